@@ -1,0 +1,1 @@
+//! Thin PyO3 binding over the core crate.

@@ -1,0 +1,10 @@
+//! fastnn: neural networks on the CPU. A graph of ops is differentiated, fused and
+//! memory-planned into a program that runs without allocation, with the same bits on any number
+//! of threads.
+
+pub mod buffer;
+pub mod error;
+pub mod kernels;
+pub mod pool;
+pub mod shape;
+pub mod simd;

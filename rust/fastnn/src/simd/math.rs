@@ -1,0 +1,1 @@
+//! Vector elementary functions on any [`Simd`](super::Simd). (Being written.)
