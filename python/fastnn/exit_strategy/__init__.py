@@ -1,0 +1,1 @@
+"""Weigh IPO, sale and strategic transformation with numbers that can be checked."""
