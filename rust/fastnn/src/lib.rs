@@ -4,6 +4,7 @@
 
 pub mod buffer;
 pub mod error;
+pub mod graph;
 pub mod kernels;
 pub mod pool;
 pub mod shape;

@@ -1,0 +1,579 @@
+//! F3. The one representation: an arena of nodes in topological order. What an op means stands
+//! in its [`OpDef`] row (F4 fills the rows in); a node holds a reference to its row, so this
+//! module never needs the table. Nothing recurses: autodiff is a reverse loop, passes are forward
+//! loops, printing is printing a list.
+
+use crate::buffer::Buffer;
+use crate::error::{Error, Result};
+use crate::kernels::tile_ops::TileFn;
+use crate::shape::{BATCH, DType, Shape, is_symbolic};
+use crate::simd::Isa;
+use std::fmt;
+use std::sync::Arc;
+
+/// Index of a node in its graph.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Id(pub u32);
+
+impl Id {
+    /// As a vector index.
+    #[must_use]
+    pub fn at(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// Shape and element type of a value.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Ty {
+    /// The shape.
+    pub shape: Shape,
+    /// The element type.
+    pub dtype: DType,
+}
+
+impl Ty {
+    /// A float value of this shape.
+    #[must_use]
+    pub fn f32(shape: Shape) -> Ty {
+        Ty { shape, dtype: DType::F32 }
+    }
+}
+
+impl fmt::Display for Ty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}{}", self.dtype.name(), self.shape)
+    }
+}
+
+/// A static argument of an op.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Attr {
+    /// An integer.
+    Int(i64),
+    /// Integers: axes, shapes. Sizes may be symbolic.
+    Ints(Vec<i64>),
+    /// A number.
+    Float(f64),
+    /// A switch.
+    Bool(bool),
+    /// An element type.
+    DType(DType),
+    /// Left out; the row says what that means (often "all axes").
+    None,
+}
+
+impl Eq for Attr {}
+
+impl std::hash::Hash for Attr {
+    fn hash<H: std::hash::Hasher>(&self, h: &mut H) {
+        std::mem::discriminant(self).hash(h);
+        match self {
+            Attr::Int(i) => i.hash(h),
+            Attr::Ints(v) => v.hash(h),
+            Attr::Float(x) => x.to_bits().hash(h),
+            Attr::Bool(b) => b.hash(h),
+            Attr::DType(d) => d.hash(h),
+            Attr::None => {}
+        }
+    }
+}
+
+impl Attr {
+    /// The integer; rows read the kinds they declared, so another kind is a bug of ours.
+    #[must_use]
+    pub fn int(&self) -> i64 {
+        match self {
+            Attr::Int(i) => *i,
+            _ => 0,
+        }
+    }
+    /// The integers, empty when left out.
+    #[must_use]
+    pub fn ints(&self) -> &[i64] {
+        match self {
+            Attr::Ints(v) => v,
+            _ => &[],
+        }
+    }
+    /// The number.
+    #[must_use]
+    pub fn float(&self) -> f64 {
+        match self {
+            Attr::Float(x) => *x,
+            Attr::Int(i) => *i as f64,
+            _ => 0.0,
+        }
+    }
+    /// The switch.
+    #[must_use]
+    pub fn flag(&self) -> bool {
+        matches!(self, Attr::Bool(true))
+    }
+    /// The element type, f32 when left out.
+    #[must_use]
+    pub fn dtype(&self) -> DType {
+        match self {
+            Attr::DType(d) => *d,
+            _ => DType::F32,
+        }
+    }
+}
+
+/// Kinds of attribute, for parsing keyword arguments and for stubs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttrKind {
+    /// One integer.
+    Int,
+    /// A list of integers; one integer is accepted as a list of one.
+    Ints,
+    /// A list of integers, or nothing.
+    IntsOrNone,
+    /// One integer, or nothing.
+    IntOrNone,
+    /// A number.
+    Float,
+    /// True or false.
+    Bool,
+    /// An element type.
+    DType,
+}
+
+/// Declaration of an attribute. `default: None` makes it required.
+#[derive(Debug, Clone)]
+pub struct AttrDef {
+    /// Keyword name.
+    pub name: &'static str,
+    /// What it holds.
+    pub kind: AttrKind,
+    /// Value when left out.
+    pub default: Option<Attr>,
+}
+
+/// What fusion and in-place reuse ask of an op.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// Inputs, constants, state.
+    Leaf,
+    /// Output element i depends on element i of the (broadcast) inputs.
+    Elementwise,
+    /// Removes or shrinks axes.
+    Reduce,
+    /// The same bytes under another shape.
+    View,
+    /// Output elements are chosen input elements.
+    Movement,
+    /// Matrix products.
+    Contract,
+    /// Reads or writes at computed positions.
+    Index,
+    /// Random numbers from a key.
+    Random,
+    /// A kernel of its own over rows or blocks.
+    Kernel,
+    /// No kernel: rewritten into other ops before anything else.
+    Composite,
+}
+
+/// Which inputs an op takes, and what the front converts before building a node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accept {
+    /// All inputs are converted to f32.
+    Float,
+    /// All inputs are converted to their common type.
+    Common,
+    /// As `Common`, but bools become i32 first (arithmetic).
+    Number,
+    /// All inputs are converted to bool.
+    Truth,
+    /// Taken as they are; the row's rule checks.
+    Exact,
+}
+
+/// The kinds of reduction.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reduce {
+    /// Sum.
+    Sum,
+    /// Sum divided by the count.
+    Mean,
+    /// Largest; NaN wins.
+    Max,
+    /// Smallest; NaN wins.
+    Min,
+    /// Product.
+    Prod,
+    /// First index of the largest; NaN wins.
+    ArgMax,
+    /// First index of the smallest; NaN wins.
+    ArgMin,
+}
+
+/// Where the elements of a [`Class::Movement`] output lie in its input: element
+/// `(i0, i1, …)` is at `offset + Σ i·stride` (in elements; strides may be 0 or negative).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Strided {
+    /// Position of the first element.
+    pub offset: isize,
+    /// One stride per output axis.
+    pub strides: Vec<isize>,
+}
+
+/// A value handed to a kernel: contiguous, row-major.
+#[derive(Debug, Clone, Copy)]
+pub struct Arg {
+    /// First element; i32 values travel under the same pointer type.
+    pub ptr: *mut f32,
+    /// Shape and type.
+    pub ty: Ty,
+}
+
+/// What a [`Cpu::Step`] kernel gets.
+#[derive(Debug)]
+pub struct StepCtx<'a> {
+    /// Inputs in order.
+    pub inputs: &'a [Arg],
+    /// Where the result goes.
+    pub output: Arg,
+    /// The node's attributes.
+    pub attrs: &'a [Attr],
+    /// The instruction set in use.
+    pub isa: Isa,
+}
+
+/// Looks a tile kernel up for an instruction set.
+pub type TileOf = fn(Isa) -> TileFn;
+
+/// How an op runs on the CPU.
+#[derive(Clone, Copy)]
+pub enum Cpu {
+    /// Bound before the program runs.
+    Leaf,
+    /// One instruction of the fused-group machine, per input type.
+    Tile {
+        /// On f32 (and bool) inputs.
+        float: TileOf,
+        /// On i32 inputs; without it i32 inputs are refused by the rule.
+        int: Option<TileOf>,
+    },
+    /// A reduction over the axes of attribute 0, keepdims in attribute 1.
+    Reduce(Reduce),
+    /// A (batched) matrix product; transposes in attributes 0 and 1.
+    MatMul,
+    /// No work: the same bytes.
+    View,
+    /// A strided gather, absorbed by fused groups or run as a copy.
+    Strided(fn(&[Ty], &[Attr], Ty) -> Result<Strided>),
+    /// A kernel of its own. Errors are data errors (an index out of range).
+    Step(fn(&StepCtx<'_>) -> Result<()>),
+    /// Rewritten into other ops.
+    Lowered(fn(&mut Graph, &[Id], &[Attr]) -> Result<Id>),
+}
+
+impl fmt::Debug for Cpu {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Cpu::Leaf => "Leaf",
+            Cpu::Tile { .. } => "Tile",
+            Cpu::Reduce(_) => "Reduce",
+            Cpu::MatMul => "MatMul",
+            Cpu::View => "View",
+            Cpu::Strided(_) => "Strided",
+            Cpu::Step(_) => "Step",
+            Cpu::Lowered(_) => "Lowered",
+        })
+    }
+}
+
+/// Vector-Jacobian product: given the node `y`, its inputs and the gradient `dy` of y, build one
+/// optional gradient per input (`None`: no gradient flows there).
+pub type VjpFn = fn(g: &mut Graph, y: Id, inputs: &[Id], dy: Id) -> Vec<Option<Id>>;
+
+/// How an op is differentiated.
+#[derive(Clone, Copy)]
+pub enum Vjp {
+    /// By this rule.
+    Rule(VjpFn),
+    /// The derivative is zero (comparisons, rounding, integers).
+    Zero,
+    /// Through the ops it is rewritten into (composites).
+    Lowered,
+}
+
+/// Values for the oracle and the tests: f64 whatever the type, row-major.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Host {
+    /// Shape and type.
+    pub ty: Ty,
+    /// The elements.
+    pub data: Vec<f64>,
+}
+
+/// The oracle: an op by plain loops in f64.
+pub type ReferenceFn = fn(inputs: &[Host], attrs: &[Attr], out: Ty) -> Host;
+
+/// One op, one row: everything the library knows about it.
+#[derive(Clone)]
+pub struct OpDef {
+    /// Name in Rust, in the file format and in the front.
+    pub name: &'static str,
+    /// Input names. A single name that starts with `*` takes any number of inputs.
+    pub args: &'static [&'static str],
+    /// Static arguments.
+    pub attrs: &'static [AttrDef],
+    /// One sentence, formula, shapes; becomes docstring and stub.
+    pub doc: &'static str,
+    /// What fusion asks.
+    pub class: Class,
+    /// What the front converts.
+    pub accept: Accept,
+    /// Shape and type of the result; rejects what does not fit.
+    pub infer: fn(&[Ty], &[Attr]) -> Result<Ty>,
+    /// The derivative.
+    pub vjp: Vjp,
+    /// The CPU kernel.
+    pub cpu: Cpu,
+    /// The oracle.
+    pub reference: ReferenceFn,
+    /// The same as an array expression in the input and attribute names, evaluated by the tests.
+    pub formula: &'static str,
+    /// Sample range per input; keeps gradient checks off kinks and poles.
+    pub domain: &'static [(f32, f32)],
+    /// True when second derivatives are smooth inside the domain.
+    pub smooth: bool,
+}
+
+impl fmt::Debug for OpDef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name)
+    }
+}
+
+impl PartialEq for OpDef {
+    fn eq(&self, other: &OpDef) -> bool {
+        std::ptr::eq(self, other)
+    }
+}
+
+/// One value.
+#[derive(Debug, Clone)]
+pub struct Node {
+    /// Its row.
+    pub op: &'static OpDef,
+    /// Where its operands are; all smaller than its own index.
+    pub inputs: Vec<Id>,
+    /// Its static arguments, in the row's order.
+    pub attrs: Vec<Attr>,
+    /// Shape and type.
+    pub ty: Ty,
+}
+
+/// Bound to a buffer by the caller of the program. Attribute 0 is the slot.
+pub static INPUT: OpDef = leaf("input", "A value bound when the program runs.");
+/// A scalar known now. Attribute 0 is the value.
+pub static SCALAR: OpDef = leaf("scalar", "A constant scalar.");
+/// An array known now. Attribute 0 indexes [`Graph::data`].
+pub static DATA: OpDef = leaf("data", "A constant array.");
+
+const fn leaf(name: &'static str, doc: &'static str) -> OpDef {
+    OpDef {
+        name,
+        args: &[],
+        attrs: &[],
+        doc,
+        class: Class::Leaf,
+        accept: Accept::Exact,
+        infer: |_, _| Err(Error::Internal("a leaf's type is given, not inferred".into())),
+        vjp: Vjp::Zero,
+        cpu: Cpu::Leaf,
+        reference: |_, _, out| Host { ty: out, data: vec![] },
+        formula: "",
+        domain: &[],
+        smooth: true,
+    }
+}
+
+/// A graph: nodes in topological order, what comes in, what goes out, which inputs the run
+/// overwrites.
+#[derive(Debug, Clone, Default)]
+pub struct Graph {
+    /// The nodes.
+    pub nodes: Vec<Node>,
+    /// The `INPUT` node of each slot.
+    pub inputs: Vec<Id>,
+    /// Results, in order.
+    pub outputs: Vec<Id>,
+    /// `(slot, value)`: after the run, input `slot` holds `value`.
+    pub updates: Vec<(usize, Id)>,
+    /// Constant arrays.
+    pub data: Vec<Arc<Buffer>>,
+    /// The first error met by a builder method; passes stop on it.
+    pub fault: Option<Error>,
+}
+
+impl Graph {
+    /// An empty graph.
+    #[must_use]
+    pub fn new() -> Graph {
+        Graph::default()
+    }
+
+    /// The node.
+    #[must_use]
+    pub fn node(&self, id: Id) -> &Node {
+        &self.nodes[id.at()]
+    }
+
+    /// Shape and type of a value.
+    #[must_use]
+    pub fn ty(&self, id: Id) -> Ty {
+        self.nodes[id.at()].ty
+    }
+
+    /// Shape of a value.
+    #[must_use]
+    pub fn shape(&self, id: Id) -> Shape {
+        self.nodes[id.at()].ty.shape
+    }
+
+    /// Adds a node whose type is already known.
+    pub fn push(&mut self, node: Node) -> Id {
+        self.nodes.push(node);
+        Id(self.nodes.len() as u32 - 1)
+    }
+
+    /// A new input slot.
+    pub fn input(&mut self, ty: Ty) -> Id {
+        let slot = self.inputs.len() as i64;
+        let id = self.push(Node { op: &INPUT, inputs: vec![], attrs: vec![Attr::Int(slot)], ty });
+        self.inputs.push(id);
+        id
+    }
+
+    /// A scalar constant of type f32.
+    pub fn scalar(&mut self, value: f64) -> Id {
+        self.typed_scalar(value, DType::F32)
+    }
+
+    /// A scalar constant.
+    pub fn typed_scalar(&mut self, value: f64, dtype: DType) -> Id {
+        let ty = Ty { shape: Shape::scalar(), dtype };
+        self.push(Node { op: &SCALAR, inputs: vec![], attrs: vec![Attr::Float(value)], ty })
+    }
+
+    /// A constant array; `data` holds `ty.shape.count()` elements.
+    pub fn constant(&mut self, ty: Ty, data: Arc<Buffer>) -> Id {
+        self.data.push(data);
+        let at = self.data.len() as i64 - 1;
+        self.push(Node { op: &DATA, inputs: vec![], attrs: vec![Attr::Int(at)], ty })
+    }
+
+    /// Adds a node after asking its row for shape and type.
+    pub fn try_add(&mut self, op: &'static OpDef, inputs: &[Id], attrs: &[Attr]) -> Result<Id> {
+        let types: Vec<Ty> = inputs.iter().map(|&i| self.ty(i)).collect();
+        let ty = (op.infer)(&types, attrs)?;
+        Ok(self.push(Node { op, inputs: inputs.to_vec(), attrs: attrs.to_vec(), ty }))
+    }
+
+    /// [`Graph::try_add`] for rules and passes, where a failure is a bug: the first error is kept
+    /// in `fault`, and building goes on with a stand-in so that rules read as formulas.
+    pub fn add(&mut self, op: &'static OpDef, inputs: &[Id], attrs: &[Attr]) -> Id {
+        match self.try_add(op, inputs, attrs) {
+            Ok(id) => id,
+            Err(e) => {
+                self.fault.get_or_insert(e);
+                self.scalar(0.0)
+            }
+        }
+    }
+
+    /// The first error a builder met.
+    pub fn check(&self) -> Result<()> {
+        match &self.fault {
+            Some(e) => Err(Error::Internal(format!("a rule built an invalid graph: {e}"))),
+            None => Ok(()),
+        }
+    }
+
+    /// Readers of each node.
+    #[must_use]
+    pub fn users(&self) -> Vec<Vec<Id>> {
+        let mut users = vec![vec![]; self.nodes.len()];
+        for (i, node) in self.nodes.iter().enumerate() {
+            for &input in &node.inputs {
+                users[input.at()].push(Id(i as u32));
+            }
+        }
+        users
+    }
+
+    /// The same graph for `batch` rows: every multiple of the symbolic batch in input shapes and
+    /// attributes is replaced and the shape rules run again.
+    pub fn replay(&self, batch: usize) -> Result<Graph> {
+        let size = |d: usize| if is_symbolic(d) { d / BATCH * batch } else { d };
+        let mend = |i: i64| if i > 0 { size(i as usize) as i64 } else { i };
+        let mut out = Graph { data: self.data.clone(), ..Graph::default() };
+        for node in &self.nodes {
+            let attrs: Vec<Attr> = match node.op.class {
+                Class::Leaf => node.attrs.clone(),
+                _ => node
+                    .attrs
+                    .iter()
+                    .map(|a| match a {
+                        Attr::Int(i) => Attr::Int(mend(*i)),
+                        Attr::Ints(v) => Attr::Ints(v.iter().map(|&i| mend(i)).collect()),
+                        other => other.clone(),
+                    })
+                    .collect(),
+            };
+            let id = if node.op.class == Class::Leaf {
+                let dims: Vec<usize> = node.ty.shape.dims().iter().map(|&d| size(d)).collect();
+                let ty = Ty { shape: Shape::new(&dims)?, dtype: node.ty.dtype };
+                out.push(Node { op: node.op, inputs: vec![], attrs, ty })
+            } else {
+                out.try_add(node.op, &node.inputs, &attrs)?
+            };
+            debug_assert_eq!(id.at() + 1, out.nodes.len());
+        }
+        out.inputs.clone_from(&self.inputs);
+        out.outputs.clone_from(&self.outputs);
+        out.updates.clone_from(&self.updates);
+        Ok(out)
+    }
+
+    /// Runs every shape rule again and compares: passes are tested with it, debug builds run it
+    /// after each.
+    pub fn recheck(&self) -> Result<()> {
+        self.check()?;
+        for (i, node) in self.nodes.iter().enumerate() {
+            if node.inputs.iter().any(|x| x.at() >= i) {
+                return Err(Error::Internal(format!("node {i} ({}) reads a later node", node.op.name)));
+            }
+            if node.op.class != Class::Leaf {
+                let types: Vec<Ty> = node.inputs.iter().map(|&x| self.ty(x)).collect();
+                let ty = (node.op.infer)(&types, &node.attrs)?;
+                if ty != node.ty {
+                    return Err(Error::Internal(format!("node {i} ({}) is {}, its rule says {ty}", node.op.name, node.ty)));
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, node) in self.nodes.iter().enumerate() {
+            write!(f, "%{i} = {}(", node.op.name)?;
+            for (k, input) in node.inputs.iter().enumerate() {
+                write!(f, "{}%{}", if k > 0 { ", " } else { "" }, input.0)?;
+            }
+            write!(f, ")")?;
+            if !node.attrs.is_empty() {
+                write!(f, " {:?}", node.attrs)?;
+            }
+            writeln!(f, " : {}", node.ty)?;
+        }
+        writeln!(f, "outputs {:?}, updates {:?}", self.outputs, self.updates)
+    }
+}
