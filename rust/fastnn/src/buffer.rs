@@ -1,5 +1,399 @@
-//! F1. (Being written.)
+//! F1. Memory for numbers: owned 64-byte-aligned blocks of 4-byte cells, kept in a small
+//! size-classed cache when freed, because page faults and not arithmetic decide the speed of
+//! large elementwise results. Refuses what the machine cannot give instead of being killed.
+//!
+//! Also per-thread scratch for kernels. May use `error` and the system only.
 
-/// An owned aligned block.
+use crate::error::{Error, Result};
+use std::alloc::{Layout, alloc, dealloc};
+use std::cell::{RefCell, UnsafeCell};
+use std::ptr::{self, NonNull};
+use std::sync::Once;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+
+/// Alignment of every block, in bytes: one cache line, one zmm.
+pub const ALIGN: usize = 64;
+
+/// From here on blocks are aligned to huge pages and ask for them.
+const HUGE: usize = 4 << 20;
+const HUGE_PAGE: usize = 2 << 20;
+/// From here on a request is compared with the memory that is available.
+const CHECKED: usize = 64 << 20;
+/// Freed blocks of up to `SMALL` bytes are kept up to this many bytes in all, larger ones up to
+/// `KEEP_LARGE`.
+const SMALL: usize = 1 << 20;
+const KEEP_SMALL: usize = 64 << 20;
+const KEEP_LARGE: usize = 256 << 20;
+/// Blocks above this size are never kept.
+const LARGEST_KEPT: usize = 128 << 20;
+
+/// An owned block of `len` cells of 4 bytes, 64-byte aligned.
 #[derive(Debug)]
-pub struct Buffer;
+pub struct Buffer {
+    ptr: NonNull<f32>,
+    len: usize,
+}
+
+// SAFETY: a Buffer owns its block, which is plain memory.
+unsafe impl Send for Buffer {}
+// SAFETY: shared access is read-only through the safe methods.
+unsafe impl Sync for Buffer {}
+
+impl Buffer {
+    /// `len` cells of zero. Errors with `Memory` when the system cannot give them.
+    pub fn zeroed(len: usize) -> Result<Buffer> {
+        // SAFETY: all cells are written before anybody can read them.
+        unsafe {
+            let mut buffer = Buffer::uninit(len)?;
+            ptr::write_bytes(buffer.as_mut_ptr(), 0, len);
+            Ok(buffer)
+        }
+    }
+
+    /// A copy of `values`. Errors with `Memory` when the system cannot give the room.
+    pub fn from_slice(values: &[f32]) -> Result<Buffer> {
+        // SAFETY: all cells are written before anybody can read them.
+        unsafe {
+            let mut buffer = Buffer::uninit(values.len())?;
+            ptr::copy_nonoverlapping(values.as_ptr(), buffer.as_mut_ptr(), values.len());
+            Ok(buffer)
+        }
+    }
+
+    /// `len` cells of whatever was there. Errors with `Memory` when the system cannot give them.
+    ///
+    /// # Safety
+    /// The caller writes every cell before it is read through [`Buffer::as_slice`].
+    pub unsafe fn uninit(len: usize) -> Result<Buffer> {
+        if len == 0 {
+            let ptr = NonNull::new(ptr::without_provenance_mut(ALIGN)).expect("invariant: ALIGN is not 0");
+            return Ok(Buffer { ptr, len });
+        }
+        let class = Class::of(len).ok_or_else(|| refuse(len.saturating_mul(4), None))?;
+        let block = CACHE.pop(class).map_or_else(|| class.allocate(), Ok)?;
+        Ok(Buffer { ptr: block.cast(), len })
+    }
+
+    /// The number of cells.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// True when there are no cells.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// The first cell, for reading.
+    #[must_use]
+    pub fn as_ptr(&self) -> *const f32 {
+        self.ptr.as_ptr()
+    }
+
+    /// The first cell, for writing.
+    #[must_use]
+    pub fn as_mut_ptr(&mut self) -> *mut f32 {
+        self.ptr.as_ptr()
+    }
+
+    /// The cells.
+    #[must_use]
+    pub fn as_slice(&self) -> &[f32] {
+        // SAFETY: the block has `len` cells, written as `uninit` demands.
+        unsafe { std::slice::from_raw_parts(self.as_ptr(), self.len) }
+    }
+
+    /// The cells, for writing.
+    #[must_use]
+    pub fn as_mut_slice(&mut self) -> &mut [f32] {
+        // SAFETY: as `as_slice`, and the borrow is unique.
+        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), self.len) }
+    }
+}
+
+impl Drop for Buffer {
+    fn drop(&mut self) {
+        if let (true, Some(class)) = (self.len > 0, Class::of(self.len)) {
+            // SAFETY: the block was made for this class, and nobody else has it.
+            unsafe {
+                if !CACHE.push(class, self.ptr.cast()) {
+                    class.free(self.ptr.cast());
+                }
+            }
+        }
+    }
+}
+
+/// Size classes: four steps to every doubling, from 64 bytes on.
+#[derive(Clone, Copy)]
+struct Class(usize);
+
+const CLASSES: usize = 4 * 42;
+
+impl Class {
+    /// The smallest class with room for `len` cells; `None` past what can be addressed.
+    fn of(len: usize) -> Option<Class> {
+        let lines = len.checked_mul(4)?.div_ceil(ALIGN);
+        if lines <= 4 {
+            return Some(Class(lines.max(1) - 1));
+        }
+        // The top three bits of `lines - 1` choose the step, rounded up.
+        let shift = (lines - 1).ilog2() as usize - 2;
+        let class = 4 * shift + ((lines - 1) >> shift);
+        (class < CLASSES).then_some(Class(class))
+    }
+
+    fn bytes(self) -> usize {
+        let Class(c) = self;
+        if c < 4 { (c + 1) * ALIGN } else { (((c % 4) + 5) << (c / 4 - 1)) * ALIGN }
+    }
+
+    fn layout(self) -> Layout {
+        let bytes = self.bytes();
+        let align = if bytes >= HUGE { HUGE_PAGE } else { ALIGN };
+        Layout::from_size_align(bytes, align).expect("invariant: classes end below isize::MAX")
+    }
+
+    fn allocate(self) -> Result<NonNull<u8>> {
+        let bytes = self.bytes();
+        if bytes >= CHECKED {
+            let fits = || available().is_none_or(|free| bytes <= free / 10 * 9);
+            if !fits() {
+                CACHE.clear();
+                if !fits() {
+                    return Err(refuse(bytes, available()));
+                }
+            }
+        }
+        // SAFETY: the layout's size is not zero.
+        let allocate = || NonNull::new(unsafe { alloc(self.layout()) });
+        let again = || {
+            CACHE.clear();
+            allocate()
+        };
+        let block = allocate().or_else(again).ok_or_else(|| refuse(bytes, available()))?;
+        #[cfg(target_os = "linux")]
+        if bytes >= HUGE {
+            // SAFETY: whole huge pages of a block that we own; it is only advice.
+            unsafe { libc::madvise(block.as_ptr().cast(), bytes & !(HUGE_PAGE - 1), libc::MADV_HUGEPAGE) };
+        }
+        Ok(block)
+    }
+
+    unsafe fn free(self, block: NonNull<u8>) {
+        dealloc(block.as_ptr(), self.layout());
+    }
+}
+
+fn refuse(bytes: usize, free: Option<usize>) -> Error {
+    let free = free.map_or(String::new(), |f| format!("; {f} bytes are available"));
+    Error::Memory(format!("cannot allocate {bytes} bytes{free}; hint: use a smaller batch or a smaller model"))
+}
+
+/// Bytes the process may still take: the least of the system's and the control group's accounts.
+/// `None` where neither can be read.
+#[must_use]
+pub fn available() -> Option<usize> {
+    let system = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
+        let line = text.lines().find_map(|l| l.strip_prefix("MemAvailable:"))?;
+        line.trim().trim_end_matches(" kB").parse::<usize>().ok().map(|k| k * 1024)
+    });
+    let number = |path: &str| std::fs::read_to_string(path).ok()?.trim().parse::<usize>().ok();
+    let left = |limit: &str, used: &str, stat: &str, key: &str| {
+        let limit = number(limit)?;
+        let stat = std::fs::read_to_string(stat).unwrap_or_default();
+        let reclaimable = stat.lines().find_map(|l| l.strip_prefix(key)?.trim().parse().ok()).unwrap_or(0);
+        Some(limit.saturating_sub(number(used)?.saturating_sub(reclaimable)))
+    };
+    let v2 = left("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file ");
+    let v1 = left(
+        "/sys/fs/cgroup/memory/memory.limit_in_bytes",
+        "/sys/fs/cgroup/memory/memory.usage_in_bytes",
+        "/sys/fs/cgroup/memory/memory.stat",
+        "total_inactive_file ",
+    );
+    [system, v2, v1].into_iter().flatten().min()
+}
+
+/// Freed blocks, one stack per class, linked through the blocks themselves.
+struct Cache {
+    locked: AtomicBool,
+    kept: UnsafeCell<Kept>,
+}
+
+struct Kept {
+    heads: [*mut u8; CLASSES],
+    small: usize,
+    large: usize,
+}
+
+// SAFETY: `kept` is only touched between `lock` and `unlock`.
+unsafe impl Sync for Cache {}
+
+static CACHE: Cache = Cache {
+    locked: AtomicBool::new(false),
+    kept: UnsafeCell::new(Kept { heads: [ptr::null_mut(); CLASSES], small: 0, large: 0 }),
+};
+
+impl Cache {
+    fn lock(&self) {
+        // Held for a few nanoseconds, so waiting is rare; yielding covers a holder that lost its core.
+        while self.locked.swap(true, Acquire) {
+            while self.locked.load(Relaxed) {
+                std::thread::yield_now();
+            }
+        }
+    }
+
+    fn unlock(&self) {
+        self.locked.store(false, Release);
+    }
+
+    fn pop(&self, class: Class) -> Option<NonNull<u8>> {
+        self.lock();
+        // SAFETY: the lock is held; a kept block begins with the address of the next.
+        let block = unsafe {
+            let kept = &mut *self.kept.get();
+            let block = NonNull::new(kept.heads[class.0]);
+            if let Some(b) = block {
+                kept.heads[class.0] = b.cast::<*mut u8>().read();
+                *kept.account(class) -= class.bytes();
+            }
+            block
+        };
+        self.unlock();
+        block
+    }
+
+    /// Keeps a freed block, or says that there is no room.
+    unsafe fn push(&self, class: Class, block: NonNull<u8>) -> bool {
+        let bytes = class.bytes();
+        if bytes > LARGEST_KEPT {
+            return false;
+        }
+        watch_forks();
+        self.lock();
+        let kept = &mut *self.kept.get();
+        let limit = if bytes <= SMALL { KEEP_SMALL } else { KEEP_LARGE };
+        let account = kept.account(class);
+        let fits = *account + bytes <= limit;
+        if fits {
+            *account += bytes;
+            block.cast::<*mut u8>().write(kept.heads[class.0]);
+            kept.heads[class.0] = block.as_ptr();
+        }
+        self.unlock();
+        fits
+    }
+
+    /// Gives all kept blocks back to the system.
+    fn clear(&self) {
+        for c in 0..CLASSES {
+            while let Some(block) = self.pop(Class(c)) {
+                // SAFETY: the block was made for this class, and the cache no longer has it.
+                unsafe { Class(c).free(block) };
+            }
+        }
+    }
+}
+
+impl Kept {
+    fn account(&mut self, class: Class) -> &mut usize {
+        if class.bytes() <= SMALL { &mut self.small } else { &mut self.large }
+    }
+}
+
+/// Gives all cached blocks back to the system.
+pub fn release_cached() {
+    CACHE.clear();
+}
+
+/// The lock is taken around `fork`, so that a child finds the cache whole and unlocked.
+fn watch_forks() {
+    #[cfg(unix)]
+    {
+        unsafe extern "C" fn before() {
+            CACHE.lock();
+        }
+        unsafe extern "C" fn after() {
+            CACHE.unlock();
+        }
+        static ONCE: Once = Once::new();
+        // SAFETY: the handlers only touch one atomic.
+        ONCE.call_once(|| unsafe {
+            libc::pthread_atfork(Some(before), Some(after), Some(after));
+        });
+    }
+}
+
+thread_local! {
+    static IDLE: RefCell<Vec<Buffer>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A kernel's private workspace; goes back to its thread when dropped.
+#[derive(Debug)]
+pub struct Scratch(Option<Buffer>);
+
+/// At least `len` uninitialised cells from this thread's stack of workspaces. Nested use is fine:
+/// each live guard has a block of its own, and the next kernel finds them in the same order.
+///
+/// # Panics
+/// Unwinds with an [`Error::Memory`] as its payload when the system cannot give the room; the
+/// pool carries it to the caller.
+#[must_use]
+pub fn scratch(len: usize) -> Scratch {
+    let idle = IDLE.try_with(|idle| idle.try_borrow_mut().ok()?.pop()).ok().flatten();
+    match idle {
+        Some(block) if block.len() >= len => Scratch(Some(block)),
+        idle => {
+            drop(idle);
+            // SAFETY: workspaces are reached through a raw pointer only.
+            match unsafe { Buffer::uninit(len.next_multiple_of(1024)) } {
+                Ok(block) => Scratch(Some(block)),
+                Err(error) => std::panic::resume_unwind(Box::new(error)),
+            }
+        }
+    }
+}
+
+impl Scratch {
+    /// The first cell.
+    #[must_use]
+    pub fn as_mut_ptr(&mut self) -> *mut f32 {
+        self.0.as_mut().map_or(ptr::null_mut(), Buffer::as_mut_ptr)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if let Some(block) = self.0.take() {
+            // At thread exit the stack may be gone already; then the block is simply freed.
+            let mut block = Some(block);
+            let _ = IDLE.try_with(|idle| idle.try_borrow_mut().map(|mut idle| idle.extend(block.take())));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn classes_are_tight_and_increasing() {
+        let mut last = 0;
+        for c in 0..100 {
+            let bytes = Class(c).bytes();
+            assert!(bytes > last);
+            last = bytes;
+            assert_eq!(Class::of(bytes / 4).map(|k| k.0), Some(c));
+            assert_eq!(Class::of(bytes / 4 + 1).map(|k| k.0), Some(c + 1));
+        }
+        for len in [1, 15, 16, 17, 100, 4097, 1_000_003] {
+            let bytes = Class::of(len).unwrap().bytes();
+            assert!(bytes >= 4 * len && (len < 64 || bytes <= 4 * len * 5 / 4 + 64), "{len}: {bytes}");
+        }
+    }
+}

@@ -1,1 +1,360 @@
-//! F1. (Being written.)
+//! F1. The worker pool: `run(chunks, work)` is one fork-join. The caller works too, chunks are
+//! claimed with one `fetch_add` each, helpers spin briefly after a job and then park. Nothing is
+//! spawned before the first parallel call, and a forked child starts over with a pool of its own.
+//!
+//! Results never depend on the thread count as long as callers choose chunks from the problem
+//! alone. May use std and libc only.
+
+use std::any::Any;
+use std::cell::UnsafeCell;
+use std::ops::Range;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::ptr;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
+use std::sync::{Arc, Mutex, Once, OnceLock};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+/// The most threads a pool can have.
+pub const MAX_THREADS: usize = 256;
+
+/// How long an idle helper spins before it parks: longer than the gap between two kernels of a
+/// training step, shorter than anybody else on the machine would notice.
+const SPIN: Duration = Duration::from_micros(50);
+
+/// Two cache lines, because the hardware fetches lines in pairs.
+#[repr(align(128))]
+struct Line<T>(T);
+
+/// The work of one `run`, borrowed from the caller's stack while the gate is open.
+#[derive(Clone, Copy)]
+struct Job {
+    work: *const (dyn Fn(usize) + Sync),
+    chunks: usize,
+}
+
+/// `word` is `epoch << 32 | OPEN | helpers that entered`. A helper may read `job` after it has
+/// entered, and the caller leaves only when all who entered have left.
+struct Gate {
+    word: AtomicU64,
+    job: UnsafeCell<Job>,
+}
+
+const OPEN: u64 = 1 << 31;
+const ENTERED: u64 = OPEN - 1;
+
+struct Shared {
+    gate: Line<Gate>,
+    next: Line<AtomicUsize>,
+    left: Line<AtomicUsize>,
+    /// Helpers that are parked or about to be.
+    asleep: Line<AtomicUsize>,
+    parked: Vec<Line<AtomicBool>>,
+    handles: OnceLock<Vec<Thread>>,
+    stop: AtomicBool,
+    spins: bool,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+// SAFETY: `job` is written by the caller while the gate is closed and nobody is inside, and only
+// read by helpers that entered through the gate; everything else is atomic or locked.
+unsafe impl Sync for Shared {}
+// SAFETY: as above; the raw pointer in `job` is only dereferenced while its caller waits.
+unsafe impl Send for Shared {}
+
+struct Pool {
+    shared: Arc<Shared>,
+    threads: usize,
+}
+
+static HELD: Line<AtomicBool> = Line(AtomicBool::new(false));
+static POOL: AtomicPtr<Pool> = AtomicPtr::new(ptr::null_mut());
+static THREADS: AtomicUsize = AtomicUsize::new(0);
+
+/// The number of threads a parallel call uses, the caller included.
+#[must_use]
+pub fn threads() -> usize {
+    match THREADS.load(Relaxed) {
+        0 => default_threads(),
+        n => n,
+    }
+}
+
+/// Sets the number of threads, clamped to `1..=256`; takes effect at the next parallel call.
+pub fn set_threads(n: usize) {
+    THREADS.store(n.clamp(1, MAX_THREADS), Relaxed);
+}
+
+fn cores() -> usize {
+    static CORES: OnceLock<usize> = OnceLock::new();
+    *CORES.get_or_init(|| thread::available_parallelism().map_or(1, usize::from))
+}
+
+/// `FASTNN_NUM_THREADS` when it is a number, else the cores that affinity and cgroup quota leave.
+fn default_threads() -> usize {
+    static DEFAULT: OnceLock<usize> = OnceLock::new();
+    *DEFAULT.get_or_init(|| {
+        let named = std::env::var("FASTNN_NUM_THREADS").ok().and_then(|v| v.trim().parse().ok());
+        named.unwrap_or_else(cores).clamp(1, MAX_THREADS)
+    })
+}
+
+/// Calls `work(i)` once for each `i` in `0..chunks`, on all threads, and returns when all are done.
+///
+/// Runs inline on the caller when there is one chunk or one thread, inside another parallel call,
+/// or while another thread has the pool. A panic in `work` abandons the remaining chunks and is
+/// resumed on the caller.
+pub fn run(chunks: usize, work: &(dyn Fn(usize) + Sync)) {
+    if chunks > 1 && threads() > 1 {
+        if let Some(held) = Held::take() {
+            if let Some(shared) = pool(&held, threads()) {
+                return shared.fork_join(chunks, work);
+            }
+        }
+    }
+    for i in 0..chunks {
+        work(i);
+    }
+}
+
+/// Splits `0..n` into chunks of `grain` (the last one shorter) and calls `f` once for each.
+pub fn run_range(n: usize, grain: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
+    let grain = grain.max(1);
+    if n <= grain {
+        if n > 0 {
+            f(0..n);
+        }
+        return;
+    }
+    run(n.div_ceil(grain), &|i| f(i * grain..((i + 1) * grain).min(n)));
+}
+
+/// The right to use the pool, given back when dropped.
+struct Held;
+
+impl Held {
+    fn take() -> Option<Held> {
+        (!HELD.0.swap(true, Acquire)).then(|| Held)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        HELD.0.store(false, Release);
+    }
+}
+
+/// The pool for `threads` threads, built or rebuilt if need be; `None` if no helper could start.
+fn pool(_held: &Held, threads: usize) -> Option<&Shared> {
+    let mut current = POOL.load(Relaxed);
+    // SAFETY: the pointer is null or came from Box::into_raw; only the holder touches it.
+    if let Some(old) = unsafe { current.as_ref() }.filter(|p| p.threads != threads) {
+        old.shared.retire();
+        // SAFETY: as above; nobody else has the pointer, and it is replaced below.
+        drop(unsafe { Box::from_raw(current) });
+        current = ptr::null_mut();
+    }
+    if current.is_null() {
+        watch_forks();
+        current = Box::into_raw(Box::new(Pool { shared: start(threads), threads }));
+        POOL.store(current, Relaxed);
+    }
+    // SAFETY: not null; it is freed only by a later holder, after `_held` is gone.
+    let shared = unsafe { &(*current).shared };
+    (!shared.parked.is_empty()).then_some(shared)
+}
+
+/// Starts `threads - 1` helpers, or as many as the system allows.
+fn start(threads: usize) -> Arc<Shared> {
+    let wanted = threads - 1;
+    let mut starting = Vec::with_capacity(wanted);
+    let ready: Arc<OnceLock<Arc<Shared>>> = Arc::new(OnceLock::new());
+    for i in 0..wanted {
+        let ready = ready.clone();
+        let body = move || loop {
+            if let Some(shared) = ready.get() {
+                return shared.clone().help(i);
+            }
+            thread::park();
+        };
+        match thread::Builder::new().name(format!("fastnn-{}", i + 1)).spawn(body) {
+            Ok(handle) => starting.push(handle.thread().clone()),
+            Err(_) => break,
+        }
+    }
+    let noop: &'static (dyn Fn(usize) + Sync) = &|_| {};
+    let shared = Arc::new(Shared {
+        gate: Line(Gate { word: AtomicU64::new(0), job: UnsafeCell::new(Job { work: noop, chunks: 0 }) }),
+        next: Line(AtomicUsize::new(0)),
+        left: Line(AtomicUsize::new(0)),
+        asleep: Line(AtomicUsize::new(0)),
+        parked: starting.iter().map(|_| Line(AtomicBool::new(false))).collect(),
+        handles: OnceLock::new(),
+        stop: AtomicBool::new(false),
+        spins: threads <= cores(),
+        panic: Mutex::new(None),
+    });
+    shared.handles.get_or_init(|| starting.clone());
+    ready.get_or_init(|| shared.clone());
+    for handle in &starting {
+        handle.unpark();
+    }
+    shared
+}
+
+impl Shared {
+    fn fork_join(&self, chunks: usize, work: &(dyn Fn(usize) + Sync)) {
+        // SAFETY: only the lifetime is erased; this function returns after all helpers have left.
+        let work: *const (dyn Fn(usize) + Sync) = unsafe { std::mem::transmute(work) };
+        let job = Job { work, chunks };
+        // SAFETY: the gate is closed and nobody is inside, so nobody else reads or writes `job`.
+        unsafe { *self.gate.0.job.get() = job };
+        self.next.0.store(0, Relaxed);
+        self.left.0.store(0, Relaxed);
+        let epoch = (self.gate.0.word.load(Relaxed) >> 32).wrapping_add(1);
+        // SeqCst against `sleep`: either we see the sleeper or it sees the job.
+        self.gate.0.word.swap(epoch << 32 | OPEN, SeqCst);
+        self.wake((chunks - 1).min(2));
+        self.work_off(job);
+        let entered = self.gate.0.word.fetch_and(!OPEN, AcqRel) & ENTERED;
+        self.wait_for(entered as usize);
+        if let Some(payload) = self.take_panic() {
+            resume_unwind(payload);
+        }
+    }
+
+    /// Claims and runs chunks until none is left.
+    fn work_off(&self, job: Job) {
+        let done = catch_unwind(AssertUnwindSafe(|| {
+            loop {
+                let i = self.next.0.fetch_add(1, Relaxed);
+                if i >= job.chunks {
+                    break;
+                }
+                // SAFETY: the caller of `fork_join` keeps `work` alive until everybody has left.
+                unsafe { (*job.work)(i) };
+            }
+        }));
+        if let Err(payload) = done {
+            self.next.0.store(job.chunks, Relaxed);
+            let mut slot = self.panic.lock().unwrap_or_else(|e| e.into_inner());
+            slot.get_or_insert(payload);
+        }
+    }
+
+    fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
+        self.panic.lock().unwrap_or_else(|e| e.into_inner()).take()
+    }
+
+    /// Waits until `entered` helpers have left; yields when one of them seems to have lost its core.
+    fn wait_for(&self, entered: usize) {
+        let patience = if self.spins { 2000 } else { 10 };
+        let mut spins = 0;
+        while self.left.0.load(Acquire) != entered {
+            if spins < patience {
+                spins += 1;
+                std::hint::spin_loop();
+            } else {
+                thread::yield_now();
+            }
+        }
+    }
+
+    /// Wakes up to `limit` parked helpers; each of them wakes two more.
+    fn wake(&self, mut limit: usize) {
+        if self.asleep.0.load(SeqCst) == 0 {
+            return;
+        }
+        let handles = self.handles.get().map_or(&[][..], Vec::as_slice);
+        for (flag, handle) in self.parked.iter().zip(handles) {
+            if limit == 0 {
+                return;
+            }
+            if flag.0.load(Relaxed) && flag.0.swap(false, SeqCst) {
+                self.asleep.0.fetch_sub(1, SeqCst);
+                handle.unpark();
+                limit -= 1;
+            }
+        }
+    }
+
+    fn help(self: Arc<Shared>, me: usize) {
+        let mut seen = 0;
+        while let Some((epoch, slept)) = self.enter(me, seen) {
+            seen = epoch;
+            // SAFETY: we are inside the gate, so `job` is the caller's and stays put.
+            let job = unsafe { *self.gate.0.job.get() };
+            if slept && self.next.0.load(Relaxed) < job.chunks {
+                self.wake(2);
+            }
+            self.work_off(job);
+            self.left.0.fetch_add(1, Release);
+        }
+    }
+
+    /// Waits for a job newer than `seen` and enters it; `None` when the pool retires.
+    fn enter(&self, me: usize, seen: u64) -> Option<(u64, bool)> {
+        let mut slept = false;
+        let mut spins = 0u32;
+        let mut since: Option<Instant> = None;
+        loop {
+            let word = self.gate.0.word.load(Acquire);
+            if word & OPEN != 0 && word >> 32 != seen {
+                if self.gate.0.word.compare_exchange(word, word + 1, AcqRel, Relaxed).is_ok() {
+                    return Some((word >> 32, slept));
+                }
+                continue;
+            }
+            if self.stop.load(Relaxed) {
+                return None;
+            }
+            spins += 1;
+            let tired = !self.spins || (spins % 64 == 0 && since.get_or_insert_with(Instant::now).elapsed() > SPIN);
+            if tired {
+                self.sleep(me, seen);
+                slept = true;
+                since = None;
+            }
+            std::hint::spin_loop();
+        }
+    }
+
+    fn sleep(&self, me: usize, seen: u64) {
+        let flag = &self.parked[me].0;
+        self.asleep.0.fetch_add(1, SeqCst);
+        flag.store(true, SeqCst);
+        let word = self.gate.0.word.load(SeqCst);
+        if (word & OPEN != 0 && word >> 32 != seen) || self.stop.load(SeqCst) {
+            if flag.swap(false, SeqCst) {
+                self.asleep.0.fetch_sub(1, SeqCst);
+            }
+            return;
+        }
+        while flag.load(Acquire) {
+            thread::park();
+        }
+    }
+
+    fn retire(&self) {
+        self.stop.store(true, SeqCst);
+        self.wake(usize::MAX);
+    }
+}
+
+/// In a forked child the helpers are gone and the lock may be held by nobody: start over. The old
+/// pool is left as it was, since its memory may have been caught half-way.
+fn watch_forks() {
+    #[cfg(unix)]
+    {
+        unsafe extern "C" fn child() {
+            POOL.store(ptr::null_mut(), Relaxed);
+            HELD.0.store(false, Release);
+        }
+        static ONCE: Once = Once::new();
+        ONCE.call_once(|| {
+            // SAFETY: the handler only stores to atomics, which is safe in a forked child.
+            unsafe { libc::pthread_atfork(None, None, Some(child)) };
+        });
+    }
+}
