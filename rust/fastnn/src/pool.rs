@@ -106,12 +106,12 @@ fn default_threads() -> usize {
 /// or while another thread has the pool. A panic in `work` abandons the remaining chunks and is
 /// resumed on the caller.
 pub fn run(chunks: usize, work: &(dyn Fn(usize) + Sync)) {
-    if chunks > 1 && threads() > 1 {
-        if let Some(held) = Held::take() {
-            if let Some(shared) = pool(&held, threads()) {
-                return shared.fork_join(chunks, work);
-            }
-        }
+    if chunks > 1
+        && threads() > 1
+        && let Some(held) = Held::take()
+        && let Some(shared) = pool(&held, threads())
+    {
+        return shared.fork_join(chunks, work);
     }
     for i in 0..chunks {
         work(i);
@@ -310,7 +310,7 @@ impl Shared {
                 return None;
             }
             spins += 1;
-            let tired = !self.spins || (spins % 64 == 0 && since.get_or_insert_with(Instant::now).elapsed() > SPIN);
+            let tired = !self.spins || (spins.is_multiple_of(64) && since.get_or_insert_with(Instant::now).elapsed() > SPIN);
             if tired {
                 self.sleep(me, seen);
                 slept = true;
