@@ -1,0 +1,103 @@
+# One command per job; `make help` lists them. Everything lives in .venv inside the checkout, so
+# a machine with Rust and Python is enough. Steps are stamped and run again only when needed.
+
+PYTHON ?= python3
+JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
+VENV   := .venv
+BIN    := $(VENV)/bin
+PEERS  := .venv-peers
+
+RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name '*.toml' -o -name '*.wgsl' 2>/dev/null)
+PY_SOURCES   := $(shell find python -type f -not -name '*.so' -not -name '*.pyc' 2>/dev/null)
+PIP          := $(BIN)/python -m pip --disable-pip-version-check --quiet
+export CARGO_BUILD_JOBS := $(JOBS)
+# Real data sets, where they lie beside the checkout; tests and the demo do without otherwise.
+export FASTNN_DATA ?= $(abspath $(wildcard ../shared/data))
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-rust test-python bench bench-peers lint format stubs wheel install clean
+
+help: ## Show this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.wheel ## Build the wheel, install it, train on handwritten digits, save, load, compare
+	@$(BIN)/fastnn demo
+
+test: test-rust test-python ## Run every test, Rust and Python
+
+test-rust: $(VENV)/bin/python
+	cargo test --quiet --package fastnn
+
+test-python: $(VENV)/.editable
+	$(BIN)/python -m pytest
+
+lint: $(VENV)/.editable ## Check formatting, lints and types of Rust and Python
+	cargo fmt --all --check
+	cargo clippy --quiet --workspace --all-targets -- -D warnings
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev ## Format Rust and Python in place
+	cargo fmt --all
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+stubs: $(VENV)/.editable ## Write python/fastnn/{_core,ops}.pyi from the built module
+	$(BIN)/python tools/stubs.py
+
+wheel: dist/.stamp ## Build the release wheel into dist/
+	@ls -l dist/*.whl
+
+bench: $(VENV)/.wheel ## Compare speed with NumPy and the peers of `make bench-peers`; writes benches/RESULTS.md
+	$(BIN)/python benches/compare.py --peers-python $(PEERS)/bin/python $(BENCH_ARGS)
+
+bench-peers: $(PEERS)/.stamp ## Install the rivals (JAX, Keras, scikit-learn, ONNX Runtime) into .venv-peers
+
+install: $(VENV)/.editable ## Install an editable development build into .venv
+
+clean: ## Remove what the other targets made (keeps cargo's cache in target/)
+	rm -rf $(VENV) $(PEERS) dist python/fastnn/*.so
+
+# --- how the targets above come about -------------------------------------------------------
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "error: $(PYTHON) is too old; fastnn needs Python >= 3.11" >&2; \
+		  echo "hint: make PYTHON=python3.12 ..." >&2; exit 1; }
+	@command -v cargo >/dev/null || \
+		{ echo "error: cargo not found; fastnn needs Rust >= 1.89" >&2; exit 1; }
+	@echo "setting up $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(PIP) install 'maturin>=1.9.4,<2'
+
+# The release wheel and the editable build share .venv: installing one retires the other's stamp.
+dist/.stamp: $(VENV)/bin/python $(RUST_SOURCES) $(PY_SOURCES) pyproject.toml README.md LICENSE
+	@rm -rf dist && mkdir -p dist
+	@rm -f python/fastnn/*.so
+	$(BIN)/maturin build --release --out dist --quiet
+	@rm -f $(VENV)/.editable
+	@touch $@
+
+$(VENV)/.wheel: dist/.stamp
+	@$(PIP) install numpy
+	@$(PIP) install --force-reinstall --no-deps dist/*.whl
+	@rm -f $(VENV)/.editable
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/bin/python pyproject.toml tools/requirements.py
+	@echo "installing the development tools into $(VENV)"
+	@$(BIN)/python tools/requirements.py dev | $(PIP) install --requirement /dev/stdin
+	@touch $@
+
+$(VENV)/.editable: $(VENV)/.dev $(RUST_SOURCES)
+	PIP_QUIET=1 $(BIN)/maturin develop --profile fast --quiet >/dev/null
+	@rm -f $(VENV)/.wheel
+	@touch $@
+
+# .venv-peers gets the same wheel as .venv, so that rivals are told apart by process alone.
+$(PEERS)/.stamp: $(VENV)/bin/python pyproject.toml tools/requirements.py
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS)
+	$(BIN)/python tools/requirements.py peers | \
+		$(PEERS)/bin/python -m pip --disable-pip-version-check --quiet install --requirement /dev/stdin
+	@touch $@
