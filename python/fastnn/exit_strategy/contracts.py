@@ -26,8 +26,8 @@ __all__ = [
     "Proceeds",
     "ProceedsFunction",
     "SamplingSpec",
-    "Simulation",
     "SimulateFunction",
+    "Simulation",
 ]
 
 FloatArray = npt.NDArray[np.float64]
@@ -43,6 +43,13 @@ FloatArray = npt.NDArray[np.float64]
 #     `profile.assumptions` an Assumptions. With cap_table None, proceeds() works by ownership
 #     alone (profile.founder_share, default from Assumptions) and adds flag "no_preference_data".
 # money.proceeds has the signature of ProceedsFunction.
+# valuation.estimate(method: str, inputs: Mapping, issues: list[Issue]) -> tuple[float, float, float]
+#     | None: methods "multiples", "vc", "first_chicago", "dcf"; (low, mid, high) company value;
+#     appends EX115 (fields "valuation.inputs.<name>") instead of raising.
+# A profile is read by attribute: profile.cash, .debt, .committed_funds, .founder_share,
+#     .total_raised, .sector, .founded, .as_of, .currency, .valuation (low, mid, high, method),
+#     .funding_rounds (date, type, amount), .cap_table, .assumptions, .deal.acquirer_stake; an
+#     optional field that was not given is None. Rows: fields.py; money amounts are float.
 
 
 @dataclass(frozen=True, slots=True)
