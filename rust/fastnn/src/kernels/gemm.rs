@@ -1,1 +1,414 @@
-//! (Being written.)
+//! F2. Matrix products: `C = relu(C_before + A B + bias)`, row-major or transposed operands, with
+//! an epilogue on each finished block. One indirect batch-reduce micro-kernel ([`tile`]) does the
+//! arithmetic; A is never packed, B only where its layout or size demands it ([`pack`]); a single
+//! row or column goes through [`vector`].
+//!
+//! Blocks follow from the problem and the instruction set, never from the thread count, and an
+//! element's sum has one order whatever block it falls in. May use `simd`, `pool`, `buffer`.
+
+pub(crate) mod pack;
+pub mod tile;
+mod vector;
+
+use super::Epilogue;
+use crate::buffer::scratch;
+use crate::pool;
+use crate::simd::{Isa, LANES, isa};
+use pack::{Pack, pack};
+use std::ptr;
+use tile::{MAX_ROWS, Micro, Output, Segment, Tile};
+use vector::{Row, dot, sweep};
+
+/// Terms summed in registers before a block of C is touched again.
+pub const KC: usize = 512;
+/// The largest block of C: with `KC` terms of A beside it, it stays in a 1 MiB L2.
+const MC: usize = 96;
+const NC: usize = 512;
+/// Floats of B packed at a time, so that scratch stays bounded for any problem.
+const SLAB: usize = 4 << 20;
+/// Below this many multiply-adds a product is not split over threads.
+const INLINE: usize = 1 << 19;
+/// Multiply-adds that are worth a task of their own.
+const TASK: usize = 1 << 21;
+const MAX_TASKS: usize = 32;
+
+/// A matrix in memory: element `(i, j)` at `ptr + i * rs + j * cs`.
+#[derive(Debug, Clone, Copy)]
+pub struct Matrix {
+    /// Element (0, 0).
+    pub ptr: *const f32,
+    /// Floats from row to row.
+    pub rs: usize,
+    /// Floats from column to column.
+    pub cs: usize,
+}
+
+impl Matrix {
+    /// A row-major matrix with `ld` floats per row.
+    #[must_use]
+    pub fn row_major(ptr: *const f32, ld: usize) -> Matrix {
+        Matrix { ptr, rs: ld, cs: 1 }
+    }
+
+    /// The same memory read as its transpose.
+    #[must_use]
+    pub fn transposed(self) -> Matrix {
+        Matrix { ptr: self.ptr, rs: self.cs, cs: self.rs }
+    }
+
+    #[inline]
+    fn at(&self, i: usize, j: usize) -> *const f32 {
+        self.ptr.wrapping_add(i * self.rs + j * self.cs)
+    }
+}
+
+/// `C (m x n) = relu(C_before + A (m x k) B (k x n) + bias)`.
+#[derive(Debug, Clone, Copy)]
+pub struct Gemm {
+    /// Rows of A and C.
+    pub m: usize,
+    /// Columns of B and C.
+    pub n: usize,
+    /// Terms; with none the product is zero.
+    pub k: usize,
+    /// `m x k`; any strides are fast.
+    pub a: Matrix,
+    /// `k x n`; fast when one of its strides is 1.
+    pub b: Matrix,
+    /// Row-major, or null: then blocks live in scratch and only the epilogue sees them.
+    pub c: *mut f32,
+    /// Floats between rows of C.
+    pub ldc: usize,
+    /// `n` floats, or null.
+    pub bias: *const f32,
+    /// Negative results become zero; NaN stays.
+    pub relu: bool,
+    /// The old C is added.
+    pub accumulate: bool,
+}
+
+// SAFETY: the pointers of these are shared between threads that write disjoint blocks of C.
+unsafe impl Sync for Gemm {}
+// SAFETY: as above.
+unsafe impl Sync for Panels {}
+
+/// Computes `g` on all threads; `epilogue` is called once per finished block, while it is hot, by
+/// the thread that computed it.
+///
+/// # Safety
+/// The pointers cover the extents that `g` states, C overlaps neither operand nor the bias, and a
+/// null `c` comes with an epilogue and without `accumulate`.
+pub unsafe fn gemm(g: &Gemm, epilogue: Option<&dyn Epilogue>) {
+    gemm_on(isa(), g, epilogue);
+}
+
+/// [`gemm`] on an instruction set of the caller's choice, for tests and measurements.
+///
+/// # Safety
+/// As [`gemm`], and the processor has `isa`.
+pub unsafe fn gemm_on(isa: Isa, g: &Gemm, epilogue: Option<&dyn Epilogue>) {
+    if g.m == 0 || g.n == 0 || (g.c.is_null() && epilogue.is_none()) {
+        return;
+    }
+    if g.k > 0 && (g.m == 1 || g.n == 1) && product_with_vector(isa, g, epilogue) {
+        return;
+    }
+    let micro = Micro::of(isa);
+    if in_place(g, micro) {
+        let panels = Panels { ptr: g.b.ptr, panel: micro.nr, row: g.b.rs, padded: false };
+        return multiply(micro, g, &panels, 0, epilogue);
+    }
+    let slab = (SLAB / g.k / NC * NC).max(NC);
+    for col in (0..g.n).step_by(slab) {
+        let cols = slab.min(g.n - col);
+        let mut room = scratch(cols.div_ceil(micro.nr) * micro.nr * g.k);
+        let panels = Panels { ptr: room.as_mut_ptr(), panel: micro.nr * g.k, row: micro.nr, padded: true };
+        pack_panels(isa, g, col, cols, &panels, room.as_mut_ptr());
+        let part = Gemm {
+            n: cols,
+            c: offset(g.c, col),
+            bias: offset(g.bias.cast_mut(), col),
+            ..*g
+        };
+        multiply(micro, &part, &panels, col, epilogue);
+    }
+}
+
+fn offset(p: *mut f32, by: usize) -> *mut f32 {
+    if p.is_null() { p } else { p.wrapping_add(by) }
+}
+
+/// True when B is read where it lies: row-major, and either few rows of A (packing would cost more
+/// than it gains) or rows of B short enough that a panel does not fall into few cache sets.
+fn in_place(g: &Gemm, micro: &Micro) -> bool {
+    let row_major = g.b.cs == 1 || g.n == 1;
+    let few = g.m <= 8 * micro.mr;
+    g.k == 0 || (row_major && (few || g.n <= NC))
+}
+
+/// B as panels of `nr` columns: row `p` of panel `j` at `ptr + j * panel + p * row`.
+struct Panels {
+    ptr: *const f32,
+    panel: usize,
+    row: usize,
+    padded: bool,
+}
+
+struct Target(*mut f32);
+// SAFETY: threads write disjoint panels.
+unsafe impl Sync for Target {}
+
+unsafe fn pack_panels(isa: Isa, g: &Gemm, col: usize, cols: usize, panels: &Panels, room: *mut f32) {
+    let nr = panels.row;
+    let target = Target(room);
+    // About 64 Ki floats a chunk, in whole panels.
+    let grain = ((1 << 16) / (nr * g.k)).max(1) * nr;
+    let kernel = pack(isa);
+    pool::run_range(cols, grain, &|r| {
+        let target = &target;
+        let part = Pack {
+            src: Matrix { ptr: g.b.at(0, col + r.start), ..g.b },
+            k: g.k,
+            cols: r.len(),
+            nr,
+            dst: target.0.wrapping_add(r.start * g.k),
+        };
+        // SAFETY: the panels of this range are inside `room` and nobody else's.
+        unsafe { kernel(&part) };
+    });
+}
+
+/// How C is cut: `rows x cols` blocks, chosen from the problem alone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Grid {
+    rows: usize,
+    cols: usize,
+}
+
+impl Grid {
+    /// The split with the least operand traffic among those that give enough tasks.
+    fn new(g: &Gemm, micro: &Micro) -> Grid {
+        let work = g.m * g.n * g.k.max(1);
+        let wanted = if work < INLINE { 1 } else { (work / TASK).clamp(2, MAX_TASKS) };
+        let panels = g.n.div_ceil(micro.nr);
+        let tiles = g.m.div_ceil(micro.mr);
+        let mut best = (usize::MAX, Grid { rows: g.m, cols: g.n });
+        for across in g.n.div_ceil(NC)..=panels.min(g.n.div_ceil(NC).max(MAX_TASKS)) {
+            let down = wanted.div_ceil(across).max(g.m.div_ceil(MC)).min(tiles);
+            let cost = down * g.n + across * g.m;
+            if down * across >= wanted.min(panels * tiles) && cost < best.0 {
+                let cols = panels.div_ceil(across) * micro.nr;
+                best = (cost, Grid { rows: g.m.div_ceil(down), cols: cols.min(g.n) });
+            }
+        }
+        best.1
+    }
+}
+
+/// Computes all blocks of C; `col0` is what the epilogue adds to column numbers.
+unsafe fn multiply(micro: &Micro, g: &Gemm, panels: &Panels, col0: usize, epilogue: Option<&dyn Epilogue>) {
+    let grid = Grid::new(g, micro);
+    let across = g.n.div_ceil(grid.cols);
+    pool::run(g.m.div_ceil(grid.rows) * across, &|task| {
+        let row = task / across * grid.rows;
+        let col = task % across * grid.cols;
+        let rows = grid.rows.min(g.m - row);
+        let cols = grid.cols.min(g.n - col);
+        let part = Block { row, rows, col, cols };
+        // SAFETY: blocks are disjoint; the caller vouches for the extents.
+        unsafe {
+            if g.c.is_null() {
+                let ldc = cols.next_multiple_of(LANES);
+                let mut room = scratch(rows * ldc);
+                block(micro, g, panels, &part, room.as_mut_ptr(), ldc);
+                finish(epilogue, &part, col0, room.as_mut_ptr(), ldc);
+            } else {
+                let c = g.c.wrapping_add(row * g.ldc + col);
+                block(micro, g, panels, &part, c, g.ldc);
+                finish(epilogue, &part, col0, c, g.ldc);
+            }
+        }
+    });
+}
+
+unsafe fn finish(epilogue: Option<&dyn Epilogue>, b: &Block, col0: usize, c: *mut f32, ldc: usize) {
+    if let Some(e) = epilogue {
+        e.apply(b.row, b.rows, col0 + b.col, b.cols, c, ldc);
+    }
+}
+
+struct Block {
+    row: usize,
+    rows: usize,
+    col: usize,
+    cols: usize,
+}
+
+/// All of K for one block of C, written at `c`.
+unsafe fn block(micro: &Micro, g: &Gemm, panels: &Panels, b: &Block, c: *mut f32, ldc: usize) {
+    let slices = g.k.div_ceil(KC).max(1);
+    for slice in 0..slices {
+        let (from, to) = (share(g.k, slices, slice), share(g.k, slices, slice + 1));
+        let last = slice + 1 == slices;
+        let relu = g.relu && last;
+        let accumulate = g.accumulate || slice > 0;
+        for col in (0..b.cols).step_by(micro.nr) {
+            let cols = micro.nr.min(b.cols - col);
+            let panel = (b.col + col) / micro.nr;
+            let b_from = panels.ptr.wrapping_add(panel * panels.panel + from * panels.row);
+            let bias = if last && !g.bias.is_null() { g.bias.wrapping_add(b.col + col) } else { ptr::null() };
+            let tiles = b.rows.div_ceil(micro.mr);
+            for i in 0..tiles {
+                let (row, end) = (share(b.rows, tiles, i), share(b.rows, tiles, i + 1));
+                let mut a = [ptr::null(); MAX_ROWS];
+                for (r, a) in a.iter_mut().enumerate() {
+                    *a = g.a.at(b.row + row + r, from);
+                }
+                let segment = Segment { rows: a.as_ptr(), a_step: g.a.cs, b: b_from, b_step: panels.row, k: to - from };
+                micro.run(&Tile {
+                    segments: &[segment],
+                    rows: end - row,
+                    cols,
+                    padded: panels.padded,
+                    out: Output { c: c.wrapping_add(row * ldc + col), ldc, bias, relu, accumulate },
+                });
+            }
+        }
+    }
+}
+
+/// Where part `i` of `parts` nearly equal parts of `n` begins.
+fn share(n: usize, parts: usize, i: usize) -> usize {
+    i * (n / parts) + i.min(n % parts)
+}
+
+/// `m == 1` or `n == 1`; false when the layout has no fast way.
+unsafe fn product_with_vector(isa: Isa, g: &Gemm, epilogue: Option<&dyn Epilogue>) -> bool {
+    // A single column is the single row of the transposed product.
+    let column = g.m > 1;
+    let (x, b, len) = if column { (g.b.transposed(), g.a.transposed(), g.m) } else { (g.a, g.b, g.n) };
+    let step = if column { g.ldc } else { 1 };
+    let lone = b.rs == 1 && g.k > 1;
+    let sweeps = b.cs == 1 && !lone && (step == 1 || g.c.is_null());
+    if !sweeps && b.rs != 1 {
+        return false;
+    }
+    let mut gathered = None;
+    let (x_ptr, x_step) = if sweeps || x.cs == 1 {
+        (x.ptr, x.cs)
+    } else {
+        let mut room = scratch(g.k);
+        let p = room.as_mut_ptr();
+        for i in 0..g.k {
+            p.add(i).write(x.at(0, i).read());
+        }
+        gathered = Some(room);
+        (p.cast_const(), 1)
+    };
+    let kernel = if sweeps { sweep(isa) } else { dot(isa) };
+    let bias_step = usize::from(!column);
+    let shared = RowCall { g, b, x_ptr, x_step, kernel, step, bias_step, column, sweeps };
+    // Chunks of whole cache lines, about 2 MiB of B each.
+    let grain = ((1 << 19) / g.k).max(64).next_multiple_of(64);
+    pool::run_range(len, grain, &|r| {
+        // SAFETY: chunks are disjoint; the caller vouches for the extents.
+        unsafe { shared.run(r.start, r.len(), epilogue) };
+    });
+    drop(gathered);
+    true
+}
+
+struct RowCall<'a> {
+    g: &'a Gemm,
+    b: Matrix,
+    x_ptr: *const f32,
+    x_step: usize,
+    kernel: unsafe fn(&Row),
+    step: usize,
+    bias_step: usize,
+    column: bool,
+    sweeps: bool,
+}
+
+// SAFETY: threads write disjoint parts of C.
+unsafe impl Sync for RowCall<'_> {}
+
+impl RowCall<'_> {
+    unsafe fn run(&self, at: usize, len: usize, epilogue: Option<&dyn Epilogue>) {
+        let g = self.g;
+        let mut room = None;
+        let (c, step) = if g.c.is_null() {
+            (room.insert(scratch(len)).as_mut_ptr(), 1)
+        } else {
+            (g.c.wrapping_add(at * self.step), self.step)
+        };
+        let bias = if g.bias.is_null() { g.bias } else { g.bias.wrapping_add(at * self.bias_step) };
+        (self.kernel)(&Row {
+            x: self.x_ptr,
+            x_step: self.x_step,
+            k: g.k,
+            b: self.b.at(0, at),
+            ldb: if self.sweeps { self.b.rs } else { self.b.cs },
+            cols: len,
+            out: Output { c, ldc: step, bias, relu: g.relu, accumulate: g.accumulate },
+            bias_step: self.bias_step,
+        });
+        if let Some(e) = epilogue {
+            if self.column { e.apply(at, len, 0, 1, c, step) } else { e.apply(0, 1, at, len, c, len) }
+        }
+    }
+}
+
+/// Floats from one product of a batch to the next; 0 repeats an operand.
+#[derive(Debug, Clone, Copy)]
+pub struct Strides {
+    /// Of A.
+    pub a: usize,
+    /// Of B.
+    pub b: usize,
+    /// Of C; not 0 unless C is null.
+    pub c: usize,
+}
+
+/// `batch` products of the shape and layout of `g`, whose pointers are those of the first. To the
+/// epilogue the results are one matrix of `batch * m` rows.
+///
+/// # Safety
+/// As [`gemm`], for every product of the batch.
+pub unsafe fn gemm_batched(batch: usize, strides: Strides, g: &Gemm, epilogue: Option<&dyn Epilogue>) {
+    let joined = strides.b == 0
+        && strides.a == g.m * g.a.rs
+        && (strides.c == g.m * g.ldc || g.c.is_null());
+    if batch == 0 || g.m == 0 {
+        return;
+    }
+    if joined || batch == 1 {
+        return gemm(&Gemm { m: batch * g.m, ..*g }, epilogue);
+    }
+    let work = (g.m * g.n * g.k).max(1);
+    let call = |i: usize| {
+        let a = Matrix { ptr: g.a.ptr.wrapping_add(i * strides.a), ..g.a };
+        let b = Matrix { ptr: g.b.ptr.wrapping_add(i * strides.b), ..g.b };
+        let c = if g.c.is_null() { g.c } else { g.c.wrapping_add(i * strides.c) };
+        let below = epilogue.map(|inner| Below { inner, row: i * g.m });
+        // SAFETY: the caller vouches for every product of the batch.
+        unsafe { gemm(&Gemm { a, b, c, ..*g }, below.as_ref().map(|e| e as &dyn Epilogue)) };
+    };
+    if work >= 16 * TASK {
+        // Each product is worth all threads.
+        return (0..batch).for_each(call);
+    }
+    pool::run_range(batch, (INLINE / work).max(1), &|r| r.for_each(call));
+}
+
+/// An epilogue whose rows begin further down.
+struct Below<'a> {
+    inner: &'a dyn Epilogue,
+    row: usize,
+}
+
+impl Epilogue for Below<'_> {
+    unsafe fn apply(&self, row: usize, rows: usize, col: usize, cols: usize, c: *mut f32, ldc: usize) {
+        self.inner.apply(self.row + row, rows, col, cols, c, ldc);
+    }
+}

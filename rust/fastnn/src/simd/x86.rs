@@ -283,7 +283,7 @@ impl Simd for Avx512 {
 
 /// Two ymm registers, low lanes first.
 #[derive(Debug, Clone, Copy)]
-pub struct Pair<T: Copy>(T, T);
+pub struct Pair<T: Copy>(pub T, pub T);
 
 macro_rules! both {
     ($f:ident($a:expr)) => {

@@ -1,0 +1,173 @@
+//! F2. Copies of B in panels: panel `j` holds columns `j*nr .. (j+1)*nr` row after row, padded with
+//! zeros to whole vectors. A transposed B goes through 16 x 16 register transposes. May use
+//! `simd` only.
+
+use super::Matrix;
+use crate::per_isa;
+use crate::simd::{LANES, Portable, Simd};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512};
+#[cfg(target_arch = "x86_64")]
+use std::arch::x86_64::*;
+
+/// What to pack: `cols` columns of a `k`-row matrix that begins at `src`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pack {
+    pub(crate) src: Matrix,
+    pub(crate) k: usize,
+    pub(crate) cols: usize,
+    /// Panel width.
+    pub(crate) nr: usize,
+    /// `k * nr` floats for every panel.
+    pub(crate) dst: *mut f32,
+}
+
+per_isa!(
+    /// Packs panels.
+    pub(crate) fn pack(p: &Pack) = pack_generic
+);
+
+#[inline(always)]
+unsafe fn pack_generic<S: Transpose>(p: &Pack) {
+    for row in (0..p.k).step_by(LANES) {
+        let rows = LANES.min(p.k - row);
+        for col in (0..p.cols).step_by(p.nr) {
+            let width = p.nr.min(p.cols - col);
+            let dst = p.dst.add(col * p.k + row * p.nr);
+            let src = p.src.at(row, col);
+            for part in (0..width).step_by(LANES) {
+                let cols = LANES.min(width - part);
+                let dst = dst.add(part);
+                if p.src.cs == 1 {
+                    copy::<S>(src.add(part), p.src.rs, rows, cols, dst, p.nr);
+                } else if p.src.rs == 1 {
+                    turn::<S>(src.add(part * p.src.cs), p.src.cs, rows, cols, dst, p.nr);
+                } else {
+                    gather(src.add(part * p.src.cs), p.src, rows, cols, dst, p.nr);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn copy<S: Simd>(src: *const f32, ld: usize, rows: usize, cols: usize, dst: *mut f32, nr: usize) {
+    for i in 0..rows {
+        let from = src.add(i * ld);
+        let v = if cols == LANES { S::load(from) } else { S::load_n(from, cols) };
+        S::store(dst.add(i * nr), v);
+    }
+}
+
+/// `dst[i][j] = src[j][i]`, `rows` of i and `cols` of j.
+#[inline(always)]
+unsafe fn turn<S: Transpose>(src: *const f32, ld: usize, rows: usize, cols: usize, dst: *mut f32, nr: usize) {
+    let mut v = [S::splat(0.0); LANES];
+    if rows == LANES && cols == LANES {
+        for j in 0..LANES {
+            v[j] = S::load(src.add(j * ld));
+        }
+        S::transpose(&mut v);
+        for i in 0..LANES {
+            S::store(dst.add(i * nr), v[i]);
+        }
+        return;
+    }
+    for (j, v) in v.iter_mut().enumerate().take(cols) {
+        *v = if rows == LANES { S::load(src.add(j * ld)) } else { S::load_n(src.add(j * ld), rows) };
+    }
+    S::transpose(&mut v);
+    for (i, &v) in v.iter().enumerate().take(rows) {
+        S::store(dst.add(i * nr), v);
+    }
+}
+
+unsafe fn gather(src: *const f32, m: Matrix, rows: usize, cols: usize, dst: *mut f32, nr: usize) {
+    for i in 0..rows {
+        for j in 0..LANES {
+            dst.add(i * nr + j).write(if j < cols { src.add(i * m.rs + j * m.cs).read() } else { 0.0 });
+        }
+    }
+}
+
+/// Sixteen vectors as a square matrix, transposed in registers.
+pub(crate) trait Transpose: Simd {
+    unsafe fn transpose(v: &mut [Self::F; LANES]);
+}
+
+impl Transpose for Portable {
+    #[inline(always)]
+    unsafe fn transpose(v: &mut [Self::F; LANES]) {
+        for i in 0..LANES {
+            for j in 0..i {
+                let t = v[i][j];
+                v[i][j] = v[j][i];
+                v[j][i] = t;
+            }
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Transpose for Avx512 {
+    #[inline(always)]
+    unsafe fn transpose(v: &mut [Self::F; LANES]) {
+        // 4 x 4 blocks inside the 128-bit lanes, then the lanes themselves.
+        for q in 0..4 {
+            let r = 4 * q;
+            let (a, b) = (_mm512_unpacklo_ps(v[r], v[r + 1]), _mm512_unpackhi_ps(v[r], v[r + 1]));
+            let (c, d) = (_mm512_unpacklo_ps(v[r + 2], v[r + 3]), _mm512_unpackhi_ps(v[r + 2], v[r + 3]));
+            v[r] = _mm512_shuffle_ps::<0x44>(a, c);
+            v[r + 1] = _mm512_shuffle_ps::<0xee>(a, c);
+            v[r + 2] = _mm512_shuffle_ps::<0x44>(b, d);
+            v[r + 3] = _mm512_shuffle_ps::<0xee>(b, d);
+        }
+        for i in 0..4 {
+            let (a, b) = (_mm512_shuffle_f32x4::<0x88>(v[i], v[i + 4]), _mm512_shuffle_f32x4::<0xdd>(v[i], v[i + 4]));
+            let (c, d) = (_mm512_shuffle_f32x4::<0x88>(v[i + 8], v[i + 12]), _mm512_shuffle_f32x4::<0xdd>(v[i + 8], v[i + 12]));
+            v[i] = _mm512_shuffle_f32x4::<0x88>(a, c);
+            v[i + 4] = _mm512_shuffle_f32x4::<0x88>(b, d);
+            v[i + 8] = _mm512_shuffle_f32x4::<0xdd>(a, c);
+            v[i + 12] = _mm512_shuffle_f32x4::<0xdd>(b, d);
+        }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[inline(always)]
+unsafe fn transpose8(v: &mut [__m256; 8]) {
+    for q in 0..2 {
+        let r = 4 * q;
+        let (a, b) = (_mm256_unpacklo_ps(v[r], v[r + 1]), _mm256_unpackhi_ps(v[r], v[r + 1]));
+        let (c, d) = (_mm256_unpacklo_ps(v[r + 2], v[r + 3]), _mm256_unpackhi_ps(v[r + 2], v[r + 3]));
+        v[r] = _mm256_shuffle_ps::<0x44>(a, c);
+        v[r + 1] = _mm256_shuffle_ps::<0xee>(a, c);
+        v[r + 2] = _mm256_shuffle_ps::<0x44>(b, d);
+        v[r + 3] = _mm256_shuffle_ps::<0xee>(b, d);
+    }
+    for i in 0..4 {
+        let (low, high) = (v[i], v[i + 4]);
+        v[i] = _mm256_permute2f128_ps::<0x20>(low, high);
+        v[i + 4] = _mm256_permute2f128_ps::<0x31>(low, high);
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl Transpose for Avx2 {
+    #[inline(always)]
+    unsafe fn transpose(v: &mut [Self::F; LANES]) {
+        let zero = _mm256_setzero_ps();
+        let mut blocks = [[zero; 8]; 4];
+        for i in 0..8 {
+            (blocks[0][i], blocks[1][i]) = (v[i].0, v[i].1);
+            (blocks[2][i], blocks[3][i]) = (v[i + 8].0, v[i + 8].1);
+        }
+        for b in &mut blocks {
+            transpose8(b);
+        }
+        for i in 0..8 {
+            (v[i].0, v[i].1) = (blocks[0][i], blocks[2][i]);
+            (v[i + 8].0, v[i + 8].1) = (blocks[1][i], blocks[3][i]);
+        }
+    }
+}

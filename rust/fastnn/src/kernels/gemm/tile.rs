@@ -1,0 +1,194 @@
+//! F2. The micro-kernel: up to six rows by four vectors of a product, summed in registers over any
+//! number of K segments, with rows reached through pointers. Dense layers use one segment,
+//! convolution one per tap, recurrent cells one per input ("batch-reduce", Georganas et al. 2020;
+//! rows by pointer as in Dukhan 2019). May use `simd` only.
+//!
+//! Every element is one chain of multiply-adds in the order of the segments, whatever the shape of
+//! the tile, so how a product is cut into tiles never changes its bits.
+
+use crate::simd::{Isa, LANES, Portable, Simd};
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512};
+
+/// The most rows a tile has on any instruction set.
+pub const MAX_ROWS: usize = 6;
+
+/// One stretch of the sum: `k` products of A elements and B rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Segment {
+    /// One pointer per row of the tile, to its first A element.
+    pub rows: *const *const f32,
+    /// Floats from one A element of a row to the next.
+    pub a_step: usize,
+    /// The first B row, `cols` wide.
+    pub b: *const f32,
+    /// Floats from one B row to the next.
+    pub b_step: usize,
+    /// Terms.
+    pub k: usize,
+}
+
+/// Where a tile goes and what is done on the way: `c = relu(c_before + sum + bias)`.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    /// The tile's first element.
+    pub c: *mut f32,
+    /// Floats between rows of C.
+    pub ldc: usize,
+    /// `cols` floats, or null.
+    pub bias: *const f32,
+    /// Negative results become zero; NaN stays.
+    pub relu: bool,
+    /// The old C is added.
+    pub accumulate: bool,
+}
+
+/// A tile of a product.
+#[derive(Debug, Clone, Copy)]
+pub struct Tile<'a> {
+    /// The terms, in order.
+    pub segments: &'a [Segment],
+    /// `1..=mr` of the kernel.
+    pub rows: usize,
+    /// `1..=nr` of the kernel.
+    pub cols: usize,
+    /// True when B rows are readable up to the next multiple of 16 columns.
+    pub padded: bool,
+    /// The destination.
+    pub out: Output,
+}
+
+type TileFn = unsafe fn(&Tile);
+
+/// The micro-kernels of an instruction set.
+#[derive(Debug)]
+pub struct Micro {
+    /// Rows of the largest tile.
+    pub mr: usize,
+    /// Columns of the largest tile.
+    pub nr: usize,
+    /// By rows, then vectors, then whether the last vector of B is loaded under a mask.
+    table: &'static [[TileFn; 2]],
+}
+
+impl Micro {
+    /// The kernels of `isa`.
+    #[must_use]
+    pub fn of(isa: Isa) -> &'static Micro {
+        match isa {
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => &AVX512,
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => &AVX2,
+            _ => &PORTABLE,
+        }
+    }
+
+    /// Computes one tile.
+    ///
+    /// # Safety
+    /// The processor has the instruction set, `rows` and `cols` are in range, and every pointer
+    /// covers what the segments and the output say.
+    #[inline]
+    pub unsafe fn run(&self, tile: &Tile) {
+        debug_assert!((1..=self.mr).contains(&tile.rows) && (1..=self.nr).contains(&tile.cols));
+        let vectors = tile.cols.div_ceil(LANES);
+        let masked = !tile.padded && !tile.cols.is_multiple_of(LANES);
+        let index = (tile.rows - 1) * (self.nr / LANES) + vectors - 1;
+        self.table.get_unchecked(index)[usize::from(masked)](tile);
+    }
+}
+
+#[inline(always)]
+unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const MASKED: bool>(t: &Tile) {
+    let partial = t.cols % LANES;
+    let mut acc = [[S::splat(0.0); NV]; MR];
+    for s in t.segments {
+        let mut rows = [std::ptr::null::<f32>(); MR];
+        for i in 0..MR {
+            rows[i] = *s.rows.add(i);
+        }
+        let mut b = s.b;
+        let mut at = 0usize;
+        for _ in 0..s.k {
+            let mut bv = [S::splat(0.0); NV];
+            for j in 0..NV {
+                let p = b.wrapping_add(j * LANES);
+                bv[j] = if MASKED && j == NV - 1 { S::load_n(p, partial) } else { S::load(p) };
+            }
+            for i in 0..MR {
+                let a = S::splat(*rows[i].wrapping_add(at));
+                for j in 0..NV {
+                    acc[i][j] = S::fma(a, bv[j], acc[i][j]);
+                }
+            }
+            at = at.wrapping_add(s.a_step);
+            b = b.wrapping_add(s.b_step);
+        }
+    }
+    finish::<S, MR, NV>(t, partial, &mut acc);
+}
+
+/// Adds the old C and the bias, rectifies, stores. Without branches per element, so that the
+/// accumulators stay in registers.
+#[inline(always)]
+unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(t: &Tile, partial: usize, acc: &mut [[S::F; NV]; MR]) {
+    let out = &t.out;
+    let floor = S::splat(if out.relu { 0.0 } else { f32::NEG_INFINITY });
+    let mut bias = [S::splat(0.0); NV];
+    if !out.bias.is_null() {
+        for j in 0..NV {
+            bias[j] = get::<S>(out.bias.add(j * LANES), if j == NV - 1 { partial } else { 0 });
+        }
+    }
+    if out.accumulate {
+        for i in 0..MR {
+            for j in 0..NV {
+                let c = out.c.wrapping_add(i * out.ldc + j * LANES);
+                acc[i][j] = S::add(acc[i][j], get::<S>(c, if j == NV - 1 { partial } else { 0 }));
+            }
+        }
+    }
+    for i in 0..MR {
+        for j in 0..NV {
+            let c = out.c.wrapping_add(i * out.ldc + j * LANES);
+            // NaN must be the second operand of `max` to survive.
+            let v = S::max(floor, S::add(acc[i][j], bias[j]));
+            if j == NV - 1 && partial != 0 { S::store_n(c, v, partial) } else { S::store(c, v) }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn get<S: Simd>(p: *const f32, partial: usize) -> S::F {
+    if partial == 0 { S::load(p) } else { S::load_n(p, partial) }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+unsafe fn avx512<const MR: usize, const NV: usize, const MASKED: bool>(t: &Tile) {
+    tile::<Avx512, MR, NV, MASKED>(t);
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2<const MR: usize, const NV: usize, const MASKED: bool>(t: &Tile) {
+    tile::<Avx2, MR, NV, MASKED>(t);
+}
+
+unsafe fn portable<const MR: usize, const NV: usize, const MASKED: bool>(t: &Tile) {
+    tile::<Portable, MR, NV, MASKED>(t);
+}
+
+macro_rules! table {
+    ($f:ident: $($mr:literal),* => $nv:tt) => { &[$(table!(@rows $f, $mr, $nv)),*].as_flattened() };
+    (@rows $f:ident, $mr:literal, ($($nv:literal),*)) => {
+        [$([$f::<$mr, $nv, false> as TileFn, $f::<$mr, $nv, true> as TileFn]),*]
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+static AVX512: Micro = Micro { mr: 6, nr: 64, table: table!(avx512: 1, 2, 3, 4, 5, 6 => (1, 2, 3, 4)) };
+#[cfg(target_arch = "x86_64")]
+static AVX2: Micro = Micro { mr: 6, nr: 16, table: table!(avx2: 1, 2, 3, 4, 5, 6 => (1)) };
+static PORTABLE: Micro = Micro { mr: 4, nr: 16, table: table!(portable: 1, 2, 3, 4 => (1)) };
