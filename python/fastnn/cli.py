@@ -1,0 +1,229 @@
+"""The `fastnn` command: what is installed, a demonstration on handwritten digits, and the tools of
+`fastnn.exit_strategy`.
+
+Uses fastnn's public names only, imported when a command runs, so that `fastnn --help` is instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import importlib
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from fastnn.datasets.idx import Split
+
+    Floats = npt.NDArray[np.float32]
+    Integers = npt.NDArray[np.int64]
+
+EPOCHS = {"mnist": 5, "digits": 40}
+
+# What the second process of the demonstration runs: nothing but the saved file and the images.
+PREDICT_AGAIN = """
+import sys
+import fastnn
+from fastnn.cli import fingerprint, load_images
+model = fastnn.models.load_model(sys.argv[1])
+_, (x, _) = load_images(sys.argv[2])
+print(fingerprint(model.predict(x, verbose=0)))
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit status."""
+    words = sys.argv[1:] if argv is None else list(argv)
+    args = build_parser(words).parse_args(words)
+    return int(args.run(args) or 0)
+
+
+def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """The parser; the exit-strategy commands are added only when `words` ask for them."""
+    parser = argparse.ArgumentParser(
+        prog="fastnn", description="Neural networks on a compiled Rust core."
+    )
+    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+
+    info = commands.add_parser("info", help="versions, instruction set, threads, GPU adapters")
+    info.add_argument("--json", action="store_true", help="print one JSON object")
+    info.set_defaults(run=run_info)
+
+    demo = commands.add_parser("demo", help="train on handwritten digits, save, load, compare")
+    demo.add_argument("--data", choices=sorted(EPOCHS), help="default: mnist if found, or digits")
+    demo.add_argument("--epochs", type=positive, help="default: 5 for mnist, 40 for digits")
+    demo.add_argument("--seed", type=int, default=0, help="default: 0")
+    demo.set_defaults(run=run_demo)
+
+    strategy = commands.add_parser("exit", help="weigh IPO, sale and strategic transformation")
+    if words[:1] == ["exit"]:
+        tools = importlib.import_module("fastnn.exit_strategy.cli")
+        tools.add_commands(strategy.add_subparsers(dest="tool", metavar="tool", required=True))
+    return parser
+
+
+def positive(text: str) -> int:
+    """An argparse type: a whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+    return value
+
+
+# --- fastnn info -----------------------------------------------------------------------------
+
+
+def run_info(args: argparse.Namespace) -> int:
+    """Print what is installed and what the machine offers."""
+    facts = collect_info()
+    if args.json:
+        print(json.dumps(facts, indent=2, sort_keys=True))
+        return 0
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        lines = [str(v) for v in value] or ["none"] if isinstance(value, list) else [str(value)]
+        print(f"{name:<{width}}  {', '.join(lines)}")
+    return 0
+
+
+def collect_info() -> dict[str, Any]:
+    """Versions, instruction set, threads and GPU adapters, ready for JSON."""
+    import platform
+
+    import numpy as np
+
+    import fastnn
+
+    return {
+        "fastnn": fastnn.__version__,
+        **{k: v for k, v in fastnn.info().items() if k != "version"},
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "platform": platform.platform(),
+        "gpu_adapters": find_adapters(),
+    }
+
+
+def find_adapters() -> list[str] | str:
+    """The names of the GPU adapters, or what to install to see them."""
+    try:
+        wgpu = importlib.import_module("wgpu")
+    except ImportError:
+        return 'unknown; pip install "fastnn-rs[gpu]"'
+    try:
+        return [adapter.summary for adapter in wgpu.gpu.enumerate_adapters_sync()]
+    except Exception as error:  # a broken driver raises whatever it likes; info must still print
+        return f"none usable ({error})"
+
+
+# --- fastnn demo -----------------------------------------------------------------------------
+
+
+def run_demo(args: argparse.Namespace) -> int:
+    """Train, test, save, load in a new process, and compare the predictions bit for bit."""
+    import numpy as np
+
+    import fastnn
+
+    name = args.data or choose_images()
+    (x, y), (x_test, y_test) = load_images(name)
+    side, epochs = x.shape[1], args.epochs or EPOCHS[name]
+    print(f"{name}: {len(x):,} handwritten digits of {side}x{side} pixels, {len(x_test):,} to test")
+    fastnn.utils.set_random_seed(args.seed)
+    model = build_model(side, 255.0 if name == "mnist" else 16.0)
+    model.summary()
+    model.fit(x, y, batch_size=128 if name == "mnist" else 32, epochs=epochs)
+
+    probabilities = np.asarray(model.predict(x_test, verbose=0))
+    guesses = probabilities.argmax(axis=1)
+    print(f"\ntest accuracy: {np.mean(guesses == y_test):.2%} of {len(y_test):,} digits not seen\n")
+    print(confusion_table(y_test, guesses))
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "digits.safetensors")
+        model.save(path)
+        print(f"\nsaved {path.name} ({path.stat().st_size:,} bytes)")
+        again = subprocess.run(
+            [sys.executable, "-c", PREDICT_AGAIN, str(path), name],
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        ).stdout.strip()
+    here = fingerprint(probabilities)
+    print(f"predictions of this process         {here[:32]}")
+    print(f"predictions of a new one that loads {again[:32]}")
+    same = here == again
+    print("same bits" if same else "error: the loaded model predicts other bits")
+    return 0 if same else 1
+
+
+def choose_images() -> str:
+    """MNIST where its files are, else the digits that ship with the package."""
+    from fastnn.datasets import mnist
+
+    try:
+        mnist.load_data()
+    except FileNotFoundError:
+        return "digits"
+    return "mnist"
+
+
+def load_images(name: str) -> tuple[Split, Split]:
+    """The training and test images of the data set called `name`."""
+    from fastnn.datasets import digits, mnist
+
+    return mnist.load_data() if name == "mnist" else digits.load_data()
+
+
+def build_model(side: int, largest: float) -> Any:
+    """A compiled classifier of ten classes for images (side, side) of 0 to `largest`."""
+    import fastnn
+
+    layers = fastnn.layers
+    model = fastnn.Sequential(
+        [
+            fastnn.Input((side, side)),
+            layers.Rescaling(1.0 / largest),
+            layers.Flatten(),
+            layers.Dense(256, activation="relu"),
+            layers.Dropout(0.2),
+            layers.Dense(10, activation="softmax"),
+        ],
+        name="digits",
+    )
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def confusion_table(truth: Integers, guesses: Integers) -> str:
+    """Counts of true digit (rows) against predicted digit (columns)."""
+    import numpy as np
+
+    counts = np.zeros((10, 10), np.int64)
+    np.add.at(counts, (truth, guesses), 1)
+    width = max(4, len(str(counts.max())) + 1)
+    head = "true \\ predicted" + "".join(f"{digit:>{width}}" for digit in range(10))
+    rows = [
+        f"{digit:>16}" + "".join(f"{count or '.':>{width}}" for count in row)
+        for digit, row in enumerate(counts.tolist())
+    ]
+    return "\n".join([head, *rows])
+
+
+def fingerprint(values: Floats) -> str:
+    """The SHA-256 of the bytes of an array: equal for equal bits alone."""
+    import numpy as np
+
+    return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
