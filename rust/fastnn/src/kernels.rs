@@ -3,8 +3,10 @@
 //! pool in chunks that depend on the problem alone, so results never depend on the thread count.
 
 pub mod copy;
+pub mod ensemble;
 pub mod gather;
 pub mod gemm;
+pub mod payout;
 pub mod random;
 pub mod reduce;
 pub mod softmax;

@@ -1,0 +1,187 @@
+//! Binding of the core's `ensemble` (sample, score, rank) and `payout` kernels: arrays in and out
+//! by the buffer protocol, the interpreter released while they run. `fastnn.ensemble` is the face.
+
+use fastnn::error::Error;
+use fastnn::kernels::ensemble::{self, DrawSpec, Draws, Kind, Layout, Marginal, Profile, Variable, Wanted, Weights};
+use fastnn::kernels::payout::{self, Claim};
+use pyo3::buffer::{Element, PyBuffer};
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
+use pyo3::prelude::*;
+
+/// Numbers per marginal: kind, three parameters, low, high.
+const MARGINAL: usize = 6;
+/// Numbers per claim: due, last, rank, units, strike, cap.
+const CLAIM: usize = 6;
+
+fn raise(e: Error) -> PyErr {
+    match e {
+        Error::Memory(text) => PyMemoryError::new_err(text),
+        Error::Internal(text) => PyRuntimeError::new_err(text),
+        other => PyValueError::new_err(other.to_string()),
+    }
+}
+
+fn read<T: Element + Copy>(py: Python<'_>, name: &str, buffer: &PyBuffer<T>, len: usize) -> PyResult<Vec<T>> {
+    if buffer.item_count() != len {
+        return Err(wrong_size(name, buffer.item_count(), len));
+    }
+    buffer.to_vec(py)
+}
+
+fn write<T: Element + Copy>(py: Python<'_>, name: &str, buffer: &PyBuffer<T>, values: &[T]) -> PyResult<()> {
+    if buffer.item_count() != values.len() {
+        return Err(wrong_size(name, buffer.item_count(), values.len()));
+    }
+    buffer.copy_from_slice(py, values)
+}
+
+fn wrong_size(name: &str, got: usize, wanted: usize) -> PyErr {
+    PyValueError::new_err(format!("ensemble: {name} has {got} numbers, wanted {wanted}"))
+}
+
+/// (group, stream, local weight, only option or None, log10, knots, fits).
+type VariableRow = (usize, usize, f64, Option<usize>, bool, Vec<f64>, Vec<Vec<f64>>);
+
+/// A layout of variables and the draws that every profile of it is scored on.
+#[pyclass(module = "fastnn._core", frozen)]
+struct Ensemble {
+    layout: Layout,
+    draws: Draws,
+}
+
+#[pymethods]
+impl Ensemble {
+    /// `weights` are Dirichlet concentrations scaled to `dirichlet_sum`, or fixed without it.
+    #[new]
+    #[pyo3(signature = (options, streams, variables, weights, dirichlet_sum, cholesky, draws, seed, stream))]
+    #[allow(clippy::too_many_arguments)] // one positional call from `fastnn.ensemble`
+    fn new(
+        py: Python<'_>,
+        options: usize,
+        streams: usize,
+        variables: Vec<VariableRow>,
+        weights: Vec<f64>,
+        dirichlet_sum: Option<f64>,
+        cholesky: Option<Vec<f64>>,
+        draws: usize,
+        seed: u64,
+        stream: u32,
+    ) -> PyResult<Self> {
+        let variables = variables
+            .into_iter()
+            .map(|(group, stream, weight, only, log, knots, fits)| Variable { group, stream, weight, only, log, knots, fits })
+            .collect();
+        let layout = Layout::new(options, weights.len(), streams, variables).map_err(raise)?;
+        let weights = match dirichlet_sum {
+            Some(sum) => Weights::Dirichlet { alphas: weights, sum },
+            None => Weights::Fixed(weights),
+        };
+        let spec = DrawSpec { len: draws, seed, stream, weights, streams, cholesky };
+        let draws = py.detach(|| Draws::new(&spec)).map_err(raise)?;
+        Ok(Self { layout, draws })
+    }
+
+    /// Scores profiles; fills `ranks` (u32), `mean`, `quantiles` (f64), `pinned` (u32).
+    #[allow(clippy::too_many_arguments)] // two inputs, two requests, four outputs
+    fn score(
+        &self,
+        py: Python<'_>,
+        marginals: PyBuffer<f64>,
+        open: PyBuffer<u8>,
+        quantile_levels: Vec<f64>,
+        pin_levels: Vec<f64>,
+        ranks: PyBuffer<u32>,
+        mean: PyBuffer<f64>,
+        quantiles: PyBuffer<f64>,
+        pinned: PyBuffer<u32>,
+    ) -> PyResult<()> {
+        let (marginals, open) = self.read_profiles(py, &marginals, &open)?;
+        let wanted = Wanted { quantiles: quantile_levels, pins: pin_levels };
+        let all = py.detach(|| self.run(&marginals, &open, &wanted)).map_err(raise)?;
+        let join = |get: &dyn Fn(&ensemble::Summary) -> &[u32]| all.iter().flat_map(|s| get(s).iter().copied()).collect::<Vec<u32>>();
+        write(py, "ranks", &ranks, &join(&|s| &s.ranks))?;
+        write(py, "pinned", &pinned, &join(&|s| &s.pinned))?;
+        write(py, "mean", &mean, &all.iter().flat_map(|s| s.mean.iter().copied()).collect::<Vec<f64>>())?;
+        let q: Vec<f64> = all.iter().flat_map(|s| s.quantiles.iter().map(|x| f64::from(*x))).collect();
+        write(py, "quantiles", &quantiles, &q)
+    }
+
+    /// Total effects of one profile against an independent ensemble of the same layout; fills
+    /// `effects` (streams + 1, options).
+    fn total_effects(
+        &self,
+        py: Python<'_>,
+        other: &Self,
+        marginals: PyBuffer<f64>,
+        open: PyBuffer<u8>,
+        effects: PyBuffer<f64>,
+    ) -> PyResult<()> {
+        let (marginals, open) = self.read_profiles(py, &marginals, &open)?;
+        let profile = Profile { marginals: &marginals, open: &open };
+        let out = py.detach(|| ensemble::total_effects(&self.layout, &self.draws, &other.draws, profile)).map_err(raise)?;
+        write(py, "effects", &effects, &out)
+    }
+
+    /// Copies the weights of one group, or the normals of one stream, into `out` (f32, draws).
+    fn copy_draws(&self, py: Python<'_>, weights: bool, index: usize, out: PyBuffer<f32>) -> PyResult<()> {
+        let count = if weights { self.draws.groups() } else { self.draws.streams() };
+        if index >= count {
+            return Err(PyValueError::new_err(format!("ensemble: got row {index}, wanted one below {count}")));
+        }
+        let row = if weights { self.draws.weights(index) } else { self.draws.normals(index) };
+        write(py, "out", &out, &row[..self.draws.len()])
+    }
+}
+
+impl Ensemble {
+    fn read_profiles(&self, py: Python<'_>, marginals: &PyBuffer<f64>, open: &PyBuffer<u8>) -> PyResult<(Vec<Marginal>, Vec<bool>)> {
+        let (v, o) = (self.layout.variables().len(), self.layout.options());
+        let profiles = open.item_count() / o;
+        let open = read(py, "open", open, profiles * o)?.iter().map(|x| *x != 0).collect();
+        let rows = read(py, "marginals", marginals, profiles * v * MARGINAL)?;
+        let marginals = rows
+            .chunks_exact(MARGINAL)
+            .map(|r| {
+                let kind = Kind::from_index(r[0] as usize)
+                    .ok_or_else(|| PyValueError::new_err(format!("ensemble: got marginal kind {}, wanted 0 to 6", r[0])))?;
+                Ok(Marginal { kind, params: [r[1], r[2], r[3]], low: r[4], high: r[5] })
+            })
+            .collect::<PyResult<Vec<_>>>()?;
+        Ok((marginals, open))
+    }
+
+    fn run(&self, marginals: &[Marginal], open: &[bool], wanted: &Wanted) -> fastnn::error::Result<Vec<ensemble::Summary>> {
+        let (v, o) = (self.layout.variables().len(), self.layout.options());
+        let profiles: Vec<Profile<'_>> = open
+            .chunks_exact(o)
+            .enumerate()
+            .map(|(i, open)| Profile { marginals: &marginals[i * v..(i + 1) * v], open })
+            .collect();
+        ensemble::score(&self.layout, &self.draws, &profiles, wanted)
+    }
+}
+
+/// Payouts of stacked claims: `claims` is (tables, claims, 6), `prices` rises, `out` is
+/// (tables, claims, prices), all f64 and contiguous.
+#[pyfunction]
+fn pay_claims(py: Python<'_>, claims: PyBuffer<f64>, per_table: usize, prices: PyBuffer<f64>, out: PyBuffer<f64>) -> PyResult<()> {
+    let rows = claims.to_vec(py)?;
+    let prices = prices.to_vec(py)?;
+    let table: Vec<Claim> = rows
+        .chunks_exact(CLAIM)
+        .map(|r| Claim { due: r[0], last: r[1], rank: r[2] as u32, units: r[3], strike: r[4], cap: r[5] })
+        .collect();
+    if rows.len() % CLAIM != 0 || out.readonly() || !out.is_c_contiguous() {
+        return Err(PyValueError::new_err("payout: claims need 6 numbers each, and out must be writable and contiguous"));
+    }
+    // SAFETY: the exporter keeps the memory alive while `out` is held; it is writable and
+    // contiguous, and the caller hands it over for the length of the call.
+    let to = unsafe { std::slice::from_raw_parts_mut(out.buf_ptr().cast::<f64>(), out.item_count()) };
+    py.detach(|| payout::pay(&table, per_table, &prices, to)).map_err(raise)
+}
+
+/// Adds the classes and functions of this file to the extension module.
+pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
+    m.add_class::<Ensemble>()?;
+    m.add_function(wrap_pyfunction!(pay_claims, m)?)
+}
