@@ -1,1 +1,386 @@
-//! Vector elementary functions on any [`Simd`](super::Simd). (Being written.)
+//! Vector elementary functions on any [`Simd`]: Cody-Waite reductions and minimax polynomials or
+//! rationals (own Remez/Lawson fits; method of Muller, "Elementary Functions", 3rd ed.), no tables.
+//! Every lane depends on its own inputs only, and AVX-512 and AVX2 agree bit for bit. The stated
+//! errors hold for all f32 inputs, with and without fused multiply-add; NaN in gives NaN out.
+//!
+//! All functions are `unsafe` for the reason [`Simd`] gives: the processor must have the set.
+
+use super::{LANES, Simd};
+
+// Horner's rule, lowest coefficient first.
+macro_rules! poly {
+    ($S:ident, $x:expr; $c:expr) => { $S::splat($c) };
+    ($S:ident, $x:expr; $c:expr, $($rest:expr),+) => {
+        $S::fma(poly!($S, $x; $($rest),+), $x, $S::splat($c))
+    };
+}
+
+const LOG2_E: f32 = std::f32::consts::LOG2_E;
+// ln 2 in two parts; the first has nine bits, so its product with an exponent is exact.
+const LN2_HIGH: f32 = 0.693_359_4;
+const LN2_LOW: f32 = -2.121_944_4e-4;
+// Adding it leaves the nearest integer, ties to even, in the low bits.
+const ROUND: f32 = 12_582_912.0;
+
+// (n, x - n ln 2) for |x| < 2^20.
+#[inline(always)]
+unsafe fn split_exp<S: Simd>(x: S::F) -> (S::F, S::F) {
+    let magic = S::splat(ROUND);
+    let n = S::sub(S::fma(x, S::splat(LOG2_E), magic), magic);
+    let r = S::fnma(n, S::splat(LN2_LOW), S::fnma(n, S::splat(LN2_HIGH), x));
+    (n, r)
+}
+
+/// e^x; 1.0 ulp.
+#[inline(always)]
+pub unsafe fn exp<S: Simd>(x: S::F) -> S::F {
+    // Beyond these bounds the result is infinite or zero. NaN stays: it is the second operand.
+    let x = S::max(S::splat(-105.0), S::min(S::splat(89.0), x));
+    let (n, r) = split_exp::<S>(x);
+    let q = poly!(S, r; 0.499_999_94, 0.166_665_21, 0.041_668_274, 0.008_368_686, 0.001_382_013_8);
+    let p = S::fma(S::mul(r, r), q, r);
+    S::scale(S::add(p, S::splat(1.0)), n)
+}
+
+/// e^x - 1; 2 ulp.
+#[inline(always)]
+pub unsafe fn expm1<S: Simd>(x: S::F) -> S::F {
+    let bounded = S::max(S::splat(-18.0), S::min(S::splat(89.0), x));
+    let magic = S::splat(ROUND + 126.0);
+    let shifted = S::fma(bounded, S::splat(LOG2_E), magic);
+    // 2^(n-1): half, so that n = 128 stays finite.
+    let half = S::from_bits(S::shl_i::<23>(S::bits(shifted)));
+    let n = S::sub(shifted, magic);
+    let r = S::fnma(n, S::splat(LN2_LOW), S::fnma(n, S::splat(LN2_HIGH), bounded));
+    let q = poly!(S, r; 0.499_999_97, 0.166_665_46, 0.041_667_435, 0.008_366_272, 0.001_387_069_6);
+    let p = S::fma(S::mul(r, r), q, r);
+    let y = S::fma(p, half, S::sub(half, S::splat(0.5)));
+    S::copysign(S::add(y, y), x)
+}
+
+// (e, f) with x = 2^e (1 + f), f in [sqrt(1/2) - 1, sqrt(2) - 1], for normal positive x.
+#[inline(always)]
+unsafe fn split_log<S: Simd>(x: S::F) -> (S::I, S::F) {
+    let i = S::sub_i(S::bits(x), S::splat_i(0x3f35_04f3));
+    let e = S::sar_i::<23>(i);
+    let m = S::from_bits(S::add_i(S::and_i(i, S::splat_i(0x007f_ffff)), S::splat_i(0x3f35_04f3)));
+    (e, S::sub(m, S::splat(1.0)))
+}
+
+// e ln 2 + log1p(f).
+#[inline(always)]
+unsafe fn join_log<S: Simd>(e: S::F, f: S::F) -> S::F {
+    let p = poly!(S, f; 0.333_333_13, -0.250_000_1, 0.200_020_72, -0.166_679_89, 0.142_203_6,
+        -0.124_062_4, 0.118_835_375, -0.116_700_25, 0.067_491_9);
+    let f2 = S::mul(f, f);
+    let y = S::fma(S::mul(f2, f), p, S::mul(e, S::splat(LN2_LOW)));
+    let y = S::fnma(S::splat(0.5), f2, y);
+    S::fma(e, S::splat(LN2_HIGH), S::add(f, y))
+}
+
+// The rules at zero, below zero and at infinity, for a logarithm `y` of `x`. NaN gives NaN.
+#[inline(always)]
+unsafe fn edge_log<S: Simd>(x: S::F, y: S::F) -> S::F {
+    let zero = S::splat(0.0);
+    let inf = S::splat(f32::INFINITY);
+    let y = S::select(S::lt(x, inf), y, x);
+    let y = S::select(S::lt(x, zero), S::splat(f32::NAN), y);
+    S::select(S::eq(x, zero), S::splat(f32::NEG_INFINITY), y)
+}
+
+/// ln x; 1.0 ulp.
+#[inline(always)]
+pub unsafe fn log<S: Simd>(x: S::F) -> S::F {
+    let tiny = S::lt(x, S::splat(f32::MIN_POSITIVE));
+    let up = S::select(tiny, S::mul(x, S::splat(8_388_608.0)), x);
+    let (e, f) = split_log::<S>(up);
+    let e = S::sub(S::to_f(e), S::select(tiny, S::splat(23.0), S::splat(0.0)));
+    edge_log::<S>(x, join_log::<S>(e, f))
+}
+
+/// ln(1 + x); 2 ulp.
+#[inline(always)]
+pub unsafe fn log1p<S: Simd>(x: S::F) -> S::F {
+    let one = S::splat(1.0);
+    let u = S::add(x, one);
+    let (e, rounded) = split_log::<S>(u);
+    // 2^-e; the exact f = 2^-e x + (2^-e - 1) keeps the bits that 1 + x lost.
+    let down = S::from_bits(S::shl_i::<23>(S::sub_i(S::splat_i(127), e)));
+    let exact = S::fma(x, down, S::sub(down, one));
+    let f = S::select(S::lt(x, S::splat(16_777_216.0)), exact, rounded);
+    let y = edge_log::<S>(u, join_log::<S>(S::to_f(e), f));
+    // Near zero 1 + x is 1; the result is x itself, with its sign and its subnormals.
+    S::select(S::lt(S::abs(x), S::splat(1e-8)), x, y)
+}
+
+/// tanh x; 3 ulp: h / (h + 1) with h = (e^(2|x|) - 1) / 2.
+#[inline(always)]
+pub unsafe fn tanh<S: Simd>(x: S::F) -> S::F {
+    // 2^(n-1) (1 + p) - 1/2 with n = round(2 |x| / ln 2), r = |x| - n (ln 2) / 2.
+    let bounded = S::min(S::splat(9.1), S::abs(x));
+    let magic = S::splat(ROUND + 126.0);
+    let shifted = S::fma(bounded, S::splat(2.0 * LOG2_E), magic);
+    let half = S::from_bits(S::shl_i::<23>(S::bits(shifted)));
+    let n = S::sub(shifted, magic);
+    let r = S::fnma(n, S::splat(0.5 * LN2_LOW), S::fnma(n, S::splat(0.5 * LN2_HIGH), bounded));
+    let q = poly!(S, r; 1.999_999_9, 1.333_323_7, 0.666_678_97, 0.267_720_7, 0.088_772_45);
+    let p = S::fma(S::mul(r, r), q, S::add(r, r));
+    let h = S::fma(p, half, S::sub(half, S::splat(0.5)));
+    S::copysign(S::div(h, S::add(h, S::splat(1.0))), x)
+}
+
+/// 1 / (1 + e^-x); 3 ulp, subnormal results included.
+#[inline(always)]
+pub unsafe fn sigmoid<S: Simd>(x: S::F) -> S::F {
+    let one = S::splat(1.0);
+    // e^-|x| never overflows, and the form e / (1 + e) keeps small results exact.
+    let e = exp::<S>(S::from_bits(S::or_i(S::bits(x), S::splat_i(i32::MIN))));
+    let top = S::select(S::lt(x, S::splat(0.0)), e, one);
+    S::div(top, S::add(one, e))
+}
+
+/// The error function; 3 ulp: 1 - e^-g with g = -ln(1 - erf |x|), a polynomial.
+#[inline(always)]
+pub unsafe fn erf<S: Simd>(x: S::F) -> S::F {
+    let a = S::min(S::splat(4.0), S::abs(x));
+    // 2 / sqrt(pi) in two parts, the second with the higher terms.
+    let u = poly!(S, a; -5.373_110_7e-8, 0.636_619_4, 0.102_777_734, -0.019_152_684, -1.610_987_1e-4,
+        0.001_667_718_2, -6.332_064e-4, 1.177_424_4e-4, -9.267_32e-6);
+    let g = S::fma(a, S::splat(std::f32::consts::FRAC_2_SQRT_PI), S::mul(a, u));
+    let y = expm1::<S>(S::neg(g));
+    S::copysign(y, x)
+}
+
+// The lanes of `y` where `m` holds, replaced by `f` of the lanes of `a` and `b` in f64.
+#[inline(never)]
+unsafe fn repair<S: Simd>(m: S::M, y: S::F, a: S::F, b: S::F, f: fn(f64, f64) -> f64) -> S::F {
+    let (mut mask, mut out, mut x, mut z) = ([0f32; LANES], [0f32; LANES], [0f32; LANES], [0f32; LANES]);
+    S::store(mask.as_mut_ptr(), S::truth(m));
+    S::store(out.as_mut_ptr(), y);
+    S::store(x.as_mut_ptr(), a);
+    S::store(z.as_mut_ptr(), b);
+    for i in 0..LANES {
+        if mask[i] != 0.0 {
+            out[i] = f(f64::from(x[i]), f64::from(z[i])) as f32;
+        }
+    }
+    S::load(out.as_ptr())
+}
+
+// sin(x) for `shift` 0, cos(x) for `shift` 1, where |x| is in reach of the reduction.
+#[inline(always)]
+unsafe fn circular<S: Simd>(x: S::F, shift: i32) -> S::F {
+    let magic = S::splat(ROUND);
+    let shifted = S::fma(x, S::splat(std::f32::consts::FRAC_2_PI), magic);
+    let n = S::sub(shifted, magic);
+    // n pi/2 in parts. Fused, each step rounds once; otherwise the parts are short enough that
+    // their products are exact.
+    let r = if S::FUSED {
+        let r = S::fnma(n, S::splat(1.570_796_4), x);
+        let r = S::fnma(n, S::splat(-4.371_139e-8), r);
+        S::fnma(n, S::splat(-1.715_124_5e-15), r)
+    } else {
+        let r = S::fnma(n, S::splat(1.570_312_5), x);
+        let r = S::fnma(n, S::splat(4.837_513e-4), r);
+        let r = S::fnma(n, S::splat(7.549_533_6e-8), r);
+        S::fnma(n, S::splat(2.563_344e-12), r)
+    };
+    let quadrant = S::add_i(S::bits(shifted), S::splat_i(shift));
+    let s = S::mul(r, r);
+    let p = poly!(S, s; -0.166_666_55, 0.008_332_187, -1.951_790_8e-4);
+    let sine = S::fma(S::mul(s, r), p, r);
+    let p = poly!(S, s; 0.041_666_646, -0.001_388_731, 2.443_233e-5);
+    let cosine = S::fma(S::mul(s, s), p, S::fnma(S::splat(0.5), s, S::splat(1.0)));
+    let odd = S::eq_i(S::and_i(quadrant, S::splat_i(1)), S::splat_i(1));
+    let sign = S::shl_i::<30>(S::and_i(quadrant, S::splat_i(2)));
+    let y = S::select(odd, cosine, sine);
+    S::from_bits(S::xor_i(S::bits(y), sign))
+}
+
+// Beyond it the three- or four-part reduction runs out of bits.
+#[inline(always)]
+unsafe fn beyond<S: Simd>(x: S::F) -> S::M {
+    S::lt(S::splat(if S::FUSED { 100_000.0 } else { 10_000.0 }), S::abs(x))
+}
+
+/// sin x; 2 ulp.
+#[inline(always)]
+pub unsafe fn sin<S: Simd>(x: S::F) -> S::F {
+    let y = circular::<S>(x, 0);
+    // Keeps -0.0 and subnormals.
+    let y = S::select(S::lt(S::abs(x), S::splat(1e-4)), x, y);
+    let far = beyond::<S>(x);
+    if S::any(far) { repair::<S>(far, y, x, x, |x, _| x.sin()) } else { y }
+}
+
+/// cos x; 2 ulp.
+#[inline(always)]
+pub unsafe fn cos<S: Simd>(x: S::F) -> S::F {
+    let y = circular::<S>(x, 1);
+    let far = beyond::<S>(x);
+    if S::any(far) { repair::<S>(far, y, x, x, |x, _| x.cos()) } else { y }
+}
+
+/// x^y with the special cases of IEEE 754 `pow`; 4 ulp.
+#[inline(always)]
+pub unsafe fn pow<S: Simd>(x: S::F, y: S::F) -> S::F {
+    if !S::FUSED {
+        return repair::<S>(S::eq_i(S::splat_i(0), S::splat_i(0)), x, x, y, f64::powf);
+    }
+    let a = S::abs(x);
+    let normal = S::and_m(S::le(S::splat(f32::MIN_POSITIVE), a), S::lt(a, S::splat(f32::INFINITY)));
+    let plain = S::and_m(normal, S::lt(S::abs(y), S::splat(1e30)));
+    // log2(a) = e + log2(1 + f) as high + low: 2 atanh(s), s = f / (2 + f) in two parts.
+    let (e, f) = split_log::<S>(a);
+    let e = S::to_f(e);
+    let d = S::add(f, S::splat(2.0));
+    let d_low = S::sub(f, S::sub(d, S::splat(2.0)));
+    let s = S::div(f, d);
+    let s_low = S::div(S::fnma(s, d_low, S::fnma(s, d, f)), d);
+    let t = S::mul(s, s);
+    let p = poly!(S, t; 0.961_796_7, 0.577_078_9, 0.411_921_53, 0.336_621_1);
+    // 2 / ln 2 in two parts.
+    let (c, c_low) = (S::splat(2.885_39), S::splat(3.851_926e-8));
+    let h = S::mul(s, c);
+    let h_low = S::fma(s_low, c, S::fma(s, c_low, S::fma(s, c, S::neg(h))));
+    let tail = S::fma(S::mul(t, s), p, h_low);
+    let high = S::add(e, h);
+    // |e| >= |h| or e = 0, so the two-sum needs no branch.
+    let low = S::add(S::add(S::sub(e, high), h), tail);
+    let log = S::add(high, low);
+    let log_low = S::add(S::sub(high, log), low);
+    // 2^(y log2 a).
+    let z = S::mul(y, log);
+    let z_low = S::fma(y, log_low, S::fma(y, log, S::neg(z)));
+    let bounded = S::max(S::splat(-200.0), S::min(S::splat(200.0), z));
+    let n = S::round(bounded);
+    let r = S::add(S::sub(bounded, n), S::max(S::splat(-1.0), S::min(S::splat(1.0), z_low)));
+    let q = poly!(S, r; 1.0, std::f32::consts::LN_2, 0.240_226_48, 0.055_503_596, 0.009_618_505, 0.001_339_102_5, 1.532_719_6e-4);
+    let power = S::scale(q, n);
+    // A negative base: odd exponents negate, fractional ones have no real value.
+    let below = S::lt(x, S::splat(0.0));
+    let half = S::mul(y, S::splat(0.5));
+    let whole = S::eq(S::round(y), y);
+    let odd = S::and_m(whole, S::not_m(S::eq(S::round(half), half)));
+    let power = S::select(S::and_m(below, odd), S::neg(power), power);
+    let power = S::select(S::and_m(below, S::not_m(whole)), S::splat(f32::NAN), power);
+    let rest = S::not_m(plain);
+    if S::any(rest) { repair::<S>(rest, power, x, y, f64::powf) } else { power }
+}
+
+/// 1 / sqrt(x), both steps correctly rounded; 1.5 ulp.
+#[inline(always)]
+pub unsafe fn rsqrt<S: Simd>(x: S::F) -> S::F {
+    S::div(S::splat(1.0), S::sqrt(x))
+}
+
+/// -1, 0 or 1; NaN for NaN.
+#[inline(always)]
+pub unsafe fn sign<S: Simd>(x: S::F) -> S::F {
+    let zero = S::splat(0.0);
+    let y = S::select(S::lt(x, zero), S::splat(-1.0), S::add(x, zero));
+    S::select(S::lt(zero, x), S::splat(1.0), y)
+}
+
+/// max(a, b), NaN if either is.
+#[inline(always)]
+pub unsafe fn maximum<S: Simd>(a: S::F, b: S::F) -> S::F {
+    S::select(S::is_nan(a), a, S::max(a, b))
+}
+
+/// min(a, b), NaN if either is.
+#[inline(always)]
+pub unsafe fn minimum<S: Simd>(a: S::F, b: S::F) -> S::F {
+    S::select(S::is_nan(a), a, S::min(a, b))
+}
+
+/// max(x, 0), NaN for NaN.
+#[inline(always)]
+pub unsafe fn relu<S: Simd>(x: S::F) -> S::F {
+    S::max(S::splat(0.0), x)
+}
+
+/// ln(1 + e^x) without overflow; 3 ulp.
+#[inline(always)]
+pub unsafe fn softplus<S: Simd>(x: S::F) -> S::F {
+    let e = exp::<S>(S::from_bits(S::or_i(S::bits(x), S::splat_i(i32::MIN))));
+    S::add(relu::<S>(x), log1p::<S>(e))
+}
+
+#[inline(always)]
+unsafe fn each<S: Simd>(a: S::F, b: S::F, f: impl Fn(f32, f32) -> f32) -> S::F {
+    let (mut x, mut y) = ([0f32; LANES], [0f32; LANES]);
+    S::store(x.as_mut_ptr(), a);
+    S::store(y.as_mut_ptr(), b);
+    for i in 0..LANES {
+        x[i] = f(x[i], y[i]);
+    }
+    S::load(x.as_ptr())
+}
+
+// NumPy's `divmod`: the exact remainder with the sign of `b`, and the quotient that goes with it.
+fn divmod_f32(a: f32, b: f32) -> (f32, f32) {
+    if b == 0.0 {
+        return (a / b, f32::NAN);
+    }
+    let mut m = a % b;
+    let mut q = (a - m) / b;
+    if m == 0.0 {
+        m = 0.0f32.copysign(b);
+    } else if (b < 0.0) != (m < 0.0) {
+        m += b;
+        q -= 1.0;
+    }
+    if q == 0.0 {
+        return (0.0f32.copysign(a / b), m);
+    }
+    let floor = q.floor();
+    (if q - floor > 0.5 { floor + 1.0 } else { floor }, m)
+}
+
+/// `numpy.floor_divide`: the floor of the exact quotient.
+#[inline(always)]
+pub unsafe fn floor_divide<S: Simd>(a: S::F, b: S::F) -> S::F {
+    each::<S>(a, b, |a, b| divmod_f32(a, b).0)
+}
+
+/// `numpy.mod`: the exact remainder, with the sign of `b`.
+#[inline(always)]
+pub unsafe fn modulo<S: Simd>(a: S::F, b: S::F) -> S::F {
+    each::<S>(a, b, |a, b| divmod_f32(a, b).1)
+}
+
+#[inline(always)]
+unsafe fn each_i<S: Simd>(a: S::I, b: S::I, f: impl Fn(i32, i32) -> i32) -> S::I {
+    let (mut x, mut y) = ([0i32; LANES], [0i32; LANES]);
+    S::store_i(x.as_mut_ptr(), a);
+    S::store_i(y.as_mut_ptr(), b);
+    for i in 0..LANES {
+        x[i] = f(x[i], y[i]);
+    }
+    S::load_i(x.as_ptr())
+}
+
+/// Integer floor division; 0 where `b` is 0, as in NumPy.
+#[inline(always)]
+pub unsafe fn floor_divide_i<S: Simd>(a: S::I, b: S::I) -> S::I {
+    each_i::<S>(a, b, |a, b| {
+        if b == 0 {
+            return 0;
+        }
+        let q = a.wrapping_div(b);
+        if a.wrapping_rem(b) != 0 && (a < 0) != (b < 0) { q - 1 } else { q }
+    })
+}
+
+/// Integer remainder with the sign of `b`; 0 where `b` is 0, as in NumPy.
+#[inline(always)]
+pub unsafe fn modulo_i<S: Simd>(a: S::I, b: S::I) -> S::I {
+    each_i::<S>(a, b, |a, b| {
+        if b == 0 {
+            return 0;
+        }
+        let m = a.wrapping_rem(b);
+        if m != 0 && (m < 0) != (b < 0) { m + b } else { m }
+    })
+}

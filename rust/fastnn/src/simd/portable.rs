@@ -17,6 +17,15 @@ fn zip<T: Copy, V: Copy, U>(a: [T; LANES], b: [V; LANES], f: impl Fn(T, V) -> U)
     std::array::from_fn(|i| f(a[i], b[i]))
 }
 
+// Ties to even, without the library call that `round_ties_even` is on a baseline processor:
+// adding and taking away 2^23 leaves no room for a fraction.
+#[inline(always)]
+fn nearest(a: f32) -> f32 {
+    const LIMIT: f32 = 8_388_608.0;
+    let m = a.abs();
+    if m < LIMIT { ((m + LIMIT) - LIMIT).copysign(a) } else { a }
+}
+
 #[inline(always)]
 fn tree(mut a: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut half = LANES / 2;
@@ -49,9 +58,7 @@ impl Simd for Portable {
     }
     #[inline(always)]
     unsafe fn store_n(p: *mut f32, v: Self::F, n: usize) {
-        for i in 0..n.min(LANES) {
-            p.add(i).write(v[i]);
-        }
+        p.copy_from_nonoverlapping(v.as_ptr(), n.min(LANES));
     }
     #[inline(always)]
     unsafe fn stream(p: *mut f32, v: Self::F) {
@@ -99,19 +106,28 @@ impl Simd for Portable {
     }
     #[inline(always)]
     unsafe fn round(a: Self::F) -> Self::F {
-        map(a, f32::round_ties_even)
+        map(a, nearest)
     }
     #[inline(always)]
     unsafe fn floor(a: Self::F) -> Self::F {
-        map(a, f32::floor)
+        map(a, |a| {
+            let r = nearest(a);
+            (if r > a { r - 1.0 } else { r }).copysign(a)
+        })
     }
     #[inline(always)]
     unsafe fn ceil(a: Self::F) -> Self::F {
-        map(a, f32::ceil)
+        map(a, |a| {
+            let r = nearest(a);
+            (if r < a { r + 1.0 } else { r }).copysign(a)
+        })
     }
     #[inline(always)]
     unsafe fn trunc(a: Self::F) -> Self::F {
-        map(a, f32::trunc)
+        map(a, |a| {
+            let r = nearest(a.abs());
+            (if r > a.abs() { r - 1.0 } else { r }).copysign(a)
+        })
     }
     #[inline(always)]
     unsafe fn lt(a: Self::F, b: Self::F) -> Self::M {
@@ -245,8 +261,8 @@ impl Simd for Portable {
     unsafe fn to_i(a: Self::F) -> Self::I {
         // Out of range and NaN give i32::MIN, as on x86.
         map(a, |a| {
-            let r = a.round_ties_even();
-            if r >= -2_147_483_648.0 && r < 2_147_483_648.0 { r as i32 } else { i32::MIN }
+            let r = nearest(a);
+            if (-2_147_483_648.0..2_147_483_648.0).contains(&r) { r as i32 } else { i32::MIN }
         })
     }
     #[inline(always)]

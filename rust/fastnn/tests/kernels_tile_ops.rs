@@ -1,0 +1,237 @@
+//! Every instruction of the tile machine against scalar Rust, for every length, in place, with
+//! guards behind the end, on every instruction set.
+
+use fastnn::kernels::tile_ops::{self as ops, TileFn};
+use fastnn::simd::Isa;
+
+const GUARD: u32 = 0x7fc0_dead;
+
+fn floats() -> Vec<f32> {
+    let mut x = vec![0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.0, -7.0, 1e-40, -1e-40, 8_388_609.0, -8_388_607.5, 1e30, -3e9,
+        2_147_483_648.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX, f32::MIN_POSITIVE];
+    let mut state = 7u32;
+    while x.len() < 149 {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        x.push((state >> 8) as f32 / 262_144.0 - 32.0);
+    }
+    x
+}
+
+fn rotated(x: &[f32], by: usize) -> Vec<f32> {
+    (0..x.len()).map(|i| x[(i + by) % x.len()]).collect()
+}
+
+fn ints() -> Vec<f32> {
+    let mut x = vec![0, 1, -1, 2, -2, 7, -7, i32::MAX, i32::MIN, 1 << 24, -(1 << 24) - 1];
+    let mut state = 99u32;
+    while x.len() < 149 {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        x.push(if state & 64 == 0 { state as i32 } else { (state >> 27) as i32 - 16 });
+    }
+    x.into_iter().map(|i: i32| f32::from_bits(i as u32)).collect()
+}
+
+fn same(a: f32, b: f32) -> bool {
+    a.to_bits() == b.to_bits() || (a.is_nan() && b.is_nan())
+}
+
+// Runs `pick` on prefixes of every length, apart and in place, and compares with `want`.
+fn check(name: &str, pick: fn(Isa) -> TileFn, x: &[f32], want: impl Fn(f32, f32, f32) -> f32) {
+    let (b, c) = (rotated(x, 1), rotated(x, 5));
+    // Every pair of the special values meets for some rotation.
+    for rotation in 0..24 {
+        let a = rotated(x, rotation);
+        for isa in Isa::available() {
+            let lengths: Vec<usize> = if rotation == 0 { (0..=x.len()).collect() } else { vec![x.len()] };
+            for n in lengths {
+                let mut y = vec![f32::from_bits(GUARD); x.len() + 1];
+                // SAFETY: all buffers hold `n` elements.
+                unsafe { pick(isa)(y.as_mut_ptr(), a.as_ptr(), b.as_ptr(), c.as_ptr(), n) };
+                for i in 0..n {
+                    let w = want(a[i], b[i], c[i]);
+                    assert!(same(y[i], w), "{name} on {}: ({:e}, {:e}, {:e}) gives {:e}, want {w:e}", isa.name(), a[i], b[i], c[i], y[i]);
+                }
+                assert!(y[n..].iter().all(|g| g.to_bits() == GUARD), "{name} wrote past {n}");
+            }
+            for place in 0..3 {
+                let mut buffers = [a.clone(), b.clone(), c.clone()];
+                let dst = buffers[place].as_mut_ptr();
+                // SAFETY: as above; the destination equals one operand exactly.
+                unsafe { pick(isa)(dst, buffers[0].as_ptr(), buffers[1].as_ptr(), buffers[2].as_ptr(), x.len()) };
+                for i in 0..x.len() {
+                    assert!(same(buffers[place][i], want(a[i], b[i], c[i])), "{name} in place of operand {place}");
+                }
+            }
+        }
+    }
+}
+
+fn truth(b: bool) -> f32 {
+    f32::from(u8::from(b))
+}
+
+macro_rules! float_ops {
+    ($($name:ident = $want:expr;)*) => { $( check(stringify!($name), ops::$name, &floats(), $want); )* };
+}
+
+fn python_mod(a: f32, b: f32) -> f32 {
+    let m = a % b;
+    if m == 0.0 { 0.0f32.copysign(b) } else if !m.is_nan() && (b < 0.0) != (m < 0.0) { m + b } else { m }
+}
+
+#[test]
+fn test_float_arithmetic_is_exact_and_propagates_nan() {
+    float_ops! {
+        copy = |a, _, _| a;
+        add = |a, b, _| a + b;
+        sub = |a, b, _| a - b;
+        mul = |a, b, _| a * b;
+        div = |a, b, _| a / b;
+        minimum = |a, b, _| if a.is_nan() || b.is_nan() { f32::NAN } else if a < b { a } else { b };
+        maximum = |a, b, _| if a.is_nan() || b.is_nan() { f32::NAN } else if a > b { a } else { b };
+        neg = |a, _, _| -a;
+        abs = |a, _, _| a.abs();
+        sign = |a, _, _| if a > 0.0 { 1.0 } else if a < 0.0 { -1.0 } else { a + 0.0 };
+        floor = |a, _, _| a.floor();
+        ceil = |a, _, _| a.ceil();
+        round = |a, _, _| a.round_ties_even();
+        trunc = |a, _, _| a.trunc();
+        sqrt = |a, _, _| a.sqrt();
+        rsqrt = |a, _, _| 1.0 / a.sqrt();
+        square = |a, _, _| a * a;
+        reciprocal = |a, _, _| 1.0 / a;
+        relu = |a, _, _| if a < 0.0 { 0.0 } else { a };
+        modulo = |a, b, _| python_mod(a, b);
+    }
+}
+
+#[test]
+fn test_fused_products_round_once_or_twice() {
+    for isa in Isa::available() {
+        let fused = isa != Isa::Portable;
+        let (a, b, c) = (vec![1.0 + 2f32.powi(-12); 20], vec![1.0 - 2f32.powi(-12); 20], vec![-1.0f32; 20]);
+        let mut y = vec![0f32; 20];
+        // SAFETY: all buffers hold 20 elements.
+        unsafe { ops::fma(isa)(y.as_mut_ptr(), a.as_ptr(), b.as_ptr(), c.as_ptr(), 20) };
+        assert!(y.iter().all(|&y| y == if fused { -2f32.powi(-24) } else { (1.0 - 2f32.powi(-24)) - 1.0 }));
+        // SAFETY: as above.
+        unsafe { ops::fnma(isa)(y.as_mut_ptr(), a.as_ptr(), b.as_ptr(), c.as_ptr(), 20) };
+        assert!(y.iter().all(|&y| y == -2.0), "{}", y[0]);
+    }
+}
+
+#[test]
+fn test_comparisons_and_logic_follow_ieee_with_nan_true_as_a_condition() {
+    let t = |x: f32| x != 0.0;
+    float_ops! {
+        equal = |a, b, _| truth(a == b);
+        not_equal = |a, b, _| truth(a != b);
+        less = |a, b, _| truth(a < b);
+        less_equal = |a, b, _| truth(a <= b);
+        greater = |a, b, _| truth(a > b);
+        greater_equal = |a, b, _| truth(a >= b);
+        logical_and = |a, b, _| truth(t(a) && t(b));
+        logical_or = |a, b, _| truth(t(a) || t(b));
+        logical_xor = |a, b, _| truth(t(a) != t(b));
+        logical_not = |a, _, _| truth(!t(a));
+        select = |a, b, c| if t(a) { b } else { c };
+        is_nan = |a, _, _| truth(a.is_nan());
+        is_inf = |a, _, _| truth(a.is_infinite());
+        is_finite = |a, _, _| truth(a.is_finite());
+        cast_f32_bool = |a, _, _| truth(t(a));
+        cast_f32_i32 = |a, _, _| {
+            let i = if (-2_147_483_648.0..2_147_483_648.0).contains(&a) { a as i32 } else { i32::MIN };
+            f32::from_bits(i as u32)
+        };
+    }
+}
+
+#[test]
+fn test_floor_divide_matches_numpy() {
+    // numpy.floor_divide of these pairs, float32.
+    let cases = [(7.0, 2.0, 3.0), (-7.0, 2.0, -4.0), (7.0, -2.0, -4.0), (-7.0, -2.0, 3.0), (1.0, 0.1, 9.0), (0.0, 3.0, 0.0), (6.0, 3.0, 2.0),
+        (1.0, 0.0, f32::INFINITY), (-1.0, 0.0, f32::NEG_INFINITY), (5.5, 0.5, 11.0), (-0.5, 4.0, -1.0)];
+    for isa in Isa::available() {
+        for (a, b, want) in cases {
+            let mut y = [0f32; 3];
+            // SAFETY: the three arrays hold three elements.
+            unsafe { ops::floor_divide(isa)(y.as_mut_ptr(), [a; 3].as_ptr(), [b; 3].as_ptr(), std::ptr::null(), 3) };
+            assert_eq!(y, [want; 3], "{a} // {b} on {}", isa.name());
+        }
+    }
+}
+
+#[test]
+fn test_i32_instructions_wrap_and_floor_like_numpy() {
+    let i = |x: f32| x.to_bits() as i32;
+    let f = |x: i32| f32::from_bits(x as u32);
+    macro_rules! int_ops {
+        ($($name:ident = $want:expr;)*) => { $(
+            let want: fn(i32, i32) -> i32 = $want;
+            check(stringify!($name), ops::$name, &ints(), |a, b, _| f(want(i(a), i(b))));
+        )* };
+    }
+    int_ops! {
+        add_i32 = |a, b| a.wrapping_add(b);
+        sub_i32 = |a, b| a.wrapping_sub(b);
+        mul_i32 = |a, b| a.wrapping_mul(b);
+        minimum_i32 = |a, b| a.min(b);
+        maximum_i32 = |a, b| a.max(b);
+        neg_i32 = |a, _| a.wrapping_neg();
+        abs_i32 = |a, _| a.wrapping_abs();
+        sign_i32 = |a, _| a.signum();
+        floor_divide_i32 = |a, b| if b == 0 { 0 } else { (i64::from(a) as f64 / f64::from(b)).floor() as i64 as i32 };
+        modulo_i32 = |a, b| if b == 0 { 0 } else { (i64::from(a) - (i64::from(a) as f64 / f64::from(b)).floor() as i64 * i64::from(b)) as i32 };
+        equal_i32 = |a, b| truth(a == b).to_bits() as i32;
+        not_equal_i32 = |a, b| truth(a != b).to_bits() as i32;
+        less_i32 = |a, b| truth(a < b).to_bits() as i32;
+        less_equal_i32 = |a, b| truth(a <= b).to_bits() as i32;
+        greater_i32 = |a, b| truth(a > b).to_bits() as i32;
+        greater_equal_i32 = |a, b| truth(a >= b).to_bits() as i32;
+        cast_i32_f32 = |a, _| (a as f32).to_bits() as i32;
+        cast_i32_bool = |a, _| truth(a != 0).to_bits() as i32;
+        copy = |a, _| a;
+    }
+}
+
+#[test]
+fn test_functions_are_wired_to_their_names() {
+    type Case = (&'static str, fn(Isa) -> TileFn, f64, f64);
+    let cases: [Case; 11] = [
+        ("exp", ops::exp, 0.7, 0.7f64.exp()),
+        ("expm1", ops::expm1, 0.7, 0.7f64.exp_m1()),
+        ("log", ops::log, 0.7, 0.7f64.ln()),
+        ("log1p", ops::log1p, 0.7, 0.7f64.ln_1p()),
+        ("sin", ops::sin, 0.7, 0.7f64.sin()),
+        ("cos", ops::cos, 0.7, 0.7f64.cos()),
+        ("tanh", ops::tanh, 0.7, 0.7f64.tanh()),
+        ("sigmoid", ops::sigmoid, 0.7, 1.0 / (1.0 + (-0.7f64).exp())),
+        ("erf", ops::erf, 0.7, 0.677_801_193_837_418_5),
+        ("softplus", ops::softplus, 0.7, 0.7f64.exp().ln_1p()),
+        ("power", ops::power, 0.7, 0.7f64.powf(0.7)),
+    ];
+    for isa in Isa::available() {
+        for (name, pick, x, want) in cases {
+            for n in [1, 16, 35, 100] {
+                let x = vec![x as f32; n];
+                let mut y = vec![f32::from_bits(GUARD); n + 1];
+                // SAFETY: the buffers hold `n` elements.
+                unsafe { pick(isa)(y.as_mut_ptr(), x.as_ptr(), x.as_ptr(), x.as_ptr(), n) };
+                assert!(y[..n].iter().all(|&y| (f64::from(y) - want).abs() < 3e-7), "{name} on {}: {}", isa.name(), y[0]);
+                assert_eq!(y[n].to_bits(), GUARD, "{name}");
+            }
+        }
+    }
+}
+
+#[test]
+fn test_fill_writes_exactly_n() {
+    for isa in Isa::available() {
+        for n in 0..50 {
+            let mut y = vec![1f32; 51];
+            // SAFETY: the buffer holds 51 elements.
+            unsafe { ops::fill(isa)(y.as_mut_ptr(), 2.5, n) };
+            assert!(y[..n].iter().all(|&y| y == 2.5) && y[n..].iter().all(|&y| y == 1.0));
+        }
+    }
+}
