@@ -126,7 +126,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     unsafe fn not_m(a: Self::M) -> Self::M;
     /// True when any lane is set.
     unsafe fn any(m: Self::M) -> bool;
-    /// `a * 2^n`, `n` an integral float in [-252, 254]; subnormal results round once.
+    /// `a * 2^n` for `|a|` in [1/4, 4] or NaN, `n` an integral float in [-252, 254]; subnormal
+    /// results round once.
     unsafe fn scale(a: Self::F, n: Self::F) -> Self::F;
     /// The sixteen lanes added as a fixed binary tree: (i, i+8), (i, i+4), (i, i+2), (i, i+1).
     unsafe fn sum(a: Self::F) -> f32;

@@ -199,7 +199,7 @@ tile_ops! {
     /// max(a, 0), NaN for NaN.
     relu(a) x 4 = math::relu::<S>(a);
     /// ln(1 + e^a).
-    softplus(a) x 2 = math::softplus::<S>(a);
+    softplus(a) x 1 = math::softplus::<S>(a);
 
     /// f32 to i32, toward zero; NaN and out of range give `i32::MIN`.
     cast_f32_i32(a) x 4 = S::from_bits(S::to_i(S::trunc(a)));

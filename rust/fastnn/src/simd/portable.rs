@@ -26,6 +26,12 @@ fn nearest(a: f32) -> f32 {
     if m < LIMIT { ((m + LIMIT) - LIMIT).copysign(a) } else { a }
 }
 
+// 2^n for n in [-126, 127].
+#[inline(always)]
+fn pow2(n: i32) -> f32 {
+    f32::from_bits(((n + 127) << 23) as u32)
+}
+
 #[inline(always)]
 fn tree(mut a: [f32; LANES], f: impl Fn(f32, f32) -> f32) -> f32 {
     let mut half = LANES / 2;
@@ -163,13 +169,11 @@ impl Simd for Portable {
     }
     #[inline(always)]
     unsafe fn scale(a: Self::F, n: Self::F) -> Self::F {
-        // Two factors, so that every n of the contract is in range. The first is exact unless the
-        // result is subnormal or infinite, where the second rounds once.
+        // Two factors, so that every n of the contract is in range; the first product is exact.
         zip(a, n, |a, n| {
-            let n = n as i32;
-            let near = n.clamp(-126, 127);
-            let rest = n - near;
-            a * f32::from_bits(((rest.clamp(-126, 127) + 127) as u32) << 23) * f32::from_bits(((near + 127) as u32) << 23)
+            let n = (n + 12_582_912.0).to_bits() as i32 - 0x4b40_0000;
+            let first = n >> 1;
+            a * pow2(first) * pow2(n - first)
         })
     }
     #[inline(always)]

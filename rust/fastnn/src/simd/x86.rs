@@ -316,11 +316,11 @@ unsafe fn wide8(a: __m256i, b: __m256i) -> (__m256i, __m256i) {
     (low, high)
 }
 
-// 2^n for integral n in [-126, 127].
+// 2^n for n in [-126, 127].
 #[inline(always)]
-unsafe fn pow2(n: Pair<__m256>) -> Pair<__m256> {
+unsafe fn pow2(n: Pair<__m256i>) -> Pair<__m256> {
     let bias = _mm256_set1_epi32(127);
-    let one = |v: __m256| _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(_mm256_cvtps_epi32(v), bias)));
+    let one = |v: __m256i| _mm256_castsi256_ps(_mm256_slli_epi32::<23>(_mm256_add_epi32(v, bias)));
     Pair(one(n.0), one(n.1))
 }
 
@@ -448,11 +448,10 @@ impl Simd for Avx2 {
     }
     #[inline(always)]
     unsafe fn scale(a: Self::F, n: Self::F) -> Self::F {
-        // Two factors, so that every n of the contract is in range. The first is exact unless the
-        // result is subnormal or infinite, where the second rounds once.
-        let near = Self::max(Self::min(n, Self::splat(127.0)), Self::splat(-126.0));
-        let rest = Self::max(Self::min(Self::sub(n, near), Self::splat(127.0)), Self::splat(-126.0));
-        Self::mul(Self::mul(a, pow2(rest)), pow2(near))
+        // Two factors, so that every n of the contract is in range; the first product is exact.
+        let n = Self::to_i(n);
+        let first = Self::sar_i::<1>(n);
+        Self::mul(Self::mul(a, pow2(first)), pow2(Self::sub_i(n, first)))
     }
     #[inline(always)]
     unsafe fn sum(a: Self::F) -> f32 {
