@@ -23,8 +23,7 @@ if TYPE_CHECKING:
 
     from fastnn.datasets.idx import Split
 
-    Floats = npt.NDArray[np.float32]
-    Integers = npt.NDArray[np.int64]
+    Integers = npt.NDArray[np.integer[Any]]
 
 EPOCHS = {"mnist": 5, "digits": 40}
 
@@ -218,7 +217,7 @@ def confusion_table(truth: Integers, guesses: Integers) -> str:
     return "\n".join([head, *rows])
 
 
-def fingerprint(values: Floats) -> str:
+def fingerprint(values: npt.ArrayLike) -> str:
     """The SHA-256 of the bytes of an array: equal for equal bits alone."""
     import numpy as np
 

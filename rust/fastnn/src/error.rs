@@ -1,5 +1,5 @@
 //! F0. One error enum for the whole core. Every message says what, got, wanted, where, and ends
-//! in a hint where one helps. The binding maps each variant to one Python exception class.
+//! in a hint where one helps. A binding maps each variant to one exception class.
 
 use thiserror::Error;
 

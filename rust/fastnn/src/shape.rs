@@ -9,7 +9,7 @@ pub const MAX_RANK: usize = 8;
 
 /// The symbolic batch size: graphs are traced with this prime as the leading size, and
 /// [`crate::graph::Graph::replay`] replaces every multiple of it, so a size that leaked into an
-/// attribute is found and mended as well. Shown as `None` in Python.
+/// attribute is found and mended as well. Shown as `None` outside.
 pub const BATCH: usize = 2_147_483_647;
 
 /// True when `size` stands for a multiple of the symbolic batch.

@@ -1,0 +1,167 @@
+"""The house stands on its floors: a module uses lower floors only, the core knows neither Python
+nor the GPU, and what is built on fastnn uses its public names only.
+
+The floors are those of rust/ARCHITECTURE.md. A new top-level module of the core must be given one
+here, or the first test fails.
+"""
+
+import ast
+import re
+import tomllib
+
+import pytest
+
+from conftest import ROOT
+
+CORE = ROOT / "rust" / "fastnn" / "src"
+FLOORS = (
+    ("error", "shape"),
+    ("simd", "pool", "buffer"),
+    ("kernels",),
+    ("graph",),
+    ("ops",),
+    ("passes",),
+    ("exec",),
+    ("tensor", "function", "optim", "train", "save"),
+)
+FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
+FOREIGN_WORDS = r"pyo3|python|cpython|gil|wgpu|wgsl|webgpu|cuda|rocm|metal|vulkan|gpu"
+HEAVY = (
+    "wgpu", "matplotlib", "sklearn", "scipy", "pandas", "h5py", "yaml", "pyarrow", "torch", "jax",
+    "keras", "tensorflow", "onnxruntime", "IPython", "hypothesis", "pytest",
+)  # fmt: skip
+
+
+def strip_rust(text: str) -> str:
+    """The code of a Rust file: without comments, strings and its `#[cfg(test)]` module."""
+    text = text.split("#[cfg(test)]")[0]
+    text = re.sub(r'"(?:\\.|[^"\\])*"', '""', text)
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
+    return re.sub(r"//[^\n]*", "", text)
+
+
+def crate_modules(code: str, depth: int) -> set[str]:
+    """Top-level modules of the crate that `code`, `depth` folders below `src`, names."""
+    root = rf"\b(?:crate|(?:super::){{{depth - 1}}}super)\s*::\s*"
+    found = set(re.findall(root + r"(\w+)", code))
+    for group in re.findall(root + r"\{", code):
+        start = code.index(group) + len(group)
+        found |= top_level_names(code[start:])
+    return found
+
+
+def top_level_names(text: str) -> set[str]:
+    """First names of the items of a `{a, b::c, d::{e, f}}` list, given the text after `{`."""
+    names, level, item = set(), 0, ""
+    for char in text:
+        if level == 0 and char in ",}":
+            names |= set(re.findall(r"^\s*(\w+)", item))
+            item = ""
+            if char == "}":
+                break
+            continue
+        level += {"{": 1, "}": -1}.get(char, 0)
+        item += char
+    return names
+
+
+def core_files():
+    files = sorted(CORE.rglob("*.rs"))
+    assert files, "the core has moved; this test must follow"
+    return [f for f in files if f.name != "lib.rs"]
+
+
+def test_the_checker_sees_an_upward_use():
+    assert crate_modules("use crate::kernels::gemm;", 1) == {"kernels"}
+    assert crate_modules("use crate::{error::Error, ops::{a, b}, exec};", 1) == {
+        "error",
+        "ops",
+        "exec",
+    }
+    assert crate_modules("fn f() { super::super::exec::run() }", 2) == {"exec"}
+    assert crate_modules("use super::tile_ops::TileFn;", 2) == set()
+    assert "exec" not in strip_rust(
+        '// crate::exec\nlet s = "crate::exec";\n#[cfg(test)] crate::exec'
+    )
+
+
+@pytest.mark.parametrize("path", core_files(), ids=lambda p: str(p.relative_to(CORE)))
+def test_no_module_of_the_core_uses_a_higher_floor(path):
+    parts = path.relative_to(CORE).with_suffix("").parts
+    assert parts[0] in FLOOR, f"{parts[0]}: give the new module a floor in FLOORS"
+    used = crate_modules(strip_rust(path.read_text(encoding="utf-8")), len(parts))
+    upward = {m for m in used & FLOOR.keys() if FLOOR[m] > FLOOR[parts[0]]}
+    assert not upward, f"{parts[0]} (F{FLOOR[parts[0]]}) uses {sorted(upward)}"
+
+
+@pytest.mark.parametrize("path", sorted(CORE.rglob("*.rs")), ids=lambda p: str(p.relative_to(CORE)))
+def test_the_core_has_no_word_of_python_or_gpu(path):
+    words = re.findall(rf"\b(?:{FOREIGN_WORDS})\b", path.read_text(encoding="utf-8"), re.I)
+    assert not words
+
+
+def test_the_core_depends_on_three_small_crates_only():
+    manifest = tomllib.loads((ROOT / "rust/fastnn/Cargo.toml").read_text(encoding="utf-8"))
+    assert set(manifest["dependencies"]) <= {"libc", "serde_json", "thiserror"}
+    assert not manifest.get("build-dependencies")
+
+
+def users_of_fastnn():
+    package = ROOT / "python" / "fastnn"
+    files = [package / "cli.py", package / "__main__.py"]
+    for folder in (package / "exit_strategy", package / "datasets"):
+        files += sorted(folder.rglob("*.py"))
+    for folder in (ROOT / "examples", ROOT / "benches"):
+        files += sorted(folder.rglob("*.py"))
+    return files
+
+
+def resolve(path, node: ast.ImportFrom) -> str:
+    """The absolute module that a `from` statement of `path` imports from."""
+    if not node.level:
+        return node.module or ""
+    package = path.relative_to(ROOT / "python").with_suffix("").parts[: -node.level]
+    return ".".join([*package, node.module] if node.module else package)
+
+
+def fastnn_names(path) -> set[str]:
+    """Every dotted name under `fastnn` that a file imports or reads from the module `fastnn`."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = resolve(path, node)
+            found |= {f"{module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Attribute):
+            found.add(ast.unparse(node))
+    return {name for name in found if re.fullmatch(r"fastnn(\.\w+)*", name)}
+
+
+@pytest.mark.parametrize("path", users_of_fastnn(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_what_stands_on_fastnn_uses_public_names_only(path):
+    import fastnn
+
+    own = (
+        ".".join(path.relative_to(ROOT / "python").parts[:2])
+        if path.is_relative_to(ROOT / "python/fastnn")
+        else ""
+    )
+    for name in fastnn_names(path):
+        parts = name.split(".")[1:]
+        if not parts or f"fastnn.{parts[0]}" == own.removesuffix(".py"):
+            continue
+        private = [p for p in parts if p.startswith("_") and p != "__version__"]
+        assert not private, f"{name} is private"
+        assert parts[0] in {*fastnn.__all__, "cli", "__version__"}, f"{name} is not a public name"
+
+
+def test_importing_fastnn_imports_no_extra(run_python):
+    out = run_python("import sys, fastnn; print('\\n'.join(sys.modules))")
+    assert not {name.split(".")[0] for name in out.split()} & set(HEAVY)
+
+
+def test_importing_fastnn_starts_no_thread(run_python):
+    out = run_python("import os, numpy; a = len(os.listdir('/proc/self/task')); import fastnn; "
+                     "print(len(os.listdir('/proc/self/task')) - a)")  # fmt: skip
+    assert out.strip() == "0"

@@ -1,0 +1,384 @@
+"""Every row of the op table against NumPy in float64, its derivative against finite differences.
+
+The rows bring their own NumPy formula and sample range; only rows whose inputs must fit together
+(shapes, indices, required attributes) have cases written down here, and a new row of that kind
+fails until it gets some. The whole file runs again under every instruction set of the machine.
+"""
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import pytest
+
+from fastnn import _core
+
+ROWS = {row.name: row for row in _core.op_table()}
+EPS = 2.0**-24  # half a unit in the last place of a float32 near one
+LENGTHS = (1, 7, 15, 16, 17, 31, 33, 1023, 1024, 1025, 4099)
+SPECIALS = np.array(
+    [np.nan, np.inf, -np.inf, 0.0, -0.0, 1e-38, -1e-38, 3e38, -3e38, 1.0, -1.0, 0.5], np.float32
+)
+# Units in the last place that an elementwise row may be off, where it is not correctly rounded.
+ULPS = {"exp": 1.5, "tanh": 3, "sigmoid": 3, "erf": 3, "power": 8}
+DEFAULT_ULPS = 4
+
+
+@dataclass(frozen=True)
+class Case:
+    """Shapes (or ready arrays) of the inputs, and the attributes."""
+
+    inputs: tuple
+    attrs: dict = field(default_factory=dict)
+
+    def label(self) -> str:
+        shapes = [np.shape(i) if isinstance(i, np.ndarray) else i for i in self.inputs]
+        return f"{shapes}-{self.attrs}".replace(" ", "")
+
+
+def case(*inputs, **attrs) -> Case:
+    return Case(inputs, attrs)
+
+
+def ints(*values) -> np.ndarray:
+    return np.array(values, np.int32)
+
+
+REDUCTIONS = [
+    case((2, 3, 4), axis=axis, keepdims=keepdims)
+    for axis in (None, (0,), (-1,), (1,), (0, 2), (0, 1, 2))
+    for keepdims in (False, True)
+]
+LONG_REDUCTIONS = [
+    *(case((2, n), axis=(-1,), keepdims=False) for n in LENGTHS),
+    *(case((n, 2), axis=(0,), keepdims=False) for n in LENGTHS),
+    case((3, 17, 5), axis=(1,), keepdims=True),
+    case((5, 0), axis=(0,), keepdims=False),
+]
+ARG_REDUCTIONS = [
+    case((3, 37), axis=None, keepdims=False),
+    case((3, 37), axis=-1, keepdims=False),
+    case((37, 3), axis=0, keepdims=True),
+]
+CASES = {
+    "reshape": [case((3, 4), shape=(2, 6)), case((3, 4), shape=(-1,)), case((0, 4), shape=(2, 0))],
+    "expand_dims": [case((3, 4), axis=(0,)), case((3, 4), axis=(1, 3))],
+    "squeeze": [case((1, 3, 1), axis=(0,)), case((1, 3, 1), axis=(0, 2))],
+    "transpose": [case((2, 3, 4)), case((2, 3, 4), axes=(1, 2, 0)), case((33, 65), axes=(1, 0))],
+    "broadcast_to": [case((3, 1), shape=(2, 3, 4)), case((), shape=(3,))],
+    "flip": [case((3, 4)), case((3, 4), axis=(1,)), case((3, 4), axis=(0, 1))],
+    "slice": [
+        case((5, 6), begin=(1, 0), end=(4, 6), step=(2, 3)),
+        case((5, 6), begin=(4, 5), end=(0, 2), step=(-1, -2)),
+    ],
+    "unslice": [case((2, 2), shape=(5, 6), begin=(1, 0), end=(4, 6), step=(2, 3))],
+    "pad": [case((2, 3), widths=(1, 0, 2, 3)), case((2, 3), widths=(0, 2, 1, 0), value=7.5)],
+    "concatenate": [case((2, 3), (2, 1), (2, 4), axis=-1), case((1, 3), (0, 3), (2, 3), axis=0)],
+    "stack": [case((2, 3), (2, 3), axis=0), case((2, 3), (2, 3), (2, 3), axis=-1)],
+    "tile": [case((2, 3), repeats=(2, 2)), case((3,), repeats=(2, 1))],
+    "repeat": [case((2, 3), repeats=2, axis=0), case((2, 3), repeats=3, axis=-1)],
+    "roll": [case((2, 5), shift=2, axis=1), case((4, 2), shift=-1, axis=0)],
+    "matmul": [
+        case((3, 4), (4, 5)),
+        case((1, 784), (784, 33)),
+        case((33, 17), (17, 65)),
+        case((2, 3, 4), (2, 4, 5)),
+        case((2, 3, 4), (4, 5)),
+        case((3, 4), (2, 4, 5)),
+        case((2, 1, 3, 4), (5, 4, 2)),
+        case((4, 3), (4, 5), transpose_a=True),
+        case((3, 4), (5, 4), transpose_b=True),
+        case((4, 3), (5, 4), transpose_a=True, transpose_b=True),
+        case((3, 0), (0, 5)),
+    ],
+    "dot": [case((3, 4), (4, 5)), case((4,), (4,)), case((3, 4), (4,))],
+    "clip": [case((3, 5), min=-1.0, max=1.5)],
+    "cast": [
+        case((3, 5), dtype="int32"),
+        case((3, 5), dtype="float32"),
+        case((3, 5), dtype="bool"),
+    ],
+    "where": [case((3, 5), (3, 5), (3, 5)), case((5,), (3, 1), ())],
+    "take": [
+        case((5, 3), ints(0, 4, 2, 2), axis=0),
+        case((5, 3), ints([2, 0], [1, -1]), axis=1),
+    ],
+    "one_hot": [case(ints(0, 2, 1), depth=4), case(ints([1, 3], [0, 9]), depth=4)],
+}
+
+
+def needs_cases(row) -> bool:
+    """True where shapes cannot be guessed from the row."""
+    required = any(default is None for _, kind, default in row.attrs if "None" not in kind)
+    return row.klass not in ("Elementwise", "Reduce") or required or row.args[0].startswith("*")
+
+
+def cases_of(row, *, small: bool) -> list[Case]:
+    """The cases of a row; `small` ones are cheap enough for finite differences."""
+    if row.name in CASES:
+        found = CASES[row.name]
+    elif row.klass == "Reduce" or any(name == "axis" for name, _, _ in row.attrs):
+        one = any(name == "axis" and kind == "IntOrNone" for name, kind, _ in row.attrs)
+        found = ARG_REDUCTIONS if one else REDUCTIONS + LONG_REDUCTIONS
+        names = {name for name, _, _ in row.attrs}
+        found = [Case(c.inputs, {k: v for k, v in c.attrs.items() if k in names}) for c in found]
+    else:
+        n = len(row.args)
+        found = [case(*[(3, 5)] * n), case(*[(2, 1, 3), (4, 3)][:n], *[(3,)] * (n - 2))]
+        if n > 1:
+            found += [case((3, 1), *[(1, 5)] * (n - 1)), case((), *[(7,)] * (n - 1))]
+        found += [case(*[(length,)] * n) for length in (*LENGTHS, 0)]
+    if small:
+        found = [c for c in found if 0 < sum(map(elements, c.inputs)) <= 64]
+    return found
+
+
+def elements(spec) -> int:
+    return spec.size if isinstance(spec, np.ndarray) else math.prod(spec)
+
+
+def sample(row, one: Case, rng: np.random.Generator) -> list[np.ndarray]:
+    """Float32 inputs from the row's domain; ready arrays are taken as they are."""
+    arrays = []
+    for i, spec in enumerate(one.inputs):
+        low, high = row.domain[min(i, len(row.domain) - 1)]
+        if isinstance(spec, np.ndarray):
+            arrays.append(spec)
+        elif row.name == "where" and i == 0:
+            arrays.append(rng.random(spec) < 0.5)
+        else:
+            arrays.append(rng.uniform(low, high, spec).astype(np.float32))
+    return arrays
+
+
+def erf(x):
+    return np.vectorize(math.erf, otypes=[np.float64])(x)
+
+
+def reference(row, arrays, attrs) -> np.ndarray:
+    """The row's NumPy formula on float64 copies of the inputs."""
+    wide = [a.astype(np.float64) if a.dtype == np.float32 else a for a in arrays]
+    names = {name: default for name, _, default in row.attrs} | attrs
+    if row.args[0].startswith("*"):
+        names[row.args[0][1:]] = wide
+    else:
+        names |= dict(zip(row.args, wide, strict=True))
+    with np.errstate(all="ignore"):
+        return np.asarray(eval(row.formula, {"np": np, "erf": erf, "math": math}, names))
+
+
+def bound(row, arrays, attrs, y64) -> np.ndarray:
+    """How far a float32 result may be from the float64 one."""
+    if row.klass == "Elementwise":
+        ulp = 2 * EPS * np.maximum(np.abs(y64), np.finfo(np.float32).tiny)
+        return ULPS.get(row.name, DEFAULT_ULPS) * ulp
+    terms = max((a.size for a in arrays), default=1)
+    if row.name in ("sum", "mean", "matmul", "dot"):
+        weight = reference(row, [np.abs(a) for a in arrays], attrs)
+        inner = {"sum": terms, "mean": terms}.get(row.name) or max(arrays[0].shape[-2:], default=1)
+        return (inner + 4) * EPS * weight + 1e-30
+    scale = max((np.abs(a).max() for a in arrays if a.dtype == np.float32 and a.size), default=1)
+    return 32 * EPS * (np.abs(y64) + max(1.0, scale)) + terms * EPS * np.abs(y64)
+
+
+def assert_close(row, arrays, attrs, got, y64):
+    assert got.shape == y64.shape, f"shape {got.shape}, NumPy {y64.shape}"
+    if got.dtype != np.float32:
+        assert np.array_equal(got, y64.astype(got.dtype))
+        return
+    wanted = y64.astype(np.float32)
+    finite = np.isfinite(wanted) & np.isfinite(y64)
+    assert np.array_equal(got[~finite], wanted[~finite], equal_nan=True)
+    off = np.abs(got.astype(np.float64) - y64)[finite]
+    limit = np.broadcast_to(bound(row, arrays, attrs, y64), y64.shape)[finite]
+    worst = np.argmax(off - limit) if off.size else 0
+    assert (off <= limit).all(), (
+        f"{got[finite][worst]!r} against {y64[finite][worst]!r}: off by {off[worst]:.3g}, "
+        f"allowed {limit[worst]:.3g}"
+    )
+
+
+def run(row, arrays, attrs) -> np.ndarray:
+    return np.asarray(getattr(_core.ops, row.name)(*arrays, **attrs).numpy())
+
+
+def table(*, differentiable=False, smooth=False, elementwise=False) -> list[str]:
+    return [
+        row.name
+        for row in ROWS.values()
+        if row.formula
+        and (not differentiable or row.differentiable)
+        and (not smooth or (row.smooth and row.differentiable))
+        and (not elementwise or (row.klass == "Elementwise" and row.name not in CASES))
+    ]
+
+
+def each_case(names: list[str], *, small: bool) -> Iterator:
+    for name in names:
+        for i, one in enumerate(cases_of(ROWS[name], small=small)):
+            yield pytest.param(name, one, id=f"{name}-{i}-{one.label()}")
+
+
+def test_every_row_is_tested():
+    """A row without a formula is random; one whose inputs must fit together has cases above."""
+    for row in ROWS.values():
+        assert row.doc.strip().endswith("."), row.name
+        if not row.formula:
+            assert row.klass in ("Random", "Leaf"), f"{row.name} has no formula"
+            continue
+        assert row.name in CASES or not needs_cases(row), f"{row.name}: add cases to CASES"
+        assert len(row.domain) >= 1, row.name
+    assert set(CASES) <= set(ROWS)
+
+
+@pytest.mark.parametrize(("name", "one"), each_case(table(), small=False))
+def test_a_row_computes_its_formula(name, one, rng):
+    row = ROWS[name]
+    arrays = sample(row, one, rng)
+    y64 = reference(row, arrays, one.attrs)
+    assert_close(row, arrays, one.attrs, run(row, arrays, one.attrs), y64)
+
+
+@pytest.mark.parametrize("name", table(elementwise=True))
+def test_an_elementwise_row_propagates_nan_and_infinity(name):
+    row = ROWS[name]
+    grids = np.meshgrid(*[SPECIALS] * len(row.args))
+    arrays = [np.ascontiguousarray(g.ravel()) for g in grids]
+    y64 = reference(row, arrays, {})
+    assert_close(row, arrays, {}, run(row, arrays, {}), y64)
+
+
+@pytest.mark.parametrize("name", table(elementwise=True))
+@pytest.mark.parametrize("dtype", [np.int32, np.bool_])
+def test_an_elementwise_row_takes_integers_and_truth_values(name, dtype, rng):
+    row = ROWS[name]
+    low, high = (1, 4) if dtype is np.int32 else (0, 2)
+    arrays = [rng.integers(low, high, 37).astype(dtype) for _ in row.args]
+    if dtype is np.bool_ and len(row.args) == 2:
+        arrays[1] |= name in ("divide", "floor_divide", "mod")
+    wide = [a.astype(np.int64) for a in arrays]
+    y64 = reference(row, wide, {})
+    assert_close(row, arrays, {}, run(row, arrays, {}), y64)
+
+
+def derivative(row, arrays, attrs, weights, step=1e-5) -> list[np.ndarray]:
+    """Central differences of sum(weights * formula) in float64, one array per float input."""
+    wide = [a.astype(np.float64) if a.dtype == np.float32 else a.copy() for a in arrays]
+    slopes = []
+    for a in wide:
+        if a.dtype != np.float64:
+            continue
+        slope = np.zeros_like(a)
+        for i in np.ndindex(a.shape):
+            centre = a[i]
+            a[i] = centre + step
+            up = reference(row, wide, attrs)
+            a[i] = centre - step
+            slope[i] = np.sum(weights * (up - reference(row, wide, attrs))) / (2 * step)
+            a[i] = centre
+        slopes.append(slope)
+    return slopes
+
+
+def traced(arrays) -> list:
+    """A placeholder per float input; other inputs stay constants."""
+    return [
+        _core.placeholder(a.shape, "float32") if a.dtype == np.float32 else _core.tensor(a)
+        for a in arrays
+    ]
+
+
+def assert_gradient(got, wanted, scale=1.0):
+    for ours, theirs in zip(got, wanted, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4 * scale)
+
+
+@pytest.mark.parametrize(("name", "one"), each_case(table(differentiable=True), small=True))
+def test_a_gradient_matches_finite_differences(name, one, rng):
+    row = ROWS[name]
+    arrays = sample(row, one, rng)
+    shape = reference(row, arrays, one.attrs).shape
+    weights = rng.uniform(0.5, 1.5, shape).astype(np.float32)
+    inputs = traced(arrays)
+    y = _core.apply(name, inputs, one.attrs)
+    if y.dtype != "float32":
+        return
+    variables = [t for t, a in zip(inputs, arrays, strict=True) if a.dtype == np.float32]
+    grads = _core.gradients(y, variables, _core.tensor(weights))
+    step = _core.Function(variables, grads)
+    got = step(*[a for a in arrays if a.dtype == np.float32])
+    got = [np.asarray(g.numpy()) for g in (got if isinstance(got, tuple) else (got,))]
+    assert_gradient(got, derivative(row, arrays, one.attrs, weights.astype(np.float64)))
+
+
+@pytest.mark.parametrize(("name", "one"), each_case(table(smooth=True), small=True))
+def test_a_second_derivative_matches_finite_differences(name, one, rng):
+    """The Hessian times a direction, from our gradient of our gradient."""
+    row = ROWS[name]
+    arrays = sample(row, one, rng)
+    shape = reference(row, arrays, one.attrs).shape
+    weights = rng.uniform(0.5, 1.5, shape).astype(np.float32)
+    floats = [a for a in arrays if a.dtype == np.float32]
+    along = [rng.uniform(-1, 1, a.shape).astype(np.float32) for a in floats]
+    inputs = traced(arrays)
+    y = _core.apply(name, inputs, one.attrs)
+    if y.dtype != "float32":
+        return
+    variables = [t for t, a in zip(inputs, arrays, strict=True) if a.dtype == np.float32]
+    grads = _core.gradients(y, variables, _core.tensor(weights))
+    dot = None
+    for grad, direction in zip(grads, along, strict=True):
+        part = _core.apply("sum", [grad * _core.tensor(direction)], {})
+        dot = part if dot is None else dot + part
+    step = _core.Function(variables, _core.gradients(dot, variables))
+    got = step(*floats)
+    got = [np.asarray(g.numpy()) for g in (got if isinstance(got, tuple) else (got,))]
+
+    h, moved = 1e-4, []
+    for sign in (1, -1):
+        shifted = iter(
+            f.astype(np.float64) + sign * h * d for f, d in zip(floats, along, strict=True)
+        )
+        moved.append(
+            _slopes64(row, [next(shifted) if a.dtype == np.float32 else a for a in arrays],
+                      one.attrs, weights.astype(np.float64))
+        )  # fmt: skip
+    wanted = [(up - down) / (2 * h) for up, down in zip(*moved, strict=True)]
+    assert_gradient(got, wanted, scale=10.0)
+
+
+def _slopes64(row, arrays, attrs, weights):
+    """`derivative` for inputs that are float64 already."""
+    slopes = []
+    for a in arrays:
+        if a.dtype != np.float64:
+            continue
+        slope = np.zeros_like(a)
+        for i in np.ndindex(a.shape):
+            centre, step = a[i], 1e-4
+            a[i] = centre + step
+            up = reference(row, arrays, attrs)
+            a[i] = centre - step
+            slope[i] = np.sum(weights * (up - reference(row, arrays, attrs))) / (2 * step)
+            a[i] = centre
+        slopes.append(slope)
+    return slopes
+
+
+@pytest.mark.parametrize("isa", [i for i in _core.info()["isa_available"] if i != "avx512"])
+@pytest.mark.skipif("FASTNN_ISA" in os.environ, reason="already a run under one instruction set")
+def test_the_rows_hold_on_every_instruction_set(isa):
+    """This file again in a process that is limited to one instruction set."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", __file__],
+        env={**os.environ, "FASTNN_ISA": isa},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
