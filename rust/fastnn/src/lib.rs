@@ -4,8 +4,10 @@
 
 pub mod buffer;
 pub mod error;
+pub mod exec;
 pub mod graph;
 pub mod kernels;
+pub mod ops;
 pub mod pool;
 pub mod shape;
 pub mod simd;

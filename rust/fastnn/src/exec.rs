@@ -1,0 +1,3 @@
+//! F6. What runs graphs.
+
+pub mod interp;

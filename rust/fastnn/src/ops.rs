@@ -1,0 +1,93 @@
+//! F4. The op table: one row per op, families in the modules below. A row says everything the
+//! library knows about an op (shape rule, derivative, kernel, oracle, formula), so adding one
+//! touches one place. May use the graph and the kernels; knows no pass and no executor.
+
+/// Static rows and the list of them. Attributes are written `name: Kind = default`; without a
+/// default the attribute is required.
+macro_rules! rows {
+    (@default) => { None };
+    (@default $default:expr) => { Some($default) };
+    ($(
+        $id:ident = $name:literal($($arg:literal),* $(; $($attr:ident: $kind:ident $(= $default:expr)?),+)?) {
+            $($field:ident: $value:expr),+ $(,)?
+        }
+    )+) => {
+        $(
+            #[doc = concat!("The row `", $name, "`.")]
+            pub static $id: $crate::graph::OpDef = $crate::graph::OpDef {
+                name: $name,
+                args: &[$($arg),*],
+                attrs: &[$($($crate::graph::AttrDef {
+                    name: stringify!($attr),
+                    kind: $crate::graph::AttrKind::$kind,
+                    default: rows!(@default $($default)?),
+                }),+)?],
+                $($field: $value),+
+            };
+        )+
+        pub(super) const ROWS: &[&$crate::graph::OpDef] = &[$(&$id),+];
+    };
+}
+
+pub mod activation;
+pub mod build;
+pub mod compare;
+pub mod elementwise;
+pub mod host;
+pub mod index;
+pub mod loss;
+pub mod matmul;
+pub mod movement;
+pub mod reduce;
+pub mod rule;
+
+pub use build::Build;
+
+use crate::graph::OpDef;
+
+const FAMILIES: &[&[&OpDef]] = &[
+    elementwise::TILES,
+    elementwise::ROWS,
+    compare::TILES,
+    compare::ROWS,
+    reduce::ROWS,
+    movement::ROWS,
+    matmul::ROWS,
+    index::ROWS,
+    activation::ROWS,
+    loss::ROWS,
+];
+
+const COUNT: usize = {
+    let mut n = 0;
+    let mut f = 0;
+    while f < FAMILIES.len() {
+        n += FAMILIES[f].len();
+        f += 1;
+    }
+    n
+};
+
+const ALL: [&OpDef; COUNT] = {
+    let mut all = [FAMILIES[0][0]; COUNT];
+    let (mut n, mut f) = (0, 0);
+    while f < FAMILIES.len() {
+        let mut i = 0;
+        while i < FAMILIES[f].len() {
+            all[n] = FAMILIES[f][i];
+            n += 1;
+            i += 1;
+        }
+        f += 1;
+    }
+    all
+};
+
+/// Every row (leaves excepted: the graph makes those itself).
+pub static OPS: &[&OpDef] = &ALL;
+
+/// The row of this name.
+#[must_use]
+pub fn find(name: &str) -> Option<&'static OpDef> {
+    OPS.iter().copied().find(|op| op.name == name)
+}

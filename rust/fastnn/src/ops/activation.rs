@@ -1,0 +1,221 @@
+//! Keras's activation functions, composed from primitives; fusion turns each into one loop.
+//! Defaults are Keras's: `gelu` exact, `leaky_relu` slope 0.2, `hard_sigmoid` slope 1/6.
+
+use super::build::Build;
+use super::elementwise::{CLIP, erf};
+use super::host;
+use super::rule;
+use crate::graph::{Accept, Attr, Class, Cpu, Graph, Id, Vjp};
+
+const WIDE: (f32, f32) = (-4.0, 4.0);
+// The constants of Klambauer et al., "Self-normalizing neural networks", 2017.
+const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
+const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
+
+/// Composite rows of one input: how it is built, and what it means in f64.
+macro_rules! activations {
+    ($(
+        $id:ident = $name:literal($(; $($attr:ident: $kind:ident = $default:expr),+)?) {
+            doc: $doc:literal,
+            build: $build:expr,
+            real: $real:expr,
+            formula: $formula:literal,
+            domain: $domain:expr,
+            smooth: $smooth:literal,
+        }
+    )+) => {
+        rows! {
+            $(
+                $id = $name("x" $(; $($attr: $kind = $default),+)?) {
+                    doc: $doc,
+                    class: Class::Composite,
+                    accept: Accept::Float,
+                    infer: |types, _| rule::one_float($name, types),
+                    vjp: Vjp::Lowered,
+                    cpu: Cpu::Lowered(|g, x, attrs| {
+                        let build: fn(&mut Graph, Id, &[Attr]) -> Id = $build;
+                        Ok(build(g, x[0], attrs))
+                    }),
+                    reference: |x, attrs, out| {
+                        let real: fn(f64, &[Attr]) -> f64 = $real;
+                        host::map(x, out, |[x]| real(x, attrs))
+                    },
+                    formula: $formula,
+                    domain: &[$domain],
+                    smooth: $smooth,
+                }
+            )+
+        }
+    };
+}
+
+activations! {
+    RELU6 = "relu6"() {
+        doc: "min(max(x, 0), 6).",
+        build: |g, x, _| g.build(&CLIP, &[x], &[Attr::Float(0.0), Attr::Float(6.0)]),
+        real: |x, _| x.clamp(0.0, 6.0),
+        formula: "np.clip(x, 0, 6)",
+        domain: (0.2, 5.0),
+        smooth: true,
+    }
+    LEAKY_RELU = "leaky_relu"(; negative_slope: Float = Attr::Float(0.2)) {
+        doc: "x where x >= 0, else negative_slope * x.",
+        build: |g, x, a| {
+            let low = g.mul_scalar(x, a[0].float());
+            on_sign(g, x, x, low)
+        },
+        real: |x, a| if x >= 0.0 { x } else { a[0].float() * x },
+        formula: "np.where(x >= 0, x, negative_slope * x)",
+        domain: (-3.0, -0.2),
+        smooth: true,
+    }
+    ELU = "elu"(; alpha: Float = Attr::Float(1.0)) {
+        doc: "x where x >= 0, else alpha * (e^x - 1).",
+        build: |g, x, a| elu(g, x, a[0].float()),
+        real: |x, a| if x >= 0.0 { x } else { a[0].float() * x.exp_m1() },
+        formula: "np.where(x >= 0, x, alpha * np.expm1(np.minimum(x, 0)))",
+        domain: (-3.0, -0.2),
+        smooth: true,
+    }
+    SELU = "selu"() {
+        doc: "1.0507 * elu(x, alpha=1.6733), the self-normalising unit.",
+        build: |g, x, _| { let y = elu(g, x, SELU_ALPHA); g.mul_scalar(y, SELU_SCALE) },
+        real: |x, _| SELU_SCALE * if x >= 0.0 { x } else { SELU_ALPHA * x.exp_m1() },
+        formula: "1.0507009873554805 * np.where(x >= 0, x, 1.6732632423543772 * np.expm1(np.minimum(x, 0)))",
+        domain: (-3.0, -0.2),
+        smooth: true,
+    }
+    CELU = "celu"(; alpha: Float = Attr::Float(1.0)) {
+        doc: "x where x >= 0, else alpha * (e^(x / alpha) - 1).",
+        build: |g, x, a| {
+            let scaled = g.mul_scalar(x, 1.0 / a[0].float());
+            let y = elu(g, scaled, 1.0);
+            g.mul_scalar(y, a[0].float())
+        },
+        real: |x, a| if x >= 0.0 { x } else { a[0].float() * (x / a[0].float()).exp_m1() },
+        formula: "np.where(x >= 0, x, alpha * np.expm1(np.minimum(x, 0) / alpha))",
+        domain: (-3.0, -0.2),
+        smooth: true,
+    }
+    GELU = "gelu"(; approximate: Bool = Attr::Bool(false)) {
+        doc: "x * P(N(0, 1) < x): exact with erf, or approximated with tanh (Hendrycks and Gimpel, 2016).",
+        build: |g, x, a| {
+            let inner = if a[0].flag() {
+                let square = g.square(x);
+                let cube = g.mul(square, x);
+                let cube = g.mul_scalar(cube, 0.044_715);
+                let sum = g.add_(x, cube);
+                let scaled = g.mul_scalar(sum, (2.0 / std::f64::consts::PI).sqrt());
+                g.tanh(scaled)
+            } else {
+                let scaled = g.mul_scalar(x, std::f64::consts::FRAC_1_SQRT_2);
+                g.erf(scaled)
+            };
+            let gate = g.add_scalar(inner, 1.0);
+            let half = g.mul_scalar(x, 0.5);
+            g.mul(half, gate)
+        },
+        real: |x, a| 0.5 * x * (1.0 + if a[0].flag() {
+            ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x)).tanh()
+        } else {
+            erf(x * std::f64::consts::FRAC_1_SQRT_2)
+        }),
+        formula: "0.5 * x * (1 + (np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)) if approximate else erf(x / np.sqrt(2))))",
+        domain: (-3.0, 3.0),
+        smooth: true,
+    }
+    SILU = "silu"() {
+        doc: "x * sigmoid(x), also called swish.",
+        build: |g, x, _| { let s = g.sigmoid(x); g.mul(x, s) },
+        real: |x, _| x / (1.0 + (-x).exp()),
+        formula: "x / (1 + np.exp(-x))",
+        domain: WIDE,
+        smooth: true,
+    }
+    MISH = "mish"() {
+        doc: "x * tanh(softplus(x)).",
+        build: |g, x, _| { let s = g.softplus(x); let t = g.tanh(s); g.mul(x, t) },
+        real: |x, _| x * (x.max(0.0) + (-x.abs()).exp().ln_1p()).tanh(),
+        formula: "x * np.tanh(np.logaddexp(x, 0))",
+        domain: WIDE,
+        smooth: true,
+    }
+    SOFTSIGN = "softsign"() {
+        doc: "x / (1 + |x|).",
+        build: |g, x, _| { let a = g.abs(x); let d = g.add_scalar(a, 1.0); g.div(x, d) },
+        real: |x, _| x / (1.0 + x.abs()),
+        formula: "x / (1 + np.abs(x))",
+        domain: (0.2, 3.0),
+        smooth: true,
+    }
+    HARD_SIGMOID = "hard_sigmoid"() {
+        doc: "x / 6 + 1/2, limited to [0, 1].",
+        build: |g, x, _| hard_sigmoid(g, x),
+        real: |x, _| (x / 6.0 + 0.5).clamp(0.0, 1.0),
+        formula: "np.clip(x / 6 + 0.5, 0, 1)",
+        domain: (-2.5, 2.5),
+        smooth: true,
+    }
+    HARD_SILU = "hard_silu"() {
+        doc: "x * hard_sigmoid(x), also called hard swish.",
+        build: |g, x, _| { let s = hard_sigmoid(g, x); g.mul(x, s) },
+        real: |x, _| x * (x / 6.0 + 0.5).clamp(0.0, 1.0),
+        formula: "x * np.clip(x / 6 + 0.5, 0, 1)",
+        domain: (-2.5, 2.5),
+        smooth: true,
+    }
+    HARD_TANH = "hard_tanh"() {
+        doc: "x limited to [-1, 1].",
+        build: |g, x, _| g.build(&CLIP, &[x], &[Attr::Float(-1.0), Attr::Float(1.0)]),
+        real: |x, _| x.clamp(-1.0, 1.0),
+        formula: "np.clip(x, -1, 1)",
+        domain: (-0.9, 0.9),
+        smooth: true,
+    }
+    TANH_SHRINK = "tanh_shrink"() {
+        doc: "x - tanh(x).",
+        build: |g, x, _| { let t = g.tanh(x); g.sub(x, t) },
+        real: |x, _| x - x.tanh(),
+        formula: "x - np.tanh(x)",
+        domain: WIDE,
+        smooth: true,
+    }
+    EXPONENTIAL = "exponential"() {
+        doc: "e to the power x; Keras's name for exp.",
+        build: |g, x, _| g.exp(x),
+        real: |x, _| x.exp(),
+        formula: "np.exp(x)",
+        domain: WIDE,
+        smooth: true,
+    }
+    LOG_SIGMOID = "log_sigmoid"() {
+        doc: "ln(sigmoid(x)) = -softplus(-x).",
+        build: |g, x, _| { let n = g.neg(x); let s = g.softplus(n); g.neg(s) },
+        real: |x, _| -((-x).max(0.0) + (-x.abs()).exp().ln_1p()),
+        formula: "-np.logaddexp(-x, 0)",
+        domain: WIDE,
+        smooth: true,
+    }
+}
+
+/// `high` where x >= 0, else `low`.
+fn on_sign(g: &mut Graph, x: Id, high: Id, low: Id) -> Id {
+    let zero = g.number(0.0);
+    let on = g.greater_equal(x, zero);
+    g.where_(on, high, low)
+}
+
+fn elu(g: &mut Graph, x: Id, alpha: f64) -> Id {
+    // The branch not taken must stay finite, or its zero gradient becomes NaN.
+    let zero = g.number(0.0);
+    let low = g.minimum(x, zero);
+    let low = g.expm1(low);
+    let low = g.mul_scalar(low, alpha);
+    on_sign(g, x, x, low)
+}
+
+fn hard_sigmoid(g: &mut Graph, x: Id) -> Id {
+    let scaled = g.mul_scalar(x, 1.0 / 6.0);
+    let y = g.add_scalar(scaled, 0.5);
+    g.build(&CLIP, &[y], &[Attr::Float(0.0), Attr::Float(1.0)])
+}

@@ -1,0 +1,187 @@
+//! Matrix products.
+
+use super::build::Build;
+use super::movement;
+use super::rule;
+use super::host;
+use crate::error::Result;
+use crate::graph::{Accept, Attr, Class, Cpu, Graph, Host, Id, Ty, Vjp};
+use crate::shape::{DType, Shape};
+use crate::shape_err;
+
+const WIDE: (f32, f32) = (-2.0, 2.0);
+
+rows! {
+    MATMUL = "matmul"("a", "b"; transpose_a: Bool = Attr::Bool(false), transpose_b: Bool = Attr::Bool(false)) {
+        doc: "The matrix product over the last two axes, (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. An operand with its flag set is given transposed.",
+        class: Class::Contract,
+        accept: Accept::Float,
+        infer: infer,
+        vjp: Vjp::Rule(vjp),
+        cpu: Cpu::MatMul,
+        reference: reference,
+        formula: "np.matmul(np.swapaxes(a, -1, -2) if transpose_a else a, np.swapaxes(b, -1, -2) if transpose_b else b)",
+        domain: &[WIDE, WIDE],
+        smooth: true,
+    }
+    DOT = "dot"("a", "b") {
+        doc: "NumPy's dot: inner product of vectors, matrix product of matrices, otherwise the sum over the last axis of a and the second to last (or only) axis of b.",
+        class: Class::Composite,
+        accept: Accept::Float,
+        infer: infer_dot,
+        vjp: Vjp::Lowered,
+        cpu: Cpu::Lowered(lower_dot),
+        reference: reference_dot,
+        formula: "np.dot(a, b)",
+        domain: &[WIDE, WIDE],
+        smooth: true,
+    }
+}
+
+/// (rows, columns) of an operand as it enters the product.
+fn sides(shape: &Shape, transposed: bool) -> (usize, usize) {
+    let d = shape.dims();
+    let (r, c) = (d[d.len() - 2], d[d.len() - 1]);
+    if transposed { (c, r) } else { (r, c) }
+}
+
+fn infer(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
+    rule::arity("matmul", types, 2)?;
+    rule::typed("matmul", "a", types[0], DType::F32)?;
+    rule::typed("matmul", "b", types[1], DType::F32)?;
+    let (a, b) = (types[0].shape, types[1].shape);
+    if a.rank() < 2 || b.rank() < 2 {
+        return shape_err!("matmul: operands need at least 2 axes, got {a} and {b}; hint: use dot, or expand_dims the vector");
+    }
+    let (ta, tb) = (attrs[0].flag(), attrs[1].flag());
+    let (n, k) = sides(&a, ta);
+    let (k2, m) = sides(&b, tb);
+    if k != k2 {
+        let mark = |t: bool| if t { " transposed" } else { "" };
+        let inner = Shape::new(&[k, k2])?;
+        return shape_err!(
+            "matmul: inner sizes differ: {a}{} @ {b}{}; hint: columns of a must equal rows of b, here they are {} and {}",
+            mark(ta), mark(tb), size_text(&inner, 0), size_text(&inner, 1)
+        );
+    }
+    let lead = |s: &Shape| Shape::new(&s.dims()[..s.rank() - 2]);
+    let batch = rule::broadcast("matmul (leading axes)", &lead(&a)?, &lead(&b)?)?;
+    let mut dims = batch.dims().to_vec();
+    dims.extend([n, m]);
+    Ok(Ty::f32(Shape::new(&dims)?))
+}
+
+fn size_text(shape: &Shape, i: usize) -> String {
+    let d = shape.dims()[i];
+    if crate::shape::is_symbolic(d) { "the batch size".into() } else { d.to_string() }
+}
+
+fn vjp(g: &mut Graph, y: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
+    let [a, b] = [x[0], x[1]];
+    let (ta, tb) = (g.node(y).attrs[0].flag(), g.node(y).attrs[1].flag());
+    let (sa, sb) = (g.shape_of(a), g.shape_of(b));
+    let da = if ta { g.matmul(b, dy, tb, true) } else { g.matmul(dy, b, false, !tb) };
+    let db = if sb.rank() == 2 && sa.rank() > 2 && !ta {
+        // One product over all rows instead of a product per batch and a sum of them.
+        let (flat_a, flat_dy) = (flatten_rows(g, a), flatten_rows(g, dy));
+        if tb { g.matmul(flat_dy, flat_a, true, false) } else { g.matmul(flat_a, flat_dy, true, false) }
+    } else if tb {
+        g.matmul(dy, a, true, ta)
+    } else {
+        g.matmul(a, dy, !ta, false)
+    };
+    vec![Some(g.unbroadcast(da, &sa)), Some(g.unbroadcast(db, &sb))]
+}
+
+/// (..., n, k) as (... * n, k).
+fn flatten_rows(g: &mut Graph, x: Id) -> Id {
+    let shape = g.shape_of(x);
+    let (rows, last) = shape.dims().split_at(shape.rank() - 1);
+    match Shape::new(&[rows.iter().product(), last[0]]) {
+        Ok(flat) => g.reshape_to(x, &flat),
+        Err(e) => {
+            g.fault.get_or_insert(e);
+            x
+        }
+    }
+}
+
+fn reference(x: &[Host], attrs: &[Attr], out: Ty) -> Host {
+    let (ta, tb) = (attrs[0].flag(), attrs[1].flag());
+    let k = sides(&x[0].ty.shape, ta).1;
+    let at = |h: &Host, lead: &[usize], (r, c): (usize, usize), t: bool| {
+        let (r, c) = if t { (c, r) } else { (r, c) };
+        let s = &h.ty.shape;
+        let skip = lead.len() + 2 - s.rank();
+        let mut full: Vec<usize> = (0..s.rank() - 2).map(|i| if s.dims()[i] == 1 { 0 } else { lead[skip + i] }).collect();
+        full.extend([r, c]);
+        h.data[host::ravel(&full, s)]
+    };
+    let rank = out.shape.rank();
+    host::generate(out, |i| {
+        let p = host::unravel(i, &out.shape);
+        let (lead, r, c) = (&p[..rank - 2], p[rank - 2], p[rank - 1]);
+        (0..k).map(|j| at(&x[0], lead, (r, j), ta) * at(&x[1], lead, (j, c), tb)).sum()
+    })
+}
+
+/// Which axis of `b` is summed in dot.
+fn inner_axis(b: &Shape) -> usize {
+    b.rank().saturating_sub(2)
+}
+
+fn infer_dot(types: &[Ty], _: &[Attr]) -> Result<Ty> {
+    rule::arity("dot", types, 2)?;
+    rule::typed("dot", "a", types[0], DType::F32)?;
+    rule::typed("dot", "b", types[1], DType::F32)?;
+    let (a, b) = (types[0].shape, types[1].shape);
+    if a.rank() == 0 || b.rank() == 0 {
+        return Ok(Ty::f32(a.broadcast(&b, "dot")?));
+    }
+    let (da, db) = (a.dims(), b.dims());
+    let inner = inner_axis(&b);
+    if da[da.len() - 1] != db[inner] {
+        return shape_err!("dot: the last axis of {a} and axis {inner} of {b} differ; hint: transpose one of them");
+    }
+    let mut dims = da[..da.len() - 1].to_vec();
+    dims.extend(db.iter().enumerate().filter(|&(i, _)| i != inner).map(|(_, &d)| d));
+    Ok(Ty::f32(Shape::new(&dims)?))
+}
+
+fn lower_dot(g: &mut Graph, x: &[Id], _: &[Attr]) -> Result<Id> {
+    let (a, b) = (g.shape_of(x[0]), g.shape_of(x[1]));
+    if a.rank() == 0 || b.rank() == 0 {
+        return Ok(g.mul(x[0], x[1]));
+    }
+    let out = infer_dot(&[g.ty(x[0]), g.ty(x[1])], &[])?.shape;
+    let inner = inner_axis(&b);
+    let k = b.dims()[inner];
+    let mut order: Vec<i64> = vec![inner as i64];
+    order.extend((0..b.rank()).filter(|&i| i != inner).map(|i| i as i64));
+    let right = if inner == 0 { x[1] } else { g.try_add(&movement::TRANSPOSE, &[x[1]], &[Attr::Ints(order)])? };
+    let rest = |s: &Shape, skip: usize| s.dims().iter().enumerate().filter(|&(i, _)| i != skip).map(|(_, &d)| d).product::<usize>();
+    let left = g.reshape_to(x[0], &Shape::new(&[rest(&a, a.rank() - 1), k])?);
+    let right = g.reshape_to(right, &Shape::new(&[k, rest(&b, inner)])?);
+    let product = g.matmul(left, right, false, false);
+    Ok(g.reshape_to(product, &out))
+}
+
+fn reference_dot(x: &[Host], _: &[Attr], out: Ty) -> Host {
+    let (a, b) = (&x[0], &x[1]);
+    if a.ty.shape.rank() == 0 || b.ty.shape.rank() == 0 {
+        return host::map(x, out, |[a, b]| a * b);
+    }
+    let lead = a.ty.shape.rank() - 1;
+    let inner = inner_axis(&b.ty.shape);
+    host::generate(out, |i| {
+        let at = host::unravel(i, &out.shape);
+        let (pa, pb) = at[..out.shape.rank()].split_at(lead);
+        let sum = |j: usize| {
+            let (mut ia, mut ib) = (pa.to_vec(), pb.to_vec());
+            ia.push(j);
+            ib.insert(inner, j);
+            a.data[host::ravel(&ia, &a.ty.shape)] * b.data[host::ravel(&ib, &b.ty.shape)]
+        };
+        (0..b.ty.shape.dims()[inner]).map(sum).sum()
+    })
+}

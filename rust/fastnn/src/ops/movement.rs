@@ -1,0 +1,642 @@
+//! Moving elements without computing: new shapes, other orders, parts, paddings, joins. Slices
+//! follow NumPy's clamping rules and are resolved against the size at hand, so that a slice traced
+//! on the symbolic batch stays right for every batch.
+
+use super::build::Build;
+use super::host;
+use super::rule::{self, shape_attr};
+use crate::error::Result;
+use crate::graph::{Accept, Arg, Attr, Class, Cpu, Graph, Host, Id, StepCtx, Strided, Ty, Vjp};
+use crate::shape::{MAX_RANK, Shape};
+use crate::{data_err, shape_err};
+
+const WIDE: (f32, f32) = (-3.0, 3.0);
+
+rows! {
+    RESHAPE = "reshape"("x"; shape: Ints) {
+        doc: "The same elements in row-major order under another shape; one size may be -1.",
+        class: Class::View,
+        accept: Accept::Exact,
+        infer: infer_reshape,
+        vjp: Vjp::Rule(back_to_shape),
+        cpu: Cpu::View,
+        reference: same_elements,
+        formula: "np.reshape(x, shape)",
+        domain: &[WIDE],
+        smooth: true,
+    }
+    EXPAND_DIMS = "expand_dims"("x"; axis: Ints) {
+        doc: "New axes of size 1 at the given positions of the result.",
+        class: Class::View,
+        accept: Accept::Exact,
+        infer: infer_expand_dims,
+        vjp: Vjp::Rule(back_to_shape),
+        cpu: Cpu::View,
+        reference: same_elements,
+        formula: "np.expand_dims(x, axis)",
+        domain: &[WIDE],
+        smooth: true,
+    }
+    SQUEEZE = "squeeze"("x"; axis: Ints) {
+        doc: "Without the given axes, which must have size 1.",
+        class: Class::View,
+        accept: Accept::Exact,
+        infer: |types, attrs| {
+            rule::arity("squeeze", types, 1)?;
+            let shape = types[0].shape;
+            let axes = rule::axes(&attrs[0], &shape, "squeeze")?;
+            if let Some(&i) = axes.iter().find(|&&i| shape.dims()[i] != 1) {
+                return shape_err!("squeeze: axis {i} of {shape} does not have size 1; hint: use reshape");
+            }
+            Ok(Ty { shape: rule::reduced(&shape, &axes, false)?, dtype: types[0].dtype })
+        },
+        vjp: Vjp::Rule(back_to_shape),
+        cpu: Cpu::View,
+        reference: same_elements,
+        formula: "np.squeeze(x, axis)",
+        domain: &[WIDE],
+        smooth: true,
+    }
+    TRANSPOSE = "transpose"("x"; axes: IntsOrNone = Attr::None) {
+        doc: "Axes in another order, by default reversed: axis i of the result is axis axes[i] of x.",
+        class: Class::Movement,
+        accept: Accept::Exact,
+        infer: |types, attrs| {
+            rule::arity("transpose", types, 1)?;
+            let order = order(&types[0].shape, &attrs[0])?;
+            let dims: Vec<usize> = order.iter().map(|&i| types[0].shape.dims()[i]).collect();
+            Ok(Ty { shape: Shape::new(&dims)?, dtype: types[0].dtype })
+        },
+        vjp: Vjp::Rule(|g, y, x, dy| {
+            let shape = g.shape_of(x[0]);
+            let order = order(&shape, &g.node(y).attrs[0]).unwrap_or_default();
+            let mut back = vec![0; order.len()];
+            for (i, &from) in order.iter().enumerate() {
+                back[from] = i as i64;
+            }
+            vec![Some(g.transpose(dy, &back))]
+        }),
+        cpu: Cpu::Strided(|types, attrs, _| {
+            let strides = types[0].shape.strides();
+            let order = order(&types[0].shape, &attrs[0])?;
+            Ok(Strided { offset: 0, strides: order.iter().map(|&i| strides[i] as isize).collect() })
+        }),
+        reference: |x, a, out| {
+            let order = order(&x[0].ty.shape, &a[0]).unwrap_or_default();
+            host::gather(&x[0], out, |at| {
+                let mut from = vec![0; at.len()];
+                for (&i, &p) in order.iter().zip(at) {
+                    from[i] = p;
+                }
+                from
+            })
+        },
+        formula: "np.transpose(x, axes)",
+        domain: &[WIDE],
+        smooth: true,
+    }
+    BROADCAST_TO = "broadcast_to"("x"; shape: Ints) {
+        doc: "Repeated along axes of size 1 (and new leading axes) to fill a shape.",
+        class: Class::Movement,
+        accept: Accept::Exact,
+        infer: |types, attrs| {
+            rule::arity("broadcast_to", types, 1)?;
+            let want = rule::sizes("broadcast_to", attrs[0].ints())?;
+            match types[0].shape.broadcast(&want, "broadcast_to") {
+                Ok(shape) if shape == want => Ok(Ty { shape, dtype: types[0].dtype }),
+                _ => shape_err!("broadcast_to: {} does not widen to {want}; hint: sizes must be equal or 1, counted from the last axis", types[0].shape),
+            }
+        },
+        vjp: Vjp::Rule(|g, _, x, dy| {
+            let shape = g.shape_of(x[0]);
+            vec![Some(g.unbroadcast(dy, &shape))]
+        }),
+        cpu: Cpu::Strided(|types, _, out| {
+            let (from, strides) = (types[0].shape, types[0].shape.strides());
+            let lead = out.shape.rank() - from.rank();
+            let stride = |i: usize| if i < lead || from.dims()[i - lead] == 1 { 0 } else { strides[i - lead] as isize };
+            Ok(Strided { offset: 0, strides: (0..out.shape.rank()).map(stride).collect() })
+        }),
+        reference: |x, _, out| host::map(x, out, |[x]| x),
+        formula: "np.broadcast_to(x, shape)",
+        domain: &[WIDE],
+        smooth: true,
+    }
+    FLIP = "flip"("x"; axis: IntsOrNone = Attr::None) {
+        doc: "Elements in reverse order along axes, by default all.",
+        class: Class::Movement,
+        accept: Accept::Exact,
+        infer: |types, attrs| {
+            rule::arity("flip", types, 1)?;
+            rule::axes(&attrs[0], &types[0].shape, "flip")?;
+            Ok(types[0])
+        },
+        vjp: Vjp::Rule(|g, y, _, dy| {
+            let attrs = g.node(y).attrs.clone();
+            vec![Some(g.build(&FLIP, &[dy], &attrs))]
+        }),
+        cpu: Cpu::Strided(|types, attrs, _| {
+            let shape = types[0].shape;
+            let axes = rule::axes(&attrs[0], &shape, "flip")?;
+            let mut layout = Strided { offset: 0, strides: vec![] };
+            for (i, &stride) in shape.strides()[..shape.rank()].iter().enumerate() {
+                let stride = stride as isize;
+                if axes.contains(&i) {
+                    layout.offset += stride * (shape.dims()[i] as isize - 1).max(0);
+                    layout.strides.push(-stride);
+                } else {
+                    layout.strides.push(stride);
+                }
+            }
+            Ok(layout)
+        }),
+        reference: |x, a, out| {
+            let shape = x[0].ty.shape;
+            let axes = rule::axes(&a[0], &shape, "flip").unwrap_or_default();
+            let turn = |(i, &p): (usize, &usize)| if axes.contains(&i) { shape.dims()[i] - 1 - p } else { p };
+            host::gather(&x[0], out, |at| at.iter().enumerate().map(turn).collect())
+        },
+        formula: "np.flip(x, axis)",
+        domain: &[WIDE],
+        smooth: true,
+    }
+    SLICE = "slice"("x"; begin: Ints, end: Ints, step: Ints) {
+        doc: "x[begin:end:step] with one entry per axis and NumPy's rules; an end of 2**63 - 1 (or -2**63 for negative steps) runs to the border.",
+        class: Class::Movement,
+        accept: Accept::Exact,
+        infer: |types, attrs| {
+            rule::arity("slice", types, 1)?;
+            let parts = parts("slice", &types[0].shape, attrs)?;
+            let dims: Vec<usize> = parts.iter().map(|p| p.count).collect();
+            Ok(Ty { shape: Shape::new(&dims)?, dtype: types[0].dtype })
+        },
+        vjp: Vjp::Rule(|g, y, x, dy| {
+            let mut attrs = vec![shape_attr(&g.shape_of(x[0]))];
+            attrs.extend(g.node(y).attrs.iter().cloned());
+            vec![Some(g.build(&UNSLICE, &[dy], &attrs))]
+        }),
+        cpu: Cpu::Strided(|types, attrs, _| {
+            let strides = types[0].shape.strides();
+            let mut layout = Strided { offset: 0, strides: vec![] };
+            for (part, &stride) in parts("slice", &types[0].shape, attrs)?.iter().zip(&strides) {
+                layout.offset += if part.count > 0 { part.start as isize * stride as isize } else { 0 };
+                layout.strides.push(part.step as isize * stride as isize);
+            }
+            Ok(layout)
+        }),
+        reference: |x, a, out| {
+            let parts = parts("slice", &x[0].ty.shape, a).unwrap_or_default();
+            host::gather(&x[0], out, |at| at.iter().zip(&parts).map(|(&i, p)| p.at(i)).collect())
+        },
+        formula: "x[tuple(slice(b, None if abs(e) >= 2**62 else e, s) for b, e, s in zip(begin, end, step))]",
+        domain: &[WIDE],
+        smooth: true,
+    }
+    UNSLICE = "unslice"("x"; shape: Ints, begin: Ints, end: Ints, step: Ints) {
+        doc: "Zeros of a shape with x in the place that slice(begin, end, step) reads: the adjoint of slice.",
+        class: Class::Kernel,
+        accept: Accept::Exact,
+        infer: |types, attrs| {
+            rule::arity("unslice", types, 1)?;
+            let shape = rule::sizes("unslice", attrs[0].ints())?;
+            let parts = parts("unslice", &shape, &attrs[1..])?;
+            if parts.iter().map(|p| p.count).ne(types[0].shape.dims().iter().copied()) {
+                return shape_err!("unslice: {} is not the shape of that slice of {shape}; hint: pass the attributes of the slice", types[0].shape);
+            }
+            Ok(Ty { shape, dtype: types[0].dtype })
+        },
+        vjp: Vjp::Rule(|g, y, _, dy| {
+            let attrs = g.node(y).attrs[1..].to_vec();
+            vec![Some(g.build(&SLICE, &[dy], &attrs))]
+        }),
+        cpu: Cpu::Step(|ctx| {
+            let parts = parts("unslice", &ctx.output.ty.shape, &ctx.attrs[1..])?;
+            place(ctx.inputs[0], ctx.output, &parts, 0.0);
+            Ok(())
+        }),
+        reference: |x, a, out| {
+            let parts = parts("unslice", &out.shape, &a[1..]).unwrap_or_default();
+            placed(&x[0], out, &parts, 0.0)
+        },
+        formula: "(lambda y: (y.__setitem__(tuple(slice(b, None if abs(e) >= 2**62 else e, s) for b, e, s in zip(begin, end, step)), x), y)[1])(np.zeros(shape, np.asarray(x).dtype))",
+        domain: &[WIDE],
+        smooth: true,
+    }
+    PAD = "pad"("x"; widths: Ints, value: Float = Attr::Float(0.0)) {
+        doc: "x surrounded by a value; widths are (before, after) per axis, flat.",
+        class: Class::Kernel,
+        accept: Accept::Exact,
+        infer: infer_pad,
+        vjp: Vjp::Rule(|g, y, x, dy| {
+            let shape = g.shape_of(x[0]);
+            let begin: Vec<i64> = g.node(y).attrs[0].ints().iter().copied().step_by(2).collect();
+            let end = begin.iter().zip(shape.dims()).map(|(b, &n)| b + n as i64).collect();
+            let step = vec![1; begin.len()];
+            vec![Some(g.build(&SLICE, &[dy], &[Attr::Ints(begin), Attr::Ints(end), Attr::Ints(step)]))]
+        }),
+        cpu: Cpu::Step(|ctx| {
+            let value = match ctx.output.ty.dtype {
+                crate::shape::DType::I32 => f32::from_bits(ctx.attrs[1].float() as i32 as u32),
+                _ => ctx.attrs[1].float() as f32,
+            };
+            place(ctx.inputs[0], ctx.output, &pad_parts(&ctx.inputs[0].ty.shape, &ctx.attrs[0]), value);
+            Ok(())
+        }),
+        reference: |x, a, out| placed(&x[0], out, &pad_parts(&x[0].ty.shape, &a[0]), a[1].float()),
+        formula: "np.pad(x, np.reshape(widths, (-1, 2)), constant_values=value)",
+        domain: &[WIDE],
+        smooth: true,
+    }
+    CONCATENATE = "concatenate"("*tensors"; axis: Int = Attr::Int(-1)) {
+        doc: "Tensors joined along an axis; their other sizes must agree.",
+        class: Class::Kernel,
+        accept: Accept::Common,
+        infer: infer_concatenate,
+        vjp: Vjp::Rule(concatenate_vjp),
+        cpu: Cpu::Step(concatenate_step),
+        reference: concatenate_reference,
+        formula: "np.concatenate(tensors, axis)",
+        domain: &[WIDE],
+        smooth: true,
+    }
+    STACK = "stack"("*tensors"; axis: Int = Attr::Int(0)) {
+        doc: "Tensors of one shape joined along a new axis.",
+        class: Class::Composite,
+        accept: Accept::Common,
+        infer: |types, attrs| {
+            let wide = types.iter().map(|&t| infer_expand_dims(&[t], attrs)).collect::<Result<Vec<_>>>()?;
+            if let Some(t) = types.iter().find(|t| t.shape != types[0].shape) {
+                return shape_err!("stack: shapes {} and {} differ; hint: concatenate joins along an existing axis", types[0].shape, t.shape);
+            }
+            infer_concatenate(&wide, attrs)
+        },
+        vjp: Vjp::Lowered,
+        cpu: Cpu::Lowered(|g, x, attrs| {
+            let wide: Vec<Id> = x.iter().map(|&x| g.expand_dims(x, attrs[0].int())).collect();
+            g.try_add(&CONCATENATE, &wide, attrs)
+        }),
+        reference: |x, a, out| {
+            let axis = out.shape.axis(a[0].int(), "stack").unwrap_or(0);
+            host::generate(out, |i| {
+                let mut at = host::unravel(i, &out.shape)[..out.shape.rank()].to_vec();
+                let k = at.remove(axis);
+                x[k].data[host::ravel(&at, &x[k].ty.shape)]
+            })
+        },
+        formula: "np.stack(tensors, axis)",
+        domain: &[WIDE],
+        smooth: true,
+    }
+    TILE = "tile"("x"; repeats: Ints) {
+        doc: "x repeated as a whole along each axis; fewer repeats than axes count from the last.",
+        class: Class::Composite,
+        accept: Accept::Exact,
+        infer: |types, attrs| {
+            rule::arity("tile", types, 1)?;
+            let dims: Vec<i64> = tiled(&types[0].shape, &attrs[0]).iter().map(|&(r, d)| r * d as i64).collect();
+            Ok(Ty { shape: rule::sizes("tile", &dims)?, dtype: types[0].dtype })
+        },
+        vjp: Vjp::Lowered,
+        cpu: Cpu::Lowered(|g, x, attrs| {
+            let pairs = tiled(&g.shape_of(x[0]), &attrs[0]);
+            repeat_pairs(g, x[0], &pairs, false)
+        }),
+        reference: |x, _, out| {
+            let shape = x[0].ty.shape;
+            let lead = out.shape.rank() - shape.rank();
+            host::gather(&x[0], out, |at| at[lead..].iter().zip(shape.dims()).map(|(i, d)| i % d).collect())
+        },
+        formula: "np.tile(x, repeats)",
+        domain: &[WIDE],
+        smooth: true,
+    }
+    REPEAT = "repeat"("x"; repeats: Int, axis: Int) {
+        doc: "Each element repeated along an axis.",
+        class: Class::Composite,
+        accept: Accept::Exact,
+        infer: |types, attrs| {
+            rule::arity("repeat", types, 1)?;
+            let pairs = repeated(&types[0].shape, attrs)?;
+            let dims: Vec<i64> = pairs.iter().map(|&(r, d)| r * d as i64).collect();
+            Ok(Ty { shape: rule::sizes("repeat", &dims)?, dtype: types[0].dtype })
+        },
+        vjp: Vjp::Lowered,
+        cpu: Cpu::Lowered(|g, x, attrs| {
+            let pairs = repeated(&g.shape_of(x[0]), attrs)?;
+            repeat_pairs(g, x[0], &pairs, true)
+        }),
+        reference: |x, a, out| {
+            let axis = out.shape.axis(a[1].int(), "repeat").unwrap_or(0);
+            host::gather(&x[0], out, |at| {
+                let mut from = at.to_vec();
+                from[axis] /= a[0].int().max(1) as usize;
+                from
+            })
+        },
+        formula: "np.repeat(x, repeats, axis)",
+        domain: &[WIDE],
+        smooth: true,
+    }
+    ROLL = "roll"("x"; shift: Int, axis: Int) {
+        doc: "Elements shifted along an axis; what leaves at the end comes back at the start.",
+        class: Class::Composite,
+        accept: Accept::Exact,
+        infer: |types, attrs| {
+            rule::arity("roll", types, 1)?;
+            types[0].shape.axis(attrs[1].int(), "roll")?;
+            Ok(types[0])
+        },
+        vjp: Vjp::Lowered,
+        cpu: Cpu::Lowered(lower_roll),
+        reference: |x, a, out| {
+            let axis = out.shape.axis(a[1].int(), "roll").unwrap_or(0);
+            let n = out.shape.dims()[axis] as i64;
+            host::gather(&x[0], out, |at| {
+                let mut from = at.to_vec();
+                from[axis] = (from[axis] as i64 - a[0].int()).rem_euclid(n) as usize;
+                from
+            })
+        },
+        formula: "np.roll(x, shift, axis)",
+        domain: &[WIDE],
+        smooth: true,
+    }
+}
+
+fn same_elements(x: &[Host], _: &[Attr], out: Ty) -> Host {
+    Host { ty: out, data: x[0].data.clone() }
+}
+
+fn back_to_shape(g: &mut Graph, _: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
+    let shape = g.shape_of(x[0]);
+    vec![Some(g.reshape_to(dy, &shape))]
+}
+
+fn infer_reshape(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
+    rule::arity("reshape", types, 1)?;
+    let (from, mut dims) = (types[0].shape, attrs[0].ints().to_vec());
+    let known: i64 = dims.iter().filter(|&&d| d != -1).product();
+    let holes = dims.iter().filter(|&&d| d == -1).count();
+    if holes > 1 {
+        return shape_err!("reshape: {dims:?} has {holes} sizes of -1; hint: at most one can be inferred");
+    }
+    if holes == 1 {
+        if known <= 0 || from.count() as i64 % known != 0 {
+            return shape_err!("reshape: {from} cannot be divided into {dims:?}; hint: the other sizes multiply to {known}");
+        }
+        let rest = from.count() as i64 / known;
+        dims.iter_mut().filter(|d| **d == -1).for_each(|d| *d = rest);
+    }
+    let shape = rule::sizes("reshape", &dims)?;
+    if shape.count() != from.count() {
+        return shape_err!("reshape: {from} to {shape} changes the number of elements; hint: use -1 for the size to infer");
+    }
+    Ok(Ty { shape, dtype: types[0].dtype })
+}
+
+fn infer_expand_dims(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
+    rule::arity("expand_dims", types, 1)?;
+    let asked = match &attrs[0] {
+        Attr::Int(i) => vec![*i],
+        other => other.ints().to_vec(),
+    };
+    let from = types[0].shape;
+    let rank = from.rank() + asked.len();
+    if rank > MAX_RANK {
+        return shape_err!("expand_dims: {from} would get {rank} axes, the limit is {MAX_RANK}");
+    }
+    let stand_in = Shape::new(&vec![1; rank])?;
+    let new = rule::axes(&Attr::Ints(asked), &stand_in, "expand_dims")?;
+    let mut rest = from.dims().iter();
+    let dims: Vec<usize> = (0..rank).map(|i| if new.contains(&i) { 1 } else { *rest.next().unwrap_or(&1) }).collect();
+    Ok(Ty { shape: Shape::new(&dims)?, dtype: types[0].dtype })
+}
+
+fn order(shape: &Shape, attr: &Attr) -> Result<Vec<usize>> {
+    if *attr == Attr::None {
+        return Ok((0..shape.rank()).rev().collect());
+    }
+    let order = attr.ints().iter().map(|&i| shape.axis(i, "transpose")).collect::<Result<Vec<_>>>()?;
+    let mut sorted = order.clone();
+    sorted.sort_unstable();
+    if sorted.iter().copied().ne(0..shape.rank()) {
+        return shape_err!("transpose: axes {:?} are not an order of the {} axes of {shape}; hint: name each axis once", attr.ints(), shape.rank());
+    }
+    Ok(order)
+}
+
+/// One axis of a slice, resolved against a size.
+#[derive(Debug, Clone, Copy)]
+struct Part {
+    start: i64,
+    step: i64,
+    count: usize,
+}
+
+impl Part {
+    fn at(&self, i: usize) -> usize {
+        (self.start + i as i64 * self.step) as usize
+    }
+}
+
+/// The parts that (begin, end, step) select.
+fn parts(name: &str, shape: &Shape, attrs: &[Attr]) -> Result<Vec<Part>> {
+    let [begin, end, step] = [attrs[0].ints(), attrs[1].ints(), attrs[2].ints()];
+    let rank = shape.rank();
+    if [begin, end, step].iter().any(|v| v.len() != rank) {
+        return shape_err!("{name}: begin {begin:?}, end {end:?} and step {step:?} need one entry for each of the {rank} axes of {shape}");
+    }
+    let part = |i: usize| {
+        let (size, step) = (shape.dims()[i], step[i]);
+        if step == 0 {
+            return data_err!("{name}: step 0 on axis {i} of {shape}; hint: steps are positive or negative");
+        }
+        let n = size as i64;
+        let (low, high) = if step > 0 { (0, n) } else { (-1, n - 1) };
+        let clamp = |b: i64| (if b < 0 { b.saturating_add(n) } else { b }).clamp(low, high.max(low));
+        let (start, stop) = (clamp(begin[i]), clamp(end[i]));
+        let span = if step > 0 { stop - start } else { start - stop };
+        let count = if span > 0 { (span as u64).div_ceil(step.unsigned_abs()) as usize } else { 0 };
+        Ok(Part { start, step, count: rule::whole_batches(name, count, size)? })
+    };
+    (0..rank).map(part).collect()
+}
+
+/// Writes `value` everywhere and `x` into the parts.
+fn place(x: Arg, out: Arg, parts: &[Part], value: f32) {
+    let (from, to) = (x.ty.shape, out.ty.shape);
+    // SAFETY: the executor hands steps buffers that cover their shapes; the parts were resolved
+    // against the output shape, so every position lies inside it.
+    unsafe {
+        std::slice::from_raw_parts_mut(out.ptr, to.count()).fill(value);
+        let Some(last) = parts.last() else {
+            out.ptr.write(x.ptr.read());
+            return;
+        };
+        if last.count == 0 {
+            return;
+        }
+        let lead = from.rank() - 1;
+        for (row, start) in (0..from.count()).step_by(last.count).enumerate() {
+            let at = host::unravel(row * last.count, &from);
+            let full: Vec<usize> = (0..=lead).map(|i| parts[i].at(at[i])).collect();
+            let to = out.ptr.add(host::ravel(&full, &to));
+            let from = x.ptr.add(start);
+            if last.step == 1 {
+                std::ptr::copy_nonoverlapping(from, to, last.count);
+            } else {
+                for i in 0..last.count {
+                    to.offset(i as isize * last.step as isize).write(from.add(i).read());
+                }
+            }
+        }
+    }
+}
+
+fn placed(x: &Host, out: Ty, parts: &[Part], value: f64) -> Host {
+    let mut y = host::generate(out, |_| value);
+    for (i, &v) in x.data.iter().enumerate() {
+        let at = host::unravel(i, &x.ty.shape);
+        let full: Vec<usize> = parts.iter().zip(at).map(|(p, i)| p.at(i)).collect();
+        y.data[host::ravel(&full, &out.shape)] = v;
+    }
+    y
+}
+
+fn infer_pad(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
+    rule::arity("pad", types, 1)?;
+    let (shape, widths) = (types[0].shape, attrs[0].ints());
+    if widths.len() != 2 * shape.rank() || widths.iter().any(|&w| w < 0) {
+        return shape_err!("pad: widths {widths:?} do not fit {shape}; hint: give (before, after) >= 0 for each of the {} axes", shape.rank());
+    }
+    let mut dims = vec![];
+    for (pair, &n) in widths.chunks(2).zip(shape.dims()) {
+        dims.push(rule::whole_batches("pad", n + pair[0] as usize + pair[1] as usize, n)?);
+    }
+    Ok(Ty { shape: Shape::new(&dims)?, dtype: types[0].dtype })
+}
+
+fn pad_parts(shape: &Shape, widths: &Attr) -> Vec<Part> {
+    let pairs = widths.ints().chunks(2).zip(shape.dims());
+    pairs.map(|(pair, &count)| Part { start: pair[0], step: 1, count }).collect()
+}
+
+fn infer_concatenate(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
+    let Some(first) = types.first() else {
+        return shape_err!("concatenate: no tensors; hint: give at least one");
+    };
+    let axis = first.shape.axis(attrs[0].int(), "concatenate")?;
+    let mut dims = first.shape.dims().to_vec();
+    for t in &types[1..] {
+        let other = t.shape.dims();
+        let fits = other.len() == dims.len() && (0..dims.len()).all(|i| i == axis || other[i] == dims[i]);
+        if !fits {
+            return shape_err!("concatenate: shapes {} and {} differ outside axis {axis}; hint: only the joined axis may differ", first.shape, t.shape);
+        }
+        if t.dtype != first.dtype {
+            return data_err!("concatenate: inputs of different types, {first} and {t}; hint: cast one of them");
+        }
+        dims[axis] += other[axis];
+    }
+    for t in types {
+        rule::whole_batches("concatenate", dims[axis], t.shape.dims()[axis])?;
+    }
+    Ok(Ty { shape: Shape::new(&dims)?, dtype: first.dtype })
+}
+
+fn concatenate_vjp(g: &mut Graph, y: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
+    let shape = g.shape_of(y);
+    let Ok(axis) = shape.axis(g.node(y).attrs[0].int(), "concatenate") else {
+        return vec![None; x.len()];
+    };
+    let mut at = 0;
+    let mut out = vec![];
+    for &input in x {
+        let n = g.shape_of(input).dims()[axis] as i64;
+        let mut begin = vec![0; shape.rank()];
+        let mut end: Vec<i64> = shape.dims().iter().map(|&d| d as i64).collect();
+        (begin[axis], end[axis]) = (at, at + n);
+        at += n;
+        let step = Attr::Ints(vec![1; shape.rank()]);
+        out.push(Some(g.build(&SLICE, &[dy], &[Attr::Ints(begin), Attr::Ints(end), step])));
+    }
+    out
+}
+
+fn concatenate_step(ctx: &StepCtx<'_>) -> Result<()> {
+    let axis = ctx.output.ty.shape.axis(ctx.attrs[0].int(), "concatenate")?;
+    let (outer, size, inner) = rule::around(&ctx.output.ty.shape, axis);
+    let mut at = 0;
+    for input in ctx.inputs {
+        let run = input.ty.shape.dims()[axis] * inner;
+        for o in 0..outer {
+            // SAFETY: buffers cover their shapes; the inputs' sizes along the axis add up to `size`.
+            unsafe { std::ptr::copy_nonoverlapping(input.ptr.add(o * run), ctx.output.ptr.add(o * size * inner + at), run) };
+        }
+        at += run;
+    }
+    Ok(())
+}
+
+fn concatenate_reference(x: &[Host], a: &[Attr], out: Ty) -> Host {
+    let axis = out.shape.axis(a[0].int(), "concatenate").unwrap_or(0);
+    host::generate(out, |i| {
+        let mut at = host::unravel(i, &out.shape);
+        let mut k = 0;
+        while at[axis] >= x[k].ty.shape.dims()[axis] {
+            at[axis] -= x[k].ty.shape.dims()[axis];
+            k += 1;
+        }
+        x[k].data[host::ravel(&at[..out.shape.rank()], &x[k].ty.shape)]
+    })
+}
+
+/// (repeats, size) per axis of a tiled result.
+fn tiled(shape: &Shape, repeats: &Attr) -> Vec<(i64, usize)> {
+    let repeats = repeats.ints();
+    let rank = shape.rank().max(repeats.len());
+    let (lead_r, lead_s) = (rank - repeats.len(), rank - shape.rank());
+    let pair = |i: usize| (if i < lead_r { 1 } else { repeats[i - lead_r] }, if i < lead_s { 1 } else { shape.dims()[i - lead_s] });
+    (0..rank).map(pair).collect()
+}
+
+fn repeated(shape: &Shape, attrs: &[Attr]) -> Result<Vec<(i64, usize)>> {
+    let axis = shape.axis(attrs[1].int(), "repeat")?;
+    let pair = |(i, &d): (usize, &usize)| (if i == axis { attrs[0].int() } else { 1 }, d);
+    Ok(shape.dims().iter().enumerate().map(pair).collect())
+}
+
+/// Repeats axes by widening an extra axis before (whole) or after (`each` element) them.
+fn repeat_pairs(g: &mut Graph, x: Id, pairs: &[(i64, usize)], each: bool) -> Result<Id> {
+    let (mut thin, mut wide, mut flat) = (vec![], vec![], vec![]);
+    for &(r, d) in pairs {
+        let r = r as usize;
+        match (r, each) {
+            (1, _) => (thin.push(d), wide.push(d)),
+            (_, false) => (thin.extend([1, d]), wide.extend([r, d])),
+            (_, true) => (thin.extend([d, 1]), wide.extend([d, r])),
+        };
+        flat.push(r * d);
+    }
+    let thin = g.reshape_to(x, &Shape::new(&thin)?);
+    let wide = g.broadcast_to(thin, &Shape::new(&wide)?);
+    Ok(g.reshape_to(wide, &Shape::new(&flat)?))
+}
+
+fn lower_roll(g: &mut Graph, x: &[Id], attrs: &[Attr]) -> Result<Id> {
+    let shape = g.shape_of(x[0]);
+    let axis = shape.axis(attrs[1].int(), "roll")?;
+    let n = shape.dims()[axis] as i64;
+    let cut = if n == 0 { 0 } else { (-attrs[0].int()).rem_euclid(n) };
+    if cut == 0 {
+        return Ok(x[0]);
+    }
+    let mut part = |from: i64, to: i64| {
+        let mut begin = vec![0; shape.rank()];
+        let mut end: Vec<i64> = shape.dims().iter().map(|&d| d as i64).collect();
+        (begin[axis], end[axis]) = (from, to);
+        g.try_add(&SLICE, &[x[0]], &[Attr::Ints(begin), Attr::Ints(end), Attr::Ints(vec![1; shape.rank()])])
+    };
+    let (head, tail) = (part(cut, n)?, part(0, cut)?);
+    g.try_add(&CONCATENATE, &[head, tail], &[Attr::Int(axis as i64)])
+}
