@@ -161,7 +161,7 @@ def erf(x):
 
 def reference(row, arrays, attrs) -> np.ndarray:
     """The row's NumPy formula on float64 copies of the inputs."""
-    wide = [a.astype(np.float64) if a.dtype == np.float32 else a for a in arrays]
+    wide = widen(arrays)
     names = {name: default for name, _, default in row.attrs} | attrs
     if row.args[0].startswith("*"):
         names[row.args[0][1:]] = wide
@@ -265,9 +265,13 @@ def test_an_elementwise_row_takes_integers_and_truth_values(name, dtype, rng):
     assert_close(row, arrays, {}, run(row, arrays, {}), y64)
 
 
-def derivative(row, arrays, attrs, weights, step=1e-5) -> list[np.ndarray]:
-    """Central differences of sum(weights * formula) in float64, one array per float input."""
-    wide = [a.astype(np.float64) if a.dtype == np.float32 else a.copy() for a in arrays]
+def widen(arrays) -> list[np.ndarray]:
+    """Float64 copies of float32 inputs; others as they are."""
+    return [a.astype(np.float64) if a.dtype == np.float32 else a for a in arrays]
+
+
+def derivative(row, wide, attrs, weights, step) -> list[np.ndarray]:
+    """Central differences of sum(weights * formula), one array per float64 input of `wide`."""
     slopes = []
     for a in wide:
         if a.dtype != np.float64:
@@ -282,6 +286,12 @@ def derivative(row, arrays, attrs, weights, step=1e-5) -> list[np.ndarray]:
             a[i] = centre
         slopes.append(slope)
     return slopes
+
+
+def outputs(step, *arrays) -> list[np.ndarray]:
+    """The results of a compiled function as arrays, one or several."""
+    got = step(*arrays)
+    return [np.asarray(g.numpy()) for g in (got if isinstance(got, tuple) else (got,))]
 
 
 def traced(arrays) -> list:
@@ -309,10 +319,9 @@ def test_a_gradient_matches_finite_differences(name, one, rng):
         return
     variables = [t for t, a in zip(inputs, arrays, strict=True) if a.dtype == np.float32]
     grads = _core.gradients(y, variables, _core.tensor(weights))
-    step = _core.Function(variables, grads)
-    got = step(*[a for a in arrays if a.dtype == np.float32])
-    got = [np.asarray(g.numpy()) for g in (got if isinstance(got, tuple) else (got,))]
-    assert_gradient(got, derivative(row, arrays, one.attrs, weights.astype(np.float64)))
+    got = outputs(_core.Function(variables, grads), *[a for a in arrays if a.dtype == np.float32])
+    wanted = derivative(row, widen(arrays), one.attrs, weights.astype(np.float64), step=1e-5)
+    assert_gradient(got, wanted)
 
 
 @pytest.mark.parametrize(("name", "one"), each_case(table(smooth=True), small=True))
@@ -334,39 +343,15 @@ def test_a_second_derivative_matches_finite_differences(name, one, rng):
     for grad, direction in zip(grads, along, strict=True):
         part = _core.apply("sum", [grad * _core.tensor(direction)], {})
         dot = part if dot is None else dot + part
-    step = _core.Function(variables, _core.gradients(dot, variables))
-    got = step(*floats)
-    got = [np.asarray(g.numpy()) for g in (got if isinstance(got, tuple) else (got,))]
+    got = outputs(_core.Function(variables, _core.gradients(dot, variables)), *floats)
 
     h, moved = 1e-4, []
-    for sign in (1, -1):
-        shifted = iter(
-            f.astype(np.float64) + sign * h * d for f, d in zip(floats, along, strict=True)
-        )
-        moved.append(
-            _slopes64(row, [next(shifted) if a.dtype == np.float32 else a for a in arrays],
-                      one.attrs, weights.astype(np.float64))
-        )  # fmt: skip
+    for sign in (h, -h):
+        wide, directions = widen(arrays), iter(along)
+        wide = [a + sign * next(directions) if a.dtype == np.float64 else a for a in wide]
+        moved.append(derivative(row, wide, one.attrs, weights.astype(np.float64), step=h))
     wanted = [(up - down) / (2 * h) for up, down in zip(*moved, strict=True)]
     assert_gradient(got, wanted, scale=10.0)
-
-
-def _slopes64(row, arrays, attrs, weights):
-    """`derivative` for inputs that are float64 already."""
-    slopes = []
-    for a in arrays:
-        if a.dtype != np.float64:
-            continue
-        slope = np.zeros_like(a)
-        for i in np.ndindex(a.shape):
-            centre, step = a[i], 1e-4
-            a[i] = centre + step
-            up = reference(row, arrays, attrs)
-            a[i] = centre - step
-            slope[i] = np.sum(weights * (up - reference(row, arrays, attrs))) / (2 * step)
-            a[i] = centre
-        slopes.append(slope)
-    return slopes
 
 
 @pytest.mark.parametrize("isa", [i for i in _core.info()["isa_available"] if i != "avx512"])
