@@ -116,7 +116,10 @@ pub unsafe fn gemm_on(isa: Isa, g: &Gemm, epilogue: Option<&dyn Epilogue>) {
     let micro = Micro::of(isa);
     if in_place(g, micro) {
         let panels = Panels { ptr: g.b.ptr, panel: micro.nr, row: g.b.rs, padded: false };
-        return multiply(micro, g, &panels, 0, epilogue);
+        return multiply(isa, g, Some(&panels), 0, epilogue);
+    }
+    if g.m <= MC {
+        return multiply(isa, g, None, 0, epilogue);
     }
     let slab = (SLAB / g.k / NC * NC).max(NC);
     for col in (0..g.n).step_by(slab) {
@@ -130,7 +133,7 @@ pub unsafe fn gemm_on(isa: Isa, g: &Gemm, epilogue: Option<&dyn Epilogue>) {
             bias: offset(g.bias.cast_mut(), col),
             ..*g
         };
-        multiply(micro, &part, &panels, col, epilogue);
+        multiply(isa, &part, Some(&panels), col, epilogue);
     }
 }
 
@@ -152,6 +155,13 @@ struct Panels {
     panel: usize,
     row: usize,
     padded: bool,
+}
+
+impl Panels {
+    #[inline]
+    fn at(&self, panel: usize, row: usize) -> *const f32 {
+        self.ptr.wrapping_add(panel * self.panel + row * self.row)
+    }
 }
 
 struct Target(*mut f32);
@@ -205,9 +215,10 @@ impl Grid {
     }
 }
 
-/// Computes all blocks of C; `col0` is what the epilogue adds to column numbers.
-unsafe fn multiply(micro: &Micro, g: &Gemm, panels: &Panels, col0: usize, epilogue: Option<&dyn Epilogue>) {
-    let grid = Grid::new(g, micro);
+/// Computes all blocks of C; without `panels` every block packs the B it needs, which costs nothing
+/// extra when there is a single block of rows. `col0` is what the epilogue adds to column numbers.
+unsafe fn multiply(isa: Isa, g: &Gemm, panels: Option<&Panels>, col0: usize, epilogue: Option<&dyn Epilogue>) {
+    let grid = Grid::new(g, Micro::of(isa));
     let across = g.n.div_ceil(grid.cols);
     pool::run(g.m.div_ceil(grid.rows) * across, &|task| {
         let row = task / across * grid.rows;
@@ -220,11 +231,11 @@ unsafe fn multiply(micro: &Micro, g: &Gemm, panels: &Panels, col0: usize, epilog
             if g.c.is_null() {
                 let ldc = cols.next_multiple_of(LANES);
                 let mut room = scratch(rows * ldc);
-                block(micro, g, panels, &part, room.as_mut_ptr(), ldc);
+                block(isa, g, panels, &part, room.as_mut_ptr(), ldc);
                 finish(epilogue, &part, col0, room.as_mut_ptr(), ldc);
             } else {
                 let c = g.c.wrapping_add(row * g.ldc + col);
-                block(micro, g, panels, &part, c, g.ldc);
+                block(isa, g, panels, &part, c, g.ldc);
                 finish(epilogue, &part, col0, c, g.ldc);
             }
         }
@@ -245,7 +256,10 @@ struct Block {
 }
 
 /// All of K for one block of C, written at `c`.
-unsafe fn block(micro: &Micro, g: &Gemm, panels: &Panels, b: &Block, c: *mut f32, ldc: usize) {
+unsafe fn block(isa: Isa, g: &Gemm, panels: Option<&Panels>, b: &Block, c: *mut f32, ldc: usize) {
+    let micro = Micro::of(isa);
+    let pack = pack(isa);
+    let mut room = panels.is_none().then(|| scratch(g.k.min(KC) * micro.nr));
     let slices = g.k.div_ceil(KC).max(1);
     for slice in 0..slices {
         let (from, to) = (share(g.k, slices, slice), share(g.k, slices, slice + 1));
@@ -254,8 +268,16 @@ unsafe fn block(micro: &Micro, g: &Gemm, panels: &Panels, b: &Block, c: *mut f32
         let accumulate = g.accumulate || slice > 0;
         for col in (0..b.cols).step_by(micro.nr) {
             let cols = micro.nr.min(b.cols - col);
-            let panel = (b.col + col) / micro.nr;
-            let b_from = panels.ptr.wrapping_add(panel * panels.panel + from * panels.row);
+            let (b_from, b_step, padded) = match (panels, &mut room) {
+                (Some(p), _) => (p.at((b.col + col) / micro.nr, from), p.row, p.padded),
+                (None, Some(room)) => {
+                    let dst = room.as_mut_ptr();
+                    let src = Matrix { ptr: g.b.at(from, b.col + col), ..g.b };
+                    pack(&Pack { src, k: to - from, cols, nr: micro.nr, dst });
+                    (dst.cast_const(), micro.nr, true)
+                }
+                (None, None) => return,
+            };
             let bias = if last && !g.bias.is_null() { g.bias.wrapping_add(b.col + col) } else { ptr::null() };
             let tiles = b.rows.div_ceil(micro.mr);
             for i in 0..tiles {
@@ -264,12 +286,12 @@ unsafe fn block(micro: &Micro, g: &Gemm, panels: &Panels, b: &Block, c: *mut f32
                 for (r, a) in a.iter_mut().enumerate() {
                     *a = g.a.at(b.row + row + r, from);
                 }
-                let segment = Segment { rows: a.as_ptr(), a_step: g.a.cs, b: b_from, b_step: panels.row, k: to - from };
+                let segment = Segment { rows: a.as_ptr(), a_step: g.a.cs, b: b_from, b_step, k: to - from };
                 micro.run(&Tile {
                     segments: &[segment],
                     rows: end - row,
                     cols,
-                    padded: panels.padded,
+                    padded,
                     out: Output { c: c.wrapping_add(row * ldc + col), ldc, bias, relu, accumulate },
                 });
             }

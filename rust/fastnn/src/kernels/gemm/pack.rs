@@ -29,24 +29,35 @@ per_isa!(
 
 #[inline(always)]
 unsafe fn pack_generic<S: Transpose>(p: &Pack) {
-    for row in (0..p.k).step_by(LANES) {
-        let rows = LANES.min(p.k - row);
-        for col in (0..p.cols).step_by(p.nr) {
-            let width = p.nr.min(p.cols - col);
-            let dst = p.dst.add(col * p.k + row * p.nr);
-            let src = p.src.at(row, col);
-            for part in (0..width).step_by(LANES) {
-                let cols = LANES.min(width - part);
-                let dst = dst.add(part);
-                if p.src.cs == 1 {
-                    copy::<S>(src.add(part), p.src.rs, rows, cols, dst, p.nr);
-                } else if p.src.rs == 1 {
-                    turn::<S>(src.add(part * p.src.cs), p.src.cs, rows, cols, dst, p.nr);
-                } else {
-                    gather(src.add(part * p.src.cs), p.src, rows, cols, dst, p.nr);
-                }
+    // A row-major B is read along its rows, a transposed one along its columns.
+    if p.src.cs == 1 {
+        for row in (0..p.k).step_by(LANES) {
+            for col in (0..p.cols).step_by(LANES) {
+                square::<S>(p, row, col);
             }
         }
+    } else {
+        for col in (0..p.cols).step_by(LANES) {
+            for row in (0..p.k).step_by(LANES) {
+                square::<S>(p, row, col);
+            }
+        }
+    }
+}
+
+/// Packs up to 16 x 16 elements.
+#[inline(always)]
+unsafe fn square<S: Transpose>(p: &Pack, row: usize, col: usize) {
+    let (rows, cols) = (LANES.min(p.k - row), LANES.min(p.cols - col));
+    let (panel, part) = (col / p.nr * p.nr, col % p.nr);
+    let dst = p.dst.add(panel * p.k + row * p.nr + part);
+    let src = p.src.at(row, col);
+    if p.src.cs == 1 {
+        copy::<S>(src, p.src.rs, rows, cols, dst, p.nr);
+    } else if p.src.rs == 1 {
+        turn::<S>(src, p.src.cs, rows, cols, dst, p.nr);
+    } else {
+        gather(src, p.src, rows, cols, dst, p.nr);
     }
 }
 
