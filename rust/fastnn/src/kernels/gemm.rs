@@ -146,7 +146,7 @@ fn offset(p: *mut f32, by: usize) -> *mut f32 {
 fn in_place(g: &Gemm, micro: &Micro) -> bool {
     let row_major = g.b.cs == 1 || g.n == 1;
     let few = g.m <= 8 * micro.mr;
-    g.k == 0 || (row_major && (few || g.n <= NC))
+    g.k == 0 || (row_major && (few || g.n <= 8 * micro.nr))
 }
 
 /// B as panels of `nr` columns: row `p` of panel `j` at `ptr + j * panel + p * row`.
@@ -261,11 +261,24 @@ unsafe fn block(isa: Isa, g: &Gemm, panels: Option<&Panels>, b: &Block, c: *mut 
     let pack = pack(isa);
     let mut room = panels.is_none().then(|| scratch(g.k.min(KC) * micro.nr));
     let slices = g.k.div_ceil(KC).max(1);
+    let tiles = b.rows.div_ceil(micro.mr);
+    let far = g.a.rs == 1 && g.a.cs >= 512 && b.cols >= 4 * micro.nr && g.k >= 64;
+    let mut turned = far.then(|| scratch(b.rows * g.k.min(KC)));
     for slice in 0..slices {
         let (from, to) = (share(g.k, slices, slice), share(g.k, slices, slice + 1));
         let last = slice + 1 == slices;
         let relu = g.relu && last;
         let accumulate = g.accumulate || slice > 0;
+        if let Some(room) = &mut turned {
+            // A few rows of k at a time, because their lines often share a cache set.
+            for p in (0..to - from).step_by(8) {
+                for i in 0..tiles {
+                    let (row, end) = (share(b.rows, tiles, i), share(b.rows, tiles, i + 1));
+                    let dst = room.as_mut_ptr().wrapping_add(row * (to - from) + p * (end - row));
+                    gather_rows(g.a.at(b.row + row, from + p), g.a.cs, end - row, (to - from - p).min(8), dst);
+                }
+            }
+        }
         for col in (0..b.cols).step_by(micro.nr) {
             let cols = micro.nr.min(b.cols - col);
             let (b_from, b_step, padded) = match (panels, &mut room) {
@@ -279,14 +292,17 @@ unsafe fn block(isa: Isa, g: &Gemm, panels: Option<&Panels>, b: &Block, c: *mut 
                 (None, None) => return,
             };
             let bias = if last && !g.bias.is_null() { g.bias.wrapping_add(b.col + col) } else { ptr::null() };
-            let tiles = b.rows.div_ceil(micro.mr);
             for i in 0..tiles {
                 let (row, end) = (share(b.rows, tiles, i), share(b.rows, tiles, i + 1));
+                let a_tile = match &mut turned {
+                    Some(room) => Matrix { ptr: room.as_mut_ptr().wrapping_add(row * (to - from)), rs: 1, cs: end - row },
+                    None => Matrix { ptr: g.a.at(b.row + row, from), ..g.a },
+                };
                 let mut a = [ptr::null(); MAX_ROWS];
                 for (r, a) in a.iter_mut().enumerate() {
-                    *a = g.a.at(b.row + row + r, from);
+                    *a = a_tile.at(r, 0);
                 }
-                let segment = Segment { rows: a.as_ptr(), a_step: g.a.cs, b: b_from, b_step, k: to - from };
+                let segment = Segment { rows: a.as_ptr(), a_step: a_tile.cs, b: b_from, b_step, k: to - from };
                 micro.run(&Tile {
                     segments: &[segment],
                     rows: end - row,
@@ -296,6 +312,24 @@ unsafe fn block(isa: Isa, g: &Gemm, panels: Option<&Panels>, b: &Block, c: *mut 
                 });
             }
         }
+    }
+}
+
+/// Copies a tile of transposed A, `k` groups of `rows` neighbours, so that they lie back to back.
+unsafe fn gather_rows(src: *const f32, step: usize, rows: usize, k: usize, dst: *mut f32) {
+    #[inline(always)]
+    unsafe fn copy<const N: usize>(src: *const f32, step: usize, k: usize, dst: *mut f32) {
+        for p in 0..k {
+            dst.add(p * N).cast::<[f32; N]>().write_unaligned(src.wrapping_add(p * step).cast::<[f32; N]>().read_unaligned());
+        }
+    }
+    match rows {
+        1 => copy::<1>(src, step, k, dst),
+        2 => copy::<2>(src, step, k, dst),
+        3 => copy::<3>(src, step, k, dst),
+        4 => copy::<4>(src, step, k, dst),
+        5 => copy::<5>(src, step, k, dst),
+        _ => copy::<6>(src, step, k, dst),
     }
 }
 
