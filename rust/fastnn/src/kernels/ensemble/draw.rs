@@ -2,14 +2,17 @@
 //! correlated standard normals. Counter words are (draw, word, purpose, stream), the key is the
 //! seed, so any part can be made on its own, in any order, on any thread.
 
+// A draw indexes several rows at once.
+#![allow(clippy::needless_range_loop)]
+
 use std::sync::OnceLock;
 
 use super::BLOCK;
-use super::special::{normal_cdf, normal_quantile};
+use super::special::{normal_cdf, normal_quantile, normal_quantile_middle};
 use crate::data_err;
 use crate::error::{Error, Result};
-use crate::pool;
-use crate::simd::LANES;
+use crate::simd::{LANES, Simd, isa};
+use crate::{per_isa, pool};
 
 const NORMALS: u32 = 0;
 const GAMMAS: u32 = 1 << 16;
@@ -188,59 +191,134 @@ struct Part {
     uniforms: Vec<f32>,
 }
 
+/// Four words for every draw of a block.
+type Bits = [[u32; BLOCK]; 4];
+
 impl Part {
     fn new(spec: &DrawSpec, groups: usize, draws: std::ops::Range<usize>) -> Self {
         let len = draws.len();
+        let first = draws.start as u32;
         let mut out = Self {
             len,
             weights: vec![0.0; groups * len],
             normals: vec![0.0; spec.streams * len],
             uniforms: vec![0.0; spec.streams * len],
         };
-        let mut eps = vec![0.0; spec.streams];
-        let mut gammas = vec![0.0; groups];
-        for (i, draw) in draws.enumerate() {
-            out.draw_normals(spec, draw as u32, i, &mut eps);
-            match &spec.weights {
-                Weights::Fixed(w) => (0..groups).for_each(|g| out.weights[g * len + i] = w[g] as f32),
-                Weights::Dirichlet { alphas, sum } => {
-                    for (g, a) in alphas.iter().enumerate() {
-                        gammas[g] = gamma(*a, spec, draw as u32, g as u32);
-                    }
-                    let total: f64 = gammas.iter().sum();
-                    (0..groups).for_each(|g| out.weights[g * len + i] = (gammas[g] / total * sum) as f32);
-                }
+        match &spec.weights {
+            Weights::Fixed(w) => {
+                out.weights.chunks_exact_mut(len).zip(w).for_each(|(row, w)| row.fill(*w as f32));
             }
+            Weights::Dirichlet { alphas, sum } => out.draw_weights(spec, first, alphas, *sum),
+        }
+        let z = out.draw_normals(spec, first);
+        if let Some(l) = &spec.cholesky {
+            out.correlate(l, &z);
         }
         out
     }
 
-    fn draw_normals(&mut self, spec: &DrawSpec, draw: u32, i: usize, eps: &mut [f64]) {
-        let n = spec.streams;
-        for word in 0..n.div_ceil(4) {
-            let bits = philox(spec, draw, word as u32, NORMALS);
-            for (k, b) in bits.iter().enumerate().take(n - word * 4) {
-                let s = word * 4 + k;
-                let u = unit(*b);
-                eps[s] = normal_quantile(u);
-                self.normals[s * self.len + i] = eps[s] as f32;
-                self.uniforms[s * self.len + i] = u as f32;
+    /// Independent normals; returns them in f64, row by row.
+    fn draw_normals(&mut self, spec: &DrawSpec, first: u32) -> Vec<[f64; BLOCK]> {
+        let mut bits: Box<Bits> = Box::new([[0; BLOCK]; 4]);
+        let mut kept = Vec::new();
+        let (mut u, mut z) = ([0.0; BLOCK], [0.0; BLOCK]);
+        for s in 0..spec.streams {
+            if s % 4 == 0 {
+                fill_bits(spec, first, (s / 4) as u32, NORMALS, &mut bits);
+            }
+            to_normals(&bits[s % 4], &mut u, &mut z);
+            let rows = s * self.len..(s + 1) * self.len;
+            self.normals[rows.clone()].iter_mut().zip(&z).for_each(|(to, z)| *to = *z as f32);
+            self.uniforms[rows].iter_mut().zip(&u).for_each(|(to, u)| *to = *u as f32);
+            if spec.cholesky.is_some() {
+                kept.push(z);
             }
         }
-        let Some(l) = &spec.cholesky else { return };
+        kept
+    }
+
+    fn correlate(&mut self, factor: &[f64], independent: &[[f64; BLOCK]]) {
+        let n = independent.len();
         for s in 0..n {
-            let row = &l[s * n..=s * n + s];
-            if row[..s].iter().any(|x| *x != 0.0) {
-                let z: f64 = row.iter().zip(eps.iter()).map(|(a, e)| a * e).sum();
+            let row = &factor[s * n..=s * n + s];
+            if row[..s].iter().all(|x| *x == 0.0) {
+                continue;
+            }
+            for i in 0..self.len {
+                let z: f64 = row.iter().zip(independent).map(|(a, e)| a * e[i]).sum();
                 self.normals[s * self.len + i] = z as f32;
                 self.uniforms[s * self.len + i] = normal_cdf(z) as f32;
             }
         }
     }
+
+    fn draw_weights(&mut self, spec: &DrawSpec, first: u32, alphas: &[f64], sum: f64) {
+        let mut bits: Box<Bits> = Box::new([[0; BLOCK]; 4]);
+        let (mut u, mut x) = ([0.0; BLOCK], [0.0; BLOCK]);
+        let mut total = [0.0; BLOCK];
+        let mut rows = Vec::with_capacity(alphas.len());
+        for (g, alpha) in alphas.iter().enumerate() {
+            fill_bits(spec, first, g as u32, GAMMAS, &mut bits);
+            to_normals(&bits[0], &mut u, &mut x);
+            let shape = Gamma::new(*alpha);
+            let mut row = [0.0; BLOCK];
+            for i in 0..self.len {
+                row[i] = shape
+                    .accept(x[i], unit(bits[1][i]), bits[2][i])
+                    .unwrap_or_else(|| shape.retry(spec, first + i as u32, g as u32));
+                total[i] += row[i];
+            }
+            rows.push(row);
+        }
+        for (to, row) in self.weights.chunks_exact_mut(self.len).zip(&rows) {
+            for i in 0..to.len() {
+                to[i] = (row[i] / total[i] * sum) as f32;
+            }
+        }
+    }
 }
 
-fn philox(spec: &DrawSpec, draw: u32, word: u32, purpose: u32) -> [u32; 4] {
-    philox4x32_10([draw, word, purpose, spec.stream], [spec.seed as u32, (spec.seed >> 32) as u32])
+/// A gamma distribution of unit scale (Marsaglia and Tsang); below shape 1 by the power of a
+/// uniform.
+struct Gamma {
+    alpha: f64,
+    d: f64,
+    c: f64,
+}
+
+impl Gamma {
+    fn new(alpha: f64) -> Self {
+        let d = if alpha < 1.0 { alpha + 1.0 } else { alpha } - 1.0 / 3.0;
+        Self { alpha, d, c: 1.0 / (9.0 * d).sqrt() }
+    }
+
+    /// The variate of one attempt, from a normal and two uniforms.
+    fn accept(&self, x: f64, u: f64, boost: u32) -> Option<f64> {
+        let t = 1.0 + self.c * x;
+        let v = t * t * t;
+        let x2 = x * x;
+        // The squeeze spares the logarithms in all but a few draws.
+        let inside = u < 1.0 - 0.0331 * x2 * x2
+            || (v > 0.0 && u.ln() < 0.5 * x2 + self.d - self.d * v + self.d * v.ln());
+        if v <= 0.0 || !inside {
+            return None;
+        }
+        let factor = if self.alpha < 1.0 { unit(boost).powf(1.0 / self.alpha) } else { 1.0 };
+        Some((self.d * v * factor).max(f64::MIN_POSITIVE))
+    }
+
+    #[cold]
+    fn retry(&self, spec: &DrawSpec, draw: u32, group: u32) -> f64 {
+        let key = [spec.seed as u32, (spec.seed >> 32) as u32];
+        let mut attempt = 1;
+        loop {
+            let bits = philox4x32_10([draw, group, GAMMAS | attempt, spec.stream], key);
+            if let Some(g) = self.accept(normal_quantile(unit(bits[0])), unit(bits[1]), bits[2]) {
+                return g;
+            }
+            attempt += 1;
+        }
+    }
 }
 
 /// The middle of one of 2^32 equal parts of (0, 1).
@@ -248,24 +326,60 @@ fn unit(bits: u32) -> f64 {
     (f64::from(bits) + 0.5) / 4_294_967_296.0
 }
 
-/// A gamma variate of unit scale (Marsaglia and Tsang); below 1 by the power of a uniform.
-fn gamma(alpha: f64, spec: &DrawSpec, draw: u32, group: u32) -> f64 {
-    let d = if alpha < 1.0 { alpha + 1.0 } else { alpha } - 1.0 / 3.0;
-    let c = 1.0 / (9.0 * d).sqrt();
-    let mut attempt = 0;
-    loop {
-        let bits = philox(spec, draw, group, GAMMAS | attempt);
-        let x = normal_quantile(unit(bits[0]));
-        let v = (1.0 + c * x).powi(3);
-        if v > 0.0 && unit(bits[1]).ln() < 0.5 * x * x + d - d * v + d * v.ln() {
-            let boost = if alpha < 1.0 { unit(bits[2]).powf(1.0 / alpha) } else { 1.0 };
-            return (d * v * boost).max(f64::MIN_POSITIVE);
+fn fill_bits(spec: &DrawSpec, first: u32, word: u32, purpose: u32, out: &mut Bits) {
+    let counter = [first, word, purpose, spec.stream];
+    let key = [spec.seed as u32, (spec.seed >> 32) as u32];
+    // SAFETY: `isa()` is a set this processor has; `out` holds four rows of BLOCK words.
+    unsafe { philox_rows(isa())(counter, key, out) };
+}
+
+/// Philox4x32-10 (Salmon et al. 2011) at BLOCK counters that differ in their first word.
+#[inline(always)]
+unsafe fn philox_rows_generic<S: Simd>(counter: [u32; 4], key: [u32; 2], out: &mut Bits) {
+    let lanes: [i32; LANES] = std::array::from_fn(|i| i as i32);
+    let lanes = S::load_i(lanes.as_ptr());
+    let (m0, m1) = (S::splat_i(0xD251_1F53_u32 as i32), S::splat_i(0xCD9E_8D57_u32 as i32));
+    for at in (0..BLOCK).step_by(LANES) {
+        let mut c = counter.map(|x| S::splat_i(x as i32));
+        c[0] = S::add_i(S::splat_i(counter[0].wrapping_add(at as u32) as i32), lanes);
+        let mut k = key;
+        for _ in 0..10 {
+            let (l0, h0) = S::mul_wide_u(m0, c[0]);
+            let (l1, h1) = S::mul_wide_u(m1, c[2]);
+            let (k0, k1) = (S::splat_i(k[0] as i32), S::splat_i(k[1] as i32));
+            c = [S::xor_i(S::xor_i(h1, c[1]), k0), l1, S::xor_i(S::xor_i(h0, c[3]), k1), l0];
+            k = [k[0].wrapping_add(0x9E37_79B9), k[1].wrapping_add(0xBB67_AE85)];
         }
-        attempt += 1;
+        for (row, v) in out.iter_mut().zip(c) {
+            S::store_i(row.as_mut_ptr().add(at).cast(), v);
+        }
+    }
+}
+per_isa!(fn philox_rows(counter: [u32; 4], key: [u32; 2], out: &mut Bits) = philox_rows_generic);
+
+/// Uniforms and normals of a row of words.
+fn to_normals(bits: &[u32; BLOCK], u: &mut [f64; BLOCK], z: &mut [f64; BLOCK]) {
+    // SAFETY: `isa()` is a set this processor has.
+    unsafe { middle_rows(isa())(bits, u, z) };
+    for (u, z) in u.iter().zip(z) {
+        if (u - 0.5).abs() > 0.425 {
+            *z = normal_quantile(*u);
+        }
     }
 }
 
-/// Philox4x32-10 (Salmon et al. 2011).
+/// The middle piece of the normal quantile for every draw; a plain loop that the compiler spreads
+/// over the lanes of `S`. No fused operations: the bits are the same on every set.
+#[inline(always)]
+unsafe fn middle_rows_generic<S: Simd>(bits: &[u32; BLOCK], u: &mut [f64; BLOCK], z: &mut [f64; BLOCK]) {
+    for i in 0..BLOCK {
+        u[i] = unit(bits[i]);
+        z[i] = normal_quantile_middle(u[i] - 0.5);
+    }
+}
+per_isa!(fn middle_rows(bits: &[u32; BLOCK], u: &mut [f64; BLOCK], z: &mut [f64; BLOCK]) = middle_rows_generic);
+
+/// Philox4x32-10 at one counter.
 pub(super) fn philox4x32_10(mut c: [u32; 4], mut k: [u32; 2]) -> [u32; 4] {
     let wide = |a: u32, b: u32| {
         let p = u64::from(a) * u64::from(b);

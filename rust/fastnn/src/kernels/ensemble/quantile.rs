@@ -58,11 +58,10 @@ impl Search {
         }
     }
 
-    fn finish(&self, parts: &[&[f32]]) -> f32 {
+    fn finish(&self, parts: &[&[f32]], left: &mut [f32]) -> f32 {
         let (a, b) = if let Some(pivot) = self.split {
             around(parts, pivot)
         } else {
-            let mut left: Vec<f32> = parts.iter().flat_map(|p| p.iter().copied()).filter(|x| (self.lo..self.hi).contains(x)).collect();
             left.sort_unstable_by(f32::total_cmp);
             let at = self.k - self.below_lo;
             let a = left.get(at).copied().unwrap_or(self.lo);
@@ -85,6 +84,7 @@ fn around(parts: &[&[f32]], pivot: f32) -> (f32, f32) {
     (below, above)
 }
 
+#[inline(always)]
 unsafe fn count_below_generic<S: Simd>(data: *const f32, n: usize, pivots: *const f32, counts: *mut u32) {
     let p: [S::F; PIVOTS] = [S::splat(*pivots), S::splat(*pivots.add(1)), S::splat(*pivots.add(2))];
     let mut sums = [S::splat(0.0); PIVOTS];
@@ -102,12 +102,54 @@ unsafe fn count_below_generic<S: Simd>(data: *const f32, n: usize, pivots: *cons
 
 per_isa!(fn count_below(data: *const f32, n: usize, pivots: *const f32, counts: *mut u32) = count_below_generic);
 
+/// Appends the values in `lo .. hi` to the list of each of the ranges.
+#[inline(always)]
+unsafe fn pick_generic<S: Simd>(data: &[f32], ranges: &[(f32, f32); PIVOTS], out: &mut [Vec<f32>; PIVOTS]) {
+    let whole = data.len() - data.len() % LANES;
+    let mut take = |from: usize, to: usize, k: usize| {
+        let (lo, hi) = ranges[k];
+        out[k].extend(data[from..to].iter().filter(|x| (lo..hi).contains(*x)));
+    };
+    for i in (0..whole).step_by(LANES) {
+        let x = S::load(data.as_ptr().add(i));
+        for k in 0..PIVOTS {
+            let (lo, hi) = (S::splat(ranges[k].0), S::splat(ranges[k].1));
+            if S::any(S::and_m(S::le(lo, x), S::lt(x, hi))) {
+                take(i, i + LANES, k);
+            }
+        }
+    }
+    (0..PIVOTS).for_each(|k| take(whole, data.len(), k));
+}
+
+per_isa!(fn pick(data: &[f32], ranges: &[(f32, f32); PIVOTS], out: &mut [Vec<f32>; PIVOTS]) = pick_generic);
+
+/// The smallest and the largest value.
+#[inline(always)]
+unsafe fn ends_generic<S: Simd>(data: &[f32]) -> (f32, f32) {
+    let (mut min, mut max) = (S::splat(f32::INFINITY), S::splat(f32::NEG_INFINITY));
+    let whole = data.len() - data.len() % LANES;
+    for i in (0..whole).step_by(LANES) {
+        let x = S::load(data.as_ptr().add(i));
+        (min, max) = (S::min(min, x), S::max(max, x));
+    }
+    let rest = &data[whole..];
+    (rest.iter().copied().fold(S::min_lane(min), f32::min), rest.iter().copied().fold(S::max_lane(max), f32::max))
+}
+
+per_isa!(fn ends(data: &[f32]) -> (f32, f32) = ends_generic);
+
 /// Quantiles of the `n` finite values in `parts`, linear between order statistics (NumPy's default).
 pub(super) fn quantiles(parts: &[&[f32]], n: usize, levels: &[f64]) -> Vec<f32> {
-    let all = parts.iter().flat_map(|p| p.iter().copied());
-    let (min, max) = all.fold((f32::INFINITY, f32::NEG_INFINITY), |(a, b), x| (a.min(x), b.max(x)));
+    let set = isa();
+    let (count, pick, ends) = (count_below(set), pick(set), ends(set));
+    let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
+    for part in parts {
+        // SAFETY: `set` is one this processor has; so for the calls below.
+        let (a, b) = unsafe { ends(part) };
+        (min, max) = (min.min(a), max.max(b));
+    }
     let mut out = Vec::with_capacity(levels.len());
-    let count = count_below(isa());
     for some in levels.chunks(PIVOTS) {
         let mut searches: Vec<Search> = some.iter().map(|q| Search::new(*q, n, min, max)).collect();
         for pass in 0..PASSES {
@@ -118,8 +160,7 @@ pub(super) fn quantiles(parts: &[&[f32]], n: usize, levels: &[f64]) -> Vec<f32> 
             searches.iter().zip(&mut pivots).for_each(|(s, p)| *p = s.pivot(pass));
             let mut counts = [0_u32; PIVOTS];
             for part in parts {
-                // SAFETY: `part` covers its length, both arrays hold PIVOTS values, and `isa()` is
-                // a set this processor has.
+                // SAFETY: `part` covers its length, both arrays hold PIVOTS values.
                 unsafe { count(part.as_ptr(), part.len(), pivots.as_ptr(), counts.as_mut_ptr()) };
             }
             for (s, (p, c)) in searches.iter_mut().zip(pivots.iter().zip(&counts)) {
@@ -128,7 +169,15 @@ pub(super) fn quantiles(parts: &[&[f32]], n: usize, levels: &[f64]) -> Vec<f32> 
                 }
             }
         }
-        out.extend(searches.iter().map(|s| s.finish(parts)));
+        let mut left: [Vec<f32>; PIVOTS] = Default::default();
+        // An empty range for every search that needs no list.
+        let mut ranges = [(f32::INFINITY, f32::INFINITY); PIVOTS];
+        searches.iter().zip(&mut ranges).filter(|(s, _)| s.split.is_none()).for_each(|(s, r)| *r = (s.lo, s.hi));
+        for part in parts {
+            // SAFETY: plain slices.
+            unsafe { pick(part, &ranges, &mut left) };
+        }
+        out.extend(searches.iter().zip(&mut left).map(|(s, l)| s.finish(parts, l)));
     }
     out
 }

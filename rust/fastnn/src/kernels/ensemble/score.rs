@@ -63,6 +63,7 @@ pub(super) fn run_block(layout: &Layout, draws: &Draws, profile: &Prepared, bloc
 
 macro_rules! compile_for {
     ($($name:ident $generic:ident $o:literal),*) => { $(
+        #[inline(always)]
         unsafe fn $generic<S: Simd>(job: *mut ()) {
             // SAFETY: `run_block` passes the job it has just made and outlives the call.
             run::<S, $o>(&mut *job.cast::<Job<'_>>());

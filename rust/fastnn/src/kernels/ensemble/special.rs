@@ -2,6 +2,7 @@
 //! distribution function (Hart 1968 as printed by West 2005), and the beta quantile by safeguarded
 //! Newton steps on the continued fraction of the incomplete beta function (DLMF 8.17.22).
 
+#[inline(always)]
 fn horner(x: f64, c: &[f64]) -> f64 {
     c.iter().rev().fold(0.0, |acc, a| acc * x + a)
 }
@@ -9,14 +10,6 @@ fn horner(x: f64, c: &[f64]) -> f64 {
 /// The z with `P(Z <= z) = u` for a standard normal Z; relative error about 1e-16.
 #[must_use]
 pub fn normal_quantile(u: f64) -> f64 {
-    const A: [f64; 8] = [
-        3.387_132_872_796_366_5, 1.331_416_678_917_843_8e2, 1.971_590_950_306_551_3e3, 1.373_169_376_550_946e4,
-        4.592_195_393_154_987e4, 6.726_577_092_700_87e4, 3.343_057_558_358_813e4, 2.509_080_928_730_122_7e3,
-    ];
-    const B: [f64; 8] = [
-        1.0, 4.231_333_070_160_091e1, 6.871_870_074_920_579e2, 5.394_196_021_424_751e3, 2.121_379_430_158_66e4,
-        3.930_789_580_009_271e4, 2.872_908_573_572_194_3e4, 5.226_495_278_852_854e3,
-    ];
     const C: [f64; 8] = [
         1.423_437_110_749_683_5, 4.630_337_846_156_546, 5.769_497_221_460_691, 3.647_848_324_763_204_5,
         1.270_458_252_452_368_4, 2.417_807_251_774_506e-1, 2.272_384_498_926_918_4e-2, 7.745_450_142_783_414e-4,
@@ -35,8 +28,7 @@ pub fn normal_quantile(u: f64) -> f64 {
     ];
     let q = u - 0.5;
     if q.abs() <= 0.425 {
-        let r = 0.180_625 - q * q;
-        return q * horner(r, &A) / horner(r, &B);
+        return normal_quantile_middle(q);
     }
     let r = (-(if q < 0.0 { u } else { 1.0 - u }).ln()).sqrt();
     let z = if r <= 5.0 {
@@ -45,6 +37,21 @@ pub fn normal_quantile(u: f64) -> f64 {
         horner(r - 5.0, &E) / horner(r - 5.0, &F)
     };
     if q < 0.0 { -z } else { z }
+}
+
+/// The normal quantile at `q + 0.5` for `|q| <= 0.425`.
+#[inline(always)]
+pub(super) fn normal_quantile_middle(q: f64) -> f64 {
+    const A: [f64; 8] = [
+        3.387_132_872_796_366_5, 1.331_416_678_917_843_8e2, 1.971_590_950_306_551_3e3, 1.373_169_376_550_946e4,
+        4.592_195_393_154_987e4, 6.726_577_092_700_87e4, 3.343_057_558_358_813e4, 2.509_080_928_730_122_7e3,
+    ];
+    const B: [f64; 8] = [
+        1.0, 4.231_333_070_160_091e1, 6.871_870_074_920_579e2, 5.394_196_021_424_751e3, 2.121_379_430_158_66e4,
+        3.930_789_580_009_271e4, 2.872_908_573_572_194_3e4, 5.226_495_278_852_854e3,
+    ];
+    let r = 0.180_625 - q * q;
+    q * horner(r, &A) / horner(r, &B)
 }
 
 /// `P(Z <= z)` for a standard normal Z; absolute error about 1e-15.

@@ -1,0 +1,267 @@
+"""Sample, score and rank on the compiled core: Monte Carlo over weighted, curve-shaped criteria.
+
+`Ensemble` draws group weights (Dirichlet) and inputs (marginals joined by a Gaussian copula), looks
+each input up in a piecewise-linear curve, adds the weighted fits of every option and counts its
+ranks. `pay_claims` shares sums of money among stacked claims. Depends on NumPy and `fastnn._core`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn import _core
+
+__all__ = ["KINDS", "Ensemble", "Summary", "Variable", "pay_claims"]
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Marginal families in the order of their numbers; parameters as in `Ensemble.score`.
+KINDS = ("fixed", "normal", "lognormal", "triangular", "pert", "uniform", "beta")
+
+#: Profiles scored in one call into the core; between calls Ctrl-C and progress are served.
+_CHUNK = 256
+
+#: Payouts made in one call into the core.
+_PAYOUTS = 1 << 24
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One input of the score: `knots` rise strictly, `fits` has a row per option, flat outside.
+
+    `group` names the weight that multiplies the fit, `stream` the random number (variables that
+    share one move together), `only` the one option it counts for, `log` a curve in log10.
+    """
+
+    group: int
+    stream: int
+    weight: float
+    knots: tuple[float, ...]
+    fits: tuple[tuple[float, ...], ...]
+    only: int | None = None
+    log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """Results per profile: `ranks` (p, options, ranks) and `pinned` (p, streams, pins, options)
+    are counts of draws; `mean` (p, options); `quantiles` (p, options, levels).
+    """
+
+    ranks: npt.NDArray[np.uint32]
+    mean: FloatArray
+    quantiles: FloatArray
+    pinned: npt.NDArray[np.uint32]
+
+
+class Ensemble:
+    """A set of variables and the draws on which every profile is scored.
+
+    Args:
+        options: Number of options, 1 to 8.
+        variables: What the score is made of.
+        weights: One per group: Dirichlet concentrations, or fixed weights without `dirichlet_sum`.
+        dirichlet_sum: What the weights of a draw add up to.
+        streams: Number of random streams.
+        correlation: (streams, streams) correlation matrix of the Gaussian copula, or None.
+        draws: Number of draws.
+        seed: Key of the Philox streams, 0 to 2**64 - 1.
+        stream: Another value gives another, independent set of draws; 0 to 2**32 - 1.
+
+    Results depend on these and on the profile alone: not on threads, batch order or batch size.
+
+    Raises:
+        ValueError: An index, curve, weight or correlation is not valid.
+        MemoryError: The draws do not fit in memory.
+    """
+
+    def __init__(
+        self,
+        options: int,
+        variables: Sequence[Variable],
+        weights: Sequence[float],
+        *,
+        dirichlet_sum: float | None = None,
+        streams: int,
+        correlation: npt.ArrayLike | None = None,
+        draws: int = 10_000,
+        seed: int = 0,
+        stream: int = 0,
+    ) -> None:
+        rows = [
+            (v.group, v.stream, v.weight, v.only, v.log, list(v.knots), [list(f) for f in v.fits])
+            for v in variables
+        ]
+        factor = None if correlation is None else _cholesky(correlation, streams)
+        if not 0 <= seed < 2**64:
+            raise ValueError(f"seed: got {seed}, wanted 0 to 2**64 - 1")
+        self._core: Any = _core.Ensemble(
+            options,
+            streams,
+            rows,
+            [float(w) for w in weights],
+            dirichlet_sum,
+            factor,
+            draws,
+            seed,
+            stream,
+        )
+        self.options = options
+        self.streams = streams
+        self.variables = len(rows)
+        self.groups = len(weights)
+        self.draws = draws
+
+    def score(
+        self,
+        marginals: npt.ArrayLike,
+        open_options: npt.ArrayLike | None = None,
+        *,
+        quantiles: Sequence[float] = (),
+        pins: Sequence[float] = (),
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Summary:
+        """Score profiles over all draws.
+
+        Args:
+            marginals: (profiles, variables, 6): kind (index in `KINDS`), three parameters, low,
+                high. fixed (value), normal (mean, sd), lognormal (median, sd of ln), triangular and
+                pert (low, mode, high), uniform (low, high), beta (a, b; scaled to low .. high).
+                Every draw is clipped to low .. high.
+            open_options: (profiles, options) truth values; closed options are scored and take the
+                last ranks. None: all open.
+            quantiles: Levels of exact score quantiles, linear between order statistics.
+            pins: Levels at which every stream is held in turn while the others stay free.
+            progress: Called with (profiles done, profiles in all) between calls into the core.
+
+        Raises:
+            ValueError: Shapes do not fit or a marginal is not a distribution.
+        """
+        rows = np.ascontiguousarray(marginals, dtype=np.float64)
+        if rows.ndim != 3 or rows.shape[1:] != (self.variables, 6):
+            raise ValueError(
+                f"marginals: got shape {rows.shape}, wanted (profiles, {self.variables}, 6)"
+            )
+        n, o = len(rows), self.options
+        marks = np.ones((n, o), np.uint8)
+        if open_options is not None:
+            marks = np.ascontiguousarray(open_options, dtype=bool).astype(np.uint8)
+            if marks.shape != (n, o):
+                raise ValueError(f"open_options: got shape {marks.shape}, wanted ({n}, {o})")
+        out = Summary(
+            np.zeros((n, o, o), np.uint32),
+            np.zeros((n, o)),
+            np.zeros((n, o, len(quantiles))),
+            np.zeros((n, self.streams, len(pins), o), np.uint32),
+        )
+        for start in range(0, n, _CHUNK):
+            part = slice(start, min(start + _CHUNK, n))
+            self._core.score(
+                rows[part],
+                marks[part],
+                list(quantiles),
+                list(pins),
+                out.ranks[part],
+                out.mean[part],
+                out.quantiles[part],
+                out.pinned[part],
+            )
+            if progress is not None:
+                progress(part.stop, n)
+        return out
+
+    def total_effects(self, other: Ensemble, marginals: npt.ArrayLike) -> FloatArray:
+        """Total effect of every stream, and of the weights, on each option's score (Jansen 1999).
+
+        `other` has the same variables and independent draws (another `stream`), both without
+        correlation; `marginals` is (variables, 6). Returns (streams + 1, options), weights last.
+        """
+        rows = np.ascontiguousarray(marginals, dtype=np.float64)
+        if rows.shape != (self.variables, 6):
+            raise ValueError(f"marginals: got shape {rows.shape}, wanted ({self.variables}, 6)")
+        out = np.zeros((self.streams + 1, self.options))
+        self._core.total_effects(other._core, rows, np.ones(self.options, np.uint8), out)
+        return out
+
+    def sampled_weights(self) -> npt.NDArray[np.float32]:
+        """Weights of every draw, (groups, draws)."""
+        return self._rows(True, self.groups)
+
+    def sampled_normals(self) -> npt.NDArray[np.float32]:
+        """Correlated standard normals of every draw, (streams, draws)."""
+        return self._rows(False, self.streams)
+
+    def _rows(self, weights: bool, count: int) -> npt.NDArray[np.float32]:
+        out = np.empty((count, self.draws), np.float32)
+        for i in range(count):
+            self._core.copy_draws(weights, i, out[i])
+        return out
+
+
+def _cholesky(correlation: npt.ArrayLike, streams: int) -> list[float]:
+    matrix = np.asarray(correlation, dtype=np.float64)
+    if matrix.shape != (streams, streams):
+        raise ValueError(f"correlation: got shape {matrix.shape}, wanted ({streams}, {streams})")
+    symmetric = np.allclose(matrix, matrix.T, atol=1e-12) and np.all(np.diag(matrix) == 1.0)
+    try:
+        if not symmetric:
+            raise np.linalg.LinAlgError
+        factor = np.linalg.cholesky(matrix)
+    except np.linalg.LinAlgError:
+        raise ValueError(
+            "correlation: the matrix is not symmetric and positive definite with a unit diagonal\n"
+            "hint: correlations that contradict each other cannot all hold; lower the largest"
+        ) from None
+    return [float(x) for x in factor.ravel()]
+
+
+def pay_claims(
+    claims: npt.ArrayLike,
+    prices: npt.ArrayLike,
+    out: FloatArray | None = None,
+    *,
+    progress: Callable[[int, int], None] | None = None,
+) -> FloatArray:
+    """Share sums of money among stacked claims; every holder takes its better choice.
+
+    A claim pays `max(min(due + units * u, cap), units * u)`, `u = max(0, v - strike)`, where v is
+    the worth of one unit at which all claims add up to the price; below the sum of dues, ranks
+    are paid in order, equal ranks in proportion.
+
+    Args:
+        claims: (tables, claims, 6): due, part of it that is paid after all ranks, rank (lower is
+            paid first), units, strike, cap (equal to due: nothing beside the due).
+        prices: Rising prices, the same for all tables.
+        out: Where to write; None makes an array.
+        progress: Called with (tables done, tables in all) between calls into the core.
+
+    Returns:
+        (tables, claims, prices), float64.
+
+    Raises:
+        ValueError: A claim or price is not valid, or `out` does not fit.
+    """
+    rows = np.ascontiguousarray(claims, dtype=np.float64)
+    at = np.ascontiguousarray(prices, dtype=np.float64)
+    if rows.ndim != 3 or rows.shape[2] != 6 or at.ndim != 1:
+        raise ValueError(
+            f"claims and prices: got shapes {rows.shape} and {at.shape}, "
+            "wanted (tables, claims, 6) and (prices,)"
+        )
+    shape = (len(rows), rows.shape[1], len(at))
+    if out is None:
+        out = np.empty(shape)
+    elif out.shape != shape or out.dtype != np.float64 or not out.flags.c_contiguous:
+        raise ValueError(f"out: wanted a contiguous float64 array of shape {shape}")
+    step = max(1, _PAYOUTS // max(1, shape[1] * shape[2]))
+    for start in range(0, len(rows), step):
+        part = slice(start, min(start + step, len(rows)))
+        _core.pay_claims(rows[part], shape[1], at, out[part])
+        if progress is not None:
+            progress(part.stop, len(rows))
+    return out
