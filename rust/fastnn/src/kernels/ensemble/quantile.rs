@@ -12,6 +12,8 @@ use crate::simd::{LANES, Simd, isa};
 const FEW: usize = 48;
 /// Passes after which whatever is left is sorted.
 const PASSES: usize = 48;
+/// Values that are sorted for the first guess.
+const SAMPLE: usize = 128;
 /// Pivots counted in one pass.
 const PIVOTS: usize = 3;
 
@@ -39,12 +41,23 @@ impl Search {
         self.split.is_some() || self.below_hi - self.below_lo <= FEW || self.lo.next_up() >= self.hi
     }
 
-    /// Where a straight line through the pivots expects `k`; the middle at every third pass.
+    /// Where a straight line through the pivots expects a value a few places before `k` (odd passes:
+    /// after it), so that a good guess from either side leaves few values; the middle at times.
     fn pivot(&self, pass: usize) -> f32 {
-        let inner = (self.k as f64 + 1.0 - self.below_lo as f64) / (self.below_hi - self.below_lo) as f64;
-        let t = if pass % 3 == 2 { 0.5 } else { inner.clamp(0.02, 0.98) };
+        let aside = if pass % 2 == 0 { -0.3 } else { 0.3 } * FEW as f64;
+        let inner = (self.k as f64 + 1.0 + aside - self.below_lo as f64) / (self.below_hi - self.below_lo) as f64;
+        let t = if pass % 5 == 4 { 0.5 } else { inner.clamp(0.02, 0.98) };
         let x = self.lo + (self.hi - self.lo) * t as f32;
         if x > self.lo && x < self.hi { x } else { self.lo.next_up() }
+    }
+
+    /// A first guess from a sorted sample: two standard errors before `k`, then after it.
+    fn guess(&self, sample: &[f32], n: usize, pass: usize) -> f32 {
+        let q = (self.k as f64 + 1.0) / n as f64;
+        let error = 2.0 * (q * (1.0 - q) / sample.len() as f64).sqrt();
+        let at = if pass == 0 { q - error } else { q + error } * sample.len() as f64;
+        let x = sample[(at.max(0.0) as usize).min(sample.len() - 1)];
+        if x > self.lo && x < self.hi { x } else { self.pivot(pass) }
     }
 
     fn narrow(&mut self, pivot: f32, below: usize, n: usize) {
@@ -149,6 +162,8 @@ pub(super) fn quantiles(parts: &[&[f32]], n: usize, levels: &[f64]) -> Vec<f32> 
         let (a, b) = unsafe { ends(part) };
         (min, max) = (min.min(a), max.max(b));
     }
+    let mut sample = parts[0][..parts[0].len().min(SAMPLE)].to_vec();
+    sample.sort_unstable_by(f32::total_cmp);
     let mut out = Vec::with_capacity(levels.len());
     for some in levels.chunks(PIVOTS) {
         let mut searches: Vec<Search> = some.iter().map(|q| Search::new(*q, n, min, max)).collect();
@@ -157,7 +172,9 @@ pub(super) fn quantiles(parts: &[&[f32]], n: usize, levels: &[f64]) -> Vec<f32> 
                 break;
             }
             let mut pivots = [min; PIVOTS];
-            searches.iter().zip(&mut pivots).for_each(|(s, p)| *p = s.pivot(pass));
+            searches.iter().zip(&mut pivots).for_each(|(s, p)| {
+                *p = if pass < 2 { s.guess(&sample, n, pass) } else { s.pivot(pass) };
+            });
             let mut counts = [0_u32; PIVOTS];
             for part in parts {
                 // SAFETY: `part` covers its length, both arrays hold PIVOTS values.
