@@ -1,0 +1,458 @@
+"""Judge a profile by the gates: listing venues, regulators, and hard gates per option.
+
+A venue is open when all common conditions and any one financial test pass, closed when a common
+condition or every test fails, unknown otherwise. Regulators add months and risk, never a veto.
+Depends on `gate_data`, `windows`, `fx` and the profile.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .gate_data import CONDITION_FIELDS, Gates, flags_of
+from .profile import Profile
+from .windows import OPERATORS, WINDOWS, Series
+
+__all__ = [
+    "Condition",
+    "GateReport",
+    "HardGate",
+    "RegulatoryResult",
+    "VenueResult",
+    "VenueTest",
+    "judge_gates",
+    "runway_months",
+]
+
+MAX_RUNWAY = 120.0  # a company that earns cash has ten years in the report, more says nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One condition of a venue, in the venue's currency; `gap` < 0 is what is missing."""
+
+    field: str
+    op: str
+    threshold: float
+    window: str
+    value: float | None
+    state: str  # pass | fail | unknown
+    gap: float | None
+    money: bool
+    sensitive: bool = False  # the low and high valuation disagree
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class VenueTest:
+    """One alternative financial test of a venue."""
+
+    id: str
+    state: str
+    conditions: tuple[Condition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class VenueResult:
+    """One venue: state, every condition, and how far its figures can be trusted."""
+
+    id: str
+    name: str
+    region: str
+    currency: str
+    state: str
+    prior: float  # chance that the unknown conditions hold
+    common: tuple[Condition, ...]
+    tests: tuple[VenueTest, ...]
+    source: str
+    checked: str
+    confidence: str
+    effective_from: str | None
+    effective_to: str | None
+    warnings: tuple[str, ...]
+    notes: tuple[str, ...]
+    rate: float  # venue currency per unit of the profile's currency
+    rate_date: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegulatoryResult:
+    """One regulatory or market gate: does it apply, and what does it add."""
+
+    id: str
+    rule: str
+    jurisdiction: str
+    options: tuple[str, ...]
+    state: str  # applies | not | unknown | note
+    effect: str
+    months: float
+    factor: float
+    source: str
+    checked: str
+    confidence: str
+    warnings: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class HardGate:
+    """A gate that closes an option when it fails; `prior` is the chance of an unknown one."""
+
+    option: str
+    name: str
+    state: str
+    reason: str
+    prior: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class GateReport:
+    """Everything the gates say about one profile."""
+
+    venues: tuple[VenueResult, ...]
+    regulatory: tuple[RegulatoryResult, ...]
+    hard: tuple[HardGate, ...]
+    warnings: tuple[str, ...]
+    checked: str
+
+    def of(self, option: str) -> tuple[HardGate, ...]:
+        """Hard gates of one option."""
+        return tuple(gate for gate in self.hard if gate.option == option)
+
+    def is_open(self, option: str) -> bool:
+        """Return whether no hard gate of the option has failed."""
+        return all(gate.state != "fail" for gate in self.of(option))
+
+
+def runway_months(profile: Profile) -> float:
+    """Return months of cash left, committed funds included; 120 when the company earns cash."""
+    money = profile.cash + (profile.committed_funds or 0.0)
+    burn = profile.monthly_burn
+    return MAX_RUNWAY if burn <= 0 else min(MAX_RUNWAY, money / burn)
+
+
+def judge_gates(profile: Profile, gates: Gates, options: Sequence[str]) -> GateReport:
+    """Return venues, regulators and hard gates for one profile on its own `as_of` date."""
+    on = profile.as_of
+    venues = tuple(_judge_venue(profile, venue, gates, on) for venue in _eligible(profile, gates))
+    regulatory = tuple(
+        made
+        for gate in gates.regulatory
+        if (made := _judge_regulator(profile, gate, gates.rules["regulatory"], on)) is not None
+    )
+    hard = tuple(gate for option in options for gate in _hard(profile, option, venues, gates.rules))
+    used = [item for item in regulatory if item.state in ("applies", "unknown")]
+    texts = [text for item in (*venues, *used) for text in item.warnings]
+    if profile.currency != "USD" or any(venue.currency != profile.currency for venue in venues):
+        texts += _rate_warnings(profile, on)
+    warnings = tuple(dict.fromkeys(texts))
+    return GateReport(venues, regulatory, hard, warnings, gates.checked.isoformat())
+
+
+def _rate_warnings(profile: Profile, on: dt.date) -> list[str]:
+    day = profile.rates.date_of(profile.currency)
+    if abs((on - day).days) <= 180:
+        return []
+    return [f"exchange rates are of {day.isoformat()}, the figures of {on.isoformat()}"]
+
+
+def _eligible(profile: Profile, gates: Gates) -> list[Mapping[str, Any]]:
+    rules = gates.rules
+    china = profile.country == "CN" or profile["deal.operations_in_china"] == "yes"
+    out = []
+    for venue in gates.venues:
+        region = rules["venue_region"].get(venue["id"], str(venue.get("region", "")))
+        countries = rules["venue_countries"].get(venue["id"])
+        sectors = rules["venue_sectors"].get(venue["id"])
+        if profile.venue_region and region != profile.venue_region:
+            continue
+        if countries and profile.country not in countries and not ("CN" in countries and china):
+            continue
+        if sectors and profile.sector not in sectors:
+            continue
+        out.append(venue)
+    return out
+
+
+def _facts(profile: Profile) -> dict[str, Series]:
+    """Return the profile's figures under the names the gate files use."""
+    cap = profile["listing.market_cap"]
+    cap = profile.valuation.mid if cap is None else cap
+    float_pct, offer = profile["listing.public_float_pct"], profile["listing.offer_size"]
+    by_share = None if float_pct is None else float_pct * cap
+    float_value = by_share if by_share is not None else offer
+    founded = profile.founded
+    years = None if founded is None else (profile.as_of - founded).days / 365.25
+    rd, opex, revenue = profile.rd_opex_fy, profile.opex_fy, profile.revenue_last_fy
+    rd_known = sum(1 for value in rd or () if value)
+    rd_years = profile["listing.rd_years"]
+    approval = {"yes": 1.0, "no": 0.0}.get(profile["listing.milestone_approval"] or "")
+    net = _years(profile.net_income_fy)
+    one = _one
+    return {
+        "pretax_income": _years(profile.pretax_income_fy),
+        "net_income": net, "net_profit": net, "profit_attributable": net,
+        "revenue": _years(revenue),
+        "operating_cash_flow": _years(profile.operating_cash_flow_fy),
+        "market_cap": one(cap), "market_cap_at_listing": one(cap),
+        "market_value_public_float": one(float_value),
+        "market_value_unrestricted_public_float": one(offer if offer is not None else by_share),
+        "total_assets": one(profile.total_assets),
+        "stockholders_equity": one(profile.stockholders_equity),
+        "share_price": one(profile["listing.share_price"]),
+        "round_lot_holders": one(profile["listing.round_lot_holders"]),
+        "publicly_held_shares": one(profile["listing.public_shares"]),
+        "unrestricted_public_shares": one(profile["listing.public_shares"]),
+        "audited_years": one(profile.audited_years),
+        "public_float_pct": one(float_pct),
+        "rd_years": one(rd_years if rd_years is not None else (rd_known if rd_known >= 3 else None)),
+        "rd_share_of_opex": _ratio(rd, opex),
+        "rd_share_of_revenue": _ratio(rd, revenue),
+        "operating_history_years": one(years),
+        "state_or_milestone_approval": one(approval),
+    }  # fmt: skip
+
+
+def _one(value: float | None) -> Series:
+    return Series((None if value is None else float(value),))
+
+
+def _years(values: Sequence[float | None] | None) -> Series:
+    return Series(tuple(values) if values else (None, None, None))
+
+
+def _ratio(top: Sequence[float | None] | None, below: Sequence[float | None] | None) -> Series:
+    pairs = tuple(zip(top or (None,) * 3, below or (None,) * 3, strict=True))
+    shares = tuple(None if a is None or not b else a / b for a, b in pairs)
+    return Series(shares, pairs)
+
+
+def _judge_venue(
+    profile: Profile, venue: Mapping[str, Any], gates: Gates, on: dt.date
+) -> VenueResult:
+    rate = profile.rates.rate(profile.currency, venue["currency"])
+    facts = _facts(profile)
+    rules = gates.rules
+    own_cap = profile["listing.market_cap"] is None
+    spread = (profile.valuation.low, profile.valuation.high) if own_cap else None
+    common = tuple(
+        _judge_condition(venue, row, facts, rate, spread, rules) for row in venue["common_all_of"]
+    )
+    tests = tuple(
+        _judge_test(venue, test, facts, rate, spread, rules) for test in venue["tests_any_of"]
+    )
+    flags = flags_of(venue, on)
+    out_of_force = any(flag.kind in ("expired", "not_yet") for flag in flags)
+    state = _venue_state(common, tests)
+    if out_of_force and state == "pass":
+        state = "unknown"
+    return VenueResult(
+        venue["id"], venue["name"], rules["venue_region"].get(venue["id"], ""), venue["currency"],
+        state, _venue_prior(common, tests, rules["unknown_prior"]), common, tests,
+        venue["source"], venue["checked"], venue["confidence"], venue.get("effective_from"),
+        venue.get("effective_to"), tuple(flag.text for flag in flags),
+        tuple(venue.get("notes") or ()), rate,
+        profile.rates.date_of(venue["currency"]).isoformat(),
+    )  # fmt: skip
+
+
+def _judge_test(
+    venue: Mapping[str, Any], test: Mapping[str, Any], facts: Mapping[str, Series], rate: float,
+    spread: tuple[float, float] | None, rules: Mapping[str, Any],
+) -> VenueTest:  # fmt: skip
+    rows = tuple(
+        _judge_condition(venue, row, facts, rate, spread, rules) for row in test["all_of"]
+    )
+    return VenueTest(str(test.get("id", "")), _all_state(rows), rows)
+
+
+def _judge_condition(
+    venue: Mapping[str, Any], row: Mapping[str, Any], facts: Mapping[str, Series], rate: float,
+    spread: tuple[float, float] | None, rules: Mapping[str, Any],
+) -> Condition:  # fmt: skip
+    name, op = row["field"], row["op"]
+    money = CONDITION_FIELDS[name]
+    threshold = _relaxed(venue, row, facts, rate, rules)
+    test = OPERATORS[op]
+    series = facts[name]
+    scaled = Series(tuple(_times(v, rate) for v in series.years), series.parts) if money else series
+    window = str(row.get("window", ""))
+    state, value = WINDOWS[window](scaled, lambda v: test(v, threshold))
+    gap = None if value is None else value - threshold
+    sensitive = False
+    if spread and name in ("market_cap", "market_cap_at_listing"):
+        sensitive = test(spread[0] * rate, threshold) != test(spread[1] * rate, threshold)
+    return Condition(
+        name, op, threshold, window, value, state, gap, money, sensitive, str(row.get("note", ""))
+    )
+
+
+def _times(value: float | None, rate: float) -> float | None:
+    return None if value is None else value * rate
+
+
+def _relaxed(
+    venue: Mapping[str, Any], row: Mapping[str, Any], facts: Mapping[str, Series], rate: float,
+    rules: Mapping[str, Any],
+) -> float:  # fmt: skip
+    """Return the threshold, or the milder one that the venue's own note grants."""
+    for rule in rules["relaxations"]:
+        if rule["venue"] == venue["id"] and rule["field"] == row["field"]:
+            figure = facts[rule["when"]["field"]].last
+            if figure is not None and rule["when"]["min"] <= figure * rate < rule["when"]["max"]:
+                return float(rule["value"])
+    return float(row["value"])
+
+
+def _all_state(rows: Sequence[Condition]) -> str:
+    states = [row.state for row in rows]
+    return "fail" if "fail" in states else ("unknown" if "unknown" in states else "pass")
+
+
+def _venue_state(common: Sequence[Condition], tests: Sequence[VenueTest]) -> str:
+    states = [test.state for test in tests]
+    best = "pass" if "pass" in states else ("unknown" if "unknown" in states else "fail")
+    shared = _all_state(common) if common else "pass"
+    if "fail" in (shared, best):
+        return "fail"
+    return "pass" if shared == best == "pass" else "unknown"
+
+
+def _venue_prior(
+    common: Sequence[Condition], tests: Sequence[VenueTest], priors: Mapping[str, float]
+) -> float:
+    """Chance that the venue is open, unknown conditions counted at their prior."""
+    shared = _prior_of(common, priors)
+    return shared * max((_prior_of(test.conditions, priors) for test in tests), default=0.0)
+
+
+def _prior_of(rows: Sequence[Condition], priors: Mapping[str, float]) -> float:
+    chance = 1.0
+    for row in rows:
+        if row.state == "fail":
+            return 0.0
+        if row.state == "unknown":
+            chance *= priors.get(row.field, priors["default"])
+    return chance
+
+
+def _judge_regulator(
+    profile: Profile, gate: Mapping[str, Any], rules: Mapping[str, Any], on: dt.date
+) -> RegulatoryResult | None:
+    rule = rules.get(gate["id"], {})
+    state = _regulator_state(profile, gate, rule)
+    if state == "not" and not gate.get("tests"):
+        return None
+    effect = str(gate.get("effect") or "")
+    for test in gate.get("tests") or ():
+        if state != "not" and _met(profile, test) is not False:
+            effect = f"{effect}; {test['then']}" if effect else str(test["then"])
+    applies = state == "applies"
+    half = 0.5 if state == "unknown" else float(applies)
+    factor = 1.0 - (1.0 - float(rule.get("factor", 1.0))) * half
+    return RegulatoryResult(
+        gate["id"], gate["rule"], gate["jurisdiction"], tuple(gate["applies_to"]), state, effect,
+        float(rule.get("months", 0)) * half, factor, gate["source"], gate["checked"],
+        gate["confidence"], tuple(flag.text for flag in flags_of(gate, on)),
+    )  # fmt: skip
+
+
+def _regulator_state(profile: Profile, gate: Mapping[str, Any], rule: Mapping[str, Any]) -> str:
+    """Return applies, not, unknown, or note (market practice, always shown)."""
+    if rule.get("countries") and profile.country not in rule["countries"]:
+        return "not"
+    if rule.get("sectors") and profile.sector not in rule["sectors"]:
+        return "not"
+    if rule.get("classes"):
+        if profile.ai_act_class is None:
+            return "unknown"
+        return "applies" if profile.ai_act_class in rule["classes"] else "not"
+    states = []
+    if "needs" in rule:
+        answer = profile[f"deal.{rule['needs']}"] or "unknown"
+        if rule["needs"] == "operations_in_china" and profile.country == "CN":
+            answer = "yes"
+        states.append({"yes": True, "no": False}.get(answer))
+    tests = [_met(profile, test) for test in gate.get("tests") or ()]
+    if tests:
+        states.append(True if True in tests else (None if None in tests else False))
+    if not states:
+        return "note" if not rule.get("countries") else "applies"
+    if False in states:
+        return "not"
+    return "unknown" if None in states else "applies"
+
+
+def _met(profile: Profile, test: Mapping[str, Any]) -> bool | None:
+    """Return whether a regulatory test is met, None when the profile does not say."""
+    name = test["field"]
+    value: Any
+    if name == "transaction_value_usd":
+        value = profile.usd(profile.valuation.mid)
+    elif name == "principal_operations_in_china":
+        answer = profile["deal.operations_in_china"] or "unknown"
+        value = True if profile.country == "CN" else {"yes": True, "no": False}.get(answer)
+        if value is None and profile.country not in ("CN", "HK", "MO"):
+            value = False
+    elif name == "acquirer_stake":
+        stake = profile["deal.acquirer_stake"]
+        value = 1.0 if stake is None else stake
+    elif name == "personal_records_held":
+        value = profile.personal_records_held
+    else:
+        return None
+    return None if value is None else bool(OPERATORS[test["op"]](value, test["value"]))
+
+
+def _hard(
+    profile: Profile, option: str, venues: Sequence[VenueResult], rules: Mapping[str, Any]
+) -> tuple[HardGate, ...]:
+    priors = rules["unknown_prior"]
+    if option == "ipo":
+        return _ipo_gates(profile, venues, rules)
+    if option == "dual_track":
+        both = (*_hard(profile, "ipo", venues, rules), *_hard(profile, "ma", venues, rules))
+        return tuple(
+            HardGate("dual_track", gate.name, gate.state, gate.reason, gate.prior) for gate in both
+        )
+    if option in ("ma", "license_hire"):
+        out = [_answer_gate(profile, option, "class_veto_against_sale", "veto", priors)]
+        if option == "ma":
+            covenant = _answer_gate(profile, option, "covenant_blocks_sale", "covenant", priors)
+            out.insert(0, covenant)
+        return tuple(out)
+    if option in ("transform", "ma_buy"):
+        least = float(rules["transform_min_runway_months"]["value"])
+        months = runway_months(profile)
+        funded = option == "transform" and profile["deal.transform_plan_funded"] == "yes"
+        state = "pass" if months >= least or funded else "fail"
+        reason = f"runway {months:.1f} months, needed {least:.0f}" + (", plan funded" * funded)
+        return (HardGate(option, "runway", state, reason),)
+    return ()
+
+
+def _answer_gate(
+    profile: Profile, option: str, name: str, kind: str, priors: Mapping[str, float]
+) -> HardGate:
+    answer = profile[f"deal.{name}"] or "unknown"
+    state = {"yes": "fail", "no": "pass"}.get(answer, "unknown")
+    return HardGate(option, name, state, f"deal.{name} = {answer}",
+                    priors[kind] if state == "unknown" else 1.0)  # fmt: skip
+
+
+def _ipo_gates(
+    profile: Profile, venues: Sequence[VenueResult], rules: Mapping[str, Any]
+) -> tuple[HardGate, ...]:
+    least = int(rules["ipo_min_audited_years"]["value"])
+    audited = HardGate(
+        "ipo", "audited_years", "pass" if profile.audited_years >= least else "fail",
+        f"{profile.audited_years} audited years, needed {least}",
+    )  # fmt: skip
+    states = [venue.state for venue in venues]
+    state = "pass" if "pass" in states else ("unknown" if "unknown" in states else "fail")
+    named = [venue.id for venue in venues if venue.state == state] if state != "fail" else []
+    reason = f"{', '.join(named)}: {state}" if named else "no venue is open"
+    prior = max((venue.prior for venue in venues), default=0.0) if state == "unknown" else 1.0
+    return (audited, HardGate("ipo", "venue", state, reason, prior))

@@ -1,0 +1,119 @@
+"""Build the sampling specification: leaves, curves, computed fits, correlation, open options.
+
+The sampling itself is `uncertainty.simulate`; this room only says what is uncertain and how.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from .completion import Completion
+from .contracts import Distribution, Proceeds, SamplingSpec
+from .criteria import Criteria, Criterion
+from .errors import ExitError, Issue
+from .gates import GateReport
+from .leaves import LEAF_FIELDS, LeafFact
+from .profile import Profile
+from .resources import load_json
+
+__all__ = ["build_spec", "computed_facts", "correlation_of"]
+
+FloatArray = npt.NDArray[np.float64]
+Triple = tuple[float, float, float]
+
+
+def computed_facts(
+    options: Sequence[str],
+    proceeds: Proceeds,
+    completion: Mapping[str, Completion],
+    report: GateReport,
+) -> dict[str, dict[str, Triple]]:
+    """Return option -> leaf -> (low, middle, high) of the four computed economics leaves."""
+    spread = load_json("spreads.json")
+    months, chance = float(spread["months_to_cash"]), float(spread["p_complete"])
+    low_cap, high_cap = map(float, spread["completion"]["cap"])
+    out: dict[str, dict[str, Triple]] = {}
+    best = [max(max(proceeds.options[o].founder_npv[k], 0.0) for o in options) for k in range(3)]
+    for option in options:
+        money = proceeds.options[option]
+        ratios = [
+            min(1.0, max(0.0, money.founder_npv[k]) / best[k]) if best[k] > 0 else 0.0
+            for k in range(3)
+        ]
+        wait = money.months_to_cash + sum(
+            item.months for item in report.regulatory if option in item.options
+        )
+        p = completion[option].value
+        held = money.control_after
+        out[option] = {
+            "founder_npv": (min(ratios), ratios[1], max(ratios)),
+            "months_to_cash": (wait * (1 - months), wait, wait * (1 + months)),
+            "p_complete": (
+                max(low_cap, p * (1 - chance)), p, min(high_cap, p * (1 + chance)),
+            ),
+            "control_after": (held, held, held),
+        }  # fmt: skip
+    return out
+
+
+def build_spec(
+    profile: Profile,
+    criteria: Criteria,
+    options: Sequence[str],
+    weights: Sequence[float],
+    leaves: Mapping[str, LeafFact],
+    computed: Mapping[str, Mapping[str, Triple]],
+    report: GateReport,
+) -> SamplingSpec:
+    """Return what `uncertainty.simulate` needs for one profile."""
+    count = len(criteria.leaves)
+    fits = np.full((len(options), count, 3), np.nan)
+    for column, leaf in enumerate(criteria.leaves):
+        if leaf.computed:
+            for row, option in enumerate(options):
+                fits[row, column] = _fit_triple(leaf, option, computed[option][leaf.id])
+    inputs = tuple(
+        Distribution("fixed", (0.0,)) if leaf.computed else leaves[leaf.id].distribution
+        for leaf in criteria.leaves
+    )
+    curves = tuple(None if leaf.computed else leaf.curve(options) for leaf in criteria.leaves)
+    return SamplingSpec(
+        tuple(options), tuple(leaf.id for leaf in criteria.leaves), criteria.group_of,
+        tuple(weights), criteria.local_weights, inputs, curves, fits,
+        correlation_of(profile, criteria), tuple(report.is_open(option) for option in options),
+    )  # fmt: skip
+
+
+def _fit_triple(leaf: Criterion, option: str, facts: Triple) -> tuple[float, float, float]:
+    ends = [leaf.fit(option, fact) for fact in facts]
+    return min(ends), sorted(ends)[1], max(ends)
+
+
+def correlation_of(profile: Profile, criteria: Criteria) -> FloatArray | None:
+    """Return the copula's correlation matrix over the leaves; EX120 when it is not valid."""
+    ids = [leaf.id for leaf in criteria.leaves]
+    matrix = np.eye(len(ids))
+    by_field: dict[str, list[str]] = {}
+    for leaf, path in LEAF_FIELDS.items():
+        by_field.setdefault(path, []).append(leaf)
+    for one, two, rho in load_json("spreads.json")["correlation"]:
+        _set(matrix, ids, one, two, float(rho))
+    for field_a, field_b, rho in profile.correlation:
+        for one in by_field.get(field_a, ()):
+            for two in by_field.get(field_b, ()):
+                _set(matrix, ids, one, two, rho)
+    if float(np.linalg.eigvalsh(matrix)[0]) < 1e-9:
+        raise ExitError(
+            Issue("EX120", "correlation", "the correlations contradict each other",
+                  "lower them until the matrix is positive definite")
+        )  # fmt: skip
+    return matrix
+
+
+def _set(matrix: FloatArray, ids: Sequence[str], one: str, two: str, rho: float) -> None:
+    if one in ids and two in ids and one != two:
+        a, b = ids.index(one), ids.index(two)
+        matrix[a, b] = matrix[b, a] = rho
