@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -58,7 +58,7 @@ class Profile:
     cap_table: Any = None
     assumptions: Any = None
     funding_rounds: tuple[Any, ...] = ()
-    uncertainty: Mapping[str, Any] = MappingProxyType({})
+    uncertainty: Mapping[str, Any] = field(default_factory=dict)
     correlation: tuple[tuple[str, str, float], ...] = ()
 
     def __getattr__(self, name: str) -> Any:
