@@ -10,6 +10,7 @@ pub mod payout;
 pub mod random;
 pub mod reduce;
 pub mod softmax;
+pub mod tile;
 pub mod tile_ops;
 
 /// Floats in a tile of the fused-group machine: 2 KiB, so that a dozen live tiles stay in L1.

@@ -1,0 +1,126 @@
+//! F6. A graph compiled for the CPU: a list of bound steps over caller's buffers and one arena.
+//! Running it allocates nothing once warm, takes no lock but the arena's, and gives the same bits
+//! on any number of threads.
+
+mod build;
+mod step;
+
+use crate::buffer::Buffer;
+use crate::error::{Error, Result};
+use crate::graph::Graph;
+use crate::passes::plan::{self, Loc};
+use crate::passes::{fuse, lower, simplify};
+use std::fmt;
+use std::sync::Mutex;
+use step::{Memory, Step};
+
+/// A compiled graph.
+pub struct Program {
+    steps: Vec<Step>,
+    copies: Vec<(Loc, Loc, usize)>,
+    constants: Vec<Buffer>,
+    arena: usize,
+    idle: Mutex<Option<Buffer>>,
+    inputs: usize,
+    outputs: usize,
+}
+
+impl Program {
+    /// Lowers, simplifies, fuses and plans a graph of concrete shapes.
+    pub fn compile(graph: &Graph) -> Result<Program> {
+        graph.check()?;
+        let graph = simplify::simplify(&lower::lower(graph)?)?;
+        #[cfg(debug_assertions)]
+        graph.recheck()?;
+        let fusion = fuse::fuse(&graph);
+        let plan = plan::plan(&graph, &fusion);
+        debug_assert_eq!(plan::overlaps(&graph, &fusion, &plan), None);
+        let steps = build::steps(&graph, &fusion, &plan)?;
+        let constants = plan.constants.iter().map(|&id| build::constant(&graph, id)).collect::<Result<_>>()?;
+        Ok(Program {
+            steps,
+            copies: plan.copies,
+            constants,
+            arena: plan.arena,
+            idle: Mutex::new(None),
+            inputs: graph.inputs.len(),
+            outputs: graph.outputs.len(),
+        })
+    }
+
+    /// Runs the program. Inputs that the graph updates are overwritten with their new values;
+    /// the others are only read. Outputs are written whole.
+    ///
+    /// # Safety
+    /// `inputs[slot]` and `outputs[k]` cover the graph's input and output sizes; outputs and
+    /// updated inputs overlap nothing else; nobody writes the inputs meanwhile.
+    pub unsafe fn run(&self, inputs: &[*mut f32], outputs: &[*mut f32]) -> Result<()> {
+        if inputs.len() != self.inputs || outputs.len() != self.outputs {
+            return Err(Error::Internal(format!(
+                "a program of {} inputs and {} outputs was given {} and {}",
+                self.inputs,
+                self.outputs,
+                inputs.len(),
+                outputs.len()
+            )));
+        }
+        let kept = self.idle.try_lock().ok().and_then(|mut idle| idle.take());
+        let mut arena = match kept {
+            Some(arena) => Some(arena),
+            None if self.arena > 0 => Some(Buffer::uninit(self.arena)?),
+            None => None,
+        };
+        let memory = Memory {
+            arena: arena.as_mut().map_or(std::ptr::null_mut(), Buffer::as_mut_ptr),
+            inputs,
+            outputs,
+            constants: &self.constants,
+        };
+        let mut result = Ok(());
+        for step in &self.steps {
+            result = step.run(&memory);
+            if result.is_err() {
+                break;
+            }
+        }
+        if result.is_ok() {
+            for &(from, to, n) in &self.copies {
+                std::ptr::copy(memory.at(from), memory.at(to), n);
+            }
+        }
+        if let Ok(mut idle) = self.idle.try_lock() {
+            *idle = arena;
+        }
+        result
+    }
+
+    /// Floats that one run needs besides the caller's buffers.
+    #[must_use]
+    pub fn arena(&self) -> usize {
+        self.arena
+    }
+
+    /// Number of steps.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.steps.len()
+    }
+}
+
+impl fmt::Display for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, step) in self.steps.iter().enumerate() {
+            writeln!(f, "{i:3}  {step}")?;
+        }
+        for (from, to, n) in &self.copies {
+            writeln!(f, "     copy {from:?} -> {to:?} ({n})")?;
+        }
+        writeln!(f, "     arena {} floats", self.arena)
+    }
+}
+
+impl fmt::Debug for Program {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

@@ -1,0 +1,302 @@
+//! The kinds of step and how each runs: addresses are looked up in [`Memory`], then a kernel of
+//! F2 does the work.
+
+use crate::buffer::Buffer;
+use crate::error::Result;
+use crate::graph::{Arg, Attr, Reduce, StepCtx, Strided, Ty};
+use crate::kernels::gemm::{Gemm, Matrix, gemm};
+use crate::kernels::tile::{Bound, MAX_OPERANDS, TileProgram};
+use crate::kernels::{Epilogue, Source, copy, reduce};
+use crate::passes::plan::Loc;
+use crate::pool;
+use crate::simd::isa;
+use std::fmt;
+
+/// The buffers of one run.
+pub(super) struct Memory<'a> {
+    pub(super) arena: *mut f32,
+    pub(super) inputs: &'a [*mut f32],
+    pub(super) outputs: &'a [*mut f32],
+    pub(super) constants: &'a [Buffer],
+}
+
+impl Memory<'_> {
+    /// The address of a location.
+    #[inline]
+    pub(super) fn at(&self, loc: Loc) -> *mut f32 {
+        match loc {
+            Loc::Arena(offset) => self.arena.wrapping_add(offset),
+            Loc::Input(slot) => self.inputs[slot],
+            Loc::Output(k) => self.outputs[k],
+            Loc::Const(k) => self.constants[k].as_ptr().cast_mut(),
+        }
+    }
+}
+
+/// Where a group's operand comes from.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Port {
+    /// Memory, from this element on.
+    At(Loc, isize),
+    /// The block that the matrix product just finished.
+    Head,
+    /// A constant inside the program.
+    Inside,
+}
+
+/// A fused group with the places of its operands.
+#[derive(Debug)]
+pub(super) struct Group {
+    pub(super) program: TileProgram,
+    pub(super) inputs: Vec<Port>,
+    /// `None`: the value stays in its tile (read by the reduction that follows).
+    pub(super) outputs: Vec<Option<Loc>>,
+    pub(super) count: usize,
+}
+
+struct Addresses {
+    inputs: [*const f32; MAX_OPERANDS],
+    outputs: [*mut f32; MAX_OPERANDS],
+}
+
+impl Group {
+    #[inline]
+    fn addresses(&self, memory: &Memory<'_>) -> Addresses {
+        let mut all = Addresses { inputs: [std::ptr::null(); MAX_OPERANDS], outputs: [std::ptr::null_mut(); MAX_OPERANDS] };
+        for (to, port) in all.inputs.iter_mut().zip(&self.inputs) {
+            if let Port::At(loc, offset) = port {
+                *to = memory.at(*loc).wrapping_offset(*offset);
+            }
+        }
+        for (to, loc) in all.outputs.iter_mut().zip(&self.outputs) {
+            if let Some(loc) = loc {
+                *to = memory.at(*loc);
+            }
+        }
+        all
+    }
+
+    #[inline]
+    fn bind<'a>(&'a self, at: &'a Addresses) -> Bound<'a> {
+        Bound { program: &self.program, inputs: &at.inputs[..self.inputs.len()], outputs: &at.outputs[..self.outputs.len()] }
+    }
+}
+
+/// A matrix product, its batch and its epilogue.
+#[derive(Debug)]
+pub(super) struct Product {
+    pub(super) m: usize,
+    pub(super) n: usize,
+    pub(super) k: usize,
+    pub(super) a: (Loc, bool),
+    pub(super) b: (Loc, bool),
+    /// Offsets of each batch item in a and b; one entry when there is no batch.
+    pub(super) batch: Vec<(usize, usize)>,
+    /// Where the product (with bias and relu) is wanted in memory.
+    pub(super) c: Option<Loc>,
+    pub(super) bias: Option<Loc>,
+    pub(super) relu: bool,
+    pub(super) epilogue: Option<Group>,
+}
+
+/// Where a reduction reads.
+#[derive(Debug)]
+pub(super) enum Feed {
+    /// Memory.
+    Memory(Loc),
+    /// Output `1` of a group, computed as it is read.
+    Group(Group, usize),
+}
+
+/// One step of a program.
+#[derive(Debug)]
+pub(super) enum Step {
+    Tile(Group),
+    Product(Box<Product>),
+    Reduce { kind: Reduce, int: bool, dims: [usize; 3], feed: Feed, dst: Loc },
+    Kernel { name: &'static str, run: fn(&StepCtx<'_>) -> Result<()>, inputs: Vec<(Loc, Ty)>, output: (Loc, Ty), attrs: Vec<Attr> },
+    Copy { src: Loc, dims: Vec<usize>, strided: Strided, dst: Loc },
+}
+
+impl Step {
+    /// Runs the step.
+    ///
+    /// # Safety
+    /// The memory covers every location of the plan.
+    pub(super) unsafe fn run(&self, memory: &Memory<'_>) -> Result<()> {
+        match self {
+            Step::Tile(group) => {
+                let at = group.addresses(memory);
+                group.bind(&at).run(group.count);
+            }
+            Step::Product(product) => product.run(memory),
+            Step::Reduce { kind, int, dims, feed, dst } => run_reduce(*kind, *int, *dims, feed, memory, *dst),
+            Step::Kernel { run, inputs, output, attrs, .. } => {
+                let mut args = [Arg { ptr: std::ptr::null_mut(), ty: output.1 }; 8];
+                let many: Vec<Arg>;
+                let inputs = if inputs.len() <= args.len() {
+                    for (arg, (loc, ty)) in args.iter_mut().zip(inputs) {
+                        *arg = Arg { ptr: memory.at(*loc), ty: *ty };
+                    }
+                    &args[..inputs.len()]
+                } else {
+                    many = inputs.iter().map(|(loc, ty)| Arg { ptr: memory.at(*loc), ty: *ty }).collect();
+                    &many
+                };
+                let output = Arg { ptr: memory.at(output.0), ty: output.1 };
+                run(&StepCtx { inputs, output, attrs, isa: isa() })?;
+            }
+            Step::Copy { src, dims, strided, dst } => {
+                copy::copy_strided(memory.at(*dst), dims, memory.at(*src).wrapping_offset(strided.offset), &strided.strides);
+            }
+        }
+        Ok(())
+    }
+}
+
+struct Reading<'a> {
+    bound: Bound<'a>,
+    out: usize,
+}
+
+impl Source for Reading<'_> {
+    unsafe fn tile(&self, start: usize, len: usize, scratch: *mut f32) -> *const f32 {
+        let own = self.bound.outputs[self.out];
+        if own.is_null() {
+            return self.bound.run_tile(start, len, self.out, scratch);
+        }
+        self.bound.run_range(start, len);
+        own.add(start)
+    }
+}
+
+unsafe fn run_reduce(kind: Reduce, int: bool, [outer, r, inner]: [usize; 3], feed: &Feed, memory: &Memory<'_>, dst: Loc) {
+    let dst = memory.at(dst);
+    let run = if int { reduce::reduce_i32 } else { reduce::reduce };
+    match feed {
+        Feed::Memory(loc) => run(kind, &reduce::Memory(memory.at(*loc)), outer, r, inner, dst),
+        Feed::Group(group, out) => {
+            let at = group.addresses(memory);
+            run(kind, &Reading { bound: group.bind(&at), out: *out }, outer, r, inner, dst);
+        }
+    }
+}
+
+struct Finish<'a> {
+    group: &'a Group,
+    at: &'a Addresses,
+    /// Position of the product's first element in the group's iteration.
+    base: usize,
+    n: usize,
+}
+
+// SAFETY: blocks are disjoint, so are the elements each apply touches.
+unsafe impl Sync for Finish<'_> {}
+
+impl Epilogue for Finish<'_> {
+    unsafe fn apply(&self, row: usize, rows: usize, col: usize, cols: usize, c: *mut f32, ldc: usize) {
+        let mut inputs = [std::ptr::null(); MAX_OPERANDS];
+        let count = self.group.inputs.len();
+        inputs[..count].copy_from_slice(&self.at.inputs[..count]);
+        let whole = cols == self.n && ldc == self.n;
+        let (pieces, len) = if whole { (1, rows * cols) } else { (rows, cols) };
+        for piece in 0..pieces {
+            let start = self.base + (row + piece) * self.n + col;
+            for (to, port) in inputs.iter_mut().zip(&self.group.inputs) {
+                if matches!(port, Port::Head) {
+                    *to = c.wrapping_add(piece * ldc).wrapping_sub(start);
+                }
+            }
+            let bound = Bound { program: &self.group.program, inputs: &inputs[..count], outputs: &self.at.outputs[..self.group.outputs.len()] };
+            bound.run_range(start, len);
+        }
+    }
+}
+
+impl Product {
+    unsafe fn run(&self, memory: &Memory<'_>) {
+        let at = self.epilogue.as_ref().map(|g| g.addresses(memory));
+        let one = |item: usize| {
+            let (a, b) = self.batch[item];
+            let base = item * self.m * self.n;
+            let matrix = |(loc, transposed): (Loc, bool), offset: usize, rows: usize, cols: usize| {
+                let ptr = memory.at(loc).wrapping_add(offset).cast_const();
+                if transposed { Matrix { ptr, rs: 1, cs: rows } } else { Matrix { ptr, rs: cols, cs: 1 } }
+            };
+            let job = Gemm {
+                m: self.m,
+                n: self.n,
+                k: self.k,
+                a: matrix(self.a, a, self.m, self.k),
+                b: matrix(self.b, b, self.k, self.n),
+                c: self.c.map_or(std::ptr::null_mut(), |c| memory.at(c).wrapping_add(base)),
+                ldc: self.n,
+                bias: self.bias.map_or(std::ptr::null(), |l| memory.at(l).cast_const()),
+                relu: self.relu,
+                accumulate: false,
+            };
+            match (&self.epilogue, &at) {
+                (Some(group), Some(at)) => gemm(&job, Some(&Finish { group, at, base, n: self.n })),
+                _ => gemm(&job, None),
+            }
+        };
+        // Many small products: one chunk each. A few large ones: each splits itself.
+        let flops = 2 * self.m * self.n * self.k;
+        if self.batch.len() > 1 && flops < 4_000_000 && flops * self.batch.len() > 400_000 {
+            let one: &dyn Fn(usize) = &one;
+            let shared = Shared(one);
+            let per = (400_000 / flops.max(1)).clamp(1, self.batch.len());
+            pool::run_range(self.batch.len(), per, &|items| {
+                for item in items {
+                    shared.call(item);
+                }
+            });
+        } else {
+            (0..self.batch.len()).for_each(one);
+        }
+    }
+}
+
+struct Shared<'a>(&'a dyn Fn(usize));
+
+// SAFETY: the closure only reads the product and the address table; batch items write disjoint memory.
+unsafe impl Sync for Shared<'_> {}
+
+impl Shared<'_> {
+    fn call(&self, item: usize) {
+        (self.0)(item);
+    }
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Step::Tile(g) => write!(f, "tile    {} x {} ops, {:?} -> {:?}", g.count, g.program.len(), g.inputs, g.outputs),
+            Step::Product(p) => {
+                write!(f, "product {}x{}x{} x{}", p.m, p.n, p.k, p.batch.len())?;
+                write!(f, " a {:?} b {:?} -> {:?}", p.a, p.b, p.c)?;
+                if p.bias.is_some() {
+                    write!(f, " +bias")?;
+                }
+                if p.relu {
+                    write!(f, " relu")?;
+                }
+                match &p.epilogue {
+                    Some(g) => write!(f, ", then {} ops -> {:?}", g.program.len(), g.outputs),
+                    None => Ok(()),
+                }
+            }
+            Step::Reduce { kind, dims, feed, dst, .. } => {
+                write!(f, "reduce  {kind:?} {dims:?} -> {dst:?}")?;
+                match feed {
+                    Feed::Group(g, _) => write!(f, " of {} ops {:?}, also -> {:?}", g.program.len(), g.inputs, g.outputs),
+                    Feed::Memory(loc) => write!(f, " of {loc:?}"),
+                }
+            }
+            Step::Kernel { name, inputs, output, .. } => {
+                write!(f, "kernel  {name} {:?} -> {:?}", inputs.iter().map(|(l, _)| l).collect::<Vec<_>>(), output.0)
+            }
+            Step::Copy { src, dims, dst, .. } => write!(f, "copy    {dims:?} {src:?} -> {dst:?}"),
+        }
+    }
+}

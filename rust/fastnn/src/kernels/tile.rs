@@ -1,0 +1,372 @@
+//! The fused-group machine: a short straight-line program over tiles of [`TILE`] floats that stay
+//! in L1. Memory sees one read per input and one write per output, whatever the group computes
+//! (the block design of numexpr, applied to a planned graph).
+//!
+//! Operands are numbered: inputs, then outputs, then temporaries. Where an input's elements lie is
+//! its [`Access`]; contiguous inputs and outputs are used in place, others are laid out as a tile.
+
+use super::{TILE, tile_ops::TileFn};
+use crate::per_isa;
+use crate::simd::{LANES, Simd, isa};
+use crate::{buffer, pool};
+
+/// Operands of one program.
+pub const MAX_OPERANDS: usize = 96;
+
+/// Outputs above this many bytes are written past the caches.
+const STREAM_BYTES: usize = 16 << 20;
+
+/// Work that is not worth a fork, in nanoseconds.
+const INLINE_NS: f64 = 8_000.0;
+
+/// Where element `i` of the iteration lies in an input.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Access {
+    /// At `base + i`.
+    Contiguous,
+    /// At `base`, for every `i`.
+    Splat,
+    /// Nowhere: a constant.
+    Constant(f32),
+    /// At `base + i % period`: broadcast over leading axes.
+    Cycle(usize),
+    /// At `base + i / run`: broadcast over trailing axes.
+    Hold(usize),
+    /// At `base + Σ index·stride` over these axes (row-major; offset already in the base).
+    Strided {
+        /// Sizes.
+        dims: Vec<usize>,
+        /// One stride per size, in elements.
+        strides: Vec<isize>,
+    },
+}
+
+/// One instruction: `dst = f(a, b, c)` on operand numbers.
+#[derive(Debug, Clone, Copy)]
+pub struct Instr {
+    /// The kernel.
+    pub f: TileFn,
+    /// Result operand.
+    pub dst: u16,
+    /// Operands; unused ones repeat the first.
+    pub args: [u16; 3],
+}
+
+/// A fused group, compiled.
+#[derive(Debug)]
+pub struct TileProgram {
+    inputs: Vec<Access>,
+    outputs: usize,
+    temps: usize,
+    instrs: Vec<Instr>,
+    /// The longest cycle that spans tiles: tiles never cross its multiples, so it is read in place.
+    row: usize,
+    tile: usize,
+    /// One filled tile per constant input.
+    constants: Vec<f32>,
+}
+
+/// A program with its memory: what a step runs.
+#[derive(Debug, Clone, Copy)]
+pub struct Bound<'a> {
+    /// The program.
+    pub program: &'a TileProgram,
+    /// One base pointer per input (ignored for constants).
+    pub inputs: &'a [*const f32],
+    /// One base pointer per output; null: the value stays in its tile.
+    pub outputs: &'a [*mut f32],
+}
+
+// SAFETY: the pointers are read and written through disjoint ranges by the caller's contract.
+unsafe impl Sync for Bound<'_> {}
+
+impl TileProgram {
+    /// A program over `inputs`, with `outputs` results and `temps` intermediate tiles.
+    #[must_use]
+    pub fn new(inputs: Vec<Access>, outputs: usize, temps: usize, instrs: Vec<Instr>) -> TileProgram {
+        assert!(inputs.len() + outputs + temps <= MAX_OPERANDS, "invariant: fuse limits operands");
+        let row = inputs.iter().map(|a| if let Access::Cycle(p) | Access::Hold(p) = a { *p } else { 0 }).max();
+        let row = row.filter(|&r| r >= TILE).unwrap_or(0);
+        // Equal tiles across a long row, so that its end is not a sliver.
+        let tile = if row == 0 { TILE } else { row.div_ceil(row.div_ceil(TILE)).next_multiple_of(LANES).min(TILE) };
+        let mut constants = Vec::new();
+        for access in &inputs {
+            if let Access::Constant(value) = access {
+                constants.resize(constants.len() + TILE, *value);
+            }
+        }
+        TileProgram { inputs, outputs, temps, instrs, row, tile, constants }
+    }
+
+    /// Estimated nanoseconds for one element.
+    fn cost(&self) -> f64 {
+        0.05 + 0.08 * self.instrs.len() as f64
+    }
+
+    /// Instructions, for the plan's printout.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.instrs.len()
+    }
+
+    /// True for a program without instructions.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.instrs.is_empty()
+    }
+}
+
+impl Bound<'_> {
+    /// Runs the whole iteration of `n` elements, split over the pool when that pays.
+    ///
+    /// # Safety
+    /// Inputs and outputs cover `n` elements by their access; outputs alias an input only where
+    /// that input is contiguous at the same base.
+    pub unsafe fn run(&self, n: usize) {
+        if n as f64 * self.program.cost() < INLINE_NS {
+            return self.run_range(0, n);
+        }
+        let grain = (INLINE_NS / self.program.cost()) as usize;
+        let grain = grain.max(n / 256).next_multiple_of(TILE.max(self.program.row));
+        let stream = n * 4 * self.program.outputs >= STREAM_BYTES;
+        pool::run_range(n, grain, &|r| {
+            if stream { self.range::<true>(r.start, r.len()) } else { self.range::<false>(r.start, r.len()) }
+        });
+    }
+
+    /// Runs elements `start .. start + len` on this thread.
+    ///
+    /// # Safety
+    /// As [`Bound::run`].
+    pub unsafe fn run_range(&self, start: usize, len: usize) {
+        self.range::<false>(start, len);
+    }
+
+    unsafe fn range<const STREAM: bool>(&self, start: usize, len: usize) {
+        if len == 0 {
+            return;
+        }
+        let p = self.program;
+        let laid = p.inputs.iter().filter(|a| !matches!(a, Access::Contiguous | Access::Constant(_))).count();
+        let kept = self.outputs.iter().filter(|o| STREAM || o.is_null()).count();
+        let mut scratch = buffer::scratch((p.temps + laid + kept) * TILE + self.cycle_room(len));
+        let mut room = scratch.as_mut_ptr();
+        let mut take = |n: usize| {
+            let at = room;
+            room = room.add(n);
+            at
+        };
+        let mut at = [std::ptr::null_mut::<f32>(); MAX_OPERANDS];
+        // What each tile must do for input i: nothing, advance with the position, or be laid out.
+        let mut moves = [Move::Stay; MAX_OPERANDS];
+        let mut constant = p.constants.as_ptr().cast_mut();
+        for (i, access) in p.inputs.iter().enumerate() {
+            let base = self.inputs[i];
+            match access {
+                Access::Contiguous => moves[i] = Move::Advance,
+                Access::Constant(_) => {
+                    at[i] = constant;
+                    constant = constant.add(TILE);
+                }
+                Access::Splat => {
+                    at[i] = take(TILE);
+                    let n = len.min(TILE);
+                    std::slice::from_raw_parts_mut(at[i], n).fill(*base);
+                }
+                Access::Cycle(period) if *period == p.row => moves[i] = Move::Row,
+                Access::Cycle(period) => {
+                    at[i] = take(if self.unroll(len, *period) { period + TILE } else { TILE });
+                    if self.unroll(len, *period) {
+                        moves[i] = Move::Phase;
+                        cycle(at[i], base, *period, 0, period + TILE);
+                    } else {
+                        moves[i] = Move::Lay;
+                    }
+                }
+                Access::Hold(_) | Access::Strided { .. } => {
+                    at[i] = take(TILE);
+                    moves[i] = Move::Lay;
+                }
+            }
+        }
+        let first_out = p.inputs.len();
+        let first_temp = first_out + p.outputs;
+        for o in 0..p.outputs {
+            if STREAM || self.outputs[o].is_null() {
+                at[first_out + o] = take(TILE);
+            }
+        }
+        for slot in &mut at[first_temp..first_temp + p.temps] {
+            *slot = take(TILE);
+        }
+        let phases: [*mut f32; MAX_OPERANDS] = at;
+        let mut pos = start;
+        let end = start + len;
+        while pos < end {
+            let limit = if p.row == 0 { p.tile } else { p.tile.min(p.row - pos % p.row) };
+            let n = limit.min(end - pos);
+            for (i, access) in p.inputs.iter().enumerate() {
+                match moves[i] {
+                    Move::Stay => {}
+                    Move::Advance => at[i] = self.inputs[i].wrapping_add(pos).cast_mut(),
+                    Move::Row => at[i] = self.inputs[i].add(pos % p.row).cast_mut(),
+                    Move::Phase => {
+                        if let Access::Cycle(period) = access {
+                            at[i] = phases[i].add(pos % period);
+                        }
+                    }
+                    Move::Lay => lay(at[i], self.inputs[i], access, pos, n),
+                }
+            }
+            for o in 0..p.outputs {
+                if !STREAM && !self.outputs[o].is_null() {
+                    at[first_out + o] = self.outputs[o].wrapping_add(pos);
+                }
+            }
+            for instr in &p.instrs {
+                let [a, b, c] = instr.args;
+                (instr.f)(at[instr.dst as usize], at[a as usize], at[b as usize], at[c as usize], n);
+            }
+            if STREAM {
+                for o in 0..p.outputs {
+                    if !self.outputs[o].is_null() {
+                        stream_copy(isa())(self.outputs[o].add(pos), at[first_out + o], n);
+                    }
+                }
+            }
+            pos += n;
+        }
+        if STREAM {
+            fence();
+        }
+    }
+
+    /// Runs one tile and returns where output `o` lies.
+    ///
+    /// # Safety
+    /// As [`Bound::run`]; `len <= TILE`; output `o` is null and goes to `keep`.
+    pub unsafe fn run_tile(&self, start: usize, len: usize, o: usize, keep: *mut f32) -> *const f32 {
+        let mut outputs = [std::ptr::null_mut::<f32>(); MAX_OPERANDS];
+        outputs[..self.outputs.len()].copy_from_slice(self.outputs);
+        // The kept tile is addressed from its own start, whatever the position.
+        outputs[o] = keep.wrapping_sub(start);
+        Bound { program: self.program, inputs: self.inputs, outputs: &outputs[..self.outputs.len()] }.run_range(start, len);
+        keep
+    }
+
+    fn unroll(&self, len: usize, period: usize) -> bool {
+        len > 4 * TILE && period <= 8 * TILE
+    }
+
+    fn cycle_room(&self, len: usize) -> usize {
+        let periods = self.program.inputs.iter().map(|a| if let Access::Cycle(p) = a { *p } else { 0 });
+        periods.filter(|&p| p != 0 && self.unroll(len, p)).sum()
+    }
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Move {
+    Stay,
+    Advance,
+    Row,
+    Phase,
+    Lay,
+}
+
+unsafe fn cycle(dst: *mut f32, base: *const f32, period: usize, phase: usize, n: usize) {
+    let mut from = phase;
+    let mut done = 0;
+    while done < n {
+        let run = (period - from).min(n - done);
+        std::ptr::copy_nonoverlapping(base.add(from), dst.add(done), run);
+        done += run;
+        from = 0;
+    }
+}
+
+unsafe fn lay(dst: *mut f32, base: *const f32, access: &Access, pos: usize, n: usize) {
+    match access {
+        Access::Cycle(period) => cycle(dst, base, *period, pos % period, n),
+        Access::Hold(run) => {
+            let mut done = 0;
+            while done < n {
+                let at = pos + done;
+                let len = (run - at % run).min(n - done);
+                std::slice::from_raw_parts_mut(dst.add(done), len).fill(*base.add(at / run));
+                done += len;
+            }
+        }
+        Access::Strided { dims, strides } => lay_strided(dst, base, dims, strides, pos, n),
+        Access::Contiguous | Access::Splat | Access::Constant(_) => {}
+    }
+}
+
+unsafe fn lay_strided(dst: *mut f32, base: *const f32, dims: &[usize], strides: &[isize], pos: usize, n: usize) {
+    let rank = dims.len();
+    let mut index = [0usize; crate::shape::MAX_RANK];
+    let mut rest = pos;
+    let mut from = base;
+    for axis in (0..rank).rev() {
+        index[axis] = rest % dims[axis];
+        rest /= dims[axis];
+        from = from.wrapping_offset(index[axis] as isize * strides[axis]);
+    }
+    let (inner, step) = (dims[rank - 1], strides[rank - 1]);
+    let mut done = 0;
+    while done < n {
+        let run = (inner - index[rank - 1]).min(n - done);
+        match step {
+            1 => std::ptr::copy_nonoverlapping(from, dst.add(done), run),
+            0 => std::slice::from_raw_parts_mut(dst.add(done), run).fill(*from),
+            _ => {
+                for i in 0..run {
+                    *dst.add(done + i) = *from.offset(i as isize * step);
+                }
+            }
+        }
+        done += run;
+        // The odometer: back to the start of this row, then one step on the next outer axis.
+        from = from.wrapping_offset(-(index[rank - 1] as isize) * step);
+        index[rank - 1] = 0;
+        for axis in (0..rank - 1).rev() {
+            index[axis] += 1;
+            from = from.wrapping_offset(strides[axis]);
+            if index[axis] < dims[axis] {
+                break;
+            }
+            from = from.wrapping_offset(-(dims[axis] as isize) * strides[axis]);
+            index[axis] = 0;
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn stream_generic<S: Simd>(dst: *mut f32, src: *const f32, n: usize) {
+    let mut i = 0;
+    while i < n && !dst.add(i).addr().is_multiple_of(64) {
+        *dst.add(i) = *src.add(i);
+        i += 1;
+    }
+    while i + LANES <= n {
+        S::stream(dst.add(i), S::load(src.add(i)));
+        i += LANES;
+    }
+    while i < n {
+        *dst.add(i) = *src.add(i);
+        i += 1;
+    }
+}
+
+per_isa!(
+    /// Copies past the caches.
+    fn stream_copy(dst: *mut f32, src: *const f32, n: usize) = stream_generic
+);
+
+/// Orders streamed stores before whatever the pool publishes next.
+fn fence() {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: SSE is part of every x86-64.
+    unsafe {
+        std::arch::x86_64::_mm_sfence();
+    }
+}

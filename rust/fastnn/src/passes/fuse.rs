@@ -1,0 +1,351 @@
+//! F5. Groups nodes into steps. Three rules: elementwise nodes over one iteration space become a
+//! group; a group around a matrix product is its epilogue; a group feeding a reduction is its
+//! prologue. A group may have several outputs (the new weight and both moments of Adam leave one
+//! group); a merge that would make groups wait for each other in a circle is refused.
+
+use crate::graph::{Class, Cpu, Graph, Id, Strided};
+use crate::kernels::tile::MAX_OPERANDS;
+use crate::shape::Shape;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+
+const MAX_NODES: usize = 40;
+const MAX_EXTERNAL: usize = 24;
+// A node takes one operand (output or temporary), an external one, the product one.
+const _: () = assert!(MAX_NODES + MAX_EXTERNAL + 1 <= MAX_OPERANDS);
+
+/// What one step computes.
+#[derive(Debug, Clone)]
+pub enum Work {
+    /// Elementwise nodes over one shape, fed by an optional matrix product, feeding an optional
+    /// reduction.
+    Fused(Fused),
+    /// A node with a kernel of its own.
+    Kernel(Id),
+    /// A movement node that somebody needs in memory.
+    Copy(Id),
+}
+
+/// A fused group.
+#[derive(Debug, Clone)]
+pub struct Fused {
+    /// The iteration space.
+    pub shape: Shape,
+    /// The matrix product whose epilogue this is.
+    pub head: Option<Id>,
+    /// Elementwise nodes in topological order.
+    pub nodes: Vec<Id>,
+    /// The reduction whose prologue this is.
+    pub tail: Option<Id>,
+}
+
+/// The grouping of a whole graph, in an order that can run.
+#[derive(Debug)]
+pub struct Fusion {
+    /// The steps.
+    pub works: Vec<Work>,
+    /// The step that computes each node, by node index.
+    pub work_of: Vec<Option<usize>>,
+    /// How each node's value is reached.
+    pub origin: Vec<Origin>,
+}
+
+/// How a node's value is reached in memory.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// It has memory (or a register) of its own.
+    Own,
+    /// The same bytes as that node.
+    Same(Id),
+    /// Chosen elements of that node, read in place by elementwise groups.
+    Chosen(Id, Strided),
+}
+
+impl Fusion {
+    /// The node whose memory holds the value of `id` (views resolved; not through strides).
+    #[must_use]
+    pub fn root(&self, id: Id) -> Id {
+        match &self.origin[id.at()] {
+            Origin::Same(of) => self.root(*of),
+            _ => id,
+        }
+    }
+
+    /// The node whose memory is read to get `id`, through views and strides.
+    #[must_use]
+    pub fn source(&self, id: Id) -> Id {
+        match &self.origin[id.at()] {
+            Origin::Same(of) | Origin::Chosen(of, _) => self.source(*of),
+            Origin::Own => id,
+        }
+    }
+}
+
+struct Group {
+    alive: bool,
+    fusable: bool,
+    shape: Shape,
+    head: Option<Id>,
+    tail: Option<Id>,
+    nodes: Vec<Id>,
+    /// Groups this one reads; true: through memory (a view, a broadcast, a product's operand),
+    /// so that the two can never be one.
+    deps: BTreeMap<usize, bool>,
+    first: u32,
+    last: u32,
+}
+
+struct Fuser<'a> {
+    graph: &'a Graph,
+    origin: Vec<Origin>,
+    group_of: Vec<Option<usize>>,
+    groups: Vec<Group>,
+}
+
+/// Groups a simplified graph.
+#[must_use]
+pub fn fuse(graph: &Graph) -> Fusion {
+    let origin = origins(graph);
+    let mut fuser = Fuser { graph, origin, group_of: vec![None; graph.nodes.len()], groups: vec![] };
+    for i in 0..graph.nodes.len() {
+        fuser.place(Id(i as u32));
+    }
+    fuser.finish()
+}
+
+/// Decides which movement nodes are read in place: those that only elementwise nodes read, along
+/// rows that are contiguous or constant.
+fn origins(graph: &Graph) -> Vec<Origin> {
+    let n = graph.nodes.len();
+    let mut wanted = vec![false; n];
+    for &id in graph.outputs.iter().chain(graph.updates.iter().map(|(_, id)| id)) {
+        wanted[id.at()] = true;
+    }
+    for node in &graph.nodes {
+        if node.op.class != Class::Elementwise {
+            for input in &node.inputs {
+                wanted[input.at()] = true;
+            }
+        }
+    }
+    let mut origin: Vec<Origin> = Vec::with_capacity(n);
+    for (i, node) in graph.nodes.iter().enumerate() {
+        let own = match node.op.cpu {
+            Cpu::View => Origin::Same(node.inputs[0]),
+            Cpu::Strided(rule) if !wanted[i] && !through_strides(&origin, node.inputs[0]) => {
+                let types: Vec<_> = node.inputs.iter().map(|&x| graph.ty(x)).collect();
+                match rule(&types, &node.attrs, node.ty) {
+                    Ok(s) if matches!(s.strides.last(), Some(0 | 1) | None) => Origin::Chosen(node.inputs[0], s),
+                    _ => Origin::Own,
+                }
+            }
+            _ => Origin::Own,
+        };
+        origin.push(own);
+    }
+    origin
+}
+
+fn through_strides(origin: &[Origin], id: Id) -> bool {
+    match &origin[id.at()] {
+        Origin::Own => false,
+        Origin::Same(of) => through_strides(origin, *of),
+        Origin::Chosen(..) => true,
+    }
+}
+
+impl Fuser<'_> {
+    fn place(&mut self, id: Id) {
+        let graph = self.graph;
+        let node = graph.node(id);
+        if matches!(node.op.class, Class::Leaf) || !matches!(self.origin[id.at()], Origin::Own) {
+            return;
+        }
+        let elementwise = node.op.class == Class::Elementwise && matches!(node.op.cpu, Cpu::Tile { .. });
+        let product = matches!(node.op.cpu, Cpu::MatMul);
+        let mut deps = BTreeMap::new();
+        for &input in &node.inputs {
+            if let Some(g) = self.group_of[self.source(input).at()] {
+                let register = matches!(graph.node(input).op.cpu, Cpu::Tile { .. } | Cpu::MatMul);
+                let soft = elementwise && register && self.direct(input) && graph.shape(input) == node.ty.shape;
+                *deps.entry(g).or_insert(false) |= !soft;
+            }
+        }
+        let group = Group {
+            alive: true,
+            fusable: elementwise || product,
+            shape: node.ty.shape,
+            head: product.then_some(id),
+            tail: None,
+            nodes: if product { vec![] } else { vec![id] },
+            deps,
+            first: id.0,
+            last: id.0,
+        };
+        if let Cpu::Reduce(_) = node.op.cpu
+            && let Some(g) = self.prologue(node.inputs[0])
+        {
+            self.groups[g].tail = Some(id);
+            self.groups[g].last = id.0;
+            self.group_of[id.at()] = Some(g);
+            return;
+        }
+        let mut mine = self.groups.len();
+        self.groups.push(group);
+        self.group_of[id.at()] = Some(mine);
+        if elementwise {
+            // Latest producer first: a product's epilogue wins over an older group.
+            let mut near: Vec<usize> = self.groups[mine].deps.iter().filter(|(_, hard)| !**hard).map(|(&g, _)| g).collect();
+            near.sort_by_key(|&g| Reverse(self.groups[g].last));
+            for g in near {
+                if self.groups[g].alive && g != mine && self.can_merge(g, mine) {
+                    mine = self.merge(g, mine);
+                }
+            }
+        }
+    }
+
+    /// The group that may compute the input of a reduction as it is read.
+    fn prologue(&self, input: Id) -> Option<usize> {
+        let g = self.group_of[input.at()].filter(|_| self.direct(input))?;
+        let group = &self.groups[g];
+        (group.fusable && group.head.is_none() && group.tail.is_none() && group.nodes.contains(&input)).then_some(g)
+    }
+
+    fn direct(&self, id: Id) -> bool {
+        matches!(self.origin[id.at()], Origin::Own)
+    }
+
+    fn source(&self, id: Id) -> Id {
+        match &self.origin[id.at()] {
+            Origin::Same(of) | Origin::Chosen(of, _) => self.source(*of),
+            Origin::Own => id,
+        }
+    }
+
+    fn can_merge(&self, a: usize, b: usize) -> bool {
+        let (x, y) = (&self.groups[a], &self.groups[b]);
+        x.fusable
+            && y.fusable
+            && x.shape == y.shape
+            && x.head.is_none() | y.head.is_none()
+            && x.tail.is_none() | y.tail.is_none()
+            // A product cannot feed a reduction's prologue: its blocks are not in row order.
+            && !(x.head.is_some() | y.head.is_some() && x.tail.is_some() | y.tail.is_some())
+            && x.nodes.len() + y.nodes.len() <= MAX_NODES
+            && x.deps.get(&b) != Some(&true)
+            && y.deps.get(&a) != Some(&true)
+            && self.external(a, b) <= MAX_EXTERNAL
+            && !self.circular(a, b)
+    }
+
+    /// Values read from outside the two groups together (an upper bound of inputs).
+    fn external(&self, a: usize, b: usize) -> usize {
+        let mut seen: Vec<Id> = vec![];
+        for id in self.groups[a].nodes.iter().chain(&self.groups[b].nodes) {
+            for &input in &self.graph.node(*id).inputs {
+                let inside = self.group_of[input.at()].is_some_and(|g| g == a || g == b) && self.direct(input);
+                if !inside && !seen.contains(&input) {
+                    seen.push(input);
+                }
+            }
+        }
+        seen.len()
+    }
+
+    /// Would another group sit between the two once they are one?
+    fn circular(&self, a: usize, b: usize) -> bool {
+        let floor = self.groups[a].first.min(self.groups[b].first);
+        let mut seen = vec![];
+        let mut open: Vec<usize> = [a, b].iter().flat_map(|&g| self.groups[g].deps.keys().copied()).filter(|&g| g != a && g != b).collect();
+        while let Some(g) = open.pop() {
+            if self.groups[g].last < floor || seen.contains(&g) {
+                continue;
+            }
+            seen.push(g);
+            for &d in self.groups[g].deps.keys() {
+                if d == a || d == b {
+                    return true;
+                }
+                open.push(d);
+            }
+        }
+        false
+    }
+
+    /// Moves group `b` into `a`.
+    fn merge(&mut self, a: usize, b: usize) -> usize {
+        let gone = std::mem::replace(
+            &mut self.groups[b],
+            Group { alive: false, fusable: false, shape: Shape::scalar(), head: None, tail: None, nodes: vec![], deps: BTreeMap::new(), first: 0, last: 0 },
+        );
+        for id in gone.nodes.iter().chain(&gone.head).chain(&gone.tail) {
+            self.group_of[id.at()] = Some(a);
+        }
+        let into = &mut self.groups[a];
+        into.head = into.head.or(gone.head);
+        into.tail = into.tail.or(gone.tail);
+        into.nodes.extend(gone.nodes);
+        into.nodes.sort_unstable();
+        into.first = into.first.min(gone.first);
+        into.last = into.last.max(gone.last);
+        for (g, hard) in gone.deps {
+            *into.deps.entry(g).or_insert(false) |= hard;
+        }
+        into.deps.remove(&a);
+        into.deps.remove(&b);
+        for group in &mut self.groups {
+            if let Some(hard) = group.deps.remove(&b) {
+                *group.deps.entry(a).or_insert(false) |= hard;
+            }
+        }
+        a
+    }
+
+    /// Orders the groups: dependencies first, then by their latest node, so that updates of state
+    /// come after the last readers of the old value.
+    fn finish(self) -> Fusion {
+        let n = self.groups.len();
+        let mut waiting = vec![0usize; n];
+        let mut readers: Vec<Vec<usize>> = vec![vec![]; n];
+        for (g, group) in self.groups.iter().enumerate().filter(|(_, g)| g.alive) {
+            for &d in group.deps.keys() {
+                waiting[g] += 1;
+                readers[d].push(g);
+            }
+        }
+        let mut ready: BinaryHeap<Reverse<(u32, usize)>> =
+            (0..n).filter(|&g| self.groups[g].alive && waiting[g] == 0).map(|g| Reverse((self.groups[g].last, g))).collect();
+        let mut order = vec![];
+        while let Some(Reverse((_, g))) = ready.pop() {
+            order.push(g);
+            for &r in &readers[g] {
+                waiting[r] -= 1;
+                if waiting[r] == 0 {
+                    ready.push(Reverse((self.groups[r].last, r)));
+                }
+            }
+        }
+        debug_assert_eq!(order.len(), self.groups.iter().filter(|g| g.alive).count(), "groups form a circle");
+        let mut at = vec![None; n];
+        let mut works = vec![];
+        for g in order {
+            at[g] = Some(works.len());
+            works.push(self.work(&self.groups[g]));
+        }
+        let work_of = self.group_of.iter().map(|g| g.and_then(|g| at[g])).collect();
+        Fusion { works, work_of, origin: self.origin }
+    }
+
+    fn work(&self, group: &Group) -> Work {
+        let only = group.nodes.first().copied();
+        match only {
+            Some(id) if !group.fusable => match self.graph.node(id).op.cpu {
+                Cpu::Strided(_) => Work::Copy(id),
+                Cpu::Reduce(_) => Work::Fused(Fused { shape: self.graph.shape(self.graph.node(id).inputs[0]), head: None, nodes: vec![], tail: Some(id) }),
+                _ => Work::Kernel(id),
+            },
+            _ => Work::Fused(Fused { shape: group.shape, head: group.head, nodes: group.nodes.clone(), tail: group.tail }),
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! F5. Rewrites composites into ops that have kernels, and reductions over scattered axes into
+//! reductions over neighbouring ones.
+
+use crate::error::Result;
+use crate::graph::{Attr, Class, Cpu, Graph, Id, Node, Reduce};
+use crate::ops::build::Build;
+
+/// A graph under reconstruction: where each old node went.
+pub(super) struct Rebuild<'a> {
+    /// The graph being read.
+    pub(super) from: &'a Graph,
+    /// The graph being written.
+    pub(super) to: Graph,
+    map: Vec<Id>,
+}
+
+impl<'a> Rebuild<'a> {
+    pub(super) fn new(from: &'a Graph) -> Rebuild<'a> {
+        let to = Graph { data: from.data.clone(), inputs: vec![Id(0); from.inputs.len()], ..Graph::default() };
+        Rebuild { from, to, map: Vec::with_capacity(from.nodes.len()) }
+    }
+
+    /// The new operands of an old node.
+    pub(super) fn operands(&self, node: &Node) -> Vec<Id> {
+        node.inputs.iter().map(|i| self.map[i.at()]).collect()
+    }
+
+    /// Records that the next old node is now `id`.
+    pub(super) fn settle(&mut self, id: Id) {
+        let old = &self.from.nodes[self.map.len()];
+        if old.op.name == "input" {
+            self.to.inputs[old.attrs[0].int() as usize] = id;
+        }
+        self.map.push(id);
+    }
+
+    /// Copies the next old node as it is.
+    pub(super) fn keep(&mut self, node: &Node) -> Id {
+        let inputs = self.operands(node);
+        self.to.push(Node { inputs, ..node.clone() })
+    }
+
+    /// The new graph, with outputs and updates carried over.
+    pub(super) fn finish(mut self) -> Graph {
+        self.to.outputs = self.from.outputs.iter().map(|o| self.map[o.at()]).collect();
+        self.to.updates = self.from.updates.iter().map(|(slot, v)| (*slot, self.map[v.at()])).collect();
+        self.to
+    }
+}
+
+/// Rewrites until no composite is left.
+pub fn lower(graph: &Graph) -> Result<Graph> {
+    let mut graph = lower_once(graph)?;
+    // A rewriting may use other composites; they nest a few levels at most.
+    while graph.nodes.iter().any(|n| matches!(n.op.cpu, Cpu::Lowered(_))) {
+        graph = lower_once(&graph)?;
+    }
+    graph.check()?;
+    Ok(graph)
+}
+
+fn lower_once(graph: &Graph) -> Result<Graph> {
+    let mut work = Rebuild::new(graph);
+    for node in &graph.nodes {
+        let id = match node.op.cpu {
+            Cpu::Lowered(rule) => {
+                let inputs = work.operands(node);
+                rule(&mut work.to, &inputs, &node.attrs)?
+            }
+            Cpu::Reduce(kind) if scattered(graph, node).is_some() => {
+                let x = work.operands(node)[0];
+                let runs = scattered(graph, node).unwrap_or_default();
+                one_run_at_a_time(&mut work.to, x, node, kind, &runs)
+            }
+            _ => work.keep(node),
+        };
+        work.settle(id);
+    }
+    Ok(work.finish())
+}
+
+/// The reduced axes of a reduction node, ascending.
+pub(crate) fn reduced_axes(node: &Node, rank: usize) -> Vec<usize> {
+    let mend = |a: i64| if a < 0 { (a + rank as i64) as usize } else { a as usize };
+    let mut axes: Vec<usize> = match &node.attrs[0] {
+        Attr::Int(a) => vec![mend(*a)],
+        Attr::Ints(v) => v.iter().map(|&a| mend(a)).collect(),
+        _ => (0..rank).collect(),
+    };
+    axes.sort_unstable();
+    axes
+}
+
+/// The runs of neighbouring reduced axes, when there is more than one (axes of size 1 aside).
+fn scattered(graph: &Graph, node: &Node) -> Option<Vec<Vec<i64>>> {
+    let shape = graph.shape(node.inputs[0]);
+    let axes = reduced_axes(node, shape.rank());
+    let mut runs: Vec<Vec<i64>> = vec![];
+    let mut open = false;
+    for (axis, &size) in shape.dims().iter().enumerate() {
+        if axes.contains(&axis) {
+            if open {
+                runs.last_mut()?.push(axis as i64);
+            } else {
+                runs.push(vec![axis as i64]);
+                open = true;
+            }
+        } else if size != 1 {
+            open = false;
+        }
+    }
+    (runs.len() > 1).then_some(runs)
+}
+
+fn one_run_at_a_time(g: &mut Graph, x: Id, node: &Node, kind: Reduce, runs: &[Vec<i64>]) -> Id {
+    debug_assert!(!matches!(kind, Reduce::ArgMax | Reduce::ArgMin), "these take one axis or all");
+    let mut y = x;
+    for run in runs.iter().rev() {
+        y = g.add(node.op, &[y], &[Attr::Ints(run.clone()), Attr::Bool(true)]);
+    }
+    let dims: Vec<i64> = node.ty.shape.dims().iter().map(|&d| d as i64).collect();
+    g.reshape(y, &dims)
+}
+
+/// True for nodes that the passes after this one understand.
+#[must_use]
+pub fn is_lowered(graph: &Graph) -> bool {
+    graph.nodes.iter().all(|n| n.op.class != Class::Composite)
+}

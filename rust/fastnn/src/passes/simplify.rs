@@ -1,0 +1,193 @@
+//! F5. Folds constants, merges duplicates, drops what nobody reads, absorbs transposes into
+//! products and broadcasts into the ops that broadcast anyway.
+
+use super::lower::{Rebuild, reduced_axes};
+use crate::error::Result;
+use crate::graph::{Attr, Class, Cpu, Graph, Host, Id, Node, Ty};
+use crate::ops::build::Build;
+use crate::ops::elementwise;
+use crate::shape::{DType, Shape};
+use std::collections::HashMap;
+
+/// Simplifies a lowered graph of concrete shapes.
+pub fn simplify(graph: &Graph) -> Result<Graph> {
+    let mut work = Rebuild::new(graph);
+    let mut seen: HashMap<Key, Id> = HashMap::new();
+    for node in &graph.nodes {
+        let id = rewrite(&mut work, node);
+        let id = if id.at() + 1 == work.to.nodes.len() { merge(&mut work.to, &mut seen, id) } else { id };
+        work.settle(id);
+    }
+    let graph = work.finish();
+    graph.check()?;
+    Ok(drop_unused(&graph))
+}
+
+type Key = (usize, Vec<Id>, Vec<Attr>, Ty);
+
+/// The earlier twin of the newest node, if there is one.
+fn merge(g: &mut Graph, seen: &mut HashMap<Key, Id>, id: Id) -> Id {
+    let node = g.node(id);
+    let key = (std::ptr::from_ref(node.op) as usize, node.inputs.clone(), node.attrs.clone(), node.ty);
+    *seen.entry(key).or_insert(id)
+}
+
+/// What the next node becomes; often itself.
+fn rewrite(work: &mut Rebuild<'_>, node: &Node) -> Id {
+    let inputs = work.operands(node);
+    let g = &mut work.to;
+    let same = |g: &Graph, id: Id| g.ty(id) == node.ty;
+    match node.op.name {
+        "stop_gradient" => return inputs[0],
+        "extent" => {
+            let shape = g.shape(inputs[0]);
+            let count: usize = reduced_axes(node, shape.rank()).iter().map(|&a| shape.dims()[a]).product();
+            return g.typed_scalar(count as f64, node.ty.dtype);
+        }
+        "transpose" if is_identity(&g.shape(inputs[0]), node) => return inputs[0],
+        "broadcast_to" if same(g, inputs[0]) => return inputs[0],
+        "matmul" => return absorb_transposes(g, node, inputs),
+        _ => {}
+    }
+    if matches!(node.op.cpu, Cpu::View) && g.ty(inputs[0]) == node.ty {
+        return inputs[0];
+    }
+    if node.op.class == Class::Elementwise {
+        let inputs = drop_broadcasts(g, node, inputs);
+        if let Some(id) = identity(g, node, &inputs) {
+            return id;
+        }
+        if let Some(value) = fold(g, node, &inputs) {
+            return g.typed_scalar(value, node.ty.dtype);
+        }
+        return cheaper(g, node, inputs);
+    }
+    work.keep(node)
+}
+
+fn is_identity(shape: &Shape, node: &Node) -> bool {
+    // Axes of size 1 may move freely.
+    let rank = shape.rank() as i64;
+    let order: Vec<usize> = match &node.attrs[0] {
+        Attr::Ints(v) if !v.is_empty() => v.iter().map(|&a| (if a < 0 { a + rank } else { a }) as usize).collect(),
+        _ => (0..shape.rank()).rev().collect(),
+    };
+    order.iter().enumerate().all(|(i, &a)| i == a)
+}
+
+/// `matmul(transpose(a), b)` reads `a` with the other flag instead.
+fn absorb_transposes(g: &mut Graph, node: &Node, mut inputs: Vec<Id>) -> Id {
+    let mut attrs = node.attrs.clone();
+    for (side, flag) in attrs.iter_mut().take(2).enumerate() {
+        let operand = g.node(inputs[side]);
+        if operand.op.name == "transpose" && swaps_last_two(g.shape(operand.inputs[0]).rank(), &operand.attrs[0]) {
+            inputs[side] = operand.inputs[0];
+            *flag = Attr::Bool(!flag.flag());
+        }
+    }
+    g.push(Node { op: node.op, inputs, attrs, ty: node.ty })
+}
+
+fn swaps_last_two(rank: usize, axes: &Attr) -> bool {
+    let order: Vec<usize> = match axes {
+        Attr::Ints(v) if !v.is_empty() => v.iter().map(|&a| (if a < 0 { a + rank as i64 } else { a }) as usize).collect(),
+        _ => (0..rank).rev().collect(),
+    };
+    rank >= 2 && (0..rank - 2).all(|i| order[i] == i) && order[rank - 2] == rank - 1 && order[rank - 1] == rank - 2
+}
+
+/// Elementwise ops broadcast by themselves: a `broadcast_to` that does not decide the result's
+/// shape is read through.
+fn drop_broadcasts(g: &Graph, node: &Node, mut inputs: Vec<Id>) -> Vec<Id> {
+    for side in 0..inputs.len() {
+        let operand = g.node(inputs[side]);
+        if operand.op.name != "broadcast_to" {
+            continue;
+        }
+        let old = std::mem::replace(&mut inputs[side], operand.inputs[0]);
+        let types: Vec<Ty> = inputs.iter().map(|&i| g.ty(i)).collect();
+        if (node.op.infer)(&types, &node.attrs) != Ok(node.ty) {
+            inputs[side] = old;
+        }
+    }
+    inputs
+}
+
+fn scalar_value(g: &Graph, id: Id) -> Option<f64> {
+    let node = g.node(id);
+    match node.op.name {
+        "scalar" => Some(node.attrs[0].float()),
+        "broadcast_to" => scalar_value(g, node.inputs[0]),
+        _ => None,
+    }
+}
+
+/// `x * 1`, `x + 0`, `x / 1`, `x - 0`: the other operand, where it has the result's type.
+fn identity(g: &Graph, node: &Node, inputs: &[Id]) -> Option<Id> {
+    let [a, b] = *inputs else { return None };
+    let is = |id: Id, value: f64| scalar_value(g, id) == Some(value);
+    let kept = match node.op.name {
+        "multiply" if is(b, 1.0) => a,
+        "multiply" if is(a, 1.0) => b,
+        "add" if is(b, 0.0) => a,
+        "add" if is(a, 0.0) => b,
+        "subtract" if is(b, 0.0) => a,
+        "divide" | "power" if is(b, 1.0) => a,
+        _ => return None,
+    };
+    (g.ty(kept) == node.ty).then_some(kept)
+}
+
+/// The value of an op on scalar constants.
+fn fold(g: &Graph, node: &Node, inputs: &[Id]) -> Option<f64> {
+    if node.ty.shape.rank() != 0 || inputs.is_empty() {
+        return None;
+    }
+    let hosts: Option<Vec<Host>> =
+        inputs.iter().map(|&i| (g.node(i).op.name == "scalar").then(|| Host { ty: g.ty(i), data: vec![rounded(g.node(i).attrs[0].float(), g.ty(i).dtype)] })).collect();
+    let value = (node.op.reference)(&hosts?, &node.attrs, node.ty).data.first().copied()?;
+    Some(rounded(value, node.ty.dtype))
+}
+
+fn rounded(value: f64, dtype: DType) -> f64 {
+    if dtype == DType::F32 { f64::from(value as f32) } else { value }
+}
+
+/// `x ** 2`, `x ** 0.5`, `x ** -1` by their own kernels.
+fn cheaper(g: &mut Graph, node: &Node, inputs: Vec<Id>) -> Id {
+    if node.op.name == "power" && node.ty.dtype == DType::F32 && g.ty(inputs[0]) == node.ty {
+        match scalar_value(g, inputs[1]) {
+            Some(2.0) => return g.add(&elementwise::SQUARE, &inputs[..1], &[]),
+            Some(-1.0) => return g.add(&elementwise::RECIPROCAL, &inputs[..1], &[]),
+            _ => {}
+        }
+    }
+    g.push(Node { op: node.op, inputs, attrs: node.attrs.clone(), ty: node.ty })
+}
+
+/// Keeps inputs and what outputs and updates need.
+fn drop_unused(graph: &Graph) -> Graph {
+    let mut used = vec![false; graph.nodes.len()];
+    for id in graph.outputs.iter().chain(graph.updates.iter().map(|(_, v)| v)).chain(&graph.inputs) {
+        used[id.at()] = true;
+    }
+    for i in (0..graph.nodes.len()).rev() {
+        if used[i] {
+            for input in &graph.nodes[i].inputs {
+                used[input.at()] = true;
+            }
+        }
+    }
+    let mut out = Graph { data: graph.data.clone(), inputs: graph.inputs.clone(), ..Graph::default() };
+    let mut map = vec![Id(u32::MAX); graph.nodes.len()];
+    for (i, node) in graph.nodes.iter().enumerate().filter(|(i, _)| used[*i]) {
+        let inputs = node.inputs.iter().map(|x| map[x.at()]).collect();
+        map[i] = out.push(Node { inputs, ..node.clone() });
+        if node.op.name == "input" {
+            out.inputs[node.attrs[0].int() as usize] = map[i];
+        }
+    }
+    out.outputs = graph.outputs.iter().map(|o| map[o.at()]).collect();
+    out.updates = graph.updates.iter().map(|(slot, v)| (*slot, map[v.at()])).collect();
+    out
+}
