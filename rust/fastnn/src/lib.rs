@@ -8,6 +8,7 @@ pub mod exec;
 pub mod graph;
 pub mod kernels;
 pub mod ops;
+pub mod passes;
 pub mod pool;
 pub mod shape;
 pub mod simd;

@@ -9,9 +9,18 @@ use super::{TILE, tile_ops::TileFn};
 use crate::per_isa;
 use crate::simd::{LANES, Simd, isa};
 use crate::{buffer, pool};
+use std::mem::MaybeUninit;
 
 /// Operands of one program.
-pub const MAX_OPERANDS: usize = 96;
+pub const MAX_OPERANDS: usize = 72;
+
+/// Inputs of one program.
+pub const MAX_INPUTS: usize = 25;
+
+/// Outputs of one program; outputs and temporaries together are as many.
+pub const MAX_OUTPUTS: usize = 40;
+
+const _: () = assert!(MAX_INPUTS + MAX_OUTPUTS <= MAX_OPERANDS);
 
 /// Outputs above this many bytes are written past the caches.
 const STREAM_BYTES: usize = 16 << 20;
@@ -62,6 +71,8 @@ pub struct TileProgram {
     /// The longest cycle that spans tiles: tiles never cross its multiples, so it is read in place.
     row: usize,
     tile: usize,
+    /// Inputs that are laid out as a tile.
+    laid: usize,
     /// One filled tile per constant input.
     constants: Vec<f32>,
 }
@@ -95,7 +106,8 @@ impl TileProgram {
                 constants.resize(constants.len() + TILE, *value);
             }
         }
-        TileProgram { inputs, outputs, temps, instrs, row, tile, constants }
+        let laid = inputs.iter().filter(|a| !matches!(a, Access::Contiguous | Access::Constant(_))).count();
+        TileProgram { inputs, outputs, temps, instrs, row, tile, laid, constants }
     }
 
     /// Estimated nanoseconds for one element.
@@ -147,90 +159,89 @@ impl Bound<'_> {
             return;
         }
         let p = self.program;
-        let laid = p.inputs.iter().filter(|a| !matches!(a, Access::Contiguous | Access::Constant(_))).count();
         let kept = self.outputs.iter().filter(|o| STREAM || o.is_null()).count();
-        let mut scratch = buffer::scratch((p.temps + laid + kept) * TILE + self.cycle_room(len));
+        let mut scratch = buffer::scratch((p.temps + p.laid + kept) * TILE + self.cycle_room(len));
         let mut room = scratch.as_mut_ptr();
         let mut take = |n: usize| {
             let at = room;
             room = room.add(n);
             at
         };
-        let mut at = [std::ptr::null_mut::<f32>(); MAX_OPERANDS];
-        // What each tile must do for input i: nothing, advance with the position, or be laid out.
-        let mut moves = [Move::Stay; MAX_OPERANDS];
+        // Uninitialised on purpose: a small group would spend more on clearing than on computing.
+        let mut table = MaybeUninit::<[*mut f32; MAX_OPERANDS]>::uninit();
+        let at = table.as_mut_ptr().cast::<*mut f32>();
+        // Inputs that move with the position: which, how, and from where.
+        let mut moves = MaybeUninit::<[(usize, Move, *mut f32); MAX_OPERANDS]>::uninit();
+        let moves_at = moves.as_mut_ptr().cast::<(usize, Move, *mut f32)>();
+        let mut moving = 0;
         let mut constant = p.constants.as_ptr().cast_mut();
         for (i, access) in p.inputs.iter().enumerate() {
-            let base = self.inputs[i];
-            match access {
-                Access::Contiguous => moves[i] = Move::Advance,
+            let base = self.inputs[i].cast_mut();
+            let how = match access {
+                Access::Contiguous => (Move::Advance, base),
                 Access::Constant(_) => {
-                    at[i] = constant;
+                    *at.add(i) = constant;
                     constant = constant.add(TILE);
+                    continue;
                 }
                 Access::Splat => {
-                    at[i] = take(TILE);
-                    let n = len.min(TILE);
-                    std::slice::from_raw_parts_mut(at[i], n).fill(*base);
+                    let tile = take(TILE);
+                    std::slice::from_raw_parts_mut(tile, len.min(TILE)).fill(*base);
+                    *at.add(i) = tile;
+                    continue;
                 }
-                Access::Cycle(period) if *period == p.row => moves[i] = Move::Row,
-                Access::Cycle(period) => {
-                    at[i] = take(if self.unroll(len, *period) { period + TILE } else { TILE });
-                    if self.unroll(len, *period) {
-                        moves[i] = Move::Phase;
-                        cycle(at[i], base, *period, 0, period + TILE);
-                    } else {
-                        moves[i] = Move::Lay;
-                    }
+                Access::Cycle(period) if *period == p.row => (Move::Row, base),
+                Access::Cycle(period) if unroll(len, *period) => {
+                    let pattern = take(period + TILE);
+                    cycle(pattern, base, *period, 0, period + TILE);
+                    (Move::Phase(*period), pattern)
                 }
-                Access::Hold(_) | Access::Strided { .. } => {
-                    at[i] = take(TILE);
-                    moves[i] = Move::Lay;
-                }
-            }
+                Access::Cycle(_) | Access::Hold(_) | Access::Strided { .. } => (Move::Lay, take(TILE)),
+            };
+            *moves_at.add(moving) = (i, how.0, how.1);
+            moving += 1;
         }
         let first_out = p.inputs.len();
-        let first_temp = first_out + p.outputs;
-        for o in 0..p.outputs {
-            if STREAM || self.outputs[o].is_null() {
-                at[first_out + o] = take(TILE);
+        for (o, out) in self.outputs.iter().enumerate() {
+            if STREAM || out.is_null() {
+                *at.add(first_out + o) = take(TILE);
             }
         }
-        for slot in &mut at[first_temp..first_temp + p.temps] {
-            *slot = take(TILE);
+        let first_temp = first_out + p.outputs;
+        for t in 0..p.temps {
+            *at.add(first_temp + t) = take(TILE);
         }
-        let phases: [*mut f32; MAX_OPERANDS] = at;
         let mut pos = start;
         let end = start + len;
         while pos < end {
             let limit = if p.row == 0 { p.tile } else { p.tile.min(p.row - pos % p.row) };
             let n = limit.min(end - pos);
-            for (i, access) in p.inputs.iter().enumerate() {
-                match moves[i] {
-                    Move::Stay => {}
-                    Move::Advance => at[i] = self.inputs[i].wrapping_add(pos).cast_mut(),
-                    Move::Row => at[i] = self.inputs[i].add(pos % p.row).cast_mut(),
-                    Move::Phase => {
-                        if let Access::Cycle(period) = access {
-                            at[i] = phases[i].add(pos % period);
-                        }
+            for &(i, how, base) in std::slice::from_raw_parts(moves_at, moving) {
+                *at.add(i) = match how {
+                    Move::Advance => base.wrapping_add(pos),
+                    Move::Row => base.add(pos % p.row),
+                    Move::Phase(period) => base.add(pos % period),
+                    Move::Lay => {
+                        lay(base, self.inputs[i], &p.inputs[i], pos, n);
+                        base
                     }
-                    Move::Lay => lay(at[i], self.inputs[i], access, pos, n),
-                }
+                };
             }
-            for o in 0..p.outputs {
-                if !STREAM && !self.outputs[o].is_null() {
-                    at[first_out + o] = self.outputs[o].wrapping_add(pos);
+            if !STREAM {
+                for (o, out) in self.outputs.iter().enumerate() {
+                    if !out.is_null() {
+                        *at.add(first_out + o) = out.wrapping_add(pos);
+                    }
                 }
             }
             for instr in &p.instrs {
                 let [a, b, c] = instr.args;
-                (instr.f)(at[instr.dst as usize], at[a as usize], at[b as usize], at[c as usize], n);
+                (instr.f)(*at.add(instr.dst as usize), *at.add(a as usize), *at.add(b as usize), *at.add(c as usize), n);
             }
             if STREAM {
-                for o in 0..p.outputs {
-                    if !self.outputs[o].is_null() {
-                        stream_copy(isa())(self.outputs[o].add(pos), at[first_out + o], n);
+                for (o, out) in self.outputs.iter().enumerate() {
+                    if !out.is_null() {
+                        stream_copy(isa())(out.add(pos), *at.add(first_out + o), n);
                     }
                 }
             }
@@ -246,7 +257,7 @@ impl Bound<'_> {
     /// # Safety
     /// As [`Bound::run`]; `len <= TILE`; output `o` is null and goes to `keep`.
     pub unsafe fn run_tile(&self, start: usize, len: usize, o: usize, keep: *mut f32) -> *const f32 {
-        let mut outputs = [std::ptr::null_mut::<f32>(); MAX_OPERANDS];
+        let mut outputs = [std::ptr::null_mut::<f32>(); MAX_OUTPUTS];
         outputs[..self.outputs.len()].copy_from_slice(self.outputs);
         // The kept tile is addressed from its own start, whatever the position.
         outputs[o] = keep.wrapping_sub(start);
@@ -254,23 +265,23 @@ impl Bound<'_> {
         keep
     }
 
-    fn unroll(&self, len: usize, period: usize) -> bool {
-        len > 4 * TILE && period <= 8 * TILE
-    }
-
     fn cycle_room(&self, len: usize) -> usize {
         let periods = self.program.inputs.iter().map(|a| if let Access::Cycle(p) = a { *p } else { 0 });
-        periods.filter(|&p| p != 0 && self.unroll(len, p)).sum()
+        periods.filter(|&p| p != 0 && p != self.program.row && unroll(len, p)).map(|p| p + TILE).sum()
     }
 }
 
-#[derive(Clone, Copy, PartialEq)]
+#[derive(Clone, Copy)]
 enum Move {
-    Stay,
     Advance,
     Row,
-    Phase,
+    Phase(usize),
     Lay,
+}
+
+/// Is a short cycle worth writing out once, so that every tile finds its phase in place?
+fn unroll(len: usize, period: usize) -> bool {
+    len > 4 * TILE && period <= 8 * TILE
 }
 
 unsafe fn cycle(dst: *mut f32, base: *const f32, period: usize, phase: usize, n: usize) {

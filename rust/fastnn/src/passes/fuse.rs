@@ -4,15 +4,15 @@
 //! group); a merge that would make groups wait for each other in a circle is refused.
 
 use crate::graph::{Class, Cpu, Graph, Id, Strided};
-use crate::kernels::tile::MAX_OPERANDS;
+use crate::kernels::tile::{MAX_INPUTS, MAX_OUTPUTS};
 use crate::shape::Shape;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-const MAX_NODES: usize = 40;
-const MAX_EXTERNAL: usize = 24;
-// A node takes one operand (output or temporary), an external one, the product one.
-const _: () = assert!(MAX_NODES + MAX_EXTERNAL + 1 <= MAX_OPERANDS);
+/// Every node takes one operand, an output or a temporary.
+const MAX_NODES: usize = MAX_OUTPUTS;
+/// The matrix product takes one input.
+const MAX_EXTERNAL: usize = MAX_INPUTS - 1;
 
 /// What one step computes.
 #[derive(Debug, Clone)]

@@ -118,8 +118,7 @@ fn one_run_at_a_time(g: &mut Graph, x: Id, node: &Node, kind: Reduce, runs: &[Ve
     for run in runs.iter().rev() {
         y = g.add(node.op, &[y], &[Attr::Ints(run.clone()), Attr::Bool(true)]);
     }
-    let dims: Vec<i64> = node.ty.shape.dims().iter().map(|&d| d as i64).collect();
-    g.reshape(y, &dims)
+    g.reshape_to(y, &node.ty.shape)
 }
 
 /// True for nodes that the passes after this one understand.

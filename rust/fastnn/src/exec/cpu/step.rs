@@ -1,16 +1,17 @@
 //! The kinds of step and how each runs: addresses are looked up in [`Memory`], then a kernel of
 //! F2 does the work.
 
-use crate::buffer::Buffer;
+use crate::buffer::{self, Buffer};
 use crate::error::Result;
 use crate::graph::{Arg, Attr, Reduce, StepCtx, Strided, Ty};
 use crate::kernels::gemm::{Gemm, Matrix, gemm};
-use crate::kernels::tile::{Bound, MAX_OPERANDS, TileProgram};
-use crate::kernels::{Epilogue, Source, copy, reduce};
+use crate::kernels::tile::{Bound, MAX_INPUTS, MAX_OUTPUTS, TileProgram};
+use crate::kernels::{Epilogue, Source, TILE, copy, reduce};
 use crate::passes::plan::Loc;
 use crate::pool;
 use crate::simd::isa;
 use std::fmt;
+use std::mem::MaybeUninit;
 
 /// The buffers of one run.
 pub(super) struct Memory<'a> {
@@ -54,31 +55,43 @@ pub(super) struct Group {
     pub(super) count: usize,
 }
 
+/// Uninitialised on purpose past the group's own operands: see the tile machine.
 struct Addresses {
-    inputs: [*const f32; MAX_OPERANDS],
-    outputs: [*mut f32; MAX_OPERANDS],
+    inputs: MaybeUninit<[*const f32; MAX_INPUTS]>,
+    outputs: MaybeUninit<[*mut f32; MAX_OUTPUTS]>,
 }
 
 impl Group {
     #[inline]
     fn addresses(&self, memory: &Memory<'_>) -> Addresses {
-        let mut all = Addresses { inputs: [std::ptr::null(); MAX_OPERANDS], outputs: [std::ptr::null_mut(); MAX_OPERANDS] };
-        for (to, port) in all.inputs.iter_mut().zip(&self.inputs) {
-            if let Port::At(loc, offset) = port {
-                *to = memory.at(*loc).wrapping_offset(*offset);
-            }
+        let mut all = Addresses { inputs: MaybeUninit::uninit(), outputs: MaybeUninit::uninit() };
+        let inputs = all.inputs.as_mut_ptr().cast::<*const f32>();
+        for (i, port) in self.inputs.iter().enumerate() {
+            let address = match port {
+                Port::At(loc, offset) => memory.at(*loc).wrapping_offset(*offset),
+                Port::Head | Port::Inside => std::ptr::null_mut(),
+            };
+            // SAFETY: fuse keeps groups within the table.
+            unsafe { inputs.add(i).write(address) };
         }
-        for (to, loc) in all.outputs.iter_mut().zip(&self.outputs) {
-            if let Some(loc) = loc {
-                *to = memory.at(*loc);
-            }
+        let outputs = all.outputs.as_mut_ptr().cast::<*mut f32>();
+        for (o, loc) in self.outputs.iter().enumerate() {
+            // SAFETY: as above.
+            unsafe { outputs.add(o).write(loc.map_or(std::ptr::null_mut(), |loc| memory.at(loc))) };
         }
         all
     }
 
     #[inline]
     fn bind<'a>(&'a self, at: &'a Addresses) -> Bound<'a> {
-        Bound { program: &self.program, inputs: &at.inputs[..self.inputs.len()], outputs: &at.outputs[..self.outputs.len()] }
+        // SAFETY: `addresses` of the same group wrote these entries.
+        let (inputs, outputs) = unsafe {
+            (
+                std::slice::from_raw_parts(at.inputs.as_ptr().cast(), self.inputs.len()),
+                std::slice::from_raw_parts(at.outputs.as_ptr().cast(), self.outputs.len()),
+            )
+        };
+        Bound { program: &self.program, inputs, outputs }
     }
 }
 
@@ -170,15 +183,53 @@ impl Source for Reading<'_> {
     }
 }
 
-unsafe fn run_reduce(kind: Reduce, int: bool, [outer, r, inner]: [usize; 3], feed: &Feed, memory: &Memory<'_>, dst: Loc) {
+unsafe fn run_reduce(kind: Reduce, int: bool, dims: [usize; 3], feed: &Feed, memory: &Memory<'_>, dst: Loc) {
     let dst = memory.at(dst);
-    let run = if int { reduce::reduce_i32 } else { reduce::reduce };
     match feed {
-        Feed::Memory(loc) => run(kind, &reduce::Memory(memory.at(*loc)), outer, r, inner, dst),
+        Feed::Memory(loc) => reduce_from(kind, int, dims, &reduce::Memory(memory.at(*loc)), dst),
         Feed::Group(group, out) => {
             let at = group.addresses(memory);
-            run(kind, &Reading { bound: group.bind(&at), out: *out }, outer, r, inner, dst);
+            reduce_from(kind, int, dims, &Reading { bound: group.bind(&at), out: *out }, dst);
         }
+    }
+}
+
+unsafe fn reduce_from(kind: Reduce, int: bool, [outer, r, inner]: [usize; 3], src: &dyn Source, dst: *mut f32) {
+    use reduce::Reduce as To;
+    let to = match (kind, int) {
+        (Reduce::Sum, false) => To::Sum,
+        (Reduce::Mean, _) => To::Mean,
+        (Reduce::Max, false) => To::Max,
+        (Reduce::Min, false) => To::Min,
+        (Reduce::Prod, false) => To::Prod,
+        (Reduce::Sum, true) => To::SumI32,
+        (Reduce::Max, true) => To::MaxI32,
+        (Reduce::Min, true) => To::MinI32,
+        (Reduce::ArgMax, false) => return reduce::arg_reduce::<true>(src, outer, r, inner, dst.cast()),
+        (Reduce::ArgMin, false) => return reduce::arg_reduce::<false>(src, outer, r, inner, dst.cast()),
+        (Reduce::Prod | Reduce::ArgMax | Reduce::ArgMin, true) => return reduce_whole(kind, [outer, r, inner], src, dst.cast()),
+    };
+    reduce::reduce(to, src, outer, r, inner, dst);
+}
+
+/// The integer reductions that are rare enough for a plain loop.
+unsafe fn reduce_whole(kind: Reduce, [outer, r, inner]: [usize; 3], src: &dyn Source, dst: *mut i32) {
+    let mut scratch = buffer::scratch(TILE);
+    let scratch = scratch.as_mut_ptr();
+    for o in 0..outer * inner {
+        let start = o / inner * r * inner + o % inner;
+        let mut best = 0i32;
+        let mut result = i32::from(kind == Reduce::Prod);
+        for k in 0..r {
+            let x = src.tile(start + k * inner, 1, scratch).read().to_bits() as i32;
+            match kind {
+                Reduce::Prod => result = result.wrapping_mul(x),
+                Reduce::ArgMin if k == 0 || x < best => (best, result) = (x, k as i32),
+                Reduce::ArgMax if k == 0 || x > best => (best, result) = (x, k as i32),
+                _ => {}
+            }
+        }
+        dst.add(o).write(result);
     }
 }
 
@@ -195,20 +246,18 @@ unsafe impl Sync for Finish<'_> {}
 
 impl Epilogue for Finish<'_> {
     unsafe fn apply(&self, row: usize, rows: usize, col: usize, cols: usize, c: *mut f32, ldc: usize) {
-        let mut inputs = [std::ptr::null(); MAX_OPERANDS];
-        let count = self.group.inputs.len();
-        inputs[..count].copy_from_slice(&self.at.inputs[..count]);
+        let bound = self.group.bind(self.at);
+        let mut inputs = [std::ptr::null(); MAX_INPUTS];
+        inputs[..bound.inputs.len()].copy_from_slice(bound.inputs);
+        let head = self.group.inputs.iter().position(|port| matches!(port, Port::Head));
         let whole = cols == self.n && ldc == self.n;
         let (pieces, len) = if whole { (1, rows * cols) } else { (rows, cols) };
         for piece in 0..pieces {
             let start = self.base + (row + piece) * self.n + col;
-            for (to, port) in inputs.iter_mut().zip(&self.group.inputs) {
-                if matches!(port, Port::Head) {
-                    *to = c.wrapping_add(piece * ldc).wrapping_sub(start);
-                }
+            if let Some(head) = head {
+                inputs[head] = c.wrapping_add(piece * ldc).wrapping_sub(start);
             }
-            let bound = Bound { program: &self.group.program, inputs: &inputs[..count], outputs: &self.at.outputs[..self.group.outputs.len()] };
-            bound.run_range(start, len);
+            Bound { inputs: &inputs[..bound.inputs.len()], ..bound }.run_range(start, len);
         }
     }
 }
