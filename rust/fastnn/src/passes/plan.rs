@@ -192,7 +192,8 @@ pub fn overlaps(graph: &Graph, fusion: &Fusion, plan: &Plan) -> Option<(Id, Id)>
     let mut spans: Vec<(Id, usize, usize, usize, usize)> = vec![];
     for (i, loc) in plan.locs.iter().enumerate() {
         if let (Some(Loc::Arena(at)), Some(born)) = (loc, fusion.work_of[i]) {
-            let end = plan.copies.iter().any(|(from, _, _)| from == &Loc::Arena(*at));
+            let wanted = graph.outputs.iter().chain(graph.updates.iter().map(|(_, v)| v));
+            let end = wanted.into_iter().any(|&v| fusion.root(v) == Id(i as u32));
             let dies = if end { fusion.works.len() } else { readers[i].iter().copied().max().unwrap_or(born) };
             spans.push((Id(i as u32), *at, at + graph.shape(Id(i as u32)).count(), born, dies));
         }

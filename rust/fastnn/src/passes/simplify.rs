@@ -4,7 +4,6 @@
 use super::lower::{Rebuild, reduced_axes};
 use crate::error::Result;
 use crate::graph::{Attr, Class, Cpu, Graph, Host, Id, Node, Ty};
-use crate::ops::build::Build;
 use crate::ops::elementwise;
 use crate::shape::{DType, Shape};
 use std::collections::HashMap;
