@@ -287,7 +287,7 @@ class Weights:
     values: tuple[float, ...]
     source: str
     cr: float | None = None
-    warnings: tuple[str, ...] = ()
+    triad_text: str = ""  # set when the consistency ratio is above the warning line
 
 
 def resolve_weights(
@@ -358,7 +358,7 @@ def _from_matrix(
     rows: Sequence[Any], criteria: Criteria, source: str, allow_inconsistent: bool
 ) -> Weights:
     made = ahp(rows, criteria.groups)
-    warnings: tuple[str, ...] = ()
+    triad = ""
     if made.cr > _WARN_CR:
         text = (
             f"consistency ratio {made.cr:.3f} ({made.random_index}) is above {_WARN_CR}; "
@@ -369,8 +369,8 @@ def _from_matrix(
                 Issue("EX204", "weights", text,
                       "mend the triad, or pass allow_inconsistent=True", f"{made.cr:.4f}")
             )  # fmt: skip
-        warnings = (text,)
-    return Weights(made.weights, source, made.cr, warnings)
+        triad = made.triad_text
+    return Weights(made.weights, source, made.cr, triad)
 
 
 def _check_weights(weights: list[Any], field: str) -> tuple[float, ...]:

@@ -18,8 +18,9 @@ from .criteria import BASE_OPTIONS, Criteria, Weights, check_options, load_crite
 from .errors import ExitError, Issue
 from .explain import differences, find_flips
 from .gate_data import Gates, load_gates
-from .gates import GateReport, judge_gates
+from .gates import GateReport, judge_gates, unique
 from .leaves import LeafFact, read_leaves
+from .notes import Note
 from .profile import Profile
 from .resources import data_hashes
 from .result import Provenance, Rank, Recommendation, Result, TornadoBar
@@ -80,10 +81,13 @@ def evaluate(
     order = [chosen.index(row.option) for row in ranking]
     second = order[1] if len(order) > 1 else order[0]
     open_rows = [k for k, option in enumerate(chosen) if report.is_open(option)]
-    hull = () if base.in_hull else (
-        "the company lies outside the model's training data; base rates are used instead",
-    )  # fmt: skip
-    warnings = (*weighting.warnings, *notes, *hull, *report.warnings, *money.flags)
+    warnings = [*notes, *report.warnings, *(Note(flag) for flag in money.flags)]
+    if weighting.triad_text:
+        warnings.append(
+            Note("inconsistent", {"cr": f"{weighting.cr:.3f}", "triad": weighting.triad_text})
+        )
+    if not base.in_hull:
+        warnings.append(Note("outside_model", {"fields": ", ".join(base.outside)}))
     return Result(
         company, chosen, dict(zip(tree.groups, weighting.values, strict=True)), ranking, advice,
         scores, tree.groups, MappingProxyType(leaves), chances, base, report, money, computed,
@@ -92,7 +96,7 @@ def evaluate(
          if name != "main"},
         bars, differences(tree, scores, order[0], second, leaves),
         find_flips(tree, scores, weighting.values, leaves, open_rows), unknown,
-        tuple(dict.fromkeys(warnings)),
+        unique(warnings),
         Provenance(_version(), seed, draws, kappa, weighting.source,
                    {**data_hashes(_DATA_FILES), **gate_data.hashes},
                    gate_data.checked.isoformat(), company.as_of),

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ExitError, Issue, suggest
+from .notes import Note
 from .resources import data_hash, load_json
 from .windows import OPERATORS, WINDOWS
 
@@ -48,7 +49,7 @@ class GateFlag:
 
     id: str
     kind: str  # "old" | "expired" | "not_yet" | "low_confidence"
-    text: str
+    note: Note
     stale: bool  # counts for exit code 4 under --strict
 
 
@@ -187,21 +188,24 @@ def flags_of(item: Mapping[str, Any], on: dt.date) -> tuple[GateFlag, ...]:
     out: list[GateFlag] = []
     checked = parse_day(item["checked"])
     if checked and (on - checked).days > MAX_AGE_DAYS:
-        out.append(GateFlag(name, "old", f"{name}: last checked {checked}, over 12 months", True))
+        out.append(_flag(name, "old", True, day=checked))
     end = parse_day(item.get("effective_to"))
     start = parse_day(item.get("effective_from"))
     if "every February" in str(item.get("expires", "")) and start:
         end = start.replace(year=start.year + 1) - dt.timedelta(days=1)
     if end and on > end:
-        out.append(GateFlag(name, "expired", f"{name}: in force only until {end}", True))
+        out.append(_flag(name, "expired", True, day=end))
     if start and on < start:
-        out.append(GateFlag(name, "not_yet", f"{name}: in force only from {start}", False))
+        out.append(_flag(name, "not_yet", False, day=start))
     level = str(item["confidence"]).split(" ")[0].split("(")[0].strip(" ;,").lower()
     if level not in _GOOD_CONFIDENCE:
-        out.append(
-            GateFlag(name, "low_confidence", f"{name}: confidence {item['confidence']}", False)
-        )
+        out.append(_flag(name, "low_confidence", False, level=item["confidence"]))
     return tuple(out)
+
+
+def _flag(name: str, kind: str, stale: bool, **values: object) -> GateFlag:
+    note = Note(kind, {"id": name, **{key: str(value) for key, value in values.items()}})
+    return GateFlag(name, kind, note, stale)
 
 
 def check_age(gates: Gates, on: dt.date) -> tuple[GateFlag, ...]:

@@ -8,11 +8,12 @@ Depends on `gate_data`, `windows`, `fx` and the profile.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from .gate_data import CONDITION_FIELDS, Gates, flags_of
+from .notes import Note
 from .profile import Profile
 from .windows import OPERATORS, WINDOWS, Series
 
@@ -25,6 +26,7 @@ __all__ = [
     "VenueTest",
     "judge_gates",
     "runway_months",
+    "unique",
 ]
 
 MAX_RUNWAY = 120.0  # a company that earns cash has ten years in the report, more says nothing
@@ -72,7 +74,7 @@ class VenueResult:
     confidence: str
     effective_from: str | None
     effective_to: str | None
-    warnings: tuple[str, ...]
+    warnings: tuple[Note, ...]
     notes: tuple[str, ...]
     rate: float  # venue currency per unit of the profile's currency
     rate_date: str
@@ -93,7 +95,7 @@ class RegulatoryResult:
     source: str
     checked: str
     confidence: str
-    warnings: tuple[str, ...]
+    warnings: tuple[Note, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +116,7 @@ class GateReport:
     venues: tuple[VenueResult, ...]
     regulatory: tuple[RegulatoryResult, ...]
     hard: tuple[HardGate, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[Note, ...]
     checked: str
 
     def of(self, option: str) -> tuple[HardGate, ...]:
@@ -144,18 +146,22 @@ def judge_gates(profile: Profile, gates: Gates, options: Sequence[str]) -> GateR
     )
     hard = tuple(gate for option in options for gate in _hard(profile, option, venues, gates.rules))
     used = [item for item in regulatory if item.state in ("applies", "unknown")]
-    texts = [text for item in (*venues, *used) for text in item.warnings]
+    notes = [note for item in (*venues, *used) for note in item.warnings]
     if profile.currency != "USD" or any(venue.currency != profile.currency for venue in venues):
-        texts += _rate_warnings(profile, on)
-    warnings = tuple(dict.fromkeys(texts))
-    return GateReport(venues, regulatory, hard, warnings, gates.checked.isoformat())
+        notes += _rate_warnings(profile, on)
+    return GateReport(venues, regulatory, hard, unique(notes), gates.checked.isoformat())
 
 
-def _rate_warnings(profile: Profile, on: dt.date) -> list[str]:
+def unique(notes: Iterable[Note]) -> tuple[Note, ...]:
+    """Return the notes without repeats, in order."""
+    return tuple({(note.key, *note.values.values()): note for note in notes}.values())
+
+
+def _rate_warnings(profile: Profile, on: dt.date) -> list[Note]:
     day = profile.rates.date_of(profile.currency)
     if abs((on - day).days) <= 180:
         return []
-    return [f"exchange rates are of {day.isoformat()}, the figures of {on.isoformat()}"]
+    return [Note("fx_old", {"day": day.isoformat(), "as_of": on.isoformat()})]
 
 
 def _eligible(profile: Profile, gates: Gates) -> list[Mapping[str, Any]]:
@@ -252,7 +258,7 @@ def _judge_venue(
         venue["id"], venue["name"], rules["venue_region"].get(venue["id"], ""), venue["currency"],
         state, _venue_prior(common, tests, rules["unknown_prior"]), common, tests,
         venue["source"], venue["checked"], venue["confidence"], venue.get("effective_from"),
-        venue.get("effective_to"), tuple(flag.text for flag in flags),
+        venue.get("effective_to"), tuple(flag.note for flag in flags),
         tuple(venue.get("notes") or ()), rate,
         profile.rates.date_of(venue["currency"]).isoformat(),
     )  # fmt: skip
@@ -355,7 +361,7 @@ def _judge_regulator(
     return RegulatoryResult(
         gate["id"], gate["rule"], gate["jurisdiction"], tuple(gate["applies_to"]), state, effect,
         float(rule.get("months", 0)) * half, factor, gate["source"], gate["checked"],
-        gate["confidence"], tuple(flag.text for flag in flags_of(gate, on)),
+        gate["confidence"], tuple(flag.note for flag in flags_of(gate, on)),
     )  # fmt: skip
 
 

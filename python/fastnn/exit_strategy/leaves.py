@@ -14,6 +14,7 @@ from typing import Any
 from .contracts import Distribution
 from .criteria import Criteria
 from .gates import runway_months
+from .notes import Note
 from .parse import MarketReading
 from .profile import Profile
 from .resources import load_json
@@ -61,11 +62,11 @@ def stage_group(profile: Profile) -> str:
     raise AssertionError("the last stage group has no limit")
 
 
-def read_leaves(profile: Profile, criteria: Criteria) -> tuple[dict[str, LeafFact], list[str]]:
+def read_leaves(profile: Profile, criteria: Criteria) -> tuple[dict[str, LeafFact], list[Note]]:
     """Return leaf -> fact for every leaf that is not computed, and warnings."""
     table = load_json("spreads.json")
     stage = stage_group(profile)
-    warnings: list[str] = []
+    warnings: list[Note] = []
     out: dict[str, LeafFact] = {}
     for leaf in criteria.leaves:
         if leaf.computed:
@@ -83,11 +84,13 @@ def read_leaves(profile: Profile, criteria: Criteria) -> tuple[dict[str, LeafFac
         else:
             spread = _spread(leaf.id, value, widen, table)
             out[leaf.id] = LeafFact(leaf.id, value, True, spread, path, "profile")
-    return out, list(dict.fromkeys(warnings))
+    if _is_self(profile["founder.assessor"]) and profile["founder.leadership"] is not None:
+        warnings.append(Note("self_rated"))
+    return out, warnings
 
 
 def _value_of(
-    profile: Profile, leaf: str, path: str, table: Mapping[str, Any], warnings: list[str]
+    profile: Profile, leaf: str, path: str, table: Mapping[str, Any], warnings: list[Note]
 ) -> tuple[float | None, float]:
     """Return the leaf's value (None = unknown) and the factor that widens its spread."""
     if leaf == "runway_months":
@@ -118,14 +121,16 @@ def _is_self(assessor: str | None) -> bool:
 
 def _market(
     profile: Profile, leaf: str, reading: MarketReading, table: Mapping[str, Any],
-    warnings: list[str],
+    warnings: list[Note],
 ) -> tuple[float | None, float]:  # fmt: skip
     day = reading.date or profile["market.date"]
     limit = int(table["market_max_age_days"])
     if day is None:
-        warnings.append(f"{leaf}: the market reading has no date")
+        warnings.append(Note("market_no_date", {"leaf": leaf}))
     elif (profile.as_of - day).days > limit:
-        warnings.append(f"{leaf}: the market reading is of {day}, over {limit} days old")
+        warnings.append(
+            Note("market_old", {"leaf": leaf, "day": day.isoformat(), "limit": str(limit)})
+        )
     else:
         return reading.value, 1.0
     return reading.value, float(table["widen"]["stale_market"])

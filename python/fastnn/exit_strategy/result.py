@@ -21,6 +21,7 @@ from .contracts import Proceeds
 from .explain import Difference, Flip
 from .gates import GateReport
 from .leaves import LeafFact
+from .notes import Note
 from .profile import Profile
 from .scoring import Scores
 
@@ -106,7 +107,7 @@ class Result:
     differences: tuple[Difference, ...]
     flips: tuple[Flip, ...]
     unknown: tuple[str, ...]
-    warnings: tuple[str, ...]
+    warnings: tuple[Note, ...]
     provenance: Provenance
 
     @property
