@@ -1,6 +1,6 @@
 //! F2. Reductions of a [`Source`] viewed as row-major `(outer, r, inner)` over the middle axis.
 //! The order of additions is a fixed tree of `(outer, r, inner)`: 8 rows by pairs, blocks of 64
-//! tile rows in sequence, then pairs of blocks; so the bits never depend on the thread count and
+//! tile rows in sequence, then pairs of blocks (tiles of 512, then those, for rows); so the bits never depend on the thread count and
 //! the error of a sum grows with the logarithm of its length. Depends on `simd` and the pool.
 
 use super::{Source, TILE};
@@ -84,20 +84,25 @@ impl Out {
 trait Fold: Copy {
     const IDENTITY: u32;
     unsafe fn two<S: Simd>(a: S::F, b: S::F) -> S::F;
-    unsafe fn lanes<S: Simd>(a: S::F) -> u32 {
-        let mut x = [0f32; 2 * LANES];
-        let p = x.as_mut_ptr();
-        S::store(p, a);
-        for half in [8, 4, 2, 1] {
-            // The upper lanes of each step are left-overs that nobody reads.
-            S::store(p, Self::two::<S>(S::load(p), S::load(p.add(half))));
+    unsafe fn lanes<S: Simd>(a: S::F) -> u32;
+}
+
+// The lanes as the tree of `Simd::sum`.
+#[inline(always)]
+unsafe fn tree<S: Simd>(a: S::F, two: fn(u32, u32) -> u32) -> u32 {
+    let mut x = [0f32; LANES];
+    S::store(x.as_mut_ptr(), a);
+    let mut x = x.map(f32::to_bits);
+    for half in [8, 4, 2, 1] {
+        for i in 0..half {
+            x[i] = two(x[i], x[i + half]);
         }
-        x[0].to_bits()
     }
+    x[0]
 }
 
 macro_rules! folds {
-    ($($name:ident $identity:expr, |$a:ident, $b:ident| $two:expr;)*) => { $(
+    ($($name:ident $identity:expr, |$a:ident, $b:ident| $two:expr, $lanes:expr;)*) => { $(
         #[derive(Clone, Copy)]
         struct $name;
         impl Fold for $name {
@@ -106,18 +111,22 @@ macro_rules! folds {
             unsafe fn two<S: Simd>($a: S::F, $b: S::F) -> S::F {
                 $two
             }
+            #[inline(always)]
+            unsafe fn lanes<S: Simd>($a: S::F) -> u32 {
+                $lanes
+            }
         }
     )* };
 }
 
 folds! {
-    Sum 0, |a, b| S::add(a, b);
-    Prod 0x3f80_0000, |a, b| S::mul(a, b);
-    Max 0xff80_0000, |a, b| math::maximum::<S>(a, b);
-    Min 0x7f80_0000, |a, b| math::minimum::<S>(a, b);
-    SumI32 0, |a, b| S::from_bits(S::add_i(S::bits(a), S::bits(b)));
-    MaxI32 0x8000_0000, |a, b| S::from_bits(S::max_i(S::bits(a), S::bits(b)));
-    MinI32 0x7fff_ffff, |a, b| S::from_bits(S::min_i(S::bits(a), S::bits(b)));
+    Sum 0, |a, b| S::add(a, b), S::sum(a).to_bits();
+    Prod 0x3f80_0000, |a, b| S::mul(a, b), tree::<S>(a, |x, y| (f32::from_bits(x) * f32::from_bits(y)).to_bits());
+    Max 0xff80_0000, |a, b| math::maximum::<S>(a, b), S::max_lane(a).to_bits();
+    Min 0x7f80_0000, |a, b| math::minimum::<S>(a, b), S::min_lane(a).to_bits();
+    SumI32 0, |a, b| S::from_bits(S::add_i(S::bits(a), S::bits(b))), tree::<S>(a, u32::wrapping_add);
+    MaxI32 0x8000_0000, |a, b| S::from_bits(S::max_i(S::bits(a), S::bits(b))), tree::<S>(a, |x, y| (x as i32).max(y as i32) as u32);
+    MinI32 0x7fff_ffff, |a, b| S::from_bits(S::min_i(S::bits(a), S::bits(b))), tree::<S>(a, |x, y| (x as i32).min(y as i32) as u32);
 }
 
 static IOTA: [f32; LANES] = [0., 1., 2., 3., 4., 5., 6., 7., 8., 9., 10., 11., 12., 13., 14., 15.];
@@ -287,7 +296,13 @@ pub unsafe fn reduce_on(isa: Isa, kind: Reduce, src: &dyn Source, outer: usize, 
         return;
     }
     let work = Work { kernels, src, r, inner, outer };
-    if r * inner <= TILE { work.small(Out(dst)) } else { work.large(Out(dst)) }
+    if r * inner <= TILE {
+        work.small(Out(dst));
+    } else if inner == 1 && r <= TILE * BLOCK {
+        work.rows(Out(dst));
+    } else {
+        work.large(Out(dst));
+    }
     if kind == Reduce::Mean {
         divide(isa)(dst, r as f32, count);
     }
@@ -340,6 +355,29 @@ impl Work<'_> {
                     let p = self.src.tile(start * block, blocks * block, tile.at(0));
                     (self.kernels.blocks)(dst.at(start * self.inner), p, blocks, self.r, self.inner);
                 }
+            }
+        });
+    }
+
+    // A row is a few tiles: each to one value, and those to one.
+    fn rows(&self, dst: Out) {
+        split(self.outer, self.r, &|from, to| {
+            let (mut tile, mut parts) = (Tiles::<TILE>::new(), Tiles::<BLOCK>::new());
+            for o in from..to {
+                let mut count = 0;
+                let mut k = 0;
+                while k < self.r {
+                    let n = TILE.min(self.r - k);
+                    // SAFETY: the tile lies inside the source, and there are at most BLOCK of them.
+                    unsafe {
+                        let p = self.src.tile(o * self.r + k, n, tile.at(0));
+                        (self.kernels.blocks)(parts.at(count), p, 1, n, 1);
+                    }
+                    count += 1;
+                    k += n;
+                }
+                // SAFETY: `count` parts are written; items write disjoint cells of `dst`.
+                unsafe { (self.kernels.blocks)(dst.at(o), parts.at(0), 1, count, 1) };
             }
         });
     }
