@@ -86,7 +86,7 @@ def interrupt(mode: str, delay: float) -> tuple[float, dict, list[str]]:
 
 @pytest.mark.parametrize("mode", ["one-epoch", "epochs", "predict"])
 def test_ctrl_c_returns_at_once(mode):
-    """100 ms is the promise; the machine that runs this may be busy, so the best of three counts."""
+    """100 ms is the promise; on a busy machine the best of three counts, with some slack."""
     seconds, result = [], {}
     for delay in (0.3, 0.45, 0.2):
         took, result, _ = interrupt(mode, delay)

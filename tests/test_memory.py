@@ -1,4 +1,4 @@
-"""Memory: no growth over a million predictions, and a request that cannot be met is a MemoryError."""
+"""No growth over a million predictions; a request that cannot be met is a MemoryError."""
 
 import resource
 

@@ -1,0 +1,1 @@
+import fastnn  # noqa: F401

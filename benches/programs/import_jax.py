@@ -1,0 +1,1 @@
+import jax  # noqa: F401

@@ -1,0 +1,1 @@
+import keras  # noqa: F401

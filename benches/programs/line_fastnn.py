@@ -1,0 +1,15 @@
+"""Article 000 without its plot, as a whole process."""
+
+import numpy as np
+
+import fastnn as tf
+
+x = np.array([1, 2, 3, 4, 5])
+y = np.array([2, 4, 6, 8, 10])
+model = tf.keras.Sequential([tf.keras.layers.Dense(units=1, input_shape=[1])])
+model.compile(optimizer="sgd", loss="mean_squared_error")
+model.fit(x, y, epochs=100, verbose=0)
+loss = model.evaluate(x, y, verbose=0)
+predictions = model.predict(x, verbose=0)
+assert loss < 1
+assert predictions.shape == (5, 1)

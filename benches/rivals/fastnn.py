@@ -1,0 +1,110 @@
+"""fastnn, through its public API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+import fastnn as nn
+from rivals import data
+
+OPS = {
+    "exp": lambda x: nn.ops.exp(x),
+    "tanh": lambda x: nn.ops.tanh(x),
+    "sigmoid": lambda x: nn.ops.sigmoid(x),
+    "gelu": lambda x: nn.ops.gelu(x),
+    "softmax": lambda x: nn.ops.softmax(x),
+    "layer_norm": None,
+    "add": lambda x: nn.ops.add(x, 1.0),
+    "relu": lambda x: nn.ops.relu(x),
+    "sum": lambda x: nn.ops.sum(x, axis=-1),
+}
+
+
+def versions(threads: int) -> dict[str, str]:
+    nn.set_num_threads(threads)
+    return {"fastnn": nn.__version__, "fastnn ISA": str(nn.info()["isa"])}
+
+
+def gemm(n: int) -> Callable[[], None]:
+    a, b = (nn.ops.convert_to_tensor(data.uniform(n, n, seed=s)) for s in (1, 2))
+
+    def call() -> None:
+        nn.ops.matmul(a, b).numpy()
+
+    return call
+
+
+def dense(m: int, n: int, k: int) -> Callable[[], None]:
+    x, w, b = (data.uniform(*shape) for shape in ((m, k), (k, n), (n,)))
+    x, w, b = (nn.ops.convert_to_tensor(a) for a in (x, w, b))
+    step = nn.jit(lambda x: x @ w + b)
+
+    def call() -> None:
+        step(x).numpy()
+
+    return call
+
+
+def elementwise(op: str, rows: int, cols: int) -> Callable[[], None]:
+    x = nn.ops.convert_to_tensor(data.uniform(rows, cols))
+    function = OPS[op]
+    if op == "layer_norm":
+        layer = nn.layers.LayerNormalization()
+        layer.build((None, cols))
+        function = layer
+
+    def call() -> None:
+        function(x).numpy()
+
+    return call
+
+
+def build(sizes: list[int]) -> nn.Sequential:
+    last = None if sizes[-1] == 1 else "softmax"
+    hidden = [nn.layers.Dense(n, activation="relu") for n in sizes[1:-1]]
+    model = nn.Sequential([nn.Input((sizes[0],)), *hidden, nn.layers.Dense(sizes[-1], last)])
+    model.set_weights([a for pair in data.layer_weights(sizes) for a in pair])
+    return model
+
+
+def mlp_fit(sizes: list[int], batch: int, samples: int) -> Callable[[], float]:
+    x, y = data.training_set(sizes, samples)
+    model = build(sizes)
+    model.compile("adam", "mse" if sizes[-1] == 1 else "sparse_categorical_crossentropy")
+
+    def call() -> float:
+        return model.fit(x, y, batch_size=batch, epochs=1, verbose=0).history["loss"][-1]
+
+    return call
+
+
+def line_fit() -> Callable[[], float]:
+    model = nn.Sequential([nn.layers.Dense(units=1, input_shape=[1])])
+    model.compile(optimizer="sgd", loss="mean_squared_error")
+
+    def call() -> float:
+        return model.fit(data.LINE_X, data.LINE_Y, epochs=100, verbose=0).history["loss"][-1]
+
+    return call
+
+
+def predict_one(sizes: list[int], how: str) -> Callable[[], float]:
+    model, x = build(sizes), data.uniform(1, sizes[0])
+    if how == "call":
+        return lambda: float(model(x).numpy()[0, 0])
+    return lambda: float(model.predict(x, verbose=0)[0, 0])
+
+
+def ulp_error(op: str) -> Callable[[], float]:
+    """The largest error in units in the last place over four million inputs; not a timing."""
+    x = np.linspace(-20, 20, 4_000_001, dtype=np.float32)
+    wide = x.astype(np.float64)
+    exact = {"exp": np.exp, "tanh": np.tanh, "sigmoid": lambda v: 1 / (1 + np.exp(-v))}[op](wide)
+
+    def call() -> float:
+        got = OPS[op](nn.ops.convert_to_tensor(x)).numpy().astype(np.float64)
+        return float(np.max(np.abs(got - exact) / np.spacing(np.abs(exact).astype(np.float32))))
+
+    return call

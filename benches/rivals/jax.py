@@ -1,0 +1,113 @@
+"""JAX: everything jitted; training once as a step per dispatch, once as a scan over the epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+
+from rivals import data
+
+OPS = {
+    "exp": jnp.exp,
+    "tanh": jnp.tanh,
+    "sigmoid": jax.nn.sigmoid,
+    "gelu": jax.nn.gelu,
+    "softmax": jax.nn.softmax,
+    "layer_norm": lambda x: jax.nn.standardize(x, axis=-1, epsilon=1e-3),
+    "add": lambda x: x + 1,
+    "relu": jax.nn.relu,
+    "sum": lambda x: x.sum(axis=-1),
+}
+
+
+def versions(threads: int) -> dict[str, str]:
+    return {"jax": jax.__version__}
+
+
+def blocked(function: Callable, *args) -> Callable[[], None]:
+    def call() -> None:
+        function(*args).block_until_ready()
+
+    return call
+
+
+def gemm(n: int) -> Callable[[], None]:
+    return blocked(jax.jit(jnp.matmul), *(jnp.asarray(data.uniform(n, n, seed=s)) for s in (1, 2)))
+
+
+def dense(m: int, n: int, k: int) -> Callable[[], None]:
+    x, w, b = (jnp.asarray(data.uniform(*shape)) for shape in ((m, k), (k, n), (n,)))
+    return blocked(jax.jit(lambda x, w, b: x @ w + b), x, w, b)
+
+
+def elementwise(op: str, rows: int, cols: int) -> Callable[[], None]:
+    return blocked(jax.jit(OPS[op]), jnp.asarray(data.uniform(rows, cols)))
+
+
+def forward(weights, x):
+    for i, (w, b) in enumerate(weights):
+        x = x @ w + b
+        if i < len(weights) - 1:
+            x = jax.nn.relu(x)
+    return x
+
+
+def loss_of(weights, x, y):
+    out = forward(weights, x)
+    if out.shape[1] == 1:
+        return jnp.mean((out - y) ** 2)
+    return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(out), y[:, None], axis=1))
+
+
+def step(state, x, y):
+    """One Adam step; the state is (weights, first moments, second moments, count)."""
+    weights, m, v, count = state
+    loss, grads = jax.value_and_grad(loss_of)(weights, x, y)
+    count = count + 1
+    rate = 1e-3 * jnp.sqrt(1 - 0.999**count) / (1 - 0.9**count)
+    m = jax.tree.map(lambda m, g: m + (g - m) * 0.1, m, grads)
+    v = jax.tree.map(lambda v, g: v + (g * g - v) * 0.001, v, grads)
+    weights = jax.tree.map(lambda w, m, v: w - rate * m / (jnp.sqrt(v) + 1e-7), weights, m, v)
+    return (weights, m, v, count), loss
+
+
+def mlp_fit(sizes: list[int], batch: int, samples: int, variant: str = "") -> Callable[[], float]:
+    x, y = (jnp.asarray(a) for a in data.training_set(sizes, samples))
+    weights = [(jnp.asarray(w), jnp.asarray(b)) for w, b in data.layer_weights(sizes)]
+    zeros = jax.tree.map(jnp.zeros_like, weights)
+    state = (weights, zeros, jax.tree.map(jnp.copy, zeros), jnp.float32(0))
+    key, steps = jax.random.key(0), samples // batch
+
+    @jax.jit
+    def orders(key):
+        return jax.random.permutation(key, samples)[: steps * batch].reshape(steps, batch)
+
+    @jax.jit
+    def epoch(state, order):
+        return jax.lax.scan(lambda s, rows: step(s, x[rows], y[rows]), state, order)
+
+    one = jax.jit(lambda s, order, i: step(s, x[order[i]], y[order[i]]), donate_argnums=0)
+
+    def call() -> float:
+        nonlocal state, key
+        key, now = jax.random.split(key)
+        order = orders(now)
+        if variant == "scan":
+            state, losses = epoch(state, order)
+            return float(losses.mean())
+        total = jnp.float32(0)
+        for i in range(steps):
+            state, loss = one(state, order, i)
+            total = total + loss if i % 16 == 0 else total
+        total.block_until_ready()
+        return float(total) / -(-steps // 16)
+
+    return call
+
+
+def predict_one(sizes: list[int], how: str) -> Callable[[], float]:
+    weights = [(jnp.asarray(w), jnp.asarray(b)) for w, b in data.layer_weights(sizes)]
+    run, x = jax.jit(lambda x: forward(weights, x)), data.uniform(1, sizes[0])
+    return lambda: float(run(x)[0, 0])

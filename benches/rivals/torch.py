@@ -1,0 +1,105 @@
+"""PyTorch: a plain loop with fused Adam, inference mode for predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch.nn import functional
+
+from rivals import data
+
+OPS = {
+    "exp": torch.exp,
+    "tanh": torch.tanh,
+    "sigmoid": torch.sigmoid,
+    "gelu": lambda x: functional.gelu(x, approximate="tanh"),
+    "softmax": lambda x: torch.softmax(x, -1),
+    "layer_norm": lambda x: functional.layer_norm(x, x.shape[-1:], eps=1e-3),
+    "add": lambda x: x + 1,
+    "relu": torch.relu,
+    "sum": lambda x: x.sum(-1),
+}
+
+
+def versions(threads: int) -> dict[str, str]:
+    torch.set_num_threads(threads)
+    return {"torch": torch.__version__}
+
+
+def inferred(function: Callable, *args) -> Callable[[], None]:
+    def call() -> None:
+        with torch.inference_mode():
+            function(*args)
+
+    return call
+
+
+def gemm(n: int) -> Callable[[], None]:
+    return inferred(torch.matmul, *(torch.tensor(data.uniform(n, n, seed=s)) for s in (1, 2)))
+
+
+def dense(m: int, n: int, k: int) -> Callable[[], None]:
+    x, w, b = (torch.tensor(data.uniform(*shape)) for shape in ((m, k), (n, k), (n,)))
+    return inferred(functional.linear, x, w, b)
+
+
+def elementwise(op: str, rows: int, cols: int) -> Callable[[], None]:
+    return inferred(OPS[op], torch.tensor(data.uniform(rows, cols)))
+
+
+def build(sizes: list[int]) -> torch.nn.Module:
+    layers: list[torch.nn.Module] = []
+    for w, b in data.layer_weights(sizes):
+        layer = torch.nn.Linear(*w.shape)
+        layer.weight.data, layer.bias.data = torch.tensor(w.T.copy()), torch.tensor(b)
+        layers += [layer, torch.nn.ReLU()]
+    return torch.nn.Sequential(*layers[:-1])
+
+
+def mlp_fit(sizes: list[int], batch: int, samples: int) -> Callable[[], float]:
+    x, y = (torch.tensor(a) for a in data.training_set(sizes, samples))
+    y = y if sizes[-1] == 1 else y.long()
+    model = build(sizes)
+    adam = torch.optim.Adam(model.parameters(), fused=True)
+    loss_of = torch.nn.MSELoss() if sizes[-1] == 1 else torch.nn.CrossEntropyLoss()
+
+    def call() -> float:
+        order, total = torch.randperm(samples), 0.0
+        for start in range(0, samples, batch):
+            chosen = order[start : start + batch]
+            loss = loss_of(model(x[chosen]), y[chosen])
+            adam.zero_grad()
+            loss.backward()
+            adam.step()
+            total += loss.item() if start % (16 * batch) == 0 else 0.0
+        return total / -(-samples // (16 * batch))
+
+    return call
+
+
+def line_fit() -> Callable[[], float]:
+    x, y = (torch.tensor(a, dtype=torch.float32)[:, None] for a in (data.LINE_X, data.LINE_Y))
+    model = torch.nn.Linear(1, 1)
+    sgd = torch.optim.SGD(model.parameters(), lr=0.01)
+
+    def call() -> float:
+        loss = torch.tensor(0.0)
+        for _ in range(100):
+            loss = functional.mse_loss(model(x), y)
+            sgd.zero_grad()
+            loss.backward()
+            sgd.step()
+        return loss.item()
+
+    return call
+
+
+def predict_one(sizes: list[int], how: str) -> Callable[[], float]:
+    model, x = build(sizes).eval(), torch.tensor(data.uniform(1, sizes[0]))
+
+    def call() -> float:
+        with torch.inference_mode():
+            return float(model(x)[0, 0])
+
+    return call

@@ -1,0 +1,144 @@
+"""The rows of the comparison: who meets whom at what, and the goals they were built for.
+
+A goal is how many times quicker than a rival fastnn has to be; "best" stands for the quickest rival
+that was there. For the machine itself ("peak") it is the share of the peak to be reached.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from harness import Contestant
+
+MNIST = [784, 512, 512, 10]
+SMALL = [20, 64, 64, 1]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the report."""
+
+    group: str
+    title: str
+    task: str
+    params: dict[str, Any]
+    contestants: tuple[Contestant, ...]  # the first is fastnn
+    goals: dict[str, float] = field(default_factory=dict)
+    per_call: float = 1.0  # units of work in a call
+    unit: str = "us"  # "us" a call, or a rate: "GFLOP/s", "GB/s", "samples/s", "steps/s", "ms"
+    key: str = "mean"
+    seconds: float = 0.2
+
+
+def versus(threads: int, *rivals: str, env: tuple[tuple[str, str], ...] = ()) -> tuple:
+    """fastnn and rivals, all with the same threads; "jax/scan" is JAX in its variant scan."""
+    ours = Contestant("fastnn", threads, env=env)
+    return (ours, *(Contestant(*_split(r, threads)) for r in rivals))
+
+
+def _split(rival: str, threads: int) -> tuple[str, int, str]:
+    library, _, variant = rival.partition("/")
+    return library, threads, variant
+
+
+def products() -> list[Row]:
+    """Matrix products against the measured peak, against peers, and with a second thread."""
+    rows = []
+    for isa, goal in (("avx512", 0.85), ("avx2", 0.75)):
+        for n in (256, 512, 1024, 2048):
+            contestants = versus(
+                1, f"peak/fma-{isa}", "numpy", "jax", "torch", env=(("FASTNN_ISA", isa),)
+            )
+            title = f"GEMM {n}, {isa}, 1 thread"
+            goals = {f"peak fma-{isa}": goal}
+            flops = 2 * n**3 / 1e9
+            rows.append(Row("Matrix products", title, "gemm", {"n": n}, contestants, goals,
+                            flops, "GFLOP/s"))  # fmt: skip
+    for n in (512, 1024, 2048):
+        pair = (Contestant("fastnn", 2), Contestant("fastnn", 1), *versus(2, "numpy", "jax")[1:])
+        rows.append(Row("Matrix products", f"GEMM {n}, 2 threads (fastnn: 2 against 1)", "gemm",
+                        {"n": n}, pair, {"fastnn": 1.7}, 2 * n**3 / 1e9, "GFLOP/s"))  # fmt: skip
+    for m, n, k in ((64, 10, 128), (1, 128, 784)):
+        rows.append(Row("Matrix products", f"dense {m}x{n}x{k}, 1 thread", "dense",
+                        {"m": m, "n": n, "k": k}, versus(1, "numpy", "jax", "torch"),
+                        {"torch": 2.0}))  # fmt: skip
+    return rows
+
+
+def elementwise() -> list[Row]:
+    """Functions of arrays: L1-sized, L2-sized and far beyond the caches."""
+    rows = []
+    for size in (64, 1024):
+        for op in ("exp", "tanh", "sigmoid", "gelu", "softmax", "layer_norm"):
+            rows.append(Row("Elementwise and rows", f"{op} {size}x{size}", "elementwise",
+                            {"op": op, "rows": size, "cols": size},
+                            versus(2, "numpy", "jax", "torch"), {"best": 1.5}))  # fmt: skip
+    rows.append(Row("Elementwise and rows", "sum over rows 1024x1024", "elementwise",
+                    {"op": "sum", "rows": 1024, "cols": 1024},
+                    versus(2, "numpy", "jax", "torch")))  # fmt: skip
+    for op in ("relu", "add"):
+        rows.append(Row("Elementwise and rows", f"{op} on 16M floats", "elementwise",
+                        {"op": op, "rows": 4096, "cols": 4096},
+                        versus(2, "peak/copy", "numpy", "jax", "torch"), {"peak copy": 0.8},
+                        8 * 4096 * 4096 / 1e9, "GB/s"))  # fmt: skip
+    return rows
+
+
+def training() -> list[Row]:
+    """Whole epochs inside each library's own way of training."""
+    rivals = ("numpy", "jax", "jax/scan", "keras", "sklearn", "torch")
+    big = {"sizes": MNIST, "batch": 128, "samples": 6400}
+    small = {"sizes": SMALL, "batch": 32, "samples": 16000}
+    return [
+        Row("Training", "MLP 784-512-512-10, batch 128, Adam", "mlp_fit", big,
+            versus(2, *rivals), {"best": 1.6}, 6400, "samples/s"),
+        Row("Training", "the same, 1 thread", "mlp_fit", big, versus(1, *rivals), {}, 6400,
+            "samples/s"),
+        Row("Training", "MLP 20-64-64-1, batch 32, Adam", "mlp_fit", small, versus(2, *rivals),
+            {"jax": 3.0, "keras": 12.0, "torch": 25.0}, 500, "steps/s"),
+        Row("Training", "linear regression of article 000, a later fit of 100 epochs", "line_fit",
+            {}, versus(2, "numpy", "keras", "torch"), {"numpy": 3.0, "keras": 150.0}, 1, "ms"),
+        Row("Training", "the same as a whole process, import included", "program", {},
+            (Contestant("program", 2, "line_fastnn"), Contestant("program", 2, "line_numpy"),
+             Contestant("program", 2, "line_keras")),
+            {"program line_keras": 12.0}, 1, "ms", seconds=0),
+    ]  # fmt: skip
+
+
+def latency() -> list[Row]:
+    """One sample at a time; the median call, for a mean would count the machine's hiccups."""
+    rivals = ("numpy", "jax", "keras", "sklearn", "torch", "onnxruntime")
+    rows = []
+    for sizes, name, goals in (
+        (SMALL, "20-64-64-1", {"call": {}, "predict": {}}),
+        (MNIST, "784-512-512-10", {"call": {"onnxruntime": 1.0}, "predict": {}}),
+    ):
+        for how, words in (("call", "model(x)"), ("predict", "model.predict(x)")):
+            rows.append(Row("One prediction", f"{words}, MLP {name}", "predict_one",
+                            {"sizes": sizes, "how": how}, versus(2, *rivals), goals[how],
+                            key="p50"))  # fmt: skip
+    return rows
+
+
+def imports() -> list[Row]:
+    """A process that imports and ends."""
+    contestants = tuple(
+        Contestant("program", 2, f"import_{name}") for name in ("fastnn", "numpy", "jax", "keras")
+    )
+    return [
+        Row("Footprint", "import, as a whole process", "program", {}, contestants, {}, 1, "ms",
+            seconds=0)
+    ]  # fmt: skip
+
+
+def all_rows() -> list[Row]:
+    """Every row, in the order of the report."""
+    return [*products(), *elementwise(), *training(), *latency(), *imports()]
+
+
+# Goals in absolute terms: (row title, figure in the row's unit, at most).
+CEILINGS = {
+    "model(x), MLP 20-64-64-1": 5.0,
+    "model.predict(x), MLP 20-64-64-1": 12.0,
+}
