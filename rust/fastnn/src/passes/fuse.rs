@@ -3,7 +3,7 @@
 //! prologue. A group may have several outputs (the new weight and both moments of Adam leave one
 //! group); a merge that would make groups wait for each other in a circle is refused.
 
-use crate::graph::{Class, Cpu, Graph, Id, Strided};
+use crate::graph::{Class, Cpu, Graph, Id, Strided, Vjp};
 use crate::kernels::tile::{MAX_INPUTS, MAX_OUTPUTS};
 use crate::shape::Shape;
 use std::cmp::Reverse;
@@ -81,6 +81,63 @@ impl Fusion {
     }
 }
 
+impl Fusion {
+    /// A mask (an op without a derivative) of a value that lies in memory anyway is computed again
+    /// by each group that reads it, instead of being stored: relu's backward reads its output.
+    fn recompute(&mut self, graph: &Graph) {
+        let wanted = wanted(graph);
+        let users = graph.users();
+        for i in 0..graph.nodes.len() {
+            let (id, node) = (Id(i as u32), &graph.nodes[i]);
+            let Some(home) = self.work_of[i] else { continue };
+            let mask = node.op.class == Class::Elementwise && matches!(node.op.vjp, Vjp::Zero) && !wanted[i];
+            let ready = |x: &Id| {
+                let source = self.source(*x);
+                graph.node(source).op.class == Class::Leaf || wanted[source.at()]
+            };
+            if !mask || !node.inputs.iter().all(ready) {
+                continue;
+            }
+            let mut places: Vec<usize> = users[i].iter().filter_map(|u| self.work_of[u.at()]).collect();
+            places.sort_unstable();
+            places.dedup();
+            let room = |place: &usize| match &self.works[*place] {
+                Work::Fused(f) => f.shape == node.ty.shape && f.nodes.len() < MAX_NODES && self.inputs(graph, f) + node.inputs.len() <= MAX_EXTERNAL,
+                _ => false,
+            };
+            let direct = users[i].iter().all(|u| matches!(self.origin[u.at()], Origin::Own) && graph.shape(*u) == node.ty.shape);
+            if !direct || !places.iter().filter(|p| **p != home).all(room) {
+                continue;
+            }
+            for &place in places.iter().filter(|p| **p != home) {
+                if let Work::Fused(f) = &mut self.works[place] {
+                    f.nodes.push(id);
+                    f.nodes.sort_unstable();
+                }
+            }
+            if !places.contains(&home)
+                && let Work::Fused(f) = &mut self.works[home]
+                && (f.nodes.len() > 1 || f.head.is_some())
+            {
+                f.nodes.retain(|&n| n != id);
+            }
+        }
+    }
+
+    /// Values a group reads from memory.
+    fn inputs(&self, graph: &Graph, fused: &Fused) -> usize {
+        let mut seen: Vec<Id> = vec![];
+        for &id in &fused.nodes {
+            for &input in &graph.node(id).inputs {
+                if !fused.nodes.contains(&input) && !seen.contains(&input) {
+                    seen.push(input);
+                }
+            }
+        }
+        seen.len()
+    }
+}
+
 struct Group {
     alive: bool,
     fusable: bool,
@@ -113,11 +170,10 @@ pub fn fuse(graph: &Graph) -> Fusion {
     fuser.finish()
 }
 
-/// Decides which movement nodes are read in place: those that only elementwise nodes read, along
-/// rows that are contiguous or constant.
-fn origins(graph: &Graph) -> Vec<Origin> {
-    let n = graph.nodes.len();
-    let mut wanted = vec![false; n];
+/// Values that need memory whatever the grouping: outputs, new state, and what nodes other than
+/// elementwise ones read.
+fn wanted(graph: &Graph) -> Vec<bool> {
+    let mut wanted = vec![false; graph.nodes.len()];
     for &id in graph.outputs.iter().chain(graph.updates.iter().map(|(_, id)| id)) {
         wanted[id.at()] = true;
     }
@@ -128,7 +184,14 @@ fn origins(graph: &Graph) -> Vec<Origin> {
             }
         }
     }
-    let mut origin: Vec<Origin> = Vec::with_capacity(n);
+    wanted
+}
+
+/// Decides which movement nodes are read in place: those that only elementwise nodes read, along
+/// rows that are contiguous or constant.
+fn origins(graph: &Graph) -> Vec<Origin> {
+    let wanted = wanted(graph);
+    let mut origin: Vec<Origin> = Vec::with_capacity(graph.nodes.len());
     for (i, node) in graph.nodes.iter().enumerate() {
         let own = match node.op.cpu {
             Cpu::View => Origin::Same(node.inputs[0]),
@@ -334,7 +397,9 @@ impl Fuser<'_> {
             works.push(self.work(&self.groups[g]));
         }
         let work_of = self.group_of.iter().map(|g| g.and_then(|g| at[g])).collect();
-        Fusion { works, work_of, origin: self.origin }
+        let mut fusion = Fusion { works, work_of, origin: self.origin };
+        fusion.recompute(self.graph);
+        fusion
     }
 
     fn work(&self, group: &Group) -> Work {

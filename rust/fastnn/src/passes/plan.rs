@@ -104,7 +104,8 @@ fn readers(graph: &Graph, fusion: &Fusion) -> Vec<Vec<usize>> {
         for id in members(work) {
             for &input in &graph.node(id).inputs {
                 let source = fusion.source(input);
-                let inside = matches!(fusion.origin[input.at()], Origin::Own) && fusion.work_of[input.at()] == Some(at);
+                let own = fusion.work_of[input.at()] == Some(at) || matches!(work, Work::Fused(f) if f.nodes.contains(&input));
+                let inside = matches!(fusion.origin[input.at()], Origin::Own) && own;
                 if !inside {
                     readers[source.at()].push(at);
                 }

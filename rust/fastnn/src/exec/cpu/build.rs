@@ -9,7 +9,7 @@ use crate::kernels::tile::{Access, Instr, TileProgram};
 use crate::kernels::tile_ops;
 use crate::passes::fuse::{Fused, Fusion, Origin, Work};
 use crate::passes::lower::reduced_axes;
-use crate::passes::plan::{Loc, Plan};
+use crate::passes::plan::{self, Loc, Plan};
 use crate::shape::{DType, Shape};
 use crate::simd::isa;
 use std::collections::HashMap;
@@ -17,7 +17,7 @@ use std::collections::HashMap;
 /// The steps of a planned graph.
 pub(super) fn steps(graph: &Graph, fusion: &Fusion, plan: &Plan) -> Result<Vec<Step>> {
     let build = Build { graph, fusion, plan };
-    fusion.works.iter().map(|work| build.step(work)).collect()
+    fusion.works.iter().filter(|work| build.is_read(work)).map(|work| build.step(work)).collect()
 }
 
 /// The value of a constant leaf in memory.
@@ -54,6 +54,11 @@ impl Build<'_> {
                 Ok(Step::Copy { src: self.loc(node.inputs[0])?, dims: node.ty.shape.dims().to_vec(), strided, dst: self.loc(*id)? })
             }
         }
+    }
+
+    /// False for a group whose every value its readers now compute themselves.
+    fn is_read(&self, work: &Work) -> bool {
+        plan::members(work).iter().any(|id| self.plan.locs[id.at()].is_some())
     }
 
     /// Where a value lies in memory, through views.
