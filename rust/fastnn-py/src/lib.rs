@@ -1,1 +1,61 @@
-//! Thin PyO3 binding over the core crate.
+//! Thin PyO3 binding over the core crate: `fastnn._core`. Converts at the door, maps errors,
+//! detaches around long work; everything else is the core's.
+
+mod convert;
+mod dlpack;
+mod error;
+mod function;
+mod index;
+mod ops;
+mod tensor;
+mod variable;
+
+use fastnn::simd::{self, Isa};
+use pyo3::prelude::*;
+use pyo3::types::PyDict;
+
+/// Sets the number of threads that computations use, 1 to 256. Results do not depend on it.
+#[pyfunction]
+fn set_num_threads(n: usize) -> PyResult<()> {
+    error::enter(|| {
+        if n == 0 || n > fastnn::pool::MAX_THREADS {
+            return error::data_error(format!("set_num_threads: got {n}, wanted 1 to {}", fastnn::pool::MAX_THREADS));
+        }
+        fastnn::pool::set_threads(n);
+        Ok(())
+    })
+}
+
+/// The number of threads that computations use.
+#[pyfunction]
+fn get_num_threads() -> usize {
+    fastnn::pool::threads()
+}
+
+/// What this build is and runs on: version, instruction sets, threads, Rust version.
+#[pyfunction]
+fn info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
+    let info = PyDict::new(py);
+    info.set_item("version", env!("CARGO_PKG_VERSION"))?;
+    info.set_item("isa", simd::isa().name())?;
+    info.set_item("isa_available", Isa::available().into_iter().map(Isa::name).collect::<Vec<_>>())?;
+    info.set_item("threads", fastnn::pool::threads())?;
+    info.set_item("rust", env!("CARGO_PKG_RUST_VERSION"))?;
+    Ok(info)
+}
+
+/// fastnn's compiled core: tensors, functions, training loops and files.
+#[pymodule(gil_used = false)]
+fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    error::register(module)?;
+    module.add_class::<tensor::PyTensor>()?;
+    module.add_class::<variable::PyVariable>()?;
+    module.add_function(wrap_pyfunction!(tensor::tensor, module)?)?;
+    module.add_function(wrap_pyfunction!(tensor::from_dlpack, module)?)?;
+    module.add_function(wrap_pyfunction!(tensor::placeholder, module)?)?;
+    function::register(module)?;
+    ops::register(module)?;
+    module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
+    module.add_function(wrap_pyfunction!(info, module)?)
+}

@@ -5,10 +5,13 @@
 pub mod buffer;
 pub mod error;
 pub mod exec;
+pub mod function;
 pub mod graph;
 pub mod kernels;
 pub mod ops;
 pub mod passes;
 pub mod pool;
+pub mod save;
 pub mod shape;
 pub mod simd;
+pub mod tensor;

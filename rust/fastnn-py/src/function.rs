@@ -1,0 +1,246 @@
+//! `Function` as Python sees it: arrays in without a copy, tensors or NumPy arrays out.
+
+use crate::convert::{Borrowed, View, new_array};
+use crate::error::{Fault, Result, data_error, enter};
+use crate::tensor::PyTensor;
+use crate::variable::PyVariable;
+use fastnn::error::Error;
+use fastnn::function::{Function, truth_bytes};
+use fastnn::graph::{Arg, Ty};
+use fastnn::shape::DType;
+use fastnn::tensor::{Storage, Tensor};
+use pyo3::prelude::*;
+use pyo3::types::{PyList, PyTuple};
+use smallvec::SmallVec;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Instant;
+
+/// Runs that take longer than this detach from the interpreter the next time, in nanoseconds.
+const WORTH_DETACHING: u64 = 10_000;
+
+/// A compiled function of placeholders: `Function(inputs, outputs, updates=[])`.
+///
+/// `inputs` are placeholders, `outputs` tensors that depend on them, `updates` pairs of a Variable
+/// and its new value. Compiled once per batch size; variables are read when it is called.
+#[pyclass(frozen, name = "Function", module = "fastnn._core")]
+pub(crate) struct PyFunction {
+    pub(crate) function: Arc<Function>,
+    /// How long the last run took, to decide whether to detach for the next.
+    last: AtomicU64,
+}
+
+impl PyFunction {
+    pub(crate) fn wrap(function: Function) -> PyFunction {
+        PyFunction { function: Arc::new(function), last: AtomicU64::new(u64::MAX) }
+    }
+
+    /// Borrows the arrays of a call.
+    pub(crate) fn borrow(&self, arrays: &Bound<'_, PyTuple>) -> Result<SmallVec<[Borrowed; 4]>> {
+        let inputs = self.function.inputs();
+        if arrays.len() != inputs.len() {
+            let text = format!("got {} arrays, wanted {} ({})", arrays.len(), inputs.len(), self.function.signature());
+            return data_error(text);
+        }
+        let mut borrowed = SmallVec::new();
+        for (value, input) in arrays.iter_borrowed().zip(inputs) {
+            borrowed.push(Borrowed::new(&value, input.ty.dtype, &input.name)?);
+        }
+        Ok(borrowed)
+    }
+
+    fn run(&self, py: Python<'_>, args: &[Arg]) -> Result<SmallVec<[(Ty, Arc<Storage>); 2]>> {
+        struct Args<'a>(&'a [Arg]);
+        // SAFETY: the pointers are to memory that the caller keeps for the length of the call, and
+        // which is only read.
+        unsafe impl Send for Args<'_> {}
+        let args = Args(args);
+        let job = move || {
+            let args = args;
+            let start = Instant::now();
+            // SAFETY: each argument was borrowed with the shape it has.
+            let results = unsafe { self.function.call(args.0) };
+            self.last.store(start.elapsed().as_nanos() as u64, Relaxed);
+            results
+        };
+        let waits = self.function.variables().any(|v| !v.is_free());
+        let quick = self.last.load(Relaxed) < WORTH_DETACHING && !waits;
+        let results = if quick { job() } else { py.detach(job) };
+        if self.function.take_storm() {
+            warn_of_storm(py, &self.function)?;
+        }
+        Ok(results?)
+    }
+}
+
+fn warn_of_storm(py: Python<'_>, function: &Function) -> PyResult<()> {
+    let log = py.import("logging")?.call_method1("getLogger", ("fastnn",))?;
+    let text = format!(
+        "a function of ({}) has been compiled for more than 16 batch sizes\n  hint: pad the data to a few batch sizes, or use \
+         predict, which needs two",
+        function.signature()
+    );
+    log.call_method1("warning", (text,))?;
+    Ok(())
+}
+
+#[pymethods]
+impl PyFunction {
+    #[new]
+    #[pyo3(signature = (inputs, outputs, updates=None))]
+    fn new(
+        inputs: Vec<Bound<'_, PyTensor>>,
+        outputs: Vec<Bound<'_, PyTensor>>,
+        updates: Option<Vec<(Bound<'_, PyVariable>, Bound<'_, PyTensor>)>>,
+    ) -> PyResult<PyFunction> {
+        enter(|| {
+            let tensors = |list: Vec<Bound<'_, PyTensor>>| -> Vec<Tensor> { list.iter().map(|t| t.get().0.clone()).collect() };
+            let updates: Vec<_> = updates
+                .unwrap_or_default()
+                .iter()
+                .map(|(v, t)| (v.get().0.clone(), t.get().0.clone()))
+                .collect();
+            Ok(PyFunction::wrap(Function::new(&tensors(inputs), &tensors(outputs), &updates)?))
+        })
+    }
+
+    /// Runs on arrays or tensors; gives one tensor, or a tuple of them.
+    ///
+    /// Contiguous arrays of the right type are read in place; they must not change meanwhile.
+    #[pyo3(signature = (*arrays))]
+    fn __call__<'py>(&self, py: Python<'py>, arrays: &Bound<'py, PyTuple>) -> PyResult<Bound<'py, PyAny>> {
+        enter(|| {
+            let borrowed = self.borrow(arrays)?;
+            let args: SmallVec<[Arg; 4]> = borrowed.iter().map(Borrowed::arg).collect();
+            let mut results = self.run(py, &args)?;
+            if results.len() == 1
+                && let Some((ty, storage)) = results.pop()
+            {
+                return Ok(Bound::new(py, PyTensor(Tensor::new(ty, storage)?))?.into_any());
+            }
+            let tensors = results.into_iter().map(|(ty, storage)| Ok(PyTensor(Tensor::new(ty, storage)?)));
+            Ok(PyTuple::new(py, tensors.collect::<Result<Vec<_>>>()?)?.into_any())
+        })
+    }
+
+    /// Runs over all rows of the arrays, `batch_size` at a time, and gives one writable NumPy array
+    /// per output. Detached from the interpreter; Ctrl-C is looked for every 50 ms.
+    #[pyo3(signature = (arrays, batch_size=32))]
+    fn predict<'py>(&self, py: Python<'py>, arrays: &Bound<'py, PyAny>, batch_size: usize) -> PyResult<Bound<'py, PyList>> {
+        enter(|| {
+            let arrays = PyTuple::new(py, arrays.try_iter()?.collect::<PyResult<Vec<_>>>()?)?;
+            let borrowed = self.borrow(&arrays)?;
+            let args: Vec<Arg> = borrowed.iter().map(Borrowed::arg).collect();
+            let list = PyList::empty(py);
+            for array in predict(py, &self.function, &args, batch_size)? {
+                list.append(array)?;
+            }
+            if self.function.take_storm() {
+                warn_of_storm(py, &self.function)?;
+            }
+            Ok(list)
+        })
+    }
+
+    /// The traced graph and the compiled plans as text.
+    #[getter]
+    fn steps(&self, py: Python<'_>) -> PyResult<String> {
+        enter(|| Ok(py.detach(|| self.function.describe())))
+    }
+
+    /// Names, shapes and types of the inputs.
+    #[getter]
+    fn inputs<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, Bound<'py, PyTuple>, &'static str)>> {
+        let row = |i: &fastnn::function::Input| {
+            Ok((i.name.clone(), crate::convert::shape_tuple(py, &i.ty.shape)?, i.ty.dtype.name()))
+        };
+        self.function.inputs().iter().map(row).collect()
+    }
+
+    fn __repr__(&self) -> String {
+        let outputs: Vec<String> = self.function.outputs().iter().map(Ty::to_string).collect();
+        format!("<fastnn.Function ({}) -> ({})>", self.function.signature(), outputs.join(", "))
+    }
+}
+
+/// Where a prediction goes.
+struct Target<'py> {
+    array: Bound<'py, PyAny>,
+    view: View,
+    /// Cells for truth values, which NumPy stores as bytes.
+    cells: Option<Storage>,
+}
+
+/// Runs `Function::predict` into new arrays.
+pub(crate) fn predict<'py>(
+    py: Python<'py>,
+    function: &Function,
+    args: &[Arg],
+    batch: usize,
+) -> Result<Vec<Bound<'py, PyAny>>> {
+    struct Job<'a> {
+        args: &'a [Arg],
+        outputs: Vec<*mut f32>,
+    }
+    // SAFETY: the pointers are to memory that this call keeps until the job is done.
+    unsafe impl Send for Job<'_> {}
+
+    let (_, types) = function.prediction(args)?;
+    let mut targets = Vec::with_capacity(types.len());
+    for ty in &types {
+        let (array, view) = new_array(py, ty)?;
+        let cells = if ty.dtype == DType::Bool { Some(Storage::zeroed(ty.shape.count())?) } else { None };
+        targets.push(Target { array, view, cells });
+    }
+    let outputs = targets.iter().map(|t| t.cells.as_ref().map_or(t.view.memory().cast(), Storage::ptr)).collect();
+    let job = Job { args, outputs };
+    let mut raised: Option<PyErr> = None;
+    let result = py.detach(|| {
+        let job = job;
+        let mut tick = || check_signals(&mut raised);
+        // SAFETY: the arguments were borrowed with their shapes, the outputs were made with theirs.
+        unsafe { function.predict(job.args, &job.outputs, batch, &mut tick) }
+    });
+    if let Some(error) = raised {
+        return Err(error.into());
+    }
+    result?;
+    for target in &targets {
+        if let Some(cells) = &target.cells {
+            // SAFETY: the array has one byte per cell, and nobody else has it yet.
+            let bytes = unsafe { std::slice::from_raw_parts_mut(target.view.memory(), cells.len()) };
+            truth_bytes(cells.as_slice(), bytes);
+        }
+    }
+    Ok(targets.into_iter().map(|t| t.array).collect())
+}
+
+/// Lets Python's signal handlers run; what they raise is kept in `raised` and stops the run.
+pub(crate) fn check_signals(raised: &mut Option<PyErr>) -> fastnn::error::Result<()> {
+    Python::attach(|py| py.check_signals()).map_err(|error| {
+        *raised = Some(error);
+        Error::Interrupted
+    })
+}
+
+/// The derivative of `y` with respect to each of `xs`, weighted by `dy` (ones when left out).
+///
+/// Takes traced tensors, leaves of variables and intermediate results, and gives lazy tensors, so
+/// it nests. Zeros where `y` does not depend on x. Raises TraceError when `y` has been read: a read
+/// tensor no longer knows what it was computed from.
+#[pyfunction]
+#[pyo3(signature = (y, xs, dy=None))]
+fn gradients(y: &Bound<'_, PyTensor>, xs: Vec<Bound<'_, PyTensor>>, dy: Option<&Bound<'_, PyTensor>>) -> PyResult<Vec<PyTensor>> {
+    enter(|| {
+        let xs: Vec<Tensor> = xs.iter().map(|x| x.get().0.clone()).collect();
+        let dy = dy.map(|t| t.get().0.clone());
+        let grads = fastnn::tensor::gradients(&y.get().0, &xs, dy.as_ref()).map_err(Fault::Core)?;
+        Ok(grads.into_iter().map(PyTensor).collect())
+    })
+}
+
+/// Adds `Function` and `gradients` to the module.
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyFunction>()?;
+    module.add_function(wrap_pyfunction!(gradients, module)?)
+}

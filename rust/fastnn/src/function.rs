@@ -1,0 +1,493 @@
+//! F7. Functions: a traced graph with named inputs, results, and variables it reads and updates.
+//! The graph is replayed and compiled once per batch size; calls bind the caller's arrays and the
+//! variables and run. Thread-safe: a call without updates reads snapshots, a call with updates
+//! takes its variables out in one fixed order.
+
+use crate::error::{Error, Result};
+use crate::graph::{Arg, Graph, Id, Ty};
+use crate::shape::{BATCH, DType, Shape, is_symbolic};
+use crate::tensor::{Plan, Storage, Tensor, Variable, WAITING, Walk};
+use smallvec::SmallVec;
+use std::collections::HashMap;
+use std::fmt::Write as _;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Compiled batch sizes kept per function.
+const KEPT: usize = 16;
+
+/// A compiled function of arrays and variables.
+#[derive(Debug)]
+pub struct Function {
+    graph: Graph,
+    inputs: Vec<Input>,
+    variables: Vec<Bound>,
+    captured: Vec<Arc<Storage>>,
+    plans: Mutex<Vec<(usize, Arc<Plan>)>>,
+    compiles: AtomicUsize,
+    storm: AtomicBool,
+}
+
+/// Name and type of an input; a leading symbolic size takes any batch.
+#[derive(Debug, Clone)]
+pub struct Input {
+    /// The placeholder's name, or `input N`.
+    pub name: String,
+    /// Shape and type.
+    pub ty: Ty,
+}
+
+#[derive(Debug)]
+struct Bound {
+    variable: Arc<Variable>,
+    updated: bool,
+}
+
+impl Function {
+    /// Traces `outputs` and the new values of `updates` back to `inputs`. Errors with `Trace` when
+    /// they depend on a placeholder that is not an input, with `Shape` when a new value has another
+    /// type than its variable.
+    pub fn new(inputs: &[Tensor], outputs: &[Tensor], updates: &[(Arc<Variable>, Tensor)]) -> Result<Function> {
+        let mut graph = Graph::new();
+        let mut slots: HashMap<usize, Id> = HashMap::new();
+        let mut named = Vec::with_capacity(inputs.len());
+        for (at, input) in inputs.iter().enumerate() {
+            let name = match input.leaf() {
+                crate::tensor::Leaf::Placeholder(name) if input.op_name().is_none() => name.to_string(),
+                _ => return Err(Error::Trace(format!("Function: input {at} is a value, wanted a placeholder"))),
+            };
+            let name = if name.is_empty() { format!("input {at}") } else { name };
+            if slots.insert(input.key(), graph.input(input.ty())).is_some() {
+                return Err(Error::Trace(format!("Function: the placeholder '{name}' is given twice")));
+            }
+            named.push(Input { name, ty: input.ty() });
+        }
+        let roots: Vec<Tensor> = outputs.iter().chain(updates.iter().map(|(_, t)| t)).cloned().collect();
+        let walk = Walk::from(&roots);
+        let variables = Function::variables_of(&walk, updates)?;
+        let homes: HashMap<_, _> =
+            variables.iter().map(|b| (Arc::as_ptr(&b.variable), graph.input(b.variable.ty()))).collect();
+        let mut captured = Vec::new();
+        let ids = walk.emit(&mut graph, |g, leaf| match leaf.leaf() {
+            crate::tensor::Leaf::Scalar(value) => Ok(g.typed_scalar(value, leaf.ty().dtype)),
+            crate::tensor::Leaf::Variable(variable) => Ok(homes[&Arc::as_ptr(variable)]),
+            crate::tensor::Leaf::Value(storage) => {
+                captured.push(storage.clone());
+                Ok(g.input(leaf.ty()))
+            }
+            crate::tensor::Leaf::Placeholder(name) => slots.get(&leaf.key()).copied().ok_or_else(|| stray(name, leaf.ty())),
+        })?;
+        graph.outputs = outputs.iter().map(|t| ids.of(t)).collect();
+        for (variable, value) in updates {
+            let slot = graph.node(homes[&Arc::as_ptr(variable)]).attrs[0].int() as usize;
+            graph.updates.push((slot, ids.of(value)));
+        }
+        Ok(Function {
+            graph,
+            inputs: named,
+            variables,
+            captured,
+            plans: Mutex::new(Vec::new()),
+            compiles: AtomicUsize::new(0),
+            storm: AtomicBool::new(false),
+        })
+    }
+
+    /// A function from a graph whose slots are: the inputs, then `captured` arrays.
+    pub(crate) fn from_graph(graph: Graph, inputs: Vec<Input>, captured: Vec<Arc<Storage>>) -> Function {
+        Function {
+            graph,
+            inputs,
+            variables: Vec::new(),
+            captured,
+            plans: Mutex::new(Vec::new()),
+            compiles: AtomicUsize::new(0),
+            storm: AtomicBool::new(false),
+        }
+    }
+
+    /// The variables read or updated, by address: the order in which every run takes them out.
+    fn variables_of(walk: &Walk, updates: &[(Arc<Variable>, Tensor)]) -> Result<Vec<Bound>> {
+        let mut all: Vec<Bound> = Vec::new();
+        for (variable, value) in updates {
+            if variable.ty() != value.ty() {
+                return crate::shape_err!(
+                    "Function: the update of variable '{}' is {}, wanted {}",
+                    variable.name(),
+                    value.ty(),
+                    variable.ty()
+                );
+            }
+            if all.iter().any(|b| Arc::ptr_eq(&b.variable, variable)) {
+                return crate::data_err!("Function: variable '{}' is updated twice", variable.name());
+            }
+            all.push(Bound { variable: variable.clone(), updated: true });
+        }
+        for leaf in walk.leaves() {
+            if let crate::tensor::Leaf::Variable(variable) = leaf.leaf()
+                && !all.iter().any(|b| Arc::ptr_eq(&b.variable, variable))
+            {
+                all.push(Bound { variable: variable.clone(), updated: false });
+            }
+        }
+        all.sort_by_key(|b| Arc::as_ptr(&b.variable) as usize);
+        Ok(all)
+    }
+
+    /// The inputs.
+    #[must_use]
+    pub fn inputs(&self) -> &[Input] {
+        &self.inputs
+    }
+
+    /// Types of the results; leading sizes may be symbolic.
+    #[must_use]
+    pub fn outputs(&self) -> Vec<Ty> {
+        self.graph.outputs.iter().map(|&id| self.graph.ty(id)).collect()
+    }
+
+    /// The traced graph. Its slots are the inputs, the variables, the captured arrays.
+    #[must_use]
+    pub fn graph(&self) -> &Graph {
+        &self.graph
+    }
+
+    /// True when a call changes variables.
+    #[must_use]
+    pub fn updates(&self) -> bool {
+        !self.graph.updates.is_empty()
+    }
+
+    /// The values of the slots past the inputs, as they are now.
+    #[must_use]
+    pub fn constants(&self) -> Vec<Arc<Storage>> {
+        self.variables.iter().map(|b| b.variable.snapshot()).chain(self.captured.iter().cloned()).collect()
+    }
+
+    /// The variables read or updated.
+    pub fn variables(&self) -> impl Iterator<Item = &Arc<Variable>> {
+        self.variables.iter().map(|b| &b.variable)
+    }
+
+    /// True once, after more than sixteen batch sizes have been compiled: the caller should warn.
+    #[must_use]
+    pub fn take_storm(&self) -> bool {
+        self.storm.load(Relaxed) && self.storm.swap(false, Relaxed)
+    }
+
+    /// Checks the arrays against the inputs and returns the batch size they share (1 when no input
+    /// has a symbolic size).
+    pub fn batch(&self, args: &[Arg]) -> Result<usize> {
+        if args.len() != self.inputs.len() {
+            return crate::data_err!("got {} arrays, wanted {} ({})", args.len(), self.inputs.len(), self.signature());
+        }
+        let mut batch: Option<usize> = None;
+        for (input, arg) in self.inputs.iter().zip(args) {
+            let (want, got) = (input.ty.shape.dims(), arg.ty.shape.dims());
+            let fits = want.len() == got.len() && want.iter().zip(got).all(|(&w, &g)| w == g || is_symbolic(w));
+            if !fits {
+                return Err(misfit(input, arg.ty));
+            }
+            if arg.ty.dtype != input.ty.dtype {
+                return crate::data_err!("'{}' has type {}, wanted {}", input.name, arg.ty.dtype.name(), input.ty.dtype.name());
+            }
+            for (&w, &g) in want.iter().zip(got).filter(|(w, _)| is_symbolic(**w)) {
+                let rows = g / (w / BATCH);
+                if batch.replace(rows).is_some_and(|b| b != rows) || rows * (w / BATCH) != g {
+                    return Err(self.uneven(args));
+                }
+            }
+        }
+        Ok(batch.unwrap_or(1))
+    }
+
+    fn uneven(&self, args: &[Arg]) -> Error {
+        let mut text = String::from("the arrays do not share one batch size:");
+        for (input, arg) in self.inputs.iter().zip(args) {
+            let _ = write!(text, " '{}' has shape {};", input.name, arg.ty.shape);
+        }
+        text.push_str(" wanted the same first size");
+        Error::Shape(text)
+    }
+
+    /// The inputs in words, for messages.
+    #[must_use]
+    pub fn signature(&self) -> String {
+        let inputs: Vec<String> = self.inputs.iter().map(|i| format!("'{}': {}", i.name, i.ty)).collect();
+        inputs.join(", ")
+    }
+
+    /// The plan for a batch size, compiled if it is new.
+    pub fn plan(&self, batch: usize) -> Result<Arc<Plan>> {
+        {
+            let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(at) = plans.iter().rposition(|(b, _)| *b == batch) {
+                let last = plans.len() - 1;
+                plans.swap(at, last);
+                return Ok(plans[last].1.clone());
+            }
+        }
+        let plan = Arc::new(Plan::compile(&self.graph.replay(batch)?)?);
+        if self.compiles.fetch_add(1, Relaxed) == KEPT {
+            self.storm.store(true, Relaxed);
+        }
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if plans.len() >= KEPT {
+            plans.remove(0);
+        }
+        plans.push((batch, plan.clone()));
+        Ok(plan)
+    }
+
+    /// Runs once on the given arrays and returns fresh results.
+    ///
+    /// # Safety
+    /// Each argument points to as many cells as its shape counts, readable until the call returns.
+    pub unsafe fn call(&self, args: &[Arg]) -> Result<SmallVec<[(Ty, Arc<Storage>); 2]>> {
+        let plan = self.plan(self.batch(args)?)?;
+        let mut session = Session::open(self)?;
+        for (slot, arg) in args.iter().enumerate() {
+            session.set_input(slot, arg.ptr);
+        }
+        let results = plan.run(&session.pointers)?;
+        Ok(plan.outputs().iter().copied().zip(results).collect())
+    }
+
+    /// [`Function::call`] on tensors.
+    pub fn apply(&self, inputs: &[Tensor]) -> Result<Vec<Tensor>> {
+        let mut args: SmallVec<[Arg; 4]> = SmallVec::new();
+        for tensor in inputs {
+            args.push(Arg { ptr: tensor.storage()?.ptr(), ty: tensor.ty() });
+        }
+        // SAFETY: `inputs` keeps the storages alive, and each fills its shape.
+        let results = unsafe { self.call(&args) }?;
+        results.into_iter().map(|(ty, storage)| Tensor::new(ty, storage)).collect()
+    }
+
+    /// Checks the arrays for [`Function::predict`]: the number of rows, and the type of each result.
+    pub fn prediction(&self, args: &[Arg]) -> Result<(usize, Vec<Ty>)> {
+        let rows = self.batch(args)?;
+        if !self.inputs.iter().any(|i| i.ty.shape.dims().first() == Some(&BATCH)) {
+            return crate::shape_err!("predict: no input has a batch axis ({}); hint: call the function instead", self.signature());
+        }
+        let mut types = self.outputs();
+        for ty in &mut types {
+            let mut dims = ty.shape.dims().to_vec();
+            if dims.first() != Some(&BATCH) || dims[1..].iter().any(|&d| is_symbolic(d)) {
+                return crate::shape_err!("predict: a result has shape {}, wanted one row per input row", ty.shape);
+            }
+            dims[0] = rows;
+            ty.shape = Shape::new(&dims)?;
+        }
+        Ok((rows, types))
+    }
+
+    /// Runs over all rows, `batch` at a time, into the caller's memory. `tick` is asked between
+    /// batches, at most every 50 ms, and may stop the run with an error.
+    ///
+    /// # Safety
+    /// `args` as in [`Function::call`]; `outputs` point to the element counts that
+    /// [`Function::prediction`] gave, writable, and nothing aliases.
+    pub unsafe fn predict(
+        &self,
+        args: &[Arg],
+        outputs: &[*mut f32],
+        batch: usize,
+        tick: &mut dyn FnMut() -> Result<()>,
+    ) -> Result<()> {
+        let (rows, types) = self.prediction(args)?;
+        if batch == 0 {
+            return crate::data_err!("predict: batch_size is 0, wanted at least 1");
+        }
+        let widths: Vec<usize> = types.iter().map(|ty| ty.shape.dims()[1..].iter().product()).collect();
+        let mut session = Session::open(self)?;
+        let mut targets = outputs.to_vec();
+        let mut clock = Ticker::new(Duration::from_millis(50));
+        let mut plan: Option<(usize, Arc<Plan>)> = None;
+        for start in (0..rows).step_by(batch) {
+            let n = batch.min(rows - start);
+            for (slot, (arg, input)) in args.iter().zip(&self.inputs).enumerate() {
+                session.set_input(slot, arg.ptr.add(start * row_cells(&input.ty)));
+            }
+            for (target, (output, width)) in targets.iter_mut().zip(outputs.iter().zip(&widths)) {
+                *target = output.add(start * width);
+            }
+            let (_, plan) = match &plan {
+                Some(kept) if kept.0 == n => kept,
+                _ => plan.insert((n, self.plan(n)?)),
+            };
+            plan.program().run(&session.pointers, &targets)?;
+            if clock.is_due() {
+                tick()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The graph and, when one is compiled, its latest plan, for reading.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        let mut text = format!("{}", self.graph);
+        let plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        for (batch, plan) in plans.iter() {
+            let _ = write!(text, "\nbatch {batch}:\n{:?}\n", plan.program());
+        }
+        text
+    }
+}
+
+/// Cells of one row of an input with a batch axis; 0 when it has none, so that every batch sees
+/// all of it.
+pub(crate) fn row_cells(ty: &Ty) -> usize {
+    match ty.shape.dims() {
+        [first, rest @ ..] if is_symbolic(*first) => first / BATCH * rest.iter().product::<usize>(),
+        _ => 0,
+    }
+}
+
+fn stray(name: &str, ty: Ty) -> Error {
+    Error::Trace(format!(
+        "Function: an output depends on the placeholder '{name}' ({ty}), which is not among the inputs\n  \
+         hint: add it to the inputs"
+    ))
+}
+
+fn misfit(input: &Input, got: Ty) -> Error {
+    let (want, have) = (input.ty.shape.dims(), got.shape.dims());
+    let mut text = format!("'{}' has shape {}, wanted {}", input.name, got.shape, input.ty.shape);
+    if want.len() == have.len() + 1 && want.first().is_some_and(|&d| is_symbolic(d)) && want[1..] == *have {
+        text.push_str("\n  hint: the batch axis is missing; pass x[None] for a single sample");
+    } else if let (Some(w), Some(h)) = (want.last(), have.last())
+        && want.len() == have.len()
+        && w != h
+        && !is_symbolic(*w)
+    {
+        let _ = write!(text, "\n  hint: the last axis has {h} features, the function was traced with {w}");
+    }
+    Error::Shape(text)
+}
+
+/// Pointers for all slots of a function, its variables taken out or held as snapshots. Opened for
+/// one call, or once for many steps.
+#[derive(Debug)]
+pub(crate) struct Session<'a> {
+    function: &'a Function,
+    pub(crate) pointers: SmallVec<[*mut f32; 32]>,
+    /// Keeps the values behind the pointers of variables that are only read.
+    held: SmallVec<[Arc<Storage>; 16]>,
+    /// How many of the function's variables, in order, have been visited for taking out.
+    taken: usize,
+}
+
+impl<'a> Session<'a> {
+    /// Takes the variables out. Waits for other runs that hold them.
+    pub(crate) fn open(function: &'a Function) -> Result<Session<'a>> {
+        let first = function.inputs.len();
+        let mut session = Session {
+            function,
+            pointers: SmallVec::from_elem(std::ptr::null_mut(), first + function.variables.len()),
+            held: SmallVec::new(),
+            taken: 0,
+        };
+        session.pointers.extend(function.captured.iter().map(|s| s.ptr()));
+        session.take()?;
+        Ok(session)
+    }
+
+    fn take(&mut self) -> Result<()> {
+        let first = self.function.inputs.len();
+        // Snapshots come first: waiting for one while holding a variable could wait for ever.
+        for (at, bound) in self.function.variables.iter().enumerate().filter(|(_, b)| !b.updated) {
+            let value = bound.variable.snapshot();
+            self.pointers[first + at] = value.ptr();
+            self.held.push(value);
+        }
+        for (at, bound) in self.function.variables.iter().enumerate() {
+            if bound.updated {
+                self.pointers[first + at] = bound.variable.check_out()?;
+            }
+            self.taken = at + 1;
+        }
+        Ok(())
+    }
+
+    fn give_back(&mut self) {
+        for bound in &self.function.variables[..self.taken] {
+            if bound.updated {
+                bound.variable.check_in();
+            }
+        }
+        self.taken = 0;
+        self.held.clear();
+    }
+
+    /// Points an input at its cells for the next run.
+    pub(crate) fn set_input(&mut self, slot: usize, cells: *mut f32) {
+        self.pointers[slot] = cells;
+    }
+
+    /// Gives the variables back, lets `between` run, and takes them out again.
+    pub(crate) fn pause<T>(&mut self, between: impl FnOnce() -> Result<T>) -> Result<T> {
+        self.give_back();
+        let result = between()?;
+        self.take()?;
+        Ok(result)
+    }
+
+    /// True when somebody waits for a variable.
+    pub(crate) fn is_wanted() -> bool {
+        WAITING.load(Relaxed) > 0
+    }
+
+    /// Lets those who wait for a variable have it.
+    pub(crate) fn yield_variables(&mut self) -> Result<()> {
+        self.pause(|| {
+            let since = Instant::now();
+            while Session::is_wanted() && since.elapsed() < Duration::from_micros(200) {
+                std::thread::yield_now();
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Drop for Session<'_> {
+    fn drop(&mut self) {
+        self.give_back();
+    }
+}
+
+/// Says when a span of time has passed since it last said so.
+#[derive(Debug)]
+pub(crate) struct Ticker {
+    last: Instant,
+    every: Duration,
+}
+
+impl Ticker {
+    pub(crate) fn new(every: Duration) -> Ticker {
+        Ticker { last: Instant::now(), every }
+    }
+
+    pub(crate) fn is_due(&mut self) -> bool {
+        let due = self.last.elapsed() >= self.every;
+        if due {
+            self.last = Instant::now();
+        }
+        due
+    }
+}
+
+/// Converts the cells of a truth value to bytes.
+pub fn truth_bytes(cells: &[f32], bytes: &mut [u8]) {
+    for (byte, cell) in bytes.iter_mut().zip(cells) {
+        *byte = u8::from(*cell != 0.0);
+    }
+}
+
+/// True when values of this type lie in memory as their NumPy type does.
+#[must_use]
+pub fn is_plain(dtype: DType) -> bool {
+    dtype != DType::Bool
+}

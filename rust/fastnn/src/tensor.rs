@@ -1,0 +1,507 @@
+//! F7. Lazy handles on values. A [`Tensor`] is a value, a number, a placeholder, a snapshot of a
+//! variable, or an op on other tensors that has not run yet. Reading one linearises what is
+//! behind it, runs the cached plan of that structure and forgets the inputs; the shape rules ran
+//! when it was made, so mistakes surface where they were written.
+//!
+//! Walks and drops are loops, so depth never meets the stack. May use everything below.
+
+mod evaluate;
+mod storage;
+mod walk;
+
+pub use evaluate::{Plan, forget_plans};
+pub use storage::{Storage, Variable, encode, zeros};
+pub(crate) use storage::WAITING;
+pub(crate) use walk::Walk;
+
+use crate::error::{Error, Result};
+use crate::graph::{Accept, Attr, Class, Cpu, DATA, Graph, Id, OpDef, SCALAR, Ty};
+use crate::ops::compare;
+use crate::passes;
+use crate::shape::{DType, Shape};
+use smallvec::SmallVec;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+/// Operands of one op.
+pub type Operands = SmallVec<[Tensor; 3]>;
+
+/// A pending graph of this many nodes runs at once.
+const MANY_NODES: u32 = 1000;
+/// So does one that alone keeps this many bytes of values alive.
+const MANY_BYTES: u64 = 256 << 20;
+
+/// The static arguments of an op, shared by whoever holds the op.
+#[derive(Debug, Clone, Default)]
+pub struct Attrs(Option<Arc<[Attr]>>);
+
+impl Attrs {
+    /// Takes arguments over, in the row's order.
+    #[must_use]
+    pub fn new(attrs: &[Attr]) -> Attrs {
+        Attrs((!attrs.is_empty()).then(|| attrs.into()))
+    }
+}
+
+impl std::ops::Deref for Attrs {
+    type Target = [Attr];
+    fn deref(&self) -> &[Attr] {
+        self.0.as_deref().unwrap_or(&[])
+    }
+}
+
+/// A handle on a value. Cloning is cheap and keeps identity.
+#[derive(Debug, Clone)]
+pub struct Tensor(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    ty: Ty,
+    traced: bool,
+    origin: Origin,
+    /// The value, once it is known.
+    data: OnceLock<Arc<Storage>>,
+    /// How to compute it, until then.
+    pending: Mutex<Option<Pending>>,
+    /// Upper bounds on the nodes behind it and on the bytes that only they keep.
+    nodes: AtomicU32,
+    bytes: AtomicU64,
+    /// Roughly the element operations behind it.
+    cost: f32,
+}
+
+#[derive(Debug)]
+enum Origin {
+    Value,
+    Scalar { value: f64, cell: f32 },
+    Placeholder(Box<str>),
+    Variable(Arc<Variable>),
+    Computed,
+}
+
+/// An op that has not run.
+#[derive(Debug, Clone)]
+pub(crate) struct Pending {
+    pub(crate) op: &'static OpDef,
+    pub(crate) attrs: Attrs,
+    pub(crate) inputs: Operands,
+}
+
+/// What a tensor without pending work is.
+pub(crate) enum Leaf<'a> {
+    /// A known value.
+    Value(&'a Arc<Storage>),
+    /// A known number.
+    Scalar(f64),
+    /// To be bound when a function is called.
+    Placeholder(&'a str),
+    /// The snapshot of a variable.
+    Variable(&'a Arc<Variable>),
+}
+
+impl Tensor {
+    fn make(ty: Ty, origin: Origin, data: Option<Arc<Storage>>) -> Tensor {
+        let traced = matches!(origin, Origin::Placeholder(_));
+        let cell = OnceLock::new();
+        if let Some(storage) = data {
+            debug_assert_eq!(storage.len(), ty.shape.count());
+            let _ = cell.set(storage);
+        }
+        Tensor(Arc::new(Inner {
+            ty,
+            traced,
+            origin,
+            data: cell,
+            pending: Mutex::new(None),
+            nodes: AtomicU32::new(0),
+            bytes: AtomicU64::new(0),
+            cost: 0.0,
+        }))
+    }
+
+    /// A known value. Errors when the storage does not fill the shape.
+    pub fn new(ty: Ty, storage: Arc<Storage>) -> Result<Tensor> {
+        if storage.len() != ty.shape.count() {
+            return crate::shape_err!("tensor: {} elements do not fill the shape {}", storage.len(), ty.shape);
+        }
+        Ok(Tensor::make(ty, Origin::Value, Some(storage)))
+    }
+
+    /// A float tensor from values in row-major order.
+    pub fn from_slice(values: &[f32], dims: &[usize]) -> Result<Tensor> {
+        Tensor::new(Ty::f32(Shape::new(dims)?), Arc::new(Storage::from_slice(values)?))
+    }
+
+    /// A number of rank 0. Errors when it does not fit the type.
+    pub fn scalar(value: f64, dtype: DType) -> Result<Tensor> {
+        let cell = encode(value, dtype)?;
+        let ty = Ty { shape: Shape::scalar(), dtype };
+        Ok(Tensor::make(ty, Origin::Scalar { value, cell }, None))
+    }
+
+    /// A tensor without data, to be bound by a [`crate::function::Function`]. A leading size of
+    /// [`crate::shape::BATCH`] stands for any batch.
+    #[must_use]
+    pub fn placeholder(ty: Ty, name: &str) -> Tensor {
+        Tensor::make(ty, Origin::Placeholder(name.into()), None)
+    }
+
+    /// The present value of a variable; functions built from it read the variable itself.
+    #[must_use]
+    pub fn variable(variable: &Arc<Variable>, snapshot: Arc<Storage>) -> Tensor {
+        Tensor::make(variable.ty(), Origin::Variable(variable.clone()), Some(snapshot))
+    }
+
+    /// An op on tensors, converted to the types its row accepts. Runs the pending graph when that
+    /// has grown past its ceiling.
+    pub fn apply(op: &'static OpDef, inputs: &[Tensor], attrs: &[Attr]) -> Result<Tensor> {
+        let tensor = Tensor::build(op, convert(op, inputs.iter().cloned().collect())?, Attrs::new(attrs))?;
+        if tensor.is_crowded() {
+            tensor.storage()?;
+        }
+        Ok(tensor)
+    }
+
+    /// As [`Tensor::apply`] without conversions and without running anything.
+    pub fn build(op: &'static OpDef, inputs: Operands, attrs: Attrs) -> Result<Tensor> {
+        let types: SmallVec<[Ty; 4]> = inputs.iter().map(Tensor::ty).collect();
+        let ty = (op.infer)(&types, &attrs)?;
+        if matches!(op.cpu, Cpu::View) && !inputs[0].is_pending() && !inputs[0].0.traced && inputs.len() == 1 {
+            return Tensor::new(ty, inputs[0].storage()?.clone());
+        }
+        Ok(Tensor::node(op, inputs, attrs, ty))
+    }
+
+    /// An op whose type is known.
+    pub(crate) fn node(op: &'static OpDef, inputs: Operands, attrs: Attrs, ty: Ty) -> Tensor {
+        let traced = inputs.iter().any(|t| t.0.traced);
+        let (mut nodes, mut bytes, mut cost) = (1u32, 0u64, 0f32);
+        if !traced {
+            cost = step_cost(op, ty, &inputs);
+            for input in &inputs {
+                if input.0.data.get().is_some() {
+                    bytes += 4 * input.0.ty.shape.count() as u64;
+                } else {
+                    nodes = nodes.saturating_add(input.0.nodes.load(Relaxed));
+                    bytes = bytes.saturating_add(input.0.bytes.load(Relaxed));
+                    cost += input.0.cost;
+                }
+            }
+        }
+        Tensor(Arc::new(Inner {
+            ty,
+            traced,
+            origin: Origin::Computed,
+            data: OnceLock::new(),
+            pending: Mutex::new(Some(Pending { op, attrs, inputs })),
+            nodes: AtomicU32::new(nodes),
+            bytes: AtomicU64::new(bytes),
+            cost,
+        }))
+    }
+
+    /// Shape and type.
+    #[must_use]
+    pub fn ty(&self) -> Ty {
+        self.0.ty
+    }
+
+    /// True when the value depends on a placeholder.
+    #[must_use]
+    pub fn is_traced(&self) -> bool {
+        self.0.traced
+    }
+
+    /// True when reading computes nothing.
+    #[must_use]
+    pub fn is_ready(&self) -> bool {
+        self.0.data.get().is_some() || matches!(self.0.origin, Origin::Scalar { .. })
+    }
+
+    /// Roughly the element operations that reading will run.
+    #[must_use]
+    pub fn cost(&self) -> f32 {
+        if self.is_ready() { 0.0 } else { self.0.cost }
+    }
+
+    /// True when both handles name one value.
+    #[must_use]
+    pub fn is(&self, other: &Tensor) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// A number that is this value's as long as it lives.
+    #[must_use]
+    pub fn key(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
+    /// True when the pending graph should run now rather than grow.
+    #[must_use]
+    pub fn is_crowded(&self) -> bool {
+        if self.0.traced || (self.0.nodes.load(Relaxed) < MANY_NODES && self.0.bytes.load(Relaxed) < MANY_BYTES) {
+            return false;
+        }
+        // The bounds count shared nodes and shared leaves once per path; count them properly.
+        let (nodes, bytes) = Walk::from(std::slice::from_ref(self)).weigh();
+        self.0.nodes.store(nodes, Relaxed);
+        self.0.bytes.store(bytes, Relaxed);
+        nodes >= MANY_NODES || bytes >= MANY_BYTES
+    }
+
+    /// The value, computed if need be. Errors with `Trace` when it depends on a placeholder.
+    pub fn storage(&self) -> Result<&Arc<Storage>> {
+        if let Some(storage) = self.0.data.get() {
+            return Ok(storage);
+        }
+        match &self.0.origin {
+            Origin::Scalar { cell, .. } => {
+                let _ = self.0.data.set(Arc::new(Storage::from_slice(&[*cell])?));
+            }
+            _ if self.0.traced => return Err(self.unreadable()),
+            _ => evaluate::evaluate(self)?,
+        }
+        self.0.data.get().ok_or_else(|| Error::Internal("a tensor was evaluated without a result".into()))
+    }
+
+    /// The single cell of a tensor with one element.
+    pub fn item(&self) -> Result<f64> {
+        if self.ty().shape.count() != 1 {
+            return crate::shape_err!(
+                "item: got shape {}, wanted exactly one element; hint: index first, or use tolist()",
+                self.ty().shape
+            );
+        }
+        let storage = self.storage()?;
+        Ok(match self.ty().dtype {
+            DType::I32 => f64::from(storage.as_ints()[0]),
+            _ => f64::from(storage.as_slice()[0]),
+        })
+    }
+
+    /// The op behind a tensor that has not been computed.
+    #[must_use]
+    pub fn op_name(&self) -> Option<&'static str> {
+        self.pending().map(|p| p.op.name)
+    }
+
+    /// The value converted to a type; the same handle when it has it already.
+    pub fn cast(&self, dtype: DType) -> Result<Tensor> {
+        if self.ty().dtype == dtype {
+            return Ok(self.clone());
+        }
+        if let Origin::Scalar { value, .. } = self.0.origin {
+            return Tensor::scalar(value, dtype);
+        }
+        let ty = Ty { shape: self.ty().shape, dtype };
+        // Truth values are stored as the floats 0 and 1.
+        if let (DType::Bool, DType::F32, Some(storage)) = (self.ty().dtype, dtype, self.0.data.get()) {
+            return Tensor::new(ty, storage.clone());
+        }
+        let op = match dtype {
+            DType::F32 => &compare::TO_FLOAT,
+            DType::I32 => &compare::TO_INT,
+            DType::Bool => &compare::TO_BOOL,
+        };
+        Tensor::build(op, SmallVec::from_iter([self.clone()]), Attrs::default())
+    }
+
+    pub(crate) fn pending(&self) -> Option<Pending> {
+        if self.0.data.get().is_some() {
+            return None;
+        }
+        self.0.pending.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(crate) fn is_pending(&self) -> bool {
+        matches!(self.0.origin, Origin::Computed) && self.0.data.get().is_none()
+    }
+
+    pub(crate) fn leaf(&self) -> Leaf<'_> {
+        match (&self.0.origin, self.0.data.get()) {
+            (Origin::Scalar { value, .. }, _) => Leaf::Scalar(*value),
+            (Origin::Placeholder(name), _) => Leaf::Placeholder(name),
+            (Origin::Variable(variable), _) => Leaf::Variable(variable),
+            (_, Some(storage)) => Leaf::Value(storage),
+            (_, None) => Leaf::Placeholder("a pending tensor"),
+        }
+    }
+
+    /// Where the value of a leaf that is no placeholder lies.
+    pub(crate) fn cells(&self) -> *mut f32 {
+        match (&self.0.origin, self.0.data.get()) {
+            (Origin::Scalar { cell, .. }, _) => std::ptr::from_ref(cell).cast_mut(),
+            (_, Some(storage)) => storage.ptr(),
+            _ => std::ptr::null_mut(),
+        }
+    }
+
+    pub(crate) fn handles(&self) -> usize {
+        Arc::strong_count(&self.0)
+    }
+
+    /// Stores a computed value and lets the inputs go.
+    pub(crate) fn settle(&self, storage: Arc<Storage>) {
+        let _ = self.0.data.set(storage);
+        let pending = self.0.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
+        release(pending);
+    }
+
+    fn unreadable(&self) -> Error {
+        let what = match (&self.0.origin, self.op_name()) {
+            (Origin::Placeholder(name), _) if name.is_empty() => "a placeholder".to_string(),
+            (Origin::Placeholder(name), _) => format!("the placeholder '{name}'"),
+            (_, Some(op)) => format!("the result of '{op}'"),
+            _ => "a traced tensor".to_string(),
+        };
+        Error::Trace(format!(
+            "{what} has shape {} but no values yet: it is being traced\n  hint: Python `if`, `float()`, `print` and NumPy \
+             need values; use `fastnn.ops.where` to choose, or read the result of a call instead",
+            self.ty().shape
+        ))
+    }
+}
+
+/// Element operations of one op, to tell work worth leaving the interpreter for.
+fn step_cost(op: &OpDef, ty: Ty, inputs: &[Tensor]) -> f32 {
+    let mut cost = ty.shape.count() as f32;
+    for input in inputs {
+        cost = cost.max(input.0.ty.shape.count() as f32);
+    }
+    if op.class == Class::Contract {
+        let inner = inputs.first().and_then(|t| t.0.ty.shape.dims().last().copied()).unwrap_or(1);
+        cost += ty.shape.count() as f32 * inner as f32 / 8.0;
+    }
+    cost
+}
+
+/// Converts operands to the types that the row accepts.
+pub fn convert(op: &OpDef, mut inputs: Operands) -> Result<Operands> {
+    let common = || inputs.iter().map(|t| t.ty().dtype).reduce(DType::join).unwrap_or(DType::F32);
+    let wanted = match op.accept {
+        Accept::Exact => return Ok(inputs),
+        Accept::Float => DType::F32,
+        Accept::Truth => DType::Bool,
+        Accept::Common => common(),
+        Accept::Number => match common() {
+            DType::Bool => DType::I32,
+            other => other,
+        },
+    };
+    for input in &mut inputs {
+        if input.ty().dtype != wanted {
+            *input = input.cast(wanted)?;
+        }
+    }
+    Ok(inputs)
+}
+
+/// Runs a graph builder on tensors taken as opaque inputs and lifts what it built to lazy tensors.
+pub fn with_graph(inputs: &[Tensor], build: impl FnOnce(&mut Graph, &[Id]) -> Result<Vec<Id>>) -> Result<Vec<Tensor>> {
+    let mut g = Graph::new();
+    let mut known = Vec::with_capacity(inputs.len());
+    for input in inputs {
+        let id = match input.leaf_scalar() {
+            Some(value) => g.typed_scalar(value, input.ty().dtype),
+            None => g.input(input.ty()),
+        };
+        known.push((id, input.clone()));
+    }
+    let ids: Vec<Id> = known.iter().map(|(id, _)| *id).collect();
+    let outputs = build(&mut g, &ids)?;
+    g.check()?;
+    lift(&g, &known, &outputs)
+}
+
+/// The derivative of `y`, weighted by `dy` (ones when left out), with respect to each of `xs`,
+/// which may be any tensors, intermediate ones included. Zeros where `y` does not depend on x.
+/// A tensor that has been read no longer knows its inputs; such a `y` is an error.
+pub fn gradients(y: &Tensor, xs: &[Tensor], dy: Option<&Tensor>) -> Result<Vec<Tensor>> {
+    if matches!(y.0.origin, Origin::Computed) && !y.is_pending() && !xs.iter().any(|x| x.is(y)) {
+        return Err(Error::Trace(
+            "gradients: y has been read already, and a read tensor no longer knows what it was computed from\n  \
+             hint: take the gradient before reading y, or use fastnn.value_and_grad"
+                .into(),
+        ));
+    }
+    let mut roots = vec![y.clone()];
+    roots.extend(xs.iter().cloned());
+    roots.extend(dy.cloned());
+    let walk = Walk::from(&roots);
+    let mut g = Graph::new();
+    let ids = walk.emit(&mut g, |g, leaf| match leaf.leaf_scalar() {
+        // What we differentiate by must stay a value, number or not.
+        Some(value) if !xs.iter().any(|x| x.is(leaf)) => Ok(g.typed_scalar(value, leaf.ty().dtype)),
+        _ => Ok(g.input(leaf.ty())),
+    })?;
+    let wrt: Vec<Id> = xs.iter().map(|x| ids.of(x)).collect();
+    let outputs = passes::grad::gradients(&mut g, ids.of(y), dy.map(|t| ids.of(t)), &wrt)?;
+    g.check()?;
+    let known: Vec<(Id, Tensor)> = walk.tensors().map(|t| (ids.of(t), t.clone())).collect();
+    lift(&g, &known, &outputs)
+}
+
+/// The nodes of `g` that `outputs` need, as tensors; `known` nodes stand for themselves.
+fn lift(g: &Graph, known: &[(Id, Tensor)], outputs: &[Id]) -> Result<Vec<Tensor>> {
+    let mut tensors: Vec<Option<Tensor>> = vec![None; g.nodes.len()];
+    for (id, tensor) in known {
+        tensors[id.at()] = Some(tensor.clone());
+    }
+    let mut needed = vec![false; g.nodes.len()];
+    for id in outputs {
+        needed[id.at()] = true;
+    }
+    for at in (0..g.nodes.len()).rev() {
+        if needed[at] && tensors[at].is_none() {
+            for input in &g.nodes[at].inputs {
+                needed[input.at()] = true;
+            }
+        }
+    }
+    for (at, node) in g.nodes.iter().enumerate() {
+        if !needed[at] || tensors[at].is_some() {
+            continue;
+        }
+        tensors[at] = Some(if node.op == &SCALAR {
+            Tensor::scalar(node.attrs[0].float(), node.ty.dtype)?
+        } else if node.op == &DATA {
+            let data = g.data[node.attrs[0].int() as usize].clone();
+            // SAFETY: the shared buffer is kept alive beside the pointer, and is never written.
+            let storage = unsafe { Storage::foreign(data.as_ptr(), data.len(), Box::new(data.clone())) };
+            Tensor::new(node.ty, Arc::new(storage))?
+        } else {
+            let inputs = node.inputs.iter().map(|i| tensors[i.at()].clone().expect("invariant: needed inputs come first"));
+            Tensor::node(node.op, inputs.collect(), Attrs::new(&node.attrs), node.ty)
+        });
+    }
+    Ok(outputs.iter().map(|id| tensors[id.at()].clone().expect("invariant: outputs are needed")).collect())
+}
+
+impl Tensor {
+    fn leaf_scalar(&self) -> Option<f64> {
+        match self.0.origin {
+            Origin::Scalar { value, .. } => Some(value),
+            _ => None,
+        }
+    }
+}
+
+/// Drops an op and all that only it keeps alive, without recursion.
+fn release(pending: Option<Pending>) {
+    let mut queue: SmallVec<[Pending; 2]> = pending.into_iter().collect();
+    while let Some(pending) = queue.pop() {
+        for input in pending.inputs {
+            if let Some(mut inner) = Arc::into_inner(input.0) {
+                queue.extend(inner.pending.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+            }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(pending) = self.pending.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            release(Some(pending));
+        }
+    }
+}

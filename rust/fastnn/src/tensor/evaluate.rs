@@ -1,0 +1,280 @@
+//! F7. Running what is behind a tensor. The structure (rows, attributes, leaf types, who reads
+//! whom) is written as words, looked up in a cache of 256 plans, and compiled when it is new.
+//! Intermediate values that somebody still holds a handle on become results of the same run, so
+//! nothing is computed twice.
+
+use super::walk::{Place, Walk};
+use super::{Pending, Storage, Tensor};
+use crate::buffer::Buffer;
+use crate::error::Result;
+use crate::exec::cpu::Program;
+use crate::graph::{Attr, Graph, Id, OpDef, Ty};
+use crate::shape::DType;
+use smallvec::SmallVec;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::ptr;
+use std::sync::atomic::{AtomicPtr, Ordering::AcqRel, Ordering::Acquire};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Plans kept.
+const KEPT: usize = 256;
+
+/// A compiled graph and the types of its results.
+#[derive(Debug)]
+pub struct Plan {
+    program: Program,
+    outputs: Box<[Ty]>,
+}
+
+impl Plan {
+    /// Compiles a graph with concrete shapes.
+    pub fn compile(graph: &Graph) -> Result<Plan> {
+        let outputs = graph.outputs.iter().map(|&id| graph.ty(id)).collect();
+        Ok(Plan { program: Program::compile(graph)?, outputs })
+    }
+
+    /// The types of the results.
+    #[must_use]
+    pub fn outputs(&self) -> &[Ty] {
+        &self.outputs
+    }
+
+    /// The compiled program.
+    #[must_use]
+    pub fn program(&self) -> &Program {
+        &self.program
+    }
+
+    /// Runs into fresh storage.
+    ///
+    /// # Safety
+    /// As [`Program::run`] for `inputs`.
+    pub unsafe fn run(&self, inputs: &[*mut f32]) -> Result<SmallVec<[Arc<Storage>; 2]>> {
+        let mut pointers: SmallVec<[*mut f32; 4]> = SmallVec::new();
+        let mut buffers: SmallVec<[Buffer; 2]> = SmallVec::new();
+        for ty in &self.outputs {
+            let mut buffer = Buffer::uninit(ty.shape.count())?;
+            pointers.push(buffer.as_mut_ptr());
+            buffers.push(buffer);
+        }
+        self.program.run(inputs, &pointers)?;
+        Ok(buffers.into_iter().map(|b| Arc::new(Storage::new(b))).collect())
+    }
+}
+
+/// Computes `target` and stores its value in it.
+pub(super) fn evaluate(target: &Tensor) -> Result<()> {
+    let Some(pending) = target.pending() else { return Ok(()) };
+    if pending.inputs.iter().any(Tensor::is_pending) { evaluate_graph(target) } else { evaluate_op(target, &pending) }
+}
+
+/// One op on known values.
+fn evaluate_op(target: &Tensor, pending: &Pending) -> Result<()> {
+    let plan = with_key(|key| {
+        for input in &pending.inputs {
+            key.leaf(input);
+        }
+        key.op(pending.op, &pending.attrs, pending.inputs.len());
+        plan_for(&key.0, || {
+            let mut g = Graph::new();
+            let inputs: SmallVec<[Id; 4]> = pending.inputs.iter().map(|t| bind_leaf(&mut g, t)).collect();
+            let id = g.try_add(pending.op, &inputs, &pending.attrs)?;
+            g.outputs.push(id);
+            Plan::compile(&g)
+        })
+    })?;
+    let leaves = pending.inputs.iter().filter(|t| constant(t).is_none());
+    let inputs: SmallVec<[*mut f32; 4]> = leaves.map(Tensor::cells).collect();
+    // SAFETY: the pointers are to values that `pending` keeps alive, of the types the plan's key
+    // has; values are never written while they are shared.
+    let mut results = unsafe { plan.run(&inputs) }?;
+    if let Some(storage) = results.pop() {
+        target.settle(storage);
+    }
+    Ok(())
+}
+
+fn evaluate_graph(target: &Tensor) -> Result<()> {
+    let walk = Walk::from(std::slice::from_ref(target));
+    let held = walk.held(target);
+    let plan = with_key(|key| {
+        for leaf in &walk.leaves {
+            key.leaf(leaf);
+        }
+        for (_, pending) in &walk.steps {
+            key.op(pending.op, &pending.attrs, pending.inputs.len());
+            for input in &pending.inputs {
+                key.0.push(match walk.place(input) {
+                    Place::Leaf(at) => u64::from(at) << 1,
+                    Place::Step(at) => u64::from(at) << 1 | 1,
+                });
+            }
+        }
+        key.0.push(u64::MAX);
+        key.0.extend(held.iter().map(|&at| u64::from(at)));
+        plan_for(&key.0, || {
+            let mut g = Graph::new();
+            let ids = walk.emit(&mut g, |g, leaf| Ok(bind_leaf(g, leaf)))?;
+            let outputs = [ids.of(target)].into_iter().chain(held.iter().map(|&at| ids.of(&walk.steps[at as usize].0)));
+            g.outputs = outputs.collect();
+            Plan::compile(&g)
+        })
+    })?;
+    let leaves = walk.leaves.iter().filter(|t| constant(t).is_none());
+    let inputs: SmallVec<[*mut f32; 16]> = leaves.map(Tensor::cells).collect();
+    // SAFETY: the pointers are to values that `walk` keeps alive, of the types the plan's key has;
+    // values are never written while they are shared.
+    let results = unsafe { plan.run(&inputs) }?;
+    let tensors = [target].into_iter().chain(held.iter().map(|&at| &walk.steps[at as usize].0));
+    for (tensor, storage) in tensors.zip(results) {
+        tensor.settle(storage);
+    }
+    Ok(())
+}
+
+/// Numbers that rewriting rules look for (squares and square roots) are part of the structure;
+/// all others are bound, so that a new number needs no new plan.
+fn constant(leaf: &Tensor) -> Option<f64> {
+    leaf.leaf_scalar().filter(|v| *v == 2.0 || *v == 0.5)
+}
+
+fn bind_leaf(g: &mut Graph, leaf: &Tensor) -> Id {
+    match constant(leaf) {
+        Some(value) => g.typed_scalar(value, leaf.ty().dtype),
+        None => g.input(leaf.ty()),
+    }
+}
+
+/// A structure as words. Every entry begins with a word that says its length, so no two
+/// structures share a key.
+#[derive(Default)]
+struct Key(Vec<u64>);
+
+impl Key {
+    fn leaf(&mut self, leaf: &Tensor) {
+        let ty = leaf.ty();
+        let dims = ty.shape.dims();
+        let constant = constant(leaf);
+        self.0.push(1 << 32 | u64::from(constant.is_some()) << 24 | dtype_word(ty.dtype) << 16 | dims.len() as u64);
+        self.0.extend(constant.map(f64::to_bits));
+        self.0.extend(dims.iter().map(|&d| d as u64));
+    }
+
+    fn op(&mut self, op: &'static OpDef, attrs: &[Attr], inputs: usize) {
+        self.0.push(2 << 32 | (attrs.len() as u64) << 16 | inputs as u64);
+        self.0.push(ptr::from_ref(op) as u64);
+        for attr in attrs {
+            match attr {
+                Attr::Int(i) => self.0.extend([1, *i as u64]),
+                Attr::Ints(v) => {
+                    self.0.extend([2, v.len() as u64]);
+                    self.0.extend(v.iter().map(|&i| i as u64));
+                }
+                Attr::Float(x) => self.0.extend([3, x.to_bits()]),
+                Attr::Bool(b) => self.0.extend([4, u64::from(*b)]),
+                Attr::DType(d) => self.0.extend([5, dtype_word(*d)]),
+                Attr::None => self.0.push(6),
+            }
+        }
+    }
+}
+
+fn dtype_word(dtype: DType) -> u64 {
+    match dtype {
+        DType::F32 => 0,
+        DType::I32 => 1,
+        DType::Bool => 2,
+    }
+}
+
+fn with_key<T>(f: impl FnOnce(&mut Key) -> T) -> T {
+    thread_local! {
+        static SPARE: RefCell<Vec<u64>> = const { RefCell::new(Vec::new()) };
+    }
+    let mut key = Key(SPARE.try_with(RefCell::take).unwrap_or_default());
+    key.0.clear();
+    let result = f(&mut key);
+    if key.0.capacity() < 1 << 16 {
+        let _ = SPARE.try_with(|spare| spare.replace(key.0));
+    }
+    result
+}
+
+fn hash(words: &[u64]) -> u64 {
+    words.iter().fold(words.len() as u64, |h, w| (h.rotate_left(23) ^ w).wrapping_mul(0x9E37_79B9_7F4A_7C15))
+}
+
+#[derive(Default)]
+struct Cache {
+    plans: HashMap<u64, Kept, std::hash::BuildHasherDefault<super::walk::PointerHash>>,
+    clock: u64,
+}
+
+struct Kept {
+    key: Box<[u64]>,
+    plan: Arc<Plan>,
+    used: u64,
+}
+
+/// The cache of this process. A forked child starts with an empty one, since the parent's may
+/// have been caught half-way.
+fn cache() -> &'static Mutex<Cache> {
+    static CACHE: AtomicPtr<Mutex<Cache>> = AtomicPtr::new(ptr::null_mut());
+    #[cfg(unix)]
+    {
+        extern "C" fn child() {
+            CACHE.store(ptr::null_mut(), std::sync::atomic::Ordering::Release);
+        }
+        static ONCE: std::sync::Once = std::sync::Once::new();
+        // SAFETY: the handler stores to one atomic, which is safe in a forked child.
+        ONCE.call_once(|| unsafe {
+            libc::pthread_atfork(None, None, Some(child));
+        });
+    }
+    let mut current = CACHE.load(Acquire);
+    if current.is_null() {
+        let fresh = Box::into_raw(Box::default());
+        match CACHE.compare_exchange(ptr::null_mut(), fresh, AcqRel, Acquire) {
+            Ok(_) => current = fresh,
+            Err(other) => {
+                // SAFETY: `fresh` was made above and nobody else saw it.
+                drop(unsafe { Box::from_raw(fresh) });
+                current = other;
+            }
+        }
+    }
+    // SAFETY: not null, and a published cache is never freed.
+    unsafe { &*current }
+}
+
+fn plan_for(key: &[u64], compile: impl FnOnce() -> Result<Plan>) -> Result<Arc<Plan>> {
+    let hash = hash(key);
+    {
+        let mut cache = cache().lock().unwrap_or_else(PoisonError::into_inner);
+        cache.clock += 1;
+        let clock = cache.clock;
+        if let Some(kept) = cache.plans.get_mut(&hash)
+            && *kept.key == *key
+        {
+            kept.used = clock;
+            return Ok(kept.plan.clone());
+        }
+    }
+    let plan = Arc::new(compile()?);
+    let mut cache = cache().lock().unwrap_or_else(PoisonError::into_inner);
+    if cache.plans.len() >= KEPT
+        && let Some(oldest) = cache.plans.iter().min_by_key(|(_, kept)| kept.used).map(|(hash, _)| *hash)
+    {
+        cache.plans.remove(&oldest);
+    }
+    let used = cache.clock;
+    cache.plans.insert(hash, Kept { key: key.into(), plan: plan.clone(), used });
+    Ok(plan)
+}
+
+/// Drops all cached plans.
+pub fn forget_plans() {
+    let plans = std::mem::take(&mut cache().lock().unwrap_or_else(PoisonError::into_inner).plans);
+    drop(plans);
+}
