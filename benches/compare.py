@@ -156,10 +156,11 @@ def add_footprint(out: report.Report, rounds: int) -> None:
         return
     facts = json.loads(done.stdout)
     share = facts["beyond"] / facts["needed"]
+    beyond, needed = facts["beyond"] / 2**20, facts["needed"] / 2**20
     out.add_figure(
         "peak memory of the MNIST run beyond the data",
-        f"{facts['beyond'] / 2**20:.1f} MB, {share:.2f} of what parameters, optimiser state and one "
-        f"batch need ({facts['needed'] / 2**20:.1f} MB); at most 1.2",
+        f"{beyond:.1f} MiB, {share:.2f} of what parameters, optimiser state and the activations of "
+        f"one batch need ({needed:.1f} MiB); at most 1.2",
         1.2 / share,
         1.0,
     )

@@ -48,108 +48,82 @@ class Report:
 
     def add(self, row: Row, results: dict[Contestant, Result], share: float) -> None:
         """Take the results of a row in."""
-        for result in results.values():
-            self.versions |= result.versions
-        ours_name, *rival_names = row.contestants
-        ours = results.get(ours_name)
         for contestant, result in results.items():
+            self.versions |= result.versions
             if result.error:
                 last = result.error.strip().splitlines()[-1]
                 self.errors.append(f"{row.title}: {contestant.label()}: {last}")
+        own = row.contestants[0]
+        ours = results.get(own)
         if ours is None or ours.error:
             return
-        rivals = [c for c in rival_names if c in results and not results[c].error]
+        text = show(row, ours.median(row.key))
         lines = self.sections.setdefault(row.group, [])
-        ours_text = show(row, ours.median(row.key))
-        cells = [row.title, "**fastnn**", ours_text, show(row, ours.best()), "", "", noise(share)]
+        cells = [row.title, "**fastnn**", text, show(row, ours.best()), "", "", f"{share:.2f}"]
         lines.append(table_row(cells))
-        ceiling = CEILINGS.get(row.title)
-        if ceiling is not None:
-            microseconds = ours.median(row.key) * 1e6
-            self.verdicts.append(
-                Verdict(row.title, f"at most {ceiling:g} us", ceiling / microseconds, 1.0)
-            )
-        peers = {c: ratio(results[c], ours, row.key) for c in rivals}
-        for c in sorted(peers, key=lambda c: results[c].median(row.key)):
-            middle, low, high = peers[c]
+        if row.title in CEILINGS:
+            most = CEILINGS[row.title]
+            reached = most / (ours.median(row.key) * 1e6)
+            self.verdicts.append(Verdict(row.title, f"at most {most:g} us", reached, 1.0))
+
+        rivals = {c: r for c, r in results.items() if c != own and not r.error}
+        for c, r in sorted(rivals.items(), key=lambda item: item[1].median(row.key)):
+            middle, low, high = ratio(r, ours, row.key)
             goal = row.goals.get(c.label())
-            label = (
-                f"{c.label()} ({c.threads} thread)" if c.threads != ours_name.threads else c.label()
-            )
-            cells = ["", label, show(row, results[c].median(row.key)), show(row, results[c].best()),
-                     f"{middle:.2f}x ({low:.2f} to {high:.2f})", goal_text(middle, goal), ""]  # fmt: skip
-            lines.append(table_row(cells))
+            label = c.label() + (f" ({c.threads} thread)" if c.threads != own.threads else "")
+            spread = f"{middle:.2f}x ({low:.2f} to {high:.2f})"
+            figures = [show(row, r.median(row.key)), show(row, r.best())]
+            lines.append(table_row(["", label, *figures, spread, goal_text(middle, goal), ""]))
             if goal is not None:
                 self.verdicts.append(Verdict(row.title, label, middle, goal))
-        self.judge_best(row, results, peers, ours_text)
+        peers = {c: r for c, r in rivals.items() if c.library not in ("peak", "fastnn")}
+        if peers:
+            best = min(peers, key=lambda c: peers[c].median(row.key))
+            self.judge(row, ours, best.label(), peers[best])
 
-    def judge_best(self, row: Row, results: dict, peers: dict, ours_text: str) -> None:
-        """Hold us against the quickest real rival."""
-        real = [c for c in peers if c.library != "peak" and c.label() != row.contestants[0].label()]
-        if not real:
-            return
-        best = min(real, key=lambda c: results[c].median(row.key))
-        middle, low, high = peers[best]
-        self.highlights.append(
-            table_row(
-                [
-                    row.title,
-                    ours_text,
-                    f"{best.label()}: {show(row, results[best].median(row.key))}",
-                    f"{middle:.2f}x",
-                ]
-            )  # fmt: skip
-        )
+    def judge(self, row: Row, ours: Result, name: str, best: Result) -> None:
+        """Hold us against the quickest peer."""
+        middle, low, high = ratio(best, ours, row.key)
+        figures = [show(row, ours.median(row.key)), f"{name}: {show(row, best.median(row.key))}"]
+        self.highlights.append(table_row([row.title, *figures, f"{middle:.2f}x"]))
         if "best" in row.goals:
-            goal = row.goals["best"]
-            self.verdicts.append(
-                Verdict(row.title, f"the best peer ({best.label()})", middle, goal)
-            )
+            what = f"the best peer ({name})"
+            self.verdicts.append(Verdict(row.title, what, middle, row.goals["best"]))
         if middle < 1:
-            self.losses.append(
-                f"- {row.title}: {middle:.2f}x ({low:.2f} to {high:.2f}) of {best.label()}"
-            )
+            self.losses.append(f"- {row.title}: {middle:.2f}x ({low:.2f} to {high:.2f}) of {name}")
 
-    def add_figure(self, title: str, text: str, share: float, goal: float | None) -> None:
-        """A measured figure without rivals; `share` is goal over figure, so 1 or more is reached."""
+    def add_figure(self, title: str, text: str, reached: float, goal: float | None) -> None:
+        """A figure without rivals; `reached` is the allowed over the measured figure."""
         self.sections.setdefault("Footprint and accuracy", []).append(
-            table_row([title, "**fastnn**", text, "", "", goal_text(share, goal), ""])
+            table_row([title, "**fastnn**", text, "", "", goal_text(reached, goal), ""])
         )
-        self.verdicts.append(Verdict(title, text, share, goal))
+        self.verdicts.append(Verdict(title, text, reached, goal))
 
     def markdown(self) -> str:
         """The whole report."""
-        failed = [v for v in self.verdicts if not v.met]
-        warning = (
-            "\n**The machine was busy with other work during this run; the ratios are indications only.**\n"
-            if self.noisy
-            else ""
-        )
-        head = f"""# Measured against the others
-
-Written by `benches/compare.py` on {time.strftime("%Y-%m-%d")}; {self.rounds} interleaved rounds a row, every
-rival in a process of its own with the same number of threads. *median* is the middle round, *best* the
-quickest; *ratio* is how many times quicker fastnn is, the median of the ratios formed inside each round,
-with a 95 % interval. *others* is how many processors strangers kept busy meanwhile.
-{warning}
-{machine()}
-| load average | before {", ".join(f"{x:.2f}" for x in self.load_before)}; after {", ".join(f"{x:.2f}" for x in os.getloadavg())} |
-| versions | {"; ".join(f"{k} {v}" for k, v in sorted(self.versions.items()))} |
-| not installed here | {", ".join(sorted(self.missing)) or "none"} |
-"""
-        parts = [head]
-        parts.append(
-            "\n## Rows that we lose\n\n" + ("\n".join(self.losses) or "None in this run.") + "\n"
-        )
-        parts.append("\n## Goals not reached\n\n" + ("\n".join(
-            f"- {v.row}: {v.what}: {v.reached:.2f} of {v.goal:g}" for v in failed
-        ) or "None in this run.") + "\n")  # fmt: skip
+        failed = [
+            f"- {v.row}: {v.what}: {v.reached:.2f} of {v.goal:g}"
+            for v in self.verdicts
+            if not v.met
+        ]
+        parts = [
+            HEAD.format(
+                date=time.strftime("%Y-%m-%d"),
+                rounds=self.rounds,
+                warning=BUSY if self.noisy else "",
+                machine=machine(),
+                before=", ".join(f"{x:.2f}" for x in self.load_before),
+                after=", ".join(f"{x:.2f}" for x in os.getloadavg()),
+                versions="; ".join(f"{k} {v}" for k, v in sorted(self.versions.items())),
+                missing=", ".join(sorted(self.missing)) or "none",
+            ),
+            section("Rows that we lose", self.losses or ["None in this run."]),
+            section("Goals not reached", failed or ["None in this run."]),
+        ]
         for group, lines in self.sections.items():
-            parts.append(f"\n## {group}\n\n{TABLE_HEAD}" + "\n".join(lines) + "\n")
+            parts.append(section(group, [*TABLE_HEAD, *lines]))
         if self.errors:
-            parts.append(
-                "\n## What could not be run\n\n" + "\n".join(f"- {e}" for e in self.errors) + "\n"
-            )
+            parts.append(section("What could not be run", [f"- {e}" for e in self.errors]))
         return "".join(parts)
 
     def readme_table(self) -> str:
@@ -158,7 +132,30 @@ with a 95 % interval. *others* is how many processors strangers kept busy meanwh
         return head + "\n".join(self.highlights) + "\n"
 
 
-TABLE_HEAD = "| what | who | median | best | ratio | goal | others |\n| --- | --- | --- | --- | --- | --- | --- |\n"
+TABLE_HEAD = (
+    "| what | who | median | best | ratio | goal | others |",
+    "| --- | --- | --- | --- | --- | --- | --- |",
+)
+BUSY = """
+**The machine was busy with other work during this run; the ratios are indications only.**
+"""
+HEAD = """# Measured against the others
+
+Written by `benches/compare.py` on {date}; {rounds} interleaved rounds a row, every rival in a
+process of its own with the same number of threads. *median* is the middle round, *best* the
+quickest; *ratio* is how many times quicker fastnn is: the median of the ratios formed inside each
+round, with a 95 % interval. *others* is how many processors strangers kept busy meanwhile.
+{warning}
+{machine}
+| load average | before {before}; after {after} |
+| versions | {versions} |
+| not installed here | {missing} |
+"""
+
+
+def section(title: str, lines: Iterable[str]) -> str:
+    """A heading and what follows it."""
+    return f"\n## {title}\n\n" + "\n".join(lines) + "\n"
 
 
 def show(row: Row, seconds: float) -> str:
@@ -176,11 +173,6 @@ def goal_text(reached: float, goal: float | None) -> str:
     return "" if goal is None else f"{goal:g}x, {'reached' if reached >= goal else 'not reached'}"
 
 
-def noise(share: float) -> str:
-    """Strangers' use of the processors."""
-    return f"{share:.2f}"
-
-
 def table_row(cells: Iterable[str]) -> str:
     """A line of a Markdown table."""
     return "| " + " | ".join(cells) + " |"
@@ -196,11 +188,12 @@ def machine() -> str:
         if name.strip() == "flags":
             flags = ", ".join(f for f in ("avx2", "fma", "avx512f") if f in value.split())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    count = len(os.sched_getaffinity(0))
+    python, version = platform.python_version(), importlib.metadata.version("fastnn-rs")
     return (
         "| | |\n| --- | --- |\n"
-        f"| machine | {model}, {len(os.sched_getaffinity(0))} processors ({flags}), {memory:.0f} GiB |\n"
-        f"| system | {platform.system()} {platform.release()}, Python {platform.python_version()}, "
-        f"fastnn-rs {importlib.metadata.version('fastnn-rs')} |"
+        f"| machine | {model}, {count} processors ({flags}), {memory:.0f} GiB |\n"
+        f"| system | {platform.system()} {platform.release()}, Python {python}, fastnn {version} |"
     )
 
 
