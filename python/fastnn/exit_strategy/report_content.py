@@ -227,7 +227,7 @@ def venue_table(result: Result, lang: str = "en") -> Table:
             if row.state == "fail":
                 short.append(_shortage(row.field, row.gap, row.money, venue.currency, lang))
             elif row.state == "unknown":
-                unknown.append(row.field)
+                unknown.append(text(f"cond.{row.field}", lang))
         if unknown:
             short.append(text("text.missing_unknown", lang, fields=", ".join(unknown)))
         rows.append(
@@ -240,10 +240,11 @@ def venue_table(result: Result, lang: str = "en") -> Table:
 
 
 def _shortage(field: str, gap: float | None, is_money: bool, currency: str, lang: str) -> str:
+    name = text(f"cond.{field}", lang)
     if gap is None:
-        return f"{field} ✗"
+        return f"{name} ✗"
     amount = money(abs(gap), currency, lang) if is_money else f"{abs(gap):.4g}"
-    return f"{field}: " + text("text.missing_money", lang, amount=amount)
+    return f"{name}: " + text("text.missing_money", lang, amount=amount)
 
 
 def regulator_table(result: Result, lang: str = "en") -> Table:
@@ -254,8 +255,8 @@ def regulator_table(result: Result, lang: str = "en") -> Table:
         for gate in result.gates.regulatory
         if gate.state != "not"
     )  # fmt: skip
-    head = [text("head.rule", lang), "", text("head.state", lang), text("head.effect", lang)]
-    head += [text(f"head.{key}", lang) for key in ("months", "checked", "confidence")]
+    keys = ("rule", "jurisdiction", "state", "effect", "months", "checked", "confidence")
+    head = [text(f"head.{key}", lang) for key in keys]
     return Table(text("report.regulators", lang), tuple(head), rows, (4,))
 
 

@@ -1,0 +1,219 @@
+"""The report as one HTML page: no network, inline SVG, dark mode, print style, five readers' pages.
+
+Content comes from `report_content`, drawings from `report_svg`, style from `data/report.css` and
+the few lines of script (tabs, sorting) from `data/report.js`; without script every page is shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+
+from . import report_content as content
+from . import report_svg as svg
+from .catalogue import check_language, text
+from .process import Process, Step
+from .report_content import Table
+from .resources import read_text
+from .result import Result
+
+__all__ = ["render"]
+
+READERS = ("founder", "cfo", "investor", "adviser", "researcher")
+
+
+def render(result: Result, lang: str = "en") -> str:
+    """Return the whole page."""
+    check_language(lang)
+    title = text("report.title", lang, name=result.profile.name)
+    makers = (_founder, _cfo, _investor, _adviser, _researcher)
+    pages = "".join(
+        _page(reader, maker(result, lang), lang)
+        for reader, maker in zip(READERS, makers, strict=True)
+    )
+    tabs = "".join(
+        f'<a href="#{reader}" class="tab">{escape(text(f"reader.{reader}", lang))}</a>'
+        for reader in READERS
+    )
+    tabs += f'<a href="#all" class="tab">{escape(text("ui.all", lang))}</a>'
+    return (
+        f'<!doctype html>\n<html lang="{"zh-Hans" if lang == "zh" else "en"}">\n<head>\n'
+        '<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, '
+        'initial-scale=1">\n<meta name="color-scheme" content="light dark">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{read_text('report.css')}</style>\n</head>\n"
+        f'<body>\n<a class="skip" href="#answer">{escape(text("ui.skip", lang))}</a>\n'
+        f"{_header(result, title, lang)}\n"
+        f'<nav aria-label="{escape(text("ui.readers", lang))}">{tabs}</nav>\n'
+        f"<main>\n{pages}</main>\n{_footer(result, lang)}"
+        f"<script>\n{read_text('report.js')}</script>\n</body>\n</html>\n"
+    )
+
+
+def _header(result: Result, title: str, lang: str) -> str:
+    date = text("report.as_of", lang, date=result.profile.as_of.isoformat(),
+                gates=result.provenance.gates_checked)  # fmt: skip
+    first = content.reasons(result, lang)[:1]
+    kind = result.recommendation if result.recommendation in _MOODS else "clear"
+    return (
+        f"<header><p class=company>{escape(title)}</p>"
+        f'<section id=answer class="answer {kind}" aria-label="{escape(text("report.answer", lang))}">'
+        f"<h1>{escape(content.headline(result, lang))}</h1>"
+        f"{''.join(f'<p>{escape(line)}</p>' for line in first)}</section>"
+        f"<p class=dim>{escape(date)} {escape(text('report.disclaimer', lang))}</p></header>"
+    )
+
+
+_MOODS = ("near_tie", "insufficient_information", "none_open")
+
+
+def _footer(result: Result, lang: str) -> str:
+    notes = [note.text(lang) for note in result.warnings]
+    warnings = _box("report.warnings", _list(notes), lang) if notes else ""
+    return (
+        f"<footer>{warnings}{_box('report.limits', _list(content.limits(lang)), lang)}</footer>\n"
+    )
+
+
+def _page(reader: str, body: str, lang: str) -> str:
+    return (
+        f"<article id={reader} class=page><h2>{escape(text(f'reader.{reader}', lang))}</h2>"
+        f"<p class=dim>{escape(text(f'reader.{reader}_lead', lang))}</p>{body}</article>\n"
+    )
+
+
+def _founder(result: Result, lang: str) -> str:
+    why = content.reasons(result, lang)[1:]
+    money = _lines(content.money_sentences(result, lang))
+    prices = _table(content.price_table(result, lang), lang)
+    curve = _figure(svg.curve(result, lang), text("text.price_row", lang))
+    changes = [*content.change_sentences(result, lang), content.unknown_sentence(result, lang)]
+    return (
+        _box("report.sure", _figure(svg.bars(result, lang)), lang)
+        + _box("report.why", _lines(why), lang)
+        + _box("report.money", _table(content.money_table(result, lang), lang) + money, lang, True)
+        + _box("report.waterfall", prices + curve, lang)
+        + _box("report.next", _steps(Process(result).next_steps(lang)), lang)
+        + _box("report.change", _list(changes), lang)
+    )
+
+
+def _cfo(result: Result, lang: str) -> str:
+    cash = _lines([content.cash_sentence(result, lang), content.unknown_sentence(result, lang)])
+    return (
+        _box("report.cash", cash, lang)
+        + _box("report.gates", _table(content.venue_table(result, lang), lang), lang, True)
+        + _box("report.regulators", _table(content.regulator_table(result, lang), lang), lang, True)
+        + _box("report.hard", _hard_gates(result, lang), lang, True)
+    )
+
+
+def _hard_gates(result: Result, lang: str) -> str:
+    rows = tuple(
+        (text(f"option.{gate.option}", lang), text(f"gate.{gate.name}", lang),
+         text(f"state.{gate.state}", lang), gate.reason)
+        for gate in result.gates.hard
+    )  # fmt: skip
+    head = tuple(text(f"head.{key}", lang) for key in ("option", "rule", "state", "reason"))
+    return _table(Table("", head, rows), lang)
+
+
+def _investor(result: Result, lang: str) -> str:
+    points = content.break_point_table(result, lang)
+    shown = _table(points, lang) if points.rows else _lines([text("text.no_break_points", lang)])
+    return (
+        _box("report.waterfall", _table(content.payout_table(result, lang), lang)
+             + _figure(svg.curve(result, lang), text("text.price_row", lang)), lang)
+        + _box("report.break_points", shown, lang)
+        + _box("report.base", _lines(content.base_sentences(result, lang)), lang)
+        + _box("report.completion", _table(content.completion_table(result, lang), lang), lang,
+               True)
+    )  # fmt: skip
+
+
+def _adviser(result: Result, lang: str) -> str:
+    graph = _figure(svg.process_graph(Process(result).states, lang), wide=True)
+    return (
+        _box("report.floor", _lines(content.money_sentences(result, lang)), lang)
+        + _box("report.tornado", _figure(svg.tornado(result, lang)), lang)
+        + _box("report.regulators", _table(content.regulator_table(result, lang), lang), lang, True)
+        + _box("report.process", graph, lang, True)
+    )
+
+
+def _researcher(result: Result, lang: str) -> str:
+    made = result.provenance
+    method = text("text.method", lang, kappa=f"{made.kappa:g}", draws=f"{made.draws:,}")
+    facts = {
+        "fastnn": made.version, "seed": str(made.seed), "draws": str(made.draws),
+        "kappa": f"{made.kappa:g}", "weights": made.weights, "as_of": made.as_of.isoformat(),
+        **made.hashes,
+    }  # fmt: skip
+    head = (text("head.item", lang), text("head.value", lang))
+    hashes = Table("", head, tuple(facts.items()))
+    return (
+        _box("report.method", _lines([method]), lang)
+        + _box("report.groups", _figure(svg.heat(result, lang)), lang)
+        + _box("report.ranking", _table(content.ranking_table(result, lang), lang), lang, True)
+        + _box("report.kappa", _table(content.kappa_table(result, lang), lang), lang)
+        + _box("report.facts", _table(content.fact_table(result, lang), lang), lang, True)
+        + _box("report.provenance", _table(hashes, lang), lang, True)
+    )
+
+
+def _box(key: str, body: str, lang: str, wide: bool = False) -> str:
+    kind = ' class="wide"' if wide else ""
+    return f"<section{kind}><h3>{escape(text(key, lang))}</h3>{body}</section>"
+
+
+def _lines(lines: Sequence[str]) -> str:
+    return "".join(f"<p>{escape(line)}</p>" for line in lines)
+
+
+def _list(lines: Sequence[str]) -> str:
+    return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>"
+
+
+def _figure(drawing: str, caption: str = "", wide: bool = False) -> str:
+    if not drawing:
+        return ""
+    note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
+    return f'<figure{" class=scroll" if wide else ""}>{drawing}{note}</figure>'
+
+
+def _steps(steps: Sequence[Step]) -> str:
+    out = []
+    for step in steps:
+        rules = "".join(
+            f"<li><b>{escape(rule)}</b> {escape(words)}</li>" for rule, words in step.rules
+        )
+        events = "".join(f"<li>{escape(words)}</li>" for _, words in step.events)
+        out.append(
+            f"<p><b>{escape(step.title)}.</b> {escape(step.advice)}</p><ul class=events>{events}</ul>"
+            + (f"<details><summary>R1–R8</summary><ul>{rules}</ul></details>" if rules else "")
+        )
+    return "".join(out)
+
+
+def _table(table: Table, lang: str) -> str:
+    if not table.rows:
+        return ""
+    caption = f"<caption>{escape(table.title)}</caption>" if table.title else ""
+    states = {text(f"state.{name}", lang): name for name in ("pass", "fail", "unknown", "open",
+                                                            "closed", "applies")}  # fmt: skip
+    head = "".join(
+        f'<th scope=col{" class=num" if k in table.numeric else ""}>{escape(name)}</th>'
+        for k, name in enumerate(table.head)
+    )
+    body = []
+    for row in table.rows:
+        cells = []
+        for k, cell in enumerate(row):
+            kind = "num" if k in table.numeric else states.get(cell, "")
+            mark = f' class="{kind}"' if kind else ""
+            name = f' data-label="{escape(table.head[k])}"'
+            cells.append(f"<td{mark}{name}>{escape(cell)}</td>")
+        body.append(f"<tr>{''.join(cells)}</tr>")
+    return (
+        f'<div class=scroll><table class=sortable title="{escape(text("ui.sort", lang))}">{caption}'
+        f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
+    )
