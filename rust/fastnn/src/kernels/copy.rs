@@ -1,1 +1,214 @@
-//! (Being written.)
+//! F2. Strided views made contiguous: slices, transpositions, reversals and broadcasts of 4-byte
+//! elements. Axes that lie behind each other are merged first; what is left is rows to copy, rows
+//! to fill, 16 x 16 transposed blocks, or single elements. Depends on `simd` and the pool.
+
+use crate::pool;
+use crate::shape::MAX_RANK;
+use crate::simd::{Isa, LANES, Simd, isa};
+
+const INLINE: usize = 8192;
+
+#[derive(Clone, Copy)]
+struct Ends {
+    src: *const f32,
+    dst: *mut f32,
+}
+// SAFETY: work items read shared input and write disjoint ranges of `dst`.
+unsafe impl Sync for Ends {}
+impl Ends {
+    fn src(&self, offset: isize) -> *const f32 {
+        self.src.wrapping_offset(offset)
+    }
+    fn dst(&self, i: usize) -> *mut f32 {
+        self.dst.wrapping_add(i)
+    }
+}
+
+// A view with its axes merged; `strides` are in elements.
+#[derive(Clone, Copy)]
+struct View {
+    rank: usize,
+    dims: [usize; MAX_RANK],
+    strides: [isize; MAX_RANK],
+}
+
+impl View {
+    fn merged(dims: &[usize], strides: &[isize]) -> View {
+        let mut view = View { rank: 0, dims: [1; MAX_RANK], strides: [0; MAX_RANK] };
+        for (&d, &s) in dims.iter().zip(strides) {
+            if d == 1 {
+                continue;
+            }
+            let last = view.rank.wrapping_sub(1);
+            if view.rank > 0 && view.strides[last] == d as isize * s {
+                view.dims[last] *= d;
+                view.strides[last] = s;
+            } else if view.rank < MAX_RANK {
+                view.dims[view.rank] = d;
+                view.strides[view.rank] = s;
+                view.rank += 1;
+            }
+        }
+        // At least two axes, so that there are rows of lines.
+        while view.rank < 2 {
+            view.dims.copy_within(0..MAX_RANK - 1, 1);
+            view.strides.copy_within(0..MAX_RANK - 1, 1);
+            (view.dims[0], view.strides[0]) = (1, 0);
+            view.rank += 1;
+        }
+        view
+    }
+
+    // The offset in the source of flat position `i` of the first `axes` axes, `skip` left out.
+    fn offset(&self, mut i: usize, axes: usize, skip: usize) -> isize {
+        let mut offset = 0;
+        for a in (0..axes).rev().filter(|&a| a != skip) {
+            offset += (i % self.dims[a]) as isize * self.strides[a];
+            i /= self.dims[a];
+        }
+        offset
+    }
+}
+
+/// Copies the view of `dims` and `strides` (in elements, of any sign, 0 to repeat) that starts at
+/// `src` to `dst`, row-major.
+///
+/// # Safety
+/// At most 8 axes, as many strides as sizes; every element of the view is readable; `dst` covers
+/// the product of `dims` and does not overlap the view.
+pub unsafe fn copy_strided(dst: *mut f32, src: *const f32, dims: &[usize], strides: &[isize]) {
+    copy_strided_on(isa(), dst, src, dims, strides);
+}
+
+/// [`copy_strided`] on a given instruction set, which the processor must have.
+///
+/// # Safety
+/// As for [`copy_strided`].
+pub unsafe fn copy_strided_on(isa: Isa, dst: *mut f32, src: *const f32, dims: &[usize], strides: &[isize]) {
+    if dims.contains(&0) {
+        return;
+    }
+    let (view, ends) = (View::merged(dims, strides), Ends { src, dst });
+    let last = view.rank - 1;
+    let (n, step) = (view.dims[last], view.strides[last]);
+    if step != 0 && step != 1 {
+        // Lines along another axis lie in memory: transpose against that one.
+        let across = (0..last).rev().find(|&a| view.strides[a] == 1 && view.dims[a] >= 8);
+        if let Some(across) = across.filter(|_| n >= 4) {
+            return transpose(isa, ends, &view, across);
+        }
+    }
+    let lines = lines(isa);
+    let count: usize = view.dims[..last].iter().product();
+    if count == 1 {
+        // One line: cut it.
+        return pool::run_range(n, 4 * INLINE, &|range| {
+            // SAFETY: the ranges partition the line.
+            unsafe { lines(ends.dst(range.start), ends.src(range.start as isize * step), 1, 0, range.len(), step) };
+        });
+    }
+    let (rows, row_step) = (view.dims[last - 1], view.strides[last - 1]);
+    pool::run_range(count, (2 * INLINE / n).max(1), &|range| {
+        let mut line = range.start;
+        while line < range.end {
+            let (o, r) = (line / rows, line % rows);
+            let some = (rows - r).min(range.end - line);
+            let at = view.offset(o, last - 1, MAX_RANK) + r as isize * row_step;
+            // SAFETY: the lines lie inside the view, and ranges of `dst` are disjoint.
+            unsafe { lines(ends.dst(line * n), ends.src(at), some, row_step, n, step) };
+            line += some;
+        }
+    });
+}
+
+crate::per_isa! {
+    /// Copies `rows` lines of `n` elements `step` apart, `row_step` from line to line, to
+    /// contiguous memory.
+    pub(super) fn lines(dst: *mut f32, src: *const f32, rows: usize, row_step: isize, n: usize, step: isize) = copy_lines
+}
+
+#[inline(always)]
+unsafe fn copy_lines<S: Simd>(dst: *mut f32, src: *const f32, rows: usize, row_step: isize, n: usize, step: isize) {
+    for r in 0..rows {
+        let (dst, src) = (dst.add(r * n), src.offset(r as isize * row_step));
+        match step {
+            1 if n >= 1024 => dst.copy_from_nonoverlapping(src, n),
+            1 => copy_short::<S>(dst, src, n),
+            0 => fill_line::<S>(dst, src.read(), n),
+            _ => {
+                for i in 0..n {
+                    dst.add(i).write(src.offset(i as isize * step).read());
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn copy_short<S: Simd>(dst: *mut f32, src: *const f32, n: usize) {
+    let mut i = 0;
+    while i + LANES <= n {
+        S::store(dst.add(i), S::load(src.add(i)));
+        i += LANES;
+    }
+    if i < n {
+        S::store_n(dst.add(i), S::load_n(src.add(i), n - i), n - i);
+    }
+}
+
+#[inline(always)]
+unsafe fn fill_line<S: Simd>(dst: *mut f32, value: f32, n: usize) {
+    let v = S::splat(value);
+    let mut i = 0;
+    while i + LANES <= n {
+        S::store(dst.add(i), v);
+        i += LANES;
+    }
+    if i < n {
+        S::store_n(dst.add(i), v, n - i);
+    }
+}
+
+// The view read along axis `across`, where it is contiguous, and written along its last axis.
+fn transpose(isa: Isa, ends: Ends, view: &View, across: usize) {
+    let last = view.rank - 1;
+    let (rows, n, step) = (view.dims[across], view.dims[last], view.strides[last]);
+    // Elements of `dst` from one row of the block to the next.
+    let ld: usize = view.dims[across + 1..].iter().product();
+    let block = transposed(isa);
+    let strips = rows.div_ceil(LANES);
+    let others: usize = view.dims[..last].iter().product::<usize>() / rows;
+    pool::run_range(others * strips, (INLINE / (LANES * n)).max(1), &|range| {
+        for item in range {
+            let (other, strip) = (item / strips, item % strips);
+            let row = strip * LANES;
+            let src = ends.src(view.offset(other, last, across) + row as isize);
+            // Where `other` and `row` lie in `dst`.
+            let within: usize = view.dims[across + 1..last].iter().product();
+            let (before, behind) = (other / within, other % within);
+            let dst = ends.dst((before * rows + row) * ld + behind * n);
+            // SAFETY: the strip lies inside the view, and strips of `dst` are disjoint.
+            unsafe { block(dst, ld, src, step, (LANES.min(rows - row), n)) };
+        }
+    });
+}
+
+crate::per_isa!(fn transposed(dst: *mut f32, ld: usize, src: *const f32, step: isize, size: (usize, usize)) = transpose_strip);
+
+// dst[r * ld + i] = src[r + i * step] for r < rows, i < n.
+#[inline(always)]
+unsafe fn transpose_strip<S: Simd>(dst: *mut f32, ld: usize, src: *const f32, step: isize, (rows, n): (usize, usize)) {
+    let mut i = 0;
+    if rows == LANES {
+        while i + LANES <= n {
+            S::copy_transposed(dst.add(i), ld, src.offset(i as isize * step), step);
+            i += LANES;
+        }
+    }
+    while i < n {
+        for r in 0..rows {
+            dst.add(r * ld + i).write(src.offset(i as isize * step).add(r).read());
+        }
+        i += 1;
+    }
+}

@@ -1,1 +1,172 @@
-//! (Being written.)
+//! F2. Rows by index: take, its gradient scatter-add, one-hot. Indices are checked before anything
+//! is written; negative ones are out of range (the caller adds the axis size). Depends on the copy
+//! kernels' line loop and the pool.
+
+use super::copy::lines;
+use crate::pool;
+use crate::simd::{Isa, LANES, Simd, isa};
+
+const INLINE: usize = 8192;
+
+#[derive(Clone, Copy)]
+struct Ends {
+    src: *const f32,
+    dst: *mut f32,
+    indices: *const i32,
+}
+// SAFETY: work items read shared input and write disjoint ranges of `dst`.
+unsafe impl Sync for Ends {}
+impl Ends {
+    fn src(&self, i: usize) -> *const f32 {
+        self.src.wrapping_add(i)
+    }
+    fn dst(&self, i: usize) -> *mut f32 {
+        self.dst.wrapping_add(i)
+    }
+    // SAFETY of callers: `i` is below the index count.
+    unsafe fn index(&self, i: usize) -> usize {
+        self.indices.add(i).read() as usize
+    }
+}
+
+/// The extents of a take: `(outer, axis, inner)` to `(outer, count, inner)`.
+#[derive(Debug, Clone, Copy)]
+pub struct Take {
+    /// Product of the sizes before the axis.
+    pub outer: usize,
+    /// Size of the axis that is indexed.
+    pub axis: usize,
+    /// Product of the sizes behind it.
+    pub inner: usize,
+    /// Number of indices.
+    pub count: usize,
+}
+
+/// `Err` with the position of the first index outside `0..axis`.
+///
+/// # Safety
+/// `indices` covers `count` values.
+pub unsafe fn check(indices: *const i32, count: usize, axis: usize) -> Result<(), usize> {
+    let all = std::slice::from_raw_parts(if count == 0 { std::ptr::dangling() } else { indices }, count);
+    // A negative index is a large u32.
+    let limit = u32::try_from(axis).unwrap_or(u32::MAX).min(1 << 31);
+    if all.iter().fold(true, |ok, &i| ok & ((i as u32) < limit)) {
+        return Ok(());
+    }
+    all.iter().position(|&i| (i as u32) >= limit).map_or(Ok(()), Err)
+}
+
+/// `dst[o, i, :] = src[o, indices[i], :]`. Errors with the position of the first bad index, and
+/// then writes nothing.
+///
+/// # Safety
+/// `src` covers `outer * axis * inner` values, `indices` `count`, `dst` `outer * count * inner`.
+pub unsafe fn take(src: *const f32, indices: *const i32, dst: *mut f32, size: Take) -> Result<(), usize> {
+    check(indices, size.count, size.axis)?;
+    let (copy, ends) = (lines(isa()), Ends { src, dst, indices });
+    let Take { outer, axis, inner, count } = size;
+    let grain = (INLINE / inner.max(1)).max(1);
+    pool::run_range(outer * count, grain, &|range| {
+        for row in range {
+            let (o, i) = (row / count, row % count);
+            // SAFETY: indices are checked; rows of `dst` are disjoint.
+            unsafe { copy(ends.dst(row * inner), ends.src((o * axis + ends.index(i)) * inner), 1, 0, inner, 1) };
+        }
+    });
+    Ok(())
+}
+
+/// [`take`] of whole rows of a `(rows, length)` table: an embedding look-up.
+///
+/// # Safety
+/// As for [`take`].
+pub unsafe fn gather_rows(src: *const f32, length: usize, indices: *const i32, count: usize, rows: usize, dst: *mut f32) -> Result<(), usize> {
+    take(src, indices, dst, Take { outer: 1, axis: rows, inner: length, count })
+}
+
+/// The gradient of [`take`]: `dst` zeroed, then `dst[o, indices[i], :] += src[o, i, :]` in the order
+/// of `i`, whatever the thread count. Errors like [`take`].
+///
+/// # Safety
+/// `src` covers `outer * count * inner` values, `indices` `count`, `dst` `outer * axis * inner`.
+pub unsafe fn scatter_add(src: *const f32, indices: *const i32, dst: *mut f32, size: Take) -> Result<(), usize> {
+    check(indices, size.count, size.axis)?;
+    let (ends, add, fill) = (Ends { src, dst, indices }, add_row(isa()), super::tile_ops::fill(isa()));
+    let Take { outer, axis, inner, count } = size;
+    pool::run_range(outer * axis * inner, 4 * INLINE, &|range| {
+        // SAFETY: the ranges partition `dst`.
+        unsafe { fill(ends.dst(range.start), 0.0, range.len()) };
+    });
+    // Each part owns a strip of columns, or of rows where columns are few; within a strip the
+    // additions to a cell are in index order.
+    let by_columns = inner >= 64;
+    let parts = if outer > 1 || outer * count * inner <= INLINE { 1 } else { 4 };
+    let strip = if by_columns { inner.div_ceil(parts).next_multiple_of(LANES) } else { axis.div_ceil(parts) };
+    pool::run(outer * parts, &|item| {
+        let (o, part) = (item / parts, item % parts);
+        let limit = if by_columns { inner } else { axis };
+        let (from, to) = ((part * strip).min(limit), ((part + 1) * strip).min(limit));
+        let (column, width) = if by_columns { (from, to - from) } else { (0, inner) };
+        for i in 0..count {
+            // SAFETY: indices are checked; parts write disjoint strips of `dst`.
+            unsafe {
+                let row = ends.index(i);
+                if by_columns || (from..to).contains(&row) {
+                    add(ends.dst((o * axis + row) * inner + column), ends.src((o * count + i) * inner + column), width);
+                }
+            }
+        }
+    });
+    Ok(())
+}
+
+/// [`scatter_add`] of whole rows into a `(rows, length)` table.
+///
+/// # Safety
+/// As for [`scatter_add`].
+pub unsafe fn scatter_add_rows(src: *const f32, length: usize, indices: *const i32, count: usize, rows: usize, dst: *mut f32) -> Result<(), usize> {
+    scatter_add(src, indices, dst, Take { outer: 1, axis: rows, inner: length, count })
+}
+
+crate::per_isa!(fn add_row(dst: *mut f32, src: *const f32, n: usize) = add_to);
+
+#[inline(always)]
+unsafe fn add_to<S: Simd>(dst: *mut f32, src: *const f32, n: usize) {
+    let mut i = 0;
+    while i + LANES <= n {
+        S::store(dst.add(i), S::add(S::load(dst.add(i)), S::load(src.add(i))));
+        i += LANES;
+    }
+    if i < n {
+        S::store_n(dst.add(i), S::add(S::load_n(dst.add(i), n - i), S::load_n(src.add(i), n - i)), n - i);
+    }
+}
+
+/// `dst[i, indices[i]] = 1`, all else 0; a row whose index is outside `0..depth` is all zero, as
+/// in Keras.
+///
+/// # Safety
+/// `indices` covers `count` values, `dst` `count * depth`.
+pub unsafe fn one_hot(indices: *const i32, count: usize, depth: usize, dst: *mut f32) {
+    one_hot_on(isa(), indices, count, depth, dst);
+}
+
+/// [`one_hot`] on a given instruction set, which the processor must have.
+///
+/// # Safety
+/// As for [`one_hot`].
+pub unsafe fn one_hot_on(isa: Isa, indices: *const i32, count: usize, depth: usize, dst: *mut f32) {
+    let (ends, fill) = (Ends { src: dst, dst, indices }, super::tile_ops::fill(isa));
+    pool::run_range(count, (INLINE / depth.max(1)).max(1), &|range| {
+        // SAFETY: the ranges partition the rows of `dst`.
+        unsafe {
+            fill(ends.dst(range.start * depth), 0.0, range.len() * depth);
+            for i in range {
+                let index = ends.indices.add(i).read();
+                if index >= 0 && (index as usize) < depth {
+                    ends.dst(i * depth + index as usize).write(1.0);
+                }
+            }
+        }
+    });
+}
