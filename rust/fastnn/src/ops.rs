@@ -38,6 +38,8 @@ pub mod index;
 pub mod loss;
 pub mod matmul;
 pub mod movement;
+pub mod normalize;
+pub mod random;
 pub mod reduce;
 pub mod rule;
 
@@ -54,6 +56,8 @@ const FAMILIES: &[&[&OpDef]] = &[
     movement::ROWS,
     matmul::ROWS,
     index::ROWS,
+    random::ROWS,
+    normalize::ROWS,
     activation::ROWS,
     loss::ROWS,
 ];

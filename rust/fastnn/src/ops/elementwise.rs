@@ -163,7 +163,7 @@ elementwise! {
         real: if a.is_nan() || b.is_nan() { f64::NAN } else { a.min(b) },
         formula: "np.minimum(a, b)",
         domain: &[(-3.0, -0.1), (0.1, 3.0)],
-        grad(g, y, dy): { let [db, da] = shared(g, b, a, dy); [da, db] },
+        grad(g, y, dy): shared(g, b, a, dy),
         smooth: true,
     }
     NEGATIVE = "negative"(x) Number -> Same, tile: neg / neg_i32 {
@@ -398,7 +398,7 @@ fn infer_stop(types: &[Ty], _: &[crate::graph::Attr]) -> Result<Ty> {
     Ok(types[0])
 }
 
-/// (a, b) gradients of the larger of a and b: half each where they tie.
+/// Gradients of the larger of a and b: where a is above, where b is; half each where they tie.
 fn shared(g: &mut Graph, a: Id, b: Id, dy: Id) -> [Id; 2] {
     let mut share = |over: Id, under: Id| {
         let above = g.greater(over, under);

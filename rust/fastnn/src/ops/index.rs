@@ -3,10 +3,12 @@
 use super::build::Build;
 use super::host;
 use super::rule::{self, shape_attr};
-use crate::data_err;
 use crate::error::Result;
-use crate::graph::{Accept, Attr, Class, Cpu, Graph, Host, Id, StepCtx, Ty, Vjp};
+use crate::graph::{Accept, Arg, Attr, Class, Cpu, Host, StepCtx, Ty, Vjp};
+use crate::kernels::gather::{self as kernel, Take};
 use crate::shape::{DType, Shape};
+use crate::{data_err, shape_err};
+use std::borrow::Cow;
 
 const WIDE: (f32, f32) = (-3.0, 3.0);
 
@@ -94,6 +96,112 @@ rows! {
         domain: &[(0.0, 3.0)],
         smooth: true,
     }
+    TAKE = "take"("x", "indices"; axis: IntOrNone = Attr::None) {
+        doc: "The slices of x at indices (int32) along an axis, or elements of the flattened x; negative indices count from the end, others out of range are an error. Axis `axis` is replaced by the axes of indices.",
+        class: Class::Index,
+        accept: Accept::Exact,
+        infer: infer_take,
+        vjp: Vjp::Rule(|g, y, x, dy| {
+            if g.dtype_of(x[0]) != DType::F32 {
+                return vec![None, None];
+            }
+            let attrs = [shape_attr(&g.shape_of(x[0])), g.node(y).attrs[0].clone()];
+            vec![Some(g.build(&TAKE_GRAD, &[dy, x[1]], &attrs)), None]
+        }),
+        cpu: Cpu::Step(take_step),
+        reference: |x, a, out| {
+            let extents = take_extents(&x[0].ty.shape, &x[1].ty.shape, &a[0]).unwrap_or(NOTHING);
+            host::generate(out, |i| source(&extents, &x[1].data, i).map_or(f64::NAN, |at| x[0].data[at]))
+        },
+        formula: "np.take(x, indices, axis)",
+        domain: &[WIDE, (-2.0, 2.0)],
+        smooth: true,
+    }
+    TAKE_GRAD = "take_grad"("dy", "indices"; shape: Ints, axis: IntOrNone = Attr::None) {
+        doc: "Zeros of a shape to which dy is added at indices along an axis: the adjoint of take.",
+        class: Class::Index,
+        accept: Accept::Exact,
+        infer: |types, attrs| {
+            rule::arity("take_grad", types, 2)?;
+            rule::typed("take_grad", "dy", types[0], DType::F32)?;
+            let shape = rule::sizes("take_grad", attrs[0].ints())?;
+            let taken = infer_take(&[Ty::f32(shape), types[1]], &attrs[1..])?;
+            if taken.shape != types[0].shape {
+                return shape_err!("take_grad: dy {} is not what take gives from {shape}, {}; hint: pass the attributes of the take", types[0].shape, taken.shape);
+            }
+            Ok(Ty::f32(shape))
+        },
+        vjp: Vjp::Rule(|g, y, x, dy| {
+            let axis = g.node(y).attrs[1].clone();
+            vec![Some(g.build(&TAKE, &[dy, x[1]], &[axis])), None]
+        }),
+        cpu: Cpu::Step(take_grad_step),
+        reference: |x, a, out| {
+            let extents = take_extents(&out.shape, &x[1].ty.shape, &a[1]).unwrap_or(NOTHING);
+            let mut y = host::generate(out, |_| 0.0);
+            for (i, v) in x[0].data.iter().enumerate() {
+                if let Some(at) = source(&extents, &x[1].data, i) {
+                    y.data[at] += v;
+                }
+            }
+            y
+        },
+        formula: "(lambda y: (np.add.at(y.reshape(-1) if axis is None else np.moveaxis(y, axis, 0), indices, dy if axis is None else np.moveaxis(dy, tuple(range(axis, axis + np.ndim(indices))), tuple(range(np.ndim(indices))))), y)[1])(np.zeros(shape))",
+        domain: &[WIDE, (-2.0, 2.0)],
+        smooth: true,
+    }
+    TAKE_ALONG_AXIS = "take_along_axis"("x", "indices"; axis: Int = Attr::Int(-1)) {
+        doc: "The elements of x at indices (int32, sizes of x but for the axis) along an axis; negative indices count from the end, others out of range are an error.",
+        class: Class::Index,
+        accept: Accept::Exact,
+        infer: infer_along,
+        vjp: Vjp::Rule(|g, y, x, dy| {
+            if g.dtype_of(x[0]) != DType::F32 {
+                return vec![None, None];
+            }
+            let attrs = [shape_attr(&g.shape_of(x[0])), g.node(y).attrs[0].clone()];
+            vec![Some(g.build(&TAKE_ALONG_AXIS_GRAD, &[dy, x[1]], &attrs)), None]
+        }),
+        cpu: Cpu::Step(along_step),
+        reference: |x, a, out| host::generate(out, |i| {
+            along(&x[0].ty.shape, &x[1], &a[0], i).map_or(f64::NAN, |at| x[0].data[at])
+        }),
+        formula: "np.take_along_axis(x, indices, axis)",
+        domain: &[WIDE, (-2.0, 2.0)],
+        smooth: true,
+    }
+    TAKE_ALONG_AXIS_GRAD = "take_along_axis_grad"("dy", "indices"; shape: Ints, axis: Int = Attr::Int(-1)) {
+        doc: "Zeros of a shape to which dy is added at indices along an axis: the adjoint of take_along_axis.",
+        class: Class::Index,
+        accept: Accept::Exact,
+        infer: |types, attrs| {
+            rule::arity("take_along_axis_grad", types, 2)?;
+            rule::typed("take_along_axis_grad", "dy", types[0], DType::F32)?;
+            let shape = rule::sizes("take_along_axis_grad", attrs[0].ints())?;
+            infer_along(&[Ty::f32(shape), types[1]], &attrs[1..])?;
+            if types[0].shape != types[1].shape {
+                return shape_err!("take_along_axis_grad: dy {} and indices {} differ in shape; hint: one gradient per index", types[0].shape, types[1].shape);
+            }
+            Ok(Ty::f32(shape))
+        },
+        vjp: Vjp::Rule(|g, y, x, dy| {
+            let axis = g.node(y).attrs[1].clone();
+            vec![Some(g.build(&TAKE_ALONG_AXIS, &[dy, x[1]], &[axis])), None]
+        }),
+        cpu: Cpu::Step(along_grad_step),
+        reference: |x, a, out| {
+            let mut y = host::generate(out, |_| 0.0);
+            for (i, v) in x[0].data.iter().enumerate() {
+                if let Some(at) = along(&out.shape, &x[1], &a[1], i) {
+                    y.data[at] += v;
+                }
+            }
+            y
+        },
+        formula: "(lambda y: (np.add.at(y, tuple(indices if i == axis % np.ndim(indices) else k for i, k in enumerate(np.indices(np.shape(indices)))), dy), y)[1])(np.zeros(shape))",
+        domain: &[WIDE, (-2.0, 2.0)],
+        smooth: true,
+    }
     CUMSUM = "cumsum"("x"; axis: Int = Attr::Int(-1)) {
         doc: "Running sums along an axis.",
         class: Class::Kernel,
@@ -168,4 +276,137 @@ fn cumsum_step(ctx: &StepCtx<'_>) -> Result<()> {
         }
     }
     Ok(())
+}
+
+const NOTHING: Take = Take { outer: 0, axis: 0, inner: 0, count: 0 };
+
+/// The axis a take indexes as (outer, axis, inner); the flattened input when left out.
+fn take_extents(x: &Shape, indices: &Shape, axis: &Attr) -> Result<Take> {
+    let (outer, axis, inner) = match axis {
+        Attr::None => (1, x.count(), 1),
+        axis => rule::around(x, x.axis(axis.int(), "take")?),
+    };
+    Ok(Take { outer, axis, inner, count: indices.count() })
+}
+
+fn infer_take(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
+    rule::arity("take", types, 2)?;
+    rule::typed("take", "indices", types[1], DType::I32)?;
+    let (x, indices) = (types[0].shape, types[1].shape);
+    let shape = match &attrs[0] {
+        Attr::None => indices,
+        axis => {
+            let axis = x.axis(axis.int(), "take")?;
+            let parts = [&x.dims()[..axis], indices.dims(), &x.dims()[axis + 1..]];
+            Shape::new(&parts.concat())?
+        }
+    };
+    Ok(Ty { shape, dtype: types[0].dtype })
+}
+
+/// `index` counted from the front of an axis of `n`.
+fn wrapped(index: f64, n: usize) -> Option<usize> {
+    let at = if index < 0.0 { index + n as f64 } else { index };
+    (at >= 0.0 && at < n as f64).then_some(at as usize)
+}
+
+/// Where output element `i` of a take lies in the input.
+fn source(e: &Take, indices: &[f64], i: usize) -> Option<usize> {
+    let (o, k, inner) = (i / (e.count * e.inner), i / e.inner % e.count, i % e.inner);
+    wrapped(indices[k], e.axis).map(|at| (o * e.axis + at) * e.inner + inner)
+}
+
+/// The indices with negative ones counted from the end of an axis of `n`.
+fn checked<'a>(name: &str, indices: Arg, n: usize, of: &Shape) -> Result<Cow<'a, [i32]>> {
+    let count = indices.ty.shape.count();
+    // SAFETY: the executor hands steps buffers that cover their shapes; an empty one may have any
+    // pointer, so it is not read. The buffer outlives the step.
+    let all: &[i32] = if count == 0 { &[] } else { unsafe { std::slice::from_raw_parts(indices.ptr.cast(), count) } };
+    let fits = |i: i32| (i as usize) < n && i >= 0;
+    if all.iter().all(|&i| fits(i)) {
+        return Ok(Cow::Borrowed(all));
+    }
+    let mut out = Vec::with_capacity(count);
+    for (k, &i) in all.iter().enumerate() {
+        let at = if i < 0 { i64::from(i) + n as i64 } else { i64::from(i) };
+        if at < 0 || at >= n as i64 {
+            let place = &host::unravel(k, &indices.ty.shape)[..indices.ty.shape.rank()];
+            return data_err!("{name}: index {i} at position {place:?} is out of range for {n} elements along the axis of {of}; hint: use {}..{n}", -(n as i64));
+        }
+        out.push(at as i32);
+    }
+    Ok(Cow::Owned(out))
+}
+
+fn take_step(ctx: &StepCtx<'_>) -> Result<()> {
+    let (x, out) = (ctx.inputs[0], ctx.output);
+    let extents = take_extents(&x.ty.shape, &ctx.inputs[1].ty.shape, &ctx.attrs[0])?;
+    let indices = checked("take", ctx.inputs[1], extents.axis, &x.ty.shape)?;
+    // SAFETY: the executor hands steps buffers that cover their shapes, and the extents are theirs.
+    let done = unsafe { kernel::take(x.ptr, indices.as_ptr(), out.ptr, extents) };
+    done.map_err(|at| crate::error::Error::Data(format!("take: index at flat position {at} changed while it was read")))
+}
+
+fn take_grad_step(ctx: &StepCtx<'_>) -> Result<()> {
+    let (dy, out) = (ctx.inputs[0], ctx.output);
+    let extents = take_extents(&out.ty.shape, &ctx.inputs[1].ty.shape, &ctx.attrs[1])?;
+    let indices = checked("take_grad", ctx.inputs[1], extents.axis, &out.ty.shape)?;
+    // SAFETY: as for take.
+    let done = unsafe { kernel::scatter_add(dy.ptr, indices.as_ptr(), out.ptr, extents) };
+    done.map_err(|at| crate::error::Error::Data(format!("take_grad: index at flat position {at} changed while it was read")))
+}
+
+fn infer_along(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
+    rule::arity("take_along_axis", types, 2)?;
+    rule::typed("take_along_axis", "indices", types[1], DType::I32)?;
+    let (x, indices) = (types[0].shape, types[1].shape);
+    let axis = x.axis(attrs[0].int(), "take_along_axis")?;
+    let (a, b) = (x.dims(), indices.dims());
+    if a.len() != b.len() || (0..a.len()).any(|i| i != axis && a[i] != b[i]) {
+        return shape_err!("take_along_axis: indices {indices} do not fit x {x} outside axis {axis}; hint: broadcast the indices first");
+    }
+    Ok(Ty { shape: indices, dtype: types[0].dtype })
+}
+
+/// Where element `i` of a take_along_axis lies in an input of shape `x`.
+fn along(x: &Shape, indices: &Host, axis: &Attr, i: usize) -> Option<usize> {
+    let axis = x.axis(axis.int(), "take_along_axis").ok()?;
+    let mut at = host::unravel(i, &indices.ty.shape);
+    at[axis] = wrapped(indices.data[i], x.dims()[axis])?;
+    Some(host::ravel(&at[..x.rank()], x))
+}
+
+/// Calls `each(position in the indexed tensor, position in the indices)` in order.
+fn walk_along(name: &str, shape: &Shape, indices: Arg, axis: &Attr, mut each: impl FnMut(usize, usize)) -> Result<()> {
+    let axis = shape.axis(axis.int(), name)?;
+    let (outer, n, inner) = rule::around(shape, axis);
+    let count = indices.ty.shape.dims()[axis];
+    let indices = checked(name, indices, n, shape)?;
+    for o in 0..outer {
+        for k in 0..count {
+            for i in 0..inner {
+                let at = (o * count + k) * inner + i;
+                each((o * n + indices[at] as usize) * inner + i, at);
+            }
+        }
+    }
+    Ok(())
+}
+
+fn along_step(ctx: &StepCtx<'_>) -> Result<()> {
+    let (x, out) = (ctx.inputs[0], ctx.output);
+    // SAFETY: the executor hands steps buffers that cover their shapes; the walk checks indices.
+    walk_along("take_along_axis", &x.ty.shape, ctx.inputs[1], &ctx.attrs[0], |from, to| unsafe {
+        out.ptr.add(to).write(x.ptr.add(from).read());
+    })
+}
+
+fn along_grad_step(ctx: &StepCtx<'_>) -> Result<()> {
+    let (dy, out) = (ctx.inputs[0], ctx.output);
+    // SAFETY: as for take_along_axis.
+    unsafe { std::slice::from_raw_parts_mut(out.ptr, out.ty.shape.count()).fill(0.0) };
+    // SAFETY: as for take_along_axis.
+    walk_along("take_along_axis_grad", &out.ty.shape, ctx.inputs[1], &ctx.attrs[1], |to, from| unsafe {
+        *out.ptr.add(to) += dy.ptr.add(from).read();
+    })
 }
