@@ -1,0 +1,238 @@
+"""What every option pays the founders, and the sale waterfall around it.
+
+`proceeds` values the options at the low, mid and high valuation; `run_waterfall` gives payouts per
+holder at stated prices. Share counts and terms come from `captable`, the sharing from `waterfall`,
+the paths from `deals`. Depends on these rooms alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .captable import CapTable, Note, OptionGrant, Safe, ShareClass
+from .captable_read import read_cap_table, read_row
+from .contracts import BreakPoint, OptionProceeds, Proceeds
+from .deals import Assumptions, Company, Path, net_of, value_option
+from .errors import ExitError, Issue
+from .waterfall import Claim, Schedule, break_points, lost_to_preferences, profitable_switch
+
+__all__ = [
+    "Assumptions",
+    "CapTable",
+    "Note",
+    "OptionGrant",
+    "Safe",
+    "ShareClass",
+    "Waterfall",
+    "parse_assumptions",
+    "parse_cap_table",
+    "price_to_prefer",
+    "proceeds",
+    "run_waterfall",
+]
+
+#: Options whose headline price the founders negotiate; others are compared with these.
+_PRICED = ("ma", "license_hire")
+
+
+def parse_cap_table(data: object, issues: list[Issue]) -> CapTable | None:
+    """Return the cap table of a raw mapping, or None after appending EX3xx issues."""
+    return read_cap_table(data, issues)
+
+
+def parse_assumptions(data: object, issues: list[Issue]) -> Assumptions | None:
+    """Return deal assumptions ({} gives the defaults), or None after appending issues."""
+    if isinstance(data, Assumptions):
+        return data
+    found: list[Issue] = []
+    values = read_row(Assumptions, data, "assumptions", found, build=False)
+    if not found:
+        try:
+            numbers: dict[str, Any] = {
+                k: None if v is None else float(v) for k, v in values.items()
+            }
+            return Assumptions(**numbers)
+        except ExitError as error:
+            found = list(error.issues)
+    issues += [
+        i if i.code in ("EX103", "EX307") else Issue("EX307", i.field, i.message, i.hint, i.value)
+        for i in found
+    ]
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Waterfall:
+    """Payouts of a sale: one row per price, one column per holder."""
+
+    currency: str
+    holders: tuple[str, ...]
+    prices: tuple[float, ...]
+    net_prices: tuple[float, ...]
+    payouts: tuple[tuple[float, ...], ...]
+    founder_payouts: tuple[float, ...]
+    lost_to_preferences: tuple[float, ...]
+    break_points: tuple[BreakPoint, ...]
+    flags: tuple[str, ...] = ()
+
+
+def run_waterfall(profile: Any, prices: Sequence[float]) -> Waterfall:
+    """Return payouts per holder at headline prices, net of debt, fees, carve-out and escrow.
+
+    Raises:
+        ExitError: EX308 for a price that is negative or not finite.
+    """
+    company, flags = _company(profile, profile.cap_table, _assumptions(profile.assumptions))
+    for i, price in enumerate(prices):
+        if not 0 <= price < float("inf"):
+            raise ExitError(Issue("EX308", f"prices[{i}]", f"{price} is not a price",
+                                  "give a finite amount of zero or more", str(price)))  # fmt: skip
+    a = _assumptions(profile.assumptions)
+    nets = [net_of(price, company, a).net for price in prices]
+    schedule = Schedule(company.claims)
+    rows = [schedule.pay(net) for net in nets]
+    if any(net_of(price, company, a).short for price in prices):
+        flags = (*flags, "price_below_debt")
+    return Waterfall(
+        currency=str(profile.currency),
+        holders=tuple(c.holder for c in company.claims),
+        prices=tuple(float(p) for p in prices),
+        net_prices=tuple(nets),
+        payouts=tuple(tuple(row.values()) for row in rows),
+        founder_payouts=tuple(company.founders(row) for row in rows),
+        lost_to_preferences=tuple(
+            lost_to_preferences(company.claims, net, company.founder_parts) for net in nets
+        ),
+        break_points=break_points(company.claims),
+        flags=flags,
+    )
+
+
+def proceeds(profile: Any, cap_table: Any, assumptions: Any, options: Sequence[str]) -> Proceeds:
+    """Value every option at the low, mid and high valuation of the profile.
+
+    Raises:
+        ExitError: EX207 for an option without a model, EX305 if a holder would gain by switching.
+    """
+    a = _assumptions(assumptions)
+    company, flags = _company(profile, cap_table, a)
+    value = profile.valuation
+    found: dict[str, OptionProceeds] = {}
+    for option in options:
+        try:
+            prices = (value.low, value.mid, value.high)
+            paths = [value_option(option, float(price), company, a) for price in prices]
+        except KeyError:
+            raise ExitError(Issue("EX207", "options", f"{option!r} has no money model",
+                                  "use ipo, ma, transform, license_hire, private_round, dual_track "
+                                  "or ma_buy", option)) from None  # fmt: skip
+        found[option] = _option_proceeds(option, float(value.mid), company, paths)
+    net = net_of(float(value.mid), company, a).net
+    loser = profitable_switch(company.claims, net)
+    if loser is not None:
+        raise ExitError(Issue("EX305", "cap_table", f"{loser!r} would gain by converting otherwise",
+                              "please report this cap table", loser))  # fmt: skip
+    points = break_points(company.claims)
+    return Proceeds(
+        currency=str(profile.currency),
+        options=found,
+        break_points=points,
+        curve=_curve(company, points, net),
+        lost_to_preferences=lost_to_preferences(company.claims, net, company.founder_parts),
+        indifference=_indifference(found, float(value.high), company, a),
+        flags=flags,
+    )
+
+
+def price_to_prefer(
+    option: str, target: float, company: Company, a: Assumptions, high: float
+) -> float | None:
+    """The lowest headline price at which `option` pays the founders at least `target`.
+
+    None when a thousand times `high` is not enough; exact to 1e-9 of the price.
+    """
+    low, top = 0.0, max(high, 1.0)
+    while value_option(option, top, company, a).npv < target:
+        low, top = top, top * 2.0
+        if top > 1000.0 * max(high, 1.0):
+            return None
+    for _ in range(200):
+        middle = 0.5 * (low + top)
+        if top - low <= 1e-9 * top or middle in (low, top):
+            break
+        if value_option(option, middle, company, a).npv < target:
+            low = middle
+        else:
+            top = middle
+    return top
+
+
+def _assumptions(given: Any) -> Assumptions:
+    return Assumptions() if given is None else given
+
+
+def _company(
+    profile: Any, cap_table: CapTable | None, a: Assumptions
+) -> tuple[Company, tuple[str, ...]]:
+    stake = profile.deal.acquirer_stake
+    convert = getattr(profile, "usd", None)
+    common: dict[str, Any] = {
+        "cash": float(profile.cash or 0.0),
+        "debt": float(profile.debt or 0.0),
+        "acquirer_stake": 1.0 if stake is None else float(stake),
+        "usd": convert if callable(convert) else float,
+    }
+    if cap_table is not None:
+        parts, votes = cap_table.founder_parts(), cap_table.founder_vote_share()
+        return Company(cap_table.claims(), parts, votes, **common), ()
+    share = a.founder_share if profile.founder_share is None else float(profile.founder_share)
+    owners = (("founders", share), ("others", 1.0 - share))
+    claims = tuple(Claim(name, 0.0, 0.0, 1, part, 0.0, None) for name, part in owners if part > 0)
+    return Company(claims, {"founders": 1.0}, share, **common), ("no_preference_data",)
+
+
+def _option_proceeds(
+    option: str, price: float, company: Company, paths: list[Path]
+) -> OptionProceeds:
+    low, middle, high = paths
+    own = company.founders(middle.payouts)
+    total = sum(middle.payouts.values())
+    return OptionProceeds(
+        option=option,
+        founder_npv=(low.npv, middle.npv, high.npv),
+        founder_share=own / total if total > 0 else 0.0,
+        months_to_cash=middle.months,
+        control_after=min(1.0, max(0.0, middle.control)),
+        price=price,
+        net_price=middle.net,
+        payouts=dict(middle.payouts),
+        bridge=middle.steps,
+        pay_outside_waterfall=middle.outside,
+        flags=tuple(dict.fromkeys(flag for path in paths for flag in path.flags)),
+    )
+
+
+def _curve(
+    company: Company, points: Sequence[BreakPoint], net: float
+) -> tuple[tuple[float, float], ...]:
+    """Founder payout at every break point, around them, and up to twice the larger price."""
+    top = 2.0 * max([net, *(p.price for p in points)])
+    grid = {top * i / 60.0 for i in range(61)} | {p.price for p in points} | {net}
+    schedule = Schedule(company.claims)
+    return tuple((x, company.founders(schedule.pay(x))) for x in sorted(grid))
+
+
+def _indifference(
+    found: dict[str, OptionProceeds], high: float, company: Company, a: Assumptions
+) -> tuple[tuple[str, str, float], ...]:
+    rows = []
+    for b in (option for option in found if option in _PRICED):
+        for other, row in found.items():
+            if other == b:
+                continue
+            price = price_to_prefer(b, row.founder_npv[1], company, a, high)
+            if price is not None:
+                rows.append((other, b, price))
+    return tuple(rows)

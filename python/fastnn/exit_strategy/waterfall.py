@@ -1,0 +1,300 @@
+"""Who gets what at which price: stacked, participating, capped and converting claims.
+
+A claim pays `max(min(due + n u, cap), n u)` with `u = max(0, v - strike)`, where v is the worth of
+one common share. The sum over claims rises with v, so a price fixes v and thereby everybody's best
+choice: the result is the Nash equilibrium of conversion (`profitable_switch` proves it case by
+case). Works on float and on Decimal. Standard library and `fastnn.ensemble` (batches) only.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from .contracts import BreakPoint
+
+__all__ = [
+    "Claim",
+    "Schedule",
+    "break_points",
+    "claim_rows",
+    "lost_to_preferences",
+    "pay_many",
+    "payouts_given",
+    "profitable_switch",
+]
+
+N = TypeVar("N", float, Decimal)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim(Generic[N]):
+    """One holder's claim on the net price.
+
+    `due` is paid by `rank` (lower first, equal ranks in proportion) before anything is shared;
+    `last` is the part of it that comes after all ranks. `units` share what is left, once a unit is
+    worth more than `strike`. `cap` bounds what the claim takes without converting: equal to `due`
+    for non-participating shares, None for full participation and for common shares.
+    """
+
+    holder: str
+    due: N
+    last: N
+    rank: int
+    units: N
+    strike: N
+    cap: N | None
+
+    def at(self, v: N) -> N:
+        """Payout when a unit is worth `v` and everything due is paid."""
+        shared = self.units * _above(v, self.strike)
+        held = self.due + shared
+        if self.cap is not None and held > self.cap:
+            held = self.cap
+        return held if held > shared else shared
+
+    def slope(self, v: N) -> N:
+        """Change of `at` per unit of `v` inside a linear piece."""
+        shared = self.units * _above(v, self.strike)
+        capped = self.cap is not None and self.due + shared >= self.cap
+        grows = v > self.strike and (not capped or (self.cap is not None and shared > self.cap))
+        return self.units if grows else self.units * 0
+
+    @property
+    def may_convert(self) -> bool:
+        """Whether the holder has a choice between its claim and its units."""
+        return self.cap is not None and self.units > 0 and (self.due > 0 or self.cap > 0)
+
+
+def _above(v: N, strike: N) -> N:
+    return v - strike if v > strike else v * 0
+
+
+class Schedule(Generic[N]):
+    """Payouts of a set of claims as linear pieces of the net price; prices at or below 0 pay 0."""
+
+    def __init__(self, claims: Sequence[Claim[N]]) -> None:
+        if not claims or not any(claim.units > 0 for claim in claims):
+            raise ValueError("no claim has units: nobody takes what is left after preferences")
+        self.claims: tuple[Claim[N], ...] = tuple(claims)
+        self._starts: list[N] = []
+        self._values: list[list[N]] = []
+        self._slopes: list[list[N]] = []
+        self._add_ranks()
+        self._add_shares()
+
+    def pay(self, price: N) -> dict[str, N]:
+        """Return holder -> payout; the payouts add up to the price."""
+        return dict(zip((c.holder for c in self.claims), self.amounts(price), strict=True))
+
+    def amounts(self, price: N) -> list[N]:
+        """Return the payouts in the order of the claims."""
+        zero = price * 0
+        if price <= 0:
+            return [zero for _ in self.claims]
+        piece = max(0, bisect_right(self._starts, price) - 1)
+        over = price - self._starts[piece]
+        pairs = zip(self._values[piece], self._slopes[piece], strict=True)
+        return [value + slope * over for value, slope in pairs]
+
+    def unit_value(self, price: N) -> N:
+        """Worth of one common unit at a price (0 while preferences are not covered)."""
+        low = price * 0
+        marks = self._marks()
+        at = [sum((c.at(v) for c in self.claims), low) for v in marks]
+        piece = bisect_right(at, price) - 1
+        if piece < 0:
+            return low
+        middle = self._inside(marks, piece)
+        slope = sum((c.slope(middle) for c in self.claims), low)
+        return marks[piece] if slope == 0 else marks[piece] + (price - at[piece]) / slope
+
+    def _add_ranks(self) -> None:
+        zero = self.claims[0].units * 0
+        paid = [zero for _ in self.claims]
+        price = zero
+        levels: list[list[N]] = [
+            [c.due - c.last if c.rank == rank else zero for c in self.claims]
+            for rank in sorted({c.rank for c in self.claims})
+        ]
+        levels.append([c.last for c in self.claims])
+        for amounts in levels:
+            total = sum(amounts, zero)
+            if total > 0:
+                self._push(price, paid, [a / total for a in amounts])
+                paid = [p + a for p, a in zip(paid, amounts, strict=True)]
+                price = price + total
+
+    def _add_shares(self) -> None:
+        zero = self.claims[0].units * 0
+        marks = self._marks()
+        for i, v in enumerate(marks):
+            middle = self._inside(marks, i)
+            slopes = [c.slope(middle) for c in self.claims]
+            total = sum(slopes, zero)
+            if total > 0:
+                values = [c.at(v) for c in self.claims]
+                self._push(sum(values, zero), values, [s / total for s in slopes])
+
+    def _marks(self) -> list[N]:
+        """Unit values at which some claim bends, rising, from 0."""
+        marks = {self.claims[0].units * 0}
+        for c in self.claims:
+            if c.units > 0:
+                marks.add(c.strike)
+                if c.cap is not None:
+                    marks.update((c.strike + (c.cap - c.due) / c.units, c.strike + c.cap / c.units))
+        return sorted(marks)
+
+    @staticmethod
+    def _inside(marks: Sequence[N], i: int) -> N:
+        return (marks[i] + marks[i + 1]) / 2 if i + 1 < len(marks) else marks[i] + 1
+
+    def _push(self, start: N, values: Sequence[N], slopes: Sequence[N]) -> None:
+        self._starts.append(start)
+        self._values.append(list(values))
+        self._slopes.append(list(slopes))
+
+
+def break_points(claims: Sequence[Claim[float]]) -> tuple[BreakPoint, ...]:
+    """Net prices at which somebody starts to be paid, exercises, reaches a cap or converts."""
+    found: list[BreakPoint] = []
+    price = 0.0
+    for rank in sorted({c.rank for c in claims}):
+        level = [c for c in claims if c.rank == rank and c.due - c.last > 0]
+        if price > 0:
+            found += [BreakPoint(price, c.holder, "starts") for c in level]
+        price += sum(c.due - c.last for c in level)
+    late = [c for c in claims if c.last > 0]
+    found += [BreakPoint(price, c.holder, "converts") for c in late if price > 0]
+    for c in claims:
+        if c.units <= 0:
+            continue
+        marks = []
+        if c.due == 0 and c.cap is None:
+            marks = [(c.strike, "exercises" if c.strike > 0 else "starts")]
+        elif c.cap is not None:
+            marks = [(c.strike + c.cap / c.units, "converts")]
+            if c.cap > c.due:
+                marks.append((c.strike + (c.cap - c.due) / c.units, "reaches_cap"))
+        for v, event in marks:
+            at = sum(other.at(v) for other in claims)
+            if at > 0:
+                found.append(BreakPoint(at, c.holder, event))
+    return tuple(sorted(found, key=lambda p: (p.price, p.event, p.holder)))
+
+
+def payouts_given(claims: Sequence[Claim[N]], converted: Sequence[bool], price: N) -> list[N]:
+    """Payouts when exactly the marked claims convert and the others keep what is due to them.
+
+    Money that nobody may take (every claim at its cap) stays undistributed.
+    """
+    zero = price * 0
+    chosen: list[Claim[N]] = []
+    for claim, converts in zip(claims, converted, strict=True):
+        if converts:
+            chosen.append(replace(claim, due=zero, last=zero, cap=None))
+        elif claim.may_convert and claim.cap == claim.due:
+            chosen.append(replace(claim, units=zero))
+        else:
+            chosen.append(claim)
+
+    def held(c: Claim[N], v: N) -> N:
+        amount = c.due + c.units * _above(v, c.strike)
+        return c.cap if c.cap is not None and amount > c.cap else amount
+
+    left = price if price > 0 else zero
+    paid = [zero for _ in chosen]
+    ranks = sorted({c.rank for c in chosen})
+    levels: list[list[N]] = [
+        [c.due - c.last if c.rank == rank else zero for c in chosen] for rank in ranks
+    ]
+    levels.append([c.last for c in chosen])
+    for amounts in levels:
+        total = sum(amounts, zero)
+        if total > left:
+            return [p + a * left / total for p, a in zip(paid, amounts, strict=True)]
+        left = left - total
+        paid = [p + a for p, a in zip(paid, amounts, strict=True)]
+    marks = sorted(
+        {zero}
+        | {c.strike for c in chosen}
+        | {
+            c.strike + (c.cap - c.due) / c.units
+            for c in chosen
+            if c.cap is not None and c.units > 0
+        }
+    )
+    for i, v in enumerate(marks):
+        at = sum((held(c, v) for c in chosen), zero)
+        after = marks[i + 1] if i + 1 < len(marks) else v + 1
+        slope = (sum((held(c, after) for c in chosen), zero) - at) / (after - v)
+        last = i + 1 == len(marks)
+        if slope > 0 and (last or at + slope * (after - v) >= price):
+            worth = v + (price - at) / slope
+            return [held(c, worth if worth > v else v) for c in chosen]
+        if not last and at + slope * (after - v) >= price:
+            return [held(c, v) for c in chosen]
+    return [held(c, marks[-1]) for c in chosen]
+
+
+def profitable_switch(claims: Sequence[Claim[N]], price: N) -> str | None:
+    """Return a holder that would gain by switching between holding and converting, or None."""
+    schedule = Schedule(claims)
+    worth = schedule.unit_value(price)
+    paid = schedule.amounts(price)
+    converted = [
+        c.may_convert and c.cap is not None and c.units * _above(worth, c.strike) > c.cap
+        for c in claims
+    ]
+    slack = abs(price) / 10**9
+    for i, claim in enumerate(claims):
+        if not claim.may_convert:
+            continue
+        other = list(converted)
+        other[i] = not other[i]
+        if payouts_given(claims, other, price)[i] > paid[i] + slack:
+            return claim.holder
+    return None
+
+
+def lost_to_preferences(
+    claims: Sequence[Claim[float]], price: float, holders: Mapping[str, float]
+) -> float:
+    """Part (0..1) of their pro-rata share that holders (holder -> part of its claim) lose.
+
+    Pro rata means that everybody had common shares; below zero (a gain) counts as zero.
+    """
+    plain = [replace(c, due=0.0, last=0.0, cap=None) for c in claims if c.units > 0]
+    fair = Schedule(plain).pay(price)
+    paid = Schedule(claims).pay(price)
+    wanted = sum(fair.get(h, 0.0) * part for h, part in holders.items())
+    got = sum(paid.get(h, 0.0) * part for h, part in holders.items())
+    return max(0.0, 1.0 - got / wanted) if wanted > 0 else 0.0
+
+
+def claim_rows(claims: Sequence[Claim[float]]) -> npt.NDArray[np.float64]:
+    """The claims as rows for `fastnn.ensemble.pay_claims`."""
+    inf = float("inf")
+    rows = [
+        (c.due, c.last, c.rank, c.units, c.strike, inf if c.cap is None else c.cap) for c in claims
+    ]
+    return np.array(rows, dtype=np.float64)
+
+
+def pay_many(
+    tables: Sequence[Sequence[Claim[float]]], prices: npt.ArrayLike
+) -> npt.NDArray[np.float64]:
+    """Payouts of many sets of claims at rising prices, (tables, claims, prices), in compiled code.
+
+    All tables need the same number of claims.
+    """
+    from fastnn.ensemble import pay_claims
+
+    return pay_claims(np.stack([claim_rows(table) for table in tables]), prices)
