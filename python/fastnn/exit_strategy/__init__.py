@@ -1,1 +1,74 @@
-"""Weigh IPO, sale and strategic transformation with numbers that can be checked."""
+"""Weigh IPO, sale and strategic transformation with numbers that can be checked.
+
+    from fastnn.exit_strategy import Profile, evaluate
+    result = evaluate(Profile.from_file("acme.toml"))
+    print(result.to_terminal())
+
+Names are loaded when first used, so that importing the package is cheap. Not legal, tax or
+investment advice.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .batch import BatchResult, evaluate_many
+    from .criteria import ahp, load_criteria, resolve_weights
+    from .errors import ExitError, Issue
+    from .evaluation import compare, evaluate
+    from .gate_data import check_age, load_gates
+    from .model import load_model
+    from .money import Assumptions, CapTable
+    from .process import Process
+    from .profile import Profile
+    from .result import Result
+    from .schema import json_schema, template
+    from .scoring import topsis, weighted_sum
+
+#: Public name -> the room that holds it.
+_ROOMS = {
+    "Assumptions": "money", "BatchResult": "batch", "CapTable": "money", "ExitError": "errors",
+    "Issue": "errors", "Process": "process", "Profile": "profile", "Result": "result",
+    "ahp": "criteria", "check_age": "gate_data", "compare": "evaluation", "evaluate": "evaluation",
+    "evaluate_many": "batch", "json_schema": "schema", "load_criteria": "criteria",
+    "load_gates": "gate_data", "load_model": "model", "resolve_weights": "criteria",
+    "template": "schema", "topsis": "scoring", "weighted_sum": "scoring",
+}  # fmt: skip
+
+__all__ = [
+    "Assumptions",
+    "BatchResult",
+    "CapTable",
+    "ExitError",
+    "Issue",
+    "Process",
+    "Profile",
+    "Result",
+    "ahp",
+    "check_age",
+    "compare",
+    "evaluate",
+    "evaluate_many",
+    "json_schema",
+    "load_criteria",
+    "load_gates",
+    "load_model",
+    "resolve_weights",
+    "template",
+    "topsis",
+    "weighted_sum",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _ROOMS:
+        value = getattr(importlib.import_module(f"{__name__}.{_ROOMS[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

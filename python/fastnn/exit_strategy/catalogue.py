@@ -10,7 +10,7 @@ from .criteria import load_criteria
 from .errors import ExitError, Issue
 from .resources import load_json
 
-__all__ = ["LANGUAGES", "check_language", "leaf_name", "text"]
+__all__ = ["LANGUAGES", "check_language", "has_text", "leaf_name", "text"]
 
 LANGUAGES = ("en", "zh")
 
@@ -31,7 +31,14 @@ def text(key: str, lang: str = "en", **values: object) -> str:
     return out.format(**values) if values else out
 
 
+def has_text(key: str) -> bool:
+    """Return whether the catalogue holds a key (ids of a user's own files have none)."""
+    return key in load_json("catalogue.json")
+
+
 def leaf_name(leaf: str, lang: str = "en") -> str:
-    """Return the name of a criterion."""
+    """Return the short name of a criterion; one of a user's own file has its own name."""
+    if has_text(f"leaf.{leaf}"):
+        return text(f"leaf.{leaf}", lang)
     row = load_criteria().leaf(leaf)
     return row.en if check_language(lang) == "en" else row.zh

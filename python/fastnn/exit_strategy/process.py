@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .catalogue import text
+from .catalogue import leaf_name, text
 from .errors import ExitError, Issue, suggest
 from .gates import runway_months
 from .process_data import EDGES, ENDS, SEED_EDGES, SEED_NODES, STATE_RULES, STATES, Edge
 from .result import Result
 
-__all__ = ["LogEntry", "Process", "Step", "mermaid", "seed_mermaid"]
+__all__ = ["ROADS", "LogEntry", "Process", "Step", "mermaid", "road", "seed_mermaid"]
 
 _CLOSED = ("IPO_CLOSED", "MA_CLOSED")
 _MIN_WINDOW, _MIN_READINESS = 0.4, 0.7
@@ -155,6 +155,30 @@ class Process:
         return seed_mermaid(lang) if seed_view else mermaid(lang, self._active)
 
 
+#: Option -> the states of its road, first steps first.
+ROADS: dict[str, tuple[str, ...]] = {
+    "ipo": ("IPO_CONSIDER", "IPO_MARKET", "IPO_PREP"),
+    "ma": ("DEAL_MARKET", "PARTNER_SCREEN", "MA_NEGOTIATE"),
+    "transform": ("TRANSFORM_PLAN", "TRANSFORM_RUN"),
+    "license_hire": ("LICENSE_HIRE",),
+    "private_round": ("PRIVATE_ROUND",),
+    "dual_track": ("DUAL_TRACK", "IPO_PREP", "MA_NEGOTIATE"),
+    "ma_buy": ("DEAL_MARKET", "PARTNER_SCREEN"),
+}
+
+
+def road(result: Result, lang: str = "en") -> tuple[tuple[str, str], ...]:
+    """Return (title, advice) of the leading option's road; first the unknown inputs, if any."""
+    numbers = advice_numbers(result, lang)
+    states = list(ROADS[result.leader])
+    if result.unknown:
+        states.insert(0, "PROFILE")
+    return tuple(
+        (text(f"state.{state}", lang), text(f"advice.{state}", lang).format_map(numbers))
+        for state in states
+    )
+
+
 def advice_numbers(result: Result, lang: str) -> Mapping[str, Any]:
     """Return the numbers that advice texts quote."""
     window = result.leaves["ipo_window"]
@@ -162,7 +186,7 @@ def advice_numbers(result: Result, lang: str) -> Mapping[str, Any]:
     points = result.proceeds.break_points
     open_venues = [v.id for v in result.gates.venues if v.state != "fail"]
     none = text("word.none", lang)
-    unknown = ", ".join(result.unknown[:3]) or none
+    unknown = ", ".join(leaf_name(name, lang) for name in result.unknown[:3]) or none
     months = runway_months(result.profile)
     regulators = [g.id for g in result.gates.regulatory if g.state in ("applies", "unknown")]
     return {
@@ -173,11 +197,15 @@ def advice_numbers(result: Result, lang: str) -> Mapping[str, Any]:
         "venues": ", ".join(open_venues) or none,
         "unknown": unknown,
         "runway": f"{months:.0f}",
-        "floor": f"{points[-1].price:,.0f} {result.proceeds.currency}" if points else none,
+        "floor": _amount(points[-1].price, result.proceeds.currency) if points else none,
         "regulators": ", ".join(regulators) or none,
-        "need": f"{result.profile.need_24m:,.0f} {result.profile.currency}",
+        "need": _amount(result.profile.need_24m, result.profile.currency),
         "audited": str(result.profile.audited_years),
     }
+
+
+def _amount(value: float, currency: str) -> str:
+    return f"{currency} {value:,.0f}"
 
 
 def _venue_open(result: Result, flags: frozenset[str]) -> str:

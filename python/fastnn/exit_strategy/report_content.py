@@ -10,11 +10,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .catalogue import leaf_name, text
+from .catalogue import has_text, leaf_name, text
 from .criteria import load_criteria
 from .explain import Flip
-from .gates import VenueResult, VenueTest, runway_months
-from .result import Result
+from .gates import GateReport, VenueResult, VenueTest, runway_months
+from .result import MIN_LEAD, MIN_P_FIRST, Result
 
 __all__ = [
     "Table",
@@ -36,6 +36,7 @@ __all__ = [
     "reasons",
     "regulator_table",
     "unknown_sentence",
+    "venue_rows",
     "venue_table",
 ]
 
@@ -133,6 +134,7 @@ def reasons(result: Result, lang: str = "en") -> list[str]:
     settle = _join([leaf_name(name, lang) for name in advice.settle[:3]], lang)
     none = text("word.none", lang)
     if advice.answer == "near_tie":
+        out.append(text("text.tie_because", lang, items=_join(_tie_reasons(result, lang), lang)))
         out.append(text("text.tie", lang, a=pair[0], b=pair[1], items=settle or none))
     if advice.answer == "insufficient_information":
         share = percent(advice.unknown_weight)
@@ -143,6 +145,19 @@ def reasons(result: Result, lang: str = "en") -> list[str]:
                 text("text.closed", lang, option=_option(gate.option, lang),
                      reason=gate.reason if lang == "en" else text(f"gate.{gate.name}", lang))
             )  # fmt: skip
+    return out
+
+
+def _tie_reasons(result: Result, lang: str) -> list[str]:
+    """Return which parts of the recommendation rule were not met."""
+    advice = result.advice
+    out = []
+    if advice.p_first < MIN_P_FIRST:
+        out.append(text("text.tie_p", lang, p=percent(advice.p_first)))
+    if advice.lead < MIN_LEAD:
+        out.append(text("text.tie_lead", lang, lead=f"{advice.lead:.3f}"))
+    if not advice.methods_agree:
+        out.append(text("text.tie_methods", lang))
     return out
 
 
@@ -208,6 +223,11 @@ def ranking_table(result: Result, lang: str = "en") -> Table:
     return Table(text("report.ranking", lang), head, rows, (1, 2, 3, 4, 5))
 
 
+def venue_name(venue: VenueResult, lang: str = "en") -> str:
+    """Return a venue's name; one from an overlay keeps the name it came with."""
+    return text(f"venue.{venue.id}", lang) if has_text(f"venue.{venue.id}") else venue.name
+
+
 def nearest_test(venue: VenueResult) -> VenueTest:
     """Return the test that is passed, or else has the fewest open conditions."""
     order = {"pass": 0, "unknown": 1, "fail": 2}
@@ -219,8 +239,15 @@ def nearest_test(venue: VenueResult) -> VenueTest:
 
 def venue_table(result: Result, lang: str = "en") -> Table:
     """Return every venue with its nearest test and what is missing for it."""
+    keys = ("venue", "state", "best_test", "gap", "checked", "confidence")
+    return Table(text("report.gates", lang), tuple(text(f"head.{k}", lang) for k in keys),
+                 venue_rows(result.gates, lang))  # fmt: skip
+
+
+def venue_rows(report: GateReport, lang: str = "en") -> tuple[tuple[str, ...], ...]:
+    """Return name, state, nearest test, what is missing, date and confidence of every venue."""
     rows = []
-    for venue in result.gates.venues:
+    for venue in report.venues:
         test = nearest_test(venue)
         short, unknown = [], []
         for row in (*venue.common, *test.conditions):
@@ -229,14 +256,13 @@ def venue_table(result: Result, lang: str = "en") -> Table:
             elif row.state == "unknown":
                 unknown.append(text(f"cond.{row.field}", lang))
         if unknown:
-            short.append(text("text.missing_unknown", lang, fields=", ".join(unknown)))
+            short.append(text("text.missing_unknown", lang, fields=", ".join(dict.fromkeys(unknown))))
+        short = list(dict.fromkeys(short))
         rows.append(
-            (venue.name, text(f"state.{venue.state}", lang), test.id,
+            (venue_name(venue, lang), text(f"state.{venue.state}", lang), test.id,
              "; ".join(short) or text("text.met", lang), venue.checked, venue.confidence)
         )  # fmt: skip
-    keys = ("venue", "state", "best_test", "gap", "checked", "confidence")
-    return Table(text("report.gates", lang), tuple(text(f"head.{k}", lang) for k in keys),
-                 tuple(rows))  # fmt: skip
+    return tuple(rows)
 
 
 def _shortage(field: str, gap: float | None, is_money: bool, currency: str, lang: str) -> str:
@@ -250,8 +276,8 @@ def _shortage(field: str, gap: float | None, is_money: bool, currency: str, lang
 def regulator_table(result: Result, lang: str = "en") -> Table:
     """Return the regulators that apply or may apply, and market practice."""
     rows = tuple(
-        (gate.rule, gate.jurisdiction, text(f"state.{gate.state}", lang),
-         gate.effect or "–", f"{gate.months:.1f}", gate.checked, gate.confidence)
+        (text(f"reg.{gate.id}", lang) if has_text(f"reg.{gate.id}") else gate.rule, gate.jurisdiction, text(f"state.{gate.state}", lang),
+         gate.effect or "–", f"{gate.months:.1f}" if gate.months else "–", gate.checked, gate.confidence)
         for gate in result.gates.regulatory
         if gate.state != "not"
     )  # fmt: skip
@@ -320,7 +346,7 @@ def price_table(result: Result, lang: str = "en") -> Table:
         for price in round_prices(xs[-1])
     )
     head = (text("head.price", lang), text("head.founders_get", lang))
-    return Table(text("report.money", lang), head, rows, (0, 1))
+    return Table("", head, rows, (0, 1))
 
 
 def round_prices(top: float) -> tuple[float, ...]:
@@ -388,7 +414,7 @@ def fact_table(result: Result, lang: str = "en") -> Table:
         got = result.leaves[leaf.id]
         source = text("word.given" if got.known else "word.unknown", lang)
         rows.append(
-            (leaf.en if lang == "en" else leaf.zh, text(f"group.{leaf.group}", lang),
+            (leaf_name(leaf.id, lang), text(f"group.{leaf.group}", lang),
              fact(leaf.id, got.value, lang), f"{result.weights[tree.groups[group]] * local:.3f}",
              source if got.known else f"{source}: {got.source}")
         )  # fmt: skip

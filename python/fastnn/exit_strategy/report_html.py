@@ -6,19 +6,21 @@ the few lines of script (tabs, sorting) from `data/report.js`; without script ev
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 
 from . import report_content as content
 from . import report_svg as svg
 from .catalogue import check_language, text
-from .process import Process, Step
+from .process import Process, Step, road
 from .report_content import Table
 from .resources import read_text
 from .result import Result
 
 __all__ = ["render"]
 
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
 READERS = ("founder", "cfo", "investor", "adviser", "researcher")
 
 
@@ -90,17 +92,19 @@ def _founder(result: Result, lang: str) -> str:
     return (
         _box("report.sure", _figure(svg.bars(result, lang)), lang)
         + _box("report.why", _lines(why), lang)
-        + _box("report.money", _table(content.money_table(result, lang), lang) + money, lang, True)
-        + _box("report.waterfall", prices + curve, lang)
-        + _box("report.next", _steps(Process(result).next_steps(lang)), lang)
+        + _box("report.money", _table(content.money_table(result, lang), lang, caption=True) + money, lang, True)
+        + _box("report.at_prices", prices + curve, lang)
+        + "<div class=stack>"
+        + _box("report.next", _road(result, lang), lang)
         + _box("report.change", _list(changes), lang)
+        + "</div>"
     )
 
 
 def _cfo(result: Result, lang: str) -> str:
     cash = _lines([content.cash_sentence(result, lang), content.unknown_sentence(result, lang)])
     return (
-        _box("report.cash", cash, lang)
+        _box("report.cash", cash, lang, True)
         + _box("report.gates", _table(content.venue_table(result, lang), lang), lang, True)
         + _box("report.regulators", _table(content.regulator_table(result, lang), lang), lang, True)
         + _box("report.hard", _hard_gates(result, lang), lang, True)
@@ -121,7 +125,7 @@ def _investor(result: Result, lang: str) -> str:
     points = content.break_point_table(result, lang)
     shown = _table(points, lang) if points.rows else _lines([text("text.no_break_points", lang)])
     return (
-        _box("report.waterfall", _table(content.payout_table(result, lang), lang)
+        _box("report.waterfall", _table(content.payout_table(result, lang), lang, caption=True)
              + _figure(svg.curve(result, lang), text("text.price_row", lang)), lang)
         + _box("report.break_points", shown, lang)
         + _box("report.base", _lines(content.base_sentences(result, lang)), lang)
@@ -180,7 +184,16 @@ def _figure(drawing: str, caption: str = "", wide: bool = False) -> str:
     return f'<figure{" class=scroll" if wide else ""}>{drawing}{note}</figure>'
 
 
-def _steps(steps: Sequence[Step]) -> str:
+def _road(result: Result, lang: str) -> str:
+    """Return the leading option's first steps, then every way on and the rules behind it."""
+    items = "".join(
+        f"<li><b>{escape(title)}.</b> {escape(advice)}</li>" for title, advice in road(result, lang)
+    )
+    ways = _steps(Process(result).next_steps(lang), lang)
+    return f"<ol>{items}</ol><details><summary>{escape(text('ui.events', lang))}</summary>{ways}</details>"
+
+
+def _steps(steps: Sequence[Step], lang: str) -> str:
     out = []
     for step in steps:
         rules = "".join(
@@ -189,15 +202,15 @@ def _steps(steps: Sequence[Step]) -> str:
         events = "".join(f"<li>{escape(words)}</li>" for _, words in step.events)
         out.append(
             f"<p><b>{escape(step.title)}.</b> {escape(step.advice)}</p><ul class=events>{events}</ul>"
-            + (f"<details><summary>R1–R8</summary><ul>{rules}</ul></details>" if rules else "")
+            + (f"<p><b>{escape(text('ui.rules', lang))}</b></p><ul>{rules}</ul>" if rules else "")
         )
     return "".join(out)
 
 
-def _table(table: Table, lang: str) -> str:
+def _table(table: Table, lang: str, *, caption: bool = False) -> str:
     if not table.rows:
         return ""
-    caption = f"<caption>{escape(table.title)}</caption>" if table.title else ""
+    title = f"<caption>{escape(table.title)}</caption>" if caption and table.title else ""
     states = {text(f"state.{name}", lang): name for name in ("pass", "fail", "unknown", "open",
                                                             "closed", "applies")}  # fmt: skip
     head = "".join(
@@ -209,11 +222,12 @@ def _table(table: Table, lang: str) -> str:
         cells = []
         for k, cell in enumerate(row):
             kind = "num" if k in table.numeric else states.get(cell, "")
+            kind = kind or ("date" if _DATE.fullmatch(cell) else "")
             mark = f' class="{kind}"' if kind else ""
             name = f' data-label="{escape(table.head[k])}"'
             cells.append(f"<td{mark}{name}>{escape(cell)}</td>")
         body.append(f"<tr>{''.join(cells)}</tr>")
     return (
-        f'<div class=scroll><table class=sortable title="{escape(text("ui.sort", lang))}">{caption}'
+        f'<div class=scroll><table class=sortable title="{escape(text("ui.sort", lang))}">{title}'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )

@@ -17,7 +17,7 @@ from .result import Result
 
 __all__ = ["bars", "curve", "heat", "process_graph", "tornado"]
 
-_W = 460  # narrow on purpose: text stays legible when a phone shrinks the drawing
+_W = 390  # narrow on purpose: text stays legible when a phone shrinks the drawing
 
 
 def _svg(height: float, title: str, body: Sequence[str], detail: str, width: int = _W) -> str:
@@ -124,7 +124,7 @@ def curve(result: Result, lang: str) -> str:
 def heat(result: Result, lang: str) -> str:
     """Return the score of every option in every group as a coloured grid."""
     options = [row.option for row in result.ranking]
-    first, cell, rise = 112.0, (_W - 112.0) / max(1, len(options)), 30.0
+    first, cell, rise = 92.0, (_W - 92.0) / max(1, len(options)), 30.0
     out, told = [], []
     for k, option in enumerate(options):
         name = text(f"option.{option}", lang)
@@ -163,7 +163,7 @@ _GRID: dict[str, tuple[float, float]] = {
 
 def process_graph(active: Sequence[str], lang: str) -> str:
     """Return the repaired process; failure edges dashed, active states outlined."""
-    width, box, tall, step = 900, 150, 34, 62
+    width, box, tall, step = 900, 168, 34, 62
 
     def centre(state: str) -> tuple[float, float]:
         column, row = _GRID[state]

@@ -25,7 +25,10 @@ from .notes import Note
 from .profile import Profile
 from .scoring import Scores
 
-__all__ = ["Provenance", "Rank", "Recommendation", "Result", "TornadoBar", "to_plain"]
+#: The recommendation rule of section 6.4: sure enough, far enough ahead, enough known.
+MIN_P_FIRST, MIN_LEAD, MAX_UNKNOWN = 0.60, 0.02, 0.40
+
+__all__ = ["MAX_UNKNOWN", "MIN_LEAD", "MIN_P_FIRST", "Provenance", "Rank", "Recommendation", "Result", "TornadoBar", "to_plain"]
 
 
 @dataclass(frozen=True, slots=True)

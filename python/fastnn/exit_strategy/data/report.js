@@ -18,6 +18,7 @@
   });
   window.addEventListener("afterprint", show);
   show();
+  window.addEventListener("load", function () { setTimeout(function () { window.scrollTo(0, 0); }, 0); });
   var units = { k: 1e3, m: 1e6, bn: 1e9, "万": 1e4, "亿": 1e8 };
   function number(words) {
     var found = words.replace(/,/g, "").match(/(-?[\d.]+)\s*(bn|k|m|万|亿)?/);

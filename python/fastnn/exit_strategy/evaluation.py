@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .completion import base_of, complete
 from .contracts import ExitModel, Simulation
@@ -23,11 +24,22 @@ from .leaves import LeafFact, read_leaves
 from .notes import Note
 from .profile import Profile
 from .resources import data_hashes
-from .result import Provenance, Rank, Recommendation, Result, TornadoBar
+from .result import MAX_UNKNOWN, MIN_LEAD, MIN_P_FIRST, Provenance, Rank, Recommendation, Result, TornadoBar
 from .sampling import build_spec, computed_facts
 from .scoring import Scores, score_fits, topsis
 
-__all__ = ["DEFAULT_DRAWS", "check_draws", "compare", "evaluate", "recommend"]
+__all__ = [
+    "DEFAULT_DRAWS",
+    "check_draws",
+    "compare",
+    "evaluate",
+    "point_fits",
+    "rank_rows",
+    "recommend",
+    "unknown_leaves",
+]
+
+FloatArray = npt.NDArray[np.float64]
 
 DEFAULT_DRAWS = 10_000
 MAX_DRAW_CELLS = 100_000_000  # draws x options; beyond it the answer does not get better
@@ -35,7 +47,6 @@ _DATA_FILES = (
     "criteria_default.json", "criteria_extended.json", "weight_presets.json", "spreads.json",
     "fx_rates.json",
 )  # fmt: skip
-_MIN_P_FIRST, _MIN_LEAD, _MAX_UNKNOWN = 0.60, 0.02, 0.40
 
 
 def evaluate(
@@ -72,12 +83,12 @@ def evaluate(
     chances = complete(company, chosen, leaves, report, base)
     computed = computed_facts(chosen, money, chances, report)
     spec = build_spec(company, tree, chosen, weighting.values, leaves, computed, report)
-    fits = _point_fits(tree, chosen, leaves, computed)
+    fits = point_fits(tree, chosen, leaves, computed)
     scores = score_fits(tree, chosen, fits, weighting.values)
     sims, bars = _sample(spec, draws, seed, kappa, threads)
-    unknown = _unknown(tree, leaves, company)
-    ranking = _rank(sims["main"], scores, report)
-    advice = recommend(tree, weighting, ranking, scores, report, unknown, bars)
+    unknown = unknown_leaves(tree, leaves, company)
+    ranking = rank_rows(sims["main"], scores, report)
+    advice = recommend(tree, weighting, ranking, scores, unknown, bars)
     order = [chosen.index(row.option) for row in ranking]
     second = order[1] if len(order) > 1 else order[0]
     open_rows = [k for k, option in enumerate(chosen) if report.is_open(option)]
@@ -133,12 +144,13 @@ def check_draws(draws: int, seed: int, kappa: float, options: int) -> None:
         raise ExitError(issues)
 
 
-def _point_fits(
+def point_fits(
     criteria: Criteria,
     options: Sequence[str],
     leaves: Mapping[str, LeafFact],
     computed: Mapping[str, Mapping[str, tuple[float, float, float]]],
-) -> Any:
+) -> FloatArray:
+    """Return fits (options, leaves) at the stated facts."""
     fits = np.empty((len(options), len(criteria.leaves)))
     for column, leaf in enumerate(criteria.leaves):
         for row, option in enumerate(options):
@@ -165,16 +177,18 @@ def _sample(
     return sims, tuple(sorted(bars, key=lambda bar: -abs(bar.swing)))
 
 
-def _unknown(
+def unknown_leaves(
     criteria: Criteria, leaves: Mapping[str, LeafFact], profile: Profile
 ) -> tuple[str, ...]:
+    """Return the leaves nobody knows, computed ones included when ownership is unknown."""
     names = [leaf.id for leaf in criteria.leaves if not leaf.computed and not leaves[leaf.id].known]
     if profile.cap_table is None and profile.founder_share is None:
         names += ["founder_npv", "control_after"]
     return tuple(names)
 
 
-def _rank(sim: Simulation, scores: Scores, report: GateReport) -> tuple[Rank, ...]:
+def rank_rows(sim: Simulation, scores: Scores, report: GateReport) -> tuple[Rank, ...]:
+    """Return the ranking: open options first, by first-place chance, then by mean score."""
     rows = [
         Rank(
             option, float(sim.p_first[k]), float(sim.score_mean[k]), float(sim.score_p05[k]),
@@ -183,7 +197,10 @@ def _rank(sim: Simulation, scores: Scores, report: GateReport) -> tuple[Rank, ..
         )
         for k, option in enumerate(sim.options)
     ]  # fmt: skip
-    return tuple(sorted(rows, key=lambda row: (not row.open, -row.p_first, -row.score_mean)))
+    # chances that differ by less than a hundredth are even; the mean score orders those
+    return tuple(
+        sorted(rows, key=lambda row: (not row.open, -round(row.p_first, 2), -row.score_mean))
+    )
 
 
 def recommend(
@@ -191,7 +208,6 @@ def recommend(
     weights: Weights,
     ranking: Sequence[Rank],
     scores: Scores,
-    report: GateReport,
     unknown: Sequence[str],
     bars: Sequence[TornadoBar],
 ) -> Recommendation:
@@ -207,16 +223,17 @@ def recommend(
     unknown_weight = share / total if total else 1.0
     rows = [row for row in ranking if row.open]
     pair = tuple(row.option for row in rows[:2])
-    lead = rows[0].score_mean - rows[1].score_mean if len(rows) > 1 else 1.0
+    rivals = [row.score_mean for row in rows[1:]]
+    lead = rows[0].score_mean - max(rivals) if rivals else 1.0
     agree = _methods_agree(rows, scores, weights)
     swings = [bar.leaf for bar in bars if abs(bar.swing) > 0]
     settle = tuple(dict.fromkeys([*(n for n in swings if n in unknown), *swings]))[:5]
     p_first = rows[0].p_first if rows else 0.0
     if not rows:
         answer = "none_open"
-    elif unknown_weight > _MAX_UNKNOWN:
+    elif unknown_weight > MAX_UNKNOWN:
         answer = "insufficient_information"
-    elif p_first >= _MIN_P_FIRST and lead >= _MIN_LEAD and agree:
+    elif p_first >= MIN_P_FIRST and lead >= MIN_LEAD and agree:
         answer = rows[0].option
     else:
         answer = "near_tie"

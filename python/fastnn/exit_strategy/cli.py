@@ -1,0 +1,330 @@
+"""`fastnn exit ...`: init, check, score, waterfall, venues, batch, process, gates, model.
+
+Exit codes: 0 fine, 2 bad input, 3 not enough information, 4 stale gate data under --strict. Rooms
+are imported when a command runs, so that `--help` is instant.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from .errors import ExitError, Issue
+
+__all__ = ["BAD_INPUT", "INSUFFICIENT", "STALE", "add_commands", "main", "run"]
+
+BAD_INPUT, INSUFFICIENT, STALE = 2, 3, 4
+
+
+def add_commands(subparsers: Any) -> None:
+    """Add the exit tool's commands to an argparse sub-parser group."""
+    init = _command(subparsers, "init", _init, "write a commented profile template")
+    init.add_argument("file")
+    init.add_argument("--force", action="store_true", help="overwrite an existing file")
+    check = _command(subparsers, "check", _check, "validate a profile")
+    check.add_argument("profile")
+    check.add_argument("--schema", action="store_true", help="print the profile's JSON Schema")
+    score = _command(subparsers, "score", _score, "rank the options of one company")
+    score.add_argument("profile")
+    _add_settings(score)
+    for name in ("html", "json", "markdown"):
+        score.add_argument(f"--{name}", metavar="FILE", help=f"write the report as {name}")
+    score.add_argument("--quiet", action="store_true", help="print nothing on the terminal")
+    water = _command(subparsers, "waterfall", _waterfall, "who gets what at which price")
+    water.add_argument("profile")
+    water.add_argument("--prices", default="10m,30m,60m,100m", help="such as 10m,30m,1.2bn")
+    venues = _command(subparsers, "venues", _venues, "listing venues with what is missing")
+    venues.add_argument("profile")
+    venues.add_argument("--gates", metavar="FILE", help="gate file laid over the shipped one")
+    venues.add_argument("--strict", action="store_true", help="exit 4 when gate data is stale")
+    batch = _command(subparsers, "batch", _batch, "score many companies, CSV or Parquet")
+    batch.add_argument("source")
+    batch.add_argument("-o", "--output", required=True, metavar="FILE")
+    _add_settings(batch)
+    process = _command(subparsers, "process", _process, "next steps, or the process as Mermaid")
+    process.add_argument("profile")
+    process.add_argument("--mermaid", action="store_true", help="print the repaired chart")
+    process.add_argument("--seed-view", action="store_true", help="print the article's own chart")
+    _add_settings(process)
+    gates = _command(subparsers, "gates", _gates, "what the gate files hold and what is stale")
+    gates.add_argument("--check-age", action="store_true", help="list only what is out of date")
+    gates.add_argument("--gates", metavar="FILE", help="gate file laid over the shipped one")
+    gates.add_argument("--on", metavar="DATE", help="judge on this date instead of today")
+    gates.add_argument("--strict", action="store_true", help="exit 4 when gate data is stale")
+    _add_model(subparsers)
+
+
+def _command(
+    subparsers: Any, name: str, action: Callable[[argparse.Namespace], int], words: str
+) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(name, help=words, description=words)
+    parser.add_argument("--lang", choices=("en", "zh"), default=_language(), help="en or zh")
+    parser.set_defaults(run=run, action=action)
+    return parser
+
+
+def _language() -> str:
+    spoken = os.environ.get("LC_ALL") or os.environ.get("LANG") or ""
+    return "zh" if spoken.lower().startswith("zh") else "en"
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--options", default="ipo,ma,transform",
+                        help="ipo, ma, transform, license_hire, private_round, dual_track, ma_buy")  # fmt: skip
+    parser.add_argument("--weights", default="founder",
+                        help="founder, investor, cfo, adviser, equal, or a JSON file")  # fmt: skip
+    parser.add_argument("--draws", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--kappa", type=float, default=60.0, help="how firmly weights are held")
+    parser.add_argument("--gates", metavar="FILE", help="gate file laid over the shipped one")
+    parser.add_argument("--criteria", metavar="FILE", help="your own criteria file")
+    parser.add_argument("--model", metavar="NAME", help="learned model; base rates otherwise")
+    parser.add_argument("--threads", type=int)
+    parser.add_argument("--allow-inconsistent", action="store_true")
+    parser.add_argument("--strict", action="store_true", help="exit 4 when gate data is stale")
+
+
+def _add_model(subparsers: Any) -> None:
+    import importlib.util
+
+    if importlib.util.find_spec(f"{__package__}.model_cli") is None:
+        return
+    from . import model_cli
+
+    model_cli.add_commands(subparsers)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run a parsed command; return its exit code, errors in plain words on stderr."""
+    try:
+        return int(args.action(args))
+    except ExitError as error:
+        print(_error_text(error), file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader went away, as `head` does; not an error of ours
+        return 0
+
+
+def _error_text(error: ExitError) -> str:
+    count = len(error.issues)
+    head = f"{count} problem{'s' if count > 1 else ''}:"
+    return "\n".join([head, *(str(issue) for issue in error.issues)])
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the exit tool alone: `python -m fastnn.exit_strategy.cli score acme.toml`."""
+    parser = argparse.ArgumentParser(prog="fastnn exit")
+    add_commands(parser.add_subparsers(dest="tool", metavar="tool", required=True))
+    args = parser.parse_args(argv)
+    return int(args.run(args))
+
+
+def _init(args: argparse.Namespace) -> int:
+    from .schema import template
+
+    path = Path(args.file)
+    if path.exists() and not args.force:
+        raise ExitError(Issue("EX802", "", f"{path} exists", "name another file, or use --force"))
+    _write(path, template(args.lang))
+    print(path)
+    return 0
+
+
+def _write(path: Path, words: str) -> None:
+    try:
+        path.write_text(words, encoding="utf-8")
+    except OSError as error:
+        raise ExitError(
+            Issue("EX802", "", f"cannot write {path}: {error.strerror}", "check the folder")
+        ) from error
+
+
+def _check(args: argparse.Namespace) -> int:
+    from .profile import Profile
+
+    if args.schema:
+        import json
+
+        from .schema import json_schema
+
+        print(json.dumps(json_schema(), ensure_ascii=False, indent=1))
+    profile = Profile.from_file(args.profile)
+    missing = ", ".join(profile.missing) or "none"
+    print(f"{args.profile}: valid\nnot given: {missing}")
+    return 0
+
+
+def _settings(args: argparse.Namespace) -> dict[str, Any]:
+    from .criteria import load_criteria
+    from .gate_data import load_gates
+
+    weights: Any = args.weights
+    if weights.endswith(".json"):
+        import json
+
+        try:
+            weights = json.loads(Path(weights).read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ExitError(
+                Issue("EX206", "weights", f"cannot read {args.weights}: {error}",
+                      "give a preset or a JSON file")
+            ) from error  # fmt: skip
+    model = None
+    if args.model:
+        from .model import load_model
+
+        model = load_model(args.model)
+    return {
+        "options": args.options, "weights": weights, "draws": args.draws, "seed": args.seed,
+        "kappa": args.kappa, "gates": load_gates(args.gates), "model": model,
+        "criteria": load_criteria(args.criteria), "threads": args.threads,
+    }  # fmt: skip
+
+
+def _score(args: argparse.Namespace) -> int:
+    from .evaluation import evaluate
+    from .profile import Profile
+
+    settings = _settings(args)
+    result = evaluate(
+        Profile.from_file(args.profile), allow_inconsistent=args.allow_inconsistent, **settings
+    )
+    if args.html:
+        result.to_html(args.html, lang=args.lang)
+    if args.markdown:
+        result.to_markdown(args.markdown, lang=args.lang)
+    if args.json:
+        result.to_json(args.json)
+    if not args.quiet:
+        print(result.to_terminal(lang=args.lang, colour=_colour()), end="")
+    stale = _stale(settings["gates"], result.profile.as_of) if args.strict else 0
+    if stale:
+        return stale
+    return INSUFFICIENT if result.recommendation == "insufficient_information" else 0
+
+
+def _colour() -> bool:
+    return sys.stdout.isatty() and "NO_COLOR" not in os.environ
+
+
+def _stale(gates: Any, on: dt.date) -> int:
+    from .gate_data import check_age
+
+    stale = [flag for flag in check_age(gates, on) if flag.stale]
+    for flag in stale:
+        print(flag.note.text(), file=sys.stderr)
+    return STALE if stale else 0
+
+
+def _waterfall(args: argparse.Namespace) -> int:
+    from .fields import Field
+    from .money import run_waterfall
+    from .parse import Reader, read_number
+    from .profile import Profile
+    from .report_content import money
+    from .report_terminal import fit_table
+
+    profile = Profile.from_file(args.profile)
+    reader = Reader([], dt.date.today(), profile.currency, profile.rates)
+    row = Field("prices", "money", "", "", "30m", low=0, high=1e15)
+    prices = [read_number(reader, row, part.strip()) for part in args.prices.split(",")]
+    if reader.issues:
+        raise ExitError(reader.issues)
+    table = run_waterfall(profile, [price for price in prices if price is not None])
+    rows = [
+        [holder, *(money(float(v), profile.currency, args.lang) for v in amounts)]
+        for holder, amounts in table.payouts.items()
+    ]
+    head = ["", *(money(float(price), profile.currency, args.lang) for price in table.prices)]
+    print("\n".join(fit_table(rows, head, range(1, len(head)))))
+    return 0
+
+
+def _venues(args: argparse.Namespace) -> int:
+    from .catalogue import text
+    from .gate_data import load_gates
+    from .gates import judge_gates
+    from .profile import Profile
+    from .report_content import venue_rows
+    from .report_terminal import fit_table
+
+    profile = Profile.from_file(args.profile)
+    gates = load_gates(args.gates)
+    report = judge_gates(profile, gates, ("ipo",))
+    rows = [(row[0], row[1], row[3]) for row in venue_rows(report, args.lang)]
+    head = [text(f"head.{key}", args.lang) for key in ("venue", "state", "gap")]
+    print("\n".join(fit_table(rows, head)))
+    for note in report.warnings:
+        print(f"! {note.text(args.lang)}")
+    return _stale(gates, profile.as_of) if args.strict else 0
+
+
+def _batch(args: argparse.Namespace) -> int:
+    from .batch import evaluate_many
+
+    def show(done: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{done:,} companies", end="", file=sys.stderr, flush=True)
+
+    settings = _settings(args)
+    made = evaluate_many(args.source, output=args.output, progress=show, **settings)
+    print(f"{args.output}: {made.rows:,} companies, {made.failed:,} with errors")
+    stale = _stale(settings["gates"], dt.date.today()) if args.strict else 0
+    return stale or (BAD_INPUT if made.rows and made.failed == made.rows else 0)
+
+
+def _process(args: argparse.Namespace) -> int:
+    from .evaluation import evaluate
+    from .process import Process, seed_mermaid
+    from .profile import Profile
+    from .report_terminal import wrap
+
+    if args.seed_view:
+        print(seed_mermaid(args.lang), end="")
+        return 0
+    result = evaluate(Profile.from_file(args.profile), **_settings(args))
+    process = Process(result)
+    if args.mermaid:
+        print(process.to_mermaid(args.lang), end="")
+        return 0
+    for step in process.next_steps(args.lang):
+        lines = wrap(f"{step.title}: {step.advice}")
+        lines += [line for rule, words in step.rules for line in wrap(f"{rule} {words}", "  ", "     ")]
+        lines += [f"  -> {event}: {words}" for event, words in step.events]
+        lines += [f"  x  {event}: {reason}" for event, reason in step.blocked]
+        print("\n".join(lines))
+    return 0
+
+
+def _gates(args: argparse.Namespace) -> int:
+    from .gate_data import check_age, load_gates
+
+    try:
+        on = dt.date.fromisoformat(args.on) if args.on else dt.date.today()
+    except ValueError as error:
+        raise ExitError(
+            Issue("EX803", "--on", f"{args.on!r} is not a date", "write year-month-day", args.on)
+        ) from error
+    gates = load_gates(args.gates)
+    flags = check_age(gates, on)
+    if not args.check_age:
+        for item in gates.items():
+            print(f"{item['id']:<18} checked {item['checked']}  {item['confidence']}")
+    for flag in flags:
+        print(f"! {flag.note.text(args.lang)}")
+    if args.check_age and not flags:
+        print(f"nothing is out of date on {on.isoformat()}")
+    return STALE if args.strict and any(flag.stale for flag in flags) else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

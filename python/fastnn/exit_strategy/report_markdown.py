@@ -1,0 +1,81 @@
+"""The report as Markdown, with the process as a Mermaid block."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from . import report_content as content
+from .catalogue import check_language, text
+from .process import Process, road
+from .report_content import Table
+from .result import Result
+
+__all__ = ["render"]
+
+
+def render(result: Result, lang: str = "en") -> str:
+    """Return the whole report as Markdown."""
+    check_language(lang)
+    date = text("report.as_of", lang, date=result.profile.as_of.isoformat(),
+                gates=result.provenance.gates_checked)  # fmt: skip
+    steps = [f"**{_safe(title)}.** {_safe(words)}" for title, words in road(result, lang)]
+    made = result.provenance
+    method = text("text.method", lang, kappa=f"{made.kappa:g}", draws=f"{made.draws:,}")
+    repeat = [f"fastnn {made.version}, seed {made.seed}, draws {made.draws}, kappa {made.kappa:g}"]
+    repeat += [f"`{name}` sha256 {digest}" for name, digest in made.hashes.items()]
+    parts = [
+        f"# {_safe(text('report.title', lang, name=result.profile.name))}",
+        f"## {content.headline(result, lang)}",
+        _paragraphs([*content.reasons(result, lang), date]),
+        _table(content.ranking_table(result, lang)),
+        _section("report.money", lang, _table(content.money_table(result, lang), False),
+                 _paragraphs(content.money_sentences(result, lang)),
+                 _table(content.price_table(result, lang), False)),
+        _section("report.next", lang, _list(steps, "1.")),
+        _section("report.change", lang, _list(content.change_sentences(result, lang))),
+        _section("report.unknown", lang, content.unknown_sentence(result, lang)),
+        _table(content.venue_table(result, lang)),
+        _table(content.regulator_table(result, lang)),
+        _table(content.payout_table(result, lang)),
+        _table(content.break_point_table(result, lang)),
+        _section("report.base", lang, _paragraphs(content.base_sentences(result, lang))),
+        _table(content.completion_table(result, lang)),
+        _table(content.kappa_table(result, lang)),
+        _table(content.fact_table(result, lang)),
+        _section("report.process", lang, f"```mermaid\n{Process(result).to_mermaid(lang)}```"),
+        _section("report.method", lang, method),
+        _section("report.provenance", lang, _list(repeat)),
+        _section("report.warnings", lang, _list([_safe(n.text(lang)) for n in result.warnings])),
+        _section("report.limits", lang, _list(content.limits(lang))),
+    ]  # fmt: skip
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _safe(words: str) -> str:
+    for mark in "\\`*_[]<>|#":
+        words = words.replace(mark, f"\\{mark}")
+    return words
+
+
+def _section(key: str, lang: str, *bodies: str) -> str:
+    body = "\n\n".join(body for body in bodies if body)
+    return f"## {text(key, lang)}\n\n{body}" if body else ""
+
+
+def _paragraphs(lines: Sequence[str]) -> str:
+    return "\n\n".join(lines)
+
+
+def _list(lines: Sequence[str], mark: str = "-") -> str:
+    return "\n".join(f"{mark} {line}" for line in lines)
+
+
+def _table(table: Table, title: bool = True) -> str:
+    if not table.rows:
+        return ""
+    head = "| " + " | ".join(_safe(name) for name in table.head) + " |"
+    rule = "|" + "|".join(" ---: " if k in table.numeric else " --- "
+                          for k in range(len(table.head))) + "|"  # fmt: skip
+    rows = ["| " + " | ".join(_safe(cell) for cell in row) + " |" for row in table.rows]
+    lead = f"## {table.title}\n\n" if title and table.title else ""
+    return lead + "\n".join([head, rule, *rows])

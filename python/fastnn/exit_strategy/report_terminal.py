@@ -1,0 +1,123 @@
+"""The report for a terminal: 80 columns, no colour when piped, wide characters counted as two."""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+from collections.abc import Sequence
+
+from . import report_content as content
+from .catalogue import check_language, leaf_name, text
+from .process import road
+from .report_content import percent
+from .result import Result
+
+__all__ = ["WIDTH", "fit_table", "render", "width_of"]
+
+WIDTH = 80
+_BAR = 24
+
+
+def render(result: Result, lang: str = "en", colour: bool = False) -> str:
+    """Return the report: answer, ranking, gates, tornado, money, next steps."""
+    check_language(lang)
+
+    def strong(words: str) -> str:
+        return f"\x1b[1m{words}\x1b[0m" if colour else words
+
+    lines = [text("report.title", lang, name=result.profile.name)]
+    lines += [strong(content.headline(result, lang)), ""]
+    for sentence in content.reasons(result, lang):
+        lines += wrap(sentence)
+    lines += ["", strong(text("report.ranking", lang))]
+    lines += _ranking(result, lang)
+    lines += ["", strong(text("head.npv", lang))]
+    lines += fit_table([row[:4] for row in content.money_table(result, lang).rows],
+                       content.money_table(result, lang).head[:4], (1, 2, 3))  # fmt: skip
+    lines += ["", strong(text("report.gates", lang))]
+    venues = content.venue_table(result, lang)
+    lines += fit_table([(row[0], row[1], row[3]) for row in venues.rows],
+                       (venues.head[0], venues.head[1], venues.head[3]))  # fmt: skip
+    lines += ["", strong(text("report.tornado", lang))]
+    for bar in [bar for bar in result.tornado if abs(bar.swing) > 5e-4][:3]:
+        name = pad(leaf_name(bar.leaf, lang), 34)
+        lines.append(f"  {name} {percent(bar.low):>7} → {percent(bar.high):>7}")
+    lines += ["", strong(text("report.next", lang))]
+    for number, (title, advice) in enumerate(road(result, lang), 1):
+        lines += wrap(f"{number}. {title}. {advice}", "  ", "     ")
+    lines += ["", strong(text("report.change", lang))]
+    for sentence in content.change_sentences(result, lang, 2):
+        lines += wrap(sentence, "  ", "  ")
+    if result.unknown:
+        lines += ["", *wrap(content.unknown_sentence(result, lang))]
+    if result.warnings:
+        lines += ["", strong(text("report.warnings", lang))]
+        for note in result.warnings:
+            lines += wrap(note.text(lang), "  ! ", "    ")
+    lines += ["", text("report.disclaimer", lang)]
+    return "\n".join(lines) + "\n"
+
+
+def _ranking(result: Result, lang: str) -> list[str]:
+    out = []
+    for row in result.ranking:
+        name = pad(text(f"option.{row.option}", lang), 26)
+        full = round(row.p_first * _BAR)
+        bar = ("█" * full).ljust(_BAR, "·")
+        share = percent(row.p_first) if row.open else text("state.closed", lang)
+        out.append(f"  {name}{bar} {share:>7}  {row.score_mean:.3f}")
+    return out
+
+
+def width_of(words: str) -> int:
+    """Return the columns a text takes; East Asian wide characters take two."""
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in words)
+
+
+def pad(words: str, columns: int) -> str:
+    """Return a text cut or filled to a number of columns."""
+    while width_of(words) > columns:
+        words = words[:-2] + "…"
+    return words + " " * (columns - width_of(words))
+
+
+def wrap(words: str, first: str = "", rest: str = "") -> list[str]:
+    """Return a text as lines of at most 80 columns."""
+    if width_of(words) == len(words):
+        return textwrap.wrap(words, WIDTH, initial_indent=first, subsequent_indent=rest) or [""]
+    lines, line = [], first
+    for char in words:
+        if width_of(line + char) > WIDTH:
+            lines.append(line)
+            line = rest
+        line += char
+    return [*lines, line]
+
+
+def fit_table(
+    rows: Sequence[Sequence[str]], head: Sequence[str], numeric: Sequence[int] = ()
+) -> list[str]:
+    """Return a table of at most 80 columns; the last column wraps, the others are cut."""
+    if not rows:
+        return []
+    table = [tuple(head), *map(tuple, rows)]
+    count = len(table[0])
+    widths = [max(width_of(row[k]) for row in table) for k in range(count)]
+    room = WIDTH - 2 * count
+    while sum(widths) > room:
+        widest = max(range(count), key=lambda k: widths[k] - (0 if k == count - 1 else 14))
+        widths[widest] -= 1
+    out = []
+    for row in table:
+        cells = []
+        for k, cell in enumerate(row):
+            cut = pad(cell, widths[k]) if k < count - 1 or k in numeric else cell
+            cells.append(" " * (widths[k] - width_of(cut.rstrip())) + cut.rstrip()
+                         if k in numeric else cut)  # fmt: skip
+        lead = "  " + "  ".join(cells[:-1]) + "  "
+        if count - 1 in numeric:
+            out.append((lead + cells[-1]).rstrip())
+            continue
+        indent = " " * width_of(lead)
+        out += wrap(cells[-1], lead, indent)
+    return [line.rstrip() for line in out]
