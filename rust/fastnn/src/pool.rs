@@ -35,9 +35,12 @@ struct Job {
 }
 
 /// `word` is `epoch << 32 | OPEN | helpers that entered`. A helper may read `job` after it has
-/// entered, and the caller leaves only when all who entered have left.
+/// entered, and the caller leaves only when all who entered have left. One line for all of it:
+/// a short job then costs few transfers between cores, and long ones rarely touch it.
 struct Gate {
     word: AtomicU64,
+    next: AtomicUsize,
+    left: AtomicUsize,
     job: UnsafeCell<Job>,
 }
 
@@ -46,8 +49,6 @@ const ENTERED: u64 = OPEN - 1;
 
 struct Shared {
     gate: Line<Gate>,
-    next: Line<AtomicUsize>,
-    left: Line<AtomicUsize>,
     /// Helpers that are parked or about to be.
     asleep: Line<AtomicUsize>,
     parked: Vec<Line<AtomicBool>>,
@@ -185,9 +186,12 @@ fn start(threads: usize) -> Arc<Shared> {
     }
     let noop: &'static (dyn Fn(usize) + Sync) = &|_| {};
     let shared = Arc::new(Shared {
-        gate: Line(Gate { word: AtomicU64::new(0), job: UnsafeCell::new(Job { work: noop, chunks: 0 }) }),
-        next: Line(AtomicUsize::new(0)),
-        left: Line(AtomicUsize::new(0)),
+        gate: Line(Gate {
+            word: AtomicU64::new(0),
+            next: AtomicUsize::new(0),
+            left: AtomicUsize::new(0),
+            job: UnsafeCell::new(Job { work: noop, chunks: 0 }),
+        }),
         asleep: Line(AtomicUsize::new(0)),
         parked: starting.iter().map(|_| Line(AtomicBool::new(false))).collect(),
         handles: OnceLock::new(),
@@ -210,8 +214,8 @@ impl Shared {
         let job = Job { work, chunks };
         // SAFETY: the gate is closed and nobody is inside, so nobody else reads or writes `job`.
         unsafe { *self.gate.0.job.get() = job };
-        self.next.0.store(0, Relaxed);
-        self.left.0.store(0, Relaxed);
+        self.gate.0.next.store(0, Relaxed);
+        self.gate.0.left.store(0, Relaxed);
         let epoch = (self.gate.0.word.load(Relaxed) >> 32).wrapping_add(1);
         // SeqCst against `sleep`: either we see the sleeper or it sees the job.
         self.gate.0.word.swap(epoch << 32 | OPEN, SeqCst);
@@ -228,16 +232,19 @@ impl Shared {
     fn work_off(&self, job: Job) {
         let done = catch_unwind(AssertUnwindSafe(|| {
             loop {
-                let i = self.next.0.fetch_add(1, Relaxed);
+                let i = self.gate.0.next.fetch_add(1, Relaxed);
                 if i >= job.chunks {
                     break;
                 }
                 // SAFETY: the caller of `fork_join` keeps `work` alive until everybody has left.
                 unsafe { (*job.work)(i) };
+                if i + 1 == job.chunks {
+                    break;
+                }
             }
         }));
         if let Err(payload) = done {
-            self.next.0.store(job.chunks, Relaxed);
+            self.gate.0.next.store(job.chunks, Relaxed);
             let mut slot = self.panic.lock().unwrap_or_else(|e| e.into_inner());
             slot.get_or_insert(payload);
         }
@@ -251,7 +258,7 @@ impl Shared {
     fn wait_for(&self, entered: usize) {
         let patience = if self.spins { 2000 } else { 10 };
         let mut spins = 0;
-        while self.left.0.load(Acquire) != entered {
+        while self.gate.0.left.load(Acquire) != entered {
             if spins < patience {
                 spins += 1;
                 std::hint::spin_loop();
@@ -285,11 +292,11 @@ impl Shared {
             seen = epoch;
             // SAFETY: we are inside the gate, so `job` is the caller's and stays put.
             let job = unsafe { *self.gate.0.job.get() };
-            if slept && self.next.0.load(Relaxed) < job.chunks {
+            if slept && self.gate.0.next.load(Relaxed) < job.chunks {
                 self.wake(2);
             }
             self.work_off(job);
-            self.left.0.fetch_add(1, Release);
+            self.gate.0.left.fetch_add(1, Release);
         }
     }
 
