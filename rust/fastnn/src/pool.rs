@@ -34,18 +34,22 @@ struct Job {
     chunks: usize,
 }
 
-/// `word` is `epoch << 32 | OPEN | helpers that entered`. A helper may read `job` after it has
-/// entered, and the caller leaves only when all who entered have left. One line for all of it:
-/// a short job then costs few transfers between cores, and long ones rarely touch it.
+/// `word` is, from the top, the epoch, OPEN, the helpers that entered, and the next chunk, so that
+/// one step both enters and claims. A helper may read `job` after it has entered, and the caller
+/// leaves only when all who entered have left. One line for all of it: a short job then costs few
+/// transfers between cores, and long ones rarely touch it.
 struct Gate {
     word: AtomicU64,
-    next: AtomicUsize,
     left: AtomicUsize,
     job: UnsafeCell<Job>,
 }
 
-const OPEN: u64 = 1 << 31;
-const ENTERED: u64 = OPEN - 1;
+const NEXT: u64 = (1 << 32) - 1;
+const ENTER: u64 = 1 << 32;
+const OPEN: u64 = 1 << 42;
+const EPOCH: u32 = 43;
+/// Claims past the last chunk, one per thread, must not spill out of `NEXT`.
+const MAX_CHUNKS: usize = NEXT as usize - 4 * MAX_THREADS;
 
 struct Shared {
     gate: Line<Gate>,
@@ -107,7 +111,7 @@ fn default_threads() -> usize {
 /// or while another thread has the pool. A panic in `work` abandons the remaining chunks and is
 /// resumed on the caller.
 pub fn run(chunks: usize, work: &(dyn Fn(usize) + Sync)) {
-    if chunks > 1
+    if (2..=MAX_CHUNKS).contains(&chunks)
         && threads() > 1
         && let Some(held) = Held::take()
         && let Some(shared) = pool(&held, threads())
@@ -188,7 +192,6 @@ fn start(threads: usize) -> Arc<Shared> {
     let shared = Arc::new(Shared {
         gate: Line(Gate {
             word: AtomicU64::new(0),
-            next: AtomicUsize::new(0),
             left: AtomicUsize::new(0),
             job: UnsafeCell::new(Job { work: noop, chunks: 0 }),
         }),
@@ -214,37 +217,36 @@ impl Shared {
         let job = Job { work, chunks };
         // SAFETY: the gate is closed and nobody is inside, so nobody else reads or writes `job`.
         unsafe { *self.gate.0.job.get() = job };
-        self.gate.0.next.store(0, Relaxed);
         self.gate.0.left.store(0, Relaxed);
-        let epoch = (self.gate.0.word.load(Relaxed) >> 32).wrapping_add(1);
-        // SeqCst against `sleep`: either we see the sleeper or it sees the job.
-        self.gate.0.word.swap(epoch << 32 | OPEN, SeqCst);
+        let epoch = (self.gate.0.word.load(Relaxed) >> EPOCH) + 1;
+        // The caller has chunk 0. SeqCst against `sleep`: either we see the sleeper or it sees the job.
+        self.gate.0.word.swap(epoch << EPOCH | OPEN | 1, SeqCst);
         self.wake((chunks - 1).min(2));
-        self.work_off(job);
-        let entered = self.gate.0.word.fetch_and(!OPEN, AcqRel) & ENTERED;
+        self.work_off(job, 0);
+        let entered = (self.gate.0.word.fetch_and(!OPEN, AcqRel) & (OPEN - 1)) / ENTER;
         self.wait_for(entered as usize);
         if let Some(payload) = self.take_panic() {
             resume_unwind(payload);
         }
     }
 
-    /// Claims and runs chunks until none is left.
-    fn work_off(&self, job: Job) {
+    /// Runs chunk `first`, then claims and runs chunks until none is left.
+    fn work_off(&self, job: Job, first: usize) {
+        let word = &self.gate.0.word;
         let done = catch_unwind(AssertUnwindSafe(|| {
-            loop {
-                let i = self.gate.0.next.fetch_add(1, Relaxed);
-                if i >= job.chunks {
-                    break;
-                }
+            let mut i = first;
+            while i < job.chunks {
                 // SAFETY: the caller of `fork_join` keeps `work` alive until everybody has left.
                 unsafe { (*job.work)(i) };
                 if i + 1 == job.chunks {
                     break;
                 }
+                i = (word.fetch_add(1, Relaxed) & NEXT) as usize;
             }
         }));
         if let Err(payload) = done {
-            self.gate.0.next.store(job.chunks, Relaxed);
+            let abandon = |w: u64| Some(w & !NEXT | (w & NEXT).max(job.chunks as u64));
+            let _ = word.fetch_update(Relaxed, Relaxed, abandon);
             let mut slot = self.panic.lock().unwrap_or_else(|e| e.into_inner());
             slot.get_or_insert(payload);
         }
@@ -288,35 +290,42 @@ impl Shared {
 
     fn help(self: Arc<Shared>, me: usize) {
         let mut seen = 0;
-        while let Some((epoch, slept)) = self.enter(me, seen) {
-            seen = epoch;
+        while let Some((word, slept)) = self.enter(me, seen) {
+            seen = word >> EPOCH;
             // SAFETY: we are inside the gate, so `job` is the caller's and stays put.
             let job = unsafe { *self.gate.0.job.get() };
-            if slept && self.gate.0.next.load(Relaxed) < job.chunks {
+            let first = (word & NEXT) as usize;
+            if slept && first + 1 < job.chunks {
                 self.wake(2);
             }
-            self.work_off(job);
+            self.work_off(job, first);
             self.gate.0.left.fetch_add(1, Release);
         }
     }
 
-    /// Waits for a job newer than `seen` and enters it; `None` when the pool retires.
+    /// True when `word` has a job newer than `seen`.
+    fn is_news(word: u64, seen: u64) -> bool {
+        word & OPEN != 0 && word >> EPOCH != seen
+    }
+
+    /// Waits for a job newer than `seen`, enters it and claims a chunk: the word before that, and
+    /// whether we slept; `None` when the pool retires.
     fn enter(&self, me: usize, seen: u64) -> Option<(u64, bool)> {
         let mut slept = false;
         let mut spins = 0u32;
         let mut since: Option<Instant> = None;
         loop {
             let word = self.gate.0.word.load(Acquire);
-            if word & OPEN != 0 && word >> 32 != seen {
-                if self.gate.0.word.compare_exchange(word, word + 1, AcqRel, Relaxed).is_ok() {
-                    return Some((word >> 32, slept));
+            if Self::is_news(word, seen) {
+                if self.gate.0.word.compare_exchange(word, word + ENTER + 1, AcqRel, Relaxed).is_ok() {
+                    return Some((word, slept));
                 }
                 continue;
             }
             if self.stop.load(Relaxed) {
                 return None;
             }
-            spins += 1;
+            spins = spins.wrapping_add(1);
             let tired = !self.spins || (spins.is_multiple_of(64) && since.get_or_insert_with(Instant::now).elapsed() > SPIN);
             if tired {
                 self.sleep(me, seen);
@@ -332,7 +341,7 @@ impl Shared {
         self.asleep.0.fetch_add(1, SeqCst);
         flag.store(true, SeqCst);
         let word = self.gate.0.word.load(SeqCst);
-        if (word & OPEN != 0 && word >> 32 != seen) || self.stop.load(SeqCst) {
+        if Self::is_news(word, seen) || self.stop.load(SeqCst) {
             if flag.swap(false, SeqCst) {
                 self.asleep.0.fetch_sub(1, SeqCst);
             }
