@@ -35,16 +35,23 @@ fn main() {
     table.print();
 }
 
-/// Lines of the report.
+/// The report.
 struct Table {
     json: bool,
-    rows: Vec<(String, Option<f64>, Option<f64>, Option<f64>)>,
+    rows: Vec<Line>,
+}
+
+/// Seconds, units of 1e9 per second (operations or bytes), share of the peak of the threads used.
+struct Line {
+    name: String,
+    seconds: Option<f64>,
+    giga: Option<f64>,
+    share: Option<f64>,
 }
 
 impl Table {
-    /// Seconds, units of 1e9 per second, and share of the peak of the threads used.
     fn add(&mut self, name: &str, seconds: Option<f64>, giga: Option<f64>, share: Option<f64>) {
-        self.rows.push((name.to_owned(), seconds, giga, share));
+        self.rows.push(Line { name: name.to_owned(), seconds, giga, share });
     }
 
     fn print(&self) {
@@ -53,15 +60,16 @@ impl Table {
             let rows: Vec<String> = self
                 .rows
                 .iter()
-                .map(|(n, s, g, p)| {
-                    format!(r#"{{"name":"{n}","seconds":{},"giga_per_s":{},"share":{}}}"#, number(*s), number(*g), number(*p))
+                .map(|l| {
+                    let (s, g, p) = (number(l.seconds), number(l.giga), number(l.share));
+                    format!(r#"{{"name":"{}","seconds":{s},"giga_per_s":{g},"share":{p}}}"#, l.name)
                 })
                 .collect();
             println!("[{}]", rows.join(",\n"));
             return;
         }
         println!("{:<44} {:>12} {:>10} {:>7}", "kernel", "us", "G/s", "peak");
-        for (name, seconds, giga, share) in &self.rows {
+        for Line { name, seconds, giga, share } in &self.rows {
             let cell = |v: Option<f64>, digits: usize| v.map_or(String::new(), |v| format!("{v:.digits$}"));
             let us = cell(seconds.map(|s| s * 1e6), 2);
             let share = share.map_or(String::new(), |s| format!("{:.0} %", s * 100.0));
@@ -151,7 +159,9 @@ fn copies(table: &mut Table, wanted: &dyn Fn(&str) -> bool) {
 fn fork_joins(table: &mut Table, wanted: &dyn Fn(&str) -> bool) {
     let name = "fork-join overhead, 2 threads";
     if wanted(name) {
-        let chunk = |i: usize| (0..4000).for_each(|_| drop(std::hint::black_box(i)));
+        let chunk = |i: usize| (0..4000).for_each(|_| {
+            std::hint::black_box(i);
+        });
         let alone = best(false, || chunk(0));
         pool::set_threads(2);
         let both = best(false, || pool::run(2, &chunk));
@@ -160,7 +170,7 @@ fn fork_joins(table: &mut Table, wanted: &dyn Fn(&str) -> bool) {
 }
 
 /// (m, n, k, A transposed, B transposed)
-const SHAPES: [(usize, usize, usize, bool, bool); 26] = [
+const SHAPES: [(usize, usize, usize, bool, bool); 27] = [
     (256, 256, 256, false, false),
     (512, 512, 512, false, false),
     (1024, 1024, 1024, false, false),
@@ -177,6 +187,7 @@ const SHAPES: [(usize, usize, usize, bool, bool); 26] = [
     (784, 128, 32, true, false),
     (784, 512, 128, true, false),
     (32, 512, 512, false, true),
+    (32, 2048, 2048, false, false),
     (128, 512, 512, false, true),
     (32, 64, 64, false, false),
     (64, 10, 128, false, false),

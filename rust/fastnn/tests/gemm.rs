@@ -230,11 +230,13 @@ fn products_are_within_the_error_bound_and_inside_their_memory_portable() {
     sweep_shapes(Isa::Portable);
 }
 
-/// Shapes that take the packed path, several slabs of K, several blocks, long vectors.
+/// Shapes that take the packed paths, wide rows of B, slabs of columns, several blocks, long vectors.
 #[test]
 fn large_and_long_products_are_within_the_error_bound() {
-    let shapes = [(150, 600, 70), (97, 513, 33), (60, 1100, 5), (1, 5000, 40), (1, 30, 3000), (3000, 1, 30), (40, 1, 3000), (700, 20, 9), (20, 70, 1500)];
-    for (m, n, k) in shapes {
+    let packed = [(150, 600, 70), (97, 513, 33), (60, 1100, 5), (600, 300, 70), (97, 1030, 4100)];
+    let in_place = [(20, 1100, 30), (700, 20, 9), (20, 70, 1500)];
+    let vectors = [(1, 5000, 40), (1, 30, 3000), (3000, 1, 30), (40, 1, 3000)];
+    for (m, n, k) in packed.into_iter().chain(in_place).chain(vectors) {
         let (a, b) = (random(m * k, 3), random(k * n, 4));
         let (sum, abs) = reference(&a, &b, m, n, k);
         let arena = Arena { a: Fenced::new(m * k), b: Fenced::new(k * n), c: Fenced::new(m * (n + 3)), bias: Fenced::new(n) };

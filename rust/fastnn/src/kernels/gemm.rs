@@ -6,6 +6,9 @@
 //! Blocks follow from the problem and the instruction set, never from the thread count, and an
 //! element's sum has one order whatever block it falls in. May use `simd`, `pool`, `buffer`.
 
+// Index loops over arrays of vectors unroll and stay in registers; iterators would obscure that.
+#![allow(clippy::needless_range_loop)]
+
 pub(crate) mod pack;
 pub mod tile;
 mod vector;
@@ -145,7 +148,7 @@ fn offset(p: *mut f32, by: usize) -> *mut f32 {
 /// than it gains) or rows of B short enough that a panel does not fall into few cache sets.
 fn in_place(g: &Gemm, micro: &Micro) -> bool {
     let row_major = g.b.cs == 1 || g.n == 1;
-    let few = g.m <= 8 * micro.mr;
+    let few = 8 * g.m <= micro.mr * micro.nr;
     g.k == 0 || (row_major && (few || g.n <= 8 * micro.nr))
 }
 

@@ -67,8 +67,8 @@ pub struct Micro {
     pub mr: usize,
     /// Columns of the largest tile.
     pub nr: usize,
-    /// By rows, then vectors, then whether the last vector of B is loaded under a mask.
-    table: &'static [[TileFn; 2]],
+    /// By rows, then vectors, then kind.
+    table: &'static [[TileFn; KINDS]],
 }
 
 impl Micro {
@@ -93,14 +93,18 @@ impl Micro {
     pub unsafe fn run(&self, tile: &Tile) {
         debug_assert!((1..=self.mr).contains(&tile.rows) && (1..=self.nr).contains(&tile.cols));
         let vectors = tile.cols.div_ceil(LANES);
-        let masked = !tile.padded && !tile.cols.is_multiple_of(LANES);
+        let kind = match tile {
+            t if !t.padded && !t.cols.is_multiple_of(LANES) => MASKED,
+            t if t.segments.first().is_some_and(|s| s.b_step >= WIDE_STEP) => WIDE,
+            _ => WHOLE,
+        };
         let index = (tile.rows - 1) * (self.nr / LANES) + vectors - 1;
-        self.table.get_unchecked(index)[usize::from(masked)](tile);
+        self.table.get_unchecked(index)[kind](tile);
     }
 }
 
 #[inline(always)]
-unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const MASKED: bool>(t: &Tile) {
+unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const KIND: usize>(t: &Tile) {
     let partial = t.cols % LANES;
     let mut acc = [[S::splat(0.0); NV]; MR];
     for s in t.segments {
@@ -114,7 +118,12 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const MASKED: bool>(t:
             let mut bv = [S::splat(0.0); NV];
             for j in 0..NV {
                 let p = b.wrapping_add(j * LANES);
-                bv[j] = if MASKED && j == NV - 1 { S::load_n(p, partial) } else { S::load(p) };
+                bv[j] = if KIND == MASKED && j == NV - 1 { S::load_n(p, partial) } else { S::load(p) };
+            }
+            if KIND == WIDE {
+                for j in 0..NV {
+                    prefetch(b.wrapping_add(AHEAD * s.b_step + j * LANES));
+                }
             }
             for i in 0..MR {
                 let a = S::splat(*rows[i].wrapping_add(at));
@@ -127,6 +136,28 @@ unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const MASKED: bool>(t:
         }
     }
     finish::<S, MR, NV>(t, partial, &mut acc);
+}
+
+/// Whole vectors of B.
+const WHOLE: usize = 0;
+/// The last vector of B is loaded under a mask.
+const MASKED: usize = 1;
+/// As `WHOLE`, with B rows so far apart that the hardware does not look ahead by itself: each lies
+/// on a page of its own. They are fetched into L2 some rows early.
+const WIDE: usize = 2;
+const KINDS: usize = 3;
+const WIDE_STEP: usize = 768;
+const AHEAD: usize = 16;
+
+#[inline(always)]
+fn prefetch(p: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: a hint, which never faults.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
 }
 
 /// Adds the old C and the bias, rectifies, stores. Without branches per element, so that the
@@ -166,24 +197,24 @@ unsafe fn get<S: Simd>(p: *const f32, partial: usize) -> S::F {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-unsafe fn avx512<const MR: usize, const NV: usize, const MASKED: bool>(t: &Tile) {
-    tile::<Avx512, MR, NV, MASKED>(t);
+unsafe fn avx512<const MR: usize, const NV: usize, const KIND: usize>(t: &Tile) {
+    tile::<Avx512, MR, NV, KIND>(t);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn avx2<const MR: usize, const NV: usize, const MASKED: bool>(t: &Tile) {
-    tile::<Avx2, MR, NV, MASKED>(t);
+unsafe fn avx2<const MR: usize, const NV: usize, const KIND: usize>(t: &Tile) {
+    tile::<Avx2, MR, NV, KIND>(t);
 }
 
-unsafe fn portable<const MR: usize, const NV: usize, const MASKED: bool>(t: &Tile) {
-    tile::<Portable, MR, NV, MASKED>(t);
+unsafe fn portable<const MR: usize, const NV: usize, const KIND: usize>(t: &Tile) {
+    tile::<Portable, MR, NV, KIND>(t);
 }
 
 macro_rules! table {
     ($f:ident: $($mr:literal),* => $nv:tt) => { &[$(table!(@rows $f, $mr, $nv)),*].as_flattened() };
     (@rows $f:ident, $mr:literal, ($($nv:literal),*)) => {
-        [$([$f::<$mr, $nv, false> as TileFn, $f::<$mr, $nv, true> as TileFn]),*]
+        [$([$f::<$mr, $nv, WHOLE> as TileFn, $f::<$mr, $nv, MASKED> as TileFn, $f::<$mr, $nv, WIDE> as TileFn]),*]
     };
 }
 
