@@ -165,16 +165,6 @@ pub trait Simd: Copy + Send + Sync + 'static {
     unsafe fn bits(a: Self::F) -> Self::I;
     unsafe fn from_bits(a: Self::I) -> Self::F;
 
-    /// Transposes 16 x 16: `dst[r * ld + i] = src[r + i * step]`.
-    #[inline(always)]
-    unsafe fn copy_transposed(dst: *mut f32, ld: usize, src: *const f32, step: isize) {
-        for r in 0..LANES {
-            for i in 0..LANES {
-                dst.add(r * ld + i).write(src.offset(i as isize * step).add(r).read());
-            }
-        }
-    }
-
     /// `-a`, sign bit only (so NaN and zero keep their rules).
     #[inline(always)]
     unsafe fn neg(a: Self::F) -> Self::F {

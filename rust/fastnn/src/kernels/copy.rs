@@ -4,9 +4,12 @@
 
 use crate::pool;
 use crate::shape::MAX_RANK;
+use crate::kernels::gemm::pack::Transpose;
 use crate::simd::{Isa, LANES, Simd, isa};
 
 const INLINE: usize = 8192;
+/// Rows of a transposition that are written together.
+const STRIP: usize = 64;
 
 #[derive(Clone, Copy)]
 struct Ends {
@@ -176,39 +179,43 @@ fn transpose(isa: Isa, ends: Ends, view: &View, across: usize) {
     // Elements of `dst` from one row of the block to the next.
     let ld: usize = view.dims[across + 1..].iter().product();
     let block = transposed(isa);
-    let strips = rows.div_ceil(LANES);
+    let strips = rows.div_ceil(STRIP);
     let others: usize = view.dims[..last].iter().product::<usize>() / rows;
-    pool::run_range(others * strips, (INLINE / (LANES * n)).max(1), &|range| {
+    pool::run_range(others * strips, (INLINE / (STRIP * n)).max(1), &|range| {
         for item in range {
             let (other, strip) = (item / strips, item % strips);
-            let row = strip * LANES;
+            let row = strip * STRIP;
             let src = ends.src(view.offset(other, last, across) + row as isize);
             // Where `other` and `row` lie in `dst`.
             let within: usize = view.dims[across + 1..last].iter().product();
             let (before, behind) = (other / within, other % within);
             let dst = ends.dst((before * rows + row) * ld + behind * n);
             // SAFETY: the strip lies inside the view, and strips of `dst` are disjoint.
-            unsafe { block(dst, ld, src, step, (LANES.min(rows - row), n)) };
+            unsafe { block(dst, ld, src, step, (STRIP.min(rows - row), n)) };
         }
     });
 }
 
 crate::per_isa!(fn transposed(dst: *mut f32, ld: usize, src: *const f32, step: isize, size: (usize, usize)) = transpose_strip);
 
-// dst[r * ld + i] = src[r + i * step] for r < rows, i < n.
+// dst[r * ld + i] = src[r + i * step] for r < rows, i < n. Whole lines in, whole lines out, and
+// neighbouring lines of the source together: strides are often 4 KiB, where sets and pages are few.
 #[inline(always)]
-unsafe fn transpose_strip<S: Simd>(dst: *mut f32, ld: usize, src: *const f32, step: isize, (rows, n): (usize, usize)) {
-    let mut i = 0;
-    if rows == LANES {
-        while i + LANES <= n {
-            S::copy_transposed(dst.add(i), ld, src.offset(i as isize * step), step);
-            i += LANES;
+unsafe fn transpose_strip<S: Transpose>(dst: *mut f32, ld: usize, src: *const f32, step: isize, (rows, n): (usize, usize)) {
+    for i in (0..n).step_by(LANES) {
+        let k = LANES.min(n - i);
+        for r in (0..rows).step_by(LANES) {
+            let w = LANES.min(rows - r);
+            let mut v = [S::splat(0.0); LANES];
+            for (l, v) in v.iter_mut().enumerate().take(k) {
+                let p = src.offset((i + l) as isize * step).add(r);
+                *v = if w == LANES { S::load(p) } else { S::load_n(p, w) };
+            }
+            S::transpose(&mut v);
+            for (l, &v) in v.iter().enumerate().take(w) {
+                let p = dst.add((r + l) * ld + i);
+                if k == LANES { S::store(p, v) } else { S::store_n(p, v, k) }
+            }
         }
-    }
-    while i < n {
-        for r in 0..rows {
-            dst.add(r * ld + i).write(src.offset(i as isize * step).add(r).read());
-        }
-        i += 1;
     }
 }

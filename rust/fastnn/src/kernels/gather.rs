@@ -97,10 +97,10 @@ pub unsafe fn scatter_add(src: *const f32, indices: *const i32, dst: *mut f32, s
         // SAFETY: the ranges partition `dst`.
         unsafe { fill(ends.dst(range.start), 0.0, range.len()) };
     });
-    // Each part owns a strip of columns, or of rows where columns are few; within a strip the
-    // additions to a cell are in index order.
+    // Each part owns a strip of columns, or of rows where columns are few; a cell's additions are in
+    // index order whatever the strip, so the number of parts may follow the threads.
     let by_columns = inner >= 64;
-    let parts = if outer > 1 || outer * count * inner <= INLINE { 1 } else { 4 };
+    let parts = if outer > 1 || count * inner <= INLINE { 1 } else { pool::threads().min(4) };
     let strip = if by_columns { inner.div_ceil(parts).next_multiple_of(LANES) } else { axis.div_ceil(parts) };
     pool::run(outer * parts, &|item| {
         let (o, part) = (item / parts, item % parts);

@@ -113,9 +113,11 @@ impl Shape for Integers {
     #[inline(always)]
     unsafe fn values<S: Simd>(self, bits: [S::I; 4]) -> [S::F; 4] {
         let (low, range) = (S::splat_i(self.low), S::splat_i(self.range as i32));
-        let [a, b, c, d] = bits;
-        let one = |x: S::I| unsafe { S::from_bits(S::add_i(S::mul_wide_u(x, range).1, low)) };
-        [one(a), one(b), one(c), one(d)]
+        let mut values = [S::splat(0.0); 4];
+        for (value, &word) in values.iter_mut().zip(&bits) {
+            *value = S::from_bits(S::add_i(S::mul_wide_u(word, range).1, low));
+        }
+        values
     }
 }
 

@@ -51,40 +51,6 @@ unsafe fn min8(v: __m256) -> f32 {
     _mm_cvtss_f32(_mm_min_ss(d, _mm_shuffle_ps::<1>(d, d)))
 }
 
-// dst[r * ld + i] = src[r + i * step] for r, i < 8: pairs, fours, halves.
-#[inline(always)]
-unsafe fn transpose8(dst: *mut f32, ld: usize, src: *const f32, step: isize) {
-    let row = |i: isize| _mm256_loadu_ps(src.offset(i * step));
-    let pairs = |i: isize| {
-        let (a, b) = (row(i), row(i + 1));
-        (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b))
-    };
-    let fours = |i: isize| {
-        let ((a, b), (c, d)) = (pairs(i), pairs(i + 2));
-        [
-            _mm256_shuffle_ps::<0x44>(a, c),
-            _mm256_shuffle_ps::<0xee>(a, c),
-            _mm256_shuffle_ps::<0x44>(b, d),
-            _mm256_shuffle_ps::<0xee>(b, d),
-        ]
-    };
-    let (low, high) = (fours(0), fours(4));
-    for r in 0..4 {
-        _mm256_storeu_ps(dst.add(r * ld), _mm256_permute2f128_ps::<0x20>(low[r], high[r]));
-        _mm256_storeu_ps(dst.add((r + 4) * ld), _mm256_permute2f128_ps::<0x31>(low[r], high[r]));
-    }
-}
-
-// Both halves of a source line while it is in the cache.
-#[inline(always)]
-unsafe fn transpose16(dst: *mut f32, ld: usize, src: *const f32, step: isize) {
-    for i in [0, 8] {
-        for r in [0, 8] {
-            transpose8(dst.add(r * ld + i), ld, src.offset(i as isize * step).add(r), step);
-        }
-    }
-}
-
 impl Simd for Avx512 {
     type F = __m512;
     type I = __m512i;
@@ -220,10 +186,6 @@ impl Simd for Avx512 {
             return f32::NAN;
         }
         min8(_mm256_min_ps(_mm512_castps512_ps256(a), _mm512_extractf32x8_ps::<1>(a)))
-    }
-    #[inline(always)]
-    unsafe fn copy_transposed(dst: *mut f32, ld: usize, src: *const f32, step: isize) {
-        transpose16(dst, ld, src, step);
     }
     #[inline(always)]
     unsafe fn load_i(p: *const i32) -> Self::I {
@@ -508,10 +470,6 @@ impl Simd for Avx2 {
             return f32::NAN;
         }
         min8(_mm256_min_ps(a.0, a.1))
-    }
-    #[inline(always)]
-    unsafe fn copy_transposed(dst: *mut f32, ld: usize, src: *const f32, step: isize) {
-        transpose16(dst, ld, src, step);
     }
     #[inline(always)]
     unsafe fn load_i(p: *const i32) -> Self::I {
