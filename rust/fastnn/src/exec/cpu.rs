@@ -94,6 +94,26 @@ impl Program {
         result
     }
 
+    /// Runs the program once and says how long each step took, in seconds, in the order of the
+    /// printed plan.
+    ///
+    /// # Safety
+    /// As [`Program::run`].
+    pub unsafe fn time(&self, inputs: &[*mut f32], outputs: &[*mut f32]) -> Result<Vec<f64>> {
+        let mut arena = Buffer::uninit(self.arena)?;
+        let memory = Memory { arena: arena.as_mut_ptr(), inputs, outputs, constants: &self.constants };
+        let mut seconds = Vec::with_capacity(self.steps.len());
+        for step in &self.steps {
+            let start = std::time::Instant::now();
+            step.run(&memory)?;
+            seconds.push(start.elapsed().as_secs_f64());
+        }
+        for &(from, to, n) in &self.copies {
+            std::ptr::copy(memory.at(from), memory.at(to), n);
+        }
+        Ok(seconds)
+    }
+
     /// Floats that one run needs besides the caller's buffers.
     #[must_use]
     pub fn arena(&self) -> usize {
