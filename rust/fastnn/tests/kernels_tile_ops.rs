@@ -235,3 +235,64 @@ fn test_fill_writes_exactly_n() {
         }
     }
 }
+
+// `n` floats that end where unmapped memory begins.
+#[cfg(unix)]
+struct Edge {
+    base: *mut libc::c_void,
+    n: usize,
+}
+
+#[cfg(unix)]
+impl Edge {
+    const PAGE: usize = 4096;
+
+    fn new(n: usize) -> Edge {
+        // SAFETY: an anonymous mapping of two pages, the second made inaccessible.
+        let base = unsafe {
+            let base = libc::mmap(std::ptr::null_mut(), 2 * Edge::PAGE, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0);
+            assert!(base != libc::MAP_FAILED && libc::mprotect(base.byte_add(Edge::PAGE), Edge::PAGE, libc::PROT_NONE) == 0);
+            base
+        };
+        Edge { base, n }
+    }
+
+    fn at(&self) -> *mut f32 {
+        self.base.cast::<f32>().wrapping_add(Edge::PAGE / 4 - self.n)
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Edge {
+    fn drop(&mut self) {
+        // SAFETY: the mapping of `new`.
+        unsafe { libc::munmap(self.base, 2 * Edge::PAGE) };
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn test_nothing_is_touched_behind_the_last_element() {
+    use fastnn::kernels::reduce::{Memory, Reduce, arg_reduce_on, reduce_on};
+    use fastnn::kernels::softmax::{log_sum_exp_on, softmax_on};
+    for isa in Isa::available() {
+        for n in 1..140 {
+            let (x, y) = (Edge::new(n), Edge::new(n));
+            let one = Edge::new(1);
+            // SAFETY: `x` and `y` hold `n` floats and `one` holds one; a page fault would end the test.
+            unsafe {
+                for pick in [ops::fma, ops::exp, ops::select, ops::power, ops::modulo] {
+                    pick(isa)(y.at(), x.at(), x.at(), x.at(), n);
+                }
+                ops::fill(isa)(x.at(), 0.5, n);
+                softmax_on(isa, x.at(), y.at(), 1, n);
+                log_sum_exp_on(isa, x.at(), one.at(), 1, n);
+                reduce_on(isa, Reduce::Max, &Memory(x.at()), 1, 1, n, y.at());
+                arg_reduce_on::<true>(isa, &Memory(x.at()), 1, n, 1, one.at().cast());
+                assert_eq!(*one.at().cast::<i32>(), 0);
+                reduce_on(isa, Reduce::Sum, &Memory(x.at()), 1, n, 1, one.at());
+                assert_eq!(*one.at(), 0.5 * n as f32);
+            }
+        }
+    }
+}
