@@ -140,7 +140,7 @@ fn random_graph(rng: &mut Rng, size: usize) -> Graph {
                 let m = g.max(x, &[1], true);
                 g.sub(x, m)
             }
-            13 if full(&g, x) && ops::find("softmax").is_some() => g.build(ops::find("softmax").unwrap(), &[x], &[Attr::Int(-1)]),
+            13 if full(&g, x) => g.build(ops::find("softmax").unwrap(), &[x], &[Attr::Int(-1)]),
             14 => {
                 let n = g.mul_scalar(x, 0.5);
                 g.add_scalar(n, 0.25)

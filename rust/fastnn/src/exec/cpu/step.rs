@@ -6,7 +6,7 @@ use crate::error::Result;
 use crate::graph::{Arg, Attr, Reduce, StepCtx, Strided, Ty};
 use crate::kernels::gemm::{Gemm, Matrix, gemm};
 use crate::kernels::tile::{Bound, MAX_INPUTS, MAX_OUTPUTS, TileProgram};
-use crate::kernels::{Epilogue, Source, TILE, reduce};
+use crate::kernels::{Epilogue, Source, TILE, copy, reduce};
 use crate::passes::plan::Loc;
 use crate::pool;
 use crate::simd::isa;
@@ -160,23 +160,10 @@ impl Step {
                 run(&StepCtx { inputs, output, attrs, isa: isa() })?;
             }
             Step::Copy { src, dims, strided, dst } => {
-                copy_plain(memory.at(*dst), dims, memory.at(*src).wrapping_offset(strided.offset), &strided.strides);
+                copy::copy_strided(memory.at(*dst), memory.at(*src).wrapping_offset(strided.offset), dims, &strided.strides);
             }
         }
         Ok(())
-    }
-}
-
-unsafe fn copy_plain(dst: *mut f32, dims: &[usize], src: *const f32, strides: &[isize]) {
-    let count: usize = dims.iter().product();
-    for i in 0..count {
-        let mut rest = i;
-        let mut from = src;
-        for axis in (0..dims.len()).rev() {
-            from = from.wrapping_offset((rest % dims[axis]) as isize * strides[axis]);
-            rest /= dims[axis];
-        }
-        *dst.add(i) = *from;
     }
 }
 
