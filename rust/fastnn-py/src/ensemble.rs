@@ -1,42 +1,34 @@
 //! Binding of the core's `ensemble` (sample, score, rank) and `payout` kernels: arrays in and out
 //! by the buffer protocol, the interpreter released while they run. `fastnn.ensemble` is the face.
 
-use fastnn::error::Error;
 use fastnn::kernels::ensemble::{self, DrawSpec, Draws, Kind, Layout, Marginal, Profile, Variable, Wanted, Weights};
 use fastnn::kernels::payout::{self, Claim};
 use pyo3::buffer::{Element, PyBuffer};
-use pyo3::exceptions::{PyMemoryError, PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
+
+use crate::error::{Result, data_error, enter};
 
 /// Numbers per marginal: kind, three parameters, low, high.
 const MARGINAL: usize = 6;
 /// Numbers per claim: due, last, rank, units, strike, cap.
 const CLAIM: usize = 6;
 
-fn raise(e: Error) -> PyErr {
-    match e {
-        Error::Memory(text) => PyMemoryError::new_err(text),
-        Error::Internal(text) => PyRuntimeError::new_err(text),
-        other => PyValueError::new_err(other.to_string()),
-    }
-}
-
-fn read<T: Element + Copy>(py: Python<'_>, name: &str, buffer: &PyBuffer<T>, len: usize) -> PyResult<Vec<T>> {
+fn read<T: Element + Copy>(py: Python<'_>, name: &str, buffer: &PyBuffer<T>, len: usize) -> Result<Vec<T>> {
     if buffer.item_count() != len {
-        return Err(wrong_size(name, buffer.item_count(), len));
+        return data_error(wrong_size(name, buffer.item_count(), len));
     }
-    buffer.to_vec(py)
+    Ok(buffer.to_vec(py)?)
 }
 
-fn write<T: Element + Copy>(py: Python<'_>, name: &str, buffer: &PyBuffer<T>, values: &[T]) -> PyResult<()> {
+fn write<T: Element + Copy>(py: Python<'_>, name: &str, buffer: &PyBuffer<T>, values: &[T]) -> Result<()> {
     if buffer.item_count() != values.len() {
-        return Err(wrong_size(name, buffer.item_count(), values.len()));
+        return data_error(wrong_size(name, buffer.item_count(), values.len()));
     }
-    buffer.copy_from_slice(py, values)
+    Ok(buffer.copy_from_slice(py, values)?)
 }
 
-fn wrong_size(name: &str, got: usize, wanted: usize) -> PyErr {
-    PyValueError::new_err(format!("ensemble: {name} has {got} numbers, wanted {wanted}"))
+fn wrong_size(name: &str, got: usize, wanted: usize) -> String {
+    format!("ensemble: {name} has {got} numbers, wanted {wanted}")
 }
 
 /// (group, stream, local weight, only option or None, log10, knots, fits).
@@ -67,18 +59,20 @@ impl Ensemble {
         seed: u64,
         stream: u32,
     ) -> PyResult<Self> {
+        enter(|| {
         let variables = variables
             .into_iter()
             .map(|(group, stream, weight, only, log, knots, fits)| Variable { group, stream, weight, only, log, knots, fits })
             .collect();
-        let layout = Layout::new(options, weights.len(), streams, variables).map_err(raise)?;
+        let layout = Layout::new(options, weights.len(), streams, variables)?;
         let weights = match dirichlet_sum {
             Some(sum) => Weights::Dirichlet { alphas: weights, sum },
             None => Weights::Fixed(weights),
         };
         let spec = DrawSpec { len: draws, seed, stream, weights, streams, cholesky };
-        let draws = py.detach(|| Draws::new(&spec)).map_err(raise)?;
+        let draws = py.detach(|| Draws::new(&spec))?;
         Ok(Self { layout, draws })
+        })
     }
 
     /// Scores profiles; fills `ranks` (u32), `mean`, `quantiles` (f64), `pinned` (u32).
@@ -95,15 +89,17 @@ impl Ensemble {
         quantiles: PyBuffer<f64>,
         pinned: PyBuffer<u32>,
     ) -> PyResult<()> {
+        enter(|| {
         let (marginals, open) = self.read_profiles(py, &marginals, &open)?;
         let wanted = Wanted { quantiles: quantile_levels, pins: pin_levels };
-        let all = py.detach(|| self.run(&marginals, &open, &wanted)).map_err(raise)?;
+        let all = py.detach(|| self.run(&marginals, &open, &wanted))?;
         let join = |get: &dyn Fn(&ensemble::Summary) -> &[u32]| all.iter().flat_map(|s| get(s).iter().copied()).collect::<Vec<u32>>();
         write(py, "ranks", &ranks, &join(&|s| &s.ranks))?;
         write(py, "pinned", &pinned, &join(&|s| &s.pinned))?;
         write(py, "mean", &mean, &all.iter().flat_map(|s| s.mean.iter().copied()).collect::<Vec<f64>>())?;
         let q: Vec<f64> = all.iter().flat_map(|s| s.quantiles.iter().map(|x| f64::from(*x))).collect();
         write(py, "quantiles", &quantiles, &q)
+        })
     }
 
     /// Total effects of one profile against an independent ensemble of the same layout; fills
@@ -116,25 +112,29 @@ impl Ensemble {
         open: PyBuffer<u8>,
         effects: PyBuffer<f64>,
     ) -> PyResult<()> {
+        enter(|| {
         let (marginals, open) = self.read_profiles(py, &marginals, &open)?;
         let profile = Profile { marginals: &marginals, open: &open };
-        let out = py.detach(|| ensemble::total_effects(&self.layout, &self.draws, &other.draws, profile)).map_err(raise)?;
+        let out = py.detach(|| ensemble::total_effects(&self.layout, &self.draws, &other.draws, profile))?;
         write(py, "effects", &effects, &out)
+        })
     }
 
     /// Copies the weights of one group, or the normals of one stream, into `out` (f32, draws).
     fn copy_draws(&self, py: Python<'_>, weights: bool, index: usize, out: PyBuffer<f32>) -> PyResult<()> {
-        let count = if weights { self.draws.groups() } else { self.draws.streams() };
-        if index >= count {
-            return Err(PyValueError::new_err(format!("ensemble: got row {index}, wanted one below {count}")));
-        }
-        let row = if weights { self.draws.weights(index) } else { self.draws.normals(index) };
-        write(py, "out", &out, &row[..self.draws.len()])
+        enter(|| {
+            let count = if weights { self.draws.groups() } else { self.draws.streams() };
+            if index >= count {
+                return data_error(format!("ensemble: got row {index}, wanted one below {count}"));
+            }
+            let row = if weights { self.draws.weights(index) } else { self.draws.normals(index) };
+            write(py, "out", &out, &row[..self.draws.len()])
+        })
     }
 }
 
 impl Ensemble {
-    fn read_profiles(&self, py: Python<'_>, marginals: &PyBuffer<f64>, open: &PyBuffer<u8>) -> PyResult<(Vec<Marginal>, Vec<bool>)> {
+    fn read_profiles(&self, py: Python<'_>, marginals: &PyBuffer<f64>, open: &PyBuffer<u8>) -> Result<(Vec<Marginal>, Vec<bool>)> {
         let (v, o) = (self.layout.variables().len(), self.layout.options());
         let profiles = open.item_count() / o;
         let open = read(py, "open", open, profiles * o)?.iter().map(|x| *x != 0).collect();
@@ -142,11 +142,12 @@ impl Ensemble {
         let marginals = rows
             .chunks_exact(MARGINAL)
             .map(|r| {
-                let kind = Kind::from_index(r[0] as usize)
-                    .ok_or_else(|| PyValueError::new_err(format!("ensemble: got marginal kind {}, wanted 0 to 6", r[0])))?;
+                let Some(kind) = Kind::from_index(r[0] as usize) else {
+                    return data_error(format!("ensemble: got marginal kind {}, wanted 0 to 6", r[0]));
+                };
                 Ok(Marginal { kind, params: [r[1], r[2], r[3]], low: r[4], high: r[5] })
             })
-            .collect::<PyResult<Vec<_>>>()?;
+            .collect::<Result<Vec<_>>>()?;
         Ok((marginals, open))
     }
 
@@ -165,19 +166,21 @@ impl Ensemble {
 /// (tables, claims, prices), all f64 and contiguous.
 #[pyfunction]
 fn pay_claims(py: Python<'_>, claims: PyBuffer<f64>, per_table: usize, prices: PyBuffer<f64>, out: PyBuffer<f64>) -> PyResult<()> {
-    let rows = claims.to_vec(py)?;
-    let prices = prices.to_vec(py)?;
-    let table: Vec<Claim> = rows
-        .chunks_exact(CLAIM)
-        .map(|r| Claim { due: r[0], last: r[1], rank: r[2] as u32, units: r[3], strike: r[4], cap: r[5] })
-        .collect();
-    if rows.len() % CLAIM != 0 || out.readonly() || !out.is_c_contiguous() {
-        return Err(PyValueError::new_err("payout: claims need 6 numbers each, and out must be writable and contiguous"));
-    }
-    // SAFETY: the exporter keeps the memory alive while `out` is held; it is writable and
-    // contiguous, and the caller hands it over for the length of the call.
-    let to = unsafe { std::slice::from_raw_parts_mut(out.buf_ptr().cast::<f64>(), out.item_count()) };
-    py.detach(|| payout::pay(&table, per_table, &prices, to)).map_err(raise)
+    enter(|| {
+        let rows = claims.to_vec(py)?;
+        let prices = prices.to_vec(py)?;
+        if rows.len() % CLAIM != 0 || out.readonly() || !out.is_c_contiguous() {
+            return data_error("payout: claims need 6 numbers each, and out must be writable and contiguous");
+        }
+        let table: Vec<Claim> = rows
+            .chunks_exact(CLAIM)
+            .map(|r| Claim { due: r[0], last: r[1], rank: r[2] as u32, units: r[3], strike: r[4], cap: r[5] })
+            .collect();
+        // SAFETY: the exporter keeps the memory alive while `out` is held; it is writable and
+        // contiguous, and the caller hands it over for the length of the call.
+        let to = unsafe { std::slice::from_raw_parts_mut(out.buf_ptr().cast::<f64>(), out.item_count()) };
+        Ok(py.detach(|| payout::pay(&table, per_table, &prices, to))?)
+    })
 }
 
 /// Adds the classes and functions of this file to the extension module.

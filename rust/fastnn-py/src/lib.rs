@@ -3,6 +3,7 @@
 
 mod convert;
 mod dlpack;
+mod ensemble;
 mod error;
 mod function;
 mod index;
@@ -53,6 +54,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(tensor::tensor, module)?)?;
     module.add_function(wrap_pyfunction!(tensor::from_dlpack, module)?)?;
     module.add_function(wrap_pyfunction!(tensor::placeholder, module)?)?;
+    ensemble::register(module)?;
     function::register(module)?;
     ops::register(module)?;
     module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;

@@ -27,7 +27,7 @@ const WEYL: [u32; 2] = [0x9e37_79b9, 0xbb67_ae85];
 
 // Ten rounds on sixteen counters.
 #[inline(always)]
-unsafe fn philox<S: Simd>(counter: [S::I; 4], key: [u32; 2]) -> [S::I; 4] {
+pub(crate) unsafe fn philox<S: Simd>(counter: [S::I; 4], key: [u32; 2]) -> [S::I; 4] {
     let [mut a, mut b, mut c, mut d] = counter;
     let [mut k, mut l] = key;
     let (first, second) = (S::splat_i(MUL[0]), S::splat_i(MUL[1]));

@@ -11,7 +11,8 @@ use super::BLOCK;
 use super::special::{normal_cdf, normal_quantile, normal_quantile_middle};
 use crate::data_err;
 use crate::error::{Error, Result};
-use crate::simd::{LANES, Simd, isa};
+use crate::kernels::random::philox;
+use crate::simd::{LANES, Portable, Simd, isa};
 use crate::{per_isa, pool};
 
 const NORMALS: u32 = 0;
@@ -312,7 +313,7 @@ impl Gamma {
         let key = [spec.seed as u32, (spec.seed >> 32) as u32];
         let mut attempt = 1;
         loop {
-            let bits = philox4x32_10([draw, group, GAMMAS | attempt, spec.stream], key);
+            let bits = philox_at([draw, group, GAMMAS | attempt, spec.stream], key);
             if let Some(g) = self.accept(normal_quantile(unit(bits[0])), unit(bits[1]), bits[2]) {
                 return g;
             }
@@ -333,24 +334,15 @@ fn fill_bits(spec: &DrawSpec, first: u32, word: u32, purpose: u32, out: &mut Bit
     unsafe { philox_rows(isa())(counter, key, out) };
 }
 
-/// Philox4x32-10 (Salmon et al. 2011) at BLOCK counters that differ in their first word.
+/// Philox4x32-10 at BLOCK counters that differ in their first word.
 #[inline(always)]
 unsafe fn philox_rows_generic<S: Simd>(counter: [u32; 4], key: [u32; 2], out: &mut Bits) {
     let lanes: [i32; LANES] = std::array::from_fn(|i| i as i32);
     let lanes = S::load_i(lanes.as_ptr());
-    let (m0, m1) = (S::splat_i(0xD251_1F53_u32 as i32), S::splat_i(0xCD9E_8D57_u32 as i32));
     for at in (0..BLOCK).step_by(LANES) {
         let mut c = counter.map(|x| S::splat_i(x as i32));
         c[0] = S::add_i(S::splat_i(counter[0].wrapping_add(at as u32) as i32), lanes);
-        let mut k = key;
-        for _ in 0..10 {
-            let (l0, h0) = S::mul_wide_u(m0, c[0]);
-            let (l1, h1) = S::mul_wide_u(m1, c[2]);
-            let (k0, k1) = (S::splat_i(k[0] as i32), S::splat_i(k[1] as i32));
-            c = [S::xor_i(S::xor_i(h1, c[1]), k0), l1, S::xor_i(S::xor_i(h0, c[3]), k1), l0];
-            k = [k[0].wrapping_add(0x9E37_79B9), k[1].wrapping_add(0xBB67_AE85)];
-        }
-        for (row, v) in out.iter_mut().zip(c) {
+        for (row, v) in out.iter_mut().zip(philox::<S>(c, key)) {
             S::store_i(row.as_mut_ptr().add(at).cast(), v);
         }
     }
@@ -380,16 +372,14 @@ unsafe fn middle_rows_generic<S: Simd>(bits: &[u32; BLOCK], u: &mut [f64; BLOCK]
 per_isa!(fn middle_rows(bits: &[u32; BLOCK], u: &mut [f64; BLOCK], z: &mut [f64; BLOCK]) = middle_rows_generic);
 
 /// Philox4x32-10 at one counter.
-pub(super) fn philox4x32_10(mut c: [u32; 4], mut k: [u32; 2]) -> [u32; 4] {
-    let wide = |a: u32, b: u32| {
-        let p = u64::from(a) * u64::from(b);
-        ((p >> 32) as u32, p as u32)
-    };
-    for _ in 0..10 {
-        let (h0, l0) = wide(0xD251_1F53, c[0]);
-        let (h1, l1) = wide(0xCD9E_8D57, c[2]);
-        c = [h1 ^ c[1] ^ k[0], l1, h0 ^ c[3] ^ k[1], l0];
-        k = [k[0].wrapping_add(0x9E37_79B9), k[1].wrapping_add(0xBB67_AE85)];
+pub(super) fn philox_at(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {
+    let mut lanes = [0_i32; LANES];
+    // SAFETY: the portable set runs everywhere; `lanes` holds one vector.
+    unsafe {
+        let words = philox::<Portable>(counter.map(|x| Portable::splat_i(x as i32)), key);
+        words.map(|w| {
+            Portable::store_i(lanes.as_mut_ptr(), w);
+            lanes[0] as u32
+        })
     }
-    c
 }

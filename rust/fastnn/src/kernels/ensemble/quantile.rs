@@ -218,7 +218,7 @@ mod tests {
             for kind in 0..4 {
                 let values: Vec<f32> = (0..n)
                     .map(|i| {
-                        let r = super::super::draw::philox4x32_10([i as u32, 0, 0, 0], [n as u32, kind])[0];
+                        let r = super::super::draw::philox_at([i as u32, 0, 0, 0], [n as u32, kind])[0];
                         let u = r as f32 / u32::MAX as f32;
                         match kind {
                             0 => u,
