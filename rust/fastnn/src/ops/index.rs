@@ -66,7 +66,7 @@ rows! {
         }),
         reference: |_, a, out| host::generate(out, |i| {
             let at = host::unravel(i, &out.shape);
-            f64::from(u8::from(at[0] as i64 + a[2].int() == at[1] as i64))
+            f64::from(u8::from((at[0] as i64).saturating_add(a[2].int()) == at[1] as i64))
         }),
         formula: "np.eye(n, m, k, dtype=np.float32)",
         domain: &[],

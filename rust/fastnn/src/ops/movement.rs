@@ -293,8 +293,8 @@ rows! {
         accept: Accept::Exact,
         infer: |types, attrs| {
             rule::arity("tile", types, 1)?;
-            let dims: Vec<i64> = tiled(&types[0].shape, &attrs[0]).iter().map(|&(r, d)| r * d as i64).collect();
-            Ok(Ty { shape: rule::sizes("tile", &dims)?, dtype: types[0].dtype })
+            let shape = multiplied("tile", &tiled(&types[0].shape, &attrs[0]))?;
+            Ok(Ty { shape, dtype: types[0].dtype })
         },
         vjp: Vjp::Lowered,
         cpu: Cpu::Lowered(|g, x, attrs| {
@@ -316,9 +316,8 @@ rows! {
         accept: Accept::Exact,
         infer: |types, attrs| {
             rule::arity("repeat", types, 1)?;
-            let pairs = repeated(&types[0].shape, attrs)?;
-            let dims: Vec<i64> = pairs.iter().map(|&(r, d)| r * d as i64).collect();
-            Ok(Ty { shape: rule::sizes("repeat", &dims)?, dtype: types[0].dtype })
+            let shape = multiplied("repeat", &repeated(&types[0].shape, attrs)?)?;
+            Ok(Ty { shape, dtype: types[0].dtype })
         },
         vjp: Vjp::Lowered,
         cpu: Cpu::Lowered(|g, x, attrs| {
@@ -353,7 +352,7 @@ rows! {
             let n = out.shape.dims()[axis] as i64;
             host::gather(&x[0], out, |at| {
                 let mut from = at.to_vec();
-                from[axis] = (from[axis] as i64 - a[0].int()).rem_euclid(n) as usize;
+                from[axis] = (from[axis] as i64 - a[0].int().rem_euclid(n)).rem_euclid(n) as usize;
                 from
             })
         },
@@ -375,7 +374,7 @@ fn back_to_shape(g: &mut Graph, _: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
 fn infer_reshape(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     rule::arity("reshape", types, 1)?;
     let (from, mut dims) = (types[0].shape, attrs[0].ints().to_vec());
-    let known: i64 = dims.iter().filter(|&&d| d != -1).product();
+    let known = dims.iter().filter(|&&d| d != -1).fold(1i64, |a, &d| a.saturating_mul(d));
     let holes = dims.iter().filter(|&&d| d == -1).count();
     if holes > 1 {
         return shape_err!("reshape: {dims:?} has {holes} sizes of -1; hint: at most one can be inferred");
@@ -511,7 +510,7 @@ fn infer_pad(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     }
     let mut dims = vec![];
     for (pair, &n) in widths.chunks(2).zip(shape.dims()) {
-        dims.push(rule::whole_batches("pad", n + pair[0] as usize + pair[1] as usize, n)?);
+        dims.push(rule::whole_batches("pad", n.saturating_add(pair[0] as usize).saturating_add(pair[1] as usize), n)?);
     }
     Ok(Ty { shape: Shape::new(&dims)?, dtype: types[0].dtype })
 }
@@ -536,7 +535,7 @@ fn infer_concatenate(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
         if t.dtype != first.dtype {
             return data_err!("concatenate: inputs of different types, {first} and {t}; hint: cast one of them");
         }
-        dims[axis] += other[axis];
+        dims[axis] = dims[axis].saturating_add(other[axis]);
     }
     for t in types {
         rule::whole_batches("concatenate", dims[axis], t.shape.dims()[axis])?;
@@ -606,28 +605,40 @@ fn repeated(shape: &Shape, attrs: &[Attr]) -> Result<Vec<(i64, usize)>> {
     Ok(shape.dims().iter().enumerate().map(pair).collect())
 }
 
-/// Repeats axes by widening an extra axis before (whole) or after (`each` element) them.
-fn repeat_pairs(g: &mut Graph, x: Id, pairs: &[(i64, usize)], each: bool) -> Result<Id> {
-    let (mut thin, mut wide, mut flat) = (vec![], vec![], vec![]);
-    for &(r, d) in pairs {
-        let r = r as usize;
-        match (r, each) {
-            (1, _) => (thin.push(d), wide.push(d)),
-            (_, false) => (thin.extend([1, d]), wide.extend([r, d])),
-            (_, true) => (thin.extend([d, 1]), wide.extend([d, r])),
-        };
-        flat.push(r * d);
+/// The shape of (repeats, size) per axis.
+fn multiplied(name: &str, pairs: &[(i64, usize)]) -> Result<Shape> {
+    if let Some((r, _)) = pairs.iter().find(|(r, _)| *r < 0) {
+        return data_err!("{name}: repeats {r} is negative; hint: repeats count from 0");
     }
-    let thin = g.reshape_to(x, &Shape::new(&thin)?);
-    let wide = g.broadcast_to(thin, &Shape::new(&wide)?);
-    Ok(g.reshape_to(wide, &Shape::new(&flat)?))
+    Shape::new(&pairs.iter().map(|&(r, d)| d.saturating_mul(r as usize)).collect::<Vec<_>>())
+}
+
+/// Repeats axes, one at a time, by widening an extra axis before (whole) or after (`each` element).
+fn repeat_pairs(g: &mut Graph, x: Id, pairs: &[(i64, usize)], each: bool) -> Result<Id> {
+    let out = multiplied("repeat", pairs)?;
+    if out.count() == 0 {
+        let dtype = g.dtype_of(x);
+        let nothing = g.typed_scalar(0.0, dtype);
+        return Ok(g.broadcast_to(nothing, &out));
+    }
+    let mut sizes: Vec<usize> = pairs.iter().map(|p| p.1).collect();
+    let mut y = x;
+    for (i, &(r, d)) in pairs.iter().enumerate().filter(|(_, p)| p.0 != 1) {
+        let r = r as usize;
+        let (outer, inner) = (sizes[..i].iter().product(), sizes[i + 1..].iter().product());
+        let (thin, wide) = if each { ([outer, d, 1, inner], [outer, d, r, inner]) } else { ([outer, 1, d, inner], [outer, r, d, inner]) };
+        let apart = g.reshape_to(y, &Shape::new(&thin)?);
+        y = g.broadcast_to(apart, &Shape::new(&wide)?);
+        sizes[i] = r * d;
+    }
+    Ok(g.reshape_to(y, &out))
 }
 
 fn lower_roll(g: &mut Graph, x: &[Id], attrs: &[Attr]) -> Result<Id> {
     let shape = g.shape_of(x[0]);
     let axis = shape.axis(attrs[1].int(), "roll")?;
     let n = shape.dims()[axis] as i64;
-    let cut = if n == 0 { 0 } else { (-attrs[0].int()).rem_euclid(n) };
+    let cut = if n == 0 { 0 } else { (n - attrs[0].int().rem_euclid(n)) % n };
     if cut == 0 {
         return Ok(x[0]);
     }

@@ -129,7 +129,11 @@ rows! {
         accept: Accept::Truth,
         infer: |types, attrs| infer_truth("any", types, attrs),
         vjp: Vjp::Lowered,
-        cpu: Cpu::Lowered(|g, x, a| { let t = g.cast(x[0], DType::Bool); g.try_add(&MAX, &[t], a) }),
+        cpu: Cpu::Lowered(|g, x, a| {
+            let count = count_true(g, x[0], a, true)?;
+            let zero = g.number(0.0);
+            Ok(g.greater(count, zero))
+        }),
         reference: |x, a, out| fold(x, a, out, |v| f64::from(u8::from(v.iter().any(|&e| e != 0.0)))),
         formula: "np.any(x, axis=axis, keepdims=keepdims)",
         domain: &[WIDE],
@@ -141,7 +145,11 @@ rows! {
         accept: Accept::Truth,
         infer: |types, attrs| infer_truth("all", types, attrs),
         vjp: Vjp::Lowered,
-        cpu: Cpu::Lowered(|g, x, a| { let t = g.cast(x[0], DType::Bool); g.try_add(&MIN, &[t], a) }),
+        cpu: Cpu::Lowered(|g, x, a| {
+            let count = count_true(g, x[0], a, false)?;
+            let zero = g.number(0.0);
+            Ok(g.equal(count, zero))
+        }),
         reference: |x, a, out| fold(x, a, out, |v| f64::from(u8::from(v.iter().all(|&e| e != 0.0)))),
         formula: "np.all(x, axis=axis, keepdims=keepdims)",
         domain: &[WIDE],
@@ -175,7 +183,11 @@ rows! {
         doc: "ln of the sum of e^x over axes, without overflow.",
         class: Class::Composite,
         accept: Accept::Float,
-        infer: |types, attrs| infer_float("logsumexp", types, attrs),
+        infer: |types, attrs| {
+            rule::arity("logsumexp", types, 1)?;
+            rule::typed("logsumexp", "x", types[0], DType::F32)?;
+            infer("logsumexp", types, attrs, Empty::Refused)
+        },
         vjp: Vjp::Lowered,
         cpu: Cpu::Lowered(lower_logsumexp),
         reference: |x, a, out| fold(x, a, out, logsumexp),
@@ -292,6 +304,14 @@ fn extreme_vjp(g: &mut Graph, y: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
     let dy = with_axes(g, y, x[0], dy);
     let share = g.div(dy, ties);
     vec![Some(g.mul(hit, share))]
+}
+
+/// How many elements are true (or false) over axes; a sum is defined over no elements too.
+fn count_true(g: &mut Graph, x: Id, a: &[Attr], wanted: bool) -> Result<Id> {
+    let t = g.cast(x, DType::Bool);
+    let t = if wanted { t } else { g.logical_not(t) };
+    let t = g.to_float(t);
+    g.try_add(&SUM, &[t], a)
 }
 
 fn lower_variance(g: &mut Graph, x: &[Id], a: &[Attr]) -> Result<Id> {
