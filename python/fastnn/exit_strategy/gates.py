@@ -29,6 +29,7 @@ __all__ = [
     "unique",
 ]
 
+MAX_RATE_AGE_DAYS = 180
 MAX_RUNWAY = 120.0  # a company that earns cash has ten years in the report, more says nothing
 
 
@@ -147,8 +148,7 @@ def judge_gates(profile: Profile, gates: Gates, options: Sequence[str]) -> GateR
     hard = tuple(gate for option in options for gate in _hard(profile, option, venues, gates.rules))
     used = [item for item in regulatory if item.state in ("applies", "unknown")]
     notes = [note for item in (*venues, *used) for note in item.warnings]
-    if profile.currency != "USD" or any(venue.currency != profile.currency for venue in venues):
-        notes += _rate_warnings(profile, on)
+    notes += _rate_warnings(profile, venues, on)
     return GateReport(venues, regulatory, hard, unique(notes), gates.checked.isoformat())
 
 
@@ -157,11 +157,16 @@ def unique(notes: Iterable[Note]) -> tuple[Note, ...]:
     return tuple({(note.key, *note.values.values()): note for note in notes}.values())
 
 
-def _rate_warnings(profile: Profile, on: dt.date) -> list[Note]:
-    day = profile.rates.date_of(profile.currency)
-    if abs((on - day).days) <= 180:
+def _rate_warnings(profile: Profile, venues: Sequence[VenueResult], on: dt.date) -> list[Note]:
+    """Warn when a rate that was used is more than half a year from the figures."""
+    used = {profile.currency, *(venue.currency for venue in venues)}
+    if len(used) == 1:
         return []
-    return [Note("fx_old", {"day": day.isoformat(), "as_of": on.isoformat()})]
+    days = [profile.rates.date_of(code) for code in used if code != "USD"]
+    far = max(days, key=lambda day: abs((on - day).days))
+    if abs((on - far).days) <= MAX_RATE_AGE_DAYS:
+        return []
+    return [Note("fx_old", {"day": far.isoformat(), "as_of": on.isoformat()})]
 
 
 def _eligible(profile: Profile, gates: Gates) -> list[Mapping[str, Any]]:

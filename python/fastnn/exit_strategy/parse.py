@@ -142,7 +142,8 @@ def _bounds(row: Field) -> str:
 
 
 def _range_hint(row: Field, number: float) -> str:
-    if row.high is not None and row.high <= 20 and abs(number) > row.high and abs(number) <= 2000:
+    share = row.kind in ("fraction", "number", "score", "level", "market")
+    if share and row.high is not None and row.high < abs(number) <= 2000:
         return f"shares and rates are fractions: write {number / 100:g} for {number:g} %"
     if row.low == 0 and number < 0:
         return "give a number of 0 or more"

@@ -314,7 +314,8 @@ def money_sentences(result: Result, lang: str = "en") -> list[str]:
     if proceeds.break_points:
         last = money(proceeds.break_points[-1].price, currency, lang)
         out.append(text("text.floor", lang, price=last))
-    for a, b, price in proceeds.indifference:
+    told = [row for row in proceeds.indifference if result.leader in row[:2]]
+    for a, b, price in told[:3]:
         if math.isfinite(price):
             out.append(
                 text("text.indifferent", lang, a=_option(a, lang), b=_option(b, lang),

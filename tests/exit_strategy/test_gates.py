@@ -1,0 +1,248 @@
+"""Gates: each condition at threshold -1, 0, +1; age, overlay, currency, regulators, hard gates."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conftest import TODAY, make_profile_dict
+
+from fastnn.exit_strategy.errors import ExitError
+from fastnn.exit_strategy.fx import load_rates
+from fastnn.exit_strategy.gate_data import check_age, flags_of, load_gates
+from fastnn.exit_strategy.gates import judge_gates, runway_months
+from fastnn.exit_strategy.profile import Profile
+from fastnn.exit_strategy.windows import OPERATORS, WINDOWS, Series
+
+GATES = load_gates()
+
+
+def profile(**changes: Any) -> Profile:
+    return Profile.from_dict(make_profile_dict(**changes), today=TODAY)
+
+
+def all_conditions() -> list[tuple[str, dict[str, Any]]]:
+    out = []
+    for venue in GATES.venues:
+        out += [(venue["id"], row) for row in venue["common_all_of"]]
+        out += [(venue["id"], row) for test in venue["tests_any_of"] for row in test["all_of"]]
+    return out
+
+
+CONDITIONS = all_conditions()
+
+
+def series_at(window: str, value: float) -> Series:
+    """Return figures that reach exactly `value` under a window."""
+    if window in ("sum of last 3 fiscal years", "sum of last 3 years"):
+        return Series((0.0, 0.0, value))
+    if window == "sum of the two years before":
+        return Series((value / 2, value / 2, 0.0))
+    if window == "sum of last 2 years, both positive":
+        return Series((0.0, value / 2, value / 2))
+    if window.startswith("each of 2 of last 3") or window == "last 3 years in aggregate":
+        return Series((value, value, value), ((value, 1.0),) * 3)
+    return Series((value, value, value))
+
+
+@pytest.mark.parametrize("index", range(len(CONDITIONS)))
+def test_every_condition_turns_at_its_threshold(index: int) -> None:
+    _, row = CONDITIONS[index]
+    threshold, op, window = row["value"], row["op"], row.get("window", "")
+    step = 0.001 if abs(threshold) < 1 else 1.0
+    for value in (threshold - step, threshold, threshold + step):
+        state, seen = WINDOWS[window](
+            series_at(window, float(value)), lambda v: OPERATORS[op](v, threshold)
+        )
+        want = {">=": value >= threshold, ">": value > threshold, "==": value == threshold}[op]
+        assert state == ("pass" if want else "fail"), (row, value)
+        assert seen is not None
+
+
+def test_every_gate_has_source_date_and_confidence() -> None:
+    assert len(GATES.venues) == 11
+    assert len(GATES.regulatory) == 10
+    for item in GATES.items():
+        assert item["source"].strip()
+        assert dt.date.fromisoformat(item["checked"])
+        assert item["confidence"].strip()
+    assert set(GATES.rules["venue_region"]) == {venue["id"] for venue in GATES.venues}
+    assert set(GATES.rules["regulatory"]) == {gate["id"] for gate in GATES.regulatory}
+
+
+def test_unknown_figures_leave_a_gate_unknown_until_they_decide_it() -> None:
+    each = WINDOWS["each of last 2 fiscal years"]
+    assert each(Series((None, None, 5.0)), lambda v: v >= 2)[0] == "unknown"
+    assert each(Series((None, None, 1.0)), lambda v: v >= 2)[0] == "fail"
+    either = WINDOWS["last fiscal year or 2 of last 3"]
+    assert either(Series((None, 5.0, 1.0)), lambda v: v >= 2)[0] == "unknown"
+    assert either(Series((None, 1.0, 1.0)), lambda v: v >= 2)[0] == "fail"
+    assert either(Series((None, None, 3.0)), lambda v: v >= 2)[0] == "pass"
+
+
+@pytest.mark.parametrize(("cap", "state"), [(199e6, "fail"), (200e6, "pass"), (201e6, "pass")])
+def test_nyse_opens_at_its_market_value(cap: float, state: str) -> None:
+    company = profile(**{
+        "listing.market_cap": cap, "listing.offer_size": 60e6, "listing.round_lot_holders": 400,
+        "listing.public_shares": 1.1e6, "listing.share_price": 4, "listing.public_float_pct": 0.5,
+    })  # fmt: skip
+    report = judge_gates(company, GATES, ("ipo",))
+    nyse = next(venue for venue in report.venues if venue.id == "NYSE")
+    assert nyse.state == state
+    gap = nyse.tests[1].conditions[0].gap
+    assert gap == pytest.approx(cap - 200e6)
+
+
+def test_hong_kong_thresholds_are_compared_in_hong_kong_dollars() -> None:
+    company = profile(**{"listing.market_cap": 600e6, "listing.rd_years": 4, "fx": {"HKD": 8.0},
+                         "venue_region": "HK", "revenue_last_fy": [1e6, 2e6, 50e6]})  # fmt: skip
+    report = judge_gates(company, GATES, ("ipo",))
+    assert {venue.region for venue in report.venues} == {"HK"}
+    commercial = next(venue for venue in report.venues if venue.id == "HKEX_18C_COMM")
+    cap, revenue = commercial.tests[0].conditions
+    assert cap.value == pytest.approx(4.8e9)
+    assert cap.state == "pass"
+    assert revenue.value == pytest.approx(400e6)
+    assert commercial.rate == pytest.approx(8.0)
+
+
+def test_note_of_18c_relaxes_the_research_share_between_its_revenue_lines() -> None:
+    changes = {"venue_region": "HK", "fx": {"HKD": 8.0}, "listing.rd_years": 3}
+    opex = {"opex_fy": [10e6, 10e6, 10e6], "rd_opex_fy": [4e6, 4e6, 4e6]}
+    for revenue, threshold in ((25e6, 0.3), (10e6, 0.5), (40e6, 0.5)):
+        company = profile(revenue_last_fy=[1e6, 2e6, revenue], **changes, **opex)
+        report = judge_gates(company, GATES, ("ipo",))
+        early = next(venue for venue in report.venues if venue.id == "HKEX_18C_PRE")
+        share = next(row for row in early.common if row.field == "rd_share_of_opex")
+        assert share.threshold == threshold
+
+
+def test_star_market_is_for_chinese_companies() -> None:
+    names = {venue.id for venue in judge_gates(profile(), GATES, ("ipo",)).venues}
+    assert "SSE_STAR" not in names
+    chinese = judge_gates(profile(country="CN"), GATES, ("ipo",))
+    assert "SSE_STAR" in {venue.id for venue in chinese.venues}
+    filing = next(gate for gate in chinese.regulatory if gate.id == "CN_CSRC_FILING")
+    assert filing.state == "applies"
+    assert filing.months == 4
+
+
+@pytest.mark.parametrize(
+    ("value", "state"), [(133.8e6, "not"), (133.9e6, "not"), (134e6, "applies")]
+)
+def test_hsr_applies_above_its_threshold(value: float, state: str) -> None:
+    company = profile(**{"valuation.low": value, "valuation.mid": value, "valuation.high": value})
+    report = judge_gates(company, GATES, ("ma",))
+    hsr = next(gate for gate in report.regulatory if gate.id == "US_HSR_2026")
+    assert hsr.state == state
+
+
+@pytest.mark.parametrize(("stake", "state"), [(0.24, "not"), (0.25, "not"), (0.26, "applies")])
+def test_uk_review_applies_above_a_quarter(stake: float, state: str) -> None:
+    company = profile(country="GB", **{"deal.acquirer_stake": stake})
+    report = judge_gates(company, GATES, ("ma",))
+    review = next(gate for gate in report.regulatory if gate.id == "UK_NSIA_AI")
+    assert review.state == state
+
+
+def test_hard_gates_close_options_for_the_stated_reason() -> None:
+    company = profile(audited_years=1, cash=10e6, committed_funds=0, monthly_burn=2e6,
+                      **{"deal.covenant_blocks_sale": "yes"})  # fmt: skip
+    report = judge_gates(company, GATES, ("ipo", "ma", "transform", "dual_track", "private_round"))
+    assert runway_months(company) == 5
+    closed = {o for o in ("ipo", "ma", "transform", "dual_track") if not report.is_open(o)}
+    assert closed == {"ipo", "ma", "transform", "dual_track"}
+    assert report.is_open("private_round")
+    reasons = {gate.reason for gate in report.hard if gate.state == "fail"}
+    assert "1 audited years, needed 2" in reasons
+    assert "runway 5.0 months, needed 6" in reasons
+    funded = profile(cash=10e6, committed_funds=0, monthly_burn=2e6,
+                     **{"deal.transform_plan_funded": "yes"})  # fmt: skip
+    assert judge_gates(funded, GATES, ("transform",)).is_open("transform")
+
+
+def test_old_expired_and_weak_gates_are_flagged() -> None:
+    kinds = {flag.kind for flag in check_age(GATES, dt.date(2026, 11, 22))}
+    assert kinds == {"low_confidence"}
+    late = check_age(GATES, dt.date(2027, 11, 23))
+    old = {flag.id for flag in late if flag.kind == "old"}
+    assert len(old) == 21
+    expired = {flag.id for flag in late if flag.kind == "expired"}
+    assert expired == {"HKEX_18C_COMM", "HKEX_18C_PRE", "US_HSR_2026"}
+    assert all(flag.stale for flag in late if flag.kind in ("old", "expired"))
+    hsr = next(gate for gate in GATES.regulatory if gate["id"] == "US_HSR_2026")
+    assert not flags_of(hsr, dt.date(2027, 2, 16))
+    assert flags_of(hsr, dt.date(2027, 2, 17))[0].kind == "expired"
+    assert flags_of(hsr, dt.date(2026, 2, 16))[0].kind == "not_yet"
+
+
+def overlay(tmp_path: Path, **changes: Any) -> Path:
+    venue = json.loads(json.dumps(GATES.venues[0]))
+    venue.update(changes)
+    path = tmp_path / "gates.json"
+    path.write_text(json.dumps({"venues": [venue]}))
+    return path
+
+
+def test_overlay_replaces_a_venue_and_is_hashed(tmp_path: Path) -> None:
+    path = overlay(tmp_path, checked="2027-02-01", confidence="high")
+    gates = load_gates(path)
+    assert len(gates.venues) == 11
+    assert gates.checked == dt.date(2027, 2, 1)
+    assert len(gates.hashes["overlay"]) == 64
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"source": ""}, "NYSE.source"),
+        ({"checked": "soon"}, "NYSE.checked"),
+        ({"currency": None}, "NYSE.currency"),
+        ({"tests_any_of": []}, "NYSE.tests_any_of"),
+        ({"common_all_of": [{"field": "revenu", "op": ">=", "value": 1}]},
+         "NYSE.common_all_of[0].field"),
+        ({"common_all_of": [{"field": "revenue", "op": "=>", "value": 1}]},
+         "NYSE.common_all_of[0].op"),
+        ({"common_all_of": [{"field": "revenue", "op": ">=", "value": "x"}]},
+         "NYSE.common_all_of[0].value"),
+        ({"common_all_of": [{"field": "revenue", "op": ">=", "value": 1, "window": "ever"}]},
+         "NYSE.common_all_of[0].window"),
+    ],
+)  # fmt: skip
+def test_bad_overlay_is_refused(tmp_path: Path, changes: dict[str, Any], field: str) -> None:
+    with pytest.raises(ExitError) as caught:
+        load_gates(overlay(tmp_path, **changes))
+    assert caught.value.code == "EX403"
+    assert field in [issue.field for issue in caught.value.issues]
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"venus": []}', '{"venues": [3]}'])
+def test_unreadable_overlay_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "gates.json"
+    path.write_text(text)
+    with pytest.raises(ExitError) as caught:
+        load_gates(path)
+    assert caught.value.code == "EX403"
+
+
+def test_rates_convert_both_ways_and_carry_their_date() -> None:
+    rates = load_rates({"HKD": 7.8}, dt.date(2026, 11, 1))
+    assert rates.convert(100, "USD", "HKD") == pytest.approx(780)
+    assert rates.convert(780, "HKD", "USD") == pytest.approx(100)
+    assert rates.rate("EUR", "USD") == pytest.approx(1.1578)
+    assert rates.date_of("HKD") == dt.date(2026, 11, 1)
+    assert rates.date_of("CNY") == dt.date(2026, 9, 2)
+    for source, code in (("XXX", "EX401"), ("KZT", "EX402")):
+        with pytest.raises(ExitError) as caught:
+            rates.rate(source, "USD")
+        assert caught.value.code == code
+
+
+def test_old_rates_are_warned_about() -> None:
+    report = judge_gates(profile(**{"as_of": "2026-01-31", "market.date": None}), GATES, ("ipo",))
+    assert any(note.key == "fx_old" for note in report.warnings)
+    fresh = judge_gates(profile(), GATES, ("ipo",))
+    assert not any(note.key == "fx_old" for note in fresh.warnings)
