@@ -8,7 +8,9 @@ mod error;
 mod function;
 mod index;
 mod ops;
+mod save;
 mod tensor;
+mod train;
 mod variable;
 
 use fastnn::simd::{self, Isa};
@@ -56,6 +58,8 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(tensor::placeholder, module)?)?;
     ensemble::register(module)?;
     function::register(module)?;
+    train::register(module)?;
+    save::register(module)?;
     ops::register(module)?;
     module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;

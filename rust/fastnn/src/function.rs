@@ -491,3 +491,9 @@ pub fn truth_bytes(cells: &[f32], bytes: &mut [u8]) {
 pub fn is_plain(dtype: DType) -> bool {
     dtype != DType::Bool
 }
+
+/// A type with its symbolic sizes filled in.
+pub(crate) fn sized(ty: &Ty, batch: usize) -> Result<Ty> {
+    let dims: Vec<usize> = ty.shape.dims().iter().map(|&d| if is_symbolic(d) { d / BATCH * batch } else { d }).collect();
+    Ok(Ty { shape: Shape::new(&dims)?, dtype: ty.dtype })
+}

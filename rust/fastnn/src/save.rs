@@ -1,4 +1,138 @@
-//! F7. Files.
+//! F7. Model files: safetensors (the format of huggingface/safetensors) whose metadata holds the
+//! layer configuration and the inference graph as JSON. Names are looked up in fixed tables and
+//! every size is checked before memory is asked for, so reading runs nothing and trusts nothing.
+
+mod graph;
+mod json;
+mod safetensors;
+
+pub use safetensors::{Entry, File, read, read_from, write};
+
+use crate::error::{Error, Result};
+use crate::function::Function;
+use crate::graph::{Arg, Ty};
+use crate::tensor::{Storage, Tensor};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+/// Metadata key of the version that wrote a file.
+pub const VERSION: &str = "fastnn.version";
+/// Metadata key of the layer configuration.
+pub const CONFIG: &str = "fastnn.config";
+/// Metadata key of the inference graph.
+pub const GRAPH: &str = "fastnn.graph";
+
+/// Writes tensors, metadata and, when given, an inference function whose variables and constants
+/// are stored once: under the name of the tensor that shares their memory, else as `graph/N`.
+/// The file is replaced whole or not at all. Errors with `Io` when the system refuses.
+pub fn save(
+    path: &Path,
+    tensors: &[(String, Tensor)],
+    metadata: &BTreeMap<String, String>,
+    function: Option<&Function>,
+) -> Result<()> {
+    let mut entries = Vec::with_capacity(tensors.len());
+    for (name, tensor) in tensors {
+        entries.push(Entry { name: name.clone(), ty: tensor.ty(), storage: tensor.storage()?.clone() });
+    }
+    let mut metadata = metadata.clone();
+    metadata.insert(VERSION.into(), env!("CARGO_PKG_VERSION").into());
+    if let Some(function) = function {
+        let names = name_constants(function, &mut entries);
+        metadata.insert(GRAPH.into(), graph::to_json(function, &names)?);
+    }
+    write(path, &entries, &metadata)
+}
+
+/// The tensor name of each slot past the inputs; adds entries for those that have none.
+fn name_constants(function: &Function, entries: &mut Vec<Entry>) -> Vec<String> {
+    let first = function.inputs().len();
+    let mut names = Vec::new();
+    for (at, storage) in function.constants().into_iter().enumerate() {
+        let ty = function.graph().ty(function.graph().inputs[first + at]);
+        let same = |e: &&Entry| e.ty == ty && e.storage.ptr() == storage.ptr();
+        let known = entries.iter().find(same).map(|e| e.name.clone());
+        names.push(known.unwrap_or_else(|| {
+            let free = (at..).map(|i| format!("graph/{i}")).find(|n| entries.iter().all(|e| e.name != *n));
+            let name = free.expect("invariant: there are more numbers than entries");
+            entries.push(Entry { name: name.clone(), ty, storage });
+            name
+        }));
+    }
+    names
+}
+
+/// A saved inference function, run without Python.
+#[derive(Debug)]
+pub struct Model {
+    function: Function,
+    metadata: BTreeMap<String, String>,
+}
+
+impl Model {
+    /// Reads a model file. Errors with `Format` when it is damaged, foreign or has no graph, with
+    /// `Io` when it cannot be read.
+    pub fn load(path: &Path) -> Result<Model> {
+        let name = path.display().to_string();
+        Model::from_file(read(path)?).map_err(|error| match error {
+            Error::Format(text) | Error::Shape(text) | Error::Data(text) => Error::Format(format!("{name}: {text}")),
+            other => other,
+        })
+    }
+
+    /// The model in a file that was read.
+    pub fn from_file(file: File) -> Result<Model> {
+        let Some(text) = file.metadata.get(GRAPH) else {
+            return Err(Error::Format(
+                "the file has weights but no inference graph\n  hint: load it with fastnn.models.load_model, or save the model again".into(),
+            ));
+        };
+        let (graph, inputs, names) = graph::from_json(text, &file)?;
+        let constants = names.iter().map(|name| file.tensors[name].1.clone()).collect();
+        Ok(Model { function: Function::from_graph(graph, inputs, constants), metadata: file.metadata })
+    }
+
+    /// The function.
+    #[must_use]
+    pub fn function(&self) -> &Function {
+        &self.function
+    }
+
+    /// The function, taken out.
+    #[must_use]
+    pub fn into_function(self) -> Function {
+        self.function
+    }
+
+    /// The file's metadata.
+    #[must_use]
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
+    /// Runs on `rows` rows of a single float input, row after row, 32 at a time, and gives the
+    /// cells of the first output.
+    pub fn predict(&self, x: &[f32], rows: usize) -> Result<Vec<f32>> {
+        let [input] = self.function.inputs() else {
+            return crate::data_err!("the model takes {} inputs ({}), wanted one", self.function.inputs().len(), self.function.signature());
+        };
+        let ty = crate::function::sized(&input.ty, rows)?;
+        if ty.shape.count() != x.len() {
+            return crate::shape_err!("{} values are not {rows} rows of '{}': {}", x.len(), input.name, input.ty);
+        }
+        let args = [Arg { ptr: x.as_ptr().cast_mut(), ty }];
+        let (_, types) = self.function.prediction(&args)?;
+        let outputs: Vec<Storage> = types.iter().map(|ty: &Ty| Storage::zeroed(ty.shape.count())).collect::<Result<_>>()?;
+        let pointers: Vec<*mut f32> = outputs.iter().map(Storage::ptr).collect();
+        // SAFETY: `x` fills the input's shape; the outputs were made with theirs.
+        unsafe { self.function.predict(&args, &pointers, 32, &mut || Ok(())) }?;
+        Ok(outputs.first().map_or_else(Vec::new, |s| s.as_slice().to_vec()))
+    }
+}
+
+/// Tensors by name with their types.
+pub type Tensors = BTreeMap<String, (Ty, Arc<Storage>)>;
 
 /// An IEEE 754 half-precision number as f32. Exact.
 #[must_use]

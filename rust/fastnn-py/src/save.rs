@@ -1,0 +1,142 @@
+//! Files as Python sees them: `save_file`, `load_file`, `Model`.
+
+use crate::convert::{Borrowed, shape_tuple, tensor_from};
+use crate::error::{Result, enter};
+use crate::function::{PyFunction, predict};
+use crate::tensor::{PyTensor, read};
+use crate::variable::PyVariable;
+use fastnn::graph::Arg;
+use fastnn::save::{self, Model};
+use fastnn::tensor::Tensor;
+use pyo3::exceptions::{PyFileNotFoundError, PyIsADirectoryError};
+use pyo3::prelude::*;
+use pyo3::types::{PyDict, PyList, PyTuple};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+fn check_exists(path: &Path) -> Result<()> {
+    if path.is_dir() {
+        return Err(PyIsADirectoryError::new_err(format!("{} is a folder, wanted a file", path.display())).into());
+    }
+    if !path.exists() {
+        return Err(PyFileNotFoundError::new_err(format!("there is no file {}", path.display())).into());
+    }
+    Ok(())
+}
+
+/// Writes tensors, metadata and an inference function into one safetensors file.
+///
+/// `tensors` maps names to arrays or Variables, `metadata` strings to strings. The file is replaced
+/// whole or not at all. Raises OSError when the system refuses.
+#[pyfunction]
+#[pyo3(signature = (path, tensors, metadata=None, function=None))]
+fn save_file(
+    py: Python<'_>,
+    path: PathBuf,
+    tensors: &Bound<'_, PyDict>,
+    metadata: Option<BTreeMap<String, String>>,
+    function: Option<&Bound<'_, PyFunction>>,
+) -> PyResult<()> {
+    enter(|| {
+        let mut entries = Vec::with_capacity(tensors.len());
+        for (name, value) in tensors {
+            let name: String = name.extract()?;
+            let tensor = match value.cast::<PyVariable>() {
+                // The stored value, whatever a subclass shows while it is traced.
+                Ok(variable) => variable.get().leaf(py),
+                Err(_) => shared(&value, &name)?,
+            };
+            read(py, &tensor)?;
+            entries.push((name, tensor));
+        }
+        let function = function.map(|f| f.get().function.clone());
+        let metadata = metadata.unwrap_or_default();
+        Ok(py.detach(|| save::save(&path, &entries, &metadata, function.as_deref()))?)
+    })
+}
+
+/// A value as a tensor, without a copy where the memory serves.
+fn shared(value: &Bound<'_, PyAny>, name: &str) -> Result<Tensor> {
+    match crate::dlpack::share(value, None) {
+        Ok(tensor) if value.cast_exact::<PyTensor>().is_err() => Ok(tensor),
+        _ => tensor_from(value, None, name),
+    }
+}
+
+/// Reads a safetensors file: `(tensors by name, metadata)`.
+///
+/// Raises FormatError when it is damaged or foreign, FileNotFoundError, OSError.
+#[pyfunction]
+fn load_file<'py>(py: Python<'py>, path: PathBuf) -> PyResult<(Bound<'py, PyDict>, BTreeMap<String, String>)> {
+    enter(|| {
+        check_exists(&path)?;
+        let file = py.detach(|| save::read(&path))?;
+        let tensors = PyDict::new(py);
+        for (name, (ty, storage)) in file.tensors {
+            tensors.set_item(name, Bound::new(py, PyTensor(Tensor::new(ty, storage)?))?)?;
+        }
+        Ok((tensors, file.metadata))
+    })
+}
+
+/// A saved inference graph with its weights, run without the layers: `Model.load(path)`.
+#[pyclass(frozen, name = "Model", module = "fastnn._core")]
+struct PyModel {
+    function: PyFunction,
+    metadata: BTreeMap<String, String>,
+}
+
+#[pymethods]
+impl PyModel {
+    /// Reads a model file.
+    #[staticmethod]
+    fn load(py: Python<'_>, path: PathBuf) -> PyResult<PyModel> {
+        enter(|| {
+            check_exists(&path)?;
+            let model = py.detach(|| Model::load(&path))?;
+            let metadata = model.metadata().clone();
+            Ok(PyModel { function: PyFunction::wrap(model.into_function()), metadata })
+        })
+    }
+
+    /// Runs over all rows of one array per input and gives one array, or a list of them.
+    #[pyo3(signature = (*arrays, batch_size=32))]
+    fn predict<'py>(&self, py: Python<'py>, arrays: &Bound<'py, PyTuple>, batch_size: usize) -> PyResult<Bound<'py, PyAny>> {
+        enter(|| {
+            let borrowed = self.function.borrow(arrays)?;
+            let args: Vec<Arg> = borrowed.iter().map(Borrowed::arg).collect();
+            let mut results = predict(py, &self.function.function, &args, batch_size)?;
+            match (results.len(), results.pop()) {
+                (1, Some(only)) => Ok(only),
+                (_, last) => {
+                    results.extend(last);
+                    Ok(PyList::new(py, results)?.into_any())
+                }
+            }
+        })
+    }
+
+    /// The file's metadata.
+    #[getter]
+    fn metadata(&self) -> BTreeMap<String, String> {
+        self.metadata.clone()
+    }
+
+    /// Names, shapes and types of the inputs.
+    #[getter]
+    fn inputs<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, Bound<'py, PyTuple>, &'static str)>> {
+        let row = |i: &fastnn::function::Input| Ok((i.name.clone(), shape_tuple(py, &i.ty.shape)?, i.ty.dtype.name()));
+        self.function.function.inputs().iter().map(row).collect()
+    }
+
+    fn __repr__(&self) -> String {
+        format!("<fastnn.Model ({})>", self.function.function.signature())
+    }
+}
+
+/// Adds the file functions to the module.
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyModel>()?;
+    module.add_function(wrap_pyfunction!(save_file, module)?)?;
+    module.add_function(wrap_pyfunction!(load_file, module)?)
+}

@@ -1,0 +1,402 @@
+//! The safetensors container: 8 bytes of header length, a JSON header, the data. We write the
+//! header padded so that data starts on 64 bytes, wide elements first, then by name; we read any
+//! valid file and convert other number types to float32 and int32.
+
+use super::json;
+use super::{Tensors, half};
+use crate::buffer::Buffer;
+use crate::error::{Error, Result};
+use crate::graph::Ty;
+use crate::shape::{DType, Shape};
+use crate::tensor::Storage;
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+use std::fs::{self, File as Handle};
+use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::time::Duration;
+
+/// The longest header that readers of the format accept.
+const LONGEST_HEADER: u64 = 100_000_000;
+const ALIGN: usize = 64;
+/// Elements converted at a time.
+const BLOCK: usize = 1 << 16;
+/// Ends the names of files being written.
+const TEMPORARY: &str = ".fastnn-tmp";
+
+/// A tensor to write.
+#[derive(Debug, Clone)]
+pub struct Entry {
+    /// Its name in the file.
+    pub name: String,
+    /// Shape and type.
+    pub ty: Ty,
+    /// The cells.
+    pub storage: Arc<Storage>,
+}
+
+/// What a file holds.
+#[derive(Debug, Default)]
+pub struct File {
+    /// Tensors by name.
+    pub tensors: Tensors,
+    /// The free-form metadata.
+    pub metadata: BTreeMap<String, String>,
+}
+
+fn format_error<T>(text: String) -> Result<T> {
+    Err(Error::Format(text))
+}
+
+fn io_error(what: &str, path: &Path, error: &io::Error) -> Error {
+    Error::Io(format!("{what} {}: {error}", path.display()))
+}
+
+/// Writes a file beside its final place, makes it durable, and moves it there in one step, so that
+/// the path always holds the old file or the new one. Clears away what killed writers left.
+pub fn write(path: &Path, entries: &[Entry], metadata: &BTreeMap<String, String>) -> Result<()> {
+    // A link stays a link: the file behind it is replaced.
+    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
+        _ => PathBuf::from("."),
+    };
+    let name = match path.file_name() {
+        Some(name) => name.to_string_lossy().into_owned(),
+        None => return Err(Error::Io(format!("cannot write {}: it names no file", path.display()))),
+    };
+    clear_stale(&folder, &name);
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let temporary = folder.join(format!(".{name}.{}-{}{TEMPORARY}", std::process::id(), COUNT.fetch_add(1, Relaxed)));
+    let done = write_whole(&temporary, entries, metadata).and_then(|()| fs::rename(&temporary, &path));
+    if let Err(error) = done {
+        let _ = fs::remove_file(&temporary);
+        return Err(io_error("cannot write", &path, &error));
+    }
+    // Without this the rename itself could be lost in a crash. Not every system can open folders.
+    if let Ok(folder) = Handle::open(&folder) {
+        let _ = folder.sync_all();
+    }
+    Ok(())
+}
+
+fn write_whole(path: &Path, entries: &[Entry], metadata: &BTreeMap<String, String>) -> io::Result<()> {
+    let handle = Handle::options().write(true).create_new(true).open(path)?;
+    let mut out = BufWriter::with_capacity(1 << 18, handle);
+    let mut sorted: Vec<&Entry> = entries.iter().collect();
+    sorted.sort_by(|a, b| (a.ty.dtype == DType::Bool, &a.name).cmp(&(b.ty.dtype == DType::Bool, &b.name)));
+    let mut header = Map::new();
+    if !metadata.is_empty() {
+        header.insert("__metadata__".into(), json!(metadata));
+    }
+    let mut end = 0;
+    for entry in &sorted {
+        let begin = end;
+        end += entry.ty.shape.count() * if entry.ty.dtype == DType::Bool { 1 } else { 4 };
+        let description = json!({
+            "dtype": code_of(entry.ty.dtype),
+            "shape": entry.ty.shape.dims(),
+            "data_offsets": [begin, end],
+        });
+        if entry.name == "__metadata__" || header.insert(entry.name.clone(), description).is_some() {
+            return Err(io::Error::other(format!("the tensor name '{}' is taken", entry.name)));
+        }
+    }
+    let mut text = serde_json::to_vec(&Value::Object(header))?;
+    text.resize((text.len() + 8).next_multiple_of(ALIGN) - 8, b' ');
+    if text.len() as u64 > LONGEST_HEADER {
+        return Err(io::Error::other(format!("the header takes {} bytes, the format allows {LONGEST_HEADER}", text.len())));
+    }
+    out.write_all(&(text.len() as u64).to_le_bytes())?;
+    out.write_all(&text)?;
+    for entry in sorted {
+        write_cells(&mut out, entry)?;
+    }
+    let handle = out.into_inner().map_err(io::IntoInnerError::into_error)?;
+    handle.sync_all()
+}
+
+fn write_cells(out: &mut impl Write, entry: &Entry) -> io::Result<()> {
+    let cells = entry.storage.as_slice();
+    if entry.ty.dtype == DType::Bool {
+        let bytes: Vec<u8> = cells.iter().map(|c| u8::from(*c != 0.0)).collect();
+        return out.write_all(&bytes);
+    }
+    if cfg!(target_endian = "little") {
+        // SAFETY: any cells are bytes; the slice covers them exactly.
+        return out.write_all(unsafe { std::slice::from_raw_parts(cells.as_ptr().cast(), 4 * cells.len()) });
+    }
+    cells.iter().try_for_each(|c| out.write_all(&c.to_bits().to_le_bytes()))
+}
+
+fn code_of(dtype: DType) -> &'static str {
+    match dtype {
+        DType::F32 => "F32",
+        DType::I32 => "I32",
+        DType::Bool => "BOOL",
+    }
+}
+
+/// Removes temporary files of writers of this file that are gone.
+fn clear_stale(folder: &Path, name: &str) {
+    let Ok(files) = fs::read_dir(folder) else { return };
+    for file in files.flatten() {
+        let found = file.file_name();
+        let found = found.to_string_lossy();
+        let Some(rest) = found.strip_prefix('.').and_then(|f| f.strip_prefix(name)).and_then(|f| f.strip_suffix(TEMPORARY)) else {
+            continue;
+        };
+        let writer = rest.strip_prefix('.').and_then(|r| r.split('-').next()).and_then(|p| p.parse::<u32>().ok());
+        let age = file.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok()).unwrap_or_default();
+        if writer.is_some_and(|pid| !is_running(pid) || age > Duration::from_secs(24 * 3600)) {
+            let _ = fs::remove_file(file.path());
+        }
+    }
+}
+
+#[cfg(unix)]
+fn is_running(pid: u32) -> bool {
+    // SAFETY: signal 0 only asks.
+    let gone = unsafe { libc::kill(pid as libc::pid_t, 0) } != 0;
+    !gone || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
+}
+
+#[cfg(not(unix))]
+fn is_running(_pid: u32) -> bool {
+    true
+}
+
+/// Reads a file. Errors with `Io` when the system refuses, with `Format` when it is not a whole
+/// and consistent safetensors file.
+pub fn read(path: &Path) -> Result<File> {
+    let mut handle = Handle::open(path).map_err(|e| io_error("cannot read", path, &e))?;
+    let length = handle.metadata().map_err(|e| io_error("cannot read", path, &e))?;
+    if length.is_dir() {
+        return Err(Error::Io(format!("cannot read {}: it is a folder", path.display())));
+    }
+    read_from(&mut handle, length.len()).map_err(|error| match error {
+        Error::Format(text) => Error::Format(format!("{}: {text}", path.display())),
+        other => other,
+    })
+}
+
+/// Reads from a source of `length` bytes.
+pub fn read_from(source: &mut (impl Read + Seek), length: u64) -> Result<File> {
+    let (header, start) = read_header(source, length)?;
+    let Value::Object(header) = json::parse(&header, "header")? else {
+        return format_error("the header is not a JSON object".into());
+    };
+    let mut file = File::default();
+    let mut layouts = Vec::with_capacity(header.len());
+    for (name, value) in header {
+        if name == "__metadata__" {
+            file.metadata = metadata_of(value)?;
+        } else {
+            layouts.push(Layout::parse(name, &value)?);
+        }
+    }
+    check_layout(&mut layouts, length - start)?;
+    for layout in layouts {
+        let at = start + layout.begin;
+        source.seek(SeekFrom::Start(at)).map_err(|e| Error::Io(format!("seeking failed: {e}")))?;
+        let value = layout.load(source)?;
+        file.tensors.insert(layout.name, value);
+    }
+    Ok(file)
+}
+
+fn read_header(source: &mut impl Read, length: u64) -> Result<(Vec<u8>, u64)> {
+    let failed = |e: io::Error| Error::Format(format!("the file ends early: {e}"));
+    if length < 8 {
+        return format_error(format!("the file has {length} bytes; a safetensors file has at least 8"));
+    }
+    let mut size = [0; 8];
+    source.read_exact(&mut size).map_err(failed)?;
+    let bytes = u64::from_le_bytes(size);
+    if bytes > LONGEST_HEADER || bytes > length - 8 {
+        return format_error(format!(
+            "not a safetensors file: the first bytes {size:02x?} would mean a header of {bytes} bytes, the file has {length}"
+        ));
+    }
+    let mut header = vec![0; bytes as usize];
+    source.read_exact(&mut header).map_err(failed)?;
+    if header.first() != Some(&b'{') {
+        return format_error("not a safetensors file: the header does not begin with '{'".into());
+    }
+    Ok((header, bytes + 8))
+}
+
+fn metadata_of(value: Value) -> Result<BTreeMap<String, String>> {
+    let Value::Object(map) = value else { return format_error("__metadata__ is not an object".into()) };
+    let mut out = BTreeMap::new();
+    for (key, value) in map {
+        let Value::String(text) = value else {
+            return format_error(format!("__metadata__ '{key}' is not a string"));
+        };
+        out.insert(key, text);
+    }
+    Ok(out)
+}
+
+/// One tensor as the header describes it.
+struct Layout {
+    name: String,
+    shape: Shape,
+    code: Code,
+    begin: u64,
+    end: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Code {
+    Bool,
+    U8,
+    I8,
+    U16,
+    I16,
+    U32,
+    I32,
+    U64,
+    I64,
+    F16,
+    Bf16,
+    F32,
+    F64,
+}
+
+impl Code {
+    fn parse(name: &str) -> Option<Code> {
+        Some(match name {
+            "BOOL" => Code::Bool,
+            "U8" => Code::U8,
+            "I8" => Code::I8,
+            "U16" => Code::U16,
+            "I16" => Code::I16,
+            "U32" => Code::U32,
+            "I32" => Code::I32,
+            "U64" => Code::U64,
+            "I64" => Code::I64,
+            "F16" => Code::F16,
+            "BF16" => Code::Bf16,
+            "F32" => Code::F32,
+            "F64" => Code::F64,
+            _ => return None,
+        })
+    }
+
+    fn size(self) -> usize {
+        match self {
+            Code::Bool | Code::U8 | Code::I8 => 1,
+            Code::U16 | Code::I16 | Code::F16 | Code::Bf16 => 2,
+            Code::U32 | Code::I32 | Code::F32 => 4,
+            Code::U64 | Code::I64 | Code::F64 => 8,
+        }
+    }
+
+    fn dtype(self) -> DType {
+        match self {
+            Code::Bool => DType::Bool,
+            Code::F16 | Code::Bf16 | Code::F32 | Code::F64 => DType::F32,
+            _ => DType::I32,
+        }
+    }
+
+    /// The cell of one element, `None` when it does not fit.
+    fn cell(self, b: &[u8]) -> Option<f32> {
+        let two = || u16::from_le_bytes([b[0], b[1]]);
+        let four = || u32::from_le_bytes([b[0], b[1], b[2], b[3]]);
+        let eight = || u64::from_le_bytes([b[0], b[1], b[2], b[3], b[4], b[5], b[6], b[7]]);
+        let int = |i: i32| f32::from_bits(i as u32);
+        Some(match self {
+            Code::Bool if b[0] <= 1 => f32::from(b[0]),
+            Code::Bool => return None,
+            Code::U8 => int(i32::from(b[0])),
+            Code::I8 => int(i32::from(b[0] as i8)),
+            Code::U16 => int(i32::from(two())),
+            Code::I16 => int(i32::from(two() as i16)),
+            Code::U32 => int(i32::try_from(four()).ok()?),
+            Code::I32 | Code::F32 => f32::from_bits(four()),
+            Code::U64 => int(i32::try_from(eight()).ok()?),
+            Code::I64 => int(i32::try_from(eight() as i64).ok()?),
+            Code::F16 => half(two()),
+            Code::Bf16 => f32::from_bits(u32::from(two()) << 16),
+            Code::F64 => f64::from_bits(eight()) as f32,
+        })
+    }
+}
+
+impl Layout {
+    fn parse(name: String, value: &Value) -> Result<Layout> {
+        let wrong = |what: &str| Error::Format(format!("tensor '{name}': {what}"));
+        let map = value.as_object().ok_or_else(|| wrong("its entry is not an object"))?;
+        if let Some(key) = map.keys().find(|k| !matches!(k.as_str(), "dtype" | "shape" | "data_offsets")) {
+            return Err(wrong(&format!("unknown key '{key}'")));
+        }
+        let dtype = map.get("dtype").and_then(Value::as_str).ok_or_else(|| wrong("it has no dtype"))?;
+        let code = Code::parse(dtype)
+            .ok_or_else(|| wrong(&format!("dtype '{dtype}' is not supported; hint: convert it to F32")))?;
+        let sizes = map.get("shape").and_then(Value::as_array).ok_or_else(|| wrong("it has no shape"))?;
+        let mut dims = Vec::with_capacity(sizes.len().min(16));
+        for size in sizes {
+            let size = size.as_u64().and_then(|s| usize::try_from(s).ok());
+            dims.push(size.ok_or_else(|| wrong("its shape has an entry that is no size"))?);
+        }
+        let shape = Shape::new(&dims).map_err(|e| wrong(&e.to_string()))?;
+        let offsets = map.get("data_offsets").and_then(Value::as_array).map(Vec::as_slice);
+        let Some([begin, end]) = offsets else { return Err(wrong("it has no pair of data_offsets")) };
+        let (Some(begin), Some(end)) = (begin.as_u64(), end.as_u64()) else {
+            return Err(wrong("its data_offsets are no positions"));
+        };
+        let wanted = (shape.count() as u64).checked_mul(code.size() as u64);
+        if end < begin || wanted != Some(end - begin) {
+            return Err(wrong(&format!("shape {shape} of {dtype} does not take the bytes {begin} to {end}")));
+        }
+        Ok(Layout { name, shape, code, begin, end })
+    }
+
+    fn load(&self, source: &mut impl Read) -> Result<(Ty, Arc<Storage>)> {
+        let ended = |e: io::Error| Error::Format(format!("tensor '{}': the file ends early: {e}", self.name));
+        let count = self.shape.count();
+        let mut buffer = Buffer::zeroed(count)?;
+        let cells = buffer.as_mut_slice();
+        if matches!(self.code, Code::F32 | Code::I32) && cfg!(target_endian = "little") {
+            // SAFETY: the cells are plain memory of 4 bytes each.
+            let bytes = unsafe { std::slice::from_raw_parts_mut(cells.as_mut_ptr().cast(), 4 * count) };
+            source.read_exact(bytes).map_err(ended)?;
+        } else {
+            let size = self.code.size();
+            let mut bytes = vec![0; size * count.min(BLOCK)];
+            for block in cells.chunks_mut(BLOCK) {
+                let bytes = &mut bytes[..size * block.len()];
+                source.read_exact(bytes).map_err(ended)?;
+                for (cell, b) in block.iter_mut().zip(bytes.chunks_exact(size)) {
+                    *cell = self.code.cell(b).ok_or_else(|| {
+                        Error::Format(format!("tensor '{}': a value of type {:?} does not fit {}", self.name, self.code, self.code.dtype().name()))
+                    })?;
+                }
+            }
+        }
+        Ok((Ty { shape: self.shape, dtype: self.code.dtype() }, Arc::new(Storage::new(buffer))))
+    }
+}
+
+/// The tensors must cover the data exactly: no overlap, no hole, nothing behind.
+fn check_layout(layouts: &mut [Layout], available: u64) -> Result<()> {
+    layouts.sort_by_key(|l| (l.begin, l.end));
+    let mut end = 0;
+    for layout in layouts.iter() {
+        if layout.begin != end {
+            let what = if layout.begin < end { "overlaps the tensor before it" } else { "leaves a hole before it" };
+            return format_error(format!("tensor '{}' begins at byte {}, {what} (that ends at {end})", layout.name, layout.begin));
+        }
+        end = layout.end;
+    }
+    if end != available {
+        return format_error(format!(
+            "the tensors take {end} bytes, the file has {available}; hint: it was cut short or added to, copy it again"
+        ));
+    }
+    Ok(())
+}

@@ -1,0 +1,264 @@
+//! F7. The fit loop: epochs of batches over one step function, without leaving Rust. Batches are
+//! read in place when rows keep their order, else gathered; the order of an epoch depends on seed
+//! and epoch alone. Variables are taken out of their homes once and given back at each pause, so
+//! that between pauses a step costs a call of the program and little else.
+
+use crate::buffer::Buffer;
+use crate::error::Result;
+use crate::function::{Function, Session, Ticker, row_cells};
+use crate::graph::Arg;
+use crate::kernels::random::{Key, shuffle};
+use crate::pool;
+use crate::shape::DType;
+use crate::tensor::{Plan, Variable};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Between looks at the observer's `tick`.
+const TICK: Duration = Duration::from_millis(50);
+/// Cells from which on a gather is worth the pool.
+const PARALLEL: usize = 1 << 15;
+/// Stream of the shuffling, apart from those of programs.
+const STREAM: u32 = 0x5_4f_11;
+
+/// What runs at each step, what is read at the end of an epoch, what is zeroed before it.
+#[derive(Debug)]
+pub struct Loop {
+    /// Inputs: one batch of each array. Its updates are the training step.
+    pub step: Arc<Function>,
+    /// No inputs; scalar outputs are the epoch's results.
+    pub results: Option<Arc<Function>>,
+    /// Zeroed before each epoch: metric sums.
+    pub reset: Vec<Arc<Variable>>,
+}
+
+/// What to run.
+#[derive(Debug, Clone)]
+pub struct Schedule {
+    /// Rows per step; the last batch of an epoch may be shorter.
+    pub batch_size: usize,
+    /// Epochs to run.
+    pub epochs: usize,
+    /// Number of the first one; it counts for the shuffling.
+    pub first_epoch: usize,
+    /// Shuffles the rows of each epoch; `None` keeps their order.
+    pub seed: Option<u64>,
+    /// At most this many steps an epoch.
+    pub steps: Option<usize>,
+}
+
+/// Where in a run something happens.
+#[derive(Debug, Clone, Copy)]
+pub struct At {
+    /// The epoch.
+    pub epoch: usize,
+    /// The batch: before it when it begins, it when it has ended.
+    pub batch: usize,
+    /// Batches in this epoch.
+    pub steps: usize,
+}
+
+/// Who is told about a run. Methods may stop it by an error, or gently by `true`.
+pub trait Observer {
+    /// About every 50 ms between steps: a place to look for signals.
+    fn tick(&mut self) -> Result<()>;
+    /// True when `heartbeat` wants to be called.
+    fn wants_heartbeat(&self) -> bool;
+    /// About every 100 ms, with the results so far.
+    fn heartbeat(&mut self, at: At, results: &[f32]) -> Result<bool>;
+    /// True when `batch` wants to be called around every step.
+    fn wants_batches(&self) -> bool;
+    /// Before and after every step.
+    fn batch(&mut self, at: At, begins: bool, results: &[f32]) -> Result<bool>;
+    /// After every finished epoch.
+    fn epoch(&mut self, epoch: usize, results: Vec<f32>) -> Result<()>;
+}
+
+/// One array of the data set.
+struct Column {
+    base: *mut f32,
+    /// Cells of a row; 0 for an input without a batch axis.
+    width: usize,
+}
+
+struct Run<'a> {
+    parts: &'a Loop,
+    schedule: &'a Schedule,
+    columns: Vec<Column>,
+    rows: usize,
+    order: Option<Vec<u32>>,
+    /// Where gathered batches go, one block per column.
+    gathered: Vec<Buffer>,
+    full: Option<Arc<Plan>>,
+    rest: Option<Arc<Plan>>,
+    outputs: Vec<Buffer>,
+}
+
+impl Loop {
+    /// Runs the schedule over the arrays. On an error from the observer the steps made so far
+    /// stand, and finished epochs have been reported.
+    ///
+    /// # Safety
+    /// As for [`Function::call`], for the length of the run.
+    pub unsafe fn run(&self, arrays: &[Arg], schedule: &Schedule, observer: &mut dyn Observer) -> Result<()> {
+        if schedule.batch_size == 0 {
+            return crate::data_err!("batch_size is 0, wanted at least 1");
+        }
+        let rows = self.step.batch(arrays)?;
+        if rows == 0 {
+            return crate::data_err!("the arrays have 0 rows, wanted at least 1");
+        }
+        if u32::try_from(rows).is_err() {
+            return crate::data_err!("the arrays have {rows} rows, wanted less than 2^32");
+        }
+        let width = |slot: usize| row_cells(&self.step.inputs()[slot].ty);
+        let columns: Vec<Column> =
+            arrays.iter().enumerate().map(|(slot, arg)| Column { base: arg.ptr, width: width(slot) }).collect();
+        let batch = schedule.batch_size.min(rows);
+        let mut gathered = Vec::new();
+        if schedule.seed.is_some() {
+            for column in &columns {
+                gathered.push(Buffer::zeroed(batch * column.width)?);
+            }
+        }
+        let outputs = self.step.outputs();
+        let outputs = outputs.iter().map(|ty| Ok(crate::function::sized(ty, batch)?)).collect::<Result<Vec<_>>>()?;
+        let outputs = outputs.iter().map(|ty| Buffer::zeroed(ty.shape.count())).collect::<Result<Vec<_>>>()?;
+        let order = schedule.seed.map(|_| Vec::with_capacity(rows));
+        Run { parts: self, schedule, columns, rows, order, gathered, full: None, rest: None, outputs }.all(observer)
+    }
+
+    fn results(&self) -> Result<Vec<f32>> {
+        let Some(function) = &self.results else { return Ok(vec![]) };
+        // SAFETY: a results function has no inputs.
+        let results = unsafe { function.call(&[]) }?;
+        let value = |(ty, storage): &(crate::graph::Ty, Arc<crate::tensor::Storage>)| match ty.dtype {
+            DType::I32 => storage.as_ints().first().copied().unwrap_or_default() as f32,
+            _ => storage.as_slice().first().copied().unwrap_or_default(),
+        };
+        Ok(results.iter().map(value).collect())
+    }
+}
+
+impl Run<'_> {
+    fn all(&mut self, observer: &mut dyn Observer) -> Result<()> {
+        for epoch in self.schedule.first_epoch..self.schedule.first_epoch + self.schedule.epochs {
+            for variable in &self.parts.reset {
+                variable.reset()?;
+            }
+            let stop = self.epoch(epoch, observer)?;
+            let results = self.parts.results()?;
+            observer.epoch(epoch, results)?;
+            if stop {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// One epoch; true when the observer stopped it.
+    fn epoch(&mut self, epoch: usize, observer: &mut dyn Observer) -> Result<bool> {
+        let batch = self.schedule.batch_size.min(self.rows);
+        let steps = self.rows.div_ceil(batch).min(self.schedule.steps.unwrap_or(usize::MAX));
+        if let (Some(order), Some(seed)) = (&mut self.order, self.schedule.seed) {
+            order.clear();
+            order.extend(0..self.rows as u32);
+            shuffle(order, Key { seed, stream: STREAM, step: epoch as u32 });
+        }
+        let step = self.parts.step.clone();
+        let mut session = Session::open(&step)?;
+        let outputs: Vec<*mut f32> = self.outputs.iter_mut().map(Buffer::as_mut_ptr).collect();
+        let (mut tick, mut beat) = (Ticker::new(TICK), Ticker::new(2 * TICK));
+        for at in 0..steps {
+            let place = At { epoch, batch: at, steps };
+            if observer.wants_batches() && session.pause(|| observer.batch(place, true, &[]))? {
+                return Ok(true);
+            }
+            let start = at * batch;
+            let n = batch.min(self.rows - start);
+            self.point(&mut session, start, n);
+            let plan = self.plan(&step, n, batch)?;
+            // SAFETY: inputs point to `n` rows, outputs have room for a batch, and the session has
+            // the variables.
+            unsafe { plan.program().run(&session.pointers, &outputs) }?;
+            if observer.wants_batches() {
+                let stop = session.pause(|| {
+                    let results = self.parts.results()?;
+                    observer.batch(place, false, &results)
+                })?;
+                if stop {
+                    return Ok(true);
+                }
+            }
+            if tick.is_due() {
+                observer.tick()?;
+                if observer.wants_heartbeat() && beat.is_due() && self.heartbeat(place, &mut session, observer)? {
+                    return Ok(true);
+                }
+            }
+            if Session::is_wanted() {
+                session.yield_variables()?;
+            }
+        }
+        Ok(false)
+    }
+
+    fn heartbeat(&self, at: At, session: &mut Session<'_>, observer: &mut dyn Observer) -> Result<bool> {
+        session.pause(|| {
+            let results = self.parts.results()?;
+            observer.heartbeat(at, &results)
+        })
+    }
+
+    fn plan(&mut self, step: &Function, n: usize, batch: usize) -> Result<Arc<Plan>> {
+        let kept = if n == batch { &mut self.full } else { &mut self.rest };
+        if kept.is_none() {
+            *kept = Some(step.plan(n)?);
+        }
+        Ok(kept.clone().expect("invariant: it was set above"))
+    }
+
+    /// Points the inputs at rows `start .. start + n` of the epoch's order.
+    fn point(&mut self, session: &mut Session<'_>, start: usize, n: usize) {
+        for (slot, column) in self.columns.iter().enumerate() {
+            let cells = match &self.order {
+                Some(order) if column.width > 0 => {
+                    let to = self.gathered[slot].as_mut_ptr();
+                    // SAFETY: `to` has room for a batch of rows, and every index is below the rows
+                    // that the array was checked to have.
+                    unsafe { gather(to, column, &order[start..start + n]) };
+                    to
+                }
+                // SAFETY: row `start` is inside the array.
+                _ => unsafe { column.base.add(start * column.width) },
+            };
+            session.set_input(slot, cells);
+        }
+    }
+}
+
+/// Copies the chosen rows of a column one after another.
+unsafe fn gather(to: *mut f32, column: &Column, rows: &[u32]) {
+    struct Job(*mut f32, *const f32);
+    // SAFETY: chunks write disjoint rows and only read the column.
+    unsafe impl Sync for Job {}
+    let width = column.width;
+    let job = Job(to, column.base);
+    let copy = |range: std::ops::Range<usize>| {
+        let job = &job;
+        if width == 1 {
+            for i in range {
+                *job.0.add(i) = *job.1.add(rows[i] as usize);
+            }
+        } else {
+            for i in range {
+                std::ptr::copy_nonoverlapping(job.1.add(rows[i] as usize * width), job.0.add(i * width), width);
+            }
+        }
+    };
+    if rows.len() * width < PARALLEL {
+        copy(0..rows.len());
+    } else {
+        pool::run_range(rows.len(), (PARALLEL / 2).div_ceil(width), &copy);
+    }
+}
