@@ -9,7 +9,6 @@ import math
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -107,14 +106,20 @@ CASES = {
         case((5, 3), ints(0, 4, 2, 2), axis=0),
         case((5, 3), ints([2, 0], [1, -1]), axis=1),
     ],
-    "one_hot": [case(ints(0, 2, 1), depth=4), case(ints([1, 3], [0, 9]), depth=4)],
+    "one_hot": [case(ints(0, 2, 1), num_classes=4), case(ints([1, 3], [0, 9]), num_classes=4)],
+    "iota": [case(stop=7), case(stop=0), case(stop=1025, dtype="float32")],
+    "full": [case(shape=(2, 3), value=1.5), case(shape=(), value=7, dtype="int32")],
+    "eye": [case(n=3), case(n=3, m=5, k=1), case(n=4, m=2, k=-1)],
+    "stop_gradient": [case((3, 5))],
+    "cumsum": [case((3, 5), axis=-1), case((3, 5), axis=0), case((2, 1025), axis=1)],
 }
 
 
 def needs_cases(row) -> bool:
     """True where shapes cannot be guessed from the row."""
-    required = any(default is None for _, kind, default in row.attrs if "None" not in kind)
-    return row.klass not in ("Elementwise", "Reduce") or required or row.args[0].startswith("*")
+    required = any(default is ... for _, _, default in row.attrs)
+    kinds = ("Contract", "Index", "Movement", "View", "Leaf", "Random")
+    return not row.args or required or row.klass in kinds or row.args[0].startswith("*")
 
 
 def cases_of(row, *, small: bool) -> list[Case]:
@@ -134,6 +139,10 @@ def cases_of(row, *, small: bool) -> list[Case]:
         found += [case(*[(length,)] * n) for length in (*LENGTHS, 0)]
     if small:
         found = [c for c in found if 0 < sum(map(elements, c.inputs)) <= 64]
+        if row.name == "std":  # has a kink where the deviation is zero, as of a single number
+            found = [c for c in found if 1 not in c.inputs[0]]
+    elif row.name == "logsumexp":  # its formula takes the largest element
+        found = [c for c in found if 0 not in c.inputs[0]]
     return found
 
 
@@ -160,15 +169,18 @@ def erf(x):
 
 
 def reference(row, arrays, attrs) -> np.ndarray:
-    """The row's NumPy formula on float64 copies of the inputs."""
-    wide = widen(arrays)
+    """The row's NumPy formula, all in float64 (a formula's own float32 would hide small steps)."""
     names = {name: default for name, _, default in row.attrs} | attrs
-    if row.args[0].startswith("*"):
+    names |= {"np": np, "erf": erf, "math": math}
+    if names.get("dtype") == "float32":
+        names["dtype"] = "float64"
+    wide = widen(arrays)
+    if row.args and row.args[0].startswith("*"):
         names[row.args[0][1:]] = wide
     else:
         names |= dict(zip(row.args, wide, strict=True))
     with np.errstate(all="ignore"):
-        return np.asarray(eval(row.formula, {"np": np, "erf": erf, "math": math}, names))
+        return np.array(eval(row.formula.replace("np.float32", "np.float64"), names))
 
 
 def bound(row, arrays, attrs, y64) -> np.ndarray:
@@ -190,11 +202,13 @@ def assert_close(row, arrays, attrs, got, y64):
     if got.dtype != np.float32:
         assert np.array_equal(got, y64.astype(got.dtype))
         return
-    wanted = y64.astype(np.float32)
+    with np.errstate(over="ignore"):
+        wanted = y64.astype(np.float32)
     finite = np.isfinite(wanted) & np.isfinite(y64)
     assert np.array_equal(got[~finite], wanted[~finite], equal_nan=True)
-    off = np.abs(got.astype(np.float64) - y64)[finite]
-    limit = np.broadcast_to(bound(row, arrays, attrs, y64), y64.shape)[finite]
+    off = np.abs(got.astype(np.float64)[finite] - y64[finite])
+    with np.errstate(all="ignore"):
+        limit = np.broadcast_to(bound(row, arrays, attrs, y64), y64.shape)[finite]
     worst = np.argmax(off - limit) if off.size else 0
     assert (off <= limit).all(), (
         f"{got[finite][worst]!r} against {y64[finite][worst]!r}: off by {off[worst]:.3g}, "
@@ -217,10 +231,12 @@ def table(*, differentiable=False, smooth=False, elementwise=False) -> list[str]
     ]
 
 
-def each_case(names: list[str], *, small: bool) -> Iterator:
-    for name in names:
-        for i, one in enumerate(cases_of(ROWS[name], small=small)):
-            yield pytest.param(name, one, id=f"{name}-{i}-{one.label()}")
+def each_case(names: list[str], *, small: bool) -> list:
+    return [
+        pytest.param(name, one, id=f"{name}-{i}-{one.label()}")
+        for name in names
+        for i, one in enumerate(cases_of(ROWS[name], small=small))
+    ]
 
 
 def test_every_row_is_tested():
@@ -231,7 +247,7 @@ def test_every_row_is_tested():
             assert row.klass in ("Random", "Leaf"), f"{row.name} has no formula"
             continue
         assert row.name in CASES or not needs_cases(row), f"{row.name}: add cases to CASES"
-        assert len(row.domain) >= 1, row.name
+        assert bool(row.domain) == bool(row.args), row.name
     assert set(CASES) <= set(ROWS)
 
 

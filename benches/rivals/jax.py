@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from rivals import data
 
@@ -110,4 +111,4 @@ def mlp_fit(sizes: list[int], batch: int, samples: int, variant: str = "") -> Ca
 def predict_one(sizes: list[int], how: str) -> Callable[[], float]:
     weights = [(jnp.asarray(w), jnp.asarray(b)) for w, b in data.layer_weights(sizes)]
     run, x = jax.jit(lambda x: forward(weights, x)), data.uniform(1, sizes[0])
-    return lambda: float(run(x)[0, 0])
+    return lambda: float(np.asarray(run(x))[0, 0])

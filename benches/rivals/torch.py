@@ -100,6 +100,6 @@ def predict_one(sizes: list[int], how: str) -> Callable[[], float]:
 
     def call() -> float:
         with torch.inference_mode():
-            return float(model(x)[0, 0])
+            return float(model(x).numpy()[0, 0])
 
     return call
