@@ -51,12 +51,20 @@ impl<'a> Rebuild<'a> {
 /// Rewrites until no composite is left.
 pub fn lower(graph: &Graph) -> Result<Graph> {
     let mut graph = lower_once(graph)?;
-    // A rewriting may use other composites; they nest a few levels at most.
-    while graph.nodes.iter().any(|n| matches!(n.op.cpu, Cpu::Lowered(_))) {
+    // A rewriting may use other composites and scattered reductions; they nest a few levels.
+    while graph.nodes.iter().any(|n| is_rewritten(&graph, n)) {
         graph = lower_once(&graph)?;
     }
     graph.check()?;
     Ok(graph)
+}
+
+fn is_rewritten(graph: &Graph, node: &Node) -> bool {
+    match node.op.cpu {
+        Cpu::Lowered(_) => true,
+        Cpu::Reduce(_) => scattered(graph, node).is_some(),
+        _ => false,
+    }
 }
 
 fn lower_once(graph: &Graph) -> Result<Graph> {
