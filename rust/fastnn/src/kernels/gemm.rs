@@ -1,7 +1,7 @@
 //! F2. Matrix products: `C = relu(C_before + A B + bias)`, row-major or transposed operands, with
 //! an epilogue on each finished block. One indirect batch-reduce micro-kernel ([`tile`]) does the
-//! arithmetic; A is never packed, B only where its layout or size demands it ([`pack`]); a single
-//! row or column goes through [`vector`].
+//! arithmetic; A is read where it lies unless it is transposed with long strides, B is packed only
+//! where its layout or size demands it ([`pack`]); a single row or column goes through [`vector`].
 //!
 //! Blocks follow from the problem and the instruction set, never from the thread count, and an
 //! element's sum has one order whatever block it falls in. May use `simd`, `pool`, `buffer`.
@@ -18,6 +18,7 @@ use crate::buffer::scratch;
 use crate::pool;
 use crate::simd::{Isa, LANES, isa};
 use pack::{Pack, pack};
+use std::ops::Range;
 use std::ptr;
 use tile::{MAX_ROWS, Micro, Output, Segment, Tile};
 use vector::{Row, dot, sweep};
@@ -265,22 +266,14 @@ unsafe fn block(isa: Isa, g: &Gemm, panels: Option<&Panels>, b: &Block, c: *mut 
     let mut room = panels.is_none().then(|| scratch(g.k.min(KC) * micro.nr));
     let slices = g.k.div_ceil(KC).max(1);
     let tiles = b.rows.div_ceil(micro.mr);
-    let far = g.a.rs == 1 && g.a.cs >= 512 && b.cols >= 4 * micro.nr && g.k >= 64;
-    let mut turned = far.then(|| scratch(b.rows * g.k.min(KC)));
+    let mut near_a = is_far(g, b.cols, micro).then(|| scratch(b.rows * g.k.min(KC)));
     for slice in 0..slices {
         let (from, to) = (share(g.k, slices, slice), share(g.k, slices, slice + 1));
         let last = slice + 1 == slices;
         let relu = g.relu && last;
         let accumulate = g.accumulate || slice > 0;
-        if let Some(room) = &mut turned {
-            // A few rows of k at a time, because their lines often share a cache set.
-            for p in (0..to - from).step_by(8) {
-                for i in 0..tiles {
-                    let (row, end) = (share(b.rows, tiles, i), share(b.rows, tiles, i + 1));
-                    let dst = room.as_mut_ptr().wrapping_add(row * (to - from) + p * (end - row));
-                    gather_rows(g.a.at(b.row + row, from + p), g.a.cs, end - row, (to - from - p).min(8), dst);
-                }
-            }
+        if let Some(room) = &mut near_a {
+            gather_block(g, b, tiles, from..to, room.as_mut_ptr());
         }
         for col in (0..b.cols).step_by(micro.nr) {
             let cols = micro.nr.min(b.cols - col);
@@ -297,7 +290,7 @@ unsafe fn block(isa: Isa, g: &Gemm, panels: Option<&Panels>, b: &Block, c: *mut 
             let bias = if last && !g.bias.is_null() { g.bias.wrapping_add(b.col + col) } else { ptr::null() };
             for i in 0..tiles {
                 let (row, end) = (share(b.rows, tiles, i), share(b.rows, tiles, i + 1));
-                let a_tile = match &mut turned {
+                let a_tile = match &mut near_a {
                     Some(room) => Matrix { ptr: room.as_mut_ptr().wrapping_add(row * (to - from)), rs: 1, cs: end - row },
                     None => Matrix { ptr: g.a.at(b.row + row, from), ..g.a },
                 };
@@ -314,6 +307,23 @@ unsafe fn block(isa: Isa, g: &Gemm, panels: Option<&Panels>, b: &Block, c: *mut 
                     out: Output { c: c.wrapping_add(row * ldc + col), ldc, bias, relu, accumulate },
                 });
             }
+        }
+    }
+}
+
+/// True when A is transposed with rows of k on pages of their own, and used often enough to copy.
+fn is_far(g: &Gemm, cols: usize, micro: &Micro) -> bool {
+    g.a.rs == 1 && g.a.cs >= 512 && cols >= 4 * micro.nr && g.k >= 64
+}
+
+/// Copies the A of a block, tile after tile: that of the tile at `row` begins at `row * ks.len()`.
+unsafe fn gather_block(g: &Gemm, b: &Block, tiles: usize, ks: Range<usize>, dst: *mut f32) {
+    // A few rows of k at a time, because their lines often share a cache set.
+    for p in (0..ks.len()).step_by(8) {
+        for i in 0..tiles {
+            let (row, end) = (share(b.rows, tiles, i), share(b.rows, tiles, i + 1));
+            let dst = dst.wrapping_add(row * ks.len() + p * (end - row));
+            gather_rows(g.a.at(b.row + row, ks.start + p), g.a.cs, end - row, (ks.len() - p).min(8), dst);
         }
     }
 }
