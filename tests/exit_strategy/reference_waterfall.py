@@ -60,7 +60,7 @@ def pay_fixed(table: list[dict[str, Any]], choice: tuple[bool, ...], price: floa
 
 
 def equilibria(table: list[dict[str, Any]], price: float) -> list[np.ndarray]:
-    """Payouts of every pure-strategy Nash equilibrium (full participants and common never choose)."""
+    """Payouts of every pure-strategy Nash equilibrium (full and common never choose)."""
     free = [h["kind"] in ("none", "capped", "option") for h in table]
     sets = [c for c in product(*[(False, True) if f else (False,) for f in free])]
     pays = {c: pay_fixed(table, c, price) for c in sets}

@@ -1,7 +1,9 @@
 //! Binding of the core's `ensemble` (sample, score, rank) and `payout` kernels: arrays in and out
 //! by the buffer protocol, the interpreter released while they run. `fastnn.ensemble` is the face.
 
-use fastnn::kernels::ensemble::{self, DrawSpec, Draws, Kind, Layout, Marginal, Profile, Variable, Wanted, Weights};
+use fastnn::kernels::ensemble::{
+    self, DrawSpec, Draws, Kind, Layout, Marginal, Profile, Variable, Wanted, Weights,
+};
 use fastnn::kernels::payout::{self, Claim};
 use pyo3::buffer::{Element, PyBuffer};
 use pyo3::prelude::*;
@@ -60,18 +62,26 @@ impl Ensemble {
         stream: u32,
     ) -> PyResult<Self> {
         enter(|| {
-        let variables = variables
-            .into_iter()
-            .map(|(group, stream, weight, only, log, knots, fits)| Variable { group, stream, weight, only, log, knots, fits })
-            .collect();
-        let layout = Layout::new(options, weights.len(), streams, variables)?;
-        let weights = match dirichlet_sum {
-            Some(sum) => Weights::Dirichlet { alphas: weights, sum },
-            None => Weights::Fixed(weights),
-        };
-        let spec = DrawSpec { len: draws, seed, stream, weights, streams, cholesky };
-        let draws = py.detach(|| Draws::new(&spec))?;
-        Ok(Self { layout, draws })
+            let variables = variables
+                .into_iter()
+                .map(|(group, stream, weight, only, log, knots, fits)| Variable {
+                    group,
+                    stream,
+                    weight,
+                    only,
+                    log,
+                    knots,
+                    fits,
+                })
+                .collect();
+            let layout = Layout::new(options, weights.len(), streams, variables)?;
+            let weights = match dirichlet_sum {
+                Some(sum) => Weights::Dirichlet { alphas: weights, sum },
+                None => Weights::Fixed(weights),
+            };
+            let spec = DrawSpec { len: draws, seed, stream, weights, streams, cholesky };
+            let draws = py.detach(|| Draws::new(&spec))?;
+            Ok(Self { layout, draws })
         })
     }
 
@@ -90,15 +100,17 @@ impl Ensemble {
         pinned: PyBuffer<u32>,
     ) -> PyResult<()> {
         enter(|| {
-        let (marginals, open) = self.read_profiles(py, &marginals, &open)?;
-        let wanted = Wanted { quantiles: quantile_levels, pins: pin_levels };
-        let all = py.detach(|| self.run(&marginals, &open, &wanted))?;
-        let join = |get: &dyn Fn(&ensemble::Summary) -> &[u32]| all.iter().flat_map(|s| get(s).iter().copied()).collect::<Vec<u32>>();
-        write(py, "ranks", &ranks, &join(&|s| &s.ranks))?;
-        write(py, "pinned", &pinned, &join(&|s| &s.pinned))?;
-        write(py, "mean", &mean, &all.iter().flat_map(|s| s.mean.iter().copied()).collect::<Vec<f64>>())?;
-        let q: Vec<f64> = all.iter().flat_map(|s| s.quantiles.iter().map(|x| f64::from(*x))).collect();
-        write(py, "quantiles", &quantiles, &q)
+            let (marginals, open) = self.read_profiles(py, &marginals, &open)?;
+            let wanted = Wanted { quantiles: quantile_levels, pins: pin_levels };
+            let all = py.detach(|| self.run(&marginals, &open, &wanted))?;
+            let join = |get: &dyn Fn(&ensemble::Summary) -> &[u32]| {
+                all.iter().flat_map(|s| get(s).iter().copied()).collect::<Vec<u32>>()
+            };
+            write(py, "ranks", &ranks, &join(&|s| &s.ranks))?;
+            write(py, "pinned", &pinned, &join(&|s| &s.pinned))?;
+            write(py, "mean", &mean, &all.iter().flat_map(|s| s.mean.iter().copied()).collect::<Vec<f64>>())?;
+            let q: Vec<f64> = all.iter().flat_map(|s| s.quantiles.iter().map(|x| f64::from(*x))).collect();
+            write(py, "quantiles", &quantiles, &q)
         })
     }
 
@@ -113,10 +125,11 @@ impl Ensemble {
         effects: PyBuffer<f64>,
     ) -> PyResult<()> {
         enter(|| {
-        let (marginals, open) = self.read_profiles(py, &marginals, &open)?;
-        let profile = Profile { marginals: &marginals, open: &open };
-        let out = py.detach(|| ensemble::total_effects(&self.layout, &self.draws, &other.draws, profile))?;
-        write(py, "effects", &effects, &out)
+            let (marginals, open) = self.read_profiles(py, &marginals, &open)?;
+            let profile = Profile { marginals: &marginals, open: &open };
+            let out =
+                py.detach(|| ensemble::total_effects(&self.layout, &self.draws, &other.draws, profile))?;
+            write(py, "effects", &effects, &out)
         })
     }
 
@@ -134,7 +147,12 @@ impl Ensemble {
 }
 
 impl Ensemble {
-    fn read_profiles(&self, py: Python<'_>, marginals: &PyBuffer<f64>, open: &PyBuffer<u8>) -> Result<(Vec<Marginal>, Vec<bool>)> {
+    fn read_profiles(
+        &self,
+        py: Python<'_>,
+        marginals: &PyBuffer<f64>,
+        open: &PyBuffer<u8>,
+    ) -> Result<(Vec<Marginal>, Vec<bool>)> {
         let (v, o) = (self.layout.variables().len(), self.layout.options());
         let profiles = open.item_count() / o;
         let open = read(py, "open", open, profiles * o)?.iter().map(|x| *x != 0).collect();
@@ -151,7 +169,12 @@ impl Ensemble {
         Ok((marginals, open))
     }
 
-    fn run(&self, marginals: &[Marginal], open: &[bool], wanted: &Wanted) -> fastnn::error::Result<Vec<ensemble::Summary>> {
+    fn run(
+        &self,
+        marginals: &[Marginal],
+        open: &[bool],
+        wanted: &Wanted,
+    ) -> fastnn::error::Result<Vec<ensemble::Summary>> {
         let (v, o) = (self.layout.variables().len(), self.layout.options());
         let profiles: Vec<Profile<'_>> = open
             .chunks_exact(o)
@@ -165,7 +188,13 @@ impl Ensemble {
 /// Payouts of stacked claims: `claims` is (tables, claims, 6), `prices` rises, `out` is
 /// (tables, claims, prices), all f64 and contiguous.
 #[pyfunction]
-fn pay_claims(py: Python<'_>, claims: PyBuffer<f64>, per_table: usize, prices: PyBuffer<f64>, out: PyBuffer<f64>) -> PyResult<()> {
+fn pay_claims(
+    py: Python<'_>,
+    claims: PyBuffer<f64>,
+    per_table: usize,
+    prices: PyBuffer<f64>,
+    out: PyBuffer<f64>,
+) -> PyResult<()> {
     enter(|| {
         let rows = claims.to_vec(py)?;
         let prices = prices.to_vec(py)?;

@@ -78,7 +78,9 @@ impl Layout {
             if v.group >= groups || v.stream >= streams || v.only.is_some_and(|o| o >= options) {
                 return data_err!(
                     "ensemble: variable {i} names group {} of {groups}, stream {} of {streams}, option {:?} of {options}",
-                    v.group, v.stream, v.only
+                    v.group,
+                    v.stream,
+                    v.only
                 );
             }
             if group_of[v.stream] != usize::MAX && group_of[v.stream] != v.group {
@@ -86,8 +88,13 @@ impl Layout {
             }
             group_of[v.stream] = v.group;
             let rising = v.knots.windows(2).all(|w| w[0] < w[1]) && !v.knots.is_empty();
-            let finite = v.weight.is_finite() && v.knots.iter().chain(v.fits.iter().flatten()).all(|x| x.is_finite());
-            if !rising || !finite || v.fits.len() != options || v.fits.iter().any(|f| f.len() != v.knots.len()) {
+            let finite =
+                v.weight.is_finite() && v.knots.iter().chain(v.fits.iter().flatten()).all(|x| x.is_finite());
+            if !rising
+                || !finite
+                || v.fits.len() != options
+                || v.fits.iter().any(|f| f.len() != v.knots.len())
+            {
                 return data_err!(
                     "ensemble: the curve of variable {i} must have rising finite knots and one finite fit per option and knot"
                 );
@@ -158,7 +165,12 @@ pub struct Profile<'a> {
 /// # Errors
 /// `Data` when a profile does not fit the layout, a marginal is not valid, or a quantile or pin
 /// lies outside its range.
-pub fn score(layout: &Layout, draws: &Draws, profiles: &[Profile<'_>], wanted: &Wanted) -> Result<Vec<Summary>> {
+pub fn score(
+    layout: &Layout,
+    draws: &Draws,
+    profiles: &[Profile<'_>],
+    wanted: &Wanted,
+) -> Result<Vec<Summary>> {
     check_draws(layout, draws)?;
     if wanted.quantiles.iter().any(|q| !(0.0..=1.0).contains(q)) {
         return data_err!("ensemble: a quantile lies outside 0 to 1");
@@ -219,25 +231,39 @@ fn check_draws(layout: &Layout, draws: &Draws) -> Result<()> {
     if draws.groups() != layout.groups || draws.streams() != layout.streams {
         return data_err!(
             "ensemble: draws of {} groups and {} streams do not fit a layout of {} and {}",
-            draws.groups(), draws.streams(), layout.groups, layout.streams
+            draws.groups(),
+            draws.streams(),
+            layout.groups,
+            layout.streams
         );
     }
     Ok(())
 }
 
-fn prepare_all(layout: &Layout, draws: &Draws, profiles: &[Profile<'_>], pins: &[f64]) -> Result<Vec<Arc<Prepared>>> {
+fn prepare_all(
+    layout: &Layout,
+    draws: &Draws,
+    profiles: &[Profile<'_>],
+    pins: &[f64],
+) -> Result<Vec<Arc<Prepared>>> {
     let slots: Vec<OnceLock<Result<Arc<Prepared>>>> = (0..profiles.len()).map(|_| OnceLock::new()).collect();
     pool::run(profiles.len().div_ceil(GROUP), &|chunk| {
         for i in chunk * GROUP..((chunk + 1) * GROUP).min(profiles.len()) {
-            let _ = slots[i].set(Prepared::new(layout, draws, &profiles[i], pins).map(Arc::new).map_err(|e| match e {
-                Error::Data(text) => Error::Data(format!("ensemble: profile {i}: {text}")),
-                other => other,
-            }));
+            let _ =
+                slots[i].set(Prepared::new(layout, draws, &profiles[i], pins).map(Arc::new).map_err(|e| {
+                    match e {
+                        Error::Data(text) => Error::Data(format!("ensemble: profile {i}: {text}")),
+                        other => other,
+                    }
+                }));
         }
     });
     slots
         .into_iter()
-        .map(|s| s.into_inner().unwrap_or_else(|| Err(Error::Internal("ensemble: a profile was not prepared".into()))))
+        .map(|s| {
+            s.into_inner()
+                .unwrap_or_else(|| Err(Error::Internal("ensemble: a profile was not prepared".into())))
+        })
         .collect()
 }
 

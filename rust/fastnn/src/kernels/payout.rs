@@ -58,7 +58,8 @@ struct Pieces {
 
 impl Pieces {
     fn new(claims: &[Claim]) -> Self {
-        let mut out = Self { claims: claims.len(), starts: Vec::new(), values: Vec::new(), slopes: Vec::new() };
+        let mut out =
+            Self { claims: claims.len(), starts: Vec::new(), values: Vec::new(), slopes: Vec::new() };
         out.add_ranks(claims);
         out.add_shares(claims);
         out
@@ -75,7 +76,9 @@ impl Pieces {
         let mut ranks: Vec<u32> = claims.iter().map(|c| c.rank).collect();
         ranks.sort_unstable();
         ranks.dedup();
-        let by_rank = ranks.iter().map(|r| claims.iter().map(|c| if c.rank == *r { c.due - c.last } else { 0.0 }).collect());
+        let by_rank = ranks
+            .iter()
+            .map(|r| claims.iter().map(|c| if c.rank == *r { c.due - c.last } else { 0.0 }).collect());
         let last = std::iter::once(claims.iter().map(|c| c.last).collect());
         let mut paid = vec![0.0; claims.len()];
         let mut price = 0.0;
@@ -152,19 +155,29 @@ impl Claim {
 /// not finite; `Shape` when `out` has another size.
 pub fn pay(tables: &[Claim], claims: usize, prices: &[f64], out: &mut [f64]) -> Result<()> {
     if claims == 0 || prices.is_empty() || tables.len() % claims != 0 {
-        return data_err!("payout: got {} claims in tables of {claims} and {} prices, wanted whole tables and a price",
-            tables.len(), prices.len());
+        return data_err!(
+            "payout: got {} claims in tables of {claims} and {} prices, wanted whole tables and a price",
+            tables.len(),
+            prices.len()
+        );
     }
     if prices.iter().any(|p| !p.is_finite()) || prices.windows(2).any(|w| w[0] > w[1]) {
         return data_err!("payout: prices must be finite and rise\nhint: sort them first");
     }
     let size = claims * prices.len();
     if out.len() != tables.len() / claims * size {
-        return Err(Error::Shape(format!("payout: got room for {} payouts, wanted {}", out.len(), tables.len() / claims * size)));
+        return Err(Error::Shape(format!(
+            "payout: got room for {} payouts, wanted {}",
+            out.len(),
+            tables.len() / claims * size
+        )));
     }
-    let mut bad = tables.chunks_exact(claims).map(|t| t.iter().all(Claim::check) && t.iter().any(|c| c.units > 0.0));
+    let mut bad =
+        tables.chunks_exact(claims).map(|t| t.iter().all(Claim::check) && t.iter().any(|c| c.units > 0.0));
     if let Some(table) = bad.position(|ok| !ok) {
-        return data_err!("payout: table {table} has an amount that is negative or not finite, a cap below its due, or no units at all");
+        return data_err!(
+            "payout: table {table} has an amount that is negative or not finite, a cap below its due, or no units at all"
+        );
     }
     // Each chunk of tables owns its part of `out`: handed over once, through a lock nobody waits for.
     let parts: Vec<OnceLock<std::sync::Mutex<&mut [f64]>>> =
@@ -209,7 +222,12 @@ mod tests {
         ];
         for (c, row) in wanted.iter().enumerate() {
             for (k, w) in row.iter().enumerate() {
-                assert!((out[c * 10 + k] - w).abs() < 1e-8, "claim {c} price {}: {} not {w}", prices[k], out[c * 10 + k]);
+                assert!(
+                    (out[c * 10 + k] - w).abs() < 1e-8,
+                    "claim {c} price {}: {} not {w}",
+                    prices[k],
+                    out[c * 10 + k]
+                );
             }
         }
     }

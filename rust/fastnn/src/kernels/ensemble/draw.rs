@@ -71,8 +71,13 @@ impl Draws {
         let groups = check(spec)?;
         let stride = spec.len.div_ceil(LANES) * LANES;
         let rows = groups + 2 * spec.streams;
-        if stride.checked_mul(rows).is_none_or(|n| n > isize::MAX as usize / 8) || spec.len > u32::MAX as usize {
-            return Err(Error::Memory(format!("ensemble: {} draws of {rows} numbers do not fit in memory", spec.len)));
+        if stride.checked_mul(rows).is_none_or(|n| n > isize::MAX as usize / 8)
+            || spec.len > u32::MAX as usize
+        {
+            return Err(Error::Memory(format!(
+                "ensemble: {} draws of {rows} numbers do not fit in memory",
+                spec.len
+            )));
         }
         let mut out = Self {
             len: spec.len,
@@ -90,7 +95,8 @@ impl Draws {
             let _ = parts[b].set(Part::new(spec, groups, b * BLOCK..((b + 1) * BLOCK).min(spec.len)));
         });
         for (b, part) in parts.into_iter().enumerate() {
-            let part = part.into_inner().ok_or_else(|| Error::Internal("ensemble: a block was not drawn".into()))?;
+            let part =
+                part.into_inner().ok_or_else(|| Error::Internal("ensemble: a block was not drawn".into()))?;
             for (to, from) in [
                 (&mut out.weights, &part.weights),
                 (&mut out.normals, &part.normals),
@@ -166,7 +172,9 @@ fn check(spec: &DrawSpec) -> Result<usize> {
         for (i, row) in l.chunks_exact(n.max(1)).enumerate() {
             let norm: f64 = row[..=i].iter().map(|x| x * x).sum();
             if row[i] < 0.0 || (norm - 1.0).abs() > 1e-9 {
-                return data_err!("ensemble: row {i} of the Cholesky factor is not one of a correlation matrix");
+                return data_err!(
+                    "ensemble: row {i} of the Cholesky factor is not one of a correlation matrix"
+                );
             }
         }
     }
@@ -175,9 +183,13 @@ fn check(spec: &DrawSpec) -> Result<usize> {
             data_err!("ensemble: fixed weights must be finite and at least one")
         }
         Weights::Dirichlet { alphas, sum }
-            if alphas.is_empty() || !sum.is_finite() || alphas.iter().any(|a| !(a.is_finite() && *a > 0.0)) =>
+            if alphas.is_empty()
+                || !sum.is_finite()
+                || alphas.iter().any(|a| !(a.is_finite() && *a > 0.0)) =>
         {
-            data_err!("ensemble: Dirichlet concentrations must be finite and above zero\nhint: leave out a group of weight zero")
+            data_err!(
+                "ensemble: Dirichlet concentrations must be finite and above zero\nhint: leave out a group of weight zero"
+            )
         }
         Weights::Fixed(w) => Ok(w.len()),
         Weights::Dirichlet { alphas, .. } => Ok(alphas.len()),

@@ -78,7 +78,12 @@ impl Marginal {
         if ok && self.low <= self.high {
             return Ok(());
         }
-        data_err!("{:?}({a}, {b}, {c}) clipped to {} .. {} is not a distribution", self.kind, self.low, self.high)
+        data_err!(
+            "{:?}({a}, {b}, {c}) clipped to {} .. {} is not a distribution",
+            self.kind,
+            self.low,
+            self.high
+        )
     }
 
     /// The value at a standard normal `z`, clipped, before any logarithm.
@@ -189,7 +194,9 @@ impl Prepared {
         if profile.marginals.len() != variables.len() || profile.open.len() != o {
             return data_err!(
                 "got {} marginals and {} option marks, wanted {} and {o}",
-                profile.marginals.len(), profile.open.len(), variables.len()
+                profile.marginals.len(),
+                profile.open.len(),
+                variables.len()
             );
         }
         let mut base = vec![0.0_f64; layout.groups() * o];
@@ -208,8 +215,10 @@ impl Prepared {
             }
         }
         order.sort_by_key(|i| variables[*i].group);
-        let starts = (0..=layout.groups()).map(|g| order.partition_point(|i| variables[*i].group < g)).collect();
-        let lanes: Vec<Lane> = order.iter().map(|i| Lane::new(*i, &variables[*i], &profile.marginals[*i])).collect();
+        let starts =
+            (0..=layout.groups()).map(|g| order.partition_point(|i| variables[*i].group < g)).collect();
+        let lanes: Vec<Lane> =
+            order.iter().map(|i| Lane::new(*i, &variables[*i], &profile.marginals[*i])).collect();
         let pins = pins(layout, profile, &lanes, levels);
         debug_assert!(draws.streams() == layout.streams());
         let base = base.iter().map(|x| *x as f32).collect();

@@ -34,7 +34,15 @@ impl Search {
     fn new(level: f64, n: usize, min: f32, max: f32) -> Self {
         let at = level * (n - 1) as f64;
         let k = at.floor() as usize;
-        Self { k, fraction: at - at.floor(), lo: min, hi: max.next_up(), below_lo: 0, below_hi: n, split: None }
+        Self {
+            k,
+            fraction: at - at.floor(),
+            lo: min,
+            hi: max.next_up(),
+            below_lo: 0,
+            below_hi: n,
+            split: None,
+        }
     }
 
     fn done(&self) -> bool {
@@ -45,7 +53,8 @@ impl Search {
     /// after it), so that a good guess from either side leaves few values; the middle at times.
     fn pivot(&self, pass: usize) -> f32 {
         let aside = if pass % 2 == 0 { -0.3 } else { 0.3 } * FEW as f64;
-        let inner = (self.k as f64 + 1.0 + aside - self.below_lo as f64) / (self.below_hi - self.below_lo) as f64;
+        let inner =
+            (self.k as f64 + 1.0 + aside - self.below_lo as f64) / (self.below_hi - self.below_lo) as f64;
         let t = if pass % 5 == 4 { 0.5 } else { inner.clamp(0.02, 0.98) };
         let x = self.lo + (self.hi - self.lo) * t as f32;
         if x > self.lo && x < self.hi { x } else { self.lo.next_up() }
@@ -147,7 +156,10 @@ unsafe fn ends_generic<S: Simd>(data: &[f32]) -> (f32, f32) {
         (min, max) = (S::min(min, x), S::max(max, x));
     }
     let rest = &data[whole..];
-    (rest.iter().copied().fold(S::min_lane(min), f32::min), rest.iter().copied().fold(S::max_lane(max), f32::max))
+    (
+        rest.iter().copied().fold(S::min_lane(min), f32::min),
+        rest.iter().copied().fold(S::max_lane(max), f32::max),
+    )
 }
 
 per_isa!(fn ends(data: &[f32]) -> (f32, f32) = ends_generic);
@@ -189,7 +201,11 @@ pub(super) fn quantiles(parts: &[&[f32]], n: usize, levels: &[f64]) -> Vec<f32> 
         let mut left: [Vec<f32>; PIVOTS] = Default::default();
         // An empty range for every search that needs no list.
         let mut ranges = [(f32::INFINITY, f32::INFINITY); PIVOTS];
-        searches.iter().zip(&mut ranges).filter(|(s, _)| s.split.is_none()).for_each(|(s, r)| *r = (s.lo, s.hi));
+        searches
+            .iter()
+            .zip(&mut ranges)
+            .filter(|(s, _)| s.split.is_none())
+            .for_each(|(s, r)| *r = (s.lo, s.hi));
         for part in parts {
             // SAFETY: plain slices.
             unsafe { pick(part, &ranges, &mut left) };

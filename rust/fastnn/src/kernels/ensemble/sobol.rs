@@ -24,11 +24,9 @@ pub(super) fn total_effects(layout: &Layout, a: &Draws, b: &Draws, profile: &Pre
     });
     let mut total = Sums { changes: vec![0.0; rows * o], first: vec![0.0; o], square: vec![0.0; o] };
     for s in parts.iter().filter_map(OnceLock::get) {
-        for (to, from) in [
-            (&mut total.changes, &s.changes),
-            (&mut total.first, &s.first),
-            (&mut total.square, &s.square),
-        ] {
+        for (to, from) in
+            [(&mut total.changes, &s.changes), (&mut total.first, &s.first), (&mut total.square, &s.square)]
+        {
             to.iter_mut().zip(from).for_each(|(x, y)| *x += y);
         }
     }
@@ -85,7 +83,11 @@ fn input(lane: &Lane, draws: &Draws, d: usize) -> f64 {
         Form::Normal { a, b } => a + b * z,
         Form::Uniform { a, b } => a + b * u,
         Form::Triangular { split, low, high, p, q } => {
-            if u < *split { low + (u * p).sqrt() } else { high - ((1.0 - u).max(0.0) * q).sqrt() }
+            if u < *split {
+                low + (u * p).sqrt()
+            } else {
+                high - ((1.0 - u).max(0.0) * q).sqrt()
+            }
         }
         Form::Table { a, b, knots } => {
             let pos = ((f64::from(z) - TABLE_START) / TABLE_STEP).clamp(0.0, (TABLE - 1) as f64);

@@ -68,7 +68,11 @@ fn scores_and_ranks_follow_the_definition() {
             first[usize::from(s[1] > s[0])] += 1;
             (0..2).for_each(|o| mean[o] += s[o] / len as f64);
         }
-        assert!(first[0].abs_diff(got.ranks[0]) <= 1 && first[1].abs_diff(got.ranks[2]) <= 1, "{first:?} {:?}", got.ranks);
+        assert!(
+            first[0].abs_diff(got.ranks[0]) <= 1 && first[1].abs_diff(got.ranks[2]) <= 1,
+            "{first:?} {:?}",
+            got.ranks
+        );
         assert_eq!(got.ranks[0] + got.ranks[1], len as u32);
         (0..2).for_each(|o| assert!((mean[o] - got.mean[o]).abs() < 1e-5, "{mean:?} {:?}", got.mean));
         assert!(got.quantiles.iter().all(|q| (0.0..=1.0).contains(q)));
@@ -85,7 +89,9 @@ fn a_held_stream_equals_a_fixed_input() {
         for (level, q) in [0.1, 0.9].into_iter().enumerate() {
             let mut fixed = m.clone();
             fixed[stream] = marginal(Kind::Fixed, m[stream].at(special::normal_quantile(q)), 0.0, 0.0);
-            let other = &score(&layout, &d, &[Profile { marginals: &fixed, open: &open }], &Wanted::default()).unwrap()[0];
+            let other =
+                &score(&layout, &d, &[Profile { marginals: &fixed, open: &open }], &Wanted::default())
+                    .unwrap()[0];
             for o in 0..2 {
                 let held = got.pinned[(stream * 2 + level) * 2 + o];
                 assert!(held.abs_diff(other.ranks[o * 2]) <= 1, "stream {stream} level {q} option {o}");
@@ -122,12 +128,22 @@ fn ties_are_shared_and_closed_options_come_last() {
         fits: vec![vec![0.0, 1.0]; 3],
     };
     let layout = Layout::new(3, 1, 1, vec![same]).unwrap();
-    let spec = DrawSpec { len: 3000, seed: 1, stream: 0, weights: Weights::Fixed(vec![1.0]), streams: 1, cholesky: None };
+    let spec = DrawSpec {
+        len: 3000,
+        seed: 1,
+        stream: 0,
+        weights: Weights::Fixed(vec![1.0]),
+        streams: 1,
+        cholesky: None,
+    };
     let d = Draws::new(&spec).unwrap();
     let m = [marginal(Kind::Uniform, 0.0, 1.0, 0.0)];
-    let all = &score(&layout, &d, &[Profile { marginals: &m, open: &[true; 3] }], &Wanted::default()).unwrap()[0];
+    let all =
+        &score(&layout, &d, &[Profile { marginals: &m, open: &[true; 3] }], &Wanted::default()).unwrap()[0];
     assert_eq!(all.ranks, vec![1000; 9]);
-    let two = &score(&layout, &d, &[Profile { marginals: &m, open: &[false, true, true] }], &Wanted::default()).unwrap()[0];
+    let two =
+        &score(&layout, &d, &[Profile { marginals: &m, open: &[false, true, true] }], &Wanted::default())
+            .unwrap()[0];
     assert_eq!(two.ranks[2], 3000);
     assert_eq!(two.ranks[3] + two.ranks[6], 3000);
     assert!((all.mean[0] - 0.5).abs() < 0.02 && all.mean == two.mean);
@@ -143,14 +159,18 @@ fn draws_have_the_asked_moments() {
     let n = 40_000;
     let d = draws(n, 0, Some(l));
     let mean = |x: &[f32]| x[..n].iter().map(|v| f64::from(*v)).sum::<f64>() / n as f64;
-    let product = |a: &[f32], b: &[f32]| (0..n).map(|i| f64::from(a[i]) * f64::from(b[i])).sum::<f64>() / n as f64;
+    let product =
+        |a: &[f32], b: &[f32]| (0..n).map(|i| f64::from(a[i]) * f64::from(b[i])).sum::<f64>() / n as f64;
     assert!(mean(d.normals(0)).abs() < 0.02 && mean(d.normals(1)).abs() < 0.02);
     assert!((product(d.normals(0), d.normals(1)) - rho).abs() < 0.02);
     assert!((mean(d.uniforms(1)) - 0.5).abs() < 0.01);
     // Dirichlet(20, 0.7): mean 20 / 20.7, variance m (1 - m) / 21.7.
     let m = 20.0 / 20.7;
     assert!((mean(d.weights(0)) - m).abs() < 0.002);
-    assert!((product(d.weights(0), d.weights(0)) - mean(d.weights(0)).powi(2) - m * (1.0 - m) / 21.7).abs() < 2e-4);
+    assert!(
+        (product(d.weights(0), d.weights(0)) - mean(d.weights(0)).powi(2) - m * (1.0 - m) / 21.7).abs()
+            < 2e-4
+    );
     assert!((0..n).all(|i| (d.weights(0)[i] + d.weights(1)[i] - 1.0).abs() < 1e-6));
 }
 
@@ -166,7 +186,14 @@ fn total_effects_of_a_linear_score_are_its_variance_shares() {
         fits: vec![vec![-50.0 * gain, 50.0 * gain]],
     };
     let layout = Layout::new(1, 1, 2, vec![v(0, 1.0), v(1, 2.0)]).unwrap();
-    let spec = |stream| DrawSpec { len: 50_000, seed: 5, stream, weights: Weights::Fixed(vec![1.0]), streams: 2, cholesky: None };
+    let spec = |stream| DrawSpec {
+        len: 50_000,
+        seed: 5,
+        stream,
+        weights: Weights::Fixed(vec![1.0]),
+        streams: 2,
+        cholesky: None,
+    };
     let (a, b) = (Draws::new(&spec(0)).unwrap(), Draws::new(&spec(1)).unwrap());
     let m = [marginal(Kind::Normal, 0.0, 1.0, 0.0), marginal(Kind::Normal, 0.0, 1.0, 0.0)];
     let t = total_effects(&layout, &a, &b, Profile { marginals: &m, open: &[true] }).unwrap();
@@ -196,10 +223,19 @@ fn bad_input_is_refused_with_its_place() {
     m[2].params[0] = f64::NAN;
     let e = score(&layout, &d, &[Profile { marginals: &m, open: &open }], &Wanted::default()).unwrap_err();
     assert!(e.to_string().contains("profile 0: variable 2"), "{e}");
-    let bad = |w| Draws::new(&DrawSpec { len: 4, seed: 0, stream: 0, weights: w, streams: 1, cholesky: None }).is_err();
+    let bad = |w| {
+        Draws::new(&DrawSpec { len: 4, seed: 0, stream: 0, weights: w, streams: 1, cholesky: None }).is_err()
+    };
     assert!(bad(Weights::Dirichlet { alphas: vec![1.0, 0.0], sum: 1.0 }));
     assert!(bad(Weights::Fixed(vec![])));
     assert!(Layout::new(9, 1, 1, vec![]).is_err());
-    let huge = DrawSpec { len: usize::MAX / 2, seed: 0, stream: 0, weights: Weights::Fixed(vec![1.0]), streams: 1, cholesky: None };
+    let huge = DrawSpec {
+        len: usize::MAX / 2,
+        seed: 0,
+        stream: 0,
+        weights: Weights::Fixed(vec![1.0]),
+        streams: 1,
+        cholesky: None,
+    };
     assert!(matches!(Draws::new(&huge), Err(Error::Memory(_))));
 }
