@@ -1,0 +1,105 @@
+"""Batches: the same answer as one by one, any chunk size, streaming files, rows with errors."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import TODAY, make_profile_dict
+
+from fastnn.exit_strategy import batch
+from fastnn.exit_strategy.batch import evaluate_many
+from fastnn.exit_strategy.errors import ExitError
+from fastnn.exit_strategy.evaluation import evaluate
+from fastnn.exit_strategy.profile import Profile
+
+
+def companies(count: int) -> list[dict[str, Any]]:
+    return [
+        make_profile_dict(name=f"c{k}", growth_yoy=0.1 * (k % 9), cash=(20 + 7 * k) * 1e6)
+        for k in range(count)
+    ]
+
+
+def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
+    with path.open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(rows[0]))
+        writer.writeheader()
+        for row in rows:
+            writer.writerow(
+                {k: ";".join(map(str, v)) if isinstance(v, list) else v for k, v in row.items()}
+            )
+
+
+def test_first_company_of_a_batch_is_scored_as_alone() -> None:
+    rows = companies(3)
+    made = evaluate_many(rows, draws=500)
+    alone = evaluate(Profile.from_dict(rows[0], today=TODAY), draws=500)
+    for row in alone.ranking:
+        assert made[f"p_first_{row.option}"][0] == row.p_first
+        assert made[f"score_mean_{row.option}"][0] == row.score_mean
+    assert made["recommendation"][0] == alone.recommendation
+    assert made.rows == 3
+    assert made.failed == 0
+
+
+def test_results_do_not_depend_on_the_chunk_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = companies(7)
+    rows[3]["cash"] = -1
+    whole = evaluate_many(rows, draws=200)
+    monkeypatch.setattr(batch, "CHUNK", 2)
+    parts = evaluate_many(rows, draws=200)
+    for name, column in whole.columns.items():
+        if isinstance(column, np.ndarray):
+            assert np.array_equal(column, parts[name], equal_nan=True), name
+        else:
+            assert column == parts[name], name
+
+
+def test_bad_row_is_named_and_does_not_stop_the_batch() -> None:
+    rows = companies(3)
+    rows[1]["sector"] = "nonsense"
+    made = evaluate_many(rows, draws=200)
+    assert made.failed == 1
+    assert made["errors"] == ["", "EX106 sector", ""]
+    assert made["recommendation"][1] == "error"
+    assert np.isnan(made["p_first_ipo"][1])
+    assert np.isfinite(made["p_first_ipo"][[0, 2]]).all()
+
+
+def test_csv_and_parquet_stream_the_same_numbers(tmp_path: Path) -> None:
+    rows = companies(4)
+    write_csv(tmp_path / "in.csv", rows)
+    memory = evaluate_many(tmp_path / "in.csv", draws=200)
+    counted = evaluate_many(tmp_path / "in.csv", draws=200, output=tmp_path / "out.csv")
+    assert counted.rows == 4
+    assert counted.columns == {}
+    with (tmp_path / "out.csv").open() as file:
+        back = list(csv.DictReader(file))
+    assert [float(row["p_first_ma"]) for row in back] == list(memory["p_first_ma"])
+    pyarrow = pytest.importorskip("pyarrow")
+    parquet = pytest.importorskip("pyarrow.parquet")
+    evaluate_many(tmp_path / "in.csv", draws=200, output=tmp_path / "out.parquet")
+    table = parquet.read_table(tmp_path / "out.parquet")
+    assert table["p_first_ma"].to_pylist() == list(memory["p_first_ma"])
+    parquet.write_table(pyarrow.Table.from_pylist(rows), tmp_path / "in.parquet")
+    again = evaluate_many(tmp_path / "in.parquet", draws=200)
+    assert list(again["p_first_ma"]) == list(memory["p_first_ma"])
+
+
+@pytest.mark.parametrize(("source", "output"), [("a.xlsx", None), ("none.csv", None),
+                                                ("none.parquet", None)])  # fmt: skip
+def test_unreadable_source_is_refused(tmp_path: Path, source: str, output: str | None) -> None:
+    with pytest.raises(ExitError) as caught:
+        evaluate_many(tmp_path / source, draws=200, output=output)
+    assert caught.value.code in ("EX112", "EX113")
+
+
+def test_progress_is_told_after_each_chunk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "CHUNK", 2)
+    seen: list[int] = []
+    evaluate_many(companies(5), draws=200, progress=seen.append)
+    assert seen == [2, 4, 5]

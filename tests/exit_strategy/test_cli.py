@@ -1,0 +1,143 @@
+"""The command line: every command, its exit codes, its files."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+from conftest import make_profile_dict
+
+from fastnn.exit_strategy import cli
+from fastnn.exit_strategy.errors import ExitError
+from fastnn.exit_strategy.schema import template
+
+
+@pytest.fixture
+def acme(tmp_path: Path) -> str:
+    path = tmp_path / "acme.json"
+    path.write_text(json.dumps(make_profile_dict(as_of="2026-11-20")))
+    return str(path)
+
+
+def run(*words: str) -> int:
+    return cli.main([*words])
+
+
+def test_init_then_check(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "new.toml"
+    assert run("init", str(path), "--lang", "zh") == 0
+    assert path.read_text(encoding="utf-8") == template("zh")
+    assert run("check", str(path)) == 0
+    assert run("init", str(path)) == cli.BAD_INPUT
+    assert "use --force" in capsys.readouterr().err
+    assert run("init", str(path), "--force", "--lang", "en") == 0
+
+
+def test_score_prints_and_writes_every_format(
+    acme: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    files = [tmp_path / name for name in ("r.html", "r.json", "r.md")]
+    code = run("score", acme, "--draws", "300", "--html", str(files[0]), "--json", str(files[1]),
+               "--markdown", str(files[2]), "--lang", "en", "--options", "ipo,ma,dual_track")  # fmt: skip
+    assert code == 0
+    shown = capsys.readouterr()
+    assert "Ranking" in shown.out
+    assert "\x1b" not in shown.out
+    assert shown.err == ""
+    assert files[0].read_text(encoding="utf-8").startswith("<!doctype html>")
+    assert len(json.loads(files[1].read_text(encoding="utf-8"))["ranking"]) == 3
+    assert files[2].read_text(encoding="utf-8").startswith("# ")
+
+
+def test_bad_input_is_2_and_names_every_fault(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "bad.json"
+    path.write_text(json.dumps(make_profile_dict(cash=-1, sector="x")))
+    assert run("score", str(path)) == cli.BAD_INPUT
+    told = capsys.readouterr().err
+    assert "2 problems:" in told
+    assert "EX105 cash" in told
+    assert "EX106 sector" in told
+    assert run("score", str(tmp_path / "none.toml")) == cli.BAD_INPUT
+    assert run("score", str(path), "--weights", "mine") == cli.BAD_INPUT
+
+
+def test_too_little_information_is_3(tmp_path: Path) -> None:
+    path = tmp_path / "bare.toml"
+    path.write_text(template("en"), encoding="utf-8")
+    assert run("score", str(path), "--draws", "200", "--quiet") == cli.INSUFFICIENT
+
+
+def test_stale_gates_are_4_only_under_strict(acme: str, tmp_path: Path) -> None:
+    raw = {"gates": [{"id": "EU_GDPR", "applies_to": ["ipo"], "jurisdiction": "EU", "rule": "x",
+                      "source": "x", "confidence": "high", "checked": "2020-01-01"}]}  # fmt: skip
+    overlay = tmp_path / "gates.json"
+    overlay.write_text(json.dumps(raw))
+    words = ("score", acme, "--draws", "200", "--quiet")
+    assert run(*words, "--gates", str(overlay)) == 0
+    assert run(*words, "--gates", str(overlay), "--strict") == cli.STALE
+    assert run(*words, "--strict") == 0
+    assert run("gates", "--check-age", "--on", "2026-11-22", "--strict") == 0
+    assert run("gates", "--check-age", "--on", "2028-01-01") == 0
+    assert run("gates", "--check-age", "--on", "2028-01-01", "--strict") == cli.STALE
+    assert run("gates", "--on", "someday") == cli.BAD_INPUT
+    assert run("venues", acme, "--gates", str(overlay), "--strict") == cli.STALE
+
+
+def test_venues_process_and_waterfall_print(
+    acme: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("venues", acme, "--lang", "en") == 0
+    assert "New York Stock Exchange" in capsys.readouterr().out
+    assert run("process", acme, "--draws", "200", "--lang", "en") == 0
+    shown = capsys.readouterr().out
+    assert "R8" in shown
+    assert "->" in shown
+    assert run("process", acme, "--draws", "200", "--mermaid", "--lang", "zh") == 0
+    assert "graph TD" in capsys.readouterr().out
+    assert run("process", acme, "--seed-view", "--lang", "zh") == 0
+    assert capsys.readouterr().out.count("-.->") == 2
+    assert run("waterfall", acme, "--prices", "10m,1.2bn") == 0
+    assert "USD 1.2bn" in capsys.readouterr().out
+    assert run("waterfall", acme, "--prices", "ten") == cli.BAD_INPUT
+
+
+def test_batch_writes_and_counts(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [make_profile_dict(name="A"), make_profile_dict(name="B", cash=-1)]
+    source, output = tmp_path / "in.csv", tmp_path / "out.csv"
+    names = list(rows[0])
+    lines = [
+        ",".join(";".join(map(str, v)) if isinstance(v, list) else str(v) for v in row.values())
+        for row in rows
+    ]
+    source.write_text("\n".join([",".join(names), *lines]) + "\n")
+    assert run("batch", str(source), "-o", str(output), "--draws", "200") == 0
+    assert "2 companies, 1 with errors" in capsys.readouterr().out
+    assert len(output.read_text().splitlines()) == 3
+    assert run("batch", str(source), "-o", str(tmp_path / "x.xls")) == cli.BAD_INPUT
+    assert run("batch", str(tmp_path / "no.csv"), "-o", str(output)) == cli.BAD_INPUT
+
+
+def test_commands_mount_under_another_parser(acme: str) -> None:
+    parser = argparse.ArgumentParser(prog="fastnn")
+    tools = parser.add_subparsers(dest="command").add_parser("exit")
+    cli.add_commands(tools.add_subparsers(dest="tool", required=True))
+    args = parser.parse_args(["exit", "check", acme])
+    assert args.run(args) == 0
+
+
+def test_interrupt_and_unknown_error_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(args: argparse.Namespace) -> int:
+        raise KeyboardInterrupt
+
+    assert cli.run(argparse.Namespace(action=interrupt)) == 130
+
+    def fault(args: argparse.Namespace) -> int:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        cli.run(argparse.Namespace(action=fault))
+    assert issubclass(ExitError, ValueError)

@@ -1,0 +1,261 @@
+"""Evaluation: the recommendation rule, repeatability, monotony, missing data, closed options."""
+
+from __future__ import annotations
+
+import json
+import math
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import TODAY, make_profile_dict
+
+from fastnn.exit_strategy.criteria import EXTENDED_OPTIONS, load_criteria, resolve_weights
+from fastnn.exit_strategy.errors import ExitError
+from fastnn.exit_strategy.evaluation import compare, evaluate, recommend
+from fastnn.exit_strategy.fields import FIELDS
+from fastnn.exit_strategy.leaves import LEAF_FIELDS
+from fastnn.exit_strategy.profile import Profile
+from fastnn.exit_strategy.result import Rank, Result
+from fastnn.exit_strategy.scoring import Scores, topsis
+
+BASE = ("ipo", "ma", "transform")
+
+
+def run(options: tuple[str, ...] = BASE, draws: int = 400, **changes: Any) -> Result:
+    company = Profile.from_dict(make_profile_dict(**changes), today=TODAY)
+    return evaluate(company, draws=draws, options=options)
+
+
+def test_contributions_add_up_to_the_score_and_differences_to_the_lead() -> None:
+    made = run()
+    assert np.allclose(made.scores.contributions.sum(axis=1), made.scores.wsm, atol=1e-12)
+    order = [made.options.index(row.option) for row in made.ranking]
+    lead = made.scores.wsm[order[0]] - made.scores.wsm[order[1]]
+    assert sum(d.difference for d in made.differences) == pytest.approx(lead, abs=1e-12)
+    gaps = [d.difference for d in made.differences]
+    assert gaps == sorted(gaps, reverse=True)
+
+
+def test_same_seed_gives_the_same_bytes() -> None:
+    assert run().to_json() == run().to_json()
+    assert run().to_html() == run().to_html()
+
+
+def test_flip_moves_another_option_to_first_place() -> None:
+    made = run()
+    tree = load_criteria()
+    assert made.flip is not None
+    best = tree.options
+    for flip in made.flips:
+        assert flip.new_first in best
+        if flip.kind == "input":
+            leaf = tree.leaf(flip.name)
+            column = [x.id for x in tree.leaves].index(flip.name)
+            weight = list(made.weights.values())[tree.group_of[column]] / 4
+            moved = [
+                made.scores.wsm[k] + weight * (leaf.fit(o, flip.then) - leaf.fit(o, flip.now))
+                for k, o in enumerate(made.options)
+            ]
+        else:
+            old = np.array(list(made.weights.values()))
+            g = made.groups.index(flip.name)
+            scale = (old.sum() - flip.then) / (old.sum() - old[g])
+            new = old * scale
+            new[g] = flip.then
+            moved = list(made.scores.groups @ new)
+        leader = int(np.argmax(made.scores.wsm))
+        rival = made.options.index(flip.new_first)
+        assert moved[leader] == pytest.approx(moved[rival], abs=1e-9), flip
+
+
+def rising() -> list[tuple[str, str]]:
+    """Return (option, leaf) whose curve never falls and whose field is a plain number or score."""
+    out = []
+    for leaf in load_criteria().leaves:
+        path = LEAF_FIELDS.get(leaf.id, "")
+        plain = any(f.path == path and f.kind in ("score", "market", "number") for f in FIELDS)
+        if leaf.computed or not plain or leaf.id in ("need_ratio", "runway_months", "need_24m"):
+            continue
+        out += [(option, leaf.id) for option in BASE
+                if all(b >= a for a, b in zip(leaf.fits[option], leaf.fits[option][1:],
+                                              strict=False))]  # fmt: skip
+    return out
+
+
+@pytest.mark.parametrize(("option", "leaf"), rising())
+def test_better_value_never_lowers_an_option_whose_curve_rises(option: str, leaf: str) -> None:
+    last = -1.0
+    for value in (0.1, 0.35, 0.6, 0.7):
+        made = run(draws=100, **{LEAF_FIELDS[leaf]: value})
+        score = float(made.scores.wsm[made.options.index(option)])
+        assert score >= last - 1e-12
+        last = score
+
+
+def test_missing_optional_data_is_listed_and_widens_the_answer() -> None:
+    known = run(draws=4_000)
+    vague = run(draws=4_000, **{"tech.strength": None, "tech.moat": None, "market.ipo_window": None})
+    assert set(vague.unknown) == {"tech_strength", "moat", "ipo_window"}
+    assert known.unknown == ()
+    width = {o.option: o.score_p95 - o.score_p05 for o in known.ranking}
+    for row in vague.ranking:
+        if row.option == "ipo":
+            assert row.score_p95 - row.score_p05 > width["ipo"]
+    assert "Beta(2, 2)" in vague.leaves["moat"].source
+
+
+def test_too_much_unknown_weight_is_called_insufficient() -> None:
+    required = {row.path for row in FIELDS if row.required} | {
+        "valuation.low", "valuation.mid", "valuation.high",
+    }  # fmt: skip
+    bare = {k: v for k, v in make_profile_dict().items() if k in required}
+    made = evaluate(Profile.from_dict(bare, today=TODAY), draws=200)
+    assert made.recommendation == "insufficient_information"
+    assert made.advice.unknown_weight > 0.4
+    assert made.advice.settle
+
+
+def test_closed_options_are_kept_but_not_ranked_first() -> None:
+    made = run(audited_years=0)
+    ipo = next(row for row in made.ranking if row.option == "ipo")
+    assert not ipo.open
+    assert ipo.p_first == 0
+    assert made.ranking[-1].option == "ipo"
+    assert made.completion["ipo"].gate_factor == 0
+    shut = run(audited_years=0, cash=1e6, committed_funds=0,
+               **{"deal.class_veto_against_sale": "yes"})  # fmt: skip
+    assert shut.recommendation == "none_open"
+    assert all(row.p_first == 0 for row in shut.ranking)
+
+
+def rank(option: str, p_first: float, mean: float) -> Rank:
+    return Rank(option, p_first, mean, mean, mean, True, 0.0, mean, mean)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "unknown", "answer"),
+    [
+        ((0.60, 0.52), (0.40, 0.50), (), "ma"),
+        ((0.59, 0.52), (0.41, 0.50), (), "near_tie"),
+        ((0.90, 0.519), (0.10, 0.50), (), "near_tie"),
+        ((1.00, 0.90), (0.00, 0.10), "all", "insufficient_information"),
+    ],
+)
+def test_recommendation_needs_certainty_a_lead_and_knowledge(
+    first: tuple[float, float], second: tuple[float, float], unknown: Any, answer: str
+) -> None:
+    tree = load_criteria()
+    rows = [rank("ma", *first), rank("ipo", *second)]
+    groups = np.array([[second[1]] * 7, [first[1]] * 7])
+    scores = Scores(("ipo", "ma"), groups, groups, groups[:, 0], groups[:, 0], groups)
+    names = [leaf.id for leaf in tree.leaves] if unknown == "all" else ()
+    made = recommend(tree, resolve_weights("founder", tree), rows, scores, names, ())
+    assert made.answer == answer
+    assert made.pair == ("ma", "ipo")
+
+
+def test_disagreement_of_the_two_methods_is_a_near_tie() -> None:
+    tree = load_criteria()
+    rows = [rank("ma", 0.9, 0.6), rank("ipo", 0.1, 0.5)]
+    groups = np.array([[1.0, 0.0, 0.5, 0.5, 0.5, 0.5, 0.5], [0.62, 0.62, 0.5, 0.5, 0.5, 0.5, 0.5]])
+    weights = resolve_weights([0.5, 0.3, 0.1, 0.1, 0, 0, 0], tree)
+    scores = Scores(("ipo", "ma"), groups, groups, groups @ weights.values, groups[:, 0], groups)
+    assert scores.wsm[1] > scores.wsm[0] - 0.1
+    made = recommend(tree, weights, rows, scores, (), ())
+    assert made.methods_agree == (scores.wsm.argmax() == topsis(groups, weights.values).argmax())
+
+
+def test_a_tie_is_a_tie() -> None:
+    tree = load_criteria()
+    rows = [rank("ma", 0.5, 0.6), rank("ipo", 0.5, 0.6)]
+    groups = np.full((2, 7), 0.6)
+    scores = Scores(("ipo", "ma"), groups, groups, groups[:, 0], groups[:, 0], groups)
+    made = recommend(tree, resolve_weights("equal", tree), rows, scores, (), ())
+    assert made.answer == "near_tie"
+    assert made.methods_agree
+    assert made.lead == 0.0
+
+
+def test_completion_is_the_product_of_its_three_numbers() -> None:
+    made = run(options=(*BASE, *EXTENDED_OPTIONS))
+    for option, done in made.completion.items():
+        if option != "dual_track":
+            product = done.base * done.gate_factor * done.readiness_factor
+            assert done.value == pytest.approx(min(0.95, max(0.005, product)))
+    both = made.completion
+    either = 1 - (1 - both["ipo"].value) * (1 - both["ma"].value)
+    assert both["dual_track"].value == pytest.approx(either)
+
+
+@pytest.mark.parametrize(
+    ("settings", "code"),
+    [
+        ({"draws": 10}, "EX501"), ({"draws": True}, "EX501"), ({"draws": 10**9}, "EX503"),
+        ({"seed": -1}, "EX501"), ({"kappa": float("nan")}, "EX501"), ({"kappa": -1}, "EX501"),
+        ({"options": ("ipo", "mma")}, "EX207"), ({"weights": "me"}, "EX205"),
+    ],
+)  # fmt: skip
+def test_bad_settings_are_refused(settings: dict[str, Any], code: str) -> None:
+    with pytest.raises(ExitError) as caught:
+        evaluate(Profile.from_dict(make_profile_dict(), today=TODAY), **settings)
+    assert caught.value.code == code
+
+
+def test_contradicting_correlations_are_refused() -> None:
+    rows = [["growth_yoy", "market.ipo_window", 0.95], ["growth_yoy", "tech.moat", 0.95],
+            ["market.ipo_window", "tech.moat", -0.95]]  # fmt: skip
+    with pytest.raises(ExitError) as caught:
+        run(correlation=rows)
+    assert caught.value.code == "EX120"
+
+
+def test_presets_and_kappa_change_the_answer_in_the_open() -> None:
+    company = Profile.from_dict(make_profile_dict(), today=TODAY)
+    made = compare([company, company], weights="cfo", draws=300)
+    assert made[0].to_json() == made[1].to_json()
+    assert made[0].provenance.weights == "cfo"
+    assert set(made[0].other_kappa) == {"kappa20", "no_weight_information"}
+
+
+def test_stated_distribution_is_used() -> None:
+    spread = {"growth_yoy": {"dist": "uniform", "low": -0.2, "high": 1.0},
+              "need_24m": {"dist": "lognormal", "median": 120e6, "sigma": 0.4}}  # fmt: skip
+    made = run(uncertainty=spread, currency="EUR")
+    assert made.leaves["growth_yoy"].distribution.kind == "uniform"
+    assert made.leaves["need_24m"].distribution.params[0] == pytest.approx(120e6 * 1.1578)
+    funds = 65e6
+    assert made.leaves["need_ratio"].distribution.params[0] == pytest.approx(120e6 / funds)
+
+
+def finite(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(finite, value.values()))
+    if isinstance(value, list):
+        return all(map(finite, value))
+    return not isinstance(value, float) or math.isfinite(value)
+
+
+def test_no_nan_in_results_of_random_companies() -> None:
+    rng = random.Random(11)
+    edges = [0, 1e-9, 1, 5e5, 3e7, 9e11]
+    for _ in range(40):
+        changes: dict[str, Any] = {
+            key: rng.choice(edges) for key in ("revenue_ttm", "cash", "debt", "need_24m")
+        }
+        changes["monthly_burn"] = rng.choice([-1e6, 0, 1, 1e9])
+        changes["growth_yoy"] = rng.choice([-1, 0, 20])
+        low, mid, high = sorted(rng.choice([0, 1, 1e6, 1e9, 1e12]) for _ in range(3))
+        changes.update({"valuation.low": low, "valuation.mid": mid, "valuation.high": high or 1})
+        for path in ("ebitda_margin", "founder_share", "total_assets", "tech.moat", "opex_fy",
+                     "rd_opex_fy"):  # fmt: skip
+            if rng.random() < 0.5:
+                changes[path] = None
+        made = run((*BASE, *EXTENDED_OPTIONS), 100, **changes)
+        plain = json.loads(json.dumps(made.to_dict(), allow_nan=False))
+        assert finite(plain)
+        assert made.ranking[0].score_mean == pytest.approx(made.ranking[0].score_mean)
+        for row in plain["ranking"]:
+            assert row["p_first"] is not None
+            assert row["score_mean"] is not None
