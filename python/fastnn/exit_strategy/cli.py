@@ -226,8 +226,10 @@ def _stale(gates: Any, on: dt.date) -> int:
 
 
 def _waterfall(args: argparse.Namespace) -> int:
+    from .catalogue import text
     from .fields import Field
     from .money import run_waterfall
+    from .notes import Note
     from .parse import Reader, read_number
     from .profile import Profile
     from .report_content import money
@@ -241,11 +243,15 @@ def _waterfall(args: argparse.Namespace) -> int:
         raise ExitError(reader.issues)
     table = run_waterfall(profile, [price for price in prices if price is not None])
     rows = [
-        [holder, *(money(float(v), profile.currency, args.lang) for v in amounts)]
-        for holder, amounts in table.payouts.items()
+        [holder, *(money(float(amount), profile.currency, args.lang) for amount in amounts)]
+        for holder, amounts in zip(table.holders, zip(*table.payouts, strict=True), strict=True)
     ]
+    shares = [f"{lost:.1%}" for lost in table.lost_to_preferences]
+    rows.append([text("head.lost", args.lang), *shares])
     head = ["", *(money(float(price), profile.currency, args.lang) for price in table.prices)]
     print("\n".join(fit_table(rows, head, range(1, len(head)))))
+    for flag in table.flags:
+        print(f"! {Note(flag).text(args.lang)}")
     return 0
 
 
