@@ -37,12 +37,7 @@ rows! {
             let shifted = g.sub(dy, total);
             vec![Some(g.mul(y, shifted))]
         }),
-        // SAFETY: the executor hands steps buffers that cover their shapes. Likewise below.
-        cpu: Cpu::Step(|ctx| unsafe {
-            let (rows, n) = rows_of(&ctx.output.ty.shape);
-            kernel::softmax_on(ctx.isa, ctx.inputs[0].ptr, ctx.output.ptr, rows, n);
-            Ok(())
-        }),
+        cpu: Cpu::Step(softmax_step),
         reference: |x, _, _| host::by_row(&x[0], softmax),
         formula: "np.exp(x - np.max(x, -1, keepdims=True)) / np.sum(np.exp(x - np.max(x, -1, keepdims=True)), -1, keepdims=True)",
         domain: &[WIDE],
@@ -71,12 +66,7 @@ rows! {
             let part = g.mul(p, total);
             vec![Some(g.sub(dy, part))]
         }),
-        // SAFETY: as for softmax_last.
-        cpu: Cpu::Step(|ctx| unsafe {
-            let (rows, n) = rows_of(&ctx.output.ty.shape);
-            kernel::log_softmax_on(ctx.isa, ctx.inputs[0].ptr, ctx.output.ptr, rows, n);
-            Ok(())
-        }),
+        cpu: Cpu::Step(log_softmax_step),
         reference: |x, _, _| host::by_row(&x[0], log_softmax),
         formula: "x - np.max(x, -1, keepdims=True) - np.log(np.sum(np.exp(x - np.max(x, -1, keepdims=True)), -1, keepdims=True))",
         domain: &[WIDE],
@@ -171,10 +161,24 @@ fn layer_normalize_vjp(g: &mut Graph, y: Id, x: &[Id], dy: Id) -> Vec<Option<Id>
     vec![Some(g.mul(rest, scale))]
 }
 
+fn softmax_step(ctx: &StepCtx<'_>) -> Result<()> {
+    let (rows, n) = rows_of(&ctx.output.ty.shape);
+    // SAFETY: the executor hands steps buffers that cover their shapes. Likewise below.
+    unsafe { kernel::softmax_on(ctx.isa, ctx.inputs[0].ptr, ctx.output.ptr, rows, n) };
+    Ok(())
+}
+
+fn log_softmax_step(ctx: &StepCtx<'_>) -> Result<()> {
+    let (rows, n) = rows_of(&ctx.output.ty.shape);
+    // SAFETY: as for softmax.
+    unsafe { kernel::log_softmax_on(ctx.isa, ctx.inputs[0].ptr, ctx.output.ptr, rows, n) };
+    Ok(())
+}
+
 fn layer_normalize_step(ctx: &StepCtx<'_>) -> Result<()> {
     let (x, out) = (ctx.inputs[0], ctx.output);
     let epsilon = ctx.attrs[0].float() as f32;
-    // SAFETY: as for softmax_last; no moments are kept.
+    // SAFETY: as for softmax; no moments are kept.
     unsafe { kernel::normalise_on(ctx.isa, x.ptr, out.ptr, rows_of(&out.ty.shape), epsilon, kernel::Moments::NONE) };
     Ok(())
 }

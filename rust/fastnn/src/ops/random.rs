@@ -21,11 +21,7 @@ rows! {
         accept: Accept::Exact,
         infer: |types, attrs| infer("random_uniform", types, &attrs[0], DType::F32),
         vjp: Vjp::Zero,
-        // SAFETY: the executor hands steps buffers that cover their shapes. Likewise below.
-        cpu: Cpu::Step(|ctx| unsafe {
-            kernel::uniform_on(ctx.isa, ctx.output.ptr, 0, ctx.output.ty.shape.count(), key_of(ctx, &ctx.attrs[1]));
-            Ok(())
-        }),
+        cpu: Cpu::Step(uniform_step),
         reference: |x, a, out| {
             let key = host_key(&x[0], &a[1]);
             host::generate(out, |i| unit(word(key, i, i % GROUP / LANES)))
@@ -40,18 +36,14 @@ rows! {
         accept: Accept::Exact,
         infer: |types, attrs| infer("random_normal", types, &attrs[0], DType::F32),
         vjp: Vjp::Zero,
-        // SAFETY: as above.
-        cpu: Cpu::Step(|ctx| unsafe {
-            kernel::normal_on(ctx.isa, ctx.output.ptr, 0, ctx.output.ty.shape.count(), key_of(ctx, &ctx.attrs[1]));
-            Ok(())
-        }),
+        cpu: Cpu::Step(normal_step),
         reference: |x, a, out| {
             let key = host_key(&x[0], &a[1]);
             host::generate(out, |i| {
                 let v = i % GROUP / LANES;
                 let radius = (-2.0 * (1.0 - unit(word(key, i, v / 2 * 2))).ln()).sqrt();
                 let angle = std::f64::consts::TAU * unit(word(key, i, v / 2 * 2 + 1));
-                radius * if v % 2 == 0 { angle.cos() } else { angle.sin() }
+                radius * if v.is_multiple_of(2) { angle.cos() } else { angle.sin() }
             })
         },
         formula: "",
@@ -71,12 +63,7 @@ rows! {
             infer("random_integers", types, &attrs[0], DType::I32)
         },
         vjp: Vjp::Zero,
-        // SAFETY: as above.
-        cpu: Cpu::Step(|ctx| unsafe {
-            let bounds = (ctx.attrs[1].float() as i32, ctx.attrs[2].float() as i32);
-            kernel::integers_on(ctx.isa, ctx.output.ptr.cast(), 0, ctx.output.ty.shape.count(), key_of(ctx, &ctx.attrs[3]), bounds);
-            Ok(())
-        }),
+        cpu: Cpu::Step(integers_step),
         reference: |x, a, out| {
             let key = host_key(&x[0], &a[3]);
             let range = (a[2].float() - a[1].float()) as u64;
@@ -168,7 +155,7 @@ fn key_from([low, high, step, extra]: [u32; 4], stream: &Attr) -> Key {
     Key { seed, stream: (stream.int() as u32).wrapping_add(extra), step }
 }
 
-/// The key of a step: the last input, and a stream attribute.
+/// The key of a step: its input, and a stream attribute.
 fn key_of(ctx: &StepCtx<'_>, stream: &Attr) -> Key {
     let Arg { ptr, .. } = ctx.inputs[0];
     // SAFETY: the rule asked for a key of four i32.
@@ -178,6 +165,28 @@ fn key_of(ctx: &StepCtx<'_>, stream: &Attr) -> Key {
 
 fn host_key(key: &Host, stream: &Attr) -> Key {
     key_from(std::array::from_fn(|i| key.data[i] as i64 as u32), stream)
+}
+
+fn uniform_step(ctx: &StepCtx<'_>) -> Result<()> {
+    let (key, n) = (key_of(ctx, &ctx.attrs[1]), ctx.output.ty.shape.count());
+    // SAFETY: the executor hands steps an output that covers its shape. Likewise below.
+    unsafe { kernel::uniform_on(ctx.isa, ctx.output.ptr, 0, n, key) };
+    Ok(())
+}
+
+fn normal_step(ctx: &StepCtx<'_>) -> Result<()> {
+    let (key, n) = (key_of(ctx, &ctx.attrs[1]), ctx.output.ty.shape.count());
+    // SAFETY: as for uniform.
+    unsafe { kernel::normal_on(ctx.isa, ctx.output.ptr, 0, n, key) };
+    Ok(())
+}
+
+fn integers_step(ctx: &StepCtx<'_>) -> Result<()> {
+    let bounds = (ctx.attrs[1].float() as i32, ctx.attrs[2].float() as i32);
+    let (key, n) = (key_of(ctx, &ctx.attrs[3]), ctx.output.ty.shape.count());
+    // SAFETY: as for uniform.
+    unsafe { kernel::integers_on(ctx.isa, ctx.output.ptr.cast(), 0, n, key, bounds) };
+    Ok(())
 }
 
 fn permutation_step(ctx: &StepCtx<'_>) -> Result<()> {
