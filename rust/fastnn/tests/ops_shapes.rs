@@ -45,7 +45,8 @@ fn names_are_unique_and_rows_are_complete() {
 fn refusals_name_the_op_the_shapes_and_a_way_out() {
     let b = Attr::Bool(false);
     let i32s = |dims: &[usize]| ty(DType::I32, dims);
-    let refused: &[(&str, &[Ty], &[Attr], &[&str])] = &[
+    type Refusal<'a> = (&'a str, &'a [Ty], &'a [Attr], &'a [&'a str]);
+    let refused: &[Refusal<'_>] = &[
         ("add", &[f32s(&[3, 4]), f32s(&[5])], &[], &["add", "(3, 4)", "(5,)", "hint"]),
         ("add", &[f32s(&[3]), i32s(&[3])], &[], &["add", "float32(3,)", "int32(3,)", "cast"]),
         ("add", &[f32s(&[3])], &[], &["add", "takes 2", "got 1"]),

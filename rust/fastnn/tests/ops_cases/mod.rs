@@ -61,9 +61,12 @@ fn ints(v: &[i64]) -> Attr {
 const END: i64 = i64::MAX;
 const START: i64 = i64::MIN;
 
-/// (shapes of the inputs, attributes) for rows whose inputs must fit together or whose attributes
+/// Shapes of the inputs, and attributes.
+type Sample = (Vec<Vec<usize>>, Vec<Attr>);
+
+/// Samples for rows whose inputs must fit together or whose attributes
 /// have no defaults. Rows that are neither get the shapes below.
-fn special(op: &OpDef) -> Option<Vec<(Vec<Vec<usize>>, Vec<Attr>)>> {
+fn special(op: &OpDef) -> Option<Vec<Sample>> {
     let reductions = || {
         let mut all = vec![];
         for keep in [false, true] {
