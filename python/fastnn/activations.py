@@ -1,0 +1,248 @@
+"""Activation functions under Keras's names and defaults, and the table that strings are looked up in.
+
+Depends on `ops`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastnn import _core
+from fastnn.ops import abs as _abs
+from fastnn.ops import cast, convert_to_tensor
+from fastnn.serial import Table, plain
+from fastnn.symbolic import keras_op
+
+_c = _core.ops
+
+
+@keras_op
+def linear(x: Any) -> Any:
+    """`x` itself."""
+    return x
+
+
+@keras_op
+def relu(
+    x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
+) -> Any:
+    """max(x, 0); with a slope below the threshold and a ceiling if asked."""
+    if negative_slope == 0.0 and max_value is None and threshold == 0.0:
+        return _c.relu(x)
+    x = convert_to_tensor(x, "float32")
+    above = x if max_value is None else _c.minimum(x, max_value)
+    return _c.where(x >= threshold, above, negative_slope * (x - threshold))
+
+
+@keras_op
+def relu6(x: Any) -> Any:
+    """min(max(x, 0), 6)."""
+    return _c.clip(x, min=0.0, max=6.0)
+
+
+@keras_op
+def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
+    """`x` where positive, negative_slope * x elsewhere."""
+    x = convert_to_tensor(x, "float32")
+    return _c.where(x >= 0.0, x, negative_slope * x)
+
+
+@keras_op
+def elu(x: Any, alpha: float = 1.0) -> Any:
+    """`x` where positive, alpha (e^x - 1) elsewhere."""
+    x = convert_to_tensor(x, "float32")
+    return _c.where(x > 0.0, x, alpha * _c.expm1(_c.minimum(x, 0.0)))
+
+
+@keras_op
+def selu(x: Any) -> Any:
+    """Scaled elu with the self-normalising constants (Klambauer et al. 2017)."""
+    return 1.0507009873554805 * elu(x, 1.6732632423543772)
+
+
+@keras_op
+def celu(x: Any, alpha: float = 1.0) -> Any:
+    """max(x, 0) + min(0, alpha (e^(x/alpha) - 1))."""
+    x = convert_to_tensor(x, "float32")
+    return _c.maximum(x, 0.0) + alpha * _c.expm1(_c.minimum(x, 0.0) / alpha)
+
+
+@keras_op
+def gelu(x: Any, approximate: bool = False) -> Any:
+    """x Φ(x), exact by default; by tanh when approximate."""
+    x = convert_to_tensor(x, "float32")
+    if approximate:
+        return 0.5 * x * (1.0 + _c.tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))
+    return 0.5 * x * (1.0 + _c.erf(x * 0.7071067811865476))
+
+
+@keras_op
+def sigmoid(x: Any) -> Any:
+    """1 / (1 + e^-x)."""
+    return _c.sigmoid(x)
+
+
+@keras_op
+def hard_sigmoid(x: Any) -> Any:
+    """x/6 + 1/2 cut to [0, 1]."""
+    return _c.clip(convert_to_tensor(x, "float32") * (1.0 / 6.0) + 0.5, min=0.0, max=1.0)
+
+
+@keras_op
+def tanh(x: Any) -> Any:
+    """Hyperbolic tangent."""
+    return _c.tanh(x)
+
+
+@keras_op
+def hard_tanh(x: Any) -> Any:
+    """`x` cut to [-1, 1]."""
+    return _c.clip(x, min=-1.0, max=1.0)
+
+
+@keras_op
+def softmax(x: Any, axis: int = -1) -> Any:
+    """e^x divided by its sum over `axis`."""
+    return _c.softmax(x, axis=axis)
+
+
+@keras_op
+def log_softmax(x: Any, axis: int = -1) -> Any:
+    """Logarithm of softmax over `axis`."""
+    return _c.log_softmax(x, axis=axis)
+
+
+@keras_op
+def softplus(x: Any) -> Any:
+    """log(1 + e^x)."""
+    return _c.softplus(x)
+
+
+@keras_op
+def softsign(x: Any) -> Any:
+    """x / (1 + |x|)."""
+    x = convert_to_tensor(x, "float32")
+    return x / (1.0 + _abs(x))
+
+
+@keras_op
+def silu(x: Any) -> Any:
+    """x sigmoid(x)."""
+    return convert_to_tensor(x, "float32") * _c.sigmoid(x)
+
+
+swish = silu
+
+
+@keras_op
+def hard_silu(x: Any) -> Any:
+    """x hard_sigmoid(x)."""
+    return convert_to_tensor(x, "float32") * hard_sigmoid(x)
+
+
+hard_swish = hard_silu
+
+
+@keras_op
+def mish(x: Any) -> Any:
+    """x tanh(softplus(x))."""
+    return convert_to_tensor(x, "float32") * _c.tanh(_c.softplus(x))
+
+
+@keras_op
+def exponential(x: Any) -> Any:
+    """e^x."""
+    return _c.exp(x)
+
+
+@keras_op
+def log_sigmoid(x: Any) -> Any:
+    """Logarithm of sigmoid, without overflow."""
+    return -_c.softplus(-convert_to_tensor(x, "float32"))
+
+
+@keras_op
+def glu(x: Any, axis: int = -1) -> Any:
+    """First half times the sigmoid of the second half, along `axis`."""
+    from fastnn.ops import split
+
+    a, b = split(x, 2, axis)
+    return a * _c.sigmoid(b)
+
+
+@keras_op
+def squareplus(x: Any, b: float = 4) -> Any:
+    """(x + sqrt(x² + b)) / 2."""
+    x = convert_to_tensor(x, "float32")
+    return 0.5 * (x + _c.sqrt(x * x + b))
+
+
+@keras_op
+def threshold(x: Any, threshold: float, default_value: float) -> Any:
+    """`x` where above the threshold, `default_value` elsewhere."""
+    x = convert_to_tensor(x, "float32")
+    return _c.where(x > threshold, x, default_value)
+
+
+@keras_op
+def tanh_shrink(x: Any) -> Any:
+    """x - tanh(x)."""
+    return convert_to_tensor(x, "float32") - _c.tanh(x)
+
+
+@keras_op
+def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
+    """`x` moved towards zero by the threshold, zero within it."""
+    x = convert_to_tensor(x, "float32")
+    return _c.sign(x) * _c.maximum(_abs(x) - threshold, 0.0)
+
+
+@keras_op
+def hard_shrink(x: Any, threshold: float = 0.5) -> Any:
+    """`x` where |x| is above the threshold, zero within it."""
+    x = convert_to_tensor(x, "float32")
+    return x * cast(_abs(x) > threshold, "float32")
+
+
+@keras_op
+def sparse_plus(x: Any) -> Any:
+    """0 below -1, x above 1, (x + 1)² / 4 between."""
+    x = convert_to_tensor(x, "float32")
+    middle = 0.25 * (x + 1.0) * (x + 1.0)
+    return _c.where(x <= -1.0, 0.0, _c.where(x < 1.0, middle, x))
+
+
+@keras_op
+def sparse_sigmoid(x: Any) -> Any:
+    """0 below -1, 1 above 1, (x + 1) / 2 between."""
+    return _c.clip(0.5 * (convert_to_tensor(x, "float32") + 1.0), min=0.0, max=1.0)
+
+
+TABLE = Table(
+    "activation",
+    [
+        linear, relu, relu6, leaky_relu, elu, selu, celu, gelu, sigmoid, hard_sigmoid, tanh,
+        hard_tanh, softmax, log_softmax, softplus, softsign, silu, hard_silu, mish, exponential,
+        log_sigmoid, glu, squareplus, threshold, tanh_shrink, soft_shrink, hard_shrink,
+        sparse_plus, sparse_sigmoid,
+    ],
+    {"swish": silu, "hard_swish": hard_silu},
+)  # fmt: skip
+
+
+def get(identifier: Any) -> Callable[..., Any]:
+    """The activation for a name, a function, a layer or None (linear)."""
+    return linear if identifier is None else TABLE.get(identifier)
+
+
+def serialize(activation: Callable[..., Any]) -> Any:
+    """The name of an activation."""
+    return plain(activation)
+
+
+def deserialize(config: Any) -> Callable[..., Any]:
+    """The activation that a name or config describes."""
+    return get(config)
+
+

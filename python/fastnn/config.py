@@ -1,0 +1,84 @@
+"""Global settings under Keras's names, and the state of a process: name counters.
+
+Depends on nothing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+__all__ = [
+    "backend",
+    "clear_session",
+    "epsilon",
+    "floatx",
+    "image_data_format",
+    "set_epsilon",
+    "set_floatx",
+    "set_image_data_format",
+    "unique_name",
+]
+
+_epsilon = 1e-7
+_counts: Counter[str] = Counter()
+
+
+def backend() -> str:
+    """The name of the engine: always "fastnn"."""
+    return "fastnn"
+
+
+def floatx() -> str:
+    """The floating type everything computes in: always "float32"."""
+    return "float32"
+
+
+def set_floatx(value: str) -> None:
+    """Accepts "float32", the only computing type; ValueError otherwise."""
+    if value != "float32":
+        raise ValueError(f"floatx {value!r} is not supported\n  hint: fastnn computes in 'float32'")
+
+
+def epsilon() -> float:
+    """The fuzz that keeps divisions and logarithms finite, 1e-7 unless set."""
+    return _epsilon
+
+
+def set_epsilon(value: float) -> None:
+    """Sets the fuzz returned by `epsilon()`."""
+    global _epsilon
+    _epsilon = float(value)
+
+
+def image_data_format() -> str:
+    """The axis order of images: always "channels_last"."""
+    return "channels_last"
+
+
+def set_image_data_format(value: str) -> None:
+    """Accepts "channels_last", the only order; ValueError otherwise."""
+    if value != "channels_last":
+        raise ValueError(
+            f"image data format {value!r} is not supported\n"
+            "  hint: move the channels with numpy.moveaxis(x, 1, -1) and use 'channels_last'"
+        )
+
+
+def snake_case(name: str) -> str:
+    """`BatchNormalization` as `batch_normalization`."""
+    name = re.sub(r"\W+", "", name)
+    name = re.sub("(.)([A-Z][a-z]+)", r"\1_\2", name)
+    return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
+
+
+def unique_name(prefix: str) -> str:
+    """`dense`, `dense_1`, `dense_2`, … per process until `clear_session()`."""
+    n = _counts[prefix]
+    _counts[prefix] += 1
+    return f"{prefix}_{n}" if n else prefix
+
+
+def clear_session(free_memory: bool = True) -> None:
+    """Starts automatic names at zero again; models free their memory when they are dropped."""
+    _counts.clear()

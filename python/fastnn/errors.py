@@ -1,0 +1,67 @@
+"""The exceptions of fastnn and the texts they share: nearest names, shapes, counts.
+
+Every message says what, got, wanted and where, and ends in a line `hint: …` that mends it.
+Depends on `_core` (which defines the classes) and the standard library.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from typing import Any
+
+from fastnn._core import (
+    DataError,
+    DeviceError,
+    FastnnError,
+    FormatError,
+    InternalError,
+    ShapeError,
+    TraceError,
+)
+
+__all__ = [
+    "DataError",
+    "DeviceError",
+    "FastnnError",
+    "FormatError",
+    "InternalError",
+    "ShapeError",
+    "TraceError",
+    "nearest",
+    "reject_arguments",
+    "unknown_name",
+]
+
+
+def nearest(word: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """The names of `known` that look most like `word`, best first, without regard to case."""
+    names = {name.lower(): name for name in sorted(known, reverse=True)}
+    close = get_close_matches(word.lower(), names, n=count, cutoff=0.5)
+    return [names[c] for c in close]
+
+
+def unknown_name(kind: str, word: object, known: Iterable[str]) -> ValueError:
+    """The error for a name that no table holds: `kind` says which table."""
+    known = list(known)
+    close = nearest(str(word), known)
+    hint = (
+        "did you mean " + ", ".join(f"'{c}'" for c in close) + "?"
+        if close
+        else "known names: " + ", ".join(sorted(known)[:20])
+    )
+    return ValueError(f"unknown {kind}: {word!r}\n  hint: {hint}")
+
+
+def reject_arguments(where: str, names: Iterable[str], target: Callable[..., Any]) -> TypeError:
+    """The error for keyword arguments that `target` does not take."""
+    known = [
+        p
+        for p, kind in inspect.signature(target).parameters.items()
+        if p != "self" and kind.kind not in (kind.VAR_KEYWORD, kind.VAR_POSITIONAL)
+    ]
+    name = next(iter(names))
+    close = nearest(name, known, 1)
+    hint = f"did you mean `{close[0]}`?" if close else "it takes " + ", ".join(known)
+    return TypeError(f"{where} got an unexpected keyword argument '{name}'\n  hint: {hint}")

@@ -1,0 +1,268 @@
+"""First values of weights. Depends on `random`.
+
+An initialiser is called with a shape and gives an array; the same one gives the same array again.
+Sources: Glorot & Bengio 2010; He et al. 2015; LeCun et al. 1998; Saxe et al. 2014 (orthogonal).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core, random
+from fastnn._core import Tensor
+from fastnn.serial import Configurable, Table, plain
+
+__all__ = [
+    "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity",
+    "Initializer", "LecunNormal", "LecunUniform", "Ones", "Orthogonal", "RandomInitializer",
+    "RandomNormal", "RandomUniform", "TruncatedNormal", "VarianceScaling", "Zeros", "get",
+]  # fmt: skip
+
+Shape = Sequence[int]
+
+
+class Initializer(Configurable):
+    """Called with a shape, gives the first value of a weight."""
+
+    def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} must define __call__(self, shape, dtype)")
+
+    def clone(self) -> Initializer:
+        """A copy."""
+        return type(self).from_config(self.get_config())
+
+    def __repr__(self) -> str:
+        inner = ", ".join(f"{k}={v!r}" for k, v in self.get_config().items())
+        return f"{type(self).__name__}({inner})"
+
+
+class Zeros(Initializer):
+    """All 0."""
+
+    def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+        return np.zeros(shape, np.float32 if dtype is None else dtype)
+
+
+class Ones(Initializer):
+    """All 1."""
+
+    def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+        return np.ones(shape, np.float32 if dtype is None else dtype)
+
+
+class Constant(Initializer):
+    """One value everywhere."""
+
+    def __init__(self, value: Any = 0.0) -> None:
+        self.value = value
+
+    def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+        return np.full(shape, self.value, np.float32 if dtype is None else dtype)
+
+
+class Identity(Initializer):
+    """`gain` on the diagonal of a matrix."""
+
+    def __init__(self, gain: float = 1.0) -> None:
+        self.gain = gain
+
+    def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+        if len(shape) != 2:
+            raise ValueError(f"Identity needs a shape of 2 sizes, got {tuple(shape)}")
+        return np.eye(*shape, dtype=np.float32) * np.float32(self.gain)
+
+
+class RandomInitializer(Initializer):
+    """Keeps a seed, drawn now when none is given."""
+
+    def __init__(self, seed: Any = None) -> None:
+        self._config_seed = seed
+        self.draw_seed = random.make_default_seed() if seed is None else seed
+
+    @property
+    def seed(self) -> Any:
+        """The seed asked for; None when it was drawn."""
+        return self._config_seed
+
+
+class RandomNormal(RandomInitializer):
+    """Normal numbers."""
+
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: Any = None) -> None:
+        self.mean, self.stddev = mean, stddev
+        super().__init__(seed)
+
+    def __call__(self, shape: Shape, dtype: str | None = None) -> Tensor:
+        return random.normal(shape, self.mean, self.stddev, seed=self.draw_seed)
+
+
+class TruncatedNormal(RandomInitializer):
+    """Normal numbers within two standard deviations."""
+
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: Any = None) -> None:
+        self.mean, self.stddev = mean, stddev
+        super().__init__(seed)
+
+    def __call__(self, shape: Shape, dtype: str | None = None) -> Tensor:
+        return random.truncated_normal(shape, self.mean, self.stddev, seed=self.draw_seed)
+
+
+class RandomUniform(RandomInitializer):
+    """Numbers spread evenly over [minval, maxval)."""
+
+    def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: Any = None) -> None:
+        self.minval, self.maxval = minval, maxval
+        super().__init__(seed)
+
+    def __call__(self, shape: Shape, dtype: str | None = None) -> Tensor:
+        return random.uniform(shape, self.minval, self.maxval, dtype, seed=self.draw_seed)
+
+
+def compute_fans(shape: Shape) -> tuple[float, float]:
+    """Inputs and outputs of one unit of a kernel of this shape: (…receptive field, in, out)."""
+    if len(shape) < 1:
+        return 1.0, 1.0
+    if len(shape) == 1:
+        return float(shape[0]), float(shape[0])
+    field = math.prod(shape[:-2])
+    return float(shape[-2] * field), float(shape[-1] * field)
+
+
+_MODES = ("fan_in", "fan_out", "fan_avg")
+_DISTRIBUTIONS = ("normal", "truncated_normal", "untruncated_normal", "uniform")
+#: Standard deviation of a unit normal cut at ±2.
+_TRUNCATED_STD = 0.87962566103423978
+
+
+class VarianceScaling(RandomInitializer):
+    """Variance `scale` divided by the fan of the kernel."""
+
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: Any = None,
+    ) -> None:
+        if not scale > 0:
+            raise ValueError(f"scale is {scale}, wanted > 0\n  hint: scale=1.0")
+        if mode not in _MODES:
+            raise ValueError(f"mode is {mode!r}\n  hint: one of {', '.join(_MODES)}")
+        distribution = distribution.lower()
+        if distribution not in _DISTRIBUTIONS:
+            raise ValueError(
+                f"distribution is {distribution!r}\n  hint: one of {', '.join(_DISTRIBUTIONS)}"
+            )
+        self.scale, self.mode = scale, mode
+        self.distribution = "truncated_normal" if distribution == "normal" else distribution
+        super().__init__(seed)
+
+    def __call__(self, shape: Shape, dtype: str | None = None) -> Tensor:
+        fan_in, fan_out = compute_fans(shape)
+        fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
+        scale = self.scale / max(1.0, fan)
+        if self.distribution == "uniform":
+            limit = math.sqrt(3.0 * scale)
+            return random.uniform(shape, -limit, limit, seed=self.draw_seed)
+        if self.distribution == "untruncated_normal":
+            return random.normal(shape, 0.0, math.sqrt(scale), seed=self.draw_seed)
+        stddev = math.sqrt(scale) / _TRUNCATED_STD
+        return random.truncated_normal(shape, 0.0, stddev, seed=self.draw_seed)
+
+
+class _Scaled(VarianceScaling):
+    """A variance scaling with fixed settings; only the seed is free."""
+
+    settings: tuple[float, str, str] = (1.0, "fan_in", "truncated_normal")
+
+    def __init__(self, seed: Any = None) -> None:
+        super().__init__(*self.settings, seed=seed)
+
+
+class GlorotUniform(_Scaled):
+    """Uniform within ±sqrt(6 / (fan in + fan out))."""
+
+    settings = (1.0, "fan_avg", "uniform")
+
+
+class GlorotNormal(_Scaled):
+    """Truncated normal of variance 2 / (fan in + fan out)."""
+
+    settings = (1.0, "fan_avg", "truncated_normal")
+
+
+class HeUniform(_Scaled):
+    """Uniform within ±sqrt(6 / fan in)."""
+
+    settings = (2.0, "fan_in", "uniform")
+
+
+class HeNormal(_Scaled):
+    """Truncated normal of variance 2 / fan in."""
+
+    settings = (2.0, "fan_in", "truncated_normal")
+
+
+class LecunUniform(_Scaled):
+    """Uniform within ±sqrt(3 / fan in)."""
+
+    settings = (1.0, "fan_in", "uniform")
+
+
+class LecunNormal(_Scaled):
+    """Truncated normal of variance 1 / fan in."""
+
+    settings = (1.0, "fan_in", "truncated_normal")
+
+
+class Orthogonal(RandomInitializer):
+    """Orthonormal columns (or rows) times `gain`, by QR of a normal matrix."""
+
+    def __init__(self, gain: float = 1.0, seed: Any = None) -> None:
+        self.gain = gain
+        super().__init__(seed)
+
+    def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+        if len(shape) < 2:
+            raise ValueError(f"Orthogonal needs a shape of 2 or more sizes, got {tuple(shape)}")
+        rows, columns = math.prod(shape[:-1]), shape[-1]
+        flat = (max(rows, columns), min(rows, columns))
+        q, r = np.linalg.qr(random.normal(flat, seed=self.draw_seed).numpy())
+        q = q * np.sign(np.diag(r))
+        q = q.T if rows < columns else q
+        return np.ascontiguousarray(self.gain * q.reshape(shape), np.float32)
+
+
+TABLE = Table(
+    "initializer",
+    [
+        Zeros, Ones, Constant, Identity, RandomNormal, RandomUniform, TruncatedNormal,
+        VarianceScaling, GlorotUniform, GlorotNormal, HeUniform, HeNormal, LecunUniform,
+        LecunNormal, Orthogonal,
+    ],
+    {
+        "normal": RandomNormal, "uniform": RandomUniform, "one": Ones, "zero": Zeros,
+        "IdentityInitializer": Identity, "OrthogonalInitializer": Orthogonal, "eye": Identity,
+    },
+)  # fmt: skip
+
+
+def get(identifier: Any) -> Any:
+    """The initialiser for None, a name, a config, an array, a number or an object."""
+    if isinstance(identifier, np.ndarray | _core.Tensor):
+        return lambda shape, dtype=None: identifier
+    return TABLE.get(identifier)
+
+
+def serialize(initializer: Initializer) -> Any:
+    """An initialiser as a config."""
+    return plain(initializer)
+
+
+def deserialize(config: Any) -> Any:
+    """The initialiser that a config describes."""
+    return get(config)

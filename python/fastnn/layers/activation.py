@@ -1,0 +1,138 @@
+"""Activations with settings, as layers. Depends on `base`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastnn import activations, constraints, initializers, ops, regularizers
+from fastnn.layers.base import InputSpec, Layer
+
+__all__ = ["ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax"]
+
+
+class _Elementwise(Layer):
+    """A layer of an elementwise function."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.built = True
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The input's shape."""
+        return tuple(input_shape)
+
+
+class ReLU(_Elementwise):
+    """max(x, 0), with a slope below the threshold and a ceiling if asked."""
+
+    def __init__(
+        self,
+        max_value: float | None = None,
+        negative_slope: float = 0.0,
+        threshold: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        for name, value in (("max_value", max_value), ("negative_slope", negative_slope),
+                            ("threshold", threshold)):  # fmt: skip
+            if (value is None and name != "max_value") or (value is not None and value < 0):
+                raise ValueError(f"ReLU: {name} is {value!r}, wanted >= 0\n  hint: {name}=0.0")
+        self.max_value, self.negative_slope = max_value, negative_slope
+        self.threshold = threshold
+
+    def call(self, inputs: Any) -> Any:
+        """activations.relu with the settings."""
+        return activations.relu(inputs, self.negative_slope, self.max_value, self.threshold)
+
+
+class LeakyReLU(_Elementwise):
+    """`x` where positive, negative_slope * x elsewhere."""
+
+    def __init__(self, negative_slope: float = 0.3, **kwargs: Any) -> None:
+        if "alpha" in kwargs:
+            negative_slope = kwargs.pop("alpha")
+        super().__init__(**kwargs)
+        if negative_slope is None or negative_slope < 0:
+            raise ValueError(
+                f"LeakyReLU: negative_slope is {negative_slope!r}\n  hint: negative_slope=0.3"
+            )
+        self.negative_slope = negative_slope
+
+    def call(self, inputs: Any) -> Any:
+        """activations.leaky_relu with the slope."""
+        return activations.leaky_relu(inputs, self.negative_slope)
+
+
+class ELU(_Elementwise):
+    """`x` where positive, alpha (e^x - 1) elsewhere."""
+
+    def __init__(self, alpha: float = 1.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.alpha = alpha
+
+    def call(self, inputs: Any) -> Any:
+        """activations.elu with alpha."""
+        return activations.elu(inputs, self.alpha)
+
+
+class PReLU(Layer):
+    """`x` where positive, alpha * x elsewhere, with a learnt alpha per element."""
+
+    def __init__(
+        self,
+        alpha_initializer: Any = "Zeros",
+        alpha_regularizer: Any = None,
+        alpha_constraint: Any = None,
+        shared_axes: int | Sequence[int] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.alpha_initializer = initializers.get(alpha_initializer)
+        self.alpha_regularizer = regularizers.get(alpha_regularizer)
+        self.alpha_constraint = constraints.get(alpha_constraint)
+        self.shared_axes = (
+            None if shared_axes is None
+            else [shared_axes] if isinstance(shared_axes, int) else list(shared_axes)
+        )  # fmt: skip
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        """alpha, of size 1 along shared axes."""
+        sizes = list(input_shape[1:])
+        for axis in self.shared_axes or ():
+            sizes[axis - 1] = 1
+        self.alpha = self.add_weight(
+            sizes,
+            self.alpha_initializer,
+            regularizer=self.alpha_regularizer,
+            constraint=self.alpha_constraint,
+            name="alpha",
+        )
+        self.input_spec = InputSpec(ndim=len(input_shape))
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """relu(x) - alpha relu(-x)."""
+        x = ops.convert_to_tensor(inputs, "float32")
+        return ops.relu(x) - self.alpha * ops.relu(-x)
+
+
+class Softmax(_Elementwise):
+    """Softmax over `axis`; masked positions get zero."""
+
+    def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.axis = list(axis) if isinstance(axis, list | tuple) else axis
+
+    def call(self, inputs: Any, mask: Any = None) -> Any:
+        """Probabilities."""
+        x = ops.convert_to_tensor(inputs, "float32")
+        if mask is not None:
+            x = x + (1.0 - ops.cast(mask, "float32")) * -3.4028235e38
+        if isinstance(self.axis, list):
+            if len(self.axis) > 1:
+                return ops.exp(x - ops.logsumexp(x, axis=self.axis, keepdims=True))
+            return activations.softmax(x, self.axis[0])
+        return activations.softmax(x, self.axis)

@@ -1,0 +1,676 @@
+"""`Layer`: weights, sublayers and `call`, traced when used inside a model, run at once on arrays.
+
+A layer never runs per batch: `fit` and `predict` trace it once. Behaviour follows
+`keras.layers.Layer`. Depends on `symbolic`, `variables`, `serial`.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from fastnn import _core, config, initializers, regularizers, tree
+from fastnn import constraints as _constraints
+from fastnn._core import Tensor
+from fastnn.errors import DataError, FastnnError, ShapeError, reject_arguments
+from fastnn.random import SeedGenerator
+from fastnn.serial import plain
+from fastnn.symbolic import KerasTensor, Node, is_symbolic, specs, wrap
+from fastnn.variables import Scope, Variable, current_scope, touch
+
+__all__ = ["CallContext", "InputSpec", "Layer"]
+
+_local = threading.local()
+Shape = tuple[int | None, ...]
+
+
+class CallContext:
+    """What nested calls share: the training flag and the masks of tensors."""
+
+    def __init__(self, training: bool | None = None) -> None:
+        self.training = training
+        self._masks: dict[int, tuple[Any, Any]] = {}
+        self._outer: CallContext | None = None
+
+    def __enter__(self) -> Self:
+        self._outer = getattr(_local, "call", None)
+        _local.call = self
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _local.call = self._outer
+
+    def mask_of(self, tensor: Any) -> Any:
+        """The mask that a layer attached to a tensor, or None."""
+        entry = self._masks.get(id(tensor))
+        return None if entry is None else entry[1]
+
+    def set_mask(self, tensor: Any, mask: Any) -> None:
+        """Attaches a mask; the tensor is kept alive with it."""
+        self._masks[id(tensor)] = (tensor, mask)
+
+
+def current_call() -> CallContext | None:
+    """The context of the layer call this thread is in."""
+    return getattr(_local, "call", None)
+
+
+class NameScope:
+    """Prefixes the paths of weights that are made inside."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        if not hasattr(_local, "names"):
+            _local.names = []
+        _local.names.append(self.name)
+
+    def __exit__(self, *_: object) -> None:
+        _local.names.pop()
+
+
+class InputSpec:
+    """What a layer demands of an input: rank, and sizes along some axes."""
+
+    def __init__(
+        self,
+        dtype: str | None = None,
+        shape: Sequence[int | None] | None = None,
+        ndim: int | None = None,
+        max_ndim: int | None = None,
+        min_ndim: int | None = None,
+        axes: dict[int, int] | None = None,
+        **_: Any,
+    ) -> None:
+        self.dtype, self.shape = dtype, None if shape is None else tuple(shape)
+        self.ndim = len(self.shape) if self.shape is not None else ndim
+        self.max_ndim, self.min_ndim, self.axes = max_ndim, min_ndim, dict(axes or {})
+
+    def check(self, shape: Shape, layer: Layer) -> None:
+        """ShapeError when an input of this shape does not meet the demands."""
+        where = f"layer '{layer.name}' ({type(layer).__name__})"
+        rank = len(shape)
+        if self.ndim is not None and rank != self.ndim:
+            raise ShapeError(
+                f"{where} expects inputs of {self.ndim} axes, got {rank}: shape {shape}\n"
+                "  hint: reshape the input or add the missing axis with x[..., None]"
+            )
+        if self.min_ndim is not None and rank < self.min_ndim:
+            raise ShapeError(
+                f"{where} expects inputs of at least {self.min_ndim} axes, got shape {shape}\n"
+                f"  hint: the first axis is the batch: give shape (n, {'…' if rank else 'features'})"
+            )
+        if self.max_ndim is not None and rank > self.max_ndim:
+            raise ShapeError(
+                f"{where} expects inputs of at most {self.max_ndim} axes, got shape {shape}\n"
+                "  hint: flatten the input first: layers.Flatten()"
+            )
+        for axis, size in self.axes.items():
+            if size is not None and shape[axis] not in (size, None):
+                raise ShapeError(
+                    f"{where} was built for {size} features on axis {axis}, "
+                    f"the input has {shape[axis]}: shape {shape}\n"
+                    f"  hint: give inputs of shape {_with_axis(shape, axis, size)} "
+                    "or build a new layer"
+                )
+
+
+def _with_axis(shape: Shape, axis: int, size: int) -> Shape:
+    new = list(shape)
+    new[axis] = size
+    return tuple(new)
+
+
+@functools.lru_cache(maxsize=512)
+def _call_parameters(fn: Callable[..., Any]) -> tuple[list[str], bool, bool, bool]:
+    """Names of the positional parameters of a `call`, and whether it takes training, mask, **."""
+    parameters = list(inspect.signature(fn).parameters.values())[1:]
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    every = {p.name for p in parameters}
+    return names, "training" in every, "mask" in every, any(
+        p.kind is p.VAR_KEYWORD for p in parameters
+    )
+
+
+def shapes_of(value: Any) -> Any:
+    """Shapes in place of tensors."""
+    return tree.map_structure(lambda x: tuple(x.shape) if hasattr(x, "shape") else (), value)
+
+
+def as_tensors(value: Any) -> Any:
+    """Arrays, numbers and variables in `value` as tensors; lists of numbers as one tensor."""
+    if isinstance(value, Tensor | KerasTensor):
+        return value
+    if isinstance(value, Variable):
+        return value.value
+    if isinstance(value, np.ndarray | np.generic | int | float):
+        return _core.tensor(value)
+    if isinstance(value, dict):
+        return {k: as_tensors(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        leaves = tree.flatten(value)
+        if leaves and all(isinstance(x, int | float) for x in leaves):
+            return _core.tensor(value)
+        return type(value)(as_tensors(v) for v in value)
+    if hasattr(value, "__array__") or hasattr(value, "__dlpack__"):
+        return _core.tensor(value)
+    return value
+
+
+class Layer:
+    """A function with weights.
+
+    Subclasses define `__init__`, `build(input_shape)` where weights are added with `add_weight`,
+    and `call(inputs, …)`. Keyword arguments of every layer: `name`, `trainable`, `dtype`
+    ("float32"), `activity_regularizer`, `input_shape` (sizes without the batch).
+    """
+
+    _init_arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        layer = super().__new__(cls)
+        object.__setattr__(layer, "_init_arguments", (args, kwargs))
+        return layer
+
+    def __init__(
+        self,
+        *,
+        activity_regularizer: Any = None,
+        trainable: bool = True,
+        dtype: Any = None,
+        autocast: bool = True,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if dtype not in (None, "float32") and not isinstance(dtype, dict):
+            raise ValueError(
+                f"{type(self).__name__}: dtype {dtype!r} is not supported\n"
+                "  hint: layers compute in 'float32'"
+            )
+        given = _input_shape_of(kwargs)
+        if kwargs:
+            raise reject_arguments(type(self).__name__, kwargs, _constructor(type(self)))
+        if name is not None and not isinstance(name, str):
+            raise ValueError(f"name is {name!r}, wanted text\n  hint: name='hidden'")
+        self.name = name or config.unique_name(config.snake_case(type(self).__name__))
+        self._trainable = bool(trainable)
+        self.built = False
+        self.supports_masking = False
+        self.input_spec: Any = None
+        self.activity_regularizer = regularizers.get(activity_regularizer)
+        self._variables: list[Variable] = []
+        self._losses: list[Any] = []
+        self._given_input_shape = given
+        self._nodes: list[Node] = []
+
+    # ---- weights -----------------------------------------------------------------------------
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if isinstance(value, Variable):
+            held = self.__dict__.get("_variables")
+            if held is None:
+                raise self._init_missing()
+            if not any(v is value for v in held):
+                held.append(value)
+            touch()
+        elif isinstance(value, Layer):
+            if "_variables" not in self.__dict__:
+                raise self._init_missing()
+            touch()
+        object.__setattr__(self, name, value)
+
+    def _init_missing(self) -> RuntimeError:
+        return RuntimeError(
+            f"{type(self).__name__} sets layers or weights before its base is set up\n"
+            "  hint: call super().__init__() first in __init__"
+        )
+
+    def add_weight(
+        self,
+        shape: Sequence[int] | None = None,
+        initializer: Any = None,
+        dtype: str | None = None,
+        trainable: bool = True,
+        autocast: bool = True,
+        regularizer: Any = None,
+        constraint: Any = None,
+        aggregation: str = "none",
+        name: str | None = None,
+        **_: Any,
+    ) -> Variable:
+        """A new variable of this shape; float weights start glorot-uniform, others at zero."""
+        dtype = dtype or "float32"
+        shape = () if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
+        start = initializer if initializer is not None else (
+            "glorot_uniform" if dtype == "float32" else "zeros"
+        )  # fmt: skip
+        for size in shape:
+            if size is None:
+                raise ShapeError(
+                    f"layer '{self.name}' ({type(self).__name__}): weight '{name}' of shape {shape} "
+                    "needs a size that the input leaves open\n"
+                    "  hint: give the full shape in Input(shape=...)"
+                )
+        outer, scope = _ScopeOff(), current_scope()
+        with outer if scope is not None else _Nothing():
+            variable = Variable(
+                initializers.get(start),
+                shape,
+                dtype,
+                trainable,
+                name,
+                regularizer=regularizers.get(regularizer),
+                constraint=_constraints.get(constraint),
+            )
+        prefix = getattr(_local, "names", None) or [self.name]
+        variable.path = "/".join([*prefix, variable.name])
+        self._variables.append(variable)
+        touch()
+        return variable
+
+    def _sublayers(self) -> Iterator[Layer]:
+        seen: set[int] = set()
+        for key, value in self.__dict__.items():
+            if key in ("_nodes", "_init_arguments"):
+                continue
+            for layer in _layers_in(value):
+                if id(layer) not in seen:
+                    seen.add(id(layer))
+                    yield layer
+
+    def _every_layer(self) -> Iterator[Layer]:
+        seen: set[int] = set()
+        pending: list[Layer] = [self]
+        while pending:
+            layer = pending.pop(0)
+            if id(layer) in seen:
+                continue
+            seen.add(id(layer))
+            yield layer
+            pending = [*layer._sublayers(), *pending]
+
+    def _collect(self, wanted: Callable[[Variable], bool]) -> list[Variable]:
+        found: dict[Variable, None] = {}
+        for layer in self._every_layer():
+            own = layer._variables
+            for v in [v for v in own if v._trainable] + [v for v in own if not v._trainable]:
+                if wanted(v):
+                    found[v] = None
+        return list(found)
+
+    @property
+    def weights(self) -> list[Variable]:
+        """All weights, trainable ones of a layer first."""
+        return self._collect(lambda v: True)
+
+    @property
+    def variables(self) -> list[Variable]:
+        """Weights and the states of random generators."""
+        return [*self.weights, *[g.state for g in self._seed_generators()]]
+
+    def _seed_generators(self) -> list[SeedGenerator]:
+        found: dict[int, SeedGenerator] = {}
+        for layer in self._every_layer():
+            for value in layer.__dict__.values():
+                if isinstance(value, SeedGenerator):
+                    found[id(value)] = value
+        return list(found.values())
+
+    @property
+    def trainable_weights(self) -> list[Variable]:
+        """Weights that `fit` changes by gradients."""
+        found: dict[Variable, None] = {}
+        frozen: set[int] = set()
+        for layer in self._every_layer():
+            if not layer._trainable or id(layer) in frozen:
+                frozen.update(id(x) for x in layer._sublayers())
+                continue
+            for v in layer._variables:
+                if v._trainable:
+                    found[v] = None
+        return list(found)
+
+    trainable_variables = trainable_weights
+
+    @property
+    def non_trainable_weights(self) -> list[Variable]:
+        """The other weights."""
+        moving = {id(v) for v in self.trainable_weights}
+        return [v for v in self.weights if id(v) not in moving]
+
+    @property
+    def non_trainable_variables(self) -> list[Variable]:
+        """Weights that are not trained, and the states of random generators."""
+        moving = {id(v) for v in self.trainable_weights}
+        return [v for v in self.variables if id(v) not in moving]
+
+    @property
+    def trainable(self) -> bool:
+        """Whether `fit` changes the weights; setting it sets all sublayers."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, flag: bool) -> None:
+        for layer in self._every_layer():
+            layer._trainable = bool(flag)
+        touch()
+
+    @property
+    def dtype(self) -> str:
+        """The type of the weights."""
+        return "float32"
+
+    variable_dtype = compute_dtype = dtype
+
+    def count_params(self) -> int:
+        """Number of weight elements."""
+        if not self.built and not self.weights and type(self).build is not Layer.build:
+            raise ValueError(
+                f"layer '{self.name}' has no weights yet, it is not built\n"
+                "  hint: call it on data or use build(input_shape)"
+            )
+        return sum(v.size for v in self.weights)
+
+    def get_weights(self) -> list[np.ndarray[Any, Any]]:
+        """Copies of all weights, in the order of `weights`."""
+        return [np.array(v.numpy()) for v in self.weights]
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Sets all weights from arrays in the order of `weights`."""
+        own = self.weights
+        if len(own) != len(weights):
+            raise ValueError(
+                f"set_weights on '{self.name}': got {len(weights)} arrays, it has {len(own)} weights"
+                f": {', '.join(v.path for v in own[:8])}\n  hint: give what get_weights() returned"
+            )
+        for v, value in zip(own, weights, strict=True):
+            if tuple(np.shape(value)) != v.shape:
+                raise ShapeError(
+                    f"set_weights on '{self.name}': weight '{v.path}' has shape {v.shape}, "
+                    f"got {np.shape(value)}\n  hint: the arrays stand in the order of `weights`"
+                )
+        for v, value in zip(own, weights, strict=True):
+            v.assign(value)
+
+    # ---- losses ------------------------------------------------------------------------------
+
+    def add_loss(self, loss: Any) -> None:
+        """Adds a number to the loss that `fit` minimises; use it inside `call`."""
+        scope = current_scope()
+        for x in tree.flatten(loss):
+            (scope.losses if scope is not None else self._losses).append(x)
+
+    @property
+    def losses(self) -> list[Any]:
+        """Losses added in the last call on arrays, and the penalties of regularised weights."""
+        added = [x for layer in self._every_layer() for x in layer._losses]
+        return added + self._penalties()
+
+    def _penalties(self) -> list[Tensor]:
+        return [v.regularizer(v) for v in self.trainable_weights if v.regularizer is not None]
+
+    # ---- calling -----------------------------------------------------------------------------
+
+    def build(self, input_shape: Any) -> None:
+        """Makes the weights; subclasses override it."""
+        self.built = True
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """The computation; subclasses define it."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no `call` method\n  hint: def call(self, inputs): ..."
+        )
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """The mask of the outputs: that of the inputs, for layers that keep positions."""
+        return previous_mask
+
+    def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
+        """The shape of the outputs for an input shape."""
+        return shapes_of(self._trace_shapes(*args, **kwargs))
+
+    def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
+        """Symbolic outputs for symbolic inputs."""
+        return self(*args, **kwargs)
+
+    def _trace_shapes(self, *shapes: Any, **kwargs: Any) -> Any:
+        inputs = [_map_shapes(s) for s in shapes] + [_map_shapes(s) for s in kwargs.values()]
+        with Scope(training=False), CallContext(False):
+            return self._run(tuple(inputs), {})
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if is_symbolic(args) or is_symbolic(kwargs):
+            return self._call_symbolic(args, kwargs)
+        return self._run(as_tensors(args), kwargs)
+
+    def _call_symbolic(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        node = Node(self, args, kwargs)
+        with Scope(training=False), CallContext() as context:
+            for x in node.inputs:
+                if x.mask is not None:
+                    context.set_mask(x.spec, x.mask)
+            outputs = self._run(specs(args), specs(kwargs))
+            masks = [context.mask_of(x) for x in tree.flatten(outputs)]
+        wrapped = wrap(outputs, node, self.name)
+        for x, mask in zip(tree.flatten(wrapped), masks, strict=True):
+            x.mask = mask
+        self._nodes.append(node)
+        return wrapped
+
+    def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        outer = current_call()
+        if outer is None:
+            self._clear_losses()
+            with CallContext() as context:
+                return self._run_in(context, args, kwargs)
+        return self._run_in(outer, args, kwargs)
+
+    def _clear_losses(self) -> None:
+        if self._losses or self.__dict__.get("_has_sublayers", True):
+            for layer in self._every_layer():
+                layer._losses.clear()
+
+    def _run_in(self, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        _, takes_training, takes_mask, _ = _call_parameters(type(self).call)
+        before = context.training
+        kwargs = dict(kwargs)
+        given = kwargs.get("training")
+        context.training = given if given is not None else before
+        if takes_training:
+            kwargs["training"] = context.training
+        elif "training" in kwargs:
+            del kwargs["training"]
+        try:
+            with NameScope(self.name):
+                self._ensure_built(args, kwargs)
+                self._check_inputs(args)
+                masks = tree.map_structure(context.mask_of, args[0]) if args else None
+                if takes_mask and kwargs.get("mask") is None and _any_mask(masks):
+                    kwargs["mask"] = masks
+                outputs = self.call(*args, **kwargs)
+        except FastnnError as error:
+            raise self._located(error) from None
+        finally:
+            context.training = before
+        self._after(context, args, outputs, kwargs.get("mask") if takes_mask else masks)
+        return outputs
+
+    def _after(self, context: CallContext, args: Any, outputs: Any, mask: Any) -> None:
+        if self.activity_regularizer is not None:
+            for x in tree.flatten(outputs):
+                self.add_loss(self.activity_regularizer(x))
+        if self.supports_masking and args:
+            new = self.compute_mask(args[0], mask)
+            for x, m in zip(tree.flatten(outputs), _as_list(new), strict=False):
+                if m is not None:
+                    context.set_mask(x, m)
+
+    def _ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self.built:
+            return
+        if type(self).build is not Layer.build and args:
+            names = list(inspect.signature(self.build).parameters)
+            with _ScopeOff():
+                if len(names) > 1:
+                    call_names = _call_parameters(type(self).call)[0]
+                    values = dict(zip(call_names, args, strict=False)) | kwargs
+                    shapes = {
+                        f"{k}_shape": shapes_of(v)
+                        for k, v in values.items()
+                        if f"{k}_shape" in names and v is not None
+                    }
+                    self.build(**shapes)
+                else:
+                    self.build(shapes_of(args[0]))
+        self.built = True
+
+    def _check_inputs(self, args: tuple[Any, ...]) -> None:
+        if self.input_spec is None or not args:
+            return
+        leaves = tree.flatten(args[0])
+        wanted = self.input_spec if isinstance(self.input_spec, list) else [self.input_spec]
+        for spec, x in zip(wanted, leaves, strict=False):
+            if not hasattr(x, "shape"):
+                raise DataError(
+                    f"layer '{self.name}' got {type(x).__name__}, wanted an array\n"
+                    "  hint: numpy.asarray(x)"
+                )
+            spec.check(tuple(x.shape), self)
+
+    def _located(self, error: FastnnError) -> FastnnError:
+        text = str(error)
+        if "layer '" in text:
+            return error
+        head, mark, hint = text.partition("\n  hint:")
+        where = f"\n  in layer '{self.name}' ({type(self).__name__})"
+        return type(error)(head + where + mark + hint)
+
+    @property
+    def input(self) -> Any:
+        """The symbolic input of the only call of this layer in a functional model."""
+        node = self._only_node()
+        found = node.inputs
+        return found[0] if len(found) == 1 else found
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output of the only call of this layer in a functional model."""
+        return self._only_node().outputs
+
+    def _only_node(self) -> Node:
+        if len(self._nodes) == 1 or (self._nodes and type(self).__name__ == "InputLayer"):
+            return self._nodes[0]
+        what = "was never called" if not self._nodes else f"was called {len(self._nodes)} times"
+        raise AttributeError(
+            f"layer '{self.name}' {what} on symbolic tensors, so it has no single input and output\n"
+            "  hint: keep the tensors that Input(...) and the layer return"
+        )
+
+    # ---- config ------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """Name, trainable flag and the constructor's arguments."""
+        result: dict[str, Any] = {"name": self.name, "trainable": self._trainable, "dtype": "float32"}
+        if self.activity_regularizer is not None:
+            result["activity_regularizer"] = plain(self.activity_regularizer)
+        constructor = _constructor(type(self))
+        signature = inspect.signature(constructor)
+        args, kwargs = self._init_arguments
+        given = signature.bind_partial(self, *args, **kwargs).arguments
+        own = type(self).__module__.startswith("fastnn.")
+        for name, p in list(signature.parameters.items())[1:]:
+            if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) or name in result:
+                continue
+            if own or name not in given:
+                value = getattr(self, name, p.default)
+            else:
+                value = given[name]
+            result[name] = plain(None if value is p.empty else value)
+        return result
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """A new layer from a config."""
+        return cls(**config)
+
+    def __repr__(self) -> str:
+        built = f", {sum(v.size for v in self.weights):,} weights" if self.built else ", not built"
+        return f"<{type(self).__name__} name={self.name}{built}>"
+
+
+class _ScopeOff:
+    """Lifts the trace scope: what runs inside works on stored values."""
+
+    def __enter__(self) -> None:
+        from fastnn import variables
+
+        self._scope = current_scope()
+        variables._local.scope = None
+
+    def __exit__(self, *_: object) -> None:
+        from fastnn import variables
+
+        variables._local.scope = self._scope
+
+
+class _Nothing:
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+def _constructor(cls: type) -> Callable[..., Any]:
+    """The `__init__` nearest to the class that was written for it."""
+    return cls.__init__  # type: ignore[misc, no-any-return]
+
+
+def _input_shape_of(kwargs: dict[str, Any]) -> Shape | None:
+    """Takes Keras's older spellings of the input shape out of `kwargs`: without the batch."""
+    for key in ("input_shape", "batch_input_shape", "batch_shape", "input_dim"):
+        if key in kwargs:
+            value = kwargs.pop(key)
+            if value is None:
+                continue
+            sizes = (value,) if isinstance(value, int) else tuple(value)
+            return sizes[1:] if key.startswith("batch") else sizes
+    return None
+
+
+def _map_shapes(shape: Any) -> Any:
+    """Placeholders for a shape, or for a nested structure of shapes."""
+    if isinstance(shape, dict):
+        return {k: _map_shapes(v) for k, v in shape.items()}
+    if isinstance(shape, list | tuple) and any(isinstance(d, list | tuple) for d in shape):
+        return [_map_shapes(d) for d in shape]
+    return _core.placeholder(tuple(shape))
+
+
+def _layers_in(value: Any) -> Iterator[Layer]:
+    if isinstance(value, Layer):
+        yield value
+    elif isinstance(value, list | tuple):
+        for x in value:
+            yield from _layers_in(x)
+    elif isinstance(value, dict):
+        for x in value.values():
+            yield from _layers_in(x)
+
+
+def _any_mask(masks: Any) -> bool:
+    return any(m is not None for m in (masks if isinstance(masks, list | tuple) else [masks]))
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]

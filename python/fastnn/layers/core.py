@@ -1,0 +1,342 @@
+"""Dense, Embedding and the small layers around them. Depends on `base`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastnn import _core, activations, constraints, initializers, ops, regularizers
+from fastnn.config import unique_name
+from fastnn.errors import DataError
+from fastnn.layers.base import InputSpec, Layer
+from fastnn.symbolic import KerasTensor, Node, wrap
+
+__all__ = [
+    "Activation", "Dense", "Embedding", "Identity", "Input", "InputLayer", "Lambda", "Masking",
+    "Wrapper",
+]  # fmt: skip
+
+
+def positive_size(name: str, value: Any, where: str) -> int:
+    """`value` as a whole number above zero; ValueError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
+        try:
+            whole = int(value)
+            if whole == value and whole > 0 and not isinstance(value, bool | str):
+                return whole
+        except (TypeError, ValueError):
+            pass
+        raise ValueError(
+            f"{where}: {name} is {value!r}, wanted a whole number above 0\n  hint: {name}=32"
+        )
+    return value
+
+
+class InputLayer(Layer):
+    """The start of a model: a placeholder of this shape."""
+
+    def __init__(
+        self,
+        shape: Sequence[int | None] | int | None = None,
+        batch_size: int | None = None,
+        dtype: str | None = None,
+        sparse: Any = None,
+        ragged: Any = None,
+        batch_shape: Sequence[int | None] | None = None,
+        input_tensor: KerasTensor | None = None,
+        optional: bool = False,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if "input_shape" in kwargs:
+            shape = kwargs.pop("input_shape")
+        super().__init__(name=name or unique_name("input_layer"), **kwargs)
+        if input_tensor is not None:
+            batch_shape, dtype = input_tensor.shape, input_tensor.dtype
+        if batch_shape is None:
+            if shape is None:
+                raise ValueError(
+                    f"Input '{self.name}' needs a shape\n  hint: Input(shape=(features,))"
+                )
+            sizes = (shape,) if isinstance(shape, int) else tuple(shape)
+            batch_shape = (batch_size, *sizes)
+        for size in tuple(batch_shape)[1:]:
+            if size is not None and (not isinstance(size, int) or size < 0):
+                raise ValueError(
+                    f"Input '{self.name}': size {size!r} in shape {tuple(batch_shape)} "
+                    "is not a whole number\n  hint: Input(shape=(features,)), without the batch"
+                )
+        self.batch_shape = tuple(batch_shape)
+        self._input_dtype = {"int64": "int32", "float64": "float32", "uint8": "int32"}.get(
+            dtype or "float32", dtype or "float32"
+        )
+        self.built = True
+        node = Node(self, (), {})
+        spec = _core.placeholder(self.batch_shape, dtype=self._input_dtype, name=self.name)
+        wrap(spec, node, self.name)
+        self._nodes.append(node)
+
+    def call(self) -> Any:
+        """An input layer is not called; its output is the start of a model."""
+        raise RuntimeError(f"InputLayer '{self.name}' cannot be called")
+
+    def get_config(self) -> dict[str, Any]:
+        """Shape with batch, type and name."""
+        return {
+            "batch_shape": list(self.batch_shape),
+            "dtype": self._input_dtype,
+            "name": self.name,
+        }
+
+
+def Input(  # noqa: N802
+    shape: Sequence[int | None] | int | None = None,
+    batch_size: int | None = None,
+    dtype: str | None = None,
+    sparse: Any = None,
+    batch_shape: Sequence[int | None] | None = None,
+    name: str | None = None,
+    tensor: KerasTensor | None = None,
+    optional: bool = False,
+) -> Any:
+    """The symbolic input of a functional model; `shape` has no batch axis."""
+    layer = InputLayer(
+        shape, batch_size, dtype, batch_shape=batch_shape, input_tensor=tensor, name=name
+    )
+    return layer.output
+
+
+class Dense(Layer):
+    """`activation(x @ kernel + bias)` over the last axis: (…, in) -> (…, units)."""
+
+    def __init__(
+        self,
+        units: int,
+        activation: Any = None,
+        use_bias: bool = True,
+        kernel_initializer: Any = "glorot_uniform",
+        bias_initializer: Any = "zeros",
+        kernel_regularizer: Any = None,
+        bias_regularizer: Any = None,
+        activity_regularizer: Any = None,
+        kernel_constraint: Any = None,
+        bias_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
+        self.units = positive_size("units", units, f"Dense '{self.name}'")
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
+        self.input_spec = InputSpec(min_ndim=2)
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        """kernel (in, units) and bias (units,)."""
+        self.kernel = self.add_weight(
+            name="kernel",
+            shape=(input_shape[-1], self.units),
+            initializer=self.kernel_initializer,
+            regularizer=self.kernel_regularizer,
+            constraint=self.kernel_constraint,
+        )
+        self.bias = (
+            self.add_weight(
+                name="bias",
+                shape=(self.units,),
+                initializer=self.bias_initializer,
+                regularizer=self.bias_regularizer,
+                constraint=self.bias_constraint,
+            )
+            if self.use_bias
+            else None
+        )
+        self.input_spec = InputSpec(min_ndim=2, axes={-1: input_shape[-1]})
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None) -> Any:
+        """activation(inputs @ kernel + bias)."""
+        x = ops.matmul(inputs, self.kernel.value)
+        if self.bias is not None:
+            x = x + self.bias.value
+        return self.activation(x)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """(…, units)."""
+        return (*tuple(input_shape)[:-1], self.units)
+
+
+class Activation(Layer):
+    """An activation function as a layer."""
+
+    def __init__(self, activation: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.activation = activations.get(activation)
+        self.supports_masking = True
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """activation(inputs)."""
+        return self.activation(inputs)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The input's shape."""
+        return tuple(input_shape)
+
+
+class Identity(Layer):
+    """Gives back its input."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.supports_masking = True
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """`inputs` themselves."""
+        return inputs
+
+
+class Lambda(Layer):
+    """A function as a layer. Its code is never written to a file, and never read from one."""
+
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        output_shape: Any = None,
+        mask: Any = None,
+        arguments: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not callable(function):
+            raise TypeError(f"Lambda needs a function, got {function!r}\n  hint: lambda x: x * 2")
+        self.function = function
+        self.arguments = dict(arguments or {})
+        self.mask = mask
+        self.supports_masking = mask is not None
+        self.built = True
+
+    def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
+        """function(inputs, **arguments)."""
+        return self.function(inputs, **self.arguments)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """The `mask` given: a value or a function of inputs and mask."""
+        return self.mask(inputs, previous_mask) if callable(self.mask) else self.mask
+
+    def get_config(self) -> dict[str, Any]:
+        """Refused: code does not belong into a file."""
+        raise ValueError(
+            f"Lambda layer '{self.name}' holds code, which is never written to a file\n"
+            "  hint: write a Layer subclass and pass it as custom_objects={'Name': Name} on load"
+        )
+
+
+class Embedding(Layer):
+    """Rows of a table by whole numbers: (…) -> (…, output_dim)."""
+
+    def __init__(
+        self,
+        input_dim: int,
+        output_dim: int,
+        embeddings_initializer: Any = "uniform",
+        embeddings_regularizer: Any = None,
+        embeddings_constraint: Any = None,
+        mask_zero: bool = False,
+        weights: Any = None,
+        lora_rank: None = None,
+        **kwargs: Any,
+    ) -> None:
+        kwargs.pop("input_length", None)
+        super().__init__(**kwargs)
+        self.input_dim = positive_size("input_dim", input_dim, f"Embedding '{self.name}'")
+        self.output_dim = positive_size("output_dim", output_dim, f"Embedding '{self.name}'")
+        self.embeddings_initializer = initializers.get(embeddings_initializer)
+        self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
+        self.embeddings_constraint = constraints.get(embeddings_constraint)
+        self.mask_zero = mask_zero
+        self.supports_masking = mask_zero
+        self._first_weights = weights
+        if weights is not None:
+            self.build(None)
+
+    def build(self, input_shape: Any) -> None:
+        """embeddings (input_dim, output_dim)."""
+        self.embeddings = self.add_weight(
+            name="embeddings",
+            shape=(self.input_dim, self.output_dim),
+            initializer=self.embeddings_initializer,
+            regularizer=self.embeddings_regularizer,
+            constraint=self.embeddings_constraint,
+        )
+        if self._first_weights is not None:
+            first = self._first_weights
+            self.embeddings.assign(first[0] if isinstance(first, list) else first)
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """embeddings[inputs]; a number outside the table is a DataError when the step runs."""
+        return ops.take(self.embeddings.value, ops.cast(inputs, "int32"), axis=0)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """True where the number is not 0, with mask_zero."""
+        return ops.cast(inputs, "int32") != 0 if self.mask_zero else None
+
+    def get_config(self) -> dict[str, Any]:
+        """Without first weights."""
+        result = super().get_config()
+        result.pop("weights", None)
+        result.pop("lora_rank", None)
+        return result
+
+
+class Masking(Layer):
+    """Masks the steps whose features all equal `mask_value`: (n, steps, features)."""
+
+    def __init__(self, mask_value: float = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.mask_value = mask_value
+        self.supports_masking = True
+        self.built = True
+
+    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+        """True where some feature differs from the mask value."""
+        return ops.any(ops.not_equal(inputs, self.mask_value), axis=-1)
+
+    def call(self, inputs: Any) -> Any:
+        """The inputs, zero at masked steps."""
+        keep = ops.any(ops.not_equal(inputs, self.mask_value), axis=-1, keepdims=True)
+        return inputs * ops.cast(keep, "float32")
+
+
+class Wrapper(Layer):
+    """A layer around another layer, for subclasses."""
+
+    def __init__(self, layer: Layer, **kwargs: Any) -> None:
+        if not isinstance(layer, Layer):
+            raise DataError(f"{type(self).__name__} wraps a layer, got {layer!r}")
+        super().__init__(**kwargs)
+        self.layer = layer
+
+    def build(self, input_shape: Any) -> None:
+        """Builds the inner layer."""
+        if not self.layer.built:
+            self.layer.build(input_shape)
+            self.layer.built = True
+        self.built = True
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Any:
+        """A wrapper and its inner layer."""
+        from fastnn.saving import deserialize
+
+        config = dict(config)
+        return cls(deserialize(config.pop("layer")), **config)
+
+

@@ -1,0 +1,444 @@
+"""Layers that bring activations or inputs to a common scale. Depends on `base`.
+
+Sources: Ioffe & Szegedy 2015 (batch), Ba et al. 2016 (layer), Wu & He 2018 (group),
+Zhang & Sennrich 2019 (RMS). Defaults are Keras's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import constraints, initializers, ops, regularizers
+from fastnn.errors import DataError
+from fastnn.layers.base import InputSpec, Layer
+
+__all__ = [
+    "BatchNormalization", "GroupNormalization", "LayerNormalization", "Normalization",
+    "RMSNormalization", "Rescaling", "UnitNormalization",
+]  # fmt: skip
+
+
+def _sizes(shape: Any, axes: Sequence[int], where: str) -> list[int]:
+    sizes = [shape[a] for a in axes]
+    if any(s is None for s in sizes):
+        raise DataError(
+            f"{where} needs the size of axis {list(axes)}, the input shape is {tuple(shape)}\n"
+            "  hint: give the full shape in Input(shape=...)"
+        )
+    return sizes
+
+
+def _spread(value: Any, shape: Any, axes: Sequence[int]) -> Any:
+    """`value` of the sizes of `axes`, shaped to broadcast against `shape`."""
+    rank = len(shape)
+    wide = [1] * rank
+    for a, n in zip(axes, value.shape, strict=True):
+        wide[a % rank] = n
+    return value if tuple(wide[-len(value.shape) :]) == tuple(value.shape) else ops.reshape(value, wide)
+
+
+class _Affine(Layer):
+    """Shared by the layers with a `gamma` and a `beta`."""
+
+    def _set_affine(
+        self,
+        center: bool,
+        scale: bool,
+        options: dict[str, Any],
+    ) -> None:
+        self.center, self.scale = center, scale
+        for which in ("beta", "gamma"):
+            start = "zeros" if which == "beta" else "ones"
+            setattr(self, f"{which}_initializer",
+                    initializers.get(options.get(f"{which}_initializer", start)))  # fmt: skip
+            setattr(self, f"{which}_regularizer",
+                    regularizers.get(options.get(f"{which}_regularizer")))  # fmt: skip
+            setattr(self, f"{which}_constraint",
+                    constraints.get(options.get(f"{which}_constraint")))  # fmt: skip
+        self.gamma: Any = None
+        self.beta: Any = None
+
+    def _add_affine(self, shape: Sequence[int]) -> None:
+        for which, wanted in (("gamma", self.scale), ("beta", self.center)):
+            if wanted:
+                setattr(
+                    self,
+                    which,
+                    self.add_weight(
+                        name=which,
+                        shape=shape,
+                        initializer=getattr(self, f"{which}_initializer"),
+                        regularizer=getattr(self, f"{which}_regularizer"),
+                        constraint=getattr(self, f"{which}_constraint"),
+                    ),
+                )
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The input's shape."""
+        return tuple(input_shape)
+
+
+class BatchNormalization(_Affine):
+    """Normalises over the batch in training, by moving averages otherwise.
+
+    moving = moving * momentum + batch * (1 - momentum), with the population variance.
+    With `trainable = False` it always uses the moving averages.
+    """
+
+    def __init__(
+        self,
+        axis: int = -1,
+        momentum: float = 0.99,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        moving_mean_initializer: Any = "zeros",
+        moving_variance_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        synchronized: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(axis, int):
+            raise ValueError(f"axis is {axis!r}, wanted a whole number\n  hint: axis=-1")
+        self.axis, self.momentum, self.epsilon = axis, float(momentum), epsilon
+        self.synchronized = synchronized
+        self._set_affine(center, scale, locals())
+        self.moving_mean_initializer = initializers.get(moving_mean_initializer)
+        self.moving_variance_initializer = initializers.get(moving_variance_initializer)
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        """gamma, beta, moving_mean, moving_variance, each of the size of the axis."""
+        (size,) = _sizes(input_shape, [self.axis], f"BatchNormalization '{self.name}'")
+        self._add_affine((size,))
+        self.moving_mean = self.add_weight(
+            (size,), self.moving_mean_initializer, trainable=False, name="moving_mean"
+        )
+        self.moving_variance = self.add_weight(
+            (size,), self.moving_variance_initializer, trainable=False, name="moving_variance"
+        )
+        self.input_spec = InputSpec(min_ndim=2, axes={self.axis: size})
+        self.built = True
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Normalised inputs; in training the moving averages follow."""
+        x = ops.convert_to_tensor(inputs, "float32")
+        rank = ops.ndim(x)
+        if training and self.trainable:
+            axes = [i for i in range(rank) if i != self.axis % rank]
+            mean, variance = self._batch_moments(x, axes, mask)
+            keep = self.momentum
+            self.moving_mean.assign(self.moving_mean * keep + mean * (1.0 - keep))
+            self.moving_variance.assign(self.moving_variance * keep + variance * (1.0 - keep))
+        else:
+            mean, variance = self.moving_mean.value, self.moving_variance.value
+        scale = ops.rsqrt(variance + self.epsilon)
+        if self.gamma is not None:
+            scale = scale * self.gamma
+        shift = -mean * scale
+        if self.beta is not None:
+            shift = shift + self.beta
+        axis = [self.axis]
+        return x * _spread(scale, x.shape, axis) + _spread(shift, x.shape, axis)
+
+    def _batch_moments(self, x: Any, axes: list[int], mask: Any) -> tuple[Any, Any]:
+        if mask is None:
+            mean = ops.mean(x, axis=axes)
+            d = x - _spread(mean, x.shape, [self.axis])
+            return mean, ops.mean(ops.square(d), axis=axes)
+        weights = ops.expand_dims(ops.cast(mask, "float32"), axis=-1)
+        total = ops.sum(weights * ops.ones_like(x), axis=axes) + 1e-7
+        mean = ops.sum(x * weights, axis=axes) / total
+        d = x - _spread(mean, x.shape, [self.axis])
+        return mean, ops.sum(ops.square(d) * weights, axis=axes) / total
+
+
+class LayerNormalization(_Affine):
+    """Normalises each sample over `axis`."""
+
+    def __init__(
+        self,
+        axis: int | Sequence[int] = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.axis = list(axis) if isinstance(axis, list | tuple) else axis
+        self.epsilon = epsilon
+        self._set_affine(center, scale, locals())
+        self.supports_masking = True
+
+    def _axes(self) -> list[int]:
+        return self.axis if isinstance(self.axis, list) else [self.axis]
+
+    def build(self, input_shape: Any) -> None:
+        """gamma and beta of the sizes of the axes."""
+        self._add_affine(_sizes(input_shape, self._axes(), f"LayerNormalization '{self.name}'"))
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """(x - mean) / sqrt(variance + epsilon) * gamma + beta."""
+        x = ops.convert_to_tensor(inputs, "float32")
+        axes = self._axes()
+        d = x - ops.mean(x, axis=axes, keepdims=True)
+        y = d * ops.rsqrt(ops.mean(ops.square(d), axis=axes, keepdims=True) + self.epsilon)
+        if self.gamma is not None:
+            y = y * _spread(self.gamma.value, x.shape, axes)
+        if self.beta is not None:
+            y = y + _spread(self.beta.value, x.shape, axes)
+        return y
+
+
+class RMSNormalization(Layer):
+    """Divides each sample by its root mean square over `axis`."""
+
+    def __init__(
+        self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.axis = list(axis) if isinstance(axis, list | tuple) else axis
+        self.epsilon = epsilon
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        """One scale per element of the axes."""
+        axes = self.axis if isinstance(self.axis, list) else [self.axis]
+        sizes = _sizes(input_shape, axes, f"RMSNormalization '{self.name}'")
+        self.scale = self.add_weight(sizes, "ones", name="scale")
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """x / sqrt(mean(x²) + epsilon) * scale."""
+        x = ops.convert_to_tensor(inputs, "float32")
+        axes = self.axis if isinstance(self.axis, list) else [self.axis]
+        y = x * ops.rsqrt(ops.mean(ops.square(x), axis=axes, keepdims=True) + self.epsilon)
+        return y * _spread(self.scale.value, x.shape, axes)
+
+
+class GroupNormalization(_Affine):
+    """Normalises each sample over groups of channels."""
+
+    def __init__(
+        self,
+        groups: int = 32,
+        axis: int = -1,
+        epsilon: float = 1e-3,
+        center: bool = True,
+        scale: bool = True,
+        beta_initializer: Any = "zeros",
+        gamma_initializer: Any = "ones",
+        beta_regularizer: Any = None,
+        gamma_regularizer: Any = None,
+        beta_constraint: Any = None,
+        gamma_constraint: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.groups, self.axis, self.epsilon = groups, axis, epsilon
+        self._set_affine(center, scale, locals())
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        """gamma and beta of the size of the axis."""
+        (size,) = _sizes(input_shape, [self.axis], f"GroupNormalization '{self.name}'")
+        if self.groups == -1:
+            self.groups = size
+        if size < self.groups or size % self.groups:
+            raise ValueError(
+                f"GroupNormalization '{self.name}': {size} channels do not divide into "
+                f"{self.groups} groups\n  hint: groups must divide the channels"
+            )
+        self._add_affine((size,))
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """Normalised over positions and the channels of a group."""
+        x = ops.convert_to_tensor(inputs, "float32")
+        rank = ops.ndim(x)
+        axis = self.axis % rank
+        last = x if axis == rank - 1 else ops.moveaxis(x, axis, -1)
+        sizes = last.shape
+        split = ops.reshape(last, [-1, *sizes[1:-1], self.groups, sizes[-1] // self.groups])
+        axes = [*range(1, rank - 1), rank]
+        d = split - ops.mean(split, axis=axes, keepdims=True)
+        y = d * ops.rsqrt(ops.mean(ops.square(d), axis=axes, keepdims=True) + self.epsilon)
+        y = ops.reshape(y, [-1, *sizes[1:]])
+        if self.gamma is not None:
+            y = y * self.gamma
+        if self.beta is not None:
+            y = y + self.beta
+        return y if axis == rank - 1 else ops.moveaxis(y, -1, axis)
+
+
+class UnitNormalization(Layer):
+    """Scales each sample to length 1 over `axis`."""
+
+    def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.axis = list(axis) if isinstance(axis, list | tuple) else axis
+        self.supports_masking = True
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """x / |x|."""
+        x = ops.convert_to_tensor(inputs, "float32")
+        total = ops.sum(ops.square(x), axis=self.axis, keepdims=True)
+        return x * ops.rsqrt(ops.maximum(total, 1e-12))
+
+
+class Normalization(Layer):
+    """(x - mean) / sqrt(variance), with statistics from `adapt(data)` or given.
+
+    `axis` are the axes that keep their own statistics; None: one mean for all elements.
+    """
+
+    def __init__(
+        self,
+        axis: int | Sequence[int] | None = -1,
+        mean: Any = None,
+        variance: Any = None,
+        invert: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if (mean is None) != (variance is None):
+            raise ValueError(
+                "Normalization needs both mean and variance, or neither and adapt(data)\n"
+                "  hint: Normalization(mean=[0.5], variance=[0.25])"
+            )
+        self.axis = list(axis) if isinstance(axis, list | tuple) else axis
+        self.invert = invert
+        self.input_mean, self.input_variance = mean, variance
+        self._mean: Any = None
+
+    def _kept(self, rank: int) -> list[int]:
+        if self.axis is None:
+            return []
+        axes = self.axis if isinstance(self.axis, list) else [self.axis]
+        return sorted(a % rank for a in axes)
+
+    def build(self, input_shape: Any) -> None:
+        """mean, variance and count, not trained; none when they were given."""
+        kept = self._kept(len(input_shape))
+        if 0 in kept:
+            raise ValueError("Normalization cannot keep the batch axis\n  hint: axis=-1")
+        sizes = _sizes(input_shape, kept, f"Normalization '{self.name}'")
+        self._keeps = kept
+        if self.input_mean is None:
+            self._mean = self.add_weight(sizes, "zeros", trainable=False, name="mean")
+            self._variance = self.add_weight(sizes, "ones", trainable=False, name="variance")
+            self._count = self.add_weight((), "zeros", "int32", trainable=False, name="count")
+        else:
+            self._given = [
+                ops.convert_to_tensor(
+                    np.broadcast_to(np.asarray(v, np.float32).reshape(-1) if np.size(v) == np.prod(
+                        sizes, dtype=int) else np.asarray(v, np.float32), (int(np.prod(sizes)),)
+                    ).reshape(sizes).copy()
+                )
+                for v in (self.input_mean, self.input_variance)
+            ]  # fmt: skip
+        self.built = True
+
+    @property
+    def mean(self) -> Any:
+        """The mean in use, shaped to broadcast."""
+        return self._statistic(0)
+
+    @property
+    def variance(self) -> Any:
+        """The variance in use, shaped to broadcast."""
+        return self._statistic(1)
+
+    def _statistic(self, which: int) -> Any:
+        if not self.built:
+            return (self.input_mean, self.input_variance)[which]
+        value = (
+            (self._mean, self._variance)[which].value
+            if self._mean is not None
+            else self._given[which]
+        )
+        return value
+
+    def adapt(self, data: Any, **_: Any) -> None:
+        """Takes mean and population variance from data: an array, or batches of arrays."""
+        if self.input_mean is not None:
+            raise ValueError(
+                f"Normalization '{self.name}' was given its statistics, so it cannot adapt\n"
+                "  hint: leave mean and variance out"
+            )
+        batches = [data] if hasattr(data, "shape") or isinstance(data, list | tuple) else data
+        n, total, squares = 0, 0.0, 0.0
+        for batch in batches:
+            x = np.asarray(batch[0] if isinstance(batch, tuple) else batch, np.float64)
+            x = x[:, None] if x.ndim == 1 else x
+            if x.size == 0:
+                raise DataError("adapt: the data has 0 samples\n  hint: give at least one sample")
+            if not self.built:
+                self.build((None, *x.shape[1:]))
+            other = tuple(i for i in range(x.ndim) if i not in self._keeps)
+            count = int(np.prod([x.shape[i] for i in other]))
+            mean, var = x.mean(other), x.var(other)
+            shift = mean - total
+            squares = squares + var * count + shift**2 * (n * count / (n + count))
+            total = total + shift * (count / (n + count))
+            n += count
+        if n == 0:
+            raise DataError("adapt: the data has no batches\n  hint: give an array of samples")
+        self._mean.assign(np.asarray(total, np.float32).reshape(self._mean.shape))
+        self._variance.assign(np.asarray(squares / n, np.float32).reshape(self._mean.shape))
+        self._count.assign(min(n, 2**31 - 1))
+
+    def call(self, inputs: Any) -> Any:
+        """Normalised inputs, or the inverse with `invert`."""
+        x = ops.convert_to_tensor(inputs, "float32")
+        mean = _spread(self.mean, x.shape, self._keeps) if self._keeps else self.mean
+        deviation = ops.maximum(ops.sqrt(self.variance), 1e-7)
+        deviation = _spread(deviation, x.shape, self._keeps) if self._keeps else deviation
+        return x * deviation + mean if self.invert else (x - mean) / deviation
+
+    def get_config(self) -> dict[str, Any]:
+        """Axis, direction and given statistics."""
+        base = {"name": self.name, "trainable": self._trainable, "dtype": "float32"}
+        given = {
+            "mean": None if self.input_mean is None else np.asarray(self.input_mean).tolist(),
+            "variance": None
+            if self.input_variance is None
+            else np.asarray(self.input_variance).tolist(),
+        }
+        return {**base, "axis": self.axis, "invert": self.invert, **given}
+
+
+class Rescaling(Layer):
+    """inputs * scale + offset."""
+
+    def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.scale, self.offset = scale, offset
+        self.supports_masking = True
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """inputs * scale + offset."""
+        x = ops.convert_to_tensor(inputs, "float32")
+        scale, offset = (
+            v if isinstance(v, int | float) else ops.convert_to_tensor(v, "float32")
+            for v in (self.scale, self.offset)
+        )
+        return x * scale + offset

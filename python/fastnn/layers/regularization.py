@@ -1,0 +1,166 @@
+"""Layers that disturb or penalise activations while training. Depends on `base`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from fastnn import ops, random, regularizers
+from fastnn.layers.base import InputSpec, Layer
+
+__all__ = [
+    "ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise",
+    "SpatialDropout1D", "SpatialDropout2D",
+]  # fmt: skip
+
+
+class _Noisy(Layer):
+    """A layer with a random generator of its own, active in training only."""
+
+    def __init__(self, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.seed = seed
+        self.seed_generator = random.SeedGenerator(seed)
+        self.supports_masking = True
+        self.built = True
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The input's shape."""
+        return tuple(input_shape)
+
+
+def _checked_rate(rate: Any, where: str) -> float:
+    if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
+        raise ValueError(
+            f"{where}: rate is {rate!r}, wanted a number from 0 to 1\n"
+            "  hint: the rate is the fraction dropped: Dropout(0.2)"
+        )
+    return float(rate)
+
+
+class Dropout(_Noisy):
+    """Drops inputs with probability `rate`, divides the others by 1 - rate (Srivastava 2014)."""
+
+    def __init__(
+        self,
+        rate: float,
+        noise_shape: Sequence[int | None] | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(seed, **kwargs)
+        self.rate = _checked_rate(rate, f"{type(self).__name__} '{self.name}'")
+        self.noise_shape = None if noise_shape is None else tuple(noise_shape)
+
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
+        """Dropped inputs in training, else the inputs."""
+        if not training or self.rate == 0:
+            return inputs
+        if self.rate == 1:
+            return ops.zeros_like(inputs)
+        return random.dropout(inputs, self.rate, self._noise(inputs), self.seed_generator)
+
+    def _noise(self, inputs: Any) -> Sequence[int | None] | None:
+        return self.noise_shape
+
+
+class SpatialDropout1D(Dropout):
+    """Drops whole channels: (n, steps, channels)."""
+
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(rate, None, seed, **kwargs)
+        self.input_spec = InputSpec(ndim=3)
+
+    def _noise(self, inputs: Any) -> Sequence[int | None] | None:
+        return (None, 1, None)
+
+
+class SpatialDropout2D(Dropout):
+    """Drops whole channels: (n, rows, columns, channels)."""
+
+    def __init__(
+        self, rate: float, data_format: str | None = None, seed: int | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(rate, None, seed, **kwargs)
+        self.data_format = data_format
+        self.input_spec = InputSpec(ndim=4)
+
+    def _noise(self, inputs: Any) -> Sequence[int | None] | None:
+        return (None, 1, 1, None) if self.data_format != "channels_first" else (None, None, 1, 1)
+
+
+class GaussianNoise(_Noisy):
+    """Adds normal noise of standard deviation `stddev`."""
+
+    def __init__(self, stddev: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(seed, **kwargs)
+        if not stddev >= 0:
+            raise ValueError(f"stddev is {stddev}, wanted >= 0\n  hint: GaussianNoise(0.1)")
+        self.stddev = stddev
+
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
+        """Noisy inputs in training, else the inputs."""
+        if not training or self.stddev == 0:
+            return inputs
+        x = ops.convert_to_tensor(inputs, "float32")
+        return x + random.normal(x.shape, 0.0, self.stddev, seed=self.seed_generator)
+
+
+class GaussianDropout(_Noisy):
+    """Multiplies by normal noise of mean 1 and variance rate / (1 - rate)."""
+
+    def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
+        super().__init__(seed, **kwargs)
+        self.rate = _checked_rate(rate, f"GaussianDropout '{self.name}'")
+
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
+        """Noisy inputs in training, else the inputs."""
+        if not training or self.rate == 0:
+            return inputs
+        x = ops.convert_to_tensor(inputs, "float32")
+        stddev = math.sqrt(self.rate / (1.0 - self.rate))
+        return x * random.normal(x.shape, 1.0, stddev, seed=self.seed_generator)
+
+
+class AlphaDropout(_Noisy):
+    """Dropout that keeps mean and variance of selu activations (Klambauer et al. 2017)."""
+
+    def __init__(
+        self,
+        rate: float,
+        noise_shape: Sequence[int | None] | None = None,
+        seed: int | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(seed, **kwargs)
+        self.rate = _checked_rate(rate, f"AlphaDropout '{self.name}'")
+        self.noise_shape = None if noise_shape is None else tuple(noise_shape)
+
+    def call(self, inputs: Any, training: bool | None = False) -> Any:
+        """Inputs with dropped elements at the saturation value, rescaled."""
+        if not training or self.rate == 0:
+            return inputs
+        x = ops.convert_to_tensor(inputs, "float32")
+        low = -1.7580993408473766  # -alpha * scale of selu
+        shape = self.noise_shape or x.shape
+        full = [x.shape[i] if d is None else d for i, d in enumerate(shape)]
+        keep = ops.cast(random.uniform(full, seed=self.seed_generator) >= self.rate, "float32")
+        a = ((1 - self.rate) * (1 + self.rate * low**2)) ** -0.5
+        b = -a * low * self.rate
+        return a * (x * keep + low * (1 - keep)) + b
+
+
+class ActivityRegularization(Layer):
+    """Adds l1 * sum|x| + l2 * sum x² of its inputs to the loss."""
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
+        kwargs.pop("activity_regularizer", None)
+        super().__init__(activity_regularizer=regularizers.L1L2(l1=l1, l2=l2), **kwargs)
+        self.supports_masking = True
+        self.l1, self.l2 = l1, l2
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """`inputs` themselves."""
+        return inputs

@@ -1,0 +1,237 @@
+"""Layers that move elements without changing them. Depends on `base`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from fastnn import ops
+from fastnn.errors import ShapeError
+from fastnn.layers.base import InputSpec, Layer
+
+__all__ = [
+    "Cropping1D", "Cropping2D", "Flatten", "Permute", "RepeatVector", "Reshape", "UpSampling1D",
+    "UpSampling2D", "ZeroPadding1D", "ZeroPadding2D",
+]  # fmt: skip
+
+
+class Flatten(Layer):
+    """All axes but the batch in one: (n, …) -> (n, product)."""
+
+    def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.data_format = data_format
+        self.input_spec = InputSpec(min_ndim=1)
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """One row per sample."""
+        x = ops.convert_to_tensor(inputs)
+        if self.data_format == "channels_first" and ops.ndim(x) > 1:
+            x = ops.moveaxis(x, 1, -1)
+        sizes = x.shape[1:]
+        if not sizes:
+            return ops.expand_dims(x, axis=-1)
+        return ops.reshape(x, (-1, math.prod(sizes)))
+
+
+class Reshape(Layer):
+    """Each sample under another shape; one size may be -1."""
+
+    def __init__(self, target_shape: Sequence[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.target_shape = tuple(int(d) for d in target_shape)
+        if sum(d == -1 for d in self.target_shape) > 1:
+            raise ValueError(
+                f"Reshape '{self.name}': {self.target_shape} has more than one -1\n"
+                "  hint: at most one size can be worked out"
+            )
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """(n, *target_shape)."""
+        x = ops.convert_to_tensor(inputs)
+        have, want = math.prod(x.shape[1:]), list(self.target_shape)
+        known = math.prod(d for d in want if d != -1)
+        if -1 in want and known and have % known == 0:
+            want[want.index(-1)] = have // known
+        if math.prod(want) != have or -1 in want:
+            raise ShapeError(
+                f"samples of shape {tuple(x.shape[1:])} have {have} elements, "
+                f"target_shape {self.target_shape} takes {known}\n"
+                f"  hint: the product of target_shape must be {have}"
+            )
+        return ops.reshape(x, [-1, *want])
+
+
+class Permute(Layer):
+    """The axes of each sample in another order; `dims` counts from 1."""
+
+    def __init__(self, dims: Sequence[int], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.dims = tuple(dims)
+        if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
+            raise ValueError(
+                f"Permute '{self.name}': dims {self.dims} is not an order of "
+                f"1…{len(self.dims)}\n  hint: axis 0 is the batch; Permute((2, 1)) swaps two axes"
+            )
+        self.input_spec = InputSpec(ndim=len(self.dims) + 1)
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """Transposed samples."""
+        return ops.transpose(inputs, (0, *self.dims))
+
+
+class RepeatVector(Layer):
+    """Each row n times: (batch, features) -> (batch, n, features)."""
+
+    def __init__(self, n: int, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(n, int):
+            raise TypeError(f"RepeatVector: n is {n!r}, wanted a whole number\n  hint: n=3")
+        self.n = n
+        self.input_spec = InputSpec(ndim=2)
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """Repeated rows."""
+        x = ops.expand_dims(ops.convert_to_tensor(inputs), axis=1)
+        return ops.broadcast_to(x, shape=[x.shape[0], self.n, x.shape[2]])
+
+
+def _pairs(value: Any, axes: int, what: str) -> tuple[tuple[int, int], ...]:
+    """An amount for all sides, one per axis, or one per side."""
+    if isinstance(value, int):
+        return ((value, value),) * axes
+    value = tuple(value)
+    if axes == 1 and len(value) == 2 and all(isinstance(v, int) for v in value):
+        return ((value[0], value[1]),)
+    if len(value) == axes and all(isinstance(v, int) for v in value):
+        return tuple((v, v) for v in value)
+    if len(value) == axes and all(len(v) == 2 for v in value):
+        return tuple((v[0], v[1]) for v in value)
+    raise ValueError(f"{what} is {value!r}\n  hint: a number, or {axes} numbers or pairs")
+
+
+class ZeroPadding1D(Layer):
+    """Zeros before and after the steps: (n, steps, channels)."""
+
+    def __init__(self, padding: Any = 1, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.padding = _pairs(padding, 1, "padding")[0]
+        self.data_format = data_format
+        self.input_spec = InputSpec(ndim=3)
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """Padded inputs."""
+        return ops.pad(inputs, [(0, 0), self.padding, (0, 0)])
+
+
+class ZeroPadding2D(Layer):
+    """Zeros around images: (n, rows, columns, channels)."""
+
+    def __init__(self, padding: Any = (1, 1), data_format: str | None = None, **kwargs: Any):
+        super().__init__(**kwargs)
+        self.padding = _pairs(padding, 2, "padding")
+        self.data_format = data_format
+        self.input_spec = InputSpec(ndim=4)
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """Padded inputs."""
+        return ops.pad(inputs, [(0, 0), *self.padding, (0, 0)])
+
+
+class Cropping1D(Layer):
+    """Steps cut off at both ends: (n, steps, channels)."""
+
+    def __init__(self, cropping: Any = (1, 1), **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cropping = _pairs(cropping, 1, "cropping")[0]
+        self.input_spec = InputSpec(ndim=3)
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """Cropped inputs."""
+        x = ops.convert_to_tensor(inputs)
+        a, b = _cut(x.shape[1], self.cropping, self.name)
+        return x[:, a:b]
+
+
+class Cropping2D(Layer):
+    """Edges of images cut off: (n, rows, columns, channels)."""
+
+    def __init__(
+        self, cropping: Any = ((0, 0), (0, 0)), data_format: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.cropping = _pairs(cropping, 2, "cropping")
+        self.data_format = data_format
+        self.input_spec = InputSpec(ndim=4)
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """Cropped inputs."""
+        x = ops.convert_to_tensor(inputs)
+        a, b = _cut(x.shape[1], self.cropping[0], self.name)
+        c, d = _cut(x.shape[2], self.cropping[1], self.name)
+        return x[:, a:b, c:d]
+
+
+def _cut(size: int, crop: tuple[int, int], name: str) -> tuple[int, int]:
+    if crop[0] + crop[1] >= size:
+        raise ShapeError(
+            f"cropping {crop} leaves nothing of {size} in layer '{name}'\n  hint: crop less"
+        )
+    return crop[0], size - crop[1]
+
+
+class UpSampling1D(Layer):
+    """Each step `size` times: (n, steps, channels)."""
+
+    def __init__(self, size: int = 2, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.size = int(size)
+        self.input_spec = InputSpec(ndim=3)
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """Repeated steps."""
+        return _repeat(ops.convert_to_tensor(inputs), self.size, 1)
+
+
+class UpSampling2D(Layer):
+    """Each row and column `size` times: (n, rows, columns, channels)."""
+
+    def __init__(
+        self,
+        size: Any = (2, 2),
+        data_format: str | None = None,
+        interpolation: str = "nearest",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if interpolation != "nearest":
+            raise ValueError(
+                f"UpSampling2D: interpolation {interpolation!r} is not known\n  hint: 'nearest'"
+            )
+        self.size = (size, size) if isinstance(size, int) else tuple(size)
+        self.data_format, self.interpolation = data_format, interpolation
+        self.input_spec = InputSpec(ndim=4)
+        self.built = True
+
+    def call(self, inputs: Any) -> Any:
+        """Repeated rows and columns."""
+        x = _repeat(ops.convert_to_tensor(inputs), self.size[0], 1)
+        return _repeat(x, self.size[1], 2)
+
+
+def _repeat(x: Any, times: int, axis: int) -> Any:
+    sizes = list(x.shape)
+    wide = ops.expand_dims(x, axis=axis + 1)
+    wide = ops.broadcast_to(wide, shape=[*sizes[: axis + 1], times, *sizes[axis + 1 :]])
+    sizes[axis] *= times
+    return ops.reshape(wide, [-1, *sizes[1:]])

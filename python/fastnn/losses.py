@@ -1,0 +1,595 @@
+"""Losses under Keras's names, defaults and reductions. Depends on `ops`.
+
+A loss function gives one number per sample; the class of the same meaning reduces them. The mean
+divides by the number of elements also with sample weights; masked positions are not counted.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from fastnn import _core, ops
+from fastnn.config import epsilon, unique_name
+from fastnn.config import snake_case as _snake
+from fastnn.errors import ShapeError
+from fastnn.layers.base import current_call
+from fastnn.serial import Configurable, Table, plain
+from fastnn.symbolic import keras_op
+
+_c = _core.ops
+_REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
+
+
+def squeeze_or_expand_to_same_rank(
+    x1: Any, x2: Any, expand_rank_1: bool = True
+) -> tuple[Any, Any]:
+    """Brings (n,) and (n, 1) to one rank, as Keras does before losses and metrics."""
+    r1, r2 = ops.ndim(x1), ops.ndim(x2)
+    if r1 == r2:
+        return x1, x2
+    if r1 == r2 + 1:
+        if x1.shape[-1] == 1:
+            if r2 == 1 and expand_rank_1:
+                return x1, ops.expand_dims(x2, axis=-1)
+            return ops.squeeze(x1, -1), x2
+    if r2 == r1 + 1:
+        if x2.shape[-1] == 1:
+            if r1 == 1 and expand_rank_1:
+                return ops.expand_dims(x1, axis=-1), x2
+            return x1, ops.squeeze(x2, -1)
+    return x1, x2
+
+
+def reduce_values(values: Any, sample_weight: Any, reduction: str | None) -> Any:
+    """Per-sample values to a number by the reduction's rule."""
+    if reduction in (None, "none"):
+        return values
+    total = ops.sum(values)
+    if reduction == "sum" or ops.ndim(values) == 0:
+        return total
+    if reduction == "mean_with_sample_weight" and sample_weight is not None:
+        return ops.divide_no_nan(total, ops.sum(sample_weight))
+    return ops.mean(values)
+
+
+def reduce_weighted(
+    values: Any, sample_weight: Any, mask: Any, reduction: str | None
+) -> Any:
+    """Values times weights, reduced; a mask removes positions and shrinks the divisor."""
+    values = ops.convert_to_tensor(values, "float32")
+    share = None
+    if mask is not None:
+        keep = ops.cast(mask, "float32")
+        keep, values = _match(keep, values)
+        valid = ops.sum(keep)
+        share = ops.sum(ops.ones_like(keep)) / ops.maximum(valid, 1e-7)
+        if sample_weight is None:
+            sample_weight = keep
+        else:
+            weight, keep = _match(ops.convert_to_tensor(sample_weight, "float32"), keep)
+            sample_weight = weight * keep
+    if sample_weight is not None:
+        sample_weight = ops.convert_to_tensor(sample_weight, "float32")
+        sample_weight, values = _match(sample_weight, values)
+        values = values * sample_weight
+    out = reduce_values(values, sample_weight, reduction)
+    if share is not None and reduction in ("sum_over_batch_size", "mean"):
+        out = out * share
+    return out
+
+
+def _match(weight: Any, values: Any) -> tuple[Any, Any]:
+    """A weight per sample shaped to broadcast over the values' further axes."""
+    if ops.ndim(weight) == ops.ndim(values) + 1 and weight.shape[-1] == 1:
+        weight = ops.squeeze(weight, -1)
+    while ops.ndim(weight) < ops.ndim(values):
+        weight = ops.expand_dims(weight, axis=-1)
+    return weight, values
+
+
+class Loss(Configurable):
+    """Subclasses define `call(y_true, y_pred)`, giving one number per sample."""
+
+    def __init__(
+        self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None
+    ) -> None:
+        self.name = name or unique_name(_snake(type(self).__name__))
+        if reduction not in _REDUCTIONS:
+            known = ", ".join(repr(r) for r in _REDUCTIONS)
+            raise ValueError(f"reduction is {reduction!r}\n  hint: one of {known}")
+        self.reduction = reduction
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """One number per sample."""
+        raise NotImplementedError(f"{type(self).__name__} must define call(self, y_true, y_pred)")
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        context = current_call()
+        mask = None if context is None else context.mask_of(y_pred)
+        return self._measure(y_true, y_pred, sample_weight, mask)
+
+    def _measure(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
+        return reduce_weighted(self.call(y_true, y_pred), sample_weight, mask, self.reduction)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, reduction={self.reduction}>"
+
+
+class LossFunctionWrapper(Loss):
+    """A function of (y_true, y_pred) as a loss."""
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name or getattr(fn, "__name__", None), reduction)
+        self.fn = fn
+        self._fn_kwargs = kwargs
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The function's values."""
+        y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
+        return self.fn(y_true, y_pred, **self._fn_kwargs)
+
+    def get_config(self) -> dict[str, Any]:
+        """Name, reduction and the function's settings."""
+        own = {} if type(self) is not LossFunctionWrapper else {"fn": plain(self.fn)}
+        return {"name": self.name, "reduction": self.reduction, **own, **plain(self._fn_kwargs)}
+
+
+def _float_pair(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    y_pred = ops.convert_to_tensor(y_pred, "float32")
+    y_true = ops.convert_to_tensor(y_true, "float32")
+    y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
+    _check_shapes(y_true, y_pred)
+    return y_true, y_pred
+
+
+def _check_shapes(y_true: Any, y_pred: Any) -> None:
+    a, b = tuple(y_true.shape), tuple(y_pred.shape)
+    if len(a) != len(b) or any(
+        m != n and None not in (m, n) and 1 not in (m, n) for m, n in zip(a, b, strict=True)
+    ):
+        raise ShapeError(f"y has shape {a}, the model gives {b}\n  hint: {_shape_hint(a, b)}")
+
+
+def _shape_hint(a: tuple[Any, ...], b: tuple[Any, ...]) -> str:
+    if len(a) < len(b) or (a and a[-1] == 1):
+        return (
+            f"for class numbers as y use loss='sparse_categorical_crossentropy'; "
+            f"else end the model with {a[-1] if len(a) > 1 else 1} unit(s)"
+        )
+    if len(b) > 1 and len(a) > 1:
+        return f"end the model with Dense({a[-1]}), or give y of shape {('n', *b[1:])}".replace("'n'", "n")
+    return f"give y the shape {b}"
+
+
+# ---- functions: one number per sample --------------------------------------------------------
+
+
+@keras_op
+def mean_squared_error(y_true: Any, y_pred: Any) -> Any:
+    """mean((y - p)²) over the last axis."""
+    y_true, y_pred = _float_pair(y_true, y_pred)
+    return ops.mean(_c.square(y_true - y_pred), axis=-1)
+
+
+@keras_op
+def mean_absolute_error(y_true: Any, y_pred: Any) -> Any:
+    """mean(|y - p|) over the last axis."""
+    y_true, y_pred = _float_pair(y_true, y_pred)
+    return ops.mean(_c.absolute(y_true - y_pred), axis=-1)
+
+
+@keras_op
+def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Any:
+    """100 mean(|y - p| / max(|y|, 1e-7)) over the last axis."""
+    y_true, y_pred = _float_pair(y_true, y_pred)
+    share = _c.absolute((y_true - y_pred) / _c.maximum(_c.absolute(y_true), epsilon()))
+    return 100.0 * ops.mean(share, axis=-1)
+
+
+@keras_op
+def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Any:
+    """mean((log(1 + y) - log(1 + p))²) over the last axis, values cut at 1e-7."""
+    y_true, y_pred = _float_pair(y_true, y_pred)
+    a = _c.log(_c.maximum(y_pred, epsilon()) + 1.0)
+    b = _c.log(_c.maximum(y_true, epsilon()) + 1.0)
+    return ops.mean(_c.square(a - b), axis=-1)
+
+
+@keras_op
+def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+    """-cos of the angle between y and p along `axis`."""
+    y_true, y_pred = _float_pair(y_true, y_pred)
+    return -ops.sum(ops.normalize(y_true, axis=axis) * ops.normalize(y_pred, axis=axis), axis=axis)
+
+
+@keras_op
+def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Any:
+    """Quadratic within `delta`, linear beyond (Huber 1964), mean over the last axis."""
+    y_true, y_pred = _float_pair(y_true, y_pred)
+    error = _c.absolute(y_pred - y_true)
+    inside = 0.5 * _c.square(error)
+    outside = delta * error - 0.5 * delta * delta
+    return ops.mean(_c.where(error <= delta, inside, outside), axis=-1)
+
+
+@keras_op
+def log_cosh(y_true: Any, y_pred: Any) -> Any:
+    """mean(log cosh(p - y)) over the last axis."""
+    y_true, y_pred = _float_pair(y_true, y_pred)
+    d = y_pred - y_true
+    return ops.mean(d + _c.softplus(-2.0 * d) - 0.6931471805599453, axis=-1)
+
+
+@keras_op
+def hinge(y_true: Any, y_pred: Any) -> Any:
+    """mean(max(1 - y p, 0)); labels 0 and 1 are read as -1 and 1."""
+    y_true, y_pred = _float_pair(y_true, y_pred)
+    return ops.mean(_c.maximum(1.0 - _signed(y_true) * y_pred, 0.0), axis=-1)
+
+
+@keras_op
+def squared_hinge(y_true: Any, y_pred: Any) -> Any:
+    """mean(max(1 - y p, 0)²); labels 0 and 1 are read as -1 and 1."""
+    y_true, y_pred = _float_pair(y_true, y_pred)
+    return ops.mean(_c.square(_c.maximum(1.0 - _signed(y_true) * y_pred, 0.0)), axis=-1)
+
+
+def _signed(y: Any) -> Any:
+    """Labels 0 and 1 as -1 and 1 when all are such; others as they are."""
+    binary = ops.all(ops.logical_or(y == 0.0, y == 1.0))
+    return _c.where(binary, 2.0 * y - 1.0, y)
+
+
+@keras_op
+def categorical_hinge(y_true: Any, y_pred: Any) -> Any:
+    """max(1 + best wrong score - right score, 0)."""
+    y_true, y_pred = _float_pair(y_true, y_pred)
+    right = ops.sum(y_true * y_pred, axis=-1)
+    wrong = ops.max((1.0 - y_true) * y_pred, axis=-1)
+    return _c.maximum(wrong - right + 1.0, 0.0)
+
+
+@keras_op
+def kl_divergence(y_true: Any, y_pred: Any) -> Any:
+    """sum(y log(y / p)) over the last axis, both cut to [1e-7, 1]."""
+    y_true, y_pred = _float_pair(y_true, y_pred)
+    y_true, y_pred = ops.clip(y_true, epsilon(), 1.0), ops.clip(y_pred, epsilon(), 1.0)
+    return ops.sum(y_true * _c.log(y_true / y_pred), axis=-1)
+
+
+@keras_op
+def poisson(y_true: Any, y_pred: Any) -> Any:
+    """mean(p - y log(p + 1e-7)) over the last axis."""
+    y_true, y_pred = _float_pair(y_true, y_pred)
+    return ops.mean(y_pred - y_true * _c.log(y_pred + epsilon()), axis=-1)
+
+
+@keras_op
+def binary_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> Any:
+    """mean(-y log p - (1 - y) log(1 - p)) over `axis`; p clipped to [1e-7, 1 - 1e-7]."""
+    y_true, y_pred = _float_pair(y_true, y_pred)
+    if label_smoothing:
+        y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
+    return ops.mean(ops.binary_crossentropy(y_true, y_pred, from_logits), axis=axis)
+
+
+@keras_op
+def categorical_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> Any:
+    """-sum(y log p) over `axis`; p is divided by its sum, then clipped."""
+    y_true = ops.convert_to_tensor(y_true, "float32")
+    y_pred = ops.convert_to_tensor(y_pred, "float32")
+    if y_pred.shape[-1] == 1:
+        warnings.warn(
+            f"categorical_crossentropy over one class is always 0: y_pred has shape "
+            f"{tuple(y_pred.shape)}; use binary_crossentropy",
+            SyntaxWarning,
+            stacklevel=2,
+        )
+    _check_shapes(y_true, y_pred)
+    if label_smoothing:
+        classes = y_pred.shape[axis]
+        y_true = y_true * (1.0 - label_smoothing) + label_smoothing / classes
+    return ops.categorical_crossentropy(y_true, y_pred, from_logits, axis)
+
+
+@keras_op
+def sparse_categorical_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    from_logits: bool = False,
+    ignore_class: int | None = None,
+    axis: int = -1,
+) -> Any:
+    """-log p[y]; y holds class numbers of shape (…) or (…, 1)."""
+    y_pred = ops.convert_to_tensor(y_pred, "float32")
+    y_true = ops.cast(y_true, "int32")
+    if ops.ndim(y_true) == ops.ndim(y_pred) and y_true.shape[-1] == 1:
+        y_true = ops.squeeze(y_true, -1)
+    _check_sparse(y_true, y_pred)
+    if ignore_class is None:
+        return ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits, axis)
+    keep = ops.not_equal(y_true, ignore_class)
+    safe = _c.where(keep, y_true, ops.zeros_like(y_true))
+    values = ops.sparse_categorical_crossentropy(safe, y_pred, from_logits, axis)
+    context = current_call()
+    if context is not None:
+        context.set_mask(y_pred, keep)
+    return _c.where(keep, values, 0.0)
+
+
+def _check_sparse(y_true: Any, y_pred: Any) -> None:
+    a, b = tuple(y_true.shape), tuple(y_pred.shape)
+    if len(a) + 1 != len(b) or any(
+        m != n and None not in (m, n) for m, n in zip(a, b[:-1], strict=True)
+    ):
+        hint = (
+            "y looks one-hot: use loss='categorical_crossentropy'"
+            if len(a) == len(b) and a[-1] == b[-1]
+            else f"y of class numbers has shape {b[:-1]}"
+        )
+        raise ShapeError(f"y has shape {a}, the model gives {b}\n  hint: {hint}")
+
+
+@keras_op
+def binary_focal_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    apply_class_balancing: bool = False,
+    alpha: float = 0.25,
+    gamma: float = 2.0,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> Any:
+    """Binary cross-entropy times (1 - p of the truth)^gamma (Lin et al. 2017)."""
+    y_true, y_pred = _float_pair(y_true, y_pred)
+    if label_smoothing:
+        y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
+    if from_logits:
+        y_pred = _c.sigmoid(y_pred)
+    values = ops.binary_crossentropy(y_true, y_pred)
+    truth = y_true * y_pred + (1.0 - y_true) * (1.0 - y_pred)
+    values = _c.power(1.0 - truth, gamma) * values
+    if apply_class_balancing:
+        values = (y_true * alpha + (1.0 - y_true) * (1.0 - alpha)) * values
+    return ops.mean(values, axis=axis)
+
+
+@keras_op
+def categorical_focal_crossentropy(
+    y_true: Any,
+    y_pred: Any,
+    alpha: float = 0.25,
+    gamma: float = 2.0,
+    from_logits: bool = False,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+) -> Any:
+    """Categorical cross-entropy times alpha (1 - p)^gamma (Lin et al. 2017)."""
+    y_true = ops.convert_to_tensor(y_true, "float32")
+    y_pred = ops.convert_to_tensor(y_pred, "float32")
+    _check_shapes(y_true, y_pred)
+    if label_smoothing:
+        y_true = y_true * (1.0 - label_smoothing) + label_smoothing / y_pred.shape[axis]
+    if from_logits:
+        y_pred = _c.softmax(y_pred, axis=axis)
+    y_pred = y_pred / ops.sum(y_pred, axis=axis, keepdims=True)
+    y_pred = ops.clip(y_pred, epsilon(), 1.0 - epsilon())
+    focal = alpha * _c.power(1.0 - y_pred, gamma)
+    return ops.sum(-focal * y_true * _c.log(y_pred), axis=axis)
+
+
+@keras_op
+def dice(y_true: Any, y_pred: Any, axis: Any = None) -> Any:
+    """1 - 2|y p| / (|y| + |p|)."""
+    y_true, y_pred = _float_pair(y_true, y_pred)
+    both = ops.sum(y_true * y_pred, axis=axis)
+    total = ops.sum(y_true, axis=axis) + ops.sum(y_pred, axis=axis)
+    return 1.0 - ops.divide_no_nan(2.0 * both, total + epsilon())
+
+
+@keras_op
+def tversky(y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axis: Any = None) -> Any:
+    """1 - both / (both + alpha false positives + beta false negatives)."""
+    y_true, y_pred = _float_pair(y_true, y_pred)
+    both = ops.sum(y_true * y_pred, axis=axis)
+    fp = ops.sum((1.0 - y_true) * y_pred, axis=axis)
+    fn = ops.sum(y_true * (1.0 - y_pred), axis=axis)
+    return 1.0 - ops.divide_no_nan(both, both + fp * alpha + fn * beta + epsilon())
+
+
+@keras_op
+def nll(y_true: Any, y_pred: Any) -> Any:
+    """-p[y] for log-probabilities p, as PyTorch's NLLLoss."""
+    y_pred = ops.convert_to_tensor(y_pred, "float32")
+    y_true = ops.cast(y_true, "int32")
+    if ops.ndim(y_true) == ops.ndim(y_pred):
+        y_true = ops.squeeze(y_true, -1)
+    return -ops.sum(ops.one_hot(y_true, y_pred.shape[-1]) * y_pred, axis=-1)
+
+
+def _loss_class(fn: Callable[..., Any], class_name: str, doc: str, **defaults: Any) -> type[Loss]:
+    """The class of a loss function; `defaults` are its settings, in the constructor's order."""
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        reduction = kwargs.pop("reduction", "sum_over_batch_size")
+        name = kwargs.pop("name", fn.__name__)
+        kwargs.pop("dtype", None)
+        settings = dict(defaults)
+        order = list(defaults) if defaults else []
+        names = [*order, "reduction", "name"]
+        for key, value in zip(names, args, strict=False):
+            if key in settings:
+                settings[key] = value
+            elif key == "reduction":
+                reduction = value
+            else:
+                name = value
+        unknown = [k for k in kwargs if k not in settings]
+        if unknown:
+            from fastnn.errors import nearest
+
+            close = nearest(unknown[0], names, 1)
+            hint = f"did you mean `{close[0]}`?" if close else "it takes " + ", ".join(names)
+            raise TypeError(
+                f"{class_name} got an unexpected keyword argument '{unknown[0]}'\n  hint: {hint}"
+            )
+        settings.update(kwargs)
+        LossFunctionWrapper.__init__(self, fn, reduction, name, **settings)
+        for key, value in settings.items():
+            setattr(self, key, value)
+
+    body = {"__init__": __init__, "__doc__": doc, "__module__": __name__}
+    return type(class_name, (LossFunctionWrapper,), body)
+
+
+MeanSquaredError = _loss_class(mean_squared_error, "MeanSquaredError", "Mean of squared errors.")
+MeanAbsoluteError = _loss_class(mean_absolute_error, "MeanAbsoluteError", "Mean of absolute errors.")
+MeanAbsolutePercentageError = _loss_class(
+    mean_absolute_percentage_error, "MeanAbsolutePercentageError", "Mean of errors in percent."
+)
+MeanSquaredLogarithmicError = _loss_class(
+    mean_squared_logarithmic_error, "MeanSquaredLogarithmicError", "Mean of squared log ratios."
+)
+CosineSimilarity = _loss_class(
+    cosine_similarity, "CosineSimilarity", "Negative cosine of the angle.", axis=-1
+)
+Huber = _loss_class(huber, "Huber", "Quadratic near zero, linear beyond `delta`.", delta=1.0)
+LogCosh = _loss_class(log_cosh, "LogCosh", "Mean of log cosh of the errors.")
+Hinge = _loss_class(hinge, "Hinge", "Mean hinge.")
+SquaredHinge = _loss_class(squared_hinge, "SquaredHinge", "Mean squared hinge.")
+CategoricalHinge = _loss_class(categorical_hinge, "CategoricalHinge", "Hinge over classes.")
+KLDivergence = _loss_class(kl_divergence, "KLDivergence", "Kullback-Leibler divergence.")
+Poisson = _loss_class(poisson, "Poisson", "Poisson loss of counts.")
+BinaryCrossentropy = _loss_class(
+    binary_crossentropy, "BinaryCrossentropy", "Cross-entropy of yes/no labels.",
+    from_logits=False, label_smoothing=0.0, axis=-1,
+)  # fmt: skip
+CategoricalCrossentropy = _loss_class(
+    categorical_crossentropy, "CategoricalCrossentropy", "Cross-entropy of one-hot labels.",
+    from_logits=False, label_smoothing=0.0, axis=-1,
+)  # fmt: skip
+BinaryFocalCrossentropy = _loss_class(
+    binary_focal_crossentropy, "BinaryFocalCrossentropy", "Focal loss of yes/no labels.",
+    apply_class_balancing=False, alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0,
+    axis=-1,
+)  # fmt: skip
+CategoricalFocalCrossentropy = _loss_class(
+    categorical_focal_crossentropy, "CategoricalFocalCrossentropy", "Focal loss of one-hot labels.",
+    alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0, axis=-1,
+)  # fmt: skip
+Dice = _loss_class(dice, "Dice", "Dice loss.", axis=None)
+Tversky = _loss_class(tversky, "Tversky", "Tversky loss.", alpha=0.5, beta=0.5, axis=None)
+NLL = _loss_class(nll, "NLL", "Negative log-likelihood of log-probabilities.")
+
+
+class SparseCategoricalCrossentropy(LossFunctionWrapper):
+    """Cross-entropy of class numbers."""
+
+    def __init__(
+        self,
+        from_logits: bool = False,
+        ignore_class: int | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        axis: int = -1,
+        name: str = "sparse_categorical_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            sparse_categorical_crossentropy, reduction, name,
+            from_logits=from_logits, ignore_class=ignore_class, axis=axis,
+        )  # fmt: skip
+        self.from_logits, self.ignore_class, self.axis = from_logits, ignore_class, axis
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The function's values; y keeps its rank."""
+        return self.fn(y_true, y_pred, **self._fn_kwargs)
+
+    def _measure(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
+        values = self.call(y_true, y_pred)
+        if self.ignore_class is not None:
+            flat = ops.cast(y_true, "int32")
+            if ops.ndim(flat) == ops.ndim(y_pred):
+                flat = ops.squeeze(flat, -1)
+            valid = ops.not_equal(flat, self.ignore_class)
+            mask = valid if mask is None else ops.logical_and(valid, mask)
+        return reduce_weighted(values, sample_weight, mask, self.reduction)
+
+
+
+_CLASSES: list[Any] = [
+    BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy,
+    CategoricalFocalCrossentropy, CategoricalHinge, CosineSimilarity, Dice, Hinge, Huber,
+    KLDivergence, LogCosh, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError,
+    MeanSquaredLogarithmicError, NLL, Poisson, SparseCategoricalCrossentropy, SquaredHinge, Tversky,
+]  # fmt: skip
+_FUNCTIONS: list[Any] = [
+    binary_crossentropy, binary_focal_crossentropy, categorical_crossentropy,
+    categorical_focal_crossentropy, categorical_hinge, cosine_similarity, dice, hinge, huber,
+    kl_divergence, log_cosh, mean_absolute_error, mean_absolute_percentage_error,
+    mean_squared_error, mean_squared_logarithmic_error, nll, poisson,
+    sparse_categorical_crossentropy, squared_hinge, tversky,
+]  # fmt: skip
+ALIASES = {
+    "bce": binary_crossentropy, "BCE": binary_crossentropy, "kld": kl_divergence,
+    "KLD": kl_divergence, "mae": mean_absolute_error, "MAE": mean_absolute_error,
+    "mse": mean_squared_error, "MSE": mean_squared_error,
+    "mape": mean_absolute_percentage_error, "MAPE": mean_absolute_percentage_error,
+    "msle": mean_squared_logarithmic_error, "MSLE": mean_squared_logarithmic_error,
+    "kullback_leibler_divergence": kl_divergence, "logcosh": log_cosh, "huber_loss": huber,
+    "cosine_proximity": cosine_similarity,
+}  # fmt: skip
+TABLE = Table("loss", [LossFunctionWrapper, *_CLASSES], {f.__name__: f for f in _FUNCTIONS} | ALIASES)
+mse = MSE = mean_squared_error
+mae = MAE = mean_absolute_error
+mape = MAPE = mean_absolute_percentage_error
+msle = MSLE = mean_squared_logarithmic_error
+bce = BCE = binary_crossentropy
+kld = KLD = kl_divergence
+logcosh = log_cosh
+
+
+def get(identifier: Any) -> Any:
+    """The loss for None, a name, a config, a function or an object."""
+    return TABLE.get(identifier)
+
+
+def serialize(loss: Any) -> Any:
+    """A loss as a config."""
+    return plain(loss)
+
+
+def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+    """The loss that a config describes."""
+    from fastnn.serial import custom_object_scope
+
+    with custom_object_scope(custom_objects):
+        return get(config)
+
+
+__all__ = [  # noqa: PLE0604
+    "Loss", "LossFunctionWrapper", "deserialize", "get", "serialize",
+    *(c.__name__ for c in _CLASSES), *(f.__name__ for f in _FUNCTIONS),
+]  # fmt: skip

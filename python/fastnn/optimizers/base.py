@@ -1,0 +1,355 @@
+"""`Optimizer`: what all optimisers share, as builders of graph updates. Depends on `ops`.
+
+`apply(grads, variables)` assigns new values; inside a traced step the assignments become updates
+of the step, outside they happen at once. Order and arithmetic follow Keras 3.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core, ops
+from fastnn.config import snake_case
+from fastnn.errors import reject_arguments
+from fastnn.optimizers.schedules import TABLE as SCHEDULES
+from fastnn.optimizers.schedules import LearningRateSchedule
+from fastnn.serial import Configurable, plain
+from fastnn.variables import Variable
+
+_c = _core.ops
+
+
+class Optimizer(Configurable):
+    """Subclasses name their slots and define `update_step(gradient, variable, learning_rate)`."""
+
+    #: Names of the state kept for each variable, and where it starts.
+    slot_names: tuple[str, ...] = ()
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        weight_decay: float | None = None,
+        clipnorm: float | None = None,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        use_ema: bool = False,
+        ema_momentum: float = 0.99,
+        ema_overwrite_frequency: int | None = None,
+        loss_scale_factor: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+        name: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        kind = type(self).__name__
+        if "lr" in kwargs:
+            raise TypeError(f"{kind} got 'lr'\n  hint: the argument is called `learning_rate`")
+        if kwargs:
+            raise reject_arguments(kind, kwargs, type(self).__init__)
+        self.name = name or snake_case(kind)
+        self.weight_decay = weight_decay
+        self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
+        if sum(c is not None for c in (clipnorm, clipvalue, global_clipnorm)) > 1:
+            raise ValueError(
+                f"{kind}: only one of clipnorm, clipvalue and global_clipnorm can be set\n"
+                f"  hint: got clipnorm={clipnorm}, clipvalue={clipvalue}, "
+                f"global_clipnorm={global_clipnorm}"
+            )
+        self.use_ema, self.ema_momentum = use_ema, ema_momentum
+        self.ema_overwrite_frequency = ema_overwrite_frequency
+        if use_ema and not 0 <= ema_momentum <= 1:
+            raise ValueError(f"ema_momentum is {ema_momentum}, wanted 0 to 1\n  hint: 0.99")
+        if gradient_accumulation_steps is not None and gradient_accumulation_steps < 2:
+            raise ValueError(
+                f"gradient_accumulation_steps is {gradient_accumulation_steps}, wanted 2 or more\n"
+                "  hint: None updates at every batch"
+            )
+        self.gradient_accumulation_steps = gradient_accumulation_steps
+        self.loss_scale_factor = loss_scale_factor
+        self.built = False
+        self.iterations = Variable(0, dtype="int32", trainable=False, name="iteration")
+        self.iterations.path = f"{self.name}/iteration"
+        self._trainable: list[Variable] = []
+        self._slots: dict[Variable, list[Variable]] = {}
+        self._extra: list[Variable] = []
+        self._averages: dict[Variable, Variable] = {}
+        self._sums: dict[Variable, Variable] = {}
+        self._no_decay: set[int] = set()
+        self._no_decay_names: list[str] = []
+        self._schedule: LearningRateSchedule | None = None
+        self._set_rate(learning_rate)
+
+    # ---- learning rate -------------------------------------------------------------------------
+
+    def _set_rate(self, rate: Any) -> None:
+        if isinstance(rate, dict):
+            rate = SCHEDULES.from_config(rate)
+        self._rate: Variable | None = None
+        self._schedule = None
+        if isinstance(rate, LearningRateSchedule) or (
+            callable(rate) and not isinstance(rate, Variable)
+        ):
+            self._schedule = rate
+            return
+        try:
+            number = float(rate)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"learning_rate is {rate!r}, wanted a number or a schedule\n"
+                "  hint: learning_rate=0.001"
+            ) from None
+        self._rate = Variable(
+            np.float32(number), dtype="float32", trainable=False, name="learning_rate"
+        )
+        self._rate.path = f"{self.name}/learning_rate"
+
+    @property
+    def learning_rate(self) -> Any:
+        """The rate at this step: a variable, or the schedule's value."""
+        if self._schedule is not None:
+            if isinstance(self._schedule, LearningRateSchedule):
+                return self._schedule(self.iterations)
+            return self._schedule()
+        return self._rate
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        if isinstance(value, LearningRateSchedule) or self._rate is None:
+            if self._schedule is not None and not isinstance(value, LearningRateSchedule):
+                raise TypeError(
+                    "the learning rate follows a schedule, so it cannot be set to a number\n"
+                    "  hint: make the optimizer with a number as learning_rate"
+                )
+            self._set_rate(value)
+            return
+        self._rate.assign(np.float32(float(value)))
+
+    lr = learning_rate
+
+    # ---- state ---------------------------------------------------------------------------------
+
+    def build(self, variables: Iterable[Variable]) -> None:
+        """Makes the state for these variables; those already known keep theirs."""
+        new = [v for v in variables if v not in self._slots]
+        for v in new:
+            self._trainable.append(v)
+            if self.use_ema:
+                self._averages[v] = self._slot(v, "average")
+            if self.gradient_accumulation_steps:
+                self._sums[v] = self._slot(v, "gradient_accumulator")
+        for v in new:
+            self._slots[v] = [self._slot(v, n) for n in self.slots()]
+        self.built = True
+
+    def slots(self) -> Sequence[str]:
+        """Names of the state per variable, with the settings of this optimiser."""
+        return self.slot_names
+
+    def slot_start(self, name: str) -> float:
+        """The first value of a slot."""
+        return 0.0
+
+    def _slot(self, variable: Variable, name: str) -> Variable:
+        value = np.full(variable.shape, self.slot_start(name), np.float32)
+        slot = Variable(value, dtype="float32", trainable=False, name=name)
+        slot.path = f"{self.name}/{variable.path.replace('/', '_')}_{name}"
+        return slot
+
+    def _own(self, value: float, name: str) -> Variable:
+        """A number of the optimiser's own."""
+        v = Variable(np.float32(value), dtype="float32", trainable=False, name=name)
+        v.path = f"{self.name}/{name}"
+        self._extra.append(v)
+        return v
+
+    @property
+    def variables(self) -> list[Variable]:
+        """iterations, learning rate, then the state of each variable."""
+        first = [self.iterations] + ([self._rate] if self._rate is not None else [])
+        return [
+            *first, *self._averages.values(), *self._sums.values(), *self._extra,
+            *(s for slots in self._slots.values() for s in slots),
+        ]  # fmt: skip
+
+    # ---- updates -------------------------------------------------------------------------------
+
+    def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]], **_: Any) -> Any:
+        """One update from pairs of gradient and variable."""
+        pairs = list(grads_and_vars)
+        self.apply([g for g, _ in pairs], [v for _, v in pairs])
+        return self.iterations
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Variable] | None = None) -> None:
+        """One update: clips, decays weights, steps, averages, constrains, counts."""
+        if not len(grads):
+            return
+        if trainable_variables is None:
+            if not self.built:
+                raise ValueError(
+                    "apply(grads) needs the variables on its first call\n"
+                    "  hint: optimizer.apply(grads, model.trainable_variables)"
+                )
+            trainable_variables = self._trainable
+        variables = list(trainable_variables)
+        if len(grads) != len(variables):
+            raise ValueError(
+                f"{len(grads)} gradients for {len(variables)} variables\n"
+                "  hint: give one gradient per variable, in the same order"
+            )
+        if any(v not in self._slots for v in variables):
+            self.build(variables)
+        pairs = [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]
+        if not pairs:
+            raise ValueError("no gradient for any variable\n  hint: the loss does not depend on them")
+        gs, vs = [ops.convert_to_tensor(g) for g, _ in pairs], [v for _, v in pairs]
+        if self.loss_scale_factor:
+            gs = [g / self.loss_scale_factor for g in gs]
+        if self.gradient_accumulation_steps:
+            self._accumulate(gs, vs)
+        else:
+            self._update(gs, vs)
+        if self.use_ema:
+            self._average()
+        for v in vs:
+            if v.constraint is not None:
+                v.assign(v.constraint(v))
+        self.iterations.assign(self.iterations + 1)
+
+    def _update(self, gs: list[Any], vs: list[Variable]) -> None:
+        gs = self._clip(gs)
+        rate = self.learning_rate
+        rate = rate.value if isinstance(rate, Variable) else rate
+        if self.weight_decay:
+            for v in vs:
+                if self._decays(v):
+                    v.assign(v.value - v.value * self.weight_decay * rate)
+        self.update_all(gs, vs, rate)
+
+    def update_all(self, gs: list[Any], vs: list[Variable], rate: Any) -> None:
+        """Steps every variable."""
+        for g, v in zip(gs, vs, strict=True):
+            self.update_step(g, v, rate)
+
+    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+        """Assigns the new value of one variable and of its slots."""
+        raise NotImplementedError(f"{type(self).__name__} must define update_step")
+
+    def _by_core(self, kind: str, hyper: dict[str, Any], g: Any, v: Variable, rate: Any) -> None:
+        """An update whose arithmetic stands in the core."""
+        slots = self._slots[v]
+        new, new_slots = _core.optimizer_update(
+            kind, v.value, g, [s.value for s in slots], self.iterations.value, rate, hyper
+        )
+        v.assign(new)
+        for slot, value in zip(slots, new_slots, strict=True):
+            slot.assign(value)
+
+    def _clip(self, gs: list[Any]) -> list[Any]:
+        if self.clipnorm:
+            return [self._clip_norm(g, ops.norm(g), self.clipnorm) for g in gs]
+        if self.global_clipnorm:
+            total: Any = 0.0
+            for g in gs:
+                total = total + ops.sum(ops.square(g))
+            norm, limit = ops.sqrt(total), self.global_clipnorm
+            scale = limit * ops.minimum(1.0 / norm, 1.0 / limit)
+            return [g * scale for g in gs]
+        if self.clipvalue:
+            return [ops.clip(g, -self.clipvalue, self.clipvalue) for g in gs]
+        return gs
+
+    @staticmethod
+    def _clip_norm(g: Any, norm: Any, limit: float) -> Any:
+        return g * limit / ops.maximum(norm, limit)
+
+    def exclude_from_weight_decay(
+        self, var_list: Sequence[Variable] | None = None, var_names: Sequence[str] | None = None
+    ) -> None:
+        """Names variables that weight decay leaves alone; call it before training."""
+        if self.built:
+            raise ValueError(
+                "exclude_from_weight_decay comes too late, the optimizer is built\n"
+                "  hint: call it before fit"
+            )
+        self._no_decay.update(id(v) for v in var_list or ())
+        self._no_decay_names.extend(var_names or ())
+
+    def _decays(self, v: Variable) -> bool:
+        return id(v) not in self._no_decay and not any(
+            re.search(n, v.path) for n in self._no_decay_names
+        )
+
+    def _accumulate(self, gs: list[Any], vs: list[Variable]) -> None:
+        steps = float(self.gradient_accumulation_steps or 1)
+        due = ops.equal(ops.mod(self.iterations.value + 1, int(steps)), 0)
+        sums = [self._sums[v].value + g for g, v in zip(gs, vs, strict=True)]
+        state = [*vs, *self._extra, *(s for v in vs for s in self._slots[v])]
+        before = [s.value for s in state]
+        self._update([s / steps for s in sums], vs)
+        for s, old in zip(state, before, strict=True):
+            s.assign(_c.where(due, s.value, old))
+        for v, total in zip(vs, sums, strict=True):
+            self._sums[v].assign(_c.where(due, ops.zeros_like(total), total))
+
+    def _average(self) -> None:
+        started = ops.cast(ops.not_equal(self.iterations.value, 0), "float32")
+        momentum = started * self.ema_momentum
+        for v, average in self._averages.items():
+            average.assign(momentum * average.value + (1.0 - momentum) * v.value)
+        if self.ema_overwrite_frequency:
+            every = int(self.ema_overwrite_frequency)
+            due = ops.equal(ops.mod(self.iterations.value + 1, every), 0)
+            for v, average in self._averages.items():
+                v.assign(_c.where(due, average.value, v.value))
+
+    def finalize_variable_values(self, var_list: Sequence[Variable]) -> None:
+        """At the end of training the averages become the weights, with use_ema."""
+        if self.use_ema:
+            for v in var_list:
+                if v in self._averages:
+                    v.assign(self._averages[v].value)
+
+    # ---- config --------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments, with the learning rate as it is now."""
+        rate = plain(self._schedule) if self._schedule is not None else float(self._stored_rate())
+        config: dict[str, Any] = {"name": self.name, "learning_rate": rate}
+        for key in (
+            "weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "use_ema", "ema_momentum",
+            "ema_overwrite_frequency", "loss_scale_factor", "gradient_accumulation_steps",
+        ):  # fmt: skip
+            config[key] = getattr(self, key)
+        config.update({key: getattr(self, key) for key in self.hyper_names})
+        return config
+
+    #: Settings of the subclass.
+    hyper_names: tuple[str, ...] = ()
+
+    def _stored_rate(self) -> Any:
+        return self._rate.numpy() if self._rate is not None else 0.0
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """An optimiser from a config."""
+        return cls(**config)
+
+    def load_own_values(self, values: Sequence[Any]) -> None:
+        """Sets `variables` in order."""
+        own = self.variables
+        if len(own) != len(values):
+            raise ValueError(
+                f"optimizer '{self.name}' has {len(own)} variables, got {len(values)} values\n"
+                "  hint: build the optimizer on the same model first"
+            )
+        for v, value in zip(own, values, strict=True):
+            v.assign(np.asarray(value).reshape(v.shape))
+
+    def __repr__(self) -> str:
+        rate = self._schedule if self._schedule is not None else float(self._stored_rate())
+        return f"<{type(self).__name__} learning_rate={rate}>"
+
+

@@ -1,0 +1,374 @@
+"""The optimisers. SGD, RMSprop and Adam are rows of the core; the others are formulas over `ops`.
+
+Sources: Sutskever 2013 (momentum), Hinton 2012 (RMSprop), Kingma & Ba 2015 (Adam, Adamax),
+Loshchilov & Hutter 2019 (AdamW), Dozat 2016 (Nadam), Duchi 2011 (Adagrad), Zeiler 2012 (Adadelta),
+Chen 2023 (Lion), McMahan 2013 (Ftrl), You 2020 (Lamb), Reddi 2018 (amsgrad).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastnn import _core, ops
+from fastnn.optimizers.base import Optimizer
+from fastnn.variables import Variable
+
+__all__ = [
+    "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "Nadam",
+    "RMSprop",
+]  # fmt: skip
+
+_c = _core.ops
+
+
+class SGD(Optimizer):
+    """w - lr g; with momentum m = momentum m - lr g, w + m, and Nesterov's look-ahead."""
+
+    hyper_names = ("momentum", "nesterov")
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        if not isinstance(momentum, int | float) or not 0 <= momentum <= 1:
+            raise ValueError(f"momentum is {momentum!r}, wanted 0 to 1\n  hint: momentum=0.9")
+        self.momentum, self.nesterov = momentum, nesterov
+
+    def slots(self) -> Sequence[str]:
+        """`momentum` when there is some."""
+        return ("momentum",) if self.momentum else ()
+
+    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+        """The core's row `sgd`."""
+        hyper = {"momentum": float(self.momentum), "nesterov": bool(self.nesterov)}
+        self._by_core("sgd", hyper, gradient, variable, learning_rate)
+
+
+class RMSprop(Optimizer):
+    """lr g / sqrt(v + epsilon), v the running mean of g²."""
+
+    hyper_names = ("rho", "momentum", "epsilon", "centered")
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        rho: float = 0.9,
+        momentum: float = 0.0,
+        epsilon: float = 1e-7,
+        centered: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        self.rho, self.momentum, self.epsilon, self.centered = rho, momentum, epsilon, centered
+
+    def slots(self) -> Sequence[str]:
+        """`velocity`, and what momentum and centring need."""
+        extra = (["momentum"] if self.momentum > 0 else []) + (
+            ["average_gradient"] if self.centered else []
+        )
+        return ["velocity", *extra]
+
+    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+        """The core's row `rmsprop`."""
+        hyper = {
+            "rho": float(self.rho),
+            "momentum": float(self.momentum),
+            "epsilon": float(self.epsilon),
+            "centered": bool(self.centered),
+        }
+        self._by_core("rmsprop", hyper, gradient, variable, learning_rate)
+
+
+class Adam(Optimizer):
+    """Adaptive moments, epsilon after the root in the folded form of the paper's section 2."""
+
+    hyper_names = ("beta_1", "beta_2", "epsilon", "amsgrad")
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        self.beta_1, self.beta_2, self.epsilon, self.amsgrad = beta_1, beta_2, epsilon, amsgrad
+
+    def slots(self) -> Sequence[str]:
+        """`momentum`, `velocity` and, with amsgrad, the largest velocity."""
+        return ("momentum", "velocity", *(("velocity_hat",) if self.amsgrad else ()))
+
+    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+        """The core's row `adam`."""
+        hyper = {
+            "beta_1": float(self.beta_1),
+            "beta_2": float(self.beta_2),
+            "epsilon": float(self.epsilon),
+            "amsgrad": bool(self.amsgrad),
+        }
+        self._by_core("adam", hyper, gradient, variable, learning_rate)
+
+
+class AdamW(Adam):
+    """Adam with decoupled weight decay: w - lr wd w before the step."""
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        weight_decay: float = 0.004,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        amsgrad: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(
+            learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay=weight_decay, **kwargs
+        )
+        if weight_decay is None:
+            raise ValueError("AdamW needs weight_decay\n  hint: weight_decay=0.004, or use Adam")
+
+
+def _mix(old: Any, new: Any, beta: float) -> Any:
+    return old + (new - old) * (1.0 - beta)
+
+
+class Nadam(Optimizer):
+    """Adam with Nesterov momentum and a warming schedule of beta_1."""
+
+    slot_names = ("momentum", "velocity")
+    hyper_names = ("beta_1", "beta_2", "epsilon")
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+
+    def build(self, variables: Any) -> None:
+        """Slots and the product of the momentum schedule."""
+        if not self._extra:
+            self._product = self._own(1.0, "u_product")
+        super().build(variables)
+
+    def update_all(self, gs: list[Any], vs: list[Variable], rate: Any) -> None:
+        """Steps every variable after moving the momentum schedule."""
+        t = ops.cast(self.iterations.value, "float32") + 1.0
+        self._product.assign(
+            self._product * (self.beta_1 * (1.0 - 0.5 * _c.power(0.96, t)))
+        )
+        super().update_all(gs, vs, rate)
+
+    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+        """Dozat's update."""
+        m, v = self._slots[variable]
+        t = ops.cast(self.iterations.value, "float32") + 1.0
+        u_t = self.beta_1 * (1.0 - 0.5 * _c.power(0.96, t))
+        u_next = self.beta_1 * (1.0 - 0.5 * _c.power(0.96, t + 1.0))
+        product = self._product.value
+        m.assign(_mix(m.value, gradient, self.beta_1))
+        v.assign(_mix(v.value, _c.square(gradient), self.beta_2))
+        m_hat = u_next * m.value / (1.0 - product * u_next) + (1.0 - u_t) * gradient / (1.0 - product)
+        v_hat = v.value / (1.0 - _c.power(float(self.beta_2), t))
+        variable.assign(variable.value - m_hat * learning_rate / (_c.sqrt(v_hat) + self.epsilon))
+
+
+class Adagrad(Optimizer):
+    """lr g / sqrt(sum of g² + epsilon)."""
+
+    slot_names = ("accumulator",)
+    hyper_names = ("initial_accumulator_value", "epsilon")
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        initial_accumulator_value: float = 0.1,
+        epsilon: float = 1e-7,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        self.initial_accumulator_value, self.epsilon = initial_accumulator_value, epsilon
+
+    def slot_start(self, name: str) -> float:
+        """The initial accumulator value."""
+        return self.initial_accumulator_value if name == "accumulator" else 0.0
+
+    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+        """Duchi's update."""
+        (a,) = self._slots[variable]
+        a.assign(a.value + _c.square(gradient))
+        variable.assign(variable.value - learning_rate * gradient / _c.sqrt(a.value + self.epsilon))
+
+
+class Adadelta(Optimizer):
+    """Steps of the running size of earlier steps over that of gradients."""
+
+    slot_names = ("accumulated_grad", "accumulated_delta_var")
+    hyper_names = ("rho", "epsilon")
+
+    def __init__(
+        self, learning_rate: Any = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **kwargs: Any
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        self.rho, self.epsilon = rho, epsilon
+
+    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+        """Zeiler's update."""
+        g2, d2 = self._slots[variable]
+        rho = self.rho
+        g2.assign(rho * g2.value + (1 - rho) * _c.square(gradient))
+        root = _c.sqrt(d2.value + self.epsilon)
+        delta = -(root * gradient / _c.sqrt(g2.value + self.epsilon))
+        d2.assign(rho * d2.value + (1 - rho) * _c.square(delta))
+        variable.assign(variable.value + learning_rate * delta)
+
+
+class Adamax(Optimizer):
+    """Adam with the infinity norm."""
+
+    slot_names = ("momentum", "norm")
+    hyper_names = ("beta_1", "beta_2", "epsilon")
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+
+    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+        """Kingma & Ba, section 7.1."""
+        m, u = self._slots[variable]
+        t = ops.cast(self.iterations.value, "float32") + 1.0
+        m.assign(_mix(m.value, gradient, self.beta_1))
+        u.assign(_c.maximum(self.beta_2 * u.value, _c.absolute(gradient)))
+        scale = (1.0 - _c.power(float(self.beta_1), t)) * (u.value + self.epsilon)
+        variable.assign(variable.value - learning_rate * m.value / scale)
+
+
+class Lion(Optimizer):
+    """Steps by the sign of an interpolated momentum."""
+
+    slot_names = ("momentum",)
+    hyper_names = ("beta_1", "beta_2")
+
+    def __init__(
+        self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **kwargs: Any
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        if not 0 < beta_1 <= 1:
+            raise ValueError(f"beta_1 is {beta_1}, wanted above 0 and at most 1\n  hint: 0.9")
+        self.beta_1, self.beta_2 = beta_1, beta_2
+
+    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+        """Chen's update."""
+        (m,) = self._slots[variable]
+        direction = _c.sign(m.value * self.beta_1 + gradient * (1.0 - self.beta_1))
+        variable.assign(variable.value - learning_rate * direction)
+        m.assign(m.value * self.beta_2 + gradient * (1.0 - self.beta_2))
+
+
+class Lamb(Optimizer):
+    """Adam with the step of each variable scaled to its norm."""
+
+    slot_names = ("momentum", "velocity")
+    hyper_names = ("beta_1", "beta_2", "epsilon")
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        beta_1: float = 0.9,
+        beta_2: float = 0.999,
+        epsilon: float = 1e-7,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        self.beta_1, self.beta_2, self.epsilon = beta_1, beta_2, epsilon
+
+    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+        """You's update."""
+        m, v = self._slots[variable]
+        t = ops.cast(self.iterations.value, "float32") + 1.0
+        m.assign(_mix(m.value, gradient, self.beta_1))
+        v.assign(_mix(v.value, _c.square(gradient), self.beta_2))
+        m_hat = m.value / (1.0 - _c.power(float(self.beta_1), t))
+        v_hat = v.value / (1.0 - _c.power(float(self.beta_2), t))
+        step = m_hat / (_c.sqrt(v_hat) + self.epsilon)
+        weight_norm, step_norm = ops.norm(variable.value), ops.norm(step)
+        usable = ops.logical_and(weight_norm > 0.0, step_norm > 0.0)
+        ratio = _c.where(usable, weight_norm / _c.where(usable, step_norm, 1.0), 1.0)
+        variable.assign(variable.value - ratio * learning_rate * step)
+
+
+class Ftrl(Optimizer):
+    """Follow the regularised leader, proximal."""
+
+    slot_names = ("accumulator", "linear")
+    hyper_names = (
+        "learning_rate_power", "initial_accumulator_value", "l1_regularization_strength",
+        "l2_regularization_strength", "l2_shrinkage_regularization_strength", "beta",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        learning_rate: Any = 0.001,
+        learning_rate_power: float = -0.5,
+        initial_accumulator_value: float = 0.1,
+        l1_regularization_strength: float = 0.0,
+        l2_regularization_strength: float = 0.0,
+        l2_shrinkage_regularization_strength: float = 0.0,
+        beta: float = 0.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(learning_rate, **kwargs)
+        for key, value in (
+            ("initial_accumulator_value", initial_accumulator_value),
+            ("l1_regularization_strength", l1_regularization_strength),
+            ("l2_regularization_strength", l2_regularization_strength),
+            ("l2_shrinkage_regularization_strength", l2_shrinkage_regularization_strength),
+        ):
+            if value < 0:
+                raise ValueError(f"Ftrl: {key} is {value}, wanted >= 0\n  hint: {key}=0.0")
+        if learning_rate_power > 0:
+            raise ValueError(f"Ftrl: learning_rate_power is {learning_rate_power}, wanted <= 0")
+        self.learning_rate_power = learning_rate_power
+        self.initial_accumulator_value = initial_accumulator_value
+        self.l1_regularization_strength = l1_regularization_strength
+        self.l2_regularization_strength = l2_regularization_strength
+        self.l2_shrinkage_regularization_strength = l2_shrinkage_regularization_strength
+        self.beta = beta
+
+    def slot_start(self, name: str) -> float:
+        """The initial accumulator value."""
+        return self.initial_accumulator_value if name == "accumulator" else 0.0
+
+    def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
+        """McMahan's update."""
+        a, z = self._slots[variable]
+        w, lr, p = variable.value, learning_rate, float(self.learning_rate_power)
+        l1 = self.l1_regularization_strength
+        l2 = self.l2_regularization_strength + self.beta / (2.0 * lr)
+        shrunk = gradient + 2.0 * self.l2_shrinkage_regularization_strength * w
+        total = a.value + _c.square(gradient)
+        new, old = _c.power(total, -p), _c.power(a.value, -p)
+        z.assign(z.value + shrunk - (new - old) / lr * w)
+        quadratic = new / lr + 2.0 * l2
+        clipped = ops.clip(z.value, -l1, l1)
+        variable.assign((clipped - z.value) / quadratic)
+        a.assign(total)

@@ -1,0 +1,230 @@
+"""Random numbers: counter-based (Philox4x32-10), keyed by seed and count, the same everywhere.
+
+A `SeedGenerator` holds its count in a variable, so a traced step draws fresh numbers at each run.
+An integer seed always gives the same numbers; without a seed the process-wide generator is used.
+Source: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3".
+Depends on `_core`, `variables`.
+"""
+
+from __future__ import annotations
+
+import random as _python_random
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core, config, ops
+from fastnn._core import Tensor
+from fastnn.symbolic import keras_op
+from fastnn.variables import Variable
+
+__all__ = [
+    "SeedGenerator", "bernoulli", "categorical", "dropout", "integers", "make_default_seed",
+    "normal", "permutation", "randint", "seed", "set_seed", "shuffle", "truncated_normal",
+    "uniform",
+]  # fmt: skip
+
+Seed = "SeedGenerator | int | None"
+
+_source = _python_random.Random()
+_global: SeedGenerator | None = None
+
+
+def set_seed(seed: int) -> None:
+    """Seeds the process: initialisers, shuffling, dropout and the functions of this module."""
+    global _global
+    _source.seed(_checked(seed))
+    _global = None
+
+
+seed = set_seed
+
+
+def _checked(seed: Any) -> int:
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+        raise ValueError(f"seed is {seed!r}, wanted an integer\n  hint: seed=42")
+    return int(seed)
+
+
+def make_default_seed() -> int:
+    """A fresh seed drawn from the process-wide source, which `set_seed` fixes."""
+    return _source.randint(1, 2**31 - 1)
+
+
+class SeedGenerator:
+    """A source of keys. `state` is a variable (seed low, seed high, count, 0)."""
+
+    def __init__(self, seed: int | None = None, name: str | None = None) -> None:
+        self.seed = make_default_seed() if seed is None else _checked(seed)
+        self.name = name or config.unique_name("seed_generator")
+        self.state = Variable(_words(self.seed), dtype="int32", trainable=False, name="seed_state")
+        self.state.path = f"{self.name}/seed_generator_state"
+
+    def next(self) -> Tensor:
+        """A key that no earlier call returned; the state moves on."""
+        key = self.state.value
+        self.state.assign(key + _STEP)
+        return key
+
+    def get_config(self) -> dict[str, Any]:
+        """The seed."""
+        return {"seed": self.seed}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> SeedGenerator:
+        """A generator at its start."""
+        return cls(**config)
+
+
+_STEP = _core.tensor(np.array([0, 0, 1, 0], np.int32))
+
+
+def _words(seed: int, count: int = 0) -> np.ndarray[Any, Any]:
+    low, high = seed & 0xFFFFFFFF, (seed >> 32) & 0xFFFFFFFF
+    return np.array([low, high, count, 0], np.uint32).view(np.int32)
+
+
+def key_of(seed: Any) -> Tensor:
+    """The key that a `seed=` argument stands for."""
+    global _global
+    if isinstance(seed, SeedGenerator):
+        return seed.next()
+    if seed is not None:
+        return _core.tensor(_words(_checked(seed)))
+    if _global is None:
+        _global = SeedGenerator(name="global_seed_generator")
+    return _global.next()
+
+
+def _shape(shape: Sequence[int | None] | int) -> list[int | None]:
+    return [shape] if isinstance(shape, int) else list(shape)
+
+
+def normal(
+    shape: Sequence[int | None] | int,
+    mean: float = 0.0,
+    stddev: float = 1.0,
+    dtype: str | None = None,
+    seed: Any = None,
+) -> Tensor:
+    """Normal numbers with this mean and standard deviation."""
+    x = _core.ops.random_normal(key_of(seed), shape=_shape(shape))
+    return x * stddev + mean if (mean, stddev) != (0.0, 1.0) else x
+
+
+def uniform(
+    shape: Sequence[int | None] | int,
+    minval: float = 0.0,
+    maxval: float = 1.0,
+    dtype: str | None = None,
+    seed: Any = None,
+) -> Tensor:
+    """Numbers spread evenly over [minval, maxval); with an integer dtype, whole numbers."""
+    if dtype is not None and "int" in dtype:
+        return randint(shape, int(minval), int(maxval), dtype, seed)
+    x = _core.ops.random_uniform(key_of(seed), shape=_shape(shape))
+    return x * (maxval - minval) + minval if (minval, maxval) != (0.0, 1.0) else x
+
+
+def randint(
+    shape: Sequence[int | None] | int,
+    minval: int,
+    maxval: int,
+    dtype: str = "int32",
+    seed: Any = None,
+) -> Tensor:
+    """Whole numbers from minval to maxval - 1, each as likely."""
+    if maxval <= minval:
+        raise ValueError(f"randint: maxval {maxval} <= minval {minval}\n  hint: maxval is excluded")
+    return _core.ops.random_integers(key_of(seed), shape=_shape(shape), low=minval, high=maxval)
+
+
+integers = randint
+
+
+def truncated_normal(
+    shape: Sequence[int | None] | int,
+    mean: float = 0.0,
+    stddev: float = 1.0,
+    dtype: str | None = None,
+    seed: Any = None,
+) -> Tensor:
+    """Normal numbers within two standard deviations, by the inverse distribution function."""
+    from statistics import NormalDist
+
+    low = NormalDist().cdf(-2.0)
+    u = _core.ops.random_uniform(key_of(seed), shape=_shape(shape))
+    x = _core.ops.clip(_normal_quantile(u * (1.0 - 2.0 * low) + low), min=-2.0, max=2.0)
+    return x * stddev + mean
+
+
+#: Acklam's rational approximation of the normal quantile, relative error below 1.2e-9.
+_CENTRE = (-3.969683028665376e01, 2.209460984245205e02, -2.759285104469687e02,
+           1.383577518672690e02, -3.066479806614716e01, 2.506628277459239e00)  # fmt: skip
+_CENTRE_Q = (-5.447609879822406e01, 1.615858368580409e02, -1.556989798598866e02,
+             6.680131188771972e01, -1.328068155288572e01, 1.0)  # fmt: skip
+_TAIL = (-7.784894002430293e-03, -3.223964580411365e-01, -2.400758277161838e00,
+         -2.549732539343734e00, 4.374664141464968e00, 2.938163982698783e00)  # fmt: skip
+_TAIL_Q = (7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996e00,
+           3.754408661907416e00, 1.0)  # fmt: skip
+
+
+def _horner(coefficients: Sequence[float], x: Tensor) -> Tensor:
+    total: Any = coefficients[0]
+    for c in coefficients[1:]:
+        total = total * x + c
+    return total
+
+
+def _normal_quantile(p: Tensor) -> Tensor:
+    c = _core.ops
+    q = p - 0.5
+    r = q * q
+    centre = _horner(_CENTRE, r) * q / _horner(_CENTRE_Q, r)
+    outer = c.minimum(p, 1.0 - p)
+    t = c.sqrt(-2.0 * c.log(outer))
+    tail = _horner(_TAIL, t) / _horner(_TAIL_Q, t)
+    tail = c.where(q > 0.0, -tail, tail)
+    return c.where(c.absolute(q) <= 0.47575, centre, tail)
+
+
+def bernoulli(shape: Sequence[int | None] | int, p: float, seed: Any = None) -> Tensor:
+    """Ones with probability `p`, else zeros."""
+    return ops.cast(uniform(shape, seed=seed) < p, "float32")
+
+
+def categorical(logits: Any, num_samples: int, dtype: str = "int32", seed: Any = None) -> Tensor:
+    """Class numbers drawn by unnormalised log-probabilities: (n, classes) -> (n, num_samples)."""
+    logits = ops.convert_to_tensor(logits)
+    n, k = logits.shape
+    u = _core.ops.random_uniform(key_of(seed), shape=[n, num_samples, k])
+    gumbel = -_core.ops.log(-_core.ops.log(_core.ops.maximum(u, 1e-30)))
+    return ops.argmax(ops.expand_dims(logits, axis=1) + gumbel, axis=-1)
+
+
+def permutation(n: int, seed: Any = None) -> Tensor:
+    """The numbers below `n` in random order."""
+    return _core.ops.random_permutation(key_of(seed), size=n)
+
+
+def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Tensor:
+    """The slices of `x` along an axis in random order."""
+    x = ops.convert_to_tensor(x)
+    return ops.take(x, permutation(x.shape[axis], seed), axis=axis)
+
+
+@keras_op
+def dropout(
+    inputs: Any, rate: float, noise_shape: Sequence[int | None] | None = None, seed: Any = None
+) -> Tensor:
+    """Elements set to zero with probability `rate`, the others divided by 1 - rate."""
+    x = ops.convert_to_tensor(inputs, "float32")
+    if rate == 0:
+        return x
+    full = list(x.shape)
+    shape = full if noise_shape is None else [
+        full[i] if d is None else d for i, d in enumerate(noise_shape)
+    ]  # fmt: skip
+    keep = _core.ops.random_uniform(key_of(seed), shape=shape) >= rate
+    return _core.ops.where(keep, x * (1.0 / (1.0 - rate)), 0.0)

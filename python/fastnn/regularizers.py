@@ -1,0 +1,102 @@
+"""Weight penalties added to the loss. Depends on `ops`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnn import ops
+from fastnn._core import Tensor
+from fastnn.serial import Configurable, Table, plain
+
+__all__ = ["L1", "L2", "L1L2", "OrthogonalRegularizer", "Regularizer", "get", "l1", "l1_l2", "l2"]
+
+
+def _factor(name: str, value: float | None) -> float:
+    value = 0.0 if value is None else value
+    if not isinstance(value, int | float) or value != value or value < 0 or value == float("inf"):
+        raise ValueError(f"{name} is {value!r}, wanted a finite number >= 0\n  hint: {name}=0.01")
+    return float(value)
+
+
+class Regularizer(Configurable):
+    """A penalty: called with a weight, gives a number to add to the loss."""
+
+    def __call__(self, x: Any) -> Tensor:
+        raise NotImplementedError(f"{type(self).__name__} must define __call__(self, x)")
+
+
+class L1L2(Regularizer):
+    """l1 * sum|w| + l2 * sum w²."""
+
+    def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
+        self.l1, self.l2 = _factor("l1", l1), _factor("l2", l2)
+
+    def __call__(self, x: Any) -> Tensor:
+        total = ops.convert_to_tensor(0.0)
+        if self.l1:
+            total = total + self.l1 * ops.sum(ops.abs(x))
+        if self.l2:
+            total = total + self.l2 * ops.sum(ops.square(x))
+        return total
+
+
+class L1(Regularizer):
+    """l1 * sum|w|."""
+
+    def __init__(self, l1: float = 0.01) -> None:
+        self.l1 = _factor("l1", l1)
+
+    def __call__(self, x: Any) -> Tensor:
+        return self.l1 * ops.sum(ops.abs(x))
+
+
+class L2(Regularizer):
+    """l2 * sum w²."""
+
+    def __init__(self, l2: float = 0.01) -> None:
+        self.l2 = _factor("l2", l2)
+
+    def __call__(self, x: Any) -> Tensor:
+        return self.l2 * ops.sum(ops.square(x))
+
+
+class OrthogonalRegularizer(Regularizer):
+    """Penalises rows (or columns) of a matrix that are not orthogonal to each other."""
+
+    def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
+        self.factor = _factor("factor", factor)
+        if mode not in ("rows", "columns"):
+            raise ValueError(f"mode is {mode!r}\n  hint: 'rows' or 'columns'")
+        self.mode = mode
+
+    def __call__(self, x: Any) -> Tensor:
+        if len(x.shape) != 2:
+            raise ValueError(f"OrthogonalRegularizer needs a matrix, got shape {x.shape}")
+        axis = 1 if self.mode == "rows" else 0
+        x = ops.normalize(x, axis=axis)
+        xt = ops.transpose(x)
+        product = ops.matmul(x, xt) if self.mode == "rows" else ops.matmul(xt, x)
+        size = product.shape[0]
+        off = product * (1.0 - ops.eye(size))
+        pairs = size * (size - 1.0) / 2.0
+        return self.factor * 0.5 * ops.sum(ops.abs(off)) / pairs
+
+
+TABLE = Table("regularizer", [Regularizer, L1, L2, L1L2, OrthogonalRegularizer],
+              {"l1": L1, "l2": L2, "l1_l2": L1L2, "l1l2": L1L2})  # fmt: skip
+l1, l2, l1_l2 = L1, L2, L1L2
+
+
+def get(identifier: Any) -> Any:
+    """The regulariser for None, a name, a config or an object."""
+    return TABLE.get(identifier)
+
+
+def serialize(regularizer: Regularizer) -> Any:
+    """A regulariser as a config."""
+    return plain(regularizer)
+
+
+def deserialize(config: Any) -> Any:
+    """The regulariser that a config describes."""
+    return get(config)

@@ -1,0 +1,194 @@
+"""Symbolic tensors of functional models: what `Input` returns and layers give back.
+
+A `KerasTensor` is a traced tensor (`spec`, for shape and type) with its provenance: the node, that
+is the layer or op call, that made it. Provenance lives on this side only, so the graph of layers
+can be run again on other inputs, cut, copied, summarised and saved. Depends on `_core`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from fastnn import _core, tree
+from fastnn.config import unique_name
+from fastnn.variables import Scope, Variable
+
+__all__ = ["KerasTensor", "Node", "OpCall", "is_symbolic", "keras_op", "record"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+Dims = tuple[int | None, ...]
+
+
+class OpCall:
+    """An op used between layers of a functional model; `name` is its name in `fastnn.ops`."""
+
+    def __init__(self, fn: Callable[..., Any], op_name: str) -> None:
+        self.fn = fn
+        self.op_name = op_name
+        self.name = unique_name(op_name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.fn(*args, **kwargs)
+
+
+class Node:
+    """One call of a layer or op: what was called, with which arguments, giving which outputs."""
+
+    def __init__(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.operation = operation
+        self.args = args
+        self.kwargs = kwargs
+        self.outputs: Any = None
+
+    @property
+    def inputs(self) -> list[KerasTensor]:
+        """The symbolic tensors among the arguments, in order."""
+        leaves = tree.flatten([self.args, self.kwargs])
+        return [x for x in leaves if isinstance(x, KerasTensor)]
+
+
+class KerasTensor:
+    """A value known by shape and type; give it to layers, `fastnn.ops` and `Model`."""
+
+    __array_ufunc__ = None
+
+    def __init__(self, spec: _core.Tensor, name: str, node: Node | None = None, index: int = 0):
+        self.spec = spec
+        self.name = name
+        self.node = node
+        self.index = index
+        self.mask: KerasTensor | None = None
+
+    @property
+    def shape(self) -> Dims:
+        """Sizes; None is the batch."""
+        return self.spec.shape
+
+    @property
+    def dtype(self) -> str:
+        """Element type."""
+        return self.spec.dtype
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __repr__(self) -> str:
+        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
+
+    def __bool__(self) -> bool:
+        raise self._no_value("bool()")
+
+    def __float__(self) -> float:
+        raise self._no_value("float()")
+
+    def __int__(self) -> int:
+        raise self._no_value("int()")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        raise self._no_value("a NumPy function")
+
+    def __iter__(self) -> Any:
+        raise self._no_value("iteration")
+
+    def _no_value(self, use: str) -> _core.TraceError:
+        return _core.TraceError(
+            f"{self!r} has no value yet, so {use} cannot read it\n"
+            "  hint: use layers and fastnn.ops on it; for a choice, fastnn.ops.where(c, a, b)"
+        )
+
+    def reshape(self, *shape: int) -> Any:
+        """The same elements under another shape."""
+        return record(_method("reshape"), "reshape", (self, *shape), {})
+
+    def astype(self, dtype: str) -> Any:
+        """Converted elements."""
+        return record(_method("astype"), "cast", (self, dtype), {})
+
+
+def _method(name: str) -> Callable[..., Any]:
+    def call(x: Any, *args: Any) -> Any:
+        return getattr(x, name)(*args)
+
+    return call
+
+
+def _operator(dunder: str, op_name: str) -> None:
+    call = _method(dunder)
+
+    def method(self: KerasTensor, *args: Any) -> Any:
+        return record(call, op_name, (self, *args), {})
+
+    method.__name__ = dunder
+    setattr(KerasTensor, dunder, method)
+
+
+#: Python operators and the name of the op that each stands for.
+OPERATORS = {
+    "__add__": "add", "__radd__": "add", "__sub__": "subtract", "__rsub__": "subtract",
+    "__mul__": "multiply", "__rmul__": "multiply", "__truediv__": "divide",
+    "__rtruediv__": "divide", "__floordiv__": "floor_divide", "__mod__": "mod",
+    "__pow__": "power", "__rpow__": "power", "__matmul__": "matmul", "__rmatmul__": "matmul",
+    "__neg__": "negative", "__abs__": "absolute", "__lt__": "less", "__le__": "less_equal",
+    "__gt__": "greater", "__ge__": "greater_equal", "__getitem__": "get_item",
+}  # fmt: skip
+for _dunder, _name in OPERATORS.items():
+    _operator(_dunder, _name)
+
+
+def is_symbolic(value: Any) -> bool:
+    """True when a KerasTensor is among the leaves of `value`."""
+    if isinstance(value, KerasTensor):
+        return True
+    if isinstance(value, dict | list | tuple):
+        return any(isinstance(x, KerasTensor) for x in tree.flatten(value))
+    return False
+
+
+def specs(value: Any) -> Any:
+    """`value` with every KerasTensor replaced by its traced tensor."""
+    return tree.map_structure(lambda x: x.spec if isinstance(x, KerasTensor) else x, value)
+
+
+def wrap(outputs: Any, node: Node, name: str) -> Any:
+    """KerasTensors for traced results of `node`."""
+    leaves = [
+        KerasTensor(x if isinstance(x, _core.Tensor) else _core.tensor(x), name, node, i)
+        for i, x in enumerate(tree.flatten(outputs))
+    ]
+    node.outputs = tree.pack(outputs, leaves)
+    return node.outputs
+
+
+def record(fn: Callable[..., Any], op_name: str, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Calls `fn` on the traced tensors behind symbolic arguments and notes the call as a node."""
+    operation = OpCall(fn, op_name)
+    node = Node(operation, args, kwargs)
+    with Scope(training=False):
+        outputs = fn(*specs(list(args)), **specs(kwargs))
+    return wrap(outputs, node, operation.name)
+
+
+def keras_op(fn: F) -> F:
+    """Makes a function of tensors usable inside functional models, on KerasTensors."""
+
+    @functools.wraps(fn)
+    def op(*args: Any, **kwargs: Any) -> Any:
+        for a in args:
+            if a.__class__ is KerasTensor or (
+                a.__class__ in (list, tuple, dict) and is_symbolic(a)
+            ):
+                return record(fn, fn.__name__, args, kwargs)
+        if kwargs and is_symbolic(kwargs):
+            return record(fn, fn.__name__, args, kwargs)
+        return fn(*args, **kwargs)
+
+    return op  # type: ignore[return-value]
+
+
+def value_of(x: Any) -> Any:
+    """The tensor that stands for a variable; other values pass through."""
+    return x.value if isinstance(x, Variable) else x

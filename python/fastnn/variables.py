@@ -1,0 +1,223 @@
+"""Variables with Keras's attributes, and the scope that turns assignments into graph updates.
+
+Inside a `Scope` (while a step is traced) `variable.value` is the current traced value and
+`variable.assign(x)` records an update; outside both work on the stored array at once. So one
+source of an optimiser, a metric or a layer serves the compiled step and direct use.
+Depends on `_core`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+from fastnn import _core
+from fastnn._core import Tensor
+
+__all__ = ["Scope", "Variable", "current_scope"]
+
+_local = threading.local()
+
+
+class Scope:
+    """What one trace collects: values of variables, losses added on the way, the training flag."""
+
+    def __init__(self, training: bool | None = None) -> None:
+        self.training = training
+        self.leaves: dict[Variable, Tensor] = {}
+        self.values: dict[Variable, Tensor] = {}
+        self.losses: list[Tensor] = []
+        self._outer: Scope | None = None
+
+    def __enter__(self) -> Self:
+        self._outer = current_scope()
+        _local.scope = self
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _local.scope = self._outer
+
+    def leaf(self, variable: Variable) -> Tensor:
+        """The stored value as the trace sees it: one handle per variable."""
+        leaf = self.leaves.get(variable)
+        if leaf is None:
+            leaf = self.leaves[variable] = variable.stored()
+        return leaf
+
+    def updates(self) -> list[tuple[_core.Variable, Tensor]]:
+        """Variables that the trace assigned, with their new values."""
+        return list(self.values.items())
+
+
+def current_scope() -> Scope | None:
+    """The innermost scope of this thread."""
+    return getattr(_local, "scope", None)
+
+
+class Variable(_core.Variable):
+    """A tensor that persists and changes: weights, optimiser slots, metric sums, seeds.
+
+    `initializer` is an array, a number or a callable `(shape, dtype) -> array` with `shape`.
+    """
+
+    def __new__(
+        cls,
+        initializer: Any,
+        shape: Sequence[int] | None = None,
+        dtype: str | None = None,
+        trainable: bool = True,
+        name: str | None = None,
+        **_: Any,
+    ) -> Self:
+        if callable(initializer) and not hasattr(initializer, "__array__"):
+            value = initializer(tuple(shape or ()), dtype=dtype or "float32")
+        else:
+            value = initializer
+        return super().__new__(cls, value, dtype=dtype, name=name or "variable")
+
+    def __init__(
+        self,
+        initializer: Any,
+        shape: Sequence[int] | None = None,
+        dtype: str | None = None,
+        trainable: bool = True,
+        name: str | None = None,
+        *,
+        regularizer: Callable[[Tensor], Tensor] | None = None,
+        constraint: Callable[[Tensor], Tensor] | None = None,
+    ) -> None:
+        self._trainable = trainable
+        self.initializer = initializer if callable(initializer) else None
+        self.regularizer = regularizer
+        self.constraint = constraint
+        self.path = self.name
+
+    @property
+    def trainable(self) -> bool:
+        """Whether `fit` changes it by gradients."""
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, flag: bool) -> None:
+        self._trainable = bool(flag)
+        touch()
+
+    def stored(self) -> Tensor:
+        """The stored value, whatever is being traced."""
+        return super().value
+
+    @property
+    def value(self) -> Tensor:
+        """The current value: inside a trace, what the trace last assigned."""
+        scope = current_scope()
+        if scope is None:
+            return super().value
+        current = scope.values.get(self)
+        return scope.leaf(self) if current is None else current
+
+    def assign(self, value: Any) -> Tensor:
+        """Sets the value; inside a trace, records the update."""
+        if isinstance(value, Variable):
+            value = value.value
+        scope = current_scope()
+        if scope is not None:
+            value = value if isinstance(value, Tensor) else _core.tensor(value, dtype=self.dtype)
+            if value.shape != self.shape:
+                value = _core.apply("broadcast_to", [value], {"shape": list(self.shape)})
+            scope.values[self] = value if value.dtype == self.dtype else value.astype(self.dtype)
+            return scope.values[self]
+        super().assign(value)
+        return super().value
+
+    def assign_add(self, value: Any) -> Tensor:
+        """Adds to the value."""
+        return self.assign(self.value + value)
+
+    def assign_sub(self, value: Any) -> Tensor:
+        """Subtracts from the value."""
+        return self.assign(self.value - value)
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
+        a = self.numpy()
+        return a if dtype is None else a.astype(dtype)
+
+    def __float__(self) -> float:
+        return float(self.value)
+
+    def __int__(self) -> int:
+        return int(self.value)
+
+    def __getitem__(self, key: Any) -> Tensor:
+        return self.value[key]
+
+    def __add__(self, other: Any) -> Tensor:
+        return self.value + other
+
+    def __radd__(self, other: Any) -> Tensor:
+        return other + self.value
+
+    def __sub__(self, other: Any) -> Tensor:
+        return self.value - other
+
+    def __rsub__(self, other: Any) -> Tensor:
+        return other - self.value
+
+    def __mul__(self, other: Any) -> Tensor:
+        return self.value * other
+
+    def __rmul__(self, other: Any) -> Tensor:
+        return other * self.value
+
+    def __truediv__(self, other: Any) -> Tensor:
+        return self.value / other
+
+    def __rtruediv__(self, other: Any) -> Tensor:
+        return other / self.value
+
+    def __pow__(self, other: Any) -> Tensor:
+        return self.value**other
+
+    def __matmul__(self, other: Any) -> Tensor:
+        return self.value @ other
+
+    def __rmatmul__(self, other: Any) -> Tensor:
+        return other @ self.value
+
+    def __neg__(self) -> Tensor:
+        return -self.value
+
+    __hash__ = object.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        return self is other
+
+    def __repr__(self) -> str:
+        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
+
+
+_version = 0
+
+
+def touch() -> None:
+    """Marks that some structure (layers, weights, trainable flags) may have changed."""
+    global _version
+    _version += 1
+
+
+def structure_version() -> int:
+    """Grows whenever a layer, a weight or a trainable flag is set anywhere in the process."""
+    return _version
