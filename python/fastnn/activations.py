@@ -38,43 +38,37 @@ def relu(
 @keras_op
 def relu6(x: Any) -> Any:
     """min(max(x, 0), 6)."""
-    return _c.clip(x, min=0.0, max=6.0)
+    return _c.relu6(x)
 
 
 @keras_op
 def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
     """`x` where positive, negative_slope * x elsewhere."""
-    x = convert_to_tensor(x, "float32")
-    return _c.where(x >= 0.0, x, negative_slope * x)
+    return _c.leaky_relu(x, negative_slope=negative_slope)
 
 
 @keras_op
 def elu(x: Any, alpha: float = 1.0) -> Any:
     """`x` where positive, alpha (e^x - 1) elsewhere."""
-    x = convert_to_tensor(x, "float32")
-    return _c.where(x > 0.0, x, alpha * _c.expm1(_c.minimum(x, 0.0)))
+    return _c.elu(x, alpha=alpha)
 
 
 @keras_op
 def selu(x: Any) -> Any:
     """Scaled elu with the self-normalising constants (Klambauer et al. 2017)."""
-    return 1.0507009873554805 * elu(x, 1.6732632423543772)
+    return _c.selu(x)
 
 
 @keras_op
 def celu(x: Any, alpha: float = 1.0) -> Any:
     """max(x, 0) + min(0, alpha (e^(x/alpha) - 1))."""
-    x = convert_to_tensor(x, "float32")
-    return _c.maximum(x, 0.0) + alpha * _c.expm1(_c.minimum(x, 0.0) / alpha)
+    return _c.celu(x, alpha=alpha)
 
 
 @keras_op
 def gelu(x: Any, approximate: bool = False) -> Any:
     """x Φ(x), exact by default; by tanh when approximate."""
-    x = convert_to_tensor(x, "float32")
-    if approximate:
-        return 0.5 * x * (1.0 + _c.tanh(0.7978845608028654 * (x + 0.044715 * x * x * x)))
-    return 0.5 * x * (1.0 + _c.erf(x * 0.7071067811865476))
+    return _c.gelu(x, approximate=approximate)
 
 
 @keras_op
@@ -86,7 +80,7 @@ def sigmoid(x: Any) -> Any:
 @keras_op
 def hard_sigmoid(x: Any) -> Any:
     """x/6 + 1/2 cut to [0, 1]."""
-    return _c.clip(convert_to_tensor(x, "float32") * (1.0 / 6.0) + 0.5, min=0.0, max=1.0)
+    return _c.hard_sigmoid(x)
 
 
 @keras_op
@@ -98,7 +92,7 @@ def tanh(x: Any) -> Any:
 @keras_op
 def hard_tanh(x: Any) -> Any:
     """`x` cut to [-1, 1]."""
-    return _c.clip(x, min=-1.0, max=1.0)
+    return _c.hard_tanh(x)
 
 
 @keras_op
@@ -122,14 +116,13 @@ def softplus(x: Any) -> Any:
 @keras_op
 def softsign(x: Any) -> Any:
     """x / (1 + |x|)."""
-    x = convert_to_tensor(x, "float32")
-    return x / (1.0 + _abs(x))
+    return _c.softsign(x)
 
 
 @keras_op
 def silu(x: Any) -> Any:
     """x sigmoid(x)."""
-    return convert_to_tensor(x, "float32") * _c.sigmoid(x)
+    return _c.silu(x)
 
 
 swish = silu
@@ -138,7 +131,7 @@ swish = silu
 @keras_op
 def hard_silu(x: Any) -> Any:
     """x hard_sigmoid(x)."""
-    return convert_to_tensor(x, "float32") * hard_sigmoid(x)
+    return _c.hard_silu(x)
 
 
 hard_swish = hard_silu
@@ -147,7 +140,7 @@ hard_swish = hard_silu
 @keras_op
 def mish(x: Any) -> Any:
     """x tanh(softplus(x))."""
-    return convert_to_tensor(x, "float32") * _c.tanh(_c.softplus(x))
+    return _c.mish(x)
 
 
 @keras_op
@@ -159,7 +152,7 @@ def exponential(x: Any) -> Any:
 @keras_op
 def log_sigmoid(x: Any) -> Any:
     """Logarithm of sigmoid, without overflow."""
-    return -_c.softplus(-convert_to_tensor(x, "float32"))
+    return _c.log_sigmoid(x)
 
 
 @keras_op
@@ -188,7 +181,7 @@ def threshold(x: Any, threshold: float, default_value: float) -> Any:
 @keras_op
 def tanh_shrink(x: Any) -> Any:
     """x - tanh(x)."""
-    return convert_to_tensor(x, "float32") - _c.tanh(x)
+    return _c.tanh_shrink(x)
 
 
 @keras_op

@@ -107,7 +107,7 @@ def _weighted(values: Any, sample_weight: Any) -> tuple[Any, Any]:
 
 def _count_of(x: Any) -> Any:
     """Number of elements of `x`, as a float that follows the batch."""
-    return _c.extent(x, axes=None)
+    return _c.extent(x)
 
 
 class Mean(Metric):
@@ -693,7 +693,7 @@ class R2Score(Metric):
         ):
             v = getattr(self, which)
             v.assign(v + ops.sum(part, axis=0))
-        self.num_samples.assign(self.num_samples + _c.extent(y_true, axes=[0]))
+        self.num_samples.assign(self.num_samples + _c.extent(y_true, axis=[0]))
 
     def result(self) -> Any:
         """1 - residual / total sum of squares."""

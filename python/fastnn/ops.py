@@ -154,7 +154,7 @@ def _reduction(name: str, doc: str) -> Callable[..., Any]:
     row = getattr(_c, name)
 
     def reduce(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-        return row(x, axes=axis, keepdims=keepdims)
+        return row(x, axis=axis, keepdims=keepdims)
 
     reduce.__name__ = reduce.__qualname__ = name
     reduce.__doc__ = doc
@@ -166,20 +166,13 @@ mean = _reduction("mean", "Mean over `axis`, all axes when None.")
 max = amax = _reduction("max", "Largest element over `axis`; NaN wins.")
 min = amin = _reduction("min", "Smallest element over `axis`; NaN wins.")
 prod = _reduction("prod", "Product over `axis`, all axes when None.")
-
-
-@keras_op
-def var(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Population variance over `axis`."""
-    x = convert_to_tensor(x, "float32")
-    d = x - mean(x, axis=axis, keepdims=True)
-    return mean(d * d, axis=axis, keepdims=keepdims)
-
-
-@keras_op
-def std(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Population standard deviation over `axis`."""
-    return _c.sqrt(var(x, axis=axis, keepdims=keepdims))
+all = _reduction("all", "True where every element over `axis` is true.")
+any = _reduction("any", "True where some element over `axis` is true.")
+std = _reduction("std", "Population standard deviation over `axis`.")
+var = _reduction("variance", "Population variance over `axis`.")
+logsumexp = _reduction("logsumexp", "log(sum(exp(x))) over `axis`, without overflow.")
+argmax = _reduction("argmax", "Position of the largest element along `axis`, flat when None.")
+argmin = _reduction("argmin", "Position of the smallest element along `axis`, flat when None.")
 
 
 @keras_op
@@ -189,48 +182,9 @@ def moments(x: TensorLike, axes: Axis, keepdims: bool = False) -> tuple[Tensor, 
 
 
 @keras_op
-def all(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """True where every element over `axis` is true."""
-    return min(cast(x, "bool").astype("int32"), axis=axis, keepdims=keepdims).astype("bool")
-
-
-@keras_op
-def any(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """True where some element over `axis` is true."""
-    return max(cast(x, "bool").astype("int32"), axis=axis, keepdims=keepdims).astype("bool")
-
-
-@keras_op
 def count_nonzero(x: TensorLike, axis: Axis = None) -> Tensor:
     """Number of elements that are not zero."""
     return sum(cast(x, "bool").astype("int32"), axis=axis)
-
-
-@keras_op
-def argmax(x: TensorLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """Position of the largest element along `axis`, in the flat array when None."""
-    return _arg(_c.argmax, x, axis, keepdims)
-
-
-@keras_op
-def argmin(x: TensorLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """Position of the smallest element along `axis`, in the flat array when None."""
-    return _arg(_c.argmin, x, axis, keepdims)
-
-
-def _arg(row: Callable[..., Any], x: TensorLike, axis: int | None, keepdims: bool) -> Tensor:
-    if axis is None:
-        x, axis = reshape(x, (-1,)), 0
-    return row(x, axes=axis, keepdims=keepdims)
-
-
-@keras_op
-def logsumexp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """log(sum(exp(x))) over `axis`, without overflow."""
-    top = stop_gradient(max(x, axis=axis, keepdims=True))
-    top = _c.where(isfinite(top), top, 0.0)
-    out = _c.log(sum(_c.exp(x - top), axis=axis, keepdims=True)) + top
-    return out if keepdims else squeeze(out, _axes(axis, len(shape(x))))
 
 
 def _axes(axis: Axis, rank: int) -> tuple[int, ...]:
@@ -268,7 +222,7 @@ def reshape(x: TensorLike, newshape: Sequence[int | None] | int) -> Tensor:
 def transpose(x: TensorLike, axes: Sequence[int] | None = None) -> Tensor:
     """Axes in another order, reversed when None."""
     order = list(axes) if axes is not None else list(range(ndim(x)))[::-1]
-    return _c.transpose(x, perm=order)
+    return _c.transpose(x, axes=order)
 
 
 @keras_op
@@ -276,7 +230,7 @@ def swapaxes(x: TensorLike, axis1: int, axis2: int) -> Tensor:
     """Two axes exchanged."""
     order = list(range(ndim(x)))
     order[axis1], order[axis2] = order[axis2], order[axis1]
-    return _c.transpose(x, perm=order)
+    return _c.transpose(x, axes=order)
 
 
 @keras_op
@@ -285,7 +239,7 @@ def moveaxis(x: TensorLike, source: int, destination: int) -> Tensor:
     rank = ndim(x)
     order = [i for i in range(rank) if i != source % rank]
     order.insert(destination % rank, source % rank)
-    return _c.transpose(x, perm=order)
+    return _c.transpose(x, axes=order)
 
 
 @keras_op
@@ -297,7 +251,7 @@ def concatenate(xs: Sequence[TensorLike], axis: int = -1) -> Tensor:
 @keras_op
 def stack(xs: Sequence[TensorLike], axis: int = 0) -> Tensor:
     """Tensors joined along a new axis."""
-    return _c.concatenate(*[_c.expand_dims(x, axis=axis) for x in xs], axis=axis)
+    return _c.stack(*xs, axis=axis)
 
 
 @keras_op
@@ -336,9 +290,7 @@ def squeeze(x: TensorLike, axis: Axis = None) -> Tensor:
         gone = {i for i, d in enumerate(shape(x)) if d == 1}
     else:
         gone = {a % rank for a in _axes(axis, rank)}
-    for a in sorted(gone, reverse=True):
-        x = _c.squeeze(x, axes=a)
-    return convert_to_tensor(x)
+    return _c.squeeze(x, axis=sorted(gone)) if gone else convert_to_tensor(x)
 
 
 @keras_op
@@ -359,24 +311,15 @@ def pad(x: TensorLike, pad_width: Any, mode: str = "constant", constant_values: 
 # ---- elements --------------------------------------------------------------------------------
 
 
+isfinite = is_finite  # noqa: F821 (a row)
+isnan = is_nan  # noqa: F821 (a row)
+isinf = is_inf  # noqa: F821 (a row)
+
+
 @keras_op
 def stop_gradient(x: TensorLike) -> Tensor:
     """`x`, through which no gradient flows."""
     return _c.stop_gradient(x)
-
-
-@keras_op
-def isfinite(x: TensorLike) -> Tensor:
-    """True where `x` is neither NaN nor infinite."""
-    x = convert_to_tensor(x, "float32")
-    return (x - x) == 0.0
-
-
-@keras_op
-def isnan(x: TensorLike) -> Tensor:
-    """True where `x` is NaN."""
-    x = convert_to_tensor(x)
-    return x != x  # noqa: PLR0124
 
 
 @keras_op
@@ -452,14 +395,6 @@ def normalize(x: TensorLike, axis: int = -1, order: int = 2, epsilon: float | No
 
 
 @keras_op
-def cumsum(x: TensorLike, axis: int = -1) -> Tensor:
-    """Running sums along an axis, as a product with a triangle of ones."""
-    x = moveaxis(convert_to_tensor(x, "float32"), axis, -1)
-    n = x.shape[-1]
-    return moveaxis(x @ _core.tensor(np.triu(np.ones((n, n), np.float32))), -1, axis)
-
-
-@keras_op
 def dot(x1: TensorLike, x2: TensorLike) -> Tensor:
     """Product over the last axis of x1 and the first (of two) of x2, as `numpy.dot`."""
     if ndim(x1) == 0 or ndim(x2) == 0:
@@ -483,14 +418,12 @@ def binary_crossentropy(
     """-t log p - (1-t) log(1-p) per element; p is clipped to [1e-7, 1 - 1e-7]."""
     target, output = convert_to_tensor(target, "float32"), convert_to_tensor(output, "float32")
     if from_logits:
-        return _c.maximum(output, 0.0) - output * target + _c.log1p(_c.exp(-abs(output)))
+        return _c.sigmoid_cross_entropy(target, output)
     output = clip(output, epsilon(), 1.0 - epsilon())
     return -(target * _c.log(output) + (1.0 - target) * _c.log(1.0 - output))
 
 
-def _log_probabilities(output: Tensor, from_logits: bool, axis: int) -> Tensor:
-    if from_logits:
-        return _c.log_softmax(output, axis=axis)
+def _log_probabilities(output: Tensor, axis: int) -> Tensor:
     output = output / sum(output, axis=axis, keepdims=True)
     return _c.log(clip(output, epsilon(), 1.0 - epsilon()))
 
@@ -501,7 +434,8 @@ def categorical_crossentropy(
 ) -> Tensor:
     """-sum t log p over `axis`; probabilities are divided by their sum, then clipped."""
     target, output = convert_to_tensor(target, "float32"), convert_to_tensor(output, "float32")
-    return -sum(target * _log_probabilities(output, from_logits, axis), axis=axis)
+    logs = _c.log_softmax(output, axis=axis) if from_logits else _log_probabilities(output, axis)
+    return -sum(target * logs, axis=axis)
 
 
 @keras_op
@@ -514,5 +448,7 @@ def sparse_categorical_crossentropy(
         target = squeeze(target, -1)
     if axis not in (-1, ndim(output) - 1):
         output = moveaxis(output, axis, -1)
+    if from_logits:
+        return _c.sparse_softmax_cross_entropy(output, target)
     picked = one_hot(target, output.shape[-1])  # type: ignore[arg-type]
-    return -sum(picked * _log_probabilities(output, from_logits, -1), axis=-1)
+    return -sum(picked * _log_probabilities(output, -1), axis=-1)

@@ -205,7 +205,7 @@ def categorical(logits: Any, num_samples: int, dtype: str = "int32", seed: Any =
 
 def permutation(n: int, seed: Any = None) -> Tensor:
     """The numbers below `n` in random order."""
-    return _core.ops.random_permutation(key_of(seed), size=n)
+    return _core.ops.random_permutation(key_of(seed), n=n)
 
 
 def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Tensor:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from fastnn import _core, tree
 from fastnn.config import unique_name
+from fastnn.errors import unknown_name
 from fastnn.variables import Scope, Variable
 
 __all__ = ["KerasTensor", "Node", "OpCall", "is_symbolic", "keras_op", "record"]
@@ -24,9 +25,11 @@ Dims = tuple[int | None, ...]
 class OpCall:
     """An op used between layers of a functional model; `name` is its name in `fastnn.ops`."""
 
-    def __init__(self, fn: Callable[..., Any], op_name: str) -> None:
+    def __init__(self, fn: Callable[..., Any], op_name: str, key: str = "") -> None:
         self.fn = fn
         self.op_name = op_name
+        #: What files call it: an operator's method or the name of a function.
+        self.key = key or op_name
         self.name = unique_name(op_name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
@@ -102,11 +105,11 @@ class KerasTensor:
 
     def reshape(self, *shape: int) -> Any:
         """The same elements under another shape."""
-        return record(_method("reshape"), "reshape", (self, *shape), {})
+        return record(_method("reshape"), "reshape", (self, *shape), {}, "reshape()")
 
     def astype(self, dtype: str) -> Any:
         """Converted elements."""
-        return record(_method("astype"), "cast", (self, dtype), {})
+        return record(_method("astype"), "cast", (self, dtype), {}, "astype()")
 
 
 def _method(name: str) -> Callable[..., Any]:
@@ -120,7 +123,7 @@ def _operator(dunder: str, op_name: str) -> None:
     call = _method(dunder)
 
     def method(self: KerasTensor, *args: Any) -> Any:
-        return record(call, op_name, (self, *args), {})
+        return record(call, op_name, (self, *args), {}, dunder)
 
     method.__name__ = dunder
     setattr(KerasTensor, dunder, method)
@@ -137,6 +140,15 @@ OPERATORS = {
 }  # fmt: skip
 for _dunder, _name in OPERATORS.items():
     _operator(_dunder, _name)
+
+
+def op_call(key: str, known: dict[str, Callable[..., Any]], op_name: str) -> OpCall:
+    """The op call that a file names: an operator, or one of the `known` functions."""
+    if key in OPERATORS or key in ("reshape()", "astype()"):
+        return OpCall(_method(key.removesuffix("()")), op_name, key)
+    if key not in known:
+        raise unknown_name("op in a saved model", key, known)
+    return OpCall(known[key], op_name, key)
 
 
 def is_symbolic(value: Any) -> bool:
@@ -163,9 +175,11 @@ def wrap(outputs: Any, node: Node, name: str) -> Any:
     return node.outputs
 
 
-def record(fn: Callable[..., Any], op_name: str, args: Any, kwargs: dict[str, Any]) -> Any:
+def record(
+    fn: Callable[..., Any], op_name: str, args: Any, kwargs: dict[str, Any], key: str = ""
+) -> Any:
     """Calls `fn` on the traced tensors behind symbolic arguments and notes the call as a node."""
-    operation = OpCall(fn, op_name)
+    operation = OpCall(fn, op_name, key)
     node = Node(operation, args, kwargs)
     with Scope(training=False):
         outputs = fn(*specs(list(args)), **specs(kwargs))

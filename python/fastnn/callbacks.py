@@ -1,0 +1,699 @@
+"""Callbacks under Keras's names and rules. Depends on `progress`.
+
+Hooks that nobody overrides are never called: with none overridden all epochs run in the core.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import os
+import warnings
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+
+from fastnn.errors import unknown_name
+from fastnn.progress import Progbar
+
+__all__ = [
+    "BackupAndRestore", "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "History",
+    "LambdaCallback", "LearningRateScheduler", "ModelCheckpoint", "ProgbarLogger",
+    "ReduceLROnPlateau", "SwapEMAWeights", "TensorBoard", "TerminateOnNaN",
+]  # fmt: skip
+
+Logs = dict[str, Any]
+
+
+class Callback:
+    """Override the hooks you need; `self.model` and `self.params` are set before training."""
+
+    def __init__(self) -> None:
+        self.params: dict[str, Any] = {}
+        self._model: Any = None
+
+    @property
+    def model(self) -> Any:
+        """The model that is trained."""
+        return self.__dict__.get("_model")
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Takes verbose, epochs and steps."""
+        self.params = params
+
+    def set_model(self, model: Any) -> None:
+        """Takes the model."""
+        self._model = model
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Before the first epoch."""
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """After the last epoch."""
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Before an epoch."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """After an epoch and its validation; `logs` hold loss, metrics, val_…."""
+
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a training batch (older name)."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After a training batch (older name)."""
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a training batch."""
+        self.on_batch_begin(batch, logs=logs)
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After a training batch; `logs` hold running values."""
+        self.on_batch_end(batch, logs=logs)
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Before an evaluation."""
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """After an evaluation."""
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before an evaluation batch."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After an evaluation batch."""
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Before a prediction."""
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """After a prediction."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Before a prediction batch."""
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """After a prediction batch."""
+
+
+class History(Callback):
+    """`history`: one list per key, keys sorted; `epoch`: the epoch numbers."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.history: dict[str, list[float]] = {}
+        self.epoch: list[int] = []
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Starts the list of epochs."""
+        self.epoch = []
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Appends the values of an epoch."""
+        self.epoch.append(epoch)
+        for key, value in (logs or {}).items():
+            self.history.setdefault(key, []).append(value)
+
+    def __repr__(self) -> str:
+        last = ", ".join(f"{k} {v[-1]:.4g}" for k, v in self.history.items() if v)
+        return f"<History of {len(self.epoch)} epochs{': ' + last if last else ''}>"
+
+
+class CallbackList(Callback):
+    """Calls each of several callbacks, and knows which hooks any of them overrides."""
+
+    def __init__(
+        self,
+        callbacks: Any = None,
+        add_history: bool = False,
+        add_progbar: bool = False,
+        model: Any = None,
+        **params: Any,
+    ) -> None:
+        super().__init__()
+        given = callbacks if callbacks is not None else []
+        given = given if isinstance(given, list | tuple) else [given]
+        self.callbacks: list[Any] = list(_flatten(given))
+        for c in self.callbacks:
+            if not callable(getattr(c, "on_epoch_end", None)):
+                raise TypeError(
+                    f"callbacks hold {c!r}, wanted Callback objects\n"
+                    "  hint: callbacks=[EarlyStopping(patience=3)]"
+                )
+        if add_progbar:
+            self.callbacks.append(ProgbarLogger())
+        if add_history:
+            self.callbacks.append(History())
+        if model is not None:
+            self.set_model(model)
+        if params:
+            self.set_params(params)
+
+    def append(self, callback: Callback) -> None:
+        """Adds a callback at the end."""
+        self.callbacks.append(callback)
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Gives the parameters to all."""
+        self.params = params
+        for c in self.callbacks:
+            c.set_params(params)
+
+    def set_model(self, model: Any) -> None:
+        """Gives the model to all."""
+        super().set_model(model)
+        for c in self.callbacks:
+            c.set_model(model)
+
+    def overrides(self, *hooks: str) -> bool:
+        """True when some callback has a body of its own for one of the hooks."""
+        return any(
+            getattr(type(c), hook, None) is not getattr(Callback, hook) or hook in vars(c)
+            for c in self.callbacks
+            if type(c) is not History
+            for hook in hooks
+        )
+
+
+def _flatten(callbacks: Iterable[Any]) -> Iterable[Any]:
+    for c in callbacks:
+        if isinstance(c, CallbackList):
+            yield from c.callbacks
+        elif isinstance(c, list | tuple):
+            yield from _flatten(c)
+        else:
+            yield c
+
+
+def _forward(hook: str) -> None:
+    if hook in ("on_train_begin", "on_train_end", "on_test_begin", "on_test_end",
+                "on_predict_begin", "on_predict_end"):  # fmt: skip
+
+        def call(self: CallbackList, logs: Logs | None = None) -> None:
+            logs = logs if logs is not None else {}
+            for c in self.callbacks:
+                getattr(c, hook)(logs)
+    else:
+
+        def call(self: CallbackList, index: int, logs: Logs | None = None) -> None:  # type: ignore[misc]
+            logs = logs if logs is not None else {}
+            for c in self.callbacks:
+                getattr(c, hook)(index, logs)
+
+    call.__name__ = hook
+    call.__doc__ = getattr(Callback, hook).__doc__
+    setattr(CallbackList, hook, call)
+
+
+for _hook in [h for h in vars(Callback) if h.startswith("on_")]:
+    _forward(_hook)
+
+
+class ProgbarLogger(Callback):
+    """A progress bar from batch hooks; `fit` has its own, cheaper one."""
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """A new bar."""
+        self._bar = Progbar(self.params.get("steps"), verbose=self.params.get("verbose", 1))
+        self._seen = 0
+        if self.params.get("verbose"):
+            print(f"Epoch {epoch + 1}/{self.params.get('epochs')}")
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Moves the bar."""
+        self._seen = batch + 1
+        self._bar.show(self._seen, logs or {})
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Ends the line."""
+        self._bar.show(self._seen, logs or {}, done=True)
+
+
+class LambdaCallback(Callback):
+    """Hooks from functions: `LambdaCallback(on_epoch_end=lambda epoch, logs: …)`."""
+
+    def __init__(
+        self,
+        on_epoch_begin: Callable[..., Any] | None = None,
+        on_epoch_end: Callable[..., Any] | None = None,
+        on_train_begin: Callable[..., Any] | None = None,
+        on_train_end: Callable[..., Any] | None = None,
+        on_train_batch_begin: Callable[..., Any] | None = None,
+        on_train_batch_end: Callable[..., Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__()
+        hooks = {
+            "on_epoch_begin": on_epoch_begin, "on_epoch_end": on_epoch_end,
+            "on_train_begin": on_train_begin, "on_train_end": on_train_end,
+            "on_train_batch_begin": on_train_batch_begin, "on_train_batch_end": on_train_batch_end,
+            **kwargs,
+        }  # fmt: skip
+        known = [h for h in vars(Callback) if h.startswith("on_")]
+        for hook, fn in hooks.items():
+            if hook not in known:
+                raise unknown_name("callback hook", hook, known)
+            if fn is not None:
+                self.__dict__[hook] = fn
+
+
+def _improvement(monitor: str, mode: str, kind: str) -> Callable[[Any, Any], bool] | None:
+    if mode not in ("auto", "min", "max"):
+        warnings.warn(f"{kind} mode '{mode}' is unknown, using 'auto'", stacklevel=4)
+        mode = "auto"
+    if mode == "min":
+        return np.less
+    if mode == "max":
+        return np.greater
+    name = monitor.removeprefix("val_")
+    if any(part in name for part in ("acc", "auc", "precision", "recall", "f1", "fbeta", "r2",
+                                     "true_", "cosine_similarity", "iou", "fmeasure")):  # fmt: skip
+        return np.greater
+    return np.less
+
+
+def _missing(kind: str, monitor: str, logs: Logs) -> None:
+    have = ", ".join(sorted(logs)) or "nothing"
+    warnings.warn(
+        f"{kind} watches '{monitor}', which is not among the logs: {have}. "
+        "Give validation_data or another monitor.",
+        stacklevel=4,
+    )
+
+
+class EarlyStopping(Callback):
+    """Stops when `monitor` has not improved by `min_delta` for `patience` epochs."""
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        min_delta: float = 0,
+        patience: int = 0,
+        verbose: int = 0,
+        mode: str = "auto",
+        baseline: float | None = None,
+        restore_best_weights: bool = False,
+        start_from_epoch: int = 0,
+    ) -> None:
+        super().__init__()
+        self.monitor, self.patience, self.verbose = monitor, patience, verbose
+        self.baseline, self.min_delta = baseline, abs(min_delta)
+        self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
+        self.mode = mode
+        self.wait = self.stopped_epoch = self.best_epoch = 0
+        self.best: Any = None
+        self.best_weights: Any = None
+        self.monitor_op: Any = None
+
+    def _is_improvement(self, value: Any, reference: Any) -> bool:
+        if reference is None:
+            return True
+        delta = self.min_delta if self.monitor_op is np.greater else -self.min_delta
+        return bool(self.monitor_op(value - delta, reference))
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Forgets earlier runs."""
+        self.monitor_op = _improvement(self.monitor, self.mode, "EarlyStopping")
+        self.wait = self.stopped_epoch = self.best_epoch = 0
+        self.best = self.best_weights = None
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Compares, waits, stops."""
+        current = (logs or {}).get(self.monitor)
+        if current is None:
+            _missing("EarlyStopping", self.monitor, logs or {})
+            return
+        if epoch < self.start_from_epoch:
+            return
+        if self.restore_best_weights and self.best_weights is None:
+            self.best_weights, self.best_epoch = self.model.get_weights(), epoch
+        self.wait += 1
+        if self._is_improvement(current, self.best):
+            self.best, self.best_epoch = current, epoch
+            if self.restore_best_weights:
+                self.best_weights = self.model.get_weights()
+            if self.baseline is None or self._is_improvement(current, self.baseline):
+                self.wait = 0
+            return
+        if self.wait >= self.patience and epoch > 0:
+            self.stopped_epoch = epoch
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Says when it stopped; restores the best weights if asked."""
+        if self.stopped_epoch > 0 and self.verbose > 0:
+            print(f"Epoch {self.stopped_epoch + 1}: early stopping")
+        if self.restore_best_weights and self.best_weights is not None:
+            if self.verbose > 0:
+                print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
+            self.model.set_weights(self.best_weights)
+
+
+class ModelCheckpoint(Callback):
+    """Saves the model after epochs (or every `save_freq` batches); names may hold `{epoch:02d}`."""
+
+    def __init__(
+        self,
+        filepath: str | os.PathLike[str],
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: str = "auto",
+        save_freq: str | int = "epoch",
+        initial_value_threshold: float | None = None,
+    ) -> None:
+        super().__init__()
+        if save_freq != "epoch" and (not isinstance(save_freq, int) or save_freq < 1):
+            raise ValueError(f"save_freq is {save_freq!r}\n  hint: 'epoch' or a number of batches")
+        self.filepath = os.fspath(filepath)
+        self.monitor, self.verbose = monitor, verbose
+        self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
+        self.save_freq = save_freq
+        self.best: Any = initial_value_threshold
+        self.monitor_op = _improvement(monitor, mode, "ModelCheckpoint")
+        self._batches = 0
+        self._epoch = 0
+        if save_freq != "epoch":
+            self.__dict__["on_train_batch_end"] = self._count_batch
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Remembers the epoch."""
+        self._epoch = epoch
+
+    def _count_batch(self, batch: int, logs: Logs | None = None) -> None:
+        self._batches += 1
+        if self._batches % int(self.save_freq) == 0:
+            self._save(self._epoch, batch, logs or {})
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Saves when due."""
+        if self.save_freq == "epoch":
+            self._save(epoch, None, logs or {})
+
+    def _save(self, epoch: int, batch: int | None, logs: Logs) -> None:
+        path = self._path(epoch, batch, logs)
+        if self.save_best_only:
+            current = logs.get(self.monitor)
+            if current is None:
+                _missing("ModelCheckpoint", self.monitor, logs)
+            elif self.best is not None and not self.monitor_op(current, self.best):  # type: ignore[misc]
+                if self.verbose:
+                    print(f"\nEpoch {epoch + 1}: {self.monitor} did not improve from {self.best:.5f}")
+                return
+            else:
+                if self.verbose:
+                    was = math.inf if self.best is None else self.best
+                    print(f"\nEpoch {epoch + 1}: {self.monitor} improved from {was:.5f} to "
+                          f"{current:.5f}, saving model to {path}")  # fmt: skip
+                self.best = current
+        elif self.verbose:
+            print(f"\nEpoch {epoch + 1}: saving model to {path}")
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        if self.save_weights_only:
+            self.model.save_weights(path, overwrite=True)
+        else:
+            self.model.save(path, overwrite=True)
+
+    def _path(self, epoch: int, batch: int | None, logs: Logs) -> str:
+        try:
+            extra = {} if batch is None else {"batch": batch + 1}
+            return self.filepath.format(epoch=epoch + 1, **extra, **logs)
+        except KeyError as error:
+            raise KeyError(
+                f"the file name {self.filepath!r} uses {error}, the logs hold "
+                f"{', '.join(sorted(logs))}\n  hint: give validation_data, or another name"
+            ) from None
+
+
+class LearningRateScheduler(Callback):
+    """Sets the learning rate to `schedule(epoch, rate)` before each epoch."""
+
+    def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
+        super().__init__()
+        self.schedule, self.verbose = schedule, verbose
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Asks the schedule."""
+        optimizer = self.model.optimizer
+        if not hasattr(optimizer, "learning_rate"):
+            raise ValueError("the optimizer has no learning_rate\n  hint: use an Optimizer")
+        try:
+            rate = self.schedule(epoch, float(np.array(optimizer.learning_rate)))
+        except TypeError:
+            rate = self.schedule(epoch)
+        if not isinstance(rate, float | np.floating | np.float32):
+            raise ValueError(
+                f"schedule({epoch}) gave {rate!r}, wanted a float\n  hint: return float(rate)"
+            )
+        optimizer.learning_rate = rate
+        if self.verbose > 0:
+            print(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Adds `learning_rate` to the logs."""
+        if logs is not None:
+            logs["learning_rate"] = float(np.array(self.model.optimizer.learning_rate))
+
+
+class ReduceLROnPlateau(Callback):
+    """Multiplies the learning rate by `factor` after `patience` epochs without improvement."""
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        verbose: int = 0,
+        mode: str = "auto",
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+        **_: Any,
+    ) -> None:
+        super().__init__()
+        if factor >= 1.0:
+            raise ValueError(f"factor is {factor}, wanted below 1\n  hint: factor=0.1")
+        self.monitor, self.factor, self.patience, self.verbose = monitor, factor, patience, verbose
+        self.mode, self.min_delta, self.cooldown, self.min_lr = mode, min_delta, cooldown, min_lr
+        self.cooldown_counter = self.wait = 0
+        self.best: Any = None
+        self._start()
+
+    def _start(self) -> None:
+        mode = self.mode if self.mode in ("auto", "min", "max") else "auto"
+        greater = mode == "max" or (mode == "auto" and "acc" in self.monitor)
+        self.best = -math.inf if greater else math.inf
+        delta = self.min_delta
+        self.monitor_op: Callable[[float, float], bool] = (
+            (lambda a, b: a > b + delta) if greater else (lambda a, b: a < b - delta)
+        )
+        self.cooldown_counter = self.wait = 0
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Forgets earlier runs."""
+        self._start()
+
+    def in_cooldown(self) -> bool:
+        """True while it waits after a reduction."""
+        return self.cooldown_counter > 0
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Compares, waits, reduces; adds `learning_rate` to the logs."""
+        logs = logs if logs is not None else {}
+        optimizer = self.model.optimizer
+        logs["learning_rate"] = float(np.array(optimizer.learning_rate))
+        current = logs.get(self.monitor)
+        if current is None:
+            _missing("ReduceLROnPlateau", self.monitor, logs)
+            return
+        if self.in_cooldown():
+            self.cooldown_counter -= 1
+            self.wait = 0
+        if self.monitor_op(current, self.best):
+            self.best, self.wait = current, 0
+        elif not self.in_cooldown():
+            self.wait += 1
+            if self.wait >= self.patience:
+                old = float(np.array(optimizer.learning_rate))
+                if old > np.float32(self.min_lr):
+                    new = max(old * self.factor, self.min_lr)
+                    optimizer.learning_rate = new
+                    if self.verbose > 0:
+                        print(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate "
+                              f"to {new}.")  # fmt: skip
+                    self.cooldown_counter, self.wait = self.cooldown, 0
+
+
+class TerminateOnNaN(Callback):
+    """Stops training when the loss is NaN or infinite."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Looks at the loss."""
+        loss = (logs or {}).get("loss")
+        if loss is not None and not math.isfinite(loss):
+            print(f"Batch {batch}: Invalid loss, terminating training")
+            self.model.stop_training = True
+
+
+class CSVLogger(Callback):
+    """One row of a CSV file per epoch, keys sorted."""
+
+    def __init__(self, filename: Any, separator: str = ",", append: bool = False) -> None:
+        super().__init__()
+        self.filename, self.sep, self.append = os.fspath(filename), separator, append
+        self._file: Any = None
+        self._writer: Any = None
+        self.keys: list[str] | None = None
+        self._with_header = True
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Opens the file."""
+        if self.append and os.path.exists(self.filename):
+            self._with_header = os.path.getsize(self.filename) == 0
+        self._file = open(self.filename, "a" if self.append else "w", newline="")  # noqa: SIM115
+        self._writer, self.keys = None, None
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Writes a row."""
+        logs = logs or {}
+        if self.keys is None:
+            self.keys = sorted(logs)
+            if not any(k.startswith("val_") for k in self.keys):
+                self.keys += [f"val_{k}" for k in self.keys]
+        if self._writer is None:
+            self._writer = csv.DictWriter(
+                self._file, ["epoch", *self.keys], delimiter=self.sep, lineterminator=os.linesep
+            )
+            if self._with_header:
+                self._writer.writeheader()
+        self._writer.writerow({"epoch": epoch} | {k: logs.get(k, "NA") for k in self.keys})
+        self._file.flush()
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Closes the file."""
+        if self._file is not None:
+            self._file.close()
+        self._file = self._writer = None
+
+
+class SwapEMAWeights(Callback):
+    """Puts the optimiser's averaged weights into the model after each epoch or training."""
+
+    def __init__(self, swap_on_epoch: bool = False) -> None:
+        super().__init__()
+        self.swap_on_epoch = swap_on_epoch
+
+    def _swap(self) -> None:
+        averages = self.model.optimizer._averages
+        if not averages:
+            raise ValueError("the optimizer keeps no averages\n  hint: Adam(use_ema=True)")
+        for v, average in averages.items():
+            held = np.array(v.numpy())
+            v.assign(average.numpy())
+            average.assign(held)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Takes the trained weights back."""
+        if self.swap_on_epoch and epoch > 0 and self.model.optimizer._averages:
+            self._swap()
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Puts the averages in."""
+        if self.swap_on_epoch:
+            self._swap()
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Puts the averages in."""
+        if not self.swap_on_epoch:
+            self._swap()
+
+
+class BackupAndRestore(Callback):
+    """Saves weights, optimiser and random state after each epoch, and resumes from them.
+
+    A run that was cut off goes on with the same bits as one that was not.
+    """
+
+    def __init__(
+        self, backup_dir: Any, save_freq: str | int = "epoch", delete_checkpoint: bool = True
+    ) -> None:
+        super().__init__()
+        if not backup_dir:
+            raise ValueError("backup_dir is empty\n  hint: BackupAndRestore('backup')")
+        if save_freq != "epoch":
+            raise ValueError(f"save_freq is {save_freq!r}\n  hint: 'epoch'")
+        self.backup_dir, self.save_freq = os.fspath(backup_dir), save_freq
+        self.delete_checkpoint = delete_checkpoint
+
+    @property
+    def _path(self) -> str:
+        return os.path.join(self.backup_dir, "backup.safetensors")
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Restores an earlier backup."""
+        from fastnn import saving
+
+        if not self.model.built:
+            raise ValueError(
+                "BackupAndRestore needs a built model\n  hint: start the model with Input(shape=...)"
+            )
+        if os.path.exists(self._path):
+            position = json.loads(saving.load_state(self.model, self._path))
+            self.model._initial_epoch = position["epoch"] + 1
+            self.model._shuffle_seed = position["shuffle_seed"]
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Writes the backup."""
+        from fastnn import saving
+
+        os.makedirs(self.backup_dir, exist_ok=True)
+        position = {"epoch": epoch, "shuffle_seed": self.model._shuffle_seed}
+        saving.save_state(self.model, self._path, json.dumps(position))
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Removes the backup of a finished run."""
+        if self.delete_checkpoint and os.path.exists(self._path):
+            os.remove(self._path)
+            if not os.listdir(self.backup_dir):
+                os.rmdir(self.backup_dir)
+
+
+class TensorBoard(Callback):
+    """Writes epoch values for TensorBoard through tensorboardX, which must be installed."""
+
+    def __init__(self, log_dir: Any = "logs", histogram_freq: int = 0, **_: Any) -> None:
+        super().__init__()
+        self.log_dir, self.histogram_freq = os.fspath(log_dir), histogram_freq
+        self._writers: dict[str, Any] = {}
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Opens the event files."""
+        try:
+            from tensorboardX import SummaryWriter
+        except ImportError:
+            raise ImportError(
+                "TensorBoard needs the package tensorboardX\n  hint: pip install tensorboardX"
+            ) from None
+        self._writers = {
+            part: SummaryWriter(os.path.join(self.log_dir, part)) for part in ("train", "validation")
+        }
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Writes the values of an epoch."""
+        for key, value in (logs or {}).items():
+            part = "validation" if key.startswith("val_") else "train"
+            name = "epoch_" + key.removeprefix("val_")
+            self._writers[part].add_scalar(name, value, epoch)
+        if self.histogram_freq and epoch % self.histogram_freq == 0:
+            for v in self.model.weights:
+                self._writers["train"].add_histogram(v.path, v.numpy(), epoch)
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Closes the files."""
+        for writer in self._writers.values():
+            writer.close()
+
+

@@ -1,0 +1,260 @@
+"""Losses and metrics as `compile` takes them: one or many, by position or by output name.
+
+Depends on `losses`, `metrics`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+
+from fastnn import losses, metrics, tree
+from fastnn.errors import DataError, unknown_name
+
+__all__ = ["CompiledLoss", "CompiledMetrics"]
+
+
+def resolve_loss(identifier: Any) -> Any:
+    """A Loss object for what one entry of `loss=` may be."""
+    if identifier is None or isinstance(identifier, losses.Loss):
+        return identifier
+    if identifier in ("crossentropy", "ce"):
+        return identifier
+    found = losses.get(identifier)
+    if isinstance(found, losses.Loss):
+        return found
+    if not callable(found):
+        raise ValueError(f"loss is {identifier!r}\n  hint: a name, a function or a Loss object")
+    if inspect.isclass(identifier):
+        return found
+    return losses.LossFunctionWrapper(found, name=getattr(found, "__name__", None))
+
+
+def _by_output(given: Any, names: list[str] | None, count: int, what: str) -> list[Any]:
+    """One entry per output, from a single entry, a list or a dict."""
+    if isinstance(given, dict):
+        order = names or sorted(given)
+        for key in given:
+            if key not in order:
+                raise unknown_name(f"output in {what}", key, order)
+        return [given.get(n) for n in order]
+    if isinstance(given, list | tuple):
+        if len(given) != count:
+            raise ValueError(
+                f"{what} has {len(given)} entries, the model has {count} outputs\n"
+                "  hint: one entry per output, None for none"
+            )
+        return list(given)
+    return [given] * count
+
+
+def _aligned(y: Any, y_pred: Any, names: list[str] | None) -> list[Any]:
+    """Targets in the order of the outputs."""
+    if isinstance(y, dict) and not isinstance(y_pred, dict) and names:
+        return [y.get(n) for n in names]
+    return tree.flatten(y)
+
+
+class CompiledLoss:
+    """The sum of the weighted losses of all outputs; with several, a tracker for each."""
+
+    def __init__(self, loss: Any, weights: Any = None) -> None:
+        self._given = tree.map_structure(resolve_loss, loss) if isinstance(
+            loss, dict | list | tuple
+        ) else resolve_loss(loss)  # fmt: skip
+        if isinstance(self._given, list | tuple) and len(self._given) == 1:
+            self._given = self._given[0]
+        self._weights = weights
+        self.trackers: list[metrics.Mean] = []
+        self._chosen: list[Any] | None = None
+
+    def __call__(self, y: Any, y_pred: Any, sample_weight: Any, names: list[str] | None) -> Any:
+        outputs = tree.flatten(y_pred)
+        if isinstance(y_pred, dict):
+            names = sorted(y_pred)
+        targets = _aligned(y, y_pred, names)
+        if y is None:
+            raise DataError("y is missing, the loss needs it\n  hint: fit(x, y)")
+        if len(targets) != len(outputs):
+            raise DataError(
+                f"y has {len(targets)} parts, the model has {len(outputs)} outputs\n"
+                "  hint: one array of targets per output"
+            )
+        chosen = self._choose(targets, outputs, names)
+        factors = _by_output(self._weights, names, len(outputs), "loss_weights")
+        shares = self._sample_weights(sample_weight, names, len(outputs))
+        total: Any = None
+        for i, fn in enumerate(chosen):
+            if fn is None:
+                continue
+            value = fn(targets[i], outputs[i], shares[i])
+            value = value if factors[i] is None else value * float(factors[i])
+            if self.trackers:
+                tracker = next(t for t in self.trackers if t._output == i)  # type: ignore[attr-defined]
+                batch = _extent(outputs[i])
+                tracker.update_state(value, batch)
+            total = value if total is None else total + value
+        if total is None:
+            raise ValueError("every output's loss is None\n  hint: give at least one loss")
+        return total
+
+    def _choose(self, targets: list[Any], outputs: list[Any], names: list[str] | None) -> list[Any]:
+        if self._chosen is None:
+            entries = _by_output(self._given, names, len(outputs), "loss")
+            self._chosen = [
+                _crossentropy(t, p) if e in ("crossentropy", "ce") else e
+                for e, t, p in zip(entries, targets, outputs, strict=True)
+            ]
+            if len(outputs) > 1:
+                for i, fn in enumerate(self._chosen):
+                    if fn is not None:
+                        label = names[i] if names else f"output_{i}"
+                        tracker = metrics.Mean(name=f"{label}_loss")
+                        tracker._output = i  # type: ignore[attr-defined]
+                        self.trackers.append(tracker)
+        return self._chosen
+
+    @staticmethod
+    def _sample_weights(given: Any, names: list[str] | None, count: int) -> list[Any]:
+        if given is None:
+            return [None] * count
+        return _by_output(given, names, count, "sample_weight")
+
+    def check_labels(self, y: Any, sizes: list[int] | None) -> None:
+        """DataError when class numbers lie outside the classes of the model."""
+        leaves = tree.flatten(y)
+        fns = self._given if isinstance(self._given, list | tuple) else [self._given]
+        if sizes is None or len(leaves) != 1 or len(fns) != 1 or len(sizes) != 1:
+            return
+        fn, labels, classes = fns[0], leaves[0], sizes[0]
+        inner = getattr(fn, "fn", None)
+        if inner is not losses.sparse_categorical_crossentropy or classes is None:
+            return
+        if getattr(fn, "ignore_class", None) is not None or not labels.size:
+            return
+        low, high = labels.min(), labels.max()
+        if low >= 0 and high < classes:
+            return
+        bad = (labels < 0) | (labels >= classes)
+        flat = int(np.argmax(bad.ravel()))
+        place = tuple(int(i) for i in np.unravel_index(flat, labels.shape))
+        hint = "did you mean to subtract 1?" if low >= 1 and high == classes else (
+            f"the model ends with {classes} units; give it {int(high) + 1}"
+        )  # fmt: skip
+        raise DataError(
+            f"y holds class {labels.ravel()[flat]} at position {place} ({int(bad.sum())} such "
+            f"labels), the model has {classes} classes: labels must be 0…{classes - 1}\n"
+            f"  hint: {hint}"
+        )
+
+
+def _extent(x: Any) -> Any:
+    from fastnn import _core
+
+    return _core.ops.extent(x, axis=[0])
+
+
+def _crossentropy(y: Any, p: Any) -> Any:
+    if p.shape[-1] == 1:
+        return losses.BinaryCrossentropy()
+    if len(y.shape) < len(p.shape) or y.shape[-1] == 1:
+        return losses.SparseCategoricalCrossentropy()
+    return losses.CategoricalCrossentropy()
+
+
+class CompiledMetrics:
+    """Metrics of all outputs, resolved at the first batch, when shapes are known."""
+
+    def __init__(self, plain: Any, weighted: Any) -> None:
+        for given in (plain, weighted):
+            for m in tree.flatten(given):
+                if isinstance(m, str):
+                    metrics.check_name(m)
+                elif not isinstance(m, metrics.Metric) and not callable(m):
+                    raise ValueError(
+                        f"metrics hold {m!r}\n  hint: names, functions or Metric objects"
+                    )
+        self._given = (plain, weighted)
+        self._slots: list[tuple[int, Any, bool]] | None = None
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The metrics, in the order given; empty before the first batch."""
+        return [m for _, m, _ in self._slots or ()]
+
+    def update(self, y: Any, y_pred: Any, sample_weight: Any, names: list[str] | None) -> None:
+        """Takes a batch into account."""
+        outputs = tree.flatten(y_pred)
+        if isinstance(y_pred, dict):
+            names = sorted(y_pred)
+        targets = _aligned(y, y_pred, names)
+        if self._slots is None:
+            self._slots = self._build(targets, outputs, names)
+        weights = (
+            [None] * len(outputs) if sample_weight is None
+            else _by_output(sample_weight, names, len(outputs), "sample_weight")
+        )  # fmt: skip
+        for i, metric, weighted in self._slots:
+            metric.update_state(targets[i], outputs[i], weights[i] if weighted else None)
+
+    def _build(
+        self, targets: list[Any], outputs: list[Any], names: list[str] | None
+    ) -> list[tuple[int, Any, bool]]:
+        slots: list[tuple[int, Any, bool]] = []
+        taken: set[str] = set()
+        for given, weighted in zip(self._given, (False, True), strict=True):
+            for i, entries in enumerate(_metric_lists(given, names, len(outputs))):
+                for entry in entries:
+                    metric = _resolve(entry, targets[i], outputs[i])
+                    if len(outputs) > 1:
+                        label = names[i] if names else f"output_{i}"
+                        metric.name = f"{label}_{metric.name}"
+                    if metric.name in taken:
+                        metric.name = f"weighted_{metric.name}" if weighted else metric.name
+                    taken.add(metric.name)
+                    slots.append((i, metric, weighted))
+        return slots
+
+
+def _metric_lists(given: Any, names: list[str] | None, count: int) -> list[list[Any]]:
+    if given is None:
+        return [[] for _ in range(count)]
+    if isinstance(given, dict):
+        return [_listed(v) for v in _by_output(given, names, count, "metrics")]
+    entries = _listed(given)
+    if count == 1:
+        flat = [m for e in entries for m in _listed(e)]
+        return [flat]
+    if len(entries) == count:
+        return [_listed(e) for e in entries]
+    raise ValueError(
+        f"metrics has {len(entries)} entries, the model has {count} outputs\n"
+        "  hint: one list per output, or a dict by output name"
+    )
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _resolve(entry: Any, y: Any, p: Any) -> Any:
+    if isinstance(entry, metrics.Metric):
+        return entry
+    if isinstance(entry, str) and entry.lower() in metrics.BY_SHAPE:
+        return metrics.by_shape(entry, y, p)
+    if isinstance(entry, str):
+        found = metrics.get(entry)
+        if not isinstance(found, metrics.Metric):
+            found = metrics.MeanMetricWrapper(found, entry)
+        found.name = entry
+        return found
+    found = metrics.get(entry)
+    if isinstance(found, metrics.Metric):
+        return found
+    return metrics.MeanMetricWrapper(found, getattr(found, "__name__", "metric"))
+
+

@@ -1,0 +1,342 @@
+"""What users hand to `fit`, `evaluate` and `predict`, turned into contiguous arrays or batches.
+
+Floats become float32, whole numbers int32 (range checked), booleans float32. Messages name the
+argument, the shapes and the mend. Depends on NumPy and `errors`.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from fastnn import tree
+from fastnn._core import Tensor
+from fastnn.errors import DataError, ShapeError
+
+__all__ = ["ArrayData", "IterableData", "PyDataset", "as_arrays", "leaf", "split_tail", "unpack"]
+
+Array = np.ndarray[Any, Any]
+_F32 = np.dtype(np.float32)
+_I32 = np.dtype(np.int32)
+
+
+def leaf(value: Any, name: str) -> Array:
+    """One array of float32 or int32, contiguous; a copy only where needed."""
+    if value.__class__ is not np.ndarray:
+        value = _to_numpy(value, name)
+    dtype = value.dtype
+    if dtype is _F32 or dtype is _I32:
+        return value if value.flags.c_contiguous else np.ascontiguousarray(value)
+    kind = dtype.kind
+    if kind == "f":
+        return np.ascontiguousarray(value, np.float32)
+    if kind in "iu":
+        return _whole(value, name)
+    if kind == "b":
+        return np.ascontiguousarray(value, np.float32)
+    raise _unusable(value, name)
+
+
+def _whole(value: Array, name: str) -> Array:
+    if value.dtype.itemsize >= 4 and value.size:
+        low, high = value.min(), value.max()
+        if low < -(2**31) or high >= 2**31:
+            raise DataError(
+                f"{name} holds whole numbers from {low} to {high}, wanted 32-bit integers\n"
+                f"  hint: {name}.astype('float32'), or number the values from 0"
+            )
+    return np.ascontiguousarray(value, np.int32)
+
+
+def _to_numpy(value: Any, name: str) -> Array:
+    if isinstance(value, Tensor):
+        return value.numpy()
+    if hasattr(value, "to_numpy"):
+        value = value.to_numpy()
+    elif hasattr(value, "numpy") and not isinstance(value, np.ndarray):
+        value = value.numpy()
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise DataError(
+            f"{name} cannot be made an array: {error}\n  hint: all rows need the same length"
+        ) from None
+    if array.dtype.kind == "O":
+        try:
+            array = array.astype(np.float32)
+        except (ValueError, TypeError):
+            raise _unusable(array, name) from None
+    return array
+
+
+def _unusable(value: Array, name: str) -> DataError:
+    if value.dtype.kind in "USTO" or str(value.dtype).startswith("StringDType"):
+        return DataError(
+            f"{name} holds text or objects (dtype {value.dtype}), wanted numbers\n"
+            "  hint: number the words or classes first, e.g. numpy.unique(x, return_inverse=True)"
+        )
+    return DataError(
+        f"{name} has dtype {value.dtype}, wanted real numbers\n  hint: {name}.astype('float32')"
+    )
+
+
+def as_arrays(value: Any, name: str) -> Any:
+    """A tree of arrays; lists of numbers become one array, frames become matrices."""
+    if value.__class__ is np.ndarray:
+        return leaf(value, name)
+    if value is None:
+        return None
+    if isinstance(value, dict):
+        return {k: as_arrays(v, f"{name}['{k}']") for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        if _is_numbers(value):
+            return leaf(np.asarray(value), name)
+        return type(value)(as_arrays(v, f"{name}[{i}]") for i, v in enumerate(value))
+    return leaf(value, name)
+
+
+def _is_numbers(value: Any) -> bool:
+    """True for (nested) lists of plain numbers or of strings: one array, not several inputs."""
+    first = value
+    while isinstance(first, list | tuple) and first:
+        first = first[0]
+    return isinstance(first, int | float | str | bytes | np.generic)
+
+
+def unpack(data: Any) -> tuple[Any, Any, Any]:
+    """x, y and sample weights of a batch: x, (x,), (x, y) or (x, y, weights)."""
+    if isinstance(data, tuple | list):
+        if isinstance(data, list):
+            data = tuple(data)
+        if len(data) == 1:
+            return data[0], None, None
+        if len(data) == 2:
+            return data[0], data[1], None
+        if len(data) == 3:
+            return data[0], data[1], data[2]
+        raise DataError(
+            f"a batch has {len(data)} parts, wanted x, (x, y) or (x, y, sample_weight)\n"
+            "  hint: several inputs go into one list or dict: ([a, b], y)"
+        )
+    return data, None, None
+
+
+class ArrayData:
+    """Arrays of equal length; `n` samples."""
+
+    def __init__(self, x: Any, y: Any, weights: Any) -> None:
+        self.x, self.y, self.weights = x, y, weights
+        leaves = tree.flatten(x)
+        self.leaves = leaves + tree.flatten(y) + tree.flatten(weights)
+        if not leaves:
+            raise DataError("x is missing\n  hint: fit(x, y)")
+        for a in self.leaves:
+            if a.ndim == 0:
+                raise DataError("x, y or sample_weight is a single number, wanted an array")
+        self.n = leaves[0].shape[0]
+        if self.n == 0:
+            raise DataError("x has 0 samples\n  hint: check the filter or the path of the data")
+        if any(a.shape[0] != self.n for a in self.leaves):
+            sizes = {
+                name: sorted({a.shape[0] for a in tree.flatten(t)})
+                for name, t in (("x", x), ("y", y), ("sample_weight", weights))
+                if t is not None
+            }
+            text = ", ".join(f"{k} has {'/'.join(map(str, v))} samples" for k, v in sizes.items())
+            raise DataError(f"{text}\n  hint: all need the same number of rows")
+
+    def steps(self, batch_size: int) -> int:
+        """Batches per epoch, the short last one counted."""
+        return -(-self.n // batch_size)
+
+    def part(self, start: int, stop: int) -> ArrayData:
+        """Rows from start to stop."""
+        cut = [tree.map_structure(lambda a: a[start:stop], t) for t in (self.x, self.y, self.weights)]
+        return ArrayData(*cut)
+
+
+def split_tail(data: ArrayData, share: float) -> tuple[ArrayData, ArrayData]:
+    """The first floor(n (1 - share)) rows, and the rest."""
+    at = int(np.floor(data.n * (1.0 - share)))
+    if at == 0 or at == data.n:
+        raise ValueError(
+            f"validation_split={share} of {data.n} samples leaves {at} to train and "
+            f"{data.n - at} to validate\n  hint: choose a split that leaves both some samples"
+        )
+    return data.part(0, at), data.part(at, data.n)
+
+
+def class_weights(y: Any, weights: dict[int, float], given: Any) -> Array:
+    """A weight per sample from its class; classes not named weigh 1."""
+    leaves = tree.flatten(y)
+    if len(leaves) != 1:
+        raise ValueError("class_weight needs a single y\n  hint: use sample_weight")
+    labels = leaves[0]
+    if labels.ndim > 1 and labels.shape[-1] > 1:
+        labels = labels.argmax(-1)
+    labels = np.rint(labels.reshape(labels.shape[0], -1)[:, 0] if labels.ndim > 1 else labels)
+    out = np.ones(labels.shape, np.float32)
+    for cls, weight in weights.items():
+        out[labels == cls] = weight
+    return out if given is None else out * np.asarray(given, np.float32).reshape(out.shape)
+
+
+class PyDataset:
+    """Batches by number: subclasses define `__len__` and `__getitem__(i)`."""
+
+    def __init__(
+        self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10
+    ) -> None:
+        self.workers, self.max_queue_size = workers, max_queue_size
+
+    def __getitem__(self, index: int) -> Any:
+        raise NotImplementedError(f"{type(self).__name__} must define __getitem__(self, index)")
+
+    def __len__(self) -> int:
+        raise NotImplementedError(f"{type(self).__name__} must define __len__(self)")
+
+    @property
+    def num_batches(self) -> int | None:
+        """Batches per epoch, None when endless."""
+        return len(self)
+
+    def on_epoch_begin(self) -> None:
+        """Before each epoch."""
+
+    def on_epoch_end(self) -> None:
+        """After each epoch."""
+
+
+Sequence = PyDataset
+
+
+class IterableData:
+    """Batches from a generator, a PyDataset or any iterable, prepared ahead on a thread."""
+
+    def __init__(self, source: Any, name: str, shuffle: bool = False) -> None:
+        self.source, self.name, self.shuffle = source, name, shuffle
+        self._iterator: Iterator[Any] | None = None
+        self.sized = hasattr(source, "__len__") and hasattr(source, "__getitem__")
+        self.once = hasattr(source, "__next__")
+        self._first: Any = None
+
+    def steps(self) -> int | None:
+        """Batches per epoch if known."""
+        if isinstance(self.source, PyDataset):
+            return self.source.num_batches
+        try:
+            return len(self.source)
+        except TypeError:
+            return None
+
+    def _fresh(self) -> Iterator[Any]:
+        if self.once:
+            return self.source  # type: ignore[no-any-return]
+        if self.sized and not hasattr(self.source, "__iter__"):
+            order: Any = range(len(self.source))
+            if self.shuffle:
+                from fastnn.random import permutation
+
+                order = permutation(len(self.source)).numpy()
+            return (self.source[int(i)] for i in order)
+        return iter(self.source)
+
+    def batches(self, steps: int | None) -> Iterator[tuple[Any, Any, Any]]:
+        """The batches of an epoch; with `steps`, the iterator goes on in the next epoch."""
+        begin = getattr(self.source, "on_epoch_begin", None)
+        if callable(begin):
+            begin()
+        if steps is None or self._iterator is None:
+            self._iterator = _ahead(self._fresh(), self._prepare)
+        done = 0
+        while steps is None or done < steps:
+            try:
+                batch = next(self._iterator)
+            except StopIteration:
+                if steps is not None and not self.once and done + 1 <= steps and done:
+                    self._iterator = _ahead(self._fresh(), self._prepare)
+                    batch = next(self._iterator, None)
+                    if batch is None:
+                        break
+                else:
+                    self._iterator = None
+                    break
+            done += 1
+            yield batch
+        end = getattr(self.source, "on_epoch_end", None)
+        if callable(end):
+            end()
+
+    def _prepare(self, raw: Any) -> tuple[Any, Any, Any]:
+        x, y, w = unpack(raw)
+        return as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(w, "sample_weight")
+
+
+def _ahead(source: Iterator[Any], prepare: Callable[[Any], Any], depth: int = 2) -> Iterator[Any]:
+    """Items of `source`, prepared on a thread so that training does not wait for them."""
+    ready: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
+    stop = threading.Event()
+
+    def put(item: tuple[str, Any]) -> bool:
+        while not stop.is_set():
+            try:
+                ready.put(item, timeout=0.1)
+                return True
+            except queue.Full:
+                continue
+        return False
+
+    def work() -> None:
+        try:
+            for raw in source:
+                if not put(("item", prepare(raw))):
+                    return
+            put(("end", None))
+        except BaseException as error:
+            put(("error", error))
+
+    threading.Thread(target=work, name="fastnn-prefetch", daemon=True).start()
+    try:
+        while True:
+            kind, value = ready.get()
+            if kind == "end":
+                return
+            if kind == "error":
+                raise value
+            yield value
+    finally:
+        stop.set()
+
+
+def check_features(name: str, array: Array, want: tuple[int | None, ...], where: str) -> Array:
+    """`array` brought to the rank that the model wants; ShapeError when sizes differ."""
+    have = array.shape
+    if len(have) == len(want) - 1 and want[-1] == 1:
+        array = array.reshape(*have, 1)
+    elif len(have) == len(want) + 1 and have[-1] == 1:
+        array = array.reshape(have[:-1])
+    have = array.shape
+    if len(have) == len(want) and all(
+        w is None or h == w for h, w in zip(have[1:], want[1:], strict=True)
+    ):
+        return array
+    if len(have) == 2 and len(want) == 2:
+        text = f"{name} has {have[1]} features, {where}"
+    else:
+        text = f"{name} has samples of shape {tuple(have[1:])}, {where}"
+    raise ShapeError(text)
+
+
+def is_iterable_data(x: Any) -> bool:
+    """True for generators, datasets and other sources of batches."""
+    if isinstance(x, np.ndarray | dict | list | tuple | Tensor) or x is None:
+        return False
+    if isinstance(x, PyDataset):
+        return True
+    if hasattr(x, "__array__") or hasattr(x, "to_numpy"):
+        return False
+    return isinstance(x, Iterable) or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))

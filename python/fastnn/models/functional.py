@@ -1,0 +1,227 @@
+"""Functional models: a graph of layer and op calls between symbolic tensors.
+
+Depends on `model`, `symbolic`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnn import ops, tree
+from fastnn.errors import DataError
+from fastnn.layers.base import Layer
+from fastnn.models.model import Model, flat_names
+from fastnn.symbolic import KerasTensor, Node
+
+__all__ = ["Functional"]
+
+
+class Functional(Model):
+    """`Model(inputs, outputs)`: tensors, lists or dicts of tensors."""
+
+    def __init__(
+        self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(name=name, **kwargs)
+        for which, value in (("inputs", inputs), ("outputs", outputs)):
+            for x in tree.flatten(value):
+                if not isinstance(x, KerasTensor):
+                    raise ValueError(
+                        f"{which} hold {x!r}, wanted what Input(...) and layers return\n"
+                        "  hint: Model(inputs=x, outputs=layer(x)) with x = Input(shape=...)"
+                    )
+        self._inputs, self._outputs = inputs, outputs
+        self._order = _ordered_nodes(tree.flatten(inputs), tree.flatten(outputs), self.name)
+        self._operations = list({id(n.operation): n.operation for n in self._order}.values())
+        names = [op.name for op in self._operations if isinstance(op, Layer)]
+        double = next((n for n in names if names.count(n) > 1), None)
+        if double is not None:
+            raise ValueError(
+                f"two layers of model '{self.name}' are called '{double}'\n"
+                "  hint: give each layer its own name="
+            )
+        self.built = True
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers from inputs to outputs."""
+        return [op for op in self._operations if isinstance(op, Layer)]
+
+    def _sublayers(self) -> Any:
+        if "_operations" in self.__dict__:
+            seen = set()
+            for layer in self.layers:
+                seen.add(id(layer))
+                yield layer
+            for layer in super()._sublayers():
+                if id(layer) not in seen:
+                    yield layer
+
+    @property
+    def inputs(self) -> list[KerasTensor]:
+        """The symbolic inputs."""
+        return tree.flatten(self._inputs)
+
+    @property
+    def outputs(self) -> list[KerasTensor]:
+        """The symbolic outputs."""
+        return tree.flatten(self._outputs)
+
+    @property
+    def input(self) -> Any:
+        """The symbolic input as given."""
+        return self._inputs
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output as given."""
+        return self._outputs
+
+    @property
+    def input_names(self) -> list[str]:
+        """Names of the inputs."""
+        if isinstance(self._inputs, dict):
+            return sorted(self._inputs)
+        return flat_names(self._inputs)
+
+    @property
+    def output_names(self) -> list[str]:
+        """Names of the outputs, after their layers."""
+        if isinstance(self._outputs, dict):
+            return sorted(self._outputs)
+        names = flat_names(self._outputs)
+        return [n if names.count(n) == 1 else f"{n}_{i}" for i, n in enumerate(names)]
+
+    @property
+    def output_shape(self) -> Any:
+        """Shape of the output, or shapes of several."""
+        shapes = [x.shape for x in self.outputs]
+        return shapes[0] if len(shapes) == 1 else shapes
+
+    @property
+    def _output_sizes(self) -> list[int | None]:
+        return [x.shape[-1] if x.shape else None for x in self.outputs]
+
+    def _input_shapes(self) -> tuple[list[str], list[tuple[int | None, ...]]] | None:
+        return self.input_names, [x.shape for x in self.inputs]
+
+    def _callable_fast(self) -> bool:
+        return type(self).call is Functional.call and super()._callable_fast()
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """Runs the graph of layers on other inputs."""
+        given = self._given(inputs)
+        values: dict[int, Any] = {}
+        for x, value in zip(self.inputs, given, strict=True):
+            values[id(x)] = _fitted(value, x)
+
+        def look_up(leaf: Any) -> Any:
+            return values[id(leaf)] if isinstance(leaf, KerasTensor) else leaf
+
+        for node in self._order:
+            if node.operation is None or not (node.args or node.kwargs):
+                continue
+            args = tree.map_structure(look_up, node.args)
+            kwargs = tree.map_structure(look_up, node.kwargs)
+            out = node.operation(*args, **kwargs)
+            for x, value in zip(tree.flatten(node.outputs), tree.flatten(out), strict=True):
+                values[id(x)] = value
+        return tree.map_structure(look_up, self._outputs)
+
+    def _given(self, inputs: Any) -> list[Any]:
+        names = self.input_names
+        if isinstance(inputs, dict):
+            missing = [n for n in names if n not in inputs]
+            if missing:
+                raise DataError(
+                    f"model '{self.name}' lacks the input '{missing[0]}'\n"
+                    f"  hint: name the inputs {', '.join(names)}"
+                )
+            return [inputs[n] for n in names]
+        given = tree.flatten(inputs)
+        if len(given) != len(names):
+            raise DataError(
+                f"model '{self.name}' has {len(names)} inputs, got {len(given)}\n"
+                f"  hint: inputs {', '.join(names)}"
+            )
+        return given
+
+    def get_config(self) -> dict[str, Any]:
+        """Layers and the calls between them."""
+        if type(self).__init__ is not Functional.__init__:
+            return super().get_config()
+        from fastnn.saving import functional_config
+
+        return functional_config(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """A new model from a config."""
+        if "layers" not in config:
+            return cls(**config)
+        from fastnn.saving import functional_from_config
+
+        return functional_from_config(cls, config, custom_objects)
+
+
+def _fitted(value: Any, spec: KerasTensor) -> Any:
+    """A value of rank one less (or more) than wanted, brought to rank when the size is 1."""
+    rank, have = spec.ndim, ops.ndim(value)
+    if have == rank - 1 and spec.shape[-1] == 1:
+        return ops.expand_dims(value, axis=-1)
+    if have == rank + 1 and value.shape[-1] == 1:
+        return ops.squeeze(value, -1)
+    return value
+
+
+def _ordered_nodes(
+    inputs: list[KerasTensor], outputs: list[KerasTensor], name: str
+) -> list[Node]:
+    """The calls between inputs and outputs, each after those it needs, ordered by depth."""
+    ends = {id(x) for x in inputs}
+    order: list[Node] = []
+    done: set[int] = set()
+    stack: list[tuple[Node, bool]] = [
+        (x.node, False) for x in reversed(outputs) if x.node is not None
+    ]
+    while stack:
+        node, ready = stack.pop()
+        if id(node) in done:
+            continue
+        if ready:
+            done.add(id(node))
+            order.append(node)
+            continue
+        stack.append((node, True))
+        for x in reversed(node.inputs):
+            if id(x) in ends:
+                start = x.node
+                if start is not None and id(start) not in done and not start.inputs:
+                    done.add(id(start))
+                    order.append(start)
+                continue
+            if x.node is None or not x.node.inputs:
+                raise ValueError(
+                    f"model '{name}': an output depends on '{x.name}', which is not among inputs\n"
+                    "  hint: list every Input that the outputs use in inputs="
+                )
+            if id(x.node) not in done:
+                stack.append((x.node, False))
+    first = [x.node for x in inputs if x.node is not None and not x.node.inputs]
+    ordered = {id(n): n for n in [*first, *order]}
+    return _by_depth(list(ordered.values()), outputs)
+
+
+def _by_depth(nodes: list[Node], outputs: list[KerasTensor]) -> list[Node]:
+    """Stable order by distance from the outputs, as Keras lists layers."""
+    inside = {id(n) for n in nodes}
+    depth: dict[int, int] = {id(n): 0 for n in nodes}
+    for node in reversed(nodes):
+        for x in node.inputs:
+            if x.node is not None and id(x.node) in inside:
+                depth[id(x.node)] = max(depth[id(x.node)], depth[id(node)] + 1)
+    for node in nodes:
+        if not node.inputs:
+            depth[id(node)] = max(depth.values(), default=0)
+    place = {id(n): i for i, n in enumerate(nodes)}
+    return sorted(nodes, key=lambda n: (-depth[id(n)], place[id(n)]))

@@ -1,0 +1,192 @@
+"""`Model`: layers grouped into something that trains, predicts and saves.
+
+`Model(inputs, outputs)` makes a functional model; subclasses define `call`. Depends on `layers`,
+`training`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from typing import Any, Self
+
+import numpy as np
+
+from fastnn import _core, tree
+from fastnn.errors import unknown_name
+from fastnn.layers.base import Layer
+from fastnn.training import Trainer
+from fastnn.variables import _local as _scopes
+
+__all__ = ["Model"]
+
+
+class Model(Trainer, Layer):
+    """A layer that can be compiled and fitted."""
+
+    _fast = False
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        if cls is Model and (len(args) >= 2 or "inputs" in kwargs or "outputs" in kwargs):
+            from fastnn.models.functional import Functional
+
+            return Layer.__new__(Functional, *args, **kwargs)  # type: ignore[return-value]
+        return Layer.__new__(cls, *args, **kwargs)
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        Layer.__init__(self, *args, **kwargs)
+        self._init_training()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self._fast and not kwargs and len(args) == 1 and getattr(_scopes, "scope", None) is None:
+            x = args[0]
+            if (
+                x.__class__ is np.ndarray or (x.__class__ is _core.Tensor and not x.is_traced)
+            ) and x.shape[1:] == self._predictor_shape:
+                return self._predictor(x)  # type: ignore[misc]
+        return Layer.__call__(self, *args, **kwargs)
+
+    def _callable_fast(self) -> bool:
+        """Whether `model(x)` is the traced inference graph and nothing else."""
+        return not any(layer.activity_regularizer is not None for layer in self._every_layer())
+
+    def call(self, *args: Any, **kwargs: Any) -> Any:
+        """The computation; subclasses define it."""
+        raise NotImplementedError(
+            f"model '{self.name}' ({type(self).__name__}) has no `call` method\n"
+            "  hint: def call(self, inputs): ..., or use Model(inputs, outputs)"
+        )
+
+    # ---- layers --------------------------------------------------------------------------------
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers directly inside."""
+        return list(self._sublayers())
+
+    def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
+        """The layer of this name, or at this position."""
+        if index is not None:
+            if not -len(self.layers) <= index < len(self.layers):
+                raise ValueError(
+                    f"get_layer: index {index}, the model has {len(self.layers)} layers\n"
+                    f"  hint: 0 to {len(self.layers) - 1}"
+                )
+            return self.layers[index]
+        if name is None:
+            raise ValueError("get_layer needs a name or an index\n  hint: get_layer('dense')")
+        for layer in self.layers:
+            if layer.name == name:
+                return layer
+        raise unknown_name(f"layer in model '{self.name}'", name, [x.name for x in self.layers])
+
+    def _input_shapes(self) -> tuple[list[str], list[tuple[int | None, ...]]] | None:
+        """Names and shapes of the inputs, None when any shape is taken."""
+        return None
+
+    def _expects(self, name: str, shape: tuple[int | None, ...]) -> str:
+        inner = shape[1:]
+        first = next((x.name for x in self.layers if type(x).__name__ != "InputLayer"), "?")
+        wanted = str(inner[0]) if len(inner) == 1 else f"samples of shape {inner}"
+        return (
+            f"model '{self.name}' expects {wanted} (layer '{first}', Input(shape={inner}))\n"
+            "  hint: check the columns of the data, or build the model for them"
+        )
+
+    @property
+    def input_shape(self) -> Any:
+        """Shape of the input, or shapes of several."""
+        found = self._input_shapes()
+        if found is None:
+            raise AttributeError(f"model '{self.name}' has no fixed input shape")
+        return found[1][0] if len(found[1]) == 1 else found[1]
+
+    # ---- text ----------------------------------------------------------------------------------
+
+    def summary(
+        self,
+        line_length: int | None = None,
+        positions: Any = None,
+        print_fn: Any = None,
+        expand_nested: bool = False,
+        show_trainable: bool = False,
+        layer_range: Any = None,
+    ) -> None:
+        """Prints layers, output shapes and weights as a table."""
+        from fastnn.models.summary import summary
+
+        text = summary(self, line_length, expand_nested, show_trainable)
+        (print_fn or print)(text)
+
+    # ---- config and files ----------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return Layer.get_config(self)
+
+    def to_json(self, **kwargs: Any) -> str:
+        """The layers' configs as JSON."""
+        from fastnn.saving import serialize
+
+        return json.dumps(serialize(self), **kwargs)
+
+    def save(
+        self, filepath: str | os.PathLike[str], overwrite: bool = True, zipped: Any = None, **_: Any
+    ) -> None:
+        """Writes weights, layers, compile settings and optimiser state to one file, atomically."""
+        from fastnn.saving import save_model
+
+        save_model(self, filepath, overwrite)
+
+    def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+        """Writes the weights alone."""
+        from fastnn.saving import save_weights
+
+        save_weights(self, filepath, overwrite)
+
+    def load_weights(
+        self, filepath: str | os.PathLike[str], skip_mismatch: bool = False, **_: Any
+    ) -> None:
+        """Reads weights written by `save_weights` or `save`."""
+        from fastnn.saving import load_weights
+
+        load_weights(self, filepath, skip_mismatch)
+
+    def build(self, input_shape: Any) -> None:
+        """Builds a subclassed model by calling it on placeholders of this shape."""
+        if self.built:
+            return
+        shapes = input_shape
+        self.built = True
+        nested = isinstance(shapes, dict) or (
+            isinstance(shapes, list | tuple)
+            and any(isinstance(d, list | tuple | dict) for d in shapes)
+        )
+        try:
+            self.compute_output_shape(shapes if nested else tuple(shapes))
+        except BaseException:
+            self.built = False
+            raise
+
+    def _ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if type(self).build is Model.build:
+            self.built = True
+            return
+        super()._ensure_built(args, kwargs)
+
+    def __repr__(self) -> str:
+        n = sum(v.size for v in self.weights)
+        return f"<{type(self).__name__} name={self.name}, {len(self.layers)} layers, {n:,} weights>"
+
+    def _repr_html_(self) -> str:
+        from html import escape
+
+        from fastnn.models.summary import summary
+
+        return f"<pre>{escape(summary(self, 88, False, False))}</pre>"
+
+
+def flat_names(values: Sequence[Any]) -> list[str]:
+    """Names of the layers that made symbolic tensors."""
+    return [x.node.operation.name for x in tree.flatten(values)]

@@ -1,0 +1,227 @@
+"""`Sequential`: one layer after another. Depends on `functional`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from fastnn.layers.base import Layer, NameScope
+from fastnn.layers.core import InputLayer
+from fastnn.models.functional import Functional
+from fastnn.models.model import Model
+from fastnn.symbolic import KerasTensor
+
+__all__ = ["Sequential"]
+
+
+class Sequential(Model):
+    """A stack of layers; it is built at once when it starts with `Input`, else on first use."""
+
+    def __init__(self, layers: Any = None, trainable: bool = True, name: str | None = None) -> None:
+        super().__init__(trainable=trainable, name=name)
+        self._stack: list[Layer] = []
+        self._functional: Functional | None = None
+        if layers is not None:
+            for layer in layers if isinstance(layers, list | tuple) else [layers]:
+                self._append(layer)
+            self._rebuild()
+
+    def add(self, layer: Any, rebuild: bool = True) -> None:
+        """Puts a layer on top."""
+        self._append(layer)
+        if rebuild:
+            self._rebuild()
+
+    def pop(self, rebuild: bool = True) -> Layer | None:
+        """Takes the last layer off."""
+        if not self.layers:
+            return None
+        layer = self._stack.pop()
+        self.built, self._functional = False, None
+        if rebuild:
+            self._rebuild()
+        return layer
+
+    def _append(self, layer: Any) -> None:
+        if isinstance(layer, KerasTensor):
+            layer = layer.node.operation if layer.node is not None else layer
+        if not isinstance(layer, Layer):
+            if not callable(layer):
+                raise ValueError(
+                    f"Sequential takes layers, got {layer!r}\n  hint: Sequential([Dense(1)])"
+                )
+            from fastnn.layers.core import Lambda
+
+            layer = Lambda(layer)
+        if any(layer.name == other.name for other in self._stack):
+            raise ValueError(
+                f"two layers of '{self.name}' are called '{layer.name}'\n"
+                "  hint: give each layer its own name="
+            )
+        if isinstance(layer, InputLayer) and any(isinstance(x, InputLayer) for x in self._stack):
+            raise ValueError(f"'{self.name}' already starts with an Input\n  hint: keep one")
+        if not self._stack and not isinstance(layer, InputLayer):
+            shape = layer._given_input_shape
+            if shape is not None:
+                self._stack.append(InputLayer(shape))
+            elif isinstance(layer, Functional):
+                first = layer.inputs[0]
+                self._stack.append(InputLayer(batch_shape=first.shape, dtype=first.dtype))
+            elif isinstance(layer, Sequential) and layer._functional is not None:
+                first = layer._functional.inputs[0]
+                self._stack.append(InputLayer(batch_shape=first.shape, dtype=first.dtype))
+        self._stack.append(layer)
+        self.built, self._functional = False, None
+
+    def _rebuild(self) -> None:
+        self._forget_traces()
+        if len(self._stack) > 1 and isinstance(self._stack[0], InputLayer):
+            self._build_from(self._stack[0])
+
+    def _build_from(self, start: InputLayer) -> None:
+        x = start.output
+        inputs = x
+        with NameScope(self.name):
+            for layer in self._stack:
+                if layer is not start:
+                    x = layer(x)
+        self._functional = Functional(inputs, x, name=self.name)
+        self.built = True
+
+    def build(self, input_shape: Any = None) -> None:
+        """Builds for inputs of this shape, batch included."""
+        if self._functional is not None:
+            return
+        if not self.layers:
+            raise ValueError(f"'{self.name}' has no layers\n  hint: model.add(Dense(1))")
+        if input_shape is None:
+            raise ValueError(
+                f"'{self.name}' needs an input shape\n  hint: model.build((None, features))"
+            )
+        shape = tuple(input_shape)
+        if not all(d is None or isinstance(d, int) for d in shape):
+            self.built = True
+            return
+        self._stack.insert(0, InputLayer(batch_shape=(None, *shape[1:])))
+        try:
+            self._build_from(self._stack[0])  # type: ignore[arg-type]
+        except BaseException:
+            self._stack.pop(0)
+            raise
+
+    def _ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        if self._functional is None and args and hasattr(args[0], "shape"):
+            from fastnn.layers.base import _ScopeOff
+
+            with _ScopeOff():
+                self._build_typed(args[0])
+        self.built = True
+
+    def _build_typed(self, x: Any) -> None:
+        self._stack.insert(
+            0, InputLayer(batch_shape=(None, *tuple(x.shape)[1:]), dtype=str(x.dtype))
+        )
+        try:
+            self._build_from(self._stack[0])  # type: ignore[arg-type]
+        except BaseException:
+            self._stack.pop(0)
+            raise
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """The layers one after another."""
+        if self._functional is not None:
+            return self._functional.call(inputs, training=training, mask=mask)
+        x = inputs
+        for layer in self.layers:
+            x = layer(x)
+        return x
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers, without the input."""
+        return [x for x in self._stack if not isinstance(x, InputLayer)]
+
+    def _sublayers(self) -> Iterator[Layer]:
+        yield from self.__dict__.get("_stack", ())
+
+    def _graph(self) -> Functional:
+        if self._functional is None:
+            raise AttributeError(
+                f"'{self.name}' is not built, so it has no inputs and outputs\n"
+                "  hint: start it with Input(shape=...) or call build"
+            )
+        return self._functional
+
+    @property
+    def inputs(self) -> list[KerasTensor]:
+        """The symbolic inputs."""
+        return self._graph().inputs
+
+    @property
+    def outputs(self) -> list[KerasTensor]:
+        """The symbolic outputs."""
+        return self._graph().outputs
+
+    @property
+    def input(self) -> Any:
+        """The symbolic input."""
+        return self._graph().input
+
+    @property
+    def output(self) -> Any:
+        """The symbolic output."""
+        return self._graph().output
+
+    @property
+    def output_shape(self) -> Any:
+        """Shape of the output."""
+        return self._graph().output_shape
+
+    @property
+    def input_dtype(self) -> str:
+        """Type of the input."""
+        return self.inputs[0].dtype
+
+    @property
+    def _output_sizes(self) -> list[int | None] | None:
+        return None if self._functional is None else self._functional._output_sizes
+
+    def _input_shapes(self) -> Any:
+        return None if self._functional is None else self._functional._input_shapes()
+
+    def _callable_fast(self) -> bool:
+        return type(self).call is Sequential.call and super()._callable_fast()
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The shape of the outputs for an input shape."""
+        if self._functional is not None:
+            return self._functional.compute_output_shape(input_shape)
+        return super().compute_output_shape(input_shape)
+
+    def get_config(self) -> dict[str, Any]:
+        """The configs of the layers."""
+        from fastnn.saving import serialize
+
+        config: dict[str, Any] = {
+            "name": self.name,
+            "trainable": self._trainable,
+            "dtype": "float32",
+            "layers": [serialize(layer) for layer in self._stack],
+        }
+        if self._functional is not None:
+            config["build_input_shape"] = list(self._functional.inputs[0].shape)
+        return config
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """A new model from a config."""
+        from fastnn.saving import deserialize
+
+        model = cls(name=config.get("name"), trainable=config.get("trainable", True))
+        for layer in config.get("layers", []):
+            model._append(deserialize(layer, custom_objects))
+        model._rebuild()
+        shape = config.get("build_input_shape")
+        if shape and not model.built and model.layers:
+            model.build(tuple(shape))
+        return model

@@ -1,0 +1,66 @@
+"""What `fastnn` and `fastnn.keras` offer under which name, and how it is loaded when used.
+
+One table for both packages, so that they hold the same objects. Depends on the standard library.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+from typing import Any
+
+__all__ = ["CORE", "KERAS", "MODULES", "lazy"]
+
+#: Submodules by public name.
+MODULES = {
+    name: f"fastnn.{name}"
+    for name in (
+        "activations", "callbacks", "config", "constraints", "data", "datasets", "errors",
+        "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers", "random",
+        "regularizers", "saving", "transforms", "utils",
+    )
+}  # fmt: skip
+
+#: Names of Keras at the top, and the module that holds them.
+KERAS = {
+    "Input": "layers", "Layer": "layers", "InputSpec": "layers", "Model": "models",
+    "Sequential": "models", "Functional": "models", "Variable": "variables",
+    "KerasTensor": "symbolic", "Loss": "losses", "Metric": "metrics", "Optimizer": "optimizers",
+    "Initializer": "initializers", "Regularizer": "regularizers", "Constraint": "constraints",
+    "Callback": "callbacks",
+}  # fmt: skip
+
+#: Further names of fastnn itself.
+CORE = {
+    "grad": "transforms", "value_and_grad": "transforms", "jit": "transforms",
+    "load_model": "models", "Tensor": "_core", "Function": "_core", "tensor": "_core",
+    "op_table": "_core", "set_num_threads": "_core", "get_num_threads": "_core", "info": "_core",
+    "gradients": "_core", "DataError": "errors", "DeviceError": "errors",
+    "FastnnError": "errors", "FormatError": "errors", "InternalError": "errors",
+    "ShapeError": "errors", "TraceError": "errors", "Ensemble": "ensemble",
+}  # fmt: skip
+
+
+def lazy(
+    package: dict[str, Any], names: dict[str, str], modules: dict[str, str]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """`__getattr__` and `__dir__` for a package that imports what is asked for."""
+
+    def __getattr__(name: str) -> Any:
+        if name in modules:
+            value = importlib.import_module(modules[name])
+        elif name in names:
+            value = getattr(importlib.import_module(f"fastnn.{names[name]}"), name)
+        else:
+            from fastnn.errors import nearest
+
+            close = nearest(name, [*names, *modules]) if not name.startswith("_") else []
+            hint = f"\n  hint: did you mean {', '.join(close)}?" if close else ""
+            raise AttributeError(f"{package['__name__']} has no {name!r}{hint}")
+        package[name] = value
+        return value
+
+    def __dir__() -> list[str]:
+        return sorted({*package, *names, *modules})
+
+    return __getattr__, __dir__

@@ -1,0 +1,462 @@
+"""Models to files and back: safetensors with the layers' configs as JSON metadata.
+
+Names in a config are looked up in closed tables, in what the caller hands in and in what was
+registered; nothing is imported by name and no code is read. Depends on `layers`, `optimizers`,
+`losses`, `metrics`, `_core`. Format: github.com/huggingface/safetensors.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core, tree
+from fastnn.errors import FormatError, nearest, unknown_name
+from fastnn.serial import (
+    custom_object_scope,
+    custom_objects,
+    get_custom_objects,
+    get_registered_name,
+    plain,
+    register_keras_serializable,
+)
+from fastnn.symbolic import KerasTensor, OpCall, op_call
+
+__all__ = [
+    "custom_object_scope", "deserialize", "get_custom_objects", "get_registered_name",
+    "load_model", "load_weights", "model_from_json", "register_keras_serializable", "save_model",
+    "save_weights", "serialize",
+]  # fmt: skip
+
+FORMAT = "1"
+
+
+# ---- configs ---------------------------------------------------------------------------------
+
+
+def serialize(thing: Any) -> dict[str, Any]:
+    """`{"class_name": …, "config": …}` of a layer or model."""
+    return {"class_name": get_registered_name(type(thing)), "config": thing.get_config()}
+
+
+def _find_class(name: str) -> Any:
+    from fastnn import layers
+    from fastnn.models import Functional, Sequential
+
+    known = {"Sequential": Sequential, "Functional": Functional, "Model": Functional}
+    found = custom_objects().get(name) or custom_objects().get(name.rpartition(">")[2])
+    if found is not None:
+        return found
+    if name in known:
+        return known[name]
+    if name in layers.TABLE.names:
+        return layers.TABLE.names[name]
+    error = unknown_name("layer class in a config", name, [*layers.TABLE.names, *known])
+    raise ValueError(
+        f"{error}\n  hint: for your own class pass custom_objects={{'{name}': {name.split('>')[-1]}}}"
+    )
+
+
+def deserialize(config: Any, objects: dict[str, Any] | None = None) -> Any:
+    """The layer or model that a config describes."""
+    if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
+        raise ValueError(f"not a config of a layer: {str(config)[:200]}\n  hint: use serialize(layer)")
+    inner = config.get("config")
+    if not isinstance(inner, dict):
+        raise ValueError(f"the config of {config['class_name']} is not a dict")
+    with custom_object_scope(objects):
+        return _find_class(config["class_name"]).from_config(dict(inner))
+
+
+def model_from_json(text: str, custom_objects: dict[str, Any] | None = None) -> Any:
+    """The model that `to_json` wrote, with fresh weights."""
+    try:
+        config = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise FormatError(f"not JSON: {error}\n  hint: use model.to_json()") from None
+    return deserialize(config, custom_objects)
+
+
+def _encode(value: Any, places: dict[int, list[Any]]) -> Any:
+    if isinstance(value, KerasTensor):
+        return {"__tensor__": places[id(value)]}
+    if isinstance(value, slice):
+        return {"__slice__": [value.start, value.stop, value.step]}
+    if value is Ellipsis:
+        return {"__ellipsis__": True}
+    if isinstance(value, tuple):
+        return {"__tuple__": [_encode(v, places) for v in value]}
+    if isinstance(value, list):
+        return [_encode(v, places) for v in value]
+    if isinstance(value, dict):
+        return {"__dict__": {k: _encode(v, places) for k, v in value.items()}}
+    if isinstance(value, np.ndarray | _core.Tensor):
+        array = np.asarray(value)
+        return {"__array__": array.tolist(), "dtype": str(array.dtype)}
+    return plain(value)
+
+
+def _decode(value: Any, tensors: dict[tuple[Any, ...], Any]) -> Any:
+    if isinstance(value, list):
+        return [_decode(v, tensors) for v in value]
+    if not isinstance(value, dict):
+        return value
+    if "__tensor__" in value:
+        key = tuple(value["__tensor__"])
+        if key not in tensors:
+            raise FormatError(f"a saved model refers to the missing tensor {list(key)}")
+        return tensors[key]
+    if "__slice__" in value:
+        return slice(*value["__slice__"])
+    if "__ellipsis__" in value:
+        return Ellipsis
+    if "__tuple__" in value:
+        return tuple(_decode(v, tensors) for v in value["__tuple__"])
+    if "__dict__" in value:
+        return {k: _decode(v, tensors) for k, v in value["__dict__"].items()}
+    if "__array__" in value:
+        return _core.tensor(np.asarray(value["__array__"], dtype=value["dtype"]))
+    return value
+
+
+def functional_config(model: Any) -> dict[str, Any]:
+    """Layers, and the calls between them in order."""
+    operations = model._operations
+    number = {id(op): i for i, op in enumerate(operations)}
+    places: dict[int, list[Any]] = {}
+    calls = []
+    for at, node in enumerate(model._order):
+        for i, x in enumerate(tree.flatten(node.outputs)):
+            places[id(x)] = [at, i]
+        calls.append(
+            {
+                "operation": number[id(node.operation)],
+                "args": [_encode(a, places) for a in node.args],
+                "kwargs": {k: _encode(v, places) for k, v in node.kwargs.items()},
+            }
+        )
+    return {
+        "name": model.name,
+        "trainable": model._trainable,
+        "layers": [_operation_config(op) for op in operations],
+        "calls": calls,
+        "inputs": _encode(model._inputs, places),
+        "outputs": _encode(model._outputs, places),
+    }
+
+
+def _operation_config(operation: Any) -> dict[str, Any]:
+    if isinstance(operation, OpCall):
+        return {
+            "class_name": "Op",
+            "config": {"key": operation.key, "op_name": operation.op_name, "name": operation.name},
+        }
+    return serialize(operation)
+
+
+def _known_ops() -> dict[str, Any]:
+    from fastnn import activations, losses, ops, random
+
+    known = {k: v for k, v in vars(ops).items() if callable(v) and not k.startswith("_")}
+    known |= {k: v for k, v in activations.TABLE.names.items() if callable(v)}
+    known |= {f.__name__: f for f in losses._FUNCTIONS if f.__name__ not in known}
+    known["dropout"] = random.dropout
+    return known
+
+
+def functional_from_config(cls: Any, config: dict[str, Any], objects: Any = None) -> Any:
+    """A functional model from `functional_config`."""
+    known = _known_ops()
+    operations = []
+    for entry in config["layers"]:
+        if entry.get("class_name") == "Op":
+            inner = entry["config"]
+            operations.append(op_call(inner["key"], known, inner["op_name"]))
+        else:
+            operations.append(deserialize(entry, objects))
+    tensors: dict[tuple[Any, ...], Any] = {}
+    for at, call in enumerate(config["calls"]):
+        if not 0 <= call["operation"] < len(operations):
+            raise FormatError(f"a saved model refers to layer {call['operation']}, which it lacks")
+        operation = operations[call["operation"]]
+        args = tuple(_decode(a, tensors) for a in call["args"])
+        kwargs = {k: _decode(v, tensors) for k, v in call["kwargs"].items()}
+        if not args and not kwargs:
+            outputs = operation.output
+        elif isinstance(operation, OpCall):
+            outputs = _call_op(operation, args, kwargs)
+        else:
+            outputs = operation(*args, **kwargs)
+        for i, x in enumerate(tree.flatten(outputs)):
+            tensors[at, i] = x
+    inputs, outputs = _decode(config["inputs"], tensors), _decode(config["outputs"], tensors)
+    model = cls(inputs=inputs, outputs=outputs, name=config.get("name"))
+    if not config.get("trainable", True):
+        model.trainable = False
+    return model
+
+
+def _call_op(operation: OpCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    from fastnn.symbolic import record
+
+    fn = getattr(operation.fn, "__wrapped__", operation.fn)
+    return record(fn, operation.op_name, args, kwargs, operation.key)
+
+
+# ---- values ----------------------------------------------------------------------------------
+
+
+def named_variables(model: Any) -> dict[str, Any]:
+    """Every weight and random state under a name that says where it lives."""
+    from fastnn.random import SeedGenerator
+
+    found: dict[str, Any] = {}
+    seen: set[int] = set()
+
+    def add(name: str, variable: Any) -> None:
+        if id(variable) in seen:
+            return
+        seen.add(id(variable))
+        unique, n = name, 0
+        while unique in found:
+            n += 1
+            unique = f"{name}_{n}"
+        found[unique] = variable
+
+    def walk(layer: Any, prefix: str) -> None:
+        own = layer._variables
+        for v in [v for v in own if v._trainable] + [v for v in own if not v._trainable]:
+            add(f"{prefix}{v.name}", v)
+        for key, value in layer.__dict__.items():
+            if isinstance(value, SeedGenerator):
+                add(f"{prefix}{key}/state", value.state)
+        for inner in layer._sublayers():
+            walk(inner, f"{prefix}{inner.name}/")
+
+    walk(model, "")
+    return found
+
+
+def _optimizer_values(model: Any) -> dict[str, Any]:
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None or not model.compiled:
+        return {}
+    return {f"optimizer/{i}/{v.path}": v for i, v in enumerate(optimizer.variables)}
+
+
+def _compile_config(model: Any) -> dict[str, Any] | None:
+    given = model._compile_config
+    if not model.compiled or given is None:
+        return None
+    try:
+        config = {k: plain(v) for k, v in given.items() if k != "optimizer"}
+        return {**config, "optimizer": plain(model.optimizer)}
+    except (TypeError, NotImplementedError):
+        return None
+
+
+def _arrays(variables: dict[str, Any]) -> dict[str, Any]:
+    return {name: v.numpy() for name, v in variables.items()}
+
+
+def _inference(model: Any) -> Any:
+    """The traced inference function, for programs without Python; None when shapes are open."""
+    found = model._input_shapes()
+    if found is None or any(d is None for s in found[1] for d in s[1:]):
+        return None
+    arrays = [np.zeros((1, *s[1:]), x.dtype) for s, x in zip(found[1], model.inputs, strict=True)]
+    structure = getattr(model, "_inputs", model.inputs[0] if len(arrays) == 1 else arrays)
+    function, _ = model._predict_function(tree.pack(structure, arrays))
+    return function
+
+
+def save_model(
+    model: Any, filepath: str | os.PathLike[str], overwrite: bool = True, **_: Any
+) -> None:
+    """Writes one file with weights, layers, compile settings, optimiser and random state."""
+    path = _target(filepath, overwrite)
+    if not model.built:
+        raise ValueError(
+            f"model '{model.name}' is not built, so it has no weights to save\n"
+            "  hint: call it on data or fit it first"
+        )
+    variables = named_variables(model)
+    metadata = {
+        "fastnn.format": FORMAT,
+        "fastnn.config": json.dumps(serialize(model)),
+        "fastnn.compile": json.dumps(_compile_config(model)),
+        "fastnn.state": json.dumps({"shuffle_seed": model._shuffle_seed}),
+    }
+    tensors = _arrays(variables) | _arrays(_optimizer_values(model))
+    _core.save_file(path, tensors, metadata, _inference(model))
+
+
+def _target(filepath: str | os.PathLike[str], overwrite: bool) -> str:
+    path = os.fspath(filepath)
+    if path.endswith((".keras", ".h5", ".hdf5")):
+        raise ValueError(
+            f"{path!r}: this version writes safetensors files only\n"
+            f"  hint: save to '{Path(path).with_suffix('.safetensors').name}'"
+        )
+    if not overwrite and os.path.exists(path):
+        raise FileExistsError(f"{path!r} exists\n  hint: overwrite=True")
+    return path
+
+
+def _existing(filepath: str | os.PathLike[str]) -> str:
+    path = os.fspath(filepath)
+    if os.path.exists(path):
+        return path
+    folder = os.path.dirname(path) or "."
+    names = os.listdir(folder) if os.path.isdir(folder) else []
+    close = nearest(os.path.basename(path), names)
+    hint = f"did you mean {', '.join(close)}?" if close else f"the folder {folder!r} " + (
+        "has no similar file" if os.path.isdir(folder) else "does not exist"
+    )  # fmt: skip
+    raise FileNotFoundError(f"no file {path!r}\n  hint: {hint}")
+
+
+def _read(filepath: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str]]:
+    path = _existing(filepath)
+    with open(path, "rb") as file:
+        head = file.read(8)
+    shown = " ".join(f"{b:02x}" for b in head[:4])
+    if path.endswith(".keras") and head[:4] != b"PK\x03\x04":
+        raise FormatError(f"{path!r} is not a Keras file: first bytes {shown}; expected zip")
+    if head[:4] == b"PK\x03\x04" or head == b"\x89HDF\r\n\x1a\n":
+        kind = "a Keras zip" if head[:2] == b"PK" else "an HDF5"
+        raise FormatError(
+            f"{path!r} is {kind} file, which this version does not read\n"
+            "  hint: save it as safetensors with fastnn"
+        )
+    return _core.load_file(path)
+
+
+def _json(metadata: dict[str, str], key: str, path: Any) -> Any:
+    if key not in metadata:
+        raise FormatError(
+            f"{os.fspath(path)!r} holds tensors but no fastnn model (no '{key}')\n"
+            "  hint: build the model and use load_weights"
+        )
+    try:
+        return json.loads(metadata[key])
+    except (json.JSONDecodeError, RecursionError) as error:
+        raise FormatError(f"{os.fspath(path)!r}: '{key}' is not JSON: {error}") from None
+
+
+def load_model(
+    filepath: str | os.PathLike[str],
+    custom_objects: dict[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+) -> Any:
+    """The model of a file, with weights, compile settings, optimiser and random state.
+
+    Errors: FileNotFoundError with similar names; FormatError when the file is not a model.
+    """
+    tensors, metadata = _read(filepath)
+    config = _json(metadata, "fastnn.config", filepath)
+    try:
+        model = deserialize(config, custom_objects)
+    except FormatError:
+        raise
+    except (KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        raise FormatError(
+            f"{os.fspath(filepath)!r}: the config does not describe a model: {error!r}"
+        ) from error
+    _assign(named_variables(model), tensors, os.fspath(filepath), False)
+    state = _json(metadata, "fastnn.state", filepath)
+    seed = state.get("shuffle_seed") if isinstance(state, dict) else None
+    model._shuffle_seed = seed if isinstance(seed, int) else None
+    settings = _json(metadata, "fastnn.compile", filepath) if compile else None
+    if isinstance(settings, dict):
+        with custom_object_scope(custom_objects):
+            _recompile(model, settings, tensors)
+    return model
+
+
+def _recompile(model: Any, settings: dict[str, Any], tensors: dict[str, Any]) -> None:
+    from fastnn import losses, metrics, optimizers
+
+    def each(table: Any, value: Any) -> Any:
+        if isinstance(value, dict) and "class_name" not in value:
+            return {k: each(table, v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [each(table, v) for v in value]
+        return table.get(value) if isinstance(value, dict) else value
+
+    model.compile(
+        optimizer=optimizers.get(settings.get("optimizer")),
+        loss=each(losses, settings.get("loss")),
+        loss_weights=settings.get("loss_weights"),
+        metrics=each(metrics, settings.get("metrics")),
+        weighted_metrics=each(metrics, settings.get("weighted_metrics")),
+    )
+    if any(k.startswith("optimizer/") for k in tensors):
+        if any(k.count("/") >= 2 and not k.startswith(("optimizer/0/", "optimizer/1/"))
+               for k in tensors if k.startswith("optimizer/")):  # fmt: skip
+            model.optimizer.build(model.trainable_variables)
+        values = _optimizer_values(model)
+        if all(k in tensors for k in values):
+            _assign(values, tensors, "the file", False)
+
+
+def _assign(
+    variables: dict[str, Any], tensors: dict[str, Any], path: str, skip_mismatch: bool
+) -> None:
+    for name, v in variables.items():
+        value = tensors.get(name)
+        problem = (
+            f"it has no tensor '{name}'" if value is None
+            else f"tensor '{name}' has shape {tuple(value.shape)}, the model wants {v.shape}"
+            if tuple(value.shape) != tuple(v.shape) else None
+        )  # fmt: skip
+        if problem is None:
+            v.assign(value)
+        elif not skip_mismatch:
+            have = ", ".join(sorted(k for k in tensors if not k.startswith("optimizer/"))[:8])
+            raise FormatError(
+                f"{path!r} does not fit the model: {problem}\n  hint: the file holds {have}"
+            )
+
+
+def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
+    """Writes the weights alone."""
+    path = _target(filepath, overwrite)
+    if not model.built:
+        raise ValueError(f"model '{model.name}' is not built\n  hint: call it on data first")
+    metadata = {"fastnn.format": FORMAT}
+    _core.save_file(path, _arrays(named_variables(model)), metadata, None)
+
+
+def load_weights(
+    model: Any, filepath: str | os.PathLike[str], skip_mismatch: bool = False
+) -> None:
+    """Reads weights by name from a file of `save_weights` or `save`."""
+    if not model.built:
+        raise ValueError(
+            f"model '{model.name}' is not built, so weights have no place to go\n"
+            "  hint: start it with Input(shape=...) or call build first"
+        )
+    tensors, _ = _read(filepath)
+    _assign(named_variables(model), tensors, os.fspath(filepath), skip_mismatch)
+
+
+def save_state(model: Any, path: str, position: str) -> None:
+    """Weights, optimiser and random state and a note, for BackupAndRestore."""
+    variables = named_variables(model) | _optimizer_values(model)
+    metadata = {"fastnn.format": FORMAT, "fastnn.position": position}
+    _core.save_file(path, _arrays(variables), metadata, None)
+
+
+def load_state(model: Any, path: str) -> str:
+    """Reads what `save_state` wrote and gives the note."""
+    tensors, metadata = _read(path)
+    model.optimizer.build(model.trainable_variables)
+    _assign(named_variables(model) | _optimizer_values(model), tensors, path, False)
+    return metadata["fastnn.position"]
+

@@ -1,0 +1,1011 @@
+"""`compile`, `fit`, `evaluate`, `predict`: traced once, run by the core's loop.
+
+A training step is one `_core.Function` whose updates are weights, optimiser slots, moving averages,
+random states and metric sums; `_core.Loop` runs epochs of it without entering Python.
+Depends on `data`, `losses`, `metrics`, `optimizers`, `callbacks`, `progress`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core, metrics, ops, optimizers, random, tree
+from fastnn._core import Tensor
+from fastnn.callbacks import CallbackList, History
+from fastnn.compiled import CompiledLoss, CompiledMetrics
+from fastnn.data import (
+    ArrayData,
+    IterableData,
+    as_arrays,
+    check_features,
+    class_weights,
+    is_iterable_data,
+    split_tail,
+    unpack,
+)
+from fastnn.errors import DataError, reject_arguments
+from fastnn.layers.base import CallContext
+from fastnn.progress import Progbar, Reporter, is_terminal
+from fastnn.variables import Scope, Variable, current_scope, structure_version
+
+__all__ = ["Trainer"]
+
+_F32 = np.dtype(np.float32)
+Logs = dict[str, float]
+
+
+class Program:
+    """A traced step: how to run it over data, and what its values are called."""
+
+    __slots__ = ("loop", "names", "reset", "results", "step", "vectors")
+
+    def __init__(
+        self,
+        step: _core.Function,
+        values: dict[str, Any],
+        reset: list[Variable],
+        vectors: list[Any],
+    ) -> None:
+        self.step, self.reset, self.vectors = step, reset, vectors
+        self.names = sorted(values)
+        self.results = _core.Function([], [values[k] for k in self.names]) if values else None
+        self.loop = _core.Loop(step, self.results, reset)
+
+    def logs(self, row: Sequence[float]) -> Logs:
+        """Values by name."""
+        logs = dict(zip(self.names, row, strict=True))
+        for metric in self.vectors:
+            value = metric.result()
+            logs[metric.name] = value.numpy() if isinstance(value, Tensor) else value
+        return logs
+
+    def read(self) -> Logs:
+        """The values as they are now."""
+        if self.results is None:
+            return self.logs(())
+        out = self.results()
+        row = [float(v) for v in (out if isinstance(out, tuple) else (out,))]
+        return self.logs(row)
+
+
+class Trainer:
+    """The training half of `Model`."""
+
+    optimizer: Any
+    built: bool
+    name: str
+    trainable_variables: list[Variable]
+
+    def _init_training(self) -> None:
+        self.compiled = False
+        self.stop_training = False
+        self.history: Any = None
+        self._compiled_loss: CompiledLoss | None = None
+        self._compiled_metrics: CompiledMetrics | None = None
+        self._loss_tracker: metrics.Mean | None = None
+        self._compile_config: dict[str, Any] | None = None
+        self._programs: dict[Any, Program] = {}
+        self._predictor: _core.Function | None = None
+        self._predictor_shape: Any = None
+        self._predictors: dict[Any, tuple[_core.Function, Any]] = {}
+        self._signature_at: tuple[int, Any] = (-1, None)
+        self._shuffle_seed: int | None = None
+        self._initial_epoch = 0
+        self.run_eagerly = False
+
+    # ---- compile -------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: Any = "auto",
+        auto_scale_loss: bool = True,
+        **unknown: Any,
+    ) -> None:
+        """Chooses optimiser, loss and metrics; unknown names are refused here.
+
+        `jit_compile` and `steps_per_execution` are accepted and change nothing: every epoch is one
+        compiled execution. `run_eagerly=True` runs `train_step` batch by batch without tracing.
+        """
+        if unknown:
+            raise reject_arguments("compile()", unknown, type(self).compile)
+        if steps_per_execution != "auto" and int(steps_per_execution) < 1:
+            raise ValueError(
+                f"steps_per_execution is {steps_per_execution}, wanted 1 or more\n  hint: leave it"
+            )
+        self.optimizer = optimizers.get(optimizer)
+        self._compiled_loss = None if loss is None else CompiledLoss(loss, loss_weights)
+        self._compiled_metrics = CompiledMetrics(metrics, weighted_metrics)
+        self._loss_tracker = _mean("loss")
+        self._compile_config = {
+            "optimizer": optimizer,
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+        }
+        self.run_eagerly = bool(run_eagerly)
+        self.loss = loss
+        self.compiled = True
+        self.stop_training = False
+        self._programs.clear()
+
+    def _require_compiled(self, verb: str) -> None:
+        if not self.compiled:
+            raise RuntimeError(
+                f"{verb} needs a compiled model\n"
+                "  hint: model.compile(optimizer='adam', loss='mse') before it"
+            )
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The loss tracker, compiled metrics, and metrics held as attributes."""
+        found: list[Any] = [self._loss_tracker] if self._loss_tracker is not None else []
+        if self._compiled_loss is not None:
+            found += self._compiled_loss.trackers
+        for value in self.__dict__.values():
+            for m in value if isinstance(value, list | tuple) else [value]:
+                if isinstance(m, metrics.Metric) and not any(m is f for f in found):
+                    found.append(m)
+        for layer in getattr(self, "layers", []):
+            for value in layer.__dict__.values():
+                if isinstance(value, metrics.Metric) and not any(value is f for f in found):
+                    found.append(value)
+        if self._compiled_metrics is not None:
+            found += self._compiled_metrics.metrics
+        return found
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """Names of the metrics."""
+        return [m.name for m in self.metrics]
+
+    def reset_metrics(self) -> None:
+        """All metrics back to the start."""
+        for m in self.metrics:
+            m.reset_state()
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Values of all metrics by name."""
+        values: dict[str, Any] = {}
+        for m in self.metrics:
+            result = m.result()
+            if isinstance(result, dict):
+                values.update(result)
+            else:
+                values[m.name] = result
+        return values
+
+    # ---- one step ------------------------------------------------------------------------------
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The compiled loss plus the losses that layers and penalties add."""
+        parts: list[Any] = []
+        if self._compiled_loss is not None:
+            names = getattr(self, "output_names", None)
+            parts.append(self._compiled_loss(y, y_pred, sample_weight, names))
+        scope = current_scope()
+        added = list(scope.losses) if scope is not None else [
+            v for layer in self._every_layer() for v in layer._losses  # type: ignore[attr-defined]
+        ]  # fmt: skip
+        parts += [ops.sum(v) for v in added] + self._penalties()  # type: ignore[attr-defined]
+        if not parts:
+            raise ValueError(
+                "there is no loss to minimise\n  hint: compile(loss='mse') or use add_loss"
+            )
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Updates the compiled metrics and gives all values."""
+        if self._compiled_metrics is not None:
+            names = getattr(self, "output_names", None)
+            self._compiled_metrics.update(y, y_pred, sample_weight, names)
+        return self.get_metrics_result()
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One training step on a batch (x, y, sample_weight); override it for other training."""
+        x, y, weights = unpack(data)
+        y_pred = self(x, training=True)  # type: ignore[operator]
+        loss = self.compute_loss(x, y, y_pred, weights, True)
+        self._track(loss, x)
+        variables = self.trainable_variables
+        scale = self.optimizer.loss_scale_factor
+        if variables:
+            self.optimizer.apply(gradients(loss * scale if scale else loss, variables), variables)
+        else:
+            warnings.warn("the model does not have any trainable weights", stacklevel=2)
+        return self.compute_metrics(x, y, y_pred, weights)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """One evaluation step on a batch; override it with `train_step`."""
+        x, y, weights = unpack(data)
+        y_pred = self(x, training=False)  # type: ignore[operator]
+        self._track(self.compute_loss(x, y, y_pred, weights, False), x)
+        return self.compute_metrics(x, y, y_pred, weights)
+
+    def predict_step(self, data: Any) -> Any:
+        """The model's output for a batch."""
+        x, _, _ = unpack(data)
+        return self(x, training=False)  # type: ignore[operator]
+
+    def _track(self, loss: Any, x: Any) -> None:
+        if self._loss_tracker is not None:
+            first = tree.flatten(x)[0]
+            self._loss_tracker.update_state(loss, _core.ops.extent(first, axis=[0]))
+
+    # ---- tracing -------------------------------------------------------------------------------
+
+    def _trainable_signature(self) -> Any:
+        version = structure_version()
+        if self._signature_at[0] != version:
+            signature = tuple(id(v) for v in self.trainable_variables)
+            self._signature_at = (version, signature)
+        return self._signature_at[1]
+
+    def _program(self, kind: str, data: tuple[Any, Any, Any]) -> Program:
+        x, y, w = data
+        key = (kind, _tree_key(x), _tree_key(y), _tree_key(w), self._trainable_signature())
+        program = self._programs.get(key)
+        if program is None:
+            program = self._trace(kind, data)
+            key = (*key[:4], self._trainable_signature())
+            self._programs[key] = program
+        return program
+
+    def _trace(self, kind: str, data: tuple[Any, Any, Any]) -> Program:
+        feeds: list[Tensor] = []
+
+        def stand_in(a: Any) -> Tensor:
+            feed = _core.placeholder((None, *a.shape[1:]), dtype=str(a.dtype))
+            feeds.append(feed)
+            return feed
+
+        inputs = tuple(tree.map_structure(stand_in, part) for part in data)
+        train = kind == "train"
+        with Scope(training=train) as scope, CallContext(train):
+            logs = (self.train_step if train else self.test_step)(inputs)
+        updates = scope.updates()
+        reset = list({v: None for m in self.metrics for v in m.variables})
+        values: dict[str, Any] = {}
+        vectors = []
+        tracked = {m.name: m for m in self.metrics}
+        with Scope():
+            for name, value in logs.items():
+                if name in tracked and _holds_updates(tracked[name], scope):
+                    value = tracked[name].result()
+                    if value.shape != ():
+                        vectors.append(tracked[name])
+                        continue
+                    values[name] = value
+                else:
+                    values[name] = _keep(name, value, updates)
+        step = _core.Function(feeds, [], updates)
+        return Program(step, values, reset, vectors)
+
+    # ---- data ----------------------------------------------------------------------------------
+
+    def _fit_inputs(self, x: Any) -> Any:
+        """`x` brought to the shapes that the model wants."""
+        want = self._input_shapes()  # type: ignore[attr-defined]
+        if want is None:
+            return tree.map_structure(lambda a: a[:, None] if a.ndim == 1 else a, x)
+        names, shapes = want
+        leaves = self._match_inputs(x, names)
+        if len(leaves) != len(shapes):
+            raise DataError(
+                f"x has {len(leaves)} arrays, model '{self.name}' has {len(shapes)} inputs"
+                f" ({', '.join(names)})\n  hint: give a list or dict of {len(shapes)} arrays"
+            )
+        fixed = []
+        for i, (a, shape) in enumerate(zip(leaves, shapes, strict=True)):
+            where = self._expects(names[i], shape)  # type: ignore[attr-defined]
+            fixed.append(check_features("x" if len(leaves) == 1 else f"x[{i}]", a, shape, where))
+        return fixed[0] if not isinstance(x, dict | list | tuple) else (
+            dict(zip(names, fixed, strict=True)) if isinstance(x, dict) else fixed
+        )  # fmt: skip
+
+    @staticmethod
+    def _match_inputs(x: Any, names: list[str]) -> list[Any]:
+        if isinstance(x, dict) and all(n in x for n in names):
+            return [x[n] for n in names]
+        if isinstance(x, dict):
+            missing = [n for n in names if n not in x]
+            raise DataError(
+                f"x lacks the input '{missing[0]}', it has {', '.join(map(repr, x))}\n"
+                f"  hint: name the arrays after the inputs: {', '.join(names)}"
+            )
+        return tree.flatten(x)
+
+    def _arrays(self, x: Any, y: Any, weights: Any) -> ArrayData:
+        if isinstance(x, list) and x and isinstance(x[0], tuple | list) is False and not isinstance(
+            x[0], int | float | str | bool | np.generic
+        ) and self._single_input():  # fmt: skip
+            x = x[0] if len(x) == 1 else np.stack([np.asarray(v) for v in x])
+        data = ArrayData(as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(weights, "sample_weight"))
+        data.x = self._fit_inputs(data.x)
+        data.leaves = tree.flatten(data.x) + tree.flatten(data.y) + tree.flatten(data.weights)
+        return data
+
+    def _single_input(self) -> bool:
+        want = self._input_shapes()  # type: ignore[attr-defined]
+        return want is not None and len(want[1]) == 1
+
+    def _check_labels(self, data: ArrayData) -> None:
+        if self._compiled_loss is not None and data.y is not None:
+            self._compiled_loss.check_labels(data.y, getattr(self, "_output_sizes", None))
+
+    def _source(
+        self, x: Any, y: Any, weights: Any, classes: Any, shuffle: bool, name: str = "x"
+    ) -> ArrayData | IterableData:
+        if is_iterable_data(x):
+            if y is not None:
+                raise ValueError(
+                    f"{name} yields its own targets, so y must not be given\n"
+                    "  hint: fit(generator) with batches (x, y)"
+                )
+            if weights is not None:
+                raise ValueError(
+                    f"{name} yields its own weights\n  hint: yield batches (x, y, sample_weight)"
+                )
+            return IterableData(x, name, shuffle)
+        data = self._arrays(x, y, weights)
+        if classes:
+            if not isinstance(classes, dict):
+                raise ValueError(
+                    f"class_weight is {classes!r}, wanted a dict\n  hint: {{0: 1.0, 1: 5.0}}"
+                )
+            data.weights = class_weights(data.y, classes, data.weights)
+            data.leaves = tree.flatten(data.x) + tree.flatten(data.y) + [data.weights]
+        self._check_labels(data)
+        return data
+
+    # ---- fit -----------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: Any = 1,
+        **unknown: Any,
+    ) -> History:
+        """Trains for `epochs - initial_epoch` epochs and gives the History.
+
+        x, y: arrays, lists, dicts, frames, or a generator, dataset or iterable of batches.
+        Logs are means over the epoch weighted by batch size; `validation_split` takes the tail.
+        """
+        if unknown:
+            raise reject_arguments("fit()", unknown, type(self).fit)
+        self._require_compiled("fit")
+        _check_counts(epochs, batch_size, validation_split, initial_epoch, steps_per_epoch)
+        data = self._source(x, y, sample_weight, class_weight, shuffle)
+        validation: Any = None
+        if validation_data is not None:
+            validation = self._validation(validation_data)
+        elif validation_split:
+            if isinstance(data, IterableData):
+                raise ValueError(
+                    "validation_split needs arrays, x yields batches\n"
+                    "  hint: give validation_data=another_generator"
+                )
+            data, validation = split_tail(data, validation_split)
+        run = _Fit(self, data, batch_size or 32, epochs, shuffle)
+        run.validation, run.validation_steps = validation, validation_steps
+        run.validation_batch = validation_batch_size or batch_size or 32
+        run.validation_freq = validation_freq
+        run.steps, run.class_weight = steps_per_epoch, class_weight
+        return run.run(initial_epoch, _verbosity(verbose), callbacks)
+
+    def _validation(self, given: Any) -> ArrayData | IterableData:
+        if is_iterable_data(given):
+            return IterableData(given, "validation_data")
+        x, y, w = unpack(given)
+        return self._source(x, y, w, None, False, "validation_data")
+
+    # ---- evaluate ------------------------------------------------------------------------------
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **unknown: Any,
+    ) -> Any:
+        """Loss and metrics over the data: a number when there is only the loss, else a list."""
+        if unknown:
+            raise reject_arguments("evaluate()", unknown, type(self).evaluate)
+        self._require_compiled("evaluate")
+        _check_counts(1, batch_size, 0.0, 0, steps)
+        data = self._source(x, y, sample_weight, None, False)
+        level = _verbosity(verbose)
+        calls = CallbackList(callbacks, model=self) if callbacks else None
+        start = time.perf_counter()
+        logs, done = self._evaluate(data, batch_size or 32, steps, calls)
+        if level:
+            _report(level, done, logs, time.perf_counter() - start)
+        return logs if return_dict else self._in_order(logs)
+
+    def _evaluate(
+        self, data: Any, batch_size: int, steps: int | None, calls: CallbackList | None = None
+    ) -> tuple[Logs, int]:
+        if calls is not None:
+            calls.on_test_begin()
+        if isinstance(data, IterableData) or steps is not None or self.run_eagerly or (
+            calls is not None and calls.overrides("on_test_batch_begin", "on_test_batch_end")
+        ):  # fmt: skip
+            batches = _batches(data, batch_size, steps, None)
+            logs, done = self._python_epoch("test", batches, calls)
+        else:
+            program = self._program("test", (data.x, data.y, data.weights))
+            rows = program.loop.run(data.leaves, batch_size, 1)
+            logs, done = program.logs(rows[0]), data.steps(batch_size)
+        if calls is not None:
+            calls.on_test_end(logs)
+        return logs, done
+
+    def _in_order(self, logs: Logs) -> Any:
+        names = [m.name for m in self.metrics]
+        first = [logs[n] for n in names if n in logs]
+        rest = [logs[k] for k in sorted(logs) if k not in names]
+        values = first + rest
+        return values[0] if len(values) == 1 else values
+
+    def _python_epoch(
+        self,
+        kind: str,
+        batches: Any,
+        calls: CallbackList | None,
+        classes: Any = None,
+        report: Callable[[int, Logs], None] | None = None,
+    ) -> tuple[Logs, int]:
+        """One epoch batch by batch: for iterables, eager steps and batch hooks."""
+        self.reset_metrics()
+        train = kind == "train"
+        hook = "train" if train else "test"
+        begins = calls is not None and calls.overrides(f"on_{hook}_batch_begin", "on_batch_begin")
+        ends = calls is not None and calls.overrides(f"on_{hook}_batch_end", "on_batch_end")
+        done, logs, program = 0, {}, None
+        for x, y, w in batches:
+            x = self._fit_inputs(x)
+            if classes and train:
+                w = class_weights(y, classes, w)
+            if begins:
+                getattr(calls, f"on_{hook}_batch_begin")(done)
+            if self.run_eagerly:
+                logs = self._eager_step(train, (x, y, w))
+            else:
+                program = self._program(kind, (x, y, w))
+                program.step(*tree.flatten(x), *tree.flatten(y), *tree.flatten(w))
+            done += 1
+            if ends or (report is not None and done % 16 == 0):
+                logs = logs if program is None else program.read()
+                if ends:
+                    getattr(calls, f"on_{hook}_batch_end")(done - 1, logs)
+                if report is not None:
+                    report(done, logs)
+            if self.stop_training and train:
+                break
+        if done == 0:
+            raise DataError(
+                "x yielded no batches\n  hint: give a fresh generator, or steps_per_epoch"
+            )
+        return (logs if program is None else program.read()), done
+
+    def _eager_step(self, train: bool, data: Any) -> Logs:
+        tensors = tuple(tree.map_structure(_core.tensor, part) for part in data)
+        with CallContext(train):
+            logs = (self.train_step if train else self.test_step)(tensors)
+        return {k: _number(v) for k, v in logs.items()}
+
+    # ---- single batches ------------------------------------------------------------------------
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """One update on one batch; gives the running loss and metrics (see reset_metrics)."""
+        self._require_compiled("train_on_batch")
+        data = self._source(x, y, sample_weight, class_weight, False)
+        return self._on_batch("train", data, return_dict)
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """The running loss and metrics with one more batch."""
+        self._require_compiled("test_on_batch")
+        data = self._source(x, y, sample_weight, None, False)
+        return self._on_batch("test", data, return_dict)
+
+    def _on_batch(self, kind: str, data: Any, return_dict: bool) -> Any:
+        if self.run_eagerly:
+            logs = self._eager_step(kind == "train", (data.x, data.y, data.weights))
+        else:
+            program = self._program(kind, (data.x, data.y, data.weights))
+            program.step(*data.leaves)
+            logs = program.read()
+        return logs if return_dict else self._in_order(logs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """The outputs for one batch."""
+        data = self._arrays(x, None, None)
+        function, structure = self._predict_function(data.x)
+        return tree.pack(structure, function.predict(data.leaves, max(data.n, 1)))
+
+    # ---- predict -------------------------------------------------------------------------------
+
+    def predict(
+        self,
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+        **unknown: Any,
+    ) -> Any:
+        """The outputs for all samples, in order, as float32 arrays."""
+        if (
+            x.__class__ is np.ndarray
+            and x.dtype is _F32
+            and x.shape[1:] == self._predictor_shape
+            and callbacks is None
+            and not unknown
+            and x.shape[0]
+            and (verbose == 0 or not is_terminal())
+        ):
+            size = 256 if batch_size is None else batch_size
+            if size > 0:
+                return self._predictor.predict((x,), size)[0]  # type: ignore[union-attr]
+        if unknown:
+            raise reject_arguments("predict()", unknown, type(self).predict)
+        _check_counts(1, batch_size, 0.0, 0, steps)
+        return self._predict(x, batch_size, _verbosity(verbose), steps, callbacks)
+
+    def _predict(
+        self, x: Any, batch_size: int | None, level: int, steps: int | None, callbacks: Any
+    ) -> Any:
+        start = time.perf_counter()
+        calls = CallbackList(callbacks, model=self) if callbacks else None
+        if calls is not None:
+            calls.on_predict_begin()
+        if is_iterable_data(x):
+            out, done = self._predict_batches(IterableData(x, "x").batches(steps))
+        else:
+            if isinstance(x, tuple) and len(x) in (2, 3) and self._single_input():
+                raise DataError(
+                    "predict takes inputs only, got a tuple (x, y)\n  hint: pass gen[0][0]"
+                )
+            data = self._arrays(x, None, None)
+            size = batch_size or 256
+            if steps is not None:
+                data = data.part(0, min(data.n, steps * (batch_size or 32)))
+            function, structure = self._predict_function(data.x)
+            flat = function.predict(data.leaves, size)
+            out, done = tree.pack(structure, flat), data.steps(batch_size or 32)
+        if calls is not None:
+            for i in range(done):
+                calls.on_predict_batch_begin(i)
+                calls.on_predict_batch_end(i)
+            calls.on_predict_end()
+        if level and is_terminal():
+            _report(level, done, {}, time.perf_counter() - start)
+        return out
+
+    def _predict_batches(self, batches: Any) -> tuple[Any, int]:
+        parts: list[list[Any]] = []
+        structure: Any = None
+        for x, _, _ in batches:
+            x = self._fit_inputs(x)
+            function, structure = self._predict_function(x)
+            leaves = tree.flatten(x)
+            parts.append(function.predict(leaves, leaves[0].shape[0]))
+        if not parts:
+            raise DataError("x yielded no batches\n  hint: give a fresh generator, or steps")
+        flat = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        return tree.pack(structure, flat), len(parts)
+
+    def _predict_function(self, x: Any) -> tuple[_core.Function, Any]:
+        key = _tree_key(x)
+        found = self._predictors.get(key)
+        if found is not None:
+            return found
+        feeds: list[Tensor] = []
+
+        def stand_in(a: Any) -> Tensor:
+            feed = _core.placeholder((None, *a.shape[1:]), dtype=str(a.dtype))
+            feeds.append(feed)
+            return feed
+
+        inputs = tree.map_structure(stand_in, x)
+        with Scope(training=False) as scope, CallContext(False):
+            out = self.predict_step((inputs,))
+        function = _core.Function(feeds, tree.flatten(out), scope.updates())
+        self._predictors[key] = (function, out)
+        plain = len(feeds) == 1 and isinstance(out, Tensor) and feeds[0].dtype == "float32"
+        if plain and not scope.updates():
+            self._predictor, self._predictor_shape = function, tuple(feeds[0].shape[1:])
+            self._fast = not scope.losses and self._callable_fast()  # type: ignore[attr-defined]
+        return function, out
+
+    def _forget_traces(self) -> None:
+        self._programs.clear()
+        self._predictors.clear()
+        self._predictor = self._predictor_shape = None
+        self._fast = False
+
+
+def gradients(loss: Any, variables: Sequence[Variable]) -> list[Tensor]:
+    """Gradients of a scalar by variables, inside a trace or on lazy values."""
+    scope = current_scope()
+    if scope is None:
+        return _core.gradients(loss, [v.value for v in variables])
+    return _core.gradients(loss, [scope.leaf(v) for v in variables])
+
+
+def _mean(name: str) -> metrics.Mean:
+    return metrics.Mean(name=name)
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, Variable):
+        value = value.value
+    if isinstance(value, Tensor):
+        return float(value) if value.shape == () else value.numpy()
+    return value
+
+
+def _tree_key(t: Any) -> Any:
+    if t.__class__ is np.ndarray:
+        return (t.shape[1:], t.dtype.char)
+    if t is None:
+        return None
+    leaves = tuple((a.shape[1:], a.dtype.char) for a in tree.flatten(t))
+    return (tree.structure(t), leaves)
+
+
+def _holds_updates(metric: Any, scope: Scope) -> bool:
+    return any(v in scope.values for v in metric.variables)
+
+
+def _keep(name: str, value: Any, updates: list[Any]) -> Any:
+    """A variable that keeps a step's own value so that it can be read between epochs."""
+    tensor = ops.convert_to_tensor(value, "float32")
+    if tensor.shape != ():
+        tensor = ops.mean(tensor)
+    held = Variable(np.float32(0.0), dtype="float32", trainable=False, name=f"log_{name}")
+    updates.append((held, tensor))
+    return held.value
+
+
+def _verbosity(verbose: Any) -> int:
+    if verbose == "auto" or verbose is True:
+        return 1
+    if verbose in (0, 1, 2):
+        return int(verbose)
+    raise ValueError(f"verbose is {verbose!r}\n  hint: 0, 1, 2 or 'auto'")
+
+
+def _whole(name: str, value: Any, low: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
+        raise ValueError(f"{name} is {value!r}, wanted a whole number of at least {low}\n"
+                         f"  hint: {name}={max(low, 1)}")  # fmt: skip
+
+
+def _check_counts(
+    epochs: Any, batch_size: Any, split: Any, initial_epoch: Any, steps: Any
+) -> None:
+    if epochs.__class__ is not int or epochs < 0:
+        _whole("epochs", epochs, 0)
+    if batch_size is not None and (batch_size.__class__ is not int or batch_size < 1):
+        _whole("batch_size", batch_size, 1)
+    if split and (not isinstance(split, int | float) or not 0 < split < 1):
+        raise ValueError(
+            f"validation_split is {split!r}, wanted a number from 0 up to, not including, 1\n"
+            "  hint: validation_split=0.2"
+        )
+    if initial_epoch.__class__ is not int or initial_epoch < 0:
+        _whole("initial_epoch", initial_epoch, 0)
+    if steps is not None:
+        _whole("steps", steps, 1)
+
+
+def _batches(data: Any, batch_size: int, steps: int | None, order: Any) -> Any:
+    """Batches of an epoch from arrays or an iterable."""
+    if isinstance(data, IterableData):
+        yield from data.batches(steps)
+        return
+    total = data.steps(batch_size) if steps is None else min(steps, data.steps(batch_size))
+    parts = (data.x, data.y, data.weights)
+    for i in range(total):
+        at: Any = slice(i * batch_size, (i + 1) * batch_size)
+        at = at if order is None else order[at]
+        yield tuple(tree.map_structure(lambda a, at=at: a[at], p) for p in parts)
+
+
+def _endless(data: ArrayData, batch_size: int, shuffle: bool) -> Any:
+    """Batches of arrays without end, each pass in a new order."""
+    while True:
+        order = random.permutation(data.n).numpy() if shuffle else None
+        yield from _batches(data, batch_size, None, order)
+
+
+def _report(level: int, steps: int, logs: Logs, seconds: float) -> None:
+    from fastnn.progress import plain_line
+
+    if level == 1 and is_terminal():
+        bar = Progbar(steps)
+        bar._start = time.perf_counter() - seconds
+        bar.show(steps, {k: v for k, v in logs.items() if np.ndim(v) == 0}, done=True)
+    elif logs:
+        print(plain_line(steps, seconds, {k: v for k, v in logs.items() if np.ndim(v) == 0}))
+
+
+class _Fit:
+    """One call of `fit`: epochs, validation, callbacks, reports."""
+
+    def __init__(
+        self, model: Any, data: Any, batch_size: int, epochs: int, shuffle: bool
+    ) -> None:
+        self.model, self.data, self.batch_size = model, data, batch_size
+        self.epochs, self.shuffle = epochs, shuffle
+        self.validation: Any = None
+        self.validation_steps: int | None = None
+        self.validation_batch = batch_size
+        self.validation_freq: Any = 1
+        self.steps: int | None = None
+        self.class_weight: Any = None
+
+    def run(self, initial_epoch: int, level: int, callbacks: Any) -> History:
+        """Trains; whatever interrupts it, finished epochs are in the history."""
+        model, data = self.model, self.data
+        model.stop_training = False
+        model._initial_epoch = initial_epoch
+        if initial_epoch == 0 or model._shuffle_seed is None:
+            model._shuffle_seed = random.make_default_seed()
+        arrays = isinstance(data, ArrayData)
+        steps = self.steps or (data.steps(self.batch_size) if arrays else data.steps())
+        history = History()
+        model.history = history
+        calls = CallbackList(callbacks, model=model) if callbacks is not None else None
+        params = {"verbose": level, "epochs": self.epochs, "steps": steps}
+        history.params = params
+        history.set_model(model)
+        if calls is not None:
+            calls.set_params(params)
+            for c in calls.callbacks:
+                if type(c) is History:
+                    c.set_model(model)
+            calls.on_train_begin()
+        self.calls, self.history = calls, history
+        self.report = Reporter(level, self.epochs, steps) if level else None
+        direct = arrays and self.steps is None and not model.run_eagerly
+        if direct:
+            self._run_in_core()
+        else:
+            self._run_in_python(steps)
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+        if calls is not None:
+            calls.on_train_end(self.last)
+        history.history = {k: history.history[k] for k in sorted(history.history)}
+        return history
+
+    last: Logs | None = None
+
+    def _run_in_core(self) -> None:
+        model, data, calls, report = self.model, self.data, self.calls, self.report
+        program = model._program("train", (data.x, data.y, data.weights))
+        each = (
+            self.validation is not None
+            or bool(program.vectors)
+            or (calls is not None and calls.overrides("on_epoch_begin", "on_epoch_end"))
+        )
+        on_batch = self._batch_hooks(program) if calls is not None else None
+        epoch, chunk = model._initial_epoch, 1 if report is not None else self.epochs
+        while epoch < self.epochs and not model.stop_training:
+            count = 1 if each or on_batch else min(chunk, self.epochs - epoch)
+            start = time.perf_counter()
+            self._begin_epoch(epoch, each)
+            try:
+                rows = program.loop.run(
+                    data.leaves,
+                    self.batch_size,
+                    count,
+                    seed=model._shuffle_seed if self.shuffle else None,
+                    first_epoch=epoch,
+                    heartbeat=self._heartbeat(program) if report is not None and report.bar else None,
+                    on_batch=on_batch,
+                )
+            except BaseException:
+                for i, row in enumerate(getattr(program.loop, "finished", ())):
+                    self.history.on_epoch_end(epoch + i, program.logs(row))
+                raise
+            seconds = time.perf_counter() - start
+            self._end_epochs(epoch, program, rows, seconds, each)
+            epoch += len(rows)
+            if seconds < 0.05:
+                chunk = chunk * 2 if seconds < 0.025 else chunk
+            elif chunk > 1:
+                chunk = max(1, chunk // 2)
+            if len(rows) < count:
+                break
+
+    def _begin_epoch(self, epoch: int, each: bool) -> None:
+        if each and self.calls is not None:
+            self.calls.on_epoch_begin(epoch)
+        if self.report is not None:
+            self.report.begin(epoch)
+
+    def _end_epochs(
+        self, epoch: int, program: Program, rows: list[list[float]], seconds: float, each: bool
+    ) -> None:
+        history, report = self.history, self.report
+        if not each and report is None:
+            names, lists = program.names, history.history
+            history.epoch.extend(range(epoch, epoch + len(rows)))
+            for i, name in enumerate(names):
+                lists.setdefault(name, []).extend([row[i] for row in rows])
+            if rows:
+                self.last = dict(zip(names, rows[-1], strict=True))
+                self._warn_of_nan(epoch, names, rows)
+            return
+        steps = self.data.steps(self.batch_size)
+        for i, row in enumerate(rows):
+            logs = program.logs(row)
+            if report is not None and i > 0:
+                report.begin(epoch + i)
+            self._end_epoch(epoch + i, logs, steps, seconds / len(rows))
+        self._warn_of_nan(epoch, program.names, rows)
+
+    def _end_epoch(self, epoch: int, logs: Logs, steps: int, seconds: float | None) -> None:
+        if self.validation is not None and self._validates(epoch):
+            values, _ = self.model._evaluate(
+                self.validation, self.validation_batch, self.validation_steps, self.calls
+            )
+            logs.update({f"val_{k}": v for k, v in values.items()})
+        if self.calls is not None:
+            self.calls.on_epoch_end(epoch, logs)
+        self.history.on_epoch_end(epoch, logs)
+        if self.report is not None:
+            shown = {k: v for k, v in logs.items() if np.ndim(v) == 0}
+            self.report.end(epoch, steps, shown, seconds)
+        self.last = logs
+
+    def _validates(self, epoch: int) -> bool:
+        freq = self.validation_freq
+        if isinstance(freq, int):
+            return (epoch + 1) % freq == 0
+        return epoch + 1 in freq
+
+    def _heartbeat(self, program: Program) -> Callable[..., Any]:
+        report = self.report
+
+        def beat(epoch: int, batch: int, steps: int, values: Any) -> bool:
+            if report is not None and values is not None:
+                report.during(epoch, batch, dict(zip(program.names, values, strict=True)))
+            return False
+
+        return beat
+
+    def _batch_hooks(self, program: Program) -> Callable[..., Any] | None:
+        calls, model = self.calls, self.model
+        if calls is None:
+            return None
+        begins = calls.overrides("on_train_batch_begin", "on_batch_begin")
+        ends = calls.overrides("on_train_batch_end", "on_batch_end")
+        if not begins and not ends:
+            return None
+
+        def on_batch(epoch: int, batch: int, begin: bool, values: Any) -> bool:
+            if begin:
+                if begins:
+                    calls.on_train_batch_begin(batch)
+            elif ends:
+                logs = dict(zip(program.names, values or (), strict=True))
+                calls.on_train_batch_end(batch, logs)
+            return bool(model.stop_training)
+
+        return on_batch
+
+    def _run_in_python(self, steps: int | None) -> None:
+        model, data = self.model, self.data
+        if isinstance(data, ArrayData) and self.steps is not None:
+            data = IterableData(_endless(data, self.batch_size, self.shuffle), "x")
+        for epoch in range(model._initial_epoch, self.epochs):
+            start = time.perf_counter()
+            self._begin_epoch(epoch, True)
+            order = None
+            if isinstance(data, ArrayData) and self.shuffle:
+                order = random.permutation(data.n).numpy()
+            batches = _batches(data, self.batch_size, self.steps, order)
+            during = self._during(epoch) if self.report is not None else None
+            logs, done = model._python_epoch(
+                "train", batches, self.calls, self.class_weight
+                if isinstance(data, IterableData) and not isinstance(self.data, ArrayData) else None,
+                during,
+            )  # fmt: skip
+            if self.steps is not None and done < self.steps and not model.stop_training:
+                warnings.warn(
+                    f"x ran out after {done} of {self.steps} batches in epoch {epoch + 1}; "
+                    "training stops. Give a generator that does not end, or fewer steps.",
+                    stacklevel=4,
+                )
+                model.stop_training = True
+            self._end_epoch(epoch, dict(logs), done, time.perf_counter() - start)
+            if model.stop_training:
+                break
+
+    def _during(self, epoch: int) -> Callable[[int, Logs], None]:
+        report = self.report
+
+        def show(batch: int, logs: Logs) -> None:
+            if report is not None:
+                report.during(epoch, batch, {k: v for k, v in logs.items() if np.ndim(v) == 0})
+
+        return show
+
+    def _warn_of_nan(self, epoch: int, names: list[str], rows: list[list[float]]) -> None:
+        if "loss" not in names or not rows or math.isfinite(rows[-1][names.index("loss")]):
+            return
+        at = names.index("loss")
+        first = next(i for i, row in enumerate(rows) if not math.isfinite(row[at]))
+        where = ""
+        for a in tree.flatten(self.data.x):
+            if a.dtype == np.float32 and not np.isfinite(a).all():
+                row = int(np.argwhere(~np.isfinite(a))[0][0])
+                where = f"; x holds NaN or infinity, first in row {row}"
+        if not where:
+            for v in self.model.weights:
+                if not np.isfinite(v.numpy()).all():
+                    where = f"; first weight that is not finite: '{v.path}'"
+                    break
+        warnings.warn(
+            f"the loss is {rows[first][at]} in epoch {epoch + first + 1}{where}. "
+            "A smaller learning rate or scaled inputs often mend it.",
+            stacklevel=5,
+        )
+
+

@@ -1,0 +1,182 @@
+"""Functions of functions: gradients and compilation. Depends on `_core`, `tree`.
+
+`f` is traced once per structure and shapes of its arguments on tensors without data; what it
+returns may be nested. A Python `if` on a traced value raises TraceError: use `ops.where`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core, tree
+from fastnn._core import Tensor
+from fastnn.layers.base import CallContext
+from fastnn.symbolic import KerasTensor
+from fastnn.variables import Scope, Variable, current_scope
+
+__all__ = ["grad", "jit", "value_and_grad"]
+
+
+def _tensor(x: Any) -> Any:
+    if isinstance(x, Tensor | Variable | KerasTensor):
+        return x
+    return _core.tensor(x)
+
+
+def _is_array(x: Any) -> bool:
+    return isinstance(x, Tensor | np.ndarray | np.generic | float) or (
+        hasattr(x, "__array__") and not isinstance(x, Variable)
+    ) or (isinstance(x, int) and not isinstance(x, bool))
+
+
+class _Traced:
+    """A function with the programs made of it, one per structure and shapes."""
+
+    def __init__(self, f: Callable[..., Any], transform: Callable[..., Any]) -> None:
+        self.f, self.transform = f, transform
+        self.programs: dict[Any, tuple[_core.Function, Any, list[int]]] = {}
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        leaves = [_arrays(x) for x in tree.flatten([args, kwargs])]
+        if current_scope() is not None or any(
+            isinstance(x, Tensor) and x.is_traced for x in leaves
+        ):
+            args, kwargs = tree.pack([args, kwargs], leaves)
+            return self.transform(self.f, tuple(args), kwargs)
+        key = self._key(args, kwargs, leaves)
+        program = self.programs.get(key)
+        if program is None:
+            program = self.programs[key] = self._trace(args, kwargs, leaves)
+        function, shape_of_result, fixed = program
+        results = function(*[x for i, x in enumerate(leaves) if i not in fixed])
+        results = list(results) if isinstance(results, tuple) else [results]
+        if not tree.flatten(shape_of_result):
+            results = []
+        return tree.pack(shape_of_result, results)
+
+    def _key(self, args: Any, kwargs: Any, leaves: list[Any]) -> Any:
+        cells = getattr(self.f, "__closure__", None) or ()
+        captured = tuple(id(c.cell_contents) for c in cells if _filled(c))
+        return (
+            tree.structure([list(args), kwargs]),
+            tuple(
+                (x.shape, x.dtype) if isinstance(x, Tensor) else (type(x), _static(x))
+                for x in leaves
+            ),
+            captured,
+        )
+
+    def _trace(self, args: Any, kwargs: Any, leaves: list[Any]) -> Any:
+        fixed = [i for i, x in enumerate(leaves) if not isinstance(x, Tensor)]
+        inputs = [
+            x if i in fixed else _core.placeholder(x.shape, dtype=x.dtype)
+            for i, x in enumerate(leaves)
+        ]
+        args, kwargs = tree.pack([args, kwargs], inputs)
+        with Scope() as scope, CallContext():
+            out = self.transform(self.f, tuple(args), kwargs)
+        outputs = [_tensor(x) for x in tree.flatten(out)]
+        outputs = [x.value if isinstance(x, Variable) else x for x in outputs]
+        feeds = [x for i, x in enumerate(inputs) if i not in fixed]
+        return _core.Function(feeds, outputs, scope.updates()), out, fixed
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        _ = cell.cell_contents
+    except ValueError:
+        return False
+    return True
+
+
+def _arrays(x: Any) -> Any:
+    return _core.tensor(x) if _is_array(x) and not isinstance(x, Tensor) else x
+
+
+def _static(x: Any) -> Any:
+    try:
+        hash(x)
+    except TypeError:
+        return id(x)
+    return x
+
+
+def _plain_call(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    return f(*args, **kwargs)
+
+
+def jit(f: Callable[..., Any]) -> Callable[..., Any]:
+    """`f` compiled: traced once per structure, shapes and other arguments, then run as one step.
+
+    Variables that `f` assigns are updated at each call. Other Python effects happen once.
+    """
+    traced = _Traced(f, _plain_call)
+
+    @functools.wraps(f)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return traced(*args, **kwargs)
+
+    call.trace_count = lambda: len(traced.programs)  # type: ignore[attr-defined]
+    return call
+
+
+def value_and_grad(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
+    """A function giving `(f(...), gradient)`, the gradient shaped like the arguments of `argnums`.
+
+    `f` returns a scalar (and, with `has_aux`, something besides). Arguments may be nested lists,
+    tuples and dicts of arrays, or of variables such as `model.trainable_variables`.
+    """
+    many = not isinstance(argnums, int)
+    wanted = (argnums,) if isinstance(argnums, int) else tuple(argnums)
+
+    def transform(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        if max(wanted, default=0) >= len(args):
+            raise ValueError(
+                f"argnums {argnums} asks for argument {max(wanted)}, got {len(args)} arguments\n"
+                "  hint: give the differentiated arguments by position"
+            )
+        args = tuple(tree.map_structure(_tensor, a) if i in wanted else a
+                     for i, a in enumerate(args))  # fmt: skip
+        chosen = [args[i] for i in wanted]
+        out = f(*args, **kwargs)
+        value, aux = out if has_aux else (out, None)
+        value = _tensor(value)
+        if value.shape != ():
+            raise _core.ShapeError(
+                f"{getattr(f, '__name__', 'f')} gave shape {value.shape}, wanted a scalar\n"
+                "  hint: reduce it, e.g. with ops.mean"
+            )
+        leaves = [x.value if isinstance(x, Variable) else x for x in tree.flatten(chosen)]
+        grads = tree.pack(chosen, _core.gradients(value, leaves))
+        result = grads if many else grads[0]
+        if many:
+            result = tuple(grads)
+        return ((value, aux) if has_aux else value), result
+
+    traced = _Traced(f, transform)
+
+    @functools.wraps(f)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return traced(*args, **kwargs)
+
+    return call
+
+
+def grad(
+    f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
+) -> Callable[..., Any]:
+    """A function giving the gradient of the scalar function `f`; it can be nested."""
+    both = value_and_grad(f, argnums, has_aux)
+
+    @functools.wraps(f)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        value, gradient = both(*args, **kwargs)
+        return (gradient, value[1]) if has_aux else gradient
+
+    return call

@@ -1,0 +1,131 @@
+"""Helpers under the names of `keras.utils`. Depends on `data`, `random`, `serial`."""
+
+from __future__ import annotations
+
+import random as _python_random
+from typing import Any
+
+import numpy as np
+
+from fastnn import random
+from fastnn.config import clear_session
+from fastnn.data import PyDataset, Sequence
+from fastnn.errors import DataError
+from fastnn.progress import Progbar
+from fastnn.serial import (
+    CustomObjectScope,
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    register_keras_serializable,
+)
+
+__all__ = [
+    "CustomObjectScope", "Progbar", "PyDataset", "Sequence", "clear_session",
+    "custom_object_scope", "get_custom_objects", "get_registered_name", "normalize",
+    "pad_sequences", "register_keras_serializable", "set_random_seed", "split_dataset",
+    "to_categorical",
+]  # fmt: skip
+
+
+def set_random_seed(seed: int) -> None:
+    """Seeds Python, NumPy and fastnn: two runs give the same bits."""
+    random.set_seed(seed)
+    _python_random.seed(seed)
+    np.random.seed(seed % 2**32)  # noqa: NPY002
+
+
+def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray[Any, Any]:
+    """One row per class number with a one at its place; a last axis of size 1 is dropped."""
+    labels = np.asarray(x, dtype=np.int64)
+    shape = labels.shape
+    if len(shape) > 1 and shape[-1] == 1:
+        shape = shape[:-1]
+    labels = labels.reshape(-1)
+    if num_classes is None or num_classes == 0:
+        num_classes = int(labels.max()) + 1 if labels.size else 0
+    if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
+        bad = labels[(labels < 0) | (labels >= num_classes)][0]
+        raise DataError(
+            f"to_categorical: class {bad} is outside 0…{num_classes - 1}\n"
+            "  hint: number the classes from 0"
+        )
+    out = np.zeros((labels.size, num_classes))
+    out[np.arange(labels.size), labels] = 1.0
+    return out.reshape((*shape, num_classes))
+
+
+def normalize(x: Any, axis: int = -1, order: int = 2) -> np.ndarray[Any, Any]:
+    """`x` divided by its norm along `axis`; zero rows stay zero."""
+    x = np.asarray(x)
+    norms = np.atleast_1d(np.linalg.norm(x, order, axis))
+    norms[norms == 0] = 1
+    return x / np.expand_dims(norms, axis)
+
+
+def pad_sequences(
+    sequences: Any,
+    maxlen: int | None = None,
+    dtype: str = "int32",
+    padding: str = "pre",
+    truncating: str = "pre",
+    value: Any = 0.0,
+) -> np.ndarray[Any, Any]:
+    """Lists of unlike length as one array, padded and cut at the front unless 'post'."""
+    for name, where in (("padding", padding), ("truncating", truncating)):
+        if where not in ("pre", "post"):
+            raise ValueError(f"{name} is {where!r}\n  hint: 'pre' or 'post'")
+    rows = []
+    for i, s in enumerate(sequences):
+        if not hasattr(s, "__len__"):
+            raise ValueError(f"sequences[{i}] is {s!r}, wanted a list\n  hint: a list of lists")
+        rows.append(np.asarray(s))
+    longest = max((len(r) for r in rows), default=0)
+    length = longest if maxlen is None else maxlen
+    inner = next((r.shape[1:] for r in rows if len(r)), ())
+    if not isinstance(value, str) and np.issubdtype(np.dtype(dtype), np.str_):
+        raise ValueError(f"value {value!r} does not fit dtype {dtype}\n  hint: dtype=object")
+    out = np.full((len(rows), length, *inner), value, dtype=dtype)
+    for i, row in enumerate(rows):
+        if not len(row):
+            continue
+        if row.shape[1:] != inner:
+            raise ValueError(f"sequences[{i}] has items of shape {row.shape[1:]}, wanted {inner}")
+        cut = row[-length:] if truncating == "pre" else row[:length]
+        cut = cut[:0] if length == 0 else cut
+        if padding == "post":
+            out[i, : len(cut)] = cut
+        elif len(cut):
+            out[i, -len(cut) :] = cut
+    return out
+
+
+def split_dataset(
+    dataset: Any,
+    left_size: float | int | None = None,
+    right_size: float | int | None = None,
+    shuffle: bool = False,
+    seed: int | None = None,
+) -> tuple[Any, Any]:
+    """Two parts of an array, or of a tuple, list or dict of arrays, by share or count."""
+    from fastnn import tree
+
+    leaves = [np.asarray(a) for a in tree.flatten(dataset)]
+    n = len(leaves[0])
+    if left_size is None and right_size is None:
+        raise ValueError("split_dataset needs left_size or right_size\n  hint: left_size=0.8")
+
+    def count(size: float | int) -> int:
+        return round(size * n) if isinstance(size, float) else size
+
+    left = count(left_size) if left_size is not None else n - count(right_size)  # type: ignore[arg-type]
+    right = count(right_size) if right_size is not None else n - left
+    order = random.permutation(n, seed).numpy() if shuffle else np.arange(n)
+    first, second = order[:left], order[left : left + right]
+
+    def pick(rows: Any) -> Any:
+        return tree.pack(dataset, [a[rows] for a in leaves])
+
+    return pick(first), pick(second)
+
+
