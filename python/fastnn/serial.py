@@ -160,7 +160,7 @@ class Table:
             return self.from_config(identifier)
         if inspect.isclass(identifier):
             return identifier()
-        if callable(identifier):
+        if callable(identifier) or hasattr(identifier, "get_config"):
             return identifier
         raise ValueError(f"cannot use {identifier!r} as {self.kind}\n  hint: give a name or object")
 

@@ -1,14 +1,15 @@
 """Keras's namespaces over fastnn's own objects: `fastnn.keras.layers` is `fastnn.layers`.
 
-Importing this package also makes `from fastnn.keras.layers import Dense` work.
+Importing this package also makes `from fastnn.keras.layers import Dense` work: the submodules are
+entered under both names, as stand-ins that load the module itself when an attribute is asked for.
 """
 
 from __future__ import annotations
 
 import importlib
-import importlib.machinery
 import sys
-from typing import TYPE_CHECKING
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
 
 from fastnn.namespaces import KERAS, MODULES, lazy
 
@@ -17,37 +18,18 @@ __all__ = sorted([*KERAS, *_SUBMODULES])  # noqa: PLE0605
 __getattr__, __dir__ = lazy(globals(), KERAS, _SUBMODULES)
 
 
-class _Aliases:
-    """Finds `fastnn.keras.<name>` as `fastnn.<name>`, the module itself."""
+class _Alias(ModuleType):
+    """`fastnn.keras.<name>` for the import system: everything comes from `fastnn.<name>`."""
 
-    @staticmethod
-    def find_spec(name: str, path: object = None, target: object = None) -> object:
-        """The spec of the module that the alias stands for."""
-        head, _, tail = name.rpartition("fastnn.keras.")
-        if head or tail.partition(".")[0] not in _SUBMODULES:
-            return None
-        module = importlib.import_module(f"fastnn.{tail}")
-        sys.modules[name] = module
-        return importlib.machinery.ModuleSpec(name, _Ready(module))
+    def __getattr__(self, name: str) -> Any:
+        if name == "__path__":
+            return []
+        target = self.__name__.replace("fastnn.keras.", "fastnn.", 1)
+        return getattr(importlib.import_module(target), name)
 
 
-class _Ready:
-    """A loader for a module that is loaded already."""
-
-    def __init__(self, module: object) -> None:
-        self.module = module
-        self.spec = getattr(module, "__spec__", None)
-
-    def create_module(self, spec: object) -> object:
-        """The module as it is."""
-        return self.module
-
-    def exec_module(self, module: object) -> None:
-        """Nothing to run; the module keeps its own name."""
-        module.__spec__ = self.spec  # type: ignore[attr-defined]
-
-
-sys.meta_path.append(_Aliases)  # type: ignore[arg-type]
+for _name in (*_SUBMODULES, "optimizers.schedules"):
+    sys.modules.setdefault(f"{__name__}.{_name}", _Alias(f"{__name__}.{_name}"))
 
 if TYPE_CHECKING:
     from fastnn import (

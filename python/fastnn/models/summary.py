@@ -51,7 +51,7 @@ def _rows(model: Any, nested: bool, connected: bool, trainable: bool, indent: in
     for layer in operations if operations is not None else model.layers:
         prefix = "  " * indent
         row = [
-            f"{prefix}{layer.name} ({type(layer).__name__})",
+            f"{prefix}{layer.name} ({_kind(layer)})",
             _output_shape(layer, model),
             f"{sum(v.size for v in getattr(layer, 'weights', [])):,}"
             if getattr(layer, "built", True) else "0 (unbuilt)",
@@ -65,6 +65,12 @@ def _rows(model: Any, nested: bool, connected: bool, trainable: bool, indent: in
             inner = _rows(layer, nested, False, trainable, indent + 1)
             rows += [r[:3] + ([""] if connected else []) + r[3:] for r in inner]
     return rows
+
+
+def _kind(layer: Any) -> str:
+    if isinstance(layer, OpCall):
+        return "".join(part.capitalize() for part in layer.op_name.split("_"))
+    return type(layer).__name__
 
 
 def _nodes(layer: Any, model: Any) -> list[Any]:
