@@ -34,14 +34,15 @@ def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
             )
 
 
-def test_first_company_of_a_batch_is_scored_as_alone() -> None:
+def test_every_company_of_a_batch_is_scored_as_alone() -> None:
     rows = companies(3)
     made = evaluate_many(rows, draws=500)
-    alone = evaluate(Profile.from_dict(rows[0], today=TODAY), draws=500)
-    for row in alone.ranking:
-        assert made[f"p_first_{row.option}"][0] == row.p_first
-        assert made[f"score_mean_{row.option}"][0] == row.score_mean
-    assert made["recommendation"][0] == alone.recommendation
+    for k in range(3):
+        alone = evaluate(Profile.from_dict(rows[k], today=TODAY), draws=500)
+        for row in alone.ranking:
+            assert made[f"p_first_{row.option}"][k] == row.p_first
+            assert made[f"score_mean_{row.option}"][k] == row.score_mean
+        assert made["recommendation"][k] == alone.recommendation
     assert made.rows == 3
     assert made.failed == 0
 

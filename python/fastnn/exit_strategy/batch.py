@@ -1,8 +1,8 @@
 """Many companies at once: stream CSV or Parquet in, one columnar row per company out.
 
-A row that is not valid does not stop the batch: its `errors` column names code and field. Company k
-of the input always uses random stream k, so results do not depend on the chunk size. Parquet needs
-pyarrow, imported when used.
+A row that is not valid does not stop the batch: its `errors` column names code and field. All
+companies share one random stream (common random numbers), so each is scored as `evaluate` scores it
+alone, in any order and chunk size. Parquet needs pyarrow, imported when used.
 """
 
 from __future__ import annotations
@@ -104,7 +104,7 @@ def evaluate_many(
         write = None if output is None else _open_output(Path(output), names, stack)
         rows = iter(_read_rows(source))
         while chunk := list(islice(rows, CHUNK)):
-            made = _score_chunk(chunk, done, job)
+            made = _score_chunk(chunk, job)
             failed += sum(1 for row in made if row["errors"])
             done += len(made)
             if write is not None:
@@ -205,34 +205,25 @@ def _open_output(path: Path, names: Sequence[str], stack: ExitStack) -> Any:
     return lambda rows: sink.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
 
 
-def _score_chunk(
-    chunk: Sequence[Mapping[str, Any]], first_index: int, job: _Job
-) -> list[dict[str, Any]]:
+def _score_chunk(chunk: Sequence[Mapping[str, Any]], job: _Job) -> list[dict[str, Any]]:
     from .uncertainty import simulate_many
 
     out: list[dict[str, Any]] = []
-    ready: list[tuple[int, _Ready]] = []
-    for offset, raw in enumerate(chunk):
+    ready: list[_Ready] = []
+    for raw in chunk:
         row: dict[str, Any] = dict.fromkeys(column_names(job.options))
         row["name"], row["errors"] = str(raw.get("name", "")), ""
         out.append(row)
         try:
-            ready.append((offset, _prepare(raw, row, job)))
+            ready.append(_prepare(raw, row, job))
         except ExitError as error:
             row["recommendation"] = "error"
             row["errors"] = "; ".join(f"{issue.code} {issue.field}" for issue in error.issues)
-    start = 0
-    while start < len(ready):  # runs of neighbours share one call; a gap keeps streams in place
-        stop = start + 1
-        while stop < len(ready) and ready[stop][0] == ready[stop - 1][0] + 1:
-            stop += 1
-        run = ready[start:stop]
-        sims = simulate_many([item.spec for _, item in run], kappa=job.kappa, draws=job.draws,
-                             seed=job.seed, first_index=first_index + run[0][0],
-                             threads=job.threads)  # fmt: skip
-        for (_, item), sim in zip(run, sims, strict=True):
+    if ready:
+        sims = simulate_many([item.spec for item in ready], kappa=job.kappa, draws=job.draws,
+                             seed=job.seed, threads=job.threads)  # fmt: skip
+        for item, sim in zip(ready, sims, strict=True):
             _finish(item, sim, job)
-        start = stop
     return out
 
 

@@ -7,6 +7,7 @@ curves are expert defaults in `data/criteria_default.json`; nothing in code list
 
 from __future__ import annotations
 
+import bisect
 import functools
 import json
 import math
@@ -58,16 +59,23 @@ class Criterion:
     x: tuple[float, ...]
     fits: Mapping[str, tuple[float, ...]]
 
+    grid: tuple[float, ...]  # x, or log10 x where `log`
+
     def fit(self, option: str, value: float) -> float:
         """Return the fit of `option` at `value` (in the leaf's unit), flat outside the curve."""
         at = _log10(value) if self.log else value
-        xs = tuple(map(_log10, self.x)) if self.log else self.x
-        return float(np.interp(at, xs, self.fits[option]))
+        xs, fits = self.grid, self.fits[option]
+        if at <= xs[0]:
+            return fits[0]
+        if at >= xs[-1]:
+            return fits[-1]
+        k = bisect.bisect_right(xs, at)
+        share = (at - xs[k - 1]) / (xs[k] - xs[k - 1])
+        return fits[k - 1] + share * (fits[k] - fits[k - 1])
 
     def curve(self, options: Sequence[str]) -> CurveTable:
         """Return the curve as the sampling kernel reads it; x is log10 where `log`."""
-        xs = tuple(map(_log10, self.x)) if self.log else self.x
-        return CurveTable(xs, tuple(self.fits[option] for option in options), self.log)
+        return CurveTable(self.grid, tuple(self.fits[option] for option in options), self.log)
 
 
 def _log10(value: float) -> float:
@@ -83,17 +91,8 @@ class Criteria:
     leaves: tuple[Criterion, ...]
     options: tuple[str, ...]
     status: str
-
-    @property
-    def group_of(self) -> tuple[int, ...]:
-        """Group index of each leaf."""
-        return tuple(self.groups.index(leaf.group) for leaf in self.leaves)
-
-    @property
-    def local_weights(self) -> tuple[float, ...]:
-        """Weight of each leaf inside its group: equal shares, summing to 1 per group."""
-        counts = {group: sum(leaf.group == group for leaf in self.leaves) for group in self.groups}
-        return tuple(1.0 / counts[leaf.group] for leaf in self.leaves)
+    group_of: tuple[int, ...]  # group index of each leaf
+    local_weights: tuple[float, ...]  # equal shares, summing to 1 inside each group
 
     def leaf(self, name: str) -> Criterion:
         """Return the leaf with this id; KeyError names the nearest one."""
@@ -141,7 +140,13 @@ def _read_criteria(raw: Any, extended: Any) -> Criteria:
     named = (*base, *EXTENDED_OPTIONS)
     options = tuple(option for option in named if all(option in leaf.fits for leaf in leaves))
     _check_weights(list(weights.values()), "criteria.group_weights")
-    return Criteria(tuple(weights), tuple(weights.values()), leaves, options, status)
+    groups = tuple(weights)
+    counts = {group: sum(leaf.group == group for leaf in leaves) for group in groups}
+    return Criteria(
+        groups, tuple(weights.values()), leaves, options, status,
+        tuple(groups.index(leaf.group) for leaf in leaves),
+        tuple(1.0 / counts[leaf.group] for leaf in leaves),
+    )  # fmt: skip
 
 
 def _read_leaf(row: Mapping[str, Any], base: Sequence[str], extended: Any) -> Criterion:
@@ -163,6 +168,7 @@ def _read_leaf(row: Mapping[str, Any], base: Sequence[str], extended: Any) -> Cr
     return Criterion(
         str(row["id"]), str(row["group"]), str(row["en"]), str(row["zh"]), str(row["unit"]),
         row["scale"] == "log10", computed, xs, fits,
+        tuple(map(_log10, xs)) if row["scale"] == "log10" else xs,
     )  # fmt: skip
 
 

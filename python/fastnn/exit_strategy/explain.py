@@ -134,7 +134,7 @@ def _nearest_crossing(
     leaf: Criterion, a: str, b: str, now: float, target: float
 ) -> tuple[float, float] | None:
     """Return the x nearest to `now` where fit_a - fit_b reaches `target`, and its distance."""
-    xs = np.log10(leaf.x) if leaf.log else np.asarray(leaf.x)
+    xs = leaf.grid
     at = (np.log10(max(now, 1e-300)) if leaf.log else now)
     at = float(np.clip(at, xs[0], xs[-1]))
     gap = np.asarray(leaf.fits[a]) - np.asarray(leaf.fits[b])
