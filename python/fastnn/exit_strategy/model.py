@@ -1,0 +1,280 @@
+"""The learned model: chances of sale and listing within 26 months, and what they rest on.
+
+`load_model("default")` gives the base rates that ship with the package; a folder written by
+`examples/exit_model/train.py` gives a calibrated ensemble. It predicts what tends to happen, not
+what is best. Files are JSON and plain arrays, never code. Depends on NumPy; `fastnn.grad` is used
+when an explanation is asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .contracts import HullCheck, ModelProbabilities
+from .errors import ExitError, Issue
+from .model_fit import (
+    Encoder,
+    Layers,
+    apply_calibration,
+    ensemble_logits,
+    mean_log_probability,
+    softmax,
+)
+from .model_table import CLASSES, Table, profile_row
+
+__all__ = ["Attribution", "BaseRates", "ExitNetwork", "base_rates", "load_model"]
+
+FloatArray = npt.NDArray[np.float64]
+
+#: (money raised below, acquired, ipo) in 26 months; seven landmarks pooled, design section 5.2.
+_BY_RAISED = (
+    (1e6, 0.035, 0.0005), (5e6, 0.069, 0.0004), (20e6, 0.091, 0.004), (50e6, 0.110, 0.020),
+    (100e6, 0.112, 0.079), (float("inf"), 0.079, 0.122),
+)  # fmt: skip
+
+#: last round -> (acquired, ipo); October 2013.
+_BY_ROUND = {
+    "angel": (0.042, 0.001), "series-a": (0.082, 0.005), "series-b": (0.089, 0.007),
+    "series-c+": (0.124, 0.048),
+}  # fmt: skip
+
+#: All companies of the training landmarks.
+_OVERALL = (0.078, 0.008)
+
+_SCHEMA = "exit-model/1"
+_MAX_BYTES = 100_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Attribution:
+    """Integrated gradients of one class: feature -> contribution, from `baseline` to `value`."""
+
+    outcome: str
+    value: float
+    baseline: float
+    contributions: Mapping[str, float]
+    completeness_error: float
+
+
+def base_rates(profile: Any) -> ModelProbabilities:
+    """Base rates by money raised, else by the last round, else of all companies."""
+    numbers, labels, _ = profile_row(profile)
+    acquired, ipo = _BY_ROUND.get(labels["last_round_type"], _OVERALL)
+    raised = numbers["total_raised_usd"]
+    if raised == raised:
+        acquired, ipo = next((a, i) for most, a, i in _BY_RAISED if raised < most)
+    return ModelProbabilities(1.0 - acquired - ipo, acquired, ipo)
+
+
+@dataclass(frozen=True, slots=True)
+class BaseRates:
+    """The model that ships: base rates, honest about knowing no more."""
+
+    name: str = "base_rate"
+
+    def probabilities(self, profile: Any) -> ModelProbabilities:
+        """Base rates of the profile."""
+        return base_rates(profile)
+
+    def in_hull(self, profile: Any) -> HullCheck:
+        """Base rates hold for everybody; what they lack is listed."""
+        return HullCheck(True, profile_row(profile)[2])
+
+
+@dataclass(frozen=True)
+class ExitNetwork:
+    """A calibrated ensemble of small networks."""
+
+    name: str
+    encoder: Encoder
+    networks: tuple[Layers, ...]
+    calibration: tuple[float, ...]
+    medians: Mapping[str, tuple[float, ...]]  # last round type ("" = all) -> encoded row
+    facts: Mapping[str, Any]  # training rows, landmarks, scores; printed in the card
+
+    def predict(self, x: npt.NDArray[np.float32]) -> FloatArray:
+        """Calibrated probabilities (rows, classes) of encoded rows."""
+        return apply_calibration(
+            mean_log_probability(ensemble_logits(self.networks, x)), self.calibration
+        )
+
+    def predict_table(self, table: Table) -> FloatArray:
+        """Calibrated probabilities of a landmark table; unseen labels count as unknown."""
+        return self.predict(self.encoder.encode_table(table))
+
+    def probabilities(self, profile: Any) -> ModelProbabilities:
+        """Probabilities of a profile with the networks' standard deviation."""
+        x, _ = self._encode(profile)
+        p = self.predict(x)[0]
+        members = apply_calibration(
+            np.log(softmax(ensemble_logits(self.networks, x))), self.calibration
+        )
+        spread = members[:, 0].std(axis=0)
+        return ModelProbabilities(
+            float(p[0]), float(p[1]), float(p[2]),
+            (float(spread[0]), float(spread[1]), float(spread[2])), self.name,
+        )  # fmt: skip
+
+    def in_hull(self, profile: Any) -> HullCheck:
+        """Whether all features lie in the 1-99 % range of the training rows and are known."""
+        numbers, labels, unknown = profile_row(profile)
+        outside = list(unknown)
+        for name, low, high in zip(
+            self.encoder.numbers, self.encoder.low, self.encoder.high, strict=True
+        ):
+            value = numbers[name]
+            if value == value and not low <= value <= high:
+                outside.append(name)
+        outside += [k for k, known in self.encoder.labels.items() if labels[k] not in known]
+        return HullCheck(not outside, tuple(dict.fromkeys(outside)))
+
+    def explain(self, profile: Any, outcome: str = "acquired", steps: int = 64) -> Attribution:
+        """Integrated gradients against the median company of the same stage (last round).
+
+        Sundararajan, Taly and Yan 2017; midpoint rule with `steps` steps, exact gradients by
+        `fastnn.grad`.
+        """
+        x, labels = self._encode(profile)
+        stage = labels["last_round_type"]
+        start = np.array(self.medians.get(stage, self.medians[""]), dtype=np.float32)
+        return self.explain_row(x[0], start, outcome, steps)
+
+    def explain_row(
+        self,
+        row: npt.NDArray[np.float32],
+        start: npt.NDArray[np.float32],
+        outcome: str,
+        steps: int = 64,
+    ) -> Attribution:
+        """Integrated gradients of an encoded row against another."""
+        import fastnn
+        from fastnn import ops
+
+        if outcome not in CLASSES:
+            raise ExitError(Issue("EX601", "outcome", f"{outcome!r} is not an outcome",
+                                  f"choose one of {', '.join(CLASSES)}", outcome))  # fmt: skip
+        at = CLASSES.index(outcome)
+        terms = np.array([0.0, *self.calibration[1:]], dtype=np.float32)
+        slope = float(self.calibration[0])
+
+        def total(points: Any) -> Any:
+            mean = 0.0
+            for layers in self.networks:
+                h = points
+                for i, (w, b) in enumerate(layers):
+                    h = ops.matmul(h, w) + b
+                    h = ops.relu(h) if i + 1 < len(layers) else h
+                mean = mean + ops.softmax(h, axis=-1) / float(len(self.networks))
+            p = ops.softmax(ops.log(mean) * slope + terms, axis=-1)
+            return ops.sum(p[:, at])
+
+        share = (np.arange(steps, dtype=np.float32) + 0.5) / steps
+        points = start + share[:, None] * (row - start)
+        slopes = np.asarray(fastnn.grad(total)(points.astype(np.float32)), dtype=np.float64)
+        columns = slopes.mean(axis=0) * (row.astype(np.float64) - start.astype(np.float64))
+        low, high = (float(v) for v in self.predict(np.stack([start, row]))[:, at])
+        blocks = self.encoder.blocks()
+        parts = {name: float(columns[index].sum()) for name, index in blocks.items()}
+        error = abs(columns.sum() - (high - low))
+        return Attribution(outcome, high, low, parts, float(error))
+
+    def save(self, folder: str | Path) -> None:
+        """Write `model.json` and `networks.npz`; each file is replaced whole or not at all."""
+        target = Path(folder)
+        target.mkdir(parents=True, exist_ok=True)
+        arrays = {
+            f"n{n}_l{i}_{part}": array
+            for n, layers in enumerate(self.networks)
+            for i, pair in enumerate(layers)
+            for part, array in zip("wb", pair, strict=True)
+        }
+        scratch = target / "networks.npz.part"
+        with scratch.open("wb") as file:
+            np.savez(file, **arrays)  # type: ignore[arg-type]
+        os.replace(scratch, target / "networks.npz")
+        head = {
+            "schema": _SCHEMA,
+            "name": self.name,
+            "classes": CLASSES,
+            "encoder": asdict(self.encoder),
+            "calibration": self.calibration,
+            "medians": self.medians,
+            "layers": [len(layers) for layers in self.networks],
+            "facts": self.facts,
+        }
+        scratch = target / "model.json.part"
+        scratch.write_text(json.dumps(head, indent=1, ensure_ascii=False), encoding="utf-8")
+        os.replace(scratch, target / "model.json")
+
+    def _encode(self, profile: Any) -> tuple[npt.NDArray[np.float32], dict[str, str]]:
+        numbers, labels, _ = profile_row(profile)
+        columns = {k: np.array([v]) for k, v in numbers.items()}
+        return self.encoder.encode(columns, {k: [v] for k, v in labels.items()}), labels
+
+
+def load_model(name: str | Path = "default") -> BaseRates | ExitNetwork:
+    """Return the shipped base rates ("default"), or the model in a folder.
+
+    Raises:
+        ExitError: EX601 no such model, EX602 files that are damaged or foreign.
+    """
+    if str(name) in ("default", "base_rate"):
+        return BaseRates()
+    folder = Path(name)
+    if not (folder / "model.json").is_file():
+        raise ExitError(Issue("EX601", "model", f"no model at {folder}",
+                              'use "default", or a folder with model.json', str(name)))  # fmt: skip
+    try:
+        return _read(folder)
+    except (OSError, ValueError, KeyError, TypeError, zipfile.BadZipFile, RecursionError) as error:
+        hint = "train the model again, or copy its folder whole"
+        issue = Issue("EX602", "model", f"{folder}: {error}", hint, str(name))
+        raise ExitError(issue) from error
+
+
+def _read(folder: Path) -> ExitNetwork:
+    for file in ("model.json", "networks.npz"):
+        if (folder / file).stat().st_size > _MAX_BYTES:
+            raise ValueError(f"{file} is larger than {_MAX_BYTES} bytes")
+    head = json.loads((folder / "model.json").read_text(encoding="utf-8"))
+    if head["schema"] != _SCHEMA or tuple(head["classes"]) != CLASSES:
+        raise ValueError(f"schema {head['schema']!r} is not {_SCHEMA!r}")
+    raw = head["encoder"]
+    encoder = Encoder(
+        **{k: tuple(raw[k]) for k in ("numbers", "mean", "scale", "low", "high")},
+        labels={k: tuple(v) for k, v in raw["labels"].items()},
+    )
+    with np.load(folder / "networks.npz", allow_pickle=False) as arrays:
+        networks = tuple(
+            [(arrays[f"n{n}_l{i}_w"], arrays[f"n{n}_l{i}_b"]) for i in range(int(count))]
+            for n, count in enumerate(head["layers"])
+        )
+    for layers in networks:
+        _check_layers(layers, encoder.width)
+    if not networks or len(head["calibration"]) != len(CLASSES):
+        raise ValueError("the model has no networks or no calibration")
+    medians = {k: tuple(map(float, v)) for k, v in head["medians"].items()}
+    if "" not in medians or any(len(v) != encoder.width for v in medians.values()):
+        raise ValueError("the medians do not fit the encoder")
+    calibration = tuple(float(t) for t in head["calibration"])
+    return ExitNetwork(str(head["name"]), encoder, networks, calibration, medians, head["facts"])
+
+
+def _check_layers(layers: Sequence[tuple[Any, Any]], width: int) -> None:
+    for w, b in layers:
+        if w.dtype != np.float32 or b.dtype != np.float32 or w.ndim != 2 or w.shape[0] != width:
+            raise ValueError(f"a layer of shape {w.shape} does not take {width} numbers")
+        if b.shape != (w.shape[1],) or not (np.isfinite(w).all() and np.isfinite(b).all()):
+            raise ValueError("a layer has a bias of another size, or numbers that are not finite")
+        width = w.shape[1]
+    if width != len(CLASSES):
+        raise ValueError(f"the last layer gives {width} numbers, wanted {len(CLASSES)}")
