@@ -1,0 +1,248 @@
+//! Promises of the file formats: what is written is read back, what is damaged is refused, and
+//! nothing that a file can say makes the reader panic or ask for memory that the file cannot fill.
+
+use fastnn::error::{Error, Result};
+use fastnn::function::Function;
+use fastnn::graph::{Attr, Ty};
+use fastnn::ops;
+use fastnn::save::{self, File, Model};
+use fastnn::shape::{BATCH, DType, Shape};
+use fastnn::tensor::{Storage, Tensor, Variable};
+use std::collections::BTreeMap;
+use std::io::Cursor;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+fn folder(name: &str) -> PathBuf {
+    let folder = std::env::temp_dir().join(format!("fastnn-files-{}-{name}", std::process::id()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+fn apply(name: &str, inputs: &[&Tensor], attrs: &[Attr]) -> Tensor {
+    let op = ops::find(name).unwrap();
+    let inputs: Vec<Tensor> = inputs.iter().map(|t| (*t).clone()).collect();
+    let given = attrs.iter().cloned().map(Some).chain(std::iter::repeat(None));
+    let attrs: Vec<Attr> = op.attrs.iter().zip(given).map(|(a, g)| g.or(a.default.clone()).unwrap()).collect();
+    Tensor::apply(op, &inputs, &attrs).unwrap()
+}
+
+fn layer() -> (Function, Arc<Variable>) {
+    let weights: Vec<f32> = (0..12).map(|i| i as f32 * 0.1 - 0.6).collect();
+    let ty = Ty::f32(Shape::new(&[4, 3]).unwrap());
+    let w = Variable::new(ty, Arc::new(Storage::from_slice(&weights).unwrap()), "w");
+    let x = Tensor::placeholder(Ty::f32(Shape::new(&[BATCH, 2, 2]).unwrap()), "x");
+    let flat = apply("reshape", &[&x], &[Attr::Ints(vec![BATCH as i64, 4])]);
+    let y = apply("matmul", &[&flat, &Tensor::variable(&w, w.snapshot())], &[]);
+    let bias = Tensor::from_slice(&[0.1, 0.2, 0.3], &[3]).unwrap();
+    let y = apply("softmax", &[&apply("add", &[&y, &bias], &[])], &[]);
+    let y = apply("multiply", &[&y, &Tensor::scalar(1.0 / 3.0, DType::F32).unwrap()], &[]);
+    (Function::new(&[x], &[y], &[]).unwrap(), w)
+}
+
+fn saved(path: &std::path::Path) -> Vec<u8> {
+    let (function, w) = layer();
+    let tensors = [("dense/w".to_string(), Tensor::variable(&w, w.snapshot()))];
+    save::save(path, &tensors, &BTreeMap::from([(save::CONFIG.to_string(), "{}".to_string())]), Some(&function)).unwrap();
+    std::fs::read(path).unwrap()
+}
+
+fn parse(bytes: &[u8]) -> Result<File> {
+    save::read_from(&mut Cursor::new(bytes), bytes.len() as u64)
+}
+
+fn with_header(header: &str, data: &[u8]) -> Vec<u8> {
+    let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+    bytes.extend(header.as_bytes());
+    bytes.extend(data);
+    bytes
+}
+
+#[test]
+fn a_saved_model_predicts_the_same_bits() {
+    let folder = folder("bits");
+    let path = folder.join("m.safetensors");
+    saved(&path);
+    let (function, _) = layer();
+    let x: Vec<f32> = (0..28).map(|i| (i as f32).sin()).collect();
+    let wanted = function.apply(&[Tensor::from_slice(&x, &[7, 2, 2]).unwrap()]).unwrap();
+    let model = Model::load(&path).unwrap();
+    assert_eq!(model.predict(&x, 7).unwrap(), wanted[0].storage().unwrap().as_slice());
+    assert!(model.predict(&x, 8).unwrap_err().to_string().contains("'x'"));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn files_are_canonical_aligned_and_share_constants() {
+    let folder = folder("layout");
+    let path = folder.join("m.safetensors");
+    let bytes = saved(&path);
+    assert_eq!(bytes, saved(&path));
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
+    assert_eq!((header + 8) % 64, 0);
+    let file = parse(&bytes).unwrap();
+    // The weight is stored once, under its own name; the constant bias has a name of its own.
+    assert_eq!(file.tensors.len(), 2);
+    assert_eq!(bytes.len(), 8 + header + 4 * 15);
+    assert!(file.tensors.contains_key("dense/w"));
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn every_type_comes_back() {
+    let folder = folder("types");
+    let path = folder.join("t.safetensors");
+    let shape = |dims: &[usize]| Shape::new(dims).unwrap();
+    let ints = Storage::from_slice(&[f32::from_bits(7), f32::from_bits(-3i32 as u32)]).unwrap();
+    let tensors = [
+        ("b".to_string(), Tensor::new(Ty { shape: shape(&[3]), dtype: DType::Bool }, Arc::new(Storage::from_slice(&[1.0, 0.0, 1.0]).unwrap())).unwrap()),
+        ("empty".to_string(), Tensor::from_slice(&[], &[0, 5]).unwrap()),
+        ("i".to_string(), Tensor::new(Ty { shape: shape(&[2]), dtype: DType::I32 }, Arc::new(ints)).unwrap()),
+        ("s".to_string(), Tensor::scalar(f64::NAN, DType::F32).unwrap()),
+    ];
+    save::save(&path, &tensors, &BTreeMap::new(), None).unwrap();
+    let file = save::read(&path).unwrap();
+    for (name, tensor) in &tensors {
+        let (ty, storage) = &file.tensors[name];
+        assert_eq!(*ty, tensor.ty());
+        let bits = |s: &Storage| s.as_slice().iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(storage), bits(tensor.storage().unwrap()), "{name}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn other_number_types_are_converted_exactly() {
+    let header = r#"{"h":{"dtype":"F16","shape":[3],"data_offsets":[0,6]},"l":{"dtype":"I64","shape":[1],"data_offsets":[6,14]}}"#;
+    let mut data: Vec<u8> = [0x3c00u16, 0xc500, 0x0001].iter().flat_map(|v| v.to_le_bytes()).collect();
+    data.extend((-5i64).to_le_bytes());
+    let file = parse(&with_header(header, &data)).unwrap();
+    assert_eq!(file.tensors["h"].1.as_slice(), [1.0, -5.0, 2.0f32.powi(-24)]);
+    assert_eq!(file.tensors["l"].1.as_ints(), [-5]);
+    data[6..].copy_from_slice(&(1i64 << 40).to_le_bytes());
+    assert!(parse(&with_header(header, &data)).unwrap_err().to_string().contains("'l'"));
+}
+
+#[test]
+fn inconsistent_headers_are_refused_by_name() {
+    let entry = |name: &str, begin: usize, end: usize| format!(r#""{name}":{{"dtype":"F32","shape":[2],"data_offsets":[{begin},{end}]}}"#);
+    let cases = [
+        (format!("{{{},{}}}", entry("a", 0, 8), entry("b", 4, 12)), 12, "overlaps"),
+        (format!("{{{},{}}}", entry("a", 0, 8), entry("b", 12, 20)), 20, "hole"),
+        (format!("{{{},{}}}", entry("a", 0, 8), entry("a", 8, 16)), 16, "twice"),
+        (format!("{{{}}}", entry("a", 0, 12)), 12, "does not take"),
+        (format!("{{{}}}", entry("a", 0, 8)), 9, "9"),
+        (format!("{{{}}}", entry("a", 8, 0)), 0, "does not take"),
+        (r#"{"a":{"dtype":"F8","shape":[],"data_offsets":[0,1]}}"#.into(), 1, "F8"),
+        (r#"{"a":{"dtype":"F32","shape":[4611686018427387904,4],"data_offsets":[0,0]}}"#.into(), 0, "'a'"),
+        (r#"{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,0]}}"#.into(), 0, "no size"),
+        (r#"{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0],"x":1}}"#.into(), 0, "'x'"),
+        (r#"{"__metadata__":{"k":1}}"#.into(), 0, "'k'"),
+        (format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200)), 0, "recursion"),
+        ("[]".into(), 0, "'{'"),
+    ];
+    for (header, size, wanted) in cases {
+        let error = parse(&with_header(&header, &vec![0; size])).unwrap_err();
+        assert!(matches!(&error, Error::Format(text) if text.contains(wanted)), "{wanted}: {error}");
+    }
+    for bytes in [&b""[..], b"junk", b"PK\x03\x04 more than eight bytes", &u64::MAX.to_le_bytes()] {
+        assert!(matches!(parse(bytes), Err(Error::Format(_))));
+    }
+}
+
+#[test]
+fn damaged_graphs_are_refused_by_what_is_wrong() {
+    let folder = folder("graphs");
+    let path = folder.join("m.safetensors");
+    saved(&path);
+    let text = save::read(&path).unwrap().metadata[save::GRAPH].clone();
+    for (from, to, wanted) in [
+        ("\"matmul\"", "\"os.system\"", "os.system"),
+        ("\"dense/w\"", "\"dense/v\"", "dense/v"),
+        ("\"format\":1", "\"format\":2", "newer"),
+        ("\"outputs\":[", "\"outputs\":[999,", "999"),
+        ("\"slot\":0", "\"slot\":77", "slot"),
+        ("transpose_a", "transpose_z", "transpose_z"),
+        ("{\"attrs\":{\"shape\":[null,4]}", "{\"attrs\":{\"shape\":[null,5]}", "reshape"),
+    ] {
+        assert!(text.contains(from), "{from}");
+        let mut file = save::read(&path).unwrap();
+        file.metadata.insert(save::GRAPH.into(), text.replacen(from, to, 1));
+        let error = Model::from_file(file).unwrap_err();
+        assert!(matches!(&error, Error::Format(t) if t.contains(wanted)), "{wanted}: {error}");
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+/// A small generator of its own, so that the edits are the same on every run.
+struct Dice(u64);
+
+impl Dice {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % n as u64) as usize
+    }
+}
+
+#[test]
+fn a_hundred_thousand_damaged_files_are_refused_or_read_but_never_panic() {
+    let folder = folder("mutations");
+    let bytes = saved(&folder.join("m.safetensors"));
+    let header = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize + 8;
+    let alphabet = b"0123456789-{}[]\",:nulltruefs.eE\\ \x00\xff";
+    let mut dice = Dice(0x9e37_79b9_7f4a_7c15);
+    let (mut refused, mut read) = (0, 0);
+    for round in 0..100_000 {
+        let mut damaged = bytes.clone();
+        for _ in 0..=dice.below(3) {
+            let at = dice.below(if round % 8 == 0 { damaged.len() } else { header.min(damaged.len()) });
+            match dice.below(4) {
+                0 => damaged[at] = dice.below(256) as u8,
+                1 => damaged[at] = alphabet[dice.below(alphabet.len())],
+                2 => damaged.truncate(at.max(1)),
+                _ => damaged.insert(at, alphabet[dice.below(alphabet.len())]),
+            }
+        }
+        if round % 2 == 0 && damaged.len() > 8 {
+            // A right length lets the damage reach the JSON.
+            let length = (header - 8 + damaged.len()).saturating_sub(bytes.len()) as u64;
+            damaged[..8].copy_from_slice(&length.to_le_bytes());
+        }
+        match parse(&damaged).and_then(Model::from_file) {
+            Ok(model) => {
+                read += 1;
+                // What was read must also run, or say why not.
+                let cells: usize = model.function().inputs().iter().map(|i| i.ty.shape.dims()[1..].iter().product::<usize>()).sum();
+                if cells < 1000 {
+                    let _ = model.predict(&vec![0.5; 2 * cells], 2);
+                }
+            }
+            Err(Error::Format(_) | Error::Memory(_)) => refused += 1,
+            Err(other) => panic!("another kind of error: {other:?}"),
+        }
+    }
+    assert!(refused > 50_000 && read > 100, "{refused} refused, {read} read");
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_failed_save_leaves_the_old_file_and_no_litter() {
+    let folder = folder("atomic");
+    let path = folder.join("m.safetensors");
+    let old = saved(&path);
+    let twice = [("a".to_string(), Tensor::scalar(1.0, DType::F32).unwrap()), ("a".to_string(), Tensor::scalar(2.0, DType::F32).unwrap())];
+    assert!(matches!(save::save(&path, &twice, &BTreeMap::new(), None), Err(Error::Io(_))));
+    assert_eq!(std::fs::read(&path).unwrap(), old);
+    // What a killed writer left is cleared by the next save.
+    let stale = folder.join(".m.safetensors.4000000-0.fastnn-tmp");
+    let foreign = folder.join(".other.4000000-0.fastnn-tmp");
+    std::fs::write(&stale, b"half").unwrap();
+    std::fs::write(&foreign, b"not ours").unwrap();
+    saved(&path);
+    assert!(!stale.exists() && foreign.exists());
+    assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2);
+    assert!(matches!(save::read(&folder.join("none")), Err(Error::Io(_))));
+    std::fs::remove_dir_all(folder).unwrap();
+}
