@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
-from conftest import make_profile_dict
 
+from conftest import make_profile_dict
 from fastnn.exit_strategy import cli
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.schema import template
@@ -40,7 +40,8 @@ def test_score_prints_and_writes_every_format(
 ) -> None:
     files = [tmp_path / name for name in ("r.html", "r.json", "r.md")]
     code = run("score", acme, "--draws", "300", "--html", str(files[0]), "--json", str(files[1]),
-               "--markdown", str(files[2]), "--lang", "en", "--options", "ipo,ma,dual_track")  # fmt: skip
+               "--markdown", str(files[2]), "--lang", "en",
+               "--options", "ipo,ma,dual_track")  # fmt: skip
     assert code == 0
     shown = capsys.readouterr()
     assert "Ranking" in shown.out
@@ -87,9 +88,7 @@ def test_stale_gates_are_4_only_under_strict(acme: str, tmp_path: Path) -> None:
     assert run("venues", acme, "--gates", str(overlay), "--strict") == cli.STALE
 
 
-def test_venues_process_and_waterfall_print(
-    acme: str, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_venues_process_and_waterfall_print(acme: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("venues", acme, "--lang", "en") == 0
     assert "New York Stock Exchange" in capsys.readouterr().out
     assert run("process", acme, "--draws", "200", "--lang", "en") == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -145,12 +146,12 @@ def test_curve_that_rises_never_falls_with_a_better_value() -> None:
     rising = 0
     for leaf in TREE.leaves:
         for option, fits in leaf.fits.items():
-            if all(b >= a for a, b in zip(fits, fits[1:], strict=False)):
+            if all(b >= a for a, b in itertools.pairwise(fits)):
                 rising += 1
                 low, high = leaf.x[0], leaf.x[-1]
                 points = np.linspace(low - abs(low), high * 1.5 + 1, 60)
                 got = [leaf.fit(option, float(x)) for x in points]
-                assert all(b >= a - 1e-15 for a, b in zip(got, got[1:], strict=False)), leaf.id
+                assert all(b >= a - 1e-15 for a, b in itertools.pairwise(got)), leaf.id
     assert rising > 60
 
 

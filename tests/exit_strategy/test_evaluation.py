@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from conftest import TODAY, make_profile_dict
 
+from conftest import TODAY, make_profile_dict
 from fastnn.exit_strategy.criteria import EXTENDED_OPTIONS, load_criteria, resolve_weights
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.evaluation import compare, evaluate, recommend
@@ -96,7 +96,9 @@ def test_better_value_never_lowers_an_option_whose_curve_rises(option: str, leaf
 
 def test_missing_optional_data_is_listed_and_widens_the_answer() -> None:
     known = run(draws=4_000)
-    vague = run(draws=4_000, **{"tech.strength": None, "tech.moat": None, "market.ipo_window": None})
+    vague = run(
+        draws=4_000, **{"tech.strength": None, "tech.moat": None, "market.ipo_window": None}
+    )
     assert set(vague.unknown) == {"tech_strength", "moat", "ipo_window"}
     assert known.unknown == ()
     width = {o.option: o.score_p95 - o.score_p05 for o in known.ranking}

@@ -95,8 +95,17 @@ def evaluate_many(
     tree = criteria or load_criteria()
     chosen = check_options(options, tree)
     check_draws(draws, seed, kappa, len(chosen))
-    job = _Job(chosen, resolve_weights(weights, tree), tree, gates or load_gates(), model, draws,
-               seed, kappa, threads)  # fmt: skip
+    job = _Job(
+        chosen,
+        resolve_weights(weights, tree),
+        tree,
+        gates or load_gates(),
+        model,
+        draws,
+        seed,
+        kappa,
+        threads,
+    )
     names = column_names(chosen)
     kept: dict[str, list[Any]] = {name: [] for name in names}
     done = failed = 0
@@ -173,9 +182,13 @@ def _pyarrow() -> tuple[Any, Any]:
         import pyarrow.parquet as parquet
     except ImportError as error:
         raise ExitError(
-            Issue("EX804", "", "Parquet needs the package pyarrow",
-                  "pip install 'fastnn-rs[exit]', or use CSV")
-        ) from error  # fmt: skip
+            Issue(
+                "EX804",
+                "",
+                "Parquet needs the package pyarrow",
+                "pip install 'fastnn-rs[exit]', or use CSV",
+            )
+        ) from error
     return pyarrow, parquet
 
 
@@ -220,8 +233,13 @@ def _score_chunk(chunk: Sequence[Mapping[str, Any]], job: _Job) -> list[dict[str
             row["recommendation"] = "error"
             row["errors"] = "; ".join(f"{issue.code} {issue.field}" for issue in error.issues)
     if ready:
-        sims = simulate_many([item.spec for item in ready], kappa=job.kappa, draws=job.draws,
-                             seed=job.seed, threads=job.threads)  # fmt: skip
+        sims = simulate_many(
+            [item.spec for item in ready],
+            kappa=job.kappa,
+            draws=job.draws,
+            seed=job.seed,
+            threads=job.threads,
+        )
         for item, sim in zip(ready, sims, strict=True):
             _finish(item, sim, job)
     return out
@@ -234,11 +252,12 @@ def _prepare(raw: Mapping[str, Any], row: dict[str, Any], job: _Job) -> _Ready:
     profile = Profile.from_dict(raw)
     report = judge_gates(profile, job.gates, job.options)
     leaves, _ = read_leaves(profile, job.criteria)
-    money = proceeds(profile, profile.cap_table, profile.assumptions, job.options)
+    money = proceeds(profile, profile.cap_table, profile.assumptions, job.options, brief=True)
     chances = complete(profile, job.options, leaves, report, base_of(profile, job.model))
     computed = computed_facts(job.options, money, chances, report)
-    spec = build_spec(profile, job.criteria, job.options, job.weights.values, leaves, computed,
-                      report)  # fmt: skip
+    spec = build_spec(
+        profile, job.criteria, job.options, job.weights.values, leaves, computed, report
+    )
     fits = point_fits(job.criteria, job.options, leaves, computed)
     scores = score_fits(job.criteria, job.options, fits, job.weights.values)
     for option in job.options:

@@ -18,9 +18,7 @@ LANGUAGES = ("en", "zh")
 def check_language(lang: str) -> str:
     """Return the language; EX801 when there is no catalogue for it."""
     if lang not in LANGUAGES:
-        raise ExitError(
-            Issue("EX801", "lang", f"no texts in {lang!r}", "use en or zh", str(lang))
-        )
+        raise ExitError(Issue("EX801", "lang", f"no texts in {lang!r}", "use en or zh", str(lang)))
     return lang
 
 

@@ -74,10 +74,16 @@ def _language() -> str:
 
 
 def _add_settings(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--options", default="ipo,ma,transform",
-                        help="ipo, ma, transform, license_hire, private_round, dual_track, ma_buy")  # fmt: skip
-    parser.add_argument("--weights", default="founder",
-                        help="founder, investor, cfo, adviser, equal, or a JSON file")  # fmt: skip
+    parser.add_argument(
+        "--options",
+        default="ipo,ma,transform",
+        help="ipo, ma, transform, license_hire, private_round, dual_track, ma_buy",
+    )
+    parser.add_argument(
+        "--weights",
+        default="founder",
+        help="founder, investor, cfo, adviser, equal, or a JSON file",
+    )
     parser.add_argument("--draws", type=int, default=10_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--kappa", type=float, default=60.0, help="how firmly weights are held")
@@ -175,9 +181,13 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
             weights = json.loads(Path(weights).read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise ExitError(
-                Issue("EX206", "weights", f"cannot read {args.weights}: {error}",
-                      "give a preset or a JSON file")
-            ) from error  # fmt: skip
+                Issue(
+                    "EX206",
+                    "weights",
+                    f"cannot read {args.weights}: {error}",
+                    "give a preset or a JSON file",
+                )
+            ) from error
     model = None
     if args.model:
         from .model import load_model
@@ -304,7 +314,9 @@ def _process(args: argparse.Namespace) -> int:
         return 0
     for step in process.next_steps(args.lang):
         lines = wrap(f"{step.title}: {step.advice}")
-        lines += [line for rule, words in step.rules for line in wrap(f"{rule} {words}", "  ", "     ")]
+        lines += [
+            line for rule, words in step.rules for line in wrap(f"{rule} {words}", "  ", "     ")
+        ]
         lines += [f"  -> {event}: {words}" for event, words in step.events]
         lines += [f"  x  {event}: {reason}" for event, reason in step.blocked]
         print("\n".join(lines))

@@ -43,9 +43,10 @@ FloatArray = npt.NDArray[np.float64]
 #     `profile.assumptions` an Assumptions. With cap_table None, proceeds() works by ownership
 #     alone (profile.founder_share, default from Assumptions) and adds flag "no_preference_data".
 # money.proceeds has the signature of ProceedsFunction.
-# valuation.estimate(method: str, inputs: Mapping, issues: list[Issue]) -> tuple[float, float, float]
-#     | None: methods "multiples", "vc", "first_chicago", "dcf"; (low, mid, high) company value;
-#     appends EX115 (fields "valuation.inputs.<name>") instead of raising.
+# valuation.estimate(method: str, inputs: Mapping, issues: list[Issue])
+#     -> tuple[float, float, float] | None: methods "multiples", "vc", "first_chicago", "dcf"; the
+#     (low, mid, high) company value; appends EX115 (fields "valuation.inputs.<name>") instead of
+#     raising.
 # A profile is read by attribute: profile.cash, .debt, .committed_funds, .founder_share,
 #     .total_raised, .sector, .founded, .as_of, .currency, .valuation (low, mid, high, method),
 #     .funding_rounds (date, type, amount), .cap_table, .assumptions, .deal.acquirer_stake; an
@@ -94,8 +95,14 @@ class Proceeds:
 class ProceedsFunction(Protocol):
     """Signature of `money.proceeds`."""
 
-    def __call__(
-        self, profile: Any, cap_table: Any, assumptions: Any, options: Sequence[str]
+    def __call__(  # noqa: D102
+        self,
+        profile: Any,
+        cap_table: Any,
+        assumptions: Any,
+        options: Sequence[str],
+        *,
+        brief: bool = False,
     ) -> Proceeds: ...
 
 
@@ -167,7 +174,7 @@ class Simulation:
 class SimulateFunction(Protocol):
     """Signature of `uncertainty.simulate`; `profile_index` keys the Philox stream in a batch."""
 
-    def __call__(
+    def __call__(  # noqa: D102
         self,
         spec: SamplingSpec,
         *,
@@ -211,9 +218,13 @@ class ExitModel(Protocol):
 
     name: str
 
-    def probabilities(self, profile: Any) -> ModelProbabilities: ...
+    def probabilities(self, profile: Any) -> ModelProbabilities:
+        """Return the chances of a profile over 26 months."""
+        ...
 
-    def in_hull(self, profile: Any) -> HullCheck: ...
+    def in_hull(self, profile: Any) -> HullCheck:
+        """Return whether the profile lies inside the training data's hull."""
+        ...
 
 
 # model.base_rates(profile) -> ModelProbabilities: table of 5.2 by money raised and last round.

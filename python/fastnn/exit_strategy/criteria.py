@@ -128,9 +128,13 @@ def _read_criteria(raw: Any, extended: Any) -> Criteria:
         status = str(raw["status"])
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ExitError(
-            Issue("EX206", "criteria", f"criteria file lacks or misuses {error}",
-                  "keep the layout of data/criteria_default.json")
-        ) from error  # fmt: skip
+            Issue(
+                "EX206",
+                "criteria",
+                f"criteria file lacks or misuses {error}",
+                "keep the layout of data/criteria_default.json",
+            )
+        ) from error
     issues = [fault for leaf in leaves for fault in _leaf_faults(leaf, weights)]
     for group in weights:
         if not any(leaf.group == group for leaf in leaves):
@@ -143,10 +147,14 @@ def _read_criteria(raw: Any, extended: Any) -> Criteria:
     groups = tuple(weights)
     counts = {group: sum(leaf.group == group for leaf in leaves) for group in groups}
     return Criteria(
-        groups, tuple(weights.values()), leaves, options, status,
+        groups,
+        tuple(weights.values()),
+        leaves,
+        options,
+        status,
         tuple(groups.index(leaf.group) for leaf in leaves),
         tuple(1.0 / counts[leaf.group] for leaf in leaves),
-    )  # fmt: skip
+    )
 
 
 def _read_leaf(row: Mapping[str, Any], base: Sequence[str], extended: Any) -> Criterion:
@@ -166,25 +174,40 @@ def _read_leaf(row: Mapping[str, Any], base: Sequence[str], extended: Any) -> Cr
                 best * max(a, b) + (1 - best) * min(a, b) for a, b in zip(one, two, strict=True)
             )
     return Criterion(
-        str(row["id"]), str(row["group"]), str(row["en"]), str(row["zh"]), str(row["unit"]),
-        row["scale"] == "log10", computed, xs, fits,
+        str(row["id"]),
+        str(row["group"]),
+        str(row["en"]),
+        str(row["zh"]),
+        str(row["unit"]),
+        row["scale"] == "log10",
+        computed,
+        xs,
+        fits,
         tuple(map(_log10, xs)) if row["scale"] == "log10" else xs,
-    )  # fmt: skip
+    )
 
 
 def _leaf_faults(leaf: Criterion, groups: Mapping[str, float]) -> list[Issue]:
     where = f"criteria.{leaf.id}"
     out: list[Issue] = []
     if leaf.group not in groups:
-        out.append(Issue("EX206", where, f"group {leaf.group!r} has no weight", "name it in group_weights"))
+        out.append(
+            Issue("EX206", where, f"group {leaf.group!r} has no weight", "name it in group_weights")
+        )
     if len(leaf.x) < 2 or any(b <= a for a, b in zip(leaf.x, leaf.x[1:], strict=False)):
         out.append(Issue("EX206", where, "x does not rise strictly", "sort the breakpoints"))
     if leaf.log and leaf.x and leaf.x[0] <= 0:
         out.append(Issue("EX206", where, "a log10 scale needs x > 0", "use scale lin"))
     for option, curve in leaf.fits.items():
         if len(curve) != len(leaf.x) or not all(0 <= v <= 1 for v in curve):
-            out.append(Issue("EX206", f"{where}.fit.{option}", "needs one fit from 0 to 1 per x",
-                             f"give {len(leaf.x)} numbers"))  # fmt: skip
+            out.append(
+                Issue(
+                    "EX206",
+                    f"{where}.fit.{option}",
+                    "needs one fit from 0 to 1 per x",
+                    f"give {len(leaf.x)} numbers",
+                )
+            )
     return out
 
 
@@ -198,10 +221,16 @@ def check_options(options: Sequence[str], criteria: Criteria) -> tuple[str, ...]
         if option not in criteria.options:
             near = suggest(str(option), criteria.options)
             issues.append(
-                Issue("EX207", "options", f"{option!r} is not an option",
-                      f"did you mean {near!r}?" if near else f"options: {', '.join(criteria.options)}",
-                      str(option))
-            )  # fmt: skip
+                Issue(
+                    "EX207",
+                    "options",
+                    f"{option!r} is not an option",
+                    f"did you mean {near!r}?"
+                    if near
+                    else f"options: {', '.join(criteria.options)}",
+                    str(option),
+                )
+            )
     if len(set(out)) != len(out):
         issues.append(Issue("EX207", "options", "an option is named twice", "name each once"))
     if len(out) < 2:
@@ -257,13 +286,17 @@ def _pairwise(matrix: Sequence[Sequence[float]], names: Sequence[str]) -> FloatA
     elif fault is None and (not np.isfinite(a).all() or (a <= 0).any()):
         fault = "every entry must be positive"
     elif fault is None and not np.allclose(a * a.T, 1.0, rtol=1e-6, atol=0):
-        i, j = np.unravel_index(int(np.argmax(np.abs(np.log(a * a.T)))), a.shape)
+        i, j = divmod(int(np.argmax(np.abs(np.log(a * a.T)))), n)
         fault = f"{names[i]} over {names[j]} is {a[i, j]:g}, but the reverse is {a[j, i]:g}"
     if fault:
         raise ExitError(
-            Issue("EX203", "weights", f"pairwise matrix refused: {fault}",
-                  "give a[i][j] > 0 with a[j][i] = 1 / a[i][j]")
-        )  # fmt: skip
+            Issue(
+                "EX203",
+                "weights",
+                f"pairwise matrix refused: {fault}",
+                "give a[i][j] > 0 with a[j][i] = 1 / a[i][j]",
+            )
+        )
     return a
 
 
@@ -309,9 +342,13 @@ def resolve_weights(
         missing = [name for name in criteria.groups if name not in weights]
         if unknown or missing:
             raise ExitError(
-                Issue("EX206", "weights", f"unknown groups {unknown}, missing groups {missing}",
-                      f"give one weight for each of: {', '.join(criteria.groups)}")
-            )  # fmt: skip
+                Issue(
+                    "EX206",
+                    "weights",
+                    f"unknown groups {unknown}, missing groups {missing}",
+                    f"give one weight for each of: {', '.join(criteria.groups)}",
+                )
+            )
         weights = [weights[name] for name in criteria.groups]
     if isinstance(weights, np.ndarray):
         weights = weights.tolist()
@@ -320,9 +357,13 @@ def resolve_weights(
     if isinstance(weights, Sequence) and len(weights) == len(criteria.groups):
         return Weights(_check_weights(list(weights), "weights"), "given")
     raise ExitError(
-        Issue("EX206", "weights", f"cannot read weights from {type(weights).__name__}",
-              f"give a preset, {len(criteria.groups)} weights, or a pairwise matrix")
-    )  # fmt: skip
+        Issue(
+            "EX206",
+            "weights",
+            f"cannot read weights from {type(weights).__name__}",
+            f"give a preset, {len(criteria.groups)} weights, or a pairwise matrix",
+        )
+    )
 
 
 def _preset(name: str, criteria: Criteria) -> Weights:
@@ -330,15 +371,23 @@ def _preset(name: str, criteria: Criteria) -> Weights:
     if name not in table["presets"]:
         near = suggest(name, table["presets"])
         raise ExitError(
-            Issue("EX205", "weights", f"{name!r} is not a preset",
-                  f"did you mean {near!r}?" if near else f"presets: {', '.join(table['presets'])}",
-                  name)
-        )  # fmt: skip
+            Issue(
+                "EX205",
+                "weights",
+                f"{name!r} is not a preset",
+                f"did you mean {near!r}?" if near else f"presets: {', '.join(table['presets'])}",
+                name,
+            )
+        )
     if tuple(table["order"]) != criteria.groups:
         raise ExitError(
-            Issue("EX205", "weights", "presets fit the shipped groups only",
-                  "give your own weights with your own criteria file")
-        )  # fmt: skip
+            Issue(
+                "EX205",
+                "weights",
+                "presets fit the shipped groups only",
+                "give your own weights with your own criteria file",
+            )
+        )
     row = table["presets"][name]
     cr = None
     if "upper_triangle" in row:
@@ -372,9 +421,14 @@ def _from_matrix(
         )
         if made.cr > _REFUSE_CR and not allow_inconsistent:
             raise ExitError(
-                Issue("EX204", "weights", text,
-                      "mend the triad, or pass allow_inconsistent=True", f"{made.cr:.4f}")
-            )  # fmt: skip
+                Issue(
+                    "EX204",
+                    "weights",
+                    text,
+                    "mend the triad, or pass allow_inconsistent=True",
+                    f"{made.cr:.4f}",
+                )
+            )
         triad = made.triad_text
     return Weights(made.weights, source, made.cr, triad)
 
@@ -386,16 +440,26 @@ def _check_weights(weights: list[Any], field: str) -> tuple[float, ...]:
         bad = isinstance(weight, bool) or not isinstance(weight, int | float)
         if bad or not math.isfinite(weight) or weight < 0:
             issues.append(
-                Issue("EX202", f"{field}[{index}]", f"{weight!r} is not a weight of 0 or more",
-                      "give a number from 0 to 1", str(weight))
-            )  # fmt: skip
+                Issue(
+                    "EX202",
+                    f"{field}[{index}]",
+                    f"{weight!r} is not a weight of 0 or more",
+                    "give a number from 0 to 1",
+                    str(weight),
+                )
+            )
         else:
             out.append(float(weight))
     if not issues and abs(sum(out) - 1.0) > _SUM_TOLERANCE:
         issues.append(
-            Issue("EX201", field, f"the weights sum to {sum(out):g}, not 1",
-                  "divide each by the sum", f"{sum(out):g}")
-        )  # fmt: skip
+            Issue(
+                "EX201",
+                field,
+                f"the weights sum to {sum(out):g}, not 1",
+                "divide each by the sum",
+                f"{sum(out):g}",
+            )
+        )
     if issues:
         raise ExitError(issues)
     return tuple(out)

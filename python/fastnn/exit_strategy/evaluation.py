@@ -24,7 +24,16 @@ from .leaves import LeafFact, read_leaves
 from .notes import Note
 from .profile import Profile
 from .resources import data_hashes
-from .result import MAX_UNKNOWN, MIN_LEAD, MIN_P_FIRST, Provenance, Rank, Recommendation, Result, TornadoBar
+from .result import (
+    MAX_UNKNOWN,
+    MIN_LEAD,
+    MIN_P_FIRST,
+    Provenance,
+    Rank,
+    Recommendation,
+    Result,
+    TornadoBar,
+)
 from .sampling import build_spec, computed_facts
 from .scoring import Scores, score_fits, topsis
 
@@ -44,9 +53,12 @@ FloatArray = npt.NDArray[np.float64]
 DEFAULT_DRAWS = 10_000
 MAX_DRAW_CELLS = 100_000_000  # draws x options; beyond it the answer does not get better
 _DATA_FILES = (
-    "criteria_default.json", "criteria_extended.json", "weight_presets.json", "spreads.json",
+    "criteria_default.json",
+    "criteria_extended.json",
+    "weight_presets.json",
+    "spreads.json",
     "fx_rates.json",
-)  # fmt: skip
+)
 
 
 def evaluate(
@@ -65,8 +77,8 @@ def evaluate(
 ) -> Result:
     """Return ranking, gates, proceeds, explanation and advice for one company.
 
-    `weights` is a preset name, {group: weight}, a list or a pairwise matrix; `kappa` says how firmly
-    the weights are held (60 by default). The same seed gives the same bytes on one platform.
+    `weights` is a preset name, {group: weight}, a list or a pairwise matrix; `kappa` says how
+    firmly the weights are held (60 by default). The same seed gives the same bytes on one platform.
     """
     from .money import proceeds as find_proceeds
 
@@ -100,18 +112,41 @@ def evaluate(
     if not base.in_hull:
         warnings.append(Note("outside_model", {"fields": ", ".join(base.outside)}))
     return Result(
-        company, chosen, dict(zip(tree.groups, weighting.values, strict=True)), ranking, advice,
-        scores, tree.groups, MappingProxyType(leaves), chances, base, report, money, computed,
+        company,
+        chosen,
+        dict(zip(tree.groups, weighting.values, strict=True)),
+        ranking,
+        advice,
+        scores,
+        tree.groups,
+        MappingProxyType(leaves),
+        chances,
+        base,
+        report,
+        money,
+        computed,
         {o: tuple(map(float, sims["main"].p_rank[k])) for k, o in enumerate(chosen)},
-        {name: dict(zip(chosen, map(float, sim.p_first), strict=True)) for name, sim in sims.items()
-         if name != "main"},
-        bars, differences(tree, scores, order[0], second, leaves),
-        find_flips(tree, scores, weighting.values, leaves, open_rows), unknown,
+        {
+            name: dict(zip(chosen, map(float, sim.p_first), strict=True))
+            for name, sim in sims.items()
+            if name != "main"
+        },
+        bars,
+        differences(tree, scores, order[0], second, leaves),
+        find_flips(tree, scores, weighting.values, leaves, open_rows),
+        unknown,
         unique(warnings),
-        Provenance(_version(), seed, draws, kappa, weighting.source,
-                   {**data_hashes(_DATA_FILES), **gate_data.hashes},
-                   gate_data.checked.isoformat(), company.as_of),
-    )  # fmt: skip
+        Provenance(
+            _version(),
+            seed,
+            draws,
+            kappa,
+            weighting.source,
+            {**data_hashes(_DATA_FILES), **gate_data.hashes},
+            gate_data.checked.isoformat(),
+            company.as_of,
+        ),
+    )
 
 
 def compare(profiles: Sequence[Profile | Mapping[str, Any]], **settings: Any) -> tuple[Result, ...]:
@@ -128,18 +163,28 @@ def check_draws(draws: int, seed: int, kappa: float, options: int) -> None:
         )
     elif draws * options > MAX_DRAW_CELLS:
         issues.append(
-            Issue("EX503", "draws", f"{draws} draws x {options} options pass the memory limit",
-                  f"use at most {MAX_DRAW_CELLS // options} draws", str(draws))
-        )  # fmt: skip
+            Issue(
+                "EX503",
+                "draws",
+                f"{draws} draws x {options} options pass the memory limit",
+                f"use at most {MAX_DRAW_CELLS // options} draws",
+                str(draws),
+            )
+        )
     if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**64:
         issues.append(
             Issue("EX501", "seed", f"{seed!r} is not a seed", "use 0 to 2**64 - 1", str(seed))
         )
     if isinstance(kappa, bool) or not isinstance(kappa, int | float) or not 0 <= kappa <= 1e9:
         issues.append(
-            Issue("EX501", "kappa", f"{kappa!r} is not a firmness", "use 60, or 0 for none at all",
-                  str(kappa))
-        )  # fmt: skip
+            Issue(
+                "EX501",
+                "kappa",
+                f"{kappa!r} is not a firmness",
+                "use 60, or 0 for none at all",
+                str(kappa),
+            )
+        )
     if issues:
         raise ExitError(issues)
 
@@ -164,10 +209,11 @@ def _sample(
 ) -> tuple[dict[str, Simulation], tuple[TornadoBar, ...]]:
     from .uncertainty import simulate, tornado_runs
 
-    settings = {"draws": draws, "seed": seed, "threads": threads}
-    sims = {"main": simulate(spec, kappa=kappa, **settings)}
-    for name, firmness in (("kappa20", 20.0), ("no_weight_information", 0.0)):
-        sims[name] = simulate(spec, kappa=firmness, **settings)
+    firmness = {"main": kappa, "kappa20": 20.0, "no_weight_information": 0.0}
+    sims = {
+        name: simulate(spec, kappa=value, draws=draws, seed=seed, threads=threads)
+        for name, value in firmness.items()
+    }
     first = int(np.argmax(sims["main"].p_first))
     runs = tornado_runs(spec, kappa=kappa, draws=draws, seed=seed)
     bars = [
@@ -191,12 +237,18 @@ def rank_rows(sim: Simulation, scores: Scores, report: GateReport) -> tuple[Rank
     """Return the ranking: open options first, by first-place chance, then by mean score."""
     rows = [
         Rank(
-            option, float(sim.p_first[k]), float(sim.score_mean[k]), float(sim.score_p05[k]),
-            float(sim.score_p95[k]), report.is_open(option), float(sim.mc_error[k]),
-            float(scores.wsm[k]), float(scores.topsis[k]),
+            option,
+            float(sim.p_first[k]),
+            float(sim.score_mean[k]),
+            float(sim.score_p05[k]),
+            float(sim.score_p95[k]),
+            report.is_open(option),
+            float(sim.mc_error[k]),
+            float(scores.wsm[k]),
+            float(scores.topsis[k]),
         )
         for k, option in enumerate(sim.options)
-    ]  # fmt: skip
+    ]
     # chances that differ by less than a hundredth are even; the mean score orders those
     return tuple(
         sorted(rows, key=lambda row: (not row.open, -round(row.p_first, 2), -row.score_mean))

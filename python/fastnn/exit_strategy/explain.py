@@ -84,9 +84,12 @@ def find_flips(
 
 
 def _weight_flips(
-    criteria: Criteria, scores: Scores, weights: Sequence[float], leader: int,
+    criteria: Criteria,
+    scores: Scores,
+    weights: Sequence[float],
+    leader: int,
     rivals: Sequence[int],
-) -> list[Flip]:  # fmt: skip
+) -> list[Flip]:
     """Move one group weight, the others scaled to keep the sum: the score gap is linear in it."""
     w = np.asarray(weights, dtype=np.float64)
     total = float(w.sum())
@@ -103,17 +106,23 @@ def _weight_flips(
                 continue
             at = total * rest / (rest - float(gap[g]))
             if 0 <= at <= total and (best is None or abs(at - w[g]) < best.distance):
-                best = Flip("weight", name, float(w[g]), at, abs(at - float(w[g])),
-                            scores.options[rival])  # fmt: skip
+                best = Flip(
+                    "weight", name, float(w[g]), at, abs(at - float(w[g])), scores.options[rival]
+                )
         if best is not None:
             out.append(best)
     return out
 
 
 def _input_flip(
-    criteria: Criteria, scores: Scores, weights: Sequence[float],
-    leaves: Mapping[str, LeafFact], leader: int, rivals: Sequence[int], column: int,
-) -> Flip | None:  # fmt: skip
+    criteria: Criteria,
+    scores: Scores,
+    weights: Sequence[float],
+    leaves: Mapping[str, LeafFact],
+    leader: int,
+    rivals: Sequence[int],
+    column: int,
+) -> Flip | None:
     leaf = criteria.leaves[column]
     weight = weights[criteria.group_of[column]] * criteria.local_weights[column]
     now = leaves[leaf.id].value
@@ -135,7 +144,7 @@ def _nearest_crossing(
 ) -> tuple[float, float] | None:
     """Return the x nearest to `now` where fit_a - fit_b reaches `target`, and its distance."""
     xs = leaf.grid
-    at = (np.log10(max(now, 1e-300)) if leaf.log else now)
+    at = np.log10(max(now, 1e-300)) if leaf.log else now
     at = float(np.clip(at, xs[0], xs[-1]))
     gap = np.asarray(leaf.fits[a]) - np.asarray(leaf.fits[b])
     span = float(xs[-1] - xs[0])

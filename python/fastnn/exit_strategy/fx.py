@@ -90,10 +90,13 @@ def load_rates(
         if not math.isfinite(rate) or rate <= 0:
             raise ExitError(
                 Issue(
-                    "EX402", f"fx.{code}", f"rate {rate} is not positive",
-                    "give units of the currency per US dollar, for example 7.8 for HKD", str(rate),
+                    "EX402",
+                    f"fx.{code}",
+                    f"rate {rate} is not positive",
+                    "give units of the currency per US dollar, for example 7.8 for HKD",
+                    str(rate),
                 )
-            )  # fmt: skip
+            )
     per_usd.update(extra)
     return Rates(
         per_usd,

@@ -98,9 +98,13 @@ def overlay_gates(base: Gates, raw: Any, digest: str) -> Gates:
     """Return `base` with the entries of a parsed overlay replacing those of the same id."""
     if not isinstance(raw, Mapping) or not set(raw) <= {"schema", "venues", "gates", "note"}:
         raise ExitError(
-            Issue("EX403", "gates", "a gate file holds the lists venues and gates",
-                  'write {"venues": [...], "gates": [...]}')
-        )  # fmt: skip
+            Issue(
+                "EX403",
+                "gates",
+                "a gate file holds the lists venues and gates",
+                'write {"venues": [...], "gates": [...]}',
+            )
+        )
     merged = []
     for current, key in ((base.venues, "venues"), (base.regulatory, "gates")):
         table = {str(item["id"]): item for item in current}
@@ -132,11 +136,23 @@ def _check_common(item: Mapping[str, Any], issues: list[Issue]) -> None:
     where = str(item.get("id"))
     for key in ("source", "checked", "confidence"):
         if not isinstance(item.get(key), str) or not item[key].strip():
-            issues.append(Issue("EX403", f"{where}.{key}", f"the gate has no {key}",
-                                "every figure carries source, checked and confidence"))  # fmt: skip
+            issues.append(
+                Issue(
+                    "EX403",
+                    f"{where}.{key}",
+                    f"the gate has no {key}",
+                    "every figure carries source, checked and confidence",
+                )
+            )
     if isinstance(item.get("checked"), str) and parse_day(item["checked"]) is None:
-        issues.append(Issue("EX403", f"{where}.checked", f"{item['checked']!r} is not a date",
-                            "write year-month-day"))  # fmt: skip
+        issues.append(
+            Issue(
+                "EX403",
+                f"{where}.checked",
+                f"{item['checked']!r} is not a date",
+                "write year-month-day",
+            )
+        )
 
 
 def _check_venue(venue: Mapping[str, Any], issues: list[Issue]) -> None:
@@ -158,16 +174,34 @@ def _check_condition(path: str, condition: Mapping[str, Any], issues: list[Issue
     name = condition.get("field")
     if name not in CONDITION_FIELDS:
         near = suggest(str(name), CONDITION_FIELDS)
-        issues.append(Issue("EX403", f"{path}.field", f"{name!r} is not a gate field",
-                            f"did you mean {near!r}?" if near else "see gate_data.py"))  # fmt: skip
+        issues.append(
+            Issue(
+                "EX403",
+                f"{path}.field",
+                f"{name!r} is not a gate field",
+                f"did you mean {near!r}?" if near else "see gate_data.py",
+            )
+        )
     if condition.get("op") not in OPERATORS:
-        issues.append(Issue("EX403", f"{path}.op", f"{condition.get('op')!r} is not an operator",
-                            f"use one of {', '.join(OPERATORS)}"))  # fmt: skip
+        issues.append(
+            Issue(
+                "EX403",
+                f"{path}.op",
+                f"{condition.get('op')!r} is not an operator",
+                f"use one of {', '.join(OPERATORS)}",
+            )
+        )
     if not isinstance(condition.get("value"), bool | int | float):
         issues.append(Issue("EX403", f"{path}.value", "the threshold is not a number", "give one"))
     if condition.get("window", "") not in WINDOWS:
-        issues.append(Issue("EX403", f"{path}.window", f"{condition['window']!r} is not known",
-                            f"use one of: {'; '.join(w for w in WINDOWS if w)}"))  # fmt: skip
+        issues.append(
+            Issue(
+                "EX403",
+                f"{path}.window",
+                f"{condition['window']!r} is not known",
+                f"use one of: {'; '.join(w for w in WINDOWS if w)}",
+            )
+        )
 
 
 def parse_day(text: object) -> dt.date | None:

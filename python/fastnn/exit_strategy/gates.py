@@ -147,7 +147,8 @@ def judge_gates(profile: Profile, gates: Gates, options: Sequence[str]) -> GateR
     )
     hard = tuple(gate for option in options for gate in _hard(profile, option, venues, gates.rules))
     used = [item for item in regulatory if item.state in ("applies", "unknown")]
-    notes = [note for item in (*venues, *used) for note in item.warnings]
+    notes = [note for venue in venues for note in venue.warnings]
+    notes += [note for item in used for note in item.warnings]
     notes += _rate_warnings(profile, venues, on)
     return GateReport(venues, regulatory, hard, unique(notes), gates.checked.isoformat())
 
@@ -199,6 +200,8 @@ def _facts(profile: Profile) -> dict[str, Series]:
     rd, opex, revenue = profile.rd_opex_fy, profile.opex_fy, profile.revenue_last_fy
     rd_known = sum(1 for value in rd or () if value)
     rd_years = profile["listing.rd_years"]
+    if rd_years is None and rd_known >= 3:
+        rd_years = rd_known
     approval = {"yes": 1.0, "no": 0.0}.get(profile["listing.milestone_approval"] or "")
     net = _years(profile.net_income_fy)
     one = _one
@@ -218,7 +221,7 @@ def _facts(profile: Profile) -> dict[str, Series]:
         "unrestricted_public_shares": one(profile["listing.public_shares"]),
         "audited_years": one(profile.audited_years),
         "public_float_pct": one(float_pct),
-        "rd_years": one(rd_years if rd_years is not None else (rd_known if rd_known >= 3 else None)),
+        "rd_years": one(rd_years),
         "rd_share_of_opex": _ratio(rd, opex),
         "rd_share_of_revenue": _ratio(rd, revenue),
         "operating_history_years": one(years),
@@ -260,29 +263,46 @@ def _judge_venue(
     if out_of_force and state == "pass":
         state = "unknown"
     return VenueResult(
-        venue["id"], venue["name"], rules["venue_region"].get(venue["id"], ""), venue["currency"],
-        state, _venue_prior(common, tests, rules["unknown_prior"]), common, tests,
-        venue["source"], venue["checked"], venue["confidence"], venue.get("effective_from"),
-        venue.get("effective_to"), tuple(flag.note for flag in flags),
-        tuple(venue.get("notes") or ()), rate,
+        venue["id"],
+        venue["name"],
+        rules["venue_region"].get(venue["id"], ""),
+        venue["currency"],
+        state,
+        _venue_prior(common, tests, rules["unknown_prior"]),
+        common,
+        tests,
+        venue["source"],
+        venue["checked"],
+        venue["confidence"],
+        venue.get("effective_from"),
+        venue.get("effective_to"),
+        tuple(flag.note for flag in flags),
+        tuple(venue.get("notes") or ()),
+        rate,
         profile.rates.date_of(venue["currency"]).isoformat(),
-    )  # fmt: skip
+    )
 
 
 def _judge_test(
-    venue: Mapping[str, Any], test: Mapping[str, Any], facts: Mapping[str, Series], rate: float,
-    spread: tuple[float, float] | None, rules: Mapping[str, Any],
-) -> VenueTest:  # fmt: skip
-    rows = tuple(
-        _judge_condition(venue, row, facts, rate, spread, rules) for row in test["all_of"]
-    )
+    venue: Mapping[str, Any],
+    test: Mapping[str, Any],
+    facts: Mapping[str, Series],
+    rate: float,
+    spread: tuple[float, float] | None,
+    rules: Mapping[str, Any],
+) -> VenueTest:
+    rows = tuple(_judge_condition(venue, row, facts, rate, spread, rules) for row in test["all_of"])
     return VenueTest(str(test.get("id", "")), _all_state(rows), rows)
 
 
 def _judge_condition(
-    venue: Mapping[str, Any], row: Mapping[str, Any], facts: Mapping[str, Series], rate: float,
-    spread: tuple[float, float] | None, rules: Mapping[str, Any],
-) -> Condition:  # fmt: skip
+    venue: Mapping[str, Any],
+    row: Mapping[str, Any],
+    facts: Mapping[str, Series],
+    rate: float,
+    spread: tuple[float, float] | None,
+    rules: Mapping[str, Any],
+) -> Condition:
     name, op = row["field"], row["op"]
     money = CONDITION_FIELDS[name]
     threshold = _relaxed(venue, row, facts, rate, rules)
@@ -305,9 +325,12 @@ def _times(value: float | None, rate: float) -> float | None:
 
 
 def _relaxed(
-    venue: Mapping[str, Any], row: Mapping[str, Any], facts: Mapping[str, Series], rate: float,
+    venue: Mapping[str, Any],
+    row: Mapping[str, Any],
+    facts: Mapping[str, Series],
+    rate: float,
     rules: Mapping[str, Any],
-) -> float:  # fmt: skip
+) -> float:
     """Return the threshold, or the milder one that the venue's own note grants."""
     for rule in rules["relaxations"]:
         if rule["venue"] == venue["id"] and rule["field"] == row["field"]:
@@ -364,10 +387,19 @@ def _judge_regulator(
     half = 0.5 if state == "unknown" else float(applies)
     factor = 1.0 - (1.0 - float(rule.get("factor", 1.0))) * half
     return RegulatoryResult(
-        gate["id"], gate["rule"], gate["jurisdiction"], tuple(gate["applies_to"]), state, effect,
-        float(rule.get("months", 0)) * half, factor, gate["source"], gate["checked"],
-        gate["confidence"], tuple(flag.note for flag in flags_of(gate, on)),
-    )  # fmt: skip
+        gate["id"],
+        gate["rule"],
+        gate["jurisdiction"],
+        tuple(gate["applies_to"]),
+        state,
+        effect,
+        float(rule.get("months", 0)) * half,
+        factor,
+        gate["source"],
+        gate["checked"],
+        gate["confidence"],
+        tuple(flag.note for flag in flags_of(gate, on)),
+    )
 
 
 def _regulator_state(profile: Profile, gate: Mapping[str, Any], rule: Mapping[str, Any]) -> str:
@@ -449,8 +481,9 @@ def _answer_gate(
 ) -> HardGate:
     answer = profile[f"deal.{name}"] or "unknown"
     state = {"yes": "fail", "no": "pass"}.get(answer, "unknown")
-    return HardGate(option, name, state, f"deal.{name} = {answer}",
-                    priors[kind] if state == "unknown" else 1.0)  # fmt: skip
+    return HardGate(
+        option, name, state, f"deal.{name} = {answer}", priors[kind] if state == "unknown" else 1.0
+    )
 
 
 def _ipo_gates(
@@ -458,9 +491,11 @@ def _ipo_gates(
 ) -> tuple[HardGate, ...]:
     least = int(rules["ipo_min_audited_years"]["value"])
     audited = HardGate(
-        "ipo", "audited_years", "pass" if profile.audited_years >= least else "fail",
+        "ipo",
+        "audited_years",
+        "pass" if profile.audited_years >= least else "fail",
         f"{profile.audited_years} audited years, needed {least}",
-    )  # fmt: skip
+    )
     states = [venue.state for venue in venues]
     state = "pass" if "pass" in states else ("unknown" if "unknown" in states else "fail")
     named = [venue.id for venue in venues if venue.state == state] if state != "fail" else []

@@ -76,8 +76,14 @@ def read_leaves(profile: Profile, criteria: Criteria) -> tuple[dict[str, LeafFac
         value, widen = _value_of(profile, leaf.id, path, table, warnings)
         if stated is not None and leaf.id != "runway_months":
             spread = _scaled(profile, leaf.id, stated)
-            out[leaf.id] = LeafFact(leaf.id, value if value is not None else centre_of(spread),
-                                    True, spread, path, "stated distribution")  # fmt: skip
+            out[leaf.id] = LeafFact(
+                leaf.id,
+                value if value is not None else centre_of(spread),
+                True,
+                spread,
+                path,
+                "stated distribution",
+            )
         elif value is None:
             prior, name = _prior(leaf.id, stage, table)
             out[leaf.id] = LeafFact(leaf.id, centre_of(prior), False, prior, path, name)
@@ -120,9 +126,12 @@ def _is_self(assessor: str | None) -> bool:
 
 
 def _market(
-    profile: Profile, leaf: str, reading: MarketReading, table: Mapping[str, Any],
+    profile: Profile,
+    leaf: str,
+    reading: MarketReading,
+    table: Mapping[str, Any],
     warnings: list[Note],
-) -> tuple[float | None, float]:  # fmt: skip
+) -> tuple[float | None, float]:
     day = reading.date or profile["market.date"]
     limit = int(table["market_max_age_days"])
     if day is None:

@@ -110,8 +110,12 @@ def run_waterfall(profile: Any, prices: Sequence[float]) -> Waterfall:
     )
 
 
-def proceeds(profile: Any, cap_table: Any, assumptions: Any, options: Sequence[str]) -> Proceeds:
+def proceeds(
+    profile: Any, cap_table: Any, assumptions: Any, options: Sequence[str], *, brief: bool = False
+) -> Proceeds:
     """Value every option at the low, mid and high valuation of the profile.
+
+    `brief` leaves out the curve, break points and indifference prices (batches do not show them).
 
     Raises:
         ExitError: EX207 for an option without a model, EX305 if a holder would gain by switching.
@@ -134,14 +138,14 @@ def proceeds(profile: Any, cap_table: Any, assumptions: Any, options: Sequence[s
     if loser is not None:
         raise ExitError(Issue("EX305", "cap_table", f"{loser!r} would gain by converting otherwise",
                               "please report this cap table", loser))  # fmt: skip
-    points = break_points(company.claims)
+    points = () if brief else break_points(company.claims)
     return Proceeds(
         currency=str(profile.currency),
         options=found,
         break_points=points,
-        curve=_curve(company, points, net),
+        curve=() if brief else _curve(company, points, net),
         lost_to_preferences=lost_to_preferences(company.claims, net, company.founder_parts),
-        indifference=_indifference(found, float(value.high), company, a),
+        indifference=() if brief else _indifference(found, float(value.high), company, a),
         flags=flags,
     )
 

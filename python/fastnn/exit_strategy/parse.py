@@ -68,8 +68,13 @@ def read_number(reader: Reader, row: Field, value: object, path: str = "") -> fl
     """Return a finite float within the row's range; text such as "12m" counts as 12,000,000."""
     path = path or row.path
     if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
-        reader.fail("EX103", path, value, f"expected a number, got {show(value)}",
-                    f"write a number, for example {path} = {row.example or 1}")  # fmt: skip
+        reader.fail(
+            "EX103",
+            path,
+            value,
+            f"expected a number, got {show(value)}",
+            f"write a number, for example {path} = {row.example or 1}",
+        )
         return None
     if isinstance(value, str):
         return _read_amount(reader, row, value, path)
@@ -82,8 +87,13 @@ def _read_amount(reader: Reader, row: Field, text: str, path: str) -> float | No
         return _check_range(reader, row, float(text), path)
     match = _AMOUNT.match(text)
     if match is None:
-        reader.fail("EX103", path, text, f"expected a number, got {show(text)}",
-                    f"write a number, for example {path} = {row.example or 1}")  # fmt: skip
+        reader.fail(
+            "EX103",
+            path,
+            text,
+            f"expected a number, got {show(text)}",
+            f"write a number, for example {path} = {row.example or 1}",
+        )
         return None
     factor = _UNITS.get(match["unit"] or "", 1.0)
     number: float | None
@@ -101,18 +111,33 @@ def _read_amount(reader: Reader, row: Field, text: str, path: str) -> float | No
 
 def _convert(reader: Reader, row: Field, number: float, code: str, path: str) -> float | None:
     if row.kind not in ("money", "years"):
-        reader.fail("EX103", path, code, f"{path} is not an amount of money, so it has no currency",
-                    "write the number alone")  # fmt: skip
+        reader.fail(
+            "EX103",
+            path,
+            code,
+            f"{path} is not an amount of money, so it has no currency",
+            "write the number alone",
+        )
         return None
     if code not in ISO_4217:
         near = suggest(code, ISO_4217)
-        reader.fail("EX401", path, code, f"{code} is not a currency",
-                    f"did you mean {near}?" if near else "use an ISO 4217 code")  # fmt: skip
+        reader.fail(
+            "EX401",
+            path,
+            code,
+            f"{code} is not a currency",
+            f"did you mean {near}?" if near else "use an ISO 4217 code",
+        )
         return None
     rates, own = reader.rates, reader.currency
     if rates is None or own is None or code not in rates.per_usd or own not in rates.per_usd:
-        reader.fail("EX119", path, code, f"amount in {code}, profile in {own}, and no rate is known",
-                    f"give [fx] {code} = units of {code} per US dollar, or convert it")  # fmt: skip
+        reader.fail(
+            "EX119",
+            path,
+            code,
+            f"amount in {code}, profile in {own}, and no rate is known",
+            f"give [fx] {code} = units of {code} per US dollar, or convert it",
+        )
         return None
     return rates.convert(number, code, own)
 
@@ -125,12 +150,22 @@ def _check_range(
     except (OverflowError, ValueError):
         number = math.inf
     if not math.isfinite(number):
-        reader.fail("EX104", path, value, f"{show(value)} is not a finite number",
-                    "leave the field out when it is unknown")  # fmt: skip
+        reader.fail(
+            "EX104",
+            path,
+            value,
+            f"{show(value)} is not a finite number",
+            "leave the field out when it is unknown",
+        )
         return None
     if (row.low is not None and number < row.low) or (row.high is not None and number > row.high):
-        reader.fail("EX105", path, value, f"{show(value)} is outside {_bounds(row)}",
-                    _range_hint(row, number))  # fmt: skip
+        reader.fail(
+            "EX105",
+            path,
+            value,
+            f"{show(value)} is outside {_bounds(row)}",
+            _range_hint(row, number),
+        )
         return None
     return number
 
@@ -165,8 +200,13 @@ def read_integer(reader: Reader, row: Field, value: object) -> int | None:
     if number is None:
         return None
     if number != int(number):
-        reader.fail("EX103", row.path, value, f"expected a whole number, got {show(value)}",
-                    f"write {round(number)}")  # fmt: skip
+        reader.fail(
+            "EX103",
+            row.path,
+            value,
+            f"expected a whole number, got {show(value)}",
+            f"write {round(number)}",
+        )
         return None
     return int(number)
 
@@ -176,13 +216,23 @@ def read_years(reader: Reader, row: Field, value: object) -> tuple[float | None,
     if isinstance(value, str):
         value = [part.strip() or None for part in value.split(";")]
     if isinstance(value, bool | Mapping) or not isinstance(value, Sequence | int | float | Decimal):
-        reader.fail("EX103", row.path, value, f"expected a list of yearly amounts, got {show(value)}",
-                    f"write up to three amounts, oldest first: {row.path} = {row.example}")  # fmt: skip
+        reader.fail(
+            "EX103",
+            row.path,
+            value,
+            f"expected a list of yearly amounts, got {show(value)}",
+            f"write up to three amounts, oldest first: {row.path} = {row.example}",
+        )
         return None
     items = list(value) if isinstance(value, Sequence) else [value]
     if not 1 <= len(items) <= 3:
-        reader.fail("EX110", row.path, value, f"expected 1 to 3 yearly amounts, got {len(items)}",
-                    "give the last three fiscal years, oldest first")  # fmt: skip
+        reader.fail(
+            "EX110",
+            row.path,
+            value,
+            f"expected 1 to 3 yearly amounts, got {len(items)}",
+            "give the last three fiscal years, oldest first",
+        )
         return None
     before = len(reader.issues)
     out: list[float | None] = [None] * (3 - len(items))
@@ -195,18 +245,29 @@ def read_years(reader: Reader, row: Field, value: object) -> tuple[float | None,
 def read_text(reader: Reader, row: Field, value: object) -> str | None:
     """Return a stripped text of at most `row.high` characters."""
     if not isinstance(value, str):
-        reader.fail("EX103", row.path, value, f"expected text, got {show(value)}",
-                    f"write it in quotes: {row.path} = {row.example}")  # fmt: skip
+        reader.fail(
+            "EX103",
+            row.path,
+            value,
+            f"expected text, got {show(value)}",
+            f"write it in quotes: {row.path} = {row.example}",
+        )
         return None
     text = value.strip()
     limit = int(row.high or 120)
     if not text or len(text) > limit:
-        reader.fail("EX111", row.path, value, f"text has {len(text)} characters, allowed 1 to {limit}",
-                    "give a short text")  # fmt: skip
+        reader.fail(
+            "EX111",
+            row.path,
+            value,
+            f"text has {len(text)} characters, allowed 1 to {limit}",
+            "give a short text",
+        )
         return None
     if any(ord(char) < 32 for char in text):
-        reader.fail("EX111", row.path, value, "text holds control characters",
-                    "give one line of plain text")  # fmt: skip
+        reader.fail(
+            "EX111", row.path, value, "text holds control characters", "give one line of plain text"
+        )
         return None
     return text
 
@@ -218,8 +279,13 @@ def read_choice(reader: Reader, row: Field, value: object) -> str | None:
         return choices[value.strip().lower()]
     near = suggest(value.strip().lower(), choices) if isinstance(value, str) else None
     hint = f"did you mean {choices[near]!r}? " if near else ""
-    reader.fail("EX106", row.path, value, f"{show(value)} is not one of the choices",
-                f"{hint}choose from: {', '.join(row.choices)}")  # fmt: skip
+    reader.fail(
+        "EX106",
+        row.path,
+        value,
+        f"{show(value)} is not one of the choices",
+        f"{hint}choose from: {', '.join(row.choices)}",
+    )
     return None
 
 
@@ -228,8 +294,13 @@ def read_country(reader: Reader, row: Field, value: object) -> str | None:
     if isinstance(value, str) and re.fullmatch(r"\s*[A-Za-z]{2}\s*", value):
         code = value.strip().upper()
         return "GB" if code == "UK" else code
-    reader.fail("EX106", row.path, value, f"{show(value)} is not a two-letter country code",
-                "use ISO 3166, for example US, CN, HK, GB, DE")  # fmt: skip
+    reader.fail(
+        "EX106",
+        row.path,
+        value,
+        f"{show(value)} is not a two-letter country code",
+        "use ISO 3166, for example US, CN, HK, GB, DE",
+    )
     return None
 
 
@@ -239,8 +310,13 @@ def read_currency(reader: Reader, row: Field, value: object) -> str | None:
     if code in ISO_4217:
         return code
     near = suggest(code, ISO_4217) if code else None
-    reader.fail("EX401", row.path, value, f"{show(value)} is not a currency",
-                f"did you mean {near}?" if near else "use an ISO 4217 code such as USD")  # fmt: skip
+    reader.fail(
+        "EX401",
+        row.path,
+        value,
+        f"{show(value)} is not a currency",
+        f"did you mean {near}?" if near else "use an ISO 4217 code such as USD",
+    )
     return None
 
 
@@ -257,12 +333,22 @@ def read_date(reader: Reader, row: Field, value: object) -> dt.date | None:
         except ValueError:
             day = None
     if day is None:
-        reader.fail("EX107", row.path, value, f"{show(value)} is not a date",
-                    "write year-month-day, for example 2026-11-22")  # fmt: skip
+        reader.fail(
+            "EX107",
+            row.path,
+            value,
+            f"{show(value)} is not a date",
+            "write year-month-day, for example 2026-11-22",
+        )
         return None
     if day > reader.today + _FUTURE_SLACK:
-        reader.fail("EX108", row.path, value, f"{day.isoformat()} lies in the future",
-                    f"today is {reader.today.isoformat()}; check the year")  # fmt: skip
+        reader.fail(
+            "EX108",
+            row.path,
+            value,
+            f"{day.isoformat()} lies in the future",
+            f"today is {reader.today.isoformat()}; check the year",
+        )
         return None
     return day
 
@@ -274,8 +360,13 @@ def read_score(reader: Reader, row: Field, value: object) -> float | None:
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         answers = list(value)
         if len(answers) != 5:
-            reader.fail("EX110", row.path, value, f"expected five answers, got {len(answers)}",
-                        "answer all five questions from 1 to 5, or give one score from 0 to 1")  # fmt: skip
+            reader.fail(
+                "EX110",
+                row.path,
+                value,
+                f"expected five answers, got {len(answers)}",
+                "answer all five questions from 1 to 5, or give one score from 0 to 1",
+            )
             return None
         points = Field(row.path, row.kind, row.en, row.zh, "3", False, 1.0, 5.0)
         got = [
@@ -295,9 +386,13 @@ def read_level(reader: Reader, row: Field, value: object) -> float | None:
             return LEVELS.index(word) / (len(LEVELS) - 1)
         if not _AMOUNT.match(value):
             near = suggest(word, LEVELS)
-            reader.fail("EX106", row.path, value, f"{show(value)} is not a level",
-                        (f"did you mean {near!r}? " if near else "")
-                        + f"choose from: {', '.join(LEVELS)}")  # fmt: skip
+            reader.fail(
+                "EX106",
+                row.path,
+                value,
+                f"{show(value)} is not a level",
+                (f"did you mean {near!r}? " if near else "") + f"choose from: {', '.join(LEVELS)}",
+            )
             return None
     return read_number(reader, _unit_row(row), value)
 
@@ -321,22 +416,36 @@ def read_checklist(reader: Reader, row: Field, value: object) -> dict[str, str] 
         value = [part.strip() for part in value.split(";")]
     if isinstance(value, Sequence) and not isinstance(value, str | bytes):
         if len(value) != len(items):
-            reader.fail("EX110", row.path, value,
-                        f"expected {len(items)} answers, got {len(value)}",
-                        "answer every item in order, or name the items")  # fmt: skip
+            reader.fail(
+                "EX110",
+                row.path,
+                value,
+                f"expected {len(items)} answers, got {len(value)}",
+                "answer every item in order, or name the items",
+            )
             return None
         value = dict(zip(items, value, strict=True))
     if not isinstance(value, Mapping):
-        reader.fail("EX103", row.path, value, f"expected a table of answers, got {show(value)}",
-                    f"write [{row.path}] and then {items[0]} = \"yes\"")  # fmt: skip
+        reader.fail(
+            "EX103",
+            row.path,
+            value,
+            f"expected a table of answers, got {show(value)}",
+            f'write [{row.path}] and then {items[0]} = "yes"',
+        )
         return None
     out = dict.fromkeys(items, "unknown")
     before = len(reader.issues)
     for key, raw in value.items():
         if key not in out:
             near = suggest(str(key), items)
-            reader.fail("EX102", f"{row.path}.{key}", key, f"{show(key)} is not an item of this list",
-                        f"did you mean {near!r}?" if near else f"items: {', '.join(items)}")  # fmt: skip
+            reader.fail(
+                "EX102",
+                f"{row.path}.{key}",
+                key,
+                f"{show(key)} is not an item of this list",
+                f"did you mean {near!r}?" if near else f"items: {', '.join(items)}",
+            )
         elif raw is not None and raw != "":
             answer = read_answer(reader, row, raw, f"{row.path}.{key}")
             out[key] = answer or "unknown"
@@ -351,14 +460,24 @@ def read_market(reader: Reader, row: Field, value: object) -> MarketReading | No
         for key in value:
             if key not in ("value", "date"):
                 near = suggest(str(key), ("value", "date"))
-                reader.fail("EX102", f"{row.path}.{key}", key, f"{show(key)} is not known here",
-                            f"did you mean {near!r}?" if near else "give value and date")  # fmt: skip
+                reader.fail(
+                    "EX102",
+                    f"{row.path}.{key}",
+                    key,
+                    f"{show(key)} is not known here",
+                    f"did you mean {near!r}?" if near else "give value and date",
+                )
         if value.get("date") is not None:
             day = read_date(reader, Field(f"{row.path}.date", "date", "", ""), value["date"])
         value = value.get("value")
     if value is None:
-        reader.fail("EX101", f"{row.path}.value", value, "the reading has no value",
-                    "give a number from 0 to 1")  # fmt: skip
+        reader.fail(
+            "EX101",
+            f"{row.path}.value",
+            value,
+            "the reading has no value",
+            "give a number from 0 to 1",
+        )
         return None
     number = read_number(reader, _unit_row(row), value)
     if number is None or len(reader.issues) != before:

@@ -54,9 +54,14 @@ class Process:
         if start not in STATES:
             near = suggest(start, STATES)
             raise ExitError(
-                Issue("EX702", "state", f"{start!r} is not a state",
-                      f"did you mean {near}?" if near else f"states: {', '.join(STATES)}", start)
-            )  # fmt: skip
+                Issue(
+                    "EX702",
+                    "state",
+                    f"{start!r} is not a state",
+                    f"did you mean {near}?" if near else f"states: {', '.join(STATES)}",
+                    start,
+                )
+            )
         self._result = result
         self._active: tuple[str, ...] = (start,)
         self._flags: frozenset[str] = frozenset()
@@ -96,9 +101,14 @@ class Process:
         if not isinstance(day, dt.date) or (self._log and day < self._log[-1].date):
             last = self._log[-1].date.isoformat() if self._log else "-"
             raise ExitError(
-                Issue("EX703", "date", f"{day} comes before the last event of {last}",
-                      "log events in order", str(day))
-            )  # fmt: skip
+                Issue(
+                    "EX703",
+                    "date",
+                    f"{day} comes before the last event of {last}",
+                    "log events in order",
+                    str(day),
+                )
+            )
         for edge in self._edges():
             if edge.event == event:
                 objection = self._objection(edge)
@@ -140,14 +150,20 @@ class Process:
         for state in self._active:
             edges = [edge for edge in EDGES if edge.source == state]
             blocked = [(edge.event, reason) for edge in edges if (reason := self._objection(edge))]
-            legal = [(e.event, text(f"event.{e.event}", lang)) for e in edges
-                     if not self._objection(e)]  # fmt: skip
+            legal = [
+                (e.event, text(f"event.{e.event}", lang)) for e in edges if not self._objection(e)
+            ]
             rules = [(rule, text(f"rule.{rule}", lang)) for rule in STATE_RULES.get(state, ())]
             out.append(
-                Step(state, text(f"state.{state}", lang),
-                     text(f"advice.{state}", lang).format_map(numbers),
-                     tuple(rules), tuple(legal), tuple(blocked))
-            )  # fmt: skip
+                Step(
+                    state,
+                    text(f"state.{state}", lang),
+                    text(f"advice.{state}", lang).format_map(numbers),
+                    tuple(rules),
+                    tuple(legal),
+                    tuple(blocked),
+                )
+            )
         return tuple(out)
 
     def to_mermaid(self, lang: str = "en", *, seed_view: bool = False) -> str:

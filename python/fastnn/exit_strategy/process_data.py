@@ -97,9 +97,7 @@ ENDS: frozenset[str] = frozenset(
 )
 
 STATES: tuple[str, ...] = tuple(
-    dict.fromkeys(
-        name for edge in EDGES for name in (edge.source, edge.target, edge.fork) if name
-    )
+    dict.fromkeys(name for edge in EDGES for name in (edge.source, edge.target, edge.fork) if name)
 )
 
 #: State -> ids of the articles' rules whose text belongs beside it.

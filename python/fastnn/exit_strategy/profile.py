@@ -73,7 +73,9 @@ class Profile:
         """Return the value at a dotted path, None when it was not given."""
         if path not in FIELD_BY_PATH:
             near = suggest(path, FIELD_BY_PATH)
-            raise KeyError(f"{path!r} is not a field" + (f"; did you mean {near!r}?" if near else ""))
+            raise KeyError(
+                f"{path!r} is not a field" + (f"; did you mean {near!r}?" if near else "")
+            )
         return self.values.get(path)
 
     @property
@@ -127,14 +129,22 @@ def _parse_text(text: str, suffix: str, where: str) -> Mapping[str, Any]:
         raise
     except Exception as error:  # each parser has its own error type; all mean "not valid"
         raise ExitError(
-            Issue("EX114", "", f"{where} is not valid {suffix[1:].upper()}: {error}",
-                  "mend the line it names; `fastnn exit init` writes a correct file")
-        ) from error  # fmt: skip
+            Issue(
+                "EX114",
+                "",
+                f"{where} is not valid {suffix[1:].upper()}: {error}",
+                "mend the line it names; `fastnn exit init` writes a correct file",
+            )
+        ) from error
     if not isinstance(data, Mapping):
         raise ExitError(
-            Issue("EX114", "", f"{where} holds {type(data).__name__}, expected fields",
-                  "write fields as name = value")
-        )  # fmt: skip
+            Issue(
+                "EX114",
+                "",
+                f"{where} holds {type(data).__name__}, expected fields",
+                "write fields as name = value",
+            )
+        )
     return data
 
 
@@ -152,9 +162,13 @@ def _decode(text: str, suffix: str) -> Any:
             import yaml  # type: ignore[import-untyped]
         except ImportError as error:
             raise ExitError(
-                Issue("EX804", "", "reading YAML needs the package pyyaml",
-                      "pip install 'fastnn-rs[exit]', or write the profile as TOML")
-            ) from error  # fmt: skip
+                Issue(
+                    "EX804",
+                    "",
+                    "reading YAML needs the package pyyaml",
+                    "pip install 'fastnn-rs[exit]', or write the profile as TOML",
+                )
+            ) from error
         return yaml.safe_load(text)
     if suffix == ".csv":
         import csv
@@ -163,12 +177,18 @@ def _decode(text: str, suffix: str) -> Any:
         rows = list(csv.DictReader(io.StringIO(text)))
         if len(rows) != 1:
             raise ExitError(
-                Issue("EX114", "", f"the CSV holds {len(rows)} companies, expected one",
-                      "use `fastnn exit batch` for many companies")
-            )  # fmt: skip
+                Issue(
+                    "EX114",
+                    "",
+                    f"the CSV holds {len(rows)} companies, expected one",
+                    "use `fastnn exit batch` for many companies",
+                )
+            )
         return {key: cell for key, cell in rows[0].items() if cell not in (None, "")}
     raise ExitError(
-        Issue("EX113", "", f"file format {suffix!r} is not known", "use .toml, .json, .yaml or .csv")
+        Issue(
+            "EX113", "", f"file format {suffix!r} is not known", "use .toml, .json, .yaml or .csv"
+        )
     )
 
 
@@ -201,8 +221,13 @@ def _flatten(reader: Reader, data: Mapping[Any, Any], prefix: str, out: dict[str
             _flatten(reader, value, f"{path}.", out)
         elif not _checklist_item(path, value, out):
             near = suggest(path, FIELD_BY_PATH) or suggest(key, FIELD_BY_PATH)
-            reader.fail("EX102", path, value, f"{show(path)} is not a field",
-                        f"did you mean {near!r}?" if near else "see `fastnn exit init`")  # fmt: skip
+            reader.fail(
+                "EX102",
+                path,
+                value,
+                f"{show(path)} is not a field",
+                f"did you mean {near!r}?" if near else "see `fastnn exit init`",
+            )
 
 
 def _checklist_item(path: str, value: Any, out: dict[str, Any]) -> bool:
@@ -218,9 +243,13 @@ def _checklist_item(path: str, value: Any, out: dict[str, Any]) -> bool:
 def _build(data: Mapping[str, Any], today: dt.date) -> Profile:
     if not isinstance(data, Mapping):
         raise ExitError(
-            Issue("EX103", "", f"expected a mapping of fields, got {type(data).__name__}",
-                  "give a dict such as {'name': 'Acme', ...}")
-        )  # fmt: skip
+            Issue(
+                "EX103",
+                "",
+                f"expected a mapping of fields, got {type(data).__name__}",
+                "give a dict such as {'name': 'Acme', ...}",
+            )
+        )
     issues: list[Issue] = []
     reader = Reader(issues, today)
     raw: dict[str, Any] = {}
@@ -250,8 +279,9 @@ def _read_fields(reader: Reader, raw: dict[str, Any]) -> dict[str, Any]:
             if value is not None:
                 values[row.path] = value
         elif row.required:
-            reader.fail("EX101", row.path, None, f"missing: {row.en}",
-                        f"add {row.path} = {row.example}")  # fmt: skip
+            reader.fail(
+                "EX101", row.path, None, f"missing: {row.en}", f"add {row.path} = {row.example}"
+            )
     return values
 
 
@@ -269,32 +299,58 @@ def _read_tables(reader: Reader, raw: dict[str, Any], values: dict[str, Any]) ->
     if valuation is None or reader.rates is None:
         return None
     return Profile(
-        MappingProxyType(values), valuation, reader.rates, cap_table, assumptions, rounds,
-        MappingProxyType(spread), triples,
-    )  # fmt: skip
+        MappingProxyType(values),
+        valuation,
+        reader.rates,
+        cap_table,
+        assumptions,
+        rounds,
+        MappingProxyType(spread),
+        triples,
+    )
 
 
 def _check_together(reader: Reader, values: dict[str, Any]) -> None:
     """Check what only several fields together can show."""
     founded, as_of = values.get("founded"), values.get("as_of")
     if founded and as_of and founded > as_of:
-        reader.fail("EX118", "founded", founded, "the company was founded after as_of",
-                    "check both dates")  # fmt: skip
+        reader.fail(
+            "EX118", "founded", founded, "the company was founded after as_of", "check both dates"
+        )
     market_date = values.get("market.date")
     if market_date and as_of and market_date > as_of + dt.timedelta(days=31):
-        reader.fail("EX118", "market.date", market_date,
-                    "the market was read more than a month after as_of",
-                    "use readings from the time of the figures")  # fmt: skip
+        reader.fail(
+            "EX118",
+            "market.date",
+            market_date,
+            "the market was read more than a month after as_of",
+            "use readings from the time of the figures",
+        )
     gross, ebitda = values.get("gross_margin"), values.get("ebitda_margin")
     if gross is not None and ebitda is not None and ebitda > gross:
-        reader.fail("EX118", "ebitda_margin", ebitda, "EBITDA margin is above gross margin",
-                    "check the two margins: EBITDA is after operating cost")  # fmt: skip
+        reader.fail(
+            "EX118",
+            "ebitda_margin",
+            ebitda,
+            "EBITDA margin is above gross margin",
+            "check the two margins: EBITDA is after operating cost",
+        )
     for rd, total in zip(values.get("rd_opex_fy") or (), values.get("opex_fy") or (), strict=False):
         if rd is not None and total is not None and rd > total:
-            reader.fail("EX118", "rd_opex_fy", rd, "R&D cost is above all operating cost",
-                        "opex_fy includes rd_opex_fy")  # fmt: skip
+            reader.fail(
+                "EX118",
+                "rd_opex_fy",
+                rd,
+                "R&D cost is above all operating cost",
+                "opex_fy includes rd_opex_fy",
+            )
             break
     currency, rates = values.get("currency"), reader.rates
     if currency and rates is not None and currency not in rates.per_usd:
-        reader.fail("EX402", f"fx.{currency}", currency, f"no rate for {currency} is shipped",
-                    f"give [fx] {currency} = units of {currency} per US dollar")  # fmt: skip
+        reader.fail(
+            "EX402",
+            f"fx.{currency}",
+            currency,
+            f"no rate for {currency} is shipped",
+            f"give [fx] {currency} = units of {currency} per US dollar",
+        )

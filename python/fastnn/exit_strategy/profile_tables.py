@@ -75,11 +75,21 @@ def read_fx(reader: Reader, raw: object) -> tuple[dict[str, float], dt.date | No
             day = read_date(reader, Field("fx.date", "date", "", ""), value)
         elif not isinstance(key, str) or key.upper() not in ISO_4217:
             near = suggest(str(key).upper(), ISO_4217)
-            reader.fail("EX401", f"fx.{key}", key, f"{show(key)} is not a currency",
-                        f"did you mean {near}?" if near else "use an ISO 4217 code")  # fmt: skip
+            reader.fail(
+                "EX401",
+                f"fx.{key}",
+                key,
+                f"{show(key)} is not a currency",
+                f"did you mean {near}?" if near else "use an ISO 4217 code",
+            )
         elif isinstance(value, bool) or not isinstance(value, int | float) or not _positive(value):
-            reader.fail("EX402", f"fx.{key}", value, f"{show(value)} is not a positive rate",
-                        "give units of the currency per US dollar, for example 7.8")  # fmt: skip
+            reader.fail(
+                "EX402",
+                f"fx.{key}",
+                value,
+                f"{show(value)} is not a positive rate",
+                "give units of the currency per US dollar, for example 7.8",
+            )
         else:
             rates[key.upper()] = float(value)
     return rates, day
@@ -96,23 +106,43 @@ def read_rounds(reader: Reader, raw: object) -> tuple[FundingRound, ...]:
     """Return the funding rounds, oldest first."""
     out: list[FundingRound] = []
     if not isinstance(raw, Sequence):
-        reader.fail("EX103", "funding_rounds", raw, "expected a list of rounds",
-                    "write [[funding_rounds]] with date, type, amount")  # fmt: skip
+        reader.fail(
+            "EX103",
+            "funding_rounds",
+            raw,
+            "expected a list of rounds",
+            "write [[funding_rounds]] with date, type, amount",
+        )
         return ()
     for index, item in enumerate(raw):
         path = f"funding_rounds[{index}]"
         if not isinstance(item, Mapping):
-            reader.fail("EX103", path, item, "expected a table with date, type and amount",
-                        "write date = 2024-05-01, type = \"series-a\", amount = 5_000_000")  # fmt: skip
+            reader.fail(
+                "EX103",
+                path,
+                item,
+                "expected a table with date, type and amount",
+                'write date = 2024-05-01, type = "series-a", amount = 5_000_000',
+            )
             continue
         for key in item:
             if key not in ("date", "type", "amount"):
                 near = suggest(str(key), ("date", "type", "amount"))
-                reader.fail("EX102", f"{path}.{key}", key, f"{show(key)} is not known here",
-                            f"did you mean {near!r}?" if near else "give date, type, amount")  # fmt: skip
+                reader.fail(
+                    "EX102",
+                    f"{path}.{key}",
+                    key,
+                    f"{show(key)} is not known here",
+                    f"did you mean {near!r}?" if near else "give date, type, amount",
+                )
         if item.get("date") is None:
-            reader.fail("EX101", f"{path}.date", None, "the round has no date",
-                        "give the date, year-month-day")  # fmt: skip
+            reader.fail(
+                "EX101",
+                f"{path}.date",
+                None,
+                "the round has no date",
+                "give the date, year-month-day",
+            )
             continue
         day = read_date(reader, Field(f"{path}.date", "date", "", ""), item["date"])
         kind = item.get("type", "other")
@@ -129,19 +159,34 @@ def read_uncertainty(reader: Reader, raw: object) -> dict[str, Distribution]:
     """Return field path -> distribution for the fields the user described."""
     out: dict[str, Distribution] = {}
     if not isinstance(raw, Mapping):
-        reader.fail("EX103", "uncertainty", raw, "expected a table of fields",
-                    "write [uncertainty] growth_yoy = {dist = \"normal\", mean = 0.5, sd = 0.1}")  # fmt: skip
+        reader.fail(
+            "EX103",
+            "uncertainty",
+            raw,
+            "expected a table of fields",
+            'write [uncertainty] growth_yoy = {dist = "normal", mean = 0.5, sd = 0.1}',
+        )
         return out
     for key, body in _flat_fields(raw).items():
         path = f"uncertainty.{key}"
         row = FIELD_BY_PATH.get(key)
         if row is None:
             near = suggest(key, FIELD_BY_PATH)
-            reader.fail("EX102", path, key, f"{show(key)} is not a field",
-                        f"did you mean {near!r}?" if near else "name a field of the profile")  # fmt: skip
+            reader.fail(
+                "EX102",
+                path,
+                key,
+                f"{show(key)} is not a field",
+                f"did you mean {near!r}?" if near else "name a field of the profile",
+            )
         elif not isinstance(body, Mapping):
-            reader.fail("EX116", path, body, "expected a table with dist and its parameters",
-                        'write {dist = "triangular", low = 1, mode = 2, high = 3}')  # fmt: skip
+            reader.fail(
+                "EX116",
+                path,
+                body,
+                "expected a table with dist and its parameters",
+                'write {dist = "triangular", low = 1, mode = 2, high = 3}',
+            )
         else:
             made = _read_distribution(reader, path, row, body)
             if made is not None:
@@ -168,22 +213,33 @@ def _read_distribution(
     kind = body.get("dist")
     if not isinstance(kind, str) or kind not in DISTRIBUTIONS:
         near = suggest(str(kind), DISTRIBUTIONS)
-        reader.fail("EX116", f"{path}.dist", kind, f"{show(kind)} is not a distribution",
-                    (f"did you mean {near!r}? " if near else "")
-                    + f"choose from: {', '.join(DISTRIBUTIONS)}")  # fmt: skip
+        reader.fail(
+            "EX116",
+            f"{path}.dist",
+            kind,
+            f"{show(kind)} is not a distribution",
+            (f"did you mean {near!r}? " if near else "")
+            + f"choose from: {', '.join(DISTRIBUTIONS)}",
+        )
         return None
     names = DISTRIBUTIONS[kind]
     before = len(reader.issues)
     for key in body:
         if key != "dist" and key not in names:
             near = suggest(str(key), names)
-            reader.fail("EX116", f"{path}.{key}", key, f"{kind} has no parameter {show(key)}",
-                        f"did you mean {near!r}?" if near else f"give {', '.join(names)}")  # fmt: skip
+            reader.fail(
+                "EX116",
+                f"{path}.{key}",
+                key,
+                f"{kind} has no parameter {show(key)}",
+                f"did you mean {near!r}?" if near else f"give {', '.join(names)}",
+            )
     params: list[float] = []
     for name in names:
         if body.get(name) is None:
-            reader.fail("EX116", f"{path}.{name}", None, f"{kind} needs {name}",
-                        f"give {', '.join(names)}")  # fmt: skip
+            reader.fail(
+                "EX116", f"{path}.{name}", None, f"{kind} needs {name}", f"give {', '.join(names)}"
+            )
             continue
         number = read_number(reader, Field("", "number", "", "", "1"), body[name], f"{path}.{name}")
         if number is not None:
@@ -202,7 +258,10 @@ def _shape_fault(kind: str, params: list[float]) -> tuple[str, str] | None:
     if kind == "normal" and params[1] < 0:
         return "the standard deviation is negative", "give sd of 0 or more"
     if kind == "lognormal" and (params[0] <= 0 or params[1] < 0):
-        return "a lognormal needs median > 0 and sigma >= 0", "use normal for values that may be < 0"
+        return (
+            "a lognormal needs median > 0 and sigma >= 0",
+            "use normal for values that may be < 0",
+        )
     if kind in ("triangular", "pert") and not params[0] <= params[1] <= params[2]:
         return "low, mode and high are out of order", "give low <= mode <= high"
     if kind == "uniform" and params[0] > params[1]:
@@ -225,25 +284,45 @@ def read_correlation(reader: Reader, raw: object) -> tuple[tuple[str, str, float
     """Return (field, field, rho) triples; the matrix is checked where it is built."""
     out: list[tuple[str, str, float]] = []
     if not isinstance(raw, Sequence):
-        reader.fail("EX120", "correlation", raw, "expected a list of triples",
-                    'write [["growth_yoy", "market.ipo_window", 0.3]]')  # fmt: skip
+        reader.fail(
+            "EX120",
+            "correlation",
+            raw,
+            "expected a list of triples",
+            'write [["growth_yoy", "market.ipo_window", 0.3]]',
+        )
         return ()
     for index, item in enumerate(raw):
         path = f"correlation[{index}]"
         if not isinstance(item, Sequence) or isinstance(item, str) or len(item) != 3:
-            reader.fail("EX120", path, item, "expected [field, field, rho]",
-                        'write ["growth_yoy", "market.ipo_window", 0.3]')  # fmt: skip
+            reader.fail(
+                "EX120",
+                path,
+                item,
+                "expected [field, field, rho]",
+                'write ["growth_yoy", "market.ipo_window", 0.3]',
+            )
             continue
         bad = [name for name in item[:2] if not isinstance(name, str) or name not in FIELD_BY_PATH]
         for name in bad:
             near = suggest(str(name), FIELD_BY_PATH)
-            reader.fail("EX120", path, name, f"{show(name)} is not a field",
-                        f"did you mean {near!r}?" if near else "name a field of the profile")  # fmt: skip
+            reader.fail(
+                "EX120",
+                path,
+                name,
+                f"{show(name)} is not a field",
+                f"did you mean {near!r}?" if near else "name a field of the profile",
+            )
         row = Field("", "number", "", "", "0.3", low=-0.99, high=0.99)
         rho = read_number(reader, row, item[2], path)
         if not bad and item[0] == item[1]:
-            reader.fail("EX120", path, item[0], "a field is always correlated with itself",
-                        "name two different fields")  # fmt: skip
+            reader.fail(
+                "EX120",
+                path,
+                item[0],
+                "a field is always correlated with itself",
+                "name two different fields",
+            )
         elif not bad and rho is not None:
             out.append((str(item[0]), str(item[1]), rho))
     return tuple(out)
@@ -256,8 +335,13 @@ def read_valuation(reader: Reader, values: dict[str, Any]) -> Valuation | None:
     if method != "range":
         inputs = values.get("valuation.inputs")
         if not isinstance(inputs, Mapping):
-            reader.fail("EX115", "valuation.inputs", inputs, f"method {method!r} needs its inputs",
-                        "give [valuation.inputs], or valuation.low, mid and high")  # fmt: skip
+            reader.fail(
+                "EX115",
+                "valuation.inputs",
+                inputs,
+                f"method {method!r} needs its inputs",
+                "give [valuation.inputs], or valuation.low, mid and high",
+            )
             return None
         from .valuation import estimate
 
@@ -267,24 +351,42 @@ def read_valuation(reader: Reader, values: dict[str, Any]) -> Valuation | None:
     already_bad = any(issue.field.startswith("valuation.") for issue in reader.issues)
     if not given:
         if not already_bad:
-            reader.fail("EX115", "valuation", None, "the profile has no valuation",
-                        "give valuation.low, valuation.mid and valuation.high")  # fmt: skip
+            reader.fail(
+                "EX115",
+                "valuation",
+                None,
+                "the profile has no valuation",
+                "give valuation.low, valuation.mid and valuation.high",
+            )
         return None
     if len(given) < 3:
         missing = [name for name in parts if name not in given]
         if not already_bad:
-            reader.fail("EX115", f"valuation.{missing[0]}", None,
-                        f"the valuation lacks {', '.join(missing)}",
-                        "give low, mid and high; equal numbers mean you are certain")  # fmt: skip
+            reader.fail(
+                "EX115",
+                f"valuation.{missing[0]}",
+                None,
+                f"the valuation lacks {', '.join(missing)}",
+                "give low, mid and high; equal numbers mean you are certain",
+            )
         return None
     low, mid, high = given["low"], given["mid"], given["high"]
     if not low <= mid <= high:
-        reader.fail("EX109", "valuation", (low, mid, high),
-                    f"low {low:g}, mid {mid:g}, high {high:g} are out of order",
-                    "give low <= mid <= high")  # fmt: skip
+        reader.fail(
+            "EX109",
+            "valuation",
+            (low, mid, high),
+            f"low {low:g}, mid {mid:g}, high {high:g} are out of order",
+            "give low <= mid <= high",
+        )
         return None
     if high <= 0:
-        reader.fail("EX105", "valuation.high", high, "a valuation of zero says nothing",
-                    "give the price a buyer might pay")  # fmt: skip
+        reader.fail(
+            "EX105",
+            "valuation.high",
+            high,
+            "a valuation of zero says nothing",
+            "give the price a buyer might pay",
+        )
         return None
     return Valuation(low, mid, high, "range")

@@ -125,10 +125,17 @@ def reasons(result: Result, lang: str = "en") -> list[str]:
     else:
         first = result.ranking[0]
         out.append(
-            text("text.sure", lang, leader=pair[0], other=pair[1], p=percent(advice.p_first),
-                 draws=f"{result.provenance.draws:,}", err=percent(first.mc_error, 1),
-                 lead=f"{advice.lead:.3f}")
-        )  # fmt: skip
+            text(
+                "text.sure",
+                lang,
+                leader=pair[0],
+                other=pair[1],
+                p=percent(advice.p_first),
+                draws=f"{result.provenance.draws:,}",
+                err=percent(first.mc_error, 1),
+                lead=f"{advice.lead:.3f}",
+            )
+        )
         out += _difference_sentences(result, pair, lang)
         out.append(text("text.agree" if advice.methods_agree else "text.disagree", lang))
     settle = _join([leaf_name(name, lang) for name in advice.settle[:3]], lang)
@@ -142,9 +149,13 @@ def reasons(result: Result, lang: str = "en") -> list[str]:
     for gate in result.gates.hard:
         if gate.state == "fail":
             out.append(
-                text("text.closed", lang, option=_option(gate.option, lang),
-                     reason=gate.reason if lang == "en" else text(f"gate.{gate.name}", lang))
-            )  # fmt: skip
+                text(
+                    "text.closed",
+                    lang,
+                    option=_option(gate.option, lang),
+                    reason=gate.reason if lang == "en" else text(f"gate.{gate.name}", lang),
+                )
+            )
     return out
 
 
@@ -166,12 +177,18 @@ def _difference_sentences(result: Result, pair: Sequence[str], lang: str) -> lis
 
     def item(leaf: str, value: float | None, gap: float) -> str:
         name = leaf_name(leaf, lang)
-        shown = f" ({fact(leaf, value, lang)}, {gap:+.3f})" if value is not None else f" ({gap:+.3f})"
+        shown = (
+            f" ({fact(leaf, value, lang)}, {gap:+.3f})" if value is not None else f" ({gap:+.3f})"
+        )
         return name + shown
 
-    ahead = [item(d.leaf, d.value, d.difference) for d in result.differences[:3] if d.difference > 0]
+    ahead = [
+        item(d.leaf, d.value, d.difference) for d in result.differences[:3] if d.difference > 0
+    ]
     behind = [
-        item(d.leaf, d.value, d.difference) for d in result.differences[::-1][:2] if d.difference < 0
+        item(d.leaf, d.value, d.difference)
+        for d in result.differences[::-1][:2]
+        if d.difference < 0
     ]
     out = []
     if ahead:
@@ -195,29 +212,47 @@ def _flip_sentence(flip: Flip, result: Result, lang: str) -> str:
     leader = max(open_rows, key=lambda row: row.wsm).option
     names = {"leader": _option(leader, lang), "other": _option(flip.new_first, lang)}
     if flip.kind == "weight":
-        return text("text.flip_weight", lang, name=text(f"group.{flip.name}", lang),
-                    now=f"{flip.now:.2f}", then=f"{flip.then:.2f}", **names)  # fmt: skip
-    return text("text.flip_input", lang, name=leaf_name(flip.name, lang),
-                now=fact(flip.name, flip.now, lang), then=fact(flip.name, flip.then, lang),
-                **names)  # fmt: skip
+        return text(
+            "text.flip_weight",
+            lang,
+            name=text(f"group.{flip.name}", lang),
+            now=f"{flip.now:.2f}",
+            then=f"{flip.then:.2f}",
+            **names,
+        )
+    return text(
+        "text.flip_input",
+        lang,
+        name=leaf_name(flip.name, lang),
+        now=fact(flip.name, flip.now, lang),
+        then=fact(flip.name, flip.then, lang),
+        **names,
+    )
 
 
 def unknown_sentence(result: Result, lang: str = "en") -> str:
     """Return which inputs were drawn from priors."""
     if not result.unknown:
         return text("text.all_known", lang)
-    return text("text.unknown", lang,
-                items=_join([leaf_name(name, lang) for name in result.unknown], lang))  # fmt: skip
+    return text(
+        "text.unknown", lang, items=_join([leaf_name(name, lang) for name in result.unknown], lang)
+    )
 
 
 def ranking_table(result: Result, lang: str = "en") -> Table:
     """Return the ranking with its certainty."""
     rows = tuple(
-        (_option(row.option, lang), percent(row.p_first), f"{row.score_mean:.3f}",
-         f"{row.score_p05:.3f} – {row.score_p95:.3f}", f"{row.wsm:.3f}", f"{row.topsis:.3f}",
-         text("state.open" if row.open else "state.closed", lang))
+        (
+            _option(row.option, lang),
+            percent(row.p_first),
+            f"{row.score_mean:.3f}",
+            f"{row.score_p05:.3f} – {row.score_p95:.3f}",
+            f"{row.wsm:.3f}",
+            f"{row.topsis:.3f}",
+            text("state.open" if row.open else "state.closed", lang),
+        )
         for row in result.ranking
-    )  # fmt: skip
+    )
     keys = ("option", "p_first", "score", "range", "wsm", "topsis", "state")
     head = tuple(text(f"head.{key}", lang) for key in keys)
     return Table(text("report.ranking", lang), head, rows, (1, 2, 3, 4, 5))
@@ -240,8 +275,11 @@ def nearest_test(venue: VenueResult) -> VenueTest:
 def venue_table(result: Result, lang: str = "en") -> Table:
     """Return every venue with its nearest test and what is missing for it."""
     keys = ("venue", "state", "best_test", "gap", "checked", "confidence")
-    return Table(text("report.gates", lang), tuple(text(f"head.{k}", lang) for k in keys),
-                 venue_rows(result.gates, lang))  # fmt: skip
+    return Table(
+        text("report.gates", lang),
+        tuple(text(f"head.{k}", lang) for k in keys),
+        venue_rows(result.gates, lang),
+    )
 
 
 def venue_rows(report: GateReport, lang: str = "en") -> tuple[tuple[str, ...], ...]:
@@ -256,12 +294,20 @@ def venue_rows(report: GateReport, lang: str = "en") -> tuple[tuple[str, ...], .
             elif row.state == "unknown":
                 unknown.append(text(f"cond.{row.field}", lang))
         if unknown:
-            short.append(text("text.missing_unknown", lang, fields=", ".join(dict.fromkeys(unknown))))
+            short.append(
+                text("text.missing_unknown", lang, fields=", ".join(dict.fromkeys(unknown)))
+            )
         short = list(dict.fromkeys(short))
         rows.append(
-            (venue_name(venue, lang), text(f"state.{venue.state}", lang), test.id,
-             "; ".join(short) or text("text.met", lang), venue.checked, venue.confidence)
-        )  # fmt: skip
+            (
+                venue_name(venue, lang),
+                text(f"state.{venue.state}", lang),
+                test.id,
+                "; ".join(short) or text("text.met", lang),
+                venue.checked,
+                venue.confidence,
+            )
+        )
     return tuple(rows)
 
 
@@ -276,11 +322,18 @@ def _shortage(field: str, gap: float | None, is_money: bool, currency: str, lang
 def regulator_table(result: Result, lang: str = "en") -> Table:
     """Return the regulators that apply or may apply, and market practice."""
     rows = tuple(
-        (text(f"reg.{gate.id}", lang) if has_text(f"reg.{gate.id}") else gate.rule, gate.jurisdiction, text(f"state.{gate.state}", lang),
-         gate.effect or "–", f"{gate.months:.1f}" if gate.months else "–", gate.checked, gate.confidence)
+        (
+            text(f"reg.{gate.id}", lang) if has_text(f"reg.{gate.id}") else gate.rule,
+            gate.jurisdiction,
+            text(f"state.{gate.state}", lang),
+            gate.effect or "–",
+            f"{gate.months:.1f}" if gate.months else "–",
+            gate.checked,
+            gate.confidence,
+        )
         for gate in result.gates.regulatory
         if gate.state != "not"
-    )  # fmt: skip
+    )
     keys = ("rule", "jurisdiction", "state", "effect", "months", "checked", "confidence")
     head = [text(f"head.{key}", lang) for key in keys]
     return Table(text("report.regulators", lang), tuple(head), rows, (4,))
@@ -294,12 +347,22 @@ def money_table(result: Result, lang: str = "en") -> Table:
         got = result.proceeds.options[row.option]
         low, mid, high = (money(value, currency, lang) for value in got.founder_npv)
         wait = result.computed[row.option]["months_to_cash"][1]
-        rows.append((_option(row.option, lang), low, mid, high, percent(got.founder_share, 1),
-                     f"{wait:.0f}", percent(got.control_after)))  # fmt: skip
+        rows.append(
+            (
+                _option(row.option, lang),
+                low,
+                mid,
+                high,
+                percent(got.founder_share, 1),
+                f"{wait:.0f}",
+                percent(got.control_after),
+            )
+        )
     keys = ("option", "low", "mid", "high", "share", "cash_in", "control")
     title = f"{text('head.npv', lang)} ({currency})"
-    return Table(title, tuple(text(f"head.{k}", lang) for k in keys), tuple(rows),
-                 (1, 2, 3, 4, 5, 6))  # fmt: skip
+    return Table(
+        title, tuple(text(f"head.{k}", lang) for k in keys), tuple(rows), (1, 2, 3, 4, 5, 6)
+    )
 
 
 def money_sentences(result: Result, lang: str = "en") -> list[str]:
@@ -318,9 +381,14 @@ def money_sentences(result: Result, lang: str = "en") -> list[str]:
     for a, b, price in told[:3]:
         if math.isfinite(price):
             out.append(
-                text("text.indifferent", lang, a=_option(a, lang), b=_option(b, lang),
-                     price=money(price, currency, lang))
-            )  # fmt: skip
+                text(
+                    "text.indifferent",
+                    lang,
+                    a=_option(b, lang),
+                    b=_option(a, lang),
+                    price=money(price, currency, lang),
+                )
+            )
     return out
 
 
@@ -329,9 +397,11 @@ def payout_table(result: Result, lang: str = "en") -> Table:
     options = result.proceeds.options
     name = "ma" if "ma" in options else result.leader
     got, currency = options[name], result.proceeds.currency
-    rows = tuple((holder, money(float(amount), currency, lang))
-                 for holder, amount in got.payouts.items())  # fmt: skip
-    title = f"{text('report.waterfall', lang)}: {_option(name, lang)}, {money(got.price, currency, lang)}"
+    rows = tuple(
+        (holder, money(float(amount), currency, lang)) for holder, amount in got.payouts.items()
+    )
+    price = money(got.price, currency, lang)
+    title = f"{text('report.waterfall', lang)}: {_option(name, lang)}, {price}"
     return Table(title, (text("head.holder", lang), text("head.payout", lang)), rows, (1,))
 
 
@@ -368,10 +438,13 @@ def break_point_table(result: Result, lang: str = "en") -> Table:
     """Return the prices at which somebody starts to be paid, converts, exercises or is capped."""
     currency = result.proceeds.currency
     rows = tuple(
-        (money(point.price, currency, lang), point.holder,
-         text(f"break.{point.event}", lang) if point.event in _EVENTS else point.event)
+        (
+            money(point.price, currency, lang),
+            point.holder,
+            text(f"break.{point.event}", lang) if point.event in _EVENTS else point.event,
+        )
         for point in result.proceeds.break_points
-    )  # fmt: skip
+    )
     head = tuple(text(f"head.{key}", lang) for key in ("price", "holder", "event"))
     return Table(text("report.break_points", lang), head, rows, (0,))
 
@@ -382,27 +455,41 @@ _EVENTS = ("starts", "exercises", "converts", "reaches_cap")
 def completion_table(result: Result, lang: str = "en") -> Table:
     """Return the three numbers behind each chance of completion."""
     rows = tuple(
-        (_option(row.option, lang), percent(done.base, 1), f"{done.gate_factor:.2f}",
-         f"{done.readiness_factor:.2f}", percent(done.value, 1), done.source)
+        (
+            _option(row.option, lang),
+            percent(done.base, 1),
+            f"{done.gate_factor:.2f}",
+            f"{done.readiness_factor:.2f}",
+            percent(done.value, 1),
+            done.source,
+        )
         for row in result.ranking
         for done in (result.completion[row.option],)
-    )  # fmt: skip
+    )
     keys = ("option", "base", "gate_factor", "readiness", "chance", "source")
-    return Table(text("report.completion", lang), tuple(text(f"head.{k}", lang) for k in keys),
-                 rows, (1, 2, 3, 4))  # fmt: skip
+    return Table(
+        text("report.completion", lang),
+        tuple(text(f"head.{k}", lang) for k in keys),
+        rows,
+        (1, 2, 3, 4),
+    )
 
 
 def kappa_table(result: Result, lang: str = "en") -> Table:
     """Return first-place chances under looser weights and under none at all."""
     rows = tuple(
-        (_option(row.option, lang), percent(row.p_first),
-         percent(result.other_kappa["kappa20"][row.option]),
-         percent(result.other_kappa["no_weight_information"][row.option]))
+        (
+            _option(row.option, lang),
+            percent(row.p_first),
+            percent(result.other_kappa["kappa20"][row.option]),
+            percent(result.other_kappa["no_weight_information"][row.option]),
+        )
         for row in result.ranking
-    )  # fmt: skip
+    )
     keys = ("option", "kappa60", "kappa20", "flat")
-    return Table(text("report.kappa", lang), tuple(text(f"head.{k}", lang) for k in keys), rows,
-                 (1, 2, 3))  # fmt: skip
+    return Table(
+        text("report.kappa", lang), tuple(text(f"head.{k}", lang) for k in keys), rows, (1, 2, 3)
+    )
 
 
 def fact_table(result: Result, lang: str = "en") -> Table:
@@ -415,30 +502,45 @@ def fact_table(result: Result, lang: str = "en") -> Table:
         got = result.leaves[leaf.id]
         source = text("word.given" if got.known else "word.unknown", lang)
         rows.append(
-            (leaf_name(leaf.id, lang), text(f"group.{leaf.group}", lang),
-             fact(leaf.id, got.value, lang), f"{result.weights[tree.groups[group]] * local:.3f}",
-             source if got.known else f"{source}: {got.source}")
-        )  # fmt: skip
+            (
+                leaf_name(leaf.id, lang),
+                text(f"group.{leaf.group}", lang),
+                fact(leaf.id, got.value, lang),
+                f"{result.weights[tree.groups[group]] * local:.3f}",
+                source if got.known else f"{source}: {got.source}",
+            )
+        )
     keys = ("leaf", "group", "value", "weight", "source")
-    return Table(text("report.facts", lang), tuple(text(f"head.{k}", lang) for k in keys),
-                 tuple(rows), (3,))  # fmt: skip
+    return Table(
+        text("report.facts", lang), tuple(text(f"head.{k}", lang) for k in keys), tuple(rows), (3,)
+    )
 
 
 def cash_sentence(result: Result, lang: str = "en") -> str:
     """Return runway and need in one sentence."""
     profile = result.profile
-    return text("text.runway", lang, months=f"{runway_months(profile):.0f}",
-                need=money(profile.need_24m, profile.currency, lang))  # fmt: skip
+    return text(
+        "text.runway",
+        lang,
+        months=f"{runway_months(profile):.0f}",
+        need=money(profile.need_24m, profile.currency, lang),
+    )
 
 
 def base_sentences(result: Result, lang: str = "en") -> list[str]:
     """Return the base rates and what they are not."""
     p = result.base.probabilities
     return [
-        text("text.base", lang, acquired=percent(p.acquired, 1), ipo=percent(p.ipo, 1),
-             none=percent(p.none, 1), source=p.source),
+        text(
+            "text.base",
+            lang,
+            acquired=percent(p.acquired, 1),
+            ipo=percent(p.ipo, 1),
+            none=percent(p.none, 1),
+            source=p.source,
+        ),
         text("text.base_note", lang),
-    ]  # fmt: skip
+    ]
 
 
 def limits(lang: str = "en") -> list[str]:

@@ -52,13 +52,18 @@ def render(result: Result, lang: str = "en") -> str:
 
 
 def _header(result: Result, title: str, lang: str) -> str:
-    date = text("report.as_of", lang, date=result.profile.as_of.isoformat(),
-                gates=result.provenance.gates_checked)  # fmt: skip
+    date = text(
+        "report.as_of",
+        lang,
+        date=result.profile.as_of.isoformat(),
+        gates=result.provenance.gates_checked,
+    )
     first = content.reasons(result, lang)[:1]
+    label = escape(text("report.answer", lang))
     kind = result.recommendation if result.recommendation in _MOODS else "clear"
     return (
         f"<header><p class=company>{escape(title)}</p>"
-        f'<section id=answer class="answer {kind}" aria-label="{escape(text("report.answer", lang))}">'
+        f'<section id=answer class="answer {kind}" aria-label="{label}">'
         f"<h1>{escape(content.headline(result, lang))}</h1>"
         f"{''.join(f'<p>{escape(line)}</p>' for line in first)}</section>"
         f"<p class=dim>{escape(date)} {escape(text('report.disclaimer', lang))}</p></header>"
@@ -92,7 +97,12 @@ def _founder(result: Result, lang: str) -> str:
     return (
         _box("report.sure", _figure(svg.bars(result, lang)), lang)
         + _box("report.why", _lines(why), lang)
-        + _box("report.money", _table(content.money_table(result, lang), lang, caption=True) + money, lang, True)
+        + _box(
+            "report.money",
+            _table(content.money_table(result, lang), lang, caption=True) + money,
+            lang,
+            True,
+        )
         + _box("report.at_prices", prices + curve, lang)
         + "<div class=stack>"
         + _box("report.next", _road(result, lang), lang)
@@ -113,10 +123,14 @@ def _cfo(result: Result, lang: str) -> str:
 
 def _hard_gates(result: Result, lang: str) -> str:
     rows = tuple(
-        (text(f"option.{gate.option}", lang), text(f"gate.{gate.name}", lang),
-         text(f"state.{gate.state}", lang), gate.reason)
+        (
+            text(f"option.{gate.option}", lang),
+            text(f"gate.{gate.name}", lang),
+            text(f"state.{gate.state}", lang),
+            gate.reason,
+        )
         for gate in result.gates.hard
-    )  # fmt: skip
+    )
     head = tuple(text(f"head.{key}", lang) for key in ("option", "rule", "state", "reason"))
     return _table(Table("", head, rows), lang)
 
@@ -125,13 +139,18 @@ def _investor(result: Result, lang: str) -> str:
     points = content.break_point_table(result, lang)
     shown = _table(points, lang) if points.rows else _lines([text("text.no_break_points", lang)])
     return (
-        _box("report.waterfall", _table(content.payout_table(result, lang), lang, caption=True)
-             + _figure(svg.curve(result, lang), text("text.price_row", lang)), lang)
+        _box(
+            "report.waterfall",
+            _table(content.payout_table(result, lang), lang, caption=True)
+            + _figure(svg.curve(result, lang), text("text.price_row", lang)),
+            lang,
+        )
         + _box("report.break_points", shown, lang)
         + _box("report.base", _lines(content.base_sentences(result, lang)), lang)
-        + _box("report.completion", _table(content.completion_table(result, lang), lang), lang,
-               True)
-    )  # fmt: skip
+        + _box(
+            "report.completion", _table(content.completion_table(result, lang), lang), lang, True
+        )
+    )
 
 
 def _adviser(result: Result, lang: str) -> str:
@@ -181,7 +200,7 @@ def _figure(drawing: str, caption: str = "", wide: bool = False) -> str:
     if not drawing:
         return ""
     note = f"<figcaption>{escape(caption)}</figcaption>" if caption else ""
-    return f'<figure{" class=scroll" if wide else ""}>{drawing}{note}</figure>'
+    return f"<figure{' class=scroll' if wide else ''}>{drawing}{note}</figure>"
 
 
 def _road(result: Result, lang: str) -> str:
@@ -190,7 +209,8 @@ def _road(result: Result, lang: str) -> str:
         f"<li><b>{escape(title)}.</b> {escape(advice)}</li>" for title, advice in road(result, lang)
     )
     ways = _steps(Process(result).next_steps(lang), lang)
-    return f"<ol>{items}</ol><details><summary>{escape(text('ui.events', lang))}</summary>{ways}</details>"
+    more = escape(text("ui.events", lang))
+    return f"<ol>{items}</ol><details><summary>{more}</summary>{ways}</details>"
 
 
 def _steps(steps: Sequence[Step], lang: str) -> str:
@@ -201,7 +221,8 @@ def _steps(steps: Sequence[Step], lang: str) -> str:
         )
         events = "".join(f"<li>{escape(words)}</li>" for _, words in step.events)
         out.append(
-            f"<p><b>{escape(step.title)}.</b> {escape(step.advice)}</p><ul class=events>{events}</ul>"
+            f"<p><b>{escape(step.title)}.</b> {escape(step.advice)}</p>"
+            f"<ul class=events>{events}</ul>"
             + (f"<p><b>{escape(text('ui.rules', lang))}</b></p><ul>{rules}</ul>" if rules else "")
         )
     return "".join(out)
@@ -211,10 +232,12 @@ def _table(table: Table, lang: str, *, caption: bool = False) -> str:
     if not table.rows:
         return ""
     title = f"<caption>{escape(table.title)}</caption>" if caption and table.title else ""
-    states = {text(f"state.{name}", lang): name for name in ("pass", "fail", "unknown", "open",
-                                                            "closed", "applies")}  # fmt: skip
+    states = {
+        text(f"state.{name}", lang): name
+        for name in ("pass", "fail", "unknown", "open", "closed", "applies")
+    }
     head = "".join(
-        f'<th scope=col{" class=num" if k in table.numeric else ""}>{escape(name)}</th>'
+        f"<th scope=col{' class=num' if k in table.numeric else ''}>{escape(name)}</th>"
         for k, name in enumerate(table.head)
     )
     body = []

@@ -16,8 +16,12 @@ __all__ = ["render"]
 def render(result: Result, lang: str = "en") -> str:
     """Return the whole report as Markdown."""
     check_language(lang)
-    date = text("report.as_of", lang, date=result.profile.as_of.isoformat(),
-                gates=result.provenance.gates_checked)  # fmt: skip
+    date = text(
+        "report.as_of",
+        lang,
+        date=result.profile.as_of.isoformat(),
+        gates=result.provenance.gates_checked,
+    )
     steps = [f"**{_safe(title)}.** {_safe(words)}" for title, words in road(result, lang)]
     made = result.provenance
     method = text("text.method", lang, kappa=f"{made.kappa:g}", draws=f"{made.draws:,}")
@@ -28,9 +32,13 @@ def render(result: Result, lang: str = "en") -> str:
         f"## {content.headline(result, lang)}",
         _paragraphs([*content.reasons(result, lang), date]),
         _table(content.ranking_table(result, lang)),
-        _section("report.money", lang, _table(content.money_table(result, lang), False),
-                 _paragraphs(content.money_sentences(result, lang)),
-                 _table(content.price_table(result, lang), False)),
+        _section(
+            "report.money",
+            lang,
+            _table(content.money_table(result, lang), False),
+            _paragraphs(content.money_sentences(result, lang)),
+            _table(content.price_table(result, lang), False),
+        ),
         _section("report.next", lang, _list(steps, "1.")),
         _section("report.change", lang, _list(content.change_sentences(result, lang))),
         _section("report.unknown", lang, content.unknown_sentence(result, lang)),
@@ -47,7 +55,7 @@ def render(result: Result, lang: str = "en") -> str:
         _section("report.provenance", lang, _list(repeat)),
         _section("report.warnings", lang, _list([_safe(n.text(lang)) for n in result.warnings])),
         _section("report.limits", lang, _list(content.limits(lang))),
-    ]  # fmt: skip
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
@@ -74,8 +82,11 @@ def _table(table: Table, title: bool = True) -> str:
     if not table.rows:
         return ""
     head = "| " + " | ".join(_safe(name) for name in table.head) + " |"
-    rule = "|" + "|".join(" ---: " if k in table.numeric else " --- "
-                          for k in range(len(table.head))) + "|"  # fmt: skip
+    rule = (
+        "|"
+        + "|".join(" ---: " if k in table.numeric else " --- " for k in range(len(table.head)))
+        + "|"
+    )
     rows = ["| " + " | ".join(_safe(cell) for cell in row) + " |" for row in table.rows]
     lead = f"## {table.title}\n\n" if title and table.title else ""
     return lead + "\n".join([head, rule, *rows])

@@ -28,9 +28,8 @@ def _svg(height: float, title: str, body: Sequence[str], detail: str, width: int
 
 
 def _label(x: float, y: float, words: str, kind: str = "", anchor: str = "start") -> str:
-    return (
-        f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}">{escape(words)}</text>'
-    )
+    place = f'x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}"'
+    return f'<text {place} class="{kind}">{escape(words)}</text>'
 
 
 def bars(result: Result, lang: str) -> str:
@@ -45,8 +44,10 @@ def bars(result: Result, lang: str) -> str:
         out.append(_label(_W, y + 15, share, "strong", "end"))
         out.append(f'<rect class="track" x="0" y="{y + 22:.0f}" width="{_W}" height="14" rx="3"/>')
         width = max(2.0, row.p_first * _W) if row.open else 0
-        out.append(f'<rect class="bar {kind}" x="0" y="{y + 22:.0f}" width="{width:.1f}" '
-                   'height="14" rx="3"/>')  # fmt: skip
+        out.append(
+            f'<rect class="bar {kind}" x="0" y="{y + 22:.0f}" width="{width:.1f}" '
+            'height="14" rx="3"/>'
+        )
         y += 50
     return _svg(y, text("alt.bars", lang), out, "; ".join(told))
 
@@ -70,11 +71,12 @@ def tornado(result: Result, lang: str, count: int = 8) -> str:
         left, right = sorted((at(bar.low), at(bar.high)))
         kind = "good" if bar.swing > 0 else "bad"
         out += [
-            _label(0, y + 14, name), _label(_W, y + 14, ends_text, "dim", "end"),
+            _label(0, y + 14, name),
+            _label(_W, y + 14, ends_text, "dim", "end"),
             f'<rect class="track" x="0" y="{y + 20:.0f}" width="{_W}" height="12" rx="3"/>',
             f'<rect class="bar {kind}" x="{left:.1f}" y="{y + 20:.0f}" '
             f'width="{max(2.0, right - left):.1f}" height="12" rx="2"/>',
-        ]  # fmt: skip
+        ]
         y += 42
     line = at(base)
     out.append(f'<line class="mark" x1="{line:.1f}" y1="4" x2="{line:.1f}" y2="{y - 6:.0f}"/>')
@@ -98,14 +100,16 @@ def curve(result: Result, lang: str) -> str:
     out = []
     for share in (0.25, 0.5, 0.75, 1.0):
         y = place(0, y_max * share)[1]
-        out.append(f'<line class="grid" x1="{left}" y1="{y:.1f}" x2="{left + width}" y2="{y:.1f}"/>')
+        out.append(f'<line class="grid" x1="{left}" y1="{y:.1f}" x2="{_W - left}" y2="{y:.1f}"/>')
         out.append(_label(left, y - 3, money(y_max * share, result.proceeds.currency, lang), "dim"))
     for point in result.proceeds.break_points:
         if 0 < point.price <= x_max:
             x = place(point.price, 0)[0]
             tip = f"{point.holder}: {money(point.price, result.proceeds.currency, lang)}"
-            out.append(f'<line class="break" x1="{x:.1f}" y1="{top}" x2="{x:.1f}" '
-                       f'y2="{top + height}"><title>{escape(tip)}</title></line>')  # fmt: skip
+            out.append(
+                f'<line class="break" x1="{x:.1f}" y1="{top}" x2="{x:.1f}" '
+                f'y2="{top + height}"><title>{escape(tip)}</title></line>'
+            )
     path = " ".join(
         f"{'M' if k == 0 else 'L'}{x:.1f} {y:.1f}"
         for k, (x, y) in enumerate(place(*pair) for pair in zip(xs, ys, strict=True))
@@ -138,9 +142,11 @@ def heat(result: Result, lang: str) -> str:
             value = float(result.scores.groups[result.options.index(option), g])
             told.append(f"{group}/{option} {value:.2f}")
             x = first + k * cell
-            out.append(f'<rect class="heat" style="fill-opacity:{0.08 + 0.8 * value:.2f}" '
-                       f'x="{x + 1:.1f}" y="{y + 1:.0f}" width="{cell - 2:.1f}" height="{rise - 2}" '
-                       'rx="3"/>')  # fmt: skip
+            out.append(
+                f'<rect class="heat" style="fill-opacity:{0.08 + 0.8 * value:.2f}" '
+                f'x="{x + 1:.1f}" y="{y + 1:.0f}" width="{cell - 2:.1f}" '
+                f'height="{rise - 2}" rx="3"/>'
+            )
             tone = "on" if value > 0.55 else ""
             out.append(_label(x + cell / 2, y + 20, f"{value:.2f}", tone, "middle"))
     return _svg(30 + len(result.groups) * rise, text("alt.heat", lang), out, ", ".join(told))
@@ -185,13 +191,17 @@ def process_graph(active: Sequence[str], lang: str) -> str:
         end = _border(x2, y2, x1, y1, box, tall)
         bend = _bend(start, end)
         kind = "edge fail" if failure else "edge"
-        out.append(f'<path class="{kind}" marker-end="url(#tip)" d="M{start[0]:.0f} {start[1]:.0f}'
-                   f'Q{bend[0]:.0f} {bend[1]:.0f} {end[0]:.0f} {end[1]:.0f}"/>')  # fmt: skip
+        out.append(
+            f'<path class="{kind}" marker-end="url(#tip)" d="M{start[0]:.0f} {start[1]:.0f}'
+            f'Q{bend[0]:.0f} {bend[1]:.0f} {end[0]:.0f} {end[1]:.0f}"/>'
+        )
     for state in _GRID:
         x, y = centre(state)
         kind = "node" + (" end" if state in ENDS else "") + (" now" if state in active else "")
-        out.append(f'<rect class="{kind}" x="{x - box / 2:.0f}" y="{y - tall / 2:.0f}" '
-                   f'width="{box}" height="{tall}" rx="{17 if state in ENDS else 5}"/>')  # fmt: skip
+        out.append(
+            f'<rect class="{kind}" x="{x - box / 2:.0f}" y="{y - tall / 2:.0f}" '
+            f'width="{box}" height="{tall}" rx="{17 if state in ENDS else 5}"/>'
+        )
         out.append(_label(x, y + 5, text(f"state.{state}", lang), "small", "middle"))
     names = ", ".join(text(f"state.{state}", lang) for state in active)
     return _svg(24 + 8 * step + 26, text("alt.process", lang), out, names, width)

@@ -32,12 +32,17 @@ def render(result: Result, lang: str = "en", colour: bool = False) -> str:
     lines += ["", strong(text("report.ranking", lang))]
     lines += _ranking(result, lang)
     lines += ["", strong(text("head.npv", lang))]
-    lines += fit_table([row[:4] for row in content.money_table(result, lang).rows],
-                       content.money_table(result, lang).head[:4], (1, 2, 3))  # fmt: skip
+    lines += fit_table(
+        [row[:4] for row in content.money_table(result, lang).rows],
+        content.money_table(result, lang).head[:4],
+        (1, 2, 3),
+    )
     lines += ["", strong(text("report.gates", lang))]
     venues = content.venue_table(result, lang)
-    lines += fit_table([(row[0], row[1], row[3]) for row in venues.rows],
-                       (venues.head[0], venues.head[1], venues.head[3]))  # fmt: skip
+    lines += fit_table(
+        [(row[0], row[1], row[3]) for row in venues.rows],
+        (venues.head[0], venues.head[1], venues.head[3]),
+    )
     lines += ["", strong(text("report.tornado", lang))]
     for bar in [bar for bar in result.tornado if abs(bar.swing) > 5e-4][:3]:
         name = pad(leaf_name(bar.leaf, lang), 34)
@@ -112,8 +117,9 @@ def fit_table(
         cells = []
         for k, cell in enumerate(row):
             cut = pad(cell, widths[k]) if k < count - 1 or k in numeric else cell
-            cells.append(" " * (widths[k] - width_of(cut.rstrip())) + cut.rstrip()
-                         if k in numeric else cut)  # fmt: skip
+            cells.append(
+                " " * (widths[k] - width_of(cut.rstrip())) + cut.rstrip() if k in numeric else cut
+            )
         lead = "  " + "  ".join(cells[:-1]) + "  "
         if count - 1 in numeric:
             out.append((lead + cells[-1]).rstrip())

@@ -28,7 +28,17 @@ from .scoring import Scores
 #: The recommendation rule of section 6.4: sure enough, far enough ahead, enough known.
 MIN_P_FIRST, MIN_LEAD, MAX_UNKNOWN = 0.60, 0.02, 0.40
 
-__all__ = ["MAX_UNKNOWN", "MIN_LEAD", "MIN_P_FIRST", "Provenance", "Rank", "Recommendation", "Result", "TornadoBar", "to_plain"]
+__all__ = [
+    "MAX_UNKNOWN",
+    "MIN_LEAD",
+    "MIN_P_FIRST",
+    "Provenance",
+    "Rank",
+    "Recommendation",
+    "Result",
+    "TornadoBar",
+    "to_plain",
+]
 
 
 @dataclass(frozen=True, slots=True)

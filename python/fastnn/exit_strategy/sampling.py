@@ -81,10 +81,17 @@ def build_spec(
     )
     curves = tuple(None if leaf.computed else leaf.curve(options) for leaf in criteria.leaves)
     return SamplingSpec(
-        tuple(options), tuple(leaf.id for leaf in criteria.leaves), criteria.group_of,
-        tuple(weights), criteria.local_weights, inputs, curves, fits,
-        correlation_of(profile, criteria), tuple(report.is_open(option) for option in options),
-    )  # fmt: skip
+        tuple(options),
+        tuple(leaf.id for leaf in criteria.leaves),
+        criteria.group_of,
+        tuple(weights),
+        criteria.local_weights,
+        inputs,
+        curves,
+        fits,
+        correlation_of(profile, criteria),
+        tuple(report.is_open(option) for option in options),
+    )
 
 
 def _fit_triple(leaf: Criterion, option: str, facts: Triple) -> tuple[float, float, float]:
@@ -107,9 +114,13 @@ def correlation_of(profile: Profile, criteria: Criteria) -> FloatArray | None:
                 _set(matrix, ids, one, two, rho)
     if float(np.linalg.eigvalsh(matrix)[0]) < 1e-9:
         raise ExitError(
-            Issue("EX120", "correlation", "the correlations contradict each other",
-                  "lower them until the matrix is positive definite")
-        )  # fmt: skip
+            Issue(
+                "EX120",
+                "correlation",
+                "the correlations contradict each other",
+                "lower them until the matrix is positive definite",
+            )
+        )
     return matrix
 
 

@@ -17,7 +17,7 @@ __all__ = ["field_table", "json_schema", "template"]
 _INTRO = {
     "en": (
         "Profile for `fastnn exit score`. Lines marked (required) must be filled in.",
-        "A line that starts with # is left out: unknown is fine, it widens the answer and is listed.",
+        "A line that starts with # is left out: unknown is fine, widens the answer, is listed.",
         "Amounts may be written 12_000_000, \"12m\", \"1.2bn\" or \"HKD 250m\".",
     ),
     "zh": (
@@ -97,7 +97,9 @@ def _template_row(row: Field, lang: str) -> list[str]:
         items = ", ".join(f'{item} = "unknown"' for item in CHECKLISTS[row.path])
         return [f"# {text}", f"{name} = {{{items}}}"]
     limits = ", ".join(row.choices)
-    note = f"  # {text}{' ' + mark if mark else ''}{': ' + limits if limits and len(limits) < 120 else ''}"
+    note = f"  # {text}"
+    note += f" {mark}" if mark else ""
+    note += f": {limits}" if limits and len(limits) < 120 else ""
     keep = row.required or row.path in ("valuation.low", "valuation.mid", "valuation.high")
     lead = [f"# {limits}"] if len(limits) >= 120 else []
     return [*lead, f"{'' if keep else '# '}{name} = {row.example}{note}"]
@@ -179,7 +181,8 @@ def field_table(lang: str = "en") -> str:
     for row in FIELDS:
         span = ", ".join(row.choices)
         if not span and (row.low is not None or row.high is not None) and row.kind != "text":
-            span = f"{'' if row.low is None else f'{row.low:g}'} … {'' if row.high is None else f'{row.high:g}'}"
+            ends = ("" if bound is None else f"{bound:g}" for bound in (row.low, row.high))
+            span = " … ".join(ends)
         need = {"en": ("yes", ""), "zh": ("是", "")}[lang][0 if row.required else 1]
         text = row.en if lang == "en" else row.zh
         lines.append(f"| `{row.path}` | {row.kind} | {span} | {need} | {text} |")

@@ -56,20 +56,24 @@ def group_matrix(criteria: Criteria, fits: FloatArray) -> FloatArray:
     return groups
 
 
-def weighted_sum(matrix: FloatArray, weights: Sequence[float]) -> FloatArray:
+def weighted_sum(matrix: FloatArray, weights: Sequence[float] | FloatArray) -> FloatArray:
     """Return the weighted sum of each row."""
     return np.asarray(matrix @ np.asarray(weights, dtype=np.float64))
 
 
-def topsis(matrix: FloatArray, weights: Sequence[float]) -> FloatArray:
+def topsis(matrix: FloatArray, weights: Sequence[float] | FloatArray) -> FloatArray:
     """Return the closeness of each row to the ideal, 0..1; equal rows all get 0.5."""
     m = np.asarray(matrix, dtype=np.float64)
     w = np.asarray(weights, dtype=np.float64)
     if m.ndim != 2 or m.shape[1] != w.shape[0] or not np.isfinite(m).all() or (w < 0).any():
         raise ExitError(
-            Issue("EX208", "matrix", f"matrix {m.shape} does not fit {w.shape[0]} weights",
-                  "give finite numbers, one column per weight, weights of 0 or more")
-        )  # fmt: skip
+            Issue(
+                "EX208",
+                "matrix",
+                f"matrix {m.shape} does not fit {w.shape[0]} weights",
+                "give finite numbers, one column per weight, weights of 0 or more",
+            )
+        )
     norm = np.sqrt((m * m).sum(axis=0))
     scaled = m / np.where(norm > 0, norm, 1.0) * w
     to_best = np.sqrt(((scaled - scaled.max(axis=0)) ** 2).sum(axis=1))
@@ -97,6 +101,10 @@ def score_fits(
     w = np.asarray(weights, dtype=np.float64)
     leaf_weights = w[list(criteria.group_of)] * np.asarray(criteria.local_weights)
     return Scores(
-        tuple(options), fits, groups, weighted_sum(groups, w), topsis(groups, w),
+        tuple(options),
+        fits,
+        groups,
+        weighted_sum(groups, w),
+        topsis(groups, w),
         fits * leaf_weights,
-    )  # fmt: skip
+    )
