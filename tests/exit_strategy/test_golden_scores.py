@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from fastnn.exit_strategy.contracts import Distribution, SamplingSpec
 from fastnn.exit_strategy.criteria import _full_matrix, ahp, load_criteria, resolve_weights
 from fastnn.exit_strategy.scoring import score, topsis, weighted_sum
+from fastnn.exit_strategy.uncertainty import simulate
 
 OPTIONS = ("ipo", "ma", "transform")
 
@@ -43,3 +45,25 @@ def test_example_profiles_reach_their_scores(golden: dict[str, Any]) -> None:
             assert made.wsm[row] == pytest.approx(want["wsm"][option], abs=1e-6), name
             assert made.topsis[row] == pytest.approx(want["topsis"][option], abs=1e-5), name
             assert made.contributions[row].sum() == pytest.approx(made.wsm[row], abs=1e-12)
+
+
+def test_example_profiles_reach_their_first_place_chances(golden: dict[str, Any]) -> None:
+    criteria = load_criteria()
+    weights = resolve_weights("founder", criteria).values
+    fixed = Distribution("fixed", (0.0,))
+    for name, want in golden["profiles"].items():
+        made = score(criteria, OPTIONS, want["profile"], want["economics"], weights)
+        spec = SamplingSpec(
+            OPTIONS,
+            tuple(leaf.id for leaf in criteria.leaves),
+            criteria.group_of,
+            weights,
+            criteria.local_weights,
+            (fixed,) * len(criteria.leaves),
+            (None,) * len(criteria.leaves),
+            np.repeat(made.fits[:, :, None], 3, axis=2),
+        )
+        for kappa, key in ((60.0, "p_first_kappa60"), (0.0, "p_first_no_weight_information")):
+            sim = simulate(spec, kappa=kappa, draws=100_000, seed=1)
+            got = dict(zip(OPTIONS, map(float, sim.p_first), strict=True))
+            assert got == pytest.approx(want[key], abs=0.01), (name, key)
