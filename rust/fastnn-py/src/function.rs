@@ -5,7 +5,7 @@ use crate::error::{Fault, Result, data_error, enter};
 use crate::tensor::PyTensor;
 use crate::variable::PyVariable;
 use fastnn::error::Error;
-use fastnn::function::{Function, truth_bytes};
+use fastnn::function::{Function, Values, truth_bytes};
 use fastnn::graph::{Arg, Ty};
 use fastnn::shape::DType;
 use fastnn::tensor::{Storage, Tensor};
@@ -49,7 +49,7 @@ impl PyFunction {
         Ok(borrowed)
     }
 
-    fn run(&self, py: Python<'_>, args: &[Arg]) -> Result<SmallVec<[(Ty, Arc<Storage>); 2]>> {
+    fn run(&self, py: Python<'_>, args: &[Arg]) -> Result<Values> {
         struct Args<'a>(&'a [Arg]);
         // SAFETY: the pointers are to memory that the caller keeps for the length of the call, and
         // which is only read.

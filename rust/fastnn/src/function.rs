@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 /// Compiled batch sizes kept per function.
 const KEPT: usize = 16;
 
+/// What a call returns: a value per output, with its type.
+pub type Values = SmallVec<[(Ty, Arc<Storage>); 2]>;
+
 /// A compiled function of arrays and variables.
 #[derive(Debug)]
 pub struct Function {
@@ -244,7 +247,7 @@ impl Function {
     ///
     /// # Safety
     /// Each argument points to as many cells as its shape counts, readable until the call returns.
-    pub unsafe fn call(&self, args: &[Arg]) -> Result<SmallVec<[(Ty, Arc<Storage>); 2]>> {
+    pub unsafe fn call(&self, args: &[Arg]) -> Result<Values> {
         let plan = self.plan(self.batch(args)?)?;
         let mut session = Session::open(self)?;
         for (slot, arg) in args.iter().enumerate() {

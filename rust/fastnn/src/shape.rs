@@ -15,7 +15,7 @@ pub const BATCH: usize = 2_147_483_647;
 /// True when `size` stands for a multiple of the symbolic batch.
 #[must_use]
 pub fn is_symbolic(size: usize) -> bool {
-    size != 0 && size % BATCH == 0
+    size != 0 && size.is_multiple_of(BATCH)
 }
 
 /// Element types. All are 4 bytes.
@@ -134,10 +134,10 @@ impl Shape {
     pub fn broadcast(&self, other: &Shape, what: &str) -> Result<Shape> {
         let rank = self.rank().max(other.rank());
         let mut dims = [0; MAX_RANK];
-        for i in 0..rank {
-            let a = self.from_back(rank - 1 - i);
-            let b = other.from_back(rank - 1 - i);
-            dims[i] = match (a, b) {
+        for (i, dim) in dims.iter_mut().enumerate().take(rank) {
+            let a = self.size_at_back(rank - 1 - i);
+            let b = other.size_at_back(rank - 1 - i);
+            *dim = match (a, b) {
                 (a, b) if a == b => a,
                 (1, b) => b,
                 (a, 1) => a,
@@ -147,7 +147,7 @@ impl Shape {
         Shape::new(&dims[..rank])
     }
 
-    fn from_back(&self, i: usize) -> usize {
+    fn size_at_back(&self, i: usize) -> usize {
         if i < self.rank() { self.dims[self.rank() - 1 - i] } else { 1 }
     }
 }

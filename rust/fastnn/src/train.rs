@@ -122,7 +122,7 @@ impl Loop {
             }
         }
         let outputs = self.step.outputs();
-        let outputs = outputs.iter().map(|ty| Ok(crate::function::sized(ty, batch)?)).collect::<Result<Vec<_>>>()?;
+        let outputs = outputs.iter().map(|ty| crate::function::sized(ty, batch)).collect::<Result<Vec<_>>>()?;
         let outputs = outputs.iter().map(|ty| Buffer::zeroed(ty.shape.count())).collect::<Result<Vec<_>>>()?;
         let order = schedule.seed.map(|_| Vec::with_capacity(rows));
         Run { parts: self, schedule, columns, rows, order, gathered, full: None, rest: None, outputs }.all(observer)

@@ -154,7 +154,7 @@ impl Claim {
 /// `Data` when a claim is not valid, a table has nobody to take the rest, prices do not rise or are
 /// not finite; `Shape` when `out` has another size.
 pub fn pay(tables: &[Claim], claims: usize, prices: &[f64], out: &mut [f64]) -> Result<()> {
-    if claims == 0 || prices.is_empty() || tables.len() % claims != 0 {
+    if claims == 0 || prices.is_empty() || !tables.len().is_multiple_of(claims) {
         return data_err!(
             "payout: got {} claims in tables of {claims} and {} prices, wanted whole tables and a price",
             tables.len(),

@@ -375,6 +375,7 @@ fn to_normals(bits: &[u32; BLOCK], u: &mut [f64; BLOCK], z: &mut [f64; BLOCK]) {
 /// The middle piece of the normal quantile for every draw; a plain loop that the compiler spreads
 /// over the lanes of `S`. No fused operations: the bits are the same on every set.
 #[inline(always)]
+#[allow(clippy::extra_unused_type_parameters)]
 unsafe fn middle_rows_generic<S: Simd>(bits: &[u32; BLOCK], u: &mut [f64; BLOCK], z: &mut [f64; BLOCK]) {
     for i in 0..BLOCK {
         u[i] = unit(bits[i]);

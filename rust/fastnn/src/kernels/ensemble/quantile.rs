@@ -52,7 +52,7 @@ impl Search {
     /// Where a straight line through the pivots expects a value a few places before `k` (odd passes:
     /// after it), so that a good guess from either side leaves few values; the middle at times.
     fn pivot(&self, pass: usize) -> f32 {
-        let aside = if pass % 2 == 0 { -0.3 } else { 0.3 } * FEW as f64;
+        let aside = if pass.is_multiple_of(2) { -0.3 } else { 0.3 } * FEW as f64;
         let inner =
             (self.k as f64 + 1.0 + aside - self.below_lo as f64) / (self.below_hi - self.below_lo) as f64;
         let t = if pass % 5 == 4 { 0.5 } else { inner.clamp(0.02, 0.98) };
