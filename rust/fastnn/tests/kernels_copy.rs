@@ -93,9 +93,9 @@ fn test_take_and_its_gradient_follow_the_indices_in_order() {
         let (x, dy) = (numbers(outer * axis * inner), numbers(outer * count * inner).iter().map(|x| x * 0.1 + 0.3).collect::<Vec<_>>());
         let (mut want, mut want_dx) = (vec![0f32; outer * count * inner], vec![0f32; outer * axis * inner]);
         for o in 0..outer {
-            for i in 0..count {
+            for (i, &at) in indices.iter().enumerate() {
                 for c in 0..inner {
-                    let (from, to) = ((o * axis + indices[i] as usize) * inner + c, (o * count + i) * inner + c);
+                    let (from, to) = ((o * axis + at as usize) * inner + c, (o * count + i) * inner + c);
                     want[to] = x[from];
                     want_dx[from] += dy[to];
                 }
