@@ -92,6 +92,9 @@ struct Run<'a> {
     full: Option<Arc<Plan>>,
     rest: Option<Arc<Plan>>,
     outputs: Vec<Buffer>,
+    /// They run on through the epochs, which may be shorter than a tick.
+    tick: Ticker,
+    beat: Ticker,
 }
 
 impl Loop {
@@ -125,7 +128,8 @@ impl Loop {
         let outputs = outputs.iter().map(|ty| crate::function::sized(ty, batch)).collect::<Result<Vec<_>>>()?;
         let outputs = outputs.iter().map(|ty| Buffer::zeroed(ty.shape.count())).collect::<Result<Vec<_>>>()?;
         let order = schedule.seed.map(|_| Vec::with_capacity(rows));
-        Run { parts: self, schedule, columns, rows, order, gathered, full: None, rest: None, outputs }.all(observer)
+        let (tick, beat) = (Ticker::new(TICK), Ticker::new(2 * TICK));
+        Run { parts: self, schedule, columns, rows, order, gathered, full: None, rest: None, outputs, tick, beat }.all(observer)
     }
 
     fn results(&self) -> Result<Vec<f32>> {
@@ -168,7 +172,6 @@ impl Run<'_> {
         let step = self.parts.step.clone();
         let mut session = Session::open(&step)?;
         let outputs: Vec<*mut f32> = self.outputs.iter_mut().map(Buffer::as_mut_ptr).collect();
-        let (mut tick, mut beat) = (Ticker::new(TICK), Ticker::new(2 * TICK));
         for at in 0..steps {
             let place = At { epoch, batch: at, steps };
             if observer.wants_batches() && session.pause(|| observer.batch(place, true, &[]))? {
@@ -190,9 +193,9 @@ impl Run<'_> {
                     return Ok(true);
                 }
             }
-            if tick.is_due() {
+            if self.tick.is_due() {
                 observer.tick()?;
-                if observer.wants_heartbeat() && beat.is_due() && self.heartbeat(place, &mut session, observer)? {
+                if observer.wants_heartbeat() && self.beat.is_due() && self.heartbeat(place, &mut session, observer)? {
                     return Ok(true);
                 }
             }

@@ -62,11 +62,13 @@ struct Log {
     epochs: Vec<Vec<f32>>,
     batches: usize,
     stop_at: Option<(usize, bool)>,
+    /// Stops at the first tick.
+    impatient: bool,
 }
 
 impl Observer for Log {
     fn tick(&mut self) -> Result<()> {
-        Ok(())
+        if self.impatient { Err(Error::Interrupted) } else { Ok(()) }
     }
     fn wants_heartbeat(&self) -> bool {
         false
@@ -191,4 +193,12 @@ fn readers_get_whole_snapshots_while_a_fit_runs() {
     let again = crate::fit(2000, 8);
     run(&again, &schedule(8, 20, Some(1)), &mut Log::default()).unwrap();
     assert_eq!(again.weights.snapshot().as_slice(), fit.weights.snapshot().as_slice());
+}
+
+#[test]
+fn epochs_shorter_than_a_tick_can_be_interrupted() {
+    let fit = fit(20, 2);
+    let mut log = Log { impatient: true, ..Log::default() };
+    assert_eq!(run(&fit, &schedule(10, 100_000_000, Some(1)), &mut log), Err(Error::Interrupted));
+    assert!(!log.epochs.is_empty());
 }
