@@ -174,6 +174,7 @@ def test_topsis_gives_equal_options_the_same_closeness() -> None:
 
 
 @pytest.mark.peers
+@pytest.mark.filterwarnings("ignore:Alternatives with indices")
 def test_topsis_weighted_sum_and_ahp_agree_with_pymcdm() -> None:
     methods = pytest.importorskip("pymcdm.methods")
     normalise = pytest.importorskip("pymcdm.normalizations").vector_normalization

@@ -96,13 +96,19 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_model(subparsers: Any) -> None:
-    import importlib.util
+    """Add `model`; its own commands are read when it runs, since they load the learned model."""
+    words = "the learned model: `model card`, `model evaluate TABLE --model DIR`"
+    parser = _command(subparsers, "model", _model, words)
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="card | evaluate ...")
 
-    if importlib.util.find_spec(f"{__package__}.model_cli") is None:
-        return
-    from . import model_cli
 
-    model_cli.add_commands(subparsers)
+def _model(args: argparse.Namespace) -> int:
+    from .model_cli import add_commands as add_model_commands
+
+    parser = argparse.ArgumentParser(prog="fastnn exit")
+    add_model_commands(parser.add_subparsers(dest="tool", required=True))
+    chosen = parser.parse_args(["model", *args.words])
+    return int(chosen.action(chosen))
 
 
 def run(args: argparse.Namespace) -> int:

@@ -44,7 +44,7 @@ class Completion:
 
 def base_of(profile: Profile, model: ExitModel | None) -> BaseRate:
     """Return the model's probabilities inside its hull, else base rates."""
-    from .model import base_rates
+    from .base_rates import base_rates
 
     if model is None:
         return BaseRate(base_rates(profile), True, ())

@@ -209,13 +209,12 @@ def _sample(
 ) -> tuple[dict[str, Simulation], tuple[TornadoBar, ...]]:
     from .uncertainty import simulate, tornado_runs
 
-    firmness = {"main": kappa, "kappa20": 20.0, "no_weight_information": 0.0}
-    sims = {
-        name: simulate(spec, kappa=value, draws=draws, seed=seed, threads=threads)
-        for name, value in firmness.items()
-    }
-    first = int(np.argmax(sims["main"].p_first))
-    runs = tornado_runs(spec, kappa=kappa, draws=draws, seed=seed)
+    main = simulate(spec, kappa=kappa, draws=draws, seed=seed, threads=threads)
+    runs = tornado_runs(spec, kappa=kappa, draws=draws, seed=seed)  # on the same draws
+    sims = {"main": main}
+    for name, firmness in (("kappa20", 20.0), ("no_weight_information", 0.0)):
+        sims[name] = simulate(spec, kappa=firmness, draws=draws, seed=seed, threads=threads)
+    first = int(np.argmax(main.p_first))
     bars = [
         TornadoBar(leaf, float(runs[k, 0, first]), float(runs[k, 1, first]))
         for k, leaf in enumerate(spec.leaves)

@@ -7,7 +7,6 @@ name. NumPy and the standard library only.
 
 from __future__ import annotations
 
-import csv
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -110,6 +109,8 @@ def read_table(path: str | Path, features: Sequence[str] = (*NUMBERS, *CATEGORIE
         ExitError: EX112 unreadable, EX603 a column is missing, EX604 a leaked feature, EX605 no
             usable row or an unknown outcome.
     """
+    import csv  # not needed to score a company, so not at the top
+
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)

@@ -1,0 +1,55 @@
+"""Base rates of sale and listing within 26 months: what is known when no model is loaded.
+
+Section 5.2 of the design study: seven landmarks of US start-ups. A room of its own, so
+that scoring a company does not load the learned model. Depends on `model_table` for the features.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from .contracts import HullCheck, ModelProbabilities
+from .model_table import profile_row
+
+__all__ = ["BaseRates", "base_rates"]
+
+#: (money raised below, acquired, ipo) in 26 months; seven landmarks pooled, design section 5.2.
+_BY_RAISED = (
+    (1e6, 0.035, 0.0005), (5e6, 0.069, 0.0004), (20e6, 0.091, 0.004), (50e6, 0.110, 0.020),
+    (100e6, 0.112, 0.079), (float("inf"), 0.079, 0.122),
+)  # fmt: skip
+
+#: last round -> (acquired, ipo); October 2013.
+_BY_ROUND = {
+    "angel": (0.042, 0.001), "series-a": (0.082, 0.005), "series-b": (0.089, 0.007),
+    "series-c+": (0.124, 0.048),
+}  # fmt: skip
+
+#: All companies of the training landmarks.
+_OVERALL = (0.078, 0.008)
+
+
+def base_rates(profile: Any) -> ModelProbabilities:
+    """Base rates by money raised, else by the last round, else of all companies."""
+    numbers, labels, _ = profile_row(profile)
+    acquired, ipo = _BY_ROUND.get(labels["last_round_type"], _OVERALL)
+    raised = numbers["total_raised_usd"]
+    if raised == raised:
+        acquired, ipo = next((a, i) for most, a, i in _BY_RAISED if raised < most)
+    return ModelProbabilities(1.0 - acquired - ipo, acquired, ipo)
+
+
+@dataclass(frozen=True, slots=True)
+class BaseRates:
+    """The model that ships: base rates, honest about knowing no more."""
+
+    name: str = "base_rate"
+
+    def probabilities(self, profile: Any) -> ModelProbabilities:
+        """Base rates of the profile."""
+        return base_rates(profile)
+
+    def in_hull(self, profile: Any) -> HullCheck:
+        """Base rates hold for everybody; what they lack is listed."""
+        return HullCheck(True, profile_row(profile)[2])
