@@ -15,7 +15,7 @@ from fastnn.namespaces import CORE, KERAS, MODULES, lazy
 __version__: str = _core.info()["version"]
 
 _FURTHER = {"keras": "fastnn.keras", "exit_strategy": "fastnn.exit_strategy"}
-__all__ = sorted([*CORE, *KERAS, *MODULES, *_FURTHER])  # noqa: PLE0605
+__all__ = sorted([*CORE, *KERAS, *MODULES, *_FURTHER])
 
 __getattr__, __dir__ = lazy(globals(), {**CORE, **KERAS}, {**MODULES, **_FURTHER})
 

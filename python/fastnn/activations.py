@@ -1,4 +1,4 @@
-"""Activation functions under Keras's names and defaults, and the table that strings are looked up in.
+"""Activation functions under Keras's names and defaults, and the table of their names.
 
 Depends on `ops`.
 """
@@ -67,7 +67,7 @@ def celu(x: Any, alpha: float = 1.0) -> Any:
 
 @keras_op
 def gelu(x: Any, approximate: bool = False) -> Any:
-    """x Φ(x), exact by default; by tanh when approximate."""
+    """X Φ(x), exact by default; by tanh when approximate."""
     return _c.gelu(x, approximate=approximate)
 
 
@@ -115,13 +115,13 @@ def softplus(x: Any) -> Any:
 
 @keras_op
 def softsign(x: Any) -> Any:
-    """x / (1 + |x|)."""
+    """X / (1 + |x|)."""
     return _c.softsign(x)
 
 
 @keras_op
 def silu(x: Any) -> Any:
-    """x sigmoid(x)."""
+    """X sigmoid(x)."""
     return _c.silu(x)
 
 
@@ -130,7 +130,7 @@ swish = silu
 
 @keras_op
 def hard_silu(x: Any) -> Any:
-    """x hard_sigmoid(x)."""
+    """X hard_sigmoid(x)."""
     return _c.hard_silu(x)
 
 
@@ -139,7 +139,7 @@ hard_swish = hard_silu
 
 @keras_op
 def mish(x: Any) -> Any:
-    """x tanh(softplus(x))."""
+    """X tanh(softplus(x))."""
     return _c.mish(x)
 
 
@@ -180,7 +180,7 @@ def threshold(x: Any, threshold: float, default_value: float) -> Any:
 
 @keras_op
 def tanh_shrink(x: Any) -> Any:
-    """x - tanh(x)."""
+    """X - tanh(x)."""
     return _c.tanh_shrink(x)
 
 
@@ -237,5 +237,3 @@ def serialize(activation: Callable[..., Any]) -> Any:
 def deserialize(config: Any) -> Callable[..., Any]:
     """The activation that a name or config describes."""
     return get(config)
-
-

@@ -347,7 +347,10 @@ class EarlyStopping(Callback):
             print(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.restore_best_weights and self.best_weights is not None:
             if self.verbose > 0:
-                print(f"Restoring model weights from the end of the best epoch: {self.best_epoch + 1}.")
+                print(
+                    "Restoring model weights from the end of the best epoch: "
+                    f"{self.best_epoch + 1}."
+                )
             self.model.set_weights(self.best_weights)
 
 
@@ -401,7 +404,9 @@ class ModelCheckpoint(Callback):
                 _missing("ModelCheckpoint", self.monitor, logs)
             elif self.best is not None and not self.monitor_op(current, self.best):  # type: ignore[misc]
                 if self.verbose:
-                    print(f"\nEpoch {epoch + 1}: {self.monitor} did not improve from {self.best:.5f}")
+                    print(
+                        f"\nEpoch {epoch + 1}: {self.monitor} did not improve from {self.best:.5f}"
+                    )
                 return
             else:
                 if self.verbose:
@@ -638,7 +643,8 @@ class BackupAndRestore(Callback):
 
         if not self.model.built:
             raise ValueError(
-                "BackupAndRestore needs a built model\n  hint: start the model with Input(shape=...)"
+                "BackupAndRestore needs a built model\n"
+                "  hint: start the model with Input(shape=...)"
             )
         if os.path.exists(self._path):
             position = json.loads(saving.load_state(self.model, self._path))
@@ -678,7 +684,8 @@ class TensorBoard(Callback):
                 "TensorBoard needs the package tensorboardX\n  hint: pip install tensorboardX"
             ) from None
         self._writers = {
-            part: SummaryWriter(os.path.join(self.log_dir, part)) for part in ("train", "validation")
+            part: SummaryWriter(os.path.join(self.log_dir, part))
+            for part in ("train", "validation")
         }
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
@@ -695,5 +702,3 @@ class TensorBoard(Callback):
         """Closes the files."""
         for writer in self._writers.values():
             writer.close()
-
-

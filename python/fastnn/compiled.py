@@ -71,6 +71,7 @@ class CompiledLoss:
         self._chosen: list[Any] | None = None
 
     def __call__(self, y: Any, y_pred: Any, sample_weight: Any, names: list[str] | None) -> Any:
+        """Gives the total loss of a batch."""
         outputs = tree.flatten(y_pred)
         if isinstance(y_pred, dict):
             names = sorted(y_pred)
@@ -256,5 +257,3 @@ def _resolve(entry: Any, y: Any, p: Any) -> Any:
     if isinstance(found, metrics.Metric):
         return found
     return metrics.MeanMetricWrapper(found, getattr(found, "__name__", "metric"))
-
-

@@ -18,6 +18,7 @@ class Constraint(Configurable):
     """Called with a weight, gives the nearest value that meets the condition."""
 
     def __call__(self, w: Any) -> Tensor:
+        """Brings a weight back to the condition."""
         raise NotImplementedError(f"{type(self).__name__} must define __call__(self, w)")
 
 
@@ -32,6 +33,7 @@ class MaxNorm(Constraint):
         self.max_value, self.axis = max_value, axis
 
     def __call__(self, w: Any) -> Tensor:
+        """Brings a weight back to the condition."""
         norms = _norms(w, self.axis)
         return w * (ops.clip(norms, 0, self.max_value) / (epsilon() + norms))
 
@@ -40,6 +42,7 @@ class NonNeg(Constraint):
     """No negative weights."""
 
     def __call__(self, w: Any) -> Tensor:
+        """Brings a weight back to the condition."""
         return ops.maximum(w, 0.0)
 
 
@@ -50,6 +53,7 @@ class UnitNorm(Constraint):
         self.axis = axis
 
     def __call__(self, w: Any) -> Tensor:
+        """Brings a weight back to the condition."""
         return w / (epsilon() + _norms(w, self.axis))
 
 
@@ -66,6 +70,7 @@ class MinMaxNorm(Constraint):
         self.min_value, self.max_value, self.rate, self.axis = min_value, max_value, rate, axis
 
     def __call__(self, w: Any) -> Tensor:
+        """Brings a weight back to the condition."""
         norms = _norms(w, self.axis)
         goal = self.rate * ops.clip(norms, self.min_value, self.max_value)
         return w * ((goal + (1 - self.rate) * norms) / (epsilon() + norms))

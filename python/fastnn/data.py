@@ -155,7 +155,9 @@ class ArrayData:
 
     def part(self, start: int, stop: int) -> ArrayData:
         """Rows from start to stop."""
-        cut = [tree.map_structure(lambda a: a[start:stop], t) for t in (self.x, self.y, self.weights)]
+        cut = [
+            tree.map_structure(lambda a: a[start:stop], t) for t in (self.x, self.y, self.weights)
+        ]
         return ArrayData(*cut)
 
 

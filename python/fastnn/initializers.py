@@ -29,6 +29,7 @@ class Initializer(Configurable):
     """Called with a shape, gives the first value of a weight."""
 
     def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+        """Gives an array of this shape."""
         raise NotImplementedError(f"{type(self).__name__} must define __call__(self, shape, dtype)")
 
     def clone(self) -> Initializer:
@@ -44,6 +45,7 @@ class Zeros(Initializer):
     """All 0."""
 
     def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+        """Gives an array of this shape."""
         return np.zeros(shape, np.float32 if dtype is None else dtype)
 
 
@@ -51,6 +53,7 @@ class Ones(Initializer):
     """All 1."""
 
     def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+        """Gives an array of this shape."""
         return np.ones(shape, np.float32 if dtype is None else dtype)
 
 
@@ -61,6 +64,7 @@ class Constant(Initializer):
         self.value = value
 
     def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+        """Gives an array of this shape."""
         return np.full(shape, self.value, np.float32 if dtype is None else dtype)
 
 
@@ -71,6 +75,7 @@ class Identity(Initializer):
         self.gain = gain
 
     def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+        """Gives an array of this shape."""
         if len(shape) != 2:
             raise ValueError(f"Identity needs a shape of 2 sizes, got {tuple(shape)}")
         return np.eye(*shape, dtype=np.float32) * np.float32(self.gain)
@@ -97,6 +102,7 @@ class RandomNormal(RandomInitializer):
         super().__init__(seed)
 
     def __call__(self, shape: Shape, dtype: str | None = None) -> Tensor:
+        """Gives an array of this shape."""
         return random.normal(shape, self.mean, self.stddev, seed=self.draw_seed)
 
 
@@ -108,6 +114,7 @@ class TruncatedNormal(RandomInitializer):
         super().__init__(seed)
 
     def __call__(self, shape: Shape, dtype: str | None = None) -> Tensor:
+        """Gives an array of this shape."""
         return random.truncated_normal(shape, self.mean, self.stddev, seed=self.draw_seed)
 
 
@@ -119,6 +126,7 @@ class RandomUniform(RandomInitializer):
         super().__init__(seed)
 
     def __call__(self, shape: Shape, dtype: str | None = None) -> Tensor:
+        """Gives an array of this shape."""
         return random.uniform(shape, self.minval, self.maxval, dtype, seed=self.draw_seed)
 
 
@@ -162,6 +170,7 @@ class VarianceScaling(RandomInitializer):
         super().__init__(seed)
 
     def __call__(self, shape: Shape, dtype: str | None = None) -> Tensor:
+        """Gives an array of this shape."""
         fan_in, fan_out = compute_fans(shape)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         scale = self.scale / max(1.0, fan)
@@ -227,6 +236,7 @@ class Orthogonal(RandomInitializer):
         super().__init__(seed)
 
     def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
+        """Gives an array of this shape."""
         if len(shape) < 2:
             raise ValueError(f"Orthogonal needs a shape of 2 or more sizes, got {tuple(shape)}")
         rows, columns = math.prod(shape[:-1]), shape[-1]

@@ -22,23 +22,19 @@ _c = _core.ops
 _REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
 
 
-def squeeze_or_expand_to_same_rank(
-    x1: Any, x2: Any, expand_rank_1: bool = True
-) -> tuple[Any, Any]:
+def squeeze_or_expand_to_same_rank(x1: Any, x2: Any, expand_rank_1: bool = True) -> tuple[Any, Any]:
     """Brings (n,) and (n, 1) to one rank, as Keras does before losses and metrics."""
     r1, r2 = ops.ndim(x1), ops.ndim(x2)
     if r1 == r2:
         return x1, x2
-    if r1 == r2 + 1:
-        if x1.shape[-1] == 1:
-            if r2 == 1 and expand_rank_1:
-                return x1, ops.expand_dims(x2, axis=-1)
-            return ops.squeeze(x1, -1), x2
-    if r2 == r1 + 1:
-        if x2.shape[-1] == 1:
-            if r1 == 1 and expand_rank_1:
-                return ops.expand_dims(x1, axis=-1), x2
-            return x1, ops.squeeze(x2, -1)
+    if r1 == r2 + 1 and x1.shape[-1] == 1:
+        if r2 == 1 and expand_rank_1:
+            return x1, ops.expand_dims(x2, axis=-1)
+        return ops.squeeze(x1, -1), x2
+    if r2 == r1 + 1 and x2.shape[-1] == 1:
+        if r1 == 1 and expand_rank_1:
+            return ops.expand_dims(x1, axis=-1), x2
+        return x1, ops.squeeze(x2, -1)
     return x1, x2
 
 
@@ -54,9 +50,7 @@ def reduce_values(values: Any, sample_weight: Any, reduction: str | None) -> Any
     return ops.mean(values)
 
 
-def reduce_weighted(
-    values: Any, sample_weight: Any, mask: Any, reduction: str | None
-) -> Any:
+def reduce_weighted(values: Any, sample_weight: Any, mask: Any, reduction: str | None) -> Any:
     """Values times weights, reduced; a mask removes positions and shrinks the divisor."""
     values = ops.convert_to_tensor(values, "float32")
     share = None
@@ -93,7 +87,10 @@ class Loss(Configurable):
     """Subclasses define `call(y_true, y_pred)`, giving one number per sample."""
 
     def __init__(
-        self, name: str | None = None, reduction: str | None = "sum_over_batch_size", dtype: Any = None
+        self,
+        name: str | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        dtype: Any = None,
     ) -> None:
         self.name = name or unique_name(_snake(type(self).__name__))
         if reduction not in _REDUCTIONS:
@@ -106,6 +103,7 @@ class Loss(Configurable):
         raise NotImplementedError(f"{type(self).__name__} must define call(self, y_true, y_pred)")
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Gives the reduced loss."""
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         context = current_call()
         mask = None if context is None else context.mask_of(y_pred)
@@ -167,7 +165,9 @@ def _shape_hint(a: tuple[Any, ...], b: tuple[Any, ...]) -> str:
             f"else end the model with {a[-1] if len(a) > 1 else 1} unit(s)"
         )
     if len(b) > 1 and len(a) > 1:
-        return f"end the model with Dense({a[-1]}), or give y of shape {('n', *b[1:])}".replace("'n'", "n")
+        return f"end the model with Dense({a[-1]}), or give y of shape {('n', *b[1:])}".replace(
+            "'n'", "n"
+        )
     return f"give y the shape {b}"
 
 
@@ -411,7 +411,9 @@ def dice(y_true: Any, y_pred: Any, axis: Any = None) -> Any:
 
 
 @keras_op
-def tversky(y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axis: Any = None) -> Any:
+def tversky(
+    y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axis: Any = None
+) -> Any:
     """1 - both / (both + alpha false positives + beta false negatives)."""
     y_true, y_pred = _float_pair(y_true, y_pred)
     both = ops.sum(y_true * y_pred, axis=axis)
@@ -466,7 +468,9 @@ def _loss_class(fn: Callable[..., Any], class_name: str, doc: str, **defaults: A
 
 
 MeanSquaredError = _loss_class(mean_squared_error, "MeanSquaredError", "Mean of squared errors.")
-MeanAbsoluteError = _loss_class(mean_absolute_error, "MeanAbsoluteError", "Mean of absolute errors.")
+MeanAbsoluteError = _loss_class(
+    mean_absolute_error, "MeanAbsoluteError", "Mean of absolute errors."
+)
 MeanAbsolutePercentageError = _loss_class(
     mean_absolute_percentage_error, "MeanAbsolutePercentageError", "Mean of errors in percent."
 )
@@ -538,7 +542,6 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
         return reduce_weighted(values, sample_weight, mask, self.reduction)
 
 
-
 _CLASSES: list[Any] = [
     BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy,
     CategoricalFocalCrossentropy, CategoricalHinge, CosineSimilarity, Dice, Hinge, Huber,
@@ -561,7 +564,9 @@ ALIASES = {
     "kullback_leibler_divergence": kl_divergence, "logcosh": log_cosh, "huber_loss": huber,
     "cosine_proximity": cosine_similarity,
 }  # fmt: skip
-TABLE = Table("loss", [LossFunctionWrapper, *_CLASSES], {f.__name__: f for f in _FUNCTIONS} | ALIASES)
+TABLE = Table(
+    "loss", [LossFunctionWrapper, *_CLASSES], {f.__name__: f for f in _FUNCTIONS} | ALIASES
+)
 mse = MSE = mean_squared_error
 mae = MAE = mean_absolute_error
 mape = MAPE = mean_absolute_percentage_error
@@ -589,7 +594,7 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> An
         return get(config)
 
 
-__all__ = [  # noqa: PLE0604
+__all__ = [
     "Loss", "LossFunctionWrapper", "deserialize", "get", "serialize",
     *(c.__name__ for c in _CLASSES), *(f.__name__ for f in _FUNCTIONS),
 ]  # fmt: skip

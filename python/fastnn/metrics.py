@@ -84,6 +84,7 @@ class Metric(Configurable):
         raise NotImplementedError(f"{type(self).__name__} must define result")
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Takes a batch into account and gives the value so far."""
         self.update_state(*args, **kwargs)
         return self.result()
 
@@ -138,7 +139,7 @@ class Mean(Metric):
         self.count.assign(self.count + ops.sum(weight * ops.ones_like(values)))
 
     def result(self) -> Any:
-        """total / count, 0 before any value."""
+        """Total / count, 0 before any value."""
         return ops.divide_no_nan(self.total.value, self.count.value)
 
 
@@ -172,6 +173,7 @@ class MeanMetricWrapper(Mean):
         """Adds the function's values of a batch."""
         context = current_call()
         mask = context.mask_of(y_pred) if context is not None else None
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         values = self._fn(y_true, y_pred, **self._fn_kwargs)
         if mask is not None:
             keep = ops.cast(mask, "float32")
@@ -211,9 +213,7 @@ def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Any:
 
 def categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
     """1 where the largest of y and of p stand at the same place."""
-    return ops.cast(
-        ops.equal(ops.argmax(y_true, axis=-1), ops.argmax(y_pred, axis=-1)), "float32"
-    )
+    return ops.cast(ops.equal(ops.argmax(y_true, axis=-1), ops.argmax(y_pred, axis=-1)), "float32")
 
 
 def _class_numbers(y_true: Any, y_pred: Any) -> Any:
@@ -225,7 +225,9 @@ def _class_numbers(y_true: Any, y_pred: Any) -> Any:
 
 def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
     """1 where the largest of p stands at place y."""
-    return ops.cast(ops.equal(_class_numbers(y_true, y_pred), ops.argmax(y_pred, axis=-1)), "float32")
+    return ops.cast(
+        ops.equal(_class_numbers(y_true, y_pred), ops.argmax(y_pred, axis=-1)), "float32"
+    )
 
 
 def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Any:
@@ -240,7 +242,9 @@ def sparse_top_k_categorical_accuracy(
     y_true = _class_numbers(y_true, y_pred)
     if from_sorted_ids:
         best = ops.cast(y_pred, "int32")[..., :k]
-        return ops.cast(ops.any(ops.equal(ops.expand_dims(y_true, axis=-1), best), axis=-1), "float32")
+        return ops.cast(
+            ops.any(ops.equal(ops.expand_dims(y_true, axis=-1), best), axis=-1), "float32"
+        )
     return ops.cast(ops.in_top_k(y_true, y_pred, k), "float32")
 
 
@@ -298,7 +302,7 @@ SparseTopKCategoricalAccuracy = _mean_class(
 
 
 def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
-    """cos of the angle between y and p along `axis`."""
+    """Cos of the angle between y and p along `axis`."""
     return -losses.cosine_similarity(y_true, y_pred, axis)
 
 
@@ -420,7 +424,9 @@ def _count_class(class_name: str, which: str, doc: str) -> type[_Confusion]:
     def result(self: Any) -> Any:
         return self._scalar(getattr(self, which).value)
 
-    def __init__(self: Any, thresholds: Any = None, name: str | None = None, dtype: Any = None) -> None:
+    def __init__(
+        self: Any, thresholds: Any = None, name: str | None = None, dtype: Any = None
+    ) -> None:
         _Confusion.__init__(self, thresholds, name or unique_name(which))
 
     body = {
@@ -470,7 +476,7 @@ class Precision(_ShareOfClass):
     _wanted = ("true_positives", "false_positives")
 
     def result(self) -> Any:
-        """tp / (tp + fp)."""
+        """Tp / (tp + fp)."""
         tp, fp = self.true_positives.value, self.false_positives.value  # type: ignore[attr-defined]
         return self._scalar(ops.divide_no_nan(tp, tp + fp))
 
@@ -481,7 +487,7 @@ class Recall(_ShareOfClass):
     _wanted = ("true_positives", "false_negatives")
 
     def result(self) -> Any:
-        """tp / (tp + fn)."""
+        """Tp / (tp + fn)."""
         tp, fn = self.true_positives.value, self.false_negatives.value  # type: ignore[attr-defined]
         return self._scalar(ops.divide_no_nan(tp, tp + fn))
 
@@ -589,7 +595,12 @@ class FBetaScore(Metric):
     def _build(self, classes: int) -> None:
         shape = () if self.average == "micro" else (classes,)
         self._axis = None if self.average == "micro" else 0
-        for which in ("true_positives", "false_positives", "false_negatives", "intermediate_weights"):
+        for which in (
+            "true_positives",
+            "false_positives",
+            "false_negatives",
+            "intermediate_weights",
+        ):
             setattr(self, which, self.add_variable(shape, name=which))
         self._built = True
 
@@ -758,7 +769,11 @@ def by_shape(name: str, y_true: Any, y_pred: Any) -> Metric:
     sparse = rank_true < rank_pred or (rank_true > 0 and y_true.shape[-1] == 1)
     if name in ("accuracy", "acc"):
         kind: Any = (
-            BinaryAccuracy if binary else SparseCategoricalAccuracy if sparse else CategoricalAccuracy
+            BinaryAccuracy
+            if binary
+            else SparseCategoricalAccuracy
+            if sparse
+            else CategoricalAccuracy
         )
     else:
         kind = (
@@ -791,4 +806,4 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> An
         return get(config)
 
 
-__all__ = ["Metric", "deserialize", "get", "serialize", *(c.__name__ for c in _CLASSES)]  # noqa: PLE0604
+__all__ = ["Metric", "deserialize", "get", "serialize", *(c.__name__ for c in _CLASSES)]

@@ -8,6 +8,7 @@ Depends on `_core`.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -193,7 +194,7 @@ def _axes(axis: Axis, rank: int) -> tuple[int, ...]:
     return (axis,) if isinstance(axis, int) else tuple(axis)
 
 
-abs = absolute  # noqa: F821, A001 (a row)
+abs = absolute  # noqa: F821 (a row)
 
 
 @keras_op
@@ -272,7 +273,7 @@ def split(x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0
         cuts = [0, *indices_or_sections, size]
     x, at = convert_to_tensor(x), axis % ndim(x)
     head = (slice(None),) * at
-    return [x[(*head, slice(a, b))] for a, b in zip(cuts[:-1], cuts[1:], strict=True)]
+    return [x[(*head, slice(a, b))] for a, b in itertools.pairwise(cuts)]
 
 
 @keras_op
@@ -300,7 +301,9 @@ def ravel(x: TensorLike) -> Tensor:
 
 
 @keras_op
-def pad(x: TensorLike, pad_width: Any, mode: str = "constant", constant_values: float = 0.0) -> Tensor:
+def pad(
+    x: TensorLike, pad_width: Any, mode: str = "constant", constant_values: float = 0.0
+) -> Tensor:
     """`x` with a border of a constant; `pad_width` as in NumPy."""
     if mode != "constant":
         raise ValueError(f"pad: mode {mode!r} is not known\n  hint: mode='constant'")
@@ -385,7 +388,9 @@ def in_top_k(targets: TensorLike, predictions: TensorLike, k: int) -> Tensor:
 
 
 @keras_op
-def normalize(x: TensorLike, axis: int = -1, order: int = 2, epsilon: float | None = None) -> Tensor:
+def normalize(
+    x: TensorLike, axis: int = -1, order: int = 2, epsilon: float | None = None
+) -> Tensor:
     """`x` divided by its norm along `axis`."""
     eps = epsilon if epsilon is not None else 1e-12
     if order == 2:

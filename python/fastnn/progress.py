@@ -84,7 +84,9 @@ class Progbar:
 
     def update(self, current: int, values: Any = None, finalize: bool | None = None) -> None:
         """Shows `current` of `target` steps; values are averaged over steps unless stateful."""
-        done = (self.target is not None and current >= self.target) if finalize is None else finalize
+        done = (
+            (self.target is not None and current >= self.target) if finalize is None else finalize
+        )
         step = max(current - self._seen, 1)
         for key, value in values or ():
             if key in self._stateful:
@@ -179,7 +181,9 @@ class Reporter:
         if self.bar and self._progbar is not None and epoch == self._epoch:
             self._progbar.show(batch, logs)
 
-    def end(self, epoch: int, steps: int, logs: dict[str, float], seconds: float | None = None) -> None:
+    def end(
+        self, epoch: int, steps: int, logs: dict[str, float], seconds: float | None = None
+    ) -> None:
         """An epoch is over."""
         if self.silent:
             return

@@ -8,7 +8,7 @@ from fastnn import ops
 from fastnn._core import Tensor
 from fastnn.serial import Configurable, Table, plain
 
-__all__ = ["L1", "L2", "L1L2", "OrthogonalRegularizer", "Regularizer", "get", "l1", "l1_l2", "l2"]
+__all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer", "get", "l1", "l1_l2", "l2"]
 
 
 def _factor(name: str, value: float | None) -> float:
@@ -22,6 +22,7 @@ class Regularizer(Configurable):
     """A penalty: called with a weight, gives a number to add to the loss."""
 
     def __call__(self, x: Any) -> Tensor:
+        """Gives the penalty of a weight."""
         raise NotImplementedError(f"{type(self).__name__} must define __call__(self, x)")
 
 
@@ -32,6 +33,7 @@ class L1L2(Regularizer):
         self.l1, self.l2 = _factor("l1", l1), _factor("l2", l2)
 
     def __call__(self, x: Any) -> Tensor:
+        """Gives the penalty of a weight."""
         total = ops.convert_to_tensor(0.0)
         if self.l1:
             total = total + self.l1 * ops.sum(ops.abs(x))
@@ -47,6 +49,7 @@ class L1(Regularizer):
         self.l1 = _factor("l1", l1)
 
     def __call__(self, x: Any) -> Tensor:
+        """Gives the penalty of a weight."""
         return self.l1 * ops.sum(ops.abs(x))
 
 
@@ -57,6 +60,7 @@ class L2(Regularizer):
         self.l2 = _factor("l2", l2)
 
     def __call__(self, x: Any) -> Tensor:
+        """Gives the penalty of a weight."""
         return self.l2 * ops.sum(ops.square(x))
 
 
@@ -70,6 +74,7 @@ class OrthogonalRegularizer(Regularizer):
         self.mode = mode
 
     def __call__(self, x: Any) -> Tensor:
+        """Gives the penalty of a weight."""
         if len(x.shape) != 2:
             raise ValueError(f"OrthogonalRegularizer needs a matrix, got shape {x.shape}")
         axis = 1 if self.mode == "rows" else 0

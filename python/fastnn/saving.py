@@ -57,14 +57,17 @@ def _find_class(name: str) -> Any:
         return layers.TABLE.names[name]
     error = unknown_name("layer class in a config", name, [*layers.TABLE.names, *known])
     raise ValueError(
-        f"{error}\n  hint: for your own class pass custom_objects={{'{name}': {name.split('>')[-1]}}}"
+        f"{error}\n  hint: for your own class pass "
+        f"custom_objects={{'{name}': {name.split('>')[-1]}}}"
     )
 
 
 def deserialize(config: Any, objects: dict[str, Any] | None = None) -> Any:
     """The layer or model that a config describes."""
     if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
-        raise ValueError(f"not a config of a layer: {str(config)[:200]}\n  hint: use serialize(layer)")
+        raise ValueError(
+            f"not a config of a layer: {str(config)[:200]}\n  hint: use serialize(layer)"
+        )
     inner = config.get("config")
     if not isinstance(inner, dict):
         raise ValueError(f"the config of {config['class_name']} is not a dict")
@@ -433,9 +436,7 @@ def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool =
     _core.save_file(path, _arrays(named_variables(model)), metadata, None)
 
 
-def load_weights(
-    model: Any, filepath: str | os.PathLike[str], skip_mismatch: bool = False
-) -> None:
+def load_weights(model: Any, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
     """Reads weights by name from a file of `save_weights` or `save`."""
     if not model.built:
         raise ValueError(
@@ -459,4 +460,3 @@ def load_state(model: Any, path: str) -> str:
     model.optimizer.build(model.trainable_variables)
     _assign(named_variables(model) | _optimizer_values(model), tensors, path, False)
     return metadata["fastnn.position"]
-

@@ -52,7 +52,9 @@ def register_keras_serializable(
     def register(thing: Any) -> Any:
         key = name or thing.__name__
         if inspect.isclass(thing) and not hasattr(thing, "get_config"):
-            raise ValueError(f"{key} has no get_config method\n  hint: derive it from a fastnn class")
+            raise ValueError(
+                f"{key} has no get_config method\n  hint: derive it from a fastnn class"
+            )
         thing._registered_name = f"{package}>{key}"
         _registered[f"{package}>{key}"] = _registered[key] = thing
         return thing

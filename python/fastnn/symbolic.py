@@ -33,6 +33,7 @@ class OpCall:
         self.name = unique_name(op_name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the function."""
         return self.fn(*args, **kwargs)
 
 

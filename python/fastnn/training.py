@@ -735,9 +735,7 @@ def _whole(name: str, value: Any, low: int) -> None:
                          f"  hint: {name}={max(low, 1)}")  # fmt: skip
 
 
-def _check_counts(
-    epochs: Any, batch_size: Any, split: Any, initial_epoch: Any, steps: Any
-) -> None:
+def _check_counts(epochs: Any, batch_size: Any, split: Any, initial_epoch: Any, steps: Any) -> None:
     if epochs.__class__ is not int or epochs < 0:
         _whole("epochs", epochs, 0)
     if batch_size is not None and (batch_size.__class__ is not int or batch_size < 1):
@@ -787,9 +785,7 @@ def _report(level: int, steps: int, logs: Logs, seconds: float) -> None:
 class _Fit:
     """One call of `fit`: epochs, validation, callbacks, reports."""
 
-    def __init__(
-        self, model: Any, data: Any, batch_size: int, epochs: int, shuffle: bool
-    ) -> None:
+    def __init__(self, model: Any, data: Any, batch_size: int, epochs: int, shuffle: bool) -> None:
         self.model, self.data, self.batch_size = model, data, batch_size
         self.epochs, self.shuffle = epochs, shuffle
         self.validation: Any = None
@@ -856,7 +852,9 @@ class _Fit:
                     count,
                     seed=model._shuffle_seed if self.shuffle else None,
                     first_epoch=epoch,
-                    heartbeat=self._heartbeat(program) if report is not None and report.bar else None,
+                    heartbeat=self._heartbeat(program)
+                    if report is not None and report.bar
+                    else None,
                     on_batch=on_batch,
                 )
             except BaseException:
@@ -962,11 +960,10 @@ class _Fit:
                 order = random.permutation(data.n).numpy()
             batches = _batches(data, self.batch_size, self.steps, order)
             during = self._during(epoch) if self.report is not None else None
+            weigh = isinstance(data, IterableData) and not isinstance(self.data, ArrayData)
             logs, done = model._python_epoch(
-                "train", batches, self.calls, self.class_weight
-                if isinstance(data, IterableData) and not isinstance(self.data, ArrayData) else None,
-                during,
-            )  # fmt: skip
+                "train", batches, self.calls, self.class_weight if weigh else None, during
+            )
             if self.steps is not None and done < self.steps and not model.stop_training:
                 warnings.warn(
                     f"x ran out after {done} of {self.steps} batches in epoch {epoch + 1}; "
@@ -1007,5 +1004,3 @@ class _Fit:
             "A smaller learning rate or scaled inputs often mend it.",
             stacklevel=5,
         )
-
-

@@ -28,9 +28,11 @@ def _tensor(x: Any) -> Any:
 
 
 def _is_array(x: Any) -> bool:
-    return isinstance(x, Tensor | np.ndarray | np.generic | float) or (
-        hasattr(x, "__array__") and not isinstance(x, Variable)
-    ) or (isinstance(x, int) and not isinstance(x, bool))
+    return (
+        isinstance(x, Tensor | np.ndarray | np.generic | float)
+        or (hasattr(x, "__array__") and not isinstance(x, Variable))
+        or (isinstance(x, int) and not isinstance(x, bool))
+    )
 
 
 class _Traced:

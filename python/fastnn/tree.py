@@ -42,7 +42,7 @@ def flatten_with_path(tree: Any) -> list[tuple[tuple[Any, ...], Any]]:
 
 
 def structure(tree: Any) -> Any:
-    """A hashable description of the shape of the tree: equal for trees that differ in leaves only."""
+    """A hashable description of the tree, equal for trees that differ in leaves only."""
     if isinstance(tree, dict):
         return ("dict", tuple((k, structure(tree[k])) for k in sorted(tree)))
     if isinstance(tree, list | tuple):

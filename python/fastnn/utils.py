@@ -32,7 +32,7 @@ def set_random_seed(seed: int) -> None:
     """Seeds Python, NumPy and fastnn: two runs give the same bits."""
     random.set_seed(seed)
     _python_random.seed(seed)
-    np.random.seed(seed % 2**32)  # noqa: NPY002
+    np.random.seed(seed % 2**32)
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray[Any, Any]:
@@ -127,5 +127,3 @@ def split_dataset(
         return tree.pack(dataset, [a[rows] for a in leaves])
 
     return pick(first), pick(second)
-
-

@@ -78,6 +78,7 @@ class Variable(_core.Variable):
         name: str | None = None,
         **_: Any,
     ) -> Self:
+        """Makes the stored array."""
         if callable(initializer) and not hasattr(initializer, "__array__"):
             value = initializer(tuple(shape or ()), dtype=dtype or "float32")
         else:

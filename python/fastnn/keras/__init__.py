@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fastnn.namespaces import KERAS, MODULES, lazy
 
 _SUBMODULES = {k: v for k, v in MODULES.items() if k not in ("data", "errors", "transforms")}
-__all__ = sorted([*KERAS, *_SUBMODULES])  # noqa: PLE0605
+__all__ = sorted([*KERAS, *_SUBMODULES])
 __getattr__, __dir__ = lazy(globals(), KERAS, _SUBMODULES)
 
 

@@ -21,7 +21,7 @@ from fastnn.layers.reshaping import *  # noqa: F403
 from fastnn.serial import Table
 
 _MODULES = (_activation, _core_layers, _merging, _normalization, _regularization, _reshaping)
-__all__ = ["InputSpec", "Layer", *(n for m in _MODULES for n in m.__all__)]  # noqa: PLE0604
+__all__ = ["InputSpec", "Layer", *(n for m in _MODULES for n in m.__all__)]
 
 TABLE = Table(
     "layer",

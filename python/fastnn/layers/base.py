@@ -110,7 +110,7 @@ class InputSpec:
         if self.min_ndim is not None and rank < self.min_ndim:
             raise ShapeError(
                 f"{where} expects inputs of at least {self.min_ndim} axes, got shape {shape}\n"
-                f"  hint: the first axis is the batch: give shape (n, {'…' if rank else 'features'})"
+                f"  hint: the first axis is the batch: shape (n, {'…' if rank else 'features'})"
             )
         if self.max_ndim is not None and rank > self.max_ndim:
             raise ShapeError(
@@ -139,8 +139,11 @@ def _call_parameters(fn: Callable[..., Any]) -> tuple[list[str], bool, bool, boo
     parameters = list(inspect.signature(fn).parameters.values())[1:]
     names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     every = {p.name for p in parameters}
-    return names, "training" in every, "mask" in every, any(
-        p.kind is p.VAR_KEYWORD for p in parameters
+    return (
+        names,
+        "training" in every,
+        "mask" in every,
+        any(p.kind is p.VAR_KEYWORD for p in parameters),
     )
 
 
@@ -180,6 +183,7 @@ class Layer:
     _init_arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Remembers the arguments for the config."""
         layer = super().__new__(cls)
         object.__setattr__(layer, "_init_arguments", (args, kwargs))
         return layer
@@ -259,8 +263,8 @@ class Layer:
         for size in shape:
             if size is None:
                 raise ShapeError(
-                    f"layer '{self.name}' ({type(self).__name__}): weight '{name}' of shape {shape} "
-                    "needs a size that the input leaves open\n"
+                    f"layer '{self.name}' ({type(self).__name__}): weight '{name}' of shape "
+                    f"{shape} needs a size that the input leaves open\n"
                     "  hint: give the full shape in Input(shape=...)"
                 )
         outer, scope = _ScopeOff(), current_scope()
@@ -392,8 +396,9 @@ class Layer:
         own = self.weights
         if len(own) != len(weights):
             raise ValueError(
-                f"set_weights on '{self.name}': got {len(weights)} arrays, it has {len(own)} weights"
-                f": {', '.join(v.path for v in own[:8])}\n  hint: give what get_weights() returned"
+                f"set_weights on '{self.name}': got {len(weights)} arrays, it has {len(own)} "
+                f"weights: {', '.join(v.path for v in own[:8])}\n"
+                "  hint: give what get_weights() returned"
             )
         for v, value in zip(own, weights, strict=True):
             if tuple(np.shape(value)) != v.shape:
@@ -451,6 +456,7 @@ class Layer:
             return self._run(tuple(inputs), {})
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the layer, building it first if needed."""
         if is_symbolic(args) or is_symbolic(kwargs):
             return self._call_symbolic(args, kwargs)
         return self._run(as_tensors(args), kwargs)
@@ -574,7 +580,7 @@ class Layer:
             return self._nodes[0]
         what = "was never called" if not self._nodes else f"was called {len(self._nodes)} times"
         raise AttributeError(
-            f"layer '{self.name}' {what} on symbolic tensors, so it has no single input and output\n"
+            f"layer '{self.name}' {what} on symbolic tensors, so it has no one input or output\n"
             "  hint: keep the tensors that Input(...) and the layer return"
         )
 
@@ -582,7 +588,11 @@ class Layer:
 
     def get_config(self) -> dict[str, Any]:
         """Name, trainable flag and the constructor's arguments."""
-        result: dict[str, Any] = {"name": self.name, "trainable": self._trainable, "dtype": "float32"}
+        result: dict[str, Any] = {
+            "name": self.name,
+            "trainable": self._trainable,
+            "dtype": "float32",
+        }
         if self.activity_regularizer is not None:
             result["activity_regularizer"] = plain(self.activity_regularizer)
         constructor = _constructor(type(self))
@@ -593,10 +603,7 @@ class Layer:
         for name, p in list(signature.parameters.items())[1:]:
             if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) or name in result:
                 continue
-            if own or name not in given:
-                value = getattr(self, name, p.default)
-            else:
-                value = given[name]
+            value = getattr(self, name, p.default) if own or name not in given else given[name]
             result[name] = plain(None if value is p.empty else value)
         return result
 

@@ -89,7 +89,7 @@ class InputLayer(Layer):
         }
 
 
-def Input(  # noqa: N802
+def Input(
     shape: Sequence[int | None] | int | None = None,
     batch_size: int | None = None,
     dtype: str | None = None,
@@ -137,7 +137,7 @@ class Dense(Layer):
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
-        """kernel (in, units) and bias (units,)."""
+        """Kernel (in, units) and bias (units,)."""
         self.kernel = self.add_weight(
             name="kernel",
             shape=(input_shape[-1], self.units),
@@ -267,7 +267,7 @@ class Embedding(Layer):
             self.build(None)
 
     def build(self, input_shape: Any) -> None:
-        """embeddings (input_dim, output_dim)."""
+        """Embeddings (input_dim, output_dim)."""
         self.embeddings = self.add_weight(
             name="embeddings",
             shape=(self.input_dim, self.output_dim),
@@ -338,5 +338,3 @@ class Wrapper(Layer):
 
         config = dict(config)
         return cls(deserialize(config.pop("layer")), **config)
-
-

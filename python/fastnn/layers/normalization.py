@@ -37,7 +37,11 @@ def _spread(value: Any, shape: Any, axes: Sequence[int]) -> Any:
     wide = [1] * rank
     for a, n in zip(axes, value.shape, strict=True):
         wide[a % rank] = n
-    return value if tuple(wide[-len(value.shape) :]) == tuple(value.shape) else ops.reshape(value, wide)
+    return (
+        value
+        if tuple(wide[-len(value.shape) :]) == tuple(value.shape)
+        else ops.reshape(value, wide)
+    )
 
 
 class _Affine(Layer):
@@ -189,7 +193,7 @@ class LayerNormalization(_Affine):
         return self.axis if isinstance(self.axis, list) else [self.axis]
 
     def build(self, input_shape: Any) -> None:
-        """gamma and beta of the sizes of the axes."""
+        """Gamma and beta of the sizes of the axes."""
         self._add_affine(_sizes(input_shape, self._axes(), f"LayerNormalization '{self.name}'"))
         self.built = True
 
@@ -225,7 +229,7 @@ class RMSNormalization(Layer):
         self.built = True
 
     def call(self, inputs: Any) -> Any:
-        """x / sqrt(mean(x²) + epsilon) * scale."""
+        """X / sqrt(mean(x²) + epsilon) * scale."""
         x = ops.convert_to_tensor(inputs, "float32")
         axes = self.axis if isinstance(self.axis, list) else [self.axis]
         y = x * ops.rsqrt(ops.mean(ops.square(x), axis=axes, keepdims=True) + self.epsilon)
@@ -256,7 +260,7 @@ class GroupNormalization(_Affine):
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
-        """gamma and beta of the size of the axis."""
+        """Gamma and beta of the size of the axis."""
         (size,) = _sizes(input_shape, [self.axis], f"GroupNormalization '{self.name}'")
         if self.groups == -1:
             self.groups = size
@@ -297,7 +301,7 @@ class UnitNormalization(Layer):
         self.built = True
 
     def call(self, inputs: Any) -> Any:
-        """x / |x|."""
+        """X / |x|."""
         x = ops.convert_to_tensor(inputs, "float32")
         total = ops.sum(ops.square(x), axis=self.axis, keepdims=True)
         return x * ops.rsqrt(ops.maximum(total, 1e-12))
@@ -435,7 +439,7 @@ class Rescaling(Layer):
         self.built = True
 
     def call(self, inputs: Any) -> Any:
-        """inputs * scale + offset."""
+        """Inputs * scale + offset."""
         x = ops.convert_to_tensor(inputs, "float32")
         scale, offset = (
             v if isinstance(v, int | float) else ops.convert_to_tensor(v, "float32")

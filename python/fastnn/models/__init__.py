@@ -35,7 +35,9 @@ def clone_model(
     if isinstance(model, Sequential):
         copy = type(model)(name=model.name)
         for layer in model._stack:
-            copy.add(layer if type(layer).__name__ == "InputLayer" else clone_function(layer), False)
+            copy.add(
+                layer if type(layer).__name__ == "InputLayer" else clone_function(layer), False
+            )
         copy._rebuild()
         return copy
     return _clone_functional(model, clone_function)

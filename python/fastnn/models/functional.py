@@ -19,9 +19,7 @@ __all__ = ["Functional"]
 class Functional(Model):
     """`Model(inputs, outputs)`: tensors, lists or dicts of tensors."""
 
-    def __init__(
-        self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any) -> None:
         super().__init__(name=name, **kwargs)
         for which, value in (("inputs", inputs), ("outputs", outputs)):
             for x in tree.flatten(value):
@@ -174,9 +172,7 @@ def _fitted(value: Any, spec: KerasTensor) -> Any:
     return value
 
 
-def _ordered_nodes(
-    inputs: list[KerasTensor], outputs: list[KerasTensor], name: str
-) -> list[Node]:
+def _ordered_nodes(inputs: list[KerasTensor], outputs: list[KerasTensor], name: str) -> list[Node]:
     """The calls between inputs and outputs, each after those it needs, ordered by depth."""
     ends = {id(x) for x in inputs}
     order: list[Node] = []

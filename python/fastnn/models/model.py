@@ -28,6 +28,7 @@ class Model(Trainer, Layer):
     _fast = False
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
+        """Makes a functional model when inputs and outputs are given."""
         if cls is Model and (len(args) >= 2 or "inputs" in kwargs or "outputs" in kwargs):
             from fastnn.models.functional import Functional
 
@@ -39,6 +40,7 @@ class Model(Trainer, Layer):
         self._init_training()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the model."""
         if self._fast and not kwargs and len(args) == 1 and getattr(_scopes, "scope", None) is None:
             x = args[0]
             if (

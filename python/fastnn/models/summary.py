@@ -21,7 +21,7 @@ def summary(model: Any, line_length: int | None, nested: bool, trainable: bool) 
     columns += ["Connected to"] if connected else []
     columns += ["Trainable"] if trainable else []
     width = line_length or _width(108 if connected else 88)
-    shares = [0.28, 0.24, 0.12, 0.36][: 4] if connected else [0.45, 0.34, 0.21]
+    shares = [0.28, 0.24, 0.12, 0.36][:4] if connected else [0.45, 0.34, 0.21]
     if trainable:
         shares = [s * 0.88 for s in shares] + [0.12]
     sizes = [max(int(s * (width - len(shares) * 3 - 1)), 6) for s in shares]

@@ -9,7 +9,7 @@ from fastnn.optimizers.base import Optimizer
 from fastnn.optimizers.methods import *  # noqa: F403
 from fastnn.serial import Table, custom_object_scope, plain
 
-__all__ = ["Optimizer", "deserialize", "get", "schedules", "serialize", *methods.__all__]  # noqa: PLE0604
+__all__ = ["Optimizer", "deserialize", "get", "schedules", "serialize", *methods.__all__]
 
 _MEMBERS = [getattr(methods, name) for name in methods.__all__]
 TABLE = Table("optimizer", _MEMBERS, {m.__name__.lower(): m for m in _MEMBERS})

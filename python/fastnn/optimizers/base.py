@@ -182,7 +182,9 @@ class Optimizer(Configurable):
         self.apply([g for g, _ in pairs], [v for _, v in pairs])
         return self.iterations
 
-    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Variable] | None = None) -> None:
+    def apply(
+        self, grads: Sequence[Any], trainable_variables: Sequence[Variable] | None = None
+    ) -> None:
         """One update: clips, decays weights, steps, averages, constrains, counts."""
         if not len(grads):
             return
@@ -203,7 +205,9 @@ class Optimizer(Configurable):
             self.build(variables)
         pairs = [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]
         if not pairs:
-            raise ValueError("no gradient for any variable\n  hint: the loss does not depend on them")
+            raise ValueError(
+                "no gradient for any variable\n  hint: the loss does not depend on them"
+            )
         gs, vs = [ops.convert_to_tensor(g) for g, _ in pairs], [v for _, v in pairs]
         if self.loss_scale_factor:
             gs = [g / self.loss_scale_factor for g in gs]
@@ -351,5 +355,3 @@ class Optimizer(Configurable):
     def __repr__(self) -> str:
         rate = self._schedule if self._schedule is not None else float(self._stored_rate())
         return f"<{type(self).__name__} learning_rate={rate}>"
-
-

@@ -166,9 +166,7 @@ class Nadam(Optimizer):
     def update_all(self, gs: list[Any], vs: list[Variable], rate: Any) -> None:
         """Steps every variable after moving the momentum schedule."""
         t = ops.cast(self.iterations.value, "float32") + 1.0
-        self._product.assign(
-            self._product * (self.beta_1 * (1.0 - 0.5 * _c.power(0.96, t)))
-        )
+        self._product.assign(self._product * (self.beta_1 * (1.0 - 0.5 * _c.power(0.96, t))))
         super().update_all(gs, vs, rate)
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
@@ -180,7 +178,9 @@ class Nadam(Optimizer):
         product = self._product.value
         m.assign(_mix(m.value, gradient, self.beta_1))
         v.assign(_mix(v.value, _c.square(gradient), self.beta_2))
-        m_hat = u_next * m.value / (1.0 - product * u_next) + (1.0 - u_t) * gradient / (1.0 - product)
+        m_hat = u_next * m.value / (1.0 - product * u_next) + (1.0 - u_t) * gradient / (
+            1.0 - product
+        )
         v_hat = v.value / (1.0 - _c.power(float(self.beta_2), t))
         variable.assign(variable.value - m_hat * learning_rate / (_c.sqrt(v_hat) + self.epsilon))
 

@@ -24,6 +24,7 @@ class LearningRateSchedule(Configurable):
     """Called with the step number (a tensor), gives the learning rate."""
 
     def __call__(self, step: Any) -> Any:
+        """Gives the learning rate at a step."""
         raise NotImplementedError(f"{type(self).__name__} must define __call__(self, step)")
 
 
@@ -47,6 +48,7 @@ class ExponentialDecay(LearningRateSchedule):
         self.decay_rate, self.staircase, self.name = decay_rate, staircase, name
 
     def __call__(self, step: Any) -> Any:
+        """Gives the learning rate at a step."""
         p = _step(step) / float(self.decay_steps)
         p = _c.floor(p) if self.staircase else p
         return self.initial_learning_rate * _c.power(float(self.decay_rate), p)
@@ -68,6 +70,7 @@ class InverseTimeDecay(LearningRateSchedule):
         self.decay_rate, self.staircase, self.name = decay_rate, staircase, name
 
     def __call__(self, step: Any) -> Any:
+        """Gives the learning rate at a step."""
         p = _step(step) / float(self.decay_steps)
         p = _c.floor(p) if self.staircase else p
         return self.initial_learning_rate / (1.0 + self.decay_rate * p)
@@ -87,6 +90,7 @@ class PiecewiseConstantDecay(LearningRateSchedule):
         self.boundaries, self.values, self.name = list(boundaries), list(values), name
 
     def __call__(self, step: Any) -> Any:
+        """Gives the learning rate at a step."""
         s = _step(step)
         rate: Any = ops.convert_to_tensor(float(self.values[-1]))
         for bound, value in reversed(list(zip(self.boundaries, self.values, strict=False))):
@@ -112,6 +116,7 @@ class PolynomialDecay(LearningRateSchedule):
         self.cycle, self.name = cycle, name
 
     def __call__(self, step: Any) -> Any:
+        """Gives the learning rate at a step."""
         s, total = _step(step), float(self.decay_steps)
         if self.cycle:
             cycles = _c.where(s == 0.0, 1.0, _c.ceil(s / total))
@@ -145,6 +150,7 @@ class CosineDecay(LearningRateSchedule):
         return start * ((1.0 - self.alpha) * cosine + self.alpha)
 
     def __call__(self, step: Any) -> Any:
+        """Gives the learning rate at a step."""
         s = _step(step)
         if self.warmup_target is None:
             return self._decay(_c.minimum(s, float(self.decay_steps)), self.initial_learning_rate)
@@ -171,10 +177,14 @@ class CosineDecayRestarts(LearningRateSchedule):
         name: str = "SGDRDecay",
     ) -> None:
         _positive(first_decay_steps)
-        self.initial_learning_rate, self.first_decay_steps = initial_learning_rate, first_decay_steps
+        self.initial_learning_rate, self.first_decay_steps = (
+            initial_learning_rate,
+            first_decay_steps,
+        )
         self.t_mul, self.m_mul, self.alpha, self.name = t_mul, m_mul, alpha, name
 
     def __call__(self, step: Any) -> Any:
+        """Gives the learning rate at a step."""
         share = _step(step) / float(self.first_decay_steps)
         if self.t_mul == 1.0:
             restart = _c.floor(share)

@@ -1,0 +1,292 @@
+"""Layers: defaults of the semantics card, values, gradients through them, masks, configs."""
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import initializers, layers, ops
+
+
+def array(x) -> np.ndarray:
+    return np.asarray(x)
+
+
+def test_dense_is_a_product_and_a_sum(rng):
+    dense = layers.Dense(3, activation="tanh", bias_initializer="ones")
+    x = rng.normal(size=(4, 5)).astype(np.float32)
+    kernel, bias = (dense(x), dense.get_weights())[1]
+    assert (kernel.shape, bias.tolist()) == ((5, 3), [1.0] * 3)
+    assert array(dense(x)) == pytest.approx(np.tanh(x @ kernel + bias), rel=1e-5, abs=1e-6)
+    assert array(dense(np.ones((2, 7, 5), np.float32))).shape == (2, 7, 3)
+
+
+@pytest.mark.parametrize(
+    ("name", "std"),
+    [
+        ("glorot_uniform", 0.0632), ("glorot_normal", 0.0635), ("he_normal", 0.1002),
+        ("he_uniform", 0.1001), ("lecun_normal", 0.0706), ("orthogonal", 0.0577),
+        ("truncated_normal", 0.0440), ("random_normal", 0.0501), ("random_uniform", 0.0288),
+    ],
+)  # fmt: skip
+def test_first_weights_spread_as_in_keras(name, std):
+    fastnn.random.set_seed(3)
+    weights = array(initializers.get(name)((200, 300)))
+    assert weights.std() == pytest.approx(std, rel=0.02)
+    assert abs(weights.mean()) < 0.001
+    if name in ("he_normal", "glorot_normal", "lecun_normal"):
+        stddev = {"he_normal": (2 / 200) ** 0.5, "glorot_normal": (2 / 500) ** 0.5}.get(
+            name, (1 / 200) ** 0.5
+        )
+        assert np.abs(weights).max() <= 2 * stddev / 0.87962566103423978 + 1e-6
+
+
+def test_orthogonal_columns_are_orthonormal():
+    q = array(initializers.Orthogonal(seed=1)((8, 5)))
+    assert q.T @ q == pytest.approx(np.eye(5), abs=1e-5)
+
+
+def test_an_initializer_with_a_seed_repeats_itself():
+    first = initializers.GlorotUniform(seed=5)
+    assert np.array_equal(array(first((3, 4))), array(first((3, 4))))
+    assert np.array_equal(array(first((3, 4))), array(initializers.GlorotUniform(seed=5)((3, 4))))
+    assert not np.array_equal(array(first((3, 4))), array(initializers.HeUniform(seed=6)((3, 4))))
+
+
+def test_batch_normalization_moves_with_the_biased_variance():
+    bn = layers.BatchNormalization()
+    out = array(bn(np.array([[0.0], [2.0]], np.float32), training=True))
+    assert out.ravel() == pytest.approx([-0.9995, 0.9995], abs=1e-4)
+    gamma, beta, mean, variance = (w.item() for w in bn.get_weights())
+    assert (gamma, beta, mean, variance) == pytest.approx((1.0, 0.0, 0.01, 1.0))
+    frozen = array(bn(np.array([[0.0], [2.0]], np.float32)))
+    assert frozen.ravel() == pytest.approx(np.array([-0.01, 1.99]) / np.sqrt(1.001), rel=1e-5)
+
+
+def test_batch_normalization_that_is_not_trainable_uses_its_averages():
+    bn = layers.BatchNormalization()
+    bn.build((None, 1))
+    bn.trainable = False
+    out = array(bn(np.array([[0.0], [2.0]], np.float32), training=True))
+    assert out.ravel() == pytest.approx(np.array([0.0, 2.0]) / np.sqrt(1.001), rel=1e-5)
+    assert [w.item() for w in bn.get_weights()][2:] == [0.0, 1.0]
+
+
+def test_layer_normalization_follows_its_formula(rng):
+    x = rng.normal(size=(3, 6)).astype(np.float32)
+    expected = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-3)
+    assert array(layers.LayerNormalization()(x)) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def test_group_and_unit_and_rms_normalization(rng):
+    x = rng.normal(size=(2, 3, 4)).astype(np.float32)
+    unit = array(layers.UnitNormalization()(x))
+    assert np.linalg.norm(unit, axis=-1) == pytest.approx(np.ones((2, 3)), rel=1e-5)
+    groups = array(layers.GroupNormalization(groups=2)(x)).reshape(2, 3, 2, 2)
+    assert groups.mean(axis=(1, 3)) == pytest.approx(np.zeros((2, 2)), abs=1e-5)
+    rms = array(layers.RMSNormalization()(x))
+    expected = x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-6)
+    assert rms == pytest.approx(expected, rel=1e-4)
+
+
+def test_normalization_adapts_to_data(rng):
+    data = rng.normal(3.0, 2.0, size=(500, 4))
+    layer = layers.Normalization()
+    layer.adapt(data)
+    out = array(layer(data))
+    assert out.mean(0) == pytest.approx(np.zeros(4), abs=1e-6)
+    assert out.var(0) == pytest.approx(np.ones(4), abs=1e-5)
+    given = layers.Normalization(mean=[1.0, 2.0], variance=[4.0, 9.0])
+    assert array(given(np.array([[3.0, 5.0]]))).tolist() == [[1.0, 1.0]]
+
+
+def test_dropout_keeps_the_mean_and_is_idle_outside_training():
+    layer = layers.Dropout(0.25, seed=1)
+    x = np.ones((200, 50), np.float32)
+    out = array(layer(x, training=True))
+    assert set(np.unique(out)) == {np.float32(0.0), np.float32(1 / 0.75)}
+    assert out.mean() == pytest.approx(1.0, abs=0.03)
+    assert not np.array_equal(out, array(layer(x, training=True)))
+    assert np.array_equal(array(layer(x)), x)
+
+
+def test_spatial_dropout_drops_whole_channels():
+    out = array(layers.SpatialDropout1D(0.5, seed=1)(np.ones((8, 5, 6)), training=True))
+    assert (out == out[:, :1]).all()
+    assert 0 < (out == 0).mean() < 1
+
+
+def test_noise_layers_keep_the_mean():
+    x = np.ones((300, 40), np.float32)
+    for layer in (layers.GaussianNoise(0.5, seed=1), layers.GaussianDropout(0.2, seed=1)):
+        out = array(layer(x, training=True))
+        assert out.mean() == pytest.approx(1.0, abs=0.02)
+        assert out.std() == pytest.approx(0.5, abs=0.02)
+    normal = np.random.default_rng(0).normal(size=(300, 40)).astype(np.float32)
+    out = array(layers.AlphaDropout(0.2, seed=1)(normal, training=True))
+    assert (out.mean(), out.std()) == pytest.approx((0.0, 1.0), abs=0.03)
+
+
+@pytest.mark.parametrize(
+    ("layer", "shape", "expected"),
+    [
+        (lambda: layers.Flatten(), (2, 3, 4), (2, 12)),
+        (lambda: layers.Reshape((4, -1)), (2, 3, 4), (2, 4, 3)),
+        (lambda: layers.Permute((2, 1)), (2, 3, 4), (2, 4, 3)),
+        (lambda: layers.RepeatVector(3), (2, 4), (2, 3, 4)),
+        (lambda: layers.ZeroPadding1D(2), (2, 3, 4), (2, 7, 4)),
+        (lambda: layers.ZeroPadding2D(((1, 0), (2, 3))), (2, 3, 4, 1), (2, 4, 9, 1)),
+        (lambda: layers.Cropping1D((1, 1)), (2, 5, 4), (2, 3, 4)),
+        (lambda: layers.Cropping2D(1), (2, 5, 4, 1), (2, 3, 2, 1)),
+        (lambda: layers.UpSampling1D(2), (2, 3, 4), (2, 6, 4)),
+        (lambda: layers.UpSampling2D((2, 3)), (2, 3, 4, 1), (2, 6, 12, 1)),
+    ],
+)
+def test_shape_layers(layer, shape, expected):
+    x = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+    made = layer()
+    assert array(made(x)).shape == expected
+    symbolic = made(fastnn.Input(shape[1:]))
+    assert symbolic.shape == (None, *expected[1:])
+
+
+def test_upsampling_repeats_neighbours():
+    out = array(layers.UpSampling1D(2)(np.array([[[1.0], [2.0]]])))
+    assert out.ravel().tolist() == [1.0, 1.0, 2.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    ("layer", "expected"),
+    [
+        (layers.ReLU(), [0.0, 2.0]), (layers.ReLU(max_value=1.0), [0.0, 1.0]),
+        (layers.LeakyReLU(), [-0.3, 2.0]), (layers.ELU(), [np.expm1(-1), 2.0]),
+        (layers.PReLU(alpha_initializer="ones"), [-1.0, 2.0]),
+        (layers.Softmax(), [1 / (1 + np.exp(3)), 1 / (1 + np.exp(-3))]),
+        (layers.Activation("swish"), [-1 / (1 + np.e), 2 / (1 + np.exp(-2))]),
+        (layers.Rescaling(2.0, 1.0), [-1.0, 5.0]),
+    ],
+)  # fmt: skip
+def test_activation_layers(layer, expected):
+    assert array(layer(np.array([[-1.0, 2.0]], np.float32))).ravel() == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+def test_merge_layers(rng):
+    a, b = rng.normal(size=(2, 4, 3)).astype(np.float32)
+    for layer, expected in (
+        (layers.Add(), a + b), (layers.Subtract(), a - b), (layers.Multiply(), a * b),
+        (layers.Average(), (a + b) / 2), (layers.Maximum(), np.maximum(a, b)),
+        (layers.Minimum(), np.minimum(a, b)),
+        (layers.Concatenate(), np.concatenate([a, b], -1)),
+        (layers.Dot(axes=1), (a * b).sum(-1, keepdims=True)),
+    ):  # fmt: skip
+        assert array(layer([a, b])) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    assert array(layers.add([a, b])) == pytest.approx(a + b)
+
+
+def test_embedding_looks_rows_up_and_masks_zero():
+    table = np.arange(12, dtype=np.float32).reshape(4, 3)
+    layer = layers.Embedding(4, 3, weights=[table], mask_zero=True)
+    assert array(layer(np.array([[1, 0]])))[0].tolist() == table[[1, 0]].tolist()
+    assert array(layer.compute_mask(np.array([[1, 0]]), None)).tolist() == [[True, False]]
+
+
+def test_masks_reach_the_loss():
+    x = fastnn.Input((3,), dtype="int32")
+    h = layers.Embedding(5, 2, mask_zero=True, embeddings_initializer="ones")(x)
+    out = layers.Dense(1, kernel_initializer="ones")(h)
+    model = fastnn.Model(x, out)
+    model.compile("sgd", "mse")
+    loss = model.evaluate(np.array([[1, 2, 0]]), np.array([[[2.0], [0.0], [9.0]]]), verbose=0)
+    assert loss == pytest.approx(2.0)  # (0 + 4) / 2 valid steps
+
+
+def test_masking_marks_empty_steps():
+    layer = layers.Masking()
+    x = np.array([[[1.0, 0.0], [0.0, 0.0]]], np.float32)
+    assert array(layer.compute_mask(x, None)).tolist() == [[True, False]]
+
+
+def test_lambda_runs_but_is_never_written():
+    layer = layers.Lambda(lambda x: x * 2)
+    assert array(layer(np.ones((1, 2)))).tolist() == [[2.0, 2.0]]
+    with pytest.raises(ValueError, match="holds code"):
+        layer.get_config()
+
+
+def test_weights_are_listed_by_layer_with_trained_ones_first():
+    bn = layers.BatchNormalization()
+    bn.build((None, 2))
+    assert [v.name for v in bn.weights] == ["gamma", "beta", "moving_mean", "moving_variance"]
+    assert [v.name for v in bn.trainable_weights] == ["gamma", "beta"]
+    bn.trainable = False
+    assert bn.trainable_weights == []
+    assert len(bn.non_trainable_weights) == 4
+
+
+def test_own_layers_and_their_config():
+    class Scale(layers.Layer):
+        def __init__(self, factor, **kwargs):
+            super().__init__(**kwargs)
+            self.factor = factor
+
+        def build(self, input_shape):
+            self.w = self.add_weight(shape=(input_shape[-1],), initializer="ones", name="w")
+
+        def call(self, x):
+            return x * self.w * self.factor
+
+    layer = Scale(3.0, name="s")
+    assert array(layer(np.ones((1, 2)))).tolist() == [[3.0, 3.0]]
+    assert layer.w.path == "s/w"
+    again = Scale.from_config(layer.get_config())
+    assert (again.factor, again.name) == (3.0, "s")
+
+
+def test_penalties_and_added_losses_are_collected():
+    class Extra(layers.Layer):
+        def call(self, x):
+            self.add_loss(ops.sum(x) * 0.5)
+            return x
+
+    dense = layers.Dense(1, kernel_initializer="ones", kernel_regularizer="l2")
+    dense(np.ones((1, 3), np.float32))
+    assert [float(array(v)) for v in dense.losses] == pytest.approx([0.03])
+    extra = Extra()
+    extra(np.ones((1, 4), np.float32))
+    assert [float(array(v)) for v in extra.losses] == [2.0]
+
+
+@pytest.mark.parametrize(
+    ("constraint", "check"),
+    [
+        ("non_neg", lambda w: (w >= 0).all()),
+        ("unit_norm", lambda w: np.linalg.norm(w, axis=0) == pytest.approx(1.0, abs=1e-4)),
+        ("max_norm", lambda w: (np.linalg.norm(w, axis=0) <= 2.0001).all()),
+    ],
+)
+def test_constraints_hold_after_training(constraint, check, rng):
+    model = fastnn.Sequential(
+        [fastnn.Input((4,)), layers.Dense(3, kernel_constraint=constraint)]
+    )
+    model.compile(fastnn.optimizers.SGD(1.0), "mse")
+    x = rng.normal(size=(16, 4)).astype(np.float32)
+    model.fit(x, 5 * x[:, :3], epochs=3, verbose=0)
+    assert check(model.get_weights()[0])
+
+
+def test_every_layer_comes_back_from_its_config():
+    made = {
+        "Activation": {"activation": "relu"}, "Dense": {"units": 2}, "Reshape": {"target_shape": (2,)},
+        "Embedding": {"input_dim": 3, "output_dim": 2}, "Dropout": {"rate": 0.1},
+        "SpatialDropout1D": {"rate": 0.1}, "SpatialDropout2D": {"rate": 0.1},
+        "GaussianDropout": {"rate": 0.1}, "GaussianNoise": {"stddev": 0.1},
+        "AlphaDropout": {"rate": 0.1}, "Permute": {"dims": (2, 1)}, "RepeatVector": {"n": 2},
+        "Rescaling": {"scale": 0.5}, "Dot": {"axes": 1}, "InputLayer": {"shape": (2,)},
+    }  # fmt: skip
+    skip = {"Lambda", "Wrapper"}
+    for cls in {c for c in layers.TABLE.names.values() if c.__name__ not in skip}:
+        layer = cls(**made.get(cls.__name__, {}))
+        again = layers.deserialize(layers.serialize(layer))
+        assert type(again) is cls
+        assert again.get_config() == layer.get_config()

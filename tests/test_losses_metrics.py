@@ -1,0 +1,206 @@
+"""Losses and metrics: golden numbers, reductions, weights, masks, names."""
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import losses, metrics
+
+
+def value(x) -> float:
+    return float(np.asarray(x))
+
+
+def test_cross_entropies_clip_probabilities():
+    assert value(losses.BinaryCrossentropy()([[1.0]], [[0.0]])) == pytest.approx(16.118095, abs=1e-5)
+    got = losses.CategoricalCrossentropy()([[0.0, 1.0]], [[1.0, 0.0]])
+    assert value(got) == pytest.approx(16.118095, abs=1e-5)
+
+
+def test_sparse_cross_entropy_ignores_a_class():
+    loss = losses.SparseCategoricalCrossentropy(ignore_class=0)
+    got = loss(np.array([0, 1]), np.array([[0.5, 0.5], [0.2, 0.8]], np.float32))
+    assert value(got) == pytest.approx(0.223144, abs=1e-6)
+
+
+@pytest.mark.parametrize(("weights", "expected"), [((1.0, 0.0), 0.5), ((3.0, 1.0), 3.5)])
+def test_loss_divides_by_elements_also_with_weights(weights, expected):
+    got = losses.MeanSquaredError()([[1.0], [2.0]], [[0.0], [0.0]], sample_weight=np.array(weights))
+    assert value(got) == pytest.approx(expected)
+
+
+def test_metric_divides_by_the_sum_of_weights():
+    metric = metrics.MeanSquaredError()
+    metric.update_state([[1.0], [2.0]], [[0.0], [0.0]], sample_weight=np.array([3.0, 1.0]))
+    assert value(metric.result()) == pytest.approx(1.75)
+
+
+def test_auc_of_four_scores():
+    metric = metrics.AUC()
+    metric.update_state([0, 0, 1, 1], [0.0, 0.5, 0.3, 0.9])
+    assert value(metric.result()) == pytest.approx(0.75, abs=1e-6)
+
+
+def reference(name, y, p):
+    eps = 1e-7
+    clip = np.clip(p, eps, 1 - eps)
+    return {
+        "mse": lambda: ((y - p) ** 2).mean(-1),
+        "mae": lambda: np.abs(y - p).mean(-1),
+        "mape": lambda: 100 * np.abs((y - p) / np.maximum(np.abs(y), eps)).mean(-1),
+        "msle": lambda: (
+            (np.log(np.maximum(y, eps) + 1) - np.log(np.maximum(p, eps) + 1)) ** 2
+        ).mean(-1),
+        "bce": lambda: -(y * np.log(clip) + (1 - y) * np.log(1 - clip)).mean(-1),
+        "kld": lambda: (
+            np.clip(y, eps, 1) * np.log(np.clip(y, eps, 1) / np.clip(p, eps, 1))
+        ).sum(-1),
+        "huber": lambda: np.where(
+            np.abs(y - p) <= 1, 0.5 * (y - p) ** 2, np.abs(y - p) - 0.5
+        ).mean(-1),
+        "log_cosh": lambda: np.log(np.cosh(p - y)).mean(-1),
+        "poisson": lambda: (p - y * np.log(p + eps)).mean(-1),
+        "cosine_similarity": lambda: (
+            -(y * p).sum(-1) / np.linalg.norm(y, axis=-1) / np.linalg.norm(p, axis=-1)
+        ),
+        "hinge": lambda: np.maximum(1 - y * p, 0).mean(-1),
+        "squared_hinge": lambda: (np.maximum(1 - y * p, 0) ** 2).mean(-1),
+        "categorical_hinge": lambda: np.maximum(
+            ((1 - y) * p).max(-1) - (y * p).sum(-1) + 1, 0
+        ),
+    }[name]()
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "mse", "mae", "mape", "msle", "bce", "kld", "huber", "log_cosh", "poisson",
+        "cosine_similarity", "hinge", "squared_hinge", "categorical_hinge",
+    ],
+)  # fmt: skip
+def test_loss_functions_follow_their_formulas(name, rng):
+    y, p = rng.uniform(0.05, 0.95, (2, 7, 4))
+    got = losses.get(name)(y.astype(np.float32), p.astype(np.float32))
+    assert np.asarray(got) == pytest.approx(reference(name, y, p), rel=2e-5, abs=1e-6)
+
+
+def test_logits_and_probabilities_agree(rng):
+    logits = rng.normal(size=(6, 5)).astype(np.float32)
+    p = np.exp(logits) / np.exp(logits).sum(-1, keepdims=True)
+    labels = rng.integers(0, 5, 6)
+    a = losses.SparseCategoricalCrossentropy(from_logits=True)(labels, logits)
+    b = losses.SparseCategoricalCrossentropy()(labels, p)
+    c = losses.CategoricalCrossentropy(from_logits=True)(np.eye(5, dtype=np.float32)[labels], logits)
+    assert value(a) == pytest.approx(value(b), rel=1e-5)
+    assert value(a) == pytest.approx(value(c), rel=1e-5)
+    z = rng.normal(size=(6, 1)).astype(np.float32)
+    y = rng.integers(0, 2, (6, 1)).astype(np.float32)
+    d = losses.BinaryCrossentropy(from_logits=True)(y, z)
+    e = losses.BinaryCrossentropy()(y, 1 / (1 + np.exp(-z)))
+    assert value(d) == pytest.approx(value(e), rel=1e-5)
+
+
+def test_label_smoothing_moves_labels_towards_the_middle():
+    got = losses.BinaryCrossentropy(label_smoothing=0.2)([[1.0]], [[0.9]])
+    assert value(got) == pytest.approx(-(0.9 * np.log(0.9) + 0.1 * np.log(0.1)), rel=1e-5)
+
+
+@pytest.mark.parametrize(("reduction", "expected"), [("sum", 5.0), ("sum_over_batch_size", 2.5)])
+def test_reductions(reduction, expected):
+    got = losses.MeanSquaredError(reduction=reduction)([[1.0], [2.0]], [[0.0], [0.0]])
+    assert value(got) == pytest.approx(expected)
+    none = losses.MeanSquaredError(reduction=None)([[1.0], [2.0]], [[0.0], [0.0]])
+    assert np.asarray(none).tolist() == [1.0, 4.0]
+
+
+def test_rows_and_columns_meet():
+    assert value(losses.MeanSquaredError()(np.arange(3.0), np.zeros((3, 1)))) == pytest.approx(5 / 3)
+
+
+def test_losses_round_trip_through_their_config():
+    for cls in losses._CLASSES:
+        loss = cls()
+        again = losses.deserialize(losses.serialize(loss))
+        assert type(again) is cls
+        assert again.get_config() == loss.get_config()
+
+
+def test_every_alias_of_the_card_is_known():
+    for name in "bce BCE kld mae MAE mse mape msle".split():
+        assert losses.get(name) is not None
+    for name in "mse mae mape msle bce binary_accuracy precision recall auc".split():
+        assert isinstance(metrics.get(name), metrics.Metric)
+
+
+@pytest.mark.parametrize(
+    ("y_shape", "p_shape", "kind"),
+    [
+        ((4, 1), (4, 1), metrics.BinaryAccuracy),
+        ((4,), (4, 3), metrics.SparseCategoricalAccuracy),
+        ((4, 1), (4, 3), metrics.SparseCategoricalAccuracy),
+        ((4, 3), (4, 3), metrics.CategoricalAccuracy),
+    ],
+)
+def test_accuracy_is_chosen_by_the_shapes(y_shape, p_shape, kind):
+    assert type(metrics.by_shape("accuracy", np.zeros(y_shape), np.zeros(p_shape))) is kind
+
+
+def test_metrics_equal_scikit_learn(rng):
+    sk = pytest.importorskip("sklearn.metrics")
+    y = rng.integers(0, 2, 200)
+    p = rng.uniform(size=200).astype(np.float32)
+    hits = (p > 0.5).astype(int)
+    for metric, expected in (
+        (metrics.Precision(), sk.precision_score(y, hits)),
+        (metrics.Recall(), sk.recall_score(y, hits)),
+        (metrics.BinaryAccuracy(), sk.accuracy_score(y, hits)),
+        (metrics.AUC(num_thresholds=2000), sk.roc_auc_score(y, p)),
+        (metrics.R2Score(), sk.r2_score(y, p)),
+        (metrics.RootMeanSquaredError(), np.sqrt(((y - p) ** 2).mean())),
+    ):
+        column = (y[:, None], p[:, None])
+        for part in range(0, 200, 64):
+            metric.update_state(column[0][part : part + 64], column[1][part : part + 64])
+        assert value(metric.result()) == pytest.approx(expected, abs=2e-3)
+        metric.reset_state()
+        assert value(metric.result()) in (0.0, pytest.approx(0.0)) or isinstance(
+            metric, metrics.R2Score
+        )
+
+
+def test_f1_per_class_equals_scikit_learn(rng):
+    sk = pytest.importorskip("sklearn.metrics")
+    y, p = rng.integers(0, 3, 90), rng.uniform(size=(90, 3)).astype(np.float32)
+    metric = metrics.F1Score()
+    metric.update_state(np.eye(3, dtype=np.float32)[y], p)
+    expected = sk.f1_score(y, p.argmax(1), average=None)
+    assert np.asarray(metric.result()) == pytest.approx(expected, abs=1e-5)
+
+
+def test_top_k_accuracy():
+    p = np.array([[0.1, 0.2, 0.7], [0.5, 0.3, 0.2]], np.float32)
+    metric = metrics.SparseTopKCategoricalAccuracy(k=2)
+    metric.update_state(np.array([1, 2]), p)
+    assert value(metric.result()) == pytest.approx(0.5)
+
+
+def test_counts_of_the_four_kinds():
+    y, p, w = [1, 1, 0, 0], [0.9, 0.1, 0.8, 0.3], [1.0, 2.0, 3.0, 4.0]
+    for cls, expected in (
+        (metrics.TruePositives, 1),
+        (metrics.FalseNegatives, 2),
+        (metrics.FalsePositives, 3),
+        (metrics.TrueNegatives, 4),
+    ):
+        metric = cls()
+        metric.update_state(y, p, sample_weight=w)
+        assert value(metric.result()) == expected
+
+
+def test_metric_of_a_function_is_named_after_it():
+    def spread(y, p):
+        return fastnn.ops.abs(y - p)
+
+    metric = metrics.MeanMetricWrapper(spread)
+    metric.update_state([1.0, 2.0], [0.0, 0.0])
+    assert (metric.name, value(metric.result())) == ("spread", 1.5)

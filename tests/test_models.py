@@ -1,0 +1,185 @@
+"""Models: three ways to write one, sharing, nesting, several inputs and outputs, texts."""
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import layers
+
+
+def array(x) -> np.ndarray:
+    return np.asarray(x)
+
+
+def net():
+    return [fastnn.Input((5,)), layers.Dense(4, activation="relu"), layers.Dense(2)]
+
+
+def test_three_ways_to_write_a_model_give_the_same_bits(rng):
+    x = rng.normal(size=(7, 5)).astype(np.float32)
+    sequential = fastnn.Sequential(net())
+    start = fastnn.Input((5,))
+    functional = fastnn.Model(start, layers.Dense(2)(layers.Dense(4, activation="relu")(start)))
+
+    class Own(fastnn.Model):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = layers.Dense(4, activation="relu"), layers.Dense(2)
+
+        def call(self, inputs):
+            return self.b(self.a(inputs))
+
+    own = Own()
+    own(x)
+    functional.set_weights(sequential.get_weights())
+    own.set_weights(sequential.get_weights())
+    results = [array(m.predict(x, verbose=0)) for m in (sequential, functional, own)]
+    assert np.array_equal(results[0], results[1])
+    assert np.array_equal(results[0], results[2])
+    assert np.array_equal(results[0], array(sequential(x)))
+
+
+def test_sequential_is_built_on_first_use():
+    model = fastnn.Sequential([layers.Dense(3), layers.Dense(1)])
+    assert not model.built
+    assert array(model(np.ones((2, 4), np.float32))).shape == (2, 1)
+    assert model.count_params() == 4 * 3 + 3 + 3 + 1
+    assert [layer.name for layer in model.layers] == [v.path.split("/")[-2] for v in model.weights[::2]]
+
+
+def test_add_and_pop():
+    model = fastnn.Sequential()
+    model.add(fastnn.Input((3,)))
+    model.add(layers.Dense(2))
+    model.add(layers.Dense(1))
+    assert model.output_shape == (None, 1)
+    model.pop()
+    assert model.output_shape == (None, 2)
+    assert len(model.layers) == 1
+
+
+def test_a_shared_layer_is_one_set_of_weights(rng):
+    a, b = fastnn.Input((3,)), fastnn.Input((3,))
+    shared = layers.Dense(2)
+    model = fastnn.Model([a, b], layers.Subtract()([shared(a), shared(b)]))
+    assert model.count_params() == 8
+    x = rng.normal(size=(4, 3)).astype(np.float32)
+    assert array(model.predict([x, x], verbose=0)) == pytest.approx(np.zeros((4, 2)))
+
+
+def test_nested_models_train_inside_another():
+    inner = fastnn.Sequential([fastnn.Input((3,)), layers.Dense(4, activation="relu")], name="inner")
+    start = fastnn.Input((3,))
+    model = fastnn.Model(start, layers.Dense(1)(inner(start)))
+    model.compile("adam", "mse")
+    before = inner.get_weights()[0].copy()
+    model.fit(np.ones((8, 3), np.float32), np.ones((8, 1), np.float32), epochs=2, verbose=0)
+    assert not np.array_equal(before, inner.get_weights()[0])
+
+
+def test_several_inputs_and_outputs_by_name(rng):
+    a, b = fastnn.Input((3,), name="a"), fastnn.Input((2,), name="b")
+    joined = layers.Concatenate()([a, b])
+    price = layers.Dense(1, name="price")(joined)
+    kind = layers.Dense(3, activation="softmax", name="kind")(joined)
+    model = fastnn.Model({"a": a, "b": b}, [price, kind])
+    model.compile(
+        "sgd",
+        {"price": "mse", "kind": "sparse_categorical_crossentropy"},
+        metrics={"kind": ["accuracy"]},
+        loss_weights={"price": 0.5, "kind": 2.0},
+    )
+    x = {"a": rng.normal(size=(10, 3)), "b": rng.normal(size=(10, 2))}
+    y = {"price": rng.normal(size=10), "kind": rng.integers(0, 3, 10)}
+    history = model.fit(x, y, epochs=2, verbose=0)
+    assert list(history.history) == ["kind_accuracy", "kind_loss", "loss", "price_loss"]
+    logs = model.evaluate(x, y, verbose=0, return_dict=True)
+    assert logs["loss"] == pytest.approx(logs["price_loss"] + logs["kind_loss"], rel=1e-5)
+    first, second = model.predict(x, verbose=0)
+    assert (first.shape, second.shape) == ((10, 1), (10, 3))
+
+
+def test_ops_between_layers_are_part_of_the_model(rng):
+    start = fastnn.Input((4,))
+    hidden = fastnn.ops.tanh(layers.Dense(4)(start)) * 2.0 + start
+    model = fastnn.Model(start, 1.0 - hidden[:, :2])
+    x = rng.normal(size=(3, 4)).astype(np.float32)
+    kernel, bias = model.get_weights()
+    expected = 1.0 - (np.tanh(x @ kernel + bias) * 2 + x)[:, :2]
+    assert array(model.predict(x, verbose=0)) == pytest.approx(expected, rel=1e-5, abs=1e-6)
+    again = fastnn.models.model_from_json(model.to_json())
+    again.set_weights(model.get_weights())
+    assert np.array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+def test_a_part_of_a_model_is_a_model(rng):
+    model = fastnn.Sequential(net())
+    part = fastnn.Model(model.inputs, model.layers[0].output)
+    x = rng.normal(size=(2, 5)).astype(np.float32)
+    kernel, bias = model.get_weights()[:2]
+    assert array(part(x)) == pytest.approx(np.maximum(x @ kernel + bias, 0), rel=1e-5)
+
+
+def test_clone_has_its_own_weights():
+    model = fastnn.Sequential(net())
+    copy = fastnn.models.clone_model(model)
+    assert copy.to_json() == model.to_json()
+    assert not np.array_equal(copy.get_weights()[0], model.get_weights()[0])
+
+
+def test_a_frozen_layer_keeps_its_bits(rng):
+    model = fastnn.Sequential(net())
+    model.layers[0].trainable = False
+    model.compile("adam", "mse")
+    before = model.get_weights()
+    model.fit(rng.normal(size=(32, 5)), rng.normal(size=(32, 2)), epochs=3, verbose=0)
+    after = model.get_weights()
+    assert all(np.array_equal(a, b) for a, b in zip(before[:2], after[:2], strict=True))
+    assert not np.array_equal(before[2], after[2])
+    model.layers[0].trainable = True
+    model.fit(rng.normal(size=(32, 5)), rng.normal(size=(32, 2)), epochs=1, verbose=0)
+    assert not np.array_equal(after[0], model.get_weights()[0])
+
+
+def test_summary_counts_weights(capsys):
+    model = fastnn.Sequential(
+        [fastnn.Input((1,)), layers.Dense(units=1, name="line")], name="regression"
+    )
+    model.compile("sgd", "mse")
+    model.fit(np.ones((2, 1)), np.ones((2, 1)), verbose=0)
+    model.summary()
+    text = capsys.readouterr().out
+    assert text.splitlines()[0] == 'Model: "regression"'
+    assert "│ line (Dense)" in text
+    assert "(None, 1)" in text
+    assert text.splitlines()[-4:] == [
+        " Total params: 4 (16.00 B)",
+        " Trainable params: 2 (8.00 B)",
+        " Non-trainable params: 0 (0.00 B)",
+        " Optimizer params: 2 (8.00 B)",
+    ]
+
+
+def test_names_count_up_until_the_session_is_cleared():
+    fastnn.utils.clear_session()
+    assert [layers.Dense(1).name for _ in range(3)] == ["dense", "dense_1", "dense_2"]
+    assert layers.BatchNormalization().name == "batch_normalization"
+    fastnn.utils.clear_session()
+    assert layers.Dense(1).name == "dense"
+
+
+def test_keras_is_a_namespace_of_the_same_objects():
+    from fastnn.keras.layers import Dense
+    from fastnn.keras.optimizers.schedules import CosineDecay
+
+    assert Dense is layers.Dense is fastnn.keras.layers.Dense
+    assert CosineDecay is fastnn.optimizers.schedules.CosineDecay
+    assert fastnn.keras.Sequential is fastnn.Sequential
+
+
+def test_import_is_lazy(run_python):
+    out = run_python(
+        "import sys, fastnn; print(sorted(m for m in sys.modules if m.startswith('fastnn')))"
+    )
+    assert "fastnn.layers" not in out
+    assert "fastnn.training" not in out
