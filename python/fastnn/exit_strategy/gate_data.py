@@ -218,22 +218,35 @@ def parse_day(text: object) -> dt.date | None:
 
 def flags_of(item: Mapping[str, Any], on: dt.date) -> tuple[GateFlag, ...]:
     """Return why a gate should be distrusted on a day: old, expired, not yet in force, weak."""
-    name = str(item["id"])
+    texts = (
+        item["id"],
+        item["checked"],
+        item.get("effective_from"),
+        item.get("effective_to"),
+        item.get("expires"),
+        item["confidence"],
+    )
+    return _flags(on, *(str(words or "") for words in texts))
+
+
+@functools.lru_cache(maxsize=4096)
+def _flags(
+    on: dt.date, name: str, checked_on: str, starts: str, ends: str, expires: str, confidence: str
+) -> tuple[GateFlag, ...]:
     out: list[GateFlag] = []
-    checked = parse_day(item["checked"])
+    checked = parse_day(checked_on)
     if checked and (on - checked).days > MAX_AGE_DAYS:
         out.append(_flag(name, "old", True, day=checked))
-    end = parse_day(item.get("effective_to"))
-    start = parse_day(item.get("effective_from"))
-    if "every February" in str(item.get("expires", "")) and start:
+    end, start = parse_day(ends), parse_day(starts)
+    if "every February" in expires and start:
         end = start.replace(year=start.year + 1) - dt.timedelta(days=1)
     if end and on > end:
         out.append(_flag(name, "expired", True, day=end))
     if start and on < start:
         out.append(_flag(name, "not_yet", False, day=start))
-    level = str(item["confidence"]).split(" ")[0].split("(")[0].strip(" ;,").lower()
+    level = confidence.split(" ")[0].split("(")[0].strip(" ;,").lower()
     if level not in _GOOD_CONFIDENCE:
-        out.append(_flag(name, "low_confidence", False, level=item["confidence"]))
+        out.append(_flag(name, "low_confidence", False, level=confidence))
     return tuple(out)
 
 

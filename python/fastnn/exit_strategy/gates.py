@@ -139,7 +139,10 @@ def runway_months(profile: Profile) -> float:
 def judge_gates(profile: Profile, gates: Gates, options: Sequence[str]) -> GateReport:
     """Return venues, regulators and hard gates for one profile on its own `as_of` date."""
     on = profile.as_of
-    venues = tuple(_judge_venue(profile, venue, gates, on) for venue in _eligible(profile, gates))
+    facts = _facts(profile)
+    venues = tuple(
+        _judge_venue(profile, venue, gates, facts) for venue in _eligible(profile, gates)
+    )
     regulatory = tuple(
         made
         for gate in gates.regulatory
@@ -244,10 +247,9 @@ def _ratio(top: Sequence[float | None] | None, below: Sequence[float | None] | N
 
 
 def _judge_venue(
-    profile: Profile, venue: Mapping[str, Any], gates: Gates, on: dt.date
+    profile: Profile, venue: Mapping[str, Any], gates: Gates, facts: Mapping[str, Series]
 ) -> VenueResult:
     rate = profile.rates.rate(profile.currency, venue["currency"])
-    facts = _facts(profile)
     rules = gates.rules
     own_cap = profile["listing.market_cap"] is None
     spread = (profile.valuation.low, profile.valuation.high) if own_cap else None
@@ -257,7 +259,7 @@ def _judge_venue(
     tests = tuple(
         _judge_test(venue, test, facts, rate, spread, rules) for test in venue["tests_any_of"]
     )
-    flags = flags_of(venue, on)
+    flags = flags_of(venue, profile.as_of)
     out_of_force = any(flag.kind in ("expired", "not_yet") for flag in flags)
     state = _venue_state(common, tests)
     if out_of_force and state == "pass":

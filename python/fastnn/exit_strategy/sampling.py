@@ -5,6 +5,7 @@ The sampling itself is `uncertainty.simulate`; this room only says what is uncer
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -99,16 +100,20 @@ def _fit_triple(leaf: Criterion, option: str, facts: Triple) -> tuple[float, flo
     return min(ends), sorted(ends)[1], max(ends)
 
 
-def correlation_of(profile: Profile, criteria: Criteria) -> FloatArray | None:
+def correlation_of(profile: Profile, criteria: Criteria) -> FloatArray:
     """Return the copula's correlation matrix over the leaves; EX120 when it is not valid."""
-    ids = [leaf.id for leaf in criteria.leaves]
+    return _correlation(profile.correlation, tuple(leaf.id for leaf in criteria.leaves))
+
+
+@functools.lru_cache(maxsize=64)
+def _correlation(triples: tuple[tuple[str, str, float], ...], ids: tuple[str, ...]) -> FloatArray:
     matrix = np.eye(len(ids))
     by_field: dict[str, list[str]] = {}
     for leaf, path in LEAF_FIELDS.items():
         by_field.setdefault(path, []).append(leaf)
     for one, two, rho in load_json("spreads.json")["correlation"]:
         _set(matrix, ids, one, two, float(rho))
-    for field_a, field_b, rho in profile.correlation:
+    for field_a, field_b, rho in triples:
         for one in by_field.get(field_a, ()):
             for two in by_field.get(field_b, ()):
                 _set(matrix, ids, one, two, rho)
@@ -121,6 +126,7 @@ def correlation_of(profile: Profile, criteria: Criteria) -> FloatArray | None:
                 "lower them until the matrix is positive definite",
             )
         )
+    matrix.setflags(write=False)  # shared by every profile with these correlations
     return matrix
 
 

@@ -49,11 +49,9 @@ def fit_matrix(
 
 def group_matrix(criteria: Criteria, fits: FloatArray) -> FloatArray:
     """Return group scores (options, groups) as local-weighted means of the leaves."""
-    groups = np.zeros((fits.shape[0], len(criteria.groups)))
-    local = criteria.local_weights
-    for column, group in enumerate(criteria.group_of):
-        groups[:, group] += local[column] * fits[:, column]
-    return groups
+    share = np.zeros((len(criteria.leaves), len(criteria.groups)))
+    share[np.arange(len(criteria.leaves)), criteria.group_of] = criteria.local_weights
+    return np.asarray(fits @ share)
 
 
 def weighted_sum(matrix: FloatArray, weights: Sequence[float] | FloatArray) -> FloatArray:
