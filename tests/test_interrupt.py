@@ -44,7 +44,7 @@ try:
         model.fit(x, y, batch_size=512, epochs=1000, verbose=0, callbacks=[Report()])
 except KeyboardInterrupt:
     stopped = time.time()
-history = model.history.history["loss"] if mode == "epochs" else []
+history = model.history.history.get("loss", []) if mode == "epochs" else []
 before = int(np.asarray(model.optimizer.iterations.numpy()))
 finite = all(np.isfinite(w).all() for w in model.get_weights())
 state = [np.asarray(v.numpy()) for v in model.optimizer.variables]

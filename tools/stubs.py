@@ -23,7 +23,7 @@ INDENT = "    "
 PARAMETERS = {
     "arrays": "Sequence[Any]", "attrs": "Mapping[str, Any] | None",
     "batch_size": "int", "cholesky": "Array", "claims": "Array", "copy": "bool | None",
-    "dirichlet_sum": "float", "dl_device": "Any", "draws": "int", "dtype": "str | None",
+    "dl_device": "Any", "draws": "int", "dtype": "str | None",
     "dy": "TensorLike | None", "effects": "Array", "epochs": "int", "first_epoch": "int",
     "function": "Function | None", "grad": "TensorLike", "heartbeat": "Heartbeat | None",
     "hyper": "Mapping[str, Any] | None", "index": "int", "inputs": "Sequence[Tensor]",
@@ -36,14 +36,16 @@ PARAMETERS = {
     "reset": "Sequence[Variable] | None", "results": "Function | None", "seed": "int | None",
     "shape": "Sequence[int | None]", "slots": "Sequence[TensorLike]", "step": "Function",
     "steps": "int | None", "stream": "Any", "streams": "int",
-    "updates": "Sequence[tuple[Variable, Tensor]] | None", "value": "Any", "variables": "int",
-    "weights": "Array", "xs": "Sequence[Tensor]", "y": "Tensor",
+    "updates": "Sequence[tuple[Variable, Tensor]] | None", "value": "Any",
+    "weights": "Array", "xs": "Sequence[Any]", "y": "Tensor",
 }  # fmt: skip
 # The same name means something else here.
 EXCEPTIONS = {
     "Tensor.astype.dtype": "str", "Tensor.reshape.shape": "int | None | Sequence[int | None]",
     "Tensor.__array__.dtype": "Any", "Variable.__array__.dtype": "Any",
     "Ensemble.__new__.seed": "int", "Ensemble.__new__.stream": "int",
+    "Ensemble.__new__.variables": "Sequence[Any]",
+    "Ensemble.__new__.dirichlet_sum": "float | None",
     "Model.predict.arrays": "Any", "apply.name": "str",
     "apply.tensors": "Sequence[TensorLike]", "save_file.tensors": "Mapping[str, Any]",
 }  # fmt: skip
@@ -137,10 +139,11 @@ def docstring(member: Any, indent: str) -> str:
     text = " ".join((inspect.getdoc(member) or "").split("\n\n")[0].split())
     if not text:
         return " ..."
-    return f"\n{indent}{docquote(text, indent)}"
+    return f"\n{indent}{docquote(text)}"
 
 
-def docquote(text: str, indent: str) -> str:
+def docquote(text: str) -> str:
+    """The text as a docstring literal."""
     text = text.replace("\\", "\\\\").replace('"""', "'''")
     return f'"""{text}"""' if not text.endswith('"') else f'"""{text} """'
 
@@ -240,7 +243,7 @@ def row_stub(row: _core.OpRow) -> str:
     ]
     between = ["*"] if attrs and not stars else []
     text = ", ".join([*inputs, *between, *attrs])
-    return f"def {row.name}({text}) -> Tensor:\n{INDENT}{docquote(row.doc, INDENT)}\n"
+    return f"def {row.name}({text}) -> Tensor:\n{INDENT}{docquote(row.doc)}\n"
 
 
 def ops_stub() -> str:
@@ -276,6 +279,7 @@ def _quoted(signature: inspect.Signature) -> bool:
 
 
 def main() -> int:
+    """Write the stubs, or compare them; the exit status says whether they were current."""
     wanted = {PACKAGE / "_core.pyi": core_stub(), PACKAGE / "ops.pyi": ops_stub()}
     if "--check" in sys.argv:
         stale = [p.name for p, text in wanted.items() if not p.exists() or p.read_text() != text]

@@ -15,7 +15,7 @@ __all__ = ["CORE", "KERAS", "MODULES", "lazy"]
 MODULES = {
     name: f"fastnn.{name}"
     for name in (
-        "activations", "callbacks", "config", "constraints", "data", "datasets", "errors",
+        "activations", "callbacks", "config", "constraints", "data", "datasets", "ensemble", "errors",
         "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers", "random",
         "regularizers", "saving", "transforms", "utils",
     )

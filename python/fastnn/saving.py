@@ -7,8 +7,10 @@ registered; nothing is imported by name and no code is read. Depends on `layers`
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -363,23 +365,30 @@ def load_model(
     """
     tensors, metadata = _read(filepath)
     config = _json(metadata, "fastnn.config", filepath)
-    try:
+    with _format_errors(os.fspath(filepath)):
         model = deserialize(config, custom_objects)
-    except FormatError:
-        raise
-    except (KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        raise FormatError(
-            f"{os.fspath(filepath)!r}: the config does not describe a model: {error!r}"
-        ) from error
     _assign(named_variables(model), tensors, os.fspath(filepath), False)
     state = _json(metadata, "fastnn.state", filepath)
     seed = state.get("shuffle_seed") if isinstance(state, dict) else None
     model._shuffle_seed = seed if isinstance(seed, int) else None
     settings = _json(metadata, "fastnn.compile", filepath) if compile else None
     if isinstance(settings, dict):
-        with custom_object_scope(custom_objects):
+        with custom_object_scope(custom_objects), _format_errors(os.fspath(filepath)):
             _recompile(model, settings, tensors)
     return model
+
+
+@contextlib.contextmanager
+def _format_errors(path: str) -> Iterator[None]:
+    """Whatever a layer says of a config that is wrong, the file is at fault: FormatError."""
+    try:
+        yield
+    except FormatError:
+        raise
+    except ValueError as error:
+        raise FormatError(f"{path!r}: {error}") from error
+    except (KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
+        raise FormatError(f"{path!r}: the config does not describe a model: {error!r}") from error
 
 
 def _recompile(model: Any, settings: dict[str, Any], tensors: dict[str, Any]) -> None:

@@ -63,7 +63,7 @@ fn name_constants(function: &Function, entries: &mut Vec<Entry>) -> Vec<String> 
     names
 }
 
-/// A saved inference function, run without Python.
+/// A saved inference function, run without the layers that made it.
 #[derive(Debug)]
 pub struct Model {
     function: Function,

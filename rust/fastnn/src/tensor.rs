@@ -355,7 +355,7 @@ impl Tensor {
             _ => "a traced tensor".to_string(),
         };
         Error::Trace(format!(
-            "{what} has shape {} but no values yet: it is being traced\n  hint: Python `if`, `float()`, `print` and NumPy \
+            "{what} has shape {} but no values yet: it is being traced\n  hint: `if`, `float()`, `print` and NumPy \
              need values; use `fastnn.ops.where` to choose, or read the result of a call instead",
             self.ty().shape
         ))
