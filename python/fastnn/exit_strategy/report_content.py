@@ -166,7 +166,7 @@ def _tie_reasons(result: Result, lang: str) -> list[str]:
     if advice.p_first < MIN_P_FIRST:
         out.append(text("text.tie_p", lang, p=percent(advice.p_first)))
     if advice.lead < MIN_LEAD:
-        out.append(text("text.tie_lead", lang, lead=f"{advice.lead:.3f}"))
+        out.append(text("text.tie_lead", lang, lead=f"{advice.lead:.4f}"))
     if not advice.methods_agree:
         out.append(text("text.tie_methods", lang))
     return out
@@ -401,7 +401,8 @@ def payout_table(result: Result, lang: str = "en") -> Table:
         (holder, money(float(amount), currency, lang)) for holder, amount in got.payouts.items()
     )
     price = money(got.price, currency, lang)
-    title = f"{text('report.waterfall', lang)}: {_option(name, lang)}, {price}"
+    net = text("text.net", lang, price=money(got.net_price, currency, lang))
+    title = f"{_option(name, lang)}: {price}, {net}"
     return Table(title, (text("head.holder", lang), text("head.payout", lang)), rows, (1,))
 
 
@@ -461,7 +462,7 @@ def completion_table(result: Result, lang: str = "en") -> Table:
             f"{done.gate_factor:.2f}",
             f"{done.readiness_factor:.2f}",
             percent(done.value, 1),
-            done.source,
+            _source(row.option, done.source, lang),
         )
         for row in result.ranking
         for done in (result.completion[row.option],)
@@ -473,6 +474,12 @@ def completion_table(result: Result, lang: str = "en") -> Table:
         rows,
         (1, 2, 3, 4),
     )
+
+
+def _source(option: str, source: str, lang: str) -> str:
+    """Return where a base rate comes from: the model by name, or a text of the catalogue."""
+    key = f"source.{option}" if has_text(f"source.{option}") else f"source.{source}"
+    return text(key, lang) if has_text(key) else source
 
 
 def kappa_table(result: Result, lang: str = "en") -> Table:
@@ -537,7 +544,7 @@ def base_sentences(result: Result, lang: str = "en") -> list[str]:
             acquired=percent(p.acquired, 1),
             ipo=percent(p.ipo, 1),
             none=percent(p.none, 1),
-            source=p.source,
+            source=_source("", p.source, lang),
         ),
         text("text.base_note", lang),
     ]

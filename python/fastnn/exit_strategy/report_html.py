@@ -145,8 +145,10 @@ def _investor(result: Result, lang: str) -> str:
             + _figure(svg.curve(result, lang), text("text.price_row", lang)),
             lang,
         )
+        + "<div class=stack>"
         + _box("report.break_points", shown, lang)
         + _box("report.base", _lines(content.base_sentences(result, lang)), lang)
+        + "</div>"
         + _box(
             "report.completion", _table(content.completion_table(result, lang), lang), lang, True
         )
@@ -173,11 +175,12 @@ def _researcher(result: Result, lang: str) -> str:
     }  # fmt: skip
     head = (text("head.item", lang), text("head.value", lang))
     hashes = Table("", head, tuple(facts.items()))
+    many = len(result.options) > 4  # the heat map needs the whole width
     return (
         _box("report.method", _lines([method]), lang)
-        + _box("report.groups", _figure(svg.heat(result, lang)), lang)
+        + _box("report.groups", _figure(svg.heat(result, lang), wide=many), lang, many)
         + _box("report.ranking", _table(content.ranking_table(result, lang), lang), lang, True)
-        + _box("report.kappa", _table(content.kappa_table(result, lang), lang), lang)
+        + _box("report.kappa", _table(content.kappa_table(result, lang), lang), lang, True)
         + _box("report.facts", _table(content.fact_table(result, lang), lang), lang, True)
         + _box("report.provenance", _table(hashes, lang), lang, True)
     )

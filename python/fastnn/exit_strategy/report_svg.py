@@ -43,7 +43,7 @@ def bars(result: Result, lang: str) -> str:
         out.append(_label(0, y + 15, name, "strong"))
         out.append(_label(_W, y + 15, share, "strong", "end"))
         out.append(f'<rect class="track" x="0" y="{y + 22:.0f}" width="{_W}" height="14" rx="3"/>')
-        width = max(2.0, row.p_first * _W) if row.open else 0
+        width = row.p_first * _W if row.open else 0.0
         out.append(
             f'<rect class="bar {kind}" x="0" y="{y + 22:.0f}" width="{width:.1f}" '
             'height="14" rx="3"/>'
@@ -101,7 +101,9 @@ def curve(result: Result, lang: str) -> str:
     for share in (0.25, 0.5, 0.75, 1.0):
         y = place(0, y_max * share)[1]
         out.append(f'<line class="grid" x1="{left}" y1="{y:.1f}" x2="{_W - left}" y2="{y:.1f}"/>')
-        out.append(_label(left, y - 3, money(y_max * share, result.proceeds.currency, lang), "dim"))
+        out.append(
+            _label(left, y - 3, money(y_max * share, result.proceeds.currency, lang), "dim halo")
+        )
     for point in result.proceeds.break_points:
         if 0 < point.price <= x_max:
             x = place(point.price, 0)[0]
@@ -128,7 +130,9 @@ def curve(result: Result, lang: str) -> str:
 def heat(result: Result, lang: str) -> str:
     """Return the score of every option in every group as a coloured grid."""
     options = [row.option for row in result.ranking]
-    first, cell, rise = 92.0, (_W - 92.0) / max(1, len(options)), 30.0
+    first, rise = 92.0, 30.0
+    width = max(_W, int(first) + 92 * len(options))
+    cell = (width - first) / max(1, len(options))
     out, told = [], []
     for k, option in enumerate(options):
         name = text(f"option.{option}", lang)
@@ -149,7 +153,8 @@ def heat(result: Result, lang: str) -> str:
             )
             tone = "on" if value > 0.55 else ""
             out.append(_label(x + cell / 2, y + 20, f"{value:.2f}", tone, "middle"))
-    return _svg(30 + len(result.groups) * rise, text("alt.heat", lang), out, ", ".join(told))
+    height = 30 + len(result.groups) * rise
+    return _svg(height, text("alt.heat", lang), out, ", ".join(told), width)
 
 
 #: State -> (column, row) on a grid of five columns: listing | private | start | sale | transform.
