@@ -19,7 +19,7 @@ def test_the_examples_of_a_page_give_the_printed_results(path):
     assert result.failed == 0
 
 
-def test_the_program_of_the_readme_runs():
+def test_the_programs_of_the_readme_run(tmp_path):
     text = (ROOT / "README.md").read_text(encoding="utf-8")
     programs = re.findall(r"```python\n(.*?)```", text, re.S)
     assert programs

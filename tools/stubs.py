@@ -97,6 +97,20 @@ ops: ModuleType
 """
 
 
+OPS_PREAMBLE = """from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fastnn._core import Tensor
+
+Axis: TypeAlias = int | Sequence[int] | None
+TensorLike: TypeAlias = Any  # a tensor, a variable, an array, a list or a number
+
+"""
+
+
 class Missing(Exception):
     """A member of the module has no type in the tables."""
 
@@ -249,13 +263,7 @@ def row_stub(row: _core.OpRow) -> str:
 def ops_stub() -> str:
     """The text of ops.pyi: every row, and the functions that the front writes by hand."""
     rows = {row.name: row for row in _core.op_table()}
-    parts = [
-        HEAD,
-        "from collections.abc import Callable, Sequence\nfrom typing import Any, TypeAlias\n\n"
-        "import numpy as np\nfrom numpy.typing import NDArray\n\nfrom fastnn._core import Tensor\n\n"
-        "Axis: TypeAlias = int | Sequence[int] | None\n"
-        "TensorLike: TypeAlias = Any  # a tensor, a variable, an array, a list or a number\n\n",
-    ]
+    parts = [HEAD, OPS_PREAMBLE]
     for name in sorted(n for n in vars(ops) if not n.startswith("_")):
         member = getattr(ops, name)
         if not inspect.isfunction(member):
