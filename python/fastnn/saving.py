@@ -10,6 +10,8 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core, tree
+from fastnn.config import snake_case
 from fastnn.errors import FormatError, nearest, unknown_name
 from fastnn.serial import (
     custom_object_scope,
@@ -239,8 +242,15 @@ def named_variables(model: Any) -> dict[str, Any]:
         for key, value in layer.__dict__.items():
             if isinstance(value, SeedGenerator):
                 add(f"{prefix}{key}/state", value.state)
+        counts: Counter[str] = Counter()
         for inner in layer._sublayers():
-            walk(inner, f"{prefix}{inner.name}/")
+            # Automatic names count per process, files count per model.
+            label = inner.name
+            base = snake_case(type(inner).__name__)
+            if re.fullmatch(rf"{base}(_\d+)?", inner.name):
+                label = f"{base}_{counts[base]}" if counts[base] else base
+                counts[base] += 1
+            walk(inner, f"{prefix}{label}/")
 
     walk(model, "")
     return found
@@ -250,7 +260,7 @@ def _optimizer_values(model: Any) -> dict[str, Any]:
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None or not model.compiled:
         return {}
-    return {f"optimizer/{i}/{v.path}": v for i, v in enumerate(optimizer.variables)}
+    return {f"optimizer/{i}/{v.name}": v for i, v in enumerate(optimizer.variables)}
 
 
 def _compile_config(model: Any) -> dict[str, Any] | None:

@@ -231,11 +231,13 @@ class Trainer:
         x, y, weights = unpack(data)
         y_pred = self(x, training=True)  # type: ignore[operator]
         loss = self.compute_loss(x, y, y_pred, weights, True)
-        self._track(loss, x)
         variables = self.trainable_variables
         scale = self.optimizer.loss_scale_factor
+        # Gradients come before anything reads the loss: run eagerly, a read forgets its inputs.
+        grads = gradients(loss * scale if scale else loss, variables) if variables else []
+        self._track(loss, x)
         if variables:
-            self.optimizer.apply(gradients(loss * scale if scale else loss, variables), variables)
+            self.optimizer.apply(grads, variables)
         else:
             warnings.warn("the model does not have any trainable weights", stacklevel=2)
         return self.compute_metrics(x, y, y_pred, weights)
@@ -534,8 +536,10 @@ class Trainer:
 
     def _eager_step(self, train: bool, data: Any) -> Logs:
         tensors = tuple(tree.map_structure(_core.tensor, part) for part in data)
-        with CallContext(train):
+        with Scope(train) as scope, CallContext(train):
             logs = (self.train_step if train else self.test_step)(tensors)
+        for variable, value in scope.updates():
+            variable.assign(value)
         return {k: _number(v) for k, v in logs.items()}
 
     # ---- single batches ------------------------------------------------------------------------

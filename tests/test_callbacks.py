@@ -1,0 +1,233 @@
+"""Callbacks: order of hooks, decisions, files."""
+
+import csv
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import callbacks, layers
+
+
+class Stub:
+    """A model as far as callbacks look at it."""
+
+    def __init__(self, rate=1.0):
+        self.stop_training = False
+        self.optimizer = fastnn.optimizers.SGD(rate)
+        self.weights = 0
+
+    def get_weights(self):
+        return self.weights
+
+    def set_weights(self, weights):
+        self.weights = weights
+
+
+def model():
+    made = fastnn.Sequential([fastnn.Input((1,)), layers.Dense(1)])
+    made.compile("sgd", "mse")
+    return made
+
+
+X = np.arange(8.0)[:, None] / 8
+
+
+def test_hooks_come_in_order():
+    seen = []
+
+    class Spy(callbacks.Callback):
+        def on_train_begin(self, logs=None):
+            seen.append("train")
+
+        def on_epoch_begin(self, epoch, logs=None):
+            seen.append(f"epoch {epoch}")
+
+        def on_train_batch_begin(self, batch, logs=None):
+            seen.append(f"batch {batch}")
+
+        def on_train_batch_end(self, batch, logs=None):
+            assert logs["loss"] >= 0
+            seen.append("end")
+
+        def on_test_begin(self, logs=None):
+            seen.append("test")
+
+        def on_epoch_end(self, epoch, logs=None):
+            assert sorted(logs) == ["loss", "val_loss"]
+            seen.append("epoch end")
+
+        def on_train_end(self, logs=None):
+            seen.append("train end")
+
+    spy = Spy()
+    made = model()
+    made.fit(X, X, batch_size=4, verbose=0, callbacks=[spy], validation_data=(X, X))
+    assert seen == ["train", "epoch 0", "batch 0", "end", "batch 1", "end", "test", "epoch end",
+                    "train end"]  # fmt: skip
+    assert spy.model is made
+    assert spy.params == {"verbose": 0, "epochs": 1, "steps": 2}
+
+
+def stopping(values, **settings):
+    stop = callbacks.EarlyStopping(monitor="loss", **settings)
+    stub = Stub()
+    stop.set_model(stub)
+    stop.on_train_begin()
+    for epoch, value in enumerate(values):
+        stub.weights = epoch
+        stop.on_epoch_end(epoch, {"loss": value})
+        if stub.stop_training:
+            break
+    stop.on_train_end()
+    return epoch, stub
+
+
+@pytest.mark.parametrize(
+    ("values", "settings", "last"),
+    [
+        ([3, 2, 1, 1, 1, 1], {"patience": 2}, 4),
+        ([3, 2, 1, 1, 1], {}, 3),
+        ([1, 2, 3], {"patience": 5}, 2),
+        ([3, 2.95, 2.9, 2.85], {"min_delta": 0.2, "patience": 1}, 1),
+        ([1, 2, 3, 3, 3], {"mode": "max", "patience": 1}, 3),
+        ([5, 5, 5, 5, 5], {"start_from_epoch": 2, "patience": 1}, 3),
+        ([5, 4, 3, 3], {"baseline": 2.0, "patience": 2}, 3),
+    ],
+)
+def test_early_stopping_decides_as_keras(values, settings, last):
+    assert stopping(values, **settings)[0] == last
+
+
+def test_early_stopping_restores_the_best_weights():
+    _, stub = stopping([3, 1, 2, 2], patience=5, restore_best_weights=True)
+    assert stub.weights == 1
+
+
+def test_early_stopping_ends_fit():
+    made = model()
+    stop = callbacks.EarlyStopping(monitor="loss", min_delta=1e9)
+    history = made.fit(X, X, epochs=50, verbose=0, callbacks=[stop])
+    assert len(history.epoch) == 2
+    assert stop.stopped_epoch == 1
+
+
+def test_a_missing_monitor_is_said():
+    with pytest.warns(UserWarning, match="watches 'val_loss', which is not among the logs: loss"):
+        model().fit(X, X, verbose=0, callbacks=[callbacks.EarlyStopping()])
+
+
+def test_reduce_on_plateau_waits_reduces_and_cools_down():
+    reduce = callbacks.ReduceLROnPlateau(monitor="loss", factor=0.5, patience=2, cooldown=1)
+    stub = Stub(1.0)
+    reduce.set_model(stub)
+    reduce.on_train_begin()
+    rates = []
+    for epoch, value in enumerate([1.0, 1.0, 1.0, 1.0, 1.0, 1.0]):
+        logs = {"loss": value}
+        reduce.on_epoch_end(epoch, logs)
+        rates.append(float(stub.optimizer.learning_rate.numpy()))
+        assert "learning_rate" in logs
+    assert rates == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
+
+
+def test_scheduler_sets_and_logs_the_rate():
+    made = model()
+    history = made.fit(
+        X, X, epochs=3, verbose=0,
+        callbacks=[callbacks.LearningRateScheduler(lambda epoch, rate: 0.1 / (epoch + 1))],
+    )  # fmt: skip
+    assert history.history["learning_rate"] == pytest.approx([0.1, 0.05, 0.1 / 3])
+    assert list(history.history) == ["learning_rate", "loss"]
+
+
+def test_checkpoints_are_named_by_epoch_and_value(tmp_path):
+    made = model()
+    path = tmp_path / "m-{epoch:02d}-{val_loss:.2f}.safetensors"
+    history = made.fit(
+        X, X, epochs=2, verbose=0, validation_data=(X, X),
+        callbacks=[callbacks.ModelCheckpoint(path)],
+    )  # fmt: skip
+    names = sorted(p.name for p in tmp_path.iterdir())
+    values = history.history["val_loss"]
+    assert names == [f"m-{i + 1:02d}-{v:.2f}.safetensors" for i, v in enumerate(values)]
+    loaded = fastnn.load_model(tmp_path / names[1])
+    assert np.array_equal(loaded.predict(X, verbose=0), made.predict(X, verbose=0))
+
+
+def test_only_the_best_is_kept(tmp_path):
+    keep = callbacks.ModelCheckpoint(
+        tmp_path / "best.safetensors", monitor="loss", save_best_only=True, save_weights_only=True
+    )
+    made = model()
+    keep.set_model(made)
+    keep.on_epoch_end(0, {"loss": 1.0})
+    best = (tmp_path / "best.safetensors").read_bytes()
+    made.set_weights([np.full((1, 1), 9.0), np.zeros(1)])
+    keep.on_epoch_end(1, {"loss": 2.0})
+    assert (tmp_path / "best.safetensors").read_bytes() == best
+    keep.on_epoch_end(2, {"loss": 0.5})
+    assert (tmp_path / "best.safetensors").read_bytes() != best
+
+
+def test_csv_has_a_row_per_epoch(tmp_path):
+    model().fit(X, X, epochs=3, verbose=0, callbacks=[callbacks.CSVLogger(tmp_path / "log.csv")])
+    with (tmp_path / "log.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [r["epoch"] for r in rows] == ["0", "1", "2"]
+    assert float(rows[0]["loss"]) > float(rows[2]["loss"])
+
+
+def test_training_stops_at_nan(capsys):
+    made = model()
+    with pytest.warns(UserWarning, match="loss is nan"):
+        history = made.fit(
+            np.full((4, 1), np.nan), np.ones(4), epochs=5, verbose=0,
+            callbacks=[callbacks.TerminateOnNaN()],
+        )  # fmt: skip
+    assert len(history.epoch) <= 1
+    assert "Batch 0: Invalid loss, terminating training" in capsys.readouterr().out
+
+
+def test_a_cut_off_run_resumes_with_the_same_bits(tmp_path):
+    def net():
+        fastnn.utils.set_random_seed(11)
+        made = fastnn.Sequential(
+            [fastnn.Input((1,)), layers.Dense(4), layers.Dropout(0.5), layers.Dense(1)]
+        )
+        made.compile("adam", "mse")
+        return made
+
+    whole = net()
+    whole.fit(X, X, epochs=6, batch_size=3, verbose=0)
+
+    class Cut(callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 3:
+                raise KeyboardInterrupt
+
+    first = net()
+    with pytest.raises(KeyboardInterrupt):
+        first.fit(X, X, epochs=6, batch_size=3, verbose=0,
+                  callbacks=[callbacks.BackupAndRestore(tmp_path / "b"), Cut()])  # fmt: skip
+    second = net()
+    fastnn.utils.set_random_seed(99)
+    history = second.fit(
+        X, X, epochs=6, batch_size=3, verbose=0,
+        callbacks=[callbacks.BackupAndRestore(tmp_path / "b")],
+    )  # fmt: skip
+    assert history.epoch == [3, 4, 5]
+    pairs = zip(whole.get_weights(), second.get_weights(), strict=True)
+    assert all(np.array_equal(a, b) for a, b in pairs)
+    assert not (tmp_path / "b").exists()
+
+
+def test_a_callback_that_raises_leaves_the_model_usable():
+    class Bad(callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            raise RuntimeError("mine")
+
+    made = model()
+    with pytest.raises(RuntimeError, match="mine"):
+        made.fit(X, X, verbose=0, callbacks=[Bad()])
+    assert np.isfinite(made.fit(X, X, verbose=0).history["loss"][0])

@@ -1,0 +1,239 @@
+"""Bad input: what is said. Each mistake of the catalogue has its text here."""
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import DataError, ShapeError, layers
+
+X = np.ones((4, 3), np.float32)
+Y = np.zeros((4, 1), np.float32)
+
+
+def net(**compile_args):
+    model = fastnn.Sequential([fastnn.Input((3,)), layers.Dense(1, name="dense")], name="net")
+    model.compile(**{"optimizer": "sgd", "loss": "mse", **compile_args})
+    return model
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"epochs": -1}, "epochs is -1, wanted a whole number of at least 0"),
+        ({"epochs": 1.5}, "epochs is 1.5, wanted a whole number"),
+        ({"batch_size": 0}, "batch_size is 0, wanted a whole number of at least 1"),
+        ({"validation_split": 1.5}, "validation_split is 1.5, wanted a number from 0 up to"),
+        ({"validation_split": 0.01}, "leaves 3 to train and 1|leaves"),
+        ({"initial_epoch": -2}, "initial_epoch is -2"),
+        ({"steps_per_epoch": 0}, "steps is 0, wanted"),
+        ({"verbose": 7}, "verbose is 7"),
+        ({"class_weight": [1.0]}, "class_weight is .*, wanted a dict"),
+    ],
+)
+def test_counts_out_of_range(arguments, text):
+    if arguments == {"validation_split": 0.01}:
+        arguments = {"validation_split": 0.9}
+        text = "validation_split=0.9 of 4 samples leaves 0 to train and 4 to validate"
+    with pytest.raises(ValueError, match=text):
+        net().fit(X, Y, **arguments)
+
+
+def test_a_misspelt_argument():
+    with pytest.raises(TypeError, match=r"'epoch'\n  hint: did you mean `epochs`\?"):
+        net().fit(X, Y, epoch=3)
+    with pytest.raises(TypeError, match=r"Dense got .* 'activaton'\n.*did you mean `activation`"):
+        layers.Dense(2, activaton="relu")
+    with pytest.raises(TypeError, match=r"'learning_rat'\n.*did you mean `learning_rate`"):
+        fastnn.optimizers.Adam(learning_rat=0.1)
+    with pytest.raises(TypeError, match=r"'optimiser'\n.*did you mean `optimizer`"):
+        net().compile(optimiser="sgd")
+    with pytest.raises(TypeError, match=r"'from_logit'\n.*did you mean `from_logits`"):
+        fastnn.losses.BinaryCrossentropy(from_logit=True)
+
+
+@pytest.mark.parametrize(
+    ("action", "text"),
+    [
+        (lambda: layers.Dense(1, activation="rleu"), "unknown activation: 'rleu'\n.*'relu'"),
+        (lambda: net(optimizer="adamm"), "unknown optimizer: 'adamm'\n.*'[aA]dam'"),
+        (lambda: net(loss="mse2"), "unknown loss: 'mse2'\n.*'mse'"),
+        (lambda: net(metrics=["acuracy"]), "unknown metric: 'acuracy'\n.*'accuracy'"),
+        (lambda: layers.Dense(1, kernel_initializer="glorot"), "unknown initializer: 'glorot'"),
+        (lambda: layers.Dense(1, kernel_regularizer="l3"), "unknown regularizer: 'l3'\n.*'l"),
+        (lambda: net().get_layer("dens"), "unknown layer in model 'net': 'dens'\n.*'dense'"),
+    ],
+)
+def test_unknown_names_are_refused_at_once_with_the_nearest(action, text):
+    with pytest.raises(ValueError, match=text):
+        action()
+
+
+def test_a_missing_name_of_a_module():
+    with pytest.raises(AttributeError, match="has no 'Sequentail'\n.*did you mean Sequential"):
+        _ = fastnn.Sequentail
+    with pytest.raises(AttributeError, match="has no 'Dens'\n.*Dense"):
+        _ = layers.Dens
+    with pytest.raises(AttributeError, match="no function 'concatenat'\n.*concatenate"):
+        _ = fastnn.ops.concatenat
+
+
+@pytest.mark.parametrize("verb", ["fit", "evaluate", "predict"])
+def test_wrong_number_of_features(verb):
+    x = np.ones((4, 5), np.float32)
+    args = (x,) if verb == "predict" else (x, Y)
+    with pytest.raises(ShapeError) as caught:
+        getattr(net(), verb)(*args)
+    assert str(caught.value).startswith(
+        "x has 5 features, model 'net' expects 3 (layer 'dense', Input(shape=(3,)))"
+    )
+
+
+def test_a_layer_of_another_width_says_which():
+    dense = layers.Dense(2, name="hidden")
+    dense(np.ones((4, 5), np.float32))
+    with pytest.raises(ShapeError, match=r"layer 'hidden' \(Dense\) was built for 5 features"):
+        dense(np.ones((4, 6), np.float32))
+
+
+def test_a_product_that_does_not_fit_names_the_layer():
+    class Bad(layers.Layer):
+        def call(self, x):
+            return fastnn.ops.matmul(x, np.ones((7, 2), np.float32))
+
+    with pytest.raises(ShapeError, match=r"\(4, 3\).*\(7, 2\)[\s\S]*in layer 'bad' \(Bad\)"):
+        Bad(name="bad")(X)
+
+
+def test_reshape_says_the_arithmetic():
+    with pytest.raises(ShapeError, match=r"samples of shape \(1600,\) have 1600 elements, .* 3136"):
+        layers.Reshape((3136,))(np.ones((1, 1600), np.float32))
+
+
+def test_targets_of_another_shape_get_a_likely_loss():
+    with pytest.raises(ShapeError, match=r"y has shape \(None, 2\), the model gives \(None, 3\)"):
+        model = fastnn.Sequential([fastnn.Input((3,)), layers.Dense(3)])
+        model.compile("sgd", "mse")
+        model.fit(X, np.zeros((4, 2), np.float32))
+    model = fastnn.Sequential([fastnn.Input((3,)), layers.Dense(3, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(ShapeError, match=r"hint: y looks one-hot: use loss='categorical_cross"):
+        model.fit(X, np.eye(4, 3, dtype=np.float32))
+
+
+def test_labels_outside_the_classes():
+    model = fastnn.Sequential([fastnn.Input((3,)), layers.Dense(3, activation="softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    with pytest.raises(DataError) as caught:
+        model.fit(X, np.array([1, 3, 2, 3]))
+    assert str(caught.value) == (
+        "y holds class 3 at position (1,) (2 such labels), the model has 3 classes: "
+        "labels must be 0…2\n  hint: did you mean to subtract 1?"
+    )
+
+
+def test_unequal_lengths():
+    with pytest.raises(DataError, match="x has 4 samples, y has 5 samples"):
+        net().fit(X, np.zeros((5, 1)))
+
+
+def test_text_is_refused():
+    with pytest.raises(DataError, match=r"x holds text or objects \(dtype <U1\), wanted numbers"):
+        net().fit(np.array([["a", "b", "c"]] * 4), Y)
+
+
+def test_numbers_beyond_32_bits():
+    with pytest.raises(DataError, match="x holds whole numbers from 0 to 10000000000"):
+        net().fit(np.array([[0, 0, 10**10]] * 4), Y)
+
+
+@pytest.mark.parametrize("verb", ["fit", "evaluate", "predict"])
+def test_no_samples_leave_the_model_usable(verb):
+    model = net()
+    args = (X[:0],) if verb == "predict" else (X[:0], Y[:0])
+    with pytest.raises(DataError, match="x has 0 samples"):
+        getattr(model, verb)(*args)
+    assert model.predict(X, verbose=0).shape == (4, 1)
+
+
+def test_an_empty_generator():
+    with pytest.raises(DataError, match="yielded no batches"):
+        net().fit(iter([]))
+
+
+def test_a_generator_that_runs_out_or_raises_leaves_the_model_usable():
+    model = net()
+    with pytest.warns(UserWarning, match="x ran out after 2 of 5 batches in epoch 1"):
+        model.fit(iter([(X, Y)] * 2), steps_per_epoch=5, epochs=3, verbose=0)
+
+    def broken():
+        yield X, Y
+        raise RuntimeError("disk gone")
+
+    with pytest.raises(RuntimeError, match="disk gone"):
+        model.fit(broken(), verbose=0)
+    assert model.predict(X, verbose=0).shape == (4, 1)
+
+
+def test_a_model_that_is_not_built_or_compiled():
+    model = fastnn.Sequential([layers.Dense(1)])
+    with pytest.raises(RuntimeError, match=r"fit needs a compiled model\n  hint: model.compile\("):
+        model.fit(X, Y)
+    with pytest.raises(ValueError, match=r"is not built"):
+        model.save("never.safetensors")
+
+
+def test_predict_of_a_pair():
+    with pytest.raises(DataError, match=r"predict takes inputs only, got a tuple \(x, y\)\n.*gen\[0\]"):
+        net().predict((X, Y))
+
+
+def test_missing_and_foreign_files(tmp_path):
+    (tmp_path / "model.safetensors").write_bytes(b"x")
+    with pytest.raises(FileNotFoundError, match=r"did you mean model\.safetensors\?"):
+        fastnn.load_model(tmp_path / "modle.safetensors")
+    (tmp_path / "junk.keras").write_bytes(b"junk")
+    with pytest.raises(
+        fastnn.FormatError, match="is not a Keras file: first bytes 6a 75 6e 6b; expected zip"
+    ):
+        fastnn.load_model(tmp_path / "junk.keras")
+    with pytest.raises(fastnn.FormatError):
+        fastnn.load_model(tmp_path / "model.safetensors")
+
+
+def test_huge_sizes_are_refused_with_the_bytes():
+    layer = layers.Dense(10**12)
+    with pytest.raises((MemoryError, ValueError), match=r"bytes|memory"):
+        layer.build((None, 10**6))
+
+
+def test_disconnected_inputs():
+    a, b = fastnn.Input((3,), name="a"), fastnn.Input((3,), name="b")
+    with pytest.raises(ValueError, match="an output depends on 'b', which is not among inputs"):
+        fastnn.Model(a, layers.Add()([a, b]))
+
+
+def test_a_symbolic_value_cannot_be_read():
+    with pytest.raises(fastnn.TraceError, match="has no value yet, so bool"):
+        _ = 1 if fastnn.Input((3,)) else 0
+
+
+def test_a_layer_without_super_init():
+    class Forgot(layers.Layer):
+        def __init__(self):
+            self.inner = layers.Dense(1)
+
+    with pytest.raises(RuntimeError, match=r"call super\(\).__init__\(\) first"):
+        Forgot()
+
+
+def test_every_message_of_the_front_ends_in_a_hint():
+    for action in (
+        lambda: net().fit(X, Y, epochs=-1),
+        lambda: layers.Dense(0),
+        lambda: layers.Dropout(2.0),
+        lambda: net().set_weights([]),
+        lambda: fastnn.Input(),
+        lambda: fastnn.utils.to_categorical([5], 3),
+    ):
+        with pytest.raises((ValueError, TypeError), match=r"\n  hint: "):
+            action()

@@ -1,0 +1,86 @@
+"""fastnn.random and initialisers: seeds, generators, distributions."""
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import random
+
+
+def array(x):
+    return np.asarray(x)
+
+
+def test_an_integer_seed_always_gives_the_same_numbers():
+    assert np.array_equal(array(random.normal((5,), seed=3)), array(random.normal((5,), seed=3)))
+    assert not np.array_equal(array(random.normal((5,), seed=3)), array(random.normal((5,), seed=4)))
+
+
+def test_a_generator_moves_on_and_starts_over():
+    one, two = random.SeedGenerator(7), random.SeedGenerator(7)
+    first = [array(random.uniform((4,), seed=one)) for _ in range(3)]
+    second = [array(random.uniform((4,), seed=two)) for _ in range(3)]
+    assert np.array_equal(first, second)
+    assert not np.array_equal(first[0], first[1])
+    assert one.state.numpy().tolist() == [7, 0, 3, 0]
+
+
+def test_set_seed_fixes_everything_drawn_after_it():
+    draws = []
+    for _ in range(2):
+        random.set_seed(42)
+        layer = fastnn.layers.Dense(3)
+        layer.build((None, 2))
+        draws.append((array(random.normal((3,))), layer.get_weights()[0]))
+    assert np.array_equal(draws[0][0], draws[1][0])
+    assert np.array_equal(draws[0][1], draws[1][1])
+
+
+def test_set_random_seed_covers_python_and_numpy():
+    import random as python_random
+
+    draws = []
+    for _ in range(2):
+        fastnn.utils.set_random_seed(1)
+        draws.append((python_random.random(), np.random.rand(), array(random.uniform((2,))).tolist()))
+    assert draws[0] == draws[1]
+
+
+def test_distributions_have_their_moments():
+    n = 200_000
+    u = array(random.uniform((n,), -1.0, 3.0, seed=1))
+    assert (u.min() >= -1.0, u.max() < 3.0) == (True, True)
+    assert u.mean() == pytest.approx(1.0, abs=0.01)
+    z = array(random.normal((n,), 2.0, 0.5, seed=1))
+    assert (z.mean(), z.std()) == pytest.approx((2.0, 0.5), abs=0.01)
+    t = array(random.truncated_normal((n,), 0.0, 1.0, seed=1))
+    assert np.abs(t).max() <= 2.0
+    assert t.std() == pytest.approx(0.87962566, abs=0.005)
+    k = array(random.randint((n,), -2, 3, seed=1))
+    assert sorted(set(k.tolist())) == [-2, -1, 0, 1, 2]
+    b = array(random.bernoulli((n,), 0.3, seed=1))
+    assert b.mean() == pytest.approx(0.3, abs=0.01)
+    c = array(random.categorical(np.log([[0.2, 0.8]]), 10_000, seed=1))
+    assert c.mean() == pytest.approx(0.8, abs=0.02)
+
+
+def test_truncated_normal_follows_the_distribution():
+    from statistics import NormalDist
+
+    t = np.sort(array(random.truncated_normal((100_000,), seed=5)))
+    normal = NormalDist()
+    low, high = normal.cdf(-2), normal.cdf(2)
+    expected = [(normal.cdf(float(v)) - low) / (high - low) for v in t[::1000]]
+    assert expected == pytest.approx(np.arange(100) / 100, abs=0.01)
+
+
+def test_shuffle_keeps_the_rows():
+    x = np.arange(20).reshape(10, 2)
+    out = array(random.shuffle(x, seed=3))
+    assert sorted(map(tuple, out.tolist())) == sorted(map(tuple, x.tolist()))
+    assert not np.array_equal(out, x)
+
+
+def test_seeds_are_integers():
+    with pytest.raises(ValueError, match="seed is 'a', wanted an integer"):
+        random.SeedGenerator("a")

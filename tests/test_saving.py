@@ -1,0 +1,137 @@
+"""Files: models and weights come back with the same bits, names are looked up in closed tables."""
+
+import json
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import layers
+
+
+def trained(rng):
+    model = fastnn.Sequential(
+        [
+            fastnn.Input((4,)), layers.Dense(8, activation="gelu", kernel_regularizer="l2"),
+            layers.BatchNormalization(), layers.Dropout(0.2),
+            layers.Dense(3, activation="softmax", name="head"),
+        ]
+    )  # fmt: skip
+    model.compile(
+        fastnn.optimizers.Adam(0.01), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    x = rng.normal(size=(40, 4)).astype(np.float32)
+    y = rng.integers(0, 3, 40)
+    model.fit(x, y, epochs=2, verbose=0)
+    return model, x, y
+
+
+def same(a, b):
+    return all(np.array_equal(p, q) for p, q in zip(a.get_weights(), b.get_weights(), strict=True))
+
+
+def test_a_model_comes_back_with_its_training_state(rng, tmp_path):
+    model, x, y = trained(rng)
+    model.save(tmp_path / "m.safetensors")
+    again = fastnn.load_model(tmp_path / "m.safetensors")
+    assert np.array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+    assert again.to_json() == model.to_json()
+    model.fit(x, y, epochs=4, initial_epoch=2, verbose=0)
+    again.fit(x, y, epochs=4, initial_epoch=2, verbose=0)
+    assert same(model, again)
+    assert again.history.history == model.history.history
+
+
+def test_a_new_process_predicts_the_same_bits(rng, tmp_path, run_python):
+    model, x, _ = trained(rng)
+    model.save(tmp_path / "m.safetensors")
+    np.save(tmp_path / "x.npy", x)
+    out = run_python(
+        "import sys, numpy as np, fastnn\n"
+        "m = fastnn.load_model(sys.argv[1] + '/m.safetensors')\n"
+        "print(m.predict(np.load(sys.argv[1] + '/x.npy'), verbose=0).tobytes().hex())",
+        str(tmp_path),
+    )
+    assert out.strip() == model.predict(x, verbose=0).tobytes().hex()
+
+
+def test_the_inference_graph_runs_without_the_layers(rng, tmp_path):
+    model, x, _ = trained(rng)
+    model.save(tmp_path / "m.safetensors")
+    got = fastnn._core.Model.load(tmp_path / "m.safetensors").predict(x)
+    assert np.array_equal(np.asarray(got), model.predict(x, verbose=0))
+
+
+def test_functional_models_with_ops_and_sharing_come_back(rng, tmp_path):
+    a, b = fastnn.Input((3,), name="a"), fastnn.Input((3,), name="b")
+    shared = layers.Dense(3, activation="tanh")
+    joined = layers.Concatenate()([shared(a), shared(b) * 2.0 - a])
+    out = layers.Dense(1)(fastnn.ops.concatenate([joined[:, 1:4], joined[..., :1]], axis=-1))
+    model = fastnn.Model({"a": a, "b": b}, {"score": out, "raw": joined})
+    x = {k: rng.normal(size=(5, 3)).astype(np.float32) for k in ("a", "b")}
+    model.save(tmp_path / "f.safetensors")
+    again = fastnn.load_model(tmp_path / "f.safetensors")
+    for key, value in model.predict(x, verbose=0).items():
+        assert np.array_equal(again.predict(x, verbose=0)[key], value)
+
+
+def test_weights_alone_go_into_an_equal_model(rng, tmp_path):
+    model, x, _ = trained(rng)
+    model.save_weights(tmp_path / "w.safetensors")
+    other = fastnn.models.clone_model(model)
+    other.load_weights(tmp_path / "w.safetensors")
+    assert same(model, other)
+
+
+def test_files_are_plain_safetensors(rng, tmp_path):
+    model, _, _ = trained(rng)
+    model.save(tmp_path / "m.safetensors")
+    raw = (tmp_path / "m.safetensors").read_bytes()
+    head = json.loads(raw[8 : 8 + int.from_bytes(raw[:8], "little")])
+    assert "head/kernel" in head
+    assert json.loads(head["__metadata__"]["fastnn.config"])["class_name"] == "Sequential"
+
+
+def test_own_classes_are_handed_in_or_registered(rng, tmp_path):
+    class Twice(layers.Layer):
+        def call(self, x):
+            return x * 2.0
+
+    model = fastnn.Sequential([fastnn.Input((2,)), Twice()])
+    model.save(tmp_path / "t.safetensors")
+    with pytest.raises(ValueError, match=r"custom_objects=\{'Twice': Twice\}"):
+        fastnn.load_model(tmp_path / "t.safetensors")
+    again = fastnn.load_model(tmp_path / "t.safetensors", custom_objects={"Twice": Twice})
+    assert again.predict(np.ones((1, 2), np.float32), verbose=0).tolist() == [[2.0, 2.0]]
+    with fastnn.saving.custom_object_scope({"Twice": Twice}):
+        fastnn.load_model(tmp_path / "t.safetensors")
+
+
+def test_no_module_is_imported_for_a_name_in_a_file(run_python):
+    run_python(
+        "import sys, json, random, fastnn, fastnn.saving, fastnn.models, fastnn.layers\n"
+        "words = ['os', 'subprocess', 'pickle', 'ctypes', 'http.client', 'sqlite3']\n"
+        "bad = []\n"
+        "def hook(event, args):\n"
+        "    if event in ('import', 'exec', 'socket.connect', 'subprocess.Popen'):\n"
+        "        bad.append((event, args[0]))\n"
+        "sys.addaudithook(hook)\n"
+        "rng = random.Random(0)\n"
+        "for i in range(2000):\n"
+        "    name = rng.choice(words) + '.' + rng.choice(['system', 'Popen', 'loads', 'x'])\n"
+        "    config = {'module': name, 'class_name': name, 'config': {'name': name},\n"
+        "              'registered_name': name}\n"
+        "    try:\n"
+        "        fastnn.saving.deserialize(config)\n"
+        "    except ValueError:\n"
+        "        continue\n"
+        "    raise SystemExit('accepted ' + name)\n"
+        "assert not bad, bad[:3]\n"
+    )
+
+
+def test_a_lambda_is_never_written(tmp_path):
+    model = fastnn.Sequential([fastnn.Input((2,)), layers.Lambda(lambda x: x)])
+    with pytest.raises(ValueError, match="holds code, which is never written"):
+        model.save(tmp_path / "l.safetensors")
+    assert list(tmp_path.iterdir()) == []
