@@ -37,7 +37,7 @@ __all__ = [
 
 def nearest(word: str, known: Iterable[str], count: int = 3) -> list[str]:
     """The names of `known` that look most like `word`, best first, without regard to case."""
-    names = {name.lower(): name for name in sorted(known, reverse=True)}
+    names = {name.lower(): name for name in sorted(known)}
     close = get_close_matches(word.lower(), names, n=count, cutoff=0.5)
     return [names[c] for c in close]
 
