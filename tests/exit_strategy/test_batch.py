@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from exit_profiles import TODAY, make_profile_dict
 
-from conftest import TODAY, make_profile_dict
 from fastnn.exit_strategy import batch
 from fastnn.exit_strategy.batch import evaluate_many
 from fastnn.exit_strategy.errors import ExitError

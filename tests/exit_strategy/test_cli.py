@@ -7,8 +7,8 @@ import json
 from pathlib import Path
 
 import pytest
+from exit_profiles import make_profile_dict
 
-from conftest import make_profile_dict
 from fastnn.exit_strategy import cli
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.schema import template

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from exit_profiles import TODAY, make_profile_dict
 
-from conftest import TODAY, make_profile_dict
 from fastnn.exit_strategy.criteria import EXTENDED_OPTIONS, load_criteria, resolve_weights
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.evaluation import compare, evaluate, recommend

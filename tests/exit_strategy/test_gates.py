@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exit_profiles import TODAY, make_profile_dict
 
-from conftest import TODAY, make_profile_dict
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.fx import load_rates
 from fastnn.exit_strategy.gate_data import check_age, flags_of, load_gates

@@ -6,8 +6,8 @@ import datetime as dt
 from typing import Any
 
 import pytest
+from exit_profiles import TODAY, make_profile_dict
 
-from conftest import TODAY, make_profile_dict
 from fastnn.exit_strategy.catalogue import text
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.evaluation import evaluate

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exit_profiles import TODAY, make_profile_dict
 
-from conftest import TODAY, make_profile_dict
 from fastnn.exit_strategy.errors import CODES, ExitError, Issue
 from fastnn.exit_strategy.fields import CHECKLISTS, FIELDS
 from fastnn.exit_strategy.profile import Profile

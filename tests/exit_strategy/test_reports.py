@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from exit_profiles import TODAY, make_profile_dict
 
-from conftest import TODAY, make_profile_dict
 from fastnn.exit_strategy.catalogue import LANGUAGES, text
 from fastnn.exit_strategy.criteria import load_criteria
 from fastnn.exit_strategy.errors import ExitError

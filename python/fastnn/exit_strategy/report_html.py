@@ -177,7 +177,7 @@ def _researcher(result: Result, lang: str) -> str:
     hashes = Table("", head, tuple(facts.items()))
     many = len(result.options) > 4  # the heat map needs the whole width
     return (
-        _box("report.method", _lines([method]), lang)
+        _box("report.method", _lines([method]), lang, many)
         + _box("report.groups", _figure(svg.heat(result, lang), wide=many), lang, many)
         + _box("report.ranking", _table(content.ranking_table(result, lang), lang), lang, True)
         + _box("report.kappa", _table(content.kappa_table(result, lang), lang), lang, True)

@@ -97,11 +97,11 @@ def curve(result: Result, lang: str) -> str:
     def place(x: float, y: float) -> tuple[float, float]:
         return left + x / x_max * width, top + height - y / y_max * height
 
-    out = []
+    out, labels = [], []  # labels are drawn last, so that their halo covers the lines
     for share in (0.25, 0.5, 0.75, 1.0):
         y = place(0, y_max * share)[1]
         out.append(f'<line class="grid" x1="{left}" y1="{y:.1f}" x2="{_W - left}" y2="{y:.1f}"/>')
-        out.append(
+        labels.append(
             _label(left, y - 3, money(y_max * share, result.proceeds.currency, lang), "dim halo")
         )
     for point in result.proceeds.break_points:
@@ -124,7 +124,7 @@ def curve(result: Result, lang: str) -> str:
         out.append(_label(left + share * width, base + 18, words, "dim", anchor))
     last = money(ys[-1], result.proceeds.currency, lang)
     detail = f"{money(x_max, result.proceeds.currency, lang)}: {last}"
-    return _svg(base + 28, text("alt.curve", lang), out, detail)
+    return _svg(base + 28, text("alt.curve", lang), [*out, *labels], detail)
 
 
 def heat(result: Result, lang: str) -> str:
@@ -147,12 +147,11 @@ def heat(result: Result, lang: str) -> str:
             told.append(f"{group}/{option} {value:.2f}")
             x = first + k * cell
             out.append(
-                f'<rect class="heat" style="fill-opacity:{0.08 + 0.8 * value:.2f}" '
+                f'<rect class="heat" style="fill-opacity:{0.04 + 0.5 * value:.2f}" '
                 f'x="{x + 1:.1f}" y="{y + 1:.0f}" width="{cell - 2:.1f}" '
                 f'height="{rise - 2}" rx="3"/>'
             )
-            tone = "on" if value > 0.55 else ""
-            out.append(_label(x + cell / 2, y + 20, f"{value:.2f}", tone, "middle"))
+            out.append(_label(x + cell / 2, y + 20, f"{value:.2f}", "", "middle"))
     height = 30 + len(result.groups) * rise
     return _svg(height, text("alt.heat", lang), out, ", ".join(told), width)
 
