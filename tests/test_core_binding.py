@@ -1,4 +1,4 @@
-"""Promises of `fastnn._core` at the door: conversions, sharing, lifetimes, threads, forks, stops."""
+"""What `fastnn._core` promises at the door: conversions, sharing, lifetimes, threads, stops."""
 
 from __future__ import annotations
 
@@ -262,10 +262,12 @@ def test_indices_out_of_range_are_index_errors() -> None:
 def test_ops_take_positions_keywords_and_lists_and_say_what_they_do_not_know() -> None:
     a = np.arange(6, dtype=np.float32).reshape(2, 3)
     np.testing.assert_array_equal(ops.sum(a, 0).numpy(), a.sum(0))
-    np.testing.assert_array_equal(ops.sum(a, axis=[1], keepdims=True).numpy(), a.sum(1, keepdims=True))
+    np.testing.assert_array_equal(
+        ops.sum(a, axis=[1], keepdims=True).numpy(), a.sum(1, keepdims=True)
+    )
     np.testing.assert_array_equal(ops.concatenate([a, a], axis=0).numpy(), np.concatenate([a, a]))
     np.testing.assert_array_equal(_core.apply("sum", [a], {"axis": 1}).numpy(), a.sum(1))
-    with pytest.raises(TypeError, match="(?s)axes.*hint: it takes"):
+    with pytest.raises(TypeError, match=r"(?s)axes.*hint: it takes"):
         ops.sum(a, axes=1)
     with pytest.raises(TypeError, match="twice"):
         ops.sum(a, 0, axis=0)

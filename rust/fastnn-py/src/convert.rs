@@ -20,7 +20,6 @@ use std::sync::Arc;
 
 /// What we use of NumPy.
 pub(crate) struct NumPy {
-    pub(crate) ndarray: Py<PyAny>,
     pub(crate) asarray: Py<PyAny>,
     pub(crate) empty: Py<PyAny>,
     dtypes: [Py<PyAny>; 3],
@@ -38,7 +37,6 @@ pub(crate) fn numpy(py: Python<'_>) -> PyResult<&NumPy> {
         })?;
         let dtype = |name: &str| -> PyResult<Py<PyAny>> { Ok(np.getattr("dtype")?.call1((name,))?.unbind()) };
         Ok(NumPy {
-            ndarray: np.getattr("ndarray")?.unbind(),
             asarray: np.getattr("asarray")?.unbind(),
             empty: np.getattr("empty")?.unbind(),
             dtypes: [dtype("float32")?, dtype("int32")?, dtype("bool")?],
@@ -62,7 +60,9 @@ pub(crate) fn dtype_named(name: &str) -> Result<DType> {
         "float32" | "float" => Ok(DType::F32),
         "int32" | "int" => Ok(DType::I32),
         "bool" => Ok(DType::Bool),
-        other => data_error(format!("dtype '{other}' is not supported\n  hint: use 'float32', 'int32' or 'bool'")),
+        other => {
+            data_error(format!("dtype '{other}' is not supported\n  hint: use 'float32', 'int32' or 'bool'"))
+        }
     }
 }
 
@@ -137,7 +137,8 @@ impl View {
     pub(crate) fn get(value: &Bound<'_, PyAny>, name: &str) -> Result<Option<View>> {
         let mut raw = MaybeUninit::<ffi::Py_buffer>::uninit();
         // SAFETY: the object is alive and `raw` is room for a Py_buffer.
-        let failed = unsafe { ffi::PyObject_GetBuffer(value.as_ptr(), raw.as_mut_ptr(), ffi::PyBUF_RECORDS_RO) } != 0;
+        let failed =
+            unsafe { ffi::PyObject_GetBuffer(value.as_ptr(), raw.as_mut_ptr(), ffi::PyBUF_RECORDS_RO) } != 0;
         if failed {
             drop(PyErr::take(value.py()));
             return Ok(None);
@@ -153,7 +154,8 @@ impl View {
     pub(crate) fn writable(value: &Bound<'_, PyAny>) -> Result<View> {
         let mut raw = MaybeUninit::<ffi::Py_buffer>::uninit();
         // SAFETY: as in `get`.
-        let failed = unsafe { ffi::PyObject_GetBuffer(value.as_ptr(), raw.as_mut_ptr(), ffi::PyBUF_CONTIG) } != 0;
+        let failed =
+            unsafe { ffi::PyObject_GetBuffer(value.as_ptr(), raw.as_mut_ptr(), ffi::PyBUF_CONTIG) } != 0;
         if failed {
             return Err(PyErr::fetch(value.py()).into());
         }
@@ -195,14 +197,20 @@ impl View {
         let format = self.format();
         let last = format.last().copied().unwrap_or(code);
         if last == b'w' || last == b's' {
-            format!("{name} holds text\n  hint: encode it as numbers first, for example with StringLookup or TextVectorization")
+            format!(
+                "{name} holds text\n  hint: encode it as numbers first, for example with StringLookup or TextVectorization"
+            )
         } else if format == b"O" {
             format!("{name} holds Python objects, wanted numbers\n  hint: np.asarray(x, dtype=np.float32)")
         } else if format.contains(&b'Z') {
-            format!("{name} is complex, wanted real numbers\n  hint: pass the real and imaginary parts as features")
+            format!(
+                "{name} is complex, wanted real numbers\n  hint: pass the real and imaginary parts as features"
+            )
         } else {
             let format = String::from_utf8_lossy(format);
-            format!("{name} has elements of kind '{format}', wanted numbers\n  hint: np.asarray(x, dtype=np.float32)")
+            format!(
+                "{name} has elements of kind '{format}', wanted numbers\n  hint: np.asarray(x, dtype=np.float32)"
+            )
         }
     }
 
@@ -229,7 +237,11 @@ impl View {
     /// The shape.
     pub(crate) fn shape(&self) -> Result<Shape> {
         if self.rank() > MAX_RANK {
-            return Err(Error::Shape(format!("an array of rank {} is above the limit of {MAX_RANK}", self.rank())).into());
+            return Err(Error::Shape(format!(
+                "an array of rank {} is above the limit of {MAX_RANK}",
+                self.rank()
+            ))
+            .into());
         }
         let mut dims = [0; MAX_RANK];
         for (to, from) in dims.iter_mut().zip(self.dims()) {
@@ -311,7 +323,13 @@ impl View {
         Ok(Storage::new(buffer))
     }
 
-    unsafe fn fill<T: Copy>(&self, out: *mut f32, dtype: DType, name: &str, read: impl Fn(T) -> f64) -> Result<()> {
+    unsafe fn fill<T: Copy>(
+        &self,
+        out: *mut f32,
+        dtype: DType,
+        name: &str,
+        read: impl Fn(T) -> f64,
+    ) -> Result<()> {
         match dtype {
             DType::F32 => self.each::<T>(|at, x| {
                 *out.add(at) = read(x) as f32;
@@ -375,7 +393,16 @@ impl View {
 
     fn index_of(&self, at: usize) -> Vec<usize> {
         let mut rest = at;
-        let mut index: Vec<usize> = self.dims().iter().rev().map(|&d| { let i = rest % d as usize; rest /= d as usize; i }).collect();
+        let mut index: Vec<usize> = self
+            .dims()
+            .iter()
+            .rev()
+            .map(|&d| {
+                let i = rest % d as usize;
+                rest /= d as usize;
+                i
+            })
+            .collect();
         index.reverse();
         index
     }
@@ -436,7 +463,10 @@ fn number(value: &Bound<'_, PyAny>) -> Result<Option<Tensor>> {
 
 /// The buffer of an array; text and bytes are refused rather than read as numbers.
 fn buffer(value: &Bound<'_, PyAny>, name: &str) -> Result<Option<View>> {
-    if value.is_instance_of::<PyString>() || value.is_instance_of::<PyBytes>() || value.is_instance_of::<PyByteArray>() {
+    if value.is_instance_of::<PyString>()
+        || value.is_instance_of::<PyBytes>()
+        || value.is_instance_of::<PyByteArray>()
+    {
         return data_error(format!(
             "{name} is text\n  hint: encode it as numbers first, for example with StringLookup or TextVectorization"
         ));
@@ -455,7 +485,9 @@ fn from_view(view: &View, dtype: Option<DType>, name: &str) -> Result<Tensor> {
 pub(crate) fn as_array<'py>(value: &Bound<'py, PyAny>, name: &str) -> Result<Bound<'py, PyAny>> {
     let py = value.py();
     numpy(py)?.asarray.bind(py).call1((value,)).map_err(|error| {
-        if error.is_instance_of::<pyo3::exceptions::PyValueError>(py) || error.is_instance_of::<pyo3::exceptions::PyTypeError>(py) {
+        if error.is_instance_of::<pyo3::exceptions::PyValueError>(py)
+            || error.is_instance_of::<pyo3::exceptions::PyTypeError>(py)
+        {
             let kind = kind_of(value);
             Fault::Core(Error::Data(format!(
                 "{name} is a {kind} that does not make an array: {}\n  hint: all rows need the same length",
@@ -472,9 +504,9 @@ pub(crate) fn tensor_from(value: &Bound<'_, PyAny>, dtype: Option<DType>, name: 
     if let Some(number) = number(value)? {
         return match dtype {
             Some(dtype) => Ok(number.cast(dtype)?),
-            None if number.ty().dtype == DType::F32 && value.is_instance_of::<PyInt>() => {
-                data_error(format!("{name} is {value}, which does not fit int32\n  hint: use dtype='float32'"))
-            }
+            None if number.ty().dtype == DType::F32 && value.is_instance_of::<PyInt>() => data_error(
+                format!("{name} is {value}, which does not fit int32\n  hint: use dtype='float32'"),
+            ),
             None => Ok(number),
         };
     }
@@ -494,9 +526,8 @@ pub(crate) fn tensor_from(value: &Bound<'_, PyAny>, dtype: Option<DType>, name: 
         return whole(tensor);
     }
     let array = as_array(value, name)?;
-    let view = buffer(&array, name)?.ok_or_else(|| {
-        Fault::Core(Error::Data(format!("{name} is a {}, wanted numbers", kind_of(value))))
-    })?;
+    let view = buffer(&array, name)?
+        .ok_or_else(|| Fault::Core(Error::Data(format!("{name} is a {}, wanted numbers", kind_of(value)))))?;
     from_view(&view, dtype, name)
 }
 

@@ -67,7 +67,8 @@ impl Exported {
             DType::I32 => (0, 32),
             DType::Bool => (6, 8),
         };
-        let data = if dtype == DType::Bool { self.bytes.as_mut_ptr().cast() } else { self.storage.ptr().cast() };
+        let data =
+            if dtype == DType::Bool { self.bytes.as_mut_ptr().cast() } else { self.storage.ptr().cast() };
         DlTensor {
             data,
             device: CPU,
@@ -106,7 +107,12 @@ unsafe extern "C" fn drop_capsule(capsule: *mut ffi::PyObject) {
 }
 
 /// A capsule of the value.
-pub(crate) fn export<'py>(py: Python<'py>, tensor: &Tensor, versioned: bool, copy: bool) -> Result<Bound<'py, PyAny>> {
+pub(crate) fn export<'py>(
+    py: Python<'py>,
+    tensor: &Tensor,
+    versioned: bool,
+    copy: bool,
+) -> Result<Bound<'py, PyAny>> {
     let mut storage = crate::tensor::read(py, tensor)?.clone();
     let Ty { shape, dtype } = tensor.ty();
     let mut bytes = Vec::new();
@@ -126,14 +132,17 @@ pub(crate) fn export<'py>(py: Python<'py>, tensor: &Tensor, versioned: bool, cop
     let context = Box::into_raw(exported).cast();
     let flags = if copy || dtype == DType::Bool { 0 } else { READ_ONLY };
     let (pointer, name): (*mut c_void, _) = if versioned {
-        let managed = ManagedVersioned { major: 1, minor: 0, context, deleter: Some(drop_versioned), flags, tensor };
+        let managed =
+            ManagedVersioned { major: 1, minor: 0, context, deleter: Some(drop_versioned), flags, tensor };
         (Box::into_raw(Box::new(managed)).cast(), VERSIONED)
     } else {
         let managed = Managed { tensor, context, deleter: Some(drop_managed) };
         (Box::into_raw(Box::new(managed)).cast(), NAME)
     };
     // SAFETY: the pointer is of the kind that the name says, and the destructor knows both kinds.
-    unsafe { Ok(Bound::from_owned_ptr_or_err(py, ffi::PyCapsule_New(pointer, name.as_ptr(), Some(drop_capsule)))?) }
+    unsafe {
+        Ok(Bound::from_owned_ptr_or_err(py, ffi::PyCapsule_New(pointer, name.as_ptr(), Some(drop_capsule)))?)
+    }
 }
 
 /// What an import keeps alive: somebody's managed tensor, given back when dropped.
@@ -210,7 +219,10 @@ pub(crate) fn import(value: &Bound<'_, PyAny>) -> Result<Option<Tensor>> {
     let Ok(method) = value.getattr(pyo3::intern!(py, "__dlpack__")) else { return Ok(None) };
     let device: (i32, i32) = value.call_method0("__dlpack_device__")?.extract()?;
     if device.0 != CPU {
-        return Err(PyBufferError::new_err(format!("the array is on DLPack device {device:?}, wanted the CPU")).into());
+        return Err(PyBufferError::new_err(format!(
+            "the array is on DLPack device {device:?}, wanted the CPU"
+        ))
+        .into());
     }
     let kwargs = PyDict::new(py);
     kwargs.set_item("max_version", (1u32, 0u32))?;
@@ -266,7 +278,12 @@ pub(crate) fn share(value: &Bound<'_, PyAny>, dtype: Option<DType>) -> Result<Te
             Python::attach(|_| drop(self.0.take()));
         }
     }
-    let refuse = || data_error(format!("a {} cannot be shared without a copy\n  hint: leave out copy=False", kind_of(value)));
+    let refuse = || {
+        data_error(format!(
+            "a {} cannot be shared without a copy\n  hint: leave out copy=False",
+            kind_of(value)
+        ))
+    };
     let Some(view) = crate::convert::View::get(value, "the value")? else { return refuse() };
     let dtype = dtype.unwrap_or_else(|| view.natural());
     if view.cells(dtype).is_none() {
@@ -276,6 +293,7 @@ pub(crate) fn share(value: &Bound<'_, PyAny>, dtype: Option<DType>) -> Result<Te
     let borrowed = Borrowed::new(value, dtype, "the value")?;
     let arg = borrowed.arg();
     // SAFETY: `Held` keeps the buffer; that its owner leaves it unchanged is what copy=False asks.
-    let storage = unsafe { Storage::foreign(arg.ptr, arg.ty.shape.count(), Box::new(Held(Some(Kept(borrowed))))) };
+    let storage =
+        unsafe { Storage::foreign(arg.ptr, arg.ty.shape.count(), Box::new(Held(Some(Kept(borrowed))))) };
     Ok(Tensor::new(arg.ty, Arc::new(storage))?)
 }

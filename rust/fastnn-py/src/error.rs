@@ -2,7 +2,9 @@
 //! panic becomes `InternalError`, and what Python itself raised passes through.
 
 use fastnn::error::Error;
-use pyo3::exceptions::{PyException, PyKeyboardInterrupt, PyMemoryError, PyOSError, PyRuntimeError, PyValueError};
+use pyo3::exceptions::{
+    PyException, PyKeyboardInterrupt, PyMemoryError, PyOSError, PyRuntimeError, PyValueError,
+};
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple, PyType};
@@ -90,7 +92,11 @@ fn classes(py: Python<'_>) -> PyResult<&Classes> {
             let class = py.get_type::<PyType>().call1((name, PyTuple::new(py, bases)?, dict))?;
             Ok(class.cast_into::<PyType>()?.unbind())
         };
-        let base = make("FastnnError", "The base of all errors that fastnn raises by itself.", &[&py.get_type::<PyException>()])?;
+        let base = make(
+            "FastnnError",
+            "The base of all errors that fastnn raises by itself.",
+            &[&py.get_type::<PyException>()],
+        )?;
         let value = py.get_type::<PyValueError>();
         let runtime = py.get_type::<PyRuntimeError>();
         let make = |name: &str, doc: &str, also: &Bound<'_, PyType>| make(name, doc, &[base.bind(py), also]);

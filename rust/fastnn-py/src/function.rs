@@ -39,7 +39,12 @@ impl PyFunction {
     pub(crate) fn borrow(&self, arrays: &Bound<'_, PyTuple>) -> Result<SmallVec<[Borrowed; 4]>> {
         let inputs = self.function.inputs();
         if arrays.len() != inputs.len() {
-            let text = format!("got {} arrays, wanted {} ({})", arrays.len(), inputs.len(), self.function.signature());
+            let text = format!(
+                "got {} arrays, wanted {} ({})",
+                arrays.len(),
+                inputs.len(),
+                self.function.signature()
+            );
             return data_error(text);
         }
         let mut borrowed = SmallVec::new();
@@ -94,7 +99,9 @@ impl PyFunction {
         updates: Option<Vec<(Bound<'_, PyVariable>, Bound<'_, PyTensor>)>>,
     ) -> PyResult<PyFunction> {
         enter(|| {
-            let tensors = |list: Vec<Bound<'_, PyTensor>>| -> Vec<Tensor> { list.iter().map(|t| t.get().0.clone()).collect() };
+            let tensors = |list: Vec<Bound<'_, PyTensor>>| -> Vec<Tensor> {
+                list.iter().map(|t| t.get().0.clone()).collect()
+            };
             let updates: Vec<_> = updates
                 .unwrap_or_default()
                 .iter()
@@ -126,7 +133,12 @@ impl PyFunction {
     /// Runs over all rows of the arrays, `batch_size` at a time, and gives one writable NumPy array
     /// per output. Detached from the interpreter; Ctrl-C is looked for every 50 ms.
     #[pyo3(signature = (arrays, batch_size=32))]
-    fn predict<'py>(&self, py: Python<'py>, arrays: &Bound<'py, PyAny>, batch_size: usize) -> PyResult<Bound<'py, PyList>> {
+    fn predict<'py>(
+        &self,
+        py: Python<'py>,
+        arrays: &Bound<'py, PyAny>,
+        batch_size: usize,
+    ) -> PyResult<Bound<'py, PyList>> {
         enter(|| {
             let arrays = PyTuple::new(py, arrays.try_iter()?.collect::<PyResult<Vec<_>>>()?)?;
             let borrowed = self.borrow(&arrays)?;
@@ -192,7 +204,8 @@ pub(crate) fn predict<'py>(
         let cells = if ty.dtype == DType::Bool { Some(Storage::zeroed(ty.shape.count())?) } else { None };
         targets.push(Target { array, view, cells });
     }
-    let outputs = targets.iter().map(|t| t.cells.as_ref().map_or(t.view.memory().cast(), Storage::ptr)).collect();
+    let outputs =
+        targets.iter().map(|t| t.cells.as_ref().map_or(t.view.memory().cast(), Storage::ptr)).collect();
     let job = Job { args, outputs };
     let mut raised: Option<PyErr> = None;
     let result = py.detach(|| {
@@ -230,7 +243,11 @@ pub(crate) fn check_signals(raised: &mut Option<PyErr>) -> fastnn::error::Result
 /// tensor no longer knows what it was computed from.
 #[pyfunction]
 #[pyo3(signature = (y, xs, dy=None))]
-fn gradients(y: &Bound<'_, PyTensor>, xs: Vec<Bound<'_, PyTensor>>, dy: Option<&Bound<'_, PyTensor>>) -> PyResult<Vec<PyTensor>> {
+fn gradients(
+    y: &Bound<'_, PyTensor>,
+    xs: Vec<Bound<'_, PyTensor>>,
+    dy: Option<&Bound<'_, PyTensor>>,
+) -> PyResult<Vec<PyTensor>> {
     enter(|| {
         let xs: Vec<Tensor> = xs.iter().map(|x| x.get().0.clone()).collect();
         let dy = dy.map(|t| t.get().0.clone());

@@ -165,7 +165,11 @@ fn basic(x: &Tensor, keys: &[Bound<'_, PyAny>]) -> Result<Option<Plan>> {
         }
     }
     if plan.begin.len() > dims.len() {
-        return Err(PyIndexError::new_err(format!("{} indices for a tensor of shape {shape}", plan.begin.len())).into());
+        return Err(PyIndexError::new_err(format!(
+            "{} indices for a tensor of shape {shape}",
+            plan.begin.len()
+        ))
+        .into());
     }
     while plan.begin.len() < dims.len() {
         plan.keep();

@@ -28,7 +28,12 @@ fn entries() -> &'static [Entry] {
     ENTRIES.get_or_init(|| {
         let entry = |op: &'static OpDef| Entry {
             op,
-            defaults: op.attrs.iter().map(|a| a.default.clone()).collect::<Option<Vec<_>>>().map(|v| Attrs::new(&v)),
+            defaults: op
+                .attrs
+                .iter()
+                .map(|a| a.default.clone())
+                .collect::<Option<Vec<_>>>()
+                .map(|v| Attrs::new(&v)),
             variadic: op.args.first().is_some_and(|a| a.starts_with('*')),
         };
         ops::OPS.iter().map(|op| entry(op)).collect()
@@ -47,7 +52,9 @@ pub(crate) fn ints_from(value: &Bound<'_, PyAny>, op: &str, name: &str) -> Resul
     if let Ok(one) = value.extract::<i64>() {
         return Ok(vec![one]);
     }
-    let wrong = || Fault::Python(PyTypeError::new_err(format!("{op}: {name} is a {}, wanted integers", kind_of(value))));
+    let wrong = || {
+        Fault::Python(PyTypeError::new_err(format!("{op}: {name} is a {}, wanted integers", kind_of(value))))
+    };
     if value.is_instance_of::<PyString>() {
         return Err(wrong());
     }
@@ -142,14 +149,21 @@ impl Call {
             return self.input(value);
         }
         let known: Vec<&str> = op.args.iter().copied().chain(op.attrs.iter().map(|a| a.name)).collect();
-        let text = format!("{} got an unexpected argument `{name}`\n  hint: it takes {}", op.name, known.join(", "));
+        let text =
+            format!("{} got an unexpected argument `{name}`\n  hint: it takes {}", op.name, known.join(", "));
         Err(PyTypeError::new_err(text).into())
     }
 
     fn finish(self, py: Python<'_>) -> Result<Tensor> {
         let Entry { op, defaults, variadic } = self.entry;
         if !variadic && self.inputs.len() != op.args.len() {
-            let text = format!("{} takes {} ({}), got {}", op.name, op.args.len(), op.args.join(", "), self.inputs.len());
+            let text = format!(
+                "{} takes {} ({}), got {}",
+                op.name,
+                op.args.len(),
+                op.args.join(", "),
+                self.inputs.len()
+            );
             return Err(PyTypeError::new_err(text).into());
         }
         if *variadic && self.inputs.is_empty() {
@@ -211,12 +225,22 @@ unsafe extern "C" fn call(
 }
 
 /// The builtin function of a row, with a signature that `inspect` reads.
-fn function<'py>(py: Python<'py>, entry: &'static Entry, module: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+fn function<'py>(
+    py: Python<'py>,
+    entry: &'static Entry,
+    module: &Bound<'py, PyAny>,
+) -> PyResult<Bound<'py, PyAny>> {
     let op = entry.op;
     let mut doc = format!("{}({}", op.name, op.args.join(", "));
     doc.push_str(if op.args.is_empty() || entry.variadic { "" } else { ", /" });
     if !op.attrs.is_empty() {
-        doc.push_str(if entry.variadic { ", " } else if op.args.is_empty() { "*, " } else { ", *, " });
+        doc.push_str(if entry.variadic {
+            ", "
+        } else if op.args.is_empty() {
+            "*, "
+        } else {
+            ", *, "
+        });
         let attrs = op.attrs.iter().map(|a| match &a.default {
             None => a.name.to_string(),
             Some(default) => format!("{}={}", a.name, python_literal(default)),
@@ -370,7 +394,10 @@ fn op_table() -> Vec<OpRow> {
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     let py = module.py();
     let namespace = PyModule::new(py, "fastnn._core.ops")?;
-    namespace.setattr("__doc__", "One function per op: tensors, arrays or numbers first, then attributes by name.")?;
+    namespace.setattr(
+        "__doc__",
+        "One function per op: tensors, arrays or numbers first, then attributes by name.",
+    )?;
     let name = "fastnn._core.ops".into_pyobject(py)?.into_any();
     for entry in entries() {
         namespace.add(entry.op.name, function(py, entry, &name)?)?;

@@ -16,7 +16,9 @@ use std::path::{Path, PathBuf};
 
 fn check_exists(path: &Path) -> Result<()> {
     if path.is_dir() {
-        return Err(PyIsADirectoryError::new_err(format!("{} is a folder, wanted a file", path.display())).into());
+        return Err(
+            PyIsADirectoryError::new_err(format!("{} is a folder, wanted a file", path.display())).into()
+        );
     }
     if !path.exists() {
         return Err(PyFileNotFoundError::new_err(format!("there is no file {}", path.display())).into());
@@ -67,7 +69,10 @@ fn shared(value: &Bound<'_, PyAny>, name: &str) -> Result<Tensor> {
 ///
 /// Raises FormatError when it is damaged or foreign, FileNotFoundError, OSError.
 #[pyfunction]
-fn load_file<'py>(py: Python<'py>, path: PathBuf) -> PyResult<(Bound<'py, PyDict>, BTreeMap<String, String>)> {
+fn load_file<'py>(
+    py: Python<'py>,
+    path: PathBuf,
+) -> PyResult<(Bound<'py, PyDict>, BTreeMap<String, String>)> {
     enter(|| {
         check_exists(&path)?;
         let file = py.detach(|| save::read(&path))?;
@@ -101,7 +106,12 @@ impl PyModel {
 
     /// Runs over all rows of one array per input and gives one array, or a list of them.
     #[pyo3(signature = (*arrays, batch_size=32))]
-    fn predict<'py>(&self, py: Python<'py>, arrays: &Bound<'py, PyTuple>, batch_size: usize) -> PyResult<Bound<'py, PyAny>> {
+    fn predict<'py>(
+        &self,
+        py: Python<'py>,
+        arrays: &Bound<'py, PyTuple>,
+        batch_size: usize,
+    ) -> PyResult<Bound<'py, PyAny>> {
         enter(|| {
             let borrowed = self.function.borrow(arrays)?;
             let args: Vec<Arg> = borrowed.iter().map(Borrowed::arg).collect();
@@ -125,7 +135,9 @@ impl PyModel {
     /// Names, shapes and types of the inputs.
     #[getter]
     fn inputs<'py>(&self, py: Python<'py>) -> PyResult<Vec<(String, Bound<'py, PyTuple>, &'static str)>> {
-        let row = |i: &fastnn::function::Input| Ok((i.name.clone(), shape_tuple(py, &i.ty.shape)?, i.ty.dtype.name()));
+        let row = |i: &fastnn::function::Input| {
+            Ok((i.name.clone(), shape_tuple(py, &i.ty.shape)?, i.ty.dtype.name()))
+        };
         self.function.function.inputs().iter().map(row).collect()
     }
 

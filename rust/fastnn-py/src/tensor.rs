@@ -57,11 +57,16 @@ pub(crate) fn to_numpy<'py>(slf: &Bound<'py, PyTensor>) -> Result<Bound<'py, PyA
         fastnn::function::truth_bytes(storage.as_slice(), bytes);
         return Ok(array);
     }
-    let np = numpy(py)?;
-    Ok(np.ndarray.bind(py).call1((shape_tuple(py, &ty.shape)?, np.dtype(ty.dtype), slf))?)
+    // Through the buffer protocol; `ndarray(...)` would first ask for a writable buffer in vain.
+    Ok(numpy(py)?.asarray.bind(py).call1((slf,))?)
 }
 
-fn binary(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, op: &'static OpDef, swap: bool) -> PyResult<Py<PyAny>> {
+fn binary(
+    slf: &Bound<'_, PyTensor>,
+    other: &Bound<'_, PyAny>,
+    op: &'static OpDef,
+    swap: bool,
+) -> PyResult<Py<PyAny>> {
     let py = slf.py();
     enter(|| {
         let this = slf.get().0.clone();
@@ -170,7 +175,14 @@ impl PyTensor {
     /// The axes in reverse order.
     #[getter(T)]
     fn transposed(&self, py: Python<'_>) -> PyResult<PyTensor> {
-        enter(|| Ok(PyTensor(build(py, &movement::TRANSPOSE, smallvec![self.0.clone()], Attrs::new(&[Attr::None]))?)))
+        enter(|| {
+            Ok(PyTensor(build(
+                py,
+                &movement::TRANSPOSE,
+                smallvec![self.0.clone()],
+                Attrs::new(&[Attr::None]),
+            )?))
+        })
     }
 
     #[pyo3(signature = (dtype=None, copy=None))]
@@ -182,7 +194,9 @@ impl PyTensor {
         enter(|| {
             let py = slf.py();
             if copy == Some(false) && slf.get().0.ty().dtype == DType::Bool {
-                return Err(PyValueError::new_err("a bool tensor cannot become an array without a copy").into());
+                return Err(
+                    PyValueError::new_err("a bool tensor cannot become an array without a copy").into()
+                );
             }
             let array = to_numpy(slf)?;
             match dtype {
@@ -193,7 +207,10 @@ impl PyTensor {
                     kwargs.set_item("copy", copy == Some(true))?;
                     let converted = array.call_method("astype", (dtype,), Some(&kwargs))?;
                     if copy == Some(false) && !converted.is(&array) {
-                        return Err(PyValueError::new_err("converting a tensor to another dtype needs a copy").into());
+                        return Err(PyValueError::new_err(
+                            "converting a tensor to another dtype needs a copy",
+                        )
+                        .into());
                     }
                     Ok(converted)
                 }
@@ -272,16 +289,18 @@ impl PyTensor {
     fn __len__(&self) -> PyResult<usize> {
         match self.0.ty().shape.dims().first() {
             None => Err(PyTypeError::new_err("a tensor of rank 0 has no length")),
-            Some(&d) if fastnn::shape::is_symbolic(d) => {
-                Err(PyTypeError::new_err("the length of a traced tensor is its batch, which is not known yet"))
-            }
+            Some(&d) if fastnn::shape::is_symbolic(d) => Err(PyTypeError::new_err(
+                "the length of a traced tensor is its batch, which is not known yet",
+            )),
             Some(&d) => Ok(d),
         }
     }
 
     fn __iter__<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
         let len = slf.get().__len__()?;
-        let rows = enter(|| (0..len).map(|i| index::row(slf.py(), &slf.get().0, i as i64)).collect::<Result<Vec<_>>>())?;
+        let rows = enter(|| {
+            (0..len).map(|i| index::row(slf.py(), &slf.get().0, i as i64)).collect::<Result<Vec<_>>>()
+        })?;
         Ok(PyList::new(slf.py(), rows.into_iter().map(PyTensor))?.try_iter()?.into_any())
     }
 
@@ -361,10 +380,18 @@ impl PyTensor {
     fn __rmod__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
         binary(slf, other, &elementwise::MOD, true)
     }
-    fn __pow__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>, _modulo: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
+    fn __pow__(
+        slf: &Bound<'_, Self>,
+        other: &Bound<'_, PyAny>,
+        _modulo: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
         binary(slf, other, &elementwise::POWER, false)
     }
-    fn __rpow__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>, _modulo: Option<&Bound<'_, PyAny>>) -> PyResult<Py<PyAny>> {
+    fn __rpow__(
+        slf: &Bound<'_, Self>,
+        other: &Bound<'_, PyAny>,
+        _modulo: Option<&Bound<'_, PyAny>>,
+    ) -> PyResult<Py<PyAny>> {
         binary(slf, other, &elementwise::POWER, true)
     }
     fn __matmul__(slf: &Bound<'_, Self>, other: &Bound<'_, PyAny>) -> PyResult<Py<PyAny>> {
@@ -393,7 +420,10 @@ impl PyTensor {
     }
     fn __invert__(slf: &Bound<'_, Self>) -> PyResult<PyTensor> {
         if slf.get().0.ty().dtype != DType::Bool {
-            return Err(PyTypeError::new_err(format!("~ takes bool tensors, got {}", slf.get().0.ty().dtype.name())));
+            return Err(PyTypeError::new_err(format!(
+                "~ takes bool tensors, got {}",
+                slf.get().0.ty().dtype.name()
+            )));
         }
         unary(slf, &compare::LOGICAL_NOT)
     }
@@ -423,7 +453,10 @@ impl PyTensor {
 /// `&`, `|` and `^` are logical, so they take truth values only.
 fn logical(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, op: &'static OpDef) -> PyResult<Py<PyAny>> {
     if slf.get().0.ty().dtype != DType::Bool {
-        return Err(PyTypeError::new_err(format!("&, | and ^ take bool tensors, got {}", slf.get().0.ty().dtype.name())));
+        return Err(PyTypeError::new_err(format!(
+            "&, | and ^ take bool tensors, got {}",
+            slf.get().0.ty().dtype.name()
+        )));
     }
     binary(slf, other, op, false)
 }
@@ -449,7 +482,9 @@ struct Exported {
 unsafe fn export_buffer(slf: &Bound<'_, PyTensor>, view: *mut ffi::Py_buffer, flags: c_int) -> Result<()> {
     (*view).obj = std::ptr::null_mut();
     if flags & ffi::PyBUF_WRITABLE == ffi::PyBUF_WRITABLE {
-        return Err(PyBufferError::new_err("tensors are immutable; use np.array(t) for a copy to write to").into());
+        return Err(
+            PyBufferError::new_err("tensors are immutable; use np.array(t) for a copy to write to").into()
+        );
     }
     let tensor = &slf.get().0;
     let storage = read(slf.py(), tensor)?;
@@ -464,7 +499,8 @@ unsafe fn export_buffer(slf: &Bound<'_, PyTensor>, view: *mut ffi::Py_buffer, fl
             (bytes.as_mut_ptr().cast(), c"?", 1)
         }
     };
-    let mut exported = Box::new(Exported { shape: [0; 8], strides: [0; 8], format: format.into(), _bytes: bytes });
+    let mut exported =
+        Box::new(Exported { shape: [0; 8], strides: [0; 8], format: format.into(), _bytes: bytes });
     for (axis, (&dim, stride)) in shape.dims().iter().zip(shape.strides()).enumerate() {
         exported.shape[axis] = dim as ffi::Py_ssize_t;
         exported.strides[axis] = (stride * size) as ffi::Py_ssize_t;
@@ -475,9 +511,11 @@ unsafe fn export_buffer(slf: &Bound<'_, PyTensor>, view: *mut ffi::Py_buffer, fl
     (*view).readonly = 1;
     (*view).itemsize = size as ffi::Py_ssize_t;
     (*view).ndim = if asked(ffi::PyBUF_ND) { shape.rank() as c_int } else { 1 };
-    (*view).format = if asked(ffi::PyBUF_FORMAT) { exported.format.as_ptr().cast_mut() } else { std::ptr::null_mut() };
+    (*view).format =
+        if asked(ffi::PyBUF_FORMAT) { exported.format.as_ptr().cast_mut() } else { std::ptr::null_mut() };
     (*view).shape = if asked(ffi::PyBUF_ND) { exported.shape.as_mut_ptr() } else { std::ptr::null_mut() };
-    (*view).strides = if asked(ffi::PyBUF_STRIDES) { exported.strides.as_mut_ptr() } else { std::ptr::null_mut() };
+    (*view).strides =
+        if asked(ffi::PyBUF_STRIDES) { exported.strides.as_mut_ptr() } else { std::ptr::null_mut() };
     (*view).suboffsets = std::ptr::null_mut();
     (*view).internal = Box::into_raw(exported).cast();
     // The view keeps the tensor, and the tensor keeps the storage.

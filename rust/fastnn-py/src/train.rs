@@ -215,7 +215,10 @@ fn optimizer_update(
         let take = |value: &Bound<'_, PyAny>, dtype: DType, what: &str| -> Result<Tensor> {
             match operand(value)? {
                 Some(tensor) => Ok(tensor.cast(dtype)?),
-                None => data_error(format!("{kind}: the {what} is a {}, wanted a tensor", crate::convert::kind_of(value))),
+                None => data_error(format!(
+                    "{kind}: the {what} is a {}, wanted a tensor",
+                    crate::convert::kind_of(value)
+                )),
             }
         };
         let mut inputs = vec![
@@ -228,7 +231,8 @@ fn optimizer_update(
             inputs.push(take(slot, DType::F32, "slot")?);
         }
         let mut new = with_graph(&inputs, |g, ids| {
-            let with = Update { param: ids[0], grad: ids[1], slots: &ids[4..], iterations: ids[2], rate: ids[3] };
+            let with =
+                Update { param: ids[0], grad: ids[1], slots: &ids[4..], iterations: ids[2], rate: ids[3] };
             let (param, slots) = optim::update(g, kind, &with, &hyper)?;
             Ok([param].into_iter().chain(slots).collect())
         })

@@ -40,7 +40,11 @@ impl PyVariable {
 impl PyVariable {
     #[new]
     #[pyo3(signature = (value, dtype=None, name=None))]
-    fn new(value: &Bound<'_, PyAny>, dtype: Option<&Bound<'_, PyAny>>, name: Option<&str>) -> PyResult<PyVariable> {
+    fn new(
+        value: &Bound<'_, PyAny>,
+        dtype: Option<&Bound<'_, PyAny>>,
+        name: Option<&str>,
+    ) -> PyResult<PyVariable> {
         enter(|| {
             let dtype = dtype.map(dtype_of).transpose()?;
             let tensor = tensor_from(value, dtype, "the initial value")?;

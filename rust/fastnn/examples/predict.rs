@@ -10,7 +10,8 @@ fn run(model: &str, input: &str, output: &str) -> Result<usize> {
     let io = |what: &str, e: std::io::Error| Error::Io(format!("{what}: {e}"));
     let model = Model::load(Path::new(model))?;
     let bytes = std::fs::read(input).map_err(|e| io(input, e))?;
-    let values: Vec<f32> = bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
+    let values: Vec<f32> =
+        bytes.chunks_exact(4).map(|b| f32::from_le_bytes([b[0], b[1], b[2], b[3]])).collect();
     let width: usize = match model.function().inputs() {
         [input] => input.ty.shape.dims().iter().skip(1).product(),
         _ => 0,

@@ -51,14 +51,22 @@ impl Function {
     /// Traces `outputs` and the new values of `updates` back to `inputs`. Errors with `Trace` when
     /// they depend on a placeholder that is not an input, with `Shape` when a new value has another
     /// type than its variable.
-    pub fn new(inputs: &[Tensor], outputs: &[Tensor], updates: &[(Arc<Variable>, Tensor)]) -> Result<Function> {
+    pub fn new(
+        inputs: &[Tensor],
+        outputs: &[Tensor],
+        updates: &[(Arc<Variable>, Tensor)],
+    ) -> Result<Function> {
         let mut graph = Graph::new();
         let mut slots: HashMap<usize, Id> = HashMap::new();
         let mut named = Vec::with_capacity(inputs.len());
         for (at, input) in inputs.iter().enumerate() {
             let name = match input.leaf() {
                 crate::tensor::Leaf::Placeholder(name) if input.op_name().is_none() => name.to_string(),
-                _ => return Err(Error::Trace(format!("Function: input {at} is a value, wanted a placeholder"))),
+                _ => {
+                    return Err(Error::Trace(format!(
+                        "Function: input {at} is a value, wanted a placeholder"
+                    )));
+                }
             };
             let name = if name.is_empty() { format!("input {at}") } else { name };
             if slots.insert(input.key(), graph.input(input.ty())).is_some() {
@@ -79,7 +87,9 @@ impl Function {
                 captured.push(storage.clone());
                 Ok(g.input(leaf.ty()))
             }
-            crate::tensor::Leaf::Placeholder(name) => slots.get(&leaf.key()).copied().ok_or_else(|| stray(name, leaf.ty())),
+            crate::tensor::Leaf::Placeholder(name) => {
+                slots.get(&leaf.key()).copied().ok_or_else(|| stray(name, leaf.ty()))
+            }
         })?;
         graph.outputs = outputs.iter().map(|t| ids.of(t)).collect();
         for (variable, value) in updates {
@@ -183,17 +193,28 @@ impl Function {
     /// has a symbolic size).
     pub fn batch(&self, args: &[Arg]) -> Result<usize> {
         if args.len() != self.inputs.len() {
-            return crate::data_err!("got {} arrays, wanted {} ({})", args.len(), self.inputs.len(), self.signature());
+            return crate::data_err!(
+                "got {} arrays, wanted {} ({})",
+                args.len(),
+                self.inputs.len(),
+                self.signature()
+            );
         }
         let mut batch: Option<usize> = None;
         for (input, arg) in self.inputs.iter().zip(args) {
             let (want, got) = (input.ty.shape.dims(), arg.ty.shape.dims());
-            let fits = want.len() == got.len() && want.iter().zip(got).all(|(&w, &g)| w == g || is_symbolic(w));
+            let fits =
+                want.len() == got.len() && want.iter().zip(got).all(|(&w, &g)| w == g || is_symbolic(w));
             if !fits {
                 return Err(misfit(input, arg.ty));
             }
             if arg.ty.dtype != input.ty.dtype {
-                return crate::data_err!("'{}' has type {}, wanted {}", input.name, arg.ty.dtype.name(), input.ty.dtype.name());
+                return crate::data_err!(
+                    "'{}' has type {}, wanted {}",
+                    input.name,
+                    arg.ty.dtype.name(),
+                    input.ty.dtype.name()
+                );
             }
             for (&w, &g) in want.iter().zip(got).filter(|(w, _)| is_symbolic(**w)) {
                 let rows = g / (w / BATCH);
@@ -272,13 +293,19 @@ impl Function {
     pub fn prediction(&self, args: &[Arg]) -> Result<(usize, Vec<Ty>)> {
         let rows = self.batch(args)?;
         if !self.inputs.iter().any(|i| i.ty.shape.dims().first() == Some(&BATCH)) {
-            return crate::shape_err!("predict: no input has a batch axis ({}); hint: call the function instead", self.signature());
+            return crate::shape_err!(
+                "predict: no input has a batch axis ({}); hint: call the function instead",
+                self.signature()
+            );
         }
         let mut types = self.outputs();
         for ty in &mut types {
             let mut dims = ty.shape.dims().to_vec();
             if dims.first() != Some(&BATCH) || dims[1..].iter().any(|&d| is_symbolic(d)) {
-                return crate::shape_err!("predict: a result has shape {}, wanted one row per input row", ty.shape);
+                return crate::shape_err!(
+                    "predict: a result has shape {}, wanted one row per input row",
+                    ty.shape
+                );
             }
             dims[0] = rows;
             ty.shape = Shape::new(&dims)?;
@@ -497,6 +524,7 @@ pub fn is_plain(dtype: DType) -> bool {
 
 /// A type with its symbolic sizes filled in.
 pub(crate) fn sized(ty: &Ty, batch: usize) -> Result<Ty> {
-    let dims: Vec<usize> = ty.shape.dims().iter().map(|&d| if is_symbolic(d) { d / BATCH * batch } else { d }).collect();
+    let dims: Vec<usize> =
+        ty.shape.dims().iter().map(|&d| if is_symbolic(d) { d / BATCH * batch } else { d }).collect();
     Ok(Ty { shape: Shape::new(&dims)?, dtype: ty.dtype })
 }

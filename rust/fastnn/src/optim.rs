@@ -50,10 +50,15 @@ const KNOWN: [(&str, &[&str]); 4] = [
 /// Errors for an unknown optimiser or hyperparameter.
 pub fn slots(kind: &str, hyper: Hyper<'_>) -> Result<Vec<&'static str>> {
     let Some((_, known)) = KNOWN.iter().find(|(name, _)| *name == kind) else {
-        return crate::data_err!("there is no optimizer '{kind}'\n  hint: known are sgd, rmsprop, adam, adamw");
+        return crate::data_err!(
+            "there is no optimizer '{kind}'\n  hint: known are sgd, rmsprop, adam, adamw"
+        );
     };
     if let Some((name, _)) = hyper.iter().find(|(name, _)| !known.contains(name)) {
-        return crate::data_err!("{kind} has no hyperparameter '{name}'\n  hint: it has {}", known.join(", "));
+        return crate::data_err!(
+            "{kind} has no hyperparameter '{name}'\n  hint: it has {}",
+            known.join(", ")
+        );
     }
     let mut names = match kind {
         "sgd" => vec![],
@@ -76,11 +81,22 @@ pub fn slots(kind: &str, hyper: Hyper<'_>) -> Result<Vec<&'static str>> {
 pub fn update(g: &mut Graph, kind: &str, with: &Update<'_>, hyper: Hyper<'_>) -> Result<(Id, Vec<Id>)> {
     let names = slots(kind, hyper)?;
     if names.len() != with.slots.len() {
-        return crate::data_err!("{kind} got {} slots, wanted {} ({})", with.slots.len(), names.len(), names.join(", "));
+        return crate::data_err!(
+            "{kind} got {} slots, wanted {} ({})",
+            with.slots.len(),
+            names.len(),
+            names.join(", ")
+        );
     }
-    for (what, id) in [("gradient", with.grad)].into_iter().chain(names.iter().copied().zip(with.slots.iter().copied())) {
+    for (what, id) in
+        [("gradient", with.grad)].into_iter().chain(names.iter().copied().zip(with.slots.iter().copied()))
+    {
         if g.ty(id) != g.ty(with.param) {
-            return Err(Error::Shape(format!("{kind}: the {what} is {}, the parameter {}", g.ty(id), g.ty(with.param))));
+            return Err(Error::Shape(format!(
+                "{kind}: the {what} is {}, the parameter {}",
+                g.ty(id),
+                g.ty(with.param)
+            )));
         }
     }
     let decay = get(hyper, "weight_decay", if kind == "adamw" { 0.004 } else { 0.0 });
@@ -211,7 +227,13 @@ mod tests {
             ];
             inputs.extend(state.iter().cloned());
             let mut new = with_graph(&inputs, |g, ids| {
-                let with = Update { param: ids[0], grad: ids[1], slots: &ids[4..], iterations: ids[2], rate: ids[3] };
+                let with = Update {
+                    param: ids[0],
+                    grad: ids[1],
+                    slots: &ids[4..],
+                    iterations: ids[2],
+                    rate: ids[3],
+                };
                 let (param, slots) = update(g, kind, &with, hyper)?;
                 Ok([param].into_iter().chain(slots).collect())
             })

@@ -76,7 +76,9 @@ impl Model {
     pub fn load(path: &Path) -> Result<Model> {
         let name = path.display().to_string();
         Model::from_file(read(path)?).map_err(|error| match error {
-            Error::Format(text) | Error::Shape(text) | Error::Data(text) => Error::Format(format!("{name}: {text}")),
+            Error::Format(text) | Error::Shape(text) | Error::Data(text) => {
+                Error::Format(format!("{name}: {text}"))
+            }
             other => other,
         })
     }
@@ -115,15 +117,25 @@ impl Model {
     /// cells of the first output.
     pub fn predict(&self, x: &[f32], rows: usize) -> Result<Vec<f32>> {
         let [input] = self.function.inputs() else {
-            return crate::data_err!("the model takes {} inputs ({}), wanted one", self.function.inputs().len(), self.function.signature());
+            return crate::data_err!(
+                "the model takes {} inputs ({}), wanted one",
+                self.function.inputs().len(),
+                self.function.signature()
+            );
         };
         let ty = crate::function::sized(&input.ty, rows)?;
         if ty.shape.count() != x.len() {
-            return crate::shape_err!("{} values are not {rows} rows of '{}': {}", x.len(), input.name, input.ty);
+            return crate::shape_err!(
+                "{} values are not {rows} rows of '{}': {}",
+                x.len(),
+                input.name,
+                input.ty
+            );
         }
         let args = [Arg { ptr: x.as_ptr().cast_mut(), ty }];
         let (_, types) = self.function.prediction(&args)?;
-        let outputs: Vec<Storage> = types.iter().map(|ty: &Ty| Storage::zeroed(ty.shape.count())).collect::<Result<_>>()?;
+        let outputs: Vec<Storage> =
+            types.iter().map(|ty: &Ty| Storage::zeroed(ty.shape.count())).collect::<Result<_>>()?;
         let pointers: Vec<*mut f32> = outputs.iter().map(Storage::ptr).collect();
         // SAFETY: `x` fills the input's shape; the outputs were made with theirs.
         unsafe { self.function.predict(&args, &pointers, 32, &mut || Ok(())) }?;

@@ -10,8 +10,8 @@ mod storage;
 mod walk;
 
 pub use evaluate::{Plan, forget_plans};
-pub use storage::{Storage, Variable, encode, zeros};
 pub(crate) use storage::WAITING;
+pub use storage::{Storage, Variable, encode, zeros};
 pub(crate) use walk::Walk;
 
 use crate::error::{Error, Result};
@@ -122,7 +122,11 @@ impl Tensor {
     /// A known value. Errors when the storage does not fill the shape.
     pub fn new(ty: Ty, storage: Arc<Storage>) -> Result<Tensor> {
         if storage.len() != ty.shape.count() {
-            return crate::shape_err!("tensor: {} elements do not fill the shape {}", storage.len(), ty.shape);
+            return crate::shape_err!(
+                "tensor: {} elements do not fill the shape {}",
+                storage.len(),
+                ty.shape
+            );
         }
         Ok(Tensor::make(ty, Origin::Value, Some(storage)))
     }
@@ -166,7 +170,8 @@ impl Tensor {
     pub fn build(op: &'static OpDef, inputs: Operands, attrs: Attrs) -> Result<Tensor> {
         let types: SmallVec<[Ty; 4]> = inputs.iter().map(Tensor::ty).collect();
         let ty = (op.infer)(&types, &attrs)?;
-        if matches!(op.cpu, Cpu::View) && !inputs[0].is_pending() && !inputs[0].0.traced && inputs.len() == 1 {
+        if matches!(op.cpu, Cpu::View) && !inputs[0].is_pending() && !inputs[0].0.traced && inputs.len() == 1
+        {
             return Tensor::new(ty, inputs[0].storage()?.clone());
         }
         Ok(Tensor::node(op, inputs, attrs, ty))
@@ -239,7 +244,9 @@ impl Tensor {
     /// True when the pending graph should run now rather than grow.
     #[must_use]
     pub fn is_crowded(&self) -> bool {
-        if self.0.traced || (self.0.nodes.load(Relaxed) < MANY_NODES && self.0.bytes.load(Relaxed) < MANY_BYTES) {
+        if self.0.traced
+            || (self.0.nodes.load(Relaxed) < MANY_NODES && self.0.bytes.load(Relaxed) < MANY_BYTES)
+        {
             return false;
         }
         // The bounds count shared nodes and shared leaves once per path; count them properly.
@@ -397,7 +404,10 @@ pub fn convert(op: &OpDef, mut inputs: Operands) -> Result<Operands> {
 }
 
 /// Runs a graph builder on tensors taken as opaque inputs and lifts what it built to lazy tensors.
-pub fn with_graph(inputs: &[Tensor], build: impl FnOnce(&mut Graph, &[Id]) -> Result<Vec<Id>>) -> Result<Vec<Tensor>> {
+pub fn with_graph(
+    inputs: &[Tensor],
+    build: impl FnOnce(&mut Graph, &[Id]) -> Result<Vec<Id>>,
+) -> Result<Vec<Tensor>> {
     let mut g = Graph::new();
     let mut known = Vec::with_capacity(inputs.len());
     for input in inputs {
@@ -470,7 +480,10 @@ fn lift(g: &Graph, known: &[(Id, Tensor)], outputs: &[Id]) -> Result<Vec<Tensor>
             let storage = unsafe { Storage::foreign(data.as_ptr(), data.len(), Box::new(data.clone())) };
             Tensor::new(node.ty, Arc::new(storage))?
         } else {
-            let inputs = node.inputs.iter().map(|i| tensors[i.at()].clone().expect("invariant: needed inputs come first"));
+            let inputs = node
+                .inputs
+                .iter()
+                .map(|i| tensors[i.at()].clone().expect("invariant: needed inputs come first"));
             Tensor::node(node.op, inputs.collect(), Attrs::new(&node.attrs), node.ty)
         });
     }

@@ -115,8 +115,11 @@ impl Loop {
             return crate::data_err!("the arrays have {rows} rows, wanted less than 2^32");
         }
         let width = |slot: usize| row_cells(&self.step.inputs()[slot].ty);
-        let columns: Vec<Column> =
-            arrays.iter().enumerate().map(|(slot, arg)| Column { base: arg.ptr, width: width(slot) }).collect();
+        let columns: Vec<Column> = arrays
+            .iter()
+            .enumerate()
+            .map(|(slot, arg)| Column { base: arg.ptr, width: width(slot) })
+            .collect();
         let batch = schedule.batch_size.min(rows);
         let mut gathered = Vec::new();
         if schedule.seed.is_some() {
@@ -125,11 +128,26 @@ impl Loop {
             }
         }
         let outputs = self.step.outputs();
-        let outputs = outputs.iter().map(|ty| crate::function::sized(ty, batch)).collect::<Result<Vec<_>>>()?;
-        let outputs = outputs.iter().map(|ty| Buffer::zeroed(ty.shape.count())).collect::<Result<Vec<_>>>()?;
+        let outputs =
+            outputs.iter().map(|ty| crate::function::sized(ty, batch)).collect::<Result<Vec<_>>>()?;
+        let outputs =
+            outputs.iter().map(|ty| Buffer::zeroed(ty.shape.count())).collect::<Result<Vec<_>>>()?;
         let order = schedule.seed.map(|_| Vec::with_capacity(rows));
         let (tick, beat) = (Ticker::new(TICK), Ticker::new(2 * TICK));
-        Run { parts: self, schedule, columns, rows, order, gathered, full: None, rest: None, outputs, tick, beat }.all(observer)
+        Run {
+            parts: self,
+            schedule,
+            columns,
+            rows,
+            order,
+            gathered,
+            full: None,
+            rest: None,
+            outputs,
+            tick,
+            beat,
+        }
+        .all(observer)
     }
 
     fn results(&self) -> Result<Vec<f32>> {
@@ -195,7 +213,10 @@ impl Run<'_> {
             }
             if self.tick.is_due() {
                 observer.tick()?;
-                if observer.wants_heartbeat() && self.beat.is_due() && self.heartbeat(place, &mut session, observer)? {
+                if observer.wants_heartbeat()
+                    && self.beat.is_due()
+                    && self.heartbeat(place, &mut session, observer)?
+                {
                     return Ok(true);
                 }
             }
@@ -255,7 +276,11 @@ unsafe fn gather(to: *mut f32, column: &Column, rows: &[u32]) {
             }
         } else {
             for i in range {
-                std::ptr::copy_nonoverlapping(job.1.add(rows[i] as usize * width), job.0.add(i * width), width);
+                std::ptr::copy_nonoverlapping(
+                    job.1.add(rows[i] as usize * width),
+                    job.0.add(i * width),
+                    width,
+                );
             }
         }
     };

@@ -23,7 +23,8 @@ fn apply(name: &str, inputs: &[&Tensor], attrs: &[Attr]) -> Tensor {
     let op = ops::find(name).unwrap();
     let inputs: Vec<Tensor> = inputs.iter().map(|t| (*t).clone()).collect();
     let given = attrs.iter().cloned().map(Some).chain(std::iter::repeat(None));
-    let attrs: Vec<Attr> = op.attrs.iter().zip(given).map(|(a, g)| g.or(a.default.clone()).unwrap()).collect();
+    let attrs: Vec<Attr> =
+        op.attrs.iter().zip(given).map(|(a, g)| g.or(a.default.clone()).unwrap()).collect();
     Tensor::apply(op, &inputs, &attrs).unwrap()
 }
 
@@ -43,7 +44,13 @@ fn layer() -> (Function, Arc<Variable>) {
 fn saved(path: &std::path::Path) -> Vec<u8> {
     let (function, w) = layer();
     let tensors = [("dense/w".to_string(), Tensor::variable(&w, w.snapshot()))];
-    save::save(path, &tensors, &BTreeMap::from([(save::CONFIG.to_string(), "{}".to_string())]), Some(&function)).unwrap();
+    save::save(
+        path,
+        &tensors,
+        &BTreeMap::from([(save::CONFIG.to_string(), "{}".to_string())]),
+        Some(&function),
+    )
+    .unwrap();
     std::fs::read(path).unwrap()
 }
 
@@ -95,7 +102,14 @@ fn every_type_comes_back() {
     let shape = |dims: &[usize]| Shape::new(dims).unwrap();
     let ints = Storage::from_slice(&[f32::from_bits(7), f32::from_bits(-3i32 as u32)]).unwrap();
     let tensors = [
-        ("b".to_string(), Tensor::new(Ty { shape: shape(&[3]), dtype: DType::Bool }, Arc::new(Storage::from_slice(&[1.0, 0.0, 1.0]).unwrap())).unwrap()),
+        (
+            "b".to_string(),
+            Tensor::new(
+                Ty { shape: shape(&[3]), dtype: DType::Bool },
+                Arc::new(Storage::from_slice(&[1.0, 0.0, 1.0]).unwrap()),
+            )
+            .unwrap(),
+        ),
         ("empty".to_string(), Tensor::from_slice(&[], &[0, 5]).unwrap()),
         ("i".to_string(), Tensor::new(Ty { shape: shape(&[2]), dtype: DType::I32 }, Arc::new(ints)).unwrap()),
         ("s".to_string(), Tensor::scalar(f64::NAN, DType::F32).unwrap()),
@@ -125,7 +139,9 @@ fn other_number_types_are_converted_exactly() {
 
 #[test]
 fn inconsistent_headers_are_refused_by_name() {
-    let entry = |name: &str, begin: usize, end: usize| format!(r#""{name}":{{"dtype":"F32","shape":[2],"data_offsets":[{begin},{end}]}}"#);
+    let entry = |name: &str, begin: usize, end: usize| {
+        format!(r#""{name}":{{"dtype":"F32","shape":[2],"data_offsets":[{begin},{end}]}}"#)
+    };
     let cases = [
         (format!("{{{},{}}}", entry("a", 0, 8), entry("b", 4, 12)), 12, "overlaps"),
         (format!("{{{},{}}}", entry("a", 0, 8), entry("b", 12, 20)), 20, "hole"),
@@ -214,7 +230,12 @@ fn a_hundred_thousand_damaged_files_are_refused_or_read_but_never_panic() {
             Ok(model) => {
                 read += 1;
                 // What was read must also run, or say why not.
-                let cells: usize = model.function().inputs().iter().map(|i| i.ty.shape.dims()[1..].iter().product::<usize>()).sum();
+                let cells: usize = model
+                    .function()
+                    .inputs()
+                    .iter()
+                    .map(|i| i.ty.shape.dims()[1..].iter().product::<usize>())
+                    .sum();
                 if cells < 1000 {
                     let _ = model.predict(&vec![0.5; 2 * cells], 2);
                 }
@@ -232,7 +253,10 @@ fn a_failed_save_leaves_the_old_file_and_no_litter() {
     let folder = folder("atomic");
     let path = folder.join("m.safetensors");
     let old = saved(&path);
-    let twice = [("a".to_string(), Tensor::scalar(1.0, DType::F32).unwrap()), ("a".to_string(), Tensor::scalar(2.0, DType::F32).unwrap())];
+    let twice = [
+        ("a".to_string(), Tensor::scalar(1.0, DType::F32).unwrap()),
+        ("a".to_string(), Tensor::scalar(2.0, DType::F32).unwrap()),
+    ];
     assert!(matches!(save::save(&path, &twice, &BTreeMap::new(), None), Err(Error::Io(_))));
     assert_eq!(std::fs::read(&path).unwrap(), old);
     // What a killed writer left is cleared by the next save.

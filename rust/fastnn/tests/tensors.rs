@@ -105,7 +105,8 @@ fn gradients_reach_leaves_and_intermediates_and_nest() {
     let first = gradients(&y, std::slice::from_ref(&x), None).unwrap();
     let second = gradients(&first[0], std::slice::from_ref(&x), None).unwrap();
     assert_eq!(values(&second[0]), [12.0, 18.0]);
-    let weighted = gradients(&apply("square", &[&x]), std::slice::from_ref(&x), Some(&vector(&[1.0, 10.0]))).unwrap();
+    let weighted =
+        gradients(&apply("square", &[&x]), std::slice::from_ref(&x), Some(&vector(&[1.0, 10.0]))).unwrap();
     assert_eq!(values(&weighted[0]), [4.0, 60.0]);
 }
 
@@ -145,10 +146,14 @@ fn types_are_joined_as_the_rows_say() {
 
 #[test]
 fn functions_follow_their_batch_and_their_variables() {
-    let w = Variable::new(Ty::f32(Shape::scalar()), Arc::new(fastnn::tensor::Storage::from_slice(&[2.0]).unwrap()), "w");
+    let w = Variable::new(
+        Ty::f32(Shape::scalar()),
+        Arc::new(fastnn::tensor::Storage::from_slice(&[2.0]).unwrap()),
+        "w",
+    );
     let leaf = Tensor::variable(&w, w.snapshot());
     let x = Tensor::placeholder(batch_of(2), "x");
-    let f = Function::new(&[x.clone()], &[apply("multiply", &[&x, &leaf])], &[]).unwrap();
+    let f = Function::new(std::slice::from_ref(&x), &[apply("multiply", &[&x, &leaf])], &[]).unwrap();
     for rows in [1, 3, 0, 3] {
         let data: Vec<f32> = (0..2 * rows).map(|i| i as f32).collect();
         let out = f.apply(&[Tensor::from_slice(&data, &[rows, 2]).unwrap()]).unwrap();
@@ -167,13 +172,16 @@ fn functions_say_what_does_not_fit() {
     let x = Tensor::placeholder(batch_of(2), "x");
     let y = Tensor::placeholder(batch_of(2), "y");
     let sum = apply("add", &[&x, &y]);
-    let error = Function::new(&[x.clone()], &[sum.clone()], &[]).unwrap_err().to_string();
+    let error =
+        Function::new(std::slice::from_ref(&x), std::slice::from_ref(&sum), &[]).unwrap_err().to_string();
     assert!(error.contains("'y'") && error.contains("hint"), "{error}");
     let f = Function::new(&[x, y], &[sum], &[]).unwrap();
-    let (a, b) = (Tensor::from_slice(&[0.0; 6], &[3, 2]).unwrap(), Tensor::from_slice(&[0.0; 4], &[2, 2]).unwrap());
+    let (a, b) =
+        (Tensor::from_slice(&[0.0; 6], &[3, 2]).unwrap(), Tensor::from_slice(&[0.0; 4], &[2, 2]).unwrap());
     let error = f.apply(&[a.clone(), b]).unwrap_err().to_string();
     assert!(error.contains("(3, 2)") && error.contains("(2, 2)"), "{error}");
-    let error = f.apply(&[a.clone(), Tensor::from_slice(&[0.0; 9], &[3, 3]).unwrap()]).unwrap_err().to_string();
+    let error =
+        f.apply(&[a.clone(), Tensor::from_slice(&[0.0; 9], &[3, 3]).unwrap()]).unwrap_err().to_string();
     assert!(error.contains("3 features"), "{error}");
     assert!(f.apply(&[a]).unwrap_err().to_string().contains("wanted 2"));
 }
@@ -181,7 +189,7 @@ fn functions_say_what_does_not_fit() {
 #[test]
 fn more_than_sixteen_batch_sizes_are_reported_once() {
     let x = Tensor::placeholder(batch_of(1), "x");
-    let f = Function::new(&[x.clone()], &[apply("exp", &[&x])], &[]).unwrap();
+    let f = Function::new(std::slice::from_ref(&x), &[apply("exp", &[&x])], &[]).unwrap();
     let mut warnings = 0;
     for rows in 1..40 {
         f.apply(&[Tensor::from_slice(&vec![0.0; rows], &[rows, 1]).unwrap()]).unwrap();
@@ -215,7 +223,8 @@ fn updates_from_many_threads_are_never_lost_and_readers_see_whole_steps() {
 
 #[test]
 fn threads_that_read_one_pending_tensor_get_the_same_bits() {
-    let x = Tensor::from_slice(&(0..10_000).map(|i| i as f32 * 1e-3).collect::<Vec<_>>(), &[100, 100]).unwrap();
+    let x =
+        Tensor::from_slice(&(0..10_000).map(|i| i as f32 * 1e-3).collect::<Vec<_>>(), &[100, 100]).unwrap();
     let y = apply("tanh", &[&apply("matmul", &[&x, &x])]);
     let all: Vec<Vec<f32>> = std::thread::scope(|scope| {
         let reads: Vec<_> = (0..4).map(|_| scope.spawn(|| values(&y))).collect();
@@ -227,7 +236,7 @@ fn threads_that_read_one_pending_tensor_get_the_same_bits() {
 #[test]
 fn predict_is_one_call_whatever_the_batch_size() {
     let x = Tensor::placeholder(batch_of(3), "x");
-    let f = Function::new(&[x.clone()], &[apply("tanh", &[&x])], &[]).unwrap();
+    let f = Function::new(std::slice::from_ref(&x), &[apply("tanh", &[&x])], &[]).unwrap();
     let data: Vec<f32> = (0..30).map(|i| i as f32 * 0.1).collect();
     let rows = Tensor::from_slice(&data, &[10, 3]).unwrap();
     let whole = values(&f.apply(std::slice::from_ref(&rows)).unwrap()[0]);

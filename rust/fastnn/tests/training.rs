@@ -83,7 +83,11 @@ impl Observer for Log {
         self.batches += usize::from(!begins);
         match self.stop_at {
             Some((at, gently)) if self.batches == at && !begins => {
-                if gently { Ok(true) } else { Err(Error::Interrupted) }
+                if gently {
+                    Ok(true)
+                } else {
+                    Err(Error::Interrupted)
+                }
             }
             _ => Ok(false),
         }
@@ -178,7 +182,11 @@ fn steps_limit_an_epoch_and_bad_schedules_are_refused() {
     run(&fit, &Schedule { steps: Some(4), ..schedule(10, 2, Some(0)) }, &mut log).unwrap();
     assert_eq!(log.epochs[1][1], 4.0);
     assert!(run(&fit, &schedule(0, 1, None), &mut log).unwrap_err().to_string().contains("batch_size"));
-    let empty = Fit { x: Tensor::from_slice(&[], &[0, 2]).unwrap(), y: Tensor::from_slice(&[], &[0, 1]).unwrap(), ..fit };
+    let empty = Fit {
+        x: Tensor::from_slice(&[], &[0, 2]).unwrap(),
+        y: Tensor::from_slice(&[], &[0, 1]).unwrap(),
+        ..fit
+    };
     assert!(run(&empty, &schedule(1, 1, None), &mut log).unwrap_err().to_string().contains("0 rows"));
 }
 
@@ -186,7 +194,8 @@ fn steps_limit_an_epoch_and_bad_schedules_are_refused() {
 fn readers_get_whole_snapshots_while_a_fit_runs() {
     let fit = fit(2000, 8);
     std::thread::scope(|scope| {
-        let reader = scope.spawn(|| (0..200).map(|_| fit.weights.snapshot().as_slice().to_vec()).collect::<Vec<_>>());
+        let reader =
+            scope.spawn(|| (0..200).map(|_| fit.weights.snapshot().as_slice().to_vec()).collect::<Vec<_>>());
         run(&fit, &schedule(8, 20, Some(1)), &mut Log::default()).unwrap();
         assert!(reader.join().unwrap().iter().flatten().all(|w| w.is_finite()));
     });

@@ -41,7 +41,8 @@ pub(super) fn to_json(function: &Function, names: &[String]) -> Result<String> {
         });
     }
     let outputs: Vec<u32> = graph.outputs.iter().map(|i| i.0).collect();
-    let text = json!({"format": FORMAT, "inputs": inputs, "constants": names, "nodes": nodes, "outputs": outputs});
+    let text =
+        json!({"format": FORMAT, "inputs": inputs, "constants": names, "nodes": nodes, "outputs": outputs});
     Ok(text.to_string())
 }
 
@@ -81,20 +82,29 @@ pub(super) fn from_json(text: &str, file: &File) -> Result<(Graph, Vec<Input>, V
     let value = json::parse(text.as_bytes(), "inference graph")?;
     match value.get("format").and_then(Value::as_u64) {
         Some(FORMAT) => {}
-        Some(n) => return wrong(format!("format {n} is newer than this library knows ({FORMAT})\n  hint: update fastnn")),
+        Some(n) => {
+            return wrong(format!(
+                "format {n} is newer than this library knows ({FORMAT})\n  hint: update fastnn"
+            ));
+        }
         None => return wrong("it has no format number"),
     }
     let mut inputs = Vec::new();
     for (at, input) in list(&value, "inputs", MOST_INPUTS)?.iter().enumerate() {
         let name = input.get("name").and_then(Value::as_str).unwrap_or_default().to_string();
         let Some(shape) = input.get("shape") else { return wrong(format!("input {at} has no shape")) };
-        inputs.push(Input { name, ty: Ty { shape: shape_from(shape)?, dtype: dtype_from(input.get("dtype"))? } });
+        inputs.push(Input {
+            name,
+            ty: Ty { shape: shape_from(shape)?, dtype: dtype_from(input.get("dtype"))? },
+        });
     }
     let mut types: Vec<Ty> = inputs.iter().map(|i| i.ty).collect();
     let mut names = Vec::new();
     for name in list(&value, "constants", MOST_NODES)? {
         let name = name.as_str().unwrap_or_default();
-        let Some((ty, _)) = file.tensors.get(name) else { return wrong(format!("there is no tensor '{name}' in the file")) };
+        let Some((ty, _)) = file.tensors.get(name) else {
+            return wrong(format!("there is no tensor '{name}' in the file"));
+        };
         types.push(*ty);
         names.push(name.to_string());
     }
@@ -139,7 +149,12 @@ fn add_node(graph: &mut Graph, node: &Value, at: usize, types: &[Ty]) -> Result<
             if graph.inputs.get(slot).is_none_or(|id| id.0 != u32::MAX) {
                 return wrong(format!("node {at} binds a slot that does not exist or is taken"));
             }
-            let node = crate::graph::Node { op: &INPUT, inputs: vec![], attrs: vec![Attr::Int(slot as i64)], ty: types[slot] };
+            let node = crate::graph::Node {
+                op: &INPUT,
+                inputs: vec![],
+                attrs: vec![Attr::Int(slot as i64)],
+                ty: types[slot],
+            };
             graph.inputs[slot] = graph.push(node);
         }
         "scalar" => {
@@ -148,7 +163,9 @@ fn add_node(graph: &mut Graph, node: &Value, at: usize, types: &[Ty]) -> Result<
         }
         _ => {
             let Some(op) = ops::find(name) else {
-                return wrong(format!("node {at} uses the op '{name}', which this library does not know\n  hint: update fastnn"));
+                return wrong(format!(
+                    "node {at} uses the op '{name}', which this library does not know\n  hint: update fastnn"
+                ));
             };
             let mut inputs = Vec::new();
             for input in list(node, "inputs", MOST_INPUTS)? {
@@ -187,7 +204,9 @@ fn attr_from(def: &AttrDef, value: &Value, at: usize) -> Result<Attr> {
     match def.kind {
         AttrKind::Int | AttrKind::IntOrNone => Ok(Attr::Int(size_from(value)?)),
         AttrKind::Ints | AttrKind::IntsOrNone => match value.as_array() {
-            Some(items) if items.len() <= MOST_INTS => Ok(Attr::Ints(items.iter().map(size_from).collect::<Result<_>>()?)),
+            Some(items) if items.len() <= MOST_INTS => {
+                Ok(Attr::Ints(items.iter().map(size_from).collect::<Result<_>>()?))
+            }
             _ => wrong(format!("node {at}: attribute '{}' is not a list of whole numbers", def.name)),
         },
         AttrKind::Float => Ok(Attr::Float(float_from(value, at)?)),

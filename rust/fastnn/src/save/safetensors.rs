@@ -69,7 +69,8 @@ pub fn write(path: &Path, entries: &[Entry], metadata: &BTreeMap<String, String>
     };
     clear_stale(&folder, &name);
     static COUNT: AtomicU32 = AtomicU32::new(0);
-    let temporary = folder.join(format!(".{name}.{}-{}{TEMPORARY}", std::process::id(), COUNT.fetch_add(1, Relaxed)));
+    let temporary =
+        folder.join(format!(".{name}.{}-{}{TEMPORARY}", std::process::id(), COUNT.fetch_add(1, Relaxed)));
     let done = write_whole(&temporary, entries, metadata).and_then(|()| fs::rename(&temporary, &path));
     if let Err(error) = done {
         let _ = fs::remove_file(&temporary);
@@ -107,7 +108,10 @@ fn write_whole(path: &Path, entries: &[Entry], metadata: &BTreeMap<String, Strin
     let mut text = serde_json::to_vec(&Value::Object(header))?;
     text.resize((text.len() + 8).next_multiple_of(ALIGN) - 8, b' ');
     if text.len() as u64 > LONGEST_HEADER {
-        return Err(io::Error::other(format!("the header takes {} bytes, the format allows {LONGEST_HEADER}", text.len())));
+        return Err(io::Error::other(format!(
+            "the header takes {} bytes, the format allows {LONGEST_HEADER}",
+            text.len()
+        )));
     }
     out.write_all(&(text.len() as u64).to_le_bytes())?;
     out.write_all(&text)?;
@@ -145,11 +149,21 @@ fn clear_stale(folder: &Path, name: &str) {
     for file in files.flatten() {
         let found = file.file_name();
         let found = found.to_string_lossy();
-        let Some(rest) = found.strip_prefix('.').and_then(|f| f.strip_prefix(name)).and_then(|f| f.strip_suffix(TEMPORARY)) else {
+        let Some(rest) = found
+            .strip_prefix('.')
+            .and_then(|f| f.strip_prefix(name))
+            .and_then(|f| f.strip_suffix(TEMPORARY))
+        else {
             continue;
         };
-        let writer = rest.strip_prefix('.').and_then(|r| r.split('-').next()).and_then(|p| p.parse::<u32>().ok());
-        let age = file.metadata().and_then(|m| m.modified()).ok().and_then(|t| t.elapsed().ok()).unwrap_or_default();
+        let writer =
+            rest.strip_prefix('.').and_then(|r| r.split('-').next()).and_then(|p| p.parse::<u32>().ok());
+        let age = file
+            .metadata()
+            .and_then(|m| m.modified())
+            .ok()
+            .and_then(|t| t.elapsed().ok())
+            .unwrap_or_default();
         if writer.is_some_and(|pid| !is_running(pid) || age > Duration::from_secs(24 * 3600)) {
             let _ = fs::remove_file(file.path());
         }
@@ -373,7 +387,12 @@ impl Layout {
                 source.read_exact(bytes).map_err(ended)?;
                 for (cell, b) in block.iter_mut().zip(bytes.chunks_exact(size)) {
                     *cell = self.code.cell(b).ok_or_else(|| {
-                        Error::Format(format!("tensor '{}': a value of type {:?} does not fit {}", self.name, self.code, self.code.dtype().name()))
+                        Error::Format(format!(
+                            "tensor '{}': a value of type {:?} does not fit {}",
+                            self.name,
+                            self.code,
+                            self.code.dtype().name()
+                        ))
                     })?;
                 }
             }
@@ -388,8 +407,12 @@ fn check_layout(layouts: &mut [Layout], available: u64) -> Result<()> {
     let mut end = 0;
     for layout in layouts.iter() {
         if layout.begin != end {
-            let what = if layout.begin < end { "overlaps the tensor before it" } else { "leaves a hole before it" };
-            return format_error(format!("tensor '{}' begins at byte {}, {what} (that ends at {end})", layout.name, layout.begin));
+            let what =
+                if layout.begin < end { "overlaps the tensor before it" } else { "leaves a hole before it" };
+            return format_error(format!(
+                "tensor '{}' begins at byte {}, {what} (that ends at {end})",
+                layout.name, layout.begin
+            ));
         }
         end = layout.end;
     }

@@ -66,7 +66,11 @@ impl Plan {
 /// Computes `target` and stores its value in it.
 pub(super) fn evaluate(target: &Tensor) -> Result<()> {
     let Some(pending) = target.pending() else { return Ok(()) };
-    if pending.inputs.iter().any(Tensor::is_pending) { evaluate_graph(target) } else { evaluate_op(target, &pending) }
+    if pending.inputs.iter().any(Tensor::is_pending) {
+        evaluate_graph(target)
+    } else {
+        evaluate_op(target, &pending)
+    }
 }
 
 /// One op on known values.
@@ -116,7 +120,8 @@ fn evaluate_graph(target: &Tensor) -> Result<()> {
         plan_for(&key.0, || {
             let mut g = Graph::new();
             let ids = walk.emit(&mut g, |g, leaf| Ok(bind_leaf(g, leaf)))?;
-            let outputs = [ids.of(target)].into_iter().chain(held.iter().map(|&at| ids.of(&walk.steps[at as usize].0)));
+            let outputs =
+                [ids.of(target)].into_iter().chain(held.iter().map(|&at| ids.of(&walk.steps[at as usize].0)));
             g.outputs = outputs.collect();
             Plan::compile(&g)
         })
@@ -156,7 +161,9 @@ impl Key {
         let ty = leaf.ty();
         let dims = ty.shape.dims();
         let constant = constant(leaf);
-        self.0.push(1 << 32 | u64::from(constant.is_some()) << 24 | dtype_word(ty.dtype) << 16 | dims.len() as u64);
+        self.0.push(
+            1 << 32 | u64::from(constant.is_some()) << 24 | dtype_word(ty.dtype) << 16 | dims.len() as u64,
+        );
         self.0.extend(constant.map(f64::to_bits));
         self.0.extend(dims.iter().map(|&d| d as u64));
     }

@@ -175,7 +175,11 @@ impl Variable {
     /// Replaces the value; waits while a run has it checked out. Errors when the length differs.
     pub fn assign(&self, value: Arc<Storage>) -> Result<()> {
         if value.len() != self.ty.shape.count() {
-            return crate::shape_err!("assign: {} elements do not fill a variable of shape {}", value.len(), self.ty.shape);
+            return crate::shape_err!(
+                "assign: {} elements do not fill a variable of shape {}",
+                value.len(),
+                self.ty.shape
+            );
         }
         self.free().value = value;
         Ok(())
@@ -249,7 +253,9 @@ pub fn encode(value: f64, dtype: DType) -> Result<f32> {
         DType::I32 => {
             let whole = value.trunc();
             if !(f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&whole) {
-                return Err(Error::Data(format!("{value} does not fit int32 (-2147483648 to 2147483647); hint: use float32")));
+                return Err(Error::Data(format!(
+                    "{value} does not fit int32 (-2147483648 to 2147483647); hint: use float32"
+                )));
             }
             Ok(f32::from_bits(whole as i32 as u32))
         }

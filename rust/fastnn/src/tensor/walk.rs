@@ -133,7 +133,11 @@ impl Walk {
     }
 
     /// Writes the walk into a graph; `leaf` says what becomes of each leaf.
-    pub(crate) fn emit(&self, g: &mut Graph, mut leaf: impl FnMut(&mut Graph, &Tensor) -> Result<Id>) -> Result<Ids<'_>> {
+    pub(crate) fn emit(
+        &self,
+        g: &mut Graph,
+        mut leaf: impl FnMut(&mut Graph, &Tensor) -> Result<Id>,
+    ) -> Result<Ids<'_>> {
         let mut leaves = Vec::with_capacity(self.leaves.len());
         for tensor in &self.leaves {
             leaves.push(leaf(g, tensor)?);
