@@ -62,7 +62,7 @@ RESULTS = {
     "Tensor.astype": "Tensor", "Tensor.dtype": "str", "Tensor.is_traced": "bool",
     "Tensor.item": "float | int | bool", "Tensor.ndim": "int", "Tensor.numpy": "NDArray[Any]",
     "Tensor.reshape": "Tensor", "Tensor.shape": "tuple[Any, ...]", "Tensor.size": "Any",
-    "Tensor.tolist": "Any", "Variable.assign": "None", "Variable.dtype": "str",
+    "Tensor.tolist": "Any", "Variable.assign": "Any", "Variable.dtype": "str",
     "Variable.name": "str", "Variable.numpy": "NDArray[Any]", "Variable.shape": "tuple[int, ...]",
     "Variable.size": "int", "Variable.value": "Tensor", "apply": "Tensor",
     "from_dlpack": "Tensor", "get_num_threads": "int", "gradients": "list[Tensor]",
@@ -82,8 +82,7 @@ QUIET = {"__doc__", "__module__", "__repr__", "__reduce__", "__copy__", "__deepc
          "__array_priority__", "__new__"}  # fmt: skip
 PREAMBLE = """from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
-from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -92,7 +91,10 @@ TensorLike: TypeAlias = Any  # a tensor, an array or a number
 Heartbeat: TypeAlias = Callable[..., Any]
 BatchHook: TypeAlias = Callable[..., Any]
 
-ops: ModuleType
+class _Ops:  # one function per op, inputs first; fastnn/ops.pyi has them all
+    def __getattr__(self, name: str, /) -> Callable[..., Tensor]: ...
+
+ops: _Ops
 
 """
 
@@ -182,14 +184,14 @@ def special(cls: type, name: str) -> str:
 
 
 def constructor(cls: type) -> str:
-    """`__init__` from the class's own signature."""
+    """`__new__` from the class's own signature."""
     try:
         signature = inspect.signature(cls)
     except ValueError:
         return ""
     owner = f"{cls.__name__}.__new__"
     text = parameters(owner, signature)
-    return f"{INDENT}def __init__(self{', ' if text else ''}{text}) -> None: ...\n"
+    return f"{INDENT}def __new__(cls{', ' if text else ''}{text}) -> Self: ...\n"
 
 
 def class_stub(cls: type) -> str:
@@ -276,14 +278,25 @@ def ops_stub() -> str:
         if name in rows and generic:
             parts.append(row_stub(rows[name]))
         elif inspect.getmodule(inspect.unwrap(member)) is ops:
-            text = f"{signature}".replace("'", "") if _quoted(signature) else str(signature)
-            parts.append(f"def {name}{text}:{docstring(member, INDENT)}\n")
+            parts.append(f"def {name}{written(signature)}:{docstring(member, INDENT)}\n")
     return "".join(parts)
 
 
-def _quoted(signature: inspect.Signature) -> bool:
-    """True where annotations are strings, as under `from __future__ import annotations`."""
-    return any(isinstance(p.annotation, str) for p in signature.parameters.values())
+def written(signature: inspect.Signature) -> str:
+    """A signature with its annotations as they were written, not as quoted strings."""
+    parts, keyword_only = [], False
+    for p in signature.parameters.values():
+        if p.kind is p.KEYWORD_ONLY and not keyword_only:
+            parts += [] if any(q.startswith("*") for q in parts) else ["*"]
+            keyword_only = True
+        star = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
+        kind = "" if p.annotation is p.empty else f": {p.annotation}"
+        default = "" if p.default is p.empty else f" = {p.default!r}"
+        parts.append(f"{star}{p.name}{kind}{default}")
+    result = (
+        "Any" if signature.return_annotation is signature.empty else signature.return_annotation
+    )
+    return f"({', '.join(parts)}) -> {result}"
 
 
 def main() -> int:

@@ -2,8 +2,7 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
-from types import ModuleType
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 from numpy.typing import NDArray
 
@@ -12,7 +11,10 @@ TensorLike: TypeAlias = Any  # a tensor, an array or a number
 Heartbeat: TypeAlias = Callable[..., Any]
 BatchHook: TypeAlias = Callable[..., Any]
 
-ops: ModuleType
+class _Ops:  # one function per op, inputs first; fastnn/ops.pyi has them all
+    def __getattr__(self, name: str, /) -> Callable[..., Tensor]: ...
+
+ops: _Ops
 
 class FastnnError(Exception):
     """The base of all errors that fastnn raises by itself."""
@@ -37,7 +39,7 @@ class TraceError(FastnnError, RuntimeError):
 
 class Ensemble:
     """A layout of variables and the draws that every profile of it is scored on."""
-    def __init__(self, options: int, streams: int, variables: Sequence[Any], weights: Array, dirichlet_sum: float | None, cholesky: Array, draws: int, seed: int, stream: int) -> None: ...
+    def __new__(cls, options: int, streams: int, variables: Sequence[Any], weights: Array, dirichlet_sum: float | None, cholesky: Array, draws: int, seed: int, stream: int) -> Self: ...
     def copy_draws(self, weights: Array, index: int, out: Array) -> None:
         """Copies the weights of one group, or the normals of one stream, into `out` (f32, draws)."""
     def score(self, marginals: Array, open: Array, quantile_levels: Array, pin_levels: Array, ranks: Array, mean: Array, quantiles: Array, pinned: Array) -> None:
@@ -47,7 +49,7 @@ class Ensemble:
 
 class Function:
     """A compiled function of placeholders: `Function(inputs, outputs, updates=[])`."""
-    def __init__(self, inputs: Sequence[Tensor], outputs: Sequence[Tensor], updates: Sequence[tuple[Variable, Tensor]] | None = None) -> None: ...
+    def __new__(cls, inputs: Sequence[Tensor], outputs: Sequence[Tensor], updates: Sequence[tuple[Variable, Tensor]] | None = None) -> Self: ...
     def __call__(self, *arrays: Any) -> Any: ...
     @property
     def inputs(self) -> list[str]:
@@ -60,7 +62,7 @@ class Function:
 
 class Loop:
     """A training (or evaluation) loop: `Loop(step, results=None, reset=[])`."""
-    def __init__(self, step: Function, results: Function | None = None, reset: Sequence[Variable] | None = None) -> None: ...
+    def __new__(cls, step: Function, results: Function | None = None, reset: Sequence[Variable] | None = None) -> Self: ...
     @property
     def finished(self) -> list[list[float]]:
         """Results of the epochs that the last run completed, also when it was interrupted."""
@@ -190,9 +192,9 @@ class Tensor:
 
 class Variable:
     """A named value that functions read and update: a weight, a moving average, a metric sum."""
-    def __init__(self, value: Any, dtype: str | None = None, name: str | None = None) -> None: ...
+    def __new__(cls, value: Any, dtype: str | None = None, name: str | None = None) -> Self: ...
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]: ...
-    def assign(self, value: Any) -> None:
+    def assign(self, value: Any) -> Any:
         """Sets the value. Errors: ShapeError when the shape differs."""
     @property
     def dtype(self) -> str:

@@ -15,8 +15,8 @@ __all__ = ["CORE", "KERAS", "MODULES", "lazy"]
 MODULES = {
     name: f"fastnn.{name}"
     for name in (
-        "activations", "callbacks", "config", "constraints", "data", "datasets", "ensemble", "errors",
-        "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers", "random",
+        "activations", "callbacks", "config", "constraints", "data", "datasets", "ensemble",
+        "errors", "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers", "random",
         "regularizers", "saving", "transforms", "utils",
     )
 }  # fmt: skip

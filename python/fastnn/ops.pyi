@@ -81,7 +81,7 @@ def exponential(x: TensorLike) -> Tensor:
     """e to the power x; Keras's name for exp."""
 def extent(x: TensorLike, *, axis: int | Sequence[int] | None = None) -> Tensor:
     """How many elements lie along axes, as a float32 scalar; follows the batch size."""
-def eye(n: int, m: int | None = None, k: int = 0, dtype: str = float32) -> Tensor:
+def eye(n: int, m: int | None = None, k: int = 0, dtype: str = 'float32') -> Tensor:
     """Ones on the k-th diagonal."""
 def flip(x: TensorLike, *, axis: int | Sequence[int] | None = None) -> Tensor:
     """Elements in reverse order along axes, by default all."""
@@ -183,13 +183,13 @@ def normalize(x: TensorLike, axis: int = -1, order: int = 2, epsilon: float | No
     """`x` divided by its norm along `axis`."""
 def not_equal(a: TensorLike, b: TensorLike) -> Tensor:
     """a != b, elementwise with broadcasting; true for NaN."""
-def one_hot(x: TensorLike, num_classes: int, axis: int = -1, dtype: str = float32) -> Tensor:
+def one_hot(x: TensorLike, num_classes: int, axis: int = -1, dtype: str = 'float32') -> Tensor:
     """Rows with a one at the place that `x` names."""
-def ones(shape: Sequence[int] | int, dtype: str = float32) -> Tensor:
+def ones(shape: Sequence[int] | int, dtype: str = 'float32') -> Tensor:
     """Ones of this shape."""
 def ones_like(x: TensorLike, dtype: str | None = None) -> Tensor:
     """Ones with the shape of `x`."""
-def pad(x: TensorLike, pad_width: Any, mode: str = constant, constant_values: float = 0.0) -> Tensor:
+def pad(x: TensorLike, pad_width: Any, mode: str = 'constant', constant_values: float = 0.0) -> Tensor:
     """`x` with a border of a constant; `pad_width` as in NumPy."""
 def power(a: TensorLike, b: TensorLike) -> Tensor:
     """a to the power b, elementwise with broadcasting; NaN for a < 0 and b not whole."""
@@ -307,7 +307,7 @@ def variance(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims
     """The population variance over axes: the mean squared distance from the mean, in two passes."""
 def where(condition: TensorLike, x1: TensorLike, x2: TensorLike) -> Tensor:
     """x1 where the condition holds, else x2."""
-def zeros(shape: Sequence[int] | int, dtype: str = float32) -> Tensor:
+def zeros(shape: Sequence[int] | int, dtype: str = 'float32') -> Tensor:
     """Zeros of this shape."""
 def zeros_like(x: TensorLike, dtype: str | None = None) -> Tensor:
     """Zeros with the shape of `x`."""
