@@ -140,8 +140,13 @@ def judge_gates(profile: Profile, gates: Gates, options: Sequence[str]) -> GateR
     """Return venues, regulators and hard gates for one profile on its own `as_of` date."""
     on = profile.as_of
     facts = _facts(profile)
+    eligible = _eligible(profile, gates)
+    views = {
+        currency: _view(profile, facts, currency)
+        for currency in {venue["currency"] for venue in eligible}
+    }
     venues = tuple(
-        _judge_venue(profile, venue, gates, facts) for venue in _eligible(profile, gates)
+        _judge_venue(profile, venue, gates.rules, views[venue["currency"]]) for venue in eligible
     )
     regulatory = tuple(
         made
@@ -246,19 +251,34 @@ def _ratio(top: Sequence[float | None] | None, below: Sequence[float | None] | N
     return Series(shares, pairs)
 
 
-def _judge_venue(
-    profile: Profile, venue: Mapping[str, Any], gates: Gates, facts: Mapping[str, Series]
-) -> VenueResult:
-    rate = profile.rates.rate(profile.currency, venue["currency"])
-    rules = gates.rules
+@dataclass(frozen=True, slots=True)
+class _View:
+    """A company as one currency sees it: facts and valuation range in that currency."""
+
+    rate: float
+    facts: Mapping[str, Series]
+    spread: tuple[float, float] | None  # None when the market value was given
+
+
+def _view(profile: Profile, facts: Mapping[str, Series], currency: str) -> _View:
+    rate = profile.rates.rate(profile.currency, currency)
+    scaled = {
+        name: Series(tuple(None if v is None else v * rate for v in series.years), series.parts)
+        if CONDITION_FIELDS[name]
+        else series
+        for name, series in facts.items()
+    }
     own_cap = profile["listing.market_cap"] is None
-    spread = (profile.valuation.low, profile.valuation.high) if own_cap else None
-    common = tuple(
-        _judge_condition(venue, row, facts, rate, spread, rules) for row in venue["common_all_of"]
-    )
-    tests = tuple(
-        _judge_test(venue, test, facts, rate, spread, rules) for test in venue["tests_any_of"]
-    )
+    value = profile.valuation
+    return _View(rate, scaled, (value.low * rate, value.high * rate) if own_cap else None)
+
+
+def _judge_venue(
+    profile: Profile, venue: Mapping[str, Any], rules: Mapping[str, Any], view: _View
+) -> VenueResult:
+    milder = {row["field"]: row for row in rules["relaxations"] if row["venue"] == venue["id"]}
+    common = tuple(_judge_condition(row, view, milder) for row in venue["common_all_of"])
+    tests = tuple(_judge_test(test, view, milder) for test in venue["tests_any_of"])
     flags = flags_of(venue, profile.as_of)
     out_of_force = any(flag.kind in ("expired", "not_yet") for flag in flags)
     state = _venue_state(common, tests)
@@ -280,66 +300,42 @@ def _judge_venue(
         venue.get("effective_to"),
         tuple(flag.note for flag in flags),
         tuple(venue.get("notes") or ()),
-        rate,
+        view.rate,
         profile.rates.date_of(venue["currency"]).isoformat(),
     )
 
 
 def _judge_test(
-    venue: Mapping[str, Any],
-    test: Mapping[str, Any],
-    facts: Mapping[str, Series],
-    rate: float,
-    spread: tuple[float, float] | None,
-    rules: Mapping[str, Any],
+    test: Mapping[str, Any], view: _View, milder: Mapping[str, Mapping[str, Any]]
 ) -> VenueTest:
-    rows = tuple(_judge_condition(venue, row, facts, rate, spread, rules) for row in test["all_of"])
+    rows = tuple(_judge_condition(row, view, milder) for row in test["all_of"])
     return VenueTest(str(test.get("id", "")), _all_state(rows), rows)
 
 
 def _judge_condition(
-    venue: Mapping[str, Any],
-    row: Mapping[str, Any],
-    facts: Mapping[str, Series],
-    rate: float,
-    spread: tuple[float, float] | None,
-    rules: Mapping[str, Any],
+    row: Mapping[str, Any], view: _View, milder: Mapping[str, Mapping[str, Any]]
 ) -> Condition:
-    name, op = row["field"], row["op"]
-    money = CONDITION_FIELDS[name]
-    threshold = _relaxed(venue, row, facts, rate, rules)
+    name, op, threshold = row["field"], row["op"], row["value"]
+    if name in milder:
+        threshold = _relaxed(threshold, milder[name], view)
     test = OPERATORS[op]
-    series = facts[name]
-    scaled = Series(tuple(_times(v, rate) for v in series.years), series.parts) if money else series
-    window = str(row.get("window", ""))
-    state, value = WINDOWS[window](scaled, lambda v: test(v, threshold))
+    window = row.get("window", "")
+    state, value = WINDOWS[window](view.facts[name], lambda v: test(v, threshold))
     gap = None if value is None else value - threshold
     sensitive = False
-    if spread and name in ("market_cap", "market_cap_at_listing"):
-        sensitive = test(spread[0] * rate, threshold) != test(spread[1] * rate, threshold)
+    if view.spread and name in ("market_cap", "market_cap_at_listing"):
+        sensitive = test(view.spread[0], threshold) != test(view.spread[1], threshold)
+    money = CONDITION_FIELDS[name]
     return Condition(
         name, op, threshold, window, value, state, gap, money, sensitive, str(row.get("note", ""))
     )
 
 
-def _times(value: float | None, rate: float) -> float | None:
-    return None if value is None else value * rate
-
-
-def _relaxed(
-    venue: Mapping[str, Any],
-    row: Mapping[str, Any],
-    facts: Mapping[str, Series],
-    rate: float,
-    rules: Mapping[str, Any],
-) -> float:
-    """Return the threshold, or the milder one that the venue's own note grants."""
-    for rule in rules["relaxations"]:
-        if rule["venue"] == venue["id"] and rule["field"] == row["field"]:
-            figure = facts[rule["when"]["field"]].last
-            if figure is not None and rule["when"]["min"] <= figure * rate < rule["when"]["max"]:
-                return float(rule["value"])
-    return float(row["value"])
+def _relaxed(threshold: float, rule: Mapping[str, Any], view: _View) -> float:
+    """Return the milder threshold that the venue's own note grants, where it applies."""
+    figure = view.facts[rule["when"]["field"]].last
+    applies = figure is not None and rule["when"]["min"] <= figure < rule["when"]["max"]
+    return float(rule["value"]) if applies else threshold
 
 
 def _all_state(rows: Sequence[Condition]) -> str:
