@@ -91,6 +91,17 @@ def test_csv_and_parquet_stream_the_same_numbers(tmp_path: Path) -> None:
     assert list(again["p_first_ma"]) == list(memory["p_first_ma"])
 
 
+def test_workers_change_nothing_but_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "CHUNK", 2)
+    rows = companies(5)
+    alone, shared = evaluate_many(rows, draws=200), evaluate_many(rows, draws=200, workers=2)
+    for name, column in alone.columns.items():
+        assert list(column) == list(shared[name]), name
+    with pytest.raises(ExitError) as caught:
+        evaluate_many(rows, draws=200, workers=0)
+    assert caught.value.code == "EX803"
+
+
 @pytest.mark.parametrize(("source", "output"), [("a.xlsx", None), ("none.csv", None),
                                                 ("none.parquet", None)])  # fmt: skip
 def test_unreadable_source_is_refused(tmp_path: Path, source: str, output: str | None) -> None:

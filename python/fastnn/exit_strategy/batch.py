@@ -8,9 +8,10 @@ alone, in any order and chunk size. Parquet needs pyarrow, imported when used.
 from __future__ import annotations
 
 import csv
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -85,12 +86,14 @@ def evaluate_many(
     model: ExitModel | None = None,
     criteria: Criteria | None = None,
     threads: int | None = None,
+    workers: int = 1,
     progress: Any = None,
 ) -> BatchResult:
     """Score every company of a CSV or Parquet file, or of an iterable of mappings.
 
     With `output` (.csv or .parquet) rows are written as they are made and the result holds only
-    counts; without it the result holds the columns. `progress(done)` is called after each chunk.
+    counts; without it the result holds the columns. `workers` processes read and judge companies
+    side by side, with the same result. `progress(done)` is called after each chunk.
     """
     tree = criteria or load_criteria()
     chosen = check_options(options, tree)
@@ -111,9 +114,8 @@ def evaluate_many(
     done = failed = 0
     with ExitStack() as stack:
         write = None if output is None else _open_output(Path(output), names, stack)
-        rows = iter(_read_rows(source))
-        while chunk := list(islice(rows, CHUNK)):
-            made = _score_chunk(chunk, job)
+        chunks = _chunks(_read_rows(source))
+        for made in _scored(chunks, job, workers, stack):
             failed += sum(1 for row in made if row["errors"])
             done += len(made)
             if write is not None:
@@ -131,6 +133,40 @@ def evaluate_many(
         for name, values in kept.items()
     }
     return BatchResult(columns, done, failed, None)
+
+
+def _chunks(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+    source = iter(rows)
+    while chunk := list(islice(source, CHUNK)):
+        yield chunk
+
+
+def _scored(
+    chunks: Iterator[list[Mapping[str, Any]]], job: _Job, workers: int, stack: ExitStack
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield scored chunks in order; a few are in flight when there are several workers."""
+    if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 256:
+        raise ExitError(
+            Issue("EX803", "workers", f"{workers!r} is not a number of processes", "use 1 to 256")
+        )
+    if workers == 1:
+        yield from (_score_chunk(chunk, job) for chunk in chunks)
+        return
+    import multiprocessing
+    from concurrent.futures import Future, ProcessPoolExecutor
+
+    kinds = multiprocessing.get_all_start_methods()
+    kind = "forkserver" if "forkserver" in kinds else "spawn"  # fork would copy running threads
+    context = multiprocessing.get_context(kind)
+    pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context))
+    alone = replace(job, threads=1)
+    waiting: deque[Future[list[dict[str, Any]]]] = deque()
+    for chunk in chunks:
+        waiting.append(pool.submit(_score_chunk, chunk, alone))
+        if len(waiting) > 2 * workers:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
 
 
 def column_names(options: Sequence[str]) -> list[str]:

@@ -45,6 +45,7 @@ def add_commands(subparsers: Any) -> None:
     batch = _command(subparsers, "batch", _batch, "score many companies, CSV or Parquet")
     batch.add_argument("source")
     batch.add_argument("-o", "--output", required=True, metavar="FILE")
+    batch.add_argument("--workers", type=int, default=1, help="processes side by side")
     _add_settings(batch)
     process = _command(subparsers, "process", _process, "next steps, or the process as Mermaid")
     process.add_argument("profile")
@@ -298,7 +299,9 @@ def _batch(args: argparse.Namespace) -> int:
             print(f"\r{done:,} companies", end="", file=sys.stderr, flush=True)
 
     settings = _settings(args)
-    made = evaluate_many(args.source, output=args.output, progress=show, **settings)
+    made = evaluate_many(
+        args.source, output=args.output, progress=show, workers=args.workers, **settings
+    )
     print(f"{args.output}: {made.rows:,} companies, {made.failed:,} with errors")
     stale = _stale(settings["gates"], dt.date.today()) if args.strict else 0
     return stale or (BAD_INPUT if made.rows and made.failed == made.rows else 0)
