@@ -106,8 +106,8 @@ def card_markdown(facts: Mapping[str, Any]) -> str:
 
 def _score_lines(selection: Mapping[str, Any]) -> list[str]:
     lines = [
-        f"Trained on {', '.join(selection['train'])}; stopped and calibrated on held-out companies of "
-        f"{selection['tune']}; scored on {selection['test']}.",
+        f"Trained on {', '.join(selection['train'])}; stopped and calibrated on held-out "
+        f"companies of {selection['tune']}; scored on {selection['test']}.",
         "",
         "| score | networks | logistic regression | difference (95 %) |",
         "|---|---|---|---|",

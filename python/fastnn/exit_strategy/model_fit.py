@@ -224,7 +224,14 @@ def calibrate(
     for c in range(1, k):
         phi[:, c, c] = 1.0
     ridge = 1e-3 * np.eye(k)
-    for _ in range(50):
+
+    def loss(at: FloatArray) -> float:
+        p = apply_calibration(log_p, list(at))[np.arange(n), y]
+        penalty = 0.5 * float((at - start) @ ridge @ (at - start))
+        return penalty - float((w * np.log(np.maximum(p, 1e-300))).sum())
+
+    now = loss(terms)
+    for _ in range(100):
         p = apply_calibration(log_p, list(terms))
         gap = p - np.eye(k)[y]
         mean = np.einsum("ij,ijk->ik", p, phi)
@@ -232,7 +239,11 @@ def calibrate(
         second = np.einsum("i,ij,ijk,ijl->kl", w, p, phi, phi)
         second -= np.einsum("i,ik,il->kl", w, mean, mean)
         step = np.linalg.solve(second + ridge, gradient)
-        terms = terms - step
-        if float(np.abs(step).max()) < 1e-10:
+        # A full Newton step may overshoot far from the optimum: halve it until the loss falls.
+        while loss(terms - step) > now and float(np.abs(step).max()) > 1e-10:
+            step = 0.5 * step
+        if float(np.abs(step).max()) <= 1e-10:
             break
+        terms = terms - step
+        now = loss(terms)
     return tuple(float(t) for t in terms)
