@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -140,3 +142,18 @@ def test_interrupt_and_unknown_error_are_told_apart(monkeypatch: pytest.MonkeyPa
     with pytest.raises(ZeroDivisionError):
         cli.run(argparse.Namespace(action=fault))
     assert issubclass(ExitError, ValueError)
+
+
+def test_scoring_loads_no_heavy_package(acme: str) -> None:
+    code = (
+        "import sys; from fastnn.exit_strategy import cli; "
+        f"code = cli.main(['score', {acme!r}, '--draws', '200', '--quiet']); "
+        "heavy = {'pandas', 'matplotlib', 'pyarrow', 'yaml', 'scipy', 'sklearn', 'csv', "
+        "'fastnn.exit_strategy.model'}; "
+        "print(code, sorted(heavy & set(sys.modules)))"
+    )
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert made.stdout.strip() == "0 []", made.stdout + made.stderr
+    code = "import sys, fastnn.exit_strategy; print('numpy' in sys.modules)"
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert made.stdout.strip() == "False"

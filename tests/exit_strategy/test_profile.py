@@ -172,6 +172,16 @@ def test_amounts_read_units_currencies_and_decimals() -> None:
     assert chinese.cash == 12e6
 
 
+def test_tables_in_a_csv_cell_are_json() -> None:
+    table = json.dumps({"common": 6e6, "founders": 5e6, "classes": []})
+    made = Profile.from_dict(make_profile_dict(cap_table=table, fx='{"HKD": 7.8}'), today=TODAY)
+    assert made.cap_table.founders == 5e6
+    assert made.rates.per_usd["HKD"] == 7.8
+    with pytest.raises(ExitError) as caught:
+        Profile.from_dict(make_profile_dict(cap_table="{oops"), today=TODAY)
+    assert [(i.code, i.field) for i in caught.value.issues] == [("EX103", "cap_table")]
+
+
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_template_is_valid_as_it_stands(lang: str) -> None:
     words = template(lang)

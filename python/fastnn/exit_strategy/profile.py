@@ -254,6 +254,11 @@ def _build(data: Mapping[str, Any], today: dt.date) -> Profile:
     reader = Reader(issues, today)
     raw: dict[str, Any] = {}
     _flatten(reader, data, "", raw)
+    for path in _SPECIAL:
+        if isinstance(raw.get(path), str):  # a CSV cell holds a table as JSON
+            table = PARSERS["table"](reader, FIELD_BY_PATH[path], raw.pop(path))
+            if table is not None:
+                raw[path] = table
     given, fx_date = read_fx(reader, raw["fx"]) if "fx" in raw else ({}, None)
     reader.rates = load_rates(given, fx_date)
     if "currency" in raw:
