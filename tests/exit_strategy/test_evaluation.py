@@ -261,3 +261,21 @@ def test_no_nan_in_results_of_random_companies() -> None:
         for row in plain["ranking"]:
             assert row["p_first"] is not None
             assert row["score_mean"] is not None
+
+
+def test_total_effects_name_the_inputs_that_matter() -> None:
+    made = run(
+        draws=4_000, uncertainty={"market.ipo_window": {"dist": "uniform", "low": 0, "high": 1}}
+    )
+    effects = made.total_effects()
+    assert set(effects) == {leaf.id for leaf in load_criteria().leaves} | {"weights"}
+    inputs = [name for name in effects if name != "weights"]
+    assert max(inputs, key=lambda name: effects[name]["ipo"]) == "ipo_window"
+    for shares in effects.values():
+        assert all(-0.05 <= share <= 1.05 for share in shares.values())
+
+
+def test_price_below_debt_is_flagged_in_plain_words() -> None:
+    made = run(debt=900e6)
+    assert any(note.key == "price_below_debt" for note in made.warnings)
+    assert "shareholders get nothing" in made.to_terminal()

@@ -16,6 +16,7 @@ from exit_profiles import TODAY, make_profile_dict
 from fastnn.exit_strategy.errors import CODES, ExitError, Issue
 from fastnn.exit_strategy.fields import CHECKLISTS, FIELDS
 from fastnn.exit_strategy.profile import Profile
+from fastnn.exit_strategy.resources import load_json
 from fastnn.exit_strategy.schema import field_table, json_schema, template
 
 #: (changes to a valid profile, code, field named, word the hint must hold)
@@ -212,6 +213,7 @@ def test_schema_and_docs_follow_the_field_table() -> None:
         assert row.path in field_table("zh")
         assert row.en
         assert row.zh
+    assert schema == load_json("profile.schema.json")
     assert all(len(set(items)) == len(items) for items in CHECKLISTS.values())
     assert {path: len(items) for path, items in CHECKLISTS.items()} == {
         "controls.data_security": 6, "controls.explain_fair": 6, "controls.ipo_readiness": 20,

@@ -104,7 +104,8 @@ def evaluate(
     order = [chosen.index(row.option) for row in ranking]
     second = order[1] if len(order) > 1 else order[0]
     open_rows = [k for k, option in enumerate(chosen) if report.is_open(option)]
-    warnings = [*notes, *report.warnings, *(Note(flag) for flag in money.flags)]
+    flags = [*money.flags, *(flag for row in money.options.values() for flag in row.flags)]
+    warnings = [*notes, *report.warnings, *(Note(flag) for flag in flags)]
     if weighting.triad_text:
         warnings.append(
             Note("inconsistent", {"cr": f"{weighting.cr:.3f}", "triad": weighting.triad_text})
@@ -146,6 +147,7 @@ def evaluate(
             gate_data.checked.isoformat(),
             company.as_of,
         ),
+        spec,
     )
 
 

@@ -10,14 +10,14 @@ import dataclasses
 import datetime as dt
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .completion import BaseRate, Completion
-from .contracts import Proceeds
+from .contracts import Proceeds, SamplingSpec
 from .explain import Difference, Flip
 from .gates import GateReport
 from .leaves import LeafFact
@@ -122,6 +122,26 @@ class Result:
     unknown: tuple[str, ...]
     warnings: tuple[Note, ...]
     provenance: Provenance
+    spec: SamplingSpec = field(repr=False)
+
+    def total_effects(self) -> dict[str, dict[str, float]]:
+        """Return the Sobol total index of every leaf, and of the weights, per option.
+
+        Saltelli pairs with Jansen's estimator on each option's score, inputs taken as independent;
+        costs two more evaluations of all leaves, so it is computed on request.
+        """
+        from .uncertainty import total_effects
+
+        made = self.provenance
+        leaves, weights = total_effects(
+            self.spec, kappa=made.kappa, draws=made.draws, seed=made.seed
+        )
+        out = {
+            leaf: dict(zip(self.options, map(float, leaves[k]), strict=True))
+            for k, leaf in enumerate(self.spec.leaves)
+        }
+        out["weights"] = dict(zip(self.options, map(float, weights), strict=True))
+        return out
 
     @property
     def recommendation(self) -> str:
@@ -199,6 +219,6 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, list | tuple | set | frozenset):
         return [to_plain(item) for item in value]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        names = [field.name for field in dataclasses.fields(value)]
+        names = [part.name for part in dataclasses.fields(value)]
         return {name: to_plain(getattr(value, name)) for name in names}
     return str(value)
