@@ -131,7 +131,7 @@ class ExitNetwork:
         slope = float(self.calibration[0])
 
         def total(points: Any) -> Any:
-            mean = 0.0
+            mean: Any = 0.0
             for layers in self.networks:
                 h = points
                 for i, (w, b) in enumerate(layers):
