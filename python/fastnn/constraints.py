@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn import ops
-from fastnn._core import Tensor
 from fastnn.config import epsilon
 from fastnn.serial import Configurable, Table, plain
 
@@ -17,12 +16,12 @@ __all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "get", "
 class Constraint(Configurable):
     """Called with a weight, gives the nearest value that meets the condition."""
 
-    def __call__(self, w: Any) -> Tensor:
+    def __call__(self, w: Any) -> Any:
         """Brings a weight back to the condition."""
         raise NotImplementedError(f"{type(self).__name__} must define __call__(self, w)")
 
 
-def _norms(w: Any, axis: int | Sequence[int]) -> Tensor:
+def _norms(w: Any, axis: int | Sequence[int]) -> Any:
     return ops.sqrt(ops.sum(ops.square(w), axis=axis, keepdims=True))
 
 
@@ -32,7 +31,7 @@ class MaxNorm(Constraint):
     def __init__(self, max_value: float = 2, axis: int | Sequence[int] = 0) -> None:
         self.max_value, self.axis = max_value, axis
 
-    def __call__(self, w: Any) -> Tensor:
+    def __call__(self, w: Any) -> Any:
         """Brings a weight back to the condition."""
         norms = _norms(w, self.axis)
         return w * (ops.clip(norms, 0, self.max_value) / (epsilon() + norms))
@@ -41,7 +40,7 @@ class MaxNorm(Constraint):
 class NonNeg(Constraint):
     """No negative weights."""
 
-    def __call__(self, w: Any) -> Tensor:
+    def __call__(self, w: Any) -> Any:
         """Brings a weight back to the condition."""
         return ops.maximum(w, 0.0)
 
@@ -52,7 +51,7 @@ class UnitNorm(Constraint):
     def __init__(self, axis: int | Sequence[int] = 0) -> None:
         self.axis = axis
 
-    def __call__(self, w: Any) -> Tensor:
+    def __call__(self, w: Any) -> Any:
         """Brings a weight back to the condition."""
         return w / (epsilon() + _norms(w, self.axis))
 
@@ -69,7 +68,7 @@ class MinMaxNorm(Constraint):
     ) -> None:
         self.min_value, self.max_value, self.rate, self.axis = min_value, max_value, rate, axis
 
-    def __call__(self, w: Any) -> Tensor:
+    def __call__(self, w: Any) -> Any:
         """Brings a weight back to the condition."""
         norms = _norms(w, self.axis)
         goal = self.rate * ops.clip(norms, self.min_value, self.max_value)

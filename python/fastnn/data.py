@@ -151,7 +151,7 @@ class ArrayData:
 
     def steps(self, batch_size: int) -> int:
         """Batches per epoch, the short last one counted."""
-        return -(-self.n // batch_size)
+        return int(-(-self.n // batch_size))
 
     def part(self, start: int, stop: int) -> ArrayData:
         """Rows from start to stop."""
@@ -231,7 +231,7 @@ class IterableData:
         if isinstance(self.source, PyDataset):
             return self.source.num_batches
         try:
-            return len(self.source)
+            return int(len(self.source))
         except TypeError:
             return None
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core, random
-from fastnn._core import Tensor
 from fastnn.serial import Configurable, Table, plain
 
 __all__ = [
@@ -32,7 +31,7 @@ class Initializer(Configurable):
         """Gives an array of this shape."""
         raise NotImplementedError(f"{type(self).__name__} must define __call__(self, shape, dtype)")
 
-    def clone(self) -> Initializer:
+    def clone(self) -> Any:
         """A copy."""
         return type(self).from_config(self.get_config())
 
@@ -101,7 +100,7 @@ class RandomNormal(RandomInitializer):
         self.mean, self.stddev = mean, stddev
         super().__init__(seed)
 
-    def __call__(self, shape: Shape, dtype: str | None = None) -> Tensor:
+    def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
         """Gives an array of this shape."""
         return random.normal(shape, self.mean, self.stddev, seed=self.draw_seed)
 
@@ -113,7 +112,7 @@ class TruncatedNormal(RandomInitializer):
         self.mean, self.stddev = mean, stddev
         super().__init__(seed)
 
-    def __call__(self, shape: Shape, dtype: str | None = None) -> Tensor:
+    def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
         """Gives an array of this shape."""
         return random.truncated_normal(shape, self.mean, self.stddev, seed=self.draw_seed)
 
@@ -125,7 +124,7 @@ class RandomUniform(RandomInitializer):
         self.minval, self.maxval = minval, maxval
         super().__init__(seed)
 
-    def __call__(self, shape: Shape, dtype: str | None = None) -> Tensor:
+    def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
         """Gives an array of this shape."""
         return random.uniform(shape, self.minval, self.maxval, dtype, seed=self.draw_seed)
 
@@ -169,7 +168,7 @@ class VarianceScaling(RandomInitializer):
         self.distribution = "truncated_normal" if distribution == "normal" else distribution
         super().__init__(seed)
 
-    def __call__(self, shape: Shape, dtype: str | None = None) -> Tensor:
+    def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
         """Gives an array of this shape."""
         fan_in, fan_out = compute_fans(shape)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]

@@ -166,10 +166,12 @@ class MeanMetricWrapper(Mean):
     def __init__(
         self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any
     ) -> None:
-        super().__init__(name=name or getattr(fn, "__name__", "mean_metric"))
+        super().__init__(name=str(name or getattr(fn, "__name__", "mean_metric")))
         self._fn, self._fn_kwargs = fn, kwargs
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(  # type: ignore[override]
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
         """Adds the function's values of a batch."""
         context = current_call()
         mask = context.mask_of(y_pred) if context is not None else None
@@ -345,7 +347,9 @@ class RootMeanSquaredError(Mean):
     def __init__(self, name: str = "root_mean_squared_error", dtype: Any = None) -> None:
         super().__init__(name=name)
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(  # type: ignore[override]
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
         """Adds squared errors."""
         y_true, y_pred = squeeze_or_expand_to_same_rank(
             ops.convert_to_tensor(y_true, "float32"), ops.convert_to_tensor(y_pred, "float32")
@@ -609,7 +613,7 @@ class FBetaScore(Metric):
         y_true = ops.convert_to_tensor(y_true, "float32")
         y_pred = ops.convert_to_tensor(y_pred, "float32")
         if not self._built:
-            self._build(y_pred.shape[-1])  # type: ignore[arg-type]
+            self._build(y_pred.shape[-1])
         if self.threshold is None:
             top = ops.max(y_pred, axis=-1, keepdims=True)
             hit = ops.logical_and(y_pred >= top, ops.abs(y_pred) > 1e-9)
@@ -688,7 +692,7 @@ class R2Score(Metric):
         if not self._built:
             n = (y_pred.shape[-1],)
             for which in ("squared_sum", "sum", "total_mse", "count"):
-                setattr(self, which, self.add_variable(n, name=which))  # type: ignore[arg-type]
+                setattr(self, which, self.add_variable(n, name=which))
             self._built = True
         w: Any = ops.ones_like(y_true)
         if sample_weight is not None:

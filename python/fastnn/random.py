@@ -61,7 +61,7 @@ class SeedGenerator:
         self.state = Variable(_words(self.seed), dtype="int32", trainable=False, name="seed_state")
         self.state.path = f"{self.name}/seed_generator_state"
 
-    def next(self) -> Tensor:
+    def next(self) -> Any:
         """A key that no earlier call returned; the state moves on."""
         key = self.state.value
         self.state.assign(key + _STEP)
@@ -85,7 +85,7 @@ def _words(seed: int, count: int = 0) -> np.ndarray[Any, Any]:
     return np.array([low, high, count, 0], np.uint32).view(np.int32)
 
 
-def key_of(seed: Any) -> Tensor:
+def key_of(seed: Any) -> Any:
     """The key that a `seed=` argument stands for."""
     global _global
     if isinstance(seed, SeedGenerator):
@@ -107,7 +107,7 @@ def normal(
     stddev: float = 1.0,
     dtype: str | None = None,
     seed: Any = None,
-) -> Tensor:
+) -> Any:
     """Normal numbers with this mean and standard deviation."""
     x = _core.ops.random_normal(key_of(seed), shape=_shape(shape))
     return x * stddev + mean if (mean, stddev) != (0.0, 1.0) else x
@@ -119,7 +119,7 @@ def uniform(
     maxval: float = 1.0,
     dtype: str | None = None,
     seed: Any = None,
-) -> Tensor:
+) -> Any:
     """Numbers spread evenly over [minval, maxval); with an integer dtype, whole numbers."""
     if dtype is not None and "int" in dtype:
         return randint(shape, int(minval), int(maxval), dtype, seed)
@@ -133,7 +133,7 @@ def randint(
     maxval: int,
     dtype: str = "int32",
     seed: Any = None,
-) -> Tensor:
+) -> Any:
     """Whole numbers from minval to maxval - 1, each as likely."""
     if maxval <= minval:
         raise ValueError(f"randint: maxval {maxval} <= minval {minval}\n  hint: maxval is excluded")
@@ -149,7 +149,7 @@ def truncated_normal(
     stddev: float = 1.0,
     dtype: str | None = None,
     seed: Any = None,
-) -> Tensor:
+) -> Any:
     """Normal numbers within two standard deviations, by the inverse distribution function."""
     from statistics import NormalDist
 
@@ -170,14 +170,14 @@ _TAIL_Q = (7.784695709041462e-03, 3.224671290700398e-01, 2.445134137142996e00,
            3.754408661907416e00, 1.0)  # fmt: skip
 
 
-def _horner(coefficients: Sequence[float], x: Tensor) -> Tensor:
+def _horner(coefficients: Sequence[float], x: Tensor) -> Any:
     total: Any = coefficients[0]
     for c in coefficients[1:]:
         total = total * x + c
     return total
 
 
-def _normal_quantile(p: Tensor) -> Tensor:
+def _normal_quantile(p: Tensor) -> Any:
     c = _core.ops
     q = p - 0.5
     r = q * q
@@ -189,12 +189,12 @@ def _normal_quantile(p: Tensor) -> Tensor:
     return c.where(c.absolute(q) <= 0.47575, centre, tail)
 
 
-def bernoulli(shape: Sequence[int | None] | int, p: float, seed: Any = None) -> Tensor:
+def bernoulli(shape: Sequence[int | None] | int, p: float, seed: Any = None) -> Any:
     """Ones with probability `p`, else zeros."""
     return ops.cast(uniform(shape, seed=seed) < p, "float32")
 
 
-def categorical(logits: Any, num_samples: int, dtype: str = "int32", seed: Any = None) -> Tensor:
+def categorical(logits: Any, num_samples: int, dtype: str = "int32", seed: Any = None) -> Any:
     """Class numbers drawn by unnormalised log-probabilities: (n, classes) -> (n, num_samples)."""
     logits = ops.convert_to_tensor(logits)
     n, k = logits.shape
@@ -203,12 +203,12 @@ def categorical(logits: Any, num_samples: int, dtype: str = "int32", seed: Any =
     return ops.argmax(ops.expand_dims(logits, axis=1) + gumbel, axis=-1)
 
 
-def permutation(n: int, seed: Any = None) -> Tensor:
+def permutation(n: int, seed: Any = None) -> Any:
     """The numbers below `n` in random order."""
     return _core.ops.random_permutation(key_of(seed), n=n)
 
 
-def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Tensor:
+def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
     """The slices of `x` along an axis in random order."""
     x = ops.convert_to_tensor(x)
     return ops.take(x, permutation(x.shape[axis], seed), axis=axis)
@@ -217,7 +217,7 @@ def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Tensor:
 @keras_op
 def dropout(
     inputs: Any, rate: float, noise_shape: Sequence[int | None] | None = None, seed: Any = None
-) -> Tensor:
+) -> Any:
     """Elements set to zero with probability `rate`, the others divided by 1 - rate."""
     x = ops.convert_to_tensor(inputs, "float32")
     if rate == 0:

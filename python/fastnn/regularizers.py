@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import ops
-from fastnn._core import Tensor
 from fastnn.serial import Configurable, Table, plain
 
 __all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer", "get", "l1", "l1_l2", "l2"]
@@ -21,7 +20,7 @@ def _factor(name: str, value: float | None) -> float:
 class Regularizer(Configurable):
     """A penalty: called with a weight, gives a number to add to the loss."""
 
-    def __call__(self, x: Any) -> Tensor:
+    def __call__(self, x: Any) -> Any:
         """Gives the penalty of a weight."""
         raise NotImplementedError(f"{type(self).__name__} must define __call__(self, x)")
 
@@ -32,7 +31,7 @@ class L1L2(Regularizer):
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
         self.l1, self.l2 = _factor("l1", l1), _factor("l2", l2)
 
-    def __call__(self, x: Any) -> Tensor:
+    def __call__(self, x: Any) -> Any:
         """Gives the penalty of a weight."""
         total = ops.convert_to_tensor(0.0)
         if self.l1:
@@ -48,7 +47,7 @@ class L1(Regularizer):
     def __init__(self, l1: float = 0.01) -> None:
         self.l1 = _factor("l1", l1)
 
-    def __call__(self, x: Any) -> Tensor:
+    def __call__(self, x: Any) -> Any:
         """Gives the penalty of a weight."""
         return self.l1 * ops.sum(ops.abs(x))
 
@@ -59,7 +58,7 @@ class L2(Regularizer):
     def __init__(self, l2: float = 0.01) -> None:
         self.l2 = _factor("l2", l2)
 
-    def __call__(self, x: Any) -> Tensor:
+    def __call__(self, x: Any) -> Any:
         """Gives the penalty of a weight."""
         return self.l2 * ops.sum(ops.square(x))
 
@@ -73,7 +72,7 @@ class OrthogonalRegularizer(Regularizer):
             raise ValueError(f"mode is {mode!r}\n  hint: 'rows' or 'columns'")
         self.mode = mode
 
-    def __call__(self, x: Any) -> Tensor:
+    def __call__(self, x: Any) -> Any:
         """Gives the penalty of a weight."""
         if len(x.shape) != 2:
             raise ValueError(f"OrthogonalRegularizer needs a matrix, got shape {x.shape}")

@@ -64,7 +64,7 @@ def register_keras_serializable(
 
 def get_registered_name(thing: Any) -> str:
     """The name that files use for a registered object, or its own name."""
-    return getattr(thing, "_registered_name", thing.__name__)
+    return str(getattr(thing, "_registered_name", thing.__name__))
 
 
 @contextmanager

@@ -59,7 +59,7 @@ class Program:
 
     def logs(self, row: Sequence[float]) -> Logs:
         """Values by name."""
-        logs = dict(zip(self.names, row, strict=True))
+        logs: dict[str, Any] = dict(zip(self.names, row, strict=True))
         for metric in self.vectors:
             value = metric.result()
             logs[metric.name] = value.numpy() if isinstance(value, Tensor) else value
@@ -109,7 +109,7 @@ class Trainer:
         metrics: Any = None,
         weighted_metrics: Any = None,
         run_eagerly: bool = False,
-        steps_per_execution: int = 1,
+        steps_per_execution: Any = 1,
         jit_compile: Any = "auto",
         auto_scale_loss: bool = True,
         **unknown: Any,

@@ -60,7 +60,8 @@ def normalize(x: Any, axis: int = -1, order: int = 2) -> np.ndarray[Any, Any]:
     x = np.asarray(x)
     norms = np.atleast_1d(np.linalg.norm(x, order, axis))
     norms[norms == 0] = 1
-    return x / np.expand_dims(norms, axis)
+    scaled: np.ndarray[Any, Any] = x / np.expand_dims(norms, axis)
+    return scaled
 
 
 def pad_sequences(

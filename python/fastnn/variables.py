@@ -83,7 +83,7 @@ class Variable(_core.Variable):
             value = initializer(tuple(shape or ()), dtype=dtype or "float32")
         else:
             value = initializer
-        return super().__new__(cls, value, dtype=dtype, name=name or "variable")
+        return super().__new__(cls, value, dtype=dtype, name=name or "variable")  # type: ignore[call-arg]
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class Variable(_core.Variable):
         current = scope.values.get(self)
         return scope.leaf(self) if current is None else current
 
-    def assign(self, value: Any) -> Tensor:
+    def assign(self, value: Any) -> Tensor:  # type: ignore[override]
         """Sets the value; inside a trace, records the update."""
         if isinstance(value, Variable):
             value = value.value
@@ -162,43 +162,43 @@ class Variable(_core.Variable):
     def __int__(self) -> int:
         return int(self.value)
 
-    def __getitem__(self, key: Any) -> Tensor:
+    def __getitem__(self, key: Any) -> Any:
         return self.value[key]
 
-    def __add__(self, other: Any) -> Tensor:
+    def __add__(self, other: Any) -> Any:
         return self.value + other
 
-    def __radd__(self, other: Any) -> Tensor:
+    def __radd__(self, other: Any) -> Any:
         return other + self.value
 
-    def __sub__(self, other: Any) -> Tensor:
+    def __sub__(self, other: Any) -> Any:
         return self.value - other
 
-    def __rsub__(self, other: Any) -> Tensor:
+    def __rsub__(self, other: Any) -> Any:
         return other - self.value
 
-    def __mul__(self, other: Any) -> Tensor:
+    def __mul__(self, other: Any) -> Any:
         return self.value * other
 
-    def __rmul__(self, other: Any) -> Tensor:
+    def __rmul__(self, other: Any) -> Any:
         return other * self.value
 
-    def __truediv__(self, other: Any) -> Tensor:
+    def __truediv__(self, other: Any) -> Any:
         return self.value / other
 
-    def __rtruediv__(self, other: Any) -> Tensor:
+    def __rtruediv__(self, other: Any) -> Any:
         return other / self.value
 
-    def __pow__(self, other: Any) -> Tensor:
+    def __pow__(self, other: Any) -> Any:
         return self.value**other
 
-    def __matmul__(self, other: Any) -> Tensor:
+    def __matmul__(self, other: Any) -> Any:
         return self.value @ other
 
-    def __rmatmul__(self, other: Any) -> Tensor:
+    def __rmatmul__(self, other: Any) -> Any:
         return other @ self.value
 
-    def __neg__(self) -> Tensor:
+    def __neg__(self) -> Any:
         return -self.value
 
     __hash__ = object.__hash__

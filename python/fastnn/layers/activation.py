@@ -124,7 +124,7 @@ class Softmax(_Elementwise):
 
     def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.axis = list(axis) if isinstance(axis, list | tuple) else axis
+        self.axis: Any = list(axis) if isinstance(axis, list | tuple) else axis
 
     def call(self, inputs: Any, mask: Any = None) -> Any:
         """Probabilities."""

@@ -424,7 +424,7 @@ class Layer:
         return added + self._penalties()
 
     def _penalties(self) -> list[Tensor]:
-        return [v.regularizer(v) for v in self.trainable_weights if v.regularizer is not None]
+        return [v.regularizer(v.value) for v in self.trainable_weights if v.regularizer is not None]
 
     # ---- calling -----------------------------------------------------------------------------
 

@@ -184,7 +184,7 @@ class LayerNormalization(_Affine):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.axis = list(axis) if isinstance(axis, list | tuple) else axis
+        self.axis: Any = list(axis) if isinstance(axis, list | tuple) else axis
         self.epsilon = epsilon
         self._set_affine(center, scale, locals())
         self.supports_masking = True
@@ -217,7 +217,7 @@ class RMSNormalization(Layer):
         self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        self.axis = list(axis) if isinstance(axis, list | tuple) else axis
+        self.axis: Any = list(axis) if isinstance(axis, list | tuple) else axis
         self.epsilon = epsilon
         self.supports_masking = True
 
@@ -296,7 +296,7 @@ class UnitNormalization(Layer):
 
     def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.axis = list(axis) if isinstance(axis, list | tuple) else axis
+        self.axis: Any = list(axis) if isinstance(axis, list | tuple) else axis
         self.supports_masking = True
         self.built = True
 
@@ -327,7 +327,7 @@ class Normalization(Layer):
                 "Normalization needs both mean and variance, or neither and adapt(data)\n"
                 "  hint: Normalization(mean=[0.5], variance=[0.25])"
             )
-        self.axis = list(axis) if isinstance(axis, list | tuple) else axis
+        self.axis: Any = list(axis) if isinstance(axis, list | tuple) else axis
         self.invert = invert
         self.input_mean, self.input_variance = mean, variance
         self._mean: Any = None

@@ -79,7 +79,7 @@ class Optimizer(Configurable):
         self._sums: dict[Variable, Variable] = {}
         self._no_decay: set[int] = set()
         self._no_decay_names: list[str] = []
-        self._schedule: LearningRateSchedule | None = None
+        self._schedule: Any = None
         self._set_rate(learning_rate)
 
     # ---- learning rate -------------------------------------------------------------------------
@@ -219,7 +219,7 @@ class Optimizer(Configurable):
             self._average()
         for v in vs:
             if v.constraint is not None:
-                v.assign(v.constraint(v))
+                v.assign(v.constraint(v.value))
         self.iterations.assign(self.iterations + 1)
 
     def _update(self, gs: list[Any], vs: list[Variable]) -> None:
