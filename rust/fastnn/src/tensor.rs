@@ -178,8 +178,17 @@ impl Tensor {
     }
 
     /// An op whose type is known.
-    pub(crate) fn node(op: &'static OpDef, inputs: Operands, attrs: Attrs, ty: Ty) -> Tensor {
+    pub(crate) fn node(op: &'static OpDef, mut inputs: Operands, attrs: Attrs, ty: Ty) -> Tensor {
         let traced = inputs.iter().any(|t| t.0.traced);
+        if traced {
+            // A traced graph is never read, only compiled into functions that read the variable
+            // itself; holding the snapshot would keep a second copy of every weight alive.
+            for input in &mut inputs {
+                if let (Origin::Variable(variable), Some(_)) = (&input.0.origin, input.0.data.get()) {
+                    *input = Tensor::make(variable.ty(), Origin::Variable(variable.clone()), None);
+                }
+            }
+        }
         let (mut nodes, mut bytes, mut cost) = (1u32, 0u64, 0f32);
         if !traced {
             cost = step_cost(op, ty, &inputs);
@@ -322,6 +331,14 @@ impl Tensor {
 
     pub(crate) fn is_pending(&self) -> bool {
         matches!(self.0.origin, Origin::Computed) && self.0.data.get().is_none()
+    }
+
+    /// The variable that this tensor is the value of.
+    pub(crate) fn home(&self) -> Option<&Arc<Variable>> {
+        match &self.0.origin {
+            Origin::Variable(variable) => Some(variable),
+            _ => None,
+        }
     }
 
     pub(crate) fn leaf(&self) -> Leaf<'_> {

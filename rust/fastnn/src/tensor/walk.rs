@@ -7,6 +7,7 @@ use crate::graph::{Graph, Id, Node};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
 /// Pointers as keys: one multiplication is hash enough.
 #[derive(Default)]
@@ -44,6 +45,8 @@ pub(crate) struct Walk {
     pub(super) leaves: Vec<Tensor>,
     pub(super) steps: Vec<(Tensor, Pending)>,
     index: Index,
+    /// A traced graph reads variables themselves, so all leaves of one variable are one leaf.
+    traced: bool,
 }
 
 /// The node of each walked tensor.
@@ -56,7 +59,7 @@ pub(crate) struct Ids<'a> {
 impl Walk {
     /// Everything behind `roots`.
     pub(crate) fn from(roots: &[Tensor]) -> Walk {
-        let mut walk = Walk { leaves: Vec::new(), steps: Vec::new(), index: Index::default() };
+        let mut walk = Walk { leaves: Vec::new(), steps: Vec::new(), index: Index::default(), traced: roots.iter().any(Tensor::is_traced) };
         let mut stack: Vec<(Tensor, Pending, usize)> = Vec::new();
         for root in roots {
             walk.visit(root, &mut stack);
@@ -66,7 +69,7 @@ impl Walk {
                     let input = input.clone();
                     walk.visit(&input, &mut stack);
                 } else if let Some((tensor, pending, _)) = stack.pop() {
-                    walk.index.insert(tensor.key(), Place::Step(walk.steps.len() as u32));
+                    walk.index.insert(walk.key(&tensor), Place::Step(walk.steps.len() as u32));
                     walk.steps.push((tensor, pending));
                 }
             }
@@ -74,20 +77,27 @@ impl Walk {
         walk
     }
 
+    fn key(&self, tensor: &Tensor) -> usize {
+        match tensor.home() {
+            Some(variable) if self.traced => Arc::as_ptr(variable) as usize,
+            _ => tensor.key(),
+        }
+    }
+
     fn visit(&mut self, tensor: &Tensor, stack: &mut Vec<(Tensor, Pending, usize)>) {
-        if self.index.contains_key(&tensor.key()) {
+        if self.index.contains_key(&self.key(tensor)) {
             return;
         }
         if let Some(pending) = tensor.pending() {
             stack.push((tensor.clone(), pending, 0));
         } else {
-            self.index.insert(tensor.key(), Place::Leaf(self.leaves.len() as u32));
+            self.index.insert(self.key(tensor), Place::Leaf(self.leaves.len() as u32));
             self.leaves.push(tensor.clone());
         }
     }
 
     pub(super) fn place(&self, tensor: &Tensor) -> Place {
-        self.index[&tensor.key()]
+        self.index[&self.key(tensor)]
     }
 
     /// All walked tensors.
