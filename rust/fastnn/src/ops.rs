@@ -58,6 +58,7 @@ const FAMILIES: &[&[&OpDef]] = &[
     index::ROWS,
     random::ROWS,
     normalize::ROWS,
+    activation::TILES,
     activation::ROWS,
     loss::ROWS,
 ];

@@ -19,7 +19,7 @@ macro_rules! unary {
         }
     )* };
 }
-unary!(exp, expm1, log, log1p, tanh, sigmoid, erf, sin, cos, softplus, rsqrt);
+unary!(exp, expm1, log, log1p, tanh, sigmoid, erf, gelu, gelu_tanh, sin, cos, softplus, rsqrt);
 
 unsafe extern "C" {
     #[link_name = "erf"]
@@ -116,6 +116,45 @@ fn test_sigmoid_is_within_3_ulp() {
 #[test]
 fn test_erf_is_within_3_ulp() {
     check("erf", erf, |x| erf_f64(x), 3.0);
+}
+
+// The largest |y - want| / max(1, |x|) over finite inputs, and what lies far out.
+fn check_gelu(name: &str, pick: fn(Isa) -> Unary, reference: impl Fn(f64) -> f64) {
+    let x: Vec<f32> = (-160_000..160_000).map(|i| i as f32 * 1e-4).collect();
+    let far = [-1e30, -100.0, -30.0, 30.0, 100.0, 1e30, f32::INFINITY, f32::NAN, 0.0, -0.0, 1e-42, -1e-42, 1e-30, f32::MAX, f32::MIN, 20.0];
+    let mut fused: Option<Vec<u32>> = None;
+    for isa in Isa::available() {
+        let mut y_all = apply(pick(isa), &x);
+        let error = |(&x, &y): (&f32, &f32)| (f64::from(y) - reference(f64::from(x))).abs() / f64::from(x.abs().max(1.0));
+        let worst = x.iter().zip(&y_all).map(error).fold(0.0, f64::max);
+        eprintln!("{name:9} {:9} {worst:.1e}", isa.name());
+        assert!(worst <= 4e-7, "{name} on {}: {worst:e}", isa.name());
+        let y = apply(pick(isa), &far);
+        y_all.extend(&y);
+        assert!(y[0].abs() < 1e-30 && y[1].abs() < 1e-30 && y[2].abs() < 1e-30, "{name}: {y:?}");
+        assert_eq!(y[3..7], far[3..7], "{name}");
+        assert!(y[7].is_nan() && y[8] == 0.0 && y[9] == 0.0, "{name}: {y:?}");
+        assert!((y[12] - 5e-31).abs() < 1e-37 && y[13] == f32::MAX && y[14].abs() < 1e-30, "{name}: {y:?}");
+        let bits: Vec<u32> = y_all.iter().map(|y| if y.is_nan() { 1 } else { y.to_bits() }).collect();
+        if isa != Isa::Portable {
+            assert!(fused.replace(bits.clone()).is_none_or(|other| other == bits), "{name}: AVX2 and AVX-512 differ");
+        }
+    }
+}
+
+#[test]
+fn test_gelu_is_within_4e_7_and_saturates() {
+    check_gelu("gelu", gelu, |x| 0.5 * x * (1.0 + erf_f64(x * std::f64::consts::FRAC_1_SQRT_2)));
+    let tanh = |x: f64| 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x)).tanh());
+    check_gelu("gelu_tanh", gelu_tanh, tanh);
+}
+
+#[test]
+fn test_erf_stays_within_one() {
+    let x: Vec<f32> = (0..160_000).map(|i| 3.0 + i as f32 * 1e-5).collect();
+    for isa in Isa::available() {
+        assert!(apply(erf(isa), &x).iter().all(|&y| (0.9999..=1.0).contains(&y)), "{}", isa.name());
+    }
 }
 
 #[test]

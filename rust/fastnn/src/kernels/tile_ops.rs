@@ -198,8 +198,12 @@ tile_ops! {
     erf(a) x 2 = math::erf::<S>(a);
     /// max(a, 0), NaN for NaN.
     relu(a) x 4 = math::relu::<S>(a);
+    /// a Phi(a), Phi the distribution function of N(0, 1).
+    gelu(a) x 2 = math::gelu::<S>(a);
+    /// `gelu` by its approximation with tanh.
+    gelu_tanh(a) x 2 = math::gelu_tanh::<S>(a);
     /// ln(1 + e^a).
-    softplus(a) x 1 = math::softplus::<S>(a);
+    softplus(a) x 2 = math::softplus::<S>(a);
 
     /// f32 to i32, toward zero; NaN and out of range give `i32::MIN`.
     cast_f32_i32(a) x 4 = S::from_bits(S::to_i(S::trunc(a)));

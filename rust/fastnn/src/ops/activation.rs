@@ -1,16 +1,76 @@
-//! Keras's activation functions, composed from primitives; fusion turns each into one loop.
+//! Keras's activation functions, composed from primitives; fusion turns each into one loop. The two
+//! forms of gelu are primitives themselves: composed, they would be five instructions.
 //! Defaults are Keras's: `gelu` exact, `leaky_relu` slope 0.2, `hard_sigmoid` slope 1/6.
 
 use super::build::Build;
-use super::elementwise::{CLIP, erf};
+use super::elementwise::{CLIP, elementwise, erf};
 use super::host;
-use super::rule;
+use super::rule::{self, Gives, Takes};
 use crate::graph::{Accept, Attr, Class, Cpu, Graph, Id, Vjp};
 
 const WIDE: (f32, f32) = (-4.0, 4.0);
 // The constants of Klambauer et al., "Self-normalizing neural networks", 2017.
 const SELU_ALPHA: f64 = 1.673_263_242_354_377_2;
 const SELU_SCALE: f64 = 1.050_700_987_355_480_5;
+
+elementwise! {
+    GELU_ERF = "gelu_erf"(x) Float -> Same, tile: gelu {
+        doc: "x * P(N(0, 1) < x): gelu in its exact form, with erf.",
+        real: gelu_erf(x),
+        formula: "0.5 * x * (1 + erf(x / np.sqrt(2)))",
+        domain: &[(-3.0, 3.0)],
+        grad(g, y, dy): {
+            // The distribution function of N(0, 1) and x times its density.
+            let scaled = g.mul_scalar(x, std::f64::consts::FRAC_1_SQRT_2);
+            let e = g.erf(scaled);
+            let half = g.mul_scalar(e, 0.5);
+            let below = g.add_scalar(half, 0.5);
+            let square = g.square(x);
+            let exponent = g.mul_scalar(square, -0.5);
+            let density = g.exp(exponent);
+            let density = g.mul_scalar(density, 0.5 * std::f64::consts::FRAC_2_SQRT_PI * std::f64::consts::FRAC_1_SQRT_2);
+            let part = g.mul(x, density);
+            let slope = g.add_(part, below);
+            [g.mul(dy, slope)]
+        },
+        smooth: true,
+    }
+    GELU_TANH = "gelu_tanh"(x) Float -> Same, tile: gelu_tanh {
+        doc: "0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))): gelu in its approximate form.",
+        real: gelu_tanh(x),
+        formula: "0.5 * x * (1 + np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)))",
+        domain: &[(-3.0, 3.0)],
+        grad(g, y, dy): {
+            // x s(u) with the logistic function s of twice the argument of tanh.
+            let square = g.square(x);
+            let part = g.mul_scalar(square, GELU_CUBIC);
+            let rate = g.add_scalar(part, GELU_LINEAR);
+            let u = g.mul(x, rate);
+            let s = g.sigmoid(u);
+            let rest = g.scalar_sub(1.0, s);
+            let bend = g.mul(s, rest);
+            let part = g.mul_scalar(square, 3.0 * GELU_CUBIC);
+            let du = g.add_scalar(part, GELU_LINEAR);
+            let change = g.mul(x, du);
+            let bent = g.mul(bend, change);
+            let slope = g.add_(bent, s);
+            [g.mul(dy, slope)]
+        },
+        smooth: true,
+    }
+}
+
+/// 2 sqrt(2 / pi), and 0.044715 times that.
+const GELU_LINEAR: f64 = 1.595_769_121_605_730_7;
+const GELU_CUBIC: f64 = 0.044_715 * GELU_LINEAR;
+
+fn gelu_erf(x: f64) -> f64 {
+    0.5 * x * (1.0 + erf(x * std::f64::consts::FRAC_1_SQRT_2))
+}
+
+fn gelu_tanh(x: f64) -> f64 {
+    0.5 * x * (1.0 + (0.5 * x * (GELU_LINEAR + GELU_CUBIC * x * x)).tanh())
+}
 
 /// Composite rows of one input: how it is built, and what it means in f64.
 macro_rules! activations {
@@ -99,27 +159,8 @@ activations! {
     }
     GELU = "gelu"(; approximate: Bool = Attr::Bool(false)) {
         doc: "x * P(N(0, 1) < x): exact with erf, or approximated with tanh (Hendrycks and Gimpel, 2016).",
-        build: |g, x, a| {
-            let inner = if a[0].flag() {
-                let square = g.square(x);
-                let cube = g.mul(square, x);
-                let cube = g.mul_scalar(cube, 0.044_715);
-                let sum = g.add_(x, cube);
-                let scaled = g.mul_scalar(sum, (2.0 / std::f64::consts::PI).sqrt());
-                g.tanh(scaled)
-            } else {
-                let scaled = g.mul_scalar(x, std::f64::consts::FRAC_1_SQRT_2);
-                g.erf(scaled)
-            };
-            let gate = g.add_scalar(inner, 1.0);
-            let half = g.mul_scalar(x, 0.5);
-            g.mul(half, gate)
-        },
-        real: |x, a| 0.5 * x * (1.0 + if a[0].flag() {
-            ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x)).tanh()
-        } else {
-            erf(x * std::f64::consts::FRAC_1_SQRT_2)
-        }),
+        build: |g, x, a| g.build(if a[0].flag() { &GELU_TANH } else { &GELU_ERF }, &[x], &[]),
+        real: |x, a| if a[0].flag() { gelu_tanh(x) } else { gelu_erf(x) },
         formula: "0.5 * x * (1 + (np.tanh(np.sqrt(2 / np.pi) * (x + 0.044715 * x**3)) if approximate else erf(x / np.sqrt(2))))",
         domain: (-3.0, 3.0),
         smooth: true,

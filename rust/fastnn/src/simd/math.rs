@@ -91,6 +91,17 @@ unsafe fn edge_log<S: Simd>(x: S::F, y: S::F) -> S::F {
 /// ln x; 1.0 ulp.
 #[inline(always)]
 pub unsafe fn log<S: Simd>(x: S::F) -> S::F {
+    let normal = S::and_m(S::le(S::splat(f32::MIN_POSITIVE), x), S::lt(x, S::splat(f32::INFINITY)));
+    if S::any(S::not_m(normal)) {
+        return log_edges::<S>(x);
+    }
+    let (e, f) = split_log::<S>(x);
+    join_log::<S>(S::to_f(e), f)
+}
+
+// `log` with subnormals and the rules of `edge_log`.
+#[inline(always)]
+unsafe fn log_edges<S: Simd>(x: S::F) -> S::F {
     let tiny = S::lt(x, S::splat(f32::MIN_POSITIVE));
     let up = S::select(tiny, S::mul(x, S::splat(8_388_608.0)), x);
     let (e, f) = split_log::<S>(up);
@@ -132,11 +143,12 @@ pub unsafe fn tanh<S: Simd>(x: S::F) -> S::F {
 /// 1 / (1 + e^-x); 3 ulp, subnormal results included.
 #[inline(always)]
 pub unsafe fn sigmoid<S: Simd>(x: S::F) -> S::F {
-    let one = S::splat(1.0);
-    // e^-|x| never overflows, and the form e / (1 + e) keeps small results exact.
-    let e = exp::<S>(S::from_bits(S::or_i(S::bits(x), S::splat_i(i32::MIN))));
-    let top = S::select(S::lt(x, S::splat(0.0)), e, one);
-    S::div(top, S::add(one, e))
+    // s / (s + e^-r) with s = 2^n, x = n ln 2 + r: nothing overflows and small results stay exact.
+    let x = S::max(S::splat(-106.0), S::min(S::splat(30.0), x));
+    let (n, r) = split_exp::<S>(x);
+    let p = poly!(S, r; 1.0, -1.0, 0.499_999_94, -0.166_665_21, 0.041_668_274, -0.008_368_686, 0.001_382_013_8);
+    let s = S::scale(S::splat(1.0), n);
+    S::div(s, S::add(s, p))
 }
 
 /// The error function; 3 ulp: 1 - e^-g with g = -ln(1 - erf |x|), a polynomial.
@@ -147,8 +159,40 @@ pub unsafe fn erf<S: Simd>(x: S::F) -> S::F {
     let u = poly!(S, a; -5.373_110_7e-8, 0.636_619_4, 0.102_777_734, -0.019_152_684, -1.610_987_1e-4,
         0.001_667_718_2, -6.332_064e-4, 1.177_424_4e-4, -9.267_32e-6);
     let g = S::fma(a, S::splat(std::f32::consts::FRAC_2_SQRT_PI), S::mul(a, u));
-    let y = expm1::<S>(S::neg(g));
-    S::copysign(y, x)
+    // e^-g = 2^n (1 + p); one part of ln 2 will do, because e^-g is small where n is large.
+    let magic = S::splat(ROUND + 127.0);
+    let shifted = S::fnma(g, S::splat(LOG2_E), magic);
+    let power = S::from_bits(S::shl_i::<23>(S::bits(shifted)));
+    let r = S::neg(S::fma(S::sub(shifted, magic), S::splat(std::f32::consts::LN_2), g));
+    let q = poly!(S, r; 0.499_999_97, 0.166_665_46, 0.041_667_435, 0.008_366_272, 0.001_387_069_6);
+    let p = S::fma(S::mul(r, r), q, r);
+    S::copysign(S::fnma(p, power, S::sub(S::splat(1.0), power)), x)
+}
+
+/// x (1 + erf(x / sqrt 2)) / 2; absolute error 4e-7 max(1, |x|), and exactly x or 0 far out.
+#[inline(always)]
+pub unsafe fn gelu<S: Simd>(x: S::F) -> S::F {
+    // A minimax fit of erf(a / sqrt 2) / a; at this bound it is exactly 1, fused or not.
+    let a = S::max(S::splat(-5.083_740_7), S::min(S::splat(5.083_740_7), x));
+    let s = S::mul(a, a);
+    let p = poly!(S, s; 0.797_884_4, 0.103_582_45, 0.011_373_2, 6.738_176_5e-4, 1.221_229_4e-5);
+    let q = poly!(S, s; 1.0, 0.296_484_77, 0.038_676_55, 0.002_846_57, 1.200_413_2e-4, 5.139_387_4e-7);
+    let half = S::mul(S::splat(0.5), x);
+    S::fma(half, S::div(S::mul(a, p), q), half)
+}
+
+/// x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))) / 2; absolute error 4e-7 max(1, |x|).
+#[inline(always)]
+pub unsafe fn gelu_tanh<S: Simd>(x: S::F) -> S::F {
+    // (1 + tanh u) / 2 = 1 / (1 + e^-2u), where e^89 counts as infinite.
+    let slope = S::fma(S::mul(x, x), S::splat(-0.071_354_814), S::splat(-1.595_769_1));
+    let v = S::max(S::splat(-80.0), S::min(S::splat(89.0), S::mul(x, slope)));
+    let magic = S::splat(ROUND + 127.0);
+    let shifted = S::fma(v, S::splat(LOG2_E), magic);
+    let power = S::from_bits(S::shl_i::<23>(S::bits(shifted)));
+    let r = S::fnma(S::sub(shifted, magic), S::splat(std::f32::consts::LN_2), v);
+    let p = poly!(S, r; 1.0, 0.999_999_7, 0.499_991_48, 0.166_676_49, 0.041_898_247, 0.008_289_685_5);
+    S::div(x, S::fma(p, power, S::splat(1.0)))
 }
 
 // The lanes of `y` where `m` holds, replaced by `f` of the lanes of `a` and `b` in f64.
@@ -304,7 +348,10 @@ pub unsafe fn relu<S: Simd>(x: S::F) -> S::F {
 #[inline(always)]
 pub unsafe fn softplus<S: Simd>(x: S::F) -> S::F {
     let e = exp::<S>(S::from_bits(S::or_i(S::bits(x), S::splat_i(i32::MIN))));
-    S::add(relu::<S>(x), log1p::<S>(e))
+    // ln(1 + e) / e on [0, 1].
+    let p = poly!(S, e; 0.999_999_94, -0.499_991_66, 0.333_133_58, -0.248_027_73, 0.189_629_99, -0.133_808_52, 0.075_088_66,
+        -0.027_669_912, 0.004_792_848_6);
+    S::fma(e, p, relu::<S>(x))
 }
 
 #[inline(always)]
