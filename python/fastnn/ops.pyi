@@ -93,6 +93,10 @@ def full(shape: Sequence[int] | int, fill_value: float, dtype: str | None = None
     """`fill_value` everywhere."""
 def gelu(x: TensorLike, *, approximate: bool = False) -> Tensor:
     """x * P(N(0, 1) < x): exact with erf, or approximated with tanh (Hendrycks and Gimpel, 2016)."""
+def gelu_erf(x: TensorLike) -> Tensor:
+    """x * P(N(0, 1) < x): gelu in its exact form, with erf."""
+def gelu_tanh(x: TensorLike) -> Tensor:
+    """0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))): gelu in its approximate form."""
 def greater(a: TensorLike, b: TensorLike) -> Tensor:
     """a > b, elementwise with broadcasting."""
 def greater_equal(a: TensorLike, b: TensorLike) -> Tensor:
