@@ -198,3 +198,23 @@ def test_topsis_weighted_sum_and_ahp_agree_with_pymcdm() -> None:
             power = matrix @ power
             power /= power.sum()
         assert np.allclose(made.weights, power, atol=1e-9)
+
+
+@pytest.mark.peers
+@pytest.mark.filterwarnings("ignore")
+def test_topsis_and_weighted_sum_agree_with_scikit_criteria() -> None:
+    skcriteria = pytest.importorskip("skcriteria")
+    from skcriteria.agg.simple import WeightedSumModel
+    from skcriteria.agg.topsis import TOPSIS
+    from skcriteria.preprocessing.scalers import VectorScaler
+
+    rng = np.random.default_rng(9)
+    for _ in range(1_000):
+        rows, columns = int(rng.integers(2, 8)), int(rng.integers(2, 10))
+        matrix, weights = rng.random((rows, columns)) + 1e-3, rng.dirichlet(np.ones(columns))
+        table = skcriteria.mkdm(matrix, [max] * columns, weights=weights)
+        scaled = VectorScaler(target="matrix").transform(table)
+        close = TOPSIS().evaluate(scaled).e_.similarity
+        assert np.allclose(topsis(matrix, weights), close, atol=1e-9)
+        plain = WeightedSumModel().evaluate(table).e_.score
+        assert np.allclose(weighted_sum(matrix, weights), plain, atol=1e-9)
