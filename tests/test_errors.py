@@ -69,11 +69,11 @@ def test_unknown_names_are_refused_at_once_with_the_nearest(action, text):
 
 
 def test_a_missing_name_of_a_module():
-    with pytest.raises(AttributeError, match="has no 'Sequentail'\n.*did you mean Sequential"):
+    with pytest.raises(AttributeError, match=r"has no 'Sequentail'\n.*did you mean Sequential"):
         _ = fastnn.Sequentail
-    with pytest.raises(AttributeError, match="has no 'Dens'\n.*Dense"):
+    with pytest.raises(AttributeError, match=r"has no 'Dens'\n.*Dense"):
         _ = layers.Dens
-    with pytest.raises(AttributeError, match="no function 'concatenat'\n.*concatenate"):
+    with pytest.raises(AttributeError, match=r"no function 'concatenat'\n.*concatenate"):
         _ = fastnn.ops.concatenat
 
 
@@ -110,9 +110,9 @@ def test_reshape_says_the_arithmetic():
 
 
 def test_targets_of_another_shape_get_a_likely_loss():
+    model = fastnn.Sequential([fastnn.Input((3,)), layers.Dense(3)])
+    model.compile("sgd", "mse")
     with pytest.raises(ShapeError, match=r"y has shape \(None, 2\), the model gives \(None, 3\)"):
-        model = fastnn.Sequential([fastnn.Input((3,)), layers.Dense(3)])
-        model.compile("sgd", "mse")
         model.fit(X, np.zeros((4, 2), np.float32))
     model = fastnn.Sequential([fastnn.Input((3,)), layers.Dense(3, activation="softmax")])
     model.compile("sgd", "sparse_categorical_crossentropy")
@@ -183,7 +183,9 @@ def test_a_model_that_is_not_built_or_compiled():
 
 
 def test_predict_of_a_pair():
-    with pytest.raises(DataError, match=r"predict takes inputs only, got a tuple \(x, y\)\n.*gen\[0\]"):
+    with pytest.raises(
+        DataError, match=r"predict takes inputs only, got a tuple \(x, y\)\n.*gen\[0\]"
+    ):
         net().predict((X, Y))
 
 

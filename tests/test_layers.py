@@ -266,9 +266,7 @@ def test_penalties_and_added_losses_are_collected():
     ],
 )
 def test_constraints_hold_after_training(constraint, check, rng):
-    model = fastnn.Sequential(
-        [fastnn.Input((4,)), layers.Dense(3, kernel_constraint=constraint)]
-    )
+    model = fastnn.Sequential([fastnn.Input((4,)), layers.Dense(3, kernel_constraint=constraint)])
     model.compile(fastnn.optimizers.SGD(1.0), "mse")
     x = rng.normal(size=(16, 4)).astype(np.float32)
     model.fit(x, 5 * x[:, :3], epochs=3, verbose=0)
@@ -277,7 +275,8 @@ def test_constraints_hold_after_training(constraint, check, rng):
 
 def test_every_layer_comes_back_from_its_config():
     made = {
-        "Activation": {"activation": "relu"}, "Dense": {"units": 2}, "Reshape": {"target_shape": (2,)},
+        "Activation": {"activation": "relu"}, "Dense": {"units": 2},
+        "Reshape": {"target_shape": (2,)},
         "Embedding": {"input_dim": 3, "output_dim": 2}, "Dropout": {"rate": 0.1},
         "SpatialDropout1D": {"rate": 0.1}, "SpatialDropout2D": {"rate": 0.1},
         "GaussianDropout": {"rate": 0.1}, "GaussianNoise": {"stddev": 0.1},

@@ -12,7 +12,9 @@ def value(x) -> float:
 
 
 def test_cross_entropies_clip_probabilities():
-    assert value(losses.BinaryCrossentropy()([[1.0]], [[0.0]])) == pytest.approx(16.118095, abs=1e-5)
+    assert value(losses.BinaryCrossentropy()([[1.0]], [[0.0]])) == pytest.approx(
+        16.118095, abs=1e-5
+    )
     got = losses.CategoricalCrossentropy()([[0.0, 1.0]], [[1.0, 0.0]])
     assert value(got) == pytest.approx(16.118095, abs=1e-5)
 
@@ -52,12 +54,12 @@ def reference(name, y, p):
             (np.log(np.maximum(y, eps) + 1) - np.log(np.maximum(p, eps) + 1)) ** 2
         ).mean(-1),
         "bce": lambda: -(y * np.log(clip) + (1 - y) * np.log(1 - clip)).mean(-1),
-        "kld": lambda: (
-            np.clip(y, eps, 1) * np.log(np.clip(y, eps, 1) / np.clip(p, eps, 1))
-        ).sum(-1),
-        "huber": lambda: np.where(
-            np.abs(y - p) <= 1, 0.5 * (y - p) ** 2, np.abs(y - p) - 0.5
-        ).mean(-1),
+        "kld": lambda: (np.clip(y, eps, 1) * np.log(np.clip(y, eps, 1) / np.clip(p, eps, 1))).sum(
+            -1
+        ),
+        "huber": lambda: np.where(np.abs(y - p) <= 1, 0.5 * (y - p) ** 2, np.abs(y - p) - 0.5).mean(
+            -1
+        ),
         "log_cosh": lambda: np.log(np.cosh(p - y)).mean(-1),
         "poisson": lambda: (p - y * np.log(p + eps)).mean(-1),
         "cosine_similarity": lambda: (
@@ -65,9 +67,7 @@ def reference(name, y, p):
         ),
         "hinge": lambda: np.maximum(1 - y * p, 0).mean(-1),
         "squared_hinge": lambda: (np.maximum(1 - y * p, 0) ** 2).mean(-1),
-        "categorical_hinge": lambda: np.maximum(
-            ((1 - y) * p).max(-1) - (y * p).sum(-1) + 1, 0
-        ),
+        "categorical_hinge": lambda: np.maximum(((1 - y) * p).max(-1) - (y * p).sum(-1) + 1, 0),
     }[name]()
 
 
@@ -90,7 +90,9 @@ def test_logits_and_probabilities_agree(rng):
     labels = rng.integers(0, 5, 6)
     a = losses.SparseCategoricalCrossentropy(from_logits=True)(labels, logits)
     b = losses.SparseCategoricalCrossentropy()(labels, p)
-    c = losses.CategoricalCrossentropy(from_logits=True)(np.eye(5, dtype=np.float32)[labels], logits)
+    c = losses.CategoricalCrossentropy(from_logits=True)(
+        np.eye(5, dtype=np.float32)[labels], logits
+    )
     assert value(a) == pytest.approx(value(b), rel=1e-5)
     assert value(a) == pytest.approx(value(c), rel=1e-5)
     z = rng.normal(size=(6, 1)).astype(np.float32)
@@ -114,7 +116,9 @@ def test_reductions(reduction, expected):
 
 
 def test_rows_and_columns_meet():
-    assert value(losses.MeanSquaredError()(np.arange(3.0), np.zeros((3, 1)))) == pytest.approx(5 / 3)
+    assert value(losses.MeanSquaredError()(np.arange(3.0), np.zeros((3, 1)))) == pytest.approx(
+        5 / 3
+    )
 
 
 def test_losses_round_trip_through_their_config():

@@ -44,7 +44,9 @@ def test_sequential_is_built_on_first_use():
     assert not model.built
     assert array(model(np.ones((2, 4), np.float32))).shape == (2, 1)
     assert model.count_params() == 4 * 3 + 3 + 3 + 1
-    assert [layer.name for layer in model.layers] == [v.path.split("/")[-2] for v in model.weights[::2]]
+    assert [layer.name for layer in model.layers] == [
+        v.path.split("/")[-2] for v in model.weights[::2]
+    ]
 
 
 def test_add_and_pop():
@@ -68,7 +70,9 @@ def test_a_shared_layer_is_one_set_of_weights(rng):
 
 
 def test_nested_models_train_inside_another():
-    inner = fastnn.Sequential([fastnn.Input((3,)), layers.Dense(4, activation="relu")], name="inner")
+    inner = fastnn.Sequential(
+        [fastnn.Input((3,)), layers.Dense(4, activation="relu")], name="inner"
+    )
     start = fastnn.Input((3,))
     model = fastnn.Model(start, layers.Dense(1)(inner(start)))
     model.compile("adam", "mse")

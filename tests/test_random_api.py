@@ -13,7 +13,9 @@ def array(x):
 
 def test_an_integer_seed_always_gives_the_same_numbers():
     assert np.array_equal(array(random.normal((5,), seed=3)), array(random.normal((5,), seed=3)))
-    assert not np.array_equal(array(random.normal((5,), seed=3)), array(random.normal((5,), seed=4)))
+    assert not np.array_equal(
+        array(random.normal((5,), seed=3)), array(random.normal((5,), seed=4))
+    )
 
 
 def test_a_generator_moves_on_and_starts_over():
@@ -42,7 +44,9 @@ def test_set_random_seed_covers_python_and_numpy():
     draws = []
     for _ in range(2):
         fastnn.utils.set_random_seed(1)
-        draws.append((python_random.random(), np.random.rand(), array(random.uniform((2,))).tolist()))
+        draws.append(
+            (python_random.random(), np.random.rand(), array(random.uniform((2,))).tolist())
+        )
     assert draws[0] == draws[1]
 
 

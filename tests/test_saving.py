@@ -76,7 +76,7 @@ def test_functional_models_with_ops_and_sharing_come_back(rng, tmp_path):
 
 
 def test_weights_alone_go_into_an_equal_model(rng, tmp_path):
-    model, x, _ = trained(rng)
+    model, _, _ = trained(rng)
     model.save_weights(tmp_path / "w.safetensors")
     other = fastnn.models.clone_model(model)
     other.load_weights(tmp_path / "w.safetensors")

@@ -256,7 +256,12 @@ def test_train_and_test_on_batch_give_running_values(rng):
 
 def test_moving_averages_and_seeds_are_part_of_the_step(rng):
     model = fastnn.Sequential(
-        [fastnn.Input((4,)), layers.BatchNormalization(), layers.Dropout(0.5, seed=3), layers.Dense(1)]
+        [
+            fastnn.Input((4,)),
+            layers.BatchNormalization(),
+            layers.Dropout(0.5, seed=3),
+            layers.Dense(1),
+        ]
     )
     model.compile("sgd", "mse")
     x = rng.normal(2.0, 1.0, size=(64, 4)).astype(np.float32)

@@ -151,7 +151,8 @@ class ArrayData:
 
     def steps(self, batch_size: int) -> int:
         """Batches per epoch, the short last one counted."""
-        return int(-(-self.n // batch_size))
+        n: int = self.n
+        return -(-n // batch_size)
 
     def part(self, start: int, stop: int) -> ArrayData:
         """Rows from start to stop."""
@@ -231,7 +232,7 @@ class IterableData:
         if isinstance(self.source, PyDataset):
             return self.source.num_batches
         try:
-            return int(len(self.source))
+            return len(self.source)
         except TypeError:
             return None
 

@@ -16,7 +16,8 @@ MODULES = {
     name: f"fastnn.{name}"
     for name in (
         "activations", "callbacks", "config", "constraints", "data", "datasets", "ensemble",
-        "errors", "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers", "random",
+        "errors", "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers",
+        "random",
         "regularizers", "saving", "transforms", "utils",
     )
 }  # fmt: skip

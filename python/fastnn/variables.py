@@ -83,7 +83,7 @@ class Variable(_core.Variable):
             value = initializer(tuple(shape or ()), dtype=dtype or "float32")
         else:
             value = initializer
-        return super().__new__(cls, value, dtype=dtype, name=name or "variable")  # type: ignore[call-arg]
+        return super().__new__(cls, value, dtype=dtype, name=name or "variable")
 
     def __init__(
         self,
@@ -125,7 +125,7 @@ class Variable(_core.Variable):
         current = scope.values.get(self)
         return scope.leaf(self) if current is None else current
 
-    def assign(self, value: Any) -> Tensor:  # type: ignore[override]
+    def assign(self, value: Any) -> Tensor:
         """Sets the value; inside a trace, records the update."""
         if isinstance(value, Variable):
             value = value.value

@@ -151,9 +151,8 @@ def test_two_hundred_sequences_get_the_same_decisions():
     rng = np.random.default_rng(5)
 
     class Stub:
-        metrics: list = []
-
         def __init__(self, library, settings):
+            self.metrics = []
             self.optimizer = library.optimizers.SGD(1.0)
             self.stop_training = False
 

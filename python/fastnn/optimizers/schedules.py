@@ -122,7 +122,7 @@ class PolynomialDecay(LearningRateSchedule):
             cycles = _c.where(s == 0.0, 1.0, _c.ceil(s / total))
             span = total * cycles
         else:
-            s, span = _c.minimum(s, total), total
+            s, span = _c.minimum(s, total), ops.convert_to_tensor(total)
         drop = self.initial_learning_rate - self.end_learning_rate
         return drop * _c.power(1.0 - s / span, float(self.power)) + self.end_learning_rate
 

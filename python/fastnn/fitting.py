@@ -1,0 +1,323 @@
+"""One call of `fit`: epochs in the core's loop or batch by batch, validation, callbacks, reports.
+
+Depends on `data`, `callbacks`, `progress`, `_core`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core, ops, random, tree
+from fastnn._core import Tensor
+from fastnn.callbacks import CallbackList, History
+from fastnn.data import ArrayData, IterableData
+from fastnn.progress import Progbar, Reporter, is_terminal, plain_line
+from fastnn.variables import Variable
+
+__all__ = ["Fit", "Logs", "Program", "batches_of", "keep", "report"]
+
+Logs = dict[str, float]
+
+
+class Program:
+    """A traced step: how to run it over data, and what its values are called."""
+
+    __slots__ = ("loop", "names", "reset", "results", "step", "vectors")
+
+    def __init__(
+        self,
+        step: _core.Function,
+        values: dict[str, Any],
+        reset: list[Variable],
+        vectors: list[Any],
+    ) -> None:
+        self.step, self.reset, self.vectors = step, reset, vectors
+        self.names = sorted(values)
+        self.results = _core.Function([], [values[k] for k in self.names]) if values else None
+        self.loop = _core.Loop(step, self.results, reset)
+
+    def logs(self, row: Sequence[float]) -> Logs:
+        """Values by name."""
+        logs: dict[str, Any] = dict(zip(self.names, row, strict=True))
+        for metric in self.vectors:
+            value = metric.result()
+            logs[metric.name] = value.numpy() if isinstance(value, Tensor) else value
+        return logs
+
+    def read(self) -> Logs:
+        """The values as they are now."""
+        if self.results is None:
+            return self.logs(())
+        out = self.results()
+        row = [float(v) for v in (out if isinstance(out, tuple) else (out,))]
+        return self.logs(row)
+
+
+def keep(name: str, value: Any, updates: list[Any]) -> Any:
+    """A variable that keeps a step's own value so that it can be read between epochs."""
+    tensor = ops.convert_to_tensor(value, "float32")
+    if tensor.shape != ():
+        tensor = ops.mean(tensor)
+    held = Variable(np.float32(0.0), dtype="float32", trainable=False, name=f"log_{name}")
+    updates.append((held, tensor))
+    return held.value
+
+
+def batches_of(data: Any, batch_size: int, steps: int | None, order: Any) -> Any:
+    """Batches of an epoch from arrays or an iterable."""
+    if isinstance(data, IterableData):
+        yield from data.batches(steps)
+        return
+    total = data.steps(batch_size) if steps is None else min(steps, data.steps(batch_size))
+    parts = (data.x, data.y, data.weights)
+    for i in range(total):
+        at: Any = slice(i * batch_size, (i + 1) * batch_size)
+        at = at if order is None else order[at]
+        yield tuple(tree.map_structure(lambda a, at=at: a[at], p) for p in parts)
+
+
+def _endless(data: ArrayData, batch_size: int, shuffle: bool) -> Any:
+    """Batches of arrays without end, each pass in a new order."""
+    while True:
+        order = random.permutation(data.n).numpy() if shuffle else None
+        yield from batches_of(data, batch_size, None, order)
+
+
+def report(level: int, steps: int, logs: Logs, seconds: float) -> None:
+    """Prints the line of an evaluation or a prediction."""
+    if level == 1 and is_terminal():
+        bar = Progbar(steps)
+        bar._start = time.perf_counter() - seconds
+        bar.show(steps, {k: v for k, v in logs.items() if np.ndim(v) == 0}, done=True)
+    elif logs:
+        print(plain_line(steps, seconds, {k: v for k, v in logs.items() if np.ndim(v) == 0}))
+
+
+class Fit:
+    """One call of `fit`: epochs, validation, callbacks, reports."""
+
+    def __init__(self, model: Any, data: Any, batch_size: int, epochs: int, shuffle: bool) -> None:
+        self.model, self.data, self.batch_size = model, data, batch_size
+        self.epochs, self.shuffle = epochs, shuffle
+        self.validation: Any = None
+        self.validation_steps: int | None = None
+        self.validation_batch = batch_size
+        self.validation_freq: Any = 1
+        self.steps: int | None = None
+        self.class_weight: Any = None
+
+    def run(self, initial_epoch: int, level: int, callbacks: Any) -> History:
+        """Trains; whatever interrupts it, finished epochs are in the history."""
+        model, data = self.model, self.data
+        model.stop_training = False
+        model._initial_epoch = initial_epoch
+        if initial_epoch == 0 or model._shuffle_seed is None:
+            model._shuffle_seed = random.make_default_seed()
+        arrays = isinstance(data, ArrayData)
+        steps = self.steps or (data.steps(self.batch_size) if arrays else data.steps())
+        history = History()
+        model.history = history
+        calls = CallbackList(callbacks, model=model) if callbacks is not None else None
+        params = {"verbose": level, "epochs": self.epochs, "steps": steps}
+        history.params = params
+        history.set_model(model)
+        if calls is not None:
+            calls.set_params(params)
+            for c in calls.callbacks:
+                if type(c) is History:
+                    c.set_model(model)
+            calls.on_train_begin()
+        self.calls, self.history = calls, history
+        self.report = Reporter(level, self.epochs, steps) if level else None
+        direct = arrays and self.steps is None and not model.run_eagerly
+        if direct:
+            self._run_in_core()
+        else:
+            self._run_in_python(steps)
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+        if calls is not None:
+            calls.on_train_end(self.last)
+        history.history = {k: history.history[k] for k in sorted(history.history)}
+        return history
+
+    last: Logs | None = None
+
+    def _run_in_core(self) -> None:
+        model, data, calls, report = self.model, self.data, self.calls, self.report
+        program = model._program("train", (data.x, data.y, data.weights))
+        each = (
+            self.validation is not None
+            or bool(program.vectors)
+            or (calls is not None and calls.overrides("on_epoch_begin", "on_epoch_end"))
+        )
+        on_batch = self._batch_hooks(program) if calls is not None else None
+        epoch, chunk = model._initial_epoch, 1 if report is not None else self.epochs
+        while epoch < self.epochs and not model.stop_training:
+            count = 1 if each or on_batch else min(chunk, self.epochs - epoch)
+            start = time.perf_counter()
+            self._begin_epoch(epoch, each)
+            try:
+                rows = program.loop.run(
+                    data.leaves,
+                    self.batch_size,
+                    count,
+                    seed=model._shuffle_seed if self.shuffle else None,
+                    first_epoch=epoch,
+                    heartbeat=self._heartbeat(program)
+                    if report is not None and report.bar
+                    else None,
+                    on_batch=on_batch,
+                )
+            except BaseException:
+                for i, row in enumerate(getattr(program.loop, "finished", ())):
+                    self.history.on_epoch_end(epoch + i, program.logs(row))
+                raise
+            seconds = time.perf_counter() - start
+            self._end_epochs(epoch, program, rows, seconds, each)
+            epoch += len(rows)
+            if seconds < 0.05:
+                chunk = chunk * 2 if seconds < 0.025 else chunk
+            elif chunk > 1:
+                chunk = max(1, chunk // 2)
+            if len(rows) < count:
+                break
+
+    def _begin_epoch(self, epoch: int, each: bool) -> None:
+        if each and self.calls is not None:
+            self.calls.on_epoch_begin(epoch)
+        if self.report is not None:
+            self.report.begin(epoch)
+
+    def _end_epochs(
+        self, epoch: int, program: Program, rows: list[list[float]], seconds: float, each: bool
+    ) -> None:
+        history, report = self.history, self.report
+        if not each and report is None:
+            names, lists = program.names, history.history
+            history.epoch.extend(range(epoch, epoch + len(rows)))
+            for i, name in enumerate(names):
+                lists.setdefault(name, []).extend([row[i] for row in rows])
+            if rows:
+                self.last = dict(zip(names, rows[-1], strict=True))
+                self._warn_of_nan(epoch, names, rows)
+            return
+        steps = self.data.steps(self.batch_size)
+        for i, row in enumerate(rows):
+            logs = program.logs(row)
+            if report is not None and i > 0:
+                report.begin(epoch + i)
+            self._end_epoch(epoch + i, logs, steps, seconds / len(rows))
+        self._warn_of_nan(epoch, program.names, rows)
+
+    def _end_epoch(self, epoch: int, logs: Logs, steps: int, seconds: float | None) -> None:
+        if self.validation is not None and self._validates(epoch):
+            values, _ = self.model._evaluate(
+                self.validation, self.validation_batch, self.validation_steps, self.calls
+            )
+            logs.update({f"val_{k}": v for k, v in values.items()})
+        if self.calls is not None:
+            self.calls.on_epoch_end(epoch, logs)
+        self.history.on_epoch_end(epoch, logs)
+        if self.report is not None:
+            shown = {k: v for k, v in logs.items() if np.ndim(v) == 0}
+            self.report.end(epoch, steps, shown, seconds)
+        self.last = logs
+
+    def _validates(self, epoch: int) -> bool:
+        freq = self.validation_freq
+        if isinstance(freq, int):
+            return (epoch + 1) % freq == 0
+        return epoch + 1 in freq
+
+    def _heartbeat(self, program: Program) -> Callable[..., Any]:
+        report = self.report
+
+        def beat(epoch: int, batch: int, steps: int, values: Any) -> bool:
+            if report is not None and values is not None:
+                report.during(epoch, batch, dict(zip(program.names, values, strict=True)))
+            return False
+
+        return beat
+
+    def _batch_hooks(self, program: Program) -> Callable[..., Any] | None:
+        calls, model = self.calls, self.model
+        if calls is None:
+            return None
+        begins = calls.overrides("on_train_batch_begin", "on_batch_begin")
+        ends = calls.overrides("on_train_batch_end", "on_batch_end")
+        if not begins and not ends:
+            return None
+
+        def on_batch(epoch: int, batch: int, begin: bool, values: Any) -> bool:
+            if begin:
+                if begins:
+                    calls.on_train_batch_begin(batch)
+            elif ends:
+                logs = dict(zip(program.names, values or (), strict=True))
+                calls.on_train_batch_end(batch, logs)
+            return bool(model.stop_training)
+
+        return on_batch
+
+    def _run_in_python(self, steps: int | None) -> None:
+        model, data = self.model, self.data
+        if isinstance(data, ArrayData) and self.steps is not None:
+            data = IterableData(_endless(data, self.batch_size, self.shuffle), "x")
+        for epoch in range(model._initial_epoch, self.epochs):
+            start = time.perf_counter()
+            self._begin_epoch(epoch, True)
+            order = None
+            if isinstance(data, ArrayData) and self.shuffle:
+                order = random.permutation(data.n).numpy()
+            batches = batches_of(data, self.batch_size, self.steps, order)
+            during = self._during(epoch) if self.report is not None else None
+            weigh = isinstance(data, IterableData) and not isinstance(self.data, ArrayData)
+            logs, done = model._python_epoch(
+                "train", batches, self.calls, self.class_weight if weigh else None, during
+            )
+            if self.steps is not None and done < self.steps and not model.stop_training:
+                warnings.warn(
+                    f"x ran out after {done} of {self.steps} batches in epoch {epoch + 1}; "
+                    "training stops. Give a generator that does not end, or fewer steps.",
+                    stacklevel=4,
+                )
+                model.stop_training = True
+            self._end_epoch(epoch, dict(logs), done, time.perf_counter() - start)
+            if model.stop_training:
+                break
+
+    def _during(self, epoch: int) -> Callable[[int, Logs], None]:
+        report = self.report
+
+        def show(batch: int, logs: Logs) -> None:
+            if report is not None:
+                report.during(epoch, batch, {k: v for k, v in logs.items() if np.ndim(v) == 0})
+
+        return show
+
+    def _warn_of_nan(self, epoch: int, names: list[str], rows: list[list[float]]) -> None:
+        if "loss" not in names or not rows or math.isfinite(rows[-1][names.index("loss")]):
+            return
+        at = names.index("loss")
+        first = next(i for i, row in enumerate(rows) if not math.isfinite(row[at]))
+        where = ""
+        for a in tree.flatten(self.data.x):
+            if a.dtype == np.float32 and not np.isfinite(a).all():
+                row = int(np.argwhere(~np.isfinite(a))[0][0])
+                where = f"; x holds NaN or infinity, first in row {row}"
+        if not where:
+            for v in self.model.weights:
+                if not np.isfinite(v.numpy()).all():
+                    where = f"; first weight that is not finite: '{v.path}'"
+                    break
+        warnings.warn(
+            f"the loss is {rows[first][at]} in epoch {epoch + first + 1}{where}. "
+            "A smaller learning rate or scaled inputs often mend it.",
+            stacklevel=5,
+        )
