@@ -15,7 +15,7 @@ export CARGO_BUILD_JOBS := $(JOBS)
 export FASTNN_DATA ?= $(abspath $(wildcard ../shared/data))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python bench bench-peers lint format stubs wheel install clean
+.PHONY: help demo test test-rust test-python conformance bench bench-peers lint format stubs wheel install clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ test-rust: $(VENV)/bin/python
 
 test-python: $(VENV)/.editable
 	$(BIN)/python -m pytest
+
+conformance: $(VENV)/.conformance ## Run Keras's own unit tests against fastnn; writes CONFORMANCE.md
+	$(BIN)/python tools/conformance.py
 
 lint: $(VENV)/.editable ## Check formatting, lints and types of Rust and Python
 	cargo fmt --all --check
@@ -93,6 +96,11 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml tools/requirements.py
 $(VENV)/.editable: $(VENV)/.dev $(RUST_SOURCES)
 	PIP_QUIET=1 $(BIN)/maturin develop --profile fast --quiet >/dev/null
 	@rm -f $(VENV)/.wheel
+	@touch $@
+
+# What Keras's tests import; Keras itself is never installed, its wheel is only unpacked for the tests.
+$(VENV)/.conformance: $(VENV)/.editable
+	@$(BIN)/python tools/requirements.py conformance | $(PIP) install --requirement /dev/stdin
 	@touch $@
 
 # .venv-peers gets the same wheel as .venv, so that rivals are told apart by process alone.

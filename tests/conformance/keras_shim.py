@@ -1,0 +1,255 @@
+"""`keras` and `keras.src` as fastnn, for Keras's own tests alone.
+
+A finder on `sys.meta_path` answers for every module name that the Keras wheel has (the list is read
+from the wheel): a module of an area is a view of fastnn's module of that area. Only
+`keras.src.testing` is Keras's own code. What Keras's tests take from the internals of its back
+ends (`backend.convert_to_numpy`, name scopes, type names) is adapted here, never in the package.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.abc
+import importlib.machinery
+import importlib.util
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import config, layers, models, ops, random, serial, symbolic, variables
+from fastnn import tree as fastnn_tree
+from fastnn.layers import base
+
+#: Keras's areas and the fastnn modules that stand for them.
+AREAS = {
+    "activations": ["activations"], "callbacks": ["callbacks"], "constraints": ["constraints"],
+    "initializers": ["initializers"], "losses": ["losses"], "metrics": ["metrics"],
+    "optimizers.schedules": ["optimizers.schedules"],
+    "optimizers": ["optimizers", "optimizers.schedules"], "regularizers": ["regularizers"],
+    "layers": ["layers"], "models": ["models"], "ops": ["ops"], "random": ["random"],
+    "saving": ["saving"], "utils": ["utils", "data", "progress", "serial", "config"],
+    "datasets": ["datasets"], "trainers": ["models"],
+}  # fmt: skip
+
+
+# ---- what tests take from the back end -----------------------------------------------------------
+
+_TYPES = {float: "float32", int: "int32", bool: "bool", "float": "float32", "int": "int32"}
+_FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+
+def standardize_dtype(dtype: Any) -> str:
+    """A type's name, whatever names or holds the type."""
+    if dtype is None:
+        return "float32"
+    if dtype in _TYPES:
+        return _TYPES[dtype]
+    return dtype if isinstance(dtype, str) else np.dtype(dtype).name
+
+
+def convert_to_numpy(x: Any) -> np.ndarray[Any, Any]:
+    """A tensor, variable or array as an array."""
+    return np.asarray(x.numpy() if hasattr(x, "numpy") else x)
+
+
+_mask_context: list[base.CallContext] = []
+
+
+def set_keras_mask(x: Any, mask: Any) -> None:
+    """Attaches a mask to a tensor for the rest of the test."""
+    if isinstance(x, symbolic.KerasTensor):
+        x.mask = mask
+        return
+    if not _mask_context:
+        _mask_context.append(base.CallContext().__enter__())
+    _mask_context[0].set_mask(x, mask)
+
+
+def get_keras_mask(x: Any) -> Any:
+    """The mask of a tensor."""
+    if isinstance(x, symbolic.KerasTensor):
+        return x.mask
+    context = base.current_call()
+    return None if context is None else context.mask_of(x)
+
+
+@contextlib.contextmanager
+def name_scope(name: str, **_: Any) -> Iterator[None]:
+    """Prefixes the paths of weights."""
+    with base.NameScope(name):
+        yield
+
+
+def compute_output_spec(fn: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """The symbolic result of a function of symbolic tensors."""
+    return symbolic.record(fn, getattr(fn, "__name__", "fn"), args, kwargs)
+
+
+def _backend() -> dict[str, Any]:
+    return {
+        "backend": config.backend, "floatx": config.floatx, "set_floatx": config.set_floatx,
+        "epsilon": config.epsilon, "set_epsilon": config.set_epsilon,
+        "image_data_format": config.image_data_format,
+        "set_image_data_format": config.set_image_data_format,
+        "standardize_dtype": standardize_dtype,
+        "is_float_dtype": lambda d: standardize_dtype(d) in _FLOATS,
+        "is_int_dtype": lambda d: "int" in standardize_dtype(d),
+        "convert_to_numpy": convert_to_numpy, "convert_to_tensor": ops.convert_to_tensor,
+        "is_tensor": ops.is_tensor, "cast": ops.cast, "shape": ops.shape,
+        "Variable": variables.Variable, "KerasVariable": variables.Variable,
+        "KerasTensor": symbolic.KerasTensor, "name_scope": name_scope,
+        "get_keras_mask": get_keras_mask, "set_keras_mask": set_keras_mask,
+        "compute_output_spec": compute_output_spec, "clear_session": config.clear_session,
+        "standardize_shape": tuple, "numpy": ops, "nn": ops, "math": ops, "random": random,
+        "core": ops, "config": config, "SUPPORTS_SPARSE_TENSORS": False,
+        "SUPPORTS_RAGGED_TENSORS": False, "IS_THREAD_SAFE": True,
+    }  # fmt: skip
+
+
+# ---- trees, utilities, saving --------------------------------------------------------------------
+
+
+def _map_up_to(shallow: Any, fn: Callable[..., Any], *trees: Any) -> Any:
+    if isinstance(shallow, dict):
+        return {k: _map_up_to(v, fn, *(t[k] for t in trees)) for k, v in shallow.items()}
+    if isinstance(shallow, list | tuple):
+        return [_map_up_to(v, fn, *(t[i] for t in trees)) for i, v in enumerate(shallow)]
+    return fn(*trees)
+
+
+def _map_shapes(fn: Callable[..., Any], shape: Any) -> Any:
+    if isinstance(shape, list | tuple) and all(d is None or isinstance(d, int) for d in shape):
+        return fn(shape)
+    if isinstance(shape, dict):
+        return {k: _map_shapes(fn, v) for k, v in shape.items()}
+    return type(shape)(_map_shapes(fn, v) for v in shape)
+
+
+def _extras(name: str) -> dict[str, Any]:
+    """Names that a module of Keras has beyond fastnn's module of the area."""
+    if name == "backend" or name.startswith("backend."):
+        return {**_backend(), **({} if name != "backend.random" else vars(random))}
+    if name == "tree" or name.startswith("tree."):
+        return {
+            "flatten": fastnn_tree.flatten, "map_structure": fastnn_tree.map_structure,
+            "map_structure_up_to": _map_up_to, "map_shape_structure": _map_shapes,
+        }  # fmt: skip
+    if name.startswith("utils"):
+        return {
+            "removesuffix": lambda s, end: s.removesuffix(end),
+            "is_traceback_filtering_enabled": lambda: False,
+            "disable_traceback_filtering": lambda: None,
+        }
+    if name.startswith("saving"):
+        return vars(serial)
+    return {}
+
+
+class _View(ModuleType):
+    """A Keras module whose names come from fastnn."""
+
+    __path__: list[str] = []
+
+    def __init__(self, name: str, known: frozenset[str], file: str | None = None) -> None:
+        super().__init__(name)
+        self.__file__ = file or f"<{name}>"
+        self._known = known
+        self._inner = name.removeprefix("keras.src").removeprefix("keras").removeprefix(".")
+        self._extra = _extras(self._inner)
+
+    def _sources(self) -> list[ModuleType]:
+        if not self._inner:
+            return [fastnn.keras, fastnn]
+        for area in (self._inner, *_parents(self._inner)):
+            if area in AREAS:
+                return [importlib.import_module(f"fastnn.{m}") for m in AREAS[area]]
+        return []
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if f"{self.__name__}.{name}" in self._known:
+            return importlib.import_module(f"{self.__name__}.{name}")
+        if name in self._extra:
+            return self._extra[name]
+        for module in self._sources():
+            try:
+                return getattr(module, name)
+            except AttributeError:
+                continue
+        raise AttributeError(f"fastnn has no {self.__name__}.{name}")
+
+
+def _parents(name: str) -> Iterator[str]:
+    while "." in name:
+        name = name.rpartition(".")[0]
+        yield name
+
+
+class _Loader(importlib.abc.Loader):
+    def __init__(self, make: Callable[[], ModuleType]) -> None:
+        self._make = make
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        return self._make()
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Views are whole when made."""
+
+
+class KerasFinder(importlib.abc.MetaPathFinder):
+    """Answers for `keras…` from fastnn, for `keras.src.testing` from the extracted wheel."""
+
+    def __init__(self, names: Sequence[str], testing: Path) -> None:
+        self._known = frozenset(names) | {n.replace("keras.src", "keras", 1) for n in names}
+        self._testing = testing
+
+    def find_spec(
+        self, fullname: str, path: Any = None, target: Any = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname == "conftest":
+            return importlib.machinery.ModuleSpec(fullname, _Loader(_conftest))
+        if fullname.split(".")[0] != "keras":
+            return None
+        if fullname.startswith("keras.src.testing"):
+            inner = fullname.removeprefix("keras.src.testing").strip(".")
+            file = self._testing / (f"{inner}.py" if inner else "__init__.py")
+            return importlib.util.spec_from_file_location(
+                fullname, file, submodule_search_locations=[str(self._testing)] if not inner else None
+            )
+        if fullname not in self._known:
+            return None
+        make = lambda: _View(fullname, self._known)  # noqa: E731
+        return importlib.machinery.ModuleSpec(fullname, _Loader(make), is_package=True)
+
+
+def _conftest() -> ModuleType:
+    module = ModuleType("conftest")
+    module.skip_if_backend = lambda name, reason: pytest.mark.skipif(  # type: ignore[attr-defined]
+        name == config.backend(), reason=reason
+    )
+    return module
+
+
+def install(names: Sequence[str], testing: Path) -> None:
+    """Puts the finder in front; a Keras that is installed is not looked at."""
+    for name in [n for n in sys.modules if n.split(".")[0] == "keras"]:
+        del sys.modules[name]
+    sys.meta_path.insert(0, KerasFinder(names, testing))
+
+
+def finish_test() -> None:
+    """Ends what one test left open: the masks' context, custom objects, name counters."""
+    while _mask_context:
+        _mask_context.pop().__exit__(None, None, None)
+    serial.get_custom_objects().clear()
+
+
+__all__ = ["KerasFinder", "finish_test", "install", "layers", "models"]
