@@ -40,6 +40,19 @@ def set_floatx(value: str) -> None:
         raise ValueError(f"floatx {value!r} is not supported\n  hint: fastnn computes in 'float32'")
 
 
+def computing_dtype(dtype: object, where: str) -> str:
+    """The type that a `dtype=` argument means, "float32"; ValueError for any other.
+
+    None means it too, and the config in which Keras writes its "float32" policy.
+    """
+    name = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
+    if name not in (None, "float32"):
+        raise ValueError(
+            f"{where}: dtype {name!r} is not supported\n  hint: fastnn computes in 'float32'"
+        )
+    return "float32"
+
+
 def epsilon() -> float:
     """The fuzz that keeps divisions and logarithms finite, 1e-7 unless set."""
     return _epsilon

@@ -6,12 +6,13 @@ divides by the number of elements also with sample weights; masked positions are
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 from fastnn import _core, ops
-from fastnn.config import epsilon, unique_name
+from fastnn.config import computing_dtype, epsilon, unique_name
 from fastnn.config import snake_case as _snake
 from fastnn.errors import ShapeError
 from fastnn.layers.base import current_call
@@ -95,8 +96,16 @@ class Loss(Configurable):
         self.name = name or unique_name(_snake(type(self).__name__))
         if reduction not in _REDUCTIONS:
             known = ", ".join(repr(r) for r in _REDUCTIONS)
-            raise ValueError(f"reduction is {reduction!r}\n  hint: one of {known}")
+            raise ValueError(
+                f"Invalid value for argument `reduction`: {reduction!r}\n  hint: one of {known}"
+            )
         self.reduction = reduction
+        computing_dtype(dtype, self.name)
+
+    @property
+    def dtype(self) -> str:
+        """The type that losses compute in."""
+        return "float32"
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """One number per sample."""
@@ -127,7 +136,7 @@ class LossFunctionWrapper(Loss):
         dtype: Any = None,
         **kwargs: Any,
     ) -> None:
-        super().__init__(name or getattr(fn, "__name__", None), reduction)
+        super().__init__(name or getattr(fn, "__name__", None), reduction, dtype)
         self.fn = fn
         self._fn_kwargs = kwargs
 
@@ -142,20 +151,26 @@ class LossFunctionWrapper(Loss):
         return {"name": self.name, "reduction": self.reduction, **own, **plain(self._fn_kwargs)}
 
 
-def _float_pair(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+def _float_pair(y_true: Any, y_pred: Any, alike: bool = False) -> tuple[Any, Any]:
+    """Both as floats of one rank, of broadcastable shapes or, when `alike`, of equal ones."""
     y_pred = ops.convert_to_tensor(y_pred, "float32")
     y_true = ops.convert_to_tensor(y_true, "float32")
     y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
-    _check_shapes(y_true, y_pred)
+    _check_shapes(y_true, y_pred, alike)
     return y_true, y_pred
 
 
-def _check_shapes(y_true: Any, y_pred: Any) -> None:
+def _check_shapes(y_true: Any, y_pred: Any, alike: bool = False) -> None:
     a, b = tuple(y_true.shape), tuple(y_pred.shape)
-    if len(a) != len(b) or any(
-        m != n and None not in (m, n) and 1 not in (m, n) for m, n in zip(a, b, strict=True)
-    ):
-        raise ShapeError(f"y has shape {a}, the model gives {b}\n  hint: {_shape_hint(a, b)}")
+    free = (None,) if alike else (None, 1)
+    if len(a) == len(b) and all(
+        m == n or m in free or n in free for m, n in zip(a, b, strict=True)
+    ):  # fmt: skip
+        return
+    raise ShapeError(
+        f"y has shape {a}, the model gives {b}; they must have the same shape\n"
+        f"  hint: {_shape_hint(a, b)}"
+    )
 
 
 def _shape_hint(a: tuple[Any, ...], b: tuple[Any, ...]) -> str:
@@ -283,7 +298,7 @@ def binary_crossentropy(
     axis: int = -1,
 ) -> Any:
     """mean(-y log p - (1 - y) log(1 - p)) over `axis`; p clipped to [1e-7, 1 - 1e-7]."""
-    y_true, y_pred = _float_pair(y_true, y_pred)
+    y_true, y_pred = _float_pair(y_true, y_pred, alike=True)
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
     return ops.mean(ops.binary_crossentropy(y_true, y_pred, from_logits), axis=axis)
@@ -307,7 +322,7 @@ def categorical_crossentropy(
             SyntaxWarning,
             stacklevel=2,
         )
-    _check_shapes(y_true, y_pred)
+    _check_shapes(y_true, y_pred, alike=True)
     if label_smoothing:
         classes = y_pred.shape[axis]
         y_true = y_true * (1.0 - label_smoothing) + label_smoothing / classes
@@ -414,12 +429,65 @@ def dice(y_true: Any, y_pred: Any, axis: Any = None) -> Any:
 def tversky(
     y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axis: Any = None
 ) -> Any:
-    """1 - both / (both + alpha false positives + beta false negatives)."""
+    """1 - both / (both + alpha missed + beta false alarms), weighted as Keras weighs them.
+
+    `alpha` is the weight of y (1 - p), `beta` of (1 - y) p (Salehi et al. 2017 name them the other
+    way round).
+    """
     y_true, y_pred = _float_pair(y_true, y_pred)
     both = ops.sum(y_true * y_pred, axis=axis)
-    fp = ops.sum((1.0 - y_true) * y_pred, axis=axis)
-    fn = ops.sum(y_true * (1.0 - y_pred), axis=axis)
-    return 1.0 - ops.divide_no_nan(both, both + fp * alpha + fn * beta + epsilon())
+    missed = ops.sum(y_true * (1.0 - y_pred), axis=axis)
+    false = ops.sum((1.0 - y_true) * y_pred, axis=axis)
+    return 1.0 - both / (both + missed * alpha + false * beta + epsilon())
+
+
+@keras_op
+def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float) -> Any:
+    """(1 - p[y]^q) / q, robust to wrong labels (Zhang & Sabuncu 2018); y holds class numbers."""
+    if not 0 < q < 1:
+        raise ValueError(f"q is {q}, wanted above 0 and below 1\n  hint: q=0.5")
+    y_pred = ops.convert_to_tensor(y_pred, "float32")
+    y_true = ops.cast(y_true, "int32")
+    if ops.ndim(y_true) == ops.ndim(y_pred) and y_true.shape[-1] == 1:
+        y_true = ops.squeeze(y_true, -1)
+    p = ops.sum(ops.one_hot(y_true, y_pred.shape[-1]) * y_pred, axis=-1)
+    return (1.0 - _c.power(p, float(q))) / q
+
+
+def circle(
+    y_true: Any,
+    y_pred: Any,
+    ref_labels: Any = None,
+    ref_embeddings: Any = None,
+    remove_diagonal: bool = True,
+    gamma: float = 80.0,
+    margin: float = 0.4,
+) -> Any:
+    """Circle loss of unit vectors with class numbers (Sun et al. 2020), one number per sample.
+
+    Samples without loss are masked, so the mean runs over the others.
+    """
+    x = ops.convert_to_tensor(y_pred, "float32")
+    y = ops.ravel(ops.cast(y_true, "int32"))
+    others = x if ref_embeddings is None else ops.convert_to_tensor(ref_embeddings, "float32")
+    labels = y if ref_labels is None else ops.ravel(ops.cast(ref_labels, "int32"))
+    distance = ops.maximum(1.0 - ops.matmul(x, ops.transpose(others)), 0.0)
+    same = ops.equal(ops.expand_dims(y, axis=1), ops.expand_dims(labels, axis=0))
+    positive = same
+    if remove_diagonal:
+        rows = ops.cumsum(ops.ones_like(y, "float32"), axis=0)
+        columns = ops.cumsum(ops.ones_like(labels, "float32"), axis=0)
+        diagonal = ops.equal(ops.expand_dims(rows, axis=1), ops.expand_dims(columns, axis=0))
+        positive = ops.logical_and(same, ops.logical_not(diagonal))
+    pull = -gamma * (margin + distance) * (margin - distance)
+    push = gamma * ops.maximum(1.0 + margin - distance, 0.0) * (1.0 - margin - distance)
+    near = ops.logsumexp(_c.where(positive, pull, -math.inf), axis=1)
+    far = ops.logsumexp(_c.where(ops.logical_not(same), push, -math.inf), axis=1)
+    values = _c.softplus(near + far)
+    context = current_call()
+    if context is not None:
+        context.set_mask(values, values > 0.0)
+    return values
 
 
 @keras_op
@@ -438,7 +506,7 @@ def _loss_class(fn: Callable[..., Any], class_name: str, doc: str, **defaults: A
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
         reduction = kwargs.pop("reduction", "sum_over_batch_size")
         name = kwargs.pop("name", fn.__name__)
-        kwargs.pop("dtype", None)
+        computing_dtype(kwargs.pop("dtype", None), class_name)
         settings = dict(defaults)
         order = list(defaults) if defaults else []
         names = [*order, "reduction", "name"]
@@ -506,7 +574,38 @@ CategoricalFocalCrossentropy = _loss_class(
 )  # fmt: skip
 Dice = _loss_class(dice, "Dice", "Dice loss.", axis=None)
 Tversky = _loss_class(tversky, "Tversky", "Tversky loss.", alpha=0.5, beta=0.5, axis=None)
+CategoricalGeneralizedCrossEntropy = _loss_class(
+    categorical_generalized_cross_entropy, "CategoricalGeneralizedCrossEntropy",
+    "Cross-entropy of class numbers that tolerates wrong labels.", q=0.5,
+)  # fmt: skip
 NLL = _loss_class(nll, "NLL", "Negative log-likelihood of log-probabilities.")
+
+
+class Circle(LossFunctionWrapper):
+    """Circle loss of unit vectors; samples without loss do not count in the mean."""
+
+    def __init__(
+        self,
+        gamma: float = 80.0,
+        margin: float = 0.4,
+        remove_diagonal: bool = True,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "circle",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(
+            circle, reduction, name, dtype,
+            gamma=gamma, margin=margin, remove_diagonal=remove_diagonal,
+        )  # fmt: skip
+        self.gamma, self.margin, self.remove_diagonal = gamma, margin, remove_diagonal
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The function's values; class numbers keep their rank."""
+        return self.fn(y_true, y_pred, **self._fn_kwargs)
+
+    def _measure(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
+        values = self.call(y_true, y_pred)
+        return reduce_weighted(values, sample_weight, values > 0.0, self.reduction)
 
 
 class SparseCategoricalCrossentropy(LossFunctionWrapper):
@@ -523,7 +622,7 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
     ) -> None:
         super().__init__(
             sparse_categorical_crossentropy, reduction, name,
-            from_logits=from_logits, ignore_class=ignore_class, axis=axis,
+            dtype, from_logits=from_logits, ignore_class=ignore_class, axis=axis,
         )  # fmt: skip
         self.from_logits, self.ignore_class, self.axis = from_logits, ignore_class, axis
 
@@ -544,13 +643,15 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
 
 _CLASSES: list[Any] = [
     BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy,
-    CategoricalFocalCrossentropy, CategoricalHinge, CosineSimilarity, Dice, Hinge, Huber,
+    CategoricalFocalCrossentropy, CategoricalGeneralizedCrossEntropy, CategoricalHinge, Circle,
+    CosineSimilarity, Dice, Hinge, Huber,
     KLDivergence, LogCosh, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError,
     MeanSquaredLogarithmicError, NLL, Poisson, SparseCategoricalCrossentropy, SquaredHinge, Tversky,
 ]  # fmt: skip
 _FUNCTIONS: list[Any] = [
     binary_crossentropy, binary_focal_crossentropy, categorical_crossentropy,
-    categorical_focal_crossentropy, categorical_hinge, cosine_similarity, dice, hinge, huber,
+    categorical_focal_crossentropy, categorical_generalized_cross_entropy, categorical_hinge,
+    circle, cosine_similarity, dice, hinge, huber,
     kl_divergence, log_cosh, mean_absolute_error, mean_absolute_percentage_error,
     mean_squared_error, mean_squared_logarithmic_error, nll, poisson,
     sparse_categorical_crossentropy, squared_hinge, tversky,

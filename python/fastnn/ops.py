@@ -24,6 +24,7 @@ Axis = int | Sequence[int] | None
 TensorLike = Any
 
 _c = _core.ops
+_builtin_slice = slice  # rows of the op table take the names of builtins below
 
 
 def _row_function(row: _core.OpRow) -> Callable[..., Any]:
@@ -272,8 +273,8 @@ def split(x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0
     else:
         cuts = [0, *indices_or_sections, size]
     x, at = convert_to_tensor(x), axis % ndim(x)
-    head = (slice(None),) * at
-    return [x[(*head, slice(a, b))] for a, b in itertools.pairwise(cuts)]
+    head = (_builtin_slice(None),) * at
+    return [x[(*head, _builtin_slice(a, b))] for a, b in itertools.pairwise(cuts)]
 
 
 @keras_op

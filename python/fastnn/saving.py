@@ -24,17 +24,21 @@ from fastnn.errors import FormatError, nearest, unknown_name
 from fastnn.serial import (
     custom_object_scope,
     custom_objects,
+    deserialize_keras_object,
     get_custom_objects,
     get_registered_name,
+    get_registered_object,
     plain,
     register_keras_serializable,
+    serialize_keras_object,
 )
 from fastnn.symbolic import KerasTensor, OpCall, op_call
 
 __all__ = [
-    "custom_object_scope", "deserialize", "get_custom_objects", "get_registered_name",
-    "load_model", "load_weights", "model_from_json", "register_keras_serializable", "save_model",
-    "save_weights", "serialize",
+    "custom_object_scope", "deserialize", "deserialize_keras_object", "get_custom_objects",
+    "get_registered_name", "get_registered_object", "load_model", "load_weights",
+    "model_from_json", "register_keras_serializable", "save_model", "save_weights", "serialize",
+    "serialize_keras_object",
 ]  # fmt: skip
 
 FORMAT = "1"

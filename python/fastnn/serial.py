@@ -7,6 +7,7 @@ Depends on `errors`.
 
 from __future__ import annotations
 
+import importlib
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -23,12 +24,22 @@ __all__ = [
     "Table",
     "custom_object_scope",
     "custom_objects",
+    "deserialize_keras_object",
     "get_custom_objects",
+    "get_registered_object",
     "register_keras_serializable",
+    "serialize_keras_object",
 ]
 
 _registered: dict[str, Any] = {}
 _scopes: list[dict[str, Any]] = []
+#: The modules whose tables files may name, by the kind of what they hold.
+_MODULES = {
+    "activation": "activations", "initializer": "initializers", "regularizer": "regularizers",
+    "constraint": "constraints", "loss": "losses", "metric": "metrics",
+    "learning rate schedule": "optimizers.schedules", "optimizer": "optimizers", "layer": "layers",
+}  # fmt: skip
+_tables: dict[str, Table] = {}
 
 
 def get_custom_objects() -> dict[str, Any]:
@@ -132,6 +143,7 @@ class Table:
 
     def __init__(self, kind: str, members: list[Any], aliases: dict[str, Any] | None = None):
         self.kind = kind
+        _tables[kind] = self
         self.names: dict[str, Any] = {}
         for member in members:
             self.names[member.__name__] = member
@@ -178,3 +190,119 @@ class Table:
         if isinstance(inner, str):
             return found
         return found.from_config(inner) if hasattr(found, "from_config") else found(**inner)
+
+
+# ---- any object, as keras.saving writes it -------------------------------------------------------
+
+
+def get_registered_object(
+    name: str, custom_objects: dict[str, Any] | None = None, module_objects: Any = None
+) -> Any:
+    """The custom object of this name, None when there is none."""
+    with custom_object_scope(custom_objects):
+        found = _custom(name)
+    return found if found is not None else (module_objects or {}).get(name)
+
+
+def _custom(name: Any) -> Any:
+    return custom_objects().get(name) if isinstance(name, str) else None
+
+
+def _module_of(thing: Any) -> str | None:
+    """The public module of Keras that offers a class or function of fastnn, else None."""
+    for kind, module in _MODULES.items():
+        table = _tables.get(kind)
+        if table is not None and table.names.get(thing.__name__) is thing:
+            return f"keras.{module}"
+    return None
+
+
+def serialize_keras_object(obj: Any) -> Any:
+    """`obj` as JSON: `{"module", "class_name", "config", "registered_name"}` for an object.
+
+    Numbers and texts stand for themselves, lists and dicts go part by part; TypeError for the rest.
+    """
+    if obj is None or isinstance(obj, bool | int | float | str):
+        return obj
+    if isinstance(obj, tuple):
+        return {"class_name": "__tuple__", "config": {"value": _each(obj)}}
+    if isinstance(obj, list):
+        return _each(obj)
+    if isinstance(obj, dict):
+        return {k: serialize_keras_object(v) for k, v in obj.items()}
+    if isinstance(obj, np.ndarray) and obj.ndim:
+        return {
+            "class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": obj.dtype.name},
+        }  # fmt: skip
+    if not hasattr(obj, "get_config") or inspect.isclass(obj):
+        return _serialize_function(obj) if hasattr(obj, "__name__") else plain(obj)
+    kind = type(obj)
+    module = _module_of(kind)
+    name = None if module else get_registered_name(kind)
+    return {
+        "module": module or kind.__module__, "class_name": kind.__name__,
+        "config": _each(obj.get_config()), "registered_name": name,
+    }  # fmt: skip
+
+
+def _each(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {k: serialize_keras_object(v) for k, v in values.items()}
+    return [serialize_keras_object(v) for v in values]
+
+
+def _serialize_function(fn: Any) -> dict[str, Any]:
+    module = _module_of(fn)
+    return {
+        "module": "builtins" if module is None else module, "class_name": "function",
+        "config": fn.__name__, "registered_name": get_registered_name(fn) if not module else "function",
+    }  # fmt: skip
+
+
+def deserialize_keras_object(
+    config: Any, custom_objects: dict[str, Any] | None = None, safe_mode: bool = True
+) -> Any:
+    """What `serialize_keras_object` described; names outside the tables need `custom_objects`."""
+    with custom_object_scope(custom_objects):
+        return _revive(config)
+
+
+def _revive(config: Any) -> Any:
+    if isinstance(config, list | tuple):
+        return [_revive(c) for c in config]
+    if not isinstance(config, dict):
+        return config
+    name, inner = config.get("class_name"), config.get("config")
+    if not isinstance(name, str) or "config" not in config:
+        return {k: _revive(v) for k, v in config.items()}
+    if name == "__tuple__":
+        return tuple(_revive(inner["value"]))
+    if name == "__numpy__":
+        return np.asarray(inner["value"], dtype=inner["dtype"])
+    wanted = inner if name == "function" else name
+    found = _custom(config.get("registered_name")) or _custom(wanted)
+    if found is None:
+        found = _in_tables(wanted, str(config.get("module") or ""))
+    if not inspect.isclass(found):
+        return found
+    inner = {k: _revive(v) if _is_config(v) else v for k, v in (inner or {}).items()}
+    return found.from_config(inner)
+
+
+def _is_config(value: Any) -> bool:
+    """True for a tuple or array in its written form; objects are made by the class that holds them."""
+    return isinstance(value, dict) and value.get("class_name") in ("__tuple__", "__numpy__")
+
+
+def _in_tables(name: str, module: str) -> Any:
+    """The class or function of a name, from the table of a module or from any table."""
+    inner = module.removeprefix("keras.").removeprefix("src.")
+    kinds = [k for k, m in _MODULES.items() if inner == m or inner.startswith(f"{m}.")]
+    known: list[str] = []
+    for kind in kinds or _MODULES:
+        importlib.import_module(f"fastnn.{_MODULES[kind]}")
+        table = _tables[kind]
+        if name in table.names:
+            return table.names[name]
+        known.extend(table.names)
+    raise unknown_name("class in a config", name, known)

@@ -8,8 +8,8 @@ can be run again on other inputs, cut, copied, summarised and saved. Depends on 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Sequence
+from typing import Any, Self, TypeVar
 
 from fastnn import _core, tree
 from fastnn.config import unique_name
@@ -58,12 +58,30 @@ class KerasTensor:
 
     __array_ufunc__ = None
 
-    def __init__(self, spec: _core.Tensor, name: str, node: Node | None = None, index: int = 0):
-        self.spec = spec
-        self.name = name
-        self.node = node
-        self.index = index
+    def __init__(
+        self,
+        shape: Sequence[int | None],
+        dtype: str = "float32",
+        sparse: bool = False,
+        ragged: bool = False,
+        record_history: bool = True,
+        name: str | None = None,
+        **_: Any,
+    ) -> None:
+        if sparse or ragged:
+            raise ValueError("sparse and ragged tensors are not supported\n  hint: a dense array")
+        name = name or unique_name("keras_tensor")
+        self._set(_core.placeholder(tuple(shape), dtype=dtype, name=name), name)
+
+    def _set(self, spec: _core.Tensor, name: str, node: Node | None = None, index: int = 0) -> Self:
+        self.spec, self.name, self.node, self.index = spec, name, node, index
         self.mask: KerasTensor | None = None
+        return self
+
+    @classmethod
+    def made(cls, spec: _core.Tensor, name: str, node: Node, index: int) -> Self:
+        """The symbolic form of a traced tensor, result `index` of `node`."""
+        return cls.__new__(cls)._set(spec, name, node, index)
 
     @property
     def shape(self) -> Dims:
@@ -169,7 +187,7 @@ def specs(value: Any) -> Any:
 def wrap(outputs: Any, node: Node, name: str) -> Any:
     """KerasTensors for traced results of `node`."""
     leaves = [
-        KerasTensor(x if isinstance(x, _core.Tensor) else _core.tensor(x), name, node, i)
+        KerasTensor.made(x if isinstance(x, _core.Tensor) else _core.tensor(x), name, node, i)
         for i, x in enumerate(tree.flatten(outputs))
     ]
     node.outputs = tree.pack(outputs, leaves)

@@ -203,11 +203,21 @@ class Variable(_core.Variable):
 
     __hash__ = object.__hash__
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        state = {k: v for k, v in self.__dict__.items() if k != "initializer"}
+        return _restored, (np.array(self.numpy()), self.dtype, self.name, state)
+
     def __eq__(self, other: object) -> bool:
         return self is other
 
     def __repr__(self) -> str:
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
+
+
+def _restored(value: Any, dtype: str, name: str, state: dict[str, Any]) -> Variable:
+    variable = Variable(value, dtype=dtype, name=name)
+    variable.__dict__.update(state, initializer=None)
+    return variable
 
 
 _version = 0

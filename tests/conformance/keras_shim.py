@@ -116,6 +116,19 @@ def _backend() -> dict[str, Any]:
 # ---- trees, utilities, saving --------------------------------------------------------------------
 
 
+def _dtype_policy(name: str) -> str:
+    config.set_floatx(name)
+    return name
+
+
+class _Curve:
+    ROC, PR, PRGAIN = "ROC", "PR", "PRGAIN"
+
+
+class _Summation:
+    INTERPOLATION, MAJORING, MINORING = "interpolation", "majoring", "minoring"
+
+
 def _map_up_to(shallow: Any, fn: Callable[..., Any], *trees: Any) -> Any:
     if isinstance(shallow, dict):
         return {k: _map_up_to(v, fn, *(t[k] for t in trees)) for k, v in shallow.items()}
@@ -141,12 +154,19 @@ def _extras(name: str) -> dict[str, Any]:
             "flatten": fastnn_tree.flatten, "map_structure": fastnn_tree.map_structure,
             "map_structure_up_to": _map_up_to, "map_shape_structure": _map_shapes,
         }  # fmt: skip
+    if name.startswith("dtype_policies"):
+        return {
+            "dtype_policy": config.floatx, "set_dtype_policy": config.set_floatx,
+            "serialize": str, "DTypePolicy": _dtype_policy,
+        }  # fmt: skip
     if name.startswith("utils"):
         return {
             "removesuffix": lambda s, end: s.removesuffix(end),
             "is_traceback_filtering_enabled": lambda: False,
             "disable_traceback_filtering": lambda: None,
         }
+    if name == "metrics.metrics_utils":
+        return {"AUCCurve": _Curve, "AUCSummationMethod": _Summation}
     if name.startswith("saving"):
         return vars(serial)
     return {}

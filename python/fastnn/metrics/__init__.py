@@ -1,0 +1,164 @@
+"""Metrics under Keras's names, and the tables that strings are looked up in."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnn import losses, ops
+from fastnn.metrics.base import (
+    Accuracy,
+    BinaryAccuracy,
+    BinaryCrossentropy,
+    CategoricalAccuracy,
+    CategoricalCrossentropy,
+    CategoricalHinge,
+    ConcordanceCorrelation,
+    CosineSimilarity,
+    Hinge,
+    KLDivergence,
+    LogCoshError,
+    Mean,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanMetricWrapper,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+    Metric,
+    PearsonCorrelation,
+    Poisson,
+    RootMeanSquaredError,
+    SparseCategoricalAccuracy,
+    SparseCategoricalCrossentropy,
+    SparseTopKCategoricalAccuracy,
+    SquaredHinge,
+    Sum,
+    TopKCategoricalAccuracy,
+    accuracy,
+    binary_accuracy,
+    categorical_accuracy,
+    concordance_correlation,
+    pearson_correlation,
+    sparse_categorical_accuracy,
+    sparse_top_k_categorical_accuracy,
+    top_k_categorical_accuracy,
+)
+from fastnn.metrics.confusion import (
+    AUC,
+    FalseNegatives,
+    FalsePositives,
+    Precision,
+    PrecisionAtRecall,
+    Recall,
+    RecallAtPrecision,
+    SensitivityAtSpecificity,
+    SpecificityAtSensitivity,
+    TrueNegatives,
+    TruePositives,
+)
+from fastnn.metrics.overlap import (
+    BinaryIoU,
+    IoU,
+    MeanIoU,
+    OneHotIoU,
+    OneHotMeanIoU,
+)
+from fastnn.metrics.scores import (
+    F1Score,
+    FBetaScore,
+    R2Score,
+)
+from fastnn.serial import Table, plain
+
+_CLASSES: list[Any] = [
+    AUC, Accuracy, BinaryAccuracy, BinaryCrossentropy, BinaryIoU, CategoricalAccuracy,
+    CategoricalCrossentropy, CategoricalHinge, ConcordanceCorrelation, CosineSimilarity, F1Score,
+    FBetaScore, FalseNegatives, FalsePositives, Hinge, IoU, KLDivergence, LogCoshError, Mean,
+    MeanAbsoluteError, MeanAbsolutePercentageError, MeanIoU, MeanMetricWrapper, MeanSquaredError,
+    MeanSquaredLogarithmicError, OneHotIoU, OneHotMeanIoU, PearsonCorrelation, Poisson, Precision,
+    PrecisionAtRecall, R2Score, Recall, RecallAtPrecision, RootMeanSquaredError,
+    SensitivityAtSpecificity, SparseCategoricalAccuracy, SparseCategoricalCrossentropy,
+    SparseTopKCategoricalAccuracy, SpecificityAtSensitivity, SquaredHinge, Sum,
+    TopKCategoricalAccuracy, TrueNegatives, TruePositives,
+]  # fmt: skip
+_FUNCTIONS: list[Any] = [
+    accuracy, binary_accuracy, categorical_accuracy, concordance_correlation, pearson_correlation,
+    sparse_categorical_accuracy, sparse_top_k_categorical_accuracy, top_k_categorical_accuracy,
+]  # fmt: skip
+ALIASES = {
+    "mse": MeanSquaredError, "MSE": MeanSquaredError, "mae": MeanAbsoluteError,
+    "MAE": MeanAbsoluteError, "mape": MeanAbsolutePercentageError,
+    "MAPE": MeanAbsolutePercentageError, "msle": MeanSquaredLogarithmicError,
+    "MSLE": MeanSquaredLogarithmicError, "bce": BinaryCrossentropy, "BCE": BinaryCrossentropy,
+    "cosine_similarity": CosineSimilarity, "cosine": CosineSimilarity, "kld": KLDivergence,
+    "KLD": KLDivergence, "rmse": RootMeanSquaredError, "RMSE": RootMeanSquaredError,
+    "logcosh": LogCoshError, "auc": AUC,
+    "top_k_categorical_accuracy": TopKCategoricalAccuracy,
+    "sparse_top_k_categorical_accuracy": SparseTopKCategoricalAccuracy,
+}  # fmt: skip
+TABLE = Table("metric", [Metric, *_CLASSES], ALIASES)
+#: Names that mean a class chosen by the shapes of y and p.
+BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
+
+
+def check_name(name: str) -> None:
+    """ValueError with the nearest names when no metric or loss function has this name."""
+    from fastnn.errors import unknown_name
+
+    known = {*TABLE.names, *BY_SHAPE, *losses.TABLE.names}
+    from fastnn.serial import custom_objects
+
+    if name not in known and name.lower() not in known and name not in custom_objects():
+        raise unknown_name("metric", name, {k for k in known if k.islower()})
+
+
+def by_shape(name: str, y_true: Any, y_pred: Any) -> Metric:
+    """The accuracy or cross-entropy that fits the shapes, as Keras chooses it."""
+    rank_true, rank_pred = ops.ndim(y_true), ops.ndim(y_pred)
+    binary = y_pred.shape[-1] == 1 if rank_pred else True
+    sparse = rank_true < rank_pred or (rank_true > 0 and y_true.shape[-1] == 1)
+    if name in ("accuracy", "acc"):
+        kind: Any = (
+            BinaryAccuracy
+            if binary
+            else SparseCategoricalAccuracy
+            if sparse
+            else CategoricalAccuracy
+        )
+    else:
+        kind = (
+            BinaryCrossentropy if binary
+            else SparseCategoricalCrossentropy if sparse else CategoricalCrossentropy
+        )  # fmt: skip
+    metric: Metric = kind(name=name)
+    return metric
+
+
+def get(identifier: Any) -> Any:
+    """The metric for None, a name, a config, a function or an object."""
+    if isinstance(identifier, str) and identifier not in TABLE.names:
+        check_name(identifier)
+        if identifier.lower() not in TABLE.names and identifier in losses.TABLE.names:
+            return MeanMetricWrapper(losses.TABLE.find(identifier), identifier)
+    return TABLE.get(identifier)
+
+
+def serialize(metric: Metric) -> Any:
+    """A metric as a config."""
+    return plain(metric)
+
+
+def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+    """The metric that a config describes."""
+    from fastnn.serial import custom_object_scope
+
+    with custom_object_scope(custom_objects):
+        return get(config)
+
+
+__all__ = [
+    "Metric",
+    "deserialize",
+    "get",
+    "serialize",
+    *(c.__name__ for c in [*_CLASSES, *_FUNCTIONS]),
+]

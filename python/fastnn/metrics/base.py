@@ -1,0 +1,436 @@
+"""Metrics: variables that sum over batches inside the compiled step, and a result of them.
+
+Weighted means divide by the sum of weights (unlike losses). Depends on `losses`, `ops`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core, initializers, losses, ops
+from fastnn.config import computing_dtype, epsilon, snake_case, unique_name
+from fastnn.layers.base import current_call
+from fastnn.losses import squeeze_or_expand_to_same_rank
+from fastnn.serial import Configurable, plain
+from fastnn.variables import Scope, Variable
+
+_c = _core.ops
+
+
+class Metric(Configurable):
+    """Subclasses add variables in `__init__`, assign them in `update_state`, read in `result`."""
+
+    def __init__(self, dtype: Any = None, name: str | None = None) -> None:
+        self.name = name or unique_name(snake_case(type(self).__name__))
+        self._dtype = computing_dtype(dtype, type(self).__name__)
+        self._variables: list[Variable] = []
+
+    def add_variable(
+        self,
+        shape: Sequence[int] = (),
+        initializer: Any = "zeros",
+        dtype: str | None = None,
+        aggregation: str = "sum",
+        name: str | None = None,
+    ) -> Variable:
+        """A variable that holds part of the state."""
+        variable = Variable(
+            initializers.get(initializer), shape, dtype or "float32", trainable=False, name=name
+        )
+        variable.path = f"{self.name}/{variable.name}"
+        self._variables.append(variable)
+        return variable
+
+    add_weight = add_variable
+
+    @property
+    def dtype(self) -> str:
+        """The type of the state."""
+        return self._dtype
+
+    @property
+    def variables(self) -> list[Variable]:
+        """The state: own variables first, then those in attributes and in metrics inside."""
+        found = dict.fromkeys(self._variables)
+        for key, value in self.__dict__.items():
+            if key != "_variables":
+                found.update(dict.fromkeys(_variables_in(value)))
+        return list(found)
+
+    def reset_state(self) -> None:
+        """Back to the start."""
+        for v in self.variables:
+            v.assign(np.zeros(v.shape, np.int32 if v.dtype == "int32" else np.float32))
+
+    reset_states = reset_state
+
+    def stateless_update_state(self, metric_variables: Sequence[Any], *args: Any, **kw: Any) -> Any:
+        """New values of the variables after a batch; the stored ones stay."""
+        with Scope():
+            own = self._set(metric_variables)
+            self.update_state(*args, **kw)
+            return [v.value for v in own]
+
+    def stateless_result(self, metric_variables: Sequence[Any]) -> Any:
+        """The result that these values of the variables give."""
+        with Scope():
+            self._set(metric_variables)
+            return self.result()
+
+    def stateless_reset_state(self) -> list[Any]:
+        """The values of the variables at the start."""
+        with Scope():
+            self.reset_state()
+            return [v.value for v in self.variables]
+
+    def _set(self, values: Sequence[Any]) -> list[Variable]:
+        own = self.variables
+        if len(own) != len(values):
+            raise ValueError(
+                f"{type(self).__name__} has {len(own)} variables, got {len(values)} values\n"
+                "  hint: give one value for each of metric.variables"
+            )
+        for v, value in zip(own, list(values), strict=True):
+            v.assign(value)
+        return own
+
+    def update_state(self, *args: Any, **kwargs: Any) -> Any:
+        """Takes a batch into account."""
+        raise NotImplementedError(f"{type(self).__name__} must define update_state")
+
+    def result(self) -> Any:
+        """The value over all batches since the reset."""
+        raise NotImplementedError(f"{type(self).__name__} must define result")
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Takes a batch into account and gives the value so far."""
+        self.update_state(*args, **kwargs)
+        return self.result()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}>"
+
+
+def _variables_in(value: Any) -> Iterator[Variable]:
+    """Variables held in a value: itself, inside metrics, lists and dicts."""
+    if isinstance(value, Variable):
+        yield value
+    elif isinstance(value, Metric):
+        yield from value.variables
+    elif isinstance(value, list | tuple | dict):
+        for x in value.values() if isinstance(value, dict) else value:
+            yield from _variables_in(x)
+
+
+def _weighted(values: Any, sample_weight: Any) -> tuple[Any, Any]:
+    """Values reduced to the rank of the weights, and weights of that shape."""
+    values = ops.convert_to_tensor(values, "float32")
+    if sample_weight is None:
+        return values, None
+    weight = ops.convert_to_tensor(sample_weight, "float32")
+    weight, values = squeeze_or_expand_to_same_rank(weight, values)
+    if ops.ndim(values) > ops.ndim(weight):
+        values = ops.mean(values, axis=list(range(ops.ndim(weight), ops.ndim(values))))
+    while ops.ndim(weight) < ops.ndim(values):
+        weight = ops.expand_dims(weight, axis=-1)
+    return values, weight
+
+
+def _count_of(x: Any) -> Any:
+    """Number of elements of `x`, as a float that follows the batch."""
+    return _c.extent(x)
+
+
+class Mean(Metric):
+    """The (weighted) mean of values."""
+
+    def __init__(self, name: str = "mean", dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.total = self.add_variable(name="total")
+        self.count = self.add_variable(name="count")
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+        """Adds values, each with its weight."""
+        context = current_call()
+        mask = context.mask_of(values) if context is not None else None
+        if mask is not None:
+            keep = ops.cast(mask, "float32")
+            sample_weight = keep if sample_weight is None else keep * sample_weight
+        values, weight = _weighted(values, sample_weight)
+        if weight is None:
+            self.total.assign(self.total + ops.sum(values))
+            self.count.assign(self.count + _count_of(values))
+            return
+        if ops.ndim(values) == 0:
+            self.total.assign(self.total + values * weight)
+            self.count.assign(self.count + weight)
+            return
+        self.total.assign(self.total + ops.sum(values * weight))
+        self.count.assign(self.count + ops.sum(weight * ops.ones_like(values)))
+
+    def result(self) -> Any:
+        """Total / count, 0 before any value."""
+        return ops.divide_no_nan(self.total.value, self.count.value)
+
+
+class Sum(Metric):
+    """The (weighted) sum of values."""
+
+    def __init__(self, name: str = "sum", dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+        self.total = self.add_variable(name="total")
+
+    def update_state(self, values: Any, sample_weight: Any = None) -> None:
+        """Adds values times weights."""
+        values, weight = _weighted(values, sample_weight)
+        self.total.assign(self.total + ops.sum(values if weight is None else values * weight))
+
+    def result(self) -> Any:
+        """The sum."""
+        return self.total.value
+
+
+class MeanMetricWrapper(Mean):
+    """The mean of a function of (y_true, y_pred)."""
+
+    def __init__(
+        self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any
+    ) -> None:
+        super().__init__(name=name or getattr(fn, "__name__", "mean_metric"), dtype=dtype)
+        self._fn, self._fn_kwargs = fn, kwargs
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds the function's values of a batch."""
+        context = current_call()
+        mask = context.mask_of(y_pred) if context is not None else None
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        values = self._fn(y_true, y_pred, **self._fn_kwargs)
+        if mask is not None:
+            keep = ops.cast(mask, "float32")
+            if sample_weight is None:
+                sample_weight = keep
+            else:
+                weight = ops.convert_to_tensor(sample_weight, "float32")
+                while ops.ndim(weight) < ops.ndim(keep):
+                    weight = ops.expand_dims(weight, axis=-1)
+                sample_weight = weight * keep
+        super().update_state(values, sample_weight)
+
+    def get_config(self) -> dict[str, Any]:
+        """Name and the function's settings."""
+        own = {"fn": plain(self._fn)} if type(self) is MeanMetricWrapper else {}
+        return {"name": self.name, "dtype": self.dtype, **own, **plain(self._fn_kwargs)}
+
+
+# ---- accuracies ------------------------------------------------------------------------------
+
+
+def accuracy(y_true: Any, y_pred: Any) -> Any:
+    """1 where y equals p."""
+    y_true, y_pred = squeeze_or_expand_to_same_rank(
+        ops.convert_to_tensor(y_true, "float32"), ops.convert_to_tensor(y_pred, "float32")
+    )
+    return ops.cast(ops.equal(y_true, y_pred), "float32")
+
+
+def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Any:
+    """1 where y equals p > threshold."""
+    y_true, y_pred = squeeze_or_expand_to_same_rank(
+        ops.convert_to_tensor(y_true, "float32"), ops.convert_to_tensor(y_pred, "float32")
+    )
+    return ops.cast(ops.equal(y_true, ops.cast(y_pred > threshold, "float32")), "float32")
+
+
+def categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
+    """1 where the largest of y and of p stand at the same place."""
+    return ops.cast(ops.equal(ops.argmax(y_true, axis=-1), ops.argmax(y_pred, axis=-1)), "float32")
+
+
+def _class_numbers(y_true: Any, y_pred: Any) -> Any:
+    y_true = ops.cast(y_true, "int32")
+    if ops.ndim(y_true) == ops.ndim(y_pred) and y_true.shape[-1] == 1:
+        y_true = ops.squeeze(y_true, -1)
+    return y_true
+
+
+def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
+    """1 where the largest of p stands at place y."""
+    return ops.cast(
+        ops.equal(_class_numbers(y_true, y_pred), ops.argmax(y_pred, axis=-1)), "float32"
+    )
+
+
+def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Any:
+    """1 where the class of one-hot y is among the k best of p."""
+    return sparse_top_k_categorical_accuracy(ops.argmax(y_true, axis=-1), y_pred, k)
+
+
+def sparse_top_k_categorical_accuracy(
+    y_true: Any, y_pred: Any, k: int = 5, from_sorted_ids: bool = False
+) -> Any:
+    """1 where class y is among the k best of p."""
+    y_true = _class_numbers(y_true, y_pred)
+    if from_sorted_ids:
+        best = ops.cast(y_pred, "int32")[..., :k]
+        return ops.cast(
+            ops.any(ops.equal(ops.expand_dims(y_true, axis=-1), best), axis=-1), "float32"
+        )
+    return ops.cast(ops.in_top_k(y_true, y_pred, k), "float32")
+
+
+def _mean_class(
+    fn: Callable[..., Any], class_name: str, doc: str, name: str | None = None, **defaults: Any
+) -> type[MeanMetricWrapper]:
+    """The metric class of a function; `defaults` are its settings in constructor order."""
+    default_name = name or fn.__name__
+
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        settings = dict(defaults)
+        order = _order(defaults)
+        given = dict(zip(order, args, strict=False))
+        given.update(kwargs)
+        unknown = [k for k in given if k not in order]
+        if unknown:
+            from fastnn.errors import nearest
+
+            close = nearest(unknown[0], order, 1)
+            hint = f"did you mean `{close[0]}`?" if close else "it takes " + ", ".join(order)
+            raise TypeError(
+                f"{class_name} got an unexpected keyword argument '{unknown[0]}'\n  hint: {hint}"
+            )
+        settings.update({k: v for k, v in given.items() if k in settings})
+        name = given.get("name") or default_name
+        MeanMetricWrapper.__init__(self, fn, name, given.get("dtype"), **settings)
+        for key, value in settings.items():
+            setattr(self, key, value)
+
+    body = {"__init__": __init__, "__doc__": doc, "__module__": __name__}
+    return type(class_name, (MeanMetricWrapper,), body)
+
+
+def _order(defaults: dict[str, Any]) -> list[str]:
+    leading = [k for k in defaults if k in ("k", "delta")]
+    return [*leading, "name", "dtype", *(k for k in defaults if k not in leading)]
+
+
+Accuracy = _mean_class(accuracy, "Accuracy", "Share of exact hits.")
+BinaryAccuracy = _mean_class(
+    binary_accuracy, "BinaryAccuracy", "Share of hits of p > threshold.", threshold=0.5
+)
+CategoricalAccuracy = _mean_class(
+    categorical_accuracy, "CategoricalAccuracy", "Share of hits of the best class."
+)
+SparseCategoricalAccuracy = _mean_class(
+    sparse_categorical_accuracy, "SparseCategoricalAccuracy", "Share of hits of the best class."
+)
+TopKCategoricalAccuracy = _mean_class(
+    top_k_categorical_accuracy, "TopKCategoricalAccuracy", "Share of hits among the k best.", k=5
+)
+SparseTopKCategoricalAccuracy = _mean_class(
+    sparse_top_k_categorical_accuracy, "SparseTopKCategoricalAccuracy",
+    "Share of hits among the k best.", k=5, from_sorted_ids=False,
+)  # fmt: skip
+
+
+def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+    """Cos of the angle between y and p along `axis`."""
+    return -losses.cosine_similarity(y_true, y_pred, axis)
+
+
+MeanSquaredError = _mean_class(losses.mean_squared_error, "MeanSquaredError", "Mean squared error.")
+MeanAbsoluteError = _mean_class(
+    losses.mean_absolute_error, "MeanAbsoluteError", "Mean absolute error."
+)
+MeanAbsolutePercentageError = _mean_class(
+    losses.mean_absolute_percentage_error, "MeanAbsolutePercentageError", "Mean error in percent."
+)
+MeanSquaredLogarithmicError = _mean_class(
+    losses.mean_squared_logarithmic_error, "MeanSquaredLogarithmicError", "Mean squared log ratio."
+)
+CosineSimilarity = _mean_class(
+    cosine_similarity, "CosineSimilarity", "Mean cosine of the angle.", axis=-1
+)
+LogCoshError = _mean_class(losses.log_cosh, "LogCoshError", "Mean log cosh.", name="logcosh")
+Hinge = _mean_class(losses.hinge, "Hinge", "Mean hinge.")
+SquaredHinge = _mean_class(losses.squared_hinge, "SquaredHinge", "Mean squared hinge.")
+CategoricalHinge = _mean_class(losses.categorical_hinge, "CategoricalHinge", "Mean class hinge.")
+KLDivergence = _mean_class(losses.kl_divergence, "KLDivergence", "Mean divergence.")
+Poisson = _mean_class(losses.poisson, "Poisson", "Mean Poisson loss.")
+BinaryCrossentropy = _mean_class(
+    losses.binary_crossentropy, "BinaryCrossentropy", "Mean binary cross-entropy.",
+    from_logits=False, label_smoothing=0,
+)  # fmt: skip
+CategoricalCrossentropy = _mean_class(
+    losses.categorical_crossentropy, "CategoricalCrossentropy", "Mean cross-entropy, one-hot y.",
+    from_logits=False, label_smoothing=0, axis=-1,
+)  # fmt: skip
+_SparseCrossentropy = _mean_class(
+    losses.sparse_categorical_crossentropy, "SparseCategoricalCrossentropy",
+    "Mean cross-entropy, class numbers.", from_logits=False, ignore_class=None, axis=-1,
+)  # fmt: skip
+
+
+class SparseCategoricalCrossentropy(_SparseCrossentropy):  # type: ignore[misc, valid-type]
+    """Mean cross-entropy of class numbers; `ignore_class` has loss 0, and weight 0 if weighted."""
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds the loss of a batch."""
+        if self.ignore_class is not None and sample_weight is not None:
+            keep = ops.not_equal(_class_numbers(y_true, y_pred), self.ignore_class)
+            weight, keep = squeeze_or_expand_to_same_rank(
+                ops.convert_to_tensor(sample_weight, "float32"), ops.cast(keep, "float32")
+            )
+            sample_weight = weight * keep
+        super().update_state(y_true, y_pred, sample_weight)
+
+
+
+def pearson_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+    """Pearson's correlation of y and p along `axis`."""
+    y, p = _centred(y_true, axis), _centred(y_pred, axis)
+    y, p = y / ops.std(y, axis=axis, keepdims=True), p / ops.std(p, axis=axis, keepdims=True)
+    return ops.mean(y * p, axis=axis)
+
+
+def concordance_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
+    """Lin's concordance of y and p along `axis`, a correlation that counts shifts (Lin 1989)."""
+    y_true = ops.convert_to_tensor(y_true, "float32")
+    y_pred = ops.convert_to_tensor(y_pred, "float32")
+    y, p = _centred(y_true, axis), _centred(y_pred, axis)
+    shift = ops.mean(y_true, axis=axis, keepdims=True) - ops.mean(y_pred, axis=axis, keepdims=True)
+    spread = ops.var(y, axis=axis, keepdims=True) + ops.var(p, axis=axis, keepdims=True)
+    return ops.mean(2.0 * y * p / (spread + ops.square(shift) + epsilon()), axis=axis)
+
+
+def _centred(x: Any, axis: int) -> Any:
+    x = ops.convert_to_tensor(x, "float32")
+    return x - ops.mean(x, axis=axis, keepdims=True)
+
+
+PearsonCorrelation = _mean_class(
+    pearson_correlation, "PearsonCorrelation", "Mean correlation of y and p.", axis=-1
+)
+ConcordanceCorrelation = _mean_class(
+    concordance_correlation, "ConcordanceCorrelation", "Mean concordance of y and p.", axis=-1
+)
+
+
+class RootMeanSquaredError(Mean):
+    """Square root of the mean squared error over all elements."""
+
+    def __init__(self, name: str = "root_mean_squared_error", dtype: Any = None) -> None:
+        super().__init__(name=name, dtype=dtype)
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds squared errors."""
+        y_true, y_pred = squeeze_or_expand_to_same_rank(
+            ops.convert_to_tensor(y_true, "float32"), ops.convert_to_tensor(y_pred, "float32")
+        )
+        super().update_state(ops.square(y_pred - y_true), sample_weight)
+
+    def result(self) -> Any:
+        """sqrt(mean)."""
+        return ops.sqrt(super().result())

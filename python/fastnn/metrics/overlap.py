@@ -1,0 +1,155 @@
+"""Overlap of predicted and true classes: intersection over union. Depends on `base`, `ops`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastnn import ops
+from fastnn.metrics.base import Metric
+
+
+class _Overlap(Metric):
+    """A confusion matrix of classes (rows: truth) and its intersections over unions.
+
+    Class numbers outside 0…num_classes-1, and `ignore_class`, are left out. The counts are float32,
+    so weights count as they are given.
+    """
+
+    def __init__(
+        self,
+        num_classes: int,
+        name: str | None = None,
+        dtype: Any = None,
+        ignore_class: int | None = None,
+        sparse_y_true: bool = True,
+        sparse_y_pred: bool = True,
+        axis: int = -1,
+    ) -> None:
+        super().__init__(name=name, dtype=None if dtype == "int" else dtype)
+        self.num_classes, self.ignore_class, self.axis = num_classes, ignore_class, axis
+        self.sparse_y_true, self.sparse_y_pred = sparse_y_true, sparse_y_pred
+        self.total_cm = self.add_variable((num_classes, num_classes), name="total_confusion_matrix")
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Counts a batch of class numbers, or of scores per class where it is not sparse."""
+        if not self.sparse_y_true:
+            y_true = ops.argmax(y_true, axis=self.axis)
+        if not self.sparse_y_pred:
+            y_pred = ops.argmax(y_pred, axis=self.axis)
+        self._count(y_true, y_pred, sample_weight)
+
+    def _count(self, y_true: Any, y_pred: Any, sample_weight: Any) -> None:
+        y, p = (ops.ravel(ops.cast(v, "int32")) for v in (y_true, y_pred))
+        keep = ops.logical_and(
+            ops.logical_and(y >= 0, y < self.num_classes),
+            ops.logical_and(p >= 0, p < self.num_classes),
+        )
+        if self.ignore_class is not None:
+            keep = ops.logical_and(keep, ops.not_equal(y, self.ignore_class))
+        weight = ops.cast(keep, "float32")
+        if sample_weight is not None:
+            given = ops.convert_to_tensor(sample_weight, "float32")
+            weight = weight * (given if ops.ndim(given) == 0 else ops.ravel(given))
+        rows = ops.one_hot(ops.where(keep, y, 0), self.num_classes)
+        columns = ops.one_hot(ops.where(keep, p, 0), self.num_classes)
+        counts = ops.matmul(ops.transpose(rows * ops.expand_dims(weight, axis=-1)), columns)
+        self.total_cm.assign(self.total_cm + counts)
+
+    def _shares(self) -> tuple[Any, Any]:
+        """Intersection over union per class, and 1 for each class that occurs."""
+        matrix = self.total_cm.value
+        both = ops.sum(matrix * ops.eye(self.num_classes), axis=1)
+        union = ops.sum(matrix, axis=0) + ops.sum(matrix, axis=1) - both
+        return ops.divide_no_nan(both, union), ops.cast(union > 0.0, "float32")
+
+
+class IoU(_Overlap):
+    """Mean intersection over union of the classes `target_class_ids`."""
+
+    def __init__(
+        self,
+        num_classes: int,
+        target_class_ids: Sequence[int],
+        name: str | None = None,
+        dtype: Any = None,
+        ignore_class: int | None = None,
+        sparse_y_true: bool = True,
+        sparse_y_pred: bool = True,
+        axis: int = -1,
+    ) -> None:
+        super().__init__(num_classes, name, dtype, ignore_class, sparse_y_true, sparse_y_pred, axis)
+        if max(target_class_ids) >= num_classes:
+            raise ValueError(
+                f"Target class id {max(target_class_ids)} is out of range, which is [0, "
+                f"{num_classes})\n  hint: class numbers start at 0"
+            )
+        self.target_class_ids = list(target_class_ids)
+
+    def result(self) -> Any:
+        """The mean over the target classes that occur; 0 when none does."""
+        shares, occurs = self._shares()
+        chosen = [float(i in self.target_class_ids) for i in range(self.num_classes)]
+        weight = occurs * ops.convert_to_tensor(chosen, "float32")
+        return ops.divide_no_nan(ops.sum(shares * weight), ops.sum(weight))
+
+
+class BinaryIoU(IoU):
+    """Mean intersection over union of the classes 0 and 1 of scores above `threshold`."""
+
+    def __init__(
+        self,
+        target_class_ids: Sequence[int] = (0, 1),
+        threshold: float = 0.5,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(2, target_class_ids, name, dtype)
+        self.threshold = threshold
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Counts a batch of scores."""
+        scores = ops.convert_to_tensor(y_pred, "float32")
+        self._count(y_true, scores >= self.threshold, sample_weight)
+
+
+class MeanIoU(_Overlap):
+    """Mean intersection over union of all classes that occur."""
+
+    def result(self) -> Any:
+        """The mean over the classes that occur; 0 when none does."""
+        shares, occurs = self._shares()
+        return ops.divide_no_nan(ops.sum(shares), ops.sum(occurs))
+
+
+class OneHotIoU(IoU):
+    """`IoU` of one-hot labels and scores per class."""
+
+    def __init__(
+        self,
+        num_classes: int,
+        target_class_ids: Sequence[int],
+        name: str | None = None,
+        dtype: Any = None,
+        ignore_class: int | None = None,
+        sparse_y_pred: bool = False,
+        axis: int = -1,
+    ) -> None:
+        super().__init__(
+            num_classes, target_class_ids, name, dtype, ignore_class, False, sparse_y_pred, axis
+        )
+
+
+class OneHotMeanIoU(MeanIoU):
+    """`MeanIoU` of one-hot labels and scores per class."""
+
+    def __init__(
+        self,
+        num_classes: int,
+        name: str | None = None,
+        dtype: Any = None,
+        ignore_class: int | None = None,
+        sparse_y_pred: bool = False,
+        axis: int = -1,
+    ) -> None:
+        super().__init__(num_classes, name, dtype, ignore_class, False, sparse_y_pred, axis)

@@ -1,0 +1,202 @@
+"""F scores and the coefficient of determination. Depends on `base`, `ops`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastnn import _core, ops
+from fastnn.losses import squeeze_or_expand_to_same_rank
+from fastnn.metrics.base import Metric
+
+_c = _core.ops
+
+
+def _columns(who: str, y_true_shape: Any, y_pred_shape: Any) -> int:
+    """The number of columns of two matrices; ValueError when they are none."""
+    shapes = f"shapes: y_pred.shape={tuple(y_pred_shape)} and y_true.shape={tuple(y_true_shape)}."
+    wanted = f"{who} expects 2D inputs with shape (batch_size, output_dim)"
+    if len(y_pred_shape) != 2 or len(y_true_shape) != 2:
+        raise ValueError(f"{wanted}. Received input {shapes}\n  hint: y[:, None] for one output")
+    if y_pred_shape[-1] is None or y_true_shape[-1] is None:
+        raise ValueError(
+            f"{wanted}, with output_dim fully defined (not None). Received input {shapes}\n"
+            "  hint: end the model with Dense(outputs)"
+        )
+    return int(y_pred_shape[-1])
+
+
+def _check_number(name: str, value: Any, wanted: str, holds: Callable[[Any], bool]) -> None:
+    if not isinstance(value, float):
+        raise ValueError(
+            f"Invalid `{name}` argument value. It should be a Python float. "
+            f"Received: {name}={value} of type '{type(value)}'\n  hint: {name}=0.5"
+        )
+    if not holds(value):
+        raise ValueError(
+            f"Invalid `{name}` argument value. It should {wanted}. Received: {name}={value}"
+        )
+
+
+class FBetaScore(Metric):
+    """Weighted harmonic mean of precision and recall per class: y_true and y_pred (n, classes)."""
+
+    def __init__(
+        self,
+        average: str | None = None,
+        beta: float = 1.0,
+        threshold: float | None = None,
+        name: str = "fbeta_score",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        if average not in (None, "micro", "macro", "weighted"):
+            raise ValueError(
+                "Invalid `average` argument value. Expected one of: "
+                f"{{None, 'micro', 'macro', 'weighted'}}. Received: average={average}"
+            )
+        _check_number("beta", beta, "be > 0", lambda b: b > 0)
+        if threshold is not None:
+            wanted = "verify 0 < threshold <= 1"
+            _check_number("threshold", threshold, wanted, lambda t: 0 < t <= 1)
+        self.average, self.beta, self.threshold = average, beta, threshold
+        self._built = False
+
+    def _build(self, y_true_shape: Any, y_pred_shape: Any) -> None:
+        classes = _columns("FBetaScore", y_true_shape, y_pred_shape)
+        shape = () if self.average == "micro" else (classes,)
+        self._axis = None if self.average == "micro" else 0
+        for which in (
+            "true_positives",
+            "false_positives",
+            "false_negatives",
+            "intermediate_weights",
+        ):
+            setattr(self, which, self.add_variable(shape, name=which))
+        self._built = True
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Counts a batch."""
+        y_true = ops.convert_to_tensor(y_true, "float32")
+        y_pred = ops.convert_to_tensor(y_pred, "float32")
+        if not self._built:
+            self._build(y_true.shape, y_pred.shape)
+        if self.threshold is None:
+            top = ops.max(y_pred, axis=-1, keepdims=True)
+            hit = ops.logical_and(y_pred >= top, ops.abs(y_pred) > 1e-9)
+        else:
+            hit = y_pred > self.threshold
+        p = ops.cast(hit, "float32")
+        w: Any = 1.0
+        if sample_weight is not None:
+            w = ops.convert_to_tensor(sample_weight, "float32")
+            w = ops.expand_dims(w, axis=1) if ops.ndim(w) == 1 else w
+        for which, part in (
+            ("true_positives", p * y_true),
+            ("false_positives", p * (1.0 - y_true)),
+            ("false_negatives", (1.0 - p) * y_true),
+            ("intermediate_weights", y_true),
+        ):
+            v = getattr(self, which)
+            v.assign(v + ops.sum(part * w, axis=self._axis))
+
+    def result(self) -> Any:
+        """The score, one per class without averaging."""
+        if not self._built:
+            return _core.tensor(0.0)
+        tp, fp, fn = (getattr(self, w).value for w in (
+            "true_positives", "false_positives", "false_negatives"))  # fmt: skip
+        precision = ops.divide_no_nan(tp, tp + fp)
+        recall = ops.divide_no_nan(tp, tp + fn)
+        b2 = self.beta**2
+        score = ops.divide_no_nan((1 + b2) * precision * recall, b2 * precision + recall)
+        if self.average == "weighted":
+            share = self.intermediate_weights.value  # type: ignore[attr-defined]
+            return ops.sum(score * ops.divide_no_nan(share, ops.sum(share)))
+        return ops.mean(score) if self.average is not None else score
+
+
+class F1Score(FBetaScore):
+    """Harmonic mean of precision and recall per class."""
+
+    def __init__(
+        self,
+        average: str | None = None,
+        threshold: float | None = None,
+        name: str = "f1_score",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(average, 1.0, threshold, name, dtype)
+
+
+class R2Score(Metric):
+    """Coefficient of determination, the share of variance explained: y (n, outputs)."""
+
+    def __init__(
+        self,
+        class_aggregation: str | None = "uniform_average",
+        num_regressors: int = 0,
+        name: str = "r2_score",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name=name, dtype=dtype)
+        known = (None, "uniform_average", "variance_weighted_average")
+        if class_aggregation not in known:
+            raise ValueError(
+                "Invalid value for argument `class_aggregation`. Expected one of "
+                f"{known}. Received: class_aggregation={class_aggregation}"
+            )
+        if num_regressors < 0:
+            raise ValueError(
+                "Invalid value for argument `num_regressors`. Expected a value >= 0. "
+                f"Received: num_regressors={num_regressors}"
+            )
+        self.class_aggregation, self.num_regressors = class_aggregation, num_regressors
+        self.num_samples = self.add_variable(name="num_samples")
+        self._built = False
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Adds a batch."""
+        y_true = ops.convert_to_tensor(y_true, "float32")
+        y_pred = ops.convert_to_tensor(y_pred, "float32")
+        y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
+        if not self._built:
+            n = (_columns("R2Score", y_true.shape, y_pred.shape),)
+            for which in ("squared_sum", "sum", "total_mse", "count"):
+                setattr(self, which, self.add_variable(n, name=which))
+            self._built = True
+        w: Any = ops.ones_like(y_true)
+        if sample_weight is not None:
+            given = ops.convert_to_tensor(sample_weight, "float32")
+            while ops.ndim(given) < ops.ndim(y_true):
+                given = ops.expand_dims(given, axis=-1)
+            w = given * w
+        for which, part in (
+            ("sum", y_true * w),
+            ("squared_sum", y_true * y_true * w),
+            ("total_mse", ops.square(y_true - y_pred) * w),
+            ("count", w),
+        ):
+            v = getattr(self, which)
+            v.assign(v + ops.sum(part, axis=0))
+        # Keras counts elements here, not rows.
+        self.num_samples.assign(self.num_samples + _c.extent(y_true))
+
+    def result(self) -> Any:
+        """1 - residual / total sum of squares."""
+        if not self._built:
+            return _core.tensor(0.0)
+        total, squares, mse, count = (getattr(self, w).value for w in (
+            "sum", "squared_sum", "total_mse", "count"))  # fmt: skip
+        mean = ops.divide_no_nan(total, count)
+        variance = squares - total * mean
+        score = 1.0 - ops.divide_no_nan(mse, variance)
+        score = _c.where(ops.isfinite(score), score, 0.0)
+        if self.class_aggregation == "uniform_average":
+            score = ops.mean(score)
+        elif self.class_aggregation == "variance_weighted_average":
+            score = ops.sum(score * ops.divide_no_nan(variance, ops.sum(variance)))
+        if self.num_regressors:
+            n, p = self.num_samples.value, float(self.num_regressors)
+            score = 1.0 - (1.0 - score) * (n - 1.0) / (n - p - 1.0)
+        return score
