@@ -65,6 +65,11 @@ def convert_to_tensor(x: TensorLike, dtype: str | None = None) -> Tensor:
     return _core.tensor(x, dtype=dtype)
 
 
+def array(x: TensorLike, dtype: str | None = None) -> Tensor:
+    """`x` as a tensor, as `numpy.array`."""
+    return convert_to_tensor(x, dtype)
+
+
 def convert_to_numpy(x: TensorLike) -> np.ndarray[Any, Any]:
     """`x` as a NumPy array."""
     return np.asarray(x.numpy() if isinstance(x, Tensor | Variable) else x)

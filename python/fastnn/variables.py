@@ -201,14 +201,51 @@ class Variable(_core.Variable):
     def __neg__(self) -> Any:
         return -self.value
 
+    def __abs__(self) -> Tensor:
+        return abs(self.value)
+
+    def __bool__(self) -> bool:
+        return bool(self.value)
+
+    def __floordiv__(self, other: Any) -> Tensor:
+        return self.value // other
+
+    def __rfloordiv__(self, other: Any) -> Tensor:
+        return other // self.value
+
+    def __mod__(self, other: Any) -> Tensor:
+        return self.value % other
+
+    def __rmod__(self, other: Any) -> Tensor:
+        return other % self.value
+
+    def __rpow__(self, other: Any) -> Tensor:
+        return other**self.value
+
+    def __lt__(self, other: Any) -> Tensor:
+        return self.value < other
+
+    def __le__(self, other: Any) -> Tensor:
+        return self.value <= other
+
+    def __gt__(self, other: Any) -> Tensor:
+        return self.value > other
+
+    def __ge__(self, other: Any) -> Tensor:
+        return self.value >= other
+
+    def __ne__(self, other: object) -> Any:
+        return self.value != (other.value if isinstance(other, Variable) else other)
+
     __hash__ = object.__hash__
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = {k: v for k, v in self.__dict__.items() if k != "initializer"}
         return _restored, (np.array(self.numpy()), self.dtype, self.name, state)
 
-    def __eq__(self, other: object) -> bool:
-        return self is other
+    def __eq__(self, other: object) -> Any:
+        """Element by element, as in Keras; sets and dicts go by identity, which is the hash."""
+        return self.value == (other.value if isinstance(other, Variable) else other)
 
     def __repr__(self) -> str:
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"

@@ -187,6 +187,8 @@ class _View(ModuleType):
     def _sources(self) -> list[ModuleType]:
         if not self._inner:
             return [fastnn.keras, fastnn]
+        if self._inner.startswith("backend."):
+            return [ops, random]
         for area in (self._inner, *_parents(self._inner)):
             if area in AREAS:
                 return [importlib.import_module(f"fastnn.{m}") for m in AREAS[area]]

@@ -7,18 +7,19 @@ of the step, outside they happen at once. Order and arithmetic follow Keras 3.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnn import _core, ops
-from fastnn.config import snake_case
+from fastnn.config import snake_case, unique_name
 from fastnn.errors import reject_arguments
 from fastnn.optimizers.schedules import TABLE as SCHEDULES
 from fastnn.optimizers.schedules import LearningRateSchedule
 from fastnn.serial import Configurable, plain
-from fastnn.variables import Variable
+from fastnn.variables import Scope, Variable
 
 _c = _core.ops
 
@@ -49,12 +50,12 @@ class Optimizer(Configurable):
             raise TypeError(f"{kind} got 'lr'\n  hint: the argument is called `learning_rate`")
         if kwargs:
             raise reject_arguments(kind, kwargs, type(self).__init__)
-        self.name = name or snake_case(kind)
+        self.name = name or unique_name(snake_case(kind))
         self.weight_decay = weight_decay
         self.clipnorm, self.clipvalue, self.global_clipnorm = clipnorm, clipvalue, global_clipnorm
         if sum(c is not None for c in (clipnorm, clipvalue, global_clipnorm)) > 1:
             raise ValueError(
-                f"{kind}: only one of clipnorm, clipvalue and global_clipnorm can be set\n"
+                "Only one of `clipnorm`, `clipvalue` and `global_clipnorm` can be set\n"
                 f"  hint: got clipnorm={clipnorm}, clipvalue={clipvalue}, "
                 f"global_clipnorm={global_clipnorm}"
             )
@@ -70,8 +71,8 @@ class Optimizer(Configurable):
         self.gradient_accumulation_steps = gradient_accumulation_steps
         self.loss_scale_factor = loss_scale_factor
         self.built = False
-        self.iterations = Variable(0, dtype="int32", trainable=False, name="iteration")
-        self.iterations.path = f"{self.name}/iteration"
+        self._iterations = Variable(0, dtype="int32", trainable=False, name="iteration")
+        self._iterations.path = f"{self.name}/iteration"
         self._trainable: list[Variable] = []
         self._slots: dict[Variable, list[Variable]] = {}
         self._extra: list[Variable] = []
@@ -81,6 +82,15 @@ class Optimizer(Configurable):
         self._no_decay_names: list[str] = []
         self._schedule: Any = None
         self._set_rate(learning_rate)
+
+    @property
+    def iterations(self) -> Any:
+        """The number of updates so far: a variable; with accumulation, a tensor made of it."""
+        return self._step() if self.gradient_accumulation_steps else self._iterations
+
+    def _step(self) -> Any:
+        steps = self.gradient_accumulation_steps
+        return self._iterations.value // steps if steps else self._iterations.value
 
     # ---- learning rate -------------------------------------------------------------------------
 
@@ -111,7 +121,7 @@ class Optimizer(Configurable):
         """The rate at this step: a variable, or the schedule's value."""
         if self._schedule is not None:
             if isinstance(self._schedule, LearningRateSchedule):
-                return self._schedule(self.iterations)
+                return self._schedule(self._step())
             return self._schedule()
         return self._rate
 
@@ -168,7 +178,7 @@ class Optimizer(Configurable):
     @property
     def variables(self) -> list[Variable]:
         """iterations, learning rate, then the state of each variable."""
-        first = [self.iterations] + ([self._rate] if self._rate is not None else [])
+        first = [self._iterations] + ([self._rate] if self._rate is not None else [])
         return [
             *first, *self._averages.values(), *self._sums.values(), *self._extra,
             *(s for slots in self._slots.values() for s in slots),
@@ -206,8 +216,11 @@ class Optimizer(Configurable):
         pairs = [(g, v) for g, v in zip(grads, variables, strict=True) if g is not None]
         if not pairs:
             raise ValueError(
-                "no gradient for any variable\n  hint: the loss does not depend on them"
+                "No gradients provided for any variable.\n  hint: the loss does not depend on them"
             )
+        if len(pairs) < len(variables):
+            without = [v.path for g, v in zip(grads, variables, strict=True) if g is None]
+            warnings.warn(f"no gradient for {', '.join(without)}", stacklevel=2)
         gs, vs = [ops.convert_to_tensor(g) for g, _ in pairs], [v for _, v in pairs]
         if self.loss_scale_factor:
             gs = [g / self.loss_scale_factor for g in gs]
@@ -220,10 +233,10 @@ class Optimizer(Configurable):
         for v in vs:
             if v.constraint is not None:
                 v.assign(v.constraint(v.value))
-        self.iterations.assign(self.iterations + 1)
+        self._iterations.assign(self._iterations.value + 1)
 
     def _update(self, gs: list[Any], vs: list[Variable]) -> None:
-        gs = self._clip(gs)
+        gs = self._clip_gradients(gs)
         rate = self.learning_rate
         rate = rate.value if isinstance(rate, Variable) else rate
         if self.weight_decay:
@@ -245,13 +258,13 @@ class Optimizer(Configurable):
         """An update whose arithmetic stands in the core."""
         slots = self._slots[v]
         new, new_slots = _core.optimizer_update(
-            kind, v.value, g, [s.value for s in slots], self.iterations.value, rate, hyper
+            kind, v.value, g, [s.value for s in slots], self._step(), rate, hyper
         )
         v.assign(new)
         for slot, value in zip(slots, new_slots, strict=True):
             slot.assign(value)
 
-    def _clip(self, gs: list[Any]) -> list[Any]:
+    def _clip_gradients(self, gs: list[Any]) -> list[Any]:
         if self.clipnorm:
             return [self._clip_norm(g, ops.norm(g), self.clipnorm) for g in gs]
         if self.global_clipnorm:
@@ -288,7 +301,7 @@ class Optimizer(Configurable):
 
     def _accumulate(self, gs: list[Any], vs: list[Variable]) -> None:
         steps = float(self.gradient_accumulation_steps or 1)
-        due = ops.equal(ops.mod(self.iterations.value + 1, int(steps)), 0)
+        due = ops.equal(ops.mod(self._iterations.value + 1, int(steps)), 0)
         sums = [self._sums[v].value + g for g, v in zip(gs, vs, strict=True)]
         state = [*vs, *self._extra, *(s for v in vs for s in self._slots[v])]
         before = [s.value for s in state]
@@ -299,13 +312,13 @@ class Optimizer(Configurable):
             self._sums[v].assign(_c.where(due, ops.zeros_like(total), total))
 
     def _average(self) -> None:
-        started = ops.cast(ops.not_equal(self.iterations.value, 0), "float32")
+        started = ops.cast(ops.not_equal(self._step(), 0), "float32")
         momentum = started * self.ema_momentum
         for v, average in self._averages.items():
             average.assign(momentum * average.value + (1.0 - momentum) * v.value)
         if self.ema_overwrite_frequency:
             every = int(self.ema_overwrite_frequency)
-            due = ops.equal(ops.mod(self.iterations.value + 1, every), 0)
+            due = ops.equal(ops.mod(self._step() + 1, every), 0)
             for v, average in self._averages.items():
                 v.assign(_c.where(due, average.value, v.value))
 
@@ -340,6 +353,47 @@ class Optimizer(Configurable):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         """An optimiser from a config."""
         return cls(**config)
+
+    def scale_loss(self, loss: Any) -> Any:
+        """The loss times `loss_scale_factor`; `apply` divides the gradients by it."""
+        return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
+
+    def set_weights(self, weights: Sequence[Any]) -> None:
+        """Sets `variables` in order; the optimizer must be built."""
+        if not self.built:
+            raise ValueError(
+                "You are calling `set_weights()` on an optimizer that has not yet been built.\n"
+                "  hint: optimizer.build(model.trainable_variables)"
+            )
+        self.load_own_values([np.asarray(w) for w in weights])
+
+    def stateless_apply(
+        self, optimizer_variables: Sequence[Any], grads: Sequence[Any], trainable_variables: Any
+    ) -> tuple[list[Any], list[Any]]:
+        """New values of the trainable variables and of `variables`; the stored ones stay.
+
+        `trainable_variables` are values for the variables that the optimizer was built on.
+        """
+        if not self.built:
+            raise ValueError(
+                "stateless_apply needs a built optimizer\n"
+                "  hint: optimizer.build(model.trainable_variables)"
+            )
+        with Scope():
+            own = self.variables
+            for v, value in zip([*own, *self._trainable], [*optimizer_variables,
+                                *trainable_variables], strict=True):  # fmt: skip
+                v.assign(value)
+            self.apply(grads, self._trainable)
+            return [v.value for v in self._trainable], [v.value for v in own]
+
+    @property
+    def _model_variables_moving_average(self) -> list[Variable]:
+        return list(self._averages.values())
+
+    @property
+    def _accumulated_gradients(self) -> list[Variable]:
+        return list(self._sums.values())
 
     def load_own_values(self, values: Sequence[Any]) -> None:
         """Sets `variables` in order."""

@@ -36,7 +36,10 @@ class SGD(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **kwargs)
         if not isinstance(momentum, int | float) or not 0 <= momentum <= 1:
-            raise ValueError(f"momentum is {momentum!r}, wanted 0 to 1\n  hint: momentum=0.9")
+            raise ValueError(
+                f"`momentum` must be a float between [0, 1]. Received: {momentum!r}\n"
+                "  hint: momentum=0.9"
+            )
         self.momentum, self.nesterov = momentum, nesterov
 
     def slots(self) -> Sequence[str]:
@@ -133,7 +136,10 @@ class AdamW(Adam):
             learning_rate, beta_1, beta_2, epsilon, amsgrad, weight_decay=weight_decay, **kwargs
         )
         if weight_decay is None:
-            raise ValueError("AdamW needs weight_decay\n  hint: weight_decay=0.004, or use Adam")
+            raise ValueError(
+                "Argument `weight_decay` must be a float. Received: weight_decay=None\n"
+                "  hint: weight_decay=0.004, or use Adam"
+            )
 
 
 def _mix(old: Any, new: Any, beta: float) -> Any:
@@ -160,22 +166,22 @@ class Nadam(Optimizer):
     def build(self, variables: Any) -> None:
         """Slots and the product of the momentum schedule."""
         if not self._extra:
-            self._product = self._own(1.0, "u_product")
+            self._u_product = self._own(1.0, "u_product")
         super().build(variables)
 
     def update_all(self, gs: list[Any], vs: list[Variable], rate: Any) -> None:
         """Steps every variable after moving the momentum schedule."""
-        t = ops.cast(self.iterations.value, "float32") + 1.0
-        self._product.assign(self._product * (self.beta_1 * (1.0 - 0.5 * _c.power(0.96, t))))
+        t = ops.cast(self._step(), "float32") + 1.0
+        self._u_product.assign(self._u_product * (self.beta_1 * (1.0 - 0.5 * _c.power(0.96, t))))
         super().update_all(gs, vs, rate)
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Dozat's update."""
         m, v = self._slots[variable]
-        t = ops.cast(self.iterations.value, "float32") + 1.0
+        t = ops.cast(self._step(), "float32") + 1.0
         u_t = self.beta_1 * (1.0 - 0.5 * _c.power(0.96, t))
         u_next = self.beta_1 * (1.0 - 0.5 * _c.power(0.96, t + 1.0))
-        product = self._product.value
+        product = self._u_product.value
         m.assign(_mix(m.value, gradient, self.beta_1))
         v.assign(_mix(v.value, _c.square(gradient), self.beta_2))
         m_hat = u_next * m.value / (1.0 - product * u_next) + (1.0 - u_t) * gradient / (
@@ -255,7 +261,7 @@ class Adamax(Optimizer):
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Kingma & Ba, section 7.1."""
         m, u = self._slots[variable]
-        t = ops.cast(self.iterations.value, "float32") + 1.0
+        t = ops.cast(self._step(), "float32") + 1.0
         m.assign(_mix(m.value, gradient, self.beta_1))
         u.assign(_c.maximum(self.beta_2 * u.value, _c.absolute(gradient)))
         scale = (1.0 - _c.power(float(self.beta_1), t)) * (u.value + self.epsilon)
@@ -273,7 +279,10 @@ class Lion(Optimizer):
     ) -> None:
         super().__init__(learning_rate, **kwargs)
         if not 0 < beta_1 <= 1:
-            raise ValueError(f"beta_1 is {beta_1}, wanted above 0 and at most 1\n  hint: 0.9")
+            raise ValueError(
+                "Argument `beta_1` must be in the [0, 1] range. Otherwise, the optimizer degenerates "
+                f"to SignSGD. Received: beta_1={beta_1}.\n  hint: beta_1=0.9"
+            )
         self.beta_1, self.beta_2 = beta_1, beta_2
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
@@ -304,7 +313,7 @@ class Lamb(Optimizer):
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """You's update."""
         m, v = self._slots[variable]
-        t = ops.cast(self.iterations.value, "float32") + 1.0
+        t = ops.cast(self._step(), "float32") + 1.0
         m.assign(_mix(m.value, gradient, self.beta_1))
         v.assign(_mix(v.value, _c.square(gradient), self.beta_2))
         m_hat = m.value / (1.0 - _c.power(float(self.beta_1), t))
@@ -344,9 +353,15 @@ class Ftrl(Optimizer):
             ("l2_shrinkage_regularization_strength", l2_shrinkage_regularization_strength),
         ):
             if value < 0:
-                raise ValueError(f"Ftrl: {key} is {value}, wanted >= 0\n  hint: {key}=0.0")
+                raise ValueError(
+                    f"`{key}` needs to be positive or zero. Received: {key}={value}.\n"
+                    f"  hint: {key}=0.0"
+                )
         if learning_rate_power > 0:
-            raise ValueError(f"Ftrl: learning_rate_power is {learning_rate_power}, wanted <= 0")
+            raise ValueError(
+                "`learning_rate_power` needs to be negative or zero. "
+                f"Received: learning_rate_power={learning_rate_power}.\n  hint: -0.5"
+            )
         self.learning_rate_power = learning_rate_power
         self.initial_accumulator_value = initial_accumulator_value
         self.l1_regularization_strength = l1_regularization_strength
