@@ -96,7 +96,7 @@ def test_twenty_steps_follow_the_formula(cls, formula):
 
 def test_state_stands_in_kerass_order():
     model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1, name="d")], name="m")
-    adam = optimizers.Adam()
+    adam = optimizers.Adam(name="adam")
     adam.build(model.trainable_variables)
     names = [v.path for v in adam.variables]
     assert names[:2] == ["adam/iteration", "adam/learning_rate"]
@@ -104,7 +104,7 @@ def test_state_stands_in_kerass_order():
 
 
 def test_only_one_clipping_may_be_set():
-    with pytest.raises(ValueError, match="only one of clipnorm, clipvalue and global_clipnorm"):
+    with pytest.raises(ValueError, match="Only one of `clipnorm`, `clipvalue` and"):
         optimizers.Adam(clipnorm=1.0, clipvalue=1.0)
 
 

@@ -171,7 +171,11 @@ def _page(counts: dict[str, Counter[str]], lines: dict[str, list[str]]) -> str:
         "TensorFlow, features of a later version); it is listed with its reason and not counted as run. "
         "`run_layer_test` runs without its mixed_float16 step.", "",
     ]  # fmt: skip
-    for title, key in (("Failed", "failed"), ("Outside", "outside"), ("Skipped by Keras", "skipped")):
+    for title, key in (
+        ("Failed", "failed"),
+        ("Outside", "outside"),
+        ("Skipped by Keras", "skipped"),
+    ):
         out += [f"## {title}", "", *sorted(lines[key]), ""]
     return "\n".join(out).rstrip() + "\n"
 

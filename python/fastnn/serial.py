@@ -254,8 +254,8 @@ def _each(values: Any) -> Any:
 def _serialize_function(fn: Any) -> dict[str, Any]:
     module = _module_of(fn)
     return {
-        "module": "builtins" if module is None else module, "class_name": "function",
-        "config": fn.__name__, "registered_name": get_registered_name(fn) if not module else "function",
+        "module": module or "builtins", "class_name": "function", "config": fn.__name__,
+        "registered_name": "function" if module else get_registered_name(fn),
     }  # fmt: skip
 
 
@@ -272,7 +272,8 @@ def _revive(config: Any) -> Any:
         return [_revive(c) for c in config]
     if not isinstance(config, dict):
         return config
-    name, inner = config.get("class_name"), config.get("config")
+    name: Any = config.get("class_name")
+    inner: Any = config.get("config")
     if not isinstance(name, str) or "config" not in config:
         return {k: _revive(v) for k, v in config.items()}
     if name == "__tuple__":
@@ -280,7 +281,7 @@ def _revive(config: Any) -> Any:
     if name == "__numpy__":
         return np.asarray(inner["value"], dtype=inner["dtype"])
     wanted = inner if name == "function" else name
-    found = _custom(config.get("registered_name")) or _custom(wanted)
+    found: Any = _custom(config.get("registered_name")) or _custom(wanted)
     if found is None:
         found = _in_tables(wanted, str(config.get("module") or ""))
     if not inspect.isclass(found):
@@ -290,7 +291,7 @@ def _revive(config: Any) -> Any:
 
 
 def _is_config(value: Any) -> bool:
-    """True for a tuple or array in its written form; objects are made by the class that holds them."""
+    """True for a written tuple or array; objects are made by the class that holds them."""
     return isinstance(value, dict) and value.get("class_name") in ("__tuple__", "__numpy__")
 
 

@@ -207,31 +207,31 @@ class Variable(_core.Variable):
     def __bool__(self) -> bool:
         return bool(self.value)
 
-    def __floordiv__(self, other: Any) -> Tensor:
+    def __floordiv__(self, other: Any) -> Any:
         return self.value // other
 
-    def __rfloordiv__(self, other: Any) -> Tensor:
+    def __rfloordiv__(self, other: Any) -> Any:
         return other // self.value
 
-    def __mod__(self, other: Any) -> Tensor:
+    def __mod__(self, other: Any) -> Any:
         return self.value % other
 
-    def __rmod__(self, other: Any) -> Tensor:
+    def __rmod__(self, other: Any) -> Any:
         return other % self.value
 
-    def __rpow__(self, other: Any) -> Tensor:
+    def __rpow__(self, other: Any) -> Any:
         return other**self.value
 
-    def __lt__(self, other: Any) -> Tensor:
+    def __lt__(self, other: Any) -> Any:
         return self.value < other
 
-    def __le__(self, other: Any) -> Tensor:
+    def __le__(self, other: Any) -> Any:
         return self.value <= other
 
-    def __gt__(self, other: Any) -> Tensor:
+    def __gt__(self, other: Any) -> Any:
         return self.value > other
 
-    def __ge__(self, other: Any) -> Tensor:
+    def __ge__(self, other: Any) -> Any:
         return self.value >= other
 
     def __ne__(self, other: object) -> Any:

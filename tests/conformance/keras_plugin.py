@@ -50,7 +50,9 @@ def pytest_collectreport(report: Any) -> None:
 def pytest_runtest_logreport(report: Any) -> None:
     """One line per test."""
     if report.when == "call" or report.outcome != "passed":
-        text = report.longrepr[2] if report.skipped and report.longrepr else str(report.longrepr or "")
+        text = (
+            report.longrepr[2] if report.skipped and report.longrepr else str(report.longrepr or "")
+        )
         _note(report.nodeid, report.outcome, text)
 
 

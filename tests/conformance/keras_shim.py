@@ -175,10 +175,10 @@ def _extras(name: str) -> dict[str, Any]:
 class _View(ModuleType):
     """A Keras module whose names come from fastnn."""
 
-    __path__: list[str] = []
 
     def __init__(self, name: str, known: frozenset[str], file: str | None = None) -> None:
         super().__init__(name)
+        self.__path__: list[str] = []
         self.__file__ = file or f"<{name}>"
         self._known = known
         self._inner = name.removeprefix("keras.src").removeprefix("keras").removeprefix(".")
@@ -244,7 +244,9 @@ class KerasFinder(importlib.abc.MetaPathFinder):
             inner = fullname.removeprefix("keras.src.testing").strip(".")
             file = self._testing / (f"{inner}.py" if inner else "__init__.py")
             return importlib.util.spec_from_file_location(
-                fullname, file, submodule_search_locations=[str(self._testing)] if not inner else None
+                fullname,
+                file,
+                submodule_search_locations=[str(self._testing)] if not inner else None,
             )
         if fullname not in self._known:
             return None

@@ -2,88 +2,40 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from fastnn import losses, ops
+from fastnn.metrics import base, confusion, overlap, scores
+from fastnn.metrics.base import *  # noqa: F403
 from fastnn.metrics.base import (
-    Accuracy,
     BinaryAccuracy,
     BinaryCrossentropy,
     CategoricalAccuracy,
     CategoricalCrossentropy,
-    CategoricalHinge,
-    ConcordanceCorrelation,
     CosineSimilarity,
-    Hinge,
     KLDivergence,
     LogCoshError,
-    Mean,
     MeanAbsoluteError,
     MeanAbsolutePercentageError,
     MeanMetricWrapper,
     MeanSquaredError,
     MeanSquaredLogarithmicError,
     Metric,
-    PearsonCorrelation,
-    Poisson,
     RootMeanSquaredError,
     SparseCategoricalAccuracy,
     SparseCategoricalCrossentropy,
     SparseTopKCategoricalAccuracy,
-    SquaredHinge,
-    Sum,
     TopKCategoricalAccuracy,
-    accuracy,
-    binary_accuracy,
-    categorical_accuracy,
-    concordance_correlation,
-    pearson_correlation,
-    sparse_categorical_accuracy,
-    sparse_top_k_categorical_accuracy,
-    top_k_categorical_accuracy,
 )
-from fastnn.metrics.confusion import (
-    AUC,
-    FalseNegatives,
-    FalsePositives,
-    Precision,
-    PrecisionAtRecall,
-    Recall,
-    RecallAtPrecision,
-    SensitivityAtSpecificity,
-    SpecificityAtSensitivity,
-    TrueNegatives,
-    TruePositives,
-)
-from fastnn.metrics.overlap import (
-    BinaryIoU,
-    IoU,
-    MeanIoU,
-    OneHotIoU,
-    OneHotMeanIoU,
-)
-from fastnn.metrics.scores import (
-    F1Score,
-    FBetaScore,
-    R2Score,
-)
+from fastnn.metrics.confusion import *  # noqa: F403
+from fastnn.metrics.confusion import AUC
+from fastnn.metrics.overlap import *  # noqa: F403
+from fastnn.metrics.scores import *  # noqa: F403
 from fastnn.serial import Table, plain
 
-_CLASSES: list[Any] = [
-    AUC, Accuracy, BinaryAccuracy, BinaryCrossentropy, BinaryIoU, CategoricalAccuracy,
-    CategoricalCrossentropy, CategoricalHinge, ConcordanceCorrelation, CosineSimilarity, F1Score,
-    FBetaScore, FalseNegatives, FalsePositives, Hinge, IoU, KLDivergence, LogCoshError, Mean,
-    MeanAbsoluteError, MeanAbsolutePercentageError, MeanIoU, MeanMetricWrapper, MeanSquaredError,
-    MeanSquaredLogarithmicError, OneHotIoU, OneHotMeanIoU, PearsonCorrelation, Poisson, Precision,
-    PrecisionAtRecall, R2Score, Recall, RecallAtPrecision, RootMeanSquaredError,
-    SensitivityAtSpecificity, SparseCategoricalAccuracy, SparseCategoricalCrossentropy,
-    SparseTopKCategoricalAccuracy, SpecificityAtSensitivity, SquaredHinge, Sum,
-    TopKCategoricalAccuracy, TrueNegatives, TruePositives,
-]  # fmt: skip
-_FUNCTIONS: list[Any] = [
-    accuracy, binary_accuracy, categorical_accuracy, concordance_correlation, pearson_correlation,
-    sparse_categorical_accuracy, sparse_top_k_categorical_accuracy, top_k_categorical_accuracy,
-]  # fmt: skip
+_NAMES = [*base.__all__, *confusion.__all__, *overlap.__all__, *scores.__all__]
+_CLASSES = [c for n in _NAMES if inspect.isclass(c := globals()[n])]
 ALIASES = {
     "mse": MeanSquaredError, "MSE": MeanSquaredError, "mae": MeanAbsoluteError,
     "MAE": MeanAbsoluteError, "mape": MeanAbsolutePercentageError,
@@ -95,7 +47,7 @@ ALIASES = {
     "top_k_categorical_accuracy": TopKCategoricalAccuracy,
     "sparse_top_k_categorical_accuracy": SparseTopKCategoricalAccuracy,
 }  # fmt: skip
-TABLE = Table("metric", [Metric, *_CLASSES], ALIASES)
+TABLE = Table("metric", _CLASSES, ALIASES)
 #: Names that mean a class chosen by the shapes of y and p.
 BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
 
@@ -155,10 +107,4 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> An
         return get(config)
 
 
-__all__ = [
-    "Metric",
-    "deserialize",
-    "get",
-    "serialize",
-    *(c.__name__ for c in [*_CLASSES, *_FUNCTIONS]),
-]
+__all__ = ["deserialize", "get", "serialize", *_NAMES]

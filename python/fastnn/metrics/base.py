@@ -17,6 +17,19 @@ from fastnn.losses import squeeze_or_expand_to_same_rank
 from fastnn.serial import Configurable, plain
 from fastnn.variables import Scope, Variable
 
+__all__ = [
+    "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "CategoricalAccuracy",
+    "CategoricalCrossentropy", "CategoricalHinge", "ConcordanceCorrelation", "CosineSimilarity",
+    "Hinge", "KLDivergence", "LogCoshError", "Mean", "MeanAbsoluteError",
+    "MeanAbsolutePercentageError", "MeanMetricWrapper", "MeanSquaredError",
+    "MeanSquaredLogarithmicError", "Metric", "PearsonCorrelation", "Poisson",
+    "RootMeanSquaredError", "SparseCategoricalAccuracy", "SparseCategoricalCrossentropy",
+    "SparseTopKCategoricalAccuracy", "SquaredHinge", "Sum", "TopKCategoricalAccuracy", "accuracy",
+    "binary_accuracy", "categorical_accuracy", "concordance_correlation", "pearson_correlation",
+    "sparse_categorical_accuracy", "sparse_top_k_categorical_accuracy",
+    "top_k_categorical_accuracy",
+]  # fmt: skip
+
 _c = _core.ops
 
 
@@ -385,7 +398,6 @@ class SparseCategoricalCrossentropy(_SparseCrossentropy):  # type: ignore[misc, 
             )
             sample_weight = weight * keep
         super().update_state(y_true, y_pred, sample_weight)
-
 
 
 def pearson_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Any:

@@ -17,6 +17,12 @@ from fastnn.errors import ShapeError
 from fastnn.losses import squeeze_or_expand_to_same_rank
 from fastnn.metrics.base import Metric
 
+__all__ = [
+    "AUC", "FalseNegatives", "FalsePositives", "Precision", "PrecisionAtRecall", "Recall",
+    "RecallAtPrecision", "SensitivityAtSpecificity", "SpecificityAtSensitivity", "TrueNegatives",
+    "TruePositives",
+]  # fmt: skip
+
 _c = _core.ops
 _COUNTS = ("true_positives", "true_negatives", "false_positives", "false_negatives")
 
@@ -338,7 +344,9 @@ class AUC(_Confusion):
         weights = None if label_weights is None else np.asarray(label_weights, np.float32)
         self.label_weights = weights
         inner = (
-            _spread(num_thresholds) if thresholds is None else sorted(_checked_thresholds(thresholds))
+            _spread(num_thresholds)
+            if thresholds is None
+            else sorted(_checked_thresholds(thresholds))
         )
         self._inner = None if thresholds is None else inner
         self.num_thresholds = len(inner) + 2

@@ -8,6 +8,10 @@ from typing import Any
 from fastnn import ops
 from fastnn.metrics.base import Metric
 
+__all__ = [
+    "BinaryIoU", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU",
+]  # fmt: skip
+
 
 class _Overlap(Metric):
     """A confusion matrix of classes (rows: truth) and its intersections over unions.

@@ -9,6 +9,10 @@ from fastnn import _core, ops
 from fastnn.losses import squeeze_or_expand_to_same_rank
 from fastnn.metrics.base import Metric
 
+__all__ = [
+    "F1Score", "FBetaScore", "R2Score",
+]  # fmt: skip
+
 _c = _core.ops
 
 

@@ -280,8 +280,8 @@ class Lion(Optimizer):
         super().__init__(learning_rate, **kwargs)
         if not 0 < beta_1 <= 1:
             raise ValueError(
-                "Argument `beta_1` must be in the [0, 1] range. Otherwise, the optimizer degenerates "
-                f"to SignSGD. Received: beta_1={beta_1}.\n  hint: beta_1=0.9"
+                "Argument `beta_1` must be in the [0, 1] range. Otherwise, the optimizer "
+                f"degenerates to SignSGD. Received: beta_1={beta_1}.\n  hint: beta_1=0.9"
             )
         self.beta_1, self.beta_2 = beta_1, beta_2
 
