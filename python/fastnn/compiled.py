@@ -113,7 +113,7 @@ class CompiledLoss:
                     if fn is not None:
                         label = names[i] if names else f"output_{i}"
                         tracker = metrics.Mean(name=f"{label}_loss")
-                        tracker._output = i
+                        tracker._output = i  # type: ignore[attr-defined]
                         self.trackers.append(tracker)
         return self._chosen
 

@@ -284,10 +284,10 @@ def _revive(config: Any) -> Any:
     found: Any = _custom(config.get("registered_name")) or _custom(wanted)
     if found is None:
         found = _in_tables(wanted, str(config.get("module") or ""))
-    if not inspect.isclass(found):
+    if not isinstance(found, type):
         return found
     inner = {k: _revive(v) if _is_config(v) else v for k, v in (inner or {}).items()}
-    return found.from_config(inner)
+    return found.from_config(inner)  # type: ignore[attr-defined]
 
 
 def _is_config(value: Any) -> bool:

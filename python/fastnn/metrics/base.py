@@ -212,10 +212,12 @@ class MeanMetricWrapper(Mean):
     def __init__(
         self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any
     ) -> None:
-        super().__init__(name=name or getattr(fn, "__name__", "mean_metric"), dtype=dtype)
+        super().__init__(name=str(name or getattr(fn, "__name__", "mean_metric")), dtype=dtype)
         self._fn, self._fn_kwargs = fn, kwargs
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(  # type: ignore[override]
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
         """Adds the function's values of a batch."""
         context = current_call()
         mask = context.mask_of(y_pred) if context is not None else None
@@ -436,7 +438,9 @@ class RootMeanSquaredError(Mean):
     def __init__(self, name: str = "root_mean_squared_error", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
 
-    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+    def update_state(  # type: ignore[override]
+        self, y_true: Any, y_pred: Any, sample_weight: Any = None
+    ) -> None:
         """Adds squared errors."""
         y_true, y_pred = squeeze_or_expand_to_same_rank(
             ops.convert_to_tensor(y_true, "float32"), ops.convert_to_tensor(y_pred, "float32")
