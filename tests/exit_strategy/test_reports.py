@@ -18,7 +18,7 @@ from fastnn.exit_strategy.criteria import load_criteria
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.evaluation import evaluate
 from fastnn.exit_strategy.profile import Profile
-from fastnn.exit_strategy.report_content import money, percent
+from fastnn.exit_strategy.report_format import money, percent
 from fastnn.exit_strategy.report_terminal import width_of
 from fastnn.exit_strategy.resources import load_json
 from fastnn.exit_strategy.result import Result

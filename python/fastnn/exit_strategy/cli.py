@@ -249,7 +249,7 @@ def _waterfall(args: argparse.Namespace) -> int:
     from .notes import Note
     from .parse import Reader, read_number
     from .profile import Profile
-    from .report_content import money
+    from .report_format import money
     from .report_terminal import fit_table
 
     profile = Profile.from_file(args.profile)
@@ -277,7 +277,7 @@ def _venues(args: argparse.Namespace) -> int:
     from .gate_data import load_gates
     from .gates import judge_gates
     from .profile import Profile
-    from .report_content import venue_rows
+    from .report_tables import venue_rows
     from .report_terminal import fit_table
 
     profile = Profile.from_file(args.profile)

@@ -222,8 +222,8 @@ def _read(folder: Path) -> ExitNetwork:
         labels={k: tuple(v) for k, v in raw["labels"].items()},
     )
     with (
-        (folder / "networks.npz").open("rb") as file,
-        np.load(file, allow_pickle=False) as arrays,
+        (folder / "networks.npz").open("rb") as stream,
+        np.load(stream, allow_pickle=False) as arrays,
     ):
         networks = tuple(
             [(arrays[f"n{n}_l{i}_w"], arrays[f"n{n}_l{i}_b"]) for i in range(int(count))]

@@ -1,7 +1,8 @@
 """The report as one HTML page: no network, inline SVG, dark mode, print style, five readers' pages.
 
-Content comes from `report_content`, drawings from `report_svg`, style from `data/report.css` and
-the few lines of script (tabs, sorting) from `data/report.js`; without script every page is shown.
+Words come from `report_sentences`, tables from `report_tables`, drawings from `report_svg`,
+style from `data/report.css` and the few lines of script (tabs, sorting) from `data/report.js`; without script
+every page is shown.
 """
 
 from __future__ import annotations
@@ -10,11 +11,12 @@ import re
 from collections.abc import Sequence
 from html import escape
 
-from . import report_content as content
+from . import report_sentences as say
 from . import report_svg as svg
+from . import report_tables as tables
 from .catalogue import check_language, text
 from .process import Process, Step, road
-from .report_content import Table
+from .report_tables import Table
 from .resources import read_text
 from .result import Result
 
@@ -58,13 +60,13 @@ def _header(result: Result, title: str, lang: str) -> str:
         date=result.profile.as_of.isoformat(),
         gates=result.provenance.gates_checked,
     )
-    first = content.reasons(result, lang)[:1]
+    first = say.reasons(result, lang)[:1]
     label = escape(text("report.answer", lang))
     kind = result.recommendation if result.recommendation in _MOODS else "clear"
     return (
         f"<header><p class=company>{escape(title)}</p>"
         f'<section id=answer class="answer {kind}" aria-label="{label}">'
-        f"<h1>{escape(content.headline(result, lang))}</h1>"
+        f"<h1>{escape(say.headline(result, lang))}</h1>"
         f"{''.join(f'<p>{escape(line)}</p>' for line in first)}</section>"
         f"<p class=dim>{escape(date)} {escape(text('report.disclaimer', lang))}</p></header>"
     )
@@ -76,9 +78,7 @@ _MOODS = ("near_tie", "insufficient_information", "none_open")
 def _footer(result: Result, lang: str) -> str:
     notes = [note.text(lang) for note in result.warnings]
     warnings = _box("report.warnings", _list(notes), lang) if notes else ""
-    return (
-        f"<footer>{warnings}{_box('report.limits', _list(content.limits(lang)), lang)}</footer>\n"
-    )
+    return f"<footer>{warnings}{_box('report.limits', _list(say.limits(lang)), lang)}</footer>\n"
 
 
 def _page(reader: str, body: str, lang: str) -> str:
@@ -89,17 +89,17 @@ def _page(reader: str, body: str, lang: str) -> str:
 
 
 def _founder(result: Result, lang: str) -> str:
-    why = content.reasons(result, lang)[1:]
-    money = _lines(content.money_sentences(result, lang))
-    prices = _table(content.price_table(result, lang), lang)
+    why = say.reasons(result, lang)[1:]
+    money = _lines(say.money_sentences(result, lang))
+    prices = _table(tables.price_table(result, lang), lang)
     curve = _figure(svg.curve(result, lang), text("text.price_row", lang))
-    changes = [*content.change_sentences(result, lang), content.unknown_sentence(result, lang)]
+    changes = [*say.change_sentences(result, lang), say.unknown_sentence(result, lang)]
     return (
         _box("report.sure", _figure(svg.bars(result, lang)), lang)
         + _box("report.why", _lines(why), lang)
         + _box(
             "report.money",
-            _table(content.money_table(result, lang), lang, caption=True) + money,
+            _table(tables.money_table(result, lang), lang, caption=True) + money,
             lang,
             True,
         )
@@ -112,11 +112,11 @@ def _founder(result: Result, lang: str) -> str:
 
 
 def _cfo(result: Result, lang: str) -> str:
-    cash = _lines([content.cash_sentence(result, lang), content.unknown_sentence(result, lang)])
+    cash = _lines([say.cash_sentence(result, lang), say.unknown_sentence(result, lang)])
     return (
         _box("report.cash", cash, lang, True)
-        + _box("report.gates", _table(content.venue_table(result, lang), lang), lang, True)
-        + _box("report.regulators", _table(content.regulator_table(result, lang), lang), lang, True)
+        + _box("report.gates", _table(tables.venue_table(result, lang), lang), lang, True)
+        + _box("report.regulators", _table(tables.regulator_table(result, lang), lang), lang, True)
         + _box("report.hard", _hard_gates(result, lang), lang, True)
     )
 
@@ -136,31 +136,29 @@ def _hard_gates(result: Result, lang: str) -> str:
 
 
 def _investor(result: Result, lang: str) -> str:
-    points = content.break_point_table(result, lang)
+    points = tables.break_point_table(result, lang)
     shown = _table(points, lang) if points.rows else _lines([text("text.no_break_points", lang)])
     return (
         _box(
             "report.waterfall",
-            _table(content.payout_table(result, lang), lang, caption=True)
+            _table(tables.payout_table(result, lang), lang, caption=True)
             + _figure(svg.curve(result, lang), text("text.price_row", lang)),
             lang,
         )
         + "<div class=stack>"
         + _box("report.break_points", shown, lang)
-        + _box("report.base", _lines(content.base_sentences(result, lang)), lang)
+        + _box("report.base", _lines(say.base_sentences(result, lang)), lang)
         + "</div>"
-        + _box(
-            "report.completion", _table(content.completion_table(result, lang), lang), lang, True
-        )
+        + _box("report.completion", _table(tables.completion_table(result, lang), lang), lang, True)
     )
 
 
 def _adviser(result: Result, lang: str) -> str:
     graph = _figure(svg.process_graph(Process(result).states, lang), wide=True)
     return (
-        _box("report.floor", _lines(content.money_sentences(result, lang)), lang)
+        _box("report.floor", _lines(say.money_sentences(result, lang)), lang)
         + _box("report.tornado", _figure(svg.tornado(result, lang)), lang)
-        + _box("report.regulators", _table(content.regulator_table(result, lang), lang), lang, True)
+        + _box("report.regulators", _table(tables.regulator_table(result, lang), lang), lang, True)
         + _box("report.process", graph, lang, True)
     )
 
@@ -179,9 +177,9 @@ def _researcher(result: Result, lang: str) -> str:
     return (
         _box("report.method", _lines([method]), lang, many)
         + _box("report.groups", _figure(svg.heat(result, lang), wide=many), lang, many)
-        + _box("report.ranking", _table(content.ranking_table(result, lang), lang), lang, True)
-        + _box("report.kappa", _table(content.kappa_table(result, lang), lang), lang, True)
-        + _box("report.facts", _table(content.fact_table(result, lang), lang), lang, True)
+        + _box("report.ranking", _table(tables.ranking_table(result, lang), lang), lang, True)
+        + _box("report.kappa", _table(tables.kappa_table(result, lang), lang), lang, True)
+        + _box("report.facts", _table(tables.fact_table(result, lang), lang), lang, True)
         + _box("report.provenance", _table(hashes, lang), lang, True)
     )
 

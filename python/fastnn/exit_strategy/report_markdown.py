@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from . import report_content as content
+from . import report_sentences as say
+from . import report_tables as tables
 from .catalogue import check_language, text
 from .process import Process, road
-from .report_content import Table
+from .report_tables import Table
 from .result import Result
 
 __all__ = ["render"]
@@ -29,32 +30,32 @@ def render(result: Result, lang: str = "en") -> str:
     repeat += [f"`{name}` sha256 {digest}" for name, digest in made.hashes.items()]
     parts = [
         f"# {_safe(text('report.title', lang, name=result.profile.name))}",
-        f"## {content.headline(result, lang)}",
-        _paragraphs([*content.reasons(result, lang), date]),
-        _table(content.ranking_table(result, lang)),
+        f"## {say.headline(result, lang)}",
+        _paragraphs([*say.reasons(result, lang), date]),
+        _table(tables.ranking_table(result, lang)),
         _section(
             "report.money",
             lang,
-            _table(content.money_table(result, lang), False),
-            _paragraphs(content.money_sentences(result, lang)),
-            _table(content.price_table(result, lang), False),
+            _table(tables.money_table(result, lang), False),
+            _paragraphs(say.money_sentences(result, lang)),
+            _table(tables.price_table(result, lang), False),
         ),
         _section("report.next", lang, _list(steps, "1.")),
-        _section("report.change", lang, _list(content.change_sentences(result, lang))),
-        _section("report.unknown", lang, content.unknown_sentence(result, lang)),
-        _table(content.venue_table(result, lang)),
-        _table(content.regulator_table(result, lang)),
-        _table(content.payout_table(result, lang)),
-        _table(content.break_point_table(result, lang)),
-        _section("report.base", lang, _paragraphs(content.base_sentences(result, lang))),
-        _table(content.completion_table(result, lang)),
-        _table(content.kappa_table(result, lang)),
-        _table(content.fact_table(result, lang)),
+        _section("report.change", lang, _list(say.change_sentences(result, lang))),
+        _section("report.unknown", lang, say.unknown_sentence(result, lang)),
+        _table(tables.venue_table(result, lang)),
+        _table(tables.regulator_table(result, lang)),
+        _table(tables.payout_table(result, lang)),
+        _table(tables.break_point_table(result, lang)),
+        _section("report.base", lang, _paragraphs(say.base_sentences(result, lang))),
+        _table(tables.completion_table(result, lang)),
+        _table(tables.kappa_table(result, lang)),
+        _table(tables.fact_table(result, lang)),
         _section("report.process", lang, f"```mermaid\n{Process(result).to_mermaid(lang)}```"),
         _section("report.method", lang, method),
         _section("report.provenance", lang, _list(repeat)),
         _section("report.warnings", lang, _list([_safe(n.text(lang)) for n in result.warnings])),
-        _section("report.limits", lang, _list(content.limits(lang))),
+        _section("report.limits", lang, _list(say.limits(lang))),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
 

@@ -12,7 +12,7 @@ from html import escape
 
 from .catalogue import leaf_name, text
 from .process_data import EDGES, ENDS
-from .report_content import money, percent
+from .report_format import money, percent
 from .result import Result
 
 __all__ = ["bars", "curve", "heat", "process_graph", "tornado"]

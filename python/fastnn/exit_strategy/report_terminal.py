@@ -6,10 +6,11 @@ import textwrap
 import unicodedata
 from collections.abc import Sequence
 
-from . import report_content as content
+from . import report_sentences as say
+from . import report_tables as tables
 from .catalogue import check_language, leaf_name, text
 from .process import road
-from .report_content import percent
+from .report_format import percent
 from .result import Result
 
 __all__ = ["WIDTH", "fit_table", "render", "width_of"]
@@ -26,19 +27,19 @@ def render(result: Result, lang: str = "en", colour: bool = False) -> str:
         return f"\x1b[1m{words}\x1b[0m" if colour else words
 
     lines = [text("report.title", lang, name=result.profile.name)]
-    lines += [strong(content.headline(result, lang)), ""]
-    for sentence in content.reasons(result, lang):
+    lines += [strong(say.headline(result, lang)), ""]
+    for sentence in say.reasons(result, lang):
         lines += wrap(sentence)
     lines += ["", strong(text("report.ranking", lang))]
     lines += _ranking(result, lang)
     lines += ["", strong(text("head.npv", lang))]
     lines += fit_table(
-        [row[:4] for row in content.money_table(result, lang).rows],
-        content.money_table(result, lang).head[:4],
+        [row[:4] for row in tables.money_table(result, lang).rows],
+        tables.money_table(result, lang).head[:4],
         (1, 2, 3),
     )
     lines += ["", strong(text("report.gates", lang))]
-    venues = content.venue_table(result, lang)
+    venues = tables.venue_table(result, lang)
     lines += fit_table(
         [(row[0], row[1], row[3]) for row in venues.rows],
         (venues.head[0], venues.head[1], venues.head[3]),
@@ -51,10 +52,10 @@ def render(result: Result, lang: str = "en", colour: bool = False) -> str:
     for number, (title, advice) in enumerate(road(result, lang), 1):
         lines += wrap(f"{number}. {title}. {advice}", "  ", "     ")
     lines += ["", strong(text("report.change", lang))]
-    for sentence in content.change_sentences(result, lang, 2):
+    for sentence in say.change_sentences(result, lang, 2):
         lines += wrap(sentence, "  ", "  ")
     if result.unknown:
-        lines += ["", *wrap(content.unknown_sentence(result, lang))]
+        lines += ["", *wrap(say.unknown_sentence(result, lang))]
     if result.warnings:
         lines += ["", strong(text("report.warnings", lang))]
         for note in result.warnings:

@@ -1,0 +1,292 @@
+"""The tables of a report, before how they look: terminal, Markdown and HTML print these."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from .catalogue import has_text, leaf_name, text
+from .criteria import load_criteria
+from .gates import GateReport, VenueResult, VenueTest
+from .report_format import (
+    fact,
+    money,
+    option_name,
+    percent,
+    source_name,
+    venue_name,
+)
+from .result import Result
+
+__all__ = [
+    "Table",
+    "break_point_table",
+    "completion_table",
+    "fact_table",
+    "kappa_table",
+    "money_table",
+    "nearest_test",
+    "payout_table",
+    "price_table",
+    "ranking_table",
+    "regulator_table",
+    "round_prices",
+    "venue_rows",
+    "venue_table",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A titled table of texts; columns in `numeric` align right and sort by number."""
+
+    title: str
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    numeric: tuple[int, ...] = ()
+
+
+def ranking_table(result: Result, lang: str = "en") -> Table:
+    """Return the ranking with its certainty."""
+    rows = tuple(
+        (
+            option_name(row.option, lang),
+            percent(row.p_first),
+            f"{row.score_mean:.3f}",
+            f"{row.score_p05:.3f} – {row.score_p95:.3f}",
+            f"{row.wsm:.3f}",
+            f"{row.topsis:.3f}",
+            text("state.open" if row.open else "state.closed", lang),
+        )
+        for row in result.ranking
+    )
+    keys = ("option", "p_first", "score", "range", "wsm", "topsis", "state")
+    head = tuple(text(f"head.{key}", lang) for key in keys)
+    return Table(text("report.ranking", lang), head, rows, (1, 2, 3, 4, 5))
+
+
+def nearest_test(venue: VenueResult) -> VenueTest:
+    """Return the test that is passed, or else has the fewest open conditions."""
+    order = {"pass": 0, "unknown": 1, "fail": 2}
+    return min(
+        venue.tests,
+        key=lambda test: (order[test.state], sum(row.state != "pass" for row in test.conditions)),
+    )
+
+
+def venue_table(result: Result, lang: str = "en") -> Table:
+    """Return every venue with its nearest test and what is missing for it."""
+    keys = ("venue", "state", "best_test", "gap", "checked", "confidence")
+    return Table(
+        text("report.gates", lang),
+        tuple(text(f"head.{k}", lang) for k in keys),
+        venue_rows(result.gates, lang),
+    )
+
+
+def venue_rows(report: GateReport, lang: str = "en") -> tuple[tuple[str, ...], ...]:
+    """Return name, state, nearest test, what is missing, date and confidence of every venue."""
+    rows = []
+    for venue in report.venues:
+        test = nearest_test(venue)
+        short, unknown = [], []
+        for row in (*venue.common, *test.conditions):
+            if row.state == "fail":
+                short.append(_shortage(row.field, row.gap, row.money, venue.currency, lang))
+            elif row.state == "unknown":
+                unknown.append(text(f"cond.{row.field}", lang))
+        if unknown:
+            short.append(
+                text("text.missing_unknown", lang, fields=", ".join(dict.fromkeys(unknown)))
+            )
+        short = list(dict.fromkeys(short))
+        rows.append(
+            (
+                venue_name(venue, lang),
+                text(f"state.{venue.state}", lang),
+                test.id,
+                "; ".join(short) or text("text.met", lang),
+                venue.checked,
+                venue.confidence,
+            )
+        )
+    return tuple(rows)
+
+
+def _shortage(field: str, gap: float | None, is_money: bool, currency: str, lang: str) -> str:
+    name = text(f"cond.{field}", lang)
+    if gap is None:
+        return f"{name} ✗"
+    amount = money(abs(gap), currency, lang) if is_money else f"{abs(gap):.4g}"
+    return f"{name}: " + text("text.missing_money", lang, amount=amount)
+
+
+def regulator_table(result: Result, lang: str = "en") -> Table:
+    """Return the regulators that apply or may apply, and market practice."""
+    rows = tuple(
+        (
+            text(f"reg.{gate.id}", lang) if has_text(f"reg.{gate.id}") else gate.rule,
+            gate.jurisdiction,
+            text(f"state.{gate.state}", lang),
+            gate.effect or "–",
+            f"{gate.months:.1f}" if gate.months else "–",
+            gate.checked,
+            gate.confidence,
+        )
+        for gate in result.gates.regulatory
+        if gate.state != "not"
+    )
+    keys = ("rule", "jurisdiction", "state", "effect", "months", "checked", "confidence")
+    head = [text(f"head.{key}", lang) for key in keys]
+    return Table(text("report.regulators", lang), tuple(head), rows, (4,))
+
+
+def money_table(result: Result, lang: str = "en") -> Table:
+    """Return what the founders get per option, in today's money."""
+    currency = result.proceeds.currency
+    rows = []
+    for row in result.ranking:
+        got = result.proceeds.options[row.option]
+        low, mid, high = (money(value, currency, lang) for value in got.founder_npv)
+        wait = result.computed[row.option]["months_to_cash"][1]
+        rows.append(
+            (
+                option_name(row.option, lang),
+                low,
+                mid,
+                high,
+                percent(got.founder_share, 1),
+                f"{wait:.0f}",
+                percent(got.control_after),
+            )
+        )
+    keys = ("option", "low", "mid", "high", "share", "cash_in", "control")
+    title = f"{text('head.npv', lang)} ({currency})"
+    return Table(
+        title, tuple(text(f"head.{k}", lang) for k in keys), tuple(rows), (1, 2, 3, 4, 5, 6)
+    )
+
+
+def payout_table(result: Result, lang: str = "en") -> Table:
+    """Return what every holder gets in the sale at the middle price (or the leading option)."""
+    options = result.proceeds.options
+    name = "ma" if "ma" in options else result.leader
+    got, currency = options[name], result.proceeds.currency
+    rows = tuple(
+        (holder, money(float(amount), currency, lang)) for holder, amount in got.payouts.items()
+    )
+    price = money(got.price, currency, lang)
+    net = text("text.net", lang, price=money(got.net_price, currency, lang))
+    title = f"{option_name(name, lang)}: {price}, {net}"
+    return Table(title, (text("head.holder", lang), text("head.payout", lang)), rows, (1,))
+
+
+def price_table(result: Result, lang: str = "en") -> Table:
+    """Return the founders' payout at a few round prices, read off the proceeds curve."""
+    curve = result.proceeds.curve
+    currency = result.proceeds.currency
+    if len(curve) < 2:
+        return Table(text("report.money", lang), (), ())
+    xs, ys = zip(*curve, strict=True)
+    rows = tuple(
+        (money(price, currency, lang), money(_interpolate(price, xs, ys), currency, lang))
+        for price in round_prices(xs[-1])
+    )
+    head = (text("head.price", lang), text("head.founders_get", lang))
+    return Table("", head, rows, (0, 1))
+
+
+def round_prices(top: float) -> tuple[float, ...]:
+    """Return up to six round prices below the curve's end: 1, 3, 10, 30 ... of a power of ten."""
+    out = [m * 10.0**k for k in range(3, 16) for m in (1, 3) if m * 10.0**k <= top * 1.0001]
+    return tuple(out[-6:])
+
+
+def _interpolate(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
+    for k in range(len(xs) - 1):
+        if xs[k] <= x <= xs[k + 1]:
+            span = xs[k + 1] - xs[k]
+            return ys[k] if span == 0 else ys[k] + (ys[k + 1] - ys[k]) * (x - xs[k]) / span
+    return ys[0] if x < xs[0] else ys[-1]
+
+
+def break_point_table(result: Result, lang: str = "en") -> Table:
+    """Return the prices at which somebody starts to be paid, converts, exercises or is capped."""
+    currency = result.proceeds.currency
+    rows = tuple(
+        (
+            money(point.price, currency, lang),
+            point.holder,
+            text(f"break.{point.event}", lang) if point.event in _EVENTS else point.event,
+        )
+        for point in result.proceeds.break_points
+    )
+    head = tuple(text(f"head.{key}", lang) for key in ("price", "holder", "event"))
+    return Table(text("report.break_points", lang), head, rows, (0,))
+
+
+_EVENTS = ("starts", "exercises", "converts", "reaches_cap")
+
+
+def completion_table(result: Result, lang: str = "en") -> Table:
+    """Return the three numbers behind each chance of completion."""
+    rows = tuple(
+        (
+            option_name(row.option, lang),
+            percent(done.base, 1),
+            f"{done.gate_factor:.2f}",
+            f"{done.readiness_factor:.2f}",
+            percent(done.value, 1),
+            source_name(row.option, done.source, lang),
+        )
+        for row in result.ranking
+        for done in (result.completion[row.option],)
+    )
+    keys = ("option", "base", "gate_factor", "readiness", "chance", "source")
+    return Table(
+        text("report.completion", lang),
+        tuple(text(f"head.{k}", lang) for k in keys),
+        rows,
+        (1, 2, 3, 4),
+    )
+
+
+def kappa_table(result: Result, lang: str = "en") -> Table:
+    """Return first-place chances under looser weights and under none at all."""
+    rows = tuple(
+        (
+            option_name(row.option, lang),
+            percent(row.p_first),
+            percent(result.other_kappa["kappa20"][row.option]),
+            percent(result.other_kappa["no_weight_information"][row.option]),
+        )
+        for row in result.ranking
+    )
+    keys = ("option", "kappa60", "kappa20", "flat")
+    return Table(
+        text("report.kappa", lang), tuple(text(f"head.{k}", lang) for k in keys), rows, (1, 2, 3)
+    )
+
+
+def fact_table(result: Result, lang: str = "en") -> Table:
+    """Return every input the ranking used, with its weight and where it came from."""
+    tree = load_criteria()
+    rows = []
+    for leaf, group, local in zip(tree.leaves, tree.group_of, tree.local_weights, strict=True):
+        if leaf.computed:
+            continue
+        got = result.leaves[leaf.id]
+        source = text("word.given" if got.known else "word.unknown", lang)
+        rows.append(
+            (
+                leaf_name(leaf.id, lang),
+                text(f"group.{leaf.group}", lang),
+                fact(leaf.id, got.value, lang),
+                f"{result.weights[tree.groups[group]] * local:.3f}",
+                source if got.known else f"{source}: {got.source}",
+            )
+        )
+    keys = ("leaf", "group", "value", "weight", "source")
+    return Table(
+        text("report.facts", lang), tuple(text(f"head.{k}", lang) for k in keys), tuple(rows), (3,)
+    )
