@@ -1,8 +1,8 @@
 """The report as one HTML page: no network, inline SVG, dark mode, print style, five readers' pages.
 
 Words come from `report_sentences`, tables from `report_tables`, drawings from `report_svg`,
-style from `data/report.css` and the few lines of script (tabs, sorting) from `data/report.js`; without script
-every page is shown.
+style from `data/report.css` and the few lines of script (tabs, sorting) from `data/report.js`;
+without script every page is shown.
 """
 
 from __future__ import annotations
