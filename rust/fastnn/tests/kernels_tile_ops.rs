@@ -102,6 +102,9 @@ fn test_float_arithmetic_is_exact_and_propagates_nan() {
         reciprocal = |a, _, _| 1.0 / a;
         relu = |a, _, _| if a < 0.0 { 0.0 } else { a };
         modulo = |a, b, _| python_mod(a, b);
+        sum3 = |a, b, c| (a + b) + c;
+        root_sum = |a, b, _| a.sqrt() + b;
+        div_root = |a, b, c| a / (b.sqrt() + c);
     }
 }
 
@@ -117,6 +120,15 @@ fn test_fused_products_round_once_or_twice() {
         // SAFETY: as above.
         unsafe { ops::fnma(isa)(y.as_mut_ptr(), a.as_ptr(), b.as_ptr(), c.as_ptr(), 20) };
         assert!(y.iter().all(|&y| y == -2.0), "{}", y[0]);
+        // SAFETY: as above.
+        unsafe { ops::fms(isa)(y.as_mut_ptr(), a.as_ptr(), b.as_ptr(), a.as_ptr(), 20) };
+        let want = f64::from(a[0]) * f64::from(b[0]) - f64::from(a[0]);
+        assert!(y.iter().all(|&y| y == if fused { want as f32 } else { a[0] * b[0] - a[0] }), "{}", y[0]);
+        // SAFETY: as above.
+        unsafe { ops::lerp(isa)(y.as_mut_ptr(), c.as_ptr(), a.as_ptr(), b.as_ptr(), 20) };
+        let gap = a[0] - c[0];
+        let want = f64::from(gap) * f64::from(b[0]) + f64::from(c[0]);
+        assert!(y.iter().all(|&y| y == if fused { want as f32 } else { gap * b[0] + c[0] }), "{}", y[0]);
     }
 }
 

@@ -74,8 +74,13 @@ pub struct TileProgram {
     /// Inputs that are laid out as a tile.
     laid: usize,
     /// One filled tile per constant input.
-    constants: Vec<f32>,
+    constants: Vec<Filled>,
 }
+
+/// A tile that no vector load straddles cache lines in.
+#[derive(Debug, Clone)]
+#[repr(align(64))]
+struct Filled([f32; TILE]);
 
 /// A program with its memory: what a step runs.
 #[derive(Debug, Clone, Copy)]
@@ -103,7 +108,7 @@ impl TileProgram {
         let mut constants = Vec::new();
         for access in &inputs {
             if let Access::Constant(value) = access {
-                constants.resize(constants.len() + TILE, *value);
+                constants.push(Filled([*value; TILE]));
             }
         }
         let laid = inputs.iter().filter(|a| !matches!(a, Access::Contiguous | Access::Constant(_))).count();
@@ -174,14 +179,14 @@ impl Bound<'_> {
         let mut moves = MaybeUninit::<[(usize, Move, *mut f32); MAX_OPERANDS]>::uninit();
         let moves_at = moves.as_mut_ptr().cast::<(usize, Move, *mut f32)>();
         let mut moving = 0;
-        let mut constant = p.constants.as_ptr().cast_mut();
+        let mut constants = 0;
         for (i, access) in p.inputs.iter().enumerate() {
             let base = self.inputs[i].cast_mut();
             let how = match access {
                 Access::Contiguous => (Move::Advance, base),
                 Access::Constant(_) => {
-                    *at.add(i) = constant;
-                    constant = constant.add(TILE);
+                    *at.add(i) = p.constants[constants].0.as_ptr().cast_mut();
+                    constants += 1;
                     continue;
                 }
                 Access::Splat => {

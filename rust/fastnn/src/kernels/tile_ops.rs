@@ -116,6 +116,16 @@ tile_ops! {
     fma(a b c) x 4 = S::fma(a, b, c);
     /// `c - a * b`; one rounding where the set is fused.
     fnma(a b c) x 4 = S::fnma(a, b, c);
+    /// `a * b - c`; one rounding where the set is fused.
+    fms(a b c) x 4 = S::fma(a, b, S::neg(c));
+    /// `a + (b - a) * c`; two roundings where the set is fused.
+    lerp(a b c) x 4 = S::fma(S::sub(b, a), c, a);
+    /// `(a + b) + c`.
+    sum3(a b c) x 4 = S::add(S::add(a, b), c);
+    /// `sqrt(a) + b`.
+    root_sum(a b) x 4 = S::add(S::sqrt(a), b);
+    /// `a / (sqrt(b) + c)`.
+    div_root(a b c) x 4 = S::div(a, S::add(S::sqrt(b), c));
     /// The smaller, NaN if either is.
     minimum(a b) x 4 = math::minimum::<S>(a, b);
     /// The larger, NaN if either is.

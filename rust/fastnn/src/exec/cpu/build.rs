@@ -1,5 +1,5 @@
-//! From groups and locations to steps: operand access, registers, fused multiply-adds, and the
-//! bias and relu that a matrix product applies itself.
+//! From groups and locations to steps: operand access, registers, instructions that do the work of
+//! two, and the bias and relu that a matrix product applies itself.
 
 use super::step::{Feed, Group, Port, Product, Step};
 use crate::buffer::Buffer;
@@ -183,7 +183,7 @@ impl Build<'_> {
     fn group(&self, fused: &Fused, nodes: &[Id], head: Option<Id>, keep: Option<Id>) -> Result<Group> {
         let mut lines = Lines::new(self, fused.shape, nodes);
         lines.collect(head)?;
-        lines.fuse_multiply_add();
+        lines.absorb(keep);
         lines.finish(keep)
     }
 }
@@ -294,6 +294,44 @@ struct Line {
     name: &'static str,
 }
 
+/// `outer` reads `inner` as one of the operands `sides`: both become `into`. `args` makes its
+/// operands from the other ones of `outer` and those of `inner`, if they fit.
+struct Absorb {
+    outer: &'static str,
+    sides: &'static [usize],
+    inner: &'static str,
+    into: &'static str,
+    f: TileOf,
+    args: fn(&[Operand], &[Operand]) -> Option<Vec<Operand>>,
+}
+
+macro_rules! absorb {
+    ($($outer:literal $sides:tt $inner:literal => $into:ident, |$o:ident, $p:ident| $args:expr;)*) => {
+        &[$(Absorb {
+            outer: $outer,
+            sides: &$sides,
+            inner: $inner,
+            into: stringify!($into),
+            f: tile_ops::$into,
+            args: |$o, $p| $args,
+        }),*]
+    };
+}
+
+/// Earlier rules win.
+const ABSORB: &[Absorb] = absorb! {
+    "add" [0, 1] "multiply" => fma, |o, p| Some(vec![p[0], p[1], o[0]]);
+    "add" [0, 1] "square" => fma, |o, p| Some(vec![p[0], p[0], o[0]]);
+    "subtract" [1] "multiply" => fnma, |o, p| Some(vec![p[0], p[1], o[0]]);
+    "subtract" [1] "square" => fnma, |o, p| Some(vec![p[0], p[0], o[0]]);
+    "subtract" [0] "multiply" => fms, |o, p| Some(vec![p[0], p[1], o[0]]);
+    "subtract" [0] "square" => fms, |o, p| Some(vec![p[0], p[0], o[0]]);
+    "fma" [0, 1] "subtract" => lerp, |o, p| (p[1] == o[1]).then(|| vec![p[1], p[0], o[0]]);
+    "add" [0, 1] "sqrt" => root_sum, |o, p| Some(vec![p[0], o[0]]);
+    "divide" [1] "root_sum" => div_root, |o, p| Some(vec![o[0], p[0], p[1]]);
+    "add" [0, 1] "add" => sum3, |o, p| Some(vec![p[0], p[1], o[0]]);
+};
+
 impl<'a> Lines<'a> {
     fn new(build: &'a Build<'a>, over: Shape, nodes: &'a [Id]) -> Lines<'a> {
         Lines { build, over, nodes, ports: vec![], accesses: vec![], slots: vec![], lines: vec![] }
@@ -358,35 +396,37 @@ impl<'a> Lines<'a> {
         Ok(self.input(Port::At(loc, offset), access))
     }
 
-    /// `a * b + c` and `c - a * b` in one instruction where the product is read once.
-    fn fuse_multiply_add(&mut self) {
-        let graph = self.build.graph;
+    /// Two instructions in one where [`ABSORB`] says so and the first result is read once.
+    fn absorb(&mut self, keep: Option<Id>) {
         let mut i = 0;
         while i < self.lines.len() {
-            let line = &self.lines[i];
-            let float = graph.ty(line.id).dtype == DType::F32;
-            let sides: &[usize] = match line.name {
-                "add" if float => &[0, 1],
-                "subtract" if float => &[1],
-                _ => &[],
-            };
-            let found = sides.iter().find_map(|&side| {
-                let Operand::Value(x) = line.args[side] else { return None };
-                let at = self.lines.iter().position(|l| l.id == x && l.name == "multiply")?;
-                let reads: usize = self.lines.iter().map(|l| l.args.iter().filter(|&&a| a == Operand::Value(x)).count()).sum();
-                (reads == 1 && self.build.plan.locs[x.at()].is_none()).then_some((side, at))
-            });
-            if let Some((side, at)) = found {
-                let product = self.lines.remove(at);
-                i -= 1;
+            while let Some((at, args, rule)) = self.absorbable(i, keep) {
                 let line = &mut self.lines[i];
-                let other = line.args[1 - side];
-                line.args = vec![product.args[0], product.args[1], other];
-                line.f = if line.name == "add" { tile_ops::fma } else { tile_ops::fnma };
-                line.name = "fma";
+                (line.args, line.f, line.name) = (args, rule.f, rule.into);
+                self.lines.remove(at);
+                i -= 1;
             }
             i += 1;
         }
+    }
+
+    /// The line that line `i` can absorb, and what line `i` becomes.
+    fn absorbable(&self, i: usize, keep: Option<Id>) -> Option<(usize, Vec<Operand>, &'static Absorb)> {
+        let line = &self.lines[i];
+        if self.build.graph.ty(line.id).dtype != DType::F32 {
+            return None;
+        }
+        ABSORB.iter().filter(|rule| rule.outer == line.name).find_map(|rule| {
+            rule.sides.iter().find_map(|&side| {
+                let Operand::Value(x) = line.args[side] else { return None };
+                let at = self.lines.iter().position(|l| l.id == x && l.name == rule.inner)?;
+                let reads: usize = self.lines.iter().map(|l| l.args.iter().filter(|&&a| a == Operand::Value(x)).count()).sum();
+                let mut rest = line.args.clone();
+                rest.remove(side);
+                let args = (rule.args)(&rest, &self.lines[at].args)?;
+                (reads == 1 && keep != Some(x) && self.build.plan.locs[x.at()].is_none()).then_some((at, args, rule))
+            })
+        })
     }
 
     /// Gives every value an operand: outputs their own, the rest temporaries that are reused.
