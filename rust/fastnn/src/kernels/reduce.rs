@@ -544,38 +544,23 @@ unsafe fn beats<S: Simd, const MAX: bool>(x: S::F, best: S::F) -> S::M {
     S::and_m(S::or_m(wins, S::is_nan(x)), S::not_m(S::is_nan(best)))
 }
 
-// The best of a row of `n >= 1` and its first position.
+// The best of a row of `n >= 1` and its first position: the value first, then where it is.
 #[inline(always)]
 unsafe fn arg_row<S: Simd, const MAX: bool>(p: *const f32, n: usize) -> (f32, usize) {
-    // A lane without values holds the identity at an impossible position.
-    let worst = S::splat(if MAX { f32::NEG_INFINITY } else { f32::INFINITY });
-    let lanes = S::to_i(S::load(IOTA.as_ptr()));
-    let none = S::splat_i(i32::MAX);
-    let load = |i: usize| {
-        if i + LANES <= n { S::load(p.add(i)) } else { S::select(first::<S>(n - i), S::load_n(p.add(i), n - i), worst) }
-    };
-    let mut best = load(0);
-    let mut at = if n < LANES { S::select_i(first::<S>(n), lanes, none) } else { lanes };
-    let mut i = LANES;
-    while i < n {
-        let x = load(i);
-        let m = beats::<S, MAX>(x, best);
-        best = S::select(m, x, best);
-        at = S::select_i(m, S::add_i(lanes, S::splat_i(i as i32)), at);
+    let best = f32::from_bits(if MAX { fold_row::<S, Max>(p, n) } else { fold_row::<S, Min>(p, n) });
+    let wanted = S::splat(best);
+    let mut i = 0;
+    loop {
+        let whole = i + LANES <= n;
+        let x = if whole { S::load(p.add(i)) } else { S::load_n(p.add(i), n - i) };
+        let hit = if best.is_nan() { S::is_nan(x) } else { S::eq(x, wanted) };
+        let hit = if whole { hit } else { S::and_m(hit, first::<S>(n - i)) };
+        if S::any(hit) || i + LANES >= n {
+            let lane = S::select(hit, S::load(IOTA.as_ptr()), S::splat(LANES as f32));
+            return (best, i + S::min_lane(lane) as usize);
+        }
         i += LANES;
     }
-    let (mut values, mut positions) = ([0f32; LANES], [0i32; LANES]);
-    S::store(values.as_mut_ptr(), best);
-    S::store_i(positions.as_mut_ptr(), at);
-    let (mut value, mut position) = (values[0], positions[0]);
-    for (&v, &k) in values.iter().zip(&positions).skip(1) {
-        let wins = if MAX { v > value } else { v < value };
-        let ties = v == value || (v.is_nan() && value.is_nan());
-        if (wins || v.is_nan()) && !value.is_nan() || ties && k < position {
-            (value, position) = (v, k);
-        }
-    }
-    (value, position as usize)
 }
 
 // One more row `k` of `n` columns against the best so far.
