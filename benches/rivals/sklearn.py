@@ -18,7 +18,7 @@ def versions(threads: int) -> dict[str, str]:
 def mlp_fit(sizes: list[int], batch: int, samples: int) -> Callable[[], float]:
     x, y = data.training_set(sizes, samples)
     kind = MLPRegressor if sizes[-1] == 1 else MLPClassifier
-    model = kind(tuple(sizes[1:-1]), batch_size=batch, random_state=0)
+    model = kind(hidden_layer_sizes=tuple(sizes[1:-1]), batch_size=batch, random_state=0)
     y, classes = (y.ravel(), {}) if sizes[-1] == 1 else (y, {"classes": np.arange(sizes[-1])})
     model.partial_fit(x, y, **classes)
 
@@ -31,7 +31,7 @@ def mlp_fit(sizes: list[int], batch: int, samples: int) -> Callable[[], float]:
 def predict_one(sizes: list[int], how: str) -> Callable[[], float]:
     x, y = data.training_set(sizes, 200)
     kind = MLPRegressor if sizes[-1] == 1 else MLPClassifier
-    model = kind(tuple(sizes[1:-1]), random_state=0)
+    model = kind(hidden_layer_sizes=tuple(sizes[1:-1]), random_state=0)
     if sizes[-1] == 1:
         model.partial_fit(x, y.ravel())
         return lambda: float(model.predict(x[:1])[0])
