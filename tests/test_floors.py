@@ -8,10 +8,12 @@ here, or the first test fails.
 import ast
 import re
 import tomllib
+from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+ROOT = Path(__file__).resolve().parents[1]
+
 
 CORE = ROOT / "rust" / "fastnn" / "src"
 FLOORS = (

@@ -3,9 +3,11 @@
 import importlib.metadata
 import re
 import tomllib
+from pathlib import Path
 
 import fastnn
-from conftest import ROOT
+
+ROOT = Path(__file__).resolve().parents[1]
 
 # Modules that `import fastnn` may load beyond NumPy's own; a count does not depend on the machine.
 MODULE_BUDGET = 70
