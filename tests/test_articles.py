@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+ROOT = Path(__file__).resolve().parents[1]
 ARTICLES = ROOT / "examples" / "articles"
 ORIGINALS = {
     "000_linear_regression.py": "c1f1a882c5a15027a2e85b6313246ed6ad4763e5490d55c4ba641f9fed337ae4",
@@ -29,7 +30,6 @@ script, picture, seed = sys.argv[1:4]
 plt.show = lambda: plt.savefig(picture)
 import fastnn
 
-ROOT = Path(__file__).resolve().parents[1]
 fastnn.utils.set_random_seed(int(seed))
 scope = runpy.run_path(script)
 model = scope["model"]
