@@ -31,6 +31,8 @@ def argmax(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Position of the largest element along `axis`, flat when None."""
 def argmin(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Position of the smallest element along `axis`, flat when None."""
+def array(x: TensorLike, dtype: str | None = None) -> Tensor:
+    """`x` as a tensor, as `numpy.array`."""
 def binary_crossentropy(target: TensorLike, output: TensorLike, from_logits: bool = False) -> Tensor:
     """-t log p - (1-t) log(1-p) per element; p is clipped to [1e-7, 1 - 1e-7]."""
 def broadcast_to(x: TensorLike, *, shape: int | Sequence[int]) -> Tensor:
