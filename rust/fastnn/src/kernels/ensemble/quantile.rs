@@ -132,13 +132,13 @@ unsafe fn pick_generic<S: Simd>(data: &[f32], ranges: &[(f32, f32); PIVOTS], out
         let (lo, hi) = ranges[k];
         out[k].extend(data[from..to].iter().filter(|x| (lo..hi).contains(*x)));
     };
+    let bounds = ranges.map(|(lo, hi)| (S::splat(lo), S::splat(hi)));
     for i in (0..whole).step_by(LANES) {
         let x = S::load(data.as_ptr().add(i));
-        for k in 0..PIVOTS {
-            let (lo, hi) = (S::splat(ranges[k].0), S::splat(ranges[k].1));
-            if S::any(S::and_m(S::le(lo, x), S::lt(x, hi))) {
-                take(i, i + LANES, k);
-            }
+        let inside = bounds.map(|(lo, hi)| S::and_m(S::le(lo, x), S::lt(x, hi)));
+        // Few vectors hold any value of any range: one branch for all of them.
+        if S::any(S::or_m(S::or_m(inside[0], inside[1]), inside[2])) {
+            (0..PIVOTS).for_each(|k| take(i, i + LANES, k));
         }
     }
     (0..PIVOTS).for_each(|k| take(whole, data.len(), k));
