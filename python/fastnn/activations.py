@@ -5,7 +5,7 @@ Depends on `ops`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastnn import _core
@@ -31,8 +31,10 @@ def relu(
     if negative_slope == 0.0 and max_value is None and threshold == 0.0:
         return _c.relu(x)
     x = convert_to_tensor(x, "float32")
-    above = x if max_value is None else _c.minimum(x, max_value)
-    return _c.where(x >= threshold, above, negative_slope * (x - threshold))
+    above = _c.where(x > float(threshold), x, 0.0) if threshold else _c.relu(x)
+    if max_value is not None:
+        above = _c.minimum(_c.maximum(above, 0.0), float(max_value))
+    return above - negative_slope * _c.relu(threshold - x) if negative_slope else above
 
 
 @keras_op
@@ -96,15 +98,19 @@ def hard_tanh(x: Any) -> Any:
 
 
 @keras_op
-def softmax(x: Any, axis: int = -1) -> Any:
-    """e^x divided by its sum over `axis`."""
-    return _c.softmax(x, axis=axis)
+def softmax(x: Any, axis: int | Sequence[int] = -1) -> Any:
+    """e^x divided by its sum over `axis`, or over several axes together."""
+    if isinstance(axis, int):
+        return _c.softmax(x, axis=axis)
+    return _c.exp(log_softmax(x, axis))
 
 
 @keras_op
-def log_softmax(x: Any, axis: int = -1) -> Any:
-    """Logarithm of softmax over `axis`."""
-    return _c.log_softmax(x, axis=axis)
+def log_softmax(x: Any, axis: int | Sequence[int] = -1) -> Any:
+    """Logarithm of softmax over `axis`, or over several axes together."""
+    if isinstance(axis, int):
+        return _c.log_softmax(x, axis=axis)
+    return x - _c.logsumexp(x, axis=list(axis), keepdims=True)
 
 
 @keras_op
@@ -175,7 +181,7 @@ def squareplus(x: Any, b: float = 4) -> Any:
 def threshold(x: Any, threshold: float, default_value: float) -> Any:
     """`x` where above the threshold, `default_value` elsewhere."""
     x = convert_to_tensor(x, "float32")
-    return _c.where(x > threshold, x, default_value)
+    return _c.where(x > float(threshold), x, float(default_value))
 
 
 @keras_op

@@ -6,6 +6,7 @@ Sources: Glorot & Bengio 2010; He et al. 2015; LeCun et al. 1998; Saxe et al. 20
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -129,8 +130,18 @@ class RandomUniform(RandomInitializer):
         return random.uniform(shape, self.minval, self.maxval, dtype, seed=self.draw_seed)
 
 
-def compute_fans(shape: Shape) -> tuple[float, float]:
-    """Inputs and outputs of one unit of a kernel of this shape: (…receptive field, in, out)."""
+def compute_fans(
+    shape: Shape, input_axes: Sequence[int] | None = None, output_axes: Sequence[int] | None = None
+) -> tuple[float, float]:
+    """Inputs and outputs of one unit of a kernel of this shape: (…receptive field, in, out).
+
+    Given both, `input_axes` and `output_axes` say which axes are inputs and which outputs.
+    """
+    if input_axes is not None and output_axes is not None:
+        return (
+            float(math.prod(shape[a] for a in input_axes)),
+            float(math.prod(shape[a] for a in output_axes)),
+        )
     if len(shape) < 1:
         return 1.0, 1.0
     if len(shape) == 1:
@@ -154,23 +165,31 @@ class VarianceScaling(RandomInitializer):
         mode: str = "fan_in",
         distribution: str = "truncated_normal",
         seed: Any = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
     ) -> None:
         if not scale > 0:
-            raise ValueError(f"scale is {scale}, wanted > 0\n  hint: scale=1.0")
+            raise ValueError(
+                f"Argument `scale` must be positive float. Received: scale={scale}\n  hint: scale=1.0"
+            )
         if mode not in _MODES:
-            raise ValueError(f"mode is {mode!r}\n  hint: one of {', '.join(_MODES)}")
+            raise ValueError(
+                f"Invalid `mode` argument: {mode!r}\n  hint: one of {', '.join(_MODES)}"
+            )
         distribution = distribution.lower()
         if distribution not in _DISTRIBUTIONS:
             raise ValueError(
-                f"distribution is {distribution!r}\n  hint: one of {', '.join(_DISTRIBUTIONS)}"
+                f"Invalid `distribution` argument: {distribution!r}\n"
+                f"  hint: one of {', '.join(_DISTRIBUTIONS)}"
             )
         self.scale, self.mode = scale, mode
+        self.input_axes, self.output_axes = input_axes, output_axes
         self.distribution = "truncated_normal" if distribution == "normal" else distribution
         super().__init__(seed)
 
     def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
         """Gives an array of this shape."""
-        fan_in, fan_out = compute_fans(shape)
+        fan_in, fan_out = compute_fans(shape, self.input_axes, self.output_axes)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         scale = self.scale / max(1.0, fan)
         if self.distribution == "uniform":
@@ -187,8 +206,13 @@ class _Scaled(VarianceScaling):
 
     settings: tuple[float, str, str] = (1.0, "fan_in", "truncated_normal")
 
-    def __init__(self, seed: Any = None) -> None:
-        super().__init__(*self.settings, seed=seed)
+    def __init__(
+        self,
+        seed: Any = None,
+        input_axes: Sequence[int] | None = None,
+        output_axes: Sequence[int] | None = None,
+    ) -> None:
+        super().__init__(*self.settings, seed, input_axes, output_axes)
 
 
 class GlorotUniform(_Scaled):
@@ -260,10 +284,20 @@ TABLE = Table(
 )  # fmt: skip
 
 
+def _given(value: Any, shape: Shape, dtype: str | None = None) -> Any:
+    """A ready value as an initialiser."""
+    if tuple(value.shape) != tuple(shape):
+        raise ValueError(
+            f"Expected `shape` to be {tuple(value.shape)}, the shape of the value given. "
+            f"Received: {tuple(shape)}\n  hint: give an initializer for other shapes"
+        )
+    return value
+
+
 def get(identifier: Any) -> Any:
     """The initialiser for None, a name, a config, an array, a number or an object."""
     if isinstance(identifier, np.ndarray | _core.Tensor):
-        return lambda shape, dtype=None: identifier
+        return functools.partial(_given, identifier)
     return TABLE.get(identifier)
 
 

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from fastnn import ops
 from fastnn.serial import Configurable, Table, plain
 
 __all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer", "get", "l1", "l1_l2", "l2"]
 
 
-def _factor(name: str, value: float | None) -> float:
-    value = 0.0 if value is None else value
-    if not isinstance(value, int | float) or value != value or value < 0 or value == float("inf"):
-        raise ValueError(f"{name} is {value!r}, wanted a finite number >= 0\n  hint: {name}=0.01")
+def validate_float_arg(value: Any, name: str) -> float:
+    """`value` as a float; ValueError unless it is a finite number that is not negative."""
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float | np.number)
+        or not 0 <= value < float("inf")
+    ):
+        raise ValueError(
+            f"Invalid value for argument {name}: expected a non-negative float. "
+            f"Received: {name}={value}\n  hint: {name}=0.01"
+        )
     return float(value)
 
 
@@ -29,7 +38,7 @@ class L1L2(Regularizer):
     """l1 * sum|w| + l2 * sum w²."""
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
-        self.l1, self.l2 = _factor("l1", l1), _factor("l2", l2)
+        self.l1, self.l2 = validate_float_arg(l1, "l1"), validate_float_arg(l2, "l2")
 
     def __call__(self, x: Any) -> Any:
         """Gives the penalty of a weight."""
@@ -45,7 +54,7 @@ class L1(Regularizer):
     """l1 * sum|w|."""
 
     def __init__(self, l1: float = 0.01) -> None:
-        self.l1 = _factor("l1", l1)
+        self.l1 = validate_float_arg(l1, "l1")
 
     def __call__(self, x: Any) -> Any:
         """Gives the penalty of a weight."""
@@ -56,7 +65,7 @@ class L2(Regularizer):
     """l2 * sum w²."""
 
     def __init__(self, l2: float = 0.01) -> None:
-        self.l2 = _factor("l2", l2)
+        self.l2 = validate_float_arg(l2, "l2")
 
     def __call__(self, x: Any) -> Any:
         """Gives the penalty of a weight."""
@@ -67,15 +76,21 @@ class OrthogonalRegularizer(Regularizer):
     """Penalises rows (or columns) of a matrix that are not orthogonal to each other."""
 
     def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
-        self.factor = _factor("factor", factor)
+        self.factor = validate_float_arg(factor, "factor")
         if mode not in ("rows", "columns"):
-            raise ValueError(f"mode is {mode!r}\n  hint: 'rows' or 'columns'")
+            raise ValueError(
+                'Invalid value for argument `mode`. Expected one of {"rows", "columns"}. '
+                f"Received: mode={mode}"
+            )
         self.mode = mode
 
     def __call__(self, x: Any) -> Any:
         """Gives the penalty of a weight."""
         if len(x.shape) != 2:
-            raise ValueError(f"OrthogonalRegularizer needs a matrix, got shape {x.shape}")
+            raise ValueError(
+                "Inputs to OrthogonalRegularizer must have rank 2. "
+                f"Received: inputs.shape={tuple(x.shape)}"
+            )
         axis = 1 if self.mode == "rows" else 0
         x = ops.normalize(x, axis=axis)
         xt = ops.transpose(x)

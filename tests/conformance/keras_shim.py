@@ -13,6 +13,7 @@ import importlib
 import importlib.abc
 import importlib.machinery
 import importlib.util
+import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -159,6 +160,8 @@ def _extras(name: str) -> dict[str, Any]:
             "dtype_policy": config.floatx, "set_dtype_policy": config.set_floatx,
             "serialize": str, "DTypePolicy": _dtype_policy,
         }  # fmt: skip
+    if name == "utils.file_utils":
+        return {"join": os.path.join, "exists": os.path.exists, "File": open}
     if name.startswith("utils"):
         return {
             "removesuffix": lambda s, end: s.removesuffix(end),
@@ -206,7 +209,18 @@ class _View(ModuleType):
                 return getattr(module, name)
             except AttributeError:
                 continue
+        if name[:1].isupper() and not name.isupper():
+            return _missing(f"{self.__name__}.{name}")
         raise AttributeError(f"fastnn has no {self.__name__}.{name}")
+
+
+def _missing(name: str) -> Any:
+    """A class that fastnn lacks: a file may import it, a test that uses it fails."""
+
+    def fail(cls: type, *args: Any, **kwargs: Any) -> Any:
+        raise AttributeError(f"fastnn has no {name}")
+
+    return type(name.rpartition(".")[2], (), {"__new__": fail})
 
 
 def _parents(name: str) -> Iterator[str]:
