@@ -15,13 +15,26 @@ from typing import Any
 
 import numpy as np
 
+from fastnn import ops
 from fastnn.errors import unknown_name
 from fastnn.progress import Progbar
 
 __all__ = [
-    "BackupAndRestore", "CSVLogger", "Callback", "CallbackList", "EarlyStopping", "History",
-    "LambdaCallback", "LearningRateScheduler", "ModelCheckpoint", "ProgbarLogger",
-    "ReduceLROnPlateau", "SwapEMAWeights", "TensorBoard", "TerminateOnNaN",
+    "BackupAndRestore",
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "MonitorCallback",
+    "ProgbarLogger",
+    "ReduceLROnPlateau",
+    "SwapEMAWeights",
+    "TensorBoard",
+    "TerminateOnNaN",
 ]  # fmt: skip
 
 Logs = dict[str, Any]
@@ -259,21 +272,6 @@ class LambdaCallback(Callback):
                 self.__dict__[hook] = fn
 
 
-def _improvement(monitor: str, mode: str, kind: str) -> Callable[[Any, Any], bool] | None:
-    if mode not in ("auto", "min", "max"):
-        warnings.warn(f"{kind} mode '{mode}' is unknown, using 'auto'", stacklevel=4)
-        mode = "auto"
-    if mode == "min":
-        return np.less
-    if mode == "max":
-        return np.greater
-    name = monitor.removeprefix("val_")
-    if any(part in name for part in ("acc", "auc", "precision", "recall", "f1", "fbeta", "r2",
-                                     "true_", "cosine_similarity", "iou", "fmeasure")):  # fmt: skip
-        return np.greater
-    return np.less
-
-
 def _missing(kind: str, monitor: str, logs: Logs) -> None:
     have = ", ".join(sorted(logs)) or "nothing"
     warnings.warn(
@@ -283,7 +281,60 @@ def _missing(kind: str, monitor: str, logs: Logs) -> None:
     )
 
 
-class EarlyStopping(Callback):
+class MonitorCallback(Callback):
+    """Compares a value of the logs with the best so far; the start of callbacks that watch one.
+
+    With mode "auto" the loss and errors shall fall, the metrics that say so (accuracies, AUC, …)
+    shall rise; ValueError when the monitored name is neither the loss nor a metric of the model.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        mode: str = "auto",
+        baseline: float | None = None,
+        min_delta: float = 0,
+    ) -> None:
+        super().__init__()
+        if mode not in ("auto", "min", "max"):
+            warnings.warn(
+                f"{type(self).__name__} mode '{mode}' is unknown, fallback to auto mode.",
+                stacklevel=3,
+            )
+            mode = "auto"
+        self.monitor, self.mode, self.best = monitor, mode, baseline
+        self.min_delta = abs(min_delta)
+        self.monitor_op: Any = None
+
+    def _set_monitor_op(self) -> None:
+        if self.mode != "auto":
+            self.monitor_op = ops.less if self.mode == "min" else ops.greater
+            return
+        name = self.monitor.removeprefix("val_")
+        known = {m.name: m for m in _metrics_of(self.model)}
+        direction = "down" if name == "loss" else getattr(known.get(name), "_direction", None)
+        if direction is None:
+            raise ValueError(
+                f"{type(self).__name__}: whether monitor='{self.monitor}' shall rise or fall is "
+                f"not known; the model has {', '.join(['loss', *known])}\n"
+                "  hint: give mode='min' or mode='max'"
+            )
+        self.monitor_op = ops.greater if direction == "up" else ops.less
+
+    def _is_improvement(self, value: Any, reference: Any) -> bool:
+        if reference is None:
+            return True
+        if self.monitor_op is None:
+            self._set_monitor_op()
+        delta = self.min_delta if self.monitor_op is ops.greater else -self.min_delta
+        return bool(self.monitor_op(value - delta, reference))
+
+
+def _metrics_of(model: Any) -> list[Any]:
+    return list(getattr(model, "metrics", None) or [])
+
+
+class EarlyStopping(MonitorCallback):
     """Stops when `monitor` has not improved by `min_delta` for `patience` epochs."""
 
     def __init__(
@@ -297,30 +348,21 @@ class EarlyStopping(Callback):
         restore_best_weights: bool = False,
         start_from_epoch: int = 0,
     ) -> None:
-        super().__init__()
-        self.monitor, self.patience, self.verbose = monitor, patience, verbose
-        self.baseline, self.min_delta = baseline, abs(min_delta)
+        super().__init__(monitor, mode, min_delta=min_delta)
+        self.patience, self.verbose, self.baseline = patience, verbose, baseline
         self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
-        self.mode = mode
         self.wait = self.stopped_epoch = self.best_epoch = 0
-        self.best: Any = None
         self.best_weights: Any = None
-        self.monitor_op: Any = None
-
-    def _is_improvement(self, value: Any, reference: Any) -> bool:
-        if reference is None:
-            return True
-        delta = self.min_delta if self.monitor_op is np.greater else -self.min_delta
-        return bool(self.monitor_op(value - delta, reference))
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Forgets earlier runs."""
-        self.monitor_op = _improvement(self.monitor, self.mode, "EarlyStopping")
         self.wait = self.stopped_epoch = self.best_epoch = 0
         self.best = self.best_weights = None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Compares, waits, stops."""
+        if self.monitor_op is None:
+            self._set_monitor_op()
         current = (logs or {}).get(self.monitor)
         if current is None:
             _missing("EarlyStopping", self.monitor, logs or {})
@@ -354,7 +396,7 @@ class EarlyStopping(Callback):
             self.model.set_weights(self.best_weights)
 
 
-class ModelCheckpoint(Callback):
+class ModelCheckpoint(MonitorCallback):
     """Saves the model after epochs (or every `save_freq` batches); names may hold `{epoch:02d}`."""
 
     def __init__(
@@ -368,15 +410,13 @@ class ModelCheckpoint(Callback):
         save_freq: str | int = "epoch",
         initial_value_threshold: float | None = None,
     ) -> None:
-        super().__init__()
+        super().__init__(monitor, mode, initial_value_threshold)
         if save_freq != "epoch" and (not isinstance(save_freq, int) or save_freq < 1):
             raise ValueError(f"save_freq is {save_freq!r}\n  hint: 'epoch' or a number of batches")
         self.filepath = os.fspath(filepath)
-        self.monitor, self.verbose = monitor, verbose
+        self.verbose = verbose
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
         self.save_freq = save_freq
-        self.best: Any = initial_value_threshold
-        self.monitor_op = _improvement(monitor, mode, "ModelCheckpoint")
         self._batches = 0
         self._epoch = 0
         if save_freq != "epoch":
@@ -402,7 +442,7 @@ class ModelCheckpoint(Callback):
             current = logs.get(self.monitor)
             if current is None:
                 _missing("ModelCheckpoint", self.monitor, logs)
-            elif self.best is not None and not self.monitor_op(current, self.best):  # type: ignore[misc]
+            elif not self._is_improvement(current, self.best):
                 if self.verbose:
                     print(
                         f"\nEpoch {epoch + 1}: {self.monitor} did not improve from {self.best:.5f}"
@@ -463,7 +503,7 @@ class LearningRateScheduler(Callback):
             logs["learning_rate"] = float(np.array(self.model.optimizer.learning_rate))
 
 
-class ReduceLROnPlateau(Callback):
+class ReduceLROnPlateau(MonitorCallback):
     """Multiplies the learning rate by `factor` after `patience` epochs without improvement."""
 
     def __init__(
@@ -478,28 +518,17 @@ class ReduceLROnPlateau(Callback):
         min_lr: float = 0.0,
         **_: Any,
     ) -> None:
-        super().__init__()
+        super().__init__(monitor, mode, min_delta=min_delta)
         if factor >= 1.0:
             raise ValueError(f"factor is {factor}, wanted below 1\n  hint: factor=0.1")
-        self.monitor, self.factor, self.patience, self.verbose = monitor, factor, patience, verbose
-        self.mode, self.min_delta, self.cooldown, self.min_lr = mode, min_delta, cooldown, min_lr
-        self.cooldown_counter = self.wait = 0
-        self.best: Any = None
-        self._start()
-
-    def _start(self) -> None:
-        mode = self.mode if self.mode in ("auto", "min", "max") else "auto"
-        greater = mode == "max" or (mode == "auto" and "acc" in self.monitor)
-        self.best = -math.inf if greater else math.inf
-        delta = self.min_delta
-        self.monitor_op: Callable[[float, float], bool] = (
-            (lambda a, b: a > b + delta) if greater else (lambda a, b: a < b - delta)
-        )
+        self.factor, self.patience, self.verbose = factor, patience, verbose
+        self.cooldown, self.min_lr = cooldown, min_lr
         self.cooldown_counter = self.wait = 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Forgets earlier runs."""
-        self._start()
+        self.best = None
+        self.cooldown_counter = self.wait = 0
 
     def in_cooldown(self) -> bool:
         """True while it waits after a reduction."""
@@ -507,6 +536,8 @@ class ReduceLROnPlateau(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Compares, waits, reduces; adds `learning_rate` to the logs."""
+        if self.monitor_op is None:
+            self._set_monitor_op()
         logs = logs if logs is not None else {}
         optimizer = self.model.optimizer
         logs["learning_rate"] = float(np.array(optimizer.learning_rate))
@@ -517,7 +548,7 @@ class ReduceLROnPlateau(Callback):
         if self.in_cooldown():
             self.cooldown_counter -= 1
             self.wait = 0
-        if self.monitor_op(current, self.best):
+        if self._is_improvement(current, self.best):
             self.best, self.wait = current, 0
         elif not self.in_cooldown():
             self.wait += 1
@@ -533,12 +564,21 @@ class ReduceLROnPlateau(Callback):
 
 
 class TerminateOnNaN(Callback):
-    """Stops training when the loss is NaN or infinite."""
+    """Stops training when the loss is NaN or infinite; RuntimeError instead with `raise_error`."""
+
+    def __init__(self, raise_error: bool = False) -> None:
+        super().__init__()
+        self.raise_error = raise_error
 
     def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Looks at the loss."""
         loss = (logs or {}).get("loss")
         if loss is not None and not math.isfinite(loss):
+            if self.raise_error:
+                raise RuntimeError(
+                    f"NaN or Inf loss encountered at batch {batch}: {loss}\n"
+                    "  hint: lower the learning rate, or look for NaN in the data"
+                )
             print(f"Batch {batch}: Invalid loss, terminating training")
             self.model.stop_training = True
 
@@ -619,7 +659,8 @@ class SwapEMAWeights(Callback):
 class BackupAndRestore(Callback):
     """Saves weights, optimiser and random state after each epoch, and resumes from them.
 
-    A run that was cut off goes on with the same bits as one that was not.
+    A run that was cut off goes on with the same bits as one that was not. With a number as
+    `save_freq` it also saves every so many batches, and the epoch that was cut off starts again.
     """
 
     def __init__(
@@ -627,11 +668,19 @@ class BackupAndRestore(Callback):
     ) -> None:
         super().__init__()
         if not backup_dir:
-            raise ValueError("backup_dir is empty\n  hint: BackupAndRestore('backup')")
-        if save_freq != "epoch":
-            raise ValueError(f"save_freq is {save_freq!r}\n  hint: 'epoch'")
+            raise ValueError(
+                "Empty `backup_dir` argument passed\n  hint: BackupAndRestore('backup')"
+            )
+        if save_freq != "epoch" and (not isinstance(save_freq, int) or save_freq < 1):
+            raise ValueError(
+                f"Invalid value for argument `save_freq`: {save_freq!r}\n"
+                "  hint: 'epoch' or a number of batches"
+            )
         self.backup_dir, self.save_freq = os.fspath(backup_dir), save_freq
         self.delete_checkpoint = delete_checkpoint
+        self._current_epoch = self._last_batch_seen = 0
+        if save_freq != "epoch":
+            self.__dict__["on_train_batch_end"] = self._after_batch
 
     @property
     def _path(self) -> str:
@@ -648,15 +697,28 @@ class BackupAndRestore(Callback):
             )
         if os.path.exists(self._path):
             position = json.loads(saving.load_state(self.model, self._path))
-            self.model._initial_epoch = position["epoch"] + 1
+            self.model._initial_epoch = self._current_epoch = position["epoch"]
             self.model._shuffle_seed = position["shuffle_seed"]
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Remembers the epoch."""
+        self._current_epoch = epoch
+
+    def _after_batch(self, batch: int, logs: Logs | None = None) -> None:
+        self._last_batch_seen = batch
+        if (batch + 1) % int(self.save_freq) == 0:
+            self._save()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Writes the backup."""
+        self._current_epoch = epoch + 1
+        self._save()
+
+    def _save(self) -> None:
         from fastnn import saving
 
         os.makedirs(self.backup_dir, exist_ok=True)
-        position = {"epoch": epoch, "shuffle_seed": self.model._shuffle_seed}
+        position = {"epoch": self._current_epoch, "shuffle_seed": self.model._shuffle_seed}
         saving.save_state(self.model, self._path, json.dumps(position))
 
     def on_train_end(self, logs: Logs | None = None) -> None:

@@ -170,7 +170,8 @@ class VarianceScaling(RandomInitializer):
     ) -> None:
         if not scale > 0:
             raise ValueError(
-                f"Argument `scale` must be positive float. Received: scale={scale}\n  hint: scale=1.0"
+                f"Argument `scale` must be positive float. Received: scale={scale}\n"
+                "  hint: scale=1.0"
             )
         if mode not in _MODES:
             raise ValueError(

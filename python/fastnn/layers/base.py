@@ -284,6 +284,8 @@ class Layer:
         touch()
         return variable
 
+    add_variable = add_weight
+
     def _sublayers(self) -> Iterator[Layer]:
         seen: set[int] = set()
         for key, value in self.__dict__.items():

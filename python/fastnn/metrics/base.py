@@ -36,6 +36,9 @@ _c = _core.ops
 class Metric(Configurable):
     """Subclasses add variables in `__init__`, assign them in `update_state`, read in `result`."""
 
+    #: "up" where more is better, "down" where less is: what callbacks that watch it go by.
+    _direction: str | None = None
+
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
         self.name = name or unique_name(snake_case(type(self).__name__))
         self._dtype = computing_dtype(dtype, type(self).__name__)
@@ -297,7 +300,12 @@ def sparse_top_k_categorical_accuracy(
 
 
 def _mean_class(
-    fn: Callable[..., Any], class_name: str, doc: str, name: str | None = None, **defaults: Any
+    fn: Callable[..., Any],
+    class_name: str,
+    doc: str,
+    name: str | None = None,
+    up: bool = False,
+    **defaults: Any,
 ) -> type[MeanMetricWrapper]:
     """The metric class of a function; `defaults` are its settings in constructor order."""
     default_name = name or fn.__name__
@@ -322,7 +330,10 @@ def _mean_class(
         for key, value in settings.items():
             setattr(self, key, value)
 
-    body = {"__init__": __init__, "__doc__": doc, "__module__": __name__}
+    body = {
+        "__init__": __init__, "__doc__": doc, "__module__": __name__,
+        "_direction": "up" if up else "down",
+    }  # fmt: skip
     return type(class_name, (MeanMetricWrapper,), body)
 
 
@@ -331,22 +342,29 @@ def _order(defaults: dict[str, Any]) -> list[str]:
     return [*leading, "name", "dtype", *(k for k in defaults if k not in leading)]
 
 
-Accuracy = _mean_class(accuracy, "Accuracy", "Share of exact hits.")
+Accuracy = _mean_class(accuracy, "Accuracy", "Share of exact hits.", up=True)
 BinaryAccuracy = _mean_class(
-    binary_accuracy, "BinaryAccuracy", "Share of hits of p > threshold.", threshold=0.5
+    binary_accuracy, "BinaryAccuracy", "Share of hits of p > threshold.", up=True, threshold=0.5
 )
 CategoricalAccuracy = _mean_class(
-    categorical_accuracy, "CategoricalAccuracy", "Share of hits of the best class."
+    categorical_accuracy, "CategoricalAccuracy", "Share of hits of the best class.", up=True
 )
 SparseCategoricalAccuracy = _mean_class(
-    sparse_categorical_accuracy, "SparseCategoricalAccuracy", "Share of hits of the best class."
+    sparse_categorical_accuracy,
+    "SparseCategoricalAccuracy",
+    "Share of hits of the best class.",
+    up=True,
 )
 TopKCategoricalAccuracy = _mean_class(
-    top_k_categorical_accuracy, "TopKCategoricalAccuracy", "Share of hits among the k best.", k=5
+    top_k_categorical_accuracy,
+    "TopKCategoricalAccuracy",
+    "Share of hits among the k best.",
+    up=True,
+    k=5,
 )
 SparseTopKCategoricalAccuracy = _mean_class(
     sparse_top_k_categorical_accuracy, "SparseTopKCategoricalAccuracy",
-    "Share of hits among the k best.", k=5, from_sorted_ids=False,
+    "Share of hits among the k best.", up=True, k=5, from_sorted_ids=False,
 )  # fmt: skip
 
 
@@ -366,7 +384,7 @@ MeanSquaredLogarithmicError = _mean_class(
     losses.mean_squared_logarithmic_error, "MeanSquaredLogarithmicError", "Mean squared log ratio."
 )
 CosineSimilarity = _mean_class(
-    cosine_similarity, "CosineSimilarity", "Mean cosine of the angle.", axis=-1
+    cosine_similarity, "CosineSimilarity", "Mean cosine of the angle.", up=True, axis=-1
 )
 LogCoshError = _mean_class(losses.log_cosh, "LogCoshError", "Mean log cosh.", name="logcosh")
 Hinge = _mean_class(losses.hinge, "Hinge", "Mean hinge.")
@@ -425,15 +443,21 @@ def _centred(x: Any, axis: int) -> Any:
 
 
 PearsonCorrelation = _mean_class(
-    pearson_correlation, "PearsonCorrelation", "Mean correlation of y and p.", axis=-1
+    pearson_correlation, "PearsonCorrelation", "Mean correlation of y and p.", up=True, axis=-1
 )
 ConcordanceCorrelation = _mean_class(
-    concordance_correlation, "ConcordanceCorrelation", "Mean concordance of y and p.", axis=-1
+    concordance_correlation,
+    "ConcordanceCorrelation",
+    "Mean concordance of y and p.",
+    up=True,
+    axis=-1,
 )
 
 
 class RootMeanSquaredError(Mean):
     """Square root of the mean squared error over all elements."""
+
+    _direction = "down"
 
     def __init__(self, name: str = "root_mean_squared_error", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)

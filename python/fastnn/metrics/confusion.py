@@ -62,6 +62,7 @@ def _spread(count: int) -> list[float]:
 class _Confusion(Metric):
     """Weighted counts per threshold, of all elements or column by column."""
 
+    _direction = "up"
     _wanted: tuple[str, ...] = _COUNTS
     _cuts: list[float]
 
@@ -142,12 +143,14 @@ class TrueNegatives(_Count):
 class FalsePositives(_Count):
     """Negatives called positive."""
 
+    _direction = "down"
     _wanted = ("false_positives",)
 
 
 class FalseNegatives(_Count):
     """Positives called negative."""
 
+    _direction = "down"
     _wanted = ("false_negatives",)
 
 

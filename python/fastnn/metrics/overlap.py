@@ -20,6 +20,8 @@ class _Overlap(Metric):
     so weights count as they are given.
     """
 
+    _direction = "up"
+
     def __init__(
         self,
         num_classes: int,

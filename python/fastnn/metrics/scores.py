@@ -45,6 +45,8 @@ def _check_number(name: str, value: Any, wanted: str, holds: Callable[[Any], boo
 class FBetaScore(Metric):
     """Weighted harmonic mean of precision and recall per class: y_true and y_pred (n, classes)."""
 
+    _direction = "up"
+
     def __init__(
         self,
         average: str | None = None,
@@ -135,6 +137,8 @@ class F1Score(FBetaScore):
 
 class R2Score(Metric):
     """Coefficient of determination, the share of variance explained: y (n, outputs)."""
+
+    _direction = "up"
 
     def __init__(
         self,

@@ -130,7 +130,8 @@ class Optimizer(Configurable):
         if isinstance(value, LearningRateSchedule) or self._rate is None:
             if self._schedule is not None and not isinstance(value, LearningRateSchedule):
                 raise TypeError(
-                    "the learning rate follows a schedule, so it cannot be set to a number\n"
+                    "This optimizer was created with a `LearningRateSchedule`, so its "
+                    "learning rate cannot be set to a number\n"
                     "  hint: make the optimizer with a number as learning_rate"
                 )
             self._set_rate(value)
