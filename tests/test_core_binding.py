@@ -561,3 +561,10 @@ def test_optimizer_steps_are_those_of_keras(
     for i in range(steps):
         w, slots = _core.optimizer_update(kind, w, _core.tensor([2.0]), slots, i, 0.1, hyper)
     assert float(w) == pytest.approx(wanted, rel=2e-7)
+
+
+def test_two_reads_of_a_variable_are_one_value_to_gradients():
+    v = _core.Variable(np.array([1.0, 2.0, 3.0], np.float32))
+    y = _core.ops.sum(_core.ops.square(v.value))
+    (grad,) = _core.gradients(y, [v.value])
+    assert grad.numpy().tolist() == [2.0, 4.0, 6.0]

@@ -18,6 +18,7 @@ from fastnn.errors import unknown_name
 from fastnn.layers.base import Layer
 from fastnn.training import Trainer
 from fastnn.variables import _local as _scopes
+from fastnn.variables import current_scope
 
 __all__ = ["Model"]
 
@@ -47,11 +48,23 @@ class Model(Trainer, Layer):
                 x.__class__ is np.ndarray or (x.__class__ is _core.Tensor and not x.is_traced)
             ) and x.shape[1:] == self._predictor_shape:
                 return self._predictor(x)  # type: ignore[misc]
-        return Layer.__call__(self, *args, **kwargs)
+        out = Layer.__call__(self, *args, **kwargs)
+        if self._predictor is None and not kwargs and len(args) == 1 and current_scope() is None:
+            self._trace_for_calls(args[0])
+        return out
+
+    def _trace_for_calls(self, x: Any) -> None:
+        """After a first call on data, further ones run the traced inference graph."""
+        if x.__class__ is np.ndarray and x.dtype == np.float32 and self._callable_fast():
+            wanted = self._input_shapes()
+            if wanted is not None and [tuple(s[1:]) for s in wanted[1]] == [x.shape[1:]]:
+                self._predict_function(x)
 
     def _callable_fast(self) -> bool:
         """Whether `model(x)` is the traced inference graph and nothing else."""
-        return not any(layer.activity_regularizer is not None for layer in self._every_layer())
+        return type(self).predict_step is Trainer.predict_step and not any(
+            layer.activity_regularizer is not None for layer in self._every_layer()
+        )
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """The computation; subclasses define it."""

@@ -78,8 +78,10 @@ impl Walk {
     }
 
     fn key(&self, tensor: &Tensor) -> usize {
-        match tensor.home() {
-            Some(variable) if self.traced => Arc::as_ptr(variable) as usize,
+        match (tensor.home(), tensor.0.data.get()) {
+            (Some(variable), _) if self.traced => Arc::as_ptr(variable) as usize,
+            // Two reads of a variable are one leaf while its value is the same.
+            (Some(_), Some(snapshot)) => Arc::as_ptr(snapshot) as usize,
             _ => tensor.key(),
         }
     }
