@@ -20,7 +20,8 @@ fn main() {
     let json = args.iter().any(|a| a == "--json");
     let words: Vec<&String> = args.iter().filter(|a| !a.starts_with("--")).collect();
     let wanted = |name: &str| words.iter().all(|w| name.contains(w.as_str()));
-    let peaks: Vec<(Isa, f64)> = Isa::available().into_iter().filter_map(|i| Some((i, fma_peak(i)?))).collect();
+    let peaks: Vec<(Isa, f64)> =
+        Isa::available().into_iter().filter_map(|i| Some((i, fma_peak(i)?))).collect();
     let mut table = Table { json, rows: Vec::new() };
     for &(isa, peak) in &peaks {
         table.add(&format!("fma peak {}", isa.name()), None, Some(peak), None);
@@ -159,9 +160,11 @@ fn copies(table: &mut Table, wanted: &dyn Fn(&str) -> bool) {
 fn fork_joins(table: &mut Table, wanted: &dyn Fn(&str) -> bool) {
     let name = "fork-join overhead, 2 threads";
     if wanted(name) {
-        let chunk = |i: usize| (0..4000).for_each(|_| {
-            std::hint::black_box(i);
-        });
+        let chunk = |i: usize| {
+            (0..4000).for_each(|_| {
+                std::hint::black_box(i);
+            })
+        };
         let alone = best(false, || chunk(0));
         pool::set_threads(2);
         let both = best(false, || pool::run(2, &chunk));
@@ -211,7 +214,11 @@ fn products(table: &mut Table, isa: Isa, peak: f64, threads: usize, wanted: &dyn
         let (a, b) = (vec![0.5f32; m * k], vec![0.25f32; k * n]);
         let mut c = vec![0.0f32; m * n];
         let lay = |v: &[f32], rows: usize, cols: usize, t: bool| {
-            if t { Matrix::row_major(v.as_ptr(), rows).transposed() } else { Matrix::row_major(v.as_ptr(), cols) }
+            if t {
+                Matrix::row_major(v.as_ptr(), rows).transposed()
+            } else {
+                Matrix::row_major(v.as_ptr(), cols)
+            }
         };
         let g = Gemm {
             m,

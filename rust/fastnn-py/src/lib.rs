@@ -22,7 +22,10 @@ use pyo3::types::PyDict;
 fn set_num_threads(n: usize) -> PyResult<()> {
     error::enter(|| {
         if n == 0 || n > fastnn::pool::MAX_THREADS {
-            return error::data_error(format!("set_num_threads: got {n}, wanted 1 to {}", fastnn::pool::MAX_THREADS));
+            return error::data_error(format!(
+                "set_num_threads: got {n}, wanted 1 to {}",
+                fastnn::pool::MAX_THREADS
+            ));
         }
         fastnn::pool::set_threads(n);
         Ok(())

@@ -190,7 +190,9 @@ impl Class {
 
 fn refuse(bytes: usize, free: Option<usize>) -> Error {
     let free = free.map_or(String::new(), |f| format!("; {f} bytes are available"));
-    Error::Memory(format!("cannot allocate {bytes} bytes{free}; hint: use a smaller batch or a smaller model"))
+    Error::Memory(format!(
+        "cannot allocate {bytes} bytes{free}; hint: use a smaller batch or a smaller model"
+    ))
 }
 
 /// Bytes the process may still take: the least of the system's and the control group's accounts.
@@ -208,7 +210,12 @@ pub fn available() -> Option<usize> {
         let reclaimable = stat.lines().find_map(|l| l.strip_prefix(key)?.trim().parse().ok()).unwrap_or(0);
         Some(limit.saturating_sub(number(used)?.saturating_sub(reclaimable)))
     };
-    let v2 = left("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current", "/sys/fs/cgroup/memory.stat", "inactive_file ");
+    let v2 = left(
+        "/sys/fs/cgroup/memory.max",
+        "/sys/fs/cgroup/memory.current",
+        "/sys/fs/cgroup/memory.stat",
+        "inactive_file ",
+    );
     let v1 = left(
         "/sys/fs/cgroup/memory/memory.limit_in_bytes",
         "/sys/fs/cgroup/memory/memory.usage_in_bytes",

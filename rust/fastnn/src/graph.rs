@@ -553,7 +553,10 @@ impl Graph {
                 let types: Vec<Ty> = node.inputs.iter().map(|&x| self.ty(x)).collect();
                 let ty = (node.op.infer)(&types, &node.attrs)?;
                 if ty != node.ty {
-                    return Err(Error::Internal(format!("node {i} ({}) is {}, its rule says {ty}", node.op.name, node.ty)));
+                    return Err(Error::Internal(format!(
+                        "node {i} ({}) is {}, its rule says {ty}",
+                        node.op.name, node.ty
+                    )));
                 }
             }
         }

@@ -326,7 +326,8 @@ impl Shared {
                 return None;
             }
             spins = spins.wrapping_add(1);
-            let tired = !self.spins || (spins.is_multiple_of(64) && since.get_or_insert_with(Instant::now).elapsed() > SPIN);
+            let tired = !self.spins
+                || (spins.is_multiple_of(64) && since.get_or_insert_with(Instant::now).elapsed() > SPIN);
             if tired {
                 self.sleep(me, seen);
                 slept = true;

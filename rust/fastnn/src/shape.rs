@@ -125,7 +125,10 @@ impl Shape {
         let rank = self.rank() as i64;
         let a = if axis < 0 { axis + rank } else { axis };
         if a < 0 || a >= rank {
-            return crate::shape_err!("{what}: axis {axis} is out of range for shape {self}; hint: use -{rank} to {}", rank - 1);
+            return crate::shape_err!(
+                "{what}: axis {axis} is out of range for shape {self}; hint: use -{rank} to {}",
+                rank - 1
+            );
         }
         Ok(a as usize)
     }
@@ -141,7 +144,12 @@ impl Shape {
                 (a, b) if a == b => a,
                 (1, b) => b,
                 (a, 1) => a,
-                _ => return crate::shape_err!("{what}: shapes {self} and {other} do not broadcast: {a} against {b} on axis {}", i as i64 - rank as i64),
+                _ => {
+                    return crate::shape_err!(
+                        "{what}: shapes {self} and {other} do not broadcast: {a} against {b} on axis {}",
+                        i as i64 - rank as i64
+                    );
+                }
             };
         }
         Shape::new(&dims[..rank])

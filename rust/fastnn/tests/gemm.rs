@@ -123,7 +123,10 @@ const GUARD: f32 = 12345.5;
 
 fn check(case: Case, arena: &Arena, a: &[f32], b: &[f32], exact: impl Fn(usize, usize) -> (f64, f64)) {
     let Case { m, n, k, .. } = case;
-    let (av, bv) = (if case.ta { turned(a, m, k) } else { a.to_vec() }, if case.tb { turned(b, k, n) } else { b.to_vec() });
+    let (av, bv) = (
+        if case.ta { turned(a, m, k) } else { a.to_vec() },
+        if case.tb { turned(b, k, n) } else { b.to_vec() },
+    );
     let a_rows = Matrix::row_major(arena.a.put(&av, case.at_end), if case.ta { m } else { k });
     let b_rows = Matrix::row_major(arena.b.put(&bv, case.at_end), if case.tb { k } else { n });
     let bias = random(n, 77);
@@ -170,7 +173,10 @@ fn check(case: Case, arena: &Arena, a: &[f32], b: &[f32], exact: impl Fn(usize, 
             assert!((y - want).abs() <= bound, "{case:?} ({i}, {j}): {y} against {want} +- {bound}");
         }
         if i + 1 < m {
-            assert!(got[i * ldc + n..(i + 1) * ldc].iter().all(|&x| x == GUARD), "{case:?}: guard after row {i}");
+            assert!(
+                got[i * ldc + n..(i + 1) * ldc].iter().all(|&x| x == GUARD),
+                "{case:?}: guard after row {i}"
+            );
         }
     }
 }
@@ -239,13 +245,19 @@ fn large_and_long_products_are_within_the_error_bound() {
     for (m, n, k) in packed.into_iter().chain(in_place).chain(vectors) {
         let (a, b) = (random(m * k, 3), random(k * n, 4));
         let (sum, abs) = reference(&a, &b, m, n, k);
-        let arena = Arena { a: Fenced::new(m * k), b: Fenced::new(k * n), c: Fenced::new(m * (n + 3)), bias: Fenced::new(n) };
+        let arena = Arena {
+            a: Fenced::new(m * k),
+            b: Fenced::new(k * n),
+            c: Fenced::new(m * (n + 3)),
+            bias: Fenced::new(n),
+        };
         for isa in Isa::available() {
             for layout in 0..4 {
                 let (ta, tb) = (layout & 1 != 0, layout & 2 != 0);
                 for accumulate in [false, true] {
                     let gap = if accumulate { 3 } else { 0 };
-                    let case = Case { isa, m, n, k, ta, tb, bias: !ta, relu: tb, accumulate, gap, at_end: true };
+                    let case =
+                        Case { isa, m, n, k, ta, tb, bias: !ta, relu: tb, accumulate, gap, at_end: true };
                     check(case, &arena, &a, &b, |i, j| (sum[i * n + j], abs[i * n + j]));
                 }
             }
@@ -280,7 +292,11 @@ fn the_number_of_threads_never_changes_a_bit() {
                 // SAFETY: all extents are those of the vectors.
                 unsafe { gemm_on(isa, &plain(&a, &b, &mut c, m, n, k), None) };
                 let bits: Vec<u32> = c.iter().map(|x| x.to_bits()).collect();
-                assert_eq!(first.get_or_insert_with(|| bits.clone()), &bits, "{isa:?} {threads} threads {m} {n} {k}");
+                assert_eq!(
+                    first.get_or_insert_with(|| bits.clone()),
+                    &bits,
+                    "{isa:?} {threads} threads {m} {n} {k}"
+                );
             }
         }
     }
@@ -321,7 +337,10 @@ fn nan_and_infinity_reach_exactly_their_rows_and_columns() {
                         let y = c[i * n + j];
                         if i == m - 1 {
                             let want = bad * b[3 * n + j];
-                            assert!(if want.is_nan() { y.is_nan() } else { y == want.max(0.0) }, "{isa:?} {i} {j}: {y}");
+                            assert!(
+                                if want.is_nan() { y.is_nan() } else { y == want.max(0.0) },
+                                "{isa:?} {i} {j}: {y}"
+                            );
                         } else {
                             assert!(y.is_finite(), "{isa:?} {i} {j}: {y}");
                         }
@@ -354,7 +373,15 @@ impl Epilogue for Collect {
 
 #[test]
 fn an_epilogue_sees_every_finished_element_once_with_or_without_c() {
-    let shapes = [(150, 600, 70), (784, 128, 32), (5, 3, 0), (1, 3000, 600), (3000, 1, 40), (1, 50, 700), (40, 1100, 9)];
+    let shapes = [
+        (150, 600, 70),
+        (784, 128, 32),
+        (5, 3, 0),
+        (1, 3000, 600),
+        (3000, 1, 40),
+        (1, 50, 700),
+        (40, 1100, 9),
+    ];
     for (m, n, k) in shapes {
         let (a, b) = (random(m * k, 5), random(k * n, 6));
         let bias = random(n, 7);
@@ -390,13 +417,20 @@ fn batches_match_single_products_and_repeat_operands() {
         unsafe {
             let g = plain(&a, &b, &mut c, m, n, k);
             gemm_batched(batch, Strides { a: sa, b: sb, c: m * n }, &g, None);
-            gemm_batched(batch, Strides { a: sa, b: sb, c: 0 }, &Gemm { c: ptr::null_mut(), ..g }, Some(&collect));
+            gemm_batched(
+                batch,
+                Strides { a: sa, b: sb, c: 0 },
+                &Gemm { c: ptr::null_mut(), ..g },
+                Some(&collect),
+            );
         }
         assert_eq!(collect.seen.into_inner().unwrap(), c);
         for i in 0..batch {
             let mut one = vec![f32::NAN; m * n];
             // SAFETY: the slices below hold whole operands.
-            unsafe { fastnn::kernels::gemm::gemm(&plain(&a[i * sa..], &b[i * sb..], &mut one, m, n, k), None) };
+            unsafe {
+                fastnn::kernels::gemm::gemm(&plain(&a[i * sa..], &b[i * sb..], &mut one, m, n, k), None)
+            };
             assert_eq!(one, c[i * m * n..(i + 1) * m * n], "strides {sa} {sb}, product {i}");
         }
     }
@@ -413,23 +447,34 @@ fn segments_with_scattered_rows_add_up_in_one_tile() {
                 let strided = random(k1 * 11, 2);
                 let (b0, b1) = (random(k0 * cols, 3), random(k1 * cols, 4));
                 // Rows in no order, one of them twice; the second segment steps through columns.
-                let first: Vec<*const f32> = (0..rows).map(|i| pixels[(i * 17 % 5) * 7 * k0..].as_ptr()).collect();
+                let first: Vec<*const f32> =
+                    (0..rows).map(|i| pixels[(i * 17 % 5) * 7 * k0..].as_ptr()).collect();
                 let second: Vec<*const f32> = (0..rows).map(|i| strided[10 - i..].as_ptr()).collect();
                 let segments = [
                     Segment { rows: first.as_ptr(), a_step: 1, b: b0.as_ptr(), b_step: cols, k: k0 },
                     Segment { rows: second.as_ptr(), a_step: 11, b: b1.as_ptr(), b_step: cols, k: k1 },
                 ];
                 let mut c = vec![f32::NAN; rows * cols];
-                let out = Output { c: c.as_mut_ptr(), ldc: cols, bias: ptr::null(), relu: false, accumulate: false };
+                let out = Output {
+                    c: c.as_mut_ptr(),
+                    ldc: cols,
+                    bias: ptr::null(),
+                    relu: false,
+                    accumulate: false,
+                };
                 // SAFETY: pointers and steps stay inside the vectors above.
                 unsafe { micro.run(&Tile { segments: &segments, rows, cols, padded: false, out }) };
                 for i in 0..rows {
                     for j in 0..cols {
                         let at = (i * 17 % 5) * 7 * k0;
                         let one = (0..k0).map(|p| f64::from(pixels[at + p]) * f64::from(b0[p * cols + j]));
-                        let two = (0..k1).map(|p| f64::from(strided[10 - i + p * 11]) * f64::from(b1[p * cols + j]));
+                        let two = (0..k1)
+                            .map(|p| f64::from(strided[10 - i + p * 11]) * f64::from(b1[p * cols + j]));
                         let want: f64 = one.chain(two).sum();
-                        assert!((f64::from(c[i * cols + j]) - want).abs() < 1e-5, "{isa:?} {rows}x{cols} ({i}, {j})");
+                        assert!(
+                            (f64::from(c[i * cols + j]) - want).abs() < 1e-5,
+                            "{isa:?} {rows}x{cols} ({i}, {j})"
+                        );
                     }
                 }
             }

@@ -54,11 +54,24 @@ fn permuted(dims: &[usize], order: &[usize]) -> (Vec<usize>, Vec<isize>) {
 #[test]
 fn test_every_permutation_of_axes_is_copied() {
     for (dims, order) in [
-        (vec![7], vec![0]), (vec![3, 5], vec![1, 0]), (vec![16, 16], vec![1, 0]), (vec![33, 50], vec![1, 0]), (vec![300, 401], vec![1, 0]),
-        (vec![2, 17, 40], vec![0, 2, 1]), (vec![2, 17, 40], vec![2, 1, 0]), (vec![20, 3, 18], vec![2, 0, 1]), (vec![20, 3, 18], vec![1, 2, 0]),
-        (vec![20, 3, 18], vec![1, 0, 2]), (vec![4, 9, 3, 8], vec![0, 2, 1, 3]), (vec![4, 9, 3, 32], vec![3, 1, 0, 2]), (vec![4, 9, 3, 32], vec![0, 3, 1, 2]),
-        (vec![4, 10, 12, 9], vec![0, 2, 3, 1]), (vec![2, 3, 2, 3, 2, 3, 2, 3], vec![7, 5, 3, 1, 0, 2, 4, 6]), (vec![8, 64, 4, 16], vec![0, 2, 1, 3]),
-        (vec![5, 1, 6, 1], vec![2, 1, 0, 3]), (vec![64, 1000], vec![0, 1]),
+        (vec![7], vec![0]),
+        (vec![3, 5], vec![1, 0]),
+        (vec![16, 16], vec![1, 0]),
+        (vec![33, 50], vec![1, 0]),
+        (vec![300, 401], vec![1, 0]),
+        (vec![2, 17, 40], vec![0, 2, 1]),
+        (vec![2, 17, 40], vec![2, 1, 0]),
+        (vec![20, 3, 18], vec![2, 0, 1]),
+        (vec![20, 3, 18], vec![1, 2, 0]),
+        (vec![20, 3, 18], vec![1, 0, 2]),
+        (vec![4, 9, 3, 8], vec![0, 2, 1, 3]),
+        (vec![4, 9, 3, 32], vec![3, 1, 0, 2]),
+        (vec![4, 9, 3, 32], vec![0, 3, 1, 2]),
+        (vec![4, 10, 12, 9], vec![0, 2, 3, 1]),
+        (vec![2, 3, 2, 3, 2, 3, 2, 3], vec![7, 5, 3, 1, 0, 2, 4, 6]),
+        (vec![8, 64, 4, 16], vec![0, 2, 1, 3]),
+        (vec![5, 1, 6, 1], vec![2, 1, 0, 3]),
+        (vec![64, 1000], vec![0, 1]),
     ] {
         let (dims, strides) = permuted(&dims, &order);
         check(0, &dims, &strides);
@@ -87,10 +100,15 @@ fn test_slices_reversals_and_broadcasts_are_copied() {
 
 #[test]
 fn test_take_and_its_gradient_follow_the_indices_in_order() {
-    for (outer, axis, inner, count) in [(1, 50, 64, 700), (1, 50, 7, 9), (3, 10, 1, 40), (2, 33, 100, 5), (1, 300, 130, 400), (4, 6, 20, 0)] {
+    for (outer, axis, inner, count) in
+        [(1, 50, 64, 700), (1, 50, 7, 9), (3, 10, 1, 40), (2, 33, 100, 5), (1, 300, 130, 400), (4, 6, 20, 0)]
+    {
         let size = Take { outer, axis, inner, count };
         let indices: Vec<i32> = (0..count).map(|i| ((i * 31 + i / 7) % axis) as i32).collect();
-        let (x, dy) = (numbers(outer * axis * inner), numbers(outer * count * inner).iter().map(|x| x * 0.1 + 0.3).collect::<Vec<_>>());
+        let (x, dy) = (
+            numbers(outer * axis * inner),
+            numbers(outer * count * inner).iter().map(|x| x * 0.1 + 0.3).collect::<Vec<_>>(),
+        );
         let (mut want, mut want_dx) = (vec![0f32; outer * count * inner], vec![0f32; outer * axis * inner]);
         for o in 0..outer {
             for (i, &at) in indices.iter().enumerate() {

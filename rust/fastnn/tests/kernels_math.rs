@@ -1,7 +1,7 @@
 //! The elementary functions against f64, in units in the last place, on every instruction set.
 
-use fastnn::simd::{Isa, LANES, Simd, math};
 use fastnn::per_isa;
+use fastnn::simd::{Isa, LANES, Simd, math};
 
 type Unary = unsafe fn(*mut f32, *const f32, usize);
 
@@ -32,7 +32,13 @@ fn ulps(y: f32, want: f64) -> f64 {
         return if want.is_nan() && y.is_nan() { 0.0 } else { f64::INFINITY };
     }
     if (want as f32).is_infinite() || y.is_infinite() {
-        return if y == want as f32 { 0.0 } else if want.is_infinite() { f64::INFINITY } else { 1.0 + f64::from(y.is_infinite()) };
+        return if y == want as f32 {
+            0.0
+        } else if want.is_infinite() {
+            f64::INFINITY
+        } else {
+            1.0 + f64::from(y.is_infinite())
+        };
     }
     let exponent = want.abs().log2().floor().max(-126.0);
     (f64::from(y) - want).abs() / 2f64.powf(exponent - 23.0)
@@ -41,7 +47,20 @@ fn ulps(y: f32, want: f64) -> f64 {
 // Every `stride`-th bit pattern, padded to whole vectors.
 fn sweep(stride: usize) -> Vec<f32> {
     let mut x: Vec<f32> = (0..=u32::MAX).step_by(stride).map(f32::from_bits).collect();
-    x.extend([0.0, -0.0, 1.0, -1.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MIN_POSITIVE, 1e-45, -1e-45, f32::MAX, f32::MIN]);
+    x.extend([
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::NAN,
+        f32::MIN_POSITIVE,
+        1e-45,
+        -1e-45,
+        f32::MAX,
+        f32::MIN,
+    ]);
     // Dense where functions bend.
     x.extend((-400_000..400_000).map(|i| i as f32 * 2.5e-5));
     while !x.len().is_multiple_of(LANES) {
@@ -121,11 +140,30 @@ fn test_erf_is_within_3_ulp() {
 // The largest |y - want| / max(1, |x|) over finite inputs, and what lies far out.
 fn check_gelu(name: &str, pick: fn(Isa) -> Unary, reference: impl Fn(f64) -> f64) {
     let x: Vec<f32> = (-160_000..160_000).map(|i| i as f32 * 1e-4).collect();
-    let far = [-1e30, -100.0, -30.0, 30.0, 100.0, 1e30, f32::INFINITY, f32::NAN, 0.0, -0.0, 1e-42, -1e-42, 1e-30, f32::MAX, f32::MIN, 20.0];
+    let far = [
+        -1e30,
+        -100.0,
+        -30.0,
+        30.0,
+        100.0,
+        1e30,
+        f32::INFINITY,
+        f32::NAN,
+        0.0,
+        -0.0,
+        1e-42,
+        -1e-42,
+        1e-30,
+        f32::MAX,
+        f32::MIN,
+        20.0,
+    ];
     let mut fused: Option<Vec<u32>> = None;
     for isa in Isa::available() {
         let mut y_all = apply(pick(isa), &x);
-        let error = |(&x, &y): (&f32, &f32)| (f64::from(y) - reference(f64::from(x))).abs() / f64::from(x.abs().max(1.0));
+        let error = |(&x, &y): (&f32, &f32)| {
+            (f64::from(y) - reference(f64::from(x))).abs() / f64::from(x.abs().max(1.0))
+        };
         let worst = x.iter().zip(&y_all).map(error).fold(0.0, f64::max);
         eprintln!("{name:9} {:9} {worst:.1e}", isa.name());
         assert!(worst <= 4e-7, "{name} on {}: {worst:e}", isa.name());
@@ -137,7 +175,10 @@ fn check_gelu(name: &str, pick: fn(Isa) -> Unary, reference: impl Fn(f64) -> f64
         assert!((y[12] - 5e-31).abs() < 1e-37 && y[13] == f32::MAX && y[14].abs() < 1e-30, "{name}: {y:?}");
         let bits: Vec<u32> = y_all.iter().map(|y| if y.is_nan() { 1 } else { y.to_bits() }).collect();
         if isa != Isa::Portable {
-            assert!(fused.replace(bits.clone()).is_none_or(|other| other == bits), "{name}: AVX2 and AVX-512 differ");
+            assert!(
+                fused.replace(bits.clone()).is_none_or(|other| other == bits),
+                "{name}: AVX2 and AVX-512 differ"
+            );
         }
     }
 }
@@ -145,7 +186,8 @@ fn check_gelu(name: &str, pick: fn(Isa) -> Unary, reference: impl Fn(f64) -> f64
 #[test]
 fn test_gelu_is_within_4e_7_and_saturates() {
     check_gelu("gelu", gelu, |x| 0.5 * x * (1.0 + erf_f64(x * std::f64::consts::FRAC_1_SQRT_2)));
-    let tanh = |x: f64| 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x)).tanh());
+    let tanh =
+        |x: f64| 0.5 * x * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x)).tanh());
     check_gelu("gelu_tanh", gelu_tanh, tanh);
 }
 
@@ -186,8 +228,31 @@ fn pow(isa: Isa) -> unsafe fn(*mut f32, *const f32, *const f32, usize) {
 
 #[test]
 fn test_pow_is_within_4_ulp_and_has_the_ieee_special_cases() {
-    let special = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 2.0, -2.0, 3.0, -3.0, 1e30, -1e30, 1.000_000_1, f32::INFINITY,
-        f32::NEG_INFINITY, f32::NAN, f32::MAX, f32::MIN_POSITIVE, 1e-45, 16_777_215.0, 8_388_609.0, 7.0, 1e-3];
+    let special = [
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        0.5,
+        -0.5,
+        2.0,
+        -2.0,
+        3.0,
+        -3.0,
+        1e30,
+        -1e30,
+        1.000_000_1,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::NAN,
+        f32::MAX,
+        f32::MIN_POSITIVE,
+        1e-45,
+        16_777_215.0,
+        8_388_609.0,
+        7.0,
+        1e-3,
+    ];
     let (mut a, mut b) = (Vec::new(), Vec::new());
     for &x in &special {
         for &y in &special {
@@ -227,7 +292,9 @@ fn test_pow_is_within_4_ulp_and_has_the_ieee_special_cases() {
         eprintln!("pow {} {worst:.2} ulp", isa.name());
         if isa != Isa::Portable {
             if let Some(other) = &fused {
-                assert!(other.iter().zip(&y).all(|(a, b)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan()));
+                assert!(
+                    other.iter().zip(&y).all(|(a, b)| a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan())
+                );
             }
             fused = Some(y);
         }
@@ -238,8 +305,18 @@ fn test_pow_is_within_4_ulp_and_has_the_ieee_special_cases() {
 fn test_signs_of_zero_and_saturation() {
     for isa in Isa::available() {
         let mut x = vec![-0.0f32; LANES];
-        for (name, f) in [("expm1", expm1 as fn(Isa) -> Unary), ("log1p", log1p), ("tanh", tanh), ("erf", erf), ("sin", sin)] {
-            assert!(apply(f(isa), &x).iter().all(|y| y.to_bits() == (-0.0f32).to_bits()), "{name}(-0.0) on {}", isa.name());
+        for (name, f) in [
+            ("expm1", expm1 as fn(Isa) -> Unary),
+            ("log1p", log1p),
+            ("tanh", tanh),
+            ("erf", erf),
+            ("sin", sin),
+        ] {
+            assert!(
+                apply(f(isa), &x).iter().all(|y| y.to_bits() == (-0.0f32).to_bits()),
+                "{name}(-0.0) on {}",
+                isa.name()
+            );
         }
         x.fill(40.0);
         for f in [tanh as fn(Isa) -> Unary, erf, sigmoid] {

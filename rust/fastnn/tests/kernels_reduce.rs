@@ -5,9 +5,34 @@ use fastnn::kernels::{Source, TILE};
 use fastnn::pool;
 use fastnn::simd::Isa;
 
-const SHAPES: [(usize, usize, usize); 26] = [(1, 1, 1), (1, 7, 1), (5, 16, 1), (37, 10, 1), (300, 3, 1), (4, 100, 1), (3, 512, 1), (3, 513, 1), (2, 5000, 1),
-    (1, 200_003, 1), (40, 700, 1), (1, 9, 10), (6, 4, 64), (1, 1000, 10), (1, 70_001, 3), (2, 33, 257), (1, 64, 512), (1, 65, 513), (3, 1, 100),
-    (1, 300, 1100), (2, 200, 100), (1, 129, 256), (17, 5, 40), (1, 600, 300), (1, 1, 5000), (9, 2, 2)];
+const SHAPES: [(usize, usize, usize); 26] = [
+    (1, 1, 1),
+    (1, 7, 1),
+    (5, 16, 1),
+    (37, 10, 1),
+    (300, 3, 1),
+    (4, 100, 1),
+    (3, 512, 1),
+    (3, 513, 1),
+    (2, 5000, 1),
+    (1, 200_003, 1),
+    (40, 700, 1),
+    (1, 9, 10),
+    (6, 4, 64),
+    (1, 1000, 10),
+    (1, 70_001, 3),
+    (2, 33, 257),
+    (1, 64, 512),
+    (1, 65, 513),
+    (3, 1, 100),
+    (1, 300, 1100),
+    (2, 200, 100),
+    (1, 129, 256),
+    (17, 5, 40),
+    (1, 600, 300),
+    (1, 1, 5000),
+    (9, 2, 2),
+];
 
 fn values(n: usize) -> Vec<f32> {
     let mut state = 1u32;
@@ -61,7 +86,12 @@ fn test_sums_and_means_have_a_logarithmic_error() {
                 let column = column(&x, shape, i);
                 let want: f64 = column.iter().sum();
                 let bound = 40.0 * 2f64.powi(-24) * column.iter().map(|x| x.abs()).sum::<f64>();
-                assert!((f64::from(sum[i]) - want).abs() <= bound, "{shape:?} {}: {} want {want}", isa.name(), sum[i]);
+                assert!(
+                    (f64::from(sum[i]) - want).abs() <= bound,
+                    "{shape:?} {}: {} want {want}",
+                    isa.name(),
+                    sum[i]
+                );
                 assert_eq!(mean[i], sum[i] / r as f32);
             }
         }
@@ -83,9 +113,17 @@ fn test_extremes_and_products_are_exact() {
             let product = run(isa, Reduce::Prod, &signs, shape);
             for i in 0..outer * inner {
                 let c = column(&x, shape, i);
-                assert_eq!(f64::from(max[i]), c.iter().copied().fold(f64::NEG_INFINITY, f64::max), "{shape:?}");
+                assert_eq!(
+                    f64::from(max[i]),
+                    c.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+                    "{shape:?}"
+                );
                 assert_eq!(f64::from(min[i]), c.iter().copied().fold(f64::INFINITY, f64::min), "{shape:?}");
-                assert_eq!(f64::from(product[i]), column(&signs, shape, i).iter().product::<f64>(), "{shape:?}");
+                assert_eq!(
+                    f64::from(product[i]),
+                    column(&signs, shape, i).iter().product::<f64>(),
+                    "{shape:?}"
+                );
             }
         }
     }

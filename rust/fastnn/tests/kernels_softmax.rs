@@ -1,10 +1,13 @@
 //! Row kernels against f64, in and out of place, on every instruction set and thread count.
 
-use fastnn::kernels::softmax::{Moments, log_softmax_on, log_sum_exp_on, normalise_on, softmax_on, sparse_cross_entropy_on};
+use fastnn::kernels::softmax::{
+    Moments, log_softmax_on, log_sum_exp_on, normalise_on, softmax_on, sparse_cross_entropy_on,
+};
 use fastnn::pool;
 use fastnn::simd::Isa;
 
-const WIDTHS: [usize; 22] = [1, 2, 10, 15, 16, 17, 31, 32, 33, 48, 50, 63, 64, 65, 79, 80, 100, 127, 128, 129, 1000, 1031];
+const WIDTHS: [usize; 22] =
+    [1, 2, 10, 15, 16, 17, 31, 32, 33, 48, 50, 63, 64, 65, 79, 80, 100, 127, 128, 129, 1000, 1031];
 
 fn values(n: usize, scale: f32) -> Vec<f32> {
     let mut state = 3u32;
@@ -39,7 +42,17 @@ fn test_softmax_family_matches_f64_for_ordinary_and_extreme_logits() {
         for scale in [3.0, 1e4] {
             let rows = 9;
             let x = values(rows * n, scale);
-            let labels: Vec<i32> = (0..rows).map(|r| if r == 4 { n as i32 } else if r == 5 { -1 } else { ((r * 7) % n) as i32 }).collect();
+            let labels: Vec<i32> = (0..rows)
+                .map(|r| {
+                    if r == 4 {
+                        n as i32
+                    } else if r == 5 {
+                        -1
+                    } else {
+                        ((r * 7) % n) as i32
+                    }
+                })
+                .collect();
             for isa in Isa::available() {
                 // SAFETY: every buffer holds what the kernels ask for.
                 let soft = run(&x, rows * n, |x, y| unsafe { softmax_on(isa, x, y, rows, n) });
@@ -48,7 +61,9 @@ fn test_softmax_family_matches_f64_for_ordinary_and_extreme_logits() {
                 // SAFETY: as above.
                 let sums = run(&x, rows, |x, y| unsafe { log_sum_exp_on(isa, x, y, rows, n) });
                 // SAFETY: as above.
-                let loss = run(&x, rows, |x, y| unsafe { sparse_cross_entropy_on(isa, x, labels.as_ptr(), y, rows, n) });
+                let loss = run(&x, rows, |x, y| unsafe {
+                    sparse_cross_entropy_on(isa, x, labels.as_ptr(), y, rows, n)
+                });
                 let mut place = x.clone();
                 // SAFETY: as above; in place is allowed.
                 unsafe { softmax_on(isa, place.as_ptr(), place.as_mut_ptr(), rows, n) };
@@ -60,12 +75,27 @@ fn test_softmax_family_matches_f64_for_ordinary_and_extreme_logits() {
                     if labels[r] < 0 || labels[r] as usize >= n {
                         assert!(loss[r].is_nan());
                     } else {
-                        assert!(close(loss[r], total - f64::from(row[labels[r] as usize]), 3e-7, 4e-7 * f64::from(scale)));
+                        assert!(close(
+                            loss[r],
+                            total - f64::from(row[labels[r] as usize]),
+                            3e-7,
+                            4e-7 * f64::from(scale)
+                        ));
                     }
                     for c in 0..n {
                         let want = f64::from(row[c]) - total;
-                        assert!(close(logs[r * n + c], want, 3e-7, 3e-7 * f64::from(scale)), "{n} {scale} {}", isa.name());
-                        assert!(close(soft[r * n + c], want.exp(), 2e-6, 1e-37), "{n} {} {} {}", isa.name(), soft[r * n + c], want.exp());
+                        assert!(
+                            close(logs[r * n + c], want, 3e-7, 3e-7 * f64::from(scale)),
+                            "{n} {scale} {}",
+                            isa.name()
+                        );
+                        assert!(
+                            close(soft[r * n + c], want.exp(), 2e-6, 1e-37),
+                            "{n} {} {} {}",
+                            isa.name(),
+                            soft[r * n + c],
+                            want.exp()
+                        );
                     }
                 }
             }
@@ -110,7 +140,8 @@ fn test_layer_normalisation_matches_f64_far_from_zero() {
             // SAFETY: every buffer holds what the kernel asks for.
             let y = run(&x, rows * n, |x, y| unsafe { normalise_on(isa, x, y, (rows, n), 1e-3, moments) });
             // SAFETY: as above.
-            let z = run(&x, rows * n, |x, y| unsafe { normalise_on(isa, x, y, (rows, n), 1e-3, Moments::NONE) });
+            let z =
+                run(&x, rows * n, |x, y| unsafe { normalise_on(isa, x, y, (rows, n), 1e-3, Moments::NONE) });
             assert_eq!(y, z);
             for r in 0..rows {
                 let row: Vec<f64> = x[r * n..(r + 1) * n].iter().map(|&v| f64::from(v)).collect();
@@ -119,7 +150,11 @@ fn test_layer_normalisation_matches_f64_far_from_zero() {
                 let s = 1.0 / (v + 1e-3f32 as f64).sqrt();
                 assert!(close(mean[r], m, 2e-7, 0.0) && close(scale[r], s, 1e-4, 0.0), "{n}");
                 for c in 0..n {
-                    assert!(close(y[r * n + c], (row[c] - m) * s, 1e-4, 1e-3 * s / 32.0), "{n} {}", isa.name());
+                    assert!(
+                        close(y[r * n + c], (row[c] - m) * s, 1e-4, 1e-3 * s / 32.0),
+                        "{n} {}",
+                        isa.name()
+                    );
                 }
             }
         }
@@ -143,7 +178,8 @@ fn test_row_kernels_are_bitwise_independent_of_threads_and_rows_around() {
                 // SAFETY: as above.
                 let sums = run(&x, rows, |x, y| unsafe { log_sum_exp_on(isa, x, y, rows, n) });
                 // SAFETY: as above.
-                let z = run(&x, rows * n, |x, y| unsafe { normalise_on(isa, x, y, (rows, n), 1e-5, moments) });
+                let z =
+                    run(&x, rows * n, |x, y| unsafe { normalise_on(isa, x, y, (rows, n), 1e-5, moments) });
                 [y, sums, z, mean, scale].concat()
             })
             .collect();

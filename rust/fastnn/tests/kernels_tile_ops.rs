@@ -7,8 +7,31 @@ use fastnn::simd::Isa;
 const GUARD: u32 = 0x7fc0_dead;
 
 fn floats() -> Vec<f32> {
-    let mut x = vec![0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 1.5, 2.5, -2.5, 3.0, -7.0, 1e-40, -1e-40, 8_388_609.0, -8_388_607.5, 1e30, -3e9,
-        2_147_483_648.0, f32::INFINITY, f32::NEG_INFINITY, f32::NAN, f32::MAX, f32::MIN_POSITIVE];
+    let mut x = vec![
+        0.0,
+        -0.0,
+        1.0,
+        -1.0,
+        0.5,
+        -0.5,
+        1.5,
+        2.5,
+        -2.5,
+        3.0,
+        -7.0,
+        1e-40,
+        -1e-40,
+        8_388_609.0,
+        -8_388_607.5,
+        1e30,
+        -3e9,
+        2_147_483_648.0,
+        f32::INFINITY,
+        f32::NEG_INFINITY,
+        f32::NAN,
+        f32::MAX,
+        f32::MIN_POSITIVE,
+    ];
     let mut state = 7u32;
     while x.len() < 149 {
         state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
@@ -49,7 +72,15 @@ fn check(name: &str, pick: fn(Isa) -> TileFn, x: &[f32], want: impl Fn(f32, f32,
                 unsafe { pick(isa)(y.as_mut_ptr(), a.as_ptr(), b.as_ptr(), c.as_ptr(), n) };
                 for i in 0..n {
                     let w = want(a[i], b[i], c[i]);
-                    assert!(same(y[i], w), "{name} on {}: ({:e}, {:e}, {:e}) gives {:e}, want {w:e}", isa.name(), a[i], b[i], c[i], y[i]);
+                    assert!(
+                        same(y[i], w),
+                        "{name} on {}: ({:e}, {:e}, {:e}) gives {:e}, want {w:e}",
+                        isa.name(),
+                        a[i],
+                        b[i],
+                        c[i],
+                        y[i]
+                    );
                 }
                 assert!(y[n..].iter().all(|g| g.to_bits() == GUARD), "{name} wrote past {n}");
             }
@@ -57,9 +88,14 @@ fn check(name: &str, pick: fn(Isa) -> TileFn, x: &[f32], want: impl Fn(f32, f32,
                 let mut buffers = [a.clone(), b.clone(), c.clone()];
                 let dst = buffers[place].as_mut_ptr();
                 // SAFETY: as above; the destination equals one operand exactly.
-                unsafe { pick(isa)(dst, buffers[0].as_ptr(), buffers[1].as_ptr(), buffers[2].as_ptr(), x.len()) };
+                unsafe {
+                    pick(isa)(dst, buffers[0].as_ptr(), buffers[1].as_ptr(), buffers[2].as_ptr(), x.len())
+                };
                 for i in 0..x.len() {
-                    assert!(same(buffers[place][i], want(a[i], b[i], c[i])), "{name} in place of operand {place}");
+                    assert!(
+                        same(buffers[place][i], want(a[i], b[i], c[i])),
+                        "{name} in place of operand {place}"
+                    );
                 }
             }
         }
@@ -76,7 +112,13 @@ macro_rules! float_ops {
 
 fn python_mod(a: f32, b: f32) -> f32 {
     let m = a % b;
-    if m == 0.0 { 0.0f32.copysign(b) } else if !m.is_nan() && (b < 0.0) != (m < 0.0) { m + b } else { m }
+    if m == 0.0 {
+        0.0f32.copysign(b)
+    } else if !m.is_nan() && (b < 0.0) != (m < 0.0) {
+        m + b
+    } else {
+        m
+    }
 }
 
 #[test]
@@ -161,13 +203,26 @@ fn test_comparisons_and_logic_follow_ieee_with_nan_true_as_a_condition() {
 #[test]
 fn test_floor_divide_matches_numpy() {
     // numpy.floor_divide of these pairs, float32.
-    let cases = [(7.0, 2.0, 3.0), (-7.0, 2.0, -4.0), (7.0, -2.0, -4.0), (-7.0, -2.0, 3.0), (1.0, 0.1, 9.0), (0.0, 3.0, 0.0), (6.0, 3.0, 2.0),
-        (1.0, 0.0, f32::INFINITY), (-1.0, 0.0, f32::NEG_INFINITY), (5.5, 0.5, 11.0), (-0.5, 4.0, -1.0)];
+    let cases = [
+        (7.0, 2.0, 3.0),
+        (-7.0, 2.0, -4.0),
+        (7.0, -2.0, -4.0),
+        (-7.0, -2.0, 3.0),
+        (1.0, 0.1, 9.0),
+        (0.0, 3.0, 0.0),
+        (6.0, 3.0, 2.0),
+        (1.0, 0.0, f32::INFINITY),
+        (-1.0, 0.0, f32::NEG_INFINITY),
+        (5.5, 0.5, 11.0),
+        (-0.5, 4.0, -1.0),
+    ];
     for isa in Isa::available() {
         for (a, b, want) in cases {
             let mut y = [0f32; 3];
             // SAFETY: the three arrays hold three elements.
-            unsafe { ops::floor_divide(isa)(y.as_mut_ptr(), [a; 3].as_ptr(), [b; 3].as_ptr(), std::ptr::null(), 3) };
+            unsafe {
+                ops::floor_divide(isa)(y.as_mut_ptr(), [a; 3].as_ptr(), [b; 3].as_ptr(), std::ptr::null(), 3)
+            };
             assert_eq!(y, [want; 3], "{a} // {b} on {}", isa.name());
         }
     }
@@ -229,7 +284,12 @@ fn test_functions_are_wired_to_their_names() {
                 let mut y = vec![f32::from_bits(GUARD); n + 1];
                 // SAFETY: the buffers hold `n` elements.
                 unsafe { pick(isa)(y.as_mut_ptr(), x.as_ptr(), x.as_ptr(), x.as_ptr(), n) };
-                assert!(y[..n].iter().all(|&y| (f64::from(y) - want).abs() < 3e-7), "{name} on {}: {}", isa.name(), y[0]);
+                assert!(
+                    y[..n].iter().all(|&y| (f64::from(y) - want).abs() < 3e-7),
+                    "{name} on {}: {}",
+                    isa.name(),
+                    y[0]
+                );
                 assert_eq!(y[n].to_bits(), GUARD, "{name}");
             }
         }
@@ -262,8 +322,18 @@ impl Edge {
     fn new(n: usize) -> Edge {
         // SAFETY: an anonymous mapping of two pages, the second made inaccessible.
         let base = unsafe {
-            let base = libc::mmap(std::ptr::null_mut(), 2 * Edge::PAGE, libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS, -1, 0);
-            assert!(base != libc::MAP_FAILED && libc::mprotect(base.byte_add(Edge::PAGE), Edge::PAGE, libc::PROT_NONE) == 0);
+            let base = libc::mmap(
+                std::ptr::null_mut(),
+                2 * Edge::PAGE,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_PRIVATE | libc::MAP_ANONYMOUS,
+                -1,
+                0,
+            );
+            assert!(
+                base != libc::MAP_FAILED
+                    && libc::mprotect(base.byte_add(Edge::PAGE), Edge::PAGE, libc::PROT_NONE) == 0
+            );
             base
         };
         Edge { base, n }

@@ -37,7 +37,10 @@ fn numeric(f: impl Fn(&[Host]) -> f64, inputs: &[Host]) -> Vec<Vec<f64>> {
 fn assert_close(got: &[f64], want: &[f64], label: &str) {
     assert_eq!(got.len(), want.len(), "{label}");
     for (i, (g, w)) in got.iter().zip(want).enumerate() {
-        assert!((g - w).abs() <= 2e-6 * (1.0 + w.abs()), "{label}: element {i} is {g}, wanted {w}\n got {got:?}\nwant {want:?}");
+        assert!(
+            (g - w).abs() <= 2e-6 * (1.0 + w.abs()),
+            "{label}: element {i} is {g}, wanted {w}\n got {got:?}\nwant {want:?}"
+        );
     }
 }
 
@@ -75,7 +78,8 @@ fn the_derivative_of_every_row_agrees_with_differences_of_its_reference() {
 #[test]
 fn the_second_derivative_of_every_smooth_row_agrees_with_differences() {
     let mut checked = 0;
-    for &op in OPS.iter().filter(|op| op.smooth && op.name != "stop_gradient" && !matches!(op.vjp, Vjp::Zero)) {
+    for &op in OPS.iter().filter(|op| op.smooth && op.name != "stop_gradient" && !matches!(op.vjp, Vjp::Zero))
+    {
         for case in cases(op).into_iter().take(2) {
             let (mut g, s) = scalar_of(&case);
             let first = gradients(&mut g, s);
@@ -119,7 +123,10 @@ fn composites_mean_what_they_are_rewritten_into() {
 
 #[test]
 fn ties_share_the_gradient_of_extremes_equally() {
-    let x = Host { ty: fastnn::graph::Ty::f32(fastnn::shape::Shape::new(&[4]).unwrap()), data: vec![2.0, 1.0, 2.0, 0.0] };
+    let x = Host {
+        ty: fastnn::graph::Ty::f32(fastnn::shape::Shape::new(&[4]).unwrap()),
+        data: vec![2.0, 1.0, 2.0, 0.0],
+    };
     let mut g = Graph::new();
     let a = g.input(x.ty);
     let top = g.max(a, &[0], false);

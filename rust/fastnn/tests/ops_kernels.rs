@@ -38,8 +38,11 @@ fn run(case: &Case, out: Ty, isa: Isa) -> Option<fastnn::error::Result<Vec<f64>>
         }
         Cpu::Step(step) => {
             let mut buffers: Vec<Vec<f32>> = case.inputs.iter().map(to_bits).collect();
-            let inputs: Vec<Arg> =
-                buffers.iter_mut().zip(&case.inputs).map(|(b, x)| Arg { ptr: b.as_mut_ptr(), ty: x.ty }).collect();
+            let inputs: Vec<Arg> = buffers
+                .iter_mut()
+                .zip(&case.inputs)
+                .map(|(b, x)| Arg { ptr: b.as_mut_ptr(), ty: x.ty })
+                .collect();
             let output = Arg { ptr: y.as_mut_ptr(), ty: out };
             if let Err(e) = step(&StepCtx { inputs: &inputs, output, attrs: &case.attrs, isa }) {
                 return Some(Err(e));
@@ -73,8 +76,14 @@ fn compare(case: &Case) -> bool {
         let got = got.unwrap();
         assert_eq!(got.len(), want.data.len());
         for (i, (g, w)) in got.iter().zip(&want.data).enumerate() {
-            let close = if out.dtype == DType::F32 { (g - w).abs() <= 2e-6 * (1.0 + w.abs()) } else { g == w };
-            assert!(close || (g.is_nan() && w.is_nan()), "{} on {}: element {i} is {g}, wanted {w}", case.label(), isa.name());
+            let close =
+                if out.dtype == DType::F32 { (g - w).abs() <= 2e-6 * (1.0 + w.abs()) } else { g == w };
+            assert!(
+                close || (g.is_nan() && w.is_nan()),
+                "{} on {}: element {i} is {g}, wanted {w}",
+                case.label(),
+                isa.name()
+            );
         }
     }
     ran
@@ -124,7 +133,8 @@ fn special_numbers_pass_through_elementwise_kernels_as_through_the_reference() {
             ty: Ty::f32(Shape::new(&[n * n]).unwrap()),
             data: (0..n * n).map(|i| specials[pick(i)]).collect(),
         };
-        let inputs: Vec<Host> = (0..op.args.len()).map(|k| if k == 0 { host(&|i| i / n) } else { host(&|i| i % n) }).collect();
+        let inputs: Vec<Host> =
+            (0..op.args.len()).map(|k| if k == 0 { host(&|i| i / n) } else { host(&|i| i % n) }).collect();
         let case = Case { op, inputs, attrs: vec![] };
         let out = (op.infer)(&case.inputs.iter().map(|x| x.ty).collect::<Vec<_>>(), &[]).unwrap();
         let want = (op.reference)(&case.inputs, &[], out);
@@ -132,7 +142,14 @@ fn special_numbers_pass_through_elementwise_kernels_as_through_the_reference() {
             let got = run(&case, out, isa).unwrap().unwrap();
             for (i, (g, w)) in got.iter().zip(&want.data).enumerate() {
                 let same = g == w || (g.is_nan() && w.is_nan()) || (g - w).abs() <= 1e-6 * w.abs();
-                assert!(same, "{} of {} and {} on {}: {g}, wanted {w}", op.name, specials[i / n], specials[i % n], isa.name());
+                assert!(
+                    same,
+                    "{} of {} and {} on {}: {g}, wanted {w}",
+                    op.name,
+                    specials[i / n],
+                    specials[i % n],
+                    isa.name()
+                );
             }
         }
     }
@@ -155,7 +172,10 @@ fn an_index_out_of_range_is_a_data_error_that_says_where() {
         inputs: vec![x, whole(&[3], &[0.0, 4.0, 1.0])],
         attrs: vec![],
     };
-    for (case, parts) in [(take, ["take: index 3 at position [1, 1]", "(3, 4)", "-3..3"]), (loss, ["label 4 at position 1", "0..4", "hint"])] {
+    for (case, parts) in [
+        (take, ["take: index 3 at position [1, 1]", "(3, 4)", "-3..3"]),
+        (loss, ["label 4 at position 1", "0..4", "hint"]),
+    ] {
         let (g, _, y) = case.graph();
         let error = run(&case, g.ty(y), Isa::Portable).unwrap().unwrap_err();
         assert!(matches!(error, fastnn::error::Error::Data(_)));

@@ -14,7 +14,8 @@ use ops_cases::{Case, Rng, cases, weigh};
 fn run(g: &Graph, inputs: &[Host], label: &str) -> Vec<Vec<f64>> {
     let program = Program::compile(g).unwrap_or_else(|e| panic!("{label}: {e}\n{g}"));
     let bits = |x: &Host| -> Vec<f32> {
-        let one = |&v: &f64| if x.ty.dtype == DType::I32 { f32::from_bits(v as i32 as u32) } else { v as f32 };
+        let one =
+            |&v: &f64| if x.ty.dtype == DType::I32 { f32::from_bits(v as i32 as u32) } else { v as f32 };
         x.data.iter().map(one).collect()
     };
     let mut data: Vec<Vec<f32>> = inputs.iter().map(bits).collect();
@@ -23,7 +24,8 @@ fn run(g: &Graph, inputs: &[Host], label: &str) -> Vec<Vec<f64>> {
     let to: Vec<*mut f32> = out.iter_mut().map(Vec::as_mut_ptr).collect();
     // SAFETY: the buffers have the sizes of the graph's inputs and outputs.
     unsafe { program.run(&from, &to) }.unwrap_or_else(|e| panic!("{label}: {e}"));
-    let number = |v: &f32, dtype| if dtype == DType::I32 { f64::from(v.to_bits() as i32) } else { f64::from(*v) };
+    let number =
+        |v: &f32, dtype| if dtype == DType::I32 { f64::from(v.to_bits() as i32) } else { f64::from(*v) };
     g.outputs.iter().zip(out).map(|(y, v)| v.iter().map(|v| number(v, g.ty(*y).dtype)).collect()).collect()
 }
 
@@ -33,7 +35,8 @@ fn compare(g: &Graph, case: &Case, what: &str) {
     for (got, want) in run(g, &case.inputs, &label).iter().zip(&want) {
         assert_eq!(got.len(), want.data.len(), "{label}");
         for (i, (a, b)) in got.iter().zip(&want.data).enumerate() {
-            let close = if want.ty.dtype == DType::F32 { (a - b).abs() <= 1e-4 * (1.0 + b.abs()) } else { a == b };
+            let close =
+                if want.ty.dtype == DType::F32 { (a - b).abs() <= 1e-4 * (1.0 + b.abs()) } else { a == b };
             assert!(close, "{label}: element {i} is {a}, wanted {b}\n{g}");
         }
     }
@@ -70,7 +73,11 @@ fn whole_numbers_and_truth_values_compile_in_every_row_that_takes_them() {
     for &op in OPS.iter().filter(|op| !matches!(op.accept, Accept::Float)) {
         for mut case in cases(op) {
             for dtype in [DType::I32, DType::Bool] {
-                for x in case.inputs.iter_mut().filter(|x| x.ty.dtype == DType::F32 || x.ty.dtype == DType::I32 && dtype == DType::Bool) {
+                for x in case
+                    .inputs
+                    .iter_mut()
+                    .filter(|x| x.ty.dtype == DType::F32 || x.ty.dtype == DType::I32 && dtype == DType::Bool)
+                {
                     if !op.args.iter().any(|a| matches!(*a, "key" | "indices" | "labels")) {
                         *x = rng.host(dtype, x.ty.shape.dims(), (-4.0, 5.0));
                     }

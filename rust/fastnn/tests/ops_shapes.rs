@@ -54,9 +54,19 @@ fn refusals_name_the_op_the_shapes_and_a_way_out() {
         ("add", &[ty(DType::Bool, &[3]), ty(DType::Bool, &[3])], &[], &["add", "bool(3,)", "cast"]),
         ("logical_and", &[f32s(&[3]), f32s(&[3])], &[], &["logical_and", "bool"]),
         ("where", &[f32s(&[3]), f32s(&[3]), f32s(&[3])], &[], &["where", "cond", "bool"]),
-        ("matmul", &[f32s(&[32, 784]), f32s(&[768, 128])], &[b.clone(), b.clone()], &["matmul", "(32, 784)", "(768, 128)", "784 and 768", "hint"]),
+        (
+            "matmul",
+            &[f32s(&[32, 784]), f32s(&[768, 128])],
+            &[b.clone(), b.clone()],
+            &["matmul", "(32, 784)", "(768, 128)", "784 and 768", "hint"],
+        ),
         ("matmul", &[f32s(&[BATCH, 3]), f32s(&[4, 5])], &[b.clone(), b.clone()], &["(None, 3)", "3 and 4"]),
-        ("matmul", &[f32s(&[4]), f32s(&[4, 5])], &[b.clone(), b.clone()], &["matmul", "at least 2 axes", "dot"]),
+        (
+            "matmul",
+            &[f32s(&[4]), f32s(&[4, 5])],
+            &[b.clone(), b.clone()],
+            &["matmul", "at least 2 axes", "dot"],
+        ),
         ("sum", &[f32s(&[3, 4])], &[ints(&[2]), b.clone()], &["sum", "axis 2", "(3, 4)", "hint"]),
         ("sum", &[f32s(&[3, 4])], &[ints(&[1, -1]), b.clone()], &["sum", "twice"]),
         ("max", &[f32s(&[3, 0])], &[ints(&[1]), b.clone()], &["max", "(3, 0)", "hint"]),
@@ -70,7 +80,12 @@ fn refusals_name_the_op_the_shapes_and_a_way_out() {
         ("slice", &[f32s(&[3])], &[ints(&[0]), ints(&[3]), ints(&[0])], &["slice", "step 0"]),
         ("slice", &[f32s(&[BATCH])], &[ints(&[0]), ints(&[-1]), ints(&[1])], &["slice", "batch"]),
         ("pad", &[f32s(&[3])], &[ints(&[1]), Attr::Float(0.0)], &["pad", "[1]", "(3,)"]),
-        ("concatenate", &[f32s(&[2, 3]), f32s(&[3, 3])], &[Attr::Int(1)], &["concatenate", "(2, 3)", "(3, 3)", "axis 1"]),
+        (
+            "concatenate",
+            &[f32s(&[2, 3]), f32s(&[3, 3])],
+            &[Attr::Int(1)],
+            &["concatenate", "(2, 3)", "(3, 3)", "axis 1"],
+        ),
         ("concatenate", &[], &[Attr::Int(0)], &["concatenate", "no tensors"]),
         ("clip", &[f32s(&[3])], &[Attr::Float(2.0), Attr::Float(1.0)], &["clip", "2", "1"]),
         ("take", &[f32s(&[3]), f32s(&[2])], &[Attr::Int(0)], &["take", "indices", "int32"]),
@@ -79,7 +94,12 @@ fn refusals_name_the_op_the_shapes_and_a_way_out() {
         ("softmax_cross_entropy", &[f32s(&[3]), f32s(&[3, 4])], &[], &["(3,)", "(3, 4)", "sparse"]),
         ("sparse_softmax_cross_entropy", &[f32s(&[3, 4]), i32s(&[3, 1])], &[], &["labels (3, 1)", "(3, 4)"]),
         ("random_uniform", &[i32s(&[2])], &[ints(&[3]), Attr::Int(0)], &["random_uniform", "(2,)", "(4,)"]),
-        ("random_integers", &[i32s(&[4])], &[ints(&[3]), Attr::Float(5.0), Attr::Float(5.0), Attr::Int(0)], &["random_integers", "low 5"]),
+        (
+            "random_integers",
+            &[i32s(&[4])],
+            &[ints(&[3]), Attr::Float(5.0), Attr::Float(5.0), Attr::Int(0)],
+            &["random_integers", "low 5"],
+        ),
         ("dropout", &[f32s(&[3]), i32s(&[4])], &[Attr::Float(1.5), Attr::Int(0)], &["dropout", "1.5"]),
     ];
     for (name, types, attrs, parts) in refused {
@@ -93,12 +113,19 @@ fn refusals_name_the_op_the_shapes_and_a_way_out() {
 #[test]
 fn symbolic_sizes_pass_through() {
     let b = Attr::Bool(false);
-    let shape = |name: &str, types: &[Ty], attrs: &[Attr]| infer(name, types, attrs).unwrap().shape.to_string();
+    let shape =
+        |name: &str, types: &[Ty], attrs: &[Attr]| infer(name, types, attrs).unwrap().shape.to_string();
     assert_eq!(shape("reshape", &[f32s(&[BATCH, 4, 5])], &[ints(&[-1, 20])]), "(None, 20)");
     assert_eq!(shape("reshape", &[f32s(&[BATCH, 4, 5])], &[ints(&[-1, 5])]), "(None, 5)");
     assert_eq!(shape("matmul", &[f32s(&[BATCH, 4]), f32s(&[4, 5])], &[b.clone(), b]), "(None, 5)");
-    assert_eq!(shape("slice", &[f32s(&[BATCH, 4])], &[ints(&[-5, 0]), ints(&[i64::MAX, 2]), ints(&[1, 1])]), "(5, 2)");
-    assert_eq!(shape("slice", &[f32s(&[BATCH, 4])], &[ints(&[0, 0]), ints(&[i64::MAX, 2]), ints(&[1, 1])]), "(None, 2)");
+    assert_eq!(
+        shape("slice", &[f32s(&[BATCH, 4])], &[ints(&[-5, 0]), ints(&[i64::MAX, 2]), ints(&[1, 1])]),
+        "(5, 2)"
+    );
+    assert_eq!(
+        shape("slice", &[f32s(&[BATCH, 4])], &[ints(&[0, 0]), ints(&[i64::MAX, 2]), ints(&[1, 1])]),
+        "(None, 2)"
+    );
     assert_eq!(shape("concatenate", &[f32s(&[BATCH]), f32s(&[BATCH])], &[Attr::Int(0)]), "(None,)");
 }
 
@@ -113,8 +140,20 @@ fn random_attr(rng: &mut Rng, kind: AttrKind) -> Attr {
     match kind {
         AttrKind::Int => Attr::Int(small(rng)),
         AttrKind::Ints => list(rng),
-        AttrKind::IntsOrNone => if rng.next() < 0.3 { Attr::None } else { list(rng) },
-        AttrKind::IntOrNone => if rng.next() < 0.3 { Attr::None } else { Attr::Int(small(rng)) },
+        AttrKind::IntsOrNone => {
+            if rng.next() < 0.3 {
+                Attr::None
+            } else {
+                list(rng)
+            }
+        }
+        AttrKind::IntOrNone => {
+            if rng.next() < 0.3 {
+                Attr::None
+            } else {
+                Attr::Int(small(rng))
+            }
+        }
         AttrKind::Float => Attr::Float(rng.next() * 4.0 - 1.0),
         AttrKind::Bool => Attr::Bool(rng.next() < 0.5),
         AttrKind::DType => Attr::DType(random_dtype(rng)),
@@ -127,7 +166,11 @@ fn random_dtype(rng: &mut Rng) -> DType {
 
 /// Whatever the inputs and attributes: an error, or a type that the reference and the lowering keep.
 fn probe(op: &'static OpDef, rng: &mut Rng) -> bool {
-    let count = if op.args.first().is_some_and(|a| a.starts_with('*')) { (rng.next() * 4.0) as usize } else { op.args.len() };
+    let count = if op.args.first().is_some_and(|a| a.starts_with('*')) {
+        (rng.next() * 4.0) as usize
+    } else {
+        op.args.len()
+    };
     let common = random_dtype(rng);
     let mut inputs: Vec<Host> = vec![];
     for i in 0..count {

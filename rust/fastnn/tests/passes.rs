@@ -52,8 +52,12 @@ fn run_program(g: &Graph, program: &Program, inputs: &[Vec<f32>]) -> Outcome {
 }
 
 fn run_oracle(g: &Graph, inputs: &[Vec<f32>]) -> Outcome {
-    let hosts: Vec<Host> =
-        g.inputs.iter().zip(inputs).map(|(&i, v)| Host { ty: g.ty(i), data: v.iter().map(|&x| f64::from(x)).collect() }).collect();
+    let hosts: Vec<Host> = g
+        .inputs
+        .iter()
+        .zip(inputs)
+        .map(|(&i, v)| Host { ty: g.ty(i), data: v.iter().map(|&x| f64::from(x)).collect() })
+        .collect();
     let (outs, updates) = interp::run(g, &hosts).unwrap();
     let mut inputs = inputs.to_vec();
     for (slot, host) in updates {
@@ -170,7 +174,8 @@ fn updates_of_state_agree_with_the_oracle() {
     for round in 0..300 {
         let size = 3 + rng.below(25);
         let mut g = random_graph(&mut rng, size);
-        let full: Vec<Id> = (0..g.nodes.len() as u32).map(Id).filter(|&i| g.shape(i).dims() == [4, 6]).collect();
+        let full: Vec<Id> =
+            (0..g.nodes.len() as u32).map(Id).filter(|&i| g.shape(i).dims() == [4, 6]).collect();
         let values: Vec<Id> = (0..2).map(|_| full[rng.below(full.len())]).collect();
         g.updates = vec![(0, values[0]), (5, values[1])];
         check(&g, &mut rng, &format!("stateful graph {round}"));
@@ -233,7 +238,13 @@ fn mlp_step(batch: usize, sizes: &[usize]) -> Graph {
 #[test]
 fn a_training_step_agrees_with_the_oracle_at_many_sizes() {
     let mut rng = Rng(4);
-    for (batch, sizes) in [(1, vec![3, 1]), (5, vec![1, 1]), (7, vec![20, 64, 64, 1]), (33, vec![50, 70, 10]), (64, vec![130, 600, 3])] {
+    for (batch, sizes) in [
+        (1, vec![3, 1]),
+        (5, vec![1, 1]),
+        (7, vec![20, 64, 64, 1]),
+        (33, vec![50, 70, 10]),
+        (64, vec![130, 600, 3]),
+    ] {
         let g = mlp_step(batch, &sizes);
         check(&g, &mut rng, &format!("mlp {sizes:?} batch {batch}"));
     }
@@ -247,7 +258,11 @@ fn a_training_step_updates_state_in_place_and_stores_no_weight_gradient() {
     assert!(!text.contains("copy Arena"), "an update was copied instead of written in place:\n{text}");
     let largest_weight = 128 * 128;
     let activations = 32 * (128 * 4 + 8 * 4) + 4096;
-    assert!(program.arena() < activations.max(largest_weight), "the arena holds weight gradients: {} floats\n{text}", program.arena());
+    assert!(
+        program.arena() < activations.max(largest_weight),
+        "the arena holds weight gradients: {} floats\n{text}",
+        program.arena()
+    );
 }
 
 #[test]

@@ -52,7 +52,8 @@ impl Program {
         if debug("graph") {
             eprintln!("{graph}");
         }
-        let constants = plan.constants.iter().map(|&id| build::constant(&graph, id)).collect::<Result<_>>()?;
+        let constants =
+            plan.constants.iter().map(|&id| build::constant(&graph, id)).collect::<Result<_>>()?;
         let program = Program {
             steps,
             copies: plan.copies,

@@ -34,7 +34,10 @@ fn evaluate(graph: &Graph, inputs: &[Host], round: bool) -> Result<Results> {
             }
         };
         if value.ty != node.ty || value.data.len() != node.ty.shape.count() {
-            return Err(Error::Internal(format!("the reference of {} gave {}, its rule says {}", node.op.name, value.ty, node.ty)));
+            return Err(Error::Internal(format!(
+                "the reference of {} gave {}, its rule says {}",
+                node.op.name, value.ty, node.ty
+            )));
         }
         if round && node.ty.dtype == DType::F32 {
             value.data.iter_mut().for_each(|v| *v = f64::from(*v as f32));
@@ -50,7 +53,11 @@ fn input(node: &Node, inputs: &[Host]) -> Result<Host> {
     let slot = node.attrs[0].int() as usize;
     match inputs.get(slot) {
         Some(value) if value.ty == node.ty => Ok(value.clone()),
-        Some(value) => crate::shape_err!("input {slot} is {}, the graph was built for {}; hint: replay the graph for that batch", value.ty, node.ty),
+        Some(value) => crate::shape_err!(
+            "input {slot} is {}, the graph was built for {}; hint: replay the graph for that batch",
+            value.ty,
+            node.ty
+        ),
         None => crate::data_err!("input {slot} is missing, got {} inputs", inputs.len()),
     }
 }

@@ -2,9 +2,9 @@
 //! elements. Axes that lie behind each other are merged first; what is left is rows to copy, rows
 //! to fill, 16 x 16 transposed blocks, or single elements. Depends on `simd` and the pool.
 
+use crate::kernels::gemm::pack::Transpose;
 use crate::pool;
 use crate::shape::MAX_RANK;
-use crate::kernels::gemm::pack::Transpose;
 use crate::simd::{Isa, LANES, Simd, isa};
 
 const INLINE: usize = 8192;
@@ -107,7 +107,9 @@ pub unsafe fn copy_strided_on(isa: Isa, dst: *mut f32, src: *const f32, dims: &[
         // One line: cut it.
         return pool::run_range(n, 4 * INLINE, &|range| {
             // SAFETY: the ranges partition the line.
-            unsafe { lines(ends.dst(range.start), ends.src(range.start as isize * step), 1, 0, range.len(), step) };
+            unsafe {
+                lines(ends.dst(range.start), ends.src(range.start as isize * step), 1, 0, range.len(), step)
+            };
         });
     }
     let (rows, row_step) = (view.dims[last - 1], view.strides[last - 1]);
@@ -131,7 +133,14 @@ crate::per_isa! {
 }
 
 #[inline(always)]
-unsafe fn copy_lines<S: Simd>(dst: *mut f32, src: *const f32, rows: usize, row_step: isize, n: usize, step: isize) {
+unsafe fn copy_lines<S: Simd>(
+    dst: *mut f32,
+    src: *const f32,
+    rows: usize,
+    row_step: isize,
+    n: usize,
+    step: isize,
+) {
     for r in 0..rows {
         let (dst, src) = (dst.add(r * n), src.offset(r as isize * row_step));
         match step {
@@ -201,7 +210,13 @@ crate::per_isa!(fn transposed(dst: *mut f32, ld: usize, src: *const f32, step: i
 // dst[r * ld + i] = src[r + i * step] for r < rows, i < n. Whole lines in, whole lines out, and
 // neighbouring lines of the source together: strides are often 4 KiB, where sets and pages are few.
 #[inline(always)]
-unsafe fn transpose_strip<S: Transpose>(dst: *mut f32, ld: usize, src: *const f32, step: isize, (rows, n): (usize, usize)) {
+unsafe fn transpose_strip<S: Transpose>(
+    dst: *mut f32,
+    ld: usize,
+    src: *const f32,
+    step: isize,
+    (rows, n): (usize, usize),
+) {
     for i in (0..n).step_by(LANES) {
         let k = LANES.min(n - i);
         for r in (0..rows).step_by(LANES) {

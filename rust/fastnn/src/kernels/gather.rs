@@ -70,7 +70,9 @@ pub unsafe fn take(src: *const f32, indices: *const i32, dst: *mut f32, size: Ta
         for row in range {
             let (o, i) = (row / count, row % count);
             // SAFETY: indices are checked; rows of `dst` are disjoint.
-            unsafe { copy(ends.dst(row * inner), ends.src((o * axis + ends.index(i)) * inner), 1, 0, inner, 1) };
+            unsafe {
+                copy(ends.dst(row * inner), ends.src((o * axis + ends.index(i)) * inner), 1, 0, inner, 1)
+            };
         }
     });
     Ok(())
@@ -80,7 +82,14 @@ pub unsafe fn take(src: *const f32, indices: *const i32, dst: *mut f32, size: Ta
 ///
 /// # Safety
 /// As for [`take`].
-pub unsafe fn gather_rows(src: *const f32, length: usize, indices: *const i32, count: usize, rows: usize, dst: *mut f32) -> Result<(), usize> {
+pub unsafe fn gather_rows(
+    src: *const f32,
+    length: usize,
+    indices: *const i32,
+    count: usize,
+    rows: usize,
+    dst: *mut f32,
+) -> Result<(), usize> {
     take(src, indices, dst, Take { outer: 1, axis: rows, inner: length, count })
 }
 
@@ -89,7 +98,12 @@ pub unsafe fn gather_rows(src: *const f32, length: usize, indices: *const i32, c
 ///
 /// # Safety
 /// `src` covers `outer * count * inner` values, `indices` `count`, `dst` `outer * axis * inner`.
-pub unsafe fn scatter_add(src: *const f32, indices: *const i32, dst: *mut f32, size: Take) -> Result<(), usize> {
+pub unsafe fn scatter_add(
+    src: *const f32,
+    indices: *const i32,
+    dst: *mut f32,
+    size: Take,
+) -> Result<(), usize> {
     check(indices, size.count, size.axis)?;
     let (ends, add, fill) = (Ends { src, dst, indices }, add_row(isa()), super::tile_ops::fill(isa()));
     let Take { outer, axis, inner, count } = size;
@@ -112,7 +126,11 @@ pub unsafe fn scatter_add(src: *const f32, indices: *const i32, dst: *mut f32, s
             unsafe {
                 let row = ends.index(i);
                 if by_columns || (from..to).contains(&row) {
-                    add(ends.dst((o * axis + row) * inner + column), ends.src((o * count + i) * inner + column), width);
+                    add(
+                        ends.dst((o * axis + row) * inner + column),
+                        ends.src((o * count + i) * inner + column),
+                        width,
+                    );
                 }
             }
         }
@@ -124,7 +142,14 @@ pub unsafe fn scatter_add(src: *const f32, indices: *const i32, dst: *mut f32, s
 ///
 /// # Safety
 /// As for [`scatter_add`].
-pub unsafe fn scatter_add_rows(src: *const f32, length: usize, indices: *const i32, count: usize, rows: usize, dst: *mut f32) -> Result<(), usize> {
+pub unsafe fn scatter_add_rows(
+    src: *const f32,
+    length: usize,
+    indices: *const i32,
+    count: usize,
+    rows: usize,
+    dst: *mut f32,
+) -> Result<(), usize> {
     scatter_add(src, indices, dst, Take { outer: 1, axis: rows, inner: length, count })
 }
 

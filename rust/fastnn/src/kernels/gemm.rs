@@ -131,12 +131,7 @@ pub unsafe fn gemm_on(isa: Isa, g: &Gemm, epilogue: Option<&dyn Epilogue>) {
         let mut room = scratch(cols.div_ceil(micro.nr) * micro.nr * g.k);
         let panels = Panels { ptr: room.as_mut_ptr(), panel: micro.nr * g.k, row: micro.nr, padded: true };
         pack_panels(isa, g, col, cols, &panels, room.as_mut_ptr());
-        let part = Gemm {
-            n: cols,
-            c: offset(g.c, col),
-            bias: offset(g.bias.cast_mut(), col),
-            ..*g
-        };
+        let part = Gemm { n: cols, c: offset(g.c, col), bias: offset(g.bias.cast_mut(), col), ..*g };
         multiply(isa, &part, Some(&panels), col, epilogue);
     }
 }
@@ -221,7 +216,13 @@ impl Grid {
 
 /// Computes all blocks of C; without `panels` every block packs the B it needs, which costs nothing
 /// extra when there is a single block of rows. `col0` is what the epilogue adds to column numbers.
-unsafe fn multiply(isa: Isa, g: &Gemm, panels: Option<&Panels>, col0: usize, epilogue: Option<&dyn Epilogue>) {
+unsafe fn multiply(
+    isa: Isa,
+    g: &Gemm,
+    panels: Option<&Panels>,
+    col0: usize,
+    epilogue: Option<&dyn Epilogue>,
+) {
     let grid = Grid::new(g, Micro::of(isa));
     let across = g.n.div_ceil(grid.cols);
     pool::run(g.m.div_ceil(grid.rows) * across, &|task| {
@@ -291,14 +292,19 @@ unsafe fn block(isa: Isa, g: &Gemm, panels: Option<&Panels>, b: &Block, c: *mut 
             for i in 0..tiles {
                 let (row, end) = (share(b.rows, tiles, i), share(b.rows, tiles, i + 1));
                 let a_tile = match &mut near_a {
-                    Some(room) => Matrix { ptr: room.as_mut_ptr().wrapping_add(row * (to - from)), rs: 1, cs: end - row },
+                    Some(room) => Matrix {
+                        ptr: room.as_mut_ptr().wrapping_add(row * (to - from)),
+                        rs: 1,
+                        cs: end - row,
+                    },
                     None => Matrix { ptr: g.a.at(b.row + row, from), ..g.a },
                 };
                 let mut a = [ptr::null(); MAX_ROWS];
                 for (r, a) in a.iter_mut().enumerate() {
                     *a = a_tile.at(r, 0);
                 }
-                let segment = Segment { rows: a.as_ptr(), a_step: a_tile.cs, b: b_from, b_step, k: to - from };
+                let segment =
+                    Segment { rows: a.as_ptr(), a_step: a_tile.cs, b: b_from, b_step, k: to - from };
                 micro.run(&Tile {
                     segments: &[segment],
                     rows: end - row,
@@ -333,7 +339,9 @@ unsafe fn gather_rows(src: *const f32, step: usize, rows: usize, k: usize, dst: 
     #[inline(always)]
     unsafe fn copy<const N: usize>(src: *const f32, step: usize, k: usize, dst: *mut f32) {
         for p in 0..k {
-            dst.add(p * N).cast::<[f32; N]>().write_unaligned(src.wrapping_add(p * step).cast::<[f32; N]>().read_unaligned());
+            dst.add(p * N)
+                .cast::<[f32; N]>()
+                .write_unaligned(src.wrapping_add(p * step).cast::<[f32; N]>().read_unaligned());
         }
     }
     match rows {
@@ -445,9 +453,7 @@ pub struct Strides {
 /// # Safety
 /// As [`gemm`], for every product of the batch.
 pub unsafe fn gemm_batched(batch: usize, strides: Strides, g: &Gemm, epilogue: Option<&dyn Epilogue>) {
-    let joined = strides.b == 0
-        && strides.a == g.m * g.a.rs
-        && (strides.c == g.m * g.ldc || g.c.is_null());
+    let joined = strides.b == 0 && strides.a == g.m * g.a.rs && (strides.c == g.m * g.ldc || g.c.is_null());
     if batch == 0 || g.m == 0 {
         return;
     }

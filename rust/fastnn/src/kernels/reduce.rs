@@ -144,7 +144,8 @@ unsafe fn fold_row<S: Simd, F: Fold>(p: *const f32, n: usize) -> u32 {
     let mut i = 0;
     let mut acc = identity;
     if n >= 4 * LANES {
-        let (mut x, mut y, mut z, mut w) = (S::load(p), S::load(p.add(LANES)), S::load(p.add(2 * LANES)), S::load(p.add(3 * LANES)));
+        let (mut x, mut y, mut z, mut w) =
+            (S::load(p), S::load(p.add(LANES)), S::load(p.add(2 * LANES)), S::load(p.add(3 * LANES)));
         i = 4 * LANES;
         while i + 4 * LANES <= n {
             x = F::two::<S>(x, S::load(p.add(i)));
@@ -284,7 +285,15 @@ pub unsafe fn reduce(kind: Reduce, src: &dyn Source, outer: usize, r: usize, inn
 ///
 /// # Safety
 /// As for [`reduce`].
-pub unsafe fn reduce_on(isa: Isa, kind: Reduce, src: &dyn Source, outer: usize, r: usize, inner: usize, dst: *mut f32) {
+pub unsafe fn reduce_on(
+    isa: Isa,
+    kind: Reduce,
+    src: &dyn Source,
+    outer: usize,
+    r: usize,
+    inner: usize,
+    dst: *mut f32,
+) {
     let kernels = kernels_of(kind, isa);
     let count = outer * inner;
     if count == 0 {
@@ -398,7 +407,15 @@ impl Work<'_> {
                 let k = piece * q * BLOCK;
                 let rows = (q * BLOCK).min(self.r - k);
                 // SAFETY: the piece lies inside the source; items write disjoint ranges of `out`.
-                unsafe { self.piece((o * self.r + k) * self.inner + column, rows, q, (self.inner - column).min(TILE), out.at(row * self.inner + column)) };
+                unsafe {
+                    self.piece(
+                        (o * self.r + k) * self.inner + column,
+                        rows,
+                        q,
+                        (self.inner - column).min(TILE),
+                        out.at(row * self.inner + column),
+                    )
+                };
             }
         });
         if pieces > 1 {
@@ -423,7 +440,8 @@ impl Work<'_> {
         let whole = rows / q;
         let mut k = 0;
         while k + GROUP <= whole {
-            let pointers: [*const f32; GROUP] = std::array::from_fn(|g| self.src.tile(start + (k + g) * step, width, tiles.at(g * TILE)));
+            let pointers: [*const f32; GROUP] =
+                std::array::from_fn(|g| self.src.tile(start + (k + g) * step, width, tiles.at(g * TILE)));
             (self.kernels.group)(acc, pointers.as_ptr(), width);
             k += GROUP;
         }
@@ -471,7 +489,13 @@ impl Work<'_> {
 ///
 /// # Safety
 /// `src` covers `outer * r * inner` values and `dst` is writable for `outer * inner`.
-pub unsafe fn arg_reduce<const MAX: bool>(src: &dyn Source, outer: usize, r: usize, inner: usize, dst: *mut i32) {
+pub unsafe fn arg_reduce<const MAX: bool>(
+    src: &dyn Source,
+    outer: usize,
+    r: usize,
+    inner: usize,
+    dst: *mut i32,
+) {
     arg_reduce_on::<MAX>(isa(), src, outer, r, inner, dst);
 }
 
@@ -479,7 +503,14 @@ pub unsafe fn arg_reduce<const MAX: bool>(src: &dyn Source, outer: usize, r: usi
 ///
 /// # Safety
 /// As for [`arg_reduce`].
-pub unsafe fn arg_reduce_on<const MAX: bool>(isa: Isa, src: &dyn Source, outer: usize, r: usize, inner: usize, dst: *mut i32) {
+pub unsafe fn arg_reduce_on<const MAX: bool>(
+    isa: Isa,
+    src: &dyn Source,
+    outer: usize,
+    r: usize,
+    inner: usize,
+    dst: *mut i32,
+) {
     let (row, column) = if MAX { (row_max(isa), column_max(isa)) } else { (row_min(isa), column_min(isa)) };
     let dst = Out(dst.cast());
     if inner == 1 && r > 0 {
@@ -504,7 +535,11 @@ pub unsafe fn arg_reduce_on<const MAX: bool>(isa: Isa, src: &dyn Source, outer: 
                 at.write_bytes(0, n);
                 for k in 0..r {
                     let p = src.tile((o * r + k) * inner + c, n, tile.at(0));
-                    if k == 0 { best.at(0).copy_from_nonoverlapping(p, n) } else { column(best.at(0), at, p, k, n) }
+                    if k == 0 {
+                        best.at(0).copy_from_nonoverlapping(p, n)
+                    } else {
+                        column(best.at(0), at, p, k, n)
+                    }
                 }
             }
         }
@@ -565,7 +600,13 @@ unsafe fn arg_row<S: Simd, const MAX: bool>(p: *const f32, n: usize) -> (f32, us
 
 // One more row `k` of `n` columns against the best so far.
 #[inline(always)]
-unsafe fn arg_column<S: Simd, const MAX: bool>(best: *mut f32, at: *mut f32, p: *const f32, k: usize, n: usize) {
+unsafe fn arg_column<S: Simd, const MAX: bool>(
+    best: *mut f32,
+    at: *mut f32,
+    p: *const f32,
+    k: usize,
+    n: usize,
+) {
     let position = S::from_bits(S::splat_i(k as i32));
     let mut i = 0;
     while i + LANES <= n {

@@ -37,7 +37,11 @@ unsafe fn load_row<S: Simd, const V: usize>(x: *const f32, n: usize, fill: f32) 
     }
     let rest = n - (V - 1) * LANES;
     let p = x.add((V - 1) * LANES);
-    row[V - 1] = if rest == LANES { S::load(p) } else { S::select(first::<S>(rest), S::load_n(p, rest), S::splat(fill)) };
+    row[V - 1] = if rest == LANES {
+        S::load(p)
+    } else {
+        S::select(first::<S>(rest), S::load_n(p, rest), S::splat(fill))
+    };
     row
 }
 
@@ -95,7 +99,8 @@ unsafe fn first_lane<S: Simd>(x: S::F) -> f32 {
 // The largest of a long row; NaN anywhere may or may not show, and shows in the sum later.
 #[inline(always)]
 unsafe fn max_long<S: Simd>(x: *const f32, n: usize) -> f32 {
-    let (mut a, mut b, mut c, mut d) = (S::load(x), S::load(x.add(LANES)), S::load(x.add(2 * LANES)), S::load(x.add(3 * LANES)));
+    let (mut a, mut b, mut c, mut d) =
+        (S::load(x), S::load(x.add(LANES)), S::load(x.add(2 * LANES)), S::load(x.add(3 * LANES)));
     let mut i = 4 * LANES;
     while i + 4 * LANES <= n {
         a = S::max(a, S::load(x.add(i)));
@@ -205,7 +210,17 @@ struct Rows {
 impl Rows {
     fn new(x: *const f32, dst: *mut f32, rows: usize, n: usize) -> Rows {
         let none = std::ptr::null_mut();
-        Rows { x, dst, labels: std::ptr::null(), mean: none, scale: none, epsilon: 0.0, per_row: false, rows, n }
+        Rows {
+            x,
+            dst,
+            labels: std::ptr::null(),
+            mean: none,
+            scale: none,
+            epsilon: 0.0,
+            per_row: false,
+            rows,
+            n,
+        }
     }
 
     // Rows `from .. from + rows`.
@@ -454,7 +469,14 @@ pub unsafe fn sparse_cross_entropy(x: *const f32, labels: *const i32, dst: *mut 
 }
 
 /// [`sparse_cross_entropy`] on a given instruction set, which the processor must have.
-pub unsafe fn sparse_cross_entropy_on(isa: Isa, x: *const f32, labels: *const i32, dst: *mut f32, rows: usize, n: usize) {
+pub unsafe fn sparse_cross_entropy_on(
+    isa: Isa,
+    x: *const f32,
+    labels: *const i32,
+    dst: *mut f32,
+    rows: usize,
+    n: usize,
+) {
     if n == 0 {
         return super::tile_ops::fill(isa)(dst, f32::NAN, rows);
     }
@@ -482,7 +504,14 @@ pub unsafe fn normalise(x: *const f32, dst: *mut f32, rows: usize, n: usize, eps
 }
 
 /// [`normalise`] of `(rows, n)` on a given instruction set, which the processor must have.
-pub unsafe fn normalise_on(isa: Isa, x: *const f32, dst: *mut f32, (rows, n): (usize, usize), epsilon: f32, moments: Moments) {
+pub unsafe fn normalise_on(
+    isa: Isa,
+    x: *const f32,
+    dst: *mut f32,
+    (rows, n): (usize, usize),
+    epsilon: f32,
+    moments: Moments,
+) {
     let job = Rows { epsilon, mean: moments.mean, scale: moments.scale, ..Rows::new(x, dst, rows, n) };
     parallel(normalise_rows(isa), job);
 }

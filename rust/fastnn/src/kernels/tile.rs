@@ -101,10 +101,12 @@ impl TileProgram {
     #[must_use]
     pub fn new(inputs: Vec<Access>, outputs: usize, temps: usize, instrs: Vec<Instr>) -> TileProgram {
         assert!(inputs.len() + outputs + temps <= MAX_OPERANDS, "invariant: fuse limits operands");
-        let row = inputs.iter().map(|a| if let Access::Cycle(p) | Access::Hold(p) = a { *p } else { 0 }).max();
+        let row =
+            inputs.iter().map(|a| if let Access::Cycle(p) | Access::Hold(p) = a { *p } else { 0 }).max();
         let row = row.filter(|&r| r >= TILE).unwrap_or(0);
         // Equal tiles across a long row, so that its end is not a sliver.
-        let tile = if row == 0 { TILE } else { row.div_ceil(row.div_ceil(TILE)).next_multiple_of(LANES).min(TILE) };
+        let tile =
+            if row == 0 { TILE } else { row.div_ceil(row.div_ceil(TILE)).next_multiple_of(LANES).min(TILE) };
         let mut constants = Vec::new();
         for access in &inputs {
             if let Access::Constant(value) = access {
@@ -241,7 +243,13 @@ impl Bound<'_> {
             }
             for instr in &p.instrs {
                 let [a, b, c] = instr.args;
-                (instr.f)(*at.add(instr.dst as usize), *at.add(a as usize), *at.add(b as usize), *at.add(c as usize), n);
+                (instr.f)(
+                    *at.add(instr.dst as usize),
+                    *at.add(a as usize),
+                    *at.add(b as usize),
+                    *at.add(c as usize),
+                    n,
+                );
             }
             if STREAM {
                 for (o, out) in self.outputs.iter().enumerate() {
@@ -266,7 +274,8 @@ impl Bound<'_> {
         outputs[..self.outputs.len()].copy_from_slice(self.outputs);
         // The kept tile is addressed from its own start, whatever the position.
         outputs[o] = keep.wrapping_sub(start);
-        Bound { program: self.program, inputs: self.inputs, outputs: &outputs[..self.outputs.len()] }.run_range(start, len);
+        Bound { program: self.program, inputs: self.inputs, outputs: &outputs[..self.outputs.len()] }
+            .run_range(start, len);
         keep
     }
 
@@ -317,7 +326,14 @@ unsafe fn lay(dst: *mut f32, base: *const f32, access: &Access, pos: usize, n: u
     }
 }
 
-unsafe fn lay_strided(dst: *mut f32, base: *const f32, dims: &[usize], strides: &[isize], pos: usize, n: usize) {
+unsafe fn lay_strided(
+    dst: *mut f32,
+    base: *const f32,
+    dims: &[usize],
+    strides: &[isize],
+    pos: usize,
+    n: usize,
+) {
     let rank = dims.len();
     let mut index = [0usize; crate::shape::MAX_RANK];
     let mut rest = pos;

@@ -200,7 +200,9 @@ fn infer_where(types: &[Ty], _: &[Attr]) -> Result<Ty> {
         Ok(shape) => Ok(Ty { shape, dtype: a.dtype }),
         Err(_) => shape_err!(
             "where: cond {} does not broadcast with a {} and b {}; hint: sizes must be equal or 1, counted from the last axis",
-            cond.shape, a.shape, b.shape
+            cond.shape,
+            a.shape,
+            b.shape
         ),
     }
 }

@@ -321,7 +321,8 @@ fn checked<'a>(name: &str, indices: Arg, n: usize, of: &Shape) -> Result<Cow<'a,
     let count = indices.ty.shape.count();
     // SAFETY: the executor hands steps buffers that cover their shapes; an empty one may have any
     // pointer, so it is not read. The buffer outlives the step.
-    let all: &[i32] = if count == 0 { &[] } else { unsafe { std::slice::from_raw_parts(indices.ptr.cast(), count) } };
+    let all: &[i32] =
+        if count == 0 { &[] } else { unsafe { std::slice::from_raw_parts(indices.ptr.cast(), count) } };
     let fits = |i: i32| (i as usize) < n && i >= 0;
     if all.iter().all(|&i| fits(i)) {
         return Ok(Cow::Borrowed(all));
@@ -331,7 +332,10 @@ fn checked<'a>(name: &str, indices: Arg, n: usize, of: &Shape) -> Result<Cow<'a,
         let at = if i < 0 { i64::from(i) + n as i64 } else { i64::from(i) };
         if at < 0 || at >= n as i64 {
             let place = &host::unravel(k, &indices.ty.shape)[..indices.ty.shape.rank()];
-            return data_err!("{name}: index {i} at position {place:?} is out of range for {n} elements along the axis of {of}; hint: use {}..{n}", -(n as i64));
+            return data_err!(
+                "{name}: index {i} at position {place:?} is out of range for {n} elements along the axis of {of}; hint: use {}..{n}",
+                -(n as i64)
+            );
         }
         out.push(at as i32);
     }
@@ -344,7 +348,9 @@ fn take_step(ctx: &StepCtx<'_>) -> Result<()> {
     let indices = checked("take", ctx.inputs[1], extents.axis, &x.ty.shape)?;
     // SAFETY: the executor hands steps buffers that cover their shapes, and the extents are theirs.
     let done = unsafe { kernel::take(x.ptr, indices.as_ptr(), out.ptr, extents) };
-    done.map_err(|at| crate::error::Error::Data(format!("take: index at flat position {at} changed while it was read")))
+    done.map_err(|at| {
+        crate::error::Error::Data(format!("take: index at flat position {at} changed while it was read"))
+    })
 }
 
 fn take_grad_step(ctx: &StepCtx<'_>) -> Result<()> {
@@ -353,7 +359,9 @@ fn take_grad_step(ctx: &StepCtx<'_>) -> Result<()> {
     let indices = checked("take_grad", ctx.inputs[1], extents.axis, &out.ty.shape)?;
     // SAFETY: as for take.
     let done = unsafe { kernel::scatter_add(dy.ptr, indices.as_ptr(), out.ptr, extents) };
-    done.map_err(|at| crate::error::Error::Data(format!("take_grad: index at flat position {at} changed while it was read")))
+    done.map_err(|at| {
+        crate::error::Error::Data(format!("take_grad: index at flat position {at} changed while it was read"))
+    })
 }
 
 fn infer_along(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
@@ -363,7 +371,9 @@ fn infer_along(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     let axis = x.axis(attrs[0].int(), "take_along_axis")?;
     let (a, b) = (x.dims(), indices.dims());
     if a.len() != b.len() || (0..a.len()).any(|i| i != axis && a[i] != b[i]) {
-        return shape_err!("take_along_axis: indices {indices} do not fit x {x} outside axis {axis}; hint: broadcast the indices first");
+        return shape_err!(
+            "take_along_axis: indices {indices} do not fit x {x} outside axis {axis}; hint: broadcast the indices first"
+        );
     }
     Ok(Ty { shape: indices, dtype: types[0].dtype })
 }
@@ -377,7 +387,13 @@ fn along(x: &Shape, indices: &Host, axis: &Attr, i: usize) -> Option<usize> {
 }
 
 /// Calls `each(position in the indexed tensor, position in the indices)` in order.
-fn walk_along(name: &str, shape: &Shape, indices: Arg, axis: &Attr, mut each: impl FnMut(usize, usize)) -> Result<()> {
+fn walk_along(
+    name: &str,
+    shape: &Shape,
+    indices: Arg,
+    axis: &Attr,
+    mut each: impl FnMut(usize, usize),
+) -> Result<()> {
     let axis = shape.axis(axis.int(), name)?;
     let (outer, n, inner) = rule::around(shape, axis);
     let count = indices.ty.shape.dims()[axis];

@@ -3,8 +3,8 @@
 
 use super::build::Build;
 use super::host;
-use super::rule;
 use super::normalize::{LOG_SOFTMAX_LAST, SOFTMAX_LAST, rows_of};
+use super::rule;
 use crate::error::Result;
 use crate::graph::{Accept, Attr, Class, Cpu, Graph, Id, StepCtx, Ty, Vjp};
 use crate::kernels::softmax as kernel;
@@ -98,7 +98,9 @@ fn infer_sparse(types: &[Ty], _: &[Attr]) -> Result<Ty> {
     rule::typed(NAME, "labels", types[1], DType::I32)?;
     let (logits, labels) = (types[0].shape, types[1].shape);
     if logits.rank() == 0 || labels.dims() != &logits.dims()[..logits.rank() - 1] {
-        return shape_err!("{NAME}: labels {labels} do not fit logits {logits}; hint: labels have the shape of logits without the last axis");
+        return shape_err!(
+            "{NAME}: labels {labels} do not fit logits {logits}; hint: labels have the shape of logits without the last axis"
+        );
     }
     Ok(Ty::f32(labels))
 }

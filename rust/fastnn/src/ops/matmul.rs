@@ -1,9 +1,9 @@
 //! Matrix products.
 
 use super::build::Build;
+use super::host;
 use super::movement;
 use super::rule;
-use super::host;
 use crate::error::Result;
 use crate::graph::{Accept, Attr, Class, Cpu, Graph, Host, Id, Ty, Vjp};
 use crate::shape::{DType, Shape};
@@ -51,7 +51,9 @@ fn infer(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     rule::typed("matmul", "b", types[1], DType::F32)?;
     let (a, b) = (types[0].shape, types[1].shape);
     if a.rank() < 2 || b.rank() < 2 {
-        return shape_err!("matmul: operands need at least 2 axes, got {a} and {b}; hint: use dot, or expand_dims the vector");
+        return shape_err!(
+            "matmul: operands need at least 2 axes, got {a} and {b}; hint: use dot, or expand_dims the vector"
+        );
     }
     let (ta, tb) = (attrs[0].flag(), attrs[1].flag());
     let (n, k) = sides(&a, ta);
@@ -61,7 +63,10 @@ fn infer(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
         let inner = Shape::new(&[k, k2])?;
         return shape_err!(
             "matmul: inner sizes differ: {a}{} @ {b}{}; hint: columns of a must equal rows of b, here they are {} and {}",
-            mark(ta), mark(tb), size_text(&inner, 0), size_text(&inner, 1)
+            mark(ta),
+            mark(tb),
+            size_text(&inner, 0),
+            size_text(&inner, 1)
         );
     }
     let lead = |s: &Shape| Shape::new(&s.dims()[..s.rank() - 2]);
@@ -113,7 +118,8 @@ fn reference(x: &[Host], attrs: &[Attr], out: Ty) -> Host {
         let (r, c) = if t { (c, r) } else { (r, c) };
         let s = &h.ty.shape;
         let skip = lead.len() + 2 - s.rank();
-        let mut full: Vec<usize> = (0..s.rank() - 2).map(|i| if s.dims()[i] == 1 { 0 } else { lead[skip + i] }).collect();
+        let mut full: Vec<usize> =
+            (0..s.rank() - 2).map(|i| if s.dims()[i] == 1 { 0 } else { lead[skip + i] }).collect();
         full.extend([r, c]);
         h.data[host::ravel(&full, s)]
     };
@@ -141,7 +147,9 @@ fn infer_dot(types: &[Ty], _: &[Attr]) -> Result<Ty> {
     let (da, db) = (a.dims(), b.dims());
     let inner = inner_axis(&b);
     if da[da.len() - 1] != db[inner] {
-        return shape_err!("dot: the last axis of {a} and axis {inner} of {b} differ; hint: transpose one of them");
+        return shape_err!(
+            "dot: the last axis of {a} and axis {inner} of {b} differ; hint: transpose one of them"
+        );
     }
     let mut dims = da[..da.len() - 1].to_vec();
     dims.extend(db.iter().enumerate().filter(|&(i, _)| i != inner).map(|(_, &d)| d));
@@ -158,8 +166,11 @@ fn lower_dot(g: &mut Graph, x: &[Id], _: &[Attr]) -> Result<Id> {
     let k = b.dims()[inner];
     let mut order: Vec<i64> = vec![inner as i64];
     order.extend((0..b.rank()).filter(|&i| i != inner).map(|i| i as i64));
-    let right = if inner == 0 { x[1] } else { g.try_add(&movement::TRANSPOSE, &[x[1]], &[Attr::Ints(order)])? };
-    let rest = |s: &Shape, skip: usize| s.dims().iter().enumerate().filter(|&(i, _)| i != skip).map(|(_, &d)| d).product::<usize>();
+    let right =
+        if inner == 0 { x[1] } else { g.try_add(&movement::TRANSPOSE, &[x[1]], &[Attr::Ints(order)])? };
+    let rest = |s: &Shape, skip: usize| {
+        s.dims().iter().enumerate().filter(|&(i, _)| i != skip).map(|(_, &d)| d).product::<usize>()
+    };
     let left = g.reshape_to(x[0], &Shape::new(&[rest(&a, a.rank() - 1), k])?);
     let right = g.reshape_to(right, &Shape::new(&[k, rest(&b, inner)])?);
     let product = g.matmul(left, right, false, false);

@@ -381,14 +381,18 @@ fn infer_reshape(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     }
     if holes == 1 {
         if known <= 0 || from.count() as i64 % known != 0 {
-            return shape_err!("reshape: {from} cannot be divided into {dims:?}; hint: the other sizes multiply to {known}");
+            return shape_err!(
+                "reshape: {from} cannot be divided into {dims:?}; hint: the other sizes multiply to {known}"
+            );
         }
         let rest = from.count() as i64 / known;
         dims.iter_mut().filter(|d| **d == -1).for_each(|d| *d = rest);
     }
     let shape = rule::sizes("reshape", &dims)?;
     if shape.count() != from.count() {
-        return shape_err!("reshape: {from} to {shape} changes the number of elements; hint: use -1 for the size to infer");
+        return shape_err!(
+            "reshape: {from} to {shape} changes the number of elements; hint: use -1 for the size to infer"
+        );
     }
     Ok(Ty { shape, dtype: types[0].dtype })
 }
@@ -407,7 +411,8 @@ fn infer_expand_dims(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     let stand_in = Shape::new(&vec![1; rank])?;
     let new = rule::axes(&Attr::Ints(asked), &stand_in, "expand_dims")?;
     let mut rest = from.dims().iter();
-    let dims: Vec<usize> = (0..rank).map(|i| if new.contains(&i) { 1 } else { *rest.next().unwrap_or(&1) }).collect();
+    let dims: Vec<usize> =
+        (0..rank).map(|i| if new.contains(&i) { 1 } else { *rest.next().unwrap_or(&1) }).collect();
     Ok(Ty { shape: Shape::new(&dims)?, dtype: types[0].dtype })
 }
 
@@ -419,7 +424,11 @@ fn order(shape: &Shape, attr: &Attr) -> Result<Vec<usize>> {
     let mut sorted = order.clone();
     sorted.sort_unstable();
     if sorted.iter().copied().ne(0..shape.rank()) {
-        return shape_err!("transpose: axes {:?} are not an order of the {} axes of {shape}; hint: name each axis once", attr.ints(), shape.rank());
+        return shape_err!(
+            "transpose: axes {:?} are not an order of the {} axes of {shape}; hint: name each axis once",
+            attr.ints(),
+            shape.rank()
+        );
     }
     Ok(order)
 }
@@ -443,7 +452,9 @@ fn parts(name: &str, shape: &Shape, attrs: &[Attr]) -> Result<Vec<Part>> {
     let [begin, end, step] = [attrs[0].ints(), attrs[1].ints(), attrs[2].ints()];
     let rank = shape.rank();
     if [begin, end, step].iter().any(|v| v.len() != rank) {
-        return shape_err!("{name}: begin {begin:?}, end {end:?} and step {step:?} need one entry for each of the {rank} axes of {shape}");
+        return shape_err!(
+            "{name}: begin {begin:?}, end {end:?} and step {step:?} need one entry for each of the {rank} axes of {shape}"
+        );
     }
     let part = |i: usize| {
         let (size, step) = (shape.dims()[i], step[i]);
@@ -506,11 +517,18 @@ fn infer_pad(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     rule::arity("pad", types, 1)?;
     let (shape, widths) = (types[0].shape, attrs[0].ints());
     if widths.len() != 2 * shape.rank() || widths.iter().any(|&w| w < 0) {
-        return shape_err!("pad: widths {widths:?} do not fit {shape}; hint: give (before, after) >= 0 for each of the {} axes", shape.rank());
+        return shape_err!(
+            "pad: widths {widths:?} do not fit {shape}; hint: give (before, after) >= 0 for each of the {} axes",
+            shape.rank()
+        );
     }
     let mut dims = vec![];
     for (pair, &n) in widths.chunks(2).zip(shape.dims()) {
-        dims.push(rule::whole_batches("pad", n.saturating_add(pair[0] as usize).saturating_add(pair[1] as usize), n)?);
+        dims.push(rule::whole_batches(
+            "pad",
+            n.saturating_add(pair[0] as usize).saturating_add(pair[1] as usize),
+            n,
+        )?);
     }
     Ok(Ty { shape: Shape::new(&dims)?, dtype: types[0].dtype })
 }
@@ -530,10 +548,16 @@ fn infer_concatenate(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
         let other = t.shape.dims();
         let fits = other.len() == dims.len() && (0..dims.len()).all(|i| i == axis || other[i] == dims[i]);
         if !fits {
-            return shape_err!("concatenate: shapes {} and {} differ outside axis {axis}; hint: only the joined axis may differ", first.shape, t.shape);
+            return shape_err!(
+                "concatenate: shapes {} and {} differ outside axis {axis}; hint: only the joined axis may differ",
+                first.shape,
+                t.shape
+            );
         }
         if t.dtype != first.dtype {
-            return data_err!("concatenate: inputs of different types, {first} and {t}; hint: cast one of them");
+            return data_err!(
+                "concatenate: inputs of different types, {first} and {t}; hint: cast one of them"
+            );
         }
         dims[axis] = dims[axis].saturating_add(other[axis]);
     }
@@ -570,7 +594,13 @@ fn concatenate_step(ctx: &StepCtx<'_>) -> Result<()> {
         let run = input.ty.shape.dims()[axis] * inner;
         for o in 0..outer {
             // SAFETY: buffers cover their shapes; the inputs' sizes along the axis add up to `size`.
-            unsafe { std::ptr::copy_nonoverlapping(input.ptr.add(o * run), ctx.output.ptr.add(o * size * inner + at), run) };
+            unsafe {
+                std::ptr::copy_nonoverlapping(
+                    input.ptr.add(o * run),
+                    ctx.output.ptr.add(o * size * inner + at),
+                    run,
+                )
+            };
         }
         at += run;
     }
@@ -595,7 +625,12 @@ fn tiled(shape: &Shape, repeats: &Attr) -> Vec<(i64, usize)> {
     let repeats = repeats.ints();
     let rank = shape.rank().max(repeats.len());
     let (lead_r, lead_s) = (rank - repeats.len(), rank - shape.rank());
-    let pair = |i: usize| (if i < lead_r { 1 } else { repeats[i - lead_r] }, if i < lead_s { 1 } else { shape.dims()[i - lead_s] });
+    let pair = |i: usize| {
+        (
+            if i < lead_r { 1 } else { repeats[i - lead_r] },
+            if i < lead_s { 1 } else { shape.dims()[i - lead_s] },
+        )
+    };
     (0..rank).map(pair).collect()
 }
 
@@ -626,7 +661,11 @@ fn repeat_pairs(g: &mut Graph, x: Id, pairs: &[(i64, usize)], each: bool) -> Res
     for (i, &(r, d)) in pairs.iter().enumerate().filter(|(_, p)| p.0 != 1) {
         let r = r as usize;
         let (outer, inner) = (sizes[..i].iter().product(), sizes[i + 1..].iter().product());
-        let (thin, wide) = if each { ([outer, d, 1, inner], [outer, d, r, inner]) } else { ([outer, 1, d, inner], [outer, r, d, inner]) };
+        let (thin, wide) = if each {
+            ([outer, d, 1, inner], [outer, d, r, inner])
+        } else {
+            ([outer, 1, d, inner], [outer, r, d, inner])
+        };
         let apart = g.reshape_to(y, &Shape::new(&thin)?);
         y = g.broadcast_to(apart, &Shape::new(&wide)?);
         sizes[i] = r * d;

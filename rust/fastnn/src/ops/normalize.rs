@@ -179,6 +179,8 @@ fn layer_normalize_step(ctx: &StepCtx<'_>) -> Result<()> {
     let (x, out) = (ctx.inputs[0], ctx.output);
     let epsilon = ctx.attrs[0].float() as f32;
     // SAFETY: as for softmax; no moments are kept.
-    unsafe { kernel::normalise_on(ctx.isa, x.ptr, out.ptr, rows_of(&out.ty.shape), epsilon, kernel::Moments::NONE) };
+    unsafe {
+        kernel::normalise_on(ctx.isa, x.ptr, out.ptr, rows_of(&out.ty.shape), epsilon, kernel::Moments::NONE)
+    };
     Ok(())
 }

@@ -140,7 +140,10 @@ fn infer(name: &str, types: &[Ty], shape: &Attr, dtype: DType) -> Result<Ty> {
     rule::arity(name, types, 1)?;
     rule::typed(name, "key", types[0], DType::I32)?;
     if types[0].shape.dims() != [4] {
-        return data_err!("{name}: key has shape {}, wanted (4,); hint: it is (seed low, seed high, counter, 0)", types[0].shape);
+        return data_err!(
+            "{name}: key has shape {}, wanted (4,); hint: it is (seed low, seed high, counter, 0)",
+            types[0].shape
+        );
     }
     Ok(Ty { shape: rule::sizes(name, shape.ints())?, dtype })
 }
@@ -203,7 +206,10 @@ fn permutation_step(ctx: &StepCtx<'_>) -> Result<()> {
 /// Word `v` of the Philox block behind value `i` of a stream; see the kernel for the order.
 fn word(key: Key, i: usize, v: usize) -> u32 {
     let block = i as u64 / GROUP as u64 * LANES as u64 + (i % LANES) as u64;
-    philox([block as u32, (block >> 32) as u32, key.stream, key.step], [key.seed as u32, (key.seed >> 32) as u32])[v]
+    philox(
+        [block as u32, (block >> 32) as u32, key.stream, key.step],
+        [key.seed as u32, (key.seed >> 32) as u32],
+    )[v]
 }
 
 fn unit(bits: u32) -> f64 {

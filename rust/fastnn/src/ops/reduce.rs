@@ -209,7 +209,9 @@ fn infer(name: &str, types: &[Ty], attrs: &[Attr], empty: Empty) -> Result<Ty> {
     let axes = rule::axes(&attrs[0], &shape, name)?;
     let out = rule::reduced(&shape, &axes, attrs[1].flag())?;
     if empty == Empty::Refused && axes.iter().any(|&i| shape.dims()[i] == 0) && out.count() > 0 {
-        return shape_err!("{name}: no elements along the reduced axes of {shape}; hint: check that the input is not empty");
+        return shape_err!(
+            "{name}: no elements along the reduced axes of {shape}; hint: check that the input is not empty"
+        );
     }
     Ok(Ty { shape: out, dtype: types[0].dtype })
 }

@@ -65,7 +65,10 @@ pub(super) fn elementwise(takes: Takes, types: &[Ty]) -> Result<Ty> {
     arity(name, types, count)?;
     let dtype = types[0].dtype;
     if let Some(other) = types.iter().find(|t| t.dtype != dtype) {
-        return data_err!("{name}: inputs of different types, {} and {other}; hint: cast one of them", types[0]);
+        return data_err!(
+            "{name}: inputs of different types, {} and {other}; hint: cast one of them",
+            types[0]
+        );
     }
     let fits = match dtype {
         DType::F32 => accept != Accept::Truth,

@@ -102,10 +102,16 @@ impl Fusion {
             places.sort_unstable();
             places.dedup();
             let room = |place: &usize| match &self.works[*place] {
-                Work::Fused(f) => f.shape == node.ty.shape && f.nodes.len() < MAX_NODES && self.inputs(graph, f) + node.inputs.len() <= MAX_EXTERNAL,
+                Work::Fused(f) => {
+                    f.shape == node.ty.shape
+                        && f.nodes.len() < MAX_NODES
+                        && self.inputs(graph, f) + node.inputs.len() <= MAX_EXTERNAL
+                }
                 _ => false,
             };
-            let direct = users[i].iter().all(|u| matches!(self.origin[u.at()], Origin::Own) && graph.shape(*u) == node.ty.shape);
+            let direct = users[i]
+                .iter()
+                .all(|u| matches!(self.origin[u.at()], Origin::Own) && graph.shape(*u) == node.ty.shape);
             if !direct || !places.iter().filter(|p| **p != home).all(room) {
                 continue;
             }
@@ -198,7 +204,9 @@ fn origins(graph: &Graph) -> Vec<Origin> {
             Cpu::Strided(rule) if !wanted[i] && !through_strides(&origin, node.inputs[0]) => {
                 let types: Vec<_> = node.inputs.iter().map(|&x| graph.ty(x)).collect();
                 match rule(&types, &node.attrs, node.ty) {
-                    Ok(s) if matches!(s.strides.last(), Some(0 | 1) | None) => Origin::Chosen(node.inputs[0], s),
+                    Ok(s) if matches!(s.strides.last(), Some(0 | 1) | None) => {
+                        Origin::Chosen(node.inputs[0], s)
+                    }
                     _ => Origin::Own,
                 }
             }
@@ -230,7 +238,8 @@ impl Fuser<'_> {
         for &input in &node.inputs {
             if let Some(g) = self.group_of[self.source(input).at()] {
                 let register = matches!(graph.node(input).op.cpu, Cpu::Tile { .. } | Cpu::MatMul);
-                let soft = elementwise && register && self.direct(input) && graph.shape(input) == node.ty.shape;
+                let soft =
+                    elementwise && register && self.direct(input) && graph.shape(input) == node.ty.shape;
                 *deps.entry(g).or_insert(false) |= !soft;
             }
         }
@@ -258,7 +267,8 @@ impl Fuser<'_> {
         self.group_of[id.at()] = Some(mine);
         if elementwise {
             // Latest producer first: a product's epilogue wins over an older group.
-            let mut near: Vec<usize> = self.groups[mine].deps.iter().filter(|(_, hard)| !**hard).map(|(&g, _)| g).collect();
+            let mut near: Vec<usize> =
+                self.groups[mine].deps.iter().filter(|(_, hard)| !**hard).map(|(&g, _)| g).collect();
             near.sort_by_key(|&g| Reverse(self.groups[g].last));
             for g in near {
                 if self.groups[g].alive && g != mine && self.can_merge(g, mine) {
@@ -272,7 +282,8 @@ impl Fuser<'_> {
     fn prologue(&self, input: Id) -> Option<usize> {
         let g = self.group_of[input.at()].filter(|_| self.direct(input))?;
         let group = &self.groups[g];
-        (group.fusable && group.head.is_none() && group.tail.is_none() && group.nodes.contains(&input)).then_some(g)
+        (group.fusable && group.head.is_none() && group.tail.is_none() && group.nodes.contains(&input))
+            .then_some(g)
     }
 
     fn direct(&self, id: Id) -> bool {
@@ -307,7 +318,8 @@ impl Fuser<'_> {
         let mut seen: Vec<Id> = vec![];
         for id in self.groups[a].nodes.iter().chain(&self.groups[b].nodes) {
             for &input in &self.graph.node(*id).inputs {
-                let inside = self.group_of[input.at()].is_some_and(|g| g == a || g == b) && self.direct(input);
+                let inside =
+                    self.group_of[input.at()].is_some_and(|g| g == a || g == b) && self.direct(input);
                 if !inside && !seen.contains(&input) {
                     seen.push(input);
                 }
@@ -320,7 +332,11 @@ impl Fuser<'_> {
     fn circular(&self, a: usize, b: usize) -> bool {
         let floor = self.groups[a].first.min(self.groups[b].first);
         let mut seen = vec![];
-        let mut open: Vec<usize> = [a, b].iter().flat_map(|&g| self.groups[g].deps.keys().copied()).filter(|&g| g != a && g != b).collect();
+        let mut open: Vec<usize> = [a, b]
+            .iter()
+            .flat_map(|&g| self.groups[g].deps.keys().copied())
+            .filter(|&g| g != a && g != b)
+            .collect();
         while let Some(g) = open.pop() {
             if self.groups[g].last < floor || seen.contains(&g) {
                 continue;
@@ -340,7 +356,17 @@ impl Fuser<'_> {
     fn merge(&mut self, a: usize, b: usize) -> usize {
         let gone = std::mem::replace(
             &mut self.groups[b],
-            Group { alive: false, fusable: false, shape: Shape::scalar(), head: None, tail: None, nodes: vec![], deps: BTreeMap::new(), first: 0, last: 0 },
+            Group {
+                alive: false,
+                fusable: false,
+                shape: Shape::scalar(),
+                head: None,
+                tail: None,
+                nodes: vec![],
+                deps: BTreeMap::new(),
+                first: 0,
+                last: 0,
+            },
         );
         for id in gone.nodes.iter().chain(&gone.head).chain(&gone.tail) {
             self.group_of[id.at()] = Some(a);
@@ -377,8 +403,10 @@ impl Fuser<'_> {
                 readers[d].push(g);
             }
         }
-        let mut ready: BinaryHeap<Reverse<(u32, usize)>> =
-            (0..n).filter(|&g| self.groups[g].alive && waiting[g] == 0).map(|g| Reverse((self.groups[g].last, g))).collect();
+        let mut ready: BinaryHeap<Reverse<(u32, usize)>> = (0..n)
+            .filter(|&g| self.groups[g].alive && waiting[g] == 0)
+            .map(|g| Reverse((self.groups[g].last, g)))
+            .collect();
         let mut order = vec![];
         while let Some(Reverse((_, g))) = ready.pop() {
             order.push(g);
@@ -407,10 +435,20 @@ impl Fuser<'_> {
         match only {
             Some(id) if !group.fusable => match self.graph.node(id).op.cpu {
                 Cpu::Strided(_) => Work::Copy(id),
-                Cpu::Reduce(_) => Work::Fused(Fused { shape: self.graph.shape(self.graph.node(id).inputs[0]), head: None, nodes: vec![], tail: Some(id) }),
+                Cpu::Reduce(_) => Work::Fused(Fused {
+                    shape: self.graph.shape(self.graph.node(id).inputs[0]),
+                    head: None,
+                    nodes: vec![],
+                    tail: Some(id),
+                }),
                 _ => Work::Kernel(id),
             },
-            _ => Work::Fused(Fused { shape: group.shape, head: group.head, nodes: group.nodes.clone(), tail: group.tail }),
+            _ => Work::Fused(Fused {
+                shape: group.shape,
+                head: group.head,
+                nodes: group.nodes.clone(),
+                tail: group.tail,
+            }),
         }
     }
 }

@@ -58,7 +58,9 @@ impl Walk {
                 continue;
             }
             let node = g.node(id).clone();
-            if node.inputs.is_empty() || (wrt.contains(&id) && !node.inputs.iter().any(|x| self.active[x.at()])) {
+            if node.inputs.is_empty()
+                || (wrt.contains(&id) && !node.inputs.iter().any(|x| self.active[x.at()]))
+            {
                 continue;
             }
             match node.op.vjp {

@@ -16,7 +16,8 @@ pub(super) struct Rebuild<'a> {
 
 impl<'a> Rebuild<'a> {
     pub(super) fn new(from: &'a Graph) -> Rebuild<'a> {
-        let to = Graph { data: from.data.clone(), inputs: vec![Id(0); from.inputs.len()], ..Graph::default() };
+        let to =
+            Graph { data: from.data.clone(), inputs: vec![Id(0); from.inputs.len()], ..Graph::default() };
         Rebuild { from, to, map: Vec::with_capacity(from.nodes.len()) }
     }
 

@@ -104,7 +104,8 @@ fn readers(graph: &Graph, fusion: &Fusion) -> Vec<Vec<usize>> {
         for id in members(work) {
             for &input in &graph.node(id).inputs {
                 let source = fusion.source(input);
-                let own = fusion.work_of[input.at()] == Some(at) || matches!(work, Work::Fused(f) if f.nodes.contains(&input));
+                let own = fusion.work_of[input.at()] == Some(at)
+                    || matches!(work, Work::Fused(f) if f.nodes.contains(&input));
                 let inside = matches!(fusion.origin[input.at()], Origin::Own) && own;
                 if !inside {
                     readers[source.at()].push(at);
@@ -128,29 +129,42 @@ pub(crate) fn members(work: &Work) -> Vec<Id> {
 fn in_place(graph: &Graph, fusion: &Fusion, readers: &[Vec<usize>], slot: usize, root: Id) -> bool {
     let old = graph.inputs[slot];
     let Some(writer) = fusion.work_of[root.at()] else { return false };
-    let leaves_here = graph.outputs.iter().any(|&o| fusion.root(o) == old) || graph.updates.iter().any(|&(_, v)| fusion.root(v) == old);
+    let leaves_here = graph.outputs.iter().any(|&o| fusion.root(o) == old)
+        || graph.updates.iter().any(|&(_, v)| fusion.root(v) == old);
     if leaves_here || graph.shape(old) != graph.shape(root) {
         return false;
     }
-    readers[old.at()].iter().all(|&r| r < writer || (r == writer && same_element(graph, fusion, &fusion.works[writer], old)))
+    readers[old.at()]
+        .iter()
+        .all(|&r| r < writer || (r == writer && same_element(graph, fusion, &fusion.works[writer], old)))
 }
 
 fn same_element(graph: &Graph, fusion: &Fusion, work: &Work, old: Id) -> bool {
     let Work::Fused(fused) = work else { return false };
     let reads_old = |id: Id| graph.node(id).inputs.iter().any(|&i| fusion.source(i) == old);
-    if fused.head.is_some_and(reads_old) || fused.tail.is_some_and(|t| !matches!(graph.node(t).op.cpu, Cpu::Reduce(_))) {
+    if fused.head.is_some_and(reads_old)
+        || fused.tail.is_some_and(|t| !matches!(graph.node(t).op.cpu, Cpu::Reduce(_)))
+    {
         return false;
     }
     // A reduction may be computed from several tiles at once, but each element is read once.
     fused.nodes.iter().all(|&id| {
         graph.node(id).inputs.iter().all(|&i| {
-            fusion.source(i) != old || (matches!(fusion.origin[i.at()], Origin::Own | Origin::Same(_)) && graph.shape(i) == fused.shape)
+            fusion.source(i) != old
+                || (matches!(fusion.origin[i.at()], Origin::Own | Origin::Same(_))
+                    && graph.shape(i) == fused.shape)
         })
     })
 }
 
 /// Best-fit offsets by lifetime for everything that still has no place.
-fn place(graph: &Graph, fusion: &Fusion, readers: &[Vec<usize>], kept: &[Id], locs: &mut [Option<Loc>]) -> usize {
+fn place(
+    graph: &Graph,
+    fusion: &Fusion,
+    readers: &[Vec<usize>],
+    kept: &[Id],
+    locs: &mut [Option<Loc>],
+) -> usize {
     let mut lives: Vec<Life> = vec![];
     for (i, at) in fusion.work_of.iter().enumerate() {
         let (Some(born), id) = (*at, Id(i as u32)) else { continue };
@@ -166,8 +180,11 @@ fn place(graph: &Graph, fusion: &Fusion, readers: &[Vec<usize>], kept: &[Id], lo
     let mut placed: Vec<(usize, usize, usize, usize)> = vec![];
     let mut arena = 0;
     for life in &lives {
-        let mut taken: Vec<(usize, usize)> =
-            placed.iter().filter(|(_, _, born, dies)| *born <= life.dies && life.born <= *dies).map(|&(at, size, _, _)| (at, size)).collect();
+        let mut taken: Vec<(usize, usize)> = placed
+            .iter()
+            .filter(|(_, _, born, dies)| *born <= life.dies && life.born <= *dies)
+            .map(|&(at, size, _, _)| (at, size))
+            .collect();
         taken.sort_unstable();
         let mut best: Option<(usize, usize)> = None;
         let mut free = 0;
@@ -195,7 +212,8 @@ pub fn overlaps(graph: &Graph, fusion: &Fusion, plan: &Plan) -> Option<(Id, Id)>
         if let (Some(Loc::Arena(at)), Some(born)) = (loc, fusion.work_of[i]) {
             let wanted = graph.outputs.iter().chain(graph.updates.iter().map(|(_, v)| v));
             let end = wanted.into_iter().any(|&v| fusion.root(v) == Id(i as u32));
-            let dies = if end { fusion.works.len() } else { readers[i].iter().copied().max().unwrap_or(born) };
+            let dies =
+                if end { fusion.works.len() } else { readers[i].iter().copied().max().unwrap_or(born) };
             spans.push((Id(i as u32), *at, at + graph.shape(Id(i as u32)).count(), born, dies));
         }
     }

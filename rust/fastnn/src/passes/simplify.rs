@@ -68,7 +68,9 @@ fn is_identity(shape: &Shape, node: &Node) -> bool {
     // Axes of size 1 may move freely.
     let rank = shape.rank() as i64;
     let order: Vec<usize> = match &node.attrs[0] {
-        Attr::Ints(v) if !v.is_empty() => v.iter().map(|&a| (if a < 0 { a + rank } else { a }) as usize).collect(),
+        Attr::Ints(v) if !v.is_empty() => {
+            v.iter().map(|&a| (if a < 0 { a + rank } else { a }) as usize).collect()
+        }
         _ => (0..shape.rank()).rev().collect(),
     };
     order.iter().enumerate().all(|(i, &a)| i == a)
@@ -79,7 +81,9 @@ fn absorb_transposes(g: &mut Graph, node: &Node, mut inputs: Vec<Id>) -> Id {
     let mut attrs = node.attrs.clone();
     for (side, flag) in attrs.iter_mut().take(2).enumerate() {
         let operand = g.node(inputs[side]);
-        if operand.op.name == "transpose" && swaps_last_two(g.shape(operand.inputs[0]).rank(), &operand.attrs[0]) {
+        if operand.op.name == "transpose"
+            && swaps_last_two(g.shape(operand.inputs[0]).rank(), &operand.attrs[0])
+        {
             inputs[side] = operand.inputs[0];
             *flag = Attr::Bool(!flag.flag());
         }
@@ -89,10 +93,15 @@ fn absorb_transposes(g: &mut Graph, node: &Node, mut inputs: Vec<Id>) -> Id {
 
 fn swaps_last_two(rank: usize, axes: &Attr) -> bool {
     let order: Vec<usize> = match axes {
-        Attr::Ints(v) if !v.is_empty() => v.iter().map(|&a| (if a < 0 { a + rank as i64 } else { a }) as usize).collect(),
+        Attr::Ints(v) if !v.is_empty() => {
+            v.iter().map(|&a| (if a < 0 { a + rank as i64 } else { a }) as usize).collect()
+        }
         _ => (0..rank).rev().collect(),
     };
-    rank >= 2 && (0..rank - 2).all(|i| order[i] == i) && order[rank - 2] == rank - 1 && order[rank - 1] == rank - 2
+    rank >= 2
+        && (0..rank - 2).all(|i| order[i] == i)
+        && order[rank - 2] == rank - 1
+        && order[rank - 1] == rank - 2
 }
 
 /// Elementwise ops broadcast by themselves: a `broadcast_to` that does not decide the result's
@@ -142,8 +151,13 @@ fn fold(g: &Graph, node: &Node, inputs: &[Id]) -> Option<f64> {
     if node.ty.shape.rank() != 0 || inputs.is_empty() {
         return None;
     }
-    let hosts: Option<Vec<Host>> =
-        inputs.iter().map(|&i| (g.node(i).op.name == "scalar").then(|| Host { ty: g.ty(i), data: vec![rounded(g.node(i).attrs[0].float(), g.ty(i).dtype)] })).collect();
+    let hosts: Option<Vec<Host>> = inputs
+        .iter()
+        .map(|&i| {
+            (g.node(i).op.name == "scalar")
+                .then(|| Host { ty: g.ty(i), data: vec![rounded(g.node(i).attrs[0].float(), g.ty(i).dtype)] })
+        })
+        .collect();
     let value = (node.op.reference)(&hosts?, &node.attrs, node.ty).data.first().copied()?;
     Some(rounded(value, node.ty.dtype))
 }

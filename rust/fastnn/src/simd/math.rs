@@ -146,7 +146,8 @@ pub unsafe fn sigmoid<S: Simd>(x: S::F) -> S::F {
     // s / (s + e^-r) with s = 2^n, x = n ln 2 + r: nothing overflows and small results stay exact.
     let x = S::max(S::splat(-106.0), S::min(S::splat(30.0), x));
     let (n, r) = split_exp::<S>(x);
-    let p = poly!(S, r; 1.0, -1.0, 0.499_999_94, -0.166_665_21, 0.041_668_274, -0.008_368_686, 0.001_382_013_8);
+    let p =
+        poly!(S, r; 1.0, -1.0, 0.499_999_94, -0.166_665_21, 0.041_668_274, -0.008_368_686, 0.001_382_013_8);
     let s = S::scale(S::splat(1.0), n);
     S::div(s, S::add(s, p))
 }

@@ -59,7 +59,12 @@ pub(crate) struct Ids<'a> {
 impl Walk {
     /// Everything behind `roots`.
     pub(crate) fn from(roots: &[Tensor]) -> Walk {
-        let mut walk = Walk { leaves: Vec::new(), steps: Vec::new(), index: Index::default(), traced: roots.iter().any(Tensor::is_traced) };
+        let mut walk = Walk {
+            leaves: Vec::new(),
+            steps: Vec::new(),
+            index: Index::default(),
+            traced: roots.iter().any(Tensor::is_traced),
+        };
         let mut stack: Vec<(Tensor, Pending, usize)> = Vec::new();
         for root in roots {
             walk.visit(root, &mut stack);

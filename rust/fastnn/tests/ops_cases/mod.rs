@@ -80,7 +80,9 @@ fn special(op: &OpDef) -> Option<Vec<Sample>> {
     let b = Attr::Bool;
     let f = Attr::Float;
     Some(match op.name {
-        "sum" | "mean" | "max" | "min" | "prod" | "any" | "all" | "variance" | "std" | "logsumexp" => reductions(),
+        "sum" | "mean" | "max" | "min" | "prod" | "any" | "all" | "variance" | "std" | "logsumexp" => {
+            reductions()
+        }
         "argmax" | "argmin" => vec![
             one(&[3, 5], &[Attr::None, b(false)]),
             one(&[3, 5], &[Attr::Int(-1), b(false)]),
@@ -124,24 +126,37 @@ fn special(op: &OpDef) -> Option<Vec<Sample>> {
             one(&[5, 2], &[ints(&[5, 6]), ints(&[-1, 5]), ints(&[START, 1]), ints(&[-1, -2])]),
             one(&[], &[ints(&[]), ints(&[]), ints(&[]), ints(&[])]),
         ],
-        "pad" => vec![one(&[2, 3], &[ints(&[1, 0, 2, 3]), f(7.0)]), one(&[2, 3], &[ints(&[0, 2, 1, 0]), f(0.0)])],
+        "pad" => {
+            vec![one(&[2, 3], &[ints(&[1, 0, 2, 3]), f(7.0)]), one(&[2, 3], &[ints(&[0, 2, 1, 0]), f(0.0)])]
+        }
         "concatenate" => vec![
             (vec![vec![2, 3], vec![2, 1], vec![2, 4]], vec![Attr::Int(-1)]),
             (vec![vec![1, 3], vec![0, 3], vec![2, 3]], vec![Attr::Int(0)]),
         ],
-        "stack" => vec![
-            (vec![vec![2, 3]; 3], vec![Attr::Int(-1)]),
-            (vec![vec![2, 3]; 2], vec![Attr::Int(0)]),
-        ],
-        "tile" => vec![one(&[2, 3], &[ints(&[2, 2])]), one(&[3], &[ints(&[2, 2])]), one(&[2, 3], &[ints(&[3])])],
-        "repeat" => vec![one(&[2, 3], &[Attr::Int(2), Attr::Int(0)]), one(&[2, 3], &[Attr::Int(3), Attr::Int(-1)])],
-        "roll" => vec![one(&[2, 5], &[Attr::Int(2), Attr::Int(1)]), one(&[4, 2], &[Attr::Int(-9), Attr::Int(0)])],
+        "stack" => {
+            vec![(vec![vec![2, 3]; 3], vec![Attr::Int(-1)]), (vec![vec![2, 3]; 2], vec![Attr::Int(0)])]
+        }
+        "tile" => {
+            vec![one(&[2, 3], &[ints(&[2, 2])]), one(&[3], &[ints(&[2, 2])]), one(&[2, 3], &[ints(&[3])])]
+        }
+        "repeat" => {
+            vec![one(&[2, 3], &[Attr::Int(2), Attr::Int(0)]), one(&[2, 3], &[Attr::Int(3), Attr::Int(-1)])]
+        }
+        "roll" => {
+            vec![one(&[2, 5], &[Attr::Int(2), Attr::Int(1)]), one(&[4, 2], &[Attr::Int(-9), Attr::Int(0)])]
+        }
         "cumsum" => vec![one(&[3, 4], &[Attr::Int(-1)]), one(&[3, 4, 2], &[Attr::Int(1)])],
         "softmax" | "log_softmax" => {
-            vec![one(&[3, 5], &[Attr::Int(-1)]), one(&[3, 4, 2], &[Attr::Int(0)]), one(&[3, 4, 2], &[Attr::Int(1)])]
+            vec![
+                one(&[3, 5], &[Attr::Int(-1)]),
+                one(&[3, 4, 2], &[Attr::Int(0)]),
+                one(&[3, 4, 2], &[Attr::Int(1)]),
+            ]
         }
         "softmax_cross_entropy" => vec![(vec![vec![3, 5]; 2], vec![])],
-        "sparse_softmax_cross_entropy" => vec![(vec![vec![4, 3], vec![4]], vec![]), (vec![vec![2, 2, 3], vec![2, 2]], vec![])],
+        "sparse_softmax_cross_entropy" => {
+            vec![(vec![vec![4, 3], vec![4]], vec![]), (vec![vec![2, 2, 3], vec![2, 2]], vec![])]
+        }
         "iota" => [DType::F32, DType::I32].map(|d| (vec![], vec![Attr::Int(5), Attr::DType(d)])).to_vec(),
         "full" => vec![(vec![], vec![ints(&[2, 3]), f(2.5), Attr::DType(DType::F32)])],
         "eye" => vec![
@@ -206,7 +221,11 @@ pub(crate) fn cases(op: &'static OpDef) -> Vec<Case> {
     let mut out = vec![];
     for (shapes, attrs) in shapes {
         let types = dtypes(op, shapes.len());
-        let inputs = shapes.iter().zip(types).enumerate().map(|(i, (dims, dtype))| rng.host(dtype, dims, domain(op, i)));
+        let inputs = shapes
+            .iter()
+            .zip(types)
+            .enumerate()
+            .map(|(i, (dims, dtype))| rng.host(dtype, dims, domain(op, i)));
         out.push(Case { op, inputs: inputs.collect(), attrs });
     }
     out
@@ -248,7 +267,12 @@ pub(crate) fn gradients(g: &mut Graph, y: Id) -> Vec<Id> {
             assert_eq!(back.len(), node.inputs.len(), "{} gives one gradient per input", node.op.name);
             for (input, grad) in node.inputs.iter().zip(back) {
                 let Some(grad) = grad else { continue };
-                assert_eq!(g.shape(grad), g.shape(*input), "gradient of {} has the shape of its input", node.op.name);
+                assert_eq!(
+                    g.shape(grad),
+                    g.shape(*input),
+                    "gradient of {} has the shape of its input",
+                    node.op.name
+                );
                 grads[input.at()] = Some(grads[input.at()].map_or(grad, |so_far| g.add_(so_far, grad)));
             }
         }

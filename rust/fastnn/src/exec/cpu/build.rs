@@ -49,9 +49,16 @@ impl Build<'_> {
             Work::Copy(id) => {
                 let node = self.graph.node(*id);
                 let types: Vec<_> = node.inputs.iter().map(|&i| self.graph.ty(i)).collect();
-                let Cpu::Strided(rule) = node.op.cpu else { return Err(bug("a copy of a node that is no movement")) };
+                let Cpu::Strided(rule) = node.op.cpu else {
+                    return Err(bug("a copy of a node that is no movement"));
+                };
                 let strided = rule(&types, &node.attrs, node.ty)?;
-                Ok(Step::Copy { src: self.loc(node.inputs[0])?, dims: node.ty.shape.dims().to_vec(), strided, dst: self.loc(*id)? })
+                Ok(Step::Copy {
+                    src: self.loc(node.inputs[0])?,
+                    dims: node.ty.shape.dims().to_vec(),
+                    strided,
+                    dst: self.loc(*id)?,
+                })
             }
         }
     }
@@ -64,15 +71,27 @@ impl Build<'_> {
     /// Where a value lies in memory, through views.
     fn loc(&self, id: Id) -> Result<Loc> {
         let root = self.fusion.root(id);
-        self.plan.locs[root.at()].ok_or_else(|| bug(&format!("value {} ({}) has no memory", root.0, self.graph.node(root).op.name)))
+        self.plan.locs[root.at()].ok_or_else(|| {
+            bug(&format!("value {} ({}) has no memory", root.0, self.graph.node(root).op.name))
+        })
     }
 
     fn kernel(&self, id: Id) -> Result<Step> {
         let node = self.graph.node(id);
         match node.op.cpu {
             Cpu::Step(run) => {
-                let inputs = node.inputs.iter().map(|&i| Ok((self.loc(i)?, self.graph.ty(i)))).collect::<Result<_>>()?;
-                Ok(Step::Kernel { name: node.op.name, run, inputs, output: (self.loc(id)?, node.ty), attrs: node.attrs.clone() })
+                let inputs = node
+                    .inputs
+                    .iter()
+                    .map(|&i| Ok((self.loc(i)?, self.graph.ty(i))))
+                    .collect::<Result<_>>()?;
+                Ok(Step::Kernel {
+                    name: node.op.name,
+                    run,
+                    inputs,
+                    output: (self.loc(id)?, node.ty),
+                    attrs: node.attrs.clone(),
+                })
             }
             _ => Err(bug(&format!("op '{}' has no kernel", node.op.name))),
         }
@@ -134,7 +153,8 @@ impl Build<'_> {
             rest.retain(|&x| x != id);
             result = id;
         }
-        let epilogue = if rest.is_empty() { None } else { Some(self.group(fused, &rest, Some(result), None)?) };
+        let epilogue =
+            if rest.is_empty() { None } else { Some(self.group(fused, &rest, Some(result), None)?) };
         Ok(Step::Product(Box::new(Product {
             m,
             n,
@@ -171,7 +191,8 @@ impl Build<'_> {
         let other = if node.inputs[0] == result { node.inputs[1] } else { node.inputs[0] };
         let shape = self.graph.shape(other);
         let row = shape.count() == n && shape.dims().last().copied().unwrap_or(1) == n;
-        let outside = !fused.nodes.contains(&other) && matches!(self.fusion.origin[other.at()], Origin::Own | Origin::Same(_));
+        let outside = !fused.nodes.contains(&other)
+            && matches!(self.fusion.origin[other.at()], Origin::Own | Origin::Same(_));
         if other == result || !row || !outside {
             return None;
         }
@@ -344,7 +365,9 @@ impl<'a> Lines<'a> {
         }
         for &id in self.nodes {
             let node = self.build.graph.node(id);
-            let Cpu::Tile { float, int } = node.op.cpu else { return Err(bug("a group member without a tile kernel")) };
+            let Cpu::Tile { float, int } = node.op.cpu else {
+                return Err(bug("a group member without a tile kernel"));
+            };
             let ints = self.build.graph.ty(node.inputs[0]).dtype == DType::I32;
             let f = match int {
                 Some(int) if ints => int,
@@ -420,11 +443,16 @@ impl<'a> Lines<'a> {
             rule.sides.iter().find_map(|&side| {
                 let Operand::Value(x) = line.args[side] else { return None };
                 let at = self.lines.iter().position(|l| l.id == x && l.name == rule.inner)?;
-                let reads: usize = self.lines.iter().map(|l| l.args.iter().filter(|&&a| a == Operand::Value(x)).count()).sum();
+                let reads: usize = self
+                    .lines
+                    .iter()
+                    .map(|l| l.args.iter().filter(|&&a| a == Operand::Value(x)).count())
+                    .sum();
                 let mut rest = line.args.clone();
                 rest.remove(side);
                 let args = (rule.args)(&rest, &self.lines[at].args)?;
-                (reads == 1 && keep != Some(x) && self.build.plan.locs[x.at()].is_none()).then_some((at, args, rule))
+                (reads == 1 && keep != Some(x) && self.build.plan.locs[x.at()].is_none())
+                    .then_some((at, args, rule))
             })
         })
     }
@@ -433,8 +461,12 @@ impl<'a> Lines<'a> {
     fn finish(self, keep: Option<Id>) -> Result<Group> {
         let plan = self.build.plan;
         let n_in = self.ports.len();
-        let mut outputs: Vec<(Id, Option<Loc>)> =
-            self.lines.iter().filter(|l| Some(l.id) != keep).filter_map(|l| plan.locs[l.id.at()].map(|loc| (l.id, Some(loc)))).collect();
+        let mut outputs: Vec<(Id, Option<Loc>)> = self
+            .lines
+            .iter()
+            .filter(|l| Some(l.id) != keep)
+            .filter_map(|l| plan.locs[l.id.at()].map(|loc| (l.id, Some(loc))))
+            .collect();
         if let Some(id) = keep {
             outputs.push((id, plan.locs[id.at()]));
         }
@@ -504,6 +536,8 @@ impl<'a> Lines<'a> {
     /// Does a line after `i` read the old value of the slot that `loc` overwrites?
     fn read_later(&self, loc: Option<Loc>, i: usize) -> bool {
         let Some(Loc::Input(slot)) = loc else { return false };
-        self.lines[i + 1..].iter().any(|l| l.args.iter().any(|a| matches!(a, Operand::Input(k) if self.slots[*k] == Some(slot))))
+        self.lines[i + 1..]
+            .iter()
+            .any(|l| l.args.iter().any(|a| matches!(a, Operand::Input(k) if self.slots[*k] == Some(slot))))
     }
 }

@@ -126,9 +126,26 @@ pub(super) enum Feed {
 pub(super) enum Step {
     Tile(Group),
     Product(Box<Product>),
-    Reduce { kind: Reduce, int: bool, dims: [usize; 3], feed: Feed, dst: Loc },
-    Kernel { name: &'static str, run: fn(&StepCtx<'_>) -> Result<()>, inputs: Vec<(Loc, Ty)>, output: (Loc, Ty), attrs: Vec<Attr> },
-    Copy { src: Loc, dims: Vec<usize>, strided: Strided, dst: Loc },
+    Reduce {
+        kind: Reduce,
+        int: bool,
+        dims: [usize; 3],
+        feed: Feed,
+        dst: Loc,
+    },
+    Kernel {
+        name: &'static str,
+        run: fn(&StepCtx<'_>) -> Result<()>,
+        inputs: Vec<(Loc, Ty)>,
+        output: (Loc, Ty),
+        attrs: Vec<Attr>,
+    },
+    Copy {
+        src: Loc,
+        dims: Vec<usize>,
+        strided: Strided,
+        dst: Loc,
+    },
 }
 
 impl Step {
@@ -160,7 +177,12 @@ impl Step {
                 run(&StepCtx { inputs, output, attrs, isa: isa() })?;
             }
             Step::Copy { src, dims, strided, dst } => {
-                copy::copy_strided(memory.at(*dst), memory.at(*src).wrapping_offset(strided.offset), dims, &strided.strides);
+                copy::copy_strided(
+                    memory.at(*dst),
+                    memory.at(*src).wrapping_offset(strided.offset),
+                    dims,
+                    &strided.strides,
+                );
             }
         }
         Ok(())
@@ -194,7 +216,13 @@ unsafe fn run_reduce(kind: Reduce, int: bool, dims: [usize; 3], feed: &Feed, mem
     }
 }
 
-unsafe fn reduce_from(kind: Reduce, int: bool, [outer, r, inner]: [usize; 3], src: &dyn Source, dst: *mut f32) {
+unsafe fn reduce_from(
+    kind: Reduce,
+    int: bool,
+    [outer, r, inner]: [usize; 3],
+    src: &dyn Source,
+    dst: *mut f32,
+) {
     use reduce::Reduce as To;
     let to = match (kind, int) {
         (Reduce::Sum, false) => To::Sum,
@@ -207,7 +235,9 @@ unsafe fn reduce_from(kind: Reduce, int: bool, [outer, r, inner]: [usize; 3], sr
         (Reduce::Min, true) => To::MinI32,
         (Reduce::ArgMax, false) => return reduce::arg_reduce::<true>(src, outer, r, inner, dst.cast()),
         (Reduce::ArgMin, false) => return reduce::arg_reduce::<false>(src, outer, r, inner, dst.cast()),
-        (Reduce::Prod | Reduce::ArgMax | Reduce::ArgMin, true) => return reduce_whole(kind, [outer, r, inner], src, dst.cast()),
+        (Reduce::Prod | Reduce::ArgMax | Reduce::ArgMin, true) => {
+            return reduce_whole(kind, [outer, r, inner], src, dst.cast());
+        }
     };
     reduce::reduce(to, src, outer, r, inner, dst);
 }
@@ -320,7 +350,9 @@ impl Shared<'_> {
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Step::Tile(g) => write!(f, "tile    {} x {} ops, {:?} -> {:?}", g.count, g.program.len(), g.inputs, g.outputs),
+            Step::Tile(g) => {
+                write!(f, "tile    {} x {} ops, {:?} -> {:?}", g.count, g.program.len(), g.inputs, g.outputs)
+            }
             Step::Product(p) => {
                 write!(f, "product {}x{}x{} x{}", p.m, p.n, p.k, p.batch.len())?;
                 write!(f, " a {:?} b {:?} -> {:?}", p.a, p.b, p.c)?;
@@ -338,12 +370,19 @@ impl fmt::Display for Step {
             Step::Reduce { kind, dims, feed, dst, .. } => {
                 write!(f, "reduce  {kind:?} {dims:?} -> {dst:?}")?;
                 match feed {
-                    Feed::Group(g, _) => write!(f, " of {} ops {:?}, also -> {:?}", g.program.len(), g.inputs, g.outputs),
+                    Feed::Group(g, _) => {
+                        write!(f, " of {} ops {:?}, also -> {:?}", g.program.len(), g.inputs, g.outputs)
+                    }
                     Feed::Memory(loc) => write!(f, " of {loc:?}"),
                 }
             }
             Step::Kernel { name, inputs, output, .. } => {
-                write!(f, "kernel  {name} {:?} -> {:?}", inputs.iter().map(|(l, _)| l).collect::<Vec<_>>(), output.0)
+                write!(
+                    f,
+                    "kernel  {name} {:?} -> {:?}",
+                    inputs.iter().map(|(l, _)| l).collect::<Vec<_>>(),
+                    output.0
+                )
             }
             Step::Copy { src, dims, dst, .. } => write!(f, "copy    {dims:?} {src:?} -> {dst:?}"),
         }

@@ -4,9 +4,9 @@
 
 use super::Matrix;
 use crate::per_isa;
-use crate::simd::{LANES, Portable, Simd};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
+use crate::simd::{LANES, Portable, Simd};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::*;
 
@@ -134,8 +134,12 @@ impl Transpose for Avx512 {
             v[r + 3] = _mm512_shuffle_ps::<0xee>(b, d);
         }
         for i in 0..4 {
-            let (a, b) = (_mm512_shuffle_f32x4::<0x88>(v[i], v[i + 4]), _mm512_shuffle_f32x4::<0xdd>(v[i], v[i + 4]));
-            let (c, d) = (_mm512_shuffle_f32x4::<0x88>(v[i + 8], v[i + 12]), _mm512_shuffle_f32x4::<0xdd>(v[i + 8], v[i + 12]));
+            let (a, b) =
+                (_mm512_shuffle_f32x4::<0x88>(v[i], v[i + 4]), _mm512_shuffle_f32x4::<0xdd>(v[i], v[i + 4]));
+            let (c, d) = (
+                _mm512_shuffle_f32x4::<0x88>(v[i + 8], v[i + 12]),
+                _mm512_shuffle_f32x4::<0xdd>(v[i + 8], v[i + 12]),
+            );
             v[i] = _mm512_shuffle_f32x4::<0x88>(a, c);
             v[i + 4] = _mm512_shuffle_f32x4::<0x88>(b, d);
             v[i + 8] = _mm512_shuffle_f32x4::<0xdd>(a, c);

@@ -6,9 +6,9 @@
 //! Every element is one chain of multiply-adds in the order of the segments, whatever the shape of
 //! the tile, so how a product is cut into tiles never changes its bits.
 
-use crate::simd::{Isa, LANES, Portable, Simd};
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
+use crate::simd::{Isa, LANES, Portable, Simd};
 
 /// The most rows a tile has on any instruction set.
 pub const MAX_ROWS: usize = 6;
@@ -163,7 +163,11 @@ fn prefetch(p: *const f32) {
 /// Adds the old C and the bias, rectifies, stores. Without branches per element, so that the
 /// accumulators stay in registers.
 #[inline(always)]
-unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(t: &Tile, partial: usize, acc: &mut [[S::F; NV]; MR]) {
+unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
+    t: &Tile,
+    partial: usize,
+    acc: &mut [[S::F; NV]; MR],
+) {
     let out = &t.out;
     let floor = S::splat(if out.relu { 0.0 } else { f32::NEG_INFINITY });
     let mut bias = [S::splat(0.0); NV];

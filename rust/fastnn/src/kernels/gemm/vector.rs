@@ -43,7 +43,15 @@ unsafe fn sweep_generic<S: Simd>(r: &Row) {
         let mut row = 0;
         let b = r.b.add(col);
         while row + DEPTH <= r.k {
-            add_rows::<S, DEPTH>(r.x.add(row * r.x_step), r.x_step, b.add(row * r.ldb), r.ldb, cols, y, row == 0);
+            add_rows::<S, DEPTH>(
+                r.x.add(row * r.x_step),
+                r.x_step,
+                b.add(row * r.ldb),
+                r.ldb,
+                cols,
+                y,
+                row == 0,
+            );
             row += DEPTH;
         }
         while row < r.k {
@@ -101,7 +109,8 @@ unsafe fn finish_row<S: Simd>(r: &Row, col: usize, cols: usize, y: *const f32) {
             v = S::add(v, get::<S>(c, n));
         }
         if !r.out.bias.is_null() {
-            let bias = if r.bias_step == 0 { S::splat(*r.out.bias) } else { get::<S>(r.out.bias.add(col + j), n) };
+            let bias =
+                if r.bias_step == 0 { S::splat(*r.out.bias) } else { get::<S>(r.out.bias.add(col + j), n) };
             v = S::add(v, bias);
         }
         v = S::max(floor, v);
