@@ -9,7 +9,7 @@ use crate::per_isa;
 use crate::simd::{LANES, Simd, isa};
 
 /// Values left between two pivots that are sorted rather than split again.
-const FEW: usize = 48;
+const FEW: usize = 24;
 /// Passes after which whatever is left is sorted.
 const PASSES: usize = 48;
 /// Values that are sorted for the first guess.
@@ -52,7 +52,7 @@ impl Search {
     /// Where a straight line through the pivots expects a value a few places before `k` (odd passes:
     /// after it), so that a good guess from either side leaves few values; the middle at times.
     fn pivot(&self, pass: usize) -> f32 {
-        let aside = if pass.is_multiple_of(2) { -0.3 } else { 0.3 } * FEW as f64;
+        let aside = if pass.is_multiple_of(2) { -0.4 } else { 0.4 } * FEW as f64;
         let inner =
             (self.k as f64 + 1.0 + aside - self.below_lo as f64) / (self.below_hi - self.below_lo) as f64;
         let t = if pass % 5 == 4 { 0.5 } else { inner.clamp(0.02, 0.98) };
@@ -138,7 +138,7 @@ unsafe fn pick_generic<S: Simd>(data: &[f32], ranges: &[(f32, f32); PIVOTS], out
         let inside = bounds.map(|(lo, hi)| S::and_m(S::le(lo, x), S::lt(x, hi)));
         // Few vectors hold any value of any range: one branch for all of them.
         if S::any(S::or_m(S::or_m(inside[0], inside[1]), inside[2])) {
-            (0..PIVOTS).for_each(|k| take(i, i + LANES, k));
+            (0..PIVOTS).filter(|k| S::any(inside[*k])).for_each(|k| take(i, i + LANES, k));
         }
     }
     (0..PIVOTS).for_each(|k| take(whole, data.len(), k));
