@@ -53,6 +53,21 @@ def computing_dtype(dtype: object, where: str) -> str:
     return "float32"
 
 
+#: NumPy's number types and the one of fastnn's three that stands for each.
+STORED = {
+    **dict.fromkeys(("float", "float16", "bfloat16", "float32", "float64"), "float32"),
+    **dict.fromkeys(("int", "int8", "int16", "int32", "int64"), "int32"),
+    **dict.fromkeys(("uint8", "uint16", "uint32"), "int32"), "bool": "bool",
+}  # fmt: skip
+
+
+def stored_dtype(dtype: object) -> str:
+    """The type that values of a NumPy or Keras type are kept in; unknown names stay as they are."""
+    name = dtype if isinstance(dtype, str) else getattr(dtype, "name", None)
+    name = name or getattr(dtype, "__name__", str(dtype))
+    return STORED.get(name, name)
+
+
 def epsilon() -> float:
     """The fuzz that keeps divisions and logarithms finite, 1e-7 unless set."""
     return _epsilon

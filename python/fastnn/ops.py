@@ -16,7 +16,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
-from fastnn.config import epsilon
+from fastnn.config import epsilon, stored_dtype
 from fastnn.symbolic import KerasTensor, keras_op
 from fastnn.variables import Variable
 
@@ -84,14 +84,8 @@ def is_tensor(x: object) -> bool:
 def cast(x: TensorLike, dtype: str) -> Tensor:
     """`x` converted to "float32", "int32" or "bool"."""
     x = convert_to_tensor(x)
-    dtype = _DTYPES.get(dtype, dtype)
+    dtype = stored_dtype(dtype)
     return x if x.dtype == dtype else x.astype(dtype)
-
-
-_DTYPES = {
-    "float64": "float32", "float16": "float32", "float": "float32", "int64": "int32",
-    "int": "int32", "uint8": "int32", "int8": "int32", "int16": "int32", "uint32": "int32",
-}  # fmt: skip
 
 
 def shape(x: TensorLike) -> tuple[int | None, ...]:
@@ -106,12 +100,12 @@ def ndim(x: TensorLike) -> int:
 
 def zeros(shape: Sequence[int] | int, dtype: str = "float32") -> Tensor:
     """Zeros of this shape."""
-    return _core.tensor(np.zeros(shape, _DTYPES.get(dtype, dtype)))
+    return _core.tensor(np.zeros(shape, stored_dtype(dtype)))
 
 
 def ones(shape: Sequence[int] | int, dtype: str = "float32") -> Tensor:
     """Ones of this shape."""
-    return _core.tensor(np.ones(shape, _DTYPES.get(dtype, dtype)))
+    return _core.tensor(np.ones(shape, stored_dtype(dtype)))
 
 
 def full(shape: Sequence[int] | int, fill_value: float, dtype: str | None = None) -> Tensor:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeVar
 
 from fastnn import _core, tree
-from fastnn.config import unique_name
+from fastnn.config import stored_dtype, unique_name
 from fastnn.errors import unknown_name
 from fastnn.variables import Scope, Variable
 
@@ -61,7 +61,7 @@ class KerasTensor:
     def __init__(
         self,
         shape: Sequence[int | None],
-        dtype: str = "float32",
+        dtype: Any = "float32",
         sparse: bool = False,
         ragged: bool = False,
         record_history: bool = True,
@@ -71,7 +71,8 @@ class KerasTensor:
         if sparse or ragged:
             raise ValueError("sparse and ragged tensors are not supported\n  hint: a dense array")
         name = name or unique_name("keras_tensor")
-        self._set(_core.placeholder(tuple(shape), dtype=dtype, name=name), name)
+        spec = _core.placeholder(tuple(shape), dtype=stored_dtype(dtype), name=name)
+        self._set(spec, name)
 
     def _set(self, spec: _core.Tensor, name: str, node: Node | None = None, index: int = 0) -> Self:
         self.spec, self.name, self.node, self.index = spec, name, node, index

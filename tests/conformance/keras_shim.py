@@ -68,9 +68,14 @@ def set_keras_mask(x: Any, mask: Any) -> None:
     if isinstance(x, symbolic.KerasTensor):
         x.mask = mask
         return
+    open_masks()
+    _mask_context[0].set_mask(x, mask)
+
+
+def open_masks() -> None:
+    """Keeps masks of tensors until the test ends."""
     if not _mask_context:
         _mask_context.append(base.CallContext().__enter__())
-    _mask_context[0].set_mask(x, mask)
 
 
 def get_keras_mask(x: Any) -> Any:

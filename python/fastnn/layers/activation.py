@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn import activations, constraints, initializers, ops, regularizers
+from fastnn.errors import ShapeError
 from fastnn.layers.base import InputSpec, Layer
 
 __all__ = ["ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax"]
@@ -17,7 +18,7 @@ class _Elementwise(Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.built = True
+        self._build_at_init()
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The input's shape."""
@@ -38,7 +39,11 @@ class ReLU(_Elementwise):
         for name, value in (("max_value", max_value), ("negative_slope", negative_slope),
                             ("threshold", threshold)):  # fmt: skip
             if (value is None and name != "max_value") or (value is not None and value < 0):
-                raise ValueError(f"ReLU: {name} is {value!r}, wanted >= 0\n  hint: {name}=0.0")
+                wrong = "a negative value" if name == "max_value" else "None or a negative value"
+                raise ValueError(
+                    f"{name} of a ReLU layer cannot be {wrong}. Received: {name}={value}\n"
+                    f"  hint: {name}=0.0"
+                )
         self.max_value, self.negative_slope = max_value, negative_slope
         self.threshold = threshold
 
@@ -56,7 +61,8 @@ class LeakyReLU(_Elementwise):
         super().__init__(**kwargs)
         if negative_slope is None or negative_slope < 0:
             raise ValueError(
-                f"LeakyReLU: negative_slope is {negative_slope!r}\n  hint: negative_slope=0.3"
+                "The negative_slope value of a Leaky ReLU layer cannot be None or negative value. "
+                f"Received: negative_slope={negative_slope}\n  hint: negative_slope=0.3"
             )
         self.negative_slope = negative_slope
 
@@ -129,10 +135,23 @@ class Softmax(_Elementwise):
     def call(self, inputs: Any, mask: Any = None) -> Any:
         """Probabilities."""
         x = ops.convert_to_tensor(inputs, "float32")
-        if mask is not None:
-            x = x + (1.0 - ops.cast(mask, "float32")) * -3.4028235e38
-        if isinstance(self.axis, list):
-            if len(self.axis) > 1:
-                return ops.exp(x - ops.logsumexp(x, axis=self.axis, keepdims=True))
-            return activations.softmax(x, self.axis[0])
-        return activations.softmax(x, self.axis)
+        if mask is None:
+            return activations.softmax(x, self.axis)
+        mask = ops.cast(mask, "bool")
+        _check_mask(tuple(x.shape), tuple(mask.shape))
+        x = ops.where(mask, x, -3.0e38)
+        return ops.where(mask, activations.softmax(x, self.axis), 0.0)
+
+
+def _check_mask(shape: tuple[Any, ...], mask: tuple[Any, ...]) -> None:
+    ends = zip(mask[::-1], shape[::-1], strict=False)
+    if len(mask) > len(shape):
+        rule = "and must not have more dimensions"
+    elif any(m not in (1, None) and n is not None and m != n for m, n in ends):
+        rule = "each mask dimension must be 1 or match the corresponding input dimension"
+    else:
+        return
+    raise ShapeError(
+        f"The `mask` must be broadcastable to `inputs`, {rule}. Received: inputs.shape={shape}, "
+        f"mask.shape={mask}\n  hint: one entry per input"
+    )

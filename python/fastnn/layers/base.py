@@ -434,6 +434,10 @@ class Layer:
         """Makes the weights; subclasses override it."""
         self.built = True
 
+    def _build_at_init(self) -> None:
+        """Marks a layer without weights as built, unless a subclass has a `build` of its own."""
+        self.built = type(self).build is Layer.build
+
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """The computation; subclasses define it."""
         raise NotImplementedError(

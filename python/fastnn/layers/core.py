@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastnn import _core, activations, constraints, initializers, ops, regularizers
-from fastnn.config import unique_name
+from fastnn.config import stored_dtype, unique_name
 from fastnn.errors import DataError
 from fastnn.layers.base import InputSpec, Layer
 from fastnn.symbolic import KerasTensor, Node, wrap
@@ -27,7 +27,8 @@ def positive_size(name: str, value: Any, where: str) -> int:
         except (TypeError, ValueError):
             pass
         raise ValueError(
-            f"{where}: {name} is {value!r}, wanted a whole number above 0\n  hint: {name}=32"
+            f"{where}: `{name}` must be a positive integer, a whole number above 0. "
+            f"Received: {name}={value!r}\n  hint: {name}=32"
         )
     return value
 
@@ -51,25 +52,35 @@ class InputLayer(Layer):
         if "input_shape" in kwargs:
             shape = kwargs.pop("input_shape")
         super().__init__(name=name or unique_name("input_layer"), **kwargs)
+        for other, value in (("shape", shape), ("batch_size", batch_size)):
+            if batch_shape is not None and value is not None:
+                raise ValueError(
+                    f"You cannot pass both `{other}` and `batch_shape` at the same time.\n"
+                    "  hint: batch_shape=(batch, features) alone, or shape=(features,)"
+                )
+        if input_tensor is not None and not isinstance(input_tensor, KerasTensor):
+            raise ValueError(
+                f"Argument `input_tensor` must be a KerasTensor. Received: {type(input_tensor)}\n"
+                "  hint: give arrays when the model is called"
+            )
         if input_tensor is not None:
             batch_shape, dtype = input_tensor.shape, input_tensor.dtype
         if batch_shape is None:
             if shape is None:
                 raise ValueError(
-                    f"Input '{self.name}' needs a shape\n  hint: Input(shape=(features,))"
+                    f"Input '{self.name}' needs a shape: pass a `shape` argument.\n"
+                    "  hint: Input(shape=(features,))"
                 )
             sizes = (shape,) if isinstance(shape, int) else tuple(shape)
             batch_shape = (batch_size, *sizes)
         for size in tuple(batch_shape)[1:]:
-            if size is not None and (not isinstance(size, int) or size < 0):
+            if size is not None and (not hasattr(size, "__index__") or size < 0):
                 raise ValueError(
                     f"Input '{self.name}': size {size!r} in shape {tuple(batch_shape)} "
                     "is not a whole number\n  hint: Input(shape=(features,)), without the batch"
                 )
-        self.batch_shape = tuple(batch_shape)
-        self._input_dtype = {"int64": "int32", "float64": "float32", "uint8": "int32"}.get(
-            dtype or "float32", dtype or "float32"
-        )
+        self.batch_shape = tuple(None if d is None else int(d) for d in batch_shape)
+        self._input_dtype = stored_dtype(dtype or "float32")
         self.built = True
         node = Node(self, (), {})
         spec = _core.placeholder(self.batch_shape, dtype=self._input_dtype, name=self.name)
@@ -178,7 +189,7 @@ class Activation(Layer):
         super().__init__(**kwargs)
         self.activation = activations.get(activation)
         self.supports_masking = True
-        self.built = True
+        self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """activation(inputs)."""
@@ -195,7 +206,7 @@ class Identity(Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.built = True
+        self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """`inputs` themselves."""
@@ -220,7 +231,7 @@ class Lambda(Layer):
         self.arguments = dict(arguments or {})
         self.mask = mask
         self.supports_masking = mask is not None
-        self.built = True
+        self._build_at_init()
 
     def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
         """function(inputs, **arguments)."""
@@ -266,7 +277,7 @@ class Embedding(Layer):
         if weights is not None:
             self.build(None)
 
-    def build(self, input_shape: Any) -> None:
+    def build(self, input_shape: Any = None) -> None:
         """Embeddings (input_dim, output_dim)."""
         self.embeddings = self.add_weight(
             name="embeddings",
@@ -284,7 +295,7 @@ class Embedding(Layer):
         """embeddings[inputs]; a number outside the table is a DataError when the step runs."""
         return ops.take(self.embeddings.value, ops.cast(inputs, "int32"), axis=0)
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """True where the number is not 0, with mask_zero."""
         return ops.cast(inputs, "int32") != 0 if self.mask_zero else None
 
@@ -303,9 +314,9 @@ class Masking(Layer):
         super().__init__(**kwargs)
         self.mask_value = mask_value
         self.supports_masking = True
-        self.built = True
+        self._build_at_init()
 
-    def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """True where some feature differs from the mask value."""
         return ops.any(ops.not_equal(inputs, self.mask_value), axis=-1)
 

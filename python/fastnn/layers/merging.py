@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastnn import ops
 from fastnn.errors import ShapeError
-from fastnn.layers.base import Layer
+from fastnn.layers.base import Layer, current_call
 
 __all__ = [
     "Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract", "add",
@@ -23,7 +25,7 @@ class _Merge(Layer):
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.supports_masking = True
-        self.built = True
+        self._build_at_init()
 
     def _join(self, inputs: list[Any]) -> Any:
         raise NotImplementedError
@@ -43,20 +45,52 @@ class _Merge(Layer):
             )
         if self._exactly is not None and len(inputs) != self._exactly:
             raise ValueError(
-                f"{kind} '{self.name}' takes {self._exactly} inputs, got {len(inputs)}\n"
+                f"A `{kind}` layer should be called on exactly {self._exactly} inputs. "
+                f"'{self.name}' received {len(inputs)}\n"
                 f"  hint: {kind}()([a, b])"
             )
         return [ops.convert_to_tensor(x) for x in inputs]
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
-        """Positions that are valid in all masked inputs."""
-        masks = [m for m in (previous_mask or []) if m is not None]
-        if not masks:
+        """Positions that are valid in some input, as in Keras; None when an input has no mask."""
+        masks = _mask_list(inputs, previous_mask)
+        if not masks or any(m is None for m in masks):
             return None
         out = masks[0]
         for m in masks[1:]:
-            out = ops.logical_and(out, m)
+            out = ops.logical_or(out, m)
         return out
+
+    def _fold(self, inputs: list[Any], fold: Callable[[Any, Any], Any], identity: float) -> Any:
+        """The inputs folded without what is masked out; 0 where every input is."""
+        context = current_call()
+        masks = [None if context is None else context.mask_of(x) for x in inputs]
+        kept, wide = [], []
+        for x, m in zip(inputs, masks, strict=True):
+            if m is not None:
+                m = ops.expand_dims(m, axis=-1) if ops.ndim(m) < ops.ndim(x) else m
+                x = ops.where(m, x, identity)
+                wide.append(m)
+            kept.append(x)
+        out = functools.reduce(fold, kept)
+        if len(wide) < len(inputs):
+            return out
+        return ops.where(functools.reduce(ops.logical_or, wide), out, 0.0)
+
+
+def _mask_list(inputs: Any, masks: Any) -> list[Any]:
+    """The masks of the inputs; ValueError unless there is one entry per input."""
+    if masks is None:
+        return []
+    for name, value in (("mask", masks), ("inputs", inputs)):
+        if not isinstance(value, list | tuple):
+            raise ValueError(f"`{name}` should be a list. Received: {name}={value}")
+    if len(masks) != len(inputs):
+        raise ValueError(
+            "The lists `inputs` and `mask` should have the same length. Received: "
+            f"{len(inputs)} inputs and {len(masks)} masks"
+        )
+    return list(masks)
 
 
 def _lift(x: Any, rank: int) -> Any:
@@ -88,10 +122,7 @@ class Multiply(_Merge):
     """Product of the inputs."""
 
     def _join(self, inputs: list[Any]) -> Any:
-        out = inputs[0]
-        for x in inputs[1:]:
-            out = out * x
-        return out
+        return self._fold(inputs, ops.multiply, 1.0)
 
 
 class Average(_Merge):
@@ -108,20 +139,14 @@ class Maximum(_Merge):
     """Elementwise largest."""
 
     def _join(self, inputs: list[Any]) -> Any:
-        out = inputs[0]
-        for x in inputs[1:]:
-            out = ops.maximum(out, x)
-        return out
+        return self._fold(inputs, ops.maximum, -math.inf)
 
 
 class Minimum(_Merge):
     """Elementwise smallest."""
 
     def _join(self, inputs: list[Any]) -> Any:
-        out = inputs[0]
-        for x in inputs[1:]:
-            out = ops.minimum(out, x)
-        return out
+        return self._fold(inputs, ops.minimum, math.inf)
 
 
 class Concatenate(_Merge):
@@ -141,14 +166,15 @@ class Concatenate(_Merge):
             len({s[i] for s in shapes}) > 1 for i in range(rank) if i != at
         ):
             raise ShapeError(
-                f"inputs of shapes {shapes} cannot be joined along axis {self.axis}\n"
+                f"Concatenate '{self.name}' requires inputs with matching shapes except for the "
+                f"concatenation axis {self.axis}. Received: {shapes}\n"
                 "  hint: all sizes but that axis must agree"
             )
         return ops.concatenate(inputs, axis=self.axis)
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """Masks joined, or combined when features are joined."""
-        masks = list(previous_mask or [])
+        masks = _mask_list(inputs, previous_mask)
         if not any(m is not None for m in masks):
             return None
         wide = [
@@ -157,7 +183,7 @@ class Concatenate(_Merge):
             if ops.ndim(m) < ops.ndim(x) else m
             for x, m in zip(inputs, masks, strict=True)
         ]  # fmt: skip
-        return ops.all(ops.concatenate(wide, axis=self.axis), axis=-1)
+        return ops.any(ops.concatenate(wide, axis=self.axis), axis=-1)
 
 
 class Dot(_Merge):

@@ -255,6 +255,11 @@ class GroupNormalization(_Affine):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if isinstance(groups, bool) or not isinstance(groups, int) or groups < -1 or groups == 0:
+            raise ValueError(
+                "Received an invalid value for argument `groups`, expected a positive integer (or "
+                f"`-1` for instance normalization). Received: groups={groups}"
+            )
         self.groups, self.axis, self.epsilon = groups, axis, epsilon
         self._set_affine(center, scale, locals())
         self.supports_masking = True
@@ -265,9 +270,10 @@ class GroupNormalization(_Affine):
         if self.groups == -1:
             self.groups = size
         if size < self.groups or size % self.groups:
+            wrong = "cannot be more than" if size < self.groups else "must be a multiple of"
             raise ValueError(
-                f"GroupNormalization '{self.name}': {size} channels do not divide into "
-                f"{self.groups} groups\n  hint: groups must divide the channels"
+                f"GroupNormalization '{self.name}': Number of groups ({self.groups}) {wrong} the "
+                f"number of channels ({size})\n  hint: groups must divide the channels"
             )
         self._add_affine((size,))
         self.built = True
@@ -298,7 +304,7 @@ class UnitNormalization(Layer):
         super().__init__(**kwargs)
         self.axis: Any = list(axis) if isinstance(axis, list | tuple) else axis
         self.supports_masking = True
-        self.built = True
+        self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """X / |x|."""
@@ -436,7 +442,7 @@ class Rescaling(Layer):
         super().__init__(**kwargs)
         self.scale, self.offset = scale, offset
         self.supports_masking = True
-        self.built = True
+        self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """Inputs * scale + offset."""

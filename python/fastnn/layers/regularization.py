@@ -23,7 +23,7 @@ class _Noisy(Layer):
         self.seed = seed
         self.seed_generator = random.SeedGenerator(seed)
         self.supports_masking = True
-        self.built = True
+        self._build_at_init()
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The input's shape."""
@@ -33,10 +33,34 @@ class _Noisy(Layer):
 def _checked_rate(rate: Any, where: str) -> float:
     if isinstance(rate, bool) or not isinstance(rate, int | float) or not 0 <= rate <= 1:
         raise ValueError(
-            f"{where}: rate is {rate!r}, wanted a number from 0 to 1\n"
+            "Invalid value received for argument `rate`. Expected a float value between 0 and 1. "
+            f"Received: rate={rate} in {where}\n"
             "  hint: the rate is the fraction dropped: Dropout(0.2)"
         )
     return float(rate)
+
+
+def _checked_noise_shape(sizes: Any) -> tuple[int | None, ...] | None:
+    if sizes is None:
+        return None
+    where = "Invalid value received for argument `noise_shape`. Expected "
+    if isinstance(sizes, str) or not hasattr(sizes, "__iter__"):
+        raise ValueError(
+            f"{where}a tuple or list of integers. Received: noise_shape={sizes}\n"
+            "  hint: noise_shape=(None, 1, None)"
+        )
+    for i, size in enumerate(sizes):
+        if size is not None and (isinstance(size, bool) or not isinstance(size, int)):
+            raise ValueError(
+                f"{where}all elements to be integers or None. Received element at index {i}: "
+                f"{size} (type: {type(size).__name__})"
+            )
+        if size is not None and size <= 0:
+            raise ValueError(
+                f"{where}all dimensions to be positive integers or None. "
+                f"Received negative or zero value at index {i}: {size}"
+            )
+    return tuple(sizes)
 
 
 class Dropout(_Noisy):
@@ -51,7 +75,7 @@ class Dropout(_Noisy):
     ) -> None:
         super().__init__(seed, **kwargs)
         self.rate = _checked_rate(rate, f"{type(self).__name__} '{self.name}'")
-        self.noise_shape = None if noise_shape is None else tuple(noise_shape)
+        self.noise_shape = _checked_noise_shape(noise_shape)
 
     def call(self, inputs: Any, training: bool | None = False) -> Any:
         """Dropped inputs in training, else the inputs."""
@@ -135,7 +159,7 @@ class AlphaDropout(_Noisy):
     ) -> None:
         super().__init__(seed, **kwargs)
         self.rate = _checked_rate(rate, f"AlphaDropout '{self.name}'")
-        self.noise_shape = None if noise_shape is None else tuple(noise_shape)
+        self.noise_shape = _checked_noise_shape(noise_shape)
 
     def call(self, inputs: Any, training: bool | None = False) -> Any:
         """Inputs with dropped elements at the saturation value, rescaled."""
@@ -159,7 +183,7 @@ class ActivityRegularization(Layer):
         super().__init__(activity_regularizer=regularizers.L1L2(l1=l1, l2=l2), **kwargs)
         self.supports_masking = True
         self.l1, self.l2 = l1, l2
-        self.built = True
+        self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """`inputs` themselves."""

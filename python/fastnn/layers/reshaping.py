@@ -23,7 +23,7 @@ class Flatten(Layer):
         super().__init__(**kwargs)
         self.data_format = data_format
         self.input_spec = InputSpec(min_ndim=1)
-        self.built = True
+        self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """One row per sample."""
@@ -47,7 +47,7 @@ class Reshape(Layer):
                 f"Reshape '{self.name}': {self.target_shape} has more than one -1\n"
                 "  hint: at most one size can be worked out"
             )
-        self.built = True
+        self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """(n, *target_shape)."""
@@ -77,7 +77,7 @@ class Permute(Layer):
                 f"1…{len(self.dims)}\n  hint: axis 0 is the batch; Permute((2, 1)) swaps two axes"
             )
         self.input_spec = InputSpec(ndim=len(self.dims) + 1)
-        self.built = True
+        self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """Transposed samples."""
@@ -91,9 +91,13 @@ class RepeatVector(Layer):
         super().__init__(**kwargs)
         if not isinstance(n, int):
             raise TypeError(f"RepeatVector: n is {n!r}, wanted a whole number\n  hint: n=3")
+        if n <= 0:
+            raise ValueError(
+                f"Argument `n` should be a positive integer. Received: n={n}\n  hint: n=3"
+            )
         self.n = n
         self.input_spec = InputSpec(ndim=2)
-        self.built = True
+        self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """Repeated rows."""
@@ -115,6 +119,22 @@ def _pairs(value: Any, axes: int, what: str) -> tuple[tuple[int, int], ...]:
     raise ValueError(f"{what} is {value!r}\n  hint: a number, or {axes} numbers or pairs")
 
 
+def _first_axis(data_format: str | None, where: str) -> int:
+    """The first axis of positions: 1, or 2 when the channels stand before them."""
+    if data_format not in (None, "channels_last", "channels_first"):
+        raise ValueError(
+            f"{where}: data_format is {data_format!r}\n  hint: 'channels_last' or 'channels_first'"
+        )
+    return 2 if data_format == "channels_first" else 1
+
+
+def _sides(x: Any, first: int, amounts: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Amounts for all axes of `x`, 0 for those without positions."""
+    sides = [(0, 0)] * ops.ndim(x)
+    sides[first : first + len(amounts)] = amounts
+    return sides
+
+
 class ZeroPadding1D(Layer):
     """Zeros before and after the steps: (n, steps, channels)."""
 
@@ -123,11 +143,12 @@ class ZeroPadding1D(Layer):
         self.padding = _pairs(padding, 1, "padding")[0]
         self.data_format = data_format
         self.input_spec = InputSpec(ndim=3)
-        self.built = True
+        self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """Padded inputs."""
-        return ops.pad(inputs, [(0, 0), self.padding, (0, 0)])
+        first = _first_axis(self.data_format, self.name)
+        return ops.pad(inputs, _sides(inputs, first, [self.padding]))
 
 
 class ZeroPadding2D(Layer):
@@ -138,11 +159,12 @@ class ZeroPadding2D(Layer):
         self.padding = _pairs(padding, 2, "padding")
         self.data_format = data_format
         self.input_spec = InputSpec(ndim=4)
-        self.built = True
+        self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """Padded inputs."""
-        return ops.pad(inputs, [(0, 0), *self.padding, (0, 0)])
+        first = _first_axis(self.data_format, self.name)
+        return ops.pad(inputs, _sides(inputs, first, self.padding))
 
 
 class Cropping1D(Layer):
@@ -152,12 +174,12 @@ class Cropping1D(Layer):
         super().__init__(**kwargs)
         self.cropping = _pairs(cropping, 1, "cropping")[0]
         self.input_spec = InputSpec(ndim=3)
-        self.built = True
+        self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """Cropped inputs."""
         x = ops.convert_to_tensor(inputs)
-        a, b = _cut(x.shape[1], self.cropping, self.name)
+        a, b = _cut(x.shape, 1, self.cropping, CROP_1D)
         return x[:, a:b]
 
 
@@ -171,22 +193,32 @@ class Cropping2D(Layer):
         self.cropping = _pairs(cropping, 2, "cropping")
         self.data_format = data_format
         self.input_spec = InputSpec(ndim=4)
-        self.built = True
+        self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """Cropped inputs."""
         x = ops.convert_to_tensor(inputs)
-        a, b = _cut(x.shape[1], self.cropping[0], self.name)
-        c, d = _cut(x.shape[2], self.cropping[1], self.name)
-        return x[:, a:b, c:d]
+        first = _first_axis(self.data_format, self.name)
+        a, b = _cut(x.shape, first, self.cropping[0], CROP_2D)
+        c, d = _cut(x.shape, first + 1, self.cropping[1], CROP_2D)
+        return x[:, a:b, c:d] if first == 1 else x[:, :, a:b, c:d]
 
 
-def _cut(size: int, crop: tuple[int, int], name: str) -> tuple[int, int]:
-    if crop[0] + crop[1] >= size:
+CROP_1D = "`cropping` parameter of `Cropping1D` layer must be smaller than the input length."
+CROP_2D = (
+    "Values in `cropping` argument should be smaller than the corresponding spatial dimension of "
+    "the input."
+)
+
+
+def _cut(shape: Any, axis: int, crop: tuple[int, int], rule: str) -> tuple[int, int | None]:
+    """Where to cut an axis; the end counts from the back, so the size may be open."""
+    size = shape[axis]
+    if size is not None and crop[0] + crop[1] >= size:
         raise ShapeError(
-            f"cropping {crop} leaves nothing of {size} in layer '{name}'\n  hint: crop less"
+            f"{rule} Received: inputs.shape={tuple(shape)}, cropping={crop}\n  hint: crop less"
         )
-    return crop[0], size - crop[1]
+    return crop[0], -crop[1] if crop[1] else None
 
 
 class UpSampling1D(Layer):
@@ -196,7 +228,7 @@ class UpSampling1D(Layer):
         super().__init__(**kwargs)
         self.size = int(size)
         self.input_spec = InputSpec(ndim=3)
-        self.built = True
+        self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """Repeated steps."""
@@ -221,12 +253,13 @@ class UpSampling2D(Layer):
         self.size = (size, size) if isinstance(size, int) else tuple(size)
         self.data_format, self.interpolation = data_format, interpolation
         self.input_spec = InputSpec(ndim=4)
-        self.built = True
+        self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """Repeated rows and columns."""
-        x = _repeat(ops.convert_to_tensor(inputs), self.size[0], 1)
-        return _repeat(x, self.size[1], 2)
+        first = _first_axis(self.data_format, self.name)
+        x = _repeat(ops.convert_to_tensor(inputs), self.size[0], first)
+        return _repeat(x, self.size[1], first + 1)
 
 
 def _repeat(x: Any, times: int, axis: int) -> Any:
