@@ -63,8 +63,8 @@ STORED = {
 
 def stored_dtype(dtype: object) -> str:
     """The type that values of a NumPy or Keras type are kept in; unknown names stay as they are."""
-    name = dtype if isinstance(dtype, str) else getattr(dtype, "name", None)
-    name = name or getattr(dtype, "__name__", str(dtype))
+    named = dtype if isinstance(dtype, str) else getattr(dtype, "name", None)
+    name = str(named or getattr(dtype, "__name__", dtype))
     return STORED.get(name, name)
 
 
