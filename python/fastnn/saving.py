@@ -18,9 +18,15 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import _core, tree
+from fastnn import _core, keras_files, tree
 from fastnn.config import snake_case
 from fastnn.errors import FormatError, nearest, unknown_name
+from fastnn.keras_files.read_config import (
+    functional,
+    is_keras_entry,
+    is_keras_functional,
+    restore,
+)
 from fastnn.serial import (
     custom_object_scope,
     custom_objects,
@@ -73,6 +79,9 @@ def _find_class(name: str) -> Any:
 
 def deserialize(config: Any, objects: dict[str, Any] | None = None) -> Any:
     """The layer or model that a config describes."""
+    if is_keras_entry(config):
+        with custom_object_scope(objects):
+            return restore(config)
     if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
         raise ValueError(
             f"not a config of a layer: {str(config)[:200]}\n  hint: use serialize(layer)"
@@ -181,7 +190,10 @@ def _known_ops() -> dict[str, Any]:
 
 
 def functional_from_config(cls: Any, config: dict[str, Any], objects: Any = None) -> Any:
-    """A functional model from `functional_config`."""
+    """A functional model from `functional_config`, or from Keras's."""
+    if is_keras_functional(config):
+        with custom_object_scope(objects):
+            return functional(cls, config)
     known = _known_ops()
     operations = []
     for entry in config["layers"]:
@@ -296,13 +308,18 @@ def _inference(model: Any) -> Any:
 def save_model(
     model: Any, filepath: str | os.PathLike[str], overwrite: bool = True, **_: Any
 ) -> None:
-    """Writes one file with weights, layers, compile settings, optimiser and random state."""
-    path = _target(filepath, overwrite)
+    """Writes one file with weights, layers, compile settings, optimiser and random state.
+
+    A name that ends in `.keras` gives a file in Keras's format, any other safetensors.
+    """
+    path = _target(filepath, overwrite, ".keras")
     if not model.built:
         raise ValueError(
             f"model '{model.name}' is not built, so it has no weights to save\n"
             "  hint: call it on data or fit it first"
         )
+    if path.endswith(".keras"):
+        return keras_files.save_model(model, path)
     variables = named_variables(model)
     metadata = {
         "fastnn.format": FORMAT,
@@ -314,12 +331,13 @@ def save_model(
     _core.save_file(path, tensors, metadata, _inference(model))
 
 
-def _target(filepath: str | os.PathLike[str], overwrite: bool) -> str:
+def _target(filepath: str | os.PathLike[str], overwrite: bool, keras: str) -> str:
     path = os.fspath(filepath)
-    if path.endswith((".keras", ".h5", ".hdf5")):
+    if path.endswith((".keras", ".h5", ".hdf5")) and not path.endswith(keras):
+        name = Path(path).name.split(".")[0]
         raise ValueError(
-            f"{path!r}: this version writes safetensors files only\n"
-            f"  hint: save to '{Path(path).with_suffix('.safetensors').name}'"
+            f"{path!r}: this kind of Keras file is read, not written, here\n"
+            f"  hint: save to '{name}{keras}' for Keras or to '{name}.safetensors'"
         )
     if not overwrite and os.path.exists(path):
         raise FileExistsError(f"{path!r} exists\n  hint: overwrite=True")
@@ -340,19 +358,27 @@ def _existing(filepath: str | os.PathLike[str]) -> str:
 
 
 def _read(filepath: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    path = _existing(filepath)
+    tensors, metadata = _core.load_file(_existing(filepath))
+    return tensors, metadata
+
+
+def _is_keras(path: str) -> bool:
+    """Whether the first bytes are of a zip or of HDF5; FormatError when only the name says so."""
     with open(path, "rb") as file:
         head = file.read(8)
-    shown = " ".join(f"{b:02x}" for b in head[:4])
-    if path.endswith(".keras") and head[:4] != b"PK\x03\x04":
-        raise FormatError(f"{path!r} is not a Keras file: first bytes {shown}; expected zip")
     if head[:4] == b"PK\x03\x04" or head == b"\x89HDF\r\n\x1a\n":
-        kind = "a Keras zip" if head[:2] == b"PK" else "an HDF5"
-        raise FormatError(
-            f"{path!r} is {kind} file, which this version does not read\n"
-            "  hint: save it as safetensors with fastnn"
-        )
-    return _core.load_file(path)
+        return True
+    shown = " ".join(f"{b:02x}" for b in head[:4]) or "none, it is empty"
+    for suffixes, kind, expected in (
+        ((".keras",), "Keras", "zip (50 4b 03 04)"),
+        ((".h5", ".hdf5"), "Keras", "HDF5 (89 48 44 46)"),
+    ):
+        if path.endswith(suffixes):
+            raise FormatError(
+                f"{path!r} is not a {kind} file: first bytes {shown}; expected {expected}\n"
+                "  hint: the file may be cut off, or have the wrong name"
+            )
+    return False
 
 
 def _json(metadata: dict[str, str], key: str, path: Any) -> Any:
@@ -372,11 +398,17 @@ def load_model(
     custom_objects: dict[str, Any] | None = None,
     compile: bool = True,
     safe_mode: bool = True,
+    max_bytes: int | None = None,
 ) -> Any:
     """The model of a file, with weights, compile settings, optimiser and random state.
 
+    Reads fastnn's safetensors, and Keras's `.keras` and `.h5` with the extra `keras-files`, for
+    which `max_bytes` bounds the weights (default: twice the file's size and 16 MiB). Code is never
+    read from a file, whatever `safe_mode` says.
     Errors: FileNotFoundError with similar names; FormatError when the file is not a model.
     """
+    if _is_keras(path := _existing(filepath)):
+        return keras_files.load_model(path, custom_objects, compile, max_bytes)
     tensors, metadata = _read(filepath)
     config = _json(metadata, "fastnn.config", filepath)
     with _format_errors(os.fspath(filepath)):
@@ -451,21 +483,25 @@ def _assign(
 
 
 def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
-    """Writes the weights alone."""
-    path = _target(filepath, overwrite)
+    """Writes the weights alone; `.weights.h5` gives a file in Keras's format."""
+    path = _target(filepath, overwrite, ".weights.h5")
     if not model.built:
         raise ValueError(f"model '{model.name}' is not built\n  hint: call it on data first")
+    if path.endswith(".weights.h5"):
+        return keras_files.save_weights(model, path)
     metadata = {"fastnn.format": FORMAT}
     _core.save_file(path, _arrays(named_variables(model)), metadata, None)
 
 
 def load_weights(model: Any, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
-    """Reads weights by name from a file of `save_weights` or `save`."""
+    """Reads weights from a file of `save_weights` or `save`, or from one of Keras's."""
     if not model.built:
         raise ValueError(
             f"model '{model.name}' is not built, so weights have no place to go\n"
             "  hint: start it with Input(shape=...) or call build first"
         )
+    if _is_keras(path := _existing(filepath)):
+        return keras_files.load_weights(model, path, skip_mismatch)
     tensors, _ = _read(filepath)
     _assign(named_variables(model), tensors, os.fspath(filepath), skip_mismatch)
 

@@ -9,24 +9,29 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import numpy as np
 
 from fastnn.config import snake_case
-from fastnn.errors import unknown_name
+from fastnn.errors import FormatError, unknown_name
 
 __all__ = [
     "Configurable",
     "CustomObjectScope",
+    "FileBudget",
     "Table",
     "custom_object_scope",
     "custom_objects",
     "deserialize_keras_object",
+    "file_budget",
     "get_custom_objects",
     "get_registered_object",
+    "reading_file",
     "register_keras_serializable",
     "serialize_keras_object",
 ]
@@ -89,6 +94,49 @@ def custom_object_scope(objects: dict[str, Any] | None = None, **named: Any) -> 
 
 
 CustomObjectScope = custom_object_scope
+
+
+class FileBudget:
+    """What building a model from one file may cost: bytes of weights and calls of layers."""
+
+    def __init__(self, max_bytes: int, max_calls: int = 20_000) -> None:
+        self.bytes_left, self.calls_left = max_bytes, max_calls
+
+    def weights(self, shape: Sequence[int], where: str) -> None:
+        """Charges a float32 or int32 array before it is made; FormatError when it is too much."""
+        size = 4 * math.prod(shape)
+        if size > self.bytes_left:
+            raise FormatError(
+                f"{where}: weights of shape {tuple(shape)} take {size:,} bytes, "
+                f"the file leaves room for {self.bytes_left:,}\n"
+                "  hint: raise max_bytes= if you trust the file"
+            )
+        self.bytes_left -= size
+
+    def call(self) -> None:
+        """Charges a call of a layer, so that models nested in models cannot explode."""
+        self.calls_left -= 1
+        if self.calls_left < 0:
+            raise FormatError("the file asks for too many calls of layers\n  hint: is it damaged?")
+
+
+_budget: ContextVar[FileBudget | None] = ContextVar("file_budget", default=None)
+
+
+def file_budget() -> FileBudget | None:
+    """The budget of the file whose model is being built, None otherwise."""
+    return _budget.get()
+
+
+@contextmanager
+def reading_file(max_bytes: int) -> Iterator[FileBudget]:
+    """Inside, layers are built for a file's weights: they start at zero and are charged."""
+    budget = FileBudget(max_bytes)
+    token = _budget.set(budget)
+    try:
+        yield budget
+    finally:
+        _budget.reset(token)
 
 
 class Configurable:

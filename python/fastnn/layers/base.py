@@ -20,7 +20,7 @@ from fastnn import constraints as _constraints
 from fastnn._core import Tensor
 from fastnn.errors import DataError, FastnnError, ShapeError, reject_arguments
 from fastnn.random import SeedGenerator
-from fastnn.serial import plain
+from fastnn.serial import file_budget, plain
 from fastnn.symbolic import KerasTensor, Node, is_symbolic, specs, wrap
 from fastnn.variables import Scope, Variable, current_scope, touch
 
@@ -211,6 +211,7 @@ class Layer:
         self.name = name or config.unique_name(config.snake_case(type(self).__name__))
         self._trainable = bool(trainable)
         self.built = False
+        self._build_config: dict[str, Any] | None = None
         self.supports_masking = False
         self.input_spec: Any = None
         self.activity_regularizer = regularizers.get(activity_regularizer)
@@ -267,6 +268,10 @@ class Layer:
                     f"{shape} needs a size that the input leaves open\n"
                     "  hint: give the full shape in Input(shape=...)"
                 )
+        budget = file_budget()
+        if budget is not None:
+            budget.weights(shape, f"layer '{self.name}' ({type(self).__name__})")
+            start = "zeros"
         outer, scope = _ScopeOff(), current_scope()
         with outer if scope is not None else _Nothing():
             variable = Variable(
@@ -496,6 +501,9 @@ class Layer:
 
     def _run_in(self, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         _, takes_training, takes_mask, _ = _call_parameters(type(self).call)
+        budget = file_budget()
+        if budget is not None:
+            budget.call()
         before = context.training
         kwargs = dict(kwargs)
         given = kwargs.get("training")
@@ -543,8 +551,10 @@ class Layer:
                         for k, v in values.items()
                         if f"{k}_shape" in names and v is not None
                     }
+                    self._build_config = {"shapes_dict": shapes}
                     self.build(**shapes)
                 else:
+                    self._build_config = {"input_shape": shapes_of(args[0])}
                     self.build(shapes_of(args[0]))
         self.built = True
 

@@ -30,7 +30,7 @@ class Functional(Model):
                     )
         self._inputs, self._outputs = inputs, outputs
         self._order = _ordered_nodes(tree.flatten(inputs), tree.flatten(outputs), self.name)
-        self._operations = list({id(n.operation): n.operation for n in self._order}.values())
+        self._operations = _listed(tree.flatten(inputs), tree.flatten(outputs), self._order)
         names = [op.name for op in self._operations if isinstance(op, Layer)]
         double = next((n for n in names if names.count(n) > 1), None)
         if double is not None:
@@ -221,3 +221,41 @@ def _by_depth(nodes: list[Node], outputs: list[KerasTensor]) -> list[Node]:
             depth[id(node)] = max(depth.values(), default=0)
     place = {id(n): i for i, n in enumerate(nodes)}
     return sorted(nodes, key=lambda n: (-depth[id(n)], place[id(n)]))
+
+
+def _listed(inputs: list[KerasTensor], outputs: list[KerasTensor], nodes: list[Node]) -> list[Any]:
+    """Layers and ops in Keras's order, which numbers the weights in its files.
+
+    Farthest from the outputs first, a shared layer at its farthest call; then in the order of
+    a walk from the outputs back (Keras 3 `ops/function.py`).
+    """
+    inside, ends = {id(n) for n in nodes}, {id(x) for x in inputs}
+    seen: dict[int, int] = {}
+    first: dict[int, int] = {}
+    walked: list[Node] = []
+    for output in outputs:
+        stack: list[tuple[Node | None, Node | None]] = [(output.node, None)]
+        while stack:
+            node, finished = stack.pop()
+            if finished is not None:
+                walked.append(finished)
+            if node is None or id(node) in seen or id(node) not in inside:
+                continue
+            seen[id(node)] = len(seen)
+            first.setdefault(id(node.operation), len(first))
+            stack.append((None, node))
+            stack.extend(
+                (x.node, None)
+                for x in reversed(node.inputs)
+                if id(x) not in ends or (x.node is not None and not x.node.inputs)
+            )
+    depth: dict[int, int] = {}
+    far: dict[int, int] = {}
+    for node in reversed(walked):
+        d = max(depth.get(id(node), 0), far.get(id(node.operation), 0))
+        depth[id(node)] = far[id(node.operation)] = d
+        for x in node.inputs:
+            if x.node is not None:
+                depth[id(x.node)] = max(depth.get(id(x.node), 0), d + 1)
+    operations = {id(n.operation): n.operation for n in nodes}
+    return sorted(operations.values(), key=lambda o: (-far.get(id(o), 0), first.get(id(o), -1)))

@@ -15,7 +15,7 @@ import numpy as np
 
 from fastnn import _core, tree
 from fastnn.errors import unknown_name
-from fastnn.layers.base import Layer
+from fastnn.layers.base import Layer, shapes_of
 from fastnn.training import Trainer
 from fastnn.variables import _local as _scopes
 from fastnn.variables import current_scope
@@ -173,7 +173,7 @@ class Model(Trainer, Layer):
         if self.built:
             return
         shapes = input_shape
-        self.built = True
+        self.built, self._build_config = True, {"input_shape": shapes}
         nested = isinstance(shapes, dict) or (
             isinstance(shapes, list | tuple)
             and any(isinstance(d, list | tuple | dict) for d in shapes)
@@ -186,6 +186,8 @@ class Model(Trainer, Layer):
 
     def _ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if type(self).build is Model.build:
+            if not self.built and len(args) == 1:
+                self._build_config = {"input_shape": shapes_of(args[0])}
             self.built = True
             return
         super()._ensure_built(args, kwargs)

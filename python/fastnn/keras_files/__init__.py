@@ -1,0 +1,157 @@
+"""Keras's own files: `.keras`, `.weights.h5` and legacy `.h5`, through the extra `keras-files`.
+
+`model.save`, `save_weights`, `load_weights` and `load_model` come here by the file's name or first
+bytes. Nothing in a file is run or imported: classes come from closed tables, sizes are checked
+before memory is taken (`names`, `archive`, `hdf5`). Depends on `saving`, `models`, h5py.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+
+from fastnn.errors import FormatError
+from fastnn.keras_files import legacy, state
+from fastnn.keras_files.archive import read_archive, write_archive
+from fastnn.keras_files.atomic import replace_file
+from fastnn.keras_files.hdf5 import Reader, h5py_or_hint
+from fastnn.keras_files.read_config import clean, restore
+from fastnn.serial import custom_object_scope, reading_file
+
+__all__ = ["load_model", "load_weights", "read_weights", "save_model", "save_weights"]
+
+#: The version of Keras whose layout is written.
+KERAS_VERSION = "3.15.1"
+#: Memory that a small file may take beyond twice its size.
+SPARE = 16 << 20
+
+
+def _budget(path: str, max_bytes: int | None) -> int:
+    return 2 * os.path.getsize(path) + SPARE if max_bytes is None else max_bytes
+
+
+def save_model(model: Any, path: str) -> None:
+    """Writes a `.keras` file that Keras 3 loads: layers, compile settings, weights, optimiser."""
+    from fastnn.keras_files.write_config import model_entry
+
+    entry = model_entry(model)
+    metadata = {
+        "keras_version": KERAS_VERSION,
+        "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
+    }
+    weights = state.weights_bytes(model)
+    replace_file(path, lambda temporary: write_archive(temporary, entry, metadata, weights))
+
+
+def save_weights(model: Any, path: str) -> None:
+    """Writes a `.weights.h5` file that Keras 3 loads."""
+    h5py = h5py_or_hint()
+
+    def write(temporary: str) -> None:
+        with h5py.File(temporary, "w") as file:
+            state.write_places(file, state.places(model))
+
+    replace_file(path, write)
+
+
+def load_model(
+    path: str,
+    custom_objects: dict[str, Any] | None = None,
+    compile: bool = True,
+    max_bytes: int | None = None,
+) -> Any:
+    """The model of a `.keras` or legacy `.h5` file, compiled as it was.
+
+    `max_bytes` bounds the weights (default: twice the file and 16 MiB). Errors: FormatError when
+    the file is damaged, names unknown classes or claims sizes that it does not hold.
+    """
+    limit = _budget(path, max_bytes)
+    with open(path, "rb") as file:
+        is_zip = file.read(2) == b"PK"
+    h5py_or_hint()
+    with custom_object_scope(custom_objects):
+        if is_zip:
+            return _guarded(path, lambda: _load_archive(path, compile, limit))
+        return _guarded(path, lambda: _load_legacy(path, compile, limit))
+
+
+def _guarded(path: str, load: Callable[[], Any]) -> Any:
+    try:
+        return load()
+    except (FormatError, MemoryError, OSError, ImportError) as error:
+        if isinstance(error, FormatError) and repr(path) not in str(error):
+            raise FormatError(f"{path!r}: {error}") from error
+        raise
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, RuntimeError, TypeError,
+            ValueError, AssertionError) as error:  # fmt: skip
+        raise FormatError(
+            f"{path!r}: the config does not describe a model: {type(error).__name__}: {error}\n"
+            "  hint: was it written by Keras, or changed afterwards?"
+        ) from error
+
+
+def _load_archive(path: str, compile: bool, limit: int) -> Any:
+    config, weights = read_archive(path, limit)
+    if not isinstance(config, dict):
+        raise FormatError("config.json holds no model\n  hint: was it written by Keras?")
+    model = _built(config, limit)
+    settings = config.get("compile_config") if compile else None
+    with Reader(weights, path, 4 * limit) as reader:
+        state.read_places(reader, model, False)
+        if isinstance(settings, dict) and settings.get("optimizer") is not None:
+            _compile(model, settings)
+            state.read_optimizer(reader, model)
+    return model
+
+
+def _load_legacy(path: str, compile: bool, limit: int) -> Any:
+    with Reader(path, path, 4 * limit) as reader:
+        entry, settings = legacy.read_model_config(reader, path)
+        model = _built(entry, limit)
+        legacy.read_weights(reader, model, False)
+        if compile and settings is not None and settings["optimizer"] is not None:
+            _compile(model, settings)
+            legacy.read_optimizer(reader, model)
+    return model
+
+
+def _built(entry: dict[str, Any], limit: int) -> Any:
+    from fastnn.models import Model
+
+    with reading_file(limit):
+        model = restore(entry)
+    if not isinstance(model, Model):
+        raise FormatError(f"the config describes {type(model).__name__}, not a model")
+    return model
+
+
+def _compile(model: Any, settings: dict[str, Any]) -> None:
+    from fastnn.saving import _recompile
+
+    _recompile(model, clean(settings), {})
+
+
+def load_weights(
+    model: Any, path: str, skip_mismatch: bool = False, max_bytes: int | None = None
+) -> None:
+    """Reads the weights of a `.weights.h5`, `.keras` or legacy `.h5` file into a built model."""
+    limit = _budget(path, max_bytes)
+    with open(path, "rb") as file:
+        is_zip = file.read(2) == b"PK"
+    h5py_or_hint()
+    source = read_archive(path, limit)[1] if is_zip else path
+    with Reader(source, path, 4 * limit) as reader:
+        if legacy.is_legacy(reader):
+            legacy.read_weights(reader, model, skip_mismatch)
+        else:
+            state.read_places(reader, model, skip_mismatch)
+
+
+def read_weights(path: str, max_bytes: int | None = None) -> dict[str, np.ndarray[Any, Any]]:
+    """All weights of a legacy `.h5` file by `layer/weight`, without a model."""
+    with Reader(path, path, _budget(path, max_bytes)) as reader:
+        return legacy.named_arrays(reader)

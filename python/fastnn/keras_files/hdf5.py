@@ -1,0 +1,258 @@
+"""HDF5 read with suspicion: only hard links, only plain data sets, only expected shapes.
+
+The file's own words about sizes are compared with what the built model wants before anything is
+allocated. Depends on h5py (the extra `keras-files`), `errors`. Attacks refused here:
+CVE-2026-0897 (shape bombs), CVE-2026-1669 (external, soft and virtual links).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import os
+import struct
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn.errors import FormatError
+
+__all__ = ["Reader", "h5py_or_hint"]
+
+#: Deflate and shuffle; other filters run code that a file should not choose.
+FILTERS = {1: "gzip", 2: "shuffle"}
+MAX_TEXT = 64 << 20
+_FAULTS = (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError, AttributeError)
+
+
+def h5py_or_hint() -> Any:
+    """The h5py module; ImportError with the command that installs it."""
+    try:
+        import h5py
+    except ImportError as error:
+        raise ImportError(
+            "Keras's files hold HDF5, which is read with h5py\n"
+            '  hint: pip install "fastnn-rs[keras-files]"'
+        ) from error
+    return h5py
+
+
+class Reader:
+    """An open HDF5 file that gives arrays of expected shapes and lists of names.
+
+    `source` is a path or the bytes of a file; at most `max_bytes` of arrays are read in all.
+    """
+
+    def __init__(self, source: str | bytes, label: str, max_bytes: int) -> None:
+        self._h5py = h5py_or_hint()
+        self.label = label
+        self._left = max_bytes
+        self._size = len(source) if isinstance(source, bytes) else os.path.getsize(source)
+        self._heap = _largest_heap(source)
+        with self._faults("opening it"):
+            given = io.BytesIO(source) if isinstance(source, bytes) else source
+            self._file = self._h5py.File(given, "r")
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(*_FAULTS):
+            self._file.close()
+
+    @contextlib.contextmanager
+    def _faults(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except (FormatError, MemoryError):
+            raise
+        except _FAULTS as error:
+            raise FormatError(
+                f"{self.label!r}: damaged HDF5 file, {what}: {error}\n"
+                "  hint: write or copy the file again"
+            ) from None
+
+    def _refuse(self, what: str, hint: str) -> FormatError:
+        return FormatError(f"{self.label!r}: {what}\n  hint: {hint}")
+
+    # ---- walking -------------------------------------------------------------------------------
+
+    def _step(self, group: Any, name: str, at: str) -> Any:
+        """The object behind one hard link, None when there is no such link."""
+        key = name.encode()
+        if not group.id.links.exists(key):
+            return None
+        kind = group.id.links.get_info(key).type
+        if kind != self._h5py.h5l.TYPE_HARD:
+            raise self._refuse(
+                f"{at!r} is a soft or external link", "links that leave the file are never followed"
+            )
+        return group[name]
+
+    def _find(self, path: str) -> Any:
+        here: Any = self._file
+        for name in path.split("/"):
+            if name in ("", "."):
+                continue
+            if not isinstance(here, self._h5py.Group):
+                return None
+            here = self._step(here, name, path)
+            if here is None:
+                return None
+        return here
+
+    def names(self, path: str) -> list[str] | None:
+        """What the group at `path` holds, None when there is no such group."""
+        with self._faults(f"group {path!r}"):
+            group = self._find(path)
+            if not isinstance(group, self._h5py.Group):
+                return None
+            if len(group) > 1_000_000:
+                raise self._refuse(f"group {path!r} has {len(group):,} members", "too many")
+            return list(group)
+
+    # ---- arrays --------------------------------------------------------------------------------
+
+    def array(self, path: str, shape: Sequence[int] | None) -> np.ndarray[Any, Any]:
+        """The data set at `path`, of exactly this shape (None: any shape within the budget)."""
+        with self._faults(f"data set {path!r}"):
+            data = self._find(path)
+            if not isinstance(data, self._h5py.Dataset):
+                raise self._refuse(f"no data set {path!r}", "was it written for another model?")
+            self._check_dataset(data, path, shape)
+            return np.asarray(data[()])
+
+    def _check_dataset(self, data: Any, path: str, shape: Sequence[int] | None) -> None:
+        where = f"data set {path!r}"
+        if data.shape is None or (shape is not None and tuple(data.shape) != tuple(shape)):
+            raise self._refuse(
+                f"{where} has shape {data.shape}, the model wants {shape}",
+                "was it written for another model?",
+            )
+        if data.dtype.kind not in "fiu" or data.dtype.itemsize not in (1, 2, 4, 8):
+            raise self._refuse(f"{where} has type {data.dtype}", "weights are float or int arrays")
+        size = math.prod(data.shape) * data.dtype.itemsize
+        if size > self._left:
+            raise self._refuse(
+                f"{where} has {size:,} bytes, {self._left:,} may still be read",
+                "raise max_bytes= if you trust the file",
+            )
+        self._left -= size
+        self._check_storage(data, where, size)
+
+    def _check_storage(self, data: Any, where: str, size: int) -> None:
+        settings, h5d = data.id.get_create_plist(), self._h5py.h5d
+        layout = settings.get_layout()
+        if layout not in (h5d.CONTIGUOUS, h5d.CHUNKED, h5d.COMPACT):
+            raise self._refuse(
+                f"{where} is virtual: it shows other files", "write it as plain data"
+            )
+        if settings.get_external_count() > 0:
+            raise self._refuse(f"{where} lies in another file", "write it as plain data")
+        for i in range(settings.get_nfilters()):
+            code = settings.get_filter(i)[0]
+            if code not in FILTERS:
+                raise self._refuse(f"{where} uses HDF5 filter {code}", "use gzip and shuffle only")
+        stored = data.id.get_storage_size()
+        if layout == h5d.CHUNKED:
+            chunk = math.prod(settings.get_chunk()) * data.dtype.itemsize
+            if chunk > size + (1 << 20) or size > 1100 * stored + (1 << 20):
+                raise self._refuse(
+                    f"{where} claims {size:,} bytes in chunks of {chunk:,}, {stored:,} are stored",
+                    "write it again with ordinary chunks",
+                )
+        elif stored < size:
+            raise self._refuse(
+                f"{where} claims {size:,} bytes, {stored:,} are stored", "write the file again"
+            )
+
+    # ---- attributes ----------------------------------------------------------------------------
+
+    def text(self, path: str, name: str) -> str | None:
+        """The text attribute `name` of the group at `path`, None when absent."""
+        with self._faults(f"attribute {name!r} of {path!r}"):
+            group = self._find(path)
+            if group is None or not self._has(group, name):
+                return None
+            if self._count(group, name) != 1:
+                raise self._refuse(f"attribute {name!r} of {path!r} is not one text", "damaged?")
+            return _decoded(group.attrs[name])
+
+    def texts(self, path: str, name: str) -> list[str] | None:
+        """The texts under attribute `name`, which Keras may have split; None when absent."""
+        with self._faults(f"attribute {name!r} of {path!r}"):
+            group = self._find(path)
+            if group is None:
+                return None
+            keys = [name] if self._has(group, name) else []
+            while not keys or keys[-1] != name:
+                if not self._has(group, f"{name}{len(keys)}"):
+                    break
+                keys.append(f"{name}{len(keys)}")
+            if not keys:
+                return None
+            found: list[str] = []
+            for key in keys:
+                if self._count(group, key):
+                    found.extend(_decoded(x) for x in np.atleast_1d(group.attrs[key]))
+            return found
+
+    def _has(self, group: Any, name: str) -> bool:
+        return bool(self._h5py.h5a.exists(group.id, name.encode()))
+
+    def _count(self, group: Any, name: str) -> int:
+        """Elements of an attribute whose size is within bounds, counted before it is read."""
+        attribute = self._h5py.h5a.open(group.id, name.encode())
+        count = math.prod(attribute.shape or ())
+        if count == 0:
+            return 0
+        kind = attribute.get_type()
+        variable = kind.get_class() == self._h5py.h5t.STRING and kind.is_variable_str()
+        if kind.get_class() != self._h5py.h5t.STRING:
+            raise self._refuse(f"attribute {name!r} holds no text", "damaged?")
+        each = self._heap if variable else kind.get_size()
+        limit = MAX_TEXT + (8 * self._size if variable else 0)
+        if count > 1_000_000 or count * each > limit:
+            raise self._refuse(
+                f"attribute {name!r} may hold {count:,} texts of {each:,} bytes",
+                "names of layers are short",
+            )
+        return count
+
+
+def _decoded(value: Any) -> str:
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.reshape(-1)[0]
+    if isinstance(value, bytes):
+        return value.decode("utf-8")
+    if isinstance(value, str):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} is not text")
+
+
+def _largest_heap(source: str | bytes) -> int:
+    """Bytes of the largest global heap collection: no text of variable length can be longer.
+
+    HDF5 finds such texts through collections that start with `GCOL`, a version byte, three zeros
+    and the size (HDF5 file format, III.E).
+    """
+    if isinstance(source, bytes):
+        return _scan_heaps(source)
+    if os.path.getsize(source) == 0:
+        return 0
+    import mmap
+
+    with open(source, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        return _scan_heaps(data)
+
+
+def _scan_heaps(data: Any) -> int:
+    largest, size, at = 0, len(data), data.find(b"GCOL")
+    while at >= 0:
+        if at + 16 <= size:
+            (claimed,) = struct.unpack("<Q", data[at + 8 : at + 16])
+            largest = max(largest, min(claimed, size))
+        at = data.find(b"GCOL", at + 4)
+    return largest

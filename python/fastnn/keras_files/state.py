@@ -1,0 +1,177 @@
+"""Where Keras's files keep each array: `layers/<class>[_n]/…/vars/<i>`, `optimizer/vars/<i>`.
+
+Groups are numbered by class, in the order of `model.layers`; the layer's own name is an attribute.
+Depends on `hdf5`, `layers`. Layout: Keras 3.15 `saving/saving_lib.py`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from fastnn.config import snake_case
+from fastnn.errors import FastnnError, FormatError
+from fastnn.keras_files.hdf5 import Reader, h5py_or_hint
+
+__all__ = ["Place", "places", "read_places", "weights_bytes", "write_places"]
+
+#: The group's path, the owner's name, and the owner's variables in order.
+Place = tuple[str, str, list[Any]]
+
+#: Attributes of layers that hold no layers of their own.
+_INTERNAL = {
+    "_nodes", "_init_arguments", "_variables", "_losses", "_functional", "_operations", "_order",
+    "_inputs", "_outputs", "_stack", "_compile_config", "_build_config",
+}  # fmt: skip
+
+
+def places(model: Any) -> list[Place]:
+    """Every group of a model's file that holds or may hold arrays, parents first."""
+    seen: set[int] = set()
+    return list(_walk(model, "", seen))
+
+
+def _walk(owner: Any, path: str, seen: set[int]) -> Iterator[Place]:
+    from fastnn.optimizers import Optimizer
+
+    if id(owner) in seen:
+        return
+    seen.add(id(owner))
+    if isinstance(owner, Optimizer):
+        yield path, owner.name, list(owner.variables)
+        return
+    own = owner._variables
+    yield path, owner.name, [v for v in own if v._trainable] + [v for v in own if not v._trainable]
+    for name, child in _children(owner):
+        inner = f"{path}/{name}" if path else name
+        if isinstance(child, list | tuple | dict):
+            yield from _walk_all(child, inner, seen)
+        else:
+            yield from _walk(child, inner, seen)
+
+
+def _children(owner: Any) -> Iterator[tuple[str, Any]]:
+    """What belongs to a layer, in Keras's order: by name, private attributes last."""
+    from fastnn.layers import Layer
+    from fastnn.models import Functional, Model, Sequential
+    from fastnn.optimizers import Optimizer
+
+    found = {k: v for k, v in owner.__dict__.items() if k not in _INTERNAL}
+    if isinstance(owner, Functional | Sequential):
+        yield "layers", owner.layers
+    elif isinstance(owner, Model):
+        found["layers"] = owner.layers
+    if not (isinstance(owner, Model) and owner.compiled):
+        found.pop("optimizer", None)
+    for name in sorted(found, key=lambda n: f"~{n}" if n.startswith("_") else n):
+        child = found[name]
+        if isinstance(child, Layer | Optimizer) or (
+            isinstance(child, list | tuple | dict) and _has_layers(child)
+        ):
+            yield name, child
+
+
+def _has_layers(value: Any) -> bool:
+    from fastnn.layers.base import _layers_in
+
+    return next(iter(_layers_in(value)), None) is not None
+
+
+def _walk_all(group: Any, path: str, seen: set[int]) -> Iterator[Place]:
+    from fastnn.layers import Layer
+
+    used: dict[str, int] = {}
+    for child in group.values() if isinstance(group, dict) else group:
+        is_layer = isinstance(child, Layer)
+        if not is_layer and not isinstance(child, list | tuple | dict):
+            continue
+        base = snake_case(type(child).__name__) if is_layer else "container"
+        n = used[base] = used.get(base, -1) + 1
+        inner = f"{path}/{base}_{n}" if n else f"{path}/{base}"
+        yield from (_walk(child, inner, seen) if is_layer else _walk_all(child, inner, seen))
+
+
+# ---- writing -------------------------------------------------------------------------------------
+
+
+def write_places(file: Any, found: list[Place]) -> None:
+    """Groups and arrays into an open HDF5 file."""
+    for path, name, variables in found:
+        group = file.create_group(f"{path}/vars" if path else "vars")
+        group.attrs["name"] = name
+        for i, v in enumerate(variables):
+            group.create_dataset(str(i), data=np.asarray(v.numpy()))
+
+
+def weights_bytes(model: Any) -> bytes:
+    """The content of `model.weights.h5`."""
+    memory = io.BytesIO()
+    with h5py_or_hint().File(memory, "w") as file:
+        write_places(file, places(model))
+    return memory.getvalue()
+
+
+# ---- reading -------------------------------------------------------------------------------------
+
+
+def read_places(reader: Reader, model: Any, skip_mismatch: bool) -> None:
+    """Sets all weights of the model, and the optimiser's state where the file holds it.
+
+    All or nothing: values are read and checked before the first is set.
+    """
+    values: list[tuple[Any, Any]] = []
+    old = (
+        reader.names("layers") is None
+        and reader.names("_layer_checkpoint_dependencies") is not None
+    )
+    for path, name, variables in places(model):
+        if path == "optimizer" or path.endswith("/optimizer"):
+            continue
+        if old and path.startswith("layers/"):
+            path = "_layer_checkpoint_dependencies" + path.removeprefix("layers")
+        try:
+            values += _read_group(reader, path, f"layer '{name}'", variables)
+        except FormatError:
+            if not skip_mismatch:
+                raise
+    assign_all(reader, values)
+
+
+def _read_group(
+    reader: Reader, path: str, owner: str, variables: list[Any]
+) -> list[tuple[Any, Any]]:
+    at = f"{path}/vars" if path else "vars"
+    have = reader.names(at)
+    if have is None and not variables:
+        return []
+    if len(have or ()) != len(variables):
+        raise FormatError(
+            f"{reader.label!r} does not fit the model: {owner} has {len(variables)} weights, "
+            f"group {at!r} holds {'none' if have is None else len(have)}\n"
+            "  hint: the file was written for another architecture"
+        )
+    return [(v, reader.array(f"{at}/{i}", v.shape)) for i, v in enumerate(variables)]
+
+
+def read_optimizer(reader: Reader, model: Any) -> None:
+    """The optimiser's state, when the file holds one that was trained or not."""
+    names = reader.names("optimizer/vars")
+    if names is None or not model.compiled:
+        return
+    optimizer = model.optimizer
+    if len(names) > len(optimizer.variables):
+        optimizer.build(model.trainable_variables)
+    own = optimizer.variables
+    assign_all(reader, _read_group(reader, "optimizer", f"optimizer '{optimizer.name}'", own))
+
+
+def assign_all(reader: Reader, values: list[tuple[Any, Any]]) -> None:
+    """Sets variables to arrays that fit them."""
+    for v, value in values:
+        try:
+            v.assign(value.astype(np.float32) if v.dtype == "float32" else value)
+        except (FastnnError, OverflowError, ValueError) as error:
+            raise FormatError(f"{reader.label!r}: weight '{v.path}': {error}") from error
