@@ -106,13 +106,13 @@ def tokens(rng, k):
 
 def functional(rng, k):
     L = k.layers
-    a, b = k.Input((5,), name="left"), k.Input((4,))
+    a, b = k.Input((5,), name="left"), k.Input((4,), name="right")
     shared = L.Dense(6, activation="tanh", name="shared")
     inner = k.Sequential([k.Input((6,)), flat_layer(rng, k), L.Dense(6)], name="inner")
     p = k.Input((6,))
     q = L.Dense(4)(p)
     nested = k.Model(p, [q, L.Add()([q, L.Dense(4, use_bias=False)(p)])], name="nested")
-    x = shared(L.Dense(7)(flat_layer(rng, k)(a))) if False else shared(L.Dense(5)(a))
+    x = shared(L.Dense(5)(a))
     y = shared(L.Dense(5, activation="relu")(b))
     x, y = inner(x), inner(y) if rng.integers(2) else L.Dense(6)(y)
     merge = [L.Add, L.Subtract, L.Multiply, L.Average, L.Maximum, L.Minimum, L.Concatenate]
@@ -171,10 +171,11 @@ def outputs(model, x):
 def scatter_weights(model, seed):
     """Values that no initialiser gives, so that a weight in the wrong place shows."""
     rng = np.random.default_rng(2000 + seed)
-    model.set_weights([
-        (np.abs(rng.normal(0.5, 0.2, w.shape)) + 0.1 if w.ndim == 1 else rng.normal(0, 0.5, w.shape))
-        .astype(w.dtype) for w in model.get_weights()
-    ])  # fmt: skip
+    values = [
+        np.abs(rng.normal(0.5, 0.2, w.shape)) + 0.1 if w.ndim == 1 else rng.normal(0, 0.5, w.shape)
+        for w in model.get_weights()
+    ]
+    model.set_weights([np.asarray(v, np.float32) for v in values])
 
 
 def assert_same(found, wanted):
@@ -283,9 +284,10 @@ def test_every_op_of_the_table_exists_in_keras_with_these_settings():
 
 
 def test_every_layer_that_exists_here_and_in_keras_is_read_from_keras_configs():
+    from keras.src.saving.serialization_lib import serialize_keras_object
+
     from fastnn import layers
     from fastnn.keras_files.read_config import restore
-    from keras.src.saving.serialization_lib import serialize_keras_object
 
     arguments = {
         "Dense": (3,), "Embedding": (4, 2), "Dropout": (0.1,), "AlphaDropout": (0.1,),

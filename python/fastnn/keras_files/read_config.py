@@ -186,6 +186,8 @@ class _Graph:
         self.layers: dict[str, Any] = {}
         self.nodes: dict[str, list[Any]] = {}
         self.entries: dict[str, dict[str, Any]] = {}
+        #: Whether the calls were written before Keras 3 (`legacy` marks them).
+        self.old = False
         for entry in entries:
             self._add(entry)
         self.produced: dict[tuple[str, int], list[Any]] = {}
@@ -204,12 +206,19 @@ class _Graph:
         is_op = isinstance(module, str) and module.startswith("keras.src.ops.")
         self.layers[name] = None if is_op else restore({**entry, "name": name})
         self.nodes[name] = [n for n in nodes if n is not None]
+        self.old |= any(isinstance(n, dict) and n.get("legacy") is True for n in nodes)
 
-    def shift(self, name: str) -> int:
-        """Keras counts the calls of a nested functional model from 1."""
-        from fastnn.models import Functional
+    def shift(self, name: str, inside: bool) -> int:
+        """The number of a layer's first call.
 
-        return 1 if isinstance(self.layers[name], Functional) else 0
+        Keras counts calls of nested functional models from 1 in `output_layers`, and before
+        Keras 3 everywhere and for Sequential too.
+        """
+        from fastnn.models import Functional, Sequential
+
+        if self.old:
+            return 1 if isinstance(self.layers[name], Functional | Sequential) else 0
+        return 1 if not inside and isinstance(self.layers[name], Functional) else 0
 
     def build(self) -> None:
         """Makes all calls, or says which cannot be made."""
@@ -260,25 +269,25 @@ class _Graph:
             value = pending.pop()
             history = _history(value)
             if history is not None:
-                found.add(self._place(history)[:2])
+                found.add(self._place(history, True)[:2])
             elif isinstance(value, dict):
                 pending.extend(value.values())
             elif isinstance(value, list):
                 pending.extend(value)
         return found
 
-    def _place(self, history: Any) -> tuple[str, int, int]:
+    def _place(self, history: Any, inside: bool) -> tuple[str, int, int]:
         if not (isinstance(history, list) and len(history) >= 3 and isinstance(history[0], str)
                 and all(type(i) is int for i in history[1:3])):  # fmt: skip
             _fail(f"a tensor's history is {str(history)[:80]}", "damaged file?")
         name, node, index = history[:3]
         if name not in self.layers:
             _fail(f"a tensor comes from {name[:80]!r}, which the model lacks", "damaged file?")
-        return name, node - self.shift(name), index
+        return name, node - self.shift(name, inside), index
 
-    def tensor(self, history: Any) -> Any:
+    def tensor(self, history: Any, inside: bool) -> Any:
         """The symbolic tensor that `[layer, call, output]` names."""
-        name, node, index = self._place(history)
+        name, node, index = self._place(history, inside)
         outputs = self.produced.get((name, node))
         if outputs is None or not 0 <= index < len(outputs):
             _fail(f"layer {name[:80]!r} has no output {node}, {index}", "damaged file?")
@@ -287,7 +296,7 @@ class _Graph:
     def _value(self, value: Any) -> Any:
         history = _history(value)
         if history is not None:
-            return self.tensor(history)
+            return self.tensor(history, True)
         if isinstance(value, list):
             return [self._value(v) for v in value]
         if not isinstance(value, dict):
@@ -377,7 +386,7 @@ def functional(cls: Any, config: dict[str, Any]) -> Any:
 
     def tensors(value: Any) -> Any:
         if isinstance(value, list) and len(value) >= 3 and isinstance(value[0], str):
-            return graph.tensor(value)
+            return graph.tensor(value, False)
         if isinstance(value, dict):
             return {k: tensors(v) for k, v in value.items()}
         if isinstance(value, list):

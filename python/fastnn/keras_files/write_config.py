@@ -18,6 +18,13 @@ from fastnn.symbolic import OPERATORS, KerasTensor, OpCall
 
 __all__ = ["model_entry"]
 
+#: Settings that Keras's constructors do not take.
+NOT_TAKEN = {
+    "SpatialDropout1D": ("trainable",),
+    "SpatialDropout2D": ("trainable",),
+    "ActivityRegularization": ("activity_regularizer",),
+}
+
 
 def _policy() -> dict[str, Any]:
     return {
@@ -100,7 +107,12 @@ def _layer_config(layer: Any) -> dict[str, Any]:
     from fastnn.layers import InputLayer
 
     given = layer.get_config()
-    config = {k: _keras(_inner(v, getattr(layer, k, None)), k) for k, v in given.items()}
+    left_out = NOT_TAKEN.get(type(layer).__name__, ())
+    config = {
+        k: _keras(_inner(v, getattr(layer, k, None)), k)
+        for k, v in given.items()
+        if k not in left_out
+    }
     if "dtype" in config and not isinstance(layer, InputLayer):
         config["dtype"] = _policy()
     return config
@@ -150,7 +162,10 @@ def _sequential(model: Any) -> dict[str, Any]:
 
 
 class _Histories:
-    """`[layer, call, output]` of each symbolic tensor of one functional model."""
+    """`[layer, call, output]` of each symbolic tensor of one functional model.
+
+    Keras counts calls of nested functional models from 1, but only in `output_layers`.
+    """
 
     def __init__(self, model: Any) -> None:
         self.inside = {id(n) for n in model._order}
@@ -162,12 +177,9 @@ class _Histories:
         return [n for n in made if id(n) in self.inside and n.operation is operation]
 
     def number(self, operations: list[Any], order: list[Any]) -> None:
-        """Numbers the calls of each operation; Keras counts those of nested models from 1."""
-        from fastnn.models import Functional
-
+        """Numbers the calls of each operation."""
         for operation in operations:
-            first = 1 if isinstance(operation, Functional) else 0
-            for i, node in enumerate(self.calls(operation, order), first):
+            for i, node in enumerate(self.calls(operation, order)):
                 self.places[id(node)] = i
 
     def of(self, x: KerasTensor) -> list[Any]:
@@ -179,6 +191,14 @@ class _Histories:
                 "  hint: start the model with Input(...) tensors, or save as .safetensors"
             )
         return [node.operation.name, self.places[id(node)], x.index]
+
+    def end(self, x: KerasTensor) -> list[Any]:
+        """The same for an entry of `input_layers` or `output_layers`."""
+        from fastnn.models import Functional
+
+        name, call, output = self.of(x)
+        assert x.node is not None
+        return [name, call + isinstance(x.node.operation, Functional), output]
 
     def value(self, value: Any) -> Any:
         """An argument of a call."""
@@ -214,8 +234,8 @@ def _functional(model: Any) -> dict[str, Any]:
         "name": model.name,
         "trainable": model._trainable,
         "layers": [_called(op, histories, model._order) for op in model._operations],
-        "input_layers": tree.map_structure(histories.of, model._inputs),
-        "output_layers": tree.map_structure(histories.of, model._outputs),
+        "input_layers": tree.map_structure(histories.end, model._inputs),
+        "output_layers": tree.map_structure(histories.end, model._outputs),
     }
 
 
