@@ -220,7 +220,7 @@ OPTIMIZERS = {
     "rmsprop": lambda k: k.optimizers.RMSprop(0.005, momentum=0.5, centered=True),
     "adamw": lambda k: k.optimizers.AdamW(0.01, weight_decay=0.01),
     "schedule": lambda k: k.optimizers.Adam(k.optimizers.schedules.ExponentialDecay(0.02, 3, 0.8)),
-    "ema": lambda k: k.optimizers.SGD(0.05, use_ema=True, ema_momentum=0.9),
+    "accumulated": lambda k: k.optimizers.Adam(0.01, gradient_accumulation_steps=2),
     "clipped": lambda k: k.optimizers.Nadam(0.01, global_clipnorm=0.5),
 }
 
@@ -260,7 +260,7 @@ def test_fastnn_goes_on_where_keras_stopped(name, tmp_path):
 
     ours.save(tmp_path / "two.keras")
     back = keras.models.load_model(tmp_path / "two.keras")
-    assert int(back.optimizer.iterations.value) == 8
+    assert int(np.asarray(back.optimizer.variables[0])) == 8
     theirs.fit(x, y, **how)
     back.fit(x, y, **how)
     for a, b in zip(back.get_weights(), theirs.get_weights(), strict=True):

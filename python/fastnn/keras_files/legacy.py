@@ -200,7 +200,13 @@ def _calls(nodes: Any) -> list[Any]:
             )
             if len(place) > 3 and isinstance(place[3], dict):
                 kwargs.update(place[3])
-        made.append({"args": [tensors[0] if len(tensors) == 1 else tensors], "kwargs": kwargs, "legacy": True})
+        made.append(
+            {
+                "args": [tensors[0] if len(tensors) == 1 else tensors],
+                "kwargs": kwargs,
+                "legacy": True,
+            }
+        )
     return made
 
 

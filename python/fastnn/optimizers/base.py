@@ -29,6 +29,8 @@ class Optimizer(Configurable):
 
     #: Names of the state kept for each variable, and where it starts.
     slot_names: tuple[str, ...] = ()
+    #: How many slots of one variable stand side by side in `variables`; the others follow by kind.
+    slots_together: int | None = None
 
     def __init__(
         self,
@@ -178,11 +180,15 @@ class Optimizer(Configurable):
 
     @property
     def variables(self) -> list[Variable]:
-        """iterations, learning rate, then the state of each variable."""
+        """iterations, learning rate, then the state of each variable, in Keras's order."""
         first = [self._iterations] + ([self._rate] if self._rate is not None else [])
+        together = self.slots_together
+        each = list(self._slots.values())
         return [
-            *first, *self._averages.values(), *self._sums.values(), *self._extra,
-            *(s for slots in self._slots.values() for s in slots),
+            *first, *self._averages.values(), *self._sums.values(),
+            *(s for slots in each for s in slots[:together]),
+            *(s for rest in zip(*(slots[together or len(slots) :] for slots in each), strict=True) for s in rest),
+            *self._extra,
         ]  # fmt: skip
 
     # ---- updates -------------------------------------------------------------------------------

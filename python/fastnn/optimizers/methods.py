@@ -56,6 +56,7 @@ class RMSprop(Optimizer):
     """lr g / sqrt(v + epsilon), v the running mean of g²."""
 
     hyper_names = ("rho", "momentum", "epsilon", "centered")
+    slots_together = 1
 
     def __init__(
         self,
@@ -91,6 +92,7 @@ class Adam(Optimizer):
     """Adaptive moments, epsilon after the root in the folded form of the paper's section 2."""
 
     hyper_names = ("beta_1", "beta_2", "epsilon", "amsgrad")
+    slots_together = 2
 
     def __init__(
         self,
