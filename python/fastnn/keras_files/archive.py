@@ -7,8 +7,10 @@ Layout: Keras 3.15 `saving/saving_lib.py`.
 
 from __future__ import annotations
 
+import errno
 import json
 import zipfile
+import zlib
 from typing import Any, NoReturn
 
 from fastnn.errors import FormatError
@@ -87,8 +89,8 @@ def read_archive(path: str, max_bytes: int) -> tuple[Any, bytes]:
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError,
             OverflowError, zipfile.LargeZipFile) as error:  # fmt: skip
         _refuse(path, f"damaged zip: {error}", "write or copy the file again")
-    except Exception as error:
-        if type(error).__module__ != "zlib":
+    except (OSError, zlib.error) as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a place before the start
             raise
         _refuse(path, f"damaged zip: {error}", "write or copy the file again")
     return read_json(config, CONFIG, path), weights

@@ -159,6 +159,7 @@ def _build(layer: Any, config: Any, where: str) -> None:
             layer.build(**{k: _shape(v) for k, v in shapes.items()})
         elif shape is not None:
             layer.build(_shape(shape))
+        layer.built = True
     except FormatError:
         raise
     except (TypeError, ValueError, AttributeError, IndexError) as error:

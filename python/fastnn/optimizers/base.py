@@ -182,12 +182,13 @@ class Optimizer(Configurable):
     def variables(self) -> list[Variable]:
         """iterations, learning rate, then the state of each variable, in Keras's order."""
         first = [self._iterations] + ([self._rate] if self._rate is not None else [])
-        together = self.slots_together
         each = list(self._slots.values())
+        together = self.slots_together or len(self.slots())
+        rest = zip(*(slots[together:] for slots in each), strict=True)
         return [
             *first, *self._averages.values(), *self._sums.values(),
             *(s for slots in each for s in slots[:together]),
-            *(s for rest in zip(*(slots[together or len(slots) :] for slots in each), strict=True) for s in rest),
+            *(s for of_a_kind in rest for s in of_a_kind),
             *self._extra,
         ]  # fmt: skip
 
