@@ -14,6 +14,7 @@ import numpy as np
 from fastnn import constraints, initializers, ops, regularizers
 from fastnn.errors import DataError
 from fastnn.layers.base import InputSpec, Layer
+from fastnn.serial import file_budget
 
 __all__ = [
     "BatchNormalization", "GroupNormalization", "LayerNormalization", "Normalization",
@@ -356,6 +357,9 @@ class Normalization(Layer):
             self._variance = self.add_weight(sizes, "ones", trainable=False, name="variance")
             self._count = self.add_weight((), "zeros", "int32", trainable=False, name="count")
         else:
+            budget = file_budget()
+            if budget is not None:
+                budget.weights(sizes, f"Normalization '{self.name}'")
             self._given = [
                 ops.convert_to_tensor(
                     np.broadcast_to(np.asarray(v, np.float32).reshape(-1) if np.size(v) == np.prod(
