@@ -11,7 +11,7 @@ use crate::graph::Graph;
 use crate::passes::plan::{self, Loc};
 use crate::passes::{fuse, lower, simplify};
 use std::fmt;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use step::{Memory, Step};
 
@@ -31,7 +31,9 @@ pub struct Program {
     copies: Vec<(Loc, Loc, usize)>,
     constants: Vec<Buffer>,
     arena: usize,
+    /// The arena between runs; kept from the second run on, since many programs run once only.
     idle: Mutex<Option<Buffer>>,
+    repeated: AtomicBool,
     inputs: usize,
     outputs: usize,
     /// Counted only under `FASTNN_DEBUG=time`.
@@ -60,6 +62,7 @@ impl Program {
             constants,
             arena: plan.arena,
             idle: Mutex::new(None),
+            repeated: AtomicBool::new(false),
             inputs: graph.inputs.len(),
             outputs: graph.outputs.len(),
             runs: debug("time").then(AtomicUsize::default),
@@ -115,8 +118,12 @@ impl Program {
                 std::ptr::copy(memory.at(from), memory.at(to), n);
             }
         }
-        if let Ok(mut idle) = self.idle.try_lock() {
-            *idle = arena;
+        if self.repeated.load(Ordering::Relaxed) {
+            if let Ok(mut idle) = self.idle.try_lock() {
+                *idle = arena;
+            }
+        } else {
+            self.repeated.store(true, Ordering::Relaxed);
         }
         result
     }
