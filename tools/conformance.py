@@ -41,9 +41,8 @@ def wheel() -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / f"keras-{VERSION}-py3-none-any.whl"
     if not path.exists():
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps",
-                   "--disable-pip-version-check", "--dest", str(folder), f"keras=={VERSION}"]  # fmt: skip
-        subprocess.run(command, check=True)
+        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet"]
+        subprocess.run([*pip, "--no-deps", "--dest", folder, f"keras=={VERSION}"], check=True)
     return path
 
 
@@ -79,9 +78,9 @@ class Reasons:
                 self.rows.append((kind, test, text, reason))
         self.used: set[int] = set()
 
-    def outside(self, test: str) -> str | None:
+    def outside(self, test: str, text: str) -> str | None:
         """Why a test lies outside what fastnn offers, None when it counts."""
-        return self._find("outside", test, "")
+        return self._find("outside", test, text)
 
     def failure(self, test: str, text: str) -> str | None:
         """Why a test that counts does not pass."""
@@ -105,9 +104,11 @@ def run(tree: Path, paths: list[str], arguments: list[str]) -> list[dict[str, st
         "FASTNN_CONFORMANCE_TREE": str(tree), "FASTNN_CONFORMANCE_LOG": str(log),
         "PYTHONPATH": os.pathsep.join([str(HERE), os.environ.get("PYTHONPATH", "")]),
     }  # fmt: skip
-    command = [sys.executable, "-m", "pytest", "-p", "keras_plugin", "-q", "--continue-on-collection-errors", "--import-mode=importlib",
-               "-p", "no:cacheprovider", "-W", "ignore", "--tb=short", "--timeout=120",
-               f"--rootdir={tree / 'tests'}", *arguments, *paths]  # fmt: skip
+    command = [
+        sys.executable, "-m", "pytest", "-q", "-p", "keras_plugin", "-p", "no:cacheprovider",
+        "--continue-on-collection-errors", "--import-mode=importlib", "-W", "ignore",
+        "--tb=short", "--timeout=120", f"--rootdir={tree / 'tests'}", *arguments, *paths,
+    ]  # fmt: skip
     code = subprocess.run(command, cwd=tree / "tests", env=environment, check=False).returncode
     if code > 1:
         raise SystemExit(f"pytest ended with code {code}\n  hint: see its message above")
@@ -132,7 +133,7 @@ def report(outcomes: list[dict[str, str]], reasons: Reasons) -> tuple[str, list[
     bare = []
     for row in outcomes:
         test, outcome, area = row["test"], row["outcome"], area_of(row["test"])
-        why = reasons.outside(test)
+        why = reasons.outside(test, row["text"])
         if outcome == "passed":
             counts[area]["passed"] += 1
         elif outcome == "skipped":
@@ -154,22 +155,23 @@ def _page(counts: dict[str, Counter[str]], lines: dict[str, list[str]]) -> str:
     total: Counter[str] = sum(counts.values(), Counter())
     out = [
         "# Conformance", "",
-        "Written by `make conformance`; do not edit. What the columns mean stands below the table.", "",
-        f"Suite: Keras {VERSION}'s own unit tests, from its wheel, with `keras` answered by fastnn.",
+        "Written by `make conformance`; do not edit. The columns are explained below the table.",
+        "",
+        f"Suite: Keras {VERSION}'s unit tests, from its wheel, with `keras` answered by fastnn.",
         "", "| area | passed | failed | skipped by Keras | outside | passed of those run |",
         "|---|---|---|---|---|---|",
     ]  # fmt: skip
     for area, c in [*counts.items(), ("all", total)]:
         ran = c["passed"] + c["failed"]
         share = f"{100 * c['passed'] / ran:.1f} %" if ran else "-"
-        out.append(
-            f"| {area} | {c['passed']} | {c['failed']} | {c['skipped']} | {c['outside']} | {share} |"
-        )
+        cells = [area, *(str(c[k]) for k in ("passed", "failed", "skipped", "outside")), share]
+        out.append(f"| {' | '.join(cells)} |")
     out += [
         "", "Skipped by Keras: the test skips itself on this back end. Outside: the test is about "
         "something that fastnn does not offer (other number types, sparse tensors, quantisation, "
-        "TensorFlow, features of a later version); it is listed with its reason and not counted as run. "
-        "`run_layer_test` runs without its mixed_float16 step.", "",
+        "TensorFlow, features of a later version); it is listed with its reason and not counted as "
+        "run. A file that cannot be imported counts once. `run_layer_test` runs without its "
+        "mixed_float16 step.", "",
     ]  # fmt: skip
     for title, key in (
         ("Failed", "failed"),

@@ -183,7 +183,6 @@ def _extras(name: str) -> dict[str, Any]:
 class _View(ModuleType):
     """A Keras module whose names come from fastnn."""
 
-
     def __init__(self, name: str, known: frozenset[str], file: str | None = None) -> None:
         super().__init__(name)
         self.__path__: list[str] = []

@@ -58,6 +58,11 @@ class InputLayer(Layer):
                     f"You cannot pass both `{other}` and `batch_shape` at the same time.\n"
                     "  hint: batch_shape=(batch, features) alone, or shape=(features,)"
                 )
+        if sparse or ragged:
+            raise ValueError(
+                f"Input '{self.name}': sparse and ragged tensors are not supported\n"
+                "  hint: give dense arrays, padded with pad_sequences"
+            )
         if input_tensor is not None and not isinstance(input_tensor, KerasTensor):
             raise ValueError(
                 f"Argument `input_tensor` must be a KerasTensor. Received: {type(input_tensor)}\n"
@@ -88,8 +93,8 @@ class InputLayer(Layer):
         self._nodes.append(node)
 
     def call(self) -> Any:
-        """An input layer is not called; its output is the start of a model."""
-        raise RuntimeError(f"InputLayer '{self.name}' cannot be called")
+        """Nothing: an input layer is not called, its output is the start of a model."""
+        return None
 
     def get_config(self) -> dict[str, Any]:
         """Shape with batch, type and name."""
@@ -112,7 +117,13 @@ def Input(
 ) -> Any:
     """The symbolic input of a functional model; `shape` has no batch axis."""
     layer = InputLayer(
-        shape, batch_size, dtype, batch_shape=batch_shape, input_tensor=tensor, name=name
+        shape,
+        batch_size,
+        dtype,
+        sparse=sparse,
+        batch_shape=batch_shape,
+        input_tensor=tensor,
+        name=name,
     )
     return layer.output
 
@@ -175,7 +186,7 @@ class Dense(Layer):
         x = ops.matmul(inputs, self.kernel.value)
         if self.bias is not None:
             x = x + self.bias.value
-        return self.activation(x)
+        return x if self.activation is None else self.activation(x)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """(…, units)."""
@@ -331,7 +342,10 @@ class Wrapper(Layer):
 
     def __init__(self, layer: Layer, **kwargs: Any) -> None:
         if not isinstance(layer, Layer):
-            raise DataError(f"{type(self).__name__} wraps a layer, got {layer!r}")
+            raise DataError(
+                f"Layer {layer!r} supplied to {type(self).__name__} isn't a supported layer type. "
+                "Please ensure wrapped layer is a valid Keras layer.\n  hint: layers.Dense(8)"
+            )
         super().__init__(**kwargs)
         self.layer = layer
 

@@ -185,6 +185,11 @@ class LayerNormalization(_Affine):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if not isinstance(axis, int | list | tuple):
+            raise TypeError(
+                "Expected an int or a list/tuple of ints for the argument 'axis', but received "
+                f"instead: {axis}\n  hint: axis=-1"
+            )
         self.axis: Any = list(axis) if isinstance(axis, list | tuple) else axis
         self.epsilon = epsilon
         self._set_affine(center, scale, locals())
@@ -303,6 +308,11 @@ class UnitNormalization(Layer):
 
     def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        if not isinstance(axis, int | list | tuple):
+            raise TypeError(
+                "Invalid value for `axis` argument: expected an int or a list/tuple of ints. "
+                f"Received: axis={axis}\n  hint: axis=-1"
+            )
         self.axis: Any = list(axis) if isinstance(axis, list | tuple) else axis
         self.supports_masking = True
         self._build_at_init()

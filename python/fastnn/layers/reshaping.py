@@ -33,6 +33,7 @@ class Flatten(Layer):
         sizes = x.shape[1:]
         if not sizes:
             return ops.expand_dims(x, axis=-1)
+        _require_known(sizes, self)
         return ops.reshape(x, (-1, math.prod(sizes)))
 
 
@@ -42,16 +43,22 @@ class Reshape(Layer):
     def __init__(self, target_shape: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.target_shape = tuple(int(d) for d in target_shape)
+        if any(d < -1 for d in self.target_shape):
+            raise ValueError(
+                f"Reshape '{self.name}': a size is a non-negative integer, or -1 to be worked out. "
+                f"Received: target_shape={self.target_shape}"
+            )
         if sum(d == -1 for d in self.target_shape) > 1:
             raise ValueError(
-                f"Reshape '{self.name}': {self.target_shape} has more than one -1\n"
-                "  hint: at most one size can be worked out"
+                f"Reshape '{self.name}': there can be at most one unknown dimension (-1). "
+                f"Received: target_shape={self.target_shape}\n  hint: work the other sizes out"
             )
         self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """(n, *target_shape)."""
         x = ops.convert_to_tensor(inputs)
+        _require_known(x.shape[1:], self)
         have, want = math.prod(x.shape[1:]), list(self.target_shape)
         known = math.prod(d for d in want if d != -1)
         if -1 in want and known and have % known == 0:
@@ -73,8 +80,9 @@ class Permute(Layer):
         self.dims = tuple(dims)
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             raise ValueError(
-                f"Permute '{self.name}': dims {self.dims} is not an order of "
-                f"1…{len(self.dims)}\n  hint: axis 0 is the batch; Permute((2, 1)) swaps two axes"
+                f"Invalid permutation argument `dims` of Permute '{self.name}': {self.dims} is not "
+                f"an order of 1…{len(self.dims)}\n"
+                "  hint: axis 0 is the batch; Permute((2, 1)) swaps two axes"
             )
         self.input_spec = InputSpec(ndim=len(self.dims) + 1)
         self._build_at_init()
@@ -89,8 +97,8 @@ class RepeatVector(Layer):
 
     def __init__(self, n: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        if not isinstance(n, int):
-            raise TypeError(f"RepeatVector: n is {n!r}, wanted a whole number\n  hint: n=3")
+        if not isinstance(n, int) or isinstance(n, bool):
+            raise TypeError(f"Expected an integer value for `n`, got {n!r}\n  hint: n=3")
         if n <= 0:
             raise ValueError(
                 f"Argument `n` should be a positive integer. Received: n={n}\n  hint: n=3"
@@ -105,18 +113,36 @@ class RepeatVector(Layer):
         return ops.broadcast_to(x, shape=[x.shape[0], self.n, x.shape[2]])
 
 
+def _require_known(sizes: Sequence[int | None], layer: Layer | None = None) -> None:
+    """ShapeError when a size besides the batch is open."""
+    if None in sizes:
+        where = f" in layer '{layer.name}' ({type(layer).__name__})" if layer is not None else ""
+        raise ShapeError(
+            f"the sizes {tuple(sizes)} after the batch must be known{where}\n"
+            "  hint: give them in Input(shape=...); only the batch may be None"
+        )
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def _pairs(value: Any, axes: int, what: str) -> tuple[tuple[int, int], ...]:
-    """An amount for all sides, one per axis, or one per side."""
-    if isinstance(value, int):
+    """An amount for all sides, one per axis, or one per side; ValueError for other things."""
+    if _whole(value):
         return ((value, value),) * axes
-    value = tuple(value)
-    if axes == 1 and len(value) == 2 and all(isinstance(v, int) for v in value):
-        return ((value[0], value[1]),)
-    if len(value) == axes and all(isinstance(v, int) for v in value):
-        return tuple((v, v) for v in value)
-    if len(value) == axes and all(len(v) == 2 for v in value):
-        return tuple((v[0], v[1]) for v in value)
-    raise ValueError(f"{what} is {value!r}\n  hint: a number, or {axes} numbers or pairs")
+    if isinstance(value, list | tuple):
+        items = tuple(value)
+        if axes == 1 and len(items) == 2 and all(_whole(v) for v in items):
+            return ((items[0], items[1]),)
+        if len(items) == axes and axes > 1:
+            pairs = [(v, v) if _whole(v) else v for v in items]
+            if all(isinstance(p, list | tuple) and len(p) == 2 for p in pairs) and all(
+                _whole(v) for p in pairs for v in p
+            ):
+                return tuple((p[0], p[1]) for p in pairs)
+    wanted = "a number or a pair" if axes == 1 else f"a number, or {axes} numbers or pairs"
+    raise ValueError(f"`{what}` is {value!r}, wanted {wanted}, not negative\n  hint: {what}=1")
 
 
 def _first_axis(data_format: str | None, where: str) -> int:
@@ -226,7 +252,14 @@ class UpSampling1D(Layer):
 
     def __init__(self, size: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.size = int(size)
+        if isinstance(size, bool) or not isinstance(size, int):
+            raise TypeError(f"Expected an integer value for `size`, got {size!r}\n  hint: size=2")
+        if size <= 0:
+            raise ValueError(
+                f"Argument `size` should be a positive integer. Received: size={size}\n"
+                "  hint: size=2"
+            )
+        self.size = size
         self.input_spec = InputSpec(ndim=3)
         self._build_at_init()
 
@@ -264,6 +297,7 @@ class UpSampling2D(Layer):
 
 def _repeat(x: Any, times: int, axis: int) -> Any:
     sizes = list(x.shape)
+    _require_known(sizes[1:])
     wide = ops.expand_dims(x, axis=axis + 1)
     wide = ops.broadcast_to(wide, shape=[*sizes[: axis + 1], times, *sizes[axis + 1 :]])
     sizes[axis] *= times
