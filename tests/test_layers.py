@@ -289,3 +289,37 @@ def test_every_layer_comes_back_from_its_config():
         again = layers.deserialize(layers.serialize(layer))
         assert type(again) is cls
         assert again.get_config() == layer.get_config()
+
+
+def test_merged_masks_hold_where_any_input_does():
+    x = np.array([[[0.0], [1.0], [0.0]]], np.float32)
+    y = np.array([[[0.0], [0.0], [2.0]]], np.float32)
+    a, b = fastnn.Input((3, 1)), fastnn.Input((3, 1))
+    masked = layers.Multiply()([layers.Masking()(a), layers.Masking()(b)])
+    model = fastnn.Model([a, b], masked)
+    assert np.asarray(model.predict([x, y], verbose=0)).ravel().tolist() == [0.0, 1.0, 2.0]
+
+
+def test_channels_first_moves_the_positions():
+    x = np.arange(2 * 3 * 4, dtype=np.float32).reshape(1, 2, 3, 4)
+    last = np.moveaxis(x, 1, -1)
+    for kind in (
+        layers.Cropping2D(((1, 0), (1, 1))),
+        layers.ZeroPadding2D(1),
+        layers.UpSampling2D(2),
+    ):
+        config = kind.get_config() | {"data_format": "channels_first", "name": "first"}
+        first = np.asarray(type(kind).from_config(config)(x))
+        assert np.array_equal(first, np.moveaxis(np.asarray(kind(last)), -1, 1))
+
+
+def test_a_subclass_with_weights_is_built_by_its_own_build():
+    class Scaled(layers.ReLU):
+        def build(self, input_shape):
+            self.scale = self.add_weight((input_shape[-1],), "ones")
+            self.built = True
+
+    layer = Scaled()
+    assert not layer.built
+    layer(np.ones((1, 3), np.float32))
+    assert layer.scale.shape == (3,)

@@ -208,3 +208,90 @@ def test_metric_of_a_function_is_named_after_it():
     metric = metrics.MeanMetricWrapper(spread)
     metric.update_state([1.0, 2.0], [0.0, 0.0])
     assert (metric.name, value(metric.result())) == ("spread", 1.5)
+
+
+def test_generalized_cross_entropy_follows_its_formula():
+    p = np.array([[0.7, 0.3], [0.2, 0.8]], np.float32)
+    got = losses.CategoricalGeneralizedCrossEntropy(q=0.5)(np.array([0, 1]), p)
+    expected = np.mean([(1 - 0.7**0.5) / 0.5, (1 - 0.8**0.5) / 0.5])
+    assert value(got) == pytest.approx(expected, rel=1e-6)
+    with pytest.raises(ValueError, match="q is 1"):
+        losses.categorical_generalized_cross_entropy(np.array([0]), p[:1], 1)
+
+
+def test_circle_loss_is_small_where_classes_are_apart():
+    x = np.array([[1, 0], [1, 0], [0, 1], [0, 1]], np.float32)
+    apart = losses.circle(np.array([0, 0, 1, 1]), x, gamma=1.0)
+    mixed = losses.circle(np.array([0, 1, 0, 1]), x, gamma=1.0)
+    assert np.all(np.asarray(apart) < np.asarray(mixed))
+
+
+def test_tversky_weighs_missed_labels_by_alpha():
+    y, p = np.array([1.0, 1.0, 0.0, 0.0], np.float32), np.array([1.0, 0.0, 1.0, 0.0], np.float32)
+    got = losses.tversky(y, p, alpha=0.2, beta=0.6)
+    assert value(got) == pytest.approx(1 - 1 / (1 + 0.2 + 0.6), rel=1e-5)
+
+
+@pytest.mark.parametrize("loss", [losses.BinaryCrossentropy(), losses.CategoricalCrossentropy()])
+def test_cross_entropies_refuse_shapes_that_only_broadcast(loss):
+    with pytest.raises(ValueError, match="must have the same shape"):
+        loss(np.zeros((3, 1), np.float32), np.full((3, 3), 1 / 3, np.float32))
+
+
+def test_dtypes_other_than_float32_are_refused():
+    for make in (losses.MeanSquaredError, metrics.Mean, metrics.AUC):
+        with pytest.raises(ValueError, match="'float16' is not supported"):
+            make(dtype="float16")
+
+
+def test_intersection_over_union_of_classes():
+    y, p = np.array([0, 0, 1, 1]), np.array([0, 1, 0, 1])
+    assert value(metrics.IoU(2, [0])(y, p)) == pytest.approx(1 / 3)
+    assert value(metrics.MeanIoU(2)(y, p, np.array([0.3, 0.3, 0.3, 0.1]))) == pytest.approx(
+        (0.3 / 0.9 + 0.1 / 0.7) / 2
+    )
+    scores = np.array([0.1, 0.2, 0.4, 0.7], np.float32)
+    assert value(metrics.BinaryIoU([0, 1], 0.3)(y, scores)) == pytest.approx(1.0)
+
+
+def test_best_rate_under_a_bound():
+    p = np.array([0.0, 0.1, 0.2, 0.5, 0.6, 0.2, 0.5, 0.6, 0.8, 0.9], np.float32)
+    y = np.array([0] * 5 + [1] * 5)
+    assert value(metrics.PrecisionAtRecall(0.8)(y, p)) == pytest.approx(2 / 3)
+    assert value(metrics.SensitivityAtSpecificity(1.0)(y, p)) == pytest.approx(0.4)
+
+
+def test_area_by_label_is_the_mean_over_labels():
+    y = np.array([[0, 1], [0, 1], [1, 0], [1, 0]])
+    p = np.array([[0.0, 0.1], [0.5, 0.2], [0.3, 0.3], [0.9, 0.4]], np.float32)
+    single = [value(metrics.AUC()(y[:, i], p[:, i])) for i in (0, 1)]
+    assert value(metrics.AUC(multi_label=True)(y, p)) == pytest.approx(np.mean(single))
+    weighted = metrics.AUC(multi_label=True, label_weights=[3.0, 1.0])
+    assert value(weighted(y, p)) == pytest.approx((3 * single[0] + single[1]) / 4)
+
+
+def test_correlations_of_linear_and_shifted_values():
+    y = np.array([[1.0, 2.0, 3.0, 4.0]], np.float32)
+    assert value(metrics.PearsonCorrelation()(y, 2 * y + 1)) == pytest.approx(1.0, abs=1e-6)
+    shifted = metrics.ConcordanceCorrelation()(y, y + 1)
+    assert value(shifted) == pytest.approx(2 * 1.25 / (1.25 + 1.25 + 1), rel=1e-5)
+
+
+def test_stateless_metrics_leave_the_stored_state():
+    metric = metrics.Mean()
+    state = metric.stateless_update_state(metric.variables, [1.0, 3.0])
+    assert value(metric.stateless_result(state)) == 2.0
+    assert [value(v) for v in metric.variables] == [0.0, 0.0]
+
+
+def test_objects_come_back_from_their_written_form():
+    from fastnn.saving import deserialize_keras_object, serialize_keras_object
+
+    for thing in (losses.Huber(delta=2.0), metrics.AUC(num_thresholds=7), metrics.Poisson()):
+        written = serialize_keras_object(thing)
+        back = deserialize_keras_object(written)
+        assert type(back) is type(thing)
+        assert back.get_config() == thing.get_config()
+    assert serialize_keras_object(losses.Poisson())["module"] == "keras.losses"
+    with pytest.raises(ValueError, match="did you mean"):
+        deserialize_keras_object({"class_name": "Hubber", "config": {}, "module": "keras.losses"})

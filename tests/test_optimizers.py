@@ -177,3 +177,46 @@ def test_schedule_drives_fit():
     model.compile(optimizers.SGD(rate), "mse")
     model.fit(np.ones((1, 1), np.float32), np.ones((1, 1), np.float32), epochs=3, verbose=0)
     assert model.get_weights()[0] == pytest.approx(np.array([[1.0]]))
+
+
+@pytest.mark.parametrize("kind", [optimizers.Adam, optimizers.Nadam, optimizers.Adamax])
+def test_accumulated_gradients_step_like_their_mean(kind):
+    once, thrice = kind(0.1), kind(0.1, gradient_accumulation_steps=3)
+    a = fastnn.Variable(np.float32([1.0, 2.0]), name="a")
+    b = fastnn.Variable(np.float32([1.0, 2.0]), name="b")
+    rng = np.random.default_rng(0)
+    for _ in range(4):
+        parts = rng.normal(size=(3, 2)).astype(np.float32)
+        once.apply([parts.mean(axis=0)], [a])
+        for part in parts:
+            thrice.apply([part], [b])
+    assert np.asarray(a) == pytest.approx(np.asarray(b), abs=1e-6)
+    assert int(thrice.iterations) == 4
+
+
+def test_optimizers_are_pickled_with_their_state():
+    import pickle
+
+    optimizer = optimizers.Adam(0.1)
+    steps(optimizer, 2)
+    back = pickle.loads(pickle.dumps(optimizer))
+    assert back.get_config() == optimizer.get_config()
+    assert [np.asarray(v).tolist() for v in back.variables] == [
+        np.asarray(v).tolist() for v in optimizer.variables
+    ]
+
+
+def test_stateless_apply_leaves_the_stored_state():
+    optimizer = optimizers.SGD(0.5)
+    v = fastnn.Variable(np.float32(1.0), name="w")
+    optimizer.build([v])
+    (new,), state = optimizer.stateless_apply(optimizer.variables, [np.float32(2.0)], [v])
+    assert (float(new), float(v), int(state[0])) == (0.0, 1.0, 1)
+
+
+def test_missing_gradients_are_named():
+    a, b = (fastnn.Variable(np.float32(1.0), name=n) for n in "ab")
+    with pytest.warns(UserWarning, match="no gradient for b"):
+        optimizers.SGD(1.0).apply([np.float32(1.0), None], [a, b])
+    with pytest.raises(ValueError, match="No gradients provided"):
+        optimizers.SGD(1.0).apply([None], [a])

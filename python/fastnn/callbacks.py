@@ -412,7 +412,9 @@ class ModelCheckpoint(MonitorCallback):
     ) -> None:
         super().__init__(monitor, mode, initial_value_threshold)
         if save_freq != "epoch" and (not isinstance(save_freq, int) or save_freq < 1):
-            raise ValueError(f"save_freq is {save_freq!r}\n  hint: 'epoch' or a number of batches")
+            raise ValueError(
+                f"Unrecognized save_freq: {save_freq!r}\n  hint: 'epoch' or a number of batches"
+            )
         self.filepath = os.fspath(filepath)
         self.verbose = verbose
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only

@@ -60,7 +60,7 @@ class InputLayer(Layer):
                 )
         if sparse or ragged:
             raise ValueError(
-                f"Input '{self.name}': sparse and ragged tensors are not supported\n"
+                f"Input '{self.name}': `{'sparse' if sparse else 'ragged'}=True` is not supported\n"
                 "  hint: give dense arrays, padded with pad_sequences"
             )
         if input_tensor is not None and not isinstance(input_tensor, KerasTensor):
@@ -69,6 +69,20 @@ class InputLayer(Layer):
                 "  hint: give arrays when the model is called"
             )
         if input_tensor is not None:
+            for other, value, own in (
+                ("shape", shape, input_tensor.shape[1:]),
+                ("batch_size", batch_size, input_tensor.shape[0]),
+                ("batch_shape", batch_shape, input_tensor.shape),
+                ("dtype", dtype, input_tensor.dtype),
+            ):
+                if (
+                    value is not None
+                    and (tuple(value) if other.endswith("shape") else value) != own
+                ):
+                    raise ValueError(
+                        "When providing the `input_tensor` argument, you cannot provide an "
+                        f"incompatible `{other}` argument: {value}, the tensor has {own}"
+                    )
             batch_shape, dtype = input_tensor.shape, input_tensor.dtype
         if batch_shape is None:
             if shape is None:
