@@ -69,16 +69,15 @@ class InputLayer(Layer):
                 "  hint: give arrays when the model is called"
             )
         if input_tensor is not None:
-            for other, value, own in (
+            given: list[tuple[str, Any, Any]] = [
                 ("shape", shape, input_tensor.shape[1:]),
                 ("batch_size", batch_size, input_tensor.shape[0]),
                 ("batch_shape", batch_shape, input_tensor.shape),
                 ("dtype", dtype, input_tensor.dtype),
-            ):
-                if (
-                    value is not None
-                    and (tuple(value) if other.endswith("shape") else value) != own
-                ):
+            ]
+            for other, value, own in given:
+                value = tuple(value) if isinstance(value, list) else value
+                if value is not None and value != own:
                     raise ValueError(
                         "When providing the `input_tensor` argument, you cannot provide an "
                         f"incompatible `{other}` argument: {value}, the tensor has {own}"
