@@ -385,8 +385,11 @@ unsafe fn product_with_vector(isa: Isa, g: &Gemm, epilogue: Option<&dyn Epilogue
     let kernel = if sweeps { sweep(isa) } else { dot(isa) };
     let bias_step = usize::from(!column);
     let shared = RowCall { g, b, x_ptr, x_step, kernel, step, bias_step, column, sweeps };
-    // Chunks of whole cache lines, about 2 MiB of B each.
-    let grain = ((1 << 19) / g.k).max(64).next_multiple_of(64);
+    // Chunks of whole cache lines and equal size, half a MiB to a MiB of B each: reading B is all the
+    // work, and one core cannot draw the whole bandwidth of the shared cache.
+    let size = len * g.k;
+    let chunks = if size < 1 << 17 { 1 } else { 2 * size.div_ceil(1 << 18) };
+    let grain = len.div_ceil(chunks).next_multiple_of(64);
     pool::run_range(len, grain, &|r| {
         // SAFETY: chunks are disjoint; the caller vouches for the extents.
         unsafe { shared.run(r.start, r.len(), epilogue) };
