@@ -6,7 +6,6 @@ Hooks that nobody overrides are never called: with none overridden all epochs ru
 from __future__ import annotations
 
 import csv
-import json
 import math
 import os
 import warnings
@@ -698,9 +697,8 @@ class BackupAndRestore(Callback):
                 "  hint: start the model with Input(shape=...)"
             )
         if os.path.exists(self._path):
-            position = json.loads(saving.load_state(self.model, self._path))
+            position = saving.load_state(self.model, self._path)
             self.model._initial_epoch = self._current_epoch = position["epoch"]
-            self.model._shuffle_seed = position["shuffle_seed"]
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Remembers the epoch."""
@@ -720,8 +718,7 @@ class BackupAndRestore(Callback):
         from fastnn import saving
 
         os.makedirs(self.backup_dir, exist_ok=True)
-        position = {"epoch": self._current_epoch, "shuffle_seed": self.model._shuffle_seed}
-        saving.save_state(self.model, self._path, json.dumps(position))
+        saving.save_state(self.model, self._path, {"epoch": self._current_epoch})
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Removes the backup of a finished run."""

@@ -223,6 +223,7 @@ class IterableData:
     def __init__(self, source: Any, name: str, shuffle: bool = False) -> None:
         self.source, self.name, self.shuffle = source, name, shuffle
         self._iterator: Iterator[Any] | None = None
+        self.seed, self.epoch = 0, 0
         self.sized = hasattr(source, "__len__") and hasattr(source, "__getitem__")
         self.once = hasattr(source, "__next__")
         self._first: Any = None
@@ -242,9 +243,10 @@ class IterableData:
         if self.sized and not hasattr(self.source, "__iter__"):
             order: Any = range(len(self.source))
             if self.shuffle:
-                from fastnn.random import permutation
+                from fastnn.random import epoch_order
 
-                order = permutation(len(self.source)).numpy()
+                order = epoch_order(len(self.source), self.seed, self.epoch)
+                self.epoch += 1
             return (self.source[int(i)] for i in order)
         return iter(self.source)
 

@@ -5,6 +5,7 @@ Depends on `data`, `callbacks`, `progress`, `_core`.
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 import warnings
@@ -82,11 +83,13 @@ def batches_of(data: Any, batch_size: int, steps: int | None, order: Any) -> Any
         yield tuple(tree.map_structure(lambda a, at=at: a[at], p) for p in parts)
 
 
-def _endless(data: ArrayData, batch_size: int, shuffle: bool) -> Any:
-    """Batches of arrays without end, each pass in a new order."""
-    while True:
-        order = random.permutation(data.n).numpy() if shuffle else None
-        yield from batches_of(data, batch_size, None, order)
+def _endless(data: ArrayData, batch_size: int, seed: int | None, start: int) -> Any:
+    """Batches of arrays without end from number `start` on, each pass in its own order."""
+    first, skipped = divmod(start, data.steps(batch_size))
+    for turn in itertools.count(first):
+        order = None if seed is None else random.epoch_order(data.n, seed, turn)
+        batches = batches_of(data, batch_size, None, order)
+        yield from itertools.islice(batches, skipped if turn == first else 0, None)
 
 
 def report(level: int, steps: int, logs: Logs, seconds: float) -> None:
@@ -267,14 +270,18 @@ class Fit:
 
     def _run_in_python(self, steps: int | None) -> None:
         model, data = self.model, self.data
-        if isinstance(data, ArrayData) and self.steps is not None:
-            data = IterableData(_endless(data, self.batch_size, self.shuffle), "x")
+        seed = model._shuffle_seed if self.shuffle else None
+        if isinstance(data, IterableData):
+            data.seed, data.epoch = model._shuffle_seed, model._initial_epoch
+        elif self.steps is not None:
+            start = model._initial_epoch * self.steps
+            data = IterableData(_endless(data, self.batch_size, seed, start), "x")
         for epoch in range(model._initial_epoch, self.epochs):
             start = time.perf_counter()
             self._begin_epoch(epoch, True)
             order = None
-            if isinstance(data, ArrayData) and self.shuffle:
-                order = random.permutation(data.n).numpy()
+            if isinstance(data, ArrayData) and seed is not None:
+                order = random.epoch_order(data.n, seed, epoch)
             batches = batches_of(data, self.batch_size, self.steps, order)
             during = self._during(epoch) if self.report is not None else None
             weigh = isinstance(data, IterableData) and not isinstance(self.data, ArrayData)

@@ -208,6 +208,30 @@ def permutation(n: int, seed: Any = None) -> Any:
     return _core.ops.random_permutation(key_of(seed), n=n)
 
 
+#: The stream of the core's shuffling (`fastnn::train`), so that both loops see one order.
+_EPOCH_STREAM = 0x54F11
+
+
+def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray[Any, Any]:
+    """The order of `n` samples in an epoch of a run with this seed, as the core's loop has it."""
+    key = _core.tensor(_words(seed, epoch))
+    order = _core.ops.random_permutation(key, n=n, stream=_EPOCH_STREAM)
+    return order.numpy()
+
+
+def global_state() -> np.ndarray[Any, Any] | None:
+    """The process-wide generator's state; None before its first use."""
+    return None if _global is None else _global.state.numpy()
+
+
+def set_global_state(state: Any) -> None:
+    """Puts the process-wide generator where `global_state` found it."""
+    global _global
+    if _global is None:
+        _global = SeedGenerator(0, name="global_seed_generator")
+    _global.state.assign(state)
+
+
 def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
     """The slices of `x` along an axis in random order."""
     x = ops.convert_to_tensor(x)

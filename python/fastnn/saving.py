@@ -48,6 +48,7 @@ __all__ = [
 ]  # fmt: skip
 
 FORMAT = "1"
+_GLOBAL_STATE = "random/global_state"
 
 
 # ---- configs ---------------------------------------------------------------------------------
@@ -256,8 +257,9 @@ def named_variables(model: Any) -> dict[str, Any]:
         for v in [v for v in own if v._trainable] + [v for v in own if not v._trainable]:
             add(f"{prefix}{v.name}", v)
         for key, value in layer.__dict__.items():
-            if isinstance(value, SeedGenerator):
-                add(f"{prefix}{key}/state", value.state)
+            for i, held in enumerate(_held(value)):
+                if isinstance(held, SeedGenerator):
+                    add(f"{prefix}{key}/{f'{i}/' if held is not value else ''}state", held.state)
         counts: Counter[str] = Counter()
         for inner in layer._sublayers():
             # Automatic names count per process, files count per model.
@@ -272,11 +274,36 @@ def named_variables(model: Any) -> dict[str, Any]:
     return found
 
 
+def _held(value: Any) -> list[Any]:
+    """The value itself, or what a list, tuple or dict of them holds."""
+    if isinstance(value, dict):
+        return list(value.values())
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
 def _optimizer_values(model: Any) -> dict[str, Any]:
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None or not model.compiled:
         return {}
     return {f"optimizer/{i}/{v.name}": v for i, v in enumerate(optimizer.variables)}
+
+
+def _optimizer_order(model: Any, variables: dict[str, Any]) -> list[str] | None:
+    """Names of the optimiser's weights in its own order, which freezing can make its own."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None or not model.compiled or not optimizer.built:
+        return None
+    names = {id(v): name for name, v in variables.items()}
+    order = [names.get(id(v)) for v in optimizer._trainable]
+    return None if None in order else order  # type: ignore[return-value]
+
+
+def _build_optimizer(model: Any, order: Any) -> None:
+    variables = named_variables(model)
+    if isinstance(order, list) and all(n in variables for n in map(str, order)):
+        model.optimizer.build([variables[n] for n in order])
+    else:
+        model.optimizer.build(model.trainable_variables)
 
 
 def _compile_config(model: Any) -> dict[str, Any] | None:
@@ -325,10 +352,17 @@ def save_model(
         "fastnn.format": FORMAT,
         "fastnn.config": json.dumps(serialize(model)),
         "fastnn.compile": json.dumps(_compile_config(model)),
-        "fastnn.state": json.dumps({"shuffle_seed": model._shuffle_seed}),
+        "fastnn.state": json.dumps(_state(model, variables)),
     }
     tensors = _arrays(variables) | _arrays(_optimizer_values(model))
     _core.save_file(path, tensors, metadata, _inference(model))
+
+
+def _state(model: Any, variables: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "shuffle_seed": model._shuffle_seed,
+        "optimizer_order": _optimizer_order(model, variables),
+    }
 
 
 def _target(filepath: str | os.PathLike[str], overwrite: bool, keras: str) -> str:
@@ -415,12 +449,13 @@ def load_model(
         model = deserialize(config, custom_objects)
     _assign(named_variables(model), tensors, os.fspath(filepath), False)
     state = _json(metadata, "fastnn.state", filepath)
-    seed = state.get("shuffle_seed") if isinstance(state, dict) else None
+    state = state if isinstance(state, dict) else {}
+    seed = state.get("shuffle_seed")
     model._shuffle_seed = seed if isinstance(seed, int) else None
     settings = _json(metadata, "fastnn.compile", filepath) if compile else None
     if isinstance(settings, dict):
         with custom_object_scope(custom_objects), _format_errors(os.fspath(filepath)):
-            _recompile(model, settings, tensors)
+            _recompile(model, settings, tensors, state.get("optimizer_order"))
     return model
 
 
@@ -437,7 +472,7 @@ def _format_errors(path: str) -> Iterator[None]:
         raise FormatError(f"{path!r}: the config does not describe a model: {error!r}") from error
 
 
-def _recompile(model: Any, settings: dict[str, Any], tensors: dict[str, Any]) -> None:
+def _recompile(model: Any, settings: dict[str, Any], tensors: dict[str, Any], order: Any) -> None:
     from fastnn import losses, metrics, optimizers
 
     def each(table: Any, value: Any) -> Any:
@@ -457,7 +492,7 @@ def _recompile(model: Any, settings: dict[str, Any], tensors: dict[str, Any]) ->
     if any(k.startswith("optimizer/") for k in tensors):
         if any(k.count("/") >= 2 and not k.startswith(("optimizer/0/", "optimizer/1/"))
                for k in tensors if k.startswith("optimizer/")):  # fmt: skip
-            model.optimizer.build(model.trainable_variables)
+            _build_optimizer(model, order)
         values = _optimizer_values(model)
         if all(k in tensors for k in values):
             _assign(values, tensors, "the file", False)
@@ -506,16 +541,32 @@ def load_weights(model: Any, filepath: str | os.PathLike[str], skip_mismatch: bo
     _assign(named_variables(model), tensors, os.fspath(filepath), skip_mismatch)
 
 
-def save_state(model: Any, path: str, position: str) -> None:
-    """Weights, optimiser and random state and a note, for BackupAndRestore."""
-    variables = named_variables(model) | _optimizer_values(model)
-    metadata = {"fastnn.format": FORMAT, "fastnn.position": position}
-    _core.save_file(path, _arrays(variables), metadata, None)
+def save_state(model: Any, path: str, position: dict[str, Any]) -> None:
+    """Weights, optimiser and all random state and a position, for BackupAndRestore."""
+    from fastnn import random
+
+    variables = named_variables(model)
+    tensors = _arrays(variables | _optimizer_values(model))
+    if (state := random.global_state()) is not None:
+        tensors[_GLOBAL_STATE] = state
+    metadata = {
+        "fastnn.format": FORMAT,
+        "fastnn.position": json.dumps(position),
+        "fastnn.state": json.dumps(_state(model, variables)),
+    }
+    _core.save_file(path, tensors, metadata, None)
 
 
-def load_state(model: Any, path: str) -> str:
-    """Reads what `save_state` wrote and gives the note."""
+def load_state(model: Any, path: str) -> dict[str, Any]:
+    """Reads what `save_state` wrote and gives the position."""
+    from fastnn import random
+
     tensors, metadata = _read(path)
-    model.optimizer.build(model.trainable_variables)
-    _assign(named_variables(model) | _optimizer_values(model), tensors, path, False)
-    return metadata["fastnn.position"]
+    state, position = (_json(metadata, f"fastnn.{k}", path) for k in ("state", "position"))
+    with _format_errors(path):
+        _build_optimizer(model, state["optimizer_order"])
+        _assign(named_variables(model) | _optimizer_values(model), tensors, path, False)
+        model._shuffle_seed = state["shuffle_seed"]
+        if _GLOBAL_STATE in tensors:
+            random.set_global_state(tensors[_GLOBAL_STATE])
+    return dict(position)
