@@ -298,7 +298,7 @@ def _optimizer_order(model: Any, variables: dict[str, Any]) -> list[str] | None:
     return None if None in order else order  # type: ignore[return-value]
 
 
-def _build_optimizer(model: Any, order: Any) -> None:
+def _build_optimizer(model: Any, order: Any = None) -> None:
     variables = named_variables(model)
     if isinstance(order, list) and all(n in variables for n in map(str, order)):
         model.optimizer.build([variables[n] for n in order])
@@ -472,7 +472,9 @@ def _format_errors(path: str) -> Iterator[None]:
         raise FormatError(f"{path!r}: the config does not describe a model: {error!r}") from error
 
 
-def _recompile(model: Any, settings: dict[str, Any], tensors: dict[str, Any], order: Any) -> None:
+def _recompile(
+    model: Any, settings: dict[str, Any], tensors: dict[str, Any], order: Any = None
+) -> None:
     from fastnn import losses, metrics, optimizers
 
     def each(table: Any, value: Any) -> Any:
