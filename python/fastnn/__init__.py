@@ -60,6 +60,9 @@ if TYPE_CHECKING:
         optimizers as optimizers,
     )
     from fastnn import (
+        plot as plot,
+    )
+    from fastnn import (
         random as random,
     )
     from fastnn import (

@@ -17,8 +17,7 @@ MODULES = {
     for name in (
         "activations", "callbacks", "config", "constraints", "data", "datasets", "ensemble",
         "errors", "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers",
-        "random",
-        "regularizers", "saving", "transforms", "utils",
+        "plot", "random", "regularizers", "saving", "transforms", "utils",
     )
 }  # fmt: skip
 

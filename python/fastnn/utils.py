@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random as _python_random
 from typing import Any
 
@@ -23,8 +24,8 @@ from fastnn.serial import (
 __all__ = [
     "CustomObjectScope", "Progbar", "PyDataset", "Sequence", "clear_session",
     "custom_object_scope", "get_custom_objects", "get_registered_name", "normalize",
-    "pad_sequences", "register_keras_serializable", "set_random_seed", "split_dataset",
-    "to_categorical",
+    "pad_sequences", "plot_model", "register_keras_serializable", "set_random_seed",
+    "split_dataset", "to_categorical",
 ]  # fmt: skip
 
 
@@ -99,6 +100,33 @@ def pad_sequences(
         elif len(cut):
             out[i, -len(cut) :] = cut
     return out
+
+
+def plot_model(model: Any, to_file: str | os.PathLike[str] = "model.svg", **unknown: Any) -> str:
+    """Writes the graph of layers to a .svg or .mmd (Mermaid) file; returns the text.
+
+    Shapes and parameter counts are always shown; pixels (.png, .pdf) would need graphviz.
+    """
+    from fastnn.errors import reject_arguments
+    from fastnn.plot import model as draw
+
+    shown = {
+        "show_shapes", "show_dtype", "show_layer_names", "rankdir", "expand_nested", "dpi",
+        "show_layer_activations", "show_trainable",
+    }  # fmt: skip
+    if set(unknown) - shown:
+        raise reject_arguments("plot_model()", sorted(set(unknown) - shown), plot_model)
+    ending = os.path.splitext(os.fspath(to_file))[1].lower()
+    formats = {".svg": "svg", ".mmd": "mermaid"}
+    if ending not in formats:
+        raise ValueError(
+            f"to_file is {os.fspath(to_file)!r}, wanted a name ending in .svg or .mmd\n"
+            "  hint: plot_model(model, 'model.svg')"
+        )
+    text = draw(model, formats[ending])
+    with open(to_file, "w", encoding="utf-8") as file:
+        file.write(text)
+    return text
 
 
 def split_dataset(

@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from fastnn.namespaces import KERAS, MODULES, lazy
 
-_SUBMODULES = {k: v for k, v in MODULES.items() if k not in ("data", "errors", "transforms")}
+_SUBMODULES = {
+    k: v for k, v in MODULES.items() if k not in ("data", "errors", "plot", "transforms")
+}
 __all__ = sorted([*KERAS, *_SUBMODULES])
 __getattr__, __dir__ = lazy(globals(), KERAS, _SUBMODULES)
 

@@ -197,11 +197,16 @@ class Model(Trainer, Layer):
         return f"<{type(self).__name__} name={self.name}, {len(self.layers)} layers, {n:,} weights>"
 
     def _repr_html_(self) -> str:
+        """The summary's table, and the graph of layers folded away below it."""
         from html import escape
 
+        from fastnn.models.graph import svg
         from fastnn.models.summary import summary
 
-        return f"<pre>{escape(summary(self, 88, False, False))}</pre>"
+        table = f"<pre>{escape(summary(self, 88, False, False))}</pre>"
+        if not self.layers:
+            return table
+        return f"{table}<details><summary>graph</summary>{svg(self)}</details>"
 
 
 def flat_names(values: Sequence[Any]) -> list[str]:

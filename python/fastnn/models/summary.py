@@ -8,7 +8,7 @@ from typing import Any
 from fastnn import tree
 from fastnn.symbolic import OpCall
 
-__all__ = ["summary"]
+__all__ = ["layer_kind", "summary"]
 
 
 def summary(model: Any, line_length: int | None, nested: bool, trainable: bool) -> str:
@@ -51,7 +51,7 @@ def _rows(model: Any, nested: bool, connected: bool, trainable: bool, indent: in
     for layer in operations if operations is not None else model.layers:
         prefix = "  " * indent
         row = [
-            f"{prefix}{layer.name} ({_kind(layer)})",
+            f"{prefix}{layer.name} ({layer_kind(layer)})",
             _output_shape(layer, model),
             f"{sum(v.size for v in getattr(layer, 'weights', [])):,}"
             if getattr(layer, "built", True) else "0 (unbuilt)",
@@ -67,7 +67,8 @@ def _rows(model: Any, nested: bool, connected: bool, trainable: bool, indent: in
     return rows
 
 
-def _kind(layer: Any) -> str:
+def layer_kind(layer: Any) -> str:
+    """What a layer or op is: its class, or the name of the op."""
     if isinstance(layer, OpCall):
         return "".join(part.capitalize() for part in layer.op_name.split("_"))
     return type(layer).__name__

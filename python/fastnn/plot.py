@@ -1,0 +1,172 @@
+"""Plots: a run's history, classification and regression results, the graph of a model.
+
+Each plot takes and returns a matplotlib Axes; `ax=None` makes a new figure. matplotlib and
+scikit-learn come with the extra `[plot]` and are imported when used; `model` needs neither.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fastnn.errors import DataError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["confusion_matrix", "history", "model", "regression", "roc"]
+
+
+def _needed(module: str, package: str, what: str) -> ModuleType:
+    """The module of an extra, or an ImportError that says how to get it."""
+    import importlib
+
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        raise ImportError(
+            f"fastnn.plot.{what} needs {package}, which is not installed\n"
+            '  hint: pip install "fastnn-rs[plot]"'
+        ) from None
+
+
+def _axes(ax: Any, what: str) -> Any:
+    if ax is not None:
+        return ax
+    return _needed("matplotlib.pyplot", "matplotlib", what).subplots()[1]
+
+
+def _column(values: Any, name: str) -> np.ndarray[Any, Any]:
+    """One number or label per sample; a last axis of size 1 is dropped."""
+    array = np.asarray(values.to_numpy() if hasattr(values, "to_numpy") else values)
+    if array.ndim == 2 and array.shape[1] == 1:
+        array = array[:, 0]
+    if array.ndim != 1 or not array.size:
+        raise DataError(
+            f"{name} has shape {array.shape}, wanted one value per sample\n"
+            f"  hint: pass a single column, e.g. {name}[:, 0]"
+        )
+    return array
+
+
+def _same_length(**columns: np.ndarray[Any, Any]) -> None:
+    if len({len(c) for c in columns.values()}) > 1:
+        sizes = ", ".join(f"{k} has {len(v)} samples" for k, v in columns.items())
+        raise DataError(f"{sizes}\n  hint: all need the same number of rows")
+
+
+def _classes(values: Any, name: str) -> np.ndarray[Any, Any]:
+    """Class per sample; rows of scores give their largest, a column of probabilities rounds."""
+    array = np.asarray(values.to_numpy() if hasattr(values, "to_numpy") else values)
+    if array.ndim == 2 and array.shape[1] > 1:
+        return np.argmax(array, axis=-1)
+    array = _column(array, name)
+    if array.dtype.kind == "f":
+        if ((array >= 0) & (array <= 1)).all():
+            return (array > 0.5).astype(np.int64)
+        if (array == np.rint(array)).all():
+            return array.astype(np.int64)
+        raise DataError(
+            f"{name} holds values from {array.min():.4g} to {array.max():.4g}, "
+            "wanted classes or probabilities\n  hint: give class numbers, or scores per class"
+        )
+    return array
+
+
+def history(history: Any, ax: Axes | None = None) -> Axes:
+    """Loss and metrics over the epochs; validation values are dashed in their own colour.
+
+    `history` is what `fit` returned, or its `history` dict of lists. Epochs count from 1.
+    """
+    logs = getattr(history, "history", history)
+    if not isinstance(logs, Mapping):
+        raise TypeError(
+            f"history is {type(history).__name__}, wanted what fit returned, or its dict\n"
+            "  hint: plot.history(model.fit(x, y))"
+        )
+    curves = {k: v for k, v in logs.items() if len(v) and all(np.ndim(value) == 0 for value in v)}
+    if not curves:
+        raise DataError("history holds no epochs\n  hint: fit with epochs of at least 1")
+    axes = _axes(ax, "history")
+    colours: dict[str, Any] = {}
+    first = min(getattr(history, "epoch", None) or [0])
+    for key in sorted(curves, key=lambda k: (k.startswith("val_"), k)):
+        values = [float(v) for v in curves[key]]
+        base = key.removeprefix("val_")
+        (line,) = axes.plot(
+            range(first + 1, first + 1 + len(values)), values, label=key, color=colours.get(base),
+            linestyle="--" if key.startswith("val_") else "-",
+            marker="o" if len(values) == 1 else None,
+        )  # fmt: skip
+        colours.setdefault(base, line.get_color())
+    axes.set_xlabel("epoch")
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.legend()
+    return axes  # type: ignore[no-any-return]
+
+
+def confusion_matrix(y_true: Any, y_pred: Any, ax: Axes | None = None) -> Axes:
+    """Counts of true against predicted classes.
+
+    `y_pred` may be classes, probabilities of class 1 (cut at 0.5), or scores per class (largest
+    wins). Drawn by scikit-learn's ConfusionMatrixDisplay.
+    """
+    true, predicted = _classes(y_true, "y_true"), _classes(y_pred, "y_pred")
+    _same_length(y_true=true, y_pred=predicted)
+    metrics = _needed("sklearn.metrics", "scikit-learn", "confusion_matrix")
+    axes = _axes(ax, "confusion_matrix")
+    return metrics.ConfusionMatrixDisplay.from_predictions(true, predicted, ax=axes).ax_  # type: ignore[no-any-return]
+
+
+def roc(y_true: Any, scores: Any, ax: Axes | None = None) -> Axes:
+    """True against false positive rate: one curve, or one per class for scores of several.
+
+    Two columns of scores count as class 0 and class 1. Drawn by scikit-learn's RocCurveDisplay.
+    """
+    true = _classes(y_true, "y_true")
+    table = np.asarray(scores.to_numpy() if hasattr(scores, "to_numpy") else scores)
+    columns = [_column(table, "scores")] if table.ndim < 2 or table.shape[1] < 2 else list(table.T)
+    _same_length(y_true=true, scores=columns[0])
+    if len(np.unique(true)) < 2:
+        raise DataError(
+            f"y_true holds only class {true[0]}, a ROC curve needs two\n"
+            "  hint: evaluate on data of both classes"
+        )
+    metrics = _needed("sklearn.metrics", "scikit-learn", "roc")
+    axes = _axes(ax, "roc")
+    draw = metrics.RocCurveDisplay.from_predictions
+    if len(columns) <= 2:
+        return draw(true, columns[-1], ax=axes, plot_chance_level=True).ax_  # type: ignore[no-any-return]
+    for c, column in enumerate(columns):
+        if 0 < (true == c).sum() < len(true):
+            draw(true == c, column, ax=axes, name=f"class {c}")
+    return axes  # type: ignore[no-any-return]
+
+
+def regression(x: Any, y: Any, y_pred: Any, ax: Axes | None = None) -> Axes:
+    """The data as points and the prediction as a line over x, all one value per sample."""
+    xs, ys, fitted = _column(x, "x"), _column(y, "y"), _column(y_pred, "y_pred")
+    _same_length(x=xs, y=ys, y_pred=fitted)
+    axes = _axes(ax, "regression")
+    order = np.argsort(xs, kind="stable")
+    axes.scatter(xs, ys, label="data", alpha=0.7)
+    axes.plot(xs[order], fitted[order], color="C1", label="prediction")
+    axes.set_xlabel("x")
+    axes.set_ylabel("y")
+    axes.legend()
+    return axes  # type: ignore[no-any-return]
+
+
+def model(model: Any, format: str = "mermaid") -> str:
+    """The graph of layers with shapes and parameter counts, as Mermaid or SVG text."""
+    from fastnn.models import graph
+
+    if not hasattr(model, "layers"):
+        raise TypeError(f"model is {type(model).__name__}, wanted a fastnn model")
+    writers = {"mermaid": graph.mermaid, "svg": graph.svg}
+    if format not in writers:
+        raise ValueError(f"format is {format!r}\n  hint: {' or '.join(map(repr, writers))}")
+    return writers[format](model)
