@@ -6,6 +6,7 @@ The long fuzz run: `FASTNN_FUZZ_KERAS=250000 pytest tests/test_keras_files.py -k
 import io
 import json
 import os
+import struct
 import warnings
 import zipfile
 from pathlib import Path
@@ -609,6 +610,19 @@ def test_texts_of_attributes_are_bounded(tmp_path):
         file.attrs.create("layer_names", ["n"] * 3_000, dtype=h5py.string_dtype())
     with pytest.raises(FormatError, match="may hold 3,000 texts"):
         _two_by_two().load_weights(path)
+
+
+def test_damaged_heaps_are_refused_before_hdf5_walks_them(saved, tmp_path):
+    """An object whose size wraps around made HDF5 1.14 loop for ever (found by mutation)."""
+    whole = (saved / "m.h5").read_bytes()
+    heaps = [i for i in range(len(whole)) if whole.startswith(b"GCOL", i)]
+    assert heaps
+    path = tmp_path / "m.h5"
+    for size in (2**64 - 16, 2**64 - 8, 2**40, 2**16):
+        for at in heaps:
+            path.write_bytes(whole[: at + 24] + struct.pack("<Q", size) + whole[at + 32 :])
+            with pytest.raises(FormatError, match="global heap is damaged"):
+                fastnn.models.load_model(path)
 
 
 def test_archives_are_bounded(saved, tmp_path):

@@ -24,6 +24,8 @@ __all__ = ["Reader", "h5py_or_hint"]
 #: Deflate and shuffle; other filters run code that a file should not choose.
 FILTERS = {1: "gzip", 2: "shuffle"}
 MAX_TEXT = 64 << 20
+#: The start of a global heap collection: signature and version.
+HEAP = b"GCOL\x01"
 _FAULTS = (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError, AttributeError)
 
 
@@ -50,7 +52,7 @@ class Reader:
         self.label = label
         self._left = max_bytes
         self._size = len(source) if isinstance(source, bytes) else os.path.getsize(source)
-        self._heap = _largest_heap(source)
+        self._source = source
         with self._faults("opening it"):
             given = io.BytesIO(source) if isinstance(source, bytes) else source
             self._file = self._h5py.File(given, "r")
@@ -199,6 +201,12 @@ class Reader:
                     found.extend(_decoded(x) for x in np.atleast_1d(group.attrs[key]))
             return found
 
+    def _longest_text(self) -> int:
+        longest = _largest_object(self._source)
+        if longest is None:
+            raise self._refuse("its global heap is damaged", "write or copy the file again")
+        return longest
+
     def _has(self, group: Any, name: str) -> bool:
         return bool(self._h5py.h5a.exists(group.id, name.encode()))
 
@@ -212,7 +220,7 @@ class Reader:
         variable = kind.get_class() == self._h5py.h5t.STRING and kind.is_variable_str()
         if kind.get_class() != self._h5py.h5t.STRING:
             raise self._refuse(f"attribute {name!r} holds no text", "damaged?")
-        each = self._heap if variable else kind.get_size()
+        each = self._longest_text() if variable else kind.get_size()
         limit = MAX_TEXT + (8 * self._size if variable else 0)
         if count > 1_000_000 or count * each > limit:
             raise self._refuse(
@@ -232,27 +240,48 @@ def _decoded(value: Any) -> str:
     raise TypeError(f"{type(value).__name__} is not text")
 
 
-def _largest_heap(source: str | bytes) -> int:
-    """Bytes of the largest global heap collection: no text of variable length can be longer.
+def _largest_object(source: str | bytes) -> int | None:
+    """Bytes of the largest object in the global heap, where texts of variable length lie.
 
-    HDF5 finds such texts through collections that start with `GCOL`, a version byte, three zeros
-    and the size (HDF5 file format, III.E).
+    None when a collection is damaged: HDF5 1.14 can walk such a one for ever.
     """
     if isinstance(source, bytes):
         return _scan_heaps(source)
-    if os.path.getsize(source) == 0:
-        return 0
     import mmap
 
     with open(source, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         return _scan_heaps(data)
 
 
-def _scan_heaps(data: Any) -> int:
-    largest, size, at = 0, len(data), data.find(b"GCOL")
+def _scan_heaps(data: Any) -> int | None:
+    largest, at = 0, data.find(HEAP)
     while at >= 0:
-        if at + 16 <= size:
-            (claimed,) = struct.unpack("<Q", data[at + 8 : at + 16])
-            largest = max(largest, min(claimed, size))
-        at = data.find(b"GCOL", at + 4)
+        found = _largest_in(data, at)
+        if found is None:
+            return None
+        largest = max(largest, found)
+        at = data.find(HEAP, at + len(HEAP))
+    return largest
+
+
+def _largest_in(data: Any, start: int) -> int | None:
+    """The largest object of one collection, None when its objects do not fill it one by one.
+
+    Layout: HDF5 file format III.E: signature, version, three zeros, size; then objects of number,
+    references, four zeros, size and bytes padded to eight; number 0 is the free rest.
+    """
+    if start + 16 > len(data):
+        return None
+    (size,) = struct.unpack("<Q", data[start + 8 : start + 16])
+    end, at, largest = start + size, start + 16, 0
+    if end > len(data):
+        return None
+    while at + 16 <= end:
+        number, _, _, length = struct.unpack("<HHIQ", data[at : at + 16])
+        if number == 0:
+            return largest if 16 <= length <= end - at else None
+        at += 16 + (length + 7) // 8 * 8
+        if at > end:
+            return None
+        largest = max(largest, length)
     return largest
