@@ -1,14 +1,14 @@
 """What users hand to `fit`, `evaluate` and `predict`, turned into contiguous arrays or batches.
 
 Floats become float32, whole numbers int32 (range checked), booleans float32. Messages name the
-argument, the shapes and the mend. Depends on NumPy and `errors`.
+argument, the shapes and the mend. Depends on NumPy, `errors` and `prefetch`.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
-from collections.abc import Callable, Iterable, Iterator
+import contextlib
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -16,8 +16,12 @@ import numpy as np
 from fastnn import tree
 from fastnn._core import Tensor
 from fastnn.errors import DataError, ShapeError
+from fastnn.prefetch import Prefetch, gather
 
-__all__ = ["ArrayData", "IterableData", "PyDataset", "as_arrays", "leaf", "split_tail", "unpack"]
+__all__ = [
+    "ArrayData", "IterableData", "PyDataset", "as_arrays", "closing", "leaf", "split_tail",
+    "unpack",
+]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
 _F32 = np.dtype(np.float32)
@@ -55,6 +59,7 @@ def _whole(value: Array, name: str) -> Array:
 def _to_numpy(value: Any, name: str) -> Array:
     if isinstance(value, Tensor):
         return value.numpy()
+    given = value
     if hasattr(value, "to_numpy"):
         value = value.to_numpy()
     elif hasattr(value, "numpy") and not isinstance(value, np.ndarray):
@@ -67,16 +72,36 @@ def _to_numpy(value: Any, name: str) -> Array:
         ) from None
     if array.dtype.kind == "O":
         try:
-            array = array.astype(np.float32)
+            array = _floats(array)
         except (ValueError, TypeError):
-            raise _unusable(array, name) from None
+            raise _unusable(array, name, _text_column(given)) from None
     return array
 
 
-def _unusable(value: Array, name: str) -> DataError:
+def _floats(array: Array) -> Array:
+    """Objects as numbers; pandas' NA is a missing number like NaN."""
+    try:
+        return array.astype(np.float32)
+    except TypeError:
+        missing = [type(v).__name__ == "NAType" for v in array.ravel()]
+        filled = np.where(np.reshape(missing, array.shape), np.nan, array)
+        return filled.astype(np.float32)
+
+
+def _text_column(frame: Any) -> str:
+    """The first column of a frame that holds no numbers, as part of a message."""
+    for column in getattr(frame, "columns", ()):
+        try:
+            _floats(np.asarray(frame[column].to_numpy(), object))
+        except (ValueError, TypeError, AttributeError, KeyError):
+            return f" in column '{column}'"
+    return ""
+
+
+def _unusable(value: Array, name: str, where: str = "") -> DataError:
     if value.dtype.kind in "USTO" or str(value.dtype).startswith("StringDType"):
         return DataError(
-            f"{name} holds text or objects (dtype {value.dtype}), wanted numbers\n"
+            f"{name} holds text or objects{where} (dtype {value.dtype}), wanted numbers\n"
             "  hint: number the words or classes first, e.g. numpy.unique(x, return_inverse=True)"
         )
     return DataError(
@@ -189,12 +214,17 @@ def class_weights(y: Any, weights: dict[int, float], given: Any) -> Array:
 
 
 class PyDataset:
-    """Batches by number: subclasses define `__len__` and `__getitem__(i)`."""
+    """Batches by number: subclasses define `__len__` and `__getitem__(i)`.
+
+    `workers` threads load batches, up to `max_queue_size` of them ahead of training. Threads serve
+    `use_multiprocessing` too: NumPy and file reading release the interpreter's lock.
+    """
 
     def __init__(
         self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10
     ) -> None:
         self.workers, self.max_queue_size = workers, max_queue_size
+        self.use_multiprocessing = use_multiprocessing
 
     def __getitem__(self, index: int) -> Any:
         raise NotImplementedError(f"{type(self).__name__} must define __getitem__(self, index)")
@@ -218,15 +248,19 @@ Sequence = PyDataset
 
 
 class IterableData:
-    """Batches from a generator, a PyDataset or any iterable, prepared ahead on a thread."""
+    """Batches from a generator, a PyDataset or any iterable, prepared ahead on a thread.
+
+    `limit` batches are read in all (None: as many as there are), `close` ends the thread.
+    """
 
     def __init__(self, source: Any, name: str, shuffle: bool = False) -> None:
         self.source, self.name, self.shuffle = source, name, shuffle
-        self._iterator: Iterator[Any] | None = None
+        self.limit: int | None = None
         self.seed, self.epoch = 0, 0
         self.sized = hasattr(source, "__len__") and hasattr(source, "__getitem__")
         self.once = hasattr(source, "__next__")
-        self._first: Any = None
+        self._ahead: Prefetch | None = None
+        self._taken = 0
 
     def steps(self) -> int | None:
         """Batches per epoch if known."""
@@ -240,81 +274,88 @@ class IterableData:
     def _fresh(self) -> Iterator[Any]:
         if self.once:
             return self.source  # type: ignore[no-any-return]
-        if self.sized and not hasattr(self.source, "__iter__"):
-            order: Any = range(len(self.source))
-            if self.shuffle:
-                from fastnn.random import epoch_order
+        if not self.sized or hasattr(self.source, "__iter__"):
+            return iter(self.source)
+        count = self.steps()
+        order: Any = itertools.count() if count is None else range(count)
+        if self.shuffle and count is not None:
+            from fastnn.random import epoch_order
 
-                order = epoch_order(len(self.source), self.seed, self.epoch)
-                self.epoch += 1
-            return (self.source[int(i)] for i in order)
-        return iter(self.source)
+            order = (int(i) for i in epoch_order(count, self.seed, self.epoch))
+            self.epoch += 1
+        # Subclasses may forget super().__init__().
+        workers = getattr(self.source, "workers", 1)
+        if workers > 1:
+            return gather(self.source.__getitem__, order, workers)
+        return (self.source[i] for i in order)
+
+    def _start(self) -> Prefetch:
+        self.close()
+        left = None if self.limit is None else max(self.limit - self._taken, 0)
+        depth = max(1, getattr(self.source, "max_queue_size", 2))
+        self._ahead = Prefetch(self._fresh(), self._prepare, depth, left, owned=not self.once)
+        return self._ahead
 
     def batches(self, steps: int | None) -> Iterator[tuple[Any, Any, Any]]:
         """The batches of an epoch; with `steps`, the iterator goes on in the next epoch."""
         begin = getattr(self.source, "on_epoch_begin", None)
         if callable(begin):
             begin()
-        if steps is None or self._iterator is None:
-            self._iterator = _ahead(self._fresh(), self._prepare)
+        if steps is None:
+            self._start()
         done = 0
         while steps is None or done < steps:
             try:
-                batch = next(self._iterator)
-            except StopIteration:
-                if steps is not None and not self.once and done + 1 <= steps and done:
-                    self._iterator = _ahead(self._fresh(), self._prepare)
-                    batch = next(self._iterator, None)
-                    if batch is None:
-                        break
-                else:
-                    self._iterator = None
-                    break
+                batch = self._next(again=steps is not None and not self.once)
+            except Exception as error:
+                error.add_note(f"  while reading batch {done + 1} of {self.name}")
+                raise
+            if batch is None:
+                break
             done += 1
             yield batch
         end = getattr(self.source, "on_epoch_end", None)
         if callable(end):
             end()
 
+    def _next(self, again: bool) -> Any:
+        """The next batch; None at the end, unless the source can start `again` and has some."""
+        ahead = self._ahead
+        if ahead is not None:
+            batch = next(ahead, None)
+            if batch is not None or not again:
+                self._taken += batch is not None
+                return batch
+        batch = next(self._start(), None)
+        self._taken += batch is not None
+        return batch
+
+    def close(self, patience: float = 0.0) -> None:
+        """Ends the thread; waits up to `patience` seconds for the batch it is reading."""
+        if self._ahead is not None:
+            self._ahead.close(patience)
+            self._ahead = None
+
     def _prepare(self, raw: Any) -> tuple[Any, Any, Any]:
         x, y, w = unpack(raw)
         return as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(w, "sample_weight")
 
 
-def _ahead(source: Iterator[Any], prepare: Callable[[Any], Any], depth: int = 2) -> Iterator[Any]:
-    """Items of `source`, prepared on a thread so that training does not wait for them."""
-    ready: queue.Queue[tuple[str, Any]] = queue.Queue(depth)
-    stop = threading.Event()
+@contextlib.contextmanager
+def closing(*sources: Any) -> Iterator[None]:
+    """Ends the threads of those sources that have one, whatever happens inside.
 
-    def put(item: tuple[str, Any]) -> bool:
-        while not stop.is_set():
-            try:
-                ready.put(item, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def work() -> None:
-        try:
-            for raw in source:
-                if not put(("item", prepare(raw))):
-                    return
-            put(("end", None))
-        except BaseException as error:
-            put(("error", error))
-
-    threading.Thread(target=work, name="fastnn-prefetch", daemon=True).start()
+    After an error or an interrupt nobody waits for a slow source: its thread ends by itself when
+    the batch that it is reading is there.
+    """
+    patience = 0.02
     try:
-        while True:
-            kind, value = ready.get()
-            if kind == "end":
-                return
-            if kind == "error":
-                raise value
-            yield value
+        yield
+        patience = 2.0
     finally:
-        stop.set()
+        for source in sources:
+            if isinstance(source, IterableData):
+                source.close(patience)
 
 
 def check_features(name: str, array: Array, want: tuple[int | None, ...], where: str) -> Array:

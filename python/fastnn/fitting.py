@@ -17,7 +17,7 @@ import numpy as np
 from fastnn import _core, ops, random, tree
 from fastnn._core import Tensor
 from fastnn.callbacks import CallbackList, History
-from fastnn.data import ArrayData, IterableData
+from fastnn.data import ArrayData, IterableData, closing
 from fastnn.progress import Progbar, Reporter, is_terminal, plain_line
 from fastnn.variables import Variable
 
@@ -139,10 +139,15 @@ class Fit:
         self.calls, self.history = calls, history
         self.report = Reporter(level, self.epochs, steps) if level else None
         direct = arrays and self.steps is None and not model.run_eagerly
-        if direct:
-            self._run_in_core()
-        else:
-            self._run_in_python(steps)
+        feed = data if direct else self._feed()
+        if isinstance(self.validation, IterableData) and self.validation_steps is not None:
+            times = sum(map(self._validates, range(model._initial_epoch, self.epochs)))
+            self.validation.limit = times * self.validation_steps
+        with closing(feed, self.validation):
+            if direct:
+                self._run_in_core()
+            else:
+                self._run_in_python(feed)
         model.optimizer.finalize_variable_values(model.trainable_variables)
         if calls is not None:
             calls.on_train_end(self.last)
@@ -268,26 +273,39 @@ class Fit:
 
         return on_batch
 
-    def _run_in_python(self, steps: int | None) -> None:
+    def _feed(self) -> ArrayData | IterableData:
+        """The data batch by batch: seeded, and read no further than this fit goes."""
         model, data = self.model, self.data
-        seed = model._shuffle_seed if self.shuffle else None
+        epochs = range(model._initial_epoch, self.epochs)
         if isinstance(data, IterableData):
             data.seed, data.epoch = model._shuffle_seed, model._initial_epoch
         elif self.steps is not None:
+            seed = model._shuffle_seed if self.shuffle else None
             start = model._initial_epoch * self.steps
             data = IterableData(_endless(data, self.batch_size, seed, start), "x")
+        if isinstance(data, IterableData) and self.steps is not None:
+            data.limit = len(epochs) * self.steps
+        feed: ArrayData | IterableData = data
+        return feed
+
+    def _run_in_python(self, data: ArrayData | IterableData) -> None:
+        model = self.model
         for epoch in range(model._initial_epoch, self.epochs):
             start = time.perf_counter()
             self._begin_epoch(epoch, True)
             order = None
-            if isinstance(data, ArrayData) and seed is not None:
-                order = random.epoch_order(data.n, seed, epoch)
+            if isinstance(data, ArrayData) and self.shuffle:
+                order = random.epoch_order(data.n, model._shuffle_seed, epoch)
             batches = batches_of(data, self.batch_size, self.steps, order)
             during = self._during(epoch) if self.report is not None else None
             weigh = isinstance(data, IterableData) and not isinstance(self.data, ArrayData)
-            logs, done = model._python_epoch(
-                "train", batches, self.calls, self.class_weight if weigh else None, during
-            )
+            try:
+                logs, done = model._python_epoch(
+                    "train", batches, self.calls, self.class_weight if weigh else None, during
+                )
+            except Exception as error:
+                error.add_note(f"  in epoch {epoch + 1}")
+                raise
             if self.steps is not None and done < self.steps and not model.stop_training:
                 warnings.warn(
                     f"x ran out after {done} of {self.steps} batches in epoch {epoch + 1}; "

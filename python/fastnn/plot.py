@@ -62,7 +62,8 @@ def _classes(values: Any, name: str) -> np.ndarray[Any, Any]:
     """Class per sample; rows of scores give their largest, a column of probabilities rounds."""
     array = np.asarray(values.to_numpy() if hasattr(values, "to_numpy") else values)
     if array.ndim == 2 and array.shape[1] > 1:
-        return np.argmax(array, axis=-1)
+        largest: np.ndarray[Any, Any] = array.argmax(-1)
+        return largest
     array = _column(array, name)
     if array.dtype.kind == "f":
         if ((array >= 0) & (array <= 1)).all():

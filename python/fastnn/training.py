@@ -24,11 +24,12 @@ from fastnn.data import (
     as_arrays,
     check_features,
     class_weights,
+    closing,
     is_iterable_data,
     split_tail,
     unpack,
 )
-from fastnn.errors import DataError, reject_arguments
+from fastnn.errors import DataError, FastnnError, reject_arguments
 from fastnn.fitting import Fit, Logs, Program, batches_of, keep, report
 from fastnn.layers.base import CallContext
 from fastnn.progress import is_terminal
@@ -428,7 +429,10 @@ class Trainer:
         level = _verbosity(verbose)
         calls = CallbackList(callbacks, model=self) if callbacks else None
         start = time.perf_counter()
-        logs, done = self._evaluate(data, batch_size or 32, steps, calls)
+        if isinstance(data, IterableData):
+            data.limit = steps
+        with closing(data):
+            logs, done = self._evaluate(data, batch_size or 32, steps, calls)
         if level:
             report(level, done, logs, time.perf_counter() - start)
         return logs if return_dict else self._in_order(logs)
@@ -474,7 +478,11 @@ class Trainer:
         ends = calls is not None and calls.overrides(f"on_{hook}_batch_end", "on_batch_end")
         done, logs, program = 0, {}, None
         for x, y, w in batches:
-            x = self._fit_inputs(x)
+            try:
+                x = self._fit_inputs(x)
+            except FastnnError as error:
+                error.add_note(f"  in batch {done + 1}")
+                raise
             if classes and train:
                 w = class_weights(y, classes, w)
             if begins:
@@ -582,19 +590,22 @@ class Trainer:
         if calls is not None:
             calls.on_predict_begin()
         if is_iterable_data(x):
-            out, done = self._predict_batches(IterableData(x, "x").batches(steps))
+            data = IterableData(x, "x")
+            data.limit = steps
+            with closing(data):
+                out, done = self._predict_batches(data.batches(steps))
         else:
             if isinstance(x, tuple) and len(x) in (2, 3) and self._single_input():
                 raise DataError(
                     "predict takes inputs only, got a tuple (x, y)\n  hint: pass gen[0][0]"
                 )
-            data = self._arrays(x, None, None)
+            arrays = self._arrays(x, None, None)
             size = batch_size or 256
             if steps is not None:
-                data = data.part(0, min(data.n, steps * (batch_size or 32)))
-            function, structure = self._predict_function(data.x)
-            flat = function.predict(data.leaves, size)
-            out, done = tree.pack(structure, flat), data.steps(batch_size or 32)
+                arrays = arrays.part(0, min(arrays.n, steps * (batch_size or 32)))
+            function, structure = self._predict_function(arrays.x)
+            flat = function.predict(arrays.leaves, size)
+            out, done = tree.pack(structure, flat), arrays.steps(batch_size or 32)
         if calls is not None:
             for i in range(done):
                 calls.on_predict_batch_begin(i)
