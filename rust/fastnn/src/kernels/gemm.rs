@@ -35,6 +35,8 @@ const INLINE: usize = 1 << 19;
 /// Multiply-adds that are worth a task of their own.
 const TASK: usize = 1 << 21;
 const MAX_TASKS: usize = 32;
+/// Elements of C in a band that an epilogue consumes.
+const BAND: usize = 1 << 14;
 
 /// A matrix in memory: element `(i, j)` at `ptr + i * rs + j * cs`.
 #[derive(Debug, Clone, Copy)]
@@ -212,6 +214,16 @@ impl Grid {
         }
         best.1
     }
+
+    /// The split for an epilogue: bands of rows that stay in L2 with what the epilogue reads beside
+    /// them. Short pieces of rows would defeat the prefetcher on every array of the epilogue.
+    fn whole_rows(g: &Gemm, micro: &Micro) -> Grid {
+        let cols = g.n.div_ceil(g.n.div_ceil(NC)).next_multiple_of(micro.nr).min(g.n);
+        let work = g.m * g.n * g.k.max(1);
+        let tasks = if work < INLINE { 1 } else { (work / TASK).clamp(2, MAX_TASKS) };
+        let down = tasks.div_ceil(g.n.div_ceil(cols)).max((g.m * cols).div_ceil(BAND));
+        Grid { rows: g.m.div_ceil(down.min(g.m.div_ceil(micro.mr))), cols }
+    }
 }
 
 /// Computes all blocks of C; without `panels` every block packs the B it needs, which costs nothing
@@ -223,7 +235,10 @@ unsafe fn multiply(
     col0: usize,
     epilogue: Option<&dyn Epilogue>,
 ) {
-    let grid = Grid::new(g, Micro::of(isa));
+    let grid = match (panels, epilogue) {
+        (Some(_), Some(_)) => Grid::whole_rows(g, Micro::of(isa)),
+        _ => Grid::new(g, Micro::of(isa)),
+    };
     let across = g.n.div_ceil(grid.cols);
     pool::run(g.m.div_ceil(grid.rows) * across, &|task| {
         let row = task / across * grid.rows;
