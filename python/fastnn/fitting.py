@@ -18,7 +18,7 @@ from fastnn import _core, ops, random, tree
 from fastnn._core import Tensor
 from fastnn.callbacks import CallbackList, History
 from fastnn.data import ArrayData, IterableData, closing
-from fastnn.progress import Progbar, Reporter, is_terminal, plain_line
+from fastnn.progress import Progbar, Reporter, in_notebook, is_terminal, plain_line
 from fastnn.variables import Variable
 
 __all__ = ["Fit", "Logs", "Program", "batches_of", "keep", "report"]
@@ -94,7 +94,13 @@ def _endless(data: ArrayData, batch_size: int, seed: int | None, start: int) -> 
 
 def report(level: int, steps: int, logs: Logs, seconds: float) -> None:
     """Prints the line of an evaluation or a prediction."""
-    if level == 1 and is_terminal():
+    if level == 1 and in_notebook():
+        from fastnn.notebook import NotebookDisplay
+
+        NotebookDisplay(None, steps).end(
+            None, steps, {k: v for k, v in logs.items() if np.ndim(v) == 0}, seconds
+        )
+    elif level == 1 and is_terminal():
         bar = Progbar(steps)
         bar._start = time.perf_counter() - seconds
         bar.show(steps, {k: v for k, v in logs.items() if np.ndim(v) == 0}, done=True)
@@ -143,11 +149,15 @@ class Fit:
         if isinstance(self.validation, IterableData) and self.validation_steps is not None:
             times = sum(map(self._validates, range(model._initial_epoch, self.epochs)))
             self.validation.limit = times * self.validation_steps
-        with closing(feed, self.validation):
-            if direct:
-                self._run_in_core()
-            else:
-                self._run_in_python(feed)
+        try:
+            with closing(feed, self.validation):
+                if direct:
+                    self._run_in_core()
+                else:
+                    self._run_in_python(feed)
+        finally:
+            if self.report is not None:
+                self.report.close()
         model.optimizer.finalize_variable_values(model.trainable_variables)
         if calls is not None:
             calls.on_train_end(self.last)

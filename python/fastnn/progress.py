@@ -1,6 +1,7 @@
 """What `fit`, `evaluate` and `predict` print: a bar on a terminal, one plain line elsewhere.
 
-The texts follow Keras's; `NO_COLOR` removes colours. Depends on the standard library.
+In a notebook it is one HTML display (see `notebook`). The texts follow Keras's; `NO_COLOR` removes
+colours. Depends on the standard library.
 """
 
 from __future__ import annotations
@@ -11,17 +12,24 @@ import sys
 import time
 from typing import Any, TextIO
 
-__all__ = ["Progbar", "Reporter", "format_value", "is_terminal", "plain_line"]
+__all__ = ["Progbar", "Reporter", "format_value", "in_notebook", "is_terminal", "plain_line"]
 
 WIDTH = 20
 GREEN, BOLD, RESET = "\x1b[32m", "\x1b[1m", "\x1b[0m"
+
+
+def in_notebook() -> bool:
+    """True inside a Jupyter kernel: an IPython shell that talks to a front end."""
+    loaded = sys.modules.get("IPython")
+    shell = loaded.get_ipython() if loaded is not None and hasattr(loaded, "get_ipython") else None
+    return getattr(shell, "kernel", None) is not None
 
 
 def is_terminal(stream: TextIO | None = None) -> bool:
     """True when the stream redraws lines: a terminal or a notebook."""
     stream = sys.stdout if stream is None else stream
     try:
-        return stream.isatty() or "ipykernel" in sys.modules
+        return stream.isatty() or in_notebook()
     except (AttributeError, ValueError):
         return False
 
@@ -163,6 +171,11 @@ class Reporter:
         self.bar = verbose == 1 and is_terminal()
         self.silent = verbose == 0
         self._progbar: Progbar | None = None
+        self._display: Any = None
+        if self.bar and in_notebook():
+            from fastnn.notebook import NotebookDisplay
+
+            self._display = NotebookDisplay(epochs, steps)
         self._start = 0.0
         self._epoch = -1
 
@@ -172,13 +185,17 @@ class Reporter:
             return
         self._epoch = epoch
         self._start = time.perf_counter()
-        if self.bar:
+        if self._display is not None:
+            self._display.begin(epoch)
+        elif self.bar:
             print(bold_(f"Epoch {epoch + 1}/{self.epochs}"), flush=True)
             self._progbar = Progbar(self.steps)
 
     def during(self, epoch: int, batch: int, logs: dict[str, float]) -> None:
         """Some batches are done."""
-        if self.bar and self._progbar is not None and epoch == self._epoch:
+        if self._display is not None:
+            self._display.during(epoch, batch, logs)
+        elif self.bar and self._progbar is not None and epoch == self._epoch:
             self._progbar.show(batch, logs)
 
     def end(
@@ -192,6 +209,14 @@ class Reporter:
             self._progbar.show(steps, logs, done=True)
             return
         took = time.perf_counter() - self._start if seconds is None else seconds
+        if self._display is not None:
+            self._display.end(epoch, steps, logs, took)
+            return
         head = f"Epoch {epoch + 1}/{self.epochs} - "
         sys.stdout.write(head + plain_line(steps, took, logs) + "\n")
         sys.stdout.flush()
+
+    def close(self) -> None:
+        """The fit is over, or was interrupted."""
+        if self._display is not None:
+            self._display.close()
