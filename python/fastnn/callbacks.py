@@ -213,13 +213,21 @@ def _forward(hook: str) -> None:
         def call(self: CallbackList, logs: Logs | None = None) -> None:
             logs = logs if logs is not None else {}
             for c in self.callbacks:
-                getattr(c, hook)(logs)
+                try:
+                    getattr(c, hook)(logs)
+                except Exception as error:
+                    error.add_note(f"  in {hook} of callback {type(c).__name__}")
+                    raise
     else:
 
         def call(self: CallbackList, index: int, logs: Logs | None = None) -> None:  # type: ignore[misc]
             logs = logs if logs is not None else {}
             for c in self.callbacks:
-                getattr(c, hook)(index, logs)
+                try:
+                    getattr(c, hook)(index, logs)
+                except Exception as error:
+                    error.add_note(f"  in {hook}({index}) of callback {type(c).__name__}")
+                    raise
 
     call.__name__ = hook
     call.__doc__ = getattr(Callback, hook).__doc__

@@ -21,7 +21,7 @@ from fastnn.data import ArrayData, IterableData, closing
 from fastnn.progress import Progbar, Reporter, in_notebook, is_terminal, plain_line
 from fastnn.variables import Variable
 
-__all__ = ["Fit", "Logs", "Program", "batches_of", "keep", "report"]
+__all__ = ["Fit", "Logs", "Program", "batches_of", "keep", "report", "warn_of_few"]
 
 Logs = dict[str, float]
 
@@ -90,6 +90,16 @@ def _endless(data: ArrayData, batch_size: int, seed: int | None, start: int) -> 
         order = None if seed is None else random.epoch_order(data.n, seed, turn)
         batches = batches_of(data, batch_size, None, order)
         yield from itertools.islice(batches, skipped if turn == first else 0, None)
+
+
+def warn_of_few(name: str, done: int, steps: int | None) -> None:
+    """Says that an evaluation or a prediction got fewer batches than it was to have."""
+    if steps is not None and done < steps:
+        warnings.warn(
+            f"{name} ran out after {done} of {steps} batches; the result is of those. "
+            "Give a generator that does not end, or fewer steps.",
+            stacklevel=5,
+        )
 
 
 def report(level: int, steps: int, logs: Logs, seconds: float) -> None:

@@ -29,8 +29,8 @@ from fastnn.data import (
     split_tail,
     unpack,
 )
-from fastnn.errors import DataError, FastnnError, reject_arguments
-from fastnn.fitting import Fit, Logs, Program, batches_of, keep, report
+from fastnn.errors import DataError, reject_arguments
+from fastnn.fitting import Fit, Logs, Program, batches_of, keep, report, warn_of_few
 from fastnn.layers.base import CallContext
 from fastnn.progress import is_terminal
 from fastnn.variables import Scope, Variable, current_scope, structure_version
@@ -64,6 +64,13 @@ class Trainer:
         self._shuffle_seed: int | None = None
         self._initial_epoch = 0
         self.run_eagerly = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a deep copy takes along: all but the traces, which are made anew."""
+        state = dict(self.__dict__)
+        state.update(_programs={}, _predictors={}, _predictor=None, _predictor_shape=None)
+        state.update(_signature_at=(-1, None), _fast=False)
+        return state
 
     # ---- compile -------------------------------------------------------------------------------
 
@@ -447,6 +454,8 @@ class Trainer:
         ):  # fmt: skip
             batches = batches_of(data, batch_size, steps, None)
             logs, done = self._python_epoch("test", batches, calls)
+            if isinstance(data, IterableData):
+                warn_of_few(data.name, done, steps)
         else:
             program = self._program("test", (data.x, data.y, data.weights))
             rows = program.loop.run(data.leaves, batch_size, 1)
@@ -478,20 +487,20 @@ class Trainer:
         ends = calls is not None and calls.overrides(f"on_{hook}_batch_end", "on_batch_end")
         done, logs, program = 0, {}, None
         for x, y, w in batches:
-            try:
-                x = self._fit_inputs(x)
-            except FastnnError as error:
-                error.add_note(f"  in batch {done + 1}")
-                raise
-            if classes and train:
-                w = class_weights(y, classes, w)
             if begins:
                 getattr(calls, f"on_{hook}_batch_begin")(done)
-            if self.run_eagerly:
-                logs = self._eager_step(train, (x, y, w))
-            else:
-                program = self._program(kind, (x, y, w))
-                program.step(*tree.flatten(x), *tree.flatten(y), *tree.flatten(w))
+            try:
+                x = self._fit_inputs(x)
+                if classes and train:
+                    w = class_weights(y, classes, w)
+                if self.run_eagerly:
+                    logs = self._eager_step(train, (x, y, w))
+                else:
+                    program = self._program(kind, (x, y, w))
+                    program.step(*tree.flatten(x), *tree.flatten(y), *tree.flatten(w))
+            except Exception as error:
+                error.add_note(f"  in batch {done + 1}")
+                raise
             done += 1
             if ends or (report is not None and done % 16 == 0):
                 logs = logs if program is None else program.read()
@@ -594,6 +603,7 @@ class Trainer:
             data.limit = steps
             with closing(data):
                 out, done = self._predict_batches(data.batches(steps))
+            warn_of_few("x", done, steps)
         else:
             if isinstance(x, tuple) and len(x) in (2, 3) and self._single_input():
                 raise DataError(

@@ -1,0 +1,108 @@
+"""Faults in the user's code: the error keeps its type, a note says where, the model lives on."""
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import callbacks, layers
+
+X, Y = np.ones((8, 3), np.float32), np.ones((8, 1), np.float32)
+
+
+def net(**settings):
+    made = fastnn.Sequential([fastnn.Input((3,)), layers.Dense(1)])
+    made.compile("sgd", "mse", **settings)
+    return made
+
+
+def after_two(third):
+    """Two good batches, then another; an exception is raised."""
+    yield X, Y
+    yield X, Y
+    if isinstance(third, Exception):
+        raise third
+    yield third
+
+
+def assert_usable(model):
+    assert np.isfinite(model.fit(X, Y, epochs=2, verbose=0).history["loss"]).all()
+    assert np.isfinite(model.evaluate(X, Y, verbose=0))
+    assert model.predict(X, verbose=0).shape == (8, 1)
+
+
+def notes(error):
+    return "\n".join(getattr(error.value, "__notes__", []))
+
+
+@pytest.mark.parametrize("eager", [False, True])
+@pytest.mark.parametrize(
+    ("third", "kind", "text"),
+    [
+        (OSError("disk gone"), OSError, "disk gone"),
+        ((np.ones((8, 5)), Y), fastnn.errors.ShapeError, "x has 5 features, .* expects 3"),
+        ((np.ones((8, 3, 2)), Y), fastnn.errors.ShapeError, r"shape \(3, 2\), .* expects 3"),
+        ((np.array([["a"] * 3] * 8), Y), fastnn.errors.DataError, "x holds text"),
+        ((X, Y, Y, Y), fastnn.errors.DataError, "a batch has 4 parts"),
+        ((X,), fastnn.errors.DataError, "y is missing"),
+    ],
+)
+def test_a_generator_that_fails_says_at_which_batch_and_epoch(third, kind, text, eager):
+    model = net(run_eagerly=eager)
+    with pytest.raises(kind, match=text) as caught:
+        model.fit(after_two(third), epochs=3, verbose=0)
+    assert "batch 3" in notes(caught)
+    assert "in epoch 1" in notes(caught)
+    assert_usable(model)
+    with pytest.raises(kind, match=text) as caught:
+        model.evaluate(after_two(third), verbose=0)
+    assert "batch 3" in notes(caught)
+    assert_usable(model)
+
+
+def test_a_generator_that_fails_in_predict_or_validation_says_where():
+    model = net()
+    with pytest.raises(OSError, match="gone") as caught:
+        model.predict(after_two(OSError("gone")), verbose=0)
+    assert "batch 3 of x" in notes(caught)
+    with pytest.raises(OSError, match="gone") as caught:
+        model.fit(X, Y, validation_data=after_two(OSError("gone")), epochs=2, verbose=0)
+    assert "batch 3" in notes(caught)
+    assert_usable(model)
+
+
+def test_batches_of_other_types_and_sizes_are_trained_on():
+    model = net()
+    batches = [(X, Y), (X.astype("f8"), Y.astype("f8")), (X[:3].astype(int), Y[:3]), (X > 0, Y)]
+    assert np.isfinite(model.fit(iter(batches), verbose=0).history["loss"][0])
+    assert model.predict(iter([b[0] for b in batches]), verbose=0).shape == (27, 1)
+
+
+def test_a_source_that_yields_too_little_is_said():
+    model = net()
+    with pytest.warns(UserWarning, match="x ran out after 1 of 2 batches in epoch 2"):
+        history = model.fit(iter([(X, Y)] * 3), steps_per_epoch=2, epochs=3, verbose=0)
+    assert history.epoch == [0, 1]
+    with pytest.warns(UserWarning, match="x ran out after 1 of 4 batches"):
+        model.evaluate(iter([(X, Y)]), steps=4, verbose=0)
+    with pytest.warns(UserWarning, match="x ran out after 1 of 4 batches"):
+        assert model.predict(iter([X]), steps=4, verbose=0).shape == (8, 1)
+    assert_usable(model)
+
+
+HOOKS = ["on_train_begin", "on_epoch_begin", "on_train_batch_begin", "on_train_batch_end",
+         "on_test_begin", "on_test_end", "on_epoch_end", "on_train_end"]  # fmt: skip
+
+
+@pytest.mark.parametrize("hook", HOOKS)
+def test_a_callback_that_raises_is_named_with_its_hook(hook):
+    def fail(*_args):
+        raise ZeroDivisionError("mine")
+
+    bad = type("Bad", (callbacks.Callback,), {hook: lambda self, *args: fail()})()
+    model = net()
+    with pytest.raises(ZeroDivisionError, match="mine") as caught:
+        model.fit(X, Y, epochs=2, verbose=0, callbacks=[bad], validation_data=(X, Y))
+    assert f"in {hook}" in notes(caught)
+    assert "of callback Bad" in notes(caught)
+    if hook not in ("on_train_begin", "on_train_end"):
+        assert_usable(model)
