@@ -1,5 +1,6 @@
 """What fit, evaluate and predict print, on a terminal and elsewhere."""
 
+import itertools
 import re
 
 import numpy as np
@@ -59,6 +60,14 @@ def test_a_bar_redraws_on_a_terminal(model, capsys, terminal):
     assert "\r4/4 " + "━" * 20 + " 0s" in out
     assert "\x1b[" not in out
     assert out.endswith("\n")
+
+
+def test_each_batch_of_a_slow_generator_moves_the_bar(model, capsys, terminal, monkeypatch):
+    clock = itertools.count()
+    monkeypatch.setattr("time.perf_counter", lambda: float(next(clock)))
+    model.fit(((X, X) for _ in range(5)), steps_per_epoch=5)
+    out = capsys.readouterr().out
+    assert re.findall(r"\r(\d)/5 ", out) == ["1", "2", "3", "4", "5", "5"]
 
 
 def test_colours_only_without_no_color(model, capsys, terminal, monkeypatch):

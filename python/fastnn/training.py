@@ -486,6 +486,7 @@ class Trainer:
         begins = calls is not None and calls.overrides(f"on_{hook}_batch_begin", "on_batch_begin")
         ends = calls is not None and calls.overrides(f"on_{hook}_batch_end", "on_batch_end")
         done, logs, program = 0, {}, None
+        drawn = time.perf_counter()
         for x, y, w in batches:
             if begins:
                 getattr(calls, f"on_{hook}_batch_begin")(done)
@@ -502,12 +503,14 @@ class Trainer:
                 error.add_note(f"  in batch {done + 1}")
                 raise
             done += 1
-            if ends or (report is not None and done % 16 == 0):
+            due = report is not None and time.perf_counter() - drawn >= 0.05
+            if ends or due:
                 logs = logs if program is None else program.read()
                 if ends:
                     getattr(calls, f"on_{hook}_batch_end")(done - 1, logs)
-                if report is not None:
+                if due and report is not None:
                     report(done, logs)
+                    drawn = time.perf_counter()
             if self.stop_training and train:
                 break
         if done == 0:
