@@ -159,7 +159,7 @@ def _decode(text: str, suffix: str) -> Any:
         return json.loads(text, object_pairs_hook=_no_twins)
     if suffix in (".yaml", ".yml"):
         try:
-            import yaml  # type: ignore[import-untyped]
+            import yaml
         except ImportError as error:
             raise ExitError(
                 Issue(

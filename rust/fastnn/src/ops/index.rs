@@ -319,10 +319,10 @@ fn source(e: &Take, indices: &[f64], i: usize) -> Option<usize> {
 /// The indices with negative ones counted from the end of an axis of `n`.
 fn checked<'a>(name: &str, indices: Arg, n: usize, of: &Shape) -> Result<Cow<'a, [i32]>> {
     let count = indices.ty.shape.count();
-    // SAFETY: the executor hands steps buffers that cover their shapes; an empty one may have any
-    // pointer, so it is not read. The buffer outlives the step.
-    let all: &[i32] =
-        if count == 0 { &[] } else { unsafe { std::slice::from_raw_parts(indices.ptr.cast(), count) } };
+    // An empty buffer may have any pointer, so it is not read.
+    let start = if count == 0 { std::ptr::NonNull::dangling().as_ptr() } else { indices.ptr.cast::<i32>() };
+    // SAFETY: the executor hands steps buffers that cover their shapes and outlive the step.
+    let all = unsafe { std::slice::from_raw_parts(start, count) };
     let fits = |i: i32| (i as usize) < n && i >= 0;
     if all.iter().all(|&i| fits(i)) {
         return Ok(Cow::Borrowed(all));

@@ -186,7 +186,7 @@ pub unsafe fn gelu<S: Simd>(x: S::F) -> S::F {
 #[inline(always)]
 pub unsafe fn gelu_tanh<S: Simd>(x: S::F) -> S::F {
     // (1 + tanh u) / 2 = 1 / (1 + e^-2u), where e^89 counts as infinite.
-    let slope = S::fma(S::mul(x, x), S::splat(-0.071_354_814), S::splat(-1.595_769_1));
+    let slope = S::fma(S::mul(x, x), S::splat(-0.071_354_814), S::splat(-1.595_769_2));
     let v = S::max(S::splat(-80.0), S::min(S::splat(89.0), S::mul(x, slope)));
     let magic = S::splat(ROUND + 127.0);
     let shifted = S::fma(v, S::splat(LOG2_E), magic);
