@@ -40,6 +40,8 @@ lint: $(VENV)/.editable ## Check formatting, lints and types of Rust and Python
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/stubtest fastnn._core fastnn.ops --mypy-config-file pyproject.toml \
+		--ignore-disjoint-bases --allowlist tools/stubtest_allowlist.txt
 
 format: $(VENV)/.dev ## Format Rust and Python in place
 	cargo fmt --all

@@ -22,22 +22,22 @@ INDENT = "    "
 # Types of parameters by name, wherever the name stands; NONE marks those that may be left out.
 PARAMETERS = {
     "arrays": "Sequence[Any]", "attrs": "Mapping[str, Any] | None",
-    "batch_size": "int", "cholesky": "Array", "claims": "Array", "copy": "bool | None",
+    "batch_size": "int", "cholesky": "_Array", "claims": "_Array", "copy": "bool | None",
     "dl_device": "Any", "draws": "int", "dtype": "str | None",
-    "dy": "TensorLike | None", "effects": "Array", "epochs": "int", "first_epoch": "int",
-    "function": "Function | None", "grad": "TensorLike", "heartbeat": "Heartbeat | None",
+    "dy": "_TensorLike | None", "effects": "_Array", "epochs": "int", "first_epoch": "int",
+    "function": "Function | None", "grad": "_TensorLike", "heartbeat": "_Heartbeat | None",
     "hyper": "Mapping[str, Any] | None", "index": "int", "inputs": "Sequence[Tensor]",
-    "iterations": "TensorLike", "kind": "str", "lr": "TensorLike", "marginals": "Array",
-    "max_version": "Any", "mean": "Array", "metadata": "Mapping[str, str] | None", "n": "int",
-    "name": "str | None", "on_batch": "BatchHook | None", "open": "Array", "options": "int",
-    "other": "Ensemble", "out": "Array", "outputs": "Sequence[Tensor]", "param": "TensorLike",
-    "path": "str | PathLike[str]", "per_table": "Array", "pin_levels": "Array", "pinned": "Array",
-    "prices": "Array", "quantile_levels": "Array", "quantiles": "Array", "ranks": "Array",
+    "iterations": "_TensorLike", "kind": "str", "lr": "_TensorLike", "marginals": "_Array",
+    "max_version": "Any", "mean": "_Array", "metadata": "Mapping[str, str] | None", "n": "int",
+    "name": "str | None", "on_batch": "_BatchHook | None", "open": "_Array", "options": "int",
+    "other": "Ensemble", "out": "_Array", "outputs": "Sequence[Tensor]", "param": "_TensorLike",
+    "path": "str | PathLike[str]", "per_table": "_Array", "pin_levels": "_Array",
+    "pinned": "_Array", "prices": "_Array", "quantile_levels": "_Array", "quantiles": "_Array", "ranks": "_Array",
     "reset": "Sequence[Variable] | None", "results": "Function | None", "seed": "int | None",
-    "shape": "Sequence[int | None]", "slots": "Sequence[TensorLike]", "step": "Function",
+    "shape": "Sequence[int | None]", "slots": "Sequence[_TensorLike]", "step": "Function",
     "steps": "int | None", "stream": "Any", "streams": "int",
     "updates": "Sequence[tuple[Variable, Tensor]] | None", "value": "Any",
-    "weights": "Array", "xs": "Sequence[Any]", "y": "Tensor",
+    "weights": "_Array", "xs": "Sequence[Any]", "y": "Tensor",
 }  # fmt: skip
 # The same name means something else here.
 EXCEPTIONS = {
@@ -47,7 +47,7 @@ EXCEPTIONS = {
     "Ensemble.__new__.variables": "Sequence[Any]",
     "Ensemble.__new__.dirichlet_sum": "float | None",
     "Model.predict.arrays": "Any", "apply.name": "str",
-    "apply.tensors": "Sequence[TensorLike]", "save_file.tensors": "Mapping[str, Any]",
+    "apply.tensors": "Sequence[_TensorLike]", "save_file.tensors": "Mapping[str, Any]",
 }  # fmt: skip
 # Types of results and properties.
 RESULTS = {
@@ -72,24 +72,24 @@ RESULTS = {
     "placeholder": "Tensor", "save_file": "None", "set_num_threads": "None", "tensor": "Tensor",
     "Ensemble.copy_draws": "None", "Ensemble.score": "None", "Ensemble.total_effects": "None",
 }  # fmt: skip
+SUBCLASSABLE = 1 << 10  # Py_TPFLAGS_BASETYPE
 COMPARISONS = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
 SPECIAL = {
     "__array__": "NDArray[Any]", "__dlpack__": "Any", "__dlpack_device__": "tuple[int, int]",
     "__len__": "int", "__bool__": "bool", "__int__": "int", "__float__": "float",
     "__index__": "int", "__hash__": "int", "__iter__": "Iterator[Tensor]",
 }  # fmt: skip
-QUIET = {"__doc__", "__module__", "__repr__", "__reduce__", "__copy__", "__deepcopy__",
-         "__array_priority__", "__new__"}  # fmt: skip
+QUIET = {"__doc__", "__module__", "__repr__", "__reduce__", "__new__"}
 PREAMBLE = """from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, final
 
 from numpy.typing import NDArray
 
-Array: TypeAlias = Any  # a C-contiguous array under the buffer protocol
-TensorLike: TypeAlias = Any  # a tensor, an array or a number
-Heartbeat: TypeAlias = Callable[..., Any]
-BatchHook: TypeAlias = Callable[..., Any]
+_Array: TypeAlias = Any  # a C-contiguous array under the buffer protocol
+_TensorLike: TypeAlias = Any  # a tensor, an array or a number
+_Heartbeat: TypeAlias = Callable[..., Any]
+_BatchHook: TypeAlias = Callable[..., Any]
 
 class _Ops:  # one function per op, inputs first; fastnn/ops.pyi has them all
     def __getattr__(self, name: str, /) -> Callable[..., Tensor]: ...
@@ -172,6 +172,14 @@ def special(cls: type, name: str) -> str:
     if name in ("__array__", "__dlpack__"):
         text = parameters(f"{cls.__name__}.{name}", inspect.signature(getattr(cls, name)))
         return f"{INDENT}def {name}({text}) -> {SPECIAL[name]}: ...\n"
+    if name == "__array_priority__":
+        return f"{INDENT}@property\n{INDENT}def {name}(self) -> float: ...\n"
+    if name == "__deepcopy__":
+        return f"{INDENT}def {name}(self, memo: Any, /) -> Self: ...\n"
+    if name == "__copy__":
+        return f"{INDENT}def {name}(self) -> Self: ...\n"
+    if name in ("__pow__", "__rpow__"):
+        return f"{INDENT}def {name}(self, other: Any, mod: Any = None, /) -> Tensor: ...\n"
     if name == "__call__":
         return f"{INDENT}def __call__(self, *arrays: Any) -> Any: ...\n"
     if name == "__getitem__":
@@ -197,7 +205,8 @@ def constructor(cls: type) -> str:
 def class_stub(cls: type) -> str:
     """A class with its properties and methods in alphabetical order."""
     bases = [b.__name__ for b in cls.__bases__ if b is not object]
-    lines = [f"class {cls.__name__}{'(' + ', '.join(bases) + ')' if bases else ''}:\n"]
+    final = "" if cls.__flags__ & SUBCLASSABLE else "@final\n"
+    lines = [f"{final}class {cls.__name__}{'(' + ', '.join(bases) + ')' if bases else ''}:\n"]
     text = docstring(cls, INDENT)
     lines.append(f"{text[1:]}\n" if text != " ..." else "")
     if issubclass(cls, BaseException):
@@ -231,7 +240,8 @@ def core_stub() -> str:
     members = {n: getattr(_core, n) for n in names}
     classes = [m for m in members.values() if inspect.isclass(m)]
     classes.sort(key=lambda c: (len(c.__mro__) if issubclass(c, BaseException) else 99, c.__name__))
-    parts = [HEAD, PREAMBLE, *(class_stub(c) + "\n" for c in classes)]
+    exported = f"__all__ = {list(_core.__all__)!r}\n\n"
+    parts = [HEAD, PREAMBLE, exported, *(class_stub(c) + "\n" for c in classes)]
     for name, member in members.items():
         if inspect.isclass(member) or isinstance(member, ModuleType):
             continue

@@ -2,19 +2,21 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
-from typing import Any, Self, TypeAlias
+from typing import Any, Self, TypeAlias, final
 
 from numpy.typing import NDArray
 
-Array: TypeAlias = Any  # a C-contiguous array under the buffer protocol
-TensorLike: TypeAlias = Any  # a tensor, an array or a number
-Heartbeat: TypeAlias = Callable[..., Any]
-BatchHook: TypeAlias = Callable[..., Any]
+_Array: TypeAlias = Any  # a C-contiguous array under the buffer protocol
+_TensorLike: TypeAlias = Any  # a tensor, an array or a number
+_Heartbeat: TypeAlias = Callable[..., Any]
+_BatchHook: TypeAlias = Callable[..., Any]
 
 class _Ops:  # one function per op, inputs first; fastnn/ops.pyi has them all
     def __getattr__(self, name: str, /) -> Callable[..., Tensor]: ...
 
 ops: _Ops
+
+__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Variable', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'pay_claims', 'Function', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'set_num_threads', 'get_num_threads', 'info']
 
 class FastnnError(Exception):
     """The base of all errors that fastnn raises by itself."""
@@ -37,16 +39,18 @@ class ShapeError(FastnnError, ValueError):
 class TraceError(FastnnError, RuntimeError):
     """A tensor without data was read, or a trace was misused."""
 
+@final
 class Ensemble:
     """A layout of variables and the draws that every profile of it is scored on."""
-    def __new__(cls, options: int, streams: int, variables: Sequence[Any], weights: Array, dirichlet_sum: float | None, cholesky: Array, draws: int, seed: int, stream: int) -> Self: ...
-    def copy_draws(self, weights: Array, index: int, out: Array) -> None:
+    def __new__(cls, options: int, streams: int, variables: Sequence[Any], weights: _Array, dirichlet_sum: float | None, cholesky: _Array, draws: int, seed: int, stream: int) -> Self: ...
+    def copy_draws(self, weights: _Array, index: int, out: _Array) -> None:
         """Copies the weights of one group, or the normals of one stream, into `out` (f32, draws)."""
-    def score(self, marginals: Array, open: Array, quantile_levels: Array, pin_levels: Array, ranks: Array, mean: Array, quantiles: Array, pinned: Array) -> None:
+    def score(self, marginals: _Array, open: _Array, quantile_levels: _Array, pin_levels: _Array, ranks: _Array, mean: _Array, quantiles: _Array, pinned: _Array) -> None:
         """Scores profiles; fills `ranks` (u32), `mean`, `quantiles` (f64), `pinned` (u32)."""
-    def total_effects(self, other: Ensemble, marginals: Array, open: Array, effects: Array) -> None:
+    def total_effects(self, other: Ensemble, marginals: _Array, open: _Array, effects: _Array) -> None:
         """Total effects of one profile against an independent ensemble of the same layout; fills `effects` (streams + 1, options)."""
 
+@final
 class Function:
     """A compiled function of placeholders: `Function(inputs, outputs, updates=[])`."""
     def __new__(cls, inputs: Sequence[Tensor], outputs: Sequence[Tensor], updates: Sequence[tuple[Variable, Tensor]] | None = None) -> Self: ...
@@ -60,15 +64,17 @@ class Function:
     def steps(self) -> str:
         """The traced graph and the compiled plans as text."""
 
+@final
 class Loop:
     """A training (or evaluation) loop: `Loop(step, results=None, reset=[])`."""
     def __new__(cls, step: Function, results: Function | None = None, reset: Sequence[Variable] | None = None) -> Self: ...
     @property
     def finished(self) -> list[list[float]]:
         """Results of the epochs that the last run completed, also when it was interrupted."""
-    def run(self, arrays: Sequence[Any], batch_size: int, epochs: int, *, seed: int | None = None, first_epoch: int = 0, steps: int | None = None, heartbeat: Heartbeat | None = None, on_batch: BatchHook | None = None) -> list[list[float]]:
+    def run(self, arrays: Sequence[Any], batch_size: int, epochs: int, *, seed: int | None = None, first_epoch: int = 0, steps: int | None = None, heartbeat: _Heartbeat | None = None, on_batch: _BatchHook | None = None) -> list[list[float]]:
         """Runs `epochs` epochs over the arrays (one per input of the step) and gives each epoch's results."""
 
+@final
 class Model:
     """A saved inference graph with its weights, run without the layers: `Model.load(path)`."""
     @property
@@ -83,6 +89,7 @@ class Model:
     def predict(self, *arrays: Any, batch_size: int = 32) -> Any:
         """Runs over all rows of one array per input and gives one array, or a list of them."""
 
+@final
 class OpRow:
     """One row of the op table."""
     @property
@@ -116,6 +123,7 @@ class OpRow:
     def smooth(self) -> bool:
         """True when second derivatives are smooth inside the domain."""
 
+@final
 class Tensor:
     """A tensor: an immutable n-dimensional array of float32, int32 or bool, computed when it is read."""
     @property
@@ -125,7 +133,11 @@ class Tensor:
     def __add__(self, other: Any, /) -> Tensor: ...
     def __and__(self, other: Any, /) -> Tensor: ...
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]: ...
+    @property
+    def __array_priority__(self) -> float: ...
     def __bool__(self) -> bool: ...
+    def __copy__(self) -> Self: ...
+    def __deepcopy__(self, memo: Any, /) -> Self: ...
     def __dlpack__(self, *, stream: Any = None, max_version: Any = None, dl_device: Any = None, copy: bool | None = None) -> Any: ...
     def __dlpack_device__(self) -> tuple[int, int]: ...
     def __eq__(self, other: Any, /) -> Tensor: ...  # type: ignore[override]
@@ -149,7 +161,7 @@ class Tensor:
     def __neg__(self) -> Tensor: ...
     def __or__(self, other: Any, /) -> Tensor: ...
     def __pos__(self) -> Tensor: ...
-    def __pow__(self, other: Any, /) -> Tensor: ...
+    def __pow__(self, other: Any, mod: Any = None, /) -> Tensor: ...
     def __radd__(self, other: Any, /) -> Tensor: ...
     def __rand__(self, other: Any, /) -> Tensor: ...
     def __rfloordiv__(self, other: Any, /) -> Tensor: ...
@@ -157,7 +169,7 @@ class Tensor:
     def __rmod__(self, other: Any, /) -> Tensor: ...
     def __rmul__(self, other: Any, /) -> Tensor: ...
     def __ror__(self, other: Any, /) -> Tensor: ...
-    def __rpow__(self, other: Any, /) -> Tensor: ...
+    def __rpow__(self, other: Any, mod: Any = None, /) -> Tensor: ...
     def __rsub__(self, other: Any, /) -> Tensor: ...
     def __rtruediv__(self, other: Any, /) -> Tensor: ...
     def __rxor__(self, other: Any, /) -> Tensor: ...
@@ -216,13 +228,13 @@ class Variable:
     def value(self) -> Tensor:
         """The value now, as a tensor; a function built from it reads the variable when it is called."""
 
-def apply(name: str, tensors: Sequence[TensorLike], attrs: Mapping[str, Any] | None = None) -> Tensor:
+def apply(name: str, tensors: Sequence[_TensorLike], attrs: Mapping[str, Any] | None = None) -> Tensor:
     """Applies the op `name` to tensors, arrays or numbers, with attributes by name."""
 def from_dlpack(value: Any) -> Tensor:
     """A tensor that shares the memory of another library's CPU array, without a copy."""
 def get_num_threads() -> int:
     """The number of threads that computations use."""
-def gradients(y: Tensor, xs: Sequence[Any], dy: TensorLike | None = None) -> list[Tensor]:
+def gradients(y: Tensor, xs: Sequence[Any], dy: _TensorLike | None = None) -> list[Tensor]:
     """The derivative of `y` with respect to each of `xs`, weighted by `dy` (ones when left out)."""
 def info() -> dict[str, Any]:
     """What this build is and runs on: version, instruction sets, threads, Rust version."""
@@ -232,9 +244,9 @@ def op_table() -> list[OpRow]:
     """The op table, one row per op."""
 def optimizer_slots(kind: str, hyper: Mapping[str, Any] | None = None) -> list[str]:
     """Names of the running averages an optimizer keeps for each parameter."""
-def optimizer_update(kind: str, param: TensorLike, grad: TensorLike, slots: Sequence[TensorLike], iterations: TensorLike, lr: TensorLike, hyper: Mapping[str, Any] | None = None) -> tuple[Tensor, list[Tensor]]:
+def optimizer_update(kind: str, param: _TensorLike, grad: _TensorLike, slots: Sequence[_TensorLike], iterations: _TensorLike, lr: _TensorLike, hyper: Mapping[str, Any] | None = None) -> tuple[Tensor, list[Tensor]]:
     """One optimizer step with Keras 3's arithmetic: the new parameter and the new slots."""
-def pay_claims(claims: Array, per_table: Array, prices: Array, out: Array) -> None:
+def pay_claims(claims: _Array, per_table: _Array, prices: _Array, out: _Array) -> None:
     """Payouts of stacked claims: `claims` is (tables, claims, 6), `prices` rises, `out` is (tables, claims, prices), all f64 and contiguous."""
 def placeholder(shape: Sequence[int | None], dtype: str | None = None, name: str | None = None) -> Tensor:
     """A tensor without data, to be given to `Function`; `shape[0]` may be `None` for any batch."""
