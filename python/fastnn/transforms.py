@@ -41,8 +41,32 @@ class _Traced:
     def __init__(self, f: Callable[..., Any], transform: Callable[..., Any]) -> None:
         self.f, self.transform = f, transform
         self.programs: dict[Any, tuple[_core.Function, Any, list[int]]] = {}
+        # Tensors in, one tensor out: found without looking through nested arguments.
+        self.plain: dict[Any, _core.Function] = {}
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if kwargs or current_scope() is not None:
+            return self._call(args, kwargs)
+        signature: list[Any] = []
+        for x in args:
+            if x.__class__ is not Tensor or x.is_traced:
+                return self._call(args, kwargs)
+            signature += (x.shape, x.dtype)
+        key = (*signature, *self._captured())
+        function = self.plain.get(key)
+        if function is not None:
+            return function(*args)
+        out = self._call(args, kwargs)
+        program = self.programs[self._key(args, kwargs, list(args))]
+        if out.__class__ is Tensor and program[1].__class__ is Tensor:
+            self.plain[key] = program[0]
+        return out
+
+    def _captured(self) -> tuple[int, ...]:
+        cells = getattr(self.f, "__closure__", None) or ()
+        return tuple(id(c.cell_contents) for c in cells if _filled(c))
+
+    def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         leaves = [_arrays(x) for x in tree.flatten([args, kwargs])]
         if current_scope() is not None or any(
             isinstance(x, Tensor) and x.is_traced for x in leaves
@@ -61,15 +85,13 @@ class _Traced:
         return tree.pack(shape_of_result, results)
 
     def _key(self, args: Any, kwargs: Any, leaves: list[Any]) -> Any:
-        cells = getattr(self.f, "__closure__", None) or ()
-        captured = tuple(id(c.cell_contents) for c in cells if _filled(c))
         return (
             tree.structure([list(args), kwargs]),
             tuple(
                 (x.shape, x.dtype) if isinstance(x, Tensor) else (type(x), _static(x))
                 for x in leaves
             ),
-            captured,
+            self._captured(),
         )
 
     def _trace(self, args: Any, kwargs: Any, leaves: list[Any]) -> Any:
