@@ -85,9 +85,9 @@ class NotebookDisplay:
             return
         from IPython.display import HTML, display
 
-        content = HTML(self._html())  # type: ignore[no-untyped-call]
+        content = HTML(self._html())
         if self._handle is None:
-            self._handle = display(content, display_id=True)  # type: ignore[no-untyped-call]
+            self._handle = display(content, display_id=True)
         else:
             self._handle.update(content)
         self._drawn, self._stale = clock, False
