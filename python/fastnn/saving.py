@@ -398,6 +398,8 @@ def _read(filepath: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, s
 
 def _is_keras(path: str) -> bool:
     """Whether the first bytes are of a zip or of HDF5; FormatError when only the name says so."""
+    if path.endswith(".safetensors"):
+        return False
     with open(path, "rb") as file:
         head = file.read(8)
     if head[:4] == b"PK\x03\x04" or head == b"\x89HDF\r\n\x1a\n":
