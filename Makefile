@@ -40,7 +40,7 @@ lint: $(VENV)/.editable ## Check formatting, lints and types of Rust and Python
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/stubtest fastnn._core fastnn.ops --mypy-config-file pyproject.toml \
+	$(BIN)/stubtest fastnn --mypy-config-file pyproject.toml \
 		--ignore-disjoint-bases --allowlist tools/stubtest_allowlist.txt
 
 format: $(VENV)/.dev ## Format Rust and Python in place
@@ -48,7 +48,7 @@ format: $(VENV)/.dev ## Format Rust and Python in place
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-stubs: $(VENV)/.editable ## Write python/fastnn/{_core,ops}.pyi from the built module
+stubs: $(VENV)/.editable ## Write the stubs of python/fastnn from the built module and its tables
 	$(BIN)/python tools/stubs.py
 
 wheel: dist/.stamp ## Build the release wheel into dist/

@@ -6,6 +6,7 @@ Hooks that nobody overrides are never called: with none overridden all epochs ru
 from __future__ import annotations
 
 import csv
+import inspect
 import math
 import os
 import time
@@ -195,6 +196,17 @@ class CallbackList(Callback):
             for hook in hooks
         )
 
+    def _each(self, hook: str, at: tuple[int, ...], logs: Logs | None) -> None:
+        """Calls the hook of every callback; an error is told where it came from."""
+        logs = logs if logs is not None else {}
+        for c in self.callbacks:
+            try:
+                getattr(c, hook)(*at, logs)
+            except Exception as error:
+                place = f"{hook}({at[0]})" if at else hook
+                error.add_note(f"  in {place} of callback {type(c).__name__}")
+                raise
+
 
 def _flatten(callbacks: Iterable[Any]) -> Iterable[Any]:
     for c in callbacks:
@@ -207,28 +219,19 @@ def _flatten(callbacks: Iterable[Any]) -> Iterable[Any]:
 
 
 def _forward(hook: str) -> None:
-    if hook in ("on_train_begin", "on_train_end", "on_test_begin", "on_test_end",
-                "on_predict_begin", "on_predict_end"):  # fmt: skip
+    """Gives CallbackList the hook, under the parameter names of Callback's."""
 
-        def call(self: CallbackList, logs: Logs | None = None) -> None:
-            logs = logs if logs is not None else {}
-            for c in self.callbacks:
-                try:
-                    getattr(c, hook)(logs)
-                except Exception as error:
-                    error.add_note(f"  in {hook} of callback {type(c).__name__}")
-                    raise
-    else:
+    def of_run(self: CallbackList, logs: Logs | None = None) -> None:
+        self._each(hook, (), logs)
 
-        def call(self: CallbackList, index: int, logs: Logs | None = None) -> None:  # type: ignore[misc]
-            logs = logs if logs is not None else {}
-            for c in self.callbacks:
-                try:
-                    getattr(c, hook)(index, logs)
-                except Exception as error:
-                    error.add_note(f"  in {hook}({index}) of callback {type(c).__name__}")
-                    raise
+    def of_epoch(self: CallbackList, epoch: int, logs: Logs | None = None) -> None:
+        self._each(hook, (epoch,), logs)
 
+    def of_batch(self: CallbackList, batch: int, logs: Logs | None = None) -> None:
+        self._each(hook, (batch,), logs)
+
+    forms: dict[str, Callable[..., None]] = {"logs": of_run, "epoch": of_epoch, "batch": of_batch}
+    call = forms[list(inspect.signature(getattr(Callback, hook)).parameters)[1]]
     call.__name__ = hook
     call.__doc__ = getattr(Callback, hook).__doc__
     setattr(CallbackList, hook, call)

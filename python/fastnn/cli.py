@@ -23,8 +23,6 @@ if TYPE_CHECKING:
 
     from fastnn.datasets.idx import Split
 
-    Integers = npt.NDArray[np.integer[Any]]
-
 EPOCHS = {"mnist": 5, "digits": 40}
 
 # What the second process of the demonstration runs: nothing but the saved file and the images.
@@ -202,7 +200,9 @@ def build_model(side: int, largest: float) -> Any:
     return model
 
 
-def confusion_table(truth: Integers, guesses: Integers) -> str:
+def confusion_table(
+    truth: npt.NDArray[np.integer[Any]], guesses: npt.NDArray[np.integer[Any]]
+) -> str:
     """Counts of true digit (rows) against predicted digit (columns)."""
     import numpy as np
 

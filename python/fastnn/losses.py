@@ -6,6 +6,7 @@ divides by the number of elements also with sample weights; masked positions are
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
 from collections.abc import Callable
@@ -19,6 +20,60 @@ from fastnn.layers.base import current_call
 from fastnn.serial import Configurable, Table, plain
 from fastnn.symbolic import keras_op
 
+__all__ = [
+    "NLL",
+    "BinaryCrossentropy",
+    "BinaryFocalCrossentropy",
+    "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy",
+    "CategoricalGeneralizedCrossEntropy",
+    "CategoricalHinge",
+    "Circle",
+    "CosineSimilarity",
+    "Dice",
+    "Hinge",
+    "Huber",
+    "KLDivergence",
+    "LogCosh",
+    "Loss",
+    "LossFunctionWrapper",
+    "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
+    "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Poisson",
+    "SparseCategoricalCrossentropy",
+    "SquaredHinge",
+    "Tversky",
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_generalized_cross_entropy",
+    "categorical_hinge",
+    "circle",
+    "cosine_similarity",
+    "deserialize",
+    "dice",
+    "get",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "log_cosh",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "nll",
+    "poisson",
+    "serialize",
+    "sparse_categorical_crossentropy",
+    "squared_hinge",
+    "tversky",
+]  # fmt: skip
+
+#: What is public here and no loss.
+_ACCESS = ("deserialize", "get", "serialize")
 _c = _core.ops
 _REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
 
@@ -642,20 +697,13 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
 
 
 _CLASSES: list[Any] = [
-    BinaryCrossentropy, BinaryFocalCrossentropy, CategoricalCrossentropy,
-    CategoricalFocalCrossentropy, CategoricalGeneralizedCrossEntropy, CategoricalHinge, Circle,
-    CosineSimilarity, Dice, Hinge, Huber,
-    KLDivergence, LogCosh, MeanAbsoluteError, MeanAbsolutePercentageError, MeanSquaredError,
-    MeanSquaredLogarithmicError, NLL, Poisson, SparseCategoricalCrossentropy, SquaredHinge, Tversky,
-]  # fmt: skip
+    c
+    for n in __all__
+    if inspect.isclass(c := globals().get(n)) and c not in (Loss, LossFunctionWrapper)
+]
 _FUNCTIONS: list[Any] = [
-    binary_crossentropy, binary_focal_crossentropy, categorical_crossentropy,
-    categorical_focal_crossentropy, categorical_generalized_cross_entropy, categorical_hinge,
-    circle, cosine_similarity, dice, hinge, huber,
-    kl_divergence, log_cosh, mean_absolute_error, mean_absolute_percentage_error,
-    mean_squared_error, mean_squared_logarithmic_error, nll, poisson,
-    sparse_categorical_crossentropy, squared_hinge, tversky,
-]  # fmt: skip
+    f for n in __all__ if inspect.isfunction(f := globals().get(n)) and n not in _ACCESS
+]
 ALIASES = {
     "bce": binary_crossentropy, "BCE": binary_crossentropy, "kld": kl_divergence,
     "KLD": kl_divergence, "mae": mean_absolute_error, "MAE": mean_absolute_error,
@@ -693,9 +741,3 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> An
 
     with custom_object_scope(custom_objects):
         return get(config)
-
-
-__all__ = [
-    "Loss", "LossFunctionWrapper", "deserialize", "get", "serialize",
-    *(c.__name__ for c in _CLASSES), *(f.__name__ for f in _FUNCTIONS),
-]  # fmt: skip

@@ -9,7 +9,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["CORE", "KERAS", "MODULES", "lazy"]
+__all__ = ["CORE", "FURTHER", "KERAS", "KERAS_MODULES", "MODULES", "lazy"]
 
 #: Submodules by public name.
 MODULES = {
@@ -20,6 +20,14 @@ MODULES = {
         "plot", "random", "regularizers", "saving", "transforms", "utils",
     )
 }  # fmt: skip
+
+#: What `fastnn` has besides.
+FURTHER = {"keras": "fastnn.keras", "exit_strategy": "fastnn.exit_strategy"}
+
+#: What `fastnn.keras` has of them: Keras's own namespaces.
+KERAS_MODULES = {
+    k: v for k, v in MODULES.items() if k not in ("data", "errors", "plot", "transforms")
+}
 
 #: Names of Keras at the top, and the module that holds them.
 KERAS = {

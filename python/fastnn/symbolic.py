@@ -53,6 +53,41 @@ class Node:
         return [x for x in leaves if isinstance(x, KerasTensor)]
 
 
+def _method(name: str) -> Callable[..., Any]:
+    def call(x: Any, *args: Any) -> Any:
+        return getattr(x, name)(*args)
+
+    return call
+
+
+#: Python operators of KerasTensor and the name of the op that each stands for.
+OPERATORS: dict[str, str] = {}
+
+
+def _unary(dunder: str, op_name: str) -> Callable[[Any], Any]:
+    """A method that records the operator as a node."""
+    call = _method(dunder)
+    OPERATORS[dunder] = op_name
+
+    def method(self: Any) -> Any:
+        return record(call, op_name, (self,), {}, dunder)
+
+    method.__name__ = dunder
+    return method
+
+
+def _binary(dunder: str, op_name: str) -> Callable[[Any, Any], Any]:
+    """A method that records the operator with its operand as a node."""
+    call = _method(dunder)
+    OPERATORS[dunder] = op_name
+
+    def method(self: Any, other: Any, /) -> Any:
+        return record(call, op_name, (self, other), {}, dunder)
+
+    method.__name__ = dunder
+    return method
+
+
 class KerasTensor:
     """A value known by shape and type; give it to layers, `fastnn.ops` and `Model`."""
 
@@ -131,35 +166,27 @@ class KerasTensor:
         """Converted elements."""
         return record(_method("astype"), "cast", (self, dtype), {}, "astype()")
 
-
-def _method(name: str) -> Callable[..., Any]:
-    def call(x: Any, *args: Any) -> Any:
-        return getattr(x, name)(*args)
-
-    return call
-
-
-def _operator(dunder: str, op_name: str) -> None:
-    call = _method(dunder)
-
-    def method(self: KerasTensor, *args: Any) -> Any:
-        return record(call, op_name, (self, *args), {}, dunder)
-
-    method.__name__ = dunder
-    setattr(KerasTensor, dunder, method)
-
-
-#: Python operators and the name of the op that each stands for.
-OPERATORS = {
-    "__add__": "add", "__radd__": "add", "__sub__": "subtract", "__rsub__": "subtract",
-    "__mul__": "multiply", "__rmul__": "multiply", "__truediv__": "divide",
-    "__rtruediv__": "divide", "__floordiv__": "floor_divide", "__mod__": "mod",
-    "__pow__": "power", "__rpow__": "power", "__matmul__": "matmul", "__rmatmul__": "matmul",
-    "__neg__": "negative", "__abs__": "absolute", "__lt__": "less", "__le__": "less_equal",
-    "__gt__": "greater", "__ge__": "greater_equal", "__getitem__": "get_item",
-}  # fmt: skip
-for _dunder, _name in OPERATORS.items():
-    _operator(_dunder, _name)
+    __add__ = _binary("__add__", "add")
+    __radd__ = _binary("__radd__", "add")
+    __sub__ = _binary("__sub__", "subtract")
+    __rsub__ = _binary("__rsub__", "subtract")
+    __mul__ = _binary("__mul__", "multiply")
+    __rmul__ = _binary("__rmul__", "multiply")
+    __truediv__ = _binary("__truediv__", "divide")
+    __rtruediv__ = _binary("__rtruediv__", "divide")
+    __floordiv__ = _binary("__floordiv__", "floor_divide")
+    __mod__ = _binary("__mod__", "mod")
+    __pow__ = _binary("__pow__", "power")
+    __rpow__ = _binary("__rpow__", "power")
+    __matmul__ = _binary("__matmul__", "matmul")
+    __rmatmul__ = _binary("__rmatmul__", "matmul")
+    __neg__ = _unary("__neg__", "negative")
+    __abs__ = _unary("__abs__", "absolute")
+    __lt__ = _binary("__lt__", "less")
+    __le__ = _binary("__le__", "less_equal")
+    __gt__ = _binary("__gt__", "greater")
+    __ge__ = _binary("__ge__", "greater_equal")
+    __getitem__ = _binary("__getitem__", "get_item")
 
 
 def op_call(key: str, known: dict[str, Callable[..., Any]], op_name: str) -> OpCall:

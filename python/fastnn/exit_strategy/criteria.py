@@ -8,7 +8,6 @@ curves are expert defaults in `data/criteria_default.json`; nothing in code list
 from __future__ import annotations
 
 import bisect
-import functools
 import json
 import math
 from collections.abc import Mapping, Sequence
@@ -22,7 +21,7 @@ import numpy.typing as npt
 
 from .contracts import CurveTable
 from .errors import ExitError, Issue, suggest
-from .resources import load_json
+from .resources import cached, load_json
 
 __all__ = [
     "BASE_OPTIONS",
@@ -102,7 +101,7 @@ class Criteria:
         raise KeyError(f"no leaf {name!r}; near: {suggest(name, [x.id for x in self.leaves])}")
 
 
-@functools.cache
+@cached()
 def _default_criteria() -> Criteria:
     return _read_criteria(load_json("criteria_default.json"), load_json("criteria_extended.json"))
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import copy
 import datetime as dt
-import functools
 import hashlib
 import json
 import re
@@ -20,7 +19,7 @@ from typing import Any
 
 from .errors import ExitError, Issue, suggest
 from .notes import Note
-from .resources import data_hash, load_json
+from .resources import cached, data_hash, load_json
 from .windows import OPERATORS, WINDOWS
 
 __all__ = ["GateFlag", "Gates", "check_age", "flags_of", "load_gates", "parse_day"]
@@ -87,7 +86,7 @@ def load_gates(overlay: str | Path | None = None) -> Gates:
     return overlay_gates(_shipped(), raw, hashlib.sha256(text.encode()).hexdigest())
 
 
-@functools.cache
+@cached()
 def _shipped() -> Gates:
     venues = load_json(_FILES[0])["venues"]
     regulatory = load_json(_FILES[1])["gates"]
@@ -229,7 +228,7 @@ def flags_of(item: Mapping[str, Any], on: dt.date) -> tuple[GateFlag, ...]:
     return _flags(on, *(str(words or "") for words in texts))
 
 
-@functools.lru_cache(maxsize=4096)
+@cached(maxsize=4096)
 def _flags(
     on: dt.date, name: str, checked_on: str, starts: str, ends: str, expires: str, confidence: str
 ) -> tuple[GateFlag, ...]:

@@ -5,7 +5,6 @@ The sampling itself is `uncertainty.simulate`; this room only says what is uncer
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -18,7 +17,7 @@ from .errors import ExitError, Issue
 from .gates import GateReport
 from .leaves import LEAF_FIELDS, LeafFact
 from .profile import Profile
-from .resources import load_json
+from .resources import cached, load_json
 
 __all__ = ["build_spec", "computed_facts", "correlation_of"]
 
@@ -105,7 +104,7 @@ def correlation_of(profile: Profile, criteria: Criteria) -> FloatArray:
     return _correlation(profile.correlation, tuple(leaf.id for leaf in criteria.leaves))
 
 
-@functools.lru_cache(maxsize=64)
+@cached(maxsize=64)
 def _correlation(triples: tuple[tuple[str, str, float], ...], ids: tuple[str, ...]) -> FloatArray:
     matrix = np.eye(len(ids))
     by_field: dict[str, list[str]] = {}

@@ -9,15 +9,12 @@ from __future__ import annotations
 import importlib
 import sys
 from types import ModuleType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from fastnn.namespaces import KERAS, MODULES, lazy
+from fastnn.namespaces import KERAS, KERAS_MODULES, lazy
 
-_SUBMODULES = {
-    k: v for k, v in MODULES.items() if k not in ("data", "errors", "plot", "transforms")
-}
-__all__ = sorted([*KERAS, *_SUBMODULES])
-__getattr__, __dir__ = lazy(globals(), KERAS, _SUBMODULES)
+__all__ = sorted([*KERAS, *KERAS_MODULES])
+__getattr__, __dir__ = lazy(globals(), KERAS, KERAS_MODULES)
 
 
 class _Alias(ModuleType):
@@ -30,22 +27,5 @@ class _Alias(ModuleType):
         return getattr(importlib.import_module(target), name)
 
 
-for _name in (*_SUBMODULES, "optimizers.schedules"):
+for _name in (*KERAS_MODULES, "optimizers.schedules"):
     sys.modules.setdefault(f"{__name__}.{_name}", _Alias(f"{__name__}.{_name}"))
-
-if TYPE_CHECKING:
-    from fastnn import (
-        activations as activations,
-    )
-    from fastnn import (
-        layers as layers,
-    )
-    from fastnn import (
-        models as models,
-    )
-    from fastnn import (
-        optimizers as optimizers,
-    )
-    from fastnn.layers import Input as Input
-    from fastnn.models import Model as Model
-    from fastnn.models import Sequential as Sequential

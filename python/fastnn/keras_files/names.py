@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
+from fastnn.caching import cached
 from fastnn.errors import FormatError, nearest
 from fastnn.serial import Table, custom_objects
 
@@ -24,7 +24,7 @@ MODELS = {
 }
 
 
-@cache
+@cached()
 def tables() -> dict[str, Table]:
     """Keras's public modules and the table that stands for each."""
     from fastnn import (
@@ -158,7 +158,7 @@ def _rows() -> list[Op]:
     ]
 
 
-@cache
+@cached()
 def _ops() -> tuple[dict[str, Op], dict[str, Op]]:
     rows = _rows()
     return {r.class_name: r for r in rows}, {r.function: r for r in rows}

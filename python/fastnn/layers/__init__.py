@@ -1,36 +1,82 @@
 """Layers under Keras's names, and the table that files and strings are looked up in."""
 
+# ruff: noqa: F403, F405
 from __future__ import annotations
 
 import inspect
 from typing import Any
 
-from fastnn.layers import activation as _activation
-from fastnn.layers import core as _core_layers
-from fastnn.layers import merging as _merging
-from fastnn.layers import normalization as _normalization
-from fastnn.layers import regularization as _regularization
-from fastnn.layers import reshaping as _reshaping
-from fastnn.layers.activation import *  # noqa: F403
+from fastnn.layers.activation import *
 from fastnn.layers.base import InputSpec, Layer
-from fastnn.layers.core import *  # noqa: F403
-from fastnn.layers.merging import *  # noqa: F403
-from fastnn.layers.normalization import *  # noqa: F403
-from fastnn.layers.regularization import *  # noqa: F403
-from fastnn.layers.reshaping import *  # noqa: F403
+from fastnn.layers.core import *
+from fastnn.layers.merging import *
+from fastnn.layers.normalization import *
+from fastnn.layers.regularization import *
+from fastnn.layers.reshaping import *
 from fastnn.serial import Table
 
-_MODULES = (_activation, _core_layers, _merging, _normalization, _regularization, _reshaping)
-__all__ = ["InputSpec", "Layer", *(n for m in _MODULES for n in m.__all__)]
+__all__ = [
+    "ELU",
+    "Activation",
+    "ActivityRegularization",
+    "Add",
+    "AlphaDropout",
+    "Average",
+    "BatchNormalization",
+    "Concatenate",
+    "Cropping1D",
+    "Cropping2D",
+    "Dense",
+    "Dot",
+    "Dropout",
+    "Embedding",
+    "Flatten",
+    "GaussianDropout",
+    "GaussianNoise",
+    "GroupNormalization",
+    "Identity",
+    "Input",
+    "InputLayer",
+    "InputSpec",
+    "Lambda",
+    "Layer",
+    "LayerNormalization",
+    "LeakyReLU",
+    "Masking",
+    "Maximum",
+    "Minimum",
+    "Multiply",
+    "Normalization",
+    "PReLU",
+    "Permute",
+    "RMSNormalization",
+    "ReLU",
+    "RepeatVector",
+    "Rescaling",
+    "Reshape",
+    "Softmax",
+    "SpatialDropout1D",
+    "SpatialDropout2D",
+    "Subtract",
+    "UnitNormalization",
+    "UpSampling1D",
+    "UpSampling2D",
+    "Wrapper",
+    "ZeroPadding1D",
+    "ZeroPadding2D",
+    "add",
+    "average",
+    "concatenate",
+    "dot",
+    "maximum",
+    "minimum",
+    "multiply",
+    "subtract",
+]
 
 TABLE = Table(
     "layer",
-    [
-        thing
-        for module in _MODULES
-        for name in module.__all__
-        if inspect.isclass(thing := getattr(module, name))
-    ],
+    [c for n in __all__ if inspect.isclass(c := globals().get(n)) and c not in (InputSpec, Layer)],
 )
 
 

@@ -6,7 +6,6 @@ A layer never runs per batch: `fit` and `predict` trace it once. Behaviour follo
 
 from __future__ import annotations
 
-import functools
 import inspect
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +17,7 @@ import numpy as np
 from fastnn import _core, config, initializers, regularizers, tree
 from fastnn import constraints as _constraints
 from fastnn._core import Tensor
+from fastnn.caching import cached
 from fastnn.errors import DataError, FastnnError, ShapeError, reject_arguments
 from fastnn.random import SeedGenerator
 from fastnn.serial import file_budget, plain
@@ -133,7 +133,7 @@ def _with_axis(shape: Shape, axis: int, size: int) -> Shape:
     return tuple(new)
 
 
-@functools.lru_cache(maxsize=512)
+@cached(maxsize=512)
 def _call_parameters(fn: Callable[..., Any]) -> tuple[list[str], bool, bool, bool]:
     """Names of the positional parameters of a `call`, and whether it takes training, mask, **."""
     parameters = list(inspect.signature(fn).parameters.values())[1:]

@@ -1,13 +1,13 @@
 """Metrics under Keras's names, and the tables that strings are looked up in."""
 
+# ruff: noqa: F403, F405
 from __future__ import annotations
 
 import inspect
 from typing import Any
 
 from fastnn import losses, ops
-from fastnn.metrics import base, confusion, overlap, scores
-from fastnn.metrics.base import *  # noqa: F403
+from fastnn.metrics.base import *
 from fastnn.metrics.base import (
     BinaryAccuracy,
     BinaryCrossentropy,
@@ -28,14 +28,28 @@ from fastnn.metrics.base import (
     SparseTopKCategoricalAccuracy,
     TopKCategoricalAccuracy,
 )
-from fastnn.metrics.confusion import *  # noqa: F403
+from fastnn.metrics.confusion import *
 from fastnn.metrics.confusion import AUC
-from fastnn.metrics.overlap import *  # noqa: F403
-from fastnn.metrics.scores import *  # noqa: F403
+from fastnn.metrics.overlap import *
+from fastnn.metrics.scores import *
 from fastnn.serial import Table, plain
 
-_NAMES = [*base.__all__, *confusion.__all__, *overlap.__all__, *scores.__all__]
-_CLASSES = [c for n in _NAMES if inspect.isclass(c := globals()[n])]
+__all__ = [
+    "AUC", "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "BinaryIoU", "CategoricalAccuracy",
+    "CategoricalCrossentropy", "CategoricalHinge", "ConcordanceCorrelation", "CosineSimilarity",
+    "F1Score", "FBetaScore", "FalseNegatives", "FalsePositives", "Hinge", "IoU", "KLDivergence",
+    "LogCoshError", "Mean", "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanIoU",
+    "MeanMetricWrapper", "MeanSquaredError", "MeanSquaredLogarithmicError", "Metric", "OneHotIoU",
+    "OneHotMeanIoU", "PearsonCorrelation", "Poisson", "Precision", "PrecisionAtRecall", "R2Score",
+    "Recall", "RecallAtPrecision", "RootMeanSquaredError", "SensitivityAtSpecificity",
+    "SparseCategoricalAccuracy", "SparseCategoricalCrossentropy", "SparseTopKCategoricalAccuracy",
+    "SpecificityAtSensitivity", "SquaredHinge", "Sum", "TopKCategoricalAccuracy", "TrueNegatives",
+    "TruePositives", "accuracy", "binary_accuracy", "categorical_accuracy",
+    "concordance_correlation", "deserialize", "get", "pearson_correlation", "serialize",
+    "sparse_categorical_accuracy", "sparse_top_k_categorical_accuracy",
+    "top_k_categorical_accuracy",
+]  # fmt: skip
+_CLASSES = [c for n in __all__ if inspect.isclass(c := globals().get(n))]
 ALIASES = {
     "mse": MeanSquaredError, "MSE": MeanSquaredError, "mae": MeanAbsoluteError,
     "MAE": MeanAbsoluteError, "mape": MeanAbsolutePercentageError,
@@ -105,6 +119,3 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> An
 
     with custom_object_scope(custom_objects):
         return get(config)
-
-
-__all__ = ["deserialize", "get", "serialize", *_NAMES]

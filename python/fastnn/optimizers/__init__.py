@@ -1,15 +1,33 @@
 """Optimisers and learning-rate schedules under Keras's names."""
 
+# ruff: noqa: F403, F405
 from __future__ import annotations
 
 from typing import Any
 
 from fastnn.optimizers import methods, schedules
 from fastnn.optimizers.base import Optimizer
-from fastnn.optimizers.methods import *  # noqa: F403
+from fastnn.optimizers.methods import *
 from fastnn.serial import Table, custom_object_scope, plain
 
-__all__ = ["Optimizer", "deserialize", "get", "schedules", "serialize", *methods.__all__]
+__all__ = [
+    "SGD",
+    "Adadelta",
+    "Adagrad",
+    "Adam",
+    "AdamW",
+    "Adamax",
+    "Ftrl",
+    "Lamb",
+    "Lion",
+    "Nadam",
+    "Optimizer",
+    "RMSprop",
+    "deserialize",
+    "get",
+    "schedules",
+    "serialize",
+]
 
 _MEMBERS = [getattr(methods, name) for name in methods.__all__]
 TABLE = Table("optimizer", _MEMBERS, {m.__name__.lower(): m for m in _MEMBERS})
