@@ -187,8 +187,9 @@ class SimulateFunction(Protocol):
 
 
 # uncertainty.simulate_many(specs: Sequence[SamplingSpec], *, kappa, draws, seed, first_index,
-#     threads) -> list[Simulation]; profile k of the batch uses profile_index first_index + k, so
-#     results do not depend on batch order or size.
+#     threads, progress) -> list[Simulation]; every profile of the batch draws from the one stream
+#     `first_index` (common random numbers), so each result equals simulate(spec,
+#     profile_index=first_index) and depends neither on the order nor on the size of the batch.
 # uncertainty.tornado_runs(spec, *, kappa, draws, seed) -> FloatArray (leaves, 2, options): p_first
 #     with leaf l held at its 10 % and 90 % quantile, the others free, same random numbers.
 

@@ -1,4 +1,7 @@
-"""A warning as data: a catalogue key and its values, so that it reads in either language."""
+"""A warning as data: a catalogue key and its values, so that it reads in either language.
+
+A warning about a fault of the list in `errors` carries its code: the work goes on, and says so.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,9 @@ from .catalogue import text
 
 __all__ = ["Note"]
 
+#: Faults that are flagged where a refusal would hide the rest of the answer.
+_CODES = {"price_below_debt": "EX304", "old": "EX404", "expired": "EX404"}
+
 
 @dataclass(frozen=True, slots=True)
 class Note:
@@ -17,12 +23,18 @@ class Note:
     key: str
     values: Mapping[str, str] = field(default_factory=dict)
 
+    @property
+    def code(self) -> str | None:
+        """The stable code of the fault that is flagged, None for a plain remark."""
+        return _CODES.get(self.key)
+
     def text(self, lang: str = "en") -> str:
         """Return the warning's text; a key of another room without a text is shown as it is."""
         try:
-            return text(f"note.{self.key}", lang).format_map(self.values)
+            words = text(f"note.{self.key}", lang).format_map(self.values)
         except KeyError:
-            return self.key.replace("_", " ")
+            words = self.key.replace("_", " ")
+        return f"{self.code} {words}" if self.code else words
 
     def __str__(self) -> str:
         return self.text()
