@@ -154,6 +154,8 @@ def functional_config(model: Any) -> dict[str, Any]:
     for at, node in enumerate(model._order):
         for i, x in enumerate(tree.flatten(node.outputs)):
             places[id(x)] = [at, i]
+            if x.mask is not None:
+                places[id(x.mask)] = [at, i, "mask"]
         calls.append(
             {
                 "operation": number[id(node.operation)],
@@ -218,6 +220,8 @@ def functional_from_config(cls: Any, config: dict[str, Any], objects: Any = None
             outputs = operation(*args, **kwargs)
         for i, x in enumerate(tree.flatten(outputs)):
             tensors[at, i] = x
+            if x.mask is not None:
+                tensors[at, i, "mask"] = x.mask
     inputs, outputs = _decode(config["inputs"], tensors), _decode(config["outputs"], tensors)
     model = cls(inputs=inputs, outputs=outputs, name=config.get("name"))
     if not config.get("trainable", True):

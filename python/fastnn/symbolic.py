@@ -1,25 +1,33 @@
 """Symbolic tensors of functional models: what `Input` returns and layers give back.
 
-A `KerasTensor` is a traced tensor (`spec`, for shape and type) with its provenance: the node, that
-is the layer or op call, that made it. Provenance lives on this side only, so the graph of layers
-can be run again on other inputs, cut, copied, summarised and saved. Depends on `_core`.
+A `KerasTensor` is a shape and a type with its provenance: the node, that is the layer or op call,
+that made it. Provenance lives on this side only, so the graph of layers can be run again on other
+inputs, cut, copied, summarised and saved. The core knows one open size, the batch. Other open sizes
+live here: a call is traced with two different sizes standing for None, and what differs between the
+traces is None in the result (as Keras's JAX back end does it). Depends on `_core`.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Self, TypeVar
 
 from fastnn import _core, tree
 from fastnn.config import stored_dtype, unique_name
-from fastnn.errors import unknown_name
+from fastnn.errors import FastnnError, ShapeError, unknown_name
 from fastnn.variables import Scope, Variable
 
-__all__ = ["KerasTensor", "Node", "OpCall", "is_symbolic", "keras_op", "record"]
+__all__ = ["KerasTensor", "Node", "OpCall", "infer", "is_symbolic", "keras_op", "record"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Dims = tuple[int | None, ...]
+#: What stands for None in the two traces of a call with open sizes. Strides, groups and halves
+#: divide both, so reshapes of open axes come out even.
+STAND_INS = (240, 336)
+_local = threading.local()
 
 
 class OpCall:
@@ -106,28 +114,45 @@ class KerasTensor:
         if sparse or ragged:
             raise ValueError("sparse and ragged tensors are not supported\n  hint: a dense array")
         name = name or unique_name("keras_tensor")
-        spec = _core.placeholder(tuple(shape), dtype=stored_dtype(dtype), name=name)
-        self._set(spec, name)
+        dims, dtype = tuple(shape), stored_dtype(dtype)
+        if is_open(dims):
+            filled = tuple(STAND_INS[0] if d is None else d for d in dims)
+            dtype = _core.placeholder(filled, dtype=dtype, name=name).dtype
+            self._set(None, dims, dtype, name)
+        else:
+            spec = _core.placeholder(dims, dtype=dtype, name=name)
+            self._set(spec, spec.shape, spec.dtype, name)
 
-    def _set(self, spec: _core.Tensor, name: str, node: Node | None = None, index: int = 0) -> Self:
-        self.spec, self.name, self.node, self.index = spec, name, node, index
-        self.mask: KerasTensor | None = None
+    def _set(self, spec: _core.Tensor | None, shape: Dims, dtype: str, name: str = "") -> Self:
+        #: The traced tensor, None when a size besides the batch is open.
+        self.spec = spec
+        #: Sizes; None is open: any batch, any number of steps.
+        self.shape = shape
+        #: Element type.
+        self.dtype = dtype
+        self.name = name
+        self.node: Node | None = None
+        self.index = 0
+        self.mask: Any = None
         return self
 
     @classmethod
-    def made(cls, spec: _core.Tensor, name: str, node: Node, index: int) -> Self:
-        """The symbolic form of a traced tensor, result `index` of `node`."""
-        return cls.__new__(cls)._set(spec, name, node, index)
+    def of(cls, spec: _core.Tensor) -> Self:
+        """The symbolic form of a traced tensor."""
+        return cls.__new__(cls)._set(spec, spec.shape, spec.dtype)
 
-    @property
-    def shape(self) -> Dims:
-        """Sizes; None is the batch."""
-        return self.spec.shape
+    @classmethod
+    def shaped(cls, shape: Dims, dtype: str = "float32") -> Self:
+        """A symbolic tensor of this shape that nothing has made yet."""
+        spec = None if is_open(shape) else _core.placeholder(shape, dtype=dtype)
+        return cls.__new__(cls)._set(spec, tuple(shape), dtype)
 
-    @property
-    def dtype(self) -> str:
-        """Element type."""
-        return self.spec.dtype
+    def made(self, node: Node, name: str, index: int = 0) -> Self:
+        """This tensor as result `index` of `node`."""
+        self.node, self.name, self.index = node, name, index
+        return self
+
+    sparse = ragged = False
 
     @property
     def ndim(self) -> int:
@@ -207,19 +232,94 @@ def is_symbolic(value: Any) -> bool:
     return False
 
 
+def is_open(shape: Sequence[int | None]) -> bool:
+    """True when a size besides the batch is None."""
+    return None in shape[1:]
+
+
 def specs(value: Any) -> Any:
     """`value` with every KerasTensor replaced by its traced tensor."""
     return tree.map_structure(lambda x: x.spec if isinstance(x, KerasTensor) else x, value)
 
 
+def stand_in_size() -> int | None:
+    """The size that stands for open axes in the trace this thread is in, None otherwise."""
+    return getattr(_local, "size", None)
+
+
+@contextmanager
+def _standing(size: int) -> Iterator[Callable[[Any], Any]]:
+    """One trace in which `size` stands for None; gives what replaces symbolic tensors."""
+    made: dict[int, _core.Tensor] = {}
+
+    def replace(x: Any) -> Any:
+        if not isinstance(x, KerasTensor):
+            return x
+        if id(x) not in made:
+            shape = tuple(size if d is None else d for d in x.shape)
+            made[id(x)] = _core.placeholder(shape, dtype=x.dtype)
+        return made[id(x)]
+
+    outer, _local.size = stand_in_size(), size
+    try:
+        yield lambda value: tree.map_structure(replace, value)
+    finally:
+        _local.size = outer
+
+
+def infer(inputs: Sequence[Any], run: Callable[[Callable[[Any], Any]], Any]) -> Any:
+    """Symbolic forms of what `run` gives; sizes that follow from open ones are None.
+
+    `run` gets a function that replaces the symbolic tensors in a structure by traced ones. It is
+    called once, or twice when a size besides the batch is open in `inputs`.
+    """
+    if not any(isinstance(x, KerasTensor) and x.spec is None for x in inputs):
+        return tree.map_structure(lambda x: KerasTensor.of(_traced(x)), run(specs))
+    first, second = STAND_INS
+    with _standing(first) as replaced:
+        try:
+            one = run(replaced)
+        except FastnnError as error:
+            raise _noted(error, f"where {first} stands for the open sizes (None)") from error
+    with _standing(second) as replaced:
+        try:
+            two = run(replaced)
+        except FastnnError as error:
+            head = str(error).partition("\n  hint:")[0]
+            raise ShapeError(
+                f"{head}\n  the sizes {first} and {second} were tried for an axis that the input "
+                "leaves open (None): something depends on it\n"
+                "  hint: give that axis a size in Input(shape=...)"
+            ) from error
+    return tree.map_structure(_compared, one, two)
+
+
+def _traced(x: Any) -> _core.Tensor:
+    return x if isinstance(x, _core.Tensor) else _core.tensor(value_of(x))
+
+
+def _compared(one: Any, two: Any) -> KerasTensor:
+    one, two = _traced(one), _traced(two)
+    if len(one.shape) != len(two.shape):
+        raise ShapeError(
+            f"an output has {len(one.shape)} or {len(two.shape)} axes, which depends on a size that"
+            " the input leaves open\n  hint: give the full shape in Input(shape=...)"
+        )
+    shape = tuple(a if a == b else None for a, b in zip(one.shape, two.shape, strict=True))
+    return KerasTensor.shaped(shape, one.dtype)
+
+
+def _noted(error: FastnnError, note: str) -> FastnnError:
+    head, mark, hint = str(error).partition("\n  hint:")
+    return type(error)(f"{head}\n  {note}{mark}{hint}")
+
+
 def wrap(outputs: Any, node: Node, name: str) -> Any:
-    """KerasTensors for traced results of `node`."""
-    leaves = [
-        KerasTensor.made(x if isinstance(x, _core.Tensor) else _core.tensor(x), name, node, i)
-        for i, x in enumerate(tree.flatten(outputs))
-    ]
-    node.outputs = tree.pack(outputs, leaves)
-    return node.outputs
+    """Notes inferred `outputs` as the results of `node`."""
+    for i, x in enumerate(tree.flatten(outputs)):
+        x.made(node, name, i)
+    node.outputs = outputs
+    return outputs
 
 
 def record(
@@ -228,9 +328,12 @@ def record(
     """Calls `fn` on the traced tensors behind symbolic arguments and notes the call as a node."""
     operation = OpCall(fn, op_name, key)
     node = Node(operation, args, kwargs)
-    with Scope(training=False):
-        outputs = fn(*specs(list(args)), **specs(kwargs))
-    return wrap(outputs, node, operation.name)
+
+    def run(replaced: Callable[[Any], Any]) -> Any:
+        with Scope(training=False):
+            return fn(*replaced(list(args)), **replaced(kwargs))
+
+    return wrap(infer(node.inputs, run), node, operation.name)
 
 
 def keras_op(fn: F) -> F:

@@ -29,15 +29,18 @@ from fastnn.data import (
     split_tail,
     unpack,
 )
-from fastnn.errors import DataError, reject_arguments
+from fastnn.errors import DataError, ShapeError, reject_arguments
 from fastnn.fitting import Fit, Logs, Program, batches_of, keep, report, warn_of_few
 from fastnn.layers.base import CallContext
 from fastnn.progress import is_terminal
+from fastnn.recent import Recent
 from fastnn.variables import Scope, Variable, current_scope, structure_version
 
 __all__ = ["Trainer"]
 
 _F32 = np.dtype(np.float32)
+#: How many compiled steps and predictors a model keeps: one per shape of the data, batch aside.
+KEPT_STEPS, KEPT_PREDICTORS = 32, 16
 
 
 class Trainer:
@@ -56,10 +59,10 @@ class Trainer:
         self._compiled_metrics: CompiledMetrics | None = None
         self._loss_tracker: metrics.Mean | None = None
         self._compile_config: dict[str, Any] | None = None
-        self._programs: dict[Any, Program] = {}
+        self._programs: Recent = Recent(KEPT_STEPS)
         self._predictor: _core.Function | None = None
         self._predictor_shape: Any = None
-        self._predictors: dict[Any, tuple[_core.Function, Any]] = {}
+        self._predictors: Recent = Recent(KEPT_PREDICTORS)
         self._signature_at: tuple[int, Any] = (-1, None)
         self._shuffle_seed: int | None = None
         self._initial_epoch = 0
@@ -68,7 +71,8 @@ class Trainer:
     def __getstate__(self) -> dict[str, Any]:
         """What a deep copy takes along: all but the traces, which are made anew."""
         state = dict(self.__dict__)
-        state.update(_programs={}, _predictors={}, _predictor=None, _predictor_shape=None)
+        state.update(_programs=Recent(KEPT_STEPS), _predictors=Recent(KEPT_PREDICTORS))
+        state.update(_predictor=None, _predictor_shape=None)
         state.update(_signature_at=(-1, None), _fast=False)
         return state
 
@@ -244,11 +248,11 @@ class Trainer:
     def _program(self, kind: str, data: tuple[Any, Any, Any]) -> Program:
         x, y, w = data
         key = (kind, _tree_key(x), _tree_key(y), _tree_key(w), self._trainable_signature())
-        program = self._programs.get(key)
+        program: Program | None = self._programs.find(key)
         if program is None:
             program = self._trace(kind, data)
             key = (*key[:4], self._trainable_signature())
-            self._programs[key] = program
+            self._programs.keep(key, program)
         return program
 
     def _trace(self, kind: str, data: tuple[Any, Any, Any]) -> Program:
@@ -298,10 +302,17 @@ class Trainer:
         fixed = []
         for i, (a, shape) in enumerate(zip(leaves, shapes, strict=True)):
             where = self._expects(names[i], shape)  # type: ignore[attr-defined]
+            if a.shape[1:] != tuple(shape[1:]) and self._takes(a, shape):
+                fixed.append(a)
+                continue
             fixed.append(check_features("x" if len(leaves) == 1 else f"x[{i}]", a, shape, where))
         return fixed[0] if not isinstance(x, dict | list | tuple) else (
             dict(zip(names, fixed, strict=True)) if isinstance(x, dict) else fixed
         )  # fmt: skip
+
+    def _takes(self, array: Any, shape: Any) -> bool:
+        """Whether inputs of another shape than that of the symbolic input are fine as they are."""
+        return False
 
     @staticmethod
     def _match_inputs(x: Any, names: list[str]) -> list[Any]:
@@ -638,14 +649,14 @@ class Trainer:
             parts.append(function.predict(leaves, leaves[0].shape[0]))
         if not parts:
             raise DataError("x yielded no batches\n  hint: give a fresh generator, or steps")
-        flat = [np.concatenate(column) for column in zip(*parts, strict=True)]
+        flat = [_joined(column) for column in zip(*parts, strict=True)]
         return tree.pack(structure, flat), len(parts)
 
     def _predict_function(self, x: Any) -> tuple[_core.Function, Any]:
         key = _tree_key(x)
-        found = self._predictors.get(key)
+        found = self._predictors.find(key)
         if found is not None:
-            return found
+            return found  # type: ignore[no-any-return]
         feeds: list[Tensor] = []
 
         def stand_in(a: Any) -> Tensor:
@@ -657,7 +668,7 @@ class Trainer:
         with Scope(training=False) as scope, CallContext(False):
             out = self.predict_step((inputs,))
         function = _core.Function(feeds, tree.flatten(out), scope.updates())
-        self._predictors[key] = (function, out)
+        self._predictors.keep(key, (function, out))
         plain = len(feeds) == 1 and isinstance(out, Tensor) and feeds[0].dtype == "float32"
         if plain and not scope.updates():
             self._predictor, self._predictor_shape = function, tuple(feeds[0].shape[1:])
@@ -677,6 +688,18 @@ def gradients(loss: Any, variables: Sequence[Variable]) -> list[Tensor]:
     if scope is None:
         return _core.gradients(loss, [v.value for v in variables])
     return _core.gradients(loss, [scope.leaf(v) for v in variables])
+
+
+def _joined(parts: tuple[Any, ...]) -> Any:
+    """The outputs of all batches in one array."""
+    sizes = sorted({p.shape[1:] for p in parts})
+    if len(sizes) > 1:
+        raise ShapeError(
+            f"the batches gave outputs of different sizes, such as {sizes[0]} and {sizes[-1]} per "
+            "sample, which make no one array\n"
+            "  hint: model.predict_on_batch(batch) for each, or pad the batches to one size"
+        )
+    return np.concatenate(parts)
 
 
 def _mean(name: str) -> metrics.Mean:

@@ -182,3 +182,68 @@ def test_two_hundred_sequences_get_the_same_decisions():
                 trace.append((stub.stop_training, float(np.asarray(stub.optimizer.learning_rate))))
             traces.append(trace)
         assert traces[0] == traces[1]
+
+
+OPEN = [
+    (lambda k: k.layers.Masking(), (None, 2)),
+    (lambda k: k.layers.Dense(7), (None, 2)),
+    (lambda k: k.layers.Flatten(), (None, 2)),
+    (lambda k: k.layers.Reshape((-1, 4)), (None, 2)),
+    (lambda k: k.layers.Reshape((3, 5)), (None,)),
+    (lambda k: k.layers.Permute((2, 1)), (None, 2)),
+    (lambda k: k.layers.Cropping1D((1, 2)), (None, 2)),
+    (lambda k: k.layers.ZeroPadding1D(2), (None, 2)),
+    (lambda k: k.layers.UpSampling1D(3), (None, 2)),
+    (lambda k: k.layers.Cropping2D(1), (None, 6, 2)),
+    (lambda k: k.layers.ZeroPadding2D(1), (None, None, 2)),
+    (lambda k: k.layers.UpSampling2D((2, 3)), (4, None, 2)),
+    (lambda k: k.layers.BatchNormalization(), (None, 2)),
+    (lambda k: k.layers.GroupNormalization(2), (None, 4)),
+    (lambda k: k.layers.RepeatVector(3), (None,)),
+    (lambda k: k.layers.Softmax(), (None, None)),
+    (lambda k: k.layers.Embedding(5, 3), (None,)),
+    (lambda k: k.layers.Lambda(lambda x: k.ops.max(x, axis=1)), (None, 2)),
+    (
+        lambda k: k.layers.Lambda(lambda x: k.ops.matmul(x, k.ops.transpose(x, (0, 2, 1)))),
+        (None, 4),
+    ),
+    (lambda k: k.layers.Lambda(lambda x: x[:, 1:, 0]), (None, 4)),
+]
+
+
+@pytest.mark.parametrize("row", range(len(OPEN)))
+def test_open_sizes_are_inferred_alike(row):
+    make, shape = OPEN[row]
+    ours, theirs = (make(k)(k.Input(shape)) for k in (fastnn, keras))
+    assert tuple(ours.shape) == tuple(theirs.shape)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_training_on_sequences_of_varying_lengths_agrees():
+    def build(k):
+        x = k.Input((None, 2))
+        y = k.layers.BatchNormalization()(k.layers.Masking()(x))
+        y = k.layers.Dense(6, activation="tanh")(y)
+        y = k.layers.Lambda(lambda v: k.ops.mean(v, axis=1))(y)
+        return k.Model(x, k.layers.Dense(1)(y))
+
+    ours, theirs = build(fastnn), build(keras)
+    rng = np.random.default_rng(5)
+    weights = [rng.normal(size=w.shape).astype(np.float32) for w in theirs.get_weights()]
+    weights = [np.abs(w) if i == 3 else w for i, w in enumerate(weights)]
+    data = []
+    for n in (5, 3, 8, 3):
+        x = rng.normal(size=(4, n, 2)).astype(np.float32)
+        x[0, n // 2 :] = 0.0
+        data.append((x, x.sum((1, 2))[:, None]))
+    for model, library in ((ours, fastnn), (theirs, keras)):
+        model.set_weights(weights)
+        model.compile(library.optimizers.SGD(0.05), "mse")
+        for x, y in data:
+            model.train_on_batch(x, y)
+    for a, b in zip(ours.get_weights(), theirs.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=2e-5, atol=2e-5)
+    for x, _ in data:
+        np.testing.assert_allclose(
+            ours.predict(x, verbose=0), theirs.predict(x, verbose=0), rtol=2e-5, atol=2e-5
+        )

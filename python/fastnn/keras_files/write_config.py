@@ -190,6 +190,11 @@ class _Histories:
                 f"tensor '{x.name}' comes from outside the model, which a Keras file cannot say\n"
                 "  hint: start the model with Input(...) tensors, or save as .safetensors"
             )
+        if not any(x is made for made in tree.flatten(node.outputs)):
+            raise ValueError(
+                f"tensor '{x.name}' is the mask of a layer's output, which a Keras file cannot "
+                "say\n  hint: compute it with fastnn.ops, or save as .safetensors"
+            )
         return [node.operation.name, self.places[id(node)], x.index]
 
     def end(self, x: KerasTensor) -> list[Any]:

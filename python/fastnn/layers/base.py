@@ -21,7 +21,7 @@ from fastnn.caching import cached
 from fastnn.errors import DataError, FastnnError, ShapeError, reject_arguments
 from fastnn.random import SeedGenerator
 from fastnn.serial import file_budget, plain
-from fastnn.symbolic import KerasTensor, Node, is_symbolic, specs, wrap
+from fastnn.symbolic import KerasTensor, Node, infer, is_symbolic, wrap
 from fastnn.variables import Scope, Variable, current_scope, touch
 
 __all__ = ["CallContext", "InputSpec", "Layer"]
@@ -265,8 +265,8 @@ class Layer:
             if size is None:
                 raise ShapeError(
                     f"layer '{self.name}' ({type(self).__name__}): weight '{name}' of shape "
-                    f"{shape} needs a size that the input leaves open\n"
-                    "  hint: give the full shape in Input(shape=...)"
+                    f"{shape} needs a size that the input leaves open on axis {shape.index(None)}\n"
+                    "  hint: give that size in Input(shape=...)"
                 )
         budget = file_budget()
         if budget is not None:
@@ -462,9 +462,15 @@ class Layer:
         return self(*args, **kwargs)
 
     def _trace_shapes(self, *shapes: Any, **kwargs: Any) -> Any:
-        inputs = [_map_shapes(s) for s in shapes] + [_map_shapes(s) for s in kwargs.values()]
-        with Scope(training=False), CallContext(False):
-            return self._run(tuple(inputs), {})
+        inputs = tuple(_map_shapes(s) for s in [*shapes, *kwargs.values()])
+        leaves = tree.flatten(inputs)
+        self._build_open(leaves, inputs, {})
+
+        def run(replaced: Callable[[Any], Any]) -> Any:
+            with Scope(training=False), CallContext(False):
+                return self._run(replaced(inputs), {})
+
+        return infer(leaves, run)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the layer, building it first if needed."""
@@ -474,17 +480,34 @@ class Layer:
 
     def _call_symbolic(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         node = Node(self, args, kwargs)
-        with Scope(training=False), CallContext() as context:
-            for x in node.inputs:
-                if x.mask is not None:
-                    context.set_mask(x.spec, x.mask)
-            outputs = self._run(specs(args), specs(kwargs))
-            masks = [context.mask_of(x) for x in tree.flatten(outputs)]
+        inputs = node.inputs
+        self._build_open(inputs, args, kwargs)
+
+        def run(replaced: Callable[[Any], Any]) -> Any:
+            with Scope(training=False), CallContext() as context:
+                for x in inputs:
+                    if x.mask is not None:
+                        context.set_mask(replaced(x), replaced(x.mask))
+                outputs = self._run(replaced(args), replaced(kwargs))
+                return outputs, [context.mask_of(x) for x in tree.flatten(outputs)]
+
+        outputs, masks = infer([*inputs, *(x.mask for x in inputs)], run)
         wrapped = wrap(outputs, node, self.name)
-        for x, mask in zip(tree.flatten(wrapped), masks, strict=True):
-            x.mask = mask
+        for i, (x, mask) in enumerate(zip(tree.flatten(wrapped), masks, strict=True)):
+            if mask is not None:
+                x.mask = mask.made(node, f"{self.name}_mask", i)
         self._nodes.append(node)
         return wrapped
+
+    def _build_open(self, inputs: list[KerasTensor], args: Any, kwargs: dict[str, Any]) -> None:
+        """Builds for inputs with open sizes, so that `build` sees None and not a stand-in."""
+        if self.built or not any(x.spec is None for x in inputs):
+            return
+        try:
+            with NameScope(self.name):
+                self._ensure_built(args, kwargs)
+        except FastnnError as error:
+            raise self._located(error) from None
 
     def _run(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         outer = current_call()
@@ -672,12 +695,12 @@ def _input_shape_of(kwargs: dict[str, Any]) -> Shape | None:
 
 
 def _map_shapes(shape: Any) -> Any:
-    """Placeholders for a shape, or for a nested structure of shapes."""
+    """Symbolic tensors for a shape, or for a nested structure of shapes."""
     if isinstance(shape, dict):
         return {k: _map_shapes(v) for k, v in shape.items()}
     if isinstance(shape, list | tuple) and any(isinstance(d, list | tuple) for d in shape):
         return [_map_shapes(d) for d in shape]
-    return _core.placeholder(tuple(shape))
+    return KerasTensor(shape, name="input")
 
 
 def _layers_in(value: Any) -> Iterator[Layer]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastnn import _core, activations, constraints, initializers, ops, regularizers
+from fastnn import activations, constraints, initializers, ops, regularizers
 from fastnn.config import stored_dtype, unique_name
-from fastnn.errors import DataError
+from fastnn.errors import DataError, ShapeError
 from fastnn.layers.base import InputSpec, Layer
 from fastnn.symbolic import KerasTensor, Node, wrap
 
@@ -101,8 +101,11 @@ class InputLayer(Layer):
         self._input_dtype = stored_dtype(dtype or "float32")
         self.built = True
         node = Node(self, (), {})
-        spec = _core.placeholder(self.batch_shape, dtype=self._input_dtype, name=self.name)
-        wrap(spec, node, self.name)
+        if input_tensor is not None and input_tensor.node is None:
+            output = input_tensor
+        else:
+            output = KerasTensor(self.batch_shape, dtype=self._input_dtype, name=self.name)
+        wrap(output, node, self.name)
         self._nodes.append(node)
 
     def call(self) -> Any:
@@ -173,6 +176,12 @@ class Dense(Layer):
 
     def build(self, input_shape: Any) -> None:
         """Kernel (in, units) and bias (units,)."""
+        if input_shape[-1] is None:
+            raise ShapeError(
+                f"The last dimension of the inputs to a Dense layer should be defined. Layer "
+                f"'{self.name}' found None: shape {tuple(input_shape)}\n"
+                "  hint: give the number of features in Input(shape=...), or reduce that axis first"
+            )
         self.kernel = self.add_weight(
             name="kernel",
             shape=(input_shape[-1], self.units),

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import constraints, initializers, ops, regularizers
-from fastnn.errors import DataError
+from fastnn.errors import DataError, ShapeError
 from fastnn.layers.base import InputSpec, Layer
 from fastnn.serial import file_budget
 
@@ -24,10 +24,12 @@ __all__ = [
 
 def _sizes(shape: Any, axes: Sequence[int], where: str) -> list[int]:
     sizes = [shape[a] for a in axes]
-    if any(s is None for s in sizes):
-        raise DataError(
-            f"{where} needs the size of axis {list(axes)}, the input shape is {tuple(shape)}\n"
-            "  hint: give the full shape in Input(shape=...)"
+    if None in sizes:
+        axis = axes[sizes.index(None)]
+        raise ShapeError(
+            f"{where}: axis {axis} of the input tensor should have a defined dimension but the "
+            f"layer received an input with shape {tuple(shape)}\n"
+            "  hint: give that size in Input(shape=...)"
         )
     return sizes
 

@@ -6,9 +6,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from fastnn import ops
+from fastnn import _core, ops
 from fastnn.errors import ShapeError
 from fastnn.layers.base import InputSpec, Layer
+from fastnn.symbolic import stand_in_size
 
 __all__ = [
     "Cropping1D", "Cropping2D", "Flatten", "Permute", "RepeatVector", "Reshape", "UpSampling1D",
@@ -64,6 +65,11 @@ class Reshape(Layer):
         if -1 in want and known and have % known == 0:
             want[want.index(-1)] = have // known
         if math.prod(want) != have or -1 in want:
+            size = stand_in_size()
+            if size is not None and have % size == 0:
+                # An open axis may have any size: the shape is as asked, whether it fits shows then.
+                shape = (x.shape[0], *(size if d == -1 else d for d in want))
+                return _core.placeholder(shape, dtype=x.dtype)
             raise ShapeError(
                 f"samples of shape {tuple(x.shape[1:])} have {have} elements, "
                 f"target_shape {self.target_shape} takes {known}\n"
@@ -119,7 +125,7 @@ def _require_known(sizes: Sequence[int | None], layer: Layer | None = None) -> N
         where = f" in layer '{layer.name}' ({type(layer).__name__})" if layer is not None else ""
         raise ShapeError(
             f"the sizes {tuple(sizes)} after the batch must be known{where}\n"
-            "  hint: give them in Input(shape=...); only the batch may be None"
+            "  hint: the batch has to stay the first axis"
         )
 
 

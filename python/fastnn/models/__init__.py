@@ -68,5 +68,6 @@ def _clone_functional(model: Functional, clone_function: Callable[[Any], Any]) -
         out = operation(*args, **tree.map_structure(look_up, node.kwargs))
         for x, value in zip(tree.flatten(node.outputs), tree.flatten(out), strict=True):
             values[id(x)] = value
+            values[id(x.mask)] = value.mask
     inputs = tree.map_structure(look_up, model._inputs)
     return type(model)(inputs, tree.map_structure(look_up, model._outputs), name=model.name)

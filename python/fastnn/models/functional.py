@@ -9,7 +9,7 @@ from typing import Any
 
 from fastnn import ops, tree
 from fastnn.errors import DataError
-from fastnn.layers.base import Layer
+from fastnn.layers.base import Layer, current_call
 from fastnn.models.model import Model, flat_names
 from fastnn.symbolic import KerasTensor, Node
 
@@ -116,6 +116,7 @@ class Functional(Model):
         def look_up(leaf: Any) -> Any:
             return values[id(leaf)] if isinstance(leaf, KerasTensor) else leaf
 
+        context = current_call()
         for node in self._order:
             if node.operation is None or not (node.args or node.kwargs):
                 continue
@@ -124,6 +125,8 @@ class Functional(Model):
             out = node.operation(*args, **kwargs)
             for x, value in zip(tree.flatten(node.outputs), tree.flatten(out), strict=True):
                 values[id(x)] = value
+                if x.mask is not None and context is not None:
+                    values[id(x.mask)] = context.mask_of(value)
         return tree.map_structure(look_up, self._outputs)
 
     def _given(self, inputs: Any) -> list[Any]:

@@ -44,10 +44,11 @@ class Model(Trainer, Layer):
         """Calls the model."""
         if self._fast and not kwargs and len(args) == 1 and getattr(_scopes, "scope", None) is None:
             x = args[0]
-            if (
-                x.__class__ is np.ndarray or (x.__class__ is _core.Tensor and not x.is_traced)
-            ) and x.shape[1:] == self._predictor_shape:
-                return self._predictor(x)  # type: ignore[misc]
+            if x.__class__ is np.ndarray or (x.__class__ is _core.Tensor and not x.is_traced):
+                if x.shape[1:] == self._predictor_shape:
+                    return self._predictor(x)  # type: ignore[misc]
+                if self._known_size(x):
+                    return self._predict_function(x)[0](x)
         out = Layer.__call__(self, *args, **kwargs)
         if self._predictor is None and not kwargs and len(args) == 1 and current_scope() is None:
             self._trace_for_calls(args[0])
@@ -55,10 +56,18 @@ class Model(Trainer, Layer):
 
     def _trace_for_calls(self, x: Any) -> None:
         """After a first call on data, further ones run the traced inference graph."""
-        if x.__class__ is np.ndarray and x.dtype == np.float32 and self._callable_fast():
-            wanted = self._input_shapes()
-            if wanted is not None and [tuple(s[1:]) for s in wanted[1]] == [x.shape[1:]]:
-                self._predict_function(x)
+        if self._known_size(x) and self._callable_fast():
+            self._predict_function(x)
+
+    def _known_size(self, x: Any) -> bool:
+        """Whether `x` is a float32 array of the model's one input, whose open sizes take any."""
+        if x.__class__ is not np.ndarray or x.dtype != np.float32:
+            return False
+        wanted = self._input_shapes()
+        if wanted is None or len(wanted[1]) != 1 or len(wanted[1][0]) != x.ndim:
+            return False
+        pairs = zip(wanted[1][0][1:], x.shape[1:], strict=True)
+        return all(w is None or w == n for w, n in pairs)
 
     def _callable_fast(self) -> bool:
         """Whether `model(x)` is the traced inference graph and nothing else."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from fastnn.errors import ShapeError
 from fastnn.layers.base import Layer, NameScope
 from fastnn.layers.core import InputLayer
 from fastnn.models.functional import Functional
@@ -21,6 +22,8 @@ class Sequential(Model):
         super().__init__(trainable=trainable, name=name)
         self._stack: list[Layer] = []
         self._functional: Functional | None = None
+        #: Inner shapes that were tried on a model which took its input shape from data.
+        self._tried: dict[Any, bool] | None = None
         if layers is not None:
             for layer in layers if isinstance(layers, list | tuple) else [layers]:
                 self._append(layer)
@@ -75,6 +78,7 @@ class Sequential(Model):
 
     def _rebuild(self) -> None:
         self._forget_traces()
+        self._tried = None
         if len(self._stack) > 1 and isinstance(self._stack[0], InputLayer):
             self._build_from(self._stack[0])
 
@@ -102,12 +106,7 @@ class Sequential(Model):
         if not all(d is None or isinstance(d, int) for d in shape):
             self.built = True
             return
-        self._stack.insert(0, InputLayer(batch_shape=(None, *shape[1:])))
-        try:
-            self._build_from(self._stack[0])  # type: ignore[arg-type]
-        except BaseException:
-            self._stack.pop(0)
-            raise
+        self._start_with(InputLayer(batch_shape=(None, *shape[1:])))
 
     def _ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self._functional is None and args and hasattr(args[0], "shape"):
@@ -118,14 +117,29 @@ class Sequential(Model):
         self.built = True
 
     def _build_typed(self, x: Any) -> None:
-        self._stack.insert(
-            0, InputLayer(batch_shape=(None, *tuple(x.shape)[1:]), dtype=str(x.dtype))
-        )
+        self._start_with(InputLayer(batch_shape=(None, *tuple(x.shape)[1:]), dtype=str(x.dtype)))
+
+    def _start_with(self, start: InputLayer) -> None:
+        self._stack.insert(0, start)
         try:
-            self._build_from(self._stack[0])  # type: ignore[arg-type]
+            self._build_from(start)
         except BaseException:
             self._stack.pop(0)
             raise
+        self._tried = {}
+
+    def _takes(self, array: Any, shape: Any) -> bool:
+        """Whether the layers take another size than the first data had, when no Input gave it."""
+        if self._tried is None or array.ndim != len(shape):
+            return False
+        key = array.shape[1:]
+        if key not in self._tried and len(self._tried) < 1000:
+            try:
+                self._functional.compute_output_shape((None, *key))  # type: ignore[union-attr]
+                self._tried[key] = True
+            except ShapeError:
+                self._tried[key] = False
+        return self._tried.get(key, False)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """The layers one after another."""

@@ -87,7 +87,9 @@ impl Model {
     pub fn from_file(file: File) -> Result<Model> {
         let Some(text) = file.metadata.get(GRAPH) else {
             return Err(Error::Format(
-                "the file has weights but no inference graph\n  hint: load it with fastnn.models.load_model, or save the model again".into(),
+                "the file has weights but no inference graph: it holds weights alone, or a model whose inputs leave sizes \
+                 besides the batch open (None)\n  hint: fastnn.models.load_model reads the model; for a graph that runs \
+                 without layers, save it with those sizes given".into(),
             ));
         };
         let (graph, inputs, names) = graph::from_json(text, &file)?;

@@ -69,6 +69,13 @@ impl Shape {
             if d != 0 {
                 count = match count.checked_mul(d) {
                     Some(c) if c <= isize::MAX as usize / 4 => c,
+                    _ if dims.iter().filter(|&&d| is_symbolic(d)).count() > 1 => {
+                        return crate::shape_err!(
+                            "the shape {} leaves more than one size open, a traced tensor may leave the batch open\n  \
+                             hint: give the other sizes; a layer or model takes them open in Input(shape=(None, ...))",
+                            Dims(dims)
+                        );
+                    }
                     _ => {
                         let bytes = dims.iter().fold(4.0, |a, &d| a * d as f64);
                         return Err(crate::error::Error::Memory(format!(
