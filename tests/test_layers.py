@@ -323,3 +323,12 @@ def test_a_subclass_with_weights_is_built_by_its_own_build():
     assert not layer.built
     layer(np.ones((1, 3), np.float32))
     assert layer.scale.shape == (3,)
+
+
+def test_activity_penalties_are_means_over_the_batch(rng):
+    x = rng.normal(size=(6, 3)).astype(np.float32)
+    layer = layers.Dense(2, activity_regularizer="l2")
+    out = np.asarray(layer(x))
+    assert float(layer.losses[0]) == pytest.approx(0.01 * (out**2).sum() / 6, rel=1e-5)
+    layer(x[:2])
+    assert float(layer.losses[0]) == pytest.approx(0.01 * (out[:2] ** 2).sum() / 2, rel=1e-5)

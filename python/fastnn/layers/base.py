@@ -553,7 +553,9 @@ class Layer:
     def _after(self, context: CallContext, args: Any, outputs: Any, mask: Any) -> None:
         if self.activity_regularizer is not None:
             for x in tree.flatten(outputs):
-                self.add_loss(self.activity_regularizer(x))
+                loss = self.activity_regularizer(x)
+                # Per sample, so that the penalty does not grow with the batch (as Keras 3.15).
+                self.add_loss(loss / _core.ops.extent(x, axis=[0]) if len(x.shape) else loss)
         if self.supports_masking and args:
             new = self.compute_mask(args[0], mask)
             for x, m in zip(tree.flatten(outputs), _as_list(new), strict=False):
