@@ -156,7 +156,7 @@ def test_hard_gates_close_options_for_the_stated_reason() -> None:
     closed = {o for o in ("ipo", "ma", "transform", "dual_track") if not report.is_open(o)}
     assert closed == {"ipo", "ma", "transform", "dual_track"}
     assert report.is_open("private_round")
-    reasons = {gate.reason for gate in report.hard if gate.state == "fail"}
+    reasons = {gate.reason.text() for gate in report.hard if gate.state == "fail"}
     assert "1 audited years, needed 2" in reasons
     assert "runway 5.0 months, needed 6" in reasons
     funded = profile(cash=10e6, committed_funds=0, monthly_burn=2e6,

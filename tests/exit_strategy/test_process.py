@@ -97,7 +97,7 @@ def test_listing_runs_through_both_preparations(scored: Result) -> None:
     process = Process(scored)
     for event in ("choose_ipo", "prepare", "preparation_done"):
         process.fire(event)
-    with pytest.raises(ExitError, match="not done yet: market") as caught:
+    with pytest.raises(ExitError, match="not done yet: Study the IPO market") as caught:
         process.fire("file")
     assert caught.value.code == "EX701"
     assert "preparation_done" in caught.value.issues[0].hint

@@ -13,10 +13,12 @@ from typing import Any
 import pytest
 from exit_profiles import TODAY, make_profile_dict
 
-from fastnn.exit_strategy.catalogue import LANGUAGES, text
+from fastnn.exit_strategy.catalogue import LANGUAGES, data_words, has_text, text
 from fastnn.exit_strategy.criteria import load_criteria
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.evaluation import evaluate
+from fastnn.exit_strategy.gate_data import load_gates
+from fastnn.exit_strategy.process import Process
 from fastnn.exit_strategy.profile import Profile
 from fastnn.exit_strategy.report_format import money, percent
 from fastnn.exit_strategy.report_terminal import width_of
@@ -63,6 +65,71 @@ def test_every_key_in_the_code_is_in_the_catalogue() -> None:
             used.add(key)
     assert len(used) > 40
     assert used <= set(rows), used - set(rows)
+
+
+#: Latin words a Chinese report may hold: names, units, codes and terms that have no other form.
+LATIN = frozenset(
+    "Seed sha ACME IPO TOPSIS EBITDA CFIUS HSR NDA USD HKD CNY GBP EUR PERT Beta fastnn "
+    "founder".split()
+)
+
+
+def chinese_texts(result: Result) -> dict[str, str]:
+    """Every text of a Chinese report, without tags, styles, hashes and the Mermaid block."""
+    page = re.sub(r"<(style|script)>.*?</\1>", "", result.to_html(lang="zh"), flags=re.DOTALL)
+    labels = re.findall(r'(?:aria-label|title|data-label)="([^"]*)"', page)
+    markdown = re.sub(r"```mermaid.*?```", "", result.to_markdown(lang="zh"), flags=re.DOTALL)
+    steps = Process(result).next_steps("zh")
+    words = [(s.title, s.advice, *(w for part in (s.rules, s.events, s.blocked) for _, w in part))
+             for s in steps]  # fmt: skip
+    hard = [gate.reason.text("zh") for gate in result.gates.hard]
+    return {
+        "html": unescape(re.sub(r"<[^>]+>", "\n", page)),
+        "labels": unescape("\n".join(labels)),
+        "markdown": markdown,
+        "terminal": result.to_terminal(lang="zh"),
+        "steps": "\n".join(map(str, [*words, *hard])),
+    }
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"cap_table": CAP_TABLE, "audited_years": 1},
+        {"country": "CN", "currency": "CNY", "debt": 900e6, "personal_records_held": 5_000_000,
+         "monthly_burn": 90e6, "deal.covenant_blocks_sale": "yes", "market.date": "2025-01-01",
+         "founder.assessor": "self"},
+        {"country": "GB", "sector": "foundation_model", "reg_exposure": None, "tech.moat": None,
+         "ai_act_class": "general_purpose_systemic", "market.date": None,
+         "controls.ipo_readiness": None, "ebitda_margin": None},
+    ],
+    ids=["full", "cap-table", "china", "unknowns"],
+)  # fmt: skip
+def test_a_chinese_report_holds_no_english_words(changes: dict[str, Any]) -> None:
+    company = Profile.from_dict(make_profile_dict(name="ACME", **changes), today=TODAY)
+    for where, words in chinese_texts(evaluate(company, draws=200, options=ALL)).items():
+        plain = re.sub(r"\b[0-9a-f]{64}\b|[\w.\\]+\.json|deal\.\w+|EX\d{3}", "", words)
+        found = set(re.findall(r"[A-Za-z]{2,}", plain)) - LATIN
+        assert not found, (where, found)
+        assert not re.search(r"[A-Za-z]{3,} [a-z]{3,}", plain), where
+
+
+def test_every_word_of_the_shipped_data_has_a_chinese_form() -> None:
+    gates = load_gates()
+    rows = [*gates.venues, *gates.regulatory]
+    said = [row["confidence"] for row in rows]
+    for row in gates.regulatory:
+        said += [row["jurisdiction"], row.get("effect", "")]
+        said += [test["then"] for test in row.get("tests", ())]
+    said += [row["name"] for row in load_json("spreads.json")["prior"].values() if "name" in row]
+    for words in filter(None, said):
+        assert not re.search(r"[A-Za-z]{4,}", re.sub("PERT|Beta", "", data_words(words, "zh")))
+        assert data_words(words, "en") == words
+    for venue in gates.venues:
+        for test in venue["tests_any_of"]:
+            assert has_text(f"test.{test['id']}"), test["id"]
+    assert data_words("a user's own rule; not ours", "zh") == "a user's own rule；not ours"
 
 
 class Page(HTMLParser):

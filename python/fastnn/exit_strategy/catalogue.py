@@ -6,11 +6,24 @@ file. A key that is missing in either language is a fault that a test finds.
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 from .criteria import load_criteria
 from .errors import ExitError, Issue
 from .resources import load_json
 
-__all__ = ["LANGUAGES", "check_language", "has_text", "leaf_name", "text"]
+__all__ = [
+    "LANGUAGES",
+    "check_language",
+    "data_words",
+    "gate_name",
+    "gate_names",
+    "has_text",
+    "holder_name",
+    "leaf_name",
+    "text",
+]
 
 LANGUAGES = ("en", "zh")
 
@@ -40,3 +53,35 @@ def leaf_name(leaf: str, lang: str = "en") -> str:
         return text(f"leaf.{leaf}", lang)
     row = load_criteria().leaf(leaf)
     return row.en if check_language(lang) == "en" else row.zh
+
+
+def gate_name(gate: str, lang: str = "en") -> str:
+    """Return the name of a venue or a regulator; one of an overlay keeps its id."""
+    for kind in ("venue", "reg"):
+        if has_text(f"{kind}.{gate}"):
+            return text(f"{kind}.{gate}", lang)
+    return gate
+
+
+def gate_names(gates: Iterable[str], lang: str = "en") -> str:
+    """Return the names of venues or regulators as a list; names hold commas of their own."""
+    return ("、" if lang == "zh" else "; ").join(gate_name(gate, lang) for gate in gates)
+
+
+def holder_name(holder: str, lang: str = "en") -> str:
+    """Return the name of a holder: ours for founders, common and options, else the user's own."""
+    return text(f"holder.{holder}", lang) if has_text(f"holder.{holder}") else holder
+
+
+def data_words(words: str, lang: str = "en") -> str:
+    """Return words of a shipped data file in a language, part by part; a user's stay as they are.
+
+    Parts are separated by "; ", a remark in brackets is a part of its own.
+    """
+    if check_language(lang) == "en":
+        return words
+    found = re.fullmatch(r"([^()]+) \((.+)\)", words)
+    if found and not has_text(f"data.{words}"):
+        return f"{data_words(found[1], lang)}（{data_words(found[2], lang)}）"
+    parts = words.split("; ")
+    return "；".join(text(f"data.{p}", lang) if has_text(f"data.{p}") else p for p in parts)

@@ -162,6 +162,7 @@ def _write(path: Path, words: str) -> None:
 
 
 def _check(args: argparse.Namespace) -> int:
+    from .catalogue import text
     from .profile import Profile
 
     if args.schema:
@@ -171,8 +172,9 @@ def _check(args: argparse.Namespace) -> int:
 
         print(json.dumps(json_schema(), ensure_ascii=False, indent=1))
     profile = Profile.from_file(args.profile)
-    missing = ", ".join(profile.missing) or "none"
-    print(f"{args.profile}: valid\nnot given: {missing}")
+    missing = ", ".join(profile.missing) or text("word.none", args.lang)
+    print(text("cli.valid", args.lang, file=args.profile))
+    print(text("cli.missing", args.lang, fields=missing))
     return 0
 
 
@@ -243,7 +245,7 @@ def _stale(gates: Any, on: dt.date) -> int:
 
 
 def _waterfall(args: argparse.Namespace) -> int:
-    from .catalogue import text
+    from .catalogue import holder_name, text
     from .fields import Field
     from .money import run_waterfall
     from .notes import Note
@@ -260,7 +262,10 @@ def _waterfall(args: argparse.Namespace) -> int:
         raise ExitError(reader.issues)
     table = run_waterfall(profile, [price for price in prices if price is not None])
     rows = [
-        [holder, *(money(float(amount), profile.currency, args.lang) for amount in amounts)]
+        [
+            holder_name(holder, args.lang),
+            *(money(float(amount), profile.currency, args.lang) for amount in amounts),
+        ]
         for holder, amounts in zip(table.holders, zip(*table.payouts, strict=True), strict=True)
     ]
     shares = [f"{lost:.1%}" for lost in table.lost_to_preferences]
@@ -293,6 +298,7 @@ def _venues(args: argparse.Namespace) -> int:
 
 def _batch(args: argparse.Namespace) -> int:
     from .batch import evaluate_many
+    from .catalogue import text
 
     def show(done: int) -> None:
         if sys.stderr.isatty():
@@ -302,12 +308,14 @@ def _batch(args: argparse.Namespace) -> int:
     made = evaluate_many(
         args.source, output=args.output, progress=show, workers=args.workers, **settings
     )
-    print(f"{args.output}: {made.rows:,} companies, {made.failed:,} with errors")
+    counts = {"rows": f"{made.rows:,}", "failed": f"{made.failed:,}"}
+    print(text("cli.batch", args.lang, file=args.output, **counts))
     stale = _stale(settings["gates"], dt.date.today()) if args.strict else 0
     return stale or (BAD_INPUT if made.rows and made.failed == made.rows else 0)
 
 
 def _process(args: argparse.Namespace) -> int:
+    from .catalogue import text
     from .evaluation import evaluate
     from .process import Process, seed_mermaid
     from .profile import Profile
@@ -322,7 +330,7 @@ def _process(args: argparse.Namespace) -> int:
         print(process.to_mermaid(args.lang), end="")
         return 0
     for step in process.next_steps(args.lang):
-        lines = wrap(f"{step.title}: {step.advice}")
+        lines = wrap(text("ui.step", args.lang, title=step.title) + step.advice)
         lines += [
             line for rule, words in step.rules for line in wrap(f"{rule} {words}", "  ", "     ")
         ]
@@ -333,6 +341,7 @@ def _process(args: argparse.Namespace) -> int:
 
 
 def _gates(args: argparse.Namespace) -> int:
+    from .catalogue import data_words, text
     from .gate_data import check_age, load_gates
 
     try:
@@ -345,11 +354,13 @@ def _gates(args: argparse.Namespace) -> int:
     flags = check_age(gates, on)
     if not args.check_age:
         for item in gates.items():
-            print(f"{item['id']:<18} checked {item['checked']}  {item['confidence']}")
+            level = data_words(item["confidence"], args.lang)
+            row = {"id": f"{item['id']:<18}", "checked": item["checked"], "level": level}
+            print(text("cli.gate_row", args.lang, **row))
     for flag in flags:
         print(f"! {flag.note.text(args.lang)}")
     if args.check_age and not flags:
-        print(f"nothing is out of date on {on.isoformat()}")
+        print(text("cli.fresh", args.lang, date=on.isoformat()))
     return STALE if args.strict and any(flag.stale for flag in flags) else 0
 
 

@@ -106,7 +106,7 @@ class HardGate:
     option: str
     name: str
     state: str
-    reason: str
+    reason: Note
     prior: float = 1.0
 
 
@@ -469,7 +469,8 @@ def _hard(
         months = runway_months(profile)
         funded = option == "transform" and profile["deal.transform_plan_funded"] == "yes"
         state = "pass" if months >= least or funded else "fail"
-        reason = f"runway {months:.1f} months, needed {least:.0f}" + (", plan funded" * funded)
+        values = {"months": f"{months:.1f}", "least": f"{least:.0f}"}
+        reason = Note("gate_runway_funded" if funded else "gate_runway", values)
         return (HardGate(option, "runway", state, reason),)
     return ()
 
@@ -479,9 +480,8 @@ def _answer_gate(
 ) -> HardGate:
     answer = profile[f"deal.{name}"] or "unknown"
     state = {"yes": "fail", "no": "pass"}.get(answer, "unknown")
-    return HardGate(
-        option, name, state, f"deal.{name} = {answer}", priors[kind] if state == "unknown" else 1.0
-    )
+    reason = Note("gate_answer", {"field": f"deal.{name}", "answer": answer})
+    return HardGate(option, name, state, reason, priors[kind] if state == "unknown" else 1.0)
 
 
 def _ipo_gates(
@@ -492,11 +492,12 @@ def _ipo_gates(
         "ipo",
         "audited_years",
         "pass" if profile.audited_years >= least else "fail",
-        f"{profile.audited_years} audited years, needed {least}",
+        Note("gate_audited", {"years": str(profile.audited_years), "least": str(least)}),
     )
     states = [venue.state for venue in venues]
     state = "pass" if "pass" in states else ("unknown" if "unknown" in states else "fail")
     named = [venue.id for venue in venues if venue.state == state] if state != "fail" else []
-    reason = f"{', '.join(named)}: {state}" if named else "no venue is open"
+    values = {"venues": " ".join(named), "state": state}
+    reason = Note("gate_venues", values) if named else Note("gate_no_venue")
     prior = max((venue.prior for venue in venues), default=0.0) if state == "unknown" else 1.0
     return (audited, HardGate("ipo", "venue", state, reason, prior))

@@ -5,15 +5,27 @@ A warning about a fault of the list in `errors` carries its code: the work goes 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from .catalogue import text
+from .catalogue import data_words, gate_name, gate_names, leaf_name, text
 
 __all__ = ["Note"]
 
 #: Faults that are flagged where a refusal would hide the rest of the answer.
 _CODES = {"price_below_debt": "EX304", "old": "EX404", "expired": "EX404"}
+
+
+#: Values that are names of ours: how they read in a language.
+_SHOWN: dict[str, Callable[[str, str], str]] = {
+    "leaf": leaf_name,
+    "id": gate_name,
+    "venues": lambda words, lang: gate_names(words.split(), lang),
+    "state": lambda word, lang: text(f"state.{word}", lang),
+    "answer": lambda word, lang: text(f"word.{word}", lang),
+    "step": lambda word, lang: text(f"state.{word}", lang),
+    "level": data_words,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +43,8 @@ class Note:
     def text(self, lang: str = "en") -> str:
         """Return the warning's text; a key of another room without a text is shown as it is."""
         try:
-            words = text(f"note.{self.key}", lang).format_map(self.values)
+            shown = {k: _SHOWN[k](v, lang) if k in _SHOWN else v for k, v in self.values.items()}
+            words = text(f"note.{self.key}", lang).format_map(shown)
         except KeyError:
             words = self.key.replace("_", " ")
         return f"{self.code} {words}" if self.code else words

@@ -12,10 +12,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from .catalogue import leaf_name, text
+from .catalogue import gate_names, leaf_name, text
 from .errors import ExitError, Issue, suggest
 from .gates import runway_months
+from .notes import Note
 from .process_data import EDGES, ENDS, SEED_EDGES, SEED_NODES, STATE_RULES, STATES, Edge
+from .report_format import join_words, money, percent
 from .result import Result
 
 __all__ = ["ROADS", "LogEntry", "Process", "Step", "mermaid", "road", "seed_mermaid"]
@@ -113,7 +115,7 @@ class Process:
             if edge.event == event:
                 objection = self._objection(edge)
                 if objection:
-                    raise self._illegal(event, objection)
+                    raise self._illegal(event, objection.text())
                 return self._move(edge, day, actor)
         raise self._illegal(event, f"not possible in {' and '.join(self._active)}")
 
@@ -137,10 +139,10 @@ class Process:
         self._log = (*self._log, LogEntry(day, actor, edge.source, edge.event, edge.target))
         return edge.target
 
-    def _objection(self, edge: Edge) -> str:
-        """Return why a guard does not hold, or an empty text."""
+    def _objection(self, edge: Edge) -> Note | None:
+        """Return why a guard does not hold, or None."""
         if not edge.guard:
-            return ""
+            return None
         return _GUARDS[edge.guard](self._result, self._flags)
 
     def next_steps(self, lang: str = "en") -> tuple[Step, ...]:
@@ -149,7 +151,7 @@ class Process:
         out = []
         for state in self._active:
             edges = [edge for edge in EDGES if edge.source == state]
-            blocked = [(edge.event, reason) for edge in edges if (reason := self._objection(edge))]
+            blocked = [(e.event, why.text(lang)) for e in edges if (why := self._objection(e))]
             legal = [
                 (e.event, text(f"event.{e.event}", lang)) for e in edges if not self._objection(e)
             ]
@@ -197,75 +199,78 @@ def road(result: Result, lang: str = "en") -> tuple[tuple[str, str], ...]:
 
 def advice_numbers(result: Result, lang: str) -> Mapping[str, Any]:
     """Return the numbers that advice texts quote."""
-    window = result.leaves["ipo_window"]
-    ready = result.leaves["ipo_readiness"]
     points = result.proceeds.break_points
+    currency = result.proceeds.currency
     open_venues = [v.id for v in result.gates.venues if v.state != "fail"]
-    none = text("word.none", lang)
-    unknown = ", ".join(leaf_name(name, lang) for name in result.unknown[:3]) or none
-    months = runway_months(result.profile)
-    regulators = [g.id for g in result.gates.regulatory if g.state in ("applies", "unknown")]
+    waiting = [g for g in result.gates.regulatory if g.state in ("applies", "unknown")]
+    regulators = [g.id for g in waiting if "ma" in g.options]
+    floor = points[-1].price if points else None
     return {
         "leader": text(f"option.{result.leader}", lang),
-        "p_first": f"{result.ranking[0].p_first:.0%}",
-        "window": f"{window.value:.2f}",
-        "readiness": f"{ready.value:.2f}",
-        "venues": ", ".join(open_venues) or none,
-        "unknown": unknown,
-        "runway": f"{months:.0f}",
-        "floor": _amount(points[-1].price, result.proceeds.currency) if points else none,
-        "regulators": ", ".join(regulators) or none,
-        "need": _amount(result.profile.need_24m, result.profile.currency),
+        "p_first": percent(result.ranking[0].p_first),
+        "window": f"{result.leaves['ipo_window'].value:.2f}",
+        "readiness": f"{result.leaves['ipo_readiness'].value:.2f}",
+        "venues": gate_names(open_venues, lang) or text("word.none", lang),
+        "unknown": join_words([leaf_name(name, lang) for name in result.unknown[:3]], lang)
+        or text("word.none", lang),
+        "runway": f"{runway_months(result.profile):.0f}",
+        "floor": text("text.floor_unknown", lang)
+        if floor is None
+        else text("text.floor_known", lang, price=money(floor, currency, lang)),
+        "regulators": gate_names(regulators, lang) or text("word.none", lang),
+        "need": money(result.profile.need_24m, result.profile.currency, lang),
         "audited": str(result.profile.audited_years),
     }
 
 
-def _amount(value: float, currency: str) -> str:
-    return f"{currency} {value:,.0f}"
-
-
-def _venue_open(result: Result, flags: frozenset[str]) -> str:
-    states = {venue.state for venue in result.gates.venues}
+def _audits(result: Result) -> Note | None:
     audited = result.profile.audited_years
-    if not states & {"pass", "unknown"}:
-        return "no venue is open or unknown"
-    return "" if audited >= 2 else f"{audited} audited years, 2 are needed"
+    return Note("audits_short", {"years": str(audited)}) if audited < 2 else None
 
 
-def _window_open(result: Result, flags: frozenset[str]) -> str:
+def _venue_open(result: Result, flags: frozenset[str]) -> Note | None:
+    states = {venue.state for venue in result.gates.venues}
+    return _audits(result) if states & {"pass", "unknown"} else Note("gate_no_venue")
+
+
+def _window_open(result: Result, flags: frozenset[str]) -> Note | None:
     window = result.leaves["ipo_window"].value
-    return "" if window >= _MIN_WINDOW else f"IPO window {window:.2f} is below {_MIN_WINDOW}"
+    if window >= _MIN_WINDOW:
+        return None
+    return Note("window_low", {"value": f"{window:.2f}", "least": f"{_MIN_WINDOW:.2f}"})
 
 
-def _prepared(result: Result, flags: frozenset[str]) -> str:
+def _prepared(result: Result, flags: frozenset[str]) -> Note | None:
     ready = result.leaves["ipo_readiness"].value
     if ready < _MIN_READINESS:
-        return f"readiness {ready:.2f} is below {_MIN_READINESS}"
-    audited = result.profile.audited_years
-    return "" if audited >= 2 else f"{audited} audited years, 2 are needed"
+        return Note("readiness_low", {"value": f"{ready:.2f}", "least": f"{_MIN_READINESS:.2f}"})
+    return _audits(result)
 
 
-def _market_and_prep(result: Result, flags: frozenset[str]) -> str:
-    missing = [name for name in ("market", "prep") if name not in flags]
-    return f"not done yet: {', '.join(missing)}" if missing else ""
+def _market_and_prep(result: Result, flags: frozenset[str]) -> Note | None:
+    if "market" not in flags:
+        return Note("not_done", {"step": "IPO_MARKET"})
+    return None if "prep" in flags else Note("not_done", {"step": "IPO_PREP"})
 
 
-def _ready_to_file(result: Result, flags: frozenset[str]) -> str:
+def _ready_to_file(result: Result, flags: frozenset[str]) -> Note | None:
     return _window_open(result, flags) or _prepared(result, flags) or _venue_open(result, flags)
 
 
-def _both_lead(result: Result, flags: frozenset[str]) -> str:
+def _both_lead(result: Result, flags: frozenset[str]) -> Note | None:
     plain = [row.option for row in result.ranking if row.open and row.option != "dual_track"]
-    return "" if {"ipo", "ma"} == set(plain[:2]) else "IPO and sale are not the first two options"
+    return None if {"ipo", "ma"} == set(plain[:2]) else Note("not_both")
 
 
-def _runway(result: Result, flags: frozenset[str]) -> str:
+def _runway(result: Result, flags: frozenset[str]) -> Note | None:
     months = runway_months(result.profile)
     funded = result.profile["deal.transform_plan_funded"] == "yes"
-    return "" if months >= 6 or funded else f"runway {months:.1f} months is below 6"
+    if months >= 6 or funded:
+        return None
+    return Note("gate_runway", {"months": f"{months:.1f}", "least": "6"})
 
 
-_GUARDS: dict[str, Callable[[Result, frozenset[str]], str]] = {
+_GUARDS: dict[str, Callable[[Result, frozenset[str]], Note | None]] = {
     "venue_open": _venue_open, "window_open": _window_open, "prepared": _prepared,
     "market_and_prep": _market_and_prep, "ready_to_file": _ready_to_file,
     "both_lead": _both_lead, "runway": _runway,

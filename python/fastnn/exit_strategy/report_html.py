@@ -127,7 +127,7 @@ def _hard_gates(result: Result, lang: str) -> str:
             text(f"option.{gate.option}", lang),
             text(f"gate.{gate.name}", lang),
             text(f"state.{gate.state}", lang),
-            gate.reason,
+            gate.reason.text(lang),
         )
         for gate in result.gates.hard
     )
@@ -166,11 +166,12 @@ def _adviser(result: Result, lang: str) -> str:
 def _researcher(result: Result, lang: str) -> str:
     made = result.provenance
     method = text("text.method", lang, kappa=f"{made.kappa:g}", draws=f"{made.draws:,}")
-    facts = {
-        "fastnn": made.version, "seed": str(made.seed), "draws": str(made.draws),
+    settings = {
+        "version": made.version, "seed": str(made.seed), "draws": str(made.draws),
         "kappa": f"{made.kappa:g}", "weights": made.weights, "as_of": made.as_of.isoformat(),
-        **made.hashes,
     }  # fmt: skip
+    facts = {text(f"made.{name}", lang): value for name, value in settings.items()}
+    facts |= dict(made.hashes)
     head = (text("head.item", lang), text("head.value", lang))
     hashes = Table("", head, tuple(facts.items()))
     many = len(result.options) > 4  # the heat map needs the whole width
@@ -207,7 +208,8 @@ def _figure(drawing: str, caption: str = "", wide: bool = False) -> str:
 def _road(result: Result, lang: str) -> str:
     """Return the leading option's first steps, then every way on and the rules behind it."""
     items = "".join(
-        f"<li><b>{escape(title)}.</b> {escape(advice)}</li>" for title, advice in road(result, lang)
+        f"<li><b>{escape(text('ui.step', lang, title=title))}</b>{escape(advice)}</li>"
+        for title, advice in road(result, lang)
     )
     ways = _steps(Process(result).next_steps(lang), lang)
     more = escape(text("ui.events", lang))
@@ -222,7 +224,7 @@ def _steps(steps: Sequence[Step], lang: str) -> str:
         )
         events = "".join(f"<li>{escape(words)}</li>" for _, words in step.events)
         out.append(
-            f"<p><b>{escape(step.title)}.</b> {escape(step.advice)}</p>"
+            f"<p><b>{escape(text('ui.step', lang, title=step.title))}</b>{escape(step.advice)}</p>"
             f"<ul class=events>{events}</ul>"
             + (f"<p><b>{escape(text('ui.rules', lang))}</b></p><ul>{rules}</ul>" if rules else "")
         )

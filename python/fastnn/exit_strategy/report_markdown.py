@@ -8,6 +8,7 @@ from . import report_sentences as say
 from . import report_tables as tables
 from .catalogue import check_language, text
 from .process import Process, road
+from .report_format import join_words
 from .report_tables import Table
 from .result import Result
 
@@ -23,10 +24,15 @@ def render(result: Result, lang: str = "en") -> str:
         date=result.profile.as_of.isoformat(),
         gates=result.provenance.gates_checked,
     )
-    steps = [f"**{_safe(title)}.** {_safe(words)}" for title, words in road(result, lang)]
+    steps = [
+        f"**{_safe(text('ui.step', lang, title=title)).strip()}** {_safe(words)}"
+        for title, words in road(result, lang)
+    ]
     made = result.provenance
     method = text("text.method", lang, kappa=f"{made.kappa:g}", draws=f"{made.draws:,}")
-    repeat = [f"fastnn {made.version}, seed {made.seed}, draws {made.draws}, kappa {made.kappa:g}"]
+    numbers = {"seed": made.seed, "draws": made.draws, "kappa": f"{made.kappa:g}"}
+    told = [f"{text(f'made.{name}', lang)} {value}" for name, value in numbers.items()]
+    repeat = [join_words([f"fastnn {made.version}", *told], lang)]
     repeat += [f"`{name}` sha256 {digest}" for name, digest in made.hashes.items()]
     parts = [
         f"# {_safe(text('report.title', lang, name=result.profile.name))}",

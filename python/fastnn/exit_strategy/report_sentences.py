@@ -88,7 +88,7 @@ def reasons(result: Result, lang: str = "en") -> list[str]:
                     "text.closed",
                     lang,
                     option=option_name(gate.option, lang),
-                    reason=gate.reason if lang == "en" else text(f"gate.{gate.name}", lang),
+                    reason=gate.reason.text(lang),
                 )
             )
     return out

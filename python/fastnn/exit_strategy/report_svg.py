@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from .catalogue import leaf_name, text
+from .catalogue import holder_name, leaf_name, text
 from .process_data import EDGES, ENDS
 from .report_format import money, percent
 from .result import Result
@@ -107,7 +107,8 @@ def curve(result: Result, lang: str) -> str:
     for point in result.proceeds.break_points:
         if 0 < point.price <= x_max:
             x = place(point.price, 0)[0]
-            tip = f"{point.holder}: {money(point.price, result.proceeds.currency, lang)}"
+            price = money(point.price, result.proceeds.currency, lang)
+            tip = f"{holder_name(point.holder, lang)}: {price}"
             out.append(
                 f'<line class="break" x1="{x:.1f}" y1="{top}" x2="{x:.1f}" '
                 f'y2="{top + height}"><title>{escape(tip)}</title></line>'
@@ -135,16 +136,15 @@ def heat(result: Result, lang: str) -> str:
     cell = (width - first) / max(1, len(options))
     out, told = [], []
     for k, option in enumerate(options):
-        name = text(f"option.{option}", lang)
-        limit = max(4, int(cell / (15 if lang == "zh" else 7.4)))
-        short = name if len(name) <= limit else name[: limit - 1] + "…"
-        out.append(_label(first + (k + 0.5) * cell, 16, short, "strong", "middle"))
+        name = text(f"short.{option}", lang)
+        out.append(_label(first + (k + 0.5) * cell, 16, name, "strong", "middle"))
     for g, group in enumerate(result.groups):
         y = 26 + g * rise
         out.append(_label(0, y + 20, text(f"group.{group}", lang)))
         for k, option in enumerate(options):
             value = float(result.scores.groups[result.options.index(option), g])
-            told.append(f"{group}/{option} {value:.2f}")
+            name = text(f"option.{option}", lang)
+            told.append(f"{text(f'group.{group}', lang)}, {name}: {value:.2f}")
             x = first + k * cell
             out.append(
                 f'<rect class="heat" style="fill-opacity:{0.04 + 0.5 * value:.2f}" '
@@ -153,7 +153,7 @@ def heat(result: Result, lang: str) -> str:
             )
             out.append(_label(x + cell / 2, y + 20, f"{value:.2f}", "", "middle"))
     height = 30 + len(result.groups) * rise
-    return _svg(height, text("alt.heat", lang), out, ", ".join(told), width)
+    return _svg(height, text("alt.heat", lang), out, "; ".join(told), width)
 
 
 #: State -> (column, row) on a grid of five columns: listing | private | start | sale | transform.

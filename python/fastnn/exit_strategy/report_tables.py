@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .catalogue import has_text, leaf_name, text
+from .catalogue import data_words, has_text, holder_name, leaf_name, text
 from .criteria import load_criteria
 from .gates import GateReport, VenueResult, VenueTest
 from .report_format import (
@@ -97,17 +97,21 @@ def venue_rows(report: GateReport, lang: str = "en") -> tuple[tuple[str, ...], .
                 unknown.append(text(f"cond.{row.field}", lang))
         if unknown:
             short.append(
-                text("text.missing_unknown", lang, fields=", ".join(dict.fromkeys(unknown)))
+                text(
+                    "text.missing_unknown",
+                    lang,
+                    fields=("、" if lang == "zh" else ", ").join(dict.fromkeys(unknown)),
+                )
             )
         short = list(dict.fromkeys(short))
         rows.append(
             (
                 venue_name(venue, lang),
                 text(f"state.{venue.state}", lang),
-                test.id,
-                "; ".join(short) or text("text.met", lang),
+                text(f"test.{test.id}", lang) if has_text(f"test.{test.id}") else test.id,
+                ("；" if lang == "zh" else "; ").join(short) or text("text.met", lang),
                 venue.checked,
-                venue.confidence,
+                data_words(venue.confidence, lang),
             )
         )
     return tuple(rows)
@@ -118,7 +122,7 @@ def _shortage(field: str, gap: float | None, is_money: bool, currency: str, lang
     if gap is None:
         return f"{name} ✗"
     amount = money(abs(gap), currency, lang) if is_money else f"{abs(gap):.4g}"
-    return f"{name}: " + text("text.missing_money", lang, amount=amount)
+    return text("text.missing_money", lang, name=name, amount=amount)
 
 
 def regulator_table(result: Result, lang: str = "en") -> Table:
@@ -126,12 +130,12 @@ def regulator_table(result: Result, lang: str = "en") -> Table:
     rows = tuple(
         (
             text(f"reg.{gate.id}", lang) if has_text(f"reg.{gate.id}") else gate.rule,
-            gate.jurisdiction,
+            data_words(gate.jurisdiction, lang),
             text(f"state.{gate.state}", lang),
-            gate.effect or "–",
+            data_words(gate.effect, lang) or "–",
             f"{gate.months:.1f}" if gate.months else "–",
             gate.checked,
-            gate.confidence,
+            data_words(gate.confidence, lang),
         )
         for gate in result.gates.regulatory
         if gate.state != "not"
@@ -173,7 +177,8 @@ def payout_table(result: Result, lang: str = "en") -> Table:
     name = "ma" if "ma" in options else result.leader
     got, currency = options[name], result.proceeds.currency
     rows = tuple(
-        (holder, money(float(amount), currency, lang)) for holder, amount in got.payouts.items()
+        (holder_name(holder, lang), money(float(amount), currency, lang))
+        for holder, amount in got.payouts.items()
     )
     price = money(got.price, currency, lang)
     net = text("text.net", lang, price=money(got.net_price, currency, lang))
@@ -216,7 +221,7 @@ def break_point_table(result: Result, lang: str = "en") -> Table:
     rows = tuple(
         (
             money(point.price, currency, lang),
-            point.holder,
+            holder_name(point.holder, lang),
             text(f"break.{point.event}", lang) if point.event in _EVENTS else point.event,
         )
         for point in result.proceeds.break_points
@@ -276,14 +281,14 @@ def fact_table(result: Result, lang: str = "en") -> Table:
         if leaf.computed:
             continue
         got = result.leaves[leaf.id]
-        source = text("word.given" if got.known else "word.unknown", lang)
+        prior = text("text.drawn", lang, name=data_words(got.source, lang))
         rows.append(
             (
                 leaf_name(leaf.id, lang),
                 text(f"group.{leaf.group}", lang),
                 fact(leaf.id, got.value, lang),
                 f"{result.weights[tree.groups[group]] * local:.3f}",
-                source if got.known else f"{source}: {got.source}",
+                text("word.given", lang) if got.known else prior,
             )
         )
     keys = ("leaf", "group", "value", "weight", "source")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 import unicodedata
 from collections.abc import Sequence
@@ -18,6 +19,10 @@ __all__ = ["WIDTH", "fit_table", "render", "width_of"]
 WIDTH = 80
 _BAR = 24
 
+#: What a line of Chinese text never breaks: a word or number in other letters, with the marks that
+#: must not begin a line; or one character with them.
+_PIECES = re.compile(r"(?:[!-~]+ ?|[（“《]?.)[，。、；：！？）”》]*", re.DOTALL)
+
 
 def render(result: Result, lang: str = "en", colour: bool = False) -> str:
     """Return the report: answer, ranking, gates, tornado, money, next steps."""
@@ -32,7 +37,8 @@ def render(result: Result, lang: str = "en", colour: bool = False) -> str:
         lines += wrap(sentence)
     lines += ["", strong(text("report.ranking", lang))]
     lines += _ranking(result, lang)
-    lines += ["", strong(text("head.npv", lang))]
+    title = text("head.npv", lang)
+    lines += ["", strong(title[0].upper() + title[1:])]
     lines += fit_table(
         [row[:4] for row in tables.money_table(result, lang).rows],
         tables.money_table(result, lang).head[:4],
@@ -50,7 +56,7 @@ def render(result: Result, lang: str = "en", colour: bool = False) -> str:
         lines.append(f"  {name} {percent(bar.low):>7} → {percent(bar.high):>7}")
     lines += ["", strong(text("report.next", lang))]
     for number, (title, advice) in enumerate(road(result, lang), 1):
-        lines += wrap(f"{number}. {title}. {advice}", "  ", "     ")
+        lines += wrap(f"{number}. {text('ui.step', lang, title=title)}{advice}", "  ", "     ")
     lines += ["", strong(text("report.change", lang))]
     for sentence in say.change_sentences(result, lang, 2):
         lines += wrap(sentence, "  ", "  ")
@@ -92,11 +98,11 @@ def wrap(words: str, first: str = "", rest: str = "") -> list[str]:
     if width_of(words) == len(words):
         return textwrap.wrap(words, WIDTH, initial_indent=first, subsequent_indent=rest) or [""]
     lines, line = [], first
-    for char in words:
-        if width_of(line + char) > WIDTH:
-            lines.append(line)
-            line = rest
-        line += char
+    for piece in _PIECES.findall(words):
+        if width_of(line + piece.rstrip()) > WIDTH and line.strip():
+            lines.append(line.rstrip())
+            line, piece = rest, piece.lstrip()
+        line += piece
     return [*lines, line]
 
 

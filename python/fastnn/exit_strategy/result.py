@@ -214,6 +214,8 @@ def to_plain(value: Any) -> Any:
         return [to_plain(item) for item in value.tolist()]
     if isinstance(value, dt.date):
         return value.isoformat()
+    if isinstance(value, Note):
+        return value.text()
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
