@@ -7,12 +7,10 @@ registered; nothing is imported by name and no code is read. Depends on `layers`
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +19,7 @@ import numpy as np
 from fastnn import _core, keras_files, tree
 from fastnn.config import snake_case
 from fastnn.errors import FormatError, nearest, unknown_name
+from fastnn.keras_files.archive import read_json
 from fastnn.keras_files.read_config import (
     functional,
     is_keras_entry,
@@ -31,10 +30,13 @@ from fastnn.serial import (
     custom_object_scope,
     custom_objects,
     deserialize_keras_object,
+    file_limit,
+    format_errors,
     get_custom_objects,
     get_registered_name,
     get_registered_object,
     plain,
+    reading_file,
     register_keras_serializable,
     serialize_keras_object,
 )
@@ -396,7 +398,9 @@ def _existing(filepath: str | os.PathLike[str]) -> str:
 
 
 def _read(filepath: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str]]:
-    tensors, metadata = _core.load_file(_existing(filepath))
+    path = _existing(filepath)
+    with format_errors(path):
+        tensors, metadata = _core.load_file(path)
     return tensors, metadata
 
 
@@ -427,10 +431,7 @@ def _json(metadata: dict[str, str], key: str, path: Any) -> Any:
             f"{os.fspath(path)!r} holds tensors but no fastnn model (no '{key}')\n"
             "  hint: build the model and use load_weights"
         )
-    try:
-        return json.loads(metadata[key])
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise FormatError(f"{os.fspath(path)!r}: '{key}' is not JSON: {error}") from None
+    return read_json(metadata[key], f"'{key}'", os.fspath(path))
 
 
 def load_model(
@@ -442,40 +443,31 @@ def load_model(
 ) -> Any:
     """The model of a file, with weights, compile settings, optimiser and random state.
 
-    Reads fastnn's safetensors, and Keras's `.keras` and `.h5` with the extra `keras-files`, for
-    which `max_bytes` bounds the weights (default: twice the file's size and 16 MiB). Code is never
-    read from a file, whatever `safe_mode` says.
+    Reads fastnn's safetensors, and Keras's `.keras` and `.h5` with the extra `keras-files`.
+    `max_bytes` bounds the weights (default: twice the file's size and 16 MiB). Code is never read
+    from a file, whatever `safe_mode` says.
     Errors: FileNotFoundError with similar names; FormatError when the file is not a model.
     """
+    from fastnn.models import Model
+
     if _is_keras(path := _existing(filepath)):
         return keras_files.load_model(path, custom_objects, compile, max_bytes)
     tensors, metadata = _read(filepath)
     config = _json(metadata, "fastnn.config", filepath)
-    with _format_errors(os.fspath(filepath)):
+    with format_errors(path), reading_file(file_limit(path, max_bytes)):
         model = deserialize(config, custom_objects)
-    _assign(named_variables(model), tensors, os.fspath(filepath), False)
+        if not isinstance(model, Model):
+            raise FormatError(f"the config describes {type(model).__name__}, not a model")
+    _assign(named_variables(model), tensors, path, False)
     state = _json(metadata, "fastnn.state", filepath)
     state = state if isinstance(state, dict) else {}
     seed = state.get("shuffle_seed")
     model._shuffle_seed = seed if isinstance(seed, int) else None
     settings = _json(metadata, "fastnn.compile", filepath) if compile else None
     if isinstance(settings, dict):
-        with custom_object_scope(custom_objects), _format_errors(os.fspath(filepath)):
+        with custom_object_scope(custom_objects), format_errors(path):
             _recompile(model, settings, tensors, state.get("optimizer_order"))
     return model
-
-
-@contextlib.contextmanager
-def _format_errors(path: str) -> Iterator[None]:
-    """Whatever a layer says of a config that is wrong, the file is at fault: FormatError."""
-    try:
-        yield
-    except FormatError:
-        raise
-    except ValueError as error:
-        raise FormatError(f"{path!r}: {error}") from error
-    except (KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
-        raise FormatError(f"{path!r}: the config does not describe a model: {error!r}") from error
 
 
 def _recompile(
@@ -571,7 +563,7 @@ def load_state(model: Any, path: str) -> dict[str, Any]:
 
     tensors, metadata = _read(path)
     state, position = (_json(metadata, f"fastnn.{k}", path) for k in ("state", "position"))
-    with _format_errors(path):
+    with format_errors(path):
         _build_optimizer(model, state["optimizer_order"])
         _assign(named_variables(model) | _optimizer_values(model), tensors, path, False)
         model._shuffle_seed = state["shuffle_seed"]

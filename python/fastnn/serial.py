@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import math
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -29,6 +30,8 @@ __all__ = [
     "custom_objects",
     "deserialize_keras_object",
     "file_budget",
+    "file_limit",
+    "format_errors",
     "get_custom_objects",
     "get_registered_object",
     "reading_file",
@@ -118,6 +121,35 @@ class FileBudget:
         self.calls_left -= 1
         if self.calls_left < 0:
             raise FormatError("the file asks for too many calls of layers\n  hint: is it damaged?")
+
+
+#: Memory that a small file may take beyond twice its size.
+_SPARE = 16 << 20
+
+
+def file_limit(path: str, max_bytes: int | None) -> int:
+    """The bytes of weights that a file may ask for: `max_bytes`, or twice its size and 16 MiB."""
+    return 2 * os.path.getsize(path) + _SPARE if max_bytes is None else max_bytes
+
+
+@contextmanager
+def format_errors(path: str) -> Iterator[None]:
+    """Whatever a layer says of settings that are wrong, the file is at fault: FormatError."""
+    try:
+        yield
+    except FormatError as error:
+        text = str(error)
+        if path in text and "\n  hint: " in text:
+            raise
+        text = text if path in text else f"{path!r}: {text}"
+        text += "" if "\n  hint: " in text else "\n  hint: is the file damaged, or was it changed?"
+        raise FormatError(text) from error
+    except (ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError,
+            RecursionError, RuntimeError, TypeError, ValueError) as error:  # fmt: skip
+        what = str(error) if "\n  hint: " in str(error) else (
+            f"{type(error).__name__}: {error}\n  hint: is the file damaged, or was it changed?"
+        )  # fmt: skip
+        raise FormatError(f"{path!r}: the config does not describe a model: {what}") from error
 
 
 _budget: ContextVar[FileBudget | None] = ContextVar("file_budget", default=None)

@@ -7,7 +7,11 @@ import pytest
 
 import fastnn
 
-pytestmark = pytest.mark.peers
+pytestmark = [
+    pytest.mark.peers,
+    # Keras 3.15.1 with NumPy 2.3: its variables' __array__ takes no copy argument.
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 os.environ.setdefault("KERAS_BACKEND", "jax")
 pytest.importorskip("jax", reason="the peers extra is not installed: jax")
 keras = pytest.importorskip("keras", reason="the peers extra is not installed: keras")

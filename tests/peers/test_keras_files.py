@@ -15,7 +15,11 @@ pytest.importorskip("h5py", reason='needs h5py: pip install "fastnn-rs[keras-fil
 
 import fastnn  # noqa: E402
 
-pytestmark = pytest.mark.peers
+pytestmark = [
+    pytest.mark.peers,
+    # Keras 3.15.1 with NumPy 2.3: its variables' __array__ takes no copy argument.
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+]
 SEEDS = range(40)
 TOLERANCE = 1e-6
 

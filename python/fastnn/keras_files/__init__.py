@@ -7,8 +7,6 @@ before memory is taken (`names`, `archive`, `hdf5`). Depends on `saving`, `model
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
@@ -20,18 +18,12 @@ from fastnn.keras_files.archive import read_archive, write_archive
 from fastnn.keras_files.atomic import replace_file
 from fastnn.keras_files.hdf5 import Reader, h5py_or_hint
 from fastnn.keras_files.read_config import clean, restore
-from fastnn.serial import custom_object_scope, reading_file
+from fastnn.serial import custom_object_scope, file_limit, format_errors, reading_file
 
 __all__ = ["load_model", "load_weights", "read_weights", "save_model", "save_weights"]
 
 #: The version of Keras whose layout is written.
 KERAS_VERSION = "3.15.1"
-#: Memory that a small file may take beyond twice its size.
-SPARE = 16 << 20
-
-
-def _budget(path: str, max_bytes: int | None) -> int:
-    return 2 * os.path.getsize(path) + SPARE if max_bytes is None else max_bytes
 
 
 def save_model(model: Any, path: str) -> None:
@@ -69,29 +61,13 @@ def load_model(
     `max_bytes` bounds the weights (default: twice the file and 16 MiB). Errors: FormatError when
     the file is damaged, names unknown classes or claims sizes that it does not hold.
     """
-    limit = _budget(path, max_bytes)
+    limit = file_limit(path, max_bytes)
     with open(path, "rb") as file:
         is_zip = file.read(2) == b"PK"
     h5py_or_hint()
-    with custom_object_scope(custom_objects):
-        if is_zip:
-            return _guarded(path, lambda: _load_archive(path, compile, limit))
-        return _guarded(path, lambda: _load_legacy(path, compile, limit))
-
-
-def _guarded(path: str, load: Callable[[], Any]) -> Any:
-    try:
-        return load()
-    except (FormatError, MemoryError, OSError, ImportError) as error:
-        if isinstance(error, FormatError) and repr(path) not in str(error):
-            raise FormatError(f"{path!r}: {error}") from error
-        raise
-    except (ArithmeticError, AttributeError, LookupError, RecursionError, RuntimeError, TypeError,
-            ValueError, AssertionError) as error:  # fmt: skip
-        raise FormatError(
-            f"{path!r}: the config does not describe a model: {type(error).__name__}: {error}\n"
-            "  hint: was it written by Keras, or changed afterwards?"
-        ) from error
+    read = _load_archive if is_zip else _load_legacy
+    with custom_object_scope(custom_objects), format_errors(path):
+        return read(path, compile, limit)
 
 
 def _load_archive(path: str, compile: bool, limit: int) -> Any:
@@ -139,12 +115,12 @@ def load_weights(
     model: Any, path: str, skip_mismatch: bool = False, max_bytes: int | None = None
 ) -> None:
     """Reads the weights of a `.weights.h5`, `.keras` or legacy `.h5` file into a built model."""
-    limit = _budget(path, max_bytes)
+    limit = file_limit(path, max_bytes)
     with open(path, "rb") as file:
         is_zip = file.read(2) == b"PK"
     h5py_or_hint()
     source = read_archive(path, limit)[1] if is_zip else path
-    with Reader(source, path, 4 * limit) as reader:
+    with format_errors(path), Reader(source, path, 4 * limit) as reader:
         if legacy.is_legacy(reader):
             legacy.read_weights(reader, model, skip_mismatch)
         else:
@@ -153,5 +129,5 @@ def load_weights(
 
 def read_weights(path: str, max_bytes: int | None = None) -> dict[str, np.ndarray[Any, Any]]:
     """All weights of a legacy `.h5` file by `layer/weight`, without a model."""
-    with Reader(path, path, _budget(path, max_bytes)) as reader:
+    with format_errors(path), Reader(path, path, file_limit(path, max_bytes)) as reader:
         return legacy.named_arrays(reader)

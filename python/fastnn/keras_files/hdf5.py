@@ -11,21 +11,19 @@ import contextlib
 import io
 import math
 import os
-import struct
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnn.errors import FormatError
+from fastnn.keras_files.hdf5_layout import largest_object, longest_claim, mapped
 
 __all__ = ["Reader", "h5py_or_hint"]
 
 #: Deflate and shuffle; other filters run code that a file should not choose.
 FILTERS = {1: "gzip", 2: "shuffle"}
 MAX_TEXT = 64 << 20
-#: The start of a global heap collection: signature and version.
-HEAP = b"GCOL\x01"
 _FAULTS = (OSError, KeyError, RuntimeError, ValueError, TypeError, OverflowError, AttributeError)
 
 
@@ -53,6 +51,10 @@ class Reader:
         self._left = max_bytes
         self._size = len(source) if isinstance(source, bytes) else os.path.getsize(source)
         self._source = source
+        #: Groups by path: finding a weight opens each group on the way once.
+        self._groups: dict[str, Any] = {}
+        self._heap: int | None = None
+        self._longest: dict[str, int] = {}
         with self._faults("opening it"):
             given = io.BytesIO(source) if isinstance(source, bytes) else source
             self._file = self._h5py.File(given, "r")
@@ -94,15 +96,19 @@ class Reader:
         return group[name]
 
     def _find(self, path: str) -> Any:
-        here: Any = self._file
+        here, at = self._file, ""
         for name in path.split("/"):
             if name in ("", "."):
                 continue
             if not isinstance(here, self._h5py.Group):
                 return None
-            here = self._step(here, name, path)
+            at = f"{at}/{name}"
+            known = self._groups.get(at)
+            here = self._step(here, name, path) if known is None else known
             if here is None:
                 return None
+            if known is None and isinstance(here, self._h5py.Group):
+                self._groups[at] = here
         return here
 
     def names(self, path: str) -> list[str] | None:
@@ -201,11 +207,23 @@ class Reader:
                     found.extend(_decoded(x) for x in np.atleast_1d(group.attrs[key]))
             return found
 
-    def _longest_text(self) -> int:
-        longest = _largest_object(self._source)
-        if longest is None:
-            raise self._refuse("its global heap is damaged", "write or copy the file again")
-        return longest
+    def _longest_text(self, name: str) -> int:
+        """Bytes of the longest text that attributes of this name can hold, from the file's bytes.
+
+        HDF5 1.14 takes the memory that a reference to a text claims before it looks at the text,
+        and can walk a damaged heap for ever.
+        """
+        if name not in self._longest:
+            if self._file.id.get_create_plist().get_sizes() != (8, 8):
+                raise self._refuse("addresses have another size than 8 bytes", "write it again")
+            with mapped(self._source) as data:
+                if self._heap is None:
+                    self._heap = largest_object(data)
+                claimed = longest_claim(data, name.encode())
+            if self._heap is None or claimed is None or claimed > self._heap:
+                raise self._refuse("its global heap is damaged", "write or copy the file again")
+            self._longest[name] = self._heap
+        return self._longest[name]
 
     def _has(self, group: Any, name: str) -> bool:
         return bool(self._h5py.h5a.exists(group.id, name.encode()))
@@ -217,10 +235,12 @@ class Reader:
         if count == 0:
             return 0
         kind = attribute.get_type()
+        if kind.committed():
+            raise self._refuse(f"attribute {name!r} has a named type", "write it as plain text")
         variable = kind.get_class() == self._h5py.h5t.STRING and kind.is_variable_str()
         if kind.get_class() != self._h5py.h5t.STRING:
             raise self._refuse(f"attribute {name!r} holds no text", "damaged?")
-        each = self._longest_text() if variable else kind.get_size()
+        each = self._longest_text(name) if variable else kind.get_size()
         limit = MAX_TEXT + (8 * self._size if variable else 0)
         if count > 1_000_000 or count * each > limit:
             raise self._refuse(
@@ -238,50 +258,3 @@ def _decoded(value: Any) -> str:
     if isinstance(value, str):
         return str(value)
     raise TypeError(f"{type(value).__name__} is not text")
-
-
-def _largest_object(source: str | bytes) -> int | None:
-    """Bytes of the largest object in the global heap, where texts of variable length lie.
-
-    None when a collection is damaged: HDF5 1.14 can walk such a one for ever.
-    """
-    if isinstance(source, bytes):
-        return _scan_heaps(source)
-    import mmap
-
-    with open(source, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        return _scan_heaps(data)
-
-
-def _scan_heaps(data: Any) -> int | None:
-    largest, at = 0, data.find(HEAP)
-    while at >= 0:
-        found = _largest_in(data, at)
-        if found is None:
-            return None
-        largest = max(largest, found)
-        at = data.find(HEAP, at + len(HEAP))
-    return largest
-
-
-def _largest_in(data: Any, start: int) -> int | None:
-    """The largest object of one collection, None when its objects do not fill it one by one.
-
-    Layout: HDF5 file format III.E: signature, version, three zeros, size; then objects of number,
-    references, four zeros, size and bytes padded to eight; number 0 is the free rest.
-    """
-    if start + 16 > len(data):
-        return None
-    (size,) = struct.unpack("<Q", data[start + 8 : start + 16])
-    end, at, largest = start + size, start + 16, 0
-    if end > len(data):
-        return None
-    while at + 16 <= end:
-        number, _, _, length = struct.unpack("<HHIQ", data[at : at + 16])
-        if number == 0:
-            return largest if 16 <= length <= end - at else None
-        at += 16 + (length + 7) // 8 * 8
-        if at > end:
-            return None
-        largest = max(largest, length)
-    return largest
