@@ -231,3 +231,61 @@ def test_a_callback_that_raises_leaves_the_model_usable():
     with pytest.raises(RuntimeError, match="mine"):
         made.fit(X, X, verbose=0, callbacks=[Bad()])
     assert np.isfinite(made.fit(X, X, verbose=0).history["loss"][0])
+
+
+def test_messages_go_to_the_log_when_interactive_logging_is_off(caplog, capsys):
+    from fastnn import config, utils
+
+    fastnn.utils.set_random_seed(0)
+    m = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+    m.compile("sgd", "mse")
+    rate = callbacks.LearningRateScheduler(lambda epoch: 0.5, verbose=1)
+    utils.disable_interactive_logging()
+    try:
+        assert not config.is_interactive_logging_enabled()
+        config.set_logging_verbosity("INFO")
+        m.fit(np.ones((4, 2)), np.ones(4), callbacks=[rate], verbose=1)
+        m.evaluate(np.ones((4, 2)), np.ones(4), verbose=1)
+    finally:
+        config.enable_interactive_logging()
+        config.set_logging_verbosity(0)
+    assert capsys.readouterr().out == ""
+    lines = [r.message for r in caplog.records if r.name == "fastnn"]
+    assert lines[0] == "Epoch 1: LearningRateScheduler setting learning rate to 0.5."
+    assert lines[1].startswith("Epoch 1/1 - 1/1 - ")
+    assert lines[2].startswith("1/1 - ")
+    with pytest.raises(ValueError, match="hint: DEBUG"):
+        config.set_logging_verbosity("LOUD")
+
+
+def test_lambda_callbacks_keep_other_attributes_and_refuse_misspelt_hooks():
+    LambdaCallback = callbacks.LambdaCallback
+    assert LambdaCallback(custom_method=len).custom_method is len
+    for name in ("on_epoch_ending", "epoch_end"):
+        with pytest.raises(ValueError, match="did you mean 'on_epoch_end'"):
+            LambdaCallback(**{name: len})
+
+
+def test_double_checkpoint_restores_the_backup_before_a_damaged_one(tmp_path):
+    BackupAndRestore, LambdaCallback = callbacks.BackupAndRestore, callbacks.LambdaCallback
+    fastnn.utils.set_random_seed(0)
+    m = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+    m.compile("sgd", "mse")
+    x, y, seen = np.ones((8, 2)), np.ones(8), []
+
+    def stop(epoch, logs):
+        seen.append(m.get_weights())
+        if epoch == 2:
+            raise RuntimeError("cut off")
+
+    backup = BackupAndRestore(tmp_path / "b", double_checkpoint=True)
+    with pytest.raises(RuntimeError, match="cut off"):
+        m.fit(x, y, epochs=5, callbacks=[backup, LambdaCallback(on_epoch_end=stop)], verbose=0)
+    (tmp_path / "b" / "backup.safetensors").write_text("0")
+    starts = []
+    note = LambdaCallback(on_epoch_begin=lambda e, logs: starts.append((e, m.get_weights())))
+    with pytest.warns(UserWarning, match="the backup before it is restored"):
+        m.fit(x, y, epochs=5, callbacks=[backup, note], verbose=0)
+    assert [e for e, _ in starts] == [2, 3, 4]
+    assert all(np.array_equal(*p) for p in zip(starts[0][1], seen[1], strict=True))
+    assert not (tmp_path / "b").exists()

@@ -1,5 +1,7 @@
 """Layers: defaults of the semantics card, values, gradients through them, masks, configs."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -207,11 +209,158 @@ def test_masking_marks_empty_steps():
     assert array(layer.compute_mask(x, None)).tolist() == [[True, False]]
 
 
-def test_lambda_runs_but_is_never_written():
-    layer = layers.Lambda(lambda x: x * 2)
-    assert array(layer(np.ones((1, 2)))).tolist() == [[2.0, 2.0]]
-    with pytest.raises(ValueError, match="holds code"):
-        layer.get_config()
+def test_lambda_configs_bring_the_function_along_in_memory_only():
+    layer = layers.Lambda(lambda x, by: x * by, arguments={"by": 2.0})
+    copy = layers.Lambda.from_config(layer.get_config())
+    assert array(copy(np.ones((1, 2)))).tolist() == [[2.0, 2.0]]
+    with pytest.raises(TypeError, match="not JSON serializable"):
+        json.dumps(layer.get_config())
+
+    def twice(x):
+        return x * 2
+
+    config = json.loads(json.dumps(layers.Lambda(twice, name="l").get_config()))
+    assert config["function"] == "twice"
+    with pytest.raises(ValueError, match=r"'l' uses the function 'twice'.*\n.*custom_objects"):
+        layers.Lambda.from_config(config)
+    again = layers.Lambda.from_config(config, custom_objects={"twice": twice})
+    assert again.function is twice
+    code = {"class_name": "__lambda__", "config": {"code": "4wEAAAA="}}
+    with pytest.raises(ValueError, match="holds code, which is never read"):
+        layers.Lambda.from_config({"function": code}, safe_mode=False)
+
+
+def test_lambda_passes_mask_and_training_to_functions_that_take_them():
+    def count(x, mask=None, training=None):
+        return ops.sum(ops.cast(mask, "float32"), axis=1) + (10.0 if training else 0.0)
+
+    x = fastnn.Input((3, 2))
+    model = fastnn.Model(x, layers.Lambda(count)(layers.Masking()(x)))
+    data = np.array([[[1, 0], [0, 0], [2, 2]]], np.float32)
+    assert array(model(data)).tolist() == [2.0]
+    assert array(model(data, training=True)).tolist() == [12.0]
+
+
+def test_clones_keep_lambda_functions():
+    model = fastnn.Sequential([fastnn.Input((2,)), layers.Lambda(lambda x: x + 3.0)])
+    copy = fastnn.models.clone_model(model)
+    assert copy.predict(np.zeros((1, 2)), verbose=0).tolist() == [[3.0, 3.0]]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "axes", "formula"),
+    [
+        ((2, 3, 4), (2, 4, 5), (2, 1), "nij,njk->nik"),
+        ((2, 3, 4), (2, 1, 4, 3), (-2, -1), "nik,nabi->nkab"),
+        ((2, 3, 4, 5), (2, 6, 4, 7), 2, "niaj,nkal->nijkl"),
+        ((2, 3), (2, 3), 1, "ni,ni->n"),
+        ((2, 3), (2, 4, 3), (1, 2), "ni,nai->na"),
+    ],
+)
+def test_dot_joins_inputs_of_any_rank(a, b, axes, formula, rng):
+    x, y = rng.normal(size=a).astype(np.float32), rng.normal(size=b).astype(np.float32)
+    want = np.einsum(formula, x, y)
+    want = want[:, None] if want.ndim == 1 else want
+    layer = layers.Dot(axes=axes)
+    np.testing.assert_allclose(array(layer([x, y])), want, rtol=1e-5, atol=1e-6)
+    assert layer([fastnn.Input(a[1:]), fastnn.Input(b[1:])]).shape == (None, *want.shape[1:])
+
+
+def test_layer_normalization_with_rms_scaling_divides_by_the_deviation(rng):
+    x = rng.normal(2.0, 3.0, size=(4, 6)).astype(np.float32)
+    layer = layers.LayerNormalization(rms_scaling=True)
+    want = x / np.sqrt(x.var(-1, keepdims=True) + 1e-3)
+    np.testing.assert_allclose(array(layer(x)), want, rtol=1e-5)
+    assert [v.name for v in layer.weights] == ["gamma"]
+
+
+def test_axes_in_any_order_normalise_alike(rng):
+    x = rng.normal(size=(2, 3, 4)).astype(np.float32)
+    gamma = rng.normal(size=(3, 4)).astype(np.float32)
+    outs = []
+    for axis in ([-2, -1], [-1, -2]):
+        layer = layers.LayerNormalization(axis=axis)
+        layer.build(x.shape)
+        layer.set_weights([gamma, np.zeros((3, 4))])
+        outs.append(array(layer(x)))
+    assert np.array_equal(*outs)
+
+
+def test_own_variables_go_through_a_store(rng):
+    a, b = layers.BatchNormalization(), layers.BatchNormalization()
+    a.build((None, 3))
+    b.build((None, 3))
+    a.set_weights([rng.normal(size=3) for _ in range(4)])
+    store = {}
+    a.save_own_variables(store)
+    b.load_own_variables(store)
+    assert all(np.array_equal(*p) for p in zip(a.get_weights(), b.get_weights(), strict=True))
+    with pytest.raises(ValueError, match="expected 4 variables, but received 3"):
+        b.load_own_variables({k: store[k] for k in ("0", "1", "2")})
+    with pytest.raises(fastnn.ShapeError, match="moving_variance"):
+        b.load_own_variables({**store, "3": np.zeros(2)})
+
+
+def test_the_float32_policy_is_the_only_one():
+    policy = fastnn.DTypePolicy("float32")
+    for dtype in ("float32", np.float32, np.dtype("float32"), policy, None):
+        layer = layers.Dense(2, dtype=dtype)
+        assert layer.dtype_policy == policy
+        assert layer.compute_dtype == layer.variable_dtype == "float32"
+    mixed = {"class_name": "DTypePolicy", "config": {"name": "mixed_float16"}}
+    for dtype in ("float16", "mixed_float16", mixed, np.float64):
+        with pytest.raises(
+            ValueError, match=r"not supported\n  hint: fastnn computes in 'float32'"
+        ):
+            layers.Dense(2, dtype=dtype)
+    assert fastnn.config.dtype_policy().name == "float32"
+    with pytest.raises(ValueError, match="set_dtype_policy"):
+        fastnn.config.set_dtype_policy("bfloat16")
+
+
+@pytest.mark.parametrize("bad", [3.7, 4.0, "3", None, True, -1, 0])
+def test_sizes_are_whole_numbers(bad):
+    for make in (
+        lambda: layers.Dense(bad),
+        lambda: layers.Embedding(bad, 2),
+        lambda: layers.Embedding(2, bad),
+    ):
+        with pytest.raises(ValueError, match="must be a positive integer"):
+            make()
+    assert layers.Dense(np.int64(3)).units == 3
+
+
+def test_a_config_that_a_class_refuses_is_a_value_and_a_type_error():
+    for kind in (ValueError, TypeError):
+        with pytest.raises(kind, match=r"Embedding cannot be made from its config: .*`input_dim`"):
+            layers.Embedding.from_config({"input_dim": 3.7, "output_dim": 8})
+
+
+def test_input_layers_know_their_type_and_tensor():
+    tensor = fastnn.KerasTensor((2, 3), dtype="int32")
+    layer = layers.InputLayer(input_tensor=tensor)
+    assert layer.output is tensor
+    assert (layer.dtype, layer.sparse, layer.ragged) == ("int32", False, False)
+    with pytest.raises(ValueError, match="incompatible `sparse`"):
+        layers.InputLayer(input_tensor=tensor, sparse=True)
+    with pytest.warns(UserWarning, match="`input_shape` is deprecated"):
+        assert layers.InputLayer(input_shape=(4,)).batch_shape == (None, 4)
+
+
+def test_a_layer_that_reads_values_works_eagerly_when_it_says_its_shape():
+    class Eager(layers.Layer):
+        def compute_output_shape(self, input_shape):
+            return input_shape
+
+        def call(self, inputs):
+            return inputs * float(np.max(inputs))
+
+    model = fastnn.Sequential([fastnn.Input((2,)), Eager()])
+    x = np.array([[1.0, 3.0]], np.float32)
+    for _ in range(2):
+        assert array(model(x)).tolist() == [[3.0, 9.0]]
+    with pytest.raises(fastnn.TraceError):
+        model.predict(x, verbose=0)
 
 
 def test_weights_are_listed_by_layer_with_trained_ones_first():

@@ -295,3 +295,18 @@ def test_objects_come_back_from_their_written_form():
     assert serialize_keras_object(losses.Poisson())["module"] == "keras.losses"
     with pytest.raises(ValueError, match="did you mean"):
         deserialize_keras_object({"class_name": "Hubber", "config": {}, "module": "keras.losses"})
+
+
+def test_overlaps_count_beyond_two_to_the_24th_and_take_fractional_weights():
+    m = fastnn.metrics.MeanIoU(2)
+    m.total_cm.assign(np.array([[2**24, 0], [0, 5]], np.int32))
+    m.update_state([0, 1, 1], [0, 1, 1])
+    assert m.total_cm.numpy().tolist() == [[2**24 + 1, 0], [0, 7]]
+    w = fastnn.metrics.MeanIoU(2)
+    w.update_state([0, 1], [0, 1])
+    w.update_state([0, 1, 1], [0, 0, 1], sample_weight=np.array([0.5, 0.25, 0.25]))
+    np.testing.assert_allclose(w.total_cm.numpy(), [[1.5, 0], [0.25, 1.25]])
+    assert float(w.result()) == pytest.approx((1.5 / 1.75 + 1.25 / 1.5) / 2)
+    w.reset_state()
+    assert w.variables == [w.total_cm]
+    assert float(w.result()) == 0.0

@@ -130,8 +130,27 @@ def test_no_module_is_imported_for_a_name_in_a_file(run_python):
     )
 
 
-def test_a_lambda_is_never_written(tmp_path):
+@pytest.mark.parametrize("name", ["l.safetensors", "l.keras"])
+def test_a_lambda_is_never_written(name, tmp_path):
+    if name.endswith(".keras"):
+        pytest.importorskip("h5py", reason="needs the extra [keras-files]")
     model = fastnn.Sequential([fastnn.Input((2,)), layers.Lambda(lambda x: x)])
     with pytest.raises(ValueError, match="holds code, which is never written"):
-        model.save(tmp_path / "l.safetensors")
+        model.save(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def doubled(x):
+    return x * 2.0
+
+
+@pytest.mark.parametrize("name", ["l.safetensors", "l.keras"])
+def test_a_named_function_of_a_lambda_is_saved_by_name(name, tmp_path):
+    if name.endswith(".keras"):
+        pytest.importorskip("h5py", reason="needs the extra [keras-files]")
+    model = fastnn.Sequential([fastnn.Input((2,)), layers.Lambda(doubled, name="two")])
+    model.save(tmp_path / name)
+    with pytest.raises(fastnn.FormatError, match="custom_objects"):
+        fastnn.models.load_model(tmp_path / name)
+    again = fastnn.models.load_model(tmp_path / name, custom_objects={"doubled": doubled})
+    assert again.predict(np.ones((1, 2)), verbose=0).tolist() == [[2.0, 2.0]]

@@ -6,6 +6,7 @@ from fastnn import config as config
 from fastnn import constraints as constraints
 from fastnn import data as data
 from fastnn import datasets as datasets
+from fastnn import dtype_policies as dtype_policies
 from fastnn import ensemble as ensemble
 from fastnn import errors as errors
 from fastnn import exit_strategy as exit_strategy
@@ -33,6 +34,7 @@ from fastnn._core import set_num_threads as set_num_threads
 from fastnn._core import tensor as tensor
 from fastnn.callbacks import Callback as Callback
 from fastnn.constraints import Constraint as Constraint
+from fastnn.dtype_policies import DTypePolicy as DTypePolicy
 from fastnn.ensemble import Ensemble as Ensemble
 from fastnn.errors import DataError as DataError
 from fastnn.errors import DeviceError as DeviceError
@@ -64,6 +66,7 @@ __version__: str
 __all__ = [
     "Callback",
     "Constraint",
+    "DTypePolicy",
     "DataError",
     "DeviceError",
     "Ensemble",
@@ -93,6 +96,7 @@ __all__ = [
     "constraints",
     "data",
     "datasets",
+    "dtype_policies",
     "ensemble",
     "errors",
     "exit_strategy",

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from fastnn import ops
-from fastnn.errors import unknown_name
+from fastnn.errors import FormatError, nearest, unknown_name
+from fastnn.messages import say
 from fastnn.progress import Progbar
 
 __all__ = [
@@ -249,7 +250,7 @@ class ProgbarLogger(Callback):
         self._bar = Progbar(self.params.get("steps"), verbose=self.params.get("verbose", 1))
         self._seen = 0
         if self.params.get("verbose"):
-            print(f"Epoch {epoch + 1}/{self.params.get('epochs')}")
+            say(f"Epoch {epoch + 1}/{self.params.get('epochs')}")
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Moves the bar."""
@@ -262,7 +263,10 @@ class ProgbarLogger(Callback):
 
 
 class LambdaCallback(Callback):
-    """Hooks from functions: `LambdaCallback(on_epoch_end=lambda epoch, logs: …)`."""
+    """Hooks from functions: `LambdaCallback(on_epoch_end=lambda epoch, logs: …)`.
+
+    Other keyword arguments become attributes; a name that looks like a hook and is none is refused.
+    """
 
     def __init__(
         self,
@@ -283,7 +287,7 @@ class LambdaCallback(Callback):
         }  # fmt: skip
         known = [h for h in vars(Callback) if h.startswith("on_")]
         for hook, fn in hooks.items():
-            if hook not in known:
+            if hook not in known and (hook.startswith("on_") or nearest(hook, known, 1)):
                 raise unknown_name("callback hook", hook, known)
             if fn is not None:
                 self.__dict__[hook] = fn
@@ -403,10 +407,10 @@ class EarlyStopping(MonitorCallback):
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Says when it stopped; restores the best weights if asked."""
         if self.stopped_epoch > 0 and self.verbose > 0:
-            print(f"Epoch {self.stopped_epoch + 1}: early stopping")
+            say(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.restore_best_weights and self.best_weights is not None:
             if self.verbose > 0:
-                print(
+                say(
                     "Restoring model weights from the end of the best epoch: "
                     f"{self.best_epoch + 1}."
                 )
@@ -463,18 +467,16 @@ class ModelCheckpoint(MonitorCallback):
                 _missing("ModelCheckpoint", self.monitor, logs)
             elif not self._is_improvement(current, self.best):
                 if self.verbose:
-                    print(
-                        f"\nEpoch {epoch + 1}: {self.monitor} did not improve from {self.best:.5f}"
-                    )
+                    say(f"\nEpoch {epoch + 1}: {self.monitor} did not improve from {self.best:.5f}")
                 return
             else:
                 if self.verbose:
                     was = math.inf if self.best is None else self.best
-                    print(f"\nEpoch {epoch + 1}: {self.monitor} improved from {was:.5f} to "
+                    say(f"\nEpoch {epoch + 1}: {self.monitor} improved from {was:.5f} to "
                           f"{current:.5f}, saving model to {path}")  # fmt: skip
                 self.best = current
         elif self.verbose:
-            print(f"\nEpoch {epoch + 1}: saving model to {path}")
+            say(f"\nEpoch {epoch + 1}: saving model to {path}")
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         if self.save_weights_only:
             self.model.save_weights(path, overwrite=True)
@@ -514,7 +516,7 @@ class LearningRateScheduler(Callback):
             )
         optimizer.learning_rate = rate
         if self.verbose > 0:
-            print(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
+            say(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Adds `learning_rate` to the logs."""
@@ -577,7 +579,7 @@ class ReduceLROnPlateau(MonitorCallback):
                     new = max(old * self.factor, self.min_lr)
                     optimizer.learning_rate = new
                     if self.verbose > 0:
-                        print(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate "
+                        say(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate "
                               f"to {new}.")  # fmt: skip
                     self.cooldown_counter, self.wait = self.cooldown, 0
 
@@ -598,7 +600,7 @@ class TerminateOnNaN(Callback):
                     f"NaN or Inf loss encountered at batch {batch}: {loss}\n"
                     "  hint: lower the learning rate, or look for NaN in the data"
                 )
-            print(f"Batch {batch}: Invalid loss, terminating training")
+            say(f"Batch {batch}: Invalid loss, terminating training")
             self.model.stop_training = True
 
 
@@ -680,10 +682,15 @@ class BackupAndRestore(Callback):
 
     A run that was cut off goes on with the same bits as one that was not. With a number as
     `save_freq` it also saves every so many batches, and the epoch that was cut off starts again.
+    With `double_checkpoint` the backup before the last is kept too, for a file that got damaged.
     """
 
     def __init__(
-        self, backup_dir: Any, save_freq: str | int = "epoch", delete_checkpoint: bool = True
+        self,
+        backup_dir: Any,
+        save_freq: str | int = "epoch",
+        double_checkpoint: bool = False,
+        delete_checkpoint: bool = True,
     ) -> None:
         super().__init__()
         if not backup_dir:
@@ -696,7 +703,7 @@ class BackupAndRestore(Callback):
                 "  hint: 'epoch' or a number of batches"
             )
         self.backup_dir, self.save_freq = os.fspath(backup_dir), save_freq
-        self.delete_checkpoint = delete_checkpoint
+        self.delete_checkpoint, self.double_checkpoint = delete_checkpoint, double_checkpoint
         self._current_epoch = self._last_batch_seen = 0
         if save_freq != "epoch":
             self.__dict__["on_train_batch_end"] = self._after_batch
@@ -704,6 +711,10 @@ class BackupAndRestore(Callback):
     @property
     def _path(self) -> str:
         return os.path.join(self.backup_dir, "backup.safetensors")
+
+    @property
+    def _previous(self) -> str:
+        return os.path.join(self.backup_dir, "previous.safetensors")
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Restores an earlier backup."""
@@ -714,9 +725,17 @@ class BackupAndRestore(Callback):
                 "BackupAndRestore needs a built model\n"
                 "  hint: start the model with Input(shape=...)"
             )
-        if os.path.exists(self._path):
-            position = saving.load_state(self.model, self._path)
+        paths = [p for p in (self._path, self._previous) if os.path.exists(p)]
+        for path in paths:
+            try:
+                position = saving.load_state(self.model, path)
+            except FormatError as error:
+                if path == paths[-1]:
+                    raise
+                warnings.warn(f"{error}; the backup before it is restored", stacklevel=2)
+                continue
             self.model._initial_epoch = self._current_epoch = position["epoch"]
+            break
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Remembers the epoch."""
@@ -736,14 +755,19 @@ class BackupAndRestore(Callback):
         from fastnn import saving
 
         os.makedirs(self.backup_dir, exist_ok=True)
+        if self.double_checkpoint and os.path.exists(self._path):
+            os.replace(self._path, self._previous)
         saving.save_state(self.model, self._path, {"epoch": self._current_epoch})
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Removes the backup of a finished run."""
-        if self.delete_checkpoint and os.path.exists(self._path):
-            os.remove(self._path)
-            if not os.listdir(self.backup_dir):
-                os.rmdir(self.backup_dir)
+        if not self.delete_checkpoint:
+            return
+        for path in (self._path, self._previous):
+            if os.path.exists(path):
+                os.remove(path)
+        if os.path.isdir(self.backup_dir) and not os.listdir(self.backup_dir):
+            os.rmdir(self.backup_dir)
 
 
 class TensorBoard(Callback):

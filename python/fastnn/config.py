@@ -1,22 +1,36 @@
 """Global settings under Keras's names, and the state of a process: name counters.
 
-Depends on nothing.
+Depends on `messages`.
 """
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from typing import Any
+
+from fastnn.messages import (
+    disable_interactive_logging,
+    enable_interactive_logging,
+    is_interactive_logging_enabled,
+    set_logging_verbosity,
+)
 
 __all__ = [
     "backend",
     "clear_session",
+    "disable_interactive_logging",
+    "dtype_policy",
+    "enable_interactive_logging",
     "epsilon",
     "floatx",
     "image_data_format",
+    "is_interactive_logging_enabled",
+    "set_dtype_policy",
     "set_epsilon",
     "set_floatx",
     "set_image_data_format",
+    "set_logging_verbosity",
     "unique_name",
 ]
 
@@ -43,9 +57,13 @@ def set_floatx(value: str) -> None:
 def computing_dtype(dtype: object, where: str) -> str:
     """The type that a `dtype=` argument means, "float32"; ValueError for any other.
 
-    None means it too, and the config in which Keras writes its "float32" policy.
+    None means it too, NumPy's float32, and Keras's "float32" policy or its config.
     """
-    name = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
+    name: Any = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
+    if hasattr(name, "compute_dtype"):
+        name = name.compute_dtype
+    elif name is not None and not isinstance(name, str):
+        name = getattr(name, "name", getattr(name, "__name__", name))
     if name not in (None, "float32"):
         raise ValueError(
             f"{where}: dtype {name!r} is not supported\n  hint: fastnn computes in 'float32'"
@@ -66,6 +84,18 @@ def stored_dtype(dtype: object) -> str:
     named = dtype if isinstance(dtype, str) else getattr(dtype, "name", None)
     name = str(named or getattr(dtype, "__name__", dtype))
     return STORED.get(name, name)
+
+
+def dtype_policy() -> Any:
+    """The policy of new layers: always "float32"."""
+    from fastnn.dtype_policies import DTypePolicy
+
+    return DTypePolicy()
+
+
+def set_dtype_policy(policy: Any) -> None:
+    """Accepts "float32", the only policy; ValueError otherwise."""
+    computing_dtype(policy, "set_dtype_policy")
 
 
 def epsilon() -> float:

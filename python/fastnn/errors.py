@@ -22,6 +22,7 @@ from fastnn._core import (
 )
 
 __all__ = [
+    "ConfigError",
     "DataError",
     "DeviceError",
     "FastnnError",
@@ -33,6 +34,10 @@ __all__ = [
     "reject_arguments",
     "unknown_name",
 ]
+
+
+class ConfigError(ValueError, TypeError):
+    """A config that its class refuses; Keras raises a TypeError here."""
 
 
 def nearest(word: str, known: Iterable[str], count: int = 3) -> list[str]:

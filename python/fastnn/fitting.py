@@ -18,6 +18,7 @@ from fastnn import _core, ops, random, tree
 from fastnn._core import Tensor
 from fastnn.callbacks import CallbackList, History
 from fastnn.data import ArrayData, IterableData, closing
+from fastnn.messages import say
 from fastnn.progress import Progbar, Reporter, in_notebook, is_terminal, plain_line
 from fastnn.variables import Variable
 
@@ -115,7 +116,7 @@ def report(level: int, steps: int, logs: Logs, seconds: float) -> None:
         bar._start = time.perf_counter() - seconds
         bar.show(steps, {k: v for k, v in logs.items() if np.ndim(v) == 0}, done=True)
     elif logs:
-        print(plain_line(steps, seconds, {k: v for k, v in logs.items() if np.ndim(v) == 0}))
+        say(plain_line(steps, seconds, {k: v for k, v in logs.items() if np.ndim(v) == 0}))
 
 
 class Fit:

@@ -1,7 +1,7 @@
 """What `fit`, `evaluate` and `predict` print: a bar on a terminal, one plain line elsewhere.
 
 In a notebook it is one HTML display (see `notebook`). The texts follow Keras's; `NO_COLOR` removes
-colours. Depends on the standard library.
+colours. Depends on `messages`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ import os
 import sys
 import time
 from typing import Any, TextIO
+
+from fastnn.messages import is_interactive_logging_enabled, say
 
 __all__ = ["Progbar", "Reporter", "format_value", "in_notebook", "is_terminal", "plain_line"]
 
@@ -26,7 +28,9 @@ def in_notebook() -> bool:
 
 
 def is_terminal(stream: TextIO | None = None) -> bool:
-    """True when the stream redraws lines: a terminal or a notebook."""
+    """True when messages go to a stream that redraws lines: a terminal or a notebook."""
+    if not is_interactive_logging_enabled():
+        return False
     stream = sys.stdout if stream is None else stream
     try:
         return stream.isatty() or in_notebook()
@@ -117,9 +121,13 @@ class Progbar:
         if self.verbose == 2:
             if done:
                 steps = self.target or current
-                print(plain_line(steps, seconds, logs), flush=True)
+                say(plain_line(steps, seconds, logs))
             return
         if not self.verbose or (not done and now - self._last < self.interval):
+            return
+        if not is_interactive_logging_enabled():
+            if done:
+                say(plain_line(self.target or current, seconds, logs))
             return
         self._last = now
         self._draw(self._bar(current) + self._timing(current, seconds, done) + self._values(logs))
@@ -213,8 +221,7 @@ class Reporter:
             self._display.end(epoch, steps, logs, took)
             return
         head = f"Epoch {epoch + 1}/{self.epochs} - "
-        sys.stdout.write(head + plain_line(steps, took, logs) + "\n")
-        sys.stdout.flush()
+        say(head + plain_line(steps, took, logs))
 
     def close(self) -> None:
         """The fit is over, or was interrupted."""

@@ -27,6 +27,7 @@ from fastnn.keras_files.read_config import (
     restore,
 )
 from fastnn.serial import (
+    as_json,
     custom_object_scope,
     custom_objects,
     deserialize_keras_object,
@@ -356,7 +357,7 @@ def save_model(
     variables = named_variables(model)
     metadata = {
         "fastnn.format": FORMAT,
-        "fastnn.config": json.dumps(serialize(model)),
+        "fastnn.config": as_json(serialize(model)),
         "fastnn.compile": json.dumps(_compile_config(model)),
         "fastnn.state": json.dumps(_state(model, variables)),
     }

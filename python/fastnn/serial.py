@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import json
 import math
 import os
 from collections.abc import Callable, Iterator, Sequence
@@ -97,6 +98,64 @@ def custom_object_scope(objects: dict[str, Any] | None = None, **named: Any) -> 
 
 
 CustomObjectScope = custom_object_scope
+
+
+class FunctionName(str):
+    """The name of a function in a config, which in memory brings the function along.
+
+    Written to a file it is a text like any other: the file holds no code.
+    """
+
+    function: Callable[..., Any]
+
+    def __new__(cls, function: Callable[..., Any]) -> FunctionName:
+        """The name under which files know a function."""
+        name = super().__new__(cls, get_registered_name(function))
+        name.function = function
+        return name
+
+
+def function_config(function: Any) -> Any:
+    """A function as configs hold it: by name, or itself when it has none (a lambda)."""
+    if callable(function) and getattr(function, "__name__", "<lambda>") != "<lambda>":
+        return FunctionName(function)
+    return function
+
+
+def function_of(config: Any, where: str) -> Any:
+    """The function that `function_config` or Keras described; code is never read."""
+    if isinstance(config, FunctionName):
+        return config.function
+    name = config
+    if isinstance(config, dict):
+        name = config.get("config") if config.get("class_name") == "function" else None
+    if callable(config) or config is None:
+        return config
+    if not isinstance(name, str):
+        raise ValueError(
+            f"{where} holds code, which is never read from a file or a config\n"
+            "  hint: write a Layer subclass and pass it as custom_objects"
+        )
+    found = custom_objects().get(name)
+    if not callable(found):
+        raise ValueError(
+            f"{where} uses the function {name!r:.80}, which is not known\n"
+            f"  hint: custom_objects={{{name!r:.80}: {name:.80}}}"
+        )
+    return found
+
+
+def as_json(config: Any, **options: Any) -> str:
+    """`config` as JSON text; ValueError for code, which never goes into a file."""
+
+    def refuse(value: Any) -> Any:
+        raise ValueError(
+            f"a config holds code, which is never written to a file: {value!r}\n"
+            "  hint: name the function (def) and pass it as custom_objects on load, or write a "
+            "Layer subclass"
+        )
+
+    return json.dumps(config, default=refuse, **options)
 
 
 class FileBudget:
@@ -205,7 +264,7 @@ def plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: plain(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return [plain(v) for v in value]
+        return type(value)(plain(v) for v in value) if type(value) in (list, tuple) else list(value)
     if hasattr(value, "get_config"):
         return {
             "class_name": get_registered_name(type(value)),

@@ -12,6 +12,11 @@ from fastnn import random
 from fastnn.config import clear_session
 from fastnn.data import PyDataset, Sequence
 from fastnn.errors import DataError
+from fastnn.messages import (
+    disable_interactive_logging,
+    enable_interactive_logging,
+    is_interactive_logging_enabled,
+)
 from fastnn.progress import Progbar
 from fastnn.serial import (
     CustomObjectScope,
@@ -23,7 +28,9 @@ from fastnn.serial import (
 
 __all__ = [
     "CustomObjectScope", "Progbar", "PyDataset", "Sequence", "clear_session",
-    "custom_object_scope", "get_custom_objects", "get_registered_name", "normalize",
+    "custom_object_scope", "disable_interactive_logging", "enable_interactive_logging",
+    "get_custom_objects", "get_registered_name",
+    "is_interactive_logging_enabled", "normalize",
     "pad_sequences", "plot_model", "register_keras_serializable", "set_random_seed",
     "split_dataset", "to_categorical",
 ]  # fmt: skip

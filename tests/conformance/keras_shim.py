@@ -34,8 +34,9 @@ AREAS = {
     "initializers": ["initializers"], "losses": ["losses"], "metrics": ["metrics"],
     "optimizers.schedules": ["optimizers.schedules"],
     "optimizers": ["optimizers", "optimizers.schedules"], "regularizers": ["regularizers"],
-    "layers": ["layers"], "models": ["models"], "ops": ["ops"], "random": ["random"],
-    "saving": ["saving"], "utils": ["utils", "data", "progress", "serial", "config"],
+    "dtype_policies": ["dtype_policies"], "layers": ["layers"], "models": ["models"],
+    "ops": ["ops"], "random": ["random"],
+    "saving": ["saving"], "utils": ["utils", "data", "progress", "serial", "config", "messages"],
     "datasets": ["datasets"], "trainers": ["models"],
 }  # fmt: skip
 
@@ -122,11 +123,6 @@ def _backend() -> dict[str, Any]:
 # ---- trees, utilities, saving --------------------------------------------------------------------
 
 
-def _dtype_policy(name: str) -> str:
-    config.set_floatx(name)
-    return name
-
-
 class _Curve:
     ROC, PR, PRGAIN = "ROC", "PR", "PRGAIN"
 
@@ -162,8 +158,7 @@ def _extras(name: str) -> dict[str, Any]:
         }  # fmt: skip
     if name.startswith("dtype_policies"):
         return {
-            "dtype_policy": config.floatx, "set_dtype_policy": config.set_floatx,
-            "serialize": str, "DTypePolicy": _dtype_policy,
+            "dtype_policy": config.dtype_policy, "set_dtype_policy": config.set_dtype_policy,
         }  # fmt: skip
     if name == "utils.file_utils":
         return {"join": os.path.join, "exists": os.path.exists, "File": open}

@@ -5,6 +5,7 @@ from fastnn import callbacks as callbacks
 from fastnn import config as config
 from fastnn import constraints as constraints
 from fastnn import datasets as datasets
+from fastnn import dtype_policies as dtype_policies
 from fastnn import ensemble as ensemble
 from fastnn import initializers as initializers
 from fastnn import layers as layers
@@ -19,6 +20,7 @@ from fastnn import saving as saving
 from fastnn import utils as utils
 from fastnn.callbacks import Callback as Callback
 from fastnn.constraints import Constraint as Constraint
+from fastnn.dtype_policies import DTypePolicy as DTypePolicy
 from fastnn.initializers import Initializer as Initializer
 from fastnn.layers import Input as Input
 from fastnn.layers import InputSpec as InputSpec
@@ -36,6 +38,7 @@ from fastnn.variables import Variable as Variable
 __all__ = [
     "Callback",
     "Constraint",
+    "DTypePolicy",
     "Functional",
     "Initializer",
     "Input",
@@ -54,6 +57,7 @@ __all__ = [
     "config",
     "constraints",
     "datasets",
+    "dtype_policies",
     "ensemble",
     "initializers",
     "layers",

@@ -5,11 +5,17 @@ from fastnn.config import *
 __all__ = [
     "backend",
     "clear_session",
+    "disable_interactive_logging",
+    "dtype_policy",
+    "enable_interactive_logging",
     "epsilon",
     "floatx",
     "image_data_format",
+    "is_interactive_logging_enabled",
+    "set_dtype_policy",
     "set_epsilon",
     "set_floatx",
     "set_image_data_format",
+    "set_logging_verbosity",
     "unique_name",
 ]

@@ -14,6 +14,7 @@ import zlib
 from typing import Any, NoReturn
 
 from fastnn.errors import FormatError
+from fastnn.serial import as_json
 
 __all__ = ["read_archive", "read_json", "write_archive"]
 
@@ -129,7 +130,7 @@ def write_archive(path: str, config: Any, metadata: Any, weights: bytes) -> None
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, data in (
             (METADATA, json.dumps(metadata).encode()),
-            (CONFIG, json.dumps(config).encode()),
+            (CONFIG, as_json(config).encode()),
             (WEIGHTS, weights),
         ):
             archive.writestr(zipfile.ZipInfo(name), data)

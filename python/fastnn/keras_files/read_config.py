@@ -23,7 +23,7 @@ __all__ = ["clean", "functional", "is_keras_entry", "is_keras_functional", "rest
 NO_EFFECT: dict[str, tuple[Any, ...]] = {
     "quantization_config": (None,), "lora_rank": (None,), "lora_alpha": (None,),
     "renorm": (False,), "renorm_clipping": (None,), "renorm_momentum": (0.99,),
-    "rms_scaling": (False,), "input_axes": (None,), "output_axes": (None,),
+    "input_axes": (None,), "output_axes": (None,),
     "ragged": (False, None), "sparse": (False, None), "input_length": (None,), "initial": (None,),
     "virtual_batch_size": (None,), "fused": (None, True, False), "decay": (0.0,), "jit_compile":
     (True, False, None, "auto"), "is_legacy_optimizer": (False,), "sample_weight_mode": (None,),
@@ -136,8 +136,11 @@ def restore(entry: dict[str, Any]) -> Any:
 def _lambda(inner: dict[str, Any], where: str) -> Any:
     from fastnn.layers import Lambda
 
-    name = inner.get("name")
-    function = custom_objects().get(name) if isinstance(name, str) else None
+    name, known = inner.get("name"), custom_objects()
+    function = known.get(name) if isinstance(name, str) else None
+    written = inner.get("function")
+    if isinstance(written, dict) and written.get("class_name") == "function":
+        function = function or known.get(str(written.get("config")))
     if not callable(function):
         _fail(f"{where} holds code, which is never read from a file",
               f"pass the function: custom_objects={{{str(name)[:80]!r}: fn}}")  # fmt: skip

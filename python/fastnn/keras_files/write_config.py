@@ -13,7 +13,7 @@ import numpy as np
 
 from fastnn import _core, tree
 from fastnn.keras_files.names import KIND_OF_MODULE, MODELS, module_of, op_of_function
-from fastnn.serial import plain
+from fastnn.serial import FunctionName, plain
 from fastnn.symbolic import OPERATORS, KerasTensor, OpCall
 
 __all__ = ["model_entry"]
@@ -109,13 +109,25 @@ def _layer_config(layer: Any) -> dict[str, Any]:
     given = layer.get_config()
     left_out = NOT_TAKEN.get(type(layer).__name__, ())
     config = {
-        k: _keras(_inner(v, getattr(layer, k, None)), k)
+        k: _function(v)
+        if isinstance(v, FunctionName)
+        else _keras(_inner(v, getattr(layer, k, None)), k)
         for k, v in given.items()
         if k not in left_out
     }
     if "dtype" in config and not isinstance(layer, InputLayer):
         config["dtype"] = _policy()
     return config
+
+
+def _function(name: FunctionName) -> dict[str, Any]:
+    """A function of the caller's by name, as Keras writes it."""
+    return {
+        "module": "builtins",
+        "class_name": "function",
+        "config": str(name),
+        "registered_name": "function",
+    }
 
 
 def _inner(value: Any, attribute: Any) -> Any:

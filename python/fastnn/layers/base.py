@@ -18,7 +18,15 @@ from fastnn import _core, config, initializers, regularizers, tree
 from fastnn import constraints as _constraints
 from fastnn._core import Tensor
 from fastnn.caching import cached
-from fastnn.errors import DataError, FastnnError, ShapeError, reject_arguments
+from fastnn.dtype_policies import DTypePolicy
+from fastnn.errors import (
+    ConfigError,
+    DataError,
+    FastnnError,
+    ShapeError,
+    TraceError,
+    reject_arguments,
+)
 from fastnn.random import SeedGenerator
 from fastnn.serial import file_budget, plain
 from fastnn.symbolic import KerasTensor, Node, infer, is_symbolic, wrap
@@ -98,9 +106,10 @@ class InputSpec:
         self.ndim = len(self.shape) if self.shape is not None else ndim
         self.max_ndim, self.min_ndim, self.axes = max_ndim, min_ndim, dict(axes or {})
 
-    def check(self, shape: Shape, layer: Layer) -> None:
-        """ShapeError when an input of this shape does not meet the demands."""
-        where = f"layer '{layer.name}' ({type(layer).__name__})"
+    def check(self, shape: Shape, layer: Layer, index: int = 0) -> None:
+        """ShapeError when input `index` of a layer, of this shape, does not meet the demands."""
+        who = f"layer '{layer.name}' ({type(layer).__name__})"
+        where = f"Input {index} of {who} is incompatible with the layer: it"
         rank = len(shape)
         if self.ndim is not None and rank != self.ndim:
             raise ShapeError(
@@ -198,11 +207,7 @@ class Layer:
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        if dtype not in (None, "float32") and not isinstance(dtype, dict):
-            raise ValueError(
-                f"{type(self).__name__}: dtype {dtype!r} is not supported\n"
-                "  hint: layers compute in 'float32'"
-            )
+        config.computing_dtype(dtype, type(self).__name__)
         given = _input_shape_of(kwargs)
         if kwargs:
             raise reject_arguments(type(self).__name__, kwargs, _constructor(type(self)))
@@ -385,6 +390,11 @@ class Layer:
 
     variable_dtype = compute_dtype = dtype
 
+    @property
+    def dtype_policy(self) -> DTypePolicy:
+        """The policy: always "float32"."""
+        return DTypePolicy()
+
     def count_params(self) -> int:
         """Number of weight elements."""
         if not self.built and not self.weights and type(self).build is not Layer.build:
@@ -414,6 +424,35 @@ class Layer:
                     f"got {np.shape(value)}\n  hint: the arrays stand in the order of `weights`"
                 )
         for v, value in zip(own, weights, strict=True):
+            v.assign(value)
+
+    def _own(self) -> list[Variable]:
+        """The weights of this layer itself in the order of files: trainable ones first."""
+        own = self._variables
+        return [v for v in own if v._trainable] + [v for v in own if not v._trainable]
+
+    def save_own_variables(self, store: Any) -> None:
+        """Puts this layer's own weights into a mapping, under "0", "1", …."""
+        for i, v in enumerate(self._own()):
+            store[str(i)] = np.array(v.numpy())
+
+    def load_own_variables(self, store: Any) -> None:
+        """Sets this layer's own weights from a mapping that `save_own_variables` filled."""
+        own = self._own()
+        if set(store.keys()) != {str(i) for i in range(len(own))}:
+            raise ValueError(
+                f"Layer '{self.name}' expected {len(own)} variables, but received "
+                f"{len(store.keys())} variables during loading: {', '.join(sorted(store.keys()))}\n"
+                f"  hint: it has {', '.join(v.path for v in own) or 'none; build it first'}"
+            )
+        values = [np.asarray(store[str(i)]) for i in range(len(own))]
+        for v, value in zip(own, values, strict=True):
+            if value.shape != v.shape:
+                raise ShapeError(
+                    f"layer '{self.name}': weight '{v.path}' has shape {v.shape}, the store holds "
+                    f"{value.shape}\n  hint: it was written by another layer"
+                )
+        for v, value in zip(own, values, strict=True):
             v.assign(value)
 
     # ---- losses ------------------------------------------------------------------------------
@@ -491,7 +530,14 @@ class Layer:
                 outputs = self._run(replaced(args), replaced(kwargs))
                 return outputs, [context.mask_of(x) for x in tree.flatten(outputs)]
 
-        outputs, masks = infer([*inputs, *(x.mask for x in inputs)], run)
+        try:
+            outputs, masks = infer([*inputs, *(x.mask for x in inputs)], run)
+        except TraceError:
+            # The call reads values, as a layer may that is run eagerly; its own word is taken.
+            if type(self).compute_output_shape is Layer.compute_output_shape or not args:
+                raise
+            outputs = KerasTensor.shaped(tuple(self.compute_output_shape(shapes_of(args[0]))))
+            masks = [None]
         wrapped = wrap(outputs, node, self.name)
         for i, (x, mask) in enumerate(zip(tree.flatten(wrapped), masks, strict=True)):
             if mask is not None:
@@ -588,13 +634,13 @@ class Layer:
             return
         leaves = tree.flatten(args[0])
         wanted = self.input_spec if isinstance(self.input_spec, list) else [self.input_spec]
-        for spec, x in zip(wanted, leaves, strict=False):
+        for i, (spec, x) in enumerate(zip(wanted, leaves, strict=False)):
             if not hasattr(x, "shape"):
                 raise DataError(
                     f"layer '{self.name}' got {type(x).__name__}, wanted an array\n"
                     "  hint: numpy.asarray(x)"
                 )
-            spec.check(tuple(x.shape), self)
+            spec.check(tuple(x.shape), self, i)
 
     def _located(self, error: FastnnError) -> FastnnError:
         text = str(error)
@@ -651,7 +697,12 @@ class Layer:
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
         """A new layer from a config."""
-        return cls(**config)
+        try:
+            return cls(**config)
+        except FastnnError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"{cls.__name__} cannot be made from its config: {error}") from error
 
     def __repr__(self) -> str:
         built = f", {sum(v.size for v in self.weights):,} weights" if self.built else ", not built"

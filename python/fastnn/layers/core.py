@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import inspect
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
+
+import numpy as np
 
 from fastnn import activations, constraints, initializers, ops, regularizers
 from fastnn.config import stored_dtype, unique_name
 from fastnn.errors import DataError, ShapeError
 from fastnn.layers.base import InputSpec, Layer
+from fastnn.serial import custom_object_scope, function_config, function_of, plain
 from fastnn.symbolic import KerasTensor, Node, wrap
 
 __all__ = [
@@ -19,18 +24,12 @@ __all__ = [
 
 def positive_size(name: str, value: Any, where: str) -> int:
     """`value` as a whole number above zero; ValueError otherwise."""
-    if isinstance(value, bool) or not isinstance(value, int) or value <= 0:
-        try:
-            whole = int(value)
-            if whole == value and whole > 0 and not isinstance(value, bool | str):
-                return whole
-        except (TypeError, ValueError):
-            pass
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value <= 0:
         raise ValueError(
             f"{where}: `{name}` must be a positive integer, a whole number above 0. "
             f"Received: {name}={value!r}\n  hint: {name}=32"
         )
-    return value
+    return int(value)
 
 
 class InputLayer(Layer):
@@ -50,6 +49,9 @@ class InputLayer(Layer):
         **kwargs: Any,
     ) -> None:
         if "input_shape" in kwargs:
+            warnings.warn(
+                "Argument `input_shape` is deprecated. Use `shape` instead.", stacklevel=2
+            )
             shape = kwargs.pop("input_shape")
         super().__init__(name=name or unique_name("input_layer"), **kwargs)
         for other, value in (("shape", shape), ("batch_size", batch_size)):
@@ -58,11 +60,6 @@ class InputLayer(Layer):
                     f"You cannot pass both `{other}` and `batch_shape` at the same time.\n"
                     "  hint: batch_shape=(batch, features) alone, or shape=(features,)"
                 )
-        if sparse or ragged:
-            raise ValueError(
-                f"Input '{self.name}': `{'sparse' if sparse else 'ragged'}=True` is not supported\n"
-                "  hint: give dense arrays, padded with pad_sequences"
-            )
         if input_tensor is not None and not isinstance(input_tensor, KerasTensor):
             raise ValueError(
                 f"Argument `input_tensor` must be a KerasTensor. Received: {type(input_tensor)}\n"
@@ -74,6 +71,8 @@ class InputLayer(Layer):
                 ("batch_size", batch_size, input_tensor.shape[0]),
                 ("batch_shape", batch_shape, input_tensor.shape),
                 ("dtype", dtype, input_tensor.dtype),
+                ("sparse", sparse, False),
+                ("ragged", ragged, False),
             ]
             for other, value, own in given:
                 value = tuple(value) if isinstance(value, list) else value
@@ -83,6 +82,12 @@ class InputLayer(Layer):
                         f"incompatible `{other}` argument: {value}, the tensor has {own}"
                     )
             batch_shape, dtype = input_tensor.shape, input_tensor.dtype
+        if sparse or ragged:
+            raise ValueError(
+                f"Input '{self.name}': `{'sparse' if sparse else 'ragged'}=True` is not supported\n"
+                "  hint: give dense arrays, padded with pad_sequences"
+            )
+        self.sparse = self.ragged = False
         if batch_shape is None:
             if shape is None:
                 raise ValueError(
@@ -107,6 +112,11 @@ class InputLayer(Layer):
             output = KerasTensor(self.batch_shape, dtype=self._input_dtype, name=self.name)
         wrap(output, node, self.name)
         self._nodes.append(node)
+
+    @property
+    def dtype(self) -> str:
+        """The type of the input."""
+        return self._input_dtype
 
     def call(self) -> Any:
         """Nothing: an input layer is not called, its output is the start of a model."""
@@ -247,7 +257,11 @@ class Identity(Layer):
 
 
 class Lambda(Layer):
-    """A function as a layer. Its code is never written to a file, and never read from one."""
+    """A function as a layer; it gets `mask` and `training` if it has parameters so named.
+
+    A config brings the function along in memory. In a file stands its name alone, so loading needs
+    `custom_objects={name: function}`; a lambda has no name and cannot be saved.
+    """
 
     def __init__(
         self,
@@ -262,24 +276,52 @@ class Lambda(Layer):
             raise TypeError(f"Lambda needs a function, got {function!r}\n  hint: lambda x: x * 2")
         self.function = function
         self.arguments = dict(arguments or {})
+        self.output_shape_given = output_shape
         self.mask = mask
+        try:
+            parameters = inspect.signature(function).parameters
+        except (TypeError, ValueError):
+            parameters = {}  # type: ignore[assignment]
+        self._passes = [k for k in ("mask", "training") if k in parameters]
         self.supports_masking = mask is not None
         self._build_at_init()
 
     def call(self, inputs: Any, mask: Any = None, training: bool | None = None) -> Any:
         """function(inputs, **arguments)."""
-        return self.function(inputs, **self.arguments)
+        given = {"mask": mask, "training": training}
+        return self.function(inputs, **{**self.arguments, **{k: given[k] for k in self._passes}})
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """The `mask` given: a value or a function of inputs and mask."""
-        return self.mask(inputs, previous_mask) if callable(self.mask) else self.mask
+        if callable(self.mask) or self.mask is None:
+            return self.mask and self.mask(inputs, previous_mask)
+        return ops.convert_to_tensor(self.mask)
 
     def get_config(self) -> dict[str, Any]:
-        """Refused: code does not belong into a file."""
-        raise ValueError(
-            f"Lambda layer '{self.name}' holds code, which is never written to a file\n"
-            "  hint: write a Layer subclass and pass it as custom_objects={'Name': Name} on load"
-        )
+        """The function by name where it has one, with its arguments."""
+        result = {"name": self.name, "trainable": self._trainable, "dtype": "float32"}
+        result["function"] = function_config(self.function)
+        for name, value in (("output_shape", self.output_shape_given), ("mask", self.mask)):
+            if value is not None:
+                result[name] = function_config(value) if callable(value) else plain(value)
+        return {**result, "arguments": plain(self.arguments)}
+
+    @classmethod
+    def from_config(
+        cls,
+        config: dict[str, Any],
+        custom_objects: dict[str, Any] | None = None,
+        safe_mode: bool | None = None,
+    ) -> Any:
+        """A new layer; `custom_objects` holds functions by name. No `safe_mode` reads code."""
+        config, where = dict(config), f"Lambda layer '{config.get('name')}'"
+        with custom_object_scope(custom_objects):
+            config["function"] = function_of(config.get("function"), where)
+            for key in ("output_shape", "mask"):
+                value = config.get(key)
+                if isinstance(value, str) or (isinstance(value, dict) and "class_name" in value):
+                    config[key] = function_of(value, where)
+        return super().from_config(config)
 
 
 class Embedding(Layer):

@@ -187,7 +187,10 @@ class Concatenate(_Merge):
 
 
 class Dot(_Merge):
-    """Dot products of two inputs along `axes`; cosine similarity with `normalize`."""
+    """Dot products of two inputs along `axes`; cosine similarity with `normalize`.
+
+    (n, …a…, k) and (n, k, …b…) give (n, …a…, …b…), and (n, 1) when no other axes are left.
+    """
 
     _exactly = 2
 
@@ -210,15 +213,15 @@ class Dot(_Merge):
             a, b = ops.normalize(a, axis=i), ops.normalize(b, axis=j)
         a = ops.moveaxis(a, i, -1) if i != ops.ndim(a) - 1 else a
         b = ops.moveaxis(b, j, 1) if j != 1 else b
-        flat_a, flat_b = ops.ndim(a) == 2, ops.ndim(b) == 2
-        a = ops.expand_dims(a, axis=1) if flat_a else a
-        b = ops.expand_dims(b, axis=2) if flat_b else b
+        left, right = tuple(a.shape[1:-1]), tuple(b.shape[2:])
+        if len(left) != 1:
+            a = ops.reshape(a, (-1, math.prod(left), a.shape[-1]))
+        if len(right) != 1:
+            b = ops.reshape(b, (-1, b.shape[1], math.prod(right)))
         out = ops.matmul(a, b)
-        if flat_a and flat_b:
-            return ops.squeeze(out, 2)
-        if flat_a:
-            return ops.squeeze(out, 1)
-        return ops.squeeze(out, -1) if flat_b else out
+        if len(left) == len(right) == 1:
+            return out
+        return ops.reshape(out, (-1, *((*left, *right) or (1,))))
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """None: positions are summed away."""

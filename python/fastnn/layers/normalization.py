@@ -68,8 +68,9 @@ class _Affine(Layer):
         self.gamma: Any = None
         self.beta: Any = None
 
-    def _add_affine(self, shape: Sequence[int]) -> None:
-        for which, wanted in (("gamma", self.scale), ("beta", self.center)):
+    def _add_affine(self, shape: Sequence[int], only_gamma: bool = False) -> None:
+        wants = {"gamma": self.scale or only_gamma, "beta": self.center and not only_gamma}
+        for which, wanted in wants.items():
             if wanted:
                 setattr(
                     self,
@@ -170,7 +171,11 @@ class BatchNormalization(_Affine):
 
 
 class LayerNormalization(_Affine):
-    """Normalises each sample over `axis`."""
+    """Normalises each sample over `axis`.
+
+    `rms_scaling` is Keras's: x * gamma / sqrt(variance + epsilon), without mean and beta. For the
+    root mean square there is `RMSNormalization`.
+    """
 
     def __init__(
         self,
@@ -184,6 +189,7 @@ class LayerNormalization(_Affine):
         gamma_regularizer: Any = None,
         beta_constraint: Any = None,
         gamma_constraint: Any = None,
+        rms_scaling: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -193,16 +199,17 @@ class LayerNormalization(_Affine):
                 f"instead: {axis}\n  hint: axis=-1"
             )
         self.axis: Any = list(axis) if isinstance(axis, list | tuple) else axis
-        self.epsilon = epsilon
+        self.epsilon, self.rms_scaling = epsilon, rms_scaling
         self._set_affine(center, scale, locals())
         self.supports_masking = True
 
     def _axes(self) -> list[int]:
-        return self.axis if isinstance(self.axis, list) else [self.axis]
+        return sorted(self.axis) if isinstance(self.axis, list) else [self.axis]
 
     def build(self, input_shape: Any) -> None:
         """Gamma and beta of the sizes of the axes."""
-        self._add_affine(_sizes(input_shape, self._axes(), f"LayerNormalization '{self.name}'"))
+        sizes = _sizes(input_shape, self._axes(), f"LayerNormalization '{self.name}'")
+        self._add_affine(sizes, only_gamma=self.rms_scaling)
         self.built = True
 
     def call(self, inputs: Any) -> Any:
@@ -210,7 +217,9 @@ class LayerNormalization(_Affine):
         x = ops.convert_to_tensor(inputs, "float32")
         axes = self._axes()
         d = x - ops.mean(x, axis=axes, keepdims=True)
-        y = d * ops.rsqrt(ops.mean(ops.square(d), axis=axes, keepdims=True) + self.epsilon)
+        y = (x if self.rms_scaling else d) * ops.rsqrt(
+            ops.mean(ops.square(d), axis=axes, keepdims=True) + self.epsilon
+        )
         if self.gamma is not None:
             y = y * _spread(self.gamma.value, x.shape, axes)
         if self.beta is not None:

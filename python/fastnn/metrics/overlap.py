@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from fastnn import ops
 from fastnn.metrics.base import Metric
+from fastnn.variables import Variable
 
 __all__ = [
     "BinaryIoU", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU",
@@ -16,8 +19,9 @@ __all__ = [
 class _Overlap(Metric):
     """A confusion matrix of classes (rows: truth) and its intersections over unions.
 
-    Class numbers outside 0…num_classes-1, and `ignore_class`, are left out. The counts are float32,
-    so weights count as they are given.
+    Class numbers outside 0…num_classes-1, and `ignore_class`, are left out. Counts are int32, exact
+    to 2^31 a cell; from the first float weights on they are float32, so that weights count as they
+    are given (Keras cuts their fractions off). With `dtype="float32"` they are so from the start.
     """
 
     _direction = "up"
@@ -35,7 +39,11 @@ class _Overlap(Metric):
         super().__init__(name=name, dtype=None if dtype == "int" else dtype)
         self.num_classes, self.ignore_class, self.axis = num_classes, ignore_class, axis
         self.sparse_y_true, self.sparse_y_pred = sparse_y_true, sparse_y_pred
-        self.total_cm = self.add_variable((num_classes, num_classes), name="total_confusion_matrix")
+        self.total_cm = self.add_variable(
+            (num_classes, num_classes),
+            dtype="int32" if dtype in (None, "int") else "float32",
+            name="total_confusion_matrix",
+        )
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Counts a batch of class numbers, or of scores per class where it is not sparse."""
@@ -55,16 +63,30 @@ class _Overlap(Metric):
             keep = ops.logical_and(keep, ops.not_equal(y, self.ignore_class))
         weight = ops.cast(keep, "float32")
         if sample_weight is not None:
-            given = ops.convert_to_tensor(sample_weight, "float32")
+            given = ops.convert_to_tensor(sample_weight)
+            if given.dtype == "float32":
+                self._take_fractions()
+            given = ops.cast(given, "float32")
             weight = weight * (given if ops.ndim(given) == 0 else ops.ravel(given))
         rows = ops.one_hot(ops.where(keep, y, 0), self.num_classes)
         columns = ops.one_hot(ops.where(keep, p, 0), self.num_classes)
         counts = ops.matmul(ops.transpose(rows * ops.expand_dims(weight, axis=-1)), columns)
-        self.total_cm.assign(self.total_cm + counts)
+        self.total_cm.assign(self.total_cm + ops.cast(counts, self.total_cm.dtype))
+
+    def _take_fractions(self) -> None:
+        """Goes on counting in float32."""
+        old = self.total_cm
+        if old.dtype == "float32":
+            return
+        self.total_cm = Variable(
+            old.stored().numpy().astype(np.float32), trainable=False, name=old.name
+        )
+        self.total_cm.path = old.path
+        self._variables = [self.total_cm if v is old else v for v in self._variables]
 
     def _shares(self) -> tuple[Any, Any]:
         """Intersection over union per class, and 1 for each class that occurs."""
-        matrix = self.total_cm.value
+        matrix = ops.cast(self.total_cm.value, "float32")
         both = ops.sum(matrix * ops.eye(self.num_classes), axis=1)
         union = ops.sum(matrix, axis=0) + ops.sum(matrix, axis=1) - both
         return ops.divide_no_nan(both, union), ops.cast(union > 0.0, "float32")

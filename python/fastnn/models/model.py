@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-import json
+import contextlib
 import os
 from collections.abc import Sequence
 from typing import Any, Self
@@ -16,6 +16,7 @@ import numpy as np
 from fastnn import _core, tree
 from fastnn.errors import unknown_name
 from fastnn.layers.base import Layer, shapes_of
+from fastnn.serial import as_json
 from fastnn.training import Trainer
 from fastnn.variables import _local as _scopes
 from fastnn.variables import current_scope
@@ -57,7 +58,9 @@ class Model(Trainer, Layer):
     def _trace_for_calls(self, x: Any) -> None:
         """After a first call on data, further ones run the traced inference graph."""
         if self._known_size(x) and self._callable_fast():
-            self._predict_function(x)
+            # A layer may read values, which is fine here and impossible in a trace.
+            with contextlib.suppress(_core.TraceError):
+                self._predict_function(x)
 
     def _known_size(self, x: Any) -> bool:
         """Whether `x` is a float32 array of the model's one input, whose open sizes take any."""
@@ -153,7 +156,7 @@ class Model(Trainer, Layer):
         """The layers' configs as JSON."""
         from fastnn.saving import serialize
 
-        return json.dumps(serialize(self), **kwargs)
+        return as_json(serialize(self), **kwargs)
 
     def save(
         self, filepath: str | os.PathLike[str], overwrite: bool = True, zipped: Any = None, **_: Any
