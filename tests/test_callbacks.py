@@ -138,7 +138,7 @@ def test_scheduler_sets_and_logs_the_rate():
         callbacks=[callbacks.LearningRateScheduler(lambda epoch, rate: 0.1 / (epoch + 1))],
     )  # fmt: skip
     assert history.history["learning_rate"] == pytest.approx([0.1, 0.05, 0.1 / 3])
-    assert list(history.history) == ["learning_rate", "loss"]
+    assert list(history.history) == ["loss", "learning_rate"]
 
 
 def test_checkpoints_are_named_by_epoch_and_value(tmp_path):

@@ -114,7 +114,7 @@ class Callback:
 
 
 class History(Callback):
-    """`history`: one list per key, keys sorted; `epoch`: the epoch numbers."""
+    """`history`: one list per key of the logs, in their order; `epoch`: the epoch numbers."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -471,8 +471,8 @@ class ModelCheckpoint(MonitorCallback):
                 return
             else:
                 if self.verbose:
-                    was = math.inf if self.best is None else self.best
-                    say(f"\nEpoch {epoch + 1}: {self.monitor} improved from {was:.5f} to "
+                    was = "None" if self.best is None else f"{self.best:.5f}"
+                    say(f"\nEpoch {epoch + 1}: {self.monitor} improved from {was} to "
                           f"{current:.5f}, saving model to {path}")  # fmt: skip
                 self.best = current
         elif self.verbose:
@@ -482,6 +482,8 @@ class ModelCheckpoint(MonitorCallback):
             self.model.save_weights(path, overwrite=True)
         else:
             self.model.save(path, overwrite=True)
+        if self.verbose:
+            say(f"\nEpoch {epoch + 1}: finished saving model to {path}")
 
     def _path(self, epoch: int, batch: int | None, logs: Logs) -> str:
         try:

@@ -58,7 +58,7 @@ def _aligned(y: Any, y_pred: Any, names: list[str] | None) -> list[Any]:
 
 
 class CompiledLoss:
-    """The sum of the weighted losses of all outputs; with several, a tracker for each."""
+    """The sum of the weighted losses of all outputs; a tracker for each of several, unweighted."""
 
     def __init__(self, loss: Any, weights: Any = None) -> None:
         self._given = tree.map_structure(resolve_loss, loss) if isinstance(
@@ -91,11 +91,10 @@ class CompiledLoss:
             if fn is None:
                 continue
             value = fn(targets[i], outputs[i], shares[i])
+            for tracker in self.trackers:
+                if tracker._output == i:  # type: ignore[attr-defined]
+                    tracker.update_state(value, _extent(outputs[i]))
             value = value if factors[i] is None else value * float(factors[i])
-            if self.trackers:
-                tracker = next(t for t in self.trackers if t._output == i)  # type: ignore[attr-defined]
-                batch = _extent(outputs[i])
-                tracker.update_state(value, batch)
             total = value if total is None else total + value
         if total is None:
             raise ValueError("every output's loss is None\n  hint: give at least one loss")
@@ -108,7 +107,7 @@ class CompiledLoss:
                 _crossentropy(t, p) if e in ("crossentropy", "ce") else e
                 for e, t, p in zip(entries, targets, outputs, strict=True)
             ]
-            if len(outputs) > 1:
+            if sum(fn is not None for fn in self._chosen) > 1:
                 for i, fn in enumerate(self._chosen):
                     if fn is not None:
                         label = names[i] if names else f"output_{i}"
@@ -168,7 +167,11 @@ def _crossentropy(y: Any, p: Any) -> Any:
 class CompiledMetrics:
     """Metrics of all outputs, resolved at the first batch, when shapes are known."""
 
-    def __init__(self, plain: Any, weighted: Any) -> None:
+    name = "compile_metrics"
+    variables: tuple[Any, ...] = ()
+
+    def __init__(self, plain: Any, weighted: Any, output_names: list[str] | None = None) -> None:
+        self.output_names = output_names
         for given in (plain, weighted):
             for m in tree.flatten(given):
                 if isinstance(m, str):
@@ -179,11 +182,28 @@ class CompiledMetrics:
                     )
         self._given = (plain, weighted)
         self._slots: list[tuple[int, Any, bool]] | None = None
+        #: Whether the names say which of several outputs is meant.
+        self.by_output = False
 
     @property
     def metrics(self) -> list[Any]:
-        """The metrics, in the order given; empty before the first batch."""
-        return [m for _, m, _ in self._slots or ()]
+        """The metrics, in the order given; before the first batch this object stands for them."""
+        if self._slots is None:
+            return [self] if tree.flatten(self._given) else []
+        return [m for _, m, _ in self._slots]
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Takes a batch into account: how a `train_step` updates `self.metrics`."""
+        self.update(y_true, y_pred, sample_weight, self.output_names)
+
+    def result(self) -> dict[str, Any]:
+        """Values of all metrics by name."""
+        return {m.name: m.result() for _, m, _ in self._slots or ()}
+
+    def reset_state(self) -> None:
+        """All back to the start."""
+        for _, m, _ in self._slots or ():
+            m.reset_state()
 
     def update(self, y: Any, y_pred: Any, sample_weight: Any, names: list[str] | None) -> None:
         """Takes a batch into account."""
@@ -204,6 +224,7 @@ class CompiledMetrics:
         self, targets: list[Any], outputs: list[Any], names: list[str] | None
     ) -> list[tuple[int, Any, bool]]:
         slots: list[tuple[int, Any, bool]] = []
+        self.by_output = len(outputs) > 1
         taken: set[str] = set()
         for given, weighted in zip(self._given, (False, True), strict=True):
             for i, entries in enumerate(_metric_lists(given, names, len(outputs))):

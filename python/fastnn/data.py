@@ -150,6 +150,13 @@ def unpack(data: Any) -> tuple[Any, Any, Any]:
     return data, None, None
 
 
+def pack(x: Any, y: Any = None, weights: Any = None) -> Any:
+    """What `unpack` takes apart: x alone stays as it is, unless it is a list or tuple itself."""
+    if y is None and weights is None:
+        return (x,) if isinstance(x, list | tuple) else x
+    return (x, y) if weights is None else (x, y, weights)
+
+
 class ArrayData:
     """Arrays of equal length; `n` samples."""
 

@@ -172,7 +172,6 @@ class Fit:
         model.optimizer.finalize_variable_values(model.trainable_variables)
         if calls is not None:
             calls.on_train_end(self.last)
-        history.history = {k: history.history[k] for k in sorted(history.history)}
         return history
 
     last: Logs | None = None

@@ -98,19 +98,24 @@ def ndim(x: TensorLike) -> int:
     return len(shape(x))
 
 
-def zeros(shape: Sequence[int] | int, dtype: str = "float32") -> Tensor:
-    """Zeros of this shape."""
-    return _core.tensor(np.zeros(shape, stored_dtype(dtype)))
+def zeros(shape: Sequence[int | None] | int, dtype: str = "float32") -> Tensor:
+    """Zeros of this shape; None stands for the batch that `ops.shape` does not know yet."""
+    return full(shape, 0, stored_dtype(dtype))
 
 
-def ones(shape: Sequence[int] | int, dtype: str = "float32") -> Tensor:
-    """Ones of this shape."""
-    return _core.tensor(np.ones(shape, stored_dtype(dtype)))
+def ones(shape: Sequence[int | None] | int, dtype: str = "float32") -> Tensor:
+    """Ones of this shape; None stands for the batch that `ops.shape` does not know yet."""
+    return full(shape, 1, stored_dtype(dtype))
 
 
-def full(shape: Sequence[int] | int, fill_value: float, dtype: str | None = None) -> Tensor:
-    """`fill_value` everywhere."""
-    return _core.tensor(np.full(shape, fill_value), dtype=dtype)
+def full(
+    shape: Sequence[int | None] | int, fill_value: TensorLike, dtype: str | None = None
+) -> Tensor:
+    """`fill_value` everywhere; None stands for the batch that `ops.shape` does not know yet."""
+    sizes = [shape] if isinstance(shape, int) else list(shape)
+    if None in sizes or isinstance(fill_value, Tensor | Variable):
+        return _c.broadcast_to(convert_to_tensor(fill_value, dtype), shape=sizes)
+    return _core.tensor(np.full(sizes, fill_value, dtype), dtype=dtype)  # type: ignore[arg-type]
 
 
 @keras_op

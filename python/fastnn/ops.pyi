@@ -91,8 +91,8 @@ def floor(x: TensorLike) -> Tensor:
     """The largest whole number not above x."""
 def floor_divide(a: TensorLike, b: TensorLike) -> Tensor:
     """The floor of a / b, elementwise with broadcasting; i32 by zero gives 0."""
-def full(shape: Sequence[int] | int, fill_value: float, dtype: str | None = None) -> Tensor:
-    """`fill_value` everywhere."""
+def full(shape: Sequence[int | None] | int, fill_value: TensorLike, dtype: str | None = None) -> Tensor:
+    """`fill_value` everywhere; None stands for the batch that `ops.shape` does not know yet."""
 def gelu(x: TensorLike, *, approximate: bool = False) -> Tensor:
     """x * P(N(0, 1) < x): exact with erf, or approximated with tanh (Hendrycks and Gimpel, 2016)."""
 def gelu_erf(x: TensorLike) -> Tensor:
@@ -191,8 +191,8 @@ def not_equal(a: TensorLike, b: TensorLike) -> Tensor:
     """a != b, elementwise with broadcasting; true for NaN."""
 def one_hot(x: TensorLike, num_classes: int, axis: int = -1, dtype: str = 'float32') -> Tensor:
     """Rows with a one at the place that `x` names."""
-def ones(shape: Sequence[int] | int, dtype: str = 'float32') -> Tensor:
-    """Ones of this shape."""
+def ones(shape: Sequence[int | None] | int, dtype: str = 'float32') -> Tensor:
+    """Ones of this shape; None stands for the batch that `ops.shape` does not know yet."""
 def ones_like(x: TensorLike, dtype: str | None = None) -> Tensor:
     """Ones with the shape of `x`."""
 def pad(x: TensorLike, pad_width: Any, mode: str = 'constant', constant_values: float = 0.0) -> Tensor:
@@ -313,7 +313,7 @@ def variance(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims
     """The population variance over axes: the mean squared distance from the mean, in two passes."""
 def where(condition: TensorLike, x1: TensorLike, x2: TensorLike) -> Tensor:
     """x1 where the condition holds, else x2."""
-def zeros(shape: Sequence[int] | int, dtype: str = 'float32') -> Tensor:
-    """Zeros of this shape."""
+def zeros(shape: Sequence[int | None] | int, dtype: str = 'float32') -> Tensor:
+    """Zeros of this shape; None stands for the batch that `ops.shape` does not know yet."""
 def zeros_like(x: TensorLike, dtype: str | None = None) -> Tensor:
     """Zeros with the shape of `x`."""

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from fastnn.data import (
     class_weights,
     closing,
     is_iterable_data,
+    pack,
     split_tail,
     unpack,
 )
@@ -34,6 +36,7 @@ from fastnn.fitting import Fit, Logs, Program, batches_of, keep, report, warn_of
 from fastnn.layers.base import CallContext
 from fastnn.progress import is_terminal
 from fastnn.recent import Recent
+from fastnn.symbolic import value_of
 from fastnn.variables import Scope, Variable, current_scope, structure_version
 
 __all__ = ["Trainer"]
@@ -104,7 +107,9 @@ class Trainer:
             )
         self.optimizer = optimizers.get(optimizer)
         self._compiled_loss = None if loss is None else CompiledLoss(loss, loss_weights)
-        self._compiled_metrics = CompiledMetrics(metrics, weighted_metrics)
+        self._compiled_metrics = CompiledMetrics(
+            metrics, weighted_metrics, getattr(self, "output_names", None)
+        )
         self._loss_tracker = _mean("loss")
         self._compile_config = {
             "optimizer": optimizer,
@@ -128,21 +133,19 @@ class Trainer:
 
     @property
     def metrics(self) -> list[Any]:
-        """The loss tracker, compiled metrics, and metrics held as attributes."""
+        """The loss tracker, compiled metrics, losses of outputs, and metrics held as attributes."""
         found: list[Any] = [self._loss_tracker] if self._loss_tracker is not None else []
-        if self._compiled_loss is not None:
-            found += self._compiled_loss.trackers
-        for value in self.__dict__.values():
-            for m in value if isinstance(value, list | tuple) else [value]:
-                if isinstance(m, metrics.Metric) and not any(m is f for f in found):
-                    found.append(m)
-        for layer in getattr(self, "layers", []):
-            for value in layer.__dict__.values():
-                if isinstance(value, metrics.Metric) and not any(value is f for f in found):
-                    found.append(value)
         if self._compiled_metrics is not None:
             found += self._compiled_metrics.metrics
-        return found
+        if self._compiled_loss is not None:
+            found += self._compiled_loss.trackers
+        for layer in self._every_layer():  # type: ignore[attr-defined]
+            if layer is self or not isinstance(layer, Trainer):
+                for value in layer.__dict__.values():
+                    for m in value if isinstance(value, list | tuple) else [value]:
+                        if isinstance(m, metrics.Metric):
+                            found.append(m)
+        return list({id(m): m for m in found}.values())
 
     @property
     def metrics_names(self) -> list[str]:
@@ -158,7 +161,7 @@ class Trainer:
         """Values of all metrics by name."""
         values: dict[str, Any] = {}
         for m in self.metrics:
-            result = m.result()
+            result = value_of(m.result())
             if isinstance(result, dict):
                 values.update(result)
             else:
@@ -204,7 +207,10 @@ class Trainer:
         return self.get_metrics_result()
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """One training step on a batch (x, y, sample_weight); override it for other training."""
+        """One training step; override it for other training.
+
+        `data` is what `fit` was given: x, (x, y) or (x, y, sample_weight), as tensors of a batch.
+        """
         x, y, weights = unpack(data)
         y_pred = self(x, training=True)  # type: ignore[operator]
         loss = self.compute_loss(x, y, y_pred, weights, True)
@@ -265,8 +271,8 @@ class Trainer:
 
         inputs = tuple(tree.map_structure(stand_in, part) for part in data)
         train = kind == "train"
-        with Scope(training=train) as scope, CallContext(train):
-            logs = (self.train_step if train else self.test_step)(inputs)
+        with Scope(training=train) as scope, CallContext(train), _batch_is_open():
+            logs = (self.train_step if train else self.test_step)(pack(*inputs))
         updates = scope.updates()
         reset = list({v: None for m in self.metrics for v in m.variables})
         values: dict[str, Any] = {}
@@ -275,7 +281,7 @@ class Trainer:
         with Scope():
             for name, value in logs.items():
                 if name in tracked and _holds_updates(tracked[name], scope):
-                    value = tracked[name].result()
+                    value = value_of(tracked[name].result())
                     if value.shape != ():
                         vectors.append(tracked[name])
                         continue
@@ -476,7 +482,9 @@ class Trainer:
         return logs, done
 
     def _in_order(self, logs: Logs) -> Any:
-        names = [m.name for m in self.metrics]
+        compiled = self._compiled_metrics
+        later = compiled.metrics if compiled is not None and compiled.by_output else []
+        names = [m.name for m in self.metrics if not any(m is other for other in later)]
         first = [logs[n] for n in names if n in logs]
         rest = [logs[k] for k in sorted(logs) if k not in names]
         values = first + rest
@@ -533,7 +541,7 @@ class Trainer:
     def _eager_step(self, train: bool, data: Any) -> Logs:
         tensors = tuple(tree.map_structure(_core.tensor, part) for part in data)
         with Scope(train) as scope, CallContext(train):
-            logs = (self.train_step if train else self.test_step)(tensors)
+            logs = (self.train_step if train else self.test_step)(pack(*tensors))
         for variable, value in scope.updates():
             variable.assign(value)
         return {k: _number(v) for k, v in logs.items()}
@@ -548,7 +556,7 @@ class Trainer:
         class_weight: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """One update on one batch; gives the running loss and metrics (see reset_metrics)."""
+        """One update on one batch; gives its loss and metrics."""
         self._require_compiled("train_on_batch")
         data = self._source(x, y, sample_weight, class_weight, False)
         return self._on_batch("train", data, return_dict)
@@ -556,12 +564,13 @@ class Trainer:
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
-        """The running loss and metrics with one more batch."""
+        """The loss and metrics of one batch."""
         self._require_compiled("test_on_batch")
         data = self._source(x, y, sample_weight, None, False)
         return self._on_batch("test", data, return_dict)
 
     def _on_batch(self, kind: str, data: Any, return_dict: bool) -> Any:
+        self.reset_metrics()
         if self.run_eagerly:
             logs = self._eager_step(kind == "train", (data.x, data.y, data.weights))
         else:
@@ -616,8 +625,8 @@ class Trainer:
             data = IterableData(x, "x")
             data.limit = steps
             with closing(data):
-                out, done = self._predict_batches(data.batches(steps))
-            warn_of_few("x", done, steps)
+                out, ends = self._predict_batches(data.batches(steps))
+            warn_of_few("x", len(ends), steps)
         else:
             if isinstance(x, tuple) and len(x) in (2, 3) and self._single_input():
                 raise DataError(
@@ -629,17 +638,20 @@ class Trainer:
                 arrays = arrays.part(0, min(arrays.n, steps * (batch_size or 32)))
             function, structure = self._predict_function(arrays.x)
             flat = function.predict(arrays.leaves, size)
-            out, done = tree.pack(structure, flat), arrays.steps(batch_size or 32)
+            out, per = tree.pack(structure, flat), batch_size or 32
+            ends = [min(i + per, arrays.n) for i in range(0, arrays.n, per)]
         if calls is not None:
-            for i in range(done):
+            for i, (a, b) in enumerate(zip([0, *ends], ends, strict=False)):
                 calls.on_predict_batch_begin(i)
-                calls.on_predict_batch_end(i)
+                calls.on_predict_batch_end(i, {"outputs": _rows(out, a, b)})
             calls.on_predict_end()
         if level and is_terminal():
-            report(level, done, {}, time.perf_counter() - start)
+            report(level, len(ends), {}, time.perf_counter() - start)
         return out
 
-    def _predict_batches(self, batches: Any) -> tuple[Any, int]:
+    def _predict_batches(self, batches: Any) -> tuple[Any, list[int]]:
+        """The joined outputs, and the row where each batch ends."""
+        ends: list[int] = []
         parts: list[list[Any]] = []
         structure: Any = None
         for x, _, _ in batches:
@@ -647,10 +659,11 @@ class Trainer:
             function, structure = self._predict_function(x)
             leaves = tree.flatten(x)
             parts.append(function.predict(leaves, leaves[0].shape[0]))
+            ends.append((ends[-1] if ends else 0) + leaves[0].shape[0])
         if not parts:
             raise DataError("x yielded no batches\n  hint: give a fresh generator, or steps")
         flat = [_joined(column) for column in zip(*parts, strict=True)]
-        return tree.pack(structure, flat), len(parts)
+        return tree.pack(structure, flat), ends
 
     def _predict_function(self, x: Any) -> tuple[_core.Function, Any]:
         key = _tree_key(x)
@@ -666,7 +679,7 @@ class Trainer:
 
         inputs = tree.map_structure(stand_in, x)
         with Scope(training=False) as scope, CallContext(False):
-            out = self.predict_step((inputs,))
+            out = self.predict_step(pack(inputs))
         function = _core.Function(feeds, tree.flatten(out), scope.updates())
         self._predictors.keep(key, (function, out))
         plain = len(feeds) == 1 and isinstance(out, Tensor) and feeds[0].dtype == "float32"
@@ -688,6 +701,25 @@ def gradients(loss: Any, variables: Sequence[Variable]) -> list[Tensor]:
     if scope is None:
         return _core.gradients(loss, [v.value for v in variables])
     return _core.gradients(loss, [scope.leaf(v) for v in variables])
+
+
+@contextmanager
+def _batch_is_open() -> Iterator[None]:
+    """Says why a size is None to who computes with it while a step is traced."""
+    try:
+        yield
+    except TypeError as error:
+        if "NoneType" in str(error):
+            error.add_note(
+                "  the step is traced once for batches of any size, so ops.shape(x)[0] is None\n"
+                "  hint: keep None in shapes for ops and random, or compile(run_eagerly=True)"
+            )
+        raise
+
+
+def _rows(out: Any, start: int, end: int) -> Any:
+    """The outputs of one batch."""
+    return tree.map_structure(lambda a: a[start:end], out)
 
 
 def _joined(parts: tuple[Any, ...]) -> Any:

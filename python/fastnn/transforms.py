@@ -157,6 +157,12 @@ def value_and_grad(
     tuples and dicts of arrays, or of variables such as `model.trainable_variables`.
     """
     many = not isinstance(argnums, int)
+    if not all(isinstance(i, int) for i in (argnums if many else [argnums])):  # type: ignore[union-attr]
+        raise TypeError(
+            f"argnums is {type(argnums).__name__} of {type(tree.flatten(argnums)[0]).__name__}, "
+            "wanted the positions of the differentiated arguments\n"
+            "  hint: value_and_grad(loss)(model.trainable_variables), where loss takes them"
+        )
     wanted = (argnums,) if isinstance(argnums, int) else tuple(argnums)
 
     def transform(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

@@ -11,6 +11,8 @@ import numpy as np
 from fastnn import random
 from fastnn.config import clear_session
 from fastnn.data import PyDataset, Sequence
+from fastnn.data import pack as pack_x_y_sample_weight
+from fastnn.data import unpack as unpack_x_y_sample_weight
 from fastnn.errors import DataError
 from fastnn.messages import (
     disable_interactive_logging,
@@ -21,18 +23,23 @@ from fastnn.progress import Progbar
 from fastnn.serial import (
     CustomObjectScope,
     custom_object_scope,
+    deserialize_keras_object,
     get_custom_objects,
     get_registered_name,
+    get_registered_object,
     register_keras_serializable,
+    serialize_keras_object,
 )
+from fastnn.symbolic import KerasTensor
 
 __all__ = [
     "CustomObjectScope", "Progbar", "PyDataset", "Sequence", "clear_session",
-    "custom_object_scope", "disable_interactive_logging", "enable_interactive_logging",
-    "get_custom_objects", "get_registered_name",
-    "is_interactive_logging_enabled", "normalize",
-    "pad_sequences", "plot_model", "register_keras_serializable", "set_random_seed",
-    "split_dataset", "to_categorical",
+    "custom_object_scope", "deserialize_keras_object", "disable_interactive_logging",
+    "enable_interactive_logging", "get_custom_objects", "get_registered_name",
+    "get_registered_object", "is_interactive_logging_enabled", "is_keras_tensor", "normalize",
+    "pack_x_y_sample_weight", "pad_sequences", "plot_model", "register_keras_serializable",
+    "serialize_keras_object", "set_random_seed", "split_dataset", "to_categorical",
+    "unpack_x_y_sample_weight",
 ]  # fmt: skip
 
 
@@ -41,6 +48,11 @@ def set_random_seed(seed: int) -> None:
     random.set_seed(seed)
     _python_random.seed(seed)
     np.random.seed(seed % 2**32)
+
+
+def is_keras_tensor(x: Any) -> bool:
+    """True for what `Input` and calls of layers on it return."""
+    return isinstance(x, KerasTensor)
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray[Any, Any]:

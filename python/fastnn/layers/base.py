@@ -89,6 +89,11 @@ class NameScope:
         _local.names.pop()
 
 
+def current_names() -> list[str]:
+    """The names of the layers that are being called, the outermost first."""
+    return getattr(_local, "names", None) or []
+
+
 class InputSpec:
     """What a layer demands of an input: rank, and sizes along some axes."""
 
@@ -288,7 +293,7 @@ class Layer:
                 regularizer=regularizers.get(regularizer),
                 constraint=_constraints.get(constraint),
             )
-        prefix = getattr(_local, "names", None) or [self.name]
+        prefix = current_names() or [self.name]
         variable.path = "/".join([*prefix, variable.name])
         self._variables.append(variable)
         touch()
@@ -333,16 +338,22 @@ class Layer:
 
     @property
     def variables(self) -> list[Variable]:
-        """Weights and the states of random generators."""
-        return [*self.weights, *[g.state for g in self._seed_generators()]]
+        """Weights and the states of random generators, layer by layer."""
+        found: dict[Variable, None] = {}
+        for layer in self._every_layer():
+            own = layer._variables
+            for v in [v for v in own if v._trainable] + [v for v in own if not v._trainable]:
+                found[v] = None
+            for generator in layer._own_generators():
+                found[generator.state] = None
+        return list(found)
+
+    def _own_generators(self) -> list[SeedGenerator]:
+        return [v for v in self.__dict__.values() if isinstance(v, SeedGenerator)]
 
     def _seed_generators(self) -> list[SeedGenerator]:
-        found: dict[int, SeedGenerator] = {}
-        for layer in self._every_layer():
-            for value in layer.__dict__.values():
-                if isinstance(value, SeedGenerator):
-                    found[id(value)] = value
-        return list(found.values())
+        found = [g for layer in self._every_layer() for g in layer._own_generators()]
+        return list({id(g): g for g in found}.values())
 
     @property
     def trainable_weights(self) -> list[Variable]:
@@ -652,23 +663,21 @@ class Layer:
 
     @property
     def input(self) -> Any:
-        """The symbolic input of the only call of this layer in a functional model."""
-        node = self._only_node()
-        found = node.inputs
+        """The symbolic input of the first call of this layer in a functional model."""
+        found = self._first_node().inputs
         return found[0] if len(found) == 1 else found
 
     @property
     def output(self) -> Any:
-        """The symbolic output of the only call of this layer in a functional model."""
-        return self._only_node().outputs
+        """The symbolic output of the first call of this layer in a functional model."""
+        return self._first_node().outputs
 
-    def _only_node(self) -> Node:
-        if len(self._nodes) == 1 or (self._nodes and type(self).__name__ == "InputLayer"):
+    def _first_node(self) -> Node:
+        if self._nodes:
             return self._nodes[0]
-        what = "was never called" if not self._nodes else f"was called {len(self._nodes)} times"
         raise AttributeError(
-            f"layer '{self.name}' {what} on symbolic tensors, so it has no one input or output\n"
-            "  hint: keep the tensors that Input(...) and the layer return"
+            f"layer '{self.name}' was never called on symbolic tensors, so it has no input or "
+            "output\n  hint: start the model with Input(...) and call its layers on that"
         )
 
     # ---- config ------------------------------------------------------------------------------

@@ -155,15 +155,6 @@ class Functional(Model):
 
         return functional_config(self)
 
-    @classmethod
-    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
-        """A new model from a config."""
-        if "layers" not in config:
-            return cls(**config)
-        from fastnn.saving import functional_from_config
-
-        return functional_from_config(cls, config, custom_objects)
-
 
 def _fitted(value: Any, spec: KerasTensor) -> Any:
     """A value of rank one less (or more) than wanted, brought to rank when the size is 1."""

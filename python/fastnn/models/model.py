@@ -31,13 +31,20 @@ class Model(Trainer, Layer):
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Makes a functional model when inputs and outputs are given."""
-        if cls is Model and (len(args) >= 2 or "inputs" in kwargs or "outputs" in kwargs):
+        if cls is Model and _gives_graph(args, kwargs):
             from fastnn.models.functional import Functional
 
             return Layer.__new__(Functional, *args, **kwargs)  # type: ignore[return-value]
         return Layer.__new__(cls, *args, **kwargs)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        if _gives_graph(args, kwargs):
+            from fastnn.models.functional import Functional
+
+            if not isinstance(self, Functional):
+                _replace_base(type(self), Functional)
+                Functional.__init__(self, *args, **kwargs)  # type: ignore[arg-type]
+                return
         Layer.__init__(self, *args, **kwargs)
         self._init_training()
 
@@ -141,16 +148,31 @@ class Model(Trainer, Layer):
         layer_range: Any = None,
     ) -> None:
         """Prints layers, output shapes and weights as a table."""
-        from fastnn.models.summary import summary
+        from fastnn.models.summary import Layout, summary
 
-        text = summary(self, line_length, expand_nested, show_trainable)
-        (print_fn or print)(text)
+        layout = Layout(line_length, positions, expand_nested, show_trainable, layer_range)
+        (print_fn or print)(summary(self, layout))
 
     # ---- config and files ----------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return Layer.get_config(self)
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """A new model from a config: of a functional model, or a subclass's own."""
+        if {"layers", "inputs", "outputs"} <= config.keys() or "input_layers" in config:
+            from fastnn.models.functional import Functional
+            from fastnn.saving import functional_from_config
+
+            return functional_from_config(
+                Functional if cls is Model else cls, config, custom_objects
+            )
+        from fastnn.serial import custom_object_scope
+
+        with custom_object_scope(custom_objects):
+            return cls(**config)
 
     def to_json(self, **kwargs: Any) -> str:
         """The layers' configs as JSON."""
@@ -213,12 +235,31 @@ class Model(Trainer, Layer):
         from html import escape
 
         from fastnn.models.graph import svg
-        from fastnn.models.summary import summary
+        from fastnn.models.summary import Layout, summary
 
-        table = f"<pre>{escape(summary(self, 88, False, False))}</pre>"
+        table = f"<pre>{escape(summary(self, Layout(88)))}</pre>"
         if not self.layers:
             return table
         return f"{table}<details><summary>graph</summary>{svg(self)}</details>"
+
+
+def _gives_graph(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether the constructor's arguments are inputs and outputs of a graph."""
+    return len(args) >= 2 or "inputs" in kwargs or "outputs" in kwargs
+
+
+def _replace_base(cls: type, functional: type) -> None:
+    """Puts Functional in the place of Model above a subclass that gives its base a graph.
+
+    `class Mine(Model)` says only when it calls `super().__init__(inputs, outputs)` that it is a
+    functional model; Keras changes the bases at that moment, too.
+    """
+    if Model in cls.__bases__:
+        cls.__bases__ = tuple(functional if base is Model else base for base in cls.__bases__)
+        return
+    for base in cls.__bases__:
+        if issubclass(base, Model):
+            _replace_base(base, functional)
 
 
 def flat_names(values: Sequence[Any]) -> list[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from typing import Any
 
 from fastnn.errors import ShapeError
-from fastnn.layers.base import Layer, NameScope
+from fastnn.layers.base import Layer, NameScope, current_names
 from fastnn.layers.core import InputLayer
 from fastnn.models.functional import Functional
 from fastnn.models.model import Model
@@ -85,12 +86,16 @@ class Sequential(Model):
     def _build_from(self, start: InputLayer) -> None:
         x = start.output
         inputs = x
-        with NameScope(self.name):
+        with self._own_scope():
             for layer in self._stack:
                 if layer is not start:
                     x = layer(x)
         self._functional = Functional(inputs, x, name=self.name)
         self.built = True
+
+    def _own_scope(self) -> Any:
+        """The prefix of the weights' paths; a model built in its first call stands in it."""
+        return nullcontext() if current_names()[-1:] == [self.name] else NameScope(self.name)
 
     def build(self, input_shape: Any = None) -> None:
         """Builds for inputs of this shape, batch included."""

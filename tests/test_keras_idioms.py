@@ -1,0 +1,255 @@
+"""Idioms of Keras's guides behave as there: subclasses, steps, hooks, configs, tables.
+
+Each of these once failed or differed from Keras 3.15.1 when its guides were typed in.
+"""
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import layers, ops
+
+
+def data(rng, n=40):
+    x = rng.normal(size=(n, 4)).astype(np.float32)
+    return x, x.sum(axis=1, keepdims=True)
+
+
+class Guided(fastnn.Model):
+    """The guide "Customizing fit": compiled metrics updated by hand."""
+
+    def train_step(self, data):
+        x, y = data
+
+        def loss(_):
+            y_pred = self(x, training=True)
+            return self.compute_loss(y=y, y_pred=y_pred), y_pred
+
+        (value, y_pred), grads = fastnn.value_and_grad(loss, has_aux=True)(self.trainable_variables)
+        self.optimizer.apply(grads, self.trainable_variables)
+        for metric in self.metrics:
+            if metric.name == "loss":
+                metric.update_state(value)
+            else:
+                metric.update_state(y, y_pred)
+        return {m.name: m.result() for m in self.metrics}
+
+
+def test_a_subclass_given_inputs_and_outputs_is_functional_and_trains_by_its_step(rng):
+    x, y = data(rng)
+    start = [np.full((4, 1), 0.3, np.float32), np.zeros(1, np.float32)]
+    histories = []
+    for cls in (Guided, fastnn.Model):
+        inputs = fastnn.Input((4,))
+        model = cls(inputs, layers.Dense(1)(inputs))
+        assert isinstance(model, fastnn.Functional)
+        model.set_weights(start)
+        model.compile("sgd", "mse", metrics=["mae"])
+        histories.append(model.fit(x, y, epochs=2, batch_size=20, shuffle=False, verbose=0).history)
+    assert list(histories[0]) == list(histories[1]) == ["loss", "mae"]
+    assert histories[0]["mae"] == pytest.approx(histories[1]["mae"])
+    assert histories[0]["loss"] == pytest.approx(histories[1]["loss"])
+
+
+def test_a_subclass_may_hand_the_graph_to_its_base(rng):
+    class Wrapped(fastnn.Model):
+        def __init__(self, units):
+            inputs = fastnn.Input((4,))
+            super().__init__(inputs=inputs, outputs=layers.Dense(units)(inputs), name="wrapped")
+            self.units = units
+
+    class Plain(fastnn.Model):
+        def __init__(self):
+            super().__init__()
+            self.dense = layers.Dense(2)
+
+        def call(self, inputs):
+            return self.dense(inputs)
+
+    model = Wrapped(3)
+    assert model.output_shape == (None, 3)
+    assert [layer.name for layer in model.layers][1].startswith("dense")
+    assert model.predict(np.ones((2, 4)), verbose=0).shape == (2, 3)
+    assert Plain()(np.ones((2, 4))).shape == (2, 2)
+    assert not isinstance(Plain(), fastnn.Functional)
+
+
+@pytest.mark.parametrize("given", [1, 2, 3])
+def test_a_step_gets_what_fit_was_given(rng, given):
+    x, y = data(rng)
+    seen = []
+
+    class Watching(fastnn.Sequential):
+        def train_step(self, data):
+            seen.append(data)
+            parts = data if isinstance(data, tuple) else (data,)
+            return {"mean": ops.mean(self(parts[0]))}
+
+    model = Watching([fastnn.Input((4,)), layers.Dense(1)])
+    model.compile("sgd")
+    model.fit(*[x, y][:given], sample_weight=np.ones(len(x)) if given == 3 else None, verbose=0)
+    assert isinstance(seen[0], tuple) == (given > 1)
+    assert given == 1 or len(seen[0]) == given
+
+
+def test_ones_of_an_open_batch_label_both_halves_of_a_gan_batch(rng):
+    x, _ = data(rng)
+
+    class Halves(fastnn.Sequential):
+        def train_step(self, data):
+            n = ops.shape(data)[0]
+            labels = ops.concatenate([ops.ones((n, 1)), ops.zeros((n, 1)), ops.full((n, 1), 4.0)])
+            return {"mean": ops.mean(labels)}
+
+    model = Halves([fastnn.Input((4,)), layers.Dense(1)])
+    model.compile("sgd")
+    assert model.fit(x, verbose=0, batch_size=16).history["mean"] == pytest.approx([5 / 3])
+
+
+def test_arithmetic_on_the_open_batch_says_why_it_is_none(rng):
+    class Doubling(fastnn.Sequential):
+        def train_step(self, data):
+            return {"n": ops.ones((ops.shape(data)[0] * 2, 1))}
+
+    model = Doubling([fastnn.Input((4,)), layers.Dense(1)])
+    model.compile("sgd")
+    with pytest.raises(TypeError) as error:
+        model.fit(data(rng)[0], verbose=0)
+    assert "run_eagerly=True" in error.value.__notes__[0]
+
+
+def test_a_metric_may_return_its_variable(rng):
+    class Count(fastnn.metrics.Metric):
+        def __init__(self, name="count"):
+            super().__init__(name=name)
+            self.total = self.add_variable(shape=(), name="total", initializer="zeros")
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            self.total.assign_add(ops.sum(ops.ones_like(y_true)))
+
+        def result(self):
+            return self.total
+
+    x, y = data(rng)
+    model = fastnn.Sequential([fastnn.Input((4,)), layers.Dense(1)])
+    model.compile("sgd", "mse", metrics=[Count()])
+    assert model.fit(x, y, epochs=2, verbose=0).history["count"] == [40.0, 40.0]
+    assert model.evaluate(x, y, verbose=0)[1] == 40.0
+
+
+def test_losses_of_outputs_are_logged_without_their_weights(rng):
+    x, y = data(rng)
+    inputs = fastnn.Input((4,))
+    model = fastnn.Model(
+        inputs, [layers.Dense(1, name="a")(inputs), layers.Dense(1, name="b")(inputs)]
+    )
+    model.compile("sgd", "mse", loss_weights=[3.0, 0.5], metrics=[["mae"], ["mae"]])
+    logs = model.evaluate(x, [y, y], verbose=0, return_dict=True)
+    assert logs["loss"] == pytest.approx(3 * logs["a_loss"] + 0.5 * logs["b_loss"])
+    names = ["loss", "a_loss", "b_loss", "a_mae", "b_mae"]
+    assert model.evaluate(x, [y, y], verbose=0) == [logs[name] for name in names]
+    model.compile("sgd", [None, "mse"])
+    assert list(model.evaluate(x, [y, y], verbose=0, return_dict=True)) == ["loss"]
+
+
+def test_predict_hooks_get_the_outputs_of_their_batch(rng):
+    x, _ = data(rng)
+    seen = []
+
+    class Watch(fastnn.callbacks.Callback):
+        def on_predict_batch_end(self, batch, logs=None):
+            seen.append(logs["outputs"])
+
+    model = fastnn.Sequential([fastnn.Input((4,)), layers.Dense(1)])
+    out = model.predict(x, batch_size=16, callbacks=[Watch()], verbose=0)
+    assert [len(s) for s in seen] == [16, 16, 8]
+    assert np.array_equal(np.concatenate(seen), out)
+    seen.clear()
+    parts = model.predict((b for b in (x[:10], x[10:])), callbacks=[Watch()], verbose=0)
+    assert [len(s) for s in seen] == [10, 30]
+    assert np.array_equal(np.concatenate(seen), parts)
+
+
+def test_model_from_config_takes_own_classes():
+    class Scale(layers.Layer):
+        def __init__(self, factor=2.0):
+            super().__init__()
+            self.factor = factor
+
+        def call(self, inputs):
+            return inputs * self.factor
+
+        def get_config(self):
+            return {"factor": self.factor}
+
+    inputs = fastnn.Input((4,))
+    model = fastnn.Model(inputs, Scale(3.0)(inputs))
+    again = fastnn.Model.from_config(model.get_config(), custom_objects={"Scale": Scale})
+    assert np.array_equal(again.predict(np.ones((1, 4)), verbose=0), np.full((1, 4), 3.0))
+
+
+def test_a_layer_called_twice_has_the_input_and_output_of_its_first_call():
+    layer = layers.Dense(2)
+    a, b = fastnn.Input((3,)), fastnn.Input((3,))
+    first = layer(a)
+    layer(b)
+    assert layer.output is first
+    assert layer.input is a
+
+
+def test_paths_of_weights_do_not_depend_on_when_a_model_is_built():
+    late = fastnn.Sequential([layers.Dense(2, name="d")], name="net")
+    late(np.ones((1, 3), np.float32))
+    early = fastnn.Sequential([fastnn.Input((3,)), layers.Dense(2, name="d")], name="net")
+    assert [w.path for w in late.weights] == [w.path for w in early.weights]
+    assert late.weights[0].path == "net/d/kernel"
+
+
+def branches():
+    inputs = fastnn.Input((8,), name="x")
+    shared = layers.Dense(8, name="shared_by_both_of_the_branches")
+    inner_in = fastnn.Input((8,), name="inner_in")
+    inner = fastnn.Model(inner_in, layers.Dense(8, name="in_it")(inner_in), name="inner")
+    outputs = layers.add([shared(inputs), inner(shared(inputs))], name="sum")
+    return fastnn.Model(inputs, outputs, name="net")
+
+
+BRANCHED = """\
+Model: "net"
+┏━━━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━┳━━━━━━━━━━━━┳━━━━━━━━━━━━━━━━━━━┓
+┃ Layer (type)        ┃ Output Shape      ┃    Param # ┃ Connected to      ┃
+┡━━━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━╇━━━━━━━━━━━━╇━━━━━━━━━━━━━━━━━━━┩
+│ x (InputLayer)      │ (None, 8)         │          0 │ -                 │
+├─────────────────────┼───────────────────┼────────────┼───────────────────┤
+│ shared_by_both_of_… │ (None, 8)         │         72 │ x[0][0], x[0][0]  │
+│ (Dense)             │                   │            │                   │
+├─────────────────────┼───────────────────┼────────────┼───────────────────┤
+│ inner (Functional)  │ (None, 8)         │         72 │ shared_by_both_o… │
+├─────────────────────┼───────────────────┼────────────┼───────────────────┤
+│ sum (Add)           │ (None, 8)         │          0 │ shared_by_both_o… │
+│                     │                   │            │ inner[0][0]       │
+└─────────────────────┴───────────────────┴────────────┴───────────────────┘
+ Total params: 144 (576.00 B)
+ Trainable params: 144 (576.00 B)
+ Non-trainable params: 0 (0.00 B)
+"""
+
+
+def test_the_summary_of_branches_is_kerass_text(capsys):
+    branches().summary(line_length=76)
+    assert capsys.readouterr().out == BRANCHED
+
+
+def test_the_summary_shows_a_range_of_layers_and_positions(capsys):
+    model = fastnn.Sequential(
+        [fastnn.Input((4,)), *(layers.Dense(4, name=f"d{i}") for i in range(4))]
+    )
+    model.summary(layer_range=("d1", "d2"), line_length=60, positions=[0.3, 0.6, 1.0])
+    text = capsys.readouterr().out
+    assert "d1 (" in text
+    assert "d2 (" in text
+    assert "d0 (" not in text
+    assert "d3 (" not in text
+    assert text.splitlines()[1] == "┏" + "━" * 17 + "┳" + "━" * 16 + "┳" + "━" * 23 + "┓"
+    with pytest.raises(ValueError, match=r"layer_range.*names no layer of \['d0', .*\n  hint:"):
+        model.summary(layer_range=("e", "d1"))
