@@ -81,6 +81,19 @@ def test_operators_and_ops_follow_open_sizes():
     assert layers.Dot(axes=(2, 2))([x, fastnn.Input((6, 4))]).shape == (None, None, 6)
 
 
+def test_an_open_size_that_meets_a_known_one_takes_it():
+    x = fastnn.Input((None, 4))
+    assert layers.Add()([x, fastnn.Input((10, 4))]).shape == (None, 10, 4)
+    assert layers.Concatenate()([fastnn.Input((10, 3)), x]).shape == (None, 10, 7)
+    table = np.arange(40, dtype=np.float32).reshape(10, 4)
+    y = x + table
+    assert y.shape == (None, 10, 4)
+    model = fastnn.Model(x, y)
+    assert np.array_equal(model.predict(np.ones((2, 10, 4)), verbose=0)[1], table + 1.0)
+    with pytest.raises(ShapeError, match="where 240 stands for the open sizes"):
+        layers.Add()([x, fastnn.Input((10, 5))])
+
+
 def test_a_fixed_batch_stays_beside_an_open_size():
     assert layers.Reshape((3, 5))(fastnn.Input(batch_shape=(2, None))).shape == (2, 3, 5)
     assert layers.Flatten()(fastnn.Input(batch_shape=(5, 2, None))).shape == (5, None)

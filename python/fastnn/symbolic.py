@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Self, TypeVar
 
 from fastnn import _core, tree
@@ -248,15 +248,21 @@ def stand_in_size() -> int | None:
 
 
 @contextmanager
-def _standing(size: int) -> Iterator[Callable[[Any], Any]]:
-    """One trace in which `size` stands for None; gives what replaces symbolic tensors."""
+def _standing(size: int, batch: int | None = -1) -> Iterator[Callable[[Any], Any]]:
+    """One trace in which `size` stands for None; gives what replaces symbolic tensors.
+
+    `batch` stands for an open batch where it is given: None leaves it open.
+    """
+    batch = size if batch == -1 else batch
     made: dict[int, _core.Tensor] = {}
 
     def replace(x: Any) -> Any:
         if not isinstance(x, KerasTensor):
             return x
         if id(x) not in made:
-            shape = tuple(size if d is None else d for d in x.shape)
+            first, *rest = (*x.shape, 1)
+            shape = [batch if first is None else first, *(size if d is None else d for d in rest)]
+            shape = shape[: len(x.shape)]
             made[id(x)] = _core.placeholder(shape, dtype=x.dtype)
         return made[id(x)]
 
@@ -267,19 +273,23 @@ def _standing(size: int) -> Iterator[Callable[[Any], Any]]:
         _local.size = outer
 
 
-def infer(inputs: Sequence[Any], run: Callable[[Callable[[Any], Any]], Any]) -> Any:
-    """Symbolic forms of what `run` gives; sizes that follow from open ones are None.
+def infer(given: Any, run: Callable[[Callable[[Any], Any]], Any]) -> Any:
+    """Symbolic forms of what `run` gives for `given`; sizes that follow from open ones are None.
 
     `run` gets a function that replaces the symbolic tensors in a structure by traced ones. It is
-    called once, or twice when a size besides the batch is open in `inputs`.
+    called once, or twice when a size besides the batch is open in `given`.
     """
-    if not any(isinstance(x, KerasTensor) and x.spec is None for x in inputs):
+    leaves = tree.flatten(given)
+    if not any(isinstance(x, KerasTensor) and x.spec is None for x in leaves):
         return tree.map_structure(lambda x: KerasTensor.of(_traced(x)), run(specs))
     first, second = STAND_INS
     with _standing(first) as replaced:
         try:
             one = run(replaced)
         except FastnnError as error:
+            met = _meeting(leaves, run) if isinstance(error, ShapeError) else None
+            if met is not None:
+                return tree.map_structure(lambda x: KerasTensor.of(_traced(x)), met)
             raise _noted(error, f"where {first} stands for the open sizes (None)") from error
     with _standing(second) as replaced:
         try:
@@ -292,6 +302,18 @@ def infer(inputs: Sequence[Any], run: Callable[[Callable[[Any], Any]], Any]) -> 
                 "  hint: give that axis a size in Input(shape=...)"
             ) from error
     return tree.map_structure(_compared, one, two)
+
+
+def _meeting(leaves: list[Any], run: Callable[[Callable[[Any], Any]], Any]) -> Any:
+    """The trace in which the open sizes equal a known size that they meet, None when none fits.
+
+    So `Input((None, 4))` can be added to a table of shape (10, 4), as in Keras.
+    """
+    known = {d for x in leaves for d in getattr(x, "shape", ()) if d is not None and d > 1}
+    for size in sorted(known)[:8]:
+        with _standing(size, batch=None) as replaced, suppress(ShapeError):
+            return run(replaced)
+    return None
 
 
 def _traced(x: Any) -> _core.Tensor:
@@ -333,7 +355,7 @@ def record(
         with Scope(training=False):
             return fn(*replaced(list(args)), **replaced(kwargs))
 
-    return wrap(infer(node.inputs, run), node, operation.name)
+    return wrap(infer([args, kwargs], run), node, operation.name)
 
 
 def keras_op(fn: F) -> F:

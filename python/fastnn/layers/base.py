@@ -542,7 +542,7 @@ class Layer:
                 return outputs, [context.mask_of(x) for x in tree.flatten(outputs)]
 
         try:
-            outputs, masks = infer([*inputs, *(x.mask for x in inputs)], run)
+            outputs, masks = infer([args, kwargs, [x.mask for x in inputs]], run)
         except TraceError:
             # The call reads values, as a layer may that is run eagerly; its own word is taken.
             if type(self).compute_output_shape is Layer.compute_output_shape or not args:

@@ -122,7 +122,11 @@ class Model(Trainer, Layer):
     def _expects(self, name: str, shape: tuple[int | None, ...]) -> str:
         inner = shape[1:]
         first = next((x.name for x in self.layers if type(x).__name__ != "InputLayer"), "?")
-        wanted = str(inner[0]) if len(inner) == 1 else f"samples of shape {inner}"
+        wanted = (
+            str(inner[0])
+            if len(inner) == 1 and inner[0] is not None
+            else f"samples of shape {inner}"
+        )
         return (
             f"model '{self.name}' expects {wanted} (layer '{first}', Input(shape={inner}))\n"
             "  hint: check the columns of the data, or build the model for them"
