@@ -1,11 +1,15 @@
 """Train the exit model on the landmark table: `train.py --data FOLDER --out FOLDER`.
 
-1. Inner time split: ten networks on landmarks up to October 2010, each stopped on a fifth of the
-   companies that it has not seen, calibrated on those; settings chosen and scored on August 2011,
-   beside logistic regression with the same choices (scikit-learn, if installed).
-2. Final model: the same procedure one landmark later.
-Writes model.json, networks.npz, MODEL_CARD.md, report.json. Geography is never a feature; the exit
-code is 1 when the fairness audit fails.
+1. Choice by rolling origin: each candidate ensemble is trained on one landmark and scored on a
+   later one, on companies that its networks have not seen; the lowest mean log-loss wins. Two of
+   the three windows lie 22 and 24 months apart, as the later table does.
+2. Score on the inner time split (trained on October 2010, tuned and scored on August 2011) beside
+   logistic regression with the same choices (scikit-learn, if installed).
+3. Final model: the same procedure on August 2011.
+Every network leaves out a fifth of the companies, stops on them and calibrates on them. Writes
+model.json, networks.npz, MODEL_CARD.md, report.json. Geography is never a feature; the exit code is
+1 when the fairness audit fails, 2 when the table cannot be used (a column that knows the outcome,
+such as exit_date, is refused by name).
 """
 
 from __future__ import annotations
@@ -15,15 +19,18 @@ import json
 import sys
 import time
 import zlib
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.model import ExitNetwork
 from fastnn.exit_strategy.model_card import MIN_TPR_RATIO, audit, card_markdown, tpr_ratio
 from fastnn.exit_strategy.model_fit import (
+    KNOTS,
     Encoder,
     FitSettings,
     Layers,
@@ -39,16 +46,19 @@ from fastnn.exit_strategy.model_table import CATEGORIES, CLASSES, NUMBERS, Table
 
 TABLE = "exit_landmarks_2006_2011_h26m.csv"
 TUNE, TEST = "2010-10-01", "2011-08-01"
+ORIGINS = (("2008-10-01", "2010-10-01"), ("2009-10-01", "2011-08-01"), (TUNE, TEST))
 NETWORKS = 10
 FOLDS = 5
 
-#: What is tried: settings, first landmark used, weight of a landmark per year of age.
-CANDIDATES = (
-    (FitSettings(weight_decay=1.0), "2010-10-01", 1.0),
-    (FitSettings(weight_decay=0.3), "2010-10-01", 1.0),
-    (FitSettings(weight_decay=1.0), "2009-10-01", 0.5),
-    (FitSettings(weight_decay=0.05), "2009-10-01", 0.5),
-)
+#: Kinds of network. Older landmarks, stronger decay and more dropout did no better.
+FAMILIES = {
+    "64-32": FitSettings(hidden=(64, 32)),
+    "32": FitSettings(hidden=(32,)),
+    "linear": FitSettings(hidden=(), learning_rate=5e-3, weight_decay=0.0, l2=3e-3, patience=10),
+}
+
+#: What is tried: an ensemble of one kind, or of two in equal parts.
+CANDIDATES = (("64-32",), ("32",), ("64-32", "linear"), ("32", "linear"))
 
 
 def find_table(folder: Path) -> Path:
@@ -64,13 +74,6 @@ def landmarks(table: Table) -> np.ndarray:
     return np.array(table.columns["landmark"])
 
 
-def row_weights(table: Table, newest: str, decay: float) -> np.ndarray:
-    """`decay` per year before the newest landmark, mean 1."""
-    age = [int(newest[:4]) - int(d[:4]) for d in table.columns["landmark"]]
-    weight = np.array([decay**a for a in age], dtype=np.float32)
-    return weight / weight.mean()
-
-
 def fold_of(table: Table) -> np.ndarray:
     """A fifth for every company, the same at all its landmarks."""
     return np.array([zlib.crc32(p.encode()) % FOLDS for p in table.columns["permalink"]])
@@ -82,45 +85,51 @@ def mean_loss(p: np.ndarray, y: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
+class Trained:
+    """Networks of every kind on one landmark; network k has not seen fold k modulo FOLDS."""
+
+    seen: Table
+    encoder: Encoder
+    networks: dict[str, list[Layers]]
+    epochs: dict[str, list[int]]
+
+
+def train_on(
+    table: Table, landmark: str, families: Sequence[str], networks: int, features: Sequence[str]
+) -> Trained:
+    """Train every kind on one landmark, each network without one fifth of the companies."""
+    seen = table.take(landmarks(table) == landmark)
+    encoder = fit_encoder(seen, features)
+    x, fold, y = encoder.encode_table(seen), fold_of(seen), seen.outcome
+    out = Trained(seen, encoder, {}, {})
+    for name in families:
+        fitted = []
+        for k in range(networks):
+            stop = fold == k % FOLDS
+            train = (x[~stop], y[~stop], np.ones(int((~stop).sum()), dtype=np.float32))
+            fitted.append(fit_network(train, (x[stop], y[stop]), FAMILIES[name], 2000 + k))
+        out.networks[name] = [layers for layers, _ in fitted]
+        out.epochs[name] = [epoch for _, epoch in fitted]
+    return out
+
+
+@dataclass(frozen=True)
 class Fit:
-    """An ensemble and what it says of companies that each network has not seen."""
+    """A calibrated ensemble and what it says of companies that each network has not seen."""
 
     model: ExitNetwork
-    epochs: list[int]
-    seen: Table  # the newest landmark
-    unseen_p: np.ndarray  # calibrated, out of fold
+    unseen_p: np.ndarray  # calibrated, out of fold, on the rows it was trained on
 
 
-def fit_on(
-    table: Table, first: str, last: str, settings: FitSettings, decay: float, networks: int
-) -> Fit:
-    """Fit on the landmarks `first` to `last`, every network without one fifth of the companies.
-
-    It stops on that fifth at the newest landmark; the calibration is fitted on what the networks
-    say of the companies they have not seen.
-    """
-    when = landmarks(table)
-    rows = table.take((when >= first) & (when <= last))
-    newest = landmarks(rows) == last
-    seen = rows.take(newest)
-    encoder = fit_encoder(seen)
-    x, fold = encoder.encode_table(rows), fold_of(rows)
-    weight = row_weights(rows, last, decay)
-    nets: list[Layers] = []
-    epochs: list[int] = []
-    for k in range(networks):
-        out = fold == k % FOLDS
-        stop = out & newest
-        train = (x[~out], rows.outcome[~out], weight[~out])
-        layers, epoch = fit_network(train, (x[stop], rows.outcome[stop]), settings, 2000 + k)
-        nets.append(layers)
-        epochs.append(epoch)
-    unseen = np.zeros((len(rows), len(CLASSES)))
-    for f in range(FOLDS):
-        unseen[fold == f] = mean_log_probability(ensemble_logits(nets[f::FOLDS], x[fold == f]))
-    terms = calibrate(unseen[newest], seen.outcome)
-    model = ExitNetwork("exit-26m", encoder, tuple(nets), terms, medians_of(seen, encoder), {})
-    return Fit(model, epochs, seen, apply_calibration(unseen[newest], terms))
+def assemble(trained: Trained, kinds: Sequence[str]) -> Fit:
+    """Join kinds of networks in equal parts; calibrate on what they say of unseen companies."""
+    nets = tuple(layers for kind in kinds for layers in trained.networks[kind])
+    seen = trained.seen
+    model = ExitNetwork("exit-26m", trained.encoder, nets, (1.0, 0.0, 0.0), {}, {})
+    log_p = unseen_log_p(model, seen)
+    terms = calibrate(log_p, seen.outcome)
+    model = replace(model, calibration=terms, medians=medians_of(seen, trained.encoder))
+    return Fit(model, apply_calibration(log_p, terms))
 
 
 def medians_of(table: Table, encoder: Encoder) -> dict[str, tuple[float, ...]]:
@@ -133,88 +142,123 @@ def medians_of(table: Table, encoder: Encoder) -> dict[str, tuple[float, ...]]:
     return out
 
 
-def unseen_companies(fit: Fit, test: Table) -> np.ndarray:
-    """Probabilities of every company by the networks that have never seen it at any landmark."""
-    x, fold = fit.model.encoder.encode_table(test), fold_of(test)
-    p = np.zeros((len(test), len(CLASSES)))
+def unseen_log_p(model: ExitNetwork, table: Table) -> np.ndarray:
+    """Log-probability of every company by the networks that have never seen it."""
+    x, fold = model.encoder.encode_table(table), fold_of(table)
+    out = np.zeros((len(table), len(CLASSES)))
     for f in range(FOLDS):
-        log_p = mean_log_probability(ensemble_logits(fit.model.networks[f::FOLDS], x[fold == f]))
-        p[fold == f] = apply_calibration(log_p, fit.model.calibration)
-    return p
+        own = fold == f
+        out[own] = mean_log_probability(ensemble_logits(model.networks[f::FOLDS], x[own]))
+    return out
 
 
-def logistic_baseline(table: Table, test: Table) -> tuple[np.ndarray, np.ndarray] | None:
-    """Logistic regression on the same features: (all rows, unseen companies).
+def unseen_companies(model: ExitNetwork, table: Table) -> np.ndarray:
+    """Probabilities of every company by the networks that have never seen it."""
+    return apply_calibration(unseen_log_p(model, table), model.calibration)
 
-    Its rows and its strength are chosen on `test` as those of the networks are.
-    """
-    try:
-        from sklearn.linear_model import LogisticRegression
-    except ImportError:
-        return None
-    when = landmarks(table)
-    found = []
-    for first, decay in sorted({(first, decay) for _, first, decay in CANDIDATES}):
-        rows = table.take((when >= first) & (when <= TUNE))
-        encoder = fit_encoder(rows.take(landmarks(rows) == TUNE))
-        x, weight = encoder.encode_table(rows), row_weights(rows, TUNE, decay)
-        later = encoder.encode_table(test)
-        for c in (0.01, 0.03, 0.1, 0.3):
-            model = LogisticRegression(C=c, max_iter=3000)
-            model.fit(x, rows.outcome, sample_weight=weight)
-            p = model.predict_proba(later)
-            found.append((mean_loss(p, test.outcome), p, (rows, x, weight, later, model)))
-    _, p, (rows, x, weight, later, model) = min(found, key=lambda row: row[0])
+
+def logistic(table: Table, origin: str, test: Table, knots: Sequence[float], c: float) -> tuple:
+    """Logistic regression on the same features: (all rows, unseen companies)."""
+    from sklearn.linear_model import LogisticRegression
+
+    rows = table.take(landmarks(table) == origin)
+    encoder = fit_encoder(rows, knots=knots)
+    x, later = encoder.encode_table(rows), encoder.encode_table(test)
+    model = LogisticRegression(C=c, max_iter=3000)
+    p = model.fit(x, rows.outcome).predict_proba(later)
     unseen = np.zeros_like(p)
     own, other = fold_of(rows), fold_of(test)
     for f in range(FOLDS):
-        model.fit(x[own != f], rows.outcome[own != f], sample_weight=weight[own != f])
+        model.fit(x[own != f], rows.outcome[own != f])
         unseen[other == f] = model.predict_proba(later[other == f])
     return p, unseen
 
 
-def choose_and_score(table: Table, networks: int, resamples: int) -> dict[str, Any]:
-    """Step 1: train up to October 2010, choose and score on August 2011.
-
-    The windows of both landmarks overlap, so a company sold in 2012 is a sale in both: scores on
-    companies that no network has seen stand beside those on all rows, and decide the choice.
-    """
-    test = table.take(landmarks(table) == TEST)
+def choose_logistic(table: Table) -> dict[str, Any] | None:
+    """The baseline, chosen as the networks are: straight or bent inputs, and its strength."""
+    try:
+        import sklearn  # noqa: F401
+    except ImportError:
+        return None
     found = []
-    for settings, first, decay in CANDIDATES:
-        fit = fit_on(table, first, TUNE, settings, decay, networks)
-        q = unseen_companies(fit, test)
-        loss = mean_loss(q, test.outcome)
-        print(f"  {settings} from {first}, decay {decay}: log-loss {loss:.4f}", flush=True)
-        found.append((loss, settings, first, decay, fit, q))
-    _, settings, first, decay, fit, unseen = min(found, key=lambda row: row[0])
-    p = fit.model.predict_table(test)
-    when, y = landmarks(table), test.outcome
+    for knots in ((), KNOTS):
+        for c in (0.01, 0.03, 0.1):
+            losses = []
+            for origin, later in ORIGINS:
+                test = table.take(landmarks(table) == later)
+                p, unseen = logistic(table, origin, test, knots, c)
+                losses.append(mean_loss(unseen, test.outcome))
+            made = {"bent": bool(knots), "C": c, "losses": losses, "p": p, "unseen": unseen}
+            print(f"  logistic regression, bent {bool(knots)}, C {c}: {shown(losses)}", flush=True)
+            found.append(made)
+    return min(found, key=lambda row: float(np.mean(row["losses"])))
+
+
+def shown(losses: Sequence[float]) -> str:
+    """Losses per origin and their mean."""
+    return f"{' '.join(f'{v:.4f}' for v in losses)}, mean {np.mean(losses):.4f}"
+
+
+def choose_kinds(
+    table: Table, networks: int, features: Sequence[str]
+) -> tuple[list[dict[str, Any]], Trained]:
+    """Every candidate's log-loss on unseen companies per origin, best first; the last networks."""
+    found: dict[tuple[str, ...], list[float]] = {kinds: [] for kinds in CANDIDATES}
+    for origin, later in ORIGINS:
+        test = table.take(landmarks(table) == later)
+        trained = train_on(table, origin, list(FAMILIES), networks, features)
+        for kinds in CANDIDATES:
+            p = unseen_companies(assemble(trained, kinds).model, test)
+            found[kinds].append(mean_loss(p, test.outcome))
+    rows = [{"kinds": list(kinds), "losses": losses} for kinds, losses in found.items()]
+    rows.sort(key=lambda row: float(np.mean(row["losses"])))
+    for row in rows:
+        print(f"  networks {' + '.join(row['kinds'])}: {shown(row['losses'])}", flush=True)
+    return rows, trained
+
+
+def choose_and_score(
+    table: Table, networks: int, resamples: int, features: Sequence[str] = NUMBERS
+) -> dict[str, Any]:
+    """Steps 1 and 2: choose by rolling origin, score on August 2011.
+
+    The windows of the last two landmarks overlap, so a company sold in 2012 is a sale in both:
+    scores on companies that no network has seen stand beside those on all rows.
+    """
+    rolling, trained = choose_kinds(table, networks, features)
+    kinds = rolling[0]["kinds"]
+    fit = assemble(trained, kinds)
+    test = table.take(landmarks(table) == TEST)
+    p, unseen = fit.model.predict_table(test), unseen_companies(fit.model, test)
+    y = test.outcome
 
     def scores(of: np.ndarray) -> dict[str, Any]:
         return evaluate_probabilities(of, y, CLASSES, resamples=resamples).as_json()
 
     out: dict[str, Any] = {
-        "train": sorted(set(when[(when >= first) & (when <= TUNE)])),
+        "train": [TUNE],
         "tune": TUNE,
         "test": TEST,
-        "settings": {k: getattr(settings, k) for k in settings.__slots__ if k != "extra"},
-        "decay": decay,
-        "epochs": fit.epochs,
+        "kinds": kinds,
+        "settings": {kind: asdict(FAMILIES[kind]) for kind in kinds},
+        "origins": ORIGINS,
+        "rolling": rolling,
+        "epochs": {kind: trained.epochs[kind] for kind in kinds},
         "model": scores(p),
         "baseline": None,
         "unseen_companies": {"model": scores(unseen), "baseline": None},
         "tpr_ratio": tpr_ratio(audit(test, p)["region"]),
     }
-    both = logistic_baseline(table, test)
-    if both is not None:
-        base, base_unseen = both
-        out["baseline"] = scores(base)
-        out["baseline_tpr_ratio"] = tpr_ratio(audit(test, base)["region"])
-        out["difference"] = bootstrap_difference(p, base, y, CLASSES, resamples=resamples)
-        out["unseen_companies"]["baseline"] = scores(base_unseen)
+    base = choose_logistic(table)
+    if base is not None:
+        q, other = base.pop("p"), base.pop("unseen")
+        out["logistic"] = base
+        out["baseline"] = scores(q)
+        out["baseline_tpr_ratio"] = tpr_ratio(audit(test, q)["region"])
+        out["difference"] = bootstrap_difference(p, q, y, CLASSES, resamples=resamples)
+        out["unseen_companies"]["baseline"] = scores(other)
         out["unseen_companies"]["difference"] = bootstrap_difference(
-            unseen, base_unseen, y, CLASSES, resamples=resamples
+            unseen, other, y, CLASSES, resamples=resamples
         )
     raised = np.nan_to_num(test.numbers("total_raised_usd"), nan=-1.0)
     out["money_raised_alone_auc"] = rank_auc(raised, y)
@@ -250,31 +294,34 @@ def main() -> int:
     parser.add_argument("--out", type=Path, required=True, help="where to write the model")
     parser.add_argument("--networks", type=int, default=NETWORKS)
     parser.add_argument("--resamples", type=int, default=1000)
+    parser.add_argument("--also", nargs="*", default=[], help="more numeric columns as features")
     args = parser.parse_args()
-    if args.networks < FOLDS:
-        parser.error(f"--networks: got {args.networks}, wanted at least {FOLDS}, one per fold")
+    if args.networks < FOLDS or args.networks % FOLDS:
+        parser.error(f"--networks: got {args.networks}, wanted a multiple of {FOLDS}, the folds")
     start = time.perf_counter()
-    table = read_table(find_table(args.data), (*NUMBERS, *CATEGORIES))
-    print(f"{len(table)} rows; choosing settings on {TUNE}")
-    selection = choose_and_score(table, args.networks, args.resamples)
-    print(json.dumps({k: selection[k] for k in ("settings", "decay", "epochs")}))
+    features = (*NUMBERS, *args.also)
+    try:
+        table = read_table(find_table(args.data), (*features, *CATEGORIES))
+    except ExitError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"{len(table)} rows; log-loss on unseen companies from {', '.join(map(str, ORIGINS))}")
+    selection = choose_and_score(table, args.networks, args.resamples, features)
     print("all companies:", *score_lines(selection), sep="\n  ")
     print("companies no network has seen:", *score_lines(selection["unseen_companies"]), sep="\n  ")
-    settings = FitSettings(**selection["settings"])
-    first = TEST if len(selection["train"]) == 1 else TUNE
-    fit = fit_on(table, first, TEST, settings, selection["decay"], args.networks)
-    fairness = audit(fit.seen, fit.unseen_p)
-    when = landmarks(table)
-    own = evaluate_probabilities(fit.unseen_p, fit.seen.outcome, CLASSES, resamples=200)
+    trained = train_on(table, TEST, selection["kinds"], args.networks, features)
+    fit = assemble(trained, selection["kinds"])
+    seen = trained.seen
+    own = evaluate_probabilities(fit.unseen_p, seen.outcome, CLASSES, resamples=200)
     facts = {
-        "rows": int((when >= first).sum()),
-        "landmarks": sorted(set(when[when >= first])),
-        "networks": args.networks,
-        "epochs": fit.epochs,
+        "rows": len(seen),
+        "landmarks": [TEST],
+        "networks": len(fit.model.networks),
+        "epochs": trained.epochs,
         "out_of_fold": own.as_json(),
         "labels": "acquired: CC BY; ipo: licence not stated, weights must not ship in the wheel",
         "selection": selection,
-        "fairness": fairness,
+        "fairness": audit(seen, fit.unseen_p),
     }
     replace(fit.model, facts=facts).save(args.out)
     (args.out / "MODEL_CARD.md").write_text(card_markdown(facts), encoding="utf-8")

@@ -176,6 +176,22 @@ def test_metrics_equal_scikit_learn() -> None:
     assert v["ece"] == pytest.approx(np.mean(errors))
 
 
+def test_every_interval_holds_its_score() -> None:
+    rng = np.random.default_rng(11)
+    p = rng.dirichlet([8, 1, 0.5], 1500)
+    y = (rng.random(1500)[:, None] > p.cumsum(1)).sum(1).clip(0, 2)
+    got = evaluate_probabilities(p, y, CLASSES, resamples=200)
+
+    def check(value: Any, interval: Any) -> None:
+        if isinstance(value, dict):
+            for name in value:
+                check(value[name], interval[name])
+        else:
+            assert 0 <= interval[0] < value < interval[1]
+
+    check(got.values, got.intervals)
+
+
 def test_shuffled_labels_have_no_skill_and_no_difference() -> None:
     rng = np.random.default_rng(2)
     y = rng.choice(3, 20_000, p=[0.8, 0.15, 0.05])
@@ -185,6 +201,48 @@ def test_shuffled_labels_have_no_skill_and_no_difference() -> None:
     same = bootstrap_difference(p, p, y, CLASSES, resamples=5)
     assert same["difference"]["log_loss"] == 0.0
     assert same["intervals"]["brier"] == [0.0, 0.0]
+
+
+def test_shuffled_training_labels_teach_nothing() -> None:
+    table, later = made_table(3000), made_table(20_000, 21)
+    encoder, rng = fit_encoder(table), np.random.default_rng(4)
+    x, y = encoder.encode_table(table), rng.permutation(table.outcome)
+    train = (x[:2400], y[:2400], np.ones(2400, np.float32))
+    nets = [fit_network(train, (x[2400:], y[2400:]), FitSettings(epochs=15), k)[0]
+            for k in range(3)]  # fmt: skip
+    p = np.exp(mean_log_probability(ensemble_logits(nets, encoder.encode_table(later))))
+    v = evaluate_probabilities(p, rng.permutation(later.outcome), CLASSES, resamples=2).values
+    assert v["auc"]["acquired"] == pytest.approx(0.5, abs=0.02)
+    assert v["auc"]["ipo"] == pytest.approx(0.5, abs=0.02)
+
+
+def test_a_rare_class_starts_at_its_rate_and_is_not_lost() -> None:
+    """Without a start at the class rates the bias of a class of 1 % is still far off."""
+    rng = np.random.default_rng(6)
+    x = rng.normal(size=(6000, 5)).astype(np.float32)
+    y = (rng.random(6000) < 0.01).astype(np.int64) * 2
+    train = (x[:5000], y[:5000], np.ones(5000, np.float32))
+    settings = FitSettings(hidden=(), epochs=1, weight_decay=0.0, l2=1e-3)
+    layers, _ = fit_network(train, (x[5000:], y[5000:]), settings, 1)
+    p = np.exp(mean_log_probability(ensemble_logits([layers], x[5000:])))
+    assert p[:, 2].mean() < 0.05
+    assert p[:, 1].mean() < 0.01
+
+
+def test_encoded_numbers_bend_at_their_quantiles_and_belong_to_their_feature() -> None:
+    table = made_table(800)
+    bent, straight = fit_encoder(table), fit_encoder(table, knots=())
+    x = bent.encode_table(table)
+    raised = np.log1p(np.nan_to_num(table.numbers("total_raised_usd"), nan=0.0))
+    columns = bent.blocks()["total_raised_usd"]
+    assert len(columns) == 2 + 6
+    assert straight.width + sum(len(k) for k in bent.knots) == bent.width == x.shape[1]
+    assert sorted(i for row in bent.blocks().values() for i in row) == list(range(bent.width))
+    at = bent.numbers.index("total_raised_usd")
+    known = ~np.isnan(table.numbers("total_raised_usd"))
+    hinge = np.clip((raised - bent.knots[at][2]) / bent.scale[at], 0, 4)
+    assert np.allclose(x[known, columns[4]], hinge[known], atol=1e-5)
+    assert (x[~known][:, columns[2:]] == 0).all()
 
 
 def test_calibration_finds_the_slope_and_biases_back() -> None:
@@ -327,6 +385,19 @@ def test_the_evaluate_command_prints_one_json_object(
         assert isinstance(out[key], float)
     for key in ("auc", "ap", "precision_at_100"):
         assert set(out[key]) == {"acquired", "ipo"} == set(out["intervals"][key])
+    lines = path.read_text().splitlines()
+    order = np.random.default_rng(1).permutation(len(lines[0].split(",")))
+    mixed = "\n".join(",".join(np.array(line.split(","))[order]) for line in lines)
+    (tmp_path / "mixed.csv").write_text(mixed + "\n1,2\n" + lines[0] + "\n")
+    words = ["model", "evaluate", str(tmp_path / "mixed.csv"), "--model", str(tmp_path / "m")]
+    again = parser.parse_args([*words, "--json", "--resamples", "20"])
+    assert again.action(again) == 0
+    shown = capsys.readouterr()
+    other = json.loads(shown.out)
+    assert [row.split(":")[0] for row in other.pop("skipped")] == ["row 402", "row 403"]
+    assert "left out: row 402: 2 fields" in shown.err
+    assert out.pop("skipped") == []
+    assert other == out
     card = parser.parse_args(["model", "card", "--model", str(tmp_path / "m")])
     assert card.action(card) == 0
     assert "Fairness audit" in capsys.readouterr().out
@@ -341,6 +412,9 @@ def test_the_landmark_table_reads_whole(golden: dict[str, Any]) -> None:
     assert len(table) == 32_523
     assert np.bincount(table.outcome).tolist() == [29_714, 2_550, 259]
     encoder = fit_encoder(table)
-    assert encoder.width == 2 * len(NUMBERS) + sum(len(v) for v in encoder.labels.values())
+    bends = sum(len(v) for v in encoder.knots)
+    labels = sum(len(v) for v in encoder.labels.values())
+    assert encoder.width == 2 * len(NUMBERS) + bends + labels
+    assert bends >= 30
     assert set(encoder.labels) == set(CATEGORIES)
     assert np.isfinite(encoder.encode_table(table.take(np.arange(500)))).all()

@@ -27,6 +27,9 @@ __all__ = [
 
 LANGUAGES = ("en", "zh")
 
+#: A space between two Chinese characters or marks, left over where a name was filled in.
+_GAP = re.compile(r"(?<=[\u3000-\u9fff\uff00-\uffef]) (?=[\u3000-\u9fff\uff00-\uffef])")
+
 
 def check_language(lang: str) -> str:
     """Return the language; EX801 when there is no catalogue for it."""
@@ -39,7 +42,10 @@ def text(key: str, lang: str = "en", **values: object) -> str:
     """Return the text of a key, with values filled in."""
     row = load_json("catalogue.json")[key]
     out = str(row[LANGUAGES.index(check_language(lang))])
-    return out.format(**values) if values else out
+    if not values:
+        return out
+    out = out.format(**values)
+    return _GAP.sub("", out) if lang == "zh" else out
 
 
 def has_text(key: str) -> bool:

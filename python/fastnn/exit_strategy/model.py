@@ -36,7 +36,7 @@ __all__ = ["Attribution", "BaseRates", "ExitNetwork", "base_rates", "load_model"
 
 FloatArray = npt.NDArray[np.float64]
 
-_SCHEMA = "exit-model/1"
+_SCHEMA = "exit-model/2"
 _MAX_BYTES = 100_000_000
 
 #: Integrated gradients are refined until what they miss is below this, or at this many steps.
@@ -217,8 +217,12 @@ def _read(folder: Path) -> ExitNetwork:
     if head["schema"] != _SCHEMA or tuple(head["classes"]) != CLASSES:
         raise ValueError(f"schema {head['schema']!r} is not {_SCHEMA!r}")
     raw = head["encoder"]
+    columns = ("numbers", "mean", "scale", "low", "high")
+    if len({len(raw[k]) for k in (*columns, "knots")}) != 1:
+        raise ValueError("the encoder's columns differ in length")
     encoder = Encoder(
-        **{k: tuple(raw[k]) for k in ("numbers", "mean", "scale", "low", "high")},
+        **{k: tuple(raw[k]) for k in columns},
+        knots=tuple(tuple(float(x) for x in row) for row in raw["knots"]),
         labels={k: tuple(v) for k, v in raw["labels"].items()},
     )
     with (

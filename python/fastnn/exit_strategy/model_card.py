@@ -92,14 +92,16 @@ def card_markdown(facts: Mapping[str, Any]) -> str:
         "them are for research inside this project and do not ship in the wheel.",
         "",
         f"**Training.** {facts['rows']} rows of landmarks {', '.join(facts['landmarks'])}; "
-        f"{facts['networks']} networks, best epochs {facts['epochs']}; no geography.",
+        f"{facts['networks']} networks, best epochs {facts['epochs']}; no geography. Class rates "
+        "are those of the newest landmark; no trend is extrapolated.",
     ]
     if "selection" in facts:
         chosen = facts["selection"]
+        lines += ["", "## Choice by rolling origin", "", *_rolling_lines(chosen)]
         lines += ["", "## Inner time split", ""]
         lines += [
             f"Trained on {', '.join(chosen['train'])}; stopped and calibrated on held-out "
-            f"companies of {chosen['tune']}; settings chosen and scored on {chosen['test']}.",
+            f"companies of {chosen['tune']}; scored on {chosen['test']}.",
             "",
             *_score_lines(chosen),
         ]
@@ -107,7 +109,7 @@ def card_markdown(facts: Mapping[str, Any]) -> str:
             lines += [
                 "",
                 "The two windows overlap, so a company sold in between counts at both landmarks. "
-                "On companies that the scoring networks had never seen (two of ten each):",
+                "On companies that the scoring networks had never seen (a fifth of them each):",
                 "",
                 *_score_lines(chosen["unseen_companies"]),
             ]
@@ -117,6 +119,21 @@ def card_markdown(facts: Mapping[str, Any]) -> str:
         note = "" if ratio is None else f" (lowest over highest share found: {ratio:.2f})"
         lines += [f"### By {name}{note}", "", *_group_lines(rows), ""]
     return "\n".join(lines) + "\n"
+
+
+def _rolling_lines(selection: Mapping[str, Any]) -> list[str]:
+    """Log-loss of every candidate on unseen companies of a later landmark."""
+    rows = [("networks " + " + ".join(r["kinds"]), r["losses"]) for r in selection["rolling"]]
+    base = selection.get("logistic")
+    if base is not None:
+        inputs = "bent inputs" if base["bent"] else "straight inputs"
+        rows.append((f"logistic regression, {inputs}, C = {base['C']}", base["losses"]))
+    heads = [f"{origin} to {later}" for origin, later in selection["origins"]]
+    lines = [f"| log-loss | {' | '.join(heads)} | mean |", "|---" * (len(heads) + 2) + "|"]
+    for name, losses in rows:
+        cells = [f"{v:.4f}" for v in (*losses, sum(losses) / len(losses))]
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return lines
 
 
 def _score_lines(selection: Mapping[str, Any]) -> list[str]:

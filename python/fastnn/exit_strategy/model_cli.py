@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from typing import Any
 
 import numpy as np
@@ -42,14 +43,18 @@ def _evaluate(args: argparse.Namespace) -> int:
                               "give the folder of a trained model", str(args.model)))  # fmt: skip
     if not 2 <= args.resamples <= 100_000:
         raise ExitError(Issue("EX803", "resamples", f"got {args.resamples}", "choose 2 to 100,000"))
-    table = read_table(args.table)
+    features = (*model.encoder.numbers, *model.encoder.labels)
+    table = read_table(args.table, features, skip_broken=True)
+    for fault in table.skipped:
+        print(f"left out: {fault}", file=sys.stderr)
     p = model.predict_table(table)
     if not np.isfinite(p).all():
         raise ExitError(Issue("EX602", "model", "a probability is not finite", "train it again"))
     result = evaluate_probabilities(
         p, table.outcome, CLASSES, resamples=args.resamples, seed=args.seed
     )
-    print(json.dumps(result.as_json()) if args.json else _text(result))
+    skipped = {"skipped": list(table.skipped)}
+    print(json.dumps(result.as_json() | skipped) if args.json else _text(result))
     return 0
 
 

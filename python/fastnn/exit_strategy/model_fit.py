@@ -1,14 +1,15 @@
 """Training: encode, fit an ensemble of small networks with fastnn, calibrate on a later slice.
 
-The encoder standardises logarithms of counts, times and amounts, marks what is unknown, and spells
-sector and last round as one-hot columns (the first layer's rows for them are their embedding). The
-networks are 64-32 with AdamW, stopped on log-loss. Depends on NumPy and fastnn's public API.
+The encoder standardises logarithms of counts, times and amounts, lets times and amounts bend at
+quantiles, marks what is unknown, and spells sector and last round as one-hot columns (the first
+layer's rows for them are their embedding). The networks are small, start from the class rates, and
+stop on log-loss. Depends on NumPy and fastnn's public API.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy.typing as npt
 from .model_table import CATEGORIES, CLASSES, NUMBERS, Table, check_features
 
 __all__ = [
+    "KNOTS",
     "Encoder",
     "FitSettings",
     "Layers",
@@ -36,6 +38,17 @@ Layers = list[tuple[F32, F32]]
 #: Labels rarer than this share one bucket with unseen ones.
 _RARE = 40
 
+#: Numbers whose effect may bend, and the quantiles at which it may: hinges max(0, z - q), as in
+#: Friedman 1991 (MARS) with fixed knots.
+_BENDING = (
+    "age_years", "total_raised_usd", "max_round_usd", "last_round_usd", "raised_per_year",
+    "months_since_first", "months_since_last",
+)  # fmt: skip
+KNOTS = (0.1, 0.3, 0.5, 0.7, 0.9, 0.97)
+
+#: Beyond four deviations a network only extrapolates.
+_FAR = 4.0
+
 
 @dataclass(frozen=True, slots=True)
 class Encoder:
@@ -46,30 +59,38 @@ class Encoder:
     scale: tuple[float, ...]
     low: tuple[float, ...]  # 1 % and 99 % quantiles of the raw feature: the hull
     high: tuple[float, ...]
+    knots: tuple[tuple[float, ...], ...]  # logarithms at which each number's effect may bend
     labels: Mapping[str, tuple[str, ...]]
 
     @property
     def width(self) -> int:
         """Length of an encoded row."""
-        return 2 * len(self.numbers) + sum(len(v) for v in self.labels.values())
+        bends = sum(len(k) for k in self.knots)
+        return 2 * len(self.numbers) + bends + sum(len(v) for v in self.labels.values())
 
     def blocks(self) -> dict[str, list[int]]:
         """Feature -> its columns in the encoded row."""
         n = len(self.numbers)
         out = {name: [i, n + i] for i, name in enumerate(self.numbers)}
         at = 2 * n
+        for name, knots in zip(self.numbers, self.knots, strict=True):
+            out[name] += range(at, at + len(knots))
+            at += len(knots)
         for name, labels in self.labels.items():
             out[name] = list(range(at, at + len(labels)))
             at += len(labels)
         return out
 
     def encode(self, numbers: Mapping[str, FloatArray], labels: Mapping[str, Sequence[str]]) -> F32:
-        """Encode columns: standardised logarithms, marks of the unknown, one-hot labels."""
+        """Encode columns: standardised logarithms, marks of the unknown, hinges, one-hot labels."""
         raw = np.stack([numbers[name] for name in self.numbers], axis=1)
         unknown = np.isnan(raw)
-        z = (_squash(raw) - np.array(self.mean)) / np.array(self.scale)
-        # Beyond four deviations a network only extrapolates.
-        parts = [np.where(unknown, 0.0, np.clip(z, -4.0, 4.0)), unknown.astype(np.float64)]
+        squashed, scale = _squash(raw), np.array(self.scale)
+        z = (squashed - np.array(self.mean)) / scale
+        parts = [np.where(unknown, 0.0, np.clip(z, -_FAR, _FAR)), unknown.astype(np.float64)]
+        for i, knots in enumerate(self.knots):
+            over = (squashed[:, i : i + 1] - np.array(knots)) / scale[i]
+            parts.append(np.where(unknown[:, i : i + 1], 0.0, np.clip(over, 0.0, _FAR)))
         for name, known in self.labels.items():
             index = {label: i for i, label in enumerate(known)}
             block = np.zeros((len(raw), len(known)))
@@ -94,8 +115,12 @@ def fit_encoder(
     table: Table,
     numbers: Sequence[str] = NUMBERS,
     categories: Sequence[str] = CATEGORIES,
+    knots: Sequence[float] = KNOTS,
 ) -> Encoder:
-    """Make an encoder from training rows; EX604 when a feature leaks the outcome."""
+    """Make an encoder from training rows; EX604 when a feature leaks the outcome.
+
+    `knots` are the quantiles at which times and amounts may bend; empty for straight lines.
+    """
     check_features([*numbers, *categories], table.columns)
     raw = np.stack([table.numbers(name) for name in numbers], axis=1)
     squashed = _squash(raw)
@@ -107,28 +132,33 @@ def fit_encoder(
             str(v) for v, c in zip(values, counts, strict=True) if c >= _RARE and v
         )
     low, high = np.nanquantile(raw, (0.01, 0.99), axis=0)
+    bends = [
+        np.unique(np.nanquantile(squashed[:, i], knots)) if knots and name in _BENDING else ()
+        for i, name in enumerate(numbers)
+    ]
     return Encoder(
         tuple(numbers),
         tuple(float(x) for x in np.nanmean(squashed, axis=0)),
         tuple(float(x) if x > 0 else 1.0 for x in scale),
         tuple(float(x) for x in low),
         tuple(float(x) for x in high),
+        tuple(tuple(float(x) for x in row) for row in bends),
         labels,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class FitSettings:
-    """How one network is trained; chosen on the inner time split."""
+    """How one network is trained; no hidden layer makes it a logistic regression."""
 
     hidden: tuple[int, ...] = (64, 32)
     learning_rate: float = 1e-3
-    weight_decay: float = 0.05
+    weight_decay: float = 0.1
+    l2: float = 0.0
     dropout: float = 0.2
     batch_size: int = 256
     epochs: int = 60
     patience: int = 6
-    extra: Mapping[str, Any] = field(default_factory=dict)
 
 
 def fit_network(
@@ -139,26 +169,37 @@ def fit_network(
 ) -> tuple[Layers, int]:
     """Train one network on (x, y, row weight), stopped on the log-loss of `stop`.
 
-    Returns its layers at the best epoch, and that epoch's number. Same seed, same bits.
+    Its last bias starts at the logarithm of the class rates and no bias decays: a class of one in a
+    hundred is otherwise still being found when training stops. Returns its layers at the best
+    epoch, and that epoch's number. Same seed, same bits.
     """
     import fastnn
 
     fastnn.utils.set_random_seed(seed)
     x, y, weight = train
+    shrink = fastnn.regularizers.L2(settings.l2) if settings.l2 else None
     body: list[Any] = [fastnn.Input((x.shape[1],))]
     for units in settings.hidden:
-        body.append(fastnn.layers.Dense(units, activation="relu"))
+        body.append(fastnn.layers.Dense(units, activation="relu", kernel_regularizer=shrink))
         body.append(fastnn.layers.Dropout(settings.dropout))
-    body.append(fastnn.layers.Dense(len(CLASSES)))
+    body.append(fastnn.layers.Dense(len(CLASSES), kernel_regularizer=shrink))
     model = fastnn.Sequential(body)
+    counts = np.bincount(y, weights=weight, minlength=len(CLASSES)) + 0.5
+    start = model.get_weights()
+    start[-1] = np.log(counts / counts.sum()).astype(np.float32)
+    model.set_weights(start)
+    optimizer = fastnn.optimizers.AdamW(
+        learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    crossentropy = fastnn.metrics.SparseCategoricalCrossentropy(from_logits=True, name="log_loss")
     model.compile(
-        optimizer=fastnn.optimizers.AdamW(
-            learning_rate=settings.learning_rate, weight_decay=settings.weight_decay
-        ),
+        optimizer=optimizer,
         loss=fastnn.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=[crossentropy],
     )
     stopper = fastnn.callbacks.EarlyStopping(
-        monitor="val_loss", patience=settings.patience, restore_best_weights=True
+        monitor="val_log_loss", mode="min", patience=settings.patience, restore_best_weights=True
     )
     history = model.fit(
         x,
@@ -172,7 +213,7 @@ def fit_network(
     )
     arrays = [np.asarray(w, dtype=np.float32) for w in model.get_weights()]
     layers = [(arrays[i], arrays[i + 1]) for i in range(0, len(arrays), 2)]
-    best = int(np.argmin(history.history["val_loss"])) + 1
+    best = int(np.argmin(history.history["val_log_loss"])) + 1
     return layers, best
 
 

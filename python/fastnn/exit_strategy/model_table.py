@@ -71,6 +71,7 @@ class Table:
 
     columns: Mapping[str, tuple[str, ...]]
     outcome: npt.NDArray[np.int64]
+    skipped: tuple[str, ...] = ()  # broken rows that were left out, and why
 
     def __len__(self) -> int:
         return len(self.outcome)
@@ -102,20 +103,28 @@ def check_features(names: Iterable[str], known: Iterable[str]) -> None:
         raise ExitError(issues)
 
 
-def read_table(path: str | Path, features: Sequence[str] = (*NUMBERS, *CATEGORIES)) -> Table:
-    """Read a landmark table from CSV.
+def read_table(
+    path: str | Path,
+    features: Sequence[str] = (*NUMBERS, *CATEGORIES),
+    *,
+    skip_broken: bool = False,
+) -> Table:
+    """Read a landmark table from CSV, columns in any order.
+
+    A row of another length, or of an unknown outcome, is broken: an error, or with `skip_broken`
+    left out and named in `Table.skipped`, up to one row in a hundred (and always two).
 
     Raises:
         ExitError: EX112 unreadable, EX603 a column is missing, EX604 a leaked feature, EX605 no
-            usable row or an unknown outcome.
+            usable row or broken rows.
     """
     import csv  # not needed to score a company, so not at the top
 
     try:
         with Path(path).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
-            head = next(reader, [])
-            rows = [row for row in reader if row]
+            head = [name.strip() for name in next(reader, [])]
+            rows = [(reader.line_num, row) for row in reader if row]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise ExitError(
             Issue("EX112", "table", f"cannot read {path}: {error}", "give a CSV file with a header")
@@ -123,17 +132,28 @@ def read_table(path: str | Path, features: Sequence[str] = (*NUMBERS, *CATEGORIE
     check_features(features, head)
     if "outcome" not in head:
         check_features(["the outcome column"], head)
-    short = next((i for i, row in enumerate(rows) if len(row) != len(head)), None)
-    if not rows or short is not None:
-        text = "the table has no rows" if short is None else f"row {short + 2} has another length"
-        raise ExitError(Issue("EX605", "table", text, "write one field per column in every row"))
-    columns = {name: tuple(row[i] for row in rows) for i, name in enumerate(head)}
-    unknown = sorted({x for x in columns["outcome"] if x not in CLASSES})
-    if unknown:
-        raise ExitError(Issue("EX605", "outcome", f"unknown outcome {unknown[0]!r}",
-                              f"outcomes are {', '.join(CLASSES)}", unknown[0]))  # fmt: skip
+    at = head.index("outcome")
+    broken = {line: why for line, row in rows if (why := _fault(row, len(head), at))}
+    if broken and (not skip_broken or len(broken) > max(2, len(rows) // 100)):
+        text = "; ".join(f"row {line}: {why}" for line, why in list(broken.items())[:3])
+        hint = "write one field per column in every row"
+        raise ExitError(Issue("EX605", "table", f"{len(broken)} broken rows: {text}", hint))
+    kept = [row for line, row in rows if line not in broken]
+    if not kept:
+        hint = "write one row per company below the header"
+        raise ExitError(Issue("EX605", "table", "the table has no rows", hint))
+    columns = {name: tuple(row[i].strip() for row in kept) for i, name in enumerate(head)}
     index = {name: i for i, name in enumerate(CLASSES)}
-    return Table(columns, np.array([index[x] for x in columns["outcome"]], dtype=np.int64))
+    outcome = np.array([index[x] for x in columns["outcome"]], dtype=np.int64)
+    return Table(columns, outcome, tuple(f"row {line}: {why}" for line, why in broken.items()))
+
+
+def _fault(row: Sequence[str], width: int, at: int) -> str:
+    """Why a row cannot be used, or an empty text."""
+    if len(row) != width:
+        return f"{len(row)} fields, expected {width}"
+    known = row[at].strip() in CLASSES
+    return "" if known else f"unknown outcome {row[at]!r}, outcomes are {', '.join(CLASSES)}"
 
 
 def _number(text: str) -> float:

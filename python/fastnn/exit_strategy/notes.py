@@ -44,7 +44,7 @@ class Note:
         """Return the warning's text; a key of another room without a text is shown as it is."""
         try:
             shown = {k: _SHOWN[k](v, lang) if k in _SHOWN else v for k, v in self.values.items()}
-            words = text(f"note.{self.key}", lang).format_map(shown)
+            words = text(f"note.{self.key}", lang, **shown)
         except KeyError:
             words = self.key.replace("_", " ")
         return f"{self.code} {words}" if self.code else words

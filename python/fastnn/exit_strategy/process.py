@@ -160,7 +160,7 @@ class Process:
                 Step(
                     state,
                     text(f"state.{state}", lang),
-                    text(f"advice.{state}", lang).format_map(numbers),
+                    text(f"advice.{state}", lang, **numbers),
                     tuple(rules),
                     tuple(legal),
                     tuple(blocked),
@@ -192,8 +192,7 @@ def road(result: Result, lang: str = "en") -> tuple[tuple[str, str], ...]:
     if result.unknown:
         states.insert(0, "PROFILE")
     return tuple(
-        (text(f"state.{state}", lang), text(f"advice.{state}", lang).format_map(numbers))
-        for state in states
+        (text(f"state.{state}", lang), text(f"advice.{state}", lang, **numbers)) for state in states
     )
 
 

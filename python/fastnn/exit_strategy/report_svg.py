@@ -98,12 +98,10 @@ def curve(result: Result, lang: str) -> str:
         return left + x / x_max * width, top + height - y / y_max * height
 
     out, labels = [], []  # labels are drawn last, so that their halo covers the lines
-    for share in (0.25, 0.5, 0.75, 1.0):
-        y = place(0, y_max * share)[1]
+    for tick in _ticks(y_max):
+        y = place(0, tick)[1]
         out.append(f'<line class="grid" x1="{left}" y1="{y:.1f}" x2="{_W - left}" y2="{y:.1f}"/>')
-        labels.append(
-            _label(left, y - 3, money(y_max * share, result.proceeds.currency, lang), "dim halo")
-        )
+        labels.append(_label(left, y - 3, money(tick, result.proceeds.currency, lang), "dim halo"))
     for point in result.proceeds.break_points:
         if 0 < point.price <= x_max:
             x = place(point.price, 0)[0]
@@ -120,12 +118,21 @@ def curve(result: Result, lang: str) -> str:
     out.append(f'<path class="line" d="{path}"/>')
     base = top + height
     out.append(f'<line class="axis" x1="{left}" y1="{base}" x2="{left + width}" y2="{base}"/>')
-    for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
-        words = money(x_max * share, result.proceeds.currency, lang)
-        out.append(_label(left + share * width, base + 18, words, "dim", anchor))
+    for tick in (0.0, *_ticks(x_max, 3)):
+        x = place(tick, 0)[0]
+        anchor = "start" if tick == 0 else ("end" if x > _W - 60 else "middle")
+        words = money(tick, result.proceeds.currency, lang)
+        out.append(_label(x, base + 18, words, "dim", anchor))
     last = money(ys[-1], result.proceeds.currency, lang)
     detail = f"{money(x_max, result.proceeds.currency, lang)}: {last}"
     return _svg(base + 28, text("alt.curve", lang), [*out, *labels], detail)
+
+
+def _ticks(top: float, most: int = 4) -> list[float]:
+    """Return up to `most` round values 1, 2, 2.5 or 5 times a power of ten apart, up to `top`."""
+    power = 10.0 ** math.floor(math.log10(top / most))
+    step = next(m * power for m in (1.0, 2.0, 2.5, 5.0, 10.0, 20.0) if top / (m * power) < most + 1)
+    return [step * k for k in range(1, int(top / step * (1 + 1e-9)) + 1)]
 
 
 def heat(result: Result, lang: str) -> str:
@@ -189,12 +196,13 @@ def process_graph(active: Sequence[str], lang: str) -> str:
             if target and target != edge.source:
                 key = (edge.source, target)
                 pairs[key] = pairs.get(key, True) and edge.failure
-    for (source, target), failure in pairs.items():
+    ways = sorted(pairs.items(), key=lambda item: item[0][0] in active)  # ways on from here on top
+    for (source, target), failure in ways:
         (x1, y1), (x2, y2) = centre(source), centre(target)
         start = _border(x1, y1, x2, y2, box, tall)
         end = _border(x2, y2, x1, y1, box, tall)
         bend = _bend(start, end)
-        kind = "edge fail" if failure else "edge"
+        kind = "edge" + (" fail" if failure else "") + (" now" if source in active else "")
         out.append(
             f'<path class="{kind}" marker-end="url(#tip)" d="M{start[0]:.0f} {start[1]:.0f}'
             f'Q{bend[0]:.0f} {bend[1]:.0f} {end[0]:.0f} {end[1]:.0f}"/>'

@@ -6,15 +6,22 @@
     var id = location.hash.slice(1);
     if (id !== "all" && !pages.some(function (p) { return p.id === id; })) { id = "founder"; }
     pages.forEach(function (p) { p.hidden = id !== "all" && p.id !== id; p.style.display = p.hidden ? "none" : ""; });
+    document.querySelectorAll("figure.scroll").forEach(function (f) {
+      var now = f.querySelector(".node.now");
+      if (now && f.scrollWidth > f.clientWidth) {
+        f.scrollLeft += now.getBoundingClientRect().left - f.getBoundingClientRect().left - f.clientWidth / 3;
+      }
+    });
     tabs.forEach(function (t) {
       var on = t.getAttribute("href") === "#" + id;
       t.classList.toggle("on", on);
-      if (on) { t.setAttribute("aria-current", "page"); } else { t.removeAttribute("aria-current"); }
+      if (on) { t.setAttribute("aria-current", "page"); t.parentNode.scrollLeft = t.offsetLeft - 40; } else { t.removeAttribute("aria-current"); }
     });
   }
   window.addEventListener("hashchange", function () { show(); window.scrollTo(0, 0); });
   window.addEventListener("beforeprint", function () {
     pages.forEach(function (p) { p.hidden = false; p.style.display = ""; });
+    document.querySelectorAll("details").forEach(function (d) { d.open = true; });
   });
   window.addEventListener("afterprint", show);
   show();
