@@ -481,3 +481,41 @@ def test_activity_penalties_are_means_over_the_batch(rng):
     assert float(layer.losses[0]) == pytest.approx(0.01 * (out**2).sum() / 6, rel=1e-5)
     layer(x[:2])
     assert float(layer.losses[0]) == pytest.approx(0.01 * (out[:2] ** 2).sum() / 2, rel=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["bilinear", "bicubic", "lanczos3", "lanczos5"])
+def test_interpolated_up_sampling_keeps_constants_and_axes(kind, rng):
+    layer = layers.UpSampling2D((2, 3), interpolation=kind)
+    flat = np.full((1, 4, 5, 2), 3.0, np.float32)
+    np.testing.assert_allclose(array(layer(flat)), np.full((1, 8, 15, 2), 3.0), rtol=1e-5)
+    x = rng.normal(size=(2, 4, 5, 2)).astype(np.float32)
+    first = layers.UpSampling2D((2, 3), data_format="channels_first", interpolation=kind)
+    np.testing.assert_allclose(
+        array(first(x.transpose(0, 3, 1, 2))).transpose(0, 2, 3, 1), array(layer(x)), atol=1e-5
+    )
+    assert layer(fastnn.Input((None, 5, 2))).shape == (None, None, 15, 2)
+
+
+def test_bilinear_up_sampling_by_hand():
+    x = np.array([0.0, 4.0], np.float32).reshape(1, 2, 1, 1)
+    out = array(layers.UpSampling2D((2, 1), interpolation="bilinear")(x)).ravel()
+    np.testing.assert_allclose(out, [0.0, 1.0, 3.0, 4.0])
+    with pytest.raises(ValueError, match="`interpolation` argument should be one of"):
+        layers.UpSampling2D(2, interpolation="linear")
+
+
+def test_layers_take_the_axis_order_that_config_sets(rng):
+    x = rng.normal(size=(1, 3, 4, 5)).astype(np.float32)
+    last = x.transpose(0, 2, 3, 1)
+    fastnn.config.set_image_data_format("channels_first")
+    try:
+        layer, flat = layers.ZeroPadding2D(1), layers.Flatten()
+        assert fastnn.config.image_data_format() == "channels_first"
+    finally:
+        fastnn.config.set_image_data_format("channels_last")
+    want = array(layers.ZeroPadding2D(1)(last)).transpose(0, 3, 1, 2)
+    assert np.array_equal(array(layer(x)), want)
+    assert np.array_equal(array(flat(x)), array(layers.Flatten()(last)))
+    assert layers.ZeroPadding2D.from_config(layer.get_config()).data_format == "channels_first"
+    with pytest.raises(ValueError, match=r"`data_format` argument must be one of.*\n  hint:"):
+        fastnn.config.set_image_data_format("NHWC")

@@ -31,10 +31,12 @@ __all__ = [
     "set_floatx",
     "set_image_data_format",
     "set_logging_verbosity",
+    "standardize_data_format",
     "unique_name",
 ]
 
 _epsilon = 1e-7
+_data_format = "channels_last"
 _counts: Counter[str] = Counter()
 
 
@@ -110,17 +112,27 @@ def set_epsilon(value: float) -> None:
 
 
 def image_data_format() -> str:
-    """The axis order of images: always "channels_last"."""
-    return "channels_last"
+    """The axis order of images that layers take unless they are told: "channels_last" at first."""
+    return _data_format
 
 
-def set_image_data_format(value: str) -> None:
-    """Accepts "channels_last", the only order; ValueError otherwise."""
-    if value != "channels_last":
+def set_image_data_format(data_format: str) -> None:
+    """Sets the axis order that new layers take: "channels_last" or "channels_first"."""
+    global _data_format
+    _data_format = standardize_data_format(data_format)
+
+
+def standardize_data_format(data_format: object) -> str:
+    """The axis order that an argument means: None is the global one; ValueError for others."""
+    if data_format is None:
+        return _data_format
+    name = str(data_format).lower()
+    if name not in ("channels_last", "channels_first"):
         raise ValueError(
-            f"image data format {value!r} is not supported\n"
-            "  hint: move the channels with numpy.moveaxis(x, 1, -1) and use 'channels_last'"
+            "The `data_format` argument must be one of 'channels_last', 'channels_first'. "
+            f"Received: {data_format!r}\n  hint: data_format='channels_last'"
         )
+    return name
 
 
 def snake_case(name: str) -> str:

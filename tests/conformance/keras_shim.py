@@ -105,6 +105,7 @@ def _backend() -> dict[str, Any]:
         "epsilon": config.epsilon, "set_epsilon": config.set_epsilon,
         "image_data_format": config.image_data_format,
         "set_image_data_format": config.set_image_data_format,
+        "standardize_data_format": config.standardize_data_format,
         "standardize_dtype": standardize_dtype,
         "is_float_dtype": lambda d: standardize_dtype(d) in _FLOATS,
         "is_int_dtype": lambda d: "int" in standardize_dtype(d),
@@ -283,10 +284,11 @@ def install(names: Sequence[str], testing: Path) -> None:
 
 
 def finish_test() -> None:
-    """Ends what one test left open: the masks' context, custom objects, name counters."""
+    """Ends what one test left open: the masks' context, custom objects, the axis order."""
     while _mask_context:
         _mask_context.pop().__exit__(None, None, None)
     serial.get_custom_objects().clear()
+    config.set_image_data_format("channels_last")
 
 
 __all__ = ["KerasFinder", "finish_test", "install", "layers", "models"]

@@ -251,3 +251,12 @@ def test_training_on_sequences_of_varying_lengths_agrees():
         np.testing.assert_allclose(
             ours.predict(x, verbose=0), theirs.predict(x, verbose=0), rtol=2e-5, atol=2e-5
         )
+
+
+@pytest.mark.parametrize("kind", ["nearest", "bilinear", "bicubic", "lanczos3", "lanczos5"])
+@pytest.mark.parametrize("size", [(2, 2), (3, 1), (1, 4)])
+def test_up_sampling_agrees(kind, size, rng):
+    x = rng.normal(size=(2, 5, 3, 2)).astype(np.float32)
+    ours = fastnn.layers.UpSampling2D(size, interpolation=kind)(x)
+    theirs = keras.layers.UpSampling2D(size, interpolation=kind)(x)
+    np.testing.assert_allclose(np.asarray(ours), np.asarray(theirs), rtol=1e-5, atol=1e-5)

@@ -17,5 +17,6 @@ __all__ = [
     "set_floatx",
     "set_image_data_format",
     "set_logging_verbosity",
+    "standardize_data_format",
     "unique_name",
 ]

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn import ops, random, regularizers
+from fastnn.config import standardize_data_format
 from fastnn.layers.base import InputSpec, Layer
 
 __all__ = [
@@ -107,7 +108,7 @@ class SpatialDropout2D(Dropout):
         self, rate: float, data_format: str | None = None, seed: int | None = None, **kwargs: Any
     ) -> None:
         super().__init__(rate, None, seed, **kwargs)
-        self.data_format = data_format
+        self.data_format = standardize_data_format(data_format)
         self.input_spec = InputSpec(ndim=4)
 
     def _noise(self, inputs: Any) -> Sequence[int | None] | None:

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn import _core, ops
+from fastnn.config import standardize_data_format
 from fastnn.errors import ShapeError
 from fastnn.layers.base import InputSpec, Layer
+from fastnn.resampling import KINDS, resized
 from fastnn.symbolic import stand_in_size
 
 __all__ = [
@@ -22,7 +24,7 @@ class Flatten(Layer):
 
     def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.data_format = data_format
+        self.data_format = standardize_data_format(data_format)
         self.input_spec = InputSpec(min_ndim=1)
         self._build_at_init()
 
@@ -151,12 +153,8 @@ def _pairs(value: Any, axes: int, what: str) -> tuple[tuple[int, int], ...]:
     raise ValueError(f"`{what}` is {value!r}, wanted {wanted}, not negative\n  hint: {what}=1")
 
 
-def _first_axis(data_format: str | None, where: str) -> int:
+def _first_axis(data_format: str) -> int:
     """The first axis of positions: 1, or 2 when the channels stand before them."""
-    if data_format not in (None, "channels_last", "channels_first"):
-        raise ValueError(
-            f"{where}: data_format is {data_format!r}\n  hint: 'channels_last' or 'channels_first'"
-        )
     return 2 if data_format == "channels_first" else 1
 
 
@@ -173,13 +171,13 @@ class ZeroPadding1D(Layer):
     def __init__(self, padding: Any = 1, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.padding = _pairs(padding, 1, "padding")[0]
-        self.data_format = data_format
+        self.data_format = standardize_data_format(data_format)
         self.input_spec = InputSpec(ndim=3)
         self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """Padded inputs."""
-        first = _first_axis(self.data_format, self.name)
+        first = _first_axis(self.data_format)
         return ops.pad(inputs, _sides(inputs, first, [self.padding]))
 
 
@@ -189,13 +187,13 @@ class ZeroPadding2D(Layer):
     def __init__(self, padding: Any = (1, 1), data_format: str | None = None, **kwargs: Any):
         super().__init__(**kwargs)
         self.padding = _pairs(padding, 2, "padding")
-        self.data_format = data_format
+        self.data_format = standardize_data_format(data_format)
         self.input_spec = InputSpec(ndim=4)
         self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """Padded inputs."""
-        first = _first_axis(self.data_format, self.name)
+        first = _first_axis(self.data_format)
         return ops.pad(inputs, _sides(inputs, first, self.padding))
 
 
@@ -223,14 +221,14 @@ class Cropping2D(Layer):
     ) -> None:
         super().__init__(**kwargs)
         self.cropping = _pairs(cropping, 2, "cropping")
-        self.data_format = data_format
+        self.data_format = standardize_data_format(data_format)
         self.input_spec = InputSpec(ndim=4)
         self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
         """Cropped inputs."""
         x = ops.convert_to_tensor(inputs)
-        first = _first_axis(self.data_format, self.name)
+        first = _first_axis(self.data_format)
         a, b = _cut(x.shape, first, self.cropping[0], CROP_2D)
         c, d = _cut(x.shape, first + 1, self.cropping[1], CROP_2D)
         return x[:, a:b, c:d] if first == 1 else x[:, :, a:b, c:d]
@@ -275,7 +273,10 @@ class UpSampling1D(Layer):
 
 
 class UpSampling2D(Layer):
-    """Each row and column `size` times: (n, rows, columns, channels)."""
+    """`size` times as many rows and columns: (n, rows, columns, channels).
+
+    `interpolation`: "nearest" repeats them; "bilinear", "bicubic", "lanczos3", "lanczos5".
+    """
 
     def __init__(
         self,
@@ -285,20 +286,29 @@ class UpSampling2D(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if interpolation != "nearest":
+        if interpolation not in ("nearest", *KINDS):
             raise ValueError(
-                f"UpSampling2D: interpolation {interpolation!r} is not known\n  hint: 'nearest'"
+                f"`interpolation` argument should be one of: {('nearest', *KINDS)}. "
+                f"Received: {interpolation!r} in UpSampling2D '{self.name}'"
+                "\n  hint: interpolation='bilinear'"
             )
         self.size = (size, size) if isinstance(size, int) else tuple(size)
-        self.data_format, self.interpolation = data_format, interpolation
+        self.data_format = standardize_data_format(data_format)
+        self.interpolation = interpolation
         self.input_spec = InputSpec(ndim=4)
         self._build_at_init()
 
     def call(self, inputs: Any) -> Any:
-        """Repeated rows and columns."""
-        first = _first_axis(self.data_format, self.name)
-        x = _repeat(ops.convert_to_tensor(inputs), self.size[0], first)
-        return _repeat(x, self.size[1], first + 1)
+        """Repeated or interpolated rows and columns."""
+        first = _first_axis(self.data_format)
+        x = ops.convert_to_tensor(inputs)
+        if self.interpolation == "nearest":
+            return _repeat(_repeat(x, self.size[0], first), self.size[1], first + 1)
+        _require_known(x.shape[1:], self)
+        x = ops.cast(x, "float32")
+        for axis, times in ((first, self.size[0]), (first + 1, self.size[1])):
+            x = resized(x, axis, x.shape[axis] * times, self.interpolation)
+        return x
 
 
 def _repeat(x: Any, times: int, axis: int) -> Any:
