@@ -175,11 +175,12 @@ def mutated_config(rng, config):
 
 
 def mutated_safetensors(rng, data):
-    """Half of the mutants keep the outer structure: values inside the JSON texts change."""
+    """A quarter of the mutants keep the outer structure: values inside the JSON texts change."""
     size = struct.unpack("<Q", data[:8])[0]
-    if rng.random() < 0.3:
+    way = rng.random()
+    if way < 0.35:
         return mutated(rng, data)
-    if rng.random() < 0.3:
+    if way < 0.75:
         text = mutated(rng, data[8 : 8 + size])
         return struct.pack("<Q", len(text)) + text + data[8 + size :]
     header = json.loads(data[8 : 8 + size])
@@ -194,7 +195,7 @@ def mutated_safetensors(rng, data):
 
 
 class Mutants:
-    """The mutants of one kind by number; every fourth is one of the larger model."""
+    """The mutants of one kind by number; every sixteenth is one of the larger model."""
 
     def __init__(self, kind, folder):
         self.kind = kind
@@ -204,7 +205,7 @@ class Mutants:
 
     def write(self, number):
         """Writes a mutant, the same for the same number, and gives a model of its shapes."""
-        rng, which = random.Random(number), int(number % 4 > 0)
+        rng, which = random.Random(number), int(number % 16 > 0)
         original = self.originals[which]
         if self.kind == "config":
             text = json.dumps(mutated_config(rng, original.config)).encode()

@@ -44,6 +44,9 @@ def notes(error):
         ((np.array([["a"] * 3] * 8), Y), fastnn.errors.DataError, "x holds text"),
         ((X, Y, Y, Y), fastnn.errors.DataError, "a batch has 4 parts"),
         ((X,), fastnn.errors.DataError, "y is missing"),
+        ((X, np.ones((8, 4))), fastnn.errors.ShapeError, r"y has shape .*4\).* gives .*1\)"),
+        ((X, Y[:5]), fastnn.errors.DataError, "x has 8 samples, y has 5 samples"),
+        ((X[:0], Y[:0]), fastnn.errors.DataError, "x has 0 samples"),
     ],
 )
 def test_a_generator_that_fails_says_at_which_batch_and_epoch(third, kind, text, eager):
@@ -67,6 +70,54 @@ def test_a_generator_that_fails_in_predict_or_validation_says_where():
     with pytest.raises(OSError, match="gone") as caught:
         model.fit(X, Y, validation_data=after_two(OSError("gone")), epochs=2, verbose=0)
     assert "batch 3" in notes(caught)
+    assert_usable(model)
+
+
+def test_an_empty_batch_in_predict_says_where():
+    model = net()
+    with pytest.raises(fastnn.errors.DataError, match="x has 0 samples") as caught:
+        model.predict(iter([X, X[:0], X]), verbose=0)
+    assert "batch 2 of x" in notes(caught)
+    assert_usable(model)
+
+
+ALIKE = "mse mae mape msle huber log_cosh hinge squared_hinge categorical_hinge poisson".split()
+
+
+@pytest.mark.parametrize("loss", [*ALIKE, "kl_divergence", "cosine_similarity", "dice", "tversky"])
+@pytest.mark.parametrize(("outputs", "targets"), [(1, 4), (4, 1), (4, None)])
+def test_targets_that_would_be_stretched_over_the_outputs_are_refused(loss, outputs, targets):
+    """Keras 3.15 trains (n, 4) against (n, 1) with these losses and says nothing."""
+    model = fastnn.Sequential([fastnn.Input((3,)), layers.Dense(outputs, "sigmoid")])
+    model.compile("sgd", loss)
+    y = np.ones((8,) if targets is None else (8, targets), np.float32)
+    for call in (model.fit, model.evaluate, model.train_on_batch):
+        with pytest.raises(fastnn.errors.ShapeError, match="must have the same shape\n  hint: "):
+            call(X, y, **({} if call == model.train_on_batch else {"verbose": 0}))
+    fine = np.ones((8, outputs), np.float32)
+    assert np.isfinite(model.fit(X, fine, verbose=0).history["loss"][0])
+
+
+def test_a_loss_of_the_users_own_may_stretch_targets():
+    model = fastnn.Sequential([fastnn.Input((3,)), layers.Dense(4)])
+    model.compile("sgd", lambda y, p: fastnn.ops.mean((y - p) ** 2, axis=-1))
+    assert np.isfinite(model.fit(X, Y, verbose=0).history["loss"][0])
+
+
+@pytest.mark.parametrize("start", [[], [fastnn.Input((3,))]])
+def test_a_sequential_without_layers_says_so_wherever_it_is_used(start):
+    """Keras 3.15: ValueError, cannot be built because it has no layers."""
+    model = fastnn.Sequential(start)
+    model.compile("sgd", "mse")
+    for call in (
+        lambda: model.predict(X, verbose=0), lambda: model.fit(X, Y, verbose=0),
+        lambda: model.fit(X, Y, epochs=0), lambda: model.evaluate(X, Y, verbose=0),
+        lambda: model.train_on_batch(X, Y),
+        lambda: model.predict_on_batch(X), lambda: model(X), lambda: model.build((None, 3)),
+    ):  # fmt: skip
+        with pytest.raises(ValueError, match=r"has no layers, .*\n  hint: model\.add"):
+            call()
+    model.add(layers.Dense(1))
     assert_usable(model)
 
 

@@ -90,6 +90,7 @@ class CompiledLoss:
         for i, fn in enumerate(chosen):
             if fn is None:
                 continue
+            losses.check_targets(fn, targets[i], outputs[i])
             value = fn(targets[i], outputs[i], shares[i])
             for tracker in self.trackers:
                 if tracker._output == i:  # type: ignore[attr-defined]

@@ -181,6 +181,11 @@ class ArrayData:
             text = ", ".join(f"{k} has {'/'.join(map(str, v))} samples" for k, v in sizes.items())
             raise DataError(f"{text}\n  hint: all need the same number of rows")
 
+    @property
+    def parts(self) -> tuple[Any, Any, Any]:
+        """x, y and sample weights."""
+        return self.x, self.y, self.weights
+
     def steps(self, batch_size: int) -> int:
         """Batches per epoch, the short last one counted."""
         n: int = self.n
@@ -345,7 +350,8 @@ class IterableData:
 
     def _prepare(self, raw: Any) -> tuple[Any, Any, Any]:
         x, y, w = unpack(raw)
-        return as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(w, "sample_weight")
+        batch = as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(w, "sample_weight")
+        return ArrayData(*batch).parts
 
 
 @contextlib.contextmanager

@@ -216,8 +216,10 @@ def _float_pair(y_true: Any, y_pred: Any, alike: bool = False) -> tuple[Any, Any
 
 
 def _check_shapes(y_true: Any, y_pred: Any, alike: bool = False) -> None:
-    a, b = tuple(y_true.shape), tuple(y_pred.shape)
-    free = (None,) if alike else (None, 1)
+    _check_alike(tuple(y_true.shape), tuple(y_pred.shape), (None,) if alike else (None, 1))
+
+
+def _check_alike(a: tuple[Any, ...], b: tuple[Any, ...], free: tuple[Any, ...]) -> None:
     if len(a) == len(b) and all(
         m == n or m in free or n in free for m, n in zip(a, b, strict=True)
     ):  # fmt: skip
@@ -704,6 +706,10 @@ _CLASSES: list[Any] = [
 _FUNCTIONS: list[Any] = [
     f for n in __all__ if inspect.isfunction(f := globals().get(n)) and n not in _ACCESS
 ]
+#: Functions whose y holds class numbers; y of all others has the shape of the output.
+_BY_NUMBER = (
+    sparse_categorical_crossentropy, categorical_generalized_cross_entropy, circle, nll,
+)  # fmt: skip
 ALIASES = {
     "bce": binary_crossentropy, "BCE": binary_crossentropy, "kld": kl_divergence,
     "KLD": kl_divergence, "mae": mean_absolute_error, "MAE": mean_absolute_error,
@@ -723,6 +729,22 @@ msle = MSLE = mean_squared_logarithmic_error
 bce = BCE = binary_crossentropy
 kld = KLD = kl_divergence
 logcosh = log_cosh
+
+
+def check_targets(loss: Any, y_true: Any, y_pred: Any) -> None:
+    """ShapeError where a loss of this module would stretch targets over outputs, or the reverse.
+
+    Called by itself a loss may, as in Keras; in training it is a mistake that nobody sees.
+    """
+    fn = getattr(loss, "fn", None)
+    if fn not in _FUNCTIONS or fn in _BY_NUMBER:
+        return
+    a, b = tuple(y_true.shape), tuple(y_pred.shape)
+    if len(a) == len(b) + 1 and a[-1] == 1:
+        a = a[:-1]
+    elif len(b) == len(a) + 1 and b[-1] == 1:
+        b = b[:-1]
+    _check_alike(a, b, (None,))
 
 
 def get(identifier: Any) -> Any:

@@ -41,7 +41,7 @@ from fastnn.serial import (
     register_keras_serializable,
     serialize_keras_object,
 )
-from fastnn.symbolic import KerasTensor, OpCall, op_call
+from fastnn.symbolic import KerasTensor, OpCall, call_again, op_call
 
 __all__ = [
     "custom_object_scope", "deserialize", "deserialize_keras_object", "get_custom_objects",
@@ -205,7 +205,9 @@ def functional_from_config(cls: Any, config: dict[str, Any], objects: Any = None
     for entry in config["layers"]:
         if entry.get("class_name") == "Op":
             inner = entry["config"]
-            operations.append(op_call(inner["key"], known, inner["op_name"]))
+            operation = op_call(inner["key"], known, inner["op_name"])
+            operation.name = str(inner.get("name") or operation.name)
+            operations.append(operation)
         else:
             operations.append(deserialize(entry, objects))
     tensors: dict[tuple[Any, ...], Any] = {}
@@ -215,12 +217,7 @@ def functional_from_config(cls: Any, config: dict[str, Any], objects: Any = None
         operation = operations[call["operation"]]
         args = tuple(_decode(a, tensors) for a in call["args"])
         kwargs = {k: _decode(v, tensors) for k, v in call["kwargs"].items()}
-        if not args and not kwargs:
-            outputs = operation.output
-        elif isinstance(operation, OpCall):
-            outputs = _call_op(operation, args, kwargs)
-        else:
-            outputs = operation(*args, **kwargs)
+        outputs = call_again(operation, args, kwargs)
         for i, x in enumerate(tree.flatten(outputs)):
             tensors[at, i] = x
             if x.mask is not None:
@@ -230,13 +227,6 @@ def functional_from_config(cls: Any, config: dict[str, Any], objects: Any = None
     if not config.get("trainable", True):
         model.trainable = False
     return model
-
-
-def _call_op(operation: OpCall, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    from fastnn.symbolic import record
-
-    fn = getattr(operation.fn, "__wrapped__", operation.fn)
-    return record(fn, operation.op_name, args, kwargs, operation.key)
 
 
 # ---- values ----------------------------------------------------------------------------------
@@ -382,6 +372,12 @@ def _target(filepath: str | os.PathLike[str], overwrite: bool, keras: str) -> st
         )
     if not overwrite and os.path.exists(path):
         raise FileExistsError(f"{path!r} exists\n  hint: overwrite=True")
+    folder = os.path.dirname(path) or "."
+    if not os.path.isdir(folder):
+        raise FileNotFoundError(
+            f"cannot write {path!r}: there is no folder {folder!r}\n"
+            f"  hint: os.makedirs({folder!r}) before saving"
+        )
     return path
 
 

@@ -44,6 +44,13 @@ class OpCall:
         """Calls the function."""
         return self.fn(*args, **kwargs)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by name, as in files; functions outside `fastnn.ops` by Python's rules."""
+        from fastnn.saving import _known_ops
+
+        known = self.key in OPERATORS or self.key in METHODS or self.key in _known_ops()
+        return _op_again, (None if known else self.fn, self.op_name, self.key, self.name)
+
 
 class Node:
     """One call of a layer or op: what was called, with which arguments, giving which outputs."""
@@ -68,6 +75,16 @@ def _method(name: str) -> Callable[..., Any]:
     return call
 
 
+def _op_again(fn: Any, op_name: str, key: str, name: str) -> OpCall:
+    from fastnn.saving import _known_ops
+
+    call = op_call(key, _known_ops(), op_name) if fn is None else OpCall(fn, op_name, key)
+    call.name = name
+    return call
+
+
+#: Methods of KerasTensor as files name them.
+METHODS = ("reshape()", "astype()")
 #: Python operators of KerasTensor and the name of the op that each stands for.
 OPERATORS: dict[str, str] = {}
 
@@ -154,6 +171,14 @@ class KerasTensor:
 
     sparse = ragged = False
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Shape, type and name: a copy has no past."""
+        return {"shape": self.shape, "dtype": self.dtype, "name": self.name}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Takes what `__getstate__` gave."""
+        self.__init__(state["shape"], state["dtype"], name=state["name"])  # type: ignore[misc]
+
     @property
     def ndim(self) -> int:
         """Number of axes."""
@@ -216,7 +241,7 @@ class KerasTensor:
 
 def op_call(key: str, known: dict[str, Callable[..., Any]], op_name: str) -> OpCall:
     """The op call that a file names: an operator, or one of the `known` functions."""
-    if key in OPERATORS or key in ("reshape()", "astype()"):
+    if key in OPERATORS or key in METHODS:
         return OpCall(_method(key.removesuffix("()")), op_name, key)
     if key not in known:
         raise unknown_name("op in a saved model", key, known)
@@ -356,6 +381,19 @@ def record(
             return fn(*replaced(list(args)), **replaced(kwargs))
 
     return wrap(infer([args, kwargs], run), node, operation.name)
+
+
+def call_again(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """What a layer or op gives for symbolic arguments, in a graph that is made a second time."""
+    if not args and not kwargs:
+        return operation.output
+    if not isinstance(operation, OpCall):
+        return operation(*args, **kwargs)
+    fn = getattr(operation.fn, "__wrapped__", operation.fn)
+    outputs = record(fn, operation.op_name, args, kwargs, operation.key)
+    for x in tree.flatten(outputs):
+        x.node.operation.name = x.name = operation.name
+    return outputs
 
 
 def keras_op(fn: F) -> F:

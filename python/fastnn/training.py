@@ -72,8 +72,8 @@ class Trainer:
         self.run_eagerly = False
 
     def __getstate__(self) -> dict[str, Any]:
-        """What a deep copy takes along: all but the traces, which are made anew."""
-        state = dict(self.__dict__)
+        """What a copy or a pickle takes along: all but the traces, which are made anew."""
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
         state.update(_programs=Recent(KEPT_STEPS), _predictors=Recent(KEPT_PREDICTORS))
         state.update(_predictor=None, _predictor_shape=None)
         state.update(_signature_at=(-1, None), _fast=False)

@@ -230,6 +230,15 @@ class Layer:
         self._given_input_shape = given
         self._nodes: list[Node] = []
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle takes along: all but the calls in graphs of other layers."""
+        return {**self.__dict__, "_nodes": []}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Takes what `__getstate__` gave."""
+        self.__dict__.update(state)
+        touch()
+
     # ---- weights -----------------------------------------------------------------------------
 
     def __setattr__(self, name: str, value: Any) -> None:

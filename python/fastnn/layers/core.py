@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import pickle
 import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -117,6 +118,17 @@ class InputLayer(Layer):
     def dtype(self) -> str:
         """The type of the input."""
         return self._input_dtype
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes along; the symbolic output is made anew."""
+        return super().__getstate__() | {"_init_arguments": ((), {})}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Takes what `__getstate__` gave and makes the output."""
+        super().__setstate__(state)
+        node = Node(self, (), {})
+        wrap(KerasTensor(self.batch_shape, self._input_dtype, name=self.name), node, self.name)
+        self._nodes.append(node)
 
     def call(self) -> Any:
         """Nothing: an input layer is not called, its output is the start of a model."""
@@ -291,6 +303,11 @@ class Lambda(Layer):
         given = {"mask": mask, "training": training}
         return self.function(inputs, **{**self.arguments, **{k: given[k] for k in self._passes}})
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes along; a pickle takes functions that modules define, as always."""
+        state = super().__getstate__()
+        return state | {"function": _Code(self), "_init_arguments": ((), {})}
+
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """The `mask` given: a value or a function of inputs and mask."""
         if callable(self.mask) or self.mask is None:
@@ -322,6 +339,30 @@ class Lambda(Layer):
                 if isinstance(value, str) or (isinstance(value, dict) and "class_name" in value):
                     config[key] = function_of(value, where)
         return super().from_config(config)
+
+
+class _Code:
+    """The function of a Lambda layer on its way into a copy or a pickle."""
+
+    def __init__(self, layer: Lambda) -> None:
+        self.name, self.function = layer.name, layer.function
+
+    def __deepcopy__(self, memo: Any) -> Callable[..., Any]:
+        return self.function
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        try:
+            pickle.dumps(self.function)
+        except Exception as error:
+            raise pickle.PicklingError(
+                f"Lambda layer '{self.name}' holds {self.function!r}, which pickle cannot write: "
+                f"{error}\n  hint: a function that a module defines, or a Layer subclass"
+            ) from error
+        return _same, (self.function,)
+
+
+def _same(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
 
 
 class Embedding(Layer):

@@ -5,13 +5,14 @@ Depends on `model`, `symbolic`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 from fastnn import ops, tree
 from fastnn.errors import DataError
 from fastnn.layers.base import Layer, current_call
 from fastnn.models.model import Model, flat_names
-from fastnn.symbolic import KerasTensor, Node
+from fastnn.symbolic import KerasTensor, Node, call_again
 
 __all__ = ["Functional"]
 
@@ -147,6 +148,33 @@ class Functional(Model):
             )
         return given
 
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes along: layers, and the calls between them as a list."""
+        state = super().__getstate__()
+        for key in ("_order", "_operations", "_inputs", "_outputs"):
+            del state[key]
+        return state | {"_init_arguments": ((), {}), "_calls": _listed_calls(self)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Takes what `__getstate__` gave and calls the layers again."""
+        calls, (inputs, outputs) = state["_calls"]
+        super().__setstate__({k: v for k, v in state.items() if k != "_calls"})
+        made: list[list[Any]] = []
+
+        def find(leaf: Any) -> Any:
+            if not isinstance(leaf, _Place):
+                return leaf
+            x = made[leaf.call][leaf.output]
+            return x.mask if leaf.mask else x
+
+        for operation, args, kwargs in calls:
+            args, kwargs = tree.map_structure(find, [args, kwargs])
+            made.append(tree.flatten(call_again(operation, args, kwargs)))
+        self._inputs, self._outputs = tree.map_structure(find, [inputs, outputs])
+        ends = tree.flatten(self._inputs), tree.flatten(self._outputs)
+        self._order = _ordered_nodes(*ends, self.name)
+        self._operations = _listed(*ends, self._order)
+
     def get_config(self) -> dict[str, Any]:
         """Layers and the calls between them."""
         if type(self).__init__ is not Functional.__init__:
@@ -154,6 +182,32 @@ class Functional(Model):
         from fastnn.saving import functional_config
 
         return functional_config(self)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """An output of a call, where a list of calls stands for a graph."""
+
+    call: int
+    output: int
+    mask: bool = False
+
+
+def _listed_calls(model: Functional) -> tuple[list[Any], Any]:
+    """The calls of a graph in order, and its ends, with places instead of symbolic tensors."""
+    places: dict[int, _Place] = {}
+
+    def place(leaf: Any) -> Any:
+        return places[id(leaf)] if isinstance(leaf, KerasTensor) else leaf
+
+    calls = []
+    for at, node in enumerate(model._order):
+        calls.append((node.operation, *tree.map_structure(place, [node.args, node.kwargs])))
+        for i, x in enumerate(tree.flatten(node.outputs)):
+            places[id(x)] = _Place(at, i)
+            if x.mask is not None:
+                places[id(x.mask)] = _Place(at, i, True)
+    return calls, tree.map_structure(place, [model._inputs, model._outputs])
 
 
 def _fitted(value: Any, spec: KerasTensor) -> Any:

@@ -101,8 +101,7 @@ class Sequential(Model):
         """Builds for inputs of this shape, batch included."""
         if self._functional is not None:
             return
-        if not self.layers:
-            raise ValueError(f"'{self.name}' has no layers\n  hint: model.add(Dense(1))")
+        self._require_layers()
         if input_shape is None:
             raise ValueError(
                 f"'{self.name}' needs an input shape\n  hint: model.build((None, features))"
@@ -114,12 +113,24 @@ class Sequential(Model):
         self._start_with(InputLayer(batch_shape=(None, *shape[1:])))
 
     def _ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self._require_layers()
         if self._functional is None and args and hasattr(args[0], "shape"):
             from fastnn.layers.base import _ScopeOff
 
             with _ScopeOff():
                 self._build_typed(args[0])
         self.built = True
+
+    def _require_compiled(self, verb: str) -> None:
+        super()._require_compiled(verb)
+        self._require_layers()
+
+    def _require_layers(self) -> None:
+        if not self.layers:
+            raise ValueError(
+                f"Sequential '{self.name}' has no layers, so it cannot be built\n"
+                "  hint: model.add(Dense(1))"
+            )
 
     def _build_typed(self, x: Any) -> None:
         self._start_with(InputLayer(batch_shape=(None, *tuple(x.shape)[1:]), dtype=str(x.dtype)))
@@ -205,6 +216,9 @@ class Sequential(Model):
     def _output_sizes(self) -> list[int | None] | None:
         return None if self._functional is None else self._functional._output_sizes
 
+    def _single_input(self) -> bool:
+        return True
+
     def _input_shapes(self) -> Any:
         return None if self._functional is None else self._functional._input_shapes()
 
@@ -216,6 +230,17 @@ class Sequential(Model):
         if self._functional is not None:
             return self._functional.compute_output_shape(input_shape)
         return super().compute_output_shape(input_shape)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy takes along; the graph of the layers is made anew."""
+        return super().__getstate__() | {"_functional": self._functional is not None}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Takes what `__getstate__` gave and builds the graph."""
+        state, built = {**state, "_functional": None}, state["_functional"]
+        super().__setstate__(state)
+        if built:
+            self._build_from(self._stack[0])  # type: ignore[arg-type]
 
     def get_config(self) -> dict[str, Any]:
         """The configs of the layers."""

@@ -80,7 +80,7 @@ class Optimizer(Configurable):
         self._extra: list[Variable] = []
         self._averages: dict[Variable, Variable] = {}
         self._sums: dict[Variable, Variable] = {}
-        self._no_decay: set[int] = set()
+        self._no_decay: set[Variable] = set()
         self._no_decay_names: list[str] = []
         self._schedule: Any = None
         self._set_rate(learning_rate)
@@ -299,11 +299,11 @@ class Optimizer(Configurable):
                 "exclude_from_weight_decay comes too late, the optimizer is built\n"
                 "  hint: call it before fit"
             )
-        self._no_decay.update(id(v) for v in var_list or ())
+        self._no_decay.update(var_list or ())
         self._no_decay_names.extend(var_names or ())
 
     def _decays(self, v: Variable) -> bool:
-        return id(v) not in self._no_decay and not any(
+        return v not in self._no_decay and not any(
             re.search(n, v.path) for n in self._no_decay_names
         )
 
