@@ -1,0 +1,314 @@
+"""Cap tables from Open Cap Format packages: a whole package, its corners, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from exit_profiles import TODAY, make_profile_dict
+
+from fastnn.exit_strategy.errors import ExitError
+from fastnn.exit_strategy.evaluation import evaluate
+from fastnn.exit_strategy.ocf import read_ocf
+from fastnn.exit_strategy.profile import Profile
+
+Item = dict[str, Any]
+
+
+def money(amount: float) -> Item:
+    return {"amount": f"{amount:.2f}", "currency": "USD"}
+
+
+def stock_class(name: str, seniority: str, **terms: Any) -> Item:
+    """A class as an export writes it: every number a text."""
+    row = {
+        "object_type": "STOCK_CLASS", "id": f"class-{name}", "name": name,
+        "class_type": "PREFERRED", "default_id_prefix": f"{name[0]}-",
+        "initial_shares_authorized": "10000000", "votes_per_share": "1", "seniority": seniority,
+        "price_per_share": money(1.0), "liquidation_preference_multiple": "1.0",
+    }  # fmt: skip
+    return {k: v for k, v in (row | terms).items() if v is not None}
+
+
+def person(name: str, relationship: str = "INVESTOR") -> Item:
+    return {
+        "object_type": "STAKEHOLDER", "id": f"holder-{name}", "name": {"legal_name": name},
+        "stakeholder_type": "INDIVIDUAL", "current_relationship": relationship,
+    }  # fmt: skip
+
+
+def tx(
+    kind: str, security: str, holder: str = "ann", date: str = "2024-01-15", **more: Any
+) -> Item:
+    row = {
+        "object_type": f"TX_{kind}", "id": f"tx-{kind}-{security}-{date}", "date": date,
+        "security_id": security,
+    }  # fmt: skip
+    if kind.endswith("ISSUANCE"):
+        row |= {"custom_id": security, "stakeholder_id": f"holder-{holder}",
+                "security_law_exemptions": []}  # fmt: skip
+    return row | more
+
+
+def stock(security: str, name: str, quantity: float, price: float, **more: Any) -> Item:
+    return tx(
+        "STOCK_ISSUANCE", security, stock_class_id=f"class-{name}", quantity=f"{quantity:.0f}",
+        share_price=money(price), stock_legend_ids=[], **more,
+    )  # fmt: skip
+
+
+def option(security: str, quantity: float, strike: float, **more: Any) -> Item:
+    return tx(
+        "EQUITY_COMPENSATION_ISSUANCE", security, compensation_type="OPTION_ISO",
+        quantity=f"{quantity:.0f}", exercise_price=money(strike), expiration_date=None,
+        termination_exercise_windows=[], **more,
+    )  # fmt: skip
+
+
+def safe(security: str, amount: float, cap: float | None, **mechanism: Any) -> Item:
+    terms = {"type": "SAFE_CONVERSION", "conversion_mfn": False, **mechanism}
+    if cap is not None:
+        terms["conversion_valuation_cap"] = money(cap)
+    trigger = {
+        "type": "UNSPECIFIED", "trigger_id": f"{security}.1",
+        "conversion_right": {"type": "CONVERTIBLE_CONVERSION_RIGHT", "conversion_mechanism": terms},
+    }  # fmt: skip
+    return tx(
+        "CONVERTIBLE_ISSUANCE", security, investment_amount=money(amount), convertible_type="SAFE",
+        conversion_triggers=[trigger], seniority=1,
+    )  # fmt: skip
+
+
+def note(security: str, amount: float, rate: str, start: str, **mechanism: Any) -> Item:
+    row = safe(security, amount, 8e6)
+    row["convertible_type"] = "NOTE"
+    right = row["conversion_triggers"][0]["conversion_right"]
+    right["conversion_mechanism"] = {
+        "type": "CONVERTIBLE_NOTE_CONVERSION", "conversion_valuation_cap": money(8e6),
+        "interest_rates": [{"rate": rate, "accrual_start_date": start}],
+        "day_count_convention": "ACTUAL_365", "interest_payout": "DEFERRED",
+        "interest_accrual_period": "ANNUAL", "compounding_type": "SIMPLE", **mechanism,
+    }  # fmt: skip
+    return row
+
+
+CLASSES = [
+    stock_class("Common", "1", class_type="COMMON", liquidation_preference_multiple=None),
+    stock_class("Series A", "2.0", conversion_rights=[{
+        "type": "STOCK_CLASS_CONVERSION_RIGHT", "conversion_mechanism": {
+            "type": "RATIO_CONVERSION", "conversion_price": money(4.0),
+            "ratio": {"numerator": "3", "denominator": "2"}, "rounding_type": "NORMAL"}}]),
+    stock_class("Series B", "3", participation_cap_multiple="2.0"),
+    stock_class("Series A-1", "2.5"),
+]  # fmt: skip
+PEOPLE = [person("ann", "FOUNDER"), person("bob", "EMPLOYEE"), person("fund")]
+MOVES = [
+    stock("CS-1", "Common", 5e6, 0.0001),
+    stock("CS-2", "Common", 1e6, 0.0001, holder="bob"),
+    stock("CS-3", "Common", 9e5, 0.0001, holder="bob"),
+    tx("STOCK_REPURCHASE", "CS-3", price=money(0.0001), quantity="900000"),
+    stock("A-1", "Series A", 2e6, 4.0, holder="fund"),
+    stock("A-2", "Series A-1", 1e5, 5.0, holder="fund"),
+    stock("B-1", "Series B", 2e6, 10.0, holder="fund"),
+    option("O-1", 1e6, 0.5, holder="bob"),
+    tx("EQUITY_COMPENSATION_EXERCISE", "O-1", quantity="400000", resulting_security_ids=["CS-4"]),
+    stock("CS-4", "Common", 4e5, 0.5, holder="bob"),
+    option("O-2", 2e5, 0.5),
+    safe("SAFE-1", 5e5, 10e6, conversion_discount="0.2", conversion_timing="PRE_MONEY"),
+    note("CN-1", 1e6, "0.06", "2024-11-22"),
+]
+
+
+def package(
+    folder: Path, moves: list[Item] | None = None, classes: list[Item] | None = None,
+    people: list[Item] | None = None, as_of: str | None = "2026-11-22",
+) -> Path:  # fmt: skip
+    """Write an OCF package as a folder of files with a manifest; return the folder."""
+    files = {
+        "StockClasses": ("OCF_STOCK_CLASSES_FILE", CLASSES if classes is None else classes),
+        "Stakeholders": ("OCF_STAKEHOLDERS_FILE", PEOPLE if people is None else people),
+        "Transactions": ("OCF_TRANSACTIONS_FILE", MOVES if moves is None else moves),
+    }
+    folder.mkdir(exist_ok=True)
+    for name, (kind, items) in files.items():
+        (folder / f"{name}.ocf.json").write_text(json.dumps({"file_type": kind, "items": items}))
+    manifest: Item = {
+        "file_type": "OCF_MANIFEST_FILE", "ocf_version": "1.2.0",
+        "generated_at": "2026-11-22T09:00:00Z",
+        "issuer": {"object_type": "ISSUER", "id": "i", "legal_name": "Acme AI, Inc.",
+                   "formation_date": "2019-03-01", "country_of_formation": "US"},
+    }  # fmt: skip
+    for key, name in (("stakeholders", "Stakeholders"), ("stock_classes", "StockClasses"),
+                      ("transactions", "Transactions")):  # fmt: skip
+        manifest[f"{key}_files"] = [{"filepath": f"{name}.ocf.json", "md5": "0" * 32}]
+    for key in ("stock_plans", "stock_legend_templates", "vesting_terms", "valuations"):
+        manifest[f"{key}_files"] = []
+    if as_of:
+        manifest["as_of"] = as_of
+    (folder / "Manifest.ocf.json").write_text(json.dumps(manifest))
+    return folder
+
+
+def zipped(folder: Path) -> Path:
+    path = folder.with_suffix(".ocf.zip")
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in folder.iterdir():
+            archive.write(file, file.name)
+    return path
+
+
+def test_a_package_becomes_a_cap_table(tmp_path: Path) -> None:
+    table = read_ocf(package(tmp_path / "acme"))
+    assert (table.common, table.founders) == (6.4e6, 5e6)
+    rows = {c.name: c for c in table.classes}
+    a, b, a1 = rows["Series A"], rows["Series B"], rows["Series A-1"]
+    assert (a.shares, a.invested, a.conversion_ratio, a.participation) == (2e6, 8e6, 1.5, "none")
+    assert (b.invested, b.participation, b.cap) == (20e6, "capped", 2.0)
+    assert (b.seniority, a1.seniority, a.seniority) == (1, 2, 3)  # OCF ranks higher numbers first
+    assert [(o.n, o.strike) for o in table.options] == [(8e5, 0.5)]  # 400,000 were exercised
+    assert table.options[0].founder_part == 0.25
+    (paper,) = table.safes
+    assert (paper.amount, paper.valuation_cap, paper.discount) == (5e5, 10e6, 0.2)
+    assert not paper.post_money
+    (debt,) = table.notes
+    assert (debt.principal, debt.interest, debt.years) == (1e6, 0.06, 2.0)
+
+
+def test_folder_zip_and_profile_give_the_same_table(tmp_path: Path) -> None:
+    folder = package(tmp_path / "acme")
+    path = zipped(folder)
+    assert read_ocf(folder) == read_ocf(path)
+    company = Profile.from_dict(make_profile_dict(cap_table={"ocf": str(path)}), today=TODAY)
+    assert company.cap_table == read_ocf(folder)
+    result = evaluate(company, draws=100)
+    assert sum(result.proceeds.options["ma"].payouts.values()) == pytest.approx(
+        result.proceeds.options["ma"].net_price
+    )
+
+
+@pytest.mark.parametrize(
+    ("moves", "wanted"),
+    [
+        ([stock("CS-1", "Common", 1e6, 0.0),
+          tx("STOCK_TRANSFER", "CS-1", quantity="1000000", resulting_security_ids=["CS-2"]),
+          stock("CS-2", "Common", 1e6, 0.0, holder="bob")], (1e6, 0.0)),
+        ([stock("CS-1", "Common", 1e6, 0.0),
+          tx("STOCK_CANCELLATION", "CS-1", quantity="400000", balance_security_id="CS-2"),
+          stock("CS-2", "Common", 6e5, 0.0)], (6e5, 6e5)),
+        ([stock("CS-1", "Common", 1e6, 0.0), stock("CS-2", "Common", 1e6, 0.0),
+          {**tx("STOCK_CONSOLIDATION", "-", resulting_security_id="CS-3"),
+           "security_ids": ["CS-1", "CS-2"]},
+          stock("CS-3", "Common", 2e6, 0.0)], (2e6, 2e6)),
+        ([stock("CS-1", "Common", 1e6, 0.0),
+          tx("STOCK_CLASS_SPLIT", "-", date="2024-06-01", stock_class_id="class-Common",
+             split_ratio={"numerator": "2", "denominator": "1"}),
+          tx("STOCK_REISSUANCE", "CS-1", date="2024-06-01", resulting_security_ids=["CS-2"]),
+          stock("CS-2", "Common", 2e6, 0.0, date="2024-06-01")], (2e6, 2e6)),
+    ],
+    ids=["transfer", "partial-cancellation", "consolidation", "split"],
+)  # fmt: skip
+def test_closed_securities_do_not_count_twice(
+    tmp_path: Path, moves: list[Item], wanted: tuple[float, float]
+) -> None:
+    table = read_ocf(package(tmp_path / "p", moves))
+    assert (table.common, table.founders) == wanted
+
+
+def test_newest_conversion_ratio_counts_and_missing_terms_have_defaults(tmp_path: Path) -> None:
+    adjusted = {
+        "object_type": "TX_STOCK_CLASS_CONVERSION_RATIO_ADJUSTMENT", "id": "r",
+        "date": "2025-01-01", "stock_class_id": "class-Series A",
+        "new_ratio_conversion_mechanism": {
+            "type": "RATIO_CONVERSION", "ratio": {"numerator": "2", "denominator": "1"}},
+    }  # fmt: skip
+    bare = stock_class("Plain", "4", liquidation_preference_multiple=None, price_per_share=None)
+    moves = [*MOVES, adjusted, {**stock("P-1", "Plain", 10, 0), "share_price": None}]
+    table = read_ocf(package(tmp_path / "p", moves, [*CLASSES, bare], as_of=None))
+    rows = {c.name: c for c in table.classes}
+    assert rows["Series A"].conversion_ratio == 2.0
+    assert (rows["Plain"].multiple, rows["Plain"].invested) == (0.0, 0.0)
+    assert table.notes[0].years == pytest.approx(40 / 365, abs=1e-3)  # to the last transaction
+    twice = safe("SAFE-2", 1e5, None, exit_multiple={"numerator": "2", "denominator": "1"})
+    assert read_ocf(package(tmp_path / "q", [*MOVES, twice])).notes[1].multiple == 2.0
+
+
+def broken(change: Callable[[list[Item]], None]) -> list[Item]:
+    moves = json.loads(json.dumps(MOVES))
+    change(moves)
+    return list(moves)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda m: m[0].pop("quantity"), "CS-1-2024-01-15 has no quantity"),
+        (lambda m: m[0].update(quantity="many"), "quantity is 'many'"),
+        (lambda m: m[0].update(quantity="NaN"), "expected a number"),
+        (lambda m: m[0].update(stock_class_id="class-Z"), "no stock class 'class-Z'"),
+        (lambda m: m[4].update(share_price={"currency": "USD"}), "share_price is None"),
+        (lambda m: m[0].pop("security_id"), "has no security_id"),
+        (lambda m: m[11].pop("investment_amount"), "has no investment_amount"),
+        (lambda m: m[12].update(date="soon"), "'soon' is not a date"),
+        (lambda m: m.append(tx("STOCK_CLASS_SPLIT", "-", date="2025-01-01",
+                               stock_class_id="class-Common")), "was not reissued"),
+        (lambda m: m[7].update(quantity=None), "has no quantity"),
+    ],
+)  # fmt: skip
+def test_broken_items_are_named(
+    tmp_path: Path, change: Callable[[list[Item]], None], words: str
+) -> None:
+    with pytest.raises(ExitError, match=words) as caught:
+        read_ocf(package(tmp_path / "p", broken(change)))
+    assert caught.value.code == "EX309"
+    assert caught.value.issues[0].field == "cap_table.ocf"
+    assert "OCF 1.2" in caught.value.issues[0].hint
+
+
+def test_terms_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    for k, terms in enumerate(({"seniority": "first"}, {"name": None},
+                               {"liquidation_preference_multiple": []})):  # fmt: skip
+        classes = [CLASSES[0], stock_class("Series A", "2") | terms, *CLASSES[2:]]
+        with pytest.raises(ExitError) as caught:
+            read_ocf(package(tmp_path / f"p{k}", classes=classes))
+        assert caught.value.code == "EX309", terms
+    zero = json.loads(json.dumps(CLASSES))
+    right = zero[1]["conversion_rights"][0]["conversion_mechanism"]
+    right["ratio"]["denominator"] = "0"
+    with pytest.raises(ExitError, match="denominator 0"):
+        read_ocf(package(tmp_path / "z", classes=zero))
+
+
+@pytest.mark.parametrize("kind", ["missing", "text", "empty", "zip", "foreign", "list", "deep"])
+def test_packages_that_cannot_be_read_are_refused(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "p.ocf.zip"
+    if kind == "text":
+        path.write_text("{ not json")
+    elif kind == "empty":
+        path = tmp_path
+    elif kind == "zip":
+        whole = zipped(package(tmp_path / "p")).read_bytes()
+        path.write_bytes(whole[: len(whole) // 2])
+    elif kind == "foreign":
+        path.write_text('{"file_type": "INVOICE", "items": [{"id": 1}]}')
+    elif kind == "list":
+        path.write_text("[1, 2]")
+    elif kind == "deep":
+        path.write_text("[" * 100_000)
+    with pytest.raises(ExitError) as caught:
+        read_ocf(path)
+    assert caught.value.code == "EX309"
+    with pytest.raises(ExitError) as whole_profile:
+        Profile.from_dict(make_profile_dict(cap_table={"ocf": str(path)}), today=TODAY)
+    assert "EX309" in {issue.code for issue in whole_profile.value.issues}
+
+
+@pytest.mark.peers
+def test_the_made_package_is_valid_for_pyocf(tmp_path: Path) -> None:
+    captable = pytest.importorskip("pyocf.captable")
+    loaded = captable.Captable.load(str(zipped(package(tmp_path / "acme"))))
+    assert len(loaded.transactions) == len(MOVES)
+    assert {c.name for c in loaded.stock_classes} == {c["name"] for c in CLASSES}
