@@ -623,3 +623,33 @@ def test_a_text_of_two_gigabytes_is_refused_before_memory_is_taken(saved, tmp_pa
     for size in (1 << 31, 1 << 28, 1 << 20):
         path.write_bytes(whole[:at] + struct.pack("<I", size) + whole[at + 4 :])
         assert peak_mb(load) < 64
+
+
+class Counted(layers.Layer):
+    """Keeps a table of its own making beside its weight."""
+
+    def build(self, input_shape):
+        self.scale = self.add_weight(name="scale", shape=(), initializer="ones")
+        self.table = np.zeros(0)
+
+    def call(self, inputs):
+        return inputs * self.scale.value
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        store["table"] = self.table
+
+    def load_own_variables(self, store):
+        self.table = np.array(store["table"])
+        super().load_own_variables({k: v for k, v in store.items() if k != "table"})
+
+
+def test_layers_may_store_their_values_in_their_own_way(tmp_path):
+    model = fastnn.Sequential([layers.Input((2,)), Counted(), layers.Dense(1)])
+    model.layers[0].table = np.arange(5.0)
+    model.layers[0].scale.assign(3.0)
+    model.save(tmp_path / "m.keras")
+    again = fastnn.models.load_model(tmp_path / "m.keras", custom_objects={"Counted": Counted})
+    assert again.layers[0].table.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
+    x = np.ones((1, 2), np.float32)
+    assert np.array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))

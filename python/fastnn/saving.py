@@ -250,8 +250,7 @@ def named_variables(model: Any) -> dict[str, Any]:
         found[unique] = variable
 
     def walk(layer: Any, prefix: str) -> None:
-        own = layer._variables
-        for v in [v for v in own if v._trainable] + [v for v in own if not v._trainable]:
+        for v in layer._own():
             add(f"{prefix}{v.name}", v)
         for key, value in layer.__dict__.items():
             for i, held in enumerate(_held(value)):

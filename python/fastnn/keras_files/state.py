@@ -18,8 +18,8 @@ from fastnn.keras_files.hdf5 import Reader, h5py_or_hint
 
 __all__ = ["Place", "places", "read_places", "weights_bytes", "write_places"]
 
-#: The group's path, the owner's name, and the owner's variables in order.
-Place = tuple[str, str, list[Any]]
+#: The group's path, the owner (a layer or optimiser), and its variables in order.
+Place = tuple[str, Any, list[Any]]
 
 #: Attributes of layers that hold no layers of their own.
 _INTERNAL = {
@@ -41,10 +41,9 @@ def _walk(owner: Any, path: str, seen: set[int]) -> Iterator[Place]:
         return
     seen.add(id(owner))
     if isinstance(owner, Optimizer):
-        yield path, owner.name, list(owner.variables)
+        yield path, owner, list(owner.variables)
         return
-    own = owner._variables
-    yield path, owner.name, [v for v in own if v._trainable] + [v for v in own if not v._trainable]
+    yield path, owner, owner._own()
     for name, child in _children(owner):
         inner = f"{path}/{name}" if path else name
         if isinstance(child, list | tuple | dict):
@@ -99,11 +98,22 @@ def _walk_all(group: Any, path: str, seen: set[int]) -> Iterator[Place]:
 
 def write_places(file: Any, found: list[Place]) -> None:
     """Groups and arrays into an open HDF5 file."""
-    for path, name, variables in found:
+    for path, owner, variables in found:
         group = file.create_group(f"{path}/vars" if path else "vars")
-        group.attrs["name"] = name
-        for i, v in enumerate(variables):
-            group.create_dataset(str(i), data=np.asarray(v.numpy()))
+        group.attrs["name"] = owner.name
+        store: dict[str, Any] = {str(i): v.numpy() for i, v in enumerate(variables)}
+        if _has_hook(owner, "save_own_variables"):
+            store.clear()
+            owner.save_own_variables(store)
+        for key, value in store.items():
+            group.create_dataset(key, data=np.asarray(value))
+
+
+def _has_hook(owner: Any, name: str) -> bool:
+    """Whether a layer of the caller's stores its own values in its own way."""
+    from fastnn.layers import Layer
+
+    return isinstance(owner, Layer) and getattr(type(owner), name) is not getattr(Layer, name)
 
 
 def weights_bytes(model: Any) -> bytes:
@@ -120,24 +130,33 @@ def weights_bytes(model: Any) -> bytes:
 def read_places(reader: Reader, model: Any, skip_mismatch: bool) -> None:
     """Sets all weights of the model, and the optimiser's state where the file holds it.
 
-    All or nothing: values are read and checked before the first is set.
+    All or nothing: values are read and checked before the first is set; layers of the caller's that
+    define `load_own_variables` come last.
     """
+    hooks: list[tuple[Any, dict[str, Any]]] = []
     values: list[tuple[Any, Any]] = []
     old = (
         reader.names("layers") is None
         and reader.names("_layer_checkpoint_dependencies") is not None
     )
-    for path, name, variables in places(model):
+    for path, owner, variables in places(model):
         if path == "optimizer" or path.endswith("/optimizer"):
             continue
         if old and path.startswith("layers/"):
             path = "_layer_checkpoint_dependencies" + path.removeprefix("layers")
         try:
-            values += _read_group(reader, path, f"layer '{name}'", variables)
+            if _has_hook(owner, "load_own_variables"):
+                at = f"{path}/vars" if path else "vars"
+                names = reader.names(at) or []
+                hooks.append((owner, {n: reader.array(f"{at}/{n}", None) for n in names}))
+                continue
+            values += _read_group(reader, path, f"layer '{owner.name}'", variables)
         except FormatError:
             if not skip_mismatch:
                 raise
     assign_all(reader, values)
+    for owner, store in hooks:
+        owner.load_own_variables(store)
 
 
 def _read_group(

@@ -334,8 +334,7 @@ class Layer:
     def _collect(self, wanted: Callable[[Variable], bool]) -> list[Variable]:
         found: dict[Variable, None] = {}
         for layer in self._every_layer():
-            own = layer._variables
-            for v in [v for v in own if v._trainable] + [v for v in own if not v._trainable]:
+            for v in layer._own():
                 if wanted(v):
                     found[v] = None
         return list(found)
