@@ -275,7 +275,7 @@ def test_double_checkpoint_restores_the_backup_before_a_damaged_one(tmp_path):
 
     def stop(epoch, logs):
         seen.append(m.get_weights())
-        if epoch == 2:
+        if epoch == 3:
             raise RuntimeError("cut off")
 
     backup = BackupAndRestore(tmp_path / "b", double_checkpoint=True)

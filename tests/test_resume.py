@@ -172,6 +172,104 @@ def test_backup_and_restore_goes_on_bit_for_bit_after_kill_9_inside_an_epoch(tmp
     assert not (tmp_path / "backup").exists()
 
 
+# argv: the phase (whole, first, second), the folder, the batch in which the process dies.
+DECISIONS = """
+import json, os, signal, sys
+from pathlib import Path
+import numpy as np
+import fastnn
+from fastnn import callbacks, layers
+
+phase, folder, death = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+fastnn.utils.set_random_seed(5 if phase != "second" else 77)
+rng = np.random.default_rng(4)
+x, y = rng.normal(size=(64, 5)).astype("f"), rng.normal(size=(64, 2)).astype("f")
+model = fastnn.Sequential([fastnn.Input((5,)), layers.Dense(8, "relu"), layers.Dropout(0.4),
+                           layers.Dense(2)])
+model.compile(fastnn.optimizers.Adam(0.05), "mse")
+name = "whole" if phase == "whole" else "cut"
+
+class Death(callbacks.Callback):
+    seen = 0
+    def on_train_batch_end(self, batch, logs=None):
+        self.seen += 1
+        if phase == "first" and self.seen == death:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+stop = callbacks.EarlyStopping("val_loss", patience=4, restore_best_weights=True)
+reduce = callbacks.ReduceLROnPlateau("val_loss", factor=0.5, patience=1, cooldown=1)
+best = callbacks.ModelCheckpoint(folder / f"{name}.best.safetensors", save_best_only=True)
+backup = [callbacks.BackupAndRestore(folder / "backup")] if phase != "whole" else []
+calls = [*backup, stop, callbacks.CSVLogger(folder / f"{name}.csv"), reduce, best, Death()]
+history = model.fit(x[:48], y[:48], epochs=30, batch_size=8, verbose=0, callbacks=calls,
+                    validation_data=(x[48:], y[48:]))
+np.savez(folder / f"{name}.npz", *model.get_weights(), *[v.numpy() for v in
+                                                         model.optimizer.variables])
+state = [stop.wait, stop.stopped_epoch, stop.best_epoch, stop.best, reduce.wait, reduce.best,
+         reduce.cooldown_counter, best.best]
+(folder / f"{name}.json").write_text(json.dumps([history.history, history.epoch, state]))
+"""
+
+
+def decide(phase, folder, death, killed=False):
+    done = subprocess.run(
+        [sys.executable, "-c", DECISIONS, phase, str(folder), str(death)],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == (-signal.SIGKILL if killed else 0), done.stderr
+
+
+def test_callbacks_decide_after_a_kill_as_they_would_have_without_it(tmp_path):
+    """Patience, cooldown, best value, best weights, rows and stopping survive `kill -9`."""
+    decide("whole", tmp_path, 0)
+    history, epochs, state = json.loads((tmp_path / "whole.json").read_text())
+    rates = history["learning_rate"]
+    assert 4 < len(epochs) < 30, "the test needs a run that stops early"
+    assert len(set(rates)) > 2, "the test needs a run whose rate falls"
+    for finished in range(1, len(epochs)):  # six batches an epoch
+        for left in tmp_path.glob("cut*"):
+            left.unlink()
+        (tmp_path / "cut.csv").write_text("rows of another run\n")
+        decide("first", tmp_path, 6 * finished + 3, killed=True)
+        decide("second", tmp_path, 0)
+        resumed, later, found = json.loads((tmp_path / "cut.json").read_text())
+        assert later == epochs[finished:]
+        assert resumed == {k: v[finished:] for k, v in history.items()}
+        assert found == state
+        assert (tmp_path / "cut.csv").read_text() == (tmp_path / "whole.csv").read_text()
+        with np.load(tmp_path / "whole.npz") as a, np.load(tmp_path / "cut.npz") as b:
+            assert all(a[k].tobytes() == b[k].tobytes() for k in a)
+
+
+def test_a_run_that_had_stopped_when_it_was_killed_stays_stopped(tmp_path):
+    import fastnn
+    from fastnn import callbacks, layers
+
+    class Killed(Exception):
+        pass
+
+    class Death(callbacks.Callback):
+        comes_last = True
+
+        def on_train_end(self, logs=None):
+            raise Killed
+
+    x = np.ones((8, 2), np.float32)
+    for end in ([Death()], []):
+        model = fastnn.Sequential([fastnn.Input((2,)), layers.Dense(1, kernel_initializer="ones")])
+        model.compile(fastnn.optimizers.SGD(0.0), "mse")
+        stop = callbacks.EarlyStopping("loss", patience=2, restore_best_weights=True)
+        calls = [stop, *end, callbacks.BackupAndRestore(tmp_path / "b")]
+        if end:
+            with pytest.raises(Killed):
+                model.fit(x, x[:, :1], epochs=9, verbose=0, callbacks=calls)
+            assert len(model.history.epoch) == 3
+        else:
+            history = model.fit(x, x[:, :1], epochs=9, verbose=0, callbacks=calls)
+            assert history.epoch == []
+            assert (stop.wait, stop.stopped_epoch) == (2, 2)
+
+
 def test_eager_and_traced_training_see_the_samples_in_one_order(rng):
     import fastnn
     from fastnn import layers

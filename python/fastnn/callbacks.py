@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import inspect
+import itertools
 import math
 import os
 import time
@@ -20,6 +21,7 @@ from fastnn import ops
 from fastnn.errors import FormatError, nearest, unknown_name
 from fastnn.messages import say
 from fastnn.progress import Progbar
+from fastnn.serial import plain
 
 __all__ = [
     "BackupAndRestore",
@@ -61,6 +63,18 @@ class Callback:
     def set_model(self, model: Any) -> None:
         """Takes the model."""
         self._model = model
+
+    #: True for a callback that is called after all others: it sees what they made of an epoch.
+    comes_last = False
+
+    def get_state(self) -> dict[str, Any]:
+        """What a resumed run needs: numbers, texts, lists of arrays; for `BackupAndRestore`."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Goes on from what `get_state` gave in a run that was cut off; after `on_train_begin`."""
+        for name, value in state.items():
+            setattr(self, name, value)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Before the first epoch."""
@@ -163,6 +177,7 @@ class CallbackList(Callback):
                     f"callbacks hold {c!r}, wanted Callback objects\n"
                     "  hint: callbacks=[EarlyStopping(patience=3)]"
                 )
+        self.callbacks.sort(key=lambda c: getattr(c, "comes_last", False))
         if add_progbar:
             self.callbacks.append(ProgbarLogger())
         if add_history:
@@ -187,6 +202,8 @@ class CallbackList(Callback):
         super().set_model(model)
         for c in self.callbacks:
             c.set_model(model)
+            if getattr(c, "comes_last", False):
+                c.others = [other for other in self.callbacks if other is not c]
 
     def overrides(self, *hooks: str) -> bool:
         """True when some callback has a body of its own for one of the hooks."""
@@ -380,6 +397,11 @@ class EarlyStopping(MonitorCallback):
         self.wait = self.stopped_epoch = self.best_epoch = 0
         self.best = self.best_weights = None
 
+    def get_state(self) -> dict[str, Any]:
+        """Patience used up, the best value and the weights that gave it."""
+        names = ("wait", "stopped_epoch", "best_epoch", "best", "best_weights")
+        return {n: getattr(self, n) for n in names}
+
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Compares, waits, stops."""
         if self.monitor_op is None:
@@ -444,6 +466,10 @@ class ModelCheckpoint(MonitorCallback):
         self._epoch = 0
         if save_freq != "epoch":
             self.__dict__["on_train_batch_end"] = self._count_batch
+
+    def get_state(self) -> dict[str, Any]:
+        """The best value, and batches seen since the last save."""
+        return {"best": self.best, "_batches": self._batches}
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Remembers the epoch."""
@@ -553,6 +579,10 @@ class ReduceLROnPlateau(MonitorCallback):
         self.best = None
         self.cooldown_counter = self.wait = 0
 
+    def get_state(self) -> dict[str, Any]:
+        """Patience and cooldown used up, and the best value."""
+        return {n: getattr(self, n) for n in ("best", "wait", "cooldown_counter")}
+
     def in_cooldown(self) -> bool:
         """True while it waits after a reduction."""
         return self.cooldown_counter > 0
@@ -616,17 +646,35 @@ class CSVLogger(Callback):
         self._writer: Any = None
         self.keys: list[str] | None = None
         self._with_header = True
+        self._rows_end: int | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Opens the file."""
         if self.append and os.path.exists(self.filename):
             self._with_header = os.path.getsize(self.filename) == 0
-        self._file = open(self.filename, "a" if self.append else "w", newline="")  # noqa: SIM115
+        # What a resumed run goes on with is not known yet: older rows go when the first one comes.
+        self._file = open(self.filename, "a", newline="")  # noqa: SIM115
+        self._rows_end = None if self.append else 0
         self._writer, self.keys = None, None
+
+    def get_state(self) -> dict[str, Any]:
+        """The columns, and how long the file is."""
+        return {"keys": self.keys, "rows_end": self._file.tell(), "append": self.append}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Rows after the last backup are dropped, those before it stay."""
+        if state["keys"] is not None:
+            self.keys, self._rows_end, self._with_header = state["keys"], state["rows_end"], False
+
+    def _drop_rows(self) -> None:
+        if self._rows_end is not None:
+            self._file.truncate(self._rows_end)
+            self._rows_end = None
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Writes a row."""
         logs = logs or {}
+        self._drop_rows()
         if self.keys is None:
             self.keys = sorted(logs)
             if not any(k.startswith("val_") for k in self.keys):
@@ -643,6 +691,7 @@ class CSVLogger(Callback):
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Closes the file."""
         if self._file is not None:
+            self._drop_rows()
             self._file.close()
         self._file = self._writer = None
 
@@ -680,10 +729,11 @@ class SwapEMAWeights(Callback):
 
 
 class BackupAndRestore(Callback):
-    """Saves weights, optimiser and random state after each epoch, and resumes from them.
+    """Saves weights, optimiser, random state and callbacks after each epoch, and resumes from them.
 
-    A run that was cut off goes on with the same bits as one that was not. With a number as
-    `save_freq` it also saves every so many batches, and the epoch that was cut off starts again.
+    A run that was cut off goes on with the same bits and decisions as one that was not. It is called
+    after all other callbacks, wherever it stands among them, to save what they made of the epoch.
+    With a number as `save_freq` it also saves every so many batches; an epoch starts again then.
     With `double_checkpoint` the backup before the last is kept too, for a file that got damaged.
     """
 
@@ -705,10 +755,13 @@ class BackupAndRestore(Callback):
                 "  hint: 'epoch' or a number of batches"
             )
         self.backup_dir, self.save_freq = os.fspath(backup_dir), save_freq
+        self.others: list[Any] = []
         self.delete_checkpoint, self.double_checkpoint = delete_checkpoint, double_checkpoint
         self._current_epoch = self._last_batch_seen = 0
         if save_freq != "epoch":
             self.__dict__["on_train_batch_end"] = self._after_batch
+
+    comes_last = True
 
     @property
     def _path(self) -> str:
@@ -730,14 +783,46 @@ class BackupAndRestore(Callback):
         paths = [p for p in (self._path, self._previous) if os.path.exists(p)]
         for path in paths:
             try:
-                position = saving.load_state(self.model, path)
+                position, arrays = saving.load_state(self.model, path)
             except FormatError as error:
                 if path == paths[-1]:
                     raise
                 warnings.warn(f"{error}; the backup before it is restored", stacklevel=2)
                 continue
             self.model._initial_epoch = self._current_epoch = position["epoch"]
+            self._revive(position.get("callbacks", []), arrays)
+            self.model.stop_training = position.get("stopped", False)
             break
+
+    def _states(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """Classes and states of the other callbacks, arrays among them apart."""
+        states: list[dict[str, Any]] = []
+        arrays: dict[str, Any] = {}
+        for i, c in enumerate(self.others):
+            state = dict(c.get_state()) if hasattr(c, "get_state") else {}
+            kept = [k for k, v in state.items() if isinstance(v, list) and v
+                    and isinstance(v[0], np.ndarray)]  # fmt: skip
+            for key in kept:
+                arrays |= {f"callbacks/{i}/{key}/{j}": a for j, a in enumerate(state.pop(key))}
+            states.append({"class": type(c).__name__, "state": plain(state), "arrays": kept})
+        return states, arrays
+
+    def _revive(self, states: list[Any], arrays: dict[str, Any]) -> None:
+        """Hands each callback the state that one of its class had, in their order."""
+        waiting = list(self.others)
+        for i, entry in enumerate(states):
+            c = next((c for c in waiting if type(c).__name__ == entry["class"]), None)
+            if c is None:
+                continue
+            waiting.remove(c)
+            state = dict(entry["state"])
+            for key in entry["arrays"]:
+                names = itertools.takewhile(
+                    arrays.__contains__, (f"callbacks/{i}/{key}/{j}" for j in itertools.count())
+                )
+                state[key] = [arrays[n] for n in names]
+            if state:
+                c.set_state(state)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Remembers the epoch."""
@@ -759,7 +844,10 @@ class BackupAndRestore(Callback):
         os.makedirs(self.backup_dir, exist_ok=True)
         if self.double_checkpoint and os.path.exists(self._path):
             os.replace(self._path, self._previous)
-        saving.save_state(self.model, self._path, {"epoch": self._current_epoch})
+        states, arrays = self._states()
+        position = {"epoch": self._current_epoch, "callbacks": states}
+        position["stopped"] = bool(self.model.stop_training)
+        saving.save_state(self.model, self._path, position, arrays)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Removes the backup of a finished run."""

@@ -311,6 +311,8 @@ class Fit:
     def _run_in_python(self, data: ArrayData | IterableData) -> None:
         model = self.model
         for epoch in range(model._initial_epoch, self.epochs):
+            if model.stop_training:
+                break
             start = time.perf_counter()
             self._begin_epoch(epoch, True)
             order = None
@@ -334,8 +336,6 @@ class Fit:
                 )
                 model.stop_training = True
             self._end_epoch(epoch, dict(logs), done, time.perf_counter() - start)
-            if model.stop_training:
-                break
 
     def _during(self, epoch: int) -> Callable[[int, Logs], None]:
         report = self.report

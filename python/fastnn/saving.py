@@ -537,12 +537,14 @@ def load_weights(model: Any, filepath: str | os.PathLike[str], skip_mismatch: bo
     _assign(named_variables(model), tensors, os.fspath(filepath), skip_mismatch)
 
 
-def save_state(model: Any, path: str, position: dict[str, Any]) -> None:
-    """Weights, optimiser and all random state and a position, for BackupAndRestore."""
+def save_state(
+    model: Any, path: str, position: dict[str, Any], arrays: dict[str, Any] | None = None
+) -> None:
+    """Weights, optimiser and all random state, a position and arrays, for BackupAndRestore."""
     from fastnn import random
 
     variables = named_variables(model)
-    tensors = _arrays(variables | _optimizer_values(model))
+    tensors = _arrays(variables | _optimizer_values(model)) | (arrays or {})
     if (state := random.global_state()) is not None:
         tensors[_GLOBAL_STATE] = state
     metadata = {
@@ -553,8 +555,8 @@ def save_state(model: Any, path: str, position: dict[str, Any]) -> None:
     _core.save_file(path, tensors, metadata, None)
 
 
-def load_state(model: Any, path: str) -> dict[str, Any]:
-    """Reads what `save_state` wrote and gives the position."""
+def load_state(model: Any, path: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Reads what `save_state` wrote and gives the position and all arrays."""
     from fastnn import random
 
     tensors, metadata = _read(path)
@@ -565,4 +567,4 @@ def load_state(model: Any, path: str) -> dict[str, Any]:
         model._shuffle_seed = state["shuffle_seed"]
         if _GLOBAL_STATE in tensors:
             random.set_global_state(tensors[_GLOBAL_STATE])
-    return dict(position)
+    return dict(position), {k: np.asarray(v) for k, v in tensors.items()}
