@@ -42,9 +42,10 @@ def test_presets_sum_to_one_and_are_consistent(name: str) -> None:
     assert made.cr is None or made.cr < 0.02
 
 
-def reciprocal(rng: np.random.Generator, n: int) -> np.ndarray:
-    a = np.exp(rng.normal(size=(n, n)))
-    return np.triu(a, 1) + np.tril(1 / a.T, -1) + np.eye(n)
+def judgements(rng: np.random.Generator, n: int) -> np.ndarray:
+    """A random pairwise matrix on Saaty's scale, 1/9 to 9."""
+    above = rng.integers(1, 10, (n, n)) ** rng.choice([-1.0, 1.0], (n, n))
+    return np.triu(above, 1) + np.tril(1 / above.T, -1) + np.eye(n)
 
 
 def test_consistent_matrix_returns_its_own_weights() -> None:
@@ -178,6 +179,7 @@ def test_topsis_gives_equal_options_the_same_closeness() -> None:
 def test_topsis_weighted_sum_and_ahp_agree_with_pymcdm() -> None:
     methods = pytest.importorskip("pymcdm.methods")
     normalise = pytest.importorskip("pymcdm.normalizations").vector_normalization
+    judge = pytest.importorskip("pymcdm.weights.subjective").AHP
     rng = np.random.default_rng(7)
     other = methods.TOPSIS(normalise)
     for _ in range(1_000):
@@ -187,11 +189,12 @@ def test_topsis_weighted_sum_and_ahp_agree_with_pymcdm() -> None:
         assert np.allclose(topsis(matrix, weights), want, atol=1e-9)
     for _ in range(1_000):
         n = int(rng.integers(3, 9))
-        matrix = reciprocal(rng, n)
-        values, vectors = np.linalg.eig(matrix)
-        first = np.abs(vectors[:, np.argmax(values.real)].real)
+        matrix = judgements(rng, n)
+        theirs = judge(matrix=matrix)
         made = ahp(matrix, [str(k) for k in range(n)])
-        assert np.allclose(made.weights, first / first.sum(), atol=1e-9)
+        assert np.allclose(made.weights, theirs(), atol=1e-9)
+        # each library has a random index of its own; the consistency index is the same
+        assert made.ci == pytest.approx(theirs.get_cr() * judge.RI_M[n - 1], abs=1e-9)
         # a positive matrix's eigenvector is also the limit of repeated multiplication
         power = np.ones(n)
         for _ in range(500):

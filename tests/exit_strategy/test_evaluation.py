@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from exit_profiles import TODAY, make_profile_dict
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from fastnn.exit_strategy.criteria import EXTENDED_OPTIONS, load_criteria, resolve_weights
 from fastnn.exit_strategy.errors import ExitError
@@ -92,6 +94,29 @@ def test_better_value_never_lowers_an_option_whose_curve_rises(option: str, leaf
         score = float(made.scores.wsm[made.options.index(option)])
         assert score >= last - 1e-12
         last = score
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(
+    pair=st.sampled_from(rising()),
+    values=st.lists(st.floats(0, 1), min_size=2, max_size=2).map(sorted),
+    others=st.dictionaries(
+        st.sampled_from(sorted(set(LEAF_FIELDS.values()) - {"monthly_burn", "need_24m"})),
+        st.sampled_from([0.0, 0.2, 0.5, 0.8, 1.0]),
+        max_size=6,
+    ),
+    burn=st.floats(-1e6, 3e7),
+)
+def test_no_company_is_scored_lower_for_a_better_value(
+    pair: tuple[str, str], values: list[float], others: dict[str, float], burn: float
+) -> None:
+    option, leaf = pair
+    plain = {f.path for f in FIELDS if f.kind in ("score", "market")}
+    base = {k: v for k, v in others.items() if k in plain}
+    base |= {"monthly_burn": burn, "gross_margin": 1.0}
+    worse, better = (run(draws=100, **(base | {LEAF_FIELDS[leaf]: v})) for v in values)
+    k = worse.options.index(option)
+    assert better.scores.wsm[k] >= worse.scores.wsm[k] - 1e-12
 
 
 def test_missing_optional_data_is_listed_and_widens_the_answer() -> None:
