@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import pty
+import threading
 from collections.abc import Callable
 
 import numpy as np
@@ -74,6 +78,29 @@ def mlp_fit(sizes: list[int], batch: int, samples: int) -> Callable[[], float]:
         return model.fit(x, y, batch_size=batch, epochs=1, verbose=0).history["loss"][-1]
 
     return call
+
+
+def fit_shown(sizes: list[int], batch: int, samples: int, variant: str) -> Callable[[], float]:
+    """Epochs as a user at a terminal trains them ("bar"), or with verbose=0 ("silent")."""
+    x, y = data.training_set(sizes, samples)
+    model = build(sizes)
+    model.compile("adam", "mse")
+    screen, inside = pty.openpty()
+    threading.Thread(target=_read_all, args=(screen,), daemon=True).start()
+    terminal = os.fdopen(inside, "w")
+
+    def call() -> float:
+        shown = {"verbose": 0} if variant == "silent" else {}
+        with contextlib.redirect_stdout(terminal):
+            return model.fit(x, y, batch_size=batch, epochs=20, **shown).history["loss"][-1]
+
+    return call
+
+
+def _read_all(screen: int) -> None:
+    """What a terminal does: takes whatever is written."""
+    while os.read(screen, 1 << 16):
+        pass
 
 
 def line_fit() -> Callable[[], float]:

@@ -729,7 +729,7 @@ class SwapEMAWeights(Callback):
 
 
 class BackupAndRestore(Callback):
-    """Saves weights, optimiser, random state and callbacks after each epoch, and resumes from them.
+    """Saves weights, optimiser, random state and callbacks each epoch, and resumes from them.
 
     A run that was cut off goes on with the same bits and decisions as one that was not. It is called
     after all other callbacks, wherever it stands among them, to save what they made of the epoch.
