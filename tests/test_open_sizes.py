@@ -94,6 +94,22 @@ def test_an_open_size_that_meets_a_known_one_takes_it():
         layers.Add()([x, fastnn.Input((10, 5))])
 
 
+def test_windows_may_be_wide():
+    x = fastnn.Input((None, 4))
+    assert layers.Cropping1D(200)(x).shape == (None, None, 4)
+    assert x[:, 1000].shape == (None, 4)
+    assert layers.Cropping1D(1500)(fastnn.Input((None, 4))).shape == (None, None, 4)
+
+
+def test_counts_and_shapes_that_would_depend_on_an_open_size_are_refused():
+    x = fastnn.Input((None, 4))
+    with pytest.raises(ShapeError, match=r"number of outputs.*open \(None\)\n  hint:"):
+        ops.unstack(x, axis=1)
+    with pytest.raises(ShapeError, match=r"\(-1, None, 2\) leaves a size open"):
+        ops.reshape(x, (-1, None, 2))
+    assert ops.reshape(x, (None, -1)).shape == (None, None)
+
+
 def test_a_fixed_batch_stays_beside_an_open_size():
     assert layers.Reshape((3, 5))(fastnn.Input(batch_shape=(2, None))).shape == (2, 3, 5)
     assert layers.Flatten()(fastnn.Input(batch_shape=(5, 2, None))).shape == (5, None)

@@ -30,7 +30,7 @@ Logs = dict[str, float]
 class Program:
     """A traced step: how to run it over data, and what its values are called."""
 
-    __slots__ = ("loop", "names", "reset", "results", "step", "vectors")
+    __slots__ = ("loop", "metrics", "names", "reset", "results", "step", "vectors")
 
     def __init__(
         self,
@@ -38,8 +38,9 @@ class Program:
         values: dict[str, Any],
         reset: list[Variable],
         vectors: list[Any],
+        metrics: list[Any],
     ) -> None:
-        self.step, self.reset, self.vectors = step, reset, vectors
+        self.step, self.reset, self.vectors, self.metrics = step, reset, vectors, metrics
         self.names = sorted(values)
         self.results = _core.Function([], [values[k] for k in self.names]) if values else None
         self.loop = _core.Loop(step, self.results, reset)

@@ -17,7 +17,8 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.config import epsilon, stored_dtype
-from fastnn.symbolic import KerasTensor, keras_op
+from fastnn.errors import ShapeError
+from fastnn.symbolic import KerasTensor, keras_op, stand_in_size
 from fastnn.variables import Variable
 
 Axis = int | Sequence[int] | None
@@ -219,8 +220,15 @@ def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = Fal
 
 @keras_op
 def reshape(x: TensorLike, newshape: Sequence[int | None] | int) -> Tensor:
-    """The same elements under another shape; one size may be -1."""
+    """The same elements under another shape; one size may be -1, None is an open batch."""
     new = [newshape] if isinstance(newshape, int) else list(newshape)
+    if None in new[1:]:
+        raise ShapeError(
+            f"reshape: the new shape {tuple(new)} leaves a size open that is not the batch\n"
+            "  hint: one size may be -1: it is worked out from the others"
+        )
+    if new and new[0] is None and stand_in_size() is not None:
+        new[0] = shape(x)[0]
     return _c.reshape(x, shape=new)
 
 

@@ -24,9 +24,10 @@ __all__ = ["KerasTensor", "Node", "OpCall", "infer", "is_symbolic", "keras_op", 
 
 F = TypeVar("F", bound=Callable[..., Any])
 Dims = tuple[int | None, ...]
-#: What stands for None in the two traces of a call with open sizes. Strides, groups and halves
-#: divide both, so reshapes of open axes come out even.
-STAND_INS = (240, 336)
+E = TypeVar("E", bound=Exception)
+#: What stands for None in the two traces of a call with open sizes; the second pair is for windows
+#: wider than the first. Strides, groups and halves divide all, so reshapes come out even.
+STAND_INS = ((240, 336), (3840, 5376))
 _local = threading.local()
 
 
@@ -133,7 +134,7 @@ class KerasTensor:
         name = name or unique_name("keras_tensor")
         dims, dtype = tuple(shape), stored_dtype(dtype)
         if is_open(dims):
-            filled = tuple(STAND_INS[0] if d is None else d for d in dims)
+            filled = tuple(STAND_INS[0][0] if d is None else d for d in dims)
             dtype = _core.placeholder(filled, dtype=dtype, name=name).dtype
             self._set(None, dims, dtype, name)
         else:
@@ -307,26 +308,29 @@ def infer(given: Any, run: Callable[[Callable[[Any], Any]], Any]) -> Any:
     leaves = tree.flatten(given)
     if not any(isinstance(x, KerasTensor) and x.spec is None for x in leaves):
         return tree.map_structure(lambda x: KerasTensor.of(_traced(x)), run(specs))
-    first, second = STAND_INS
-    with _standing(first) as replaced:
+    failed: FastnnError | IndexError | None = None
+    for first, second in STAND_INS:
         try:
-            one = run(replaced)
-        except FastnnError as error:
-            met = _meeting(leaves, run) if isinstance(error, ShapeError) else None
-            if met is not None:
-                return tree.map_structure(lambda x: KerasTensor.of(_traced(x)), met)
-            raise _noted(error, f"where {first} stands for the open sizes (None)") from error
-    with _standing(second) as replaced:
-        try:
-            two = run(replaced)
-        except FastnnError as error:
-            head = str(error).partition("\n  hint:")[0]
-            raise ShapeError(
-                f"{head}\n  the sizes {first} and {second} were tried for an axis that the input "
-                "leaves open (None): something depends on it\n"
-                "  hint: give that axis a size in Input(shape=...)"
-            ) from error
-    return tree.map_structure(_compared, one, two)
+            with _standing(first) as replaced:
+                one = run(replaced)
+        except (ShapeError, IndexError) as error:
+            failed = failed or _noted(error, f"where {first} stands for the open sizes (None)")
+            continue
+        with _standing(second) as replaced:
+            try:
+                two = run(replaced)
+            except FastnnError as error:
+                head = str(error).partition("\n  hint:")[0]
+                raise ShapeError(
+                    f"{head}\n  the sizes {first} and {second} were tried for an axis that the "
+                    "input leaves open (None): something depends on it\n"
+                    "  hint: give that axis a size in Input(shape=...)"
+                ) from error
+        return _compared(one, two)
+    met = _meeting(leaves, run)
+    if met is None:
+        raise failed or ShapeError("the sizes of the inputs do not fit together")
+    return tree.map_structure(lambda x: KerasTensor.of(_traced(x)), met)
 
 
 def _meeting(leaves: list[Any], run: Callable[[Callable[[Any], Any]], Any]) -> Any:
@@ -334,9 +338,10 @@ def _meeting(leaves: list[Any], run: Callable[[Callable[[Any], Any]], Any]) -> A
 
     So `Input((None, 4))` can be added to a table of shape (10, 4), as in Keras.
     """
-    known = {d for x in leaves for d in getattr(x, "shape", ()) if d is not None and d > 1}
+    shapes = [x.shape for x in leaves if getattr(x, "shape", ())]
+    known = {d for s in shapes for d in s if d is not None and d > 1 and len(shapes) > 1}
     for size in sorted(known)[:8]:
-        with _standing(size, batch=None) as replaced, suppress(ShapeError):
+        with _standing(size, batch=None) as replaced, suppress(ShapeError, IndexError):
             return run(replaced)
     return None
 
@@ -345,18 +350,29 @@ def _traced(x: Any) -> _core.Tensor:
     return x if isinstance(x, _core.Tensor) else _core.tensor(value_of(x))
 
 
-def _compared(one: Any, two: Any) -> KerasTensor:
-    one, two = _traced(one), _traced(two)
-    if len(one.shape) != len(two.shape):
-        raise ShapeError(
-            f"an output has {len(one.shape)} or {len(two.shape)} axes, which depends on a size that"
-            " the input leaves open\n  hint: give the full shape in Input(shape=...)"
-        )
-    shape = tuple(a if a == b else None for a, b in zip(one.shape, two.shape, strict=True))
-    return KerasTensor.shaped(shape, one.dtype)
+def _compared(one: Any, two: Any) -> Any:
+    """The results of two traces as symbolic tensors: None where their sizes differ."""
+
+    def compare(a: Any, b: Any) -> KerasTensor:
+        a, b = _traced(a), _traced(b)
+        if len(a.shape) != len(b.shape):
+            raise _depends(f"an output has {len(a.shape)} or {len(b.shape)} axes")
+        shape = tuple(m if m == n else None for m, n in zip(a.shape, b.shape, strict=True))
+        return KerasTensor.shaped(shape, a.dtype)
+
+    if tree.structure(one) != tree.structure(two):
+        raise _depends("the number of outputs is not fixed")
+    return tree.map_structure(compare, one, two)
 
 
-def _noted(error: FastnnError, note: str) -> FastnnError:
+def _depends(what: str) -> ShapeError:
+    return ShapeError(
+        f"{what}: it depends on a size that the input leaves open (None)\n"
+        "  hint: give the full shape in Input(shape=...)"
+    )
+
+
+def _noted(error: E, note: str) -> E:
     head, mark, hint = str(error).partition("\n  hint:")
     return type(error)(f"{head}\n  {note}{mark}{hint}")
 

@@ -274,10 +274,11 @@ class Trainer:
         with Scope(training=train) as scope, CallContext(train), _batch_is_open():
             logs = (self.train_step if train else self.test_step)(pack(*inputs))
         updates = scope.updates()
-        reset = list({v: None for m in self.metrics for v in m.variables})
+        found = self.metrics
+        reset = list({v: None for m in found for v in m.variables})
         values: dict[str, Any] = {}
         vectors = []
-        tracked = {m.name: m for m in self.metrics}
+        tracked = {m.name: m for m in found}
         with Scope():
             for name, value in logs.items():
                 if name in tracked and _holds_updates(tracked[name], scope):
@@ -289,7 +290,7 @@ class Trainer:
                 else:
                     values[name] = keep(name, value, updates)
         step = _core.Function(feeds, [], updates)
-        return Program(step, values, reset, vectors)
+        return Program(step, values, reset, vectors, found)
 
     # ---- data ----------------------------------------------------------------------------------
 
@@ -481,10 +482,11 @@ class Trainer:
             calls.on_test_end(logs)
         return logs, done
 
-    def _in_order(self, logs: Logs) -> Any:
+    def _in_order(self, logs: Logs, found: list[Any] | None = None) -> Any:
         compiled = self._compiled_metrics
         later = compiled.metrics if compiled is not None and compiled.by_output else []
-        names = [m.name for m in self.metrics if not any(m is other for other in later)]
+        found = self.metrics if found is None else found
+        names = [m.name for m in found if not any(m is other for other in later)]
         first = [logs[n] for n in names if n in logs]
         rest = [logs[k] for k in sorted(logs) if k not in names]
         values = first + rest
@@ -570,14 +572,18 @@ class Trainer:
         return self._on_batch("test", data, return_dict)
 
     def _on_batch(self, kind: str, data: Any, return_dict: bool) -> Any:
-        self.reset_metrics()
+        found = None
         if self.run_eagerly:
+            self.reset_metrics()
             logs = self._eager_step(kind == "train", (data.x, data.y, data.weights))
         else:
             program = self._program(kind, (data.x, data.y, data.weights))
+            found = program.metrics
+            for m in found:
+                m.reset_state()
             program.step(*data.leaves)
             logs = program.read()
-        return logs if return_dict else self._in_order(logs)
+        return logs if return_dict else self._in_order(logs, found)
 
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch."""
