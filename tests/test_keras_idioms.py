@@ -253,3 +253,79 @@ def test_the_summary_shows_a_range_of_layers_and_positions(capsys):
     assert text.splitlines()[1] == "┏" + "━" * 17 + "┳" + "━" * 16 + "┳" + "━" * 23 + "┓"
     with pytest.raises(ValueError, match=r"layer_range.*names no layer of \['d0', .*\n  hint:"):
         model.summary(layer_range=("e", "d1"))
+
+
+def test_names_of_keras_backend_are_found():
+    import fastnn.keras as keras
+    from fastnn.keras import backend as K
+
+    assert K.epsilon() == keras.config.epsilon() == 1e-7
+    assert (K.backend(), K.floatx(), K.image_data_format()) == (
+        "fastnn",
+        "float32",
+        "channels_last",
+    )
+    assert K.standardize_dtype("float64") == "float32"
+    assert K.is_float_dtype("float16")
+    assert not K.is_int_dtype(np.float32)
+    assert K.is_int_dtype(np.dtype("uint8"))
+    K.clear_session()
+    assert [K.get_uid("thing"), K.get_uid("thing")] == [1, 2]
+    assert layers.Dense(1).name == "dense"
+    assert keras.__version__ == fastnn.__version__
+    assert keras.utils.is_keras_tensor(keras.Input((2,)))
+
+
+def test_paths_hold_the_layers_around_and_name_scopes():
+    class Gate(layers.Layer):
+        def __init__(self):
+            super().__init__(name="gate")
+            self.inner = layers.Dense(2, name="inner")
+
+        def build(self, input_shape):
+            self.inner.build(input_shape)
+            self.scale = self.add_weight(shape=(2,), name="scale")
+
+        def call(self, inputs):
+            return self.inner(inputs) * self.scale
+
+    gate = Gate()
+    gate(np.ones((1, 3)))
+    assert [w.path for w in gate.weights] == ["gate/scale", "gate/inner/kernel", "gate/inner/bias"]
+    with fastnn.name_scope("outer"):
+        dense = layers.Dense(2, name="d")
+        dense.build((None, 3))
+    assert [w.path for w in dense.weights] == ["outer/d/kernel", "outer/d/bias"]
+
+
+def test_variables_take_lists_and_show_their_value():
+    v = fastnn.Variable(np.arange(3.0), name="v")
+    v.assign_add([1, 1, 1])
+    v.assign_sub((0.5, 0.5, 0.5))
+    assert v.numpy().tolist() == [0.5, 1.5, 2.5]
+    assert repr(v) == "<Variable path=v, shape=(3,), dtype=float32, value=[0.5 1.5 2.5]>"
+
+
+@pytest.mark.parametrize("name", ["m.safetensors", "m.keras"])
+def test_a_layer_as_activation_comes_back_from_a_file(tmp_path, name):
+    if name.endswith(".keras"):
+        pytest.importorskip("h5py")
+    leaky = layers.LeakyReLU(negative_slope=0.1)
+    model = fastnn.Sequential([fastnn.Input((3,)), layers.Dense(4, activation=leaky)])
+    model.save(tmp_path / name)
+    again = fastnn.models.load_model(tmp_path / name)
+    x = np.array([[-2.0, 1.0, 0.5]], np.float32)
+    assert np.array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+    assert again.layers[0].activation.negative_slope == 0.1
+
+
+def test_print_fn_gets_the_summary_as_one_text():
+    texts = []
+    branches().summary(print_fn=texts.append, line_length=76)
+    assert texts == [BRANCHED]
+
+
+def test_a_metric_list_in_the_place_of_loss_weights_is_named():
+    model = fastnn.Sequential([fastnn.Input((3,)), layers.Dense(1)])
+    with pytest.raises(ValueError, match=r"loss_weights hold 'mae' \(str\).*\n  hint: metrics="):
+        model.compile("sgd", "mse", ["mae"])

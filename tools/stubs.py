@@ -325,7 +325,7 @@ def package_stub(package: ModuleType, names: dict[str, str], modules: dict[str, 
     for name, module in modules.items():
         parent, _, own = module.rpartition(".")
         lines.append(f"from {parent} import {own} as {name}\n")
-    version = "\n__version__: str\n" if package is fastnn else ""
+    version = "\n__version__: str\n"
     return f"{LAZY_HEAD}{''.join(sorted(lines))}{version}{names_of(package.__all__)}"
 
 

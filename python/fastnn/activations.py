@@ -232,7 +232,15 @@ TABLE = Table(
 
 def get(identifier: Any) -> Callable[..., Any]:
     """The activation for a name, a function, a layer or None (linear)."""
-    return linear if identifier is None else TABLE.get(identifier)
+    if identifier is None:
+        return linear
+    if isinstance(identifier, dict) and identifier.get("class_name") not in TABLE.names:
+        from fastnn.layers import TABLE as LAYERS
+
+        if identifier.get("class_name") in LAYERS.names:
+            layer: Callable[..., Any] = LAYERS.from_config(identifier)
+            return layer
+    return TABLE.get(identifier)  # type: ignore[no-any-return]
 
 
 def serialize(activation: Callable[..., Any]) -> Any:

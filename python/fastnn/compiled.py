@@ -66,7 +66,7 @@ class CompiledLoss:
         ) else resolve_loss(loss)  # fmt: skip
         if isinstance(self._given, list | tuple) and len(self._given) == 1:
             self._given = self._given[0]
-        self._weights = weights
+        self._weights = _checked_weights(weights)
         self.trackers: list[metrics.Mean] = []
         self._chosen: list[Any] | None = None
 
@@ -149,6 +149,19 @@ class CompiledLoss:
             f"labels), the model has {classes} classes: labels must be 0…{classes - 1}\n"
             f"  hint: {hint}"
         )
+
+
+def _checked_weights(weights: Any) -> Any:
+    for factor in tree.flatten(weights) if weights is not None else []:
+        if isinstance(factor, bool) or not isinstance(factor, int | float | np.number):
+            hint = "metrics=['accuracy'] by name: the third argument is loss_weights" if (
+                isinstance(factor, str)
+            ) else "one number per output, such as [1.0, 0.2]"  # fmt: skip
+            raise ValueError(
+                f"loss_weights hold {factor!r} ({type(factor).__name__}), wanted numbers\n"
+                f"  hint: {hint}"
+            )
+    return weights
 
 
 def _extent(x: Any) -> Any:

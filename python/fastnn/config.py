@@ -149,6 +149,12 @@ def unique_name(prefix: str) -> str:
     return f"{prefix}_{n}" if n else prefix
 
 
+def get_uid(prefix: str = "") -> int:
+    """The next number for automatic names of this prefix, counted from 1."""
+    _counts[prefix] += 1
+    return _counts[prefix]
+
+
 def clear_session(free_memory: bool = True) -> None:
     """Starts automatic names at zero again; models free their memory when they are dropped."""
     _counts.clear()

@@ -15,10 +15,10 @@ __all__ = ["CORE", "FURTHER", "KERAS", "KERAS_MODULES", "MODULES", "lazy"]
 MODULES = {
     name: f"fastnn.{name}"
     for name in (
-        "activations", "callbacks", "config", "constraints", "data", "datasets", "dtype_policies",
-        "ensemble",
-        "errors", "initializers", "layers", "losses", "metrics", "models", "ops", "optimizers",
-        "plot", "random", "regularizers", "saving", "transforms", "utils",
+        "activations", "backend", "callbacks", "config", "constraints", "data", "datasets",
+        "dtype_policies", "ensemble", "errors", "initializers", "layers", "losses", "metrics",
+        "models", "ops", "optimizers", "plot", "random", "regularizers", "saving", "transforms",
+        "utils",
     )
 }  # fmt: skip
 
@@ -36,7 +36,7 @@ KERAS = {
     "Sequential": "models", "Functional": "models", "Variable": "variables",
     "KerasTensor": "symbolic", "Loss": "losses", "Metric": "metrics", "Optimizer": "optimizers",
     "Initializer": "initializers", "Regularizer": "regularizers", "Constraint": "constraints",
-    "Callback": "callbacks", "DTypePolicy": "dtype_policies",
+    "Callback": "callbacks", "name_scope": "backend", "DTypePolicy": "dtype_policies",
 }  # fmt: skip
 
 #: Further names of fastnn itself.

@@ -141,11 +141,11 @@ class Variable(_core.Variable):
 
     def assign_add(self, value: Any) -> Tensor:
         """Adds to the value."""
-        return self.assign(self.value + value)
+        return self.assign(self.value + _operand(value))
 
     def assign_sub(self, value: Any) -> Tensor:
         """Subtracts from the value."""
-        return self.assign(self.value - value)
+        return self.assign(self.value - _operand(value))
 
     @property
     def ndim(self) -> int:
@@ -248,7 +248,13 @@ class Variable(_core.Variable):
         return self.value == (other.value if isinstance(other, Variable) else other)
 
     def __repr__(self) -> str:
-        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}>"
+        with np.printoptions(threshold=20):
+            text = str(self.numpy())
+        return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, value={text}>"
+
+
+def _operand(value: Any) -> Any:
+    return np.asarray(value) if isinstance(value, list | tuple) else value
 
 
 def _restored(value: Any, dtype: str, name: str, state: dict[str, Any]) -> Variable:

@@ -11,7 +11,10 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from fastnn import _core
 from fastnn.namespaces import KERAS, KERAS_MODULES, lazy
+
+__version__: str = _core.info()["version"]
 
 __all__ = sorted([*KERAS, *KERAS_MODULES])
 __getattr__, __dir__ = lazy(globals(), KERAS, KERAS_MODULES)

@@ -302,7 +302,9 @@ class Layer:
                 regularizer=regularizers.get(regularizer),
                 constraint=_constraints.get(constraint),
             )
-        prefix = current_names() or [self.name]
+        prefix = current_names()
+        if prefix[-1:] != [self.name]:
+            prefix = [*prefix, self.name]
         variable.path = "/".join([*prefix, variable.name])
         self._variables.append(variable)
         touch()

@@ -155,7 +155,11 @@ class Model(Trainer, Layer):
         from fastnn.models.summary import Layout, summary
 
         layout = Layout(line_length, positions, expand_nested, show_trainable, layer_range)
-        (print_fn or print)(summary(self, layout))
+        text = summary(self, layout)
+        if print_fn is None:
+            print(text)
+        else:
+            print_fn(f"{text}\n")
 
     # ---- config and files ----------------------------------------------------------------------
 
