@@ -7,6 +7,7 @@ ranks. `pay_claims` shares sums of money among stacked claims. Depends on NumPy 
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -116,6 +117,20 @@ class Ensemble:
         self.variables = len(rows)
         self.groups = len(weights)
         self.draws = draws
+
+    def reweighted(
+        self, weights: Sequence[float], *, dirichlet_sum: float | None = None
+    ) -> Ensemble:
+        """The same variables and inputs under other weights, without drawing the inputs again.
+
+        Equals a new `Ensemble` made with these weights.
+
+        Raises:
+            ValueError: Another number of weights, or one that is not valid.
+        """
+        other = copy.copy(self)
+        other._core = self._core.reweighted([float(w) for w in weights], dirichlet_sum)
+        return other
 
     def score(
         self,

@@ -19,7 +19,14 @@ from fastnn.ensemble import KINDS, Ensemble, Summary, Variable
 from .contracts import CurveTable, Distribution, SamplingSpec, Simulation
 from .errors import ExitError, Issue
 
-__all__ = ["TORNADO_LEVELS", "simulate", "simulate_many", "tornado_runs", "total_effects"]
+__all__ = [
+    "TORNADO_LEVELS",
+    "simulate",
+    "simulate_many",
+    "simulate_with_tornado",
+    "tornado_runs",
+    "total_effects",
+]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -31,8 +38,9 @@ _SCORE_LEVELS = (0.05, 0.5, 0.95)
 #: Bytes that draws (two f32 numbers per leaf, one per group) and scores may take.
 _MEMORY = 1 << 30
 
-#: The draws used last: they depend on their key alone, so keeping them changes no result.
-_last: tuple[object, Ensemble] | None = None
+#: The draws used last and the firmness of their weights: they depend on their key alone, so keeping
+#: them changes no result.
+_last: tuple[object, float | None, Ensemble] | None = None
 _MAX_KEPT = 100_000  # draws; more are not worth their memory between two calls
 
 
@@ -112,15 +120,33 @@ def tornado_runs(
     The other leaves stay free and all runs share their random numbers; a leaf that is known
     exactly repeats the unheld p_first.
     """
+    return simulate_with_tornado(
+        spec, kappa=kappa, draws=draws, seed=seed, profile_index=profile_index
+    )[1]
+
+
+def simulate_with_tornado(
+    spec: SamplingSpec,
+    *,
+    kappa: float | None = 60.0,
+    draws: int = 10_000,
+    seed: int = 0,
+    profile_index: int = 0,
+    threads: int | None = None,
+) -> tuple[Simulation, FloatArray]:
+    """`simulate` and `tornado_runs` in one pass over the draws."""
     ensemble = _ensemble(spec, kappa, draws, seed, profile_index)
-    with _refused_input():
+    with _thread_count(threads), _refused_input():
         summary = ensemble.score(
-            _marginals(spec)[None], np.array([_open(spec)]), pins=TORNADO_LEVELS
+            _marginals(spec)[None],
+            np.array([_open(spec)]),
+            quantiles=_SCORE_LEVELS,
+            pins=TORNADO_LEVELS,
         )
     runs = summary.pinned[0] / float(draws)
     base = summary.ranks[0, :, 0] / float(draws)
     free = runs.sum(axis=2, keepdims=True) > 0
-    return np.where(free, runs, base)
+    return _simulation(spec, summary, 0, draws, seed, kappa), np.where(free, runs, base)
 
 
 def total_effects(
@@ -229,13 +255,19 @@ def _ensemble(
     correlated: bool = True,
 ) -> Ensemble:
     _check(spec, kappa, draws, seed, index)
-    key = (_layout_key(spec), kappa, draws, seed, index, correlated)
+    key = (_layout_key(spec), draws, seed, index, correlated)
     global _last
     kept = _last  # one read: another thread may replace it
     if kept is not None and kept[0] == key:
-        return kept[1]  # scoring, tornado and the next chunk share their draws
-    made = _new_ensemble(spec, kappa, draws, seed, index, correlated)
-    _last = (key, made) if draws <= _MAX_KEPT else None
+        made = kept[2]  # scoring, tornado and the next chunk share their draws
+        if kept[1] == kappa:
+            return made
+        weights, total = _weights(spec, kappa)
+        with _refused_input():
+            made = made.reweighted(weights, dirichlet_sum=total)
+    else:
+        made = _new_ensemble(spec, kappa, draws, seed, index, correlated)
+    _last = (key, kappa, made) if draws <= _MAX_KEPT else None
     return made
 
 

@@ -75,13 +75,22 @@ impl Ensemble {
                 })
                 .collect();
             let layout = Layout::new(options, weights.len(), streams, variables)?;
-            let weights = match dirichlet_sum {
-                Some(sum) => Weights::Dirichlet { alphas: weights, sum },
-                None => Weights::Fixed(weights),
-            };
+            let weights = weights_from(weights, dirichlet_sum);
             let spec = DrawSpec { len: draws, seed, stream, weights, streams, cholesky };
             let draws = py.detach(|| Draws::new(&spec))?;
             Ok(Self { layout, draws })
+        })
+    }
+
+    /// The same variables and inputs under other weights of the same number.
+    fn reweighted(&self, py: Python<'_>, weights: Vec<f64>, dirichlet_sum: Option<f64>) -> PyResult<Self> {
+        enter(|| {
+            if weights.len() != self.layout.groups() {
+                return data_error(wrong_size("weights", weights.len(), self.layout.groups()));
+            }
+            let weights = weights_from(weights, dirichlet_sum);
+            let draws = py.detach(|| self.draws.reweighted(&weights))?;
+            Ok(Self { layout: self.layout.clone(), draws })
         })
     }
 
@@ -140,9 +149,16 @@ impl Ensemble {
             if index >= count {
                 return data_error(format!("ensemble: got row {index}, wanted one below {count}"));
             }
-            let row = if weights { self.draws.weights(index) } else { self.draws.normals(index) };
-            write(py, "out", &out, &row[..self.draws.len()])
+            let row = if weights { self.draws.all_weights(index) } else { self.draws.all_normals(index) };
+            write(py, "out", &out, &row)
         })
+    }
+}
+
+fn weights_from(values: Vec<f64>, dirichlet_sum: Option<f64>) -> Weights {
+    match dirichlet_sum {
+        Some(sum) => Weights::Dirichlet { alphas: values, sum },
+        None => Weights::Fixed(values),
     }
 }
 

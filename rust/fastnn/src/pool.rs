@@ -135,6 +135,15 @@ pub fn run_range(n: usize, grain: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
     run(n.div_ceil(grain), &|i| f(i * grain..((i + 1) * grain).min(n)));
 }
 
+/// Calls `work(i, part)` once for each part of `size` elements of `out` (the last one shorter).
+pub fn run_parts<T: Send>(out: &mut [T], size: usize, work: &(dyn Fn(usize, &mut [T]) + Sync)) {
+    // Each part is handed over once, through a lock nobody waits for.
+    let parts: Vec<Mutex<&mut [T]>> = out.chunks_mut(size.max(1)).map(Mutex::new).collect();
+    run(parts.len(), &|i| {
+        work(i, &mut parts[i].lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+    });
+}
+
 /// The right to use the pool, given back when dropped.
 struct Held;
 

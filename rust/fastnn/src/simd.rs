@@ -126,6 +126,8 @@ pub trait Simd: Copy + Send + Sync + 'static {
     unsafe fn not_m(a: Self::M) -> Self::M;
     /// True when any lane is set.
     unsafe fn any(m: Self::M) -> bool;
+    /// One bit per set lane, lane 0 lowest.
+    unsafe fn mask_bits(m: Self::M) -> u32;
     /// `a * 2^n` for `|a|` in [1/4, 4] or NaN, `n` an integral float in [-252, 254]; subnormal
     /// results round once.
     unsafe fn scale(a: Self::F, n: Self::F) -> Self::F;

@@ -5,8 +5,6 @@
 //! otherwise. Payouts are piecewise linear in the price; a table of pieces is built once and read
 //! for every price. May depend on the pool; knows nothing about companies.
 
-use std::sync::OnceLock;
-
 use crate::data_err;
 use crate::error::{Error, Result};
 use crate::pool;
@@ -179,15 +177,10 @@ pub fn pay(tables: &[Claim], claims: usize, prices: &[f64], out: &mut [f64]) -> 
             "payout: table {table} has an amount that is negative or not finite, a cap below its due, or no units at all"
         );
     }
-    // Each chunk of tables owns its part of `out`: handed over once, through a lock nobody waits for.
-    let parts: Vec<OnceLock<std::sync::Mutex<&mut [f64]>>> =
-        out.chunks_mut(GROUP * size).map(|part| OnceLock::from(std::sync::Mutex::new(part))).collect();
-    pool::run(parts.len(), &|i| {
+    pool::run_parts(out, GROUP * size, &|i, part| {
         let own = &tables[i * GROUP * claims..((i + 1) * GROUP * claims).min(tables.len())];
-        if let Some(mut part) = parts[i].get().and_then(|p| p.lock().ok()) {
-            for (table, to) in own.chunks_exact(claims).zip(part.chunks_exact_mut(size)) {
-                Pieces::new(table).write(prices, to);
-            }
+        for (table, to) in own.chunks_exact(claims).zip(part.chunks_exact_mut(size)) {
+            Pieces::new(table).write(prices, to);
         }
     });
     Ok(())

@@ -168,6 +168,10 @@ impl Simd for Portable {
         m.iter().any(|&x| x)
     }
     #[inline(always)]
+    unsafe fn mask_bits(m: Self::M) -> u32 {
+        m.iter().rev().fold(0, |bits, &x| bits << 1 | u32::from(x))
+    }
+    #[inline(always)]
     unsafe fn scale(a: Self::F, n: Self::F) -> Self::F {
         // Two factors, so that every n of the contract is in range; the first product is exact.
         zip(a, n, |a, n| {

@@ -166,6 +166,10 @@ impl Simd for Avx512 {
         m != 0
     }
     #[inline(always)]
+    unsafe fn mask_bits(m: Self::M) -> u32 {
+        u32::from(m)
+    }
+    #[inline(always)]
     unsafe fn scale(a: Self::F, n: Self::F) -> Self::F {
         _mm512_scalef_ps(a, n)
     }
@@ -445,6 +449,10 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn any(m: Self::M) -> bool {
         _mm256_movemask_ps(_mm256_or_ps(m.0, m.1)) != 0
+    }
+    #[inline(always)]
+    unsafe fn mask_bits(m: Self::M) -> u32 {
+        (_mm256_movemask_ps(m.0) | _mm256_movemask_ps(m.1) << 8) as u32
     }
     #[inline(always)]
     unsafe fn scale(a: Self::F, n: Self::F) -> Self::F {

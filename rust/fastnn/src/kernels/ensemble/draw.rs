@@ -5,15 +5,21 @@
 // A draw indexes several rows at once.
 #![allow(clippy::needless_range_loop)]
 
-use std::sync::OnceLock;
+use std::sync::Arc;
 
 use super::BLOCK;
-use super::special::{normal_cdf, normal_quantile, normal_quantile_middle};
+use super::special::{
+    CDF_MIDDLE, MIDDLE, normal_cdf, normal_cdf_middle, normal_quantile, normal_quantile_middle,
+    normal_quantile_tail,
+};
 use crate::data_err;
 use crate::error::{Error, Result};
 use crate::kernels::random::philox;
 use crate::simd::{LANES, Portable, Simd, isa};
 use crate::{per_isa, pool};
+
+/// Distance between the rows of a block.
+pub(super) const STRIDE: usize = BLOCK + LANES;
 
 const NORMALS: u32 = 0;
 const GAMMAS: u32 = 1 << 16;
@@ -32,17 +38,16 @@ pub enum Weights {
     },
 }
 
-/// Weights and inputs of every draw. Rows are padded to whole vectors; padding is zero.
+/// Weights and inputs of every draw, in blocks of [`BLOCK`] draws; the last block is drawn whole.
+/// Copies share their numbers.
 #[derive(Debug, Clone)]
 pub struct Draws {
     len: usize,
-    stride: usize,
-    groups: usize,
-    streams: usize,
+    source: Source,
     correlated: bool,
-    weights: Vec<f32>,
-    normals: Vec<f32>,
-    uniforms: Vec<f32>,
+    weights: Arc<Rows>,
+    /// Normals of every stream, then their distribution function.
+    inputs: Arc<Rows>,
 }
 
 /// What [`Draws::new`] needs.
@@ -68,46 +73,29 @@ impl Draws {
     /// # Errors
     /// `Data` when a concentration, weight or factor is not valid; `Memory` when they do not fit.
     pub fn new(spec: &DrawSpec) -> Result<Self> {
-        let groups = check(spec)?;
-        let stride = spec.len.div_ceil(LANES) * LANES;
-        let rows = groups + 2 * spec.streams;
-        if stride.checked_mul(rows).is_none_or(|n| n > isize::MAX as usize / 8)
-            || spec.len > u32::MAX as usize
-        {
-            return Err(Error::Memory(format!(
-                "ensemble: {} draws of {rows} numbers do not fit in memory",
-                spec.len
-            )));
-        }
-        let mut out = Self {
-            len: spec.len,
-            stride,
-            groups,
-            streams: spec.streams,
-            correlated: spec.cholesky.is_some(),
-            weights: vec![0.0; groups * stride],
-            normals: vec![0.0; spec.streams * stride],
-            uniforms: vec![0.0; spec.streams * stride],
-        };
-        let blocks = spec.len.div_ceil(BLOCK);
-        let parts: Vec<OnceLock<Part>> = (0..blocks).map(|_| OnceLock::new()).collect();
-        pool::run(blocks, &|b| {
-            let _ = parts[b].set(Part::new(spec, groups, b * BLOCK..((b + 1) * BLOCK).min(spec.len)));
-        });
-        for (b, part) in parts.into_iter().enumerate() {
-            let part =
-                part.into_inner().ok_or_else(|| Error::Internal("ensemble: a block was not drawn".into()))?;
-            for (to, from) in [
-                (&mut out.weights, &part.weights),
-                (&mut out.normals, &part.normals),
-                (&mut out.uniforms, &part.uniforms),
-            ] {
-                for (row, values) in from.chunks_exact(part.len.max(1)).enumerate() {
-                    to[row * stride + b * BLOCK..][..part.len].copy_from_slice(values);
-                }
+        check(spec)?;
+        let source = Source { seed: spec.seed, stream: spec.stream };
+        let (streams, factor) = (spec.streams, spec.cholesky.as_deref());
+        let inputs = Rows::new(spec.len, 2 * streams, &|first, rows| {
+            let z = draw_normals(source, first, streams, factor.is_some(), rows);
+            if let Some(l) = factor {
+                correlate(l, &z, rows);
             }
-        }
-        Ok(out)
+        })?;
+        let weights = Arc::new(draw_weights(source, spec.len, &spec.weights)?);
+        let correlated = factor.is_some();
+        Ok(Self { len: spec.len, source, correlated, weights, inputs: Arc::new(inputs) })
+    }
+
+    /// The same inputs under other weights: what [`Draws::new`] makes with them, without drawing the
+    /// inputs again.
+    ///
+    /// # Errors
+    /// As [`Draws::new`].
+    pub fn reweighted(&self, weights: &Weights) -> Result<Self> {
+        check_weights(weights)?;
+        let weights = Arc::new(draw_weights(self.source, self.len, weights)?);
+        Ok(Self { weights, ..self.clone() })
     }
 
     /// Number of draws.
@@ -125,13 +113,13 @@ impl Draws {
     /// Weight groups.
     #[must_use]
     pub fn groups(&self) -> usize {
-        self.groups
+        self.weights.rows
     }
 
     /// Streams of normals.
     #[must_use]
     pub fn streams(&self) -> usize {
-        self.streams
+        self.inputs.rows / 2
     }
 
     /// True when a copula joins the streams.
@@ -140,27 +128,75 @@ impl Draws {
         self.correlated
     }
 
-    /// The weights of one group, one per draw (padded to whole vectors).
-    #[must_use]
-    pub fn weights(&self, group: usize) -> &[f32] {
-        &self.weights[group * self.stride..][..self.stride]
+    /// The weights of one group in one block of draws.
+    pub(super) fn weights(&self, block: usize, group: usize) -> &[f32] {
+        self.weights.row(block, group)
     }
 
-    /// The normals of one stream, one per draw (padded to whole vectors).
-    #[must_use]
-    pub fn normals(&self, stream: usize) -> &[f32] {
-        &self.normals[stream * self.stride..][..self.stride]
+    /// The normals of one stream in one block of draws.
+    pub(super) fn normals(&self, block: usize, stream: usize) -> &[f32] {
+        self.inputs.row(block, stream)
     }
 
-    /// The distribution function at the normals of one stream.
+    /// The distribution function at the normals of one stream in one block of draws.
+    pub(super) fn uniforms(&self, block: usize, stream: usize) -> &[f32] {
+        self.inputs.row(block, self.streams() + stream)
+    }
+
+    /// The weights of one group in all draws.
     #[must_use]
-    pub fn uniforms(&self, stream: usize) -> &[f32] {
-        &self.uniforms[stream * self.stride..][..self.stride]
+    pub fn all_weights(&self, group: usize) -> Vec<f32> {
+        self.weights.all(group, self.len)
+    }
+
+    /// The normals of one stream in all draws.
+    #[must_use]
+    pub fn all_normals(&self, stream: usize) -> Vec<f32> {
+        self.inputs.all(stream, self.len)
+    }
+
+    /// The distribution function at the normals of one stream in all draws.
+    #[must_use]
+    pub fn all_uniforms(&self, stream: usize) -> Vec<f32> {
+        self.inputs.all(self.streams() + stream, self.len)
     }
 }
 
-/// Returns the number of groups.
-fn check(spec: &DrawSpec) -> Result<usize> {
+/// Rows of numbers, one per draw, laid out `[block][row][draw in block]`. A vector's room after every
+/// row keeps the rows of a block from meeting in the same sets of the cache.
+#[derive(Debug)]
+struct Rows {
+    rows: usize,
+    data: Vec<f32>,
+}
+
+impl Rows {
+    /// `fill(first draw, rows)` makes one block.
+    fn new(len: usize, rows: usize, fill: &(dyn Fn(u32, &mut [f32]) + Sync)) -> Result<Self> {
+        let count = len.div_ceil(BLOCK).checked_mul(rows * STRIDE).filter(|n| *n <= isize::MAX as usize / 8);
+        let too_many =
+            || Error::Memory(format!("ensemble: {len} draws of {rows} numbers do not fit in memory"));
+        let count = count.filter(|_| u32::try_from(len).is_ok()).ok_or_else(too_many)?;
+        let mut data = Vec::new();
+        data.try_reserve_exact(count).map_err(|_| too_many())?;
+        data.resize(count, 0.0);
+        pool::run_parts(&mut data, (rows * STRIDE).max(1), &|block, part| fill((block * BLOCK) as u32, part));
+        Ok(Self { rows, data })
+    }
+
+    fn row(&self, block: usize, row: usize) -> &[f32] {
+        &self.data[(block * self.rows + row) * STRIDE..][..BLOCK]
+    }
+
+    fn all(&self, row: usize, len: usize) -> Vec<f32> {
+        let mut out: Vec<f32> =
+            (0..len.div_ceil(BLOCK)).flat_map(|block| self.row(block, row).iter().copied()).collect();
+        out.truncate(len);
+        out
+    }
+}
+
+fn check(spec: &DrawSpec) -> Result<()> {
     if spec.len == 0 {
         return data_err!("ensemble: got 0 draws, wanted at least 1");
     }
@@ -178,7 +214,11 @@ fn check(spec: &DrawSpec) -> Result<usize> {
             }
         }
     }
-    match &spec.weights {
+    check_weights(&spec.weights)
+}
+
+fn check_weights(weights: &Weights) -> Result<()> {
+    match weights {
         Weights::Fixed(w) if w.is_empty() || w.iter().any(|x| !x.is_finite()) => {
             data_err!("ensemble: fixed weights must be finite and at least one")
         }
@@ -191,102 +231,124 @@ fn check(spec: &DrawSpec) -> Result<usize> {
                 "ensemble: Dirichlet concentrations must be finite and above zero\nhint: leave out a group of weight zero"
             )
         }
-        Weights::Fixed(w) => Ok(w.len()),
-        Weights::Dirichlet { alphas, .. } => Ok(alphas.len()),
+        _ => Ok(()),
     }
 }
 
-/// The draws of one block, row by row.
-struct Part {
-    len: usize,
-    weights: Vec<f32>,
-    normals: Vec<f32>,
-    uniforms: Vec<f32>,
+/// Where random words come from.
+#[derive(Debug, Clone, Copy)]
+struct Source {
+    seed: u64,
+    stream: u32,
 }
 
 /// Four words for every draw of a block.
 type Bits = [[u32; BLOCK]; 4];
+type Row = [f64; BLOCK];
 
-impl Part {
-    fn new(spec: &DrawSpec, groups: usize, draws: std::ops::Range<usize>) -> Self {
-        let len = draws.len();
-        let first = draws.start as u32;
-        let mut out = Self {
-            len,
-            weights: vec![0.0; groups * len],
-            normals: vec![0.0; spec.streams * len],
-            uniforms: vec![0.0; spec.streams * len],
-        };
-        match &spec.weights {
-            Weights::Fixed(w) => {
-                out.weights.chunks_exact_mut(len).zip(w).for_each(|(row, w)| row.fill(*w as f32));
-            }
-            Weights::Dirichlet { alphas, sum } => out.draw_weights(spec, first, alphas, *sum),
-        }
-        let z = out.draw_normals(spec, first);
-        if let Some(l) = &spec.cholesky {
-            out.correlate(l, &z);
-        }
-        out
+impl Source {
+    fn key(self) -> [u32; 2] {
+        [self.seed as u32, (self.seed >> 32) as u32]
     }
 
-    /// Independent normals; returns them in f64, row by row.
-    fn draw_normals(&mut self, spec: &DrawSpec, first: u32) -> Vec<[f64; BLOCK]> {
-        let mut bits: Box<Bits> = Box::new([[0; BLOCK]; 4]);
-        let mut kept = Vec::new();
-        let (mut u, mut z) = ([0.0; BLOCK], [0.0; BLOCK]);
-        for s in 0..spec.streams {
-            if s % 4 == 0 {
-                fill_bits(spec, first, (s / 4) as u32, NORMALS, &mut bits);
-            }
-            to_normals(&bits[s % 4], &mut u, &mut z);
-            let rows = s * self.len..(s + 1) * self.len;
-            self.normals[rows.clone()].iter_mut().zip(&z).for_each(|(to, z)| *to = *z as f32);
-            self.uniforms[rows].iter_mut().zip(&u).for_each(|(to, u)| *to = *u as f32);
-            if spec.cholesky.is_some() {
-                kept.push(z);
-            }
-        }
-        kept
+    fn fill(self, first: u32, word: u32, purpose: u32, out: &mut Bits) {
+        let counter = [first, word, purpose, self.stream];
+        // SAFETY: `isa()` is a set this processor has; `out` holds four rows of BLOCK words.
+        unsafe { philox_rows(isa())(counter, self.key(), out) };
     }
+}
 
-    fn correlate(&mut self, factor: &[f64], independent: &[[f64; BLOCK]]) {
-        let n = independent.len();
-        for s in 0..n {
-            let row = &factor[s * n..=s * n + s];
-            if row[..s].iter().all(|x| *x == 0.0) {
-                continue;
-            }
-            for i in 0..self.len {
-                let z: f64 = row.iter().zip(independent).map(|(a, e)| a * e[i]).sum();
-                self.normals[s * self.len + i] = z as f32;
-                self.uniforms[s * self.len + i] = normal_cdf(z) as f32;
-            }
+/// Independent normals and uniforms of a block; returns the normals in f64 when they are `kept`.
+fn draw_normals(source: Source, first: u32, streams: usize, kept: bool, rows: &mut [f32]) -> Vec<Row> {
+    let mut bits: Box<Bits> = Box::new([[0; BLOCK]; 4]);
+    let mut out = Vec::with_capacity(if kept { streams } else { 0 });
+    let (mut u, mut z) = ([0.0; BLOCK], [0.0; BLOCK]);
+    let (normals, uniforms) = rows.split_at_mut(streams * STRIDE);
+    let pairs = normals.chunks_exact_mut(STRIDE).zip(uniforms.chunks_exact_mut(STRIDE));
+    for (s, (normals, uniforms)) in pairs.enumerate() {
+        if s % 4 == 0 {
+            source.fill(first, (s / 4) as u32, NORMALS, &mut bits);
+        }
+        to_normals(&bits[s % 4], &mut u, &mut z);
+        narrow(&z, normals);
+        narrow(&u, uniforms);
+        if kept {
+            out.push(z);
         }
     }
+    out
+}
 
-    fn draw_weights(&mut self, spec: &DrawSpec, first: u32, alphas: &[f64], sum: f64) {
-        let mut bits: Box<Bits> = Box::new([[0; BLOCK]; 4]);
-        let (mut u, mut x) = ([0.0; BLOCK], [0.0; BLOCK]);
-        let mut total = [0.0; BLOCK];
-        let mut rows = Vec::with_capacity(alphas.len());
-        for (g, alpha) in alphas.iter().enumerate() {
-            fill_bits(spec, first, g as u32, GAMMAS, &mut bits);
-            to_normals(&bits[0], &mut u, &mut x);
-            let shape = Gamma::new(*alpha);
-            let mut row = [0.0; BLOCK];
-            for i in 0..self.len {
-                row[i] = shape
-                    .accept(x[i], unit(bits[1][i]), bits[2][i])
-                    .unwrap_or_else(|| shape.retry(spec, first + i as u32, g as u32));
-                total[i] += row[i];
-            }
-            rows.push(row);
+fn narrow(from: &Row, to: &mut [f32]) {
+    to.iter_mut().zip(from).for_each(|(to, x)| *to = *x as f32);
+}
+
+/// Replaces the rows that the factor joins to earlier ones.
+fn correlate(factor: &[f64], independent: &[Row], rows: &mut [f32]) {
+    let n = independent.len();
+    let (normals, uniforms) = rows.split_at_mut(n * STRIDE);
+    let (mut z, mut u) = ([0.0; BLOCK], [0.0; BLOCK]);
+    for s in 0..n {
+        let row = &factor[s * n..=s * n + s];
+        if row[..s].iter().all(|x| *x == 0.0) {
+            continue;
         }
-        for (to, row) in self.weights.chunks_exact_mut(self.len).zip(&rows) {
-            for i in 0..to.len() {
-                to[i] = (row[i] / total[i] * sum) as f32;
-            }
+        // SAFETY: `isa()` is a set this processor has.
+        unsafe { join_rows(isa())(row, independent, &mut z, &mut u) };
+        for (z, u) in z.iter().zip(&mut u).filter(|(z, _)| z.abs() >= CDF_MIDDLE) {
+            *u = normal_cdf(*z);
+        }
+        narrow(&z, &mut normals[s * STRIDE..][..BLOCK]);
+        narrow(&u, &mut uniforms[s * STRIDE..][..BLOCK]);
+    }
+}
+
+/// A combination of rows and the distribution function at it. As [`to_normals_generic`]: plain
+/// loops, the same bits on every set.
+#[inline(always)]
+#[allow(clippy::extra_unused_type_parameters)]
+unsafe fn join_rows_generic<S: Simd>(factors: &[f64], rows: &[Row], z: &mut Row, u: &mut Row) {
+    z.fill(0.0);
+    for (a, row) in factors.iter().zip(rows).filter(|(a, _)| **a != 0.0) {
+        for i in 0..BLOCK {
+            z[i] += a * row[i];
+        }
+    }
+    for i in 0..BLOCK {
+        u[i] = normal_cdf_middle(z[i]);
+    }
+}
+per_isa!(fn join_rows(factors: &[f64], rows: &[Row], z: &mut Row, u: &mut Row) = join_rows_generic);
+
+fn draw_weights(source: Source, len: usize, weights: &Weights) -> Result<Rows> {
+    match weights {
+        Weights::Fixed(w) => Rows::new(len, w.len(), &|_, rows| {
+            rows.chunks_exact_mut(STRIDE).zip(w).for_each(|(row, w)| row.fill(*w as f32));
+        }),
+        Weights::Dirichlet { alphas, sum } => {
+            Rows::new(len, alphas.len(), &|first, rows| dirichlet(source, first, alphas, *sum, rows))
+        }
+    }
+}
+
+fn dirichlet(source: Source, first: u32, alphas: &[f64], sum: f64, out: &mut [f32]) {
+    let mut bits: Box<Bits> = Box::new([[0; BLOCK]; 4]);
+    let (mut u, mut x, mut total) = ([0.0; BLOCK], [0.0; BLOCK], [0.0; BLOCK]);
+    let mut rows: Vec<Row> = vec![[0.0; BLOCK]; alphas.len()];
+    for (g, (alpha, row)) in alphas.iter().zip(&mut rows).enumerate() {
+        source.fill(first, g as u32, GAMMAS, &mut bits);
+        to_normals(&bits[0], &mut u, &mut x);
+        let shape = Gamma::new(*alpha);
+        for i in 0..BLOCK {
+            row[i] = shape
+                .accept(x[i], unit(bits[1][i]), bits[2][i])
+                .unwrap_or_else(|| shape.retry(source, first.wrapping_add(i as u32), g as u32));
+            total[i] += row[i];
+        }
+    }
+    for (to, row) in out.chunks_exact_mut(STRIDE).zip(&rows) {
+        for i in 0..BLOCK {
+            to[i] = (row[i] / total[i] * sum) as f32;
         }
     }
 }
@@ -321,11 +383,10 @@ impl Gamma {
     }
 
     #[cold]
-    fn retry(&self, spec: &DrawSpec, draw: u32, group: u32) -> f64 {
-        let key = [spec.seed as u32, (spec.seed >> 32) as u32];
+    fn retry(&self, source: Source, draw: u32, group: u32) -> f64 {
         let mut attempt = 1;
         loop {
-            let bits = philox_at([draw, group, GAMMAS | attempt, spec.stream], key);
+            let bits = philox_at([draw, group, GAMMAS | attempt, source.stream], source.key());
             if let Some(g) = self.accept(normal_quantile(unit(bits[0])), unit(bits[1]), bits[2]) {
                 return g;
             }
@@ -335,15 +396,9 @@ impl Gamma {
 }
 
 /// The middle of one of 2^32 equal parts of (0, 1).
+#[inline(always)]
 fn unit(bits: u32) -> f64 {
     (f64::from(bits) + 0.5) / 4_294_967_296.0
-}
-
-fn fill_bits(spec: &DrawSpec, first: u32, word: u32, purpose: u32, out: &mut Bits) {
-    let counter = [first, word, purpose, spec.stream];
-    let key = [spec.seed as u32, (spec.seed >> 32) as u32];
-    // SAFETY: `isa()` is a set this processor has; `out` holds four rows of BLOCK words.
-    unsafe { philox_rows(isa())(counter, key, out) };
 }
 
 /// Philox4x32-10 at BLOCK counters that differ in their first word.
@@ -362,27 +417,36 @@ unsafe fn philox_rows_generic<S: Simd>(counter: [u32; 4], key: [u32; 2], out: &m
 per_isa!(fn philox_rows(counter: [u32; 4], key: [u32; 2], out: &mut Bits) = philox_rows_generic);
 
 /// Uniforms and normals of a row of words.
-fn to_normals(bits: &[u32; BLOCK], u: &mut [f64; BLOCK], z: &mut [f64; BLOCK]) {
+fn to_normals(bits: &[u32; BLOCK], u: &mut Row, z: &mut Row) {
     // SAFETY: `isa()` is a set this processor has.
-    unsafe { middle_rows(isa())(bits, u, z) };
-    for (u, z) in u.iter().zip(z) {
-        if (u - 0.5).abs() > 0.425 {
-            *z = normal_quantile(*u);
-        }
-    }
+    unsafe { normal_rows(isa())(bits, u, z) };
 }
 
-/// The middle piece of the normal quantile for every draw; a plain loop that the compiler spreads
-/// over the lanes of `S`. No fused operations: the bits are the same on every set.
+/// The middle piece of the normal quantile for every draw, then the outer piece for those that need
+/// it, side by side. Plain loops that the compiler spreads over the lanes of `S`; no fused
+/// operations: the bits are the same on every set.
 #[inline(always)]
 #[allow(clippy::extra_unused_type_parameters)]
-unsafe fn middle_rows_generic<S: Simd>(bits: &[u32; BLOCK], u: &mut [f64; BLOCK], z: &mut [f64; BLOCK]) {
+unsafe fn normal_rows_generic<S: Simd>(bits: &[u32; BLOCK], u: &mut Row, z: &mut Row) {
     for i in 0..BLOCK {
         u[i] = unit(bits[i]);
         z[i] = normal_quantile_middle(u[i] - 0.5);
     }
+    let (mut places, mut tails, mut count) = ([0_u16; BLOCK], [0.05; BLOCK], 0);
+    for i in 0..BLOCK {
+        places[count] = i as u16;
+        tails[count] = u[i].min(1.0 - u[i]);
+        count += usize::from((u[i] - 0.5).abs() > MIDDLE);
+    }
+    for tail in &mut tails[..count.next_multiple_of(LANES).min(BLOCK)] {
+        *tail = normal_quantile_tail(*tail);
+    }
+    for (place, tail) in places[..count].iter().zip(&tails) {
+        let i = usize::from(*place);
+        z[i] = if u[i] < 0.5 { -tail } else { *tail };
+    }
 }
-per_isa!(fn middle_rows(bits: &[u32; BLOCK], u: &mut [f64; BLOCK], z: &mut [f64; BLOCK]) = middle_rows_generic);
+per_isa!(fn normal_rows(bits: &[u32; BLOCK], u: &mut Row, z: &mut Row) = normal_rows_generic);
 
 /// Philox4x32-10 at one counter.
 pub(super) fn philox_at(counter: [u32; 4], key: [u32; 2]) -> [u32; 4] {

@@ -1,216 +1,191 @@
-//! Exact order statistics of scores that lie in blocks: every pass counts, sixteen lanes at a time,
-//! how many values lie below one pivot per wanted quantile; when few values are left between the
-//! pivots they are picked out and sorted.
+//! Exact order statistics of scores that lie in blocks. A sample says between which two values each
+//! wanted one must lie; a pass counts what lies below those, a straight line between the counts
+//! gives a narrow range, and a second pass picks it: the wanted value is selected among a few dozen.
+//! Where a guess misleads, the wider range is picked, or everything.
 
-// Pivots index several arrays at once.
+// Levels index several arrays at once.
 #![allow(clippy::needless_range_loop)]
 
 use crate::per_isa;
 use crate::simd::{LANES, Simd, isa};
 
-/// Values left between two pivots that are sorted rather than split again.
-const FEW: usize = 24;
-/// Passes after which whatever is left is sorted.
-const PASSES: usize = 48;
-/// Values that are sorted for the first guess.
-const SAMPLE: usize = 128;
-/// Pivots counted in one pass.
-const PIVOTS: usize = 3;
+/// Levels searched in one pass.
+const LEVELS: usize = 3;
+/// Values up to which everything is picked.
+const SMALL: usize = 1024;
+const ALL: (f32, f32) = (f32::NEG_INFINITY, f32::INFINITY);
+/// Values of the sample, and bins they are counted in.
+const SAMPLE: usize = 1024;
+const BINS: usize = 256;
+/// Standard errors of a rank to either side of a guess, in the sample and on the line.
+const ERRORS: [f64; 2] = [3.3, 2.5];
 
-/// The search for order statistics `k` and `k + 1`: all values below `lo` come before `k`, and
-/// `below_hi` values, those two among them, lie below `hi`.
-struct Search {
-    k: usize,
-    fraction: f64,
-    lo: f32,
-    hi: f32,
-    below_lo: usize,
-    below_hi: usize,
-    /// A pivot that parts `k` from `k + 1`.
-    split: Option<f32>,
-}
-
-impl Search {
-    fn new(level: f64, n: usize, min: f32, max: f32) -> Self {
-        let at = level * (n - 1) as f64;
-        let k = at.floor() as usize;
-        Self {
-            k,
-            fraction: at - at.floor(),
-            lo: min,
-            hi: max.next_up(),
-            below_lo: 0,
-            below_hi: n,
-            split: None,
-        }
-    }
-
-    fn done(&self) -> bool {
-        self.split.is_some() || self.below_hi - self.below_lo <= FEW || self.lo.next_up() >= self.hi
-    }
-
-    /// Where a straight line through the pivots expects a value a few places before `k` (odd passes:
-    /// after it), so that a good guess from either side leaves few values; the middle at times.
-    fn pivot(&self, pass: usize) -> f32 {
-        let aside = if pass.is_multiple_of(2) { -0.4 } else { 0.4 } * FEW as f64;
-        let inner =
-            (self.k as f64 + 1.0 + aside - self.below_lo as f64) / (self.below_hi - self.below_lo) as f64;
-        let t = if pass % 5 == 4 { 0.5 } else { inner.clamp(0.02, 0.98) };
-        let x = self.lo + (self.hi - self.lo) * t as f32;
-        if x > self.lo && x < self.hi { x } else { self.lo.next_up() }
-    }
-
-    /// A first guess from a sorted sample: two standard errors before `k`, then after it.
-    fn guess(&self, sample: &[f32], n: usize, pass: usize) -> f32 {
-        let q = (self.k as f64 + 1.0) / n as f64;
-        let error = 2.0 * (q * (1.0 - q) / sample.len() as f64).sqrt();
-        let at = if pass == 0 { q - error } else { q + error } * sample.len() as f64;
-        let x = sample[(at.max(0.0) as usize).min(sample.len() - 1)];
-        if x > self.lo && x < self.hi { x } else { self.pivot(pass) }
-    }
-
-    fn narrow(&mut self, pivot: f32, below: usize, n: usize) {
-        let last = self.k + 1 == n;
-        if below <= self.k {
-            (self.lo, self.below_lo) = (pivot, below);
-        } else if below >= self.k + 2 || last {
-            (self.hi, self.below_hi) = (pivot, below);
-        } else {
-            self.split = Some(pivot);
-        }
-    }
-
-    fn finish(&self, parts: &[&[f32]], left: &mut [f32]) -> f32 {
-        let (a, b) = if let Some(pivot) = self.split {
-            around(parts, pivot)
-        } else {
-            left.sort_unstable_by(f32::total_cmp);
-            let at = self.k - self.below_lo;
-            let a = left.get(at).copied().unwrap_or(self.lo);
-            (a, left.get(at + 1).copied().unwrap_or(a))
-        };
-        (f64::from(a) + self.fraction * (f64::from(b) - f64::from(a))) as f32
-    }
-}
-
-/// The largest value below `pivot` and the smallest of the others.
-fn around(parts: &[&[f32]], pivot: f32) -> (f32, f32) {
-    let (mut below, mut above) = (f32::NEG_INFINITY, f32::INFINITY);
-    for x in parts.iter().flat_map(|p| p.iter().copied()) {
-        if x < pivot {
-            below = below.max(x);
-        } else {
-            above = above.min(x);
-        }
-    }
-    (below, above)
-}
-
+/// Counts the values below each pivot.
 #[inline(always)]
-unsafe fn count_below_generic<S: Simd>(data: *const f32, n: usize, pivots: *const f32, counts: *mut u32) {
-    let p: [S::F; PIVOTS] = [S::splat(*pivots), S::splat(*pivots.add(1)), S::splat(*pivots.add(2))];
-    let mut sums = [S::splat(0.0); PIVOTS];
-    for i in (0..n - n % LANES).step_by(LANES) {
-        let x = S::load(data.add(i));
-        for k in 0..PIVOTS {
-            sums[k] = S::add(sums[k], S::truth(S::lt(x, p[k])));
+unsafe fn count_generic<S: Simd>(
+    data: &[f32],
+    pivots: &[(f32, f32); LEVELS],
+    counts: &mut [(u32, u32); LEVELS],
+) {
+    // Loops, not `map`: a closure would not be compiled for the set.
+    let (mut lo, mut hi) = ([S::splat(0.0); LEVELS], [S::splat(0.0); LEVELS]);
+    let mut sums = [(S::splat(0.0), S::splat(0.0)); LEVELS];
+    for k in 0..LEVELS {
+        (lo[k], hi[k]) = (S::splat(pivots[k].0), S::splat(pivots[k].1));
+    }
+    let (vectors, rest) = data.as_chunks::<LANES>();
+    for v in vectors {
+        let x = S::load(v.as_ptr());
+        for k in 0..LEVELS {
+            sums[k].0 = S::add(sums[k].0, S::truth(S::lt(x, lo[k])));
+            sums[k].1 = S::add(sums[k].1, S::truth(S::lt(x, hi[k])));
         }
     }
-    for k in 0..PIVOTS {
-        let tail = (n - n % LANES..n).filter(|i| *data.add(*i) < *pivots.add(k)).count();
-        *counts.add(k) += S::sum(sums[k]) as u32 + tail as u32;
+    for k in 0..LEVELS {
+        let below = |pivot: f32| rest.iter().filter(|x| **x < pivot).count() as u32;
+        counts[k].0 += S::sum(sums[k].0) as u32 + below(pivots[k].0);
+        counts[k].1 += S::sum(sums[k].1) as u32 + below(pivots[k].1);
+    }
+}
+per_isa!(fn count(data: &[f32], pivots: &[(f32, f32); LEVELS], counts: &mut [(u32, u32); LEVELS]) = count_generic);
+
+/// The values from `ends.0` to below `ends.1`, and how many lie before them.
+struct Range {
+    ends: (f32, f32),
+    below: usize,
+    picked: Vec<f32>,
+}
+
+impl Range {
+    fn new(ends: (f32, f32), parts: &[&[f32]]) -> Self {
+        let mut out = Self { ends, below: 0, picked: Vec::new() };
+        for part in parts {
+            out.picked.reserve(part.len());
+            // SAFETY: `isa()` is a set this processor has; there is room for the whole part.
+            unsafe { pick(isa())(part, &mut out) };
+        }
+        out
     }
 }
 
-per_isa!(fn count_below(data: *const f32, n: usize, pivots: *const f32, counts: *mut u32) = count_below_generic);
-
-/// Appends the values in `lo .. hi` to the list of each of the ranges.
+/// Adds the values of `data` to a range that has room for all of them.
 #[inline(always)]
-unsafe fn pick_generic<S: Simd>(data: &[f32], ranges: &[(f32, f32); PIVOTS], out: &mut [Vec<f32>; PIVOTS]) {
-    let whole = data.len() - data.len() % LANES;
-    let mut take = |from: usize, to: usize, k: usize| {
-        let (lo, hi) = ranges[k];
-        out[k].extend(data[from..to].iter().filter(|x| (lo..hi).contains(*x)));
-    };
-    let bounds = ranges.map(|(lo, hi)| (S::splat(lo), S::splat(hi)));
-    for i in (0..whole).step_by(LANES) {
-        let x = S::load(data.as_ptr().add(i));
-        let inside = bounds.map(|(lo, hi)| S::and_m(S::le(lo, x), S::lt(x, hi)));
-        // Few vectors hold any value of any range: one branch for all of them.
-        if S::any(S::or_m(S::or_m(inside[0], inside[1]), inside[2])) {
-            (0..PIVOTS).filter(|k| S::any(inside[*k])).for_each(|k| take(i, i + LANES, k));
+unsafe fn pick_generic<S: Simd>(data: &[f32], range: &mut Range) {
+    let (lo, hi) = (S::splat(range.ends.0), S::splat(range.ends.1));
+    let (mut below, mut len) = (0, range.picked.len());
+    let out = range.picked.as_mut_ptr();
+    let (vectors, rest) = data.as_chunks::<LANES>();
+    for v in vectors {
+        let x = S::load(v.as_ptr());
+        let under = S::mask_bits(S::lt(x, lo));
+        let mut inside = S::mask_bits(S::lt(x, hi)) & !under;
+        below += under.count_ones() as usize;
+        while inside != 0 {
+            *out.add(len) = v[inside.trailing_zeros() as usize];
+            len += 1;
+            inside &= inside - 1;
         }
     }
-    (0..PIVOTS).for_each(|k| take(whole, data.len(), k));
-}
-
-per_isa!(fn pick(data: &[f32], ranges: &[(f32, f32); PIVOTS], out: &mut [Vec<f32>; PIVOTS]) = pick_generic);
-
-/// The smallest and the largest value.
-#[inline(always)]
-unsafe fn ends_generic<S: Simd>(data: &[f32]) -> (f32, f32) {
-    let (mut min, mut max) = (S::splat(f32::INFINITY), S::splat(f32::NEG_INFINITY));
-    let whole = data.len() - data.len() % LANES;
-    for i in (0..whole).step_by(LANES) {
-        let x = S::load(data.as_ptr().add(i));
-        (min, max) = (S::min(min, x), S::max(max, x));
+    for x in rest {
+        if *x < range.ends.0 {
+            below += 1;
+        } else if *x < range.ends.1 {
+            *out.add(len) = *x;
+            len += 1;
+        }
     }
-    let rest = &data[whole..];
-    (
-        rest.iter().copied().fold(S::min_lane(min), f32::min),
-        rest.iter().copied().fold(S::max_lane(max), f32::max),
-    )
+    range.below += below;
+    range.picked.set_len(len);
+}
+per_isa!(fn pick(data: &[f32], range: &mut Range) = pick_generic);
+
+/// A sample counted by equal bins between its ends.
+struct Sample {
+    len: usize,
+    min: f32,
+    width: f32,
+    counts: [u32; BINS],
 }
 
-per_isa!(fn ends(data: &[f32]) -> (f32, f32) = ends_generic);
+impl Sample {
+    fn new(values: &[f32]) -> Self {
+        let (min, max) =
+            values.iter().fold((f32::INFINITY, f32::NEG_INFINITY), |(lo, hi), x| (lo.min(*x), hi.max(*x)));
+        let scale = BINS as f32 / (max - min);
+        let mut counts = [0_u32; BINS];
+        for x in values {
+            counts[(((x - min) * scale) as usize).min(BINS - 1)] += 1;
+        }
+        Self { len: values.len(), min, width: (max - min) / BINS as f32, counts }
+    }
+
+    /// Bounds between which the value at `level` lies, but for bad luck.
+    fn bounds(&self, level: f64) -> (f32, f32) {
+        let n = self.len as f64;
+        let error = ERRORS[0] * (n * level * (1.0 - level)).sqrt() + 2.0;
+        (self.edge(n * level - error, 0), self.edge(n * level + error, 1))
+    }
+
+    /// An edge of the bin that holds a rank; outside the ranks, infinity.
+    fn edge(&self, rank: f64, side: usize) -> f32 {
+        if rank < 0.0 || rank >= self.len as f64 {
+            return if side == 0 { f32::NEG_INFINITY } else { f32::INFINITY };
+        }
+        let (mut bin, mut before) = (0, self.counts[0]);
+        while f64::from(before) <= rank {
+            bin += 1;
+            before += self.counts[bin];
+        }
+        self.min + self.width * (bin + side) as f32
+    }
+}
+
+/// The part of the range around place `k`, from the counts below its ends; all of it when a line
+/// cannot tell.
+fn narrowed(range: (f32, f32), below: (u32, u32), k: usize) -> (f32, f32) {
+    let width = range.1 - range.0;
+    let (before, held) = (f64::from(below.0), f64::from(below.1) - f64::from(below.0));
+    let t = (k as f64 + 1.0 - before) / held;
+    if !width.is_finite() || !(0.0..=1.0).contains(&t) {
+        return range;
+    }
+    let aside = (ERRORS[1] * (held * t * (1.0 - t)).sqrt() + 3.0) / held;
+    (range.0 + width * (t - aside).max(0.0) as f32, range.0 + width * (t + aside).min(1.0) as f32)
+}
+
+/// The order statistics around `place` among `n` values, linear between them, if the range holds
+/// them.
+fn select(range: &mut Range, place: f64, n: usize) -> Option<f32> {
+    let (k, through) = (place.floor() as usize, range.below + range.picked.len());
+    if range.below > k || through <= k || (through == k + 1 && through < n) {
+        return None;
+    }
+    let (_, a, rest) = range.picked.select_nth_unstable_by(k - range.below, f32::total_cmp);
+    let (a, b) = (*a, rest.iter().copied().min_by(f32::total_cmp).unwrap_or(*a));
+    Some((f64::from(a) + place.fract() * (f64::from(b) - f64::from(a))) as f32)
+}
 
 /// Quantiles of the `n` finite values in `parts`, linear between order statistics (NumPy's default).
 pub(super) fn quantiles(parts: &[&[f32]], n: usize, levels: &[f64]) -> Vec<f32> {
-    let set = isa();
-    let (count, pick, ends) = (count_below(set), pick(set), ends(set));
-    let (mut min, mut max) = (f32::INFINITY, f32::NEG_INFINITY);
-    for part in parts {
-        // SAFETY: `set` is one this processor has; so for the calls below.
-        let (a, b) = unsafe { ends(part) };
-        (min, max) = (min.min(a), max.max(b));
-    }
-    let mut sample = parts[0][..parts[0].len().min(SAMPLE)].to_vec();
-    sample.sort_unstable_by(f32::total_cmp);
+    let sample = Sample::new(&parts[0][..parts[0].len().min(SAMPLE)]);
     let mut out = Vec::with_capacity(levels.len());
-    for some in levels.chunks(PIVOTS) {
-        let mut searches: Vec<Search> = some.iter().map(|q| Search::new(*q, n, min, max)).collect();
-        for pass in 0..PASSES {
-            if searches.iter().all(Search::done) {
-                break;
-            }
-            let mut pivots = [min; PIVOTS];
-            searches.iter().zip(&mut pivots).for_each(|(s, p)| {
-                *p = if pass < 2 { s.guess(&sample, n, pass) } else { s.pivot(pass) };
-            });
-            let mut counts = [0_u32; PIVOTS];
+    for some in levels.chunks(LEVELS) {
+        let place = |k: usize| some[k] * (n - 1) as f64;
+        let (mut wide, mut below) = ([ALL; LEVELS], [(0, 0); LEVELS]);
+        if n > SMALL {
+            some.iter().zip(&mut wide).for_each(|(level, ends)| *ends = sample.bounds(*level));
             for part in parts {
-                // SAFETY: `part` covers its length, both arrays hold PIVOTS values.
-                unsafe { count(part.as_ptr(), part.len(), pivots.as_ptr(), counts.as_mut_ptr()) };
-            }
-            for (s, (p, c)) in searches.iter_mut().zip(pivots.iter().zip(&counts)) {
-                if !s.done() {
-                    s.narrow(*p, *c as usize, n);
-                }
+                // SAFETY: `isa()` is a set this processor has.
+                unsafe { count(isa())(part, &wide, &mut below) };
             }
         }
-        let mut left: [Vec<f32>; PIVOTS] = Default::default();
-        // An empty range for every search that needs no list.
-        let mut ranges = [(f32::INFINITY, f32::INFINITY); PIVOTS];
-        searches
-            .iter()
-            .zip(&mut ranges)
-            .filter(|(s, _)| s.split.is_none())
-            .for_each(|(s, r)| *r = (s.lo, s.hi));
-        for part in parts {
-            // SAFETY: plain slices.
-            unsafe { pick(part, &ranges, &mut left) };
+        for k in 0..some.len() {
+            let narrow = narrowed(wide[k], below[k], place(k).floor() as usize);
+            let found = [narrow, wide[k], ALL]
+                .into_iter()
+                .find_map(|ends| select(&mut Range::new(ends, parts), place(k), n));
+            out.push(found.unwrap_or(f32::NAN));
         }
-        out.extend(searches.iter().zip(&mut left).map(|(s, l)| s.finish(parts, l)));
     }
     out
 }
@@ -231,7 +206,7 @@ mod tests {
     fn quantiles_equal_those_of_the_sorted_values() {
         let levels = [0.0, 0.05, 0.5, 0.95, 0.999, 1.0, 0.123];
         for n in [1_usize, 2, 3, 15, 16, 17, 100, 1000, 4099] {
-            for kind in 0..4 {
+            for kind in 0..6 {
                 let values: Vec<f32> = (0..n)
                     .map(|i| {
                         let r = super::super::draw::philox_at([i as u32, 0, 0, 0], [n as u32, kind])[0];
@@ -240,6 +215,8 @@ mod tests {
                             0 => u,
                             1 => (u * 5.0).floor(),
                             2 => 0.25,
+                            3 => f32::from_bits((u * 100.0) as u32),
+                            4 => (u * 2.0 - 1.0) * 3e38,
                             _ => (u * 12.0 - 6.0).exp(),
                         }
                     })

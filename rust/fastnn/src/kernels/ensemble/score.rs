@@ -5,6 +5,7 @@
 // Lanes, options and ranks index several arrays at once.
 #![allow(clippy::needless_range_loop)]
 
+use super::draw::STRIDE;
 use super::marginal::{Form, Lane, Prepared, TABLE, TABLE_START, TABLE_STEP};
 use super::{BLOCK, Draws, Layout, MAX_OPTIONS};
 use crate::per_isa;
@@ -22,7 +23,7 @@ pub(super) struct BlockOut {
 
 impl BlockOut {
     pub(super) fn scores_of(&self, option: usize) -> &[f32] {
-        &self.scores[option * BLOCK..][..self.len]
+        &self.scores[option * STRIDE..][..self.len]
     }
 }
 
@@ -31,20 +32,20 @@ struct Job<'a> {
     layout: &'a Layout,
     draws: &'a Draws,
     profile: &'a Prepared,
-    start: usize,
+    block: usize,
     out: &'a mut BlockOut,
 }
 
 pub(super) fn run_block(layout: &Layout, draws: &Draws, profile: &Prepared, block: usize) -> BlockOut {
-    let (o, start) = (layout.options(), block * BLOCK);
+    let o = layout.options();
     let mut out = BlockOut {
-        len: BLOCK.min(draws.len() - start),
+        len: BLOCK.min(draws.len() - block * BLOCK),
         ranks: vec![0; o * o],
         sums: vec![0.0; o],
         pinned: vec![0; layout.streams() * profile.levels * o],
-        scores: vec![0.0; o * BLOCK],
+        scores: vec![0.0; o * STRIDE],
     };
-    let mut job = Job { layout, draws, profile, start, out: &mut out };
+    let mut job = Job { layout, draws, profile, block, out: &mut out };
     let run = match o {
         1 => run1(isa()),
         2 => run2(isa()),
@@ -55,8 +56,8 @@ pub(super) fn run_block(layout: &Layout, draws: &Draws, profile: &Prepared, bloc
         7 => run7(isa()),
         _ => run8(isa()),
     };
-    // SAFETY: `isa()` is a set this processor has; rows of `draws` and of the scores are padded to
-    // whole vectors, and `start` is a multiple of the block.
+    // SAFETY: `isa()` is a set this processor has; rows of `draws` and of the scores are
+    // whole blocks.
     unsafe { run((&raw mut job).cast()) };
     out
 }
@@ -110,17 +111,16 @@ impl<const O: usize> Ramps<O> {
     }
 }
 
-/// Adds the fits of lane `index` at sixteen draws from `at` to `fits`.
+/// Adds the fits of lane `index` at sixteen draws, whose random `numbers` are given, to `fits`.
 #[inline(always)]
 pub(super) unsafe fn add_fits<S: Simd, const O: usize>(
     lane: &Lane,
     index: usize,
     ramps: &Ramps<O>,
-    draws: &Draws,
-    at: usize,
+    numbers: *const f32,
     fits: &mut [S::F; O],
 ) {
-    let x = input::<S>(lane, draws, at);
+    let x = input::<S>(lane, numbers);
     let (zero, one) = (S::splat(0.0), S::splat(1.0));
     for r in &ramps.ramps[ramps.starts[index]..ramps.starts[index + 1]] {
         let t = S::mul(S::sub(x, S::splat(r.from)), S::splat(r.scale));
@@ -132,25 +132,25 @@ pub(super) unsafe fn add_fits<S: Simd, const O: usize>(
 }
 
 #[inline(always)]
-unsafe fn input<S: Simd>(lane: &Lane, draws: &Draws, at: usize) -> S::F {
+unsafe fn input<S: Simd>(lane: &Lane, numbers: *const f32) -> S::F {
     let x = match &lane.form {
         Form::Normal { a, b } => {
-            let z = S::load(draws.normals(lane.stream).as_ptr().add(at));
+            let z = S::load(numbers);
             S::fma(z, S::splat(*b), S::splat(*a))
         }
         Form::Uniform { a, b } => {
-            let u = S::load(draws.uniforms(lane.stream).as_ptr().add(at));
+            let u = S::load(numbers);
             S::fma(u, S::splat(*b), S::splat(*a))
         }
         Form::Triangular { split, low, high, p, q } => {
-            let u = S::load(draws.uniforms(lane.stream).as_ptr().add(at));
+            let u = S::load(numbers);
             let left = S::add(S::splat(*low), S::sqrt(S::mul(u, S::splat(*p))));
             let rest = S::max(S::sub(S::splat(1.0), u), S::splat(0.0));
             let right = S::sub(S::splat(*high), S::sqrt(S::mul(rest, S::splat(*q))));
             S::select(S::lt(u, S::splat(*split)), left, right)
         }
         Form::Table { a, b, knots } => {
-            let z = S::load(draws.normals(lane.stream).as_ptr().add(at));
+            let z = S::load(numbers);
             S::fma(look_up::<S>(knots, z), S::splat(*b), S::splat(*a))
         }
     };
@@ -179,16 +179,16 @@ unsafe fn rank<S: Simd, const O: usize>(scores: &[S::F; O], first_draw: usize) -
     for (o, r) in ranks.iter_mut().enumerate() {
         *r = S::splat((O - 1 - o) as f32);
     }
-    let mut tied = S::splat(0.0);
+    let mut tied = S::lt(ranks[0], S::splat(-1.0));
     for i in 0..O {
         for j in i + 1..O {
             let wins = S::truth(S::lt(scores[j], scores[i]));
             ranks[i] = S::sub(ranks[i], wins);
             ranks[j] = S::add(ranks[j], wins);
-            tied = S::add(tied, S::truth(S::eq(scores[i], scores[j])));
+            tied = S::or_m(tied, S::eq(scores[i], scores[j]));
         }
     }
-    if O > 1 && S::max_lane(tied) > 0.0 {
+    if S::any(tied) {
         return rank_ties::<S, O>(scores, first_draw);
     }
     ranks
@@ -223,6 +223,16 @@ unsafe fn rank_ties<S: Simd, const O: usize>(scores: &[S::F; O], first_draw: usi
 unsafe fn run<S: Simd, const O: usize>(job: &mut Job<'_>) {
     let (p, draws) = (job.profile, job.draws);
     let ramps = Ramps::<O>::new(job.layout, &p.lanes);
+    let weights: Vec<*const f32> =
+        (0..job.layout.groups()).map(|g| draws.weights(job.block, g).as_ptr()).collect();
+    let numbers: Vec<*const f32> = p
+        .lanes
+        .iter()
+        .map(|lane| match lane.form {
+            Form::Normal { .. } | Form::Table { .. } => draws.normals(job.block, lane.stream).as_ptr(),
+            Form::Uniform { .. } | Form::Triangular { .. } => draws.uniforms(job.block, lane.stream).as_ptr(),
+        })
+        .collect();
     let pins = p.pins.len() * p.levels;
     let mut held = vec![[[0.0_f32; LANES]; O]; p.pins.len()];
     let pin_of: Vec<usize> = p
@@ -240,7 +250,7 @@ unsafe fn run<S: Simd, const O: usize>(job: &mut Job<'_>) {
             held.iter_mut().for_each(|h| *h = [[0.0; LANES]; O]);
         }
         for g in 0..job.layout.groups() {
-            let w = S::load(draws.weights(g).as_ptr().add(job.start + at));
+            let w = S::load(weights[g].add(at));
             let mut fits = [S::splat(0.0); O];
             for o in 0..O {
                 fits[o] = S::splat(p.base[g * O + o]);
@@ -248,11 +258,11 @@ unsafe fn run<S: Simd, const O: usize>(job: &mut Job<'_>) {
             for index in p.starts[g]..p.starts[g + 1] {
                 let lane = &p.lanes[index];
                 if pins == 0 {
-                    add_fits::<S, O>(lane, index, &ramps, draws, job.start + at, &mut fits);
+                    add_fits::<S, O>(lane, index, &ramps, numbers[index].add(at), &mut fits);
                     continue;
                 }
                 let mut own = [S::splat(0.0); O];
-                add_fits::<S, O>(lane, index, &ramps, draws, job.start + at, &mut own);
+                add_fits::<S, O>(lane, index, &ramps, numbers[index].add(at), &mut own);
                 for o in 0..O {
                     fits[o] = S::add(fits[o], own[o]);
                     let h = held[pin_of[index]][o].as_mut_ptr();
@@ -264,25 +274,25 @@ unsafe fn run<S: Simd, const O: usize>(job: &mut Job<'_>) {
             }
         }
         for o in 0..O {
-            S::store(job.out.scores.as_mut_ptr().add(o * BLOCK + at), scores[o]);
+            S::store(job.out.scores.as_mut_ptr().add(o * STRIDE + at), scores[o]);
             sums[o] = S::fma(alive, scores[o], sums[o]);
         }
-        let ranks = rank::<S, O>(&close::<S, O>(scores, &p.open), job.start + at);
-        for o in 0..O {
-            for r in 0..O {
+        let ranks = rank::<S, O>(&close::<S, O>(scores, &p.open), job.block * BLOCK + at);
+        for o in 0..O - 1 {
+            for r in 0..O - 1 {
                 let hit = S::truth(S::eq(ranks[o], S::splat(r as f32)));
                 counts[o][r] = S::fma(alive, hit, counts[o][r]);
             }
         }
         for (i, pin) in p.pins.iter().enumerate() {
-            let w = S::load(draws.weights(pin.group).as_ptr().add(job.start + at));
+            let w = S::load(weights[pin.group].add(at));
             for level in 0..p.levels {
                 let mut moved = scores;
                 for o in 0..O {
                     let change = S::sub(S::splat(pin.fits[level * O + o]), S::load(held[i][o].as_ptr()));
                     moved[o] = S::fma(w, change, moved[o]);
                 }
-                let ranks = rank::<S, O>(&close::<S, O>(moved, &p.open), job.start + at);
+                let ranks = rank::<S, O>(&close::<S, O>(moved, &p.open), job.block * BLOCK + at);
                 for o in 0..O {
                     let f = firsts[i * p.levels + level][o].as_mut_ptr();
                     let hit = S::truth(S::eq(ranks[o], S::splat(0.0)));
@@ -291,11 +301,20 @@ unsafe fn run<S: Simd, const O: usize>(job: &mut Job<'_>) {
             }
         }
     }
+    // In every draw each option has one rank and each rank one option: the last ones follow.
+    let (len, ranks) = (job.out.len as u32, &mut job.out.ranks);
+    ranks.fill(0);
+    for o in 0..O - 1 {
+        for r in 0..O - 1 {
+            ranks[o * O + r] = S::sum(counts[o][r]) as u32;
+        }
+        ranks[o * O + O - 1] = len - ranks[o * O..][..O - 1].iter().sum::<u32>();
+    }
+    for r in 0..O {
+        ranks[(O - 1) * O + r] = len - (0..O - 1).map(|o| ranks[o * O + r]).sum::<u32>();
+    }
     for o in 0..O {
         job.out.sums[o] = f64::from(S::sum(sums[o]));
-        for r in 0..O {
-            job.out.ranks[o * O + r] = S::sum(counts[o][r]) as u32;
-        }
         for (i, pin) in p.pins.iter().enumerate() {
             for level in 0..p.levels {
                 let n = S::sum(S::load(firsts[i * p.levels + level][o].as_ptr())) as u32;

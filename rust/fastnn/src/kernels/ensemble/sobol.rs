@@ -20,7 +20,7 @@ pub(super) fn total_effects(layout: &Layout, a: &Draws, b: &Draws, profile: &Pre
     let blocks = a.len().div_ceil(BLOCK);
     let parts: Vec<OnceLock<Sums>> = (0..blocks).map(|_| OnceLock::new()).collect();
     pool::run(blocks, &|i| {
-        let _ = parts[i].set(block(layout, a, b, profile, i * BLOCK..((i + 1) * BLOCK).min(a.len())));
+        let _ = parts[i].set(sums_of(layout, a, b, profile, i));
     });
     let mut total = Sums { changes: vec![0.0; rows * o], first: vec![0.0; o], square: vec![0.0; o] };
     for s in parts.iter().filter_map(OnceLock::get) {
@@ -41,30 +41,30 @@ pub(super) fn total_effects(layout: &Layout, a: &Draws, b: &Draws, profile: &Pre
         .collect()
 }
 
-fn block(layout: &Layout, a: &Draws, b: &Draws, p: &Prepared, draws: std::ops::Range<usize>) -> Sums {
+fn sums_of(layout: &Layout, a: &Draws, b: &Draws, p: &Prepared, block: usize) -> Sums {
     let (o, groups, streams) = (layout.options(), layout.groups(), layout.streams());
     let mut sums = Sums { changes: vec![0.0; (streams + 1) * o], first: vec![0.0; o], square: vec![0.0; o] };
     let mut group_fits = vec![0.0; groups * o];
     let mut changes = vec![0.0; (streams + 1) * o];
-    for d in draws {
+    for d in 0..BLOCK.min(a.len() - block * BLOCK) {
         group_fits.iter_mut().zip(&p.base).for_each(|(f, x)| *f = f64::from(*x));
         changes.fill(0.0);
         for (g, range) in p.starts.windows(2).enumerate() {
             for lane in &p.lanes[range[0]..range[1]] {
-                let (old, new) = (input(lane, a, d), input(lane, b, d));
+                let (old, new) = (input(lane, a, block, d), input(lane, b, block, d));
                 let v = &layout.variables()[lane.variable];
                 for option in (0..o).filter(|k| v.only.is_none_or(|only| only == *k)) {
                     let [start, before, after] =
                         [v.knots[0], old, new].map(|x| v.weight * v.curve(option, x));
                     group_fits[g * o + option] += before - start;
-                    changes[lane.stream * o + option] += f64::from(a.weights(g)[d]) * (after - before);
+                    changes[lane.stream * o + option] += f64::from(a.weights(block, g)[d]) * (after - before);
                 }
             }
         }
         for option in 0..o {
             let mut score = 0.0;
             for g in 0..groups {
-                let (w, other) = (f64::from(a.weights(g)[d]), f64::from(b.weights(g)[d]));
+                let (w, other) = (f64::from(a.weights(block, g)[d]), f64::from(b.weights(block, g)[d]));
                 score += w * group_fits[g * o + option];
                 changes[streams * o + option] += (other - w) * group_fits[g * o + option];
             }
@@ -77,8 +77,8 @@ fn block(layout: &Layout, a: &Draws, b: &Draws, p: &Prepared, draws: std::ops::R
 }
 
 /// The input of a lane at one draw, on the scale of its curve.
-fn input(lane: &Lane, draws: &Draws, d: usize) -> f64 {
-    let (z, u) = (draws.normals(lane.stream)[d], draws.uniforms(lane.stream)[d]);
+fn input(lane: &Lane, draws: &Draws, block: usize, d: usize) -> f64 {
+    let (z, u) = (draws.normals(block, lane.stream)[d], draws.uniforms(block, lane.stream)[d]);
     let x = match &lane.form {
         Form::Normal { a, b } => a + b * z,
         Form::Uniform { a, b } => a + b * u,

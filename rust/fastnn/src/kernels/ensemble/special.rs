@@ -10,26 +10,6 @@ fn horner(x: f64, c: &[f64]) -> f64 {
 /// The z with `P(Z <= z) = u` for a standard normal Z; relative error about 1e-16.
 #[must_use]
 pub fn normal_quantile(u: f64) -> f64 {
-    const C: [f64; 8] = [
-        1.423_437_110_749_683_5,
-        4.630_337_846_156_546,
-        5.769_497_221_460_691,
-        3.647_848_324_763_204_5,
-        1.270_458_252_452_368_4,
-        2.417_807_251_774_506e-1,
-        2.272_384_498_926_918_4e-2,
-        7.745_450_142_783_414e-4,
-    ];
-    const D: [f64; 8] = [
-        1.0,
-        2.053_191_626_637_759,
-        1.676_384_830_183_803_8,
-        6.897_673_349_851e-1,
-        1.481_039_764_274_800_8e-1,
-        1.519_866_656_361_645_7e-2,
-        5.475_938_084_995_345e-4,
-        1.050_750_071_644_416_9e-9,
-    ];
     const E: [f64; 8] = [
         6.657_904_643_501_103,
         5.463_784_911_164_114,
@@ -51,17 +31,16 @@ pub fn normal_quantile(u: f64) -> f64 {
         2.044_263_103_389_939_8e-15,
     ];
     let q = u - 0.5;
-    if q.abs() <= 0.425 {
+    if q.abs() <= MIDDLE {
         return normal_quantile_middle(q);
     }
     let r = (-(if q < 0.0 { u } else { 1.0 - u }).ln()).sqrt();
-    let z = if r <= 5.0 {
-        horner(r - 1.6, &C) / horner(r - 1.6, &D)
-    } else {
-        horner(r - 5.0, &E) / horner(r - 5.0, &F)
-    };
+    let z = if r <= 5.0 { quantile_aside(r) } else { horner(r - 5.0, &E) / horner(r - 5.0, &F) };
     if q < 0.0 { -z } else { z }
 }
+
+/// Distance from one half up to which [`normal_quantile_middle`] holds.
+pub(super) const MIDDLE: f64 = 0.425;
 
 /// The normal quantile at `q + 0.5` for `|q| <= 0.425`.
 #[inline(always)]
@@ -90,41 +69,136 @@ pub(super) fn normal_quantile_middle(q: f64) -> f64 {
     q * horner(r, &A) / horner(r, &B)
 }
 
+/// The normal quantile at `1 - tail`, for tails from 1e-10 to 0.075.
+#[inline(always)]
+pub(super) fn normal_quantile_tail(tail: f64) -> f64 {
+    quantile_aside((-ln(tail)).sqrt())
+}
+
+/// The normal quantile at `1 - exp(-r r)`, up to r = 5.
+#[inline(always)]
+fn quantile_aside(r: f64) -> f64 {
+    const C: [f64; 8] = [
+        1.423_437_110_749_683_5,
+        4.630_337_846_156_546,
+        5.769_497_221_460_691,
+        3.647_848_324_763_204_5,
+        1.270_458_252_452_368_4,
+        2.417_807_251_774_506e-1,
+        2.272_384_498_926_918_4e-2,
+        7.745_450_142_783_414e-4,
+    ];
+    const D: [f64; 8] = [
+        1.0,
+        2.053_191_626_637_759,
+        1.676_384_830_183_803_8,
+        6.897_673_349_851e-1,
+        1.481_039_764_274_800_8e-1,
+        1.519_866_656_361_645_7e-2,
+        5.475_938_084_995_345e-4,
+        1.050_750_071_644_416_9e-9,
+    ];
+    horner(r - 1.6, &C) / horner(r - 1.6, &D)
+}
+
+/// Up to where [`normal_cdf_middle`] holds.
+pub(super) const CDF_MIDDLE: f64 = 7.071_067_811_865_47;
+
 /// `P(Z <= z)` for a standard normal Z; absolute error about 1e-15.
 #[must_use]
 pub fn normal_cdf(z: f64) -> f64 {
     let x = z.abs();
-    let upper = if x > 37.0 {
-        0.0
-    } else {
-        let e = (-x * x / 2.0).exp();
-        if x < 7.071_067_811_865_47 {
-            const N: [f64; 7] = [
-                220.206_867_912_376,
-                221.213_596_169_931,
-                112.079_291_497_871,
-                33.912_866_078_383,
-                6.373_962_203_531_65,
-                0.700_383_064_443_688,
-                3.526_249_659_989_11e-2,
-            ];
-            const D: [f64; 8] = [
-                440.413_735_824_752,
-                793.826_512_519_948,
-                637.333_633_378_831,
-                296.564_248_779_674,
-                86.780_732_202_946_1,
-                16.064_177_579_207,
-                1.755_667_163_182_64,
-                8.838_834_764_831_84e-2,
-            ];
-            e * horner(x, &N) / horner(x, &D)
-        } else {
-            let tail = x + 1.0 / (x + 2.0 / (x + 3.0 / (x + 4.0 / (x + 0.65))));
-            e / tail / 2.506_628_274_631
-        }
-    };
+    if x < CDF_MIDDLE {
+        return normal_cdf_middle(z);
+    }
+    let tail = x + 1.0 / (x + 2.0 / (x + 3.0 / (x + 4.0 / (x + 0.65))));
+    let upper = if x > 37.0 { 0.0 } else { exp(-x * x / 2.0) / tail / 2.506_628_274_631 };
     if z > 0.0 { 1.0 - upper } else { upper }
+}
+
+/// [`normal_cdf`] for `|z| < CDF_MIDDLE`.
+#[inline(always)]
+pub(super) fn normal_cdf_middle(z: f64) -> f64 {
+    const N: [f64; 7] = [
+        220.206_867_912_376,
+        221.213_596_169_931,
+        112.079_291_497_871,
+        33.912_866_078_383,
+        6.373_962_203_531_65,
+        0.700_383_064_443_688,
+        3.526_249_659_989_11e-2,
+    ];
+    const D: [f64; 8] = [
+        440.413_735_824_752,
+        793.826_512_519_948,
+        637.333_633_378_831,
+        296.564_248_779_674,
+        86.780_732_202_946_1,
+        16.064_177_579_207,
+        1.755_667_163_182_64,
+        8.838_834_764_831_84e-2,
+    ];
+    let x = z.abs();
+    let upper = exp(-x * x / 2.0) * horner(x, &N) / horner(x, &D);
+    if z > 0.0 { 1.0 - upper } else { upper }
+}
+
+const LN_2_HIGH: f64 = 6.931_471_803_691_238e-1;
+const LN_2_LOW: f64 = 1.908_214_929_270_588e-10;
+
+/// `e^y` for y in -700 ..= 700; error below 1 ulp. Plain arithmetic, so that the compiler spreads a
+/// loop of it over vector lanes.
+#[inline(always)]
+fn exp(y: f64) -> f64 {
+    // Adding 1.5 * 2^52 rounds to a whole number and leaves it in the low bits.
+    const ROUND: f64 = 6_755_399_441_055_744.0;
+    const TAYLOR: [f64; 14] = [
+        1.0,
+        1.0,
+        1.0 / 2.0,
+        1.0 / 6.0,
+        1.0 / 24.0,
+        1.0 / 120.0,
+        1.0 / 720.0,
+        1.0 / 5_040.0,
+        1.0 / 40_320.0,
+        1.0 / 362_880.0,
+        1.0 / 3_628_800.0,
+        1.0 / 39_916_800.0,
+        1.0 / 479_001_600.0,
+        1.0 / 6_227_020_800.0,
+    ];
+    let shifted = y * std::f64::consts::LOG2_E + ROUND;
+    let k = shifted - ROUND;
+    let r = (y - k * LN_2_HIGH) - k * LN_2_LOW;
+    f64::from_bits(horner(r, &TAYLOR).to_bits().wrapping_add(shifted.to_bits() << 52))
+}
+
+/// The natural logarithm of a positive normal number; error below 1 ulp away from 1. Plain
+/// arithmetic, as [`exp`].
+#[inline(always)]
+fn ln(x: f64) -> f64 {
+    const ROOT_HALF: u64 = 0x3FE6_A09E_667F_3BCD;
+    const BIAS: u64 = 1023 << 52;
+    const ATANH: [f64; 11] = [
+        1.0,
+        1.0 / 3.0,
+        1.0 / 5.0,
+        1.0 / 7.0,
+        1.0 / 9.0,
+        1.0 / 11.0,
+        1.0 / 13.0,
+        1.0 / 15.0,
+        1.0 / 17.0,
+        1.0 / 19.0,
+        1.0 / 21.0,
+    ];
+    // x = 2^e m with m in sqrt(1/2) .. sqrt(2); ln m = 2 atanh((m - 1) / (m + 1)).
+    let biased = x.to_bits().wrapping_sub(ROOT_HALF).wrapping_add(BIAS) >> 52;
+    let m = f64::from_bits(x.to_bits().wrapping_sub(biased << 52).wrapping_add(BIAS));
+    let e = f64::from_bits(biased | 0x4330_0000_0000_0000) - (4_503_599_627_370_496.0 + 1023.0);
+    let s = (m - 1.0) / (m + 1.0);
+    e * LN_2_HIGH + (2.0 * s * horner(s * s, &ATANH) + e * LN_2_LOW)
 }
 
 /// `ln Gamma(x)` for x > 0 (Lanczos, g = 7, nine terms).
@@ -215,4 +289,20 @@ pub fn beta_quantile_from(u: f64, a: f64, b: f64, low: f64) -> f64 {
 #[must_use]
 pub fn beta_quantile(u: f64, a: f64, b: f64) -> f64 {
     beta_quantile_from(u, a, b, 0.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_exp_and_ln_agree_with_the_library() {
+        for i in 1..40_000 {
+            let y = -f64::from(i) * 0.0007 - 0.000_013;
+            assert!((exp(y) / y.exp() - 1.0).abs() < 4e-16, "exp {y}");
+            let x = 1e-10 + f64::from(i) * 1.9e-6;
+            assert!((ln(x) / x.ln() - 1.0).abs() < 4e-16, "ln {x}");
+            assert!((normal_quantile_tail(x) + normal_quantile(x)).abs() < 1e-14, "tail {x}");
+        }
+    }
 }

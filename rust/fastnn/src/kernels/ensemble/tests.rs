@@ -47,9 +47,9 @@ fn draws(len: usize, stream: u32, cholesky: Option<Vec<f64>>) -> Draws {
 fn plain_scores(layout: &Layout, d: &Draws, m: &[Marginal], at: usize) -> [f64; 2] {
     let mut s = [0.0; 2];
     for (v, m) in layout.variables().iter().zip(m) {
-        let x = m.at(f64::from(d.normals(v.stream)[at]));
+        let x = m.at(f64::from(d.normals(at / BLOCK, v.stream)[at % BLOCK]));
         for (o, score) in s.iter_mut().enumerate() {
-            *score += f64::from(d.weights(v.group)[at]) * v.fit(o, x);
+            *score += f64::from(d.weights(at / BLOCK, v.group)[at % BLOCK]) * v.fit(o, x);
         }
     }
     s
@@ -161,17 +161,34 @@ fn draws_have_the_asked_moments() {
     let mean = |x: &[f32]| x[..n].iter().map(|v| f64::from(*v)).sum::<f64>() / n as f64;
     let product =
         |a: &[f32], b: &[f32]| (0..n).map(|i| f64::from(a[i]) * f64::from(b[i])).sum::<f64>() / n as f64;
-    assert!(mean(d.normals(0)).abs() < 0.02 && mean(d.normals(1)).abs() < 0.02);
-    assert!((product(d.normals(0), d.normals(1)) - rho).abs() < 0.02);
-    assert!((mean(d.uniforms(1)) - 0.5).abs() < 0.01);
+    assert!(mean(&d.all_normals(0)).abs() < 0.02 && mean(&d.all_normals(1)).abs() < 0.02);
+    assert!((product(&d.all_normals(0), &d.all_normals(1)) - rho).abs() < 0.02);
+    assert!((mean(&d.all_uniforms(1)) - 0.5).abs() < 0.01);
     // Dirichlet(20, 0.7): mean 20 / 20.7, variance m (1 - m) / 21.7.
     let m = 20.0 / 20.7;
-    assert!((mean(d.weights(0)) - m).abs() < 0.002);
+    assert!((mean(&d.all_weights(0)) - m).abs() < 0.002);
     assert!(
-        (product(d.weights(0), d.weights(0)) - mean(d.weights(0)).powi(2) - m * (1.0 - m) / 21.7).abs()
+        (product(&d.all_weights(0), &d.all_weights(0))
+            - mean(&d.all_weights(0)).powi(2)
+            - m * (1.0 - m) / 21.7)
+            .abs()
             < 2e-4
     );
-    assert!((0..n).all(|i| (d.weights(0)[i] + d.weights(1)[i] - 1.0).abs() < 1e-6));
+    let (one, two) = (d.all_weights(0), d.all_weights(1));
+    assert!((0..n).all(|i| (one[i] + two[i] - 1.0).abs() < 1e-6));
+}
+
+#[test]
+fn reweighted_draws_are_those_made_with_the_weights() {
+    let l = [1.0, 0.0, 0.0, 0.0, 0.6, 0.8, 0.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 1.0].to_vec();
+    let weights = Weights::Dirichlet { alphas: vec![1.0, 3.0], sum: 2.0 };
+    let spec = DrawSpec { len: 3000, seed: 7, stream: 5, weights, streams: 4, cholesky: Some(l.clone()) };
+    let (made, again) =
+        (Draws::new(&spec).unwrap(), draws(3000, 5, Some(l)).reweighted(&spec.weights).unwrap());
+    assert!((0..2).all(|g| made.all_weights(g) == again.all_weights(g)));
+    assert!((0..4).all(|s| made.all_normals(s) == again.all_normals(s)));
+    assert!((0..4).all(|s| made.all_uniforms(s) == again.all_uniforms(s)));
+    assert!(made.reweighted(&Weights::Fixed(vec![])).is_err());
 }
 
 #[test]
