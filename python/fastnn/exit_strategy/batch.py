@@ -12,14 +12,14 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from .completion import base_of, complete
-from .contracts import ExitModel, SamplingSpec, Simulation
+from .contracts import CurveTable, ExitModel, SamplingSpec, Simulation
 from .criteria import BASE_OPTIONS, Criteria, Weights, check_options, load_criteria, resolve_weights
 from .errors import ExitError, Issue
 from .evaluation import DEFAULT_DRAWS, check_draws, point_fits, rank_rows, recommend, unknown_leaves
@@ -27,7 +27,7 @@ from .gate_data import Gates, load_gates
 from .gates import judge_gates
 from .leaves import read_leaves
 from .profile import Profile
-from .sampling import build_spec, computed_facts
+from .sampling import build_spec, computed_facts, curves_of
 from .scoring import score_fits
 
 __all__ = ["BatchResult", "evaluate_many"]
@@ -56,6 +56,7 @@ class _Job:
     options: tuple[str, ...]
     weights: Weights
     criteria: Criteria
+    curves: tuple[CurveTable | None, ...]
     gates: Gates
     model: ExitModel | None
     draws: int
@@ -102,6 +103,7 @@ def evaluate_many(
         chosen,
         resolve_weights(weights, tree),
         tree,
+        curves_of(tree, chosen),
         gates or load_gates(),
         model,
         draws,
@@ -149,7 +151,9 @@ def _scored(
         raise ExitError(
             Issue("EX803", "workers", f"{workers!r} is not a number of processes", "use 1 to 256")
         )
-    if workers == 1:
+    first = list(islice(chunks, 2))  # starting processes is not worth it for a single chunk
+    chunks = chain(first, chunks)
+    if workers == 1 or len(first) < 2:
         yield from (_score_chunk(chunk, job) for chunk in chunks)
         return
     import multiprocessing
@@ -292,8 +296,9 @@ def _prepare(raw: Mapping[str, Any], row: dict[str, Any], job: _Job) -> _Ready:
     chances = complete(profile, job.options, leaves, report, base_of(profile, job.model))
     computed = computed_facts(job.options, money, chances, report)
     spec = build_spec(
-        profile, job.criteria, job.options, job.weights.values, leaves, computed, report
-    )
+        profile, job.criteria, job.options, job.weights.values, leaves, computed, report,
+        job.curves,
+    )  # fmt: skip
     fits = point_fits(job.criteria, job.options, leaves, computed)
     scores = score_fits(job.criteria, job.options, fits, job.weights.values)
     for option in job.options:

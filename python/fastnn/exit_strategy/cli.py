@@ -45,7 +45,9 @@ def add_commands(subparsers: Any) -> None:
     batch = _command(subparsers, "batch", _batch, "score many companies, CSV or Parquet")
     batch.add_argument("source")
     batch.add_argument("-o", "--output", required=True, metavar="FILE")
-    batch.add_argument("--workers", type=int, default=1, help="processes side by side")
+    batch.add_argument(
+        "--workers", type=int, help="processes side by side; default: as many as threads"
+    )
     _add_settings(batch)
     process = _command(subparsers, "process", _process, "next steps, or the process as Mermaid")
     process.add_argument("profile")
@@ -297,6 +299,8 @@ def _venues(args: argparse.Namespace) -> int:
 
 
 def _batch(args: argparse.Namespace) -> int:
+    import fastnn
+
     from .batch import evaluate_many
     from .catalogue import text
 
@@ -305,8 +309,9 @@ def _batch(args: argparse.Namespace) -> int:
             print(f"\r{done:,} companies", end="", file=sys.stderr, flush=True)
 
     settings = _settings(args)
+    workers = fastnn.get_num_threads() if args.workers is None else args.workers
     made = evaluate_many(
-        args.source, output=args.output, progress=show, workers=args.workers, **settings
+        args.source, output=args.output, progress=show, workers=workers, **settings
     )
     counts = {"rows": f"{made.rows:,}", "failed": f"{made.failed:,}"}
     print(text("cli.batch", args.lang, file=args.output, **counts))

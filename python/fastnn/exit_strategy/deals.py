@@ -8,7 +8,7 @@ figures behind them are in design section 3.5. Standard library only.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 from .errors import ExitError, Issue
 from .waterfall import Claim, Schedule
@@ -116,6 +116,13 @@ class Company:
     debt: float
     acquirer_stake: float
     usd: Callable[[float], float]  # for tables stated in US dollars
+    schedule: Schedule[float] = field(init=False, repr=False, compare=False)
+    #: The founders' part of a net price.
+    founders_at: Callable[[float], float] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "schedule", Schedule(self.claims))
+        object.__setattr__(self, "founders_at", self.schedule.part_of(self.founder_parts))
 
     def founders(self, payouts: Mapping[str, float]) -> float:
         """The founders' part of payouts."""
@@ -173,13 +180,11 @@ def _discount(amount: float, months: float, a: Assumptions) -> float:
 
 def _sale(price: float, company: Company, a: Assumptions, months: float) -> Path:
     bridge = net_of(price, company, a)
-    schedule = Schedule(company.claims)
-    closing = schedule.pay(bridge.net)
-    released = bridge.net + bridge.escrow * a.escrow_release
-    later = company.founders(schedule.pay(released)) - company.founders(closing)
-    top = released + bridge.earn_out
-    earned = company.founders(schedule.pay(top)) - company.founders(schedule.pay(released))
-    own = company.founders(closing) + bridge.carve_out * a.founder_carve_out
+    founders = company.founders_at
+    closing, released = founders(bridge.net), bridge.net + bridge.escrow * a.escrow_release
+    later = founders(released) - closing
+    earned = founders(released + bridge.earn_out) - founders(released)
+    own = closing + bridge.carve_out * a.founder_carve_out
     npv = _discount(own, months, a)
     npv += _discount(later, months + a.escrow_months, a)
     npv += _discount(earned * a.earn_out_probability, months + a.earn_out_months, a)
@@ -187,7 +192,8 @@ def _sale(price: float, company: Company, a: Assumptions, months: float) -> Path
              ("founders_earn_out", earned * a.earn_out_probability))  # fmt: skip
     flags = ("price_below_debt",) if bridge.short else ()
     control = company.founder_votes * (1.0 - company.acquirer_stake)
-    return Path(npv, closing, bridge.net, months, control, steps, flags=flags)
+    payouts = company.schedule.pay(bridge.net)
+    return Path(npv, payouts, bridge.net, months, control, steps, flags=flags)
 
 
 def _listing(price: float, company: Company, a: Assumptions) -> Path:
@@ -200,7 +206,7 @@ def _listing(price: float, company: Company, a: Assumptions) -> Path:
     low_price = a.qualified_price is not None and share < a.qualified_price
     low_size = a.qualified_size is not None and raised < a.qualified_size
     if low_price or low_size:
-        payouts = Schedule(company.claims).pay(value)
+        payouts = company.schedule.pay(value)
         flags = ("ipo_not_qualified",)
     else:
         payouts = _as_common(company.claims, share)
@@ -271,7 +277,7 @@ def _go_on(price: float, company: Company, a: Assumptions, way: _GoOn) -> Path:
     kept = 1.0 - way.dilution
     good = _sale(price * way.multiple, company, a, way.months)
     bad = _sale(price * a.failure_part, company, a, a.failure_months)
-    now = company.founders(Schedule(company.claims).pay(max(0.0, price))) * way.secondary
+    now = company.founders_at(price) * way.secondary
     chance = way.success * good.npv * kept + (1.0 - way.success) * bad.npv
     npv = _discount(now, 3.0, a) + chance * (1.0 - way.secondary)
     steps = (*good.steps, ("success", way.success), ("founders_if_it_works", good.npv * kept),

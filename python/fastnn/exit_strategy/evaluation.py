@@ -209,9 +209,10 @@ def point_fits(
 def _sample(
     spec: Any, draws: int, seed: int, kappa: float, threads: int | None
 ) -> tuple[dict[str, Simulation], tuple[TornadoBar, ...]]:
-    from .uncertainty import simulate, simulate_with_tornado
+    from .uncertainty import simulate, tornado_runs
 
-    main, runs = simulate_with_tornado(spec, kappa=kappa, draws=draws, seed=seed, threads=threads)
+    main = simulate(spec, kappa=kappa, draws=draws, seed=seed, threads=threads)
+    runs = tornado_runs(spec, kappa=kappa, draws=draws, seed=seed)  # on the same draws
     sims = {"main": main}
     for name, firmness in (("kappa20", 20.0), ("no_weight_information", 0.0)):
         sims[name] = simulate(spec, kappa=firmness, draws=draws, seed=seed, threads=threads)

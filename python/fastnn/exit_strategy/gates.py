@@ -30,6 +30,7 @@ __all__ = [
 ]
 
 MAX_RATE_AGE_DAYS = 180
+_VALUE_FIELDS = ("market_cap", "market_cap_at_listing")
 MAX_RUNWAY = 120.0  # a company that earns cash has ten years in the report, more says nothing
 
 
@@ -251,6 +252,22 @@ def _ratio(top: Sequence[float | None] | None, below: Sequence[float | None] | N
     return Series(shares, pairs)
 
 
+class _Facts(dict[str, Series]):
+    """Facts in another currency, converted when first asked for."""
+
+    def __init__(self, own: Mapping[str, Series], rate: float) -> None:
+        super().__init__()
+        self._own, self._rate = own, rate
+
+    def __missing__(self, name: str) -> Series:
+        series, rate = self._own[name], self._rate
+        if CONDITION_FIELDS[name] and rate != 1.0:
+            years = tuple([None if v is None else v * rate for v in series.years])
+            series = Series(years, series.parts)
+        self[name] = series
+        return series
+
+
 @dataclass(frozen=True, slots=True)
 class _View:
     """A company as one currency sees it: facts and valuation range in that currency."""
@@ -262,23 +279,18 @@ class _View:
 
 def _view(profile: Profile, facts: Mapping[str, Series], currency: str) -> _View:
     rate = profile.rates.rate(profile.currency, currency)
-    scaled = {
-        name: Series(tuple(None if v is None else v * rate for v in series.years), series.parts)
-        if CONDITION_FIELDS[name]
-        else series
-        for name, series in facts.items()
-    }
     own_cap = profile["listing.market_cap"] is None
     value = profile.valuation
-    return _View(rate, scaled, (value.low * rate, value.high * rate) if own_cap else None)
+    spread = (value.low * rate, value.high * rate) if own_cap else None
+    return _View(rate, _Facts(facts, rate), spread)
 
 
 def _judge_venue(
     profile: Profile, venue: Mapping[str, Any], rules: Mapping[str, Any], view: _View
 ) -> VenueResult:
     milder = {row["field"]: row for row in rules["relaxations"] if row["venue"] == venue["id"]}
-    common = tuple(_judge_condition(row, view, milder) for row in venue["common_all_of"])
-    tests = tuple(_judge_test(test, view, milder) for test in venue["tests_any_of"])
+    common = tuple([_judge_condition(row, view, milder) for row in venue["common_all_of"]])
+    tests = tuple([_judge_test(test, view, milder) for test in venue["tests_any_of"]])
     flags = flags_of(venue, profile.as_of)
     out_of_force = any(flag.kind in ("expired", "not_yet") for flag in flags)
     state = _venue_state(common, tests)
@@ -308,7 +320,7 @@ def _judge_venue(
 def _judge_test(
     test: Mapping[str, Any], view: _View, milder: Mapping[str, Mapping[str, Any]]
 ) -> VenueTest:
-    rows = tuple(_judge_condition(row, view, milder) for row in test["all_of"])
+    rows = tuple([_judge_condition(row, view, milder) for row in test["all_of"]])
     return VenueTest(str(test.get("id", "")), _all_state(rows), rows)
 
 
@@ -321,14 +333,15 @@ def _judge_condition(
     test = OPERATORS[op]
     window = row.get("window", "")
     state, value = WINDOWS[window](view.facts[name], lambda v: test(v, threshold))
-    gap = None if value is None else value - threshold
-    sensitive = False
-    if view.spread and name in ("market_cap", "market_cap_at_listing"):
-        sensitive = test(view.spread[0], threshold) != test(view.spread[1], threshold)
-    money = CONDITION_FIELDS[name]
-    return Condition(
-        name, op, threshold, window, value, state, gap, money, sensitive, str(row.get("note", ""))
+    spread = view.spread
+    sensitive = (
+        spread is not None
+        and name in _VALUE_FIELDS
+        and test(spread[0], threshold) != test(spread[1], threshold)
     )
+    gap = None if value is None else value - threshold
+    money, note = CONDITION_FIELDS[name], row.get("note", "")
+    return Condition(name, op, threshold, window, value, state, gap, money, sensitive, str(note))
 
 
 def _relaxed(threshold: float, rule: Mapping[str, Any], view: _View) -> float:

@@ -16,7 +16,7 @@ from .captable_read import read_cap_table, read_row
 from .contracts import BreakPoint, OptionProceeds, Proceeds
 from .deals import Assumptions, Company, Path, net_of, value_option
 from .errors import ExitError, Issue
-from .waterfall import Claim, Schedule, break_points, lost_to_preferences, profitable_switch
+from .waterfall import Claim, break_points, lost_to_preferences, profitable_switch
 
 __all__ = [
     "Assumptions",
@@ -91,8 +91,7 @@ def run_waterfall(profile: Any, prices: Sequence[float]) -> Waterfall:
                                   "give a finite amount of zero or more", str(price)))  # fmt: skip
     a = _assumptions(profile.assumptions)
     nets = [net_of(price, company, a).net for price in prices]
-    schedule = Schedule(company.claims)
-    rows = [schedule.pay(net) for net in nets]
+    rows = [company.schedule.pay(net) for net in nets]
     if any(net_of(price, company, a).short for price in prices):
         flags = (*flags, "price_below_debt")
     return Waterfall(
@@ -157,19 +156,37 @@ def price_to_prefer(
 
     None when a thousand times `high` is not enough; exact to 1e-9 of the price.
     """
+
+    def missing(price: float) -> float:
+        return value_option(option, price, company, a).npv - target
+
     low, top = 0.0, max(high, 1.0)
-    while value_option(option, top, company, a).npv < target:
-        low, top = top, top * 2.0
+    below, above = missing(low), missing(top)
+    if below >= 0:
+        return low
+    while above < 0:
+        low, below, top = top, above, top * 2.0
         if top > 1000.0 * max(high, 1.0):
             return None
-    for _ in range(200):
-        middle = 0.5 * (low + top)
-        if top - low <= 1e-9 * top or middle in (low, top):
+        above = missing(top)
+    # Payouts are linear in pieces: a straight line, a hair to either side of its root, closes in on
+    # the price once both ends lie in its piece; every third step halves, whatever the pieces are.
+    for step in range(200):
+        width = top - low
+        if width <= 1e-9 * top:
             break
-        if value_option(option, middle, company, a).npv < target:
-            low = middle
+        middle = 0.5 * (low + top)
+        if step % 3 != 2:
+            guess = low + width * below / (below - above)
+            guess += (0.4e-9 if step % 3 == 0 else -0.4e-9) * top
+            middle = guess if low < guess < top else middle
+        if middle in (low, top):
+            break
+        here = missing(middle)
+        if here < 0:
+            low, below = middle, here
         else:
-            top = middle
+            top, above = middle, here
     return top
 
 
@@ -224,8 +241,7 @@ def _curve(
     """Founder payout at every break point, around them, and up to twice the larger price."""
     top = 2.0 * max([net, *(p.price for p in points)])
     grid = {top * i / 60.0 for i in range(61)} | {p.price for p in points} | {net}
-    schedule = Schedule(company.claims)
-    return tuple((x, company.founders(schedule.pay(x))) for x in sorted(grid))
+    return tuple((x, company.founders_at(x)) for x in sorted(grid))
 
 
 def _indifference(

@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .completion import Completion
-from .contracts import Distribution, Proceeds, SamplingSpec
+from .contracts import CurveTable, Distribution, Proceeds, SamplingSpec
 from .criteria import Criteria, Criterion
 from .errors import ExitError, Issue
 from .gates import GateReport
@@ -19,7 +19,7 @@ from .leaves import LEAF_FIELDS, LeafFact
 from .profile import Profile
 from .resources import cached, load_json
 
-__all__ = ["build_spec", "computed_facts", "correlation_of"]
+__all__ = ["build_spec", "computed_facts", "correlation_of", "curves_of"]
 
 FloatArray = npt.NDArray[np.float64]
 Triple = tuple[float, float, float]
@@ -67,8 +67,12 @@ def build_spec(
     leaves: Mapping[str, LeafFact],
     computed: Mapping[str, Mapping[str, Triple]],
     report: GateReport,
+    curves: tuple[CurveTable | None, ...] | None = None,
 ) -> SamplingSpec:
-    """Return what `uncertainty.simulate` needs for one profile."""
+    """Return what `uncertainty.simulate` needs for one profile.
+
+    `curves` are those of `curves_of`, for callers that build many.
+    """
     count = len(criteria.leaves)
     fits = np.full((len(options), count, 3), np.nan)
     for column, leaf in enumerate(criteria.leaves):
@@ -79,7 +83,6 @@ def build_spec(
         Distribution("fixed", (0.0,)) if leaf.computed else leaves[leaf.id].distribution
         for leaf in criteria.leaves
     )
-    curves = tuple(None if leaf.computed else leaf.curve(options) for leaf in criteria.leaves)
     return SamplingSpec(
         tuple(options),
         tuple(leaf.id for leaf in criteria.leaves),
@@ -87,11 +90,16 @@ def build_spec(
         tuple(weights),
         criteria.local_weights,
         inputs,
-        curves,
+        curves_of(criteria, options) if curves is None else curves,
         fits,
         correlation_of(profile, criteria),
         tuple(report.is_open(option) for option in options),
     )
+
+
+def curves_of(criteria: Criteria, options: Sequence[str]) -> tuple[CurveTable | None, ...]:
+    """Return the curve of every leaf; computed leaves have none."""
+    return tuple(None if leaf.computed else leaf.curve(options) for leaf in criteria.leaves)
 
 
 def _fit_triple(leaf: Criterion, option: str, facts: Triple) -> tuple[float, float, float]:

@@ -23,7 +23,6 @@ __all__ = [
     "TORNADO_LEVELS",
     "simulate",
     "simulate_many",
-    "simulate_with_tornado",
     "tornado_runs",
     "total_effects",
 ]
@@ -120,33 +119,15 @@ def tornado_runs(
     The other leaves stay free and all runs share their random numbers; a leaf that is known
     exactly repeats the unheld p_first.
     """
-    return simulate_with_tornado(
-        spec, kappa=kappa, draws=draws, seed=seed, profile_index=profile_index
-    )[1]
-
-
-def simulate_with_tornado(
-    spec: SamplingSpec,
-    *,
-    kappa: float | None = 60.0,
-    draws: int = 10_000,
-    seed: int = 0,
-    profile_index: int = 0,
-    threads: int | None = None,
-) -> tuple[Simulation, FloatArray]:
-    """`simulate` and `tornado_runs` in one pass over the draws."""
     ensemble = _ensemble(spec, kappa, draws, seed, profile_index)
-    with _thread_count(threads), _refused_input():
+    with _refused_input():
         summary = ensemble.score(
-            _marginals(spec)[None],
-            np.array([_open(spec)]),
-            quantiles=_SCORE_LEVELS,
-            pins=TORNADO_LEVELS,
+            _marginals(spec)[None], np.array([_open(spec)]), pins=TORNADO_LEVELS
         )
     runs = summary.pinned[0] / float(draws)
     base = summary.ranks[0, :, 0] / float(draws)
     free = runs.sum(axis=2, keepdims=True) > 0
-    return _simulation(spec, summary, 0, draws, seed, kappa), np.where(free, runs, base)
+    return np.where(free, runs, base)
 
 
 def total_effects(

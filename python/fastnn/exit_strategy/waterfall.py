@@ -9,7 +9,7 @@ case). Works on float and on Decimal. Standard library and `fastnn.ensemble` (ba
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Generic, TypeVar
@@ -102,6 +102,24 @@ class Schedule(Generic[N]):
         over = price - self._starts[piece]
         pairs = zip(self._values[piece], self._slopes[piece], strict=True)
         return [value + slope * over for value, slope in pairs]
+
+    def part_of(self, parts: Mapping[str, N]) -> Callable[[N], N]:
+        """Return the payout of holders together (holder -> part of its claim) by price."""
+        own = [parts.get(c.holder, c.due * 0) for c in self.claims]
+
+        def together(row: list[N]) -> N:
+            return sum((a * b for a, b in zip(row, own, strict=True) if b), own[0] * 0)
+
+        starts = self._starts
+        values, slopes = (list(map(together, rows)) for rows in (self._values, self._slopes))
+
+        def at(price: N) -> N:
+            if price <= 0:
+                return price * 0
+            piece = max(0, bisect_right(starts, price) - 1)
+            return values[piece] + slopes[piece] * (price - starts[piece])
+
+        return at
 
     def unit_value(self, price: N) -> N:
         """Worth of one common unit at a price (0 while preferences are not covered)."""

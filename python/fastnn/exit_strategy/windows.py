@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 __all__ = ["OPERATORS", "WINDOWS", "Series", "Verdict"]
 
@@ -22,8 +21,7 @@ Verdict = tuple[str, float | None]  # (pass | fail | unknown, figure compared)
 Test = Callable[[float], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Series:
+class Series(NamedTuple):
     """A fact for a gate: one figure, or yearly figures; `parts` holds (numerator, denominator)."""
 
     years: tuple[float | None, ...]

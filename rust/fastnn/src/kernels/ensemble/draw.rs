@@ -339,12 +339,14 @@ fn dirichlet(source: Source, first: u32, alphas: &[f64], sum: f64, out: &mut [f3
         source.fill(first, g as u32, GAMMAS, &mut bits);
         to_normals(&bits[0], &mut u, &mut x);
         let shape = Gamma::new(*alpha);
-        for i in 0..BLOCK {
-            row[i] = shape
+        // SAFETY: `isa()` is a set this processor has.
+        unsafe { gamma_rows(isa())(&shape, &x, &bits[1], row) };
+        for (i, value) in row.iter_mut().enumerate().filter(|(_, value)| **value <= 0.0) {
+            *value = shape
                 .accept(x[i], unit(bits[1][i]), bits[2][i])
                 .unwrap_or_else(|| shape.retry(source, first.wrapping_add(i as u32), g as u32));
-            total[i] += row[i];
         }
+        total.iter_mut().zip(&*row).for_each(|(total, value)| *total += value);
     }
     for (to, row) in out.chunks_exact_mut(STRIDE).zip(&rows) {
         for i in 0..BLOCK {
@@ -394,6 +396,21 @@ impl Gamma {
         }
     }
 }
+
+/// The variates that the squeeze of [`Gamma::accept`] lets through at shapes from 1, zero for the
+/// others. Plain loops, as [`normal_rows_generic`].
+#[inline(always)]
+#[allow(clippy::extra_unused_type_parameters)]
+unsafe fn gamma_rows_generic<S: Simd>(shape: &Gamma, x: &Row, bits: &[u32; BLOCK], out: &mut Row) {
+    let d = if shape.alpha < 1.0 { 0.0 } else { shape.d };
+    for i in 0..BLOCK {
+        let t = 1.0 + shape.c * x[i];
+        let v = t * t * t;
+        let x2 = x[i] * x[i];
+        out[i] = if unit(bits[i]) < 1.0 - 0.0331 * x2 * x2 { d * v } else { 0.0 };
+    }
+}
+per_isa!(fn gamma_rows(shape: &Gamma, x: &Row, bits: &[u32; BLOCK], out: &mut Row) = gamma_rows_generic);
 
 /// The middle of one of 2^32 equal parts of (0, 1).
 #[inline(always)]
