@@ -731,8 +731,8 @@ class SwapEMAWeights(Callback):
 class BackupAndRestore(Callback):
     """Saves weights, optimiser, random state and callbacks each epoch, and resumes from them.
 
-    A run that was cut off goes on with the same bits and decisions as one that was not. It is called
-    after all other callbacks, wherever it stands among them, to save what they made of the epoch.
+    A run that was cut off goes on with the same bits and decisions as one that was not. It is
+    called after all other callbacks, wherever it stands, to save what they made of the epoch.
     With a number as `save_freq` it also saves every so many batches; an epoch starts again then.
     With `double_checkpoint` the backup before the last is kept too, for a file that got damaged.
     """
