@@ -8,7 +8,7 @@ import pytest
 import fastnn
 from fastnn import _core, layers, ops
 from fastnn.errors import FormatError, ShapeError
-from fastnn.training import KEPT_PREDICTORS, KEPT_STEPS
+from fastnn.tracing import KEPT_PREDICTORS, KEPT_STEPS
 
 
 def steps_model(size=None, seed=3):

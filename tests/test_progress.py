@@ -23,7 +23,7 @@ def model():
 @pytest.fixture
 def terminal(monkeypatch):
     monkeypatch.setattr(progress, "is_terminal", lambda stream=None: True)
-    monkeypatch.setattr("fastnn.training.is_terminal", lambda stream=None: True)
+    monkeypatch.setattr("fastnn.predicting.is_terminal", lambda stream=None: True)
     monkeypatch.setenv("NO_COLOR", "1")
 
 

@@ -9,44 +9,34 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
-
-import numpy as np
 
 from fastnn import _core, metrics, ops, optimizers, tree
 from fastnn._core import Tensor
+from fastnn.arguments import check_counts, verbosity
 from fastnn.callbacks import CallbackList, History
 from fastnn.compiled import CompiledLoss, CompiledMetrics
 from fastnn.data import (
-    ArrayData,
     IterableData,
-    as_arrays,
-    check_features,
     class_weights,
     closing,
-    is_iterable_data,
     pack,
     split_tail,
     unpack,
 )
-from fastnn.errors import DataError, ShapeError, reject_arguments
-from fastnn.fitting import Fit, Logs, Program, batches_of, keep, report, warn_of_few
+from fastnn.errors import DataError, reject_arguments
+from fastnn.fitting import Fit, Logs, batches_of, report, warn_of_few
 from fastnn.layers.base import CallContext
-from fastnn.progress import is_terminal
-from fastnn.recent import Recent
+from fastnn.predicting import Predicting
 from fastnn.symbolic import value_of
-from fastnn.variables import Scope, Variable, current_scope, structure_version
+from fastnn.tracing import gradients
+from fastnn.variables import Scope, Variable, current_scope
 
 __all__ = ["Trainer"]
 
-_F32 = np.dtype(np.float32)
-#: How many compiled steps and predictors a model keeps: one per shape of the data, batch aside.
-KEPT_STEPS, KEPT_PREDICTORS = 32, 16
 
-
-class Trainer:
+class Trainer(Predicting):
     """The training half of `Model`."""
 
     optimizer: Any
@@ -62,11 +52,7 @@ class Trainer:
         self._compiled_metrics: CompiledMetrics | None = None
         self._loss_tracker: metrics.Mean | None = None
         self._compile_config: dict[str, Any] | None = None
-        self._programs: Recent = Recent(KEPT_STEPS)
-        self._predictor: _core.Function | None = None
-        self._predictor_shape: Any = None
-        self._predictors: Recent = Recent(KEPT_PREDICTORS)
-        self._signature_at: tuple[int, Any] = (-1, None)
+        self._init_traces()
         self._shuffle_seed: int | None = None
         self._initial_epoch = 0
         self.run_eagerly = False
@@ -74,10 +60,14 @@ class Trainer:
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle takes along: all but the traces, which are made anew."""
         state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
-        state.update(_programs=Recent(KEPT_STEPS), _predictors=Recent(KEPT_PREDICTORS))
-        state.update(_predictor=None, _predictor_shape=None)
-        state.update(_signature_at=(-1, None), _fast=False)
-        return state
+        for name in ("_programs", "_predictors", "_predictor", "_predictor_shape", "_signature_at"):
+            del state[name]
+        return state | {"_fast": False}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Takes what `__getstate__` gave."""
+        super().__setstate__(state)  # type: ignore[misc]
+        self._init_traces()
 
     # ---- compile -------------------------------------------------------------------------------
 
@@ -242,140 +232,6 @@ class Trainer:
             first = tree.flatten(x)[0]
             self._loss_tracker.update_state(loss, _core.ops.extent(first, axis=[0]))
 
-    # ---- tracing -------------------------------------------------------------------------------
-
-    def _trainable_signature(self) -> Any:
-        version = structure_version()
-        if self._signature_at[0] != version:
-            signature = tuple(id(v) for v in self.trainable_variables)
-            self._signature_at = (version, signature)
-        return self._signature_at[1]
-
-    def _program(self, kind: str, data: tuple[Any, Any, Any]) -> Program:
-        x, y, w = data
-        key = (kind, _tree_key(x), _tree_key(y), _tree_key(w), self._trainable_signature())
-        program: Program | None = self._programs.find(key)
-        if program is None:
-            program = self._trace(kind, data)
-            key = (*key[:4], self._trainable_signature())
-            self._programs.keep(key, program)
-        return program
-
-    def _trace(self, kind: str, data: tuple[Any, Any, Any]) -> Program:
-        feeds: list[Tensor] = []
-
-        def stand_in(a: Any) -> Tensor:
-            feed = _core.placeholder((None, *a.shape[1:]), dtype=str(a.dtype))
-            feeds.append(feed)
-            return feed
-
-        inputs = tuple(tree.map_structure(stand_in, part) for part in data)
-        train = kind == "train"
-        with Scope(training=train) as scope, CallContext(train), _batch_is_open():
-            logs = (self.train_step if train else self.test_step)(pack(*inputs))
-        updates = scope.updates()
-        found = self.metrics
-        reset = list({v: None for m in found for v in m.variables})
-        values: dict[str, Any] = {}
-        vectors = []
-        tracked = {m.name: m for m in found}
-        with Scope():
-            for name, value in logs.items():
-                if name in tracked and _holds_updates(tracked[name], scope):
-                    value = value_of(tracked[name].result())
-                    if value.shape != ():
-                        vectors.append(tracked[name])
-                        continue
-                    values[name] = value
-                else:
-                    values[name] = keep(name, value, updates)
-        step = _core.Function(feeds, [], updates)
-        return Program(step, values, reset, vectors, found)
-
-    # ---- data ----------------------------------------------------------------------------------
-
-    def _fit_inputs(self, x: Any) -> Any:
-        """`x` brought to the shapes that the model wants."""
-        want = self._input_shapes()  # type: ignore[attr-defined]
-        if want is None:
-            return tree.map_structure(lambda a: a[:, None] if a.ndim == 1 else a, x)
-        names, shapes = want
-        leaves = self._match_inputs(x, names)
-        if len(leaves) != len(shapes):
-            raise DataError(
-                f"x has {len(leaves)} arrays, model '{self.name}' has {len(shapes)} inputs"
-                f" ({', '.join(names)})\n  hint: give a list or dict of {len(shapes)} arrays"
-            )
-        fixed = []
-        for i, (a, shape) in enumerate(zip(leaves, shapes, strict=True)):
-            where = self._expects(names[i], shape)  # type: ignore[attr-defined]
-            if a.shape[1:] != tuple(shape[1:]) and self._takes(a, shape):
-                fixed.append(a)
-                continue
-            fixed.append(check_features("x" if len(leaves) == 1 else f"x[{i}]", a, shape, where))
-        return fixed[0] if not isinstance(x, dict | list | tuple) else (
-            dict(zip(names, fixed, strict=True)) if isinstance(x, dict) else fixed
-        )  # fmt: skip
-
-    def _takes(self, array: Any, shape: Any) -> bool:
-        """Whether inputs of another shape than that of the symbolic input are fine as they are."""
-        return False
-
-    @staticmethod
-    def _match_inputs(x: Any, names: list[str]) -> list[Any]:
-        if isinstance(x, dict) and all(n in x for n in names):
-            return [x[n] for n in names]
-        if isinstance(x, dict):
-            missing = [n for n in names if n not in x]
-            raise DataError(
-                f"x lacks the input '{missing[0]}', it has {', '.join(map(repr, x))}\n"
-                f"  hint: name the arrays after the inputs: {', '.join(names)}"
-            )
-        return tree.flatten(x)
-
-    def _arrays(self, x: Any, y: Any, weights: Any) -> ArrayData:
-        if isinstance(x, list) and x and isinstance(x[0], tuple | list) is False and not isinstance(
-            x[0], int | float | str | bool | np.generic
-        ) and self._single_input():  # fmt: skip
-            x = x[0] if len(x) == 1 else np.stack([np.asarray(v) for v in x])
-        data = ArrayData(as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(weights, "sample_weight"))
-        data.x = self._fit_inputs(data.x)
-        data.leaves = tree.flatten(data.x) + tree.flatten(data.y) + tree.flatten(data.weights)
-        return data
-
-    def _single_input(self) -> bool:
-        want = self._input_shapes()  # type: ignore[attr-defined]
-        return want is not None and len(want[1]) == 1
-
-    def _check_labels(self, data: ArrayData) -> None:
-        if self._compiled_loss is not None and data.y is not None:
-            self._compiled_loss.check_labels(data.y, getattr(self, "_output_sizes", None))
-
-    def _source(
-        self, x: Any, y: Any, weights: Any, classes: Any, shuffle: bool, name: str = "x"
-    ) -> ArrayData | IterableData:
-        if is_iterable_data(x):
-            if y is not None:
-                raise ValueError(
-                    f"{name} yields its own targets, so y must not be given\n"
-                    "  hint: fit(generator) with batches (x, y)"
-                )
-            if weights is not None:
-                raise ValueError(
-                    f"{name} yields its own weights\n  hint: yield batches (x, y, sample_weight)"
-                )
-            return IterableData(x, name, shuffle)
-        data = self._arrays(x, y, weights)
-        if classes:
-            if not isinstance(classes, dict):
-                raise ValueError(
-                    f"class_weight is {classes!r}, wanted a dict\n  hint: {{0: 1.0, 1: 5.0}}"
-                )
-            data.weights = class_weights(data.y, classes, data.weights)
-            data.leaves = tree.flatten(data.x) + tree.flatten(data.y) + [data.weights]
-        self._check_labels(data)
-        return data
-
     # ---- fit -----------------------------------------------------------------------------------
 
     def fit(
@@ -406,7 +262,7 @@ class Trainer:
         if unknown:
             raise reject_arguments("fit()", unknown, type(self).fit)
         self._require_compiled("fit")
-        _check_counts(epochs, batch_size, validation_split, initial_epoch, steps_per_epoch)
+        check_counts(epochs, batch_size, validation_split, initial_epoch, steps_per_epoch)
         data = self._source(x, y, sample_weight, class_weight, shuffle)
         validation: Any = None
         if validation_data is not None:
@@ -423,13 +279,7 @@ class Trainer:
         run.validation_batch = validation_batch_size or batch_size or 32
         run.validation_freq = validation_freq
         run.steps, run.class_weight = steps_per_epoch, class_weight
-        return run.run(initial_epoch, _verbosity(verbose), callbacks)
-
-    def _validation(self, given: Any) -> ArrayData | IterableData:
-        if is_iterable_data(given):
-            return IterableData(given, "validation_data")
-        x, y, w = unpack(given)
-        return self._source(x, y, w, None, False, "validation_data")
+        return run.run(initial_epoch, verbosity(verbose), callbacks)
 
     # ---- evaluate ------------------------------------------------------------------------------
 
@@ -449,9 +299,9 @@ class Trainer:
         if unknown:
             raise reject_arguments("evaluate()", unknown, type(self).evaluate)
         self._require_compiled("evaluate")
-        _check_counts(1, batch_size, 0.0, 0, steps)
+        check_counts(1, batch_size, 0.0, 0, steps)
         data = self._source(x, y, sample_weight, None, False)
-        level = _verbosity(verbose)
+        level = verbosity(verbose)
         calls = CallbackList(callbacks, model=self) if callbacks else None
         start = time.perf_counter()
         if isinstance(data, IterableData):
@@ -585,160 +435,6 @@ class Trainer:
             logs = program.read()
         return logs if return_dict else self._in_order(logs, found)
 
-    def predict_on_batch(self, x: Any) -> Any:
-        """The outputs for one batch."""
-        data = self._arrays(x, None, None)
-        function, structure = self._predict_function(data.x)
-        return tree.pack(structure, function.predict(data.leaves, max(data.n, 1)))
-
-    # ---- predict -------------------------------------------------------------------------------
-
-    def predict(
-        self,
-        x: Any,
-        batch_size: int | None = None,
-        verbose: Any = "auto",
-        steps: int | None = None,
-        callbacks: Any = None,
-        **unknown: Any,
-    ) -> Any:
-        """The outputs for all samples, in order, as float32 arrays."""
-        if (
-            x.__class__ is np.ndarray
-            and x.dtype is _F32
-            and x.shape[1:] == self._predictor_shape
-            and callbacks is None
-            and not unknown
-            and x.shape[0]
-            and (verbose == 0 or not is_terminal())
-        ):
-            size = 256 if batch_size is None else batch_size
-            if size > 0:
-                return self._predictor.predict((x,), size)[0]  # type: ignore[union-attr]
-        if unknown:
-            raise reject_arguments("predict()", unknown, type(self).predict)
-        _check_counts(1, batch_size, 0.0, 0, steps)
-        return self._predict(x, batch_size, _verbosity(verbose), steps, callbacks)
-
-    def _predict(
-        self, x: Any, batch_size: int | None, level: int, steps: int | None, callbacks: Any
-    ) -> Any:
-        start = time.perf_counter()
-        calls = CallbackList(callbacks, model=self) if callbacks else None
-        if calls is not None:
-            calls.on_predict_begin()
-        if is_iterable_data(x):
-            data = IterableData(x, "x")
-            data.limit = steps
-            with closing(data):
-                out, ends = self._predict_batches(data.batches(steps))
-            warn_of_few("x", len(ends), steps)
-        else:
-            if isinstance(x, tuple) and len(x) in (2, 3) and self._single_input():
-                raise DataError(
-                    "predict takes inputs only, got a tuple (x, y)\n  hint: pass gen[0][0]"
-                )
-            arrays = self._arrays(x, None, None)
-            size = batch_size or 256
-            if steps is not None:
-                arrays = arrays.part(0, min(arrays.n, steps * (batch_size or 32)))
-            function, structure = self._predict_function(arrays.x)
-            flat = function.predict(arrays.leaves, size)
-            out, per = tree.pack(structure, flat), batch_size or 32
-            ends = [min(i + per, arrays.n) for i in range(0, arrays.n, per)]
-        if calls is not None:
-            for i, (a, b) in enumerate(zip([0, *ends], ends, strict=False)):
-                calls.on_predict_batch_begin(i)
-                calls.on_predict_batch_end(i, {"outputs": _rows(out, a, b)})
-            calls.on_predict_end()
-        if level and is_terminal():
-            report(level, len(ends), {}, time.perf_counter() - start)
-        return out
-
-    def _predict_batches(self, batches: Any) -> tuple[Any, list[int]]:
-        """The joined outputs, and the row where each batch ends."""
-        ends: list[int] = []
-        parts: list[list[Any]] = []
-        structure: Any = None
-        for x, _, _ in batches:
-            x = self._fit_inputs(x)
-            function, structure = self._predict_function(x)
-            leaves = tree.flatten(x)
-            parts.append(function.predict(leaves, leaves[0].shape[0]))
-            ends.append((ends[-1] if ends else 0) + leaves[0].shape[0])
-        if not parts:
-            raise DataError("x yielded no batches\n  hint: give a fresh generator, or steps")
-        flat = [_joined(column) for column in zip(*parts, strict=True)]
-        return tree.pack(structure, flat), ends
-
-    def _predict_function(self, x: Any) -> tuple[_core.Function, Any]:
-        key = _tree_key(x)
-        found = self._predictors.find(key)
-        if found is not None:
-            return found  # type: ignore[no-any-return]
-        feeds: list[Tensor] = []
-
-        def stand_in(a: Any) -> Tensor:
-            feed = _core.placeholder((None, *a.shape[1:]), dtype=str(a.dtype))
-            feeds.append(feed)
-            return feed
-
-        inputs = tree.map_structure(stand_in, x)
-        with Scope(training=False) as scope, CallContext(False):
-            out = self.predict_step(pack(inputs))
-        function = _core.Function(feeds, tree.flatten(out), scope.updates())
-        self._predictors.keep(key, (function, out))
-        plain = len(feeds) == 1 and isinstance(out, Tensor) and feeds[0].dtype == "float32"
-        if plain and not scope.updates():
-            self._predictor, self._predictor_shape = function, tuple(feeds[0].shape[1:])
-            self._fast = not scope.losses and self._callable_fast()  # type: ignore[attr-defined]
-        return function, out
-
-    def _forget_traces(self) -> None:
-        self._programs.clear()
-        self._predictors.clear()
-        self._predictor = self._predictor_shape = None
-        self._fast = False
-
-
-def gradients(loss: Any, variables: Sequence[Variable]) -> list[Tensor]:
-    """Gradients of a scalar by variables, inside a trace or on lazy values."""
-    scope = current_scope()
-    if scope is None:
-        return _core.gradients(loss, [v.value for v in variables])
-    return _core.gradients(loss, [scope.leaf(v) for v in variables])
-
-
-@contextmanager
-def _batch_is_open() -> Iterator[None]:
-    """Says why a size is None to who computes with it while a step is traced."""
-    try:
-        yield
-    except TypeError as error:
-        if "NoneType" in str(error):
-            error.add_note(
-                "  the step is traced once for batches of any size, so ops.shape(x)[0] is None\n"
-                "  hint: keep None in shapes for ops and random, or compile(run_eagerly=True)"
-            )
-        raise
-
-
-def _rows(out: Any, start: int, end: int) -> Any:
-    """The outputs of one batch."""
-    return tree.map_structure(lambda a: a[start:end], out)
-
-
-def _joined(parts: tuple[Any, ...]) -> Any:
-    """The outputs of all batches in one array."""
-    sizes = sorted({p.shape[1:] for p in parts})
-    if len(sizes) > 1:
-        raise ShapeError(
-            f"the batches gave outputs of different sizes, such as {sizes[0]} and {sizes[-1]} per "
-            "sample, which make no one array\n"
-            "  hint: model.predict_on_batch(batch) for each, or pad the batches to one size"
-        )
-    return np.concatenate(parts)
-
 
 def _mean(name: str) -> metrics.Mean:
     return metrics.Mean(name=name)
@@ -750,46 +446,3 @@ def _number(value: Any) -> Any:
     if isinstance(value, Tensor):
         return float(value) if value.shape == () else value.numpy()
     return value
-
-
-def _tree_key(t: Any) -> Any:
-    if t.__class__ is np.ndarray:
-        return (t.shape[1:], t.dtype.char)
-    if t is None:
-        return None
-    leaves = tuple((a.shape[1:], a.dtype.char) for a in tree.flatten(t))
-    return (tree.structure(t), leaves)
-
-
-def _holds_updates(metric: Any, scope: Scope) -> bool:
-    return any(v in scope.values for v in metric.variables)
-
-
-def _verbosity(verbose: Any) -> int:
-    if verbose == "auto" or verbose is True:
-        return 1
-    if verbose in (0, 1, 2):
-        return int(verbose)
-    raise ValueError(f"verbose is {verbose!r}\n  hint: 0, 1, 2 or 'auto'")
-
-
-def _whole(name: str, value: Any, low: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
-        raise ValueError(f"{name} is {value!r}, wanted a whole number of at least {low}\n"
-                         f"  hint: {name}={max(low, 1)}")  # fmt: skip
-
-
-def _check_counts(epochs: Any, batch_size: Any, split: Any, initial_epoch: Any, steps: Any) -> None:
-    if epochs.__class__ is not int or epochs < 0:
-        _whole("epochs", epochs, 0)
-    if batch_size is not None and (batch_size.__class__ is not int or batch_size < 1):
-        _whole("batch_size", batch_size, 1)
-    if split and (not isinstance(split, int | float) or not 0 < split < 1):
-        raise ValueError(
-            f"validation_split is {split!r}, wanted a number from 0 up to, not including, 1\n"
-            "  hint: validation_split=0.2"
-        )
-    if initial_epoch.__class__ is not int or initial_epoch < 0:
-        _whole("initial_epoch", initial_epoch, 0)
-    if steps is not None:
-        _whole("steps", steps, 1)

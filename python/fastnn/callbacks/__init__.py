@@ -1,0 +1,36 @@
+"""Callbacks under Keras's names and rules."""
+
+from fastnn.callbacks.backup import BackupAndRestore
+from fastnn.callbacks.base import (
+    Callback,
+    CallbackList,
+    History,
+    LambdaCallback,
+    ProgbarLogger,
+)
+from fastnn.callbacks.monitoring import (
+    EarlyStopping,
+    ModelCheckpoint,
+    MonitorCallback,
+    ReduceLROnPlateau,
+)
+from fastnn.callbacks.recording import CSVLogger, TensorBoard
+from fastnn.callbacks.steering import LearningRateScheduler, SwapEMAWeights, TerminateOnNaN
+
+__all__ = [
+    "BackupAndRestore",
+    "CSVLogger",
+    "Callback",
+    "CallbackList",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "MonitorCallback",
+    "ProgbarLogger",
+    "ReduceLROnPlateau",
+    "SwapEMAWeights",
+    "TensorBoard",
+    "TerminateOnNaN",
+]  # fmt: skip

@@ -1,0 +1,148 @@
+"""`BackupAndRestore`: a run that was cut off goes on. Depends on `base`, `saving`."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import warnings
+from typing import Any
+
+import numpy as np
+
+from fastnn.callbacks.base import Callback, Logs
+from fastnn.errors import FormatError
+from fastnn.serial import plain
+
+__all__ = ["BackupAndRestore"]
+
+
+class BackupAndRestore(Callback):
+    """Saves weights, optimiser, random state and callbacks each epoch, and resumes from them.
+
+    A run that was cut off goes on with the same bits and decisions as one that was not. It is
+    called after all other callbacks, wherever it stands, to save what they made of the epoch.
+    With a number as `save_freq` it also saves every so many batches; an epoch starts again then.
+    With `double_checkpoint` the backup before the last is kept too, for a file that got damaged.
+    """
+
+    def __init__(
+        self,
+        backup_dir: Any,
+        save_freq: str | int = "epoch",
+        double_checkpoint: bool = False,
+        delete_checkpoint: bool = True,
+    ) -> None:
+        super().__init__()
+        if not backup_dir:
+            raise ValueError(
+                "Empty `backup_dir` argument passed\n  hint: BackupAndRestore('backup')"
+            )
+        if save_freq != "epoch" and (not isinstance(save_freq, int) or save_freq < 1):
+            raise ValueError(
+                f"Invalid value for argument `save_freq`: {save_freq!r}\n"
+                "  hint: 'epoch' or a number of batches"
+            )
+        self.backup_dir, self.save_freq = os.fspath(backup_dir), save_freq
+        self.others: list[Any] = []
+        self.delete_checkpoint, self.double_checkpoint = delete_checkpoint, double_checkpoint
+        self._current_epoch = self._last_batch_seen = 0
+        if save_freq != "epoch":
+            self.__dict__["on_train_batch_end"] = self._after_batch
+
+    comes_last = True
+
+    @property
+    def _path(self) -> str:
+        return os.path.join(self.backup_dir, "backup.safetensors")
+
+    @property
+    def _previous(self) -> str:
+        return os.path.join(self.backup_dir, "previous.safetensors")
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Restores an earlier backup."""
+        from fastnn import saving
+
+        if not self.model.built:
+            raise ValueError(
+                "BackupAndRestore needs a built model\n"
+                "  hint: start the model with Input(shape=...)"
+            )
+        paths = [p for p in (self._path, self._previous) if os.path.exists(p)]
+        for path in paths:
+            try:
+                position, arrays = saving.load_state(self.model, path)
+            except FormatError as error:
+                if path == paths[-1]:
+                    raise
+                warnings.warn(f"{error}; the backup before it is restored", stacklevel=2)
+                continue
+            self.model._initial_epoch = self._current_epoch = position["epoch"]
+            self._revive(position.get("callbacks", []), arrays)
+            self.model.stop_training = position.get("stopped", False)
+            break
+
+    def _states(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+        """Classes and states of the other callbacks, arrays among them apart."""
+        states: list[dict[str, Any]] = []
+        arrays: dict[str, Any] = {}
+        for i, c in enumerate(self.others):
+            state = dict(c.get_state()) if hasattr(c, "get_state") else {}
+            kept = [k for k, v in state.items() if isinstance(v, list) and v
+                    and isinstance(v[0], np.ndarray)]  # fmt: skip
+            for key in kept:
+                arrays |= {f"callbacks/{i}/{key}/{j}": a for j, a in enumerate(state.pop(key))}
+            states.append({"class": type(c).__name__, "state": plain(state), "arrays": kept})
+        return states, arrays
+
+    def _revive(self, states: list[Any], arrays: dict[str, Any]) -> None:
+        """Hands each callback the state that one of its class had, in their order."""
+        waiting = list(self.others)
+        for i, entry in enumerate(states):
+            c = next((c for c in waiting if type(c).__name__ == entry["class"]), None)
+            if c is None:
+                continue
+            waiting.remove(c)
+            state = dict(entry["state"])
+            for key in entry["arrays"]:
+                names = itertools.takewhile(
+                    arrays.__contains__, (f"callbacks/{i}/{key}/{j}" for j in itertools.count())
+                )
+                state[key] = [arrays[n] for n in names]
+            if state:
+                c.set_state(state)
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Remembers the epoch."""
+        self._current_epoch = epoch
+
+    def _after_batch(self, batch: int, logs: Logs | None = None) -> None:
+        self._last_batch_seen = batch
+        if (batch + 1) % int(self.save_freq) == 0:
+            self._save()
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Writes the backup."""
+        self._current_epoch = epoch + 1
+        self._save()
+
+    def _save(self) -> None:
+        from fastnn import saving
+
+        os.makedirs(self.backup_dir, exist_ok=True)
+        if self.double_checkpoint and os.path.exists(self._path):
+            os.replace(self._path, self._previous)
+        states, arrays = self._states()
+        position = {"epoch": self._current_epoch, "callbacks": states}
+        position["stopped"] = bool(self.model.stop_training)
+        saving.save_state(self.model, self._path, position, arrays)
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Removes the backup of a finished run."""
+        if not self.delete_checkpoint:
+            return
+        for path in (self._path, self._previous):
+            if os.path.exists(path):
+                os.remove(path)
+        if os.path.isdir(self.backup_dir) and not os.listdir(self.backup_dir):
+            os.rmdir(self.backup_dir)

@@ -1,0 +1,291 @@
+"""Callbacks that watch a value of the logs: stop, save or slow down by it. Depends on `base`."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from typing import Any
+
+import numpy as np
+
+from fastnn import ops
+from fastnn.callbacks.base import Callback, Logs
+from fastnn.messages import say
+
+__all__ = ["EarlyStopping", "ModelCheckpoint", "MonitorCallback", "ReduceLROnPlateau"]
+
+
+def _missing(kind: str, monitor: str, logs: Logs) -> None:
+    have = ", ".join(sorted(logs)) or "nothing"
+    warnings.warn(
+        f"{kind} watches '{monitor}', which is not among the logs: {have}. "
+        "Give validation_data or another monitor.",
+        stacklevel=4,
+    )
+
+
+class MonitorCallback(Callback):
+    """Compares a value of the logs with the best so far; the start of callbacks that watch one.
+
+    With mode "auto" the loss and errors shall fall, the metrics that say so (accuracies, AUC, …)
+    shall rise; ValueError when the monitored name is neither the loss nor a metric of the model.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        mode: str = "auto",
+        baseline: float | None = None,
+        min_delta: float = 0,
+    ) -> None:
+        super().__init__()
+        if mode not in ("auto", "min", "max"):
+            warnings.warn(
+                f"{type(self).__name__} mode '{mode}' is unknown, fallback to auto mode.",
+                stacklevel=3,
+            )
+            mode = "auto"
+        self.monitor, self.mode, self.best = monitor, mode, baseline
+        self.min_delta = abs(min_delta)
+        self.monitor_op: Any = None
+
+    def _set_monitor_op(self) -> None:
+        if self.mode != "auto":
+            self.monitor_op = ops.less if self.mode == "min" else ops.greater
+            return
+        name = self.monitor.removeprefix("val_")
+        known = {m.name: m for m in _metrics_of(self.model)}
+        direction = "down" if name == "loss" else getattr(known.get(name), "_direction", None)
+        if direction is None:
+            raise ValueError(
+                f"{type(self).__name__}: whether monitor='{self.monitor}' shall rise or fall is "
+                f"not known; the model has {', '.join(['loss', *known])}\n"
+                "  hint: give mode='min' or mode='max'"
+            )
+        self.monitor_op = ops.greater if direction == "up" else ops.less
+
+    def _is_improvement(self, value: Any, reference: Any) -> bool:
+        if reference is None:
+            return True
+        if self.monitor_op is None:
+            self._set_monitor_op()
+        delta = self.min_delta if self.monitor_op is ops.greater else -self.min_delta
+        return bool(self.monitor_op(value - delta, reference))
+
+
+def _metrics_of(model: Any) -> list[Any]:
+    return list(getattr(model, "metrics", None) or [])
+
+
+class EarlyStopping(MonitorCallback):
+    """Stops when `monitor` has not improved by `min_delta` for `patience` epochs."""
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        min_delta: float = 0,
+        patience: int = 0,
+        verbose: int = 0,
+        mode: str = "auto",
+        baseline: float | None = None,
+        restore_best_weights: bool = False,
+        start_from_epoch: int = 0,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta=min_delta)
+        self.patience, self.verbose, self.baseline = patience, verbose, baseline
+        self.restore_best_weights, self.start_from_epoch = restore_best_weights, start_from_epoch
+        self.wait = self.stopped_epoch = self.best_epoch = 0
+        self.best_weights: Any = None
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Forgets earlier runs."""
+        self.wait = self.stopped_epoch = self.best_epoch = 0
+        self.best = self.best_weights = None
+
+    def get_state(self) -> dict[str, Any]:
+        """Patience used up, the best value and the weights that gave it."""
+        names = ("wait", "stopped_epoch", "best_epoch", "best", "best_weights")
+        return {n: getattr(self, n) for n in names}
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Compares, waits, stops."""
+        if self.monitor_op is None:
+            self._set_monitor_op()
+        current = (logs or {}).get(self.monitor)
+        if current is None:
+            _missing("EarlyStopping", self.monitor, logs or {})
+            return
+        if epoch < self.start_from_epoch:
+            return
+        if self.restore_best_weights and self.best_weights is None:
+            self.best_weights, self.best_epoch = self.model.get_weights(), epoch
+        self.wait += 1
+        if self._is_improvement(current, self.best):
+            self.best, self.best_epoch = current, epoch
+            if self.restore_best_weights:
+                self.best_weights = self.model.get_weights()
+            if self.baseline is None or self._is_improvement(current, self.baseline):
+                self.wait = 0
+            return
+        if self.wait >= self.patience and epoch > 0:
+            self.stopped_epoch = epoch
+            self.model.stop_training = True
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Says when it stopped; restores the best weights if asked."""
+        if self.stopped_epoch > 0 and self.verbose > 0:
+            say(f"Epoch {self.stopped_epoch + 1}: early stopping")
+        if self.restore_best_weights and self.best_weights is not None:
+            if self.verbose > 0:
+                say(
+                    "Restoring model weights from the end of the best epoch: "
+                    f"{self.best_epoch + 1}."
+                )
+            self.model.set_weights(self.best_weights)
+
+
+class ModelCheckpoint(MonitorCallback):
+    """Saves the model after epochs (or every `save_freq` batches); names may hold `{epoch:02d}`."""
+
+    def __init__(
+        self,
+        filepath: str | os.PathLike[str],
+        monitor: str = "val_loss",
+        verbose: int = 0,
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: str = "auto",
+        save_freq: str | int = "epoch",
+        initial_value_threshold: float | None = None,
+    ) -> None:
+        super().__init__(monitor, mode, initial_value_threshold)
+        if save_freq != "epoch" and (not isinstance(save_freq, int) or save_freq < 1):
+            raise ValueError(
+                f"Unrecognized save_freq: {save_freq!r}\n  hint: 'epoch' or a number of batches"
+            )
+        self.filepath = os.fspath(filepath)
+        self.verbose = verbose
+        self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
+        self.save_freq = save_freq
+        self._batches = 0
+        self._epoch = 0
+        if save_freq != "epoch":
+            self.__dict__["on_train_batch_end"] = self._count_batch
+
+    def get_state(self) -> dict[str, Any]:
+        """The best value, and batches seen since the last save."""
+        return {"best": self.best, "_batches": self._batches}
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Remembers the epoch."""
+        self._epoch = epoch
+
+    def _count_batch(self, batch: int, logs: Logs | None = None) -> None:
+        self._batches += 1
+        if self._batches % int(self.save_freq) == 0:
+            self._save(self._epoch, batch, logs or {})
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Saves when due."""
+        if self.save_freq == "epoch":
+            self._save(epoch, None, logs or {})
+
+    def _save(self, epoch: int, batch: int | None, logs: Logs) -> None:
+        path = self._path(epoch, batch, logs)
+        if self.save_best_only:
+            current = logs.get(self.monitor)
+            if current is None:
+                _missing("ModelCheckpoint", self.monitor, logs)
+            elif not self._is_improvement(current, self.best):
+                if self.verbose:
+                    say(f"\nEpoch {epoch + 1}: {self.monitor} did not improve from {self.best:.5f}")
+                return
+            else:
+                if self.verbose:
+                    was = "None" if self.best is None else f"{self.best:.5f}"
+                    say(f"\nEpoch {epoch + 1}: {self.monitor} improved from {was} to "
+                          f"{current:.5f}, saving model to {path}")  # fmt: skip
+                self.best = current
+        elif self.verbose:
+            say(f"\nEpoch {epoch + 1}: saving model to {path}")
+        os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
+        if self.save_weights_only:
+            self.model.save_weights(path, overwrite=True)
+        else:
+            self.model.save(path, overwrite=True)
+        if self.verbose:
+            say(f"\nEpoch {epoch + 1}: finished saving model to {path}")
+
+    def _path(self, epoch: int, batch: int | None, logs: Logs) -> str:
+        try:
+            extra = {} if batch is None else {"batch": batch + 1}
+            return self.filepath.format(epoch=epoch + 1, **extra, **logs)
+        except KeyError as error:
+            raise KeyError(
+                f"the file name {self.filepath!r} uses {error}, the logs hold "
+                f"{', '.join(sorted(logs))}\n  hint: give validation_data, or another name"
+            ) from None
+
+
+class ReduceLROnPlateau(MonitorCallback):
+    """Multiplies the learning rate by `factor` after `patience` epochs without improvement."""
+
+    def __init__(
+        self,
+        monitor: str = "val_loss",
+        factor: float = 0.1,
+        patience: int = 10,
+        verbose: int = 0,
+        mode: str = "auto",
+        min_delta: float = 1e-4,
+        cooldown: int = 0,
+        min_lr: float = 0.0,
+        **_: Any,
+    ) -> None:
+        super().__init__(monitor, mode, min_delta=min_delta)
+        if factor >= 1.0:
+            raise ValueError(f"factor is {factor}, wanted below 1\n  hint: factor=0.1")
+        self.factor, self.patience, self.verbose = factor, patience, verbose
+        self.cooldown, self.min_lr = cooldown, min_lr
+        self.cooldown_counter = self.wait = 0
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Forgets earlier runs."""
+        self.best = None
+        self.cooldown_counter = self.wait = 0
+
+    def get_state(self) -> dict[str, Any]:
+        """Patience and cooldown used up, and the best value."""
+        return {n: getattr(self, n) for n in ("best", "wait", "cooldown_counter")}
+
+    def in_cooldown(self) -> bool:
+        """True while it waits after a reduction."""
+        return self.cooldown_counter > 0
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Compares, waits, reduces; adds `learning_rate` to the logs."""
+        if self.monitor_op is None:
+            self._set_monitor_op()
+        logs = logs if logs is not None else {}
+        optimizer = self.model.optimizer
+        logs["learning_rate"] = float(np.array(optimizer.learning_rate))
+        current = logs.get(self.monitor)
+        if current is None:
+            _missing("ReduceLROnPlateau", self.monitor, logs)
+            return
+        if self.in_cooldown():
+            self.cooldown_counter -= 1
+            self.wait = 0
+        if self._is_improvement(current, self.best):
+            self.best, self.wait = current, 0
+        elif not self.in_cooldown():
+            self.wait += 1
+            if self.wait >= self.patience:
+                old = float(np.array(optimizer.learning_rate))
+                if old > np.float32(self.min_lr):
+                    new = max(old * self.factor, self.min_lr)
+                    optimizer.learning_rate = new
+                    if self.verbose > 0:
+                        say(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate "
+                              f"to {new}.")  # fmt: skip
+                    self.cooldown_counter, self.wait = self.cooldown, 0

@@ -1,0 +1,152 @@
+"""Steps and predictions, traced once per shape of the data. Depends on `_core`, `variables`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core, tree
+from fastnn._core import Tensor
+from fastnn.data import pack
+from fastnn.fitting import Program, keep
+from fastnn.layers.base import CallContext
+from fastnn.recent import Recent
+from fastnn.symbolic import value_of
+from fastnn.variables import Scope, Variable, current_scope, structure_version
+
+__all__ = ["KEPT_PREDICTORS", "KEPT_STEPS", "Tracing", "gradients"]
+
+#: How many compiled steps and predictors a model keeps: one per shape of the data, batch aside.
+KEPT_STEPS, KEPT_PREDICTORS = 32, 16
+
+
+class Tracing:
+    """The part of a model that turns its steps into programs of the core."""
+
+    metrics: Any
+    train_step: Any
+    test_step: Any
+    predict_step: Any
+    trainable_variables: list[Variable]
+
+    def _init_traces(self) -> None:
+        self._programs: Recent = Recent(KEPT_STEPS)
+        self._predictors: Recent = Recent(KEPT_PREDICTORS)
+        self._predictor: _core.Function | None = None
+        self._predictor_shape: Any = None
+        self._signature_at: tuple[int, Any] = (-1, None)
+
+    def _trainable_signature(self) -> Any:
+        version = structure_version()
+        if self._signature_at[0] != version:
+            signature = tuple(id(v) for v in self.trainable_variables)
+            self._signature_at = (version, signature)
+        return self._signature_at[1]
+
+    def _program(self, kind: str, data: tuple[Any, Any, Any]) -> Program:
+        x, y, w = data
+        key = (kind, _tree_key(x), _tree_key(y), _tree_key(w), self._trainable_signature())
+        program: Program | None = self._programs.find(key)
+        if program is None:
+            program = self._trace(kind, data)
+            key = (*key[:4], self._trainable_signature())
+            self._programs.keep(key, program)
+        return program
+
+    def _trace(self, kind: str, data: tuple[Any, Any, Any]) -> Program:
+        feeds: list[Tensor] = []
+
+        def stand_in(a: Any) -> Tensor:
+            feed = _core.placeholder((None, *a.shape[1:]), dtype=str(a.dtype))
+            feeds.append(feed)
+            return feed
+
+        inputs = tuple(tree.map_structure(stand_in, part) for part in data)
+        train = kind == "train"
+        with Scope(training=train) as scope, CallContext(train), _batch_is_open():
+            logs = (self.train_step if train else self.test_step)(pack(*inputs))
+        updates = scope.updates()
+        found = self.metrics
+        reset = list({v: None for m in found for v in m.variables})
+        values: dict[str, Any] = {}
+        vectors = []
+        tracked = {m.name: m for m in found}
+        with Scope():
+            for name, value in logs.items():
+                if name in tracked and _holds_updates(tracked[name], scope):
+                    value = value_of(tracked[name].result())
+                    if value.shape != ():
+                        vectors.append(tracked[name])
+                        continue
+                    values[name] = value
+                else:
+                    values[name] = keep(name, value, updates)
+        step = _core.Function(feeds, [], updates)
+        return Program(step, values, reset, vectors, found)
+
+    def _predict_function(self, x: Any) -> tuple[_core.Function, Any]:
+        key = _tree_key(x)
+        found = self._predictors.find(key)
+        if found is not None:
+            return found  # type: ignore[no-any-return]
+        feeds: list[Tensor] = []
+
+        def stand_in(a: Any) -> Tensor:
+            feed = _core.placeholder((None, *a.shape[1:]), dtype=str(a.dtype))
+            feeds.append(feed)
+            return feed
+
+        inputs = tree.map_structure(stand_in, x)
+        with Scope(training=False) as scope, CallContext(False):
+            out = self.predict_step(pack(inputs))
+        function = _core.Function(feeds, tree.flatten(out), scope.updates())
+        self._predictors.keep(key, (function, out))
+        plain = len(feeds) == 1 and isinstance(out, Tensor) and feeds[0].dtype == "float32"
+        if plain and not scope.updates():
+            self._predictor, self._predictor_shape = function, tuple(feeds[0].shape[1:])
+            self._fast = not scope.losses and self._callable_fast()  # type: ignore[attr-defined]
+        return function, out
+
+    def _forget_traces(self) -> None:
+        self._programs.clear()
+        self._predictors.clear()
+        self._predictor = self._predictor_shape = None
+        self._fast = False
+
+
+def gradients(loss: Any, variables: Sequence[Variable]) -> list[Tensor]:
+    """Gradients of a scalar by variables, inside a trace or on lazy values."""
+    scope = current_scope()
+    if scope is None:
+        return _core.gradients(loss, [v.value for v in variables])
+    return _core.gradients(loss, [scope.leaf(v) for v in variables])
+
+
+@contextmanager
+def _batch_is_open() -> Iterator[None]:
+    """Says why a size is None to who computes with it while a step is traced."""
+    try:
+        yield
+    except TypeError as error:
+        if "NoneType" in str(error):
+            error.add_note(
+                "  the step is traced once for batches of any size, so ops.shape(x)[0] is None\n"
+                "  hint: keep None in shapes for ops and random, or compile(run_eagerly=True)"
+            )
+        raise
+
+
+def _tree_key(t: Any) -> Any:
+    if t.__class__ is np.ndarray:
+        return (t.shape[1:], t.dtype.char)
+    if t is None:
+        return None
+    leaves = tuple((a.shape[1:], a.dtype.char) for a in tree.flatten(t))
+    return (tree.structure(t), leaves)
+
+
+def _holds_updates(metric: Any, scope: Scope) -> bool:
+    return any(v in scope.values for v in metric.variables)
