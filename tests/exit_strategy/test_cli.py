@@ -68,6 +68,36 @@ def test_bad_input_is_2_and_names_every_fault(
     assert run("score", str(path), "--weights", "mine") == cli.BAD_INPUT
 
 
+@pytest.mark.parametrize(
+    ("words", "code", "hint"),
+    [
+        (("score", "acme.jsn"), "EX112", "check the path"),
+        (("score", "ACME", "--options", "ipo,mna"), "EX207", "did you mean 'ma'"),
+        (("score", "ACME", "--weights", "foundr"), "EX205", "did you mean 'founder'"),
+        (("score", "ACME", "--draws", "5"), "EX501", "100 or more"),
+        (("score", "ACME", "--threads", "0"), "EX501", "1 to 256"),
+        (("score", "ACME", "--html", "no/where.html"), "EX802", "check the folder"),
+        (("score", "ACME", "--gates", "ACME"), "EX403", ""),
+        (("score", "ACME", "--criteria", "none.json"), "EX206", "JSON criteria file"),
+        (("score", "ACME", "--model", "nowhere"), "EX601", "model.json"),
+        (("waterfall", "ACME", "--prices", "ten,-5"), "EX103", "30m"),
+        (("batch", "ACME", "-o", "x.csv"), "EX113", ".csv or .parquet"),
+        (("gates", "--on", "someday"), "EX803", "year-month-day"),
+        (("init", "ACME"), "EX802", "--force"),
+        (("model", "evaluate", "x.csv", "--model", "default"), "EX601", "trained model"),
+    ],
+)
+def test_a_users_mistake_is_told_with_its_code_and_its_fix(
+    acme: str, capsys: pytest.CaptureFixture[str], words: tuple[str, ...], code: str, hint: str
+) -> None:
+    assert run(*(acme if word == "ACME" else word for word in words)) == cli.BAD_INPUT
+    told = capsys.readouterr()
+    assert told.out == ""
+    assert code in told.err
+    assert "hint: " in told.err
+    assert hint in told.err
+
+
 def test_too_little_information_is_3(tmp_path: Path) -> None:
     path = tmp_path / "bare.toml"
     path.write_text(template("en"), encoding="utf-8")

@@ -221,6 +221,7 @@ def test_completion_is_the_product_of_its_three_numbers() -> None:
     [
         ({"draws": 10}, "EX501"), ({"draws": True}, "EX501"), ({"draws": 10**9}, "EX503"),
         ({"seed": -1}, "EX501"), ({"kappa": float("nan")}, "EX501"), ({"kappa": -1}, "EX501"),
+        ({"threads": 0}, "EX501"), ({"threads": 1.5}, "EX501"),
         ({"options": ("ipo", "mma")}, "EX207"), ({"weights": "me"}, "EX205"),
     ],
 )  # fmt: skip

@@ -5,6 +5,8 @@ from __future__ import annotations
 import datetime as dt
 import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -418,3 +420,40 @@ def test_the_landmark_table_reads_whole(golden: dict[str, Any]) -> None:
     assert bends >= 30
     assert set(encoder.labels) == set(CATEGORIES)
     assert np.isfinite(encoder.encode_table(table.take(np.arange(500)))).all()
+
+
+@pytest.mark.slow
+def test_training_from_the_data_folder_is_no_worse_than_logistic_regression(
+    golden: dict[str, Any], tmp_path: Path
+) -> None:
+    pytest.importorskip("sklearn")
+    assert golden["schema"] == "golden/1"  # the fixture skips without the data folder
+    root = Path(__file__).resolve().parents[2]
+    data = Path(os.environ.get("FASTNN_DATA") or root.parent / "shared" / "data")
+    train = [
+        sys.executable,
+        str(root / "examples" / "exit_model" / "train.py"),
+        "--data",
+        str(data),
+    ]
+    words = [*train, "--out", str(tmp_path / "m"), "--networks", "5", "--resamples", "50"]
+    environment = {**os.environ, "PYTHONPATH": str(root / "python"), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads((tmp_path / "m" / "report.json").read_text())
+    for part in (report["selection"], report["selection"]["unseen_companies"]):
+        for key in ("log_loss", "brier"):
+            assert part["model"][key] < part["baseline"][key], key
+            low, high = part["difference"]["intervals"][key]
+            assert low < part["difference"]["difference"][key] < high
+        assert part["model"]["ece"] < part["baseline"]["ece"] + 0.002
+    assert report["selection"]["tpr_ratio"] >= 0.45
+    encoder = json.loads((tmp_path / "m" / "model.json").read_text())["encoder"]
+    assert not {"region", "state_code"} & {*encoder["numbers"], *encoder["labels"]}
+    card = (tmp_path / "m" / "MODEL_CARD.md").read_text()
+    for heading in ("Choice by rolling origin", "Inner time split", "Fairness audit", "By region"):
+        assert heading in card
+    leaked = subprocess.run([*words, "--also", "exit_date"], env=environment, capture_output=True,
+                            text=True, check=False)  # fmt: skip
+    assert leaked.returncode == 2
+    assert "EX604 exit_date" in leaked.stderr

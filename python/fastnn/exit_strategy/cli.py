@@ -363,7 +363,7 @@ def _gates(args: argparse.Namespace) -> int:
             row = {"id": f"{item['id']:<18}", "checked": item["checked"], "level": level}
             print(text("cli.gate_row", args.lang, **row))
     for flag in flags:
-        print(f"! {flag.note.text(args.lang)}")
+        print(f"! [{flag.id}] {flag.note.text(args.lang)}")
     if args.check_age and not flags:
         print(text("cli.fresh", args.lang, date=on.isoformat()))
     return STALE if args.strict and any(flag.stale for flag in flags) else 0

@@ -86,7 +86,7 @@ def evaluate(
     tree = criteria or load_criteria()
     chosen = check_options(options, tree)
     weighting = resolve_weights(weights, tree, allow_inconsistent=allow_inconsistent)
-    check_draws(draws, seed, kappa, len(chosen))
+    check_draws(draws, seed, kappa, len(chosen), threads)
     gate_data = gates or load_gates()
     report = judge_gates(company, gate_data, chosen)
     leaves, notes = read_leaves(company, tree)
@@ -156,9 +156,16 @@ def compare(profiles: Sequence[Profile | Mapping[str, Any]], **settings: Any) ->
     return tuple(evaluate(profile, **settings) for profile in profiles)
 
 
-def check_draws(draws: int, seed: int, kappa: float, options: int) -> None:
-    """Refuse draws, seed or kappa out of range (EX501, EX503)."""
+def check_draws(
+    draws: int, seed: int, kappa: float, options: int, threads: int | None = None
+) -> None:
+    """Refuse draws, seed, kappa or threads out of range (EX501, EX503)."""
     issues = []
+    if threads is not None and (
+        isinstance(threads, bool) or not isinstance(threads, int) or not 1 <= threads <= 256
+    ):
+        text = f"{threads!r} is not a number of threads"
+        issues.append(Issue("EX501", "threads", text, "use 1 to 256", str(threads)))
     if isinstance(draws, bool) or not isinstance(draws, int) or draws < 100:
         issues.append(
             Issue("EX501", "draws", f"{draws!r} draws are too few", "use 100 or more", str(draws))
