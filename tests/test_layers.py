@@ -519,3 +519,16 @@ def test_layers_take_the_axis_order_that_config_sets(rng):
     assert layers.ZeroPadding2D.from_config(layer.get_config()).data_format == "channels_first"
     with pytest.raises(ValueError, match=r"`data_format` argument must be one of.*\n  hint:"):
         fastnn.config.set_image_data_format("NHWC")
+
+
+def test_a_layer_that_loses_a_mask_says_so_once():
+    flat = layers.Flatten(name="flat")
+    with pytest.warns(UserWarning, match=r"Layer 'flat' \(of type Flatten\).* destroy the mask"):
+        model = fastnn.Sequential([fastnn.Input((2, 1)), layers.Masking(), flat, layers.Dense(1)])
+    model.predict(np.ones((1, 2, 1)), verbose=0)
+
+    class Pooled(layers.Layer):
+        def call(self, inputs, mask=None):
+            return ops.sum(inputs * ops.expand_dims(ops.cast(mask, "float32"), -1), axis=1)
+
+    fastnn.Sequential([fastnn.Input((2, 1)), layers.Masking(), Pooled(), layers.Dense(1)])

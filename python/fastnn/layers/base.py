@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import threading
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -628,6 +629,22 @@ class Layer:
             for x, m in zip(tree.flatten(outputs), _as_list(new), strict=False):
                 if m is not None:
                     context.set_mask(x, m)
+        elif _any_mask(mask) and not self._takes_masks(context, outputs):
+            object.__setattr__(self, "_masks_lost", True)
+            warnings.warn(
+                f"Layer '{self.name}' (of type {type(self).__name__}) was passed an input with a "
+                "mask attached to it. However, this layer does not support masking and will "
+                "therefore destroy the mask information. Downstream layers will not see the mask.",
+                stacklevel=2,
+            )
+
+    def _takes_masks(self, context: CallContext, outputs: Any) -> bool:
+        """Whether a mask serves this layer or reaches its outputs, or its loss was told before."""
+        return (
+            self.__dict__.get("_masks_lost", False)
+            or _call_parameters(type(self).call)[2]
+            or any(context.mask_of(x) is not None for x in tree.flatten(outputs))
+        )
 
     def _ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         if self.built:
