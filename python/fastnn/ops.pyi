@@ -220,7 +220,7 @@ def relu6(x: TensorLike) -> Tensor:
 def repeat(x: TensorLike, *, repeats: int, axis: int) -> Tensor:
     """Each element repeated along an axis."""
 def reshape(x: TensorLike, newshape: Sequence[int | None] | int) -> Tensor:
-    """The same elements under another shape; one size may be -1."""
+    """The same elements under another shape; one size may be -1, None is an open batch."""
 def roll(x: TensorLike, *, shift: int, axis: int) -> Tensor:
     """Elements shifted along an axis; what leaves at the end comes back at the start."""
 def round(x: TensorLike) -> Tensor:
