@@ -30,6 +30,26 @@ def same(a, b):
     return all(np.array_equal(p, q) for p, q in zip(a.get_weights(), b.get_weights(), strict=True))
 
 
+def test_state_of_layers_that_were_taken_off_does_not_travel(tmp_path):
+    """Found by the state machine: it went to weights of the same shapes."""
+    x, y = np.ones((8, 3), np.float32), np.ones((8, 2), np.float32)
+    model = fastnn.Sequential([fastnn.Input((3,)), layers.Dense(2), layers.Dense(2)])
+    model.compile(fastnn.optimizers.Adam(0.1), "mse")
+    model.fit(x, y, epochs=3, verbose=0)
+    model.pop()
+    model.add(layers.Dense(2))
+    for suffix in ("safetensors", "keras"):
+        model.save(tmp_path / f"m.{suffix}")
+        again = fastnn.models.load_model(tmp_path / f"m.{suffix}")
+        state = again.optimizer.part(again.layers[0].weights).variables
+        wanted = model.optimizer.part(model.layers[0].weights).variables
+        for a, b in zip(state, wanted, strict=True):
+            assert np.array_equal(a.numpy(), b.numpy()), a.path
+        fresh = again.optimizer.part(again.layers[1].weights).variables[2:]
+        assert not any(v.numpy().any() for v in fresh)
+        assert np.isfinite(again.fit(x, y, verbose=0).history["loss"][0])
+
+
 def test_a_model_comes_back_with_its_training_state(rng, tmp_path):
     model, x, y = trained(rng)
     model.save(tmp_path / "m.safetensors")

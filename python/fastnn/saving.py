@@ -281,7 +281,10 @@ def _optimizer_values(model: Any) -> dict[str, Any]:
     optimizer = getattr(model, "optimizer", None)
     if optimizer is None or not model.compiled:
         return {}
-    return {f"optimizer/{i}/{v.name}": v for i, v in enumerate(optimizer.variables)}
+    # Layers that were taken off leave state behind that no weight of the model needs.
+    inside = set(named_variables(model).values())
+    kept = optimizer.part(v for v in optimizer._trainable if v in inside)
+    return {f"optimizer/{i}/{v.name}": v for i, v in enumerate(kept.variables)}
 
 
 def _optimizer_order(model: Any, variables: dict[str, Any]) -> list[str] | None:
@@ -290,8 +293,7 @@ def _optimizer_order(model: Any, variables: dict[str, Any]) -> list[str] | None:
     if optimizer is None or not model.compiled or not optimizer.built:
         return None
     names = {id(v): name for name, v in variables.items()}
-    order = [names.get(id(v)) for v in optimizer._trainable]
-    return None if None in order else order  # type: ignore[return-value]
+    return [names[id(v)] for v in optimizer._trainable if id(v) in names]
 
 
 def _build_optimizer(model: Any, order: Any = None) -> None:

@@ -67,10 +67,20 @@ def _children(owner: Any) -> Iterator[tuple[str, Any]]:
         found.pop("optimizer", None)
     for name in sorted(found, key=lambda n: f"~{n}" if n.startswith("_") else n):
         child = found[name]
+        if isinstance(child, Optimizer) and isinstance(owner, Model):
+            child = _as_keras_builds(child, owner)
         if isinstance(child, Layer | Optimizer) or (
             isinstance(child, list | tuple | dict) and _has_layers(child)
         ):
             yield name, child
+
+
+def _as_keras_builds(optimizer: Any, model: Any) -> Any:
+    """The optimiser with state for what the model trains now, in the order Keras expects."""
+    if not optimizer.built:
+        return optimizer
+    optimizer.build(model.trainable_variables)
+    return optimizer.part(model.trainable_variables)
 
 
 def _has_layers(value: Any) -> bool:

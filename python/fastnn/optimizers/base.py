@@ -6,10 +6,11 @@ of the step, outside they happen at once. Order and arithmetic follow Keras 3.
 
 from __future__ import annotations
 
+import copy
 import re
 import warnings
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -156,6 +157,15 @@ class Optimizer(Configurable):
         for v in new:
             self._slots[v] = [self._slot(v, n) for n in self.slots()]
         self.built = True
+
+    def part(self, variables: Iterable[Variable]) -> Self:
+        """This optimiser with the state of these variables alone, in their order; both share it."""
+        part = copy.copy(self)
+        part._trainable = [v for v in variables if v in self._slots]
+        for name in ("_slots", "_averages", "_sums"):
+            held = getattr(self, name)
+            setattr(part, name, {v: held[v] for v in part._trainable if v in held})
+        return part
 
     def slots(self) -> Sequence[str]:
         """Names of the state per variable, with the settings of this optimiser."""
