@@ -406,6 +406,55 @@ def test_the_evaluate_command_prints_one_json_object(
     assert fastnn.__version__
 
 
+PROFILE = """
+name = "Co"
+as_of = 2012-01-01
+country = "US"
+sector = "software"
+currency = "USD"
+founded = 2009-01-01
+revenue_ttm = 5e6
+growth_yoy = 0.5
+audited_years = 2
+cash = 5e6
+monthly_burn = 3e5
+need_24m = 1e7
+total_raised = 40e6
+funding_rounds = [{date = 2010-06-01, type = "series_a", amount = 8e6},
+                  {date = 2011-01-01, type = "series_b", amount = 32e6}]
+valuation = {low = 3e7, mid = 5e7, high = 8e7}
+"""
+
+
+def test_the_explain_command_adds_up_and_reports_show_the_networks_spread(
+    model: ExitNetwork, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from fastnn.exit_strategy import cli
+    from fastnn.exit_strategy.evaluation import evaluate
+    from fastnn.exit_strategy.profile import Profile
+
+    model.save(tmp_path / "m")
+    (tmp_path / "co.toml").write_text(PROFILE.replace("\n                  {", "{"))
+    words = ["model", "explain", str(tmp_path / "co.toml"), "--model", str(tmp_path / "m")]
+    assert cli.main([*words, "--outcome", "ipo"]) == 0
+    shown = capsys.readouterr().out
+    assert "Chance of a listing within 26 months" in shown
+    assert "money raised" in shown
+    assert cli.main([*words, "--lang", "zh"]) == 0
+    assert "被收购的概率" in capsys.readouterr().out
+    assert cli.main([*words[:-1], "default"]) == cli.BAD_INPUT
+    company = Profile.from_file(tmp_path / "co.toml")
+    wide = replace(model.encoder, low=(-1.0,) * len(NUMBERS), high=(1e12,) * len(NUMBERS))
+    inside = evaluate(company, model=replace(model, encoder=wide), draws=200)
+    assert inside.base.probabilities.source == "made"
+    assert "The model's networks differ by" in inside.to_markdown()
+    beyond = evaluate(company, model=model, draws=200)
+    assert beyond.base.probabilities.source == "base_rate"
+    note = next(n for n in beyond.warnings if n.key == "outside_model")
+    assert "轮" in note.text("zh")
+    assert "n_series" not in note.text("zh")
+
+
 def test_the_landmark_table_reads_whole(golden: dict[str, Any]) -> None:
     assert golden["schema"] == "golden/1"  # the fixture skips without the data folder
     root = Path(__file__).resolve().parents[2]

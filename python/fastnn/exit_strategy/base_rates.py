@@ -12,7 +12,7 @@ from typing import Any
 from .contracts import HullCheck, ModelProbabilities
 from .model_table import profile_row
 
-__all__ = ["BaseRates", "base_rates"]
+__all__ = ["PRICE_BAND", "BaseRates", "base_rates", "price_over_raised"]
 
 #: (money raised below, acquired, ipo) in 26 months; seven landmarks pooled, design section 5.2.
 _BY_RAISED = (
@@ -26,6 +26,9 @@ _BY_ROUND = {
     "series-c+": (0.124, 0.048),
 }  # fmt: skip
 
+#: Disclosed US sale prices over money raised, 890 firms: 10, 50 and 90 % quantile (section 3.3).
+PRICE_BAND = (0.9, 6.8, 35.6)
+
 #: All companies of the training landmarks.
 _OVERALL = (0.078, 0.008)
 
@@ -38,6 +41,13 @@ def base_rates(profile: Any) -> ModelProbabilities:
     if raised == raised:
         acquired, ipo = next((a, i) for most, a, i in _BY_RAISED if raised < most)
     return ModelProbabilities(1.0 - acquired - ipo, acquired, ipo)
+
+
+def price_over_raised(profile: Any) -> float | None:
+    """The middle valuation over the money raised; None when that is not known."""
+    known = [float(r.amount) for r in profile.funding_rounds or () if r.amount is not None]
+    raised = sum(known) if profile.total_raised is None else float(profile.total_raised)
+    return float(profile.valuation.mid) / raised if raised > 0 else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from .criteria import load_criteria
+from .criteria import Criteria, load_criteria
 from .errors import ExitError, Issue
 from .resources import load_json
 
@@ -17,8 +17,10 @@ __all__ = [
     "LANGUAGES",
     "check_language",
     "data_words",
+    "feature_names",
     "gate_name",
     "gate_names",
+    "group_name",
     "has_text",
     "holder_name",
     "leaf_name",
@@ -53,11 +55,11 @@ def has_text(key: str) -> bool:
     return key in load_json("catalogue.json")
 
 
-def leaf_name(leaf: str, lang: str = "en") -> str:
+def leaf_name(leaf: str, lang: str = "en", tree: Criteria | None = None) -> str:
     """Return the short name of a criterion; one of a user's own file has its own name."""
     if has_text(f"leaf.{leaf}"):
         return text(f"leaf.{leaf}", lang)
-    row = load_criteria().leaf(leaf)
+    row = (tree or load_criteria()).leaf(leaf)
     return row.en if check_language(lang) == "en" else row.zh
 
 
@@ -72,6 +74,17 @@ def gate_name(gate: str, lang: str = "en") -> str:
 def gate_names(gates: Iterable[str], lang: str = "en") -> str:
     """Return the names of venues or regulators as a list; names hold commas of their own."""
     return ("、" if lang == "zh" else "; ").join(gate_name(gate, lang) for gate in gates)
+
+
+def feature_names(features: Iterable[str], lang: str = "en") -> str:
+    """Return the names of the learned model's features as a list."""
+    names = [text(f"feature.{f}", lang) if has_text(f"feature.{f}") else f for f in features]
+    return ("、" if lang == "zh" else ", ").join(names)
+
+
+def group_name(group: str, lang: str = "en") -> str:
+    """Return the name of a group of criteria; one of a user's own file keeps its id."""
+    return text(f"group.{group}", lang) if has_text(f"group.{group}") else group
 
 
 def holder_name(holder: str, lang: str = "en") -> str:

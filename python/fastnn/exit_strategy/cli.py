@@ -100,9 +100,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 def _add_model(subparsers: Any) -> None:
     """Add `model`; its own commands are read when it runs, since they load the learned model."""
-    words = "the learned model: `model card`, `model evaluate TABLE --model DIR`"
+    words = "the learned model: `model card`, `evaluate TABLE`, `explain PROFILE`, with --model DIR"
     parser = _command(subparsers, "model", _model, words)
-    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="card | evaluate ...")
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="card | evaluate | explain ...")
 
 
 def _model(args: argparse.Namespace) -> int:

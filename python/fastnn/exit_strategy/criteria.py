@@ -8,10 +8,11 @@ curves are expert defaults in `data/criteria_default.json`; nothing in code list
 from __future__ import annotations
 
 import bisect
+import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -92,6 +93,7 @@ class Criteria:
     status: str
     group_of: tuple[int, ...]  # group index of each leaf
     local_weights: tuple[float, ...]  # equal shares, summing to 1 inside each group
+    source: tuple[str, str] | None = None  # name and sha256 of a user's own file
 
     def leaf(self, name: str) -> Criterion:
         """Return the leaf with this id; KeyError names the nearest one."""
@@ -111,12 +113,14 @@ def load_criteria(path: str | Path | None = None) -> Criteria:
     if path is None:
         return _default_criteria()
     try:
-        raw = json.loads(Path(path).read_text(encoding="utf-8"))
+        data = Path(path).read_bytes()
+        raw = json.loads(data.decode("utf-8"))
     except (OSError, ValueError) as error:
         raise ExitError(
             Issue("EX206", "criteria", f"cannot read {path}: {error}", "give a JSON criteria file")
         ) from error
-    return _read_criteria(raw, load_json("criteria_extended.json"))
+    made = _read_criteria(raw, load_json("criteria_extended.json"))
+    return replace(made, source=(Path(path).name, hashlib.sha256(data).hexdigest()))
 
 
 def _read_criteria(raw: Any, extended: Any) -> Criteria:

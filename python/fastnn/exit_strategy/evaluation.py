@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .base_rates import PRICE_BAND, price_over_raised
 from .completion import base_of, complete
 from .contracts import ExitModel, Simulation
 from .criteria import BASE_OPTIONS, Criteria, Weights, check_options, load_criteria, resolve_weights
@@ -110,8 +111,13 @@ def evaluate(
         warnings.append(
             Note("inconsistent", {"cr": f"{weighting.cr:.3f}", "triad": weighting.triad_text})
         )
+    multiple = price_over_raised(company)
+    if multiple is not None and not PRICE_BAND[0] <= multiple <= PRICE_BAND[2]:
+        low, middle, high = (f"{v:g}" for v in PRICE_BAND)
+        band = {"ratio": f"{multiple:.1f}", "low": low, "middle": middle, "high": high}
+        warnings.append(Note("price_band", band))
     if not base.in_hull:
-        warnings.append(Note("outside_model", {"fields": ", ".join(base.outside)}))
+        warnings.append(Note("outside_model", {"features": " ".join(base.outside)}))
     return Result(
         company,
         chosen,
@@ -143,11 +149,17 @@ def evaluate(
             draws,
             kappa,
             weighting.source,
-            {**data_hashes(_DATA_FILES), **gate_data.hashes},
+            {
+                **data_hashes(_DATA_FILES),
+                **(dict([tree.source]) if tree.source else {}),
+                **gate_data.hashes,
+            },
             gate_data.checked.isoformat(),
             company.as_of,
         ),
         spec,
+        tree,
+        gate_data,
     )
 
 

@@ -105,6 +105,12 @@ def card_markdown(facts: Mapping[str, Any]) -> str:
             "",
             *_score_lines(chosen),
         ]
+        if "money_raised_alone_auc" in chosen:
+            alone = chosen["money_raised_alone_auc"]
+            rows = [
+                f"{alone[k]:.3f} ({k}; networks {chosen['model']['auc'][k]:.3f})" for k in alone
+            ]
+            lines += ["", f"AUC of the money raised so far, alone: {', '.join(rows)}."]
         if "unseen_companies" in chosen:
             lines += [
                 "",

@@ -1,4 +1,4 @@
-"""`fastnn exit model ...`: the card of a model, and its scores on a table."""
+"""`fastnn exit model ...`: a model's card, its scores on a table, why it says what it says."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["add_commands"]
 
 
 def add_commands(subparsers: Any) -> None:
-    """Mount `model evaluate` and `model card`; each sets `run` and `action`."""
+    """Mount `model evaluate`, `model explain` and `model card`; each sets `run` and `action`."""
     from .cli import run
 
     parser = subparsers.add_parser("model", help="the learned model: card, scores on a table")
@@ -31,6 +31,12 @@ def add_commands(subparsers: Any) -> None:
     evaluate.add_argument("--resamples", type=int, default=1000, help="bootstrap resamples")
     evaluate.add_argument("--seed", type=int, default=0, help="seed of the bootstrap")
     evaluate.set_defaults(run=run, action=_evaluate, lang="en")
+    explain = commands.add_parser("explain", help="why the model says what it says of a company")
+    explain.add_argument("profile")
+    explain.add_argument("--model", required=True, metavar="DIR", help="folder of the model")
+    explain.add_argument("--outcome", default="acquired", choices=CLASSES[1:])
+    explain.add_argument("--lang", choices=("en", "zh"), default="en")
+    explain.set_defaults(run=run, action=_explain)
     card = commands.add_parser("card", help="print the model card as Markdown")
     card.add_argument("--model", default="default", metavar="DIR", help="folder of the model")
     card.set_defaults(run=run, action=_card, lang="en")
@@ -55,6 +61,31 @@ def _evaluate(args: argparse.Namespace) -> int:
     )
     skipped = {"skipped": list(table.skipped)}
     print(json.dumps(result.as_json() | skipped) if args.json else _text(result))
+    return 0
+
+
+def _explain(args: argparse.Namespace) -> int:
+    from .catalogue import feature_names, text
+    from .notes import Note
+    from .profile import Profile
+    from .report_format import percent
+
+    model = load_model(args.model)
+    if not isinstance(model, ExitNetwork):
+        raise ExitError(Issue("EX601", "model", "base rates have nothing to explain",
+                              "give the folder of a trained model", str(args.model)))  # fmt: skip
+    profile = Profile.from_file(args.profile)
+    told = model.explain(profile, args.outcome)
+    numbers = {"value": percent(told.value, 1), "baseline": percent(told.baseline, 1)}
+    print(text(f"model.{args.outcome}", args.lang, **numbers))
+    rows = sorted(told.contributions.items(), key=lambda item: -abs(item[1]))
+    for name, part in rows:
+        if abs(part) >= 5e-4:
+            print(f"  {part:+7.1%}  {feature_names([name], args.lang)}")
+    print(text("model.rest", args.lang, error=f"{told.completeness_error:.1e}"))
+    hull = model.in_hull(profile)
+    if not hull.inside:
+        print(f"! {Note('outside_model', {'features': ' '.join(hull.outside)}).text(args.lang)}")
     return 0
 
 

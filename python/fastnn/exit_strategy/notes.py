@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
-from .catalogue import data_words, gate_name, gate_names, leaf_name, text
+from .catalogue import data_words, feature_names, gate_name, gate_names, leaf_name, text
 
 __all__ = ["Note"]
 
@@ -25,6 +25,7 @@ _SHOWN: dict[str, Callable[[str, str], str]] = {
     "answer": lambda word, lang: text(f"word.{word}", lang),
     "step": lambda word, lang: text(f"state.{word}", lang),
     "level": data_words,
+    "features": lambda words, lang: feature_names(words.split(), lang),
 }
 
 

@@ -210,7 +210,9 @@ def advice_numbers(result: Result, lang: str) -> Mapping[str, Any]:
         "window": f"{result.leaves['ipo_window'].value:.2f}",
         "readiness": f"{result.leaves['ipo_readiness'].value:.2f}",
         "venues": gate_names(open_venues, lang) or text("word.none", lang),
-        "unknown": join_words([leaf_name(name, lang) for name in result.unknown[:3]], lang)
+        "unknown": join_words(
+            [leaf_name(name, lang, result.criteria) for name in result.unknown[:3]], lang
+        )
         or text("word.none", lang),
         "runway": f"{runway_months(result.profile):.0f}",
         "floor": text("text.floor_unknown", lang)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from .catalogue import has_text, text
-from .criteria import load_criteria
+from .criteria import Criteria, load_criteria
 from .gates import VenueResult
 
 __all__ = [
@@ -44,9 +44,9 @@ def money(value: float, currency: str, lang: str = "en") -> str:
     return f"{currency} {sign}{size:,.4g}"
 
 
-def fact(leaf: str, value: float, lang: str = "en") -> str:
+def fact(leaf: str, value: float, lang: str = "en", tree: Criteria | None = None) -> str:
     """Return a leaf's value in its unit."""
-    unit = load_criteria().leaf(leaf).unit
+    unit = (tree or load_criteria()).leaf(leaf).unit
     if unit == "USD":
         return money(value, "USD", lang)
     if unit == "months":

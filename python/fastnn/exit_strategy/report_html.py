@@ -108,6 +108,7 @@ def _founder(result: Result, lang: str) -> str:
         + _box("report.next", _road(result, lang), lang)
         + _box("report.change", _list(changes), lang)
         + "</div>"
+        + _box("report.scenarios", _table(tables.scenario_table(result, lang), lang), lang, True)
     )
 
 
@@ -115,6 +116,7 @@ def _cfo(result: Result, lang: str) -> str:
     cash = _lines([say.cash_sentence(result, lang), say.unknown_sentence(result, lang)])
     return (
         _box("report.cash", cash, lang, True)
+        + _box("report.rates", _table(tables.rate_table(result, lang), lang), lang, True)
         + _box("report.gates", _table(tables.venue_table(result, lang), lang), lang, True)
         + _box("report.regulators", _table(tables.regulator_table(result, lang), lang), lang, True)
         + _box("report.hard", _hard_gates(result, lang), lang, True)

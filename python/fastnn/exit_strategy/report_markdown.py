@@ -48,6 +48,8 @@ def render(result: Result, lang: str = "en") -> str:
         ),
         _section("report.next", lang, _list(steps, "1.")),
         _section("report.change", lang, _list(say.change_sentences(result, lang))),
+        _table(tables.scenario_table(result, lang)),
+        _table(tables.rate_table(result, lang)),
         _section("report.unknown", lang, say.unknown_sentence(result, lang)),
         _table(tables.venue_table(result, lang)),
         _table(tables.regulator_table(result, lang)),

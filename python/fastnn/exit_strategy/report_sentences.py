@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from .catalogue import leaf_name, text
+from .catalogue import group_name, leaf_name, text
 from .explain import Flip
 from .gates import runway_months
 from .report_format import (
@@ -71,7 +71,9 @@ def reasons(result: Result, lang: str = "en") -> list[str]:
         )
         out += _difference_sentences(result, pair, lang)
         out.append(text("text.agree" if advice.methods_agree else "text.disagree", lang))
-    settle = join_words([leaf_name(name, lang) for name in advice.settle[:3]], lang)
+    settle = join_words(
+        [leaf_name(name, lang, result.criteria) for name in advice.settle[:3]], lang
+    )
     none = text("word.none", lang)
     if advice.answer == "near_tie":
         out.append(
@@ -111,9 +113,11 @@ def _difference_sentences(result: Result, pair: Sequence[str], lang: str) -> lis
     """Say what puts the leader ahead, and where the runner-up is better."""
 
     def item(leaf: str, value: float | None, gap: float) -> str:
-        name = leaf_name(leaf, lang)
+        name = leaf_name(leaf, lang, result.criteria)
         shown = (
-            f" ({fact(leaf, value, lang)}, {gap:+.3f})" if value is not None else f" ({gap:+.3f})"
+            f" ({fact(leaf, value, lang, result.criteria)}, {gap:+.3f})"
+            if value is not None
+            else f" ({gap:+.3f})"
         )
         return name + shown
 
@@ -150,7 +154,7 @@ def _flip_sentence(flip: Flip, result: Result, lang: str) -> str:
         return text(
             "text.flip_weight",
             lang,
-            name=text(f"group.{flip.name}", lang),
+            name=group_name(flip.name, lang),
             now=f"{flip.now:.2f}",
             then=f"{flip.then:.2f}",
             **names,
@@ -158,9 +162,9 @@ def _flip_sentence(flip: Flip, result: Result, lang: str) -> str:
     return text(
         "text.flip_input",
         lang,
-        name=leaf_name(flip.name, lang),
-        now=fact(flip.name, flip.now, lang),
-        then=fact(flip.name, flip.then, lang),
+        name=leaf_name(flip.name, lang, result.criteria),
+        now=fact(flip.name, flip.now, lang, result.criteria),
+        then=fact(flip.name, flip.then, lang, result.criteria),
         **names,
     )
 
@@ -172,7 +176,7 @@ def unknown_sentence(result: Result, lang: str = "en") -> str:
     return text(
         "text.unknown",
         lang,
-        items=join_words([leaf_name(name, lang) for name in result.unknown], lang),
+        items=join_words([leaf_name(name, lang, result.criteria) for name in result.unknown], lang),
     )
 
 
@@ -217,7 +221,7 @@ def cash_sentence(result: Result, lang: str = "en") -> str:
 def base_sentences(result: Result, lang: str = "en") -> list[str]:
     """Return the base rates and what they are not."""
     p = result.base.probabilities
-    return [
+    out = [
         text(
             "text.base",
             lang,
@@ -228,6 +232,10 @@ def base_sentences(result: Result, lang: str = "en") -> list[str]:
         ),
         text("text.base_note", lang),
     ]
+    if any(p.spread):
+        sale, listing = (percent(p.spread[k], 1) for k in (1, 2))
+        out.insert(1, text("text.base_spread", lang, acquired=sale, ipo=listing))
+    return out
 
 
 def limits(lang: str = "en") -> list[str]:

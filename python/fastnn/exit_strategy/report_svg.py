@@ -10,7 +10,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from .catalogue import holder_name, leaf_name, text
+from .catalogue import group_name, holder_name, leaf_name, text
 from .process_data import EDGES, ENDS
 from .report_format import money, percent
 from .result import Result
@@ -65,7 +65,7 @@ def tornado(result: Result, lang: str, count: int = 8) -> str:
 
     out, y, told = [], 4.0, []
     for bar in shown:
-        name = leaf_name(bar.leaf, lang)
+        name = leaf_name(bar.leaf, lang, result.criteria)
         ends_text = f"{percent(bar.low)} → {percent(bar.high)}"
         told.append(f"{name}: {ends_text}")
         left, right = sorted((at(bar.low), at(bar.high)))
@@ -147,11 +147,11 @@ def heat(result: Result, lang: str) -> str:
         out.append(_label(first + (k + 0.5) * cell, 16, name, "strong", "middle"))
     for g, group in enumerate(result.groups):
         y = 26 + g * rise
-        out.append(_label(0, y + 20, text(f"group.{group}", lang)))
+        out.append(_label(0, y + 20, group_name(group, lang)))
         for k, option in enumerate(options):
             value = float(result.scores.groups[result.options.index(option), g])
             name = text(f"option.{option}", lang)
-            told.append(f"{text(f'group.{group}', lang)}, {name}: {value:.2f}")
+            told.append(f"{group_name(group, lang)}, {name}: {value:.2f}")
             x = first + k * cell
             out.append(
                 f'<rect class="heat" style="fill-opacity:{0.04 + 0.5 * value:.2f}" '

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .catalogue import data_words, has_text, holder_name, leaf_name, text
-from .criteria import load_criteria
+from .catalogue import data_words, group_name, has_text, holder_name, leaf_name, text
 from .gates import GateReport, VenueResult, VenueTest
 from .report_format import (
     fact,
@@ -17,6 +16,7 @@ from .report_format import (
     venue_name,
 )
 from .result import Result
+from .whatif import rate_values, scenarios
 
 __all__ = [
     "Table",
@@ -29,8 +29,10 @@ __all__ = [
     "payout_table",
     "price_table",
     "ranking_table",
+    "rate_table",
     "regulator_table",
     "round_prices",
+    "scenario_table",
     "venue_rows",
     "venue_table",
 ]
@@ -171,6 +173,40 @@ def money_table(result: Result, lang: str = "en") -> Table:
     )
 
 
+def rate_table(result: Result, lang: str = "en") -> Table:
+    """Return the founders' value today at other discount rates."""
+    currency, values = result.proceeds.currency, rate_values(result)
+    rows = tuple(
+        (
+            option_name(row.option, lang),
+            *(money(by_option[row.option], currency, lang) for by_option in values.values()),
+        )
+        for row in result.ranking
+    )
+    head = [text("head.option", lang)]
+    head += [text("head.at_rate", lang, rate=percent(rate)) for rate in values]
+    return Table(text("report.rates", lang), tuple(head), rows, tuple(range(1, len(head))))
+
+
+def scenario_table(result: Result, lang: str = "en") -> Table:
+    """Return the score of every option in every scenario, and which is first."""
+    options = [row.option for row in result.ranking]
+    rows = tuple(
+        (
+            text(f"scenario.{made.name}", lang),
+            option_name(made.first, lang),
+            *(f"{made.scores[option]:.3f}" for option in options),
+        )
+        for made in scenarios(result)
+    )
+    head = (
+        text("head.scenario", lang),
+        text("head.first", lang),
+        *(text(f"short.{option}", lang) for option in options),
+    )
+    return Table(text("report.scenarios", lang), head, rows, tuple(range(2, len(head))))
+
+
 def payout_table(result: Result, lang: str = "en") -> Table:
     """Return what every holder gets in the sale at the middle price (or the leading option)."""
     options = result.proceeds.options
@@ -275,7 +311,7 @@ def kappa_table(result: Result, lang: str = "en") -> Table:
 
 def fact_table(result: Result, lang: str = "en") -> Table:
     """Return every input the ranking used, with its weight and where it came from."""
-    tree = load_criteria()
+    tree = result.criteria
     rows = []
     for leaf, group, local in zip(tree.leaves, tree.group_of, tree.local_weights, strict=True):
         if leaf.computed:
@@ -284,9 +320,9 @@ def fact_table(result: Result, lang: str = "en") -> Table:
         prior = text("text.drawn", lang, name=data_words(got.source, lang))
         rows.append(
             (
-                leaf_name(leaf.id, lang),
-                text(f"group.{leaf.group}", lang),
-                fact(leaf.id, got.value, lang),
+                leaf_name(leaf.id, lang, result.criteria),
+                group_name(leaf.group, lang),
+                fact(leaf.id, got.value, lang, result.criteria),
                 f"{result.weights[tree.groups[group]] * local:.3f}",
                 text("word.given", lang) if got.known else prior,
             )

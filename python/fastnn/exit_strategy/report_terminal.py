@@ -52,7 +52,7 @@ def render(result: Result, lang: str = "en", colour: bool = False) -> str:
     )
     lines += ["", strong(text("report.tornado", lang))]
     for bar in [bar for bar in result.tornado if abs(bar.swing) > 5e-4][:3]:
-        name = pad(leaf_name(bar.leaf, lang), 34)
+        name = pad(leaf_name(bar.leaf, lang, result.criteria), 34)
         lines.append(f"  {name} {percent(bar.low):>7} → {percent(bar.high):>7}")
     lines += ["", strong(text("report.next", lang))]
     for number, (title, advice) in enumerate(road(result, lang), 1):

@@ -18,7 +18,9 @@ import numpy as np
 
 from .completion import BaseRate, Completion
 from .contracts import Proceeds, SamplingSpec
+from .criteria import Criteria
 from .explain import Difference, Flip
+from .gate_data import Gates
 from .gates import GateReport
 from .leaves import LeafFact
 from .notes import Note
@@ -123,6 +125,8 @@ class Result:
     warnings: tuple[Note, ...]
     provenance: Provenance
     spec: SamplingSpec = field(repr=False)
+    criteria: Criteria = field(repr=False)  # the tree and the gate files it was judged by
+    gate_data: Gates = field(repr=False)
 
     def total_effects(self) -> dict[str, dict[str, float]]:
         """Return the Sobol total index of every leaf, and of the weights, per option.
