@@ -653,3 +653,27 @@ def test_layers_may_store_their_values_in_their_own_way(tmp_path):
     assert again.layers[0].table.tolist() == [0.0, 1.0, 2.0, 3.0, 4.0]
     x = np.ones((1, 2), np.float32)
     assert np.array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+
+
+def test_heaps_that_run_in_circles_are_refused_before_hdf5_walks_them(saved, tmp_path):
+    """A free rest that ends early, a list of free blocks without end: HDF5 2.0 hung (mutations)."""
+    whole = (saved / "m.h5").read_bytes()
+    path = tmp_path / "m.h5"
+    for heap in [i for i in range(len(whole)) if whole.startswith(b"GCOL", i)]:
+        (size,) = struct.unpack("<Q", whole[heap + 8 : heap + 16])
+        at = heap + 16
+        while at < heap + size and whole[at : at + 2] != b"\0\0":
+            at += 16 + -(-struct.unpack("<Q", whole[at + 8 : at + 16])[0] // 8) * 8
+        if at < heap + size:
+            break
+    assert struct.unpack("<Q", whole[at + 8 : at + 16])[0] == heap + size - at
+    path.write_bytes(whole[: at + 8] + struct.pack("<Q", 40) + whole[at + 16 :])
+    with pytest.raises(FormatError, match="global heap is damaged"):
+        fastnn.models.load_model(path)
+    names = whole.index(b"HEAP\0")
+    first, start = struct.unpack("<QQ", whole[names + 16 : names + 32])
+    for next_block in (first, 2**40):
+        at = start + first
+        path.write_bytes(whole[:at] + struct.pack("<Q", next_block) + whole[at + 8 :])
+        with pytest.raises(FormatError, match="local heap is damaged"):
+            fastnn.models.load_model(path)

@@ -11,6 +11,8 @@ pytestmark = [
     pytest.mark.peers,
     # Keras 3.15.1 with NumPy 2.3: its variables' __array__ takes no copy argument.
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    # Keras says so of Flatten; masks end there in both libraries.
+    pytest.mark.filterwarnings("ignore:.*does not support masking:UserWarning"),
 ]
 os.environ.setdefault("KERAS_BACKEND", "jax")
 pytest.importorskip("jax", reason="the peers extra is not installed: jax")

@@ -19,6 +19,8 @@ pytestmark = [
     pytest.mark.peers,
     # Keras 3.15.1 with NumPy 2.3: its variables' __array__ takes no copy argument.
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    # Keras says so of Flatten; masks end there in both libraries.
+    pytest.mark.filterwarnings("ignore:.*does not support masking:UserWarning"),
 ]
 SEEDS = range(40)
 TOLERANCE = 1e-6

@@ -17,7 +17,12 @@ from typing import Any
 import numpy as np
 
 from fastnn.errors import FormatError
-from fastnn.keras_files.hdf5_layout import largest_object, longest_claim, mapped
+from fastnn.keras_files.hdf5_layout import (
+    free_lists_end,
+    largest_object,
+    longest_claim,
+    mapped,
+)
 
 __all__ = ["Reader", "h5py_or_hint"]
 
@@ -53,9 +58,9 @@ class Reader:
         self._source = source
         #: Groups by path: finding a weight opens each group on the way once.
         self._groups: dict[str, Any] = {}
-        self._heap: int | None = None
         self._longest: dict[str, int] = {}
         with self._faults("opening it"):
+            self._heap = self._checked_heaps()
             given = io.BytesIO(source) if isinstance(source, bytes) else source
             self._file = self._h5py.File(given, "r")
 
@@ -207,20 +212,27 @@ class Reader:
                     found.extend(_decoded(x) for x in np.atleast_1d(group.attrs[key]))
             return found
 
+    def _checked_heaps(self) -> int:
+        """The size of the longest text, from the file's bytes; HDF5 may walk bad heaps for ever."""
+        with mapped(self._source) as data:
+            longest = largest_object(data)
+            if longest is None:
+                raise self._refuse("its global heap is damaged", "write or copy the file again")
+            if not free_lists_end(data):
+                raise self._refuse("a local heap is damaged", "write or copy the file again")
+        return longest
+
     def _longest_text(self, name: str) -> int:
         """Bytes of the longest text that attributes of this name can hold, from the file's bytes.
 
-        HDF5 1.14 takes the memory that a reference to a text claims before it looks at the text,
-        and can walk a damaged heap for ever.
+        HDF5 takes the memory that a reference to a text claims before it looks at the text.
         """
         if name not in self._longest:
             if self._file.id.get_create_plist().get_sizes() != (8, 8):
                 raise self._refuse("addresses have another size than 8 bytes", "write it again")
             with mapped(self._source) as data:
-                if self._heap is None:
-                    self._heap = largest_object(data)
                 claimed = longest_claim(data, name.encode())
-            if self._heap is None or claimed is None or claimed > self._heap:
+            if claimed is None or claimed > self._heap:
                 raise self._refuse("its global heap is damaged", "write or copy the file again")
             self._longest[name] = self._heap
         return self._longest[name]

@@ -1,7 +1,7 @@
 """What an HDF5 file's bytes claim about texts of variable length, read without the HDF5 library.
 
 Texts lie in global heap collections; attributes hold references (length, address, number) to them.
-Depends on NumPy. Layout: HDF5 file format specification 3.0, sections III.E, IV.A.2.b, d and m.
+Depends on NumPy. Layout: HDF5 file format 3.0, sections III.D, III.E, IV.A.2.b, d and m.
 """
 
 from __future__ import annotations
@@ -15,10 +15,13 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["largest_object", "longest_claim", "mapped"]
+__all__ = ["free_lists_end", "largest_object", "longest_claim", "mapped"]
 
 #: The start of a global heap collection: signature and version.
 HEAP = b"GCOL\x01"
+#: The start of a local heap, and the place that ends its list of free blocks.
+NAMES = b"HEAP\0"
+NO_BLOCK = 1
 VARIABLE_LENGTH = 9
 
 
@@ -59,12 +62,39 @@ def _largest_in(data: Any, start: int) -> int | None:
     while at + 16 <= end:
         number, _, _, length = struct.unpack("<HHIQ", data[at : at + 16])
         if number == 0:
-            return largest if 16 <= length <= end - at else None
+            return largest if length == end - at else None
         at += 16 + (length + 7) // 8 * 8
         if at > end:
             return None
         largest = max(largest, length)
     return largest
+
+
+def free_lists_end(data: Any) -> bool:
+    """Whether the list of free blocks of every local heap, where names of links lie, has an end.
+
+    HDF5 2.0 follows a list that runs in a circle for ever.
+    """
+    at = data.find(NAMES)
+    while at >= 0:
+        if at + 32 > len(data) or not _list_ends(
+            data, *struct.unpack("<QQQ", data[at + 8 : at + 32])
+        ):
+            return False
+        at = data.find(NAMES, at + len(NAMES))
+    return True
+
+
+def _list_ends(data: Any, size: int, block: int, start: int) -> bool:
+    """Whether the free blocks of a heap (place of the next, size) lead to the mark of the end."""
+    seen: set[int] = set()
+    while block != NO_BLOCK:
+        at = start + block
+        if block in seen or block + 16 > size or at + 16 > len(data):
+            return False
+        seen.add(block)
+        (block,) = struct.unpack("<Q", data[at : at + 8])
+    return True
 
 
 def longest_claim(data: Any, name: bytes) -> int | None:
