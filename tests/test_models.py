@@ -187,3 +187,107 @@ def test_import_is_lazy(run_python):
     )
     assert "fastnn.layers" not in out
     assert "fastnn.training" not in out
+
+
+def test_a_part_of_a_model_is_a_model_of_its_own(tmp_path, rng):
+    start = fastnn.Input((None, 2))
+    x1 = layers.Dense(3, name="d1")(start)
+    x2 = layers.Dense(4, name="d2")(layers.Masking()(x1))
+    out = layers.Dense(5, name="d3")(x2 * 2.0)
+    whole = fastnn.Model(start, out)
+    part = fastnn.Model(x1, out)
+    assert [type(x).__name__ for x in part.layers] == ["InputLayer", "Masking", "Dense", "Dense"]
+    data = rng.normal(size=(2, 3, 2)).astype(np.float32)
+    middle = array(fastnn.Model(start, x1)(data))
+    want = array(whole(data))
+    assert np.array_equal(array(part(middle)), want)
+    assert whole.get_layer("d2").output is not None
+    names = ["p.safetensors"]
+    try:
+        import h5py  # noqa: F401
+
+        names.append("p.keras")
+    except ImportError:
+        pass
+    for name in names:
+        part.save(tmp_path / name)
+        again = fastnn.models.load_model(tmp_path / name)
+        assert np.array_equal(array(again(middle)), want)
+
+
+def test_clones_are_compiled_alike_and_made_by_functions_of_the_callers():
+    model = fastnn.Sequential([fastnn.Input((3,)), layers.Dense(2, "relu"), layers.Dense(1)])
+    assert not fastnn.models.clone_model(model).compiled
+    model.compile("adam", "mse", metrics=["mae"])
+    copy = fastnn.models.clone_model(model)
+    assert copy.compiled
+    copy.fit(np.ones((4, 3)), np.ones(4), verbose=0)
+    inner = fastnn.Model(start := fastnn.Input((3,)), layers.Dense(3)(start))
+    x = fastnn.Input((3,))
+    outer = fastnn.Model(x, layers.Dense(1)(inner(x)))
+
+    def call(layer, *args, **kwargs):
+        y = layer(*args, **kwargs)
+        return layers.Dropout(0.5)(y) if isinstance(layer, layers.Dense) else y
+
+    def kinds(model):
+        return [type(layer).__name__ for layer in model.layers]
+
+    flat = fastnn.models.clone_model(outer, call_function=call)
+    assert kinds(flat) == ["InputLayer", "Functional", "Dense", "Dropout"]
+    assert kinds(flat.layers[1]) == ["InputLayer", "Dense"]
+    deep = fastnn.models.clone_model(outer, call_function=call, recursive=True)
+    assert kinds(deep.layers[1]) == ["InputLayer", "Dense", "Dropout"]
+
+
+def test_nested_structures_of_inputs_and_outputs_are_kept():
+    a, b, c = fastnn.Input((1,)), fastnn.Input((2,)), fastnn.Input((3,))
+    tree = {"1": a, "others": {"2": b, "3": c}}
+    outs = {"1": layers.Dense(1)(a), "others": {"2": layers.Dense(2)(b), "3": layers.Dense(3)(c)}}
+    model = fastnn.Model(tree, outs)
+    out = model({"1": np.ones((2, 1)), "others": {"2": np.ones((2, 2)), "3": np.ones((2, 3))}})
+    assert array(out["1"]).shape == (2, 1)
+    assert array(out["others"]["3"]).shape == (2, 3)
+
+
+def test_inputs_that_a_model_has_not_are_told():
+    a = fastnn.Input((3,), name="a")
+    model = fastnn.Model({"a": a}, a * 2.0)
+    with pytest.warns(UserWarning, match=r"structure of `inputs` doesn't match.*no input 'b'"):
+        model({"a": np.ones((1, 3)), "b": np.ones((1, 1))})
+
+
+def test_an_override_of_compute_loss_gets_its_arguments_by_keyword():
+    seen = []
+
+    class Own(fastnn.Sequential):
+        def compute_loss(self, *, y, x, sample_weight=None, y_pred=None):
+            seen.append(sorted({"x": x, "y": y}))
+            return fastnn.ops.mean(fastnn.ops.square(y - y_pred)) * 2.0
+
+    fastnn.utils.set_random_seed(0)
+    model = Own([fastnn.Input((2,)), layers.Dense(1, kernel_initializer="zeros")])
+    model.compile("sgd", "mse")
+    history = model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0).history
+    assert history["loss"] == [2.0]
+    assert seen == [["x", "y"]]
+
+
+def test_layers_of_a_model_cannot_be_set():
+    model = fastnn.Sequential([fastnn.Input((2,)), layers.Dense(1)])
+    with pytest.raises(AttributeError, match=r"`Sequential.layers` attribute is reserved"):
+        model.layers = []
+
+
+def test_a_layer_that_says_what_it_gives_is_not_traced():
+    class Says(layers.Layer):
+        def call(self, x, training=False):
+            assert training
+            return x
+
+        def compute_output_spec(self, x, training=False):
+            return fastnn.KerasTensor(x.shape, dtype=x.dtype)
+
+    x = fastnn.Input((3,))
+    model = fastnn.Model(x, Says()(x))
+    assert array(model(np.ones((2, 3)), training=True)).shape == (2, 3)

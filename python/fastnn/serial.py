@@ -439,6 +439,9 @@ def _in_tables(name: str, module: str) -> Any:
     inner = module.removeprefix("keras.").removeprefix("src.")
     kinds = [k for k, m in _MODULES.items() if inner == m or inner.startswith(f"{m}.")]
     known: list[str] = []
+    if name in ("Functional", "Model", "Sequential"):
+        models = importlib.import_module("fastnn.models")
+        return models.Sequential if name == "Sequential" else models.Functional
     for kind in kinds or _MODULES:
         importlib.import_module(f"fastnn.{_MODULES[kind]}")
         table = _tables[kind]

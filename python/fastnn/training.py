@@ -7,6 +7,7 @@ Depends on `data`, `losses`, `metrics`, `optimizers`, `callbacks`, `progress`.
 
 from __future__ import annotations
 
+import inspect
 import time
 import warnings
 from collections.abc import Callable
@@ -196,6 +197,14 @@ class Trainer(Predicting):
             self._compiled_metrics.update(y, y_pred, sample_weight, names)
         return self.get_metrics_result()
 
+    def _loss_of(self, x: Any, y: Any, y_pred: Any, weights: Any, training: bool) -> Any:
+        """`compute_loss` as Keras calls it: by keyword, `training` where an override takes it."""
+        given: dict[str, Any] = {"x": x, "y": y, "y_pred": y_pred, "sample_weight": weights}
+        parameters = inspect.signature(self.compute_loss).parameters.values()
+        if any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters):
+            given["training"] = training
+        return self.compute_loss(**given)
+
     def train_step(self, data: Any) -> dict[str, Any]:
         """One training step; override it for other training.
 
@@ -203,7 +212,7 @@ class Trainer(Predicting):
         """
         x, y, weights = unpack(data)
         y_pred = self(x, training=True)  # type: ignore[operator]
-        loss = self.compute_loss(x, y, y_pred, weights, True)
+        loss = self._loss_of(x, y, y_pred, weights, True)
         variables = self.trainable_variables
         scale = self.optimizer.loss_scale_factor
         # Gradients come before anything reads the loss: run eagerly, a read forgets its inputs.
@@ -219,7 +228,7 @@ class Trainer(Predicting):
         """One evaluation step on a batch; override it with `train_step`."""
         x, y, weights = unpack(data)
         y_pred = self(x, training=False)  # type: ignore[operator]
-        self._track(self.compute_loss(x, y, y_pred, weights, False), x)
+        self._track(self._loss_of(x, y, y_pred, weights, False), x)
         return self.compute_metrics(x, y, y_pred, weights)
 
     def predict_step(self, data: Any) -> Any:

@@ -185,8 +185,8 @@ class _Histories:
 
     def calls(self, operation: Any, order: list[Any]) -> list[Any]:
         """The calls of an operation inside the model, in the order they were made."""
-        made = operation._nodes if hasattr(operation, "_nodes") else order
-        return [n for n in made if id(n) in self.inside and n.operation is operation]
+        made = {id(n): n for n in [*getattr(operation, "_nodes", ()), *order]}
+        return [n for k, n in made.items() if k in self.inside and n.operation is operation]
 
     def number(self, operations: list[Any], order: list[Any]) -> None:
         """Numbers the calls of each operation."""

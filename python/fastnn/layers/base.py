@@ -552,6 +552,13 @@ class Layer:
                 outputs = self._run(replaced(args), replaced(kwargs))
                 return outputs, [context.mask_of(x) for x in tree.flatten(outputs)]
 
+        if type(self).compute_output_spec is not Layer.compute_output_spec:
+            # The layer says what it gives, so its call is not traced (as in Keras).
+            if not self.built:
+                self._ensure_built(args, kwargs)
+            outputs = self.compute_output_spec(*args, **kwargs)
+            self._nodes.append(node)
+            return wrap(outputs, node, self.name)
         try:
             outputs, masks = infer([args, kwargs, [x.mask for x in inputs]], run)
         except TraceError:

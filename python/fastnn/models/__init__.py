@@ -20,30 +20,49 @@ def clone_model(
     model: Any,
     input_tensors: Any = None,
     clone_function: Callable[[Any], Any] | None = None,
+    call_function: Callable[..., Any] | None = None,
+    recursive: bool = False,
     **_: Any,
 ) -> Any:
-    """A new model of the same layers with fresh weights."""
-    from fastnn.saving import deserialize, serialize
+    """A new model of the same layers with fresh weights, compiled as the first.
+
+    `clone_function(layer)` gives the new layers, `call_function(layer, *args, **kwargs)` calls them
+    in functional models; with `recursive` both serve the models inside too. A subclassed model is
+    made anew from its config.
+    """
+    from fastnn.saving import _compile_config, _recompile, deserialize, serialize
 
     if not isinstance(model, Sequential | Functional):
-        raise ValueError(
-            f"clone_model needs a Sequential or functional model, got {type(model).__name__}\n"
-            "  hint: for a subclassed model, make a new object of the class"
-        )
-    if clone_function is None:
-        return deserialize(serialize(model))
-    if isinstance(model, Sequential):
-        copy = type(model)(name=model.name)
-        for layer in model._stack:
-            copy.add(
-                layer if type(layer).__name__ == "InputLayer" else clone_function(layer), False
-            )
-        copy._rebuild()
-        return copy
-    return _clone_functional(model, clone_function)
+        copy = type(model).from_config(model.get_config())
+    elif clone_function is None and call_function is None:
+        copy = deserialize(serialize(model))
+    else:
+
+        def clone(layer: Any) -> Any:
+            if recursive and isinstance(layer, Sequential | Functional):
+                return clone_model(layer, None, clone_function, call_function, True)
+            if clone_function is None:
+                return deserialize(serialize(layer))
+            return clone_function(layer)
+
+        if isinstance(model, Sequential):
+            copy = type(model)(name=model.name)
+            for layer in model._stack:
+                copy.add(layer if type(layer).__name__ == "InputLayer" else clone(layer), False)
+            copy._rebuild()
+        else:
+            copy = _clone_functional(model, clone, call_function)
+    settings = _compile_config(model)
+    if settings is not None:
+        _recompile(copy, settings, {})
+    return copy
 
 
-def _clone_functional(model: Functional, clone_function: Callable[[Any], Any]) -> Any:
+def _clone_functional(
+    model: Functional,
+    clone_function: Callable[[Any], Any],
+    call_function: Callable[..., Any] | None,
+) -> Any:
     from fastnn import tree
     from fastnn.layers import Input, Layer
     from fastnn.symbolic import KerasTensor
@@ -65,7 +84,11 @@ def _clone_functional(model: Functional, clone_function: Callable[[Any], Any]) -
                 copies[id(operation)] = clone_function(operation)
             operation = copies[id(operation)]
         args = tree.map_structure(look_up, node.args)
-        out = operation(*args, **tree.map_structure(look_up, node.kwargs))
+        kwargs = tree.map_structure(look_up, node.kwargs)
+        if call_function is None or not isinstance(operation, Layer):
+            out = operation(*args, **kwargs)
+        else:
+            out = call_function(operation, *args, **kwargs)
         for x, value in zip(tree.flatten(node.outputs), tree.flatten(out), strict=True):
             values[id(x)] = value
             values[id(x.mask)] = value.mask

@@ -5,12 +5,14 @@ Depends on `model`, `symbolic`.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 from fastnn import ops, tree
 from fastnn.errors import DataError
 from fastnn.layers.base import Layer, current_call
+from fastnn.layers.core import InputLayer
 from fastnn.models.model import Model, flat_names
 from fastnn.symbolic import KerasTensor, Node, call_again
 
@@ -29,6 +31,7 @@ class Functional(Model):
                         f"{which} hold {x!r}, wanted what Input(...) and layers return\n"
                         "  hint: Model(inputs=x, outputs=layer(x)) with x = Input(shape=...)"
                     )
+        inputs, outputs = _from_inputs(inputs, outputs, self.name)
         self._inputs, self._outputs = inputs, outputs
         self._order = _ordered_nodes(tree.flatten(inputs), tree.flatten(outputs), self.name)
         self._operations = _listed(tree.flatten(inputs), tree.flatten(outputs), self._order)
@@ -41,9 +44,7 @@ class Functional(Model):
             )
         self.built = True
 
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers from inputs to outputs."""
+    def _listed_layers(self) -> list[Layer]:
         return [op for op in self._operations if isinstance(op, Layer)]
 
     def _sublayers(self) -> Any:
@@ -79,14 +80,18 @@ class Functional(Model):
     @property
     def input_names(self) -> list[str]:
         """Names of the inputs."""
-        if isinstance(self._inputs, dict):
+        if isinstance(self._inputs, dict) and all(
+            isinstance(x, KerasTensor) for x in self._inputs.values()
+        ):
             return sorted(self._inputs)
         return flat_names(self._inputs)
 
     @property
     def output_names(self) -> list[str]:
         """Names of the outputs, after their layers."""
-        if isinstance(self._outputs, dict):
+        if isinstance(self._outputs, dict) and all(
+            isinstance(x, KerasTensor) for x in self._outputs.values()
+        ):
             return sorted(self._outputs)
         names = flat_names(self._outputs)
         return [n if names.count(n) == 1 else f"{n}_{i}" for i, n in enumerate(names)]
@@ -132,7 +137,15 @@ class Functional(Model):
 
     def _given(self, inputs: Any) -> list[Any]:
         names = self.input_names
-        if isinstance(inputs, dict):
+        nested = tree.structure(inputs) == tree.structure(self._inputs)
+        if isinstance(inputs, dict) and not (nested and names != sorted(inputs)):
+            extra = [k for k in inputs if k not in names]
+            if extra:
+                warnings.warn(
+                    "The structure of `inputs` doesn't match the expected structure: model "
+                    f"'{self.name}' has no input '{extra[0]}'; it takes {', '.join(names)}",
+                    stacklevel=3,
+                )
             missing = [n for n in names if n not in inputs]
             if missing:
                 raise DataError(
@@ -208,6 +221,41 @@ def _listed_calls(model: Functional) -> tuple[list[Any], Any]:
             if x.mask is not None:
                 places[id(x.mask)] = _Place(at, i, True)
     return calls, tree.map_structure(place, [model._inputs, model._outputs])
+
+
+def _from_inputs(inputs: Any, outputs: Any, name: str) -> tuple[Any, Any]:
+    """The same graph from `Input` tensors on, where it was cut out of a larger one.
+
+    The calls are noted anew with the layers that made them; the larger graph stays as it is.
+    """
+    cut = [x for x in tree.flatten(inputs) if x.node is None or x.node.inputs]
+    if not cut:
+        return inputs, outputs
+    order = _ordered_nodes(tree.flatten(inputs), tree.flatten(outputs), name)
+    made: dict[int, KerasTensor] = {}
+    for x in cut:
+        start = InputLayer(batch_shape=x.shape, dtype=x.dtype)
+        made[id(x)] = start.output
+        start.output.mask = x.mask
+
+    def look_up(leaf: Any) -> Any:
+        return made.get(id(leaf), leaf) if isinstance(leaf, KerasTensor) else leaf
+
+    for node in order:
+        if not node.inputs or all(id(x) in made for x in tree.flatten(node.outputs)):
+            continue
+        args, kwargs = (tree.map_structure(look_up, v) for v in (node.args, node.kwargs))
+        again = Node(node.operation, args, kwargs)
+        copies = []
+        for i, x in enumerate(tree.flatten(node.outputs)):
+            copy = KerasTensor.shaped(x.shape, x.dtype).made(again, x.name, i)
+            if x.mask is not None:
+                copy.mask = KerasTensor.shaped(x.mask.shape, x.mask.dtype)
+                made[id(x.mask)] = copy.mask.made(again, x.mask.name, i)
+            made[id(x)] = copy
+            copies.append(copy)
+        again.outputs = tree.pack(node.outputs, copies)
+    return tree.map_structure(look_up, inputs), tree.map_structure(look_up, outputs)
 
 
 def _fitted(value: Any, spec: KerasTensor) -> Any:

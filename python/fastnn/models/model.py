@@ -96,7 +96,17 @@ class Model(Trainer, Layer):
 
     @property
     def layers(self) -> list[Layer]:
-        """The layers directly inside."""
+        """The layers directly inside, from input to output; a Sequential's without the input."""
+        return self._listed_layers()
+
+    @layers.setter
+    def layers(self, _: Any) -> None:
+        raise AttributeError(
+            f"`{type(self).__name__}.layers` attribute is reserved and cannot be set\n"
+            "  hint: another name; the layers of a Sequential change by `add()` and `pop()`"
+        )
+
+    def _listed_layers(self) -> list[Layer]:
         return list(self._sublayers())
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:

@@ -166,9 +166,7 @@ class Sequential(Model):
             x = layer(x)
         return x
 
-    @property
-    def layers(self) -> list[Layer]:
-        """The layers, without the input."""
+    def _listed_layers(self) -> list[Layer]:
         return [x for x in self._stack if not isinstance(x, InputLayer)]
 
     def _sublayers(self) -> Iterator[Layer]:
