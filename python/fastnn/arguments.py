@@ -24,7 +24,9 @@ def _whole(name: str, value: Any, low: int) -> None:
                          f"  hint: {name}={max(low, 1)}")  # fmt: skip
 
 
-def check_counts(epochs: Any, batch_size: Any, split: Any, initial_epoch: Any, steps: Any) -> None:
+def check_counts(
+    epochs: Any, batch_size: Any, split: Any, initial_epoch: Any, steps: Any, name: str = "steps"
+) -> None:
     """ValueError for counts that make no sense, which Keras takes in silence."""
     if epochs.__class__ is not int or epochs < 0:
         _whole("epochs", epochs, 0)
@@ -38,4 +40,4 @@ def check_counts(epochs: Any, batch_size: Any, split: Any, initial_epoch: Any, s
     if initial_epoch.__class__ is not int or initial_epoch < 0:
         _whole("initial_epoch", initial_epoch, 0)
     if steps is not None:
-        _whole("steps", steps, 1)
+        _whole(name, steps, 1)

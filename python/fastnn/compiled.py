@@ -29,7 +29,23 @@ def resolve_loss(identifier: Any) -> Any:
         raise ValueError(f"loss is {identifier!r}\n  hint: a name, a function or a Loss object")
     if inspect.isclass(identifier):
         return found
+    check_call(found, f"loss {getattr(found, '__name__', found)!r}")
     return losses.LossFunctionWrapper(found, name=getattr(found, "__name__", None))
+
+
+def check_call(fn: Any, what: str) -> None:
+    """TypeError when the function cannot be called with (y_true, y_pred)."""
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError as error:
+        raise TypeError(
+            f"{what} takes {signature}, it is called with (y_true, y_pred): {error}\n"
+            "  hint: def my_loss(y_true, y_pred): ..."
+        ) from None
 
 
 def _by_output(given: Any, names: list[str] | None, count: int, what: str) -> list[Any]:
@@ -50,9 +66,18 @@ def _by_output(given: Any, names: list[str] | None, count: int, what: str) -> li
     return [given] * count
 
 
-def _aligned(y: Any, y_pred: Any, names: list[str] | None) -> list[Any]:
+def _aligned(y: Any, y_pred: Any, names: list[str] | None, partly: bool = True) -> list[Any]:
     """Targets in the order of the outputs."""
     if isinstance(y, dict) and not isinstance(y_pred, dict) and names:
+        for key in y:
+            if key not in names:
+                raise unknown_name("output in y", key, names)
+        missing = [n for n in names if n not in y]
+        if missing and not partly:
+            raise DataError(
+                f"y lacks the output '{missing[0]}', it has {', '.join(map(repr, y))}\n"
+                f"  hint: name the targets after the outputs: {', '.join(names)}"
+            )
         return [y.get(n) for n in names]
     return tree.flatten(y)
 
@@ -75,9 +100,15 @@ class CompiledLoss:
         outputs = tree.flatten(y_pred)
         if isinstance(y_pred, dict):
             names = sorted(y_pred)
-        targets = _aligned(y, y_pred, names)
+        if not outputs:
+            raise DataError(
+                "the model's call returned nothing, so there is no output to train\n"
+                "  hint: end call(self, inputs) with `return ...`"
+            )
         if y is None:
             raise DataError("y is missing, the loss needs it\n  hint: fit(x, y)")
+        entries = _by_output(self._given, names, len(outputs), "loss")
+        targets = _aligned(y, y_pred, names, partly=any(e is None for e in entries))
         if len(targets) != len(outputs):
             raise DataError(
                 f"y has {len(targets)} parts, the model has {len(outputs)} outputs\n"
@@ -135,6 +166,12 @@ class CompiledLoss:
             return
         if getattr(fn, "ignore_class", None) is not None or not labels.size:
             return
+        if labels.dtype.kind == "f" and (odd := np.flatnonzero(labels != np.rint(labels))).size:
+            place = tuple(int(i) for i in np.unravel_index(int(odd[0]), labels.shape))
+            raise DataError(
+                f"y holds {labels.ravel()[odd[0]]} at position {place}, wanted whole class numbers "
+                f"0…{classes - 1}\n  hint: for regression use loss='mse' and Dense(1)"
+            )
         low, high = labels.min(), labels.max()
         if low >= 0 and high < classes:
             return
@@ -142,7 +179,8 @@ class CompiledLoss:
         flat = int(np.argmax(bad.ravel()))
         place = tuple(int(i) for i in np.unravel_index(flat, labels.shape))
         hint = "did you mean to subtract 1?" if low >= 1 and high == classes else (
-            f"the model ends with {classes} units; give it {int(high) + 1}"
+            "number the classes from 0" if low < 0
+            else f"the model ends with {classes} units; give it {int(high) + 1}"
         )  # fmt: skip
         raise DataError(
             f"y holds class {labels.ravel()[flat]} at position {place} ({int(bad.sum())} such "

@@ -119,9 +119,22 @@ def as_arrays(value: Any, name: str) -> Any:
         return {k: as_arrays(v, f"{name}['{k}']") for k, v in value.items()}
     if isinstance(value, list | tuple):
         if _is_numbers(value):
-            return leaf(np.asarray(value), name)
+            return leaf(_rectangle(value, name), name)
         return type(value)(as_arrays(v, f"{name}[{i}]") for i, v in enumerate(value))
     return leaf(value, name)
+
+
+def _rectangle(rows: Any, name: str) -> Array:
+    """Nested lists as one array; DataError when the rows differ in length."""
+    try:
+        return np.asarray(rows)
+    except ValueError:
+        sizes = [len(row) if isinstance(row, list | tuple) else 0 for row in rows]
+        odd = next((i for i, size in enumerate(sizes) if size != sizes[0]), 0)
+        raise DataError(
+            f"{name} has rows of different lengths: row 0 has {sizes[0]}, row {odd} has "
+            f"{sizes[odd]}\n  hint: fastnn.utils.pad_sequences({name}), or rows of one length"
+        ) from None
 
 
 def _is_numbers(value: Any) -> bool:
@@ -220,6 +233,12 @@ def class_weights(y: Any, weights: dict[int, float], given: Any) -> Array:
         labels = labels.argmax(-1)
     labels = np.rint(labels.reshape(labels.shape[0], -1)[:, 0] if labels.ndim > 1 else labels)
     out = np.ones(labels.shape, np.float32)
+    for cls in weights:
+        if isinstance(cls, bool) or not isinstance(cls, int | float | np.number):
+            raise ValueError(
+                f"class_weight has the key {cls!r} ({type(cls).__name__}), wanted class numbers\n"
+                "  hint: {0: 1.0, 1: 5.0}"
+            )
     for cls, weight in weights.items():
         out[labels == cls] = weight
     return out if given is None else out * np.asarray(given, np.float32).reshape(out.shape)

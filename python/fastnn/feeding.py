@@ -17,7 +17,7 @@ from fastnn.data import (
     is_iterable_data,
     unpack,
 )
-from fastnn.errors import DataError
+from fastnn.errors import DataError, ShapeError
 
 __all__ = ["Feeding"]
 
@@ -114,4 +114,13 @@ class Feeding:
         if is_iterable_data(given):
             return IterableData(given, "validation_data")
         x, y, w = unpack(given)
-        return self._source(x, y, w, None, False, "validation_data")
+        if y is None and self._compiled_loss is not None:
+            raise DataError(
+                f"validation_data is {type(given).__name__} without targets, the loss needs them\n"
+                "  hint: validation_data=(x_val, y_val)"
+            )
+        try:
+            return self._source(x, y, w, None, False, "validation_data")
+        except (DataError, ShapeError) as error:
+            error.add_note("  in validation_data")
+            raise

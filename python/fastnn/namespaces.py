@@ -50,6 +50,15 @@ CORE = {
 }  # fmt: skip
 
 
+#: Names that programs for other libraries ask for, and what does their work here.
+ELSEWHERE = {
+    "GradientTape": "value, grads = fastnn.value_and_grad(loss)(model.trainable_variables)",
+    "function": "fastnn.jit compiles functions of tensors",
+    "applications": "there are no pretrained models; load_model reads your own files",
+    "preprocessing": "pad_sequences and to_categorical are in fastnn.utils",
+}
+
+
 def lazy(
     package: dict[str, Any], names: dict[str, str], modules: dict[str, str]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
@@ -65,6 +74,7 @@ def lazy(
 
             close = nearest(name, [*names, *modules]) if not name.startswith("_") else []
             hint = f"\n  hint: did you mean {', '.join(close)}?" if close else ""
+            hint = f"\n  hint: {ELSEWHERE[name]}" if name in ELSEWHERE else hint
             raise AttributeError(f"{package['__name__']} has no {name!r}{hint}")
         package[name] = value
         return value

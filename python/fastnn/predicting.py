@@ -12,6 +12,7 @@ from fastnn.arguments import check_counts, verbosity
 from fastnn.callbacks import CallbackList
 from fastnn.data import IterableData, closing, is_iterable_data
 from fastnn.errors import DataError, ShapeError, reject_arguments
+from fastnn.faults import naming_layers
 from fastnn.feeding import Feeding
 from fastnn.fitting import report, warn_of_few
 from fastnn.progress import is_terminal
@@ -50,7 +51,8 @@ class Predicting(Feeding, Tracing):
         if unknown:
             raise reject_arguments("predict()", unknown, type(self).predict)
         check_counts(1, batch_size, 0.0, 0, steps)
-        return self._predict(x, batch_size, verbosity(verbose), steps, callbacks)
+        with naming_layers(self):
+            return self._predict(x, batch_size, verbosity(verbose), steps, callbacks)
 
     def _predict(
         self, x: Any, batch_size: int | None, level: int, steps: int | None, callbacks: Any

@@ -363,6 +363,10 @@ def _state(model: Any, variables: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+#: Names that would promise another library's format.
+_FOREIGN = (".pt", ".pth", ".pkl", ".pickle", ".joblib", ".onnx", ".pb", ".tflite", ".ckpt", ".npz")
+
+
 def _target(filepath: str | os.PathLike[str], overwrite: bool, keras: str) -> str:
     path = os.fspath(filepath)
     if path.endswith((".keras", ".h5", ".hdf5")) and not path.endswith(keras):
@@ -370,6 +374,11 @@ def _target(filepath: str | os.PathLike[str], overwrite: bool, keras: str) -> st
         raise ValueError(
             f"{path!r}: this kind of Keras file is read, not written, here\n"
             f"  hint: save to '{name}{keras}' for Keras or to '{name}.safetensors'"
+        )
+    if path.endswith(_FOREIGN):
+        raise ValueError(
+            f"{path!r}: fastnn does not write {Path(path).suffix} files\n"
+            f"  hint: save to '{Path(path).stem}.safetensors', or to '{Path(path).stem}{keras}'"
         )
     if not overwrite and os.path.exists(path):
         raise FileExistsError(f"{path!r} exists\n  hint: overwrite=True")
@@ -384,6 +393,10 @@ def _target(filepath: str | os.PathLike[str], overwrite: bool, keras: str) -> st
 
 def _existing(filepath: str | os.PathLike[str]) -> str:
     path = os.fspath(filepath)
+    if os.path.isdir(path):
+        raise IsADirectoryError(
+            f"{path!r} is a folder, wanted a model file\n  hint: name the file in it"
+        )
     if os.path.exists(path):
         return path
     folder = os.path.dirname(path) or "."

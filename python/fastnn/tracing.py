@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import numpy as np
 from fastnn import _core, tree
 from fastnn._core import Tensor
 from fastnn.data import pack
+from fastnn.faults import batch_is_open
 from fastnn.fitting import Program, keep
 from fastnn.layers.base import CallContext
 from fastnn.recent import Recent
@@ -66,7 +66,7 @@ class Tracing:
 
         inputs = tuple(tree.map_structure(stand_in, part) for part in data)
         train = kind == "train"
-        with Scope(training=train) as scope, CallContext(train), _batch_is_open():
+        with Scope(training=train) as scope, CallContext(train), batch_is_open():
             logs = (self.train_step if train else self.test_step)(pack(*inputs))
         updates = scope.updates()
         found = self.metrics
@@ -123,20 +123,6 @@ def gradients(loss: Any, variables: Sequence[Variable]) -> list[Tensor]:
     if scope is None:
         return _core.gradients(loss, [v.value for v in variables])
     return _core.gradients(loss, [scope.leaf(v) for v in variables])
-
-
-@contextmanager
-def _batch_is_open() -> Iterator[None]:
-    """Says why a size is None to who computes with it while a step is traced."""
-    try:
-        yield
-    except TypeError as error:
-        if "NoneType" in str(error):
-            error.add_note(
-                "  the step is traced once for batches of any size, so ops.shape(x)[0] is None\n"
-                "  hint: keep None in shapes for ops and random, or compile(run_eagerly=True)"
-            )
-        raise
 
 
 def _tree_key(t: Any) -> Any:

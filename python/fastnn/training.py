@@ -27,6 +27,7 @@ from fastnn.data import (
     unpack,
 )
 from fastnn.errors import DataError, reject_arguments
+from fastnn.faults import naming_layers
 from fastnn.fitting import Fit, Logs, batches_of, report, warn_of_few
 from fastnn.layers.base import CallContext
 from fastnn.predicting import Predicting
@@ -271,7 +272,9 @@ class Trainer(Predicting):
         if unknown:
             raise reject_arguments("fit()", unknown, type(self).fit)
         self._require_compiled("fit")
-        check_counts(epochs, batch_size, validation_split, initial_epoch, steps_per_epoch)
+        check_counts(
+            epochs, batch_size, validation_split, initial_epoch, steps_per_epoch, "steps_per_epoch"
+        )
         data = self._source(x, y, sample_weight, class_weight, shuffle)
         validation: Any = None
         if validation_data is not None:
@@ -288,7 +291,8 @@ class Trainer(Predicting):
         run.validation_batch = validation_batch_size or batch_size or 32
         run.validation_freq = validation_freq
         run.steps, run.class_weight = steps_per_epoch, class_weight
-        return run.run(initial_epoch, verbosity(verbose), callbacks)
+        with naming_layers(self):
+            return run.run(initial_epoch, verbosity(verbose), callbacks)
 
     # ---- evaluate ------------------------------------------------------------------------------
 
@@ -315,7 +319,7 @@ class Trainer(Predicting):
         start = time.perf_counter()
         if isinstance(data, IterableData):
             data.limit = steps
-        with closing(data):
+        with closing(data), naming_layers(self):
             logs, done = self._evaluate(data, batch_size or 32, steps, calls)
         if level:
             report(level, done, logs, time.perf_counter() - start)

@@ -146,10 +146,10 @@ class CallbackList(Callback):
         given = given if isinstance(given, list | tuple) else [given]
         self.callbacks: list[Any] = list(_flatten(given))
         for c in self.callbacks:
-            if not callable(getattr(c, "on_epoch_end", None)):
+            if inspect.isclass(c) or not callable(getattr(c, "on_epoch_end", None)):
+                name = f"{c.__name__}(...)" if inspect.isclass(c) else "EarlyStopping(patience=3)"
                 raise TypeError(
-                    f"callbacks hold {c!r}, wanted Callback objects\n"
-                    "  hint: callbacks=[EarlyStopping(patience=3)]"
+                    f"callbacks hold {c!r}, wanted Callback objects\n  hint: callbacks=[{name}]"
                 )
         self.callbacks.sort(key=lambda c: getattr(c, "comes_last", False))
         if add_progbar:

@@ -7,6 +7,7 @@ A layer never runs per batch: `fit` and `predict` trace it once. Behaviour follo
 from __future__ import annotations
 
 import inspect
+import math
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -26,6 +27,7 @@ from fastnn.errors import (
     FastnnError,
     ShapeError,
     TraceError,
+    nearest,
     reject_arguments,
 )
 from fastnn.random import SeedGenerator
@@ -199,6 +201,10 @@ class Layer:
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Remembers the arguments for the config."""
+        required = _required(cls) if args or kwargs else ()  # copies come without arguments
+        missing = [n for i, n in enumerate(required) if i >= len(args) and n not in kwargs]
+        if missing:
+            raise _lacking(cls, missing[0], kwargs)
         layer = super().__new__(cls)
         object.__setattr__(layer, "_init_arguments", (args, kwargs))
         return layer
@@ -293,16 +299,23 @@ class Layer:
             budget.weights(shape, f"layer '{self.name}' ({type(self).__name__})")
             start = "zeros"
         outer, scope = _ScopeOff(), current_scope()
-        with outer if scope is not None else _Nothing():
-            variable = Variable(
-                initializers.get(start),
-                shape,
-                dtype,
-                trainable,
-                name,
-                regularizer=regularizers.get(regularizer),
-                constraint=_constraints.get(constraint),
-            )
+        try:
+            with outer if scope is not None else _Nothing():
+                variable = Variable(
+                    initializers.get(start),
+                    shape,
+                    dtype,
+                    trainable,
+                    name,
+                    regularizer=regularizers.get(regularizer),
+                    constraint=_constraints.get(constraint),
+                )
+        except MemoryError:
+            raise MemoryError(
+                f"layer '{self.name}' ({type(self).__name__}): weight '{name}' of shape {shape} "
+                f"needs {4 * math.prod(shape):.3g} bytes, more than there are\n"
+                "  hint: fewer units, or narrower inputs"
+            ) from None
         prefix = current_names()
         if prefix[-1:] != [self.name]:
             prefix = [*prefix, self.name]
@@ -537,7 +550,7 @@ class Layer:
         """Calls the layer, building it first if needed."""
         if is_symbolic(args) or is_symbolic(kwargs):
             return self._call_symbolic(args, kwargs)
-        return self._run(as_tensors(args), kwargs)
+        return self._run(tuple(as_tensors(a) for a in args), kwargs)
 
     def _call_symbolic(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         node = Node(self, args, kwargs)
@@ -567,6 +580,11 @@ class Layer:
                 raise
             outputs = KerasTensor.shaped(tuple(self.compute_output_shape(shapes_of(args[0]))))
             masks = [None]
+        if not tree.flatten(outputs):
+            raise DataError(
+                f"layer '{self.name}' ({type(self).__name__}): its call returned nothing\n"
+                "  hint: end call(self, inputs) with `return ...`"
+            )
         wrapped = wrap(outputs, node, self.name)
         for i, (x, mask) in enumerate(zip(tree.flatten(wrapped), masks, strict=True)):
             if mask is not None:
@@ -734,7 +752,12 @@ class Layer:
             if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) or name in result:
                 continue
             value = getattr(self, name, p.default) if own or name not in given else given[name]
-            result[name] = plain(None if value is p.empty else value)
+            try:
+                result[name] = plain(None if value is p.empty else value)
+            except TypeError as error:
+                raise TypeError(
+                    f"layer '{self.name}' ({type(self).__name__}): argument `{name}`: {error}"
+                ) from None
         return result
 
     @classmethod
@@ -771,6 +794,24 @@ class _Nothing:
     def __enter__(self) -> None: ...
 
     def __exit__(self, *_: object) -> None: ...
+
+
+@cached()
+def _required(cls: type) -> tuple[str, ...]:
+    """Names of the constructor's parameters that have no default, in order."""
+    parameters = list(inspect.signature(_constructor(cls)).parameters.values())[1:]
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return tuple(p.name for p in parameters if p.kind in kinds and p.default is p.empty)
+
+
+def _lacking(cls: type, name: str, kwargs: dict[str, Any]) -> TypeError:
+    """The error for an argument that is missing, perhaps because it is misspelt."""
+    known = inspect.signature(_constructor(cls)).parameters
+    close = nearest(name, [key for key in kwargs if key not in known], 1)
+    hint = f"`{close[0]}` is called `{name}`" if close else f"{cls.__name__}({name}=...)"
+    return TypeError(
+        f"{cls.__name__} needs the argument '{name}', which is missing\n  hint: {hint}"
+    )
 
 
 def _constructor(cls: type) -> Callable[..., Any]:

@@ -22,7 +22,14 @@ __all__ = ["Functional"]
 class Functional(Model):
     """`Model(inputs, outputs)`: tensors, lists or dicts of tensors."""
 
-    def __init__(self, inputs: Any, outputs: Any, name: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, inputs: Any = None, outputs: Any = None, name: str | None = None, **kwargs: Any
+    ) -> None:
+        if inputs is None or outputs is None:
+            raise TypeError(
+                f"Model got no {'outputs' if outputs is None else 'inputs'}, wanted both\n"
+                "  hint: Model(inputs=x, outputs=layer(x)) with x = Input(shape=...)"
+            )
         super().__init__(name=name, **kwargs)
         for which, value in (("inputs", inputs), ("outputs", outputs)):
             for x in tree.flatten(value):

@@ -1,0 +1,189 @@
+"""Mistakes of users while they build, train and save: each message says what, where and how on.
+
+`test_errors.py` holds the catalogue; these came from a walk through Keras's guides with slips.
+"""
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import DataError, ShapeError, layers
+
+X = np.ones((6, 4), np.float32)
+Y = np.array([0, 1, 2, 0, 1, 2])
+TARGETS = np.ones((6, 1), np.float32)
+
+
+def classifier(**settings):
+    model = fastnn.Sequential(
+        [fastnn.Input((4,)), layers.Dense(3, activation="softmax", name="head")], name="net"
+    )
+    model.compile(**{"optimizer": "sgd", "loss": "sparse_categorical_crossentropy", **settings})
+    return model
+
+
+def two_outputs():
+    a = fastnn.Input((4,), name="a")
+    model = fastnn.Model(a, [layers.Dense(1, name="p")(a), layers.Dense(1, name="q")(a)])
+    model.compile("sgd", {"p": "mse", "q": "mse"})
+    return model
+
+
+def words():
+    model = fastnn.Sequential(
+        [
+            fastnn.Input((3,), dtype="int32"),
+            layers.Embedding(5, 2, name="tokens"),
+            layers.Flatten(),
+            layers.Dense(1),
+        ]
+    )
+    model.compile("sgd", "mse")
+    return model
+
+
+class Forgets(layers.Layer):
+    def call(self, inputs):
+        inputs * 2
+
+
+class ForgetsToo(fastnn.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = layers.Dense(1)
+
+    def call(self, inputs):
+        self.dense(inputs)
+
+
+class Holder(layers.Layer):
+    def __init__(self, thing):
+        super().__init__(name="holder")
+        self.thing = thing
+
+    def call(self, inputs):
+        return inputs
+
+
+def holding_an_object(path):
+    inputs = fastnn.Input((4,))
+    fastnn.Model(inputs, Holder(object())(inputs)).save(path / "m.safetensors")
+
+
+def forgetting_model():
+    model = ForgetsToo()
+    model.compile("sgd", "mse")
+    model.fit(X, TARGETS, verbose=0)
+
+
+ROWS = [[1.0, 2.0, 3.0, 4.0], [1.0, 2.0]]
+MISTAKES = {
+    "argument by another name": (
+        lambda path: layers.Dense(unit=3), TypeError,
+        r"Dense needs the argument 'units'.*\n  hint: `unit` is called `units`",
+    ),
+    "call without return": (
+        lambda path: Forgets(name="f")(fastnn.Input((4,))), DataError,
+        r"layer 'f' \(Forgets\): its call returned nothing\n  hint: .*return",
+    ),
+    "model without return": (
+        lambda path: forgetting_model(), DataError, r"call returned nothing.*\n  hint: .*return"),
+    "no outputs": (
+        lambda path: fastnn.Model(inputs=fastnn.Input((3,))), TypeError,
+        r"Model got no outputs, wanted both\n  hint: Model\(inputs=x, outputs=layer\(x\)\)",
+    ),
+    "layer on a row": (
+        lambda path: layers.Dense(3)([1, 2, 3]), ShapeError,
+        r"expects inputs of at least 2 axes, got shape \(3,\)\n  hint: the first axis is the batch",
+    ),
+    "ragged rows": (
+        lambda path: classifier().fit(ROWS, [0, 1], verbose=0), DataError,
+        r"x has rows of different lengths: row 0 has 4, row 1 has 2\n  hint: .*pad_sequences",
+    ),
+    "labels with fractions": (
+        lambda path: classifier().fit(X, Y + 0.5, verbose=0), DataError,
+        r"y holds 0.5 at position \(0,\), wanted whole class numbers 0…2\n  hint:",
+    ),
+    "labels below 0": (
+        lambda path: classifier().fit(X, Y - 1, verbose=0), DataError,
+        r"y holds class -1 at position \(0,\).*\n  hint: number the classes from 0",
+    ),
+    "token out of the table, training": (
+        lambda path: words().fit(np.array([[1, 2, 9]]), TARGETS[:1], verbose=0), DataError,
+        r"Embedding 'tokens': token id 9 at position \(0, 2\).*outside 0…4.*\n  hint: input_dim=10",
+    ),
+    "token out of the table, evaluating": (
+        lambda path: words().evaluate(np.array([[1, 7, 0]]), TARGETS[:1], verbose=0), DataError,
+        r"Embedding 'tokens': token id 7 at position \(0, 1\)",
+    ),
+    "token out of the table, predicting": (
+        lambda path: words().predict(np.array([[5, 2, 0]]), verbose=0), DataError,
+        r"Embedding 'tokens': token id 5 at position \(0, 0\)",
+    ),
+    "validation data without targets": (
+        lambda path: classifier().fit(X, Y, validation_data=X, verbose=0), DataError,
+        r"validation_data is ndarray without targets.*\n  hint: validation_data=\(x_val, y_val\)",
+    ),
+    "target of an unknown output": (
+        lambda path: two_outputs().fit(X, {"p": TARGETS, "r": TARGETS}, verbose=0), ValueError,
+        r"unknown output in y: 'r'\n  hint: known names: p, q",
+    ),
+    "target missing": (
+        lambda path: two_outputs().fit(X, {"p": TARGETS}, verbose=0), DataError,
+        r"y lacks the output 'q', it has 'p'\n  hint: .*p, q",
+    ),
+    "callback class": (
+        lambda path: classifier().fit(X, Y, callbacks=[fastnn.callbacks.EarlyStopping]), TypeError,
+        r"callbacks hold <class .*\n  hint: callbacks=\[EarlyStopping\(\.\.\.\)\]",
+    ),
+    "loss of one argument": (
+        lambda path: classifier(loss=lambda y: y), TypeError,
+        r"loss '<lambda>' takes \(y\), it is called with \(y_true, y_pred\).*\n  hint: def my_loss",
+    ),
+    "file of another library": (
+        lambda path: classifier().save(path / "model.pt"), ValueError,
+        r"fastnn does not write .pt files\n  hint: save to 'model.safetensors', or",
+    ),
+    "folder for a file": (
+        lambda path: fastnn.models.load_model(path), IsADirectoryError,
+        r"is a folder, wanted a model file\n  hint:",
+    ),
+    "config of an object": (
+        holding_an_object, TypeError,
+        r"layer 'holder' \(Holder\): argument `thing`: <object .*\n  hint: define get_config",
+    ),
+    "too wide": (
+        lambda path: layers.Dense(10**12, name="wide").build((None, 10**6)), MemoryError,
+        r"layer 'wide' \(Dense\): weight 'kernel' of shape \(1000000, 1000000000000\) needs",
+    ),
+    "convolution": (
+        lambda path: layers.Conv2D(3, 3), AttributeError,
+        r"has no 'Conv2D': convolutions are not part of fastnn yet\n  hint:",
+    ),
+    "gradient tape": (
+        lambda path: fastnn.GradientTape(), AttributeError, r"\n  hint: .*value_and_grad\(loss\)"),
+    "variables as argnums": (
+        lambda path: fastnn.value_and_grad(lambda w: w, classifier().trainable_variables),
+        TypeError, r"argnums is list of Variable.*\n  hint: value_and_grad\(loss\)\(model",
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("slip", MISTAKES)
+def test_the_message_names_the_mistake_and_the_way_on(slip, tmp_path):
+    act, kind, text = MISTAKES[slip]
+    with pytest.raises(kind, match=text):
+        act(tmp_path)
+
+
+def test_faults_in_validation_data_are_said_to_be_there():
+    with pytest.raises(ShapeError, match=r"x has 2 features, .* expects 4") as caught:
+        classifier().fit(X, Y, validation_data=(X[:, :2], Y), verbose=0)
+    assert "in validation_data" in caught.value.__notes__[0]
+
+
+def test_copies_of_layers_need_no_arguments():
+    import copy
+
+    layer = layers.Dense(3, name="d")
+    assert copy.deepcopy(layer).units == 3
