@@ -247,6 +247,19 @@ def test_encoded_numbers_bend_at_their_quantiles_and_belong_to_their_feature() -
     assert (x[~known][:, columns[2:]] == 0).all()
 
 
+def test_a_column_that_hardly_varied_in_training_says_nothing_later() -> None:
+    table = made_table(900)
+    rare = {**table.columns, "n_crowdfunding": ("1",) * 3 + ("0",) * 897}
+    encoder = fit_encoder(replace(table, columns=rare))
+    later = {**table.columns, "n_crowdfunding": ("2",) * 900, "n_angel": ("",) * 900}
+    x = encoder.encode_table(replace(table, columns=later))
+    column, mark = encoder.blocks()["n_crowdfunding"]
+    assert {column, mark} <= set(encoder.silent)
+    assert (x[:, encoder.silent] == 0).all()
+    assert encoder.blocks()["n_angel"][1] in encoder.silent  # never missing in training
+    assert encoder.blocks()["n_angel"][0] not in encoder.silent
+
+
 def test_calibration_finds_the_slope_and_biases_back() -> None:
     rng = np.random.default_rng(8)
     truth = rng.dirichlet([6, 2, 1], 40_000)

@@ -224,7 +224,10 @@ def _read(folder: Path) -> ExitNetwork:
         **{k: tuple(raw[k]) for k in columns},
         knots=tuple(tuple(float(x) for x in row) for row in raw["knots"]),
         labels={k: tuple(v) for k, v in raw["labels"].items()},
+        silent=tuple(int(i) for i in raw["silent"]),
     )
+    if any(not 0 <= i < encoder.width for i in encoder.silent):
+        raise ValueError("the encoder has no such column to silence")
     with (
         (folder / "networks.npz").open("rb") as stream,
         np.load(stream, allow_pickle=False) as arrays,

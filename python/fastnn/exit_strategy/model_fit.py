@@ -9,7 +9,7 @@ stop on log-loss. Depends on NumPy and fastnn's public API.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -35,7 +35,8 @@ F32 = npt.NDArray[np.float32]
 #: (weights, bias) of every layer, first to last; float32.
 Layers = list[tuple[F32, F32]]
 
-#: Labels rarer than this share one bucket with unseen ones.
+#: Labels rarer than this share one bucket with unseen ones; columns that differ from their usual
+#: value in fewer rows are silent, since a network cannot learn what they mean later.
 _RARE = 40
 
 #: Numbers whose effect may bend, and the quantiles at which it may: hinges max(0, z - q), as in
@@ -61,6 +62,7 @@ class Encoder:
     high: tuple[float, ...]
     knots: tuple[tuple[float, ...], ...]  # logarithms at which each number's effect may bend
     labels: Mapping[str, tuple[str, ...]]
+    silent: tuple[int, ...] = ()  # columns that hardly vary in training: always 0
 
     @property
     def width(self) -> int:
@@ -98,7 +100,9 @@ class Encoder:
                 if label in index:
                     block[row, index[label]] = 1.0
             parts.append(block)
-        return np.concatenate(parts, axis=1).astype(np.float32)
+        out = np.concatenate(parts, axis=1).astype(np.float32)
+        out[:, list(self.silent)] = 0.0
+        return out
 
     def encode_table(self, table: Table) -> F32:
         """Encode a table."""
@@ -136,7 +140,7 @@ def fit_encoder(
         np.unique(np.nanquantile(squashed[:, i], knots)) if knots and name in _BENDING else ()
         for i, name in enumerate(numbers)
     ]
-    return Encoder(
+    made = Encoder(
         tuple(numbers),
         tuple(float(x) for x in np.nanmean(squashed, axis=0)),
         tuple(float(x) if x > 0 else 1.0 for x in scale),
@@ -145,6 +149,9 @@ def fit_encoder(
         tuple(tuple(float(x) for x in row) for row in bends),
         labels,
     )
+    x = made.encode_table(table)
+    varies = (x != np.median(x, axis=0)).sum(axis=0)
+    return replace(made, silent=tuple(int(i) for i in np.flatnonzero(varies < _RARE)))
 
 
 @dataclass(frozen=True, slots=True)

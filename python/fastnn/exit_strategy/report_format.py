@@ -34,7 +34,8 @@ def money(value: float, currency: str, lang: str = "en") -> str:
     size, sign = abs(value), "-" if value < 0 else ""
     if lang == "zh":
         if size >= 1e8:
-            return f"{sign}{size / 1e8:,.2f} 亿 {currency}"
+            amount = f"{size / 1e8:,.2f}".rstrip("0").rstrip(".")
+            return f"{sign}{amount} 亿 {currency}"
         if size >= 1e4:
             return f"{sign}{size / 1e4:,.0f} 万 {currency}"
         return f"{sign}{size:,.0f} {currency}"
