@@ -291,3 +291,35 @@ def test_a_layer_that_says_what_it_gives_is_not_traced():
     x = fastnn.Input((3,))
     model = fastnn.Model(x, Says()(x))
     assert array(model(np.ones((2, 3)), training=True)).shape == (2, 3)
+
+
+def two_outputs():
+    fastnn.utils.set_random_seed(1)
+    x = fastnn.Input((3,))
+    a, b = layers.Dense(1, name="a")(x), layers.Dense(1, "sigmoid", name="b")(x)
+    return fastnn.Model(x, [a, b])
+
+
+def test_losses_and_metrics_of_outputs_are_named_as_in_keras():
+    x, y = np.ones((4, 3)), [np.ones((4, 1)), np.zeros((4, 1))]
+    model = two_outputs()
+    model.compile(
+        "sgd", ["mse", ["binary_crossentropy"]], metrics=["mse", ["mse", "accuracy"]],
+        weighted_metrics={"a": ["mse"], "b": ["mae"]},
+    )  # fmt: skip
+    assert sorted(model.fit(x, y, verbose=0).history) == [
+        "a_loss", "a_mse", "a_weighted_mse", "b_accuracy", "b_loss", "b_mae", "b_mse", "loss",
+    ]  # fmt: skip
+    model.compile("sgd", {"a": ["mse"], "b": ["mse", "mae"]})
+    with pytest.raises(ValueError, match=r"output 'b' has 2 losses, wanted one\n  hint:"):
+        model.fit(x, y, verbose=0)
+
+
+def test_nested_outputs_take_nested_losses():
+    x = fastnn.Input((3,))
+    outs = {"a": layers.Dense(1)(x), "more": {"b": layers.Dense(1)(x), "c": layers.Dense(1)(x)}}
+    model = fastnn.Model(x, outs)
+    model.compile("sgd", {"a": "mse", "more": {"b": "mae", "c": "mse"}})
+    y = {"a": np.ones((4, 1)), "more": {"b": np.ones((4, 1)), "c": np.ones((4, 1))}}
+    history = model.fit(np.ones((4, 3)), y, verbose=0).history
+    assert np.isfinite(history["loss"]).all()

@@ -66,6 +66,33 @@ def _by_output(given: Any, names: list[str] | None, count: int, what: str) -> li
     return [given] * count
 
 
+def _names(y_pred: Any, names: list[str] | None) -> list[str] | None:
+    """Names of the outputs: keys of a dict, paths in nested structures, else as the model says."""
+    paths = [path for path, _ in tree.flatten_with_path(y_pred)]
+    if isinstance(y_pred, dict) or (names is not None and len(names) != len(paths)):
+        return ["/".join(map(str, path)) or "output" for path in paths]
+    return names
+
+
+def _loss_entries(given: Any, names: list[str] | None, count: int) -> list[Any]:
+    """One loss per output; a list of one stands for its loss, nested outputs take nested losses."""
+    inner = list(given.values()) if isinstance(given, dict) else given
+    nested = isinstance(inner, list | tuple) and any(isinstance(e, dict | list) for e in inner)
+    if nested and len(inner) != count and len(tree.flatten(given)) == count:
+        return tree.flatten(given)
+    entries = []
+    for i, e in enumerate(_by_output(given, names, count, "loss")):
+        one = e[0] if isinstance(e, list | tuple) and len(e) == 1 else e
+        if isinstance(one, dict | list | tuple):
+            where = f"'{names[i]}'" if names else f"number {i}"
+            raise ValueError(
+                f"output {where} has {len(one)} losses, wanted one\n"
+                "  hint: write a function of (y_true, y_pred) that adds them"
+            )
+        entries.append(one)
+    return entries
+
+
 def _aligned(y: Any, y_pred: Any, names: list[str] | None, partly: bool = True) -> list[Any]:
     """Targets in the order of the outputs."""
     if isinstance(y, dict) and not isinstance(y_pred, dict) and names:
@@ -98,8 +125,7 @@ class CompiledLoss:
     def __call__(self, y: Any, y_pred: Any, sample_weight: Any, names: list[str] | None) -> Any:
         """Gives the total loss of a batch."""
         outputs = tree.flatten(y_pred)
-        if isinstance(y_pred, dict):
-            names = sorted(y_pred)
+        names = _names(y_pred, names)
         if not outputs:
             raise DataError(
                 "the model's call returned nothing, so there is no output to train\n"
@@ -107,7 +133,7 @@ class CompiledLoss:
             )
         if y is None:
             raise DataError("y is missing, the loss needs it\n  hint: fit(x, y)")
-        entries = _by_output(self._given, names, len(outputs), "loss")
+        entries = _loss_entries(self._given, names, len(outputs))
         targets = _aligned(y, y_pred, names, partly=any(e is None for e in entries))
         if len(targets) != len(outputs):
             raise DataError(
@@ -134,7 +160,7 @@ class CompiledLoss:
 
     def _choose(self, targets: list[Any], outputs: list[Any], names: list[str] | None) -> list[Any]:
         if self._chosen is None:
-            entries = _by_output(self._given, names, len(outputs), "loss")
+            entries = _loss_entries(self._given, names, len(outputs))
             self._chosen = [
                 _crossentropy(t, p) if e in ("crossentropy", "ce") else e
                 for e, t, p in zip(entries, targets, outputs, strict=True)
@@ -260,8 +286,7 @@ class CompiledMetrics:
     def update(self, y: Any, y_pred: Any, sample_weight: Any, names: list[str] | None) -> None:
         """Takes a batch into account."""
         outputs = tree.flatten(y_pred)
-        if isinstance(y_pred, dict):
-            names = sorted(y_pred)
+        names = _names(y_pred, names)
         targets = _aligned(y, y_pred, names)
         if self._slots is None:
             self._slots = self._build(targets, outputs, names)
@@ -282,11 +307,10 @@ class CompiledMetrics:
             for i, entries in enumerate(_metric_lists(given, names, len(outputs))):
                 for entry in entries:
                     metric = _resolve(entry, targets[i], outputs[i])
-                    if len(outputs) > 1:
-                        label = names[i] if names else f"output_{i}"
-                        metric.name = f"{label}_{metric.name}"
-                    if metric.name in taken:
-                        metric.name = f"weighted_{metric.name}" if weighted else metric.name
+                    label = (names[i] if names else f"output_{i}") + "_"
+                    label = label if len(outputs) > 1 else ""
+                    twice = weighted and f"{label}{metric.name}" in taken
+                    metric.name = f"{label}{'weighted_' if twice else ''}{metric.name}"
                     taken.add(metric.name)
                     slots.append((i, metric, weighted))
         return slots
