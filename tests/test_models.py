@@ -70,6 +70,7 @@ def test_a_shared_layer_is_one_set_of_weights(rng):
 
 
 def test_nested_models_train_inside_another():
+    fastnn.utils.set_random_seed(0)
     inner = fastnn.Sequential(
         [fastnn.Input((3,)), layers.Dense(4, activation="relu")], name="inner"
     )
@@ -323,3 +324,18 @@ def test_nested_outputs_take_nested_losses():
     y = {"a": np.ones((4, 1)), "more": {"b": np.ones((4, 1)), "c": np.ones((4, 1))}}
     history = model.fit(np.ones((4, 3)), y, verbose=0).history
     assert np.isfinite(history["loss"]).all()
+
+
+def test_optional_inputs_may_be_none_when_the_model_is_called():
+    class Maybe(layers.Layer):
+        def call(self, x, y=None):
+            return x if y is None else x + y
+
+    a, b = fastnn.Input((2,), name="a"), fastnn.Input((2,), name="b", optional=True)
+    model = fastnn.Model([a, b], Maybe()(a, b))
+    x = np.ones((1, 2), np.float32)
+    assert array(model([x, None])).tolist() == [[1.0, 1.0]]
+    assert array(model({"a": x, "b": None})).tolist() == [[1.0, 1.0]]
+    assert array(model([x, x])).tolist() == [[2.0, 2.0]]
+    with pytest.raises(fastnn.DataError, match=r"input 'a' of model .* not optional"):
+        model([None, x])

@@ -89,6 +89,7 @@ class InputLayer(Layer):
                 "  hint: give dense arrays, padded with pad_sequences"
             )
         self.sparse = self.ragged = False
+        self.optional = optional
         if batch_shape is None:
             if shape is None:
                 raise ValueError(
@@ -136,11 +137,12 @@ class InputLayer(Layer):
 
     def get_config(self) -> dict[str, Any]:
         """Shape with batch, type and name."""
-        return {
+        config = {
             "batch_shape": list(self.batch_shape),
             "dtype": self._input_dtype,
             "name": self.name,
         }
+        return {**config, "optional": True} if self.optional else config
 
 
 def Input(
@@ -153,7 +155,11 @@ def Input(
     tensor: KerasTensor | None = None,
     optional: bool = False,
 ) -> Any:
-    """The symbolic input of a functional model; `shape` has no batch axis."""
+    """The symbolic input of a functional model; `shape` has no batch axis.
+
+    Sizes that are None take any size, batch by batch; weights must not depend on them. An
+    `optional` input may be None when the model is called.
+    """
     layer = InputLayer(
         shape,
         batch_size,
@@ -161,6 +167,7 @@ def Input(
         sparse=sparse,
         batch_shape=batch_shape,
         input_tensor=tensor,
+        optional=optional,
         name=name,
     )
     return layer.output

@@ -124,7 +124,7 @@ class Functional(Model):
         given = self._given(inputs)
         values: dict[int, Any] = {}
         for x, value in zip(self.inputs, given, strict=True):
-            values[id(x)] = _fitted(value, x)
+            values[id(x)] = value if value is None else _fitted(value, x)
 
         def look_up(leaf: Any) -> Any:
             return values[id(leaf)] if isinstance(leaf, KerasTensor) else leaf
@@ -159,13 +159,25 @@ class Functional(Model):
                     f"model '{self.name}' lacks the input '{missing[0]}'\n"
                     f"  hint: name the inputs {', '.join(names)}"
                 )
-            return [inputs[n] for n in names]
-        given = tree.flatten(inputs)
+            return self._complete([inputs[n] for n in names])
+        whole = isinstance(inputs, list | tuple) and len(inputs) == len(names)
+        given = list(inputs) if whole else tree.flatten(inputs)
         if len(given) != len(names):
             raise DataError(
                 f"model '{self.name}' has {len(names)} inputs, got {len(given)}\n"
                 f"  hint: inputs {', '.join(names)}"
             )
+        return self._complete(given)
+
+    def _complete(self, given: list[Any]) -> list[Any]:
+        """`given`, in which only optional inputs may be None."""
+        for name, x, value in zip(self.input_names, self.inputs, given, strict=True):
+            made_by = x.node.operation if x.node is not None else None
+            if value is None and not getattr(made_by, "optional", False):
+                raise DataError(
+                    f"input '{name}' of model '{self.name}' is None and not optional\n"
+                    "  hint: give an array, or declare it as Input(..., optional=True)"
+                )
         return given
 
     def __getstate__(self) -> dict[str, Any]:
