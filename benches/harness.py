@@ -295,7 +295,7 @@ def compete(
     before, begin = processor_seconds(), time.monotonic()
     try:
         order = list(workers)
-        for turn in range(rounds):
+        for turn in range(rounds if order else 0):
             for contestant in order[turn % len(order) :] + order[: turn % len(order)]:
                 time.sleep(PAUSE)
                 answer = workers[contestant].round(seconds)

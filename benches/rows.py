@@ -13,6 +13,9 @@ from harness import Contestant
 
 MNIST = [784, 512, 512, 10]
 SMALL = [20, 64, 64, 1]
+RANK = "rank 3 options by 28 criteria, 10,000 draws, "
+PAY = "waterfall, 10 classes, 1,000 prices"
+SCORE = "`fastnn exit score` as a whole process"
 
 
 @dataclass(frozen=True)
@@ -125,6 +128,26 @@ def latency() -> list[Row]:
     return rows
 
 
+def exits() -> list[Row]:
+    """Weighing options on draws, sharing money among claims, and whole companies."""
+    group = "Exit scoring"
+    pair = versus(2, "numpy")
+    ranks = {"profiles": 64, "draws": 10_000}
+    return [
+        Row(group, RANK + "weights only", "rank", ranks | {"uncertain": False}, pair,
+            {"numpy": 12.0}, 64, "profiles/s"),
+        Row(group, RANK + "weights and inputs", "rank", ranks | {"uncertain": True}, pair,
+            {"numpy": 12.0}, 64, "profiles/s"),
+        Row(group, PAY, "waterfall", {"tables": 256, "prices": 1000}, versus(2), {}, 256,
+            "tables/s"),
+        Row(group, "exit_strategy.evaluate, one company", "exit_score", {}, versus(2), {}),
+        Row(group, "exit_strategy.evaluate_many, one process", "exit_many", {"companies": 100},
+            versus(2), {}, 100, "companies/s"),
+        Row(group, SCORE, "program", {}, (Contestant("program", 2, "exit_fastnn"),), {}, 1, "ms",
+            seconds=0),
+    ]  # fmt: skip
+
+
 def imports() -> list[Row]:
     """A process that imports and ends."""
     contestants = tuple(
@@ -138,11 +161,16 @@ def imports() -> list[Row]:
 
 def all_rows() -> list[Row]:
     """Every row, in the order of the report."""
-    return [*products(), *elementwise(), *training(), *latency(), *imports()]
+    return [*products(), *elementwise(), *training(), *latency(), *exits(), *imports()]
 
 
 # Goals in absolute terms: (row title, figure in the row's unit, at most).
 CEILINGS = {
     "model(x), MLP 20-64-64-1": 5.0,
     "model.predict(x), MLP 20-64-64-1": 12.0,
+    RANK + "weights only": 64 * 50.0,  # 100,000 profiles in 5 s
+    RANK + "weights and inputs": 64 * 600.0,  # in 60 s
+    PAY: 256 * 50.0,  # 100,000 tables in 5 s
+    "exit_strategy.evaluate, one company": 5_000.0,
+    SCORE: 250_000.0,
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import pty
 import threading
@@ -11,6 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 import fastnn as nn
+from fastnn import ensemble, exit_strategy
 from rivals import data
 
 OPS = {
@@ -131,3 +133,39 @@ def ulp_error(op: str) -> Callable[[], float]:
         return float(np.max(np.abs(got - exact) / np.spacing(np.abs(exact).astype(np.float32))))
 
     return call
+
+
+def rank(profiles: int, draws: int, uncertain: bool) -> Callable[[], float]:
+    """Ranks, means and quantiles of every profile's options over all draws."""
+    o = data.options(profiles)
+    variables = [
+        ensemble.Variable(int(group), i, 0.25, tuple(o.knots[i]), tuple(map(tuple, o.fits[i])))
+        for i, group in enumerate(o.groups)
+    ]
+    model = ensemble.Ensemble(3, variables, list(o.weights), dirichlet_sum=1.0, streams=28,
+                              draws=draws)  # fmt: skip
+    rows = np.zeros((profiles, 28, 6))
+    rows[:, :, 0] = ensemble.KINDS.index("normal" if uncertain else "fixed")
+    rows[:, :, 1], rows[:, :, 2] = o.centres, o.spread
+    rows[:, :, 4:] = -np.inf, np.inf
+    return lambda: float(model.score(rows, quantiles=data.LEVELS).mean.sum())
+
+
+def waterfall(tables: int, prices: int) -> Callable[[], float]:
+    """Payouts of every class at every price."""
+    claims, at = data.claims(tables), np.linspace(0, 400, prices)
+    out = np.empty((tables, 10, prices))
+    return lambda: float(ensemble.pay_claims(claims, at, out)[-1, -1, -1])
+
+
+def exit_score() -> Callable[[], float]:
+    """One company with everything: gates, money, chances, 4 x 10,000 draws, tornado, flips."""
+    company = exit_strategy.Profile.from_dict(data.COMPANY)
+    seeds = itertools.count()
+    return lambda: exit_strategy.evaluate(company, seed=next(seeds)).ranking[0].score_mean
+
+
+def exit_many(companies: int) -> Callable[[], float]:
+    """The same for many companies, from mappings to columns."""
+    rows = [data.COMPANY | {"revenue_ttm": 9e7 * (1 + i / 100)} for i in range(companies)]
+    return lambda: float(exit_strategy.evaluate_many(rows)["lead"][0])

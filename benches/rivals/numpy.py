@@ -158,3 +158,37 @@ def line_fit() -> Callable[[], float]:
 def predict_one(sizes: list[int], how: str) -> Callable[[], float]:
     network, x = Network(sizes), data.uniform(1, sizes[0])
     return lambda: float(network.forward(x)[-1][0, 0])
+
+
+def rank(profiles: int, draws: int, uncertain: bool) -> Callable[[], float]:
+    o, rng = data.options(profiles), np.random.default_rng(0)
+    shares = rng.dirichlet(o.weights, draws).T.astype(np.float32)
+    z = rng.standard_normal((28, draws)).astype(np.float32)
+    starts = np.arange(0, 28, 4)
+
+    def scores(centres):
+        if not uncertain:
+            fits = np.empty((3, 28))
+            for i in range(28):
+                for k in range(3):
+                    fits[k, i] = np.interp(centres[i], o.knots[i], o.fits[i, k])
+            return np.add.reduceat(fits * 0.25, starts, axis=1).astype(np.float32) @ shares
+        out = np.zeros((3, draws), np.float32)
+        for i in range(28):
+            x = centres[i] + o.spread * z[i]
+            for k in range(3):
+                out[k] += 0.25 * shares[o.groups[i]] * np.interp(x, o.knots[i], o.fits[i, k])
+        return out
+
+    def call() -> float:
+        total = 0.0
+        for centres in o.centres:
+            s = scores(centres)
+            places = [sum((s[j] > s[k]).astype(np.int8) for j in range(3) if j != k)
+                      for k in range(3)]  # fmt: skip
+            ranks = [np.bincount(p, minlength=3) for p in places]
+            np.quantile(s, data.LEVELS, axis=1)
+            total += float(s.mean(axis=1).sum()) + 0.0 * ranks[0][0]
+        return total
+
+    return call

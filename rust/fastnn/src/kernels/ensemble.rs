@@ -32,7 +32,7 @@ pub const MAX_OPTIONS: usize = 8;
 pub(crate) const BLOCK: usize = 1024;
 
 /// Profiles that reuse a block of draws while it is in cache.
-const GROUP: usize = 16;
+const GROUP: usize = 4;
 
 /// A variable of the score: where its random number comes from, which group weight multiplies it,
 /// and its piecewise-linear fit for each option (flat outside the outer knots).

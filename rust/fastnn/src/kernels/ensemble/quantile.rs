@@ -72,29 +72,32 @@ impl Range {
 #[inline(always)]
 unsafe fn pick_generic<S: Simd>(data: &[f32], range: &mut Range) {
     let (lo, hi) = (S::splat(range.ends.0), S::splat(range.ends.1));
-    let (mut below, mut len) = (0, range.picked.len());
+    let (mut below, mut len) = (S::splat(0.0), range.picked.len());
     let out = range.picked.as_mut_ptr();
     let (vectors, rest) = data.as_chunks::<LANES>();
     for v in vectors {
         let x = S::load(v.as_ptr());
-        let under = S::mask_bits(S::lt(x, lo));
-        let mut inside = S::mask_bits(S::lt(x, hi)) & !under;
-        below += under.count_ones() as usize;
-        while inside != 0 {
-            *out.add(len) = v[inside.trailing_zeros() as usize];
-            len += 1;
-            inside &= inside - 1;
+        let under = S::lt(x, lo);
+        below = S::add(below, S::truth(under));
+        let inside = S::and_m(S::lt(x, hi), S::not_m(under));
+        if S::any(inside) {
+            let mut bits = S::mask_bits(inside);
+            while bits != 0 {
+                *out.add(len) = v[bits.trailing_zeros() as usize];
+                len += 1;
+                bits &= bits - 1;
+            }
         }
     }
     for x in rest {
         if *x < range.ends.0 {
-            below += 1;
+            range.below += 1;
         } else if *x < range.ends.1 {
             *out.add(len) = *x;
             len += 1;
         }
     }
-    range.below += below;
+    range.below += S::sum(below) as usize;
     range.picked.set_len(len);
 }
 per_isa!(fn pick(data: &[f32], range: &mut Range) = pick_generic);
