@@ -98,6 +98,13 @@ def test_a_users_mistake_is_told_with_its_code_and_its_fix(
     assert hint in told.err
 
 
+def test_faults_are_told_in_chinese(acme: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("score", acme, "--lang", "zh", "--weights", "mine") == cli.BAD_INPUT
+    told = capsys.readouterr().err
+    assert told.startswith("1 个问题：\nEX205 weights：没有这个权重方案")
+    assert "提示：" in told
+
+
 def test_too_little_information_is_3(tmp_path: Path) -> None:
     path = tmp_path / "bare.toml"
     path.write_text(template("en"), encoding="utf-8")

@@ -15,7 +15,7 @@ from exit_profiles import TODAY, make_profile_dict
 
 from fastnn.exit_strategy.catalogue import LANGUAGES, data_words, has_text, text
 from fastnn.exit_strategy.criteria import load_criteria
-from fastnn.exit_strategy.errors import ExitError
+from fastnn.exit_strategy.errors import CODES, ExitError
 from fastnn.exit_strategy.evaluation import evaluate
 from fastnn.exit_strategy.gate_data import load_gates
 from fastnn.exit_strategy.process import Process
@@ -55,6 +55,8 @@ def test_catalogue_has_every_text_in_both_languages_with_the_same_values() -> No
         assert all(words.strip() for words in row), key
     for leaf in load_criteria().leaves:
         assert f"leaf.{leaf.id}" in rows
+    for code, title in CODES.items():
+        assert rows[f"code.{code}"][0] == title
 
 
 def test_every_key_in_the_code_is_in_the_catalogue() -> None:

@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         return int(args.action(args))
     except ExitError as error:
-        print(_error_text(error), file=sys.stderr)
+        print(_error_text(error, getattr(args, "lang", "en")), file=sys.stderr)
         return BAD_INPUT
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
@@ -129,10 +129,21 @@ def run(args: argparse.Namespace) -> int:
         return 0
 
 
-def _error_text(error: ExitError) -> str:
+def _error_text(error: ExitError, lang: str) -> str:
     count = len(error.issues)
+    if lang == "zh":
+        return "\n".join([f"{count} 个问题：", *(_issue_in_chinese(i) for i in error.issues)])
     head = f"{count} problem{'s' if count > 1 else ''}:"
     return "\n".join([head, *(str(issue) for issue in error.issues)])
+
+
+def _issue_in_chinese(issue: Issue) -> str:
+    """What kind of fault it is in Chinese; the details name fields and values as they are."""
+    from .catalogue import text
+
+    where = f" {issue.field}" if issue.field else ""
+    title = text(f"code.{issue.code}", "zh")
+    return f"{issue.code}{where}：{title}（{issue.message}）\n  提示：{issue.hint}"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

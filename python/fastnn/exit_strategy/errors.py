@@ -58,7 +58,7 @@ CODES: dict[str, str] = {
     "EX402": "exchange rate is missing or not valid",
     "EX403": "gate file is not valid",
     "EX404": "gate data is out of date",
-    "EX501": "draws or seed is out of range",
+    "EX501": "draws, seed, kappa or threads are out of range",
     "EX502": "sampling specification is not valid",
     "EX503": "memory limit would be passed",
     "EX601": "model is not known",
