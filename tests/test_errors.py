@@ -242,3 +242,12 @@ def test_every_message_of_the_front_ends_in_a_hint():
     ):
         with pytest.raises((ValueError, TypeError), match=r"\n  hint: "):
             action()
+
+
+def test_a_hint_of_the_core_has_a_line_of_its_own():
+    with pytest.raises(fastnn.errors.ShapeError, match=r"do not broadcast.*\n  hint: sizes must"):
+        fastnn.ops.add(np.ones((2, 3), np.float32), np.ones((2, 4), np.float32))
+    layer = fastnn.layers.LayerNormalization(name="norm")
+    layer.build((None, 6))
+    with pytest.raises(fastnn.errors.ShapeError, match=r"\n  in layer 'norm' .*\n  hint: "):
+        layer(np.ones((2, 17), np.float32))

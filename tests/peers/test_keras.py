@@ -15,6 +15,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*does not support masking:UserWarning"),
 ]
 os.environ.setdefault("KERAS_BACKEND", "jax")
+# Compiling takes the time here, not running.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 pytest.importorskip("jax", reason="the peers extra is not installed: jax")
 keras = pytest.importorskip("keras", reason="the peers extra is not installed: keras")
 if keras.backend.backend() != "jax":

@@ -6,6 +6,8 @@ Needs keras 3 with the JAX back end and h5py (the `peers` extra).
 import os
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
+# Compiling takes the time here, not running.
+os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
 
 import numpy as np
 import pytest
