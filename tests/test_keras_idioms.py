@@ -152,6 +152,17 @@ def test_losses_of_outputs_are_logged_without_their_weights(rng):
     assert list(model.evaluate(x, [y, y], verbose=0, return_dict=True)) == ["loss"]
 
 
+def test_losses_of_a_dict_of_outputs_come_in_the_order_of_the_losses(rng):
+    x, y = data(rng)
+    inputs = fastnn.Input((4,))
+    outputs = {name: layers.Dense(1, name=name)(inputs) for name in ("z", "a")}
+    model = fastnn.Model(inputs, outputs)
+    model.compile("sgd", {"z": "mse", "a": "mae"})
+    logs = model.evaluate(x, {"z": y, "a": y}, verbose=0, return_dict=True)
+    in_order = model.evaluate(x, {"z": y, "a": y}, verbose=0)
+    assert in_order == [logs["loss"], logs["z_loss"], logs["a_loss"]]
+
+
 def test_predict_hooks_get_the_outputs_of_their_batch(rng):
     x, _ = data(rng)
     seen = []

@@ -140,7 +140,7 @@ class CompiledLoss:
                 f"y has {len(targets)} parts, the model has {len(outputs)} outputs\n"
                 "  hint: one array of targets per output"
             )
-        chosen = self._choose(targets, outputs, names)
+        chosen = self._choose(targets, outputs, names, isinstance(y_pred, dict))
         factors = _by_output(self._weights, names, len(outputs), "loss_weights")
         shares = self._sample_weights(sample_weight, names, len(outputs))
         total: Any = None
@@ -158,7 +158,9 @@ class CompiledLoss:
             raise ValueError("every output's loss is None\n  hint: give at least one loss")
         return total
 
-    def _choose(self, targets: list[Any], outputs: list[Any], names: list[str] | None) -> list[Any]:
+    def _choose(
+        self, targets: list[Any], outputs: list[Any], names: list[str] | None, by_name: bool
+    ) -> list[Any]:
         if self._chosen is None:
             entries = _loss_entries(self._given, names, len(outputs))
             self._chosen = [
@@ -172,6 +174,9 @@ class CompiledLoss:
                         tracker = metrics.Mean(name=f"{label}_loss")
                         tracker._output = i  # type: ignore[attr-defined]
                         self.trackers.append(tracker)
+                if by_name and isinstance(self._given, dict):
+                    wanted = list(self._given)
+                    self.trackers.sort(key=lambda t: wanted.index(t.name.removesuffix("_loss")))
         return self._chosen
 
     @staticmethod
