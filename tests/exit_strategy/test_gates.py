@@ -246,3 +246,23 @@ def test_old_rates_are_warned_about() -> None:
     assert any(note.key == "fx_old" for note in report.warnings)
     fresh = judge_gates(profile(), GATES, ("ipo",))
     assert not any(note.key == "fx_old" for note in fresh.warnings)
+
+
+@pytest.mark.parametrize("country", ["US", "CN", "GB", "HK"])
+@pytest.mark.parametrize("scale", [0.05, 0.3, 1.0, 5.0])
+def test_brief_gates_say_what_the_full_report_says(country: str, scale: float) -> None:
+    size: dict[str, Any] = {
+        "country": country, "revenue_ttm": 90e6 * scale,
+        "revenue_last_fy": [v * scale for v in (20e6, 45e6, 80e6)],
+        "valuation.low": 350e6 * scale, "valuation.mid": 500e6 * scale,
+        "valuation.high": 700e6 * scale,
+    }  # fmt: skip
+    options = ("ipo", "ma", "transform", "dual_track")
+    for changes in ({}, {"net_income_fy": [9e6, 12e6, 16e6]}, {"total_assets": None}):
+        company = profile(**size, **changes)
+        full = judge_gates(company, GATES, options)
+        brief = judge_gates(company, GATES, options, brief=True)
+        assert brief.regulatory == full.regulatory
+        assert [(g.option, g.name, g.state, g.prior) for g in brief.hard] == [
+            (g.option, g.name, g.state, g.prior) for g in full.hard
+        ]

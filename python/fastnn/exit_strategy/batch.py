@@ -290,7 +290,7 @@ def _prepare(raw: Mapping[str, Any], row: dict[str, Any], job: _Job) -> _Ready:
     from .money import proceeds
 
     profile = Profile.from_dict(raw)
-    report = judge_gates(profile, job.gates, job.options)
+    report = judge_gates(profile, job.gates, job.options, brief=True)
     leaves, _ = read_leaves(profile, job.criteria)
     money = proceeds(profile, profile.cap_table, profile.assumptions, job.options, brief=True)
     chances = complete(profile, job.options, leaves, report, base_of(profile, job.model))

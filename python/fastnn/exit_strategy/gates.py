@@ -10,9 +10,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from .gate_data import CONDITION_FIELDS, Gates, flags_of
+from .gate_data import CONDITION_FIELDS, GateFlag, Gates, flags_of
 from .notes import Note
 from .profile import Profile
 from .windows import OPERATORS, WINDOWS, Series
@@ -137,29 +137,44 @@ def runway_months(profile: Profile) -> float:
     return MAX_RUNWAY if burn <= 0 else min(MAX_RUNWAY, money / burn)
 
 
-def judge_gates(profile: Profile, gates: Gates, options: Sequence[str]) -> GateReport:
-    """Return venues, regulators and hard gates for one profile on its own `as_of` date."""
+def judge_gates(
+    profile: Profile, gates: Gates, options: Sequence[str], *, brief: bool = False
+) -> GateReport:
+    """Return venues, regulators and hard gates for one profile on its own `as_of` date.
+
+    `brief` leaves out the venues and all warnings: it stops at the first venue that is open
+    (batches do not show them).
+    """
     on = profile.as_of
-    facts = _facts(profile)
     eligible = _eligible(profile, gates)
-    views = {
-        currency: _view(profile, facts, currency)
-        for currency in {venue["currency"] for venue in eligible}
-    }
+    views = _Views(profile)
+    if brief:
+        states = _open_venue(profile, eligible, gates.rules, views)
+        return GateReport(
+            (),
+            _judge_regulators(profile, gates, on),
+            tuple(
+                gate for option in options for gate in _hard(profile, option, states, gates.rules)
+            ),
+            (),
+            gates.checked.isoformat(),
+        )
     venues = tuple(
         _judge_venue(profile, venue, gates.rules, views[venue["currency"]]) for venue in eligible
     )
-    regulatory = tuple(
-        made
-        for gate in gates.regulatory
-        if (made := _judge_regulator(profile, gate, gates.rules["regulatory"], on)) is not None
-    )
+    regulatory = _judge_regulators(profile, gates, on)
     hard = tuple(gate for option in options for gate in _hard(profile, option, venues, gates.rules))
     used = [item for item in regulatory if item.state in ("applies", "unknown")]
     notes = [note for venue in venues for note in venue.warnings]
     notes += [note for item in used for note in item.warnings]
     notes += _rate_warnings(profile, venues, on)
     return GateReport(venues, regulatory, hard, unique(notes), gates.checked.isoformat())
+
+
+def _judge_regulators(profile: Profile, gates: Gates, on: dt.date) -> tuple[RegulatoryResult, ...]:
+    rules = gates.rules["regulatory"]
+    made = (_judge_regulator(profile, gate, rules, on) for gate in gates.regulatory)
+    return tuple(result for result in made if result is not None)
 
 
 def unique(notes: Iterable[Note]) -> tuple[Note, ...]:
@@ -277,25 +292,100 @@ class _View:
     spread: tuple[float, float] | None  # None when the market value was given
 
 
-def _view(profile: Profile, facts: Mapping[str, Series], currency: str) -> _View:
-    rate = profile.rates.rate(profile.currency, currency)
-    own_cap = profile["listing.market_cap"] is None
-    value = profile.valuation
-    spread = (value.low * rate, value.high * rate) if own_cap else None
-    return _View(rate, _Facts(facts, rate), spread)
+class _Views(dict[str, _View]):
+    """The views of a profile by currency, made when first asked for."""
+
+    def __init__(self, profile: Profile) -> None:
+        super().__init__()
+        self._profile, self._facts = profile, _facts(profile)
+
+    def __missing__(self, currency: str) -> _View:
+        profile = self._profile
+        rate = profile.rates.rate(profile.currency, currency)
+        own_cap = profile["listing.market_cap"] is None
+        value = profile.valuation
+        spread = (value.low * rate, value.high * rate) if own_cap else None
+        self[currency] = made = _View(rate, _Facts(self._facts, rate), spread)
+        return made
+
+
+class _Answer(NamedTuple):
+    """The state of a condition, without the figures."""
+
+    field: str
+    state: str
+
+
+class _Answers(NamedTuple):
+    """The state of a test, without the figures."""
+
+    state: str
+    conditions: tuple[_Answer, ...]
+
+
+class _VenueState(NamedTuple):
+    """What a hard gate needs to know of a venue."""
+
+    id: str
+    state: str
+    prior: float
+
+
+def _open_venue(
+    profile: Profile,
+    venues: Sequence[Mapping[str, Any]],
+    rules: Mapping[str, Any],
+    views: Mapping[str, _View],
+) -> list[_VenueState]:
+    """Return the states of venues up to the first that is open."""
+    out = []
+    for venue in venues:
+        view, milder = views[venue["currency"]], _relaxations(venue, rules)
+        common = _answers(venue["common_all_of"], view, milder)
+        if common.state == "fail":
+            continue
+        tests = [_answers(test["all_of"], view, milder) for test in venue["tests_any_of"]]
+        state = _venue_state(common.conditions, tests)
+        state = _in_force(state, flags_of(venue, profile.as_of))
+        prior = _venue_prior(common.conditions, tests, rules["unknown_prior"])
+        out.append(_VenueState(venue["id"], state, prior))
+        if state == "pass":
+            break
+    return out
+
+
+def _answers(
+    rows: Sequence[Mapping[str, Any]], view: _View, milder: Mapping[str, Mapping[str, Any]]
+) -> _Answers:
+    """Judge the conditions of a test up to the first that fails."""
+    out = []
+    for row in rows:
+        out.append(_Answer(row["field"], _weigh(row, view, milder)[0]))
+        if out[-1].state == "fail":
+            break
+    return _Answers(_all_state(out), tuple(out))
+
+
+def _relaxations(
+    venue: Mapping[str, Any], rules: Mapping[str, Any]
+) -> dict[str, Mapping[str, Any]]:
+    return {row["field"]: row for row in rules["relaxations"] if row["venue"] == venue["id"]}
+
+
+def _in_force(state: str, flags: Sequence[GateFlag]) -> str:
+    """A venue whose rules have ended, or have not begun, may pass but is not known to."""
+    ended = any(flag.kind in ("expired", "not_yet") for flag in flags)
+    return "unknown" if ended and state == "pass" else state
 
 
 def _judge_venue(
     profile: Profile, venue: Mapping[str, Any], rules: Mapping[str, Any], view: _View
 ) -> VenueResult:
-    milder = {row["field"]: row for row in rules["relaxations"] if row["venue"] == venue["id"]}
+    milder = _relaxations(venue, rules)
     common = tuple([_judge_condition(row, view, milder) for row in venue["common_all_of"]])
     tests = tuple([_judge_test(test, view, milder) for test in venue["tests_any_of"]])
     flags = flags_of(venue, profile.as_of)
-    out_of_force = any(flag.kind in ("expired", "not_yet") for flag in flags)
-    state = _venue_state(common, tests)
-    if out_of_force and state == "pass":
-        state = "unknown"
+    state = _in_force(_venue_state(common, tests), flags)
     return VenueResult(
         venue["id"],
         venue["name"],
@@ -324,24 +414,31 @@ def _judge_test(
     return VenueTest(str(test.get("id", "")), _all_state(rows), rows)
 
 
+def _weigh(
+    row: Mapping[str, Any], view: _View, milder: Mapping[str, Mapping[str, Any]]
+) -> tuple[str, float | None, float]:
+    """Return the state of a condition, the figure compared and the threshold."""
+    name, threshold = row["field"], row["value"]
+    if name in milder:
+        threshold = _relaxed(threshold, milder[name], view)
+    test = OPERATORS[row["op"]]
+    judge = WINDOWS[row.get("window", "")]
+    return *judge(view.facts[name], lambda v: test(v, threshold)), threshold
+
+
 def _judge_condition(
     row: Mapping[str, Any], view: _View, milder: Mapping[str, Mapping[str, Any]]
 ) -> Condition:
-    name, op, threshold = row["field"], row["op"], row["value"]
-    if name in milder:
-        threshold = _relaxed(threshold, milder[name], view)
-    test = OPERATORS[op]
-    window = row.get("window", "")
-    state, value = WINDOWS[window](view.facts[name], lambda v: test(v, threshold))
-    spread = view.spread
-    sensitive = (
-        spread is not None
-        and name in _VALUE_FIELDS
-        and test(spread[0], threshold) != test(spread[1], threshold)
-    )
+    name, op, spread = row["field"], row["op"], view.spread
+    state, value, threshold = _weigh(row, view, milder)
+    sensitive = False
+    if spread is not None and name in _VALUE_FIELDS:
+        low, high = (OPERATORS[op](value, threshold) for value in spread)
+        sensitive = low != high
     gap = None if value is None else value - threshold
-    money, note = CONDITION_FIELDS[name], row.get("note", "")
-    return Condition(name, op, threshold, window, value, state, gap, money, sensitive, str(note))
+    window, note = row.get("window", ""), str(row.get("note", ""))
+    money = CONDITION_FIELDS[name]
+    return Condition(name, op, threshold, window, value, state, gap, money, sensitive, note)
 
 
 def _relaxed(threshold: float, rule: Mapping[str, Any], view: _View) -> float:
@@ -351,12 +448,14 @@ def _relaxed(threshold: float, rule: Mapping[str, Any], view: _View) -> float:
     return float(rule["value"]) if applies else threshold
 
 
-def _all_state(rows: Sequence[Condition]) -> str:
+def _all_state(rows: Sequence[Condition | _Answer]) -> str:
     states = [row.state for row in rows]
     return "fail" if "fail" in states else ("unknown" if "unknown" in states else "pass")
 
 
-def _venue_state(common: Sequence[Condition], tests: Sequence[VenueTest]) -> str:
+def _venue_state(
+    common: Sequence[Condition | _Answer], tests: Sequence[VenueTest | _Answers]
+) -> str:
     states = [test.state for test in tests]
     best = "pass" if "pass" in states else ("unknown" if "unknown" in states else "fail")
     shared = _all_state(common) if common else "pass"
@@ -366,14 +465,16 @@ def _venue_state(common: Sequence[Condition], tests: Sequence[VenueTest]) -> str
 
 
 def _venue_prior(
-    common: Sequence[Condition], tests: Sequence[VenueTest], priors: Mapping[str, float]
+    common: Sequence[Condition | _Answer],
+    tests: Sequence[VenueTest | _Answers],
+    priors: Mapping[str, float],
 ) -> float:
     """Chance that the venue is open, unknown conditions counted at their prior."""
     shared = _prior_of(common, priors)
     return shared * max((_prior_of(test.conditions, priors) for test in tests), default=0.0)
 
 
-def _prior_of(rows: Sequence[Condition], priors: Mapping[str, float]) -> float:
+def _prior_of(rows: Sequence[Condition | _Answer], priors: Mapping[str, float]) -> float:
     chance = 1.0
     for row in rows:
         if row.state == "fail":
@@ -461,7 +562,10 @@ def _met(profile: Profile, test: Mapping[str, Any]) -> bool | None:
 
 
 def _hard(
-    profile: Profile, option: str, venues: Sequence[VenueResult], rules: Mapping[str, Any]
+    profile: Profile,
+    option: str,
+    venues: Sequence[VenueResult | _VenueState],
+    rules: Mapping[str, Any],
 ) -> tuple[HardGate, ...]:
     priors = rules["unknown_prior"]
     if option == "ipo":
@@ -498,7 +602,7 @@ def _answer_gate(
 
 
 def _ipo_gates(
-    profile: Profile, venues: Sequence[VenueResult], rules: Mapping[str, Any]
+    profile: Profile, venues: Sequence[VenueResult | _VenueState], rules: Mapping[str, Any]
 ) -> tuple[HardGate, ...]:
     least = int(rules["ipo_min_audited_years"]["value"])
     audited = HardGate(
