@@ -16,7 +16,6 @@ from .report_format import (
     venue_name,
 )
 from .result import Result
-from .whatif import rate_values, scenarios
 
 __all__ = [
     "Table",
@@ -175,6 +174,8 @@ def money_table(result: Result, lang: str = "en") -> Table:
 
 def rate_table(result: Result, lang: str = "en") -> Table:
     """Return the founders' value today at other discount rates."""
+    from .whatif import rate_values  # the terminal report does without
+
     currency, values = result.proceeds.currency, rate_values(result)
     rows = tuple(
         (
@@ -190,6 +191,8 @@ def rate_table(result: Result, lang: str = "en") -> Table:
 
 def scenario_table(result: Result, lang: str = "en") -> Table:
     """Return the score of every option in every scenario, and which is first."""
+    from .whatif import scenarios
+
     options = [row.option for row in result.ranking]
     rows = tuple(
         (
