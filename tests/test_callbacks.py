@@ -275,7 +275,7 @@ def test_double_checkpoint_restores_the_backup_before_a_damaged_one(tmp_path):
 
     def stop(epoch, logs):
         seen.append(m.get_weights())
-        if epoch == 3:
+        if epoch == 2:
             raise RuntimeError("cut off")
 
     backup = BackupAndRestore(tmp_path / "b", double_checkpoint=True)
@@ -289,3 +289,24 @@ def test_double_checkpoint_restores_the_backup_before_a_damaged_one(tmp_path):
     assert [e for e, _ in starts] == [2, 3, 4]
     assert all(np.array_equal(*p) for p in zip(starts[0][1], seen[1], strict=True))
     assert not (tmp_path / "b").exists()
+
+
+def test_a_backup_holds_the_epoch_in_which_another_callback_failed(tmp_path):
+    fastnn.utils.set_random_seed(0)
+    m = fastnn.Sequential([fastnn.Input((2,)), layers.Dense(1)])
+    m.compile("sgd", "mse")
+    x, y = np.ones((8, 2)), np.ones(8)
+
+    def fail(epoch, logs):
+        if epoch == 1:
+            raise RuntimeError("cut off")
+
+    backup = callbacks.BackupAndRestore(tmp_path / "b")
+    with pytest.raises(RuntimeError, match="cut off"):
+        m.fit(x, y, epochs=4, verbose=0,
+              callbacks=[backup, callbacks.LambdaCallback(on_epoch_end=fail)])  # fmt: skip
+    trained = m.get_weights()
+    starts = []
+    note = callbacks.LambdaCallback(on_epoch_begin=lambda e, logs: starts.append(m.get_weights()))
+    assert m.fit(x, y, epochs=4, callbacks=[backup, note], verbose=0).epoch == [2, 3]
+    assert all(np.array_equal(*p) for p in zip(starts[0], trained, strict=True))

@@ -189,15 +189,24 @@ class CallbackList(Callback):
         )
 
     def _each(self, hook: str, at: tuple[int, ...], logs: Logs | None) -> None:
-        """Calls the hook of every callback; an error is told where it came from."""
+        """Calls the hook of every callback; an error is told where it came from.
+
+        Callbacks that come last are called for the epoch or batch even after an error, so that a
+        backup holds what was trained when another callback failed.
+        """
         logs = logs if logs is not None else {}
+        failed: Exception | None = None
         for c in self.callbacks:
+            if failed is not None and not (at and getattr(c, "comes_last", False)):
+                continue
             try:
                 getattr(c, hook)(*at, logs)
             except Exception as error:
                 place = f"{hook}({at[0]})" if at else hook
                 error.add_note(f"  in {place} of callback {type(c).__name__}")
-                raise
+                failed = failed or error
+        if failed is not None:
+            raise failed
 
 
 def _flatten(callbacks: Iterable[Any]) -> Iterable[Any]:
