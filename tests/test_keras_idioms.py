@@ -340,3 +340,51 @@ def test_a_metric_list_in_the_place_of_loss_weights_is_named():
     model = fastnn.Sequential([fastnn.Input((3,)), layers.Dense(1)])
     with pytest.raises(ValueError, match=r"loss_weights hold 'mae' \(str\).*\n  hint: metrics="):
         model.compile("sgd", "mse", ["mae"])
+
+
+A = np.array([[1.0, -2.0, 3.0], [0.5, np.inf, np.nan]], np.float32)
+B = np.array([[1.0, 4.0, 2.0], [2.0, 8.0, 1.0]], np.float32)
+
+
+@pytest.mark.parametrize(
+    ("ours", "wanted"),
+    [
+        (lambda: ops.average(B, axis=1, weights=[1, 1, 2]), np.average(B, 1, [1, 1, 2])),
+        (lambda: ops.average(B), np.average(B)),
+        (lambda: ops.average(B, weights=B), np.average(B, weights=B)),
+        (lambda: ops.get_item(B, (slice(None), 1)), B[:, 1]),
+        (lambda: ops.hstack([B, B]), np.hstack([B, B])),
+        (lambda: ops.hstack([B[0], B[1]]), np.hstack([B[0], B[1]])),
+        (lambda: ops.vstack([B, B]), np.vstack([B, B])),
+        (lambda: ops.vstack([B[0], B[1]]), np.vstack([B[0], B[1]])),
+        (lambda: ops.identity(3), np.eye(3)),
+        (lambda: ops.isclose(A, A), np.isclose(A, A)),
+        (lambda: ops.isclose(A, A + 1e-7, equal_nan=True), np.isclose(A, A + 1e-7, equal_nan=True)),
+        (lambda: ops.isclose(B, B * 1.1), np.isclose(B, B * 1.1)),
+        (lambda: ops.nan_to_num(A), np.nan_to_num(A)),
+        (lambda: ops.nan_to_num(-A, 7.0, neginf=-9.0), np.nan_to_num(-A, nan=7.0, neginf=-9.0)),
+        (lambda: ops.outer(B[0], B[1]), np.outer(B[0], B[1])),
+        (lambda: ops.vdot(B[0], B[1]), np.vdot(B[0], B[1])),
+        (lambda: ops.true_divide(B, 2), B / 2),
+        (lambda: ops.size(B), 6),
+    ],
+)
+def test_composites_are_numpys_functions(ours, wanted):
+    np.testing.assert_allclose(np.asarray(ours()), wanted, rtol=1e-6)
+
+
+def test_gelu_of_ops_is_approximate_and_that_of_activations_exact():
+    assert float(ops.gelu(1.0)) == pytest.approx(0.8411920, abs=1e-6)
+    assert float(ops.gelu(1.0, approximate=False)) == pytest.approx(0.8413447, abs=1e-6)
+    assert float(fastnn.activations.gelu(np.float32(1.0))) == pytest.approx(0.8413447, abs=1e-6)
+
+
+def test_composites_stand_in_functional_models_and_files(tmp_path):
+    a, b = fastnn.Input((3,)), fastnn.Input((3,))
+    model = fastnn.Model([a, b], ops.hstack([ops.true_divide(a, 2.0), ops.gelu(b)]))
+    model.save(tmp_path / "m.safetensors")
+    again = fastnn.models.load_model(tmp_path / "m.safetensors")
+    assert np.array_equal(again.predict([B, B], verbose=0), model.predict([B, B], verbose=0))
+    assert ops.size(a) is None
+    with pytest.raises(fastnn.ShapeError, match=r"average: weights.*need one axis.*\n  hint:"):
+        ops.average(B, weights=[1.0, 2.0, 3.0])

@@ -470,3 +470,113 @@ def sparse_categorical_crossentropy(
         return _c.sparse_softmax_cross_entropy(output, target)
     picked = one_hot(target, output.shape[-1])  # type: ignore[arg-type]
     return -sum(picked * _log_probabilities(output, -1), axis=-1)
+
+
+# ---- composites under further names -----------------------------------------------------------
+
+
+@keras_op
+def average(
+    x: TensorLike, axis: int | Sequence[int] | None = None, weights: TensorLike = None
+) -> Tensor:
+    """The mean, or the mean by weights of the shape of `x` or of its one `axis`."""
+    x = convert_to_tensor(x, "float32")
+    if weights is None:
+        return mean(x, axis=axis)
+    weights = convert_to_tensor(weights, "float32")
+    if ndim(weights) == 1 and ndim(x) > 1:
+        if not isinstance(axis, int):
+            raise ShapeError(
+                f"average: weights of shape {weights.shape} need one axis, got axis={axis!r}\n"
+                "  hint: axis=-1, or weights of the shape of x"
+            )
+        shape = [1] * ndim(x)
+        shape[axis] = weights.shape[0]
+        weights = reshape(weights, shape)
+    weights = weights * ones_like(x)
+    return sum(x * weights, axis=axis) / sum(weights, axis=axis)
+
+
+_row_gelu = globals()["gelu"]
+
+
+def gelu(x: TensorLike, approximate: bool = True) -> Tensor:
+    """X Φ(x), by tanh unless `approximate=False`; `activations.gelu` is exact unless told."""
+    return _row_gelu(x, approximate=approximate)  # type: ignore[no-any-return]
+
+
+@keras_op
+def get_item(x: TensorLike, key: Any) -> Tensor:
+    """`x[key]`."""
+    return convert_to_tensor(x)[key]
+
+
+@keras_op
+def hstack(xs: Sequence[TensorLike]) -> Tensor:
+    """Tensors side by side: along the second axis, vectors along their only one."""
+    tensors = [convert_to_tensor(x) for x in xs]
+    return concatenate(tensors, axis=0 if ndim(tensors[0]) == 1 else 1)
+
+
+@keras_op
+def vstack(xs: Sequence[TensorLike]) -> Tensor:
+    """Tensors below each other: along the first axis, vectors as rows."""
+    tensors = [convert_to_tensor(x) for x in xs]
+    rows = [_c.expand_dims(t, axis=0) if ndim(t) == 1 else t for t in tensors]
+    return concatenate(rows, axis=0)
+
+
+def identity(n: int, dtype: str | None = None) -> Tensor:
+    """The unit matrix of n rows."""
+    return _core.tensor(np.eye(n, dtype=np.float32), dtype=dtype)
+
+
+@keras_op
+def isclose(
+    x1: TensorLike, x2: TensorLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Tensor:
+    """Where |x1 - x2| <= atol + rtol |x2|, or both are the same infinity."""
+    x1, x2 = convert_to_tensor(x1, "float32"), convert_to_tensor(x2, "float32")
+    near = abs(x1 - x2) <= atol + rtol * abs(x2)
+    found = _c.logical_or(_c.equal(x1, x2), _c.logical_and(near, isfinite(x2)))
+    if not equal_nan:
+        return found
+    return _c.logical_or(found, _c.logical_and(isnan(x1), isnan(x2)))
+
+
+@keras_op
+def nan_to_num(
+    x: TensorLike, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
+) -> Tensor:
+    """`x` with NaN and infinities replaced, infinities by the largest floats unless told."""
+    x = convert_to_tensor(x, "float32")
+    largest = float(np.finfo(np.float32).max)
+    high = largest if posinf is None else posinf
+    low = -largest if neginf is None else neginf
+    x = where(isnan(x), nan, x)
+    x = where(_c.equal(x, np.inf), high, x)
+    return where(_c.equal(x, -np.inf), low, x)
+
+
+@keras_op
+def outer(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """The products of all elements of `x1` with all of `x2`."""
+    return reshape(x1, (-1, 1)) * reshape(x2, (1, -1))
+
+
+@keras_op
+def vdot(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """The sum of the products of elements, both taken as vectors."""
+    return sum(reshape(x1, (-1,)) * reshape(x2, (-1,)))
+
+
+@keras_op
+def true_divide(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """`x1 / x2`, another name of `divide`."""
+    return _c.divide(x1, x2)
+
+
+def size(x: TensorLike) -> int | None:
+    """The number of elements; None while the batch is not known."""
+    sizes = shape(x)
+    return None if None in sizes else int(np.prod(sizes))  # type: ignore[arg-type]

@@ -33,6 +33,8 @@ def argmin(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Position of the smallest element along `axis`, flat when None."""
 def array(x: TensorLike, dtype: str | None = None) -> Tensor:
     """`x` as a tensor, as `numpy.array`."""
+def average(x: TensorLike, axis: int | Sequence[int] | None = None, weights: TensorLike = None) -> Tensor:
+    """The mean, or the mean by weights of the shape of `x` or of its one `axis`."""
 def binary_crossentropy(target: TensorLike, output: TensorLike, from_logits: bool = False) -> Tensor:
     """-t log p - (1-t) log(1-p) per element; p is clipped to [1e-7, 1 - 1e-7]."""
 def broadcast_to(x: TensorLike, *, shape: int | Sequence[int]) -> Tensor:
@@ -93,12 +95,14 @@ def floor_divide(a: TensorLike, b: TensorLike) -> Tensor:
     """The floor of a / b, elementwise with broadcasting; i32 by zero gives 0."""
 def full(shape: Sequence[int | None] | int, fill_value: TensorLike, dtype: str | None = None) -> Tensor:
     """`fill_value` everywhere; None stands for the batch that `ops.shape` does not know yet."""
-def gelu(x: TensorLike, *, approximate: bool = False) -> Tensor:
-    """x * P(N(0, 1) < x): exact with erf, or approximated with tanh (Hendrycks and Gimpel, 2016)."""
+def gelu(x: TensorLike, approximate: bool = True) -> Tensor:
+    """X Φ(x), by tanh unless `approximate=False`; `activations.gelu` is exact unless told."""
 def gelu_erf(x: TensorLike) -> Tensor:
     """x * P(N(0, 1) < x): gelu in its exact form, with erf."""
 def gelu_tanh(x: TensorLike) -> Tensor:
     """0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))): gelu in its approximate form."""
+def get_item(x: TensorLike, key: Any) -> Tensor:
+    """`x[key]`."""
 def greater(a: TensorLike, b: TensorLike) -> Tensor:
     """a > b, elementwise with broadcasting."""
 def greater_equal(a: TensorLike, b: TensorLike) -> Tensor:
@@ -109,6 +113,10 @@ def hard_silu(x: TensorLike) -> Tensor:
     """x * hard_sigmoid(x), also called hard swish."""
 def hard_tanh(x: TensorLike) -> Tensor:
     """x limited to [-1, 1]."""
+def hstack(xs: Sequence[TensorLike]) -> Tensor:
+    """Tensors side by side: along the second axis, vectors along their only one."""
+def identity(n: int, dtype: str | None = None) -> Tensor:
+    """The unit matrix of n rows."""
 def in_top_k(targets: TensorLike, predictions: TensorLike, k: int) -> Tensor:
     """True where the target's score is among the k largest; ties count, NaN does not."""
 def iota(*, stop: int, dtype: str = 'int32') -> Tensor:
@@ -121,6 +129,8 @@ def is_nan(x: TensorLike) -> Tensor:
     """True for NaN."""
 def is_tensor(x: object) -> bool:
     """True for tensors, symbolic ones included."""
+def isclose(x1: TensorLike, x2: TensorLike, rtol: float = 1e-05, atol: float = 1e-08, equal_nan: bool = False) -> Tensor:
+    """Where |x1 - x2| <= atol + rtol |x2|, or both are the same infinity."""
 def isfinite(*args: Any, **kwargs: Any) -> Tensor:
     """True for numbers that are neither infinite nor NaN."""
 def isinf(*args: Any, **kwargs: Any) -> Tensor:
@@ -179,6 +189,8 @@ def moveaxis(x: TensorLike, source: int, destination: int) -> Tensor:
     """One axis moved to another place."""
 def multiply(a: TensorLike, b: TensorLike) -> Tensor:
     """a * b, elementwise with broadcasting; i32 wraps."""
+def nan_to_num(x: TensorLike, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None) -> Tensor:
+    """`x` with NaN and infinities replaced, infinities by the largest floats unless told."""
 def ndim(x: TensorLike) -> int:
     """Number of axes of `x`."""
 def negative(x: TensorLike) -> Tensor:
@@ -195,6 +207,8 @@ def ones(shape: Sequence[int | None] | int, dtype: str = 'float32') -> Tensor:
     """Ones of this shape; None stands for the batch that `ops.shape` does not know yet."""
 def ones_like(x: TensorLike, dtype: str | None = None) -> Tensor:
     """Ones with the shape of `x`."""
+def outer(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """The products of all elements of `x1` with all of `x2`."""
 def pad(x: TensorLike, pad_width: Any, mode: str = 'constant', constant_values: float = 0.0) -> Tensor:
     """`x` with a border of a constant; `pad_width` as in NumPy."""
 def power(a: TensorLike, b: TensorLike) -> Tensor:
@@ -241,6 +255,8 @@ def silu(x: TensorLike) -> Tensor:
     """x * sigmoid(x), also called swish."""
 def sin(x: TensorLike) -> Tensor:
     """The sine of x radians."""
+def size(x: TensorLike) -> int | None:
+    """The number of elements; None while the batch is not known."""
 def slice(x: TensorLike, *, begin: int | Sequence[int], end: int | Sequence[int], step: int | Sequence[int]) -> Tensor:
     """x[begin:end:step] with one entry per axis and NumPy's rules; an end of 2**63 - 1 (or -2**63 for negative steps) runs to the border."""
 def softmax(x: TensorLike, *, axis: int = -1) -> Tensor:
@@ -301,6 +317,8 @@ def top_k(x: TensorLike, k: int) -> tuple[Tensor, Tensor]:
     """The k largest elements of the last axis and their positions, largest first."""
 def transpose(x: TensorLike, axes: Sequence[int] | None = None) -> Tensor:
     """Axes in another order, reversed when None."""
+def true_divide(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """`x1 / x2`, another name of `divide`."""
 def trunc(x: TensorLike) -> Tensor:
     """x without its fraction."""
 def unslice(x: TensorLike, *, shape: int | Sequence[int], begin: int | Sequence[int], end: int | Sequence[int], step: int | Sequence[int]) -> Tensor:
@@ -311,6 +329,10 @@ def var(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Population variance over `axis`."""
 def variance(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
     """The population variance over axes: the mean squared distance from the mean, in two passes."""
+def vdot(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """The sum of the products of elements, both taken as vectors."""
+def vstack(xs: Sequence[TensorLike]) -> Tensor:
+    """Tensors below each other: along the first axis, vectors as rows."""
 def where(condition: TensorLike, x1: TensorLike, x2: TensorLike) -> Tensor:
     """x1 where the condition holds, else x2."""
 def zeros(shape: Sequence[int | None] | int, dtype: str = 'float32') -> Tensor:
