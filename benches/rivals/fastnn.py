@@ -7,6 +7,7 @@ import itertools
 import os
 import pty
 import subprocess
+import tomllib
 from collections.abc import Callable
 
 import numpy as np
@@ -156,12 +157,13 @@ def waterfall(tables: int, prices: int) -> Callable[[], float]:
 
 def exit_score() -> Callable[[], float]:
     """One company with everything: gates, money, chances, 4 x 10,000 draws, tornado, flips."""
-    company = exit_strategy.Profile.from_dict(data.COMPANY)
+    company = exit_strategy.Profile.from_dict(tomllib.loads(exit_strategy.template()))
     seeds = itertools.count()
     return lambda: exit_strategy.evaluate(company, seed=next(seeds)).ranking[0].score_mean
 
 
 def exit_many(companies: int) -> Callable[[], float]:
     """The same for many companies, from mappings to columns."""
-    rows = [data.COMPANY | {"revenue_ttm": 9e7 * (1 + i / 100)} for i in range(companies)]
+    company = tomllib.loads(exit_strategy.template())
+    rows = [company | {"revenue_ttm": 9e6 * (1 + i / 100)} for i in range(companies)]
     return lambda: float(exit_strategy.evaluate_many(rows)["lead"][0])
