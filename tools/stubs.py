@@ -53,6 +53,8 @@ EXCEPTIONS = {
     "Ensemble.__new__.seed": "int", "Ensemble.__new__.stream": "int",
     "Ensemble.__new__.variables": "Sequence[Any]",
     "Ensemble.__new__.dirichlet_sum": "float | None",
+    "Ensemble.reweighted.dirichlet_sum": "float | None",
+    "Ensemble.reweighted.weights": "Sequence[float]",
     "Model.predict.arrays": "Any", "apply.name": "str",
     "apply.tensors": "Sequence[_TensorLike]", "save_file.tensors": "Mapping[str, Any]",
 }  # fmt: skip
@@ -77,7 +79,8 @@ RESULTS = {
     "op_table": "list[OpRow]", "optimizer_slots": "list[str]",
     "optimizer_update": "tuple[Tensor, list[Tensor]]", "pay_claims": "None",
     "placeholder": "Tensor", "save_file": "None", "set_num_threads": "None", "tensor": "Tensor",
-    "Ensemble.copy_draws": "None", "Ensemble.score": "None", "Ensemble.total_effects": "None",
+    "Ensemble.copy_draws": "None",
+    "Ensemble.reweighted": "Ensemble", "Ensemble.score": "None", "Ensemble.total_effects": "None",
 }  # fmt: skip
 SUBCLASSABLE = 1 << 10  # Py_TPFLAGS_BASETYPE
 COMPARISONS = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
