@@ -175,8 +175,8 @@ class CompiledLoss:
                         tracker._output = i  # type: ignore[attr-defined]
                         self.trackers.append(tracker)
                 if by_name and isinstance(self._given, dict):
-                    wanted = list(self._given)
-                    self.trackers.sort(key=lambda t: wanted.index(t.name.removesuffix("_loss")))
+                    place = {f"{name}_loss": i for i, name in enumerate(self._given)}
+                    self.trackers.sort(key=lambda t: place.get(t.name, len(place)))
         return self._chosen
 
     @staticmethod
