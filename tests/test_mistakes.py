@@ -96,6 +96,10 @@ MISTAKES = {
         lambda path: layers.Dense(3)([1, 2, 3]), ShapeError,
         r"expects inputs of at least 2 axes, got shape \(3,\)\n  hint: the first axis is the batch",
     ),
+    "layer on a number": (
+        lambda path: layers.Dense(3)(np.float32(1)), ShapeError,
+        r"expects inputs of at least 2 axes, got shape \(\)\n  hint: the first axis is the batch",
+    ),
     "ragged rows": (
         lambda path: classifier().fit(ROWS, [0, 1], verbose=0), DataError,
         r"x has rows of different lengths: row 0 has 4, row 1 has 2\n  hint: .*pad_sequences",

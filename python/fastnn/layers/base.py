@@ -630,6 +630,8 @@ class Layer:
             del kwargs["training"]
         try:
             with NameScope(self.name):
+                if not self.built:
+                    self._check_inputs(args)  # `build` reads sizes that have to be there
                 self._ensure_built(args, kwargs)
                 self._check_inputs(args)
                 masks = tree.map_structure(context.mask_of, args[0]) if args else None
