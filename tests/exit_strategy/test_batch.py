@@ -65,7 +65,10 @@ def test_bad_row_is_named_and_does_not_stop_the_batch() -> None:
     rows[1]["sector"] = "nonsense"
     made = evaluate_many(rows, draws=200)
     assert made.failed == 1
-    assert made["errors"] == ["", "EX106 sector", ""]
+    first, bad, last = made["errors"]
+    assert first == last == ""
+    assert bad.startswith("EX106 sector: ")
+    assert "(choose from: " in bad
     assert made["recommendation"][1] == "error"
     assert np.isnan(made["p_first_ipo"][1])
     assert np.isfinite(made["p_first_ipo"][[0, 2]]).all()

@@ -1,8 +1,8 @@
 """Many companies at once: stream CSV or Parquet in, one columnar row per company out.
 
-A row that is not valid does not stop the batch: its `errors` column names code and field. All
-companies share one random stream (common random numbers), so each is scored as `evaluate` scores it
-alone, in any order and chunk size. Parquet needs pyarrow, imported when used.
+A row that is not valid does not stop the batch: its `errors` column names code, field, fault and
+fix. All companies share one random stream (common random numbers), so each is scored as `evaluate`
+scores it alone, in any order and chunk size. Parquet needs pyarrow, imported when used.
 """
 
 from __future__ import annotations
@@ -271,7 +271,10 @@ def _score_chunk(chunk: Sequence[Mapping[str, Any]], job: _Job) -> list[dict[str
             ready.append(_prepare(raw, row, job))
         except ExitError as error:
             row["recommendation"] = "error"
-            row["errors"] = "; ".join(f"{issue.code} {issue.field}" for issue in error.issues)
+            row["errors"] = "; ".join(
+                f"{issue.code} {issue.field}: {issue.message} ({issue.hint})"
+                for issue in error.issues
+            )
     if ready:
         sims = simulate_many(
             [item.spec for item in ready],
