@@ -148,26 +148,23 @@ def judge_gates(
     on = profile.as_of
     eligible = _eligible(profile, gates)
     views = _Views(profile)
+    venues: tuple[VenueResult, ...] = ()
+    states: Sequence[VenueResult | _VenueState]
     if brief:
         states = _open_venue(profile, eligible, gates.rules, views)
-        return GateReport(
-            (),
-            _judge_regulators(profile, gates, on),
-            tuple(
-                gate for option in options for gate in _hard(profile, option, states, gates.rules)
-            ),
-            (),
-            gates.checked.isoformat(),
+    else:
+        states = venues = tuple(
+            _judge_venue(profile, venue, gates.rules, views[venue["currency"]])
+            for venue in eligible
         )
-    venues = tuple(
-        _judge_venue(profile, venue, gates.rules, views[venue["currency"]]) for venue in eligible
-    )
     regulatory = _judge_regulators(profile, gates, on)
-    hard = tuple(gate for option in options for gate in _hard(profile, option, venues, gates.rules))
-    used = [item for item in regulatory if item.state in ("applies", "unknown")]
-    notes = [note for venue in venues for note in venue.warnings]
-    notes += [note for item in used for note in item.warnings]
-    notes += _rate_warnings(profile, venues, on)
+    hard = tuple(gate for option in options for gate in _hard(profile, option, states, gates.rules))
+    notes: list[Note] = []
+    if not brief:
+        used = [item for item in regulatory if item.state in ("applies", "unknown")]
+        notes = [note for venue in venues for note in venue.warnings]
+        notes += [note for item in used for note in item.warnings]
+        notes += _rate_warnings(profile, venues, on)
     return GateReport(venues, regulatory, hard, unique(notes), gates.checked.isoformat())
 
 

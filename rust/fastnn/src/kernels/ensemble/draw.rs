@@ -303,7 +303,7 @@ fn correlate(factor: &[f64], independent: &[Row], rows: &mut [f32]) {
     }
 }
 
-/// A combination of rows and the distribution function at it. As [`to_normals_generic`]: plain
+/// A combination of rows and the distribution function at it. As [`normal_rows_generic`]: plain
 /// loops, the same bits on every set.
 #[inline(always)]
 #[allow(clippy::extra_unused_type_parameters)]
