@@ -1,9 +1,10 @@
 """Write the stubs of python/fastnn; `--check` only compares.
 
-`_core.pyi` and `ops.pyi` come from the built module: names, parameters, defaults and docstrings of
-its members, the functions of `ops` from the op table. Only types cannot be read from it: they stand
-in the tables below, and a member without an entry, or an entry without a member, is an error, so
-the tables cannot drift. The stubs of `fastnn` and `fastnn.keras`, whose names are loaded when they
+`_core.pyi` and `ops/rows.pyi` come from the built module: names, parameters, defaults and
+docstrings of its members, the functions of `ops.rows` from the op table. Only types cannot be read
+from it: they stand in the tables below, and a member without an entry, or an entry without a
+member, is an error, so the tables cannot drift. `ops/__init__.pyi` says which family each name of
+`fastnn.ops` comes from. The stubs of `fastnn` and `fastnn.keras`, whose names are loaded when they
 are used, come from the tables of `fastnn.namespaces`.
 """
 
@@ -101,7 +102,7 @@ _TensorLike: TypeAlias = Any  # a tensor, an array or a number
 _Heartbeat: TypeAlias = Callable[..., Any]
 _BatchHook: TypeAlias = Callable[..., Any]
 
-class _Ops:  # one function per op, inputs first; fastnn/ops.pyi has them all
+class _Ops:  # one function per op, inputs first; fastnn/ops/rows.pyi has them all
     def __getattr__(self, name: str, /) -> Callable[..., Tensor]: ...
 
 ops: _Ops
@@ -109,15 +110,11 @@ ops: _Ops
 """
 
 
-OPS_PREAMBLE = """from collections.abc import Callable, Sequence
+ROWS_PREAMBLE = """from collections.abc import Sequence
 from typing import Any, TypeAlias
-
-import numpy as np
-from numpy.typing import NDArray
 
 from fastnn._core import Tensor
 
-Axis: TypeAlias = int | Sequence[int] | None
 TensorLike: TypeAlias = Any  # a tensor, a variable, an array, a list or a number
 
 """
@@ -282,41 +279,20 @@ def row_stub(row: _core.OpRow) -> str:
     return f"def {row.name}({text}) -> Tensor:\n{INDENT}{docquote(row.doc)}\n"
 
 
-def ops_stub() -> str:
-    """The text of ops.pyi: every row, and the functions that the front writes by hand."""
-    rows = {row.name: row for row in _core.op_table()}
-    parts = [HEAD, OPS_PREAMBLE]
-    for name in sorted(n for n in vars(ops) if not n.startswith("_")):
-        member = getattr(ops, name)
-        if not inspect.isfunction(member):
-            continue
-        signature = inspect.signature(member)
-        generic = [p.kind for p in signature.parameters.values()] == [
-            inspect.Parameter.VAR_POSITIONAL,
-            inspect.Parameter.VAR_KEYWORD,
-        ]
-        if name in rows and generic:
-            parts.append(row_stub(rows[name]))
-        elif inspect.getmodule(inspect.unwrap(member)) is ops:
-            parts.append(f"def {name}{written(signature)}:{docstring(member, INDENT)}\n")
-    return "".join(parts)
-
-
-def written(signature: inspect.Signature) -> str:
-    """A signature with its annotations as they were written, not as quoted strings."""
-    parts, keyword_only = [], False
-    for p in signature.parameters.values():
-        if p.kind is p.KEYWORD_ONLY and not keyword_only:
-            parts += [] if any(q.startswith("*") for q in parts) else ["*"]
-            keyword_only = True
-        star = {p.VAR_POSITIONAL: "*", p.VAR_KEYWORD: "**"}.get(p.kind, "")
-        kind = "" if p.annotation is p.empty else f": {p.annotation}"
-        default = "" if p.default is p.empty else f" = {p.default!r}"
-        parts.append(f"{star}{p.name}{kind}{default}")
-    result = (
-        "Any" if signature.return_annotation is signature.empty else signature.return_annotation
+def rows_stub() -> str:
+    """The text of ops/rows.pyi: a function of every row."""
+    table = _core.op_table()
+    return f"{HEAD}{ROWS_PREAMBLE}{names_of([r.name for r in table])[1:]}\n" + "".join(
+        map(row_stub, table)
     )
-    return f"({', '.join(parts)}) -> {result}"
+
+
+def ops_stub() -> str:
+    """The text of ops/__init__.pyi: every name from the family that it is taken from."""
+    families = {n: f.__name__ for f in ops._FAMILIES for n in f.__all__}
+    lines = [f"from {families[n]} import {n} as {n}\n" for n in ops.__all__]
+    lines += [f"from fastnn.ops import {m} as {m}\n" for m in ("linalg", "nn")]
+    return f"{HEAD}{''.join(sorted(lines))}{names_of(ops.__all__)}"
 
 
 LAZY_HEAD = HEAD.replace("the built module", "fastnn.namespaces")
@@ -355,7 +331,12 @@ def lazy_stubs() -> dict[Path, str]:
 
 def main() -> int:
     """Write the stubs, or compare them; the exit status says whether they were current."""
-    wanted = {PACKAGE / "_core.pyi": core_stub(), PACKAGE / "ops.pyi": ops_stub(), **lazy_stubs()}
+    wanted = {
+        PACKAGE / "_core.pyi": core_stub(),
+        PACKAGE / "ops" / "rows.pyi": rows_stub(),
+        PACKAGE / "ops" / "__init__.pyi": ops_stub(),
+        **lazy_stubs(),
+    }
     if "--check" in sys.argv:
         stale = [p.name for p, text in wanted.items() if not p.exists() or p.read_text() != text]
         if stale:

@@ -11,7 +11,7 @@ _TensorLike: TypeAlias = Any  # a tensor, an array or a number
 _Heartbeat: TypeAlias = Callable[..., Any]
 _BatchHook: TypeAlias = Callable[..., Any]
 
-class _Ops:  # one function per op, inputs first; fastnn/ops.pyi has them all
+class _Ops:  # one function per op, inputs first; fastnn/ops/rows.pyi has them all
     def __getattr__(self, name: str, /) -> Callable[..., Tensor]: ...
 
 ops: _Ops

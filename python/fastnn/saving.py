@@ -188,7 +188,7 @@ def _operation_config(operation: Any) -> dict[str, Any]:
 def _known_ops() -> dict[str, Any]:
     from fastnn import activations, losses, ops, random
 
-    known = {k: v for k, v in vars(ops).items() if callable(v) and not k.startswith("_")}
+    known = {k: getattr(ops, k) for k in ops.__all__}
     known |= {k: v for k, v in activations.TABLE.names.items() if callable(v)}
     known |= {f.__name__: f for f in losses._FUNCTIONS if f.__name__ not in known}
     known["dropout"] = random.dropout

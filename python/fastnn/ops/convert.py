@@ -1,0 +1,152 @@
+"""Making tensors and converting them: `convert_to_tensor`, `cast`, `zeros`, `arange`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core
+from fastnn._core import Tensor
+from fastnn.config import stored_dtype
+from fastnn.symbolic import KerasTensor, keras_op
+from fastnn.variables import Variable
+
+Axis = int | Sequence[int] | None
+TensorLike = Any
+
+__all__ = [
+    "arange",
+    "array",
+    "cast",
+    "convert_to_numpy",
+    "convert_to_tensor",
+    "eye",
+    "full",
+    "identity",
+    "is_tensor",
+    "linspace",
+    "ndim",
+    "ones",
+    "ones_like",
+    "shape",
+    "size",
+    "zeros",
+    "zeros_like",
+]
+
+_c = _core.ops
+
+
+def convert_to_tensor(x: TensorLike, dtype: str | None = None) -> Tensor:
+    """`x` as a tensor; arrays, numbers, nested lists and variables are accepted."""
+    if isinstance(x, KerasTensor):
+        return x if dtype in (None, x.dtype) else cast(x, dtype)  # type: ignore[return-value]
+    if isinstance(x, Variable):
+        x = x.value
+    if isinstance(x, Tensor):
+        return x if dtype in (None, x.dtype) else x.astype(dtype)
+    return _core.tensor(x, dtype=dtype)
+
+
+def array(x: TensorLike, dtype: str | None = None) -> Tensor:
+    """`x` as a tensor, as `numpy.array`."""
+    return convert_to_tensor(x, dtype)
+
+
+def convert_to_numpy(x: TensorLike) -> np.ndarray[Any, Any]:
+    """`x` as a NumPy array."""
+    return np.asarray(x.numpy() if isinstance(x, Tensor | Variable) else x)
+
+
+def is_tensor(x: object) -> bool:
+    """True for tensors, symbolic ones included."""
+    return isinstance(x, Tensor | KerasTensor)
+
+
+@keras_op
+def cast(x: TensorLike, dtype: str) -> Tensor:
+    """`x` converted to "float32", "int32" or "bool"."""
+    x = convert_to_tensor(x)
+    dtype = stored_dtype(dtype)
+    return x if x.dtype == dtype else x.astype(dtype)
+
+
+def shape(x: TensorLike) -> tuple[int | None, ...]:
+    """Sizes of `x`; None is a batch that is not known yet."""
+    return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
+
+
+def ndim(x: TensorLike) -> int:
+    """Number of axes of `x`."""
+    return len(shape(x))
+
+
+def size(x: TensorLike) -> int | None:
+    """The number of elements; None while the batch is not known."""
+    sizes = shape(x)
+    return None if None in sizes else int(np.prod(sizes))  # type: ignore[arg-type]
+
+
+# ---- making ----------------------------------------------------------------------------------
+
+
+def zeros(shape: Sequence[int | None] | int, dtype: str = "float32") -> Tensor:
+    """Zeros of this shape; None stands for the batch that `ops.shape` does not know yet."""
+    return full(shape, 0, stored_dtype(dtype))
+
+
+def ones(shape: Sequence[int | None] | int, dtype: str = "float32") -> Tensor:
+    """Ones of this shape; None stands for the batch that `ops.shape` does not know yet."""
+    return full(shape, 1, stored_dtype(dtype))
+
+
+def full(
+    shape: Sequence[int | None] | int, fill_value: TensorLike, dtype: str | None = None
+) -> Tensor:
+    """`fill_value` everywhere; None stands for the batch that `ops.shape` does not know yet."""
+    sizes = [shape] if isinstance(shape, int) else list(shape)
+    if None in sizes or isinstance(fill_value, Tensor | Variable):
+        return _c.broadcast_to(convert_to_tensor(fill_value, dtype), shape=sizes)
+    return _core.tensor(np.full(sizes, fill_value, dtype), dtype=dtype)
+
+
+@keras_op
+def zeros_like(x: TensorLike, dtype: str | None = None) -> Tensor:
+    """Zeros with the shape of `x`."""
+    x = convert_to_tensor(x)
+    return _broadcast(_core.tensor(0, dtype=dtype or x.dtype), x)
+
+
+@keras_op
+def ones_like(x: TensorLike, dtype: str | None = None) -> Tensor:
+    """Ones with the shape of `x`."""
+    x = convert_to_tensor(x)
+    return _broadcast(_core.tensor(1, dtype=dtype or x.dtype), x)
+
+
+def _broadcast(value: Tensor, like: Tensor) -> Tensor:
+    return _c.broadcast_to(value, shape=list(like.shape))
+
+
+def arange(start: float, stop: float | None = None, step: float = 1, dtype: Any = None) -> Tensor:
+    """Evenly spaced values, as `numpy.arange`."""
+    if stop is None:
+        start, stop = 0, start
+    return _core.tensor(np.arange(start, stop, step), dtype=dtype)
+
+
+def linspace(start: float, stop: float, num: int = 50) -> Tensor:
+    """`num` evenly spaced values from `start` to `stop`, both included."""
+    return _core.tensor(np.linspace(start, stop, num, dtype=np.float32))
+
+
+def eye(n: int, m: int | None = None, k: int = 0, dtype: str = "float32") -> Tensor:
+    """Ones on the k-th diagonal."""
+    return _core.tensor(np.eye(n, m, k, dtype=np.float32), dtype=dtype)
+
+
+def identity(n: int, dtype: str | None = None) -> Tensor:
+    """The unit matrix of n rows."""
+    return _core.tensor(np.eye(n, dtype=np.float32), dtype=dtype)

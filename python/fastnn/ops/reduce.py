@@ -1,0 +1,146 @@
+"""Reductions under NumPy's names, all over `axis` (None: all axes)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastnn import _core
+from fastnn._core import Tensor
+from fastnn.errors import ShapeError
+from fastnn.ops.convert import Axis, TensorLike, cast, convert_to_tensor, ndim, ones_like
+from fastnn.ops.shapes import reshape
+from fastnn.symbolic import keras_op
+
+__all__ = [
+    "all",
+    "amax",
+    "amin",
+    "any",
+    "argmax",
+    "argmin",
+    "average",
+    "count_nonzero",
+    "logsumexp",
+    "max",
+    "mean",
+    "min",
+    "moments",
+    "prod",
+    "std",
+    "sum",
+    "var",
+]
+
+_c = _core.ops
+
+
+@keras_op
+def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Sum over `axis`, all axes when None."""
+    return _c.sum(x, axis=axis, keepdims=keepdims)
+
+
+@keras_op
+def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Mean over `axis`, all axes when None."""
+    return _c.mean(x, axis=axis, keepdims=keepdims)
+
+
+@keras_op
+def max(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Largest element over `axis`; NaN wins."""
+    return _c.max(x, axis=axis, keepdims=keepdims)
+
+
+amax = max
+
+
+@keras_op
+def min(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Smallest element over `axis`; NaN wins."""
+    return _c.min(x, axis=axis, keepdims=keepdims)
+
+
+amin = min
+
+
+@keras_op
+def prod(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Product over `axis`, all axes when None."""
+    return _c.prod(x, axis=axis, keepdims=keepdims)
+
+
+@keras_op
+def all(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """True where every element over `axis` is true."""
+    return _c.all(x, axis=axis, keepdims=keepdims)
+
+
+@keras_op
+def any(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """True where some element over `axis` is true."""
+    return _c.any(x, axis=axis, keepdims=keepdims)
+
+
+@keras_op
+def std(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Population standard deviation over `axis`."""
+    return _c.std(x, axis=axis, keepdims=keepdims)
+
+
+@keras_op
+def var(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Population variance over `axis`."""
+    return _c.variance(x, axis=axis, keepdims=keepdims)
+
+
+@keras_op
+def logsumexp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """log(sum(exp(x))) over `axis`, without overflow."""
+    return _c.logsumexp(x, axis=axis, keepdims=keepdims)
+
+
+@keras_op
+def argmax(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Position of the largest element along `axis`, flat when None."""
+    return _c.argmax(x, axis=axis, keepdims=keepdims)
+
+
+@keras_op
+def argmin(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """Position of the smallest element along `axis`, flat when None."""
+    return _c.argmin(x, axis=axis, keepdims=keepdims)
+
+
+@keras_op
+def moments(x: TensorLike, axes: Axis, keepdims: bool = False) -> tuple[Tensor, Tensor]:
+    """Mean and population variance over `axes`."""
+    return mean(x, axis=axes, keepdims=keepdims), var(x, axis=axes, keepdims=keepdims)
+
+
+@keras_op
+def count_nonzero(x: TensorLike, axis: Axis = None) -> Tensor:
+    """Number of elements that are not zero."""
+    return sum(cast(x, "bool").astype("int32"), axis=axis)
+
+
+@keras_op
+def average(
+    x: TensorLike, axis: int | Sequence[int] | None = None, weights: TensorLike = None
+) -> Tensor:
+    """The mean, or the mean by weights of the shape of `x` or of its one `axis`."""
+    x = convert_to_tensor(x, "float32")
+    if weights is None:
+        return mean(x, axis=axis)
+    weights = convert_to_tensor(weights, "float32")
+    if ndim(weights) == 1 and ndim(x) > 1:
+        if not isinstance(axis, int):
+            raise ShapeError(
+                f"average: weights of shape {weights.shape} need one axis, got axis={axis!r}\n"
+                "  hint: axis=-1, or weights of the shape of x"
+            )
+        shape = [1] * ndim(x)
+        shape[axis] = weights.shape[0]
+        weights = reshape(weights, shape)
+    weights = weights * ones_like(x)
+    return sum(x * weights, axis=axis) / sum(weights, axis=axis)

@@ -1,0 +1,182 @@
+"""The same elements in another shape or order; tensors joined, cut and padded."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core
+from fastnn._core import Tensor
+from fastnn.errors import ShapeError
+from fastnn.ops.convert import Axis, TensorLike, cast, convert_to_tensor, ndim, shape
+from fastnn.symbolic import keras_op, stand_in_size
+
+__all__ = [
+    "concatenate",
+    "get_item",
+    "hstack",
+    "moveaxis",
+    "pad",
+    "ravel",
+    "reshape",
+    "split",
+    "squeeze",
+    "stack",
+    "swapaxes",
+    "take",
+    "transpose",
+    "unstack",
+    "vstack",
+]
+
+_c = _core.ops
+
+
+@keras_op
+def reshape(x: TensorLike, newshape: Sequence[int | None] | int) -> Tensor:
+    """The same elements under another shape; one size may be -1, None is an open batch."""
+    new = [newshape] if isinstance(newshape, int) else list(newshape)
+    if None in new[1:]:
+        raise ShapeError(
+            f"reshape: the new shape {tuple(new)} leaves a size open that is not the batch\n"
+            "  hint: one size may be -1: it is worked out from the others"
+        )
+    if new and new[0] is None and stand_in_size() is not None:
+        new[0] = shape(x)[0]
+    return _c.reshape(x, shape=new)
+
+
+@keras_op
+def transpose(x: TensorLike, axes: Sequence[int] | None = None) -> Tensor:
+    """Axes in another order, reversed when None."""
+    order = list(axes) if axes is not None else list(range(ndim(x)))[::-1]
+    return _c.transpose(x, axes=order)
+
+
+@keras_op
+def swapaxes(x: TensorLike, axis1: int, axis2: int) -> Tensor:
+    """Two axes exchanged."""
+    order = list(range(ndim(x)))
+    order[axis1], order[axis2] = order[axis2], order[axis1]
+    return _c.transpose(x, axes=order)
+
+
+@keras_op
+def moveaxis(x: TensorLike, source: int, destination: int) -> Tensor:
+    """One axis moved to another place."""
+    rank = ndim(x)
+    order = [i for i in range(rank) if i != source % rank]
+    order.insert(destination % rank, source % rank)
+    return _c.transpose(x, axes=order)
+
+
+@keras_op
+def ravel(x: TensorLike) -> Tensor:
+    """All elements in one axis."""
+    return _c.reshape(x, shape=[-1])
+
+
+@keras_op
+def squeeze(x: TensorLike, axis: Axis = None) -> Tensor:
+    """Axes of size 1 removed."""
+    rank = ndim(x)
+    if axis is None:
+        gone = {i for i, d in enumerate(shape(x)) if d == 1}
+    else:
+        gone = {a % rank for a in _axes(axis, rank)}
+    return _c.squeeze(x, axis=sorted(gone)) if gone else convert_to_tensor(x)
+
+
+def _axes(axis: Axis, rank: int) -> tuple[int, ...]:
+    if axis is None:
+        return tuple(range(rank))
+    return (axis,) if isinstance(axis, int) else tuple(axis)
+
+
+# ---- joining and cutting ---------------------------------------------------------------------
+
+
+@keras_op
+def concatenate(xs: Sequence[TensorLike], axis: int = -1) -> Tensor:
+    """Tensors joined along an axis."""
+    return _c.concatenate(*xs, axis=axis)
+
+
+@keras_op
+def stack(xs: Sequence[TensorLike], axis: int = 0) -> Tensor:
+    """Tensors joined along a new axis."""
+    return _c.stack(*xs, axis=axis)
+
+
+@keras_op
+def hstack(xs: Sequence[TensorLike]) -> Tensor:
+    """Tensors side by side: along the second axis, vectors along their only one."""
+    tensors = [convert_to_tensor(x) for x in xs]
+    return concatenate(tensors, axis=0 if ndim(tensors[0]) == 1 else 1)
+
+
+@keras_op
+def vstack(xs: Sequence[TensorLike]) -> Tensor:
+    """Tensors below each other: along the first axis, vectors as rows."""
+    tensors = [convert_to_tensor(x) for x in xs]
+    rows = [_c.expand_dims(t, axis=0) if ndim(t) == 1 else t for t in tensors]
+    return concatenate(rows, axis=0)
+
+
+@keras_op
+def split(x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
+    """`x` cut along an axis into equal sections or at positions."""
+    size = shape(x)[axis]
+    if size is None:
+        raise ValueError("split: the batch axis has no known size\n  hint: split another axis")
+    if isinstance(indices_or_sections, int):
+        if size % indices_or_sections:
+            raise ValueError(
+                f"split: {size} along axis {axis} is not a multiple of {indices_or_sections}\n"
+                "  hint: give positions: split(x, [k1, k2], axis)"
+            )
+        step = size // indices_or_sections
+        cuts = list(range(0, size + 1, step))
+    else:
+        cuts = [0, *indices_or_sections, size]
+    x, at = convert_to_tensor(x), axis % ndim(x)
+    head = (slice(None),) * at
+    return [x[(*head, slice(a, b))] for a, b in itertools.pairwise(cuts)]
+
+
+@keras_op
+def unstack(x: TensorLike, num: int | None = None, axis: int = 0) -> list[Tensor]:
+    """The slices of `x` along an axis."""
+    n = num or shape(x)[axis] or 0
+    return [squeeze(p, axis) for p in split(x, n, axis)]
+
+
+@keras_op
+def pad(
+    x: TensorLike, pad_width: Any, mode: str = "constant", constant_values: float = 0.0
+) -> Tensor:
+    """`x` with a border of a constant; `pad_width` as in NumPy."""
+    if mode != "constant":
+        raise ValueError(f"pad: mode {mode!r} is not known\n  hint: mode='constant'")
+    widths = np.broadcast_to(np.asarray(pad_width), (ndim(x), 2)).tolist()
+    return _c.pad(x, widths=[w for pair in widths for w in pair], value=constant_values)
+
+
+# ---- picking ---------------------------------------------------------------------------------
+
+
+@keras_op
+def take(x: TensorLike, indices: TensorLike, axis: int | None = None) -> Tensor:
+    """Slices of `x` at `indices` along `axis`, of the flat array when None."""
+    if axis is None:
+        x, axis = ravel(x), 0
+    return _c.take(x, cast(indices, "int32"), axis=axis)
+
+
+@keras_op
+def get_item(x: TensorLike, key: Any) -> Tensor:
+    """`x[key]`."""
+    return convert_to_tensor(x)[key]
