@@ -5,7 +5,6 @@
 
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
-use crate::kernels::tile_ops::TileFn;
 use crate::shape::{BATCH, DType, Shape, is_symbolic};
 use crate::simd::Isa;
 use std::fmt;
@@ -228,7 +227,7 @@ pub struct Arg {
     pub ty: Ty,
 }
 
-/// What a [`Cpu::Step`] kernel gets.
+/// What the kernel of a [`Kind::Kernel`] row gets.
 #[derive(Debug)]
 pub struct StepCtx<'a> {
     /// Inputs in order.
@@ -241,46 +240,40 @@ pub struct StepCtx<'a> {
     pub isa: Isa,
 }
 
-/// Looks a tile kernel up for an instruction set.
-pub type TileOf = fn(Isa) -> TileFn;
-
-/// How an op runs on the CPU.
+/// What an op does to its operands, as far as passes and back ends ask. Which kernel does it on a
+/// processor or device stands in a table of that back end, keyed by the row's address.
 #[derive(Clone, Copy)]
-pub enum Cpu {
+pub enum Kind {
     /// Bound before the program runs.
     Leaf,
-    /// One instruction of the fused-group machine, per input type.
-    Tile {
-        /// On f32 (and bool) inputs.
-        float: TileOf,
-        /// On i32 inputs; without it i32 inputs are refused by the rule.
-        int: Option<TileOf>,
-    },
+    /// Element i of the result comes from element i of the (broadcast) operands.
+    Map,
     /// A reduction over the axes of attribute 0, keepdims in attribute 1.
     Reduce(Reduce),
-    /// A (batched) matrix product; transposes in attributes 0 and 1.
-    MatMul,
+    /// Makes the matrix `(all axes but the last, last axis)` by blocks of rows and columns, so that
+    /// what follows element by element can be done while a block is hot.
+    Head,
     /// No work: the same bytes.
     View,
     /// A strided gather, absorbed by fused groups or run as a copy.
     Strided(fn(&[Ty], &[Attr], Ty) -> Result<Strided>),
-    /// A kernel of its own. Errors are data errors (an index out of range).
-    Step(fn(&StepCtx<'_>) -> Result<()>),
+    /// Work of its own.
+    Kernel,
     /// Rewritten into other ops.
     Lowered(fn(&mut Graph, &[Id], &[Attr]) -> Result<Id>),
 }
 
-impl fmt::Debug for Cpu {
+impl fmt::Debug for Kind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Cpu::Leaf => "Leaf",
-            Cpu::Tile { .. } => "Tile",
-            Cpu::Reduce(_) => "Reduce",
-            Cpu::MatMul => "MatMul",
-            Cpu::View => "View",
-            Cpu::Strided(_) => "Strided",
-            Cpu::Step(_) => "Step",
-            Cpu::Lowered(_) => "Lowered",
+            Kind::Leaf => "Leaf",
+            Kind::Map => "Map",
+            Kind::Reduce(_) => "Reduce",
+            Kind::Head => "Head",
+            Kind::View => "View",
+            Kind::Strided(_) => "Strided",
+            Kind::Kernel => "Kernel",
+            Kind::Lowered(_) => "Lowered",
         })
     }
 }
@@ -331,8 +324,8 @@ pub struct OpDef {
     pub infer: fn(&[Ty], &[Attr]) -> Result<Ty>,
     /// The derivative.
     pub vjp: Vjp,
-    /// The CPU kernel.
-    pub cpu: Cpu,
+    /// What it does to its operands.
+    pub kind: Kind,
     /// The oracle.
     pub reference: ReferenceFn,
     /// The same as an array expression in the input and attribute names, evaluated by the tests.
@@ -385,7 +378,7 @@ const fn leaf(name: &'static str, doc: &'static str) -> OpDef {
         accept: Accept::Exact,
         infer: |_, _| Err(Error::Internal("a leaf's type is given, not inferred".into())),
         vjp: Vjp::Zero,
-        cpu: Cpu::Leaf,
+        kind: Kind::Leaf,
         reference: |_, _, out| Host { ty: out, data: vec![] },
         formula: "",
         domain: &[],

@@ -1,8 +1,23 @@
 //! F5. Graph in, graph out: lower, grad, simplify, fuse, plan. Each pass is a pure function,
-//! tested against the oracle on random graphs.
+//! tested against the oracle on random graphs. A back end takes a graph through [`prepare`] with
+//! its own limits, reads the groups as [`group::Lines`], and brings its own kernels and memory plan.
+
+use crate::error::Result;
+use crate::graph::Graph;
 
 pub mod fuse;
 pub mod grad;
+pub mod group;
 pub mod lower;
 pub mod plan;
 pub mod simplify;
+
+/// A graph of concrete shapes, lowered, simplified and grouped into steps within `limits`.
+pub fn prepare(graph: &Graph, limits: &fuse::Limits) -> Result<(Graph, fuse::Fusion)> {
+    graph.check()?;
+    let graph = simplify::simplify(&lower::lower(graph)?)?;
+    #[cfg(debug_assertions)]
+    graph.recheck()?;
+    let fusion = fuse::fuse(&graph, limits);
+    Ok((graph, fusion))
+}

@@ -15,7 +15,7 @@ pub use storage::{Storage, Variable, encode, zeros};
 pub(crate) use walk::Walk;
 
 use crate::error::{Error, Result};
-use crate::graph::{Accept, Attr, Class, Cpu, DATA, Graph, Id, OpDef, SCALAR, Ty};
+use crate::graph::{Accept, Attr, Class, DATA, Graph, Id, Kind, OpDef, SCALAR, Ty};
 use crate::ops::compare;
 use crate::passes;
 use crate::shape::{DType, Shape};
@@ -170,7 +170,10 @@ impl Tensor {
     pub fn build(op: &'static OpDef, inputs: Operands, attrs: Attrs) -> Result<Tensor> {
         let types: SmallVec<[Ty; 4]> = inputs.iter().map(Tensor::ty).collect();
         let ty = (op.infer)(&types, &attrs)?;
-        if matches!(op.cpu, Cpu::View) && !inputs[0].is_pending() && !inputs[0].0.traced && inputs.len() == 1
+        if matches!(op.kind, Kind::View)
+            && !inputs[0].is_pending()
+            && !inputs[0].0.traced
+            && inputs.len() == 1
         {
             return Tensor::new(ty, inputs[0].storage()?.clone());
         }

@@ -3,7 +3,8 @@
 
 mod ops_cases;
 
-use fastnn::graph::{Accept, Arg, Cpu, Host, StepCtx, Ty};
+use fastnn::exec::cpu::table::{Kernel, kernel};
+use fastnn::graph::{Accept, Arg, Host, Kind, StepCtx, Ty};
 use fastnn::ops::{OPS, find};
 use fastnn::shape::{DType, Shape};
 use fastnn::simd::Isa;
@@ -27,8 +28,8 @@ fn widened(x: &Host, shape: &Shape) -> Host {
 /// The row on one instruction set; `None` where it has no kernel of its own.
 fn run(case: &Case, out: Ty, isa: Isa) -> Option<fastnn::error::Result<Vec<f64>>> {
     let mut y = vec![f32::NAN; out.shape.count()];
-    match case.op.cpu {
-        Cpu::Tile { float, int } => {
+    match (kernel(case.op), case.op.kind) {
+        (Some(Kernel::Tile { float, int }), _) => {
             let wide: Vec<Vec<f32>> = case.inputs.iter().map(|x| to_bits(&widened(x, &out.shape))).collect();
             let at = |i: usize| wide.get(i).unwrap_or(&wide[0]).as_ptr();
             let whole = case.inputs.last()?.ty.dtype == DType::I32;
@@ -36,7 +37,7 @@ fn run(case: &Case, out: Ty, isa: Isa) -> Option<fastnn::error::Result<Vec<f64>>
             // SAFETY: the set is available; all buffers hold the output's element count.
             unsafe { kernel(isa)(y.as_mut_ptr(), at(0), at(1), at(2), y.len()) };
         }
-        Cpu::Step(step) => {
+        (Some(Kernel::Step(step)), _) => {
             let mut buffers: Vec<Vec<f32>> = case.inputs.iter().map(to_bits).collect();
             let inputs: Vec<Arg> = buffers
                 .iter_mut()
@@ -48,7 +49,7 @@ fn run(case: &Case, out: Ty, isa: Isa) -> Option<fastnn::error::Result<Vec<f64>>
                 return Some(Err(e));
             }
         }
-        Cpu::Strided(layout) => {
+        (None, Kind::Strided(layout)) => {
             let types: Vec<Ty> = case.inputs.iter().map(|x| x.ty).collect();
             let layout = layout(&types, &case.attrs, out).unwrap();
             assert_eq!(layout.strides.len(), out.shape.rank(), "{}", case.label());
@@ -90,6 +91,18 @@ fn compare(case: &Case) -> bool {
 }
 
 #[test]
+fn every_row_that_needs_a_kernel_has_one() {
+    for &op in OPS {
+        let fits = match op.kind {
+            Kind::Map => matches!(kernel(op), Some(Kernel::Tile { .. })),
+            Kind::Kernel => matches!(kernel(op), Some(Kernel::Step(_))),
+            _ => kernel(op).is_none(),
+        };
+        assert!(fits, "'{}' is {:?}, the table of the CPU says {:?}", op.name, op.kind, kernel(op));
+    }
+}
+
+#[test]
 fn kernels_agree_with_the_reference_of_their_row() {
     let mut rows = 0;
     for &op in OPS {
@@ -104,7 +117,7 @@ fn integer_kernels_agree_with_the_reference_of_their_row() {
     let mut rng = Rng(11);
     let mut rows = 0;
     for &op in OPS.iter().filter(|op| matches!(op.accept, Accept::Number | Accept::Common | Accept::Exact)) {
-        if !matches!(op.cpu, Cpu::Tile { int: Some(_), .. }) {
+        if !matches!(kernel(op), Some(Kernel::Tile { int: Some(_), .. })) {
             continue;
         }
         for (low, high) in [(-4.0, 5.0), (-2_147_483_648.0, 2_147_483_520.0)] {
@@ -125,7 +138,7 @@ fn special_numbers_pass_through_elementwise_kernels_as_through_the_reference() {
     let specials = [f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 0.0, 1.0, -1.0, 0.5, 2.0, -2.5];
     let exact = |op: &str| matches!(op, "power" | "mod" | "floor_divide" | "sin" | "cos" | "to_int");
     for &op in OPS.iter().filter(|op| op.accept != Accept::Truth && !exact(op.name)) {
-        if !matches!(op.cpu, Cpu::Tile { .. }) || op.args.contains(&"cond") {
+        if !matches!(op.kind, Kind::Map) || op.args.contains(&"cond") {
             continue;
         }
         let n = specials.len();

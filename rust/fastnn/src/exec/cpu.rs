@@ -3,17 +3,24 @@
 //! on any number of threads.
 
 mod build;
+mod lines;
 mod step;
+pub mod table;
 
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
+use crate::kernels::tile::{MAX_INPUTS, MAX_OUTPUTS};
 use crate::passes::plan::{self, Loc};
-use crate::passes::{fuse, lower, simplify};
+use crate::passes::{self, fuse};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, OnceLock};
 use step::{Memory, Step};
+
+/// Every node of a group takes one operand of the tile machine, and a head takes one input.
+pub const LIMITS: fuse::Limits =
+    fuse::Limits { nodes: MAX_OUTPUTS, inputs: MAX_INPUTS - 1, buffers: usize::MAX };
 
 /// The run whose steps `FASTNN_DEBUG=time` prints: late enough to be warm.
 const WARM: usize = 9;
@@ -43,11 +50,7 @@ pub struct Program {
 impl Program {
     /// Lowers, simplifies, fuses and plans a graph of concrete shapes.
     pub fn compile(graph: &Graph) -> Result<Program> {
-        graph.check()?;
-        let graph = simplify::simplify(&lower::lower(graph)?)?;
-        #[cfg(debug_assertions)]
-        graph.recheck()?;
-        let fusion = fuse::fuse(&graph);
+        let (graph, fusion) = passes::prepare(graph, &LIMITS)?;
         let plan = plan::plan(&graph, &fusion);
         debug_assert_eq!(plan::overlaps(&graph, &fusion, &plan), None);
         let steps = build::steps(&graph, &fusion, &plan)?;

@@ -9,6 +9,9 @@ use crate::simd::{Isa, LANES, Simd, math};
 /// not have are never read. `dst` may equal `a`, `b` or `c` exactly, but not overlap them otherwise.
 pub type TileFn = unsafe fn(dst: *mut f32, a: *const f32, b: *const f32, c: *const f32, n: usize);
 
+/// Looks a kernel up for an instruction set.
+pub type TileOf = fn(Isa) -> TileFn;
+
 // The lanes of one instruction, and which operands it reads.
 trait Op {
     const A: bool;

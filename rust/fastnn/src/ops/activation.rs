@@ -6,7 +6,7 @@ use super::build::Build;
 use super::elementwise::{CLIP, elementwise, erf};
 use super::host;
 use super::rule::{self, Gives, Takes};
-use crate::graph::{Accept, Attr, Class, Cpu, Graph, Id, Vjp};
+use crate::graph::{Accept, Attr, Class, Graph, Id, Kind, Vjp};
 
 const WIDE: (f32, f32) = (-4.0, 4.0);
 // The constants of Klambauer et al., "Self-normalizing neural networks", 2017.
@@ -92,7 +92,7 @@ macro_rules! activations {
                     accept: Accept::Float,
                     infer: |types, _| rule::one_float($name, types),
                     vjp: Vjp::Lowered,
-                    cpu: Cpu::Lowered(|g, x, attrs| {
+                    kind: Kind::Lowered(|g, x, attrs| {
                         let build: fn(&mut Graph, Id, &[Attr]) -> Id = $build;
                         Ok(build(g, x[0], attrs))
                     }),

@@ -5,8 +5,7 @@ use super::elementwise::elementwise;
 use super::host;
 use super::rule::{self, Gives, Takes};
 use crate::error::Result;
-use crate::graph::{Accept, Attr, Class, Cpu, Graph, Host, Id, Ty, Vjp};
-use crate::kernels::tile_ops as tile;
+use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Ty, Vjp};
 use crate::shape::DType;
 use crate::{data_err, shape_err};
 
@@ -117,7 +116,7 @@ rows! {
         accept: Accept::Exact,
         infer: infer_where,
         vjp: Vjp::Rule(where_vjp),
-        cpu: Cpu::Tile { float: tile::select, int: Some(tile::select) },
+        kind: Kind::Map,
         reference: |x, _, out| host::map(x, out, |[c, a, b]| if c != 0.0 { a } else { b }),
         formula: "np.where(cond, a, b)",
         domain: &[(0.0, 1.0), WIDE, WIDE],
@@ -129,7 +128,7 @@ rows! {
         accept: Accept::Exact,
         infer: |types, _| convert("to_float", types, DType::F32),
         vjp: Vjp::Rule(|g, _, x, dy| vec![(g.dtype_of(x[0]) == DType::F32).then_some(dy)]),
-        cpu: Cpu::Tile { float: tile::copy, int: Some(tile::cast_i32_f32) },
+        kind: Kind::Map,
         reference: |x, _, out| Host { ty: out, data: x[0].data.clone() },
         formula: "np.asarray(x).astype(np.float32)",
         domain: &[WIDE],
@@ -141,7 +140,7 @@ rows! {
         accept: Accept::Exact,
         infer: |types, _| convert("to_int", types, DType::I32),
         vjp: Vjp::Zero,
-        cpu: Cpu::Tile { float: tile::cast_f32_i32, int: Some(tile::copy) },
+        kind: Kind::Map,
         reference: |x, _, out| host::map(x, out, |[x]| if x.trunc().abs() < 2_147_483_648.0 { x.trunc() } else { f64::from(i32::MIN) }),
         formula: "np.trunc(x).astype(np.int32)",
         domain: &[WIDE],
@@ -153,7 +152,7 @@ rows! {
         accept: Accept::Exact,
         infer: |types, _| convert("to_bool", types, DType::Bool),
         vjp: Vjp::Zero,
-        cpu: Cpu::Tile { float: tile::cast_f32_bool, int: Some(tile::cast_i32_bool) },
+        kind: Kind::Map,
         reference: |x, _, out| host::map(x, out, |[x]| truth(x != 0.0)),
         formula: "np.not_equal(x, 0)",
         domain: &[WIDE],
@@ -165,7 +164,7 @@ rows! {
         accept: Accept::Exact,
         infer: |types, attrs| convert("cast", types, attrs[0].dtype()),
         vjp: Vjp::Lowered,
-        cpu: Cpu::Lowered(|g, x, attrs| Ok(g.cast(x[0], attrs[0].dtype()))),
+        kind: Kind::Lowered(|g, x, attrs| Ok(g.cast(x[0], attrs[0].dtype()))),
         reference: cast_reference,
         formula: "np.asarray(x).astype(dtype)",
         domain: &[WIDE],

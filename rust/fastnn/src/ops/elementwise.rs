@@ -6,7 +6,7 @@ use super::build::Build;
 use super::host;
 use super::rule::{self, Gives, Takes};
 use crate::error::Result;
-use crate::graph::{Accept, Class, Cpu, Graph, Id, SCALAR, Ty, Vjp};
+use crate::graph::{Accept, Class, Graph, Id, Kind, SCALAR, Ty, Vjp};
 
 /// Rows of tile kernels. `tile` is the kernel on f32 and bool, `int` the one on i32; `real` the
 /// meaning in f64 and `whole` in i64 where f64 is not exact; `grad` one gradient per input before
@@ -66,7 +66,7 @@ macro_rules! elementwise {
                     gives: Gives::$gives,
                 }, types),
                 vjp: elementwise!(@vjp [$($arg),+] $($g, $y, $dy => $grad)?),
-                cpu: Cpu::Tile { float: $crate::kernels::tile_ops::$tile, int: elementwise!(@int $($int)?) },
+                kind: Kind::Map,
                 reference: elementwise!(@reference [$($arg),+] $real $(, $whole)?),
                 formula: $formula,
                 domain: $domain,
@@ -74,6 +74,12 @@ macro_rules! elementwise {
             };
         )+
         pub(super) const TILES: &[&$crate::graph::OpDef] = &[$(&$id),+];
+        /// The tile kernels of these rows, on f32 (and bool) and on i32 operands.
+        pub(crate) const LANES: &[(
+            &$crate::graph::OpDef,
+            $crate::kernels::tile_ops::TileOf,
+            Option<$crate::kernels::tile_ops::TileOf>,
+        )] = &[$((&$id, $crate::kernels::tile_ops::$tile, elementwise!(@int $($int)?))),+];
     };
     (@has_int) => { false };
     (@has_int $int:ident) => { true };
@@ -361,7 +367,7 @@ rows! {
         accept: Accept::Exact,
         infer: infer_stop,
         vjp: Vjp::Zero,
-        cpu: Cpu::View,
+        kind: Kind::View,
         reference: |x, _, _| x[0].clone(),
         formula: "x",
         domain: &[WIDE],
@@ -379,7 +385,7 @@ rows! {
             Ok(types[0])
         },
         vjp: Vjp::Lowered,
-        cpu: Cpu::Lowered(|g, x, attrs| {
+        kind: Kind::Lowered(|g, x, attrs| {
             let dtype = g.dtype_of(x[0]);
             let low = g.typed_scalar(attrs[0].float(), dtype);
             let high = g.typed_scalar(attrs[1].float(), dtype);

@@ -4,7 +4,7 @@ use super::build::Build;
 use super::host;
 use super::rule::{self, shape_attr};
 use crate::error::Result;
-use crate::graph::{Accept, Arg, Attr, Class, Cpu, Host, StepCtx, Ty, Vjp};
+use crate::graph::{Accept, Arg, Attr, Class, Host, Kind, StepCtx, Ty, Vjp};
 use crate::kernels::gather::{self as kernel, Take};
 use crate::shape::{DType, Shape};
 use crate::{data_err, shape_err};
@@ -22,7 +22,7 @@ rows! {
             Ok(Ty { shape: rule::sizes("iota", &[attrs[0].int()])?, dtype: attrs[1].dtype() })
         },
         vjp: Vjp::Zero,
-        cpu: Cpu::Step(iota_step),
+        kind: Kind::Kernel,
         reference: |_, _, out| host::generate(out, |i| if out.dtype == DType::Bool { f64::from(u8::from(i > 0)) } else { i as f64 }),
         formula: "np.arange(stop).astype(dtype)",
         domain: &[],
@@ -37,7 +37,7 @@ rows! {
             Ok(Ty { shape: rule::sizes("full", attrs[0].ints())?, dtype: attrs[2].dtype() })
         },
         vjp: Vjp::Zero,
-        cpu: Cpu::Lowered(|g, _, attrs| {
+        kind: Kind::Lowered(|g, _, attrs| {
             let v = g.typed_scalar(fit(attrs[1].float(), attrs[2].dtype()), attrs[2].dtype());
             Ok(g.broadcast_to(v, &rule::sizes("full", attrs[0].ints())?))
         }),
@@ -55,7 +55,7 @@ rows! {
             Ok(Ty::f32(rule::sizes("eye", &[attrs[0].int(), columns(attrs)])?))
         },
         vjp: Vjp::Zero,
-        cpu: Cpu::Lowered(|g, _, attrs| {
+        kind: Kind::Lowered(|g, _, attrs| {
             let shift = g.typed_scalar(attrs[2].int() as f64, DType::I32);
             let rows = g.iota(attrs[0].int());
             let rows = g.add_(rows, shift);
@@ -87,7 +87,7 @@ rows! {
             Ok(Ty::f32(Shape::new(&dims)?))
         },
         vjp: Vjp::Zero,
-        cpu: Cpu::Lowered(|g, x, attrs| Ok(g.one_hot(x[0], attrs[0].int()))),
+        kind: Kind::Lowered(|g, x, attrs| Ok(g.one_hot(x[0], attrs[0].int()))),
         reference: |x, a, out| host::generate(out, |i| {
             let n = a[0].int() as usize;
             f64::from(u8::from(x[0].data[i / n] == (i % n) as f64))
@@ -108,7 +108,7 @@ rows! {
             let attrs = [shape_attr(&g.shape_of(x[0])), g.node(y).attrs[0].clone()];
             vec![Some(g.build(&TAKE_GRAD, &[dy, x[1]], &attrs)), None]
         }),
-        cpu: Cpu::Step(take_step),
+        kind: Kind::Kernel,
         reference: |x, a, out| {
             let extents = take_extents(&x[0].ty.shape, &x[1].ty.shape, &a[0]).unwrap_or(NOTHING);
             host::generate(out, |i| source(&extents, &x[1].data, i).map_or(f64::NAN, |at| x[0].data[at]))
@@ -135,7 +135,7 @@ rows! {
             let axis = g.node(y).attrs[1].clone();
             vec![Some(g.build(&TAKE, &[dy, x[1]], &[axis])), None]
         }),
-        cpu: Cpu::Step(take_grad_step),
+        kind: Kind::Kernel,
         reference: |x, a, out| {
             let extents = take_extents(&out.shape, &x[1].ty.shape, &a[1]).unwrap_or(NOTHING);
             let mut y = host::generate(out, |_| 0.0);
@@ -162,7 +162,7 @@ rows! {
             let attrs = [shape_attr(&g.shape_of(x[0])), g.node(y).attrs[0].clone()];
             vec![Some(g.build(&TAKE_ALONG_AXIS_GRAD, &[dy, x[1]], &attrs)), None]
         }),
-        cpu: Cpu::Step(along_step),
+        kind: Kind::Kernel,
         reference: |x, a, out| host::generate(out, |i| {
             along(&x[0].ty.shape, &x[1], &a[0], i).map_or(f64::NAN, |at| x[0].data[at])
         }),
@@ -188,7 +188,7 @@ rows! {
             let axis = g.node(y).attrs[1].clone();
             vec![Some(g.build(&TAKE_ALONG_AXIS, &[dy, x[1]], &[axis])), None]
         }),
-        cpu: Cpu::Step(along_grad_step),
+        kind: Kind::Kernel,
         reference: |x, a, out| {
             let mut y = host::generate(out, |_| 0.0);
             for (i, v) in x[0].data.iter().enumerate() {
@@ -218,7 +218,7 @@ rows! {
             let sums = g.build(&CUMSUM, &[back], &[axis]);
             vec![Some(g.build(&super::movement::FLIP, &[sums], &[flipped]))]
         }),
-        cpu: Cpu::Step(cumsum_step),
+        kind: Kind::Kernel,
         reference: |x, a, out| {
             let (_, n, inner) = rule::around(&out.shape, out.shape.axis(a[0].int(), "cumsum").unwrap_or(0));
             host::generate(out, |i| (0..=i / inner % n).map(|back| x[0].data[i - back * inner]).sum())
@@ -242,7 +242,7 @@ fn fit(value: f64, dtype: DType) -> f64 {
     }
 }
 
-fn iota_step(ctx: &StepCtx<'_>) -> Result<()> {
+pub(crate) fn iota_step(ctx: &StepCtx<'_>) -> Result<()> {
     let out = ctx.output;
     for i in 0..out.ty.shape.count() {
         let v = match out.ty.dtype {
@@ -256,7 +256,7 @@ fn iota_step(ctx: &StepCtx<'_>) -> Result<()> {
     Ok(())
 }
 
-fn cumsum_step(ctx: &StepCtx<'_>) -> Result<()> {
+pub(crate) fn cumsum_step(ctx: &StepCtx<'_>) -> Result<()> {
     let (x, out) = (ctx.inputs[0], ctx.output);
     let (outer, n, inner) = rule::around(&out.ty.shape, out.ty.shape.axis(ctx.attrs[0].int(), "cumsum")?);
     for at in 0..outer * n * inner {
@@ -342,7 +342,7 @@ fn checked<'a>(name: &str, indices: Arg, n: usize, of: &Shape) -> Result<Cow<'a,
     Ok(Cow::Owned(out))
 }
 
-fn take_step(ctx: &StepCtx<'_>) -> Result<()> {
+pub(crate) fn take_step(ctx: &StepCtx<'_>) -> Result<()> {
     let (x, out) = (ctx.inputs[0], ctx.output);
     let extents = take_extents(&x.ty.shape, &ctx.inputs[1].ty.shape, &ctx.attrs[0])?;
     let indices = checked("take", ctx.inputs[1], extents.axis, &x.ty.shape)?;
@@ -353,7 +353,7 @@ fn take_step(ctx: &StepCtx<'_>) -> Result<()> {
     })
 }
 
-fn take_grad_step(ctx: &StepCtx<'_>) -> Result<()> {
+pub(crate) fn take_grad_step(ctx: &StepCtx<'_>) -> Result<()> {
     let (dy, out) = (ctx.inputs[0], ctx.output);
     let extents = take_extents(&out.ty.shape, &ctx.inputs[1].ty.shape, &ctx.attrs[1])?;
     let indices = checked("take_grad", ctx.inputs[1], extents.axis, &out.ty.shape)?;
@@ -409,7 +409,7 @@ fn walk_along(
     Ok(())
 }
 
-fn along_step(ctx: &StepCtx<'_>) -> Result<()> {
+pub(crate) fn along_step(ctx: &StepCtx<'_>) -> Result<()> {
     let (x, out) = (ctx.inputs[0], ctx.output);
     // SAFETY: the executor hands steps buffers that cover their shapes; the walk checks indices.
     walk_along("take_along_axis", &x.ty.shape, ctx.inputs[1], &ctx.attrs[0], |from, to| unsafe {
@@ -417,7 +417,7 @@ fn along_step(ctx: &StepCtx<'_>) -> Result<()> {
     })
 }
 
-fn along_grad_step(ctx: &StepCtx<'_>) -> Result<()> {
+pub(crate) fn along_grad_step(ctx: &StepCtx<'_>) -> Result<()> {
     let (dy, out) = (ctx.inputs[0], ctx.output);
     // SAFETY: as for take_along_axis.
     unsafe { std::slice::from_raw_parts_mut(out.ptr, out.ty.shape.count()).fill(0.0) };

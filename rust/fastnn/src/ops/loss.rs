@@ -6,7 +6,7 @@ use super::host;
 use super::normalize::{LOG_SOFTMAX_LAST, SOFTMAX_LAST, rows_of};
 use super::rule;
 use crate::error::Result;
-use crate::graph::{Accept, Attr, Class, Cpu, Graph, Id, StepCtx, Ty, Vjp};
+use crate::graph::{Accept, Attr, Class, Graph, Id, Kind, StepCtx, Ty, Vjp};
 use crate::kernels::softmax as kernel;
 use crate::shape::{DType, Shape};
 use crate::{data_err, shape_err};
@@ -20,7 +20,7 @@ rows! {
         accept: Accept::Float,
         infer: infer_softmax,
         vjp: Vjp::Lowered,
-        cpu: Cpu::Lowered(|g, x, _| {
+        kind: Kind::Lowered(|g, x, _| {
             let log = g.try_add(&LOG_SOFTMAX_LAST, &[x[1]], &[])?;
             let part = g.mul(x[0], log);
             let sum = g.sum(part, &[-1], false);
@@ -41,7 +41,7 @@ rows! {
         accept: Accept::Exact,
         infer: infer_sparse,
         vjp: Vjp::Rule(sparse_vjp),
-        cpu: Cpu::Step(sparse_step),
+        kind: Kind::Kernel,
         reference: |x, _, out| {
             let log = (LOG_SOFTMAX_LAST.reference)(&x[..1], &[], x[0].ty);
             let n = x[0].ty.shape.dims().last().copied().unwrap_or(1);
@@ -66,7 +66,7 @@ rows! {
         vjp: Vjp::Lowered,
         // softplus(x) - x t equals Keras's relu(x) - x t + log1p(e^-|x|), and its gradient is
         // right at x = 0 too.
-        cpu: Cpu::Lowered(|g, x, _| {
+        kind: Kind::Lowered(|g, x, _| {
             let s = g.softplus(x[1]);
             let xt = g.mul(x[1], x[0]);
             Ok(g.sub(s, xt))
@@ -115,7 +115,7 @@ fn sparse_vjp(g: &mut Graph, _: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
     vec![Some(g.mul(away, dy)), None]
 }
 
-fn sparse_step(ctx: &StepCtx<'_>) -> Result<()> {
+pub(crate) fn sparse_step(ctx: &StepCtx<'_>) -> Result<()> {
     let [logits, labels] = [ctx.inputs[0], ctx.inputs[1]];
     let (rows, n) = rows_of(&logits.ty.shape);
     let values = labels.ptr.cast::<i32>();

@@ -5,7 +5,7 @@ use super::host;
 use super::movement;
 use super::rule;
 use crate::error::Result;
-use crate::graph::{Accept, Attr, Class, Cpu, Graph, Host, Id, Ty, Vjp};
+use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Ty, Vjp};
 use crate::shape::{DType, Shape};
 use crate::shape_err;
 
@@ -18,7 +18,7 @@ rows! {
         accept: Accept::Float,
         infer: infer,
         vjp: Vjp::Rule(vjp),
-        cpu: Cpu::MatMul,
+        kind: Kind::Head,
         reference: reference,
         formula: "np.matmul(np.swapaxes(a, -1, -2) if transpose_a else a, np.swapaxes(b, -1, -2) if transpose_b else b)",
         domain: &[WIDE, WIDE],
@@ -30,7 +30,7 @@ rows! {
         accept: Accept::Float,
         infer: infer_dot,
         vjp: Vjp::Lowered,
-        cpu: Cpu::Lowered(lower_dot),
+        kind: Kind::Lowered(lower_dot),
         reference: reference_dot,
         formula: "np.dot(a, b)",
         domain: &[WIDE, WIDE],

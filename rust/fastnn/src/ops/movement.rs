@@ -6,7 +6,7 @@ use super::build::Build;
 use super::host;
 use super::rule::{self, shape_attr};
 use crate::error::Result;
-use crate::graph::{Accept, Arg, Attr, Class, Cpu, Graph, Host, Id, StepCtx, Strided, Ty, Vjp};
+use crate::graph::{Accept, Arg, Attr, Class, Graph, Host, Id, Kind, StepCtx, Strided, Ty, Vjp};
 use crate::shape::{MAX_RANK, Shape};
 use crate::{data_err, shape_err};
 
@@ -19,7 +19,7 @@ rows! {
         accept: Accept::Exact,
         infer: infer_reshape,
         vjp: Vjp::Rule(back_to_shape),
-        cpu: Cpu::View,
+        kind: Kind::View,
         reference: same_elements,
         formula: "np.reshape(x, shape)",
         domain: &[WIDE],
@@ -31,7 +31,7 @@ rows! {
         accept: Accept::Exact,
         infer: infer_expand_dims,
         vjp: Vjp::Rule(back_to_shape),
-        cpu: Cpu::View,
+        kind: Kind::View,
         reference: same_elements,
         formula: "np.expand_dims(x, axis)",
         domain: &[WIDE],
@@ -51,7 +51,7 @@ rows! {
             Ok(Ty { shape: rule::reduced(&shape, &axes, false)?, dtype: types[0].dtype })
         },
         vjp: Vjp::Rule(back_to_shape),
-        cpu: Cpu::View,
+        kind: Kind::View,
         reference: same_elements,
         formula: "np.squeeze(x, axis)",
         domain: &[WIDE],
@@ -76,7 +76,7 @@ rows! {
             }
             vec![Some(g.transpose(dy, &back))]
         }),
-        cpu: Cpu::Strided(|types, attrs, _| {
+        kind: Kind::Strided(|types, attrs, _| {
             let strides = types[0].shape.strides();
             let order = order(&types[0].shape, &attrs[0])?;
             Ok(Strided { offset: 0, strides: order.iter().map(|&i| strides[i] as isize).collect() })
@@ -111,7 +111,7 @@ rows! {
             let shape = g.shape_of(x[0]);
             vec![Some(g.unbroadcast(dy, &shape))]
         }),
-        cpu: Cpu::Strided(|types, _, out| {
+        kind: Kind::Strided(|types, _, out| {
             let (from, strides) = (types[0].shape, types[0].shape.strides());
             let lead = out.shape.rank() - from.rank();
             let stride = |i: usize| if i < lead || from.dims()[i - lead] == 1 { 0 } else { strides[i - lead] as isize };
@@ -135,7 +135,7 @@ rows! {
             let attrs = g.node(y).attrs.clone();
             vec![Some(g.build(&FLIP, &[dy], &attrs))]
         }),
-        cpu: Cpu::Strided(|types, attrs, _| {
+        kind: Kind::Strided(|types, attrs, _| {
             let shape = types[0].shape;
             let axes = rule::axes(&attrs[0], &shape, "flip")?;
             let mut layout = Strided { offset: 0, strides: vec![] };
@@ -175,7 +175,7 @@ rows! {
             attrs.extend(g.node(y).attrs.iter().cloned());
             vec![Some(g.build(&UNSLICE, &[dy], &attrs))]
         }),
-        cpu: Cpu::Strided(|types, attrs, _| {
+        kind: Kind::Strided(|types, attrs, _| {
             let strides = types[0].shape.strides();
             let mut layout = Strided { offset: 0, strides: vec![] };
             for (part, &stride) in parts("slice", &types[0].shape, attrs)?.iter().zip(&strides) {
@@ -209,11 +209,7 @@ rows! {
             let attrs = g.node(y).attrs[1..].to_vec();
             vec![Some(g.build(&SLICE, &[dy], &attrs))]
         }),
-        cpu: Cpu::Step(|ctx| {
-            let parts = parts("unslice", &ctx.output.ty.shape, &ctx.attrs[1..])?;
-            place(ctx.inputs[0], ctx.output, &parts, 0.0);
-            Ok(())
-        }),
+        kind: Kind::Kernel,
         reference: |x, a, out| {
             let parts = parts("unslice", &out.shape, &a[1..]).unwrap_or_default();
             placed(&x[0], out, &parts, 0.0)
@@ -234,14 +230,7 @@ rows! {
             let step = vec![1; begin.len()];
             vec![Some(g.build(&SLICE, &[dy], &[Attr::Ints(begin), Attr::Ints(end), Attr::Ints(step)]))]
         }),
-        cpu: Cpu::Step(|ctx| {
-            let value = match ctx.output.ty.dtype {
-                crate::shape::DType::I32 => f32::from_bits(ctx.attrs[1].float() as i32 as u32),
-                _ => ctx.attrs[1].float() as f32,
-            };
-            place(ctx.inputs[0], ctx.output, &pad_parts(&ctx.inputs[0].ty.shape, &ctx.attrs[0]), value);
-            Ok(())
-        }),
+        kind: Kind::Kernel,
         reference: |x, a, out| placed(&x[0], out, &pad_parts(&x[0].ty.shape, &a[0]), a[1].float()),
         formula: "np.pad(x, np.reshape(widths, (-1, 2)), constant_values=value)",
         domain: &[WIDE],
@@ -253,7 +242,7 @@ rows! {
         accept: Accept::Common,
         infer: infer_concatenate,
         vjp: Vjp::Rule(concatenate_vjp),
-        cpu: Cpu::Step(concatenate_step),
+        kind: Kind::Kernel,
         reference: concatenate_reference,
         formula: "np.concatenate(tensors, axis)",
         domain: &[WIDE],
@@ -271,7 +260,7 @@ rows! {
             infer_concatenate(&wide, attrs)
         },
         vjp: Vjp::Lowered,
-        cpu: Cpu::Lowered(|g, x, attrs| {
+        kind: Kind::Lowered(|g, x, attrs| {
             let wide: Vec<Id> = x.iter().map(|&x| g.expand_dims(x, attrs[0].int())).collect();
             g.try_add(&CONCATENATE, &wide, attrs)
         }),
@@ -297,7 +286,7 @@ rows! {
             Ok(Ty { shape, dtype: types[0].dtype })
         },
         vjp: Vjp::Lowered,
-        cpu: Cpu::Lowered(|g, x, attrs| {
+        kind: Kind::Lowered(|g, x, attrs| {
             let pairs = tiled(&g.shape_of(x[0]), &attrs[0]);
             repeat_pairs(g, x[0], &pairs, false)
         }),
@@ -320,7 +309,7 @@ rows! {
             Ok(Ty { shape, dtype: types[0].dtype })
         },
         vjp: Vjp::Lowered,
-        cpu: Cpu::Lowered(|g, x, attrs| {
+        kind: Kind::Lowered(|g, x, attrs| {
             let pairs = repeated(&g.shape_of(x[0]), attrs)?;
             repeat_pairs(g, x[0], &pairs, true)
         }),
@@ -346,7 +335,7 @@ rows! {
             Ok(types[0])
         },
         vjp: Vjp::Lowered,
-        cpu: Cpu::Lowered(lower_roll),
+        kind: Kind::Lowered(lower_roll),
         reference: |x, a, out| {
             let axis = out.shape.axis(a[1].int(), "roll").unwrap_or(0);
             let n = out.shape.dims()[axis] as i64;
@@ -586,7 +575,22 @@ fn concatenate_vjp(g: &mut Graph, y: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
     out
 }
 
-fn concatenate_step(ctx: &StepCtx<'_>) -> Result<()> {
+pub(crate) fn unslice_step(ctx: &StepCtx<'_>) -> Result<()> {
+    let parts = parts("unslice", &ctx.output.ty.shape, &ctx.attrs[1..])?;
+    place(ctx.inputs[0], ctx.output, &parts, 0.0);
+    Ok(())
+}
+
+pub(crate) fn pad_step(ctx: &StepCtx<'_>) -> Result<()> {
+    let value = match ctx.output.ty.dtype {
+        crate::shape::DType::I32 => f32::from_bits(ctx.attrs[1].float() as i32 as u32),
+        _ => ctx.attrs[1].float() as f32,
+    };
+    place(ctx.inputs[0], ctx.output, &pad_parts(&ctx.inputs[0].ty.shape, &ctx.attrs[0]), value);
+    Ok(())
+}
+
+pub(crate) fn concatenate_step(ctx: &StepCtx<'_>) -> Result<()> {
     let axis = ctx.output.ty.shape.axis(ctx.attrs[0].int(), "concatenate")?;
     let (outer, size, inner) = rule::around(&ctx.output.ty.shape, axis);
     let mut at = 0;

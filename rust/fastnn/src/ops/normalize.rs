@@ -6,7 +6,7 @@ use super::host;
 use super::movement::TRANSPOSE;
 use super::rule;
 use crate::error::Result;
-use crate::graph::{Accept, Attr, Class, Cpu, Graph, Host, Id, OpDef, StepCtx, Ty, Vjp};
+use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, OpDef, StepCtx, Ty, Vjp};
 use crate::kernels::softmax as kernel;
 use crate::shape::Shape;
 use crate::shape_err;
@@ -20,7 +20,7 @@ rows! {
         accept: Accept::Float,
         infer: |types, attrs| infer_axis("softmax", types, attrs),
         vjp: Vjp::Lowered,
-        cpu: Cpu::Lowered(|g, x, attrs| along(g, x[0], attrs, &SOFTMAX_LAST)),
+        kind: Kind::Lowered(|g, x, attrs| along(g, x[0], attrs, &SOFTMAX_LAST)),
         reference: |x, a, out| by_axis(&x[0], a, out, softmax),
         formula: "np.exp(x - np.max(x, axis, keepdims=True)) / np.sum(np.exp(x - np.max(x, axis, keepdims=True)), axis, keepdims=True)",
         domain: &[WIDE],
@@ -37,7 +37,7 @@ rows! {
             let shifted = g.sub(dy, total);
             vec![Some(g.mul(y, shifted))]
         }),
-        cpu: Cpu::Step(softmax_step),
+        kind: Kind::Kernel,
         reference: |x, _, _| host::by_row(&x[0], softmax),
         formula: "np.exp(x - np.max(x, -1, keepdims=True)) / np.sum(np.exp(x - np.max(x, -1, keepdims=True)), -1, keepdims=True)",
         domain: &[WIDE],
@@ -49,7 +49,7 @@ rows! {
         accept: Accept::Float,
         infer: |types, attrs| infer_axis("log_softmax", types, attrs),
         vjp: Vjp::Lowered,
-        cpu: Cpu::Lowered(|g, x, attrs| along(g, x[0], attrs, &LOG_SOFTMAX_LAST)),
+        kind: Kind::Lowered(|g, x, attrs| along(g, x[0], attrs, &LOG_SOFTMAX_LAST)),
         reference: |x, a, out| by_axis(&x[0], a, out, log_softmax),
         formula: "x - np.max(x, axis, keepdims=True) - np.log(np.sum(np.exp(x - np.max(x, axis, keepdims=True)), axis, keepdims=True))",
         domain: &[WIDE],
@@ -66,7 +66,7 @@ rows! {
             let part = g.mul(p, total);
             vec![Some(g.sub(dy, part))]
         }),
-        cpu: Cpu::Step(log_softmax_step),
+        kind: Kind::Kernel,
         reference: |x, _, _| host::by_row(&x[0], log_softmax),
         formula: "x - np.max(x, -1, keepdims=True) - np.log(np.sum(np.exp(x - np.max(x, -1, keepdims=True)), -1, keepdims=True))",
         domain: &[WIDE],
@@ -78,7 +78,7 @@ rows! {
         accept: Accept::Float,
         infer: |types, _| infer_last("layer_normalize", types),
         vjp: Vjp::Rule(layer_normalize_vjp),
-        cpu: Cpu::Step(layer_normalize_step),
+        kind: Kind::Kernel,
         reference: |x, a, _| host::by_row(&x[0], |row| {
             let n = row.len() as f64;
             let mean = row.iter().sum::<f64>() / n;
@@ -161,21 +161,21 @@ fn layer_normalize_vjp(g: &mut Graph, y: Id, x: &[Id], dy: Id) -> Vec<Option<Id>
     vec![Some(g.mul(rest, scale))]
 }
 
-fn softmax_step(ctx: &StepCtx<'_>) -> Result<()> {
+pub(crate) fn softmax_step(ctx: &StepCtx<'_>) -> Result<()> {
     let (rows, n) = rows_of(&ctx.output.ty.shape);
     // SAFETY: the executor hands steps buffers that cover their shapes. Likewise below.
     unsafe { kernel::softmax_on(ctx.isa, ctx.inputs[0].ptr, ctx.output.ptr, rows, n) };
     Ok(())
 }
 
-fn log_softmax_step(ctx: &StepCtx<'_>) -> Result<()> {
+pub(crate) fn log_softmax_step(ctx: &StepCtx<'_>) -> Result<()> {
     let (rows, n) = rows_of(&ctx.output.ty.shape);
     // SAFETY: as for softmax.
     unsafe { kernel::log_softmax_on(ctx.isa, ctx.inputs[0].ptr, ctx.output.ptr, rows, n) };
     Ok(())
 }
 
-fn layer_normalize_step(ctx: &StepCtx<'_>) -> Result<()> {
+pub(crate) fn layer_normalize_step(ctx: &StepCtx<'_>) -> Result<()> {
     let (x, out) = (ctx.inputs[0], ctx.output);
     let epsilon = ctx.attrs[0].float() as f32;
     // SAFETY: as for softmax; no moments are kept.

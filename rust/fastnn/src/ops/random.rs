@@ -7,7 +7,7 @@ use super::host;
 use super::rule::{self, shape_attr};
 use crate::data_err;
 use crate::error::Result;
-use crate::graph::{Accept, Arg, Attr, Class, Cpu, Host, StepCtx, Ty, Vjp};
+use crate::graph::{Accept, Arg, Attr, Class, Host, Kind, StepCtx, Ty, Vjp};
 use crate::kernels::random::{self as kernel, GROUP, Key};
 use crate::shape::DType;
 use crate::simd::LANES;
@@ -21,7 +21,7 @@ rows! {
         accept: Accept::Exact,
         infer: |types, attrs| infer("random_uniform", types, &attrs[0], DType::F32),
         vjp: Vjp::Zero,
-        cpu: Cpu::Step(uniform_step),
+        kind: Kind::Kernel,
         reference: |x, a, out| {
             let key = host_key(&x[0], &a[1]);
             host::generate(out, |i| unit(word(key, i, i % GROUP / LANES)))
@@ -36,7 +36,7 @@ rows! {
         accept: Accept::Exact,
         infer: |types, attrs| infer("random_normal", types, &attrs[0], DType::F32),
         vjp: Vjp::Zero,
-        cpu: Cpu::Step(normal_step),
+        kind: Kind::Kernel,
         reference: |x, a, out| {
             let key = host_key(&x[0], &a[1]);
             host::generate(out, |i| {
@@ -63,7 +63,7 @@ rows! {
             infer("random_integers", types, &attrs[0], DType::I32)
         },
         vjp: Vjp::Zero,
-        cpu: Cpu::Step(integers_step),
+        kind: Kind::Kernel,
         reference: |x, a, out| {
             let key = host_key(&x[0], &a[3]);
             let range = (a[2].float() - a[1].float()) as u64;
@@ -84,7 +84,7 @@ rows! {
             infer("random_permutation", types, &Attr::Ints(vec![attrs[0].int()]), DType::I32)
         },
         vjp: Vjp::Zero,
-        cpu: Cpu::Step(permutation_step),
+        kind: Kind::Kernel,
         reference: |x, a, out| {
             let key = host_key(&x[0], &a[1]);
             let n = out.shape.count();
@@ -112,7 +112,7 @@ rows! {
             infer("dropout", &types[1..], &shape_attr(&types[0].shape), DType::F32)
         },
         vjp: Vjp::Lowered,
-        cpu: Cpu::Lowered(|g, x, attrs| {
+        kind: Kind::Lowered(|g, x, attrs| {
             let rate = attrs[0].float();
             if rate == 0.0 {
                 return Ok(x[0]);
@@ -170,21 +170,21 @@ fn host_key(key: &Host, stream: &Attr) -> Key {
     key_from(std::array::from_fn(|i| key.data[i] as i64 as u32), stream)
 }
 
-fn uniform_step(ctx: &StepCtx<'_>) -> Result<()> {
+pub(crate) fn uniform_step(ctx: &StepCtx<'_>) -> Result<()> {
     let (key, n) = (key_of(ctx, &ctx.attrs[1]), ctx.output.ty.shape.count());
     // SAFETY: the executor hands steps an output that covers its shape. Likewise below.
     unsafe { kernel::uniform_on(ctx.isa, ctx.output.ptr, 0, n, key) };
     Ok(())
 }
 
-fn normal_step(ctx: &StepCtx<'_>) -> Result<()> {
+pub(crate) fn normal_step(ctx: &StepCtx<'_>) -> Result<()> {
     let (key, n) = (key_of(ctx, &ctx.attrs[1]), ctx.output.ty.shape.count());
     // SAFETY: as for uniform.
     unsafe { kernel::normal_on(ctx.isa, ctx.output.ptr, 0, n, key) };
     Ok(())
 }
 
-fn integers_step(ctx: &StepCtx<'_>) -> Result<()> {
+pub(crate) fn integers_step(ctx: &StepCtx<'_>) -> Result<()> {
     let bounds = (ctx.attrs[1].float() as i32, ctx.attrs[2].float() as i32);
     let (key, n) = (key_of(ctx, &ctx.attrs[3]), ctx.output.ty.shape.count());
     // SAFETY: as for uniform.
@@ -192,7 +192,7 @@ fn integers_step(ctx: &StepCtx<'_>) -> Result<()> {
     Ok(())
 }
 
-fn permutation_step(ctx: &StepCtx<'_>) -> Result<()> {
+pub(crate) fn permutation_step(ctx: &StepCtx<'_>) -> Result<()> {
     let n = ctx.output.ty.shape.count();
     // SAFETY: the executor hands steps an output that covers its shape; i32 and u32 agree below 2^31.
     let order = unsafe { std::slice::from_raw_parts_mut(ctx.output.ptr.cast::<u32>(), n) };

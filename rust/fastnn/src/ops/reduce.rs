@@ -4,7 +4,7 @@ use super::build::Build;
 use super::host;
 use super::rule;
 use crate::error::Result;
-use crate::graph::{Accept, Attr, Class, Cpu, Graph, Host, Id, Reduce, StepCtx, Ty, Vjp};
+use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Reduce, StepCtx, Ty, Vjp};
 use crate::shape::{DType, Shape};
 use crate::shape_err;
 
@@ -20,7 +20,7 @@ rows! {
             let dy = spread(g, y, x[0], dy);
             vec![Some(dy)]
         }),
-        cpu: Cpu::Reduce(Reduce::Sum),
+        kind: Kind::Reduce(Reduce::Sum),
         reference: |x, a, out| fold(x, a, out, |v| v.iter().sum()),
         formula: "np.sum(x, axis=axis, keepdims=keepdims)",
         domain: &[WIDE],
@@ -37,7 +37,7 @@ rows! {
             let part = g.div(dy, count);
             vec![Some(spread(g, y, x[0], part))]
         }),
-        cpu: Cpu::Reduce(Reduce::Mean),
+        kind: Kind::Reduce(Reduce::Mean),
         reference: |x, a, out| fold(x, a, out, |v| v.iter().sum::<f64>() / v.len() as f64),
         formula: "np.mean(x, axis=axis, keepdims=keepdims)",
         domain: &[WIDE],
@@ -49,7 +49,7 @@ rows! {
         accept: Accept::Common,
         infer: |types, attrs| infer("max", types, attrs, Empty::Refused),
         vjp: Vjp::Rule(extreme_vjp),
-        cpu: Cpu::Reduce(Reduce::Max),
+        kind: Kind::Reduce(Reduce::Max),
         reference: |x, a, out| fold(x, a, out, |v| v.iter().fold(f64::NEG_INFINITY, |m, &e| if m.is_nan() || e.is_nan() { f64::NAN } else { m.max(e) })),
         formula: "np.max(x, axis=axis, keepdims=keepdims)",
         domain: &[WIDE],
@@ -61,7 +61,7 @@ rows! {
         accept: Accept::Common,
         infer: |types, attrs| infer("min", types, attrs, Empty::Refused),
         vjp: Vjp::Rule(extreme_vjp),
-        cpu: Cpu::Reduce(Reduce::Min),
+        kind: Kind::Reduce(Reduce::Min),
         reference: |x, a, out| fold(x, a, out, |v| v.iter().fold(f64::INFINITY, |m, &e| if m.is_nan() || e.is_nan() { f64::NAN } else { m.min(e) })),
         formula: "np.min(x, axis=axis, keepdims=keepdims)",
         domain: &[WIDE],
@@ -77,7 +77,7 @@ rows! {
             let all = spread(g, y, x[0], all);
             vec![Some(g.div(all, x[0]))]
         }),
-        cpu: Cpu::Reduce(Reduce::Prod),
+        kind: Kind::Reduce(Reduce::Prod),
         reference: |x, a, out| fold(x, a, out, |v| v.iter().product()),
         formula: "np.prod(x, axis=axis, keepdims=keepdims)",
         domain: &[(0.5, 1.5)],
@@ -89,7 +89,7 @@ rows! {
         accept: Accept::Float,
         infer: |types, attrs| infer_arg("argmax", types, attrs),
         vjp: Vjp::Zero,
-        cpu: Cpu::Reduce(Reduce::ArgMax),
+        kind: Kind::Reduce(Reduce::ArgMax),
         reference: |x, a, out| fold(x, a, out, |v| first(v, |best, e| e > best)),
         formula: "np.argmax(x, axis=axis, keepdims=keepdims)",
         domain: &[WIDE],
@@ -101,7 +101,7 @@ rows! {
         accept: Accept::Float,
         infer: |types, attrs| infer_arg("argmin", types, attrs),
         vjp: Vjp::Zero,
-        cpu: Cpu::Reduce(Reduce::ArgMin),
+        kind: Kind::Reduce(Reduce::ArgMin),
         reference: |x, a, out| fold(x, a, out, |v| first(v, |best, e| e < best)),
         formula: "np.argmin(x, axis=axis, keepdims=keepdims)",
         domain: &[WIDE],
@@ -117,7 +117,7 @@ rows! {
             Ok(Ty::f32(Shape::scalar()))
         },
         vjp: Vjp::Zero,
-        cpu: Cpu::Step(extent_step),
+        kind: Kind::Kernel,
         reference: |x, a, out| host::generate(out, |_| extent(&x[0].ty.shape, &a[0])),
         formula: "np.float32(np.prod([np.shape(x)[i] for i in (range(np.ndim(x)) if axis is None else axis)]))",
         domain: &[WIDE],
@@ -129,7 +129,7 @@ rows! {
         accept: Accept::Truth,
         infer: |types, attrs| infer_truth("any", types, attrs),
         vjp: Vjp::Lowered,
-        cpu: Cpu::Lowered(|g, x, a| {
+        kind: Kind::Lowered(|g, x, a| {
             let count = count_true(g, x[0], a, true)?;
             let zero = g.number(0.0);
             Ok(g.greater(count, zero))
@@ -145,7 +145,7 @@ rows! {
         accept: Accept::Truth,
         infer: |types, attrs| infer_truth("all", types, attrs),
         vjp: Vjp::Lowered,
-        cpu: Cpu::Lowered(|g, x, a| {
+        kind: Kind::Lowered(|g, x, a| {
             let count = count_true(g, x[0], a, false)?;
             let zero = g.number(0.0);
             Ok(g.equal(count, zero))
@@ -161,7 +161,7 @@ rows! {
         accept: Accept::Float,
         infer: |types, attrs| infer_float("variance", types, attrs),
         vjp: Vjp::Lowered,
-        cpu: Cpu::Lowered(lower_variance),
+        kind: Kind::Lowered(lower_variance),
         reference: |x, a, out| fold(x, a, out, variance),
         formula: "np.var(x, axis=axis, keepdims=keepdims)",
         domain: &[WIDE],
@@ -173,7 +173,7 @@ rows! {
         accept: Accept::Float,
         infer: |types, attrs| infer_float("std", types, attrs),
         vjp: Vjp::Lowered,
-        cpu: Cpu::Lowered(|g, x, a| { let v = lower_variance(g, x, a)?; Ok(g.sqrt(v)) }),
+        kind: Kind::Lowered(|g, x, a| { let v = lower_variance(g, x, a)?; Ok(g.sqrt(v)) }),
         reference: |x, a, out| fold(x, a, out, |v| variance(v).sqrt()),
         formula: "np.std(x, axis=axis, keepdims=keepdims)",
         domain: &[WIDE],
@@ -189,7 +189,7 @@ rows! {
             infer("logsumexp", types, attrs, Empty::Refused)
         },
         vjp: Vjp::Lowered,
-        cpu: Cpu::Lowered(lower_logsumexp),
+        kind: Kind::Lowered(lower_logsumexp),
         reference: |x, a, out| fold(x, a, out, logsumexp),
         formula: "np.log(np.sum(np.exp(x - np.max(x)), axis=axis, keepdims=keepdims)) + np.max(x)",
         domain: &[WIDE],
@@ -265,7 +265,7 @@ fn extent(shape: &Shape, axis: &Attr) -> f64 {
     axes.iter().map(|&i| shape.dims()[i] as f64).product()
 }
 
-fn extent_step(ctx: &StepCtx<'_>) -> Result<()> {
+pub(crate) fn extent_step(ctx: &StepCtx<'_>) -> Result<()> {
     let value = extent(&ctx.inputs[0].ty.shape, &ctx.attrs[0]) as f32;
     // SAFETY: the executor hands steps an output that covers its shape, here one element.
     unsafe { ctx.output.ptr.write(value) };

@@ -3,16 +3,22 @@
 //! prologue. A group may have several outputs (the new weight and both moments of Adam leave one
 //! group); a merge that would make groups wait for each other in a circle is refused.
 
-use crate::graph::{Class, Cpu, Graph, Id, Strided, Vjp};
-use crate::kernels::tile::{MAX_INPUTS, MAX_OUTPUTS};
+use crate::graph::{Class, Graph, Id, Kind, SCALAR, Strided, Vjp};
 use crate::shape::Shape;
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
-/// Every node takes one operand, an output or a temporary.
-const MAX_NODES: usize = MAX_OUTPUTS;
-/// The matrix product takes one input.
-const MAX_EXTERNAL: usize = MAX_INPUTS - 1;
+/// What one step of a back end can hold. A group that would not fit is not made; a node alone always
+/// is a group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// Elementwise nodes of a group.
+    pub nodes: usize,
+    /// Values that its elementwise nodes read from outside (what a head hands on aside).
+    pub inputs: usize,
+    /// Memory regions that a group reads or writes, its head's and tail's included.
+    pub buffers: usize,
+}
 
 /// What one step computes.
 #[derive(Debug, Clone)]
@@ -84,7 +90,7 @@ impl Fusion {
 impl Fusion {
     /// A mask (an op without a derivative) of a value that lies in memory anyway is computed again
     /// by each group that reads it, instead of being stored: relu's backward reads its output.
-    fn recompute(&mut self, graph: &Graph) {
+    fn recompute(&mut self, graph: &Graph, limits: &Limits) {
         let wanted = wanted(graph);
         let users = graph.users();
         for i in 0..graph.nodes.len() {
@@ -104,8 +110,13 @@ impl Fusion {
             let room = |place: &usize| match &self.works[*place] {
                 Work::Fused(f) => {
                     f.shape == node.ty.shape
-                        && f.nodes.len() < MAX_NODES
-                        && self.inputs(graph, f) + node.inputs.len() <= MAX_EXTERNAL
+                        && f.nodes.len() < limits.nodes
+                        && self.inputs(graph, f) + node.inputs.len() <= limits.inputs
+                        && (limits.buffers == usize::MAX || {
+                            let mut members = super::plan::members(&self.works[*place]);
+                            members.push(id);
+                            regions(graph, &users, &|x| self.source(x), &members) <= limits.buffers
+                        })
                 }
                 _ => false,
             };
@@ -160,6 +171,8 @@ struct Group {
 
 struct Fuser<'a> {
     graph: &'a Graph,
+    limits: Limits,
+    users: Vec<Vec<Id>>,
     origin: Vec<Origin>,
     group_of: Vec<Option<usize>>,
     groups: Vec<Group>,
@@ -167,13 +180,31 @@ struct Fuser<'a> {
 
 /// Groups a simplified graph.
 #[must_use]
-pub fn fuse(graph: &Graph) -> Fusion {
+pub fn fuse(graph: &Graph, limits: &Limits) -> Fusion {
     let origin = origins(graph);
-    let mut fuser = Fuser { graph, origin, group_of: vec![None; graph.nodes.len()], groups: vec![] };
+    let group_of = vec![None; graph.nodes.len()];
+    let users = graph.users();
+    let mut fuser = Fuser { graph, limits: *limits, users, origin, group_of, groups: vec![] };
     for i in 0..graph.nodes.len() {
         fuser.place(Id(i as u32));
     }
     fuser.finish()
+}
+
+/// Memory regions that a step of these nodes reads or writes; a number known now takes none.
+fn regions(graph: &Graph, users: &[Vec<Id>], source: &dyn Fn(Id) -> Id, members: &[Id]) -> usize {
+    let mut regions: Vec<Id> = vec![];
+    for &id in members {
+        let read = graph.node(id).inputs.iter().map(|&x| source(x));
+        regions.extend(read.filter(|x| !members.contains(x) && graph.node(*x).op != &SCALAR));
+        let leaves = graph.outputs.contains(&id) || graph.updates.iter().any(|&(_, v)| v == id);
+        if leaves || users[id.at()].iter().any(|u| !members.contains(u)) {
+            regions.push(id);
+        }
+    }
+    regions.sort_unstable();
+    regions.dedup();
+    regions.len()
 }
 
 /// Values that need memory whatever the grouping: outputs, new state, and what nodes other than
@@ -199,9 +230,9 @@ fn origins(graph: &Graph) -> Vec<Origin> {
     let wanted = wanted(graph);
     let mut origin: Vec<Origin> = Vec::with_capacity(graph.nodes.len());
     for (i, node) in graph.nodes.iter().enumerate() {
-        let own = match node.op.cpu {
-            Cpu::View => Origin::Same(node.inputs[0]),
-            Cpu::Strided(rule) if !wanted[i] && !through_strides(&origin, node.inputs[0]) => {
+        let own = match node.op.kind {
+            Kind::View => Origin::Same(node.inputs[0]),
+            Kind::Strided(rule) if !wanted[i] && !through_strides(&origin, node.inputs[0]) => {
                 let types: Vec<_> = node.inputs.iter().map(|&x| graph.ty(x)).collect();
                 match rule(&types, &node.attrs, node.ty) {
                     Ok(s) if matches!(s.strides.last(), Some(0 | 1) | None) => {
@@ -232,12 +263,12 @@ impl Fuser<'_> {
         if matches!(node.op.class, Class::Leaf) || !matches!(self.origin[id.at()], Origin::Own) {
             return;
         }
-        let elementwise = node.op.class == Class::Elementwise && matches!(node.op.cpu, Cpu::Tile { .. });
-        let product = matches!(node.op.cpu, Cpu::MatMul);
+        let elementwise = node.op.class == Class::Elementwise && matches!(node.op.kind, Kind::Map);
+        let product = matches!(node.op.kind, Kind::Head);
         let mut deps = BTreeMap::new();
         for &input in &node.inputs {
             if let Some(g) = self.group_of[self.source(input).at()] {
-                let register = matches!(graph.node(input).op.cpu, Cpu::Tile { .. } | Cpu::MatMul);
+                let register = matches!(graph.node(input).op.kind, Kind::Map | Kind::Head);
                 let soft =
                     elementwise && register && self.direct(input) && graph.shape(input) == node.ty.shape;
                 *deps.entry(g).or_insert(false) |= !soft;
@@ -254,8 +285,9 @@ impl Fuser<'_> {
             first: id.0,
             last: id.0,
         };
-        if let Cpu::Reduce(_) = node.op.cpu
+        if let Kind::Reduce(_) = node.op.kind
             && let Some(g) = self.prologue(node.inputs[0])
+            && self.bindable(&[g], Some(id))
         {
             self.groups[g].tail = Some(id);
             self.groups[g].last = id.0;
@@ -306,10 +338,11 @@ impl Fuser<'_> {
             && x.tail.is_none() | y.tail.is_none()
             // A product cannot feed a reduction's prologue: its blocks are not in row order.
             && !(x.head.is_some() | y.head.is_some() && x.tail.is_some() | y.tail.is_some())
-            && x.nodes.len() + y.nodes.len() <= MAX_NODES
+            && x.nodes.len() + y.nodes.len() <= self.limits.nodes
             && x.deps.get(&b) != Some(&true)
             && y.deps.get(&a) != Some(&true)
-            && self.external(a, b) <= MAX_EXTERNAL
+            && self.external(a, b) <= self.limits.inputs
+            && self.bindable(&[a, b], None)
             && !self.circular(a, b)
     }
 
@@ -326,6 +359,18 @@ impl Fuser<'_> {
             }
         }
         seen.len()
+    }
+
+    /// Do these groups as one, with `tail` behind them, read and write few enough memory regions?
+    /// What may still become a register counts as memory, so later merges only make it less.
+    fn bindable(&self, groups: &[usize], tail: Option<Id>) -> bool {
+        if self.limits.buffers == usize::MAX {
+            return true;
+        }
+        let members = groups.iter().map(|&g| &self.groups[g]);
+        let members = members.flat_map(|g| g.head.iter().chain(&g.nodes).chain(&g.tail)).copied();
+        let members: Vec<Id> = members.chain(tail).collect();
+        regions(self.graph, &self.users, &|id| self.source(id), &members) <= self.limits.buffers
     }
 
     /// Would another group sit between the two once they are one?
@@ -426,16 +471,16 @@ impl Fuser<'_> {
         }
         let work_of = self.group_of.iter().map(|g| g.and_then(|g| at[g])).collect();
         let mut fusion = Fusion { works, work_of, origin: self.origin };
-        fusion.recompute(self.graph);
+        fusion.recompute(self.graph, &self.limits);
         fusion
     }
 
     fn work(&self, group: &Group) -> Work {
         let only = group.nodes.first().copied();
         match only {
-            Some(id) if !group.fusable => match self.graph.node(id).op.cpu {
-                Cpu::Strided(_) => Work::Copy(id),
-                Cpu::Reduce(_) => Work::Fused(Fused {
+            Some(id) if !group.fusable => match self.graph.node(id).op.kind {
+                Kind::Strided(_) => Work::Copy(id),
+                Kind::Reduce(_) => Work::Fused(Fused {
                     shape: self.graph.shape(self.graph.node(id).inputs[0]),
                     head: None,
                     nodes: vec![],

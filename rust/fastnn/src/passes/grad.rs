@@ -2,7 +2,7 @@
 //! vector-Jacobian product. The result is graph again, so it can be differentiated again.
 
 use crate::error::Result;
-use crate::graph::{Cpu, Graph, Id, Vjp};
+use crate::graph::{Graph, Id, Kind, Vjp};
 use crate::ops::build::Build;
 
 /// Adds the gradients of `y` with respect to `wrt` to the graph. `dy` is the gradient that flows
@@ -74,7 +74,7 @@ impl Walk {
                     }
                 }
                 Vjp::Lowered => {
-                    let Cpu::Lowered(rule) = node.op.cpu else { continue };
+                    let Kind::Lowered(rule) = node.op.kind else { continue };
                     let from = g.nodes.len();
                     let y = rule(g, &node.inputs, &node.attrs)?;
                     self.spread(g, from);

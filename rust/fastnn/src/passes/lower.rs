@@ -2,7 +2,7 @@
 //! reductions over neighbouring ones.
 
 use crate::error::Result;
-use crate::graph::{Attr, Class, Cpu, Graph, Id, Node, Reduce};
+use crate::graph::{Attr, Class, Graph, Id, Kind, Node, Reduce};
 use crate::ops::build::Build;
 
 /// A graph under reconstruction: where each old node went.
@@ -61,9 +61,9 @@ pub fn lower(graph: &Graph) -> Result<Graph> {
 }
 
 fn is_rewritten(graph: &Graph, node: &Node) -> bool {
-    match node.op.cpu {
-        Cpu::Lowered(_) => true,
-        Cpu::Reduce(_) => scattered(graph, node).is_some(),
+    match node.op.kind {
+        Kind::Lowered(_) => true,
+        Kind::Reduce(_) => scattered(graph, node).is_some(),
         _ => false,
     }
 }
@@ -71,12 +71,12 @@ fn is_rewritten(graph: &Graph, node: &Node) -> bool {
 fn lower_once(graph: &Graph) -> Result<Graph> {
     let mut work = Rebuild::new(graph);
     for node in &graph.nodes {
-        let id = match node.op.cpu {
-            Cpu::Lowered(rule) => {
+        let id = match node.op.kind {
+            Kind::Lowered(rule) => {
                 let inputs = work.operands(node);
                 rule(&mut work.to, &inputs, &node.attrs)?
             }
-            Cpu::Reduce(kind) if scattered(graph, node).is_some() => {
+            Kind::Reduce(kind) if scattered(graph, node).is_some() => {
                 let x = work.operands(node)[0];
                 let runs = scattered(graph, node).unwrap_or_default();
                 one_run_at_a_time(&mut work.to, x, node, kind, &runs)

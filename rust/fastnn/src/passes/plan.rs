@@ -2,7 +2,7 @@
 //! no later step reads the old value, else one arena with offsets chosen best-fit by lifetime.
 
 use super::fuse::{Fusion, Origin, Work};
-use crate::graph::{Cpu, Graph, Id};
+use crate::graph::{Graph, Id, Kind};
 
 /// Where a value lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -143,7 +143,7 @@ fn same_element(graph: &Graph, fusion: &Fusion, work: &Work, old: Id) -> bool {
     let Work::Fused(fused) = work else { return false };
     let reads_old = |id: Id| graph.node(id).inputs.iter().any(|&i| fusion.source(i) == old);
     if fused.head.is_some_and(reads_old)
-        || fused.tail.is_some_and(|t| !matches!(graph.node(t).op.cpu, Cpu::Reduce(_)))
+        || fused.tail.is_some_and(|t| !matches!(graph.node(t).op.kind, Kind::Reduce(_)))
     {
         return false;
     }

@@ -3,7 +3,7 @@
 
 use super::lower::{Rebuild, reduced_axes};
 use crate::error::Result;
-use crate::graph::{Attr, Class, Cpu, Graph, Host, Id, Node, Ty};
+use crate::graph::{Attr, Class, Graph, Host, Id, Kind, Node, Ty};
 use crate::ops::elementwise;
 use crate::shape::{DType, Shape};
 use std::collections::HashMap;
@@ -48,7 +48,7 @@ fn rewrite(work: &mut Rebuild<'_>, node: &Node) -> Id {
         "matmul" => return absorb_transposes(g, node, inputs),
         _ => {}
     }
-    if matches!(node.op.cpu, Cpu::View) && g.ty(inputs[0]) == node.ty {
+    if matches!(node.op.kind, Kind::View) && g.ty(inputs[0]) == node.ty {
         return inputs[0];
     }
     if node.op.class == Class::Elementwise {

@@ -2,7 +2,7 @@
 //! differentiation) to test rows with, independent of the library's own.
 #![allow(dead_code)]
 
-use fastnn::graph::{Accept, Attr, Class, Cpu, Graph, Host, Id, Node, OpDef, Ty, Vjp};
+use fastnn::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Node, OpDef, Ty, Vjp};
 use fastnn::ops::Build;
 use fastnn::shape::{DType, Shape};
 
@@ -239,8 +239,8 @@ pub(crate) fn lower(graph: &Graph) -> Graph {
         let mut map: Vec<Id> = vec![];
         for node in &graph.nodes {
             let inputs: Vec<Id> = node.inputs.iter().map(|i| map[i.at()]).collect();
-            let id = match node.op.cpu {
-                Cpu::Lowered(rule) => rule(&mut to, &inputs, &node.attrs).unwrap(),
+            let id = match node.op.kind {
+                Kind::Lowered(rule) => rule(&mut to, &inputs, &node.attrs).unwrap(),
                 _ => to.push(Node { inputs, ..node.clone() }),
             };
             assert_eq!(to.ty(id), node.ty, "lowering {} changes its type", node.op.name);

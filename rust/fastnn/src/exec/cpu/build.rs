@@ -1,18 +1,16 @@
-//! From groups and locations to steps: operand access, registers, instructions that do the work of
-//! two, and the bias and relu that a matrix product applies itself.
+//! From groups and locations to steps, and the bias and relu that a matrix product applies itself.
 
-use super::step::{Feed, Group, Port, Product, Step};
+use super::lines::{Lines, cell};
+use super::step::{Feed, Group, Product, Step};
+use super::table::{self, Kernel};
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
-use crate::graph::{Cpu, Graph, Id, Node, Strided, TileOf};
-use crate::kernels::tile::{Access, Instr, TileProgram};
-use crate::kernels::tile_ops;
+use crate::graph::{Graph, Id, Kind};
 use crate::passes::fuse::{Fused, Fusion, Origin, Work};
+use crate::passes::group;
 use crate::passes::lower::reduced_axes;
 use crate::passes::plan::{self, Loc, Plan};
 use crate::shape::{DType, Shape};
-use crate::simd::isa;
-use std::collections::HashMap;
 
 /// The steps of a planned graph.
 pub(super) fn steps(graph: &Graph, fusion: &Fusion, plan: &Plan) -> Result<Vec<Step>> {
@@ -24,15 +22,9 @@ pub(super) fn steps(graph: &Graph, fusion: &Fusion, plan: &Plan) -> Result<Vec<S
 pub(super) fn constant(graph: &Graph, id: Id) -> Result<Buffer> {
     let node = graph.node(id);
     match node.op.name {
-        "scalar" => Buffer::from_slice(&[cell(node)]),
+        "scalar" => Buffer::from_slice(&[cell(node.attrs[0].float(), node.ty.dtype)]),
         _ => Buffer::from_slice(graph.data[node.attrs[0].int() as usize].as_slice()),
     }
-}
-
-/// A scalar leaf as the four bytes that kernels read.
-fn cell(node: &Node) -> f32 {
-    let value = node.attrs[0].float();
-    if node.ty.dtype == DType::I32 { f32::from_bits(value as i32 as u32) } else { value as f32 }
 }
 
 struct Build<'a> {
@@ -49,7 +41,7 @@ impl Build<'_> {
             Work::Copy(id) => {
                 let node = self.graph.node(*id);
                 let types: Vec<_> = node.inputs.iter().map(|&i| self.graph.ty(i)).collect();
-                let Cpu::Strided(rule) = node.op.cpu else {
+                let Kind::Strided(rule) = node.op.kind else {
                     return Err(bug("a copy of a node that is no movement"));
                 };
                 let strided = rule(&types, &node.attrs, node.ty)?;
@@ -78,8 +70,8 @@ impl Build<'_> {
 
     fn kernel(&self, id: Id) -> Result<Step> {
         let node = self.graph.node(id);
-        match node.op.cpu {
-            Cpu::Step(run) => {
+        match table::kernel(node.op) {
+            Some(Kernel::Step(run)) => {
                 let inputs = node
                     .inputs
                     .iter()
@@ -109,7 +101,7 @@ impl Build<'_> {
 
     fn reduction(&self, fused: &Fused, tail: Id) -> Result<Step> {
         let node = self.graph.node(tail);
-        let Cpu::Reduce(kind) = node.op.cpu else { return Err(bug("a tail that is no reduction")) };
+        let Kind::Reduce(kind) = node.op.kind else { return Err(bug("a tail that is no reduction")) };
         let input = node.inputs[0];
         let shape = self.graph.shape(input);
         let axes = reduced_axes(node, shape.rank());
@@ -202,8 +194,8 @@ impl Build<'_> {
     /// Compiles `nodes` of a group. `head` arrives as a finished block; `keep` must be an output
     /// (the last one) even when it has no memory.
     fn group(&self, fused: &Fused, nodes: &[Id], head: Option<Id>, keep: Option<Id>) -> Result<Group> {
-        let mut lines = Lines::new(self, fused.shape, nodes);
-        lines.collect(head)?;
+        let group = group::lines(self.graph, self.fusion, fused.shape, nodes, head)?;
+        let mut lines = Lines::new(self.graph, self.plan, group)?;
         lines.absorb(keep);
         lines.finish(keep)
     }
@@ -250,294 +242,4 @@ fn batch_offsets(a: &Shape, b: &Shape, out: &Shape) -> Vec<(usize, usize)> {
             (x, y)
         })
         .collect()
-}
-
-/// How a value of `shape` (through `strided`, if any) is read by an iteration over `over`.
-fn access(shape: &Shape, strided: Option<&Strided>, over: &Shape) -> Access {
-    if over.count() <= 1 {
-        return Access::Contiguous;
-    }
-    let own = shape.strides();
-    let pad = over.rank() - shape.rank();
-    let mut dims: Vec<usize> = vec![];
-    let mut strides: Vec<isize> = vec![];
-    for (i, &size) in over.dims().iter().enumerate() {
-        if size == 1 {
-            continue;
-        }
-        let stride = match strided {
-            _ if i < pad || shape.dims()[i - pad] == 1 => 0,
-            Some(s) => s.strides[i - pad],
-            None => own[i - pad] as isize,
-        };
-        match strides.last() {
-            Some(&outer) if outer == stride * size as isize => {
-                *dims.last_mut().unwrap_or(&mut 1) *= size;
-                *strides.last_mut().unwrap_or(&mut 0) = stride;
-            }
-            _ => {
-                dims.push(size);
-                strides.push(stride);
-            }
-        }
-    }
-    match (dims.as_slice(), strides.as_slice()) {
-        (_, [0]) => Access::Splat,
-        (_, [1]) => Access::Contiguous,
-        (&[_, period], [0, 1]) => Access::Cycle(period),
-        (&[_, run], [1, 0]) => Access::Hold(run),
-        _ => Access::Strided { dims, strides },
-    }
-}
-
-/// A group's program with symbolic operands.
-struct Lines<'a> {
-    build: &'a Build<'a>,
-    over: Shape,
-    nodes: &'a [Id],
-    ports: Vec<Port>,
-    accesses: Vec<Access>,
-    /// Operands that are read from this slot at the same element.
-    slots: Vec<Option<usize>>,
-    lines: Vec<Line>,
-}
-
-#[derive(Clone, Copy, PartialEq)]
-enum Operand {
-    Input(usize),
-    Value(Id),
-}
-
-struct Line {
-    id: Id,
-    f: TileOf,
-    args: Vec<Operand>,
-    name: &'static str,
-}
-
-/// `outer` reads `inner` as one of the operands `sides`: both become `into`. `args` makes its
-/// operands from the other ones of `outer` and those of `inner`, if they fit.
-struct Absorb {
-    outer: &'static str,
-    sides: &'static [usize],
-    inner: &'static str,
-    into: &'static str,
-    f: TileOf,
-    args: fn(&[Operand], &[Operand]) -> Option<Vec<Operand>>,
-}
-
-macro_rules! absorb {
-    ($($outer:literal $sides:tt $inner:literal => $into:ident, |$o:ident, $p:ident| $args:expr;)*) => {
-        &[$(Absorb {
-            outer: $outer,
-            sides: &$sides,
-            inner: $inner,
-            into: stringify!($into),
-            f: tile_ops::$into,
-            args: |$o, $p| $args,
-        }),*]
-    };
-}
-
-/// Earlier rules win.
-const ABSORB: &[Absorb] = absorb! {
-    "add" [0, 1] "multiply" => fma, |o, p| Some(vec![p[0], p[1], o[0]]);
-    "add" [0, 1] "square" => fma, |o, p| Some(vec![p[0], p[0], o[0]]);
-    "subtract" [1] "multiply" => fnma, |o, p| Some(vec![p[0], p[1], o[0]]);
-    "subtract" [1] "square" => fnma, |o, p| Some(vec![p[0], p[0], o[0]]);
-    "subtract" [0] "multiply" => fms, |o, p| Some(vec![p[0], p[1], o[0]]);
-    "subtract" [0] "square" => fms, |o, p| Some(vec![p[0], p[0], o[0]]);
-    "fma" [0, 1] "subtract" => lerp, |o, p| (p[1] == o[1]).then(|| vec![p[1], p[0], o[0]]);
-    "add" [0, 1] "sqrt" => root_sum, |o, p| Some(vec![p[0], o[0]]);
-    "divide" [1] "root_sum" => div_root, |o, p| Some(vec![o[0], p[0], p[1]]);
-    "add" [0, 1] "add" => sum3, |o, p| Some(vec![p[0], p[1], o[0]]);
-};
-
-impl<'a> Lines<'a> {
-    fn new(build: &'a Build<'a>, over: Shape, nodes: &'a [Id]) -> Lines<'a> {
-        Lines { build, over, nodes, ports: vec![], accesses: vec![], slots: vec![], lines: vec![] }
-    }
-
-    fn collect(&mut self, head: Option<Id>) -> Result<()> {
-        let mut known: HashMap<Id, Operand> = HashMap::new();
-        if let Some(head) = head {
-            known.insert(head, self.input(Port::Head, Access::Contiguous));
-        }
-        for &id in self.nodes {
-            let node = self.build.graph.node(id);
-            let Cpu::Tile { float, int } = node.op.cpu else {
-                return Err(bug("a group member without a tile kernel"));
-            };
-            let ints = self.build.graph.ty(node.inputs[0]).dtype == DType::I32;
-            let f = match int {
-                Some(int) if ints => int,
-                _ => float,
-            };
-            let mut args = vec![];
-            for &input in &node.inputs {
-                let operand = match known.get(&input) {
-                    Some(&operand) => operand,
-                    None => {
-                        let operand = self.external(input)?;
-                        known.insert(input, operand);
-                        operand
-                    }
-                };
-                args.push(operand);
-            }
-            known.insert(id, Operand::Value(id));
-            self.lines.push(Line { id, f, args, name: node.op.name });
-        }
-        Ok(())
-    }
-
-    fn input(&mut self, port: Port, access: Access) -> Operand {
-        let slot = match (port, &access) {
-            (Port::At(Loc::Input(slot), 0), Access::Contiguous) => Some(slot),
-            _ => None,
-        };
-        self.ports.push(port);
-        self.accesses.push(access);
-        self.slots.push(slot);
-        Operand::Input(self.ports.len() - 1)
-    }
-
-    fn external(&mut self, id: Id) -> Result<Operand> {
-        let graph = self.build.graph;
-        let (from, strided) = match &self.build.fusion.origin[id.at()] {
-            Origin::Chosen(of, strided) => (*of, Some(strided)),
-            _ => (id, None),
-        };
-        let root = self.build.fusion.root(from);
-        let leaf = graph.node(root);
-        if leaf.op.name == "scalar" {
-            return Ok(self.input(Port::Inside, Access::Constant(cell(leaf))));
-        }
-        let loc = self.build.loc(from)?;
-        let offset = strided.map_or(0, |s| s.offset);
-        let access = access(&graph.shape(id), strided, &self.over);
-        Ok(self.input(Port::At(loc, offset), access))
-    }
-
-    /// Two instructions in one where [`ABSORB`] says so and the first result is read once.
-    fn absorb(&mut self, keep: Option<Id>) {
-        let mut i = 0;
-        while i < self.lines.len() {
-            while let Some((at, args, rule)) = self.absorbable(i, keep) {
-                let line = &mut self.lines[i];
-                (line.args, line.f, line.name) = (args, rule.f, rule.into);
-                self.lines.remove(at);
-                i -= 1;
-            }
-            i += 1;
-        }
-    }
-
-    /// The line that line `i` can absorb, and what line `i` becomes.
-    fn absorbable(&self, i: usize, keep: Option<Id>) -> Option<(usize, Vec<Operand>, &'static Absorb)> {
-        let line = &self.lines[i];
-        if self.build.graph.ty(line.id).dtype != DType::F32 {
-            return None;
-        }
-        ABSORB.iter().filter(|rule| rule.outer == line.name).find_map(|rule| {
-            rule.sides.iter().find_map(|&side| {
-                let Operand::Value(x) = line.args[side] else { return None };
-                let at = self.lines.iter().position(|l| l.id == x && l.name == rule.inner)?;
-                let reads: usize = self
-                    .lines
-                    .iter()
-                    .map(|l| l.args.iter().filter(|&&a| a == Operand::Value(x)).count())
-                    .sum();
-                let mut rest = line.args.clone();
-                rest.remove(side);
-                let args = (rule.args)(&rest, &self.lines[at].args)?;
-                (reads == 1 && keep != Some(x) && self.build.plan.locs[x.at()].is_none())
-                    .then_some((at, args, rule))
-            })
-        })
-    }
-
-    /// Gives every value an operand: outputs their own, the rest temporaries that are reused.
-    fn finish(self, keep: Option<Id>) -> Result<Group> {
-        let plan = self.build.plan;
-        let n_in = self.ports.len();
-        let mut outputs: Vec<(Id, Option<Loc>)> = self
-            .lines
-            .iter()
-            .filter(|l| Some(l.id) != keep)
-            .filter_map(|l| plan.locs[l.id.at()].map(|loc| (l.id, Some(loc))))
-            .collect();
-        if let Some(id) = keep {
-            outputs.push((id, plan.locs[id.at()]));
-        }
-        let mut last = HashMap::new();
-        for (i, line) in self.lines.iter().enumerate() {
-            for arg in &line.args {
-                if let Operand::Value(id) = arg {
-                    last.insert(*id, i);
-                }
-            }
-        }
-        let mut place: HashMap<Id, u16> = HashMap::new();
-        let mut free: Vec<u16> = vec![];
-        let mut temps = 0u16;
-        let first_temp = (n_in + outputs.len()) as u16;
-        let mut code = vec![];
-        let mut stores = vec![];
-        for (i, line) in self.lines.iter().enumerate() {
-            let args: Vec<u16> = line
-                .args
-                .iter()
-                .map(|arg| match arg {
-                    Operand::Input(k) => *k as u16,
-                    Operand::Value(id) => place[id],
-                })
-                .collect();
-            let out = outputs.iter().position(|(id, _)| *id == line.id);
-            for arg in &line.args {
-                if let Operand::Value(id) = arg
-                    && last[id] == i
-                    && place[id] >= first_temp
-                    && !free.contains(&place[id])
-                {
-                    free.push(place[id]);
-                }
-            }
-            let early = out.is_some_and(|o| self.read_later(outputs[o].1, i));
-            let dst = match out {
-                Some(o) if !early => (n_in + o) as u16,
-                _ => free.pop().unwrap_or_else(|| {
-                    temps += 1;
-                    first_temp + temps - 1
-                }),
-            };
-            if let (Some(o), true) = (out, early) {
-                // The old value in this memory is still wanted: store at the end, and hold the
-                // temporary until then.
-                stores.push(((n_in + o) as u16, dst));
-                last.insert(line.id, usize::MAX);
-            }
-            place.insert(line.id, dst);
-            let first = args.first().copied().unwrap_or(dst);
-            let arg = |k: usize| args.get(k).copied().unwrap_or(first);
-            code.push(Instr { f: (line.f)(isa()), dst, args: [arg(0), arg(1), arg(2)] });
-        }
-        for (dst, from) in stores {
-            code.push(Instr { f: tile_ops::copy(isa()), dst, args: [from; 3] });
-        }
-        Ok(Group {
-            program: TileProgram::new(self.accesses, outputs.len(), temps as usize, code),
-            inputs: self.ports,
-            outputs: outputs.into_iter().map(|(_, loc)| loc).collect(),
-            count: self.over.count(),
-        })
-    }
-
-    /// Does a line after `i` read the old value of the slot that `loc` overwrites?
-    fn read_later(&self, loc: Option<Loc>, i: usize) -> bool {
-        let Some(Loc::Input(slot)) = loc else { return false };
-        self.lines[i + 1..]
-            .iter()
-            .any(|l| l.args.iter().any(|a| matches!(a, Operand::Input(k) if self.slots[*k] == Some(slot))))
-    }
 }

@@ -1,0 +1,258 @@
+//! From the lines of a group to a program of the tile machine: instructions that do the work of two,
+//! registers, and the order of stores over old values.
+
+use super::step::{Group, Port};
+use super::table::{self, Kernel};
+use crate::error::{Error, Result};
+use crate::graph::{Graph, Id, OpDef};
+use crate::kernels::tile::{Access, Instr, TileProgram};
+use crate::kernels::tile_ops::{self, TileOf};
+use crate::ops::elementwise::{ADD, DIVIDE, MULTIPLY, SQRT, SQUARE, SUBTRACT};
+use crate::passes::group::{self, Operand};
+use crate::passes::plan::{Loc, Plan};
+use crate::shape::DType;
+use crate::simd::isa;
+use std::collections::HashMap;
+
+/// What a line does: the work of a row, or of an instruction made from two.
+#[derive(Clone, Copy, PartialEq)]
+enum Code {
+    Row(&'static OpDef),
+    Made(&'static str),
+}
+
+struct Line {
+    id: Id,
+    code: Code,
+    f: TileOf,
+    args: Vec<Operand>,
+}
+
+/// `outer` reads `inner` as one of the operands `sides`: both become `into`. `args` makes its
+/// operands from the other ones of `outer` and those of `inner`, if they fit.
+struct Absorb {
+    outer: Code,
+    sides: &'static [usize],
+    inner: Code,
+    into: Code,
+    f: TileOf,
+    args: fn(&[Operand], &[Operand]) -> Option<Vec<Operand>>,
+}
+
+macro_rules! absorb {
+    (@code $row:ident) => { Code::Row(&$row) };
+    (@code ($made:ident)) => {{
+        const _: TileOf = tile_ops::$made;
+        Code::Made(stringify!($made))
+    }};
+    ($($outer:tt $sides:tt $inner:tt => $into:ident, |$o:ident, $p:ident| $args:expr;)*) => {
+        &[$(Absorb {
+            outer: absorb!(@code $outer),
+            sides: &$sides,
+            inner: absorb!(@code $inner),
+            into: absorb!(@code ($into)),
+            f: tile_ops::$into,
+            args: |$o, $p| $args,
+        }),*]
+    };
+}
+
+/// Earlier rules win. In brackets: what an earlier absorption made.
+const ABSORB: &[Absorb] = absorb! {
+    ADD [0, 1] MULTIPLY => fma, |o, p| Some(vec![p[0], p[1], o[0]]);
+    ADD [0, 1] SQUARE => fma, |o, p| Some(vec![p[0], p[0], o[0]]);
+    SUBTRACT [1] MULTIPLY => fnma, |o, p| Some(vec![p[0], p[1], o[0]]);
+    SUBTRACT [1] SQUARE => fnma, |o, p| Some(vec![p[0], p[0], o[0]]);
+    SUBTRACT [0] MULTIPLY => fms, |o, p| Some(vec![p[0], p[1], o[0]]);
+    SUBTRACT [0] SQUARE => fms, |o, p| Some(vec![p[0], p[0], o[0]]);
+    (fma) [0, 1] SUBTRACT => lerp, |o, p| (p[1] == o[1]).then(|| vec![p[1], p[0], o[0]]);
+    ADD [0, 1] SQRT => root_sum, |o, p| Some(vec![p[0], o[0]]);
+    DIVIDE [1] (root_sum) => div_root, |o, p| Some(vec![o[0], p[0], p[1]]);
+    ADD [0, 1] ADD => sum3, |o, p| Some(vec![p[0], p[1], o[0]]);
+};
+
+/// A group's program with symbolic operands, under way to the tile machine.
+pub(super) struct Lines<'a> {
+    graph: &'a Graph,
+    plan: &'a Plan,
+    count: usize,
+    ports: Vec<Port>,
+    accesses: Vec<Access>,
+    /// Operands that are read from this slot at the same element.
+    slots: Vec<Option<usize>>,
+    lines: Vec<Line>,
+}
+
+impl<'a> Lines<'a> {
+    pub(super) fn new(graph: &'a Graph, plan: &'a Plan, group: group::Lines) -> Result<Lines<'a>> {
+        let mut out = Lines {
+            graph,
+            plan,
+            count: group.over.count(),
+            ports: vec![],
+            accesses: vec![],
+            slots: vec![],
+            lines: vec![],
+        };
+        for port in group.ports {
+            out.port(port)?;
+        }
+        for group::Line { id, op, args, whole } in group.lines {
+            let f = match table::kernel(op) {
+                Some(Kernel::Tile { int: Some(int), .. }) if whole => int,
+                Some(Kernel::Tile { float, .. }) => float,
+                _ => return Err(Error::Internal(format!("'{}' has no tile kernel", op.name))),
+            };
+            out.lines.push(Line { id, code: Code::Row(op), f, args });
+        }
+        Ok(out)
+    }
+
+    fn port(&mut self, port: group::Port) -> Result<()> {
+        let (port, access) = match port {
+            group::Port::Head => (Port::Head, Access::Contiguous),
+            group::Port::Constant { value, dtype } => (Port::Inside, Access::Constant(cell(value, dtype))),
+            group::Port::Memory { of, offset, access } => {
+                let loc = self.plan.locs[of.at()].ok_or_else(|| {
+                    let name = self.graph.node(of).op.name;
+                    Error::Internal(format!("value {} ({name}) has no memory", of.0))
+                })?;
+                (Port::At(loc, offset), access)
+            }
+        };
+        self.slots.push(match (port, &access) {
+            (Port::At(Loc::Input(slot), 0), Access::Contiguous) => Some(slot),
+            _ => None,
+        });
+        self.ports.push(port);
+        self.accesses.push(access);
+        Ok(())
+    }
+
+    /// Two instructions in one where [`ABSORB`] says so and the first result is read once.
+    pub(super) fn absorb(&mut self, keep: Option<Id>) {
+        let mut i = 0;
+        while i < self.lines.len() {
+            while let Some((at, args, rule)) = self.absorbable(i, keep) {
+                let line = &mut self.lines[i];
+                (line.args, line.f, line.code) = (args, rule.f, rule.into);
+                self.lines.remove(at);
+                i -= 1;
+            }
+            i += 1;
+        }
+    }
+
+    /// The line that line `i` can absorb, and what line `i` becomes.
+    fn absorbable(&self, i: usize, keep: Option<Id>) -> Option<(usize, Vec<Operand>, &'static Absorb)> {
+        let line = &self.lines[i];
+        if self.graph.ty(line.id).dtype != DType::F32 {
+            return None;
+        }
+        ABSORB.iter().filter(|rule| rule.outer == line.code).find_map(|rule| {
+            rule.sides.iter().find_map(|&side| {
+                let Operand::Value(x) = line.args[side] else { return None };
+                let at = self.lines.iter().position(|l| l.id == x && l.code == rule.inner)?;
+                let reads: usize = self
+                    .lines
+                    .iter()
+                    .map(|l| l.args.iter().filter(|&&a| a == Operand::Value(x)).count())
+                    .sum();
+                let mut rest = line.args.clone();
+                rest.remove(side);
+                let args = (rule.args)(&rest, &self.lines[at].args)?;
+                (reads == 1 && keep != Some(x) && self.plan.locs[x.at()].is_none())
+                    .then_some((at, args, rule))
+            })
+        })
+    }
+
+    /// Gives every value an operand: outputs their own, the rest temporaries that are reused.
+    pub(super) fn finish(self, keep: Option<Id>) -> Result<Group> {
+        let plan = self.plan;
+        let n_in = self.ports.len();
+        let mut outputs: Vec<(Id, Option<Loc>)> = self
+            .lines
+            .iter()
+            .filter(|l| Some(l.id) != keep)
+            .filter_map(|l| plan.locs[l.id.at()].map(|loc| (l.id, Some(loc))))
+            .collect();
+        if let Some(id) = keep {
+            outputs.push((id, plan.locs[id.at()]));
+        }
+        let mut last = HashMap::new();
+        for (i, line) in self.lines.iter().enumerate() {
+            for arg in &line.args {
+                if let Operand::Value(id) = arg {
+                    last.insert(*id, i);
+                }
+            }
+        }
+        let mut place: HashMap<Id, u16> = HashMap::new();
+        let mut free: Vec<u16> = vec![];
+        let mut temps = 0u16;
+        let first_temp = (n_in + outputs.len()) as u16;
+        let mut code = vec![];
+        let mut stores = vec![];
+        for (i, line) in self.lines.iter().enumerate() {
+            let args: Vec<u16> = line
+                .args
+                .iter()
+                .map(|arg| match arg {
+                    Operand::Port(k) => *k as u16,
+                    Operand::Value(id) => place[id],
+                })
+                .collect();
+            let out = outputs.iter().position(|(id, _)| *id == line.id);
+            for arg in &line.args {
+                if let Operand::Value(id) = arg
+                    && last[id] == i
+                    && place[id] >= first_temp
+                    && !free.contains(&place[id])
+                {
+                    free.push(place[id]);
+                }
+            }
+            let early = out.is_some_and(|o| self.read_later(outputs[o].1, i));
+            let dst = match out {
+                Some(o) if !early => (n_in + o) as u16,
+                _ => free.pop().unwrap_or_else(|| {
+                    temps += 1;
+                    first_temp + temps - 1
+                }),
+            };
+            if let (Some(o), true) = (out, early) {
+                // The old value in this memory is still wanted: store at the end, and hold the
+                // temporary until then.
+                stores.push(((n_in + o) as u16, dst));
+                last.insert(line.id, usize::MAX);
+            }
+            place.insert(line.id, dst);
+            let first = args.first().copied().unwrap_or(dst);
+            let arg = |k: usize| args.get(k).copied().unwrap_or(first);
+            code.push(Instr { f: (line.f)(isa()), dst, args: [arg(0), arg(1), arg(2)] });
+        }
+        for (dst, from) in stores {
+            code.push(Instr { f: tile_ops::copy(isa()), dst, args: [from; 3] });
+        }
+        Ok(Group {
+            program: TileProgram::new(self.accesses, outputs.len(), temps as usize, code),
+            inputs: self.ports,
+            outputs: outputs.into_iter().map(|(_, loc)| loc).collect(),
+            count: self.count,
+        })
+    }
+
+    /// Does a line after `i` read the old value of the slot that `loc` overwrites?
+    fn read_later(&self, loc: Option<Loc>, i: usize) -> bool {
+        let Some(Loc::Input(slot)) = loc else { return false };
+        self.lines[i + 1..]
+            .iter()
+            .any(|l| l.args.iter().any(|a| matches!(a, Operand::Port(k) if self.slots[*k] == Some(slot))))
+    }
+}
+
+/// A number as the four bytes that kernels read.
+pub(super) fn cell(value: f64, dtype: DType) -> f32 {
+    if dtype == DType::I32 { f32::from_bits(value as i32 as u32) } else { value as f32 }
+}

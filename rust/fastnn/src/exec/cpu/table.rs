@@ -1,0 +1,87 @@
+//! Which kernel runs a row on the CPU. Elementwise rows state their tile kernels in the row itself
+//! (the macro `elementwise!` fills both tables); rows with work of their own have a line here. Rows
+//! that other back ends run differently need no change in the graph or the passes.
+
+use crate::error::Result;
+use crate::graph::{OpDef, StepCtx};
+use crate::kernels::tile_ops::{self as tile, TileOf};
+use crate::ops::{
+    activation, compare, elementwise, index, loss, movement, normalize, random, reduce as reductions,
+};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::OnceLock;
+
+/// A kernel of the CPU.
+#[derive(Clone, Copy)]
+pub enum Kernel {
+    /// One instruction of the fused-group machine, per operand type.
+    Tile {
+        /// On f32 (and bool) operands.
+        float: TileOf,
+        /// On i32 operands; without it the row's rule refuses them.
+        int: Option<TileOf>,
+    },
+    /// A kernel of its own. Errors are data errors (an index out of range).
+    Step(fn(&StepCtx<'_>) -> Result<()>),
+}
+
+impl fmt::Debug for Kernel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Kernel::Tile { .. } => "Tile",
+            Kernel::Step(_) => "Step",
+        })
+    }
+}
+
+type Lane = (&'static OpDef, TileOf, Option<TileOf>);
+
+const LANES: &[&[Lane]] = &[
+    elementwise::LANES,
+    compare::LANES,
+    activation::LANES,
+    &[
+        (&compare::WHERE, tile::select, Some(tile::select)),
+        (&compare::TO_FLOAT, tile::copy, Some(tile::cast_i32_f32)),
+        (&compare::TO_INT, tile::cast_f32_i32, Some(tile::copy)),
+        (&compare::TO_BOOL, tile::cast_f32_bool, Some(tile::cast_i32_bool)),
+    ],
+];
+
+type Step = fn(&StepCtx<'_>) -> Result<()>;
+
+const STEPS: &[(&OpDef, Step)] = &[
+    (&reductions::EXTENT, reductions::extent_step),
+    (&index::IOTA, index::iota_step),
+    (&index::TAKE, index::take_step),
+    (&index::TAKE_GRAD, index::take_grad_step),
+    (&index::TAKE_ALONG_AXIS, index::along_step),
+    (&index::TAKE_ALONG_AXIS_GRAD, index::along_grad_step),
+    (&index::CUMSUM, index::cumsum_step),
+    (&normalize::SOFTMAX_LAST, normalize::softmax_step),
+    (&normalize::LOG_SOFTMAX_LAST, normalize::log_softmax_step),
+    (&normalize::LAYER_NORMALIZE, normalize::layer_normalize_step),
+    (&movement::UNSLICE, movement::unslice_step),
+    (&movement::PAD, movement::pad_step),
+    (&movement::CONCATENATE, movement::concatenate_step),
+    (&random::RANDOM_UNIFORM, random::uniform_step),
+    (&random::RANDOM_NORMAL, random::normal_step),
+    (&random::RANDOM_INTEGERS, random::integers_step),
+    (&random::RANDOM_PERMUTATION, random::permutation_step),
+    (&loss::SPARSE_SOFTMAX_CROSS_ENTROPY, loss::sparse_step),
+];
+
+/// The kernel of a row; `None` for rows that run by their shape alone (reductions, movement, views)
+/// or are rewritten before anything runs.
+#[must_use]
+pub fn kernel(op: &'static OpDef) -> Option<Kernel> {
+    static TABLE: OnceLock<HashMap<usize, Kernel>> = OnceLock::new();
+    let address = |op: &OpDef| std::ptr::from_ref(op).addr();
+    let table = TABLE.get_or_init(|| {
+        let lanes = LANES.iter().copied().flatten();
+        let lanes = lanes.map(|&(op, float, int)| (address(op), Kernel::Tile { float, int }));
+        lanes.chain(STEPS.iter().map(|&(op, step)| (address(op), Kernel::Step(step)))).collect()
+    });
+    table.get(&address(op)).copied()
+}
