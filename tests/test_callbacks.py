@@ -1,12 +1,15 @@
 """Callbacks: order of hooks, decisions, files."""
 
 import csv
+import warnings
 
 import numpy as np
 import pytest
 
 import fastnn
-from fastnn import callbacks, layers
+from fastnn import Input, Sequential, callbacks, layers, optimizers
+from fastnn.layers import Dense
+from fastnn.models import load_model
 
 
 class Stub:
@@ -310,3 +313,166 @@ def test_a_backup_holds_the_epoch_in_which_another_callback_failed(tmp_path):
     note = callbacks.LambdaCallback(on_epoch_begin=lambda e, logs: starts.append(m.get_weights()))
     assert m.fit(x, y, epochs=4, callbacks=[backup, note], verbose=0).epoch == [2, 3]
     assert all(np.array_equal(*p) for p in zip(starts[0], trained, strict=True))
+
+
+class Feed(callbacks.Callback):
+    """Puts a series of values into the logs."""
+
+    def __init__(self, values):
+        super().__init__()
+        self.values = values
+
+    def on_epoch_end(self, epoch, logs=None):
+        if self.values[epoch] is not None:
+            logs["val_x"] = self.values[epoch]
+
+
+def watch(callback, values, rate=1.0):
+    model = Sequential([Input((1,)), Dense(1)])
+    model.compile(optimizers.SGD(rate), "mse")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return model, model.fit(
+            np.ones((2, 1)), np.ones(2), epochs=len(values), verbose=0,
+            callbacks=[Feed(values), callback],
+        ).history  # fmt: skip
+
+
+NAN, INF = float("nan"), float("inf")
+SERIES = {
+    "nan first": ("min", [NAN, 3.0, 1.0, 2.0], 2),
+    "inf first": ("min", [INF, 3.0, 1.0, 2.0], 2),
+    "minus inf first": ("min", [-INF, 3.0, 1.0, 2.0], 2),
+    "inf first, rising": ("max", [INF, 1.0, 3.0, 2.0], 2),
+    "nan later": ("min", [3.0, NAN, 1.0, NAN], 2),
+    "numpy's nan": ("max", [np.float32("nan"), np.float32(1), np.float32(3), 2.0], 2),
+    "late": ("min", [None, 3.0, 1.0, None], 2),
+}
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_a_value_that_is_not_finite_is_never_the_best(name, tmp_path):
+    mode, values, best = SERIES[name]
+    stop = callbacks.EarlyStopping("val_x", mode=mode, patience=9, restore_best_weights=True)
+    watch(stop, values)
+    assert (stop.best, stop.best_epoch) == (values[best], best)
+    save = callbacks.ModelCheckpoint(
+        tmp_path / "{epoch}.safetensors", "val_x", mode=mode, save_best_only=True
+    )
+    watch(save, values)
+    assert (tmp_path / f"{best + 1}.safetensors").exists()
+    assert not (tmp_path / "4.safetensors").exists()
+    slow = callbacks.ReduceLROnPlateau("val_x", mode=mode, patience=3, factor=0.5)
+    _, history = watch(slow, values)
+    assert history["learning_rate"] == [1.0] * 4
+
+
+def test_without_a_finite_epoch_the_last_weights_stay_and_it_is_said():
+    stop = callbacks.EarlyStopping("val_x", mode="min", patience=9, restore_best_weights=True)
+    model = Sequential([Input((1,)), Dense(1)])
+    model.compile(optimizers.SGD(0.1), "mse")
+    seen = []
+    look = callbacks.LambdaCallback(on_epoch_end=lambda *_: seen.append(model.get_weights()))
+    with pytest.warns(UserWarning, match="not finite in any epoch"):
+        model.fit(np.ones((2, 1)), np.ones(2), epochs=2, verbose=0,
+                  callbacks=[Feed([NAN, NAN]), stop, look])  # fmt: skip
+    np.testing.assert_array_equal(model.get_weights()[0], seen[-1][0])
+
+
+def test_a_baseline_that_is_nan_counts_as_none():
+    stop = callbacks.EarlyStopping("val_x", mode="min", patience=1, baseline=NAN)
+    watch(stop, [3.0, 2.0, 1.0])
+    assert stop.stopped_epoch == 0
+
+
+def test_an_error_in_a_schedule_is_told_as_it_is():
+    model = Sequential([Input((1,)), Dense(1)])
+    model.compile("sgd", "mse")
+    for schedule, text in (
+        (lambda epoch, rate: rate * "0.5", "multiply"),
+        (lambda epoch: epoch + "1", "unsupported operand"),
+    ):
+        with pytest.raises(TypeError, match=text):
+            model.fit(np.ones((2, 1)), np.ones(2), verbose=0,
+                      callbacks=[callbacks.LearningRateScheduler(schedule)])  # fmt: skip
+    with pytest.raises(ValueError, match="finite"):
+        model.fit(np.ones((2, 1)), np.ones(2), verbose=0,
+                  callbacks=[callbacks.LearningRateScheduler(lambda epoch: NAN)])  # fmt: skip
+
+
+def test_a_tilde_is_the_home_folder_wherever_a_path_is_given(tmp_path, monkeypatch):
+    home, here = tmp_path / "home", tmp_path / "here"
+    home.mkdir()
+    here.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(here)
+    model = Sequential([Input((1,)), Dense(1)])
+    model.compile("sgd", "mse")
+    model.fit(
+        np.ones((2, 1)), np.ones(2), verbose=0, callbacks=[
+            callbacks.ModelCheckpoint("~/sub/m.safetensors"), callbacks.CSVLogger("~/log.csv"),
+            callbacks.BackupAndRestore("~/backup", delete_checkpoint=False),
+        ],
+    )  # fmt: skip
+    model.save("~/a.safetensors")
+    model.save_weights("~/w.safetensors")
+    model.load_weights("~/w.safetensors")
+    fastnn.models.load_model("~/sub/m.safetensors")
+    fastnn.utils.plot_model(model, "~/m.svg")
+    assert not list(here.iterdir())
+    assert {p.name for p in home.iterdir()} == {
+        "sub", "log.csv", "backup", "a.safetensors", "w.safetensors", "m.svg",
+    }  # fmt: skip
+
+
+def averaged(**settings):
+    model = Sequential([Input((1,)), Dense(1, kernel_initializer="zeros")])
+    model.compile(optimizers.SGD(0.1, use_ema=True, ema_momentum=0.9, **settings), "mse")
+    return model
+
+
+EMA_X = np.linspace(-1, 1, 16, dtype="float32")[:, None]
+EMA = {"x": EMA_X, "y": 3 * EMA_X[:, 0], "batch_size": 4, "shuffle": False, "verbose": 0}
+
+
+@pytest.mark.parametrize("on_epoch", [False, True])
+def test_after_training_with_swapped_averages_the_model_holds_them(on_epoch, tmp_path):
+    plain, model = averaged(), averaged()
+    plain.fit(**EMA, epochs=3)
+    path = tmp_path / "{epoch}.safetensors"
+    history = model.fit(
+        **EMA, epochs=3, validation_data=(EMA["x"], EMA["y"]),
+        callbacks=[callbacks.SwapEMAWeights(on_epoch), callbacks.ModelCheckpoint(path)],
+    ).history  # fmt: skip
+    np.testing.assert_array_equal(model.get_weights()[0], plain.get_weights()[0])
+    # Validation is on the averages, and so is a checkpoint after the callback when asked.
+    assert history["val_loss"][-1] == model.evaluate(EMA["x"], EMA["y"], verbose=0)
+    saved = load_model(tmp_path / "3.safetensors").get_weights()[0]
+    assert np.array_equal(saved, model.get_weights()[0]) == on_epoch
+
+
+def test_averages_in_the_model_do_not_change_how_it_trains(tmp_path):
+    def weights(fits, *calls):
+        seen = []
+        look = callbacks.LambdaCallback(on_train_batch_end=lambda *_: seen.append(
+            float(model.get_weights()[0][0, 0])))  # fmt: skip
+        model = averaged()
+        for first, last in fits:
+            model.fit(**EMA, initial_epoch=first, epochs=last, callbacks=[look, *calls])
+        return seen
+
+    assert weights([(0, 3)]) == weights([(0, 3)], callbacks.SwapEMAWeights(True))
+    again = weights([(0, 2), (2, 4)], callbacks.SwapEMAWeights(True))
+    assert again == weights([(0, 2), (2, 4)])
+
+
+def test_no_update_means_no_averages_to_put_in():
+    model = averaged()
+    model.optimizer.build(model.trainable_variables)
+    model.set_weights([np.ones((1, 1)), np.ones(1)])
+    model.fit(**EMA, epochs=0)
+    model.evaluate(EMA["x"], EMA["y"], verbose=0, callbacks=[callbacks.SwapEMAWeights()])
+    assert model.get_weights()[0] == 1.0
+    model.compile("sgd", "mse")
+    with pytest.raises(ValueError, match="keeps no averages"):
+        model.fit(**EMA, callbacks=[callbacks.SwapEMAWeights()])

@@ -1,12 +1,41 @@
-"""Checks of what `fit`, `evaluate` and `predict` are asked for. Depends on NumPy."""
+"""Checks of arguments that many functions take: counts, verbosity, paths. Depends on NumPy."""
 
 from __future__ import annotations
 
+import decimal
+import numbers
+import os
 from typing import Any
 
 import numpy as np
 
-__all__ = ["check_counts", "verbosity"]
+__all__ = ["as_number", "check_counts", "is_whole", "local_path", "verbosity"]
+
+
+def as_number(value: Any) -> Any:
+    """A setting as Python's own number: NumPy scalars and arrays of no axes, fractions, decimals.
+
+    Lists and tuples go item by item; anything else stays as it is.
+    """
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    if isinstance(value, list | tuple) and type(value) in (list, tuple):
+        return type(value)(as_number(v) for v in value)
+    if isinstance(value, np.generic | np.ndarray):
+        return value.item() if np.ndim(value) == 0 and value.dtype.kind in "biuf" else value
+    if isinstance(value, numbers.Integral):
+        return int(value)
+    return float(value) if isinstance(value, numbers.Real | decimal.Decimal) else value
+
+
+def is_whole(value: Any) -> bool:
+    """Whether a setting is a whole number; True and False are none."""
+    return isinstance(as_number(value), int) and not isinstance(as_number(value), bool)
+
+
+def local_path(path: Any) -> str:
+    """A path as text, with the home folder for a leading `~`, as a shell would write it."""
+    return os.path.expanduser(os.fsdecode(path))
 
 
 def verbosity(verbose: Any) -> int:
@@ -19,7 +48,7 @@ def verbosity(verbose: Any) -> int:
 
 
 def _whole(name: str, value: Any, low: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < low:
+    if not is_whole(value) or value < low:
         raise ValueError(f"{name} is {value!r}, wanted a whole number of at least {low}\n"
                          f"  hint: {name}={max(low, 1)}")  # fmt: skip
 
@@ -32,7 +61,8 @@ def check_counts(
         _whole("epochs", epochs, 0)
     if batch_size is not None and (batch_size.__class__ is not int or batch_size < 1):
         _whole("batch_size", batch_size, 1)
-    if split and (not isinstance(split, int | float) or not 0 < split < 1):
+    share = as_number(split)
+    if split and (not isinstance(share, float) or not 0 < share < 1):
         raise ValueError(
             f"validation_split is {split!r}, wanted a number from 0 up to, not including, 1\n"
             "  hint: validation_split=0.2"

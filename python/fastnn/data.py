@@ -281,12 +281,18 @@ Sequence = PyDataset
 class IterableData:
     """Batches from a generator, a PyDataset or any iterable, prepared ahead on a thread.
 
-    `limit` batches are read in all (None: as many as there are), `close` ends the thread.
+    `limit` batches are read in all (None: as many as there are), `skip` batches are passed over
+    first, `close` ends the thread. With `again` each call of `batches` starts at the first batch,
+    unless the source is an iterator, which cannot.
     """
 
     def __init__(self, source: Any, name: str, shuffle: bool = False) -> None:
         self.source, self.name, self.shuffle = source, name, shuffle
         self.limit: int | None = None
+        self.skip = 0
+        self.again = False
+        #: The last batch passed over, of a source that does not say how many it has.
+        self.passed: Any = None
         self.seed, self.epoch = 0, 0
         self.sized = hasattr(source, "__len__") and hasattr(source, "__getitem__")
         self.once = hasattr(source, "__next__")
@@ -303,17 +309,23 @@ class IterableData:
             return None
 
     def _fresh(self) -> Iterator[Any]:
-        if self.once:
-            return self.source  # type: ignore[no-any-return]
-        if not self.sized or hasattr(self.source, "__iter__"):
-            return iter(self.source)
-        count = self.steps()
+        count = None if self.once else self.steps()
+        if count and self.skip >= count:
+            self.epoch += self.skip // count
+            self.skip %= count
+        skip, self.skip = self.skip, 0
+        if self.once or not self.sized or hasattr(self.source, "__iter__"):
+            source = self.source if self.once else iter(self.source)
+            for _ in range(skip):
+                self.passed = next(source, self.passed)
+            return source  # type: ignore[no-any-return]
         order: Any = itertools.count() if count is None else range(count)
         if self.shuffle and count is not None:
             from fastnn.random import epoch_order
 
             order = (int(i) for i in epoch_order(count, self.seed, self.epoch))
             self.epoch += 1
+        order = itertools.islice(order, skip, None)
         # Subclasses may forget super().__init__().
         workers = getattr(self.source, "workers", 1)
         if workers > 1:
@@ -328,11 +340,13 @@ class IterableData:
         return self._ahead
 
     def batches(self, steps: int | None) -> Iterator[tuple[Any, Any, Any]]:
-        """The batches of an epoch; with `steps`, the iterator goes on in the next epoch."""
+        """The batches of an epoch; with `steps`, the iterator goes on in the next, or `again`."""
         begin = getattr(self.source, "on_epoch_begin", None)
         if callable(begin):
             begin()
-        if steps is None:
+        if self.again and not self.once:
+            self._taken = 0
+        if steps is None or (self.again and not self.once):
             self._start()
         done = 0
         while steps is None or done < steps:

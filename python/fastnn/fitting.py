@@ -5,11 +5,13 @@ Depends on `data`, `callbacks`, `progress`, `_core`.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
+import threading
 import time
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +24,10 @@ from fastnn.messages import say
 from fastnn.progress import Progbar, Reporter, in_notebook, is_terminal, plain_line
 from fastnn.variables import Variable
 
-__all__ = ["Fit", "Logs", "Program", "batches_of", "keep", "report", "warn_of_few"]
+__all__ = [
+    "Fit", "Logs", "Program", "batches_of", "keep", "keeping", "metric_variables", "report",
+    "underway", "warn_of_few",
+]  # fmt: skip
 
 Logs = dict[str, float]
 
@@ -72,14 +77,14 @@ def keep(name: str, value: Any, updates: list[Any]) -> Any:
     return held.value
 
 
-def batches_of(data: Any, batch_size: int, steps: int | None, order: Any) -> Any:
-    """Batches of an epoch from arrays or an iterable."""
+def batches_of(data: Any, batch_size: int, steps: int | None, order: Any, first: int = 0) -> Any:
+    """Batches of an epoch from arrays, from number `first` on, or from an iterable."""
     if isinstance(data, IterableData):
         yield from data.batches(steps)
         return
     total = data.steps(batch_size) if steps is None else min(steps, data.steps(batch_size))
     parts = (data.x, data.y, data.weights)
-    for i in range(total):
+    for i in range(first, total):
         at: Any = slice(i * batch_size, (i + 1) * batch_size)
         at = at if order is None else order[at]
         yield tuple(tree.map_structure(lambda a, at=at: a[at], p) for p in parts)
@@ -120,6 +125,41 @@ def report(level: int, steps: int, logs: Logs, seconds: float) -> None:
         say(plain_line(steps, seconds, {k: v for k, v in logs.items() if np.ndim(v) == 0}))
 
 
+_local = threading.local()
+#: What a model keeps for the run that it is in.
+_OF_A_RUN = ("stop_training", "history", "_initial_epoch", "_resumed", "_shuffle_seed")
+
+
+def metric_variables(model: Any) -> list[Variable]:
+    """The state of all metrics of a model, each variable once."""
+    return list({v: None for m in model.metrics for v in m.variables})
+
+
+@contextlib.contextmanager
+def underway(model: Any) -> Iterator[None]:
+    """Marks that an epoch of the model sums up its metrics on this thread."""
+    _local.models = [*getattr(_local, "models", ()), model]
+    try:
+        yield
+    finally:
+        _local.models = _local.models[:-1]
+
+
+@contextlib.contextmanager
+def keeping(model: Any) -> Iterator[None]:
+    """What the model does inside leaves the metrics of epochs under way as they were.
+
+    So a callback may evaluate, train or fit between two batches; metrics may be shared by models.
+    """
+    outer = getattr(_local, "models", ())
+    held = [(v, np.array(v.numpy())) for m in outer for v in metric_variables(m)]
+    try:
+        yield
+    finally:
+        for v, value in held:
+            v.assign(value)
+
+
 class Fit:
     """One call of `fit`: epochs, validation, callbacks, reports."""
 
@@ -134,10 +174,26 @@ class Fit:
         self.class_weight: Any = None
 
     def run(self, initial_epoch: int, level: int, callbacks: Any) -> History:
-        """Trains; whatever interrupts it, finished epochs are in the history."""
+        """Trains; whatever interrupts it, finished epochs are in the history.
+
+        A run inside another of the same model, started by a callback, leaves that one its state.
+        """
+        model = self.model
+        kept = {n: getattr(model, n) for n in _OF_A_RUN} if model._fits else {}
+        model._fits += 1
+        try:
+            with keeping(model):
+                return self._run(initial_epoch, level, callbacks)
+        finally:
+            model._fits -= 1
+            for name, value in kept.items():
+                setattr(model, name, value)
+
+    def _run(self, initial_epoch: int, level: int, callbacks: Any) -> History:
         model, data = self.model, self.data
         model.stop_training = False
         model._initial_epoch = initial_epoch
+        model._resumed = None
         if initial_epoch == 0 or model._shuffle_seed is None:
             model._shuffle_seed = random.make_default_seed()
         arrays = isinstance(data, ArrayData)
@@ -160,22 +216,32 @@ class Fit:
         feed = data if direct else self._feed()
         if isinstance(self.validation, IterableData) and self.validation_steps is not None:
             times = sum(map(self._validates, range(model._initial_epoch, self.epochs)))
-            self.validation.limit = times * self.validation_steps
+            self.validation.again = not self.validation.once
+            self.validation.limit = self.validation_steps * (1 if self.validation.again else times)
         try:
             with closing(feed, self.validation):
                 if direct:
+                    if self._first_batch:
+                        self._run_in_python(feed, model._initial_epoch + 1)
                     self._run_in_core()
                 else:
-                    self._run_in_python(feed)
+                    self._run_in_python(feed, self.epochs)
         finally:
             if self.report is not None:
                 self.report.close()
-        model.optimizer.finalize_variable_values(model.trainable_variables)
+        if self.last is not None:
+            model.optimizer.finalize_variable_values(model.trainable_variables)
         if calls is not None:
             calls.on_train_end(self.last)
         return history
 
     last: Logs | None = None
+
+    @property
+    def _first_batch(self) -> int:
+        """Batches of the first epoch that a run before this one made; 0 unless it resumes one."""
+        resumed = self.model._resumed
+        return 0 if resumed is None else int(resumed[0])
 
     def _run_in_core(self) -> None:
         model, data, calls, report = self.model, self.data, self.calls, self.report
@@ -187,22 +253,24 @@ class Fit:
         )
         on_batch = self._batch_hooks(program) if calls is not None else None
         epoch, chunk = model._initial_epoch, 1 if report is not None else self.epochs
+        epoch += bool(self._first_batch)
         while epoch < self.epochs and not model.stop_training:
             count = 1 if each or on_batch else min(chunk, self.epochs - epoch)
             start = time.perf_counter()
             self._begin_epoch(epoch, each)
             try:
-                rows = program.loop.run(
-                    data.leaves,
-                    self.batch_size,
-                    count,
-                    seed=model._shuffle_seed if self.shuffle else None,
-                    first_epoch=epoch,
-                    heartbeat=self._heartbeat(program)
-                    if report is not None and report.bar
-                    else None,
-                    on_batch=on_batch,
-                )
+                with underway(model):
+                    rows = program.loop.run(
+                        data.leaves,
+                        self.batch_size,
+                        count,
+                        seed=model._shuffle_seed if self.shuffle else None,
+                        first_epoch=epoch,
+                        heartbeat=self._heartbeat(program)
+                        if report is not None and report.bar
+                        else None,
+                        on_batch=on_batch,
+                    )
             except BaseException:
                 for i, row in enumerate(getattr(program.loop, "finished", ())):
                     self.history.on_epoch_end(epoch + i, program.logs(row))
@@ -298,34 +366,44 @@ class Fit:
         """The data batch by batch: seeded, and read no further than this fit goes."""
         model, data = self.model, self.data
         epochs = range(model._initial_epoch, self.epochs)
+        done = self._first_batch
         if isinstance(data, IterableData):
             data.seed, data.epoch = model._shuffle_seed, model._initial_epoch
+            data.skip = done
+            if self.steps is not None and model._resumed is not None:
+                # What an unbroken run would have read by now.
+                data.skip += model._initial_epoch * self.steps
+                data.epoch = 0
         elif self.steps is not None:
             seed = model._shuffle_seed if self.shuffle else None
-            start = model._initial_epoch * self.steps
+            start = model._initial_epoch * self.steps + done
             data = IterableData(_endless(data, self.batch_size, seed, start), "x")
         if isinstance(data, IterableData) and self.steps is not None:
-            data.limit = len(epochs) * self.steps
+            data.limit = len(epochs) * self.steps - done
         feed: ArrayData | IterableData = data
         return feed
 
-    def _run_in_python(self, data: ArrayData | IterableData) -> None:
+    def _run_in_python(self, data: ArrayData | IterableData, stop: int) -> None:
+        """Epochs up to, not including, `stop`, batch by batch."""
         model = self.model
-        for epoch in range(model._initial_epoch, self.epochs):
+        for epoch in range(model._initial_epoch, stop):
             if model.stop_training:
                 break
             start = time.perf_counter()
+            first = self._first_batch if epoch == model._initial_epoch else 0
             self._begin_epoch(epoch, True)
             order = None
             if isinstance(data, ArrayData) and self.shuffle:
                 order = random.epoch_order(data.n, model._shuffle_seed, epoch)
-            batches = batches_of(data, self.batch_size, self.steps, order)
+            left = None if self.steps is None else self.steps - first
+            batches = batches_of(data, self.batch_size, left, order, first)
             during = self._during(epoch) if self.report is not None else None
             weigh = isinstance(data, IterableData) and not isinstance(self.data, ArrayData)
             try:
                 logs, done = model._python_epoch(
-                    "train", batches, self.calls, self.class_weight if weigh else None, during
-                )
+                    "train", batches, self.calls, self.class_weight if weigh else None, during,
+                    None if first == 0 else (*model._resumed, data),
+                )  # fmt: skip
             except Exception as error:
                 error.add_note(f"  in epoch {epoch + 1}")
                 raise

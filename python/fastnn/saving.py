@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core, keras_files, tree
+from fastnn.arguments import local_path
 from fastnn.config import snake_case
 from fastnn.errors import FormatError, nearest, unknown_name
 from fastnn.keras_files.archive import read_json
@@ -368,7 +369,7 @@ _FOREIGN = (".pt", ".pth", ".pkl", ".pickle", ".joblib", ".onnx", ".pb", ".tflit
 
 
 def _target(filepath: str | os.PathLike[str], overwrite: bool, keras: str) -> str:
-    path = os.fspath(filepath)
+    path = local_path(filepath)
     if path.endswith((".keras", ".h5", ".hdf5")) and not path.endswith(keras):
         name = Path(path).name.split(".")[0]
         raise ValueError(
@@ -392,7 +393,7 @@ def _target(filepath: str | os.PathLike[str], overwrite: bool, keras: str) -> st
 
 
 def _existing(filepath: str | os.PathLike[str]) -> str:
-    path = os.fspath(filepath)
+    path = local_path(filepath)
     if os.path.isdir(path):
         raise IsADirectoryError(
             f"{path!r} is a folder, wanted a model file\n  hint: name the file in it"

@@ -28,7 +28,17 @@ from fastnn.data import (
 )
 from fastnn.errors import DataError, reject_arguments
 from fastnn.faults import naming_layers
-from fastnn.fitting import Fit, Logs, batches_of, report, warn_of_few
+from fastnn.fitting import (
+    Fit,
+    Logs,
+    Program,
+    batches_of,
+    keeping,
+    metric_variables,
+    report,
+    underway,
+    warn_of_few,
+)
 from fastnn.layers.base import CallContext
 from fastnn.predicting import Predicting
 from fastnn.symbolic import value_of
@@ -57,6 +67,10 @@ class Trainer(Predicting):
         self._init_traces()
         self._shuffle_seed: int | None = None
         self._initial_epoch = 0
+        #: Calls of `fit` under way: more than one where a callback calls it too.
+        self._fits = 0
+        #: Of a resumed run: batches of the epoch that were made, and what its metrics held.
+        self._resumed: tuple[int, list[Any]] | None = None
         self.run_eagerly = False
 
     def __getstate__(self) -> dict[str, Any]:
@@ -68,7 +82,7 @@ class Trainer(Predicting):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Takes what `__getstate__` gave."""
-        super().__setstate__(state)  # type: ignore[misc]
+        super().__setstate__(state | {"_fits": 0, "_resumed": None})  # type: ignore[misc]
         self._init_traces()
 
     # ---- compile -------------------------------------------------------------------------------
@@ -338,9 +352,10 @@ class Trainer(Predicting):
             if isinstance(data, IterableData):
                 warn_of_few(data.name, done, steps)
         else:
-            program = self._program("test", (data.x, data.y, data.weights))
-            rows = program.loop.run(data.leaves, batch_size, 1)
-            logs, done = program.logs(rows[0]), data.steps(batch_size)
+            with keeping(self):
+                program = self._program("test", (data.x, data.y, data.weights))
+                rows = program.loop.run(data.leaves, batch_size, 1)
+                logs, done = program.logs(rows[0]), data.steps(batch_size)
         if calls is not None:
             calls.on_test_end(logs)
         return logs, done
@@ -362,14 +377,34 @@ class Trainer(Predicting):
         calls: CallbackList | None,
         classes: Any = None,
         report: Callable[[int, Logs], None] | None = None,
+        resumed: tuple[int, list[Any], Any] | None = None,
     ) -> tuple[Logs, int]:
-        """One epoch batch by batch: for iterables, eager steps and batch hooks."""
-        self.reset_metrics()
+        """One epoch batch by batch: for iterables, eager steps and batch hooks.
+
+        `resumed` says how many batches of it were made before, what the metrics held then, and
+        where the batches come from.
+        """
         train = kind == "train"
+        with keeping(self), underway(self):
+            self.reset_metrics()
+            return self._batch_by_batch(train, batches, calls, classes, report, resumed)
+
+    def _batch_by_batch(
+        self,
+        train: bool,
+        batches: Any,
+        calls: CallbackList | None,
+        classes: Any,
+        report: Callable[[int, Logs], None] | None,
+        resumed: tuple[int, list[Any], Any] | None,
+    ) -> tuple[Logs, int]:
         hook = "train" if train else "test"
         begins = calls is not None and calls.overrides(f"on_{hook}_batch_begin", "on_batch_begin")
         ends = calls is not None and calls.overrides(f"on_{hook}_batch_end", "on_batch_end")
         done, logs, program = 0, {}, None
+        kind = "train" if train else "test"
+        first, sums, source = resumed or (0, None, None)
+        done = first
         drawn = time.perf_counter()
         for x, y, w in batches:
             if begins:
@@ -378,6 +413,9 @@ class Trainer(Predicting):
                 x = self._fit_inputs(x)
                 if classes and train:
                     w = class_weights(y, classes, w)
+                if sums is not None:
+                    self._go_on(kind, (x, y, w), sums)
+                    sums = None
                 if self.run_eagerly:
                     logs = self._eager_step(train, (x, y, w))
                 else:
@@ -397,11 +435,23 @@ class Trainer(Predicting):
                     drawn = time.perf_counter()
             if self.stop_training and train:
                 break
-        if done == 0:
+        passed = getattr(source, "passed", None)
+        if done == first and source is not None and passed is not None:
+            # The run was cut off after the last batch of the epoch: only its values are missing.
+            program = self._go_on(kind, source._prepare(passed), sums)
+        elif done == first:
             raise DataError(
                 "x yielded no batches\n  hint: give a fresh generator, or steps_per_epoch"
             )
         return (logs if program is None else program.read()), done
+
+    def _go_on(self, kind: str, batch: tuple[Any, Any, Any], sums: Any) -> Program:
+        """Gives the metrics what they held when the run was cut off; a batch says the shapes."""
+        x, y, w = batch
+        program = self._program(kind, (self._fit_inputs(x), y, w))
+        for v, value in zip(metric_variables(self), sums or (), strict=True):
+            v.assign(value)
+        return program
 
     def _eager_step(self, train: bool, data: Any) -> Logs:
         tensors = tuple(tree.map_structure(_core.tensor, part) for part in data)
@@ -435,6 +485,10 @@ class Trainer(Predicting):
         return self._on_batch("test", data, return_dict)
 
     def _on_batch(self, kind: str, data: Any, return_dict: bool) -> Any:
+        with keeping(self):
+            return self._one_batch(kind, data, return_dict)
+
+    def _one_batch(self, kind: str, data: Any, return_dict: bool) -> Any:
         found = None
         if self.run_eagerly:
             self.reset_metrics()

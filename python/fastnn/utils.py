@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import random
+from fastnn.arguments import local_path
 from fastnn.config import clear_session
 from fastnn.data import PyDataset, Sequence
 from fastnn.data import pack as pack_x_y_sample_weight
@@ -135,11 +136,12 @@ def plot_model(model: Any, to_file: str | os.PathLike[str] = "model.svg", **unkn
     }  # fmt: skip
     if set(unknown) - shown:
         raise reject_arguments("plot_model()", sorted(set(unknown) - shown), plot_model)
-    ending = os.path.splitext(os.fspath(to_file))[1].lower()
+    to_file = local_path(to_file)
+    ending = os.path.splitext(to_file)[1].lower()
     formats = {".svg": "svg", ".mmd": "mermaid"}
     if ending not in formats:
         raise ValueError(
-            f"to_file is {os.fspath(to_file)!r}, wanted a name ending in .svg or .mmd\n"
+            f"to_file is {to_file!r}, wanted a name ending in .svg or .mmd\n"
             "  hint: plot_model(model, 'model.svg')"
         )
     text = draw(model, formats[ending])

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.arguments import is_whole, local_path
 from fastnn.callbacks.base import Callback, Logs
 from fastnn.errors import FormatError
 from fastnn.serial import plain
@@ -21,7 +22,9 @@ class BackupAndRestore(Callback):
 
     A run that was cut off goes on with the same bits and decisions as one that was not. It is
     called after all other callbacks, wherever it stands, to save what they made of the epoch.
-    With a number as `save_freq` it also saves every so many batches; an epoch starts again then.
+    With a number as `save_freq` it also saves every so many batches, and goes on after the batch
+    that was saved: each batch is trained on once. Sources of batches are read from their start, as
+    in the run that was cut off, and the batches made before are passed over.
     With `double_checkpoint` the backup before the last is kept too, for a file that got damaged.
     """
 
@@ -37,15 +40,16 @@ class BackupAndRestore(Callback):
             raise ValueError(
                 "Empty `backup_dir` argument passed\n  hint: BackupAndRestore('backup')"
             )
-        if save_freq != "epoch" and (not isinstance(save_freq, int) or save_freq < 1):
+        if save_freq != "epoch" and (not is_whole(save_freq) or int(save_freq) < 1):
             raise ValueError(
                 f"Invalid value for argument `save_freq`: {save_freq!r}\n"
                 "  hint: 'epoch' or a number of batches"
             )
-        self.backup_dir, self.save_freq = os.fspath(backup_dir), save_freq
+        self.backup_dir, self.save_freq = local_path(backup_dir), save_freq
         self.others: list[Any] = []
         self.delete_checkpoint, self.double_checkpoint = delete_checkpoint, double_checkpoint
         self._current_epoch = self._last_batch_seen = 0
+        self._restored: str | None = None
         if save_freq != "epoch":
             self.__dict__["on_train_batch_end"] = self._after_batch
 
@@ -69,6 +73,7 @@ class BackupAndRestore(Callback):
                 "  hint: start the model with Input(shape=...)"
             )
         paths = [p for p in (self._path, self._previous) if os.path.exists(p)]
+        self._restored = None
         for path in paths:
             try:
                 position, arrays = saving.load_state(self.model, path)
@@ -78,8 +83,12 @@ class BackupAndRestore(Callback):
                 warnings.warn(f"{error}; the backup before it is restored", stacklevel=2)
                 continue
             self.model._initial_epoch = self._current_epoch = position["epoch"]
+            names = (f"metrics/{i}" for i in range(position.get("metrics", 0)))
+            batch = position.get("batch", 0)
+            self.model._resumed = (batch, [arrays[n] for n in names] if batch else [])
             self._revive(position.get("callbacks", []), arrays)
             self.model.stop_training = position.get("stopped", False)
+            self._restored = path if batch else None
             break
 
     def _states(self) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -115,19 +124,28 @@ class BackupAndRestore(Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Remembers the epoch."""
         self._current_epoch = epoch
+        if self._restored is not None:
+            # This epoch had begun before: what the others did again at its beginning is undone.
+            from fastnn import saving
+
+            position, arrays = saving.load_state(self.model, self._restored)
+            self._revive(position.get("callbacks", []), arrays)
+            self._restored = None
 
     def _after_batch(self, batch: int, logs: Logs | None = None) -> None:
         self._last_batch_seen = batch
-        if (batch + 1) % int(self.save_freq) == 0:
-            self._save()
+        last = self.params.get("steps") == batch + 1  # the end of the epoch saves
+        if (batch + 1) % int(self.save_freq) == 0 and not last:
+            self._save(batch + 1)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Writes the backup."""
         self._current_epoch = epoch + 1
         self._save()
 
-    def _save(self) -> None:
+    def _save(self, batch: int = 0) -> None:
         from fastnn import saving
+        from fastnn.fitting import metric_variables
 
         os.makedirs(self.backup_dir, exist_ok=True)
         if self.double_checkpoint and os.path.exists(self._path):
@@ -135,6 +153,10 @@ class BackupAndRestore(Callback):
         states, arrays = self._states()
         position = {"epoch": self._current_epoch, "callbacks": states}
         position["stopped"] = bool(self.model.stop_training)
+        if batch:
+            sums = [v.numpy() for v in metric_variables(self.model)]
+            arrays |= {f"metrics/{i}": a for i, a in enumerate(sums)}
+            position |= {"batch": batch, "metrics": len(sums)}
         saving.save_state(self.model, self._path, position, arrays)
 
     def on_train_end(self, logs: Logs | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import warnings
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import ops
+from fastnn.arguments import as_number, is_whole, local_path
 from fastnn.callbacks.base import Callback, Logs
 from fastnn.messages import say
 
@@ -29,6 +31,7 @@ class MonitorCallback(Callback):
 
     With mode "auto" the loss and errors shall fall, the metrics that say so (accuracies, AUC, …)
     shall rise; ValueError when the monitored name is neither the loss nor a metric of the model.
+    NaN and infinity are never the best: nothing finite could beat them.
     """
 
     def __init__(
@@ -45,8 +48,8 @@ class MonitorCallback(Callback):
                 stacklevel=3,
             )
             mode = "auto"
-        self.monitor, self.mode, self.best = monitor, mode, baseline
-        self.min_delta = abs(min_delta)
+        self.monitor, self.mode, self.best = monitor, mode, as_number(baseline)
+        self.min_delta = abs(as_number(min_delta))
         self.monitor_op: Any = None
 
     def _set_monitor_op(self) -> None:
@@ -65,12 +68,18 @@ class MonitorCallback(Callback):
         self.monitor_op = ops.greater if direction == "up" else ops.less
 
     def _is_improvement(self, value: Any, reference: Any) -> bool:
-        if reference is None:
+        if not _is_finite(value):
+            return False
+        if reference is None or not _is_finite(reference):
             return True
         if self.monitor_op is None:
             self._set_monitor_op()
         delta = self.min_delta if self.monitor_op is ops.greater else -self.min_delta
         return bool(self.monitor_op(value - delta, reference))
+
+
+def _is_finite(value: Any) -> bool:
+    return math.isfinite(float(np.asarray(value)))
 
 
 def _metrics_of(model: Any) -> list[Any]:
@@ -117,8 +126,6 @@ class EarlyStopping(MonitorCallback):
             return
         if epoch < self.start_from_epoch:
             return
-        if self.restore_best_weights and self.best_weights is None:
-            self.best_weights, self.best_epoch = self.model.get_weights(), epoch
         self.wait += 1
         if self._is_improvement(current, self.best):
             self.best, self.best_epoch = current, epoch
@@ -135,6 +142,12 @@ class EarlyStopping(MonitorCallback):
         """Says when it stopped; restores the best weights if asked."""
         if self.stopped_epoch > 0 and self.verbose > 0:
             say(f"Epoch {self.stopped_epoch + 1}: early stopping")
+        if self.restore_best_weights and self.best_weights is None and self.wait:
+            warnings.warn(
+                f"EarlyStopping: {self.monitor} was not finite in any epoch, so there are no best "
+                "weights to restore; the model keeps those of the last epoch.",
+                stacklevel=2,
+            )
         if self.restore_best_weights and self.best_weights is not None:
             if self.verbose > 0:
                 say(
@@ -159,14 +172,14 @@ class ModelCheckpoint(MonitorCallback):
         initial_value_threshold: float | None = None,
     ) -> None:
         super().__init__(monitor, mode, initial_value_threshold)
-        if save_freq != "epoch" and (not isinstance(save_freq, int) or save_freq < 1):
+        if save_freq != "epoch" and (not is_whole(save_freq) or int(save_freq) < 1):
             raise ValueError(
                 f"Unrecognized save_freq: {save_freq!r}\n  hint: 'epoch' or a number of batches"
             )
-        self.filepath = os.fspath(filepath)
+        self.filepath = local_path(filepath)
         self.verbose = verbose
         self.save_best_only, self.save_weights_only = save_best_only, save_weights_only
-        self.save_freq = save_freq
+        self.save_freq = save_freq if save_freq == "epoch" else int(save_freq)
         self._batches = 0
         self._epoch = 0
         if save_freq != "epoch":
@@ -196,9 +209,14 @@ class ModelCheckpoint(MonitorCallback):
             current = logs.get(self.monitor)
             if current is None:
                 _missing("ModelCheckpoint", self.monitor, logs)
+                if self.best is not None:
+                    return  # what was saved is the best known
             elif not self._is_improvement(current, self.best):
                 if self.verbose:
-                    say(f"\nEpoch {epoch + 1}: {self.monitor} did not improve from {self.best:.5f}")
+                    was = f"{current} is no value to go by" if self.best is None else (
+                        f"did not improve from {self.best:.5f}"
+                    )  # fmt: skip
+                    say(f"\nEpoch {epoch + 1}: {self.monitor} {was}")
                 return
             else:
                 if self.verbose:
@@ -243,6 +261,7 @@ class ReduceLROnPlateau(MonitorCallback):
         **_: Any,
     ) -> None:
         super().__init__(monitor, mode, min_delta=min_delta)
+        factor, min_lr = as_number(factor), as_number(min_lr)
         if factor >= 1.0:
             raise ValueError(f"factor is {factor}, wanted below 1\n  hint: factor=0.1")
         self.factor, self.patience, self.verbose = factor, patience, verbose

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.arguments import local_path
 from fastnn.callbacks.base import Callback, Logs
 
 __all__ = ["CSVLogger", "TensorBoard"]
@@ -20,7 +21,7 @@ class CSVLogger(Callback):
 
     def __init__(self, filename: Any, separator: str = ",", append: bool = False) -> None:
         super().__init__()
-        self.filename, self.sep, self.append = os.fspath(filename), separator, append
+        self.filename, self.sep, self.append = local_path(filename), separator, append
         self._file: Any = None
         self._writer: Any = None
         self.keys: list[str] | None = None
@@ -107,7 +108,7 @@ class TensorBoard(Callback):
         ):  # fmt: skip
             if value:
                 warnings.warn(f"TensorBoard: {name} has no effect here", stacklevel=2)
-        self.log_dir, self.histogram_freq = os.fspath(log_dir), histogram_freq
+        self.log_dir, self.histogram_freq = local_path(log_dir), histogram_freq
         self.write_graph, self.write_steps_per_second = write_graph, write_steps_per_second
         self.update_freq = freq
         self._writers: dict[str, Any] = {}

@@ -2,19 +2,36 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
+from fastnn.arguments import as_number
 from fastnn.callbacks.base import Callback, Logs
 from fastnn.messages import say
 
 __all__ = ["LearningRateScheduler", "SwapEMAWeights", "TerminateOnNaN"]
 
 
+def _takes_rate(schedule: Callable[..., Any]) -> bool:
+    """Whether a schedule is a function of (epoch, rate) rather than of the epoch alone."""
+    try:
+        inspect.signature(schedule).bind(0, 0.0)
+    except TypeError:
+        return False
+    except ValueError:  # built in C, without a signature
+        return True
+    return True
+
+
 class LearningRateScheduler(Callback):
-    """Sets the learning rate to `schedule(epoch, rate)` before each epoch."""
+    """Sets the learning rate to `schedule(epoch, rate)`, or `schedule(epoch)`, before each epoch.
+
+    Raises: ValueError when the schedule gives anything but a finite number.
+    """
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
         super().__init__()
@@ -25,13 +42,16 @@ class LearningRateScheduler(Callback):
         optimizer = self.model.optimizer
         if not hasattr(optimizer, "learning_rate"):
             raise ValueError("the optimizer has no learning_rate\n  hint: use an Optimizer")
-        try:
-            rate = self.schedule(epoch, float(np.array(optimizer.learning_rate)))
-        except TypeError:
-            rate = self.schedule(epoch)
-        if not isinstance(rate, float | np.floating | np.float32):
+        now = (float(np.array(optimizer.learning_rate)),) if _takes_rate(self.schedule) else ()
+        rate = as_number(self.schedule(epoch, *now))
+        if not isinstance(rate, float):
             raise ValueError(
                 f"schedule({epoch}) gave {rate!r}, wanted a float\n  hint: return float(rate)"
+            )
+        if not math.isfinite(rate):
+            raise ValueError(
+                f"schedule({epoch}) gave the learning rate {rate}, wanted a finite number\n"
+                "  hint: look for a division by 0 in the schedule"
             )
         optimizer.learning_rate = rate
         if self.verbose > 0:
@@ -64,32 +84,70 @@ class TerminateOnNaN(Callback):
 
 
 class SwapEMAWeights(Callback):
-    """Puts the optimiser's averaged weights into the model after each epoch or training."""
+    """Evaluates, and with `swap_on_epoch` also ends epochs, on the optimiser's averaged weights.
+
+    The trained weights come back before training goes on; after `fit` the model holds the averages.
+    With `swap_on_epoch=True` callbacks that stand after this one (`ModelCheckpoint`) see and save
+    the averages at each epoch's end. Before the first update there are no averages to use.
+
+    Raises: ValueError when the optimiser keeps none.
+
+        model.compile(SGD(use_ema=True), "mse")
+        model.fit(x, y, callbacks=[SwapEMAWeights(swap_on_epoch=True), ModelCheckpoint(path)])
+    """
 
     def __init__(self, swap_on_epoch: bool = False) -> None:
         super().__init__()
         self.swap_on_epoch = swap_on_epoch
+        #: The trained weights while the averages are in the model.
+        self._trained: list[Any] | None = None
+        self._for_test = False
 
-    def _swap(self) -> None:
-        averages = self.model.optimizer._averages
-        if not averages:
+    def set_model(self, model: Any) -> None:
+        """Takes the model; ValueError when its optimiser keeps no averages."""
+        super().set_model(model)
+        if not getattr(model.optimizer, "use_ema", False):
             raise ValueError("the optimizer keeps no averages\n  hint: Adam(use_ema=True)")
-        for v, average in averages.items():
-            held = np.array(v.numpy())
-            v.assign(average.numpy())
-            average.assign(held)
+
+    def _put_in(self) -> None:
+        averages = self.model.optimizer._averages
+        if self._trained is None and averages and int(self.model.optimizer._iterations):
+            self._trained = [np.array(v.numpy()) for v in averages]
+            for v, average in averages.items():
+                v.assign(average.numpy())
+
+    def _take_out(self) -> None:
+        if self._trained is not None:
+            for v, held in zip(self.model.optimizer._averages, self._trained, strict=True):
+                v.assign(held)
+        self._trained = None
+
+    def get_state(self) -> dict[str, Any]:
+        """The trained weights, while the model holds the averages."""
+        return {"_trained": self._trained}
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Forgets earlier runs: what the model holds is trained on."""
+        self._trained, self._for_test = None, False
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Takes the trained weights back."""
-        if self.swap_on_epoch and epoch > 0 and self.model.optimizer._averages:
-            self._swap()
+        self._take_out()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Puts the averages in."""
         if self.swap_on_epoch:
-            self._swap()
+            self._put_in()
 
-    def on_train_end(self, logs: Logs | None = None) -> None:
-        """Puts the averages in."""
-        if not self.swap_on_epoch:
-            self._swap()
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Puts the averages in, unless they are."""
+        self._for_test = self._trained is None
+        self._put_in()
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """Takes the trained weights back, if the test put the averages in."""
+        if self._for_test:
+            self._take_out()
+        self._for_test = False
+
+    on_predict_begin, on_predict_end = on_test_begin, on_test_end

@@ -341,8 +341,11 @@ class Optimizer(Configurable):
                 v.assign(_c.where(due, average.value, v.value))
 
     def finalize_variable_values(self, var_list: Sequence[Variable]) -> None:
-        """At the end of training the averages become the weights, with use_ema."""
-        if self.use_ema:
+        """At the end of training the averages become the weights, with use_ema.
+
+        Before the first update there are no averages, so the weights stay.
+        """
+        if self.use_ema and int(self._iterations):
             for v in var_list:
                 if v in self._averages:
                     v.assign(self._averages[v].value)

@@ -82,18 +82,18 @@ impl PyLoop {
             let borrowed = self.step.get().borrow(&arrays)?;
             let schedule = Schedule { batch_size, epochs, first_epoch, seed, steps };
             let job = Job { args: borrowed.iter().map(Borrowed::arg).collect() };
-            self.finished_mut().clear();
-            let mut watcher = Watcher { owner: self, heartbeat, on_batch, raised: None };
+            let mut watcher = Watcher { finished: vec![], heartbeat, on_batch, raised: None };
             let result = py.detach(|| {
                 let job = job;
                 // SAFETY: the arrays were borrowed with their shapes and are kept until the end.
                 unsafe { self.parts.run(&job.args, &schedule, &mut watcher) }
             });
+            *self.finished_mut() = watcher.finished.clone();
             if let Some(error) = watcher.raised {
                 return Err(error.into());
             }
             result?;
-            Ok(self.finished_mut().clone())
+            Ok(watcher.finished)
         })
     }
 
@@ -112,14 +112,15 @@ struct Job {
 unsafe impl Send for Job {}
 
 /// Enters Python on behalf of a run; what Python raises is kept and stops the run.
-struct Watcher<'a> {
-    owner: &'a PyLoop,
+struct Watcher {
+    /// Results of finished epochs: of this run alone, though a callback may start another.
+    finished: Vec<Vec<f32>>,
     heartbeat: Option<Py<PyAny>>,
     on_batch: Option<Py<PyAny>>,
     raised: Option<PyErr>,
 }
 
-impl Watcher<'_> {
+impl Watcher {
     fn ask(&mut self, call: impl FnOnce(Python<'_>) -> PyResult<bool>) -> fastnn::error::Result<bool> {
         Python::attach(call).map_err(|error| {
             self.raised = Some(error);
@@ -128,7 +129,7 @@ impl Watcher<'_> {
     }
 }
 
-impl Observer for Watcher<'_> {
+impl Observer for Watcher {
     fn tick(&mut self) -> fastnn::error::Result<()> {
         check_signals(&mut self.raised)
     }
@@ -162,7 +163,7 @@ impl Observer for Watcher<'_> {
     }
 
     fn epoch(&mut self, _epoch: usize, results: Vec<f32>) -> fastnn::error::Result<()> {
-        self.owner.finished_mut().push(results);
+        self.finished.push(results);
         Ok(())
     }
 }
