@@ -21,6 +21,7 @@ from fastnn._core import Tensor
 from fastnn.callbacks import CallbackList, History
 from fastnn.data import ArrayData, IterableData, closing
 from fastnn.messages import say
+from fastnn.metrics.base import state_of
 from fastnn.progress import Progbar, Reporter, in_notebook, is_terminal, plain_line
 from fastnn.variables import Variable
 
@@ -132,7 +133,7 @@ _OF_A_RUN = ("stop_training", "history", "_initial_epoch", "_resumed", "_shuffle
 
 def metric_variables(model: Any) -> list[Variable]:
     """The state of all metrics of a model, each variable once."""
-    return list({v: None for m in model.metrics for v in m.variables})
+    return list({v: None for m in model.metrics for v in state_of(m)})
 
 
 @contextlib.contextmanager

@@ -11,7 +11,7 @@ from fastnn import _core, tree
 from fastnn._core import Tensor
 from fastnn.data import pack
 from fastnn.faults import batch_is_open
-from fastnn.fitting import Program, keep
+from fastnn.fitting import Program, keep, metric_variables
 from fastnn.layers.base import CallContext
 from fastnn.recent import Recent
 from fastnn.symbolic import value_of
@@ -69,8 +69,7 @@ class Tracing:
         with Scope(training=train) as scope, CallContext(train), batch_is_open():
             logs = (self.train_step if train else self.test_step)(pack(*inputs))
         updates = scope.updates()
-        found = self.metrics
-        reset = list({v: None for m in found for v in m.variables})
+        found, reset = self.metrics, metric_variables(self)
         values: dict[str, Any] = {}
         vectors = []
         tracked = {m.name: m for m in found}

@@ -102,6 +102,9 @@ class Variable(_core.Variable):
         self.constraint = constraint
         self.path = self.name
 
+    #: Of a metric's sum: the variable that holds what float32 rounded off it.
+    rest: Variable | None = None
+
     @property
     def trainable(self) -> bool:
         """Whether `fit` changes it by gradients."""
@@ -129,6 +132,8 @@ class Variable(_core.Variable):
         """Sets the value; inside a trace, records the update."""
         if isinstance(value, Variable):
             value = value.value
+        if self.rest is not None:
+            self.rest.assign(np.zeros(self.shape, np.float32))
         scope = current_scope()
         if scope is not None:
             value = value if isinstance(value, Tensor) else _core.tensor(value, dtype=self.dtype)

@@ -1,6 +1,7 @@
 """Metrics: variables that sum over batches inside the compiled step, and a result of them.
 
-Weighted means divide by the sum of weights (unlike losses). Depends on `losses`, `ops`.
+Weighted means divide by the sum of weights (unlike losses). Sums keep what float32 rounds off in
+a second variable, so that they are exact for billions of samples. Depends on `losses`, `ops`.
 """
 
 from __future__ import annotations
@@ -38,6 +39,8 @@ class Metric(Configurable):
 
     #: "up" where more is better, "down" where less is: what callbacks that watch it go by.
     _direction: str | None = None
+    #: While values come from the caller: what `variables` do not hold is lost between calls.
+    _stateless = False
 
     def __init__(self, dtype: Any = None, name: str | None = None) -> None:
         self.name = name or unique_name(snake_case(type(self).__name__))
@@ -62,6 +65,29 @@ class Metric(Configurable):
 
     add_weight = add_variable
 
+    def _add_sum(self, name: str, shape: Sequence[int] = ()) -> Variable:
+        """A variable to sum into with `_accumulate`."""
+        variable = self.add_variable(shape, name=name)
+        self._rest_of(variable)
+        return variable
+
+    def _rest_of(self, variable: Variable) -> Variable:
+        """Where `_accumulate` keeps what a sum rounds off."""
+        if variable.rest is None:
+            zeros, name = np.zeros(variable.shape, np.float32), f"{variable.name}_rest"
+            variable.rest = Variable(zeros, trainable=False, name=name)
+            variable.rest.path = f"{variable.path}_rest"
+        return variable.rest
+
+    def _accumulate(self, variable: Variable, amount: Any) -> None:
+        """Adds to a sum: to about 48 bits, where float32 alone would stop counting at 2^24."""
+        rest, old = self._rest_of(variable), variable.value
+        amount = amount + rest.value
+        total = old + amount
+        lost = amount - (total - old)
+        variable.assign(total)  # an assignment from elsewhere sets the rest to 0, as this does
+        rest.assign(_c.where(ops.isfinite(total), lost, 0.0))
+
     @property
     def dtype(self) -> str:
         """The type of the state."""
@@ -69,16 +95,25 @@ class Metric(Configurable):
 
     @property
     def variables(self) -> list[Variable]:
-        """The state: own variables first, then those in attributes and in metrics inside."""
+        """The state: own variables first, then those in attributes and in metrics inside.
+
+        What sums round off is kept apart from it, so that the list is the same as in Keras.
+        """
         found = dict.fromkeys(self._variables)
         for key, value in self.__dict__.items():
-            if key != "_variables":
+            if key not in ("_variables", "_carries"):
                 found.update(dict.fromkeys(_variables_in(value)))
         return list(found)
 
+    @property
+    def _state(self) -> list[Variable]:
+        """All that a reset sets to 0: the variables, and what their sums round off."""
+        own = self.variables
+        return own + [v.rest for v in own if v.rest is not None]
+
     def reset_state(self) -> None:
         """Back to the start."""
-        for v in self.variables:
+        for v in self._state:
             v.assign(np.zeros(v.shape, np.int32 if v.dtype == "int32" else np.float32))
 
     reset_states = reset_state
@@ -86,9 +121,13 @@ class Metric(Configurable):
     def stateless_update_state(self, metric_variables: Sequence[Any], *args: Any, **kw: Any) -> Any:
         """New values of the variables after a batch; the stored ones stay."""
         with Scope():
-            own = self._set(metric_variables)
-            self.update_state(*args, **kw)
-            return [v.value for v in own]
+            given = self._set(metric_variables)
+            self._stateless = True
+            try:
+                self.update_state(*args, **kw)
+            finally:
+                self._stateless = False
+            return [v.value for v in given]
 
     def stateless_result(self, metric_variables: Sequence[Any]) -> Any:
         """The result that these values of the variables give."""
@@ -130,6 +169,11 @@ class Metric(Configurable):
         return f"<{type(self).__name__} name={self.name}>"
 
 
+def state_of(metric: Any) -> list[Variable]:
+    """All variables that a metric sums in."""
+    return list(getattr(metric, "_state", metric.variables))
+
+
 def _variables_in(value: Any) -> Iterator[Variable]:
     """Variables held in a value: itself, inside metrics, lists and dicts."""
     if isinstance(value, Variable):
@@ -165,8 +209,8 @@ class Mean(Metric):
 
     def __init__(self, name: str = "mean", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
-        self.total = self.add_variable(name="total")
-        self.count = self.add_variable(name="count")
+        self.total = self._add_sum("total")
+        self.count = self._add_sum("count")
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         """Adds values, each with its weight."""
@@ -177,15 +221,15 @@ class Mean(Metric):
             sample_weight = keep if sample_weight is None else keep * sample_weight
         values, weight = _weighted(values, sample_weight)
         if weight is None:
-            self.total.assign(self.total + ops.sum(values))
-            self.count.assign(self.count + _count_of(values))
+            self._accumulate(self.total, ops.sum(values))
+            self._accumulate(self.count, _count_of(values))
             return
         if ops.ndim(values) == 0:
-            self.total.assign(self.total + values * weight)
-            self.count.assign(self.count + weight)
+            self._accumulate(self.total, values * weight)
+            self._accumulate(self.count, weight)
             return
-        self.total.assign(self.total + ops.sum(values * weight))
-        self.count.assign(self.count + ops.sum(weight * ops.ones_like(values)))
+        self._accumulate(self.total, ops.sum(values * weight))
+        self._accumulate(self.count, ops.sum(weight * ops.ones_like(values)))
 
     def result(self) -> Any:
         """Total / count, 0 before any value."""
@@ -197,12 +241,12 @@ class Sum(Metric):
 
     def __init__(self, name: str = "sum", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
-        self.total = self.add_variable(name="total")
+        self.total = self._add_sum("total")
 
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         """Adds values times weights."""
         values, weight = _weighted(values, sample_weight)
-        self.total.assign(self.total + ops.sum(values if weight is None else values * weight))
+        self._accumulate(self.total, ops.sum(values if weight is None else values * weight))
 
     def result(self) -> Any:
         """The sum."""

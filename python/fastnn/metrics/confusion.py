@@ -68,7 +68,7 @@ class _Confusion(Metric):
 
     def _add_counts(self, *columns: int) -> None:
         for which in self._wanted:
-            setattr(self, which, self.add_variable((len(self._cuts), *columns), name=which))
+            setattr(self, which, self._add_sum(which, (len(self._cuts), *columns)))
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Counts a batch."""
@@ -86,8 +86,7 @@ class _Confusion(Metric):
             counts = parts[which][0] * parts[which][1]
             if w is not None:
                 counts = counts * ops.expand_dims(w, axis=1)
-            variable = getattr(self, which)
-            variable.assign(variable + ops.sum(counts, axis=0))
+            self._accumulate(getattr(self, which), ops.sum(counts, axis=0))
 
     def _select(self, y: Any, p: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
         """Labels, scores and weights to count, all in one axis."""
@@ -397,7 +396,7 @@ class AUC(_Confusion):
         """The area."""
         tp, tn, fp, fn = self._values(*_COUNTS) if self._built else [ops.zeros((2, 1))] * 4
         if self.curve == "PR" and self.summation_method == "interpolation":
-            return self._over_labels(_interpolated_pr(tp, fp, fn))
+            return self._over_labels(_interpolated_pr(tp, fp, fn, *self._steps()))
         recall = ops.divide_no_nan(tp, tp + fn)
         if self.curve == "ROC":
             x, y = ops.divide_no_nan(fp, fp + tn), recall
@@ -412,6 +411,17 @@ class AUC(_Confusion):
             "majoring": lambda: ops.maximum(a, b),
         }[self.summation_method]()
         return self._over_labels((x[:-1] - x[1:]) * height)
+
+    def _steps(self) -> list[Any]:
+        """From one cut to the next: true positives, and all called positive, without rounding."""
+        if not self._built:
+            return [ops.zeros((1, 1))] * 2
+        found = [
+            (v[:-1] - v[1:]) + (rest[:-1] - rest[1:])
+            for v in (self.true_positives, self.false_positives)  # type: ignore[attr-defined]
+            for rest in [self._rest_of(v)]
+        ]
+        return [found[0], found[0] + found[1]]
 
     def _over_labels(self, parts: Any) -> Any:
         """The sum of the parts; with `multi_label` one per label and their mean."""
@@ -442,10 +452,9 @@ def _gains(tp: Any, tn: Any, fp: Any, fn: Any) -> tuple[Any, Any]:
     return ops.maximum(recall, 0.0), precision
 
 
-def _interpolated_pr(tp: Any, fp: Any, fn: Any) -> Any:
+def _interpolated_pr(tp: Any, fp: Any, fn: Any, dtp: Any, dp: Any) -> Any:
     # Davis & Goadrich 2006: precision between two points of the curve is not linear.
     p = tp + fp
-    dtp, dp = tp[:-1] - tp[1:], p[:-1] - p[1:]
     slope = ops.divide_no_nan(dtp, ops.maximum(dp, 0.0))
     intercept = tp[1:] - slope * p[1:]
     both = ops.logical_and(p[:-1] > 0.0, p[1:] > 0.0)

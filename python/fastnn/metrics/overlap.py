@@ -16,15 +16,21 @@ __all__ = [
 ]  # fmt: skip
 
 
+#: A count of a cell is kept below this; how often it was passed stands apart.
+_CARRY = 1 << 30
+
+
 class _Overlap(Metric):
     """A confusion matrix of classes (rows: truth) and its intersections over unions.
 
-    Class numbers outside 0…num_classes-1, and `ignore_class`, are left out. Counts are int32, exact
-    to 2^31 a cell; from the first float weights on they are float32, so that weights count as they
-    are given (Keras cuts their fractions off). With `dtype="float32"` they are so from the start.
+    Class numbers outside 0…num_classes-1, and `ignore_class`, are left out. Counts are int32, with
+    2^30 and their multiples in a second variable; from the first float weights on they are float32,
+    so that weights count as they are given (Keras cuts their fractions off). With `dtype="float32"`
+    they are so from the start.
     """
 
     _direction = "up"
+    _carries: Variable | None = None
 
     def __init__(
         self,
@@ -44,6 +50,9 @@ class _Overlap(Metric):
             dtype="int32" if dtype in (None, "int") else "float32",
             name="total_confusion_matrix",
         )
+        if self.total_cm.dtype == "int32":
+            self._carries = Variable(np.zeros((num_classes, num_classes), np.int32), dtype="int32",
+                                     trainable=False, name="carries")  # fmt: skip
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Counts a batch of class numbers, or of scores per class where it is not sparse."""
@@ -71,22 +80,40 @@ class _Overlap(Metric):
         rows = ops.one_hot(ops.where(keep, y, 0), self.num_classes)
         columns = ops.one_hot(ops.where(keep, p, 0), self.num_classes)
         counts = ops.matmul(ops.transpose(rows * ops.expand_dims(weight, axis=-1)), columns)
-        self.total_cm.assign(self.total_cm + ops.cast(counts, self.total_cm.dtype))
+        if self.total_cm.dtype == "float32":
+            self._accumulate(self.total_cm, counts)
+            return
+        total = self.total_cm.value + ops.cast(counts, "int32")
+        if self._carries is None or self._stateless:
+            self.total_cm.assign(total)
+            return
+        carried = total // _CARRY
+        self._carries.assign(self._carries + carried)
+        self.total_cm.assign(total - carried * _CARRY)
 
     def _take_fractions(self) -> None:
         """Goes on counting in float32."""
         old = self.total_cm
         if old.dtype == "float32":
             return
-        self.total_cm = Variable(
-            old.stored().numpy().astype(np.float32), trainable=False, name=old.name
-        )
+        counted = old.stored().numpy().astype(np.float64)
+        if self._carries is not None:
+            counted += self._carries.stored().numpy() * float(_CARRY)
+        self.total_cm = Variable(counted.astype(np.float32), trainable=False, name=old.name)
         self.total_cm.path = old.path
+        self._carries = None
         self._variables = [self.total_cm if v is old else v for v in self._variables]
+        self._rest_of(self.total_cm).assign((counted - counted.astype(np.float32)).astype("f4"))
+
+    @property
+    def _state(self) -> list[Variable]:
+        return super()._state + ([] if self._carries is None else [self._carries])
 
     def _shares(self) -> tuple[Any, Any]:
         """Intersection over union per class, and 1 for each class that occurs."""
         matrix = ops.cast(self.total_cm.value, "float32")
+        if self._carries is not None:
+            matrix = matrix + ops.cast(self._carries.value, "float32") * float(_CARRY)
         both = ops.sum(matrix * ops.eye(self.num_classes), axis=1)
         union = ops.sum(matrix, axis=0) + ops.sum(matrix, axis=1) - both
         return ops.divide_no_nan(both, union), ops.cast(union > 0.0, "float32")

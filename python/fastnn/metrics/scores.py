@@ -78,7 +78,7 @@ class FBetaScore(Metric):
             "false_negatives",
             "intermediate_weights",
         ):
-            setattr(self, which, self.add_variable(shape, name=which))
+            setattr(self, which, self._add_sum(which, shape))
         self._built = True
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
@@ -103,8 +103,7 @@ class FBetaScore(Metric):
             ("false_negatives", (1.0 - p) * y_true),
             ("intermediate_weights", y_true),
         ):
-            v = getattr(self, which)
-            v.assign(v + ops.sum(part * w, axis=self._axis))
+            self._accumulate(getattr(self, which), ops.sum(part * w, axis=self._axis))
 
     def result(self) -> Any:
         """The score, one per class without averaging."""
@@ -135,8 +134,15 @@ class F1Score(FBetaScore):
         super().__init__(average, 1.0, threshold, name, dtype)
 
 
+_SUMS = ("sum", "squared_sum", "total_mse", "count")
+
+
 class R2Score(Metric):
-    """Coefficient of determination, the share of variance explained: y (n, outputs)."""
+    """Coefficient of determination, the share of variance explained: y (n, outputs).
+
+    `squared_sum` holds squares about the mean of what was seen, so that a mean far from 0 costs no
+    digits (Chan, Golub & LeVeque 1983).
+    """
 
     _direction = "up"
 
@@ -160,7 +166,7 @@ class R2Score(Metric):
                 f"Received: num_regressors={num_regressors}"
             )
         self.class_aggregation, self.num_regressors = class_aggregation, num_regressors
-        self.num_samples = self.add_variable(name="num_samples")
+        self.num_samples = self._add_sum("num_samples")
         self._built = False
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
@@ -170,8 +176,8 @@ class R2Score(Metric):
         y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
         if not self._built:
             n = (_columns("R2Score", y_true.shape, y_pred.shape),)
-            for which in ("squared_sum", "sum", "total_mse", "count"):
-                setattr(self, which, self.add_variable(n, name=which))
+            for which in ("squared_sum", "sum", "total_mse", "count"):  # in Keras's order
+                setattr(self, which, self._add_sum(which, n))
             self._built = True
         w: Any = ops.ones_like(y_true)
         if sample_weight is not None:
@@ -179,25 +185,26 @@ class R2Score(Metric):
             while ops.ndim(given) < ops.ndim(y_true):
                 given = ops.expand_dims(given, axis=-1)
             w = given * w
-        for which, part in (
-            ("sum", y_true * w),
-            ("squared_sum", y_true * y_true * w),
-            ("total_mse", ops.square(y_true - y_pred) * w),
-            ("count", w),
-        ):
-            v = getattr(self, which)
-            v.assign(v + ops.sum(part, axis=0))
+        total, squares, mse, count = (getattr(self, v) for v in _SUMS)
+        before, new, amount = count.value, ops.sum(w, axis=0), ops.sum(y_true * w, axis=0)
+        # Squares are taken about the mean so far, or about that of the first batch.
+        centre = ops.divide_no_nan(total.value, before)
+        centre = _c.where(before > 0.0, centre, ops.divide_no_nan(amount, new))
+        away = y_true - centre
+        mean = ops.divide_no_nan(ops.sum(away * w, axis=0), new)
+        between = ops.square(mean) * ops.divide_no_nan(before * new, before + new)
+        self._accumulate(squares, ops.sum(ops.square(away - mean) * w, axis=0) + between)
+        self._accumulate(total, amount)
+        self._accumulate(mse, ops.sum(ops.square(y_true - y_pred) * w, axis=0))
+        self._accumulate(count, new)
         # Keras counts elements here, not rows.
-        self.num_samples.assign(self.num_samples + _c.extent(y_true))
+        self._accumulate(self.num_samples, _c.extent(y_true))
 
     def result(self) -> Any:
         """1 - residual / total sum of squares."""
         if not self._built:
             return _core.tensor(0.0)
-        total, squares, mse, count = (getattr(self, w).value for w in (
-            "sum", "squared_sum", "total_mse", "count"))  # fmt: skip
-        mean = ops.divide_no_nan(total, count)
-        variance = squares - total * mean
+        variance, mse = (getattr(self, w).value for w in ("squared_sum", "total_mse"))
         score = 1.0 - ops.divide_no_nan(mse, variance)
         score = _c.where(ops.isfinite(score), score, 0.0)
         if self.class_aggregation == "uniform_average":
