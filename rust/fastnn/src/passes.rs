@@ -18,6 +18,6 @@ pub fn prepare(graph: &Graph, limits: &fuse::Limits) -> Result<(Graph, fuse::Fus
     let graph = simplify::simplify(&lower::lower(graph)?)?;
     #[cfg(debug_assertions)]
     graph.recheck()?;
-    let fusion = fuse::fuse(&graph, limits);
+    let fusion = fuse::fuse(&graph, limits)?;
     Ok((graph, fusion))
 }

@@ -311,3 +311,66 @@ fn integers_and_truth_values_pass_through_groups() {
     g.outputs = vec![result];
     check(&g, &mut Rng(7), "types");
 }
+
+/// Builds a graph whose groups would wait for each other in a circle if the fuser merged whatever
+/// looks mergeable: a reduction feeds readers of its own input and of a shared scalar.
+fn circle(order: usize) -> Graph {
+    let mut g = Graph::new();
+    let x = g.input(Ty::f32(shape(&[5])));
+    let c = g.input(Ty::f32(shape(&[])));
+    let t = g.exp(x);
+    let early = order.is_multiple_of(2).then(|| g.exp(c));
+    let m = g.mean(t, &[0], false);
+    let d = g.sub(t, m);
+    let d = g.square(d);
+    let v = g.mean(d, &[0], false);
+    let r = early.unwrap_or_else(|| g.exp(c));
+    let (scaled, shifted) = if order < 2 {
+        let scaled = g.mul(t, r);
+        (scaled, g.add_(v, r))
+    } else {
+        let shifted = g.add_(v, r);
+        (g.mul(t, r), shifted)
+    };
+    g.outputs = vec![v, scaled, shifted];
+    g
+}
+
+#[test]
+fn groups_never_wait_for_each_other_in_a_circle() {
+    let mut rng = Rng(8);
+    for order in 0..4 {
+        check(&circle(order), &mut rng, &format!("circle {order}"));
+    }
+}
+
+/// Scalars and reductions that feed readers of their inputs, all outputs wanted.
+fn crossed(rng: &mut Rng, size: usize) -> Graph {
+    let mut g = Graph::new();
+    let mut rows: Vec<Id> = (0..2).map(|_| g.input(Ty::f32(shape(&[4, 6])))).collect();
+    let mut scalars: Vec<Id> = (0..2).map(|_| g.input(Ty::f32(shape(&[])))).collect();
+    for _ in 0..size {
+        let (x, y) = (rows[rng.below(rows.len())], rows[rng.below(rows.len())]);
+        let (s, t) = (scalars[rng.below(scalars.len())], scalars[rng.below(scalars.len())]);
+        match rng.below(6) {
+            0 => rows.push(g.tanh(x)),
+            1 => rows.push(g.mul(x, s)),
+            2 => rows.push(g.sub(x, y)),
+            3 => scalars.push(g.mean(x, &[0, 1], false)),
+            4 => scalars.push(g.tanh(s)),
+            _ => scalars.push(g.sub(s, t)),
+        }
+    }
+    g.outputs = rows[2..].iter().chain(&scalars[2..]).copied().collect();
+    g
+}
+
+#[test]
+fn reductions_that_feed_readers_of_their_inputs_agree_with_the_oracle() {
+    let mut rng = Rng(9);
+    for round in 0..1000 {
+        let size = 4 + rng.below(37);
+        let g = crossed(&mut rng, size);
+        check(&g, &mut rng, &format!("crossed graph {round}"));
+    }
+}

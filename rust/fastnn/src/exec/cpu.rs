@@ -51,7 +51,7 @@ impl Program {
     /// Lowers, simplifies, fuses and plans a graph of concrete shapes.
     pub fn compile(graph: &Graph) -> Result<Program> {
         let (graph, fusion) = passes::prepare(graph, &LIMITS)?;
-        let plan = plan::plan(&graph, &fusion);
+        let plan = plan::plan(&graph, &fusion)?;
         debug_assert_eq!(plan::overlaps(&graph, &fusion, &plan), None);
         let steps = build::steps(&graph, &fusion, &plan)?;
         if debug("graph") {

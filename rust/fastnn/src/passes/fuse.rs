@@ -3,6 +3,7 @@
 //! prologue. A group may have several outputs (the new weight and both moments of Adam leave one
 //! group); a merge that would make groups wait for each other in a circle is refused.
 
+use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Id, Kind, SCALAR, Strided, Vjp};
 use crate::shape::Shape;
 use std::cmp::Reverse;
@@ -30,6 +31,17 @@ pub enum Work {
     Kernel(Id),
     /// A movement node that somebody needs in memory.
     Copy(Id),
+}
+
+impl Work {
+    /// The nodes the step computes.
+    #[must_use]
+    pub fn members(&self) -> Vec<Id> {
+        match self {
+            Work::Fused(f) => f.head.iter().chain(&f.nodes).chain(&f.tail).copied().collect(),
+            Work::Kernel(id) | Work::Copy(id) => vec![*id],
+        }
+    }
 }
 
 /// A fused group.
@@ -113,7 +125,7 @@ impl Fusion {
                         && f.nodes.len() < limits.nodes
                         && self.inputs(graph, f) + node.inputs.len() <= limits.inputs
                         && (limits.buffers == usize::MAX || {
-                            let mut members = super::plan::members(&self.works[*place]);
+                            let mut members = self.works[*place].members();
                             members.push(id);
                             regions(graph, &users, &|x| self.source(x), &members) <= limits.buffers
                         })
@@ -141,6 +153,32 @@ impl Fusion {
         }
     }
 
+    /// Every value has a step, and every step comes after those that it reads.
+    fn check(&self, graph: &Graph) -> Result<()> {
+        let bug = |id: Id, what: &str| {
+            Err(Error::Internal(format!("fusion: value {} ({}) {what}", id.0, graph.node(id).op.name)))
+        };
+        for (i, node) in graph.nodes.iter().enumerate() {
+            let own = matches!(self.origin[i], Origin::Own) && node.op.class != Class::Leaf;
+            if own && self.work_of[i].is_none() {
+                return bug(Id(i as u32), "is computed by no step");
+            }
+        }
+        for (at, work) in self.works.iter().enumerate() {
+            let members = work.members();
+            for &id in &members {
+                for &input in &graph.node(id).inputs {
+                    let source = self.source(input);
+                    let inside = input < id && members.contains(&input);
+                    if !inside && self.work_of[source.at()].is_some_and(|before| before >= at) {
+                        return bug(source, "is read before it is computed");
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Values a group reads from memory.
     fn inputs(&self, graph: &Graph, fused: &Fused) -> usize {
         let mut seen: Vec<Id> = vec![];
@@ -163,11 +201,19 @@ struct Group {
     tail: Option<Id>,
     nodes: Vec<Id>,
     /// Groups this one reads; true: through memory (a view, a broadcast, a product's operand),
-    /// so that the two can never be one.
-    deps: BTreeMap<usize, bool>,
-    first: u32,
+    /// so that the two can never be one. Groups that were merged since are still named here:
+    /// [`Fuser::alive`] says where they went.
+    deps: Vec<(usize, bool)>,
     last: u32,
+    /// Position in the order of groups: greater than that of every group it reads.
+    rank: u64,
 }
+
+/// New groups come this far after the last one, so that others can be moved between them.
+const GAP: u64 = 1 << 32;
+/// A merge that would have to look at more groups than this between the two is refused, so that
+/// the work stays linear in the nodes.
+const NEAR: usize = 256;
 
 struct Fuser<'a> {
     graph: &'a Graph,
@@ -176,19 +222,31 @@ struct Fuser<'a> {
     origin: Vec<Origin>,
     group_of: Vec<Option<usize>>,
     groups: Vec<Group>,
+    /// The group that a merged one became part of; itself while it is alive.
+    became: Vec<usize>,
+    /// Living groups by rank.
+    ranked: BTreeMap<u64, usize>,
 }
 
 /// Groups a simplified graph.
-#[must_use]
-pub fn fuse(graph: &Graph, limits: &Limits) -> Fusion {
+pub fn fuse(graph: &Graph, limits: &Limits) -> Result<Fusion> {
     let origin = origins(graph);
-    let group_of = vec![None; graph.nodes.len()];
-    let users = graph.users();
-    let mut fuser = Fuser { graph, limits: *limits, users, origin, group_of, groups: vec![] };
+    let mut fuser = Fuser {
+        graph,
+        limits: *limits,
+        users: graph.users(),
+        origin,
+        group_of: vec![None; graph.nodes.len()],
+        groups: vec![],
+        became: vec![],
+        ranked: BTreeMap::new(),
+    };
     for i in 0..graph.nodes.len() {
         fuser.place(Id(i as u32));
     }
-    fuser.finish()
+    let fusion = fuser.finish()?;
+    fusion.check(graph)?;
+    Ok(fusion)
 }
 
 /// Memory regions that a step of these nodes reads or writes; a number known now takes none.
@@ -231,7 +289,11 @@ fn origins(graph: &Graph) -> Vec<Origin> {
     let mut origin: Vec<Origin> = Vec::with_capacity(graph.nodes.len());
     for (i, node) in graph.nodes.iter().enumerate() {
         let own = match node.op.kind {
-            Kind::View => Origin::Same(node.inputs[0]),
+            Kind::View => match &origin[node.inputs[0].at()] {
+                // A view of a view, named by what lies under both: chains stay short.
+                Origin::Same(of) => Origin::Same(*of),
+                _ => Origin::Same(node.inputs[0]),
+            },
             Kind::Strided(rule) if !wanted[i] && !through_strides(&origin, node.inputs[0]) => {
                 let types: Vec<_> = node.inputs.iter().map(|&x| graph.ty(x)).collect();
                 match rule(&types, &node.attrs, node.ty) {
@@ -265,13 +327,16 @@ impl Fuser<'_> {
         }
         let elementwise = node.op.class == Class::Elementwise && matches!(node.op.kind, Kind::Map);
         let product = matches!(node.op.kind, Kind::Head);
-        let mut deps = BTreeMap::new();
+        let mut deps: Vec<(usize, bool)> = vec![];
         for &input in &node.inputs {
             if let Some(g) = self.group_of[self.source(input).at()] {
                 let register = matches!(graph.node(input).op.kind, Kind::Map | Kind::Head);
                 let soft =
                     elementwise && register && self.direct(input) && graph.shape(input) == node.ty.shape;
-                *deps.entry(g).or_insert(false) |= !soft;
+                match deps.iter_mut().find(|(d, _)| *d == g) {
+                    Some((_, hard)) => *hard |= !soft,
+                    None => deps.push((g, !soft)),
+                }
             }
         }
         let group = Group {
@@ -282,8 +347,8 @@ impl Fuser<'_> {
             tail: None,
             nodes: if product { vec![] } else { vec![id] },
             deps,
-            first: id.0,
             last: id.0,
+            rank: self.ranked.last_key_value().map_or(GAP, |(rank, _)| rank + GAP),
         };
         if let Kind::Reduce(_) = node.op.kind
             && let Some(g) = self.prologue(node.inputs[0])
@@ -295,16 +360,22 @@ impl Fuser<'_> {
             return;
         }
         let mut mine = self.groups.len();
+        self.ranked.insert(group.rank, mine);
         self.groups.push(group);
+        self.became.push(mine);
         self.group_of[id.at()] = Some(mine);
         if elementwise {
             // Latest producer first: a product's epilogue wins over an older group.
             let mut near: Vec<usize> =
-                self.groups[mine].deps.iter().filter(|(_, hard)| !**hard).map(|(&g, _)| g).collect();
+                self.groups[mine].deps.iter().filter(|(_, hard)| !hard).map(|&(g, _)| g).collect();
             near.sort_by_key(|&g| Reverse(self.groups[g].last));
             for g in near {
-                if self.groups[g].alive && g != mine && self.can_merge(g, mine) {
-                    mine = self.merge(g, mine);
+                if self.groups[g].alive
+                    && g != mine
+                    && self.can_merge(g, mine)
+                    && let Some(between) = self.between(g, mine)
+                {
+                    mine = self.merge(g, mine, between);
                 }
             }
         }
@@ -339,11 +410,23 @@ impl Fuser<'_> {
             // A product cannot feed a reduction's prologue: its blocks are not in row order.
             && !(x.head.is_some() | y.head.is_some() && x.tail.is_some() | y.tail.is_some())
             && x.nodes.len() + y.nodes.len() <= self.limits.nodes
-            && x.deps.get(&b) != Some(&true)
-            && y.deps.get(&a) != Some(&true)
+            && !self.reads_memory(a, b)
+            && !self.reads_memory(b, a)
             && self.external(a, b) <= self.limits.inputs
             && self.bindable(&[a, b], None)
-            && !self.circular(a, b)
+    }
+
+    /// Does group `a` read group `b` through memory?
+    fn reads_memory(&self, a: usize, b: usize) -> bool {
+        self.groups[a].deps.iter().any(|&(d, hard)| hard && self.alive(d) == b)
+    }
+
+    /// The group that `g` is part of by now.
+    fn alive(&self, mut g: usize) -> usize {
+        while self.became[g] != g {
+            g = self.became[g];
+        }
+        g
     }
 
     /// Values read from outside the two groups together (an upper bound of inputs).
@@ -373,32 +456,36 @@ impl Fuser<'_> {
         regions(self.graph, &self.users, &|id| self.source(id), &members) <= self.limits.buffers
     }
 
-    /// Would another group sit between the two once they are one?
-    fn circular(&self, a: usize, b: usize) -> bool {
-        let floor = self.groups[a].first.min(self.groups[b].first);
-        let mut seen = vec![];
-        let mut open: Vec<usize> = [a, b]
-            .iter()
-            .flat_map(|&g| self.groups[g].deps.keys().copied())
-            .filter(|&g| g != a && g != b)
-            .collect();
+    /// The groups between `a` and `b` in rank that the later of the two reads, in order of rank.
+    /// `None` when one of them reads the earlier: the two as one would wait for it in a circle.
+    ///
+    /// Ranks rise along every chain of reads, whatever was merged before, so nothing outside the
+    /// two ranks can lie on such a chain.
+    fn between(&self, a: usize, b: usize) -> Option<Vec<usize>> {
+        let (early, late) = if self.groups[a].rank < self.groups[b].rank { (a, b) } else { (b, a) };
+        let floor = self.groups[early].rank;
+        let mut found: BTreeMap<u64, usize> = BTreeMap::new();
+        let mut open = vec![late];
         while let Some(g) = open.pop() {
-            if self.groups[g].last < floor || seen.contains(&g) {
-                continue;
-            }
-            seen.push(g);
-            for &d in self.groups[g].deps.keys() {
-                if d == a || d == b {
-                    return true;
+            for &(d, _) in &self.groups[g].deps {
+                let d = self.alive(d);
+                if d == early && g != late {
+                    return None;
                 }
-                open.push(d);
+                let rank = self.groups[d].rank;
+                if d != late && rank > floor && found.insert(rank, d).is_none() {
+                    if found.len() > NEAR {
+                        return None;
+                    }
+                    open.push(d);
+                }
             }
         }
-        false
+        Some(found.into_values().collect())
     }
 
-    /// Moves group `b` into `a`.
-    fn merge(&mut self, a: usize, b: usize) -> usize {
+    /// Moves group `b` into `a`; the groups `between` them move before both.
+    fn merge(&mut self, a: usize, b: usize, between: Vec<usize>) -> usize {
         let gone = std::mem::replace(
             &mut self.groups[b],
             Group {
@@ -408,42 +495,76 @@ impl Fuser<'_> {
                 head: None,
                 tail: None,
                 nodes: vec![],
-                deps: BTreeMap::new(),
-                first: 0,
+                deps: vec![],
                 last: 0,
+                rank: 0,
             },
         );
         for id in gone.nodes.iter().chain(&gone.head).chain(&gone.tail) {
             self.group_of[id.at()] = Some(a);
+        }
+        self.became[b] = a;
+        let mut deps: Vec<(usize, bool)> = vec![];
+        for &(d, hard) in self.groups[a].deps.iter().chain(&gone.deps) {
+            let d = self.alive(d);
+            match deps.iter_mut().find(|(other, _)| *other == d) {
+                _ if d == a => {}
+                Some((_, before)) => *before |= hard,
+                None => deps.push((d, hard)),
+            }
         }
         let into = &mut self.groups[a];
         into.head = into.head.or(gone.head);
         into.tail = into.tail.or(gone.tail);
         into.nodes.extend(gone.nodes);
         into.nodes.sort_unstable();
-        into.first = into.first.min(gone.first);
         into.last = into.last.max(gone.last);
-        for (g, hard) in gone.deps {
-            *into.deps.entry(g).or_insert(false) |= hard;
-        }
-        into.deps.remove(&a);
-        into.deps.remove(&b);
-        for group in &mut self.groups {
-            if let Some(hard) = group.deps.remove(&b) {
-                *group.deps.entry(a).or_insert(false) |= hard;
+        into.deps = deps;
+        let ranks = (into.rank, gone.rank);
+        self.rerank(a, ranks, between);
+        a
+    }
+
+    /// Puts a merged group at the lower of the two ranks it had, right after the groups `between`.
+    fn rerank(&mut self, merged: usize, (x, y): (u64, u64), between: Vec<usize>) {
+        let (low, high) = (x.min(y), x.max(y));
+        self.ranked.remove(&high);
+        self.ranked.insert(low, merged);
+        self.groups[merged].rank = low;
+        let wanted = between.len() as u64;
+        if self.room_below(low) <= wanted {
+            let order: Vec<usize> = self.ranked.values().copied().collect();
+            self.ranked = order.iter().enumerate().map(|(i, &g)| ((i as u64 + 1) * GAP, g)).collect();
+            for (&rank, &g) in &self.ranked {
+                self.groups[g].rank = rank;
             }
         }
-        a
+        let top = self.groups[merged].rank;
+        let step = self.room_below(top) / (wanted + 1);
+        for (i, &g) in between.iter().enumerate() {
+            let rank = top - step * (wanted - i as u64);
+            self.ranked.remove(&self.groups[g].rank);
+            self.ranked.insert(rank, g);
+            self.groups[g].rank = rank;
+        }
+    }
+
+    /// Distance from a rank to the one before it.
+    fn room_below(&self, rank: u64) -> u64 {
+        rank - self.ranked.range(..rank).next_back().map_or(0, |(&below, _)| below)
     }
 
     /// Orders the groups: dependencies first, then by their latest node, so that updates of state
     /// come after the last readers of the old value.
-    fn finish(self) -> Fusion {
+    fn finish(self) -> Result<Fusion> {
         let n = self.groups.len();
         let mut waiting = vec![0usize; n];
         let mut readers: Vec<Vec<usize>> = vec![vec![]; n];
         for (g, group) in self.groups.iter().enumerate().filter(|(_, g)| g.alive) {
-            for &d in group.deps.keys() {
+            let mut deps: Vec<usize> = group.deps.iter().map(|&(d, _)| self.alive(d)).collect();
+            deps.sort_unstable();
+            deps.dedup();
+            for d in deps {
                 waiting[g] += 1;
                 readers[d].push(g);
             }
@@ -462,7 +583,10 @@ impl Fuser<'_> {
                 }
             }
         }
-        debug_assert_eq!(order.len(), self.groups.iter().filter(|g| g.alive).count(), "groups form a circle");
+        let alive = self.ranked.len();
+        if order.len() != alive {
+            return Err(Error::Internal(format!("{} of {alive} groups form a circle", alive - order.len())));
+        }
         let mut at = vec![None; n];
         let mut works = vec![];
         for g in order {
@@ -472,7 +596,7 @@ impl Fuser<'_> {
         let work_of = self.group_of.iter().map(|g| g.and_then(|g| at[g])).collect();
         let mut fusion = Fusion { works, work_of, origin: self.origin };
         fusion.recompute(self.graph, &self.limits);
-        fusion
+        Ok(fusion)
     }
 
     fn work(&self, group: &Group) -> Work {

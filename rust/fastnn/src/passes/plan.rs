@@ -2,6 +2,7 @@
 //! no later step reads the old value, else one arena with offsets chosen best-fit by lifetime.
 
 use super::fuse::{Fusion, Origin, Work};
+use crate::error::{Error, Result};
 use crate::graph::{Graph, Id, Kind};
 
 /// Where a value lies.
@@ -41,8 +42,7 @@ struct Life {
 }
 
 /// Plans the memory of a fused graph.
-#[must_use]
-pub fn plan(graph: &Graph, fusion: &Fusion) -> Plan {
+pub fn plan(graph: &Graph, fusion: &Fusion) -> Result<Plan> {
     let n = graph.nodes.len();
     let readers = readers(graph, fusion);
     let mut locs: Vec<Option<Loc>> = vec![None; n];
@@ -81,7 +81,10 @@ pub fn plan(graph: &Graph, fusion: &Fusion) -> Plan {
     let mut arena = place(graph, fusion, &readers, &kept, &mut locs);
     let mut staged = vec![];
     for (root, to, size) in late {
-        let Some(from) = locs[root.at()] else { continue };
+        let Some(from) = locs[root.at()] else {
+            let name = graph.node(root).op.name;
+            return Err(Error::Internal(format!("value {} ({name}) has no memory", root.0)));
+        };
         if let (Loc::Input(_), Loc::Input(_)) = (from, to) {
             // Old state moving into other state: through the arena, in case the two swap.
             copies.push((from, Loc::Arena(arena), size));
@@ -94,14 +97,14 @@ pub fn plan(graph: &Graph, fusion: &Fusion) -> Plan {
     // Outputs read old state before updates overwrite it.
     copies.sort_by_key(|(_, to, _)| matches!(to, Loc::Input(_)));
     copies.extend(staged);
-    Plan { locs, copies, constants, arena }
+    Ok(Plan { locs, copies, constants, arena })
 }
 
 /// For each node, the steps that read its memory.
 fn readers(graph: &Graph, fusion: &Fusion) -> Vec<Vec<usize>> {
     let mut readers: Vec<Vec<usize>> = vec![vec![]; graph.nodes.len()];
     for (at, work) in fusion.works.iter().enumerate() {
-        for id in members(work) {
+        for id in work.members() {
             for &input in &graph.node(id).inputs {
                 let source = fusion.source(input);
                 let own = fusion.work_of[input.at()] == Some(at)
@@ -114,14 +117,6 @@ fn readers(graph: &Graph, fusion: &Fusion) -> Vec<Vec<usize>> {
         }
     }
     readers
-}
-
-/// The nodes a step computes.
-pub(crate) fn members(work: &Work) -> Vec<Id> {
-    match work {
-        Work::Fused(f) => f.head.iter().chain(&f.nodes).chain(&f.tail).copied().collect(),
-        Work::Kernel(id) | Work::Copy(id) => vec![*id],
-    }
 }
 
 /// May `root` be written over the old value of `slot`? Yes when every reader of the old value
@@ -177,26 +172,21 @@ fn place(
     }
     // Large values first: they are the hardest to place well.
     lives.sort_by_key(|l| (std::cmp::Reverse(l.size), l.born));
-    let mut placed: Vec<(usize, usize, usize, usize)> = vec![];
+    // What has a place already, by address.
+    let mut placed: Vec<(usize, &Life)> = vec![];
     let mut arena = 0;
     for life in &lives {
-        let mut taken: Vec<(usize, usize)> = placed
-            .iter()
-            .filter(|(_, _, born, dies)| *born <= life.dies && life.born <= *dies)
-            .map(|&(at, size, _, _)| (at, size))
-            .collect();
-        taken.sort_unstable();
         let mut best: Option<(usize, usize)> = None;
         let mut free = 0;
-        for (at, size) in taken {
+        for (at, other) in placed.iter().filter(|(_, o)| o.born <= life.dies && life.born <= o.dies) {
             let gap = at.saturating_sub(free);
             if gap >= life.size && best.is_none_or(|(g, _)| gap < g) {
                 best = Some((gap, free));
             }
-            free = free.max(at + size);
+            free = free.max(at + other.size);
         }
         let at = best.map_or(free, |(_, at)| at);
-        placed.push((at, life.size, life.born, life.dies));
+        placed.insert(placed.partition_point(|(other, _)| *other <= at), (at, life));
         arena = arena.max(at + life.size);
         locs[life.id.at()] = Some(Loc::Arena(at));
     }

@@ -9,7 +9,7 @@ use crate::graph::{Graph, Id, Kind};
 use crate::passes::fuse::{Fused, Fusion, Origin, Work};
 use crate::passes::group;
 use crate::passes::lower::reduced_axes;
-use crate::passes::plan::{self, Loc, Plan};
+use crate::passes::plan::{Loc, Plan};
 use crate::shape::{DType, Shape};
 
 /// The steps of a planned graph.
@@ -57,7 +57,7 @@ impl Build<'_> {
 
     /// False for a group whose every value its readers now compute themselves.
     fn is_read(&self, work: &Work) -> bool {
-        plan::members(work).iter().any(|id| self.plan.locs[id.at()].is_some())
+        work.members().iter().any(|id| self.plan.locs[id.at()].is_some())
     }
 
     /// Where a value lies in memory, through views.
