@@ -2,6 +2,9 @@
 //! (F6) promise that pointers cover the stated extents; kernels split their own work over the
 //! pool in chunks that depend on the problem alone, so results never depend on the thread count.
 
+use std::fmt;
+
+pub mod columns;
 pub mod copy;
 pub mod ensemble;
 pub mod gather;
@@ -34,4 +37,38 @@ pub trait Epilogue: Sync {
     /// # Safety
     /// The block is valid for reads and writes.
     unsafe fn apply(&self, row: usize, rows: usize, col: usize, cols: usize, c: *mut f32, ldc: usize);
+}
+
+/// What a maker of blocks does to each block before it leaves it: bias, then relu, then the rest.
+#[derive(Clone, Copy)]
+pub struct Finishing<'a> {
+    /// One number per column, or null.
+    pub bias: *const f32,
+    /// Negative results become zero; NaN stays.
+    pub relu: bool,
+    /// Sees every finished block once.
+    pub epilogue: Option<&'a dyn Epilogue>,
+}
+
+/// A kernel that makes a matrix by blocks of rows and columns, such as a product. Whatever makes
+/// blocks can carry bias, activation, a fused group and column sums.
+pub trait Blocked: Send + Sync + fmt::Debug {
+    /// Rows of the matrix: all axes of the result but the last.
+    fn rows(&self) -> usize;
+
+    /// Columns of the matrix: the last axis of the result.
+    fn cols(&self) -> usize;
+
+    /// Bands of rows, for sums over rows: blocks of the same columns begin in different bands.
+    fn bands(&self) -> usize;
+
+    /// The band of the block that begins at this row; later rows have later bands.
+    fn band(&self, row: usize) -> usize;
+
+    /// Makes the matrix. The blocks depend on the problem alone, never on the threads.
+    ///
+    /// # Safety
+    /// `args` cover the operands it was made for; `c` covers the matrix and overlaps none of them, or
+    /// is null and there is an epilogue.
+    unsafe fn run(&self, args: &[*const f32], c: *mut f32, end: &Finishing<'_>);
 }

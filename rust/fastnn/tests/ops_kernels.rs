@@ -95,6 +95,7 @@ fn every_row_that_needs_a_kernel_has_one() {
     for &op in OPS {
         let fits = match op.kind {
             Kind::Map => matches!(kernel(op), Some(Kernel::Tile { .. })),
+            Kind::Head => matches!(kernel(op), Some(Kernel::Head(_))),
             Kind::Kernel => matches!(kernel(op), Some(Kernel::Step(_))),
             _ => kernel(op).is_none(),
         };

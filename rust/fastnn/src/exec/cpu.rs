@@ -3,6 +3,7 @@
 //! on any number of threads.
 
 mod build;
+mod head;
 mod lines;
 mod step;
 pub mod table;

@@ -10,6 +10,7 @@
 #![allow(clippy::needless_range_loop)]
 
 pub(crate) mod pack;
+pub mod product;
 pub mod tile;
 mod vector;
 
@@ -18,6 +19,7 @@ use crate::buffer::scratch;
 use crate::pool;
 use crate::simd::{Isa, LANES, isa};
 use pack::{Pack, pack};
+use product::Below;
 use std::ops::Range;
 use std::ptr;
 use tile::{MAX_ROWS, Micro, Output, Segment, Tile};
@@ -198,18 +200,18 @@ struct Grid {
 
 impl Grid {
     /// The split with the least operand traffic among those that give enough tasks.
-    fn new(g: &Gemm, micro: &Micro) -> Grid {
-        let work = g.m * g.n * g.k.max(1);
+    fn new(m: usize, n: usize, k: usize, micro: &Micro) -> Grid {
+        let work = m * n * k.max(1);
         let wanted = if work < INLINE { 1 } else { (work / TASK).clamp(2, MAX_TASKS) };
-        let panels = g.n.div_ceil(micro.nr);
-        let tiles = g.m.div_ceil(micro.mr);
-        let mut best = (usize::MAX, Grid { rows: g.m, cols: g.n });
-        for across in g.n.div_ceil(NC)..=panels.min(g.n.div_ceil(NC).max(MAX_TASKS)) {
-            let down = wanted.div_ceil(across).max(g.m.div_ceil(MC)).min(tiles);
-            let cost = down * g.n + across * g.m;
+        let panels = n.div_ceil(micro.nr);
+        let tiles = m.div_ceil(micro.mr);
+        let mut best = (usize::MAX, Grid { rows: m, cols: n });
+        for across in n.div_ceil(NC)..=panels.min(n.div_ceil(NC).max(MAX_TASKS)) {
+            let down = wanted.div_ceil(across).max(m.div_ceil(MC)).min(tiles);
+            let cost = down * n + across * m;
             if down * across >= wanted.min(panels * tiles) && cost < best.0 {
                 let cols = panels.div_ceil(across) * micro.nr;
-                best = (cost, Grid { rows: g.m.div_ceil(down), cols: cols.min(g.n) });
+                best = (cost, Grid { rows: m.div_ceil(down), cols: cols.min(n) });
             }
         }
         best.1
@@ -217,12 +219,12 @@ impl Grid {
 
     /// The split for an epilogue: bands of rows that stay in L2 with what the epilogue reads beside
     /// them. Short pieces of rows would defeat the prefetcher on every array of the epilogue.
-    fn whole_rows(g: &Gemm, micro: &Micro) -> Grid {
-        let cols = g.n.div_ceil(g.n.div_ceil(NC)).next_multiple_of(micro.nr).min(g.n);
-        let work = g.m * g.n * g.k.max(1);
+    fn whole_rows(m: usize, n: usize, k: usize, micro: &Micro) -> Grid {
+        let cols = n.div_ceil(n.div_ceil(NC)).next_multiple_of(micro.nr).min(n);
+        let work = m * n * k.max(1);
         let tasks = if work < INLINE { 1 } else { (work / TASK).clamp(2, MAX_TASKS) };
-        let down = tasks.div_ceil(g.n.div_ceil(cols)).max((g.m * cols).div_ceil(BAND));
-        Grid { rows: g.m.div_ceil(down.min(g.m.div_ceil(micro.mr))), cols }
+        let down = tasks.div_ceil(n.div_ceil(cols)).max((m * cols).div_ceil(BAND));
+        Grid { rows: m.div_ceil(down.min(m.div_ceil(micro.mr))), cols }
     }
 }
 
@@ -236,8 +238,8 @@ unsafe fn multiply(
     epilogue: Option<&dyn Epilogue>,
 ) {
     let grid = match (panels, epilogue) {
-        (Some(_), Some(_)) => Grid::whole_rows(g, Micro::of(isa)),
-        _ => Grid::new(g, Micro::of(isa)),
+        (Some(_), Some(_)) => Grid::whole_rows(g.m, g.n, g.k, Micro::of(isa)),
+        _ => Grid::new(g.m, g.n, g.k, Micro::of(isa)),
     };
     let across = g.n.div_ceil(grid.cols);
     pool::run(g.m.div_ceil(grid.rows) * across, &|task| {
@@ -492,16 +494,4 @@ pub unsafe fn gemm_batched(batch: usize, strides: Strides, g: &Gemm, epilogue: O
         return (0..batch).for_each(call);
     }
     pool::run_range(batch, (INLINE / work).max(1), &|r| r.for_each(call));
-}
-
-/// An epilogue whose rows begin further down.
-struct Below<'a> {
-    inner: &'a dyn Epilogue,
-    row: usize,
-}
-
-impl Epilogue for Below<'_> {
-    unsafe fn apply(&self, row: usize, rows: usize, col: usize, cols: usize, c: *mut f32, ldc: usize) {
-        self.inner.apply(self.row + row, rows, col, cols, c, ldc);
-    }
 }

@@ -1,11 +1,13 @@
 //! F5. Groups nodes into steps. Three rules: elementwise nodes over one iteration space become a
-//! group; a group around a matrix product is its epilogue; a group feeding a reduction is its
-//! prologue. A group may have several outputs (the new weight and both moments of Adam leave one
+//! group; a group around a head (what makes a matrix by blocks) is its epilogue; a group feeding a
+//! reduction is its prologue, and sums over a head's rows follow its epilogue. A group may have several
+//! outputs (the new weight and both moments of Adam leave one
 //! group); a merge that would make groups wait for each other in a circle is refused.
 
+use super::lower::reduced_axes;
 use crate::error::{Error, Result};
-use crate::graph::{Class, Graph, Id, Kind, SCALAR, Strided, Vjp};
-use crate::shape::Shape;
+use crate::graph::{Class, Graph, Id, Kind, Reduce, SCALAR, Strided, Vjp};
+use crate::shape::{DType, Shape};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 
@@ -351,7 +353,7 @@ impl Fuser<'_> {
             rank: self.ranked.last_key_value().map_or(GAP, |(rank, _)| rank + GAP),
         };
         if let Kind::Reduce(_) = node.op.kind
-            && let Some(g) = self.prologue(node.inputs[0])
+            && let Some(g) = self.prologue(id)
             && self.bindable(&[g], Some(id))
         {
             self.groups[g].tail = Some(id);
@@ -382,11 +384,29 @@ impl Fuser<'_> {
     }
 
     /// The group that may compute the input of a reduction as it is read.
-    fn prologue(&self, input: Id) -> Option<usize> {
+    fn prologue(&self, tail: Id) -> Option<usize> {
+        let input = self.graph.node(tail).inputs[0];
         let g = self.group_of[input.at()].filter(|_| self.direct(input))?;
         let group = &self.groups[g];
-        (group.fusable && group.head.is_none() && group.tail.is_none() && group.nodes.contains(&input))
-            .then_some(g)
+        let member = group.nodes.contains(&input) || group.head == Some(input);
+        let fits = group.head.is_none_or(|head| self.sums_columns(head, tail));
+        (group.fusable && group.tail.is_none() && member && fits).then_some(g)
+    }
+
+    /// Is `tail` a sum over the rows of the head's matrix? Its blocks come in no order, so each leaves
+    /// a row of sums, and these are added in a fixed order.
+    fn sums_columns(&self, head: Id, tail: Id) -> bool {
+        let node = self.graph.node(tail);
+        let ty = self.graph.ty(node.inputs[0]);
+        let rank = ty.shape.rank();
+        let summed = matches!(node.op.kind, Kind::Reduce(Reduce::Sum | Reduce::Mean));
+        let columns = self.graph.shape(head).dims().last().copied();
+        summed
+            && ty.dtype == DType::F32
+            && rank >= 2
+            && ty.shape.count() > 0
+            && reduced_axes(node, rank).iter().copied().eq(0..rank - 1)
+            && ty.shape.dims().last().copied() == columns
     }
 
     fn direct(&self, id: Id) -> bool {
@@ -407,8 +427,10 @@ impl Fuser<'_> {
             && x.shape == y.shape
             && x.head.is_none() | y.head.is_none()
             && x.tail.is_none() | y.tail.is_none()
-            // A product cannot feed a reduction's prologue: its blocks are not in row order.
-            && !(x.head.is_some() | y.head.is_some() && x.tail.is_some() | y.tail.is_some())
+            && match (x.head.or(y.head), x.tail.or(y.tail)) {
+                (Some(head), Some(tail)) => self.sums_columns(head, tail),
+                _ => true,
+            }
             && x.nodes.len() + y.nodes.len() <= self.limits.nodes
             && !self.reads_memory(a, b)
             && !self.reads_memory(b, a)

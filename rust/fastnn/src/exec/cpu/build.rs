@@ -1,11 +1,13 @@
-//! From groups and locations to steps, and the bias and relu that a matrix product applies itself.
+//! From groups and locations to steps, and the bias and relu that a head applies itself.
 
+use super::head::{Head, Sums};
 use super::lines::{Lines, cell};
-use super::step::{Feed, Group, Product, Step};
+use super::step::{Feed, Group, Step};
 use super::table::{self, Kernel};
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Id, Kind};
+use crate::graph::{Graph, Id, Kind, Reduce, SCALAR};
+use crate::ops::elementwise::{ADD, RELU};
 use crate::passes::fuse::{Fused, Fusion, Origin, Work};
 use crate::passes::group;
 use crate::passes::lower::reduced_axes;
@@ -21,8 +23,8 @@ pub(super) fn steps(graph: &Graph, fusion: &Fusion, plan: &Plan) -> Result<Vec<S
 /// The value of a constant leaf in memory.
 pub(super) fn constant(graph: &Graph, id: Id) -> Result<Buffer> {
     let node = graph.node(id);
-    match node.op.name {
-        "scalar" => Buffer::from_slice(&[cell(node.attrs[0].float(), node.ty.dtype)]),
+    match node.op {
+        op if op == &SCALAR => Buffer::from_slice(&[cell(node.attrs[0].float(), node.ty.dtype)]),
         _ => Buffer::from_slice(graph.data[node.attrs[0].int() as usize].as_slice()),
     }
 }
@@ -91,7 +93,7 @@ impl Build<'_> {
 
     fn fused(&self, fused: &Fused) -> Result<Step> {
         if let Some(head) = fused.head {
-            return self.product(fused, head);
+            return self.head(fused, head);
         }
         if let Some(tail) = fused.tail {
             return self.reduction(fused, tail);
@@ -117,47 +119,57 @@ impl Build<'_> {
         Ok(Step::Reduce { kind, int, dims, feed, dst: self.loc(tail)? })
     }
 
-    fn product(&self, fused: &Fused, head: Id) -> Result<Step> {
+    fn head(&self, fused: &Fused, head: Id) -> Result<Step> {
         let node = self.graph.node(head);
-        let (ta, tb) = (node.attrs[0].flag(), node.attrs[1].flag());
-        let (a, b) = (self.graph.shape(node.inputs[0]), self.graph.shape(node.inputs[1]));
-        let (mut m, k) = last_two(&a, ta);
-        let n = last_two(&b, tb).1;
-        let batch = if b.dims()[..b.rank() - 2].iter().all(|&d| d == 1) && !ta {
-            // One weight for the whole batch: the batch is more rows.
-            m = a.count().checked_div(k).unwrap_or_else(|| a.dims()[..a.rank() - 1].iter().product());
-            vec![(0, 0)]
-        } else {
-            batch_offsets(&a, &b, &node.ty.shape)
+        let types: Vec<_> = node.inputs.iter().map(|&x| self.graph.ty(x)).collect();
+        let kernel = match table::kernel(node.op) {
+            Some(Kernel::Head(make)) => make(&types, &node.attrs, node.ty),
+            _ => return Err(bug(&format!("head '{}' has no kernel", node.op.name))),
         };
         let (mut bias, mut relu) = (None, false);
         let mut result = head;
         let mut rest: Vec<Id> = fused.nodes.clone();
-        if let Some((sum, loc)) = self.bias(fused, result, n) {
+        if let Some((sum, loc)) = self.bias(fused, result, kernel.cols()) {
             bias = Some(loc);
             rest.retain(|&id| id != sum);
             result = sum;
         }
         if let Some(id) = self.only_reader(fused, result)
-            && self.graph.node(id).op.name == "relu"
+            && self.graph.node(id).op == &RELU
         {
             relu = true;
             rest.retain(|&x| x != id);
             result = id;
         }
+        let summed = fused.tail.map(|tail| self.graph.node(tail).inputs[0]);
+        let keep = summed.filter(|id| rest.contains(id));
         let epilogue =
-            if rest.is_empty() { None } else { Some(self.group(fused, &rest, Some(result), None)?) };
-        Ok(Step::Product(Box::new(Product {
-            m,
-            n,
-            k,
-            a: (self.loc(node.inputs[0])?, ta),
-            b: (self.loc(node.inputs[1])?, tb),
-            batch,
+            if rest.is_empty() { None } else { Some(self.group(fused, &rest, Some(result), keep)?) };
+        let sums = match (fused.tail, summed) {
+            (Some(tail), Some(summed)) => {
+                let of = match (&epilogue, keep) {
+                    (Some(group), Some(_)) => Some(group.outputs.len() - 1),
+                    _ if summed == result => None,
+                    _ => return Err(bug("column sums of a value that is no block")),
+                };
+                let divisor = match self.graph.node(tail).op.kind {
+                    Kind::Reduce(Reduce::Sum) => None,
+                    Kind::Reduce(Reduce::Mean) => Some(kernel.rows() as f32),
+                    _ => return Err(bug("a head's tail that is no sum")),
+                };
+                Some(Sums { of, divisor, dst: self.loc(tail)? })
+            }
+            _ => None,
+        };
+        Ok(Step::Head(Box::new(Head {
+            name: node.op.name,
+            kernel,
+            inputs: node.inputs.iter().map(|&x| self.loc(x)).collect::<Result<_>>()?,
             c: self.plan.locs[result.at()],
             bias,
             relu,
             epilogue,
+            sums,
         })))
     }
 
@@ -166,18 +178,19 @@ impl Build<'_> {
         if self.plan.locs[id.at()].is_some() {
             return None;
         }
-        let mut readers = fused.nodes.iter().filter(|&&n| self.graph.node(n).inputs.contains(&id));
+        let mut readers =
+            fused.nodes.iter().chain(&fused.tail).filter(|&&n| self.graph.node(n).inputs.contains(&id));
         match (readers.next(), readers.next()) {
             (Some(&one), None) => Some(one),
             _ => None,
         }
     }
 
-    /// `result + bias` with a bias per column, as the product itself can add it.
+    /// `result + bias` with a bias per column, as the head itself can add it.
     fn bias(&self, fused: &Fused, result: Id, n: usize) -> Option<(Id, Loc)> {
         let sum = self.only_reader(fused, result)?;
         let node = self.graph.node(sum);
-        if node.op.name != "add" || self.graph.ty(result).dtype != DType::F32 {
+        if node.op != &ADD || self.graph.ty(result).dtype != DType::F32 {
             return None;
         }
         let other = if node.inputs[0] == result { node.inputs[1] } else { node.inputs[0] };
@@ -213,33 +226,4 @@ fn outer_run_inner(shape: &Shape, axes: &[usize]) -> [usize; 3] {
         return [shape.count(), 1, 1];
     };
     [dims[..first].iter().product(), dims[first..=last].iter().product(), dims[last + 1..].iter().product()]
-}
-
-fn last_two(shape: &Shape, transposed: bool) -> (usize, usize) {
-    let d = &shape.dims()[shape.rank() - 2..];
-    if transposed { (d[1], d[0]) } else { (d[0], d[1]) }
-}
-
-/// Element offsets of each product of a broadcast batch.
-fn batch_offsets(a: &Shape, b: &Shape, out: &Shape) -> Vec<(usize, usize)> {
-    let lead = out.rank() - 2;
-    let steps = |s: &Shape| -> Vec<usize> {
-        let strides = s.strides();
-        let pad = out.rank() - s.rank();
-        (0..lead).map(|i| if i < pad || s.dims()[i - pad] == 1 { 0 } else { strides[i - pad] }).collect()
-    };
-    let (sa, sb) = (steps(a), steps(b));
-    let count: usize = out.dims()[..lead].iter().product();
-    (0..count)
-        .map(|mut item| {
-            let (mut x, mut y) = (0, 0);
-            for axis in (0..lead).rev() {
-                let i = item % out.dims()[axis];
-                item /= out.dims()[axis];
-                x += i * sa[axis];
-                y += i * sb[axis];
-            }
-            (x, y)
-        })
-        .collect()
 }

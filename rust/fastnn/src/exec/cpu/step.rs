@@ -1,14 +1,13 @@
 //! The kinds of step and how each runs: addresses are looked up in [`Memory`], then a kernel of
 //! F2 does the work.
 
+use super::head::Head;
 use crate::buffer::{self, Buffer};
 use crate::error::Result;
 use crate::graph::{Arg, Attr, Reduce, StepCtx, Strided, Ty};
-use crate::kernels::gemm::{Gemm, Matrix, gemm};
 use crate::kernels::tile::{Bound, MAX_INPUTS, MAX_OUTPUTS, TileProgram};
-use crate::kernels::{Epilogue, Source, TILE, copy, reduce};
+use crate::kernels::{Source, TILE, copy, reduce};
 use crate::passes::plan::Loc;
-use crate::pool;
 use crate::simd::isa;
 use std::fmt;
 use std::mem::MaybeUninit;
@@ -39,7 +38,7 @@ impl Memory<'_> {
 pub(super) enum Port {
     /// Memory, from this element on.
     At(Loc, isize),
-    /// The block that the matrix product just finished.
+    /// The block that the group's head just finished.
     Head,
     /// A constant inside the program.
     Inside,
@@ -56,14 +55,14 @@ pub(super) struct Group {
 }
 
 /// Uninitialised on purpose past the group's own operands: see the tile machine.
-struct Addresses {
+pub(super) struct Addresses {
     inputs: MaybeUninit<[*const f32; MAX_INPUTS]>,
     outputs: MaybeUninit<[*mut f32; MAX_OUTPUTS]>,
 }
 
 impl Group {
     #[inline]
-    fn addresses(&self, memory: &Memory<'_>) -> Addresses {
+    pub(super) fn addresses(&self, memory: &Memory<'_>) -> Addresses {
         let mut all = Addresses { inputs: MaybeUninit::uninit(), outputs: MaybeUninit::uninit() };
         let inputs = all.inputs.as_mut_ptr().cast::<*const f32>();
         for (i, port) in self.inputs.iter().enumerate() {
@@ -83,7 +82,7 @@ impl Group {
     }
 
     #[inline]
-    fn bind<'a>(&'a self, at: &'a Addresses) -> Bound<'a> {
+    pub(super) fn bind<'a>(&'a self, at: &'a Addresses) -> Bound<'a> {
         // SAFETY: `addresses` of the same group wrote these entries.
         let (inputs, outputs) = unsafe {
             (
@@ -93,23 +92,6 @@ impl Group {
         };
         Bound { program: &self.program, inputs, outputs }
     }
-}
-
-/// A matrix product, its batch and its epilogue.
-#[derive(Debug)]
-pub(super) struct Product {
-    pub(super) m: usize,
-    pub(super) n: usize,
-    pub(super) k: usize,
-    pub(super) a: (Loc, bool),
-    pub(super) b: (Loc, bool),
-    /// Offsets of each batch item in a and b; one entry when there is no batch.
-    pub(super) batch: Vec<(usize, usize)>,
-    /// Where the product (with bias and relu) is wanted in memory.
-    pub(super) c: Option<Loc>,
-    pub(super) bias: Option<Loc>,
-    pub(super) relu: bool,
-    pub(super) epilogue: Option<Group>,
 }
 
 /// Where a reduction reads.
@@ -125,7 +107,7 @@ pub(super) enum Feed {
 #[derive(Debug)]
 pub(super) enum Step {
     Tile(Group),
-    Product(Box<Product>),
+    Head(Box<Head>),
     Reduce {
         kind: Reduce,
         int: bool,
@@ -159,7 +141,7 @@ impl Step {
                 let at = group.addresses(memory);
                 group.bind(&at).run(group.count);
             }
-            Step::Product(product) => product.run(memory),
+            Step::Head(head) => head.run(memory),
             Step::Reduce { kind, int, dims, feed, dst } => run_reduce(*kind, *int, *dims, feed, memory, *dst),
             Step::Kernel { run, inputs, output, attrs, .. } => {
                 let mut args = [Arg { ptr: std::ptr::null_mut(), ty: output.1 }; 8];
@@ -263,110 +245,13 @@ unsafe fn reduce_whole(kind: Reduce, [outer, r, inner]: [usize; 3], src: &dyn So
     }
 }
 
-struct Finish<'a> {
-    group: &'a Group,
-    at: &'a Addresses,
-    /// Position of the product's first element in the group's iteration.
-    base: usize,
-    n: usize,
-}
-
-// SAFETY: blocks are disjoint, so are the elements each apply touches.
-unsafe impl Sync for Finish<'_> {}
-
-impl Epilogue for Finish<'_> {
-    unsafe fn apply(&self, row: usize, rows: usize, col: usize, cols: usize, c: *mut f32, ldc: usize) {
-        let bound = self.group.bind(self.at);
-        let mut inputs = [std::ptr::null(); MAX_INPUTS];
-        inputs[..bound.inputs.len()].copy_from_slice(bound.inputs);
-        let head = self.group.inputs.iter().position(|port| matches!(port, Port::Head));
-        let whole = cols == self.n && ldc == self.n;
-        let (pieces, len) = if whole { (1, rows * cols) } else { (rows, cols) };
-        for piece in 0..pieces {
-            let start = self.base + (row + piece) * self.n + col;
-            if let Some(head) = head {
-                inputs[head] = c.wrapping_add(piece * ldc).wrapping_sub(start);
-            }
-            Bound { inputs: &inputs[..bound.inputs.len()], ..bound }.run_range(start, len);
-        }
-    }
-}
-
-impl Product {
-    unsafe fn run(&self, memory: &Memory<'_>) {
-        let at = self.epilogue.as_ref().map(|g| g.addresses(memory));
-        let one = |item: usize| {
-            let (a, b) = self.batch[item];
-            let base = item * self.m * self.n;
-            let matrix = |(loc, transposed): (Loc, bool), offset: usize, rows: usize, cols: usize| {
-                let ptr = memory.at(loc).wrapping_add(offset).cast_const();
-                if transposed { Matrix { ptr, rs: 1, cs: rows } } else { Matrix { ptr, rs: cols, cs: 1 } }
-            };
-            let job = Gemm {
-                m: self.m,
-                n: self.n,
-                k: self.k,
-                a: matrix(self.a, a, self.m, self.k),
-                b: matrix(self.b, b, self.k, self.n),
-                c: self.c.map_or(std::ptr::null_mut(), |c| memory.at(c).wrapping_add(base)),
-                ldc: self.n,
-                bias: self.bias.map_or(std::ptr::null(), |l| memory.at(l).cast_const()),
-                relu: self.relu,
-                accumulate: false,
-            };
-            match (&self.epilogue, &at) {
-                (Some(group), Some(at)) => gemm(&job, Some(&Finish { group, at, base, n: self.n })),
-                _ => gemm(&job, None),
-            }
-        };
-        // Many small products: one chunk each. A few large ones: each splits itself.
-        let flops = 2 * self.m * self.n * self.k;
-        if self.batch.len() > 1 && flops < 4_000_000 && flops * self.batch.len() > 400_000 {
-            let one: &dyn Fn(usize) = &one;
-            let shared = Shared(one);
-            let per = (400_000 / flops.max(1)).clamp(1, self.batch.len());
-            pool::run_range(self.batch.len(), per, &|items| {
-                for item in items {
-                    shared.call(item);
-                }
-            });
-        } else {
-            (0..self.batch.len()).for_each(one);
-        }
-    }
-}
-
-struct Shared<'a>(&'a dyn Fn(usize));
-
-// SAFETY: the closure only reads the product and the address table; batch items write disjoint memory.
-unsafe impl Sync for Shared<'_> {}
-
-impl Shared<'_> {
-    fn call(&self, item: usize) {
-        (self.0)(item);
-    }
-}
-
 impl fmt::Display for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Step::Tile(g) => {
                 write!(f, "tile    {} x {} ops, {:?} -> {:?}", g.count, g.program.len(), g.inputs, g.outputs)
             }
-            Step::Product(p) => {
-                write!(f, "product {}x{}x{} x{}", p.m, p.n, p.k, p.batch.len())?;
-                write!(f, " a {:?} b {:?} -> {:?}", p.a, p.b, p.c)?;
-                if p.bias.is_some() {
-                    write!(f, " +bias")?;
-                }
-                if p.relu {
-                    write!(f, " relu")?;
-                }
-                match &p.epilogue {
-                    Some(g) => write!(f, ", then {} ops -> {:?}", g.program.len(), g.outputs),
-                    None => Ok(()),
-                }
-            }
+            Step::Head(head) => head.fmt(f),
             Step::Reduce { kind, dims, feed, dst, .. } => {
                 write!(f, "reduce  {kind:?} {dims:?} -> {dst:?}")?;
                 match feed {

@@ -3,10 +3,12 @@
 //! that other back ends run differently need no change in the graph or the passes.
 
 use crate::error::Result;
-use crate::graph::{OpDef, StepCtx};
+use crate::graph::{Attr, OpDef, StepCtx, Ty};
+use crate::kernels::Blocked;
+use crate::kernels::gemm::product::Product;
 use crate::kernels::tile_ops::{self as tile, TileOf};
 use crate::ops::{
-    activation, compare, elementwise, index, loss, movement, normalize, random, reduce as reductions,
+    activation, compare, elementwise, index, loss, matmul, movement, normalize, random, reduce as reductions,
 };
 use std::collections::HashMap;
 use std::fmt;
@@ -24,6 +26,8 @@ pub enum Kernel {
     },
     /// A kernel of its own. Errors are data errors (an index out of range).
     Step(fn(&StepCtx<'_>) -> Result<()>),
+    /// A maker of blocks for operands, attributes and result of these types.
+    Head(fn(&[Ty], &[Attr], Ty) -> Box<dyn Blocked>),
 }
 
 impl fmt::Debug for Kernel {
@@ -31,6 +35,7 @@ impl fmt::Debug for Kernel {
         f.write_str(match self {
             Kernel::Tile { .. } => "Tile",
             Kernel::Step(_) => "Step",
+            Kernel::Head(_) => "Head",
         })
     }
 }
@@ -72,6 +77,13 @@ const STEPS: &[(&OpDef, Step)] = &[
     (&loss::SPARSE_SOFTMAX_CROSS_ENTROPY, loss::sparse_step),
 ];
 
+type Head = fn(&[Ty], &[Attr], Ty) -> Box<dyn Blocked>;
+
+const HEADS: &[(&OpDef, Head)] = &[(&matmul::MATMUL, |types, attrs, out| {
+    let transposed = [attrs[0].flag(), attrs[1].flag()];
+    Box::new(Product::new(&types[0].shape, &types[1].shape, &out.shape, transposed))
+})];
+
 /// The kernel of a row; `None` for rows that run by their shape alone (reductions, movement, views)
 /// or are rewritten before anything runs.
 #[must_use]
@@ -81,7 +93,9 @@ pub fn kernel(op: &'static OpDef) -> Option<Kernel> {
     let table = TABLE.get_or_init(|| {
         let lanes = LANES.iter().copied().flatten();
         let lanes = lanes.map(|&(op, float, int)| (address(op), Kernel::Tile { float, int }));
-        lanes.chain(STEPS.iter().map(|&(op, step)| (address(op), Kernel::Step(step)))).collect()
+        let steps = STEPS.iter().map(|&(op, step)| (address(op), Kernel::Step(step)));
+        let heads = HEADS.iter().map(|&(op, head)| (address(op), Kernel::Head(head)));
+        lanes.chain(steps).chain(heads).collect()
     });
     table.get(&address(op)).copied()
 }
