@@ -140,6 +140,21 @@ CASES = {
         case((3, 5), ints(0, 4, 2)),
         case((2, 2, 17), ints([0, 16], [3, 3])),
     ],
+    "sort": [
+        *(case((3, n)) for n in (*LENGTHS, 0)),
+        case((4, 5, 3), axis=1),
+        case((5, 3), axis=0),
+        case((3, 0, 2), axis=0),
+    ],
+    "top_k": [
+        *(case((2, n), k=min(n, 5)) for n in LENGTHS),
+        case((3, 100), k=40),
+        case((3, 4), k=4),
+        case((3, 4), k=0),
+        case((0, 4), k=2),
+        case((7,), k=3),
+        case((2, 3, 4), k=1),
+    ],
     "cumsum": [case((3, 5), axis=-1), case((3, 5), axis=0), case((2, 1025), axis=1)],
 }
 
@@ -197,8 +212,8 @@ def erf(x):
     return np.vectorize(math.erf, otypes=[np.float64])(x)
 
 
-def reference(row, arrays, attrs) -> np.ndarray:
-    """The row's NumPy formula, all in float64 (a formula's own float32 would hide small steps)."""
+def reference(row, arrays, attrs, formula=None) -> np.ndarray:
+    """The row's NumPy formula, or that of a part, in float64 (float32 would hide small steps)."""
     names = {name: default for name, _, default in row.attrs} | attrs
     names |= {"np": np, "erf": erf, "math": math}
     if names.get("dtype") == "float32":
@@ -209,7 +224,7 @@ def reference(row, arrays, attrs) -> np.ndarray:
     else:
         names |= dict(zip(row.args, wide, strict=True))
     with np.errstate(all="ignore"):
-        return np.array(eval(row.formula.replace("np.float32", "np.float64"), names))
+        return np.array(eval((formula or row.formula).replace("np.float32", "np.float64"), names))
 
 
 def bound(row, arrays, attrs, y64) -> np.ndarray:
@@ -247,7 +262,8 @@ def assert_close(row, arrays, attrs, got, y64):
 
 
 def run(row, arrays, attrs) -> np.ndarray:
-    return np.asarray(getattr(_core.ops, row.name)(*arrays, **attrs).numpy())
+    got = getattr(_core.ops, row.name)(*arrays, **attrs)
+    return np.asarray((got[0] if row.parts else got).numpy())
 
 
 def table(*, differentiable=False, smooth=False, elementwise=False) -> list[str]:
@@ -287,6 +303,19 @@ def test_a_row_computes_its_formula(name, one, rng):
     arrays = sample(row, one, rng)
     y64 = reference(row, arrays, one.attrs)
     assert_close(row, arrays, one.attrs, run(row, arrays, one.attrs), y64)
+
+
+@pytest.mark.parametrize(
+    ("name", "one"), each_case([n for n in table() if ROWS[n].parts], small=False)
+)
+def test_the_parts_of_a_row_compute_their_formulas(name, one, rng):
+    row = ROWS[name]
+    arrays = sample(row, one, rng)
+    got = getattr(_core.ops, name)(*arrays, **one.attrs)
+    assert len(got) == len(row.parts) + 1
+    for tensor, (_, formula) in zip(got[1:], row.parts, strict=True):
+        y64 = reference(row, arrays, one.attrs, formula)
+        assert_close(row, arrays, one.attrs, np.asarray(tensor.numpy()), y64)
 
 
 @pytest.mark.parametrize("name", table(elementwise=True))

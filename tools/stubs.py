@@ -68,7 +68,8 @@ RESULTS = {
     "Model.predict": "Any", "OpRow.accept": "str", "OpRow.args": "list[str]",
     "OpRow.attrs": "list[tuple[str, str, Any]]", "OpRow.differentiable": "bool",
     "OpRow.doc": "str", "OpRow.domain": "list[tuple[float, float]]", "OpRow.formula": "str",
-    "OpRow.klass": "str", "OpRow.name": "str", "OpRow.smooth": "bool", "Tensor.T": "Tensor",
+    "OpRow.klass": "str", "OpRow.name": "str",
+    "OpRow.parts": "list[tuple[str, str]]", "OpRow.smooth": "bool", "Tensor.T": "Tensor",
     "Tensor.astype": "Tensor", "Tensor.dtype": "str", "Tensor.is_traced": "bool",
     "Tensor.item": "float | int | bool", "Tensor.ndim": "int", "Tensor.numpy": "NDArray[Any]",
     "Tensor.reshape": "Tensor", "Tensor.shape": "tuple[Any, ...]", "Tensor.size": "Any",
@@ -103,7 +104,7 @@ _Heartbeat: TypeAlias = Callable[..., Any]
 _BatchHook: TypeAlias = Callable[..., Any]
 
 class _Ops:  # one function per op, inputs first; fastnn/ops/rows.pyi has them all
-    def __getattr__(self, name: str, /) -> Callable[..., Tensor]: ...
+    def __getattr__(self, name: str, /) -> Callable[..., Any]: ...
 
 ops: _Ops
 
@@ -276,7 +277,8 @@ def row_stub(row: _core.OpRow) -> str:
     ]
     between = ["*"] if attrs and not stars else []
     text = ", ".join([*inputs, *between, *attrs])
-    return f"def {row.name}({text}) -> Tensor:\n{INDENT}{docquote(row.doc)}\n"
+    result = f"tuple[Tensor{', Tensor' * len(row.parts)}]" if row.parts else "Tensor"
+    return f"def {row.name}({text}) -> {result}:\n{INDENT}{docquote(row.doc)}\n"
 
 
 def rows_stub() -> str:

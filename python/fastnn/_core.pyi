@@ -12,7 +12,7 @@ _Heartbeat: TypeAlias = Callable[..., Any]
 _BatchHook: TypeAlias = Callable[..., Any]
 
 class _Ops:  # one function per op, inputs first; fastnn/ops/rows.pyi has them all
-    def __getattr__(self, name: str, /) -> Callable[..., Tensor]: ...
+    def __getattr__(self, name: str, /) -> Callable[..., Any]: ...
 
 ops: _Ops
 
@@ -121,6 +121,9 @@ class OpRow:
     @property
     def name(self) -> str:
         """The op's name."""
+    @property
+    def parts(self) -> list[tuple[str, str]]:
+        """`(name, formula)` of each result besides the value; a call of such a row gives a tuple."""
     @property
     def smooth(self) -> bool:
         """True when second derivatives are smooth inside the domain."""
@@ -231,7 +234,7 @@ class Variable:
         """The value now, as a tensor; a function built from it reads the variable when it is called."""
 
 def apply(name: str, tensors: Sequence[_TensorLike], attrs: Mapping[str, Any] | None = None) -> Tensor:
-    """Applies the op `name` to tensors, arrays or numbers, with attributes by name."""
+    """Applies the op `name` to tensors, arrays or numbers, with attributes by name. Of an op with several results, the first."""
 def from_dlpack(value: Any) -> Tensor:
     """A tensor that shares the memory of another library's CPU array, without a copy."""
 def get_num_threads() -> int:

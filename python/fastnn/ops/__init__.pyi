@@ -38,11 +38,13 @@ from fastnn.ops.linalg import vdot as vdot
 from fastnn.ops.nn import binary_crossentropy as binary_crossentropy
 from fastnn.ops.nn import categorical_crossentropy as categorical_crossentropy
 from fastnn.ops.nn import gelu as gelu
-from fastnn.ops.nn import in_top_k as in_top_k
 from fastnn.ops.nn import normalize as normalize
 from fastnn.ops.nn import one_hot as one_hot
 from fastnn.ops.nn import sparse_categorical_crossentropy as sparse_categorical_crossentropy
-from fastnn.ops.nn import top_k as top_k
+from fastnn.ops.order import argsort as argsort
+from fastnn.ops.order import in_top_k as in_top_k
+from fastnn.ops.order import sort as sort
+from fastnn.ops.order import top_k as top_k
 from fastnn.ops.reduce import all as all
 from fastnn.ops.reduce import amax as amax
 from fastnn.ops.reduce import amin as amin
@@ -178,6 +180,7 @@ __all__ = [
     "arange",
     "argmax",
     "argmin",
+    "argsort",
     "array",
     "average",
     "binary_crossentropy",
@@ -297,6 +300,7 @@ __all__ = [
     "softmax_last",
     "softplus",
     "softsign",
+    "sort",
     "sparse_categorical_crossentropy",
     "sparse_softmax_cross_entropy",
     "split",

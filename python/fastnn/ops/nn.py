@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.config import epsilon
 from fastnn.ops import rows
 from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, ndim
-from fastnn.ops.elements import clip, isfinite
+from fastnn.ops.elements import clip
 from fastnn.ops.linalg import norm
-from fastnn.ops.reduce import argmax, sum
-from fastnn.ops.shapes import moveaxis, squeeze, stack
+from fastnn.ops.reduce import sum
+from fastnn.ops.shapes import moveaxis, squeeze
 from fastnn.symbolic import keras_op
 
 __all__ = [
     "binary_crossentropy",
     "categorical_crossentropy",
     "gelu",
-    "in_top_k",
     "normalize",
     "one_hot",
     "sparse_categorical_crossentropy",
-    "top_k",
 ]
 
 _c = _core.ops
@@ -54,31 +50,6 @@ def normalize(
         total = sum(_c.square(x), axis=axis, keepdims=True)
         return x * _c.rsqrt(_c.maximum(total, eps * eps))
     return x / _c.maximum(norm(x, order, axis, True), eps)
-
-
-@keras_op
-def top_k(x: TensorLike, k: int) -> tuple[Tensor, Tensor]:
-    """The k largest elements of the last axis and their positions, largest first."""
-    x = convert_to_tensor(x, "float32")
-    values, places = [], []
-    rest = x
-    for _ in range(k):
-        place = argmax(rest, axis=-1)
-        chosen = one_hot(place, x.shape[-1])
-        values.append(sum(_c.where(chosen > 0, x, 0.0), axis=-1))
-        places.append(place)
-        rest = _c.where(chosen > 0, -np.inf, rest)
-    return stack(values, -1), stack(places, -1)
-
-
-@keras_op
-def in_top_k(targets: TensorLike, predictions: TensorLike, k: int) -> Tensor:
-    """True where the target's score is among the k largest; ties count, NaN does not."""
-    p = convert_to_tensor(predictions, "float32")
-    t = one_hot(targets, p.shape[-1])
-    score = sum(p * t, axis=-1, keepdims=True)
-    above = sum(cast(p > score, "int32"), axis=-1)
-    return _c.logical_and(above < k, isfinite(squeeze(score, -1)))
 
 
 # ---- losses of logits and probabilities ------------------------------------------------------

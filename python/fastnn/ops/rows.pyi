@@ -97,6 +97,8 @@ __all__ = [
     "take_along_axis",
     "take_along_axis_grad",
     "cumsum",
+    "sort",
+    "top_k",
     "random_uniform",
     "random_normal",
     "random_integers",
@@ -307,6 +309,10 @@ def take_along_axis_grad(dy: TensorLike, indices: TensorLike, *, shape: int | Se
     """Zeros of a shape to which dy is added at indices along an axis: the adjoint of take_along_axis."""
 def cumsum(x: TensorLike, *, axis: int = -1) -> Tensor:
     """Running sums along an axis."""
+def sort(x: TensorLike, *, axis: int = -1) -> tuple[Tensor, Tensor]:
+    """The values of x in ascending order along an axis, NaN last, and their positions (int32); equal values keep their order."""
+def top_k(x: TensorLike, *, k: int) -> tuple[Tensor, Tensor]:
+    """The k largest values along the last axis, largest first, and their positions (int32); NaN counts as the largest, of equal values the first come first."""
 def random_uniform(key: TensorLike, *, shape: int | Sequence[int], stream: int = 0) -> Tensor:
     """Uniform float32 in [0, 1), multiples of 2**-24."""
 def random_normal(key: TensorLike, *, shape: int | Sequence[int], stream: int = 0) -> Tensor:

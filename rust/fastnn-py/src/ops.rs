@@ -3,11 +3,11 @@
 
 use crate::convert::{dtype_of, kind_of, operand, tensor_from};
 use crate::error::{Fault, Result, data_error, enter};
-use crate::tensor::{PyTensor, build};
+use crate::tensor::{PyTensor, build, build_all};
 use fastnn::graph::{Attr, AttrDef, AttrKind, OpDef, Vjp};
 use fastnn::ops;
 use fastnn::shape::BATCH;
-use fastnn::tensor::{Attrs, Operands, Tensor};
+use fastnn::tensor::{Attrs, Operands};
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
@@ -154,7 +154,8 @@ impl Call {
         Err(PyTypeError::new_err(text).into())
     }
 
-    fn finish(self, py: Python<'_>) -> Result<Tensor> {
+    /// The op with everything it needs, checked for number.
+    fn finish(self) -> Result<(&'static OpDef, Operands, Attrs)> {
         let Entry { op, defaults, variadic } = self.entry;
         if !variadic && self.inputs.len() != op.args.len() {
             let text = format!(
@@ -184,7 +185,7 @@ impl Call {
                 Attrs::new(&attrs)
             }
         };
-        build(py, op, self.inputs, attrs)
+        Ok((*op, self.inputs, attrs))
     }
 }
 
@@ -212,7 +213,12 @@ unsafe extern "C" fn call(
                     call.keyword(&name, &at(count + i))?;
                 }
             }
-            Ok(Bound::new(py, PyTensor(call.finish(py)?))?)
+            let (op, inputs, attrs) = call.finish()?;
+            if op.parts.is_empty() {
+                return Ok(Bound::new(py, PyTensor(build(py, op, inputs, attrs)?))?.into_any());
+            }
+            let results = build_all(py, op, inputs, attrs)?.into_iter().map(PyTensor);
+            Ok(PyTuple::new(py, results.collect::<Vec<_>>())?.into_any())
         });
         match result {
             Ok(tensor) => tensor.into_ptr(),
@@ -288,7 +294,8 @@ fn python_value<'py>(py: Python<'py>, attr: &Attr) -> PyResult<Bound<'py, PyAny>
     })
 }
 
-/// Applies the op `name` to tensors, arrays or numbers, with attributes by name.
+/// Applies the op `name` to tensors, arrays or numbers, with attributes by name. Of an op with
+/// several results, the first.
 #[pyfunction]
 #[pyo3(signature = (name, tensors, attrs=None))]
 fn apply(name: &str, tensors: &Bound<'_, PyAny>, attrs: Option<&Bound<'_, PyDict>>) -> PyResult<PyTensor> {
@@ -302,7 +309,8 @@ fn apply(name: &str, tensors: &Bound<'_, PyAny>, attrs: Option<&Bound<'_, PyDict
                 call.keyword(&name, &value)?;
             }
         }
-        Ok(PyTensor(call.finish(tensors.py())?))
+        let (op, inputs, attrs) = call.finish()?;
+        Ok(PyTensor(build(tensors.py(), op, inputs, attrs)?))
     })
 }
 
@@ -359,6 +367,12 @@ impl OpRow {
     #[getter]
     fn formula(&self) -> &'static str {
         self.0.formula
+    }
+
+    /// `(name, formula)` of each result besides the value; a call of such a row gives a tuple.
+    #[getter]
+    fn parts(&self) -> Vec<(&'static str, &'static str)> {
+        self.0.parts.iter().map(|part| (part.name, part.formula)).collect()
     }
 
     /// The sample range of each input.

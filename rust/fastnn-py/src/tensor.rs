@@ -44,6 +44,20 @@ pub(crate) fn build(py: Python<'_>, op: &'static OpDef, inputs: Operands, attrs:
     Ok(tensor)
 }
 
+/// All results of an op with several, as [`build`].
+pub(crate) fn build_all(
+    py: Python<'_>,
+    op: &'static OpDef,
+    inputs: Operands,
+    attrs: Attrs,
+) -> Result<Vec<Tensor>> {
+    let results = Tensor::results(op, convert(op, inputs)?, attrs)?;
+    if results.iter().any(Tensor::is_crowded) {
+        read(py, &results[0])?;
+    }
+    Ok(results)
+}
+
 /// A NumPy array of the value: a read-only view, or a copy for bool.
 pub(crate) fn to_numpy<'py>(slf: &Bound<'py, PyTensor>) -> Result<Bound<'py, PyAny>> {
     let py = slf.py();

@@ -172,6 +172,8 @@ pub enum Class {
     Kernel,
     /// No kernel: rewritten into other ops before anything else.
     Composite,
+    /// A further result of the node it reads.
+    Part,
 }
 
 /// Which inputs an op takes, and what the front converts before building a node.
@@ -232,8 +234,10 @@ pub struct Arg {
 pub struct StepCtx<'a> {
     /// Inputs in order.
     pub inputs: &'a [Arg],
-    /// Where the result goes.
+    /// Where the result goes. In a row with parts the pointer is null when nobody reads it.
     pub output: Arg,
+    /// Where the row's parts go, in order; null where nobody reads one.
+    pub parts: &'a [Arg],
     /// The node's attributes.
     pub attrs: &'a [Attr],
     /// The instruction set in use.
@@ -261,6 +265,8 @@ pub enum Kind {
     Kernel,
     /// Rewritten into other ops.
     Lowered(fn(&mut Graph, &[Id], &[Attr]) -> Result<Id>),
+    /// Written by the kernel of the node it reads.
+    Part,
 }
 
 impl fmt::Debug for Kind {
@@ -274,6 +280,7 @@ impl fmt::Debug for Kind {
             Kind::Strided(_) => "Strided",
             Kind::Kernel => "Kernel",
             Kind::Lowered(_) => "Lowered",
+            Kind::Part => "Part",
         })
     }
 }
@@ -282,11 +289,17 @@ impl fmt::Debug for Kind {
 /// optional gradient per input (`None`: no gradient flows there).
 pub type VjpFn = fn(g: &mut Graph, y: Id, inputs: &[Id], dy: Id) -> Vec<Option<Id>>;
 
+/// As [`VjpFn`] for a row with parts: `dys[0]` is the gradient of the node's own value and
+/// `dys[k]` that of part k, `None` where none flows; at least one does.
+pub type PartsVjpFn = fn(g: &mut Graph, y: Id, inputs: &[Id], dys: &[Option<Id>]) -> Vec<Option<Id>>;
+
 /// How an op is differentiated.
 #[derive(Clone, Copy)]
 pub enum Vjp {
     /// By this rule.
     Rule(VjpFn),
+    /// By this rule, from the gradients of all its results.
+    Parts(PartsVjpFn),
     /// The derivative is zero (comparisons, rounding, integers).
     Zero,
     /// Through the ops it is rewritten into (composites).
@@ -304,6 +317,20 @@ pub struct Host {
 
 /// The oracle: an op by plain loops in f64.
 pub type ReferenceFn = fn(inputs: &[Host], attrs: &[Attr], out: Ty) -> Host;
+
+/// A result of an op besides its own value: the node's value is result 0, its parts are results
+/// 1, 2, ... A part that nobody reads has no memory, and the kernel does not write it.
+#[derive(Debug)]
+pub struct PartDef {
+    /// What it is.
+    pub name: &'static str,
+    /// Shape and type, from the inputs and attributes of the node.
+    pub infer: fn(&[Ty], &[Attr]) -> Result<Ty>,
+    /// The oracle.
+    pub reference: ReferenceFn,
+    /// The same as an array expression, as [`OpDef::formula`].
+    pub formula: &'static str,
+}
 
 /// One op, one row: everything the library knows about it.
 #[derive(Clone)]
@@ -334,6 +361,28 @@ pub struct OpDef {
     pub domain: &'static [(f32, f32)],
     /// True when second derivatives are smooth inside the domain.
     pub smooth: bool,
+    /// Results besides the value.
+    pub parts: &'static [PartDef],
+}
+
+impl OpDef {
+    /// What a row says when it says nothing: the value of fields that most rows leave out.
+    pub const PLAIN: OpDef = OpDef {
+        name: "",
+        args: &[],
+        attrs: &[],
+        doc: "",
+        class: Class::Leaf,
+        accept: Accept::Exact,
+        infer: |_, _| Err(Error::Internal("this row has no shape rule".into())),
+        vjp: Vjp::Zero,
+        kind: Kind::Leaf,
+        reference: |_, _, out| Host { ty: out, data: vec![] },
+        formula: "",
+        domain: &[],
+        smooth: true,
+        parts: &[],
+    };
 }
 
 impl fmt::Debug for OpDef {
@@ -368,21 +417,30 @@ pub static SCALAR: OpDef = leaf("scalar", "A constant scalar.");
 /// An array known now. Attribute 0 indexes [`Graph::data`].
 pub static DATA: OpDef = leaf("data", "A constant array.");
 
+/// A further result of the node it reads: attribute 0 says which, from 1 on.
+pub static PART: OpDef = OpDef {
+    name: "part",
+    args: &["of"],
+    attrs: &[AttrDef { name: "index", kind: AttrKind::Int, default: None }],
+    doc: "A further result of a node.",
+    class: Class::Part,
+    kind: Kind::Part,
+    ..OpDef::PLAIN
+};
+
 const fn leaf(name: &'static str, doc: &'static str) -> OpDef {
-    OpDef {
-        name,
-        args: &[],
-        attrs: &[],
-        doc,
-        class: Class::Leaf,
-        accept: Accept::Exact,
-        infer: |_, _| Err(Error::Internal("a leaf's type is given, not inferred".into())),
-        vjp: Vjp::Zero,
-        kind: Kind::Leaf,
-        reference: |_, _, out| Host { ty: out, data: vec![] },
-        formula: "",
-        domain: &[],
-        smooth: true,
+    OpDef { name, doc, ..OpDef::PLAIN }
+}
+
+/// What a row says of its part `index`, counted from 1.
+pub fn part_def(op: &OpDef, index: i64) -> Result<&'static PartDef> {
+    match usize::try_from(index - 1).ok().and_then(|at| op.parts.get(at)) {
+        Some(def) => Ok(def),
+        None => crate::data_err!(
+            "part: '{}' has {} results, there is no result {index}; hint: results count from 0",
+            op.name,
+            op.parts.len() + 1
+        ),
     }
 }
 
@@ -463,9 +521,41 @@ impl Graph {
 
     /// Adds a node after asking its row for shape and type.
     pub fn try_add(&mut self, op: &'static OpDef, inputs: &[Id], attrs: &[Attr]) -> Result<Id> {
-        let types: Vec<Ty> = inputs.iter().map(|&i| self.ty(i)).collect();
-        let ty = (op.infer)(&types, attrs)?;
+        let ty = self.infer(op, inputs, attrs)?;
         Ok(self.push(Node { op, inputs: inputs.to_vec(), attrs: attrs.to_vec(), ty }))
+    }
+
+    /// Shape and type of an op on nodes of this graph.
+    pub fn infer(&self, op: &'static OpDef, inputs: &[Id], attrs: &[Attr]) -> Result<Ty> {
+        if op == &PART
+            && let [of] = *inputs
+        {
+            let node = self.node(of);
+            let def = part_def(node.op, attrs.first().map_or(0, Attr::int))?;
+            return (def.infer)(&self.types(&node.inputs), &node.attrs);
+        }
+        (op.infer)(&self.types(inputs), attrs)
+    }
+
+    /// The oracle of a value, and the node whose inputs and attributes it takes.
+    pub fn oracle(&self, id: Id) -> Result<(ReferenceFn, &Node)> {
+        let node = self.node(id);
+        if node.op != &PART {
+            return Ok((node.op.reference, node));
+        }
+        let of = self.node(node.inputs[0]);
+        Ok((part_def(of.op, node.attrs[0].int())?.reference, of))
+    }
+
+    /// Shapes and types of some values.
+    #[must_use]
+    pub fn types(&self, ids: &[Id]) -> Vec<Ty> {
+        ids.iter().map(|&i| self.ty(i)).collect()
+    }
+
+    /// Result `index` of a node: 0 is the node's own value, the others are its parts.
+    pub fn part(&mut self, of: Id, index: usize) -> Id {
+        if index == 0 { of } else { self.add(&PART, &[of], &[Attr::Int(index as i64)]) }
     }
 
     /// [`Graph::try_add`] for rules and passes, where a failure is a bug: the first error is kept
@@ -543,8 +633,7 @@ impl Graph {
                 return Err(Error::Internal(format!("node {i} ({}) reads a later node", node.op.name)));
             }
             if node.op.class != Class::Leaf {
-                let types: Vec<Ty> = node.inputs.iter().map(|&x| self.ty(x)).collect();
-                let ty = (node.op.infer)(&types, &node.attrs)?;
+                let ty = self.infer(node.op, &node.inputs, &node.attrs)?;
                 if ty != node.ty {
                     return Err(Error::Internal(format!(
                         "node {i} ({}) is {}, its rule says {ty}",

@@ -9,6 +9,7 @@ pub mod copy;
 pub mod ensemble;
 pub mod gather;
 pub mod gemm;
+pub mod order;
 pub mod payout;
 pub mod random;
 pub mod reduce;

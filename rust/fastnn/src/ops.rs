@@ -14,6 +14,7 @@ macro_rules! rows {
     )+) => {
         $(
             #[doc = concat!("The row `", $name, "`.")]
+            #[allow(clippy::needless_update)] // some rows name every field
             pub static $id: $crate::graph::OpDef = $crate::graph::OpDef {
                 name: $name,
                 args: &[$($arg),*],
@@ -22,7 +23,8 @@ macro_rules! rows {
                     kind: $crate::graph::AttrKind::$kind,
                     default: rows!(@default $($default)?),
                 }),+)?],
-                $($field: $value),+
+                $($field: $value,)+
+                ..$crate::graph::OpDef::PLAIN
             };
         )+
         pub(super) const ROWS: &[&$crate::graph::OpDef] = &[$(&$id),+];
@@ -39,6 +41,7 @@ pub mod loss;
 pub mod matmul;
 pub mod movement;
 pub mod normalize;
+pub mod order;
 pub mod random;
 pub mod reduce;
 pub mod rule;
@@ -56,6 +59,7 @@ const FAMILIES: &[&[&OpDef]] = &[
     movement::ROWS,
     matmul::ROWS,
     index::ROWS,
+    order::ROWS,
     random::ROWS,
     normalize::ROWS,
     activation::TILES,

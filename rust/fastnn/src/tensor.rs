@@ -15,13 +15,14 @@ pub use storage::{Storage, Variable, encode, zeros};
 pub(crate) use walk::Walk;
 
 use crate::error::{Error, Result};
-use crate::graph::{Accept, Attr, Class, DATA, Graph, Id, Kind, OpDef, SCALAR, Ty};
+use crate::graph::{Accept, Attr, Class, DATA, Graph, Id, Kind, OpDef, PART, SCALAR, Ty, part_def};
 use crate::ops::compare;
 use crate::passes;
 use crate::shape::{DType, Shape};
 use smallvec::SmallVec;
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 
 /// Operands of one op.
 pub type Operands = SmallVec<[Tensor; 3]>;
@@ -73,10 +74,17 @@ struct Inner {
 #[derive(Debug)]
 enum Origin {
     Value,
-    Scalar { value: f64, cell: f32 },
+    Scalar {
+        value: f64,
+        cell: f32,
+    },
     Placeholder(Box<str>),
     Variable(Arc<Variable>),
     Computed,
+    /// An op with several results. It is never read itself; each result is a `part` of it, and so
+    /// it stays pending as long as one of them does. It knows them all, so that reading one
+    /// computes those that somebody holds.
+    Bundle(Mutex<Vec<Weak<Inner>>>),
 }
 
 /// An op that has not run.
@@ -166,10 +174,14 @@ impl Tensor {
         Ok(tensor)
     }
 
-    /// As [`Tensor::apply`] without conversions and without running anything.
+    /// As [`Tensor::apply`] without conversions and without running anything. Of an op with
+    /// several results, the value.
     pub fn build(op: &'static OpDef, inputs: Operands, attrs: Attrs) -> Result<Tensor> {
         let types: SmallVec<[Ty; 4]> = inputs.iter().map(Tensor::ty).collect();
         let ty = (op.infer)(&types, &attrs)?;
+        if !op.parts.is_empty() {
+            return Tensor::node(op, inputs, attrs, ty).part(0);
+        }
         if matches!(op.kind, Kind::View)
             && !inputs[0].is_pending()
             && !inputs[0].0.traced
@@ -180,7 +192,54 @@ impl Tensor {
         Ok(Tensor::node(op, inputs, attrs, ty))
     }
 
-    /// An op whose type is known.
+    /// All results of an op, its value first, as [`Tensor::build`].
+    pub fn results(op: &'static OpDef, inputs: Operands, attrs: Attrs) -> Result<Vec<Tensor>> {
+        if op.parts.is_empty() {
+            return Ok(vec![Tensor::build(op, inputs, attrs)?]);
+        }
+        let types: SmallVec<[Ty; 4]> = inputs.iter().map(Tensor::ty).collect();
+        let ty = (op.infer)(&types, &attrs)?;
+        let bundle = Tensor::node(op, inputs, attrs, ty);
+        (0..=op.parts.len()).map(|index| bundle.part(index)).collect()
+    }
+
+    /// Result `index` of an op with several.
+    fn part(&self, index: usize) -> Result<Tensor> {
+        let (Origin::Bundle(parts), Some(pending)) = (&self.0.origin, self.pending()) else {
+            return Err(Error::Internal("a part of a tensor that has one result".into()));
+        };
+        let mut ty = self.ty();
+        if index > 0 {
+            let types: SmallVec<[Ty; 4]> = pending.inputs.iter().map(Tensor::ty).collect();
+            ty = (part_def(pending.op, index as i64)?.infer)(&types, &pending.attrs)?;
+        }
+        let part = Tensor::node(
+            &PART,
+            SmallVec::from_iter([self.clone()]),
+            Attrs::new(&[Attr::Int(index as i64)]),
+            ty,
+        );
+        parts.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&part.0));
+        Ok(part)
+    }
+
+    /// True for an op with several results as a whole.
+    pub(crate) fn is_bundle(&self) -> bool {
+        matches!(self.0.origin, Origin::Bundle(_))
+    }
+
+    /// The results of a bundle that somebody holds.
+    pub(crate) fn live_parts(&self) -> Vec<Tensor> {
+        match &self.0.origin {
+            Origin::Bundle(parts) => {
+                let parts = parts.lock().unwrap_or_else(PoisonError::into_inner);
+                parts.iter().filter_map(Weak::upgrade).map(Tensor).collect()
+            }
+            _ => vec![],
+        }
+    }
+
+    /// An op whose type is known; a bundle when the op has several results.
     pub(crate) fn node(op: &'static OpDef, mut inputs: Operands, attrs: Attrs, ty: Ty) -> Tensor {
         let traced = inputs.iter().any(|t| t.0.traced);
         if traced {
@@ -208,7 +267,7 @@ impl Tensor {
         Tensor(Arc::new(Inner {
             ty,
             traced,
-            origin: Origin::Computed,
+            origin: if op.parts.is_empty() { Origin::Computed } else { Origin::Bundle(Mutex::default()) },
             data: OnceLock::new(),
             pending: Mutex::new(Some(Pending { op, attrs, inputs })),
             nodes: AtomicU32::new(nodes),
@@ -333,7 +392,7 @@ impl Tensor {
     }
 
     pub(crate) fn is_pending(&self) -> bool {
-        matches!(self.0.origin, Origin::Computed) && self.0.data.get().is_none()
+        matches!(self.0.origin, Origin::Computed | Origin::Bundle(_)) && self.0.data.get().is_none()
     }
 
     /// The variable that this tensor is the value of.
@@ -474,8 +533,13 @@ pub fn gradients(y: &Tensor, xs: &[Tensor], dy: Option<&Tensor>) -> Result<Vec<T
 /// The nodes of `g` that `outputs` need, as tensors; `known` nodes stand for themselves.
 fn lift(g: &Graph, known: &[(Id, Tensor)], outputs: &[Id]) -> Result<Vec<Tensor>> {
     let mut tensors: Vec<Option<Tensor>> = vec![None; g.nodes.len()];
+    let mut bundles: HashMap<Id, Tensor> = HashMap::new();
     for (id, tensor) in known {
-        tensors[id.at()] = Some(tensor.clone());
+        if tensor.is_bundle() {
+            bundles.insert(*id, tensor.clone());
+        } else {
+            tensors[id.at()] = Some(tensor.clone());
+        }
     }
     let mut needed = vec![false; g.nodes.len()];
     for id in outputs {
@@ -499,12 +563,20 @@ fn lift(g: &Graph, known: &[(Id, Tensor)], outputs: &[Id]) -> Result<Vec<Tensor>
             // SAFETY: the shared buffer is kept alive beside the pointer, and is never written.
             let storage = unsafe { Storage::foreign(data.as_ptr(), data.len(), Box::new(data.clone())) };
             Tensor::new(node.ty, Arc::new(storage))?
+        } else if node.op == &PART {
+            let of = bundles.get(&node.inputs[0]).expect("invariant: a part stands after its node");
+            of.part(node.attrs[0].int() as usize)?
         } else {
-            let inputs = node
-                .inputs
-                .iter()
-                .map(|i| tensors[i.at()].clone().expect("invariant: needed inputs come first"));
-            Tensor::node(node.op, inputs.collect(), Attrs::new(&node.attrs), node.ty)
+            let make = || {
+                let inputs = node.inputs.iter().map(|i| tensors[i.at()].clone());
+                let inputs = inputs.map(|t| t.expect("invariant: needed inputs come first"));
+                Tensor::node(node.op, inputs.collect(), Attrs::new(&node.attrs), node.ty)
+            };
+            if node.op.parts.is_empty() {
+                make()
+            } else {
+                bundles.entry(Id(at as u32)).or_insert_with(make).part(0)?
+            }
         });
     }
     Ok(outputs.iter().map(|id| tensors[id.at()].clone().expect("invariant: outputs are needed")).collect())

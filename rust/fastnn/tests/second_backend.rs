@@ -41,7 +41,8 @@ impl Backend {
         for work in self.fusion.works.clone() {
             match work {
                 Work::Fused(fused) => self.fused(&fused),
-                Work::Kernel(id) | Work::Copy(id) => self.alone(id),
+                Work::Kernel(id, parts) => [id].into_iter().chain(parts).for_each(|id| self.alone(id)),
+                Work::Copy(id) => self.alone(id),
             }
         }
         let read = |id: &Id| self.memory[&self.fusion.root(*id)].clone();
@@ -55,9 +56,9 @@ impl Backend {
     }
 
     fn meaning(&self, id: Id) -> Vec<f64> {
-        let node = self.graph.node(id);
-        let inputs: Vec<Host> = node.inputs.iter().map(|&x| self.host(x)).collect();
-        (node.op.reference)(&inputs, &node.attrs, node.ty).data
+        let (reference, of) = self.graph.oracle(id).unwrap();
+        let inputs: Vec<Host> = of.inputs.iter().map(|&x| self.host(x)).collect();
+        reference(&inputs, &of.attrs, self.graph.ty(id)).data
     }
 
     fn alone(&mut self, id: Id) {

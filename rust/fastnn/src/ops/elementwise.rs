@@ -71,6 +71,7 @@ macro_rules! elementwise {
                 formula: $formula,
                 domain: $domain,
                 smooth: $smooth,
+                ..$crate::graph::OpDef::PLAIN
             };
         )+
         pub(super) const TILES: &[&$crate::graph::OpDef] = &[$(&$id),+];

@@ -29,8 +29,8 @@ pub enum Work {
     /// Elementwise nodes over one shape, fed by an optional matrix product, feeding an optional
     /// reduction.
     Fused(Fused),
-    /// A node with a kernel of its own.
-    Kernel(Id),
+    /// A node with a kernel of its own, and its parts that somebody reads.
+    Kernel(Id, Vec<Id>),
     /// A movement node that somebody needs in memory.
     Copy(Id),
 }
@@ -41,7 +41,8 @@ impl Work {
     pub fn members(&self) -> Vec<Id> {
         match self {
             Work::Fused(f) => f.head.iter().chain(&f.nodes).chain(&f.tail).copied().collect(),
-            Work::Kernel(id) | Work::Copy(id) => vec![*id],
+            Work::Kernel(id, parts) => [*id].iter().chain(parts).copied().collect(),
+            Work::Copy(id) => vec![*id],
         }
     }
 }
@@ -275,7 +276,8 @@ fn wanted(graph: &Graph) -> Vec<bool> {
         wanted[id.at()] = true;
     }
     for node in &graph.nodes {
-        if node.op.class != Class::Elementwise {
+        // A part is another result of the node it names, not a reader of its value.
+        if !matches!(node.op.class, Class::Elementwise | Class::Part) {
             for input in &node.inputs {
                 wanted[input.at()] = true;
             }
@@ -325,6 +327,13 @@ impl Fuser<'_> {
         let graph = self.graph;
         let node = graph.node(id);
         if matches!(node.op.class, Class::Leaf) || !matches!(self.origin[id.at()], Origin::Own) {
+            return;
+        }
+        if node.op.class == Class::Part {
+            self.group_of[id.at()] = self.group_of[node.inputs[0].at()];
+            if let Some(g) = self.group_of[id.at()] {
+                self.groups[g].nodes.push(id);
+            }
             return;
         }
         let elementwise = node.op.class == Class::Elementwise && matches!(node.op.kind, Kind::Map);
@@ -632,7 +641,7 @@ impl Fuser<'_> {
                     nodes: vec![],
                     tail: Some(id),
                 }),
-                _ => Work::Kernel(id),
+                _ => Work::Kernel(id, group.nodes[1..].to_vec()),
             },
             _ => Work::Fused(Fused {
                 shape: group.shape,

@@ -2,13 +2,16 @@
 //! vector-Jacobian product. The result is graph again, so it can be differentiated again.
 
 use crate::error::Result;
-use crate::graph::{Graph, Id, Kind, Vjp};
+use crate::graph::{Graph, Id, Kind, PART, Vjp};
 use crate::ops::build::Build;
+use crate::shape::DType;
+use std::collections::HashMap;
 
 /// Adds the gradients of `y` with respect to `wrt` to the graph. `dy` is the gradient that flows
 /// into `y`, ones when left out. Values that do not influence `y` get zeros.
 pub fn gradients(g: &mut Graph, y: Id, dy: Option<Id>, wrt: &[Id]) -> Result<Vec<Id>> {
-    let mut walk = Walk { grads: vec![None; g.nodes.len()], active: vec![false; g.nodes.len()] };
+    let mut walk =
+        Walk { grads: vec![None; g.nodes.len()], parts: HashMap::new(), active: vec![false; g.nodes.len()] };
     for id in wrt {
         walk.active[id.at()] = true;
     }
@@ -34,6 +37,9 @@ pub fn gradients(g: &mut Graph, y: Id, dy: Option<Id>, wrt: &[Id]) -> Result<Vec
 struct Walk {
     /// Gradient of each node so far.
     grads: Vec<Option<Id>>,
+    /// Gradients of the results of nodes with parts. A part stands after its node, so they are
+    /// complete when the sweep reaches the node.
+    parts: HashMap<Id, Vec<Option<Id>>>,
     /// Does the node depend on something we differentiate by?
     active: Vec<bool>,
 }
@@ -44,7 +50,7 @@ impl Walk {
         self.active.resize(g.nodes.len(), false);
         for i in start..g.nodes.len() {
             let node = &g.nodes[i];
-            if !self.active[i] && !matches!(node.op.vjp, Vjp::Zero) {
+            if !self.active[i] && (node.op == &PART || !matches!(node.op.vjp, Vjp::Zero)) {
                 self.active[i] = node.inputs.iter().any(|x| self.active[x.at()]);
             }
         }
@@ -53,8 +59,8 @@ impl Walk {
     fn sweep(&mut self, g: &mut Graph, start: usize, end: usize, wrt: &[Id]) -> Result<()> {
         for i in (start..end).rev() {
             let id = Id(i as u32);
-            let Some(dy) = self.grads[i] else { continue };
-            if !self.active[i] {
+            let (dy, mut dys) = (self.grads[i], self.parts.remove(&id).unwrap_or_default());
+            if !self.active[i] || (dy.is_none() && dys.is_empty()) {
                 continue;
             }
             let node = g.node(id).clone();
@@ -63,17 +69,24 @@ impl Walk {
             {
                 continue;
             }
-            match node.op.vjp {
-                Vjp::Zero => {}
-                Vjp::Rule(rule) => {
-                    let back = rule(g, id, &node.inputs, dy);
-                    for (&input, grad) in node.inputs.iter().zip(back) {
-                        if let Some(grad) = grad {
-                            self.receive(g, input, grad);
-                        }
-                    }
+            match (node.op.vjp, dy) {
+                (Vjp::Zero, Some(dy)) if node.op == &PART && node.ty.dtype == DType::F32 => {
+                    let of = g.node(node.inputs[0]).op;
+                    let all =
+                        self.parts.entry(node.inputs[0]).or_insert_with(|| vec![None; of.parts.len() + 1]);
+                    all[node.attrs[0].int() as usize] = Some(dy);
                 }
-                Vjp::Lowered => {
+                (Vjp::Rule(rule), Some(dy)) => {
+                    let back = rule(g, id, &node.inputs, dy);
+                    self.receive_all(g, &node.inputs, back);
+                }
+                (Vjp::Parts(rule), _) => {
+                    dys.resize(node.op.parts.len() + 1, None);
+                    dys[0] = dy;
+                    let back = rule(g, id, &node.inputs, &dys);
+                    self.receive_all(g, &node.inputs, back);
+                }
+                (Vjp::Lowered, Some(dy)) => {
                     let Kind::Lowered(rule) = node.op.kind else { continue };
                     let from = g.nodes.len();
                     let y = rule(g, &node.inputs, &node.attrs)?;
@@ -83,9 +96,18 @@ impl Walk {
                     self.receive(g, y, dy);
                     self.sweep(g, from, to, wrt)?;
                 }
+                _ => {}
             }
         }
         Ok(())
+    }
+
+    fn receive_all(&mut self, g: &mut Graph, inputs: &[Id], grads: Vec<Option<Id>>) {
+        for (&input, grad) in inputs.iter().zip(grads) {
+            if let Some(grad) = grad {
+                self.receive(g, input, grad);
+            }
+        }
     }
 
     fn receive(&mut self, g: &mut Graph, id: Id, grad: Id) {

@@ -6,7 +6,7 @@ use super::json;
 use super::safetensors::File;
 use crate::error::{Error, Result};
 use crate::function::{Function, Input};
-use crate::graph::{Attr, AttrDef, AttrKind, Class, Graph, INPUT, Id, OpDef, SCALAR, Ty};
+use crate::graph::{Attr, AttrDef, AttrKind, Class, Graph, INPUT, Id, OpDef, PART, SCALAR, Ty};
 use crate::ops;
 use crate::shape::{BATCH, DType, MAX_RANK, Shape, is_symbolic};
 use serde_json::{Map, Value, json};
@@ -162,7 +162,8 @@ fn add_node(graph: &mut Graph, node: &Value, at: usize, types: &[Ty]) -> Result<
             graph.typed_scalar(value, dtype_from(node.get("dtype"))?);
         }
         _ => {
-            let Some(op) = ops::find(name) else {
+            let found = if name == PART.name { Some(&PART) } else { ops::find(name) };
+            let Some(op) = found else {
                 return wrong(format!(
                     "node {at} uses the op '{name}', which this library does not know\n  hint: update fastnn"
                 ));

@@ -3,7 +3,7 @@
 
 use super::{MANY_BYTES, Pending, Tensor};
 use crate::error::Result;
-use crate::graph::{Graph, Id, Node};
+use crate::graph::{Graph, Id, Node, PART};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
@@ -74,8 +74,15 @@ impl Walk {
                     let input = input.clone();
                     walk.visit(&input, &mut stack);
                 } else if let Some((tensor, pending, _)) = stack.pop() {
+                    if walk.index.contains_key(&walk.key(&tensor)) {
+                        continue;
+                    }
+                    let others = if walk.traced { vec![] } else { tensor.live_parts() };
                     walk.index.insert(walk.key(&tensor), Place::Step(walk.steps.len() as u32));
                     walk.steps.push((tensor, pending));
+                    for other in others {
+                        walk.visit(&other, &mut stack);
+                    }
                 }
             }
         }
@@ -144,7 +151,8 @@ impl Walk {
             }
         }
         let held = |(at, (tensor, _)): (usize, &(Tensor, Pending))| {
-            (!tensor.is(target) && tensor.handles() > uses[at]).then_some(at as u32)
+            let mine = !tensor.is(target) && !tensor.is_bundle();
+            (mine && tensor.handles() > uses[at]).then_some(at as u32)
         };
         self.steps.iter().enumerate().filter_map(held).collect()
     }
@@ -161,7 +169,12 @@ impl Walk {
         }
         let mut ids = Ids { walk: self, leaves, steps: Vec::with_capacity(self.steps.len()) };
         for (tensor, pending) in &self.steps {
-            let inputs = pending.inputs.iter().map(|t| ids.of(t)).collect();
+            let inputs: Vec<Id> = pending.inputs.iter().map(|t| ids.of(t)).collect();
+            if pending.op == &PART && pending.attrs[0].int() == 0 {
+                // The value of a node is the node.
+                ids.steps.push(inputs[0]);
+                continue;
+            }
             let id = g.push(Node { op: pending.op, inputs, attrs: pending.attrs.to_vec(), ty: tensor.ty() });
             ids.steps.push(id);
         }

@@ -17,6 +17,10 @@ impl Case {
         let types: Vec<String> = self.inputs.iter().map(|h| h.ty.to_string()).collect();
         format!("{}({}) {:?}", self.op.name, types.join(", "), self.attrs)
     }
+    /// The node's value and its parts.
+    pub(crate) fn results(&self, g: &mut Graph, y: Id) -> Vec<Id> {
+        (0..=self.op.parts.len()).map(|index| g.part(y, index)).collect()
+    }
     /// A graph of this one row, with the row's value.
     pub(crate) fn graph(&self) -> (Graph, Vec<Id>, Id) {
         let mut g = Graph::new();
@@ -145,6 +149,13 @@ fn special(op: &OpDef) -> Option<Vec<Sample>> {
         "roll" => {
             vec![one(&[2, 5], &[Attr::Int(2), Attr::Int(1)]), one(&[4, 2], &[Attr::Int(-9), Attr::Int(0)])]
         }
+        "sort" => vec![one(&[3, 5], &[Attr::Int(-1)]), one(&[3, 4, 2], &[Attr::Int(1)])],
+        "top_k" => vec![
+            one(&[3, 5], &[Attr::Int(2)]),
+            one(&[2, 40], &[Attr::Int(37)]),
+            one(&[4], &[Attr::Int(4)]),
+            one(&[2, 3], &[Attr::Int(0)]),
+        ],
         "cumsum" => vec![one(&[3, 4], &[Attr::Int(-1)]), one(&[3, 4, 2], &[Attr::Int(1)])],
         "softmax" | "log_softmax" => {
             vec![
@@ -262,8 +273,16 @@ pub(crate) fn gradients(g: &mut Graph, y: Id) -> Vec<Id> {
     grads[y.at()] = Some(g.scalar(1.0));
     for i in (0..=y.at()).rev() {
         let (Some(dy), node) = (grads[i], g.nodes[i].clone()) else { continue };
-        if let Vjp::Rule(rule) = node.op.vjp {
-            let back = rule(g, Id(i as u32), &node.inputs, dy);
+        let back = match node.op.vjp {
+            Vjp::Rule(rule) => Some(rule(g, Id(i as u32), &node.inputs, dy)),
+            Vjp::Parts(rule) => {
+                let mut dys = vec![None; node.op.parts.len() + 1];
+                dys[0] = Some(dy);
+                Some(rule(g, Id(i as u32), &node.inputs, &dys))
+            }
+            _ => None,
+        };
+        if let Some(back) = back {
             assert_eq!(back.len(), node.inputs.len(), "{} gives one gradient per input", node.op.name);
             for (input, grad) in node.inputs.iter().zip(back) {
                 let Some(grad) = grad else { continue };

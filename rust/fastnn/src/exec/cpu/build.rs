@@ -39,7 +39,7 @@ impl Build<'_> {
     fn step(&self, work: &Work) -> Result<Step> {
         match work {
             Work::Fused(fused) => self.fused(fused),
-            Work::Kernel(id) => self.kernel(*id),
+            Work::Kernel(id, parts) => self.kernel(*id, parts),
             Work::Copy(id) => {
                 let node = self.graph.node(*id);
                 let types: Vec<_> = node.inputs.iter().map(|&i| self.graph.ty(i)).collect();
@@ -70,25 +70,26 @@ impl Build<'_> {
         })
     }
 
-    fn kernel(&self, id: Id) -> Result<Step> {
+    fn kernel(&self, id: Id, parts: &[Id]) -> Result<Step> {
         let node = self.graph.node(id);
-        match table::kernel(node.op) {
-            Some(Kernel::Step(run)) => {
-                let inputs = node
-                    .inputs
-                    .iter()
-                    .map(|&i| Ok((self.loc(i)?, self.graph.ty(i))))
-                    .collect::<Result<_>>()?;
-                Ok(Step::Kernel {
-                    name: node.op.name,
-                    run,
-                    inputs,
-                    output: (self.loc(id)?, node.ty),
-                    attrs: node.attrs.clone(),
-                })
-            }
-            _ => Err(bug(&format!("op '{}' has no kernel", node.op.name))),
+        let Some(Kernel::Step(run)) = table::kernel(node.op) else {
+            return Err(bug(&format!("op '{}' has no kernel", node.op.name)));
+        };
+        let at = |i: &Id| Ok((self.loc(*i)?, self.graph.ty(*i)));
+        let inputs = node.inputs.iter().map(at).collect::<Result<_>>()?;
+        let types = self.graph.types(&node.inputs);
+        let mut outputs = vec![(self.plan.locs[id.at()], node.ty)];
+        for def in node.op.parts {
+            outputs.push((None, (def.infer)(&types, &node.attrs)?));
         }
+        for &part in parts {
+            let index = self.graph.node(part).attrs[0].int() as usize;
+            outputs[index].0 = self.plan.locs[part.at()];
+        }
+        if node.op.parts.is_empty() && outputs[0].0.is_none() {
+            return Err(bug(&format!("the result of '{}' has no memory", node.op.name)));
+        }
+        Ok(Step::Kernel { name: node.op.name, run, inputs, outputs, attrs: node.attrs.clone() })
     }
 
     fn fused(&self, fused: &Fused) -> Result<Step> {

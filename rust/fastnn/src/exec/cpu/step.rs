@@ -9,6 +9,7 @@ use crate::kernels::tile::{Bound, MAX_INPUTS, MAX_OUTPUTS, TileProgram};
 use crate::kernels::{Source, TILE, copy, reduce};
 use crate::passes::plan::Loc;
 use crate::simd::isa;
+use smallvec::SmallVec;
 use std::fmt;
 use std::mem::MaybeUninit;
 
@@ -119,7 +120,8 @@ pub(super) enum Step {
         name: &'static str,
         run: fn(&StepCtx<'_>) -> Result<()>,
         inputs: Vec<(Loc, Ty)>,
-        output: (Loc, Ty),
+        /// The value and the parts; without a place where nobody reads one.
+        outputs: Vec<(Option<Loc>, Ty)>,
         attrs: Vec<Attr>,
     },
     Copy {
@@ -143,20 +145,23 @@ impl Step {
             }
             Step::Head(head) => head.run(memory),
             Step::Reduce { kind, int, dims, feed, dst } => run_reduce(*kind, *int, *dims, feed, memory, *dst),
-            Step::Kernel { run, inputs, output, attrs, .. } => {
-                let mut args = [Arg { ptr: std::ptr::null_mut(), ty: output.1 }; 8];
-                let many: Vec<Arg>;
-                let inputs = if inputs.len() <= args.len() {
-                    for (arg, (loc, ty)) in args.iter_mut().zip(inputs) {
-                        *arg = Arg { ptr: memory.at(*loc), ty: *ty };
-                    }
-                    &args[..inputs.len()]
-                } else {
-                    many = inputs.iter().map(|(loc, ty)| Arg { ptr: memory.at(*loc), ty: *ty }).collect();
-                    &many
-                };
-                let output = Arg { ptr: memory.at(output.0), ty: output.1 };
-                run(&StepCtx { inputs, output, attrs, isa: isa() })?;
+            Step::Kernel { run, inputs, outputs, attrs, .. } => {
+                let inputs: SmallVec<[Arg; 8]> =
+                    inputs.iter().map(|(loc, ty)| Arg { ptr: memory.at(*loc), ty: *ty }).collect();
+                let outputs: SmallVec<[Arg; 4]> = outputs
+                    .iter()
+                    .map(|(loc, ty)| Arg {
+                        ptr: loc.map_or(std::ptr::null_mut(), |loc| memory.at(loc)),
+                        ty: *ty,
+                    })
+                    .collect();
+                run(&StepCtx {
+                    inputs: &inputs,
+                    output: outputs[0],
+                    parts: &outputs[1..],
+                    attrs,
+                    isa: isa(),
+                })?;
             }
             Step::Copy { src, dims, strided, dst } => {
                 copy::copy_strided(
@@ -261,13 +266,12 @@ impl fmt::Display for Step {
                     Feed::Memory(loc) => write!(f, " of {loc:?}"),
                 }
             }
-            Step::Kernel { name, inputs, output, .. } => {
-                write!(
-                    f,
-                    "kernel  {name} {:?} -> {:?}",
-                    inputs.iter().map(|(l, _)| l).collect::<Vec<_>>(),
-                    output.0
-                )
+            Step::Kernel { name, inputs, outputs, .. } => {
+                write!(f, "kernel  {name} {:?} ->", inputs.iter().map(|(l, _)| l).collect::<Vec<_>>())?;
+                outputs.iter().try_for_each(|(loc, _)| match loc {
+                    Some(loc) => write!(f, " {loc:?}"),
+                    None => write!(f, " unread"),
+                })
             }
             Step::Copy { src, dims, dst, .. } => write!(f, "copy    {dims:?} {src:?} -> {dst:?}"),
         }

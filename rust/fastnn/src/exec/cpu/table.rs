@@ -8,7 +8,8 @@ use crate::kernels::Blocked;
 use crate::kernels::gemm::product::Product;
 use crate::kernels::tile_ops::{self as tile, TileOf};
 use crate::ops::{
-    activation, compare, elementwise, index, loss, matmul, movement, normalize, random, reduce as reductions,
+    activation, compare, elementwise, index, loss, matmul, movement, normalize, order, random,
+    reduce as reductions,
 };
 use std::collections::HashMap;
 use std::fmt;
@@ -64,6 +65,8 @@ const STEPS: &[(&OpDef, Step)] = &[
     (&index::TAKE_ALONG_AXIS, index::along_step),
     (&index::TAKE_ALONG_AXIS_GRAD, index::along_grad_step),
     (&index::CUMSUM, index::cumsum_step),
+    (&order::SORT, order::sort_step),
+    (&order::TOP_K, order::top_k_step),
     (&normalize::SOFTMAX_LAST, normalize::softmax_step),
     (&normalize::LOG_SOFTMAX_LAST, normalize::log_softmax_step),
     (&normalize::LAYER_NORMALIZE, normalize::layer_normalize_step),
