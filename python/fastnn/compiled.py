@@ -10,8 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import losses, metrics, tree
+from fastnn import losses, metrics, ops, tree
 from fastnn.errors import DataError, unknown_name
+from fastnn.labels import check_binary, check_class_numbers
 
 __all__ = ["CompiledLoss", "CompiledMetrics"]
 
@@ -121,6 +122,8 @@ class CompiledLoss:
         self._weights = _checked_weights(weights)
         self.trackers: list[metrics.Mean] = []
         self._chosen: list[Any] | None = None
+        #: Classes of each output, known from the first batch on.
+        self._classes: list[int | None] | None = None
 
     def __call__(self, y: Any, y_pred: Any, sample_weight: Any, names: list[str] | None) -> Any:
         """Gives the total loss of a batch."""
@@ -141,6 +144,7 @@ class CompiledLoss:
                 "  hint: one array of targets per output"
             )
         chosen = self._choose(targets, outputs, names, isinstance(y_pred, dict))
+        self._classes = [_classes(fn, p) for fn, p in zip(chosen, outputs, strict=True)]
         factors = _by_output(self._weights, names, len(outputs), "loss_weights")
         shares = self._sample_weights(sample_weight, names, len(outputs))
         total: Any = None
@@ -148,7 +152,8 @@ class CompiledLoss:
             if fn is None:
                 continue
             losses.check_targets(fn, targets[i], outputs[i])
-            value = fn(targets[i], outputs[i], shares[i])
+            with losses.labels_are_checked(getattr(fn, "fn", None) in losses.BY_NUMBER):
+                value = fn(targets[i], outputs[i], shares[i])
             for tracker in self.trackers:
                 if tracker._output == i:  # type: ignore[attr-defined]
                     tracker.update_state(value, _extent(outputs[i]))
@@ -185,39 +190,38 @@ class CompiledLoss:
             return [None] * count
         return _by_output(given, names, count, "sample_weight")
 
-    def check_labels(self, y: Any, sizes: list[int] | None) -> None:
-        """DataError when class numbers lie outside the classes of the model."""
-        leaves = tree.flatten(y)
-        fns = self._given if isinstance(self._given, list | tuple) else [self._given]
-        if sizes is None or len(leaves) != 1 or len(fns) != 1 or len(sizes) != 1:
+    @property
+    def takes_numbers(self) -> bool:
+        """Whether y of the single output holds class numbers."""
+        given = tree.flatten(self._given) if self._chosen is None else self._chosen
+        return len(given) == 1 and getattr(given[0], "fn", None) in losses.BY_NUMBER
+
+    def check_labels(self, y: Any, names: list[str] | None, sizes: list[int | None] | None) -> None:
+        """DataError when labels lie outside the classes of an output, or outside 0 to 1.
+
+        `sizes` are those of the outputs' last axes, where they are known before the first batch.
+        """
+        count = len(self._classes) if self._classes is not None else len(sizes or ())
+        if not count:
             return
-        fn, labels, classes = fns[0], leaves[0], sizes[0]
-        inner = getattr(fn, "fn", None)
-        if inner is not losses.sparse_categorical_crossentropy or classes is None:
+        try:
+            chosen = self._chosen or _loss_entries(self._given, names, count)
+        except ValueError:
+            return  # told in full when the loss is first called
+        targets = [y.get(n) for n in names] if isinstance(y, dict) and names else tree.flatten(y)
+        if len(targets) != count:
             return
-        if getattr(fn, "ignore_class", None) is not None or not labels.size:
-            return
-        if labels.dtype.kind == "f" and (odd := np.flatnonzero(labels != np.rint(labels))).size:
-            place = tuple(int(i) for i in np.unravel_index(int(odd[0]), labels.shape))
-            raise DataError(
-                f"y holds {labels.ravel()[odd[0]]} at position {place}, wanted whole class numbers "
-                f"0…{classes - 1}\n  hint: for regression use loss='mse' and Dense(1)"
-            )
-        low, high = labels.min(), labels.max()
-        if low >= 0 and high < classes:
-            return
-        bad = (labels < 0) | (labels >= classes)
-        flat = int(np.argmax(bad.ravel()))
-        place = tuple(int(i) for i in np.unravel_index(flat, labels.shape))
-        hint = "did you mean to subtract 1?" if low >= 1 and high == classes else (
-            "number the classes from 0" if low < 0
-            else f"the model ends with {classes} units; give it {int(high) + 1}"
-        )  # fmt: skip
-        raise DataError(
-            f"y holds class {labels.ravel()[flat]} at position {place} ({int(bad.sum())} such "
-            f"labels), the model has {classes} classes: labels must be 0…{classes - 1}\n"
-            f"  hint: {hint}"
-        )
+        for i, (fn, labels) in enumerate(zip(chosen, targets, strict=True)):
+            what = "y" if count == 1 else f"y of output '{names[i]}'" if names else f"y[{i}]"
+            inner = getattr(fn, "fn", None)
+            if labels is None:
+                continue
+            if inner in losses.BINARY:
+                check_binary(labels, inner.__name__, what)
+            elif inner in losses.BY_NUMBER:
+                classes = (self._classes or sizes or [])[i]
+                ignored = getattr(fn, "ignore_class", None)
+                check_class_numbers(labels, classes, what, "the model", ignored)
 
 
 def _checked_weights(weights: Any) -> Any:
@@ -231,6 +235,12 @@ def _checked_weights(weights: Any) -> Any:
                 f"  hint: {hint}"
             )
     return weights
+
+
+def _classes(fn: Any, y_pred: Any) -> int | None:
+    """How many classes an output has, for a loss of class numbers."""
+    axis = getattr(fn, "axis", -1)
+    return y_pred.shape[axis if isinstance(axis, int) else -1] if ops.ndim(y_pred) else None
 
 
 def _extent(x: Any) -> Any:
@@ -288,6 +298,13 @@ class CompiledMetrics:
         for _, m, _ in self._slots or ():
             m.reset_state()
 
+    def check_labels(self, y: Any, names: list[str] | None) -> None:
+        """DataError when class numbers lie outside the classes that a metric counts."""
+        targets = [y.get(n) for n in names] if isinstance(y, dict) and names else tree.flatten(y)
+        for i, metric, _ in self._slots or ():
+            if i < len(targets) and targets[i] is not None and hasattr(metric, "check_labels"):
+                metric.check_labels(targets[i])
+
     def update(self, y: Any, y_pred: Any, sample_weight: Any, names: list[str] | None) -> None:
         """Takes a batch into account."""
         outputs = tree.flatten(y_pred)
@@ -300,7 +317,11 @@ class CompiledMetrics:
             else _by_output(sample_weight, names, len(outputs), "sample_weight")
         )  # fmt: skip
         for i, metric, weighted in self._slots:
-            metric.update_state(targets[i], outputs[i], weights[i] if weighted else None)
+            try:
+                metric.update_state(targets[i], outputs[i], weights[i] if weighted else None)
+            except Exception as error:
+                error.add_note(f"  in metric '{metric.name}'")
+                raise
 
     def _build(
         self, targets: list[Any], outputs: list[Any], names: list[str] | None

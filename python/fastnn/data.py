@@ -1,7 +1,6 @@
-"""What users hand to `fit`, `evaluate` and `predict`, turned into contiguous arrays or batches.
+"""What users hand to `fit`, `evaluate` and `predict`, as arrays of equal length or batches.
 
-Floats become float32, whole numbers int32 (range checked), booleans float32. Messages name the
-argument, the shapes and the mend. Depends on NumPy, `errors` and `prefetch`.
+Depends on `arrays`, `errors` and `prefetch`.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ import numpy as np
 
 from fastnn import tree
 from fastnn._core import Tensor
+from fastnn.arrays import SparseRows, as_arrays, is_sparse, leaf
 from fastnn.errors import DataError, ShapeError
 from fastnn.prefetch import Prefetch, gather
 
@@ -24,125 +24,6 @@ __all__ = [
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
-_F32 = np.dtype(np.float32)
-_I32 = np.dtype(np.int32)
-
-
-def leaf(value: Any, name: str) -> Array:
-    """One array of float32 or int32, contiguous; a copy only where needed."""
-    if value.__class__ is not np.ndarray:
-        value = _to_numpy(value, name)
-    dtype = value.dtype
-    if dtype is _F32 or dtype is _I32:
-        return value if value.flags.c_contiguous else np.ascontiguousarray(value)
-    kind = dtype.kind
-    if kind == "f":
-        return np.ascontiguousarray(value, np.float32)
-    if kind in "iu":
-        return _whole(value, name)
-    if kind == "b":
-        return np.ascontiguousarray(value, np.float32)
-    raise _unusable(value, name)
-
-
-def _whole(value: Array, name: str) -> Array:
-    if value.dtype.itemsize >= 4 and value.size:
-        low, high = value.min(), value.max()
-        if low < -(2**31) or high >= 2**31:
-            raise DataError(
-                f"{name} holds whole numbers from {low} to {high}, wanted 32-bit integers\n"
-                f"  hint: {name}.astype('float32'), or number the values from 0"
-            )
-    return np.ascontiguousarray(value, np.int32)
-
-
-def _to_numpy(value: Any, name: str) -> Array:
-    if isinstance(value, Tensor):
-        return value.numpy()
-    given = value
-    if hasattr(value, "to_numpy"):
-        value = value.to_numpy()
-    elif hasattr(value, "numpy") and not isinstance(value, np.ndarray):
-        value = value.numpy()
-    try:
-        array = np.asarray(value)
-    except (ValueError, TypeError) as error:
-        raise DataError(
-            f"{name} cannot be made an array: {error}\n  hint: all rows need the same length"
-        ) from None
-    if array.dtype.kind == "O":
-        try:
-            array = _floats(array)
-        except (ValueError, TypeError):
-            raise _unusable(array, name, _text_column(given)) from None
-    return array
-
-
-def _floats(array: Array) -> Array:
-    """Objects as numbers; pandas' NA is a missing number like NaN."""
-    try:
-        return array.astype(np.float32)
-    except TypeError:
-        missing = [type(v).__name__ == "NAType" for v in array.ravel()]
-        filled = np.where(np.reshape(missing, array.shape), np.nan, array)
-        return filled.astype(np.float32)
-
-
-def _text_column(frame: Any) -> str:
-    """The first column of a frame that holds no numbers, as part of a message."""
-    for column in getattr(frame, "columns", ()):
-        try:
-            _floats(np.asarray(frame[column].to_numpy(), object))
-        except (ValueError, TypeError, AttributeError, KeyError):
-            return f" in column '{column}'"
-    return ""
-
-
-def _unusable(value: Array, name: str, where: str = "") -> DataError:
-    if value.dtype.kind in "USTO" or str(value.dtype).startswith("StringDType"):
-        return DataError(
-            f"{name} holds text or objects{where} (dtype {value.dtype}), wanted numbers\n"
-            "  hint: number the words or classes first, e.g. numpy.unique(x, return_inverse=True)"
-        )
-    return DataError(
-        f"{name} has dtype {value.dtype}, wanted real numbers\n  hint: {name}.astype('float32')"
-    )
-
-
-def as_arrays(value: Any, name: str) -> Any:
-    """A tree of arrays; lists of numbers become one array, frames become matrices."""
-    if value.__class__ is np.ndarray:
-        return leaf(value, name)
-    if value is None:
-        return None
-    if isinstance(value, dict):
-        return {k: as_arrays(v, f"{name}['{k}']") for k, v in value.items()}
-    if isinstance(value, list | tuple):
-        if _is_numbers(value):
-            return leaf(_rectangle(value, name), name)
-        return type(value)(as_arrays(v, f"{name}[{i}]") for i, v in enumerate(value))
-    return leaf(value, name)
-
-
-def _rectangle(rows: Any, name: str) -> Array:
-    """Nested lists as one array; DataError when the rows differ in length."""
-    try:
-        return np.asarray(rows)
-    except ValueError:
-        sizes = [len(row) if isinstance(row, list | tuple) else 0 for row in rows]
-        odd = next((i for i, size in enumerate(sizes) if size != sizes[0]), 0)
-        raise DataError(
-            f"{name} has rows of different lengths: row 0 has {sizes[0]}, row {odd} has "
-            f"{sizes[odd]}\n  hint: fastnn.utils.pad_sequences({name}), or rows of one length"
-        ) from None
-
-
-def _is_numbers(value: Any) -> bool:
-    """True for (nested) lists of plain numbers or of strings: one array, not several inputs."""
-    first = value
-    while isinstance(first, list | tuple) and first:
-        first = first[0]
-    return isinstance(first, int | float | str | bytes | np.generic)
 
 
 def unpack(data: Any) -> tuple[Any, Any, Any]:
@@ -176,7 +57,7 @@ class ArrayData:
     def __init__(self, x: Any, y: Any, weights: Any) -> None:
         self.x, self.y, self.weights = x, y, weights
         leaves = tree.flatten(x)
-        self.leaves = leaves + tree.flatten(y) + tree.flatten(weights)
+        self.join()
         if not leaves:
             raise DataError("x is missing\n  hint: fit(x, y)")
         for a in self.leaves:
@@ -194,6 +75,23 @@ class ArrayData:
             text = ", ".join(f"{k} has {'/'.join(map(str, v))} samples" for k, v in sizes.items())
             raise DataError(f"{text}\n  hint: all need the same number of rows")
 
+    def join(self) -> None:
+        """Lists all arrays anew after one of the parts was set."""
+        self.leaves = tree.flatten(self.x) + tree.flatten(self.y) + tree.flatten(self.weights)
+
+    @property
+    def by_batch(self) -> bool:
+        """Whether some of it is made dense batch by batch, so that the core cannot read it."""
+        return any(isinstance(a, SparseRows) for a in self.leaves)
+
+    def dense(self) -> ArrayData:
+        """The same with sparse matrices as arrays."""
+
+        def full(a: Any) -> Any:
+            return a.dense() if isinstance(a, SparseRows) else a
+
+        return ArrayData(*(tree.map_structure(full, t) for t in self.parts))
+
     @property
     def parts(self) -> tuple[Any, Any, Any]:
         """x, y and sample weights."""
@@ -206,10 +104,11 @@ class ArrayData:
 
     def part(self, start: int, stop: int) -> ArrayData:
         """Rows from start to stop."""
-        cut = [
-            tree.map_structure(lambda a: a[start:stop], t) for t in (self.x, self.y, self.weights)
-        ]
-        return ArrayData(*cut)
+
+        def cut(a: Any) -> Any:
+            return a.part(start, stop) if isinstance(a, SparseRows) else a[start:stop]
+
+        return ArrayData(*(tree.map_structure(cut, t) for t in (self.x, self.y, self.weights)))
 
 
 def split_tail(data: ArrayData, share: float) -> tuple[ArrayData, ArrayData]:
@@ -221,27 +120,6 @@ def split_tail(data: ArrayData, share: float) -> tuple[ArrayData, ArrayData]:
             f"{data.n - at} to validate\n  hint: choose a split that leaves both some samples"
         )
     return data.part(0, at), data.part(at, data.n)
-
-
-def class_weights(y: Any, weights: dict[int, float], given: Any) -> Array:
-    """A weight per sample from its class; classes not named weigh 1."""
-    leaves = tree.flatten(y)
-    if len(leaves) != 1:
-        raise ValueError("class_weight needs a single y\n  hint: use sample_weight")
-    labels = leaves[0]
-    if labels.ndim > 1 and labels.shape[-1] > 1:
-        labels = labels.argmax(-1)
-    labels = np.rint(labels.reshape(labels.shape[0], -1)[:, 0] if labels.ndim > 1 else labels)
-    out = np.ones(labels.shape, np.float32)
-    for cls in weights:
-        if isinstance(cls, bool) or not isinstance(cls, int | float | np.number):
-            raise ValueError(
-                f"class_weight has the key {cls!r} ({type(cls).__name__}), wanted class numbers\n"
-                "  hint: {0: 1.0, 1: 5.0}"
-            )
-    for cls, weight in weights.items():
-        out[labels == cls] = weight
-    return out if given is None else out * np.asarray(given, np.float32).reshape(out.shape)
 
 
 class PyDataset:
@@ -429,6 +307,6 @@ def is_iterable_data(x: Any) -> bool:
         return False
     if isinstance(x, PyDataset):
         return True
-    if hasattr(x, "__array__") or hasattr(x, "to_numpy"):
+    if hasattr(x, "__array__") or hasattr(x, "to_numpy") or is_sparse(x):
         return False
     return isinstance(x, Iterable) or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))

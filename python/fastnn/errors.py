@@ -7,6 +7,7 @@ Depends on `_core` (which defines the classes) and the standard library.
 from __future__ import annotations
 
 import inspect
+import warnings
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any
@@ -32,7 +33,9 @@ __all__ = [
     "TraceError",
     "nearest",
     "reject_arguments",
+    "told",
     "unknown_name",
+    "warn_of_skipped",
 ]
 
 
@@ -70,3 +73,14 @@ def reject_arguments(where: str, names: Iterable[str], target: Callable[..., Any
     close = nearest(name, known, 1)
     hint = f"did you mean `{close[0]}`?" if close else "it takes " + ", ".join(known)
     return TypeError(f"{where} got an unexpected keyword argument '{name}'\n  hint: {hint}")
+
+
+def told(error: Exception) -> str:
+    """What an error says, without its hint."""
+    return str(error).split("\n  hint:")[0]
+
+
+def warn_of_skipped(path: str, faults: list[str]) -> None:
+    """The warning of a file that was not taken as a whole: what was left out, and why."""
+    more = f"; and {len(faults) - 8} more" if len(faults) > 8 else ""
+    warnings.warn(f"{path!r} was not taken as a whole: {'; '.join(faults[:8])}{more}", stacklevel=4)

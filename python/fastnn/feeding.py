@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 
 from fastnn import tree
-from fastnn.compiled import CompiledLoss
+from fastnn.arrays import as_arrays, leaf
+from fastnn.compiled import CompiledLoss, CompiledMetrics
 from fastnn.data import (
     ArrayData,
     IterableData,
-    as_arrays,
     check_features,
-    class_weights,
     is_iterable_data,
     unpack,
 )
 from fastnn.errors import DataError, ShapeError
+from fastnn.labels import class_weights
 
 __all__ = ["Feeding"]
 
@@ -27,6 +27,7 @@ class Feeding:
 
     name: str
     _compiled_loss: CompiledLoss | None
+    _compiled_metrics: CompiledMetrics | None
 
     def _fit_inputs(self, x: Any) -> Any:
         """`x` brought to the shapes that the model wants."""
@@ -71,22 +72,35 @@ class Feeding:
         if isinstance(x, list) and x and isinstance(x[0], tuple | list) is False and not isinstance(
             x[0], int | float | str | bool | np.generic
         ) and self._single_input():  # fmt: skip
-            x = x[0] if len(x) == 1 else np.stack([np.asarray(v) for v in x])
+            rows = [leaf(v, f"x[{i}]") for i, v in enumerate(x)]
+            x = rows[0] if len(rows) == 1 else np.stack(rows)
         data = ArrayData(as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(weights, "sample_weight"))
         data.x = self._fit_inputs(data.x)
-        data.leaves = tree.flatten(data.x) + tree.flatten(data.y) + tree.flatten(data.weights)
+        data.join()
         return data
 
     def _single_input(self) -> bool:
         want = self._input_shapes()  # type: ignore[attr-defined]
         return want is not None and len(want[1]) == 1
 
-    def _check_labels(self, data: ArrayData) -> None:
-        if self._compiled_loss is not None and data.y is not None:
-            self._compiled_loss.check_labels(data.y, getattr(self, "_output_sizes", None))
+    def _check_labels(self, y: Any) -> None:
+        """DataError when labels lie outside the classes of the outputs, where these are known."""
+        names = getattr(self, "output_names", None)
+        if self._compiled_loss is not None and y is not None:
+            self._compiled_loss.check_labels(y, names, getattr(self, "_output_sizes", None))
+        if self._compiled_metrics is not None and y is not None:
+            self._compiled_metrics.check_labels(y, names)
+
+    def _by_class(self, y: Any, classes: Any, weights: Any) -> Any:
+        """The sample weights times those of the classes."""
+        loss = self._compiled_loss
+        numbered = (loss is not None and loss.takes_numbers) or (
+            getattr(self, "_output_sizes", None) == [1]
+        )
+        return class_weights(y, classes, weights, numbered)
 
     def _source(
-        self, x: Any, y: Any, weights: Any, classes: Any, shuffle: bool, name: str = "x"
+        self, x: Any, y: Any, weights: Any, shuffle: bool, name: str = "x"
     ) -> ArrayData | IterableData:
         if is_iterable_data(x):
             if y is not None:
@@ -100,14 +114,7 @@ class Feeding:
                 )
             return IterableData(x, name, shuffle)
         data = self._arrays(x, y, weights)
-        if classes:
-            if not isinstance(classes, dict):
-                raise ValueError(
-                    f"class_weight is {classes!r}, wanted a dict\n  hint: {{0: 1.0, 1: 5.0}}"
-                )
-            data.weights = class_weights(data.y, classes, data.weights)
-            data.leaves = tree.flatten(data.x) + tree.flatten(data.y) + [data.weights]
-        self._check_labels(data)
+        self._check_labels(data.y)
         return data
 
     def _validation(self, given: Any) -> ArrayData | IterableData:
@@ -120,7 +127,7 @@ class Feeding:
                 "  hint: validation_data=(x_val, y_val)"
             )
         try:
-            return self._source(x, y, w, None, False, "validation_data")
+            return self._source(x, y, w, False, "validation_data")
         except (DataError, ShapeError) as error:
             error.add_note("  in validation_data")
             raise

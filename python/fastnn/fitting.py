@@ -213,7 +213,7 @@ class Fit:
             calls.on_train_begin()
         self.calls, self.history = calls, history
         self.report = Reporter(level, self.epochs, steps) if level else None
-        direct = arrays and self.steps is None and not model.run_eagerly
+        direct = arrays and self.steps is None and not model.run_eagerly and not data.by_batch
         feed = data if direct else self._feed()
         if isinstance(self.validation, IterableData) and self.validation_steps is not None:
             times = sum(map(self._validates, range(model._initial_epoch, self.epochs)))
@@ -247,6 +247,7 @@ class Fit:
     def _run_in_core(self) -> None:
         model, data, calls, report = self.model, self.data, self.calls, self.report
         program = model._program("train", (data.x, data.y, data.weights))
+        model._check_labels(data.y)
         each = (
             self.validation is not None
             or bool(program.vectors)

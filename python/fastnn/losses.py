@@ -6,16 +6,19 @@ divides by the number of elements also with sample weights; masked positions are
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
+import threading
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fastnn import _core, ops
 from fastnn.config import computing_dtype, epsilon, unique_name
 from fastnn.config import snake_case as _snake
 from fastnn.errors import ShapeError
+from fastnn.labels import check_binary, check_class_numbers, known_values
 from fastnn.layers.base import current_call
 from fastnn.serial import Configurable, Table, plain
 from fastnn.symbolic import keras_op
@@ -219,6 +222,11 @@ def _check_shapes(y_true: Any, y_pred: Any, alike: bool = False) -> None:
     _check_alike(tuple(y_true.shape), tuple(y_pred.shape), (None,) if alike else (None, 1))
 
 
+def check_alike(y_true: Any, y_pred: Any) -> None:
+    """ShapeError unless y and p have the same shape, as far as it is known."""
+    _check_shapes(y_true, y_pred, alike=True)
+
+
 def _check_alike(a: tuple[Any, ...], b: tuple[Any, ...], free: tuple[Any, ...]) -> None:
     if len(a) == len(b) and all(
         m == n or m in free or n in free for m, n in zip(a, b, strict=True)
@@ -228,6 +236,12 @@ def _check_alike(a: tuple[Any, ...], b: tuple[Any, ...], free: tuple[Any, ...]) 
         f"y has shape {a}, the model gives {b}; they must have the same shape\n"
         f"  hint: {_shape_hint(a, b)}"
     )
+
+
+def _check_known_binary(y_true: Any, who: str) -> None:
+    known = known_values(y_true)
+    if known is not None:
+        check_binary(known, who)
 
 
 def _shape_hint(a: tuple[Any, ...], b: tuple[Any, ...]) -> str:
@@ -355,6 +369,7 @@ def binary_crossentropy(
     axis: int = -1,
 ) -> Any:
     """mean(-y log p - (1 - y) log(1 - p)) over `axis`; p clipped to [1e-7, 1 - 1e-7]."""
+    _check_known_binary(y_true, "binary_crossentropy")
     y_true, y_pred = _float_pair(y_true, y_pred, alike=True)
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
@@ -396,22 +411,56 @@ def sparse_categorical_crossentropy(
 ) -> Any:
     """-log p[y]; y holds class numbers of shape (…) or (…, 1)."""
     y_pred = ops.convert_to_tensor(y_pred, "float32")
-    y_true = ops.cast(y_true, "int32")
-    if ops.ndim(y_true) == ops.ndim(y_pred) and y_true.shape[-1] == 1:
-        y_true = ops.squeeze(y_true, -1)
-    _check_sparse(y_true, y_pred)
+    y_true, marked = _numbered(y_true, y_pred, axis, ignore_class)
+    check_sparse(y_true, y_pred)
     if ignore_class is None:
-        return ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits, axis)
+        return marked(ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits, axis))
     keep = ops.not_equal(y_true, ignore_class)
     safe = _c.where(keep, y_true, ops.zeros_like(y_true))
     values = ops.sparse_categorical_crossentropy(safe, y_pred, from_logits, axis)
     context = current_call()
     if context is not None:
         context.set_mask(y_pred, keep)
-    return _c.where(keep, values, 0.0)
+    return marked(_c.where(keep, values, 0.0))
 
 
-def _check_sparse(y_true: Any, y_pred: Any) -> None:
+_local = threading.local()
+
+
+@contextlib.contextmanager
+def labels_are_checked(checked: bool) -> Iterator[None]:
+    """While a training step is traced whose labels are checked before each run."""
+    before, _local.checked = getattr(_local, "checked", False), checked
+    try:
+        yield
+    finally:
+        _local.checked = before
+
+
+def _numbered(
+    y_true: Any, y_pred: Any, axis: int = -1, ignore: int | None = None
+) -> tuple[Any, Callable[[Any], Any]]:
+    """Class numbers of shape (…), and what to do with the losses of numbers outside the classes.
+
+    Numbers that are known are checked: DataError. Inside a trace of the caller's, where they are
+    not, the loss of a number outside becomes NaN instead of passing for a good one.
+    """
+    classes, known = y_pred.shape[axis], known_values(y_true)
+    if known is not None:
+        check_class_numbers(known, classes, "y", "y_pred", ignore)
+    y = ops.cast(y_true, "int32")
+    if ops.ndim(y) == ops.ndim(y_pred) and y.shape[-1] == 1:
+        y = ops.squeeze(y, -1)
+    if known is not None or classes is None or getattr(_local, "checked", False):
+        return y, lambda values: values
+    inside = ops.logical_and(y >= 0, y < classes)
+    if ignore is not None:
+        inside = ops.logical_or(inside, ops.equal(y, ignore))
+    return y, lambda values: _c.where(inside, values, math.nan)
+
+
+def check_sparse(y_true: Any, y_pred: Any) -> None:
+    """ShapeError unless y has a class number for every row of scores in p."""
     a, b = tuple(y_true.shape), tuple(y_pred.shape)
     if len(a) + 1 != len(b) or any(
         m != n and None not in (m, n) for m, n in zip(a, b[:-1], strict=True)
@@ -436,6 +485,7 @@ def binary_focal_crossentropy(
     axis: int = -1,
 ) -> Any:
     """Binary cross-entropy times (1 - p of the truth)^gamma (Lin et al. 2017)."""
+    _check_known_binary(y_true, "binary_focal_crossentropy")
     y_true, y_pred = _float_pair(y_true, y_pred)
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
@@ -504,11 +554,9 @@ def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float) ->
     if not 0 < q < 1:
         raise ValueError(f"q is {q}, wanted above 0 and below 1\n  hint: q=0.5")
     y_pred = ops.convert_to_tensor(y_pred, "float32")
-    y_true = ops.cast(y_true, "int32")
-    if ops.ndim(y_true) == ops.ndim(y_pred) and y_true.shape[-1] == 1:
-        y_true = ops.squeeze(y_true, -1)
+    y_true, marked = _numbered(y_true, y_pred)
     p = ops.sum(ops.one_hot(y_true, y_pred.shape[-1]) * y_pred, axis=-1)
-    return (1.0 - _c.power(p, float(q))) / q
+    return marked((1.0 - _c.power(p, float(q))) / q)
 
 
 def circle(
@@ -551,10 +599,8 @@ def circle(
 def nll(y_true: Any, y_pred: Any) -> Any:
     """-p[y] for log-probabilities p, as PyTorch's NLLLoss."""
     y_pred = ops.convert_to_tensor(y_pred, "float32")
-    y_true = ops.cast(y_true, "int32")
-    if ops.ndim(y_true) == ops.ndim(y_pred):
-        y_true = ops.squeeze(y_true, -1)
-    return -ops.sum(ops.one_hot(y_true, y_pred.shape[-1]) * y_pred, axis=-1)
+    y_true, marked = _numbered(y_true, y_pred)
+    return marked(-ops.sum(ops.one_hot(y_true, y_pred.shape[-1]) * y_pred, axis=-1))
 
 
 def _loss_class(fn: Callable[..., Any], class_name: str, doc: str, **defaults: Any) -> type[Loss]:
@@ -706,10 +752,10 @@ _CLASSES: list[Any] = [
 _FUNCTIONS: list[Any] = [
     f for n in __all__ if inspect.isfunction(f := globals().get(n)) and n not in _ACCESS
 ]
-#: Functions whose y holds class numbers; y of all others has the shape of the output.
-_BY_NUMBER = (
-    sparse_categorical_crossentropy, categorical_generalized_cross_entropy, circle, nll,
-)  # fmt: skip
+#: Functions whose y holds numbers of the classes that the last axis of p counts.
+BY_NUMBER = (sparse_categorical_crossentropy, categorical_generalized_cross_entropy, nll)
+#: Functions whose y holds labels or probabilities from 0 to 1.
+BINARY = (binary_crossentropy, binary_focal_crossentropy)
 ALIASES = {
     "bce": binary_crossentropy, "BCE": binary_crossentropy, "kld": kl_divergence,
     "KLD": kl_divergence, "mae": mean_absolute_error, "MAE": mean_absolute_error,
@@ -737,7 +783,7 @@ def check_targets(loss: Any, y_true: Any, y_pred: Any) -> None:
     Called by itself a loss may, as in Keras; in training it is a mistake that nobody sees.
     """
     fn = getattr(loss, "fn", None)
-    if fn not in _FUNCTIONS or fn in _BY_NUMBER:
+    if fn not in _FUNCTIONS or fn in BY_NUMBER or fn is circle:
         return
     a, b = tuple(y_true.shape), tuple(y_pred.shape)
     if len(a) == len(b) + 1 and a[-1] == 1:

@@ -14,7 +14,7 @@ from fastnn.data import IterableData, closing, is_iterable_data
 from fastnn.errors import DataError, ShapeError, reject_arguments
 from fastnn.faults import naming_layers
 from fastnn.feeding import Feeding
-from fastnn.fitting import report, warn_of_few
+from fastnn.fitting import batches_of, report, warn_of_few
 from fastnn.progress import is_terminal
 from fastnn.tracing import Tracing
 
@@ -76,9 +76,12 @@ class Predicting(Feeding, Tracing):
             size = batch_size or 256
             if steps is not None:
                 arrays = arrays.part(0, min(arrays.n, steps * (batch_size or 32)))
-            function, structure = self._predict_function(arrays.x)
-            flat = function.predict(arrays.leaves, size)
-            out, per = tree.pack(structure, flat), batch_size or 32
+            per = batch_size or 32
+            if arrays.by_batch:
+                out, _ = self._predict_batches(batches_of(arrays, size, None, None))
+            else:
+                function, structure = self._predict_function(arrays.x)
+                out = tree.pack(structure, function.predict(arrays.leaves, size))
             ends = [min(i + per, arrays.n) for i in range(0, arrays.n, per)]
         if calls is not None:
             for i, (a, b) in enumerate(zip([0, *ends], ends, strict=False)):
@@ -108,6 +111,7 @@ class Predicting(Feeding, Tracing):
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch."""
         data = self._arrays(x, None, None)
+        data = data.dense() if data.by_batch else data
         function, structure = self._predict_function(data.x)
         return tree.pack(structure, function.predict(data.leaves, max(data.n, 1)))
 

@@ -19,14 +19,16 @@ import numpy as np
 from fastnn import _core, keras_files, tree
 from fastnn.arguments import local_path
 from fastnn.config import snake_case
-from fastnn.errors import FormatError, nearest, unknown_name
+from fastnn.errors import FormatError, nearest, unknown_name, warn_of_skipped
 from fastnn.keras_files.archive import read_json
 from fastnn.keras_files.read_config import (
+    build,
     functional,
     is_keras_entry,
     is_keras_functional,
     restore,
 )
+from fastnn.keras_files.write_config import built_for
 from fastnn.serial import (
     as_json,
     custom_object_scope,
@@ -352,6 +354,7 @@ def save_model(
         "fastnn.config": as_json(serialize(model)),
         "fastnn.compile": json.dumps(_compile_config(model)),
         "fastnn.state": json.dumps(_state(model, variables)),
+        "fastnn.build": json.dumps(built_for(model)),
     }
     tensors = _arrays(variables) | _arrays(_optimizer_values(model))
     _core.save_file(path, tensors, metadata, _inference(model))
@@ -470,6 +473,8 @@ def load_model(
         model = deserialize(config, custom_objects)
         if not isinstance(model, Model):
             raise FormatError(f"the config describes {type(model).__name__}, not a model")
+        if "fastnn.build" in metadata:
+            _rebuild(model, _json(metadata, "fastnn.build", filepath), path)
     _assign(named_variables(model), tensors, path, False)
     state = _json(metadata, "fastnn.state", filepath)
     state = state if isinstance(state, dict) else {}
@@ -479,6 +484,8 @@ def load_model(
     if isinstance(settings, dict):
         with custom_object_scope(custom_objects), format_errors(path):
             _recompile(model, settings, tensors, state.get("optimizer_order"))
+    elif compile and any(n.startswith("optimizer/") for n in tensors):
+        warn_of_skipped(path, ["it holds the state of an optimizer whose settings are not in it"])
     return model
 
 
@@ -506,27 +513,67 @@ def _recompile(
                for k in tensors if k.startswith("optimizer/")):  # fmt: skip
             _build_optimizer(model, order)
         values = _optimizer_values(model)
-        if all(k in tensors for k in values):
-            _assign(values, tensors, "the file", False)
+        held = {k for k in tensors if k.startswith("optimizer/")}
+        if held == set(values):
+            _assign(values, {k: tensors[k] for k in held}, "the file", False)
+        else:
+            warn_of_skipped("the file", [
+                f"the optimizer's state has {len(held)} tensors, {len(values)} are wanted; it "
+                "starts anew"
+            ])  # fmt: skip
+
+
+#: What files hold beside the weights of layers, by the start of the name.
+_BESIDE = ("optimizer/", "callbacks/", "metrics/", "random/")
 
 
 def _assign(
     variables: dict[str, Any], tensors: dict[str, Any], path: str, skip_mismatch: bool
 ) -> None:
+    """Sets variables from tensors of their names: all of them, and no tensor is left over.
+
+    Nothing is set when something does not fit; with `skip_mismatch` the rest is, and a warning
+    names what is not. Random states without a place are named in a warning: they are no weights.
+    """
+    fits, faults = {}, []
     for name, v in variables.items():
         value = tensors.get(name)
-        problem = (
-            f"it has no tensor '{name}'" if value is None
-            else f"tensor '{name}' has shape {tuple(value.shape)}, the model wants {v.shape}"
-            if tuple(value.shape) != tuple(v.shape) else None
-        )  # fmt: skip
-        if problem is None:
-            v.assign(value)
-        elif not skip_mismatch:
-            have = ", ".join(sorted(k for k in tensors if not k.startswith("optimizer/"))[:8])
-            raise FormatError(
-                f"{path!r} does not fit the model: {problem}\n  hint: the file holds {have}"
+        if value is None:
+            faults.append(f"it has no tensor '{name}'")
+        elif tuple(value.shape) != tuple(v.shape):
+            faults.append(
+                f"tensor '{name}' has shape {tuple(value.shape)}, the model wants {v.shape}"
             )
+        else:
+            fits[name] = value
+    left = [n for n in tensors if n not in variables and not n.startswith(_BESIDE)]
+    states = [n for n in left if n.endswith("/state")]
+    left = [n for n in left if n not in states]
+    if left:
+        shown = ", ".join(map(repr, left[:8])) + (", …" if len(left) > 8 else "")
+        faults.append(f"the model has no place for {len(left)} of its tensors: {shown}")
+    if faults and not skip_mismatch:
+        have = ", ".join(sorted(k for k in tensors if not k.startswith("optimizer/"))[:8])
+        hint = f"the file holds {have}"
+        if not any(n in tensors for n in variables) and not fits:
+            hint += "; call the model on data first, or define build(), so that it has its layers"
+        elif left:
+            hint += "; skip_mismatch=True takes what fits"
+        raise FormatError(f"{path!r} does not fit the model: {faults[0]}\n  hint: {hint}")
+    if faults:
+        warn_of_skipped(path, faults)
+    if states:
+        warn_of_skipped(path, [f"no layer draws from the random states {', '.join(states)}"])
+    for name, value in fits.items():
+        variables[name].assign(value)
+
+
+def _rebuild(model: Any, given: Any, path: str) -> None:
+    """Builds a model of the caller's for the input shapes that it was saved with."""
+    if not isinstance(given, dict) or model.built:
+        return
+    with format_errors(path):
+        build(model, given, f"model '{model.name}'")
 
 
 def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
@@ -541,7 +588,12 @@ def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool =
 
 
 def load_weights(model: Any, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
-    """Reads weights from a file of `save_weights` or `save`, or from one of Keras's."""
+    """Reads weights from a file of `save_weights` or `save`, or from one of Keras's.
+
+    Errors: FormatError when a weight of the model is not in the file, has another shape, or when
+    the file holds weights that the model has no place for. With `skip_mismatch` what fits is taken
+    and a warning names the rest.
+    """
     if not model.built:
         raise ValueError(
             f"model '{model.name}' is not built, so weights have no place to go\n"

@@ -20,7 +20,6 @@ from fastnn.callbacks import CallbackList, History
 from fastnn.compiled import CompiledLoss, CompiledMetrics
 from fastnn.data import (
     IterableData,
-    class_weights,
     closing,
     pack,
     split_tail,
@@ -39,6 +38,7 @@ from fastnn.fitting import (
     underway,
     warn_of_few,
 )
+from fastnn.labels import check_class_weight
 from fastnn.layers.base import CallContext
 from fastnn.predicting import Predicting
 from fastnn.symbolic import value_of
@@ -289,7 +289,8 @@ class Trainer(Predicting):
         check_counts(
             epochs, batch_size, validation_split, initial_epoch, steps_per_epoch, "steps_per_epoch"
         )
-        data = self._source(x, y, sample_weight, class_weight, shuffle)
+        classes = None if not class_weight else check_class_weight(class_weight)
+        data = self._source(x, y, sample_weight, shuffle)
         validation: Any = None
         if validation_data is not None:
             validation = self._validation(validation_data)
@@ -300,11 +301,15 @@ class Trainer(Predicting):
                     "  hint: give validation_data=another_generator"
                 )
             data, validation = split_tail(data, validation_split)
+        if classes and not isinstance(data, IterableData):
+            # Rows to train on only: what is validated weighs as it is.
+            data.weights = self._by_class(data.y, classes, data.weights)
+            data.join()
         run = Fit(self, data, batch_size or 32, epochs, shuffle)
         run.validation, run.validation_steps = validation, validation_steps
         run.validation_batch = validation_batch_size or batch_size or 32
         run.validation_freq = validation_freq
-        run.steps, run.class_weight = steps_per_epoch, class_weight
+        run.steps, run.class_weight = steps_per_epoch, classes
         with naming_layers(self):
             return run.run(initial_epoch, verbosity(verbose), callbacks)
 
@@ -327,7 +332,7 @@ class Trainer(Predicting):
             raise reject_arguments("evaluate()", unknown, type(self).evaluate)
         self._require_compiled("evaluate")
         check_counts(1, batch_size, 0.0, 0, steps)
-        data = self._source(x, y, sample_weight, None, False)
+        data = self._source(x, y, sample_weight, False)
         level = verbosity(verbose)
         calls = CallbackList(callbacks, model=self) if callbacks else None
         start = time.perf_counter()
@@ -344,7 +349,9 @@ class Trainer(Predicting):
     ) -> tuple[Logs, int]:
         if calls is not None:
             calls.on_test_begin()
-        if isinstance(data, IterableData) or steps is not None or self.run_eagerly or (
+        if isinstance(data, IterableData) or data.by_batch or steps is not None or (
+            self.run_eagerly
+        ) or (
             calls is not None and calls.overrides("on_test_batch_begin", "on_test_batch_end")
         ):  # fmt: skip
             batches = batches_of(data, batch_size, steps, None)
@@ -354,6 +361,7 @@ class Trainer(Predicting):
         else:
             with keeping(self):
                 program = self._program("test", (data.x, data.y, data.weights))
+                self._check_labels(data.y)
                 rows = program.loop.run(data.leaves, batch_size, 1)
                 logs, done = program.logs(rows[0]), data.steps(batch_size)
         if calls is not None:
@@ -412,14 +420,16 @@ class Trainer(Predicting):
             try:
                 x = self._fit_inputs(x)
                 if classes and train:
-                    w = class_weights(y, classes, w)
+                    w = self._by_class(y, classes, w)
                 if sums is not None:
                     self._go_on(kind, (x, y, w), sums)
                     sums = None
                 if self.run_eagerly:
+                    self._check_labels(y)
                     logs = self._eager_step(train, (x, y, w))
                 else:
                     program = self._program(kind, (x, y, w))
+                    self._check_labels(y)
                     program.step(*tree.flatten(x), *tree.flatten(y), *tree.flatten(w))
             except Exception as error:
                 error.add_note(f"  in batch {done + 1}")
@@ -473,7 +483,10 @@ class Trainer(Predicting):
     ) -> Any:
         """One update on one batch; gives its loss and metrics."""
         self._require_compiled("train_on_batch")
-        data = self._source(x, y, sample_weight, class_weight, False)
+        data: Any = self._source(x, y, sample_weight, False)
+        if class_weight:
+            data.weights = self._by_class(data.y, class_weight, data.weights)
+            data.join()
         return self._on_batch("train", data, return_dict)
 
     def test_on_batch(
@@ -481,10 +494,12 @@ class Trainer(Predicting):
     ) -> Any:
         """The loss and metrics of one batch."""
         self._require_compiled("test_on_batch")
-        data = self._source(x, y, sample_weight, None, False)
+        data = self._source(x, y, sample_weight, False)
         return self._on_batch("test", data, return_dict)
 
     def _on_batch(self, kind: str, data: Any, return_dict: bool) -> Any:
+        if data.by_batch:
+            data = data.dense()
         with keeping(self):
             return self._one_batch(kind, data, return_dict)
 
@@ -495,6 +510,7 @@ class Trainer(Predicting):
             logs = self._eager_step(kind == "train", (data.x, data.y, data.weights))
         else:
             program = self._program(kind, (data.x, data.y, data.weights))
+            self._check_labels(data.y)
             found = program.metrics
             for m in found:
                 m.reset_state()

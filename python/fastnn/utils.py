@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnn import random
 from fastnn.arguments import local_path
+from fastnn.arrays import numbers_of, unmasked
 from fastnn.config import clear_session
 from fastnn.data import PyDataset, Sequence
 from fastnn.data import pack as pack_x_y_sample_weight
@@ -58,7 +59,12 @@ def is_keras_tensor(x: Any) -> bool:
 
 def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray[Any, Any]:
     """One row per class number with a one at its place; a last axis of size 1 is dropped."""
-    labels = np.asarray(x, dtype=np.int64)
+    given = numbers_of(x, "x")
+    labels = given.astype(np.int64)
+    if given.dtype.kind == "f" and (odd := given != labels).any():
+        raise DataError(
+            f"to_categorical: {given[odd][0]} is no class number\n  hint: x.round(), or number them"
+        )
     shape = labels.shape
     if len(shape) > 1 and shape[-1] == 1:
         shape = shape[:-1]
@@ -78,7 +84,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray[Any, An
 
 def normalize(x: Any, axis: int = -1, order: int = 2) -> np.ndarray[Any, Any]:
     """`x` divided by its norm along `axis`; zero rows stay zero."""
-    x = np.asarray(x)
+    x = unmasked(x, "x")
     norms = np.atleast_1d(np.linalg.norm(x, order, axis))
     norms[norms == 0] = 1
     scaled: np.ndarray[Any, Any] = x / np.expand_dims(norms, axis)
@@ -101,7 +107,7 @@ def pad_sequences(
     for i, s in enumerate(sequences):
         if not hasattr(s, "__len__"):
             raise ValueError(f"sequences[{i}] is {s!r}, wanted a list\n  hint: a list of lists")
-        rows.append(np.asarray(s))
+        rows.append(unmasked(s, f"sequences[{i}]"))
     longest = max((len(r) for r in rows), default=0)
     length = longest if maxlen is None else maxlen
     inner = next((r.shape[1:] for r in rows if len(r)), ())
@@ -160,7 +166,7 @@ def split_dataset(
     """Two parts of an array, or of a tuple, list or dict of arrays, by share or count."""
     from fastnn import tree
 
-    leaves = [np.asarray(a) for a in tree.flatten(dataset)]
+    leaves = [unmasked(a, "dataset") for a in tree.flatten(dataset)]
     n = len(leaves[0])
     if left_size is None and right_size is None:
         raise ValueError("split_dataset needs left_size or right_size\n  hint: left_size=0.8")

@@ -126,6 +126,21 @@ class Reader:
                 raise self._refuse(f"group {path!r} has {len(group):,} members", "too many")
             return list(group)
 
+    def holders(self) -> list[str]:
+        """Paths of all groups named `vars` that hold something, found without following links."""
+        found, waiting = [], [""]
+        while waiting:
+            at = waiting.pop()
+            for name in self.names(at) or []:
+                inner = f"{at}/{name}" if at else name
+                if name == "vars" and self.names(inner):
+                    found.append(inner)
+                elif name != "vars" and isinstance(self._find(inner), self._h5py.Group):
+                    waiting.append(inner)
+            if len(waiting) > 1_000_000:
+                raise self._refuse("it has over a million groups", "too many")
+        return sorted(found)
+
     # ---- arrays --------------------------------------------------------------------------------
 
     def array(self, path: str, shape: Sequence[int] | None) -> np.ndarray[Any, Any]:

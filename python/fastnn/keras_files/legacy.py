@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.errors import FormatError
+from fastnn.errors import FormatError, told, warn_of_skipped
 from fastnn.keras_files.archive import read_json
 from fastnn.keras_files.hdf5 import Reader
 from fastnn.keras_files.names import op_of_class
@@ -62,6 +62,7 @@ def read_weights(reader: Reader, model: Any, skip_mismatch: bool) -> None:
             f"  hint: the file holds {', '.join(n for n, _ in saved[:8])}"
         )
     values: list[tuple[Any, Any]] = []
+    faults: list[str] = []
     for layer, (name, paths) in zip(layers, saved, strict=True):
         wanted = _expected(layer)
         try:
@@ -72,19 +73,30 @@ def read_weights(reader: Reader, model: Any, skip_mismatch: bool) -> None:
                     "  hint: the file was written for another architecture"
                 )
             values += [(v, reader.array(p, v.shape)) for v, p in zip(wanted, paths, strict=True)]
-        except FormatError:
+        except FormatError as error:
             if not skip_mismatch:
                 raise
-    values += _top_level(reader, model)
+            faults.append(told(error))
+    values += _top_level(reader, model, skip_mismatch)
+    if faults:
+        warn_of_skipped(reader.label, faults)
     assign_all(reader, values)
 
 
-def _top_level(reader: Reader, model: Any) -> list[tuple[Any, Any]]:
+def _top_level(reader: Reader, model: Any, skip_mismatch: bool) -> list[tuple[Any, Any]]:
+    """Weights that the model holds beside its layers, which Keras before 2.6 did not write."""
     at = f"{_root(reader)}/top_level_model_weights"
     names = reader.texts(at, "weight_names") or []
     own = list(model._variables)
     own = [v for v in own if v._trainable] + [v for v in own if not v._trainable]
-    if not names or len(names) != len(own):
+    if len(names) != len(own):
+        fault = f"the model itself has {len(own)} weights, the file holds {len(names)} of its own"
+        if not skip_mismatch:
+            raise FormatError(
+                f"{reader.label!r} does not fit the model: {fault}\n"
+                "  hint: the file was written for another architecture"
+            )
+        warn_of_skipped(reader.label, [fault])
         return []
     return [(v, reader.array(f"{at}/{n}", v.shape)) for v, n in zip(own, names, strict=True)]
 

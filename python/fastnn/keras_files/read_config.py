@@ -17,7 +17,7 @@ from fastnn.errors import FormatError
 from fastnn.keras_files.names import KIND_OF_MODULE, find_class, op_of_class, tables
 from fastnn.serial import custom_objects
 
-__all__ = ["clean", "functional", "is_keras_entry", "is_keras_functional", "restore"]
+__all__ = ["build", "clean", "functional", "is_keras_entry", "is_keras_functional", "restore"]
 
 #: Settings of Keras that fastnn has not, with the values that change nothing.
 NO_EFFECT: dict[str, tuple[Any, ...]] = {
@@ -129,7 +129,7 @@ def restore(entry: dict[str, Any]) -> Any:
     except (TypeError, ValueError, KeyError, IndexError, AttributeError, OverflowError,
             ZeroDivisionError) as error:  # fmt: skip
         raise FormatError(f"{where} cannot be made: {error}") from error
-    _build(layer, entry.get("build_config"), where)
+    build(layer, entry.get("build_config"), where)
     return layer
 
 
@@ -147,7 +147,7 @@ def _lambda(inner: dict[str, Any], where: str) -> Any:
     return Lambda(function, name=name)
 
 
-def _build(layer: Any, config: Any, where: str) -> None:
+def build(layer: Any, config: Any, where: str) -> None:
     """Builds models and layers of the caller's that no call in the file will build."""
     from fastnn.models import Functional, Model
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.config import snake_case
-from fastnn.errors import FastnnError, FormatError
+from fastnn.errors import FastnnError, FormatError, told, warn_of_skipped
 from fastnn.keras_files.hdf5 import Reader, h5py_or_hint
 
 __all__ = ["Place", "places", "read_places", "weights_bytes", "write_places"]
@@ -145,6 +145,8 @@ def read_places(reader: Reader, model: Any, skip_mismatch: bool) -> None:
     """
     hooks: list[tuple[Any, dict[str, Any]]] = []
     values: list[tuple[Any, Any]] = []
+    taken: set[str] = set()
+    faults: list[str] = []
     old = (
         reader.names("layers") is None
         and reader.names("_layer_checkpoint_dependencies") is not None
@@ -154,6 +156,7 @@ def read_places(reader: Reader, model: Any, skip_mismatch: bool) -> None:
             continue
         if old and path.startswith("layers/"):
             path = "_layer_checkpoint_dependencies" + path.removeprefix("layers")
+        taken.add(path)
         try:
             if _has_hook(owner, "load_own_variables"):
                 at = f"{path}/vars" if path else "vars"
@@ -161,9 +164,21 @@ def read_places(reader: Reader, model: Any, skip_mismatch: bool) -> None:
                 hooks.append((owner, {n: reader.array(f"{at}/{n}", None) for n in names}))
                 continue
             values += _read_group(reader, path, f"layer '{owner.name}'", variables)
-        except FormatError:
+        except FormatError as error:
             if not skip_mismatch:
                 raise
+            faults.append(told(error))
+    left = [at for at in reader.holders() if at.removesuffix("vars").strip("/") not in taken]
+    left = [at for at in left if "optimizer" not in at.split("/")[:-1]]
+    if left:
+        faults.append(f"the model has no place for the weights in {', '.join(left[:8])}")
+    if faults and not skip_mismatch:
+        raise FormatError(
+            f"{reader.label!r} does not fit the model: {faults[0]}\n"
+            "  hint: build the model by calling it on data; skip_mismatch=True takes what fits"
+        )
+    if faults:
+        warn_of_skipped(reader.label, faults)
     assign_all(reader, values)
     for owner, store in hooks:
         owner.load_own_variables(store)

@@ -16,7 +16,7 @@ from fastnn.keras_files.names import KIND_OF_MODULE, MODELS, module_of, op_of_fu
 from fastnn.serial import FunctionName, plain
 from fastnn.symbolic import OPERATORS, KerasTensor, OpCall
 
-__all__ = ["model_entry"]
+__all__ = ["built_for", "model_entry"]
 
 #: Settings that Keras's constructors do not take.
 NOT_TAKEN = {
@@ -95,7 +95,7 @@ def _entry(layer: Any) -> dict[str, Any]:
         "config": config,
         "registered_name": named[2],
     }
-    built = _built_for(layer)
+    built = built_for(layer)
     if built is not None:
         entry["build_config"] = built
     if isinstance(layer, Model):
@@ -143,7 +143,7 @@ class _Ready(dict[str, Any]):
     """An entry that is in Keras's layout already."""
 
 
-def _built_for(layer: Any) -> dict[str, Any] | None:
+def built_for(layer: Any) -> dict[str, Any] | None:
     """The input shapes that a layer was built for, None when it needs no building."""
     from fastnn.layers import InputLayer
     from fastnn.models import Functional, Sequential

@@ -854,7 +854,7 @@ def _layers_in(value: Any) -> Iterator[Layer]:
 
 
 def _any_mask(masks: Any) -> bool:
-    return any(m is not None for m in (masks if isinstance(masks, list | tuple) else [masks]))
+    return any(m is not None for m in tree.flatten(masks))
 
 
 def _as_list(value: Any) -> list[Any]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import constraints, initializers, ops, regularizers
+from fastnn.arrays import leaf, numbers_of
 from fastnn.errors import DataError, ShapeError
 from fastnn.layers.base import InputSpec, Layer
 from fastnn.serial import file_budget
@@ -421,7 +422,11 @@ class Normalization(Layer):
         batches = [data] if hasattr(data, "shape") or isinstance(data, list | tuple) else data
         n, total, squares = 0, 0.0, 0.0
         for batch in batches:
-            x = np.asarray(batch[0] if isinstance(batch, tuple) else batch, np.float64)
+            rows = batch[0] if isinstance(batch, tuple) else batch
+            given = numbers_of(rows, "the data")
+            if given.dtype.kind == "f":
+                leaf(given, "the data")  # within the range of float32
+            x = given.astype(np.float64)
             x = x[:, None] if x.ndim == 1 else x
             if x.size == 0:
                 raise DataError("adapt: the data has 0 samples\n  hint: give at least one sample")

@@ -14,7 +14,7 @@ import numpy as np
 from fastnn import _core, initializers, losses, ops
 from fastnn.config import computing_dtype, epsilon, snake_case, unique_name
 from fastnn.layers.base import current_call
-from fastnn.losses import squeeze_or_expand_to_same_rank
+from fastnn.losses import check_alike, squeeze_or_expand_to_same_rank
 from fastnn.serial import Configurable, plain
 from fastnn.variables import Scope, Variable
 
@@ -269,6 +269,7 @@ class MeanMetricWrapper(Mean):
         context = current_call()
         mask = context.mask_of(y_pred) if context is not None else None
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
         values = self._fn(y_true, y_pred, **self._fn_kwargs)
         if mask is not None:
             keep = ops.cast(mask, "float32")
@@ -290,31 +291,45 @@ class MeanMetricWrapper(Mean):
 # ---- accuracies ------------------------------------------------------------------------------
 
 
-def accuracy(y_true: Any, y_pred: Any) -> Any:
-    """1 where y equals p."""
+def _pair_alike(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    """Both as floats of one shape; (n,) and (n, 1) are brought together, others are refused."""
     y_true, y_pred = squeeze_or_expand_to_same_rank(
         ops.convert_to_tensor(y_true, "float32"), ops.convert_to_tensor(y_pred, "float32")
     )
+    check_alike(y_true, y_pred)
+    return y_true, y_pred
+
+
+def accuracy(y_true: Any, y_pred: Any) -> Any:
+    """1 where y equals p."""
+    y_true, y_pred = _pair_alike(y_true, y_pred)
     return ops.cast(ops.equal(y_true, y_pred), "float32")
 
 
 def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Any:
     """1 where y equals p > threshold."""
-    y_true, y_pred = squeeze_or_expand_to_same_rank(
-        ops.convert_to_tensor(y_true, "float32"), ops.convert_to_tensor(y_pred, "float32")
-    )
+    y_true, y_pred = _pair_alike(y_true, y_pred)
     return ops.cast(ops.equal(y_true, ops.cast(y_pred > threshold, "float32")), "float32")
+
+
+def _one_hot_pair(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
+    """One-hot targets and scores; ShapeError when y holds something else, such as numbers."""
+    y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+    check_alike(y_true, y_pred)
+    return y_true, y_pred
 
 
 def categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
     """1 where the largest of y and of p stand at the same place."""
+    y_true, y_pred = _one_hot_pair(y_true, y_pred)
     return ops.cast(ops.equal(ops.argmax(y_true, axis=-1), ops.argmax(y_pred, axis=-1)), "float32")
 
 
 def _class_numbers(y_true: Any, y_pred: Any) -> Any:
-    y_true = ops.cast(y_true, "int32")
+    y_true, y_pred = ops.cast(y_true, "int32"), ops.convert_to_tensor(y_pred)
     if ops.ndim(y_true) == ops.ndim(y_pred) and y_true.shape[-1] == 1:
         y_true = ops.squeeze(y_true, -1)
+    losses.check_sparse(y_true, y_pred)
     return y_true
 
 
@@ -327,6 +342,7 @@ def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
 
 def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Any:
     """1 where the class of one-hot y is among the k best of p."""
+    y_true, y_pred = _one_hot_pair(y_true, y_pred)
     return sparse_top_k_categorical_accuracy(ops.argmax(y_true, axis=-1), y_pred, k)
 
 
@@ -510,9 +526,7 @@ class RootMeanSquaredError(Mean):
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:
         """Adds squared errors."""
-        y_true, y_pred = squeeze_or_expand_to_same_rank(
-            ops.convert_to_tensor(y_true, "float32"), ops.convert_to_tensor(y_pred, "float32")
-        )
+        y_true, y_pred = _pair_alike(y_true, y_pred)
         super().update_state(ops.square(y_pred - y_true), sample_weight)
 
     def result(self) -> Any:

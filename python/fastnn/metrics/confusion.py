@@ -14,7 +14,7 @@ import numpy as np
 from fastnn import _core, ops
 from fastnn.config import epsilon, unique_name
 from fastnn.errors import ShapeError
-from fastnn.losses import squeeze_or_expand_to_same_rank
+from fastnn.losses import check_alike, squeeze_or_expand_to_same_rank
 from fastnn.metrics.base import Metric
 
 __all__ = [
@@ -28,9 +28,11 @@ _COUNTS = ("true_positives", "true_negatives", "false_positives", "false_negativ
 
 
 def _pair(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
-    return squeeze_or_expand_to_same_rank(
+    y_true, y_pred = squeeze_or_expand_to_same_rank(
         ops.convert_to_tensor(y_true, "float32"), ops.convert_to_tensor(y_pred, "float32")
     )
+    check_alike(y_true, y_pred)
+    return y_true, y_pred
 
 
 def _weights_like(sample_weight: Any, y_pred: Any) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastnn import ops
+from fastnn.errors import ShapeError
+from fastnn.labels import check_class_numbers, known_values
 from fastnn.metrics.base import Metric
 from fastnn.variables import Variable
 
@@ -23,8 +25,9 @@ _CARRY = 1 << 30
 class _Overlap(Metric):
     """A confusion matrix of classes (rows: truth) and its intersections over unions.
 
-    Class numbers outside 0…num_classes-1, and `ignore_class`, are left out. Counts are int32, with
-    2^30 and their multiples in a second variable; from the first float weights on they are float32,
+    Class numbers outside 0…num_classes-1 are refused, or left out where they are not known before
+    they are counted (inside a trace of the caller's); `ignore_class` is left out. Counts are int32,
+    with multiples of 2^30 in a second variable; from the first float weights on they are float32,
     so that weights count as they are given (Keras cuts their fractions off). With `dtype="float32"`
     they are so from the start.
     """
@@ -56,11 +59,32 @@ class _Overlap(Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Counts a batch of class numbers, or of scores per class where it is not sparse."""
-        if not self.sparse_y_true:
-            y_true = ops.argmax(y_true, axis=self.axis)
-        if not self.sparse_y_pred:
-            y_pred = ops.argmax(y_pred, axis=self.axis)
+        if self.sparse_y_true:
+            self.check_labels(y_true)
+        else:
+            y_true = self._best("y_true", y_true)
+        if self.sparse_y_pred:
+            self.check_labels(y_pred, "y_pred")
+        else:
+            y_pred = self._best("y_pred", y_pred)
         self._count(y_true, y_pred, sample_weight)
+
+    def check_labels(self, labels: Any, what: str = "y") -> None:
+        """DataError when class numbers, as far as they are known, lie outside the classes."""
+        known = known_values(labels) if self.sparse_y_true or what == "y_pred" else None
+        if known is not None:
+            check_class_numbers(known, self.num_classes, what, self.name, self.ignore_class)
+
+    def _best(self, what: str, scores: Any) -> Any:
+        """The class with the best score; ShapeError when there are other than `num_classes`."""
+        scores = ops.convert_to_tensor(scores)
+        shape = tuple(scores.shape)
+        if len(shape) < 2 or shape[self.axis] not in (self.num_classes, None):
+            raise ShapeError(
+                f"{type(self).__name__}: {what} has shape {shape}, wanted {self.num_classes} scores"
+                f" along axis {self.axis}\n  hint: class numbers are counted by MeanIoU and IoU"
+            )
+        return ops.argmax(scores, axis=self.axis)
 
     def _count(self, y_true: Any, y_pred: Any, sample_weight: Any) -> None:
         y, p = (ops.ravel(ops.cast(v, "int32")) for v in (y_true, y_pred))
@@ -164,6 +188,7 @@ class BinaryIoU(IoU):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Counts a batch of scores."""
+        self.check_labels(y_true)
         scores = ops.convert_to_tensor(y_pred, "float32")
         self._count(y_true, scores >= self.threshold, sample_weight)
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnn import _core, ops
-from fastnn.losses import squeeze_or_expand_to_same_rank
+from fastnn.losses import check_alike, squeeze_or_expand_to_same_rank
 from fastnn.metrics.base import Metric
 
 __all__ = [
@@ -87,6 +87,7 @@ class FBetaScore(Metric):
         y_pred = ops.convert_to_tensor(y_pred, "float32")
         if not self._built:
             self._build(y_true.shape, y_pred.shape)
+        check_alike(y_true, y_pred)
         if self.threshold is None:
             top = ops.max(y_pred, axis=-1, keepdims=True)
             hit = ops.logical_and(y_pred >= top, ops.abs(y_pred) > 1e-9)
@@ -179,6 +180,7 @@ class R2Score(Metric):
             for which in ("squared_sum", "sum", "total_mse", "count"):  # in Keras's order
                 setattr(self, which, self._add_sum(which, n))
             self._built = True
+        check_alike(y_true, y_pred)
         w: Any = ops.ones_like(y_true)
         if sample_weight is not None:
             given = ops.convert_to_tensor(sample_weight, "float32")

@@ -12,7 +12,7 @@ use fastnn::tensor::{Storage, Tensor};
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyString, PyTuple};
+use pyo3::types::{PyBool, PyByteArray, PyBytes, PyFloat, PyInt, PyList, PySequence, PyString, PyTuple};
 use pyo3::{PyTypeInfo, ffi};
 use std::ffi::CStr;
 use std::mem::MaybeUninit;
@@ -22,6 +22,7 @@ use std::sync::Arc;
 pub(crate) struct NumPy {
     pub(crate) asarray: Py<PyAny>,
     pub(crate) empty: Py<PyAny>,
+    ndarray: Py<PyAny>,
     dtypes: [Py<PyAny>; 3],
 }
 
@@ -39,6 +40,7 @@ pub(crate) fn numpy(py: Python<'_>) -> PyResult<&NumPy> {
         Ok(NumPy {
             asarray: np.getattr("asarray")?.unbind(),
             empty: np.getattr("empty")?.unbind(),
+            ndarray: np.getattr("ndarray")?.unbind(),
             dtypes: [dtype("float32")?, dtype("int32")?, dtype("bool")?],
         })
     })
@@ -332,8 +334,10 @@ impl View {
     ) -> Result<()> {
         match dtype {
             DType::F32 => self.each::<T>(|at, x| {
-                *out.add(at) = read(x) as f32;
-                true
+                let x = read(x);
+                let narrow = x as f32;
+                *out.add(at) = narrow;
+                narrow.is_finite() || !x.is_finite()
             }),
             DType::Bool => self.each::<T>(|at, x| {
                 *out.add(at) = f32::from(u8::from(read(x) != 0.0));
@@ -347,13 +351,18 @@ impl View {
             }),
         }
         .map_or(Ok(()), |at| {
-            let value = self.value_at::<T>(at);
-            data_error(format!(
-                "{name} has the value {} at {}, which does not fit int32 (-2147483648 to 2147483647)\n  hint: use float32, \
-                 or number the values from 0",
-                read(value),
-                self.position(at)
-            ))
+            let (value, place) = (read(self.value_at::<T>(at)), self.position(at));
+            data_error(if dtype == DType::I32 {
+                format!(
+                    "{name} has the value {value} at {place}, which does not fit int32 (-2147483648 to \
+                     2147483647)\n  hint: use float32, or number the values from 0"
+                )
+            } else {
+                format!(
+                    "{name} has the value {value:e} at {place}, which does not fit float32 (up to 3.4e38)\n  \
+                     hint: scale it first, e.g. the logarithm, or divide by a unit"
+                )
+            })
         })
     }
 
@@ -471,7 +480,44 @@ fn buffer(value: &Bound<'_, PyAny>, name: &str) -> Result<Option<View>> {
             "{name} is text\n  hint: encode it as numbers first, for example with StringLookup or TextVectorization"
         ));
     }
-    View::get(value, name)
+    let view = View::get(value, name)?;
+    if view.is_some() {
+        refuse_mask(value, name)?;
+    }
+    Ok(view)
+}
+
+/// Refuses an array that masks some of its values: they are no data, and a buffer does not tell.
+fn refuse_mask(value: &Bound<'_, PyAny>, name: &str) -> Result<()> {
+    let py = value.py();
+    if value.get_type().is(numpy(py)?.ndarray.bind(py)) || !value.hasattr(pyo3::intern!(py, "_mask"))? {
+        return Ok(());
+    }
+    let masked = value.getattr(pyo3::intern!(py, "mask"))?.call_method0("sum")?.extract::<usize>()?;
+    if masked == 0 {
+        return Ok(());
+    }
+    data_error(format!(
+        "{name} is a masked array with {masked} masked values; what lies behind a mask is no data\n  \
+         hint: x.filled(0), or drop the rows"
+    ))
+}
+
+/// As [`refuse_mask`] for the arrays inside lists, which NumPy would take without their masks.
+fn refuse_masks_inside(value: &Bound<'_, PyAny>, name: &str) -> Result<()> {
+    let Ok(items) = value.cast::<PySequence>() else { return Ok(()) };
+    if !value.is_instance_of::<PyList>() && !value.is_instance_of::<PyTuple>() {
+        return Ok(());
+    }
+    for item in items.try_iter()? {
+        let item = item?;
+        if item.is_instance_of::<PyFloat>() || item.is_instance_of::<PyInt>() {
+            continue;
+        }
+        refuse_mask(&item, name)?;
+        refuse_masks_inside(&item, name)?;
+    }
+    Ok(())
 }
 
 /// A tensor from a buffer, copied, converted to `dtype` or to its nearest type.
@@ -525,10 +571,26 @@ pub(crate) fn tensor_from(value: &Bound<'_, PyAny>, dtype: Option<DType>, name: 
     {
         return whole(tensor);
     }
+    let sparse = value.hasattr(pyo3::intern!(value.py(), "toarray"))?
+        && value.hasattr(pyo3::intern!(value.py(), "nnz"))?;
+    if sparse {
+        return data_error(format!("{name} is a sparse matrix, wanted a dense array\n  hint: x.toarray()"));
+    }
+    refuse_masks_inside(value, name)?;
     let array = as_array(value, name)?;
-    let view = buffer(&array, name)?
-        .ok_or_else(|| Fault::Core(Error::Data(format!("{name} is a {}, wanted numbers", kind_of(value)))))?;
+    let view = buffer(&array, name)?.ok_or_else(|| Fault::Core(Error::Data(unreadable(&array, name))))?;
     from_view(&view, dtype, name)
+}
+
+/// Why NumPy's array has no buffer of numbers: dates, spans of time and the like.
+fn unreadable(array: &Bound<'_, PyAny>, name: &str) -> String {
+    let dtype = array.getattr("dtype").and_then(|d| Ok(d.str()?.to_string())).unwrap_or_default();
+    let hint = if dtype.contains("64") {
+        "give days as numbers: (x - x.min()) / numpy.timedelta64(1, 'D')"
+    } else {
+        "x.astype('float32')"
+    };
+    format!("{name} has dtype {dtype}, wanted numbers\n  hint: {hint}")
 }
 
 /// An argument of a function call: cells of the wanted type, borrowed where they already are that.

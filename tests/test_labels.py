@@ -1,0 +1,305 @@
+"""Labels: refused or right at every entrance; weights by class, for training rows only."""
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import keras as K
+from fastnn.errors import DataError, ShapeError
+
+X = np.zeros((4, 2), "float32")
+
+
+def classifier(loss="sparse_categorical_crossentropy", units=3, **compile):
+    model = K.Sequential([K.Input((2,)), K.layers.Dense(units, "softmax")])
+    model.compile("sgd", loss, **compile)
+    return model
+
+
+class Net(K.Model):
+    def __init__(self):
+        super().__init__()
+        self.out = K.layers.Dense(3, "softmax")
+
+    def call(self, x):
+        return self.out(x)
+
+
+def net():
+    model = Net()
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+def two(loss=("sparse_categorical_crossentropy", "mse")):
+    x = K.Input((2,))
+    model = K.Model(x, [K.layers.Dense(3, "softmax", name="a")(x), K.layers.Dense(1, name="b")(x)])
+    model.compile("sgd", list(loss))
+    return model
+
+
+class Data(K.utils.PyDataset):
+    def __init__(self, y):
+        super().__init__()
+        self.y = y
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, i):
+        return X, self.y
+
+
+GOOD = np.arange(4) % 3
+ENTRANCES = {
+    "fit": lambda y: classifier().fit(X, y, verbose=0),
+    "fit, subclass": lambda y: net().fit(X, y, verbose=0),
+    "fit, crossentropy by shape": lambda y: classifier("crossentropy").fit(X, y, verbose=0),
+    "fit, eager": lambda y: classifier(run_eagerly=True).fit(X, y, verbose=0),
+    "generator": lambda y: classifier().fit(iter([(X, y)]), verbose=0),
+    "generator, subclass": lambda y: net().fit(iter([(X, y)]), verbose=0),
+    "PyDataset": lambda y: classifier().fit(Data(y), verbose=0),
+    "validation_data": lambda y: classifier().fit(X, GOOD, validation_data=(X, y), verbose=0),
+    "validation batches": lambda y: classifier().fit(X, GOOD, validation_data=Data(y), verbose=0),
+    "evaluate": lambda y: classifier().evaluate(X, y, verbose=0),
+    "evaluate batches": lambda y: classifier().evaluate(iter([(X, y)]), verbose=0),
+    "train_on_batch": lambda y: classifier().train_on_batch(X, y),
+    "test_on_batch": lambda y: classifier().test_on_batch(X, y),
+    "two outputs": lambda y: two().fit(X, [y, X[:, 0]], verbose=0),
+    "two outputs by name": lambda y: two().fit(X, {"a": y, "b": X[:, 0]}, verbose=0),
+    "two outputs, generator": lambda y: two().fit(iter([(X, (y, X[:, 0]))]), verbose=0),
+    "the loss": lambda y: K.losses.SparseCategoricalCrossentropy()(y, np.full((4, 3), 1 / 3)),
+    "the loss function": lambda y: K.losses.sparse_categorical_crossentropy(
+        y, np.full((4, 3), 1 / 3, "float32")),
+    "generalised": lambda y: K.losses.CategoricalGeneralizedCrossEntropy()(y, np.ones((4, 3)) / 3),
+    "nll": lambda y: fastnn.losses.NLL()(y, np.zeros((4, 3), "float32")),
+    "MeanIoU": lambda y: K.metrics.MeanIoU(3).update_state(y, GOOD),
+    "MeanIoU of predictions": lambda y: K.metrics.MeanIoU(3).update_state(GOOD, y),
+    "IoU": lambda y: K.metrics.IoU(3, [0]).update_state(y, GOOD),
+}  # fmt: skip
+WRONG = {
+    "beyond": np.array([0, 1, 2, 3]),
+    "far beyond": np.full(4, 7),
+    "negative": np.array([0, -1, 2, 1]),
+    "no whole numbers": np.array([0.0, 0.5, 1.0, 2.0]),
+    "nan": np.array([0.0, np.nan, 1.0, 2.0]),
+}
+
+
+@pytest.mark.parametrize("labels", WRONG)
+@pytest.mark.parametrize("entrance", ENTRANCES)
+def test_labels_outside_the_classes_are_refused_at_every_entrance(entrance, labels):
+    ENTRANCES[entrance](GOOD)
+    with pytest.raises(DataError, match="class") as caught:
+        ENTRANCES[entrance](WRONG[labels])
+    assert "hint:" in str(caught.value)
+    if "two outputs" in entrance:
+        assert "output 'a'" in str(caught.value)
+
+
+def test_an_ignored_class_is_no_label_outside():
+    loss = K.losses.SparseCategoricalCrossentropy(ignore_class=255)
+    for fit in (lambda y: classifier(loss).fit(X, y, verbose=0),
+                lambda y: loss(y, np.full((4, 3), 1 / 3, "float32"))):  # fmt: skip
+        fit(np.array([0, 255, 1, 2]))
+        with pytest.raises(DataError, match="254"):
+            fit(np.array([0, 254, 1, 2]))
+
+
+def test_in_a_trace_of_the_callers_a_label_outside_gives_nan_and_no_gradient_of_its_own():
+    def own(y, p):
+        return K.losses.sparse_categorical_crossentropy(y, p)
+
+    with pytest.warns(UserWarning, match="loss is nan"):
+        history = classifier(own).fit(X, np.array([0, 1, 2, 7]), verbose=0).history
+    assert np.isnan(history["loss"]).all()
+    good = classifier(own).fit(X, GOOD, verbose=0).history["loss"][0]
+    assert good == pytest.approx(np.log(3), rel=1e-5)
+
+
+@pytest.mark.parametrize("y", [[0, 2, 1, 1], [-1, 1, 1, -1], [0, 1, 1, 5.5]])
+def test_binary_labels_outside_0_to_1_are_refused_at_every_entrance(y):
+    def binary(**k):
+        model = K.Sequential([K.Input((2,)), K.layers.Dense(1, "sigmoid")])
+        model.compile("sgd", "binary_crossentropy", **k)
+        return model
+
+    y = np.array(y)
+    for entrance in (
+        lambda: binary().fit(X, y, verbose=0), lambda: binary().evaluate(X, y, verbose=0),
+        lambda: binary().fit(iter([(X, y)]), verbose=0), lambda: binary().train_on_batch(X, y),
+        lambda: binary(run_eagerly=True).fit(X, y, verbose=0),
+        lambda: K.losses.BinaryCrossentropy()(y, np.full(4, 0.5, "float32")),
+        lambda: K.losses.BinaryFocalCrossentropy()(y, np.full(4, 0.5, "float32")),
+    ):  # fmt: skip
+        with pytest.raises(DataError, match="from 0 to 1"):
+            entrance()
+
+
+ONE_HOT = np.eye(3, dtype="float32")
+SHAPES = {
+    "CategoricalAccuracy": K.metrics.CategoricalAccuracy,
+    "TopKCategoricalAccuracy": lambda: K.metrics.TopKCategoricalAccuracy(k=1),
+    "Accuracy": K.metrics.Accuracy,
+    "BinaryAccuracy": K.metrics.BinaryAccuracy,
+    "RootMeanSquaredError": K.metrics.RootMeanSquaredError,
+    "MeanSquaredError": K.metrics.MeanSquaredError,
+    "CosineSimilarity": K.metrics.CosineSimilarity,
+    "TruePositives": K.metrics.TruePositives,
+    "Precision": K.metrics.Precision,
+    "AUC": K.metrics.AUC,
+    "F1Score": K.metrics.F1Score,
+    "R2Score": K.metrics.R2Score,
+    "OneHotIoU": lambda: K.metrics.OneHotIoU(3, [0]),
+    "OneHotMeanIoU": lambda: K.metrics.OneHotMeanIoU(3),
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_class_numbers_are_no_one_hot_targets(name):
+    with pytest.raises((ShapeError, ValueError), match="shape"):
+        SHAPES[name]().update_state(np.array([0, 1, 2]), ONE_HOT)
+
+
+@pytest.mark.parametrize("name", ["CategoricalAccuracy", "TopKCategoricalAccuracy", "F1Score"])
+def test_class_numbers_are_no_one_hot_targets_in_compile_either(name):
+    metric = SHAPES[name]()
+    with pytest.raises((ShapeError, ValueError), match="shape") as caught:
+        classifier(metrics=[metric]).fit(X, GOOD, verbose=0)
+    assert metric.name in "".join(caught.value.__notes__)
+
+
+def test_one_hot_targets_are_no_class_numbers():
+    for metric in (K.metrics.SparseCategoricalAccuracy(),
+                   K.metrics.SparseTopKCategoricalAccuracy(k=1)):  # fmt: skip
+        with pytest.raises(ShapeError, match="one-hot"):
+            metric.update_state(ONE_HOT, ONE_HOT)
+        for y in ([0, 1, 2], [[0], [1], [2]]):
+            metric.update_state(y, ONE_HOT)
+        assert float(metric.result()) == 1.0
+    with pytest.raises(ShapeError, match="one-hot"):
+        classifier().fit(X, np.eye(3)[GOOD], verbose=0)
+
+
+def test_a_metric_function_gets_targets_of_the_outputs_rank():
+    def my_error(y, p):
+        return K.ops.mean(K.ops.square(y - p))
+
+    model = K.Sequential([K.Input((1,)), K.layers.Dense(1, kernel_initializer="ones")])
+    model.compile("sgd", "mse", metrics=[my_error])
+    x = np.arange(4.0)
+    assert model.evaluate(x[:, None], x, verbose=0) == [0.0, 0.0]
+
+
+# ---- class_weight --------------------------------------------------------------------------------
+
+
+def flat(units, activation, loss, shape=(2,)):
+    last = K.layers.Dense(units, activation, kernel_initializer="zeros")
+    model = K.Sequential([K.Input(shape), last])
+    model.compile(K.optimizers.SGD(0.0), loss)
+    return model
+
+
+WEIGHTS = {0: 1.0, 1: 10.0}
+LOG2 = np.log(2)
+STEPS = np.zeros((2, 3, 2), "float32")
+#: Model, x, y, the sum of weights over the labels, and how many labels there are.
+WEIGHED = {
+    "numbers": ((2, "softmax", "sparse_categorical_crossentropy"), X, [0, 1, 0, 0], 13, 4),
+    "numbers (n, 1)": ((2, "softmax", "sparse_categorical_crossentropy"), X,
+                       [[0], [1], [0], [0]], 13, 4),
+    "floats": ((2, "softmax", "sparse_categorical_crossentropy"), X, [0.0, 1.0, 0, 0], 13, 4),
+    "one-hot": ((2, "softmax", "categorical_crossentropy"), X, np.eye(2)[[0, 1, 0, 0]], 13, 4),
+    "binary": ((1, "sigmoid", "binary_crossentropy"), X, [0, 1, 0, 0], 13, 4),
+    "binary (n, 1)": ((1, "sigmoid", "binary_crossentropy"), X, [[0], [1], [0], [0]], 13, 4),
+    "booleans": ((1, "sigmoid", "binary_crossentropy"), X, [False, True, False, False], 13, 4),
+    "numbers per step": ((2, "softmax", "sparse_categorical_crossentropy", (3, 2)), STEPS,
+                         [[0, 1, 0], [1, 1, 0]], 33, 6),
+    "numbers per step (n, t, 1)": ((2, "softmax", "sparse_categorical_crossentropy", (3, 2)),
+                                   STEPS, [[[0], [1], [0]], [[1], [1], [0]]], 33, 6),
+    "one-hot per step": ((2, "softmax", "categorical_crossentropy", (3, 2)), STEPS,
+                         np.eye(2)[[[0, 1, 0], [1, 1, 0]]], 33, 6),
+    "binary per step": ((1, "sigmoid", "binary_crossentropy", (3, 2)), STEPS,
+                        [[[0], [1], [0]], [[1], [1], [0]]], 33, 6),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("entrance", ["arrays", "generator", "train_on_batch", "eager"])
+@pytest.mark.parametrize("name", WEIGHED)
+def test_every_label_has_the_weight_of_its_class(name, entrance):
+    settings, x, y, total, count = WEIGHED[name]
+    model, y = flat(*settings), np.asarray(y)
+    if entrance == "train_on_batch":
+        got = model.train_on_batch(x, y, class_weight=WEIGHTS)
+    else:
+        model.run_eagerly = entrance == "eager"
+        data = (x, y) if entrance != "generator" else (iter([(x, y)]),)
+        got = model.fit(*data, class_weight=WEIGHTS, verbose=0).history["loss"][0]
+    assert got == pytest.approx(LOG2 * total / count, rel=1e-5)
+
+
+def test_class_weights_multiply_sample_weights_per_sample_and_per_label():
+    settings, x, y, _, _ = WEIGHED["numbers per step"]
+    y = np.asarray(y)
+    per_class = np.where(y == 1, 10.0, 1.0)
+    for share in (np.array([1.0, 3.0]), np.array([[1.0], [3.0]]), np.arange(6.0).reshape(2, 3)):
+        got = flat(*settings).fit(x, y, class_weight=WEIGHTS, sample_weight=share,
+                                  verbose=0).history["loss"][0]  # fmt: skip
+        want = (per_class * (share[:, None] if share.ndim == 1 else share)).mean() * LOG2
+        assert got == pytest.approx(want, rel=1e-5)
+    with pytest.raises(DataError, match="sample_weight has shape"):
+        flat(*settings).fit(x, y, class_weight=WEIGHTS, sample_weight=np.ones((2, 2)), verbose=0)
+
+
+def test_classes_without_a_weight_weigh_one():
+    y = np.array([0, 1, 2, 2])
+    got = classifier().fit(X, y, class_weight={1: 5.0}, verbose=0).history["loss"][0]
+    assert got == pytest.approx(np.log(3) * 8 / 4, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "y"),
+    [
+        ((3, "sigmoid", "binary_crossentropy"), [[0, 1, 1], [1, 0, 1], [0, 0, 0], [1, 1, 1]]),
+        ((2, None, "mse"), [[0.1, 3.0], [2.0, 0.5], [1.0, 1.0], [4.0, 2.0]]),
+        ((1, "sigmoid", "binary_crossentropy"), [0.0, 0.4, 1.0, 1.0]),
+    ],
+)
+def test_labels_that_are_no_single_class_are_refused_with_class_weight(settings, y):
+    with pytest.raises(DataError, match="sample_weight"):
+        flat(*settings).fit(X, np.array(y), class_weight=WEIGHTS, verbose=0)
+
+
+@pytest.mark.parametrize("given", [[1.0, 2.0], {"0": 1.0}, {0: float("nan")}, {0: -1.0},
+                                   {0.5: 1.0}])  # fmt: skip
+@pytest.mark.parametrize("data", [(X, GOOD), (Data(GOOD),)])
+def test_class_weights_that_make_no_sense_are_refused_before_training(given, data):
+    with pytest.raises(ValueError, match="class_weight"):
+        classifier().fit(*data, class_weight=given, verbose=0)
+    assert classifier().fit(*data, class_weight={np.int64(0): np.float32(2), 1.0: 1}, verbose=0)
+
+
+def test_validation_is_weighed_by_sample_weights_alone():
+    x, y = np.zeros((4, 1), "float32"), np.array([0, 1, 0, 1])
+    share = np.array([1.0, 1.0, 1.0, 3.0])
+    double = {0: 2.0, 1: 2.0}
+
+    def validated(data=(x, y), **settings):
+        last = K.layers.Dense(1, "sigmoid", kernel_initializer="zeros")
+        model = K.Sequential([K.Input((1,)), last])
+        model.compile(K.optimizers.SGD(0.0), "binary_crossentropy")
+        return model.fit(*data, class_weight=double, verbose=0, **settings).history
+
+    history = validated(validation_split=0.5, shuffle=False)
+    assert history["loss"][0] == pytest.approx(2 * LOG2, rel=1e-6)
+    assert history["val_loss"][0] == pytest.approx(LOG2, rel=1e-6)
+    history = validated(validation_split=0.5, sample_weight=share)
+    assert history["loss"][0] == pytest.approx(2 * LOG2, rel=1e-6)
+    assert history["val_loss"][0] == pytest.approx(2 * LOG2, rel=1e-6)
+    for validation in ((x, y), iter([(x, y)]), [(x, y)][0]):
+        assert validated(validation_data=validation)["val_loss"][0] == pytest.approx(LOG2)
+    generator = validated((iter([(x, y)]),), validation_data=(x, y))
+    assert generator["loss"][0] == pytest.approx(2 * LOG2)
+    assert generator["val_loss"][0] == pytest.approx(LOG2)
+    assert validated(validation_data=(x, y, share))["val_loss"][0] == pytest.approx(1.5 * LOG2)
