@@ -446,7 +446,8 @@ def test_after_training_with_swapped_averages_the_model_holds_them(on_epoch, tmp
     ).history  # fmt: skip
     np.testing.assert_array_equal(model.get_weights()[0], plain.get_weights()[0])
     # Validation is on the averages, and so is a checkpoint after the callback when asked.
-    assert history["val_loss"][-1] == model.evaluate(EMA["x"], EMA["y"], verbose=0)
+    loss = model.evaluate(EMA["x"], EMA["y"], batch_size=4, verbose=0)
+    assert history["val_loss"][-1] == loss
     saved = load_model(tmp_path / "3.safetensors").get_weights()[0]
     assert np.array_equal(saved, model.get_weights()[0]) == on_epoch
 
