@@ -75,3 +75,59 @@ def equilibria(table: list[dict[str, Any]], price: float) -> list[np.ndarray]:
         if stable:
             found.append(pay)
     return found
+
+
+def liquidity_equilibria(table: Any, price: float) -> list[dict[str, float]]:
+    """Equilibria when post-money SAFEs count only holders that convert (and full participants)."""
+    sets = list(
+        product(
+            *[(False, True) if c.participation != "full" else (False,) for c in table.classes],
+            *[(False, True)] * (len(table.options) + len(table.safes)),
+        )
+    )
+    pays = {choice: _pay_liquidity(table, choice, price) for choice in sets}
+    found = []
+    for choice, pay in pays.items():
+        stable = True
+        for i, holder in enumerate((*table.classes, *table.options, *table.safes)):
+            other = pays.get((*choice[:i], not choice[i], *choice[i + 1 :]))
+            if other is not None:
+                stable &= other[holder.name] <= pay[holder.name] + 1e-9 * price
+        if stable:
+            found.append(pay)
+    return found
+
+
+def _pay_liquidity(table: Any, choice: tuple[bool, ...], price: float) -> dict[str, float]:
+    many, grants = len(table.classes), len(table.options)
+    base = table.common + sum(o.n for o in table.options)
+    base += sum(
+        c.shares for c, yes in zip(table.classes, choice, strict=False) if yes or (c.cap is None
+        and c.participation == "full")
+    )  # fmt: skip
+    taken = sum(
+        s.amount / s.valuation_cap
+        for s, yes in zip(table.safes, choice[many + grants :], strict=True)
+        if yes
+    )
+    whole = base / (1 - taken)
+    names, rows, picks = ["founders"], [], []
+    rows.append({"kind": "common", "due": 0.0, "rank": 9, "units": table.common})
+    picks.append(False)
+    for c, yes in zip(table.classes, choice, strict=False):
+        rows.append({"kind": c.participation, "due": c.invested, "rank": c.seniority,
+                     "units": c.shares, "cap": (c.cap or 1) * c.invested})  # fmt: skip
+        names.append(c.name)
+        picks.append(yes)
+    for o, yes in zip(table.options, choice[many:], strict=False):
+        rows.append({"kind": "option", "due": 0.0, "rank": 9, "units": o.n, "strike": o.strike})
+        names.append(o.name)
+        picks.append(yes)
+    last = max(c.seniority for c in table.classes)
+    for s, yes in zip(table.safes, choice[many + grants :], strict=True):
+        units = s.amount / s.valuation_cap * whole
+        rows.append({"kind": "none", "due": s.amount, "rank": last, "units": units,
+                     "cap": s.amount})  # fmt: skip
+        names.append(s.name)
+        picks.append(yes)
+    return dict(zip(names, map(float, pay_fixed(rows, tuple(picks), price)), strict=True))

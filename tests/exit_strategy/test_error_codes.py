@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import builtins
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import pytest
 from exit_profiles import TODAY, make_profile_dict
 
 from fastnn.exit_strategy import cli
+from fastnn.exit_strategy.batch import evaluate_many
 from fastnn.exit_strategy.criteria import load_criteria, resolve_weights
 from fastnn.exit_strategy.errors import CODES, ExitError, Issue, code_title
 from fastnn.exit_strategy.evaluation import evaluate
@@ -80,6 +81,24 @@ def without_yaml(patch: pytest.MonkeyPatch) -> None:
     Profile.from_text("name: x", ".yaml")
 
 
+def odd_row() -> None:
+    """A row that raises what nobody foresaw, in a batch that goes on."""
+    made = evaluate_many([Odd()], draws=100)
+    code, _, text = made["errors"][0].partition(" ")
+    raise ExitError(Issue(code, "", text, "see the row"))
+
+
+class Odd(Mapping[str, Any]):
+    def __getitem__(self, key: str) -> Any:
+        raise RuntimeError("broken")
+
+    def __iter__(self) -> Iterator[str]:
+        raise RuntimeError("broken")
+
+    def __len__(self) -> int:
+        return 1
+
+
 def evaluate_base_rates(resamples: str, table: str) -> None:
     parser = argparse.ArgumentParser()
     add_commands(parser.add_subparsers())
@@ -116,6 +135,8 @@ CASES: dict[str, Callable[[Path, pytest.MonkeyPatch], object]] = {
     "EX119": lambda f, m: company(cash="KZT 5m"),
     "EX120": lambda f, m: company(correlation=[["growth_yoy", "growth_yoy", 0.3]]),
     "EX121": lambda f, m: Profile.from_text('{"cash": 1, "cash": 2}', ".json"),
+    "EX122": lambda f, m: company(cash="1,500"),
+    "EX123": lambda f, m: odd_row(),
     "EX201": lambda f, m: resolve_weights([0.2] * 7, TREE),
     "EX202": lambda f, m: resolve_weights([0.5, 0.5, -0.1, 0.1, 0, 0, 0], TREE),
     "EX203": lambda f, m: resolve_weights([[1, 2], [3, 4]], TREE),

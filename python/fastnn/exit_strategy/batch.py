@@ -2,15 +2,16 @@
 
 A row that is not valid does not stop the batch: its `errors` column names code, field, fault and
 fix. All companies share one random stream (common random numbers), so each is scored as `evaluate`
-scores it alone, in any order and chunk size. Parquet needs pyarrow, imported when used.
+scores it alone, in any order and chunk size. Rows come from `batch_input` and go to `batch_output`.
 """
 
 from __future__ import annotations
 
-import csv
+import pickle
+import sys
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
@@ -18,15 +19,18 @@ from typing import Any
 
 import numpy as np
 
+from .batch_input import Source, open_source
+from .batch_output import TEXTS, Output, fingerprint
 from .completion import base_of, complete
 from .contracts import CurveTable, ExitModel, SamplingSpec, Simulation
 from .criteria import BASE_OPTIONS, Criteria, Weights, check_options, load_criteria, resolve_weights
-from .errors import ExitError, Issue
+from .errors import ExitError, Issue, visible
 from .evaluation import DEFAULT_DRAWS, check_draws, point_fits, rank_rows, recommend, unknown_leaves
 from .gate_data import Gates, load_gates
 from .gates import judge_gates
 from .leaves import read_leaves
 from .profile import Profile
+from .reading.delimited import BadRow
 from .sampling import build_spec, computed_facts, curves_of
 from .scoring import score_fits
 
@@ -37,12 +41,16 @@ CHUNK = 512  # companies in memory at once
 
 @dataclass(frozen=True)
 class BatchResult:
-    """Columns of equal length, one entry per company; `failed` counts rows with errors."""
+    """Columns of equal length, one entry per company; `failed` counts rows with errors.
+
+    `remarks` says how the source was read where it is not plain, and what was taken up again.
+    """
 
     columns: Mapping[str, Any]
     rows: int
     failed: int
     output: str | None
+    remarks: tuple[str, ...] = ()
 
     def __getitem__(self, name: str) -> Any:
         """Return one column."""
@@ -63,6 +71,7 @@ class _Job:
     seed: int
     kappa: float
     threads: int | None
+    decimal: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +84,7 @@ class _Ready:
 
 
 def evaluate_many(
-    source: str | Path | Iterable[Mapping[str, Any]],
+    source: Any,
     *,
     output: str | Path | None = None,
     options: Sequence[str] = BASE_OPTIONS,
@@ -89,16 +98,27 @@ def evaluate_many(
     threads: int | None = None,
     workers: int = 1,
     progress: Any = None,
+    resume: bool = False,
+    encoding: str | None = None,
+    decimal: str | None = None,
 ) -> BatchResult:
-    """Score every company of a CSV or Parquet file, or of an iterable of mappings.
+    """Score every company of a CSV or Parquet file, a data frame, or an iterable of mappings.
 
     With `output` (.csv or .parquet) rows are written as they are made and the result holds only
-    counts; without it the result holds the columns. `workers` processes read and judge companies
-    side by side, with the same result. `progress(done)` is called after each chunk.
+    counts; without it the result holds the columns. The file has its name once it is whole; until
+    then it is called `NAME.partial.csv`, and `resume` goes on where such a file stops. `workers`
+    processes read and judge companies side by side, with the same result. `progress(done)` is
+    called after each chunk. `encoding` and `decimal` say how a CSV file is written, where that
+    cannot be told.
+
+    Raises:
+        ExitError: EX112 to EX114 for a source that cannot be read or holds no company, EX121 for a
+            column that stands twice, EX802 for an output that cannot be written or taken up again.
     """
     tree = criteria or load_criteria()
     chosen = check_options(options, tree)
     check_draws(draws, seed, kappa, len(chosen))
+    _check_workers(workers)
     job = _Job(
         chosen,
         resolve_weights(weights, tree),
@@ -110,189 +130,216 @@ def evaluate_many(
         seed,
         kappa,
         threads,
+        decimal,
     )
     names = column_names(chosen)
     kept: dict[str, list[Any]] = {name: [] for name in names}
-    done = failed = 0
     with ExitStack() as stack:
-        write = None if output is None else _open_output(Path(output), names, stack)
-        chunks = _chunks(_read_rows(source))
-        for made in _scored(chunks, job, workers, stack):
+        given = open_source(source, encoding, CHUNK)
+        stack.callback(given.close)  # an interruption leaves no file open
+        sink = None
+        if output is not None:
+            print_of = fingerprint(source, _settings_of(job)) if resume or given.path else ""
+            sink = Output(Path(output), names, print_of, resume, stack)
+        elif resume:
+            raise ExitError(Issue("EX803", "resume", "there is no output", "name the output file"))
+        done, failed = (sink.rows, sink.failed) if sink else (0, 0)
+        rows = enumerate(islice(given.rows, done, None), done + 1)
+        for made in _scored(_chunks(rows), job, given, workers, stack):
             failed += sum(1 for row in made if row["errors"])
             done += len(made)
-            if write is not None:
-                write(made)
+            if sink is not None:
+                sink.write(made)
             else:
                 for name in names:
                     kept[name].extend(row[name] for row in made)
             if progress is not None:
                 progress(done)
-    if write is not None:
-        return BatchResult({}, done, failed, str(output))
-    texts = ("name", "recommendation", "first", "errors")
+        if given.path and not done:
+            text = f"{given.path} holds no company"
+            raise ExitError(Issue("EX114", "", text, "write one row per company below the header"))
+        if sink is not None:
+            sink.finish(done, failed)
+    remarks = given.remarks if sink is None else (*given.remarks, *sink.remarks)
+    if output is not None:
+        return BatchResult({}, done, failed, str(output), remarks)
     columns = {
-        name: values if name in texts else np.asarray(values, dtype=np.float64)
+        name: values if name in TEXTS else np.asarray(values, dtype=np.float64)
         for name, values in kept.items()
     }
-    return BatchResult(columns, done, failed, None)
+    return BatchResult(columns, done, failed, None, remarks)
 
 
-def _chunks(rows: Iterable[Mapping[str, Any]]) -> Iterator[list[Mapping[str, Any]]]:
+def _settings_of(job: _Job) -> tuple[str, ...]:
+    """What a result depends on besides the source, as texts."""
+    tree = job.criteria
+    return (
+        *job.options, *map(repr, job.weights.values), str(job.draws), str(job.seed),
+        repr(job.kappa), *job.gates.hashes.values(), job.model.name if job.model else "",
+        "" if tree.source is None else tree.source[1], str(job.decimal),
+    )  # fmt: skip
+
+
+def _check_workers(workers: int) -> None:
+    if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 256:
+        raise ExitError(
+            Issue("EX803", "workers", f"{workers!r} is not a number of processes", "use 1 to 256")
+        )
+
+
+def _chunks(rows: Iterable[tuple[int, Any]]) -> Iterator[list[tuple[int, Any]]]:
     source = iter(rows)
     while chunk := list(islice(source, CHUNK)):
         yield chunk
 
 
 def _scored(
-    chunks: Iterator[list[Mapping[str, Any]]], job: _Job, workers: int, stack: ExitStack
+    chunks: Iterator[list[tuple[int, Any]]],
+    job: _Job,
+    given: Source,
+    workers: int,
+    stack: ExitStack,
 ) -> Iterator[list[dict[str, Any]]]:
     """Yield scored chunks in order; a few are in flight when there are several workers."""
-    if isinstance(workers, bool) or not isinstance(workers, int) or not 1 <= workers <= 256:
-        raise ExitError(
-            Issue("EX803", "workers", f"{workers!r} is not a number of processes", "use 1 to 256")
-        )
     first = list(islice(chunks, 2))  # starting processes is not worth it for a single chunk
     chunks = chain(first, chunks)
     if workers == 1 or len(first) < 2:
-        yield from (_score_chunk(chunk, job) for chunk in chunks)
+        yield from (_score_chunk(chunk, job, given.total) for chunk in chunks)
         return
     import multiprocessing
     from concurrent.futures import Future, ProcessPoolExecutor
+    from concurrent.futures.process import BrokenProcessPool
 
     kinds = multiprocessing.get_all_start_methods()
     kind = "forkserver" if "forkserver" in kinds else "spawn"  # fork would copy running threads
     context = multiprocessing.get_context(kind)
-    pool = stack.enter_context(ProcessPoolExecutor(workers, mp_context=context))
+    pool = ProcessPoolExecutor(workers, mp_context=context)
+    stack.callback(pool.shutdown, wait=True, cancel_futures=True)  # an interrupt does not wait long
     alone = replace(job, threads=1)
     waiting: deque[Future[list[dict[str, Any]]]] = deque()
-    for chunk in chunks:
-        waiting.append(pool.submit(_score_chunk, chunk, alone))
-        if len(waiting) > 2 * workers:
+    try:
+        for chunk in chunks:
+            with _main_left_alone(job):
+                waiting.append(pool.submit(_score_chunk, chunk, alone, given.total))
+            if len(waiting) > 2 * workers:
+                yield waiting.popleft().result()
+        while waiting:
             yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+    except BrokenProcessPool as error:
+        hint = "use workers=1, or put the call under if __name__ == '__main__':"
+        raise ExitError(Issue("EX803", "workers", "a worker process ended", hint)) from error
+
+
+@contextmanager
+def _main_left_alone(job: _Job) -> Iterator[None]:
+    """Start processes without running the caller's script again: workers need nothing of it.
+
+    Unless the caller's own model is defined in the script.
+    """
+    main = sys.modules["__main__"]
+    if b"__main__" in pickle.dumps(job):
+        yield
+        return
+    names: dict[str, Any] = {
+        name: vars(main)[name] for name in ("__file__", "__spec__") if name in vars(main)
+    }
+    vars(main).pop("__file__", None)
+    main.__spec__ = None
+    try:
+        yield
+    finally:
+        vars(main).update(names)
 
 
 def column_names(options: Sequence[str]) -> list[str]:
-    """Return the columns of a batch, in order."""
+    """Return the columns of a batch, in order; `row` is the place among the source's `rows`."""
     kinds = ("p_first", "score_mean", "score_p05", "score_p95", "p_complete", "founder_npv", "open")
     out = ["name", "recommendation", "first", "lead", "unknown_weight"]
     out += [f"{kind}_{option}" for option in options for kind in kinds]
-    return [*out, "errors"]
+    return [*out, "row", "rows", "errors"]
 
 
-def _read_rows(source: str | Path | Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
-    if not isinstance(source, str | Path):
-        yield from source
-        return
-    path = Path(source)
-    if path.suffix.lower() == ".csv":
-        try:
-            with path.open(encoding="utf-8-sig", newline="") as file:
-                for row in csv.DictReader(file):
-                    yield {key: cell for key, cell in row.items() if key and cell not in (None, "")}
-        except (OSError, UnicodeDecodeError, csv.Error) as error:
-            raise ExitError(
-                Issue("EX112", "", f"cannot read {path}: {error}", "check the file")
-            ) from error
-    elif path.suffix.lower() in (".parquet", ".pq"):
-        yield from _read_parquet(path)
-    else:
-        raise ExitError(
-            Issue("EX113", "", f"file format {path.suffix!r} is not known", "use .csv or .parquet")
-        )
-
-
-def _read_parquet(path: Path) -> Iterator[Mapping[str, Any]]:
-    parquet = _pyarrow()[1]
-    try:
-        with parquet.ParquetFile(path) as file:
-            for batch in file.iter_batches(batch_size=CHUNK):
-                for row in batch.to_pylist():
-                    yield {key: cell for key, cell in row.items() if cell is not None}
-    except OSError as error:
-        raise ExitError(
-            Issue("EX112", "", f"cannot read {path}: {error}", "check the file")
-        ) from error
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        import pyarrow.parquet as parquet
-    except ImportError as error:
-        raise ExitError(
-            Issue(
-                "EX804",
-                "",
-                "Parquet needs the package pyarrow",
-                "pip install 'fastnn-rs[exit]', or use CSV",
-            )
-        ) from error
-    return pyarrow, parquet
-
-
-def _open_output(path: Path, names: Sequence[str], stack: ExitStack) -> Any:
-    """Return a function that appends rows to a CSV or Parquet file."""
-    suffix = path.suffix.lower()
-    if suffix not in (".csv", ".parquet"):
-        raise ExitError(
-            Issue("EX802", "output", f"cannot write {suffix!r}", "name a .csv or .parquet file")
-        )
-    try:
-        if suffix == ".csv":
-            file = stack.enter_context(path.open("w", encoding="utf-8", newline=""))
-            writer = csv.DictWriter(file, list(names))
-            writer.writeheader()
-            return writer.writerows
-        pyarrow, parquet = _pyarrow()
-        texts = ("name", "recommendation", "first", "errors")
-        schema = pyarrow.schema(
-            [(n, pyarrow.string() if n in texts else pyarrow.float64()) for n in names]
-        )
-        sink = stack.enter_context(parquet.ParquetWriter(str(path), schema))
-    except OSError as error:
-        raise ExitError(
-            Issue("EX802", "output", f"cannot write {path}: {error}", "check the folder")
-        ) from error
-    return lambda rows: sink.write_table(pyarrow.Table.from_pylist(rows, schema=schema))
-
-
-def _score_chunk(chunk: Sequence[Mapping[str, Any]], job: _Job) -> list[dict[str, Any]]:
-    from .uncertainty import simulate_many
-
+def _score_chunk(
+    chunk: Sequence[tuple[int, Any]], job: _Job, total: int | None
+) -> list[dict[str, Any]]:
     out: list[dict[str, Any]] = []
     ready: list[_Ready] = []
-    for raw in chunk:
+    for number, raw in chunk:
         row: dict[str, Any] = dict.fromkeys(column_names(job.options))
-        row["name"], row["errors"] = str(raw.get("name", "")), ""
+        row["row"], row["rows"] = float(number), None if total is None else float(total)
+        cells = raw.cells if isinstance(raw, BadRow) else raw
+        row["name"] = _name_of(cells)
+        row["errors"] = ""
         out.append(row)
         try:
+            if isinstance(raw, BadRow):
+                raise ExitError(raw.issue)
             ready.append(_prepare(raw, row, job))
-        except ExitError as error:
-            row["recommendation"] = "error"
-            row["errors"] = "; ".join(
-                f"{issue.code} {issue.field}: {issue.message} ({issue.hint})"
-                for issue in error.issues
-            )
-    if ready:
-        sims = simulate_many(
-            [item.spec for item in ready],
-            kappa=job.kappa,
-            draws=job.draws,
-            seed=job.seed,
-            threads=job.threads,
-        )
-        for item, sim in zip(ready, sims, strict=True):
+        except Exception as error:  # whatever is odd in one row, the others go on
+            _fail(row, error)
+    for item, sim in _simulated(ready, job):
+        if isinstance(sim, Exception):
+            _fail(item.row, sim)
+        else:
             _finish(item, sim, job)
     return out
+
+
+def _name_of(cells: Any) -> str:
+    try:
+        name = cells.get("name", "")
+        return visible(str(name)[:120])
+    except Exception:  # a row that is no mapping, or a name that cannot be shown
+        return ""
+
+
+def _fail(row: dict[str, Any], error: Exception) -> None:
+    """Put what is wrong into a row; its figures are taken back."""
+    if not isinstance(error, ExitError):
+        text = f"{type(error).__name__}: {error}"[:200]
+        error = ExitError(Issue("EX123", "", text, "check the types of the row's values"))
+    for name in row:
+        if name not in ("name", "row", "rows"):
+            row[name] = None
+    row["recommendation"] = "error"
+    row["errors"] = visible(
+        "; ".join(
+            f"{issue.code} {issue.field}: {issue.message} ({issue.hint})" for issue in error.issues
+        )
+    )
+
+
+def _simulated(
+    ready: Sequence[_Ready], job: _Job
+) -> Iterator[tuple[_Ready, Simulation | Exception]]:
+    """Sample companies together; if that fails one by one, so that the fault stays with its row."""
+    from .uncertainty import simulate_many
+
+    def run(items: Sequence[_Ready]) -> list[Simulation]:
+        specs = [item.spec for item in items]
+        return simulate_many(
+            specs, kappa=job.kappa, draws=job.draws, seed=job.seed, threads=job.threads
+        )
+
+    if not ready:
+        return
+    try:
+        yield from zip(ready, run(ready), strict=True)
+        return
+    except ExitError as error:
+        if len(ready) == 1:
+            yield ready[0], error
+            return
+    for item in ready:
+        yield from _simulated([item], job)
 
 
 def _prepare(raw: Mapping[str, Any], row: dict[str, Any], job: _Job) -> _Ready:
     """Return one company ready for sampling; everything but the ranks goes into its row."""
     from .money import proceeds
 
-    profile = Profile.from_dict(raw)
+    stated = job.decimal and isinstance(raw, Mapping) and "decimal" not in raw
+    profile = Profile.from_dict({**raw, "decimal": job.decimal} if stated else raw)
     report = judge_gates(profile, job.gates, job.options, brief=True)
     leaves, _ = read_leaves(profile, job.criteria)
     money = proceeds(profile, profile.cap_table, profile.assumptions, job.options, brief=True)

@@ -1,23 +1,28 @@
 """Cap tables as data: share classes, options, SAFEs and notes, and the claims they amount to.
 
 SAFEs and notes are converted first: their share count follows from the valuation cap (pre-money
-over the capitalisation before them, post-money over the one after them), their discount is a fixed
-gain `amount * d / (1 - d)` that is paid as common shares are. Standard library only.
+over the capitalisation before them, post-money over the one after them). A discount that works in a
+sale is a fixed gain `amount * d / (1 - d)`, paid as common shares are. Standard library only.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from decimal import Decimal
 from typing import Any, TypeVar
 
-from .errors import ExitError, Issue
+from .errors import ExitError, Issue, visible
+from .interest import DAY_COUNTS, PERIODS, Accrual, grown
 from .waterfall import Claim
 
 __all__ = ["FOUNDERS", "CapTable", "Note", "OptionGrant", "Safe", "ShareClass", "check_cap_table"]
 
-Amount = float | Decimal
+Amount = float | Decimal  # counts
+Money = float | Decimal  # in the table's currency
+Rate = float | Decimal  # parts of 1
+Times = float | Decimal  # multiples
 N = TypeVar("N", float, Decimal)
 
 #: Holder name of the founders' common shares.
@@ -27,24 +32,31 @@ FOUNDERS = "founders"
 COMMON = "common"
 
 PARTICIPATION = ("none", "full", "capped")
+COMPOUNDING = ("simple", "annual")
 
 
 @dataclass(frozen=True, slots=True)
 class ShareClass:
     """A preferred class. `cap` is the total a capped class takes, as a multiple of `invested`;
     seniority 1 is paid first, equal numbers share in proportion (pari passu).
+
+    `dividend_rate` accrues on `invested` from `dividend_from` to the day of the payment, on top of
+    `accrued_dividend`; it is due with the preference and lost on conversion.
     """
 
     name: str
     shares: Amount
-    invested: Amount
-    multiple: Amount = 1.0
-    accrued_dividend: Amount = 0.0
+    invested: Money
+    multiple: Times = 1.0
+    accrued_dividend: Money = 0.0
     participation: str = "none"
-    cap: Amount | None = None
+    cap: Times | None = None
     seniority: int = 1
-    conversion_ratio: Amount = 1.0
-    votes: Amount = 1.0  # per share as converted
+    conversion_ratio: Times = 1.0
+    votes: Times = 1.0  # per share as converted
+    dividend_rate: Rate = 0.0
+    dividend_from: dt.date | None = None
+    dividend_compounding: str = "simple"  # simple | annual
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,40 +65,58 @@ class OptionGrant:
 
     name: str
     n: Amount
-    strike: Amount = 0.0
-    founder_part: Amount = 0.0
+    strike: Money = 0.0
+    founder_part: Rate = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Safe:
-    """A simple agreement for future equity; without `seniority` it ranks with the last class."""
+    """A simple agreement for future equity; without `seniority` it ranks with the last class.
+
+    `discount_in_sale` says whether the discount works in a sale of the company: in Y Combinator's
+    forms it does only where there is no valuation cap (the default, None). With `mfn` the holder
+    takes the lowest cap, or else the largest discount, of paper issued on or after its `date`.
+    """
 
     name: str
-    amount: Amount
-    valuation_cap: Amount | None = None
-    discount: Amount = 0.0
+    amount: Money
+    valuation_cap: Money | None = None
+    discount: Rate = 0.0
     post_money: bool = True
     seniority: int | None = None
+    discount_in_sale: bool | None = None
+    mfn: bool = False
+    date: dt.date | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A convertible note with simple interest; repaid `multiple` times before all classes."""
+    """A convertible note; repaid `multiple` times before all classes, or converted at its cap.
+
+    Interest is simple over `years`, or, with `accruals`, runs in stated periods to the day of the
+    payment. The usual text gives a discount in a financing only: `discount_in_sale` is False.
+    """
 
     name: str
-    principal: Amount
-    interest: Amount = 0.0
+    principal: Money
+    interest: Rate = 0.0
     years: Amount = 0.0
-    valuation_cap: Amount | None = None
-    discount: Amount = 0.0
-    multiple: Amount = 1.0
+    valuation_cap: Money | None = None
+    discount: Rate = 0.0
+    multiple: Times = 1.0
     post_money: bool = False
     seniority: int = 0
+    discount_in_sale: bool = False
+    date: dt.date | None = None
+    accruals: tuple[Accrual, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class CapTable:
-    """Who owns what. `common` counts all common shares, `founders` those of the founders."""
+    """Who owns what. `common` counts all common shares, `founders` those of the founders.
+
+    `as_of` is the day up to which interest and dividends run when no later one is asked for.
+    """
 
     common: Amount
     founders: Amount
@@ -94,20 +124,37 @@ class CapTable:
     options: tuple[OptionGrant, ...] = ()
     safes: tuple[Safe, ...] = ()
     notes: tuple[Note, ...] = ()
-    founder_votes: Amount = 1.0  # votes of a founder share; 10 in many dual-class firms
+    founder_votes: Times = 1.0  # votes of a founder share; 10 in many dual-class firms
+    as_of: dt.date | None = None
 
     def __post_init__(self) -> None:
         issues = list(check_cap_table(self))
         if issues:
             raise ExitError(issues)
 
-    def claims(self) -> tuple[Claim[float], ...]:
-        """The claims in float64, founders first."""
-        return _claims(self, float)
+    def claims(self, on: dt.date | None = None) -> tuple[Claim[float], ...]:
+        """The claims in float64, founders first, with interest and dividends to a day."""
+        return _claims(self, float, on or self.as_of)
 
-    def exact_claims(self) -> tuple[Claim[Decimal], ...]:
+    def exact_claims(self, on: dt.date | None = None) -> tuple[Claim[Decimal], ...]:
         """The claims in Decimal; floats are read by their shortest decimal text."""
-        return _claims(self, lambda x: x if isinstance(x, Decimal) else Decimal(str(x)))
+        return _claims(
+            self, lambda x: x if isinstance(x, Decimal) else Decimal(str(x)), on or self.as_of
+        )
+
+    @property
+    def accrues(self) -> bool:
+        """Whether what is due to somebody grows with time."""
+        return any(n.accruals for n in self.notes) or any(
+            c.dividend_rate and c.dividend_from for c in self.classes
+        )
+
+    @property
+    def raised(self) -> float:
+        """Money paid in by investors, paper included."""
+        rows = [*(c.invested for c in self.classes), *(s.amount for s in self.safes),
+                *(n.principal for n in self.notes)]  # fmt: skip
+        return float(sum(map(float, rows)))
 
     def founder_parts(self) -> dict[str, float]:
         """Holder -> part of its payout that goes to the founders."""
@@ -125,7 +172,9 @@ class CapTable:
         return own / (own + rest) if own + rest > 0 else 0.0
 
 
-def _claims(table: CapTable, number: Callable[[Any], N]) -> tuple[Claim[N], ...]:
+def _claims(
+    table: CapTable, number: Callable[[Any], N], on: dt.date | None
+) -> tuple[Claim[N], ...]:
     zero = number(0)
     last_rank: int = max((c.seniority for c in table.classes), default=1)
     out: list[Claim[N]] = []
@@ -136,6 +185,9 @@ def _claims(table: CapTable, number: Callable[[Any], N]) -> tuple[Claim[N], ...]
         out.append(Claim(COMMON, zero, zero, last_rank, rest, zero, None))
     for c in table.classes:
         due = number(c.multiple) * number(c.invested) + number(c.accrued_dividend)
+        if c.dividend_rate and c.dividend_from and on:
+            rows = (Accrual(c.dividend_rate, c.dividend_from, compounding=c.dividend_compounding),)
+            due = due + number(c.invested) * (grown(rows, on, number) - 1)
         units = number(c.shares) * number(c.conversion_ratio)
         cap: N | None = due
         if c.participation == "full":
@@ -148,21 +200,24 @@ def _claims(table: CapTable, number: Callable[[Any], N]) -> tuple[Claim[N], ...]
     for o in table.options:
         out.append(Claim(o.name, zero, zero, last_rank, number(o.n), number(o.strike), None))
         base = base + number(o.n)
-    out.extend(_converting(table, number, base, last_rank))
+    out.extend(_converting(table, number, base, last_rank, on))
     return tuple(out)
 
 
 def _converting(
-    table: CapTable, number: Callable[[Any], N], base: N, last_rank: int
+    table: CapTable, number: Callable[[Any], N], base: N, last_rank: int, on: dt.date | None
 ) -> Iterator[Claim[N]]:
     """SAFEs and notes as claims; `base` is the capitalisation before them."""
     zero = number(0)
     items: list[tuple[Safe | Note, N, N, int]] = []  # (paper, amount, repaid, rank)
     for s in table.safes:
         amount = number(s.amount)
-        items.append((s, amount, amount, last_rank if s.seniority is None else s.seniority))
+        rank = last_rank if s.seniority is None else s.seniority
+        items.append((_favoured(s, table) if s.mfn else s, amount, amount, rank))
     for n in table.notes:
         amount = number(n.principal) * (1 + number(n.interest) * number(n.years))
+        if n.accruals and on:
+            amount = number(n.principal) * grown(n.accruals, on, number)
         items.append((n, amount, amount * number(n.multiple), n.seniority))
     pre, post = zero, zero  # shares of pre-money paper; part of the whole of post-money paper
     for paper, amount, _, _ in items:
@@ -183,13 +238,45 @@ def _converting(
         )
     whole = (base + pre) / (1 - post)
     for paper, amount, repaid, rank in items:
-        units = zero
+        units, share = zero, None
         if paper.valuation_cap is not None:
             part = amount / number(paper.valuation_cap)
             units = part * (whole if paper.post_money else base)
-        discounted = amount / (1 - number(paper.discount))
-        due = discounted if discounted > repaid else repaid
-        yield Claim(paper.name, due, due - repaid, rank, units, zero, due)
+            share = part if paper.post_money else None
+        due = repaid
+        if _discount_works(paper) and amount / (1 - number(paper.discount)) > repaid:
+            due = amount / (1 - number(paper.discount))
+        yield Claim(paper.name, due, due - repaid, rank, units, zero, due, share)
+
+
+def _discount_works(paper: Safe | Note) -> bool:
+    """Whether the discount counts in a sale.
+
+    Source: Y Combinator's post-money SAFE v1.1. "Discount, no cap" sets the liquidity price to the
+    market value times the discount rate; the forms with a cap set it to cap over capitalisation.
+    """
+    if paper.discount_in_sale is None:
+        return paper.valuation_cap is None
+    return paper.discount_in_sale
+
+
+def _favoured(safe: Safe, table: CapTable) -> Safe:
+    """A most-favoured-nation SAFE with the best terms of the paper issued after it."""
+    others: list[Safe | Note] = [*table.safes, *table.notes]
+    later = [
+        p
+        for p in others
+        if p.name != safe.name and not (safe.date and p.date and p.date < safe.date)
+    ]
+    choices: list[Safe | Note] = [safe, *later]
+    capped = [p for p in choices if p.valuation_cap is not None]
+    if capped:
+        best = min(capped, key=lambda p: float(p.valuation_cap or 0))
+    else:
+        best = max(choices, key=lambda p: float(p.discount))
+    terms = {"valuation_cap": best.valuation_cap, "discount": best.discount,
+             "post_money": best.post_money, "discount_in_sale": best.discount_in_sale}  # fmt: skip
+    return replace(safe, **terms)  # type: ignore[arg-type]
 
 
 def check_cap_table(table: CapTable) -> Iterator[Issue]:
@@ -197,12 +284,15 @@ def check_cap_table(table: CapTable) -> Iterator[Issue]:
     for row, where in _rows(table):
         for f in fields(row):
             value = getattr(row, f.name)
-            if isinstance(value, bool) or value is None or isinstance(value, str | tuple):
+            if isinstance(value, bool | str | tuple | dt.date) or value is None:
                 continue
             if not _is_finite(value) or value < 0:
                 text, hint = f"{value} is not an amount", "give a finite number, zero or more"
                 yield Issue("EX308", f"{where}.{f.name}", text, hint, str(value))
     names = [FOUNDERS, COMMON, *(r.name for r in _papers(table))]
+    for name in (n for n in names if visible(n) != n):
+        yield Issue("EX111", "cap_table", f"the name {visible(name)!r} holds control marks",
+                    "give one line of plain text", visible(name))  # fmt: skip
     for name in sorted({n for n in names if names.count(n) > 1}):
         yield Issue(
             "EX303",
@@ -230,6 +320,20 @@ def check_cap_table(table: CapTable) -> Iterator[Issue]:
 def _check_terms(table: CapTable) -> Iterator[Issue]:
     for i, c in enumerate(table.classes):
         where = f"cap_table.classes[{i}]"
+        if c.dividend_rate and c.dividend_from is None:
+            yield Issue(
+                "EX303",
+                f"{where}.dividend_from",
+                "the dividend has no first day",
+                "give the day from which it accrues, or accrued_dividend alone",
+            )
+        if c.dividend_compounding not in COMPOUNDING:
+            yield Issue(
+                "EX303",
+                f"{where}.dividend_compounding",
+                f"{c.dividend_compounding!r} is not known",
+                "choose simple or annual",
+            )
         if c.shares == 0 or c.conversion_ratio == 0:
             yield Issue(
                 "EX302",
@@ -286,6 +390,20 @@ def _check_papers(table: CapTable) -> Iterator[Issue]:
                 "0.2 means 20 %",
                 str(paper.discount),
             )
+    for i, note in enumerate(table.notes):
+        for k, row in enumerate(note.accruals):
+            where = f"cap_table.notes[{i}].accruals[{k}]"
+            if row.day_count not in DAY_COUNTS or row.compounding not in PERIODS:
+                text = f"{row.day_count} and {row.compounding} interest is not known"
+                hint = f"choose {' or '.join(DAY_COUNTS)}, and one of {', '.join(PERIODS)}"
+                yield Issue("EX303", where, text, hint)
+            if not _is_finite(row.rate) or row.rate < 0:
+                yield Issue("EX308", f"{where}.rate", f"{row.rate} is not a rate", "0.08 is 8 %")
+            if row.end is not None and row.end < row.start:
+                yield Issue("EX303", f"{where}.end", "ends before it starts", "check both days")
+        if note.accruals and (note.interest or note.years):
+            yield Issue("EX303", f"cap_table.notes[{i}].interest", "interest is given twice",
+                        "give interest and years, or accruals")  # fmt: skip
     for i, o in enumerate(table.options):
         if o.n == 0:
             yield Issue(

@@ -1,11 +1,13 @@
 """Reads cap tables and deal assumptions from raw mappings; every fault becomes an issue.
 
-The tables' keys are the fields of the dataclasses, so a new field needs no change here. Amounts
-may be numbers or texts such as "8m"; a Decimal stays one. Standard library only.
+The tables' keys are the fields of the dataclasses, so a new field needs no change here: the name of
+a field's type (Money, Rate, Times, ...) says how its text is read. Numbers go through the reader of
+the profile; a Decimal stays one. Standard library only.
 """
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, fields
 from decimal import Decimal
@@ -13,17 +15,32 @@ from typing import Any
 
 from .captable import CapTable, Note, OptionGrant, Safe, ShareClass
 from .errors import ExitError, Issue, suggest
+from .fields import Field
+from .interest import Accrual
+from .parse import Reader, read_date, read_number, show
+from .reading.amounts import plain_value
 
 __all__ = ["read_cap_table", "read_row"]
 
-_SUFFIXES = {"k": 1e3, "m": 1e6, "mn": 1e6, "bn": 1e9, "b": 1e9, "万": 1e4, "亿": 1e8}
 _KINDS: dict[str, type] = {
     "classes": ShareClass, "options": OptionGrant, "safes": Safe, "notes": Note,
 }  # fmt: skip
 
+#: Name of a field's type -> kind of number it is.
+_NUMBERS = {
+    "Money": "money", "Amount": "count", "Rate": "fraction", "Times": "times", "Months": "number",
+    "float": "number",
+}  # fmt: skip
 
-def read_cap_table(data: object, issues: list[Issue]) -> CapTable | None:
-    """Return the cap table, or None after appending what is wrong with it."""
+
+def read_cap_table(
+    data: object, issues: list[Issue], reader: Reader | None = None
+) -> CapTable | None:
+    """Return the cap table, or None after appending what is wrong with it.
+
+    `reader` knows the profile's currency, rates and decimal mark.
+    """
+    reader = reader or Reader(issues, dt.date.today())
     if isinstance(data, CapTable):
         return data
     if isinstance(data, Mapping) and set(data) == {"ocf"}:
@@ -41,7 +58,7 @@ def read_cap_table(data: object, issues: list[Issue]) -> CapTable | None:
                 "cap_table",
                 "expected a table",
                 "write [cap_table] with common, founders, classes, options",
-                str(data),
+                show(data),
             )
         )
         return None
@@ -60,6 +77,7 @@ def read_cap_table(data: object, issues: list[Issue]) -> CapTable | None:
     plain = {k: v for k, v in data.items() if k not in _KINDS}
     for kind, row_type in _KINDS.items():
         raw = data.get(kind, ())
+        raw = plain_value(raw)
         rows = [raw] if isinstance(raw, Mapping) else raw
         if isinstance(rows, str) or not isinstance(rows, Sequence):
             issues.append(
@@ -68,7 +86,7 @@ def read_cap_table(data: object, issues: list[Issue]) -> CapTable | None:
                     f"cap_table.{kind}",
                     "expected a list of tables",
                     f"write [[cap_table.{kind}]]",
-                    str(raw),
+                    show(raw),
                 )
             )
             continue
@@ -76,11 +94,15 @@ def read_cap_table(data: object, issues: list[Issue]) -> CapTable | None:
         for i, row in enumerate(rows):
             if isinstance(row, Mapping) and kind == "options" and "name" not in row:
                 row = {"name": "options" if len(rows) == 1 else f"options {i + 1}", **row}
-            found.append(read_row(row_type, row, f"cap_table.{kind}[{i}]", issues))
+            found.append(read_row(row_type, row, f"cap_table.{kind}[{i}]", reader))
         values[kind] = tuple(row for row in found if row is not None)
     plain.setdefault("founders", plain.get("common", 0))
     plain.setdefault("common", plain["founders"])
-    head = read_row(CapTable, plain, "cap_table", issues, skip=tuple(_KINDS), build=False)
+    head = read_row(CapTable, plain, "cap_table", reader, skip=tuple(_KINDS), build=False)
+    copied = [n for n in ("common", "founders") if n not in data]  # its fault is told once
+    issues[before:] = [
+        i for i in issues[before:] if i.field not in map("cap_table.{}".format, copied)
+    ]
     if head is None or len(issues) > before:
         return None
     try:
@@ -94,15 +116,16 @@ def read_row(
     row_type: type,
     data: object,
     where: str,
-    issues: list[Issue],
+    reader: Reader,
     *,
     skip: tuple[str, ...] = (),
     build: bool = True,
 ) -> Any:
     """Return an instance of a dataclass (or its keywords) from a mapping, None after a fault."""
+    issues = reader.issues
     if not isinstance(data, Mapping):
         issues.append(
-            Issue("EX103", where, "expected a table", "write key = value lines", str(data))
+            Issue("EX103", where, "expected a table", "write key = value lines", show(data))
         )
         return None
     before = len(issues)
@@ -112,9 +135,10 @@ def read_row(
         if key not in known:
             near = suggest(str(key), known)
             hint = f"did you mean {near}?" if near else f"known: {', '.join(known)}"
-            issues.append(Issue("EX306", f"{where}.{key}", "unknown field", hint, str(value)))
+            issues.append(Issue("EX306", f"{where}.{key}", "unknown field", hint, show(value)))
         else:
-            values[key] = _value(str(known[key].type), value, f"{where}.{key}", issues)
+            got = plain_value(value)
+            values[key] = _value(str(known[key].type), got, f"{where}.{key}", reader)
     for name, f in known.items():
         if name not in values and f.default is MISSING:
             issues.append(Issue("EX303", f"{where}.{name}", "missing", f"add {name} = ..."))
@@ -123,43 +147,64 @@ def read_row(
     return row_type(**values) if build else values
 
 
-def _value(kind: str, value: object, where: str, issues: list[Issue]) -> Any:
-    if kind == "str" and isinstance(value, str) and value:
-        return value
-    if kind == "bool" and isinstance(value, bool):
-        return value
-    if kind.startswith("int") and isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if kind.endswith("| None") and value is None:
+def _value(kind: str, value: object, where: str, reader: Reader) -> Any:
+    """Return a value of a field's type, None after appending what is wrong with it."""
+    base, _, rest = kind.partition(" ")
+    if rest and (value is None or value == ""):
         return None
-    if kind.startswith(("Amount", "float")):
-        amount = _amount(value)
-        if amount is not None:
-            return amount
+    if base == "str" and isinstance(value, str) and value.strip():
+        return value.strip()
+    if base == "bool" or rest.startswith("| bool") or base == "bool|None":
+        answer = _ANSWERS.get(value.strip().lower()) if isinstance(value, str) else value
+        if isinstance(answer, bool):
+            return answer
+    elif base == "dt.date":
+        return read_date(reader, Field(where, "date", "", ""), value)
+    elif base.startswith("tuple[Accrual"):
+        return _accruals(value, where, reader)
+    elif base == "int":
+        number = read_number(reader, Field(where, "integer", "", "", "1"), value)
+        if number is None:
+            return None
+        if number == int(number):
+            return int(number)
+    elif base in _NUMBERS:
+        return _amount(value, base, where, reader)
     wanted = {"str": "a text", "bool": "true or false", "int": "a whole number"}
-    word = wanted.get(kind.split(" ")[0], "a finite number")
+    word = wanted.get(base, "a finite number")
     code = "EX308" if word == "a finite number" else "EX103"
-    issues.append(Issue(code, where, f"expected {word}", f"give {word}", str(value)))
+    reader.issues.append(Issue(code, where, f"expected {word}", f"give {word}", show(value)))
     return None
 
 
-def _amount(value: object) -> float | Decimal | None:
-    if isinstance(value, str):
-        text = value.strip().replace(",", "").replace("_", "").lower()
-        for suffix in sorted(_SUFFIXES, key=len, reverse=True):
-            if text.endswith(suffix):
-                number = _amount(text[: -len(suffix)])
-                return None if number is None else float(number) * _SUFFIXES[suffix]
-        try:
-            value = float(text)
-        except ValueError:
-            return None
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal):
-        return None
-    if isinstance(value, Decimal):
-        return value if value.is_finite() else None
-    try:
-        number = float(value)
-    except OverflowError:
-        return None
-    return number if abs(number) < float("inf") else None
+_ANSWERS = {"true": True, "yes": True, "是": True, "false": False, "no": False, "否": False}
+
+
+def _amount(
+    value: object, base: str = "Money", where: str = "amount", reader: Reader | None = None
+) -> float | Decimal | None:
+    """Read a number as the profile does; a Decimal stays one, a plain fault is the cap table's."""
+    if isinstance(value, Decimal) and value.is_finite():
+        return value
+    reader = reader or Reader([], dt.date.today())
+    before = len(reader.issues)
+    number = read_number(reader, Field(where, _NUMBERS[base], "", "", "1"), value)
+    for k in range(before, len(reader.issues)):
+        issue = reader.issues[k]
+        if issue.code in ("EX103", "EX104"):
+            reader.issues[k] = Issue("EX308", where, issue.message, issue.hint, issue.value)
+    return number
+
+
+def _accruals(value: object, where: str, reader: Reader) -> tuple[Accrual, ...]:
+    rows = [value] if isinstance(value, Mapping) else value
+    if isinstance(rows, str) or not isinstance(rows, Sequence):
+        reader.issues.append(
+            Issue("EX103", where, "expected a list of periods", "give rate and start", show(value))
+        )
+        return ()
+    made = (
+        row if isinstance(row, Accrual) else read_row(Accrual, row, f"{where}[{i}]", reader)
+        for i, row in enumerate(rows)
+    )
+    return tuple(row for row in made if row is not None)

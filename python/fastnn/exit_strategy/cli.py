@@ -37,7 +37,8 @@ def add_commands(subparsers: Any) -> None:
     score.add_argument("--quiet", action="store_true", help="print nothing on the terminal")
     water = _command(subparsers, "waterfall", _waterfall, "who gets what at which price")
     water.add_argument("profile")
-    water.add_argument("--prices", default="10m,30m,60m,100m", help="such as 10m,30m,1.2bn")
+    water.add_argument("--prices", help="such as 10m,30m,1.2bn; default: around the value")
+    water.add_argument("--decimal", choices=(".", ","), help="decimal mark of the prices")
     venues = _command(subparsers, "venues", _venues, "listing venues with what is missing")
     venues.add_argument("profile")
     venues.add_argument("--gates", metavar="FILE", help="gate file laid over the shipped one")
@@ -45,6 +46,9 @@ def add_commands(subparsers: Any) -> None:
     batch = _command(subparsers, "batch", _batch, "score many companies, CSV or Parquet")
     batch.add_argument("source")
     batch.add_argument("-o", "--output", required=True, metavar="FILE")
+    batch.add_argument("--resume", action="store_true", help="go on where a run was cut off")
+    batch.add_argument("--encoding", help="of a CSV file, where it cannot be told: gb18030 ...")
+    batch.add_argument("--decimal", choices=(".", ","), help="decimal mark of numbers as text")
     batch.add_argument(
         "--workers", type=int, help="processes side by side; default: as many as threads"
     )
@@ -196,12 +200,14 @@ def _settings(args: argparse.Namespace) -> dict[str, Any]:
     from .gate_data import load_gates
 
     weights: Any = args.weights
+    from .reading.files import read_text_file
+
     if weights.endswith(".json"):
         import json
 
         try:
-            weights = json.loads(Path(weights).read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+            weights = json.loads(read_text_file(weights))
+        except (ExitError, ValueError, RecursionError) as error:
             raise ExitError(
                 Issue(
                     "EX206",
@@ -259,21 +265,15 @@ def _stale(gates: Any, on: dt.date) -> int:
 
 def _waterfall(args: argparse.Namespace) -> int:
     from .catalogue import holder_name, text
-    from .fields import Field
-    from .money import run_waterfall
+    from .money import price_grid, run_waterfall
     from .notes import Note
-    from .parse import Reader, read_number
     from .profile import Profile
     from .report_format import money
     from .report_terminal import fit_table
 
     profile = Profile.from_file(args.profile)
-    reader = Reader([], dt.date.today(), profile.currency, profile.rates)
-    row = Field("prices", "money", "", "", "30m", low=0, high=1e15)
-    prices = [read_number(reader, row, part.strip()) for part in args.prices.split(",")]
-    if reader.issues:
-        raise ExitError(reader.issues)
-    table = run_waterfall(profile, [price for price in prices if price is not None])
+    prices = _prices(args, profile) if args.prices else list(price_grid(profile))
+    table = run_waterfall(profile, prices)
     rows = [
         [
             holder_name(holder, args.lang),
@@ -288,6 +288,27 @@ def _waterfall(args: argparse.Namespace) -> int:
     for flag in table.flags:
         print(f"! {Note(flag).text(args.lang)}")
     return 0
+
+
+def _prices(args: argparse.Namespace, profile: Any) -> list[float]:
+    """Read the prices of the command line as the profile's own numbers are read."""
+    from .fields import Field
+    from .parse import Reader, read_number
+    from .reading.amounts import AmountError, split_amounts
+
+    mark = args.decimal or profile["decimal"]
+    reader = Reader([], dt.date.today(), profile.currency, profile.rates, mark)
+    row = Field("prices", "money", "", "", "30m", low=0, high=1e15)
+    try:
+        parts = split_amounts(args.prices, decimal=mark)
+    except AmountError as error:
+        raise ExitError(Issue("EX122", "prices", error.message, error.hint)) from error
+    prices = [read_number(reader, row, part) for part in parts]
+    if reader.issues or not parts:
+        raise ExitError(
+            reader.issues or [Issue("EX803", "prices", "no price is given", "such as 10m,30m")]
+        )
+    return [price for price in prices if price is not None]
 
 
 def _venues(args: argparse.Namespace) -> int:
@@ -313,6 +334,7 @@ def _batch(args: argparse.Namespace) -> int:
     import fastnn
 
     from .batch import evaluate_many
+    from .batch_output import partial_path
     from .catalogue import text
 
     def show(done: int) -> None:
@@ -321,9 +343,25 @@ def _batch(args: argparse.Namespace) -> int:
 
     settings = _settings(args)
     workers = fastnn.get_num_threads() if args.workers is None else args.workers
-    made = evaluate_many(
-        args.source, output=args.output, progress=show, workers=workers, **settings
-    )
+    try:
+        made = evaluate_many(
+            args.source,
+            output=args.output,
+            progress=show,
+            workers=workers,
+            resume=args.resume,
+            encoding=args.encoding,
+            decimal=args.decimal,
+            **settings,
+        )
+    except KeyboardInterrupt:
+        part = partial_path(Path(args.output))
+        if part.exists():
+            print(text("cli.interrupted", args.lang, file=part), file=sys.stderr)
+            return 130
+        raise
+    for remark in made.remarks:
+        print(f"! {args.source}: {remark}", file=sys.stderr)
     counts = {"rows": f"{made.rows:,}", "failed": f"{made.failed:,}"}
     print(text("cli.batch", args.lang, file=args.output, **counts))
     stale = _stale(settings["gates"], dt.date.today()) if args.strict else 0

@@ -13,6 +13,12 @@ from dataclasses import dataclass, field, fields
 from .errors import ExitError, Issue
 from .waterfall import Claim, Schedule
 
+# What a number is; the reader of texts goes by the name.
+Money = float
+Months = float
+Rate = float
+Times = float
+
 __all__ = ["Assumptions", "Bridge", "Company", "Path", "net_of", "spread_rate", "value_option"]
 
 
@@ -20,51 +26,51 @@ __all__ = ["Assumptions", "Bridge", "Company", "Path", "net_of", "spread_rate", 
 class Assumptions:
     """Deal terms; rates are parts of 1, times are months, `*_part` are parts of the price."""
 
-    discount_rate: float = 0.25  # the founders' yearly rate
-    tax_rate: float | None = None  # after-tax only if given
-    founder_share: float = 0.5  # used without a cap table and without profile.founder_share
+    discount_rate: Rate = 0.25  # the founders' yearly rate
+    tax_rate: Rate | None = None  # after-tax only if given
+    founder_share: Rate = 0.5  # used without a cap table and without profile.founder_share
     # sale
-    months_to_close: float = 9.0
-    fee_rate: float = 0.03
-    fee_fixed: float = 0.0
-    carve_out: float = 0.0  # part of the equity value set aside for management
-    founder_carve_out: float = 0.0  # founders' part of it
-    escrow_rate: float = 0.10
-    escrow_months: float = 18.0
-    escrow_release: float = 0.9  # expected part released
-    earn_out_rate: float = 0.0
-    earn_out_months: float = 24.0
-    earn_out_probability: float = 0.5
+    months_to_close: Months = 9.0
+    fee_rate: Rate = 0.03
+    fee_fixed: Money = 0.0
+    carve_out: Rate = 0.0  # part of the equity value set aside for management
+    founder_carve_out: Rate = 0.0  # founders' part of it
+    escrow_rate: Rate = 0.10
+    escrow_months: Months = 18.0
+    escrow_release: Rate = 0.9  # expected part released
+    earn_out_rate: Rate = 0.0
+    earn_out_months: Months = 24.0
+    earn_out_probability: Rate = 0.5
     # listing
-    months_to_list: float = 14.0
-    ipo_raise: float | None = None  # primary money; None: 20 % of the value before it
-    ipo_spread: float | None = None  # None: by size
-    lock_up_months: float = 6.0
-    sale_months: float = 12.0  # founders sell in four equal parts over this time
-    sold_at_ipo: float = 0.0  # founders' part sold in the offering
-    marketability_discount: float = 0.10  # on shares still locked
-    qualified_price: float | None = None  # price per share for automatic conversion
-    qualified_size: float | None = None  # primary money for automatic conversion
+    months_to_list: Months = 14.0
+    ipo_raise: Money | None = None  # primary money; None: 20 % of the value before it
+    ipo_spread: Rate | None = None  # None: by size
+    lock_up_months: Months = 6.0
+    sale_months: Months = 12.0  # founders sell in four equal parts over this time
+    sold_at_ipo: Rate = 0.0  # founders' part sold in the offering
+    marketability_discount: Rate = 0.10  # on shares still locked
+    qualified_price: Money | None = None  # price per share for automatic conversion
+    qualified_size: Money | None = None  # primary money for automatic conversion
     # licence and hire
-    license_months: float = 6.0
-    license_part: float = 0.35  # fee to the company
-    people_part: float = 0.35  # pay to people, outside the waterfall
-    founder_people_share: float = 0.3  # founders' part of that pay
-    people_months: float = 24.0  # over which it vests
+    license_months: Months = 6.0
+    license_part: Rate = 0.35  # fee to the company
+    people_part: Rate = 0.35  # pay to people, outside the waterfall
+    founder_people_share: Rate = 0.3  # founders' part of that pay
+    people_months: Months = 24.0  # over which it vests
     # going on: transformation, private round, buying another firm
-    later_months: float = 44.0
-    transform_success: float = 0.5
-    transform_multiple: float = 1.5  # value when it works, times today's
-    failure_part: float = 0.15  # value when it does not, times today's
-    failure_months: float = 24.0
-    round_success: float = 0.55
-    round_multiple: float = 2.0
-    round_raise: float = 0.25  # new money, times the value before it
-    round_secondary: float = 0.0  # founders' part sold in the round
-    buy_success: float = 0.45
-    buy_multiple: float = 1.8
-    buy_dilution: float = 0.2  # new shares for the target
-    dual_track_cost: float = 0.01  # extra cost, times the price
+    later_months: Months = 44.0
+    transform_success: Rate = 0.5
+    transform_multiple: Times = 1.5  # value when it works, times today's
+    failure_part: Rate = 0.15  # value when it does not, times today's
+    failure_months: Months = 24.0
+    round_success: Rate = 0.55
+    round_multiple: Times = 2.0
+    round_raise: Rate = 0.25  # new money, times the value before it
+    round_secondary: Rate = 0.0  # founders' part sold in the round
+    buy_success: Rate = 0.45
+    buy_multiple: Times = 1.8
+    buy_dilution: Rate = 0.2  # new shares for the target
+    dual_track_cost: Rate = 0.01  # extra cost, times the price
 
     def __post_init__(self) -> None:
         issues = [issue for f in fields(self) if (issue := _fault(f.name, getattr(self, f.name)))]
@@ -76,21 +82,14 @@ class Assumptions:
             raise ExitError(issues)
 
 
-_UNBOUNDED = ("fee_fixed", "ipo_raise", "qualified_price", "qualified_size")
-_MULTIPLES = ("transform_multiple", "round_multiple", "buy_multiple")
 _MOST = {"discount_rate": 5.0, "round_raise": 10.0, "license_part": 1.0}
 
 
 def _fault(name: str, value: float | None) -> Issue | None:
     if value is None:
         return None
-    most = _MOST.get(name, 1.0)
-    if name in _UNBOUNDED:
-        most = 1e15
-    elif name in _MULTIPLES:
-        most = 1000.0
-    elif name.endswith(("months", "months_to_close", "months_to_list")):
-        most = 240.0
+    kind = str(Assumptions.__dataclass_fields__[name].type).partition(" ")[0]
+    most = _MOST.get(name, {"Money": 1e15, "Times": 1000.0, "Months": 240.0}.get(kind, 1.0))
     if 0 <= value <= most:
         return None
     return Issue("EX307", f"assumptions.{name}", f"{value} is outside 0 to {most:g}",

@@ -9,10 +9,11 @@ and command line. Depends on the standard library only.
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["CODES", "ExitError", "Issue", "code_title", "suggest"]
+__all__ = ["CODES", "ExitError", "Issue", "code_title", "suggest", "visible"]
 
 #: Stable code -> what it means. Never reuse a number.
 CODES: dict[str, str] = {
@@ -37,6 +38,8 @@ CODES: dict[str, str] = {
     "EX119": "currencies are mixed without a rate",
     "EX120": "correlation matrix is not valid",
     "EX121": "field is given twice",
+    "EX122": "number can be read in two ways",
+    "EX123": "row cannot be read",
     "EX201": "weights do not sum to one",
     "EX202": "weight is negative or not finite",
     "EX203": "pairwise matrix is not positive and reciprocal",
@@ -87,6 +90,27 @@ def suggest(word: str, known: Iterable[str]) -> str | None:
     return near[0] if near else None
 
 
+def visible(text: str, keep: str = "") -> str:
+    """Return a text with control characters, direction marks and stray surrogates written out.
+
+    They could move a terminal's cursor or turn the order of what a reader sees; those in `keep`
+    stay.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        f"\\u{ord(char):04x}"
+        if char not in keep
+        and (unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in _DIRECTIONS)
+        else char
+        for char in text
+    )
+
+
+_DIRECTIONS = frozenset(map(chr, (0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F),
+                                  *range(0x2066, 0x206A), 0xFEFF)))  # fmt: skip
+
+
 @dataclass(frozen=True, slots=True)
 class Issue:
     """One fault: its stable code, the field it sits in, the value seen, the text, the mend."""
@@ -103,7 +127,7 @@ class Issue:
 
     def __str__(self) -> str:
         where = f"{self.field}: " if self.field else ""
-        return f"{self.code} {where}{self.message}\n  hint: {self.hint}"
+        return visible(f"{self.code} {where}{self.message}\n  hint: {self.hint}", keep="\n")
 
 
 class ExitError(ValueError):

@@ -134,6 +134,14 @@ FIELDS: tuple[Field, ...] = (
         '"USD"',
         True,
     ),
+    Field(
+        "decimal",
+        "choice",
+        'decimal mark of numbers written as text; without it "1,500" is refused',
+        '文本数字的小数点符号；未注明时 "1,500" 会被拒绝',
+        '"."',
+        choices=(".", ","),
+    ),
     Field("founded", "date", "date of foundation", "成立日期", "2021-03-01"),
     Field(
         "revenue_ttm",

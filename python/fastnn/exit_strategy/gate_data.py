@@ -19,6 +19,7 @@ from typing import Any
 
 from .errors import ExitError, Issue, suggest
 from .notes import Note
+from .reading.files import read_text_file
 from .resources import cached, data_hash, load_json
 from .windows import OPERATORS, WINDOWS
 
@@ -77,9 +78,9 @@ def load_gates(overlay: str | Path | None = None) -> Gates:
         return _shipped()
     path = Path(overlay)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = read_text_file(path)
         raw = json.loads(text)
-    except (OSError, ValueError) as error:
+    except (ExitError, ValueError, RecursionError) as error:
         raise ExitError(
             Issue("EX403", "gates", f"cannot read {path}: {error}", "give a JSON gate file")
         ) from error

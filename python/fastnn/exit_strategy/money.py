@@ -7,8 +7,9 @@ the paths from `deals`. Depends on these rooms alone.
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from .captable import CapTable, Note, OptionGrant, Safe, ShareClass
@@ -16,6 +17,7 @@ from .captable_read import read_cap_table, read_row
 from .contracts import BreakPoint, OptionProceeds, Proceeds
 from .deals import Assumptions, Company, Path, net_of, value_option
 from .errors import ExitError, Issue
+from .parse import Reader
 from .waterfall import Claim, break_points, lost_to_preferences, profitable_switch
 
 __all__ = [
@@ -28,6 +30,7 @@ __all__ = [
     "Waterfall",
     "parse_assumptions",
     "parse_cap_table",
+    "price_grid",
     "price_to_prefer",
     "proceeds",
     "run_waterfall",
@@ -37,17 +40,22 @@ __all__ = [
 _PRICED = ("ma", "license_hire")
 
 
-def parse_cap_table(data: object, issues: list[Issue]) -> CapTable | None:
+def parse_cap_table(
+    data: object, issues: list[Issue], reader: Reader | None = None
+) -> CapTable | None:
     """Return the cap table of a raw mapping, or None after appending EX3xx issues."""
-    return read_cap_table(data, issues)
+    return read_cap_table(data, issues, reader)
 
 
-def parse_assumptions(data: object, issues: list[Issue]) -> Assumptions | None:
+def parse_assumptions(
+    data: object, issues: list[Issue], reader: Reader | None = None
+) -> Assumptions | None:
     """Return deal assumptions ({} gives the defaults), or None after appending issues."""
     if isinstance(data, Assumptions):
         return data
     found: list[Issue] = []
-    values = read_row(Assumptions, data, "assumptions", found, build=False)
+    own = Reader(found, dt.date.today()) if reader is None else replace(reader, issues=found)
+    values = read_row(Assumptions, data, "assumptions", own, build=False)
     if not found:
         try:
             numbers: dict[str, Any] = {
@@ -57,7 +65,9 @@ def parse_assumptions(data: object, issues: list[Issue]) -> Assumptions | None:
         except ExitError as error:
             found = list(error.issues)
     issues += [
-        i if i.code in ("EX103", "EX307") else Issue("EX307", i.field, i.message, i.hint, i.value)
+        i
+        if i.code in ("EX103", "EX119", "EX122", "EX307")
+        else Issue("EX307", i.field, i.message, i.hint, i.value)
         for i in found
     ]
     return None
@@ -107,6 +117,19 @@ def run_waterfall(profile: Any, prices: Sequence[float]) -> Waterfall:
         break_points=break_points(company.claims),
         flags=flags,
     )
+
+
+def price_grid(profile: Any) -> tuple[float, ...]:
+    """Return round headline prices around the company's value, in its currency, rising."""
+    value = profile.valuation
+    low, mid, high = (float(x) for x in (value.low, value.mid, value.high))
+    marks = (low / 2, low, (low + mid) / 2, mid, (mid + high) / 2, high, 2 * high)
+    return tuple(sorted({_round(price) for price in marks if price > 0}))
+
+
+def _round(price: float) -> float:
+    """Return a price to two figures."""
+    return float(f"{price:.1e}")
 
 
 def proceeds(

@@ -166,7 +166,7 @@ def _build(items: list[Item], as_of: dt.date | None) -> CapTable:
     days = [_day(i["date"], _of(i)) for i in moves if "date" in i]
     until = as_of or max(days, default=None)
     papers = _convertibles(issued, len(ranks) or 1, until)
-    return CapTable(common, own, rows, _options(issued, founders, used), *papers)
+    return CapTable(common, own, rows, _options(issued, founders, used), *papers, as_of=until)
 
 
 def _check_splits(moves: list[Item], issued: list[Item]) -> None:

@@ -1,7 +1,8 @@
 """Turn one raw value into a typed one, or say what is wrong with it.
 
 One function per kind of `fields.Field`; each returns the value, or None after appending an `Issue`.
-A value of None or "" is a missing value and never reaches a parser. Standard library only.
+A value of None or "" is missing and never reaches a parser; `reading.amounts` reads numbers written
+as text. Standard library only.
 """
 
 from __future__ import annotations
@@ -9,22 +10,21 @@ from __future__ import annotations
 import datetime as dt
 import math
 import re
+import reprlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from numbers import Real
 from typing import Any
 
-from .errors import Issue, suggest
+from .errors import Issue, suggest, visible
 from .fields import CHECKLISTS, LEVELS, Field
 from .fx import ISO_4217, Rates
+from .reading.amounts import EXAMPLE, AmountError, plain_value, read_amount
+from .reading.dates import read_day
 
 __all__ = ["PARSERS", "MarketReading", "Reader", "show"]
 
-_AMOUNT = re.compile(
-    r"^\s*(?P<pre>[A-Za-z]{3})?\s*(?P<num>[+-]?[\d][\d_,]*(?:\.\d+)?(?:[eE][+-]?\d+)?|[+-]?\.\d+)\s*"
-    r"(?P<unit>k|m|mn|b|bn|万|亿)?\s*(?P<post>[A-Za-z]{3})?\s*$"
-)
-_UNITS = {"k": 1e3, "m": 1e6, "mn": 1e6, "b": 1e9, "bn": 1e9, "万": 1e4, "亿": 1e8}
 _ANSWERS = {
     "yes": True, "y": True, "true": True, "是": True,
     "no": False, "n": False, "false": False, "否": False,
@@ -43,12 +43,16 @@ class MarketReading:
 
 @dataclass(slots=True)
 class Reader:
-    """What the parsers share: issues found so far, today's date, the profile's currency."""
+    """What the parsers share: issues found so far, today's date, the profile's currency.
+
+    `decimal` is the decimal mark of numbers written as text, None when it is not stated.
+    """
 
     issues: list[Issue]
     today: dt.date
     currency: str | None = None
     rates: Rates | None = None
+    decimal: str | None = None
 
     def fail(self, code: str, field: str, value: object, message: str, hint: str) -> None:
         """Append one issue."""
@@ -56,18 +60,32 @@ class Reader:
 
 
 def show(value: object) -> str:
-    """Return a short text of any value, for messages."""
+    """Return a short text of any value, for messages; the work is bounded whatever it holds."""
     try:
-        text = repr(value)
+        text = _SHORT.repr(value)
     except Exception:  # a user's object may have a broken repr; the message must still come out
         text = f"<{type(value).__name__}>"
-    return text if len(text) <= 60 else text[:57] + "..."
+    return visible(text if len(text) <= 60 else text[:57] + "...")
+
+
+_SHORT = reprlib.Repr()
+_SHORT.maxlevel, _SHORT.maxdict, _SHORT.maxlist, _SHORT.maxtuple = 3, 4, 6, 6
+_SHORT.maxstring = _SHORT.maxother = _SHORT.maxlong = 60
+
+#: Kinds of fields for which text may be a percentage, a multiple ("1.5x") or money.
+_PERCENT = ("number", "fraction", "score", "level", "market")
+_TIMES = ("number", "times")
+_MONEY = ("money", "years")
+_LARGE = (*_MONEY, "integer", "count")
 
 
 def read_number(reader: Reader, row: Field, value: object, path: str = "") -> float | None:
     """Return a finite float within the row's range; text such as "12m" counts as 12,000,000."""
     path = path or row.path
-    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
+    value = plain_value(value)
+    if isinstance(value, str):
+        return _read_text_number(reader, row, value, path)
+    if isinstance(value, bool) or not isinstance(value, Real | Decimal):
         reader.fail(
             "EX103",
             path,
@@ -76,57 +94,51 @@ def read_number(reader: Reader, row: Field, value: object, path: str = "") -> fl
             f"write a number, for example {path} = {row.example or 1}",
         )
         return None
-    if isinstance(value, str):
-        return _read_amount(reader, row, value, path)
     return _check_range(reader, row, value, path)
 
 
-def _read_amount(reader: Reader, row: Field, text: str, path: str) -> float | None:
-    """Read "12.5m", "HKD 250m" or "1,000"; foreign money is converted at a known rate."""
+def _read_text_number(reader: Reader, row: Field, text: str, path: str) -> float | None:
+    """Read "12.5m", "HKD 250m" or "55 %"; foreign money is converted at a known rate."""
     if text.strip().lower().lstrip("+-") in {"nan", "inf", "infinity"}:
         return _check_range(reader, row, float(text), path)
-    match = _AMOUNT.match(text)
-    if match is None:
+    try:
+        found = read_amount(
+            text, decimal=reader.decimal, currency=reader.currency, large=row.kind in _LARGE
+        )
+    except AmountError as error:
+        code, hint = "EX122" if error.two_ways else "EX103", error.hint
+        if hint == EXAMPLE:
+            hint = f"write a number, for example {path} = {row.example or 1}"
+        reader.fail(code, path, text, error.message, hint)
+        return None
+    wrong = (found.sign == "%" and row.kind not in _PERCENT) or (
+        found.sign == "x" and row.kind not in _TIMES
+    )
+    if wrong:
         reader.fail(
             "EX103",
             path,
             text,
             f"expected a number, got {show(text)}",
-            f"write a number, for example {path} = {row.example or 1}",
+            f"write it without {found.sign!r}, for example {path} = {row.example or 1}",
         )
         return None
-    factor = _UNITS.get(match["unit"] or "", 1.0)
-    number: float | None
-    try:
-        number = float(match["num"].replace(",", "").replace("_", "")) * factor
-    except (ValueError, OverflowError):
-        number = math.inf
-    code = (match["pre"] or match["post"] or "").upper()
-    if code and code != reader.currency:
-        number = _convert(reader, row, number, code, path)
+    number: float | None = found.value
+    if found.currency and (found.currency != reader.currency or row.kind not in _MONEY):
+        number = _convert(reader, row, found.value, found.currency, path)
         if number is None:
             return None
-    return _check_range(reader, row, number, path)
+    return _check_range(reader, row, number, path, text)
 
 
 def _convert(reader: Reader, row: Field, number: float, code: str, path: str) -> float | None:
-    if row.kind not in ("money", "years"):
+    if row.kind not in _MONEY:
         reader.fail(
             "EX103",
             path,
             code,
             f"{path} is not an amount of money, so it has no currency",
             "write the number alone",
-        )
-        return None
-    if code not in ISO_4217:
-        near = suggest(code, ISO_4217)
-        reader.fail(
-            "EX401",
-            path,
-            code,
-            f"{code} is not a currency",
-            f"did you mean {near}?" if near else "use an ISO 4217 code",
         )
         return None
     rates, own = reader.rates, reader.currency
@@ -143,12 +155,14 @@ def _convert(reader: Reader, row: Field, number: float, code: str, path: str) ->
 
 
 def _check_range(
-    reader: Reader, row: Field, value: float | int | Decimal, path: str
+    reader: Reader, row: Field, value: Any, path: str, text: str | None = None
 ) -> float | None:
+    """Return a number within the row's range; a fault shows the text it was read from."""
     try:
         number = float(value)
     except (OverflowError, ValueError):
         number = math.inf
+    value = value if text is None else text
     if not math.isfinite(number):
         reader.fail(
             "EX104",
@@ -264,9 +278,13 @@ def read_text(reader: Reader, row: Field, value: object) -> str | None:
             "give a short text",
         )
         return None
-    if any(ord(char) < 32 for char in text):
+    if visible(text) != text:
         reader.fail(
-            "EX111", row.path, value, "text holds control characters", "give one line of plain text"
+            "EX111",
+            row.path,
+            value,
+            "text holds control or direction marks",
+            "give one line of plain text",
         )
         return None
     return text
@@ -323,15 +341,18 @@ def read_currency(reader: Reader, row: Field, value: object) -> str | None:
 def read_date(reader: Reader, row: Field, value: object) -> dt.date | None:
     """Return a date that is not in the future (one day of slack)."""
     day: dt.date | None = None
+    value = plain_value(value)
     if isinstance(value, dt.datetime):
         day = value.date()
     elif isinstance(value, dt.date):
         day = value
     elif isinstance(value, str):
         try:
-            day = dt.date.fromisoformat(value.strip())
-        except ValueError:
-            day = None
+            day = read_day(value)
+        except AmountError as error:
+            if error.two_ways:
+                reader.fail("EX122", row.path, value, error.message, error.hint)
+                return None
     if day is None:
         reader.fail(
             "EX107",
@@ -384,7 +405,7 @@ def read_level(reader: Reader, row: Field, value: object) -> float | None:
         word = value.strip().lower().replace(" ", "_")
         if word in LEVELS:
             return LEVELS.index(word) / (len(LEVELS) - 1)
-        if not _AMOUNT.match(value):
+        if not any(char.isdigit() for char in value):
             near = suggest(word, LEVELS)
             reader.fail(
                 "EX106",

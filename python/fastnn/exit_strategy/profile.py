@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, cast
 
 from .errors import ExitError, Issue, suggest
 from .fields import FIELD_BY_PATH, FIELDS
@@ -26,6 +27,8 @@ from .profile_tables import (
     read_uncertainty,
     read_valuation,
 )
+from .reading.amounts import plain_value
+from .reading.files import read_text_file
 
 __all__ = ["Profile", "read_mapping"]
 
@@ -84,7 +87,10 @@ class Profile:
         return tuple(
             row.path
             for row in FIELDS
-            if row.path not in self.values and row.kind != "table" and not row.required
+            if row.path not in self.values
+            and row.kind != "table"
+            and row.path != "decimal"  # how the file is written, no fact of the company
+            and not row.required
         )
 
     def usd(self, amount: float) -> float:
@@ -112,14 +118,7 @@ class Profile:
 def read_mapping(path: str | Path) -> Mapping[str, Any]:
     """Return the raw mapping of a profile file; EX112 to EX114 when it cannot be read."""
     file = Path(path)
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise ExitError(
-            Issue("EX112", "", f"cannot read {file}: {reason}", "check the path and its rights")
-        ) from error
-    return _parse_text(text, file.suffix.lower(), str(file))
+    return _parse_text(read_text_file(file), file.suffix.lower(), str(file))
 
 
 def _parse_text(text: str, suffix: str, where: str) -> Mapping[str, Any]:
@@ -159,7 +158,7 @@ def _decode(text: str, suffix: str) -> Any:
         return json.loads(text, object_pairs_hook=_no_twins)
     if suffix in (".yaml", ".yml"):
         try:
-            import yaml
+            from .reading.bounded_yaml import load_yaml
         except ImportError as error:
             raise ExitError(
                 Issue(
@@ -169,22 +168,25 @@ def _decode(text: str, suffix: str) -> Any:
                     "pip install 'fastnn-rs[exit]', or write the profile as TOML",
                 )
             ) from error
-        return yaml.safe_load(text)
+        return load_yaml(text)
     if suffix == ".csv":
-        import csv
-        import io
+        from .reading.delimited import BadRow, parse_csv
 
-        rows = list(csv.DictReader(io.StringIO(text)))
+        rows = list(islice(parse_csv(text, "the CSV").rows, 2))
+        bad = [row.issue for row in rows if isinstance(row, BadRow)]
+        if bad:
+            raise ExitError(bad)
         if len(rows) != 1:
             raise ExitError(
                 Issue(
                     "EX114",
                     "",
-                    f"the CSV holds {len(rows)} companies, expected one",
+                    f"the CSV holds {'no company' if not rows else 'several companies'}, "
+                    "expected one",
                     "use `fastnn exit batch` for many companies",
                 )
             )
-        return {key: cell for key, cell in rows[0].items() if cell not in (None, "")}
+        return rows[0]
     raise ExitError(
         Issue(
             "EX113", "", f"file format {suffix!r} is not known", "use .toml, .json, .yaml or .csv"
@@ -210,10 +212,11 @@ def _flatten(reader: Reader, data: Mapping[Any, Any], prefix: str, out: dict[str
             reader.fail("EX102", show(key), key, "field names are text", "quote the name")
             continue
         path = f"{prefix}{key}"
+        value = cast(Any, plain_value(value))
         if path in FIELD_BY_PATH:
             if path in out:
                 reader.fail("EX121", path, value, "the field is given twice", "keep one of the two")
-            elif value is not None and value != "":
+            elif not _is_missing(value):
                 out[path] = value
             continue
         inside = isinstance(value, Mapping) and path.count(".") < _MAX_DEPTH
@@ -228,6 +231,10 @@ def _flatten(reader: Reader, data: Mapping[Any, Any], prefix: str, out: dict[str
                 f"{show(path)} is not a field",
                 f"did you mean {near!r}?" if near else "see `fastnn exit init`",
             )
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or (isinstance(value, str) and value == "")
 
 
 def _checklist_item(path: str, value: Any, out: dict[str, Any]) -> bool:
@@ -259,6 +266,11 @@ def _build(data: Mapping[str, Any], today: dt.date) -> Profile:
             table = PARSERS["table"](reader, FIELD_BY_PATH[path], raw.pop(path))
             if table is not None:
                 raw[path] = table
+    if "decimal" in raw:
+        mark = FIELD_BY_PATH["decimal"]
+        before = len(issues)
+        reader.decimal = PARSERS[mark.kind](reader, mark, raw["decimal"])
+        del issues[before:]  # reported once, in field order, below
     given, fx_date = read_fx(reader, raw["fx"]) if "fx" in raw else ({}, None)
     reader.rates = load_rates(given, fx_date)
     if "currency" in raw:
@@ -296,11 +308,14 @@ def _read_tables(reader: Reader, raw: dict[str, Any], values: dict[str, Any]) ->
     spread = read_uncertainty(reader, raw["uncertainty"]) if "uncertainty" in raw else {}
     triples = read_correlation(reader, raw["correlation"]) if "correlation" in raw else ()
     cap_table = None
+    from .captable import CapTable
     from .money import parse_assumptions, parse_cap_table
 
     if "cap_table" in raw:
-        cap_table = parse_cap_table(raw["cap_table"], reader.issues)
-    assumptions = parse_assumptions(raw.get("assumptions", {}), reader.issues)
+        cap_table = parse_cap_table(raw["cap_table"], reader.issues, reader)
+    assumptions = parse_assumptions(raw.get("assumptions", {}), reader.issues, reader)
+    if isinstance(cap_table, CapTable) and cap_table.as_of is None:
+        cap_table = replace(cap_table, as_of=values.get("as_of"))
     if valuation is None or reader.rates is None:
         return None
     return Profile(

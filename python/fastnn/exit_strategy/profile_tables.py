@@ -82,24 +82,23 @@ def read_fx(reader: Reader, raw: object) -> tuple[dict[str, float], dt.date | No
                 f"{show(key)} is not a currency",
                 f"did you mean {near}?" if near else "use an ISO 4217 code",
             )
-        elif isinstance(value, bool) or not isinstance(value, int | float) or not _positive(value):
-            reader.fail(
-                "EX402",
-                f"fx.{key}",
-                value,
-                f"{show(value)} is not a positive rate",
-                "give units of the currency per US dollar, for example 7.8",
-            )
         else:
-            rates[key.upper()] = float(value)
+            row = Field(f"fx.{key}", "number", "", "", "7.8")
+            before = len(reader.issues)
+            number = read_number(reader, row, value)
+            if len(reader.issues) > before and reader.issues[-1].code != "EX122":
+                reader.issues.pop()
+            if number is not None and number > 0:
+                rates[key.upper()] = number
+            elif len(reader.issues) == before:
+                reader.fail(
+                    "EX402",
+                    f"fx.{key}",
+                    value,
+                    f"{show(value)} is not a positive rate",
+                    "give units of the currency per US dollar, for example 7.8",
+                )
     return rates, day
-
-
-def _positive(value: float) -> bool:
-    try:
-        return math.isfinite(value) and value > 0
-    except OverflowError:
-        return False
 
 
 def read_rounds(reader: Reader, raw: object) -> tuple[FundingRound, ...]:
@@ -241,7 +240,11 @@ def _read_distribution(
                 "EX116", f"{path}.{name}", None, f"{kind} needs {name}", f"give {', '.join(names)}"
             )
             continue
-        number = read_number(reader, Field("", "number", "", "", "1"), body[name], f"{path}.{name}")
+        width = name in ("sigma", "a", "b")  # the others are in the field's own unit
+        unit = "number" if width else {"years": "money"}.get(row.kind, row.kind)
+        if unit not in ("money", "integer", "fraction"):
+            unit = "number"
+        number = read_number(reader, Field("", unit, "", "", "1"), body[name], f"{path}.{name}")
         if number is not None:
             params.append(number)
     if len(reader.issues) != before:
@@ -345,7 +348,7 @@ def read_valuation(reader: Reader, values: dict[str, Any]) -> Valuation | None:
             return None
         from .valuation import estimate
 
-        found = estimate(method, inputs, reader.issues)
+        found = estimate(method, inputs, reader.issues, reader)
         return None if found is None else Valuation(*found, method)
     given = {name: part for name, part in parts.items() if part is not None}
     already_bad = any(issue.field.startswith("valuation.") for issue in reader.issues)

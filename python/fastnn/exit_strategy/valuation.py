@@ -8,10 +8,15 @@ Chicago = sum of probability x scenario value; DCF = present value of cash flows
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from .errors import Issue, suggest
+from .errors import ExitError, Issue, suggest
+from .fields import Field
+from .parse import Reader, read_number
+from .reading.amounts import plain_value
 
 __all__ = [
     "METHOD_INPUTS",
@@ -39,6 +44,15 @@ METHOD_INPUTS: dict[str, tuple[tuple[str, bool], ...]] = {
 }  # fmt: skip
 
 
+#: Input -> the kind of number it is; "low", "median" and "high" are multiples.
+_KINDS: dict[str, str] = {
+    "metric": "money", "low": "times", "median": "times", "high": "times", "exit_value": "money",
+    "target_multiple": "times", "retention": "fraction", "investment": "money",
+    "spread": "fraction", "probabilities": "fraction", "values": "money", "cash_flows": "money",
+    "discount_rate": "fraction", "growth": "fraction", "exit_multiple": "times",
+}  # fmt: skip
+
+
 def multiples(metric: float, low: float, median: float, high: float) -> Range:
     """Return metric x (low, median, high multiple)."""
     return metric * low, metric * median, metric * high
@@ -50,12 +64,28 @@ def vc_method(
     retention: float = 1.0,
     investment: float = 0.0,
 ) -> float:
-    """Return the pre-money value: exit value x retention / target multiple - investment."""
+    """Return the pre-money value: exit value x retention / target multiple - investment.
+
+    Raises:
+        ExitError: EX115 for a target multiple that is not above zero.
+    """
+    _demand(target_multiple > 0, "target_multiple", "is not above zero", "10 means ten times")
     return exit_value * retention / target_multiple - investment
 
 
 def first_chicago(probabilities: Sequence[float], values: Sequence[float]) -> float:
-    """Return the probability-weighted value of the scenarios."""
+    """Return the probability-weighted value of the scenarios.
+
+    Raises:
+        ExitError: EX115 for probabilities that are negative, do not match or do not add up to 1.
+    """
+    fits = len(probabilities) == len(values) > 0 and min(probabilities) >= 0
+    _demand(
+        fits and abs(sum(probabilities) - 1) <= 1e-6,
+        "probabilities",
+        "do not match the values or do not add up to 1",
+        "give one probability per value",
+    )
     return sum(p * v for p, v in zip(probabilities, values, strict=True))
 
 
@@ -68,7 +98,15 @@ def dcf(
     """Return the present value of yearly cash flows (year ends) and of the end value.
 
     The end value is the last cash flow x (1 + growth) / (rate - growth), or x exit_multiple.
+
+    Raises:
+        ExitError: EX115 for no cash flow, a rate of -100 % or less, or growth not below the rate.
     """
+    _demand(len(cash_flows) > 0, "cash_flows", "is empty", "give one amount a year")
+    _demand(discount_rate > -1, "discount_rate", "is -100 % or less", "0.25 means 25 %")
+    if growth is not None and exit_multiple is None:
+        hint = "give growth below discount_rate, or exit_multiple"
+        _demand(growth < discount_rate, "growth", "is not below the discount rate", hint)
     rate = 1.0 + discount_rate
     value = sum(flow / rate ** (year + 1) for year, flow in enumerate(cash_flows))
     end = 0.0
@@ -79,8 +117,21 @@ def dcf(
     return value + end / rate ** len(cash_flows)
 
 
-def estimate(method: str, inputs: Mapping[str, object], issues: list[Issue]) -> Range | None:
+def _demand(holds: bool, name: str, text: str, hint: str) -> None:
+    """Refuse an input of a public formula; a number that is not one (NaN) fails as well."""
+    if not holds:
+        raise ExitError(Issue("EX115", f"valuation.inputs.{name}", text, hint))
+
+
+def estimate(
+    method: str,
+    inputs: Mapping[str, object],
+    issues: list[Issue],
+    reader: Reader | None = None,
+) -> Range | None:
     """Return (low, mid, high) by a named method, or None after appending EX115 issues.
+
+    `reader` knows the profile's currency, rates and decimal mark.
 
     For "vc" and "dcf" low and high lie `spread` (default 0.3) below and above; for "first_chicago"
     they are the lowest and highest scenario.
@@ -90,7 +141,8 @@ def estimate(method: str, inputs: Mapping[str, object], issues: list[Issue]) -> 
         hint = f"did you mean {near}?" if near else f"choose one of {', '.join(METHOD_INPUTS)}"
         issues.append(Issue("EX115", "valuation.method", "unknown method", hint, method))
         return None
-    numbers = _read(method, inputs, issues)
+    reader = reader or Reader(issues, dt.date.today())
+    numbers = _read(method, inputs, issues, reader)
     if numbers is None:
         return None
     before = len(issues)
@@ -147,7 +199,7 @@ def _refuse(name: str, text: str, hint: str, issues: list[Issue]) -> None:
 
 
 def _read(
-    method: str, inputs: Mapping[str, object], issues: list[Issue]
+    method: str, inputs: Mapping[str, object], issues: list[Issue], reader: Reader
 ) -> dict[str, list[float]] | None:
     before = len(issues)
     lists = ("probabilities", "values", "cash_flows")
@@ -159,21 +211,25 @@ def _read(
             hint = f"did you mean {near}?" if near else f"known: {', '.join(known)}"
             _refuse(str(name), f"is not an input of {method}", hint, issues)
             continue
+        value = plain_value(value)
         many = name in lists
-        items: list[Any] = list(value) if many and isinstance(value, list | tuple) else [value]
-        bad = many and not isinstance(value, list | tuple)
-        numbers = [float(v) for v in items if _is_number(v)]
-        if bad or not items or len(numbers) != len(items):
-            _refuse(name, "is not a finite number" if not many else "is not a list of numbers",
-                    "give plain numbers", issues)  # fmt: skip
+        if many and not isinstance(value, list | tuple):
+            _refuse(name, "is not a list of numbers", "give a list", issues)
+            continue
+        items: list[Any] = list(value) if isinstance(value, list | tuple) else [value]
+        found: list[Issue] = []
+        own = replace(reader, issues=found)
+        where = f"valuation.inputs.{name}"
+        rows = [(f"{where}[{i}]" if many else where, item) for i, item in enumerate(items)]
+        numbers = [read_number(own, Field(p, _KINDS[name], "", "", "1"), v, p) for p, v in rows]
+        if found or not items:
+            text = found[0].message if found else "is empty"
+            hint = found[0].hint if found else "give at least one number"
+            code = found[0].code if found and found[0].code in ("EX119", "EX122") else "EX115"
+            issues.append(Issue(code, where, text, hint))
         else:
-            out[name] = numbers
+            out[name] = [number for number in numbers if number is not None]
     for name, needed in known.items():
         if needed and name not in inputs:
             _refuse(name, "is missing", f"{method} needs {name}", issues)
     return out if len(issues) == before else None
-
-
-def _is_number(value: object) -> bool:
-    plain = isinstance(value, int | float) and not isinstance(value, bool)
-    return plain and abs(value) < 1e300  # type: ignore[arg-type]

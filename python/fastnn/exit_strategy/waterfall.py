@@ -3,7 +3,9 @@
 A claim pays `max(min(due + n u, cap), n u)` with `u = max(0, v - strike)`, where v is the worth of
 one common share. The sum over claims rises with v, so a price fixes v and thereby everybody's best
 choice: the result is the Nash equilibrium of conversion (`profitable_switch` proves it case by
-case). Works on float and on Decimal. Standard library and `fastnn.ensemble` (batches) only.
+case). Where post-money paper counts only those who convert (`Claim.part`), who converts decides how
+many shares there are, and `liquidity` finds who does. Works on float and on Decimal. Standard
+library and `fastnn.ensemble` (batches) only.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .contracts import BreakPoint
+from .liquidity import Stage, depends_on_who_converts, settled, stages
 
 __all__ = [
     "Claim",
@@ -40,7 +43,9 @@ class Claim(Generic[N]):
     `due` is paid by `rank` (lower first, equal ranks in proportion) before anything is shared;
     `last` is the part of it that comes after all ranks. `units` share what is left, once a unit is
     worth more than `strike`. `cap` bounds what the claim takes without converting: equal to `due`
-    for non-participating shares, None for full participation and for common shares.
+    for non-participating shares, None for full participation and for common shares. `part` is what
+    post-money paper owns of the liquidity capitalization: of all shares but those of holders who
+    take money instead; `units` is then its number when everybody converts.
     """
 
     holder: str
@@ -50,6 +55,8 @@ class Claim(Generic[N]):
     units: N
     strike: N
     cap: N | None
+    part: N | None = None
+    holds: bool = False  # has chosen not to convert
 
     def at(self, v: N) -> N:
         """Payout when a unit is worth `v` and everything due is paid."""
@@ -57,19 +64,44 @@ class Claim(Generic[N]):
         held = self.due + shared
         if self.cap is not None and held > self.cap:
             held = self.cap
-        return held if held > shared else shared
+        return held if self.holds or held > shared else shared
 
     def slope(self, v: N) -> N:
         """Change of `at` per unit of `v` inside a linear piece."""
         shared = self.units * _above(v, self.strike)
         capped = self.cap is not None and self.due + shared >= self.cap
-        grows = v > self.strike and (not capped or (self.cap is not None and shared > self.cap))
+        over = self.cap is not None and not self.holds and shared > self.cap
+        grows = v > self.strike and (not capped or over)
         return self.units if grows else self.units * 0
 
     @property
     def may_convert(self) -> bool:
         """Whether the holder has a choice between its claim and its units."""
         return self.cap is not None and self.units > 0 and (self.due > 0 or self.cap > 0)
+
+
+def _levels(claims: Sequence[Claim[N]]) -> list[list[N]]:
+    """What is paid before anything is shared: rank by rank, then the gains of discounted paper.
+
+    Paper at a discount d may be repaid or take shares at 1 - d of their price. While shares bring a
+    part f of all that is due so, it takes the larger of both: each joins in where f passes its own
+    (due - last) / due, and all share by what is due to them.
+    """
+    zero = claims[0].units * 0
+    out = [
+        [c.due - c.last if c.rank == rank else zero for c in claims]
+        for rank in sorted({c.rank for c in claims})
+    ]
+    joins = sorted({(c.due - c.last) / c.due for c in claims if c.last > 0})
+    for k, begin in enumerate(joins):
+        step = (joins[k + 1] if k + 1 < len(joins) else begin * 0 + 1) - begin
+        out.append(
+            [
+                c.due * step if c.last > 0 and (c.due - c.last) / c.due <= begin else zero
+                for c in claims
+            ]
+        )
+    return out
 
 
 def _above(v: N, strike: N) -> N:
@@ -86,8 +118,39 @@ class Schedule(Generic[N]):
         self._starts: list[N] = []
         self._values: list[list[N]] = []
         self._slopes: list[list[N]] = []
+        self._stages: tuple[Stage[N], ...] = ()
+        if depends_on_who_converts(self.claims):
+            self._stages = stages(self.claims)
+            for k, stage in enumerate(self._stages):
+                until = self._stages[k + 1].start if k + 1 < len(self._stages) else None
+                self._take(Schedule(stage.claims), stage.start, until)
+            return
         self._add_ranks()
         self._add_shares()
+
+    def _take(self, other: Schedule[N], start: N, until: N | None) -> None:
+        """Append the pieces of another schedule between two prices."""
+        first = max(0, bisect_right(other._starts, start) - 1)
+        for k in range(first, len(other._starts)):
+            begin = max(start, other._starts[k])
+            if until is not None and begin >= until and k > first:
+                return
+            over = begin - other._starts[k]
+            values = [v + s * over for v, s in zip(other._values[k], other._slopes[k], strict=True)]
+            self._push(begin, values, other._slopes[k])
+
+    def converted(self, price: N) -> list[bool]:
+        """Return which claims convert at a price."""
+        if self._stages:
+            found = self._stages[0]
+            for stage in self._stages:
+                found = stage if stage.start <= price else found
+            return [i in found.converted for i in range(len(self.claims))]
+        worth = self.unit_value(price)
+        return [
+            c.may_convert and c.cap is not None and c.units * _above(worth, c.strike) > c.cap
+            for c in self.claims
+        ]
 
     def pay(self, price: N) -> dict[str, N]:
         """Return holder -> payout; the payouts add up to the price."""
@@ -124,6 +187,9 @@ class Schedule(Generic[N]):
     def unit_value(self, price: N) -> N:
         """Worth of one common unit at a price (0 while preferences are not covered)."""
         low = price * 0
+        for stage in reversed(self._stages):
+            if stage.start <= price:
+                return Schedule(stage.claims).unit_value(price)
         marks = self._marks()
         at = [sum((c.at(v) for c in self.claims), low) for v in marks]
         piece = bisect_right(at, price) - 1
@@ -137,12 +203,7 @@ class Schedule(Generic[N]):
         zero = self.claims[0].units * 0
         paid = [zero for _ in self.claims]
         price = zero
-        levels: list[list[N]] = [
-            [c.due - c.last if c.rank == rank else zero for c in self.claims]
-            for rank in sorted({c.rank for c in self.claims})
-        ]
-        levels.append([c.last for c in self.claims])
-        for amounts in levels:
+        for amounts in _levels(self.claims):
             total = sum(amounts, zero)
             if total > 0:
                 self._push(price, paid, [a / total for a in amounts])
@@ -182,6 +243,8 @@ class Schedule(Generic[N]):
 
 def break_points(claims: Sequence[Claim[float]]) -> tuple[BreakPoint, ...]:
     """Net prices at which somebody starts to be paid, exercises, reaches a cap or converts."""
+    if depends_on_who_converts(claims):
+        return _staged_break_points(claims)
     found: list[BreakPoint] = []
     price = 0.0
     for rank in sorted({c.rank for c in claims}):
@@ -208,6 +271,22 @@ def break_points(claims: Sequence[Claim[float]]) -> tuple[BreakPoint, ...]:
     return tuple(sorted(found, key=lambda p: (p.price, p.event, p.holder)))
 
 
+def _staged_break_points(claims: Sequence[Claim[float]]) -> tuple[BreakPoint, ...]:
+    """Break points where who converts decides how many shares there are."""
+    rows = stages(claims)
+    found: set[BreakPoint] = set()
+    for k, stage in enumerate(rows):
+        until = rows[k + 1].start if k + 1 < len(rows) else float("inf")
+        for point in break_points(stage.claims):
+            if stage.start <= point.price < until and point.event != "converts":
+                found.add(point)
+        before = rows[k - 1].converted if k else frozenset()
+        found |= {
+            BreakPoint(stage.start, claims[i].holder, "converts") for i in stage.converted - before
+        }
+    return tuple(sorted(found, key=lambda p: (p.price, p.event, p.holder)))
+
+
 def payouts_given(claims: Sequence[Claim[N]], converted: Sequence[bool], price: N) -> list[N]:
     """Payouts when exactly the marked claims convert and the others keep what is due to them.
 
@@ -215,6 +294,8 @@ def payouts_given(claims: Sequence[Claim[N]], converted: Sequence[bool], price: 
     """
     zero = price * 0
     chosen: list[Claim[N]] = []
+    if depends_on_who_converts(claims):
+        claims = settled(claims, frozenset(i for i, yes in enumerate(converted) if yes))
     for claim, converts in zip(claims, converted, strict=True):
         if converts:
             chosen.append(replace(claim, due=zero, last=zero, cap=None))
@@ -229,12 +310,7 @@ def payouts_given(claims: Sequence[Claim[N]], converted: Sequence[bool], price: 
 
     left = price if price > 0 else zero
     paid = [zero for _ in chosen]
-    ranks = sorted({c.rank for c in chosen})
-    levels: list[list[N]] = [
-        [c.due - c.last if c.rank == rank else zero for c in chosen] for rank in ranks
-    ]
-    levels.append([c.last for c in chosen])
-    for amounts in levels:
+    for amounts in _levels(chosen):
         total = sum(amounts, zero)
         if total > left:
             return [p + a * left / total for p, a in zip(paid, amounts, strict=True)]
@@ -265,12 +341,8 @@ def payouts_given(claims: Sequence[Claim[N]], converted: Sequence[bool], price: 
 def profitable_switch(claims: Sequence[Claim[N]], price: N) -> str | None:
     """Return a holder that would gain by switching between holding and converting, or None."""
     schedule = Schedule(claims)
-    worth = schedule.unit_value(price)
     paid = schedule.amounts(price)
-    converted = [
-        c.may_convert and c.cap is not None and c.units * _above(worth, c.strike) > c.cap
-        for c in claims
-    ]
+    converted = schedule.converted(price)
     slack = abs(price) / 10**9
     for i, claim in enumerate(claims):
         if not claim.may_convert:
@@ -289,7 +361,7 @@ def lost_to_preferences(
 
     Pro rata means that everybody had common shares; below zero (a gain) counts as zero.
     """
-    plain = [replace(c, due=0.0, last=0.0, cap=None) for c in claims if c.units > 0]
+    plain = [replace(c, due=0.0, last=0.0, cap=None, part=None) for c in claims if c.units > 0]
     fair = Schedule(plain).pay(price)
     paid = Schedule(claims).pay(price)
     wanted = sum(fair.get(h, 0.0) * part for h, part in holders.items())
@@ -313,6 +385,10 @@ def pay_many(
 
     All tables need the same number of claims.
     """
+    if any(depends_on_who_converts(t) or sum(c.last > 0 for c in t) > 1 for t in tables):
+        rows = np.asarray(prices, dtype=np.float64)
+        plain = [[Schedule(table).amounts(float(p)) for p in rows] for table in tables]
+        return np.array(plain).transpose(0, 2, 1)
     from fastnn.ensemble import pay_claims
 
     return pay_claims(np.stack([claim_rows(table) for table in tables]), prices)

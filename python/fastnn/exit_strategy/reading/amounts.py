@@ -1,0 +1,334 @@
+"""The one reader of numbers written as text: amounts, shares, percentages, with their currency.
+
+Text that can be read in two ways is refused unless the decimal mark is stated: "1,500" is 1500 in
+London and 1.5 in Berlin. What only one reading fits is taken: "1,5m", "1.234,56", "12'500",
+"(80k)". Standard library only.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
+
+from fastnn.exit_strategy.fx import ISO_4217
+
+__all__ = ["EXAMPLE", "Amount", "AmountError", "plain_value", "read_amount", "split_amounts"]
+
+
+@dataclass(frozen=True, slots=True)
+class Amount:
+    """A number read from text; `sign` is "", "%" or "x", already applied for "%"."""
+
+    value: float
+    currency: str | None
+    sign: str
+
+
+class AmountError(ValueError):
+    """Text that is not a number, or that can be read in two ways (`two_ways`)."""
+
+    def __init__(self, message: str, hint: str, *, two_ways: bool = False) -> None:
+        super().__init__(message)
+        self.message, self.hint, self.two_ways = message, hint, two_ways
+
+
+#: Unit words, lower case, without a closing full stop. A factor of 0 marks a word that means
+#: different numbers in different languages.
+_UNITS: dict[str, int] = {
+    "": 1,
+    "k": 10**3, "thousand": 10**3, "tsd": 10**3, "tausend": 10**3, "тыс": 10**3,
+    "m": 10**6, "mm": 10**6, "mn": 10**6, "mln": 10**6, "mio": 10**6, "million": 10**6,
+    "millions": 10**6, "millionen": 10**6, "millones": 10**6, "milhões": 10**6,
+    "milioni": 10**6, "млн": 10**6,
+    "b": 10**9, "bn": 10**9, "bln": 10**9, "mrd": 10**9, "md": 10**9, "mds": 10**9, "mld": 10**9,
+    "milliarde": 10**9, "milliarden": 10**9, "milliard": 10**9, "milliards": 10**9,
+    "miliardi": 10**9, "billion": 10**9, "billions": 10**9, "млрд": 10**9,
+    "tn": 10**12, "trn": 10**12, "trillion": 10**12, "trillions": 10**12,
+    "lakh": 10**5, "crore": 10**7,
+    "十": 10, "百": 10**2, "千": 10**3, "万": 10**4, "十万": 10**5, "百万": 10**6, "千万": 10**7,
+    "亿": 10**8, "十亿": 10**9, "百亿": 10**10, "千亿": 10**11, "万亿": 10**12,
+    "萬": 10**4, "百萬": 10**6, "千萬": 10**7, "億": 10**8, "十億": 10**9, "百億": 10**10,
+    "千億": 10**11, "萬億": 10**12,
+    "t": 0, "mil": 0, "bio": 0, "billionen": 0, "兆": 0, "g": 0,
+}  # fmt: skip
+
+#: "TEUR 500" and "500 T€" are thousands in German accounts; a bare T may be a trillion.
+_GERMAN_THOUSANDS = {"teur": "EUR", "t€": "EUR", "tchf": "CHF", "tusd": "USD", "tgbp": "GBP"}
+
+#: Currency words and signs besides the ISO codes, lower case.
+_SIGNS: dict[str, str] = {
+    "€": "EUR", "euro": "EUR", "euros": "EUR", "欧元": "EUR", "歐元": "EUR", "£": "GBP",
+    "英镑": "GBP", "us$": "USD", "$us": "USD", "u$s": "USD", "美元": "USD", "美金": "USD",
+    "hk$": "HKD", "港元": "HKD", "港币": "HKD", "港幣": "HKD", "rmb": "CNY", "人民币": "CNY",
+    "人民幣": "CNY", "cn¥": "CNY", "jp¥": "JPY", "日元": "JPY", "円": "JPY", "日圆": "JPY",
+    "a$": "AUD", "au$": "AUD", "c$": "CAD", "ca$": "CAD", "can$": "CAD", "s$": "SGD",
+    "sg$": "SGD", "nz$": "NZD", "nt$": "TWD", "新台币": "TWD", "r$": "BRL", "mx$": "MXN",
+    "₹": "INR", "₩": "KRW", "₽": "RUB", "₺": "TRY", "₫": "VND", "₪": "ILS", "฿": "THB",
+    "zł": "PLN", "sfr": "CHF", "fr.": "CHF", "₴": "UAH", "₦": "NGN", "₱": "PHP",
+}  # fmt: skip
+
+#: Signs shared by several currencies -> those currencies, the usual one first. The profile's own
+#: currency decides when it is one of them; else the usual one when no other is in sight.
+_SHARED: dict[str, tuple[str, ...]] = {
+    "$": ("USD", "HKD", "AUD", "CAD", "SGD", "NZD", "TWD", "MXN", "ARS", "CLP", "COP", "BBD",
+          "BMD", "BND", "BSD", "BZD", "FJD", "GYD", "JMD", "KYD", "LRD", "NAD", "SBD", "SRD",
+          "TTD", "UYU", "XCD"),
+    "¥": ("CNY", "JPY"),
+    "元": ("CNY", "HKD", "TWD", "USD", "EUR", "JPY", "SGD", "CAD", "AUD", "MOP"),
+    "kr": ("SEK", "NOK", "DKK", "ISK"),
+    "rs": ("INR", "PKR", "LKR", "NPR", "MUR"),
+}  # fmt: skip
+
+_LONGEST = 80  # characters; bounds the work on a text that only looks like a number
+_SPACES = " '’_"  # marks that can only group digits
+_NUMBER = r"(?:[0-9][0-9., '’_]*(?:[eE][+-]?[0-9]+)?|[.,][0-9]+)"
+_SHAPE = re.compile(
+    rf"(?P<pre>[^0-9+\-.,]*?)\s*(?P<minus>[+-]?)\s*(?P<mid>[^0-9+\-.,]*?)\s*"
+    rf"(?P<num>{_NUMBER})(?P<post>.*)",
+    re.DOTALL,
+)
+_STACKED = re.compile(
+    r"(?P<pre>[^0-9]*)(?P<high>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>亿|億|万|萬)\s*"
+    r"(?P<low>[0-9]+(?:\.[0-9]+)?)\s*(?P<rest>[^0-9.,]*)"
+)
+EXAMPLE = "write a number such as 12_000_000, 12m or EUR 1.2bn"
+
+
+def plain_value(value: object) -> object:
+    """Return a NumPy or pandas value as a plain one; missing marks (NA, NaT) become None."""
+    if value is None or isinstance(value, str | bool | int | float | Decimal | dict | list | tuple):
+        return value
+    kind = type(value)
+    home = kind.__module__.partition(".")[0]
+    if home == "pandas" and kind.__name__ in ("NAType", "NaTType"):
+        return None
+    if home == "numpy" and hasattr(value, "tolist"):
+        return plain_value(value.tolist())  # a missing date (NaT) comes out as None
+    if home == "pandas" and hasattr(value, "tolist"):  # a Series or an Index
+        return value.tolist()
+    return value
+
+
+def read_amount(
+    text: str, *, decimal: str | None = None, currency: str | None = None, large: bool = True
+) -> Amount:
+    """Return the number in a text, with its currency where one is written.
+
+    Args:
+        text: such as "12.5m", "HKD 250m", "3,4 Mio. €", "¥3亿", "(80k)" or "55 %".
+        decimal: "." or ",": the decimal mark of the writer; None when it is not stated.
+        currency: the profile's currency; it decides what "$", "¥" or "kr" mean.
+        large: whether thousands are plausible, so that "1.500" can be read in two ways.
+
+    Raises:
+        AmountError: not a number, or a number that can be read in two ways.
+    """
+    shown = repr(text) if len(text) <= 40 else repr(text[:37]) + "..."
+    if len(text) > _LONGEST:
+        raise AmountError(f"expected a number, got {shown}", EXAMPLE)
+    if any(unicodedata.category(char) in ("No", "Nl") for char in text):
+        raise AmountError(f"expected a number, got {shown}", EXAMPLE)
+    words = unicodedata.normalize("NFKC", text).replace("\u2212", "-").strip()
+    negative = words.startswith("(") and words.endswith(")")
+    if negative:  # accountants write losses in brackets
+        words = words[1:-1].strip()
+    stacked = _STACKED.fullmatch(words)
+    if stacked:
+        number, pre, post = _stacked(stacked, shown), stacked["pre"], stacked["rest"]
+        minus = "-" if pre.strip().startswith("-") else ""
+        pre = pre.strip().lstrip("+-").strip()
+    else:
+        found = _SHAPE.fullmatch(words)
+        if found is None:
+            raise AmountError(f"expected a number, got {shown}", EXAMPLE)
+        number = _digits(found["num"].rstrip(" "), decimal, large, shown)
+        pre, mid, minus = found["pre"].strip(), found["mid"].strip(), found["minus"]
+        if pre and mid:
+            raise AmountError(f"expected a number, got {shown}", EXAMPLE)
+        pre, post = pre or mid, found["post"].strip()
+    if negative and minus:
+        raise AmountError(f"{shown} has two minus signs", "write -80k or (80k)")
+    factor, code, sign = _unit(post, currency, shown)
+    if pre:
+        if pre.lower() in _GERMAN_THOUSANDS:
+            first: str | None = _GERMAN_THOUSANDS[pre.lower()]
+            factor *= 1000
+        else:
+            first = _currency(pre, currency, shown, post)
+            if first is None:
+                raise AmountError(f"expected a number, got {shown}", EXAMPLE)
+        if code is not None and code != first and post not in ("元", "万元", "亿元"):
+            raise AmountError(f"{shown} names two currencies", "name one of them")
+        code = first
+        if sign:
+            raise AmountError(f"{shown} is money and a share at once", EXAMPLE)
+    value = number * factor / (100 if sign == "%" else 1)
+    try:
+        result = float(-value if negative or minus == "-" else value)
+    except OverflowError:
+        result = float("inf")
+    return Amount(result, code, sign)
+
+
+def split_amounts(text: str, *, decimal: str | None = None) -> list[str]:
+    """Return the parts of a list such as "10m,30m" or "1,5m; 3m".
+
+    A comma separates only where no part can be half of a decimal number: every part has a unit,
+    a currency or four digits.
+
+    Raises:
+        AmountError: a comma that may be a decimal mark.
+    """
+    if ";" in text:
+        parts = text.split(";")
+    elif decimal == ",":
+        parts = [text]
+    else:
+        parts = text.split(",")
+        whole = re.compile(r"\s*[0-9]+(?:\.[0-9]+)?\s*")
+        if len(parts) > 1 and any(whole.fullmatch(p) and _count(p) < 4 for p in parts):
+            raise AmountError(
+                f"{text!r} may be a list or a number with a decimal comma",
+                "separate the amounts by semicolons: 1.5m;3m",
+                two_ways=True,
+            )
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _count(text: str) -> int:
+    return sum(char.isdigit() for char in text.partition(".")[0])
+
+
+def _stacked(found: re.Match[str], shown: str) -> Decimal:
+    """Read 1亿2000万: each part in its own unit, the second below the first."""
+    rest = found["rest"].strip()
+    unit = max((u for u in _UNITS if u and _UNITS[u] and rest.startswith(u)), key=len, default="")
+    high = Decimal(found["high"]) * _UNITS[found["unit"]]
+    low = Decimal(found["low"]) * _UNITS[unit]
+    if not unit or low >= _UNITS[found["unit"]]:
+        raise AmountError(f"expected a number, got {shown}", "write it in one unit: 1.2亿")
+    # what follows the second unit (a currency) is read again with the unit taken off by `_unit`
+    return (high + low) / _UNITS[unit]
+
+
+def _digits(text: str, decimal: str | None, large: bool, shown: str) -> Decimal:
+    """Return the number that digits and marks stand for."""
+    wrong = AmountError(
+        f"{shown} is not grouped as a number is", "group digits by threes, or leave the groups out"
+    )
+    body, _, power = text.lower().partition("e")
+    marks = {char for char in body if char in _SPACES}
+    last = max(body.rfind(","), body.rfind("."))
+    whole, point, part = body, "", ""
+    both = "," in body and "." in body
+    if last >= 0:
+        mark = body[last]
+        head, tail = body[:last], body[last + 1 :]
+        other = "," if mark == "." else "."
+        alone = body.count(mark) == 1
+        groups = 1 <= len(head) <= 3 and head.isdigit() and not head.startswith("0")
+        if both and (not alone or marks):
+            raise wrong
+        if alone and (both or marks):  # the other mark groups, so this one is the decimal mark
+            if decimal is not None and decimal != mark:
+                raise _other_mark(shown, decimal)
+            whole, point, part = head, mark, tail
+        elif not alone:
+            if decimal == mark:
+                raise _other_mark(shown, decimal)
+        elif decimal == mark:
+            whole, point, part = head, mark, tail
+        elif decimal is not None:
+            if not (groups and len(tail) == 3):
+                raise _other_mark(shown, decimal)
+        elif groups and len(tail) == 3 and (mark == "," or large) and not power:
+            raise AmountError(
+                f"{shown} is {head}{tail} to some and {head}.{tail} to others",
+                f"write {head}{tail} or {head}.{tail.rstrip('0') or '0'}, "
+                f'or state the mark: decimal = "{mark}" or "{other}"',
+                two_ways=True,
+            )
+        else:
+            whole, point, part = head, mark, tail
+        if point and (not part.isdigit() or (not whole and mark == ",")):
+            raise wrong
+        marks |= {char for char in whole if char in ".,"}
+    if marks:
+        if len(marks) > 1:
+            raise wrong
+        first, *more = whole.split(marks.pop())
+        if not (1 <= len(first) <= 3) or any(len(group) != 3 for group in more):
+            raise wrong
+        if more and first.startswith("0"):
+            raise wrong
+        whole = "".join((first, *more))
+    if (whole and not whole.isdigit()) or len(whole) + len(part) > 400:
+        raise wrong
+    try:
+        number = Decimal(f"{whole or '0'}.{part or '0'}")
+        return number if not power else number.scaleb(int(power[:8]))
+    except (InvalidOperation, ValueError, OverflowError):
+        return Decimal("Infinity")
+
+
+def _other_mark(shown: str, decimal: str) -> AmountError:
+    return AmountError(
+        f"{shown} does not fit the decimal mark that is stated ({decimal!r})",
+        "write every number the same way, or change the mark",
+    )
+
+
+def _unit(post: str, own: str | None, shown: str) -> tuple[int, str | None, str]:
+    """Return factor, currency and sign of what stands behind the digits."""
+    if post in ("%", "x", "X", "×"):
+        return 1, None, "%" if post == "%" else "x"
+    if post.lower() in _GERMAN_THOUSANDS:
+        return 1000, _GERMAN_THOUSANDS[post.lower()], ""
+    readings: dict[tuple[int, str | None], None] = {}
+    for cut in range(len(post) + 1):
+        unit, code = post[:cut].strip().rstrip(".").lower(), post[cut:].strip()
+        if unit not in _UNITS or (cut and post[cut - 1] == "." and not unit):
+            continue
+        if not code:
+            readings[(_UNITS[unit], None)] = None
+            continue
+        found = _currency(code, own, shown, unit)
+        if found:
+            readings[(_UNITS[unit], found)] = None
+    if any(factor == 0 for factor, _ in readings):
+        raise AmountError(
+            f"the unit of {shown} means different numbers in different languages",
+            "write k, m, bn or the whole number",
+            two_ways=True,
+        )
+    if len(readings) != 1:
+        bad = re.fullmatch(r"[A-Za-z]{3}", post)
+        hint = f"{post.upper()} is neither a unit nor a currency" if bad else EXAMPLE
+        raise AmountError(f"expected a number, got {shown}", hint)
+    factor, money = next(iter(readings))
+    return factor, money, ""
+
+
+def _currency(word: str, own: str | None, shown: str, unit: str) -> str | None:
+    """Return the ISO code of a currency word, None when it is none."""
+    low = word.strip().lower()
+    if low.upper() in ISO_4217:
+        return low.upper()
+    if low in _SIGNS:
+        return _SIGNS[low]
+    if low not in _SHARED:
+        return None
+    choices = _SHARED[low]
+    if own in choices:
+        return own
+    if low == "$":  # no other dollar in sight
+        return "USD"
+    if low in ("¥", "元") and "亿" in unit + shown:  # only Chinese is written with this sign
+        return "CNY"
+    raise AmountError(
+        f"{word} in {shown} may be {' or '.join(choices[:3])}",
+        f"write the code: {choices[0]} ...",
+        two_ways=True,
+    )

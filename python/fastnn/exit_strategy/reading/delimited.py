@@ -1,0 +1,173 @@
+"""CSV as people save it: separator and encoding found and named, rows that do not fit named too.
+
+A fault of the file (a column twice, no header) is an error; a fault of one row is an issue of that
+row, and reading goes on. Standard library only.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from fastnn.exit_strategy.errors import ExitError, Issue
+from fastnn.exit_strategy.fields import CHECKLISTS, FIELD_BY_PATH
+
+from .files import check_encoding, read_bytes
+
+__all__ = ["BadRow", "CsvFile", "open_csv", "parse_csv"]
+
+_SAMPLE = 1_000_000
+_SEPARATORS = {",": "commas", ";": "semicolons", "\t": "tabs", "|": "bars"}
+_KNOWN = frozenset(FIELD_BY_PATH) | {f"{p}.{i}" for p, items in CHECKLISTS.items() for i in items}
+
+
+@dataclass(frozen=True, slots=True)
+class BadRow:
+    """A row that cannot be read; `cells` is what could be told of it."""
+
+    issue: Issue
+    cells: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """How a CSV file is written, and its rows: field -> cell, empty cells left out."""
+
+    encoding: str
+    separator: str
+    columns: tuple[str, ...]
+    rows: Iterator[Mapping[str, str] | BadRow]
+    close: Callable[[], None]
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What is not plain UTF-8 with commas, in words."""
+        out = []
+        if self.encoding not in ("utf-8", "utf-8-sig"):
+            out.append(f"read as {self.encoding.upper()}")
+        if self.separator != ",":
+            out.append(f"columns separated by {_SEPARATORS.get(self.separator, self.separator)}")
+        return tuple(out)
+
+
+def open_csv(path: str | Path, encoding: str | None = None) -> CsvFile:
+    """Return a CSV file, its rows read as they are asked for.
+
+    Raises:
+        ExitError: EX112 unreadable, EX114 no header or no row, EX121 a column twice.
+    """
+    found = check_encoding(read_bytes(path, _SAMPLE, head=True), str(path), encoding)
+    try:
+        file = Path(path).open(  # noqa: SIM115  # closed by the rows, which outlive this call
+            encoding=found, errors="surrogateescape", newline=""
+        )
+    except OSError as error:
+        raise ExitError(
+            Issue("EX112", "", f"cannot read {path}: {error.strerror}", "check the file")
+        ) from error
+    try:
+        return _open(file, found, str(path))
+    except BaseException:
+        file.close()
+        raise
+
+
+def parse_csv(text: str, where: str) -> CsvFile:
+    """Return CSV text as `open_csv` does a file."""
+    return _open(io.StringIO(text, newline=""), "utf-8", where)
+
+
+def _open(file: TextIO, encoding: str, where: str) -> CsvFile:
+    try:
+        lines: Iterator[str] = iter(file)
+        first = next((line for line in lines if line.strip("\ufeff \t\r\n")), "").lstrip("\ufeff")
+        stated = first.strip().lower()
+        if stated.startswith("sep=") and len(stated) == 5:  # Excel's own first line
+            separator, first = stated[4], next(lines, "")
+        else:
+            separator = _separator(first)
+        reader = csv.reader(itertools.chain([first], lines), delimiter=separator)
+        header = [name.strip() for name in next(reader, [])]
+    except (csv.Error, UnicodeError) as error:
+        raise ExitError(Issue("EX112", "", f"cannot read {where}: {error}", "check it")) from error
+    if not any(header):
+        raise ExitError(
+            Issue("EX114", "", f"{where} is empty", "write a header of field names and a row each")
+        )
+    twice = [name for name in dict.fromkeys(header) if name and header.count(name) > 1]
+    if twice:
+        raise ExitError(
+            [
+                Issue("EX121", name, f"the column stands {header.count(name)} times in {where}",
+                      "keep one of them")
+                for name in twice
+            ]
+        )  # fmt: skip
+    while header and not header[-1]:  # a spreadsheet's empty columns at the end
+        header.pop()
+    return CsvFile(encoding, separator, tuple(header), _rows(file, reader, header), file.close)
+
+
+def _separator(header: str) -> str:
+    """Return the mark that splits a header into the most names that are known."""
+
+    def score(mark: str) -> tuple[int, int]:
+        names = next(csv.reader([header], delimiter=mark), [])
+        return sum(name.strip() in _KNOWN for name in names), len(names)
+
+    return max(_SEPARATORS, key=score)
+
+
+def _rows(
+    file: TextIO, reader: Iterator[list[str]], header: list[str]
+) -> Iterator[Mapping[str, str] | BadRow]:
+    number = 0
+    with file:
+        while True:
+            try:
+                cells = next(reader)
+            except StopIteration:
+                return
+            except (csv.Error, UnicodeError) as error:
+                number += 1
+                yield _bad(number, header, [], f"the row cannot be read: {error}", "mend the line")
+                if isinstance(error, UnicodeError):  # the rest cannot be told from it
+                    return
+                continue
+            if not any(cell.strip() for cell in cells):
+                continue
+            number += 1
+            yield _row(number, header, cells)
+
+
+def _row(number: int, header: list[str], cells: list[str]) -> Mapping[str, str] | BadRow:
+    if any("\udc80" <= char <= "\udcff" for cell in cells for char in cell):
+        text = f"row {number} is not in the encoding of the file"
+        return _bad(number, header, cells, text, "save the file again as UTF-8")
+    beyond = [cell for cell in cells[len(header) :] if cell.strip()]
+    if beyond:
+        text = f"row {number} has {len(cells)} cells, the header {len(header)}: {beyond[0]!r}"
+        hint = 'quote a cell that holds the separator, such as "20,000,000"'
+        return _bad(number, header, cells, text, hint)
+    if len(cells) < len(header):
+        text = f"row {number} has {len(cells)} cells, the header {len(header)}"
+        return _bad(number, header, cells, text, "a line may be cut off; leave empty cells empty")
+    nameless = [
+        cell for name, cell in zip(header, cells, strict=False) if not name and cell.strip()
+    ]
+    if nameless:
+        text = f"row {number} has {nameless[0]!r} in a column without a name"
+        return _bad(number, header, cells, text, "name every column")
+    return {
+        name: cell for name, cell in zip(header, cells, strict=False) if name and cell.strip() != ""
+    }
+
+
+def _bad(number: int, header: list[str], cells: list[str], text: str, hint: str) -> BadRow:
+    known = {name: cell for name, cell in zip(header, cells, strict=False) if name and cell}
+    return BadRow(Issue("EX110", f"row {number}", text, hint), known)

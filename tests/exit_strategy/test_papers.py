@@ -1,0 +1,207 @@
+"""Promises of the papers: SAFEs, notes and dividends pay what their published texts say."""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import replace
+from decimal import Decimal
+
+import numpy as np
+import pytest
+from reference_waterfall import liquidity_equilibria
+
+from fastnn.exit_strategy.captable import CapTable, Note, OptionGrant, Safe, ShareClass
+from fastnn.exit_strategy.errors import ExitError
+from fastnn.exit_strategy.interest import Accrual, grown
+from fastnn.exit_strategy.money import parse_cap_table
+from fastnn.exit_strategy.waterfall import (
+    Schedule,
+    break_points,
+    pay_many,
+    payouts_given,
+    profitable_switch,
+)
+
+
+def pay(table: CapTable, price: float) -> dict[str, float]:
+    return Schedule(table.claims()).pay(price)
+
+
+def test_a_post_money_safe_leaves_out_preferred_shares_that_take_their_preference() -> None:
+    """Y Combinator's SAFE v1.1: the liquidity capitalization has no holders of cash-out amounts."""
+    table = CapTable(
+        8e6, 8e6, (ShareClass("A", 2e6, 20e6),), (), (Safe("S", 2e6, 40e6),)
+    )  # fmt: skip
+    for price, wanted in ((50e6, 2e6), (60e6, 2e6), (70e6, 2.5e6)):
+        got = pay(table, price)
+        assert got["S"] == pytest.approx(wanted)
+        assert got["A"] == 20e6
+        assert sum(got.values()) == pytest.approx(price)
+    assert pay(table, 200e6)["S"] == pytest.approx(10e6)  # A converts: 5 % of everything
+    assert Schedule(table.exact_claims()).pay(Decimal(70_000_000))["S"] == Decimal(2_500_000)
+
+
+def random_table(rng: np.random.Generator) -> CapTable:
+    common = float(rng.uniform(1e6, 1e7))
+    classes = tuple(
+        ShareClass(
+            f"C{i}", float(rng.uniform(2e5, 4e6)), float(rng.uniform(1e6, 3e7)),
+            participation=str(rng.choice(["none", "none", "full", "capped"])),
+            seniority=int(rng.integers(1, 4)),
+        )
+        for i in range(rng.integers(1, 3))
+    )  # fmt: skip
+    classes = tuple(replace(c, cap=2.0) if c.participation == "capped" else c for c in classes)
+    options = (OptionGrant("O", 5e5, float(rng.choice([0.0, 0.5, 4.0]))),)
+    safes = tuple(
+        Safe(f"S{i}", float(rng.uniform(2e5, 1.5e6)), float(rng.uniform(5e6, 6e7)))
+        for i in range(rng.integers(1, 3))
+    )
+    return CapTable(common, common, classes, options, safes)
+
+
+def test_random_tables_with_post_money_paper_match_exhaustive_search() -> None:
+    rng = np.random.default_rng(11)
+    events = set()
+    for _ in range(40):
+        table = random_table(rng)
+        due = sum(float(c.invested) for c in table.classes) + sum(
+            float(s.amount) for s in table.safes
+        )
+        claims = table.claims()
+        schedule = Schedule(claims)
+        for factor in rng.uniform(0.3, 4, 2):
+            price = float(due * factor)
+            got = schedule.pay(price)
+            found = liquidity_equilibria(table, price)
+            gap = min(max(abs(got[h] - other[h]) for h in got) for other in found)
+            assert gap < 1e-6 * price, (table, price)
+            assert profitable_switch(claims, price) is None
+            assert sum(got.values()) == pytest.approx(price)
+            kept = payouts_given(claims, schedule.converted(price), price)
+            assert kept == pytest.approx(list(got.values()), rel=1e-9, abs=1e-3)
+        events |= {p.event for p in break_points(claims)}
+    assert events == {"starts", "exercises", "converts", "reaches_cap"}
+
+
+def test_many_tables_with_such_paper_pay_as_one_by_one() -> None:
+    rng = np.random.default_rng(5)
+    prices = np.linspace(0, 2e8, 40)
+    claims = random_table(rng).claims()
+    plain = np.array([Schedule(claims).amounts(float(p)) for p in prices]).T
+    assert np.array_equal(pay_many([claims], prices)[0], plain)
+
+
+def test_a_discount_works_in_a_sale_only_where_the_form_says_so() -> None:
+    """In Y Combinator's forms the liquidity price knows the discount only without a cap."""
+    both = CapTable(9e6, 9e6, safes=(Safe("S", 1e6, 20e6, 0.2),))
+    assert [pay(both, p)["S"] for p in (5e6, 10e6, 20e6, 30e6)] == pytest.approx(
+        [1e6, 1e6, 1e6, 1.5e6]
+    )
+    agreed = CapTable(9e6, 9e6, safes=(Safe("S", 1e6, 20e6, 0.2, discount_in_sale=True),))
+    assert pay(agreed, 5e6)["S"] == pytest.approx(1.25e6)
+    alone = CapTable(9e6, 9e6, safes=(Safe("S", 1e6, None, 0.2),))
+    assert pay(alone, 5e6)["S"] == pytest.approx(1.25e6)
+    refused = CapTable(9e6, 9e6, safes=(Safe("S", 1e6, None, 0.2, discount_in_sale=False),))
+    assert pay(refused, 50e6)["S"] == pytest.approx(1e6)
+    note = CapTable(9e6, 9e6, notes=(Note("N", 1e6, 0.08, 1.0, 20e6, 0.2),))
+    assert pay(note, 5e6)["N"] == pytest.approx(1.08e6)
+    usual = CapTable(9e6, 9e6, notes=(Note("N", 1e6, 0.08, 1.0, 20e6, 0.2, multiple=2.0),))
+    assert pay(usual, 5e6)["N"] == pytest.approx(2.16e6)
+
+
+def test_discounted_papers_share_by_what_their_discount_makes_of_them() -> None:
+    table = CapTable(1e6, 1e6, safes=(Safe("a", 2e6, None, 0.2), Safe("b", 2e6, None, 0.15)))
+    got = pay(table, 4.5e6)  # 2.5m and 2.353m due, 4.5m there
+    assert got["a"] == pytest.approx(2_318_181.82, abs=0.01)
+    assert got["b"] == pytest.approx(2_181_818.18, abs=0.01)
+    assert pay(table, 4.1e6) == pytest.approx({"founders": 0.0, "a": 2.1e6, "b": 2e6})
+    assert profitable_switch(table.claims(), 4.5e6) is None
+    many = pay_many([table.claims()], [4.5e6])[0, :, 0]
+    assert many == pytest.approx(list(got.values()))
+
+
+def test_a_most_favoured_safe_takes_the_terms_of_later_paper() -> None:
+    cap = Safe("cap", 1e6, 10e6, date=dt.date(2024, 5, 1))
+    first = Safe("mfn", 5e5, mfn=True, date=dt.date(2024, 1, 1))
+    late = replace(first, date=dt.date(2025, 1, 1))
+    assert pay(CapTable(9e6, 9e6, safes=(first, cap)), 50e6)["mfn"] == pytest.approx(2.5e6)
+    assert pay(CapTable(9e6, 9e6, safes=(late, cap)), 50e6)["mfn"] == pytest.approx(5e5)
+    undated = replace(first, date=None)
+    assert pay(CapTable(9e6, 9e6, safes=(undated, cap)), 50e6)["mfn"] == pytest.approx(2.5e6)
+    two = (undated, replace(undated, name="other"))  # each looks at the other: nothing to take
+    assert pay(CapTable(9e6, 9e6, safes=two), 50e6)["mfn"] == pytest.approx(5e5)
+    rate = Safe("rate", 1e6, None, 0.2)
+    assert pay(CapTable(9e6, 9e6, safes=(undated, rate)), 50e6)["mfn"] == pytest.approx(6.25e5)
+    cheaper = Safe("cheap", 1e5, 5e6)
+    table = CapTable(9e6, 9e6, safes=(undated, cap, cheaper))
+    assert pay(table, 50e6)["mfn"] == pytest.approx(5e6)  # 10 % at the lowest cap
+
+
+JAN = dt.date(2022, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("rows", "wanted"),
+    [
+        ([Accrual(0.10, JAN, compounding="annual")], 1.21),
+        ([Accrual(0.10, JAN)], 1.2),
+        ([Accrual(0.10, JAN, dt.date(2022, 12, 31)), Accrual(0.02, dt.date(2023, 1, 1))], 1.12),
+        ([Accrual(0.02, dt.date(2023, 1, 1)), Accrual(0.10, JAN, dt.date(2022, 12, 31))], 1.12),
+        ([Accrual(0.08, JAN, compounding="quarterly")], 1.02**8),
+        ([Accrual(0.12, JAN, compounding="monthly")], 1.01**24),
+        ([Accrual(0.10, JAN, compounding="semiannual")], 1.05**4),
+        ([Accrual(0.0365, JAN, compounding="daily")], 1.0001**730),
+        ([Accrual(0.10, dt.date(2023, 7, 1), day_count="30/360")], 1.05),
+        ([Accrual(0.10, dt.date(2025, 1, 1))], 1.0),
+        ([Accrual(0.10, JAN, dt.date(2022, 6, 30)),
+          Accrual(0.10, dt.date(2022, 7, 1), compounding="annual")],
+         (1 + 0.10) * (1 + 0.10 * 184 / 365) + 0.10 * 181 / 365),
+    ],
+)  # fmt: skip
+def test_interest_runs_by_its_steps_its_days_and_its_periods(
+    rows: list[Accrual], wanted: float
+) -> None:
+    assert grown(rows, dt.date(2024, 1, 1), float) == pytest.approx(wanted, rel=1e-12)
+    exact = grown(rows, dt.date(2024, 1, 1), lambda x: Decimal(str(x)))
+    assert float(exact) == pytest.approx(wanted, rel=1e-12)
+
+
+def test_interest_and_dividends_run_to_the_day_that_is_asked_for() -> None:
+    note = Note("N", 1e6, accruals=(Accrual(0.1, JAN),))
+    a = ShareClass("A", 1e6, 2e6, dividend_rate=0.08, dividend_from=JAN)
+    b = ShareClass("B", 1e6, 2e6, dividend_rate=0.08, dividend_from=JAN,
+                   dividend_compounding="annual")  # fmt: skip
+    table = CapTable(1e6, 1e6, (a, b), notes=(note,), as_of=dt.date(2023, 1, 1))
+    due = {c.holder: c.due for c in table.claims()}
+    assert due == pytest.approx({"founders": 0, "A": 2.16e6, "B": 2.16e6, "N": 1.1e6})
+    later = {c.holder: c.due for c in table.claims(dt.date(2024, 1, 1))}
+    assert later == pytest.approx({"founders": 0, "A": 2.32e6, "B": 2.3328e6, "N": 1.2e6})
+    assert table.accrues
+    assert not CapTable(1.0, 1.0).accrues
+    assert table.raised == 5e6
+
+
+def test_periods_of_interest_are_read_and_their_faults_named() -> None:
+    row = {
+        "name": "N",
+        "principal": "1m",
+        "accruals": [{"rate": "10%", "start": "2022-01-01", "compounding": "annual"}],
+    }
+    table = parse_cap_table({"common": 1, "notes": [row]}, [])
+    assert table is not None
+    assert table.notes[0].accruals == (Accrual(0.1, JAN, compounding="annual"),)
+    for change, field in (
+        ({"day_count": "act/act"}, "accruals[0]"),
+        ({"compounding": "hourly"}, "accruals[0]"),
+        ({"end": "2021-01-01"}, "accruals[0].end"),
+        ({"rate": -1}, "accruals[0].rate"),
+        ({"speed": 1}, "accruals[0].speed"),
+    ):
+        bad = {**row, "accruals": [{"rate": 0.1, "start": "2022-01-01", **change}]}
+        assert parse_cap_table({"common": 1, "notes": [bad]}, issues := []) is None
+        assert issues[0].field == f"cap_table.notes[0].{field}"
+    assert parse_cap_table({"common": 1, "notes": [{**row, "interest": 0.1}]}, issues := []) is None
+    assert "twice" in issues[0].message
+    with pytest.raises(ExitError, match="no first day"):
+        CapTable(1.0, 1.0, (ShareClass("A", 1.0, 1.0, dividend_rate=0.1),))
