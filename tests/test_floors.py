@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[1]
 CORE = ROOT / "rust" / "fastnn" / "src"
 FLOORS = (
     ("error", "shape"),
-    ("simd", "pool", "buffer"),
+    ("sync", "simd", "pool", "buffer"),
     ("kernels",),
     ("graph",),
     ("ops",),
@@ -100,6 +100,26 @@ def test_no_module_of_the_core_uses_a_higher_floor(path):
 def test_the_core_has_no_word_of_python_or_gpu(path):
     words = re.findall(rf"\b(?:{FOREIGN_WORDS})\b", path.read_text(encoding="utf-8"), re.I)
     assert not words
+
+
+def test_one_file_of_the_core_waits_and_one_of_the_binding_leaves_the_interpreter():
+    """A wait elsewhere could be made with the interpreter held, or be met half-way by a fork."""
+    binding = ROOT / "rust" / "fastnn-py" / "src"
+    waits = (
+        r"\b(?:Mutex|RwLock|Condvar|OnceLock|LazyLock|Once|Barrier|mpsc|eprintln|eprint|println)\b"
+    )
+    parks = rf"{waits}|thread::(?:park|sleep)|\.join\(\)"
+    leaves = r"\.detach\(|Python::(?:attach|try_attach)|PyGILState|PyEval_(?:Save|Restore)Thread"
+    for path in [*core_files(), *sorted(binding.rglob("*.rs"))]:
+        text = strip_rust(path.read_text(encoding="utf-8"))
+        name = str(path.relative_to(ROOT / "rust"))
+        if name != "fastnn/src/sync.rs":
+            # The pool's helpers park; its caller only spins and yields.
+            found = re.findall(waits if name == "fastnn/src/pool.rs" else parks, text)
+            assert not found, f"{name}: {found[0]}; use fastnn::sync"
+        if name != "fastnn-py/src/interpreter.rs":
+            found = re.findall(leaves, text)
+            assert not found, f"{name}: {found[0]}; use interpreter::detach and attach"
 
 
 def test_the_core_depends_on_five_small_crates_only():

@@ -45,6 +45,7 @@ PARAMETERS = {
     "shape": "Sequence[int | None]", "slots": "Sequence[_TensorLike]", "step": "Function",
     "steps": "int | None", "stream": "Any", "streams": "int",
     "updates": "Sequence[tuple[Variable, Tensor]] | None", "value": "Any",
+    "values": "Sequence[Any]", "variables": "Sequence[Variable]",
     "weights": "_Array", "xs": "Sequence[Any]", "y": "Tensor",
 }  # fmt: skip
 # The same name means something else here.
@@ -76,7 +77,8 @@ RESULTS = {
     "Tensor.tolist": "Any", "Variable.assign": "Any", "Variable.dtype": "str",
     "Variable.name": "str", "Variable.numpy": "NDArray[Any]", "Variable.shape": "tuple[int, ...]",
     "Variable.size": "int", "Variable.value": "Tensor", "apply": "Tensor",
-    "from_dlpack": "Tensor", "get_num_threads": "int", "gradients": "list[Tensor]",
+    "assign_all": "None", "from_dlpack": "Tensor", "get_num_threads": "int",
+    "gradients": "list[Tensor]", "snapshots": "list[Tensor]",
     "info": "dict[str, Any]", "load_file": "tuple[dict[str, NDArray[Any]], dict[str, str]]",
     "op_table": "list[OpRow]", "optimizer_slots": "list[str]",
     "optimizer_update": "tuple[Tensor, list[Tensor]]", "pay_claims": "None",

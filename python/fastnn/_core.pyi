@@ -16,7 +16,7 @@ class _Ops:  # one function per op, inputs first; fastnn/ops/rows.pyi has them a
 
 ops: _Ops
 
-__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Variable', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'pay_claims', 'Function', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'set_num_threads', 'get_num_threads', 'info']
+__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Variable', 'snapshots', 'assign_all', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'pay_claims', 'Function', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'set_num_threads', 'get_num_threads', 'info']
 
 class FastnnError(Exception):
     """The base of all errors that fastnn raises by itself."""
@@ -212,7 +212,7 @@ class Variable:
     def __new__(cls, value: Any, dtype: str | None = None, name: str | None = None) -> Self: ...
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]: ...
     def assign(self, value: Any) -> Any:
-        """Sets the value. Errors: ShapeError when the shape differs."""
+        """Sets the value; while `fit` updates it in another thread, between two steps of that. Errors: ShapeError when the shape differs."""
     @property
     def dtype(self) -> str:
         """'float32', 'int32' or 'bool'."""
@@ -235,6 +235,8 @@ class Variable:
 
 def apply(name: str, tensors: Sequence[_TensorLike], attrs: Mapping[str, Any] | None = None) -> Tensor:
     """Applies the op `name` to tensors, arrays or numbers, with attributes by name. Of an op with several results, the first."""
+def assign_all(variables: Sequence[Variable], values: Sequence[Any]) -> None:
+    """Sets several Variables at one moment; while `fit` updates them in another thread, between two of its steps. Raises ShapeError or DataError, before anything is set, when a value does not fit."""
 def from_dlpack(value: Any) -> Tensor:
     """A tensor that shares the memory of another library's CPU array, without a copy."""
 def get_num_threads() -> int:
@@ -259,5 +261,7 @@ def save_file(path: str | PathLike[str], tensors: Mapping[str, Any], metadata: M
     """Writes tensors, metadata and an inference function into one safetensors file."""
 def set_num_threads(n: int) -> None:
     """Sets the number of threads that computations use, 1 to 256. Results do not depend on it."""
+def snapshots(variables: Sequence[Variable]) -> list[Tensor]:
+    """The values of several Variables at one moment, as tensors that later updates do not change."""
 def tensor(value: Any, dtype: str | None = None, copy: bool | None = None) -> Tensor:
     """A tensor of a value: arrays, numbers, nested lists, anything with `__array__` or `__dlpack__`."""

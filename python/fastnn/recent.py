@@ -1,13 +1,17 @@
-"""A small cache that forgets what was not used for longest. Depends on the standard library."""
+"""A small cache that forgets what was not used for longest. Depends on the standard library.
+
+Without a lock: each step is one operation of a dictionary, which is atomic. A lock would be found
+held by a child forked meanwhile, and by a signal handler or finaliser that calls a model again.
+"""
 
 from __future__ import annotations
 
-import threading
+import itertools
 from typing import Any
 
 __all__ = ["Recent"]
 
-_lock = threading.Lock()
+_clock = itertools.count()
 
 
 class Recent:
@@ -15,27 +19,28 @@ class Recent:
 
     def __init__(self, size: int) -> None:
         self.size = size
-        self._held: dict[Any, Any] = {}
+        #: A value and when it was last used.
+        self._held: dict[Any, list[Any]] = {}
 
     def find(self, key: Any) -> Any:
         """The value of a key, None when there is none; the key counts as used."""
-        with _lock:
-            value = self._held.pop(key, None)
-            if value is not None:
-                self._held[key] = value
-        return value
+        entry = self._held.get(key)
+        if entry is None:
+            return None
+        entry[1] = next(_clock)
+        return entry[0]
 
     def keep(self, key: Any, value: Any) -> None:
         """Holds a value, and forgets the least recently used one when there are too many."""
-        with _lock:
-            self._held[key] = value
-            if len(self._held) > self.size:
-                del self._held[next(iter(self._held))]
+        self._held[key] = [value, next(_clock)]
+        while len(self._held) > self.size:
+            held = self._held.copy()
+            oldest = min(held, key=lambda key: held[key][1])
+            self._held.pop(oldest, None)
 
     def clear(self) -> None:
         """Forgets everything."""
-        with _lock:
-            self._held.clear()
+        self._held.clear()
 
     def __len__(self) -> int:
         return len(self._held)

@@ -318,10 +318,6 @@ def _compile_config(model: Any) -> dict[str, Any] | None:
         return None
 
 
-def _arrays(variables: dict[str, Any]) -> dict[str, Any]:
-    return {name: v.numpy() for name, v in variables.items()}
-
-
 def _inference(model: Any) -> Any:
     """The traced inference function, for programs without Python; None when shapes are open."""
     found = model._input_shapes()
@@ -356,7 +352,7 @@ def save_model(
         "fastnn.state": json.dumps(_state(model, variables)),
         "fastnn.build": json.dumps(built_for(model)),
     }
-    tensors = _arrays(variables) | _arrays(_optimizer_values(model))
+    tensors = variables | _optimizer_values(model)
     _core.save_file(path, tensors, metadata, _inference(model))
 
 
@@ -584,7 +580,7 @@ def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool =
     if path.endswith(".weights.h5"):
         return keras_files.save_weights(model, path)
     metadata = {"fastnn.format": FORMAT}
-    _core.save_file(path, _arrays(named_variables(model)), metadata, None)
+    _core.save_file(path, named_variables(model), metadata, None)
 
 
 def load_weights(model: Any, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
@@ -612,7 +608,7 @@ def save_state(
     from fastnn import random
 
     variables = named_variables(model)
-    tensors = _arrays(variables | _optimizer_values(model)) | (arrays or {})
+    tensors = variables | _optimizer_values(model) | (arrays or {})
     if (state := random.global_state()) is not None:
         tensors[_GLOBAL_STATE] = state
     metadata = {

@@ -18,7 +18,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 
-__all__ = ["Scope", "Variable", "current_scope"]
+__all__ = ["Scope", "Variable", "assign_all", "current_scope", "read_all"]
 
 _local = threading.local()
 
@@ -256,6 +256,23 @@ class Variable(_core.Variable):
         with np.printoptions(threshold=20):
             text = str(self.numpy())
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, value={text}>"
+
+
+def read_all(variables: Sequence[Variable]) -> list[np.ndarray[Any, Any]]:
+    """Copies of the stored values, all of one moment: between two steps of a fit that runs in
+    another thread.
+    """
+    return [np.array(value) for value in _core.snapshots(variables)]
+
+
+def assign_all(variables: Sequence[Variable], values: Sequence[Any]) -> None:
+    """Sets the values of all at one moment, between two steps of a fit in another thread."""
+    if current_scope() is None:
+        values = [value.value if isinstance(value, Variable) else value for value in values]
+        _core.assign_all(variables, values)
+        return
+    for variable, value in zip(variables, values, strict=True):
+        variable.assign(value)
 
 
 def _operand(value: Any) -> Any:

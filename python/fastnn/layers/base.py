@@ -33,7 +33,7 @@ from fastnn.errors import (
 from fastnn.random import SeedGenerator
 from fastnn.serial import file_budget, plain
 from fastnn.symbolic import KerasTensor, Node, infer, is_symbolic, wrap
-from fastnn.variables import Scope, Variable, current_scope, touch
+from fastnn.variables import Scope, Variable, assign_all, current_scope, read_all, touch
 
 __all__ = ["CallContext", "InputSpec", "Layer"]
 
@@ -440,11 +440,17 @@ class Layer:
         return sum(v.size for v in self.weights)
 
     def get_weights(self) -> list[np.ndarray[Any, Any]]:
-        """Copies of all weights, in the order of `weights`."""
-        return [np.array(v.numpy()) for v in self.weights]
+        """Copies of all weights, in the order of `weights` and of one moment.
+
+        While `fit` runs in another thread, that is between two of its steps.
+        """
+        return read_all(self.weights)
 
     def set_weights(self, weights: Sequence[Any]) -> None:
-        """Sets all weights from arrays in the order of `weights`."""
+        """Sets all weights from arrays in the order of `weights`, at one moment.
+
+        While `fit` runs in another thread, that is between two of its steps.
+        """
         own = self.weights
         if len(own) != len(weights):
             raise ValueError(
@@ -458,8 +464,7 @@ class Layer:
                     f"set_weights on '{self.name}': weight '{v.path}' has shape {v.shape}, "
                     f"got {np.shape(value)}\n  hint: the arrays stand in the order of `weights`"
                 )
-        for v, value in zip(own, weights, strict=True):
-            v.assign(value)
+        assign_all(own, weights)
 
     def _own(self) -> list[Variable]:
         """The weights of this layer itself in the order of files: trainable ones first."""

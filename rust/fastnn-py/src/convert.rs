@@ -444,7 +444,7 @@ pub(crate) fn operand(value: &Bound<'_, PyAny>) -> Result<Option<Tensor>> {
     }
     if let Ok(variable) = value.cast::<PyVariable>() {
         if variable.get_type().is(PyVariable::type_object(py)) {
-            return Ok(Some(variable.get().leaf(py)));
+            return Ok(Some(variable.get().leaf()));
         }
         // A subclass may give another value while it is traced.
         let current = value.getattr(pyo3::intern!(py, "value"))?;

@@ -172,7 +172,7 @@ impl Drop for Imported {
     fn drop(&mut self) {
         // Foreign deleters may need the interpreter. SAFETY: the managed tensor is ours, and this
         // is the only call of its deleter.
-        Python::attach(|_| unsafe {
+        crate::interpreter::attach(|_| unsafe {
             match *self {
                 Imported::Plain(m) => {
                     if let Some(deleter) = (*m).deleter {
@@ -275,7 +275,7 @@ pub(crate) fn share(value: &Bound<'_, PyAny>, dtype: Option<DType>) -> Result<Te
     struct Held(Option<Kept>);
     impl Drop for Held {
         fn drop(&mut self) {
-            Python::attach(|_| drop(self.0.take()));
+            crate::interpreter::attach(|_| drop(self.0.take()));
         }
     }
     let refuse = || {

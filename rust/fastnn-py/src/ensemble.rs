@@ -77,7 +77,7 @@ impl Ensemble {
             let layout = Layout::new(options, weights.len(), streams, variables)?;
             let weights = weights_from(weights, dirichlet_sum);
             let spec = DrawSpec { len: draws, seed, stream, weights, streams, cholesky };
-            let draws = py.detach(|| Draws::new(&spec))?;
+            let draws = crate::interpreter::detach(py, || Draws::new(&spec))?;
             Ok(Self { layout, draws })
         })
     }
@@ -89,7 +89,7 @@ impl Ensemble {
                 return data_error(wrong_size("weights", weights.len(), self.layout.groups()));
             }
             let weights = weights_from(weights, dirichlet_sum);
-            let draws = py.detach(|| self.draws.reweighted(&weights))?;
+            let draws = crate::interpreter::detach(py, || self.draws.reweighted(&weights))?;
             Ok(Self { layout: self.layout.clone(), draws })
         })
     }
@@ -111,7 +111,7 @@ impl Ensemble {
         enter(|| {
             let (marginals, open) = self.read_profiles(py, &marginals, &open)?;
             let wanted = Wanted { quantiles: quantile_levels, pins: pin_levels };
-            let all = py.detach(|| self.run(&marginals, &open, &wanted))?;
+            let all = crate::interpreter::detach(py, || self.run(&marginals, &open, &wanted))?;
             let join = |get: &dyn Fn(&ensemble::Summary) -> &[u32]| {
                 all.iter().flat_map(|s| get(s).iter().copied()).collect::<Vec<u32>>()
             };
@@ -136,8 +136,9 @@ impl Ensemble {
         enter(|| {
             let (marginals, open) = self.read_profiles(py, &marginals, &open)?;
             let profile = Profile { marginals: &marginals, open: &open };
-            let out =
-                py.detach(|| ensemble::total_effects(&self.layout, &self.draws, &other.draws, profile))?;
+            let out = crate::interpreter::detach(py, || {
+                ensemble::total_effects(&self.layout, &self.draws, &other.draws, profile)
+            })?;
             write(py, "effects", &effects, &out)
         })
     }
@@ -224,7 +225,7 @@ fn pay_claims(
         // SAFETY: the exporter keeps the memory alive while `out` is held; it is writable and
         // contiguous, and the caller hands it over for the length of the call.
         let to = unsafe { std::slice::from_raw_parts_mut(out.buf_ptr().cast::<f64>(), out.item_count()) };
-        Ok(py.detach(|| payout::pay(&table, per_table, &prices, to))?)
+        Ok(crate::interpreter::detach(py, || payout::pay(&table, per_table, &prices, to))?)
     })
 }
 

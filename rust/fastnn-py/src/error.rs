@@ -113,7 +113,7 @@ fn classes(py: Python<'_>) -> PyResult<&Classes> {
 }
 
 fn raise(error: &Error) -> PyErr {
-    Python::attach(|py| {
+    crate::interpreter::attach(|py| {
         // The core writes a message in one line; here the hint gets its own, as in all of Python.
         let text = error.to_string().replacen("; hint: ", "\n  hint: ", 1);
         let classes = match classes(py) {

@@ -13,7 +13,7 @@ use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use smallvec::SmallVec;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::Instant;
 
 /// Runs that take longer than this detach from the interpreter the next time, in nanoseconds.
@@ -28,11 +28,17 @@ pub(crate) struct PyFunction {
     pub(crate) function: Arc<Function>,
     /// How long the last run took, to decide whether to detach for the next.
     last: AtomicU64,
+    /// How many cells it was given.
+    cells: AtomicUsize,
 }
 
 impl PyFunction {
     pub(crate) fn wrap(function: Function) -> PyFunction {
-        PyFunction { function: Arc::new(function), last: AtomicU64::new(u64::MAX) }
+        PyFunction {
+            function: Arc::new(function),
+            last: AtomicU64::new(u64::MAX),
+            cells: AtomicUsize::new(0),
+        }
     }
 
     /// Borrows the arrays of a call.
@@ -59,6 +65,7 @@ impl PyFunction {
         // SAFETY: the pointers are to memory that the caller keeps for the length of the call, and
         // which is only read.
         unsafe impl Send for Args<'_> {}
+        let cells = args.iter().map(|arg| arg.ty.shape.count()).sum();
         let args = Args(args);
         let job = move || {
             let args = args;
@@ -66,11 +73,12 @@ impl PyFunction {
             // SAFETY: each argument was borrowed with the shape it has.
             let results = unsafe { self.function.call(args.0) };
             self.last.store(start.elapsed().as_nanos() as u64, Relaxed);
+            self.cells.store(cells, Relaxed);
             results
         };
-        let waits = self.function.variables().any(|v| !v.is_free());
-        let quick = self.last.load(Relaxed) < WORTH_DETACHING && !waits;
-        let results = if quick { job() } else { py.detach(job) };
+        // Should it have to wait for a variable after all, the core leaves the interpreter for that.
+        let quick = self.last.load(Relaxed) < WORTH_DETACHING && cells <= self.cells.load(Relaxed);
+        let results = if quick { job() } else { crate::interpreter::detach(py, job) };
         if self.function.take_storm() {
             warn_of_storm(py, &self.function)?;
         }
@@ -157,7 +165,7 @@ impl PyFunction {
     /// The traced graph and the compiled plans as text.
     #[getter]
     fn steps(&self, py: Python<'_>) -> PyResult<String> {
-        enter(|| Ok(py.detach(|| self.function.describe())))
+        enter(|| Ok(crate::interpreter::detach(py, || self.function.describe())))
     }
 
     /// Names, shapes and types of the inputs.
@@ -208,7 +216,7 @@ pub(crate) fn predict<'py>(
         targets.iter().map(|t| t.cells.as_ref().map_or(t.view.memory().cast(), Storage::ptr)).collect();
     let job = Job { args, outputs };
     let mut raised: Option<PyErr> = None;
-    let result = py.detach(|| {
+    let result = crate::interpreter::detach(py, || {
         let job = job;
         let mut tick = || check_signals(&mut raised);
         // SAFETY: the arguments were borrowed with their shapes, the outputs were made with theirs.
@@ -230,7 +238,7 @@ pub(crate) fn predict<'py>(
 
 /// Lets Python's signal handlers run; what they raise is kept in `raised` and stops the run.
 pub(crate) fn check_signals(raised: &mut Option<PyErr>) -> fastnn::error::Result<()> {
-    Python::attach(|py| py.check_signals()).map_err(|error| {
+    crate::interpreter::attach(|py| py.check_signals()).map_err(|error| {
         *raised = Some(error);
         Error::Interrupted
     })

@@ -7,6 +7,7 @@ mod ensemble;
 mod error;
 mod function;
 mod index;
+mod interpreter;
 mod ops;
 mod save;
 mod tensor;
@@ -53,9 +54,10 @@ fn info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
 /// fastnn's compiled core: tensors, functions, training loops and files.
 #[pymodule(gil_used = false)]
 fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    interpreter::register();
     error::register(module)?;
     module.add_class::<tensor::PyTensor>()?;
-    module.add_class::<variable::PyVariable>()?;
+    variable::register(module)?;
     module.add_function(wrap_pyfunction!(tensor::tensor, module)?)?;
     module.add_function(wrap_pyfunction!(tensor::from_dlpack, module)?)?;
     module.add_function(wrap_pyfunction!(tensor::placeholder, module)?)?;

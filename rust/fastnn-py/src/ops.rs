@@ -7,13 +7,13 @@ use crate::tensor::{PyTensor, build, build_all};
 use fastnn::graph::{Attr, AttrDef, AttrKind, OpDef, Vjp};
 use fastnn::ops;
 use fastnn::shape::BATCH;
+use fastnn::sync::Slot;
 use fastnn::tensor::{Attrs, Operands};
 use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString, PyTuple};
 use std::ffi::{CString, c_void};
-use std::sync::OnceLock;
 
 /// A row with what calls need prepared.
 struct Entry {
@@ -24,8 +24,8 @@ struct Entry {
 }
 
 fn entries() -> &'static [Entry] {
-    static ENTRIES: OnceLock<Vec<Entry>> = OnceLock::new();
-    ENTRIES.get_or_init(|| {
+    static ENTRIES: Slot<Vec<Entry>> = Slot::new();
+    ENTRIES.get_or_make(|| {
         let entry = |op: &'static OpDef| Entry {
             op,
             defaults: op
@@ -197,7 +197,7 @@ unsafe extern "C" fn call(
     names: *mut ffi::PyObject,
 ) -> *mut ffi::PyObject {
     // SAFETY: the interpreter calls us attached; the guard only tells PyO3 so.
-    Python::attach(|py| {
+    crate::interpreter::attach(|py| {
         let result = enter(|| {
             // SAFETY: `slf` is the capsule made in `function`, whose pointer is a static entry.
             let entry: &'static Entry = &*ffi::PyCapsule_GetPointer(slf, std::ptr::null()).cast();

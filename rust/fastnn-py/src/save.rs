@@ -7,12 +7,13 @@ use crate::tensor::{PyTensor, read};
 use crate::variable::PyVariable;
 use fastnn::graph::Arg;
 use fastnn::save::{self, Model};
-use fastnn::tensor::Tensor;
+use fastnn::tensor::{Tensor, Variable};
 use pyo3::exceptions::{PyFileNotFoundError, PyIsADirectoryError};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyList, PyTuple};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 fn check_exists(path: &Path) -> Result<()> {
     if path.is_dir() {
@@ -40,20 +41,27 @@ fn save_file(
     function: Option<&Bound<'_, PyFunction>>,
 ) -> PyResult<()> {
     enter(|| {
+        // All at one moment: a fit in another thread may be updating them. The stored values,
+        // whatever a subclass shows while it is traced.
+        let variables: Vec<Arc<Variable>> = tensors
+            .values()
+            .iter()
+            .filter_map(|v| Some(v.cast::<PyVariable>().ok()?.get().0.clone()))
+            .collect();
+        let mut values = variables.iter().zip(Variable::snapshots(variables.iter()));
         let mut entries = Vec::with_capacity(tensors.len());
         for (name, value) in tensors {
             let name: String = name.extract()?;
-            let tensor = match value.cast::<PyVariable>() {
-                // The stored value, whatever a subclass shows while it is traced.
-                Ok(variable) => variable.get().leaf(py),
-                Err(_) => shared(&value, &name)?,
+            let tensor = match value.cast::<PyVariable>().ok().and_then(|_| values.next()) {
+                Some((variable, value)) => Tensor::variable(variable, value),
+                None => shared(&value, &name)?,
             };
             read(py, &tensor)?;
             entries.push((name, tensor));
         }
         let function = function.map(|f| f.get().function.clone());
         let metadata = metadata.unwrap_or_default();
-        Ok(py.detach(|| save::save(&path, &entries, &metadata, function.as_deref()))?)
+        Ok(crate::interpreter::detach(py, || save::save(&path, &entries, &metadata, function.as_deref()))?)
     })
 }
 
@@ -75,7 +83,7 @@ fn load_file<'py>(
 ) -> PyResult<(Bound<'py, PyDict>, BTreeMap<String, String>)> {
     enter(|| {
         check_exists(&path)?;
-        let file = py.detach(|| save::read(&path))?;
+        let file = crate::interpreter::detach(py, || save::read(&path))?;
         let tensors = PyDict::new(py);
         for (name, (ty, storage)) in file.tensors {
             tensors.set_item(name, Bound::new(py, PyTensor(Tensor::new(ty, storage)?))?)?;
@@ -98,7 +106,7 @@ impl PyModel {
     fn load(py: Python<'_>, path: PathBuf) -> PyResult<PyModel> {
         enter(|| {
             check_exists(&path)?;
-            let model = py.detach(|| Model::load(&path))?;
+            let model = crate::interpreter::detach(py, || Model::load(&path))?;
             let metadata = model.metadata().clone();
             Ok(PyModel { function: PyFunction::wrap(model.into_function()), metadata })
         })

@@ -32,7 +32,7 @@ pub(crate) fn read<'a>(py: Python<'_>, tensor: &'a Tensor) -> Result<&'a Arc<Sto
     if tensor.cost() < WORTH_DETACHING {
         return Ok(tensor.storage()?);
     }
-    Ok(py.detach(|| tensor.storage())?)
+    Ok(crate::interpreter::detach(py, || tensor.storage())?)
 }
 
 /// An op on converted operands; runs the pending graph when it has grown past its ceiling.

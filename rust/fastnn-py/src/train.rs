@@ -10,11 +10,11 @@ use fastnn::error::Error;
 use fastnn::graph::Arg;
 use fastnn::optim::{self, Update};
 use fastnn::shape::DType;
+use fastnn::sync::Lock;
 use fastnn::tensor::{Tensor, with_graph};
 use fastnn::train::{At, Loop, Observer, Schedule};
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyTuple};
-use std::sync::{Mutex, PoisonError};
 
 /// A training (or evaluation) loop: `Loop(step, results=None, reset=[])`.
 ///
@@ -24,13 +24,7 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) struct PyLoop {
     parts: Loop,
     step: Py<PyFunction>,
-    finished: Mutex<Vec<Vec<f32>>>,
-}
-
-impl PyLoop {
-    fn finished_mut(&self) -> std::sync::MutexGuard<'_, Vec<Vec<f32>>> {
-        self.finished.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+    finished: Lock<Vec<Vec<f32>>>,
 }
 
 #[pymethods]
@@ -53,7 +47,7 @@ impl PyLoop {
                 results: results.map(|f| f.get().function.clone()),
                 reset: reset.unwrap_or_default().iter().map(|v| v.get().0.clone()).collect(),
             };
-            Ok(PyLoop { parts, step: step.unbind(), finished: Mutex::new(vec![]) })
+            Ok(PyLoop { parts, step: step.unbind(), finished: Lock::new(vec![]) })
         })
     }
 
@@ -83,12 +77,13 @@ impl PyLoop {
             let schedule = Schedule { batch_size, epochs, first_epoch, seed, steps };
             let job = Job { args: borrowed.iter().map(Borrowed::arg).collect() };
             let mut watcher = Watcher { finished: vec![], heartbeat, on_batch, raised: None };
-            let result = py.detach(|| {
+            let result = crate::interpreter::detach(py, || {
                 let job = job;
                 // SAFETY: the arrays were borrowed with their shapes and are kept until the end.
                 unsafe { self.parts.run(&job.args, &schedule, &mut watcher) }
             });
-            *self.finished_mut() = watcher.finished.clone();
+            let earlier = std::mem::replace(&mut *self.finished.lock(), watcher.finished.clone());
+            drop(earlier);
             if let Some(error) = watcher.raised {
                 return Err(error.into());
             }
@@ -100,7 +95,7 @@ impl PyLoop {
     /// Results of the epochs that the last run completed, also when it was interrupted.
     #[getter]
     fn finished(&self) -> Vec<Vec<f32>> {
-        self.finished_mut().clone()
+        self.finished.lock().clone()
     }
 }
 
@@ -122,7 +117,7 @@ struct Watcher {
 
 impl Watcher {
     fn ask(&mut self, call: impl FnOnce(Python<'_>) -> PyResult<bool>) -> fastnn::error::Result<bool> {
-        Python::attach(call).map_err(|error| {
+        crate::interpreter::attach(call).map_err(|error| {
             self.raised = Some(error);
             Error::Interrupted
         })

@@ -1,9 +1,8 @@
-//! `Variable` as Python sees it. Waiting for a run that has the value checked out happens detached.
+//! `Variable` as Python sees it, one or several at a moment.
 
 use crate::convert::{dtype_of, shape_tuple, tensor_from};
-use crate::error::{Result, enter};
+use crate::error::{Result, data_error, enter};
 use crate::tensor::{PyTensor, read, to_numpy};
-use fastnn::graph::Ty;
 use fastnn::tensor::{Storage, Tensor, Variable};
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
@@ -16,23 +15,26 @@ use std::sync::Arc;
 pub(crate) struct PyVariable(pub(crate) Arc<Variable>);
 
 impl PyVariable {
-    /// The value now.
-    fn snapshot(&self, py: Python<'_>) -> Arc<Storage> {
-        match self.0.try_snapshot() {
-            Some(value) => value,
-            None => py.detach(|| self.0.snapshot()),
-        }
-    }
-
     /// The value now as a tensor that functions know to be this variable.
-    pub(crate) fn leaf(&self, py: Python<'_>) -> Tensor {
-        Tensor::variable(&self.0, self.snapshot(py))
+    pub(crate) fn leaf(&self) -> Tensor {
+        Tensor::variable(&self.0, self.0.snapshot())
     }
 
-    fn prepare(value: &Bound<'_, PyAny>, ty: Option<Ty>, name: &str) -> Result<(Ty, Arc<Storage>)> {
-        let py = value.py();
-        let tensor = tensor_from(value, ty.map(|ty| ty.dtype), name)?;
-        Ok((tensor.ty(), read(py, &tensor)?.clone()))
+    /// A value of this variable's shape and type.
+    fn prepare(&self, value: &Bound<'_, PyAny>) -> Result<Arc<Storage>> {
+        let ty = self.0.ty();
+        let tensor = tensor_from(value, Some(ty.dtype), "the new value")?;
+        let got = tensor.ty();
+        if got.shape != ty.shape {
+            return Err(fastnn::error::Error::Shape(format!(
+                "assign: the new value of variable '{}' has shape {}, wanted {}",
+                self.0.name(),
+                got.shape,
+                ty.shape
+            ))
+            .into());
+        }
+        Ok(read(value.py(), &tensor)?.clone())
     }
 }
 
@@ -55,13 +57,13 @@ impl PyVariable {
 
     /// The value now, as a tensor; a function built from it reads the variable when it is called.
     #[getter]
-    fn value(&self, py: Python<'_>) -> PyTensor {
-        PyTensor(self.leaf(py))
+    fn value(&self) -> PyTensor {
+        PyTensor(self.leaf())
     }
 
     /// The value now, as a read-only NumPy array that later updates do not change.
     fn numpy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
-        enter(|| to_numpy(&Bound::new(py, PyTensor(self.leaf(py)))?))
+        enter(|| to_numpy(&Bound::new(py, PyTensor(self.leaf()))?))
     }
 
     #[pyo3(signature = (dtype=None, copy=None))]
@@ -71,31 +73,13 @@ impl PyVariable {
         dtype: Option<&Bound<'py, PyAny>>,
         copy: Option<bool>,
     ) -> PyResult<Bound<'py, PyAny>> {
-        Bound::new(py, PyTensor(self.leaf(py)))?.call_method1("__array__", (dtype, copy))
+        Bound::new(py, PyTensor(self.leaf()))?.call_method1("__array__", (dtype, copy))
     }
 
-    /// Sets the value. Errors: ShapeError when the shape differs.
+    /// Sets the value; while `fit` updates it in another thread, between two steps of that. Errors:
+    /// ShapeError when the shape differs.
     fn assign(&self, value: &Bound<'_, PyAny>) -> PyResult<()> {
-        enter(|| {
-            let py = value.py();
-            let ty = self.0.ty();
-            let (got, storage) = PyVariable::prepare(value, Some(ty), "the new value")?;
-            if got.shape != ty.shape {
-                return Err(fastnn::error::Error::Shape(format!(
-                    "assign: the new value of variable '{}' has shape {}, wanted {}",
-                    self.0.name(),
-                    got.shape,
-                    ty.shape
-                ))
-                .into());
-            }
-            if self.0.is_free() {
-                self.0.assign(storage)?;
-            } else {
-                py.detach(|| self.0.assign(storage))?;
-            }
-            Ok(())
-        })
+        enter(|| Ok(self.0.assign(self.prepare(value)?)?))
     }
 
     /// The sizes.
@@ -131,4 +115,43 @@ impl PyVariable {
         let ty = self.0.ty();
         format!("<fastnn.Variable '{}' shape={}, dtype={}>", self.0.name(), ty.shape, ty.dtype.name())
     }
+}
+
+/// The values of several Variables at one moment, as tensors that later updates do not change.
+///
+/// While `fit` updates them in another thread, that is between two of its steps.
+#[pyfunction]
+fn snapshots(variables: Vec<Bound<'_, PyVariable>>) -> PyResult<Vec<PyTensor>> {
+    enter(|| {
+        let variables: Vec<Arc<Variable>> = variables.iter().map(|v| v.get().0.clone()).collect();
+        let values = Variable::snapshots(variables.iter());
+        Ok(variables.iter().zip(values).map(|(v, value)| PyTensor(Tensor::variable(v, value))).collect())
+    })
+}
+
+/// Sets several Variables at one moment; while `fit` updates them in another thread, between two of
+/// its steps. Raises ShapeError or DataError, before anything is set, when a value does not fit.
+#[pyfunction]
+fn assign_all(variables: Vec<Bound<'_, PyVariable>>, values: Vec<Bound<'_, PyAny>>) -> PyResult<()> {
+    enter(|| {
+        if variables.len() != values.len() {
+            return data_error(format!(
+                "assign_all: got {} values for {} variables, wanted one each",
+                values.len(),
+                variables.len()
+            ));
+        }
+        let pairs = variables.iter().zip(&values).map(|(variable, value)| {
+            let variable = variable.get();
+            Ok((variable.0.clone(), variable.prepare(value)?))
+        });
+        Ok(Variable::assign_all(&pairs.collect::<Result<Vec<_>>>()?)?)
+    })
+}
+
+/// Adds `Variable` and the functions of several to the module.
+pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<PyVariable>()?;
+    module.add_function(wrap_pyfunction!(snapshots, module)?)?;
+    module.add_function(wrap_pyfunction!(assign_all, module)?)
 }

@@ -2,15 +2,13 @@
 //! size-classed cache when freed, because page faults and not arithmetic decide the speed of
 //! large elementwise results. Refuses what the machine cannot give instead of being killed.
 //!
-//! Also per-thread scratch for kernels. May use `error` and the system only.
+//! Also per-thread scratch for kernels. May use `error`, `sync` and the system only.
 
 use crate::error::{Error, Result};
+use crate::sync::Lock;
 use std::alloc::{Layout, alloc, dealloc};
-use std::cell::{RefCell, UnsafeCell};
+use std::cell::RefCell;
 use std::ptr::{self, NonNull};
-use std::sync::Once;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 
 /// Alignment of every block, in bytes: one cache line, one zmm.
 pub const ALIGN: usize = 64;
@@ -226,53 +224,29 @@ pub fn available() -> Option<usize> {
 }
 
 /// Freed blocks, one stack per class, linked through the blocks themselves.
-struct Cache {
-    locked: AtomicBool,
-    kept: UnsafeCell<Kept>,
-}
-
 struct Kept {
     heads: [*mut u8; CLASSES],
     small: usize,
     large: usize,
 }
 
-// SAFETY: `kept` is only touched between `lock` and `unlock`.
-unsafe impl Sync for Cache {}
+// SAFETY: the blocks belong to the cache, and any thread may take one.
+unsafe impl Send for Kept {}
 
-static CACHE: Cache = Cache {
-    locked: AtomicBool::new(false),
-    kept: UnsafeCell::new(Kept { heads: [ptr::null_mut(); CLASSES], small: 0, large: 0 }),
-};
+struct Cache(Lock<Kept>);
+
+static CACHE: Cache = Cache(Lock::new(Kept { heads: [ptr::null_mut(); CLASSES], small: 0, large: 0 }));
 
 impl Cache {
-    fn lock(&self) {
-        // Held for a few nanoseconds, so waiting is rare; yielding covers a holder that lost its core.
-        while self.locked.swap(true, Acquire) {
-            while self.locked.load(Relaxed) {
-                std::thread::yield_now();
-            }
-        }
-    }
-
-    fn unlock(&self) {
-        self.locked.store(false, Release);
-    }
-
+    /// A kept block, if there is one and nobody else is at the cache: waiting costs more than asking
+    /// the system.
     fn pop(&self, class: Class) -> Option<NonNull<u8>> {
-        self.lock();
-        // SAFETY: the lock is held; a kept block begins with the address of the next.
-        let block = unsafe {
-            let kept = &mut *self.kept.get();
-            let block = NonNull::new(kept.heads[class.0]);
-            if let Some(b) = block {
-                kept.heads[class.0] = b.cast::<*mut u8>().read();
-                *kept.account(class) -= class.bytes();
-            }
-            block
-        };
-        self.unlock();
-        block
+        let mut kept = self.0.try_lock()?;
+        let block = NonNull::new(kept.heads[class.0])?;
+        // SAFETY: a kept block begins with the address of the next.
+        kept.heads[class.0] = unsafe { block.cast::<*mut u8>().read() };
+        *kept.account(class) -= class.bytes();
+        Some(block)
     }
 
     /// Keeps a freed block, or says that there is no room.
@@ -281,9 +255,7 @@ impl Cache {
         if bytes > LARGEST_KEPT {
             return false;
         }
-        watch_forks();
-        self.lock();
-        let kept = &mut *self.kept.get();
+        let Some(mut kept) = self.0.try_lock() else { return false };
         let limit = if bytes <= SMALL { KEEP_SMALL } else { KEEP_LARGE };
         let account = kept.account(class);
         let fits = *account + bytes <= limit;
@@ -292,7 +264,6 @@ impl Cache {
             block.cast::<*mut u8>().write(kept.heads[class.0]);
             kept.heads[class.0] = block.as_ptr();
         }
-        self.unlock();
         fits
     }
 
@@ -316,24 +287,6 @@ impl Kept {
 /// Gives all cached blocks back to the system.
 pub fn release_cached() {
     CACHE.clear();
-}
-
-/// The lock is taken around `fork`, so that a child finds the cache whole and unlocked.
-fn watch_forks() {
-    #[cfg(unix)]
-    {
-        unsafe extern "C" fn before() {
-            CACHE.lock();
-        }
-        unsafe extern "C" fn after() {
-            CACHE.unlock();
-        }
-        static ONCE: Once = Once::new();
-        // SAFETY: the handlers only touch one atomic.
-        ONCE.call_once(|| unsafe {
-            libc::pthread_atfork(Some(before), Some(after), Some(after));
-        });
-    }
 }
 
 thread_local! {

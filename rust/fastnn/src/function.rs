@@ -6,12 +6,13 @@
 use crate::error::{Error, Result};
 use crate::graph::{Arg, Graph, Id, Ty};
 use crate::shape::{BATCH, DType, Shape, is_symbolic};
+use crate::sync::{self, Lock};
 use crate::tensor::{Plan, Storage, Tensor, Variable, WAITING, Walk};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 /// Compiled batch sizes kept per function.
@@ -27,7 +28,7 @@ pub struct Function {
     inputs: Vec<Input>,
     variables: Vec<Bound>,
     captured: Vec<Arc<Storage>>,
-    plans: Mutex<Vec<(usize, Arc<Plan>)>>,
+    plans: Lock<Vec<(usize, Arc<Plan>)>>,
     compiles: AtomicUsize,
     storm: AtomicBool,
 }
@@ -101,7 +102,7 @@ impl Function {
             inputs: named,
             variables,
             captured,
-            plans: Mutex::new(Vec::new()),
+            plans: Lock::new(Vec::new()),
             compiles: AtomicUsize::new(0),
             storm: AtomicBool::new(false),
         })
@@ -114,7 +115,7 @@ impl Function {
             inputs,
             variables: Vec::new(),
             captured,
-            plans: Mutex::new(Vec::new()),
+            plans: Lock::new(Vec::new()),
             compiles: AtomicUsize::new(0),
             storm: AtomicBool::new(false),
         }
@@ -175,11 +176,13 @@ impl Function {
     /// The values of the slots past the inputs, as they are now.
     #[must_use]
     pub fn constants(&self) -> Vec<Arc<Storage>> {
-        self.variables.iter().map(|b| b.variable.snapshot()).chain(self.captured.iter().cloned()).collect()
+        let mut values = Variable::snapshots(self.variables());
+        values.extend(self.captured.iter().cloned());
+        values
     }
 
     /// The variables read or updated.
-    pub fn variables(&self) -> impl Iterator<Item = &Arc<Variable>> {
+    pub fn variables(&self) -> impl Iterator<Item = &Arc<Variable>> + Clone {
         self.variables.iter().map(|b| &b.variable)
     }
 
@@ -245,7 +248,7 @@ impl Function {
     /// The plan for a batch size, compiled if it is new.
     pub fn plan(&self, batch: usize) -> Result<Arc<Plan>> {
         {
-            let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut plans = self.plans.lock();
             if let Some(at) = plans.iter().rposition(|(b, _)| *b == batch) {
                 let last = plans.len() - 1;
                 plans.swap(at, last);
@@ -256,11 +259,12 @@ impl Function {
         if self.compiles.fetch_add(1, Relaxed) == KEPT {
             self.storm.store(true, Relaxed);
         }
-        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        if plans.len() >= KEPT {
-            plans.remove(0);
-        }
+        let mut plans = self.plans.lock();
+        let oldest = if plans.len() >= KEPT { Some(plans.remove(0)) } else { None };
         plans.push((batch, plan.clone()));
+        // Plans are taken apart without the lock.
+        drop(plans);
+        drop(oldest);
         Ok(plan)
     }
 
@@ -359,8 +363,8 @@ impl Function {
     #[must_use]
     pub fn describe(&self) -> String {
         let mut text = format!("{}", self.graph);
-        let plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
-        for (batch, plan) in plans.iter() {
+        let plans = self.plans.lock().clone();
+        for (batch, plan) in &plans {
             let _ = write!(text, "\nbatch {batch}:\n{:?}\n", plan.program());
         }
         text
@@ -428,11 +432,13 @@ impl<'a> Session<'a> {
     fn take(&mut self) -> Result<()> {
         let first = self.function.inputs.len();
         // Snapshots come first: waiting for one while holding a variable could wait for ever.
-        for (at, bound) in self.function.variables.iter().enumerate().filter(|(_, b)| !b.updated) {
-            let value = bound.variable.snapshot();
+        let only_read = self.function.variables.iter().enumerate().filter(|(_, b)| !b.updated);
+        let values = Variable::snapshots(only_read.clone().map(|(_, bound)| &bound.variable));
+        for ((at, _), value) in only_read.zip(values) {
             self.pointers[first + at] = value.ptr();
             self.held.push(value);
         }
+        self.give_way();
         for (at, bound) in self.function.variables.iter().enumerate() {
             if bound.updated {
                 self.pointers[first + at] = bound.variable.check_out()?;
@@ -465,20 +471,28 @@ impl<'a> Session<'a> {
         Ok(result)
     }
 
-    /// True when somebody waits for a variable.
-    pub(crate) fn is_wanted() -> bool {
+    /// True when somebody waits for a variable that this session holds.
+    pub(crate) fn is_wanted(&self) -> bool {
         WAITING.load(Relaxed) > 0
+            && self.function.variables.iter().any(|b| b.updated && b.variable.is_wanted())
+    }
+
+    /// Lets those go first who waited for what this session is about to take. They have been woken;
+    /// on a busy machine it takes a while until they get a core.
+    fn give_way(&self) {
+        if self.is_wanted() {
+            sync::outside(|| {
+                let since = Instant::now();
+                while self.is_wanted() && since.elapsed() < Duration::from_millis(2) {
+                    std::thread::yield_now();
+                }
+            });
+        }
     }
 
     /// Lets those who wait for a variable have it.
     pub(crate) fn yield_variables(&mut self) -> Result<()> {
-        self.pause(|| {
-            let since = Instant::now();
-            while Session::is_wanted() && since.elapsed() < Duration::from_micros(200) {
-                std::thread::yield_now();
-            }
-            Ok(())
-        })
+        self.pause(|| Ok(()))
     }
 }
 

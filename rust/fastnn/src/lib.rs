@@ -15,5 +15,6 @@ pub mod pool;
 pub mod save;
 pub mod shape;
 pub mod simd;
+pub mod sync;
 pub mod tensor;
 pub mod train;

@@ -3,16 +3,17 @@
 //! spawned before the first parallel call, and a forked child starts over with a pool of its own.
 //!
 //! Results never depend on the thread count as long as callers choose chunks from the problem
-//! alone. May use std and libc only.
+//! alone. May use std and sync only.
 
+use crate::sync::{self, AtFork, Lock, Slot};
 use std::any::Any;
 use std::cell::UnsafeCell;
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
+use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
-use std::sync::{Arc, Mutex, Once, OnceLock};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -56,10 +57,10 @@ struct Shared {
     /// Helpers that are parked or about to be.
     asleep: Line<AtomicUsize>,
     parked: Vec<Line<AtomicBool>>,
-    handles: OnceLock<Vec<Thread>>,
+    handles: Slot<Vec<Thread>>,
     stop: AtomicBool,
     spins: bool,
-    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    panic: Lock<Option<Box<dyn Any + Send>>>,
 }
 
 // SAFETY: `job` is written by the caller while the gate is closed and nobody is inside, and only
@@ -76,6 +77,7 @@ struct Pool {
 static HELD: Line<AtomicBool> = Line(AtomicBool::new(false));
 static POOL: AtomicPtr<Pool> = AtomicPtr::new(ptr::null_mut());
 static THREADS: AtomicUsize = AtomicUsize::new(0);
+static FORKED: AtFork = AtFork::new(forget);
 
 /// The number of threads a parallel call uses, the caller included.
 #[must_use]
@@ -92,14 +94,14 @@ pub fn set_threads(n: usize) {
 }
 
 fn cores() -> usize {
-    static CORES: OnceLock<usize> = OnceLock::new();
-    *CORES.get_or_init(|| thread::available_parallelism().map_or(1, usize::from))
+    static CORES: Slot<usize> = Slot::new();
+    *CORES.get_or_make(|| thread::available_parallelism().map_or(1, usize::from))
 }
 
 /// `FASTNN_NUM_THREADS` when it is a number, else the cores that affinity and cgroup quota leave.
 fn default_threads() -> usize {
-    static DEFAULT: OnceLock<usize> = OnceLock::new();
-    *DEFAULT.get_or_init(|| {
+    static DEFAULT: Slot<usize> = Slot::new();
+    *DEFAULT.get_or_make(|| {
         let named = std::env::var("FASTNN_NUM_THREADS").ok().and_then(|v| v.trim().parse().ok());
         named.unwrap_or_else(cores).clamp(1, MAX_THREADS)
     })
@@ -137,10 +139,13 @@ pub fn run_range(n: usize, grain: usize, f: &(dyn Fn(Range<usize>) + Sync)) {
 
 /// Calls `work(i, part)` once for each part of `size` elements of `out` (the last one shorter).
 pub fn run_parts<T: Send>(out: &mut [T], size: usize, work: &(dyn Fn(usize, &mut [T]) + Sync)) {
-    // Each part is handed over once, through a lock nobody waits for.
-    let parts: Vec<Mutex<&mut [T]>> = out.chunks_mut(size.max(1)).map(Mutex::new).collect();
+    struct Part<'a, T>(UnsafeCell<&'a mut [T]>);
+    // SAFETY: each part is reached by the one call of its chunk.
+    unsafe impl<T: Send> Sync for Part<'_, T> {}
+    let parts: Vec<Part<T>> = out.chunks_mut(size.max(1)).map(|part| Part(UnsafeCell::new(part))).collect();
     run(parts.len(), &|i| {
-        work(i, &mut parts[i].lock().unwrap_or_else(std::sync::PoisonError::into_inner));
+        // SAFETY: `run` calls this once for each `i`.
+        work(i, unsafe { &mut *parts[i].0.get() });
     });
 }
 
@@ -170,7 +175,7 @@ fn pool(_held: &Held, threads: usize) -> Option<&Shared> {
         current = ptr::null_mut();
     }
     if current.is_null() {
-        watch_forks();
+        FORKED.watch();
         current = Box::into_raw(Box::new(Pool { shared: start(threads), threads }));
         POOL.store(current, Relaxed);
     }
@@ -183,12 +188,13 @@ fn pool(_held: &Held, threads: usize) -> Option<&Shared> {
 fn start(threads: usize) -> Arc<Shared> {
     let wanted = threads - 1;
     let mut starting = Vec::with_capacity(wanted);
-    let ready: Arc<OnceLock<Arc<Shared>>> = Arc::new(OnceLock::new());
+    let ready: Arc<Slot<Arc<Shared>>> = Arc::default();
     for i in 0..wanted {
         let ready = ready.clone();
         let body = move || loop {
             if let Some(shared) = ready.get() {
-                return shared.clone().help(i);
+                // Helpers never call the host.
+                return sync::mark(true, || shared.clone().help(i));
             }
             thread::park();
         };
@@ -206,13 +212,13 @@ fn start(threads: usize) -> Arc<Shared> {
         }),
         asleep: Line(AtomicUsize::new(0)),
         parked: starting.iter().map(|_| Line(AtomicBool::new(false))).collect(),
-        handles: OnceLock::new(),
+        handles: Slot::new(),
         stop: AtomicBool::new(false),
         spins: threads <= cores(),
-        panic: Mutex::new(None),
+        panic: Lock::new(None),
     });
-    shared.handles.get_or_init(|| starting.clone());
-    ready.get_or_init(|| shared.clone());
+    shared.handles.set(starting.clone());
+    ready.set(shared.clone());
     for handle in &starting {
         handle.unpark();
     }
@@ -256,13 +262,16 @@ impl Shared {
         if let Err(payload) = done {
             let abandon = |w: u64| Some(w & !NEXT | (w & NEXT).max(job.chunks as u64));
             let _ = word.fetch_update(Relaxed, Relaxed, abandon);
-            let mut slot = self.panic.lock().unwrap_or_else(|e| e.into_inner());
-            slot.get_or_insert(payload);
+            let unused = match &mut *self.panic.lock() {
+                Some(_) => Some(payload),
+                slot => slot.replace(payload),
+            };
+            drop(unused);
         }
     }
 
     fn take_panic(&self) -> Option<Box<dyn Any + Send>> {
-        self.panic.lock().unwrap_or_else(|e| e.into_inner()).take()
+        self.panic.lock().take()
     }
 
     /// Waits until `entered` helpers have left; yields when one of them seems to have lost its core.
@@ -368,19 +377,9 @@ impl Shared {
     }
 }
 
-/// In a forked child the helpers are gone and the lock may be held by nobody: start over. The old
-/// pool is left as it was, since its memory may have been caught half-way.
-fn watch_forks() {
-    #[cfg(unix)]
-    {
-        unsafe extern "C" fn child() {
-            POOL.store(ptr::null_mut(), Relaxed);
-            HELD.0.store(false, Release);
-        }
-        static ONCE: Once = Once::new();
-        ONCE.call_once(|| {
-            // SAFETY: the handler only stores to atomics, which is safe in a forked child.
-            unsafe { libc::pthread_atfork(None, None, Some(child)) };
-        });
-    }
+/// In a forked child the helpers are gone and the pool may be held by nobody: start over. The old
+/// one is left as it was, since its memory may have been caught half-way.
+fn forget() {
+    POOL.store(ptr::null_mut(), Relaxed);
+    HELD.0.store(false, Release);
 }

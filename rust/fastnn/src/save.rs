@@ -39,17 +39,29 @@ pub fn save(
     let mut metadata = metadata.clone();
     metadata.insert(VERSION.into(), env!("CARGO_PKG_VERSION").into());
     if let Some(function) = function {
-        let names = name_constants(function, &mut entries);
+        let names = name_constants(function, tensors, &mut entries);
         metadata.insert(GRAPH.into(), graph::to_json(function, &names)?);
     }
     write(path, &entries, &metadata)
 }
 
 /// The tensor name of each slot past the inputs; adds entries for those that have none.
-fn name_constants(function: &Function, entries: &mut Vec<Entry>) -> Vec<String> {
+fn name_constants(
+    function: &Function,
+    tensors: &[(String, Tensor)],
+    entries: &mut Vec<Entry>,
+) -> Vec<String> {
     let first = function.inputs().len();
     let mut names = Vec::new();
-    for (at, storage) in function.constants().into_iter().enumerate() {
+    let mut constants = function.constants();
+    // A variable among the tensors has its value from there, though it may have changed since.
+    for (constant, variable) in constants.iter_mut().zip(function.variables()) {
+        let same = |(_, tensor): &&(String, Tensor)| tensor.home().is_some_and(|v| Arc::ptr_eq(v, variable));
+        if let Some(value) = tensors.iter().find(same).and_then(|(_, tensor)| tensor.storage().ok()) {
+            *constant = value.clone();
+        }
+    }
+    for (at, storage) in constants.into_iter().enumerate() {
         let ty = function.graph().ty(function.graph().inputs[first + at]);
         let same = |e: &&Entry| e.ty == ty && e.storage.ptr() == storage.ptr();
         let known = entries.iter().find(same).map(|e| e.name.clone());

@@ -13,7 +13,7 @@ mod portable;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
-use std::sync::OnceLock;
+use crate::sync::Slot;
 
 pub use portable::Portable;
 #[cfg(target_arch = "x86_64")]
@@ -70,8 +70,8 @@ impl Isa {
 /// processor has it. Chosen once per process.
 #[must_use]
 pub fn isa() -> Isa {
-    static CHOSEN: OnceLock<Isa> = OnceLock::new();
-    *CHOSEN.get_or_init(|| {
+    static CHOSEN: Slot<Isa> = Slot::new();
+    *CHOSEN.get_or_make(|| {
         let available = Isa::available();
         let wanted = std::env::var("FASTNN_ISA").unwrap_or_default();
         available.iter().copied().find(|i| i.name() == wanted).unwrap_or(available[0])

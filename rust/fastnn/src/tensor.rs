@@ -19,10 +19,11 @@ use crate::graph::{Accept, Attr, Class, DATA, Graph, Id, Kind, OpDef, PART, SCAL
 use crate::ops::compare;
 use crate::passes;
 use crate::shape::{DType, Shape};
+use crate::sync::{Lock, Slot};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 /// Operands of one op.
 pub type Operands = SmallVec<[Tensor; 3]>;
@@ -61,9 +62,9 @@ struct Inner {
     traced: bool,
     origin: Origin,
     /// The value, once it is known.
-    data: OnceLock<Arc<Storage>>,
+    data: Slot<Arc<Storage>>,
     /// How to compute it, until then.
-    pending: Mutex<Option<Pending>>,
+    pending: Lock<Option<Pending>>,
     /// Upper bounds on the nodes behind it and on the bytes that only they keep.
     nodes: AtomicU32,
     bytes: AtomicU64,
@@ -84,7 +85,7 @@ enum Origin {
     /// An op with several results. It is never read itself; each result is a `part` of it, and so
     /// it stays pending as long as one of them does. It knows them all, so that reading one
     /// computes those that somebody holds.
-    Bundle(Mutex<Vec<Weak<Inner>>>),
+    Bundle(Lock<Vec<Weak<Inner>>>),
 }
 
 /// An op that has not run.
@@ -110,17 +111,17 @@ pub(crate) enum Leaf<'a> {
 impl Tensor {
     fn make(ty: Ty, origin: Origin, data: Option<Arc<Storage>>) -> Tensor {
         let traced = matches!(origin, Origin::Placeholder(_));
-        let cell = OnceLock::new();
+        let cell = Slot::new();
         if let Some(storage) = data {
             debug_assert_eq!(storage.len(), ty.shape.count());
-            let _ = cell.set(storage);
+            cell.set(storage);
         }
         Tensor(Arc::new(Inner {
             ty,
             traced,
             origin,
             data: cell,
-            pending: Mutex::new(None),
+            pending: Lock::new(None),
             nodes: AtomicU32::new(0),
             bytes: AtomicU64::new(0),
             cost: 0.0,
@@ -219,7 +220,7 @@ impl Tensor {
             Attrs::new(&[Attr::Int(index as i64)]),
             ty,
         );
-        parts.lock().unwrap_or_else(PoisonError::into_inner).push(Arc::downgrade(&part.0));
+        parts.lock().push(Arc::downgrade(&part.0));
         Ok(part)
     }
 
@@ -232,7 +233,7 @@ impl Tensor {
     pub(crate) fn live_parts(&self) -> Vec<Tensor> {
         match &self.0.origin {
             Origin::Bundle(parts) => {
-                let parts = parts.lock().unwrap_or_else(PoisonError::into_inner);
+                let parts = parts.lock();
                 parts.iter().filter_map(Weak::upgrade).map(Tensor).collect()
             }
             _ => vec![],
@@ -267,9 +268,9 @@ impl Tensor {
         Tensor(Arc::new(Inner {
             ty,
             traced,
-            origin: if op.parts.is_empty() { Origin::Computed } else { Origin::Bundle(Mutex::default()) },
-            data: OnceLock::new(),
-            pending: Mutex::new(Some(Pending { op, attrs, inputs })),
+            origin: if op.parts.is_empty() { Origin::Computed } else { Origin::Bundle(Lock::default()) },
+            data: Slot::new(),
+            pending: Lock::new(Some(Pending { op, attrs, inputs })),
             nodes: AtomicU32::new(nodes),
             bytes: AtomicU64::new(bytes),
             cost,
@@ -334,7 +335,7 @@ impl Tensor {
         }
         match &self.0.origin {
             Origin::Scalar { cell, .. } => {
-                let _ = self.0.data.set(Arc::new(Storage::from_slice(&[*cell])?));
+                self.0.data.set(Arc::new(Storage::from_slice(&[*cell])?));
             }
             _ if self.0.traced => return Err(self.unreadable()),
             _ => evaluate::evaluate(self)?,
@@ -388,7 +389,7 @@ impl Tensor {
         if self.0.data.get().is_some() {
             return None;
         }
-        self.0.pending.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0.pending.lock().clone()
     }
 
     pub(crate) fn is_pending(&self) -> bool {
@@ -428,8 +429,8 @@ impl Tensor {
 
     /// Stores a computed value and lets the inputs go.
     pub(crate) fn settle(&self, storage: Arc<Storage>) {
-        let _ = self.0.data.set(storage);
-        let pending = self.0.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
+        self.0.data.set(storage);
+        let pending = self.0.pending.lock().take();
         release(pending);
     }
 
@@ -597,7 +598,7 @@ fn release(pending: Option<Pending>) {
     while let Some(pending) = queue.pop() {
         for input in pending.inputs {
             if let Some(mut inner) = Arc::into_inner(input.0) {
-                queue.extend(inner.pending.get_mut().unwrap_or_else(PoisonError::into_inner).take());
+                queue.extend(inner.pending.get_mut().take());
             }
         }
     }
@@ -605,7 +606,7 @@ fn release(pending: Option<Pending>) {
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if let Some(pending) = self.pending.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+        if let Some(pending) = self.pending.get_mut().take() {
             release(Some(pending));
         }
     }

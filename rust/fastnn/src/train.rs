@@ -220,7 +220,7 @@ impl Run<'_> {
                     return Ok(true);
                 }
             }
-            if Session::is_wanted() {
+            if session.is_wanted() {
                 session.yield_variables()?;
             }
         }

@@ -14,9 +14,10 @@ use crate::graph::Graph;
 use crate::kernels::tile::{MAX_INPUTS, MAX_OUTPUTS};
 use crate::passes::plan::{self, Loc};
 use crate::passes::{self, fuse};
+use crate::sync::{self, Lock, Slot};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Mutex, OnceLock};
+
 use step::{Memory, Step};
 
 /// Every node of a group takes one operand of the tile machine, and a head takes one input.
@@ -28,8 +29,8 @@ const WARM: usize = 9;
 
 /// Does the comma-separated `FASTNN_DEBUG` name this printout (`graph`, `plan` or `time`)?
 fn debug(what: &str) -> bool {
-    static WANTED: OnceLock<String> = OnceLock::new();
-    let wanted = WANTED.get_or_init(|| std::env::var("FASTNN_DEBUG").unwrap_or_default());
+    static WANTED: Slot<String> = Slot::new();
+    let wanted = WANTED.get_or_make(|| std::env::var("FASTNN_DEBUG").unwrap_or_default());
     wanted.split(',').any(|w| w.trim() == what)
 }
 
@@ -40,7 +41,7 @@ pub struct Program {
     constants: Vec<Buffer>,
     arena: usize,
     /// The arena between runs; kept from the second run on, since many programs run once only.
-    idle: Mutex<Option<Buffer>>,
+    idle: Lock<Option<Buffer>>,
     repeated: AtomicBool,
     inputs: usize,
     outputs: usize,
@@ -56,7 +57,7 @@ impl Program {
         debug_assert_eq!(plan::overlaps(&graph, &fusion, &plan), None);
         let steps = build::steps(&graph, &fusion, &plan)?;
         if debug("graph") {
-            eprintln!("{graph}");
+            sync::print(format_args!("{graph}"));
         }
         let constants =
             plan.constants.iter().map(|&id| build::constant(&graph, id)).collect::<Result<_>>()?;
@@ -65,14 +66,14 @@ impl Program {
             copies: plan.copies,
             constants,
             arena: plan.arena,
-            idle: Mutex::new(None),
+            idle: Lock::new(None),
             repeated: AtomicBool::new(false),
             inputs: graph.inputs.len(),
             outputs: graph.outputs.len(),
             runs: debug("time").then(AtomicUsize::default),
         };
         if debug("plan") {
-            eprintln!("{program}");
+            sync::print(format_args!("{program}"));
         }
         Ok(program)
     }
@@ -98,7 +99,7 @@ impl Program {
         {
             return self.report(inputs, outputs);
         }
-        let kept = self.idle.try_lock().ok().and_then(|mut idle| idle.take());
+        let kept = self.idle.try_lock().and_then(|mut idle| idle.take());
         let mut arena = match kept {
             Some(arena) => Some(arena),
             None if self.arena > 0 => Some(Buffer::uninit(self.arena)?),
@@ -123,7 +124,7 @@ impl Program {
             }
         }
         if self.repeated.load(Ordering::Relaxed) {
-            if let Ok(mut idle) = self.idle.try_lock() {
+            if let Some(mut idle) = self.idle.try_lock() {
                 *idle = arena;
             }
         } else {
@@ -155,9 +156,10 @@ impl Program {
     unsafe fn report(&self, inputs: &[*mut f32], outputs: &[*mut f32]) -> Result<()> {
         let seconds = self.time(inputs, outputs)?;
         for (step, s) in self.steps.iter().zip(&seconds) {
-            eprintln!("{:10.2} us  {step}", s * 1e6);
+            sync::print(format_args!("{:10.2} us  {step}", s * 1e6));
         }
-        eprintln!("{:10.2} us  in {} steps", seconds.iter().sum::<f64>() * 1e6, seconds.len());
+        let all = seconds.iter().sum::<f64>() * 1e6;
+        sync::print(format_args!("{all:10.2} us  in {} steps", seconds.len()));
         Ok(())
     }
 

@@ -14,7 +14,7 @@ mod score;
 mod sobol;
 pub mod special;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 pub use draw::{DrawSpec, Draws, Weights};
 pub use marginal::{Kind, Marginal};
@@ -22,6 +22,7 @@ pub use marginal::{Kind, Marginal};
 use crate::data_err;
 use crate::error::{Error, Result};
 use crate::pool;
+use crate::sync::Slot;
 use marginal::Prepared;
 use score::BlockOut;
 
@@ -180,7 +181,7 @@ pub fn score(
     }
     let prepared = prepare_all(layout, draws, profiles, &wanted.pins)?;
     let blocks = draws.len().div_ceil(BLOCK);
-    let slots: Vec<OnceLock<Summary>> = (0..profiles.len()).map(|_| OnceLock::new()).collect();
+    let slots: Vec<Slot<Summary>> = (0..profiles.len()).map(|_| Slot::new()).collect();
     if profiles.len() >= GROUP {
         pool::run(profiles.len().div_ceil(GROUP), &|chunk| {
             let own = chunk * GROUP..((chunk + 1) * GROUP).min(profiles.len());
@@ -191,17 +192,17 @@ pub fn score(
                 }
             }
             for (out, i) in outs.iter().zip(own) {
-                let _ = slots[i].set(summarise(layout, draws.len(), out.iter(), wanted));
+                slots[i].set(summarise(layout, draws.len(), out.iter(), wanted));
             }
         });
     } else {
-        let parts: Vec<OnceLock<BlockOut>> = (0..profiles.len() * blocks).map(|_| OnceLock::new()).collect();
+        let parts: Vec<Slot<BlockOut>> = (0..profiles.len() * blocks).map(|_| Slot::new()).collect();
         pool::run(parts.len(), &|task| {
-            let _ = parts[task].set(score::run_block(layout, draws, &prepared[task / blocks], task % blocks));
+            parts[task].set(score::run_block(layout, draws, &prepared[task / blocks], task % blocks));
         });
         pool::run(profiles.len(), &|i| {
-            let own = parts[i * blocks..(i + 1) * blocks].iter().filter_map(OnceLock::get);
-            let _ = slots[i].set(summarise(layout, draws.len(), own, wanted));
+            let own = parts[i * blocks..(i + 1) * blocks].iter().filter_map(Slot::get);
+            slots[i].set(summarise(layout, draws.len(), own, wanted));
         });
     }
     slots
@@ -246,16 +247,15 @@ fn prepare_all(
     profiles: &[Profile<'_>],
     pins: &[f64],
 ) -> Result<Vec<Arc<Prepared>>> {
-    let slots: Vec<OnceLock<Result<Arc<Prepared>>>> = (0..profiles.len()).map(|_| OnceLock::new()).collect();
+    let slots: Vec<Slot<Result<Arc<Prepared>>>> = (0..profiles.len()).map(|_| Slot::new()).collect();
     pool::run(profiles.len().div_ceil(GROUP), &|chunk| {
         for i in chunk * GROUP..((chunk + 1) * GROUP).min(profiles.len()) {
-            let _ =
-                slots[i].set(Prepared::new(layout, draws, &profiles[i], pins).map(Arc::new).map_err(|e| {
-                    match e {
-                        Error::Data(text) => Error::Data(format!("ensemble: profile {i}: {text}")),
-                        other => other,
-                    }
-                }));
+            slots[i].set(Prepared::new(layout, draws, &profiles[i], pins).map(Arc::new).map_err(
+                |e| match e {
+                    Error::Data(text) => Error::Data(format!("ensemble: profile {i}: {text}")),
+                    other => other,
+                },
+            ));
         }
     });
     slots

@@ -10,12 +10,12 @@ use crate::error::Result;
 use crate::exec::cpu::Program;
 use crate::graph::{Attr, Graph, Id, OpDef, Ty};
 use crate::shape::DType;
+use crate::sync::Lock;
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering::AcqRel, Ordering::Acquire};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 /// Plans kept.
 const KEPT: usize = 256;
@@ -212,7 +212,6 @@ fn hash(words: &[u64]) -> u64 {
     words.iter().fold(words.len() as u64, |h, w| (h.rotate_left(23) ^ w).wrapping_mul(0x9E37_79B9_7F4A_7C15))
 }
 
-#[derive(Default)]
 struct Cache {
     plans: HashMap<u64, Kept, std::hash::BuildHasherDefault<super::walk::PointerHash>>,
     clock: u64,
@@ -224,41 +223,13 @@ struct Kept {
     used: u64,
 }
 
-/// The cache of this process. A forked child starts with an empty one, since the parent's may
-/// have been caught half-way.
-fn cache() -> &'static Mutex<Cache> {
-    static CACHE: AtomicPtr<Mutex<Cache>> = AtomicPtr::new(ptr::null_mut());
-    #[cfg(unix)]
-    {
-        extern "C" fn child() {
-            CACHE.store(ptr::null_mut(), std::sync::atomic::Ordering::Release);
-        }
-        static ONCE: std::sync::Once = std::sync::Once::new();
-        // SAFETY: the handler stores to one atomic, which is safe in a forked child.
-        ONCE.call_once(|| unsafe {
-            libc::pthread_atfork(None, None, Some(child));
-        });
-    }
-    let mut current = CACHE.load(Acquire);
-    if current.is_null() {
-        let fresh = Box::into_raw(Box::default());
-        match CACHE.compare_exchange(ptr::null_mut(), fresh, AcqRel, Acquire) {
-            Ok(_) => current = fresh,
-            Err(other) => {
-                // SAFETY: `fresh` was made above and nobody else saw it.
-                drop(unsafe { Box::from_raw(fresh) });
-                current = other;
-            }
-        }
-    }
-    // SAFETY: not null, and a published cache is never freed.
-    unsafe { &*current }
-}
+static CACHE: Lock<Cache> =
+    Lock::new(Cache { plans: HashMap::with_hasher(std::hash::BuildHasherDefault::new()), clock: 0 });
 
 fn plan_for(key: &[u64], compile: impl FnOnce() -> Result<Plan>) -> Result<Arc<Plan>> {
     let hash = hash(key);
     {
-        let mut cache = cache().lock().unwrap_or_else(PoisonError::into_inner);
+        let mut cache = CACHE.lock();
         cache.clock += 1;
         let clock = cache.clock;
         if let Some(kept) = cache.plans.get_mut(&hash)
@@ -268,20 +239,24 @@ fn plan_for(key: &[u64], compile: impl FnOnce() -> Result<Plan>) -> Result<Arc<P
             return Ok(kept.plan.clone());
         }
     }
-    let plan = Arc::new(compile()?);
-    let mut cache = cache().lock().unwrap_or_else(PoisonError::into_inner);
+    let (plan, key) = (Arc::new(compile()?), Box::from(key));
+    let mut cache = CACHE.lock();
+    let mut oldest = None;
     if cache.plans.len() >= KEPT
-        && let Some(oldest) = cache.plans.iter().min_by_key(|(_, kept)| kept.used).map(|(hash, _)| *hash)
+        && let Some(hash) = cache.plans.iter().min_by_key(|(_, kept)| kept.used).map(|(hash, _)| *hash)
     {
-        cache.plans.remove(&oldest);
+        oldest = cache.plans.remove(&hash);
     }
     let used = cache.clock;
-    cache.plans.insert(hash, Kept { key: key.into(), plan: plan.clone(), used });
+    let replaced = cache.plans.insert(hash, Kept { key, plan: plan.clone(), used });
+    // Plans are taken apart without the lock.
+    drop(cache);
+    drop((oldest, replaced));
     Ok(plan)
 }
 
 /// Drops all cached plans.
 pub fn forget_plans() {
-    let plans = std::mem::take(&mut cache().lock().unwrap_or_else(PoisonError::into_inner).plans);
+    let plans = std::mem::take(&mut CACHE.lock().plans);
     drop(plans);
 }

@@ -1,15 +1,19 @@
 //! F7. Where values live: an immutable block shared by handles ([`Storage`]) and the mutable
 //! home of a weight ([`Variable`]). Readers of a variable get a snapshot that never changes; a run
 //! that updates it checks it out, writes in place when nobody else holds the block, and checks it
-//! back in. May use buffer, shape and error only.
+//! back in. May use buffer, shape, sync and error only.
 
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
 use crate::graph::Ty;
 use crate::shape::DType;
+use crate::sync::{self, AtFork, Lock, Waiters};
 use std::any::Any;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::mem;
+use std::sync::Arc;
+use std::sync::atomic::{
+    AtomicU32, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
+};
 
 /// A block of 4-byte cells, ours or borrowed from somebody who keeps it alive and unchanged.
 #[derive(Debug)]
@@ -22,8 +26,18 @@ pub struct Storage {
 #[derive(Debug)]
 enum Owner {
     Buffer(#[allow(dead_code)] Buffer),
-    /// Held only to be dropped.
-    Foreign(#[allow(dead_code)] Box<dyn Any + Send + Sync>),
+    /// Held only to be dropped, and never under a lock: its owner may have to be asked.
+    Foreign(Option<Box<dyn Any + Send + Sync>>),
+}
+
+impl Drop for Owner {
+    fn drop(&mut self) {
+        if let Owner::Foreign(keep) = self
+            && let Some(keep) = keep.take()
+        {
+            sync::drop_outside(keep);
+        }
+    }
 }
 
 // SAFETY: the block is plain memory; it is written only through `writable`, which takes `&mut`.
@@ -54,7 +68,7 @@ impl Storage {
     /// `ptr` is valid for reads of `len` 4-byte cells, aligned to 4, and unchanged until `keep` is
     /// dropped.
     pub unsafe fn foreign(ptr: *const f32, len: usize, keep: Box<dyn Any + Send + Sync>) -> Storage {
-        Storage { ptr: ptr.cast_mut(), len, owner: Owner::Foreign(keep) }
+        Storage { ptr: ptr.cast_mut(), len, owner: Owner::Foreign(Some(keep)) }
     }
 
     /// The first cell. Only the program that has the block to itself may write through it.
@@ -108,25 +122,50 @@ impl Storage {
 /// Callers waiting for some variable that a run has checked out. A training loop looks here
 /// between steps and lets them in.
 pub(crate) static WAITING: AtomicUsize = AtomicUsize::new(0);
+/// In a forked child those who waited are gone.
+static NOBODY_WAITS: AtFork = AtFork::new(|| WAITING.store(0, Relaxed));
 
 /// A named, typed value that programs read and update: a weight, a moving average, a metric sum.
 #[derive(Debug)]
 pub struct Variable {
     ty: Ty,
-    cell: Mutex<Cell>,
-    returned: Condvar,
-    name: Mutex<String>,
+    cell: Lock<Cell>,
+    /// Changes whenever the value is about to.
+    version: AtomicU64,
+    /// Callers waiting for this one.
+    waiting: AtomicU32,
+    name: Lock<String>,
 }
 
 #[derive(Debug)]
 struct Cell {
     value: Arc<Storage>,
-    /// The process whose run has the value checked out, or 0. A forked child ignores its parent's.
+    /// The process whose run has the value checked out, by its generation, or 0. A forked child
+    /// ignores its parent's.
     holder: u32,
+    waiters: Waiters,
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// A caller that waits for variables: while it lives, runs that hold one of them let others in.
+struct Wish<'a>(Vec<&'a Variable>);
+
+impl<'a> Wish<'a> {
+    fn new(variables: Vec<&'a Variable>) -> Wish<'a> {
+        for variable in &variables {
+            variable.waiting.fetch_add(1, Relaxed);
+        }
+        WAITING.fetch_add(1, Release);
+        Wish(variables)
+    }
+}
+
+impl Drop for Wish<'_> {
+    fn drop(&mut self) {
+        WAITING.fetch_sub(1, Release);
+        for variable in &self.0 {
+            variable.waiting.fetch_sub(1, Relaxed);
+        }
+    }
 }
 
 impl Variable {
@@ -134,11 +173,13 @@ impl Variable {
     #[must_use]
     pub fn new(ty: Ty, value: Arc<Storage>, name: &str) -> Arc<Variable> {
         assert_eq!(ty.shape.count(), value.len(), "invariant: a variable's value fills its shape");
+        NOBODY_WAITS.watch();
         Arc::new(Variable {
             ty,
-            cell: Mutex::new(Cell { value, holder: 0 }),
-            returned: Condvar::new(),
-            name: Mutex::new(name.to_string()),
+            cell: Lock::new(Cell { value, holder: 0, waiters: Waiters::new() }),
+            version: AtomicU64::new(0),
+            waiting: AtomicU32::new(0),
+            name: Lock::new(name.to_string()),
         })
     }
 
@@ -151,92 +192,184 @@ impl Variable {
     /// The name.
     #[must_use]
     pub fn name(&self) -> String {
-        lock(&self.name).clone()
+        self.name.lock().clone()
     }
 
     /// Renames it.
     pub fn rename(&self, name: &str) {
-        *lock(&self.name) = name.to_string();
-    }
-
-    /// The value now, unless a run has it checked out. Never waits.
-    #[must_use]
-    pub fn try_snapshot(&self) -> Option<Arc<Storage>> {
-        let cell = lock(&self.cell);
-        (!cell.is_out()).then(|| cell.value.clone())
+        *self.name.lock() = name.to_string();
     }
 
     /// The value now; waits while a run has it checked out.
     #[must_use]
     pub fn snapshot(&self) -> Arc<Storage> {
-        self.free().value.clone()
+        self.free(|cell| cell.value.clone())
+    }
+
+    /// The values of several variables at one moment, between steps of the runs that update them.
+    #[must_use]
+    pub fn snapshots<'a>(variables: impl Iterator<Item = &'a Arc<Variable>> + Clone) -> Vec<Arc<Storage>> {
+        let read = || {
+            let mut values = Vec::with_capacity(variables.size_hint().0);
+            let mut versions = Vec::with_capacity(values.capacity());
+            for variable in variables.clone() {
+                let cell = variable.cell.lock();
+                if cell.is_out() {
+                    return Err(variable);
+                }
+                values.push(cell.value.clone());
+                versions.push(variable.version.load(Relaxed));
+            }
+            // What was free when it was read, and is of the same version now that all are read, had
+            // its value in between.
+            let same = |(variable, version): (&Arc<Variable>, u64)| variable.version.load(Acquire) == version;
+            if variables.clone().zip(versions).all(same) { Ok(Some(values)) } else { Ok(None) }
+        };
+        if let Ok(Some(values)) = read() {
+            return values;
+        }
+        sync::outside(|| {
+            let _wish = Wish::new(variables.clone().map(|v| &**v).collect());
+            loop {
+                match read() {
+                    Ok(Some(values)) => return values,
+                    Ok(None) => std::thread::yield_now(),
+                    Err(variable) => variable.free_outside(&mut |_| ()),
+                }
+            }
+        })
     }
 
     /// Replaces the value; waits while a run has it checked out. Errors when the length differs.
-    pub fn assign(&self, value: Arc<Storage>) -> Result<()> {
-        if value.len() != self.ty.shape.count() {
-            return crate::shape_err!(
-                "assign: {} elements do not fill a variable of shape {}",
-                value.len(),
-                self.ty.shape
-            );
+    pub fn assign(self: &Arc<Variable>, value: Arc<Storage>) -> Result<()> {
+        Variable::assign_all(&[(self.clone(), value)])
+    }
+
+    /// Replaces several values at one moment, between steps of the runs that update them. Errors
+    /// when a length differs; then none is replaced.
+    pub fn assign_all(pairs: &[(Arc<Variable>, Arc<Storage>)]) -> Result<()> {
+        for (variable, value) in pairs {
+            if value.len() != variable.ty.shape.count() {
+                return crate::shape_err!(
+                    "assign: {} elements do not fill a variable of shape {}",
+                    value.len(),
+                    variable.ty.shape
+                );
+            }
         }
-        self.free().value = value;
+        // In the order in which runs take variables out, so that nobody waits in a circle.
+        let mut order: Vec<usize> = (0..pairs.len()).collect();
+        order.sort_by_key(|&i| Arc::as_ptr(&pairs[i].0) as usize);
+        order.dedup_by_key(|i| Arc::as_ptr(&pairs[*i].0) as usize);
+        for &i in &order {
+            let variable = &pairs[i].0;
+            variable.free(|cell| variable.claim(cell));
+        }
+        for (variable, value) in pairs {
+            let old = mem::replace(&mut variable.cell.lock().value, value.clone());
+            drop(old);
+        }
+        for &i in &order {
+            pairs[i].0.check_in();
+        }
         Ok(())
     }
 
     /// Overwrites the value with zeros (all element types have zero as zero bits).
-    pub fn reset(&self) -> Result<()> {
-        let mut cell = self.free();
-        if let Some(alone) = Arc::get_mut(&mut cell.value).filter(|s| s.is_ours()) {
+    pub fn reset(self: &Arc<Variable>) -> Result<()> {
+        let done = self.free(|cell| {
+            let Some(alone) = Arc::get_mut(&mut cell.value).filter(|s| s.is_ours()) else { return false };
+            self.version.fetch_add(1, Release);
             // SAFETY: the block is ours alone and has `len` cells.
             unsafe { std::ptr::write_bytes(alone.ptr, 0, alone.len) };
-        } else {
-            cell.value = zeros(self.ty)?;
-        }
-        Ok(())
+            true
+        });
+        if done { Ok(()) } else { self.assign(zeros(self.ty)?) }
     }
 
     /// True when a snapshot can be had without waiting.
     #[must_use]
     pub fn is_free(&self) -> bool {
-        !lock(&self.cell).is_out()
+        !self.cell.lock().is_out()
+    }
+
+    /// True when somebody waits for this variable.
+    pub(crate) fn is_wanted(&self) -> bool {
+        self.waiting.load(Relaxed) > 0
     }
 
     /// Takes the value for writing in place, alone; pair with [`Variable::check_in`]. The pointer
     /// stays valid until then.
     pub(crate) fn check_out(&self) -> Result<*mut f32> {
-        let mut cell = self.free();
-        let alone = Arc::get_mut(&mut cell.value).is_some_and(|s| s.is_ours());
-        if !alone {
-            cell.value = Arc::new(cell.value.duplicate()?);
+        let (value, ptr) = self.free(|cell| {
+            self.claim(cell);
+            let alone = Arc::get_mut(&mut cell.value).filter(|s| s.is_ours()).map(|s| s.ptr);
+            (alone.is_none().then(|| cell.value.clone()), alone)
+        });
+        if let Some(ptr) = ptr {
+            return Ok(ptr);
         }
-        cell.holder = std::process::id();
-        Ok(cell.value.ptr)
+        // Somebody holds a snapshot. It is copied without the lock: large values take a while.
+        let own = value.expect("invariant: a value that is not alone was taken").duplicate();
+        match own {
+            Ok(own) => {
+                let ptr = own.ptr;
+                let old = mem::replace(&mut self.cell.lock().value, Arc::new(own));
+                drop(old);
+                Ok(ptr)
+            }
+            Err(error) => {
+                self.check_in();
+                Err(error)
+            }
+        }
     }
 
     /// Gives the value back and wakes those who wait.
     pub(crate) fn check_in(&self) {
-        lock(&self.cell).holder = 0;
-        self.returned.notify_all();
+        let waiters = {
+            let mut cell = self.cell.lock();
+            cell.holder = 0;
+            cell.waiters.take()
+        };
+        waiters.wake();
     }
 
-    fn free(&self) -> MutexGuard<'_, Cell> {
-        let mut cell = lock(&self.cell);
-        if cell.is_out() {
-            WAITING.fetch_add(1, Relaxed);
-            while cell.is_out() {
-                cell = self.returned.wait(cell).unwrap_or_else(PoisonError::into_inner);
-            }
-            WAITING.fetch_sub(1, Relaxed);
+    fn claim(&self, cell: &mut Cell) {
+        cell.holder = sync::generation();
+        self.version.fetch_add(1, Release);
+    }
+
+    /// Looks at the value while no run has it; waits until then.
+    fn free<T>(&self, mut look: impl FnMut(&mut Cell) -> T) -> T {
+        let mut cell = self.cell.lock();
+        if !cell.is_out() {
+            return look(&mut cell);
         }
-        cell
+        drop(cell);
+        sync::outside(|| {
+            let _wish = Wish::new(vec![self]);
+            self.free_outside(&mut look)
+        })
+    }
+
+    fn free_outside<T>(&self, look: &mut dyn FnMut(&mut Cell) -> T) -> T {
+        loop {
+            {
+                let mut cell = self.cell.lock();
+                if !cell.is_out() {
+                    return look(&mut cell);
+                }
+                cell.waiters.enlist();
+            }
+            sync::rest();
+        }
     }
 }
 
 impl Cell {
     fn is_out(&self) -> bool {
-        self.holder != 0 && self.holder == std::process::id()
+        self.holder != 0 && self.holder == sync::generation()
     }
 }
 

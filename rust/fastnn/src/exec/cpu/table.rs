@@ -11,9 +11,9 @@ use crate::ops::{
     activation, compare, elementwise, index, loss, matmul, movement, normalize, order, random,
     reduce as reductions,
 };
+use crate::sync::Slot;
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::OnceLock;
 
 /// A kernel of the CPU.
 #[derive(Clone, Copy)]
@@ -91,9 +91,9 @@ const HEADS: &[(&OpDef, Head)] = &[(&matmul::MATMUL, |types, attrs, out| {
 /// or are rewritten before anything runs.
 #[must_use]
 pub fn kernel(op: &'static OpDef) -> Option<Kernel> {
-    static TABLE: OnceLock<HashMap<usize, Kernel>> = OnceLock::new();
+    static TABLE: Slot<HashMap<usize, Kernel>> = Slot::new();
     let address = |op: &OpDef| std::ptr::from_ref(op).addr();
-    let table = TABLE.get_or_init(|| {
+    let table = TABLE.get_or_make(|| {
         let lanes = LANES.iter().copied().flatten();
         let lanes = lanes.map(|&(op, float, int)| (address(op), Kernel::Tile { float, int }));
         let steps = STEPS.iter().map(|&(op, step)| (address(op), Kernel::Step(step)));

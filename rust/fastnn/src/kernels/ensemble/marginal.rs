@@ -3,13 +3,14 @@
 //! and whatever meets a logarithm). Tables hold the exact quantile at 1,025 knots; between knots a
 //! line, whose error is below 2e-5 of the second derivative.
 
-use std::collections::HashMap;
-use std::sync::{Arc, LazyLock, Mutex};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use super::special::{beta_quantile_from, normal_cdf, normal_quantile};
 use super::{Draws, Layout, Profile, Variable};
 use crate::data_err;
 use crate::error::Result;
+use crate::sync::Lock;
 
 /// Knots of a table and the normals its ends stand for; 32-bit uniforms stay inside +-6.4.
 pub(super) const TABLE: usize = 1025;
@@ -316,12 +317,12 @@ fn table(value: impl Fn(f64) -> f64) -> Arc<[f32]> {
 }
 
 fn beta_table(a: f64, b: f64) -> Arc<[f32]> {
-    type Tables = Mutex<HashMap<(u64, u64), Arc<[f32]>>>;
-    static TABLES: LazyLock<Tables> = LazyLock::new(Mutex::default);
+    type Tables = BTreeMap<(u64, u64), Arc<[f32]>>;
+    static TABLES: Lock<Tables> = Lock::new(BTreeMap::new());
     let key = (a.to_bits(), b.to_bits());
-    let lock = || TABLES.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    if let Some(known) = lock().get(&key) {
-        return known.clone();
+    let known = TABLES.lock().get(&key).cloned();
+    if let Some(known) = known {
+        return known;
     }
     let mut low = 0.0;
     let made: Arc<[f32]> = (0..TABLE)
@@ -330,7 +331,7 @@ fn beta_table(a: f64, b: f64) -> Arc<[f32]> {
             low as f32
         })
         .collect();
-    let mut tables = lock();
+    let mut tables = TABLES.lock();
     if tables.len() >= KEPT {
         tables.clear();
     }

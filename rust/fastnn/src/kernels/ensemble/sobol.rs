@@ -2,11 +2,10 @@
 //! when that stream alone is drawn anew, over twice the variance (Jansen 1999). In f64, plainly:
 //! this is asked for once per report.
 
-use std::sync::OnceLock;
-
 use super::marginal::{Form, Lane, Prepared, TABLE, TABLE_START, TABLE_STEP};
 use super::{BLOCK, Draws, Layout};
 use crate::pool;
+use crate::sync::Slot;
 
 /// Sums over one block: `changes[stream or weights][option]`, `first[option]`, `square[option]`.
 struct Sums {
@@ -18,12 +17,12 @@ struct Sums {
 pub(super) fn total_effects(layout: &Layout, a: &Draws, b: &Draws, profile: &Prepared) -> Vec<f64> {
     let (o, rows) = (layout.options(), layout.streams() + 1);
     let blocks = a.len().div_ceil(BLOCK);
-    let parts: Vec<OnceLock<Sums>> = (0..blocks).map(|_| OnceLock::new()).collect();
+    let parts: Vec<Slot<Sums>> = (0..blocks).map(|_| Slot::new()).collect();
     pool::run(blocks, &|i| {
-        let _ = parts[i].set(sums_of(layout, a, b, profile, i));
+        parts[i].set(sums_of(layout, a, b, profile, i));
     });
     let mut total = Sums { changes: vec![0.0; rows * o], first: vec![0.0; o], square: vec![0.0; o] };
-    for s in parts.iter().filter_map(OnceLock::get) {
+    for s in parts.iter().filter_map(Slot::get) {
         for (to, from) in
             [(&mut total.changes, &s.changes), (&mut total.first, &s.first), (&mut total.square, &s.square)]
         {

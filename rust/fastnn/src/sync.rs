@@ -1,0 +1,572 @@
+//! F1. The only file of the core in which one thread waits for another (the pool's own join apart).
+//!
+//! A host, which is the language that calls the core, may hold a lock of its own around every call.
+//! It names a function with [`set_host`] that lets that lock go for the length of a wait, and every
+//! wait here goes through it: no caller can wait with the host's lock held, since none waits by
+//! itself. Two rules make the rest follow. What runs under a [`Lock`] is short and never waits, so
+//! nobody holds one while it wants the host; and `fork` waits until no thread is under one, so that
+//! a child finds all of them free and what they guard whole.
+//!
+//! May use std and libc only.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell, UnsafeCell};
+use std::fmt;
+use std::mem::MaybeUninit;
+use std::ops::{Deref, DerefMut};
+use std::ptr;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, fence};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+/// What a host puts around a wait: runs the function it is given once, with its own lock let go.
+pub type Host = fn(&mut dyn FnMut());
+
+static HOST: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
+
+/// Names the function that lets the host's lock go around a wait.
+pub fn set_host(host: Host) {
+    HOST.store(host as *mut (), Release);
+}
+
+/// Looks at a lock before a thread gives way to others.
+const SPINS: u32 = 100;
+
+#[derive(Debug)]
+struct Local {
+    /// Locks held by this thread.
+    depth: Cell<u32>,
+    /// Its place in `INSIDE`; `SLOTS` until it has taken one.
+    slot: Cell<usize>,
+    /// True while the thread is known not to hold the host's lock.
+    outside: Cell<bool>,
+    /// True when `LATER` has something for the end of the section.
+    later: Cell<bool>,
+}
+
+thread_local! {
+    static LOCAL: Local = const {
+        Local { depth: Cell::new(0), slot: Cell::new(SLOTS), outside: Cell::new(false), later: Cell::new(false) }
+    };
+    static LATER: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
+    static TICKET: Ticket = const { Ticket(Cell::new(SHARED)) };
+}
+
+/// Runs `wait` outside the host's lock. Everything that may take long, or depends on another
+/// thread, belongs in here.
+///
+/// # Panics
+/// When the thread holds a [`Lock`]: what runs under one never waits.
+pub fn outside<T>(wait: impl FnOnce() -> T) -> T {
+    assert!(!holds_lock(), "invariant: nobody waits while it holds a lock");
+    let host = HOST.load(Acquire);
+    if host.is_null() || LOCAL.with(|l| l.outside.get()) {
+        return wait();
+    }
+    // SAFETY: only `set_host` stores here, and it stores a `Host`.
+    let host: Host = unsafe { std::mem::transmute::<*mut (), Host>(host) };
+    let (mut wait, mut result) = (Some(wait), None);
+    host(&mut || result = wait.take().map(|wait| mark(true, wait)));
+    result.expect("invariant: a host runs what it is given, once")
+}
+
+/// Runs `body` on a thread that holds the host's lock (`outside` false) or does not (true).
+pub fn mark<T>(outside: bool, body: impl FnOnce() -> T) -> T {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            LOCAL.with(|l| l.outside.set(self.0));
+        }
+    }
+    let _restore = Restore(LOCAL.with(|l| l.outside.replace(outside)));
+    body()
+}
+
+/// True while this thread holds a [`Lock`]; it must not wait, nor enter the host, until then.
+#[must_use]
+pub fn holds_lock() -> bool {
+    LOCAL.with(|l| l.depth.get()) > 0
+}
+
+/// Drops a value now, or as soon as this thread holds no lock: for values whose drop may wait.
+pub fn drop_outside(value: Box<dyn Any>) {
+    if holds_lock() {
+        LOCAL.with(|l| l.later.set(true));
+        let _ = LATER.try_with(|later| later.borrow_mut().push(value));
+    }
+}
+
+// ---- sections: the stretches under a lock, which `fork` waits for
+
+/// Threads that can have a place of their own; all others share the last one.
+const SLOTS: usize = 256;
+const SHARED: usize = SLOTS - 1;
+
+/// Two cache lines, because the hardware fetches lines in pairs.
+#[repr(align(128))]
+struct Line<T>(T);
+
+static INSIDE: [Line<AtomicU32>; SLOTS] = [const { Line(AtomicU32::new(0)) }; SLOTS];
+static TAKEN: [AtomicU64; SLOTS / 64] = [const { AtomicU64::new(0) }; SLOTS / 64];
+static FORKING: AtomicBool = AtomicBool::new(false);
+static WATCHED: AtomicBool = AtomicBool::new(false);
+/// 1 in the first process, one more in each child of a child.
+static GENERATION: AtomicU32 = AtomicU32::new(1);
+/// What a child does first: a list that only grows.
+static CHILD: AtomicPtr<AtFork> = AtomicPtr::new(ptr::null_mut());
+
+/// Something that every forked child does first; it may only store to atomics.
+pub struct AtFork {
+    child: fn(),
+    known: AtomicBool,
+    next: AtomicPtr<AtFork>,
+}
+
+/// A thread's place in `INSIDE`, given back when the thread ends.
+struct Ticket(Cell<usize>);
+
+impl Drop for Ticket {
+    fn drop(&mut self) {
+        let slot = self.0.replace(SHARED);
+        LOCAL.with(|l| l.slot.set(SHARED));
+        if slot < SHARED {
+            TAKEN[slot / 64].fetch_and(!(1 << (slot % 64)), Release);
+        }
+    }
+}
+
+#[cold]
+fn take_slot() -> usize {
+    watch_forks();
+    let mut found = SHARED;
+    'search: for (w, word) in TAKEN.iter().enumerate() {
+        loop {
+            let taken = word.load(Relaxed);
+            let bit = (!taken).trailing_zeros() as usize;
+            if bit == 64 || 64 * w + bit >= SHARED {
+                break;
+            }
+            if word.compare_exchange(taken, taken | 1 << bit, AcqRel, Relaxed).is_ok() {
+                found = 64 * w + bit;
+                break 'search;
+            }
+        }
+    }
+    // A thread that is ending keeps to the shared place, since nobody would give its own back.
+    if TICKET.try_with(|ticket| ticket.0.set(found)).is_err() && found < SHARED {
+        TAKEN[found / 64].fetch_and(!(1 << (found % 64)), Release);
+        found = SHARED;
+    }
+    LOCAL.with(|l| l.slot.set(found));
+    found
+}
+
+fn announce(local: &Local) {
+    let slot = match local.slot.get() {
+        SLOTS => take_slot(),
+        slot => slot,
+    };
+    if slot == SHARED {
+        INSIDE[SHARED].0.fetch_add(1, SeqCst);
+    } else {
+        INSIDE[slot].0.store(1, Relaxed);
+    }
+}
+
+fn retract(local: &Local) {
+    match local.slot.get() {
+        SHARED => drop(INSIDE[SHARED].0.fetch_sub(1, Release)),
+        slot => INSIDE[slot].0.store(0, Release),
+    }
+}
+
+/// Enters a section by the atomic step `enter`, which says whether it was made; undone with `undo`
+/// when a fork is under way. False: try again later, outside.
+fn try_section(enter: impl FnOnce() -> bool, undo: impl FnOnce()) -> bool {
+    LOCAL.with(|local| {
+        let first = local.depth.get() == 0;
+        if first {
+            announce(local);
+        }
+        let entered = enter();
+        if entered && !first {
+            local.depth.set(local.depth.get() + 1);
+            return true;
+        }
+        // Against `before_fork`: either it sees our announcement or we see its flag. The step above
+        // is a full barrier on x86; elsewhere it need not be.
+        if !cfg!(any(target_arch = "x86_64", target_arch = "x86")) {
+            fence(SeqCst);
+        }
+        if entered && !FORKING.load(SeqCst) {
+            local.depth.set(1);
+            return true;
+        }
+        if entered {
+            undo();
+        }
+        if first {
+            retract(local);
+        }
+        false
+    })
+}
+
+fn leave_section() {
+    LOCAL.with(|local| {
+        let depth = local.depth.get() - 1;
+        local.depth.set(depth);
+        if depth == 0 {
+            retract(local);
+            if local.later.replace(false) {
+                let later = LATER.try_with(RefCell::take);
+                drop(later);
+            }
+        }
+    });
+}
+
+/// Gives way to other threads, for longer the more often it was done before.
+fn give_way(times: u32) {
+    if times < 20 {
+        thread::yield_now();
+    } else {
+        thread::sleep(Duration::from_micros(50));
+    }
+}
+
+/// Waits outside the host until `ready` says so.
+fn wait_until(ready: impl Fn() -> bool) {
+    outside(|| {
+        let mut times = 0;
+        while !ready() {
+            give_way(times);
+            times += 1;
+        }
+    });
+}
+
+/// The number of this process among its forebears: a value kept from before a fork tells by it.
+#[must_use]
+pub fn generation() -> u32 {
+    GENERATION.load(Relaxed)
+}
+
+impl AtFork {
+    /// Does nothing until it is watched for.
+    pub const fn new(child: fn()) -> AtFork {
+        AtFork { child, known: AtomicBool::new(false), next: AtomicPtr::new(ptr::null_mut()) }
+    }
+
+    /// From now on children call it.
+    pub fn watch(&'static self) {
+        if self.known.load(Relaxed) || self.known.swap(true, AcqRel) {
+            return;
+        }
+        watch_forks();
+        let mut first = CHILD.load(Acquire);
+        loop {
+            self.next.store(first, Relaxed);
+            match CHILD.compare_exchange(first, ptr::from_ref(self).cast_mut(), AcqRel, Acquire) {
+                Ok(_) => return,
+                Err(other) => first = other,
+            }
+        }
+    }
+}
+
+fn watch_forks() {
+    #[cfg(unix)]
+    if !WATCHED.swap(true, SeqCst) {
+        // SAFETY: the handlers touch atomics of this file only.
+        unsafe { libc::pthread_atfork(Some(before_fork), Some(after_fork), Some(in_child)) };
+    }
+}
+
+/// Lets no thread into a section, and waits until none is left in one. They are short and need
+/// nothing that the forking thread may hold.
+#[cfg(unix)]
+unsafe extern "C" fn before_fork() {
+    LOCAL.with(|l| l.depth.set(l.depth.get() + 1));
+    FORKING.store(true, SeqCst);
+    fence(SeqCst);
+    let mut times = 0;
+    while INSIDE.iter().any(|inside| inside.0.load(SeqCst) != 0) {
+        give_way(times);
+        times += 1;
+    }
+}
+
+#[cfg(unix)]
+unsafe extern "C" fn after_fork() {
+    FORKING.store(false, SeqCst);
+    LOCAL.with(|l| l.depth.set(l.depth.get() - 1));
+}
+
+#[cfg(unix)]
+unsafe extern "C" fn in_child() {
+    GENERATION.fetch_add(1, Relaxed);
+    let own = LOCAL.with(|l| l.slot.get());
+    // Threads that are gone may have been announcing themselves, and never give their places back.
+    for inside in &INSIDE {
+        inside.0.store(0, Relaxed);
+    }
+    for (w, word) in TAKEN.iter().enumerate() {
+        word.store(if own < SHARED && own / 64 == w { 1 << (own % 64) } else { 0 }, Relaxed);
+    }
+    // SAFETY: the list holds statics.
+    let mut next = unsafe { CHILD.load(Relaxed).as_ref() };
+    while let Some(known) = next {
+        (known.child)();
+        // SAFETY: as above.
+        next = unsafe { known.next.load(Relaxed).as_ref() };
+    }
+    after_fork();
+}
+
+// ---- locks
+
+/// A lock for short stretches that never wait. Waiting for it happens outside the host.
+pub struct Lock<T> {
+    held: AtomicBool,
+    value: UnsafeCell<T>,
+}
+
+// SAFETY: the value is reached by one thread at a time, as `held` sees to.
+unsafe impl<T: Send> Send for Lock<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send> Sync for Lock<T> {}
+
+/// The right to a lock's value, given back when dropped.
+pub struct Guard<'a, T> {
+    lock: &'a Lock<T>,
+    /// Sections are counted by thread, so a guard stays on its own.
+    _local: std::marker::PhantomData<*const ()>,
+}
+
+impl<T> Lock<T> {
+    /// A free lock.
+    pub const fn new(value: T) -> Lock<T> {
+        Lock { held: AtomicBool::new(false), value: UnsafeCell::new(value) }
+    }
+
+    /// The value, once nobody else has it. Waits outside the host; under another lock, where
+    /// nobody may wait, it gives way to the holder, who is about to be done.
+    pub fn lock(&self) -> Guard<'_, T> {
+        let mut times = 0;
+        loop {
+            if let Some(guard) = self.try_lock() {
+                return guard;
+            }
+            if holds_lock() {
+                debug_assert!(times < 100_000, "invariant: what runs under a lock is short");
+                give_way(times);
+                times += 1;
+            } else {
+                wait_until(|| !self.held.load(Relaxed) && !FORKING.load(Relaxed));
+            }
+        }
+    }
+
+    /// The value, if nobody else has it for more than a moment. Never waits.
+    pub fn try_lock(&self) -> Option<Guard<'_, T>> {
+        for _ in 0..SPINS {
+            let free = !self.held.load(Relaxed);
+            if free && try_section(|| !self.held.swap(true, SeqCst), || self.held.store(false, Release)) {
+                return Some(Guard { lock: self, _local: std::marker::PhantomData });
+            }
+            if FORKING.load(Relaxed) && !holds_lock() {
+                return None;
+            }
+            std::hint::spin_loop();
+        }
+        None
+    }
+
+    /// The value, to whoever has the lock to itself.
+    pub fn get_mut(&mut self) -> &mut T {
+        self.value.get_mut()
+    }
+
+    /// The value, taken out.
+    pub fn into_inner(self) -> T {
+        self.value.into_inner()
+    }
+}
+
+impl<T> Deref for Guard<'_, T> {
+    type Target = T;
+    fn deref(&self) -> &T {
+        // SAFETY: the guard has the lock.
+        unsafe { &*self.lock.value.get() }
+    }
+}
+
+impl<T> DerefMut for Guard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        // SAFETY: the guard has the lock, and the borrow is unique.
+        unsafe { &mut *self.lock.value.get() }
+    }
+}
+
+impl<T> Drop for Guard<'_, T> {
+    fn drop(&mut self) {
+        self.lock.held.store(false, Release);
+        leave_section();
+    }
+}
+
+impl<T> fmt::Debug for Lock<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Lock")
+    }
+}
+
+impl<T: Default> Default for Lock<T> {
+    fn default() -> Lock<T> {
+        Lock::new(T::default())
+    }
+}
+
+const EMPTY: u8 = 0;
+const BUSY: u8 = 1;
+const FULL: u8 = 2;
+
+/// A value that is set once. Reading never waits.
+pub struct Slot<T> {
+    state: AtomicU8,
+    value: UnsafeCell<MaybeUninit<T>>,
+}
+
+// SAFETY: the value is written once, before FULL is published, and then only read.
+unsafe impl<T: Send> Send for Slot<T> {}
+// SAFETY: as above.
+unsafe impl<T: Send + Sync> Sync for Slot<T> {}
+
+impl<T> Slot<T> {
+    /// Nothing yet.
+    #[must_use]
+    pub const fn new() -> Slot<T> {
+        Slot { state: AtomicU8::new(EMPTY), value: UnsafeCell::new(MaybeUninit::uninit()) }
+    }
+
+    /// The value, once it is set.
+    pub fn get(&self) -> Option<&T> {
+        // SAFETY: FULL says that the value was written.
+        (self.state.load(Acquire) == FULL).then(|| unsafe { (*self.value.get()).assume_init_ref() })
+    }
+
+    /// Sets the value unless somebody was first; it is set in either case afterwards.
+    pub fn set(&self, value: T) {
+        let claim = || self.state.compare_exchange(EMPTY, BUSY, SeqCst, Relaxed).is_ok();
+        while self.state.load(Relaxed) == EMPTY {
+            if try_section(claim, || self.state.store(EMPTY, Release)) {
+                // SAFETY: whoever made the slot BUSY writes alone.
+                unsafe { (*self.value.get()).write(value) };
+                self.state.store(FULL, Release);
+                leave_section();
+                return;
+            }
+            if FORKING.load(Relaxed) && !holds_lock() {
+                wait_until(|| !FORKING.load(Relaxed));
+            }
+        }
+        let mut times = 0;
+        while self.state.load(Acquire) != FULL {
+            // The writer is a few instructions from being done.
+            if holds_lock() {
+                give_way(times)
+            } else {
+                wait_until(|| self.state.load(Relaxed) == FULL)
+            }
+            times += 1;
+        }
+    }
+
+    /// The value, taken out.
+    pub fn into_inner(mut self) -> Option<T> {
+        let full = std::mem::replace(self.state.get_mut(), EMPTY) == FULL;
+        // SAFETY: FULL says that the value was written; the state now says that it is gone.
+        full.then(|| unsafe { self.value.get_mut().assume_init_read() })
+    }
+
+    /// The value, made first if need be. Several threads may make one; the first stays.
+    pub fn get_or_make(&self, make: impl FnOnce() -> T) -> &T {
+        if self.get().is_none() {
+            self.set(make());
+        }
+        self.get().expect("invariant: it was set")
+    }
+}
+
+impl<T> Default for Slot<T> {
+    fn default() -> Slot<T> {
+        Slot::new()
+    }
+}
+
+impl<T> Drop for Slot<T> {
+    fn drop(&mut self) {
+        if *self.state.get_mut() == FULL {
+            // SAFETY: FULL says that the value was written, and it is dropped once.
+            unsafe { self.value.get_mut().assume_init_drop() };
+        }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Slot<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Slot").field(&self.get()).finish()
+    }
+}
+
+/// Threads that wait for something, woken together. Kept under the lock of what they wait for.
+#[derive(Debug, Default)]
+pub struct Waiters(Vec<Thread>);
+
+impl Waiters {
+    /// Nobody waits.
+    #[must_use]
+    pub const fn new() -> Waiters {
+        Waiters(Vec::new())
+    }
+
+    /// Notes this thread down; [`rest`] then returns when it is woken.
+    pub fn enlist(&mut self) {
+        self.0.push(thread::current());
+    }
+
+    /// Takes the list out, to be woken once the lock is let go.
+    #[must_use]
+    pub fn take(&mut self) -> Waiters {
+        Waiters(std::mem::take(&mut self.0))
+    }
+
+    /// Wakes all.
+    pub fn wake(self) {
+        for thread in self.0 {
+            thread.unpark();
+        }
+    }
+}
+
+/// Sleeps until woken; sometimes earlier, so look again. Only within [`outside`].
+pub fn rest() {
+    thread::park_timeout(Duration::from_millis(100));
+}
+
+/// Writes a line of debugging text to standard error, outside the host: a full pipe would block.
+pub fn print(text: fmt::Arguments<'_>) {
+    let line = format!("{text}\n");
+    outside(|| {
+        // The standard library's handle has a lock of its own, which a forked child could find held.
+        #[cfg(unix)]
+        // SAFETY: descriptor 2 is standard error, and it is not closed here.
+        let mut out =
+            std::mem::ManuallyDrop::new(unsafe { <std::fs::File as std::os::fd::FromRawFd>::from_raw_fd(2) });
+        #[cfg(not(unix))]
+        let mut out = Box::new(std::io::stderr());
+        let _ = std::io::Write::write_all(&mut *out, line.as_bytes());
+    });
+}
