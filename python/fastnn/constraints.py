@@ -22,7 +22,7 @@ class Constraint(Configurable):
 
 
 def _norms(w: Any, axis: int | Sequence[int]) -> Any:
-    return ops.sqrt(ops.sum(ops.square(w), axis=axis, keepdims=True))
+    return ops.norm(w, axis=axis, keepdims=True)
 
 
 class MaxNorm(Constraint):

@@ -20,6 +20,7 @@ from fastnn.config import snake_case as _snake
 from fastnn.errors import ShapeError
 from fastnn.labels import check_binary, check_class_numbers, known_values
 from fastnn.layers.base import current_call
+from fastnn.ops.linalg import scale_of_squares
 from fastnn.serial import Configurable, Table, plain
 from fastnn.symbolic import keras_op
 
@@ -295,7 +296,12 @@ def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Any:
 def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
     """-cos of the angle between y and p along `axis`."""
     y_true, y_pred = _float_pair(y_true, y_pred)
-    return -ops.sum(ops.normalize(y_true, axis=axis) * ops.normalize(y_pred, axis=axis), axis=axis)
+    return -ops.sum(_unit(y_true, axis) * _unit(y_pred, axis), axis=axis)
+
+
+def _unit(x: Any, axis: int) -> Any:
+    """`x` by its length, however small; zero stays zero."""
+    return ops.normalize(x * scale_of_squares(x, axis), axis=axis)
 
 
 @keras_op

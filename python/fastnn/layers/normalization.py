@@ -15,6 +15,7 @@ from fastnn import constraints, initializers, ops, regularizers
 from fastnn.arrays import leaf, numbers_of
 from fastnn.errors import DataError, ShapeError
 from fastnn.layers.base import InputSpec, Layer
+from fastnn.ops.linalg import scale_of_squares
 from fastnn.serial import file_budget
 
 __all__ = [
@@ -332,8 +333,9 @@ class UnitNormalization(Layer):
     def call(self, inputs: Any) -> Any:
         """X / |x|."""
         x = ops.convert_to_tensor(inputs, "float32")
+        x = x * scale_of_squares(x, self.axis)
         total = ops.sum(ops.square(x), axis=self.axis, keepdims=True)
-        return x * ops.rsqrt(ops.maximum(total, 1e-12))
+        return x * ops.rsqrt(ops.maximum(total, 1e-24))
 
 
 class Normalization(Layer):

@@ -51,11 +51,32 @@ def vdot(x1: TensorLike, x2: TensorLike) -> Tensor:
     return sum(reshape(x1, (-1,)) * reshape(x2, (-1,)))
 
 
+def scale_of_squares(x: TensorLike, axis: Axis = None) -> Tensor:
+    """The power of two to multiply `x` by so that squares stay in the range of float32; mostly 1.
+
+    One for each slice along `axis`, which stays with size 1. Squares of elements from 2^60 on
+    overflow in a sum, small ones are lost. What was scaled is longer than 1e-12, unless it is 0.
+    """
+    if 0 in x.shape:  # type: ignore[union-attr]
+        return convert_to_tensor(1.0)
+    return scale_for(max(abs(x), axis=axis, keepdims=True))
+
+
+def scale_for(largest: Tensor) -> Tensor:
+    """As `scale_of_squares`, from the size of the largest element."""
+    tiny = _c.where(largest > 0.0, 2.0**96, 1.0)
+    small = _c.where(largest < 2.0**-80, tiny, _c.where(largest < 2.0**-30, 2.0**60, 1.0))
+    return _c.where(largest > 2.0**60, 2.0**-76, small)
+
+
 @keras_op
 def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Euclidean norm over `axis`; `ord` 1 and inf are known too."""
+    """Euclidean norm over `axis`, of any size; `ord` 1 and inf are known too."""
     if ord in (None, 2, "euclidean", "fro"):
-        return _c.sqrt(sum(_c.square(x), axis=axis, keepdims=keepdims))
+        x = convert_to_tensor(x, "float32")
+        scale = scale_of_squares(x, axis)
+        length = _c.sqrt(sum(_c.square(x * scale), axis=axis, keepdims=True)) / scale
+        return length if keepdims else sum(length, axis=axis)
     if ord == 1:
         return sum(abs(x), axis=axis, keepdims=keepdims)
     if ord == np.inf:

@@ -8,7 +8,7 @@ from fastnn.config import epsilon
 from fastnn.ops import rows
 from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, ndim
 from fastnn.ops.elements import clip
-from fastnn.ops.linalg import norm
+from fastnn.ops.linalg import norm, scale_of_squares
 from fastnn.ops.reduce import sum
 from fastnn.ops.shapes import moveaxis, squeeze
 from fastnn.symbolic import keras_op
@@ -47,8 +47,12 @@ def normalize(
     """`x` divided by its norm along `axis`."""
     eps = epsilon if epsilon is not None else 1e-12
     if order == 2:
-        total = sum(_c.square(x), axis=axis, keepdims=True)
-        return x * _c.rsqrt(_c.maximum(total, eps * eps))
+        x = convert_to_tensor(x, "float32")
+        scale = scale_of_squares(x, axis)
+        scaled, least = x * scale, eps * scale
+        total = sum(_c.square(scaled), axis=axis, keepdims=True)
+        unit = scaled * _c.rsqrt(_c.maximum(total, _c.square(_c.minimum(least, 1e18))))
+        return _c.where(least < 1e18, unit, x / eps)
     return x / _c.maximum(norm(x, order, axis, True), eps)
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from fastnn import _core, ops
 from fastnn.config import snake_case, unique_name
 from fastnn.errors import reject_arguments
+from fastnn.ops.linalg import scale_for
 from fastnn.optimizers.schedules import TABLE as SCHEDULES
 from fastnn.optimizers.schedules import LearningRateSchedule
 from fastnn.serial import Configurable, plain
@@ -284,21 +285,27 @@ class Optimizer(Configurable):
 
     def _clip_gradients(self, gs: list[Any]) -> list[Any]:
         if self.clipnorm:
-            return [self._clip_norm(g, ops.norm(g), self.clipnorm) for g in gs]
+            return [self._clip_norm([g], self.clipnorm)[0] for g in gs]
         if self.global_clipnorm:
-            total: Any = 0.0
-            for g in gs:
-                total = total + ops.sum(ops.square(g))
-            norm, limit = ops.sqrt(total), self.global_clipnorm
-            scale = limit * ops.minimum(1.0 / norm, 1.0 / limit)
-            return [g * scale for g in gs]
+            return self._clip_norm(gs, self.global_clipnorm)
         if self.clipvalue:
             return [ops.clip(g, -self.clipvalue, self.clipvalue) for g in gs]
         return gs
 
     @staticmethod
-    def _clip_norm(g: Any, norm: Any, limit: float) -> Any:
-        return g * limit / ops.maximum(norm, limit)
+    def _clip_norm(gs: list[Any], limit: float) -> list[Any]:
+        """Gradients whose common length is above `limit` brought to it, however long they are."""
+        largest: Any = 0.0
+        for g in gs:
+            largest = ops.maximum(largest, ops.max(ops.abs(g)))
+        scale = scale_for(largest)
+        scaled = [g * scale for g in gs]
+        total: Any = 0.0
+        for g in scaled:
+            total = total + ops.sum(ops.square(g))
+        norm = ops.sqrt(total)
+        clipped = norm > limit * scale
+        return [_c.where(clipped, s * (limit / norm), g) for s, g in zip(scaled, gs, strict=True)]
 
     def exclude_from_weight_decay(
         self, var_list: Sequence[Variable] | None = None, var_names: Sequence[str] | None = None
