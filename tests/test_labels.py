@@ -303,3 +303,48 @@ def test_validation_is_weighed_by_sample_weights_alone():
     assert generator["loss"][0] == pytest.approx(2 * LOG2)
     assert generator["val_loss"][0] == pytest.approx(LOG2)
     assert validated(validation_data=(x, y, share))["val_loss"][0] == pytest.approx(1.5 * LOG2)
+
+
+# ---- accuracy of logits --------------------------------------------------------------------------
+
+LOGITS = np.array([[-2.0], [0.2], [0.3], [3.0]], "float32")
+
+
+def accuracies(metric, loss, **outputs):
+    model = K.Sequential([K.Input((1,)), K.layers.Dense(1, kernel_initializer="ones")])
+    model.compile("sgd", loss, metrics=[metric])
+    return model.evaluate(LOGITS, np.array([0, 1, 1, 1]), verbose=0, return_dict=True)
+
+
+@pytest.mark.parametrize("name", ["accuracy", "acc", "binary_accuracy", "BinaryAccuracy"])
+@pytest.mark.parametrize("loss", [K.losses.BinaryCrossentropy(from_logits=True),
+                                  K.losses.BinaryFocalCrossentropy(from_logits=True)])  # fmt: skip
+def test_accuracy_by_name_cuts_logits_at_0_where_the_loss_takes_logits(name, loss):
+    assert accuracies(name, loss)[name] == 1.0
+    fastnn.config.set_accuracy_by_loss(False)
+    try:
+        assert accuracies(name, loss)[name] == 0.5
+    finally:
+        fastnn.config.set_accuracy_by_loss(True)
+    assert accuracies(K.metrics.BinaryAccuracy(name="own"), loss)["own"] == 0.5
+
+
+def test_accuracy_of_each_output_follows_its_own_loss(tmp_path):
+    x = K.Input((1,))
+    ones = {"kernel_initializer": "ones"}
+    model = K.Model(
+        x, [K.layers.Dense(1, name="a", **ones)(x), K.layers.Dense(1, name="b", **ones)(x)]
+    )
+    model.compile("sgd", [K.losses.BinaryCrossentropy(from_logits=True), "mse"],
+                  metrics=[["accuracy"], ["accuracy"]])  # fmt: skip
+    y = np.array([0, 1, 1, 1])
+    got = model.evaluate(LOGITS, [y, y], verbose=0, return_dict=True)
+    assert (got["a_accuracy"], got["b_accuracy"]) == (1.0, 0.5)
+    model.save(tmp_path / "m.safetensors")
+    again = K.models.load_model(tmp_path / "m.safetensors")
+    assert again.evaluate(LOGITS, [y, y], verbose=0, return_dict=True) == got
+
+
+def test_crossentropy_by_name_is_of_logits_where_the_loss_is():
+    got = accuracies("crossentropy", K.losses.BinaryCrossentropy(from_logits=True))
+    assert got["crossentropy"] == pytest.approx(got["loss"], rel=1e-6)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import losses, metrics, ops, tree
+from fastnn.config import is_accuracy_by_loss
 from fastnn.errors import DataError, unknown_name
 from fastnn.labels import check_binary, check_class_numbers
 
@@ -190,6 +191,13 @@ class CompiledLoss:
             return [None] * count
         return _by_output(given, names, count, "sample_weight")
 
+    def takes_logits(self, output: int, count: int) -> bool:
+        """Whether the loss of an output says that it gives logits."""
+        given = tree.flatten(self._given) if self._chosen is None else self._chosen
+        fn = given[output] if len(given) == count else given[0] if len(given) == 1 else None
+        settings = getattr(fn, "_fn_kwargs", {})
+        return bool(getattr(fn, "from_logits", settings.get("from_logits", False)))
+
     @property
     def takes_numbers(self) -> bool:
         """Whether y of the single output holds class numbers."""
@@ -263,8 +271,14 @@ class CompiledMetrics:
     name = "compile_metrics"
     variables: tuple[Any, ...] = ()
 
-    def __init__(self, plain: Any, weighted: Any, output_names: list[str] | None = None) -> None:
-        self.output_names = output_names
+    def __init__(
+        self,
+        plain: Any,
+        weighted: Any,
+        output_names: list[str] | None = None,
+        loss: CompiledLoss | None = None,
+    ) -> None:
+        self.output_names, self._loss = output_names, loss
         for given in (plain, weighted):
             for m in tree.flatten(given):
                 if isinstance(m, str):
@@ -332,7 +346,9 @@ class CompiledMetrics:
         for given, weighted in zip(self._given, (False, True), strict=True):
             for i, entries in enumerate(_metric_lists(given, names, len(outputs))):
                 for entry in entries:
-                    metric = _resolve(entry, targets[i], outputs[i])
+                    loss = getattr(self, "_loss", None)  # pickles of older versions have none
+                    logits = loss is not None and loss.takes_logits(i, len(outputs))
+                    metric = _resolve(entry, targets[i], outputs[i], logits)
                     label = (names[i] if names else f"output_{i}") + "_"
                     label = label if len(outputs) > 1 else ""
                     twice = weighted and f"{label}{metric.name}" in taken
@@ -365,13 +381,16 @@ def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _resolve(entry: Any, y: Any, p: Any) -> Any:
+def _resolve(entry: Any, y: Any, p: Any, from_logits: bool) -> Any:
     if isinstance(entry, metrics.Metric):
         return entry
+    from_logits = from_logits and is_accuracy_by_loss()
     if isinstance(entry, str) and entry.lower() in metrics.BY_SHAPE:
-        return metrics.by_shape(entry, y, p)
+        return metrics.by_shape(entry, y, p, from_logits)
     if isinstance(entry, str):
         found = metrics.get(entry)
+        if from_logits and type(found) is metrics.BinaryAccuracy:
+            found = metrics.BinaryAccuracy(threshold=0.0)
         if not isinstance(found, metrics.Metric):
             found = metrics.MeanMetricWrapper(found, entry)
         found.name = entry

@@ -25,7 +25,9 @@ __all__ = [
     "epsilon",
     "floatx",
     "image_data_format",
+    "is_accuracy_by_loss",
     "is_interactive_logging_enabled",
+    "set_accuracy_by_loss",
     "set_dtype_policy",
     "set_epsilon",
     "set_floatx",
@@ -36,6 +38,7 @@ __all__ = [
 ]
 
 _epsilon = 1e-7
+_accuracy_by_loss = True
 _data_format = "channels_last"
 _counts: Counter[str] = Counter()
 
@@ -133,6 +136,23 @@ def standardize_data_format(data_format: object) -> str:
             f"Received: {data_format!r}\n  hint: data_format='channels_last'"
         )
     return name
+
+
+def is_accuracy_by_loss() -> bool:
+    """Whether "accuracy" by name takes outputs as its loss does: True unless set."""
+    return _accuracy_by_loss
+
+
+def set_accuracy_by_loss(flag: bool) -> None:
+    """With True "accuracy" of logits is cut at 0, with False at 0.5, as Keras does in all cases.
+
+    It concerns names in `compile(metrics=...)`: "accuracy", "binary_accuracy" and "crossentropy"
+    beside a loss with `from_logits=True`. Metric objects are as they were made.
+
+        fastnn.config.set_accuracy_by_loss(False)  # Keras's numbers
+    """
+    global _accuracy_by_loss
+    _accuracy_by_loss = bool(flag)
 
 
 def snake_case(name: str) -> str:

@@ -114,7 +114,7 @@ class Trainer(Predicting):
         self.optimizer = optimizers.get(optimizer)
         self._compiled_loss = None if loss is None else CompiledLoss(loss, loss_weights)
         self._compiled_metrics = CompiledMetrics(
-            metrics, weighted_metrics, getattr(self, "output_names", None)
+            metrics, weighted_metrics, getattr(self, "output_names", None), self._compiled_loss
         )
         self._loss_tracker = _mean("loss")
         self._compile_config = {

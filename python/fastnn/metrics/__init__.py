@@ -77,8 +77,11 @@ def check_name(name: str) -> None:
         raise unknown_name("metric", name, {k for k in known if k.islower()})
 
 
-def by_shape(name: str, y_true: Any, y_pred: Any) -> Metric:
-    """The accuracy or cross-entropy that fits the shapes, as Keras chooses it."""
+def by_shape(name: str, y_true: Any, y_pred: Any, from_logits: bool = False) -> Metric:
+    """The accuracy or cross-entropy that fits the shapes, as Keras chooses it.
+
+    `from_logits` says that the outputs are logits: a binary accuracy cuts them at 0 then.
+    """
     rank_true, rank_pred = ops.ndim(y_true), ops.ndim(y_pred)
     binary = y_pred.shape[-1] == 1 if rank_pred else True
     sparse = rank_true < rank_pred or (rank_true > 0 and y_true.shape[-1] == 1)
@@ -95,7 +98,12 @@ def by_shape(name: str, y_true: Any, y_pred: Any) -> Metric:
             BinaryCrossentropy if binary
             else SparseCategoricalCrossentropy if sparse else CategoricalCrossentropy
         )  # fmt: skip
-    metric: Metric = kind(name=name)
+    settings: dict[str, Any] = {}
+    if from_logits and kind is BinaryAccuracy:
+        settings = {"threshold": 0.0}
+    elif from_logits and name in ("crossentropy", "ce"):
+        settings = {"from_logits": True}
+    metric: Metric = kind(name=name, **settings)
     return metric
 
 
