@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastnn import _core
+from fastnn.arguments import as_number
 from fastnn.ops import abs as _abs
 from fastnn.ops import cast, convert_to_tensor
 from fastnn.serial import Table, plain
@@ -100,6 +101,7 @@ def hard_tanh(x: Any) -> Any:
 @keras_op
 def softmax(x: Any, axis: int | Sequence[int] = -1) -> Any:
     """e^x divided by its sum over `axis`, or over several axes together."""
+    axis = as_number(axis)
     if isinstance(axis, int):
         return _c.softmax(x, axis=axis)
     return _c.exp(log_softmax(x, axis))
@@ -108,6 +110,7 @@ def softmax(x: Any, axis: int | Sequence[int] = -1) -> Any:
 @keras_op
 def log_softmax(x: Any, axis: int | Sequence[int] = -1) -> Any:
     """Logarithm of softmax over `axis`, or over several axes together."""
+    axis = as_number(axis)
     if isinstance(axis, int):
         return _c.log_softmax(x, axis=axis)
     return x - _c.logsumexp(x, axis=list(axis), keepdims=True)

@@ -3,29 +3,59 @@
 from __future__ import annotations
 
 import decimal
+import functools
 import numbers
 import os
 from typing import Any
 
 import numpy as np
 
-__all__ = ["as_number", "check_counts", "is_whole", "local_path", "verbosity"]
+__all__ = [
+    "as_number", "check_counts", "is_whole", "local_path", "takes_numbers", "verbosity",
+]  # fmt: skip
+
+#: An array of whole numbers up to this long is a shape or a list of axes.
+_MAX_AXES = 8
 
 
 def as_number(value: Any) -> Any:
     """A setting as Python's own number: NumPy scalars and arrays of no axes, fractions, decimals.
 
-    Lists and tuples go item by item; anything else stays as it is.
+    Lists and tuples go item by item, short arrays of whole numbers (shapes, axes) become lists;
+    anything else stays as it is.
     """
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or type(value) in (bool, int, float, str):
         return value
-    if isinstance(value, list | tuple) and type(value) in (list, tuple):
-        return type(value)(as_number(v) for v in value)
+    if type(value) in (list, tuple):
+        made = [as_number(v) for v in value]
+        same = all(a is b for a, b in zip(made, value, strict=True))
+        return value if same else type(value)(made)
     if isinstance(value, np.generic | np.ndarray):
-        return value.item() if np.ndim(value) == 0 and value.dtype.kind in "biuf" else value
+        if value.ndim == 0:
+            return value.item() if value.dtype.kind in "biuf" else value
+        short = value.ndim == 1 and value.dtype.kind in "iu" and value.size <= _MAX_AXES
+        return value.tolist() if short else value
     if isinstance(value, numbers.Integral):
         return int(value)
     return float(value) if isinstance(value, numbers.Real | decimal.Decimal) else value
+
+
+def takes_numbers(cls: type) -> None:
+    """Makes the constructor of a class of fastnn take settings by `as_number`.
+
+    So units, rates, axes and shapes may come from a grid, a frame or an optimiser of settings;
+    what the class keeps are Python's numbers, which go into configs and files. Called for every
+    subclass; those of users get their arguments as they are given.
+    """
+    own = cls.__dict__.get("__init__")
+    if own is None or not cls.__module__.startswith("fastnn."):
+        return
+
+    @functools.wraps(own)
+    def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        own(self, *map(as_number, args), **{k: as_number(v) for k, v in kwargs.items()})
+
+    cls.__init__ = __init__  # type: ignore[misc]
 
 
 def is_whole(value: Any) -> bool:
@@ -62,7 +92,7 @@ def check_counts(
     if batch_size is not None and (batch_size.__class__ is not int or batch_size < 1):
         _whole("batch_size", batch_size, 1)
     share = as_number(split)
-    if split and (not isinstance(share, float) or not 0 < share < 1):
+    if share and (not isinstance(share, float) or not 0 < share < 1):
         raise ValueError(
             f"validation_split is {split!r}, wanted a number from 0 up to, not including, 1\n"
             "  hint: validation_split=0.2"

@@ -38,6 +38,10 @@ print(fingerprint(model.predict(x, verbose=0)))
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
+    from fastnn.config import printable_stream
+
+    printable_stream(sys.stdout)
+    printable_stream(sys.stderr)
     words = sys.argv[1:] if argv is None else list(argv)
     args = build_parser(words).parse_args(words)
     return int(args.run(args) or 0)

@@ -13,7 +13,9 @@ from fastnn.messages import (
     disable_interactive_logging,
     enable_interactive_logging,
     is_interactive_logging_enabled,
+    printable_stream,
     set_logging_verbosity,
+    shown,
 )
 
 __all__ = [
@@ -27,12 +29,14 @@ __all__ = [
     "image_data_format",
     "is_accuracy_by_loss",
     "is_interactive_logging_enabled",
+    "printable_stream",
     "set_accuracy_by_loss",
     "set_dtype_policy",
     "set_epsilon",
     "set_floatx",
     "set_image_data_format",
     "set_logging_verbosity",
+    "shown",
     "standardize_data_format",
     "unique_name",
 ]

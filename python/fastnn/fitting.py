@@ -18,6 +18,7 @@ import numpy as np
 
 from fastnn import _core, ops, random, tree
 from fastnn._core import Tensor
+from fastnn.arguments import is_whole
 from fastnn.callbacks import CallbackList, History
 from fastnn.data import ArrayData, IterableData, closing
 from fastnn.messages import say
@@ -330,9 +331,9 @@ class Fit:
 
     def _validates(self, epoch: int) -> bool:
         freq = self.validation_freq
-        if isinstance(freq, int):
-            return (epoch + 1) % freq == 0
-        return epoch + 1 in freq
+        if is_whole(freq):
+            return bool((epoch + 1) % freq == 0)
+        return bool(epoch + 1 in freq)
 
     def _heartbeat(self, program: Program) -> Callable[..., Any]:
         report = self.report

@@ -1,19 +1,65 @@
 """What fastnn says while it works: on standard output, or to the log `fastnn` when switched so.
 
 Keras's switch (`utils/io_utils.py`), with the standard library's logging in place of absl's.
+Terminals that are not UTF-8 get plain look-alikes of what they cannot show, never an error.
 Depends on the standard library.
 """
 
 from __future__ import annotations
 
+import codecs
 import logging
+import sys
+import unicodedata
+from typing import Any
 
 __all__ = [
     "disable_interactive_logging", "enable_interactive_logging", "is_interactive_logging_enabled",
-    "say", "set_logging_verbosity",
+    "printable_stream", "say", "set_logging_verbosity", "shown",
 ]  # fmt: skip
 
 _interactive = True
+
+#: What stands for a character that a terminal cannot show.
+_LOOKALIKES = {
+    **dict.fromkeys("─━", "-"), **dict.fromkeys("│┃", "|"), **dict.fromkeys("┏┳┓┡╇┩└┴┘├┼┤┌┬┐", "+"),
+    **dict(zip("▁▂▃▄▅▆▇█", "_.-=+*%#", strict=True)), **dict.fromkeys("–·•", "-"),
+    **dict.fromkeys("‘’", "'"), **dict.fromkeys("“”", '"'), "→": "->", "←": "<-", "≥": ">=",
+    "≤": "<=", "≠": "!=", "—": "--", "…": "...", "×": "x", "✗": "x", "✓": "v", "±": "+/-",
+    "€": "EUR", "£": "GBP", "¥": "JPY", "₹": "INR", "Φ": "Phi", "ł": "l",
+}  # fmt: skip
+
+
+def _lookalike(error: UnicodeError) -> tuple[str, int]:
+    """The error handler of codecs: a look-alike of each character, or its base letter, or `?`."""
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    out = []
+    for char in error.object[error.start : error.end]:
+        base = unicodedata.normalize("NFKD", char).encode("ascii", "ignore").decode()
+        out.append(_LOOKALIKES.get(char) or base or "?")
+    return "".join(out), error.end
+
+
+codecs.register_error("fastnn.lookalike", _lookalike)
+
+
+def shown(text: str, stream: Any = None) -> str:
+    """A text as the stream (standard output) can show it."""
+    encoding = getattr(sys.stdout if stream is None else stream, "encoding", None)
+    if text.isascii() or not isinstance(encoding, str):
+        return text
+    try:
+        return text.encode(encoding, "fastnn.lookalike").decode(encoding)
+    except (LookupError, UnicodeError):
+        return text
+
+
+def printable_stream(stream: Any) -> None:
+    """Makes a stream of this process show look-alikes instead of failing."""
+    encoding = str(getattr(stream, "encoding", "utf-8")).lower().replace("-", "")
+    if encoding != "utf8" and hasattr(stream, "reconfigure"):
+        stream.reconfigure(errors="fastnn.lookalike")
 
 
 def enable_interactive_logging() -> None:
@@ -44,6 +90,6 @@ def set_logging_verbosity(level: str | int) -> None:
 def say(text: str, end: str = "\n") -> None:
     """Prints a message, or logs it."""
     if _interactive:
-        print(text, end=end, flush=True)
+        print(shown(text), end=end, flush=True)
     else:
         logging.getLogger("fastnn").info(text.strip())

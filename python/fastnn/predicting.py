@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import tree
-from fastnn.arguments import check_counts, verbosity
+from fastnn.arguments import as_number, check_counts, verbosity
 from fastnn.callbacks import CallbackList
 from fastnn.data import IterableData, closing, is_iterable_data
 from fastnn.errors import DataError, ShapeError, reject_arguments
@@ -51,6 +51,7 @@ class Predicting(Feeding, Tracing):
         if unknown:
             raise reject_arguments("predict()", unknown, type(self).predict)
         check_counts(1, batch_size, 0.0, 0, steps)
+        batch_size, steps = as_number([batch_size, steps])
         with naming_layers(self):
             return self._predict(x, batch_size, verbosity(verbose), steps, callbacks)
 

@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Any, TextIO
 
-from fastnn.messages import is_interactive_logging_enabled, say
+from fastnn.messages import is_interactive_logging_enabled, say, shown
 
 __all__ = ["Progbar", "Reporter", "format_value", "in_notebook", "is_terminal", "plain_line"]
 
@@ -162,7 +162,7 @@ class Progbar:
     def _draw(self, line: str) -> None:
         visible = len(line)
         padding = " " * max(self._drawn - visible, 0)
-        sys.stdout.write("\r" + line + padding)
+        sys.stdout.write("\r" + shown(line) + padding)
         self._drawn = visible
 
 

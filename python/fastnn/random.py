@@ -16,6 +16,7 @@ import numpy as np
 
 from fastnn import _core, config, ops
 from fastnn._core import Tensor
+from fastnn.arguments import as_number, is_whole
 from fastnn.symbolic import keras_op
 from fastnn.variables import Variable
 
@@ -42,9 +43,9 @@ seed = set_seed
 
 
 def _checked(seed: Any) -> int:
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer):
+    if not is_whole(seed):
         raise ValueError(f"seed is {seed!r}, wanted an integer\n  hint: seed=42")
-    return int(seed)
+    return int(as_number(seed))
 
 
 def make_default_seed() -> int:
@@ -98,6 +99,7 @@ def key_of(seed: Any) -> Any:
 
 
 def _shape(shape: Sequence[int | None] | int) -> list[int | None]:
+    shape = as_number(shape)
     return [shape] if isinstance(shape, int) else list(shape)
 
 

@@ -103,7 +103,7 @@ def deserialize(config: Any, objects: dict[str, Any] | None = None) -> Any:
 def model_from_json(text: str, custom_objects: dict[str, Any] | None = None) -> Any:
     """The model that `to_json` wrote, with fresh weights."""
     try:
-        config = json.loads(text)
+        config = json.loads(text.removeprefix("\ufeff"))
     except json.JSONDecodeError as error:
         raise FormatError(f"not JSON: {error}\n  hint: use model.to_json()") from None
     return deserialize(config, custom_objects)

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.arguments import takes_numbers
 from fastnn.config import snake_case
 from fastnn.errors import FormatError, unknown_name
 
@@ -232,6 +233,10 @@ def reading_file(max_bytes: int) -> Iterator[FileBudget]:
 
 class Configurable:
     """Something that can be described by its constructor's arguments and made again from them."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        takes_numbers(cls)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments: for each parameter, the attribute of that name."""

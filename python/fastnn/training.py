@@ -15,7 +15,7 @@ from typing import Any
 
 from fastnn import _core, metrics, ops, optimizers, tree
 from fastnn._core import Tensor
-from fastnn.arguments import check_counts, verbosity
+from fastnn.arguments import as_number, check_counts, verbosity
 from fastnn.callbacks import CallbackList, History
 from fastnn.compiled import CompiledLoss, CompiledMetrics
 from fastnn.data import (
@@ -289,6 +289,12 @@ class Trainer(Predicting):
         check_counts(
             epochs, batch_size, validation_split, initial_epoch, steps_per_epoch, "steps_per_epoch"
         )
+        epochs, batch_size, initial_epoch, steps_per_epoch, validation_split = as_number(
+            [epochs, batch_size, initial_epoch, steps_per_epoch, validation_split]
+        )
+        validation_steps, validation_batch_size, validation_freq = as_number(
+            [validation_steps, validation_batch_size, validation_freq]
+        )
         classes = None if not class_weight else check_class_weight(class_weight)
         data = self._source(x, y, sample_weight, shuffle)
         validation: Any = None
@@ -332,6 +338,7 @@ class Trainer(Predicting):
             raise reject_arguments("evaluate()", unknown, type(self).evaluate)
         self._require_compiled("evaluate")
         check_counts(1, batch_size, 0.0, 0, steps)
+        batch_size, steps = as_number([batch_size, steps])
         data = self._source(x, y, sample_weight, False)
         level = verbosity(verbose)
         calls = CallbackList(callbacks, model=self) if callbacks else None

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import random
-from fastnn.arguments import local_path
+from fastnn.arguments import as_number, local_path
 from fastnn.arrays import numbers_of, unmasked
 from fastnn.config import clear_session
 from fastnn.data import PyDataset, Sequence
@@ -47,6 +47,7 @@ __all__ = [
 
 def set_random_seed(seed: int) -> None:
     """Seeds Python, NumPy and fastnn: two runs give the same bits."""
+    seed = as_number(seed)
     random.set_seed(seed)
     _python_random.seed(seed)
     np.random.seed(seed % 2**32)
@@ -109,7 +110,7 @@ def pad_sequences(
             raise ValueError(f"sequences[{i}] is {s!r}, wanted a list\n  hint: a list of lists")
         rows.append(unmasked(s, f"sequences[{i}]"))
     longest = max((len(r) for r in rows), default=0)
-    length = longest if maxlen is None else maxlen
+    length = longest if maxlen is None else as_number(maxlen)
     inner = next((r.shape[1:] for r in rows if len(r)), ())
     if not isinstance(value, str) and np.issubdtype(np.dtype(dtype), np.str_):
         raise ValueError(f"value {value!r} does not fit dtype {dtype}\n  hint: dtype=object")

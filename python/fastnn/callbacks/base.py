@@ -9,8 +9,9 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from fastnn.arguments import takes_numbers
 from fastnn.errors import nearest, unknown_name
-from fastnn.messages import say
+from fastnn.messages import say, shown
 from fastnn.progress import Progbar
 
 __all__ = ["Callback", "CallbackList", "History", "LambdaCallback", "Logs", "ProgbarLogger"]
@@ -20,6 +21,10 @@ Logs = dict[str, Any]
 
 class Callback:
     """Override the hooks you need; `self.model` and `self.params` are set before training."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        takes_numbers(cls)
 
     def __init__(self) -> None:
         self.params: dict[str, Any] = {}
@@ -122,7 +127,7 @@ class History(Callback):
     def __repr__(self) -> str:
         from fastnn.charts import history_text
 
-        return history_text(len(self.epoch), self.history)
+        return shown(history_text(len(self.epoch), self.history))
 
     def _repr_html_(self) -> str:
         from fastnn.charts import history_html

@@ -114,7 +114,7 @@ def load_criteria(path: str | Path | None = None) -> Criteria:
         return _default_criteria()
     try:
         data = Path(path).read_bytes()
-        raw = json.loads(data.decode("utf-8"))
+        raw = json.loads(data.decode("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise ExitError(
             Issue("EX206", "criteria", f"cannot read {path}: {error}", "give a JSON criteria file")

@@ -16,6 +16,8 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.config import shown
+
 from .completion import BaseRate, Completion
 from .contracts import Proceeds, SamplingSpec
 from .criteria import Criteria
@@ -190,7 +192,7 @@ class Result:
         """Return the report for an 80-column terminal."""
         from .report_terminal import render
 
-        return render(self, lang, colour)
+        return shown(render(self, lang, colour))
 
 
 def _write(text: str, path: str | Path | None) -> str:

@@ -19,6 +19,7 @@ import numpy as np
 from fastnn import _core, config, initializers, regularizers, tree
 from fastnn import constraints as _constraints
 from fastnn._core import Tensor
+from fastnn.arguments import as_number, takes_numbers
 from fastnn.caching import cached
 from fastnn.dtype_policies import DTypePolicy
 from fastnn.errors import (
@@ -206,8 +207,14 @@ class Layer:
         if missing:
             raise _lacking(cls, missing[0], kwargs)
         layer = super().__new__(cls)
+        if cls.__module__.startswith("fastnn."):
+            args, kwargs = as_number(args), {k: as_number(v) for k, v in kwargs.items()}
         object.__setattr__(layer, "_init_arguments", (args, kwargs))
         return layer
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        takes_numbers(cls)
 
     def __init__(
         self,
@@ -283,6 +290,7 @@ class Layer:
     ) -> Variable:
         """A new variable of this shape; float weights start glorot-uniform, others at zero."""
         dtype = dtype or "float32"
+        shape = as_number(shape)
         shape = () if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
         start = initializer if initializer is not None else (
             "glorot_uniform" if dtype == "float32" else "zeros"

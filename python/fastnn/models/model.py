@@ -16,6 +16,7 @@ import numpy as np
 from fastnn import _core, tree
 from fastnn.errors import unknown_name
 from fastnn.layers.base import Layer, shapes_of
+from fastnn.messages import shown
 from fastnn.serial import as_json
 from fastnn.training import Trainer
 from fastnn.variables import _local as _scopes
@@ -167,7 +168,7 @@ class Model(Trainer, Layer):
         layout = Layout(line_length, positions, expand_nested, show_trainable, layer_range)
         text = summary(self, layout)
         if print_fn is None:
-            print(text)
+            print(shown(text))
         else:
             print_fn(f"{text}\n")
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.arguments import as_number
 from fastnn.config import stored_dtype
 from fastnn.symbolic import KerasTensor, keras_op
 from fastnn.variables import Variable
@@ -106,6 +107,7 @@ def full(
     shape: Sequence[int | None] | int, fill_value: TensorLike, dtype: str | None = None
 ) -> Tensor:
     """`fill_value` everywhere; None stands for the batch that `ops.shape` does not know yet."""
+    shape = as_number(shape)
     sizes = [shape] if isinstance(shape, int) else list(shape)
     if None in sizes or isinstance(fill_value, Tensor | Variable):
         return _c.broadcast_to(convert_to_tensor(fill_value, dtype), shape=sizes)

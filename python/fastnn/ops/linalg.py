@@ -51,13 +51,13 @@ def vdot(x1: TensorLike, x2: TensorLike) -> Tensor:
     return sum(reshape(x1, (-1,)) * reshape(x2, (-1,)))
 
 
-def scale_of_squares(x: TensorLike, axis: Axis = None) -> Tensor:
+def scale_of_squares(x: Tensor, axis: Axis = None) -> Tensor:
     """The power of two to multiply `x` by so that squares stay in the range of float32; mostly 1.
 
     One for each slice along `axis`, which stays with size 1. Squares of elements from 2^60 on
     overflow in a sum, small ones are lost. What was scaled is longer than 1e-12, unless it is 0.
     """
-    if 0 in x.shape:  # type: ignore[union-attr]
+    if 0 in x.shape:
         return convert_to_tensor(1.0)
     return scale_for(max(abs(x), axis=axis, keepdims=True))
 

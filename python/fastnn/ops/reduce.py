@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.arguments import as_number
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import Axis, TensorLike, cast, convert_to_tensor, ndim, ones_like
 from fastnn.ops.shapes import reshape
@@ -134,6 +135,7 @@ def average(
         return mean(x, axis=axis)
     weights = convert_to_tensor(weights, "float32")
     if ndim(weights) == 1 and ndim(x) > 1:
+        axis = as_number(axis)
         if not isinstance(axis, int):
             raise ShapeError(
                 f"average: weights of shape {weights.shape} need one axis, got axis={axis!r}\n"

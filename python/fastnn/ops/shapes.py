@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.arguments import as_number
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import Axis, TensorLike, cast, convert_to_tensor, ndim, shape
 from fastnn.symbolic import keras_op, stand_in_size
@@ -38,6 +39,7 @@ _c = _core.ops
 @keras_op
 def reshape(x: TensorLike, newshape: Sequence[int | None] | int) -> Tensor:
     """The same elements under another shape; one size may be -1, None is an open batch."""
+    newshape = as_number(newshape)
     new = [newshape] if isinstance(newshape, int) else list(newshape)
     if None in new[1:]:
         raise ShapeError(
@@ -93,6 +95,7 @@ def squeeze(x: TensorLike, axis: Axis = None) -> Tensor:
 def _axes(axis: Axis, rank: int) -> tuple[int, ...]:
     if axis is None:
         return tuple(range(rank))
+    axis = as_number(axis)
     return (axis,) if isinstance(axis, int) else tuple(axis)
 
 
@@ -132,6 +135,7 @@ def split(x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0
     size = shape(x)[axis]
     if size is None:
         raise ValueError("split: the batch axis has no known size\n  hint: split another axis")
+    indices_or_sections = as_number(indices_or_sections)
     if isinstance(indices_or_sections, int):
         if size % indices_or_sections:
             raise ValueError(
