@@ -74,7 +74,7 @@ def test_a_missing_name_of_a_module():
         _ = fastnn.Sequentail
     with pytest.raises(AttributeError, match=r"has no 'Dens'\n.*Dense"):
         _ = layers.Dens
-    with pytest.raises(AttributeError, match=r"no function 'concatenat'\n.*concatenate"):
+    with pytest.raises(AttributeError, match=r"has no 'concatenat'\n.*concatenate"):
         _ = fastnn.ops.concatenat
 
 

@@ -98,7 +98,8 @@ def test_ones_of_an_open_batch_label_both_halves_of_a_gan_batch(rng):
     class Halves(fastnn.Sequential):
         def train_step(self, data):
             n = ops.shape(data)[0]
-            labels = ops.concatenate([ops.ones((n, 1)), ops.zeros((n, 1)), ops.full((n, 1), 4.0)])
+            halves = [ops.ones((n, 1)), ops.zeros((n, 1)), ops.full((n, 1), 4.0)]
+            labels = ops.concatenate(halves, axis=1)
             return {"mean": ops.mean(labels)}
 
     model = Halves([fastnn.Input((4,)), layers.Dense(1)])

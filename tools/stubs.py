@@ -65,6 +65,8 @@ RESULTS = {
     "Function.inputs": "list[str]", "Function.steps": "str",
     "Function.predict": "list[NDArray[Any]]",
     "Loop.finished": "list[list[float]]", "Loop.run": "list[list[float]]",
+    "Recording.close": "None", "Recording.start": "None", "Recording.stop": "None",
+    "Recording.watch": "None", "Tensor.is_recorded": "bool", "depends_on": "list[bool]",
     "Model.inputs": "list[str]", "Model.load": "Model", "Model.metadata": "dict[str, str]",
     "Model.predict": "Any", "OpRow.accept": "str", "OpRow.args": "list[str]",
     "OpRow.attrs": "list[tuple[str, str, Any]]", "OpRow.differentiable": "bool",
@@ -179,6 +181,10 @@ def special(cls: type, name: str) -> str:
     if name in COMPARISONS:
         note = "  # type: ignore[override]" if name in ("__eq__", "__ne__") else ""
         return f"{INDENT}def {name}(self, other: Any, /) -> Tensor: ...{note}\n"
+    if name == "__format__":
+        return f"{INDENT}def __format__(self, spec: str, /) -> str: ...\n"
+    if name == "__round__":
+        return f"{INDENT}def __round__(self, ndigits: int | None = None) -> Any: ...\n"
     if name in ("__array__", "__dlpack__"):
         text = parameters(f"{cls.__name__}.{name}", inspect.signature(getattr(cls, name)))
         return f"{INDENT}def {name}({text}) -> {SPECIAL[name]}: ...\n"
@@ -295,8 +301,10 @@ def ops_stub() -> str:
     """The text of ops/__init__.pyi: every name from the family that it is taken from."""
     families = {n: f.__name__ for f in ops._FAMILIES for n in f.__all__}
     lines = [f"from {families[n]} import {n} as {n}\n" for n in ops.__all__]
-    lines += [f"from fastnn.ops import {m} as {m}\n" for m in ("linalg", "nn")]
-    return f"{HEAD}{''.join(sorted(lines))}{names_of(ops.__all__)}"
+    lines += [f"from fastnn.ops import {m} as {m}\n" for m in ops.NAMESPACES]
+    in_files = "\nIN_FILES: dict[str, Callable[..., Any]]\n"
+    head = f"{HEAD}from collections.abc import Callable\nfrom typing import Any\n\n"
+    return f"{head}{''.join(sorted(lines))}{in_files}{names_of(ops.__all__)}"
 
 
 LAZY_HEAD = HEAD.replace("the built module", "fastnn.namespaces")

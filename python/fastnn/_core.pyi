@@ -16,7 +16,7 @@ class _Ops:  # one function per op, inputs first; fastnn/ops/rows.pyi has them a
 
 ops: _Ops
 
-__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Variable', 'snapshots', 'assign_all', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'pay_claims', 'Function', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'set_num_threads', 'get_num_threads', 'info']
+__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Variable', 'snapshots', 'assign_all', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'pay_claims', 'Function', 'Recording', 'depends_on', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'set_num_threads', 'get_num_threads', 'info']
 
 class FastnnError(Exception):
     """The base of all errors that fastnn raises by itself."""
@@ -129,6 +129,19 @@ class OpRow:
         """True when second derivatives are smooth inside the domain."""
 
 @final
+class Recording:
+    """Keeps the history of what is computed from watched tensors, so that gradients can be taken after values were read. `fastnn.GradientTape` is built on it."""
+    def __new__(cls) -> Self: ...
+    def close(self) -> None:
+        """Lets the recorded history go."""
+    def start(self) -> None:
+        """Records what this thread computes from here on."""
+    def stop(self) -> None:
+        """Records no more; what was recorded stays until `close`."""
+    def watch(self, y: Tensor) -> None:
+        """Records what is computed from this tensor."""
+
+@final
 class Tensor:
     """A tensor: an immutable n-dimensional array of float32, int32 or bool, computed when it is read."""
     @property
@@ -148,6 +161,7 @@ class Tensor:
     def __eq__(self, other: Any, /) -> Tensor: ...  # type: ignore[override]
     def __float__(self) -> float: ...
     def __floordiv__(self, other: Any, /) -> Tensor: ...
+    def __format__(self, spec: str, /) -> str: ...
     def __ge__(self, other: Any, /) -> Tensor: ...
     def __getitem__(self, key: Any, /) -> Tensor: ...
     def __gt__(self, other: Any, /) -> Tensor: ...
@@ -174,6 +188,7 @@ class Tensor:
     def __rmod__(self, other: Any, /) -> Tensor: ...
     def __rmul__(self, other: Any, /) -> Tensor: ...
     def __ror__(self, other: Any, /) -> Tensor: ...
+    def __round__(self, ndigits: int | None = None) -> Any: ...
     def __rpow__(self, other: Any, mod: Any = None, /) -> Tensor: ...
     def __rsub__(self, other: Any, /) -> Tensor: ...
     def __rtruediv__(self, other: Any, /) -> Tensor: ...
@@ -186,6 +201,9 @@ class Tensor:
     @property
     def dtype(self) -> str:
         """'float32', 'int32' or 'bool'."""
+    @property
+    def is_recorded(self) -> bool:
+        """True when a `Recording` keeps what is computed from the tensor."""
     @property
     def is_traced(self) -> bool:
         """True when the tensor depends on a placeholder and so has no value yet."""
@@ -237,6 +255,8 @@ def apply(name: str, tensors: Sequence[_TensorLike], attrs: Mapping[str, Any] | 
     """Applies the op `name` to tensors, arrays or numbers, with attributes by name. Of an op with several results, the first."""
 def assign_all(variables: Sequence[Variable], values: Sequence[Any]) -> None:
     """Sets several Variables at one moment; while `fit` updates them in another thread, between two of its steps. Raises ShapeError or DataError, before anything is set, when a value does not fit."""
+def depends_on(y: Tensor, xs: Sequence[Any]) -> list[bool]:
+    """For each of `xs`, whether a derivative of `y` flows to it."""
 def from_dlpack(value: Any) -> Tensor:
     """A tensor that shares the memory of another library's CPU array, without a copy."""
 def get_num_threads() -> int:

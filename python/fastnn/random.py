@@ -217,7 +217,7 @@ _EPOCH_STREAM = 0x54F11
 def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray[Any, Any]:
     """The order of `n` samples in an epoch of a run with this seed, as the core's loop has it."""
     key = _core.tensor(_words(seed, epoch))
-    order = _core.ops.random_permutation(key, n=n, stream=_EPOCH_STREAM)
+    order: Tensor = _core.ops.random_permutation(key, n=n, stream=_EPOCH_STREAM)
     return order.numpy()
 
 

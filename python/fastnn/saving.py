@@ -194,7 +194,7 @@ def _known_ops() -> dict[str, Any]:
     known = {k: getattr(ops, k) for k in ops.__all__}
     known |= {k: v for k, v in activations.TABLE.names.items() if callable(v)}
     known |= {f.__name__: f for f in losses._FUNCTIONS if f.__name__ not in known}
-    known["dropout"] = random.dropout
+    known |= {**ops.IN_FILES, "dropout": random.dropout}
     return known
 
 

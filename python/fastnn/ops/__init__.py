@@ -1,41 +1,85 @@
 """Functions of tensors under the names of `keras.ops`.
 
-The rows of the core's op table (`rows`), NumPy-like forms of those that take lists, and composites
-of rows, by family: `convert`, `shapes`, `reduce`, `order`, `elements`, `linalg`, `nn`. All accept
-tensors, arrays, numbers and variables, work while a step is traced, and on the symbolic tensors of
-functional models. Depends on `_core`.
+The rows of the core's op table (`rows`), NumPy-like forms of those that take lists, composites of
+rows by family, and functions that NumPy computes on values (`host`). All accept tensors, arrays,
+numbers and variables; all but those of `host` work while a step is traced, differentiate, and take
+the symbolic tensors of functional models. Names of Keras that are missing say why. Depends on
+`_core`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-from fastnn.ops import convert, elements, linalg, nn, order, reduce, rows, shapes
+from fastnn.ops import (
+    arrays,
+    contract,
+    control,
+    convert,
+    cumulate,
+    elements,
+    fourier,
+    host,
+    image,
+    index,
+    linalg,
+    nn,
+    numpy,
+    order,
+    quantiles,
+    reduce,
+    rows,
+    shapes,
+    special,
+)
 
 # A name that the rows and a family both have is the family's, so the rows come first.
 # isort: off
 from fastnn.ops.rows import *  # noqa: F403
 from fastnn.ops.convert import *  # noqa: F403
 from fastnn.ops.elements import *  # noqa: F403
-from fastnn.ops.linalg import *  # noqa: F403
-from fastnn.ops.nn import *  # noqa: F403
-from fastnn.ops.order import *  # noqa: F403
-from fastnn.ops.reduce import *  # noqa: F403
+from fastnn.ops.special import *  # noqa: F403
 from fastnn.ops.shapes import *  # noqa: F403
+from fastnn.ops.arrays import *  # noqa: F403
+from fastnn.ops.index import *  # noqa: F403
+from fastnn.ops.reduce import *  # noqa: F403
+from fastnn.ops.order import *  # noqa: F403
+from fastnn.ops.quantiles import *  # noqa: F403
+from fastnn.ops.cumulate import *  # noqa: F403
+from fastnn.ops.contract import *  # noqa: F403
+from fastnn.ops.linalg import *  # noqa: F403
+from fastnn.ops.fourier import *  # noqa: F403
+from fastnn.ops.nn import *  # noqa: F403
+from fastnn.ops.control import *  # noqa: F403
+from fastnn.ops.host import *  # noqa: F403
 # isort: on
 
-_FAMILIES = (rows, convert, elements, linalg, nn, order, reduce, shapes)
+#: What `fastnn.ops` is made of; later ones win.
+_FAMILIES = (
+    rows, convert, elements, special, shapes, arrays, index, reduce, order, quantiles, cumulate,
+    contract, linalg, fourier, nn, control, host,
+)  # fmt: skip
+#: Keras's further paths to the same functions; the functions of images are in `image` alone.
+NAMESPACES = ("image", "linalg", "nn", "numpy")
+
+#: Ops by the names and with the defaults that model files know, where Keras's defaults differ.
+IN_FILES = {
+    "concatenate": shapes.joined, "cumsum": rows.cumsum, "gelu": rows.gelu,
+    "take_along_axis": rows.take_along_axis,
+}  # fmt: skip
 
 __all__ = sorted({_name for _family in _FAMILIES for _name in _family.__all__})
 
 for _name in __all__:  # pickles and files name a function by the package, whatever its family
     globals()[_name].__module__ = __name__
+for _name in image.__all__:
+    getattr(image, _name).__module__ = image.__name__
 
 
-def __getattr__(name: str) -> Callable[..., Any]:
-    from fastnn.errors import nearest
+def __getattr__(name: str) -> Any:
+    from fastnn.absent import missing
 
-    close = nearest(name, __all__)
-    hint = f"\n  hint: did you mean {', '.join(close)}?" if close and name[0] != "_" else ""
-    raise AttributeError(f"fastnn.ops has no function {name!r}{hint}")
+    raise missing(__name__, name, __all__)
+
+
+_ = numpy

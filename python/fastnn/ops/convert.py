@@ -10,7 +10,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.arguments import as_number
-from fastnn.config import stored_dtype
+from fastnn.config import STORED, stored_dtype
 from fastnn.symbolic import KerasTensor, keras_op
 from fastnn.variables import Variable
 
@@ -23,6 +23,7 @@ __all__ = [
     "cast",
     "convert_to_numpy",
     "convert_to_tensor",
+    "dtype",
     "eye",
     "full",
     "identity",
@@ -40,8 +41,16 @@ __all__ = [
 _c = _core.ops
 
 
-def convert_to_tensor(x: TensorLike, dtype: str | None = None) -> Tensor:
+def convert_to_tensor(
+    x: TensorLike, dtype: str | None = None, sparse: bool | None = None, ragged: bool | None = None
+) -> Tensor:
     """`x` as a tensor; arrays, numbers, nested lists and variables are accepted."""
+    if sparse or ragged:
+        raise ValueError("sparse and ragged tensors are not supported\n  hint: a dense array")
+    if dtype.__class__ is not str and dtype is not None:
+        dtype = stored_dtype(dtype)
+    elif dtype is not None:
+        dtype = STORED.get(dtype, dtype)
     if isinstance(x, KerasTensor):
         return x if dtype in (None, x.dtype) else cast(x, dtype)  # type: ignore[return-value]
     if isinstance(x, Variable):
@@ -93,14 +102,14 @@ def size(x: TensorLike) -> int | None:
 # ---- making ----------------------------------------------------------------------------------
 
 
-def zeros(shape: Sequence[int | None] | int, dtype: str = "float32") -> Tensor:
+def zeros(shape: Sequence[int | None] | int, dtype: str | None = None) -> Tensor:
     """Zeros of this shape; None stands for the batch that `ops.shape` does not know yet."""
-    return full(shape, 0, stored_dtype(dtype))
+    return full(shape, 0, stored_dtype(dtype or "float32"))
 
 
-def ones(shape: Sequence[int | None] | int, dtype: str = "float32") -> Tensor:
+def ones(shape: Sequence[int | None] | int, dtype: str | None = None) -> Tensor:
     """Ones of this shape; None stands for the batch that `ops.shape` does not know yet."""
-    return full(shape, 1, stored_dtype(dtype))
+    return full(shape, 1, stored_dtype(dtype or "float32"))
 
 
 def full(
@@ -108,6 +117,7 @@ def full(
 ) -> Tensor:
     """`fill_value` everywhere; None stands for the batch that `ops.shape` does not know yet."""
     shape = as_number(shape)
+    dtype = stored_dtype(dtype) if dtype is not None else None
     sizes = [shape] if isinstance(shape, int) else list(shape)
     if None in sizes or isinstance(fill_value, Tensor | Variable):
         return _c.broadcast_to(convert_to_tensor(fill_value, dtype), shape=sizes)
@@ -132,23 +142,39 @@ def _broadcast(value: Tensor, like: Tensor) -> Tensor:
     return _c.broadcast_to(value, shape=list(like.shape))
 
 
-def arange(start: float, stop: float | None = None, step: float = 1, dtype: Any = None) -> Tensor:
+def arange(
+    start: float, stop: float | None = None, step: float | None = None, dtype: Any = None
+) -> Tensor:
     """Evenly spaced values, as `numpy.arange`."""
     if stop is None:
         start, stop = 0, start
-    return _core.tensor(np.arange(start, stop, step), dtype=dtype)
+    step = 1 if step is None else step
+    return _core.tensor(np.arange(start, stop, step), dtype=stored_dtype(dtype) if dtype else None)
 
 
-def linspace(start: float, stop: float, num: int = 50) -> Tensor:
-    """`num` evenly spaced values from `start` to `stop`, both included."""
-    return _core.tensor(np.linspace(start, stop, num, dtype=np.float32))
+def linspace(
+    start: TensorLike, stop: TensorLike, num: int = 50, endpoint: bool = True,
+    retstep: bool = False, dtype: Any = None, axis: int = 0,
+) -> Any:  # fmt: skip
+    """`num` evenly spaced values from `start` to `stop`, the last one left out by `endpoint`."""
+    a, b = (convert_to_numpy(x).astype(np.float64) for x in (start, stop))
+    spaced: Any = np.linspace
+    points, step = spaced(a, b, num, bool(endpoint), True, axis=axis)
+    out = _core.tensor(points, dtype=stored_dtype(dtype) if dtype else None)
+    return (out, step) if retstep else out
 
 
-def eye(n: int, m: int | None = None, k: int = 0, dtype: str = "float32") -> Tensor:
-    """Ones on the k-th diagonal."""
-    return _core.tensor(np.eye(n, m, k, dtype=np.float32), dtype=dtype)
+def eye(N: int, M: int | None = None, k: int = 0, dtype: str | None = None) -> Tensor:
+    """Ones on the k-th diagonal of N rows and M columns (as many when None)."""
+    ones = np.eye(N, M, k, dtype=np.float32)
+    return _core.tensor(ones, dtype=stored_dtype(dtype) if dtype else None)
 
 
 def identity(n: int, dtype: str | None = None) -> Tensor:
     """The unit matrix of n rows."""
-    return _core.tensor(np.eye(n, dtype=np.float32), dtype=dtype)
+    return eye(n, dtype=dtype)
+
+
+def dtype(x: TensorLike) -> str:
+    """The element type of `x`."""
+    return str(x.dtype) if hasattr(x, "dtype") else convert_to_tensor(x).dtype

@@ -2,25 +2,58 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
-from fastnn.ops import rows
+from fastnn.config import stored_dtype
+from fastnn.ops import host, rows
 from fastnn.ops.convert import TensorLike, convert_to_tensor
 from fastnn.symbolic import keras_op
 
 __all__ = [
     "abs",
+    "allclose",
+    "angle",
+    "array_equal",
     "clip",
+    "conj",
+    "conjugate",
     "divide_no_nan",
+    "fabs",
+    "fmax",
+    "fmin",
+    "fmod",
+    "hard_shrink",
+    "hard_swish",
+    "heaviside",
+    "imag",
     "isclose",
     "isfinite",
     "isinf",
     "isnan",
+    "isneginf",
+    "isposinf",
+    "isreal",
     "nan_to_num",
+    "power",
+    "real",
+    "round",
+    "saturate_cast",
+    "signbit",
+    "soft_shrink",
+    "sparse_plus",
+    "sparse_sigmoid",
+    "square",
+    "squareplus",
     "stop_gradient",
+    "swish",
+    "threshold",
     "true_divide",
+    "trunc",
     "where",
 ]
 
@@ -60,12 +93,6 @@ def true_divide(x1: TensorLike, x2: TensorLike) -> Tensor:
 
 
 @keras_op
-def where(condition: TensorLike, x1: TensorLike, x2: TensorLike) -> Tensor:
-    """x1 where the condition holds, else x2."""
-    return _c.where(condition, x1, x2)
-
-
-@keras_op
 def clip(x: TensorLike, x_min: TensorLike, x_max: TensorLike) -> Tensor:
     """`x` cut to the range from x_min to x_max."""
     return _c.minimum(_c.maximum(x, x_min), x_max)
@@ -89,10 +116,255 @@ def nan_to_num(
     x: TensorLike, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:
     """`x` with NaN and infinities replaced, infinities by the largest floats unless told."""
-    x = convert_to_tensor(x, "float32")
+    x = convert_to_tensor(x)
+    if x.dtype != "float32":
+        return x
     largest = float(np.finfo(np.float32).max)
     high = largest if posinf is None else posinf
     low = -largest if neginf is None else neginf
     x = where(isnan(x), nan, x)
     x = where(_c.equal(x, np.inf), high, x)
     return where(_c.equal(x, -np.inf), low, x)
+
+
+@keras_op
+def where(condition: TensorLike, x1: TensorLike = None, x2: TensorLike = None) -> Any:
+    """x1 where the condition holds, else x2; without them the positions where it holds."""
+    if x1 is None and x2 is None:
+        return host.nonzero(condition)
+    if x1 is None or x2 is None:
+        raise TypeError("where got x1 or x2 alone\n  hint: where(condition, x1, x2)")
+    return _c.where(condition, x1, x2)
+
+
+@keras_op
+def round(x: TensorLike, decimals: int = 0) -> Tensor:
+    """The nearest number with so many decimals, halves to even."""
+    x = convert_to_tensor(x)
+    if x.dtype != "float32":
+        if decimals >= 0:
+            return x if x.dtype == "int32" else _c.cast(x, dtype="int32")
+        scale = 10.0**-decimals
+        return _c.cast(_c.round(_c.cast(x, dtype="float32") / scale) * scale, dtype="int32")
+    if not decimals:
+        return _c.round(x)
+    scale = 10.0**decimals
+    return _c.round(x * scale) / scale
+
+
+@keras_op
+def allclose(
+    x1: TensorLike, x2: TensorLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
+) -> Tensor:
+    """Whether all elements are close, as `isclose`."""
+    return _c.all(isclose(x1, x2, rtol, atol, equal_nan))
+
+
+@keras_op
+def array_equal(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """Whether both have one shape and the same elements."""
+    a, b = convert_to_tensor(x1), convert_to_tensor(x2)
+    return _c.all(_c.equal(a, b)) if a.shape == b.shape else _core.tensor(False)
+
+
+@keras_op
+def saturate_cast(x: TensorLike, dtype: str) -> Tensor:
+    """`x` converted; numbers beyond the limits of int32 become its limits."""
+    x, dtype = convert_to_tensor(x), stored_dtype(dtype)
+    if dtype == "int32" and x.dtype == "float32":
+        # 2^31 - 128 is the largest float32 below the limit; what is above it is the limit itself.
+        whole = _c.cast(_c.minimum(_c.maximum(x, -(2.0**31)), 2.0**31 - 128.0), dtype="int32")
+        return _c.where(x >= 2.0**31, np.int32(2**31 - 1), whole)
+    return _c.cast(x, dtype=dtype)
+
+
+# ---- complex numbers as far as real ones have them ---------------------------------------------
+
+
+@keras_op
+def real(x: TensorLike) -> Tensor:
+    """The real part: `x`, as there are no complex tensors."""
+    return convert_to_tensor(x)
+
+
+@keras_op
+def imag(x: TensorLike) -> Tensor:
+    """The imaginary part: zeros, as there are no complex tensors."""
+    x = convert_to_tensor(x)
+    return _c.broadcast_to(_core.tensor(0, dtype=x.dtype), shape=list(x.shape))
+
+
+@keras_op
+def conjugate(x: TensorLike) -> Tensor:
+    """The conjugate: `x`, as there are no complex tensors."""
+    return convert_to_tensor(x)
+
+
+conj = conjugate
+
+
+@keras_op
+def isreal(x: TensorLike) -> Tensor:
+    """True everywhere, as there are no complex tensors."""
+    x = convert_to_tensor(x)
+    return _c.broadcast_to(_core.tensor(True), shape=list(x.shape))
+
+
+@keras_op
+def angle(x: TensorLike) -> Tensor:
+    """The angle of a number in the plane: 0, pi for negative ones."""
+    x = convert_to_tensor(x, "float32")
+    return _c.where(x < 0.0, math.pi, x * 0.0)
+
+
+# ---- signs and remainders ----------------------------------------------------------------------
+
+
+@keras_op
+def fabs(x: TensorLike) -> Tensor:
+    """The size of a number, as float32."""
+    return _c.absolute(convert_to_tensor(x, "float32"))
+
+
+@keras_op
+def fmod(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """The remainder with the sign of x1."""
+    a, b = convert_to_tensor(x1), convert_to_tensor(x2)
+    rest = _c.mod(_c.absolute(a), _c.absolute(b))
+    return _c.where(_c.less(a, 0), -rest, rest)
+
+
+@keras_op
+def fmax(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """The larger element; where one is NaN, the other."""
+    return _other(x1, x2, _c.maximum)
+
+
+@keras_op
+def fmin(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """The smaller element; where one is NaN, the other."""
+    return _other(x1, x2, _c.minimum)
+
+
+def _other(x1: Any, x2: Any, choose: Any) -> Tensor:
+    a, b = convert_to_tensor(x1), convert_to_tensor(x2)
+    if "float32" not in (a.dtype, b.dtype):
+        return choose(a, b)
+    a, b = convert_to_tensor(a, "float32"), convert_to_tensor(b, "float32")
+    return _c.where(_c.is_nan(a), b, _c.where(_c.is_nan(b), a, choose(a, b)))
+
+
+@keras_op
+def signbit(x: TensorLike) -> Tensor:
+    """True for negative numbers and -0."""
+    x = convert_to_tensor(x, "float32")
+    zero = _c.equal(x, 0.0)
+    return _c.less(_c.where(zero, 1.0 / _c.where(zero, x, 1.0), x), 0.0)
+
+
+@keras_op
+def heaviside(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """0 below zero, x2 at zero, 1 above."""
+    x = convert_to_tensor(x1, "float32")
+    step = _c.where(x < 0.0, 0.0, _c.where(x > 0.0, 1.0, x))
+    return _c.where(_c.equal(x, 0.0), convert_to_tensor(x2, "float32"), step)
+
+
+@keras_op
+def isposinf(x: TensorLike) -> Tensor:
+    """Where x is infinite and positive."""
+    return _c.equal(convert_to_tensor(x, "float32"), math.inf)
+
+
+@keras_op
+def isneginf(x: TensorLike) -> Tensor:
+    """Where x is infinite and negative."""
+    return _c.equal(convert_to_tensor(x, "float32"), -math.inf)
+
+
+# ---- activations that have no row ---------------------------------------------------------------
+
+
+swish = rows.silu
+hard_swish = rows.hard_silu
+
+
+@keras_op
+def hard_shrink(x: TensorLike, threshold: float = 0.5) -> Tensor:
+    """x, and 0 where its size is at most `threshold`."""
+    x = convert_to_tensor(x, "float32")
+    return _c.where(_c.absolute(x) > threshold, x, 0.0)
+
+
+@keras_op
+def soft_shrink(x: TensorLike, threshold: float = 0.5) -> Tensor:
+    """X moved towards 0 by `threshold`, 0 where it is nearer."""
+    x = convert_to_tensor(x, "float32")
+    far = _c.where(x < -threshold, x + threshold, 0.0)
+    return _c.where(x > threshold, x - threshold, far)
+
+
+@keras_op
+def threshold(x: TensorLike, threshold: float, default_value: float) -> Tensor:
+    """X where it is above `threshold`, else `default_value`."""
+    x = convert_to_tensor(x, "float32")
+    return _c.where(x > threshold, x, default_value)
+
+
+@keras_op
+def squareplus(x: TensorLike, b: float = 4.0) -> Tensor:
+    """(x + sqrt(x^2 + b)) / 2."""
+    x = convert_to_tensor(x, "float32")
+    return 0.5 * (x + _c.sqrt(_c.square(x) + b))
+
+
+@keras_op
+def sparse_plus(x: TensorLike) -> Tensor:
+    """0 below -1, x above 1, (x + 1)^2 / 4 between."""
+    x = convert_to_tensor(x, "float32")
+    between = 0.25 * _c.square(x + 1.0)
+    return _c.where(x <= -1.0, 0.0, _c.where(x >= 1.0, x, between))
+
+
+@keras_op
+def sparse_sigmoid(x: TensorLike) -> Tensor:
+    """0 below -1, 1 above 1, (x + 1) / 2 between."""
+    x = convert_to_tensor(x, "float32")
+    return _c.minimum(_c.maximum(0.5 * (x + 1.0), 0.0), 1.0)
+
+
+# ---- whole numbers stay whole ------------------------------------------------------------------
+
+
+def _whole(x: Any) -> Any:
+    """`x` as int32 when it holds whole numbers or truth values, else None."""
+    x = convert_to_tensor(x)
+    return None if x.dtype == "float32" else _c.cast(x, dtype="int32")
+
+
+@keras_op
+def square(x: TensorLike) -> Tensor:
+    """X times x."""
+    whole = _whole(x)
+    return _c.square(x) if whole is None else whole * whole
+
+
+@keras_op
+def trunc(x: TensorLike) -> Tensor:
+    """The whole part."""
+    whole = _whole(x)
+    return _c.trunc(x) if whole is None else whole
+
+
+@keras_op
+def power(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """x1 to the power of x2; a whole number to a whole constant power from 0 on stays whole."""
+    base = _whole(x1)
+    if base is None or not isinstance(x2, int) or isinstance(x2, bool) or x2 < 0:
+        return _c.power(x1, x2)
+    out = base * 0 + 1
+    while x2:
+        out = out * base if x2 & 1 else out
+        x2 >>= 1
+        base = base * base if x2 else base
+    return out

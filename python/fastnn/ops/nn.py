@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
 from fastnn import _core
 from fastnn._core import Tensor
-from fastnn.config import epsilon
+from fastnn.config import epsilon, image_data_format
+from fastnn.errors import ShapeError
 from fastnn.ops import rows
-from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, ndim
+from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, ndim, shape
 from fastnn.ops.elements import clip
 from fastnn.ops.linalg import norm, scale_of_squares
 from fastnn.ops.reduce import sum
-from fastnn.ops.shapes import moveaxis, squeeze
+from fastnn.ops.shapes import _axes, moveaxis, reshape, split, squeeze, transpose
 from fastnn.symbolic import keras_op
 
 __all__ = [
+    "batch_normalization",
     "binary_crossentropy",
     "categorical_crossentropy",
+    "depth_to_space",
+    "dot_product_attention",
     "gelu",
+    "glu",
+    "layer_normalization",
+    "log_softmax",
     "normalize",
     "one_hot",
+    "psnr",
+    "rms_normalization",
+    "softmax",
+    "space_to_depth",
     "sparse_categorical_crossentropy",
 ]
 
@@ -32,12 +49,41 @@ def gelu(x: TensorLike, approximate: bool = True) -> Tensor:
 
 
 @keras_op
-def one_hot(x: TensorLike, num_classes: int, axis: int = -1, dtype: str = "float32") -> Tensor:
+def one_hot(
+    x: TensorLike, num_classes: int, axis: int = -1, dtype: str | None = None, sparse: bool = False
+) -> Tensor:
     """Rows with a one at the place that `x` names."""
+    if sparse:
+        raise ValueError("one_hot: sparse tensors are not supported\n  hint: sparse=False")
     out = _c.one_hot(cast(x, "int32"), num_classes=num_classes)
     if axis not in (-1, ndim(x)):
         out = moveaxis(out, -1, axis)
-    return cast(out, dtype)
+    return cast(out, dtype or "float32")
+
+
+@keras_op
+def softmax(x: TensorLike, axis: int | Sequence[int] = -1) -> Tensor:
+    """e^x over its sum along `axis`, or over several axes together."""
+    return _over(_c.softmax, x, axis)
+
+
+@keras_op
+def log_softmax(x: TensorLike, axis: int | Sequence[int] = -1) -> Tensor:
+    """log(softmax(x)), without overflow."""
+    return _over(_c.log_softmax, x, axis)
+
+
+def _over(row: Any, x: Any, axis: int | Sequence[int]) -> Tensor:
+    if isinstance(axis, int):
+        return row(x, axis=axis)
+    x = convert_to_tensor(x, "float32")
+    over = [a % ndim(x) for a in axis]
+    rest = [i for i in range(ndim(x)) if i not in over]
+    moved = transpose(x, [*rest, *over])
+    flat = reshape(moved, [*shape(moved)[: len(rest)], -1])
+    back = reshape(row(flat, axis=-1), shape(moved))
+    order = [*rest, *over]
+    return transpose(back, [order.index(i) for i in range(ndim(x))])
 
 
 @keras_op
@@ -100,3 +146,172 @@ def sparse_categorical_crossentropy(
         return _c.sparse_softmax_cross_entropy(output, target)
     picked = one_hot(target, output.shape[-1])
     return -sum(picked * _log_probabilities(output, -1), axis=-1)
+
+
+# ---- normalisation -----------------------------------------------------------------------------
+
+
+def _along(x: Any, value: Any, axis: Any) -> Any:
+    """A parameter of the sizes of `axis` spread over the rank of `x`."""
+    if value is None:
+        return None
+    value, axes = convert_to_tensor(value, "float32"), [a % ndim(x) for a in _axes(axis, ndim(x))]
+    sizes = iter(value.shape)
+    return reshape(value, [next(sizes) if i in axes else 1 for i in range(ndim(x))])
+
+
+@keras_op
+def batch_normalization(
+    x: TensorLike, mean: TensorLike, variance: TensorLike, axis: int, offset: TensorLike = None,
+    scale: TensorLike = None, epsilon: float = 1e-3,
+) -> Tensor:  # fmt: skip
+    """(x - mean) / sqrt(variance + epsilon), scaled and moved; all by the features of `axis`."""
+    x = convert_to_tensor(x, "float32")
+    factor = _c.rsqrt(_along(x, variance, axis) + epsilon)
+    if scale is not None:
+        factor = factor * _along(x, scale, axis)
+    out = (x - _along(x, mean, axis)) * factor
+    return out if offset is None else out + _along(x, offset, axis)
+
+
+@keras_op
+def layer_normalization(
+    x: TensorLike, gamma: TensorLike = None, beta: TensorLike = None, axis: Any = -1,
+    epsilon: float | None = None, **kwargs: Any,
+) -> Tensor:  # fmt: skip
+    """`x` with mean 0 and variance 1 over `axis`, then scaled by gamma and moved by beta."""
+    if kwargs.pop("rms_scaling", False):
+        return rms_normalization(x, gamma, axis, epsilon)
+    if kwargs:
+        raise TypeError(f"layer_normalization got {', '.join(kwargs)}\n  hint: gamma, beta, axis")
+    x = convert_to_tensor(x, "float32")
+    over = list(_axes(axis, ndim(x)))
+    centred = x - _c.mean(x, axis=over, keepdims=True)
+    power = _c.mean(_c.square(centred), axis=over, keepdims=True)
+    out = centred * _c.rsqrt(power + (1e-7 if epsilon is None else epsilon))
+    out = out if gamma is None else out * _along(x, gamma, axis)
+    return out if beta is None else out + _along(x, beta, axis)
+
+
+@keras_op
+def rms_normalization(
+    x: TensorLike, scale: TensorLike = None, axis: Any = -1, epsilon: float | None = None
+) -> Tensor:
+    """`x` over the root of its mean square over `axis`, then scaled."""
+    x = convert_to_tensor(x, "float32")
+    power = _c.mean(_c.square(x), axis=list(_axes(axis, ndim(x))), keepdims=True)
+    out = x * _c.rsqrt(power + (1e-7 if epsilon is None else epsilon))
+    return out if scale is None else out * _along(x, scale, axis)
+
+
+# ---- further -----------------------------------------------------------------------------------
+
+
+@keras_op
+def glu(x: TensorLike, axis: int = -1) -> Tensor:
+    """The first half of an axis times the sigmoid of the second."""
+    a, b = split(convert_to_tensor(x, "float32"), 2, axis)
+    return a * _c.sigmoid(b)
+
+
+@keras_op
+def psnr(x1: TensorLike, x2: TensorLike, max_val: float) -> Tensor:
+    """The peak signal-to-noise ratio in decibels."""
+    error = _c.mean(_c.square(convert_to_tensor(x1, "float32") - convert_to_tensor(x2, "float32")))
+    return (10.0 / math.log(10.0)) * (2.0 * math.log(max_val) - _c.log(error))
+
+
+@keras_op
+def dot_product_attention(
+    query: TensorLike, key: TensorLike, value: TensorLike, bias: TensorLike = None,
+    mask: TensorLike = None, scale: float | None = None, is_causal: bool = False,
+    flash_attention: bool | None = None, attn_logits_soft_cap: float | None = None,
+) -> Tensor:  # fmt: skip
+    """softmax(q k^T scale + bias) v by heads; tensors are (batch, length, heads, features).
+
+    `mask` is true where a key may be seen; with fewer key heads than query heads each serves
+    several. A query that sees nothing attends to all keys alike.
+    """
+    q, k, v = (convert_to_tensor(t, "float32") for t in (query, key, value))
+    if any(t.ndim != 4 for t in (q, k, v)):
+        raise ShapeError(
+            f"dot_product_attention: got shapes {q.shape}, {k.shape}, {v.shape}\n"
+            "  hint: (batch, length, heads, features)"
+        )
+    if flash_attention:
+        raise ValueError("flash_attention is not supported\n  hint: flash_attention=None")
+    heads, shared = q.shape[2], k.shape[2]
+    if heads != shared:
+        if heads % shared:
+            raise ShapeError(
+                f"dot_product_attention: {heads} heads of queries over {shared} of keys\n"
+                "  hint: a multiple"
+            )
+        k, v = (_c.repeat(t, repeats=heads // shared, axis=2) for t in (k, v))
+    factor = 1.0 / math.sqrt(q.shape[3]) if scale is None else scale
+    q, k, v = (transpose(t, [0, 2, 1, 3]) for t in (q, k, v))
+    scores = _c.matmul(q, transpose(k, [0, 1, 3, 2])) * factor
+    if attn_logits_soft_cap is not None:
+        scores = attn_logits_soft_cap * _c.tanh(scores / attn_logits_soft_cap)
+    scores = scores if bias is None else scores + convert_to_tensor(bias, "float32")
+    lowest = -0.7 * float(np.finfo(np.float32).max)
+    if mask is not None:
+        scores = _c.where(cast(mask, "bool"), scores, lowest)
+    if is_causal:
+        lengths = q.shape[2], k.shape[2]
+        if None in lengths:
+            raise ShapeError(
+                f"dot_product_attention: is_causal with open lengths {lengths}\n"
+                "  hint: give the lengths in Input(shape=...)"
+            )
+        scores = _c.where(np.tri(*lengths, dtype=bool), scores, lowest)
+    return transpose(_c.matmul(_c.softmax(scores, axis=-1), v), [0, 2, 1, 3])
+
+
+def _blocks(name: str, x: Any, data_format: str | None) -> tuple[Any, bool]:
+    x = convert_to_tensor(x)
+    form = data_format or image_data_format()
+    if x.ndim != 4 or form not in ("channels_last", "channels_first"):
+        raise ShapeError(
+            f"{name}: shape {x.shape}, data_format {form!r}\n"
+            "  hint: (batch, height, width, channels) with 'channels_last'"
+        )
+    return x, form == "channels_first"
+
+
+@keras_op
+def depth_to_space(x: TensorLike, block_size: int, data_format: str | None = None) -> Tensor:
+    """Channels laid out as blocks of pixels."""
+    x, first = _blocks("depth_to_space", x, data_format)
+    x = transpose(x, [0, 2, 3, 1]) if first else x
+    _, h, w, c = x.shape
+    b = block_size
+    if c % (b * b):
+        raise ShapeError(
+            f"depth_to_space: {c} channels for blocks of {b} x {b}\n  hint: a multiple of {b * b}"
+        )
+    x = transpose(reshape(x, (-1, h, w, b, b, c // (b * b))), [0, 1, 3, 2, 4, 5])
+    x = reshape(x, (-1, h * b, w * b, c // (b * b)))
+    return transpose(x, [0, 3, 1, 2]) if first else x
+
+
+@keras_op
+def space_to_depth(x: TensorLike, block_size: int, data_format: str | None = None) -> Tensor:
+    """Blocks of pixels laid out as channels."""
+    x, first = _blocks("space_to_depth", x, data_format)
+    x = transpose(x, [0, 2, 3, 1]) if first else x
+    _, h, w, c = x.shape
+    b = block_size
+    if h % b or w % b:
+        raise ShapeError(
+            f"space_to_depth: {h} x {w} pixels in blocks of {b}\n  hint: multiples of {b}"
+        )
+    x = transpose(reshape(x, (-1, h // b, b, w // b, b, c)), [0, 1, 3, 2, 4, 5])
+    x = reshape(x, (-1, h // b, w // b, b * b * c))
+    return transpose(x, [0, 3, 1, 2]) if first else x
+
+
+def __getattr__(name: str) -> Any:
+    from fastnn.absent import namespace
+
+    return namespace("fastnn.ops.nn", name)

@@ -33,6 +33,7 @@ __all__ = [
     "tanh",
     "sigmoid",
     "erf",
+    "arctan",
     "floor",
     "ceil",
     "round",
@@ -181,6 +182,8 @@ def sigmoid(x: TensorLike) -> Tensor:
     """1 / (1 + e^-x)."""
 def erf(x: TensorLike) -> Tensor:
     """The error function, 2/sqrt(pi) times the integral of e^-t^2 from 0 to x."""
+def arctan(x: TensorLike) -> Tensor:
+    """The angle in radians whose tangent is x, between -pi/2 and pi/2."""
 def floor(x: TensorLike) -> Tensor:
     """The largest whole number not above x."""
 def ceil(x: TensorLike) -> Tensor:

@@ -67,11 +67,15 @@ def swapaxes(x: TensorLike, axis1: int, axis2: int) -> Tensor:
 
 
 @keras_op
-def moveaxis(x: TensorLike, source: int, destination: int) -> Tensor:
-    """One axis moved to another place."""
+def moveaxis(
+    x: TensorLike, source: int | Sequence[int], destination: int | Sequence[int]
+) -> Tensor:
+    """Axes moved to other places; the rest keeps its order."""
     rank = ndim(x)
-    order = [i for i in range(rank) if i != source % rank]
-    order.insert(destination % rank, source % rank)
+    start, end = ([a % rank for a in _axes(v, rank)] for v in (source, destination))
+    order = [i for i in range(rank) if i not in start]
+    for to, axis in sorted(zip(end, start, strict=True)):
+        order.insert(to, axis)
     return _c.transpose(x, axes=order)
 
 
@@ -102,16 +106,24 @@ def _axes(axis: Axis, rank: int) -> tuple[int, ...]:
 # ---- joining and cutting ---------------------------------------------------------------------
 
 
-@keras_op
-def concatenate(xs: Sequence[TensorLike], axis: int = -1) -> Tensor:
-    """Tensors joined along an axis."""
+def _joined(xs: Sequence[TensorLike], axis: int = -1) -> Tensor:
     return _c.concatenate(*xs, axis=axis)
 
 
+_joined.__name__ = "concatenate"
+#: `concatenate` as the graph of a model notes it, with the axis; files read it by this default.
+joined = keras_op(_joined)
+
+
+def concatenate(xs: Sequence[TensorLike], axis: int = 0) -> Tensor:
+    """Tensors joined along an axis, the first unless told."""
+    return joined(xs, axis=axis)
+
+
 @keras_op
-def stack(xs: Sequence[TensorLike], axis: int = 0) -> Tensor:
+def stack(x: Sequence[TensorLike], axis: int = 0) -> Tensor:
     """Tensors joined along a new axis."""
-    return _c.stack(*xs, axis=axis)
+    return _c.stack(*x, axis=axis)
 
 
 @keras_op
@@ -158,15 +170,36 @@ def unstack(x: TensorLike, num: int | None = None, axis: int = 0) -> list[Tensor
     return [squeeze(p, axis) for p in split(x, n, axis)]
 
 
+#: Borders beside a constant, and what NumPy calls them.
+_BORDERS = {"reflect": "reflect", "symmetric": "symmetric", "edge": "edge", "wrap": "wrap"}
+
+
 @keras_op
 def pad(
-    x: TensorLike, pad_width: Any, mode: str = "constant", constant_values: float = 0.0
+    x: TensorLike, pad_width: Any, mode: str = "constant", constant_values: float | None = None
 ) -> Tensor:
-    """`x` with a border of a constant; `pad_width` as in NumPy."""
-    if mode != "constant":
-        raise ValueError(f"pad: mode {mode!r} is not known\n  hint: mode='constant'")
+    """`x` with a border; `pad_width` and `mode` as in NumPy: a constant, or the elements within."""
     widths = np.broadcast_to(np.asarray(pad_width), (ndim(x), 2)).tolist()
-    return _c.pad(x, widths=[w for pair in widths for w in pair], value=constant_values)
+    if mode == "constant":
+        value = 0.0 if constant_values is None else constant_values
+        return _c.pad(x, widths=[w for pair in widths for w in pair], value=value)
+    if mode not in _BORDERS or constant_values is not None:
+        raise ValueError(
+            f"pad: mode {mode!r} with constant_values={constant_values!r}\n"
+            "  hint: 'constant', or 'reflect', 'symmetric', 'edge', 'wrap' without a value"
+        )
+    x = convert_to_tensor(x)
+    for axis, (before, after) in enumerate(widths):
+        if not before and not after:
+            continue
+        size = shape(x)[axis]
+        if size is None:
+            raise ShapeError(
+                f"pad: axis {axis} of shape {shape(x)} has no known size\n  hint: pad another axis"
+            )
+        places = np.pad(np.arange(size, dtype=np.int32), (before, after), mode=_BORDERS[mode])  # type: ignore[call-overload]
+        x = _c.take(x, places, axis=axis)
+    return x
 
 
 # ---- picking ---------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ use fastnn::error::Error;
 use fastnn::function::{Function, Values, truth_bytes};
 use fastnn::graph::{Arg, Ty};
 use fastnn::shape::DType;
-use fastnn::tensor::{Storage, Tensor};
+use fastnn::tensor::{Recording, Storage, Tensor};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
 use smallvec::SmallVec;
@@ -264,8 +264,52 @@ fn gradients(
     })
 }
 
-/// Adds `Function` and `gradients` to the module.
+/// For each of `xs`, whether a derivative of `y` flows to it.
+#[pyfunction]
+fn depends_on(y: &Bound<'_, PyTensor>, xs: Vec<Bound<'_, PyTensor>>) -> PyResult<Vec<bool>> {
+    enter(|| {
+        let xs: Vec<Tensor> = xs.iter().map(|x| x.get().0.clone()).collect();
+        Ok(fastnn::tensor::depends_on(&y.get().0, &xs))
+    })
+}
+
+/// Keeps the history of what is computed from watched tensors, so that gradients can be taken
+/// after values were read. `fastnn.GradientTape` is built on it.
+#[pyclass(frozen, name = "Recording", module = "fastnn._core")]
+struct PyRecording(Recording);
+
+#[pymethods]
+impl PyRecording {
+    #[new]
+    fn new() -> PyRecording {
+        PyRecording(Recording::default())
+    }
+
+    /// Records what this thread computes from here on.
+    fn start(&self) {
+        self.0.start();
+    }
+
+    /// Records no more; what was recorded stays until `close`.
+    fn stop(&self) {
+        self.0.stop();
+    }
+
+    /// Records what is computed from this tensor.
+    fn watch(&self, y: &Bound<'_, PyTensor>) {
+        self.0.watch(&y.get().0);
+    }
+
+    /// Lets the recorded history go.
+    fn close(&self, py: Python<'_>) {
+        py.detach(|| self.0.close());
+    }
+}
+
+/// Adds `Function`, `Recording` and `gradients` to the module.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyFunction>()?;
+    module.add_class::<PyRecording>()?;
+    module.add_function(wrap_pyfunction!(depends_on, module)?)?;
     module.add_function(wrap_pyfunction!(gradients, module)?)
 }

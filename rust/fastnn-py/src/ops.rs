@@ -145,7 +145,13 @@ impl Call {
         if let Some(at) = op.attrs.iter().position(|a| a.name == name) {
             return self.attr(at, value);
         }
-        if op.args.get(self.inputs.len()).is_some_and(|a| *a == name) {
+        // Keras calls the two operands x1 and x2.
+        let operand = match name.as_str() {
+            "x1" => "a",
+            "x2" => "b",
+            other => other,
+        };
+        if op.args.get(self.inputs.len()).is_some_and(|a| *a == operand) {
             return self.input(value);
         }
         let known: Vec<&str> = op.args.iter().copied().chain(op.attrs.iter().map(|a| a.name)).collect();

@@ -12,7 +12,7 @@ use pyo3::basic::CompareOp;
 use pyo3::exceptions::{PyBufferError, PyTypeError, PyValueError};
 use pyo3::ffi;
 use pyo3::prelude::*;
-use pyo3::types::{PyDict, PyList, PyTuple};
+use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use smallvec::smallvec;
 use std::ffi::{CString, c_int, c_void};
 use std::sync::Arc;
@@ -144,6 +144,12 @@ impl PyTensor {
     #[getter]
     fn is_traced(&self) -> bool {
         self.0.is_traced()
+    }
+
+    /// True when a `Recording` keeps what is computed from the tensor.
+    #[getter]
+    fn is_recorded(&self) -> bool {
+        self.0.is_recorded()
     }
 
     /// The value as a NumPy array: a read-only view without a copy (for bool a copy).
@@ -288,6 +294,27 @@ impl PyTensor {
             }
             Ok(self.number(py)? != 0.0)
         })
+    }
+
+    /// A tensor with one element formats as its number: `f"{loss:.4f}"`.
+    fn __format__<'py>(slf: &Bound<'py, Self>, spec: &Bound<'py, PyString>) -> PyResult<Bound<'py, PyAny>> {
+        let plain = spec.len()? == 0;
+        if plain || slf.get().0.ty().shape.count() != 1 && !slf.get().0.is_traced() {
+            if plain {
+                return Ok(slf.str()?.into_any());
+            }
+            return Err(PyTypeError::new_err(format!(
+                "format '{spec}' needs one number, got a tensor of shape {}\n  hint: index or reduce it first",
+                slf.get().0.ty().shape
+            )));
+        }
+        slf.get().item(slf.py())?.bind(slf.py()).call_method1("__format__", (spec,))
+    }
+
+    /// Rounds the number of a tensor with one element, as `round(float(t), ndigits)`.
+    #[pyo3(signature = (ndigits=None))]
+    fn __round__<'py>(slf: &Bound<'py, Self>, ndigits: Option<i32>) -> PyResult<Bound<'py, PyAny>> {
+        slf.get().item(slf.py())?.bind(slf.py()).call_method1("__round__", (ndigits,))
     }
 
     fn __index__(&self, py: Python<'_>) -> PyResult<i64> {

@@ -6,16 +6,18 @@
 //! Walks and drops are loops, so depth never meets the stack. May use everything below.
 
 mod evaluate;
+mod record;
 mod storage;
 mod walk;
 
 pub use evaluate::{Plan, forget_plans};
+pub use record::Recording;
 pub(crate) use storage::WAITING;
 pub use storage::{Storage, Variable, encode, zeros};
 pub(crate) use walk::Walk;
 
 use crate::error::{Error, Result};
-use crate::graph::{Accept, Attr, Class, DATA, Graph, Id, Kind, OpDef, PART, SCALAR, Ty, part_def};
+use crate::graph::{Accept, Attr, Class, DATA, Graph, Id, Kind, OpDef, PART, SCALAR, Ty, Vjp, part_def};
 use crate::ops::compare;
 use crate::passes;
 use crate::shape::{DType, Shape};
@@ -70,6 +72,8 @@ struct Inner {
     bytes: AtomicU64,
     /// Roughly the element operations behind it.
     cost: f32,
+    /// The recordings that keep its inputs after it has been read.
+    recorded: AtomicU32,
 }
 
 #[derive(Debug)]
@@ -125,6 +129,7 @@ impl Tensor {
             nodes: AtomicU32::new(0),
             bytes: AtomicU64::new(0),
             cost: 0.0,
+            recorded: AtomicU32::new(0),
         }))
     }
 
@@ -184,9 +189,10 @@ impl Tensor {
             return Tensor::node(op, inputs, attrs, ty).part(0);
         }
         if matches!(op.kind, Kind::View)
+            && inputs.len() == 1
             && !inputs[0].is_pending()
             && !inputs[0].0.traced
-            && inputs.len() == 1
+            && !inputs[0].is_recorded()
         {
             return Tensor::new(ty, inputs[0].storage()?.clone());
         }
@@ -265,7 +271,8 @@ impl Tensor {
                 }
             }
         }
-        Tensor(Arc::new(Inner {
+        let flows = has_derivative(op) && inputs.iter().any(Tensor::is_recorded);
+        let tensor = Tensor(Arc::new(Inner {
             ty,
             traced,
             origin: if op.parts.is_empty() { Origin::Computed } else { Origin::Bundle(Lock::default()) },
@@ -274,7 +281,12 @@ impl Tensor {
             nodes: AtomicU32::new(nodes),
             bytes: AtomicU64::new(bytes),
             cost,
-        }))
+            recorded: AtomicU32::new(0),
+        }));
+        if flows {
+            record::note_result(&tensor);
+        }
+        tensor
     }
 
     /// Shape and type.
@@ -287,6 +299,12 @@ impl Tensor {
     #[must_use]
     pub fn is_traced(&self) -> bool {
         self.0.traced
+    }
+
+    /// True when a recording keeps what is computed from this tensor.
+    #[must_use]
+    pub fn is_recorded(&self) -> bool {
+        self.0.recorded.load(Relaxed) > 0
     }
 
     /// True when reading computes nothing.
@@ -427,9 +445,20 @@ impl Tensor {
         Arc::strong_count(&self.0)
     }
 
-    /// Stores a computed value and lets the inputs go.
+    /// What a tensor was computed from: as long as it has not been read, or is recorded.
+    pub(crate) fn history(&self) -> Option<Pending> {
+        if self.0.data.get().is_some() && !self.is_recorded() {
+            return None;
+        }
+        self.0.pending.lock().clone()
+    }
+
+    /// Stores a computed value and lets the inputs go, unless they are recorded.
     pub(crate) fn settle(&self, storage: Arc<Storage>) {
         self.0.data.set(storage);
+        if self.is_recorded() {
+            return;
+        }
         let pending = self.0.pending.lock().take();
         release(pending);
     }
@@ -443,10 +472,15 @@ impl Tensor {
         };
         Error::Trace(format!(
             "{what} has shape {} but no values yet: it is being traced\n  hint: `if`, `float()`, `print` and NumPy \
-             need values; use `fastnn.ops.where` to choose, or read the result of a call instead",
+             need values; use `fastnn.ops.where` or `fastnn.ops.cond` to choose, or read the result of a call instead",
             self.ty().shape
         ))
     }
+}
+
+/// Whether a derivative passes through the op; a part passes on what its op has.
+fn has_derivative(op: &OpDef) -> bool {
+    op == &PART || !matches!(op.vjp, Vjp::Zero)
 }
 
 /// Element operations of one op, to tell work worth leaving the interpreter for.
@@ -507,7 +541,7 @@ pub fn with_graph(
 /// which may be any tensors, intermediate ones included. Zeros where `y` does not depend on x.
 /// A tensor that has been read no longer knows its inputs; such a `y` is an error.
 pub fn gradients(y: &Tensor, xs: &[Tensor], dy: Option<&Tensor>) -> Result<Vec<Tensor>> {
-    if matches!(y.0.origin, Origin::Computed) && !y.is_pending() && !xs.iter().any(|x| x.is(y)) {
+    if matches!(y.0.origin, Origin::Computed) && y.history().is_none() && !xs.iter().any(|x| x.is(y)) {
         return Err(Error::Trace(
             "gradients: y has been read already, and a read tensor no longer knows what it was computed from\n  \
              hint: take the gradient before reading y, or use fastnn.value_and_grad"
@@ -517,7 +551,7 @@ pub fn gradients(y: &Tensor, xs: &[Tensor], dy: Option<&Tensor>) -> Result<Vec<T
     let mut roots = vec![y.clone()];
     roots.extend(xs.iter().cloned());
     roots.extend(dy.cloned());
-    let walk = Walk::from(&roots);
+    let walk = Walk::through(&roots);
     let mut g = Graph::new();
     let ids = walk.emit(&mut g, |g, leaf| match leaf.leaf_scalar() {
         // What we differentiate by must stay a value, number or not.
@@ -529,6 +563,13 @@ pub fn gradients(y: &Tensor, xs: &[Tensor], dy: Option<&Tensor>) -> Result<Vec<T
     g.check()?;
     let known: Vec<(Id, Tensor)> = walk.tensors().map(|t| (ids.of(t), t.clone())).collect();
     lift(&g, &known, &outputs)
+}
+
+/// For each of `xs`, whether a derivative of `y` flows to it: through rows that have one.
+pub fn depends_on(y: &Tensor, xs: &[Tensor]) -> Vec<bool> {
+    let mut roots = vec![y.clone()];
+    roots.extend(xs.iter().cloned());
+    Walk::through(&roots).reached(y, xs)
 }
 
 /// The nodes of `g` that `outputs` need, as tensors; `known` nodes stand for themselves.

@@ -19,7 +19,7 @@ macro_rules! unary {
         }
     )* };
 }
-unary!(exp, expm1, log, log1p, tanh, sigmoid, erf, gelu, gelu_tanh, sin, cos, softplus, rsqrt);
+unary!(exp, expm1, log, log1p, tanh, sigmoid, atan, erf, gelu, gelu_tanh, sin, cos, softplus, rsqrt);
 
 unsafe extern "C" {
     #[link_name = "erf"]
@@ -130,6 +130,11 @@ fn test_tanh_is_within_3_ulp() {
 #[test]
 fn test_sigmoid_is_within_3_ulp() {
     check("sigmoid", sigmoid, |x| if x < -700.0 { 0.0 } else { 1.0 / (1.0 + (-x).exp()) }, 3.0);
+}
+
+#[test]
+fn test_atan_is_within_3_ulp() {
+    check("atan", atan, f64::atan, 3.0);
 }
 
 #[test]

@@ -207,6 +207,8 @@ tile_ops! {
     tanh(a) x 2 = math::tanh::<S>(a);
     /// `1 / (1 + e^-a)`.
     sigmoid(a) x 2 = math::sigmoid::<S>(a);
+    /// The angle whose tangent is a.
+    atan(a) x 2 = math::atan::<S>(a);
     /// The error function.
     erf(a) x 2 = math::erf::<S>(a);
     /// max(a, 0), NaN for NaN.

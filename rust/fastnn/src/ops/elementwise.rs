@@ -311,6 +311,18 @@ elementwise! {
         },
         smooth: true,
     }
+    ARCTAN = "arctan"(x) Float -> Same, tile: atan {
+        doc: "The angle in radians whose tangent is x, between -pi/2 and pi/2.",
+        real: x.atan(),
+        formula: "np.arctan(x)",
+        domain: &[WIDE],
+        grad(g, y, dy): {
+            let s = g.square(x);
+            let s = g.add_scalar(s, 1.0);
+            [g.div(dy, s)]
+        },
+        smooth: true,
+    }
     FLOOR = "floor"(x) Float -> Same, tile: floor {
         doc: "The largest whole number not above x.",
         real: x.floor(),

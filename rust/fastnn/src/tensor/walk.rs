@@ -1,7 +1,7 @@
 //! F7. Linearising what is behind some tensors: every pending op once, inputs first, by a loop.
 //! A tensor that another thread computes meanwhile is met as a leaf.
 
-use super::{MANY_BYTES, Pending, Tensor};
+use super::{MANY_BYTES, Pending, Tensor, has_derivative};
 use crate::error::Result;
 use crate::graph::{Graph, Id, Node, PART};
 use smallvec::SmallVec;
@@ -47,6 +47,8 @@ pub(crate) struct Walk {
     index: Index,
     /// A traced graph reads variables themselves, so all leaves of one variable are one leaf.
     traced: bool,
+    /// Whether the walk goes through recorded tensors that have a value already.
+    through: bool,
 }
 
 /// The node of each walked tensor.
@@ -57,13 +59,23 @@ pub(crate) struct Ids<'a> {
 }
 
 impl Walk {
-    /// Everything behind `roots`.
+    /// Everything behind `roots` that has to be computed.
     pub(crate) fn from(roots: &[Tensor]) -> Walk {
+        Walk::new(roots, false)
+    }
+
+    /// Everything behind `roots`, through recorded tensors that have been read.
+    pub(crate) fn through(roots: &[Tensor]) -> Walk {
+        Walk::new(roots, true)
+    }
+
+    fn new(roots: &[Tensor], through: bool) -> Walk {
         let mut walk = Walk {
             leaves: Vec::new(),
             steps: Vec::new(),
             index: Index::default(),
             traced: roots.iter().any(Tensor::is_traced),
+            through,
         };
         let mut stack: Vec<(Tensor, Pending, usize)> = Vec::new();
         for root in roots {
@@ -93,7 +105,7 @@ impl Walk {
         match (tensor.home(), tensor.0.data.get()) {
             (Some(variable), _) if self.traced => Arc::as_ptr(variable) as usize,
             // Two reads of a variable are one leaf while its value is the same.
-            (Some(_), Some(snapshot)) => Arc::as_ptr(snapshot) as usize,
+            (Some(_), Some(snapshot)) if !tensor.is_recorded() => Arc::as_ptr(snapshot) as usize,
             _ => tensor.key(),
         }
     }
@@ -102,7 +114,8 @@ impl Walk {
         if self.index.contains_key(&self.key(tensor)) {
             return;
         }
-        if let Some(pending) = tensor.pending() {
+        let pending = if self.through { tensor.history() } else { tensor.pending() };
+        if let Some(pending) = pending {
             stack.push((tensor.clone(), pending, 0));
         } else {
             self.index.insert(self.key(tensor), Place::Leaf(self.leaves.len() as u32));
@@ -155,6 +168,33 @@ impl Walk {
             (mine && tensor.handles() > uses[at]).then_some(at as u32)
         };
         self.steps.iter().enumerate().filter_map(held).collect()
+    }
+
+    /// For each of `xs`, whether `y` depends on it through rows that have a derivative.
+    pub(super) fn reached(&self, y: &Tensor, xs: &[Tensor]) -> Vec<bool> {
+        let wanted = xs.iter().map(|x| self.place(x)).collect::<Vec<_>>();
+        let mut live: Vec<bool> = vec![false; self.steps.len()];
+        let mut leaves = vec![false; self.leaves.len()];
+        match self.place(y) {
+            Place::Leaf(at) => leaves[at as usize] = true,
+            Place::Step(at) => live[at as usize] = true,
+        }
+        for (at, (_, pending)) in self.steps.iter().enumerate().rev() {
+            if !live[at] || !has_derivative(pending.op) {
+                continue;
+            }
+            for input in &pending.inputs {
+                match self.place(input) {
+                    Place::Leaf(at) => leaves[at as usize] = true,
+                    Place::Step(at) => live[at as usize] = true,
+                }
+            }
+        }
+        let reached = |place: &Place| match place {
+            Place::Leaf(at) => leaves[*at as usize],
+            Place::Step(at) => live[*at as usize],
+        };
+        wanted.iter().map(reached).collect()
     }
 
     /// Writes the walk into a graph; `leaf` says what becomes of each leaf.

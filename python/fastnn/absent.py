@@ -1,0 +1,244 @@
+"""Names of Keras and TensorFlow that fastnn does not have: why, and what to do instead.
+
+One table for all packages and modules; their `__getattr__` and the import system answer from it.
+A name that is neither here nor close to a known one is answered with where to look, never with an
+unrelated name. Depends on the standard library.
+"""
+
+from __future__ import annotations
+
+import opcode
+import sys
+from collections.abc import Iterable
+from difflib import SequenceMatcher
+from fnmatch import fnmatchcase
+from typing import Any
+
+__all__ = ["ABSENT", "close_names", "missing", "namespace", "reason"]
+
+_README = "the section 'How it compares' of README.md says what is"
+_IMAGES = ("image layers are not part of fastnn yet", _README)
+_COMPLEX = ("fastnn has no complex numbers", "keep real and imaginary parts in two tensors")
+_FILES = ("only its own files are written", "model.save('m.keras') or model.save('m.safetensors')")
+_ONE_DEVICE = ("fastnn computes on the cores of one machine", "leave it out: all cores are used")
+
+#: `section.name` (patterns as in `fnmatch`): what it is, and what to do instead.
+ABSENT: dict[str, tuple[str, str]] = {
+    # Layers.
+    "layers.*Conv*": ("convolutions are not part of fastnn yet", _README),
+    "layers.*Pool*": ("pooling layers are not part of fastnn yet", _README),
+    "layers.*LSTM*": ("recurrent layers are not part of fastnn yet", _README),
+    "layers.*GRU*": ("recurrent layers are not part of fastnn yet", _README),
+    "layers.*RNN*": ("recurrent layers are not part of fastnn yet", _README),
+    "layers.Bidirectional": ("recurrent layers are not part of fastnn yet", _README),
+    "layers.TimeDistributed": ("recurrent layers are not part of fastnn yet", _README),
+    "layers.*Attention*": ("attention layers are not part of fastnn yet", _README),
+    "layers.*Vectorization": ("text layers are not part of fastnn yet", _README),
+    "layers.*Lookup": ("text layers are not part of fastnn yet", _README),
+    "layers.Hash*": ("text layers are not part of fastnn yet", _README),
+    "layers.Category*": ("text layers are not part of fastnn yet", _README),
+    "layers.Discretization": (
+        "preprocessing layers are not part of fastnn yet",
+        "fastnn.ops.digitize(x, bins), or numpy.digitize before training",
+    ),
+    "layers.Random*": _IMAGES, "layers.*Resizing": _IMAGES, "layers.CenterCrop": _IMAGES,
+    "layers.AutoContrast": _IMAGES, "layers.AugMix": _IMAGES, "layers.CutMix": _IMAGES,
+    "layers.MixUp": _IMAGES, "layers.Equalization": _IMAGES, "layers.Solarization": _IMAGES,
+    "layers.Mel*": ("audio layers are not part of fastnn", _README),
+    "layers.STFT*": ("audio layers are not part of fastnn", _README),
+    "layers.FeatureSpace": ("preprocessing layers are not part of fastnn yet", _README),
+    "layers.TFSMLayer": ("SavedModels are not read", "load_model reads .keras and .safetensors"),
+    "layers.*TorchModule*": ("there is no PyTorch back end", "rebuild the layer, set_weights it"),
+    "layers.*Jax*": ("there is no JAX back end", "rebuild the layer, set_weights it"),
+    "layers.*Flax*": ("there is no JAX back end", "rebuild the layer, set_weights it"),
+    # Ops.
+    "ops.*conv*": ("convolutions are not part of fastnn yet", _README),
+    "ops.*_pool": ("pooling is not part of fastnn yet", _README),
+    "ops.ctc_*": ("connectionist temporal classification is not part of fastnn", _README),
+    "ops.fold": ("patches of images are not part of fastnn yet", _README),
+    "ops.unfold": ("patches of images are not part of fastnn yet", _README),
+    "ops.image_*": ("patches of images are not part of fastnn yet", _README),
+    "ops.*stft": ("audio is not part of fastnn", "fastnn.ops.rfft of ops.extract_sequences"),
+    "ops.scan": ("loops that carry a state are not part of fastnn yet", "ops.associative_scan"),
+    "ops.slice_update": (
+        "parts of a tensor are not written yet", "ops.scatter_update, or ops.where with a mask",
+    ),
+    "ops.polar": _COMPLEX, "ops.view_as_*": _COMPLEX,
+    "ops.view": ("bits are not read as another type", "numpy's x.view(dtype) on the array"),
+    "ops.custom_gradient": (
+        "gradients come from the rows of the op table",
+        "y = ops.stop_gradient(exact - smooth) + smooth has the value of one, the slope of another",
+    ),
+    "ops.*_transform": ("image transforms are not part of fastnn yet", _README),
+    "ops.extract_patches*": ("patches of images are not part of fastnn yet", _README),
+    "ops.gaussian_blur": ("image filters are not part of fastnn yet", _README),
+    "ops.map_coordinates": ("image transforms are not part of fastnn yet", _README),
+    "ops.scale_and_translate": ("image transforms are not part of fastnn yet", _README),
+    "ops.sobel_edges": ("image filters are not part of fastnn yet", _README),
+    "ops.ssim": ("image filters are not part of fastnn yet", _README),
+    # Utilities and preprocessing.
+    "utils.image_dataset_from_directory": ("image files are not read yet", _README),
+    "utils.text_dataset_from_directory": ("text files are not read yet", _README),
+    "utils.audio_dataset_from_directory": ("audio files are not read", _README),
+    "utils.*_img": ("image files are not read yet", "PIL.Image.open, then numpy.asarray"),
+    "utils.img_to_array": ("image files are not read yet", "numpy.asarray(image, dtype='float32')"),
+    "utils.get_file": ("nothing is downloaded", "fetch the file yourself and give its path"),
+    "utils.FeatureSpace": ("preprocessing layers are not part of fastnn yet", _README),
+    "utils.model_to_dot": ("there is no graphviz", "plot_model(model, 'model.svg')"),
+    "utils.get_source_inputs": ("models keep their inputs", "model.inputs"),
+    "utils.legacy": ("old helpers are not here", _README),
+    "utils.multi_gpu_model": _ONE_DEVICE,
+    "preprocessing.image": ("image files are not read yet", _README),
+    "preprocessing.text": (
+        "text is not part of fastnn yet", "make arrays of numbers first, e.g. with scikit-learn",
+    ),
+    "preprocessing.image_dataset_from_directory": ("image files are not read yet", _README),
+    "preprocessing.text_dataset_from_directory": ("text files are not read yet", _README),
+    # The packages.
+    "applications": (
+        "there are no pretrained models", "fastnn.models.load_model reads your own files",
+    ),
+    "estimator": ("estimators are not part of fastnn", "model.fit"),
+    "feature_column": ("feature columns are not part of fastnn", "one Input per column"),
+    "wrappers": (
+        "the scikit-learn wrappers are not part of fastnn yet",
+        "call model.fit and model.predict in a class of your own",
+    ),
+    "wrappers.*": (
+        "the scikit-learn wrappers are not part of fastnn yet",
+        "call model.fit and model.predict in a class of your own",
+    ),
+    "saved_model": ("SavedModels are not written or read", _FILES[1]),
+    "lite": ("TensorFlow Lite files are not written", "the Rust crate predicts without Python"),
+    "export": _FILES, "train": ("checkpoints of TensorFlow are not written", _FILES[1]),
+    "io": ("TFRecord and image files are not read", "numpy.load or pandas.read_csv"),
+    "image": ("image functions are in fastnn.ops.image", "fastnn.ops.image.resize(x, size)"),
+    "audio": ("audio is not part of fastnn", _README),
+    "strings": ("strings are not tensors here", "Python's str, or pandas, before training"),
+    "sparse": ("sparse tensors are not supported", "a dense array"),
+    "SparseTensor": ("sparse tensors are not supported", "a dense array"),
+    "ragged": ("ragged tensors are not supported", "fastnn.utils.pad_sequences(rows)"),
+    "RaggedTensor": ("ragged tensors are not supported", "fastnn.utils.pad_sequences(rows)"),
+    "Session": ("there is no graph session", "call the model, or fastnn.jit(f)"),
+    "compat": ("programs of TensorFlow 1 do not run", "port them to Keras 3 first"),
+    "placeholder": ("there is no graph session", "fastnn.Input, or arguments of a function"),
+    "complex64": _COMPLEX, "complex128": _COMPLEX, "complex": _COMPLEX,
+    "string": ("strings are not tensors here", "numbers: look-ups before training"),
+    "summary": ("there is no tf.summary", "fastnn.callbacks.TensorBoard"),
+    "profiler": ("there is no profiler of TensorFlow", "Function.steps() lists what a step runs"),
+    "raw_ops": ("there are no raw ops", "fastnn.op_table() lists the rows"),
+    "TensorArray": ("there are no tensor arrays", "a Python list, then fastnn.ops.stack"),
+    "py_function": ("there are no Python ops in a graph", "call the function before training"),
+    "numpy_function": ("there are no Python ops in a graph", "call it before training"),
+    "custom_gradient": (
+        "gradients come from the rows of the op table",
+        "y = ops.stop_gradient(exact - smooth) + smooth has the value of one, the slope of another",
+    ),
+    "quantizers": ("quantised models are not part of fastnn", "float32"),
+    "src": ("private modules of Keras are not here", "the public name, e.g. fastnn.layers"),
+    "engine": ("private modules of Keras are not here", "the public name, e.g. fastnn.layers"),
+    "python": ("private modules of TensorFlow are not here", "fastnn.layers and the like"),
+    "legacy": ("old names of Keras are not here", _README),
+    "experimental": ("experimental names of Keras are not here", _README),
+    "tpu": _ONE_DEVICE, "TPUStrategy": _ONE_DEVICE,
+    "distribute.*": _ONE_DEVICE,
+    "distribution.*": _ONE_DEVICE,
+    "data.TFRecordDataset": ("TFRecord files are not read", "numpy.load, or a generator"),
+    "data.TextLineDataset": ("text files are not read yet", "open(path) in a generator"),
+    "data.experimental": ("experimental names of TensorFlow are not here", "fastnn.data.Dataset"),
+    "models.Model": ("it is at the top", "fastnn.Model"),
+    "datasets.imdb": ("texts are not part of fastnn yet", _README),
+    "datasets.reuters": ("texts are not part of fastnn yet", _README),
+    "datasets.cifar*": ("nothing is downloaded", "read the file with numpy.load"),
+    "callbacks.RemoteMonitor": ("nothing is sent over the network", "LambdaCallback"),
+    "callbacks.OrbaxCheckpoint": ("Orbax files are not written", "ModelCheckpoint"),
+    "losses.CTC": ("connectionist temporal classification is not part of fastnn", _README),
+    "losses.ctc": ("connectionist temporal classification is not part of fastnn", _README),
+    "random.Generator": ("there are no generator objects", "fastnn.random.SeedGenerator(seed)"),
+}  # fmt: skip
+
+#: Packages under whose names sections stand: `fastnn.keras.layers` is the section `layers`.
+_PACKAGES = ("fastnn.keras.", "fastnn.")
+
+
+def section(where: str) -> str:
+    """The section of the table for a module: 'layers' for `fastnn.keras.layers`."""
+    for package in _PACKAGES:
+        if f"{where}.".startswith(package):
+            return where[len(package) :].split(".")[0]
+    return where
+
+
+def reason(where: str, name: str) -> tuple[str, str] | None:
+    """What the name of a module is and what to do instead, None where the table has nothing."""
+    part = section(where)
+    full = f"{part}.{name}" if part else name
+    if full in ABSENT:
+        return ABSENT[full]
+    for pattern, answer in ABSENT.items():
+        if "*" in pattern and fnmatchcase(full, pattern):
+            return answer
+    return None
+
+
+def close_names(word: str, known: Iterable[str], count: int = 3) -> list[str]:
+    """Names that `word` may have been meant for: alike in nearly all letters, best first."""
+    lower = word.lower()
+    scores = []
+    for name in known:
+        score = SequenceMatcher(None, lower, name.lower()).ratio()
+        if score >= 0.75:
+            scores.append((-score, name))
+    return [name for _, name in sorted(scores)[:count]]
+
+
+def missing(where: str, name: str, known: Iterable[str], depth: int = 2) -> Exception:
+    """The error for a name that a module does not have.
+
+    An AttributeError, or an ImportError when the caller's caller runs `from module import name`:
+    Python would replace the text of an AttributeError there.
+    """
+    absent = None if name.startswith("__") else reason(where, name)
+    if absent is not None:
+        text = f"{where} has no {name!r}: {absent[0]}\n  hint: {absent[1]}"
+    elif name.startswith("_"):
+        text = f"{where} has no {name!r}"
+    else:
+        known = list(known)
+        close = close_names(name, known)
+        elsewhere = _elsewhere(where, name)
+        if close:
+            hint = f"did you mean {', '.join(close)}?"
+        elif elsewhere:
+            hint = f"it is {elsewhere}"
+        else:
+            hint = f"dir({where}) lists what there is"
+        text = f"{where} has no {name!r}\n  hint: {hint}"
+    frame = sys._getframe(depth)
+    if frame.f_lasti >= 0 and frame.f_code.co_code[frame.f_lasti] == _IMPORT_FROM:
+        return ImportError(text, name=where)
+    return AttributeError(text)
+
+
+_IMPORT_FROM = opcode.opmap["IMPORT_FROM"]
+
+
+def _elsewhere(where: str, name: str) -> str | None:
+    """Another public module that has this very name."""
+    from fastnn.namespaces import MODULES
+
+    for module in ("layers", "ops", "utils", "losses", "metrics", "callbacks", "optimizers",
+                   "models", "activations", "initializers", "random", "config"):  # fmt: skip
+        loaded = sys.modules.get(MODULES[module])
+        if loaded is not None and f"fastnn.{module}" != where and name in vars(loaded):
+            return f"fastnn.{module}.{name}"
+    return None
+
+
+def namespace(where: str, name: str) -> Any:
+    """A name of `fastnn.ops` asked for under one of Keras's further paths to it."""
+    from fastnn import ops
+
+    if name in ops.__all__:
+        return getattr(ops, name)
+    raise missing(where, name, ops.__all__, depth=3)

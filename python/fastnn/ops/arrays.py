@@ -1,0 +1,435 @@
+"""Further functions of NumPy on arrays: diagonals, triangles, copies, grids, joins and cuts.
+
+Depends on `_core`, `shapes`.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core
+from fastnn._core import Tensor
+from fastnn.config import stored_dtype
+from fastnn.errors import ShapeError
+from fastnn.ops.convert import (
+    TensorLike,
+    cast,
+    convert_to_tensor,
+    ndim,
+    ones_like,
+    shape,
+    zeros,
+)
+from fastnn.ops.shapes import concatenate, reshape, split, transpose
+from fastnn.symbolic import keras_op
+
+__all__ = [
+    "append",
+    "array_split",
+    "copy",
+    "diag",
+    "diagflat",
+    "diagonal",
+    "dsplit",
+    "dstack",
+    "empty",
+    "empty_like",
+    "extract_sequences",
+    "flip",
+    "fliplr",
+    "flipud",
+    "full_like",
+    "geomspace",
+    "hsplit",
+    "kron",
+    "logspace",
+    "meshgrid",
+    "rearrange",
+    "repeat",
+    "roll",
+    "rot90",
+    "trace",
+    "tri",
+    "tril",
+    "triu",
+    "vander",
+    "vsplit",
+]
+
+_c = _core.ops
+
+
+def _known(name: str, x: Any, axis: int) -> int:
+    size = shape(x)[axis]
+    if size is None:
+        raise ShapeError(
+            f"{name}: axis {axis} of shape {shape(x)} has no known size\n"
+            "  hint: give it a size in Input(shape=...) or batch_shape"
+        )
+    return int(size)
+
+
+# ---- making ----------------------------------------------------------------------------------
+
+
+@keras_op
+def copy(x: TensorLike) -> Tensor:
+    """`x`: tensors never change, so a copy is the tensor."""
+    return convert_to_tensor(x)
+
+
+def empty(shape: Sequence[int | None] | int, dtype: str | None = None) -> Tensor:
+    """Zeros of this shape."""
+    return zeros(shape, dtype)
+
+
+@keras_op
+def empty_like(x: TensorLike, dtype: str | None = None) -> Tensor:
+    """Zeros with the shape of `x`."""
+    return full_like(x, 0, dtype)
+
+
+@keras_op
+def full_like(x: TensorLike, fill_value: TensorLike, dtype: str | None = None) -> Tensor:
+    """`fill_value` everywhere, with the shape and type of `x`."""
+    x = convert_to_tensor(x)
+    value = cast(fill_value, stored_dtype(dtype) if dtype else x.dtype)
+    return _c.broadcast_to(value, shape=list(x.shape))
+
+
+def logspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10, dtype: Any = None,
+    axis: int = 0,
+) -> Tensor:  # fmt: skip
+    """`num` numbers from base**start to base**stop with even exponents."""
+    a = np.logspace(np.asarray(start), np.asarray(stop), num, endpoint, base, axis=axis)
+    return _core.tensor(a, dtype=stored_dtype(dtype) if dtype else None)
+
+
+def geomspace(
+    start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
+) -> Tensor:
+    """`num` numbers from `start` to `stop`, each a constant multiple of the one before."""
+    a = np.geomspace(np.asarray(start), np.asarray(stop), num, endpoint, axis=axis)
+    return _core.tensor(a, dtype=stored_dtype(dtype) if dtype else None)
+
+
+def tri(N: int, M: int | None = None, k: int = 0, dtype: str | None = None) -> Tensor:
+    """Ones on and below the k-th diagonal."""
+    return _core.tensor(np.tri(N, M, k, np.float32), dtype=stored_dtype(dtype) if dtype else None)
+
+
+@keras_op
+def meshgrid(*x: TensorLike, indexing: str = "xy") -> list[Tensor]:
+    """Grids of the coordinates in vectors."""
+    if indexing not in ("xy", "ij"):
+        raise ValueError(f"meshgrid: indexing is {indexing!r}\n  hint: 'xy' or 'ij'")
+    vectors = [reshape(v, (-1,)) for v in x]
+    sizes = [_known("meshgrid", v, 0) for v in vectors]
+    order = list(range(len(vectors)))
+    if indexing == "xy" and len(order) > 1:
+        order[:2] = [1, 0]
+    grids = []
+    for i, v in enumerate(vectors):
+        at = order.index(i)
+        column = reshape(v, [-1 if j == at else 1 for j in range(len(order))])
+        grids.append(_c.broadcast_to(column, shape=[sizes[j] for j in order]))
+    return grids
+
+
+# ---- diagonals and triangles -------------------------------------------------------------------
+
+
+def _matrix(name: str, x: Any) -> Any:
+    x = convert_to_tensor(x)
+    if x.ndim < 2:
+        raise ShapeError(
+            f"{name}: got shape {x.shape}, wanted at least two axes\n  hint: reshape it to a matrix"
+        )
+    return x
+
+
+@keras_op
+def tril(x: TensorLike, k: int = 0) -> Tensor:
+    """`x` with zeros above the k-th diagonal of the last two axes."""
+    x = _matrix("tril", x)
+    keep = np.tri(_known("tril", x, -2), _known("tril", x, -1), k, bool)
+    return _c.where(keep, x, cast(0, x.dtype))
+
+
+@keras_op
+def triu(x: TensorLike, k: int = 0) -> Tensor:
+    """`x` with zeros below the k-th diagonal of the last two axes."""
+    x = _matrix("triu", x)
+    drop = np.tri(_known("triu", x, -2), _known("triu", x, -1), k - 1, bool)
+    return _c.where(drop, cast(0, x.dtype), x)
+
+
+@keras_op
+def diagonal(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """The elements of a diagonal of two axes, as a new last axis."""
+    x = _matrix("diagonal", x)
+    rank = x.ndim
+    if axis1 % rank == axis2 % rank:
+        raise ValueError(f"diagonal: axis1 and axis2 are both {axis1}\n  hint: two axes")
+    rest = [i for i in range(rank) if i not in (axis1 % rank, axis2 % rank)]
+    x = transpose(x, [*rest, axis1 % rank, axis2 % rank])
+    n, m = _known("diagonal", x, -2), _known("diagonal", x, -1)
+    length = max(0, min(n, m - offset) if offset >= 0 else min(n + offset, m))
+    start = offset if offset >= 0 else -offset * m
+    flat = reshape(x, [*shape(x)[:-2], n * m])
+    places = start + (m + 1) * np.arange(length, dtype=np.int32)
+    return _c.take(flat, places, axis=-1)
+
+
+@keras_op
+def diag(x: TensorLike, k: int = 0) -> Tensor:
+    """The k-th diagonal of a matrix, or the matrix with this vector on it."""
+    x = convert_to_tensor(x)
+    if x.ndim == 2:
+        return diagonal(x, k)
+    if x.ndim != 1:
+        raise ShapeError(
+            f"diag: got shape {x.shape}, wanted a vector or a matrix\n"
+            "  hint: diagonal(x, axis1=-2, axis2=-1) for batches of matrices"
+        )
+    n = _known("diag", x, 0)
+    spread = _c.expand_dims(x, axis=[-1]) * cast(np.eye(n, dtype=np.float32), x.dtype)
+    edge = abs(k)
+    widths = [edge, 0, 0, edge] if k < 0 else [0, edge, edge, 0]
+    return _c.pad(spread, widths=widths, value=0.0) if k else spread
+
+
+@keras_op
+def diagflat(x: TensorLike, k: int = 0) -> Tensor:
+    """A matrix with all elements of `x` on its k-th diagonal."""
+    return diag(reshape(x, (-1,)), k)
+
+
+@keras_op
+def trace(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
+    """The sum of a diagonal."""
+    return _c.sum(diagonal(x, offset, axis1, axis2), axis=-1)
+
+
+@keras_op
+def vander(x: TensorLike, N: int | None = None, increasing: bool = False) -> Tensor:
+    """Powers of a vector as columns, the highest first unless `increasing`."""
+    x = convert_to_tensor(x)
+    n = _known("vander", x, 0) if N is None else N
+    if n == 0:
+        return zeros((_known("vander", x, 0), 0), x.dtype)
+    columns = [ones_like(x)]
+    for _ in range(n - 1):
+        columns.append(columns[-1] * x)
+    return _c.stack(*(columns if increasing else columns[::-1]), axis=-1)
+
+
+@keras_op
+def kron(x1: TensorLike, x2: TensorLike) -> Tensor:
+    """The Kronecker product: every element of x1 times all of x2."""
+    a, b = convert_to_tensor(x1), convert_to_tensor(x2)
+    rank = max(a.ndim, b.ndim)
+    sa = [1] * (rank - a.ndim) + [_known("kron", a, i) for i in range(a.ndim)]
+    sb = [1] * (rank - b.ndim) + [_known("kron", b, i) for i in range(b.ndim)]
+    wide = reshape(a, [d for n in sa for d in (n, 1)]) * reshape(b, [d for n in sb for d in (1, n)])
+    return reshape(wide, [n * m for n, m in zip(sa, sb, strict=True)])
+
+
+# ---- turning and repeating ---------------------------------------------------------------------
+
+
+@keras_op
+def flip(x: TensorLike, axis: int | Sequence[int] | None = None) -> Tensor:
+    """Axes in reverse, all when None."""
+    axes = [axis] if isinstance(axis, int) else axis
+    return _c.flip(x, axis=None if axes is None else list(axes))
+
+
+@keras_op
+def fliplr(x: TensorLike) -> Tensor:
+    """The second axis in reverse."""
+    return _c.flip(x, axis=[1])
+
+
+@keras_op
+def flipud(x: TensorLike) -> Tensor:
+    """The first axis in reverse."""
+    return _c.flip(x, axis=[0])
+
+
+@keras_op
+def rot90(array: TensorLike, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
+    """Two axes turned by k quarters, from the first towards the second."""
+    x = _matrix("rot90", array)
+    first, second = (a % x.ndim for a in axes)
+    if first == second:
+        raise ValueError(f"rot90: axes are {tuple(axes)}, wanted two\n  hint: axes=(0, 1)")
+    order = list(range(x.ndim))
+    order[first], order[second] = second, first
+    k %= 4
+    if k == 2:
+        return _c.flip(x, axis=[first, second])
+    if k == 1:
+        return _c.transpose(_c.flip(x, axis=[second]), axes=order)
+    return _c.flip(_c.transpose(x, axes=order), axis=[second]) if k == 3 else x
+
+
+@keras_op
+def roll(
+    x: TensorLike, shift: int | Sequence[int], axis: int | Sequence[int] | None = None
+) -> Tensor:
+    """Elements moved along axes, those that fall off come in at the other end."""
+    x = convert_to_tensor(x)
+    if axis is None:
+        moves = shift if isinstance(shift, int) else sum(shift)
+        return reshape(_c.roll(reshape(x, (-1,)), shift=moves, axis=0), x.shape)
+    axes = [axis] if isinstance(axis, int) else list(axis)
+    shifts = [shift] * len(axes) if isinstance(shift, int) else list(shift)
+    for s, a in zip(shifts, axes * (len(shifts) // len(axes)), strict=True):
+        x = _c.roll(x, shift=s, axis=a)
+    return x
+
+
+@keras_op
+def repeat(x: TensorLike, repeats: int | Sequence[int], axis: int | None = None) -> Tensor:
+    """Each slice along `axis` (each element when None) `repeats` times, or as often as its own."""
+    x = convert_to_tensor(x)
+    if axis is None:
+        x, axis = reshape(x, (-1,)), 0
+    counts = np.asarray(repeats)
+    if counts.ndim == 0 or counts.size == 1:
+        return _c.repeat(x, repeats=int(counts.reshape(())), axis=axis)
+    n = _known("repeat", x, axis)
+    if counts.shape != (n,):
+        raise ShapeError(
+            f"repeat: {counts.size} counts for {n} slices along axis {axis}\n"
+            "  hint: one count, or one per slice"
+        )
+    return _c.take(x, np.repeat(np.arange(n, dtype=np.int32), counts), axis=axis)
+
+
+# ---- joining and cutting -----------------------------------------------------------------------
+
+
+@keras_op
+def append(x1: TensorLike, x2: TensorLike, axis: int | None = None) -> Tensor:
+    """x2 after x1 along `axis`; both flat when None."""
+    a, b = convert_to_tensor(x1), convert_to_tensor(x2)
+    if axis is None:
+        a, b, axis = reshape(a, (-1,)), reshape(b, (-1,)), 0
+    return concatenate([a, b], axis=axis)
+
+
+@keras_op
+def dstack(xs: Sequence[TensorLike]) -> Tensor:
+    """Tensors joined along the third axis."""
+    deep = []
+    for x in map(convert_to_tensor, xs):
+        x = reshape(x, (1, -1)) if x.ndim < 2 else x
+        deep.append(_c.expand_dims(x, axis=[-1]) if x.ndim == 2 else x)
+    return concatenate(deep, axis=2)
+
+
+@keras_op
+def array_split(
+    x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0
+) -> list[Tensor]:
+    """`x` cut along an axis into sections of nearly equal size, the first ones larger."""
+    if not isinstance(indices_or_sections, int):
+        return split(x, indices_or_sections, axis)
+    n, k = _known("array_split", x, axis), indices_or_sections
+    sizes = [n // k + (i < n % k) for i in range(k)]
+    return split(x, list(np.cumsum(sizes)[:-1]), axis)
+
+
+def _cut(name: str, axis: int, doc: str) -> Callable[..., list[Tensor]]:
+    def cut(x: TensorLike, indices_or_sections: int | Sequence[int]) -> list[Tensor]:
+        along = 0 if name == "hsplit" and ndim(x) == 1 else axis
+        return split(x, indices_or_sections, along)
+
+    cut.__name__ = cut.__qualname__ = name
+    cut.__doc__ = doc
+    return keras_op(cut)
+
+
+vsplit = _cut("vsplit", 0, "`x` cut along the first axis.")
+hsplit = _cut("hsplit", 1, "`x` cut along the second axis, a vector along its only one.")
+dsplit = _cut("dsplit", 2, "`x` cut along the third axis.")
+
+
+@keras_op
+def extract_sequences(x: TensorLike, sequence_length: int, sequence_stride: int) -> Tensor:
+    """Windows of the last axis: (..., n) to (..., windows, sequence_length)."""
+    x = convert_to_tensor(x)
+    n = _known("extract_sequences", x, -1)
+    starts = np.arange(0, max(n - sequence_length + 1, 0), sequence_stride, dtype=np.int32)
+    places = starts[:, None] + np.arange(sequence_length, dtype=np.int32)
+    return _c.take(x, places, axis=-1)
+
+
+# ---- einops' notation --------------------------------------------------------------------------
+
+
+@keras_op
+def rearrange(tensor: TensorLike, pattern: str, **axes_lengths: int) -> Tensor:
+    """Axes split, moved and joined by a pattern: `rearrange(x, "b (h d) n -> b h n d", h=4)`."""
+    x = convert_to_tensor(tensor)
+    left, arrow, right = pattern.partition("->")
+    if not arrow:
+        raise ValueError(f"rearrange: no '->' in {pattern!r}\n  hint: 'b h w -> b (h w)'")
+    given, wanted = _groups(left, pattern), _groups(right, pattern)
+    if len(given) != x.ndim:
+        raise ShapeError(
+            f"rearrange: {left.strip()!r} names {len(given)} axes, the tensor has shape {x.shape}\n"
+            "  hint: one name, or one group in brackets, per axis"
+        )
+    names = [n for group in given for n in group]
+    flat = [n for group in wanted for n in group]
+    if sorted(names) != sorted(flat) or len(set(names)) < len(names):
+        raise ValueError(
+            f"rearrange: both sides of {pattern!r} must name the same axes, each once\n"
+            "  hint: fastnn.ops.sum or broadcast_to drops or adds an axis"
+        )
+    sizes: dict[str, int | None] = dict(axes_lengths)
+    for group, size in zip(given, x.shape, strict=True):
+        unknown = [n for n in group if n not in sizes]
+        product = math.prod(sizes[n] or 1 for n in group if n in sizes)
+        if len(unknown) > 1:
+            raise ValueError(
+                f"rearrange: the sizes of {', '.join(unknown)} are not known\n"
+                f"  hint: rearrange(x, {pattern!r}, {unknown[0]}=...)"
+            )
+        if size is not None and (size % product or (not unknown and size != product)):
+            raise ShapeError(
+                f"rearrange: an axis of size {size} is not ({' '.join(group)}) with "
+                f"{', '.join(f'{n}={sizes[n]}' for n in group if n in sizes)}\n"
+                "  hint: look at the lengths"
+            )
+        for n in unknown:
+            sizes[n] = None if size is None else size // product
+    split_up = reshape(x, [sizes[n] if sizes[n] is not None else -1 for n in names])
+    moved = transpose(split_up, [names.index(n) for n in flat])
+    out: list[int | None] = []
+    for group in wanted:
+        known = [sizes[n] for n in group]
+        out.append(-1 if None in known else math.prod(k for k in known if k is not None))
+    return reshape(moved, out)
+
+
+def _groups(side: str, pattern: str) -> list[list[str]]:
+    groups = []
+    for bracket, name in re.findall(r"\(([^()]*)\)|([^\s()]+)", side):
+        groups.append([name] if name else bracket.split())
+    for name in (n for group in groups for n in group):
+        if not name.isidentifier():
+            raise ValueError(
+                f"rearrange: {name!r} in {pattern!r} is not a name\n"
+                "  hint: names such as b, height, c1; '...' and '1' are not supported"
+            )
+    return groups

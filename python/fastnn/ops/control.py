@@ -1,0 +1,244 @@
+"""Choices and loops over tensors, and functions applied slice by slice.
+
+On values a choice runs one branch and a loop runs as written. While a step is traced the graph has
+no jumps: a choice computes both branches and takes one, a loop with a known number of rounds is
+unrolled, and one whose end depends on values needs `maximum_iterations`. Depends on `_core`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from fastnn import _core, tree
+from fastnn._core import Tensor
+from fastnn.errors import TraceError
+from fastnn.ops import host
+from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, shape
+from fastnn.ops.shapes import concatenate, moveaxis, stack, unstack
+from fastnn.symbolic import KerasTensor
+from fastnn.variables import current_scope
+
+__all__ = [
+    "associative_scan",
+    "cond",
+    "fori_loop",
+    "map",
+    "switch",
+    "vectorize",
+    "vectorized_map",
+    "while_loop",
+]
+
+_c = _core.ops
+
+#: Rounds of a loop that are unrolled while a step is traced.
+MOST_ROUNDS = 10_000
+
+
+def _has_value(x: Any) -> bool:
+    return not isinstance(x, KerasTensor) and not (isinstance(x, Tensor) and x.is_traced)
+
+
+def _chosen(condition: Any, yes: Any, no: Any, name: str) -> Any:
+    """The leaves of `yes` where `condition` holds, else those of `no`."""
+    if tree.structure(yes) != tree.structure(no):
+        raise ValueError(
+            f"{name}: the branches return unlike structures\n"
+            "  hint: both return as many tensors, in the same nesting"
+        )
+
+    pairs = zip(tree.flatten(yes), tree.flatten(no), strict=True)
+    return tree.pack(yes, [_one_of(condition, a, b, name) for a, b in pairs])
+
+
+def _one_of(condition: Any, a: Any, b: Any, name: str) -> Any:
+    if a is None and b is None:
+        return None
+    a, b = convert_to_tensor(a), convert_to_tensor(b)
+    if a.shape != b.shape:
+        raise _core.ShapeError(
+            f"{name}: the branches return shapes {a.shape} and {b.shape}\n"
+            "  hint: while a step is traced both must give one shape"
+        )
+    return _c.where(condition, a, b)
+
+
+def cond(pred: TensorLike, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
+    """What `true_fn()` returns where `pred` is true, else what `false_fn()` returns.
+
+    While a step is traced both run and one result is taken; then a branch may not assign variables.
+    """
+    if _has_value(pred):
+        return true_fn() if bool(pred) else false_fn()
+    scope = current_scope()
+    before = dict(scope.values) if scope is not None else {}
+    yes, no = true_fn(), false_fn()
+    if scope is not None and any(before.get(v) is not x for v, x in scope.values.items()):
+        raise TraceError(
+            "cond: a branch assigns a variable while a step is traced, and both branches run\n"
+            "  hint: v.assign(ops.where(pred, new, v)) outside the branches"
+        )
+    return _chosen(cast(pred, "bool"), yes, no, "cond")
+
+
+def switch(index: TensorLike, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
+    """What `branches[index](*operands)` returns; an index outside is brought to the nearest."""
+    if not branches:
+        raise ValueError("switch: no branches\n  hint: a list of functions")
+    last = len(branches) - 1
+    if _has_value(index):
+        return branches[min(max(int(index), 0), last)](*operands)
+    out = branches[last](*operands)
+    for i in range(last - 1, -1, -1):
+        out = _chosen(cast(index, "int32") <= i, branches[i](*operands), out, "switch")
+    return out
+
+
+def while_loop(
+    cond: Callable[..., Any],
+    body: Callable[..., Any],
+    loop_vars: Any,
+    maximum_iterations: int | None = None,
+) -> Any:
+    """`body` applied to the loop variables again and again while `cond` of them holds."""
+    many = isinstance(loop_vars, list | tuple)
+    state = tuple(loop_vars) if many else (loop_vars,)
+    kind = type(loop_vars) if many else tuple
+    state = tuple(tree.map_structure(_tensor, s) for s in state)
+    done = 0
+    while maximum_iterations is None or done < maximum_iterations:
+        going = cond(*state)
+        if not _has_value(going):
+            return _unrolled(cond, body, state, done, maximum_iterations, many, kind)
+        if not bool(going):
+            break
+        state = _next(body, state, many)
+        done += 1
+    return kind(state) if many else state[0]
+
+
+def _tensor(x: Any) -> Any:
+    return convert_to_tensor(x)
+
+
+def _next(body: Callable[..., Any], state: tuple[Any, ...], many: bool) -> tuple[Any, ...]:
+    new = body(*state)
+    new = tuple(new) if isinstance(new, list | tuple) and many else (new,)
+    if len(new) != len(state):
+        raise ValueError(
+            f"while_loop: body returned {len(new)} values for {len(state)} loop variables\n"
+            "  hint: return all of them, in order"
+        )
+    return tuple(tree.map_structure(_tensor, s) for s in new)
+
+
+def _unrolled(
+    cond: Callable[..., Any], body: Callable[..., Any], state: tuple[Any, ...], done: int,
+    most: int | None, many: bool, kind: Any,
+) -> Any:  # fmt: skip
+    """The loop of a traced step: every round computed, its result kept while the loop goes on."""
+    if most is None or most - done > MOST_ROUNDS:
+        raise TraceError(
+            "while_loop: its end depends on values, which a traced step does not have, and "
+            f"maximum_iterations is {most}\n"
+            f"  hint: maximum_iterations=n, at most {MOST_ROUNDS}, or call it outside the model"
+        )
+    going: Any = True
+    for _ in range(most - done):
+        going = _c.logical_and(going, cast(cond(*state), "bool"))
+        state = _chosen(going, _next(body, state, many), state, "while_loop")
+    return kind(state) if many else state[0]
+
+
+def fori_loop(lower: int, upper: int, body_fun: Callable[[Any, Any], Any], init_val: Any) -> Any:
+    """`body_fun(i, value)` for i from `lower` up to but not with `upper`; gives the last value."""
+    for bound in (lower, upper):
+        if not _has_value(bound):
+            raise TraceError(
+                "fori_loop: a bound is not known while a step is traced\n"
+                "  hint: bounds that are Python numbers"
+            )
+    out = init_val
+    for i in range(int(lower), int(upper)):
+        out = body_fun(i, out)
+    return out
+
+
+# ---- slice by slice ----------------------------------------------------------------------------
+
+
+def _length(name: str, xs: Any) -> int:
+    sizes = {shape(x)[0] if shape(x) else -1 for x in tree.flatten(xs)}
+    if len(sizes) != 1 or -1 in sizes or None in sizes:
+        raise _core.ShapeError(
+            f"{name}: first axes of sizes {sorted(map(str, sizes))}, wanted one known size\n"
+            "  hint: arrays of equal length; a symbolic batch has none"
+        )
+    return int(next(iter(sizes)))  # type: ignore[arg-type]
+
+
+def map(f: Callable[[Any], Any], xs: Any) -> Any:
+    """`f` of every slice of the first axis, the results stacked."""
+    n = _length("map", xs)
+    leaves = [unstack(x, n, 0) if n else [] for x in tree.flatten(xs)]
+    outs = [f(tree.pack(xs, [leaf[i] for leaf in leaves])) for i in range(n)]
+    if not outs:
+        raise ValueError("map: no slices\n  hint: at least one along the first axis")
+    columns = zip(*(tree.flatten(o) for o in outs), strict=True)
+    return tree.pack(outs[0], [stack(list(c), axis=0) for c in columns])
+
+
+def vectorized_map(function: Callable[[Any], Any], elements: Any) -> Any:
+    """`function` of every slice of the first axis, the results stacked.
+
+    The slices are computed one by one in one graph, not by a vectorised copy of the function.
+    """
+    return map(function, elements)
+
+
+def vectorize(
+    pyfunc: Callable[..., Any], *, excluded: Any = None, signature: str | None = None
+) -> Callable[..., Any]:
+    """`pyfunc` of single elements as a function of arrays that are broadcast against each other."""
+    import numpy as np
+
+    if signature is not None:
+        raise ValueError(
+            "vectorize: signature is not supported\n  hint: fastnn.ops.map over the first axis"
+        )
+    fixed = set(excluded or ())
+
+    def call(*args: Any) -> Any:
+        arrays = [np.asarray(host.value("vectorize", a)) for i, a in enumerate(args)
+                  if i not in fixed]  # fmt: skip
+        spread = np.broadcast_arrays(*arrays)
+        outs = []
+        for place in np.ndindex(spread[0].shape):
+            given = iter(a[place] for a in spread)
+            outs.append(pyfunc(*(a if i in fixed else next(given) for i, a in enumerate(args))))
+        flat = np.asarray([np.asarray(o) for o in outs])
+        return host.tensor(flat.reshape(spread[0].shape))
+
+    return call
+
+
+def associative_scan(
+    f: Callable[[Any, Any], Any], elems: Any, reverse: bool = False, axis: int = 0
+) -> Any:
+    """Running results of the associative function `f` along an axis, in log2(n) passes."""
+    leaves = [moveaxis(convert_to_tensor(x), axis, 0) for x in tree.flatten(elems)]
+    n = _length("associative_scan", leaves)
+    if reverse:
+        leaves = [_c.flip(x, axis=[0]) for x in leaves]
+    step = 1
+    while step < n:
+        earlier = tree.pack(elems, [x[: n - step] for x in leaves])
+        later = tree.pack(elems, [x[step:] for x in leaves])
+        joined = tree.flatten(f(earlier, later))
+        pairs = zip(leaves, joined, strict=True)
+        leaves = [concatenate([x[:step], j], axis=0) for x, j in pairs]
+        step *= 2
+    if reverse:
+        leaves = [_c.flip(x, axis=[0]) for x in leaves]
+    return tree.pack(elems, [moveaxis(x, 0, axis) for x in leaves])

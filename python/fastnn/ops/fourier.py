@@ -1,0 +1,110 @@
+"""Fourier transforms as products with matrices of cosines and sines.
+
+A complex number is a pair (real, imaginary) of tensors, as in Keras. A transform of n points costs
+n^2 operations and differentiates like any product. Depends on `_core`, `linalg`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core
+from fastnn._core import Tensor
+from fastnn.errors import ShapeError
+from fastnn.ops.convert import TensorLike, convert_to_tensor, shape
+from fastnn.ops.shapes import swapaxes
+from fastnn.symbolic import keras_op
+
+__all__ = ["fft", "fft2", "ifft2", "irfft", "rfft"]
+
+_c = _core.ops
+Pair = tuple[Tensor, Tensor]
+
+
+def _size(name: str, x: Any) -> int:
+    n = shape(x)[-1] if shape(x) else None
+    if not n:
+        raise ShapeError(
+            f"{name}: the last axis of shape {shape(x)} has no known size above 0\n"
+            "  hint: give it a size in Input(shape=...)"
+        )
+    return int(n)
+
+
+def _waves(n: int, columns: int, sign: float) -> tuple[Any, Any]:
+    """Cos and sin of sign * 2 pi j k / n; the product is reduced first, so angles are exact."""
+    turns = np.outer(np.arange(n), np.arange(columns)) % n
+    angle = sign * 2.0 * math.pi / n * turns
+    return np.cos(angle).astype(np.float32), np.sin(angle).astype(np.float32)
+
+
+def _transformed(name: str, x: Any, sign: float, scale: float = 1.0) -> Pair:
+    real, imag = (convert_to_tensor(part, "float32") for part in x)
+    n = _size(name, real)
+    cos, sin = _waves(n, n, sign)
+    if scale != 1.0:
+        cos, sin = cos * np.float32(scale), sin * np.float32(scale)
+    return (
+        _c.matmul(real, cos) - _c.matmul(imag, sin),
+        _c.matmul(real, sin) + _c.matmul(imag, cos),
+    )
+
+
+def _turned(x: Pair) -> Pair:
+    return swapaxes(x[0], -2, -1), swapaxes(x[1], -2, -1)
+
+
+@keras_op
+def fft(x: tuple[TensorLike, TensorLike]) -> Pair:
+    """The Fourier transform of the last axis of a pair (real, imaginary)."""
+    return _transformed("fft", x, -1.0)
+
+
+@keras_op
+def fft2(x: tuple[TensorLike, TensorLike]) -> Pair:
+    """The Fourier transform of the last two axes of a pair (real, imaginary)."""
+    return _turned(_transformed("fft2", _turned(_transformed("fft2", x, -1.0)), -1.0))
+
+
+@keras_op
+def ifft2(x: tuple[TensorLike, TensorLike]) -> Pair:
+    """The inverse of `fft2`."""
+    first = _transformed("ifft2", x, 1.0, 1.0 / _size("ifft2", x[0]))
+    turned = _turned(first)
+    return _turned(_transformed("ifft2", turned, 1.0, 1.0 / _size("ifft2", turned[0])))
+
+
+def _fitted(x: Any, n: int) -> Any:
+    """The last axis cut, or filled with zeros, to n."""
+    have = _size("rfft", x)
+    if have >= n:
+        return x[..., :n]
+    return _c.pad(x, widths=[0, 0] * (len(shape(x)) - 1) + [0, n - have], value=0.0)
+
+
+@keras_op
+def rfft(x: TensorLike, fft_length: int | None = None) -> Pair:
+    """The Fourier transform of real numbers along the last axis: the first n / 2 + 1 terms."""
+    x = convert_to_tensor(x, "float32")
+    n = fft_length or _size("rfft", x)
+    cos, sin = _waves(n, n // 2 + 1, -1.0)
+    x = _fitted(x, n)
+    return _c.matmul(x, cos), _c.matmul(x, sin)
+
+
+@keras_op
+def irfft(x: tuple[TensorLike, TensorLike], fft_length: int | None = None) -> Tensor:
+    """The inverse of `rfft`: real numbers, `fft_length` of them."""
+    real, imag = (convert_to_tensor(part, "float32") for part in x)
+    n = fft_length or 2 * (_size("irfft", real) - 1)
+    terms = n // 2 + 1
+    cos, sin = _waves(n, terms, 1.0)
+    twice = np.full((terms, 1), 2.0 / n, np.float32)
+    twice[0] = 1.0 / n
+    if n % 2 == 0:
+        twice[-1] = 1.0 / n
+    real, imag = _fitted(real, terms), _fitted(imag, terms)
+    return _c.matmul(real, cos.T * twice) - _c.matmul(imag, sin.T * twice)

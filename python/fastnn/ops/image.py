@@ -1,0 +1,185 @@
+"""Functions of images (batch, height, width, channels), or of one image without the batch.
+
+Depends on `_core`, `shapes`, `fastnn.resampling`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core
+from fastnn._core import Tensor
+from fastnn.config import image_data_format
+from fastnn.errors import ShapeError
+from fastnn.ops.convert import TensorLike, convert_to_tensor
+from fastnn.ops.shapes import moveaxis, stack
+from fastnn.symbolic import keras_op
+
+__all__ = [
+    "crop_images",
+    "hsv_to_rgb",
+    "pad_images",
+    "resize",
+    "rgb_to_grayscale",
+    "rgb_to_hsv",
+]
+
+_c = _core.ops
+
+
+def _last(name: str, images: Any, data_format: str | None) -> tuple[Any, bool]:
+    """Images with channels last, and whether they came with channels first."""
+    x = convert_to_tensor(images, "float32")
+    form = data_format or image_data_format()
+    if x.ndim not in (3, 4) or form not in ("channels_last", "channels_first"):
+        raise ShapeError(
+            f"{name}: shape {tuple(x.shape)} with data_format={form!r}\n"
+            "  hint: (batch, height, width, channels) or (height, width, channels)"
+        )
+    return (moveaxis(x, -3, -1), True) if form == "channels_first" else (x, False)
+
+
+def _back(x: Any, first: bool) -> Any:
+    return moveaxis(x, -1, -3) if first else x
+
+
+@keras_op
+def rgb_to_grayscale(images: TensorLike, data_format: str | None = None) -> Tensor:
+    """One channel of brightness, of red, green and blue by 0.2989, 0.587 and 0.114."""
+    x, first = _last("rgb_to_grayscale", images, data_format)
+    _colours("rgb_to_grayscale", x)
+    weights = np.array([[0.2989], [0.5870], [0.1140]], np.float32)
+    return _back(_c.matmul(x, weights), first)
+
+
+def _colours(name: str, x: Any) -> None:
+    if x.shape[-1] != 3:
+        raise ShapeError(
+            f"{name}: {x.shape[-1]} channels, wanted 3\n  hint: red, green and blue in that order"
+        )
+
+
+@keras_op
+def rgb_to_hsv(images: TensorLike, data_format: str | None = None) -> Tensor:
+    """Hue, saturation and value of red, green and blue, all from 0 to 1."""
+    x, first = _last("rgb_to_hsv", images, data_format)
+    _colours("rgb_to_hsv", x)
+    r, g, b = (x[..., i] for i in range(3))
+    value, low = _c.max(x, axis=-1), _c.min(x, axis=-1)
+    spread = value - low
+    safe = _c.where(spread > 0.0, spread, 1.0)
+    hue = _c.where(
+        _c.equal(value, r),
+        (g - b) / safe,
+        _c.where(_c.equal(value, g), (b - r) / safe + 2.0, (r - g) / safe + 4.0),
+    )
+    hue = _c.where(spread > 0.0, _c.mod(hue / 6.0, 1.0), 0.0)
+    saturation = _c.where(value > 0.0, spread / _c.where(value > 0.0, value, 1.0), 0.0)
+    return _back(stack([hue, saturation, value], axis=-1), first)
+
+
+@keras_op
+def hsv_to_rgb(images: TensorLike, data_format: str | None = None) -> Tensor:
+    """Red, green and blue of hue, saturation and value, all from 0 to 1."""
+    x, first = _last("hsv_to_rgb", images, data_format)
+    _colours("hsv_to_rgb", x)
+    hue, saturation, value = (x[..., i] for i in range(3))
+    sixth = hue * 6.0
+    out = []
+    for start in (5.0, 3.0, 1.0):
+        k = _c.mod(sixth + start, 6.0)
+        part = _c.minimum(_c.maximum(_c.minimum(k, 4.0 - k), 0.0), 1.0)
+        out.append(value - value * saturation * part)
+    return _back(stack(out, axis=-1), first)
+
+
+def _border(name: str, size: int, before: Any, after: Any, target: Any, grow: bool) -> Any:
+    """(before, after) of an axis, one of which may follow from the size that is wanted."""
+    given = [before is not None, after is not None, target is not None]
+    if sum(given) != 2:
+        raise ValueError(
+            f"{name}: two of the border before, the border after and the target size are wanted, "
+            f"got {sum(given)}\n  hint: top_{name.split('_')[0]}ping=0, target_height=..."
+        )
+    change = (target - size if grow else size - target) if target is not None else 0
+    before = change - after if before is None else before
+    after = change - before if after is None else after
+    if before < 0 or after < 0 or (not grow and before + after >= size):
+        raise ValueError(
+            f"{name}: borders of {before} and {after} for {size} pixels\n"
+            "  hint: look at the target size"
+        )
+    return before, after
+
+
+@keras_op
+def pad_images(
+    images: TensorLike, top_padding: int | None = None, left_padding: int | None = None,
+    bottom_padding: int | None = None, right_padding: int | None = None,
+    target_height: int | None = None, target_width: int | None = None,
+    data_format: str | None = None,
+) -> Tensor:  # fmt: skip
+    """Images with a border of zeros."""
+    x, first = _last("pad_images", images, data_format)
+    rows_ = _border("pad_images", x.shape[-3], top_padding, bottom_padding, target_height, True)
+    columns = _border("pad_images", x.shape[-2], left_padding, right_padding, target_width, True)
+    widths = [0, 0] * (x.ndim - 3) + [*rows_, *columns, 0, 0]
+    return _back(_c.pad(x, widths=widths, value=0.0), first)
+
+
+@keras_op
+def crop_images(
+    images: TensorLike, top_cropping: int | None = None, left_cropping: int | None = None,
+    bottom_cropping: int | None = None, right_cropping: int | None = None,
+    target_height: int | None = None, target_width: int | None = None,
+    data_format: str | None = None,
+) -> Tensor:  # fmt: skip
+    """Images without a border."""
+    x, first = _last("crop_images", images, data_format)
+    top, bottom = _border(
+        "crop_images", x.shape[-3], top_cropping, bottom_cropping, target_height, False
+    )
+    left, right = _border(
+        "crop_images", x.shape[-2], left_cropping, right_cropping, target_width, False
+    )
+    h, w = x.shape[-3], x.shape[-2]
+    return _back(x[..., top : h - bottom, left : w - right, :], first)
+
+
+@keras_op
+def resize(
+    images: TensorLike, size: Any, interpolation: str = "bilinear", antialias: bool = False,
+    crop_to_aspect_ratio: bool = False, pad_to_aspect_ratio: bool = False,
+    fill_mode: str = "constant", fill_value: float = 0.0, data_format: str | None = None,
+) -> Tensor:  # fmt: skip
+    """Images of another height and width: 'nearest', 'bilinear', 'bicubic', 'lanczos3' or '5'."""
+    from fastnn.resampling import KINDS, weights
+
+    if antialias or crop_to_aspect_ratio or pad_to_aspect_ratio:
+        raise ValueError(
+            "resize: antialias, crop_to_aspect_ratio and pad_to_aspect_ratio are not part of "
+            "fastnn yet\n  hint: crop_images or pad_images first"
+        )
+    if interpolation not in (*KINDS, "nearest"):
+        raise ValueError(
+            f"resize: interpolation is {interpolation!r}\n  hint: {', '.join(('nearest', *KINDS))}"
+        )
+    x, first = _last("resize", images, data_format)
+    for axis, new in ((-3, size[0]), (-2, size[1])):
+        old = x.shape[axis]
+        if interpolation == "nearest":
+            at = np.floor((np.arange(new) + 0.5) * old / new).astype(np.int32)
+            x = _c.take(x, np.minimum(at, old - 1), axis=axis)
+            continue
+        moved = moveaxis(x, axis, -1)
+        matrix = weights(old, new, interpolation)
+        x = moveaxis(_c.matmul(moved, np.ascontiguousarray(matrix.T)), -1, axis)
+    return _back(x, first)
+
+
+def __getattr__(name: str) -> Any:
+    from fastnn.absent import namespace
+
+    return namespace("fastnn.ops.image", name)

@@ -1,0 +1,322 @@
+"""Reading and writing at positions: gathers, scatters, segments, bins and choices.
+
+Sums at positions are the row `take_grad`, which adds in the order of the positions: the same bits
+on any number of threads. Depends on `_core`, `shapes`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core
+from fastnn._core import Tensor
+from fastnn.errors import ShapeError
+from fastnn.ops import host, rows
+from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, ndim, shape
+from fastnn.ops.shapes import moveaxis, reshape
+from fastnn.symbolic import keras_op
+
+__all__ = [
+    "bincount",
+    "digitize",
+    "isin",
+    "multi_hot",
+    "scatter",
+    "scatter_update",
+    "searchsorted",
+    "segment_max",
+    "segment_min",
+    "segment_prod",
+    "segment_sum",
+    "select",
+    "take_along_axis",
+]
+
+_c = _core.ops
+
+
+def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = None) -> Tensor:
+    """Elements of `x` at `indices` along `axis`; of the flat array when None."""
+    if axis is None:
+        x, indices, axis = reshape(x, (-1,)), reshape(indices, (-1,)), 0
+    # The row, so that the graph of a model notes the axis: files read it by another default.
+    return rows.take_along_axis(x, cast(indices, "int32"), axis=axis)
+
+
+@keras_op
+def isin(
+    x1: TensorLike, x2: TensorLike, assume_unique: bool = False, invert: bool = False
+) -> Tensor:
+    """Where the elements of x1 are among those of x2."""
+    a, b = convert_to_tensor(x1), reshape(x2, (-1,))
+    hits = _c.equal(_c.expand_dims(a, axis=[-1]), b)
+    found = _c.any(hits, axis=-1)
+    return _c.logical_not(found) if invert else found
+
+
+@keras_op
+def select(
+    condlist: Sequence[TensorLike], choicelist: Sequence[TensorLike], default: TensorLike = 0
+) -> Tensor:
+    """The first of the choices whose condition holds, else `default`."""
+    if len(condlist) != len(choicelist) or not len(condlist):
+        raise ValueError(
+            f"select: {len(condlist)} conditions for {len(choicelist)} choices\n"
+            "  hint: one condition per choice"
+        )
+    out = convert_to_tensor(default)
+    for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
+        out = _c.where(condition, choice, out)
+    return out
+
+
+# ---- bins ------------------------------------------------------------------------------------
+
+
+@keras_op
+def searchsorted(sorted_sequence: TensorLike, values: TensorLike, side: str = "left") -> Tensor:
+    """Where each value belongs in a sorted vector, before ('left') or after equal elements."""
+    if side not in ("left", "right"):
+        raise ValueError(f"searchsorted: side is {side!r}\n  hint: 'left' or 'right'")
+    if ndim(sorted_sequence) != 1:
+        raise ShapeError(
+            f"searchsorted: sorted_sequence has shape {shape(sorted_sequence)}, wanted a vector\n"
+            "  hint: search one row at a time"
+        )
+    if host.has_values(sorted_sequence, values):
+        a = host.value("searchsorted", sorted_sequence)
+        return host.tensor(a.searchsorted(host.value("searchsorted", values), side))
+    v = _c.expand_dims(convert_to_tensor(values), axis=[-1])
+    edges = convert_to_tensor(sorted_sequence)
+    nan = _c.is_nan(cast(v, "float32"))
+    before = _c.less(edges, v) if side == "left" else _c.less_equal(edges, v)
+    return _c.sum(cast(_c.logical_or(before, nan), "int32"), axis=-1)
+
+
+@keras_op
+def digitize(x: TensorLike, bins: TensorLike) -> Tensor:
+    """The number of the interval between ascending `bins` that each element lies in."""
+    return searchsorted(bins, x, side="right")
+
+
+@keras_op
+def bincount(
+    x: TensorLike, weights: TensorLike = None, minlength: int = 0, sparse: bool = False
+) -> Tensor:
+    """How often each number from 0 on occurs in `x`, or the sums of `weights` there.
+
+    The result has as many columns as the largest number asks, at least `minlength`; while a step
+    is traced it has `minlength` and larger numbers are not counted. Rows of a matrix are counted
+    one by one.
+    """
+    if sparse:
+        raise ValueError("bincount: sparse tensors are not supported\n  hint: sparse=False")
+    known = host.has_values(x)
+    x = cast(x, "int32")
+    size = minlength
+    if known:
+        values = host.value("bincount", x)
+        if values.size and values.min() < 0:
+            raise _core.DataError(
+                f"bincount: got {values.min()}, wanted numbers from 0 on\n  hint: subtract it"
+            )
+        size = max(minlength, int(values.max(initial=-1)) + 1)
+    elif not minlength:
+        raise _core.TraceError(
+            "bincount: the largest number is not known while a step is traced\n"
+            "  hint: bincount(x, minlength=number of classes)"
+        )
+    hits = _c.one_hot(x, num_classes=size)
+    if weights is None:
+        return cast(_c.sum(hits, axis=-2), "int32")
+    w = convert_to_tensor(weights)
+    total = _c.sum(hits * _c.expand_dims(cast(w, "float32"), axis=[-1]), axis=-2)
+    return cast(total, w.dtype)
+
+
+@keras_op
+def multi_hot(
+    inputs: TensorLike, num_classes: int | None = None, axis: int = -1, dtype: str | None = None,
+    sparse: bool = False, **kwargs: Any,
+) -> Tensor:  # fmt: skip
+    """Ones at all the classes that the last axis of `inputs` names."""
+    classes = kwargs.pop("num_tokens", num_classes)
+    if sparse or kwargs or classes is None:
+        raise TypeError(
+            f"multi_hot: got {', '.join(kwargs) or ('sparse' if sparse else 'no num_classes')}\n"
+            "  hint: multi_hot(inputs, num_classes)"
+        )
+    hits = _c.one_hot(cast(inputs, "int32"), num_classes=classes)
+    out = _c.max(hits, axis=-2) if ndim(inputs) else hits
+    out = out if axis in (-1, ndim(out) - 1) else moveaxis(out, -1, axis)
+    return cast(out, dtype or "float32")
+
+
+# ---- scatters --------------------------------------------------------------------------------
+
+
+def _flat_places(name: str, indices: Any, sizes: Sequence[Any]) -> tuple[Any, int, int]:
+    """Positions of indices (…, k) in the first k axes of an array, how many there are, the rest."""
+    indices = cast(indices, "int32")
+    k = shape(indices)[-1] if ndim(indices) else None
+    if k is None or k > len(sizes):
+        raise ShapeError(
+            f"{name}: indices of shape {shape(indices)} do not point into {tuple(sizes)}\n"
+            "  hint: the last axis holds one position per axis"
+        )
+    total = math.prod(sizes[:k])
+    if host.has_values(indices):
+        at = host.value(name, indices).reshape(-1, k)
+        limit = np.asarray(sizes[:k])
+        at = np.where(at < 0, at + limit, at)
+        if at.size and ((at < 0) | (at >= limit)).any():
+            bad = at[((at < 0) | (at >= limit)).any(axis=1)][0]
+            raise _core.DataError(
+                f"{name}: position {tuple(int(i) for i in bad)} is outside {tuple(sizes)}\n"
+                "  hint: look at indices"
+            )
+        flat: Any = np.zeros(len(at), np.int32)
+        for i in range(k):
+            flat = flat * sizes[i] + at[:, i]
+        return flat.astype(np.int32), total, math.prod(sizes[k:])
+    at = reshape(indices, (-1, k))
+    flat = at[:, 0] * 0
+    for i in range(k):
+        column = at[:, i]
+        flat = flat * sizes[i] + _c.where(column < 0, column + sizes[i], column)
+    return flat, total, math.prod(sizes[k:])
+
+
+@keras_op
+def scatter(indices: TensorLike, values: TensorLike, shape: Sequence[int]) -> Tensor:
+    """Zeros of `shape` with `values` added at positions; where positions repeat, values add up."""
+    values = convert_to_tensor(values)
+    flat, total, rest = _flat_places("scatter", indices, list(shape))
+    rows_ = reshape(cast(values, "float32"), (-1, rest))
+    out = _c.take_grad(rows_, flat, shape=[total, rest], axis=0)
+    return cast(reshape(out, list(shape)), values.dtype)
+
+
+@keras_op
+def scatter_update(
+    inputs: TensorLike, indices: TensorLike, updates: TensorLike, reduction: str | None = None
+) -> Tensor:
+    """`inputs` with `updates` put at positions; of repeated positions the last one counts.
+
+    `reduction`: 'add', 'max', 'min' or 'mul' joins what stands there with what comes.
+    """
+    x = convert_to_tensor(inputs)
+    sizes = shape(x)
+    if None in sizes:
+        raise ShapeError(
+            f"scatter_update: inputs have shape {sizes}, wanted known sizes\n"
+            "  hint: a fixed batch size, or fastnn.ops.where"
+        )
+    updates = cast(updates, x.dtype)
+    flat, total, rest = _flat_places("scatter_update", indices, sizes)
+    new = reshape(updates, (-1, rest))
+    table = reshape(x, (total, rest))
+    if reduction is None:
+        out = _last(table, flat, new, total)
+    elif reduction == "add":
+        added = _c.take_grad(cast(new, "float32"), flat, shape=[total, rest], axis=0)
+        out = table + cast(added, x.dtype)
+    elif reduction in ("max", "min", "mul"):
+        kind = "prod" if reduction == "mul" else reduction
+        joined = _segments(kind, new, flat, total, keep=True)
+        two = {"max": _c.maximum, "min": _c.minimum, "mul": _c.multiply}[reduction]
+        out = cast(two(table, cast(joined, x.dtype)), x.dtype)
+    else:
+        raise ValueError(
+            f"scatter_update: reduction is {reduction!r}\n"
+            "  hint: None, 'add', 'max', 'min' or 'mul'"
+        )
+    return reshape(out, sizes)
+
+
+def _last(table: Any, flat: Any, new: Any, total: int) -> Any:
+    """`table` with rows replaced by the last of the `new` ones for their position."""
+    if isinstance(flat, np.ndarray):
+        winner: Any = np.full(total, -1, np.int32)
+        winner[flat] = np.arange(len(flat), dtype=np.int32)
+        if not len(flat):
+            return table
+    else:
+        count = shape(flat)[0]
+        if not count:
+            return table
+        order = np.arange(count, dtype=np.int32)
+        hit = _c.equal(_c.expand_dims(flat, axis=[0]), np.arange(total, dtype=np.int32)[:, None])
+        winner = _c.max(_c.where(hit, order, np.int32(-1)), axis=1)
+    chosen = _c.take(new, _c.maximum(winner, np.int32(0)), axis=0)
+    return _c.where(_c.expand_dims(_c.greater_equal(winner, np.int32(0)), axis=[1]), chosen, table)
+
+
+# ---- segments --------------------------------------------------------------------------------
+
+
+def _number_of(name: str, ids: Any, given: int | None) -> int:
+    if given is not None:
+        return given
+    if not host.has_values(ids):
+        raise _core.TraceError(
+            f"{name}: the number of segments is not known while a step is traced\n"
+            f"  hint: {name}(data, ids, num_segments=n)"
+        )
+    return int(host.value(name, ids).max(initial=-1)) + 1
+
+
+def _segments(kind: str, data: Any, ids: Any, total: int, keep: bool = False) -> Any:
+    """Rows of `data` joined by id; ids outside are dropped.
+
+    Products and extremes compare all ids with all segments: memory grows with their product.
+    Empty segments hold the identity of the operation, infinities included.
+    """
+    rank = ndim(data)
+    ids = cast(ids, "int32")
+    if kind == "sum":
+        inside = _c.logical_and(_c.greater_equal(ids, 0), _c.less(ids, total))
+        at = _c.where(inside, ids, np.int32(total))
+        sizes = [total + 1, *shape(data)[1:]]
+        out = _c.take_grad(cast(data, "float32"), at, shape=sizes, axis=0)
+        return cast(out, data.dtype)[:total]
+    hit = _c.equal(_c.expand_dims(ids, axis=[0]), np.arange(total, dtype=np.int32)[:, None])
+    hit = reshape(hit, [total, shape(ids)[0], *[1] * (rank - 1)])
+    whole = data.dtype == "int32"
+    low = np.int32(-(2**31)) if whole else -math.inf
+    high = np.int32(2**31 - 1) if whole else math.inf
+    fill = {"max": low, "min": high, "prod": np.int32(1) if whole else 1.0}[kind]
+    spread = _c.where(hit, _c.expand_dims(data, axis=[0]), fill)
+    return {"max": _c.max, "min": _c.min, "prod": _c.prod}[kind](spread, axis=1)
+
+
+def _segment(kind: str, doc: str) -> Any:
+    name = f"segment_{kind}"
+
+    def segment(
+        data: TensorLike, segment_ids: TensorLike, num_segments: int | None = None,
+        sorted: bool = False,
+    ) -> Tensor:  # fmt: skip
+        data = convert_to_tensor(data)
+        data = cast(data, "int32") if data.dtype == "bool" else data
+        if ndim(segment_ids) != 1 or shape(segment_ids)[0] != shape(data)[0]:
+            raise ShapeError(
+                f"{name}: data of shape {shape(data)} and ids of shape {shape(segment_ids)}, "
+                "wanted one id per slice of the first axis\n  hint: segment_ids of shape (n,)"
+            )
+        total = _number_of(name, segment_ids, num_segments)
+        return _segments(kind, data, segment_ids, total)
+
+    segment.__name__ = segment.__qualname__ = name
+    segment.__doc__ = doc
+    return keras_op(segment)
+
+
+segment_sum = _segment("sum", "Sums of the slices that share an id; 0 where there are none.")
+segment_max = _segment("max", "Largest of the slices that share an id; the lowest number if none.")
+segment_min = _segment("min", "Smallest of the slices that share an id; the highest if none.")
+segment_prod = _segment("prod", "Products of the slices that share an id; 1 where there are none.")

@@ -1,0 +1,161 @@
+"""Medians, quantiles and percentiles, and what else follows from a sorted axis.
+
+Depends on `_core`, `order`.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core
+from fastnn._core import Tensor
+from fastnn.errors import ShapeError
+from fastnn.ops.convert import Axis, TensorLike, cast, convert_to_tensor, ndim, shape
+from fastnn.ops.order import argsort, sort
+from fastnn.ops.shapes import _axes, moveaxis, reshape, transpose
+from fastnn.symbolic import keras_op
+
+__all__ = [
+    "argpartition",
+    "median",
+    "nanmedian",
+    "nanpercentile",
+    "nanquantile",
+    "percentile",
+    "quantile",
+    "sparsemax",
+]
+
+_c = _core.ops
+
+#: How the place between two neighbours is taken.
+METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
+
+
+def _row(name: str, x: Any, axis: Axis) -> tuple[Any, list[int]]:
+    """`x` with the axes that are reduced joined as the last one, and which these were."""
+    x = convert_to_tensor(x, "float32")
+    over = sorted(a % ndim(x) for a in _axes(axis, ndim(x)))
+    rest = [i for i in range(ndim(x)) if i not in over]
+    sizes = [shape(x)[i] for i in over]
+    if None in sizes:
+        raise ShapeError(
+            f"{name}: axes {over} of shape {shape(x)} have no known size\n"
+            "  hint: another axis, or an input of a fixed size"
+        )
+    moved = transpose(x, [*rest, *over]) if over != list(range(len(rest), ndim(x))) else x
+    flat = reshape(moved, [*(shape(x)[i] for i in rest), math.prod(d or 0 for d in sizes)])
+    return flat, over
+
+
+def _quantile(
+    name: str, x: Any, q: Any, axis: Axis, method: str, keepdims: bool, skip_nan: bool
+) -> Tensor:
+    if method not in METHODS:
+        raise ValueError(f"{name}: method is {method!r}\n  hint: {', '.join(METHODS)}")
+    flat, over = _row(name, x, axis)
+    n = int(flat.shape[-1])
+    if n == 0:
+        raise ShapeError(f"{name}: no elements along axes {over}\n  hint: look at the shape of x")
+    ordered = sort(flat, axis=-1)
+    missing = _c.is_nan(ordered)
+    level = convert_to_tensor(q, "float32")
+    levels = reshape(level, (-1,))
+    counted = _c.sum(1.0 - cast(missing, "float32"), axis=-1, keepdims=True)
+    count = counted if skip_nan else cast(n, "float32")
+    place = _c.maximum(levels * (count - 1.0), 0.0)
+    low = _c.floor(place)
+    high = _c.minimum(low + 1.0, _c.maximum(count - 1.0, 0.0))
+    part = place - low
+    if method == "lower":
+        part = part * 0.0
+    elif method == "higher":
+        part = _c.ceil(part)
+    elif method == "midpoint":
+        part = _c.where(part > 0.0, 0.5, 0.0)
+    elif method == "nearest":
+        part = _c.round(place) - low  # halves to the even place, as in NumPy
+    sizes = [*shape(flat)[:-1], levels.shape[0]]
+
+    def at(where: Any) -> Any:
+        places = _c.broadcast_to(cast(where, "int32"), shape=sizes)
+        return _c.take_along_axis(ordered, places, axis=-1)
+
+    below, above = at(low), at(high)
+    # An infinity next to a number must not become NaN where its weight is 0.
+    rise = _c.where(part > 0.0, (above - below) * part, 0.0)
+    out = _c.where(part >= 1.0, above, below + rise)
+    bad = _c.equal(counted, 0.0) if skip_nan else _c.any(missing, axis=-1, keepdims=True)
+    out = _c.where(bad, math.nan, out)
+    if keepdims:
+        kept = list(shape(convert_to_tensor(x)))
+        for a in over:
+            kept[a] = 1
+        out = reshape(moveaxis(out, -1, 0), [levels.shape[0], *kept])
+    else:
+        out = moveaxis(out, -1, 0)
+    if ndim(level) == 0:
+        return _c.squeeze(out, axis=[0])
+    return reshape(out, [*level.shape, *shape(out)[1:]]) if ndim(level) > 1 else out
+
+
+def _family(name: str, doc: str, scale: float, skip_nan: bool) -> Callable[..., Tensor]:
+    def function(
+        x: TensorLike, q: TensorLike, axis: Axis = None, method: str = "linear",
+        keepdims: bool = False,
+    ) -> Tensor:  # fmt: skip
+        level = q if scale == 1.0 else convert_to_tensor(q, "float32") / scale
+        return _quantile(name, x, level, axis, method, keepdims, skip_nan)
+
+    function.__name__ = function.__qualname__ = name
+    function.__doc__ = doc
+    return keras_op(function)
+
+
+quantile = _family("quantile", "The q-quantiles over `axis`, q from 0 to 1.", 1.0, False)
+percentile = _family(
+    "percentile", "The q-th percentiles over `axis`, q from 0 to 100.", 100.0, False
+)
+nanquantile = _family("nanquantile", "`quantile` of the elements that are not NaN.", 1.0, True)
+nanpercentile = _family("nanpercentile", "`percentile` of elements that are not NaN.", 100.0, True)
+
+
+@keras_op
+def median(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The middle element over `axis`, the mean of the two middle ones of an even number."""
+    return _quantile("median", x, 0.5, axis, "linear", keepdims, False)
+
+
+@keras_op
+def nanmedian(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
+    """The `median` of the elements that are not NaN; NaN where all are."""
+    return _quantile("nanmedian", x, 0.5, axis, "linear", keepdims, True)
+
+
+@keras_op
+def argpartition(x: TensorLike, kth: int, axis: int = -1) -> Tensor:
+    """Positions with the kth smallest at its place, smaller ones before: the sorted order."""
+    n = shape(x)[axis]
+    if n is not None and not -n <= kth < n:
+        raise ValueError(f"argpartition: kth is {kth} of {n} elements\n  hint: below {n}")
+    return argsort(x, axis=axis)
+
+
+@keras_op
+def sparsemax(x: TensorLike, axis: int = -1) -> Tensor:
+    """The probabilities nearest to `x`, many of them 0 (Martins and Astudillo, 2016)."""
+    x = moveaxis(convert_to_tensor(x, "float32"), axis, -1)
+    n = shape(x)[-1]
+    if n is None:
+        raise ShapeError(f"sparsemax: axis {axis} has no known size\n  hint: another axis")
+    down = _c.flip(sort(x, axis=-1), axis=[-1])
+    total = _c.cumsum(down, axis=-1)
+    rank = np.arange(1, n + 1, dtype=np.float32)
+    support = cast(1.0 + rank * down > total, "float32")
+    size = _c.sum(support, axis=-1, keepdims=True)
+    edge = (_c.sum(support * down, axis=-1, keepdims=True) - 1.0) / size
+    return moveaxis(_c.maximum(x - edge, 0.0), -1, axis)

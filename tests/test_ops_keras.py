@@ -1,0 +1,284 @@
+"""`fastnn.ops` has what `keras.ops` has: each name works as in NumPy or says why it is absent.
+
+The cases (odd shapes, empty arrays, NaN and infinities, whole numbers) stand in `ops_cases.py`; the
+test beside this one in `peers` runs the same cases against Keras.
+"""
+
+import warnings
+
+import numpy as np
+import pytest
+
+import fastnn
+import ops_cases
+from fastnn import absent, ops
+
+#: The names of `keras.ops` 3.15.1.
+KERAS = """
+    abs absolute adaptive_average_pool adaptive_max_pool add all allclose amax amin angle any
+    append arange arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin
+    argpartition argsort array array_split associative_scan average average_pool bartlett
+    batch_normalization binary_crossentropy bincount bitwise_and bitwise_invert
+    bitwise_left_shift bitwise_not bitwise_or bitwise_right_shift bitwise_xor blackman
+    broadcast_to cast categorical_crossentropy cbrt cdist ceil celu cholesky cholesky_inverse
+    clip concatenate cond conj conjugate conv conv_transpose convert_to_numpy convert_to_tensor
+    copy corrcoef correlate cos cosh count_nonzero cross ctc_decode ctc_loss cumprod cumsum
+    custom_gradient deg2rad depth_to_space depthwise_conv det diag diagflat diagonal diff
+    digitize divide divide_no_nan dot dot_product_attention dsplit dstack dtype eig eigh einsum
+    elu empty empty_like equal erf erfc erfinv exp exp2 expand_dims expm1 extract_sequences eye
+    fabs fft fft2 flip fliplr flipud floor floor_divide fmax fmin fmod fold fori_loop full
+    full_like gcd gelu geomspace get_item glu greater greater_equal hamming hanning hard_shrink
+    hard_sigmoid hard_silu hard_swish hard_tanh heaviside histogram hsplit hstack hypot i0
+    identity ifft2 imag in_top_k inner inv irfft is_tensor isclose isfinite isin isinf isnan
+    isneginf isposinf isreal istft jvp kaiser kron layer_normalization lcm ldexp leaky_relu
+    left_shift less less_equal linspace log log10 log1p log2 log_sigmoid log_softmax logaddexp
+    logaddexp2 logdet logical_and logical_not logical_or logical_xor logspace logsumexp lstsq
+    lu_factor map matmul matrix_rank max max_pool maximum mean median meshgrid min minimum mod
+    moments moveaxis multi_hot multiply nan_to_num nanargmax nanargmin nancumprod nancumsum
+    nanmax nanmean nanmedian nanmin nanpercentile nanprod nanquantile nanstd nansum nanvar ndim
+    negative nextafter nonzero norm normalize not_equal one_hot ones ones_like outer pad
+    percentile pinv polar power prod psnr ptp qr quantile rad2deg ravel real rearrange
+    reciprocal relu relu6 repeat reshape rfft right_shift rms_normalization roll rot90 round
+    rsqrt saturate_cast scan scatter scatter_update searchsorted segment_max segment_min
+    segment_prod segment_sum select selu separable_conv shape sigmoid sign signbit silu sin sinc
+    sinh size slice slice_update slogdet soft_shrink softmax softplus softsign solve
+    solve_triangular sort space_to_depth sparse_categorical_crossentropy sparse_plus
+    sparse_sigmoid sparsemax split sqrt square squareplus squeeze stack std stft stop_gradient
+    subtract sum svd swapaxes swish switch take take_along_axis tan tanh tanh_shrink tensordot
+    threshold tile top_k trace transpose trapezoid tri tril triu true_divide trunc unfold unique
+    unravel_index unstack vander var vdot vectorize vectorized_map view view_as_complex
+    view_as_real vsplit vstack where while_loop zeros zeros_like
+""".split()
+#: Those of `keras.ops.image`.
+KERAS_IMAGE = """
+    affine_transform crop_images elastic_transform extract_patches extract_patches_3d
+    gaussian_blur hsv_to_rgb map_coordinates pad_images perspective_transform resize
+    rgb_to_grayscale rgb_to_hsv scale_and_translate sobel_edges ssim
+""".split()
+#: Names whose NumPy namesake means something else, or that NumPy has not.
+NOT_NUMPYS = {
+    "average", "corrcoef", "erf", "nanargmax", "nanargmin", "norm", "normalize", "size", "round",
+    "bitwise_left_shift", "left_shift", "select", "unstack", "slice", "get_item", "shape", "where",
+    "saturate_cast", "squareplus", "bincount", "cross", "lstsq", "reciprocal", "fft", "eig",
+    "take_along_axis",
+}  # fmt: skip
+#: Results of whole numbers that are float32 here.
+FLOATS = {"relu", "hard_tanh"}
+
+
+def arrays(value):
+    """The leaves of a result as NumPy arrays."""
+    if isinstance(value, list | tuple):
+        return [a for v in value for a in arrays(v)]
+    return [np.asarray(value)]
+
+
+def function(name):
+    """The function of `fastnn.ops`, or of a namespace in it."""
+    found = ops
+    for part in name.split("."):
+        found = getattr(found, part)
+    return found
+
+
+def close(ours, wanted, context):
+    assert len(ours) == len(wanted), context
+    for a, b in zip(ours, wanted, strict=True):
+        assert a.shape == b.shape, f"{context}: {a.shape} {b.shape}"
+        np.testing.assert_allclose(
+            a.astype("float64"), b.astype("float64"), rtol=2e-4, atol=2e-5, err_msg=context
+        )
+
+
+@pytest.mark.parametrize("name", KERAS)
+def test_every_name_of_keras_ops_works_or_says_why_it_is_absent(name):
+    if name in ops.__all__:
+        assert getattr(ops, name).__doc__
+        return
+    with pytest.raises(AttributeError, match=rf"fastnn\.ops has no '{name}': .+\n  hint: .+"):
+        getattr(ops, name)
+
+
+@pytest.mark.parametrize("name", KERAS_IMAGE)
+def test_every_name_of_keras_ops_image_works_or_says_why_it_is_absent(name):
+    if name in ops.image.__all__:
+        assert getattr(ops.image, name).__doc__
+        return
+    with pytest.raises(AttributeError, match=rf"has no '{name}': .+\n  hint: .+"):
+        getattr(ops.image, name)
+
+
+@pytest.mark.parametrize("name", sorted(set(ops_cases.CASES) & set(ops.__all__)))
+def test_functions_that_numpy_has_give_what_numpy_gives(name):
+    theirs = getattr(np, name, None) or getattr(np.linalg, name, None)
+    if theirs is None or name in NOT_NUMPYS:
+        pytest.skip("NumPy has no such function")
+    compared = 0
+    for i, (args, kwargs) in enumerate(ops_cases.CASES[name]):
+        with np.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)
+            try:
+                wanted = arrays(theirs(*args, **kwargs))
+            except TypeError:
+                continue
+        close(arrays(function(name)(*args, **kwargs)), wanted, f"{name} case {i}")
+        compared += 1
+    assert compared
+
+
+@pytest.mark.parametrize("name", sorted(set(ops_cases.CASES) & set(ops.__all__)))
+def test_a_traced_function_gives_what_the_direct_call_gives(name):
+    """Also covers those NumPy computes: they work or raise TraceError, never something else."""
+    f = function(name)
+    for i, (args, kwargs) in enumerate(ops_cases.CASES[name]):
+        if not args or not isinstance(args[0], np.ndarray) or not args[0].size:
+            continue
+        direct = arrays(f(*args, **kwargs))
+        try:
+            traced = fastnn.jit(lambda x, a=args, k=kwargs: f(x, *a[1:], **k))(args[0])
+        except fastnn.TraceError:
+            assert name in ops.host.__all__ or name in ("bincount", "norm", "where", "shape")
+            continue
+        close(arrays(traced), direct, f"{name} case {i}")
+
+
+SMOOTH = {
+    "arccos": ops_cases.U, "arccosh": ops_cases.P + 1, "arcsin": ops_cases.U,
+    "arcsinh": ops_cases.A, "arctan": ops_cases.A, "arctanh": ops_cases.U, "cosh": ops_cases.A,
+    "sinh": ops_cases.A, "tan": ops_cases.U, "erfc": ops_cases.A, "erfinv": ops_cases.U * 0.8,
+    "log2": ops_cases.P, "exp2": ops_cases.A, "cbrt": ops_cases.P, "sinc": ops_cases.P,
+    "cumprod": ops_cases.A, "nanmean": ops_cases.A, "tril": ops_cases.A, "diagonal": ops_cases.A,
+    "cholesky": ops_cases.SPD, "inv": ops_cases.SPD, "det": ops_cases.M, "logdet": ops_cases.SPD,
+    "qr": ops_cases.B, "layer_normalization": ops_cases.A, "softmax": ops_cases.A,
+    "rot90": ops_cases.A, "trace": ops_cases.A, "corrcoef": ops_cases.A, "rfft": ops_cases.A,
+    "diff": ops_cases.A, "trapezoid": ops_cases.A, "square": ops_cases.A, "repeat": ops_cases.A,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(SMOOTH))
+def test_derivatives_agree_with_differences(name, rng):
+    x = SMOOTH[name]
+    f = function(name)
+    if name == "repeat":
+        f = lambda v: ops.repeat(v, 2)  # noqa: E731
+    weights = [rng.normal(size=a.shape).astype("f") for a in arrays(f(x))]
+
+    def loss(v):
+        parts = f(v)
+        parts = parts if isinstance(parts, list | tuple) else [parts]
+        total = 0.0
+        for p, w in zip(parts, weights, strict=True):
+            total = total + ops.sum(p * w)
+        return total
+
+    gradient = np.asarray(fastnn.grad(loss)(x), np.float64)
+    step = rng.normal(size=x.shape)
+    if name in ("cholesky", "logdet"):
+        step = step + np.swapaxes(step, -1, -2)  # these read a symmetric matrix
+        gradient = 0.5 * (gradient + np.swapaxes(gradient, -1, -2))
+    h = 2e-3
+    ends = [float(loss((x + s * h * step).astype("f"))) for s in (1, -1)]
+    wanted = (ends[0] - ends[1]) / (2 * h)
+    assert float((gradient * step).sum()) == pytest.approx(wanted, rel=2e-2, abs=3e-2)
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "says"),
+    [
+        ("ops", "conv", "convolutions are not part"),
+        ("ops.nn", "max_pool", "pooling is not part"),
+        ("ops.image", "affine_transform", "image transforms"),
+        ("ops", "sigmoyd", "did you mean sigmoid"),
+        ("ops", "frobnicate", "lists what there is"),
+    ],
+)
+def test_a_missing_function_is_answered_with_a_reason_or_a_name_that_is_close(where, name, says):
+    module = function(where.removeprefix("ops.")) if "." in where else ops
+    with pytest.raises(AttributeError, match=says):
+        getattr(module, name)
+
+
+def test_namespaces_hold_the_same_functions():
+    assert ops.nn.relu is ops.relu
+    assert ops.numpy.add is ops.add
+    assert ops.linalg.solve is ops.solve
+    assert absent.close_names("distribute", ["exit_strategy", "Constraint"]) == []
+
+
+def test_a_function_on_values_says_so_where_a_step_is_traced():
+    with pytest.raises(fastnn.TraceError, match=r"svd: NumPy computes it on values.*\n  hint:"):
+        fastnn.jit(ops.svd)(np.eye(3, dtype="f"))
+    with pytest.raises(fastnn.TraceError, match=r"unique: .*\n  hint:"):
+        fastnn.jit(ops.unique)(np.ones(3, "f"))
+
+
+def test_bad_arguments_of_functions_are_named():
+    a = ops_cases.A
+    for call, says in [
+        (lambda: ops.einsum("ij,jk->ik", a, a), "axis 'j' has size 5"),
+        (lambda: ops.einsum("ij->ii", a), "repeats a letter"),
+        (lambda: ops.einsum("i...->i", a), "none in the result"),
+        (lambda: ops.einsum("i", a), "does not name the axes"),
+        (lambda: ops.einsum("ij,jk", a), "2 terms for 1 tensors"),
+        (lambda: ops.tensordot(a, a, 1), "summed axes must have one size"),
+        (lambda: ops.solve(a, a), "square matrices"),
+        (lambda: ops.inv(np.zeros((2, 2), "f")), "singular"),
+        (lambda: ops.cholesky(-np.eye(2, dtype="f")), "positive definite"),
+        (lambda: ops.scatter(np.array([[7]]), np.ones((1,), "f"), (3,)), "position"),
+        (lambda: ops.searchsorted(a, a), "wanted a vector"),
+        (lambda: ops.bincount(np.array([-1])), "numbers from 0"),
+        (lambda: ops.rearrange(a, "a b -> a c"), "name the same axes"),
+        (lambda: ops.eig(np.array([[0.0, 1.0], [-1.0, 0.0]])), "complex"),
+        (lambda: ops.bitwise_and(a, 1), "whole numbers"),
+    ]:
+        with pytest.raises((ValueError, TypeError, fastnn.FastnnError), match=says) as caught:
+            call()
+        assert "\n  hint:" in str(caught.value)
+
+
+def test_choices_and_loops():
+    assert float(ops.cond(ops.convert_to_tensor(True), lambda: 1.0, lambda: 2.0)) == 1.0
+    assert float(ops.switch(5, [lambda: 1.0, lambda: 2.0])) == 2.0
+    counted = ops.while_loop(lambda i, s: i < 4, lambda i, s: (i + 1, s * 2.0), (0, 1.0))
+    assert [float(v) for v in counted] == [4.0, 16.0]
+    assert float(ops.fori_loop(0, 3, lambda i, v: v + i, 0.0)) == 3.0
+    scanned = ops.associative_scan(lambda a, b: a + b, np.arange(6.0, dtype="f"))
+    assert np.asarray(scanned).tolist() == [0, 1, 3, 6, 10, 15]
+    squares = ops.vectorized_map(lambda v: v * v, np.arange(3.0, dtype="f"))
+    assert np.asarray(squares).tolist() == [0, 1, 4]
+    halves = ops.vectorize(lambda v: v / 2)(np.arange(3.0))
+    assert np.asarray(halves).tolist() == [0, 0.5, 1]
+    value, slope = ops.linalg.jvp(lambda v: ops.sum(v**3), [ops_cases.V], [np.ones(7, "f")])
+    assert float(value) == pytest.approx(float((ops_cases.V**3).sum()), rel=1e-4)
+    assert float(slope) == pytest.approx(float(3 * (ops_cases.V**2).sum()), rel=1e-4)
+
+
+def test_choices_and_loops_while_a_step_is_traced():
+    f = fastnn.jit(lambda p, x: ops.cond(p > 0, lambda: x * 2.0, lambda: x - 1.0))
+    assert [float(f(np.float32(p), np.float32(3.0))) for p in (1, -1)] == [6.0, 2.0]
+    g = fastnn.jit(
+        lambda n: ops.while_loop(
+            lambda i, s: i < n, lambda i, s: (i + 1, s * 2.0), (0, 1.0), maximum_iterations=8
+        )[1]
+    )
+    assert float(g(np.int32(5))) == 32.0
+    h = fastnn.jit(lambda k, x: ops.switch(k, [lambda v: v, lambda v: -v, lambda v: v * v], x))
+    assert [float(h(np.int32(k), np.float32(3.0))) for k in (0, 1, 2, 9)] == [3.0, -3.0, 9.0, 9.0]
+    with pytest.raises(fastnn.TraceError, match="maximum_iterations"):
+        fastnn.jit(lambda n: ops.while_loop(lambda i: i < n, lambda i: i + 1, 0))(np.int32(5))
+    v = fastnn.Variable(1.0)
+    with pytest.raises(fastnn.TraceError, match="assigns a variable"):
+        fastnn.jit(lambda p: ops.cond(p > 0, lambda: v.assign(2.0), lambda: v.value))(1.0)
+
+
+def test_joins_without_an_axis_go_along_the_first_and_old_files_keep_the_last(tmp_path):
+    assert ops.concatenate([np.ones((2, 3)), np.zeros((2, 3))]).shape == (4, 3)
+    assert ops.cumsum(np.ones((2, 3), "f")).shape == (6,)
+    a = fastnn.Input((3,))
+    model = fastnn.Model(a, ops.cumsum(ops.concatenate([a, a], axis=-1), axis=1))
+    model.save(tmp_path / "m.safetensors")
+    x = np.ones((2, 3), "f")
+    again = fastnn.models.load_model(tmp_path / "m.safetensors")
+    assert np.array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
+    assert ops.IN_FILES["concatenate"]([x, x]).shape == (2, 6)
+    assert ops.IN_FILES["cumsum"](x).shape == (2, 3)
