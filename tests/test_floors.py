@@ -17,8 +17,8 @@ ROOT = Path(__file__).resolve().parents[1]
 
 CORE = ROOT / "rust" / "fastnn" / "src"
 FLOORS = (
-    ("error", "shape"),
-    ("sync", "simd", "pool", "buffer"),
+    ("error", "sync", "dim", "shape"),
+    ("simd", "pool", "buffer"),
     ("kernels",),
     ("graph",),
     ("ops",),

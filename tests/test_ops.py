@@ -114,6 +114,13 @@ CASES = {
         case((5, 3), ints([2, 0], [1, -1]), axis=1),
     ],
     "one_hot": [case(ints(0, 2, 1), num_classes=4), case(ints([1, 3], [0, 9]), num_classes=4)],
+    "axis_size": [case(size=7), case(size=2**31 - 1)],
+    "sum_to": [
+        case((2, 3, 4), shape=(3, 1)),
+        case((2, 3), shape=(2, 3)),
+        case((3, 1, 2), shape=(1, 1, 1)),
+        case((3, 4), shape=()),
+    ],
     "iota": [case(stop=7), case(stop=0), case(stop=1025, dtype="float32")],
     "full": [case(shape=(2, 3), value=1.5), case(shape=(), value=7, dtype="int32")],
     "eye": [case(n=3), case(n=3, m=5, k=1), case(n=4, m=2, k=-1)],

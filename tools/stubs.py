@@ -42,7 +42,7 @@ PARAMETERS = {
     "pinned": "_Array", "prices": "_Array", "quantile_levels": "_Array", "quantiles": "_Array",
     "ranks": "_Array",
     "reset": "Sequence[Variable] | None", "results": "Function | None", "seed": "int | None",
-    "shape": "Sequence[int | None]", "slots": "Sequence[_TensorLike]", "step": "Function",
+    "shape": "Sequence[int | str | Dim | None]", "sizes": "Mapping[str, Any]", "slots": "Sequence[_TensorLike]", "step": "Function",
     "steps": "int | None", "stream": "Any", "streams": "int",
     "updates": "Sequence[tuple[Variable, Tensor]] | None", "value": "Any",
     "values": "Sequence[Any]", "variables": "Sequence[Variable]",
@@ -50,7 +50,7 @@ PARAMETERS = {
 }  # fmt: skip
 # The same name means something else here.
 EXCEPTIONS = {
-    "Tensor.astype.dtype": "str", "Tensor.reshape.shape": "int | None | Sequence[int | None]",
+    "Tensor.astype.dtype": "str", "Tensor.reshape.shape": "int | Dim | None | Sequence[int | Dim | None]",
     "Tensor.__array__.dtype": "Any", "Variable.__array__.dtype": "Any",
     "Ensemble.__new__.seed": "int", "Ensemble.__new__.stream": "int",
     "Ensemble.__new__.variables": "Sequence[Any]",
@@ -62,7 +62,7 @@ EXCEPTIONS = {
 }  # fmt: skip
 # Types of results and properties.
 RESULTS = {
-    "Function.inputs": "list[str]", "Function.steps": "str",
+    "Dim.bind": "Any", "Dim.names": "list[str]", "Function.inputs": "list[str]", "Function.steps": "str",
     "Function.predict": "list[NDArray[Any]]",
     "Loop.finished": "list[list[float]]", "Loop.run": "list[list[float]]",
     "Recording.close": "None", "Recording.start": "None", "Recording.stop": "None",
@@ -118,7 +118,7 @@ ops: _Ops
 ROWS_PREAMBLE = """from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from fastnn._core import Tensor
+from fastnn._core import Dim, Tensor
 
 TensorLike: TypeAlias = Any  # a tensor, a variable, an array, a list or a number
 
@@ -177,10 +177,13 @@ def docquote(text: str) -> str:
 
 
 def special(cls: type, name: str) -> str:
-    """A dunder method; operators give tensors."""
+    """A dunder method; operators give tensors, those of sizes give sizes."""
+    of_sizes = cls is _core.Dim
+    gives = "Any" if of_sizes else "Tensor"
     if name in COMPARISONS:
-        note = "  # type: ignore[override]" if name in ("__eq__", "__ne__") else ""
-        return f"{INDENT}def {name}(self, other: Any, /) -> Tensor: ...{note}\n"
+        note = "  # type: ignore[override]" if name in ("__eq__", "__ne__") and not of_sizes else ""
+        result = "bool" if of_sizes else gives
+        return f"{INDENT}def {name}(self, other: Any, /) -> {result}: ...{note}\n"
     if name == "__format__":
         return f"{INDENT}def __format__(self, spec: str, /) -> str: ...\n"
     if name == "__round__":
@@ -195,7 +198,7 @@ def special(cls: type, name: str) -> str:
     if name == "__copy__":
         return f"{INDENT}def {name}(self) -> Self: ...\n"
     if name in ("__pow__", "__rpow__"):
-        return f"{INDENT}def {name}(self, other: Any, mod: Any = None, /) -> Tensor: ...\n"
+        return f"{INDENT}def {name}(self, other: Any, mod: Any = None, /) -> {gives}: ...\n"
     if name == "__call__":
         return f"{INDENT}def __call__(self, *arrays: Any) -> Any: ...\n"
     if name == "__getitem__":
@@ -204,7 +207,7 @@ def special(cls: type, name: str) -> str:
         return f"{INDENT}def {name}(self) -> {SPECIAL[name]}: ...\n"
     unary = name in ("__neg__", "__pos__", "__abs__", "__invert__")
     other = "" if unary else ", other: Any, /"
-    return f"{INDENT}def {name}(self{other}) -> Tensor: ...\n"
+    return f"{INDENT}def {name}(self{other}) -> {gives}: ...\n"
 
 
 def constructor(cls: type) -> str:
@@ -271,7 +274,8 @@ def core_stub() -> str:
 
 ATTRIBUTES = {
     "Int": "int", "Ints": "int | Sequence[int]", "IntsOrNone": "int | Sequence[int] | None",
-    "IntOrNone": "int | None", "Float": "float", "Bool": "bool", "DType": "str",
+    "IntOrNone": "int | None", "Size": "int | Dim", "SizeOrNone": "int | Dim | None",
+    "Sizes": "int | Dim | Sequence[int | Dim | None]", "Float": "float", "Bool": "bool", "DType": "str",
 }  # fmt: skip
 
 

@@ -231,6 +231,7 @@ from fastnn.ops.reduce import var as var
 from fastnn.ops.rows import absolute as absolute
 from fastnn.ops.rows import add as add
 from fastnn.ops.rows import arctan as arctan
+from fastnn.ops.rows import axis_size as axis_size
 from fastnn.ops.rows import broadcast_to as broadcast_to
 from fastnn.ops.rows import ceil as ceil
 from fastnn.ops.rows import celu as celu
@@ -299,6 +300,7 @@ from fastnn.ops.rows import softsign as softsign
 from fastnn.ops.rows import sparse_softmax_cross_entropy as sparse_softmax_cross_entropy
 from fastnn.ops.rows import sqrt as sqrt
 from fastnn.ops.rows import subtract as subtract
+from fastnn.ops.rows import sum_to as sum_to
 from fastnn.ops.rows import take_along_axis_grad as take_along_axis_grad
 from fastnn.ops.rows import take_grad as take_grad
 from fastnn.ops.rows import tanh as tanh
@@ -383,6 +385,7 @@ __all__ = [
     "array_split",
     "associative_scan",
     "average",
+    "axis_size",
     "bartlett",
     "batch_normalization",
     "binary_crossentropy",
@@ -659,6 +662,7 @@ __all__ = [
     "stop_gradient",
     "subtract",
     "sum",
+    "sum_to",
     "svd",
     "swapaxes",
     "swish",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
-from fastnn._core import Tensor
+from fastnn._core import Dim, Tensor
 
 TensorLike: TypeAlias = Any  # a tensor, a variable, an array, a list or a number
 
@@ -67,6 +67,7 @@ __all__ = [
     "prod",
     "argmax",
     "argmin",
+    "sum_to",
     "extent",
     "any",
     "all",
@@ -90,6 +91,7 @@ __all__ = [
     "matmul",
     "dot",
     "iota",
+    "axis_size",
     "full",
     "eye",
     "one_hot",
@@ -250,6 +252,8 @@ def argmax(x: TensorLike, *, axis: int | None = None, keepdims: bool = False) ->
     """The first index (int32) of the largest element along an axis, or in the flattened input; NaN counts as largest."""
 def argmin(x: TensorLike, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """The first index (int32) of the smallest element along an axis, or in the flattened input; NaN counts as smallest."""
+def sum_to(x: TensorLike, *, shape: int | Dim | Sequence[int | Dim | None]) -> Tensor:
+    """The sum of x over the axes along which broadcasting widened a value of this shape to the shape of x: the adjoint of broadcast_to."""
 def extent(x: TensorLike, *, axis: int | Sequence[int] | None = None) -> Tensor:
     """How many elements lie along axes, as a float32 scalar; follows the batch size."""
 def any(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
@@ -262,7 +266,7 @@ def std(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims: boo
     """The population standard deviation over axes: the root of the variance."""
 def logsumexp(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
     """ln of the sum of e^x over axes, without overflow."""
-def reshape(x: TensorLike, *, shape: int | Sequence[int]) -> Tensor:
+def reshape(x: TensorLike, *, shape: int | Dim | Sequence[int | Dim | None]) -> Tensor:
     """The same elements in row-major order under another shape; one size may be -1."""
 def expand_dims(x: TensorLike, *, axis: int | Sequence[int]) -> Tensor:
     """New axes of size 1 at the given positions of the result."""
@@ -270,45 +274,47 @@ def squeeze(x: TensorLike, *, axis: int | Sequence[int]) -> Tensor:
     """Without the given axes, which must have size 1."""
 def transpose(x: TensorLike, *, axes: int | Sequence[int] | None = None) -> Tensor:
     """Axes in another order, by default reversed: axis i of the result is axis axes[i] of x."""
-def broadcast_to(x: TensorLike, *, shape: int | Sequence[int]) -> Tensor:
+def broadcast_to(x: TensorLike, *, shape: int | Dim | Sequence[int | Dim | None]) -> Tensor:
     """Repeated along axes of size 1 (and new leading axes) to fill a shape."""
 def flip(x: TensorLike, *, axis: int | Sequence[int] | None = None) -> Tensor:
     """Elements in reverse order along axes, by default all."""
-def slice(x: TensorLike, *, begin: int | Sequence[int], end: int | Sequence[int], step: int | Sequence[int]) -> Tensor:
+def slice(x: TensorLike, *, begin: int | Dim | Sequence[int | Dim | None], end: int | Dim | Sequence[int | Dim | None], step: int | Sequence[int]) -> Tensor:
     """x[begin:end:step] with one entry per axis and NumPy's rules; an end of 2**63 - 1 (or -2**63 for negative steps) runs to the border."""
-def unslice(x: TensorLike, *, shape: int | Sequence[int], begin: int | Sequence[int], end: int | Sequence[int], step: int | Sequence[int]) -> Tensor:
+def unslice(x: TensorLike, *, shape: int | Dim | Sequence[int | Dim | None], begin: int | Dim | Sequence[int | Dim | None], end: int | Dim | Sequence[int | Dim | None], step: int | Sequence[int]) -> Tensor:
     """Zeros of a shape with x in the place that slice(begin, end, step) reads: the adjoint of slice."""
-def pad(x: TensorLike, *, widths: int | Sequence[int], value: float = 0.0) -> Tensor:
+def pad(x: TensorLike, *, widths: int | Dim | Sequence[int | Dim | None], value: float = 0.0) -> Tensor:
     """x surrounded by a value; widths are (before, after) per axis, flat."""
 def concatenate(*tensors: TensorLike, axis: int = -1) -> Tensor:
     """Tensors joined along an axis; their other sizes must agree."""
 def stack(*tensors: TensorLike, axis: int = 0) -> Tensor:
     """Tensors of one shape joined along a new axis."""
-def tile(x: TensorLike, *, repeats: int | Sequence[int]) -> Tensor:
+def tile(x: TensorLike, *, repeats: int | Dim | Sequence[int | Dim | None]) -> Tensor:
     """x repeated as a whole along each axis; fewer repeats than axes count from the last."""
-def repeat(x: TensorLike, *, repeats: int, axis: int) -> Tensor:
+def repeat(x: TensorLike, *, repeats: int | Dim, axis: int) -> Tensor:
     """Each element repeated along an axis."""
-def roll(x: TensorLike, *, shift: int, axis: int) -> Tensor:
+def roll(x: TensorLike, *, shift: int | Dim, axis: int) -> Tensor:
     """Elements shifted along an axis; what leaves at the end comes back at the start."""
 def matmul(a: TensorLike, b: TensorLike, *, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
     """The matrix product over the last two axes, (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. An operand with its flag set is given transposed."""
 def dot(a: TensorLike, b: TensorLike) -> Tensor:
     """NumPy's dot: inner product of vectors, matrix product of matrices, otherwise the sum over the last axis of a and the second to last (or only) axis of b."""
-def iota(*, stop: int, dtype: str = 'int32') -> Tensor:
+def iota(*, stop: int | Dim, dtype: str = 'int32') -> Tensor:
     """The whole numbers 0, 1, ... below stop."""
-def full(*, shape: int | Sequence[int], value: float, dtype: str = 'float32') -> Tensor:
+def axis_size(*, size: int | Dim) -> Tensor:
+    """A size as an int32 scalar, for computing with; it may be one that inputs leave open."""
+def full(*, shape: int | Dim | Sequence[int | Dim | None], value: float, dtype: str = 'float32') -> Tensor:
     """A value everywhere in a shape."""
-def eye(*, n: int, m: int | None = None, k: int = 0) -> Tensor:
+def eye(*, n: int | Dim, m: int | Dim | None = None, k: int = 0) -> Tensor:
     """Ones on the k-th diagonal of an (n, m) matrix of zeros; m is n when left out."""
-def one_hot(indices: TensorLike, *, num_classes: int) -> Tensor:
+def one_hot(indices: TensorLike, *, num_classes: int | Dim) -> Tensor:
     """A new last axis with 1 at the index (int32) and 0 elsewhere; all 0 for an index out of range."""
 def take(x: TensorLike, indices: TensorLike, *, axis: int | None = None) -> Tensor:
     """The slices of x at indices (int32) along an axis, or elements of the flattened x; negative indices count from the end, others out of range are an error. Axis `axis` is replaced by the axes of indices."""
-def take_grad(dy: TensorLike, indices: TensorLike, *, shape: int | Sequence[int], axis: int | None = None) -> Tensor:
+def take_grad(dy: TensorLike, indices: TensorLike, *, shape: int | Dim | Sequence[int | Dim | None], axis: int | None = None) -> Tensor:
     """Zeros of a shape to which dy is added at indices along an axis: the adjoint of take."""
 def take_along_axis(x: TensorLike, indices: TensorLike, *, axis: int = -1) -> Tensor:
     """The elements of x at indices (int32, sizes of x but for the axis) along an axis; negative indices count from the end, others out of range are an error."""
-def take_along_axis_grad(dy: TensorLike, indices: TensorLike, *, shape: int | Sequence[int], axis: int = -1) -> Tensor:
+def take_along_axis_grad(dy: TensorLike, indices: TensorLike, *, shape: int | Dim | Sequence[int | Dim | None], axis: int = -1) -> Tensor:
     """Zeros of a shape to which dy is added at indices along an axis: the adjoint of take_along_axis."""
 def cumsum(x: TensorLike, *, axis: int = -1) -> Tensor:
     """Running sums along an axis."""
@@ -316,13 +322,13 @@ def sort(x: TensorLike, *, axis: int = -1) -> tuple[Tensor, Tensor]:
     """The values of x in ascending order along an axis, NaN last, and their positions (int32); equal values keep their order."""
 def top_k(x: TensorLike, *, k: int) -> tuple[Tensor, Tensor]:
     """The k largest values along the last axis, largest first, and their positions (int32); NaN counts as the largest, of equal values the first come first."""
-def random_uniform(key: TensorLike, *, shape: int | Sequence[int], stream: int = 0) -> Tensor:
+def random_uniform(key: TensorLike, *, shape: int | Dim | Sequence[int | Dim | None], stream: int = 0) -> Tensor:
     """Uniform float32 in [0, 1), multiples of 2**-24."""
-def random_normal(key: TensorLike, *, shape: int | Sequence[int], stream: int = 0) -> Tensor:
+def random_normal(key: TensorLike, *, shape: int | Dim | Sequence[int | Dim | None], stream: int = 0) -> Tensor:
     """Standard normal float32 (Box and Muller, 1958); none beyond 5.8."""
-def random_integers(key: TensorLike, *, shape: int | Sequence[int], low: float, high: float, stream: int = 0) -> Tensor:
+def random_integers(key: TensorLike, *, shape: int | Dim | Sequence[int | Dim | None], low: int, high: int, stream: int = 0) -> Tensor:
     """Uniform int32 in [low, high)."""
-def random_permutation(key: TensorLike, *, n: int, stream: int = 0) -> Tensor:
+def random_permutation(key: TensorLike, *, n: int | Dim, stream: int = 0) -> Tensor:
     """The int32 numbers 0 .. n in random order (Fisher and Yates)."""
 def dropout(x: TensorLike, key: TensorLike, *, rate: float, stream: int = 0) -> Tensor:
     """Inverted dropout: each element is 0 with probability rate, else divided by 1 - rate. The draw is random_uniform(key, shape, stream) >= rate."""

@@ -1,13 +1,15 @@
 //! The door between Python values and tensors: buffers in (borrowed or converted), NumPy arrays
 //! out. NumPy is reached through its Python interface only, so no NumPy version is compiled in.
 
+use crate::dim::{PyDim, fresh, scalar, size_from, size_object};
 use crate::error::{Fault, Result, data_error};
 use crate::tensor::PyTensor;
 use crate::variable::PyVariable;
 use fastnn::buffer::Buffer;
+use fastnn::dim::Dim;
 use fastnn::error::Error;
 use fastnn::graph::{Arg, Ty};
-use fastnn::shape::{BATCH, DType, MAX_RANK, Shape};
+use fastnn::shape::{DType, MAX_RANK, Shape};
 use fastnn::tensor::{Storage, Tensor};
 use pyo3::exceptions::PyImportError;
 use pyo3::prelude::*;
@@ -86,30 +88,35 @@ pub(crate) fn kind_of(value: &Bound<'_, PyAny>) -> String {
     value.get_type().name().map_or_else(|_| "object".into(), |n| n.to_string())
 }
 
-/// Sizes for Python: `None` for a symbolic size.
+/// Sizes for Python: `None` for the batch, a `Dim` for other open sizes.
 pub(crate) fn shape_tuple<'py>(py: Python<'py>, shape: &Shape) -> PyResult<Bound<'py, PyTuple>> {
-    PyTuple::new(py, shape.dims().iter().map(|&d| (d % BATCH != 0 || d == 0).then_some(d)))
+    let size = |&d: &Dim| if d == Dim::BATCH { Ok(py.None().into_bound(py)) } else { size_object(py, d) };
+    PyTuple::new(py, shape.dims().iter().map(size).collect::<PyResult<Vec<_>>>()?)
 }
 
-/// Sizes from Python: `None` stands for the symbolic batch.
+/// Sizes of a placeholder from Python: a leading `None` stands for the batch, another one for a
+/// size of its own, a string for the size of that name.
 pub(crate) fn shape_from(value: &Bound<'_, PyAny>) -> Result<Shape> {
-    let mut dims = Vec::with_capacity(4);
-    if let Ok(one) = value.extract::<i64>() {
-        dims.push(size_from(one)?);
-    } else {
-        let items = value.try_iter().map_err(|_| {
-            Fault::Core(Error::Shape(format!("shape is a {}, wanted a tuple of sizes", kind_of(value))))
-        })?;
-        for item in items {
-            let item = item?;
-            dims.push(if item.is_none() { BATCH } else { size_from(item.extract::<i64>()?)? });
-        }
+    let wrong = |value: &Bound<'_, PyAny>, wanted: &str| {
+        Fault::Core(Error::Shape(format!("shape has a {}, wanted {wanted}", kind_of(value))))
+    };
+    if let Some(one) = size_from(value) {
+        return Ok(Shape::new(&[one])?);
+    }
+    let items = value.try_iter().map_err(|_| {
+        Fault::Core(Error::Shape(format!("shape is a {}, wanted a tuple of sizes", kind_of(value))))
+    })?;
+    let items = items.collect::<PyResult<Vec<_>>>()?;
+    let mut dims = Vec::with_capacity(items.len());
+    for (axis, item) in items.iter().enumerate() {
+        dims.push(match item.cast::<PyString>() {
+            Ok(name) => Dim::symbol(&name.to_string_lossy()),
+            Err(_) if item.is_none() && axis == 0 => Dim::BATCH,
+            Err(_) if item.is_none() => fresh(axis, items.len()),
+            Err(_) => size_from(item).ok_or_else(|| wrong(item, "sizes, names or None"))?,
+        });
     }
     Ok(Shape::new(&dims)?)
-}
-
-fn size_from(size: i64) -> Result<usize> {
-    usize::try_from(size).map_err(|_| Fault::Core(Error::Shape(format!("shape: size {size} is negative"))))
 }
 
 /// A borrowed buffer. Must be dropped while attached to Python.
@@ -438,6 +445,9 @@ pub(crate) fn operand(value: &Bound<'_, PyAny>) -> Result<Option<Tensor>> {
     }
     if let Some(number) = number(value)? {
         return Ok(Some(number));
+    }
+    if let Ok(dim) = value.cast_exact::<PyDim>() {
+        return Ok(Some(scalar(dim.get().0)?));
     }
     if let Some(view) = buffer(value, "an operand")? {
         return Ok(Some(from_view(&view, None, "an operand")?));

@@ -125,7 +125,7 @@ pub(crate) fn export<'py>(
     let mut exported = Box::new(Exported {
         storage,
         bytes,
-        shape: shape.dims().iter().map(|&d| d as i64).collect(),
+        shape: shape.sizes().iter().map(|&d| d as i64).collect(),
         strides: shape.strides()[..shape.rank()].iter().map(|&s| s as i64).collect(),
     });
     let tensor = exported.describe(dtype);

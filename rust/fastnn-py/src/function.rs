@@ -22,7 +22,7 @@ const WORTH_DETACHING: u64 = 10_000;
 /// A compiled function of placeholders: `Function(inputs, outputs, updates=[])`.
 ///
 /// `inputs` are placeholders, `outputs` tensors that depend on them, `updates` pairs of a Variable
-/// and its new value. Compiled once per batch size; variables are read when it is called.
+/// and its new value. Compiled once for each tuple of the sizes that inputs leave open; variables are read when it is called.
 #[pyclass(frozen, name = "Function", module = "fastnn._core")]
 pub(crate) struct PyFunction {
     pub(crate) function: Arc<Function>,

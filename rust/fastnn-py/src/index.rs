@@ -2,11 +2,13 @@
 //! be traced; other keys of NumPy's on tensors with values go through NumPy.
 
 use crate::convert::{numpy, operand, tensor_from};
+use crate::dim::size_from;
 use crate::error::{Result, data_error};
 use crate::tensor::{PyTensor, build, to_numpy};
+use fastnn::dim::Dim;
 use fastnn::graph::Attr;
 use fastnn::ops::{self, movement};
-use fastnn::shape::{DType, is_symbolic};
+use fastnn::shape::DType;
 use fastnn::tensor::{Attrs, Tensor};
 use pyo3::exceptions::PyIndexError;
 use pyo3::prelude::*;
@@ -14,13 +16,13 @@ use pyo3::types::{PyBool, PyEllipsis, PySlice, PyTuple};
 use smallvec::smallvec;
 
 /// To the border.
-const ALL: i64 = i64::MAX;
+const ALL: Dim = Dim::new(i64::MAX);
 
 /// Row `i` of the first axis, without checks.
 pub(crate) fn row(py: Python<'_>, x: &Tensor, i: i64) -> Result<Tensor> {
     let rank = x.ty().shape.rank();
     let mut plan = Plan::default();
-    plan.take(i);
+    plan.take(Dim::new(i));
     for _ in 1..rank {
         plan.keep();
     }
@@ -30,8 +32,8 @@ pub(crate) fn row(py: Python<'_>, x: &Tensor, i: i64) -> Result<Tensor> {
 /// A strided box per axis, the axes to drop and the axes to add.
 #[derive(Default)]
 struct Plan {
-    begin: Vec<i64>,
-    end: Vec<i64>,
+    begin: Vec<Dim>,
+    end: Vec<Dim>,
     step: Vec<i64>,
     drop: Vec<i64>,
     /// Positions of new axes in the result.
@@ -42,19 +44,19 @@ struct Plan {
 }
 
 impl Plan {
-    fn take(&mut self, i: i64) {
+    fn take(&mut self, i: Dim) {
         self.drop.push(self.begin.len() as i64);
-        self.box_of(i, if i == -1 { ALL } else { i + 1 }, 1);
+        self.box_of(i, if i == Dim::new(-1) { ALL } else { i + Dim::ONE }, 1);
     }
 
     fn keep(&mut self) {
-        self.begin.push(0);
+        self.begin.push(Dim::ZERO);
         self.end.push(ALL);
         self.step.push(1);
         self.out += 1;
     }
 
-    fn cut(&mut self, begin: i64, end: i64, step: i64) {
+    fn cut(&mut self, begin: Dim, end: Dim, step: i64) {
         self.box_of(begin, end, step);
         self.out += 1;
     }
@@ -64,7 +66,7 @@ impl Plan {
         self.out += 1;
     }
 
-    fn box_of(&mut self, begin: i64, end: i64, step: i64) {
+    fn box_of(&mut self, begin: Dim, end: Dim, step: i64) {
         self.begin.push(begin);
         self.end.push(end);
         self.step.push(step);
@@ -74,7 +76,7 @@ impl Plan {
     fn run(self, py: Python<'_>, x: &Tensor) -> Result<Tensor> {
         let mut y = x.clone();
         if self.cuts {
-            let attrs = Attrs::new(&[Attr::Ints(self.begin), Attr::Ints(self.end), Attr::Ints(self.step)]);
+            let attrs = Attrs::new(&[Attr::Sizes(self.begin), Attr::Sizes(self.end), Attr::Ints(self.step)]);
             y = build(py, &movement::SLICE, smallvec![y], attrs)?;
         }
         if !self.drop.is_empty() {
@@ -140,9 +142,17 @@ fn basic(x: &Tensor, keys: &[Bound<'_, PyAny>]) -> Result<Option<Plan>> {
                 plan.keep();
             }
         } else if let Ok(slice) = key.cast::<PySlice>() {
-            let part = |name: &str| -> Result<Option<i64>> { Ok(slice.getattr(name)?.extract()?) };
-            let step = part("step")?.unwrap_or(1);
-            let (first, last) = if step < 0 { (ALL, i64::MIN) } else { (0, ALL) };
+            let part = |name: &str| -> Result<Option<Dim>> {
+                let value = slice.getattr(name)?;
+                match size_from(&value) {
+                    _ if value.is_none() => Ok(None),
+                    // Python says what an index may be.
+                    None => Ok(Some(Dim::new(value.extract()?))),
+                    size => Ok(size),
+                }
+            };
+            let step = slice.getattr("step")?.extract::<Option<i64>>()?.unwrap_or(1);
+            let (first, last) = if step < 0 { (ALL, Dim::new(i64::MIN)) } else { (Dim::ZERO, ALL) };
             let (begin, end) = (part("start")?, part("stop")?);
             if (begin, end, step) == (None, None, 1) {
                 plan.keep();
@@ -150,11 +160,11 @@ fn basic(x: &Tensor, keys: &[Bound<'_, PyAny>]) -> Result<Option<Plan>> {
                 plan.cut(begin.unwrap_or(first), end.unwrap_or(last), step);
             }
         } else if !key.is_instance_of::<PyBool>()
-            && let Ok(i) = key.extract::<i64>()
+            && let Some(i) = size_from(key)
         {
             if let Some(&d) = dims.get(axis)
-                && !is_symbolic(d)
-                && (i >= d as i64 || i < -(d as i64))
+                && let (Some(n), Some(at)) = (d.known(), i.known())
+                && (at >= n || at < -n)
             {
                 let text = format!("index {i} is out of range for axis {axis} of shape {shape}");
                 return Err(PyIndexError::new_err(text).into());

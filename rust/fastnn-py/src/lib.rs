@@ -2,6 +2,7 @@
 //! detaches around long work; everything else is the core's.
 
 mod convert;
+mod dim;
 mod dlpack;
 mod ensemble;
 mod error;
@@ -57,6 +58,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     interpreter::register();
     error::register(module)?;
     module.add_class::<tensor::PyTensor>()?;
+    module.add_class::<dim::PyDim>()?;
     variable::register(module)?;
     module.add_function(wrap_pyfunction!(tensor::tensor, module)?)?;
     module.add_function(wrap_pyfunction!(tensor::from_dlpack, module)?)?;

@@ -2,11 +2,12 @@
 //! vectorcall protocol with no tuple, no dict and no string made on the way.
 
 use crate::convert::{dtype_of, kind_of, operand, tensor_from};
+use crate::dim::{size_from, size_object};
 use crate::error::{Fault, Result, data_error, enter};
 use crate::tensor::{PyTensor, build, build_all};
+use fastnn::dim::Dim;
 use fastnn::graph::{Attr, AttrDef, AttrKind, OpDef, Vjp};
 use fastnn::ops;
-use fastnn::shape::BATCH;
 use fastnn::sync::Slot;
 use fastnn::tensor::{Attrs, Operands};
 use pyo3::exceptions::PyTypeError;
@@ -47,7 +48,26 @@ fn entry(name: &str) -> Result<&'static Entry> {
     }
 }
 
-/// Integers for an attribute; `None` among them is the symbolic batch.
+/// Sizes for an attribute; `None` among them is the batch.
+pub(crate) fn sizes_from(value: &Bound<'_, PyAny>, op: &str, name: &str) -> Result<Vec<Dim>> {
+    if let Some(one) = size_from(value) {
+        return Ok(vec![one]);
+    }
+    let wrong = |value: &Bound<'_, PyAny>| -> Fault {
+        PyTypeError::new_err(format!("{op}: {name} has a {}, wanted sizes", kind_of(value))).into()
+    };
+    if value.is_instance_of::<PyString>() {
+        return Err(wrong(value));
+    }
+    let mut sizes = Vec::new();
+    for item in value.try_iter().map_err(|_| wrong(value))? {
+        let item = item?;
+        sizes.push(if item.is_none() { Dim::BATCH } else { size_from(&item).ok_or_else(|| wrong(&item))? });
+    }
+    Ok(sizes)
+}
+
+/// Integers for an attribute.
 pub(crate) fn ints_from(value: &Bound<'_, PyAny>, op: &str, name: &str) -> Result<Vec<i64>> {
     if let Ok(one) = value.extract::<i64>() {
         return Ok(vec![one]);
@@ -61,7 +81,7 @@ pub(crate) fn ints_from(value: &Bound<'_, PyAny>, op: &str, name: &str) -> Resul
     let mut ints = Vec::new();
     for item in value.try_iter().map_err(|_| wrong())? {
         let item = item?;
-        ints.push(if item.is_none() { BATCH as i64 } else { item.extract::<i64>().map_err(|_| wrong())? });
+        ints.push(item.extract::<i64>().map_err(|_| wrong())?);
     }
     Ok(ints)
 }
@@ -71,9 +91,13 @@ fn attr_from(value: &Bound<'_, PyAny>, def: &AttrDef, op: &str) -> Result<Attr> 
         PyTypeError::new_err(format!("{op}: {} is a {}, wanted {wanted}", def.name, kind_of(value))).into()
     };
     Ok(match def.kind {
-        AttrKind::IntsOrNone | AttrKind::IntOrNone if value.is_none() => Attr::None,
+        AttrKind::IntsOrNone | AttrKind::IntOrNone | AttrKind::SizeOrNone if value.is_none() => Attr::None,
         AttrKind::Int | AttrKind::IntOrNone => Attr::Int(value.extract().map_err(|_| wrong("an integer"))?),
         AttrKind::Ints | AttrKind::IntsOrNone => Attr::Ints(ints_from(value, op, def.name)?),
+        AttrKind::Size | AttrKind::SizeOrNone => {
+            Attr::Size(size_from(value).ok_or_else(|| wrong("an integer"))?)
+        }
+        AttrKind::Sizes => Attr::Sizes(sizes_from(value, op, def.name)?),
         AttrKind::Float => Attr::Float(value.extract().map_err(|_| wrong("a number"))?),
         AttrKind::Bool => match value.cast::<PyBool>() {
             Ok(flag) => Attr::Bool(flag.is_true()),
@@ -284,6 +308,8 @@ fn python_literal(attr: &Attr) -> String {
         Attr::Int(i) => i.to_string(),
         Attr::Float(x) if x.is_finite() => format!("{x:?}"),
         Attr::Float(_) => "None".into(),
+        Attr::Size(d) => d.to_string(),
+        Attr::Sizes(v) => format!("({})", v.iter().map(|i| format!("{i},")).collect::<Vec<_>>().join(" ")),
         Attr::Ints(v) => format!("({})", v.iter().map(|i| format!("{i},")).collect::<Vec<_>>().join(" ")),
         Attr::DType(d) => format!("'{}'", d.name()),
     }
@@ -296,6 +322,10 @@ fn python_value<'py>(py: Python<'py>, attr: &Attr) -> PyResult<Bound<'py, PyAny>
         Attr::Int(i) => i.into_pyobject(py)?.into_any(),
         Attr::Float(x) => x.into_pyobject(py)?.into_any(),
         Attr::Ints(v) => PyTuple::new(py, v)?.into_any(),
+        Attr::Size(d) => size_object(py, *d)?,
+        Attr::Sizes(v) => {
+            PyTuple::new(py, v.iter().map(|&d| size_object(py, d)).collect::<PyResult<Vec<_>>>()?)?.into_any()
+        }
         Attr::DType(d) => d.name().into_pyobject(py)?.into_any(),
     })
 }

@@ -115,7 +115,7 @@ impl PyTensor {
         1000.0
     }
 
-    /// The sizes; `None` for the symbolic batch of a traced tensor.
+    /// The sizes; those that a traced tensor leaves open are `None` (the batch) or a `Dim`.
     #[getter]
     fn shape<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyTuple>> {
         shape_tuple(py, &self.0.ty().shape)
@@ -133,11 +133,11 @@ impl PyTensor {
         self.0.ty().shape.rank()
     }
 
-    /// The number of elements; `None` while the batch is symbolic.
+    /// The number of elements; `None` while a size is open.
     #[getter]
     fn size(&self) -> Option<usize> {
         let shape = self.0.ty().shape;
-        (!shape.dims().iter().any(|&d| fastnn::shape::is_symbolic(d))).then(|| shape.count())
+        (!shape.is_open()).then(|| shape.count())
     }
 
     /// True when the tensor depends on a placeholder and so has no value yet.
@@ -181,13 +181,13 @@ impl PyTensor {
         enter(|| Ok(PyTensor(self.0.cast(dtype_of(dtype)?)?)))
     }
 
-    /// The same values under another shape; one size may be -1, `None` is the symbolic batch.
+    /// The same values under another shape; one size may be -1, `None` is the batch.
     #[pyo3(signature = (*shape))]
     fn reshape(&self, py: Python<'_>, shape: &Bound<'_, PyTuple>) -> PyResult<PyTensor> {
         enter(|| {
             let shape = if shape.len() == 1 { shape.get_item(0)? } else { shape.clone().into_any() };
-            let sizes = crate::ops::ints_from(&shape, "reshape", "shape")?;
-            let attrs = Attrs::new(&[Attr::Ints(sizes)]);
+            let sizes = crate::ops::sizes_from(&shape, "reshape", "shape")?;
+            let attrs = Attrs::new(&[Attr::Sizes(sizes)]);
             Ok(PyTensor(build(py, &movement::RESHAPE, smallvec![self.0.clone()], attrs)?))
         })
     }
@@ -286,7 +286,7 @@ impl PyTensor {
 
     fn __bool__(&self, py: Python<'_>) -> PyResult<bool> {
         enter(|| {
-            if self.0.ty().shape.count() != 1 && !self.0.is_traced() {
+            if !self.0.is_traced() && self.0.ty().shape.count() != 1 {
                 return data_error(format!(
                     "the truth of a tensor of shape {} is ambiguous\n  hint: use fastnn.ops.any or fastnn.ops.all",
                     self.0.ty().shape
@@ -330,10 +330,11 @@ impl PyTensor {
     fn __len__(&self) -> PyResult<usize> {
         match self.0.ty().shape.dims().first() {
             None => Err(PyTypeError::new_err("a tensor of rank 0 has no length")),
-            Some(&d) if fastnn::shape::is_symbolic(d) => Err(PyTypeError::new_err(
-                "the length of a traced tensor is its batch, which is not known yet",
-            )),
-            Some(&d) => Ok(d),
+            Some(&d) => d.known().map(|n| n as usize).ok_or_else(|| {
+                PyTypeError::new_err(format!(
+                    "the length of a traced tensor is '{d}', which is not known yet"
+                ))
+            }),
         }
     }
 
@@ -542,7 +543,7 @@ unsafe fn export_buffer(slf: &Bound<'_, PyTensor>, view: *mut ffi::Py_buffer, fl
     };
     let mut exported =
         Box::new(Exported { shape: [0; 8], strides: [0; 8], format: format.into(), _bytes: bytes });
-    for (axis, (&dim, stride)) in shape.dims().iter().zip(shape.strides()).enumerate() {
+    for (axis, (&dim, stride)) in shape.sizes().iter().zip(shape.strides()).enumerate() {
         exported.shape[axis] = dim as ffi::Py_ssize_t;
         exported.strides[axis] = (stride * size) as ffi::Py_ssize_t;
     }
@@ -602,7 +603,8 @@ pub(crate) fn from_dlpack(value: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
     })
 }
 
-/// A tensor without data, to be given to `Function`; `shape[0]` may be `None` for any batch.
+/// A tensor without data, to be given to `Function`; a leading `None` is any batch, other
+/// sizes of None (or a name) take any size.
 #[pyfunction]
 #[pyo3(signature = (shape, dtype=None, name=None))]
 pub(crate) fn placeholder(

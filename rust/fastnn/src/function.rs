@@ -1,11 +1,12 @@
 //! F7. Functions: a traced graph with named inputs, results, and variables it reads and updates.
-//! The graph is replayed and compiled once per batch size; calls bind the caller's arrays and the
-//! variables and run. Thread-safe: a call without updates reads snapshots, a call with updates
+//! The graph is replayed and compiled once for each tuple of sizes that its inputs leave open;
+//! calls bind the caller's arrays and the variables and run. Thread-safe: a call without updates reads snapshots, a call with updates
 //! takes its variables out in one fixed order.
 
+use crate::dim::{Binder, Bindings, Dim};
 use crate::error::{Error, Result};
 use crate::graph::{Arg, Graph, Id, Ty};
-use crate::shape::{BATCH, DType, Shape, is_symbolic};
+use crate::shape::{DType, Shape};
 use crate::sync::{self, Lock};
 use crate::tensor::{Plan, Storage, Tensor, Variable, WAITING, Walk};
 use smallvec::SmallVec;
@@ -15,8 +16,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// Compiled batch sizes kept per function.
-const KEPT: usize = 16;
+/// Compiled tuples of sizes kept per function.
+const KEPT: usize = 32;
+/// Batch sizes from which on a caller should be warned.
+const MANY_BATCHES: usize = 16;
 
 /// What a call returns: a value per output, with its type.
 pub type Values = SmallVec<[(Ty, Arc<Storage>); 2]>;
@@ -28,12 +31,14 @@ pub struct Function {
     inputs: Vec<Input>,
     variables: Vec<Bound>,
     captured: Vec<Arc<Storage>>,
-    plans: Lock<Vec<(usize, Arc<Plan>)>>,
+    /// The symbols of the graph.
+    symbols: Vec<Dim>,
+    plans: Lock<Vec<(Bindings, Arc<Plan>)>>,
     compiles: AtomicUsize,
     storm: AtomicBool,
 }
 
-/// Name and type of an input; a leading symbolic size takes any batch.
+/// Name and type of an input; open sizes take any, a leading batch any number of rows.
 #[derive(Debug, Clone)]
 pub struct Input {
     /// The placeholder's name, or `input N`.
@@ -97,28 +102,49 @@ impl Function {
             let slot = graph.node(homes[&Arc::as_ptr(variable)]).attrs[0].int() as usize;
             graph.updates.push((slot, ids.of(value)));
         }
+        Function::bound(graph, named, variables, captured)
+    }
+
+    /// A function from a graph whose slots are: the inputs, then `captured` arrays. Errors with
+    /// `Trace` when the inputs do not tell a size of the graph.
+    pub(crate) fn from_graph(
+        graph: Graph,
+        inputs: Vec<Input>,
+        captured: Vec<Arc<Storage>>,
+    ) -> Result<Function> {
+        Function::bound(graph, inputs, Vec::new(), captured)
+    }
+
+    fn bound(
+        graph: Graph,
+        inputs: Vec<Input>,
+        variables: Vec<Bound>,
+        captured: Vec<Arc<Storage>>,
+    ) -> Result<Function> {
+        let symbols = graph.symbols();
+        let told: Vec<Dim> = inputs
+            .iter()
+            .flat_map(|i| i.ty.shape.dims())
+            .filter_map(|d| if d.name().is_some() { Some(*d) } else { d.solve(0).map(|(s, _)| s) })
+            .collect();
+        if let Some(symbol) = symbols.iter().find(|&&s| s != Dim::BATCH && !told.contains(&s)) {
+            let inputs: Vec<String> = inputs.iter().map(|i| format!("'{}': {}", i.name, i.ty)).collect();
+            return Err(Error::Trace(format!(
+                "Function: no input tells the size '{symbol}', which the outputs depend on; the inputs are {}\n  \
+                 hint: add the input that has it",
+                inputs.join(", ")
+            )));
+        }
         Ok(Function {
             graph,
-            inputs: named,
+            inputs,
             variables,
             captured,
+            symbols,
             plans: Lock::new(Vec::new()),
             compiles: AtomicUsize::new(0),
             storm: AtomicBool::new(false),
         })
-    }
-
-    /// A function from a graph whose slots are: the inputs, then `captured` arrays.
-    pub(crate) fn from_graph(graph: Graph, inputs: Vec<Input>, captured: Vec<Arc<Storage>>) -> Function {
-        Function {
-            graph,
-            inputs,
-            variables: Vec::new(),
-            captured,
-            plans: Lock::new(Vec::new()),
-            compiles: AtomicUsize::new(0),
-            storm: AtomicBool::new(false),
-        }
     }
 
     /// The variables read or updated, by address: the order in which every run takes them out.
@@ -155,7 +181,7 @@ impl Function {
         &self.inputs
     }
 
-    /// Types of the results; leading sizes may be symbolic.
+    /// Types of the results; sizes may be open.
     #[must_use]
     pub fn outputs(&self) -> Vec<Ty> {
         self.graph.outputs.iter().map(|&id| self.graph.ty(id)).collect()
@@ -192,9 +218,9 @@ impl Function {
         self.storm.load(Relaxed) && self.storm.swap(false, Relaxed)
     }
 
-    /// Checks the arrays against the inputs and returns the batch size they share (1 when no input
-    /// has a symbolic size).
-    pub fn batch(&self, args: &[Arg]) -> Result<usize> {
+    /// Checks the arrays against the inputs and returns the sizes that they give to the open ones
+    /// (a batch of 1 when no input has one).
+    pub fn bindings(&self, args: &[Arg]) -> Result<Bindings> {
         if args.len() != self.inputs.len() {
             return crate::data_err!(
                 "got {} arrays, wanted {} ({})",
@@ -203,11 +229,11 @@ impl Function {
                 self.signature()
             );
         }
-        let mut batch: Option<usize> = None;
-        for (input, arg) in self.inputs.iter().zip(args) {
+        let mut bindings = Bindings::new();
+        let mut computed = SmallVec::<[(usize, Dim, Dim); 4]>::new();
+        for (at, (input, arg)) in self.inputs.iter().zip(args).enumerate() {
             let (want, got) = (input.ty.shape.dims(), arg.ty.shape.dims());
-            let fits =
-                want.len() == got.len() && want.iter().zip(got).all(|(&w, &g)| w == g || is_symbolic(w));
+            let fits = want.len() == got.len() && want.iter().zip(got).all(|(w, g)| w == g || w.is_open());
             if !fits {
                 return Err(misfit(input, arg.ty));
             }
@@ -219,22 +245,48 @@ impl Function {
                     input.ty.dtype.name()
                 );
             }
-            for (&w, &g) in want.iter().zip(got).filter(|(w, _)| is_symbolic(**w)) {
-                let rows = g / (w / BATCH);
-                if batch.replace(rows).is_some_and(|b| b != rows) || rows * (w / BATCH) != g {
-                    return Err(self.uneven(args));
+            if !input.ty.shape.is_open() {
+                continue;
+            }
+            for (&w, &g) in want.iter().zip(got).filter(|(w, _)| w.is_open()) {
+                if w != Dim::BATCH && w.name().is_none() {
+                    computed.push((at, w, g));
+                } else if bindings.set(w, g).is_some_and(|before| before != g) {
+                    return Err(self.uneven(w, args));
                 }
             }
         }
-        Ok(batch.unwrap_or(1))
+        for (at, want, got) in computed {
+            let misfit = || misfit(&self.inputs[at], args[at].ty);
+            let bound = Binder::new(&bindings).bind(want)?;
+            if bound.is_open() {
+                let (symbol, size) = got.known().and_then(|n| bound.solve(n)).ok_or_else(misfit)?;
+                bindings.set(symbol, Dim::new(size));
+            } else if bound != got {
+                return Err(misfit());
+            }
+        }
+        for &symbol in &self.symbols {
+            if bindings.get(symbol).is_none() {
+                // Only the batch can be missing: the others were looked for when the function was made.
+                bindings.set(symbol, Dim::ONE);
+            }
+        }
+        Ok(bindings)
     }
 
-    fn uneven(&self, args: &[Arg]) -> Error {
-        let mut text = String::from("the arrays do not share one batch size:");
+    fn uneven(&self, symbol: Dim, args: &[Arg]) -> Error {
+        let batch = symbol == Dim::BATCH;
+        let mut text = if batch {
+            String::from("the arrays do not share one batch size:")
+        } else {
+            format!("the arrays do not share one size '{symbol}':")
+        };
         for (input, arg) in self.inputs.iter().zip(args) {
             let _ = write!(text, " '{}' has shape {};", input.name, arg.ty.shape);
         }
-        text.push_str(" wanted the same first size");
+        text.push_str(" wanted ");
+        text.push_str(&if batch { "the same first size".into() } else { self.signature() });
         Error::Shape(text)
     }
 
@@ -245,23 +297,25 @@ impl Function {
         inputs.join(", ")
     }
 
-    /// The plan for a batch size, compiled if it is new.
-    pub fn plan(&self, batch: usize) -> Result<Arc<Plan>> {
+    /// The plan for these sizes, compiled if they are new.
+    pub fn plan(&self, bindings: &Bindings) -> Result<Arc<Plan>> {
         {
             let mut plans = self.plans.lock();
-            if let Some(at) = plans.iter().rposition(|(b, _)| *b == batch) {
+            if let Some(at) = plans.iter().rposition(|(b, _)| b == bindings) {
                 let last = plans.len() - 1;
                 plans.swap(at, last);
                 return Ok(plans[last].1.clone());
             }
         }
-        let plan = Arc::new(Plan::compile(&self.graph.replay(batch)?)?);
-        if self.compiles.fetch_add(1, Relaxed) == KEPT {
+        let plan = Arc::new(Plan::compile(&self.graph.replay(bindings)?)?);
+        // Other open sizes are there to vary.
+        let only_batches = bindings.iter().all(|(symbol, _)| symbol == Dim::BATCH);
+        if self.compiles.fetch_add(1, Relaxed) == MANY_BATCHES && only_batches {
             self.storm.store(true, Relaxed);
         }
         let mut plans = self.plans.lock();
         let oldest = if plans.len() >= KEPT { Some(plans.remove(0)) } else { None };
-        plans.push((batch, plan.clone()));
+        plans.push((bindings.clone(), plan.clone()));
         // Plans are taken apart without the lock.
         drop(plans);
         drop(oldest);
@@ -273,7 +327,7 @@ impl Function {
     /// # Safety
     /// Each argument points to as many cells as its shape counts, readable until the call returns.
     pub unsafe fn call(&self, args: &[Arg]) -> Result<Values> {
-        let plan = self.plan(self.batch(args)?)?;
+        let plan = self.plan(&self.bindings(args)?)?;
         let mut session = Session::open(self)?;
         for (slot, arg) in args.iter().enumerate() {
             session.set_input(slot, arg.ptr);
@@ -293,19 +347,24 @@ impl Function {
         results.into_iter().map(|(ty, storage)| Tensor::new(ty, storage)).collect()
     }
 
-    /// Checks the arrays for [`Function::predict`]: the number of rows, and the type of each result.
-    pub fn prediction(&self, args: &[Arg]) -> Result<(usize, Vec<Ty>)> {
-        let rows = self.batch(args)?;
-        if !self.inputs.iter().any(|i| i.ty.shape.dims().first() == Some(&BATCH)) {
+    /// Checks the arrays for [`Function::predict`]: the sizes that they give, the batch being the
+    /// number of rows, and the type of each result.
+    pub fn prediction(&self, args: &[Arg]) -> Result<(Bindings, Vec<Ty>)> {
+        let bindings = self.bindings(args)?;
+        if !self.inputs.iter().any(|i| i.ty.shape.dims().first() == Some(&Dim::BATCH)) {
             return crate::shape_err!(
                 "predict: no input has a batch axis ({}); hint: call the function instead",
                 self.signature()
             );
         }
+        let mut inner = bindings.clone();
+        let rows = inner.set(Dim::BATCH, Dim::BATCH).unwrap_or(Dim::ONE);
+        let mut binder = Binder::new(&inner);
         let mut types = self.outputs();
         for ty in &mut types {
-            let mut dims = ty.shape.dims().to_vec();
-            if dims.first() != Some(&BATCH) || dims[1..].iter().any(|&d| is_symbolic(d)) {
+            let bound = ty.shape.bind(&mut binder)?;
+            let mut dims = bound.dims().to_vec();
+            if dims.first() != Some(&Dim::BATCH) || dims[1..].iter().any(|d| d.is_open()) {
                 return crate::shape_err!(
                     "predict: a result has shape {}, wanted one row per input row",
                     ty.shape
@@ -314,7 +373,7 @@ impl Function {
             dims[0] = rows;
             ty.shape = Shape::new(&dims)?;
         }
-        Ok((rows, types))
+        Ok((bindings, types))
     }
 
     /// Runs over all rows, `batch` at a time, into the caller's memory. `tick` is asked between
@@ -330,26 +389,31 @@ impl Function {
         batch: usize,
         tick: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
-        let (rows, types) = self.prediction(args)?;
+        let (mut bindings, types) = self.prediction(args)?;
+        let rows = rows_of(&bindings);
         if batch == 0 {
             return crate::data_err!("predict: batch_size is 0, wanted at least 1");
         }
-        let widths: Vec<usize> = types.iter().map(|ty| ty.shape.dims()[1..].iter().product()).collect();
+        let widths: Vec<usize> = types.iter().map(|ty| ty.shape.sizes()[1..].iter().product()).collect();
         let mut session = Session::open(self)?;
+        let cells = self.inputs.iter().map(|i| row_cells(&i.ty, &bindings)).collect::<Result<Vec<_>>>()?;
         let mut targets = outputs.to_vec();
         let mut clock = Ticker::new(Duration::from_millis(50));
         let mut plan: Option<(usize, Arc<Plan>)> = None;
         for start in (0..rows).step_by(batch) {
             let n = batch.min(rows - start);
-            for (slot, (arg, input)) in args.iter().zip(&self.inputs).enumerate() {
-                session.set_input(slot, arg.ptr.add(start * row_cells(&input.ty)));
+            for (slot, (arg, cells)) in args.iter().zip(&cells).enumerate() {
+                session.set_input(slot, arg.ptr.add(start * cells));
             }
             for (target, (output, width)) in targets.iter_mut().zip(outputs.iter().zip(&widths)) {
                 *target = output.add(start * width);
             }
             let (_, plan) = match &plan {
                 Some(kept) if kept.0 == n => kept,
-                _ => plan.insert((n, self.plan(n)?)),
+                _ => {
+                    bindings.set(Dim::BATCH, n.into());
+                    plan.insert((n, self.plan(&bindings)?))
+                }
             };
             plan.program().run(&session.pointers, &targets)?;
             if clock.is_due() {
@@ -364,20 +428,33 @@ impl Function {
     pub fn describe(&self) -> String {
         let mut text = format!("{}", self.graph);
         let plans = self.plans.lock().clone();
-        for (batch, plan) in &plans {
-            let _ = write!(text, "\nbatch {batch}:\n{:?}\n", plan.program());
+        for (bindings, plan) in &plans {
+            let _ = write!(text, "\n{bindings}:\n{:?}\n", plan.program());
         }
         text
     }
 }
 
+/// The batch size among bound sizes.
+pub(crate) fn rows_of(bindings: &Bindings) -> usize {
+    bindings.get(Dim::BATCH).and_then(Dim::known).map_or(1, |rows| rows as usize)
+}
+
 /// Cells of one row of an input with a batch axis; 0 when it has none, so that every batch sees
-/// all of it.
-pub(crate) fn row_cells(ty: &Ty) -> usize {
-    match ty.shape.dims() {
-        [first, rest @ ..] if is_symbolic(*first) => first / BATCH * rest.iter().product::<usize>(),
-        _ => 0,
+/// all of it. Errors when rows do not follow each other: the batch counts along another axis.
+pub(crate) fn row_cells(ty: &Ty, bindings: &Bindings) -> Result<usize> {
+    let uses_batch = |d: &Dim| d.is_open() && d.symbols().contains(&Dim::BATCH);
+    if !ty.shape.dims().iter().any(uses_batch) {
+        return Ok(0);
     }
+    let [first, rest @ ..] = ty.shape.dims() else { return Ok(0) };
+    let whole = first.divided(Dim::BATCH).filter(|d| !d.is_open());
+    if whole.is_none() || rest.iter().any(uses_batch) {
+        return crate::shape_err!("an input of shape {} has no rows to split a data set into", ty.shape);
+    }
+    let mut one = bindings.clone();
+    one.set(Dim::BATCH, Dim::ONE);
+    Ok(ty.shape.bind(&mut Binder::new(&one))?.count())
 }
 
 fn stray(name: &str, ty: Ty) -> Error {
@@ -390,12 +467,12 @@ fn stray(name: &str, ty: Ty) -> Error {
 fn misfit(input: &Input, got: Ty) -> Error {
     let (want, have) = (input.ty.shape.dims(), got.shape.dims());
     let mut text = format!("'{}' has shape {}, wanted {}", input.name, got.shape, input.ty.shape);
-    if want.len() == have.len() + 1 && want.first().is_some_and(|&d| is_symbolic(d)) && want[1..] == *have {
+    if want.len() == have.len() + 1 && want.first() == Some(&Dim::BATCH) && want[1..] == *have {
         text.push_str("\n  hint: the batch axis is missing; pass x[None] for a single sample");
     } else if let (Some(w), Some(h)) = (want.last(), have.last())
         && want.len() == have.len()
         && w != h
-        && !is_symbolic(*w)
+        && !w.is_open()
     {
         let _ = write!(text, "\n  hint: the last axis has {h} features, the function was traced with {w}");
     }
@@ -536,9 +613,7 @@ pub fn is_plain(dtype: DType) -> bool {
     dtype != DType::Bool
 }
 
-/// A type with its symbolic sizes filled in.
-pub(crate) fn sized(ty: &Ty, batch: usize) -> Result<Ty> {
-    let dims: Vec<usize> =
-        ty.shape.dims().iter().map(|&d| if is_symbolic(d) { d / BATCH * batch } else { d }).collect();
-    Ok(Ty { shape: Shape::new(&dims)?, dtype: ty.dtype })
+/// A type with its open sizes filled in.
+pub(crate) fn sized(ty: &Ty, bindings: &Bindings) -> Result<Ty> {
+    Ok(Ty { shape: ty.shape.bind(&mut Binder::new(bindings))?, dtype: ty.dtype })
 }

@@ -4,9 +4,12 @@
 //! loops, printing is printing a list.
 
 use crate::buffer::Buffer;
+use crate::dim::{Binder, Bindings, Dim};
 use crate::error::{Error, Result};
-use crate::shape::{BATCH, DType, Shape, is_symbolic};
+use crate::shape::{DType, Shape};
 use crate::simd::Isa;
+use std::borrow::Cow;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt;
 use std::sync::Arc;
 
@@ -50,8 +53,12 @@ impl fmt::Display for Ty {
 pub enum Attr {
     /// An integer.
     Int(i64),
-    /// Integers: axes, shapes. Sizes may be symbolic.
+    /// Integers: axes, steps.
     Ints(Vec<i64>),
+    /// A size, position or count along an axis; it may be open.
+    Size(Dim),
+    /// Sizes, positions or counts: shapes, ends of slices. They may be open.
+    Sizes(Vec<Dim>),
     /// A number.
     Float(f64),
     /// A switch.
@@ -70,6 +77,8 @@ impl std::hash::Hash for Attr {
         match self {
             Attr::Int(i) => i.hash(h),
             Attr::Ints(v) => v.hash(h),
+            Attr::Size(d) => d.hash(h),
+            Attr::Sizes(v) => v.hash(h),
             Attr::Float(x) => x.to_bits().hash(h),
             Attr::Bool(b) => b.hash(h),
             Attr::DType(d) => d.hash(h),
@@ -94,6 +103,39 @@ impl Attr {
             Attr::Ints(v) => v,
             _ => &[],
         }
+    }
+    /// The size; an integer is one.
+    #[must_use]
+    pub fn size(&self) -> Dim {
+        match self {
+            Attr::Size(d) => *d,
+            other => Dim::new(other.int()),
+        }
+    }
+    /// The sizes; integers are such.
+    #[must_use]
+    pub fn sizes(&self) -> Cow<'_, [Dim]> {
+        match self {
+            Attr::Sizes(v) => Cow::Borrowed(v),
+            other => other.ints().iter().map(|&i| Dim::new(i)).collect(),
+        }
+    }
+    /// True when a size in it is open.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        match self {
+            Attr::Size(d) => d.is_open(),
+            Attr::Sizes(v) => v.iter().any(|d| d.is_open()),
+            _ => false,
+        }
+    }
+    /// The same with open sizes filled in.
+    pub fn bind(&self, binder: &mut Binder<'_>) -> Result<Attr> {
+        Ok(match self {
+            Attr::Size(d) => Attr::Size(binder.bind(*d)?),
+            Attr::Sizes(v) => Attr::Sizes(v.iter().map(|&d| binder.bind(d)).collect::<Result<_>>()?),
+            other => other.clone(),
+        })
     }
     /// The number.
     #[must_use]
@@ -130,6 +172,12 @@ pub enum AttrKind {
     IntsOrNone,
     /// One integer, or nothing.
     IntOrNone,
+    /// One size; it may be open.
+    Size,
+    /// One size, or nothing.
+    SizeOrNone,
+    /// A list of sizes, which may be open; one is accepted as a list of one.
+    Sizes,
     /// A number.
     Float,
     /// True or false.
@@ -590,38 +638,45 @@ impl Graph {
         users
     }
 
-    /// The same graph for `batch` rows: every multiple of the symbolic batch in input shapes and
-    /// attributes is replaced and the shape rules run again.
-    pub fn replay(&self, batch: usize) -> Result<Graph> {
-        let size = |d: usize| if is_symbolic(d) { d / BATCH * batch } else { d };
-        let mend = |i: i64| if i > 0 { size(i as usize) as i64 } else { i };
+    /// The same graph for these sizes: symbols in the shapes of leaves and in attributes are
+    /// replaced and the shape rules run again. Errors where sizes that were left open do not fit.
+    pub fn replay(&self, bindings: &Bindings) -> Result<Graph> {
+        let mut binder = Binder::new(bindings);
         let mut out = Graph { data: self.data.clone(), ..Graph::default() };
+        out.nodes.reserve(self.nodes.len());
         for node in &self.nodes {
-            let attrs: Vec<Attr> = match node.op.class {
-                Class::Leaf => node.attrs.clone(),
-                _ => node
-                    .attrs
-                    .iter()
-                    .map(|a| match a {
-                        Attr::Int(i) => Attr::Int(mend(*i)),
-                        Attr::Ints(v) => Attr::Ints(v.iter().map(|&i| mend(i)).collect()),
-                        other => other.clone(),
-                    })
-                    .collect(),
-            };
-            let id = if node.op.class == Class::Leaf {
-                let dims: Vec<usize> = node.ty.shape.dims().iter().map(|&d| size(d)).collect();
-                let ty = Ty { shape: Shape::new(&dims)?, dtype: node.ty.dtype };
-                out.push(Node { op: node.op, inputs: vec![], attrs, ty })
+            let (attrs, ty) = if node.op.class == Class::Leaf {
+                let shape = node.ty.shape.bind(&mut binder)?;
+                (node.attrs.clone(), Ty { shape, dtype: node.ty.dtype })
             } else {
-                out.try_add(node.op, &node.inputs, &attrs)?
+                let attrs = node.attrs.iter().map(|a| a.bind(&mut binder)).collect::<Result<Vec<_>>>()?;
+                let ty = out.infer(node.op, &node.inputs, &attrs)?;
+                (attrs, ty)
             };
-            debug_assert_eq!(id.at() + 1, out.nodes.len());
+            out.push(Node { op: node.op, inputs: node.inputs.clone(), attrs, ty });
         }
         out.inputs.clone_from(&self.inputs);
         out.outputs.clone_from(&self.outputs);
         out.updates.clone_from(&self.updates);
         Ok(out)
+    }
+
+    /// The symbols that shapes and attributes depend on.
+    #[must_use]
+    pub fn symbols(&self) -> Vec<Dim> {
+        let mut open: HashSet<Dim> = HashSet::new();
+        for node in &self.nodes {
+            open.extend(node.ty.shape.dims().iter().filter(|d| d.is_open()));
+            for attr in &node.attrs {
+                match attr {
+                    Attr::Size(d) => open.extend(Some(*d).filter(|d| d.is_open())),
+                    Attr::Sizes(v) => open.extend(v.iter().filter(|d| d.is_open())),
+                    _ => {}
+                }
+            }
+        }
+        let symbols: BTreeSet<Dim> = open.into_iter().flat_map(Dim::symbols).collect();
+        symbols.into_iter().collect()
     }
 
     /// Runs every shape rule again and compares: passes are tested with it, debug builds run it

@@ -3,6 +3,7 @@
 //! of threads.
 
 pub mod buffer;
+pub mod dim;
 pub mod error;
 pub mod exec;
 pub mod function;

@@ -8,6 +8,7 @@ mod safetensors;
 
 pub use safetensors::{Entry, File, read, read_from, write};
 
+use crate::dim::{Binder, Bindings, Dim};
 use crate::error::{Error, Result};
 use crate::function::Function;
 use crate::graph::{Arg, Ty};
@@ -99,14 +100,15 @@ impl Model {
     pub fn from_file(file: File) -> Result<Model> {
         let Some(text) = file.metadata.get(GRAPH) else {
             return Err(Error::Format(
-                "the file has weights but no inference graph: it holds weights alone, or a model whose inputs leave sizes \
-                 besides the batch open (None)\n  hint: fastnn.models.load_model reads the model; for a graph that runs \
-                 without layers, save it with those sizes given".into(),
+                "the file has weights but no inference graph\n  hint: it holds weights alone, or a model without one; \
+                 fastnn.models.load_model reads the layers".into(),
             ));
         };
         let (graph, inputs, names) = graph::from_json(text, &file)?;
         let constants = names.iter().map(|name| file.tensors[name].1.clone()).collect();
-        Ok(Model { function: Function::from_graph(graph, inputs, constants), metadata: file.metadata })
+        let function =
+            Function::from_graph(graph, inputs, constants).map_err(|e| Error::Format(e.to_string()))?;
+        Ok(Model { function, metadata: file.metadata })
     }
 
     /// The function.
@@ -128,7 +130,8 @@ impl Model {
     }
 
     /// Runs on `rows` rows of a single float input, row after row, 32 at a time, and gives the
-    /// cells of the first output.
+    /// cells of the first output. An input that leaves one more size open gets it from the number
+    /// of cells; [`Function::apply`] takes tensors of any shape.
     pub fn predict(&self, x: &[f32], rows: usize) -> Result<Vec<f32>> {
         let [input] = self.function.inputs() else {
             return crate::data_err!(
@@ -137,16 +140,21 @@ impl Model {
                 self.function.signature()
             );
         };
-        let ty = crate::function::sized(&input.ty, rows)?;
-        if ty.shape.count() != x.len() {
-            return crate::shape_err!(
-                "{} values are not {rows} rows of '{}': {}",
-                x.len(),
-                input.name,
-                input.ty
-            );
+        let ty = crate::function::sized(&input.ty, &Bindings::batch(rows))?;
+        let misfit =
+            || crate::shape_err!("{} values are not {rows} rows of '{}': {}", x.len(), input.name, input.ty);
+        let shape = if ty.shape.is_open() {
+            let Some((symbol, size)) = ty.shape.elements().solve(x.len() as i64) else { return misfit() };
+            let mut sizes = Bindings::batch(rows);
+            sizes.set(symbol, Dim::new(size));
+            ty.shape.bind(&mut Binder::new(&sizes))?
+        } else {
+            ty.shape
+        };
+        if shape.count() != x.len() {
+            return misfit();
         }
-        let args = [Arg { ptr: x.as_ptr().cast_mut(), ty }];
+        let args = [Arg { ptr: x.as_ptr().cast_mut(), ty: Ty::f32(shape) }];
         let (_, types) = self.function.prediction(&args)?;
         let outputs: Vec<Storage> =
             types.iter().map(|ty: &Ty| Storage::zeroed(ty.shape.count())).collect::<Result<_>>()?;

@@ -1,22 +1,13 @@
 //! F0. Shapes, element types and broadcasting. Everything is 4 bytes wide: `F32` computes,
 //! `I32` indexes, `Bool` is stored as the floats 0 and 1 so that masks multiply without a cast.
 
+use crate::dim::{Binder, Dim};
 use crate::error::Result;
 use std::fmt;
+use std::ops::Deref;
 
 /// The highest rank a tensor can have.
 pub const MAX_RANK: usize = 8;
-
-/// The symbolic batch size: graphs are traced with this prime as the leading size, and
-/// [`crate::graph::Graph::replay`] replaces every multiple of it, so a size that leaked into an
-/// attribute is found and mended as well. Shown as `None` outside.
-pub const BATCH: usize = 2_147_483_647;
-
-/// True when `size` stands for a multiple of the symbolic batch.
-#[must_use]
-pub fn is_symbolic(size: usize) -> bool {
-    size != 0 && size.is_multiple_of(BATCH)
-}
 
 /// Element types. All are 4 bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -51,56 +42,115 @@ impl DType {
     }
 }
 
-/// A shape: up to [`MAX_RANK`] sizes, row-major. `Copy`, so rules pass it by value.
+/// A shape: up to [`MAX_RANK`] sizes, row-major. `Copy`, so rules pass it by value. Sizes may be
+/// open while a graph is traced; programs are made of graphs whose sizes are all known.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Shape {
     rank: u8,
-    dims: [usize; MAX_RANK],
+    open: bool,
+    dims: [Dim; MAX_RANK],
+}
+
+/// Sizes as numbers, by value.
+#[derive(Debug, Clone, Copy)]
+pub struct Sizes {
+    rank: u8,
+    all: [usize; MAX_RANK],
+}
+
+impl Deref for Sizes {
+    type Target = [usize];
+
+    fn deref(&self) -> &[usize] {
+        &self.all[..self.rank as usize]
+    }
 }
 
 impl Shape {
-    /// A shape from its sizes. Errors past rank 8 or when the element count overflows.
-    pub fn new(dims: &[usize]) -> Result<Shape> {
+    /// A shape from its sizes. Errors past rank 8, on a negative size or when the element count
+    /// overflows; open sizes are looked at when they are bound.
+    pub fn new<D: Copy + Into<Dim>>(dims: &[D]) -> Result<Shape> {
+        let mut all = [Dim::ZERO; MAX_RANK];
         if dims.len() > MAX_RANK {
+            let dims: Vec<Dim> = dims.iter().map(|&d| d.into()).collect();
             return crate::shape_err!("rank {} is above the limit of {MAX_RANK}: {dims:?}", dims.len());
         }
-        let mut count = 1usize;
+        for (to, &from) in all.iter_mut().zip(dims) {
+            *to = from.into();
+        }
+        let dims = &all[..dims.len()];
+        let (mut count, mut open) = (1usize, false);
         for &d in dims {
-            if d != 0 {
-                count = match count.checked_mul(d) {
+            let Some(known) = d.known() else {
+                open = true;
+                continue;
+            };
+            if known < 0 {
+                return crate::shape_err!("size {known} in shape {} is negative", Dims(dims));
+            }
+            if known != 0 {
+                count = match count.checked_mul(known as usize) {
                     Some(c) if c <= isize::MAX as usize / 4 => c,
-                    _ if dims.iter().filter(|&&d| is_symbolic(d)).count() > 1 => {
-                        return crate::shape_err!(
-                            "the shape {} leaves more than one size open, a traced tensor may leave the batch open\n  \
-                             hint: give the other sizes; a layer or model takes them open in Input(shape=(None, ...))",
-                            Dims(dims)
-                        );
-                    }
                     _ => {
-                        let bytes = dims.iter().fold(4.0, |a, &d| a * d as f64);
+                        let bytes = dims.iter().filter_map(|d| d.known()).fold(4.0, |a, d| a * d as f64);
                         return Err(crate::error::Error::Memory(format!(
-                            "a tensor of shape {} needs {bytes:.3e} bytes, more than can be addressed",
-                            Dims(dims)
+                            "a tensor of shape {} needs {bytes:.3e} bytes{}, more than can be addressed",
+                            Dims(dims),
+                            if dims.iter().any(|d| d.is_open()) { " or more" } else { "" }
                         )));
                     }
                 };
             }
         }
-        let mut all = [0; MAX_RANK];
-        all[..dims.len()].copy_from_slice(dims);
-        Ok(Shape { rank: dims.len() as u8, dims: all })
+        Ok(Shape { rank: dims.len() as u8, open, dims: all })
+    }
+
+    /// A leading batch, then these sizes.
+    pub fn with_batch(sizes: &[usize]) -> Result<Shape> {
+        let mut dims = vec![Dim::BATCH];
+        dims.extend(sizes.iter().map(|&d| Dim::from(d)));
+        Shape::new(&dims)
     }
 
     /// The shape `()`.
     #[must_use]
     pub const fn scalar() -> Shape {
-        Shape { rank: 0, dims: [0; MAX_RANK] }
+        Shape { rank: 0, open: false, dims: [Dim::ZERO; MAX_RANK] }
     }
 
-    /// The sizes.
+    /// The sizes, for rules: they may be open.
     #[must_use]
-    pub fn dims(&self) -> &[usize] {
+    pub fn dims(&self) -> &[Dim] {
         &self.dims[..self.rank as usize]
+    }
+
+    /// True when a size is not known yet.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.open
+    }
+
+    /// The sizes as numbers, for kernels and memory. To ask it of an open shape is a bug of ours.
+    #[must_use]
+    pub fn sizes(&self) -> Sizes {
+        assert!(!self.open, "invariant: the sizes of {self} are known");
+        let mut all = [0; MAX_RANK];
+        for (to, from) in all.iter_mut().zip(self.dims()) {
+            *to = from.known().unwrap_or_default() as usize;
+        }
+        Sizes { rank: self.rank, all }
+    }
+
+    /// The shape with open sizes filled in.
+    pub fn bind(&self, binder: &mut Binder<'_>) -> Result<Shape> {
+        if !self.open {
+            return Ok(*self);
+        }
+        let mut dims = self.dims;
+        for dim in &mut dims[..self.rank as usize] {
+            *dim = binder.bind(*dim)?;
+        }
+        Shape::new(&dims[..self.rank as usize])
     }
 
     /// Number of axes.
@@ -109,20 +159,27 @@ impl Shape {
         self.rank as usize
     }
 
-    /// Number of elements.
+    /// Number of elements, as a number.
     #[must_use]
     pub fn count(&self) -> usize {
+        self.sizes().iter().product()
+    }
+
+    /// Number of elements, for rules: it may be open.
+    #[must_use]
+    pub fn elements(&self) -> Dim {
         self.dims().iter().product()
     }
 
     /// Row-major strides, in elements.
     #[must_use]
     pub fn strides(&self) -> [usize; MAX_RANK] {
+        let sizes = self.sizes();
         let mut out = [0; MAX_RANK];
         let mut step = 1;
         for i in (0..self.rank()).rev() {
             out[i] = step;
-            step *= self.dims[i];
+            step *= sizes[i];
         }
         out
     }
@@ -140,43 +197,39 @@ impl Shape {
         Ok(a as usize)
     }
 
-    /// NumPy broadcasting of two shapes.
+    /// NumPy broadcasting of two shapes. Of two open sizes that may be equal the result is open; a
+    /// size that meets a known one takes it. Both are looked at again when the sizes are bound.
     pub fn broadcast(&self, other: &Shape, what: &str) -> Result<Shape> {
         let rank = self.rank().max(other.rank());
-        let mut dims = [0; MAX_RANK];
+        let mut dims = [Dim::ZERO; MAX_RANK];
         for (i, dim) in dims.iter_mut().enumerate().take(rank) {
-            let a = self.size_at_back(rank - 1 - i);
-            let b = other.size_at_back(rank - 1 - i);
-            *dim = match (a, b) {
-                (a, b) if a == b => a,
-                (1, b) => b,
-                (a, 1) => a,
-                _ => {
-                    return crate::shape_err!(
-                        "{what}: shapes {self} and {other} do not broadcast: {a} against {b} on axis {}",
-                        i as i64 - rank as i64
-                    );
-                }
+            let (a, b) = (self.size_at_back(rank - 1 - i), other.size_at_back(rank - 1 - i));
+            let Some(size) = a.broadcast(b) else {
+                return crate::shape_err!(
+                    "{what}: shapes {self} and {other} do not broadcast: {a} against {b} on axis {}",
+                    i as i64 - rank as i64
+                );
             };
+            *dim = size;
         }
         Shape::new(&dims[..rank])
     }
 
-    fn size_at_back(&self, i: usize) -> usize {
-        if i < self.rank() { self.dims[self.rank() - 1 - i] } else { 1 }
+    fn size_at_back(&self, i: usize) -> Dim {
+        if i < self.rank() { self.dims[self.rank() - 1 - i] } else { Dim::ONE }
     }
 }
 
-struct Dims<'a>(&'a [usize]);
+struct Dims<'a>(&'a [Dim]);
 
 impl fmt::Display for Dims<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "(")?;
-        for (i, &d) in self.0.iter().enumerate() {
+        for (i, d) in self.0.iter().enumerate() {
             if i > 0 {
                 write!(f, ", ")?;
             }
-            if is_symbolic(d) { write!(f, "None")? } else { write!(f, "{d}")? }
+            write!(f, "{d}")?;
         }
         if self.0.len() == 1 {
             write!(f, ",")?;

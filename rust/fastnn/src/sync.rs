@@ -1,4 +1,4 @@
-//! F1. The only file of the core in which one thread waits for another (the pool's own join apart).
+//! F0. The only file of the core in which one thread waits for another (the pool's own join apart).
 //!
 //! A host, which is the language that calls the core, may hold a lock of its own around every call.
 //! It names a function with [`set_host`] that lets that lock go for the length of a wait, and every

@@ -135,7 +135,7 @@ impl Tensor {
 
     /// A known value. Errors when the storage does not fill the shape.
     pub fn new(ty: Ty, storage: Arc<Storage>) -> Result<Tensor> {
-        if storage.len() != ty.shape.count() {
+        if ty.shape.is_open() || storage.len() != ty.shape.count() {
             return crate::shape_err!(
                 "tensor: {} elements do not fill the shape {}",
                 storage.len(),
@@ -157,8 +157,8 @@ impl Tensor {
         Ok(Tensor::make(ty, Origin::Scalar { value, cell }, None))
     }
 
-    /// A tensor without data, to be bound by a [`crate::function::Function`]. A leading size of
-    /// [`crate::shape::BATCH`] stands for any batch.
+    /// A tensor without data, to be bound by a [`crate::function::Function`]. Its sizes may be open:
+    /// a leading [`crate::dim::Dim::BATCH`] stands for any batch.
     #[must_use]
     pub fn placeholder(ty: Ty, name: &str) -> Tensor {
         Tensor::make(ty, Origin::Placeholder(name.into()), None)
@@ -193,6 +193,7 @@ impl Tensor {
             && !inputs[0].is_pending()
             && !inputs[0].0.traced
             && !inputs[0].is_recorded()
+            && !ty.shape.is_open()
         {
             return Tensor::new(ty, inputs[0].storage()?.clone());
         }
@@ -248,7 +249,9 @@ impl Tensor {
 
     /// An op whose type is known; a bundle when the op has several results.
     pub(crate) fn node(op: &'static OpDef, mut inputs: Operands, attrs: Attrs, ty: Ty) -> Tensor {
-        let traced = inputs.iter().any(|t| t.0.traced);
+        // A shape that is open makes a trace by itself: `zeros((batch, 3))` has no placeholder.
+        let traced =
+            ty.shape.is_open() || inputs.iter().any(|t| t.0.traced) || attrs.iter().any(Attr::is_open);
         if traced {
             // A traced graph is never read, only compiled into functions that read the variable
             // itself; holding the snapshot would keep a second copy of every weight alive.
@@ -363,6 +366,9 @@ impl Tensor {
 
     /// The single cell of a tensor with one element.
     pub fn item(&self) -> Result<f64> {
+        if self.ty().shape.is_open() {
+            return Err(self.unreadable());
+        }
         if self.ty().shape.count() != 1 {
             return crate::shape_err!(
                 "item: got shape {}, wanted exactly one element; hint: index first, or use tolist()",
@@ -490,7 +496,7 @@ fn step_cost(op: &OpDef, ty: Ty, inputs: &[Tensor]) -> f32 {
         cost = cost.max(input.0.ty.shape.count() as f32);
     }
     if op.class == Class::Contract {
-        let inner = inputs.first().and_then(|t| t.0.ty.shape.dims().last().copied()).unwrap_or(1);
+        let inner = inputs.first().and_then(|t| t.0.ty.shape.sizes().last().copied()).unwrap_or(1);
         cost += ty.shape.count() as f32 * inner as f32 / 8.0;
     }
     cost

@@ -4,8 +4,9 @@
 //! that between pauses a step costs a call of the program and little else.
 
 use crate::buffer::Buffer;
+use crate::dim::{Bindings, Dim};
 use crate::error::Result;
-use crate::function::{Function, Session, Ticker, row_cells};
+use crate::function::{Function, Session, Ticker, row_cells, rows_of};
 use crate::graph::Arg;
 use crate::kernels::random::{Key, shuffle};
 use crate::pool;
@@ -85,6 +86,8 @@ struct Run<'a> {
     parts: &'a Loop,
     schedule: &'a Schedule,
     columns: Vec<Column>,
+    /// What the open sizes are; the batch is that of the step at hand.
+    sizes: Bindings,
     rows: usize,
     order: Option<Vec<u32>>,
     /// Where gathered batches go, one block per column.
@@ -107,19 +110,19 @@ impl Loop {
         if schedule.batch_size == 0 {
             return crate::data_err!("batch_size is 0, wanted at least 1");
         }
-        let rows = self.step.batch(arrays)?;
+        let mut sizes = self.step.bindings(arrays)?;
+        let rows = rows_of(&sizes);
         if rows == 0 {
             return crate::data_err!("the arrays have 0 rows, wanted at least 1");
         }
         if u32::try_from(rows).is_err() {
             return crate::data_err!("the arrays have {rows} rows, wanted less than 2^32");
         }
-        let width = |slot: usize| row_cells(&self.step.inputs()[slot].ty);
-        let columns: Vec<Column> = arrays
-            .iter()
-            .enumerate()
-            .map(|(slot, arg)| Column { base: arg.ptr, width: width(slot) })
-            .collect();
+        let column = |(slot, arg): (usize, &Arg)| {
+            let width = row_cells(&self.step.inputs()[slot].ty, &sizes)?;
+            Ok(Column { base: arg.ptr, width })
+        };
+        let columns = arrays.iter().enumerate().map(column).collect::<Result<Vec<_>>>()?;
         let batch = schedule.batch_size.min(rows);
         let mut gathered = Vec::new();
         if schedule.seed.is_some() {
@@ -127,9 +130,10 @@ impl Loop {
                 gathered.push(Buffer::zeroed(batch * column.width)?);
             }
         }
+        sizes.set(Dim::BATCH, batch.into());
         let outputs = self.step.outputs();
         let outputs =
-            outputs.iter().map(|ty| crate::function::sized(ty, batch)).collect::<Result<Vec<_>>>()?;
+            outputs.iter().map(|ty| crate::function::sized(ty, &sizes)).collect::<Result<Vec<_>>>()?;
         let outputs =
             outputs.iter().map(|ty| Buffer::zeroed(ty.shape.count())).collect::<Result<Vec<_>>>()?;
         let order = schedule.seed.map(|_| Vec::with_capacity(rows));
@@ -138,6 +142,7 @@ impl Loop {
             parts: self,
             schedule,
             columns,
+            sizes,
             rows,
             order,
             gathered,
@@ -237,7 +242,8 @@ impl Run<'_> {
     fn plan(&mut self, step: &Function, n: usize, batch: usize) -> Result<Arc<Plan>> {
         let kept = if n == batch { &mut self.full } else { &mut self.rest };
         if kept.is_none() {
-            *kept = Some(step.plan(n)?);
+            self.sizes.set(Dim::BATCH, n.into());
+            *kept = Some(step.plan(&self.sizes)?);
         }
         Ok(kept.clone().expect("invariant: it was set above"))
     }

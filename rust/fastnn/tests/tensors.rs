@@ -4,7 +4,7 @@ use fastnn::error::Error;
 use fastnn::function::Function;
 use fastnn::graph::{Attr, OpDef, Ty};
 use fastnn::ops;
-use fastnn::shape::{BATCH, DType, Shape};
+use fastnn::shape::{DType, Shape};
 use fastnn::tensor::{Tensor, Variable, gradients, zeros};
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ fn values(t: &Tensor) -> Vec<f32> {
 }
 
 fn batch_of(width: usize) -> Ty {
-    Ty::f32(Shape::new(&[BATCH, width]).unwrap())
+    Ty::f32(Shape::with_batch(&[width]).unwrap())
 }
 
 #[test]
@@ -123,7 +123,7 @@ fn the_gradient_of_a_tensor_that_was_read_is_refused() {
 fn traced_tensors_cannot_be_read_and_say_which() {
     let x = Tensor::placeholder(batch_of(3), "pixels");
     let error = x.storage().unwrap_err().to_string();
-    assert!(error.contains("pixels") && error.contains("(None, 3)"), "{error}");
+    assert!(error.contains("pixels") && error.contains("(batch, 3)"), "{error}");
     let error = apply("exp", &[&x]).storage().unwrap_err().to_string();
     assert!(error.contains("'exp'"), "{error}");
 }

@@ -4,6 +4,7 @@
 
 use super::rule::shape_attr;
 use super::{compare, elementwise, index, matmul, movement, reduce};
+use crate::dim::Dim;
 use crate::graph::{Attr, Graph, Id, OpDef};
 use crate::shape::{DType, Shape};
 
@@ -163,7 +164,8 @@ pub trait Build {
     }
     /// Other sizes for the same elements; one may be -1.
     fn reshape(&mut self, x: Id, sizes: &[i64]) -> Id {
-        self.build(&movement::RESHAPE, &[x], &[ints(sizes)])
+        let sizes = Attr::Sizes(sizes.iter().map(|&d| Dim::new(d)).collect());
+        self.build(&movement::RESHAPE, &[x], &[sizes])
     }
     /// Another shape; itself when it already has it.
     fn reshape_to(&mut self, x: Id, shape: &Shape) -> Id {
@@ -192,11 +194,11 @@ pub trait Build {
         self.build(&matmul::MATMUL, &[a, b], &[Attr::Bool(transpose_a), Attr::Bool(transpose_b)])
     }
     /// The whole numbers below `stop`, as int32.
-    fn iota(&mut self, stop: i64) -> Id {
-        self.build(&index::IOTA, &[], &[Attr::Int(stop), Attr::DType(DType::I32)])
+    fn iota(&mut self, stop: Dim) -> Id {
+        self.build(&index::IOTA, &[], &[Attr::Size(stop), Attr::DType(DType::I32)])
     }
     /// One float row per index: 1 at the index, 0 elsewhere.
-    fn one_hot(&mut self, indices: Id, classes: i64) -> Id {
+    fn one_hot(&mut self, indices: Id, classes: Dim) -> Id {
         let column = self.expand_dims(indices, -1);
         let row = self.iota(classes);
         let hit = self.equal(column, row);
@@ -228,7 +230,12 @@ pub trait Build {
             return x;
         }
         let lead = from.rank().saturating_sub(shape.rank());
-        let widened = |i: usize| i < lead || (shape.dims()[i - lead] == 1 && from.dims()[i] != 1);
+        let pair = |i: usize| (from.dims()[i], shape.dims()[i - lead]);
+        if (lead..from.rank()).any(|i| pair(i).0 != pair(i).1 && pair(i).1.is_open()) {
+            // Whether an open size is 1, and so was widened, shows when it is bound.
+            return self.build(&reduce::SUM_TO, &[x], &[shape_attr(shape)]);
+        }
+        let widened = |i: usize| i < lead || (pair(i).1 == Dim::ONE && pair(i).0 != Dim::ONE);
         let axes: Vec<i64> = (0..from.rank()).filter(|&i| widened(i)).map(|i| i as i64).collect();
         let folded = self.sum(x, &axes, true);
         self.reshape_to(folded, shape)

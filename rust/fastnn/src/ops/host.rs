@@ -8,9 +8,9 @@ use crate::shape::{DType, MAX_RANK, Shape};
 #[must_use]
 pub fn unravel(mut flat: usize, shape: &Shape) -> [usize; MAX_RANK] {
     let mut at = [0; MAX_RANK];
-    for i in (0..shape.rank()).rev() {
-        at[i] = flat % shape.dims()[i];
-        flat /= shape.dims()[i];
+    for (i, &d) in shape.sizes().iter().enumerate().rev() {
+        at[i] = flat % d;
+        flat /= d;
     }
     at
 }
@@ -18,14 +18,13 @@ pub fn unravel(mut flat: usize, shape: &Shape) -> [usize; MAX_RANK] {
 /// The flat position of a multi-index.
 #[must_use]
 pub fn ravel(at: &[usize], shape: &Shape) -> usize {
-    shape.dims().iter().zip(at).fold(0, |flat, (&d, &i)| flat * d + i)
+    shape.sizes().iter().zip(at).fold(0, |flat, (&d, &i)| flat * d + i)
 }
 
 /// The position in `small` that broadcasting pairs with the multi-index `at` in `big`.
 fn narrow(at: &[usize; MAX_RANK], big: &Shape, small: &Shape) -> usize {
     let skip = big.rank() - small.rank();
-    let dims = small.dims().iter().enumerate();
-    dims.fold(0, |flat, (i, &d)| flat * d + if d == 1 { 0 } else { at[skip + i] })
+    small.sizes().iter().enumerate().fold(0, |flat, (i, &d)| flat * d + if d == 1 { 0 } else { at[skip + i] })
 }
 
 /// `x` as an i32 value holds it: truncated and wrapped to 32 bits.
@@ -61,11 +60,12 @@ pub fn map_whole<const N: usize>(x: &[Host], out: Ty, f: impl Fn([i64; N]) -> i6
 pub fn groups(x: &Host, axes: &[usize]) -> Vec<Vec<f64>> {
     let shape = &x.ty.shape;
     let kept: Vec<usize> = (0..shape.rank()).filter(|i| !axes.contains(i)).collect();
-    let count = kept.iter().map(|&i| shape.dims()[i]).product();
+    let sizes = shape.sizes();
+    let count = kept.iter().map(|&i| sizes[i]).product();
     let mut out = vec![vec![]; count];
     for (i, &v) in x.data.iter().enumerate() {
         let at = unravel(i, shape);
-        out[kept.iter().fold(0, |flat, &k| flat * shape.dims()[k] + at[k])].push(v);
+        out[kept.iter().fold(0, |flat, &k| flat * sizes[k] + at[k])].push(v);
     }
     out
 }
@@ -86,6 +86,6 @@ pub fn gather(x: &Host, out: Ty, f: impl Fn(&[usize]) -> Vec<usize>) -> Host {
 
 /// Each row along the last axis through `f`.
 pub fn by_row(x: &Host, f: impl Fn(&[f64]) -> Vec<f64>) -> Host {
-    let n = x.ty.shape.dims().last().copied().unwrap_or(1).max(1);
+    let n = x.ty.shape.sizes().last().copied().unwrap_or(1).max(1);
     Host { ty: x.ty, data: x.data.chunks(n).flat_map(f).collect() }
 }

@@ -3,6 +3,7 @@
 use super::build::Build;
 use super::host;
 use super::rule::{self, shape_attr};
+use crate::dim::Dim;
 use crate::error::Result;
 use crate::graph::{Accept, Arg, Attr, Class, Host, Kind, StepCtx, Ty, Vjp};
 use crate::kernels::gather::{self as kernel, Take};
@@ -13,13 +14,13 @@ use std::borrow::Cow;
 const WIDE: (f32, f32) = (-3.0, 3.0);
 
 rows! {
-    IOTA = "iota"(; stop: Int, dtype: DType = Attr::DType(DType::I32)) {
+    IOTA = "iota"(; stop: Size, dtype: DType = Attr::DType(DType::I32)) {
         doc: "The whole numbers 0, 1, ... below stop.",
         class: Class::Kernel,
         accept: Accept::Exact,
         infer: |types, attrs| {
             rule::arity("iota", types, 0)?;
-            Ok(Ty { shape: rule::sizes("iota", &[attrs[0].int()])?, dtype: attrs[1].dtype() })
+            Ok(Ty { shape: rule::sizes("iota", &[attrs[0].size()])?, dtype: attrs[1].dtype() })
         },
         vjp: Vjp::Zero,
         kind: Kind::Kernel,
@@ -28,36 +29,57 @@ rows! {
         domain: &[],
         smooth: true,
     }
-    FULL = "full"(; shape: Ints, value: Float, dtype: DType = Attr::DType(DType::F32)) {
+    AXIS_SIZE = "axis_size"(; size: Size) {
+        doc: "A size as an int32 scalar, for computing with; it may be one that inputs leave open.",
+        class: Class::Composite,
+        accept: Accept::Exact,
+        infer: |types, attrs| {
+            rule::arity("axis_size", types, 0)?;
+            if attrs[0].size().known().is_some_and(|n| i32::try_from(n).is_err()) {
+                return data_err!("axis_size: {} does not fit int32 (up to 2147483647)", attrs[0].size());
+            }
+            Ok(Ty { shape: Shape::scalar(), dtype: DType::I32 })
+        },
+        vjp: Vjp::Zero,
+        kind: Kind::Lowered(|g, _, attrs| match attrs[0].size().known() {
+            Some(size) => Ok(g.typed_scalar(size as f64, DType::I32)),
+            None => shape_err!("axis_size: the size {} is not known yet", attrs[0].size()),
+        }),
+        reference: |_, a, out| host::generate(out, |_| a[0].size().known().map_or(f64::NAN, |n| n as f64)),
+        formula: "np.int32(size)",
+        domain: &[],
+        smooth: true,
+    }
+    FULL = "full"(; shape: Sizes, value: Float, dtype: DType = Attr::DType(DType::F32)) {
         doc: "A value everywhere in a shape.",
         class: Class::Composite,
         accept: Accept::Exact,
         infer: |types, attrs| {
             rule::arity("full", types, 0)?;
-            Ok(Ty { shape: rule::sizes("full", attrs[0].ints())?, dtype: attrs[2].dtype() })
+            Ok(Ty { shape: rule::sizes("full", &attrs[0].sizes())?, dtype: attrs[2].dtype() })
         },
         vjp: Vjp::Zero,
         kind: Kind::Lowered(|g, _, attrs| {
             let v = g.typed_scalar(fit(attrs[1].float(), attrs[2].dtype()), attrs[2].dtype());
-            Ok(g.broadcast_to(v, &rule::sizes("full", attrs[0].ints())?))
+            Ok(g.broadcast_to(v, &rule::sizes("full", &attrs[0].sizes())?))
         }),
         reference: |_, a, out| host::generate(out, |_| fit(a[1].float(), out.dtype)),
         formula: "np.full(shape, value).astype(dtype)",
         domain: &[],
         smooth: true,
     }
-    EYE = "eye"(; n: Int, m: IntOrNone = Attr::None, k: Int = Attr::Int(0)) {
+    EYE = "eye"(; n: Size, m: SizeOrNone = Attr::None, k: Int = Attr::Int(0)) {
         doc: "Ones on the k-th diagonal of an (n, m) matrix of zeros; m is n when left out.",
         class: Class::Composite,
         accept: Accept::Exact,
         infer: |types, attrs| {
             rule::arity("eye", types, 0)?;
-            Ok(Ty::f32(rule::sizes("eye", &[attrs[0].int(), columns(attrs)])?))
+            Ok(Ty::f32(rule::sizes("eye", &[attrs[0].size(), columns(attrs)])?))
         },
         vjp: Vjp::Zero,
         kind: Kind::Lowered(|g, _, attrs| {
             let shift = g.typed_scalar(attrs[2].int() as f64, DType::I32);
-            let rows = g.iota(attrs[0].int());
+            let rows = g.iota(attrs[0].size());
             let rows = g.add_(rows, shift);
             let rows = g.expand_dims(rows, 1);
             let columns = g.iota(columns(attrs));
@@ -72,24 +94,24 @@ rows! {
         domain: &[],
         smooth: true,
     }
-    ONE_HOT = "one_hot"("indices"; num_classes: Int) {
+    ONE_HOT = "one_hot"("indices"; num_classes: Size) {
         doc: "A new last axis with 1 at the index (int32) and 0 elsewhere; all 0 for an index out of range.",
         class: Class::Composite,
         accept: Accept::Exact,
         infer: |types, attrs| {
             rule::arity("one_hot", types, 1)?;
             rule::typed("one_hot", "indices", types[0], DType::I32)?;
-            if attrs[0].int() < 1 {
-                return data_err!("one_hot: num_classes is {}; hint: at least 1", attrs[0].int());
+            if !attrs[0].size().is_open() && !attrs[0].size().is_positive() {
+                return data_err!("one_hot: num_classes is {}; hint: at least 1", attrs[0].size());
             }
             let mut dims = types[0].shape.dims().to_vec();
-            dims.push(attrs[0].int() as usize);
+            dims.push(attrs[0].size());
             Ok(Ty::f32(Shape::new(&dims)?))
         },
         vjp: Vjp::Zero,
-        kind: Kind::Lowered(|g, x, attrs| Ok(g.one_hot(x[0], attrs[0].int()))),
-        reference: |x, a, out| host::generate(out, |i| {
-            let n = a[0].int() as usize;
+        kind: Kind::Lowered(|g, x, attrs| Ok(g.one_hot(x[0], attrs[0].size()))),
+        reference: |x, _, out| host::generate(out, |i| {
+            let n = out.shape.sizes()[out.shape.rank() - 1];
             f64::from(u8::from(x[0].data[i / n] == (i % n) as f64))
         }),
         formula: "(np.asarray(indices)[..., None] == np.arange(num_classes)).astype(np.float32)",
@@ -117,16 +139,16 @@ rows! {
         domain: &[WIDE, (-2.0, 2.0)],
         smooth: true,
     }
-    TAKE_GRAD = "take_grad"("dy", "indices"; shape: Ints, axis: IntOrNone = Attr::None) {
+    TAKE_GRAD = "take_grad"("dy", "indices"; shape: Sizes, axis: IntOrNone = Attr::None) {
         doc: "Zeros of a shape to which dy is added at indices along an axis: the adjoint of take.",
         class: Class::Index,
         accept: Accept::Exact,
         infer: |types, attrs| {
             rule::arity("take_grad", types, 2)?;
             rule::typed("take_grad", "dy", types[0], DType::F32)?;
-            let shape = rule::sizes("take_grad", attrs[0].ints())?;
+            let shape = rule::sizes("take_grad", &attrs[0].sizes())?;
             let taken = infer_take(&[Ty::f32(shape), types[1]], &attrs[1..])?;
-            if taken.shape != types[0].shape {
+            if rule::meet(taken.shape.dims(), types[0].shape.dims()).is_none() {
                 return shape_err!("take_grad: dy {} is not what take gives from {shape}, {}; hint: pass the attributes of the take", types[0].shape, taken.shape);
             }
             Ok(Ty::f32(shape))
@@ -170,16 +192,16 @@ rows! {
         domain: &[WIDE, (-2.0, 2.0)],
         smooth: true,
     }
-    TAKE_ALONG_AXIS_GRAD = "take_along_axis_grad"("dy", "indices"; shape: Ints, axis: Int = Attr::Int(-1)) {
+    TAKE_ALONG_AXIS_GRAD = "take_along_axis_grad"("dy", "indices"; shape: Sizes, axis: Int = Attr::Int(-1)) {
         doc: "Zeros of a shape to which dy is added at indices along an axis: the adjoint of take_along_axis.",
         class: Class::Index,
         accept: Accept::Exact,
         infer: |types, attrs| {
             rule::arity("take_along_axis_grad", types, 2)?;
             rule::typed("take_along_axis_grad", "dy", types[0], DType::F32)?;
-            let shape = rule::sizes("take_along_axis_grad", attrs[0].ints())?;
+            let shape = rule::sizes("take_along_axis_grad", &attrs[0].sizes())?;
             infer_along(&[Ty::f32(shape), types[1]], &attrs[1..])?;
-            if types[0].shape != types[1].shape {
+            if rule::meet(types[0].shape.dims(), types[1].shape.dims()).is_none() {
                 return shape_err!("take_along_axis_grad: dy {} and indices {} differ in shape; hint: one gradient per index", types[0].shape, types[1].shape);
             }
             Ok(Ty::f32(shape))
@@ -229,8 +251,8 @@ rows! {
     }
 }
 
-fn columns(attrs: &[Attr]) -> i64 {
-    if attrs[1] == Attr::None { attrs[0].int() } else { attrs[1].int() }
+fn columns(attrs: &[Attr]) -> Dim {
+    if attrs[1] == Attr::None { attrs[0].size() } else { attrs[1].size() }
 }
 
 /// A number as a value of this type holds it.
@@ -370,7 +392,7 @@ fn infer_along(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     let (x, indices) = (types[0].shape, types[1].shape);
     let axis = x.axis(attrs[0].int(), "take_along_axis")?;
     let (a, b) = (x.dims(), indices.dims());
-    if a.len() != b.len() || (0..a.len()).any(|i| i != axis && a[i] != b[i]) {
+    if a.len() != b.len() || (0..a.len()).any(|i| i != axis && a[i].meet(b[i]).is_none()) {
         return shape_err!(
             "take_along_axis: indices {indices} do not fit x {x} outside axis {axis}; hint: broadcast the indices first"
         );
@@ -382,7 +404,7 @@ fn infer_along(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
 fn along(x: &Shape, indices: &Host, axis: &Attr, i: usize) -> Option<usize> {
     let axis = x.axis(axis.int(), "take_along_axis").ok()?;
     let mut at = host::unravel(i, &indices.ty.shape);
-    at[axis] = wrapped(indices.data[i], x.dims()[axis])?;
+    at[axis] = wrapped(indices.data[i], x.sizes()[axis])?;
     Some(host::ravel(&at[..x.rank()], x))
 }
 
@@ -396,7 +418,7 @@ fn walk_along(
 ) -> Result<()> {
     let axis = shape.axis(axis.int(), name)?;
     let (outer, n, inner) = rule::around(shape, axis);
-    let count = indices.ty.shape.dims()[axis];
+    let count = indices.ty.shape.sizes()[axis];
     let indices = checked(name, indices, n, shape)?;
     for o in 0..outer {
         for k in 0..count {

@@ -28,7 +28,7 @@ rows! {
         }),
         reference: |x, _, out| {
             let log = (LOG_SOFTMAX_LAST.reference)(&x[1..], &[], x[1].ty);
-            let n = x[1].ty.shape.dims().last().copied().unwrap_or(1);
+            let n = x[1].ty.shape.sizes().last().copied().unwrap_or(1);
             host::generate(out, |i| -(i * n..(i + 1) * n).map(|k| x[0].data[k] * log.data[k]).sum::<f64>())
         },
         formula: "-np.sum(target * (logits - np.max(logits, -1, keepdims=True) - np.log(np.sum(np.exp(logits - np.max(logits, -1, keepdims=True)), -1, keepdims=True))), -1)",
@@ -44,7 +44,7 @@ rows! {
         kind: Kind::Kernel,
         reference: |x, _, out| {
             let log = (LOG_SOFTMAX_LAST.reference)(&x[..1], &[], x[0].ty);
-            let n = x[0].ty.shape.dims().last().copied().unwrap_or(1);
+            let n = x[0].ty.shape.sizes().last().copied().unwrap_or(1);
             let at = |i: usize| Some(x[1].data[i]).filter(|&l| l >= 0.0 && l < n as f64).map(|l| i * n + l as usize);
             host::generate(out, |i| at(i).map_or(f64::NAN, |k| -log.data[k]))
         },
@@ -83,7 +83,7 @@ fn infer_softmax(types: &[Ty], _: &[Attr]) -> Result<Ty> {
     rule::typed("softmax_cross_entropy", "target", types[0], DType::F32)?;
     rule::typed("softmax_cross_entropy", "logits", types[1], DType::F32)?;
     let (target, logits) = (types[0].shape, types[1].shape);
-    if target != logits || logits.rank() == 0 {
+    if rule::meet(target.dims(), logits.dims()).is_none() || logits.rank() == 0 {
         return shape_err!(
             "softmax_cross_entropy: target {target} and logits {logits} need one shape with at least 1 axis; hint: for class numbers use sparse_softmax_cross_entropy"
         );
@@ -97,7 +97,7 @@ fn infer_sparse(types: &[Ty], _: &[Attr]) -> Result<Ty> {
     rule::typed(NAME, "logits", types[0], DType::F32)?;
     rule::typed(NAME, "labels", types[1], DType::I32)?;
     let (logits, labels) = (types[0].shape, types[1].shape);
-    if logits.rank() == 0 || labels.dims() != &logits.dims()[..logits.rank() - 1] {
+    if logits.rank() == 0 || rule::meet(labels.dims(), &logits.dims()[..logits.rank() - 1]).is_none() {
         return shape_err!(
             "{NAME}: labels {labels} do not fit logits {logits}; hint: labels have the shape of logits without the last axis"
         );
@@ -109,7 +109,7 @@ fn infer_sparse(types: &[Ty], _: &[Attr]) -> Result<Ty> {
 fn sparse_vjp(g: &mut Graph, _: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
     let shape = g.shape_of(x[0]);
     let p = g.build(&SOFTMAX_LAST, &[x[0]], &[]);
-    let hot = g.one_hot(x[1], shape.dims()[shape.rank() - 1] as i64);
+    let hot = g.one_hot(x[1], shape.dims()[shape.rank() - 1]);
     let away = g.sub(p, hot);
     let dy = g.expand_dims(dy, -1);
     vec![Some(g.mul(away, dy)), None]

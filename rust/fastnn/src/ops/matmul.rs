@@ -4,6 +4,7 @@ use super::build::Build;
 use super::host;
 use super::movement;
 use super::rule;
+use crate::dim::Dim;
 use crate::error::Result;
 use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Ty, Vjp};
 use crate::shape::{DType, Shape};
@@ -39,7 +40,7 @@ rows! {
 }
 
 /// (rows, columns) of an operand as it enters the product.
-fn sides(shape: &Shape, transposed: bool) -> (usize, usize) {
+fn sides(shape: &Shape, transposed: bool) -> (Dim, Dim) {
     let d = shape.dims();
     let (r, c) = (d[d.len() - 2], d[d.len() - 1]);
     if transposed { (c, r) } else { (r, c) }
@@ -58,15 +59,12 @@ fn infer(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     let (ta, tb) = (attrs[0].flag(), attrs[1].flag());
     let (n, k) = sides(&a, ta);
     let (k2, m) = sides(&b, tb);
-    if k != k2 {
+    if k.meet(k2).is_none() {
         let mark = |t: bool| if t { " transposed" } else { "" };
-        let inner = Shape::new(&[k, k2])?;
         return shape_err!(
-            "matmul: inner sizes differ: {a}{} @ {b}{}; hint: columns of a must equal rows of b, here they are {} and {}",
+            "matmul: inner sizes differ: {a}{} @ {b}{}; hint: columns of a must equal rows of b, here they are {k} and {k2}",
             mark(ta),
-            mark(tb),
-            size_text(&inner, 0),
-            size_text(&inner, 1)
+            mark(tb)
         );
     }
     let lead = |s: &Shape| Shape::new(&s.dims()[..s.rank() - 2]);
@@ -74,11 +72,6 @@ fn infer(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     let mut dims = batch.dims().to_vec();
     dims.extend([n, m]);
     Ok(Ty::f32(Shape::new(&dims)?))
-}
-
-fn size_text(shape: &Shape, i: usize) -> String {
-    let d = shape.dims()[i];
-    if crate::shape::is_symbolic(d) { "the batch size".into() } else { d.to_string() }
 }
 
 fn vjp(g: &mut Graph, y: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
@@ -102,7 +95,7 @@ fn vjp(g: &mut Graph, y: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
 fn flatten_rows(g: &mut Graph, x: Id) -> Id {
     let shape = g.shape_of(x);
     let (rows, last) = shape.dims().split_at(shape.rank() - 1);
-    match Shape::new(&[rows.iter().product(), last[0]]) {
+    match Shape::new(&[rows.iter().product::<Dim>(), last[0]]) {
         Ok(flat) => g.reshape_to(x, &flat),
         Err(e) => {
             g.fault.get_or_insert(e);
@@ -113,13 +106,13 @@ fn flatten_rows(g: &mut Graph, x: Id) -> Id {
 
 fn reference(x: &[Host], attrs: &[Attr], out: Ty) -> Host {
     let (ta, tb) = (attrs[0].flag(), attrs[1].flag());
-    let k = sides(&x[0].ty.shape, ta).1;
+    let k = x[0].ty.shape.sizes()[x[0].ty.shape.rank() - if ta { 2 } else { 1 }];
     let at = |h: &Host, lead: &[usize], (r, c): (usize, usize), t: bool| {
         let (r, c) = if t { (c, r) } else { (r, c) };
         let s = &h.ty.shape;
         let skip = lead.len() + 2 - s.rank();
         let mut full: Vec<usize> =
-            (0..s.rank() - 2).map(|i| if s.dims()[i] == 1 { 0 } else { lead[skip + i] }).collect();
+            (0..s.rank() - 2).map(|i| if s.sizes()[i] == 1 { 0 } else { lead[skip + i] }).collect();
         full.extend([r, c]);
         h.data[host::ravel(&full, s)]
     };
@@ -146,7 +139,7 @@ fn infer_dot(types: &[Ty], _: &[Attr]) -> Result<Ty> {
     }
     let (da, db) = (a.dims(), b.dims());
     let inner = inner_axis(&b);
-    if da[da.len() - 1] != db[inner] {
+    if da[da.len() - 1].meet(db[inner]).is_none() {
         return shape_err!(
             "dot: the last axis of {a} and axis {inner} of {b} differ; hint: transpose one of them"
         );
@@ -169,7 +162,7 @@ fn lower_dot(g: &mut Graph, x: &[Id], _: &[Attr]) -> Result<Id> {
     let right =
         if inner == 0 { x[1] } else { g.try_add(&movement::TRANSPOSE, &[x[1]], &[Attr::Ints(order)])? };
     let rest = |s: &Shape, skip: usize| {
-        s.dims().iter().enumerate().filter(|&(i, _)| i != skip).map(|(_, &d)| d).product::<usize>()
+        s.dims().iter().enumerate().filter(|&(i, _)| i != skip).map(|(_, &d)| d).product::<Dim>()
     };
     let left = g.reshape_to(x[0], &Shape::new(&[rest(&a, a.rank() - 1), k])?);
     let right = g.reshape_to(right, &Shape::new(&[k, rest(&b, inner)])?);
@@ -193,6 +186,6 @@ fn reference_dot(x: &[Host], _: &[Attr], out: Ty) -> Host {
             ib.insert(inner, j);
             a.data[host::ravel(&ia, &a.ty.shape)] * b.data[host::ravel(&ib, &b.ty.shape)]
         };
-        (0..b.ty.shape.dims()[inner]).map(sum).sum()
+        (0..b.ty.shape.sizes()[inner]).map(sum).sum()
     })
 }

@@ -1,10 +1,11 @@
 //! Moving elements without computing: new shapes, other orders, parts, paddings, joins. Slices
-//! follow NumPy's clamping rules and are resolved against the size at hand, so that a slice traced
-//! on the symbolic batch stays right for every batch.
+//! follow NumPy's clamping rules and are resolved against the size at hand, so that a slice of an
+//! axis whose size is open stays right for every size.
 
 use super::build::Build;
 use super::host;
 use super::rule::{self, shape_attr};
+use crate::dim::Dim;
 use crate::error::Result;
 use crate::graph::{Accept, Arg, Attr, Class, Graph, Host, Id, Kind, StepCtx, Strided, Ty, Vjp};
 use crate::shape::{MAX_RANK, Shape};
@@ -13,7 +14,7 @@ use crate::{data_err, shape_err};
 const WIDE: (f32, f32) = (-3.0, 3.0);
 
 rows! {
-    RESHAPE = "reshape"("x"; shape: Ints) {
+    RESHAPE = "reshape"("x"; shape: Sizes) {
         doc: "The same elements in row-major order under another shape; one size may be -1.",
         class: Class::View,
         accept: Accept::Exact,
@@ -45,7 +46,7 @@ rows! {
             rule::arity("squeeze", types, 1)?;
             let shape = types[0].shape;
             let axes = rule::axes(&attrs[0], &shape, "squeeze")?;
-            if let Some(&i) = axes.iter().find(|&&i| shape.dims()[i] != 1) {
+            if let Some(&i) = axes.iter().find(|&&i| shape.dims()[i].meet(Dim::ONE).is_none()) {
                 return shape_err!("squeeze: axis {i} of {shape} does not have size 1; hint: use reshape");
             }
             Ok(Ty { shape: rule::reduced(&shape, &axes, false)?, dtype: types[0].dtype })
@@ -64,7 +65,7 @@ rows! {
         infer: |types, attrs| {
             rule::arity("transpose", types, 1)?;
             let order = order(&types[0].shape, &attrs[0])?;
-            let dims: Vec<usize> = order.iter().map(|&i| types[0].shape.dims()[i]).collect();
+            let dims: Vec<Dim> = order.iter().map(|&i| types[0].shape.dims()[i]).collect();
             Ok(Ty { shape: Shape::new(&dims)?, dtype: types[0].dtype })
         },
         vjp: Vjp::Rule(|g, y, x, dy| {
@@ -95,17 +96,15 @@ rows! {
         domain: &[WIDE],
         smooth: true,
     }
-    BROADCAST_TO = "broadcast_to"("x"; shape: Ints) {
+    BROADCAST_TO = "broadcast_to"("x"; shape: Sizes) {
         doc: "Repeated along axes of size 1 (and new leading axes) to fill a shape.",
         class: Class::Movement,
         accept: Accept::Exact,
         infer: |types, attrs| {
             rule::arity("broadcast_to", types, 1)?;
-            let want = rule::sizes("broadcast_to", attrs[0].ints())?;
-            match types[0].shape.broadcast(&want, "broadcast_to") {
-                Ok(shape) if shape == want => Ok(Ty { shape, dtype: types[0].dtype }),
-                _ => shape_err!("broadcast_to: {} does not widen to {want}; hint: sizes must be equal or 1, counted from the last axis", types[0].shape),
-            }
+            let want = rule::sizes("broadcast_to", &attrs[0].sizes())?;
+            rule::widens("broadcast_to", &types[0].shape, &want)?;
+            Ok(Ty { shape: want, dtype: types[0].dtype })
         },
         vjp: Vjp::Rule(|g, _, x, dy| {
             let shape = g.shape_of(x[0]);
@@ -114,7 +113,7 @@ rows! {
         kind: Kind::Strided(|types, _, out| {
             let (from, strides) = (types[0].shape, types[0].shape.strides());
             let lead = out.shape.rank() - from.rank();
-            let stride = |i: usize| if i < lead || from.dims()[i - lead] == 1 { 0 } else { strides[i - lead] as isize };
+            let stride = |i: usize| if i < lead || from.dims()[i - lead] == Dim::ONE { 0 } else { strides[i - lead] as isize };
             Ok(Strided { offset: 0, strides: (0..out.shape.rank()).map(stride).collect() })
         }),
         reference: |x, _, out| host::map(x, out, |[x]| x),
@@ -142,7 +141,7 @@ rows! {
             for (i, &stride) in shape.strides()[..shape.rank()].iter().enumerate() {
                 let stride = stride as isize;
                 if axes.contains(&i) {
-                    layout.offset += stride * (shape.dims()[i] as isize - 1).max(0);
+                    layout.offset += stride * (shape.sizes()[i] as isize - 1).max(0);
                     layout.strides.push(-stride);
                 } else {
                     layout.strides.push(stride);
@@ -153,21 +152,21 @@ rows! {
         reference: |x, a, out| {
             let shape = x[0].ty.shape;
             let axes = rule::axes(&a[0], &shape, "flip").unwrap_or_default();
-            let turn = |(i, &p): (usize, &usize)| if axes.contains(&i) { shape.dims()[i] - 1 - p } else { p };
+            let turn = |(i, &p): (usize, &usize)| if axes.contains(&i) { shape.sizes()[i] - 1 - p } else { p };
             host::gather(&x[0], out, |at| at.iter().enumerate().map(turn).collect())
         },
         formula: "np.flip(x, axis)",
         domain: &[WIDE],
         smooth: true,
     }
-    SLICE = "slice"("x"; begin: Ints, end: Ints, step: Ints) {
+    SLICE = "slice"("x"; begin: Sizes, end: Sizes, step: Ints) {
         doc: "x[begin:end:step] with one entry per axis and NumPy's rules; an end of 2**63 - 1 (or -2**63 for negative steps) runs to the border.",
         class: Class::Movement,
         accept: Accept::Exact,
         infer: |types, attrs| {
             rule::arity("slice", types, 1)?;
             let parts = parts("slice", &types[0].shape, attrs)?;
-            let dims: Vec<usize> = parts.iter().map(|p| p.count).collect();
+            let dims: Vec<Dim> = parts.iter().map(|p| p.count).collect();
             Ok(Ty { shape: Shape::new(&dims)?, dtype: types[0].dtype })
         },
         vjp: Vjp::Rule(|g, y, x, dy| {
@@ -179,7 +178,7 @@ rows! {
             let strides = types[0].shape.strides();
             let mut layout = Strided { offset: 0, strides: vec![] };
             for (part, &stride) in parts("slice", &types[0].shape, attrs)?.iter().zip(&strides) {
-                layout.offset += if part.count > 0 { part.start as isize * stride as isize } else { 0 };
+                layout.offset += if part.count() > 0 { part.at(0) as isize * stride as isize } else { 0 };
                 layout.strides.push(part.step as isize * stride as isize);
             }
             Ok(layout)
@@ -192,15 +191,16 @@ rows! {
         domain: &[WIDE],
         smooth: true,
     }
-    UNSLICE = "unslice"("x"; shape: Ints, begin: Ints, end: Ints, step: Ints) {
+    UNSLICE = "unslice"("x"; shape: Sizes, begin: Sizes, end: Sizes, step: Ints) {
         doc: "Zeros of a shape with x in the place that slice(begin, end, step) reads: the adjoint of slice.",
         class: Class::Kernel,
         accept: Accept::Exact,
         infer: |types, attrs| {
             rule::arity("unslice", types, 1)?;
-            let shape = rule::sizes("unslice", attrs[0].ints())?;
+            let shape = rule::sizes("unslice", &attrs[0].sizes())?;
             let parts = parts("unslice", &shape, &attrs[1..])?;
-            if parts.iter().map(|p| p.count).ne(types[0].shape.dims().iter().copied()) {
+            let counts: Vec<Dim> = parts.iter().map(|p| p.count).collect();
+            if rule::meet(&counts, types[0].shape.dims()).is_none() {
                 return shape_err!("unslice: {} is not the shape of that slice of {shape}; hint: pass the attributes of the slice", types[0].shape);
             }
             Ok(Ty { shape, dtype: types[0].dtype })
@@ -218,17 +218,17 @@ rows! {
         domain: &[WIDE],
         smooth: true,
     }
-    PAD = "pad"("x"; widths: Ints, value: Float = Attr::Float(0.0)) {
+    PAD = "pad"("x"; widths: Sizes, value: Float = Attr::Float(0.0)) {
         doc: "x surrounded by a value; widths are (before, after) per axis, flat.",
         class: Class::Kernel,
         accept: Accept::Exact,
         infer: infer_pad,
         vjp: Vjp::Rule(|g, y, x, dy| {
             let shape = g.shape_of(x[0]);
-            let begin: Vec<i64> = g.node(y).attrs[0].ints().iter().copied().step_by(2).collect();
-            let end = begin.iter().zip(shape.dims()).map(|(b, &n)| b + n as i64).collect();
+            let begin: Vec<Dim> = g.node(y).attrs[0].sizes().iter().copied().step_by(2).collect();
+            let end = begin.iter().zip(shape.dims()).map(|(&b, &n)| b + n).collect();
             let step = vec![1; begin.len()];
-            vec![Some(g.build(&SLICE, &[dy], &[Attr::Ints(begin), Attr::Ints(end), Attr::Ints(step)]))]
+            vec![Some(g.build(&SLICE, &[dy], &[Attr::Sizes(begin), Attr::Sizes(end), Attr::Ints(step)]))]
         }),
         kind: Kind::Kernel,
         reference: |x, a, out| placed(&x[0], out, &pad_parts(&x[0].ty.shape, &a[0]), a[1].float()),
@@ -254,7 +254,7 @@ rows! {
         accept: Accept::Common,
         infer: |types, attrs| {
             let wide = types.iter().map(|&t| infer_expand_dims(&[t], attrs)).collect::<Result<Vec<_>>>()?;
-            if let Some(t) = types.iter().find(|t| t.shape != types[0].shape) {
+            if let Some(t) = types.iter().find(|t| rule::meet(t.shape.dims(), types[0].shape.dims()).is_none()) {
                 return shape_err!("stack: shapes {} and {} differ; hint: concatenate joins along an existing axis", types[0].shape, t.shape);
             }
             infer_concatenate(&wide, attrs)
@@ -276,7 +276,7 @@ rows! {
         domain: &[WIDE],
         smooth: true,
     }
-    TILE = "tile"("x"; repeats: Ints) {
+    TILE = "tile"("x"; repeats: Sizes) {
         doc: "x repeated as a whole along each axis; fewer repeats than axes count from the last.",
         class: Class::Composite,
         accept: Accept::Exact,
@@ -293,13 +293,13 @@ rows! {
         reference: |x, _, out| {
             let shape = x[0].ty.shape;
             let lead = out.shape.rank() - shape.rank();
-            host::gather(&x[0], out, |at| at[lead..].iter().zip(shape.dims()).map(|(i, d)| i % d).collect())
+            host::gather(&x[0], out, |at| at[lead..].iter().zip(shape.sizes().iter()).map(|(i, d)| i % d).collect())
         },
         formula: "np.tile(x, repeats)",
         domain: &[WIDE],
         smooth: true,
     }
-    REPEAT = "repeat"("x"; repeats: Int, axis: Int) {
+    REPEAT = "repeat"("x"; repeats: Size, axis: Int) {
         doc: "Each element repeated along an axis.",
         class: Class::Composite,
         accept: Accept::Exact,
@@ -317,7 +317,7 @@ rows! {
             let axis = out.shape.axis(a[1].int(), "repeat").unwrap_or(0);
             host::gather(&x[0], out, |at| {
                 let mut from = at.to_vec();
-                from[axis] /= a[0].int().max(1) as usize;
+                from[axis] /= a[0].size().known().unwrap_or(1).max(1) as usize;
                 from
             })
         },
@@ -325,7 +325,7 @@ rows! {
         domain: &[WIDE],
         smooth: true,
     }
-    ROLL = "roll"("x"; shift: Int, axis: Int) {
+    ROLL = "roll"("x"; shift: Size, axis: Int) {
         doc: "Elements shifted along an axis; what leaves at the end comes back at the start.",
         class: Class::Composite,
         accept: Accept::Exact,
@@ -338,10 +338,11 @@ rows! {
         kind: Kind::Lowered(lower_roll),
         reference: |x, a, out| {
             let axis = out.shape.axis(a[1].int(), "roll").unwrap_or(0);
-            let n = out.shape.dims()[axis] as i64;
+            let n = out.shape.sizes()[axis] as i64;
+            let shift = a[0].size().known().unwrap_or_default();
             host::gather(&x[0], out, |at| {
                 let mut from = at.to_vec();
-                from[axis] = (from[axis] as i64 - a[0].int().rem_euclid(n)).rem_euclid(n) as usize;
+                from[axis] = (from[axis] as i64 - shift.rem_euclid(n)).rem_euclid(n) as usize;
                 from
             })
         },
@@ -361,24 +362,25 @@ fn back_to_shape(g: &mut Graph, _: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
 }
 
 fn infer_reshape(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
+    const HOLE: Dim = Dim::new(-1);
     rule::arity("reshape", types, 1)?;
-    let (from, mut dims) = (types[0].shape, attrs[0].ints().to_vec());
-    let known = dims.iter().filter(|&&d| d != -1).fold(1i64, |a, &d| a.saturating_mul(d));
-    let holes = dims.iter().filter(|&&d| d == -1).count();
+    let (from, mut dims) = (types[0].shape, attrs[0].sizes().to_vec());
+    let known: Dim = dims.iter().filter(|&&d| d != HOLE).product();
+    let holes = dims.iter().filter(|&&d| d == HOLE).count();
     if holes > 1 {
         return shape_err!("reshape: {dims:?} has {holes} sizes of -1; hint: at most one can be inferred");
     }
     if holes == 1 {
-        if known <= 0 || from.count() as i64 % known != 0 {
+        let rest = if known.is_negative() { None } else { from.elements().divided(known) };
+        let Some(rest) = rest else {
             return shape_err!(
                 "reshape: {from} cannot be divided into {dims:?}; hint: the other sizes multiply to {known}"
             );
-        }
-        let rest = from.count() as i64 / known;
-        dims.iter_mut().filter(|d| **d == -1).for_each(|d| *d = rest);
+        };
+        dims.iter_mut().filter(|d| **d == HOLE).for_each(|d| *d = rest);
     }
     let shape = rule::sizes("reshape", &dims)?;
-    if shape.count() != from.count() {
+    if holes == 0 && shape.elements().meet(from.elements()).is_none() {
         return shape_err!(
             "reshape: {from} to {shape} changes the number of elements; hint: use -1 for the size to infer"
         );
@@ -397,11 +399,12 @@ fn infer_expand_dims(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     if rank > MAX_RANK {
         return shape_err!("expand_dims: {from} would get {rank} axes, the limit is {MAX_RANK}");
     }
-    let stand_in = Shape::new(&vec![1; rank])?;
+    let stand_in = Shape::new(&vec![Dim::ONE; rank])?;
     let new = rule::axes(&Attr::Ints(asked), &stand_in, "expand_dims")?;
     let mut rest = from.dims().iter();
-    let dims: Vec<usize> =
-        (0..rank).map(|i| if new.contains(&i) { 1 } else { *rest.next().unwrap_or(&1) }).collect();
+    let dims: Vec<Dim> = (0..rank)
+        .map(|i| if new.contains(&i) { Dim::ONE } else { *rest.next().unwrap_or(&Dim::ONE) })
+        .collect();
     Ok(Ty { shape: Shape::new(&dims)?, dtype: types[0].dtype })
 }
 
@@ -425,38 +428,47 @@ fn order(shape: &Shape, attr: &Attr) -> Result<Vec<usize>> {
 /// One axis of a slice, resolved against a size.
 #[derive(Debug, Clone, Copy)]
 struct Part {
-    start: i64,
+    start: Dim,
     step: i64,
-    count: usize,
+    count: Dim,
 }
 
 impl Part {
+    /// The number of elements, when sizes are known.
+    fn count(&self) -> usize {
+        self.count.known().unwrap_or_default() as usize
+    }
+
+    /// Where element `i` lies, when sizes are known.
     fn at(&self, i: usize) -> usize {
-        (self.start + i as i64 * self.step) as usize
+        (self.start.known().unwrap_or_default() + i as i64 * self.step) as usize
     }
 }
 
-/// The parts that (begin, end, step) select.
+/// The parts that (begin, end, step) select. A begin or end that is open counts from the front
+/// unless it certainly is negative; with numbers the rules are NumPy's.
 fn parts(name: &str, shape: &Shape, attrs: &[Attr]) -> Result<Vec<Part>> {
-    let [begin, end, step] = [attrs[0].ints(), attrs[1].ints(), attrs[2].ints()];
+    let (begin, end, step) = (attrs[0].sizes(), attrs[1].sizes(), attrs[2].ints());
     let rank = shape.rank();
-    if [begin, end, step].iter().any(|v| v.len() != rank) {
+    if [begin.len(), end.len(), step.len()] != [rank; 3] {
         return shape_err!(
             "{name}: begin {begin:?}, end {end:?} and step {step:?} need one entry for each of the {rank} axes of {shape}"
         );
     }
     let part = |i: usize| {
-        let (size, step) = (shape.dims()[i], step[i]);
+        let (n, step) = (shape.dims()[i], step[i]);
         if step == 0 {
             return data_err!("{name}: step 0 on axis {i} of {shape}; hint: steps are positive or negative");
         }
-        let n = size as i64;
-        let (low, high) = if step > 0 { (0, n) } else { (-1, n - 1) };
-        let clamp = |b: i64| (if b < 0 { b.saturating_add(n) } else { b }).clamp(low, high.max(low));
-        let (start, stop) = (clamp(begin[i]), clamp(end[i]));
-        let span = if step > 0 { stop - start } else { start - stop };
-        let count = if span > 0 { (span as u64).div_ceil(step.unsigned_abs()) as usize } else { 0 };
-        Ok(Part { start, step, count: rule::whole_batches(name, count, size)? })
+        let from_front = |b: Dim| if b.is_negative() { b + n } else { b };
+        let (begin, end) = (from_front(begin[i]), from_front(end[i]));
+        let (low, high) = if step > 0 { (Dim::ZERO, n) } else { (Dim::new(-1), n - Dim::ONE) };
+        let (start, stop) = (begin.max(low).min(high.max(low)), end.max(low).min(high.max(low)));
+        // A start past the border selects nothing either way; left unclamped it reads better.
+        let first = if step > 0 { begin.max(low) } else { start };
+        let span = if step > 0 { stop - first } else { start - stop };
+        let count = span.max(Dim::ZERO).ceil_div(Dim::new(step.saturating_abs()));
+        Ok(Part { start, step, count })
     };
     (0..rank).map(part).collect()
 }
@@ -472,19 +484,20 @@ fn place(x: Arg, out: Arg, parts: &[Part], value: f32) {
             out.ptr.write(x.ptr.read());
             return;
         };
-        if last.count == 0 {
+        let count = last.count();
+        if count == 0 {
             return;
         }
         let lead = from.rank() - 1;
-        for (row, start) in (0..from.count()).step_by(last.count).enumerate() {
-            let at = host::unravel(row * last.count, &from);
+        for (row, start) in (0..from.count()).step_by(count).enumerate() {
+            let at = host::unravel(row * count, &from);
             let full: Vec<usize> = (0..=lead).map(|i| parts[i].at(at[i])).collect();
             let to = out.ptr.add(host::ravel(&full, &to));
             let from = x.ptr.add(start);
             if last.step == 1 {
-                std::ptr::copy_nonoverlapping(from, to, last.count);
+                std::ptr::copy_nonoverlapping(from, to, count);
             } else {
-                for i in 0..last.count {
+                for i in 0..count {
                     to.offset(i as isize * last.step as isize).write(from.add(i).read());
                 }
             }
@@ -504,26 +517,20 @@ fn placed(x: &Host, out: Ty, parts: &[Part], value: f64) -> Host {
 
 fn infer_pad(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     rule::arity("pad", types, 1)?;
-    let (shape, widths) = (types[0].shape, attrs[0].ints());
-    if widths.len() != 2 * shape.rank() || widths.iter().any(|&w| w < 0) {
+    let (shape, widths) = (types[0].shape, attrs[0].sizes());
+    if widths.len() != 2 * shape.rank() || widths.iter().any(|w| w.is_negative()) {
         return shape_err!(
             "pad: widths {widths:?} do not fit {shape}; hint: give (before, after) >= 0 for each of the {} axes",
             shape.rank()
         );
     }
-    let mut dims = vec![];
-    for (pair, &n) in widths.chunks(2).zip(shape.dims()) {
-        dims.push(rule::whole_batches(
-            "pad",
-            n.saturating_add(pair[0] as usize).saturating_add(pair[1] as usize),
-            n,
-        )?);
-    }
+    let dims: Vec<Dim> = widths.chunks(2).zip(shape.dims()).map(|(pair, &n)| n + pair[0] + pair[1]).collect();
     Ok(Ty { shape: Shape::new(&dims)?, dtype: types[0].dtype })
 }
 
 fn pad_parts(shape: &Shape, widths: &Attr) -> Vec<Part> {
-    let pairs = widths.ints().chunks(2).zip(shape.dims());
+    let widths = widths.sizes();
+    let pairs = widths.chunks(2).zip(shape.dims());
     pairs.map(|(pair, &count)| Part { start: pair[0], step: 1, count }).collect()
 }
 
@@ -535,23 +542,22 @@ fn infer_concatenate(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     let mut dims = first.shape.dims().to_vec();
     for t in &types[1..] {
         let other = t.shape.dims();
-        let fits = other.len() == dims.len() && (0..dims.len()).all(|i| i == axis || other[i] == dims[i]);
-        if !fits {
+        let met = |i: usize| if i == axis { Some(dims[i] + other[i]) } else { dims[i].meet(other[i]) };
+        let met: Option<Vec<Dim>> =
+            if other.len() == dims.len() { (0..dims.len()).map(met).collect() } else { None };
+        let Some(met) = met else {
             return shape_err!(
                 "concatenate: shapes {} and {} differ outside axis {axis}; hint: only the joined axis may differ",
                 first.shape,
                 t.shape
             );
-        }
+        };
         if t.dtype != first.dtype {
             return data_err!(
                 "concatenate: inputs of different types, {first} and {t}; hint: cast one of them"
             );
         }
-        dims[axis] = dims[axis].saturating_add(other[axis]);
-    }
-    for t in types {
-        rule::whole_batches("concatenate", dims[axis], t.shape.dims()[axis])?;
+        dims = met;
     }
     Ok(Ty { shape: Shape::new(&dims)?, dtype: first.dtype })
 }
@@ -561,16 +567,16 @@ fn concatenate_vjp(g: &mut Graph, y: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
     let Ok(axis) = shape.axis(g.node(y).attrs[0].int(), "concatenate") else {
         return vec![None; x.len()];
     };
-    let mut at = 0;
+    let mut at = Dim::ZERO;
     let mut out = vec![];
     for &input in x {
-        let n = g.shape_of(input).dims()[axis] as i64;
-        let mut begin = vec![0; shape.rank()];
-        let mut end: Vec<i64> = shape.dims().iter().map(|&d| d as i64).collect();
+        let n = g.shape_of(input).dims()[axis];
+        let mut begin = vec![Dim::ZERO; shape.rank()];
+        let mut end = shape.dims().to_vec();
         (begin[axis], end[axis]) = (at, at + n);
-        at += n;
+        at = at + n;
         let step = Attr::Ints(vec![1; shape.rank()]);
-        out.push(Some(g.build(&SLICE, &[dy], &[Attr::Ints(begin), Attr::Ints(end), step])));
+        out.push(Some(g.build(&SLICE, &[dy], &[Attr::Sizes(begin), Attr::Sizes(end), step])));
     }
     out
 }
@@ -595,7 +601,7 @@ pub(crate) fn concatenate_step(ctx: &StepCtx<'_>) -> Result<()> {
     let (outer, size, inner) = rule::around(&ctx.output.ty.shape, axis);
     let mut at = 0;
     for input in ctx.inputs {
-        let run = input.ty.shape.dims()[axis] * inner;
+        let run = input.ty.shape.sizes()[axis] * inner;
         for o in 0..outer {
             // SAFETY: buffers cover their shapes; the inputs' sizes along the axis add up to `size`.
             unsafe {
@@ -616,8 +622,8 @@ fn concatenate_reference(x: &[Host], a: &[Attr], out: Ty) -> Host {
     host::generate(out, |i| {
         let mut at = host::unravel(i, &out.shape);
         let mut k = 0;
-        while at[axis] >= x[k].ty.shape.dims()[axis] {
-            at[axis] -= x[k].ty.shape.dims()[axis];
+        while at[axis] >= x[k].ty.shape.sizes()[axis] {
+            at[axis] -= x[k].ty.shape.sizes()[axis];
             k += 1;
         }
         x[k].data[host::ravel(&at[..out.shape.rank()], &x[k].ty.shape)]
@@ -625,50 +631,49 @@ fn concatenate_reference(x: &[Host], a: &[Attr], out: Ty) -> Host {
 }
 
 /// (repeats, size) per axis of a tiled result.
-fn tiled(shape: &Shape, repeats: &Attr) -> Vec<(i64, usize)> {
-    let repeats = repeats.ints();
+fn tiled(shape: &Shape, repeats: &Attr) -> Vec<(Dim, Dim)> {
+    let repeats = repeats.sizes();
     let rank = shape.rank().max(repeats.len());
     let (lead_r, lead_s) = (rank - repeats.len(), rank - shape.rank());
     let pair = |i: usize| {
         (
-            if i < lead_r { 1 } else { repeats[i - lead_r] },
-            if i < lead_s { 1 } else { shape.dims()[i - lead_s] },
+            if i < lead_r { Dim::ONE } else { repeats[i - lead_r] },
+            if i < lead_s { Dim::ONE } else { shape.dims()[i - lead_s] },
         )
     };
     (0..rank).map(pair).collect()
 }
 
-fn repeated(shape: &Shape, attrs: &[Attr]) -> Result<Vec<(i64, usize)>> {
+fn repeated(shape: &Shape, attrs: &[Attr]) -> Result<Vec<(Dim, Dim)>> {
     let axis = shape.axis(attrs[1].int(), "repeat")?;
-    let pair = |(i, &d): (usize, &usize)| (if i == axis { attrs[0].int() } else { 1 }, d);
+    let pair = |(i, &d): (usize, &Dim)| (if i == axis { attrs[0].size() } else { Dim::ONE }, d);
     Ok(shape.dims().iter().enumerate().map(pair).collect())
 }
 
 /// The shape of (repeats, size) per axis.
-fn multiplied(name: &str, pairs: &[(i64, usize)]) -> Result<Shape> {
-    if let Some((r, _)) = pairs.iter().find(|(r, _)| *r < 0) {
+fn multiplied(name: &str, pairs: &[(Dim, Dim)]) -> Result<Shape> {
+    if let Some((r, _)) = pairs.iter().find(|(r, _)| r.is_negative()) {
         return data_err!("{name}: repeats {r} is negative; hint: repeats count from 0");
     }
-    Shape::new(&pairs.iter().map(|&(r, d)| d.saturating_mul(r as usize)).collect::<Vec<_>>())
+    Shape::new(&pairs.iter().map(|&(r, d)| d * r).collect::<Vec<_>>())
 }
 
 /// Repeats axes, one at a time, by widening an extra axis before (whole) or after (`each` element).
-fn repeat_pairs(g: &mut Graph, x: Id, pairs: &[(i64, usize)], each: bool) -> Result<Id> {
+fn repeat_pairs(g: &mut Graph, x: Id, pairs: &[(Dim, Dim)], each: bool) -> Result<Id> {
     let out = multiplied("repeat", pairs)?;
-    if out.count() == 0 {
+    if out.dims().contains(&Dim::ZERO) {
         let dtype = g.dtype_of(x);
         let nothing = g.typed_scalar(0.0, dtype);
         return Ok(g.broadcast_to(nothing, &out));
     }
-    let mut sizes: Vec<usize> = pairs.iter().map(|p| p.1).collect();
+    let mut sizes: Vec<Dim> = pairs.iter().map(|p| p.1).collect();
     let mut y = x;
-    for (i, &(r, d)) in pairs.iter().enumerate().filter(|(_, p)| p.0 != 1) {
-        let r = r as usize;
+    for (i, &(r, d)) in pairs.iter().enumerate().filter(|(_, p)| p.0 != Dim::ONE) {
         let (outer, inner) = (sizes[..i].iter().product(), sizes[i + 1..].iter().product());
         let (thin, wide) = if each {
-            ([outer, d, 1, inner], [outer, d, r, inner])
+            ([outer, d, Dim::ONE, inner], [outer, d, r, inner])
         } else {
-            ([outer, 1, d, inner], [outer, r, d, inner])
+            ([outer, Dim::ONE, d, inner], [outer, r, d, inner])
         };
         let apart = g.reshape_to(y, &Shape::new(&thin)?);
         y = g.broadcast_to(apart, &Shape::new(&wide)?);
@@ -680,17 +685,21 @@ fn repeat_pairs(g: &mut Graph, x: Id, pairs: &[(i64, usize)], each: bool) -> Res
 fn lower_roll(g: &mut Graph, x: &[Id], attrs: &[Attr]) -> Result<Id> {
     let shape = g.shape_of(x[0]);
     let axis = shape.axis(attrs[1].int(), "roll")?;
-    let n = shape.dims()[axis] as i64;
-    let cut = if n == 0 { 0 } else { (n - attrs[0].int().rem_euclid(n)) % n };
-    if cut == 0 {
+    let n = shape.dims()[axis];
+    // -shift modulo n
+    let back = Dim::ZERO - attrs[0].size();
+    let cut = if n == Dim::ZERO { n } else { back - n * back.floor_div(n) };
+    if cut == Dim::ZERO {
         return Ok(x[0]);
     }
-    let mut part = |from: i64, to: i64| {
-        let mut begin = vec![0; shape.rank()];
-        let mut end: Vec<i64> = shape.dims().iter().map(|&d| d as i64).collect();
+    let mut part = |from: Dim, to: Dim| {
+        let mut begin = vec![Dim::ZERO; shape.rank()];
+        let mut end = shape.dims().to_vec();
         (begin[axis], end[axis]) = (from, to);
-        g.try_add(&SLICE, &[x[0]], &[Attr::Ints(begin), Attr::Ints(end), Attr::Ints(vec![1; shape.rank()])])
+        let step = Attr::Ints(vec![1; shape.rank()]);
+        g.try_add(&SLICE, &[x[0]], &[Attr::Sizes(begin), Attr::Sizes(end), step])
     };
-    let (head, tail) = (part(cut, n)?, part(0, cut)?);
-    g.try_add(&CONCATENATE, &[head, tail], &[Attr::Int(axis as i64)])
+    let (head, tail) = (part(cut, n)?, part(Dim::ZERO, cut)?);
+    let rolled = g.try_add(&CONCATENATE, &[head, tail], &[Attr::Int(axis as i64)])?;
+    Ok(g.reshape_to(rolled, &shape))
 }

@@ -107,7 +107,7 @@ fn infer_axis(name: &str, types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
 
 /// (rows, row length).
 pub(super) fn rows_of(shape: &Shape) -> (usize, usize) {
-    let d = shape.dims();
+    let d = shape.sizes();
     (d[..d.len() - 1].iter().product(), d[d.len() - 1])
 }
 

@@ -5,6 +5,7 @@
 use super::build::Build;
 use super::index::TAKE_ALONG_AXIS_GRAD;
 use super::rule::{self, shape_attr};
+use crate::dim::Dim;
 use crate::error::Result;
 use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, PartDef, StepCtx, Ty, Vjp};
 use crate::kernels::order::{self as kernel, Ends, Order};
@@ -73,7 +74,7 @@ fn infer_sort(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
 
 /// Positions are int32.
 fn countable(name: &str, shape: &Shape, axis: usize) -> Result<()> {
-    if shape.dims()[axis] > i32::MAX as usize {
+    if shape.dims()[axis].known().is_some_and(|n| n > i64::from(i32::MAX)) {
         return shape_err!("{name}: an axis of {shape} is too long for int32 positions; hint: split it");
     }
     Ok(())
@@ -86,14 +87,14 @@ fn infer_top_k(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
         return shape_err!("top_k: x is a scalar, wanted at least one axis; hint: reshape x to (1,)");
     };
     let k = attrs[0].int();
-    if k < 0 || k as u64 > n as u64 {
+    if k < 0 || (Dim::new(k) - n).is_positive() {
         return shape_err!(
             "top_k: k is {k}, wanted 0 to {n}, the size of the last axis of x {shape}; hint: min(k, x.shape[-1])"
         );
     }
     countable("top_k", &shape, shape.rank() - 1)?;
     let mut dims = shape.dims().to_vec();
-    dims[shape.rank() - 1] = k as usize;
+    dims[shape.rank() - 1] = Dim::new(k);
     Ok(Ty { shape: Shape::new(&dims)?, dtype: types[0].dtype })
 }
 
@@ -150,7 +151,7 @@ fn sorted(x: &Host, axis: &Attr, out: Ty, pick: impl Fn(usize, &[f64]) -> f64) -
 
 /// As [`sorted`] for the first `k` of the last axis, largest first.
 fn top(x: &Host, k: i64, out: Ty, pick: impl Fn(usize, &[f64]) -> f64) -> Host {
-    let n = x.ty.shape.dims().last().copied().unwrap_or(1).max(1);
+    let n = x.ty.shape.sizes().last().copied().unwrap_or(1).max(1);
     let mut y = Host { ty: out, data: vec![] };
     for line in x.data.chunks(n) {
         let mut order: Vec<usize> = (0..line.len()).collect();

@@ -6,6 +6,7 @@ use super::build::Build;
 use super::host;
 use super::rule::{self, shape_attr};
 use crate::data_err;
+use crate::dim::Dim;
 use crate::error::Result;
 use crate::graph::{Accept, Arg, Attr, Class, Host, Kind, StepCtx, Ty, Vjp};
 use crate::kernels::random::{self as kernel, GROUP, Key};
@@ -15,11 +16,11 @@ use crate::simd::LANES;
 const KEY: (f32, f32) = (0.0, 1000.0);
 
 rows! {
-    RANDOM_UNIFORM = "random_uniform"("key"; shape: Ints, stream: Int = Attr::Int(0)) {
+    RANDOM_UNIFORM = "random_uniform"("key"; shape: Sizes, stream: Int = Attr::Int(0)) {
         doc: "Uniform float32 in [0, 1), multiples of 2**-24.",
         class: Class::Random,
         accept: Accept::Exact,
-        infer: |types, attrs| infer("random_uniform", types, &attrs[0], DType::F32),
+        infer: |types, attrs| infer("random_uniform", types, &attrs[0].sizes(), DType::F32),
         vjp: Vjp::Zero,
         kind: Kind::Kernel,
         reference: |x, a, out| {
@@ -30,11 +31,11 @@ rows! {
         domain: &[KEY],
         smooth: true,
     }
-    RANDOM_NORMAL = "random_normal"("key"; shape: Ints, stream: Int = Attr::Int(0)) {
+    RANDOM_NORMAL = "random_normal"("key"; shape: Sizes, stream: Int = Attr::Int(0)) {
         doc: "Standard normal float32 (Box and Muller, 1958); none beyond 5.8.",
         class: Class::Random,
         accept: Accept::Exact,
-        infer: |types, attrs| infer("random_normal", types, &attrs[0], DType::F32),
+        infer: |types, attrs| infer("random_normal", types, &attrs[0].sizes(), DType::F32),
         vjp: Vjp::Zero,
         kind: Kind::Kernel,
         reference: |x, a, out| {
@@ -50,38 +51,38 @@ rows! {
         domain: &[KEY],
         smooth: true,
     }
-    // The bounds are floats because 2**31 - 1, a common bound, is also the symbolic batch size.
-    RANDOM_INTEGERS = "random_integers"("key"; shape: Ints, low: Float, high: Float, stream: Int = Attr::Int(0)) {
+    RANDOM_INTEGERS = "random_integers"("key"; shape: Sizes, low: Int, high: Int, stream: Int = Attr::Int(0)) {
         doc: "Uniform int32 in [low, high).",
         class: Class::Random,
         accept: Accept::Exact,
         infer: |types, attrs| {
-            let (low, high) = (attrs[1].float(), attrs[2].float());
-            if host::wrap(low) != low || host::wrap(high) != high || low >= high {
+            let (low, high) = (attrs[1].int(), attrs[2].int());
+            if i32::try_from(low).is_err() || i32::try_from(high).is_err() || low >= high {
                 return data_err!("random_integers: low {low} and high {high} need low < high, whole numbers of 32 bits; hint: high is not drawn");
             }
-            infer("random_integers", types, &attrs[0], DType::I32)
+            infer("random_integers", types, &attrs[0].sizes(), DType::I32)
         },
         vjp: Vjp::Zero,
         kind: Kind::Kernel,
         reference: |x, a, out| {
             let key = host_key(&x[0], &a[3]);
-            let range = (a[2].float() - a[1].float()) as u64;
-            host::generate(out, |i| a[1].float() + ((u64::from(word(key, i, i % GROUP / LANES)) * range) >> 32) as f64)
+            let range = (a[2].int() - a[1].int()) as u64;
+            host::generate(out, |i| a[1].int() as f64 + ((u64::from(word(key, i, i % GROUP / LANES)) * range) >> 32) as f64)
         },
         formula: "",
         domain: &[KEY],
         smooth: true,
     }
-    RANDOM_PERMUTATION = "random_permutation"("key"; n: Int, stream: Int = Attr::Int(0)) {
+    RANDOM_PERMUTATION = "random_permutation"("key"; n: Size, stream: Int = Attr::Int(0)) {
         doc: "The int32 numbers 0 .. n in random order (Fisher and Yates).",
         class: Class::Random,
         accept: Accept::Exact,
         infer: |types, attrs| {
-            if attrs[0].int() > i64::from(i32::MAX) {
-                return data_err!("random_permutation: n {} is above 2**31 - 1", attrs[0].int());
+            let n = attrs[0].size();
+            if n.known().is_some_and(|n| n > i64::from(i32::MAX)) {
+                return data_err!("random_permutation: n {n} is above 2**31 - 1");
             }
-            infer("random_permutation", types, &Attr::Ints(vec![attrs[0].int()]), DType::I32)
+            infer("random_permutation", types, &[n], DType::I32)
         },
         vjp: Vjp::Zero,
         kind: Kind::Kernel,
@@ -109,7 +110,7 @@ rows! {
             if !(0.0..=1.0).contains(&attrs[0].float()) {
                 return data_err!("dropout: rate {} is not between 0 and 1; hint: it is the fraction dropped", attrs[0].float());
             }
-            infer("dropout", &types[1..], &shape_attr(&types[0].shape), DType::F32)
+            infer("dropout", &types[1..], types[0].shape.dims(), DType::F32)
         },
         vjp: Vjp::Lowered,
         kind: Kind::Lowered(|g, x, attrs| {
@@ -136,7 +137,7 @@ rows! {
     }
 }
 
-fn infer(name: &str, types: &[Ty], shape: &Attr, dtype: DType) -> Result<Ty> {
+fn infer(name: &str, types: &[Ty], shape: &[Dim], dtype: DType) -> Result<Ty> {
     rule::arity(name, types, 1)?;
     rule::typed(name, "key", types[0], DType::I32)?;
     if types[0].shape.dims() != [4] {
@@ -145,7 +146,7 @@ fn infer(name: &str, types: &[Ty], shape: &Attr, dtype: DType) -> Result<Ty> {
             types[0].shape
         );
     }
-    Ok(Ty { shape: rule::sizes(name, shape.ints())?, dtype })
+    Ok(Ty { shape: rule::sizes(name, shape)?, dtype })
 }
 
 /// What kept values are multiplied by; nothing is kept at rate 1.
@@ -185,7 +186,7 @@ pub(crate) fn normal_step(ctx: &StepCtx<'_>) -> Result<()> {
 }
 
 pub(crate) fn integers_step(ctx: &StepCtx<'_>) -> Result<()> {
-    let bounds = (ctx.attrs[1].float() as i32, ctx.attrs[2].float() as i32);
+    let bounds = (ctx.attrs[1].int() as i32, ctx.attrs[2].int() as i32);
     let (key, n) = (key_of(ctx, &ctx.attrs[3]), ctx.output.ty.shape.count());
     // SAFETY: as for uniform.
     unsafe { kernel::integers_on(ctx.isa, ctx.output.ptr.cast(), 0, n, key, bounds) };

@@ -3,6 +3,7 @@
 use super::build::Build;
 use super::host;
 use super::rule;
+use crate::dim::Dim;
 use crate::error::Result;
 use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Reduce, StepCtx, Ty, Vjp};
 use crate::shape::{DType, Shape};
@@ -107,6 +108,40 @@ rows! {
         domain: &[WIDE],
         smooth: true,
     }
+    SUM_TO = "sum_to"("x"; shape: Sizes) {
+        doc: "The sum of x over the axes along which broadcasting widened a value of this shape to the shape of x: the adjoint of broadcast_to.",
+        class: Class::Composite,
+        accept: Accept::Number,
+        infer: |types, attrs| {
+            rule::arity("sum_to", types, 1)?;
+            let want = rule::sizes("sum_to", &attrs[0].sizes())?;
+            rule::widens("sum_to", &want, &types[0].shape)?;
+            Ok(Ty { shape: want, dtype: types[0].dtype })
+        },
+        vjp: Vjp::Rule(|g, _, x, dy| {
+            let shape = g.shape_of(x[0]);
+            vec![Some(g.broadcast_to(dy, &shape))]
+        }),
+        kind: Kind::Lowered(|g, x, a| {
+            let shape = rule::sizes("sum_to", &a[0].sizes())?;
+            Ok(g.unbroadcast(x[0], &shape))
+        }),
+        reference: |x, _, out| {
+            let (from, to) = (x[0].ty.shape, out.shape);
+            let lead = from.rank() - to.rank();
+            let mut y = host::generate(out, |_| 0.0);
+            for (i, v) in x[0].data.iter().enumerate() {
+                let at = host::unravel(i, &from);
+                let at: Vec<usize> =
+                    to.sizes().iter().zip(&at[lead..]).map(|(&d, &i)| if d == 1 { 0 } else { i }).collect();
+                y.data[host::ravel(&at, &to)] += v;
+            }
+            y
+        },
+        formula: "np.reshape(np.sum(x, axis=tuple(i for i in range(np.ndim(x)) if i < np.ndim(x) - len(shape) or shape[i - np.ndim(x) + len(shape)] == 1), keepdims=True), shape)",
+        domain: &[WIDE],
+        smooth: true,
+    }
     EXTENT = "extent"("x"; axis: IntsOrNone = Attr::None) {
         doc: "How many elements lie along axes, as a float32 scalar; follows the batch size.",
         class: Class::Kernel,
@@ -208,7 +243,10 @@ fn infer(name: &str, types: &[Ty], attrs: &[Attr], empty: Empty) -> Result<Ty> {
     let shape = types[0].shape;
     let axes = rule::axes(&attrs[0], &shape, name)?;
     let out = rule::reduced(&shape, &axes, attrs[1].flag())?;
-    if empty == Empty::Refused && axes.iter().any(|&i| shape.dims()[i] == 0) && out.count() > 0 {
+    if empty == Empty::Refused
+        && axes.iter().any(|&i| shape.dims()[i] == 0)
+        && !out.dims().contains(&Dim::ZERO)
+    {
         return shape_err!(
             "{name}: no elements along the reduced axes of {shape}; hint: check that the input is not empty"
         );
@@ -262,7 +300,7 @@ fn logsumexp(v: &[f64]) -> f64 {
 
 fn extent(shape: &Shape, axis: &Attr) -> f64 {
     let axes = rule::axes(axis, shape, "extent").unwrap_or_default();
-    axes.iter().map(|&i| shape.dims()[i] as f64).product()
+    axes.iter().map(|&i| shape.sizes()[i] as f64).product()
 }
 
 pub(crate) fn extent_step(ctx: &StepCtx<'_>) -> Result<()> {

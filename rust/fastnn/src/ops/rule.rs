@@ -1,9 +1,10 @@
 //! What shape rules share: arity and type checks, axes, sizes. Messages name the op, the shapes
 //! and a way out.
 
+use crate::dim::Dim;
 use crate::error::Result;
 use crate::graph::{Accept, Attr, Ty};
-use crate::shape::{DType, Shape, is_symbolic};
+use crate::shape::{DType, Shape};
 use crate::{data_err, shape_err};
 
 /// The type of an elementwise result.
@@ -110,7 +111,7 @@ pub fn reduced(shape: &Shape, axes: &[usize], keep: bool) -> Result<Shape> {
     for (i, &d) in shape.dims().iter().enumerate() {
         match (axes.contains(&i), keep) {
             (false, _) => dims.push(d),
-            (true, true) => dims.push(1),
+            (true, true) => dims.push(Dim::ONE),
             (true, false) => {}
         }
     }
@@ -118,33 +119,44 @@ pub fn reduced(shape: &Shape, axes: &[usize], keep: bool) -> Result<Shape> {
 }
 
 /// Sizes from an attribute; rejects negative ones.
-pub(super) fn sizes(name: &str, dims: &[i64]) -> Result<Shape> {
-    if let Some(d) = dims.iter().find(|&&d| d < 0) {
+pub(super) fn sizes(name: &str, dims: &[Dim]) -> Result<Shape> {
+    if let Some(d) = dims.iter().find(|d| d.is_negative()) {
         return shape_err!("{name}: size {d} in shape {dims:?} is negative");
     }
-    Shape::new(&dims.iter().map(|&d| d as usize).collect::<Vec<_>>())
+    Shape::new(dims)
 }
 
 /// A shape as an attribute.
 #[must_use]
 pub fn shape_attr(shape: &Shape) -> Attr {
-    Attr::Ints(shape.dims().iter().map(|&d| d as i64).collect())
+    Attr::Sizes(shape.dims().to_vec())
 }
 
-/// Rejects sizes computed from the symbolic batch that are not multiples of it, because such a
-/// size could not be replaced later.
-pub(super) fn whole_batches(name: &str, size: usize, of: usize) -> Result<usize> {
-    if is_symbolic(of) && !is_symbolic(size) && size >= of / 4 {
-        return shape_err!(
-            "{name}: a part of the batch axis has a size that depends on the batch; hint: take a fixed number of rows, or compute with a mask"
-        );
+/// Rejects a shape that does not broadcast to `wide`.
+pub(super) fn widens(name: &str, shape: &Shape, wide: &Shape) -> Result<()> {
+    let fits = shape.rank() <= wide.rank()
+        && shape
+            .dims()
+            .iter()
+            .rev()
+            .zip(wide.dims().iter().rev())
+            .all(|(&from, &to)| from == Dim::ONE || from.meet(to).is_some());
+    if fits {
+        return Ok(());
     }
-    Ok(size)
+    shape_err!(
+        "{name}: {shape} does not widen to {wide}; hint: sizes must be equal or 1, counted from the last axis"
+    )
+}
+
+/// The shape of two that must be equal, `None` when they certainly are not.
+pub(super) fn meet(a: &[Dim], b: &[Dim]) -> Option<Vec<Dim>> {
+    (a.len() == b.len()).then(|| a.iter().zip(b).map(|(a, b)| a.meet(*b)).collect())?
 }
 
 /// (outer, size, inner): the counts before, at and after an axis.
 #[must_use]
 pub fn around(shape: &Shape, axis: usize) -> (usize, usize, usize) {
-    let d = shape.dims();
+    let d = shape.sizes();
     (d[..axis].iter().product(), d[axis], d[axis + 1..].iter().product())
 }

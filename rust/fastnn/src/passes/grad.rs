@@ -114,6 +114,11 @@ impl Walk {
         if id.at() < self.active.len() && !self.active[id.at()] {
             return;
         }
+        // An open size may have been taken for a known one that it met; what flows on has the
+        // shape of the value, so that sums of gradients fit.
+        let shape = g.shape_of(id);
+        let open = shape.is_open() || g.shape_of(grad).is_open();
+        let grad = if open { g.reshape_to(grad, &shape) } else { grad };
         let sum = match self.grads[id.at()] {
             Some(so_far) => g.add_(so_far, grad),
             None => grad,

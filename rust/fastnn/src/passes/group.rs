@@ -113,16 +113,16 @@ fn access(shape: &Shape, strided: Option<&Strided>, over: &Shape) -> Access {
     if over.count() <= 1 {
         return Access::Contiguous;
     }
-    let own = shape.strides();
+    let (own, own_sizes) = (shape.strides(), shape.sizes());
     let pad = over.rank() - shape.rank();
     let mut dims: Vec<usize> = vec![];
     let mut strides: Vec<isize> = vec![];
-    for (i, &size) in over.dims().iter().enumerate() {
+    for (i, &size) in over.sizes().iter().enumerate() {
         if size == 1 {
             continue;
         }
         let stride = match strided {
-            _ if i < pad || shape.dims()[i - pad] == 1 => 0,
+            _ if i < pad || own_sizes[i - pad] == 1 => 0,
             Some(s) => s.strides[i - pad],
             None => own[i - pad] as isize,
         };

@@ -106,7 +106,7 @@ fn scattered(graph: &Graph, node: &Node) -> Option<Vec<Vec<i64>>> {
     let axes = reduced_axes(node, shape.rank());
     let mut runs: Vec<Vec<i64>> = vec![];
     let mut open = false;
-    for (axis, &size) in shape.dims().iter().enumerate() {
+    for (axis, &size) in shape.sizes().iter().enumerate() {
         if axes.contains(&axis) {
             if open {
                 runs.last_mut()?.push(axis as i64);

@@ -39,8 +39,8 @@ fn rewrite(work: &mut Rebuild<'_>, node: &Node) -> Id {
     match node.op.name {
         "stop_gradient" => return inputs[0],
         "extent" => {
-            let shape = g.shape(inputs[0]);
-            let count: usize = reduced_axes(node, shape.rank()).iter().map(|&a| shape.dims()[a]).product();
+            let sizes = g.shape(inputs[0]).sizes();
+            let count: usize = reduced_axes(node, sizes.len()).iter().map(|&a| sizes[a]).product();
             return g.typed_scalar(count as f64, node.ty.dtype);
         }
         "transpose" if is_identity(&g.shape(inputs[0]), node) => return inputs[0],

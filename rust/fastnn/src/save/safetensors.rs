@@ -98,7 +98,7 @@ fn write_whole(path: &Path, entries: &[Entry], metadata: &BTreeMap<String, Strin
         end += entry.ty.shape.count() * if entry.ty.dtype == DType::Bool { 1 } else { 4 };
         let description = json!({
             "dtype": code_of(entry.ty.dtype),
-            "shape": entry.ty.shape.dims(),
+            "shape": &entry.ty.shape.sizes()[..],
             "data_offsets": [begin, end],
         });
         if entry.name == "__metadata__" || header.insert(entry.name.clone(), description).is_some() {

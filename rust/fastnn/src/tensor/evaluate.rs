@@ -165,7 +165,7 @@ impl Key {
             1 << 32 | u64::from(constant.is_some()) << 24 | dtype_word(ty.dtype) << 16 | dims.len() as u64,
         );
         self.0.extend(constant.map(f64::to_bits));
-        self.0.extend(dims.iter().map(|&d| d as u64));
+        self.0.extend(dims.iter().map(|&d| d.word()));
     }
 
     fn op(&mut self, op: &'static OpDef, attrs: &[Attr], inputs: usize) {
@@ -177,6 +177,11 @@ impl Key {
                 Attr::Ints(v) => {
                     self.0.extend([2, v.len() as u64]);
                     self.0.extend(v.iter().map(|&i| i as u64));
+                }
+                Attr::Size(d) => self.0.extend([7, d.word()]),
+                Attr::Sizes(v) => {
+                    self.0.extend([8, v.len() as u64]);
+                    self.0.extend(v.iter().map(|d| d.word()));
                 }
                 Attr::Float(x) => self.0.extend([3, x.to_bits()]),
                 Attr::Bool(b) => self.0.extend([4, u64::from(*b)]),

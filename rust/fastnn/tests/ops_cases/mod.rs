@@ -116,6 +116,12 @@ fn special(op: &OpDef) -> Option<Vec<Sample>> {
         "cast" => [DType::F32, DType::I32, DType::Bool].map(|d| one(&[3, 5], &[Attr::DType(d)])).to_vec(),
         "reshape" => vec![one(&[3, 4], &[ints(&[2, 6])]), one(&[3, 4], &[ints(&[2, -1, 1])])],
         "expand_dims" => vec![one(&[3, 4], &[ints(&[0, -1])]), one(&[3, 4], &[Attr::Int(1)])],
+        "sum_to" => vec![
+            one(&[2, 3, 4], &[ints(&[3, 1])]),
+            one(&[2, 3], &[ints(&[1, 3])]),
+            one(&[2, 3], &[ints(&[2, 3])]),
+            one(&[3, 4], &[ints(&[])]),
+        ],
         "squeeze" => vec![one(&[1, 3, 1], &[ints(&[0])]), one(&[1, 3, 1], &[ints(&[0, -1])])],
         "transpose" => vec![one(&[2, 3, 4], &[Attr::None]), one(&[2, 3, 4], &[ints(&[1, -1, 0])])],
         "broadcast_to" => vec![one(&[3, 1], &[ints(&[2, 3, 4])]), one(&[], &[ints(&[3])])],
@@ -168,6 +174,7 @@ fn special(op: &OpDef) -> Option<Vec<Sample>> {
         "sparse_softmax_cross_entropy" => {
             vec![(vec![vec![4, 3], vec![4]], vec![]), (vec![vec![2, 2, 3], vec![2, 2]], vec![])]
         }
+        "axis_size" => vec![(vec![], vec![Attr::Size(5.into())])],
         "iota" => [DType::F32, DType::I32].map(|d| (vec![], vec![Attr::Int(5), Attr::DType(d)])).to_vec(),
         "full" => vec![(vec![], vec![ints(&[2, 3]), f(2.5), Attr::DType(DType::F32)])],
         "eye" => vec![
@@ -194,7 +201,9 @@ fn special(op: &OpDef) -> Option<Vec<Sample>> {
             (vec![vec![2, 5, 2], vec![2, 5, 2]], vec![ints(&[2, 3, 2]), Attr::Int(1)]),
         ],
         "random_uniform" | "random_normal" => vec![(vec![vec![4]], vec![ints(&[3, 77]), Attr::Int(2)])],
-        "random_integers" => vec![(vec![vec![4]], vec![ints(&[3, 77]), f(-3.0), f(9.0), Attr::Int(2)])],
+        "random_integers" => {
+            vec![(vec![vec![4]], vec![ints(&[3, 77]), Attr::Int(-3), Attr::Int(9), Attr::Int(2)])]
+        }
         "random_permutation" => vec![(vec![vec![4]], vec![Attr::Int(131), Attr::Int(2)])],
         "dropout" => vec![(vec![vec![3, 5], vec![4]], vec![f(0.4), Attr::Int(1)])],
         _ => return None,
@@ -286,12 +295,14 @@ pub(crate) fn gradients(g: &mut Graph, y: Id) -> Vec<Id> {
             assert_eq!(back.len(), node.inputs.len(), "{} gives one gradient per input", node.op.name);
             for (input, grad) in node.inputs.iter().zip(back) {
                 let Some(grad) = grad else { continue };
-                assert_eq!(
-                    g.shape(grad),
-                    g.shape(*input),
-                    "gradient of {} has the shape of its input",
+                let (have, want) = (g.shape(grad), g.shape(*input));
+                let met = have.dims().iter().zip(want.dims()).all(|(a, b)| a.meet(*b).is_some());
+                assert!(
+                    met && have.rank() == want.rank(),
+                    "gradient of {} has the shape of its input: {have}, wanted {want}",
                     node.op.name
                 );
+                let grad = g.reshape_to(grad, &want);
                 grads[input.at()] = Some(grads[input.at()].map_or(grad, |so_far| g.add_(so_far, grad)));
             }
         }
@@ -304,7 +315,7 @@ pub(crate) fn gradients(g: &mut Graph, y: Id) -> Vec<Id> {
 /// `sum(y * weights)` as a scalar node, with fixed uneven weights.
 pub(crate) fn weigh(g: &mut Graph, y: Id) -> Id {
     let shape = g.shape(y);
-    let n = g.iota(shape.count() as i64);
+    let n = g.iota(shape.elements());
     let n = g.to_float(n);
     let n = g.mul_scalar(n, 0.37);
     let n = g.add_scalar(n, 0.5);

@@ -49,7 +49,7 @@ impl Build<'_> {
                 let strided = rule(&types, &node.attrs, node.ty)?;
                 Ok(Step::Copy {
                     src: self.loc(node.inputs[0])?,
-                    dims: node.ty.shape.dims().to_vec(),
+                    dims: node.ty.shape.sizes().to_vec(),
                     strided,
                     dst: self.loc(*id)?,
                 })
@@ -196,7 +196,7 @@ impl Build<'_> {
         }
         let other = if node.inputs[0] == result { node.inputs[1] } else { node.inputs[0] };
         let shape = self.graph.shape(other);
-        let row = shape.count() == n && shape.dims().last().copied().unwrap_or(1) == n;
+        let row = shape.count() == n && shape.sizes().last().copied().unwrap_or(1) == n;
         let outside = !fused.nodes.contains(&other)
             && matches!(self.fusion.origin[other.at()], Origin::Own | Origin::Same(_));
         if other == result || !row || !outside {
@@ -221,7 +221,7 @@ fn bug(what: &str) -> Error {
 
 /// Sizes before, of and after a run of neighbouring axes.
 fn outer_run_inner(shape: &Shape, axes: &[usize]) -> [usize; 3] {
-    let dims = shape.dims();
+    let dims = shape.sizes();
     let wide: Vec<usize> = axes.iter().copied().filter(|&a| dims[a] != 1).collect();
     let (Some(&first), Some(&last)) = (wide.first(), wide.last()) else {
         return [shape.count(), 1, 1];

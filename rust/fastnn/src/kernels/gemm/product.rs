@@ -30,10 +30,10 @@ impl Product {
     pub fn new(a: &Shape, b: &Shape, out: &Shape, transposed: [bool; 2]) -> Product {
         let (mut m, k) = last_two(a, transposed[0]);
         let n = last_two(b, transposed[1]).1;
-        let lone = b.dims()[..b.rank() - 2].iter().all(|&d| d == 1) && !transposed[0];
+        let lone = b.sizes()[..b.rank() - 2].iter().all(|&d| d == 1) && !transposed[0];
         let batch = if lone {
             // One B for the whole batch: the batch is more rows.
-            m = a.count().checked_div(k).unwrap_or_else(|| a.dims()[..a.rank() - 1].iter().product());
+            m = a.count().checked_div(k).unwrap_or_else(|| a.sizes()[..a.rank() - 1].iter().product());
             vec![(0, 0)]
         } else {
             batch_offsets(a, b, out)
@@ -148,7 +148,8 @@ pub(super) fn band(m: usize, n: usize, k: usize) -> usize {
 }
 
 fn last_two(shape: &Shape, transposed: bool) -> (usize, usize) {
-    let d = &shape.dims()[shape.rank() - 2..];
+    let sizes = shape.sizes();
+    let d = &sizes[shape.rank() - 2..];
     if transposed { (d[1], d[0]) } else { (d[0], d[1]) }
 }
 
@@ -156,18 +157,19 @@ fn last_two(shape: &Shape, transposed: bool) -> (usize, usize) {
 fn batch_offsets(a: &Shape, b: &Shape, out: &Shape) -> Vec<(usize, usize)> {
     let lead = out.rank() - 2;
     let steps = |s: &Shape| -> Vec<usize> {
-        let strides = s.strides();
+        let (sizes, strides) = (s.sizes(), s.strides());
         let pad = out.rank() - s.rank();
-        (0..lead).map(|i| if i < pad || s.dims()[i - pad] == 1 { 0 } else { strides[i - pad] }).collect()
+        (0..lead).map(|i| if i < pad || sizes[i - pad] == 1 { 0 } else { strides[i - pad] }).collect()
     };
     let (sa, sb) = (steps(a), steps(b));
-    let count: usize = out.dims()[..lead].iter().product();
+    let sizes = out.sizes();
+    let count: usize = sizes[..lead].iter().product();
     (0..count)
         .map(|mut item| {
             let (mut x, mut y) = (0, 0);
             for axis in (0..lead).rev() {
-                let i = item % out.dims()[axis];
-                item /= out.dims()[axis];
+                let i = item % sizes[axis];
+                item /= sizes[axis];
                 x += i * sa[axis];
                 y += i * sb[axis];
             }

@@ -1,0 +1,233 @@
+//! `Dim`: a size that is not known yet, as Python sees it. Known sizes are plain integers.
+
+use crate::convert::kind_of;
+use crate::error::{Fault, Result, enter};
+use crate::tensor::PyTensor;
+use fastnn::dim::{Binder, Bindings, Dim};
+use fastnn::error::Error;
+use fastnn::graph::Attr;
+use fastnn::ops::index::AXIS_SIZE;
+use fastnn::sync::Lock;
+use fastnn::tensor::{Attrs, Operands, Tensor};
+use pyo3::exceptions::{PyTypeError, PyZeroDivisionError};
+use pyo3::prelude::*;
+use pyo3::pyclass::CompareOp;
+use pyo3::types::PyDict;
+
+/// A size that inputs leave open: `batch`, `time`, or what is computed from such sizes.
+///
+/// It comes from `ops.shape(x)` and from `x.shape` inside a traced step, and goes into shapes:
+/// `ops.reshape(x, (-1, 2 * n))`. With tensors and floats it computes as an int32 scalar. It equals
+/// None, which is how Keras writes an open size, and has no value until data is there.
+#[pyclass(frozen, name = "Dim", module = "fastnn._core")]
+pub(crate) struct PyDim(pub(crate) Dim);
+
+/// A size for Python: an integer where it is known.
+pub(crate) fn size_object<'py>(py: Python<'py>, dim: Dim) -> PyResult<Bound<'py, PyAny>> {
+    match dim.known() {
+        Some(number) => Ok(number.into_pyobject(py)?.into_any()),
+        None => Ok(Bound::new(py, PyDim(dim))?.into_any()),
+    }
+}
+
+/// A size from Python: an integer or a `Dim`, `None` when it is neither.
+pub(crate) fn size_from(value: &Bound<'_, PyAny>) -> Option<Dim> {
+    if let Ok(dim) = value.cast::<PyDim>() {
+        return Some(dim.get().0);
+    }
+    value.extract::<i64>().ok().map(Dim::new)
+}
+
+/// A size as a tensor that computes.
+pub(crate) fn scalar(dim: Dim) -> Result<Tensor> {
+    Ok(Tensor::build(&AXIS_SIZE, Operands::new(), Attrs::new(&[Attr::Size(dim)]))?)
+}
+
+/// A symbol for an open axis, named after what such an axis usually is. Names are numbered so that
+/// the axes of different tensors differ; the numbers come round again after some thousand.
+pub(crate) fn fresh(axis: usize, rank: usize) -> Dim {
+    const NAMES: [&str; 8] = ["batch_size", "length", "time", "height", "width", "depth", "features", "axis"];
+    const ROUND: u32 = 4096;
+    static NUMBERS: Lock<[u32; NAMES.len()]> = Lock::new([0; NAMES.len()]);
+    let name = match (rank, axis) {
+        (_, 0) => 0,
+        (2, 1) => 1,
+        (3, 1) => 2,
+        (4, 1) | (5, 2) => 3,
+        (4, 2) | (5, 3) => 4,
+        (5, 1) => 5,
+        (3, 2) | (4, 3) | (5, 4) => 6,
+        _ => 7,
+    };
+    let mut numbers = NUMBERS.lock();
+    let number = numbers[name];
+    numbers[name] = (number + 1) % ROUND;
+    drop(numbers);
+    match number {
+        0 => Dim::symbol(NAMES[name]),
+        n => Dim::symbol(&format!("{}_{n}", NAMES[name])),
+    }
+}
+
+impl PyDim {
+    fn refused(&self, use_: &str) -> PyErr {
+        let error: Fault = Error::Trace(format!(
+            "the size '{}' is not known yet, so {use_} cannot read it\n  hint: use it in a shape, or compute with \
+             ops.cast(size, 'float32'); it has a value once the model is called on data",
+            self.0
+        ))
+        .into();
+        enter::<()>(|| Err(error)).unwrap_err()
+    }
+
+    fn tensor<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        let tensor = enter(|| scalar(self.0))?;
+        Ok(Bound::new(py, PyTensor(tensor))?.into_any())
+    }
+
+    /// With another size by `whole`; with a float or a tensor as a tensor by the method `name`.
+    fn with<'py>(
+        &self,
+        other: &Bound<'py, PyAny>,
+        name: &str,
+        whole: impl FnOnce(Dim, Dim) -> Dim,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let py = other.py();
+        if let Some(other) = size_from(other) {
+            return size_object(py, whole(self.0, other));
+        }
+        self.tensor(py)?.call_method1(name, (other,))
+    }
+
+    fn divided<'py>(
+        &self,
+        other: &Bound<'py, PyAny>,
+        name: &str,
+        whole: impl FnOnce(Dim, Dim) -> Dim,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        if size_from(other) == Some(Dim::ZERO) {
+            return Err(PyZeroDivisionError::new_err("division of a size by zero"));
+        }
+        self.with(other, name, whole)
+    }
+}
+
+#[pymethods]
+impl PyDim {
+    fn __add__<'py>(&self, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.with(other, "__add__", |a, b| a + b)
+    }
+    fn __radd__<'py>(&self, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.with(other, "__radd__", |a, b| b + a)
+    }
+    fn __sub__<'py>(&self, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.with(other, "__sub__", |a, b| a - b)
+    }
+    fn __rsub__<'py>(&self, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.with(other, "__rsub__", |a, b| b - a)
+    }
+    fn __mul__<'py>(&self, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.with(other, "__mul__", |a, b| a * b)
+    }
+    fn __rmul__<'py>(&self, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.with(other, "__rmul__", |a, b| b * a)
+    }
+    fn __floordiv__<'py>(&self, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.divided(other, "__floordiv__", Dim::floor_div)
+    }
+    fn __rfloordiv__<'py>(&self, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.with(other, "__rfloordiv__", |a, b| b.floor_div(a))
+    }
+    fn __mod__<'py>(&self, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.divided(other, "__mod__", |a, b| a - b * a.floor_div(b))
+    }
+    fn __rmod__<'py>(&self, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.with(other, "__rmod__", |a, b| b - a * b.floor_div(a))
+    }
+    fn __truediv__<'py>(&self, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        self.tensor(other.py())?.div(other)
+    }
+    fn __rtruediv__<'py>(&self, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
+        other.div(self.tensor(other.py())?)
+    }
+    fn __pow__<'py>(
+        &self,
+        other: &Bound<'py, PyAny>,
+        _modulo: &Bound<'py, PyAny>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        self.tensor(other.py())?.pow(other, other.py().None())
+    }
+    fn __neg__<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
+        size_object(py, Dim::ZERO - self.0)
+    }
+
+    fn __richcmp__<'py>(&self, other: &Bound<'py, PyAny>, how: CompareOp) -> PyResult<Bound<'py, PyAny>> {
+        let py = other.py();
+        let truth = |x: bool| Ok(x.into_pyobject(py)?.to_owned().into_any());
+        let same = if other.is_none() { Some(true) } else { size_from(other).map(|d| d == self.0) };
+        match (how, same) {
+            (CompareOp::Eq, Some(same)) => return truth(same),
+            (CompareOp::Ne, Some(same)) => return truth(!same),
+            _ => {}
+        }
+        let Some(other_size) = size_from(other) else {
+            return Ok(py.NotImplemented().into_bound(py));
+        };
+        let away = self.0 - other_size;
+        let (less, more) = (away.is_negative(), away.is_positive());
+        let at_least = more || (away + Dim::ONE).is_positive();
+        let at_most = less || (Dim::ONE - away).is_positive();
+        let answer = match how {
+            CompareOp::Lt if less || at_least => less,
+            CompareOp::Le if at_most || more => at_most,
+            CompareOp::Gt if more || at_most => more,
+            CompareOp::Ge if at_least || less => at_least,
+            _ => return Err(self.refused("a comparison")),
+        };
+        truth(answer)
+    }
+
+    /// That of None, which it equals.
+    fn __hash__(&self, py: Python<'_>) -> PyResult<isize> {
+        py.None().bind(py).hash()
+    }
+
+    fn __bool__(&self) -> PyResult<bool> {
+        if self.0.is_positive() { Ok(true) } else { Err(self.refused("a condition")) }
+    }
+
+    fn __index__(&self) -> PyResult<i64> {
+        Err(self.refused("a whole number"))
+    }
+
+    fn __int__(&self) -> PyResult<i64> {
+        Err(self.refused("int()"))
+    }
+
+    fn __float__(&self) -> PyResult<f64> {
+        Err(self.refused("float()"))
+    }
+
+    fn __repr__(&self) -> String {
+        self.0.to_string()
+    }
+
+    /// The names of the sizes that it depends on.
+    #[getter]
+    fn names(&self) -> Vec<String> {
+        self.0.symbols().iter().filter_map(|s| s.name()).map(|n| n.to_string()).collect()
+    }
+
+    /// The size where those of `sizes`, a dict from names to sizes, stand for their names.
+    fn bind<'py>(&self, py: Python<'py>, sizes: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
+        let mut bindings = Bindings::new();
+        for (name, size) in sizes {
+            let Some(size) = size_from(&size) else {
+                return Err(PyTypeError::new_err(format!("a size is a {}", kind_of(&size))));
+            };
+            bindings.set(Dim::symbol(&name.extract::<String>()?), size);
+        }
+        let dim = enter(|| Ok(Binder::new(&bindings).bind(self.0)?))?;
+        size_object(py, dim)
+    }
+}

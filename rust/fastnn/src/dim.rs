@@ -1,0 +1,823 @@
+//! F0. Sizes: a whole number, or an expression over named symbols (`batch`, `time`) whose value is
+//! known when a graph is bound to data. A [`Dim`] is eight bytes and `Copy`; expressions live in
+//! one table for the whole process, in a normal form, so equal handles are equal expressions.
+//!
+//! Symbols stand for positive numbers. Expressions are polynomials over symbols and over what
+//! cannot be expanded (quotients, maxima, minima, broadcasts); two expressions that this form
+//! cannot tell apart from equal ones are compared again when a graph is bound, with numbers.
+
+use crate::error::Result;
+use crate::sync::Lock;
+use smallvec::SmallVec;
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::ops::{Add, Mul, Sub};
+use std::sync::Arc;
+
+/// A size, or a position or count along an axis: a whole number or an open expression.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Dim(i64);
+
+/// Numbers from here on, `OPENS` of them, are handles of expressions. No size reaches them, and a
+/// position that far below zero means the same as one a little further.
+const OPEN: i64 = -(1 << 62);
+const OPENS: i64 = 1 << 32;
+/// Numbers from here on mean "to the border" in slices.
+const FAR: i64 = 1 << 62;
+/// Expressions kept at most; a process that makes more is caught in a loop.
+const MOST_EXPRESSIONS: usize = 1 << 24;
+/// Larger polynomials stay as they are written instead of being expanded.
+const MOST_TERMS: usize = 32;
+const MOST_FACTORS: usize = 16;
+
+/// What a handle stands for.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Expr {
+    /// A named size.
+    Symbol(Arc<str>),
+    /// A polynomial of more than one term, or of one term that is more than an atom.
+    Sum(Vec<Term>),
+    /// The quotient, rounded down.
+    FloorDiv(Dim, Dim),
+    /// The larger.
+    Max(Dim, Dim),
+    /// The smaller.
+    Min(Dim, Dim),
+    /// What two sizes give when they broadcast: the other where one is 1, else both are equal.
+    Broadcast(Dim, Dim),
+    /// A sum that is too large to expand.
+    Plus(Dim, Dim),
+    /// A product that is too large to expand.
+    Times(Dim, Dim),
+}
+
+/// A product of atoms with a whole factor. No atoms: the constant of a polynomial.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Term {
+    /// Handles of what is multiplied, in order, repeated for powers. None of them is a `Sum`.
+    pub factors: SmallVec<[Dim; 2]>,
+    /// The whole factor.
+    pub times: i64,
+}
+
+/// An expression with what was found out about it when it was made.
+#[derive(Debug, Clone)]
+struct Entry {
+    expr: Arc<Expr>,
+    /// It is never below this, when every symbol is at least 1.
+    low: Option<i64>,
+    /// It is never above this.
+    high: Option<i64>,
+    /// Does it depend on the batch, and on another symbol?
+    batch: bool,
+    others: bool,
+}
+
+struct Table {
+    all: Vec<Entry>,
+    handles: HashMap<Arc<Expr>, Dim>,
+}
+
+/// Made when it is first asked for, the batch being its first entry.
+static TABLE: Lock<Option<Table>> = Lock::new(None);
+
+/// Reads or grows the table; what runs here is short.
+fn with<T>(f: impl FnOnce(&mut Table) -> T) -> T {
+    f(TABLE.lock().get_or_insert_with(|| {
+        let mut table = Table { all: Vec::new(), handles: HashMap::new() };
+        table.add(Expr::Symbol(BATCH_NAME.into()));
+        table
+    }))
+}
+
+const BATCH_NAME: &str = "batch";
+
+impl Table {
+    fn add(&mut self, expr: Expr) -> Dim {
+        if let Some(&known) = self.handles.get(&expr) {
+            return known;
+        }
+        assert!(self.all.len() < MOST_EXPRESSIONS, "invariant: sizes do not grow without end");
+        let dim = Dim(OPEN + self.all.len() as i64);
+        let (low, high) = self.range(&expr);
+        let (mut batch, mut others) = (false, false);
+        match &expr {
+            Expr::Symbol(name) if &**name == BATCH_NAME => batch = true,
+            Expr::Symbol(_) => others = true,
+            _ => {
+                for part in parts(&expr) {
+                    batch |= self.all[at(part)].batch;
+                    others |= self.all[at(part)].others;
+                }
+            }
+        }
+        let expr = Arc::new(expr);
+        self.all.push(Entry { expr: expr.clone(), low, high, batch, others });
+        self.handles.insert(expr, dim);
+        dim
+    }
+
+    fn range_of(&self, dim: Dim) -> (Option<i64>, Option<i64>) {
+        match dim.known() {
+            Some(number) => (Some(number), Some(number)),
+            None => (self.all[at(dim)].low, self.all[at(dim)].high),
+        }
+    }
+
+    /// Between which numbers a sum of terms lies.
+    fn range_of_sum(&self, terms: &[Term]) -> (Option<i64>, Option<i64>) {
+        let (mut low, mut high) = (Some(0i64), Some(0i64));
+        for term in terms {
+            let times = |x: Option<i64>| x.map(|x| x.saturating_mul(term.times));
+            let (mut least, mut most) = (Some(1), Some(1));
+            for &factor in &term.factors {
+                (least, most) = product((least, most), self.range_of(factor));
+            }
+            let (least, most) =
+                if term.times < 0 { (times(most), times(least)) } else { (times(least), times(most)) };
+            low = low.zip(least).map(|(a, b)| a.saturating_add(b));
+            high = high.zip(most).map(|(a, b)| a.saturating_add(b));
+        }
+        (low, high)
+    }
+
+    fn range(&self, expr: &Expr) -> (Option<i64>, Option<i64>) {
+        let both = |a: &Dim, b: &Dim| (self.range_of(*a), self.range_of(*b));
+        match expr {
+            Expr::Symbol(_) => (Some(1), None),
+            Expr::Sum(terms) => self.range_of_sum(terms),
+            Expr::FloorDiv(a, b) => match both(a, b) {
+                ((Some(a), most), (Some(b), _)) if a >= 0 && b > 0 => (Some(0), most.map(|m| m / b)),
+                _ => (None, None),
+            },
+            Expr::Max(a, b) => {
+                let ((a, c), (b, d)) = both(a, b);
+                (a.max(b), c.zip(d).map(|(c, d)| c.max(d)))
+            }
+            Expr::Min(a, b) => {
+                let ((a, c), (b, d)) = both(a, b);
+                let least = c.into_iter().chain(d).min();
+                (a.zip(b).map(|(a, b)| a.min(b)), least)
+            }
+            Expr::Broadcast(a, b) => {
+                let ((a, c), (b, d)) = both(a, b);
+                (a.zip(b).map(|(a, b)| a.min(b)), c.zip(d).map(|(c, d)| c.max(d)))
+            }
+            Expr::Plus(a, b) => {
+                let ((a, c), (b, d)) = both(a, b);
+                let sum = |a: Option<i64>, b| a.zip(b).map(|(a, b): (i64, i64)| a.saturating_add(b));
+                (sum(a, b), sum(c, d))
+            }
+            Expr::Times(a, b) => {
+                let (a, b) = both(a, b);
+                product(a, b)
+            }
+        }
+    }
+}
+
+/// The range of a product; known for factors that are never negative.
+fn product(a: (Option<i64>, Option<i64>), b: (Option<i64>, Option<i64>)) -> (Option<i64>, Option<i64>) {
+    match (a.0, b.0) {
+        (Some(least), Some(other)) if least >= 0 && other >= 0 => {
+            (Some(least.saturating_mul(other)), a.1.zip(b.1).map(|(a, b)| a.saturating_mul(b)))
+        }
+        _ => (None, None),
+    }
+}
+
+fn intern(expr: Expr) -> Dim {
+    with(|table| table.add(expr))
+}
+
+impl Dim {
+    /// The number of rows that are worked on together; the one symbol that every graph shares.
+    pub const BATCH: Dim = Dim(OPEN);
+    /// 0.
+    pub const ZERO: Dim = Dim(0);
+    /// 1.
+    pub const ONE: Dim = Dim(1);
+
+    /// A whole number, negative ones included (positions count from the end).
+    #[must_use]
+    pub const fn new(number: i64) -> Dim {
+        if Dim(number).is_open() { Dim(OPEN - 1) } else { Dim(number) }
+    }
+
+    /// The symbol of this name; the same one whenever it is asked for.
+    #[must_use]
+    pub fn symbol(name: &str) -> Dim {
+        intern(Expr::Symbol(name.into()))
+    }
+
+    /// True for an expression, whose value depends on symbols.
+    #[must_use]
+    pub const fn is_open(self) -> bool {
+        self.0 >= OPEN && self.0 < OPEN + OPENS
+    }
+
+    /// The number, where it is one.
+    #[must_use]
+    pub const fn known(self) -> Option<i64> {
+        if self.is_open() { None } else { Some(self.0) }
+    }
+
+    /// The handle as a word, the same for equal sizes.
+    #[must_use]
+    pub const fn word(self) -> u64 {
+        self.0 as u64
+    }
+
+    /// The expression, where it is one.
+    #[must_use]
+    pub fn expr(self) -> Option<Arc<Expr>> {
+        if self.is_open() {
+            with(|table| table.all.get(at(self)).map(|entry| entry.expr.clone()))
+        } else {
+            None
+        }
+    }
+
+    /// The name, where it is a symbol.
+    #[must_use]
+    pub fn name(self) -> Option<Arc<str>> {
+        match self.expr().as_deref() {
+            Some(Expr::Symbol(name)) => Some(name.clone()),
+            _ => None,
+        }
+    }
+
+    /// The quotient rounded down. By zero it is zero.
+    #[must_use]
+    pub fn floor_div(self, by: Dim) -> Dim {
+        match (self.known(), by.known()) {
+            (Some(_), Some(0)) => Dim::ZERO,
+            (Some(a), Some(b)) => Dim::new(floor_quotient(a, b)),
+            (_, Some(1)) => self,
+            (_, Some(-1)) => Dim::ZERO - self,
+            (_, Some(b)) if b > 0 => floor_by_number(&self.terms(), b),
+            _ => exact(&self.terms(), by).unwrap_or_else(|| intern(Expr::FloorDiv(self, by))),
+        }
+    }
+
+    /// The quotient rounded up.
+    #[must_use]
+    pub fn ceil_div(self, by: Dim) -> Dim {
+        match by.known() {
+            Some(number) if number > 0 => (self + Dim::new(number - 1)).floor_div(by),
+            _ => Dim::ZERO - (Dim::ZERO - self).floor_div(by),
+        }
+    }
+
+    /// The quotient of sizes that divide evenly, `None` when they certainly do not.
+    #[must_use]
+    pub fn divided(self, by: Dim) -> Option<Dim> {
+        match (self.known(), by.known()) {
+            (_, Some(0)) => None,
+            (Some(a), Some(b)) if a.checked_rem(b) != Some(0) => None,
+            _ => Some(self.floor_div(by)),
+        }
+    }
+
+    /// The larger.
+    #[must_use]
+    pub fn max(self, other: Dim) -> Dim {
+        match difference(self, other) {
+            (Some(0..), _) => self,
+            (_, Some(..=0)) => other,
+            _ => intern(Expr::Max(Ord::min(self, other), Ord::max(self, other))),
+        }
+    }
+
+    /// The smaller.
+    #[must_use]
+    pub fn min(self, other: Dim) -> Dim {
+        if self.0 >= FAR || other.0 >= FAR {
+            return if self.0 >= FAR { other } else { self };
+        }
+        match difference(self, other) {
+            (Some(0..), _) => other,
+            (_, Some(..=0)) => self,
+            _ => intern(Expr::Min(Ord::min(self, other), Ord::max(self, other))),
+        }
+    }
+
+    /// True when it is more than 0 for every size of its symbols.
+    #[must_use]
+    pub fn is_positive(self) -> bool {
+        matches!(self.range(), (Some(1..), _))
+    }
+
+    /// True when it is less than 0 for every size of its symbols.
+    #[must_use]
+    pub fn is_negative(self) -> bool {
+        matches!(self.range(), (_, Some(..=-1)))
+    }
+
+    /// The size of two that must be equal: the number where one is known. `None` when they differ
+    /// whatever the symbols are; what is left open is compared when a graph is bound.
+    #[must_use]
+    pub fn meet(self, other: Dim) -> Option<Dim> {
+        if self == other {
+            return Some(self);
+        }
+        if differ(self, other) {
+            return None;
+        }
+        Some(if self.is_open() && !other.is_open() { other } else { self })
+    }
+
+    /// The size of two that broadcast, `None` when they do not whatever the symbols are.
+    #[must_use]
+    pub fn broadcast(self, other: Dim) -> Option<Dim> {
+        match (self, other) {
+            (a, b) if a == b => Some(a),
+            (Dim::ONE, b) => Some(b),
+            (a, Dim::ONE) => Some(a),
+            (a, b) if differ(a, b) => None,
+            (a, b) if !b.is_open() => Some(b).filter(|_| a.is_open()),
+            (a, _) if !a.is_open() => Some(a),
+            (a, b) => Some(joined(a, b)),
+        }
+    }
+
+    /// The symbols that it depends on, in the order of their making.
+    #[must_use]
+    pub fn symbols(self) -> Vec<Dim> {
+        let all = self.made_of().into_iter();
+        all.filter(|(_, expr)| matches!(**expr, Expr::Symbol(_))).map(|(dim, _)| dim).collect()
+    }
+
+    /// `symbol` such that this expression is `value`, where it is a multiple of one symbol and a
+    /// number.
+    #[must_use]
+    pub fn solve(self, value: i64) -> Option<(Dim, i64)> {
+        let terms = self.terms();
+        let constant: i64 = terms.iter().filter(|t| t.factors.is_empty()).map(|t| t.times).sum();
+        let mut open = terms.iter().filter(|t| !t.factors.is_empty());
+        let (Some(term), None) = (open.next(), open.next()) else { return None };
+        let [symbol] = term.factors[..] else { return None };
+        symbol.name()?;
+        let rest = value.checked_sub(constant)?;
+        (rest.checked_rem(term.times) == Some(0)).then(|| (symbol, rest / term.times))
+    }
+
+    /// The expressions that it is made of, parts before wholes, itself last; empty for a number.
+    #[must_use]
+    pub fn made_of(self) -> Vec<(Dim, Arc<Expr>)> {
+        if !self.is_open() {
+            return vec![];
+        }
+        with(|table| reachable(table, self).into_iter().map(|d| (d, table.all[at(d)].expr.clone())).collect())
+    }
+
+    fn range(self) -> (Option<i64>, Option<i64>) {
+        match self.known() {
+            Some(number) => (Some(number), Some(number)),
+            None => with(|table| table.range_of(self)),
+        }
+    }
+
+    fn terms(self) -> Vec<Term> {
+        if let Some(number) = self.known() {
+            let constant = Term { factors: SmallVec::new(), times: number };
+            return if number == 0 { vec![] } else { vec![constant] };
+        }
+        match self.expr().as_deref() {
+            Some(Expr::Sum(terms)) => terms.clone(),
+            _ => vec![Term { factors: SmallVec::from_iter([self]), times: 1 }],
+        }
+    }
+}
+
+/// Between which numbers `a - b` lies.
+fn difference(a: Dim, b: Dim) -> (Option<i64>, Option<i64>) {
+    if let (Some(a), Some(b)) = (a.known(), b.known()) {
+        let difference = Some(a.saturating_sub(b));
+        return (difference, difference);
+    }
+    let mut terms = a.terms();
+    terms.extend(b.terms().into_iter().map(|t| Term { times: t.times.saturating_neg(), ..t }));
+    let terms = collected(terms);
+    with(|table| table.range_of_sum(&terms))
+}
+
+/// True when two sizes cannot be equal. The batch is no other size: the last batch of a data set
+/// has another one, so a number or another symbol that equals it does so by accident.
+fn differ(a: Dim, b: Dim) -> bool {
+    if !a.is_open() && !b.is_open() {
+        return a != b;
+    }
+    if matches!(difference(a, b), (Some(1..), _) | (_, Some(..=-1))) {
+        return true;
+    }
+    let of = |d: Dim| match d.is_open() {
+        true => with(|table| (table.all[at(d)].batch, table.all[at(d)].others)),
+        false => (false, false),
+    };
+    matches!((of(a), of(b)), ((true, false), (false, _)) | ((false, _), (true, false)))
+}
+
+fn joined(a: Dim, b: Dim) -> Dim {
+    for (one, other) in [(a, b), (b, a)] {
+        if let Some(Expr::Broadcast(x, y)) = one.expr().as_deref()
+            && (*x == other || *y == other)
+        {
+            return one;
+        }
+    }
+    intern(Expr::Broadcast(Ord::min(a, b), Ord::max(a, b)))
+}
+
+/// The quotient rounded down, for any signs.
+fn floor_quotient(a: i64, b: i64) -> i64 {
+    let quotient = a.saturating_div(b);
+    if a.checked_rem(b).is_some_and(|r| r != 0 && (r < 0) != (b < 0)) { quotient - 1 } else { quotient }
+}
+
+fn gcd(a: i64, b: i64) -> i64 {
+    if b == 0 { a.saturating_abs() } else { gcd(b, a % b) }
+}
+
+/// floor(terms / by) with whole multiples of `by` taken out and common factors cancelled.
+fn floor_by_number(terms: &[Term], by: i64) -> Dim {
+    let (mut whole, mut rest) = (vec![], vec![]);
+    for term in terms {
+        let (q, r) = (term.times.div_euclid(by), term.times.rem_euclid(by));
+        for (part, times) in [(&mut whole, q), (&mut rest, r)] {
+            if times != 0 {
+                part.push(Term { factors: term.factors.clone(), times });
+            }
+        }
+    }
+    let whole = polynomial(whole);
+    let common = rest.iter().filter(|t| !t.factors.is_empty()).fold(by, |g, t| gcd(g, t.times));
+    let by = by / common;
+    for term in &mut rest {
+        // The constant loses its remainder: the other terms are multiples of the common factor.
+        term.times = term.times.div_euclid(common);
+    }
+    rest.retain(|t| t.times != 0);
+    if by == 1 {
+        return whole + polynomial(rest);
+    }
+    if rest.iter().all(|t| t.factors.is_empty()) {
+        return whole;
+    }
+    // floor((floor(x / a) + c) / b) = floor((x + a c) / (a b))
+    let mut open = rest.iter().filter(|t| !t.factors.is_empty());
+    if let (Some(Term { factors, times: 1 }), None) = (open.next(), open.next())
+        && let [atom] = factors[..]
+        && let Some(Expr::FloorDiv(x, a)) = atom.expr().as_deref()
+        && let Some(a) = a.known()
+        && a > 0
+        && let Some(product) = a.checked_mul(by)
+    {
+        let constant: i64 = rest.iter().filter(|t| t.factors.is_empty()).map(|t| t.times).sum();
+        let inside = *x + Dim::new(constant) * Dim::new(a);
+        return whole + inside.floor_div(Dim::new(product));
+    }
+    whole + intern(Expr::FloorDiv(polynomial(rest), Dim::new(by)))
+}
+
+/// The quotient of a polynomial by a single term that divides each of its terms.
+fn exact(terms: &[Term], by: Dim) -> Option<Dim> {
+    let by = by.terms();
+    if by == terms {
+        return Some(Dim::ONE);
+    }
+    let [divisor] = &by[..] else { return None };
+    let mut out = vec![];
+    for term in terms {
+        if term.times.checked_rem(divisor.times) != Some(0) {
+            return None;
+        }
+        let mut factors = term.factors.clone();
+        for factor in &divisor.factors {
+            factors.remove(factors.iter().position(|f| f == factor)?);
+        }
+        out.push(Term { factors, times: term.times / divisor.times });
+    }
+    Some(polynomial(out))
+}
+
+/// Terms in their order, those with the same factors added up.
+fn collected(mut terms: Vec<Term>) -> Vec<Term> {
+    terms.sort_by(|a, b| b.factors.len().cmp(&a.factors.len()).then_with(|| a.factors.cmp(&b.factors)));
+    let mut sum: Vec<Term> = Vec::with_capacity(terms.len());
+    for term in terms {
+        match sum.last_mut() {
+            Some(last) if last.factors == term.factors => last.times = last.times.saturating_add(term.times),
+            _ => sum.push(term),
+        }
+    }
+    sum.retain(|t| t.times != 0);
+    sum
+}
+
+/// The handle of a sum of terms that need not be in order or different.
+fn polynomial(terms: Vec<Term>) -> Dim {
+    let sum = collected(terms);
+    match &sum[..] {
+        [] => Dim::ZERO,
+        [one] if one.factors.is_empty() => Dim::new(one.times),
+        [one] if one.times == 1 && one.factors.len() == 1 => one.factors[0],
+        _ => intern(Expr::Sum(sum)),
+    }
+}
+
+impl Add for Dim {
+    type Output = Dim;
+
+    fn add(self, other: Dim) -> Dim {
+        match (self.known(), other.known()) {
+            (Some(a), Some(b)) => return Dim::new(a.saturating_add(b)),
+            (Some(0), _) => return other,
+            (_, Some(0)) => return self,
+            _ => {}
+        }
+        let mut terms = self.terms();
+        terms.extend(other.terms());
+        if terms.len() > MOST_TERMS {
+            return intern(Expr::Plus(Ord::min(self, other), Ord::max(self, other)));
+        }
+        polynomial(terms)
+    }
+}
+
+impl Mul for Dim {
+    type Output = Dim;
+
+    fn mul(self, other: Dim) -> Dim {
+        match (self.known(), other.known()) {
+            (Some(a), Some(b)) => return Dim::new(a.saturating_mul(b)),
+            (Some(0), _) | (_, Some(0)) => return Dim::ZERO,
+            (Some(1), _) => return other,
+            (_, Some(1)) => return self,
+            _ => {}
+        }
+        let (a, b) = (self.terms(), other.terms());
+        let most = |terms: &[Term]| terms.iter().map(|t| t.factors.len()).max().unwrap_or(0);
+        if a.len() * b.len() > MOST_TERMS || most(&a) + most(&b) > MOST_FACTORS {
+            return intern(Expr::Times(Ord::min(self, other), Ord::max(self, other)));
+        }
+        let mut terms = Vec::with_capacity(a.len() * b.len());
+        for x in &a {
+            for y in &b {
+                let mut factors = x.factors.clone();
+                factors.extend_from_slice(&y.factors);
+                factors.sort_unstable();
+                terms.push(Term { factors, times: x.times.saturating_mul(y.times) });
+            }
+        }
+        polynomial(terms)
+    }
+}
+
+impl Sub for Dim {
+    type Output = Dim;
+
+    fn sub(self, other: Dim) -> Dim {
+        match (self.known(), other.known()) {
+            (Some(a), Some(b)) => Dim::new(a.saturating_sub(b)),
+            _ if self == other => Dim::ZERO,
+            _ => match other.expr().as_deref() {
+                // What was cut off at a border becomes what is left: n - max(n - 5, 0) = min(5, n).
+                Some(Expr::Max(a, b)) => (self - *a).min(self - *b),
+                Some(Expr::Min(a, b)) => (self - *a).max(self - *b),
+                _ => self + other * Dim(-1),
+            },
+        }
+    }
+}
+
+impl std::iter::Product for Dim {
+    fn product<I: Iterator<Item = Dim>>(iter: I) -> Dim {
+        iter.fold(Dim::ONE, Mul::mul)
+    }
+}
+
+impl<'a> std::iter::Product<&'a Dim> for Dim {
+    fn product<I: Iterator<Item = &'a Dim>>(iter: I) -> Dim {
+        iter.copied().product()
+    }
+}
+
+impl From<usize> for Dim {
+    fn from(size: usize) -> Dim {
+        Dim::new(i64::try_from(size).unwrap_or(i64::MAX))
+    }
+}
+
+impl PartialEq<usize> for Dim {
+    fn eq(&self, other: &usize) -> bool {
+        *self == Dim::from(*other)
+    }
+}
+
+impl fmt::Debug for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl fmt::Display for Dim {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, 4)
+    }
+}
+
+impl Dim {
+    /// The expression in words, its parts `depth` levels deep.
+    fn write(self, f: &mut fmt::Formatter<'_>, depth: u32) -> fmt::Result {
+        let Some(expr) = self.expr() else { return write!(f, "{}", self.0) };
+        if depth == 0 && !matches!(*expr, Expr::Symbol(_)) {
+            return f.write_str("...");
+        }
+        let inner = |f: &mut fmt::Formatter<'_>, d: Dim| match d.expr().as_deref() {
+            Some(Expr::Sum(_) | Expr::Plus(..)) => {
+                f.write_str("(")?;
+                d.write(f, depth - 1)?;
+                f.write_str(")")
+            }
+            _ => d.write(f, depth.saturating_sub(1)),
+        };
+        let pair = |f: &mut fmt::Formatter<'_>, name: &str, a: Dim, b: Dim| {
+            write!(f, "{name}(")?;
+            a.write(f, depth - 1)?;
+            f.write_str(", ")?;
+            b.write(f, depth - 1)?;
+            f.write_str(")")
+        };
+        let between = |f: &mut fmt::Formatter<'_>, a: Dim, sign: &str, b: Dim| {
+            inner(f, a)?;
+            f.write_str(sign)?;
+            inner(f, b)
+        };
+        match &*expr {
+            Expr::Symbol(name) => f.write_str(name),
+            Expr::FloorDiv(a, b) => between(f, *a, "//", *b),
+            Expr::Max(a, b) => pair(f, "max", *a, *b),
+            Expr::Min(a, b) => pair(f, "min", *a, *b),
+            Expr::Broadcast(a, b) => pair(f, "broadcast", *a, *b),
+            Expr::Plus(a, b) => between(f, *a, " + ", *b),
+            Expr::Times(a, b) => between(f, *a, "*", *b),
+            Expr::Sum(terms) => {
+                for (i, term) in terms.iter().enumerate() {
+                    match (i, term.times < 0) {
+                        (0, false) => {}
+                        (0, true) => f.write_str("-")?,
+                        (_, false) => f.write_str(" + ")?,
+                        (_, true) => f.write_str(" - ")?,
+                    }
+                    let times = term.times.unsigned_abs();
+                    if times != 1 || term.factors.is_empty() {
+                        write!(f, "{times}")?;
+                    }
+                    for (k, &factor) in term.factors.iter().enumerate() {
+                        if k > 0 || times != 1 {
+                            f.write_str("*")?;
+                        }
+                        inner(f, factor)?;
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+fn at(dim: Dim) -> usize {
+    (dim.0 - OPEN) as usize
+}
+
+fn parts(expr: &Expr) -> SmallVec<[Dim; 4]> {
+    let all: SmallVec<[Dim; 4]> = match expr {
+        Expr::Symbol(_) => SmallVec::new(),
+        Expr::Sum(terms) => terms.iter().flat_map(|t| t.factors.iter().copied()).collect(),
+        Expr::FloorDiv(a, b)
+        | Expr::Max(a, b)
+        | Expr::Min(a, b)
+        | Expr::Broadcast(a, b)
+        | Expr::Plus(a, b)
+        | Expr::Times(a, b) => SmallVec::from_iter([*a, *b]),
+    };
+    all.into_iter().filter(|d| d.is_open()).collect()
+}
+
+/// The expressions that `root` is made of, itself last: parts have smaller handles.
+fn reachable(table: &Table, root: Dim) -> Vec<Dim> {
+    let (mut found, mut stack) = (HashSet::from([root]), vec![root]);
+    while let Some(dim) = stack.pop() {
+        stack.extend(parts(&table.all[at(dim)].expr).into_iter().filter(|&part| found.insert(part)));
+    }
+    let mut found: Vec<Dim> = found.into_iter().collect();
+    found.sort_unstable();
+    found
+}
+
+/// Sizes for symbols: numbers, or expressions over the symbols of another graph.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub struct Bindings(SmallVec<[(Dim, Dim); 4]>);
+
+impl Bindings {
+    /// Nothing bound.
+    #[must_use]
+    pub fn new() -> Bindings {
+        Bindings::default()
+    }
+
+    /// A batch size and nothing else.
+    #[must_use]
+    pub fn batch(rows: usize) -> Bindings {
+        let mut bindings = Bindings::new();
+        bindings.set(Dim::BATCH, rows.into());
+        bindings
+    }
+
+    /// Gives a symbol a size; the one that it had before.
+    pub fn set(&mut self, symbol: Dim, size: Dim) -> Option<Dim> {
+        match self.0.binary_search_by_key(&symbol, |(s, _)| *s) {
+            Ok(at) => Some(std::mem::replace(&mut self.0[at].1, size)),
+            Err(at) => {
+                self.0.insert(at, (symbol, size));
+                None
+            }
+        }
+    }
+
+    /// The size of a symbol.
+    #[must_use]
+    pub fn get(&self, symbol: Dim) -> Option<Dim> {
+        self.0.binary_search_by_key(&symbol, |(s, _)| *s).ok().map(|at| self.0[at].1)
+    }
+
+    /// The symbols with their sizes.
+    pub fn iter(&self) -> impl Iterator<Item = (Dim, Dim)> + '_ {
+        self.0.iter().copied()
+    }
+}
+
+impl fmt::Display for Bindings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (i, (symbol, size)) in self.0.iter().enumerate() {
+            write!(f, "{}{symbol} {size}", if i > 0 { ", " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+/// Puts bound sizes into expressions, each distinct one once.
+#[derive(Debug)]
+pub struct Binder<'a> {
+    bindings: &'a Bindings,
+    done: HashMap<Dim, Dim>,
+}
+
+impl<'a> Binder<'a> {
+    /// For these sizes.
+    #[must_use]
+    pub fn new(bindings: &'a Bindings) -> Binder<'a> {
+        Binder { bindings, done: HashMap::new() }
+    }
+
+    /// `dim` with its symbols replaced; a number when all of them have one. Errors when sizes that
+    /// must broadcast do not.
+    pub fn bind(&mut self, dim: Dim) -> Result<Dim> {
+        if !dim.is_open() {
+            return Ok(dim);
+        }
+        if let Some(&known) = self.done.get(&dim) {
+            return Ok(known);
+        }
+        for (part, expr) in dim.made_of() {
+            if self.done.contains_key(&part) {
+                continue;
+            }
+            let of = |d: &Dim| if d.is_open() { self.done[d] } else { *d };
+            let value = match &*expr {
+                Expr::Symbol(_) => self.bindings.get(part).unwrap_or(part),
+                Expr::Sum(terms) => terms.iter().fold(Dim::ZERO, |sum, term| {
+                    sum + term.factors.iter().fold(Dim::new(term.times), |product, f| product * of(f))
+                }),
+                Expr::FloorDiv(a, b) => of(a).floor_div(of(b)),
+                Expr::Max(a, b) => of(a).max(of(b)),
+                Expr::Min(a, b) => of(a).min(of(b)),
+                Expr::Plus(a, b) => of(a) + of(b),
+                Expr::Times(a, b) => of(a) * of(b),
+                Expr::Broadcast(a, b) => match of(a).broadcast(of(b)) {
+                    Some(size) => size,
+                    None => {
+                        return crate::shape_err!(
+                            "the sizes {a} and {b} do not broadcast: they are {} and {}",
+                            of(a),
+                            of(b)
+                        );
+                    }
+                },
+            };
+            self.done.insert(part, value);
+        }
+        Ok(self.done[&dim])
+    }
+}
