@@ -301,14 +301,16 @@ def test_own_variables_go_through_a_store(rng):
         b.load_own_variables({**store, "3": np.zeros(2)})
 
 
-def test_the_float32_policy_is_the_only_one():
+def test_every_policy_that_is_taken_computes_in_float32():
     policy = fastnn.DTypePolicy("float32")
     for dtype in ("float32", np.float32, np.dtype("float32"), policy, None):
         layer = layers.Dense(2, dtype=dtype)
         assert layer.dtype_policy == policy
         assert layer.compute_dtype == layer.variable_dtype == "float32"
     mixed = {"class_name": "DTypePolicy", "config": {"name": "mixed_float16"}}
-    for dtype in ("float16", "mixed_float16", mixed, np.float64):
+    for dtype in ("mixed_float16", mixed, fastnn.DTypePolicy("mixed_bfloat16")):
+        assert layers.Dense(2, dtype=dtype).compute_dtype == "float32"
+    for dtype in ("float16", np.float64):
         with pytest.raises(
             ValueError, match=r"not supported\n  hint: fastnn computes in 'float32'"
         ):

@@ -18,8 +18,17 @@ from types import ModuleType
 from typing import Any
 
 import fastnn
-from fastnn import _core, keras, ops
-from fastnn.namespaces import CORE, FURTHER, KERAS, KERAS_MODULES, MODULES
+from fastnn import _core, keras, ops, tensorflow
+from fastnn.namespaces import (
+    CORE,
+    FURTHER,
+    KERAS,
+    KERAS_MODULES,
+    MODULES,
+    TENSORFLOW,
+    TENSORFLOW_MODULES,
+    TENSORFLOW_OPS,
+)
 from fastnn.optimizers import schedules
 
 PACKAGE = Path(__file__).resolve().parents[1] / "python" / "fastnn"
@@ -320,6 +329,13 @@ def package_stub(package: ModuleType, names: dict[str, str], modules: dict[str, 
     for name, module in modules.items():
         parent, _, own = module.rpartition(".")
         lines.append(f"from {parent} import {own} as {name}\n")
+    if package is fastnn:
+        lines += [f"from fastnn.ops import {n} as {n}\n" for n in TENSORFLOW_OPS]
+        lines += [
+            f"from fastnn.tensorflow import {n if hasattr(tensorflow, n) else n + '_'} as {n}\n"
+            for n in TENSORFLOW
+        ]
+        lines += [f"from fastnn.tfnames import {n} as {n}\n" for n in TENSORFLOW_MODULES]
     version = "\n__version__: str\n"
     return f"{LAZY_HEAD}{''.join(sorted(lines))}{version}{names_of(package.__all__)}"
 

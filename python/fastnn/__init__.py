@@ -8,10 +8,12 @@ when it is first used.
 from __future__ import annotations
 
 from fastnn import _core
+from fastnn.finder import install
 from fastnn.namespaces import CORE, FURTHER, KERAS, MODULES, lazy
 
 __version__: str = _core.info()["version"]
 
 __all__ = sorted([*CORE, *KERAS, *MODULES, *FURTHER])
 
+install()
 __getattr__, __dir__ = lazy(globals(), {**CORE, **KERAS}, {**MODULES, **FURTHER})

@@ -7,6 +7,8 @@ from fastnn import config as config
 from fastnn import constraints as constraints
 from fastnn import data as data
 from fastnn import datasets as datasets
+from fastnn import distribution as distribute
+from fastnn import distribution as distribution
 from fastnn import dtype_policies as dtype_policies
 from fastnn import ensemble as ensemble
 from fastnn import errors as errors
@@ -16,10 +18,12 @@ from fastnn import keras as keras
 from fastnn import layers as layers
 from fastnn import losses as losses
 from fastnn import metrics as metrics
+from fastnn import mixed_precision as mixed_precision
 from fastnn import models as models
 from fastnn import ops as ops
 from fastnn import optimizers as optimizers
 from fastnn import plot as plot
+from fastnn import preprocessing as preprocessing
 from fastnn import random as random
 from fastnn import regularizers as regularizers
 from fastnn import saving as saving
@@ -55,9 +59,141 @@ from fastnn.models import Functional as Functional
 from fastnn.models import Model as Model
 from fastnn.models import Sequential as Sequential
 from fastnn.models import load_model as load_model
+from fastnn.ops import abs as abs
+from fastnn.ops import add as add
+from fastnn.ops import arange as arange
+from fastnn.ops import arctan2 as arctan2
+from fastnn.ops import argsort as argsort
+from fastnn.ops import cast as cast
+from fastnn.ops import clip as clip
+from fastnn.ops import cond as cond
+from fastnn.ops import convert_to_tensor as convert_to_tensor
+from fastnn.ops import cos as cos
+from fastnn.ops import cosh as cosh
+from fastnn.ops import cumprod as cumprod
+from fastnn.ops import cumsum as cumsum
+from fastnn.ops import divide as divide
+from fastnn.ops import einsum as einsum
+from fastnn.ops import equal as equal
+from fastnn.ops import exp as exp
+from fastnn.ops import expand_dims as expand_dims
+from fastnn.ops import eye as eye
+from fastnn.ops import floor as floor
+from fastnn.ops import greater as greater
+from fastnn.ops import greater_equal as greater_equal
+from fastnn.ops import less as less
+from fastnn.ops import less_equal as less_equal
+from fastnn.ops import linspace as linspace
+from fastnn.ops import logical_and as logical_and
+from fastnn.ops import logical_not as logical_not
+from fastnn.ops import logical_or as logical_or
+from fastnn.ops import logical_xor as logical_xor
+from fastnn.ops import matmul as matmul
+from fastnn.ops import maximum as maximum
+from fastnn.ops import meshgrid as meshgrid
+from fastnn.ops import minimum as minimum
+from fastnn.ops import multiply as multiply
+from fastnn.ops import norm as norm
+from fastnn.ops import not_equal as not_equal
+from fastnn.ops import ones as ones
+from fastnn.ops import ones_like as ones_like
+from fastnn.ops import repeat as repeat
+from fastnn.ops import reshape as reshape
+from fastnn.ops import roll as roll
+from fastnn.ops import round as round
+from fastnn.ops import searchsorted as searchsorted
+from fastnn.ops import shape as shape
+from fastnn.ops import sigmoid as sigmoid
+from fastnn.ops import sign as sign
+from fastnn.ops import sin as sin
+from fastnn.ops import sinh as sinh
+from fastnn.ops import size as size
+from fastnn.ops import slice as slice
+from fastnn.ops import sort as sort
+from fastnn.ops import sqrt as sqrt
+from fastnn.ops import square as square
+from fastnn.ops import squeeze as squeeze
+from fastnn.ops import stack as stack
+from fastnn.ops import stop_gradient as stop_gradient
+from fastnn.ops import subtract as subtract
+from fastnn.ops import tan as tan
+from fastnn.ops import tanh as tanh
+from fastnn.ops import tensordot as tensordot
+from fastnn.ops import tile as tile
+from fastnn.ops import unstack as unstack
+from fastnn.ops import vectorized_map as vectorized_map
+from fastnn.ops import where as where
+from fastnn.ops import while_loop as while_loop
+from fastnn.ops import zeros as zeros
+from fastnn.ops import zeros_like as zeros_like
 from fastnn.optimizers import Optimizer as Optimizer
 from fastnn.regularizers import Regularizer as Regularizer
 from fastnn.symbolic import KerasTensor as KerasTensor
+from fastnn.tensorflow import GradientTape as GradientTape
+from fastnn.tensorflow import TensorShape as TensorShape
+from fastnn.tensorflow import TensorSpec as TensorSpec
+from fastnn.tensorflow import add_n as add_n
+from fastnn.tensorflow import argmax as argmax
+from fastnn.tensorflow import argmin as argmin
+from fastnn.tensorflow import bfloat16 as bfloat16
+from fastnn.tensorflow import bool_ as bool
+from fastnn.tensorflow import boolean_mask as boolean_mask
+from fastnn.tensorflow import clip_by_global_norm as clip_by_global_norm
+from fastnn.tensorflow import clip_by_norm as clip_by_norm
+from fastnn.tensorflow import clip_by_value as clip_by_value
+from fastnn.tensorflow import concat as concat
+from fastnn.tensorflow import constant as constant
+from fastnn.tensorflow import double as double
+from fastnn.tensorflow import ensure_shape as ensure_shape
+from fastnn.tensorflow import executing_eagerly as executing_eagerly
+from fastnn.tensorflow import fill as fill
+from fastnn.tensorflow import float16 as float16
+from fastnn.tensorflow import float32 as float32
+from fastnn.tensorflow import float64 as float64
+from fastnn.tensorflow import function as function
+from fastnn.tensorflow import gather as gather
+from fastnn.tensorflow import gather_nd as gather_nd
+from fastnn.tensorflow import global_norm as global_norm
+from fastnn.tensorflow import group as group
+from fastnn.tensorflow import half as half
+from fastnn.tensorflow import identity as identity
+from fastnn.tensorflow import int16 as int16
+from fastnn.tensorflow import int32 as int32
+from fastnn.tensorflow import int64 as int64
+from fastnn.tensorflow import int8 as int8
+from fastnn.tensorflow import is_tensor as is_tensor
+from fastnn.tensorflow import map_fn as map_fn
+from fastnn.tensorflow import newaxis as newaxis
+from fastnn.tensorflow import no_op as no_op
+from fastnn.tensorflow import one_hot as one_hot
+from fastnn.tensorflow import pad as pad
+from fastnn.tensorflow import pow as pow
+from fastnn.tensorflow import print_ as print
+from fastnn.tensorflow import range_ as range
+from fastnn.tensorflow import rank as rank
+from fastnn.tensorflow import reduce_all as reduce_all
+from fastnn.tensorflow import reduce_any as reduce_any
+from fastnn.tensorflow import reduce_euclidean_norm as reduce_euclidean_norm
+from fastnn.tensorflow import reduce_logsumexp as reduce_logsumexp
+from fastnn.tensorflow import reduce_max as reduce_max
+from fastnn.tensorflow import reduce_mean as reduce_mean
+from fastnn.tensorflow import reduce_min as reduce_min
+from fastnn.tensorflow import reduce_prod as reduce_prod
+from fastnn.tensorflow import reduce_std as reduce_std
+from fastnn.tensorflow import reduce_sum as reduce_sum
+from fastnn.tensorflow import reduce_variance as reduce_variance
+from fastnn.tensorflow import reverse as reverse
+from fastnn.tensorflow import scatter_nd as scatter_nd
+from fastnn.tensorflow import split as split
+from fastnn.tensorflow import tensor_scatter_nd_update as tensor_scatter_nd_update
+from fastnn.tensorflow import transpose as transpose
+from fastnn.tensorflow import uint16 as uint16
+from fastnn.tensorflow import uint32 as uint32
+from fastnn.tensorflow import uint8 as uint8
+from fastnn.tfnames import debugging as debugging
+from fastnn.tfnames import linalg as linalg
+from fastnn.tfnames import math as math
+from fastnn.tfnames import nn as nn
 from fastnn.transforms import grad as grad
 from fastnn.transforms import jit as jit
 from fastnn.transforms import value_and_grad as value_and_grad
@@ -99,6 +235,8 @@ __all__ = [
     "constraints",
     "data",
     "datasets",
+    "distribute",
+    "distribution",
     "dtype_policies",
     "ensemble",
     "errors",
@@ -114,12 +252,14 @@ __all__ = [
     "load_model",
     "losses",
     "metrics",
+    "mixed_precision",
     "models",
     "name_scope",
     "op_table",
     "ops",
     "optimizers",
     "plot",
+    "preprocessing",
     "random",
     "regularizers",
     "saving",

@@ -7,14 +7,11 @@ unrelated name. Depends on the standard library.
 
 from __future__ import annotations
 
-import opcode
 import sys
 from collections.abc import Iterable
-from difflib import SequenceMatcher
-from fnmatch import fnmatchcase
 from typing import Any
 
-__all__ = ["ABSENT", "close_names", "missing", "namespace", "reason"]
+__all__ = ["ABSENT", "answer_missing", "close_names", "missing", "namespace", "reason"]
 
 _README = "the section 'How it compares' of README.md says what is"
 _IMAGES = ("image layers are not part of fastnn yet", _README)
@@ -94,6 +91,10 @@ ABSENT: dict[str, tuple[str, str]] = {
     ),
     "preprocessing.image_dataset_from_directory": ("image files are not read yet", _README),
     "preprocessing.text_dataset_from_directory": ("text files are not read yet", _README),
+    # TensorFlow's namespaces.
+    "nn.*conv*": ("convolutions are not part of fastnn yet", _README),
+    "nn.*pool*": ("pooling is not part of fastnn yet", _README),
+    "nn.*embedding*": ("it is a layer", "fastnn.layers.Embedding"),
     # The packages.
     "applications": (
         "there are no pretrained models", "fastnn.models.load_model reads your own files",
@@ -172,6 +173,8 @@ def section(where: str) -> str:
 def reason(where: str, name: str) -> tuple[str, str] | None:
     """What the name of a module is and what to do instead, None where the table has nothing."""
     part = section(where)
+    from fnmatch import fnmatchcase
+
     full = f"{part}.{name}" if part else name
     if full in ABSENT:
         return ABSENT[full]
@@ -183,11 +186,13 @@ def reason(where: str, name: str) -> tuple[str, str] | None:
 
 def close_names(word: str, known: Iterable[str], count: int = 3) -> list[str]:
     """Names that `word` may have been meant for: alike in nearly all letters, best first."""
+    from difflib import SequenceMatcher
+
     lower = word.lower()
     scores = []
     for name in known:
         score = SequenceMatcher(None, lower, name.lower()).ratio()
-        if score >= 0.75:
+        if score >= 0.82:
             scores.append((-score, name))
     return [name for _, name in sorted(scores)[:count]]
 
@@ -198,6 +203,9 @@ def missing(where: str, name: str, known: Iterable[str], depth: int = 2) -> Exce
     An AttributeError, or an ImportError when the caller's caller runs `from module import name`:
     Python would replace the text of an AttributeError there.
     """
+    frame = sys._getframe(depth)
+    if frame.f_globals.get("__name__") == "importlib._bootstrap":
+        return AttributeError(name)  # a submodule is asked for; nobody reads this
     absent = None if name.startswith("__") else reason(where, name)
     if absent is not None:
         text = f"{where} has no {name!r}: {absent[0]}\n  hint: {absent[1]}"
@@ -214,20 +222,43 @@ def missing(where: str, name: str, known: Iterable[str], depth: int = 2) -> Exce
         else:
             hint = f"dir({where}) lists what there is"
         text = f"{where} has no {name!r}\n  hint: {hint}"
+    return as_asked(text, where, depth + 1)
+
+
+def as_asked(text: str, where: str, depth: int = 2) -> Exception:
+    """An ImportError where the frame `depth` calls up imports a name, else an AttributeError."""
     frame = sys._getframe(depth)
-    if frame.f_lasti >= 0 and frame.f_code.co_code[frame.f_lasti] == _IMPORT_FROM:
+    code = frame.f_code.co_code
+    if 0 <= frame.f_lasti < len(code) and code[frame.f_lasti] == _import_from():
         return ImportError(text, name=where)
     return AttributeError(text)
 
 
-_IMPORT_FROM = opcode.opmap["IMPORT_FROM"]
+def answer_missing(module: dict[str, Any]) -> None:
+    """Gives a module a `__getattr__` that answers for names it does not have.
+
+    Set here and not written in the module, so that type checkers go on finding wrong names.
+    """
+    where, known = module["__name__"], module["__all__"]
+
+    def __getattr__(name: str) -> Any:
+        raise missing(where, name, known)
+
+    module["__getattr__"] = __getattr__
+
+
+def _import_from() -> int:
+    """The instruction that `from module import name` runs."""
+    import opcode
+
+    return opcode.opmap["IMPORT_FROM"]
 
 
 def _elsewhere(where: str, name: str) -> str | None:
     """Another public module that has this very name."""
     from fastnn.namespaces import MODULES
 
-    for module in ("layers", "ops", "utils", "losses", "metrics", "callbacks", "optimizers",
+    for module in ("ops", "layers", "utils", "losses", "metrics", "callbacks", "optimizers",
                    "models", "activations", "initializers", "random", "config"):  # fmt: skip
         loaded = sys.modules.get(MODULES[module])
         if loaded is not None and f"fastnn.{module}" != where and name in vars(loaded):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastnn.absent import answer_missing
 from fastnn.config import (
     backend,
     clear_session,
@@ -41,3 +42,6 @@ def is_float_dtype(dtype: Any) -> bool:
 def is_int_dtype(dtype: Any) -> bool:
     """True for integer types, signed or not."""
     return str(getattr(dtype, "name", dtype)).startswith(("int", "uint"))
+
+
+answer_missing(globals())

@@ -6,9 +6,11 @@ Depends on `messages`.
 from __future__ import annotations
 
 import re
+import warnings
 from collections import Counter
 from typing import Any
 
+from fastnn.absent import answer_missing
 from fastnn.messages import (
     disable_interactive_logging,
     enable_interactive_logging,
@@ -29,7 +31,10 @@ __all__ = [
     "image_data_format",
     "is_accuracy_by_loss",
     "is_interactive_logging_enabled",
+    "list_logical_devices",
+    "list_physical_devices",
     "printable_stream",
+    "run_functions_eagerly",
     "set_accuracy_by_loss",
     "set_dtype_policy",
     "set_epsilon",
@@ -69,6 +74,8 @@ def computing_dtype(dtype: object, where: str) -> str:
     None means it too, NumPy's float32, and Keras's "float32" policy or its config.
     """
     name: Any = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
+    if getattr(name, "name", name) in MIXED:
+        return "float32"
     if hasattr(name, "compute_dtype"):
         name = name.compute_dtype
     elif name is not None and not isinstance(name, str):
@@ -95,16 +102,48 @@ def stored_dtype(dtype: object) -> str:
     return STORED.get(name, name)
 
 
+#: Keras's policies of half precision: taken, and everything computes in float32.
+MIXED = ("mixed_float16", "mixed_bfloat16")
+_policy = "float32"
+
+
 def dtype_policy() -> Any:
-    """The policy of new layers: always "float32"."""
+    """The policy that `set_dtype_policy` set; it computes in float32, whatever its name."""
     from fastnn.dtype_policies import DTypePolicy
 
-    return DTypePolicy()
+    return DTypePolicy(_policy)
 
 
 def set_dtype_policy(policy: Any) -> None:
-    """Accepts "float32", the only policy; ValueError otherwise."""
+    """Sets the policy: "float32", or a mixed one, which computes in float32 all the same.
+
+    Half precision saves time on devices that have units for it; on cores it would save none, and
+    float32 is at least as exact. ValueError for other policies.
+    """
+    global _policy
     computing_dtype(policy, "set_dtype_policy")
+    name = policy.get("config", {}).get("name") if isinstance(policy, dict) else policy
+    name = getattr(name, "name", name)
+    if name in MIXED and name != _policy:
+        warnings.warn(
+            f"the policy {name!r} is taken, and everything computes in float32", stacklevel=2
+        )
+    _policy = name if name in MIXED else "float32"
+
+
+def list_physical_devices(device_type: str | None = None) -> list[Any]:
+    """TensorFlow's question for devices: the CPU, and an empty list for "GPU"."""
+    from types import SimpleNamespace
+
+    cpu = SimpleNamespace(name="/physical_device:CPU:0", device_type="CPU")
+    return [cpu] if device_type in (None, "CPU") else []
+
+
+list_logical_devices = list_physical_devices
+
+
+def run_functions_eagerly(run_eagerly: bool) -> None:
+    """Taken for TensorFlow's sake: `fastnn.function` is compiled where it can be."""
 
 
 def epsilon() -> float:
@@ -182,3 +221,6 @@ def get_uid(prefix: str = "") -> int:
 def clear_session(free_memory: bool = True) -> None:
     """Starts automatic names at zero again; models free their memory when they are dropped."""
     _counts.clear()
+
+
+answer_missing(globals())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn import ops
+from fastnn.absent import answer_missing
 from fastnn.config import epsilon
 from fastnn.serial import Configurable, Table, plain
 
@@ -93,3 +94,6 @@ def serialize(constraint: Constraint) -> Any:
 def deserialize(config: Any) -> Any:
     """The constraint that a config describes."""
     return get(config)
+
+
+answer_missing(globals())

@@ -212,6 +212,11 @@ class IterableData:
 
     def _start(self) -> Prefetch:
         self.close()
+        if self.limit is None and getattr(self.source, "endless", False):
+            raise DataError(
+                f"{self.name} repeats without end, so an epoch has no length\n"
+                "  hint: steps_per_epoch=n (validation_steps, steps), or repeat(n)"
+            )
         left = None if self.limit is None else max(self.limit - self._taken, 0)
         depth = max(1, getattr(self.source, "max_queue_size", 2))
         self._ahead = Prefetch(self._fresh(), self._prepare, depth, left, owned=not self.once)
@@ -310,3 +315,13 @@ def is_iterable_data(x: Any) -> bool:
     if hasattr(x, "__array__") or hasattr(x, "to_numpy") or is_sparse(x):
         return False
     return isinstance(x, Iterable) or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))
+
+
+def __getattr__(name: str) -> Any:
+    """`tf.data.Dataset` and what belongs to it, loaded when it is asked for."""
+    from fastnn import datapipe
+    from fastnn.absent import missing
+
+    if name in datapipe.__all__:
+        return getattr(datapipe, name)
+    raise missing(__name__, name, [*datapipe.__all__, *globals()])

@@ -1,19 +1,28 @@
-"""Keras's dtype policies with the one policy there is: "float32". Depends on `config`."""
+"""Keras's dtype policies: "float32", and mixed ones by name, which compute in float32 as well.
+
+Depends on `config`.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from fastnn.config import computing_dtype
+from fastnn.config import MIXED, computing_dtype
 
 __all__ = ["DTypePolicy", "deserialize", "get", "serialize"]
 
 
 class DTypePolicy:
-    """How a layer computes and stores: in "float32". Other policies are refused with ValueError."""
+    """How a layer computes and stores: in "float32".
+
+    The names "mixed_float16" and "mixed_bfloat16" are taken with the same meaning; other policies
+    are refused with ValueError.
+    """
 
     def __init__(self, name: Any = "float32") -> None:
-        self.name = computing_dtype(name, "DTypePolicy")
+        given = getattr(name, "name", name)
+        computed = computing_dtype(name, "DTypePolicy")
+        self.name = str(given) if given in MIXED else computed
 
     @property
     def compute_dtype(self) -> str:
@@ -45,7 +54,7 @@ class DTypePolicy:
 
 
 def get(identifier: Any) -> DTypePolicy:
-    """The policy that a name, a config or a policy means; ValueError unless it is "float32"."""
+    """The policy that a name, a config or a policy means."""
     return identifier if isinstance(identifier, DTypePolicy) else DTypePolicy(identifier)
 
 

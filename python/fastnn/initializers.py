@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core, random
+from fastnn.absent import answer_missing
 from fastnn.serial import Configurable, Table, plain
 
 __all__ = [
@@ -310,3 +311,6 @@ def serialize(initializer: Initializer) -> Any:
 def deserialize(config: Any) -> Any:
     """The initialiser that a config describes."""
     return get(config)
+
+
+answer_missing(globals())

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from fastnn import _core, ops
+from fastnn.absent import answer_missing
 from fastnn.config import computing_dtype, epsilon, unique_name
 from fastnn.config import snake_case as _snake
 from fastnn.errors import ShapeError
@@ -815,3 +816,6 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> An
 
     with custom_object_scope(custom_objects):
         return get(config)
+
+
+answer_missing(globals())

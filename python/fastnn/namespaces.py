@@ -9,21 +9,27 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-__all__ = ["CORE", "FURTHER", "KERAS", "KERAS_MODULES", "MODULES", "lazy"]
+__all__ = [
+    "CORE", "FURTHER", "KERAS", "KERAS_MODULES", "MODULES", "TENSORFLOW", "TENSORFLOW_MODULES",
+    "TENSORFLOW_OPS", "lazy",
+]  # fmt: skip
 
 #: Submodules by public name.
 MODULES = {
     name: f"fastnn.{name}"
     for name in (
         "activations", "backend", "callbacks", "config", "constraints", "data", "datasets",
-        "dtype_policies", "ensemble", "errors", "initializers", "layers", "losses", "metrics",
-        "models", "ops", "optimizers", "plot", "random", "regularizers", "saving", "transforms",
-        "utils",
+        "distribution", "dtype_policies", "ensemble", "errors", "initializers", "layers", "losses",
+        "metrics", "mixed_precision", "models", "ops", "optimizers", "plot", "preprocessing",
+        "random", "regularizers", "saving", "transforms", "utils",
     )
 }  # fmt: skip
 
 #: What `fastnn` has besides.
-FURTHER = {"keras": "fastnn.keras", "exit_strategy": "fastnn.exit_strategy"}
+FURTHER = {
+    "keras": "fastnn.keras", "exit_strategy": "fastnn.exit_strategy",
+    "distribute": "fastnn.distribution",
+}  # fmt: skip
 
 #: What `fastnn.keras` has of them: Keras's own namespaces.
 KERAS_MODULES = {
@@ -50,13 +56,46 @@ CORE = {
 }  # fmt: skip
 
 
-#: Names that programs for other libraries ask for, and what does their work here.
-ELSEWHERE = {
-    "GradientTape": "value, grads = fastnn.value_and_grad(loss)(model.trainable_variables)",
-    "function": "fastnn.jit compiles functions of tensors",
-    "applications": "there are no pretrained models; load_model reads your own files",
-    "preprocessing": "pad_sequences and to_categorical are in fastnn.utils",
-}
+#: Namespaces of TensorFlow, made in `fastnn.tfnames`.
+TENSORFLOW_MODULES = ("debugging", "linalg", "math", "nn")
+
+#: Functions of `fastnn.ops` that TensorFlow calls by the same name with the same arguments.
+TENSORFLOW_OPS = (
+    "abs", "add", "argsort", "cast", "cond", "convert_to_tensor", "cos", "cosh",
+    "cumprod", "cumsum", "divide", "einsum", "equal", "exp", "expand_dims", "eye", "floor",
+    "greater", "greater_equal", "less", "less_equal", "linspace", "logical_and", "logical_not",
+    "logical_or", "matmul", "maximum", "meshgrid", "minimum", "multiply", "norm", "not_equal",
+    "ones", "ones_like", "reshape", "repeat", "roll", "round", "searchsorted", "shape",
+    "sigmoid", "sign", "sin", "sinh", "size", "sort", "sqrt", "square", "squeeze", "stop_gradient",
+    "subtract", "tan", "tanh", "tensordot", "tile", "unstack",
+    "vectorized_map", "where", "while_loop", "zeros", "zeros_like", "stack", "slice",
+    "clip", "arange", "arctan2", "logical_xor",
+)  # fmt: skip
+
+#: Names of TensorFlow's top level that `fastnn.tensorflow` defines.
+TENSORFLOW = (
+    "GradientTape", "TensorShape", "TensorSpec", "add_n", "argmax", "argmin", "boolean_mask",
+    "clip_by_global_norm", "clip_by_norm", "clip_by_value", "concat", "constant", "ensure_shape",
+    "executing_eagerly", "fill", "function", "gather", "gather_nd", "global_norm", "group",
+    "identity", "is_tensor", "map_fn", "newaxis", "no_op", "one_hot", "pad", "pow", "rank",
+    "reduce_all", "reduce_any", "reduce_euclidean_norm", "reduce_logsumexp", "reduce_max",
+    "reduce_mean", "reduce_min", "reduce_prod", "reduce_std", "reduce_sum", "reduce_variance",
+    "reverse", "scatter_nd", "split", "tensor_scatter_nd_update", "transpose", "range", "print",
+    "bool", "float16", "float32", "float64", "double", "half", "bfloat16",
+    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
+)  # fmt: skip
+
+
+def _further(where: str, name: str, known: list[str]) -> Any:
+    """A name of TensorFlow at the top of `fastnn`, or the error for one that nobody has."""
+    if where == "fastnn":
+        if name in TENSORFLOW_MODULES:
+            return getattr(importlib.import_module("fastnn.tfnames"), name)
+        if name in TENSORFLOW or name in TENSORFLOW_OPS:
+            return importlib.import_module("fastnn.tensorflow").at_top(name)
+    from fastnn.absent import missing
+
+    raise missing(where, name, [*known, *TENSORFLOW], depth=3)
 
 
 def lazy(
@@ -70,12 +109,7 @@ def lazy(
         elif name in names:
             value = getattr(importlib.import_module(f"fastnn.{names[name]}"), name)
         else:
-            from fastnn.errors import nearest
-
-            close = nearest(name, [*names, *modules]) if not name.startswith("_") else []
-            hint = f"\n  hint: did you mean {', '.join(close)}?" if close else ""
-            hint = f"\n  hint: {ELSEWHERE[name]}" if name in ELSEWHERE else hint
-            raise AttributeError(f"{package['__name__']} has no {name!r}{hint}")
+            value = _further(package["__name__"], name, [*names, *modules])
         package[name] = value
         return value
 

@@ -16,6 +16,7 @@ import numpy as np
 
 from fastnn import _core, config, ops
 from fastnn._core import Tensor
+from fastnn.absent import answer_missing
 from fastnn.arguments import as_number, is_whole
 from fastnn.symbolic import keras_op
 from fastnn.variables import Variable
@@ -254,3 +255,6 @@ def dropout(
     ]  # fmt: skip
     keep = _core.ops.random_uniform(key_of(seed), shape=shape) >= rate
     return _core.ops.where(keep, x * (1.0 / (1.0 - rate)), 0.0)
+
+
+answer_missing(globals())

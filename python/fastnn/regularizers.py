@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import ops
+from fastnn.absent import answer_missing
 from fastnn.serial import Configurable, Table, plain
 
 __all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer", "get", "l1", "l1_l2", "l2"]
@@ -119,3 +120,6 @@ def serialize(regularizer: Regularizer) -> Any:
 def deserialize(config: Any) -> Any:
     """The regulariser that a config describes."""
     return get(config)
+
+
+answer_missing(globals())

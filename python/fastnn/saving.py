@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core, keras_files, tree
+from fastnn.absent import answer_missing
 from fastnn.arguments import local_path
 from fastnn.config import snake_case
 from fastnn.errors import FormatError, nearest, unknown_name, warn_of_skipped
@@ -632,3 +633,6 @@ def load_state(model: Any, path: str) -> tuple[dict[str, Any], dict[str, Any]]:
         if _GLOBAL_STATE in tensors:
             random.set_global_state(tensors[_GLOBAL_STATE])
     return dict(position), {k: np.asarray(v) for k, v in tensors.items()}
+
+
+answer_missing(globals())

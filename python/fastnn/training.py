@@ -190,7 +190,7 @@ class Trainer(Predicting):
             names = getattr(self, "output_names", None)
             parts.append(self._compiled_loss(y, y_pred, sample_weight, names))
         scope = current_scope()
-        added = list(scope.losses) if scope is not None else [
+        added = list(scope.losses) if scope is not None and not scope.eager else [
             v for layer in self._every_layer() for v in layer._losses  # type: ignore[attr-defined]
         ]  # fmt: skip
         parts += [ops.sum(v) for v in added] + self._penalties()  # type: ignore[attr-defined]

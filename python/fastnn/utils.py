@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import random
+from fastnn.absent import answer_missing
 from fastnn.arguments import as_number, local_path
 from fastnn.arrays import numbers_of, unmasked
 from fastnn.config import clear_session
@@ -34,14 +35,17 @@ from fastnn.serial import (
 )
 from fastnn.symbolic import KerasTensor
 
+#: Paths of older Keras below this module are found by `fastnn.finder`.
+__path__: list[str] = []
+
 __all__ = [
     "CustomObjectScope", "Progbar", "PyDataset", "Sequence", "clear_session",
     "custom_object_scope", "deserialize_keras_object", "disable_interactive_logging",
     "enable_interactive_logging", "get_custom_objects", "get_registered_name",
     "get_registered_object", "is_interactive_logging_enabled", "is_keras_tensor", "normalize",
     "pack_x_y_sample_weight", "pad_sequences", "plot_model", "register_keras_serializable",
-    "serialize_keras_object", "set_random_seed", "split_dataset", "to_categorical",
-    "unpack_x_y_sample_weight",
+    "serialize_keras_object", "set_random_seed", "split_dataset", "timeseries_dataset_from_array",
+    "to_categorical",    "unpack_x_y_sample_weight",
 ]  # fmt: skip
 
 
@@ -157,6 +161,82 @@ def plot_model(model: Any, to_file: str | os.PathLike[str] = "model.svg", **unkn
     return text
 
 
+def timeseries_dataset_from_array(
+    data: Any,
+    targets: Any,
+    sequence_length: int,
+    sequence_stride: int = 1,
+    sampling_rate: int = 1,
+    batch_size: int | None = 128,
+    shuffle: bool = False,
+    seed: int | None = None,
+    start_index: int | None = None,
+    end_index: int | None = None,
+) -> Any:
+    """Windows of rows as a data set of batches, with the target of each window's first row.
+
+    Args:
+        data: rows in order of time, (n, …).
+        targets: `targets[i]` belongs to the window that starts at row i; None for inputs alone.
+        sequence_length: rows of a window.
+        sequence_stride: rows between the starts of two windows.
+        sampling_rate: rows between two rows of a window.
+        batch_size: windows of a batch; None for single windows.
+        shuffle: windows in random order, another one in each pass.
+        seed: of that order.
+        start_index: rows before it are not used.
+        end_index: nor rows from here on.
+
+    Returns:
+        A `fastnn.data.Dataset` of windows (batch, sequence_length, …), or of (windows, targets).
+
+    Example:
+        >>> import numpy as np
+        >>> ds = timeseries_dataset_from_array(np.arange(5.0), np.arange(5.0) * 10, 2, batch_size=4)
+        >>> [(x.tolist(), y.tolist()) for x, y in ds]
+        [([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0], [3.0, 4.0]], [0.0, 10.0, 20.0, 30.0])]
+    """
+    from fastnn.datapipe import Dataset
+
+    rows = np.asarray(data)
+    first, last = start_index or 0, len(rows) if end_index is None else end_index
+    counts = {
+        "sequence_length": sequence_length, "sequence_stride": sequence_stride,
+        "sampling_rate": sampling_rate, "batch_size": 1 if batch_size is None else batch_size,
+    }  # fmt: skip
+    for name, given in counts.items():
+        if int(given) != given or given < 1:
+            raise ValueError(f"{name} is {given!r}, wanted a whole number from 1\n  hint: {name}=1")
+    if not 0 <= first < len(rows) or not first < last <= len(rows):
+        raise ValueError(
+            f"start_index={start_index}, end_index={end_index} for {len(rows)} rows\n"
+            "  hint: 0 <= start_index < end_index <= number of rows"
+        )
+    count = last - first - (sequence_length - 1) * sampling_rate
+    labels = None if targets is None else np.asarray(targets)
+    if labels is not None:
+        count = min(count, len(labels))
+    starts = np.arange(0, max(count, 0), sequence_stride)
+    if not len(starts):
+        raise ValueError(
+            f"{last - first} rows hold no window of {sequence_length} rows\n"
+            "  hint: a shorter sequence_length"
+        )
+    steps = first + np.arange(sequence_length) * sampling_rate
+
+    def window(start: Any) -> Any:
+        at = np.asarray(start)
+        x = rows[at[..., None] + steps]
+        return x if labels is None else (x, labels[at])
+
+    chosen = Dataset.from_tensor_slices(starts)
+    if shuffle:
+        chosen = chosen.shuffle(len(starts), seed=seed)
+    if batch_size is not None:
+        chosen = chosen.batch(batch_size)
+    return chosen.map(window)
+
+
 def split_dataset(
     dataset: Any,
     left_size: float | int | None = None,
@@ -166,7 +246,15 @@ def split_dataset(
 ) -> tuple[Any, Any]:
     """Two parts of an array, or of a tuple, list or dict of arrays, by share or count."""
     from fastnn import tree
+    from fastnn.datapipe import Dataset
 
+    if isinstance(dataset, Dataset):
+        elements = list(dataset.as_numpy_iterator())
+        stacked = tree.pack(
+            elements[0], [np.stack(c) for c in zip(*map(tree.flatten, elements), strict=True)]
+        )
+        parts = split_dataset(stacked, left_size, right_size, shuffle, seed)
+        return Dataset.from_tensor_slices(parts[0]), Dataset.from_tensor_slices(parts[1])
     leaves = [unmasked(a, "dataset") for a in tree.flatten(dataset)]
     n = len(leaves[0])
     if left_size is None and right_size is None:
@@ -184,3 +272,6 @@ def split_dataset(
         return tree.pack(dataset, [a[rows] for a in leaves])
 
     return pick(first), pick(second)
+
+
+answer_missing(globals())

@@ -26,6 +26,9 @@ _local = threading.local()
 class Scope:
     """What one trace collects: values of variables, losses added on the way, the training flag."""
 
+    #: True for the block of a gradient tape: values are there, assignments happen at once.
+    eager = False
+
     def __init__(self, training: bool | None = None) -> None:
         self.training = training
         self.leaves: dict[Variable, Tensor] = {}
@@ -52,6 +55,16 @@ class Scope:
         if leaf is None:
             leaf = self.leaves[variable] = variable.stored()
         return leaf
+
+    def assign(self, variable: Variable, value: Any) -> Tensor:
+        """Notes the new value of a variable, which further reads in this scope give."""
+        x: Tensor = (
+            value if isinstance(value, Tensor) else _core.tensor(value, dtype=variable.dtype)
+        )
+        if x.shape != variable.shape:
+            x = _core.apply("broadcast_to", [x], {"shape": list(variable.shape)})
+        self.values[variable] = x if x.dtype == variable.dtype else x.astype(variable.dtype)
+        return self.values[variable]
 
     def updates(self) -> list[tuple[_core.Variable, Tensor]]:
         """Variables that the trace assigned, with their new values."""
@@ -136,13 +149,13 @@ class Variable(_core.Variable):
             self.rest.assign(np.zeros(self.shape, np.float32))
         scope = current_scope()
         if scope is not None:
-            value = value if isinstance(value, Tensor) else _core.tensor(value, dtype=self.dtype)
-            if value.shape != self.shape:
-                value = _core.apply("broadcast_to", [value], {"shape": list(self.shape)})
-            scope.values[self] = value if value.dtype == self.dtype else value.astype(self.dtype)
-            return scope.values[self]
+            return scope.assign(self, value)
         super().assign(value)
         return super().value
+
+    def store(self, value: Any) -> None:
+        """Sets the stored value, whatever is being traced."""
+        super().assign(value)
 
     def assign_add(self, value: Any) -> Tensor:
         """Adds to the value."""

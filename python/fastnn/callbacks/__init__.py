@@ -1,5 +1,6 @@
 """Callbacks under Keras's names and rules."""
 
+from fastnn.absent import answer_missing
 from fastnn.callbacks.backup import BackupAndRestore
 from fastnn.callbacks.base import (
     Callback,
@@ -34,3 +35,5 @@ __all__ = [
     "TensorBoard",
     "TerminateOnNaN",
 ]  # fmt: skip
+
+answer_missing(globals())

@@ -6,15 +6,18 @@ from fastnn import callbacks as callbacks
 from fastnn import config as config
 from fastnn import constraints as constraints
 from fastnn import datasets as datasets
+from fastnn import distribution as distribution
 from fastnn import dtype_policies as dtype_policies
 from fastnn import ensemble as ensemble
 from fastnn import initializers as initializers
 from fastnn import layers as layers
 from fastnn import losses as losses
 from fastnn import metrics as metrics
+from fastnn import mixed_precision as mixed_precision
 from fastnn import models as models
 from fastnn import ops as ops
 from fastnn import optimizers as optimizers
+from fastnn import preprocessing as preprocessing
 from fastnn import random as random
 from fastnn import regularizers as regularizers
 from fastnn import saving as saving
@@ -62,16 +65,19 @@ __all__ = [
     "config",
     "constraints",
     "datasets",
+    "distribution",
     "dtype_policies",
     "ensemble",
     "initializers",
     "layers",
     "losses",
     "metrics",
+    "mixed_precision",
     "models",
     "name_scope",
     "ops",
     "optimizers",
+    "preprocessing",
     "random",
     "regularizers",
     "saving",

@@ -6,6 +6,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from fastnn.absent import answer_missing
 from fastnn.layers.activation import *
 from fastnn.layers.base import InputSpec, Layer
 from fastnn.layers.core import *
@@ -79,30 +80,7 @@ TABLE = Table(
     [c for n in __all__ if inspect.isclass(c := globals().get(n)) and c not in (InputSpec, Layer)],
 )
 
-
-#: Parts of names of Keras's layers that are not here, and what such layers are.
-_ABSENT = {
-    "Conv": "convolutions", "Pool": "pooling layers", "LSTM": "recurrent layers",
-    "GRU": "recurrent layers", "RNN": "recurrent layers", "Bidirectional": "recurrent layers",
-    "TimeDistributed": "recurrent layers", "Attention": "attention layers",
-    "Vectorization": "text layers", "Lookup": "text layers", "Hash": "text layers",
-    "RandomFlip": "image layers", "RandomRotation": "image layers", "RandomZoom": "image layers",
-    "RandomCrop": "image layers", "Resizing": "image layers", "CenterCrop": "image layers",
-}  # fmt: skip
-
-
-def __getattr__(name: str) -> Any:
-    from fastnn.errors import nearest
-
-    absent = next((what for part, what in _ABSENT.items() if part in name), None)
-    if absent is not None:
-        raise AttributeError(
-            f"fastnn.layers has no {name!r}: {absent} are not part of fastnn yet\n"
-            "  hint: the section 'How it compares' of README.md says what is"
-        )
-    close = nearest(name, __all__)
-    hint = f"\n  hint: did you mean {', '.join(close)}?" if close and name[0] != "_" else ""
-    raise AttributeError(f"fastnn.layers has no {name!r}{hint}")
+answer_missing(globals())
 
 
 def serialize(layer: Layer) -> dict[str, Any]:

@@ -509,7 +509,7 @@ class Layer:
         """Adds a number to the loss that `fit` minimises; use it inside `call`."""
         scope = current_scope()
         for x in tree.flatten(loss):
-            (scope.losses if scope is not None else self._losses).append(x)
+            (self._losses if scope is None or scope.eager else scope.losses).append(x)
 
     @property
     def losses(self) -> list[Any]:

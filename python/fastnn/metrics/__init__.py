@@ -7,6 +7,7 @@ import inspect
 from typing import Any
 
 from fastnn import losses, ops
+from fastnn.absent import answer_missing
 from fastnn.metrics.base import *
 from fastnn.metrics.base import (
     BinaryAccuracy,
@@ -127,3 +128,6 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> An
 
     with custom_object_scope(custom_objects):
         return get(config)
+
+
+answer_missing(globals())

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fastnn.absent import answer_missing
 from fastnn.models.functional import Functional
 from fastnn.models.model import Model
 from fastnn.models.sequential import Sequential
@@ -94,3 +95,6 @@ def _clone_functional(
             values[id(x.mask)] = value.mask
     inputs = tree.map_structure(look_up, model._inputs)
     return type(model)(inputs, tree.map_structure(look_up, model._outputs), name=model.name)
+
+
+answer_missing(globals())

@@ -9,8 +9,7 @@ the symbolic tensors of functional models. Names of Keras that are missing say w
 
 from __future__ import annotations
 
-from typing import Any
-
+from fastnn.absent import answer_missing
 from fastnn.ops import (
     arrays,
     contract,
@@ -75,11 +74,7 @@ for _name in __all__:  # pickles and files name a function by the package, whate
 for _name in image.__all__:
     getattr(image, _name).__module__ = image.__name__
 
-
-def __getattr__(name: str) -> Any:
-    from fastnn.absent import missing
-
-    raise missing(__name__, name, __all__)
+answer_missing(globals())
 
 
 _ = numpy

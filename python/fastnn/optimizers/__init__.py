@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastnn.absent import answer_missing
 from fastnn.optimizers import methods, schedules
 from fastnn.optimizers.base import Optimizer
 from fastnn.optimizers.methods import *
@@ -49,3 +50,6 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> An
     """The optimiser that a config describes."""
     with custom_object_scope(custom_objects):
         return get(config)
+
+
+answer_missing(globals())

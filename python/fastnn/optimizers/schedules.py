@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn import _core, ops
+from fastnn.absent import answer_missing
 from fastnn.serial import Configurable, Table, plain
 
 __all__ = [
@@ -221,3 +222,6 @@ def serialize(schedule: LearningRateSchedule) -> Any:
 def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
     """The schedule that a config describes."""
     return TABLE.get(config)
+
+
+answer_missing(globals())

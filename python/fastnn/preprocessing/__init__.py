@@ -1,0 +1,11 @@
+"""`keras.preprocessing`: helpers that make arrays for training; the same as in `fastnn.utils`."""
+
+from __future__ import annotations
+
+from fastnn.absent import answer_missing
+from fastnn.preprocessing import sequence
+from fastnn.utils import timeseries_dataset_from_array
+
+__all__ = ["sequence", "timeseries_dataset_from_array"]
+
+answer_missing(globals())

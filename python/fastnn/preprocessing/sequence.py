@@ -1,0 +1,10 @@
+"""`keras.preprocessing.sequence`."""
+
+from __future__ import annotations
+
+from fastnn.absent import answer_missing
+from fastnn.utils import pad_sequences
+
+__all__ = ["pad_sequences"]
+
+answer_missing(globals())

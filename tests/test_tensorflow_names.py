@@ -1,0 +1,347 @@
+"""Programs that say `import fastnn as tf`: tapes, tf.data, tf's own names, and what is absent."""
+
+import sys
+
+import numpy as np
+import pytest
+
+import fastnn
+import fastnn as tf
+from fastnn import layers, ops
+
+
+def test_a_tape_gives_gradients_of_values_that_were_read():
+    x = tf.Variable(3.0)
+    with tf.GradientTape() as tape:
+        y = x**2
+        assert float(y) == 9.0
+        z = y * 2.0 if float(y) > 1 else y
+    assert f"{z:.1f}" == "18.0"
+    assert float(tape.gradient(z, x)) == 12.0
+
+
+def test_a_tape_takes_nested_sources_several_targets_and_weights():
+    a, b, c = tf.Variable([1.0, 2.0]), tf.Variable(3.0), tf.Variable(1.0)
+    with tf.GradientTape(persistent=True) as tape:
+        y, z = a * b, b**2
+    found = tape.gradient([y, z], {"a": a, "rest": [b, c]})
+    assert found["a"].tolist() == [3.0, 3.0]
+    assert float(found["rest"][0]) == 3.0 + 6.0
+    assert found["rest"][1] is None
+    assert tape.gradient(y, a, output_gradients=[1.0, 10.0]).tolist() == [3.0, 30.0]
+    assert float(tape.gradient(y, c, unconnected_gradients="zero")) == 0.0
+
+
+def test_nested_tapes_give_second_derivatives():
+    x = tf.Variable(2.0)
+    with tf.GradientTape() as outer:
+        with tf.GradientTape() as inner:
+            y = x**3
+        first = inner.gradient(y, x)
+        assert float(first) == 12.0
+    assert float(outer.gradient(first, x)) == 12.0
+
+
+def test_a_tape_watches_tensors_when_told_and_only_then():
+    x = tf.constant([1.0, 2.0, 3.0])
+    with tf.GradientTape(persistent=True) as tape:
+        before = tf.reduce_sum(x * x)
+        tape.watch(x)
+        after = tf.reduce_sum(x * x)
+        masked = tf.reduce_sum(tf.reshape(x, (3, 1)) * tf.cast(x > 1.5, tf.float32))
+    assert tape.gradient(before, x) is None
+    assert tape.gradient(after, x).tolist() == [2.0, 4.0, 6.0]
+    assert tape.gradient(masked, x).tolist() == [2.0, 2.0, 2.0]
+    with pytest.raises(TypeError, match=r"wanted a tensor\n  hint: x = fastnn.constant"):
+        tape.watch(np.ones(2))
+    with pytest.raises(TypeError, match=r"target is a float.*\n  hint: float\(\)"):
+        tape.gradient(1.5, x)
+
+
+def test_a_tape_sees_each_value_that_a_variable_had():
+    v, fixed = tf.Variable(2.0), tf.Variable(5.0, trainable=False)
+    with tf.GradientTape(persistent=True) as tape:
+        y = v * fixed
+        v.assign_add(1.0)
+        z = y + v * v
+    assert float(z) == 10.0 + 9.0
+    assert float(tape.gradient(z, v)) == 5.0 + 6.0
+    assert tape.gradient(z, fixed) is None
+    assert [float(w) for w in tape.watched_variables()] == [3.0]
+
+
+def test_a_tape_gives_one_set_of_gradients_and_keeps_nothing_after():
+    x = tf.Variable(1.0)
+    with tf.GradientTape() as tape:
+        y = ops.exp(x)
+    g = tape.gradient(y, x)
+    assert float(g) == pytest.approx(np.e)
+    with pytest.raises(RuntimeError, match="persistent"):
+        tape.gradient(y, x)
+    assert not y.is_recorded
+    assert not g.is_recorded
+    total = tf.constant(0.0)
+    for _ in range(3):  # outside a tape no history piles up
+        total = total + y
+    assert not total.is_recorded
+
+
+def test_a_tape_gives_jacobians():
+    x = tf.constant([[1.0, 2.0], [3.0, 4.0]])
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(x)
+        y = x * x
+    whole = np.asarray(tape.jacobian(y, x))
+    assert whole.shape == (2, 2, 2, 2)
+    assert np.asarray(tape.batch_jacobian(y, x)).tolist() == [
+        [[2.0, 0.0], [0.0, 4.0]], [[6.0, 0.0], [0.0, 8.0]],
+    ]  # fmt: skip
+
+
+def written_loop(model, optimizer, x, y, steps, decorate=lambda f: f):
+    loss_of = fastnn.losses.SparseCategoricalCrossentropy(from_logits=True)
+
+    @decorate
+    def step(x, y):
+        with tf.GradientTape() as tape:
+            loss = loss_of(y, model(x, training=True))
+        grads = tape.gradient(loss, model.trainable_variables)
+        optimizer.apply_gradients(zip(grads, model.trainable_variables, strict=True))
+        return loss
+
+    return [float(step(x, y)) for _ in range(steps)]
+
+
+@pytest.mark.parametrize("decorate", [lambda f: f, tf.function], ids=["eager", "tf.function"])
+def test_a_loop_with_a_tape_trains_as_fit_does(rng, decorate):
+    x = rng.normal(size=(32, 4)).astype("f")
+    y = rng.integers(0, 3, 32).astype("int32")
+
+    def made():
+        fastnn.utils.set_random_seed(3)
+        return fastnn.Sequential(
+            [fastnn.Input((4,)), layers.Dense(8, "relu"), layers.BatchNormalization(),
+             layers.Dense(3)]
+        )  # fmt: skip
+
+    model, other = made(), made()
+    losses = written_loop(model, fastnn.optimizers.Adam(0.01), x, y, 4, decorate)
+    other.compile(
+        fastnn.optimizers.Adam(0.01), fastnn.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    fitted = other.fit(x, y, batch_size=32, epochs=4, shuffle=False, verbose=0).history["loss"]
+    np.testing.assert_allclose(losses, fitted, rtol=2e-5)
+    for a, b in zip(model.get_weights(), other.get_weights(), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
+
+
+def test_a_function_that_reads_values_runs_as_written_and_says_so():
+    @tf.function(input_signature=[tf.TensorSpec([], tf.float32)])
+    def f(x):
+        return x * 2.0 if x > 0 else x
+
+    with pytest.warns(UserWarning, match="runs uncompiled"):
+        assert float(f(tf.constant(3.0))) == 6.0
+    assert float(f(tf.constant(-3.0))) == -3.0
+
+
+def test_data_sets_batch_shuffle_map_and_train(rng):
+    x, y = rng.normal(size=(100, 4)).astype("f"), rng.normal(size=100).astype("f")
+    ds = tf.data.Dataset.from_tensor_slices((x, y))
+    assert len(ds) == 100
+    assert ds.cardinality() == 100
+    chain = ds.shuffle(100, seed=1).batch(32).map(lambda a, b: (a * 2.0, b)).prefetch(
+        tf.data.AUTOTUNE
+    )  # fmt: skip
+    assert len(chain) == 4
+    seen = np.concatenate([np.asarray(b) for _, b in chain])
+    assert sorted(seen.tolist()) == sorted(y.tolist())
+    assert seen.tolist() != y.tolist()
+    again = np.concatenate([np.asarray(b) for _, b in chain])
+    assert again.tolist() != seen.tolist()
+    model = fastnn.Sequential([fastnn.Input((4,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    history = model.fit(chain, epochs=2, validation_data=ds.batch(50), verbose=0).history
+    assert len(history["val_loss"]) == 2
+    assert model.predict(ds.map(lambda a, b: a).batch(10), verbose=0).shape == (100, 1)
+    assert np.isfinite(model.evaluate(ds.batch(7), verbose=0))
+
+
+def test_data_sets_have_the_steps_of_tensorflow():
+    D = tf.data.Dataset
+    numbers = D.range(10)
+    as_list = lambda d: [x.tolist() for x in d.as_numpy_iterator()]  # noqa: E731
+    assert as_list(numbers.filter(lambda v: v % 2 == 0)) == [0, 2, 4, 6, 8]
+    assert as_list(numbers.skip(7).repeat(2)) == [7, 8, 9, 7, 8, 9]
+    assert as_list(numbers.batch(4, drop_remainder=True)) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert as_list(numbers.batch(3).unbatch().take(4)) == [0, 1, 2, 3]
+    assert as_list(numbers.take(2).concatenate(D.range(1))) == [0, 1, 0]
+    assert [(int(i), v.tolist()) for i, v in D.range(2).enumerate(5)] == [(5, 0), (6, 1)]
+    assert [tuple(map(int, p)) for p in D.zip((numbers, D.range(2)))] == [(0, 0), (1, 1)]
+    assert as_list(numbers.shard(3, 1)) == [1, 4, 7]
+    assert sorted(as_list(numbers.shuffle(3, seed=0))) == list(range(10))
+    fixed = numbers.shuffle(10, seed=0, reshuffle_each_iteration=False)
+    assert as_list(fixed) == as_list(fixed)
+    assert as_list(D.from_tensor_slices([[1, 2], [3, 4]])) == [[1, 2], [3, 4]]
+    ragged = D.from_generator(lambda: iter([[1], [2, 3]]))
+    assert as_list(ragged.padded_batch(2)) == [[[1, 0], [2, 3]]]
+    assert numbers.reduce(0, lambda s, v: s + int(v)) == 45
+    calls = []
+    cached = numbers.map(lambda v: calls.append(1) or v).cache()
+    assert as_list(cached) == as_list(cached)
+    assert len(calls) == 10
+    assert numbers.repeat().cardinality() == -1
+    with pytest.raises(TypeError, match="no end"):
+        len(numbers.repeat())
+    named = D.from_tensor_slices({"a": np.arange(3), "b": np.ones(3)}).batch(2)
+    assert {k: v.shape for k, v in next(iter(named)).items()} == {"a": (2,), "b": (2,)}
+
+
+def test_mistakes_in_data_sets_are_named(rng):
+    D = tf.data.Dataset
+    with pytest.raises(fastnn.DataError, match=r"first axes of one size\n  hint"):
+        D.from_tensor_slices((np.ones(3), np.ones(4)))
+    with pytest.raises(fastnn.DataError, match=r"wanted one shape\n  hint: padded_batch"):
+        list(D.from_generator(lambda: iter([[1], [2, 3]])).batch(2))
+    with pytest.raises(AttributeError, match=r"no 'shufle'.*\n  hint: did you mean shuffle"):
+        D.range(3).shufle(2)
+    model = fastnn.Sequential([fastnn.Input((2,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    endless = D.from_tensor_slices((np.ones((4, 2)), np.ones(4))).repeat().batch(2)
+    with pytest.raises(fastnn.DataError, match=r"repeats without end.*\n  hint: steps_per_epoch"):
+        model.fit(endless, verbose=0)
+    assert len(model.fit(endless, steps_per_epoch=3, epochs=2, verbose=0).history["loss"]) == 2
+
+
+def test_windows_of_a_time_series_are_a_data_set():
+    ds = fastnn.utils.timeseries_dataset_from_array(
+        np.arange(10.0), np.arange(10) * 10, sequence_length=3, sampling_rate=2, batch_size=4
+    )
+    x, y = next(iter(ds))
+    assert x.tolist()[0] == [0.0, 2.0, 4.0]
+    assert y.tolist() == [0, 10, 20, 30]
+    assert len(ds) == 2
+    with pytest.raises(ValueError, match=r"no window of 30 rows\n  hint"):
+        fastnn.utils.timeseries_dataset_from_array(np.arange(10.0), None, 30)
+
+
+def test_names_of_tensorflow_are_functions_of_ops():
+    a = np.arange(6.0, dtype="f").reshape(2, 3)
+    assert tf.constant([1, 2]).dtype == "int32"
+    assert tf.cast(a, tf.int32).dtype == "int32"
+    assert float(tf.reduce_mean(a)) == 2.5
+    assert tf.reduce_sum(a, axis=1, keepdims=True).shape == (2, 1)
+    assert tf.argmax(a).tolist() == [1, 1, 1]
+    assert tf.concat([a, a], 0).shape == (4, 3)
+    assert tf.gather(a, [1, 1]).shape == (2, 3)
+    assert tf.gather_nd(a, [[0, 1], [1, 2]]).tolist() == [1.0, 5.0]
+    assert tf.boolean_mask(a, a > 3).tolist() == [4.0, 5.0]
+    assert [p.shape for p in tf.split(a, [1, 2], 1)] == [(2, 1), (2, 2)]
+    assert tf.range(3).tolist() == [0, 1, 2]
+    assert tf.one_hot([0, 2], 3).shape == (2, 3)
+    assert float(tf.math.log(1.0)) == 0.0
+    assert tf.nn.relu(-1.0).tolist() == 0.0
+    assert tf.linalg.trace(np.eye(3, dtype="f")).tolist() == 3.0
+    assert float(tf.nn.l2_loss([2.0])) == 2.0
+    clipped, size = tf.clip_by_global_norm([np.float32([3.0]), None, np.float32([4.0])], 1.0)
+    assert float(size) == 5.0
+    assert clipped[1] is None
+    np.testing.assert_allclose(clipped[0], [0.6], rtol=1e-6)
+    assert tf.config.list_physical_devices("GPU") == []
+    assert tf.executing_eagerly()
+    with tf.distribute.MirroredStrategy().scope():
+        assert layers.Dense(2)(a).shape == (2, 2)
+    with pytest.raises(ValueError, match=r"2 devices.*\n  hint"):
+        tf.distribute.MirroredStrategy(["gpu:0", "gpu:1"])
+
+
+def test_a_mixed_policy_is_taken_and_computes_in_float32():
+    try:
+        with pytest.warns(UserWarning, match="everything computes in float32"):
+            fastnn.keras.mixed_precision.set_global_policy("mixed_float16")
+        assert fastnn.config.dtype_policy().name == "mixed_float16"
+        layer = layers.Dense(2)
+        assert layer(np.ones((1, 3))).dtype == "float32"
+        assert layer.compute_dtype == "float32"
+    finally:
+        fastnn.config.set_dtype_policy("float32")
+
+
+IMPORTS = [
+    "from fastnn.keras.preprocessing.sequence import pad_sequences",
+    "from fastnn.preprocessing.sequence import pad_sequences",
+    "import fastnn.keras.layers as L; L.Dense",
+    "from fastnn.keras.layers import Dense",
+    "from fastnn.keras.optimizers import schedules",
+    "import fastnn.keras.optimizers.schedules as s; s.ExponentialDecay",
+    "from fastnn.optimizers.legacy import Adam",
+    "from fastnn.utils.np_utils import to_categorical",
+    "from fastnn.keras.layers.experimental.preprocessing import Normalization",
+    "from fastnn.keras.mixed_precision import set_global_policy",
+    "from fastnn.keras import backend as K; K.epsilon()",
+    "from fastnn.keras.datasets import mnist",
+    "from fastnn.keras.utils import to_categorical, timeseries_dataset_from_array",
+]
+
+
+@pytest.mark.parametrize("line", IMPORTS)
+def test_paths_of_keras_lead_to_fastnns_modules(line):
+    exec(line, {})
+
+
+ABSENT = [
+    ("from fastnn.layers import LSTM", ImportError, "recurrent layers"),
+    ("from fastnn.keras.layers import GRU", ImportError, "recurrent layers"),
+    ("from fastnn.applications import VGG16", ImportError, "no pretrained models"),
+    ("from fastnn.keras.applications.vgg16 import VGG16", ImportError, "no pretrained models"),
+    ("from fastnn.wrappers import SKLearnClassifier", ImportError, "scikit-learn wrappers"),
+    ("from fastnn.preprocessing.image import ImageDataGenerator", ImportError, "image files"),
+    ("from fastnn.keras.utils import image_dataset_from_directory", ImportError, "image files"),
+    ("from fastnn.callbacks import EarlyStoping", ImportError, "did you mean EarlyStopping"),
+    ("import fastnn as t; t.saved_model", AttributeError, "SavedModels"),
+    ("import fastnn as t; t.io", AttributeError, "TFRecord"),
+    ("import fastnn as t; t.distribute.TPUStrategy", AttributeError, "cores of one machine"),
+    ("import fastnn as t; t.data.TFRecordDataset", AttributeError, "TFRecord"),
+    ("import fastnn as t; t.nn.conv2d", AttributeError, "convolutions"),
+    ("import fastnn as t; t.layers.Conv2D", AttributeError, "convolutions"),
+    ("import fastnn as t; t.frobnicate", AttributeError, "lists what there is"),
+]
+
+
+@pytest.mark.parametrize(("line", "kind", "says"), ABSENT)
+def test_what_is_absent_says_why_and_what_to_do(line, kind, says):
+    with pytest.raises(kind, match=says) as caught:
+        exec(line, {})
+    assert "\n  hint: " in str(caught.value)
+
+
+def test_unknown_modules_are_left_to_python():
+    import importlib.util
+
+    assert importlib.util.find_spec("fastnn.nothing_of_ours") is None
+    assert sum(getattr(f, "__module__", "") == "fastnn.finder" for f in sys.meta_path) == 2
+
+
+def test_tensors_are_numbers_where_python_wants_numbers():
+    t = tf.constant([[1.0, 2.0], [3.0, 4.0]])
+    loss = tf.reduce_mean(t)
+    assert f"{loss:.4f}" == "2.5000"
+    assert f"{tf.constant(3):d}" == "3"
+    assert f"{loss:>8.2f}" == "    2.50"
+    assert round(loss, 1) == 2.5
+    assert round(loss) == 2
+    assert int(loss) == 2
+    assert 1 < loss < 4
+    assert np.mean(t) == 2.5
+    assert len(t) == 2
+    assert [r.tolist() for r in t] == [[1.0, 2.0], [3.0, 4.0]]
+    assert t[None].shape == (1, 2, 2)
+    assert t[..., 0].tolist() == [1.0, 3.0]
+    assert t[t > 2].tolist() == [3.0, 4.0]
+    assert t[tf.constant([1, 0])].tolist() == [[3.0, 4.0], [1.0, 2.0]]
+    with pytest.raises(TypeError, match=r"needs one number.*\n  hint"):
+        f"{t:.2f}"
+    with pytest.raises(fastnn.TraceError, match=r"ops.where. or .fastnn.ops.cond"):
+        fastnn.jit(lambda x: x if ops.mean(x) > 0 else -x)(t)
+    with pytest.raises(fastnn.TraceError, match=r"hint"):
+        fastnn.jit(lambda x: f"{ops.mean(x):.2f}")(t)
