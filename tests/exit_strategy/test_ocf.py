@@ -15,6 +15,7 @@ from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.evaluation import evaluate
 from fastnn.exit_strategy.ocf import read_ocf
 from fastnn.exit_strategy.profile import Profile
+from fastnn.exit_strategy.waterfall import Schedule
 
 Item = dict[str, Any]
 
@@ -304,6 +305,202 @@ def test_packages_that_cannot_be_read_are_refused(tmp_path: Path, kind: str) -> 
     with pytest.raises(ExitError) as whole_profile:
         Profile.from_dict(make_profile_dict(cap_table={"ocf": str(path)}), today=TODAY)
     assert "EX309" in {issue.code for issue in whole_profile.value.issues}
+
+
+def triggers(*mechanisms: Item, kind: str = "SAFE", amount: float = 1e6, **more: Any) -> Item:
+    """A convertible with one trigger for each mechanism."""
+    row = safe("CV", amount, None)
+    row["convertible_type"] = kind
+    row["conversion_triggers"] = [
+        {"type": "UNSPECIFIED", "trigger_id": f"CV.{k}", "conversion_right": {
+            "type": "CONVERTIBLE_CONVERSION_RIGHT", "conversion_mechanism": mechanism}}
+        for k, mechanism in enumerate(mechanisms)
+    ]  # fmt: skip
+    return row | more
+
+
+def debt(*rates: Item, **more: Any) -> Item:
+    return {"type": "CONVERTIBLE_NOTE_CONVERSION", "interest_rates": list(rates),
+            "day_count_convention": "ACTUAL_365", "interest_payout": "DEFERRED",
+            "interest_accrual_period": "ANNUAL", "compounding_type": "SIMPLE", **more}  # fmt: skip
+
+
+FOUNDING = stock("CS-1", "Common", 8e6, 0.0001)
+TEN = {"rate": "0.10", "accrual_start_date": "2022-01-01"}
+RULES = {
+    "include_outstanding_shares": True, "include_outstanding_options": False,
+    "include_outstanding_unissued_options": False, "include_this_security": False,
+    "include_other_converting_securities": False, "include_new_money": False,
+}  # fmt: skip
+
+
+def paid(folder: Path, price: float, *moves: Item) -> float:
+    table = read_ocf(package(folder, [FOUNDING, *moves], as_of="2024-01-01"))
+    return Schedule(table.claims()).pay(price)["CV"]
+
+
+@pytest.mark.parametrize(
+    ("price", "wanted", "paper"),
+    [
+        (40e6, 8e6, triggers(debt(conversion_valuation_cap=money(4e6),
+                                  capitalization_definition_rules=RULES), kind="NOTE")),
+        (40e6, 10e6, triggers(debt(conversion_valuation_cap=money(4e6),
+                                   capitalization_definition_rules=RULES | {
+                                       "include_this_security": True,
+                                       "include_other_converting_securities": True}),
+                              kind="NOTE")),
+        (5e6, 1.21e6, triggers(debt(TEN, compounding_type="COMPOUNDING"), kind="NOTE")),
+        (5e6, 1.2e6, triggers(debt(TEN), kind="NOTE")),
+        (5e6, 1.2e6, triggers(debt(TEN, day_count_convention="30_360"), kind="NOTE")),
+        (5e6, 1e6, triggers(debt(TEN, interest_payout="CASH"), kind="NOTE")),
+        (5e6, 1.12e6, triggers(debt({"rate": "0.02", "accrual_start_date": "2023-01-01"},
+                                    TEN | {"accrual_end_date": "2022-12-31"}), kind="NOTE")),
+        (5e6, 1.12e6, triggers(debt(TEN, {"rate": "0.02", "accrual_start_date": "2023-01-01"}),
+                               kind="NOTE")),
+        (40e6, 4e6, triggers({"type": "FIXED_PERCENT_OF_CAPITALIZATION_CONVERSION",
+                              "converts_to_percent": "0.1"})),
+        (40e6, 4e6, triggers({"type": "SAFE_CONVERSION", "conversion_valuation_cap": money(1e7)},
+                             {"type": "CUSTOM_CONVERSION", "custom_conversion_description": "?"})),
+        (5e6, 1.2e6, triggers(debt(TEN), kind="SAFE")),
+    ],
+)  # fmt: skip
+def test_every_term_of_a_convertible_counts(
+    tmp_path: Path, price: float, wanted: float, paper: Item
+) -> None:
+    assert paid(tmp_path / "p", price, paper) == pytest.approx(wanted)
+
+
+def test_a_most_favoured_paper_inherits_the_cap_of_a_later_one(tmp_path: Path) -> None:
+    first = triggers({"type": "SAFE_CONVERSION", "conversion_mfn": True}, amount=5e5)
+    later = safe("SAFE-2", 1e6, 10e6) | {"date": "2024-02-01"}
+    assert paid(tmp_path / "p", 50e6, first, later) == pytest.approx(2.5e6)
+
+
+@pytest.mark.parametrize(
+    ("words", "item"),
+    [
+        ("FIXED_AMOUNT_CONVERSION is not modelled",
+         triggers({"type": "FIXED_AMOUNT_CONVERSION", "converts_to_quantity": "5"})),
+        ("PPS_BASED_CONVERSION is not modelled", triggers({"type": "PPS_BASED_CONVERSION"})),
+        ("CUSTOM_CONVERSION is not modelled", triggers({"type": "CUSTOM_CONVERSION"})),
+        ("triggers differ in conversion_valuation_cap",
+         triggers({"type": "SAFE_CONVERSION", "conversion_valuation_cap": money(1e7)},
+                  {"type": "SAFE_CONVERSION", "conversion_valuation_cap": money(2e7)})),
+        ("type 'LOAN' is not modelled", triggers({"type": "SAFE_CONVERSION"}, kind="LOAN")),
+        ("compounding_type 'CONTINUOUS'", triggers(debt(TEN, compounding_type="CONTINUOUS"))),
+        ("interest_payout 'SHARES'", triggers(debt(TEN, interest_payout="SHARES"))),
+        ("day_count_convention 'ACT'", triggers(debt(TEN, day_count_convention="ACT"))),
+        ("interest_accrual_period 'HOURLY'", triggers(debt(TEN, interest_accrual_period="HOURLY"))),
+        ("two interest rates from", triggers(debt(TEN, TEN | {"rate": "0.2"}))),
+        ("conversion_timing 'LATER'",
+         triggers({"type": "SAFE_CONVERSION", "conversion_timing": "LATER"})),
+        ("contradicts its rules",
+         triggers({"type": "SAFE_CONVERSION", "conversion_timing": "POST_MONEY",
+                   "capitalization_definition_rules": RULES})),
+        ("without outstanding shares",
+         triggers({"type": "SAFE_CONVERSION", "capitalization_definition_rules": RULES | {
+             "include_outstanding_shares": False}})),
+        ("of type 'PHANTOM' is not modelled", option("O", 5, 1) | {"compensation_type": "PHANTOM"}),
+        ("TX_STOCK_MERGER is not known", tx("STOCK_MERGER", "CS-1")),
+        ("no security 'CS-9' was issued", tx("STOCK_CANCELLATION", "CS-9", quantity="1")),
+        ("are left", tx("STOCK_CANCELLATION", "CS-1", quantity="9000000")),
+        ("issued twice", stock("CS-1", "Common", 5, 1)),
+        ("one currency is needed",
+         triggers({"type": "SAFE_CONVERSION"},
+                  investment_amount={"amount": "1", "currency": "EUR"})),
+        ("security_id is not a text", stock("CS-2", "Common", 5, 1) | {"security_id": []}),
+        ("a warrant that converts by CUSTOM",
+         tx("WARRANT_ISSUANCE", "W", quantity="5", exercise_triggers=[
+             {"conversion_right": {"conversion_mechanism": {"type": "CUSTOM_CONVERSION"}}}])),
+        ("a warrant on preferred shares",
+         tx("WARRANT_ISSUANCE", "W", quantity="5", exercise_triggers=[
+             {"conversion_right": {"converts_to_stock_class_id": "class-Series A"}}])),
+    ],
+)  # fmt: skip
+def test_terms_that_are_not_modelled_are_refused_by_name(
+    tmp_path: Path, words: str, item: Item
+) -> None:
+    with pytest.raises(ExitError, match=words) as caught:
+        read_ocf(package(tmp_path / "p", [FOUNDING, item]))
+    assert caught.value.code == "EX309"
+
+
+@pytest.mark.parametrize("balance", [{}, {"balance_security_id": "CS-1"}])
+def test_a_partial_cancellation_without_a_balance_leaves_the_rest(
+    tmp_path: Path, balance: Item
+) -> None:
+    move = tx("STOCK_CANCELLATION", "CS-1", quantity="3000000", **balance)
+    assert read_ocf(package(tmp_path / "p", [FOUNDING, move])).founders == 5e6
+    half = [safe("SAFE-1", 1e6, 1e7), tx("CONVERTIBLE_CANCELLATION", "SAFE-1", amount=money(4e5))]
+    assert read_ocf(package(tmp_path / "q", [FOUNDING, *half])).safes[0].amount == 6e5
+
+
+def test_a_repriced_grant_has_its_new_price(tmp_path: Path) -> None:
+    moves = [FOUNDING, option("O-1", 1e6, 5.0),
+             tx("EQUITY_COMPENSATION_REPRICING", "O-1", new_exercise_price=money(1.0))]  # fmt: skip
+    assert read_ocf(package(tmp_path / "p", moves)).options[0].strike == 1.0
+
+
+def test_what_the_format_cannot_say_is_a_warning_of_the_report(tmp_path: Path) -> None:
+    folder = package(tmp_path / "p", [*MOVES, option("O-9", 5, 1, vesting_terms_id="v")])
+    company = Profile.from_dict(
+        make_profile_dict(cap_table={"ocf": str(folder)}, currency="EUR"), today=TODAY
+    )
+    keys = {note.key for note in evaluate(company, draws=100).warnings}
+    assert {"ocf_vesting", "ocf_participation", "ocf_converted"} <= keys
+    dollars = read_ocf(folder)
+    rate = company.rates.rate("USD", "EUR")
+    table = company.cap_table
+    assert table.classes[0].invested == pytest.approx(dollars.classes[0].invested * rate)
+    assert table.notes[0].principal == pytest.approx(dollars.notes[0].principal * rate)
+    assert table.classes[0].shares == dollars.classes[0].shares
+
+
+def test_notes_of_several_ranks_all_come_before_the_classes(tmp_path: Path) -> None:
+    one = note("CN-1", 1e6, "0.0", "2024-01-01")
+    two = note("CN-2", 1e6, "0.0", "2024-01-01") | {"seniority": 2}
+    moves = [FOUNDING, stock("A-1", "Series A", 1e6, 1.0), one, two]
+    table = read_ocf(package(tmp_path / "p", moves))
+    got = Schedule(table.claims()).pay(1.5e6)
+    assert (got["CN-1"], got["CN-2"], got["Series A"]) == (1e6, 5e5, 0.0)
+
+
+def claims(path: Path, change: Callable[[bytearray], None]) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.json", "{}" * 50)
+    data = bytearray(path.read_bytes())
+    change(data)
+    path.write_bytes(data)
+    return path
+
+
+def test_odd_archives_are_refused_and_what_they_unpack_to_is_bounded(tmp_path: Path) -> None:
+    def encrypt(data: bytearray) -> None:
+        data[6] |= 1
+        data[data.find(b"PK\1\2") + 8] |= 1
+
+    def other_method(data: bytearray) -> None:
+        data[8] = 99
+        data[data.find(b"PK\1\2") + 10] = 99
+
+    bomb = tmp_path / "bomb.zip"
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("a.json", '{"file_type":"OCF_X","items":[' + "{}," * 3_000_000 + "{}]}")
+    many = tmp_path / "many.json"
+    many.write_text('{"file_type":"OCF_X","items":[' + "{}," * 1_500_000 + "{}]}")
+    odd = tmp_path / "odd.json"
+    odd.write_text('{"file_type":"OCF_X","items":5}')
+    device = tmp_path / "zero.json"
+    device.symlink_to("/dev/zero")
+    for path, words in (
+        (claims(tmp_path / "enc.zip", encrypt), "encrypted"),
+        (claims(tmp_path / "meth.zip", other_method), "cannot unpack"),
+        (bomb, "unpacks to more"), (many, "values"), (odd, "items is not a list"),
+        (device, "not a plain file"), (Path("/dev/zero"), "not a plain file"),
+    ):  # fmt: skip
+        with pytest.raises(ExitError, match=words) as caught:
+            read_ocf(path)
+        assert caught.value.code == "EX309"
 
 
 @pytest.mark.peers

@@ -93,8 +93,9 @@ class Safe:
 class Note:
     """A convertible note; repaid `multiple` times before all classes, or converted at its cap.
 
-    Interest is simple over `years`, or, with `accruals`, runs in stated periods to the day of the
-    payment. The usual text gives a discount in a financing only: `discount_in_sale` is False.
+    Interest is simple over `years` (to the table's `as_of`, and on from there), or, with
+    `accruals`, runs in stated periods to the day of the payment. The usual text gives a discount in
+    a financing only: `discount_in_sale` is False. `mfn` is as in `Safe`.
     """
 
     name: str
@@ -109,6 +110,7 @@ class Note:
     discount_in_sale: bool = False
     date: dt.date | None = None
     accruals: tuple[Accrual, ...] = ()
+    mfn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +118,7 @@ class CapTable:
     """Who owns what. `common` counts all common shares, `founders` those of the founders.
 
     `as_of` is the day up to which interest and dividends run when no later one is asked for.
+    `remarks` are keys of what a reader of the table should know, such as terms not in the source.
     """
 
     common: Amount
@@ -126,6 +129,8 @@ class CapTable:
     notes: tuple[Note, ...] = ()
     founder_votes: Times = 1.0  # votes of a founder share; 10 in many dual-class firms
     as_of: dt.date | None = None
+    remarks: tuple[str, ...] = ()
+    currency: str | None = None  # of the amounts, None: the profile's
 
     def __post_init__(self) -> None:
         issues = list(check_cap_table(self))
@@ -145,7 +150,7 @@ class CapTable:
     @property
     def accrues(self) -> bool:
         """Whether what is due to somebody grows with time."""
-        return any(n.accruals for n in self.notes) or any(
+        return any(n.accruals or n.interest for n in self.notes) or any(
             c.dividend_rate and c.dividend_from for c in self.classes
         )
 
@@ -215,10 +220,14 @@ def _converting(
         rank = last_rank if s.seniority is None else s.seniority
         items.append((_favoured(s, table) if s.mfn else s, amount, amount, rank))
     for n in table.notes:
-        amount = number(n.principal) * (1 + number(n.interest) * number(n.years))
+        years = number(n.years)
+        if on and table.as_of and on > table.as_of:  # `years` are those to the table's day
+            years = years + number((on - table.as_of).days) / number(365)
+        amount = number(n.principal) * (1 + number(n.interest) * years)
         if n.accruals and on:
             amount = number(n.principal) * grown(n.accruals, on, number)
-        items.append((n, amount, amount * number(n.multiple), n.seniority))
+        paper = _favoured(n, table) if n.mfn else n
+        items.append((paper, amount, amount * number(n.multiple), n.seniority))
     pre, post = zero, zero  # shares of pre-money paper; part of the whole of post-money paper
     for paper, amount, _, _ in items:
         if paper.valuation_cap is not None:
@@ -260,8 +269,8 @@ def _discount_works(paper: Safe | Note) -> bool:
     return paper.discount_in_sale
 
 
-def _favoured(safe: Safe, table: CapTable) -> Safe:
-    """A most-favoured-nation SAFE with the best terms of the paper issued after it."""
+def _favoured(safe: Safe | Note, table: CapTable) -> Safe | Note:
+    """Most-favoured-nation paper with the best terms of the paper issued after it."""
     others: list[Safe | Note] = [*table.safes, *table.notes]
     later = [
         p
@@ -274,6 +283,8 @@ def _favoured(safe: Safe, table: CapTable) -> Safe:
         best = min(capped, key=lambda p: float(p.valuation_cap or 0))
     else:
         best = max(choices, key=lambda p: float(p.discount))
+    if best is safe:
+        return safe
     terms = {"valuation_cap": best.valuation_cap, "discount": best.discount,
              "post_money": best.post_money, "discount_in_sale": best.discount_in_sale}  # fmt: skip
     return replace(safe, **terms)  # type: ignore[arg-type]

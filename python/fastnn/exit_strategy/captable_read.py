@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, fields, replace
 from decimal import Decimal
 from typing import Any
 
@@ -47,7 +47,7 @@ def read_cap_table(
         from .ocf import read_ocf
 
         try:
-            return read_ocf(data["ocf"])
+            return _in_own_currency(read_ocf(data["ocf"]), reader)
         except ExitError as error:
             issues.extend(error.issues)
             return None
@@ -98,7 +98,9 @@ def read_cap_table(
         values[kind] = tuple(row for row in found if row is not None)
     plain.setdefault("founders", plain.get("common", 0))
     plain.setdefault("common", plain["founders"])
-    head = read_row(CapTable, plain, "cap_table", reader, skip=tuple(_KINDS), build=False)
+    head = read_row(
+        CapTable, plain, "cap_table", reader, skip=(*_KINDS, "remarks", "currency"), build=False
+    )
     copied = [n for n in ("common", "founders") if n not in data]  # its fault is told once
     issues[before:] = [
         i for i in issues[before:] if i.field not in map("cap_table.{}".format, copied)
@@ -110,6 +112,27 @@ def read_cap_table(
     except ExitError as error:
         issues.extend(error.issues)
         return None
+
+
+def _in_own_currency(table: CapTable, reader: Reader) -> CapTable:
+    """Convert a table that says its currency to the profile's, at the dated rate."""
+    code = table.currency
+    if code is None or reader.currency in (None, code):
+        return table
+    row = Field("cap_table.ocf", "money", "", "", "1")
+    rate = read_number(reader, row, f"{code} 1")
+    if rate is None:
+        raise ExitError([reader.issues.pop()])
+
+    def own(item: Any) -> Any:
+        money = [f.name for f in fields(item) if str(f.type).startswith("Money")]
+        values = {name: getattr(item, name) for name in money}
+        return replace(item, **{k: None if v is None else v * rate for k, v in values.items()})
+
+    made = {kind: tuple(map(own, getattr(table, kind))) for kind in _KINDS}
+    return replace(
+        table, **made, remarks=(*table.remarks, "ocf_converted"), currency=reader.currency
+    )
 
 
 def read_row(

@@ -230,7 +230,7 @@ def _company(
     }
     if cap_table is not None:
         parts, votes = cap_table.founder_parts(), cap_table.founder_vote_share()
-        return Company(cap_table.claims(), parts, votes, **common), ()
+        return Company(cap_table.claims(), parts, votes, **common), cap_table.remarks
     share = a.founder_share if profile.founder_share is None else float(profile.founder_share)
     owners = (("founders", share), ("others", 1.0 - share))
     claims = tuple(Claim(name, 0.0, 0.0, 1, part, 0.0, None) for name, part in owners if part > 0)

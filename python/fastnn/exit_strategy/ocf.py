@@ -1,10 +1,11 @@
-"""Imports the part of an Open Cap Format package that a waterfall needs.
+"""Imports an Open Cap Format package as a cap table; what is not modelled is refused by name.
 
 Reads the JSON files of a folder, a .zip/.ocf.zip, or one file: stock classes, stakeholders, stock,
-equity compensation and convertible issuances, and the transactions that close or reduce a security.
-OCF ranks a higher seniority number first; it is turned round here. A class without a participation
-cap is read as not participating, since the format has no other mark for it. Source: Open Cap Format
-schema 1.2 (Open Cap Table Coalition). Standard library only.
+equity compensation, warrants and convertibles (`ocf_papers`), and the transactions that close or
+reduce a security. OCF ranks a higher seniority number first; it is turned round here. What the
+format has no mark for is a remark of the table: a class without a participation cap is read as not
+participating, and unvested shares count. Source: Open Cap Format schema 1.2 (Open Cap Table
+Coalition). Standard library only.
 """
 
 from __future__ import annotations
@@ -13,32 +14,49 @@ import datetime as dt
 import json
 import zipfile
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from .captable import CapTable, Note, OptionGrant, Safe, ShareClass
-from .errors import ExitError, Issue
+from .captable import CapTable, OptionGrant, ShareClass
+from .errors import ExitError, visible
+from .ocf_items import (
+    Item,
+    amount_of,
+    day_of,
+    field_of,
+    kind_of,
+    label,
+    number_of,
+    ratio_of,
+    refuse,
+)
+from .ocf_papers import read_papers
+from .reading.files import read_bytes
 
 __all__ = ["read_ocf"]
 
-Item = Mapping[str, Any]
-
 #: Transactions after which a security no longer exists; what is left of it is issued anew.
-_CLOSING = (
-    "CANCELLATION", "REPURCHASE", "TRANSFER", "CONVERSION", "RETRACTION", "REISSUANCE",
-    "CONSOLIDATION", "WARRANT_EXERCISE",
-)  # fmt: skip
+_CLOSING = ("CANCELLATION", "REPURCHASE", "TRANSFER", "CONVERSION", "RETRACTION", "REISSUANCE",
+            "CONSOLIDATION", "WARRANT_EXERCISE")  # fmt: skip
 
 #: Transactions that take a quantity off a grant and leave the rest.
-_REDUCING = (
-    "COMPENSATION_EXERCISE",
-    "COMPENSATION_RELEASE",
-    "SECURITY_EXERCISE",
-    "SECURITY_RELEASE",
-)
+_REDUCING = ("COMPENSATION_EXERCISE", "COMPENSATION_RELEASE", "SECURITY_EXERCISE",
+             "SECURITY_RELEASE")  # fmt: skip
 
-#: More than any real package; stops a file that unpacks without end.
-_MAX_BYTES = 200_000_000
+#: Transactions that change no number of the table.
+_SILENT = ("ACCEPTANCE", "VESTING_START", "VESTING_EVENT", "VESTING_ACCELERATION",
+           "AUTHORIZED_SHARES_ADJUSTMENT", "POOL_ADJUSTMENT", "RETURN_TO_POOL")  # fmt: skip
+
+_GRANTS = ("TX_EQUITY_COMPENSATION_ISSUANCE", "TX_PLAN_SECURITY_ISSUANCE", "TX_WARRANT_ISSUANCE")
+_ISSUED = ("TX_STOCK_ISSUANCE", "TX_CONVERTIBLE_ISSUANCE", *_GRANTS)
+_COMPENSATION = ("OPTION", "OPTION_NSO", "OPTION_ISO", "RSU", "CSAR", "SSAR")
+
+# More than any real package; they stop a file that unpacks without end.
+_MAX_BYTES = 64_000_000
+_MAX_RATIO = 200  # of a file's size to its compressed size, beyond a million bytes
+_MAX_FILES = 2_000
+_MAX_VALUES = 2_000_000
 
 
 def read_ocf(path: str | Path) -> CapTable:
@@ -50,140 +68,235 @@ def read_ocf(path: str | Path) -> CapTable:
     items: list[Item] = []
     days: list[dt.date] = []
     for name, text in _texts(Path(str(path))):
-        try:
-            data = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise _unreadable(f"{name} is not JSON: {error}") from error
-        if isinstance(data, Mapping) and str(data.get("file_type", "")).startswith("OCF_"):
-            items += [item for item in data.get("items") or [] if isinstance(item, Mapping)]
-            days += [_day(data["as_of"], name)] if "as_of" in data else []
+        data = _parsed(name, text)
+        if not isinstance(data, Mapping) or not str(data.get("file_type", "")).startswith("OCF_"):
+            continue
+        rows = data.get("items")
+        if rows is not None and not isinstance(rows, list):
+            raise refuse(f"{name}: items is not a list")
+        items += [item for item in rows or [] if isinstance(item, Mapping)]
+        days += [day_of(data["as_of"], name)] if "as_of" in data else []
     if not items:
-        raise _unreadable(f"{path} holds no OCF items")
-    return _build(items, max(days, default=None))
+        raise refuse(f"{path} holds no OCF items")
+    try:
+        return _build(items, max(days, default=None))
+    except ExitError:
+        raise
+    except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError) as error:
+        raise refuse(f"{path} is not as the schema says: {visible(str(error))}") from error
 
 
-def _unreadable(text: str) -> ExitError:
-    return ExitError(Issue("EX309", "cap_table.ocf", text, "export the package again as OCF 1.2"))
+def _parsed(name: str, text: str) -> Any:
+    if text.count("{") + text.count("[") + text.count(",") > _MAX_VALUES:
+        raise refuse(f"{name} holds more than {_MAX_VALUES:,} values")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise refuse(f"{name} is not JSON: {error}") from error
 
 
 def _texts(path: Path) -> Iterator[tuple[str, str]]:
+    total = 0
     try:
-        if path.is_dir():
-            for file in sorted(path.rglob("*.json")):
-                yield file.name, _limited(file.read_bytes())
-        elif zipfile.is_zipfile(path):
-            with zipfile.ZipFile(path) as archive:
-                entries = [e for e in archive.infolist() if e.filename.endswith(".json")]
-                if sum(e.file_size for e in entries) > _MAX_BYTES:
-                    raise _unreadable(f"{path} unpacks to more than {_MAX_BYTES} bytes")
-                for entry in entries:
-                    yield entry.filename, _limited(archive.read(entry))
-        else:
-            yield path.name, _limited(path.read_bytes())
-    except (OSError, zipfile.BadZipFile, UnicodeDecodeError) as error:
-        raise _unreadable(f"cannot read {path}: {error}") from error
+        for name, data in _files(path):
+            total += len(data)
+            if total > _MAX_BYTES:
+                raise refuse(f"{path} holds more than {_MAX_BYTES:,} bytes")
+            yield name, data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise refuse(f"{path} is not UTF-8: {error}") from error
+    except OSError as error:
+        raise refuse(f"cannot read {path}: {error}") from error
 
 
-def _limited(data: bytes) -> str:
-    if len(data) > _MAX_BYTES:
-        raise _unreadable(f"a file is larger than {_MAX_BYTES} bytes")
-    return data.decode("utf-8-sig")
+def _files(path: Path) -> Iterator[tuple[str, bytes]]:
+    if path.is_dir():
+        found = list(islice(path.rglob("*.json"), _MAX_FILES + 1))
+        if len(found) > _MAX_FILES:
+            raise refuse(f"{path} holds more than {_MAX_FILES:,} files")
+        for file in sorted(found):
+            yield file.name, _bytes(file)
+    elif path.is_file() and zipfile.is_zipfile(path):
+        yield from _zipped(path)
+    else:
+        yield path.name, _bytes(path)
 
 
-def _of(item: Item) -> str:
-    return f"{item.get('object_type')} {item.get('id') or item.get('security_id') or '?'}"
-
-
-def _field(item: Item, name: str) -> Any:
-    if item.get(name) is None:
-        raise _unreadable(f"{_of(item)} has no {name}")
-    return item[name]
-
-
-def _number(item: Item, name: str) -> float:
-    value = _field(item, name)
-    return _amount(value.get("amount") if isinstance(value, Mapping) else value, item, name)
-
-
-def _amount(value: object, item: Item, name: str) -> float:
+def _bytes(path: Path) -> bytes:
     try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        number = float("nan")
-    if abs(number) < float("inf"):
-        return number
-    raise _unreadable(f"{_of(item)}: {name} is {value!r}, expected a number")
+        return read_bytes(path, _MAX_BYTES, "EX309")
+    except ExitError as error:
+        raise refuse(error.issues[0].message) from error
 
 
-def _optional(item: Item, name: str, default: float = 0.0) -> float:
-    return default if item.get(name) is None else _number(item, name)
-
-
-def _day(value: object, where: str) -> dt.date:
+def _zipped(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The JSON files of an archive; sizes are bounded by what is read, not by what it claims."""
     try:
-        return dt.date.fromisoformat(str(value)[:10])
-    except ValueError:
-        raise _unreadable(f"{where}: {value!r} is not a date") from None
-
-
-def _kind(item: Item) -> str:
-    return str(item.get("object_type", ""))
+        with zipfile.ZipFile(path) as archive:
+            entries = [e for e in archive.infolist() if e.filename.endswith(".json")]
+            if len(entries) > _MAX_FILES:
+                raise refuse(f"{path} holds more than {_MAX_FILES:,} files")
+            for entry in entries:
+                if entry.flag_bits & 1:
+                    raise refuse(f"{path} is encrypted")
+                most = max(1_000_000, _MAX_RATIO * entry.compress_size)
+                most = min(most, _MAX_BYTES)
+                with archive.open(entry) as file:
+                    data = file.read(most + 1)
+                if len(data) > most:
+                    raise refuse(f"{entry.filename} unpacks to more than {most:,} bytes")
+                yield entry.filename, data
+    except ExitError:
+        raise
+    except Exception as error:  # broken archives raise errors of many types
+        raise refuse(f"cannot unpack {path}: {error}") from error
 
 
 def _build(items: list[Item], as_of: dt.date | None) -> CapTable:
-    classes = {str(_field(i, "id")): i for i in items if _kind(i) == "STOCK_CLASS"}
-    founders = {i.get("id") for i in items if _kind(i) == "STAKEHOLDER" and _is_founder(i)}
-    moves = [i for i in items if _kind(i).startswith("TX_")]
-    closed: set[object] = set()
-    used: dict[object, float] = {}
-    for i in moves:
-        if _kind(i).endswith(_REDUCING):
-            key = _field(i, "security_id")
-            used[key] = used.get(key, 0.0) + _number(i, "quantity")
-        elif _kind(i).endswith(_CLOSING):
-            closed.update(i.get("security_ids") or [_field(i, "security_id")])
-    issued = [
-        i for i in moves
-        if _kind(i).endswith("_ISSUANCE") and _field(i, "security_id") not in closed
-    ]  # fmt: skip
+    classes = {str(field_of(i, "id")): i for i in items if kind_of(i) == "STOCK_CLASS"}
+    founders = {str(i.get("id")) for i in items if kind_of(i) == "STAKEHOLDER" and _is_founder(i)}
+    moves = [i for i in items if kind_of(i).startswith("TX_")]
+    currency = _currency(items)
+    issued, left = _outstanding(moves)
     _check_splits(moves, issued)
+    strikes = _repriced(moves)
+    remarks: list[str] = []
     common = own = 0.0
     held: dict[str, tuple[float, float]] = {}
-    for i in (i for i in issued if _kind(i) == "TX_STOCK_ISSUANCE"):
-        shares, key = _number(i, "quantity"), str(_field(i, "stock_class_id"))
+    for i in (i for i in issued if kind_of(i) == "TX_STOCK_ISSUANCE"):
+        shares, key = left[str(i["security_id"])], str(field_of(i, "stock_class_id"))
         if key not in classes:
-            raise _unreadable(f"{_of(i)}: no stock class {key!r} in the package")
-        if _field(classes[key], "class_type") == "COMMON":
+            raise refuse(f"{label(i)}: no stock class {key!r} in the package")
+        class_type = field_of(classes[key], "class_type")
+        if class_type == "COMMON":
             common += shares
-            own += shares if i.get("stakeholder_id") in founders else 0.0
-        else:
+            own += shares if str(i.get("stakeholder_id")) in founders else 0.0
+        elif class_type == "PREFERRED":
             before = held.get(key, (0.0, 0.0))
-            price = _optional(i, "share_price") or _optional(classes[key], "price_per_share")
+            price = number_of(i, "share_price", 0.0)
+            price = price or number_of(classes[key], "price_per_share", 0.0)
             held[key] = (before[0] + shares, before[1] + shares * price)
-    ranks = sorted({_number(classes[key], "seniority") for key in held}, reverse=True)
+        else:
+            raise refuse(f"{label(classes[key])}: class_type {class_type!r} is not known")
+    if any(i.get("vesting_terms_id") or i.get("vestings") for i in issued):
+        remarks.append("ocf_vesting")
+    ranks = sorted({number_of(classes[key], "seniority") for key in held}, reverse=True)
     ratios = _ratios(moves)
-    rows = tuple(_share_class(classes[key], *held[key], ranks, ratios.get(key)) for key in held)
-    days = [_day(i["date"], _of(i)) for i in moves if "date" in i]
+    days = [day_of(i["date"], label(i)) for i in moves if "date" in i]
     until = as_of or max(days, default=None)
-    papers = _convertibles(issued, len(ranks) or 1, until)
-    return CapTable(common, own, rows, _options(issued, founders, used), *papers, as_of=until)
+    options = _options(issued, founders, left, strikes, classes)
+    papers = read_papers(issued, left, len(ranks) or 1, until, bool(options), remarks)
+    shift = papers.note_ranks - 1  # notes of several ranks all come before the classes
+    rows = tuple(
+        _share_class(classes[key], *held[key], ranks, ratios.get(key), shift) for key in held
+    )
+    if any(row.participation == "none" for row in rows):
+        remarks.append("ocf_participation")
+    return CapTable(
+        common, own, rows, options, papers.safes, papers.notes, as_of=until,
+        remarks=tuple(dict.fromkeys(remarks)), currency=currency or None,
+    )  # fmt: skip
+
+
+def _currency(items: list[Item]) -> str:
+    """The one currency of a package's amounts."""
+    found: set[str] = set()
+    stack: list[Any] = list(items)
+    while stack:
+        value = stack.pop()
+        if isinstance(value, Mapping):
+            if "amount" in value and isinstance(value.get("currency"), str):
+                found.add(value["currency"].upper())
+            stack += list(value.values())
+        elif isinstance(value, list):
+            stack += value
+    if len(found) > 1:
+        raise refuse(f"amounts in {' and '.join(sorted(found))}: one currency is needed")
+    return next(iter(found), "")
+
+
+def _outstanding(moves: list[Item]) -> tuple[list[Item], dict[str, float]]:
+    """The securities that are still there, and how much of each is left."""
+    issued: dict[str, Item] = {}
+    left: dict[str, float] = {}
+    for i in moves:
+        if not kind_of(i).endswith("_ISSUANCE") or kind_of(i).endswith("_REISSUANCE"):
+            continue
+        if kind_of(i) not in _ISSUED:
+            raise refuse(f"{label(i)}: {kind_of(i)} is not known")
+        key = _text(i, "security_id")
+        if key in issued:
+            raise refuse(f"{label(i)}: the security {key!r} is issued twice")
+        issued[key] = i
+        name = "investment_amount" if kind_of(i) == "TX_CONVERTIBLE_ISSUANCE" else "quantity"
+        left[key] = number_of(i, name)
+    for i in moves:
+        kind = kind_of(i)
+        if kind.endswith(_REDUCING):
+            _take(left, issued, i, _text(i, "security_id"), number_of(i, "quantity"))
+        elif kind.endswith("_ISSUANCE") and not kind.endswith("_REISSUANCE"):
+            continue
+        elif kind.endswith(_CLOSING) and "RATIO" not in kind:
+            many = i.get("security_ids")
+            for key in map(str, many) if isinstance(many, list) else (_text(i, "security_id"),):
+                _close(left, issued, i, key)
+        elif not kind.endswith((*_SILENT, "SPLIT", "RATIO_ADJUSTMENT", "REPRICING")):
+            raise refuse(f"{label(i)}: the transaction {kind} is not known")
+    return [i for key, i in issued.items() if left[key] > 0], left
+
+
+def _close(left: dict[str, float], issued: Mapping[str, Item], move: Item, key: str) -> None:
+    """A closing transaction: of a part only, when no other security holds the balance."""
+    balance = move.get("balance_security_id")
+    parts = ("quantity", "quantity_converted", "amount")
+    part = next((name for name in parts if move.get(name) is not None), None)
+    whole = part is None or (balance is not None and str(balance) != key)
+    whole = whole or isinstance(move.get("security_ids"), list)
+    if key not in issued:
+        raise refuse(f"{label(move)}: no security {key!r} was issued")
+    _take(left, issued, move, key, left[key] if whole else number_of(move, str(part)))
+
+
+def _take(
+    left: dict[str, float], issued: Mapping[str, Item], move: Item, key: str, amount: float
+) -> None:
+    if key not in issued:
+        raise refuse(f"{label(move)}: no security {key!r} was issued")
+    if amount < 0 or amount > left[key] * (1 + 1e-12):
+        raise refuse(f"{label(move)} takes {amount:,.10g} of {left[key]:,.10g} that are left")
+    left[key] = max(0.0, left[key] - amount)
+
+
+def _text(item: Item, name: str) -> str:
+    value = field_of(item, name)
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise refuse(f"{label(item)}: {name} is not a text")
+    return str(value)
 
 
 def _check_splits(moves: list[Item], issued: list[Item]) -> None:
     """A split must have been carried out: shares issued before it are counted in old shares."""
-    for split in (i for i in moves if _kind(i) == "TX_STOCK_CLASS_SPLIT"):
-        day, key = _day(_field(split, "date"), _of(split)), _field(split, "stock_class_id")
+    for split in (i for i in moves if kind_of(i) == "TX_STOCK_CLASS_SPLIT"):
+        day, key = day_of(field_of(split, "date"), label(split)), field_of(split, "stock_class_id")
         for i in issued:
-            if i.get("stock_class_id") == key and _day(_field(i, "date"), _of(i)) < day:
-                raise _unreadable(f"{_of(split)} is later than {_of(i)}, which was not reissued")
+            if i.get("stock_class_id") == key and day_of(field_of(i, "date"), label(i)) < day:
+                raise refuse(f"{label(split)} is later than {label(i)}, which was not reissued")
+
+
+def _repriced(moves: list[Item]) -> dict[str, float]:
+    """The newest exercise price of grants that were repriced."""
+    rows = [i for i in moves if kind_of(i).endswith("_REPRICING")]
+    rows.sort(key=lambda i: str(i.get("date")))
+    return {_text(i, "security_id"): number_of(i, "new_exercise_price") for i in rows}
 
 
 def _ratios(moves: list[Item]) -> dict[str, Item]:
     """The newest conversion terms of classes whose terms were adjusted."""
-    rows = [i for i in moves if _kind(i) == "TX_STOCK_CLASS_CONVERSION_RATIO_ADJUSTMENT"]
+    rows = [i for i in moves if kind_of(i) == "TX_STOCK_CLASS_CONVERSION_RATIO_ADJUSTMENT"]
     rows.sort(key=lambda i: str(i.get("date")))
     return {
-        str(_field(i, "stock_class_id")): _field(i, "new_ratio_conversion_mechanism") for i in rows
+        str(field_of(i, "stock_class_id")): field_of(i, "new_ratio_conversion_mechanism")
+        for i in rows
     }
 
 
@@ -193,47 +306,48 @@ def _is_founder(stakeholder: Item) -> bool:
 
 
 def _share_class(
-    data: Item, shares: float, invested: float, ranks: list[float], adjusted: Item | None
-) -> ShareClass:
+    data: Item, shares: float, invested: float, ranks: list[float], adjusted: Item | None,
+    shift: int,
+) -> ShareClass:  # fmt: skip
     terms: Item | None = adjusted
     for right in data.get("conversion_rights") or [] if adjusted is None else []:
         mechanism = right.get("conversion_mechanism") if isinstance(right, Mapping) else None
-        if isinstance(mechanism, Mapping) and mechanism.get("type") == "RATIO_CONVERSION":
-            terms = mechanism
-    cap = _optional(data, "participation_cap_multiple", -1.0)
-    multiple = _optional(data, "liquidation_preference_multiple")
+        kind = mechanism.get("type") if isinstance(mechanism, Mapping) else None
+        if kind != "RATIO_CONVERSION":
+            raise refuse(f"{label(data)}: conversion by {kind} is not modelled")
+        terms = mechanism
+    cap = number_of(data, "participation_cap_multiple", -1.0)
+    multiple = number_of(data, "liquidation_preference_multiple", 0.0)
     return ShareClass(
-        name=str(_field(data, "name")),
+        name=str(field_of(data, "name")),
         shares=shares,
         invested=invested,
         multiple=multiple,
         participation="none" if cap < 0 else "capped",
         cap=None if cap < 0 else max(cap, multiple),
-        seniority=ranks.index(_number(data, "seniority")) + 1,
-        conversion_ratio=1.0 if terms is None else _ratio(terms.get("ratio"), data),
-        votes=_optional(data, "votes_per_share"),
+        seniority=ranks.index(number_of(data, "seniority")) + 1 + shift,
+        conversion_ratio=1.0 if terms is None else ratio_of(terms.get("ratio"), data),
+        votes=number_of(data, "votes_per_share", 0.0),
     )
 
 
-def _ratio(value: object, item: Item) -> float:
-    if not isinstance(value, Mapping):
-        raise _unreadable(f"{_of(item)}: ratio is {value!r}, expected numerator and denominator")
-    below = _amount(value.get("denominator"), item, "denominator")
-    if below <= 0:
-        raise _unreadable(f"{_of(item)}: a ratio with denominator {below:g}")
-    return _amount(value.get("numerator"), item, "numerator") / below
-
-
 def _options(
-    issued: list[Item], founders: set[Any], used: Mapping[object, float]
-) -> tuple[OptionGrant, ...]:
-    kinds = ("TX_EQUITY_COMPENSATION_ISSUANCE", "TX_PLAN_SECURITY_ISSUANCE", "TX_WARRANT_ISSUANCE")
+    issued: list[Item], founders: set[str], left: Mapping[str, float],
+    strikes: Mapping[str, float], classes: Mapping[str, Item],
+) -> tuple[OptionGrant, ...]:  # fmt: skip
     pools: dict[float, tuple[float, float]] = {}
-    for i in (i for i in issued if _kind(i) in kinds):
-        strike = _optional(i, "exercise_price") or _optional(i, "base_price")
-        n = max(0.0, _number(i, "quantity") - used.get(i["security_id"], 0.0))
+    for i in (i for i in issued if kind_of(i) in _GRANTS):
+        if kind_of(i) == "TX_WARRANT_ISSUANCE":
+            _check_warrant(i, classes)
+        kind = i.get("compensation_type") or i.get("plan_security_type")
+        if kind is not None and kind not in _COMPENSATION:
+            raise refuse(f"{label(i)}: compensation of type {kind!r} is not modelled")
+        strike = number_of(i, "exercise_price", 0.0) or number_of(i, "base_price", 0.0)
+        strike = strikes.get(str(i["security_id"]), strike)
+        n = left[str(i["security_id"])]
         total, own = pools.get(strike, (0.0, 0.0))
-        pools[strike] = (total + n, own + (n if i.get("stakeholder_id") in founders else 0.0))
+        mine = n if str(i.get("stakeholder_id")) in founders else 0.0
+        pools[strike] = (total + n, own + mine)
     return tuple(
         OptionGrant(f"options at {strike:g}", n, strike, own / n)
         for strike, (n, own) in sorted(pools.items())
@@ -241,42 +355,19 @@ def _options(
     )
 
 
-def _convertibles(
-    issued: list[Item], last_rank: int, until: dt.date | None
-) -> tuple[tuple[Safe, ...], tuple[Note, ...]]:
-    safes, notes = [], []
-    for i in (i for i in issued if _kind(i) == "TX_CONVERTIBLE_ISSUANCE"):
-        terms: Item = {}
-        for trigger in i.get("conversion_triggers") or []:
-            right = trigger.get("conversion_right") if isinstance(trigger, Mapping) else None
-            found = right.get("conversion_mechanism") if isinstance(right, Mapping) else None
-            terms = found if isinstance(found, Mapping) else terms
-        cap = _optional(terms, "conversion_valuation_cap", -1.0)
-        limit = None if cap < 0 else cap
-        discount = _optional(terms, "conversion_discount")
-        post = terms.get("conversion_timing", "POST_MONEY") == "POST_MONEY"
-        name = str(i.get("custom_id") or i["security_id"])
-        amount = _number(i, "investment_amount")
-        exit_multiple = terms.get("exit_multiple")
-        multiple = 1.0 if exit_multiple is None else _ratio(exit_multiple, i)
-        rate, years = _interest(terms, i, until)
-        if i.get("convertible_type") == "NOTE":
-            notes.append(Note(name, amount, rate, years, limit, discount, multiple, post))
-        elif multiple != 1.0:  # a SAFE repaid more than once is a note without interest
-            notes.append(Note(name, amount, 0.0, 0.0, limit, discount, multiple, post, last_rank))
-        else:
-            safes.append(Safe(name, amount, limit, discount, post, last_rank))
-    return tuple(safes), tuple(notes)
-
-
-def _interest(terms: Item, issuance: Item, until: dt.date | None) -> tuple[float, float]:
-    """Simple interest: the rate, and the years it has run (the last of several rates counts)."""
-    rates = [row for row in terms.get("interest_rates") or [] if isinstance(row, Mapping)]
-    if not rates:
-        return 0.0, 0.0
-    start = _day(rates[-1].get("accrual_start_date") or _field(issuance, "date"), _of(issuance))
-    end = until or start
-    if rates[-1].get("accrual_end_date"):
-        end = min(end, _day(rates[-1]["accrual_end_date"], _of(issuance)))
-    rate = _amount(rates[-1].get("rate"), issuance, "interest rate")
-    return rate, max(0.0, (end - start).days / 365.0)
+def _check_warrant(item: Item, classes: Mapping[str, Item]) -> None:
+    """A warrant is read as options on common shares; any other is refused by name."""
+    for trigger in item.get("exercise_triggers") or []:
+        right = trigger.get("conversion_right") if isinstance(trigger, Mapping) else None
+        if not isinstance(right, Mapping):
+            continue
+        mechanism = right.get("conversion_mechanism")
+        kind = mechanism.get("type") if isinstance(mechanism, Mapping) else None
+        if kind not in (None, "FIXED_AMOUNT_CONVERSION"):
+            raise refuse(f"{label(item)}: a warrant that converts by {kind} is not modelled")
+        many = mechanism.get("converts_to_quantity") if isinstance(mechanism, Mapping) else None
+        if many is not None and amount_of(many, item, "quantity") != number_of(item, "quantity"):
+            raise refuse(f"{label(item)}: its quantity and its conversion disagree")
+        target = classes.get(str(right.get("converts_to_stock_class_id")))
+        if target is not None and target.get("class_type") != "COMMON":
+            raise refuse(f"{label(item)}: a warrant on preferred shares is not modelled")
