@@ -266,3 +266,15 @@ def test_brief_gates_say_what_the_full_report_says(country: str, scale: float) -
         assert [(g.option, g.name, g.state, g.prior) for g in brief.hard] == [
             (g.option, g.name, g.state, g.prior) for g in full.hard
         ]
+
+
+def test_operations_in_china_follow_from_the_country_for_every_rule() -> None:
+    """A German firm that says nothing of China is not held up by a Chinese review."""
+    for country, wanted in (("DE", "not"), ("HK", "unknown"), ("CN", "applies")):
+        company = Profile.from_dict(
+            make_profile_dict(country=country, personal_records_held=2_000_000), today=TODAY
+        )
+        report = judge_gates(company, load_gates(), ("ipo", "ma"))
+        states = {gate.id: gate.state for gate in report.regulatory}
+        assert states.get("CN_CYBER_REVIEW", "not") == wanted, country
+        assert states.get("CN_CSRC_FILING", "not") == wanted, country

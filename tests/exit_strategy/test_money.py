@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import datetime as dt
+from dataclasses import replace
 from decimal import Decimal
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from exit_profiles import TODAY, make_profile_dict
 from reference_waterfall import equilibria
 
+from fastnn.exit_strategy.base_rates import base_rates
 from fastnn.exit_strategy.captable import CapTable, Note, OptionGrant, Safe, ShareClass
-from fastnn.exit_strategy.deals import Assumptions, spread_rate
+from fastnn.exit_strategy.deals import Assumptions, cash_after, spread_rate
 from fastnn.exit_strategy.errors import ExitError, Issue
+from fastnn.exit_strategy.evaluation import evaluate
+from fastnn.exit_strategy.model_table import money_raised
 from fastnn.exit_strategy.money import (
     parse_assumptions,
     parse_cap_table,
     proceeds,
     run_waterfall,
 )
+from fastnn.exit_strategy.profile import Profile
+from fastnn.exit_strategy.valuation import dcf, first_chicago, vc_method
 from fastnn.exit_strategy.waterfall import (
     Claim,
     Schedule,
@@ -292,6 +300,120 @@ def test_proceeds_rise_with_the_price_for_every_option() -> None:
             npv = result.options[option].founder_npv[1]
             assert npv >= before[option] - 1e-6, (option, price)
             before[option] = npv
+
+
+def test_cash_burns_or_grows_until_the_money_is_shared() -> None:
+    """Today's cash is not there when a burning company is sold two years on."""
+    assert [cash_after(5e6, 360e3, 0.0, m) for m in (0, 10, 24)] == [5e6, 1.4e6, 0.0]
+    assert cash_after(5e6, -100e3, 0.0, 24) == 7.4e6
+    assert cash_after(5e6, 500e3, 4e6, 12) == 3e6  # committed money pays first
+    assert cash_after(5e6, 100e3, 4e6, 12) == 5e6  # ... and is never cash of its own
+    table = CapTable(1.0, 1.0)
+    a = Assumptions(fee_rate=0.0, escrow_rate=0.0)
+    poor = proceeds(make_profile(cash=5e6, monthly_burn=1e6), table, a, ["ma", "transform", "ipo"])
+    none = proceeds(make_profile(cash=0.0), table, a, ["ma", "transform", "ipo"])
+    for option in ("ma", "transform", "ipo"):  # five months of cash
+        assert poor.options[option].founder_npv == none.options[option].founder_npv
+    rich = proceeds(make_profile(cash=5e6, monthly_burn=-1e6), table, a, ["ma"]).options["ma"]
+    assert rich.net_price == 60e6 + 5e6 + 9e6
+    assert dict(rich.bridge)["cash_change"] == 9e6
+
+
+def test_the_bridge_adds_up_to_the_net_price_at_every_price() -> None:
+    a = Assumptions(fee_fixed=1e5, carve_out=0.1, earn_out_rate=0.2)
+    profile = make_profile(cash=6e6, debt=1e6, monthly_burn=2e5, assumptions=a)
+    sale = run_waterfall(profile, [0.0, 5e6, 50e6])
+    for bridge, net, row in zip(sale.bridges, sale.net_prices, sale.payouts, strict=True):
+        steps = dict(bridge)
+        assert steps.pop("net") == net
+        assert sum(steps.values()) == pytest.approx(net, abs=1e-6) or net == 0
+        assert sum(row) == pytest.approx(net)
+
+
+def test_break_points_name_the_headline_price_that_leads_to_them() -> None:
+    a = Assumptions(earn_out_rate=0.1)
+    profile = make_profile(cash=6e6, debt=1e6, monthly_burn=2e5, assumptions=a)
+    points = run_waterfall(profile, [1.0]).break_points
+    assert len(points) > 5
+    for point in points:
+        assert point.headline is not None
+        net = run_waterfall(profile, [point.headline]).net_prices[0]
+        assert net == pytest.approx(point.price, rel=1e-8)
+    rich = run_waterfall(make_profile(cash=50e6), [1.0]).break_points
+    assert rich[0].headline == 0.0  # cash alone pays for it
+
+
+def test_votes_change_no_money() -> None:
+    table = oracle_table()
+    one = proceeds(make_profile(), table, None, ["dual_track"]).options["dual_track"]
+    ten = proceeds(make_profile(), replace(table, founder_votes=10.0), None, ["dual_track"])
+    assert ten.options["dual_track"].founder_npv == one.founder_npv
+    assert ten.options["dual_track"].control_after != one.control_after
+
+
+def test_what_is_due_grows_until_the_day_of_each_payment() -> None:
+    day = dt.date(2026, 1, 1)
+    note = Note("N", 10e6, 0.12, 0.0)
+    table = CapTable(1.0, 1.0, notes=(note,), as_of=day)
+    a = Assumptions(fee_rate=0.0, escrow_rate=0.0, months_to_close=12.0)
+    sale = proceeds(make_profile(assumptions=a), table, a, ["ma"]).options["ma"]
+    assert sale.payouts["N"] == pytest.approx(11.2e6, rel=1e-3)
+    still = proceeds(make_profile(assumptions=a), replace(table, as_of=None), a, ["ma"])
+    assert still.options["ma"].payouts["N"] == 10e6
+
+
+def test_one_meaning_of_value_for_listing_rules_and_money() -> None:
+    data = make_profile_dict(country="GB", currency="GBP", cash=10e6, monthly_burn=1e5, debt=0,
+                             committed_funds=0)  # fmt: skip
+    data |= {"valuation.low": 24e6, "valuation.mid": 25e6, "valuation.high": 26e6}
+    made = evaluate(Profile.from_dict(data, today=TODAY), draws=100)
+    london = next(v for v in made.gates.venues if v.id == "UK_ESCC")
+    shared = made.proceeds.options["ipo"].net_price
+    assert london.tests[0].conditions[0].value == pytest.approx(shared)
+    assert shared == pytest.approx(25e6 + 10e6 - 14 * 1e5)
+    shares = {**data, "valuation.basis": "equity"}
+    shares |= {"valuation.low": 34e6, "valuation.mid": 35e6, "valuation.high": 36e6}
+    other = Profile.from_dict(shares, today=TODAY)
+    assert (other.valuation.low, other.valuation.mid, other.valuation.basis) == (
+        24e6,
+        25e6,
+        "equity",
+    )
+    with pytest.raises(ExitError) as caught:
+        Profile.from_dict({**shares, "valuation.low": 9e6}, today=TODAY)
+    assert caught.value.issues[0].field == "valuation.low"
+
+
+def test_money_raised_follows_from_the_cap_table_when_it_is_not_stated() -> None:
+    table = {"common": 1e6, "classes": [{"name": "A", "shares": 1e6, "invested": 150e6}],
+             "safes": [{"name": "S", "amount": 10e6}]}  # fmt: skip
+    data = make_profile_dict(cap_table=table)
+    data.pop("total_raised", None)
+    data.pop("funding_rounds", None)
+    company = Profile.from_dict(data, today=TODAY)
+    assert money_raised(company) == 160e6
+    assert base_rates(company).ipo == 0.122
+    stated = Profile.from_dict({**data, "total_raised": 10e6}, today=TODAY)
+    assert money_raised(stated) == 10e6
+    assert (
+        money_raised(Profile.from_dict({**data, "cap_table": {"common": 1}}, today=TODAY)) is None
+    )
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: dcf([10], 0.03, growth=0.03), lambda: dcf([10], 0.03, growth=0.05),
+        lambda: dcf([], 0.1), lambda: dcf([10], -1.0), lambda: dcf([10], float("nan")),
+        lambda: first_chicago([0.5, 0.4], [1, 2]), lambda: first_chicago([1.5, -0.5], [1, 2]),
+        lambda: first_chicago([1.0], [1, 2]), lambda: first_chicago([], []),
+        lambda: vc_method(1e6, 0), lambda: vc_method(1e6, -2),
+    ],
+)  # fmt: skip
+def test_valuation_formulas_refuse_what_they_cannot_mean(call: Any) -> None:
+    with pytest.raises(ExitError) as caught:
+        call()
+    assert caught.value.code == "EX115"
 
 
 CLASS = {"name": "A", "shares": 1, "invested": 1}

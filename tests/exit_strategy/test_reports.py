@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
 import re
 import string
@@ -192,7 +194,8 @@ def test_founder_page_answers_the_four_questions(made: Result, lang: str) -> Non
         assert f"<h3>{text(key, lang)}</h3>" in founder
     assert text(f"option.{made.leader}", lang) in founder
     assert percent(made.ranking[0].p_first) in founder
-    assert money(30e6, "USD", lang) in founder
+    assert money(350e6, "USD", lang) in founder  # a row of the price table, near the value
+    assert text("step.cash_change", lang) in founder
 
 
 @pytest.mark.parametrize("lang", ["en", "zh"])
@@ -271,3 +274,30 @@ def test_small_chances_are_never_shown_as_zero_or_certain() -> None:
     assert money(1_234_000, "USD") == "USD 1.234m"
     assert money(-5, "EUR") == "EUR -5"
     assert money(123_456_789, "CNY", "zh") == "1.23 亿 CNY"
+
+
+def test_a_page_runs_its_own_script_and_loads_nothing(made: Result) -> None:
+    page = made.to_html()
+    policy = re.search(r'Content-Security-Policy" content="([^"]+)"', page)
+    assert policy
+    script = page[page.index("<script>") + 8 : page.index("</script>")]
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    assert f"script-src 'sha256-{digest}'" in policy[1]
+    assert policy[1].startswith("default-src 'none'")
+    assert page.index("Content-Security-Policy") < page.index("<style>")
+
+
+def test_names_are_no_markdown() -> None:
+    table = {"common": 1e6, "classes": [{"name": "![x](http://e)<img src=x>|*a*~b~ `c`",
+                                         "shares": 1e6, "invested": 1e6}]}  # fmt: skip
+    company = Profile.from_dict(make_profile_dict(cap_table=table), today=TODAY)
+    page = evaluate(company, draws=100).to_markdown()
+    assert r"!\[x\](http://e)\<img src=x\>\|\*a\*\~b\~ \`c\`" in page
+    assert "<img" not in page.replace(r"\<img", "")
+
+
+def test_companies_outside_the_united_states_are_told_whose_rates_they_see() -> None:
+    for country, told in (("US", False), ("DE", True)):
+        company = Profile.from_dict(make_profile_dict(country=country), today=TODAY)
+        keys = {note.key for note in evaluate(company, draws=100).warnings}
+        assert ("us_rates" in keys) is told

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from .contracts import HullCheck, ModelProbabilities
-from .model_table import profile_row
+from .model_table import money_raised, profile_row
 
 __all__ = ["PRICE_BAND", "BaseRates", "base_rates", "price_over_raised"]
 
@@ -45,9 +45,8 @@ def base_rates(profile: Any) -> ModelProbabilities:
 
 def price_over_raised(profile: Any) -> float | None:
     """The middle valuation over the money raised; None when that is not known."""
-    known = [float(r.amount) for r in profile.funding_rounds or () if r.amount is not None]
-    raised = sum(known) if profile.total_raised is None else float(profile.total_raised)
-    return float(profile.valuation.mid) / raised if raised > 0 else None
+    raised = money_raised(profile)
+    return float(profile.valuation.mid) / raised if raised else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,7 +129,7 @@ def _in_own_currency(table: CapTable, reader: Reader) -> CapTable:
         values = {name: getattr(item, name) for name in money}
         return replace(item, **{k: None if v is None else v * rate for k, v in values.items()})
 
-    made = {kind: tuple(map(own, getattr(table, kind))) for kind in _KINDS}
+    made: dict[str, Any] = {kind: tuple(map(own, getattr(table, kind))) for kind in _KINDS}
     return replace(
         table, **made, remarks=(*table.remarks, "ocf_converted"), currency=reader.currency
     )

@@ -269,25 +269,44 @@ def _waterfall(args: argparse.Namespace) -> int:
     from .notes import Note
     from .profile import Profile
     from .report_format import money
+    from .report_tables import step_name
     from .report_terminal import fit_table
 
     profile = Profile.from_file(args.profile)
     prices = _prices(args, profile) if args.prices else list(price_grid(profile))
     table = run_waterfall(profile, prices)
+
+    def shown(label: str, amounts: Any) -> list[str]:
+        return [label, *(money(float(a), profile.currency, args.lang) for a in amounts)]
+
+    bridges = [dict(bridge) for bridge in table.bridges]
     rows = [
-        [
-            holder_name(holder, args.lang),
-            *(money(float(amount), profile.currency, args.lang) for amount in amounts),
-        ]
+        shown(step_name(step, args.lang), [bridge.get(step, 0.0) for bridge in bridges])
+        for step in dict.fromkeys(step for bridge in table.bridges for step, _ in bridge)
+        if step != "price" and (step == "net" or any(bridge.get(step) for bridge in bridges))
+    ]
+    rows += [
+        shown(holder_name(holder, args.lang), amounts)
         for holder, amounts in zip(table.holders, zip(*table.payouts, strict=True), strict=True)
     ]
     shares = [f"{lost:.1%}" for lost in table.lost_to_preferences]
     rows.append([text("head.lost", args.lang), *shares])
-    head = ["", *(money(float(price), profile.currency, args.lang) for price in table.prices)]
-    print("\n".join(fit_table(rows, head, range(1, len(head)))))
+    head = [
+        step_name("price", args.lang),
+        *(money(float(price), profile.currency, args.lang) for price in table.prices),
+    ]
+    for first in range(1, len(head), _PRICES_A_LINE):
+        part = slice(first, first + _PRICES_A_LINE)
+        block = [[row[0], *row[part]] for row in rows]
+        columns = [head[0], *head[part]]
+        lines = fit_table(block, columns, range(1, len(columns)))
+        print("\n".join(lines if first == 1 else ["", *lines]))
     for flag in table.flags:
         print(f"! {Note(flag).text(args.lang)}")
     return 0
+
+
+_PRICES_A_LINE = 4
 
 
 def _prices(args: argparse.Namespace, profile: Any) -> list[float]:

@@ -55,11 +55,15 @@ FloatArray = npt.NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class BreakPoint:
-    """A net price at which somebody starts to be paid, converts, exercises or reaches a cap."""
+    """A net price at which somebody starts to be paid, converts, exercises or reaches a cap.
+
+    `headline` is the price of the sale in which this net price is shared, None when not asked for.
+    """
 
     price: float
     holder: str
     event: str  # "starts" | "exercises" | "converts" | "reaches_cap"
+    headline: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ class Proceeds:
     lost_to_preferences: float = 0.0  # part of the founders' pro-rata share at the median, 0..1
     indifference: tuple[tuple[str, str, float], ...] = ()  # (A, B, price at which B beats A)
     flags: tuple[str, ...] = ()
+    prices: tuple[tuple[float, float, float], ...] = ()  # (headline, net, founders) of a sale
 
 
 class ProceedsFunction(Protocol):

@@ -8,7 +8,7 @@ figures behind them are in design section 3.5. Standard library only.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 from .errors import ExitError, Issue
 from .waterfall import Claim, Schedule
@@ -19,7 +19,17 @@ Months = float
 Rate = float
 Times = float
 
-__all__ = ["Assumptions", "Bridge", "Company", "Path", "net_of", "spread_rate", "value_option"]
+__all__ = [
+    "Assumptions",
+    "Bridge",
+    "Company",
+    "Path",
+    "cash_after",
+    "headline_for",
+    "net_of",
+    "spread_rate",
+    "value_option",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +114,24 @@ def spread_rate(raised: float) -> float:
     return 0.0331
 
 
+def cash_after(cash: float, burn: float, committed: float, months: float) -> float:
+    """Cash some months from now: what burns is gone, what is earned is there.
+
+    Committed money pays for the burn before cash does, but is not counted as cash: it brings new
+    shares or debt. Cash does not go below zero: somebody else has paid from there on.
+    """
+    left = cash + (committed if burn > 0 else 0.0) - burn * months
+    return max(0.0, min(left, cash) if burn > 0 else left)
+
+
 @dataclass(frozen=True, slots=True)
 class Company:
-    """What a path needs to know: the claims, the founders' part of each, cash, debt, votes."""
+    """What a path needs to know: the claims, the founders' part of each, cash, debt, votes.
+
+    A price is for the business without cash and debt; `cash` is today's, `burn` what a month takes
+    of it (below zero: adds to it). `claims_in` gives the claims some months from now, where what is
+    due grows with time.
+    """
 
     claims: tuple[Claim[float], ...]
     founder_parts: Mapping[str, float]
@@ -115,6 +140,9 @@ class Company:
     debt: float
     acquirer_stake: float
     usd: Callable[[float], float]  # for tables stated in US dollars
+    burn: float = 0.0
+    committed: float = 0.0
+    claims_in: Callable[[float], tuple[Claim[float], ...]] | None = None
     schedule: Schedule[float] = field(init=False, repr=False, compare=False)
     #: The founders' part of a net price.
     founders_at: Callable[[float], float] = field(init=False, repr=False, compare=False)
@@ -122,6 +150,14 @@ class Company:
     def __post_init__(self) -> None:
         object.__setattr__(self, "schedule", Schedule(self.claims))
         object.__setattr__(self, "founders_at", self.schedule.part_of(self.founder_parts))
+
+    def cash_in(self, months: float) -> float:
+        """Cash some months from now."""
+        return cash_after(self.cash, self.burn, self.committed, months)
+
+    def grown(self, months: float) -> Company:
+        """The company with what is due to everybody some months from now."""
+        return self if self.claims_in is None else replace(self, claims=self.claims_in(months))
 
     def founders(self, payouts: Mapping[str, float]) -> float:
         """The founders' part of payouts."""
@@ -154,10 +190,11 @@ class Path:
     flags: tuple[str, ...] = ()
 
 
-def net_of(price: float, company: Company, a: Assumptions) -> Bridge:
-    """Net = price + cash - debt - fees - carve-out - escrow - earn-out."""
+def net_of(price: float, company: Company, a: Assumptions, months: float = 0.0) -> Bridge:
+    """Net = price + cash at closing - debt - fees - carve-out - escrow - earn-out."""
     fees = a.fee_fixed + a.fee_rate * price
-    equity = price + company.cash - company.debt - fees
+    cash = company.cash_in(months)
+    equity = price + cash - company.debt - fees
     short = equity < 0
     equity = max(0.0, equity)
     carve = a.carve_out * equity
@@ -166,10 +203,35 @@ def net_of(price: float, company: Company, a: Assumptions) -> Bridge:
     earn_out = min(a.earn_out_rate * price, rest - escrow)
     net = rest - escrow - earn_out
     steps = (
-        ("price", price), ("cash", company.cash), ("debt", -company.debt), ("fees", -fees),
-        ("carve_out", -carve), ("escrow", -escrow), ("earn_out", -earn_out), ("net", net),
+        *_worth(price, company, cash), ("fees", -fees), ("carve_out", -carve), ("escrow", -escrow),
+        ("earn_out", -earn_out), ("net", net),
     )  # fmt: skip
     return Bridge(net, escrow, earn_out, carve, steps, short)
+
+
+def _worth(price: float, company: Company, cash: float) -> tuple[tuple[str, float], ...]:
+    """The steps from the price of the business to what its shares are worth."""
+    steps = [("price", price), ("cash", company.cash)]
+    if cash != company.cash:
+        steps.append(("cash_change", cash - company.cash))
+    return (*steps, ("debt", -company.debt))
+
+
+def headline_for(net: float, company: Company, a: Assumptions, months: float) -> float | None:
+    """The headline price at which `net` is shared at closing; None if no price gives so much."""
+    low, top = 0.0, max(1.0, net)
+    if net_of(low, company, a, months).net >= net:
+        return low  # cash alone pays for it
+    while net_of(top, company, a, months).net < net:
+        low, top = top, 2.0 * top
+        if top > 1e18:
+            return None
+    for _ in range(200):
+        middle = 0.5 * (low + top)
+        if middle in (low, top) or top - low <= 1e-10 * top:
+            break
+        low, top = (middle, top) if net_of(middle, company, a, months).net < net else (low, middle)
+    return top
 
 
 def _discount(amount: float, months: float, a: Assumptions) -> float:
@@ -178,7 +240,8 @@ def _discount(amount: float, months: float, a: Assumptions) -> float:
 
 
 def _sale(price: float, company: Company, a: Assumptions, months: float) -> Path:
-    bridge = net_of(price, company, a)
+    bridge = net_of(price, company, a, months)
+    company = company.grown(months)
     founders = company.founders_at
     closing, released = founders(bridge.net), bridge.net + bridge.escrow * a.escrow_release
     later = founders(released) - closing
@@ -197,7 +260,9 @@ def _sale(price: float, company: Company, a: Assumptions, months: float) -> Path
 
 def _listing(price: float, company: Company, a: Assumptions) -> Path:
     """Sale of new shares at a value `price` of the company before the money, debt repaid first."""
-    value = max(0.0, price + company.cash - company.debt)
+    cash = company.cash_in(a.months_to_list)
+    value = max(0.0, price + cash - company.debt)
+    before, company = company, company.grown(a.months_to_list)
     raised = 0.2 * value if a.ipo_raise is None else a.ipo_raise
     spread = spread_rate(company.usd(raised)) if a.ipo_spread is None else a.ipo_spread
     share = _common_price(company.claims, value)
@@ -220,7 +285,7 @@ def _listing(price: float, company: Company, a: Assumptions) -> Path:
     npv = _discount(offered, a.months_to_list, a)
     npv += sum(_discount(locked / 4.0, months, a) for months in parts)
     steps = (
-        ("price", price), ("cash", company.cash), ("debt", -company.debt), ("raised", raised),
+        *_worth(price, before, cash), ("net", value), ("raised", raised),
         ("spread", -raised * spread), ("founders_at_offer", offered),
         ("founders_after_lock_up", locked),
     )  # fmt: skip
@@ -262,6 +327,9 @@ def _license(price: float, company: Company, a: Assumptions) -> Path:
     return Path(sale.npv + pay, sale.payouts, sale.net, months, 0.0, steps, people, sale.flags)
 
 
+_ROUND_MONTHS = 3.0  # to the closing of a private round
+
+
 @dataclass(frozen=True, slots=True)
 class _GoOn:
     success: float
@@ -276,12 +344,13 @@ def _go_on(price: float, company: Company, a: Assumptions, way: _GoOn) -> Path:
     kept = 1.0 - way.dilution
     good = _sale(price * way.multiple, company, a, way.months)
     bad = _sale(price * a.failure_part, company, a, a.failure_months)
-    now = company.founders_at(price) * way.secondary
+    worth = max(0.0, price + company.cash_in(_ROUND_MONTHS) - company.debt)
+    now = company.grown(_ROUND_MONTHS).founders_at(worth) * way.secondary
     chance = way.success * good.npv * kept + (1.0 - way.success) * bad.npv
-    npv = _discount(now, 3.0, a) + chance * (1.0 - way.secondary)
+    npv = _discount(now, _ROUND_MONTHS, a) + chance * (1.0 - way.secondary)
     steps = (*good.steps, ("success", way.success), ("founders_if_it_works", good.npv * kept),
              ("founders_if_not", bad.npv))  # fmt: skip
-    months = 3.0 if way.secondary > 0 else way.months
+    months = _ROUND_MONTHS if way.secondary > 0 else way.months
     control = company.founder_votes * kept * (1.0 - 0.5 * way.secondary)
     return Path(npv, good.payouts, good.net, months, control, steps, flags=good.flags)
 
@@ -289,7 +358,9 @@ def _go_on(price: float, company: Company, a: Assumptions, way: _GoOn) -> Path:
 def _dual(price: float, company: Company, a: Assumptions) -> Path:
     sale, listing = _sale(price, company, a, a.months_to_close), _listing(price, company, a)
     best = listing if listing.npv > sale.npv else sale
-    cost = _discount(price * a.dual_track_cost * company.founder_votes, a.months_to_close, a)
+    total = sum(best.payouts.values())  # the founders bear the cost as they share the money
+    part = company.founders(best.payouts) / total if total > 0 else 0.0
+    cost = _discount(price * a.dual_track_cost * part, a.months_to_close, a)
     steps = (*best.steps, ("dual_track_cost", -cost))
     chosen = "dual_track_ipo" if best is listing else "dual_track_ma"
     npv = max(0.0, best.npv - cost)

@@ -116,6 +116,8 @@ def evaluate(
         low, middle, high = (f"{v:g}" for v in PRICE_BAND)
         band = {"ratio": f"{multiple:.1f}", "low": low, "middle": middle, "high": high}
         warnings.append(Note("price_band", band))
+    if company.country != "US":
+        warnings.append(Note("us_rates"))
     if not base.in_hull:
         warnings.append(Note("outside_model", {"features": " ".join(base.outside)}))
     return Result(

@@ -60,6 +60,7 @@ AI_ACT_CLASSES = (
 )
 LEVELS = ("none", "low", "medium", "high", "very_high")
 VENUE_REGIONS = ("US", "HK", "CN", "UK", "EU")
+BASES = ("enterprise", "equity")
 METHODS = ("range", "multiples", "vc", "first_chicago", "dcf")
 
 #: (checklist path) -> its items, in order; a weight of 1 each.
@@ -347,6 +348,15 @@ FIELDS: tuple[Field, ...] = (
         "估值方法",
         '"range"',
         choices=METHODS,
+    ),
+    Field(
+        "valuation.basis",
+        "choice",
+        "enterprise: the business without cash and debt, which come on top; "
+        "equity: what all shares are worth, cash and debt in it (as after a round)",
+        "enterprise：不含现金与债务的业务价值（现金与债务另计）；equity：全部股份的价值，已含现金与债务（如融资后估值）",
+        '"enterprise"',
+        choices=BASES,
     ),
     Field(
         "valuation.low",

@@ -212,7 +212,7 @@ def _eligible(profile: Profile, gates: Gates) -> list[Mapping[str, Any]]:
 def _facts(profile: Profile) -> dict[str, Series]:
     """Return the profile's figures under the names the gate files use."""
     cap = profile["listing.market_cap"]
-    cap = profile.valuation.mid if cap is None else cap
+    cap = _at_listing(profile, profile.valuation.mid) if cap is None else cap
     float_pct, offer = profile["listing.public_float_pct"], profile["listing.offer_size"]
     by_share = None if float_pct is None else float_pct * cap
     float_value = by_share if by_share is not None else offer
@@ -248,6 +248,12 @@ def _facts(profile: Profile) -> dict[str, Series]:
         "operating_history_years": one(years),
         "state_or_milestone_approval": one(approval),
     }  # fmt: skip
+
+
+def _at_listing(profile: Profile, price: float) -> float:
+    """Market value at a listing, as the money of a listing counts it: with the cash of that day."""
+    terms = profile.assumptions
+    return profile.equity(price, 0.0 if terms is None else terms.months_to_list)
 
 
 def _one(value: float | None) -> Series:
@@ -301,7 +307,8 @@ class _Views(dict[str, _View]):
         rate = profile.rates.rate(profile.currency, currency)
         own_cap = profile["listing.market_cap"] is None
         value = profile.valuation
-        spread = (value.low * rate, value.high * rate) if own_cap else None
+        ends = (_at_listing(profile, value.low), _at_listing(profile, value.high))
+        spread = (ends[0] * rate, ends[1] * rate) if own_cap else None
         self[currency] = made = _View(rate, _Facts(self._facts, rate), spread)
         return made
 
@@ -523,10 +530,7 @@ def _regulator_state(profile: Profile, gate: Mapping[str, Any], rule: Mapping[st
         return "applies" if profile.ai_act_class in rule["classes"] else "not"
     states = []
     if "needs" in rule:
-        answer = profile[f"deal.{rule['needs']}"] or "unknown"
-        if rule["needs"] == "operations_in_china" and profile.country == "CN":
-            answer = "yes"
-        states.append({"yes": True, "no": False}.get(answer))
+        states.append(_answered(profile, rule["needs"]))
     tests = [_met(profile, test) for test in gate.get("tests") or ()]
     if tests:
         states.append(True if True in tests else (None if None in tests else False))
@@ -537,6 +541,16 @@ def _regulator_state(profile: Profile, gate: Mapping[str, Any], rule: Mapping[st
     return "unknown" if None in states else "applies"
 
 
+def _answered(profile: Profile, name: str) -> bool | None:
+    """Return an answer of the section `deal`; operations in China follow from the country."""
+    if name == "operations_in_china" and profile.country == "CN":
+        return True
+    known = {"yes": True, "no": False}.get(profile[f"deal.{name}"] or "unknown")
+    if known is None and name == "operations_in_china":
+        return None if profile.country in ("HK", "MO") else False
+    return known
+
+
 def _met(profile: Profile, test: Mapping[str, Any]) -> bool | None:
     """Return whether a regulatory test is met, None when the profile does not say."""
     name = test["field"]
@@ -544,10 +558,7 @@ def _met(profile: Profile, test: Mapping[str, Any]) -> bool | None:
     if name == "transaction_value_usd":
         value = profile.usd(profile.valuation.mid)
     elif name == "principal_operations_in_china":
-        answer = profile["deal.operations_in_china"] or "unknown"
-        value = True if profile.country == "CN" else {"yes": True, "no": False}.get(answer)
-        if value is None and profile.country not in ("CN", "HK", "MO"):
-            value = False
+        value = _answered(profile, "operations_in_china")
     elif name == "acquirer_stake":
         stake = profile["deal.acquirer_stake"]
         value = 1.0 if stake is None else stake

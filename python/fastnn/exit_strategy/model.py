@@ -99,6 +99,8 @@ class ExitNetwork:
             if value == value and not low <= value <= high:
                 outside.append(name)
         outside += [k for k, known in self.encoder.labels.items() if labels[k] not in known]
+        if getattr(profile, "country", "US") != "US":  # the training table has no other
+            outside.append("country")
         return HullCheck(not outside, tuple(dict.fromkeys(outside)))
 
     def explain(self, profile: Any, outcome: str = "acquired", steps: int = 64) -> Attribution:

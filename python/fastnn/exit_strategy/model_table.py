@@ -164,6 +164,19 @@ def _number(text: str) -> float:
     return value if abs(value) < 1e15 else float("nan")
 
 
+def money_raised(profile: Any) -> float | None:
+    """All money raised, in the profile's currency; None when nothing tells.
+
+    `total_raised`, or the larger of the disclosed rounds and what the cap table shows paid in.
+    """
+    if profile.total_raised is not None:
+        return float(profile.total_raised)
+    known = [float(r.amount) for r in profile.funding_rounds or () if r.amount is not None]
+    table = getattr(profile, "cap_table", None)
+    paid = table.raised if table is not None else 0.0
+    return max(sum(known), paid) if known or paid > 0 else None
+
+
 def profile_row(profile: Any) -> tuple[dict[str, float], dict[str, str], tuple[str, ...]]:
     """Features of a profile: numbers, categories, and the names that are not known.
 
@@ -176,9 +189,8 @@ def profile_row(profile: Any) -> tuple[dict[str, float], dict[str, str], tuple[s
         return (as_of - day).days / 30.4375
 
     known = [float(profile.usd(r.amount)) for r in rounds if r.amount is not None]
-    total = sum(known) if known else float("nan")
-    if profile.total_raised is not None:
-        total = float(profile.usd(float(profile.total_raised)))
+    raised = money_raised(profile)
+    total = float("nan") if raised is None else float(profile.usd(raised))
     out = dict.fromkeys(NUMBERS, 0.0)
     nan = float("nan")
     out["age_years"] = nan if profile.founded is None else (as_of - profile.founded).days / 365.25

@@ -15,7 +15,7 @@ from typing import Any
 from .captable import CapTable, Note, OptionGrant, Safe, ShareClass
 from .captable_read import read_cap_table, read_row
 from .contracts import BreakPoint, OptionProceeds, Proceeds
-from .deals import Assumptions, Company, Path, net_of, value_option
+from .deals import Assumptions, Company, Path, headline_for, net_of, value_option
 from .errors import ExitError, Issue
 from .parse import Reader
 from .waterfall import Claim, break_points, lost_to_preferences, profitable_switch
@@ -35,6 +35,9 @@ __all__ = [
     "proceeds",
     "run_waterfall",
 ]
+
+#: Mean length of a month of the Gregorian calendar.
+DAYS_A_MONTH = 365.2425 / 12
 
 #: Options whose headline price the founders negotiate; others are compared with these.
 _PRICED = ("ma", "license_hire")
@@ -86,6 +89,7 @@ class Waterfall:
     lost_to_preferences: tuple[float, ...]
     break_points: tuple[BreakPoint, ...]
     flags: tuple[str, ...] = ()
+    bridges: tuple[tuple[tuple[str, float], ...], ...] = ()  # per price, from headline to net
 
 
 def run_waterfall(profile: Any, prices: Sequence[float]) -> Waterfall:
@@ -100,9 +104,11 @@ def run_waterfall(profile: Any, prices: Sequence[float]) -> Waterfall:
             raise ExitError(Issue("EX308", f"prices[{i}]", f"{price} is not a price",
                                   "give a finite amount of zero or more", str(price)))  # fmt: skip
     a = _assumptions(profile.assumptions)
-    nets = [net_of(price, company, a).net for price in prices]
+    bridges = [net_of(price, company, a, a.months_to_close) for price in prices]
+    company = company.grown(a.months_to_close)
+    nets = [bridge.net for bridge in bridges]
     rows = [company.schedule.pay(net) for net in nets]
-    if any(net_of(price, company, a).short for price in prices):
+    if any(bridge.short for bridge in bridges):
         flags = (*flags, "price_below_debt")
     return Waterfall(
         currency=str(profile.currency),
@@ -114,8 +120,18 @@ def run_waterfall(profile: Any, prices: Sequence[float]) -> Waterfall:
         lost_to_preferences=tuple(
             lost_to_preferences(company.claims, net, company.founder_parts) for net in nets
         ),
-        break_points=break_points(company.claims),
+        break_points=_with_headlines(break_points(company.claims), company, a),
         flags=flags,
+        bridges=tuple(bridge.steps for bridge in bridges),
+    )
+
+
+def _with_headlines(
+    points: Sequence[BreakPoint], company: Company, a: Assumptions
+) -> tuple[BreakPoint, ...]:
+    """Break points, which are net prices, with the headline price of a sale that leads to each."""
+    return tuple(
+        replace(p, headline=headline_for(p.price, company, a, a.months_to_close)) for p in points
     )
 
 
@@ -155,18 +171,22 @@ def proceeds(
                                   "use ipo, ma, transform, license_hire, private_round, dual_track "
                                   "or ma_buy", option)) from None  # fmt: skip
         found[option] = _option_proceeds(option, float(value.mid), company, paths)
-    net = net_of(float(value.mid), company, a).net
-    loser = profitable_switch(company.claims, net)
+    at_closing = company.grown(a.months_to_close)
+    net = net_of(float(value.mid), company, a, a.months_to_close).net
+    loser = profitable_switch(at_closing.claims, net)
     if loser is not None:
         raise ExitError(Issue("EX305", "cap_table", f"{loser!r} would gain by converting otherwise",
                               "please report this cap table", loser))  # fmt: skip
-    points = () if brief else break_points(company.claims)
+    points: tuple[BreakPoint, ...] = ()
+    if not brief:
+        points = _with_headlines(break_points(at_closing.claims), company, a)
     return Proceeds(
         currency=str(profile.currency),
         options=found,
         break_points=points,
-        curve=() if brief else _curve(company, points, net),
-        lost_to_preferences=lost_to_preferences(company.claims, net, company.founder_parts),
+        curve=() if brief else _curve(at_closing, points, net),
+        lost_to_preferences=lost_to_preferences(at_closing.claims, net, company.founder_parts),
+        prices=() if brief else _price_rows(profile, company, a),
         indifference=() if brief else _indifference(found, float(value.high), company, a),
         flags=flags,
     )
@@ -227,9 +247,16 @@ def _company(
         "debt": float(profile.debt or 0.0),
         "acquirer_stake": 1.0 if stake is None else float(stake),
         "usd": convert if callable(convert) else float,
+        "burn": float(getattr(profile, "monthly_burn", None) or 0.0),
+        "committed": float(getattr(profile, "committed_funds", None) or 0.0),
     }
     if cap_table is not None:
         parts, votes = cap_table.founder_parts(), cap_table.founder_vote_share()
+        if cap_table.accrues and cap_table.as_of is not None:
+            day = cap_table.as_of
+            common["claims_in"] = lambda months: cap_table.claims(
+                day + dt.timedelta(days=round(months * DAYS_A_MONTH))
+            )
         return Company(cap_table.claims(), parts, votes, **common), cap_table.remarks
     share = a.founder_share if profile.founder_share is None else float(profile.founder_share)
     owners = (("founders", share), ("others", 1.0 - share))
@@ -265,6 +292,18 @@ def _curve(
     top = 2.0 * max([net, *(p.price for p in points)])
     grid = {top * i / 60.0 for i in range(61)} | {p.price for p in points} | {net}
     return tuple((x, company.founders_at(x)) for x in sorted(grid))
+
+
+def _price_rows(
+    profile: Any, company: Company, a: Assumptions
+) -> tuple[tuple[float, float, float], ...]:
+    """Headline price, net price and founders' payout of a sale around the company's value."""
+    later = company.grown(a.months_to_close)
+    rows = []
+    for price in price_grid(profile):
+        net = net_of(price, company, a, a.months_to_close).net
+        rows.append((price, net, later.founders_at(net)))
+    return tuple(rows)
 
 
 def _indifference(

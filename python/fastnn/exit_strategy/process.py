@@ -18,6 +18,7 @@ from .gates import runway_months
 from .notes import Note
 from .process_data import EDGES, ENDS, SEED_EDGES, SEED_NODES, STATE_RULES, STATES, Edge
 from .report_format import join_words, money, percent
+from .report_sentences import last_conversion, sale_floor
 from .result import Result
 
 __all__ = ["ROADS", "LogEntry", "Process", "Step", "mermaid", "road", "seed_mermaid"]
@@ -198,12 +199,9 @@ def road(result: Result, lang: str = "en") -> tuple[tuple[str, str], ...]:
 
 def advice_numbers(result: Result, lang: str) -> Mapping[str, Any]:
     """Return the numbers that advice texts quote."""
-    points = result.proceeds.break_points
-    currency = result.proceeds.currency
     open_venues = [v.id for v in result.gates.venues if v.state != "fail"]
     waiting = [g for g in result.gates.regulatory if g.state in ("applies", "unknown")]
     regulators = [g.id for g in waiting if "ma" in g.options]
-    floor = points[-1].price if points else None
     return {
         "leader": text(f"option.{result.leader}", lang),
         "p_first": percent(result.ranking[0].p_first),
@@ -215,9 +213,8 @@ def advice_numbers(result: Result, lang: str) -> Mapping[str, Any]:
         )
         or text("word.none", lang),
         "runway": f"{runway_months(result.profile):.0f}",
-        "floor": text("text.floor_unknown", lang)
-        if floor is None
-        else text("text.floor_known", lang, price=money(floor, currency, lang)),
+        "floor": sale_floor(result, lang),
+        "preferences": last_conversion(result, lang),
         "regulators": gate_names(regulators, lang) or text("word.none", lang),
         "need": money(result.profile.need_24m, result.profile.currency, lang),
         "audited": str(result.profile.audited_years),

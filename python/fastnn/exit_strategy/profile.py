@@ -15,6 +15,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, cast
 
+from .deals import cash_after
 from .errors import ExitError, Issue, suggest
 from .fields import FIELD_BY_PATH, FIELDS
 from .fx import Rates, load_rates
@@ -96,6 +97,14 @@ class Profile:
     def usd(self, amount: float) -> float:
         """Return an amount of the profile's currency in US dollars."""
         return self.rates.convert(amount, str(self.values["currency"]), "USD")
+
+    def equity(self, price: float, months: float = 0.0) -> float:
+        """Return what all shares are worth some months from now at a price of the business."""
+        cash = cash_after(
+            self.values["cash"], self.values["monthly_burn"],
+            self.values.get("committed_funds") or 0.0, months,
+        )  # fmt: skip
+        return max(0.0, price + cash - (self.values.get("debt") or 0.0))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, today: dt.date | None = None) -> Profile:

@@ -53,12 +53,16 @@ class FundingRound:
 
 @dataclass(frozen=True, slots=True)
 class Valuation:
-    """Value of the company in the profile's currency, and how it was found."""
+    """Price of the business without cash and debt, in the profile's currency; how it was found.
+
+    `basis` is what the profile states: a value of the shares ("equity") was turned into this price.
+    """
 
     low: float
     mid: float
     high: float
     method: str
+    basis: str = "enterprise"
 
 
 def read_fx(reader: Reader, raw: object) -> tuple[dict[str, float], dt.date | None]:
@@ -332,6 +336,25 @@ def read_correlation(reader: Reader, raw: object) -> tuple[tuple[str, str, float
 
 
 def read_valuation(reader: Reader, values: dict[str, Any]) -> Valuation | None:
+    """Return the valuation as a price of the business without cash and debt."""
+    found = _stated_valuation(reader, values)
+    if found is None or values.get("valuation.basis") != "equity":
+        return found
+    net_cash = (values.get("cash") or 0.0) - (values.get("debt") or 0.0)
+    if found.low < net_cash:
+        reader.fail(
+            "EX118",
+            "valuation.low",
+            found.low,
+            f"the shares are worth {found.low:,.0f}, less than cash net of debt {net_cash:,.0f}",
+            'state the business alone: valuation.basis = "enterprise"',
+        )
+        return None
+    low, mid, high = (value - net_cash for value in (found.low, found.mid, found.high))
+    return Valuation(low, mid, high, found.method, "equity")
+
+
+def _stated_valuation(reader: Reader, values: dict[str, Any]) -> Valuation | None:
     """Return the valuation from a range, or from a method and its inputs."""
     method = values.get("valuation.method") or "range"
     parts = {name: values.get(f"valuation.{name}") for name in ("low", "mid", "high")}

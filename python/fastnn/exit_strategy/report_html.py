@@ -7,6 +7,8 @@ without script every page is shown.
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from collections.abc import Sequence
 from html import escape
@@ -42,7 +44,7 @@ def render(result: Result, lang: str = "en") -> str:
     tabs += f'<a href="#all" class="tab">{escape(text("ui.all", lang))}</a>'
     return (
         f'<!doctype html>\n<html lang="{"zh-Hans" if lang == "zh" else "en"}">\n<head>\n'
-        '<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, '
+        f'<meta charset="utf-8">\n{_policy()}\n<meta name="viewport" content="width=device-width, '
         'initial-scale=1">\n<meta name="color-scheme" content="light dark">\n'
         f"<title>{escape(title)}</title>\n<style>\n{read_text('report.css')}</style>\n</head>\n"
         f'<body>\n<a class="skip" href="#answer">{escape(text("ui.skip", lang))}</a>\n'
@@ -51,6 +53,17 @@ def render(result: Result, lang: str = "en") -> str:
         f"<main>\n{pages}</main>\n{_footer(result, lang)}"
         f"<script>\n{read_text('report.js')}</script>\n</body>\n</html>\n"
     )
+
+
+def _policy() -> str:
+    """The page's content security policy: its own style and script, and nothing from elsewhere."""
+    script = f"\n{read_text('report.js')}".encode()
+    digest = base64.b64encode(hashlib.sha256(script).digest()).decode()
+    rules = (
+        f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'; "
+        "img-src data:; base-uri 'none'; form-action 'none'"
+    )
+    return f'<meta http-equiv="Content-Security-Policy" content="{rules}">'
 
 
 def _header(result: Result, title: str, lang: str) -> str:
@@ -104,6 +117,7 @@ def _founder(result: Result, lang: str) -> str:
             True,
         )
         + _box("report.at_prices", prices + curve, lang)
+        + _box("report.bridge", _table(tables.bridge_table(result, lang), lang), lang, True)
         + "<div class=stack>"
         + _box("report.next", _road(result, lang), lang)
         + _box("report.change", _list(changes), lang)
@@ -156,9 +170,14 @@ def _investor(result: Result, lang: str) -> str:
 
 
 def _adviser(result: Result, lang: str) -> str:
+    stop = text("ui.stop", lang)
     graph = _figure(svg.process_graph(Process(result).states, lang), wide=True)
     return (
-        _box("report.floor", _lines(say.money_sentences(result, lang)), lang)
+        _box(
+            "report.floor",
+            _lines([f"{say.sale_floor(result, lang)}{stop}", *say.money_sentences(result, lang)]),
+            lang,
+        )
         + _box("report.tornado", _figure(svg.tornado(result, lang)), lang)
         + _box("report.regulators", _table(tables.regulator_table(result, lang), lang), lang, True)
         + _box("report.process", graph, lang, True)

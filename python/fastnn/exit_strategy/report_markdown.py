@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from . import report_sentences as say
 from . import report_tables as tables
 from .catalogue import check_language, text
+from .errors import visible
 from .process import Process, road
 from .report_format import join_words
 from .report_tables import Table
@@ -36,7 +38,7 @@ def render(result: Result, lang: str = "en") -> str:
     repeat += [f"`{name}` sha256 {digest}" for name, digest in made.hashes.items()]
     parts = [
         f"# {_safe(text('report.title', lang, name=result.profile.name))}",
-        f"## {say.headline(result, lang)}",
+        f"## {_safe(say.headline(result, lang))}",
         _paragraphs([*say.reasons(result, lang), date]),
         _table(tables.ranking_table(result, lang)),
         _section(
@@ -47,12 +49,17 @@ def render(result: Result, lang: str = "en") -> str:
             _table(tables.price_table(result, lang), False),
         ),
         _section("report.next", lang, _list(steps, "1.")),
-        _section("report.change", lang, _list(say.change_sentences(result, lang))),
+        _section(
+            "report.change",
+            lang,
+            _list([_safe(line) for line in say.change_sentences(result, lang)]),
+        ),
         _table(tables.scenario_table(result, lang)),
         _table(tables.rate_table(result, lang)),
-        _section("report.unknown", lang, say.unknown_sentence(result, lang)),
+        _section("report.unknown", lang, _safe(say.unknown_sentence(result, lang))),
         _table(tables.venue_table(result, lang)),
         _table(tables.regulator_table(result, lang)),
+        _table(tables.bridge_table(result, lang)),
         _table(tables.payout_table(result, lang)),
         _table(tables.break_point_table(result, lang)),
         _section("report.base", lang, _paragraphs(say.base_sentences(result, lang))),
@@ -69,9 +76,12 @@ def render(result: Result, lang: str = "en") -> str:
 
 
 def _safe(words: str) -> str:
-    for mark in "\\`*_[]<>|#":
-        words = words.replace(mark, f"\\{mark}")
-    return words
+    """A text without Markdown: its marks and HTML's are escaped, controls written out."""
+    return _MARKS.sub(r"\\\g<0>", visible(words))
+
+
+#: What Markdown or HTML could take for a mark; an underscore inside a word is none.
+_MARKS = re.compile(r"[\\`*\[\]<>|#~$]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 
 
 def _section(key: str, lang: str, *bodies: str) -> str:
@@ -80,7 +90,7 @@ def _section(key: str, lang: str, *bodies: str) -> str:
 
 
 def _paragraphs(lines: Sequence[str]) -> str:
-    return "\n\n".join(lines)
+    return "\n\n".join(_safe(line) for line in lines)
 
 
 def _list(lines: Sequence[str], mark: str = "-") -> str:

@@ -26,9 +26,11 @@ __all__ = [
     "cash_sentence",
     "change_sentences",
     "headline",
+    "last_conversion",
     "limits",
     "money_sentences",
     "reasons",
+    "sale_floor",
     "unknown_sentence",
 ]
 
@@ -190,8 +192,7 @@ def money_sentences(result: Result, lang: str = "en") -> list[str]:
     if proceeds.lost_to_preferences > 0.0005:
         out.append(text("text.lost", lang, share=percent(proceeds.lost_to_preferences, 1)))
     if proceeds.break_points:
-        last = money(proceeds.break_points[-1].price, currency, lang)
-        out.append(text("text.floor", lang, price=last))
+        out.append(f"{last_conversion(result, lang)}{text('ui.stop', lang)}")
     told = [row for row in proceeds.indifference if result.leader in row[:2]]
     for a, b, price in told[:3]:
         if math.isfinite(price):
@@ -205,6 +206,28 @@ def money_sentences(result: Result, lang: str = "en") -> list[str]:
                 )
             )
     return out
+
+
+def last_conversion(result: Result, lang: str = "en") -> str:
+    """Return where preferences stop to matter, as a headline price and as the net one."""
+    points = result.proceeds.break_points
+    if not points:
+        return text("text.floor_unknown", lang)
+    last, currency = points[-1], result.proceeds.currency
+    net = money(last.price, currency, lang)
+    headline = net if last.headline is None else money(last.headline, currency, lang)
+    return text("text.floor_known", lang, price=headline, net=net)
+
+
+def sale_floor(result: Result, lang: str = "en") -> str:
+    """Return the headline price below which another option pays the founders more than a sale."""
+    free = {row.option for row in result.ranking if row.open} - {"ma", "dual_track"}
+    rivals = [row for row in result.proceeds.indifference if row[1] == "ma" and row[0] in free]
+    if not rivals:
+        return text("text.no_rival", lang)
+    other, _, price = max(rivals, key=lambda row: row[2])
+    shown = money(price, result.proceeds.currency, lang)
+    return text("text.sale_floor", lang, price=shown, other=option_name(other, lang))
 
 
 def cash_sentence(result: Result, lang: str = "en") -> str:

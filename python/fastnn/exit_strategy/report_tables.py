@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .catalogue import data_words, group_name, has_text, holder_name, leaf_name, text
@@ -20,6 +19,7 @@ from .result import Result
 __all__ = [
     "Table",
     "break_point_table",
+    "bridge_table",
     "completion_table",
     "fact_table",
     "kappa_table",
@@ -30,8 +30,8 @@ __all__ = [
     "ranking_table",
     "rate_table",
     "regulator_table",
-    "round_prices",
     "scenario_table",
+    "step_name",
     "venue_rows",
     "venue_table",
 ]
@@ -226,32 +226,49 @@ def payout_table(result: Result, lang: str = "en") -> Table:
 
 
 def price_table(result: Result, lang: str = "en") -> Table:
-    """Return the founders' payout at a few round prices, read off the proceeds curve."""
-    curve = result.proceeds.curve
+    """Return what the founders get in a sale at prices around the company's value."""
     currency = result.proceeds.currency
-    if len(curve) < 2:
-        return Table(text("report.money", lang), (), ())
-    xs, ys = zip(*curve, strict=True)
     rows = tuple(
-        (money(price, currency, lang), money(_interpolate(price, xs, ys), currency, lang))
-        for price in round_prices(xs[-1])
+        tuple(money(amount, currency, lang) for amount in row) for row in result.proceeds.prices
     )
-    head = (text("head.price", lang), text("head.founders_get", lang))
-    return Table("", head, rows, (0, 1))
+    head = tuple(text(f"head.{key}", lang) for key in ("headline", "net_price", "founders_get"))
+    return Table("", head, rows, (0, 1, 2))
 
 
-def round_prices(top: float) -> tuple[float, ...]:
-    """Return up to six round prices below the curve's end: 1, 3, 10, 30 ... of a power of ten."""
-    out = [m * 10.0**k for k in range(3, 16) for m in (1, 3) if m * 10.0**k <= top * 1.0001]
-    return tuple(out[-6:])
+def step_name(name: str, lang: str) -> str:
+    """Return the name of a step of a bridge."""
+    return text(f"step.{name}", lang)
 
 
-def _interpolate(x: float, xs: Sequence[float], ys: Sequence[float]) -> float:
-    for k in range(len(xs) - 1):
-        if xs[k] <= x <= xs[k + 1]:
-            span = xs[k + 1] - xs[k]
-            return ys[k] if span == 0 else ys[k] + (ys[k + 1] - ys[k]) * (x - xs[k]) / span
-    return ys[0] if x < xs[0] else ys[-1]
+def bridge_table(result: Result, lang: str = "en") -> Table:
+    """Return the steps from the price of the business to what is shared, for every option."""
+    currency = result.proceeds.currency
+    options = [row.option for row in result.ranking]
+    bridges = {o: dict(result.proceeds.options[o].bridge) for o in options}
+    kept = (name for steps in bridges.values() for name, value in steps.items() if value)
+    names = dict.fromkeys(kept)
+    ordered = sorted(names, key=lambda n: BRIDGE.index(n) if n in BRIDGE else len(BRIDGE))
+    rows = tuple(
+        (
+            step_name(name, lang),
+            *(
+                _step(name, bridges[o][name], currency, lang) if name in bridges[o] else "–"
+                for o in options
+            ),
+        )
+        for name in ordered
+    )
+    head = (text("head.step", lang), *(text(f"short.{option}", lang) for option in options))
+    return Table(text("report.bridge", lang), head, rows, tuple(range(1, len(head))))
+
+
+#: Steps in the order in which money goes; those behind `net` are the founders'.
+BRIDGE = ("price", "cash", "cash_change", "debt", "fees", "carve_out", "escrow", "earn_out",
+          "net", "raised", "spread")  # fmt: skip
+
+
+def _step(name: str, value: float, currency: str, lang: str) -> str:
+    return percent(value) if name == "success" else money(value, currency, lang)
 
 
 def break_point_table(result: Result, lang: str = "en") -> Table:
@@ -259,14 +276,15 @@ def break_point_table(result: Result, lang: str = "en") -> Table:
     currency = result.proceeds.currency
     rows = tuple(
         (
+            "–" if point.headline is None else money(point.headline, currency, lang),
             money(point.price, currency, lang),
             holder_name(point.holder, lang),
             text(f"break.{point.event}", lang) if point.event in _EVENTS else point.event,
         )
         for point in result.proceeds.break_points
     )
-    head = tuple(text(f"head.{key}", lang) for key in ("price", "holder", "event"))
-    return Table(text("report.break_points", lang), head, rows, (0,))
+    head = tuple(text(f"head.{key}", lang) for key in ("headline", "net_price", "holder", "event"))
+    return Table(text("report.break_points", lang), head, rows, (0, 1))
 
 
 _EVENTS = ("starts", "exercises", "converts", "reaches_cap")

@@ -44,6 +44,10 @@ def render(result: Result, lang: str = "en", colour: bool = False) -> str:
         tables.money_table(result, lang).head[:4],
         (1, 2, 3),
     )
+    bridge = tables.bridge_table(result, lang)
+    lines += ["", strong(bridge.title)]
+    rows = [row[:4] for row in bridge.rows if row[0] in _shared_steps(lang)]
+    lines += fit_table(rows, bridge.head[:4], (1, 2, 3))
     lines += ["", strong(text("report.gates", lang))]
     venues = tables.venue_table(result, lang)
     lines += fit_table(
@@ -70,6 +74,10 @@ def render(result: Result, lang: str = "en", colour: bool = False) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _shared_steps(lang: str) -> tuple[str, ...]:
+    return tuple(tables.step_name(name, lang) for name in tables.BRIDGE)
+
+
 def _ranking(result: Result, lang: str) -> list[str]:
     out = []
     for row in result.ranking:
@@ -88,7 +96,8 @@ def width_of(words: str) -> int:
 
 def pad(words: str, columns: int) -> str:
     """Return a text cut or filled to a number of columns."""
-    while width_of(words) > columns:
+    columns = max(columns, 1)
+    while width_of(words) > columns and len(words) > 1:
         words = words[:-2] + "…"
     return words + " " * (columns - width_of(words))
 
