@@ -278,3 +278,105 @@ def test_operations_in_china_follow_from_the_country_for_every_rule() -> None:
         states = {gate.id: gate.state for gate in report.regulatory}
         assert states.get("CN_CYBER_REVIEW", "not") == wanted, country
         assert states.get("CN_CSRC_FILING", "not") == wanted, country
+
+
+def states(region: str, **changes: Any) -> dict[str, str]:
+    base: dict[str, Any] = {
+        "venue_region": region, "as_of": "2026-11-01", "audited_years": 3,
+        "fx": {"HKD": 8.0, "CNY": 7.0, "EUR": 1.0}, "revenue_last_fy": [50e6, 100e6, 400e6],
+    }  # fmt: skip
+    report = judge_gates(profile(**(base | changes)), GATES, ("ipo",))
+    return {venue.id: venue.state for venue in report.venues}
+
+
+@pytest.mark.parametrize(
+    ("cap", "part", "state"),
+    [(20e9, 0.15, "pass"), (20e9, 0.14, "fail"), (7e9, 0.15, "fail"), (5e9, 0.24, "fail"),
+     (5e9, 0.25, "pass"), (60e9, 0.10, "pass"), (40e9, 0.10, "fail"), (40e9, 0.12, "pass")],
+)  # fmt: skip
+def test_hong_kong_asks_large_companies_for_a_smaller_public_float(
+    cap: float, part: float, state: str
+) -> None:
+    """25 %; above HKD 6bn the higher of 15 % and 1.5bn; above 30bn of 10 % and 4.5bn."""
+    given = {"listing.market_cap": cap / 8, "listing.public_float_pct": part,
+             "listing.free_float_pct": 0.10}  # fmt: skip
+    assert states("HK", **given)["HKEX_MB_8_05"] == state
+    early = given | {"as_of": "2025-07-01", "market.date": "2025-06-01"}
+    assert states("HK", **early)["HKEX_MB_8_05"] == ("pass" if part >= 0.25 else "fail")
+
+
+def test_hong_kong_asks_for_shares_that_trade_from_the_first_day() -> None:
+    given = {"listing.market_cap": 1e9, "listing.public_float_pct": 0.3}
+    assert states("HK", **given)["HKEX_MB_8_05"] == "unknown"
+    for part, state in ((0.05, "fail"), (0.08, "pass"), (0.10, "pass")):  # of HKD 8bn
+        assert states("HK", **given, **{"listing.free_float_pct": part})["HKEX_MB_8_05"] == state
+
+
+def test_18c_is_not_met_without_float_and_without_sophisticated_investors() -> None:
+    given = {"listing.market_cap": 2e9, "listing.rd_years": 3, "opex_fy": [10e6] * 3,
+             "rd_opex_fy": [5e6] * 3}  # fmt: skip
+    whole = {"listing.public_float_pct": 0.25, "listing.free_float_pct": 0.1,
+             "listing.sophisticated_investors": "yes"}  # fmt: skip
+    assert states("HK", **given, **whole)["HKEX_18C_COMM"] == "pass"
+    assert states("HK", **given)["HKEX_18C_COMM"] == "unknown"
+    for name, value in (("public_float_pct", 0.02), ("sophisticated_investors", "no")):
+        changed = whole | {f"listing.{name}": value}
+        assert states("HK", **given, **changed)["HKEX_18C_COMM"] == "fail"
+
+
+@pytest.mark.parametrize(
+    ("income", "state"),
+    [([-1e6, 4e6, 9e6], "pass"), ([-1e6, 4e6, 8e6], "pass"), ([-3e6, 4e6, 5e6], "fail"),
+     ([3e6, 2e6, 7.5e6], "pass"), ([-9e6, 5e6, 5e6], "pass"), ([1e6, 1e6, 11e6], "fail")],
+)  # fmt: skip
+def test_new_york_has_three_arms_of_its_earnings_test(income: list[float], state: str) -> None:
+    given = {"listing.market_cap": 1e8, "listing.round_lot_holders": 400,
+             "pretax_income_fy": income, "listing.public_shares": 5e6, "listing.share_price": 10,
+             "listing.public_float_pct": 0.5, "net_income_fy": income}  # fmt: skip
+    assert states("US", **given)["NYSE"] == state
+
+
+def test_star_has_two_ways_to_its_first_standard() -> None:
+    given = {"country": "CN", "founded": "2019-01-01", "listing.market_cap": 1.2e9 / 7,
+             "revenue_last_fy": [5e6, 10e6, 15e6]}  # fmt: skip
+    assert states("CN", **given, net_income_fy=[-1e6, -1e6, 1e6])["SSE_STAR"] == "pass"
+    assert states("CN", **given, net_income_fy=[-1e6, -1e6, -1e6])["SSE_STAR"] == "fail"
+
+
+def test_ten_percent_are_enough_in_the_european_union_since_june_2026() -> None:
+    given = {"country": "FR", "listing.market_cap": 30e6, "listing.public_float_pct": 0.12}
+    assert states("EU", **given)["EURONEXT_REG"] == "pass"
+    early = given | {"as_of": "2026-05-01", "market.date": "2026-05-01"}
+    assert states("EU", **early)["EURONEXT_REG"] == "fail"
+
+
+def test_a_rule_whose_fate_is_not_known_takes_the_bare_pass_away() -> None:
+    given = {"listing.market_cap": 900e6, "listing.round_lot_holders": 500,
+             "listing.public_shares": 5e6, "listing.share_price": 10,
+             "listing.public_float_pct": 0.1, "revenue_last_fy": [50e6, 90e6, 120e6]}  # fmt: skip
+    assert states("US", **given, country="US")["NASDAQ_GS"] == "pass"
+    assert states("US", **given, country="CN")["NASDAQ_GS"] == "unknown"
+    large = given | {"listing.offer_size": 90e6}
+    assert states("US", **large, country="CN")["NASDAQ_GS"] == "pass"
+    company = profile(**given, country="CN", venue_region="US")
+    notes = {note.key for note in judge_gates(company, GATES, ("ipo",)).warnings}
+    assert "pending_nasdaq_china" in notes
+
+
+def test_brief_and_full_gates_agree_on_the_alternatives() -> None:
+    for cap in (1e8, 2e9, 9e9):
+        company = profile(**{"venue_region": "HK", "listing.market_cap": cap,
+                             "listing.public_float_pct": 0.16})  # fmt: skip
+        full = judge_gates(company, GATES, ("ipo",)).of("ipo")
+        brief = judge_gates(company, GATES, ("ipo",), brief=True).of("ipo")
+        assert [g.state for g in full] == [g.state for g in brief]
+
+
+def test_exchange_rates_age_as_well() -> None:
+    day = load_rates().date
+    assert "rates_old" not in {f.kind for f in check_age(GATES, day + dt.timedelta(days=90))}
+    old = [f for f in check_age(GATES, day + dt.timedelta(days=91)) if f.kind == "rates_old"]
+    assert old
+    assert not old[0].stale
+    late = check_age(GATES, day + dt.timedelta(days=200))
+    assert any(f.kind == "rates_old" and f.stale for f in late)

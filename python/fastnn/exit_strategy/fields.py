@@ -474,6 +474,20 @@ FIELDS: tuple[Field, ...] = (
         "0.25",
     ),
     Field(
+        "listing.free_float_pct",
+        "fraction",
+        "part of the shares in public hands that may be traded from the first day",
+        "首日可自由交易的公众持股比例",
+        "0.1",
+    ),
+    Field(
+        "listing.sophisticated_investors",
+        "answer",
+        "meaningful investment by sophisticated independent investors (HKEX 18C)",
+        "资深独立投资者的重大投资（港交所 18C）",
+        '"unknown"',
+    ),
+    Field(
         "listing.round_lot_holders",
         "integer",
         "holders of round lots",

@@ -26,6 +26,7 @@ from .windows import OPERATORS, WINDOWS
 __all__ = ["GateFlag", "Gates", "check_age", "flags_of", "load_gates", "parse_day"]
 
 MAX_AGE_DAYS = 365
+RATE_AGE_DAYS = 90  # of the shipped exchange rates
 _GOOD_CONFIDENCE = ("high", "medium-high", "medium")
 _FILES = ("listing_thresholds.json", "regulatory_and_market_gates.json", "gate_rules.json")
 
@@ -39,7 +40,8 @@ CONDITION_FIELDS: dict[str, bool] = {
     "publicly_held_shares": False, "unrestricted_public_shares": False, "audited_years": False,
     "public_float_pct": False, "rd_years": False, "rd_share_of_opex": False,
     "rd_share_of_revenue": False, "operating_history_years": False,
-    "state_or_milestone_approval": False,
+    "state_or_milestone_approval": False, "free_float_pct": False,
+    "market_value_free_float": True, "sophisticated_investors": False, "offer_size": True,
 }  # fmt: skip
 
 
@@ -48,7 +50,7 @@ class GateFlag:
     """One reason to distrust a gate figure on a given day."""
 
     id: str
-    kind: str  # "old" | "expired" | "not_yet" | "low_confidence"
+    kind: str  # "old" | "rates_old" | "expired" | "not_yet" | "low_confidence"
     note: Note
     stale: bool  # counts for exit code 4 under --strict
 
@@ -165,6 +167,18 @@ def _check_venue(venue: Mapping[str, Any], issues: list[Issue]) -> None:
         issues.append(Issue("EX403", f"{where}.currency", "no currency", "give an ISO 4217 code"))
     groups = [("common_all_of", venue.get("common_all_of") or [])]
     groups += [(f"tests_any_of[{k}]", test.get("all_of") or []) for k, test in enumerate(tests)]
+    for k, group in enumerate(venue.get("common_any_of") or []):
+        where_group = f"common_any_of[{k}]"
+        if not isinstance(group, Mapping) or not group.get("any_of"):
+            text = "a group of alternatives is empty"
+            issues.append(Issue("EX403", f"{where}.{where_group}", text, "give any_of"))
+            continue
+        groups.append((f"{where_group}.before", group.get("before") or []))
+        groups += [
+            (f"{where_group}.any_of[{i}]", choice.get("all_of") or [])
+            for i, choice in enumerate(group["any_of"])
+        ]
+    groups.append(("pending", venue.get("pending") or []))
     for part, conditions in groups:
         for index, condition in enumerate(conditions):
             _check_condition(f"{where}.{part}[{index}]", condition, issues)
@@ -256,5 +270,12 @@ def _flag(name: str, kind: str, stale: bool, **values: object) -> GateFlag:
 
 
 def check_age(gates: Gates, on: dt.date) -> tuple[GateFlag, ...]:
-    """Return every flag of every gate on a day."""
-    return tuple(flag for item in gates.items() for flag in flags_of(item, on))
+    """Return every flag of every gate on a day, and of the exchange rates."""
+    from .fx import load_rates
+
+    found = [flag for item in gates.items() for flag in flags_of(item, on)]
+    day = load_rates().date
+    if (on - day).days > RATE_AGE_DAYS:
+        note = Note("rates_old", {"day": day.isoformat(), "age": str((on - day).days)})
+        found.append(GateFlag("FX", "rates_old", note, (on - day).days > 2 * RATE_AGE_DAYS))
+    return tuple(found)

@@ -8,11 +8,11 @@ Depends on `gate_data`, `windows`, `fx` and the profile.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from .gate_data import CONDITION_FIELDS, GateFlag, Gates, flags_of
+from .gate_data import CONDITION_FIELDS, GateFlag, Gates, flags_of, parse_day
 from .notes import Note
 from .profile import Profile
 from .windows import OPERATORS, WINDOWS, Series
@@ -80,6 +80,7 @@ class VenueResult:
     notes: tuple[str, ...]
     rate: float  # venue currency per unit of the profile's currency
     rate_date: str
+    read: str | None = None  # day on which the rule's source was read; None: from memory
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +224,10 @@ def _facts(profile: Profile) -> dict[str, Series]:
     rd_years = profile["listing.rd_years"]
     if rd_years is None and rd_known >= 3:
         rd_years = rd_known
-    approval = {"yes": 1.0, "no": 0.0}.get(profile["listing.milestone_approval"] or "")
+    answers = {"yes": 1.0, "no": 0.0}
+    approval = answers.get(profile["listing.milestone_approval"] or "")
+    backed = answers.get(profile["listing.sophisticated_investors"] or "")
+    free = profile["listing.free_float_pct"]
     net = _years(profile.net_income_fy)
     one = _one
     return {
@@ -247,6 +251,10 @@ def _facts(profile: Profile) -> dict[str, Series]:
         "rd_share_of_revenue": _ratio(rd, revenue),
         "operating_history_years": one(years),
         "state_or_milestone_approval": one(approval),
+        "sophisticated_investors": one(backed),
+        "free_float_pct": one(free),
+        "market_value_free_float": one(None if free is None else free * cap),
+        "offer_size": one(offer),
     }  # fmt: skip
 
 
@@ -348,10 +356,21 @@ def _open_venue(
         common = _answers(venue["common_all_of"], view, milder)
         if common.state == "fail":
             continue
-        tests = [_answers(test["all_of"], view, milder) for test in venue["tests_any_of"]]
-        state = _venue_state(common.conditions, tests)
+        shared: tuple[_Answer | Condition, ...] = common.conditions
+        if venue.get("common_any_of"):
+            extra = _alternatives(
+                venue, profile.as_of, lambda row, v=view, m=milder: _judge_condition(row, v, m)
+            )
+            if any(row.state == "fail" for row in extra):
+                continue
+            shared = (*shared, *extra)
+        live = _live(venue["tests_any_of"], profile.as_of)
+        tests = [_answers(test["all_of"], view, milder) for test in live]
+        state = _venue_state(shared, tests)
         state = _in_force(state, flags_of(venue, profile.as_of))
-        prior = _venue_prior(common.conditions, tests, rules["unknown_prior"])
+        if state == "pass" and _pending(profile, venue, view, milder):
+            state = "unknown"
+        prior = _venue_prior(shared, tests, rules["unknown_prior"])
         out.append(_VenueState(venue["id"], state, prior))
         if state == "pass":
             break
@@ -386,10 +405,19 @@ def _judge_venue(
     profile: Profile, venue: Mapping[str, Any], rules: Mapping[str, Any], view: _View
 ) -> VenueResult:
     milder = _relaxations(venue, rules)
-    common = tuple([_judge_condition(row, view, milder) for row in venue["common_all_of"]])
-    tests = tuple([_judge_test(test, view, milder) for test in venue["tests_any_of"]])
+    common = tuple(
+        [
+            *(_judge_condition(row, view, milder) for row in venue["common_all_of"]),
+            *_alternatives(venue, profile.as_of, lambda row: _judge_condition(row, view, milder)),
+        ]
+    )
+    tests = tuple(
+        [_judge_test(test, view, milder) for test in _live(venue["tests_any_of"], profile.as_of)]
+    )
     flags = flags_of(venue, profile.as_of)
+    pending = _pending(profile, venue, view, milder)
     state = _in_force(_venue_state(common, tests), flags)
+    state = "unknown" if pending and state == "pass" else state
     return VenueResult(
         venue["id"],
         venue["name"],
@@ -404,11 +432,50 @@ def _judge_venue(
         venue["confidence"],
         venue.get("effective_from"),
         venue.get("effective_to"),
-        tuple(flag.note for flag in flags),
+        (*(flag.note for flag in flags), *pending),
         tuple(venue.get("notes") or ()),
         view.rate,
         profile.rates.date_of(venue["currency"]).isoformat(),
+        venue.get("read", venue["checked"]),
     )
+
+
+def _live(tests: Sequence[Mapping[str, Any]], on: dt.date) -> list[Mapping[str, Any]]:
+    """The tests that are in force on a day."""
+    return [t for t in tests if (day := parse_day(t.get("effective_from"))) is None or day <= on]
+
+
+def _alternatives(
+    venue: Mapping[str, Any], on: dt.date, judge: Callable[[Mapping[str, Any]], Condition]
+) -> list[Condition]:
+    """Conditions of the nearest alternative of every group of which one is enough."""
+    out: list[Condition] = []
+    for group in venue.get("common_any_of") or ():
+        start = parse_day(group.get("effective_from"))
+        if start is not None and on < start:
+            out += [judge(row) for row in group.get("before") or ()]
+            continue
+        choices = [[judge(row) for row in choice["all_of"]] for choice in group["any_of"]]
+        order = {"pass": 0, "unknown": 1, "fail": 2}
+        out += min(
+            choices,
+            key=lambda rows: (order[_all_state(rows)], sum(r.state != "pass" for r in rows)),
+        )
+    return out
+
+
+def _pending(
+    profile: Profile, venue: Mapping[str, Any], view: _View,
+    milder: Mapping[str, Mapping[str, Any]],
+) -> tuple[Note, ...]:  # fmt: skip
+    """Rules whose fate could not be found and which the company may not meet."""
+    china = _answered(profile, "operations_in_china") is not False
+    out = []
+    for rule in venue.get("pending") or ():
+        concerned = china or not rule.get("china")
+        if concerned and _weigh(rule, view, milder)[0] != "pass":
+            out.append(Note(f"pending_{rule['id']}", {"id": venue["id"]}))
+    return tuple(out)
 
 
 def _judge_test(

@@ -108,14 +108,22 @@ def venue_rows(report: GateReport, lang: str = "en") -> tuple[tuple[str, ...], .
         rows.append(
             (
                 venue_name(venue, lang),
-                text(f"state.{venue.state}", lang),
+                _venue_state(venue, lang),
                 text(f"test.{test.id}", lang) if has_text(f"test.{test.id}") else test.id,
                 ("；" if lang == "zh" else "; ").join(short) or text("text.met", lang),
-                venue.checked,
+                venue.read or text("word.from_memory", lang),
                 data_words(venue.confidence, lang),
             )
         )
     return tuple(rows)
+
+
+def _venue_state(venue: VenueResult, lang: str) -> str:
+    """Return the state; a pass by a rule that nobody has read again says so."""
+    bare = text(f"state.{venue.state}", lang)
+    if venue.state == "pass" and venue.read is None:
+        return text("state.unread", lang, state=bare)
+    return bare
 
 
 def _shortage(field: str, gap: float | None, is_money: bool, currency: str, lang: str) -> str:

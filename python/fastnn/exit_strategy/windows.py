@@ -91,6 +91,7 @@ WINDOWS: dict[str, Callable[[Series, Test], Verdict]] = {
     "last fiscal year": lambda s, t: _judge(s.last, t),
     "last year": lambda s, t: _judge(s.last, t),
     "average of prior 12 months; at listing for an IPO": lambda s, t: _judge(s.last, t),
+    "year before the last": lambda s, t: _judge(s.years[-2] if len(s.years) > 1 else None, t),
     "sum of last 3 fiscal years": lambda s, t: _sum(s.years[-3:], t),
     "sum of last 3 years": lambda s, t: _sum(s.years[-3:], t),
     "each of last 3 fiscal years": lambda s, t: _all_of(s.years[-3:], t),
