@@ -162,6 +162,25 @@ CASES = {
         case((7,), k=3),
         case((2, 3, 4), k=1),
     ],
+    "dynamic_slice": [
+        case((5, 6), ints(1, 3), axes=(0, 1), sizes=(2, 3)),
+        case((5, 6), ints(-1, 9), axes=(1, 0), sizes=(2, 3)),
+        case((2, 40, 3), ints(-50), axes=(1,), sizes=(7,)),
+        case((2, 3), np.array(2, np.int32), axes=(1,), sizes=(1,)),
+        case((4, 0), ints(1), axes=(0,), sizes=(2,)),
+        case((4, 3), ints(1), axes=(0,), sizes=(0,)),
+        case((2, 2), np.zeros(0, np.int32), axes=(), sizes=()),
+    ],
+    "update_slice": [
+        case((5, 6), (2, 3), ints(1, 3), axes=(0, 1)),
+        case((5, 6), (3, 2), ints(-1, 9), axes=(1, 0)),
+        case((2, 40, 3), (2, 7, 3), ints(-50), axes=(1,)),
+        case((2, 3), (2, 1), np.array(2, np.int32), axes=(1,)),
+        case((4, 0), (2, 0), ints(1), axes=(0,)),
+        case((4, 3), (0, 3), ints(1), axes=(0,)),
+        case((2, 3), (2, 3), ints(1, 1), axes=(0, 1)),
+        case((8, 33, 5, 17), (8, 1, 5, 17), ints(12), axes=(1,)),
+    ],
     "cumsum": [case((3, 5), axis=-1), case((3, 5), axis=0), case((2, 1025), axis=1)],
 }
 

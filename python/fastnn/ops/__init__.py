@@ -30,6 +30,7 @@ from fastnn.ops import (
     rows,
     shapes,
     special,
+    window,
 )
 
 # A name that the rows and a family both have is the family's, so the rows come first.
@@ -41,6 +42,7 @@ from fastnn.ops.special import *  # noqa: F403
 from fastnn.ops.shapes import *  # noqa: F403
 from fastnn.ops.arrays import *  # noqa: F403
 from fastnn.ops.index import *  # noqa: F403
+from fastnn.ops.window import *  # noqa: F403
 from fastnn.ops.reduce import *  # noqa: F403
 from fastnn.ops.order import *  # noqa: F403
 from fastnn.ops.quantiles import *  # noqa: F403
@@ -55,8 +57,8 @@ from fastnn.ops.host import *  # noqa: F403
 
 #: What `fastnn.ops` is made of; later ones win.
 _FAMILIES = (
-    rows, convert, elements, special, shapes, arrays, index, reduce, order, quantiles, cumulate,
-    contract, linalg, fourier, nn, control, host,
+    rows, convert, elements, special, shapes, arrays, index, window, reduce, order, quantiles,
+    cumulate, contract, linalg, fourier, nn, control, host,
 )  # fmt: skip
 #: Keras's further paths to the same functions; the functions of images are in `image` alone.
 NAMESPACES = ("image", "linalg", "nn", "numpy")

@@ -238,6 +238,7 @@ from fastnn.ops.rows import celu as celu
 from fastnn.ops.rows import cos as cos
 from fastnn.ops.rows import divide as divide
 from fastnn.ops.rows import dropout as dropout
+from fastnn.ops.rows import dynamic_slice as dynamic_slice
 from fastnn.ops.rows import elu as elu
 from fastnn.ops.rows import equal as equal
 from fastnn.ops.rows import erf as erf
@@ -292,7 +293,6 @@ from fastnn.ops.rows import sigmoid_cross_entropy as sigmoid_cross_entropy
 from fastnn.ops.rows import sign as sign
 from fastnn.ops.rows import silu as silu
 from fastnn.ops.rows import sin as sin
-from fastnn.ops.rows import slice as slice
 from fastnn.ops.rows import softmax_cross_entropy as softmax_cross_entropy
 from fastnn.ops.rows import softmax_last as softmax_last
 from fastnn.ops.rows import softplus as softplus
@@ -310,6 +310,7 @@ from fastnn.ops.rows import to_bool as to_bool
 from fastnn.ops.rows import to_float as to_float
 from fastnn.ops.rows import to_int as to_int
 from fastnn.ops.rows import unslice as unslice
+from fastnn.ops.rows import update_slice as update_slice
 from fastnn.ops.rows import variance as variance
 from fastnn.ops.shapes import concatenate as concatenate
 from fastnn.ops.shapes import get_item as get_item
@@ -354,6 +355,8 @@ from fastnn.ops.special import rad2deg as rad2deg
 from fastnn.ops.special import sinc as sinc
 from fastnn.ops.special import sinh as sinh
 from fastnn.ops.special import tan as tan
+from fastnn.ops.window import slice as slice
+from fastnn.ops.window import slice_update as slice_update
 
 IN_FILES: dict[str, Callable[..., Any]]
 
@@ -439,6 +442,7 @@ __all__ = [
     "dsplit",
     "dstack",
     "dtype",
+    "dynamic_slice",
     "eig",
     "eigh",
     "einsum",
@@ -636,6 +640,7 @@ __all__ = [
     "sinh",
     "size",
     "slice",
+    "slice_update",
     "slogdet",
     "soft_shrink",
     "softmax",
@@ -693,6 +698,7 @@ __all__ = [
     "unravel_index",
     "unslice",
     "unstack",
+    "update_slice",
     "vander",
     "var",
     "variance",

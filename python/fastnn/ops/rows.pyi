@@ -102,6 +102,8 @@ __all__ = [
     "cumsum",
     "sort",
     "top_k",
+    "dynamic_slice",
+    "update_slice",
     "random_uniform",
     "random_normal",
     "random_integers",
@@ -322,6 +324,10 @@ def sort(x: TensorLike, *, axis: int = -1) -> tuple[Tensor, Tensor]:
     """The values of x in ascending order along an axis, NaN last, and their positions (int32); equal values keep their order."""
 def top_k(x: TensorLike, *, k: int) -> tuple[Tensor, Tensor]:
     """The k largest values along the last axis, largest first, and their positions (int32); NaN counts as the largest, of equal values the first come first."""
+def dynamic_slice(x: TensorLike, start: TensorLike, *, axes: int | Sequence[int], sizes: int | Dim | Sequence[int | Dim | None]) -> Tensor:
+    """The window of x that begins at start (int32, one per axis in axes) and has the given sizes along these axes, whole along the others. A negative start counts from the end; a window that would leave x is moved inside."""
+def update_slice(x: TensorLike, part: TensorLike, start: TensorLike, *, axes: int | Sequence[int]) -> Tensor:
+    """x with part in the window that begins at start (int32, one per axis in axes); along the other axes part is as large as x. A negative start counts from the end; a window that would leave x is moved inside."""
 def random_uniform(key: TensorLike, *, shape: int | Dim | Sequence[int | Dim | None], stream: int = 0) -> Tensor:
     """Uniform float32 in [0, 1), multiples of 2**-24."""
 def random_normal(key: TensorLike, *, shape: int | Dim | Sequence[int | Dim | None], stream: int = 0) -> Tensor:

@@ -411,6 +411,9 @@ pub struct OpDef {
     pub smooth: bool,
     /// Results besides the value.
     pub parts: &'static [PartDef],
+    /// `(result, input)`: the kernel may be given the memory of this input for that result, and then
+    /// writes only what changes. Otherwise it writes the result whole.
+    pub writes_over: &'static [(usize, usize)],
 }
 
 impl OpDef {
@@ -430,6 +433,7 @@ impl OpDef {
         domain: &[],
         smooth: true,
         parts: &[],
+        writes_over: &[],
     };
 }
 

@@ -45,6 +45,7 @@ pub mod order;
 pub mod random;
 pub mod reduce;
 pub mod rule;
+pub mod window;
 
 pub use build::Build;
 
@@ -60,6 +61,7 @@ const FAMILIES: &[&[&OpDef]] = &[
     matmul::ROWS,
     index::ROWS,
     order::ROWS,
+    window::ROWS,
     random::ROWS,
     normalize::ROWS,
     activation::TILES,

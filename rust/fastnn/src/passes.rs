@@ -11,6 +11,7 @@ pub mod group;
 pub mod lower;
 pub mod plan;
 pub mod simplify;
+pub mod verify;
 
 /// A graph of concrete shapes, lowered, simplified and grouped into steps within `limits`.
 pub fn prepare(graph: &Graph, limits: &fuse::Limits) -> Result<(Graph, fuse::Fusion)> {

@@ -5,7 +5,8 @@ use fastnn::exec::cpu::Program;
 use fastnn::exec::interp;
 use fastnn::graph::{Attr, Graph, Host, Id, Ty};
 use fastnn::ops::{self, build::Build};
-use fastnn::passes::grad;
+use fastnn::passes::plan::Loc;
+use fastnn::passes::{grad, plan, prepare, verify};
 use fastnn::shape::{DType, Shape};
 
 /// A small counter-based generator: tests need repeatable choices, not quality.
@@ -373,4 +374,30 @@ fn reductions_that_feed_readers_of_their_inputs_agree_with_the_oracle() {
         let g = crossed(&mut rng, size);
         check(&g, &mut rng, &format!("crossed graph {round}"));
     }
+}
+
+#[test]
+fn a_plan_in_which_two_values_meet_is_an_error() {
+    let mut g = Graph::new();
+    let x = g.input(Ty::f32(shape(&[8, 8])));
+    let a = g.matmul(x, x, false, false);
+    let b = g.matmul(a, x, false, false);
+    let c = g.matmul(a, b, false, false);
+    g.outputs = vec![c];
+    let (g, fusion) = prepare(&g, &fastnn::exec::cpu::LIMITS).unwrap();
+    let mut plan = plan::plan(&g, &fusion).unwrap();
+    verify::verify(&g, &fusion, &plan).unwrap();
+    let arena: Vec<usize> =
+        (0..plan.locs.len()).filter(|&i| matches!(plan.locs[i], Some(Loc::Arena(_)))).collect();
+    assert_eq!(arena.len(), 2, "two values are alive at once");
+    let good = plan.locs.clone();
+    plan.locs[arena[1]] = plan.locs[arena[0]];
+    assert!(verify::verify(&g, &fusion, &plan).unwrap_err().to_string().contains("overwritten"));
+    plan.locs.clone_from(&good);
+    plan.locs[arena[0]] = Some(Loc::Input(0));
+    assert!(verify::verify(&g, &fusion, &plan).is_err());
+    plan.locs.clone_from(&good);
+    let result = plan.locs.iter().position(|l| *l == Some(Loc::Output(0))).unwrap();
+    plan.locs[result] = Some(Loc::Arena(1 << 20));
+    assert!(verify::verify(&g, &fusion, &plan).unwrap_err().to_string().contains("lost"));
 }

@@ -13,11 +13,10 @@ use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::kernels::tile::{MAX_INPUTS, MAX_OUTPUTS};
 use crate::passes::plan::{self, Loc};
-use crate::passes::{self, fuse};
+use crate::passes::{self, fuse, verify};
 use crate::sync::{self, Lock, Slot};
 use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-
 use step::{Memory, Step};
 
 /// Every node of a group takes one operand of the tile machine, and a head takes one input.
@@ -54,7 +53,7 @@ impl Program {
     pub fn compile(graph: &Graph) -> Result<Program> {
         let (graph, fusion) = passes::prepare(graph, &LIMITS)?;
         let plan = plan::plan(&graph, &fusion)?;
-        debug_assert_eq!(plan::overlaps(&graph, &fusion, &plan), None);
+        verify::verify(&graph, &fusion, &plan)?;
         let steps = build::steps(&graph, &fusion, &plan)?;
         if debug("graph") {
             sync::print(format_args!("{graph}"));

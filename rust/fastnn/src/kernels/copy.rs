@@ -126,6 +126,66 @@ pub unsafe fn copy_strided_on(isa: Isa, dst: *mut f32, src: *const f32, dims: &[
     });
 }
 
+/// A part of a row-major array: `part` elements along each axis from `begin` on, inside `whole`.
+#[derive(Debug, Clone, Copy)]
+pub struct Window<'a> {
+    /// Sizes of the array.
+    pub whole: &'a [usize],
+    /// Sizes of the window.
+    pub part: &'a [usize],
+    /// Where it begins.
+    pub begin: &'a [usize],
+}
+
+impl Window<'_> {
+    fn strides(&self) -> Vec<usize> {
+        let mut strides = vec![1; self.whole.len()];
+        for axis in (1..self.whole.len()).rev() {
+            strides[axis - 1] = strides[axis] * self.whole[axis];
+        }
+        strides
+    }
+
+    fn offset(&self, strides: &[usize]) -> usize {
+        self.begin.iter().zip(strides).map(|(b, s)| b * s).sum()
+    }
+}
+
+/// Copies the window of `src` to `dst`.
+///
+/// # Safety
+/// At most 8 axes; the window lies inside `src`, `dst` covers it and is apart from `src`.
+pub unsafe fn read_window(src: *const f32, dst: *mut f32, window: Window<'_>) {
+    let strides = window.strides();
+    let from = src.wrapping_add(window.offset(&strides));
+    let steps: Vec<isize> = strides.iter().map(|&s| s as isize).collect();
+    copy_strided(dst, from, window.part, &steps);
+}
+
+/// Copies `src` into the window of `dst`.
+///
+/// # Safety
+/// The window lies inside `dst`, `src` covers it and is apart from `dst`.
+pub unsafe fn write_window(src: *const f32, dst: *mut f32, window: Window<'_>) {
+    let strides = window.strides();
+    // From the last axis that the window does not fill, its elements lie in one run.
+    let cut = (0..window.whole.len()).rev().find(|&a| window.part[a] != window.whole[a]).unwrap_or(0);
+    let run: usize = window.part[cut..].iter().product();
+    let runs: usize = window.part[..cut].iter().product();
+    let (lines, ends) = (lines(isa()), Ends { src, dst: dst.wrapping_add(window.offset(&strides)) });
+    pool::run_range(runs, (2 * INLINE / run.max(1)).max(1), &|range| {
+        for k in range {
+            let (mut rest, mut to) = (k, 0);
+            for axis in (0..cut).rev() {
+                to += rest % window.part[axis] * strides[axis];
+                rest /= window.part[axis];
+            }
+            // SAFETY: the run lies inside the window; runs are disjoint.
+            unsafe { lines(ends.dst(to), ends.src((k * run) as isize), 1, 0, run, 1) };
+        }
+    });
+}
+
 crate::per_isa! {
     /// Copies `rows` lines of `n` elements `step` apart, `row_step` from line to line, to
     /// contiguous memory.

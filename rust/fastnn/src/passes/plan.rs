@@ -1,12 +1,13 @@
 //! F5. Gives every value its memory: caller's outputs where possible, state updated in place where
 //! no later step reads the old value, else one arena with offsets chosen best-fit by lifetime.
 
-use super::fuse::{Fusion, Origin, Work};
+use super::fuse::{Fused, Fusion, Origin, Work};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Id, Kind};
+use crate::ops::elementwise::{ADD, RELU};
 
 /// Where a value lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Loc {
     /// In the arena, at this offset in floats.
     Arena(usize),
@@ -34,8 +35,10 @@ pub struct Plan {
 /// Offsets are multiples of this many floats: one cache line.
 const LINE: usize = 16;
 
+/// A stretch of memory from the birth of its first value to the death of its last; each value
+/// takes the place of the one before it in the step that reads that for the last time.
 struct Life {
-    id: Id,
+    ids: Vec<Id>,
     size: usize,
     born: usize,
     dies: usize,
@@ -59,11 +62,13 @@ pub fn plan(graph: &Graph, fusion: &Fusion) -> Result<Plan> {
     }
     let mut copies = vec![];
     let mut late = vec![];
+    let mut updated = vec![];
     for &(slot, value) in &graph.updates {
         let root = fusion.root(value);
         let size = graph.shape(root).count();
         if locs[root.at()].is_none() && in_place(graph, fusion, &readers, slot, root) {
             locs[root.at()] = Some(Loc::Input(slot));
+            updated.push((slot, root));
         } else {
             late.push((root, Loc::Input(slot), size));
         }
@@ -78,6 +83,20 @@ pub fn plan(graph: &Graph, fusion: &Fusion) -> Result<Plan> {
         }
     }
     let kept: Vec<Id> = late.iter().map(|(root, _, _)| *root).collect();
+    for (slot, root) in updated {
+        // A chain of changes of one state happens in its memory from the first one on.
+        let mut value = root;
+        loop {
+            let before = replaced(graph, fusion, &readers, value).into_iter().find(|&old| {
+                locs[old.at()].is_none()
+                    && !kept.contains(&old)
+                    && in_place(graph, fusion, &readers, slot, old)
+            });
+            let Some(before) = before else { break };
+            locs[before.at()] = Some(Loc::Input(slot));
+            value = before;
+        }
+    }
     let mut arena = place(graph, fusion, &readers, &kept, &mut locs);
     let mut staged = vec![];
     for (root, to, size) in late {
@@ -131,11 +150,68 @@ fn in_place(graph: &Graph, fusion: &Fusion, readers: &[Vec<usize>], slot: usize,
     }
     readers[old.at()]
         .iter()
-        .all(|&r| r < writer || (r == writer && same_element(graph, fusion, &fusion.works[writer], old)))
+        .all(|&r| r < writer || (r == writer && may_replace(graph, fusion, writer, old, root)))
 }
 
-fn same_element(graph: &Graph, fusion: &Fusion, work: &Work, old: Id) -> bool {
-    let Work::Fused(fused) = work else { return false };
+/// The values that `root` may be written over because they are read for the last time in the step
+/// that makes `root`: operands of a kernel that says so, or of a group at the same element.
+fn replaced(graph: &Graph, fusion: &Fusion, readers: &[Vec<usize>], root: Id) -> Vec<Id> {
+    let Some(at) = fusion.work_of[root.at()] else { return vec![] };
+    let mut operands: Vec<Id> = vec![];
+    for id in fusion.works[at].members() {
+        for &input in &graph.node(id).inputs {
+            let source = fusion.source(input);
+            if !operands.contains(&source) {
+                operands.push(source);
+            }
+        }
+    }
+    operands.retain(|&old| {
+        fusion.work_of[old.at()].is_some_and(|born| born < at)
+            && graph.shape(old).count() == graph.shape(root).count()
+            && readers[old.at()].iter().all(|&r| r <= at)
+            && may_replace(graph, fusion, at, old, root)
+    });
+    operands
+}
+
+/// May step `at`, which reads `old`, write `root` into the memory of `old`? Yes for a kernel whose
+/// row says so, and for a group that reads each element of `old` only to make the same element.
+pub(super) fn may_replace(graph: &Graph, fusion: &Fusion, at: usize, old: Id, root: Id) -> bool {
+    match &fusion.works[at] {
+        Work::Copy(_) => false,
+        Work::Kernel(id, _) => {
+            let node = graph.node(*id);
+            let result = if root == *id { 0 } else { graph.node(root).attrs[0].int() as usize };
+            node.op.writes_over.iter().any(|&(to, over)| {
+                to == result
+                    && node.inputs.iter().enumerate().all(|(k, &input)| {
+                        if k == over { fusion.root(input) == old } else { fusion.source(input) != old }
+                    })
+            })
+        }
+        Work::Fused(fused) => same_element(graph, fusion, fused, old) && !by_head(graph, fused, root),
+    }
+}
+
+/// Does the head of a group write this value itself, before the group's nodes read theirs?
+fn by_head(graph: &Graph, fused: &Fused, root: Id) -> bool {
+    let Some(head) = fused.head else { return false };
+    let mut at = root;
+    if graph.node(at).op == &RELU {
+        at = graph.node(at).inputs[0];
+    }
+    if graph.node(at).op == &ADD {
+        let [a, b] = [0, 1].map(|side| graph.node(at).inputs[side]);
+        // A bias has one number per column.
+        let columns = fused.shape.sizes().last().copied().unwrap_or(1);
+        let row = |x: Id| graph.shape(x).count() == columns;
+        return (a == head && row(b)) || (b == head && row(a));
+    }
+    at == head
+}
+
+fn same_element(graph: &Graph, fusion: &Fusion, fused: &Fused, old: Id) -> bool {
     let reads_old = |id: Id| graph.node(id).inputs.iter().any(|&i| fusion.source(i) == old);
     if fused.head.is_some_and(reads_old)
         || fused.tail.is_some_and(|t| !matches!(graph.node(t).op.kind, Kind::Reduce(_)))
@@ -161,14 +237,29 @@ fn place(
     locs: &mut [Option<Loc>],
 ) -> usize {
     let mut lives: Vec<Life> = vec![];
-    for (i, at) in fusion.work_of.iter().enumerate() {
-        let (Some(born), id) = (*at, Id(i as u32)) else { continue };
-        if locs[i].is_some() || (readers[i].is_empty() && !kept.contains(&id)) {
+    let mut life_of: Vec<Option<usize>> = vec![None; graph.nodes.len()];
+    let mut order: Vec<Id> = (0..fusion.work_of.len() as u32).map(Id).collect();
+    order.sort_by_key(|id| fusion.work_of[id.at()]);
+    for id in order {
+        let Some(born) = fusion.work_of[id.at()] else { continue };
+        if locs[id.at()].is_some() || (readers[id.at()].is_empty() && !kept.contains(&id)) {
             continue;
         }
-        let last = readers[i].iter().copied().max().unwrap_or(born);
+        let last = readers[id.at()].iter().copied().max().unwrap_or(born);
         let dies = if kept.contains(&id) { fusion.works.len() } else { last };
-        lives.push(Life { id, size: graph.shape(id).count().next_multiple_of(LINE).max(LINE), born, dies });
+        let size = graph.shape(id).count().next_multiple_of(LINE).max(LINE);
+        // The memory of an operand that dies here, if nobody took it before.
+        let taken = replaced(graph, fusion, readers, id).into_iter().find_map(|old| {
+            let life = life_of[old.at()]?;
+            (lives[life].ids.last() == Some(&old) && lives[life].dies == born).then_some(life)
+        });
+        let life = taken.unwrap_or_else(|| {
+            lives.push(Life { ids: vec![], size, born, dies });
+            lives.len() - 1
+        });
+        lives[life].ids.push(id);
+        lives[life].dies = dies;
+        life_of[id.at()] = Some(life);
     }
     // Large values first: they are the hardest to place well.
     lives.sort_by_key(|l| (std::cmp::Reverse(l.size), l.born));
@@ -188,31 +279,9 @@ fn place(
         let at = best.map_or(free, |(_, at)| at);
         placed.insert(placed.partition_point(|(other, _)| *other <= at), (at, life));
         arena = arena.max(at + life.size);
-        locs[life.id.at()] = Some(Loc::Arena(at));
+        for id in &life.ids {
+            locs[id.at()] = Some(Loc::Arena(at));
+        }
     }
     arena
-}
-
-/// Checks a plan: no two values that live at once share memory. For tests and debug builds.
-#[must_use]
-pub fn overlaps(graph: &Graph, fusion: &Fusion, plan: &Plan) -> Option<(Id, Id)> {
-    let readers = readers(graph, fusion);
-    let mut spans: Vec<(Id, usize, usize, usize, usize)> = vec![];
-    for (i, loc) in plan.locs.iter().enumerate() {
-        if let (Some(Loc::Arena(at)), Some(born)) = (loc, fusion.work_of[i]) {
-            let wanted = graph.outputs.iter().chain(graph.updates.iter().map(|(_, v)| v));
-            let end = wanted.into_iter().any(|&v| fusion.root(v) == Id(i as u32));
-            let dies =
-                if end { fusion.works.len() } else { readers[i].iter().copied().max().unwrap_or(born) };
-            spans.push((Id(i as u32), *at, at + graph.shape(Id(i as u32)).count(), born, dies));
-        }
-    }
-    for (k, a) in spans.iter().enumerate() {
-        for b in &spans[k + 1..] {
-            if a.1 < b.2 && b.1 < a.2 && a.3 <= b.4 && b.3 <= a.4 {
-                return Some((a.0, b.0));
-            }
-        }
-    }
-    None
 }

@@ -162,6 +162,18 @@ fn special(op: &OpDef) -> Option<Vec<Sample>> {
             one(&[4], &[Attr::Int(4)]),
             one(&[2, 3], &[Attr::Int(0)]),
         ],
+        "dynamic_slice" => vec![
+            (vec![vec![4, 5], vec![2]], vec![ints(&[0, 1]), ints(&[2, 3])]),
+            (vec![vec![2, 5, 3], vec![1]], vec![ints(&[-2]), ints(&[2])]),
+            (vec![vec![6], vec![]], vec![ints(&[0]), ints(&[6])]),
+            (vec![vec![2, 3], vec![0]], vec![ints(&[]), ints(&[])]),
+        ],
+        "update_slice" => vec![
+            (vec![vec![4, 5], vec![2, 3], vec![2]], vec![ints(&[0, 1])]),
+            (vec![vec![2, 5, 3], vec![2, 2, 3], vec![]], vec![ints(&[1])]),
+            (vec![vec![6], vec![0], vec![1]], vec![ints(&[-1])]),
+            (vec![vec![2, 3], vec![2, 3], vec![2]], vec![ints(&[1, 0])]),
+        ],
         "cumsum" => vec![one(&[3, 4], &[Attr::Int(-1)]), one(&[3, 4, 2], &[Attr::Int(1)])],
         "softmax" | "log_softmax" => {
             vec![
@@ -215,7 +227,7 @@ fn dtypes(op: &OpDef, count: usize) -> Vec<DType> {
     (0..count)
         .map(|i| match (op.accept, *op.args.get(i).unwrap_or(&"")) {
             (Accept::Truth, _) | (_, "cond") => DType::Bool,
-            (_, "indices" | "labels" | "key") => DType::I32,
+            (_, "indices" | "labels" | "key" | "start") => DType::I32,
             _ => DType::F32,
         })
         .collect()

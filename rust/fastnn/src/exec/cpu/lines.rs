@@ -78,8 +78,8 @@ pub(super) struct Lines<'a> {
     count: usize,
     ports: Vec<Port>,
     accesses: Vec<Access>,
-    /// Operands that are read from this slot at the same element.
-    slots: Vec<Option<usize>>,
+    /// Operands that are read from this memory at the same element.
+    places: Vec<Option<Loc>>,
     lines: Vec<Line>,
 }
 
@@ -91,7 +91,7 @@ impl<'a> Lines<'a> {
             count: group.over.count(),
             ports: vec![],
             accesses: vec![],
-            slots: vec![],
+            places: vec![],
             lines: vec![],
         };
         for port in group.ports {
@@ -120,8 +120,8 @@ impl<'a> Lines<'a> {
                 (Port::At(loc, offset), access)
             }
         };
-        self.slots.push(match (port, &access) {
-            (Port::At(Loc::Input(slot), 0), Access::Contiguous) => Some(slot),
+        self.places.push(match (port, &access) {
+            (Port::At(loc, 0), Access::Contiguous) => Some(loc),
             _ => None,
         });
         self.ports.push(port);
@@ -243,12 +243,12 @@ impl<'a> Lines<'a> {
         })
     }
 
-    /// Does a line after `i` read the old value of the slot that `loc` overwrites?
+    /// Does a line after `i` read the old value of the memory that `loc` overwrites?
     fn read_later(&self, loc: Option<Loc>, i: usize) -> bool {
-        let Some(Loc::Input(slot)) = loc else { return false };
-        self.lines[i + 1..]
-            .iter()
-            .any(|l| l.args.iter().any(|a| matches!(a, Operand::Port(k) if self.slots[*k] == Some(slot))))
+        loc.is_some()
+            && self.lines[i + 1..]
+                .iter()
+                .any(|l| l.args.iter().any(|a| matches!(a, Operand::Port(k) if self.places[*k] == loc)))
     }
 }
 

@@ -9,7 +9,7 @@ use crate::kernels::gemm::product::Product;
 use crate::kernels::tile_ops::{self as tile, TileOf};
 use crate::ops::{
     activation, compare, elementwise, index, loss, matmul, movement, normalize, order, random,
-    reduce as reductions,
+    reduce as reductions, window,
 };
 use crate::sync::Slot;
 use std::collections::HashMap;
@@ -67,6 +67,8 @@ const STEPS: &[(&OpDef, Step)] = &[
     (&index::CUMSUM, index::cumsum_step),
     (&order::SORT, order::sort_step),
     (&order::TOP_K, order::top_k_step),
+    (&window::DYNAMIC_SLICE, window::dynamic_slice_step),
+    (&window::UPDATE_SLICE, window::update_slice_step),
     (&normalize::SOFTMAX_LAST, normalize::softmax_step),
     (&normalize::LOG_SOFTMAX_LAST, normalize::log_softmax_step),
     (&normalize::LAYER_NORMALIZE, normalize::layer_normalize_step),
