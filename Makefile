@@ -11,16 +11,28 @@ RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name '*
 PY_SOURCES   := $(shell find python -type f -not -name '*.so' -not -name '*.pyc' 2>/dev/null)
 PIP          := $(BIN)/python -m pip --disable-pip-version-check --quiet
 export CARGO_BUILD_JOBS := $(JOBS)
+# What a wheel's build prints; `make demo` sets it to nothing and so shows cargo's progress.
+BUILD_OUTPUT ?= --quiet
+# A released binary names no folders of the machine that built it.
+CARGO_DIR := $(or $(CARGO_HOME),$(HOME)/.cargo)
+NO_PATHS := --remap-path-prefix=$(CARGO_DIR)=cargo --remap-path-prefix=$(CURDIR)=.
 # Real data sets, where they lie beside the checkout; tests and the demo do without otherwise.
 export FASTNN_DATA ?= $(abspath $(wildcard ../shared/data))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python conformance bench bench-peers lint format stubs wheel install clean
+.PHONY: help demo test test-rust test-python conformance bench bench-peers lint format stubs licences wheel portable install clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: $(VENV)/.wheel ## Build the wheel, install it, train on handwritten digits, save, load, compare
+demo: ## Build the wheel, install it, train on handwritten digits, save, load, compare
+	@echo "1/3 building the engine: two to ten minutes the first time, then seconds"
+	@start=$$(date +%s); $(MAKE) --no-print-directory dist/.stamp BUILD_OUTPUT= && \
+		echo "[build: $$(($$(date +%s) - start)) s]"
+	@echo "2/3 installing the wheel"
+	@start=$$(date +%s); $(MAKE) --no-print-directory $(VENV)/.wheel && \
+		echo "[install: $$(($$(date +%s) - start)) s]"
+	@echo "3/3 training, testing, saving, loading"
 	@$(BIN)/fastnn demo
 
 test: test-rust test-python ## Run every test, Rust and Python
@@ -40,6 +52,7 @@ lint: $(VENV)/.editable ## Check formatting, lints and types of Rust and Python
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/python tools/licences.py --check
 	$(BIN)/stubtest fastnn --mypy-config-file pyproject.toml \
 		--ignore-disjoint-bases --allowlist tools/stubtest_allowlist.txt
 
@@ -51,8 +64,16 @@ format: $(VENV)/.dev ## Format Rust and Python in place
 stubs: $(VENV)/.editable ## Write the stubs of python/fastnn from the built module and its tables
 	$(BIN)/python tools/stubs.py
 
+licences: $(VENV)/bin/python ## Write the licences of the linked crates, which go into the wheel
+	$(BIN)/python tools/licences.py
+
 wheel: dist/.stamp ## Build the release wheel into dist/
 	@ls -l dist/*.whl
+
+portable: $(VENV)/bin/python ## Build the release wheel for any Linux with glibc 2.17, linked by zig (480 MB)
+	@$(PIP) install ziglang
+	@rm -f dist/.stamp
+	$(MAKE) wheel WHEEL_FLAGS="--zig --compatibility manylinux2014"
 
 bench: $(VENV)/.wheel ## Compare speed with NumPy and the peers of `make bench-peers`; writes benches/RESULTS.md
 	$(BIN)/python benches/compare.py --peers-python $(PEERS)/bin/python $(BENCH_ARGS)
@@ -77,10 +98,11 @@ $(VENV)/bin/python:
 	@$(PIP) install 'maturin>=1.9.4,<2'
 
 # The release wheel and the editable build share .venv: installing one retires the other's stamp.
-dist/.stamp: $(VENV)/bin/python $(RUST_SOURCES) $(PY_SOURCES) pyproject.toml README.md LICENSE
+dist/.stamp: $(VENV)/bin/python $(RUST_SOURCES) $(PY_SOURCES) pyproject.toml README.md LICENSE THIRD-PARTY-LICENSES.txt
 	@rm -rf dist && mkdir -p dist
 	@rm -f python/fastnn/*.so
-	$(BIN)/maturin build --release --out dist --quiet
+	RUSTFLAGS="$(NO_PATHS) $(RUSTFLAGS)" $(BIN)/maturin build --release --locked --out dist $(BUILD_OUTPUT) $(WHEEL_FLAGS)
+	@$(BIN)/python tools/wheel.py dist/*.whl
 	@rm -f $(VENV)/.editable
 	@touch $@
 

@@ -1,6 +1,7 @@
 """The `fastnn` command and the examples do what they say."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -30,10 +31,17 @@ def test_demo_trains_tests_saves_and_proves_the_same_bits():
     accuracy = next(s for s in done.stdout.splitlines() if s.startswith("test accuracy"))
     assert float(accuracy.split()[2].rstrip("%")) >= 85
     assert "true \\ predicted" in done.stdout
-    assert done.stdout.rstrip().endswith("same bits")
+    assert "\nsame bits\n" in done.stdout
+    for part in ("data and training", "test", "saving, a new process, loading"):
+        assert re.search(rf"^\[{part}: [0-9.]+ s\]$", done.stdout, re.M), part
     digests = [s.split()[-1] for s in done.stdout.splitlines() if s.startswith("predictions of")]
     assert len(digests) == 2
     assert digests[0] == digests[1]
+
+
+def test_version_is_printed():
+    done = run("--version")
+    assert (done.returncode, done.stdout) == (0, f"fastnn {fastnn.__version__}\n")
 
 
 def test_demo_reports_other_bits(monkeypatch, capsys):

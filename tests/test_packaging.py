@@ -1,8 +1,14 @@
 """What a user installs: versions agree, licences and type marker are there, the import is light."""
 
+import base64
+import hashlib
 import importlib.metadata
+import json
 import re
+import subprocess
+import sys
 import tomllib
+import zipfile
 from pathlib import Path
 
 import fastnn
@@ -84,3 +90,57 @@ def test_no_absolute_path_of_a_machine_is_committed():
             if path.suffix in {".py", ".pyi", ".rs", ".md", ".toml", ".txt"} and path.is_file():
                 found = bad.search(path.read_text(encoding="utf-8"))
                 assert not found or path.name == "test_packaging.py", f"{path}: {found}"
+
+
+def test_the_licences_of_the_linked_crates_are_shipped_at_the_locked_versions():
+    assert "THIRD-PARTY-LICENSES.txt" in project()["license-files"]
+    text = (ROOT / "THIRD-PARTY-LICENSES.txt").read_text(encoding="utf-8")
+    named = re.findall(r"^([\w-]+) ([\d.]+\S*): (.+), https://", text, re.M)
+    lock = tomllib.loads((ROOT / "Cargo.lock").read_text(encoding="utf-8"))["package"]
+    locked = {(p["name"], p["version"]) for p in lock}
+    assert {(name, version) for name, version, _ in named} <= locked
+    direct = set()
+    for manifest in ("rust/fastnn/Cargo.toml", "rust/fastnn-py/Cargo.toml"):
+        direct |= set(tomllib.loads((ROOT / manifest).read_text("utf-8"))["dependencies"])
+    assert direct - {"fastnn"} <= {name for name, _, _ in named}
+    assert text.count("Permission is hereby granted") >= 1
+
+
+def test_the_page_of_the_package_index_has_no_relative_links():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert not [link for link in re.findall(r"\]\(([^)#]+)", text) if "://" not in link]
+
+
+def test_classifiers_name_the_pythons_that_the_stable_abi_serves():
+    named = [c.split(" :: ")[-1] for c in project()["classifiers"] if "Python :: 3." in c]
+    assert named == ["3.11", "3.12", "3.13", "3.14"]
+
+
+def test_a_wheel_names_no_folder_of_the_machine_that_built_it(tmp_path):
+    tool = ROOT / "tools" / "wheel.py"
+    parts = json.dumps({"bom-ref": f"path+file://{ROOT}/rust/fastnn#0.1.0"}).encode()
+
+    def made(binary):
+        path = tmp_path / "a-1-py3-none-any.whl"
+        files = {"a/_core.so": binary, "a-1.dist-info/sboms/a.json": parts}
+        record = [f"{name},sha256=x,{len(data)}" for name, data in files.items()]
+        with zipfile.ZipFile(path, "w") as wheel:
+            for name, data in (files | {
+                "a-1.dist-info/RECORD": "\n".join([*record, "a-1.dist-info/RECORD,,"]).encode()
+            }).items():  # fmt: skip
+                wheel.writestr(name, data)
+        done = subprocess.run([sys.executable, tool, path], capture_output=True, text=True)
+        return done, path
+
+    done, path = made(b"code")
+    assert done.returncode == 0, done.stdout
+    with zipfile.ZipFile(path) as wheel:
+        bom = wheel.read("a-1.dist-info/sboms/a.json")
+        assert str(ROOT).encode() not in bom
+        digest = base64.urlsafe_b64encode(hashlib.sha256(bom).digest()).rstrip(b"=").decode()
+        lines = wheel.read("a-1.dist-info/RECORD").decode().splitlines()
+        assert f"a-1.dist-info/sboms/a.json,sha256={digest},{len(bom)}" in lines
+        assert lines[0] == "a/_core.so,sha256=x,4"
+    done, _ = made(b"panicked at " + str(ROOT).encode() + b"/rust/x.rs")
+    assert done.returncode == 1
+    assert "a/_core.so names" in done.stdout

@@ -174,12 +174,30 @@ def test_plot_model_writes_by_ending(branched, tmp_path):
     for name, form in (("net.svg", "svg"), ("net.MMD", "mermaid")):
         text = fastnn.utils.plot_model(branched, to_file=tmp_path / name, show_shapes=True)
         assert (tmp_path / name).read_text("utf-8") == text == plot.model(branched, form)
-    with pytest.raises(ValueError, match=r"net.png', wanted a name ending in .svg or .mmd"):
-        fastnn.utils.plot_model(branched, "net.png")
+        assert ElementTree.fromstring(text._repr_svg_()).tag.endswith("svg")
+    assert fastnn.utils.plot_model(branched, None) == plot.model(branched, "svg")
+    with pytest.raises(ValueError, match=r"net.gif', wanted a name ending in .svg, .mmd, .png"):
+        fastnn.utils.plot_model(branched, "net.gif")
     with pytest.raises(TypeError, match=r"plot_model\(\) got an unexpected .* 'tofile'"):
         fastnn.utils.plot_model(branched, tofile="a.svg")
     with pytest.raises(ValueError, match=r"format is 'dot'\n  hint: 'mermaid' or 'svg'"):
         plot.model(branched, format="dot")
+
+
+def test_plot_model_writes_pictures(branched, tmp_path):
+    from matplotlib import image
+
+    sizes = []
+    for dpi in (96, 192):
+        text = fastnn.utils.plot_model(branched, tmp_path / "net.png", dpi=dpi)
+        pixels = image.imread(tmp_path / "net.png")
+        assert pixels[..., :3].min() < 0.2 < 0.9 < pixels[..., :3].mean()
+        sizes.append(pixels.shape[1])
+    root = ElementTree.fromstring(text.svg)
+    assert sizes[0] == pytest.approx(float(root.get("width")), abs=1)
+    assert sizes[1] == pytest.approx(2 * sizes[0], abs=2)
+    fastnn.utils.plot_model(branched, tmp_path / "net.pdf")
+    assert (tmp_path / "net.pdf").read_bytes().startswith(b"%PDF")
 
 
 def test_models_show_table_and_graph_in_notebooks(branched):

@@ -13,6 +13,7 @@ import json
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -52,6 +53,7 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fastnn", description="Neural networks on a compiled Rust core."
     )
+    parser.add_argument("--version", action=_Version, help="print the version")
     commands = parser.add_subparsers(dest="command", metavar="command", required=True)
 
     info = commands.add_parser("info", help="versions, instruction set, threads, GPU adapters")
@@ -69,6 +71,20 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
         tools = importlib.import_module("fastnn.exit_strategy.cli")
         tools.add_commands(strategy.add_subparsers(dest="tool", metavar="tool", required=True))
     return parser
+
+
+class _Version(argparse.Action):
+    """Prints the version, which is looked up only then, and ends."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str, **kwargs: Any) -> None:
+        super().__init__(option_strings, dest, nargs=0, **kwargs)
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        """Prints and exits."""
+        import fastnn
+
+        print(f"fastnn {fastnn.__version__}")
+        parser.exit()
 
 
 def positive(text: str) -> int:
@@ -134,6 +150,13 @@ def run_demo(args: argparse.Namespace) -> int:
 
     import fastnn
 
+    start = time.perf_counter()
+
+    def done(what: str) -> None:
+        nonlocal start
+        print(f"[{what}: {time.perf_counter() - start:.1f} s]\n", flush=True)
+        start = time.perf_counter()
+
     name = args.data or choose_images()
     (x, y), (x_test, y_test) = load_images(name)
     side, epochs = x.shape[1], args.epochs or EPOCHS[name]
@@ -142,16 +165,18 @@ def run_demo(args: argparse.Namespace) -> int:
     model = build_model(side, 255.0 if name == "mnist" else 16.0)
     model.summary()
     model.fit(x, y, batch_size=128 if name == "mnist" else 32, epochs=epochs)
+    done("data and training")
 
     probabilities = np.asarray(model.predict(x_test, verbose=0))
     guesses = probabilities.argmax(axis=1)
     print(f"\ntest accuracy: {np.mean(guesses == y_test):.2%} of {len(y_test):,} digits not seen\n")
     print(confusion_table(y_test, guesses))
+    done("test")
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "digits.safetensors")
         model.save(path)
-        print(f"\nsaved {path.name} ({path.stat().st_size:,} bytes)")
+        print(f"saved {path.name} ({path.stat().st_size:,} bytes)")
         again = subprocess.run(
             [sys.executable, "-c", PREDICT_AGAIN, str(path), name],
             stdout=subprocess.PIPE,
@@ -161,6 +186,7 @@ def run_demo(args: argparse.Namespace) -> int:
     here = fingerprint(probabilities)
     print(f"predictions of this process         {here[:32]}")
     print(f"predictions of a new one that loads {again[:32]}")
+    done("saving, a new process, loading")
     same = here == again
     print("same bits" if same else "error: the loaded model predicts other bits")
     return 0 if same else 1

@@ -171,3 +171,57 @@ def model(model: Any, format: str = "mermaid") -> str:
     if format not in writers:
         raise ValueError(f"format is {format!r}\n  hint: {' or '.join(map(repr, writers))}")
     return writers[format](model)
+
+
+#: Endings of pictures that `write_picture` makes.
+PICTURES = (".png", ".pdf", ".jpg", ".jpeg")
+
+
+class Drawing(str):
+    """The text of a drawn model; a notebook that gets it as a value shows the drawing."""
+
+    svg: str
+
+    def _repr_svg_(self) -> str:
+        return self.svg
+
+
+def write_picture(svg: str, path: str, dpi: float = 96) -> None:
+    """Writes the drawing of `model(m, "svg")` as a .png, .pdf or .jpg file through matplotlib.
+
+    `dpi` are pixels per inch; the drawing's own units are 96 to an inch.
+    """
+    import re
+    from xml.etree import ElementTree
+
+    figures = _needed("matplotlib.figure", "matplotlib", "write_picture")
+    paths = _needed("matplotlib.path", "matplotlib", "write_picture")
+    patches = _needed("matplotlib.patches", "matplotlib", "write_picture")
+    root = ElementTree.fromstring(svg)
+    width, height = (max(float(root.get(k, "1")), 1.0) for k in ("width", "height"))
+    figure = figures.Figure(figsize=(width / 96, height / 96), facecolor="white")
+    ax = figure.add_axes((0, 0, 1, 1))
+    ax.set(xlim=(0, width), ylim=(height, 0))
+    ax.axis("off")
+    kinds = {"M": paths.Path.MOVETO, "L": paths.Path.LINETO, "C": paths.Path.CURVE4}
+    for shape in root:
+        at = {k: float(shape.get(k, 0)) for k in ("x", "y", "width", "height")}
+        kind = shape.tag.rpartition("}")[2]
+        if kind == "rect":
+            box = patches.FancyBboxPatch(
+                (at["x"], at["y"]), at["width"], at["height"], fill=False,
+                boxstyle=patches.BoxStyle("Round", pad=0, rounding_size=4),
+            )  # fmt: skip
+            ax.add_patch(box)
+        elif kind == "text":
+            ax.text(at["x"], at["y"], shape.text or "", ha="center", va="baseline", fontsize=8.5,
+                    family="monospace", weight=shape.get("font-weight", "normal"))  # fmt: skip
+        elif kind == "path":
+            codes: list[Any] = []
+            points: list[tuple[float, float]] = []
+            for letter, numbers in re.findall(r"([MLC])([^MLC]*)", shape.get("d", "")):
+                values = [float(v) for v in numbers.split()]
+                points += zip(values[::2], values[1::2], strict=True)
+                codes += [kinds[letter]] * (len(values) // 2)
+            ax.add_patch(patches.PathPatch(paths.Path(points, codes), fill=False))
+    figure.savefig(path, dpi=dpi)

@@ -133,31 +133,43 @@ def pad_sequences(
     return out
 
 
-def plot_model(model: Any, to_file: str | os.PathLike[str] = "model.svg", **unknown: Any) -> str:
-    """Writes the graph of layers to a .svg or .mmd (Mermaid) file; returns the text.
+def plot_model(
+    model: Any, to_file: str | os.PathLike[str] | None = "model.svg", **unknown: Any
+) -> str:
+    """Writes the graph of layers to a file; returns its text, which a notebook shows as a drawing.
 
-    Shapes and parameter counts are always shown; pixels (.png, .pdf) would need graphviz.
+    The ending says the format: .svg and .mmd (Mermaid) need nothing, .png, .pdf and .jpg need
+    matplotlib (extra `plot`), `dpi` is theirs. Shapes and parameter counts are always shown.
+    With `to_file=None` nothing is written.
+
+    Raises: ImportError without matplotlib, ValueError for another ending.
+
+        plot_model(model, "net.png", dpi=200)
     """
+    from fastnn import plot
     from fastnn.errors import reject_arguments
-    from fastnn.plot import model as draw
 
-    shown = {
+    known = {
         "show_shapes", "show_dtype", "show_layer_names", "rankdir", "expand_nested", "dpi",
         "show_layer_activations", "show_trainable",
     }  # fmt: skip
-    if set(unknown) - shown:
-        raise reject_arguments("plot_model()", sorted(set(unknown) - shown), plot_model)
-    to_file = local_path(to_file)
-    ending = os.path.splitext(to_file)[1].lower()
-    formats = {".svg": "svg", ".mmd": "mermaid"}
-    if ending not in formats:
+    if set(unknown) - known:
+        raise reject_arguments("plot_model()", sorted(set(unknown) - known), plot_model)
+    path = None if to_file is None else local_path(to_file)
+    ending = ".svg" if path is None else os.path.splitext(path)[1].lower()
+    if ending not in (".svg", ".mmd", *plot.PICTURES):
         raise ValueError(
-            f"to_file is {to_file!r}, wanted a name ending in .svg or .mmd\n"
+            f"to_file is {path!r}, wanted a name ending in .svg, .mmd, .png, .pdf or .jpg\n"
             "  hint: plot_model(model, 'model.svg')"
         )
-    text = draw(model, formats[ending])
-    with open(to_file, "w", encoding="utf-8") as file:
-        file.write(text)
+    svg = plot.model(model, "svg")
+    text = plot.Drawing(plot.model(model, "mermaid") if ending == ".mmd" else svg)
+    text.svg = svg
+    if ending in plot.PICTURES and path is not None:
+        plot.write_picture(svg, path, float(as_number(unknown.get("dpi") or 96)))
+    elif path is not None:
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(text)
     return text
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.arguments import as_number
 from fastnn.config import stored_dtype
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import (
@@ -247,6 +248,7 @@ def kron(x1: TensorLike, x2: TensorLike) -> Tensor:
 @keras_op
 def flip(x: TensorLike, axis: int | Sequence[int] | None = None) -> Tensor:
     """Axes in reverse, all when None."""
+    axis = as_number(axis)
     axes = [axis] if isinstance(axis, int) else axis
     return _c.flip(x, axis=None if axes is None else list(axes))
 
@@ -285,7 +287,7 @@ def roll(
     x: TensorLike, shift: int | Sequence[int], axis: int | Sequence[int] | None = None
 ) -> Tensor:
     """Elements moved along axes, those that fall off come in at the other end."""
-    x = convert_to_tensor(x)
+    x, shift, axis = convert_to_tensor(x), as_number(shift), as_number(axis)
     if axis is None:
         moves = shift if isinstance(shift, int) else sum(shift)
         return reshape(_c.roll(reshape(x, (-1,)), shift=moves, axis=0), x.shape)
@@ -341,6 +343,7 @@ def array_split(
     x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0
 ) -> list[Tensor]:
     """`x` cut along an axis into sections of nearly equal size, the first ones larger."""
+    indices_or_sections = as_number(indices_or_sections)
     if not isinstance(indices_or_sections, int):
         return split(x, indices_or_sections, axis)
     n, k = _known("array_split", x, axis), indices_or_sections

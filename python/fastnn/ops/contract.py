@@ -13,6 +13,7 @@ from typing import Any
 
 from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.arguments import as_number
 from fastnn.errors import ShapeError
 from fastnn.ops.arrays import diagonal
 from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, ndim, shape
@@ -204,6 +205,7 @@ def _spread(x: Any, names: Labels, wanted: Labels) -> Any:
 def tensordot(x1: TensorLike, x2: TensorLike, axes: int | Sequence[Any] = 2) -> Tensor:
     """Products summed over axes: the last `axes` of x1 with the first of x2, or two lists."""
     a, b = convert_to_tensor(x1), convert_to_tensor(x2)
+    axes = as_number(axes)
     if isinstance(axes, int):
         over_a, over_b = list(range(a.ndim - axes, a.ndim)), list(range(axes))
     else:

@@ -14,6 +14,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.arguments import as_number
 from fastnn.errors import ShapeError
 from fastnn.ops import host, rows
 from fastnn.ops.arrays import diagonal, tril
@@ -138,6 +139,7 @@ def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = Fal
 
 
 def _norm_axes(x: Any, ord: Any, axis: Axis) -> tuple[int, ...]:
+    axis = as_number(axis)
     axes = (
         tuple(range(x.ndim)) if axis is None else (axis,) if isinstance(axis, int) else tuple(axis)
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.arguments import as_number
 from fastnn.config import epsilon, image_data_format
 from fastnn.errors import ShapeError
 from fastnn.ops import rows
@@ -74,6 +75,7 @@ def log_softmax(x: TensorLike, axis: int | Sequence[int] = -1) -> Tensor:
 
 
 def _over(row: Any, x: Any, axis: int | Sequence[int]) -> Tensor:
+    axis = as_number(axis)
     if isinstance(axis, int):
         return row(x, axis=axis)
     x = convert_to_tensor(x, "float32")
