@@ -62,7 +62,10 @@ class ArrayData:
             raise DataError("x is missing\n  hint: fit(x, y)")
         for a in self.leaves:
             if a.ndim == 0:
-                raise DataError("x, y or sample_weight is a single number, wanted an array")
+                raise DataError(
+                    "x, y or sample_weight is a single number, wanted an array"
+                    "\n  hint: one entry per sample, as in numpy.array([1.0, 2.0])"
+                )
         self.n = leaves[0].shape[0]
         if self.n == 0:
             raise DataError("x has 0 samples\n  hint: check the filter or the path of the data")
@@ -136,10 +139,16 @@ class PyDataset:
         self.use_multiprocessing = use_multiprocessing
 
     def __getitem__(self, index: int) -> Any:
-        raise NotImplementedError(f"{type(self).__name__} must define __getitem__(self, index)")
+        raise NotImplementedError(
+            f"{type(self).__name__} must define __getitem__(self, index)"
+            "\n  hint: def __getitem__(self, index): return x, y of one batch"
+        )
 
     def __len__(self) -> int:
-        raise NotImplementedError(f"{type(self).__name__} must define __len__(self)")
+        raise NotImplementedError(
+            f"{type(self).__name__} must define __len__(self)"
+            "\n  hint: def __len__(self): return the number of batches"
+        )
 
     @property
     def num_batches(self) -> int | None:

@@ -100,7 +100,10 @@ class Ensemble:
         ]
         factor = None if correlation is None else _cholesky(correlation, streams)
         if not 0 <= seed < 2**64:
-            raise ValueError(f"seed: got {seed}, wanted 0 to 2**64 - 1")
+            raise ValueError(
+                f"seed: got {seed}, wanted 0 to 2**64 - 1"
+                "\n  hint: a whole number that is not negative"
+            )
         self._core: Any = _core.Ensemble(
             options,
             streams,
@@ -161,13 +164,17 @@ class Ensemble:
         if rows.ndim != 3 or rows.shape[1:] != (self.variables, 6):
             raise ValueError(
                 f"marginals: got shape {rows.shape}, wanted (profiles, {self.variables}, 6)"
+                "\n  hint: six numbers per variable and profile"
             )
         n, o = len(rows), self.options
         marks = np.ones((n, o), np.uint8)
         if open_options is not None:
             marks = np.ascontiguousarray(open_options, dtype=bool).astype(np.uint8)
             if marks.shape != (n, o):
-                raise ValueError(f"open_options: got shape {marks.shape}, wanted ({n}, {o})")
+                raise ValueError(
+                    f"open_options: got shape {marks.shape}, wanted ({n}, {o})"
+                    "\n  hint: one mark per profile and option"
+                )
         out = Summary(
             np.zeros((n, o, o), np.uint32),
             np.zeros((n, o)),
@@ -198,7 +205,10 @@ class Ensemble:
         """
         rows = np.ascontiguousarray(marginals, dtype=np.float64)
         if rows.shape != (self.variables, 6):
-            raise ValueError(f"marginals: got shape {rows.shape}, wanted ({self.variables}, 6)")
+            raise ValueError(
+                f"marginals: got shape {rows.shape}, wanted ({self.variables}, 6)"
+                "\n  hint: six numbers per variable"
+            )
         out = np.zeros((self.streams + 1, self.options))
         self._core.total_effects(other._core, rows, np.ones(self.options, np.uint8), out)
         return out
@@ -221,7 +231,10 @@ class Ensemble:
 def _cholesky(correlation: npt.ArrayLike, streams: int) -> list[float]:
     matrix = np.asarray(correlation, dtype=np.float64)
     if matrix.shape != (streams, streams):
-        raise ValueError(f"correlation: got shape {matrix.shape}, wanted ({streams}, {streams})")
+        raise ValueError(
+            f"correlation: got shape {matrix.shape}, wanted ({streams}, {streams})"
+            "\n  hint: one row and column per stream"
+        )
     symmetric = np.allclose(matrix, matrix.T, atol=1e-12) and np.all(np.diag(matrix) == 1.0)
     try:
         if not symmetric:
@@ -230,7 +243,7 @@ def _cholesky(correlation: npt.ArrayLike, streams: int) -> list[float]:
     except np.linalg.LinAlgError:
         raise ValueError(
             "correlation: the matrix is not symmetric and positive definite with a unit diagonal\n"
-            "hint: correlations that contradict each other cannot all hold; lower the largest"
+            "  hint: correlations that contradict each other cannot all hold; lower the largest"
         ) from None
     return [float(x) for x in factor.ravel()]
 
@@ -267,12 +280,15 @@ def pay_claims(
         raise ValueError(
             f"claims and prices: got shapes {rows.shape} and {at.shape}, "
             "wanted (tables, claims, 6) and (prices,)"
+            "\n  hint: one row of six numbers per claim"
         )
     shape = (len(rows), rows.shape[1], len(at))
     if out is None:
         out = np.empty(shape)
     elif out.shape != shape or out.dtype != np.float64 or not out.flags.c_contiguous:
-        raise ValueError(f"out: wanted a contiguous float64 array of shape {shape}")
+        raise ValueError(
+            f"out: wanted a contiguous float64 array of shape {shape}\n  hint: numpy.empty(shape)"
+        )
     step = max(1, _PAYOUTS // max(1, shape[1] * shape[2]))
     for start in range(0, len(rows), step):
         part = slice(start, min(start + step, len(rows)))

@@ -100,9 +100,12 @@ class AbsentFinder:
         first, _, rest = inner.partition(".")
         why = reason("fastnn", first) or (reason(f"fastnn.{first}", rest) if rest else None)
         if why is not None:
-            # Python passes over an error of this very name in `from package import name`.
+            # Python passes over an error of this very name in `from package import name`, and asks
+            # the package, which answers itself unless it has no `__getattr__`.
+            parent = sys.modules.get(fullname.rpartition(".")[0])
+            name = fullname if hasattr(parent, "__getattr__") else inner
             raise ModuleNotFoundError(
-                f"there is no module {fullname!r}: {why[0]}\n  hint: {why[1]}", name=inner
+                f"there is no module {fullname!r}: {why[0]}\n  hint: {why[1]}", name=name
             )
         return None
 

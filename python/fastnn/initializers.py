@@ -31,7 +31,10 @@ class Initializer(Configurable):
 
     def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
         """Gives an array of this shape."""
-        raise NotImplementedError(f"{type(self).__name__} must define __call__(self, shape, dtype)")
+        raise NotImplementedError(
+            f"{type(self).__name__} must define __call__(self, shape, dtype)"
+            "\n  hint: def __call__(self, shape, dtype=None): return an array"
+        )
 
     def clone(self) -> Any:
         """A copy."""
@@ -78,7 +81,10 @@ class Identity(Initializer):
     def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
         """Gives an array of this shape."""
         if len(shape) != 2:
-            raise ValueError(f"Identity needs a shape of 2 sizes, got {tuple(shape)}")
+            raise ValueError(
+                f"Identity needs a shape of 2 sizes, got {tuple(shape)}"
+                "\n  hint: use it for matrices, such as the kernel of Dense"
+            )
         return np.eye(*shape, dtype=np.float32) * np.float32(self.gain)
 
 
@@ -263,7 +269,10 @@ class Orthogonal(RandomInitializer):
     def __call__(self, shape: Shape, dtype: str | None = None) -> Any:
         """Gives an array of this shape."""
         if len(shape) < 2:
-            raise ValueError(f"Orthogonal needs a shape of 2 or more sizes, got {tuple(shape)}")
+            raise ValueError(
+                f"Orthogonal needs a shape of 2 or more sizes, got {tuple(shape)}"
+                "\n  hint: use it for matrices, such as the kernel of Dense"
+            )
         rows, columns = math.prod(shape[:-1]), shape[-1]
         flat = (max(rows, columns), min(rows, columns))
         q, r = np.linalg.qr(random.normal(flat, seed=self.draw_seed).numpy())

@@ -169,7 +169,10 @@ class Loss(Configurable):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """One number per sample."""
-        raise NotImplementedError(f"{type(self).__name__} must define call(self, y_true, y_pred)")
+        raise NotImplementedError(
+            f"{type(self).__name__} must define call(self, y_true, y_pred)"
+            "\n  hint: def call(self, y_true, y_pred): return the loss of each sample"
+        )
 
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Gives the reduced loss."""

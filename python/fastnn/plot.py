@@ -166,7 +166,10 @@ def model(model: Any, format: str = "mermaid") -> str:
     from fastnn.models import graph
 
     if not hasattr(model, "layers"):
-        raise TypeError(f"model is {type(model).__name__}, wanted a fastnn model")
+        raise TypeError(
+            f"model is {type(model).__name__}, wanted a fastnn model"
+            "\n  hint: plot_model(model, 'model.svg')"
+        )
     writers = {"mermaid": graph.mermaid, "svg": graph.svg}
     if format not in writers:
         raise ValueError(f"format is {format!r}\n  hint: {' or '.join(map(repr, writers))}")

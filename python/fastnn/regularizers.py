@@ -32,7 +32,10 @@ class Regularizer(Configurable):
 
     def __call__(self, x: Any) -> Any:
         """Gives the penalty of a weight."""
-        raise NotImplementedError(f"{type(self).__name__} must define __call__(self, x)")
+        raise NotImplementedError(
+            f"{type(self).__name__} must define __call__(self, x)"
+            "\n  hint: def __call__(self, x): return a number to add to the loss"
+        )
 
 
 class L1L2(Regularizer):
@@ -82,6 +85,7 @@ class OrthogonalRegularizer(Regularizer):
             raise ValueError(
                 'Invalid value for argument `mode`. Expected one of {"rows", "columns"}. '
                 f"Received: mode={mode}"
+                "\n  hint: mode='rows'"
             )
         self.mode = mode
 
@@ -91,6 +95,7 @@ class OrthogonalRegularizer(Regularizer):
             raise ValueError(
                 "Inputs to OrthogonalRegularizer must have rank 2. "
                 f"Received: inputs.shape={tuple(x.shape)}"
+                "\n  hint: use it for the kernel of Dense"
             )
         axis = 1 if self.mode == "rows" else 0
         x = ops.normalize(x, axis=axis)

@@ -96,7 +96,10 @@ def deserialize(config: Any, objects: dict[str, Any] | None = None) -> Any:
         )
     inner = config.get("config")
     if not isinstance(inner, dict):
-        raise ValueError(f"the config of {config['class_name']} is not a dict")
+        raise ValueError(
+            f"the config of {config['class_name']} is not a dict"
+            "\n  hint: give what get_config() returned"
+        )
     with custom_object_scope(objects):
         return _find_class(config["class_name"]).from_config(dict(inner))
 
@@ -137,7 +140,10 @@ def _decode(value: Any, tensors: dict[tuple[Any, ...], Any]) -> Any:
     if "__tensor__" in value:
         key = tuple(value["__tensor__"])
         if key not in tensors:
-            raise FormatError(f"a saved model refers to the missing tensor {list(key)}")
+            raise FormatError(
+                f"a saved model refers to the missing tensor {list(key)}"
+                "\n  hint: the file is damaged: save the model again"
+            )
         return tensors[key]
     if "__slice__" in value:
         return slice(*value["__slice__"])
@@ -217,7 +223,10 @@ def functional_from_config(cls: Any, config: dict[str, Any], objects: Any = None
     tensors: dict[tuple[Any, ...], Any] = {}
     for at, call in enumerate(config["calls"]):
         if not 0 <= call["operation"] < len(operations):
-            raise FormatError(f"a saved model refers to layer {call['operation']}, which it lacks")
+            raise FormatError(
+                f"a saved model refers to layer {call['operation']}, which it lacks"
+                "\n  hint: the file is damaged: save the model again"
+            )
         operation = operations[call["operation"]]
         args = tuple(_decode(a, tensors) for a in call["args"])
         kwargs = {k: _decode(v, tensors) for k, v in call["kwargs"].items()}
@@ -469,7 +478,10 @@ def load_model(
     with format_errors(path), reading_file(file_limit(path, max_bytes)):
         model = deserialize(config, custom_objects)
         if not isinstance(model, Model):
-            raise FormatError(f"the config describes {type(model).__name__}, not a model")
+            raise FormatError(
+                f"the config describes {type(model).__name__}, not a model"
+                "\n  hint: load_weights for a file of weights"
+            )
         if "fastnn.build" in metadata:
             _rebuild(model, _json(metadata, "fastnn.build", filepath), path)
     _assign(named_variables(model), tensors, path, False)

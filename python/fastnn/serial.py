@@ -328,7 +328,11 @@ class Table:
         if config.get("class_name") == "function":
             return self.find(config["config"])
         if not isinstance(name, str):
-            raise ValueError(f"a config of {self.kind} has no class_name: {config!r}"[:500])
+            shown = repr(config)[:300]
+            raise ValueError(
+                f"a config of {self.kind} has no class_name: {shown}\n"
+                "  hint: give what serialize() returned"
+            )
         found = custom_objects().get(name) or self.find(config["class_name"])
         inner = config.get("config") or {}
         if isinstance(inner, str):

@@ -123,7 +123,10 @@ def pad_sequences(
         if not len(row):
             continue
         if row.shape[1:] != inner:
-            raise ValueError(f"sequences[{i}] has items of shape {row.shape[1:]}, wanted {inner}")
+            raise ValueError(
+                f"sequences[{i}] has items of shape {row.shape[1:]}, wanted {inner}"
+                "\n  hint: items of one shape in all sequences"
+            )
         cut = row[-length:] if truncating == "pre" else row[:length]
         cut = cut[:0] if length == 0 else cut
         if padding == "post":

@@ -101,7 +101,10 @@ def _built(entry: dict[str, Any], limit: int) -> Any:
     with reading_file(limit):
         model = restore(entry)
     if not isinstance(model, Model):
-        raise FormatError(f"the config describes {type(model).__name__}, not a model")
+        raise FormatError(
+            f"the config describes {type(model).__name__}, not a model"
+            "\n  hint: load_weights for a file of weights"
+        )
     return model
 
 

@@ -288,7 +288,10 @@ def _op_entry(operation: OpCall, node: Any, histories: _Histories) -> dict[str, 
     given = _bound(operation, op.call + op.config, args, node.kwargs, is_method)
     extra = [k for k in given if k not in op.call + op.config]
     if extra:
-        raise ValueError(f"op '{name}' has the argument '{extra[0]}', which Keras's has not")
+        raise ValueError(
+            f"op '{name}' has the argument '{extra[0]}', which Keras's has not"
+            "\n  hint: save to .safetensors, or leave the argument out"
+        )
     return {
         "module": op.module,
         "class_name": op.class_name,

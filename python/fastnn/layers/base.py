@@ -783,7 +783,10 @@ class Layer:
         except FastnnError:
             raise
         except (TypeError, ValueError) as error:
-            raise ConfigError(f"{cls.__name__} cannot be made from its config: {error}") from error
+            text = str(error)
+            if "\n  hint:" not in text:
+                text += "\n  hint: give what get_config() returned"
+            raise ConfigError(f"{cls.__name__} cannot be made from its config: {text}") from error
 
     def __repr__(self) -> str:
         built = f", {sum(v.size for v in self.weights):,} weights" if self.built else ", not built"

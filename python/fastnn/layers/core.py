@@ -81,6 +81,7 @@ class InputLayer(Layer):
                     raise ValueError(
                         "When providing the `input_tensor` argument, you cannot provide an "
                         f"incompatible `{other}` argument: {value}, the tensor has {own}"
+                        "\n  hint: leave it out: the tensor says it"
                     )
             batch_shape, dtype = input_tensor.shape, input_tensor.dtype
         if sparse or ragged:

@@ -84,11 +84,14 @@ def _mask_list(inputs: Any, masks: Any) -> list[Any]:
         return []
     for name, value in (("mask", masks), ("inputs", inputs)):
         if not isinstance(value, list | tuple):
-            raise ValueError(f"`{name}` should be a list. Received: {name}={value}")
+            raise ValueError(
+                f"`{name}` should be a list. Received: {name}={value}\n  hint: put it in a list"
+            )
     if len(masks) != len(inputs):
         raise ValueError(
             "The lists `inputs` and `mask` should have the same length. Received: "
             f"{len(inputs)} inputs and {len(masks)} masks"
+            "\n  hint: one mask per input, None where there is none"
         )
     return list(masks)
 

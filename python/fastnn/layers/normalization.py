@@ -278,6 +278,7 @@ class GroupNormalization(_Affine):
             raise ValueError(
                 "Received an invalid value for argument `groups`, expected a positive integer (or "
                 f"`-1` for instance normalization). Received: groups={groups}"
+                "\n  hint: groups=1, or a divisor of the channels"
             )
         self.groups, self.axis, self.epsilon = groups, axis, epsilon
         self._set_affine(center, scale, locals())

@@ -55,11 +55,13 @@ def _checked_noise_shape(sizes: Any) -> tuple[int | None, ...] | None:
             raise ValueError(
                 f"{where}all elements to be integers or None. Received element at index {i}: "
                 f"{size} (type: {type(size).__name__})"
+                "\n  hint: a tuple such as (None, 1, 8)"
             )
         if size is not None and size <= 0:
             raise ValueError(
                 f"{where}all dimensions to be positive integers or None. "
                 f"Received negative or zero value at index {i}: {size}"
+                "\n  hint: a tuple such as (None, 1, 8)"
             )
     return tuple(sizes)
 

@@ -50,6 +50,7 @@ class Reshape(Layer):
             raise ValueError(
                 f"Reshape '{self.name}': a size is a non-negative integer, or -1 to be worked out. "
                 f"Received: target_shape={self.target_shape}"
+                "\n  hint: target_shape=(4, -1)"
             )
         if sum(d == -1 for d in self.target_shape) > 1:
             raise ValueError(

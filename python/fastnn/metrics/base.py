@@ -154,11 +154,17 @@ class Metric(Configurable):
 
     def update_state(self, *args: Any, **kwargs: Any) -> Any:
         """Takes a batch into account."""
-        raise NotImplementedError(f"{type(self).__name__} must define update_state")
+        raise NotImplementedError(
+            f"{type(self).__name__} must define update_state"
+            "\n  hint: def update_state(self, y_true, y_pred, sample_weight=None): ..."
+        )
 
     def result(self) -> Any:
         """The value over all batches since the reset."""
-        raise NotImplementedError(f"{type(self).__name__} must define result")
+        raise NotImplementedError(
+            f"{type(self).__name__} must define result"
+            "\n  hint: def result(self): return self.total / self.count"
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Takes a batch into account and gives the value so far."""

@@ -215,11 +215,13 @@ class _BestUnder(_Confusion):
             raise ValueError(
                 f"Argument `{self._bound}` must be in the range [0, 1]. Received: "
                 f"{self._bound}={value}"
+                "\n  hint: 0.5"
             )
         if num_thresholds <= 0:
             raise ValueError(
                 "Argument `num_thresholds` must be an integer > 0. "
                 f"Received: num_thresholds={num_thresholds}"
+                "\n  hint: num_thresholds=200"
             )
         self.value, self.num_thresholds, self.class_id = value, num_thresholds, class_id
         self._cuts = [0.5] if num_thresholds == 1 else [0.0, *_spread(num_thresholds), 1.0]
@@ -340,9 +342,13 @@ class AUC(_Confusion):
             raise ValueError(
                 "Argument `num_thresholds` must be an integer > 1. "
                 f"Received: num_thresholds={num_thresholds}"
+                "\n  hint: num_thresholds=200"
             )
         if num_labels and not multi_label:
-            raise ValueError("`num_labels` is needed only when `multi_label` is True.")
+            raise ValueError(
+                "`num_labels` is needed only when `multi_label` is True."
+                "\n  hint: multi_label=True, or leave num_labels out"
+            )
         self.curve, self.summation_method = str(curve).upper(), str(summation_method).lower()
         self.from_logits, self.multi_label, self.num_labels = from_logits, multi_label, num_labels
         weights = None if label_weights is None else np.asarray(label_weights, np.float32)

@@ -39,6 +39,7 @@ def _check_number(name: str, value: Any, wanted: str, holds: Callable[[Any], boo
     if not holds(value):
         raise ValueError(
             f"Invalid `{name}` argument value. It should {wanted}. Received: {name}={value}"
+            "\n  hint: look at the argument"
         )
 
 
@@ -60,6 +61,7 @@ class FBetaScore(Metric):
             raise ValueError(
                 "Invalid `average` argument value. Expected one of: "
                 f"{{None, 'micro', 'macro', 'weighted'}}. Received: average={average}"
+                "\n  hint: average='macro'"
             )
         _check_number("beta", beta, "be > 0", lambda b: b > 0)
         if threshold is not None:
@@ -160,11 +162,13 @@ class R2Score(Metric):
             raise ValueError(
                 "Invalid value for argument `class_aggregation`. Expected one of "
                 f"{known}. Received: class_aggregation={class_aggregation}"
+                "\n  hint: class_aggregation='uniform_average'"
             )
         if num_regressors < 0:
             raise ValueError(
                 "Invalid value for argument `num_regressors`. Expected a value >= 0. "
                 f"Received: num_regressors={num_regressors}"
+                "\n  hint: num_regressors=0 leaves the score unadjusted"
             )
         self.class_aggregation, self.num_regressors = class_aggregation, num_regressors
         self.num_samples = self._add_sum("num_samples")

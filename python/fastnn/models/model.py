@@ -148,7 +148,10 @@ class Model(Trainer, Layer):
         """Shape of the input, or shapes of several."""
         found = self._input_shapes()
         if found is None:
-            raise AttributeError(f"model '{self.name}' has no fixed input shape")
+            raise AttributeError(
+                f"model '{self.name}' has no fixed input shape"
+                "\n  hint: begin it with Input(shape), or call it on data first"
+            )
         return found[1][0] if len(found[1]) == 1 else found[1]
 
     # ---- text ----------------------------------------------------------------------------------

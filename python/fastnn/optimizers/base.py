@@ -271,7 +271,10 @@ class Optimizer(Configurable):
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
         """Assigns the new value of one variable and of its slots."""
-        raise NotImplementedError(f"{type(self).__name__} must define update_step")
+        raise NotImplementedError(
+            f"{type(self).__name__} must define update_step"
+            "\n  hint: def update_step(self, gradient, variable, learning_rate): ..."
+        )
 
     def _by_core(self, kind: str, hyper: dict[str, Any], g: Any, v: Variable, rate: Any) -> None:
         """An update whose arithmetic stands in the core."""

@@ -26,7 +26,10 @@ class LearningRateSchedule(Configurable):
 
     def __call__(self, step: Any) -> Any:
         """Gives the learning rate at a step."""
-        raise NotImplementedError(f"{type(self).__name__} must define __call__(self, step)")
+        raise NotImplementedError(
+            f"{type(self).__name__} must define __call__(self, step)"
+            "\n  hint: def __call__(self, step): return the learning rate"
+        )
 
 
 def _step(step: Any) -> Any:
