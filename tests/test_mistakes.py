@@ -164,8 +164,8 @@ MISTAKES = {
         lambda path: layers.Conv2D(3, 3), AttributeError,
         r"has no 'Conv2D': convolutions are not part of fastnn yet\n  hint:",
     ),
-    "gradient tape": (
-        lambda path: fastnn.GradientTape(), AttributeError, r"\n  hint: .*value_and_grad\(loss\)"),
+    "session": (
+        lambda path: fastnn.Session(), AttributeError, r"no graph session\n  hint: .*jit"),
     "variables as argnums": (
         lambda path: fastnn.value_and_grad(lambda w: w, classifier().trainable_variables),
         TypeError, r"argnums is list of Variable.*\n  hint: value_and_grad\(loss\)\(model",
