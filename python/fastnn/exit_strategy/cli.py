@@ -181,6 +181,7 @@ def _write(path: Path, words: str) -> None:
 def _check(args: argparse.Namespace) -> int:
     from .catalogue import text
     from .profile import Profile
+    from .report_terminal import wrap
 
     if args.schema:
         import json
@@ -189,10 +190,32 @@ def _check(args: argparse.Namespace) -> int:
 
         print(json.dumps(json_schema(), ensure_ascii=False, indent=1))
     profile = Profile.from_file(args.profile)
-    missing = ", ".join(profile.missing) or text("word.none", args.lang)
     print(text("cli.valid", args.lang, file=args.profile))
-    print(text("cli.missing", args.lang, fields=missing))
+    first, rest = _missing(profile)
+    if first:
+        print(text("cli.missing_first", args.lang))
+        print("\n".join(f"  {row.path:<30}{getattr(row, args.lang)}" for row in first))
+    others = ", ".join(row.path for row in rest) or text("word.none", args.lang)
+    print("\n".join(wrap(text("cli.missing", args.lang, fields=others), "", "  ")))
     return 0
+
+
+def _missing(profile: Any) -> tuple[list[Any], list[Any]]:
+    """Fields that were not given: those the ranking weighs, by their weight, and the others."""
+    from .criteria import load_criteria, resolve_weights
+    from .fields import FIELD_BY_PATH
+    from .leaves import LEAF_FIELDS
+
+    tree = load_criteria()
+    groups = resolve_weights("founder", tree).values
+    weights: dict[str, float] = {}
+    for leaf, group, local in zip(tree.leaves, tree.group_of, tree.local_weights, strict=True):
+        path = LEAF_FIELDS.get(leaf.id, leaf.id)
+        weights[path] = weights.get(path, 0.0) + groups[group] * local
+    rows = [FIELD_BY_PATH[path] for path in profile.missing]
+    first = [row for row in rows if row.path in weights]
+    first.sort(key=lambda row: -weights[row.path])
+    return first, [row for row in rows if row.path not in weights]
 
 
 def _settings(args: argparse.Namespace) -> dict[str, Any]:

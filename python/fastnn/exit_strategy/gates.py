@@ -10,6 +10,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, NamedTuple
 
 from .gate_data import CONDITION_FIELDS, GateFlag, Gates, flags_of, parse_day
@@ -358,9 +359,8 @@ def _open_venue(
             continue
         shared: tuple[_Answer | Condition, ...] = common.conditions
         if venue.get("common_any_of"):
-            extra = _alternatives(
-                venue, profile.as_of, lambda row, v=view, m=milder: _judge_condition(row, v, m)
-            )
+            judge = partial(_judge_condition, view=view, milder=milder)
+            extra = _alternatives(venue, profile.as_of, judge)
             if any(row.state == "fail" for row in extra):
                 continue
             shared = (*shared, *extra)
@@ -457,10 +457,11 @@ def _alternatives(
             continue
         choices = [[judge(row) for row in choice["all_of"]] for choice in group["any_of"]]
         order = {"pass": 0, "unknown": 1, "fail": 2}
-        out += min(
+        nearest: list[Condition] = min(
             choices,
             key=lambda rows: (order[_all_state(rows)], sum(r.state != "pass" for r in rows)),
         )
+        out += nearest
     return out
 
 

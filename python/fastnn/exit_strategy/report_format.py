@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from .catalogue import has_text, text
 from .criteria import Criteria, load_criteria
 from .gates import VenueResult
+from .profile import Profile
 
 __all__ = [
     "fact",
@@ -45,11 +46,20 @@ def money(value: float, currency: str, lang: str = "en") -> str:
     return f"{currency} {sign}{size:,.4g}"
 
 
-def fact(leaf: str, value: float, lang: str = "en", tree: Criteria | None = None) -> str:
-    """Return a leaf's value in its unit."""
+def fact(
+    leaf: str,
+    value: float,
+    lang: str = "en",
+    tree: Criteria | None = None,
+    company: Profile | None = None,
+) -> str:
+    """Return a leaf's value in its unit; amounts in the company's currency, else in US dollars."""
     unit = (tree or load_criteria()).leaf(leaf).unit
     if unit == "USD":
-        return money(value, "USD", lang)
+        if company is None:
+            return money(value, "USD", lang)
+        own = str(company.currency)
+        return money(company.rates.convert(value, "USD", own), own, lang)
     if unit == "months":
         return f"{value:.0f} " + ("个月" if lang == "zh" else "months")
     if unit == "ratio" and leaf in ("growth_yoy", "ebitda_margin"):

@@ -117,7 +117,7 @@ def _difference_sentences(result: Result, pair: Sequence[str], lang: str) -> lis
     def item(leaf: str, value: float | None, gap: float) -> str:
         name = leaf_name(leaf, lang, result.criteria)
         shown = (
-            f" ({fact(leaf, value, lang, result.criteria)}, {gap:+.3f})"
+            f" ({fact(leaf, value, lang, result.criteria, result.profile)}, {gap:+.3f})"
             if value is not None
             else f" ({gap:+.3f})"
         )
@@ -165,8 +165,8 @@ def _flip_sentence(flip: Flip, result: Result, lang: str) -> str:
         "text.flip_input",
         lang,
         name=leaf_name(flip.name, lang, result.criteria),
-        now=fact(flip.name, flip.now, lang, result.criteria),
-        then=fact(flip.name, flip.then, lang, result.criteria),
+        now=fact(flip.name, flip.now, lang, result.criteria, result.profile),
+        then=fact(flip.name, flip.then, lang, result.criteria, result.profile),
         **names,
     )
 

@@ -351,7 +351,7 @@ def fact_table(result: Result, lang: str = "en") -> Table:
             (
                 leaf_name(leaf.id, lang, result.criteria),
                 group_name(leaf.group, lang),
-                fact(leaf.id, got.value, lang, result.criteria),
+                fact(leaf.id, got.value, lang, result.criteria, result.profile),
                 f"{result.weights[tree.groups[group]] * local:.3f}",
                 text("word.given", lang) if got.known else prior,
             )
