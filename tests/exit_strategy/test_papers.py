@@ -205,3 +205,19 @@ def test_periods_of_interest_are_read_and_their_faults_named() -> None:
     assert "twice" in issues[0].message
     with pytest.raises(ExitError, match="no first day"):
         CapTable(1.0, 1.0, (ShareClass("A", 1.0, 1.0, dividend_rate=0.1),))
+
+
+@pytest.mark.parametrize(
+    ("kind", "name", "value"),
+    [("classes", "multiple", 1e308), ("classes", "invested", 1e30), ("classes", "shares", 1e19),
+     ("notes", "interest", 1e9), ("safes", "amount", 1e300)],
+)  # fmt: skip
+def test_terms_that_would_drown_all_others_are_refused(kind: str, name: str, value: float) -> None:
+    rows = {
+        "classes": {"name": "A", "shares": 1, "invested": 1},
+        "notes": {"name": "N", "principal": 1},
+        "safes": {"name": "S", "amount": 1},
+    }
+    data = {"common": 1, kind: [{**rows[kind], name: value}]}
+    assert parse_cap_table(data, issues := []) is None
+    assert (issues[0].code, issues[0].field) == ("EX308", f"cap_table.{kind}[0].{name}")

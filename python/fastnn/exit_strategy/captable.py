@@ -34,6 +34,9 @@ COMMON = "common"
 PARTICIPATION = ("none", "full", "capped")
 COMPOUNDING = ("simple", "annual")
 
+#: More than any paper says; larger numbers are slips that would drown all others.
+_MOST = {"Rate": 1e3, "Times": 1e6}
+
 
 @dataclass(frozen=True, slots=True)
 class ShareClass:
@@ -297,8 +300,10 @@ def check_cap_table(table: CapTable) -> Iterator[Issue]:
             value = getattr(row, f.name)
             if isinstance(value, bool | str | tuple | dt.date) or value is None:
                 continue
-            if not _is_finite(value) or value < 0:
-                text, hint = f"{value} is not an amount", "give a finite number, zero or more"
+            most = _MOST.get(str(f.type).partition(" ")[0], 1e18)
+            if not _is_finite(value) or not 0 <= value <= most:
+                text = f"{value} is not an amount"
+                hint = f"give a finite number from 0 to {most:g}"
                 yield Issue("EX308", f"{where}.{f.name}", text, hint, str(value))
     names = [FOUNDERS, COMMON, *(r.name for r in _papers(table))]
     for name in (n for n in names if visible(n) != n):
