@@ -43,6 +43,7 @@ class Predicting(Feeding, Tracing):
             and callbacks is None
             and not unknown
             and x.shape[0]
+            and self._is_current()
             and (verbose == 0 or not is_terminal())
         ):
             size = 256 if batch_size is None else batch_size

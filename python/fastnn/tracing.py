@@ -11,8 +11,9 @@ from fastnn import _core, tree
 from fastnn._core import Tensor
 from fastnn.data import pack
 from fastnn.faults import batch_is_open
+from fastnn.fingerprint import fingerprint
 from fastnn.fitting import Program, keep, metric_variables
-from fastnn.layers.base import CallContext
+from fastnn.layers.base import CallContext, Layer
 from fastnn.recent import Recent
 from fastnn.symbolic import value_of
 from fastnn.variables import Scope, Variable, current_scope, structure_version
@@ -31,28 +32,54 @@ class Tracing:
     test_step: Any
     predict_step: Any
     trainable_variables: list[Variable]
+    _every_layer: Any
 
     def _init_traces(self) -> None:
         self._programs: Recent = Recent(KEPT_STEPS)
         self._predictors: Recent = Recent(KEPT_PREDICTORS)
         self._predictor: _core.Function | None = None
         self._predictor_shape: Any = None
+        self._predictor_of: Any = None
+        #: The structure version at which the fingerprint was last taken, -1 where a value in it can
+        #: change without a new version; and the fingerprint.
         self._signature_at: tuple[int, Any] = (-1, None)
+        self._steps_at: tuple[int, Any] = (-1, None)
 
-    def _trainable_signature(self) -> Any:
+    def _signature(self, steps: bool = False) -> Any:
+        """Equal while layers and their attributes are; for steps also what `compile` chose."""
         version = structure_version()
-        if self._signature_at[0] != version:
-            signature = tuple(id(v) for v in self.trainable_variables)
-            self._signature_at = (version, signature)
-        return self._signature_at[1]
+        kept = self._steps_at if steps else self._signature_at
+        if kept[0] == version:
+            return kept[1]
+        names = ("optimizer", "_compiled_loss", "_compiled_metrics") if steps else ()
+        chosen = [self.__dict__.get(k) for k in names]
+        found, mutable = fingerprint(self._every_layer(), chosen, (Layer, Variable, Tensor))
+        trained = tuple(id(v) for v in self.trainable_variables) if steps else ()
+        signature = (found, trained)
+        if signature == kept[1]:
+            signature = kept[1]
+        kept = (-1 if mutable else version, signature)
+        if steps:
+            self._steps_at = kept
+        else:
+            self._signature_at = kept
+        return signature
+
+    def _look_again(self) -> None:
+        """At the start of a run: optimiser, losses and metrics may have been changed in place."""
+        self._steps_at = (-1, self._steps_at[1])
+
+    def _is_current(self) -> bool:
+        """Whether the function that `model(x)` runs is of the layers as they are."""
+        return self._predictor_of is self._signature()
 
     def _program(self, kind: str, data: tuple[Any, Any, Any]) -> Program:
         x, y, w = data
-        key = (kind, _tree_key(x), _tree_key(y), _tree_key(w), self._trainable_signature())
+        key = (kind, _tree_key(x), _tree_key(y), _tree_key(w), self._signature(True))
         program: Program | None = self._programs.find(key)
         if program is None:
             program = self._trace(kind, data)
-            key = (*key[:4], self._trainable_signature())
+            key = (*key[:4], self._signature(True))
             self._programs.keep(key, program)
         return program
 
@@ -87,7 +114,7 @@ class Tracing:
         return Program(step, values, reset, vectors, found)
 
     def _predict_function(self, x: Any) -> tuple[_core.Function, Any]:
-        key = _tree_key(x)
+        key = (_tree_key(x), self._signature())
         found = self._predictors.find(key)
         if found is not None:
             return found  # type: ignore[no-any-return]
@@ -102,17 +129,19 @@ class Tracing:
         with Scope(training=False) as scope, CallContext(False):
             out = self.predict_step(pack(inputs))
         function = _core.Function(feeds, tree.flatten(out), scope.updates())
+        key = (key[0], self._signature())  # a first call may have built layers
         self._predictors.keep(key, (function, out))
         plain = len(feeds) == 1 and isinstance(out, Tensor) and feeds[0].dtype == "float32"
         if plain and not scope.updates():
             self._predictor, self._predictor_shape = function, tuple(feeds[0].shape[1:])
+            self._predictor_of = key[1]
             self._fast = not scope.losses and self._callable_fast()  # type: ignore[attr-defined]
         return function, out
 
     def _forget_traces(self) -> None:
         self._programs.clear()
         self._predictors.clear()
-        self._predictor = self._predictor_shape = None
+        self._predictor = self._predictor_shape = self._predictor_of = None
         self._fast = False
 
 

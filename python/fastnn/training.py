@@ -76,7 +76,15 @@ class Trainer(Predicting):
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle takes along: all but the traces, which are made anew."""
         state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
-        for name in ("_programs", "_predictors", "_predictor", "_predictor_shape", "_signature_at"):
+        for name in (
+            "_programs",
+            "_predictors",
+            "_predictor",
+            "_predictor_of",
+            "_predictor_shape",
+            "_signature_at",
+            "_steps_at",
+        ):
             del state[name]
         return state | {"_fast": False}
 
@@ -286,6 +294,7 @@ class Trainer(Predicting):
         if unknown:
             raise reject_arguments("fit()", unknown, type(self).fit)
         self._require_compiled("fit")
+        self._look_again()
         check_counts(
             epochs, batch_size, validation_split, initial_epoch, steps_per_epoch, "steps_per_epoch"
         )
@@ -337,6 +346,7 @@ class Trainer(Predicting):
         if unknown:
             raise reject_arguments("evaluate()", unknown, type(self).evaluate)
         self._require_compiled("evaluate")
+        self._look_again()
         check_counts(1, batch_size, 0.0, 0, steps)
         batch_size, steps = as_number([batch_size, steps])
         data = self._source(x, y, sample_weight, False)

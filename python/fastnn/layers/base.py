@@ -31,6 +31,7 @@ from fastnn.errors import (
     nearest,
     reject_arguments,
 )
+from fastnn.fingerprint import UNTRACED
 from fastnn.random import SeedGenerator
 from fastnn.serial import file_budget, plain
 from fastnn.symbolic import KerasTensor, Node, infer, is_symbolic, wrap
@@ -267,7 +268,26 @@ class Layer:
             if "_variables" not in self.__dict__:
                 raise self._init_missing()
             touch()
+        elif name not in UNTRACED:
+            self._note_change(name)
         object.__setattr__(self, name, value)
+
+    def _note_change(self, name: str) -> None:
+        """Traces are looked at again, unless it is a call that changes what it keeps."""
+        moving = self.__dict__.get("_moving", ())
+        if current_call() is None:
+            if name in moving:
+                moving.discard(name)
+            touch()
+        elif name not in self.__dict__:
+            touch()
+        elif name not in moving:
+            object.__setattr__(self, "_moving", {*moving, name})
+            touch()
+
+    def __delattr__(self, name: str) -> None:
+        touch()
+        object.__delattr__(self, name)
 
     def _init_missing(self) -> RuntimeError:
         return RuntimeError(

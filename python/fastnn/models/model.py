@@ -15,6 +15,7 @@ import numpy as np
 
 from fastnn import _core, tree
 from fastnn.errors import unknown_name
+from fastnn.fingerprint import is_ours
 from fastnn.layers.base import Layer, shapes_of
 from fastnn.messages import shown
 from fastnn.serial import as_json
@@ -53,13 +54,19 @@ class Model(Trainer, Layer):
         """Calls the model."""
         if self._fast and not kwargs and len(args) == 1 and getattr(_scopes, "scope", None) is None:
             x = args[0]
-            if x.__class__ is np.ndarray or (x.__class__ is _core.Tensor and not x.is_traced):
+            is_data = x.__class__ is np.ndarray or (x.__class__ is _core.Tensor and not x.is_traced)
+            if is_data and self._is_current():
                 if x.shape[1:] == self._predictor_shape:
                     return self._predictor(x)  # type: ignore[misc]
                 if self._known_size(x):
                     return self._predict_function(x)[0](x)
         out = Layer.__call__(self, *args, **kwargs)
-        if self._predictor is None and not kwargs and len(args) == 1 and current_scope() is None:
+        if (
+            not (self._fast and self._is_current())
+            and not kwargs
+            and len(args) == 1
+            and current_scope() is None
+        ):
             self._trace_for_calls(args[0])
         return out
 
@@ -82,8 +89,8 @@ class Model(Trainer, Layer):
 
     def _callable_fast(self) -> bool:
         """Whether `model(x)` is the traced inference graph and nothing else."""
-        return type(self).predict_step is Trainer.predict_step and not any(
-            layer.activity_regularizer is not None for layer in self._every_layer()
+        return type(self).predict_step is Trainer.predict_step and all(
+            layer.activity_regularizer is None and _is_ours(layer) for layer in self._every_layer()
         )
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
@@ -263,6 +270,16 @@ class Model(Trainer, Layer):
         if not self.layers:
             return table
         return f"{table}<details><summary>graph</summary>{svg(self)}</details>"
+
+
+def _is_ours(layer: Layer) -> bool:
+    """Whether nothing but this library runs when the layer is called.
+
+    Code of others may read what no trace can watch, and acts at every call.
+    """
+    parts = [type(layer), *(v for v in layer.__dict__.values() if callable(v))]
+    # Layers inside are looked at by themselves.
+    return all(isinstance(p, Layer) or is_ours(p) for p in parts)
 
 
 def _gives_graph(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

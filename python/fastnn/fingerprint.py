@@ -1,0 +1,146 @@
+"""What a trace of layers was made from, to tell when it is out of date. Depends on the standard
+library and NumPy.
+
+A trace holds numbers and branches that layers' attributes had when it was made. `fingerprint`
+gives a value that differs when an attribute does, however it was changed: set anew, or a list,
+dict, array or object in it changed in place.
+"""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+__all__ = ["UNTRACED", "Seen", "fingerprint", "is_ours"]
+
+#: Attributes that the library sets as it runs, and that no trace depends on.
+UNTRACED = frozenset(
+    "_build_config _compile_config _fast _fits _functional _given_input_shape _init_arguments"
+    " _initial_epoch _losses _masks_lost _moving _nodes _predictor _predictor_of _predictor_shape"
+    " _predictors _programs _resumed _shuffle_seed _signature_at _steps_at _tried built"
+    " compiled history loss name optimizer _compiled_loss _compiled_metrics _loss_tracker run_eagerly"
+    " stop_training".split()
+)
+_PLAIN = (bool, int, str, bytes, complex, types.NoneType)
+_DEPTH = 6
+
+
+class _Same:
+    """An object that is equal to itself only; held, so that its address is not used again."""
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.value is self.value
+
+    def __hash__(self) -> int:
+        return id(self.value)
+
+
+class Seen:
+    """Takes the fingerprints of objects one after the other."""
+
+    def __init__(self, opaque: tuple[type, ...]) -> None:
+        #: Classes whose objects count by identity: variables and layers, which are walked apart.
+        self.opaque = opaque
+        #: Whether a value was met that can change without an attribute being set.
+        self.mutable = False
+        self._inside: set[int] = set()
+
+    def layer(self, layer: Any) -> tuple[Any, ...]:
+        """The fingerprint of a layer: its attributes, of our own layers those that users set."""
+        if not is_ours(type(layer)):
+            return self.attributes(layer)
+        known = self.mutable
+        hidden = (bool(layer._trainable), *(_Same(v) for v in layer._variables))
+        shown = {k: v for k, v in layer.__dict__.copy().items() if k[0] != "_"}
+        found = (hidden, *((k, self.value(v)) for k, v in shown.items() if k not in UNTRACED))
+        self.mutable = known or any(isinstance(v, list | dict | set) for v in shown.values())
+        return found
+
+    def attributes(self, obj: Any, depth: int = 0) -> tuple[Any, ...]:
+        """The fingerprints of an object's attributes."""
+        held = obj.__dict__.copy()
+        # What a layer sets in its own calls, a counter say, is no choice of the user's.
+        left_out = UNTRACED | held["_moving"] if "_moving" in held else UNTRACED
+        return tuple((k, self.value(v, depth)) for k, v in held.items() if k not in left_out)
+
+    def value(self, x: Any, depth: int = 0) -> Any:
+        """The fingerprint of a value."""
+        kind = x.__class__
+        if kind in _PLAIN:
+            return (kind, x)
+        if kind is float:
+            return (kind, x.hex())  # NaN is equal to itself, 0 is not -0
+        if isinstance(x, (*self.opaque, type, types.ModuleType)):
+            return _Same(x)
+        if depth > _DEPTH or id(x) in self._inside:
+            return _Same(x)
+        self._inside.add(id(x))
+        try:
+            return self._nested(x, depth + 1)
+        finally:
+            self._inside.discard(id(x))
+
+    def _nested(self, x: Any, depth: int) -> Any:
+        if isinstance(x, tuple):
+            return (x.__class__, *(self.value(v, depth) for v in x))
+        if isinstance(x, types.FunctionType):
+            cells = [c for c in (x.__closure__ or ()) if _filled(c)]
+            self.mutable |= bool(cells)
+            return (_Same(x), *(self.value(c.cell_contents, depth) for c in cells))
+        if isinstance(x, types.MethodType):
+            return (_Same(x.__func__), self.value(x.__self__, depth))
+        if isinstance(x, types.BuiltinFunctionType):
+            return _Same(x)
+        self.mutable = True
+        if isinstance(x, list):
+            return (x.__class__, *(self.value(v, depth) for v in x.copy()))
+        if isinstance(x, dict):
+            pairs = [(self.value(k, depth), self.value(v, depth)) for k, v in x.copy().items()]
+            return (x.__class__, *pairs)
+        if isinstance(x, set | frozenset):
+            return (x.__class__, frozenset(self.value(v, depth) for v in x.copy()))
+        if isinstance(x, np.ndarray) and x.dtype != object:
+            return (np.ndarray, x.shape, x.dtype.str, x.tobytes())
+        if hasattr(x, "__dict__") and _is_traced(x):
+            return (_Same(x), self.attributes(x, depth))
+        return _Same(x)
+
+
+def is_ours(part: Any) -> bool:
+    """Whether a class or function is this library's."""
+    return str(getattr(part, "__module__", None)).split(".")[0] == "fastnn"
+
+
+def _is_traced(x: Any) -> bool:
+    """False for objects that act when weights are made, not when a layer is called."""
+    return not type(x).__module__.startswith("fastnn.initializers")
+
+
+def _filled(cell: Any) -> bool:
+    try:
+        _ = cell.cell_contents
+    except ValueError:
+        return False
+    return True
+
+
+def fingerprint(
+    layers: Iterable[Any], others: Iterable[Any], opaque: tuple[type, ...]
+) -> tuple[Any, bool]:
+    """The fingerprint of layers and further objects; and whether it must be taken anew each time.
+
+    Else it holds while no attribute of a layer is set anywhere (`variables.structure_version`);
+    `others` may change all the same, so who uses them takes it anew when a run begins.
+    """
+    seen = Seen(opaque)
+    parts = tuple((_Same(layer), seen.layer(layer)) for layer in layers)
+    mutable = seen.mutable
+    return (parts, tuple(seen.value(x) for x in others)), mutable

@@ -1,0 +1,212 @@
+"""What was compiled is never older than the model: every change shows in the next call."""
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import layers, ops
+
+X = np.random.default_rng(0).normal(size=(3, 4)).astype("f")
+
+
+class Scaled(layers.Layer):
+    def __init__(self):
+        super().__init__()
+        self.rate = 1.0
+        self.rates = [1.0]
+        self.table = {"rate": [1.0]}
+        self.array = np.ones(1, np.float32)
+        self.holder = Holder()
+        self._hidden = 1.0
+        self.calls = 0
+
+    def call(self, x):
+        self.calls += 1
+        rate = self.rate * self.rates[0] * self.table["rate"][0] * self._hidden * self.holder.rate
+        return x * rate * self.array
+
+
+class Holder:
+    rate = 1.0
+
+
+class Net(fastnn.Model):
+    def __init__(self):
+        super().__init__()
+        self.scaled = Scaled()
+        self.blocks = [Scaled()]
+        self.head = None
+
+    def call(self, x):
+        x = self.blocks[0](self.scaled(x))
+        return x if self.head is None else self.head(x)
+
+
+def subclassed():
+    net = Net()
+    return net, net.scaled
+
+
+def nested():
+    net = Net()
+    return net, net.blocks[0]
+
+
+def functional():
+    x = fastnn.Input((4,))
+    layer = Scaled()
+    return fastnn.Model(x, layer(x)), layer
+
+
+def sequential():
+    layer = Scaled()
+    return fastnn.Sequential([fastnn.Input((4,)), layer]), layer
+
+
+def inner():
+    layer = Scaled()
+    part = fastnn.Sequential([fastnn.Input((4,)), layer])
+    return fastnn.Sequential([fastnn.Input((4,)), part]), layer
+
+
+CHANGES = {
+    "attribute": lambda s: setattr(s, "rate", 2.0),
+    "hidden attribute": lambda s: setattr(s, "_hidden", 2.0),
+    "list": lambda s: s.rates.__setitem__(0, 2.0),
+    "nested list": lambda s: s.table["rate"].__setitem__(0, 2.0),
+    "array": lambda s: s.array.__setitem__(0, 2.0),
+    "object": lambda s: setattr(s.holder, "rate", 2.0),
+}
+
+
+def warm(model):
+    """The model with everything compiled that it can compile."""
+    model.compile("sgd", "mse")
+    for _ in range(2):
+        model.predict(X, verbose=0)
+        model(X)
+        model.evaluate(X, X, verbose=0)
+    return model
+
+
+@pytest.mark.parametrize("make", [subclassed, nested, functional, sequential, inner])
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_changed_attribute_shows_everywhere(make, change):
+    model, layer = make()
+    warm(model)
+    np.testing.assert_allclose(model(X), X)
+    CHANGES[change](layer)
+    np.testing.assert_allclose(model(X), 2 * X, rtol=1e-6)
+    np.testing.assert_allclose(model.predict(X, verbose=0), 2 * X, rtol=1e-6)
+    loss = np.mean(X**2)
+    np.testing.assert_allclose(model.evaluate(X, X, verbose=0), loss, rtol=1e-5)
+    np.testing.assert_allclose(model.test_on_batch(X, X), loss, rtol=1e-5)
+
+
+def test_a_new_head_is_used():
+    model, _ = subclassed()
+    warm(model)
+    model.head = layers.Dense(2)
+    assert model(X).shape == (3, 2)
+    assert model.predict(X, verbose=0).shape == (3, 2)
+    model.head = layers.Dense(5)
+    assert model(X).shape == model.predict(X, verbose=0).shape == (3, 5)
+
+
+@pytest.mark.parametrize("functional", [False, True])
+def test_a_changed_activation_and_rate_of_our_layers_are_used(functional):
+    dense = layers.Dense(6, activation="relu", use_bias=False)
+    leaky = layers.LeakyReLU(negative_slope=0.0)
+    if functional:
+        x = fastnn.Input((4,))
+        model = fastnn.Model(x, leaky(dense(x)))
+    else:
+        model = fastnn.Sequential([fastnn.Input((4,)), dense, leaky])
+    warm_up = [model(X), model.predict(X, verbose=0), model(X)]
+    assert all((np.asarray(y) >= 0).all() for y in warm_up)
+    dense.activation = fastnn.activations.linear
+    model.layers[-1].negative_slope = 1.0
+    right = X @ np.asarray(dense.kernel)
+    for _ in range(2):
+        np.testing.assert_allclose(model(X), right, rtol=1e-5, atol=1e-6)
+        np.testing.assert_allclose(model.predict(X, verbose=0), right, rtol=1e-5, atol=1e-6)
+
+
+def test_replaced_weights_are_used():
+    dense = layers.Dense(6, use_bias=False)
+    model = fastnn.Sequential([fastnn.Input((4,)), dense])
+    model(X), model.predict(X, verbose=0), model(X)
+    dense.kernel = fastnn.Variable(np.full((4, 6), 2.0, np.float32))
+    for got in (model(X), model.predict(X, verbose=0)):
+        np.testing.assert_allclose(got, X @ np.full((4, 6), 2.0), rtol=1e-5)
+
+
+def test_training_follows_trainable_rate_loss_and_regularizer():
+    dense = layers.Dense(1, use_bias=False, kernel_initializer="ones", kernel_regularizer="l2")
+    model = fastnn.Sequential([fastnn.Input((4,)), dense])
+    model.compile(fastnn.optimizers.SGD(0.1), "mse")
+    y = np.zeros((3, 1), np.float32)
+    model.fit(X, y, verbose=0)
+    plain = model.evaluate(X, y, verbose=0)
+    squares = float(np.sum(np.asarray(dense.kernel) ** 2))
+    dense.kernel_regularizer.l2 = 1.0
+    assert model.evaluate(X, y, verbose=0) == pytest.approx(plain + 0.99 * squares, rel=1e-4)
+    dense.trainable = False
+    before = np.array(dense.kernel)
+    with pytest.warns(UserWarning, match="trainable"):
+        model.fit(X, y, verbose=0)
+    np.testing.assert_array_equal(np.array(dense.kernel), before)
+    dense.trainable = True
+    dense.kernel_regularizer.l2 = 0.0
+    model.compile(fastnn.optimizers.SGD(0.0), "mae")
+    wanted = np.abs(X @ before).mean()
+    assert model.evaluate(X, y, verbose=0) == pytest.approx(wanted, rel=1e-4)
+
+
+def test_code_of_others_runs_at_every_call_of_a_model():
+    model, layer = subclassed()
+    warm(model)
+    before = layer.calls
+    for _ in range(3):
+        model(X)
+    assert layer.calls == before + 3
+
+
+def test_nothing_is_traced_twice_when_nothing_changes(monkeypatch):
+    model = fastnn.Sequential(
+        [
+            fastnn.Input((4,)),
+            layers.Dense(4, "relu", kernel_regularizer="l2"),
+            layers.Dropout(0.1),
+            layers.BatchNormalization(),
+            layers.LayerNormalization(axis=[-1]),
+            layers.Dense(4),
+        ]
+    )
+    model.compile("adam", "mse", metrics=["mae"])
+
+    def work():
+        model.fit(X, X, verbose=0)
+        model.train_on_batch(X, X)
+        model.predict(X, verbose=0)
+        model.evaluate(X, X, verbose=0)
+        model(X)
+
+    work()
+    made = []
+    monkeypatch.setattr(type(model), "_trace", lambda *a: made.append(a) or 1 / 0)
+    programs = list(model._predictors._held)
+    for _ in range(3):
+        work()
+    assert not made
+    assert list(model._predictors._held) == programs
+
+
+def test_an_attribute_that_is_not_a_number_is_no_reason_to_trace_again():
+    model, layer = functional()
+    layer.rate = float("nan")
+    warm(model)
+    kept = len(model._predictors)
+    model.predict(X, verbose=0)
+    assert len(model._predictors) == kept
+    assert np.isnan(ops.sum(model(X)))
