@@ -87,3 +87,44 @@ def test_a_python_if_is_refused_with_a_hint():
 def test_a_vector_is_not_a_loss():
     with pytest.raises(fastnn.ShapeError, match=r"gave shape \(3,\), wanted a scalar"):
         grad(lambda x: x * 2.0)(np.ones(3))
+
+
+def test_many_lengths_and_closures_stay_bounded_and_right():
+    from fastnn.transforms import KEPT_PROGRAMS, _Traced
+
+    traced = _Traced(lambda x: ops.sum(x) * 2, lambda f, args, kwargs: f(*args, **kwargs))
+    for n in (*range(1, 3 * KEPT_PROGRAMS), 1, 2):
+        assert float(traced(fastnn.ops.ones((n,)))) == 2 * n
+        assert float(traced(np.ones(n, np.float32))) == 2 * n
+    assert len(traced.programs) <= KEPT_PROGRAMS
+    assert len(traced.plain) <= KEPT_PROGRAMS
+
+    scale = [1.0]
+
+    def scaled(x):
+        return x * scale[0]
+
+    compiled = fastnn.jit(scaled)
+    x = np.ones(2, np.float32)
+    for i in range(3 * KEPT_PROGRAMS):
+        scale = [float(i)]  # the old list is freed, and its address used again
+        np.testing.assert_array_equal(compiled(x), x * i)
+        np.testing.assert_array_equal(
+            compiled(
+                x,
+            ),
+            x * i,
+        )
+
+
+def test_an_argument_that_cannot_be_hashed_is_told_from_the_next_one():
+    class Box:
+        __hash__ = None
+
+        def __init__(self, value):
+            self.value = value
+
+    compiled = fastnn.jit(lambda x, box: x * box.value)
+    x = np.ones(2, np.float32)
+    for i in range(50):
+        np.testing.assert_array_equal(compiled(x, Box(float(i))), x * i)

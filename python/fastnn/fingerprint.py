@@ -14,21 +14,21 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["UNTRACED", "Seen", "fingerprint", "is_ours"]
+__all__ = ["UNTRACED", "Same", "Seen", "filled", "fingerprint", "is_ours"]
 
 #: Attributes that the library sets as it runs, and that no trace depends on.
 UNTRACED = frozenset(
     "_build_config _compile_config _fast _fits _functional _given_input_shape _init_arguments"
     " _initial_epoch _losses _masks_lost _moving _nodes _predictor _predictor_of _predictor_shape"
     " _predictors _programs _resumed _shuffle_seed _signature_at _steps_at _tried built"
-    " compiled history loss name optimizer _compiled_loss _compiled_metrics _loss_tracker run_eagerly"
-    " stop_training".split()
+    " compiled history loss name optimizer _compiled_loss _compiled_metrics _loss_tracker"
+    " run_eagerly stop_training".split()
 )
 _PLAIN = (bool, int, str, bytes, complex, types.NoneType)
 _DEPTH = 6
 
 
-class _Same:
+class Same:
     """An object that is equal to itself only; held, so that its address is not used again."""
 
     __slots__ = ("value",)
@@ -37,7 +37,7 @@ class _Same:
         self.value = value
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Same) and other.value is self.value
+        return isinstance(other, Same) and other.value is self.value
 
     def __hash__(self) -> int:
         return id(self.value)
@@ -58,7 +58,7 @@ class Seen:
         if not is_ours(type(layer)):
             return self.attributes(layer)
         known = self.mutable
-        hidden = (bool(layer._trainable), *(_Same(v) for v in layer._variables))
+        hidden = (bool(layer._trainable), *(Same(v) for v in layer._variables))
         shown = {k: v for k, v in layer.__dict__.copy().items() if k[0] != "_"}
         found = (hidden, *((k, self.value(v)) for k, v in shown.items() if k not in UNTRACED))
         self.mutable = known or any(isinstance(v, list | dict | set) for v in shown.values())
@@ -79,9 +79,9 @@ class Seen:
         if kind is float:
             return (kind, x.hex())  # NaN is equal to itself, 0 is not -0
         if isinstance(x, (*self.opaque, type, types.ModuleType)):
-            return _Same(x)
+            return Same(x)
         if depth > _DEPTH or id(x) in self._inside:
-            return _Same(x)
+            return Same(x)
         self._inside.add(id(x))
         try:
             return self._nested(x, depth + 1)
@@ -92,13 +92,13 @@ class Seen:
         if isinstance(x, tuple):
             return (x.__class__, *(self.value(v, depth) for v in x))
         if isinstance(x, types.FunctionType):
-            cells = [c for c in (x.__closure__ or ()) if _filled(c)]
+            cells = [c for c in (x.__closure__ or ()) if filled(c)]
             self.mutable |= bool(cells)
-            return (_Same(x), *(self.value(c.cell_contents, depth) for c in cells))
+            return (Same(x), *(self.value(c.cell_contents, depth) for c in cells))
         if isinstance(x, types.MethodType):
-            return (_Same(x.__func__), self.value(x.__self__, depth))
+            return (Same(x.__func__), self.value(x.__self__, depth))
         if isinstance(x, types.BuiltinFunctionType):
-            return _Same(x)
+            return Same(x)
         self.mutable = True
         if isinstance(x, list):
             return (x.__class__, *(self.value(v, depth) for v in x.copy()))
@@ -110,8 +110,8 @@ class Seen:
         if isinstance(x, np.ndarray) and x.dtype != object:
             return (np.ndarray, x.shape, x.dtype.str, x.tobytes())
         if hasattr(x, "__dict__") and _is_traced(x):
-            return (_Same(x), self.attributes(x, depth))
-        return _Same(x)
+            return (Same(x), self.attributes(x, depth))
+        return Same(x)
 
 
 def is_ours(part: Any) -> bool:
@@ -124,7 +124,8 @@ def _is_traced(x: Any) -> bool:
     return not type(x).__module__.startswith("fastnn.initializers")
 
 
-def _filled(cell: Any) -> bool:
+def filled(cell: Any) -> bool:
+    """Whether a cell of a closure holds a value."""
     try:
         _ = cell.cell_contents
     except ValueError:
@@ -141,6 +142,6 @@ def fingerprint(
     `others` may change all the same, so who uses them takes it anew when a run begins.
     """
     seen = Seen(opaque)
-    parts = tuple((_Same(layer), seen.layer(layer)) for layer in layers)
+    parts = tuple((Same(layer), seen.layer(layer)) for layer in layers)
     mutable = seen.mutable
     return (parts, tuple(seen.value(x) for x in others)), mutable

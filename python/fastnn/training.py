@@ -153,7 +153,7 @@ class Trainer(Predicting):
             found += self._compiled_metrics.metrics
         if self._compiled_loss is not None:
             found += self._compiled_loss.trackers
-        for layer in self._every_layer():  # type: ignore[attr-defined]
+        for layer in self._every_layer():
             if layer is self or not isinstance(layer, Trainer):
                 for value in layer.__dict__.values():
                     for m in value if isinstance(value, list | tuple) else [value]:
@@ -199,7 +199,7 @@ class Trainer(Predicting):
             parts.append(self._compiled_loss(y, y_pred, sample_weight, names))
         scope = current_scope()
         added = list(scope.losses) if scope is not None and not scope.eager else [
-            v for layer in self._every_layer() for v in layer._losses  # type: ignore[attr-defined]
+            v for layer in self._every_layer() for v in layer._losses
         ]  # fmt: skip
         parts += [ops.sum(v) for v in added] + self._penalties()  # type: ignore[attr-defined]
         if not parts:

@@ -14,11 +14,16 @@ import numpy as np
 
 from fastnn import _core, tree
 from fastnn._core import Tensor
+from fastnn.fingerprint import Same, filled
 from fastnn.layers.base import CallContext
+from fastnn.recent import Recent
 from fastnn.symbolic import KerasTensor
 from fastnn.variables import Scope, Variable, current_scope
 
-__all__ = ["grad", "jit", "value_and_grad"]
+__all__ = ["KEPT_PROGRAMS", "grad", "jit", "value_and_grad"]
+
+#: How many programs a transformed function keeps, the most recently used ones.
+KEPT_PROGRAMS = 64
 
 
 def _tensor(x: Any) -> Any:
@@ -40,9 +45,10 @@ class _Traced:
 
     def __init__(self, f: Callable[..., Any], transform: Callable[..., Any]) -> None:
         self.f, self.transform = f, transform
-        self.programs: dict[Any, tuple[_core.Function, Any, list[int]]] = {}
+        self.programs: Recent = Recent(KEPT_PROGRAMS)
         # Tensors in, one tensor out: found without looking through nested arguments.
-        self.plain: dict[Any, _core.Function] = {}
+        self.plain: Recent = Recent(KEPT_PROGRAMS)
+        self.traces = 0
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs or current_scope() is not None:
@@ -53,18 +59,19 @@ class _Traced:
                 return self._call(args, kwargs)
             signature += (x.shape, x.dtype)
         key = (*signature, *self._captured())
-        function = self.plain.get(key)
+        function = self.plain.find(key)
         if function is not None:
             return function(*args)
         out = self._call(args, kwargs)
-        program = self.programs[self._key(args, kwargs, list(args))]
-        if out.__class__ is Tensor and program[1].__class__ is Tensor:
-            self.plain[key] = program[0]
+        program = self.programs.find(self._key(args, kwargs, list(args)))
+        if program is not None and out.__class__ is Tensor and program[1].__class__ is Tensor:
+            self.plain.keep(key, program[0])
         return out
 
-    def _captured(self) -> tuple[int, ...]:
+    def _captured(self) -> tuple[Any, ...]:
+        """What the function reads from around it. Objects are held: an address may come again."""
         cells = getattr(self.f, "__closure__", None) or ()
-        return tuple(id(c.cell_contents) for c in cells if _filled(c))
+        return tuple(Same(c.cell_contents) for c in cells if filled(c))
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         leaves = [_arrays(x) for x in tree.flatten([args, kwargs])]
@@ -74,9 +81,10 @@ class _Traced:
             args, kwargs = tree.pack([args, kwargs], leaves)
             return self.transform(self.f, tuple(args), kwargs)
         key = self._key(args, kwargs, leaves)
-        program = self.programs.get(key)
+        program = self.programs.find(key)
         if program is None:
-            program = self.programs[key] = self._trace(args, kwargs, leaves)
+            program = self._trace(args, kwargs, leaves)
+            self.programs.keep(key, program)
         function, shape_of_result, fixed = program
         results = function(*[x for i, x in enumerate(leaves) if i not in fixed])
         results = list(results) if isinstance(results, tuple) else [results]
@@ -95,6 +103,7 @@ class _Traced:
         )
 
     def _trace(self, args: Any, kwargs: Any, leaves: list[Any]) -> Any:
+        self.traces += 1
         fixed = [i for i, x in enumerate(leaves) if not isinstance(x, Tensor)]
         inputs = [
             x if i in fixed else _core.placeholder(x.shape, dtype=x.dtype)
@@ -109,14 +118,6 @@ class _Traced:
         return _core.Function(feeds, outputs, scope.updates()), out, fixed
 
 
-def _filled(cell: Any) -> bool:
-    try:
-        _ = cell.cell_contents
-    except ValueError:
-        return False
-    return True
-
-
 def _arrays(x: Any) -> Any:
     return _core.tensor(x) if _is_array(x) and not isinstance(x, Tensor) else x
 
@@ -125,7 +126,7 @@ def _static(x: Any) -> Any:
     try:
         hash(x)
     except TypeError:
-        return id(x)
+        return Same(x)
     return x
 
 
@@ -144,7 +145,7 @@ def jit(f: Callable[..., Any]) -> Callable[..., Any]:
     def call(*args: Any, **kwargs: Any) -> Any:
         return traced(*args, **kwargs)
 
-    call.trace_count = lambda: len(traced.programs)  # type: ignore[attr-defined]
+    call.trace_count = lambda: traced.traces  # type: ignore[attr-defined]
     return call
 
 
