@@ -49,6 +49,17 @@ def saved(tmp_path_factory):
 # ---- round trips ---------------------------------------------------------------------------------
 
 
+def test_an_older_file_gives_back_the_same_bits_and_the_settings(tmp_path):
+    model = small(trained=True)
+    model.save(tmp_path / "m.h5")
+    back = fastnn.models.load_model(tmp_path / "m.h5")
+    np.testing.assert_array_equal(predict(back), predict(model))
+    assert type(back.optimizer) is type(model.optimizer)
+    again = fastnn.models.load_model(tmp_path / "m.h5", compile=False)
+    again.load_weights(tmp_path / "m.h5")
+    np.testing.assert_array_equal(predict(again), predict(model))
+
+
 def test_keras_file_gives_back_the_same_bits_and_goes_on_training(saved, tmp_path):
     model = small(trained=True)
     back = fastnn.models.load_model(saved / "m.keras")
@@ -237,9 +248,9 @@ def test_weights_files_are_not_models(saved):
         fastnn.models.load_model(saved / "m.weights.h5")
 
 
-def test_whole_models_are_not_written_as_legacy_h5(tmp_path):
+def test_whole_models_are_not_written_as_files_of_weights(tmp_path):
     with pytest.raises(ValueError, match=r"m\.keras"):
-        small().save(tmp_path / "m.h5")
+        small().save(tmp_path / "m.weights.h5")
     assert list(tmp_path.iterdir()) == []
 
 

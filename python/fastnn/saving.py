@@ -344,9 +344,10 @@ def save_model(
 ) -> None:
     """Writes one file with weights, layers, compile settings, optimiser and random state.
 
-    A name that ends in `.keras` gives a file in Keras's format, any other safetensors.
+    A name that ends in `.keras` gives a file in Keras's format, `.h5` one in its older format
+    (without the optimiser's state), any other safetensors.
     """
-    path = _target(filepath, overwrite, ".keras")
+    path = _target(filepath, overwrite, ".keras", whole=True)
     if not model.built:
         raise ValueError(
             f"model '{model.name}' is not built, so it has no weights to save\n"
@@ -354,6 +355,8 @@ def save_model(
         )
     if path.endswith(".keras"):
         return keras_files.save_model(model, path)
+    if path.endswith((".h5", ".hdf5")):
+        return keras_files.save_legacy(model, path)
     variables = named_variables(model)
     metadata = {
         "fastnn.format": FORMAT,
@@ -377,9 +380,12 @@ def _state(model: Any, variables: dict[str, Any]) -> dict[str, Any]:
 _FOREIGN = (".pt", ".pth", ".pkl", ".pickle", ".joblib", ".onnx", ".pb", ".tflite", ".ckpt", ".npz")
 
 
-def _target(filepath: str | os.PathLike[str], overwrite: bool, keras: str) -> str:
+def _target(
+    filepath: str | os.PathLike[str], overwrite: bool, keras: str, whole: bool = False
+) -> str:
     path = local_path(filepath)
-    if path.endswith((".keras", ".h5", ".hdf5")) and not path.endswith(keras):
+    older = whole and not path.endswith(".weights.h5")
+    if not older and path.endswith((".keras", ".h5", ".hdf5")) and not path.endswith(keras):
         name = Path(path).name.split(".")[0]
         raise ValueError(
             f"{path!r}: this kind of Keras file is read, not written, here\n"

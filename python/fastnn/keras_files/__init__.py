@@ -20,7 +20,9 @@ from fastnn.keras_files.hdf5 import Reader, h5py_or_hint
 from fastnn.keras_files.read_config import clean, restore
 from fastnn.serial import custom_object_scope, file_limit, format_errors, reading_file
 
-__all__ = ["load_model", "load_weights", "read_weights", "save_model", "save_weights"]
+__all__ = [
+    "load_model", "load_weights", "read_weights", "save_legacy", "save_model", "save_weights",
+]  # fmt: skip
 
 #: The version of Keras whose layout is written.
 KERAS_VERSION = "3.15.1"
@@ -37,6 +39,20 @@ def save_model(model: Any, path: str) -> None:
     }
     weights = state.weights_bytes(model)
     replace_file(path, lambda temporary: write_archive(temporary, entry, metadata, weights))
+
+
+def save_legacy(model: Any, path: str) -> None:
+    """Writes an `.h5` file that Keras 2 and 3 load: layers, compile settings, weights."""
+    from fastnn.keras_files.write_config import model_entry
+
+    h5py, entry = h5py_or_hint(), model_entry(model)
+
+    def write(temporary: str) -> None:
+        # The newest layout of HDF5 has no limit of 64 kB for the model's description.
+        with h5py.File(temporary, "w", libver="latest") as file:
+            legacy.write_model(file, model, entry, KERAS_VERSION)
+
+    replace_file(path, write)
 
 
 def save_weights(model: Any, path: str) -> None:

@@ -7,6 +7,7 @@ Layout: Keras 3.15 `legacy/saving/legacy_h5_format.py`.
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,14 @@ from fastnn.keras_files.hdf5 import Reader
 from fastnn.keras_files.names import op_of_class
 from fastnn.keras_files.state import assign_all
 
-__all__ = ["is_legacy", "named_arrays", "read_model_config", "read_optimizer", "read_weights"]
+__all__ = [
+    "is_legacy",
+    "named_arrays",
+    "read_model_config",
+    "read_optimizer",
+    "read_weights",
+    "write_model",
+]
 
 
 def is_legacy(reader: Reader) -> bool:
@@ -110,6 +118,43 @@ def named_arrays(reader: Reader) -> dict[str, np.ndarray[Any, Any]]:
             short = path.removeprefix(f"{root}/{name}/")
             found[f"{name}/{short}"] = reader.array(path, None)
     return found
+
+
+def write_model(file: Any, model: Any, entry: dict[str, Any], version: str) -> None:
+    """Writes a whole model into an open HDF5 file in the layout of Keras's `.h5` files.
+
+    The optimiser's settings are written, its state is not: training goes on from zero moments.
+    """
+    settings = entry.get("compile_config") or {}
+    file.attrs["keras_version"], file.attrs["backend"] = version, "tensorflow"
+    file.attrs["model_config"] = json.dumps(
+        {"class_name": entry["class_name"], "config": entry["config"]}
+    )
+    if settings.get("optimizer") is not None:
+        given = settings["optimizer"]
+        training = {k: settings.get(k) for k in ("loss", "metrics", "weighted_metrics")}
+        training["loss_weights"] = settings.get("loss_weights")
+        training["optimizer_config"] = {
+            "class_name": given["class_name"], "config": given["config"],
+        }  # fmt: skip
+        file.attrs["training_config"] = json.dumps(training)
+    root = file.create_group("model_weights")
+    root.attrs["keras_version"], root.attrs["backend"] = version, "tensorflow"
+    root.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]
+    for layer in model.layers:
+        _write_weights(root.create_group(layer.name), _expected(layer))
+    _write_weights(root.create_group("top_level_model_weights"), model._own())
+
+
+def _write_weights(group: Any, weights: list[Any]) -> None:
+    names: list[str] = []
+    for v in weights:
+        name = v.path
+        while name in names:
+            name += "_1"
+        names.append(name)
+        group.create_dataset(name, data=np.asarray(v.numpy()))
+    group.attrs["weight_names"] = [n.encode() for n in names]
 
 
 # ---- whole models --------------------------------------------------------------------------------

@@ -86,7 +86,8 @@ def slice(
     starts, sizes = _starts("slice", start_indices, x.ndim), list(shape or ())
     if len(sizes) != x.ndim:
         raise ShapeError(
-            f"slice: shape is {tuple(sizes)}, wanted one size for each of {x.ndim} axes"
+            f"slice: shape is {tuple(sizes)}, wanted one size for each of {x.ndim} axes\n"
+            "  hint: shape=x.shape takes all from the starts on"
         )
     axes = [i for i, size in enumerate(sizes) if size is not None and size != x.shape[i]]
     if not axes:
