@@ -46,6 +46,21 @@ def test_an_amount_that_has_one_reading_is_taken(text: str, value: float) -> Non
     assert read_amount(text).value == value
 
 
+@pytest.mark.parametrize("text", ["7", "-7", "0.125", "1.500", "1.5", "1234.567", "00.5", "12.000"])
+@pytest.mark.parametrize("decimal", [None, ".", ","])
+@pytest.mark.parametrize("large", [True, False])
+def test_plain_numbers_take_a_short_way_to_the_same_answer(
+    text: str, decimal: str | None, large: bool
+) -> None:
+    def answer(words: str) -> object:
+        try:
+            return read_amount(words, decimal=decimal, large=large)
+        except AmountError as error:
+            return error.two_ways
+
+    assert answer(text) == answer(f" {text}")  # a space in front leads the long way
+
+
 @pytest.mark.parametrize("text", ["1,500", "1.500", "(1,000)", "12,500m", "5T", "5 mil", "kr 5m"])
 def test_an_amount_that_has_two_readings_is_refused_and_both_are_named(text: str) -> None:
     with pytest.raises(AmountError) as caught:

@@ -357,15 +357,15 @@ def _open_venue(
         common = _answers(venue["common_all_of"], view, milder)
         if common.state == "fail":
             continue
+        live = _live(venue["tests_any_of"], profile.as_of)
+        tests = [_answers(test["all_of"], view, milder) for test in live]
         shared: tuple[_Answer | Condition, ...] = common.conditions
-        if venue.get("common_any_of"):
+        if venue.get("common_any_of") and any(test.state != "fail" for test in tests):
             judge = partial(_judge_condition, view=view, milder=milder)
             extra = _alternatives(venue, profile.as_of, judge)
             if any(row.state == "fail" for row in extra):
                 continue
             shared = (*shared, *extra)
-        live = _live(venue["tests_any_of"], profile.as_of)
-        tests = [_answers(test["all_of"], view, milder) for test in live]
         state = _venue_state(shared, tests)
         state = _in_force(state, flags_of(venue, profile.as_of))
         if state == "pass" and _pending(profile, venue, view, milder):
@@ -442,7 +442,12 @@ def _judge_venue(
 
 def _live(tests: Sequence[Mapping[str, Any]], on: dt.date) -> list[Mapping[str, Any]]:
     """The tests that are in force on a day."""
-    return [t for t in tests if (day := parse_day(t.get("effective_from"))) is None or day <= on]
+    return [t for t in tests if not (start := t.get("effective_from")) or _begun(start, on)]
+
+
+def _begun(start: str, on: dt.date) -> bool:
+    day = parse_day(start)
+    return day is None or day <= on
 
 
 def _alternatives(

@@ -43,6 +43,9 @@ DAYS_A_MONTH = 365.2425 / 12
 _PRICED = ("ma", "license_hire")
 
 
+_DEFAULTS = Assumptions()
+
+
 def parse_cap_table(
     data: object, issues: list[Issue], reader: Reader | None = None
 ) -> CapTable | None:
@@ -56,6 +59,8 @@ def parse_assumptions(
     """Return deal assumptions ({} gives the defaults), or None after appending issues."""
     if isinstance(data, Assumptions):
         return data
+    if data == {}:
+        return _DEFAULTS
     found: list[Issue] = []
     own = Reader(found, dt.date.today()) if reader is None else replace(reader, issues=found)
     values = read_row(Assumptions, data, "assumptions", own, build=False)

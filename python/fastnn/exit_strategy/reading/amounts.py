@@ -125,6 +125,9 @@ def read_amount(
     Raises:
         AmountError: not a number, or a number that can be read in two ways.
     """
+    plain = _PLAIN.fullmatch(text)
+    if plain and _is_plain(plain, decimal, large):
+        return Amount(float(text), None, "")
     shown = repr(text) if len(text) <= 40 else repr(text[:37]) + "..."
     if len(text) > _LONGEST:
         raise AmountError(f"expected a number, got {shown}", EXAMPLE)
@@ -170,6 +173,20 @@ def read_amount(
     except OverflowError:
         result = float("inf")
     return Amount(result, code, sign)
+
+
+#: Digits with at most one full stop, as programs write numbers.
+_PLAIN = re.compile(r"-?([0-9]{1,15})(?:\.([0-9]{1,20}))?")
+
+
+def _is_plain(found: re.Match[str], decimal: str | None, large: bool) -> bool:
+    """Whether a full stop can only be a decimal mark, as `_digits` would find the long way."""
+    head, part = found[1], found[2]
+    if part is None or decimal == ".":
+        return True
+    if decimal is not None:
+        return False
+    return len(part) != 3 or len(head) > 3 or head.startswith("0") or not large
 
 
 def split_amounts(text: str, *, decimal: str | None = None) -> list[str]:
