@@ -192,3 +192,17 @@ def test_a_model_with_several_results_is_saved_and_run(tmp_path, rng):
         for a, b in zip(got, wanted, strict=True):
             assert np.array_equal(np.asarray(a), b)
     assert np.array_equal(wanted[1], np.argsort(-x, -1)[:, :3])
+
+
+@pytest.mark.parametrize("lie", [b'"index":9', b'"index":0', b'"index":-'])
+def test_a_file_that_names_a_result_there_is_not_is_refused(tmp_path, lie):
+    inputs = fastnn.Input((8,))
+    model = fastnn.Model(inputs, ops.top_k(inputs, 3)[1])
+    path = tmp_path / "m.safetensors"
+    model.save(path)
+    data = path.read_bytes()
+    true = next(t for t in (b'"index":1', b'\\"index\\":1') if t in data)
+    lie = lie if true[:1] == b'"' else lie.replace(b'"', b'\\"')
+    path.write_bytes(data.replace(true, lie))
+    with pytest.raises(fastnn.FormatError):
+        _core.Model.load(path)

@@ -56,7 +56,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "ops.unfold": ("patches of images are not part of fastnn yet", _README),
     "ops.image_*": ("patches of images are not part of fastnn yet", _README),
     "ops.*stft": ("audio is not part of fastnn", "fastnn.ops.rfft of ops.extract_sequences"),
-    "ops.scan": ("loops that carry a state are not part of fastnn yet", "ops.associative_scan"),
     "ops.polar": _COMPLEX, "ops.view_as_*": _COMPLEX,
     "ops.view": ("bits are not read as another type", "numpy's x.view(dtype) on the array"),
     "ops.custom_gradient": (

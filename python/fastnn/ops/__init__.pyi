@@ -45,6 +45,7 @@ from fastnn.ops.control import associative_scan as associative_scan
 from fastnn.ops.control import cond as cond
 from fastnn.ops.control import fori_loop as fori_loop
 from fastnn.ops.control import map as map
+from fastnn.ops.control import scan as scan
 from fastnn.ops.control import switch as switch
 from fastnn.ops.control import vectorize as vectorize
 from fastnn.ops.control import vectorized_map as vectorized_map
@@ -620,6 +621,7 @@ __all__ = [
     "round",
     "rsqrt",
     "saturate_cast",
+    "scan",
     "scatter",
     "scatter_update",
     "searchsorted",

@@ -24,6 +24,7 @@ __all__ = [
     "cond",
     "fori_loop",
     "map",
+    "scan",
     "switch",
     "vectorize",
     "vectorized_map",
@@ -172,7 +173,7 @@ def _length(name: str, xs: Any) -> int:
     sizes = {shape(x)[0] if shape(x) else -1 for x in tree.flatten(xs)}
     if len(sizes) != 1 or -1 in sizes or None in sizes:
         raise _core.ShapeError(
-            f"{name}: first axes of sizes {sorted(map(str, sizes))}, wanted one known size\n"
+            f"{name}: first axes of sizes {sorted(str(s) for s in sizes)}, wanted one known size\n"
             "  hint: arrays of equal length; a symbolic batch has none"
         )
     return int(next(iter(sizes)))  # type: ignore[arg-type]
@@ -221,6 +222,105 @@ def vectorize(
         return host.tensor(flat.reshape(spread[0].shape))
 
     return call
+
+
+def scan(
+    f: Callable[[Any, Any], Any],
+    init: Any,
+    xs: Any = None,
+    length: int | None = None,
+    reverse: bool = False,
+    unroll: int | bool = 1,
+) -> tuple[Any, Any]:
+    """`f` carried along the first axis of `xs`: carry, y = f(carry, x) for slice after slice.
+
+    The rounds become one graph, each written out, so gradients flow through them like through any
+    other ops, and a traced step may have at most 10,000.
+
+    Args:
+        f: takes the carry and a slice, gives the next carry, of the same structure, shapes and
+            types, and a result (tensors in any nesting, or None).
+        init: the first carry: a tensor, or tensors in any nesting.
+        xs: tensors in any nesting, all of one length along the first axis; None gives `f` None.
+        length: the number of rounds; needed when `xs` is None.
+        reverse: begin with the last slice; results stand at the place of their slice.
+        unroll: taken for Keras's sake.
+
+    Returns:
+        The last carry, and the results stacked along a new first axis (None where `f` gave None).
+
+    Raises:
+        ShapeError: lengths differ, or a round changes the shape or type of the carry.
+        TypeError: `f` is no function.
+        ValueError: neither `xs` nor `length` is given.
+
+    Example:
+        >>> last, sums = scan(lambda c, x: (c + x, c + x), 0.0, [1.0, 2.0, 3.0])
+        >>> sums.tolist()
+        [1.0, 3.0, 6.0]
+    """
+    if not callable(f):
+        raise TypeError(f"scan: f is {f!r}, wanted a function of a carry and a slice")
+    if not isinstance(unroll, bool) and (not isinstance(unroll, int) or unroll < 1):
+        raise ValueError(f"scan: unroll is {unroll!r}, wanted a positive number or a truth value")
+    if xs is None and length is None:
+        raise ValueError("scan: no xs to scan over\n  hint: length=n for n rounds without slices")
+    leaves = [] if xs is None else [convert_to_tensor(x) for x in tree.flatten(xs)]
+    n = _length("scan", leaves) if leaves else int(length or 0)
+    if n < 0 or (length is not None and int(length) != n):
+        raise _core.ShapeError(
+            f"scan: length is {length}, the first axis of xs has {n} slices\n"
+            "  hint: leave length out when xs is given"
+        )
+    carry = tree.map_structure(_tensor, init)
+    if n > MOST_ROUNDS and not all(_has_value(x) for x in [*leaves, *tree.flatten(carry)]):
+        raise TraceError(
+            f"scan: {n} rounds in a traced step\n  hint: at most {MOST_ROUNDS}; scan in parts"
+        )
+
+    def one(carry: Any, i: int) -> tuple[Any, Any]:
+        # Without slices the round only tells what the results look like.
+        slices = [x[i] if n else _c.broadcast_to(0, shape=list(x.shape[1:])) for x in leaves]
+        slices = [cast(s, x.dtype) for s, x in zip(slices, leaves, strict=True)]
+        out = f(carry, tree.pack(xs, slices) if xs is not None else None)
+        if not isinstance(out, list | tuple) or len(out) != 2:
+            raise ValueError("scan: f gave no pair\n  hint: return carry, y; y may be None")
+        new = tree.map_structure(_tensor, out[0])
+        _same_carry(carry, new)
+        return new, None if out[1] is None else tree.map_structure(_tensor, out[1])
+
+    if n == 0:
+        _, y = one(carry, 0)
+        return carry, None if y is None else tree.map_structure(_nothing, y)
+    ys = []
+    for i in reversed(range(n)) if reverse else range(n):
+        carry, y = one(carry, i)
+        ys.append(y)
+    if reverse:
+        ys.reverse()
+    if ys[0] is None:
+        return carry, None
+    columns = zip(*(tree.flatten(y) for y in ys), strict=True)
+    return carry, tree.pack(ys[0], [stack(list(c), axis=0) for c in columns])
+
+
+def _nothing(y: Tensor) -> Tensor:
+    """No results like `y`."""
+    return _c.full(shape=[0, *y.shape], value=0.0, dtype=y.dtype)
+
+
+def _same_carry(old: Any, new: Any) -> None:
+    if tree.structure(old) != tree.structure(new):
+        raise ValueError(
+            "scan: f returns a carry of another structure than it was given\n"
+            "  hint: return as many tensors as init has, in the same nesting"
+        )
+    for a, b in zip(tree.flatten(old), tree.flatten(new), strict=True):
+        if tuple(a.shape) != tuple(b.shape) or a.dtype != b.dtype:
+            raise _core.ShapeError(
+                f"scan: a round turns a carry of {a.dtype}{tuple(a.shape)} into "
+                f"{b.dtype}{tuple(b.shape)}\n  hint: give init the shape and type of the results"
+            )
 
 
 def associative_scan(
