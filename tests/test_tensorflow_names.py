@@ -32,6 +32,16 @@ def test_a_tape_takes_nested_sources_several_targets_and_weights():
     assert float(tape.gradient(y, c, unconnected_gradients="zero")) == 0.0
 
 
+def test_a_tape_passes_through_sorting_and_views_of_values_that_were_read():
+    x = tf.Variable([3.0, 1.0, 2.0])
+    with tf.GradientTape() as tape:
+        y = tf.sort(tf.reshape(x, (3, 1)), axis=0)
+        assert y.numpy().ravel().tolist() == [1.0, 2.0, 3.0]
+        z = tf.reduce_sum(y * tf.constant([[1.0], [10.0], [100.0]]))
+        assert float(z) == 321.0
+    assert tape.gradient(z, x).tolist() == [100.0, 1.0, 10.0]
+
+
 def test_nested_tapes_give_second_derivatives():
     x = tf.Variable(2.0)
     with tf.GradientTape() as outer:

@@ -51,7 +51,8 @@ PARAMETERS = {
     "pinned": "_Array", "prices": "_Array", "quantile_levels": "_Array", "quantiles": "_Array",
     "ranks": "_Array",
     "reset": "Sequence[Variable] | None", "results": "Function | None", "seed": "int | None",
-    "shape": "Sequence[int | str | Dim | None]", "sizes": "Mapping[str, Any]", "slots": "Sequence[_TensorLike]", "step": "Function",
+    "shape": "Sequence[int | str | Dim | None]", "sizes": "Mapping[str, Any]",
+    "slots": "Sequence[_TensorLike]", "step": "Function",
     "steps": "int | None", "stream": "Any", "streams": "int",
     "updates": "Sequence[tuple[Variable, Tensor]] | None", "value": "Any",
     "values": "Sequence[Any]", "variables": "Sequence[Variable]",
@@ -59,7 +60,8 @@ PARAMETERS = {
 }  # fmt: skip
 # The same name means something else here.
 EXCEPTIONS = {
-    "Tensor.astype.dtype": "str", "Tensor.reshape.shape": "int | Dim | None | Sequence[int | Dim | None]",
+    "Tensor.astype.dtype": "str",
+    "Tensor.reshape.shape": "int | Dim | None | Sequence[int | Dim | None]",
     "Tensor.__array__.dtype": "Any", "Variable.__array__.dtype": "Any",
     "Ensemble.__new__.seed": "int", "Ensemble.__new__.stream": "int",
     "Ensemble.__new__.variables": "Sequence[Any]",
@@ -71,8 +73,8 @@ EXCEPTIONS = {
 }  # fmt: skip
 # Types of results and properties.
 RESULTS = {
-    "Dim.bind": "Any", "Dim.names": "list[str]", "Function.inputs": "list[str]", "Function.steps": "str",
-    "Function.predict": "list[NDArray[Any]]",
+    "Dim.bind": "Any", "Dim.names": "list[str]", "Function.inputs": "list[str]",
+    "Function.steps": "str", "Function.predict": "list[NDArray[Any]]",
     "Loop.finished": "list[list[float]]", "Loop.run": "list[list[float]]",
     "Recording.close": "None", "Recording.start": "None", "Recording.stop": "None",
     "Recording.watch": "None", "Tensor.is_recorded": "bool", "depends_on": "list[bool]",
@@ -284,7 +286,8 @@ def core_stub() -> str:
 ATTRIBUTES = {
     "Int": "int", "Ints": "int | Sequence[int]", "IntsOrNone": "int | Sequence[int] | None",
     "IntOrNone": "int | None", "Size": "int | Dim", "SizeOrNone": "int | Dim | None",
-    "Sizes": "int | Dim | Sequence[int | Dim | None]", "Float": "float", "Bool": "bool", "DType": "str",
+    "Sizes": "int | Dim | Sequence[int | Dim | None]", "Float": "float",
+    "Bool": "bool", "DType": "str",
 }  # fmt: skip
 
 

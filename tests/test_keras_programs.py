@@ -1,0 +1,236 @@
+"""Programs as Keras users write them from memory: models, loops and callbacks put together."""
+
+import numpy as np
+import pytest
+
+import fastnn as tf
+from fastnn import keras, ops
+from fastnn.keras import layers
+
+
+def test_a_model_of_two_inputs_and_outputs_is_trained_cut_cloned_and_described(rng, capsys):
+    a, b = keras.Input((8,), name="a"), keras.Input((4,), name="b")
+    x = layers.Concatenate()([layers.Dense(6, "relu")(a), layers.Dense(3, "tanh")(b)])
+    outputs = [
+        layers.Dense(1, "sigmoid", name="priority")(x),
+        layers.Dense(4, "softmax", name="department")(x),
+    ]
+    model = keras.Model(inputs=[a, b], outputs=outputs, name="tickets")
+    model.compile(
+        optimizer=keras.optimizers.RMSprop(1e-3),
+        loss={"priority": keras.losses.BinaryCrossentropy(),
+              "department": "categorical_crossentropy"},
+        loss_weights={"priority": 1.0, "department": 0.2},
+        metrics={"priority": ["accuracy"], "department": ["accuracy"]},
+    )  # fmt: skip
+    inputs = {"a": rng.random((32, 8)), "b": rng.random((32, 4))}
+    targets = {
+        "priority": rng.integers(0, 2, (32, 1)),
+        "department": keras.utils.to_categorical(rng.integers(0, 4, 32), 4),
+    }
+    history = model.fit(inputs, targets, epochs=2, validation_split=0.25, verbose=0).history
+    assert {"priority_loss", "val_department_accuracy"} <= set(history)
+    model.summary()
+    assert "tickets" in capsys.readouterr().out
+    given = [inputs["a"], inputs["b"]]
+    cut = keras.Model(model.input, model.get_layer("concatenate").output)
+    assert cut.predict(given, verbose=0).shape == (32, 9)
+    for other in (
+        keras.models.clone_model(model), keras.models.model_from_json(model.to_json())
+    ):  # fmt: skip
+        other.set_weights(model.get_weights())
+        for p, q in zip(
+            other.predict(given, verbose=0), model.predict(given, verbose=0), strict=True
+        ):
+            np.testing.assert_array_equal(p, q)
+
+
+class Block(layers.Layer):
+    """Layers in a list and in a dict."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.steps = [layers.Dense(units, "gelu"), layers.LayerNormalization()]
+        self.sides = {"skip": layers.Dense(units)}
+
+    def call(self, x):
+        y = x
+        for step in self.steps:
+            y = step(y)
+        return y + self.sides["skip"](x)
+
+
+class Net(keras.Model):
+    """Blocks in a list."""
+
+    def __init__(self, depth=2, **kwargs):
+        super().__init__(**kwargs)
+        self.blocks = [Block(8) for _ in range(depth)]
+        self.head = layers.Dense(1)
+
+    def call(self, x, training=None):
+        for block in self.blocks:
+            x = block(x)
+        return self.head(x)
+
+
+def test_nested_lists_of_layers_are_trained_frozen_and_saved(rng, tmp_path):
+    x = rng.random((40, 5)).astype("f")
+    model = Net()
+    model.compile("adam", "mse", metrics=["mae", keras.metrics.RootMeanSquaredError()])
+    model.fit(x, x.sum(1, keepdims=True), epochs=2, verbose=0)
+    assert len(model.trainable_variables) == 2 * 6 + 2
+    model.save_weights(tmp_path / "w.safetensors")
+    other = Net()
+    other(x[:1])
+    other.load_weights(tmp_path / "w.safetensors")
+    np.testing.assert_array_equal(other.predict(x, verbose=0), model.predict(x, verbose=0))
+    model.blocks[0].trainable = False
+    assert len(model.trainable_variables) == 6 + 2
+
+
+def test_a_written_loop_over_a_data_set_counts_metrics_and_follows_its_schedule(rng):
+    x = rng.random((96, 10)).astype("f")
+    y = (x.sum(1) > 5).astype("int32")
+    batches = tf.data.Dataset.from_tensor_slices((x, y)).shuffle(96, seed=0).batch(32)
+    model = keras.Sequential(
+        [layers.Dense(16, "relu", kernel_constraint=keras.constraints.MaxNorm(2.0),
+                      kernel_regularizer="l2"), layers.Dense(2)]
+    )  # fmt: skip
+    optimizer = keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(1e-2, 30))
+    loss_of = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    accuracy, mean = keras.metrics.SparseCategoricalAccuracy(), keras.metrics.Mean()
+
+    @tf.function
+    def step(x, y):
+        with tf.GradientTape() as tape:
+            logits = model(x, training=True)
+            loss = loss_of(y, logits) + tf.add_n(model.losses)
+        grads = tape.gradient(loss, model.trainable_weights)
+        optimizer.apply_gradients(zip(grads, model.trainable_weights, strict=True))
+        accuracy.update_state(y, logits)
+        mean.update_state(loss)
+        return loss
+
+    means = []
+    for _ in range(3):
+        for xb, yb in batches:
+            loss = step(xb, yb)
+            assert f"{loss:.3f}"
+        means.append(float(mean.result()))
+        mean.reset_state()
+    assert means[2] < means[0]
+    assert int(optimizer.iterations) == 9
+    assert float(optimizer.learning_rate) < 1e-2
+    assert 0.0 <= float(accuracy.result()) <= 1.0
+    assert np.linalg.norm(model.layers[0].get_weights()[0], axis=0).max() <= 2.0 + 1e-5
+
+
+def test_an_equation_is_solved_by_second_derivatives():
+    keras.utils.set_random_seed(0)
+    net = keras.Sequential([layers.Dense(16, "tanh"), layers.Dense(1)])
+    x = tf.constant(np.linspace(0, 1, 16)[:, None], dtype=tf.float32)
+    optimizer = keras.optimizers.Adam(1e-2)
+    losses = []
+    for _ in range(12):
+        with tf.GradientTape() as train:
+            with tf.GradientTape() as second:
+                second.watch(x)
+                with tf.GradientTape() as first:
+                    first.watch(x)
+                    u = net(x)
+                slope = first.gradient(u, x)
+            bend = second.gradient(slope, x)
+            loss = tf.reduce_mean(tf.square(bend + u)) + tf.square(u[0, 0])
+            loss = loss + tf.square(u[-1, 0] - 1.0)
+        grads = train.gradient(loss, net.trainable_variables)
+        grads, _ = tf.clip_by_global_norm(grads, 1.0)
+        optimizer.apply_gradients(zip(grads, net.trainable_variables, strict=True))
+        losses.append(float(loss))
+    assert losses[-1] < 0.7 * losses[0]
+
+
+def test_a_gan_trains_in_its_own_step(rng):
+    class Gan(keras.Model):
+        def __init__(self, critic, maker):
+            super().__init__()
+            self.critic, self.maker = critic, maker
+
+        def compile(self, critic_optimizer, maker_optimizer, loss_of):
+            super().compile()
+            self.steps = (critic_optimizer, maker_optimizer)
+            self.loss_of = loss_of
+
+        def train_step(self, real):
+            n = tf.shape(real)[0]
+            fake = self.maker(tf.random.normal(shape=(n, 4)))
+            both = tf.concat([fake, real], axis=0)
+            labels = tf.concat([tf.ones((n, 1)), tf.zeros((n, 1))], axis=0)
+            with tf.GradientTape() as tape:
+                critic_loss = self.loss_of(labels, self.critic(both))
+            weights = self.critic.trainable_weights
+            self.steps[0].apply_gradients(
+                zip(tape.gradient(critic_loss, weights), weights, strict=True)
+            )
+            with tf.GradientTape() as tape:
+                made = self.critic(self.maker(tf.random.normal(shape=(n, 4))))
+                maker_loss = self.loss_of(tf.zeros((n, 1)), made)
+            weights = self.maker.trainable_weights
+            self.steps[1].apply_gradients(
+                zip(tape.gradient(maker_loss, weights), weights, strict=True)
+            )
+            return {"critic": critic_loss, "maker": maker_loss}
+
+    critic = keras.Sequential([keras.Input((6,)), layers.Dense(8), layers.LeakyReLU(),
+                               layers.Dense(1)])  # fmt: skip
+    maker = keras.Sequential([keras.Input((4,)), layers.Dense(6, "sigmoid")])
+    gan = Gan(critic, maker)
+    gan.compile(
+        keras.optimizers.Adam(1e-3), keras.optimizers.Adam(1e-3),
+        keras.losses.BinaryCrossentropy(from_logits=True),
+    )  # fmt: skip
+    before = maker.get_weights()[0].copy()
+    history = gan.fit(rng.random((48, 6)).astype("f"), epochs=2, batch_size=16, verbose=0).history
+    assert set(history) == {"critic", "maker"}
+    assert not np.array_equal(before, maker.get_weights()[0])
+
+
+def test_a_metric_of_metrics_and_a_head_put_on_a_trained_body(rng):
+    class F1(keras.metrics.Metric):
+        def __init__(self, name="f1", **kwargs):
+            super().__init__(name=name, **kwargs)
+            self.p, self.r = keras.metrics.Precision(), keras.metrics.Recall()
+
+        def update_state(self, y, p, sample_weight=None):
+            self.p.update_state(y, p, sample_weight)
+            self.r.update_state(y, p, sample_weight)
+
+        def result(self):
+            p, r = self.p.result(), self.r.result()
+            return 2 * p * r / (p + r + keras.backend.epsilon())
+
+        def reset_state(self):
+            self.p.reset_state()
+            self.r.reset_state()
+
+    x = rng.random((60, 6)).astype("f")
+    y = (x.sum(1, keepdims=True) > 3).astype("f")
+    model = keras.Sequential([layers.Dense(8, "relu"), layers.Dense(1, "sigmoid")])
+    model.compile("adam", "binary_crossentropy", metrics=[F1()])
+    history = model.fit(x, y, epochs=2, verbose=0).history
+    p = model.predict(x, verbose=0) > 0.5
+    hits = float((p * y).sum())
+    wanted = 2 * hits / max(p.sum() + y.sum(), 1)
+    assert model.evaluate(x, y, verbose=0, return_dict=True)["f1"] == pytest.approx(
+        wanted, abs=1e-5
+    )
+    assert len(history["f1"]) == 2
+    model.pop()
+    model.add(layers.Dense(3, "softmax", name="head"))
+    model.layers[0].trainable = False
+    kept = model.layers[0].get_weights()[0].copy()
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy")
+    model.fit(x, rng.integers(0, 3, 60), verbose=0)
+    np.testing.assert_array_equal(kept, model.layers[0].get_weights()[0])
+    assert model.output_shape == (None, 3)
+    assert float(ops.sum(model(x[:1]))) == pytest.approx(1.0, abs=1e-5)
