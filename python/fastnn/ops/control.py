@@ -260,9 +260,15 @@ def scan(
         [1.0, 3.0, 6.0]
     """
     if not callable(f):
-        raise TypeError(f"scan: f is {f!r}, wanted a function of a carry and a slice")
+        raise TypeError(
+            f"scan: f is {f!r}, wanted a function of a carry and a slice\n"
+            "  hint: f(carry, x) gives (carry, y)"
+        )
     if not isinstance(unroll, bool) and (not isinstance(unroll, int) or unroll < 1):
-        raise ValueError(f"scan: unroll is {unroll!r}, wanted a positive number or a truth value")
+        raise ValueError(
+            f"scan: unroll is {unroll!r}, wanted a positive number or a truth value\n"
+            "  hint: unroll=1"
+        )
     if xs is None and length is None:
         raise ValueError("scan: no xs to scan over\n  hint: length=n for n rounds without slices")
     leaves = [] if xs is None else [convert_to_tensor(x) for x in tree.flatten(xs)]

@@ -83,7 +83,8 @@ def slice(
     x = convert_to_tensor(inputs)
     if begin is not None:
         return _c.slice(x, begin=begin, end=end, step=step)
-    starts, sizes = _starts("slice", start_indices, x.ndim), list(shape or ())
+    starts = _starts("slice", start_indices, x.ndim)
+    sizes: list[Any] = list(shape or ())
     if len(sizes) != x.ndim:
         raise ShapeError(
             f"slice: shape is {tuple(sizes)}, wanted one size for each of {x.ndim} axes\n"
