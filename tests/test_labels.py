@@ -73,9 +73,6 @@ ENTRANCES = {
         y, np.full((4, 3), 1 / 3, "float32")),
     "generalised": lambda y: K.losses.CategoricalGeneralizedCrossEntropy()(y, np.ones((4, 3)) / 3),
     "nll": lambda y: fastnn.losses.NLL()(y, np.zeros((4, 3), "float32")),
-    "MeanIoU": lambda y: K.metrics.MeanIoU(3).update_state(y, GOOD),
-    "MeanIoU of predictions": lambda y: K.metrics.MeanIoU(3).update_state(GOOD, y),
-    "IoU": lambda y: K.metrics.IoU(3, [0]).update_state(y, GOOD),
 }  # fmt: skip
 WRONG = {
     "beyond": np.array([0, 1, 2, 3]),
@@ -95,6 +92,15 @@ def test_labels_outside_the_classes_are_refused_at_every_entrance(entrance, labe
     assert "hint:" in str(caught.value)
     if "two outputs" in entrance:
         assert "output 'a'" in str(caught.value)
+
+
+@pytest.mark.parametrize("make", [lambda: K.metrics.MeanIoU(3), lambda: K.metrics.IoU(3, [0])])
+def test_overlaps_say_which_labels_they_leave_out(make):
+    for y, p in (([0, 1, 7], [0, 1, 2]), ([0, 1, 2], [0, 1, -1])):
+        with pytest.warns(UserWarning, match=r"leaves out 1 of 3 class numbers"):
+            make().update_state(y, p)
+    with pytest.raises(DataError, match="whole class numbers"):
+        make().update_state([0, 1, 2], [0.2, 0.7, 1.0])
 
 
 def test_an_ignored_class_is_no_label_outside():

@@ -379,8 +379,8 @@ def binary_crossentropy(
     axis: int = -1,
 ) -> Any:
     """mean(-y log p - (1 - y) log(1 - p)) over `axis`; p clipped to [1e-7, 1 - 1e-7]."""
-    _check_known_binary(y_true, "binary_crossentropy")
     y_true, y_pred = _float_pair(y_true, y_pred, alike=True)
+    _check_known_binary(y_true, "binary_crossentropy")
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
     return ops.mean(ops.binary_crossentropy(y_true, y_pred, from_logits), axis=axis)
@@ -495,8 +495,8 @@ def binary_focal_crossentropy(
     axis: int = -1,
 ) -> Any:
     """Binary cross-entropy times (1 - p of the truth)^gamma (Lin et al. 2017)."""
-    _check_known_binary(y_true, "binary_focal_crossentropy")
     y_true, y_pred = _float_pair(y_true, y_pred)
+    _check_known_binary(y_true, "binary_focal_crossentropy")
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
     if from_logits:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import warnings
 from typing import Any
@@ -79,7 +78,7 @@ class MonitorCallback(Callback):
 
 
 def _is_finite(value: Any) -> bool:
-    return math.isfinite(float(np.asarray(value)))
+    return bool(np.isfinite(np.asarray(value, np.float64)).all())
 
 
 def _metrics_of(model: Any) -> list[Any]:

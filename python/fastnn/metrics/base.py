@@ -335,7 +335,8 @@ def _class_numbers(y_true: Any, y_pred: Any) -> Any:
     y_true, y_pred = ops.cast(y_true, "int32"), ops.convert_to_tensor(y_pred)
     if ops.ndim(y_true) == ops.ndim(y_pred) and y_true.shape[-1] == 1:
         y_true = ops.squeeze(y_true, -1)
-    losses.check_sparse(y_true, y_pred)
+    if ops.ndim(y_true) == ops.ndim(y_pred) and y_true.shape[-1] == y_pred.shape[-1]:
+        losses.check_sparse(y_true, y_pred)  # one-hot targets
     return y_true
 
 

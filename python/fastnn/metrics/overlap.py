@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,8 +26,8 @@ _CARRY = 1 << 30
 class _Overlap(Metric):
     """A confusion matrix of classes (rows: truth) and its intersections over unions.
 
-    Class numbers outside 0…num_classes-1 are refused, or left out where they are not known before
-    they are counted (inside a trace of the caller's); `ignore_class` is left out. Counts are int32,
+    Class numbers outside 0…num_classes-1, and `ignore_class`, are left out, as in Keras; a warning
+    says so where they are known before they are counted. Fractions are refused. Counts are int32,
     with multiples of 2^30 in a second variable; from the first float weights on they are float32,
     so that weights count as they are given (Keras cuts their fractions off). With `dtype="float32"`
     they are so from the start.
@@ -70,10 +71,21 @@ class _Overlap(Metric):
         self._count(y_true, y_pred, sample_weight)
 
     def check_labels(self, labels: Any, what: str = "y") -> None:
-        """DataError when class numbers, as far as they are known, lie outside the classes."""
+        """Warns of class numbers, as far as they are known, that lie outside the classes."""
         known = known_values(labels) if self.sparse_y_true or what == "y_pred" else None
-        if known is not None:
-            check_class_numbers(known, self.num_classes, what, self.name, self.ignore_class)
+        if known is None or not known.size:
+            return
+        outside = (known < 0) | (known >= self.num_classes)
+        if self.ignore_class is not None:
+            outside &= known != self.ignore_class
+        # What is inside shall be whole numbers.
+        check_class_numbers(known[~outside], self.num_classes, what, self.name, self.ignore_class)
+        if outside.any():
+            warnings.warn(
+                f"{self.name} leaves out {int(outside.sum())} of {known.size} class numbers in "
+                f"{what}, which are not in 0…{self.num_classes - 1}, such as {known[outside][0]}",
+                stacklevel=3,
+            )
 
     def _best(self, what: str, scores: Any) -> Any:
         """The class with the best score; ShapeError when there are other than `num_classes`."""
