@@ -179,7 +179,7 @@ fn cheaper(g: &mut Graph, node: &Node, inputs: Vec<Id>) -> Id {
 }
 
 /// Keeps inputs and what outputs and updates need.
-fn drop_unused(graph: &Graph) -> Graph {
+pub(super) fn drop_unused(graph: &Graph) -> Graph {
     let mut used = vec![false; graph.nodes.len()];
     for id in graph.outputs.iter().chain(graph.updates.iter().map(|(_, v)| v)).chain(&graph.inputs) {
         used[id.at()] = true;
