@@ -140,9 +140,10 @@ pub fn hoist(
 fn is_work(graph: &Graph, id: Id) -> bool {
     let node = graph.node(id);
     match node.op.kind {
-        Kind::Map | Kind::Reduce(_) | Kind::Head | Kind::Kernel => true,
+        // The parts of a node with several results stay with it.
+        Kind::Map | Kind::Reduce(_) | Kind::Head | Kind::Kernel => node.op.parts.is_empty(),
         Kind::Strided(_) => node.ty.shape.count() == graph.shape(node.inputs[0]).count(),
-        Kind::Leaf | Kind::View | Kind::Lowered(_) => false,
+        Kind::Leaf | Kind::View | Kind::Part | Kind::Lowered(_) => false,
     }
 }
 

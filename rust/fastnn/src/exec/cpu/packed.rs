@@ -23,6 +23,7 @@ pub(super) static PACK: OpDef = OpDef {
     kind: Kind::Kernel,
     reference: reference_pack,
     formula: "",
+    parts: &[],
     domain: &[],
     smooth: true,
 };
@@ -40,6 +41,7 @@ pub(super) static MATMUL_PACKED: OpDef = OpDef {
     kind: Kind::Head,
     reference: reference_product,
     formula: "",
+    parts: &[],
     domain: &[],
     smooth: true,
 };
