@@ -4,7 +4,7 @@
 use fastnn::function::Function;
 use fastnn::graph::{Arg, Attr, Ty};
 use fastnn::ops;
-use fastnn::shape::{BATCH, DType, Shape};
+use fastnn::shape::{DType, Shape};
 use fastnn::tensor::{Storage, Tensor, Variable};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
@@ -59,7 +59,7 @@ fn predictions_follow_every_change_of_the_weights_with_the_same_bits() {
     let weights: Vec<Arc<Variable>> =
         shapes.iter().enumerate().map(|(i, d)| variable(d, &noise(d, i + 1))).collect();
     let leaves: Vec<Tensor> = weights.iter().map(leaf).collect();
-    let x = Tensor::placeholder(Ty::f32(Shape::new(&[BATCH, 96]).unwrap()), "x");
+    let x = Tensor::placeholder(Ty::f32(Shape::with_batch(&[96]).unwrap()), "x");
     let predict = Function::new(std::slice::from_ref(&x), &[net(&x, &leaves)], &[]).unwrap();
     let grown = apply("add", &[&leaves[0], &apply("multiply", &[&leaves[0], &leaves[0]])]);
     let train = Function::new(&[], &[], &[(weights[0].clone(), grown)]).unwrap();
@@ -91,7 +91,7 @@ fn predictions_beside_training_are_those_of_one_moment() {
     let second = variable(&[n], &vec![1.0; n]);
     let (a, b) = (leaf(&first), leaf(&second));
     let number = |v: f64| Tensor::scalar(v, DType::F32).unwrap();
-    let x = Tensor::placeholder(Ty::f32(Shape::new(&[BATCH, k]).unwrap()), "x");
+    let x = Tensor::placeholder(Ty::f32(Shape::with_batch(&[k]).unwrap()), "x");
     let product = apply("matmul", &[&x, &apply("multiply", &[&a, &number(3.0)])]);
     let row = apply("multiply", &[&b, &number(3.0)]);
     let difference = apply("subtract", &[&product, &row]);
@@ -142,7 +142,7 @@ fn predictions_beside_training_are_those_of_one_moment() {
 #[test]
 fn forty_batch_sizes_share_one_arena_and_stay_compiled() {
     let (w, v) = (variable(&[16, 512], &noise(&[16, 512], 1)), variable(&[512, 300], &noise(&[512, 300], 2)));
-    let x = Tensor::placeholder(Ty::f32(Shape::new(&[BATCH, 16]).unwrap()), "x");
+    let x = Tensor::placeholder(Ty::f32(Shape::with_batch(&[16]).unwrap()), "x");
     let h = apply("softmax", &[&apply("matmul", &[&x, &leaf(&w)])]);
     let y = apply("softmax", &[&apply("matmul", &[&h, &leaf(&v)])]);
     let f = Function::new(&[x], &[apply("matmul", &[&y, &apply("transpose", &[&leaf(&v)])])], &[]).unwrap();
@@ -161,7 +161,7 @@ fn forty_batch_sizes_share_one_arena_and_stay_compiled() {
 #[test]
 fn predictions_at_the_same_time_have_an_arena_each() {
     let w = variable(&[32, 256], &noise(&[32, 256], 1));
-    let x = Tensor::placeholder(Ty::f32(Shape::new(&[BATCH, 32]).unwrap()), "x");
+    let x = Tensor::placeholder(Ty::f32(Shape::with_batch(&[32]).unwrap()), "x");
     let h = apply("softmax", &[&apply("matmul", &[&x, &leaf(&w)])]);
     let f = Function::new(&[x], &[apply("cumsum", &[&apply("softmax", &[&h])])], &[]).unwrap();
     let want: Vec<Vec<u32>> =

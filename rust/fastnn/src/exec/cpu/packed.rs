@@ -48,7 +48,7 @@ pub(super) static MATMUL_PACKED: OpDef = OpDef {
 
 /// (terms, columns) of the right operand.
 fn sides(b: &Shape, transposed: bool) -> (usize, usize) {
-    let d = &b.dims()[b.rank() - 2..];
+    let d = &b.sizes()[b.rank() - 2..];
     if transposed { (d[1], d[0]) } else { (d[0], d[1]) }
 }
 
@@ -58,7 +58,7 @@ fn infer_pack(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
 }
 
 fn infer_product(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
-    let mut dims = types[0].shape.dims().to_vec();
+    let mut dims = types[0].shape.sizes().to_vec();
     if let Some(last) = dims.last_mut() {
         *last = attrs[0].int() as usize;
     }
@@ -75,8 +75,8 @@ fn reference_pack(x: &[Host], attrs: &[Attr], out: Ty) -> Host {
 }
 
 fn reference_product(x: &[Host], _: &[Attr], out: Ty) -> Host {
-    let n = out.shape.dims().last().copied().unwrap_or(1);
-    let k = x[0].ty.shape.dims().last().copied().unwrap_or(1);
+    let n = out.shape.sizes().last().copied().unwrap_or(1);
+    let k = x[0].ty.shape.sizes().last().copied().unwrap_or(1);
     let one = |i: usize| (0..k).map(|p| x[0].data[i / n * k + p] * x[1].data[p * n + i % n]).sum();
     Host { ty: out, data: (0..out.shape.count()).map(one).collect() }
 }

@@ -88,7 +88,7 @@ type Head = fn(&[Ty], &[Attr], Ty) -> Box<dyn Blocked>;
 
 const HEADS: &[(&OpDef, Head)] = &[
     (&packed::MATMUL_PACKED, |types, _, out| {
-        Box::new(Packed::new(&types[0].shape, out.shape.dims().last().copied().unwrap_or(1)))
+        Box::new(Packed::new(&types[0].shape, out.shape.sizes().last().copied().unwrap_or(1)))
     }),
     (&matmul::MATMUL, |types, attrs, out| {
         let transposed = [attrs[0].flag(), attrs[1].flag()];

@@ -148,7 +148,8 @@ impl Packed {
     /// The product of `a` with the panels of a matrix of `n` columns.
     #[must_use]
     pub fn new(a: &Shape, n: usize) -> Packed {
-        let (rows, k) = a.dims().split_at(a.rank() - 1);
+        let sizes = a.sizes();
+        let (rows, k) = sizes.split_at(a.rank() - 1);
         let (m, k) = (rows.iter().product(), k[0]);
         Packed { m, n, k, band: band(m, n, k) }
     }
