@@ -24,6 +24,7 @@ pub(super) static PACK: OpDef = OpDef {
     reference: reference_pack,
     formula: "",
     parts: &[],
+    writes_over: &[],
     domain: &[],
     smooth: true,
 };
@@ -42,6 +43,7 @@ pub(super) static MATMUL_PACKED: OpDef = OpDef {
     reference: reference_product,
     formula: "",
     parts: &[],
+    writes_over: &[],
     domain: &[],
     smooth: true,
 };
