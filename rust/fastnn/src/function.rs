@@ -1,14 +1,15 @@
 //! F7. Functions: a traced graph with named inputs, results, and variables it reads and updates.
 //! The graph is replayed and compiled once for each tuple of sizes that its inputs leave open;
-//! calls bind the caller's arrays and the variables and run. Thread-safe: a call without updates reads snapshots, a call with updates
-//! takes its variables out in one fixed order.
+//! calls bind the caller's arrays and the variables and run. Thread-safe: a call without updates reads
+//! snapshots, a call with updates takes its variables out in one fixed order.
 
 use crate::dim::{Binder, Bindings, Dim};
 use crate::error::{Error, Result};
+use crate::exec::cpu::Arenas;
 use crate::graph::{Arg, Graph, Id, Ty};
 use crate::shape::{DType, Shape};
 use crate::sync::{self, Lock};
-use crate::tensor::{Plan, Storage, Tensor, Variable, WAITING, Walk};
+use crate::tensor::{Plan, Shelf, Storage, Tensor, Variable, WAITING, Walk};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -16,10 +17,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-/// Compiled tuples of sizes kept per function.
-const KEPT: usize = 32;
 /// Batch sizes from which on a caller should be warned.
 const MANY_BATCHES: usize = 16;
+/// Bytes of compiled plans that a function keeps; the latest stays in any case. A plan of a dense
+/// net takes some tens of kilobytes; the arena is one for all.
+const PLAN_BYTES: usize = 16 << 20;
 
 /// What a call returns: a value per output, with its type.
 pub type Values = SmallVec<[(Ty, Arc<Storage>); 2]>;
@@ -33,7 +35,11 @@ pub struct Function {
     captured: Vec<Arc<Storage>>,
     /// The symbols of the graph.
     symbols: Vec<Dim>,
+    /// In the order of use, the latest last.
     plans: Lock<Vec<(Bindings, Arc<Plan>)>>,
+    arenas: Arc<Arenas>,
+    /// Values that depend on weights only.
+    shelf: Shelf,
     compiles: AtomicUsize,
     storm: AtomicBool,
 }
@@ -142,6 +148,8 @@ impl Function {
             captured,
             symbols,
             plans: Lock::new(Vec::new()),
+            arenas: Arc::default(),
+            shelf: Shelf::default(),
             compiles: AtomicUsize::new(0),
             storm: AtomicBool::new(false),
         })
@@ -302,24 +310,55 @@ impl Function {
         {
             let mut plans = self.plans.lock();
             if let Some(at) = plans.iter().rposition(|(b, _)| b == bindings) {
-                let last = plans.len() - 1;
-                plans.swap(at, last);
-                return Ok(plans[last].1.clone());
+                plans[at..].rotate_left(1);
+                return Ok(plans[plans.len() - 1].1.clone());
             }
         }
-        let plan = Arc::new(Plan::compile(&self.graph.replay(bindings)?)?);
+        let graph = self.graph.replay(bindings)?;
+        let plan = Arc::new(Plan::compile_apart(&graph, &self.invariant(), &self.arenas, &self.shelf)?);
         // Other open sizes are there to vary.
         let only_batches = bindings.iter().all(|(symbol, _)| symbol == Dim::BATCH);
         if self.compiles.fetch_add(1, Relaxed) == MANY_BATCHES && only_batches {
             self.storm.store(true, Relaxed);
         }
         let mut plans = self.plans.lock();
-        let oldest = if plans.len() >= KEPT { Some(plans.remove(0)) } else { None };
         plans.push((bindings.clone(), plan.clone()));
+        let mut bytes: usize = plans.iter().map(|(_, plan)| plan.program().bytes()).sum();
+        let mut gone = 0;
+        while bytes > PLAN_BYTES && gone + 1 < plans.len() {
+            bytes -= plans[gone].1.program().bytes();
+            gone += 1;
+        }
+        let old: Vec<_> = plans.drain(..gone).collect();
         // Plans are taken apart without the lock.
         drop(plans);
-        drop(oldest);
+        if !old.is_empty() {
+            drop(old);
+            self.shelf.prune();
+        }
         Ok(plan)
+    }
+
+    /// Per slot: does it hold what calls of this function never change?
+    fn invariant(&self) -> Vec<bool> {
+        let inputs = self.inputs.iter().map(|_| false);
+        let variables = self.variables.iter().map(|b| !b.updated);
+        inputs.chain(variables).chain(self.captured.iter().map(|_| true)).collect()
+    }
+
+    /// Bytes that the function keeps between calls: plans, the memory of intermediate values, and
+    /// values that depend on weights only.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let plans = self.plans.lock();
+        let plans: usize = plans.iter().map(|(_, plan)| plan.program().bytes()).sum();
+        plans + self.arenas.bytes() + self.shelf.bytes()
+    }
+
+    /// Compiled sizes kept.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.plans.lock().len()
     }
 
     /// Runs once on the given arrays and returns fresh results.
@@ -332,6 +371,7 @@ impl Function {
         for (slot, arg) in args.iter().enumerate() {
             session.set_input(slot, arg.ptr);
         }
+        session.ready(&plan)?;
         let results = plan.run(&session.pointers)?;
         Ok(plan.outputs().iter().copied().zip(results).collect())
     }
@@ -415,6 +455,7 @@ impl Function {
                     plan.insert((n, self.plan(&bindings)?))
                 }
             };
+            session.ready(plan)?;
             plan.program().run(&session.pointers, &targets)?;
             if clock.is_due() {
                 tick()?;
@@ -485,8 +526,11 @@ fn misfit(input: &Input, got: Ty) -> Error {
 pub(crate) struct Session<'a> {
     function: &'a Function,
     pub(crate) pointers: SmallVec<[*mut f32; 32]>,
-    /// Keeps the values behind the pointers of variables that are only read.
-    held: SmallVec<[Arc<Storage>; 16]>,
+    /// The values behind the pointers of variables, with their versions, where they are only read.
+    held: SmallVec<[Option<(Arc<Storage>, u64)>; 16]>,
+    /// The plan whose prepared values are bound, and these values.
+    bound: Option<Arc<Plan>>,
+    prepared: SmallVec<[Arc<Storage>; 8]>,
     /// How many of the function's variables, in order, have been visited for taking out.
     taken: usize,
 }
@@ -499,6 +543,8 @@ impl<'a> Session<'a> {
             function,
             pointers: SmallVec::from_elem(std::ptr::null_mut(), first + function.variables.len()),
             held: SmallVec::new(),
+            bound: None,
+            prepared: SmallVec::new(),
             taken: 0,
         };
         session.pointers.extend(function.captured.iter().map(|s| s.ptr()));
@@ -509,10 +555,14 @@ impl<'a> Session<'a> {
     fn take(&mut self) -> Result<()> {
         let first = self.function.inputs.len();
         // Snapshots come first: waiting for one while holding a variable could wait for ever.
-        let only_read = self.function.variables.iter().enumerate().filter(|(_, b)| !b.updated);
-        let values = Variable::snapshots(only_read.clone().map(|(_, bound)| &bound.variable));
-        for ((at, _), value) in only_read.zip(values) {
-            self.pointers[first + at] = value.ptr();
+        let variables = &self.function.variables;
+        let only_read = variables.iter().filter(|b| !b.updated).map(|b| &b.variable);
+        let mut values = Variable::versioned(only_read).into_iter();
+        for (at, bound) in variables.iter().enumerate() {
+            let value = if bound.updated { None } else { values.next() };
+            if let Some((value, _)) = &value {
+                self.pointers[first + at] = value.ptr();
+            }
             self.held.push(value);
         }
         self.give_way();
@@ -533,6 +583,34 @@ impl<'a> Session<'a> {
         }
         self.taken = 0;
         self.held.clear();
+        self.bound = None;
+    }
+
+    /// Binds the values that a plan's program reads after the function's own slots: those of the
+    /// snapshots that this session holds.
+    pub(crate) fn ready(&mut self, plan: &Arc<Plan>) -> Result<()> {
+        if self.bound.as_ref().is_some_and(|bound| Arc::ptr_eq(bound, plan)) {
+            return Ok(());
+        }
+        let function = self.function;
+        let (inputs, variables) = (function.inputs.len(), function.variables.len());
+        self.pointers.truncate(inputs + variables + function.captured.len());
+        self.prepared.clear();
+        if !plan.prepared().is_empty() {
+            let held = &self.held;
+            let source = |slot: usize| match slot.checked_sub(inputs)? {
+                at if at < variables => held[at].clone(),
+                // Captured arrays never change.
+                at => function.captured.get(at - variables).map(|value| (value.clone(), 0)),
+            };
+            for prepared in plan.prepared() {
+                let value = prepared.value(&source)?;
+                self.pointers.push(value.ptr());
+                self.prepared.push(value);
+            }
+        }
+        self.bound = Some(plan.clone());
+        Ok(())
     }
 
     /// Points an input at its cells for the next run.

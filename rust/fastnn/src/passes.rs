@@ -8,17 +8,24 @@ use crate::graph::Graph;
 pub mod fuse;
 pub mod grad;
 pub mod group;
+pub mod hoist;
 pub mod lower;
 pub mod plan;
 pub mod simplify;
 pub mod verify;
 
-/// A graph of concrete shapes, lowered, simplified and grouped into steps within `limits`.
-pub fn prepare(graph: &Graph, limits: &fuse::Limits) -> Result<(Graph, fuse::Fusion)> {
+/// A graph of concrete shapes without composites, folded and tidied.
+pub fn simplified(graph: &Graph) -> Result<Graph> {
     graph.check()?;
     let graph = simplify::simplify(&lower::lower(graph)?)?;
     #[cfg(debug_assertions)]
     graph.recheck()?;
+    Ok(graph)
+}
+
+/// A graph of concrete shapes, lowered, simplified and grouped into steps within `limits`.
+pub fn prepare(graph: &Graph, limits: &fuse::Limits) -> Result<(Graph, fuse::Fusion)> {
+    let graph = simplified(graph)?;
     let fusion = fuse::fuse(&graph, limits)?;
     Ok((graph, fusion))
 }

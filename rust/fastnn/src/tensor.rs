@@ -6,11 +6,14 @@
 //! Walks and drops are loops, so depth never meets the stack. May use everything below.
 
 mod evaluate;
+mod prepared;
 mod record;
 mod storage;
 mod walk;
 
 pub use evaluate::{Plan, forget_plans};
+pub use prepared::PREPARED_BYTES;
+pub(crate) use prepared::Shelf;
 pub use record::Recording;
 pub(crate) use storage::WAITING;
 pub use storage::{Storage, Variable, encode, zeros};

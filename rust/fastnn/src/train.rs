@@ -204,6 +204,7 @@ impl Run<'_> {
             let n = batch.min(self.rows - start);
             self.point(&mut session, start, n);
             let plan = self.plan(&step, n, batch)?;
+            session.ready(&plan)?;
             // SAFETY: inputs point to `n` rows, outputs have room for a batch, and the session has
             // the variables.
             unsafe { plan.program().run(&session.pointers, &outputs) }?;

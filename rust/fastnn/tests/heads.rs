@@ -198,3 +198,51 @@ fn rows_are_added_the_same_way_on_every_instruction_set() {
         }
     }
 }
+
+/// The product replaces `state`, whose old value is still read: by the group, or as the bias.
+#[test]
+fn state_that_a_product_replaces_is_read_before_it_is_overwritten() {
+    for (m, n, k) in [(1, 40, 1300), (3, 7, 5), (130, 96, 64)] {
+        for case in 0..4 {
+            let mut g = Graph::new();
+            let (a, b, state) = (g.input(ty(&[m, k])), g.input(ty(&[k, n])), g.input(ty(&[m, n])));
+            let y = g.matmul(a, b, false, false);
+            let (new, out) = match case {
+                0 => (y, g.add_(y, state)),
+                1 => {
+                    let new = g.add_(y, state);
+                    (new, g.tanh(new))
+                }
+                2 => {
+                    let new = g.relu(y);
+                    (new, g.sub(new, state))
+                }
+                _ => {
+                    let sum = g.add_(y, state);
+                    let new = g.relu(sum);
+                    (new, g.mul(new, state))
+                }
+            };
+            g.outputs = vec![out];
+            g.updates = vec![(2, new)];
+            let program = Program::compile(&g).unwrap();
+            let mut inputs = values(&g, 4);
+            let hosts: Vec<Host> = g
+                .inputs
+                .iter()
+                .zip(&inputs)
+                .map(|(&i, v)| Host { ty: g.ty(i), data: v.iter().map(|&x| f64::from(x)).collect() })
+                .collect();
+            let (want, updates) = interp::run(&g, &hosts).unwrap();
+            let mut got = vec![f32::NAN; m * n];
+            let from: Vec<*mut f32> = inputs.iter_mut().map(Vec::as_mut_ptr).collect();
+            // SAFETY: one buffer of the right size per slot, none shared.
+            unsafe { program.run(&from, &[got.as_mut_ptr()]) }.unwrap();
+            let all = got.iter().zip(&want[0].data).chain(inputs[2].iter().zip(&updates[0].1.data));
+            for (a, b) in all {
+                let fits = (f64::from(*a) - b).abs() <= 1e-4 * (1.0 + b.abs());
+                assert!(fits, "case {case} of ({m}, {n}, {k}): {a}, wanted {b}\n{program}");
+            }
+        }
+    }
+}

@@ -2,9 +2,11 @@
 //! Running it allocates nothing once warm, takes no lock but the arena's, and gives the same bits
 //! on any number of threads.
 
+mod arena;
 mod build;
 mod head;
 mod lines;
+mod packed;
 mod step;
 pub mod table;
 
@@ -12,10 +14,13 @@ use crate::buffer::Buffer;
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::kernels::tile::{MAX_INPUTS, MAX_OUTPUTS};
+use crate::passes::hoist::{self, Part};
 use crate::passes::plan::{self, Loc};
 use crate::passes::{self, fuse, verify};
-use crate::sync::{self, Lock, Slot};
+use crate::sync::{self, Slot};
+pub use arena::Arenas;
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use step::{Memory, Step};
 
@@ -39,8 +44,8 @@ pub struct Program {
     copies: Vec<(Loc, Loc, usize)>,
     constants: Vec<Buffer>,
     arena: usize,
-    /// The arena between runs; kept from the second run on, since many programs run once only.
-    idle: Lock<Option<Buffer>>,
+    /// Where the arena waits between runs; from the second run on, since many programs run once only.
+    arenas: Arc<Arenas>,
     repeated: AtomicBool,
     inputs: usize,
     outputs: usize,
@@ -51,21 +56,45 @@ pub struct Program {
 impl Program {
     /// Lowers, simplifies, fuses and plans a graph of concrete shapes.
     pub fn compile(graph: &Graph) -> Result<Program> {
-        let (graph, fusion) = passes::prepare(graph, &LIMITS)?;
-        let plan = plan::plan(&graph, &fusion)?;
-        verify::verify(&graph, &fusion, &plan)?;
-        let steps = build::steps(&graph, &fusion, &plan)?;
+        Program::of_simplified(&passes::simplified(graph)?, Arc::default())
+    }
+
+    /// As [`Program::compile`], without what depends on invariant slots only, as far as `allow` grants:
+    /// the program reads the values of the returned parts as further inputs. Which products read a
+    /// packed operand is decided here.
+    pub fn compile_apart(
+        graph: &Graph,
+        invariant: &[bool],
+        arenas: Arc<Arenas>,
+        allow: &mut dyn FnMut(&Part) -> Result<bool>,
+    ) -> Result<(Program, Vec<Part>)> {
+        let graph = passes::simplified(graph)?;
+        if !invariant.contains(&true) {
+            return Ok((Program::of_simplified(&graph, arenas)?, vec![]));
+        }
+        let graph = packed::choose(&graph, invariant, allow)?;
+        let (graph, parts) = hoist::hoist(&graph, invariant, allow)?;
+        #[cfg(debug_assertions)]
+        graph.recheck()?;
+        Ok((Program::of_simplified(&graph, arenas)?, parts))
+    }
+
+    /// Fuses and plans a simplified graph; its arena comes from `arenas`.
+    pub fn of_simplified(graph: &Graph, arenas: Arc<Arenas>) -> Result<Program> {
+        let fusion = fuse::fuse(graph, &LIMITS)?;
+        let plan = plan::plan(graph, &fusion)?;
+        verify::verify(graph, &fusion, &plan)?;
+        let steps = build::steps(graph, &fusion, &plan)?;
         if debug("graph") {
             sync::print(format_args!("{graph}"));
         }
-        let constants =
-            plan.constants.iter().map(|&id| build::constant(&graph, id)).collect::<Result<_>>()?;
+        let constants = plan.constants.iter().map(|&id| build::constant(graph, id)).collect::<Result<_>>()?;
         let program = Program {
             steps,
             copies: plan.copies,
             constants,
             arena: plan.arena,
-            idle: Lock::new(None),
+            arenas,
             repeated: AtomicBool::new(false),
             inputs: graph.inputs.len(),
             outputs: graph.outputs.len(),
@@ -98,12 +127,7 @@ impl Program {
         {
             return self.report(inputs, outputs);
         }
-        let kept = self.idle.try_lock().and_then(|mut idle| idle.take());
-        let mut arena = match kept {
-            Some(arena) => Some(arena),
-            None if self.arena > 0 => Some(Buffer::uninit(self.arena)?),
-            None => None,
-        };
+        let mut arena = self.arenas.take(self.arena)?;
         let memory = Memory {
             arena: arena.as_mut().map_or(std::ptr::null_mut(), Buffer::as_mut_ptr),
             inputs,
@@ -123,8 +147,8 @@ impl Program {
             }
         }
         if self.repeated.load(Ordering::Relaxed) {
-            if let Some(mut idle) = self.idle.try_lock() {
-                *idle = arena;
+            if let Some(arena) = arena {
+                self.arenas.give(arena);
             }
         } else {
             self.repeated.store(true, Ordering::Relaxed);
@@ -166,6 +190,13 @@ impl Program {
     #[must_use]
     pub fn arena(&self) -> usize {
         self.arena
+    }
+
+    /// About how many bytes the program itself takes: constants and instructions, without the arena.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        let constants: usize = self.constants.iter().map(|c| 4 * c.len()).sum();
+        constants + self.steps.iter().map(Step::bytes).sum::<usize>()
     }
 
     /// Number of steps.

@@ -140,6 +140,46 @@ pub unsafe fn gemm_on(isa: Isa, g: &Gemm, epilogue: Option<&dyn Epilogue>) {
     }
 }
 
+/// [`gemm`] with B as [`pack_all`] left it for this instruction set; `g.b` is not read.
+///
+/// # Safety
+/// As [`gemm`], and `packed` covers the panels of a `k x n` matrix.
+pub unsafe fn gemm_packed(g: &Gemm, packed: *const f32, epilogue: Option<&dyn Epilogue>) {
+    if g.m == 0 || g.n == 0 || (g.c.is_null() && epilogue.is_none()) {
+        return;
+    }
+    let micro = Micro::of(isa());
+    let panels = Panels { ptr: packed, panel: micro.nr * g.k, row: micro.nr, padded: true };
+    multiply(isa(), g, Some(&panels), 0, epilogue);
+}
+
+/// Packs all of a `k x n` matrix (given transposed: `n x k`) into panels of the micro-kernel.
+///
+/// # Safety
+/// `b` covers the matrix, `dst` covers `k` times `n` rounded up to [`product::PANEL`] and overlaps it
+/// nowhere, and the processor has `isa`.
+pub unsafe fn pack_all(isa: Isa, b: *const f32, transposed: bool, k: usize, n: usize, dst: *mut f32) {
+    let nr = Micro::of(isa).nr;
+    if k == 0 || n == 0 {
+        return;
+    }
+    let b = if transposed { Matrix { ptr: b, rs: 1, cs: k } } else { Matrix { ptr: b, rs: n, cs: 1 } };
+    let g = Gemm {
+        m: 0,
+        n,
+        k,
+        a: b,
+        b,
+        c: ptr::null_mut(),
+        ldc: n,
+        bias: ptr::null(),
+        relu: false,
+        accumulate: false,
+    };
+    let panels = Panels { ptr: dst, panel: nr * k, row: nr, padded: true };
+    pack_panels(isa, &g, 0, n, &panels, dst);
+}
+
 fn offset(p: *mut f32, by: usize) -> *mut f32 {
     if p.is_null() { p } else { p.wrapping_add(by) }
 }
@@ -148,8 +188,11 @@ fn offset(p: *mut f32, by: usize) -> *mut f32 {
 /// than it gains) or rows of B short enough that a panel does not fall into few cache sets.
 fn in_place(g: &Gemm, micro: &Micro) -> bool {
     let row_major = g.b.cs == 1 || g.n == 1;
-    let few = 8 * g.m <= micro.mr * micro.nr;
-    g.k == 0 || (row_major && (few || g.n <= 8 * micro.nr))
+    g.k == 0 || (row_major && reads_rows(g.m, g.n, micro))
+}
+
+fn reads_rows(m: usize, n: usize, micro: &Micro) -> bool {
+    8 * m <= micro.mr * micro.nr || n <= 8 * micro.nr
 }
 
 /// B as panels of `nr` columns: row `p` of panel `j` at `ptr + j * panel + p * row`.

@@ -122,6 +122,12 @@ impl TileProgram {
         0.05 + 0.08 * self.instrs.len() as f64
     }
 
+    /// About how much memory the program takes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        size_of_val(&self.constants[..]) + size_of_val(&self.instrs[..]) + size_of_val(&self.inputs[..])
+    }
+
     /// Instructions, for the plan's printout.
     #[must_use]
     pub fn len(&self) -> usize {

@@ -2,7 +2,7 @@
 //! reductions over neighbouring ones.
 
 use crate::error::Result;
-use crate::graph::{Attr, Class, Graph, Id, Kind, Node, Reduce};
+use crate::graph::{Attr, Class, Graph, INPUT, Id, Kind, Node, Reduce};
 use crate::ops::build::Build;
 
 /// A graph under reconstruction: where each old node went.
@@ -29,7 +29,7 @@ impl<'a> Rebuild<'a> {
     /// Records that the next old node is now `id`.
     pub(super) fn settle(&mut self, id: Id) {
         let old = &self.from.nodes[self.map.len()];
-        if old.op.name == "input" {
+        if old.op == &INPUT {
             self.to.inputs[old.attrs[0].int() as usize] = id;
         }
         self.map.push(id);

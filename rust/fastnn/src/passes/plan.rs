@@ -3,7 +3,7 @@
 
 use super::fuse::{Fused, Fusion, Origin, Work};
 use crate::error::{Error, Result};
-use crate::graph::{Graph, Id, Kind};
+use crate::graph::{DATA, Graph, INPUT, Id, Kind, SCALAR};
 use crate::ops::elementwise::{ADD, RELU};
 
 /// Where a value lies.
@@ -51,9 +51,9 @@ pub fn plan(graph: &Graph, fusion: &Fusion) -> Result<Plan> {
     let mut locs: Vec<Option<Loc>> = vec![None; n];
     let mut constants = vec![];
     for (i, node) in graph.nodes.iter().enumerate() {
-        match node.op.name {
-            "input" => locs[i] = Some(Loc::Input(node.attrs[0].int() as usize)),
-            "scalar" | "data" => {
+        match node.op {
+            op if op == &INPUT => locs[i] = Some(Loc::Input(node.attrs[0].int() as usize)),
+            op if op == &SCALAR || op == &DATA => {
                 locs[i] = Some(Loc::Const(constants.len()));
                 constants.push(Id(i as u32));
             }

@@ -3,8 +3,11 @@
 
 use super::lower::{Rebuild, reduced_axes};
 use crate::error::Result;
-use crate::graph::{Attr, Class, Graph, Host, Id, Kind, Node, Ty};
-use crate::ops::elementwise;
+use crate::graph::{Attr, Class, Graph, Host, INPUT, Id, Kind, Node, SCALAR, Ty};
+use crate::ops::elementwise::{ADD, DIVIDE, MULTIPLY, POWER, RECIPROCAL, SQUARE, STOP_GRADIENT, SUBTRACT};
+use crate::ops::matmul::MATMUL;
+use crate::ops::movement::{BROADCAST_TO, TRANSPOSE};
+use crate::ops::reduce::EXTENT;
 use crate::shape::{DType, Shape};
 use std::collections::HashMap;
 
@@ -36,16 +39,16 @@ fn rewrite(work: &mut Rebuild<'_>, node: &Node) -> Id {
     let inputs = work.operands(node);
     let g = &mut work.to;
     let same = |g: &Graph, id: Id| g.ty(id) == node.ty;
-    match node.op.name {
-        "stop_gradient" => return inputs[0],
-        "extent" => {
+    match node.op {
+        op if op == &STOP_GRADIENT => return inputs[0],
+        op if op == &EXTENT => {
             let sizes = g.shape(inputs[0]).sizes();
             let count: usize = reduced_axes(node, sizes.len()).iter().map(|&a| sizes[a]).product();
             return g.typed_scalar(count as f64, node.ty.dtype);
         }
-        "transpose" if is_identity(&g.shape(inputs[0]), node) => return inputs[0],
-        "broadcast_to" if same(g, inputs[0]) => return inputs[0],
-        "matmul" => return absorb_transposes(g, node, inputs),
+        op if op == &TRANSPOSE && is_identity(&g.shape(inputs[0]), node) => return inputs[0],
+        op if op == &BROADCAST_TO && same(g, inputs[0]) => return inputs[0],
+        op if op == &MATMUL => return absorb_transposes(g, node, inputs),
         _ => {}
     }
     if matches!(node.op.kind, Kind::View) && g.ty(inputs[0]) == node.ty {
@@ -81,9 +84,7 @@ fn absorb_transposes(g: &mut Graph, node: &Node, mut inputs: Vec<Id>) -> Id {
     let mut attrs = node.attrs.clone();
     for (side, flag) in attrs.iter_mut().take(2).enumerate() {
         let operand = g.node(inputs[side]);
-        if operand.op.name == "transpose"
-            && swaps_last_two(g.shape(operand.inputs[0]).rank(), &operand.attrs[0])
-        {
+        if operand.op == &TRANSPOSE && swaps_last_two(g.shape(operand.inputs[0]).rank(), &operand.attrs[0]) {
             inputs[side] = operand.inputs[0];
             *flag = Attr::Bool(!flag.flag());
         }
@@ -109,7 +110,7 @@ fn swaps_last_two(rank: usize, axes: &Attr) -> bool {
 fn drop_broadcasts(g: &Graph, node: &Node, mut inputs: Vec<Id>) -> Vec<Id> {
     for side in 0..inputs.len() {
         let operand = g.node(inputs[side]);
-        if operand.op.name != "broadcast_to" {
+        if operand.op != &BROADCAST_TO {
             continue;
         }
         let old = std::mem::replace(&mut inputs[side], operand.inputs[0]);
@@ -123,9 +124,9 @@ fn drop_broadcasts(g: &Graph, node: &Node, mut inputs: Vec<Id>) -> Vec<Id> {
 
 fn scalar_value(g: &Graph, id: Id) -> Option<f64> {
     let node = g.node(id);
-    match node.op.name {
-        "scalar" => Some(node.attrs[0].float()),
-        "broadcast_to" => scalar_value(g, node.inputs[0]),
+    match node.op {
+        op if op == &SCALAR => Some(node.attrs[0].float()),
+        op if op == &BROADCAST_TO => scalar_value(g, node.inputs[0]),
         _ => None,
     }
 }
@@ -134,13 +135,13 @@ fn scalar_value(g: &Graph, id: Id) -> Option<f64> {
 fn identity(g: &Graph, node: &Node, inputs: &[Id]) -> Option<Id> {
     let [a, b] = *inputs else { return None };
     let is = |id: Id, value: f64| scalar_value(g, id) == Some(value);
-    let kept = match node.op.name {
-        "multiply" if is(b, 1.0) => a,
-        "multiply" if is(a, 1.0) => b,
-        "add" if is(b, 0.0) => a,
-        "add" if is(a, 0.0) => b,
-        "subtract" if is(b, 0.0) => a,
-        "divide" | "power" if is(b, 1.0) => a,
+    let kept = match node.op {
+        op if op == &MULTIPLY && is(b, 1.0) => a,
+        op if op == &MULTIPLY && is(a, 1.0) => b,
+        op if op == &ADD && is(b, 0.0) => a,
+        op if op == &ADD && is(a, 0.0) => b,
+        op if op == &SUBTRACT && is(b, 0.0) => a,
+        op if (op == &DIVIDE || op == &POWER) && is(b, 1.0) => a,
         _ => return None,
     };
     (g.ty(kept) == node.ty).then_some(kept)
@@ -154,7 +155,7 @@ fn fold(g: &Graph, node: &Node, inputs: &[Id]) -> Option<f64> {
     let hosts: Option<Vec<Host>> = inputs
         .iter()
         .map(|&i| {
-            (g.node(i).op.name == "scalar")
+            (g.node(i).op == &SCALAR)
                 .then(|| Host { ty: g.ty(i), data: vec![rounded(g.node(i).attrs[0].float(), g.ty(i).dtype)] })
         })
         .collect();
@@ -168,10 +169,10 @@ fn rounded(value: f64, dtype: DType) -> f64 {
 
 /// `x ** 2`, `x ** 0.5`, `x ** -1` by their own kernels.
 fn cheaper(g: &mut Graph, node: &Node, inputs: Vec<Id>) -> Id {
-    if node.op.name == "power" && node.ty.dtype == DType::F32 && g.ty(inputs[0]) == node.ty {
+    if node.op == &POWER && node.ty.dtype == DType::F32 && g.ty(inputs[0]) == node.ty {
         match scalar_value(g, inputs[1]) {
-            Some(2.0) => return g.add(&elementwise::SQUARE, &inputs[..1], &[]),
-            Some(-1.0) => return g.add(&elementwise::RECIPROCAL, &inputs[..1], &[]),
+            Some(2.0) => return g.add(&SQUARE, &inputs[..1], &[]),
+            Some(-1.0) => return g.add(&RECIPROCAL, &inputs[..1], &[]),
             _ => {}
         }
     }
@@ -179,7 +180,7 @@ fn cheaper(g: &mut Graph, node: &Node, inputs: Vec<Id>) -> Id {
 }
 
 /// Keeps inputs and what outputs and updates need.
-fn drop_unused(graph: &Graph) -> Graph {
+pub(super) fn drop_unused(graph: &Graph) -> Graph {
     let mut used = vec![false; graph.nodes.len()];
     for id in graph.outputs.iter().chain(graph.updates.iter().map(|(_, v)| v)).chain(&graph.inputs) {
         used[id.at()] = true;
@@ -196,7 +197,7 @@ fn drop_unused(graph: &Graph) -> Graph {
     for (i, node) in graph.nodes.iter().enumerate().filter(|(i, _)| used[*i]) {
         let inputs = node.inputs.iter().map(|x| map[x.at()]).collect();
         map[i] = out.push(Node { inputs, ..node.clone() });
-        if node.op.name == "input" {
+        if node.op == &INPUT {
             out.inputs[node.attrs[0].int() as usize] = map[i];
         }
     }

@@ -3,14 +3,16 @@
 //! Intermediate values that somebody still holds a handle on become results of the same run, so
 //! nothing is computed twice.
 
+use super::prepared::{Prepared, Shelf};
 use super::walk::{Place, Walk};
 use super::{Pending, Storage, Tensor};
 use crate::buffer::Buffer;
 use crate::error::Result;
-use crate::exec::cpu::Program;
+use crate::exec::cpu::{Arenas, Program};
 use crate::graph::{Attr, Graph, Id, OpDef, Ty};
+use crate::passes::{self, hoist::Part};
 use crate::shape::DType;
-use crate::sync::Lock;
+use crate::sync::{Lock, Slot};
 use smallvec::SmallVec;
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -25,13 +27,45 @@ const KEPT: usize = 256;
 pub struct Plan {
     program: Program,
     outputs: Box<[Ty]>,
+    /// What the program reads after the graph's own slots.
+    prepared: Box<[Arc<Prepared>]>,
 }
 
 impl Plan {
     /// Compiles a graph with concrete shapes.
     pub fn compile(graph: &Graph) -> Result<Plan> {
-        let outputs = graph.outputs.iter().map(|&id| graph.ty(id)).collect();
-        Ok(Plan { program: Program::compile(graph)?, outputs })
+        // All eager plans are one family: they run one after the other.
+        static ARENAS: Slot<Arc<Arenas>> = Slot::new();
+        let arenas = ARENAS.get_or_make(Arc::default).clone();
+        let program = Program::of_simplified(&passes::simplified(graph)?, arenas)?;
+        Ok(Plan::new(graph, program, Box::default()))
+    }
+
+    /// Compiles a graph without what depends on its invariant slots only; that is put on the shelf.
+    pub(crate) fn compile_apart(
+        graph: &Graph,
+        invariant: &[bool],
+        arenas: &Arc<Arenas>,
+        shelf: &Shelf,
+    ) -> Result<Plan> {
+        let mut held: HashMap<Part, Arc<Prepared>> = HashMap::new();
+        let (program, parts) = Program::compile_apart(graph, invariant, arenas.clone(), &mut |part| {
+            let made = shelf.of(part, arenas)?;
+            let allowed = made.is_some();
+            held.extend(made.map(|made| (part.clone(), made)));
+            Ok(allowed)
+        })?;
+        let prepared = parts.iter().filter_map(|part| held.get(part).cloned()).collect();
+        Ok(Plan::new(graph, program, prepared))
+    }
+
+    fn new(graph: &Graph, program: Program, prepared: Box<[Arc<Prepared>]>) -> Plan {
+        Plan { program, outputs: graph.outputs.iter().map(|&id| graph.ty(id)).collect(), prepared }
+    }
+
+    /// What the program reads after the graph's own slots.
+    pub(crate) fn prepared(&self) -> &[Arc<Prepared>] {
+        &self.prepared
     }
 
     /// The types of the results.

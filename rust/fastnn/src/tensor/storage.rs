@@ -209,21 +209,27 @@ impl Variable {
     /// The values of several variables at one moment, between steps of the runs that update them.
     #[must_use]
     pub fn snapshots<'a>(variables: impl Iterator<Item = &'a Arc<Variable>> + Clone) -> Vec<Arc<Storage>> {
+        Variable::versioned(variables).into_iter().map(|(value, _)| value).collect()
+    }
+
+    /// [`Variable::snapshots`] with the version of each: no other value of the variable has it.
+    pub(crate) fn versioned<'a>(
+        variables: impl Iterator<Item = &'a Arc<Variable>> + Clone,
+    ) -> Vec<(Arc<Storage>, u64)> {
         let read = || {
             let mut values = Vec::with_capacity(variables.size_hint().0);
-            let mut versions = Vec::with_capacity(values.capacity());
             for variable in variables.clone() {
                 let cell = variable.cell.lock();
                 if cell.is_out() {
                     return Err(variable);
                 }
-                values.push(cell.value.clone());
-                versions.push(variable.version.load(Relaxed));
+                values.push((cell.value.clone(), variable.version.load(Relaxed)));
             }
             // What was free when it was read, and is of the same version now that all are read, had
             // its value in between.
-            let same = |(variable, version): (&Arc<Variable>, u64)| variable.version.load(Acquire) == version;
-            if variables.clone().zip(versions).all(same) { Ok(Some(values)) } else { Ok(None) }
+            let held = variables.clone().zip(&values);
+            let same = held.map(|(v, (_, version))| v.version.load(Acquire) == *version).all(|same| same);
+            if same { Ok(Some(values)) } else { Ok(None) }
         };
         if let Ok(Some(values)) = read() {
             return values;

@@ -130,13 +130,18 @@ impl Build<'_> {
         let (mut bias, mut relu) = (None, false);
         let mut result = head;
         let mut rest: Vec<Id> = fused.nodes.clone();
-        if let Some((sum, loc)) = self.bias(fused, result, kernel.cols()) {
+        if let Some((sum, loc)) = self.bias(fused, result, kernel.cols())
+            && self.plan.locs[sum.at()] != Some(loc)
+            && !self.is_overwritten(&rest, sum)
+        {
             bias = Some(loc);
             rest.retain(|&id| id != sum);
             result = sum;
         }
         if let Some(id) = self.only_reader(fused, result)
             && self.graph.node(id).op == &RELU
+            && (bias.is_none() || self.plan.locs[id.at()] != bias)
+            && !self.is_overwritten(&rest, id)
         {
             relu = true;
             rest.retain(|&x| x != id);
@@ -172,6 +177,17 @@ impl Build<'_> {
             epilogue,
             sums,
         })))
+    }
+
+    /// Would other `nodes` of a head's group read memory that the head has by then overwritten with
+    /// `result`?
+    fn is_overwritten(&self, nodes: &[Id], result: Id) -> bool {
+        let Some(to) = self.plan.locs[result.at()] else { return false };
+        let reads = |id: Id| {
+            let inputs = &self.graph.node(id).inputs;
+            inputs.iter().any(|&x| x != result && self.plan.locs[self.fusion.source(x).at()] == Some(to))
+        };
+        nodes.iter().any(|&id| id != result && reads(id))
     }
 
     /// The one node that reads `id`, when nothing else does and `id` needs no memory.

@@ -133,6 +133,17 @@ pub(super) enum Step {
 }
 
 impl Step {
+    /// About how much memory the step takes.
+    pub(super) fn bytes(&self) -> usize {
+        let group = match self {
+            Step::Tile(group) | Step::Reduce { feed: Feed::Group(group, _), .. } => Some(group),
+            Step::Head(head) => head.epilogue.as_ref(),
+            _ => None,
+        };
+        // Attributes, shapes and the like of a step come to some hundreds of bytes.
+        512 + group.map_or(0, |group| group.program.bytes())
+    }
+
     /// Runs the step.
     ///
     /// # Safety

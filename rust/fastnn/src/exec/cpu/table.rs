@@ -2,10 +2,11 @@
 //! (the macro `elementwise!` fills both tables); rows with work of their own have a line here. Rows
 //! that other back ends run differently need no change in the graph or the passes.
 
+use super::packed;
 use crate::error::Result;
 use crate::graph::{Attr, OpDef, StepCtx, Ty};
 use crate::kernels::Blocked;
-use crate::kernels::gemm::product::Product;
+use crate::kernels::gemm::product::{Packed, Product};
 use crate::kernels::tile_ops::{self as tile, TileOf};
 use crate::ops::{
     activation, compare, elementwise, index, loss, matmul, movement, normalize, order, random,
@@ -75,6 +76,7 @@ const STEPS: &[(&OpDef, Step)] = &[
     (&movement::UNSLICE, movement::unslice_step),
     (&movement::PAD, movement::pad_step),
     (&movement::CONCATENATE, movement::concatenate_step),
+    (&packed::PACK, packed::pack_step),
     (&random::RANDOM_UNIFORM, random::uniform_step),
     (&random::RANDOM_NORMAL, random::normal_step),
     (&random::RANDOM_INTEGERS, random::integers_step),
@@ -84,10 +86,15 @@ const STEPS: &[(&OpDef, Step)] = &[
 
 type Head = fn(&[Ty], &[Attr], Ty) -> Box<dyn Blocked>;
 
-const HEADS: &[(&OpDef, Head)] = &[(&matmul::MATMUL, |types, attrs, out| {
-    let transposed = [attrs[0].flag(), attrs[1].flag()];
-    Box::new(Product::new(&types[0].shape, &types[1].shape, &out.shape, transposed))
-})];
+const HEADS: &[(&OpDef, Head)] = &[
+    (&packed::MATMUL_PACKED, |types, _, out| {
+        Box::new(Packed::new(&types[0].shape, out.shape.sizes().last().copied().unwrap_or(1)))
+    }),
+    (&matmul::MATMUL, |types, attrs, out| {
+        let transposed = [attrs[0].flag(), attrs[1].flag()];
+        Box::new(Product::new(&types[0].shape, &types[1].shape, &out.shape, transposed))
+    }),
+];
 
 /// The kernel of a row; `None` for rows that run by their shape alone (reductions, movement, views)
 /// or are rewritten before anything runs.

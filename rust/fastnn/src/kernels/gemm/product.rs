@@ -1,7 +1,7 @@
 //! F2. Batched matrix products as a maker of blocks: which product of the batch reads what, how many
 //! go to one thread, and in which bands of rows the blocks come.
 
-use super::{Gemm, Grid, Matrix, Micro, NC, SLAB, gemm};
+use super::{Gemm, Grid, Matrix, Micro, NC, SLAB, gemm, gemm_packed};
 use crate::kernels::{Blocked, Epilogue, Finishing};
 use crate::pool;
 use crate::shape::Shape;
@@ -120,6 +120,73 @@ impl Call<'_> {
     fn one(&self, item: usize) {
         // SAFETY: the caller of `run` vouches for every product of the batch.
         unsafe { self.product.one(item, self.args, self.c, self.end) };
+    }
+}
+
+/// Columns of the widest panel; packed matrices are padded to whole ones on every processor.
+pub const PANEL: usize = 64;
+/// Below this many elements a B is packed faster than a packed copy is looked up.
+const LOOKED_UP: usize = 32 << 10;
+
+/// Is a B of `k x n` worth keeping packed for products with `m` rows? Yes where [`gemm`] would pack
+/// it anyway.
+#[must_use]
+pub fn is_packed(m: usize, n: usize, k: usize, transposed: bool) -> bool {
+    m >= 2 && k * n > LOOKED_UP && (transposed || !super::reads_rows(m, n, Micro::of(isa())))
+}
+
+/// `C = A B` with a packed B; all axes of A but the last are rows.
+#[derive(Debug)]
+pub struct Packed {
+    m: usize,
+    n: usize,
+    k: usize,
+    band: usize,
+}
+
+impl Packed {
+    /// The product of `a` with the panels of a matrix of `n` columns.
+    #[must_use]
+    pub fn new(a: &Shape, n: usize) -> Packed {
+        let sizes = a.sizes();
+        let (rows, k) = sizes.split_at(a.rank() - 1);
+        let (m, k) = (rows.iter().product(), k[0]);
+        Packed { m, n, k, band: band(m, n, k) }
+    }
+}
+
+impl Blocked for Packed {
+    fn rows(&self) -> usize {
+        self.m
+    }
+
+    fn cols(&self) -> usize {
+        self.n
+    }
+
+    fn bands(&self) -> usize {
+        self.m.div_ceil(self.band)
+    }
+
+    fn band(&self, row: usize) -> usize {
+        row / self.band
+    }
+
+    unsafe fn run(&self, args: &[*const f32], c: *mut f32, end: &Finishing<'_>) {
+        let a = Matrix::row_major(args[0], self.k);
+        let job = Gemm {
+            m: self.m,
+            n: self.n,
+            k: self.k,
+            a,
+            b: a,
+            c,
+            ldc: self.n,
+            bias: end.bias,
+            relu: end.relu,
+            accumulate: false,
+        };
+        gemm_packed(&job, args[1], end.epilogue);
     }
 }
 

@@ -1,0 +1,144 @@
+//! Rows of the CPU alone: a product whose right operand lies in panels as the micro-kernel reads
+//! them. They are put in where that operand is known between calls, so that packing it is taken out
+//! of the call; the sums and their order are those of `matmul`.
+
+use crate::error::Result;
+use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Node, OpDef, StepCtx, Ty, Vjp};
+use crate::kernels::gemm::pack_all;
+use crate::kernels::gemm::product::{PANEL, is_packed};
+use crate::ops::matmul::MATMUL;
+use crate::passes::hoist::{Part, invariant};
+use crate::shape::{DType, Shape};
+
+/// Panels of a matrix: the layout is the processor's own business, the size is not.
+pub(super) static PACK: OpDef = OpDef {
+    name: "pack",
+    args: &["b"],
+    attrs: &[],
+    doc: "The matrix b, or its transpose, in panels.",
+    class: Class::Kernel,
+    accept: Accept::Exact,
+    infer: infer_pack,
+    vjp: Vjp::Zero,
+    kind: Kind::Kernel,
+    reference: reference_pack,
+    formula: "",
+    parts: &[],
+    writes_over: &[],
+    domain: &[],
+    smooth: true,
+};
+
+/// `a @ b` for a packed b.
+pub(super) static MATMUL_PACKED: OpDef = OpDef {
+    name: "matmul_packed",
+    args: &["a", "packed"],
+    attrs: &[],
+    doc: "The product of a with a packed matrix.",
+    class: Class::Contract,
+    accept: Accept::Exact,
+    infer: infer_product,
+    vjp: Vjp::Zero,
+    kind: Kind::Head,
+    reference: reference_product,
+    formula: "",
+    parts: &[],
+    writes_over: &[],
+    domain: &[],
+    smooth: true,
+};
+
+/// (terms, columns) of the right operand.
+fn sides(b: &Shape, transposed: bool) -> (usize, usize) {
+    let d = &b.sizes()[b.rank() - 2..];
+    if transposed { (d[1], d[0]) } else { (d[0], d[1]) }
+}
+
+fn infer_pack(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
+    let (k, n) = sides(&types[0].shape, attrs[0].flag());
+    Ok(Ty::f32(Shape::new(&[k * n.next_multiple_of(PANEL)])?))
+}
+
+fn infer_product(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
+    let mut dims = types[0].shape.sizes().to_vec();
+    if let Some(last) = dims.last_mut() {
+        *last = attrs[0].int() as usize;
+    }
+    Ok(Ty::f32(Shape::new(&dims)?))
+}
+
+/// The oracle's layout: row after row.
+fn reference_pack(x: &[Host], attrs: &[Attr], out: Ty) -> Host {
+    let (k, n) = sides(&x[0].ty.shape, attrs[0].flag());
+    let at = |p: usize, j: usize| if attrs[0].flag() { j * k + p } else { p * n + j };
+    let mut data: Vec<f64> = (0..k * n).map(|i| x[0].data[at(i / n, i % n)]).collect();
+    data.resize(out.shape.count(), 0.0);
+    Host { ty: out, data }
+}
+
+fn reference_product(x: &[Host], _: &[Attr], out: Ty) -> Host {
+    let n = out.shape.sizes().last().copied().unwrap_or(1);
+    let k = x[0].ty.shape.sizes().last().copied().unwrap_or(1);
+    let one = |i: usize| (0..k).map(|p| x[0].data[i / n * k + p] * x[1].data[p * n + i % n]).sum();
+    Host { ty: out, data: (0..out.shape.count()).map(one).collect() }
+}
+
+/// The kernel of [`PACK`].
+pub(super) fn pack_step(ctx: &StepCtx<'_>) -> Result<()> {
+    let transposed = ctx.attrs[0].flag();
+    let (k, n) = sides(&ctx.inputs[0].ty.shape, transposed);
+    // SAFETY: the types are those of the node, so operand and result have these sizes.
+    unsafe { pack_all(ctx.isa, ctx.inputs[0].ptr, transposed, k, n, ctx.output.ptr) };
+    Ok(())
+}
+
+/// Products with an invariant right operand that would be packed at every call read it packed, where
+/// `allow` grants the memory.
+pub(super) fn choose(
+    graph: &Graph,
+    slots: &[bool],
+    allow: &mut dyn FnMut(&Part) -> Result<bool>,
+) -> Result<Graph> {
+    let invariant = invariant(graph, slots);
+    let mut out = Graph {
+        inputs: graph.inputs.clone(),
+        data: graph.data.clone(),
+        nodes: Vec::with_capacity(graph.nodes.len()),
+        ..Graph::default()
+    };
+    let mut map: Vec<Id> = Vec::with_capacity(graph.nodes.len());
+    for node in &graph.nodes {
+        let inputs: Vec<Id> = node.inputs.iter().map(|x| map[x.at()]).collect();
+        let mut id = None;
+        if node.op == &MATMUL && invariant[node.inputs[1].at()] && !invariant[node.inputs[0].at()] {
+            id = packed(&mut out, node, &inputs, allow)?;
+        }
+        map.push(id.unwrap_or_else(|| out.push(Node { inputs, ..node.clone() })));
+    }
+    out.inputs = graph.inputs.iter().map(|x| map[x.at()]).collect();
+    out.outputs = graph.outputs.iter().map(|x| map[x.at()]).collect();
+    out.updates = graph.updates.iter().map(|&(slot, x)| (slot, map[x.at()])).collect();
+    Ok(out)
+}
+
+fn packed(
+    g: &mut Graph,
+    node: &Node,
+    inputs: &[Id],
+    allow: &mut dyn FnMut(&Part) -> Result<bool>,
+) -> Result<Option<Id>> {
+    let (a, b) = (g.ty(inputs[0]), g.ty(inputs[1]));
+    let (ta, tb) = (node.attrs[0].flag(), node.attrs[1].flag());
+    let (k, n) = sides(&b.shape, tb);
+    let m = a.shape.count().checked_div(k).unwrap_or(0);
+    let plain = !ta && b.shape.rank() == 2 && a.dtype == DType::F32 && b.dtype == DType::F32;
+    if !plain || !is_packed(m, n, k, tb) {
+        return Ok(None);
+    }
+    let pack = g.try_add(&PACK, &inputs[1..], &[Attr::Bool(tb)])?;
+    if !allow(&Part::of(g, pack))? {
+        // Nobody reads the node; it is dropped with what else is unused.
+        return Ok(None);
+    }
+    g.try_add(&MATMUL_PACKED, &[inputs[0], pack], &[Attr::Int(n as i64)]).map(Some)
+}

@@ -1,0 +1,181 @@
+//! What depends on weights only is computed once per version of them: the same bits as without, right
+//! while another thread trains, and bounded in memory together with plans and arenas.
+
+use fastnn::function::Function;
+use fastnn::graph::{Arg, Attr, Ty};
+use fastnn::ops;
+use fastnn::shape::{DType, Shape};
+use fastnn::tensor::{Storage, Tensor, Variable};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+
+fn apply(name: &str, inputs: &[&Tensor]) -> Tensor {
+    let op = ops::find(name).unwrap();
+    let inputs: Vec<Tensor> = inputs.iter().map(|t| (*t).clone()).collect();
+    let attrs: Vec<Attr> = op.attrs.iter().map(|a| a.default.clone().unwrap()).collect();
+    Tensor::apply(op, &inputs, &attrs).unwrap()
+}
+
+fn ty(dims: &[usize]) -> Ty {
+    Ty::f32(Shape::new(dims).unwrap())
+}
+
+fn noise(dims: &[usize], seed: usize) -> Vec<f32> {
+    let n: usize = dims.iter().product();
+    (0..n).map(|i| ((i * 7919 + seed * 104_729) % 2003) as f32 / 1001.5 - 1.0).collect()
+}
+
+fn variable(dims: &[usize], values: &[f32]) -> Arc<Variable> {
+    Variable::new(ty(dims), Arc::new(Storage::from_slice(values).unwrap()), "v")
+}
+
+fn leaf(v: &Arc<Variable>) -> Tensor {
+    Tensor::variable(v, v.snapshot())
+}
+
+fn call(f: &Function, x: &[f32], dims: &[usize]) -> Vec<Vec<f32>> {
+    let x = Storage::from_slice(x).unwrap();
+    // SAFETY: the storage fills the shape and outlives the call.
+    let results = unsafe { f.call(&[Arg { ptr: x.ptr(), ty: ty(dims) }]) }.unwrap();
+    results.iter().map(|(_, s)| s.as_slice().to_vec()).collect()
+}
+
+fn bits(x: &[f32]) -> Vec<u32> {
+    x.iter().map(|v| v.to_bits()).collect()
+}
+
+/// Two layers, the second with scaled weights and a normalisation: something to pack, something to
+/// scale and something to invert.
+fn net(x: &Tensor, w: &[Tensor]) -> Tensor {
+    let h = apply("relu", &[&apply("add", &[&apply("matmul", &[x, &w[0]]), &w[1]])]);
+    let scaled = apply("multiply", &[&w[2], &w[3]]);
+    let y = apply("matmul", &[&h, &scaled]);
+    apply("multiply", &[&y, &apply("rsqrt", &[&apply("square", &[&w[4]])])])
+}
+
+#[test]
+fn predictions_follow_every_change_of_the_weights_with_the_same_bits() {
+    let shapes: [&[usize]; 5] = [&[96, 1100], &[1100], &[1100, 10], &[], &[10]];
+    let weights: Vec<Arc<Variable>> =
+        shapes.iter().enumerate().map(|(i, d)| variable(d, &noise(d, i + 1))).collect();
+    let leaves: Vec<Tensor> = weights.iter().map(leaf).collect();
+    let x = Tensor::placeholder(Ty::f32(Shape::with_batch(&[96]).unwrap()), "x");
+    let predict = Function::new(std::slice::from_ref(&x), &[net(&x, &leaves)], &[]).unwrap();
+    let grown = apply("add", &[&leaves[0], &apply("multiply", &[&leaves[0], &leaves[0]])]);
+    let train = Function::new(&[], &[], &[(weights[0].clone(), grown)]).unwrap();
+    for (round, rows) in [64, 64, 7, 1, 130, 64].into_iter().enumerate() {
+        let data = noise(&[rows, 96], 50 + round);
+        let got = call(&predict, &data, &[rows, 96]);
+        let now: Vec<Tensor> = weights.iter().map(leaf).collect();
+        let plain = net(&Tensor::from_slice(&data, &[rows, 96]).unwrap(), &now);
+        assert_eq!(bits(&got[0]), bits(plain.storage().unwrap().as_slice()), "round {round}");
+        match round % 3 {
+            0 => weights[2]
+                .assign(Arc::new(Storage::from_slice(&noise(shapes[2], 90 + round)).unwrap()))
+                .unwrap(),
+            // SAFETY: the function takes no arrays.
+            1 => drop(unsafe { train.call(&[]) }.unwrap()),
+            _ => weights[1].reset().unwrap(),
+        }
+    }
+    let text = predict.describe();
+    let steps: Vec<&str> = text[text.find("batch 64:").unwrap()..].lines().skip(1).take(3).collect();
+    assert!(steps[0].contains("head    matmul_packed") && steps[1].contains("head "), "{steps:?}");
+    assert!(steps[2].contains("arena"), "the scaling or the inverse stays in the call: {steps:?}");
+}
+
+#[test]
+fn predictions_beside_training_are_those_of_one_moment() {
+    let (k, n) = (64, 640);
+    let first = variable(&[k, n], &vec![1.0; k * n]);
+    let second = variable(&[n], &vec![1.0; n]);
+    let (a, b) = (leaf(&first), leaf(&second));
+    let number = |v: f64| Tensor::scalar(v, DType::F32).unwrap();
+    let x = Tensor::placeholder(Ty::f32(Shape::with_batch(&[k]).unwrap()), "x");
+    let product = apply("matmul", &[&x, &apply("multiply", &[&a, &number(3.0)])]);
+    let row = apply("multiply", &[&b, &number(3.0)]);
+    let difference = apply("subtract", &[&product, &row]);
+    let predict = Arc::new(Function::new(&[x], &[difference, row], &[]).unwrap());
+    let up = |t: &Tensor| apply("add", &[t, &number(1.0)]);
+    let train = Function::new(&[], &[], &[(first.clone(), up(&a)), (second.clone(), up(&b))]).unwrap();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(|| {
+                    // Each row of x picks the mean of the 64 equal weights of a column.
+                    let data = vec![1.0 / k as f32; 60 * k];
+                    let (mut seen, mut last) = (0, 0.0);
+                    while !done.load(Relaxed) || seen < 20 {
+                        let got = call(&predict, &data, &[60, k]);
+                        assert!(
+                            got[0].iter().all(|&v| v == 0.0),
+                            "two moments in one prediction: {}",
+                            got[0][0]
+                        );
+                        assert!(got[1].iter().all(|&v| v == got[1][0]), "half an update");
+                        assert!(got[1][0] >= last, "an older weight after a newer one");
+                        last = got[1][0];
+                        seen += 1;
+                    }
+                    last
+                })
+            })
+            .collect();
+        for _ in 0..300 {
+            // SAFETY: the function takes no arrays.
+            unsafe { train.call(&[]) }.unwrap();
+        }
+        done.store(true, Relaxed);
+        for reader in readers {
+            reader.join().unwrap();
+        }
+    });
+    let data = vec![1.0 / k as f32; 60 * k];
+    assert_eq!(
+        call(&predict, &data, &[60, k])[1][0],
+        3.0 * 301.0,
+        "the last prediction sees the last weights"
+    );
+}
+
+#[test]
+fn forty_batch_sizes_share_one_arena_and_stay_compiled() {
+    let (w, v) = (variable(&[16, 512], &noise(&[16, 512], 1)), variable(&[512, 300], &noise(&[512, 300], 2)));
+    let x = Tensor::placeholder(Ty::f32(Shape::with_batch(&[16]).unwrap()), "x");
+    let h = apply("softmax", &[&apply("matmul", &[&x, &leaf(&w)])]);
+    let y = apply("softmax", &[&apply("matmul", &[&h, &leaf(&v)])]);
+    let f = Function::new(&[x], &[apply("matmul", &[&y, &apply("transpose", &[&leaf(&v)])])], &[]).unwrap();
+    let largest = 200 + 40;
+    for twice in 0..2 {
+        for rows in 201..=largest {
+            call(&f, &noise(&[rows, 16], rows + twice), &[rows, 16]);
+        }
+    }
+    assert_eq!(f.kept(), 40);
+    // One arena holds two activations of the largest batch; forty would be twenty times this bound.
+    let bound = 3 * 4 * largest * (512 + 300) + 2 * 4 * 512 * 512 + 40 * (40 << 10);
+    assert!(f.bytes() <= bound, "{} bytes are kept, wanted at most {bound}", f.bytes());
+}
+
+#[test]
+fn predictions_at_the_same_time_have_an_arena_each() {
+    let w = variable(&[32, 256], &noise(&[32, 256], 1));
+    let x = Tensor::placeholder(Ty::f32(Shape::with_batch(&[32]).unwrap()), "x");
+    let h = apply("softmax", &[&apply("matmul", &[&x, &leaf(&w)])]);
+    let f = Function::new(&[x], &[apply("cumsum", &[&apply("softmax", &[&h])])], &[]).unwrap();
+    let want: Vec<Vec<u32>> =
+        (1..40).map(|rows| bits(&call(&f, &noise(&[rows, 32], rows), &[rows, 32])[0])).collect();
+    std::thread::scope(|scope| {
+        for start in 0..4 {
+            let (f, want) = (&f, &want);
+            scope.spawn(move || {
+                for i in 0..120 {
+                    let rows = 1 + (i * 7 + start * 11) % 39;
+                    let got = call(f, &noise(&[rows, 32], rows), &[rows, 32]);
+                    assert_eq!(bits(&got[0]), want[rows - 1], "{rows} rows");
+                }
+            });
+        }
+    });
+}
