@@ -149,7 +149,7 @@ class Graph:
         try:
             results = apply(name, [self.values[i] for i in inputs], attrs)
             got = [np.asarray(y.numpy()) for y in results]
-        except (fastnn.errors.ShapeError, fastnn.errors.DataError) as error:
+        except (fastnn.errors.ShapeError, fastnn.errors.DataError, MemoryError) as error:
             self.refused[f"{name}: {error}"] += 1
             return None
         if sum(y.size for y in got) > (400_000 if self.large else 6000):
@@ -609,6 +609,10 @@ def step_fault(g, i):
         return None if any(u in str(error) for u in unknown) else f"the formula raised {error}"
     if got.shape != y.shape:
         return f"shape {got.shape}, NumPy {y.shape}"
+    y = y.astype(np.float64) if got.dtype == np.float32 else y
+    whole = [a for a in arrays if a.dtype.kind == "i" and a.size]
+    if got.dtype == np.float32 and any(np.abs(a.astype(np.int64)).max() > 2**24 for a in whole):
+        return None  # such integers are rounded on their way to float32
     floats = [wide(a) for a in arrays if a.dtype == np.float32 and a.size]
     with np.errstate(all="ignore"):
         if got.dtype != np.float32:
@@ -622,7 +626,7 @@ def step_fault(g, i):
         top = max((np.nanmax(np.abs(f[np.isfinite(f)]), initial=0.0) for f in floats), default=0.0)
         if top > 1e15 and row.klass != "Elementwise":
             return None  # float32 may overflow on the way
-        if name in ("prod", "matmul", "dot") and g.special:
+        if name == "prod" or (name in ("matmul", "dot") and g.special):
             # Part of a product may reach 0 or infinity before the rest is taken in, and NumPy's
             # products drop NaN times 0.
             y = np.where(np.isnan(got) | ~np.isfinite(y), got, y)
