@@ -284,6 +284,36 @@ def _slice(g, row):
     return None if i is None else ([i], bounds(g, g.values[i].shape))
 
 
+def window(g, shape):
+    """Axes, sizes along them, and where a window of these sizes may begin: outside too."""
+    axes = [int(a) for a in g.rng.permutation(len(shape))[: g.rng.integers(1, len(shape) + 1)]]
+    sizes = [int(g.rng.integers(0, shape[a] + 1)) for a in axes]
+    start = [int(g.rng.integers(-shape[a] - 2, shape[a] + 3)) for a in axes]
+    return tuple(axes), tuple(sizes), g.raw(np.array(start, np.int32))
+
+
+@recipe("dynamic_slice")
+def _dynamic_slice(g, row):
+    i = with_axis(g)
+    if i is None:
+        return None
+    axes, sizes, start = window(g, g.values[i].shape)
+    return [i, start], {"axes": axes, "sizes": sizes}
+
+
+@recipe("update_slice")
+def _update_slice(g, row):
+    i = with_axis(g)
+    if i is None:
+        return None
+    shape = list(g.values[i].shape)
+    axes, sizes, start = window(g, shape)
+    for axis, size in zip(axes, sizes, strict=True):
+        shape[axis] = size
+    part = g.pick(lambda v: v.shape == tuple(shape))
+    return [i, g.leaf(tuple(shape)) if part is None else part, start], {"axes": axes}
+
+
 @recipe("unslice")
 def _unslice(g, row):
     i = with_axis(g, fits=lambda v: v.size > 0)
