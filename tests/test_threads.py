@@ -145,3 +145,49 @@ def test_a_storm_of_threads_agrees_with_one(rng, tmp_path):
     run_all([*(lambda i=i: predict(i) for i in range(len(sizes))), save, read, train])
     again = fastnn.models.load_model(tmp_path / "storm.safetensors")
     assert np.array_equal(again.predict(inputs[3], verbose=0), alone[3])
+
+
+RACE = """
+import threading, time
+import numpy as np
+import fastnn
+from fastnn import _core, ops
+
+ids = np.zeros(4096, np.int32)
+table = np.ones((64, 8), np.float32)
+stop = time.monotonic() + 2
+
+def flip():
+    while time.monotonic() < stop:
+        ids[::7] = 2**31 - 1
+        ids[::7] = 3
+        ids[::5] = -2**31
+        ids[::5] = 3
+
+thread = threading.Thread(target=flip)
+thread.start()
+x = _core.placeholder((64, 8), "float32")
+i = _core.placeholder((4096,), "int32")
+y = ops.take(x, i, axis=0)
+loss = (y * y).sum() if hasattr(y, "sum") else ops.sum(y * y)
+along = _core.ops.take_along_axis(_core.ops.reshape(x, shape=(512,)), i, axis=0)
+labels = _core.ops.sparse_softmax_cross_entropy(y, i)
+hot = _core.ops.one_hot(i, num_classes=9)
+outs = [y, *_core.gradients(loss, [x]), along, *_core.gradients(ops.sum(along), [x]), labels, hot]
+functions = [_core.Function([x, i], [out]) for out in outs]
+calls = errors = 0
+while time.monotonic() < stop:
+    for f in functions:
+        calls += 1
+        try:
+            f(table, ids)
+        except fastnn.errors.DataError:
+            errors += 1
+thread.join()
+print(calls)
+"""
+
+
+def test_indices_that_change_while_they_are_read_are_refused_or_read_as_they_were(run_python):
+    """No read or write outside the arrays, whatever another thread does to the indices."""
+    assert int(run_python(RACE)) > 0

@@ -106,13 +106,13 @@ def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = Fal
     """The norm of vectors along one axis or of matrices over two; of all elements when None.
 
     Vectors know every number and +-inf as `ord`, matrices 'fro', 1, -1, inf, -inf, and on values
-    2, -2 and 'nuc', which need singular values.
+    2, -2 and 'nuc', which need singular values. Where a norm is 0 its gradient is 0.
     """
     x = convert_to_tensor(x, "float32")
     axes = _norm_axes(x, ord, axis)
     if ord in (None, "fro", "euclidean") or (ord == 2 and len(axes) != 2) or ord == "l2":
         scale = scale_of_squares(x, axis)
-        length = _c.sqrt(sum(_c.square(x * scale), axis=axis, keepdims=True)) / scale
+        length = _root(sum(_c.square(x * scale), axis=axis, keepdims=True)) / scale
         return length if keepdims else sum(length, axis=axis)
     a = abs(x)
     if len(axes) == 1:
@@ -123,7 +123,7 @@ def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = Fal
         if ord == 1:
             return sum(a, axis=axis, keepdims=keepdims)
         if isinstance(ord, int | float):
-            return _c.power(sum(_c.power(a, ord), axis=axis, keepdims=keepdims), 1.0 / ord)
+            return _root(sum(_c.power(a, ord), axis=axis, keepdims=keepdims), ord)
     elif ord in (1, -1, np.inf, -np.inf):
         over, then = axes if ord in (1, -1) else axes[::-1]
         totals = sum(a, axis=over, keepdims=True)
@@ -136,6 +136,14 @@ def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = Fal
         f"norm: ord {ord!r} is not known for {len(axes)} axes\n"
         "  hint: None, 'fro', 1, 2, inf; any number for vectors, 'nuc' for matrices"
     )
+
+
+def _root(x: Tensor, degree: float = 2) -> Tensor:
+    """The root of `degree`, with gradient 0 at 0, where its own would make NaN of a norm's."""
+    flat = _c.equal(x, 0.0)
+    safe = _c.where(flat, 1.0, x)
+    root = _c.sqrt(safe) if degree == 2 else _c.power(safe, 1.0 / degree)
+    return _c.where(flat, 0.0 if degree > 0 else _c.power(x, 1.0 / degree), root)
 
 
 def _norm_axes(x: Any, ord: Any, axis: Axis) -> tuple[int, ...]:

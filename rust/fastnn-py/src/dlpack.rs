@@ -259,8 +259,8 @@ pub(crate) fn import(value: &Bound<'_, PyAny>) -> Result<Option<Tensor>> {
         drop(imported);
         return Ok(Some(tensor_from(&as_array(value, "the array")?, Some(dtype), "the array")?));
     }
-    // SAFETY: dense cells of the shape, alive until the deleter runs; the producer promises not to
-    // change them while they are shared.
+    // SAFETY: dense cells of the shape, alive until the deleter runs; that nobody writes them
+    // while they are shared is what `from_dlpack` asks of its caller. Indices are checked as read.
     let storage = unsafe { Storage::foreign(cells, shape.count(), Box::new(imported)) };
     Ok(Some(Tensor::new(Ty { shape, dtype }, Arc::new(storage))?))
 }

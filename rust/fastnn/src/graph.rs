@@ -48,8 +48,8 @@ impl fmt::Display for Ty {
     }
 }
 
-/// A static argument of an op.
-#[derive(Debug, Clone, PartialEq)]
+/// A static argument of an op. Numbers are equal when their bits are: 0 and -0 are two values.
+#[derive(Debug, Clone)]
 pub enum Attr {
     /// An integer.
     Int(i64),
@@ -67,6 +67,20 @@ pub enum Attr {
     DType(DType),
     /// Left out; the row says what that means (often "all axes").
     None,
+}
+
+impl PartialEq for Attr {
+    fn eq(&self, other: &Attr) -> bool {
+        match (self, other) {
+            (Attr::Int(a), Attr::Int(b)) => a == b,
+            (Attr::Ints(a), Attr::Ints(b)) => a == b,
+            (Attr::Float(a), Attr::Float(b)) => a.to_bits() == b.to_bits(),
+            (Attr::Bool(a), Attr::Bool(b)) => a == b,
+            (Attr::DType(a), Attr::DType(b)) => a == b,
+            (Attr::None, Attr::None) => true,
+            _ => false,
+        }
+    }
 }
 
 impl Eq for Attr {}

@@ -244,6 +244,7 @@ struct Grid {
 impl Grid {
     /// The split with the least operand traffic among those that give enough tasks.
     fn new(m: usize, n: usize, k: usize, micro: &Micro) -> Grid {
+        let (m, n) = (m.max(1), n.max(1)); // a product of no elements has one block too
         let work = m * n * k.max(1);
         let wanted = if work < INLINE { 1 } else { (work / TASK).clamp(2, MAX_TASKS) };
         let panels = n.div_ceil(micro.nr);
@@ -263,6 +264,7 @@ impl Grid {
     /// The split for an epilogue: bands of rows that stay in L2 with what the epilogue reads beside
     /// them. Short pieces of rows would defeat the prefetcher on every array of the epilogue.
     fn whole_rows(m: usize, n: usize, k: usize, micro: &Micro) -> Grid {
+        let (m, n) = (m.max(1), n.max(1));
         let cols = n.div_ceil(n.div_ceil(NC)).next_multiple_of(micro.nr).min(n);
         let work = m * n * k.max(1);
         let tasks = if work < INLINE { 1 } else { (work / TASK).clamp(2, MAX_TASKS) };

@@ -100,7 +100,8 @@ impl TileProgram {
     /// A program over `inputs`, with `outputs` results and `temps` intermediate tiles.
     #[must_use]
     pub fn new(inputs: Vec<Access>, outputs: usize, temps: usize, instrs: Vec<Instr>) -> TileProgram {
-        assert!(inputs.len() + outputs + temps <= MAX_OPERANDS, "invariant: fuse limits operands");
+        let fits = inputs.len() <= MAX_INPUTS && outputs <= MAX_OUTPUTS;
+        assert!(fits && inputs.len() + outputs + temps <= MAX_OPERANDS, "invariant: fuse limits operands");
         let row =
             inputs.iter().map(|a| if let Access::Cycle(p) | Access::Hold(p) = a { *p } else { 0 }).max();
         let row = row.filter(|&r| r >= TILE).unwrap_or(0);

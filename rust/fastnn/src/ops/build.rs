@@ -128,6 +128,14 @@ pub trait Build {
         let v = self.number(value);
         self.add_(x, v)
     }
+    /// The square root with the gradient 0 at 0, where a norm or a deviation has no slope.
+    fn sqrt_flat(&mut self, x: Id) -> Id {
+        let (zero, one) = (self.number(0.0), self.number(1.0));
+        let flat = self.equal(x, zero);
+        let safe = self.where_(flat, one, x);
+        let root = self.sqrt(safe);
+        self.where_(flat, zero, root)
+    }
     /// `x * value`.
     fn mul_scalar(&mut self, x: Id, value: f64) -> Id {
         let v = self.number(value);

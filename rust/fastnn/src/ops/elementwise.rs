@@ -191,7 +191,7 @@ elementwise! {
     }
     SIGN = "sign"(x) Number -> Same, tile: sign / sign_i32 {
         doc: "-1, 0 or 1 by the sign of x; NaN for NaN.",
-        real: if x == 0.0 || x.is_nan() { x } else { x.signum() },
+        real: if x == 0.0 { 0.0 } else if x.is_nan() { x } else { x.signum() },
         formula: "np.sign(x)",
         domain: &[WIDE],
         smooth: true,

@@ -9,7 +9,6 @@ use crate::graph::{Accept, Arg, Attr, Class, Host, Kind, StepCtx, Ty, Vjp};
 use crate::kernels::gather::{self as kernel, Take};
 use crate::shape::{DType, Shape};
 use crate::{data_err, shape_err};
-use std::borrow::Cow;
 
 const WIDE: (f32, f32) = (-3.0, 3.0);
 
@@ -338,19 +337,19 @@ fn source(e: &Take, indices: &[f64], i: usize) -> Option<usize> {
     wrapped(indices[k], e.axis).map(|at| (o * e.axis + at) * e.inner + inner)
 }
 
-/// The indices with negative ones counted from the end of an axis of `n`.
-fn checked<'a>(name: &str, indices: Arg, n: usize, of: &Shape) -> Result<Cow<'a, [i32]>> {
+/// The indices with negative ones counted from the end of an axis of `n`. A copy: each index is
+/// read once and that value is checked, since the memory may be a caller's, which other threads
+/// can write meanwhile.
+fn checked(name: &str, indices: Arg, n: usize, of: &Shape) -> Result<Vec<i32>> {
     let count = indices.ty.shape.count();
-    // An empty buffer may have any pointer, so it is not read.
-    let start = if count == 0 { std::ptr::NonNull::dangling().as_ptr() } else { indices.ptr.cast::<i32>() };
-    // SAFETY: the executor hands steps buffers that cover their shapes and outlive the step.
-    let all = unsafe { std::slice::from_raw_parts(start, count) };
-    let fits = |i: i32| (i as usize) < n && i >= 0;
-    if all.iter().all(|&i| fits(i)) {
-        return Ok(Cow::Borrowed(all));
-    }
-    let mut out = Vec::with_capacity(count);
-    for (k, &i) in all.iter().enumerate() {
+    let mut out = Vec::new();
+    out.try_reserve_exact(count).map_err(|_| {
+        crate::error::Error::Memory(format!("{name}: cannot allocate {} bytes for indices", 4 * count))
+    })?;
+    let from = indices.ptr.cast::<i32>();
+    for k in 0..count {
+        // SAFETY: the executor hands steps buffers that cover their shapes and outlive the step.
+        let i = unsafe { from.add(k).read_volatile() };
         let at = if i < 0 { i64::from(i) + n as i64 } else { i64::from(i) };
         if at < 0 || at >= n as i64 {
             let place = &host::unravel(k, &indices.ty.shape)[..indices.ty.shape.rank()];
@@ -361,7 +360,7 @@ fn checked<'a>(name: &str, indices: Arg, n: usize, of: &Shape) -> Result<Cow<'a,
         }
         out.push(at as i32);
     }
-    Ok(Cow::Owned(out))
+    Ok(out)
 }
 
 pub(crate) fn take_step(ctx: &StepCtx<'_>) -> Result<()> {
@@ -371,7 +370,7 @@ pub(crate) fn take_step(ctx: &StepCtx<'_>) -> Result<()> {
     // SAFETY: the executor hands steps buffers that cover their shapes, and the extents are theirs.
     let done = unsafe { kernel::take(x.ptr, indices.as_ptr(), out.ptr, extents) };
     done.map_err(|at| {
-        crate::error::Error::Data(format!("take: index at flat position {at} changed while it was read"))
+        crate::error::Error::Internal(format!("take: index at flat position {at} was not checked"))
     })
 }
 
@@ -382,7 +381,7 @@ pub(crate) fn take_grad_step(ctx: &StepCtx<'_>) -> Result<()> {
     // SAFETY: as for take.
     let done = unsafe { kernel::scatter_add(dy.ptr, indices.as_ptr(), out.ptr, extents) };
     done.map_err(|at| {
-        crate::error::Error::Data(format!("take_grad: index at flat position {at} changed while it was read"))
+        crate::error::Error::Internal(format!("take_grad: index at flat position {at} was not checked"))
     })
 }
 

@@ -48,7 +48,7 @@ rows! {
             let at = |i: usize| Some(x[1].data[i]).filter(|&l| l >= 0.0 && l < n as f64).map(|l| i * n + l as usize);
             host::generate(out, |i| at(i).map_or(f64::NAN, |k| -log.data[k]))
         },
-        formula: "np.log(np.sum(np.exp(logits - np.max(logits, -1, keepdims=True)), -1)) + np.max(logits, -1) - np.take_along_axis(logits, labels[..., None], -1)[..., 0]",
+        formula: "np.logaddexp.reduce(logits, -1) - np.take_along_axis(logits, labels[..., None], -1)[..., 0]",
         domain: &[LOGITS, (0.0, 3.0)],
         smooth: true,
     }

@@ -45,14 +45,14 @@ rows! {
         vjp: Vjp::Parts(|g, y, x, dys| vec![scatter(g, y, x[0], dys[0], Attr::Int(-1))]),
         kind: Kind::Kernel,
         reference: |x, a, out| top(&x[0], a[0].int(), out, |order, line| line[order]),
-        formula: "-np.sort(-np.asarray(x), -1)[..., :k]",
+        formula: "np.sort(x, -1)[..., ::-1][..., :k]",
         domain: &[WIDE],
         smooth: true,
         parts: &[PartDef {
             name: "indices",
             infer: |types, attrs| Ok(Ty { dtype: DType::I32, ..infer_top_k(types, attrs)? }),
             reference: |x, a, out| top(&x[0], a[0].int(), out, |order, _| order as f64),
-            formula: "np.argsort(-np.asarray(x), -1, kind='stable')[..., :k]",
+            formula: "np.lexsort((-np.asarray(x), ~np.isnan(x)))[..., :k]",
         }],
     }
 }

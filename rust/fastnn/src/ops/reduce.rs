@@ -69,14 +69,14 @@ rows! {
         smooth: false,
     }
     PROD = "prod"("x"; axis: IntsOrNone = Attr::None, keepdims: Bool = Attr::Bool(false)) {
-        doc: "The product over axes; 1 over no elements. The gradient divides by the elements, so it is NaN where one is 0.",
+        doc: "The product over axes; 1 over no elements. The gradient of an element is the product of the others, zeros among them or not.",
         class: Class::Reduce,
         accept: Accept::Float,
         infer: |types, attrs| infer_float("prod", types, attrs),
         vjp: Vjp::Rule(|g, y, x, dy| {
-            let all = g.mul(dy, y);
-            let all = spread(g, y, x[0], all);
-            vec![Some(g.div(all, x[0]))]
+            let others = product_of_others(g, y, x[0]);
+            let dy = with_axes(g, y, x[0], dy);
+            vec![Some(g.mul(others, dy))]
         }),
         kind: Kind::Reduce(Reduce::Prod),
         reference: |x, a, out| fold(x, a, out, |v| v.iter().product()),
@@ -203,12 +203,12 @@ rows! {
         smooth: true,
     }
     STD = "std"("x"; axis: IntsOrNone = Attr::None, keepdims: Bool = Attr::Bool(false)) {
-        doc: "The population standard deviation over axes: the root of the variance.",
+        doc: "The population standard deviation over axes: the root of the variance. The gradient is 0 where the elements are all equal.",
         class: Class::Composite,
         accept: Accept::Float,
         infer: |types, attrs| infer_float("std", types, attrs),
         vjp: Vjp::Lowered,
-        kind: Kind::Lowered(|g, x, a| { let v = lower_variance(g, x, a)?; Ok(g.sqrt(v)) }),
+        kind: Kind::Lowered(|g, x, a| { let v = lower_variance(g, x, a)?; Ok(g.sqrt_flat(v)) }),
         reference: |x, a, out| fold(x, a, out, |v| variance(v).sqrt()),
         formula: "np.std(x, axis=axis, keepdims=keepdims)",
         domain: &[WIDE],
@@ -226,7 +226,7 @@ rows! {
         vjp: Vjp::Lowered,
         kind: Kind::Lowered(lower_logsumexp),
         reference: |x, a, out| fold(x, a, out, logsumexp),
-        formula: "np.log(np.sum(np.exp(x - np.max(x)), axis=axis, keepdims=keepdims)) + np.max(x)",
+        formula: "np.logaddexp.reduce(x, axis=axis, keepdims=keepdims)",
         domain: &[WIDE],
         smooth: true,
     }
@@ -344,6 +344,35 @@ fn extreme_vjp(g: &mut Graph, y: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
     let dy = with_axes(g, y, x[0], dy);
     let share = g.div(dy, ties);
     vec![Some(g.mul(hit, share))]
+}
+
+/// For each element of `x`, the product of the others that the product `y` takes in with it.
+///
+/// Zeros are kept apart, so that nothing is divided by one: with `away` the product of all other
+/// elements, an element that is no zero gets `away / element * (product of the zeros)`; a zero
+/// gets `away` when it is the only one, `away * (the other)` when there are two, else 0. As said
+/// in terms of `x`, second derivatives are right too.
+fn product_of_others(g: &mut Graph, y: Id, x: Id) -> Id {
+    let over = [g.node(y).attrs[0].clone(), Attr::Bool(true)];
+    let (zero, one) = (g.number(0.0), g.number(1.0));
+    let is_zero = g.equal(x, zero);
+    let filled = g.where_(is_zero, one, x);
+    let zeros = g.where_(is_zero, x, one);
+    let away = g.build(&PROD, &[filled], &over);
+    let product = g.build(&PROD, &[zeros], &over);
+    let part = g.div(away, filled);
+    let apart = g.mul(part, product);
+    let hits = g.to_float(is_zero);
+    let count = g.build(&SUM, &[hits], &over);
+    let among = g.where_(is_zero, x, zero);
+    let sum = g.build(&SUM, &[among], &over);
+    let other = g.sub(sum, x);
+    let two = g.number(2.0);
+    let (single, double) = (g.equal(count, one), g.equal(count, two));
+    let rest = g.where_(double, other, zero);
+    let rest = g.where_(single, one, rest);
+    let rest = g.mul(away, rest);
+    g.where_(is_zero, rest, apart)
 }
 
 /// How many elements are true (or false) over axes; a sum is defined over no elements too.

@@ -131,15 +131,17 @@ fn scalar_value(g: &Graph, id: Id) -> Option<f64> {
     }
 }
 
-/// `x * 1`, `x + 0`, `x / 1`, `x - 0`: the other operand, where it has the result's type.
+/// `x * 1`, `x + -0`, `x / 1`, `x - 0`: the other operand, where it has the result's type. Adding
+/// 0 is not nothing: it makes -0 to 0.
 fn identity(g: &Graph, node: &Node, inputs: &[Id]) -> Option<Id> {
     let [a, b] = *inputs else { return None };
-    let is = |id: Id, value: f64| scalar_value(g, id) == Some(value);
+    let is = |id: Id, value: f64| scalar_value(g, id).is_some_and(|v| v.to_bits() == value.to_bits());
+    let nothing = if node.ty.dtype == DType::F32 { -0.0 } else { 0.0 };
     let kept = match node.op {
         op if op == &MULTIPLY && is(b, 1.0) => a,
         op if op == &MULTIPLY && is(a, 1.0) => b,
-        op if op == &ADD && is(b, 0.0) => a,
-        op if op == &ADD && is(a, 0.0) => b,
+        op if op == &ADD && is(b, nothing) => a,
+        op if op == &ADD && is(a, nothing) => b,
         op if op == &SUBTRACT && is(b, 0.0) => a,
         op if (op == &DIVIDE || op == &POWER) && is(b, 1.0) => a,
         _ => return None,

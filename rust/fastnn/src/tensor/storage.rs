@@ -40,7 +40,8 @@ impl Drop for Owner {
     }
 }
 
-// SAFETY: the block is plain memory; it is written only through `writable`, which takes `&mut`.
+// SAFETY: the block is plain memory. What shares a storage only reads it; a variable writes the
+// pointer it checked out, which it gives only when no other `Arc` of the storage is left.
 unsafe impl Send for Storage {}
 // SAFETY: as above, shared access only reads.
 unsafe impl Sync for Storage {}

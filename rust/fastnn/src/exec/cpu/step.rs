@@ -71,7 +71,7 @@ impl Group {
                 Port::At(loc, offset) => memory.at(*loc).wrapping_offset(*offset),
                 Port::Head | Port::Inside => std::ptr::null_mut(),
             };
-            // SAFETY: fuse keeps groups within the table.
+            // SAFETY: `TileProgram::new` keeps groups within the table.
             unsafe { inputs.add(i).write(address) };
         }
         let outputs = all.outputs.as_mut_ptr().cast::<*mut f32>();
@@ -118,7 +118,7 @@ pub(super) enum Step {
     },
     Kernel {
         name: &'static str,
-        run: fn(&StepCtx<'_>) -> Result<()>,
+        run: unsafe fn(&StepCtx<'_>) -> Result<()>,
         inputs: Vec<(Loc, Ty)>,
         /// The value and the parts; without a place where nobody reads one.
         outputs: Vec<(Option<Loc>, Ty)>,

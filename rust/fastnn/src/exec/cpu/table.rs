@@ -27,7 +27,11 @@ pub enum Kernel {
         int: Option<TileOf>,
     },
     /// A kernel of its own. Errors are data errors (an index out of range).
-    Step(fn(&StepCtx<'_>) -> Result<()>),
+    ///
+    /// # Safety
+    /// The pointers of the context cover their types' shapes, results alias nothing, and the
+    /// processor has the instruction set.
+    Step(unsafe fn(&StepCtx<'_>) -> Result<()>),
     /// A maker of blocks for operands, attributes and result of these types.
     Head(fn(&[Ty], &[Attr], Ty) -> Box<dyn Blocked>),
 }
@@ -56,7 +60,7 @@ const LANES: &[&[Lane]] = &[
     ],
 ];
 
-type Step = fn(&StepCtx<'_>) -> Result<()>;
+type Step = unsafe fn(&StepCtx<'_>) -> Result<()>;
 
 const STEPS: &[(&OpDef, Step)] = &[
     (&reductions::EXTENT, reductions::extent_step),
