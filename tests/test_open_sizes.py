@@ -418,6 +418,24 @@ def test_sizes_in_the_arguments_of_functional_models_follow_the_inputs(rng):
         assert np.array_equal(model.predict(data, verbose=0), data.reshape(3, 2 * size, 2))
 
 
+def test_axes_longer_than_int32_are_indexed_right_or_refused():
+    n = 2**31 + 16
+    x, i = _core.placeholder((n,)), _core.placeholder((1,), dtype="int32")
+    f = _core.Function([x, i], [ops.take_along_axis(x, i, 0)])
+    zeros = np.zeros(n, np.float32)  # pages that nobody writes take no memory
+    assert f(zeros, np.array([-1], np.int32)).numpy().tolist() == [0.0]
+    with pytest.raises(ShapeError, match="int32 positions"):
+        ops.argmax(x)
+
+
+def test_work_that_makes_no_elements_ends_at_once():
+    x = _core.tensor(np.zeros((2**40, 3, 0), np.float32))
+    assert ops.take(x, np.array([0, 2]), axis=1).numpy().shape == (2**40, 2, 0)
+    assert ops.concatenate([x, x], axis=1).numpy().shape == (2**40, 6, 0)
+    assert ops.sum(x, axis=1).numpy().shape == (2**40, 0)
+    assert ops.softmax(x, axis=1).numpy().shape == (2**40, 3, 0)
+
+
 def test_an_open_size_is_no_number_before_data_is_there():
     n = ops.shape(fastnn.Input((None, 4)))[1]
     assert n == None  # noqa: E711
