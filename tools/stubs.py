@@ -60,6 +60,7 @@ PARAMETERS = {
 }  # fmt: skip
 # The same name means something else here.
 EXCEPTIONS = {
+    "Dim.named.name": "str",
     "Tensor.astype.dtype": "str",
     "Tensor.reshape.shape": "int | Dim | None | Sequence[int | Dim | None]",
     "Tensor.__array__.dtype": "Any", "Variable.__array__.dtype": "Any",
@@ -73,8 +74,9 @@ EXCEPTIONS = {
 }  # fmt: skip
 # Types of results and properties.
 RESULTS = {
-    "Dim.bind": "Any", "Dim.names": "list[str]", "Function.inputs": "list[str]",
-    "Function.steps": "str", "Function.predict": "list[NDArray[Any]]",
+    "Dim.bind": "Any", "Dim.named": "Dim", "Dim.names": "list[str]",
+    "Function.inputs": "list[str]", "Function.steps": "str",
+    "Function.predict": "list[NDArray[Any]]",
     "Loop.finished": "list[list[float]]", "Loop.run": "list[list[float]]",
     "Recording.close": "None", "Recording.start": "None", "Recording.stop": "None",
     "Recording.watch": "None", "Tensor.is_recorded": "bool", "depends_on": "list[bool]",
@@ -106,7 +108,7 @@ SPECIAL = {
     "__len__": "int", "__bool__": "bool", "__int__": "int", "__float__": "float",
     "__index__": "int", "__hash__": "int", "__iter__": "Iterator[Tensor]",
 }  # fmt: skip
-QUIET = {"__doc__", "__module__", "__repr__", "__reduce__", "__new__"}
+QUIET = {"__array_ufunc__", "__doc__", "__module__", "__repr__", "__reduce__", "__new__"}
 PREAMBLE = """from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any, Self, TypeAlias, final
@@ -286,8 +288,8 @@ def core_stub() -> str:
 ATTRIBUTES = {
     "Int": "int", "Ints": "int | Sequence[int]", "IntsOrNone": "int | Sequence[int] | None",
     "IntOrNone": "int | None", "Size": "int | Dim", "SizeOrNone": "int | Dim | None",
-    "Sizes": "int | Dim | Sequence[int | Dim | None]", "Float": "float",
-    "Bool": "bool", "DType": "str",
+    "Sizes": "int | Dim | Sequence[int | Dim | None]", "Float": "float", "Bool": "bool",
+    "DType": "str",
 }  # fmt: skip
 
 

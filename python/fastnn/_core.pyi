@@ -70,6 +70,9 @@ class Dim:
     def __truediv__(self, other: Any, /) -> Any: ...
     def bind(self, sizes: Mapping[str, Any]) -> Any:
         """The size where those of `sizes`, a dict from names to sizes, stand for their names."""
+    @staticmethod
+    def named(name: str) -> Dim:
+        """The size of this name: `Dim.named("batch")`."""
     @property
     def names(self) -> list[str]:
         """The names of the sizes that it depends on."""

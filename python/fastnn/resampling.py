@@ -14,41 +14,53 @@ import numpy as np
 
 from fastnn import ops
 
-__all__ = ["KINDS", "resized", "weights"]
+__all__ = ["KINDS", "nearest", "resized", "weights"]
 
-Array = np.ndarray[Any, Any]
-
-
-def _triangle(x: Array) -> Array:
-    return np.maximum(0.0, 1.0 - x)
+#: A module of array functions: NumPy, or `ops` where sizes are open.
+Arrays = Any
 
 
-def _cubic(x: Array) -> Array:
+def _triangle(m: Arrays, x: Any) -> Any:
+    return m.maximum(0.0, 1.0 - x)
+
+
+def _cubic(m: Arrays, x: Any) -> Any:
     near = (1.5 * x - 2.5) * x * x + 1.0
     far = ((-0.5 * x + 2.5) * x - 4.0) * x + 2.0
-    return np.where(x < 1.0, near, np.where(x < 2.0, far, 0.0))
+    return m.where(x < 1.0, near, m.where(x < 2.0, far, 0.0))
 
 
-def _lanczos(radius: int) -> Callable[[Array], Array]:
-    return lambda x: np.where(x < radius, np.sinc(x) * np.sinc(x / radius), 0.0)
+def _lanczos(radius: int) -> Callable[[Arrays, Any], Any]:
+    return lambda m, x: m.where(x < radius, m.sinc(x) * m.sinc(x / radius), 0.0)
 
 
 #: Kernels of the distance from a sample point to a pixel, by Keras's names.
-KINDS: dict[str, Callable[[Array], Array]] = {
+KINDS: dict[str, Callable[[Arrays, Any], Any]] = {
     "bilinear": _triangle, "bicubic": _cubic, "lanczos3": _lanczos(3), "lanczos5": _lanczos(5),
 }  # fmt: skip
 
 
-def weights(size: int, new: int, kind: str) -> Any:
+def weights(size: Any, new: Any, kind: str) -> Any:
     """The matrix (new, size) that resizes an axis of `size` elements to `new`; no antialiasing."""
-    at = (np.arange(new) + 0.5) * (size / new) - 0.5
-    values = KINDS[kind](np.abs(at[:, None] - np.arange(size)))
-    return (values / values.sum(1, keepdims=True)).astype(np.float32)
+    if isinstance(size, int) and isinstance(new, int):
+        at = (np.arange(new) + 0.5) * (size / new) - 0.5
+        values = KINDS[kind](np, np.abs(at[:, None] - np.arange(size)))
+        return (values / values.sum(1, keepdims=True)).astype(np.float32)
+    # Whole numbers keep the distance exact however far along an axis of open size.
+    at = (2 * ops.arange(new)[:, None] + 1) * size - new
+    distance = ops.cast(ops.abs(at - 2 * ops.arange(size)[None] * new), "float32")
+    values = KINDS[kind](ops, distance / (2.0 * ops.cast(new, "float32")))
+    return values / ops.sum(values, axis=1, keepdims=True)
 
 
-def resized(x: Any, axis: int, new: int, kind: str) -> Any:
+def nearest(size: Any, new: int) -> Any:
+    """The elements of an axis of `size` that stand for it at `new` points."""
+    return (2 * ops.arange(new) + 1) * size // (2 * new)
+
+
+def resized(x: Any, axis: int, new: Any, kind: str) -> Any:
     """`x` with `axis` (after the batch) brought to `new` elements."""
-    lead, size, tail = x.shape[1:axis], x.shape[axis], x.shape[axis + 1 :]
-    rows = ops.reshape(x, (-1, size, math.prod(tail)))
+    batch, lead, size, tail = ops.shape(x)[0], x.shape[1:axis], x.shape[axis], x.shape[axis + 1 :]
+    rows = ops.reshape(x, (math.prod((batch, *lead)), size, math.prod(tail)))
     out = ops.matmul(ops.convert_to_tensor(weights(size, new, kind)), rows)
-    return ops.reshape(out, (-1, *lead, new, *tail))
+    return ops.reshape(out, (batch, *lead, new, *tail))

@@ -329,11 +329,14 @@ def _compile_config(model: Any) -> dict[str, Any] | None:
 
 
 def _inference(model: Any) -> Any:
-    """The traced inference function, for programs without Python; None when shapes are open."""
+    """The traced inference function, for programs without Python; None when no input is known."""
     found = model._input_shapes()
-    if found is None or any(d is None for s in found[1] for d in s[1:]):
+    if found is None:
         return None
-    arrays = [np.zeros((1, *s[1:]), x.dtype) for s, x in zip(found[1], model.inputs, strict=True)]
+    arrays = [
+        np.zeros((1, *(1 if d is None else d for d in s[1:])), x.dtype)
+        for s, x in zip(found[1], model.inputs, strict=True)
+    ]
     structure = getattr(model, "_inputs", model.inputs[0] if len(arrays) == 1 else arrays)
     function, _ = model._predict_function(tree.pack(structure, arrays))
     return function

@@ -2,33 +2,25 @@
 
 A `KerasTensor` is a shape and a type with its provenance: the node, that is the layer or op call,
 that made it. Provenance lives on this side only, so the graph of layers can be run again on other
-inputs, cut, copied, summarised and saved. The core knows one open size, the batch. Other open sizes
-live here: a call is traced with two different sizes standing for None, and what differs between the
-traces is None in the result (as Keras's JAX back end does it). Depends on `_core`.
+inputs, cut, copied, summarised and saved. Behind it stands a traced tensor of the core, whose open
+sizes are expressions over symbols: here they are None, as in Keras. Depends on `_core`.
 """
 
 from __future__ import annotations
 
 import functools
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeVar
 
 from fastnn import _core, tree
 from fastnn.config import stored_dtype, unique_name
-from fastnn.errors import FastnnError, ShapeError, unknown_name
+from fastnn.errors import unknown_name
 from fastnn.variables import Scope, Variable
 
 __all__ = ["KerasTensor", "Node", "OpCall", "infer", "is_symbolic", "keras_op", "record"]
 
 F = TypeVar("F", bound=Callable[..., Any])
 Dims = tuple[int | None, ...]
-E = TypeVar("E", bound=Exception)
-#: What stands for None in the two traces of a call with open sizes; the second pair is for windows
-#: wider than the first. Strides, groups and halves divide all, so reshapes come out even.
-STAND_INS = ((240, 336), (3840, 5376))
-_local = threading.local()
 
 
 class OpCall:
@@ -132,22 +124,15 @@ class KerasTensor:
         if sparse or ragged:
             raise ValueError("sparse and ragged tensors are not supported\n  hint: a dense array")
         name = name or unique_name("keras_tensor")
-        dims, dtype = tuple(shape), stored_dtype(dtype)
-        if is_open(dims):
-            filled = tuple(STAND_INS[0][0] if d is None else d for d in dims)
-            dtype = _core.placeholder(filled, dtype=dtype, name=name).dtype
-            self._set(None, dims, dtype, name)
-        else:
-            spec = _core.placeholder(dims, dtype=dtype, name=name)
-            self._set(spec, spec.shape, spec.dtype, name)
+        self._set(_core.placeholder(tuple(shape), dtype=stored_dtype(dtype), name=name), name)
 
-    def _set(self, spec: _core.Tensor | None, shape: Dims, dtype: str, name: str = "") -> Self:
-        #: The traced tensor, None when a size besides the batch is open.
+    def _set(self, spec: _core.Tensor, name: str = "") -> Self:
+        #: The traced tensor.
         self.spec = spec
         #: Sizes; None is open: any batch, any number of steps.
-        self.shape = shape
+        self.shape: Dims = known_sizes(spec.shape)
         #: Element type.
-        self.dtype = dtype
+        self.dtype = spec.dtype
         self.name = name
         self.node: Node | None = None
         self.index = 0
@@ -157,13 +142,12 @@ class KerasTensor:
     @classmethod
     def of(cls, spec: _core.Tensor) -> Self:
         """The symbolic form of a traced tensor."""
-        return cls.__new__(cls)._set(spec, spec.shape, spec.dtype)
+        return cls.__new__(cls)._set(spec)
 
     @classmethod
     def shaped(cls, shape: Dims, dtype: str = "float32") -> Self:
         """A symbolic tensor of this shape that nothing has made yet."""
-        spec = None if is_open(shape) else _core.placeholder(shape, dtype=dtype)
-        return cls.__new__(cls)._set(spec, tuple(shape), dtype)
+        return cls.__new__(cls)._set(_core.placeholder(tuple(shape), dtype=dtype))
 
     def made(self, node: Node, name: str, index: int = 0) -> Self:
         """This tensor as result `index` of `node`."""
@@ -258,9 +242,9 @@ def is_symbolic(value: Any) -> bool:
     return False
 
 
-def is_open(shape: Sequence[int | None]) -> bool:
-    """True when a size besides the batch is None."""
-    return None in shape[1:]
+def known_sizes(shape: Sequence[Any]) -> Dims:
+    """Sizes as Keras writes them: None where one is open."""
+    return tuple(d if isinstance(d, int) else None for d in shape)
 
 
 def specs(value: Any) -> Any:
@@ -268,113 +252,16 @@ def specs(value: Any) -> Any:
     return tree.map_structure(lambda x: x.spec if isinstance(x, KerasTensor) else x, value)
 
 
-def stand_in_size() -> int | None:
-    """The size that stands for open axes in the trace this thread is in, None otherwise."""
-    return getattr(_local, "size", None)
-
-
-@contextmanager
-def _standing(size: int, batch: int | None = -1) -> Iterator[Callable[[Any], Any]]:
-    """One trace in which `size` stands for None; gives what replaces symbolic tensors.
-
-    `batch` stands for an open batch where it is given: None leaves it open.
-    """
-    batch = size if batch == -1 else batch
-    made: dict[int, _core.Tensor] = {}
-
-    def replace(x: Any) -> Any:
-        if not isinstance(x, KerasTensor):
-            return x
-        if id(x) not in made:
-            first, *rest = (*x.shape, 1)
-            shape = [batch if first is None else first, *(size if d is None else d for d in rest)]
-            shape = shape[: len(x.shape)]
-            made[id(x)] = _core.placeholder(shape, dtype=x.dtype)
-        return made[id(x)]
-
-    outer, _local.size = stand_in_size(), size
-    try:
-        yield lambda value: tree.map_structure(replace, value)
-    finally:
-        _local.size = outer
-
-
 def infer(given: Any, run: Callable[[Callable[[Any], Any]], Any]) -> Any:
     """Symbolic forms of what `run` gives for `given`; sizes that follow from open ones are None.
 
-    `run` gets a function that replaces the symbolic tensors in a structure by traced ones. It is
-    called once, or twice when a size besides the batch is open in `given`.
+    `run` gets a function that replaces the symbolic tensors in a structure by traced ones.
     """
-    leaves = tree.flatten(given)
-    if not any(isinstance(x, KerasTensor) and x.spec is None for x in leaves):
-        return tree.map_structure(lambda x: KerasTensor.of(_traced(x)), run(specs))
-    failed: FastnnError | IndexError | None = None
-    for first, second in STAND_INS:
-        try:
-            with _standing(first) as replaced:
-                one = run(replaced)
-        except (ShapeError, IndexError) as error:
-            failed = failed or _noted(error, f"where {first} stands for the open sizes (None)")
-            continue
-        with _standing(second) as replaced:
-            try:
-                two = run(replaced)
-            except FastnnError as error:
-                head = str(error).partition("\n  hint:")[0]
-                raise ShapeError(
-                    f"{head}\n  the sizes {first} and {second} were tried for an axis that the "
-                    "input leaves open (None): something depends on it\n"
-                    "  hint: give that axis a size in Input(shape=...)"
-                ) from error
-        return _compared(one, two)
-    met = _meeting(leaves, run)
-    if met is None:
-        raise failed or ShapeError("the sizes of the inputs do not fit together")
-    return tree.map_structure(lambda x: KerasTensor.of(_traced(x)), met)
-
-
-def _meeting(leaves: list[Any], run: Callable[[Callable[[Any], Any]], Any]) -> Any:
-    """The trace in which the open sizes equal a known size that they meet, None when none fits.
-
-    So `Input((None, 4))` can be added to a table of shape (10, 4), as in Keras.
-    """
-    shapes = [x.shape for x in leaves if getattr(x, "shape", ())]
-    known = {d for s in shapes for d in s if d is not None and d > 1 and len(shapes) > 1}
-    for size in sorted(known)[:8]:
-        with _standing(size, batch=None) as replaced, suppress(ShapeError, IndexError):
-            return run(replaced)
-    return None
+    return tree.map_structure(lambda x: KerasTensor.of(_traced(x)), run(specs))
 
 
 def _traced(x: Any) -> _core.Tensor:
     return x if isinstance(x, _core.Tensor) else _core.tensor(value_of(x))
-
-
-def _compared(one: Any, two: Any) -> Any:
-    """The results of two traces as symbolic tensors: None where their sizes differ."""
-
-    def compare(a: Any, b: Any) -> KerasTensor:
-        a, b = _traced(a), _traced(b)
-        if len(a.shape) != len(b.shape):
-            raise _depends(f"an output has {len(a.shape)} or {len(b.shape)} axes")
-        shape = tuple(m if m == n else None for m, n in zip(a.shape, b.shape, strict=True))
-        return KerasTensor.shaped(shape, a.dtype)
-
-    if tree.structure(one) != tree.structure(two):
-        raise _depends("the number of outputs is not fixed")
-    return tree.map_structure(compare, one, two)
-
-
-def _depends(what: str) -> ShapeError:
-    return ShapeError(
-        f"{what}: it depends on a size that the input leaves open (None)\n"
-        "  hint: give the full shape in Input(shape=...)"
-    )
-
-
-def _noted(error: E, note: str) -> E:
-    head, mark, hint = str(error).partition("\n  hint:")
-    return type(error)(f"{head}\n  {note}{mark}{hint}")
 
 
 def wrap(outputs: Any, node: Node, name: str) -> Any:

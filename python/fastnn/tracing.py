@@ -113,15 +113,38 @@ class Tracing:
         step = _core.Function(feeds, [], updates)
         return Program(step, values, reset, vectors, found)
 
+    def _feed_shapes(self, x: Any) -> list[tuple[Any, ...]]:
+        """What a trace is made for: the sizes of the leaves of `x`, open where the model's are."""
+        leaves = tree.flatten(x)
+        given = [(None, *a.shape[1:]) for a in leaves]
+        names = getattr(self, "input_names", None)
+        specs = getattr(self, "inputs", None) if names else None
+        if not names or not specs or len(specs) != len(leaves):
+            return given
+        by_name = dict(zip(names, specs, strict=True))
+        if isinstance(x, dict) and set(x) != set(by_name):
+            return given
+        specs = tree.flatten({n: by_name[n] for n in x}) if isinstance(x, dict) else specs
+        for at, (a, spec) in enumerate(zip(leaves, specs, strict=True)):
+            wanted = spec.spec.shape
+            if len(wanted) == a.ndim:
+                inner = zip(wanted[1:], a.shape[1:], strict=True)
+                given[at] = (None, *(n if isinstance(d, int) else d for d, n in inner))
+        return given
+
     def _predict_function(self, x: Any) -> tuple[_core.Function, Any]:
-        key = (_tree_key(x), self._signature())
+        shapes = self._feed_shapes(x)
+        sizes = tuple(tuple(str(d) for d in shape) for shape in shapes)
+        kinds = tuple(a.dtype.char for a in tree.flatten(x))
+        nesting = None if isinstance(x, np.ndarray) else tree.structure(x)
+        key = ((nesting, sizes, kinds), self._signature())
         found = self._predictors.find(key)
         if found is not None:
             return found  # type: ignore[no-any-return]
         feeds: list[Tensor] = []
 
         def stand_in(a: Any) -> Tensor:
-            feed = _core.placeholder((None, *a.shape[1:]), dtype=str(a.dtype))
+            feed = _core.placeholder(shapes[len(feeds)], dtype=str(a.dtype))
             feeds.append(feed)
             return feed
 
@@ -133,7 +156,8 @@ class Tracing:
         self._predictors.keep(key, (function, out))
         plain = len(feeds) == 1 and isinstance(out, Tensor) and feeds[0].dtype == "float32"
         if plain and not scope.updates():
-            self._predictor, self._predictor_shape = function, tuple(feeds[0].shape[1:])
+            shape = tree.flatten(x)[0].shape
+            self._predictor, self._predictor_shape = function, tuple(shape[1:])
             self._predictor_of = key[1]
             self._fast = not scope.losses and self._callable_fast()  # type: ignore[attr-defined]
         return function, out

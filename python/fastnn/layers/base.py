@@ -34,7 +34,7 @@ from fastnn.errors import (
 from fastnn.fingerprint import UNTRACED
 from fastnn.random import SeedGenerator
 from fastnn.serial import file_budget, plain
-from fastnn.symbolic import KerasTensor, Node, infer, is_symbolic, wrap
+from fastnn.symbolic import KerasTensor, Node, infer, is_symbolic, known_sizes, wrap
 from fastnn.variables import Scope, Variable, assign_all, current_scope, read_all, touch
 
 __all__ = ["CallContext", "InputSpec", "Layer"]
@@ -168,7 +168,7 @@ def _call_parameters(fn: Callable[..., Any]) -> tuple[list[str], bool, bool, boo
 
 def shapes_of(value: Any) -> Any:
     """Shapes in place of tensors."""
-    return tree.map_structure(lambda x: tuple(x.shape) if hasattr(x, "shape") else (), value)
+    return tree.map_structure(lambda x: known_sizes(x.shape) if hasattr(x, "shape") else (), value)
 
 
 def as_tensors(value: Any) -> Any:
@@ -626,8 +626,8 @@ class Layer:
         return wrapped
 
     def _build_open(self, inputs: list[KerasTensor], args: Any, kwargs: dict[str, Any]) -> None:
-        """Builds for inputs with open sizes, so that `build` sees None and not a stand-in."""
-        if self.built or not any(x.spec is None for x in inputs):
+        """Builds for inputs with open sizes before the trace, where `build` is named in errors."""
+        if self.built or not any(None in x.shape[1:] for x in inputs):
             return
         try:
             with NameScope(self.name):

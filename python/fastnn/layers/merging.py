@@ -10,6 +10,7 @@ from typing import Any
 from fastnn import ops
 from fastnn.errors import ShapeError
 from fastnn.layers.base import Layer, current_call
+from fastnn.symbolic import known_sizes
 
 __all__ = [
     "Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract", "add",
@@ -162,11 +163,11 @@ class Concatenate(_Merge):
     def call(self, inputs: Any) -> Any:
         """The joined inputs."""
         inputs = self._listed(inputs)
-        shapes = [tuple(x.shape) for x in inputs]
+        shapes = [known_sizes(x.shape) for x in inputs]  # open sizes may meet any
         rank = len(shapes[0])
         at = self.axis % rank
         if any(len(s) != rank for s in shapes) or any(
-            len({s[i] for s in shapes}) > 1 for i in range(rank) if i != at
+            len({s[i] for s in shapes if s[i] is not None}) > 1 for i in range(rank) if i != at
         ):
             raise ShapeError(
                 f"Concatenate '{self.name}' requires inputs with matching shapes except for the "
@@ -207,7 +208,7 @@ class Dot(_Merge):
         a, b = self._listed(inputs)
         i, j = (self.axes, self.axes) if isinstance(self.axes, int) else self.axes
         i, j = i % ops.ndim(a), j % ops.ndim(b)
-        if a.shape[i] != b.shape[j]:
+        if None not in (a.shape[i], b.shape[j]) and a.shape[i] != b.shape[j]:
             raise ShapeError(
                 f"axes {i} and {j} of shapes {tuple(a.shape)} and {tuple(b.shape)} differ: "
                 f"{a.shape[i]} and {b.shape[j]}\n  hint: choose axes of equal size"

@@ -6,12 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from fastnn import _core, ops
+from fastnn import ops
 from fastnn.config import standardize_data_format
 from fastnn.errors import ShapeError
 from fastnn.layers.base import InputSpec, Layer
 from fastnn.resampling import KINDS, resized
-from fastnn.symbolic import stand_in_size
 
 __all__ = [
     "Cropping1D", "Cropping2D", "Flatten", "Permute", "RepeatVector", "Reshape", "UpSampling1D",
@@ -36,7 +35,6 @@ class Flatten(Layer):
         sizes = x.shape[1:]
         if not sizes:
             return ops.expand_dims(x, axis=-1)
-        _require_known(sizes, self)
         return ops.reshape(x, (-1, math.prod(sizes)))
 
 
@@ -62,22 +60,24 @@ class Reshape(Layer):
     def call(self, inputs: Any) -> Any:
         """(n, *target_shape)."""
         x = ops.convert_to_tensor(inputs)
-        _require_known(x.shape[1:], self)
         have, want = math.prod(x.shape[1:]), list(self.target_shape)
         known = math.prod(d for d in want if d != -1)
-        if -1 in want and known and have % known == 0:
+        if isinstance(have, int):
+            if -1 in want and known and have % known == 0:
+                want[want.index(-1)] = have // known
+            if math.prod(want) != have or -1 in want:
+                raise ShapeError(
+                    f"samples of shape {tuple(x.shape[1:])} have {have} elements, "
+                    f"target_shape {self.target_shape} takes {known}\n"
+                    f"  hint: the product of target_shape must be {have}"
+                )
+        elif -1 in want:
+            # Whether an open size divides shows when the model is called.
             want[want.index(-1)] = have // known
-        if math.prod(want) != have or -1 in want:
-            size = stand_in_size()
-            if size is not None and have % size == 0:
-                # An open axis may have any size: the shape is as asked, whether it fits shows then.
-                shape = (x.shape[0], *(size if d == -1 else d for d in want))
-                return _core.placeholder(shape, dtype=x.dtype)
-            raise ShapeError(
-                f"samples of shape {tuple(x.shape[1:])} have {have} elements, "
-                f"target_shape {self.target_shape} takes {known}\n"
-                f"  hint: the product of target_shape must be {have}"
-            )
+        if x.shape[0] is not None:
+            return ops.reshape(x, [x.shape[0], *want])
+        if not isinstance(have, int):
+            return ops.reshape(x, [None, *want])
         return ops.reshape(x, [-1, *want])
 
 
@@ -120,16 +120,6 @@ class RepeatVector(Layer):
         """Repeated rows."""
         x = ops.expand_dims(ops.convert_to_tensor(inputs), axis=1)
         return ops.broadcast_to(x, shape=[x.shape[0], self.n, x.shape[2]])
-
-
-def _require_known(sizes: Sequence[int | None], layer: Layer | None = None) -> None:
-    """ShapeError when a size besides the batch is open."""
-    if None in sizes:
-        where = f" in layer '{layer.name}' ({type(layer).__name__})" if layer is not None else ""
-        raise ShapeError(
-            f"the sizes {tuple(sizes)} after the batch must be known{where}\n"
-            "  hint: the batch has to stay the first axis"
-        )
 
 
 def _whole(value: Any) -> bool:
@@ -245,7 +235,7 @@ CROP_2D = (
 def _cut(shape: Any, axis: int, crop: tuple[int, int], rule: str) -> tuple[int, int | None]:
     """Where to cut an axis; the end counts from the back, so the size may be open."""
     size = shape[axis]
-    if size is not None and crop[0] + crop[1] >= size:
+    if isinstance(size, int) and crop[0] + crop[1] >= size:
         raise ShapeError(
             f"{rule} Received: inputs.shape={tuple(shape)}, cropping={crop}\n  hint: crop less"
         )
@@ -305,7 +295,6 @@ class UpSampling2D(Layer):
         x = ops.convert_to_tensor(inputs)
         if self.interpolation == "nearest":
             return _repeat(_repeat(x, self.size[0], first), self.size[1], first + 1)
-        _require_known(x.shape[1:], self)
         x = ops.cast(x, "float32")
         for axis, times in ((first, self.size[0]), (first + 1, self.size[1])):
             x = resized(x, axis, x.shape[axis] * times, self.interpolation)
@@ -314,8 +303,7 @@ class UpSampling2D(Layer):
 
 def _repeat(x: Any, times: int, axis: int) -> Any:
     sizes = list(x.shape)
-    _require_known(sizes[1:])
     wide = ops.expand_dims(x, axis=axis + 1)
     wide = ops.broadcast_to(wide, shape=[*sizes[: axis + 1], times, *sizes[axis + 1 :]])
     sizes[axis] *= times
-    return ops.reshape(wide, [-1, *sizes[1:]])
+    return ops.reshape(wide, sizes)

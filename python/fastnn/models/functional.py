@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastnn import ops, tree
+from fastnn._core import Dim
 from fastnn.errors import DataError
 from fastnn.layers.base import Layer, current_call
 from fastnn.layers.core import InputLayer
@@ -126,7 +127,13 @@ class Functional(Model):
         for x, value in zip(self.inputs, given, strict=True):
             values[id(x)] = value if value is None else _fitted(value, x)
 
+        sizes: dict[str, Any] = {}
+
         def look_up(leaf: Any) -> Any:
+            if isinstance(leaf, Dim):
+                if not sizes:
+                    sizes.update(self._sizes(given))
+                return leaf.bind(sizes)
             return values[id(leaf)] if isinstance(leaf, KerasTensor) else leaf
 
         context = current_call()
@@ -141,6 +148,16 @@ class Functional(Model):
                 if x.mask is not None and context is not None:
                     values[id(x.mask)] = context.mask_of(value)
         return tree.map_structure(look_up, self._outputs)
+
+    def _sizes(self, given: list[Any]) -> dict[str, Any]:
+        """What the open sizes of the symbolic inputs are in the ones given."""
+        found: dict[str, Any] = {}
+        for x, value in zip(self.inputs, given, strict=True):
+            if value is not None:
+                for name, size in zip(ops.shape(x), ops.shape(value), strict=False):
+                    if isinstance(name, Dim) and [str(name)] == name.names:
+                        found[str(name)] = size
+        return found
 
     def _given(self, inputs: Any) -> list[Any]:
         names = self.input_names

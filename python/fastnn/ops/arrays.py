@@ -67,7 +67,7 @@ _c = _core.ops
 
 def _known(name: str, x: Any, axis: int) -> int:
     size = shape(x)[axis]
-    if size is None:
+    if not isinstance(size, int):
         raise ShapeError(
             f"{name}: axis {axis} of shape {shape(x)} has no known size\n"
             "  hint: give it a size in Input(shape=...) or batch_shape"

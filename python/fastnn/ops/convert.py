@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core
-from fastnn._core import Tensor
+from fastnn._core import Dim, Tensor
 from fastnn.arguments import as_number
 from fastnn.config import STORED, stored_dtype
 from fastnn.symbolic import KerasTensor, keras_op
@@ -83,9 +83,16 @@ def cast(x: TensorLike, dtype: str) -> Tensor:
     return x if x.dtype == dtype else x.astype(dtype)
 
 
-def shape(x: TensorLike) -> tuple[int | None, ...]:
-    """Sizes of `x`; None is a batch that is not known yet."""
-    return tuple(x.shape) if hasattr(x, "shape") else np.shape(x)
+def shape(x: TensorLike) -> tuple[Any, ...]:
+    """Sizes of `x`; those not known yet are sizes to compute with, which equal None.
+
+    `ops.reshape(x, (-1, 2 * ops.shape(x)[1]))`, `ops.zeros((ops.shape(x)[0], 3))` and
+    `ops.cast(ops.shape(x)[0], "float32")` follow the data that the model is called on.
+    """
+    sizes = x.spec.shape if isinstance(x, KerasTensor) else getattr(x, "shape", None)
+    if sizes is None:
+        return np.shape(x)
+    return tuple(Dim.named("batch") if d is None else d for d in sizes)
 
 
 def ndim(x: TensorLike) -> int:
@@ -118,7 +125,7 @@ def full(
     """`fill_value` everywhere; None stands for the batch that `ops.shape` does not know yet."""
     shape = as_number(shape)
     dtype = stored_dtype(dtype) if dtype is not None else None
-    sizes = [shape] if isinstance(shape, int) else list(shape)
+    sizes = [shape] if isinstance(shape, int | Dim) else list(shape)
     if None in sizes or isinstance(fill_value, Tensor | Variable):
         return _c.broadcast_to(convert_to_tensor(fill_value, dtype), shape=sizes)
     return _core.tensor(np.full(sizes, fill_value, dtype), dtype=dtype)
@@ -149,6 +156,14 @@ def arange(
     if stop is None:
         start, stop = 0, start
     step = 1 if step is None else step
+    if isinstance(start, Dim) or isinstance(stop, Dim):
+        if not isinstance(step, int) or step < 1:
+            raise ValueError(
+                f"arange: step {step!r} up to an open size\n  hint: a whole step from 1 on"
+            )
+        count = -((start - stop) // step)
+        found = _c.iota(stop=count) * step + start
+        return found if dtype is None else cast(found, dtype)
     return _core.tensor(np.arange(start, stop, step), dtype=stored_dtype(dtype) if dtype else None)
 
 

@@ -64,7 +64,7 @@ def cumprod(x: TensorLike, axis: int | None = None, dtype: str | None = None) ->
         x, axis = reshape(x, (-1,)), 0
     x = cast(x, "int32") if x.dtype == "bool" else x
     n = shape(x)[axis]
-    if n is None:
+    if not isinstance(n, int):
         raise _core.ShapeError(
             f"cumprod: axis {axis} of shape {shape(x)} has no known size\n"
             "  hint: another axis, or an input of a fixed size"

@@ -26,7 +26,7 @@ Pair = tuple[Tensor, Tensor]
 
 def _size(name: str, x: Any) -> int:
     n = shape(x)[-1] if shape(x) else None
-    if not n:
+    if not isinstance(n, int) or not n:
         raise ShapeError(
             f"{name}: the last axis of shape {shape(x)} has no known size above 0\n"
             "  hint: give it a size in Input(shape=...)"

@@ -14,7 +14,7 @@ from fastnn._core import Tensor
 from fastnn.config import image_data_format
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import TensorLike, convert_to_tensor
-from fastnn.ops.shapes import moveaxis, stack
+from fastnn.ops.shapes import moveaxis, stack, transpose
 from fastnn.symbolic import keras_op
 
 __all__ = [
@@ -155,7 +155,7 @@ def resize(
     fill_mode: str = "constant", fill_value: float = 0.0, data_format: str | None = None,
 ) -> Tensor:  # fmt: skip
     """Images of another height and width: 'nearest', 'bilinear', 'bicubic', 'lanczos3' or '5'."""
-    from fastnn.resampling import KINDS, weights
+    from fastnn.resampling import KINDS, nearest, weights
 
     if antialias or crop_to_aspect_ratio or pad_to_aspect_ratio:
         raise ValueError(
@@ -170,12 +170,11 @@ def resize(
     for axis, new in ((-3, size[0]), (-2, size[1])):
         old = x.shape[axis]
         if interpolation == "nearest":
-            at = np.floor((np.arange(new) + 0.5) * old / new).astype(np.int32)
-            x = _c.take(x, np.minimum(at, old - 1), axis=axis)
+            x = _c.take(x, nearest(old, new), axis=axis)
             continue
         moved = moveaxis(x, axis, -1)
         matrix = weights(old, new, interpolation)
-        x = moveaxis(_c.matmul(moved, np.ascontiguousarray(matrix.T)), -1, axis)
+        x = moveaxis(_c.matmul(moved, transpose(matrix)), -1, axis)
     return _back(x, first)
 
 

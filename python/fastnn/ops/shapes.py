@@ -13,7 +13,7 @@ from fastnn._core import Tensor
 from fastnn.arguments import as_number
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import Axis, TensorLike, cast, convert_to_tensor, ndim, shape
-from fastnn.symbolic import keras_op, stand_in_size
+from fastnn.symbolic import keras_op
 
 __all__ = [
     "concatenate",
@@ -41,13 +41,11 @@ def reshape(x: TensorLike, newshape: Sequence[int | None] | int) -> Tensor:
     """The same elements under another shape; one size may be -1, None is an open batch."""
     newshape = as_number(newshape)
     new = [newshape] if isinstance(newshape, int) else list(newshape)
-    if None in new[1:]:
+    if any(d is None for d in new[1:]):
         raise ShapeError(
             f"reshape: the new shape {tuple(new)} leaves a size open that is not the batch\n"
             "  hint: one size may be -1: it is worked out from the others"
         )
-    if new and new[0] is None and stand_in_size() is not None:
-        new[0] = shape(x)[0]
     return _c.reshape(x, shape=new)
 
 
@@ -145,10 +143,13 @@ def vstack(xs: Sequence[TensorLike]) -> Tensor:
 def split(x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
     """`x` cut along an axis into equal sections or at positions."""
     size = shape(x)[axis]
-    if size is None:
-        raise ValueError("split: the batch axis has no known size\n  hint: split another axis")
     indices_or_sections = as_number(indices_or_sections)
     if isinstance(indices_or_sections, int):
+        if not isinstance(size, int):
+            raise ShapeError(
+                f"split: the size of axis {axis}, {size}, is not known, so it has no equal sections"
+                "\n  hint: split another axis, or give that axis a size in Input(shape=...)"
+            )
         if size % indices_or_sections:
             raise ValueError(
                 f"split: {size} along axis {axis} is not a multiple of {indices_or_sections}\n"
@@ -166,7 +167,16 @@ def split(x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0
 @keras_op
 def unstack(x: TensorLike, num: int | None = None, axis: int = 0) -> list[Tensor]:
     """The slices of `x` along an axis."""
-    n = num or shape(x)[axis] or 0
+    n = num if num is not None else shape(x)[axis]
+    if not isinstance(n, int):
+        raise ShapeError(
+            f"unstack: the number of outputs is the size {n} of axis {axis}, open (None)\n"
+            "  hint: give that axis a size in Input(shape=...)"
+        )
+    if not isinstance(shape(x)[axis], int):
+        at, x = axis % ndim(x), convert_to_tensor(x)
+        head = (slice(None),) * at
+        return [x[(*head, i)] for i in range(n)]
     return [squeeze(p, axis) for p in split(x, n, axis)]
 
 

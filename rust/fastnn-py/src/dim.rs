@@ -114,6 +114,12 @@ impl PyDim {
 
 #[pymethods]
 impl PyDim {
+    /// NumPy leaves operators to us.
+    #[classattr]
+    fn __array_ufunc__(py: Python<'_>) -> Py<PyAny> {
+        py.None()
+    }
+
     fn __add__<'py>(&self, other: &Bound<'py, PyAny>) -> PyResult<Bound<'py, PyAny>> {
         self.with(other, "__add__", |a, b| a + b)
     }
@@ -210,6 +216,12 @@ impl PyDim {
 
     fn __repr__(&self) -> String {
         self.0.to_string()
+    }
+
+    /// The size of this name: `Dim.named("batch")`.
+    #[staticmethod]
+    fn named(name: &str) -> PyDim {
+        PyDim(Dim::symbol(name))
     }
 
     /// The names of the sizes that it depends on.

@@ -272,3 +272,72 @@ fn a_failed_save_leaves_the_old_file_and_no_litter() {
     assert!(matches!(save::read(&folder.join("none")), Err(Error::Io(_))));
     std::fs::remove_dir_all(folder).unwrap();
 }
+
+/// A file as fastnn wrote it before sizes were expressions: the batch is null, format is 1.
+#[test]
+fn files_of_format_1_are_read() {
+    let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/format1.safetensors");
+    let model = Model::load(&path).unwrap();
+    assert_eq!(model.function().inputs()[0].ty.shape.to_string(), "(batch, 2, 3)");
+    let x: Vec<f32> = (0..30).map(|i| -1.0 + 2.0 * i as f32 / 29.0).collect();
+    let got = model.predict(&x, 5).unwrap();
+    let want = [0.343_278_68, 0.656_721_3, 0.408_932_2, 0.591_067_8, 0.494_414_6, 0.505_585_4];
+    for (g, w) in got.iter().zip(want) {
+        assert!((g - w).abs() < 1e-5, "{got:?}");
+    }
+    assert_eq!(got.len(), 10);
+}
+
+/// Sizes that a file leaves open, with expressions of all kinds, come back as they were.
+#[test]
+fn open_sizes_are_stored_as_expressions() {
+    let folder = folder("open");
+    let path = folder.join("m.safetensors");
+    let time = Dim::symbol("time");
+    let shape = Shape::new(&[Dim::BATCH, time, 2.into()]).unwrap();
+    let x = Tensor::placeholder(Ty::f32(shape), "x");
+    let (zero, far) = (Dim::ZERO, Dim::new(i64::MAX));
+    let cut = |step: i64| {
+        [
+            Attr::Sizes(vec![zero, Dim::ONE, zero]),
+            Attr::Sizes(vec![far, far, far]),
+            Attr::Ints(vec![1, step, 1]),
+        ]
+    };
+    let tail = apply("slice", &[&x], &cut(1));
+    let odd = apply("slice", &[&x], &cut(2));
+    assert_eq!(tail.ty().shape.to_string(), "(batch, time - 1, 2)");
+    assert_eq!(odd.ty().shape.to_string(), "(batch, time//2, 2)");
+    let both = apply("concatenate", &[&tail, &odd], &[Attr::Int(1)]);
+    let flat = apply("reshape", &[&both], &[Attr::Sizes(vec![Dim::BATCH, Dim::new(-1)])]);
+    let function = Function::new(std::slice::from_ref(&x), std::slice::from_ref(&flat), &[]).unwrap();
+    save::save(&path, &[], &Default::default(), Some(&function)).unwrap();
+    let model = Model::load(&path).unwrap();
+    assert_eq!(model.function().outputs(), function.outputs());
+    for steps in [1usize, 2, 5, 8] {
+        let data: Vec<f32> = (0..3 * steps * 2).map(|i| i as f32).collect();
+        let input = Tensor::from_slice(&data, &[3, steps, 2]).unwrap();
+        let got = model.function().apply(std::slice::from_ref(&input)).unwrap();
+        let want = function.apply(std::slice::from_ref(&input)).unwrap();
+        assert_eq!(got[0].ty(), want[0].ty());
+        assert_eq!(got[0].ty().shape.sizes()[1], 2 * (steps - 1 + steps / 2));
+        assert_eq!(got[0].storage().unwrap().as_slice(), want[0].storage().unwrap().as_slice());
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn sizes_of_hostile_files_stay_bounded() {
+    // A chain of sizes that doubles in length at each step when it is written out.
+    let mut size = Dim::symbol("n");
+    for i in 0..2000 {
+        let other = size.max(Dim::new(i)).floor_div(Dim::new(7)) + Dim::ONE;
+        size = size * other + other.min(size);
+    }
+    assert!(size.to_string().len() < 100_000);
+    let mut bindings = fastnn::dim::Bindings::new();
+    bindings.set(Dim::symbol("n"), 3.into());
+    let bound = fastnn::dim::Binder::new(&bindings).bind(size).unwrap();
+    assert_eq!(bound.known(), Some(i64::MAX));
+    assert!(matches!(Shape::new(&[bound]), Err(Error::Memory(_))));
+}

@@ -350,15 +350,17 @@ fn checked(name: &str, indices: Arg, n: usize, of: &Shape) -> Result<Vec<i32>> {
     for k in 0..count {
         // SAFETY: the executor hands steps buffers that cover their shapes and outlive the step.
         let i = unsafe { from.add(k).read_volatile() };
-        let at = if i < 0 { i64::from(i) + n as i64 } else { i64::from(i) };
-        if at < 0 || at >= n as i64 {
-            let place = &host::unravel(k, &indices.ty.shape)[..indices.ty.shape.rank()];
-            return data_err!(
-                "{name}: index {i} at position {place:?} is out of range for {n} elements along the axis of {of}; hint: use {}..{n}",
-                -(n as i64)
-            );
+        let place = || host::unravel(k, &indices.ty.shape)[..indices.ty.shape.rank()].to_vec();
+        match position(i, n).map(i32::try_from) {
+            Some(Ok(at)) => out.push(at),
+            Some(Err(_)) => {
+                return data_err!(
+                    "{name}: index {i} at position {:?} lies past 2**31 on an axis of {n} elements; hint: split the axis",
+                    place()
+                );
+            }
+            None => return out_of_range(name, i, &place(), n, of),
         }
-        out.push(at as i32);
     }
     Ok(out)
 }
@@ -416,18 +418,33 @@ fn walk_along(
     mut each: impl FnMut(usize, usize),
 ) -> Result<()> {
     let axis = shape.axis(axis.int(), name)?;
-    let (outer, n, inner) = rule::around(shape, axis);
+    let (_, n, inner) = rule::around(shape, axis);
     let count = indices.ty.shape.sizes()[axis];
-    let indices = checked(name, indices, n, shape)?;
-    for o in 0..outer {
-        for k in 0..count {
-            for i in 0..inner {
-                let at = (o * count + k) * inner + i;
-                each((o * n + indices[at] as usize) * inner + i, at);
-            }
-        }
+    for at in 0..indices.ty.shape.count() {
+        let (o, i) = (at / inner / count, at % inner);
+        // Read once and checked before use: another thread may change an array of the caller.
+        // SAFETY: the executor hands steps buffers that cover their shapes.
+        let index = unsafe { indices.ptr.cast::<i32>().add(at).read_volatile() };
+        let Some(row) = position(index, n) else {
+            let place = &host::unravel(at, &indices.ty.shape)[..indices.ty.shape.rank()];
+            return out_of_range(name, index, place, n, shape);
+        };
+        each((o * n + row) * inner + i, at);
     }
     Ok(())
+}
+
+/// `index` counted from the front of an axis of `n`, which may be longer than an i32 counts.
+fn position(index: i32, n: usize) -> Option<usize> {
+    let at = if index < 0 { i64::from(index) + n as i64 } else { i64::from(index) };
+    usize::try_from(at).ok().filter(|&at| at < n)
+}
+
+fn out_of_range<T>(name: &str, index: i32, place: &[usize], n: usize, of: &Shape) -> Result<T> {
+    data_err!(
+        "{name}: index {index} at position {place:?} is out of range for {n} elements along the axis of {of}; hint: use {}..{n}",
+        -(n as i64)
+    )
 }
 
 pub(crate) fn along_step(ctx: &StepCtx<'_>) -> Result<()> {

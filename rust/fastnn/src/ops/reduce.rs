@@ -268,6 +268,14 @@ fn infer_truth(name: &str, types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
 fn infer_arg(name: &str, types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     let ty = infer(name, types, attrs, Empty::Refused)?;
     rule::typed(name, "x", types[0], DType::F32)?;
+    let axes = rule::axes(&attrs[0], &types[0].shape, name)?;
+    let along: Dim = axes.iter().map(|&a| types[0].shape.dims()[a]).product();
+    if along.known().is_some_and(|n| n > i64::from(i32::MAX)) {
+        return shape_err!(
+            "{name}: {along} elements along the axis of {} are too many for int32 positions; hint: split it",
+            types[0].shape
+        );
+    }
     Ok(Ty { dtype: DType::I32, ..ty })
 }
 

@@ -57,9 +57,11 @@ impl Build<'_> {
         }
     }
 
-    /// False for a group whose every value its readers now compute themselves.
+    /// False for a group whose every value its readers now compute themselves, and for work that
+    /// makes no elements: a kernel would still walk its other axes, which may be long.
     fn is_read(&self, work: &Work) -> bool {
-        work.members().iter().any(|id| self.plan.locs[id.at()].is_some())
+        let writes = |id: &Id| self.plan.locs[id.at()].is_some() && self.graph.shape(*id).count() > 0;
+        work.members().iter().any(writes)
     }
 
     /// Where a value lies in memory, through views.
