@@ -16,6 +16,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use smallvec::smallvec;
 use std::ffi::{CString, c_int, c_void};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Element operations from which on computing detaches from the interpreter: about 10 µs.
 const WORTH_DETACHING: f32 = 20_000.0;
@@ -35,8 +36,16 @@ pub(crate) fn read<'a>(py: Python<'_>, tensor: &'a Tensor) -> Result<&'a Arc<Sto
     Ok(crate::interpreter::detach(py, || tensor.storage())?)
 }
 
+/// Looks from time to time whether there is room for some more tensors.
+fn check_room() -> Result<()> {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    // Far more than the tensors until the next look take, and only asked for, not touched.
+    if MADE.fetch_add(1, Relaxed) % 128 == 0 { Ok(fastnn::buffer::headroom(2 << 20)?) } else { Ok(()) }
+}
+
 /// An op on converted operands; runs the pending graph when it has grown past its ceiling.
 pub(crate) fn build(py: Python<'_>, op: &'static OpDef, inputs: Operands, attrs: Attrs) -> Result<Tensor> {
+    check_room()?;
     let tensor = Tensor::build(op, convert(op, inputs)?, attrs)?;
     if tensor.is_crowded() {
         read(py, &tensor)?;
@@ -51,6 +60,7 @@ pub(crate) fn build_all(
     inputs: Operands,
     attrs: Attrs,
 ) -> Result<Vec<Tensor>> {
+    check_room()?;
     let results = Tensor::results(op, convert(op, inputs)?, attrs)?;
     if results.iter().any(Tensor::is_crowded) {
         read(py, &results[0])?;

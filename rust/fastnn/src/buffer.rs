@@ -208,11 +208,10 @@ pub fn zeros<T: Copy + Default>(len: usize) -> Result<Vec<T>> {
     Ok(list)
 }
 
-/// A vector of what an iterator of known length gives, under the rule of [`room`].
-pub fn gather<T>(items: impl ExactSizeIterator<Item = T>) -> Result<Vec<T>> {
-    let mut list = room(items.len())?;
-    list.extend(items);
-    Ok(list)
+/// Errors with `Memory` when the system could not give `bytes` more. Asked before many small things
+/// are made, each of which would end the process if it could not be had.
+pub fn headroom(bytes: usize) -> Result<()> {
+    room::<u8>(bytes).map(drop)
 }
 
 /// Bytes the process may still take: the least of the system's and the control group's accounts.

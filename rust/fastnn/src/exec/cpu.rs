@@ -8,7 +8,7 @@ mod lines;
 mod step;
 pub mod table;
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, headroom};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::kernels::tile::{MAX_INPUTS, MAX_OUTPUTS};
@@ -51,6 +51,8 @@ pub struct Program {
 impl Program {
     /// Lowers, simplifies, fuses and plans a graph of concrete shapes.
     pub fn compile(graph: &Graph) -> Result<Program> {
+        // The passes take some kilobytes a node, in small pieces.
+        headroom((graph.nodes.len() << 13) + (1 << 20))?;
         let (graph, fusion) = passes::prepare(graph, &LIMITS)?;
         let plan = plan::plan(&graph, &fusion)?;
         verify::verify(&graph, &fusion, &plan)?;

@@ -349,7 +349,7 @@ fn checked<'a>(name: &str, indices: Arg, n: usize, of: &Shape) -> Result<Cow<'a,
     if all.iter().all(|&i| fits(i)) {
         return Ok(Cow::Borrowed(all));
     }
-    let mut out = Vec::with_capacity(count);
+    let mut out = crate::buffer::room(count)?;
     for (k, &i) in all.iter().enumerate() {
         let at = if i < 0 { i64::from(i) + n as i64 } else { i64::from(i) };
         if at < 0 || at >= n as i64 {

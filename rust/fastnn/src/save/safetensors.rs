@@ -108,8 +108,10 @@ fn write_whole(handle: &Handle, entries: &[Entry], metadata: &BTreeMap<String, S
 fn write_cells(out: &mut impl Write, entry: &Entry) -> io::Result<()> {
     let cells = entry.storage.as_slice();
     if entry.ty.dtype == DType::Bool {
-        let bytes: Vec<u8> = cells.iter().map(|c| u8::from(*c != 0.0)).collect();
-        return out.write_all(&bytes);
+        return cells.chunks(BLOCK).try_for_each(|block| {
+            let bytes: Vec<u8> = block.iter().map(|c| u8::from(*c != 0.0)).collect();
+            out.write_all(&bytes)
+        });
     }
     if cfg!(target_endian = "little") {
         // SAFETY: any cells are bytes; the slice covers them exactly.
