@@ -46,19 +46,16 @@ def save_legacy(model: Any, path: str) -> None:
     """Writes an `.h5` file that Keras 2 and 3 load: layers, compile settings, weights."""
     from fastnn.keras_files.write_config import model_entry
 
-    h5py, entry = h5py_or_hint(), model_entry(model)
-
-    def write(temporary: str) -> None:
-        # The newest layout of HDF5 has no limit of 64 kB for the model's description.
-        with h5py.File(temporary, "w", libver="latest") as file:
-            legacy.write_model(file, model, entry, KERAS_VERSION)
-
-    replace_file(path, write)
+    entry = model_entry(model)
+    # The newest layout of HDF5 has no limit of 64 kB for the model's description.
+    content = state.hdf5_bytes(
+        lambda file, _: legacy.write_model(file, model, entry, KERAS_VERSION), libver="latest"
+    )
+    replace_file(path, lambda temporary: Path(temporary).write_bytes(content))
 
 
 def save_weights(model: Any, path: str) -> None:
     """Writes a `.weights.h5` file that Keras 3 loads."""
-    # In memory first: HDF5 cannot take back what a full disk refused.
     weights = state.weights_bytes(model)
     replace_file(path, lambda temporary: Path(temporary).write_bytes(weights))
 

@@ -131,19 +131,26 @@ def _has_hook(owner: Any, name: str) -> bool:
     return isinstance(owner, Layer) and getattr(type(owner), name) is not getattr(Layer, name)
 
 
-def _write_into(memory: io.BytesIO, model: Any, look: Callable[[], None]) -> None:
-    with h5py_or_hint().File(memory, "w") as file:
-        write_places(file, places(model), look)
+def hdf5_bytes(write: Callable[[Any, Callable[[], None]], None], **settings: Any) -> bytes:
+    """The bytes of the HDF5 file that `write(file, look)` fills; `look` lets an interrupt through.
+
+    In memory, since HDF5 cannot take back what a full disk refused. It writes through Python's file
+    from callbacks, in which an exception would be lost, as it would be where its objects die.
+    """
+    memory = io.BytesIO()
+
+    def fill(look: Callable[[], None]) -> None:
+        with h5py_or_hint().File(memory, "w", **settings) as file:
+            write(file, look)
+
+    with uninterrupted() as look:
+        fill(look)
+    return memory.getvalue()
 
 
 def weights_bytes(model: Any) -> bytes:
     """The content of `model.weights.h5`."""
-    memory = io.BytesIO()
-    # HDF5 writes through Python's file from callbacks, in which an exception would be lost, as it
-    # would be where its objects die.
-    with uninterrupted() as look:
-        _write_into(memory, model, look)
-    return memory.getvalue()
+    return hdf5_bytes(lambda file, look: write_places(file, places(model), look))
 
 
 # ---- reading -------------------------------------------------------------------------------------

@@ -15,7 +15,12 @@ const MARGINAL: usize = 6;
 /// Numbers per claim: due, last, rank, units, strike, cap.
 const CLAIM: usize = 6;
 
-fn read<T: Element + Copy + Default>(py: Python<'_>, name: &str, buffer: &PyBuffer<T>, len: usize) -> Result<Vec<T>> {
+fn read<T: Element + Copy + Default>(
+    py: Python<'_>,
+    name: &str,
+    buffer: &PyBuffer<T>,
+    len: usize,
+) -> Result<Vec<T>> {
     if buffer.item_count() != len {
         return data_error(wrong_size(name, buffer.item_count(), len));
     }

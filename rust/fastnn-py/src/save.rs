@@ -82,9 +82,12 @@ fn replace_file(py: Python<'_>, path: PathBuf, write: &Bound<'_, PyAny>) -> PyRe
 
 /// A value as a tensor, without a copy where the memory serves.
 fn shared(value: &Bound<'_, PyAny>, name: &str) -> Result<Tensor> {
+    if let Ok(tensor) = value.cast_exact::<PyTensor>() {
+        return Ok(tensor.get().0.clone());
+    }
     match crate::dlpack::share(value, None) {
-        Ok(tensor) if value.cast_exact::<PyTensor>().is_err() => Ok(tensor),
-        _ => tensor_from(value, None, name),
+        Ok(tensor) => Ok(tensor),
+        Err(_) => tensor_from(value, None, name),
     }
 }
 

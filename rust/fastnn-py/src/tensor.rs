@@ -541,12 +541,12 @@ unsafe fn export_buffer(slf: &Bound<'_, PyTensor>, view: *mut ffi::Py_buffer, fl
     let tensor = &slf.get().0;
     let storage = read(slf.py(), tensor)?;
     let Ty { shape, dtype } = tensor.ty();
-    let mut bytes = Vec::new();
+    let mut bytes: Vec<u8> = Vec::new();
     let (data, format, size) = match dtype {
         DType::F32 => (storage.ptr().cast::<c_void>(), c"f", 4),
         DType::I32 => (storage.ptr().cast(), c"i", 4),
         DType::Bool => {
-            bytes.resize(storage.len(), 0);
+            bytes = fastnn::buffer::zeros(storage.len())?;
             fastnn::function::truth_bytes(storage.as_slice(), &mut bytes);
             (bytes.as_mut_ptr().cast(), c"?", 1)
         }
