@@ -56,7 +56,7 @@ PARAMETERS = {
     "steps": "int | None", "stream": "Any", "streams": "int",
     "updates": "Sequence[tuple[Variable, Tensor]] | None", "value": "Any",
     "values": "Sequence[Any]", "variables": "Sequence[Variable]",
-    "weights": "_Array", "xs": "Sequence[Any]", "y": "Tensor",
+    "weights": "_Array", "write": "Callable[[str], Any]", "xs": "Sequence[Any]", "y": "Tensor",
 }  # fmt: skip
 # The same name means something else here.
 EXCEPTIONS = {
@@ -97,7 +97,8 @@ RESULTS = {
     "info": "dict[str, Any]", "load_file": "tuple[dict[str, NDArray[Any]], dict[str, str]]",
     "op_table": "list[OpRow]", "optimizer_slots": "list[str]",
     "optimizer_update": "tuple[Tensor, list[Tensor]]", "pay_claims": "None",
-    "placeholder": "Tensor", "save_file": "None", "set_num_threads": "None", "tensor": "Tensor",
+    "placeholder": "Tensor", "replace_file": "None", "save_file": "None",
+    "set_num_threads": "None", "tensor": "Tensor",
     "Ensemble.copy_draws": "None",
     "Ensemble.reweighted": "Ensemble", "Ensemble.score": "None", "Ensemble.total_effects": "None",
 }  # fmt: skip

@@ -13,6 +13,7 @@ from fastnn import dtype_policies as dtype_policies
 from fastnn import ensemble as ensemble
 from fastnn import errors as errors
 from fastnn import exit_strategy as exit_strategy
+from fastnn import files as files
 from fastnn import initializers as initializers
 from fastnn import keras as keras
 from fastnn import layers as layers
@@ -241,6 +242,7 @@ __all__ = [
     "ensemble",
     "errors",
     "exit_strategy",
+    "files",
     "get_num_threads",
     "grad",
     "gradients",

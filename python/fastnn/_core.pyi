@@ -16,7 +16,7 @@ class _Ops:  # one function per op, inputs first; fastnn/ops/rows.pyi has them a
 
 ops: _Ops
 
-__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Dim', 'Variable', 'snapshots', 'assign_all', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'pay_claims', 'Function', 'Recording', 'depends_on', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'set_num_threads', 'get_num_threads', 'info']
+__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Dim', 'Variable', 'snapshots', 'assign_all', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'pay_claims', 'Function', 'Recording', 'depends_on', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'replace_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'set_num_threads', 'get_num_threads', 'info']
 
 class FastnnError(Exception):
     """The base of all errors that fastnn raises by itself."""
@@ -315,6 +315,8 @@ def pay_claims(claims: _Array, per_table: _Array, prices: _Array, out: _Array) -
     """Payouts of stacked claims: `claims` is (tables, claims, 6), `prices` rises, `out` is (tables, claims, prices), all f64 and contiguous."""
 def placeholder(shape: Sequence[int | str | Dim | None], dtype: str | None = None, name: str | None = None) -> Tensor:
     """A tensor without data, to be given to `Function`; a leading `None` is any batch, other sizes of None (or a name) take any size."""
+def replace_file(path: str | PathLike[str], write: Callable[[str], Any]) -> None:
+    """Replaces a file whole or not at all: calls `write(temporary)` with the path of an empty file in the same folder, and puts what it wrote in the place of `path`, on disk."""
 def save_file(path: str | PathLike[str], tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None, function: Function | None = None) -> None:
     """Writes tensors, metadata and an inference function into one safetensors file."""
 def set_num_threads(n: int) -> None:

@@ -19,9 +19,9 @@ MODULES = {
     name: f"fastnn.{name}"
     for name in (
         "activations", "backend", "callbacks", "config", "constraints", "data", "datasets",
-        "distribution", "dtype_policies", "ensemble", "errors", "initializers", "layers", "losses",
-        "metrics", "mixed_precision", "models", "ops", "optimizers", "plot", "preprocessing",
-        "random", "regularizers", "saving", "transforms", "utils",
+        "distribution", "dtype_policies", "ensemble", "errors", "files", "initializers", "layers",
+        "losses", "metrics", "mixed_precision", "models", "ops", "optimizers", "plot",
+        "preprocessing", "random", "regularizers", "saving", "transforms", "utils",
     )
 }  # fmt: skip
 
@@ -33,7 +33,7 @@ FURTHER = {
 
 #: What `fastnn.keras` has of them: Keras's own namespaces.
 KERAS_MODULES = {
-    k: v for k, v in MODULES.items() if k not in ("data", "errors", "plot", "transforms")
+    k: v for k, v in MODULES.items() if k not in ("data", "errors", "files", "plot", "transforms")
 }
 
 #: Names of Keras at the top, and the module that holds them.

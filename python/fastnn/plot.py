@@ -6,6 +6,8 @@ scikit-learn come with the extra `[plot]` and are imported when used; `model` ne
 
 from __future__ import annotations
 
+import io
+import os
 from collections.abc import Mapping
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn.errors import DataError
+from fastnn.files import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -227,4 +230,6 @@ def write_picture(svg: str, path: str, dpi: float = 96) -> None:
                 points += zip(values[::2], values[1::2], strict=True)
                 codes += [kinds[letter]] * (len(values) // 2)
             ax.add_patch(patches.PathPatch(paths.Path(points, codes), fill=False))
-    figure.savefig(path, dpi=dpi)
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=dpi, format=os.path.splitext(path)[1][1:].lower())
+    write_bytes(path, picture.getvalue())

@@ -21,6 +21,7 @@ from fastnn.absent import answer_missing
 from fastnn.arguments import local_path
 from fastnn.config import snake_case
 from fastnn.errors import FormatError, nearest, unknown_name, warn_of_skipped
+from fastnn.files import check_regular
 from fastnn.keras_files.archive import read_json
 from fastnn.keras_files.read_config import (
     build,
@@ -412,10 +413,7 @@ def _target(
 
 def _existing(filepath: str | os.PathLike[str]) -> str:
     path = local_path(filepath)
-    if os.path.isdir(path):
-        raise IsADirectoryError(
-            f"{path!r} is a folder, wanted a model file\n  hint: name the file in it"
-        )
+    check_regular(path)
     if os.path.exists(path):
         return path
     folder = os.path.dirname(path) or "."

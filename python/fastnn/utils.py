@@ -17,6 +17,7 @@ from fastnn.data import PyDataset, Sequence
 from fastnn.data import pack as pack_x_y_sample_weight
 from fastnn.data import unpack as unpack_x_y_sample_weight
 from fastnn.errors import DataError
+from fastnn.files import write_text
 from fastnn.messages import (
     disable_interactive_logging,
     enable_interactive_logging,
@@ -171,8 +172,7 @@ def plot_model(
     if ending in plot.PICTURES and path is not None:
         plot.write_picture(svg, path, float(as_number(unknown.get("dpi") or 96)))
     elif path is not None:
-        with open(path, "w", encoding="utf-8") as file:
-            file.write(text)
+        write_text(path, text)
     return text
 
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastnn.arguments import local_path
 from fastnn.callbacks.base import Callback, Logs
+from fastnn.files import check_regular
 
 __all__ = ["CSVLogger", "TensorBoard"]
 
@@ -33,6 +34,7 @@ class CSVLogger(Callback):
         if self.append and os.path.exists(self.filename):
             self._with_header = os.path.getsize(self.filename) == 0
         # What a resumed run goes on with is not known yet: older rows go when the first one comes.
+        check_regular(self.filename)
         self._file = open(self.filename, "a", newline="")  # noqa: SIM115
         self._rows_end = None if self.append else 0
         self._writer, self.keys = None, None

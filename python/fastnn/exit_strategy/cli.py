@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from fastnn.files import write_text
+
 from .errors import ExitError, Issue
 
 __all__ = ["BAD_INPUT", "INSUFFICIENT", "STALE", "add_commands", "main", "run"]
@@ -171,7 +173,7 @@ def _init(args: argparse.Namespace) -> int:
 
 def _write(path: Path, words: str) -> None:
     try:
-        path.write_text(words, encoding="utf-8")
+        write_text(path, words)
     except OSError as error:
         raise ExitError(
             Issue("EX802", "", f"cannot write {path}: {error.strerror}", "check the folder")

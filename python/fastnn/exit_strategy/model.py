@@ -8,8 +8,8 @@ when an explanation is asked for.
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from fastnn.files import write_bytes, write_text
 
 from .base_rates import BaseRates, base_rates
 from .contracts import HullCheck, ModelProbabilities
@@ -167,10 +169,9 @@ class ExitNetwork:
             for i, pair in enumerate(layers)
             for part, array in zip("wb", pair, strict=True)
         }
-        scratch = target / "networks.npz.part"
-        with scratch.open("wb") as file:
-            np.savez(file, **arrays)  # type: ignore[arg-type]
-        os.replace(scratch, target / "networks.npz")
+        content = io.BytesIO()
+        np.savez(content, **arrays)  # type: ignore[arg-type]
+        write_bytes(target / "networks.npz", content.getvalue())
         head = {
             "schema": _SCHEMA,
             "name": self.name,
@@ -181,9 +182,7 @@ class ExitNetwork:
             "layers": [len(layers) for layers in self.networks],
             "facts": self.facts,
         }
-        scratch = target / "model.json.part"
-        scratch.write_text(json.dumps(head, indent=1, ensure_ascii=False), encoding="utf-8")
-        os.replace(scratch, target / "model.json")
+        write_text(target / "model.json", json.dumps(head, indent=1, ensure_ascii=False))
 
     def _encode(self, profile: Any) -> tuple[npt.NDArray[np.float32], dict[str, str]]:
         numbers, labels, _ = profile_row(profile)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.config import shown
+from fastnn.files import write_text
 
 from .completion import BaseRate, Completion
 from .contracts import Proceeds, SamplingSpec
@@ -200,7 +201,7 @@ def _write(text: str, path: str | Path | None) -> str:
         from .errors import ExitError, Issue
 
         try:
-            Path(path).write_text(text, encoding="utf-8")
+            write_text(path, text)
         except OSError as error:
             raise ExitError(
                 Issue("EX802", "", f"cannot write {path}: {error.strerror}", "check the folder")

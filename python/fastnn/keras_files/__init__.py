@@ -8,14 +8,15 @@ before memory is taken (`names`, `archive`, `hdf5`). Depends on `saving`, `model
 from __future__ import annotations
 
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastnn.errors import FormatError
+from fastnn.files import check_regular, replace_file
 from fastnn.keras_files import legacy, state
 from fastnn.keras_files.archive import read_archive, write_archive
-from fastnn.keras_files.atomic import replace_file
 from fastnn.keras_files.hdf5 import Reader, h5py_or_hint
 from fastnn.keras_files.read_config import clean, restore
 from fastnn.serial import custom_object_scope, file_limit, format_errors, reading_file
@@ -45,25 +46,18 @@ def save_legacy(model: Any, path: str) -> None:
     """Writes an `.h5` file that Keras 2 and 3 load: layers, compile settings, weights."""
     from fastnn.keras_files.write_config import model_entry
 
-    h5py, entry = h5py_or_hint(), model_entry(model)
-
-    def write(temporary: str) -> None:
-        # The newest layout of HDF5 has no limit of 64 kB for the model's description.
-        with h5py.File(temporary, "w", libver="latest") as file:
-            legacy.write_model(file, model, entry, KERAS_VERSION)
-
-    replace_file(path, write)
+    entry = model_entry(model)
+    # The newest layout of HDF5 has no limit of 64 kB for the model's description.
+    content = state.hdf5_bytes(
+        lambda file, _: legacy.write_model(file, model, entry, KERAS_VERSION), libver="latest"
+    )
+    replace_file(path, lambda temporary: Path(temporary).write_bytes(content))
 
 
 def save_weights(model: Any, path: str) -> None:
     """Writes a `.weights.h5` file that Keras 3 loads."""
-    h5py = h5py_or_hint()
-
-    def write(temporary: str) -> None:
-        with h5py.File(temporary, "w") as file:
-            state.write_places(file, state.places(model))
-
-    replace_file(path, write)
+    weights = state.weights_bytes(model)
+    replace_file(path, lambda temporary: Path(temporary).write_bytes(weights))
 
 
 def load_model(
@@ -77,6 +71,7 @@ def load_model(
     `max_bytes` bounds the weights (default: twice the file and 16 MiB). Errors: FormatError when
     the file is damaged, names unknown classes or claims sizes that it does not hold.
     """
+    check_regular(path)
     limit = file_limit(path, max_bytes)
     with open(path, "rb") as file:
         is_zip = file.read(2) == b"PK"
@@ -134,6 +129,7 @@ def load_weights(
     model: Any, path: str, skip_mismatch: bool = False, max_bytes: int | None = None
 ) -> None:
     """Reads the weights of a `.weights.h5`, `.keras` or legacy `.h5` file into a built model."""
+    check_regular(path)
     limit = file_limit(path, max_bytes)
     with open(path, "rb") as file:
         is_zip = file.read(2) == b"PK"

@@ -11,12 +11,13 @@ import contextlib
 import io
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnn.errors import FormatError
+from fastnn.files import uninterrupted
 from fastnn.keras_files.hdf5_layout import (
     free_lists_end,
     largest_object,
@@ -59,17 +60,26 @@ class Reader:
         #: Groups by path: finding a weight opens each group on the way once.
         self._groups: dict[str, Any] = {}
         self._longest: dict[str, int] = {}
-        with self._faults("opening it"):
+        self._look: Callable[[], None] = lambda: None
+        with uninterrupted(), self._faults("opening it"):
             self._heap = self._checked_heaps()
             given = io.BytesIO(source) if isinstance(source, bytes) else source
             self._file = self._h5py.File(given, "r")
 
     def __enter__(self) -> Reader:
+        # Also where objects of HDF5 die an interrupt would be lost; all of them do so in here.
+        self._interrupts = uninterrupted()
+        self._look = self._interrupts.__enter__()
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(*_FAULTS):
-            self._file.close()
+        try:
+            self._groups.clear()
+            with contextlib.suppress(*_FAULTS):
+                self._file.close()
+            del self._file
+        finally:
+            self._interrupts.__exit__(None, None, None)
 
     @contextlib.contextmanager
     def _faults(self, what: str) -> Iterator[None]:
@@ -118,6 +128,7 @@ class Reader:
 
     def names(self, path: str) -> list[str] | None:
         """What the group at `path` holds, None when there is no such group."""
+        self._look()
         with self._faults(f"group {path!r}"):
             group = self._find(path)
             if not isinstance(group, self._h5py.Group):
@@ -145,6 +156,7 @@ class Reader:
 
     def array(self, path: str, shape: Sequence[int] | None) -> np.ndarray[Any, Any]:
         """The data set at `path`, of exactly this shape (None: any shape within the budget)."""
+        self._look()
         with self._faults(f"data set {path!r}"):
             data = self._find(path)
             if not isinstance(data, self._h5py.Dataset):

@@ -7,16 +7,18 @@ Depends on `hdf5`, `layers`. Layout: Keras 3.15 `saving/saving_lib.py`.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
+from fastnn import _core
 from fastnn.config import snake_case
 from fastnn.errors import FastnnError, FormatError, told, warn_of_skipped
+from fastnn.files import uninterrupted
 from fastnn.keras_files.hdf5 import Reader, h5py_or_hint
 
-__all__ = ["Place", "places", "read_places", "weights_bytes", "write_places"]
+__all__ = ["Place", "places", "read_places", "weights_bytes"]
 
 #: The group's path, the owner (a layer or optimiser), and its variables in order.
 Place = tuple[str, Any, list[Any]]
@@ -106,12 +108,15 @@ def _walk_all(group: Any, path: str, seen: set[int]) -> Iterator[Place]:
 # ---- writing -------------------------------------------------------------------------------------
 
 
-def write_places(file: Any, found: list[Place]) -> None:
-    """Groups and arrays into an open HDF5 file."""
+def write_places(file: Any, found: list[Place], look: Callable[[], None]) -> None:
+    """Groups and arrays into an open HDF5 file, all of one moment; `look` is called in between."""
+    everything = [v for _, _, variables in found for v in variables]
+    values = dict(zip(map(id, everything), _core.snapshots(everything), strict=True))
     for path, owner, variables in found:
+        look()
         group = file.create_group(f"{path}/vars" if path else "vars")
         group.attrs["name"] = owner.name
-        store: dict[str, Any] = {str(i): v.numpy() for i, v in enumerate(variables)}
+        store: dict[str, Any] = {str(i): values[id(v)].numpy() for i, v in enumerate(variables)}
         if _has_hook(owner, "save_own_variables"):
             store.clear()
             owner.save_own_variables(store)
@@ -126,12 +131,26 @@ def _has_hook(owner: Any, name: str) -> bool:
     return isinstance(owner, Layer) and getattr(type(owner), name) is not getattr(Layer, name)
 
 
+def hdf5_bytes(write: Callable[[Any, Callable[[], None]], None], **settings: Any) -> bytes:
+    """The bytes of the HDF5 file that `write(file, look)` fills; `look` lets an interrupt through.
+
+    In memory, since HDF5 cannot take back what a full disk refused. It writes through Python's file
+    from callbacks, in which an exception would be lost, as it would be where its objects die.
+    """
+    memory = io.BytesIO()
+
+    def fill(look: Callable[[], None]) -> None:
+        with h5py_or_hint().File(memory, "w", **settings) as file:
+            write(file, look)
+
+    with uninterrupted() as look:
+        fill(look)
+    return memory.getvalue()
+
+
 def weights_bytes(model: Any) -> bytes:
     """The content of `model.weights.h5`."""
-    memory = io.BytesIO()
-    with h5py_or_hint().File(memory, "w") as file:
-        write_places(file, places(model))
-    return memory.getvalue()
+    return hdf5_bytes(lambda file, look: write_places(file, places(model), look))
 
 
 # ---- reading -------------------------------------------------------------------------------------

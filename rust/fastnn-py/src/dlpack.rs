@@ -115,9 +115,9 @@ pub(crate) fn export<'py>(
 ) -> Result<Bound<'py, PyAny>> {
     let mut storage = crate::tensor::read(py, tensor)?.clone();
     let Ty { shape, dtype } = tensor.ty();
-    let mut bytes = Vec::new();
+    let mut bytes: Vec<u8> = Vec::new();
     if dtype == DType::Bool {
-        bytes.resize(storage.len(), 0);
+        bytes = fastnn::buffer::zeros(storage.len())?;
         fastnn::function::truth_bytes(storage.as_slice(), &mut bytes);
     } else if copy {
         storage = Arc::new(storage.duplicate()?);

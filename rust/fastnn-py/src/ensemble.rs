@@ -15,11 +15,18 @@ const MARGINAL: usize = 6;
 /// Numbers per claim: due, last, rank, units, strike, cap.
 const CLAIM: usize = 6;
 
-fn read<T: Element + Copy>(py: Python<'_>, name: &str, buffer: &PyBuffer<T>, len: usize) -> Result<Vec<T>> {
+fn read<T: Element + Copy + Default>(
+    py: Python<'_>,
+    name: &str,
+    buffer: &PyBuffer<T>,
+    len: usize,
+) -> Result<Vec<T>> {
     if buffer.item_count() != len {
         return data_error(wrong_size(name, buffer.item_count(), len));
     }
-    Ok(buffer.to_vec(py)?)
+    let mut values = fastnn::buffer::zeros(len)?;
+    buffer.copy_to_slice(py, &mut values)?;
+    Ok(values)
 }
 
 fn write<T: Element + Copy>(py: Python<'_>, name: &str, buffer: &PyBuffer<T>, values: &[T]) -> Result<()> {
@@ -213,8 +220,8 @@ fn pay_claims(
     out: PyBuffer<f64>,
 ) -> PyResult<()> {
     enter(|| {
-        let rows = claims.to_vec(py)?;
-        let prices = prices.to_vec(py)?;
+        let rows = read(py, "claims", &claims, claims.item_count())?;
+        let prices = read(py, "prices", &prices, prices.item_count())?;
         if rows.len() % CLAIM != 0 || out.readonly() || !out.is_c_contiguous() {
             return data_error("payout: claims need 6 numbers each, and out must be writable and contiguous");
         }

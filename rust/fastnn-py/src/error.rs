@@ -123,6 +123,8 @@ fn raise(error: &Error) -> PyErr {
         let class = match error {
             Error::Memory(_) => return PyMemoryError::new_err(text),
             Error::Io(_) => return PyOSError::new_err(text),
+            // With its number Python picks the subclass: PermissionError, IsADirectoryError, ...
+            Error::System(code, _) => return PyOSError::new_err((*code, text)),
             Error::Interrupted => return PyKeyboardInterrupt::new_err(()),
             Error::Shape(_) => &classes.shape,
             Error::Data(_) => &classes.data,

@@ -6,7 +6,7 @@ use crate::function::{PyFunction, predict};
 use crate::tensor::{PyTensor, read};
 use crate::variable::PyVariable;
 use fastnn::graph::Arg;
-use fastnn::save::{self, Model};
+use fastnn::save::{self, Model, Replacement};
 use fastnn::tensor::{Tensor, Variable};
 use pyo3::exceptions::{PyFileNotFoundError, PyIsADirectoryError};
 use pyo3::prelude::*;
@@ -65,11 +65,29 @@ fn save_file(
     })
 }
 
+/// Replaces a file whole or not at all: calls `write(temporary)` with the path of an empty file in
+/// the same folder, and puts what it wrote in the place of `path`, on disk.
+///
+/// A link stays a link, a pipe, a device or a folder is refused, mode and owner of the old file stay.
+/// Raises OSError, naming the path, when the system refuses; what `write` raises passes through, and
+/// the old file stays as it was.
+#[pyfunction]
+fn replace_file(py: Python<'_>, path: PathBuf, write: &Bound<'_, PyAny>) -> PyResult<()> {
+    enter(|| {
+        let new = crate::interpreter::detach(py, || Replacement::begin(&path))?;
+        write.call1((new.temporary().as_os_str(),))?;
+        Ok(crate::interpreter::detach(py, || new.commit())?)
+    })
+}
+
 /// A value as a tensor, without a copy where the memory serves.
 fn shared(value: &Bound<'_, PyAny>, name: &str) -> Result<Tensor> {
+    if let Ok(tensor) = value.cast_exact::<PyTensor>() {
+        return Ok(tensor.get().0.clone());
+    }
     match crate::dlpack::share(value, None) {
-        Ok(tensor) if value.cast_exact::<PyTensor>().is_err() => Ok(tensor),
-        _ => tensor_from(value, None, name),
+        Ok(tensor) => Ok(tensor),
+        Err(_) => tensor_from(value, None, name),
     }
 }
 
@@ -158,5 +176,6 @@ impl PyModel {
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyModel>()?;
     module.add_function(wrap_pyfunction!(save_file, module)?)?;
+    module.add_function(wrap_pyfunction!(replace_file, module)?)?;
     module.add_function(wrap_pyfunction!(load_file, module)?)
 }

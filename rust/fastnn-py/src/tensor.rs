@@ -16,6 +16,7 @@ use pyo3::types::{PyDict, PyList, PyString, PyTuple};
 use smallvec::smallvec;
 use std::ffi::{CString, c_int, c_void};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 /// Element operations from which on computing detaches from the interpreter: about 10 µs.
 const WORTH_DETACHING: f32 = 20_000.0;
@@ -35,8 +36,16 @@ pub(crate) fn read<'a>(py: Python<'_>, tensor: &'a Tensor) -> Result<&'a Arc<Sto
     Ok(crate::interpreter::detach(py, || tensor.storage())?)
 }
 
+/// Looks from time to time whether there is room for some more tensors.
+fn check_room() -> Result<()> {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    // Far more than the tensors until the next look take, and only asked for, not touched.
+    if MADE.fetch_add(1, Relaxed) % 128 == 0 { Ok(fastnn::buffer::headroom(2 << 20)?) } else { Ok(()) }
+}
+
 /// An op on converted operands; runs the pending graph when it has grown past its ceiling.
 pub(crate) fn build(py: Python<'_>, op: &'static OpDef, inputs: Operands, attrs: Attrs) -> Result<Tensor> {
+    check_room()?;
     let tensor = Tensor::build(op, convert(op, inputs)?, attrs)?;
     if tensor.is_crowded() {
         read(py, &tensor)?;
@@ -51,6 +60,7 @@ pub(crate) fn build_all(
     inputs: Operands,
     attrs: Attrs,
 ) -> Result<Vec<Tensor>> {
+    check_room()?;
     let results = Tensor::results(op, convert(op, inputs)?, attrs)?;
     if results.iter().any(Tensor::is_crowded) {
         read(py, &results[0])?;
@@ -531,12 +541,12 @@ unsafe fn export_buffer(slf: &Bound<'_, PyTensor>, view: *mut ffi::Py_buffer, fl
     let tensor = &slf.get().0;
     let storage = read(slf.py(), tensor)?;
     let Ty { shape, dtype } = tensor.ty();
-    let mut bytes = Vec::new();
+    let mut bytes: Vec<u8> = Vec::new();
     let (data, format, size) = match dtype {
         DType::F32 => (storage.ptr().cast::<c_void>(), c"f", 4),
         DType::I32 => (storage.ptr().cast(), c"i", 4),
         DType::Bool => {
-            bytes.resize(storage.len(), 0);
+            bytes = fastnn::buffer::zeros(storage.len())?;
             fastnn::function::truth_bytes(storage.as_slice(), &mut bytes);
             (bytes.as_mut_ptr().cast(), c"?", 1)
         }

@@ -193,6 +193,27 @@ fn refuse(bytes: usize, free: Option<usize>) -> Error {
     ))
 }
 
+/// A vector with room for `len` elements. Errors with `Memory` when the system cannot give it: sizes
+/// that follow the caller's data must not end the process.
+pub fn room<T>(len: usize) -> Result<Vec<T>> {
+    let mut list = Vec::new();
+    list.try_reserve_exact(len).map_err(|_| refuse(len.saturating_mul(size_of::<T>()), available()))?;
+    Ok(list)
+}
+
+/// A vector of `len` zeros, under the rule of [`room`].
+pub fn zeros<T: Copy + Default>(len: usize) -> Result<Vec<T>> {
+    let mut list = room(len)?;
+    list.resize(len, T::default());
+    Ok(list)
+}
+
+/// Errors with `Memory` when the system could not give `bytes` more. Asked before many small things
+/// are made, each of which would end the process if it could not be had.
+pub fn headroom(bytes: usize) -> Result<()> {
+    room::<u8>(bytes).map(drop)
+}
+
 /// Bytes the process may still take: the least of the system's and the control group's accounts.
 /// `None` where neither can be read.
 #[must_use]

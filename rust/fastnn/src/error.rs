@@ -21,9 +21,12 @@ pub enum Error {
     /// A file is truncated, edited or foreign.
     #[error("{0}")]
     Format(String),
-    /// Reading or writing a file failed in the operating system.
+    /// Reading or writing a file failed.
     #[error("{0}")]
     Io(String),
+    /// The operating system refused something, with its error number.
+    #[error("{1}")]
+    System(i32, String),
     /// An allocation was refused; the message has the bytes.
     #[error("{0}")]
     Memory(String),

@@ -4,8 +4,10 @@
 
 mod graph;
 mod json;
+mod replace;
 mod safetensors;
 
+pub use replace::Replacement;
 pub use safetensors::{Entry, File, read, read_from, write};
 
 use crate::dim::{Binder, Bindings, Dim};

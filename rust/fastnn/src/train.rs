@@ -136,7 +136,7 @@ impl Loop {
             outputs.iter().map(|ty| crate::function::sized(ty, &sizes)).collect::<Result<Vec<_>>>()?;
         let outputs =
             outputs.iter().map(|ty| Buffer::zeroed(ty.shape.count())).collect::<Result<Vec<_>>>()?;
-        let order = schedule.seed.map(|_| Vec::with_capacity(rows));
+        let order = schedule.seed.map(|_| crate::buffer::room(rows)).transpose()?;
         let (tick, beat) = (Ticker::new(TICK), Ticker::new(2 * TICK));
         Run {
             parts: self,

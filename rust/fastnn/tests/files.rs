@@ -259,7 +259,10 @@ fn a_failed_save_leaves_the_old_file_and_no_litter() {
         ("a".to_string(), Tensor::scalar(1.0, DType::F32).unwrap()),
         ("a".to_string(), Tensor::scalar(2.0, DType::F32).unwrap()),
     ];
-    assert!(matches!(save::save(&path, &twice, &BTreeMap::new(), None), Err(Error::Io(_))));
+    assert!(matches!(
+        save::save(&path, &twice, &BTreeMap::new(), None),
+        Err(Error::Io(_) | Error::System(..))
+    ));
     assert_eq!(std::fs::read(&path).unwrap(), old);
     // What a killed writer left is cleared by the next save.
     let stale = folder.join(".m.safetensors.4000000-0.fastnn-tmp");
@@ -269,7 +272,7 @@ fn a_failed_save_leaves_the_old_file_and_no_litter() {
     saved(&path);
     assert!(!stale.exists() && foreign.exists());
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2);
-    assert!(matches!(save::read(&folder.join("none")), Err(Error::Io(_))));
+    assert!(matches!(save::read(&folder.join("none")), Err(Error::Io(_) | Error::System(..))));
     std::fs::remove_dir_all(folder).unwrap();
 }
 

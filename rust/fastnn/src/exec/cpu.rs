@@ -10,7 +10,7 @@ mod packed;
 mod step;
 pub mod table;
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, headroom};
 use crate::error::{Error, Result};
 use crate::graph::Graph;
 use crate::kernels::tile::{MAX_INPUTS, MAX_OUTPUTS};
@@ -53,10 +53,16 @@ pub struct Program {
     runs: Option<AtomicUsize>,
 }
 
+/// The graph ready to be fused, if there is room for the passes: some kilobytes a node, in small pieces.
+fn simplified(graph: &Graph) -> Result<Graph> {
+    headroom((graph.nodes.len() << 13) + (1 << 20))?;
+    passes::simplified(graph)
+}
+
 impl Program {
     /// Lowers, simplifies, fuses and plans a graph of concrete shapes.
     pub fn compile(graph: &Graph) -> Result<Program> {
-        Program::of_simplified(&passes::simplified(graph)?, Arc::default())
+        Program::of_simplified(&simplified(graph)?, Arc::default())
     }
 
     /// As [`Program::compile`], without what depends on invariant slots only, as far as `allow` grants:
@@ -68,7 +74,7 @@ impl Program {
         arenas: Arc<Arenas>,
         allow: &mut dyn FnMut(&Part) -> Result<bool>,
     ) -> Result<(Program, Vec<Part>)> {
-        let graph = passes::simplified(graph)?;
+        let graph = simplified(graph)?;
         if !invariant.contains(&true) {
             return Ok((Program::of_simplified(&graph, arenas)?, vec![]));
         }

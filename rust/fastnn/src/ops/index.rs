@@ -342,10 +342,7 @@ fn source(e: &Take, indices: &[f64], i: usize) -> Option<usize> {
 /// can write meanwhile.
 fn checked(name: &str, indices: Arg, n: usize, of: &Shape) -> Result<Vec<i32>> {
     let count = indices.ty.shape.count();
-    let mut out = Vec::new();
-    out.try_reserve_exact(count).map_err(|_| {
-        crate::error::Error::Memory(format!("{name}: cannot allocate {} bytes for indices", 4 * count))
-    })?;
+    let mut out = crate::buffer::room(count)?;
     let from = indices.ptr.cast::<i32>();
     for k in 0..count {
         // SAFETY: the executor hands steps buffers that cover their shapes and outlive the step.

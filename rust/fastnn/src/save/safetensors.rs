@@ -3,6 +3,7 @@
 //! valid file and convert other number types to float32 and int32.
 
 use super::json;
+use super::replace::{Replacement, odd_kind};
 use super::{Tensors, half};
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
@@ -13,18 +14,19 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 use std::fs::{self, File as Handle};
 use std::io::{self, BufWriter, Read, Seek, SeekFrom, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::time::Duration;
 
 /// The longest header that readers of the format accept.
 const LONGEST_HEADER: u64 = 100_000_000;
 const ALIGN: usize = 64;
+/// Tensors read from one file.
+const MOST_TENSORS: usize = 500_000;
+/// Bytes that the description of one tensor may take in memory.
+const LARGEST_ENTRY: usize = 16 << 10;
+const METADATA: &str = "__metadata__";
 /// Elements converted at a time.
 const BLOCK: usize = 1 << 16;
-/// Ends the names of files being written.
-const TEMPORARY: &str = ".fastnn-tmp";
 
 /// A tensor to write.
 #[derive(Debug, Clone)]
@@ -50,41 +52,23 @@ fn format_error<T>(text: String) -> Result<T> {
     Err(Error::Format(text))
 }
 
-fn io_error(what: &str, path: &Path, error: &io::Error) -> Error {
-    Error::Io(format!("{what} {}: {error}", path.display()))
+/// What the system says about a file, with its number where there is one.
+pub(super) fn io_error(what: &str, path: &Path, error: &io::Error) -> Error {
+    let text = format!("{what} {}: {error}", path.display());
+    match error.raw_os_error() {
+        Some(code) => Error::System(code, text.replace(&format!(" (os error {code})"), "")),
+        None => Error::Io(text),
+    }
 }
 
-/// Writes a file beside its final place, makes it durable, and moves it there in one step, so that
-/// the path always holds the old file or the new one. Clears away what killed writers left.
+/// Replaces a file whole or not at all; see [`Replacement`].
 pub fn write(path: &Path, entries: &[Entry], metadata: &BTreeMap<String, String>) -> Result<()> {
-    // A link stays a link: the file behind it is replaced.
-    let path = fs::canonicalize(path).unwrap_or_else(|_| path.to_path_buf());
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder.to_path_buf(),
-        _ => PathBuf::from("."),
-    };
-    let name = match path.file_name() {
-        Some(name) => name.to_string_lossy().into_owned(),
-        None => return Err(Error::Io(format!("cannot write {}: it names no file", path.display()))),
-    };
-    clear_stale(&folder, &name);
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let temporary =
-        folder.join(format!(".{name}.{}-{}{TEMPORARY}", std::process::id(), COUNT.fetch_add(1, Relaxed)));
-    let done = write_whole(&temporary, entries, metadata).and_then(|()| fs::rename(&temporary, &path));
-    if let Err(error) = done {
-        let _ = fs::remove_file(&temporary);
-        return Err(io_error("cannot write", &path, &error));
-    }
-    // Without this the rename itself could be lost in a crash. Not every system can open folders.
-    if let Ok(folder) = Handle::open(&folder) {
-        let _ = folder.sync_all();
-    }
-    Ok(())
+    let new = Replacement::begin(path)?;
+    write_whole(new.file(), entries, metadata).map_err(|error| io_error("cannot write", path, &error))?;
+    new.commit()
 }
 
-fn write_whole(path: &Path, entries: &[Entry], metadata: &BTreeMap<String, String>) -> io::Result<()> {
-    let handle = Handle::options().write(true).create_new(true).open(path)?;
+fn write_whole(handle: &Handle, entries: &[Entry], metadata: &BTreeMap<String, String>) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 18, handle);
     let mut sorted: Vec<&Entry> = entries.iter().collect();
     sorted.sort_by(|a, b| (a.ty.dtype == DType::Bool, &a.name).cmp(&(b.ty.dtype == DType::Bool, &b.name)));
@@ -118,15 +102,16 @@ fn write_whole(path: &Path, entries: &[Entry], metadata: &BTreeMap<String, Strin
     for entry in sorted {
         write_cells(&mut out, entry)?;
     }
-    let handle = out.into_inner().map_err(io::IntoInnerError::into_error)?;
-    handle.sync_all()
+    out.flush()
 }
 
 fn write_cells(out: &mut impl Write, entry: &Entry) -> io::Result<()> {
     let cells = entry.storage.as_slice();
     if entry.ty.dtype == DType::Bool {
-        let bytes: Vec<u8> = cells.iter().map(|c| u8::from(*c != 0.0)).collect();
-        return out.write_all(&bytes);
+        return cells.chunks(BLOCK).try_for_each(|block| {
+            let bytes: Vec<u8> = block.iter().map(|c| u8::from(*c != 0.0)).collect();
+            out.write_all(&bytes)
+        });
     }
     if cfg!(target_endian = "little") {
         // SAFETY: any cells are bytes; the slice covers them exactly.
@@ -143,53 +128,23 @@ fn code_of(dtype: DType) -> &'static str {
     }
 }
 
-/// Removes temporary files of writers of this file that are gone.
-fn clear_stale(folder: &Path, name: &str) {
-    let Ok(files) = fs::read_dir(folder) else { return };
-    for file in files.flatten() {
-        let found = file.file_name();
-        let found = found.to_string_lossy();
-        let Some(rest) = found
-            .strip_prefix('.')
-            .and_then(|f| f.strip_prefix(name))
-            .and_then(|f| f.strip_suffix(TEMPORARY))
-        else {
-            continue;
-        };
-        let writer =
-            rest.strip_prefix('.').and_then(|r| r.split('-').next()).and_then(|p| p.parse::<u32>().ok());
-        let age = file
-            .metadata()
-            .and_then(|m| m.modified())
-            .ok()
-            .and_then(|t| t.elapsed().ok())
-            .unwrap_or_default();
-        if writer.is_some_and(|pid| !is_running(pid) || age > Duration::from_secs(24 * 3600)) {
-            let _ = fs::remove_file(file.path());
-        }
-    }
-}
-
-#[cfg(unix)]
-fn is_running(pid: u32) -> bool {
-    // SAFETY: signal 0 only asks.
-    let gone = unsafe { libc::kill(pid as libc::pid_t, 0) } != 0;
-    !gone || io::Error::last_os_error().raw_os_error() != Some(libc::ESRCH)
-}
-
-#[cfg(not(unix))]
-fn is_running(_pid: u32) -> bool {
-    true
-}
-
 /// Reads a file. Errors with `Io` when the system refuses, with `Format` when it is not a whole
 /// and consistent safetensors file.
 pub fn read(path: &Path) -> Result<File> {
-    let mut handle = Handle::open(path).map_err(|e| io_error("cannot read", path, &e))?;
-    let length = handle.metadata().map_err(|e| io_error("cannot read", path, &e))?;
-    if length.is_dir() {
-        return Err(Error::Io(format!("cannot read {}: it is a folder", path.display())));
-    }
+    let fail = |e: io::Error| io_error("cannot read", path, &e);
+    let mut options = Handle::options();
+    options.read(true);
+    // A pipe is not waited for, should one take the place of the file meanwhile.
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
+    let refuse = |meta: &fs::Metadata| match odd_kind(meta) {
+        None => Ok(()),
+        Some(kind) => Err(Error::Io(format!("cannot read {}: it is {kind}, wanted a file", path.display()))),
+    };
+    refuse(&fs::metadata(path).map_err(fail)?)?;
+    let mut handle = options.open(path).map_err(fail)?;
+    let length = handle.metadata().map_err(fail)?;
+    refuse(&length)?;
     read_from(&mut handle, length.len()).map_err(|error| match error {
         Error::Format(text) => Error::Format(format!("{}: {text}", path.display())),
         other => other,
@@ -199,18 +154,19 @@ pub fn read(path: &Path) -> Result<File> {
 /// Reads from a source of `length` bytes.
 pub fn read_from(source: &mut (impl Read + Seek), length: u64) -> Result<File> {
     let (header, start) = read_header(source, length)?;
-    let Value::Object(header) = json::parse(&header, "header")? else {
-        return format_error("the header is not a JSON object".into());
-    };
     let mut file = File::default();
-    let mut layouts = Vec::with_capacity(header.len());
-    for (name, value) in header {
-        if name == "__metadata__" {
+    let mut layouts = Vec::new();
+    // A tensor's entry is read by itself and let go: memory grows with the tensors, not the text.
+    let budget = |name: &str| if name == METADATA { json::BUDGET } else { LARGEST_ENTRY };
+    json::members(&header, "header", MOST_TENSORS, budget, |name, value| {
+        if name == METADATA {
             file.metadata = metadata_of(value)?;
         } else {
             layouts.push(Layout::parse(name, &value)?);
         }
-    }
+        Ok(())
+    })?;
+    drop(header);
     check_layout(&mut layouts, length - start)?;
     for layout in layouts {
         let at = start + layout.begin;
@@ -234,7 +190,7 @@ fn read_header(source: &mut impl Read, length: u64) -> Result<(Vec<u8>, u64)> {
             "not a safetensors file: the first bytes {size:02x?} would mean a header of {bytes} bytes, the file has {length}"
         ));
     }
-    let mut header = vec![0; bytes as usize];
+    let mut header = crate::buffer::zeros(bytes as usize)?;
     source.read_exact(&mut header).map_err(failed)?;
     if header.first() != Some(&b'{') {
         return format_error("not a safetensors file: the header does not begin with '{'".into());
