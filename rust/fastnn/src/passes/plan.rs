@@ -97,6 +97,17 @@ pub fn plan(graph: &Graph, fusion: &Fusion) -> Result<Plan> {
             value = before;
         }
     }
+    for k in 0..graph.outputs.len() {
+        // So do the values that a result takes the place of: nobody else has its memory yet.
+        let mut value = fusion.root(graph.outputs[k]);
+        while locs[value.at()] == Some(Loc::Output(k)) {
+            let before = replaced(graph, fusion, &readers, value);
+            let free = |old: &&Id| locs[old.at()].is_none() && !kept.contains(*old);
+            let Some(&before) = before.iter().find(free) else { break };
+            locs[before.at()] = Some(Loc::Output(k));
+            value = before;
+        }
+    }
     let mut arena = place(graph, fusion, &readers, &kept, &mut locs);
     let mut staged = vec![];
     for (root, to, size) in late {
