@@ -14,6 +14,7 @@ use crate::dim::{Binder, Bindings, Dim};
 use crate::error::{Error, Result};
 use crate::function::Function;
 use crate::graph::{Arg, Ty};
+use crate::shape::DType;
 use crate::tensor::{Storage, Tensor};
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -102,8 +103,8 @@ impl Model {
     pub fn from_file(file: File) -> Result<Model> {
         let Some(text) = file.metadata.get(GRAPH) else {
             return Err(Error::Format(
-                "the file has weights but no inference graph\n  hint: it holds weights alone, or a model without one; \
-                 fastnn.models.load_model reads the layers".into(),
+                "the file has weights but no inference graph\n  hint: it holds weights alone, or a model whose `call` is \
+                 code; fastnn.models.load_model reads the layers".into(),
             ));
         };
         let (graph, inputs, names) = graph::from_json(text, &file)?;
@@ -131,9 +132,12 @@ impl Model {
         &self.metadata
     }
 
-    /// Runs on `rows` rows of a single float input, row after row, 32 at a time, and gives the
-    /// cells of the first output. An input that leaves one more size open gets it from the number
-    /// of cells; [`Function::apply`] takes tensors of any shape.
+    /// Runs on `rows` rows of a single input, row after row, 32 at a time, and gives the cells of
+    /// the first output. An input that leaves one more size open gets it from the number of cells;
+    /// [`Function::apply`] takes tensors of any shape. An input of whole numbers (class or word
+    /// numbers) takes them as floats and an input of truth values takes 0 for false; outputs of both
+    /// kinds come as floats too. Errors with `Data` for a fraction or a number beyond int32 where
+    /// whole numbers are wanted.
     pub fn predict(&self, x: &[f32], rows: usize) -> Result<Vec<f32>> {
         let [input] = self.function.inputs() else {
             return crate::data_err!(
@@ -156,14 +160,39 @@ impl Model {
         if shape.count() != x.len() {
             return misfit();
         }
-        let args = [Arg { ptr: x.as_ptr().cast_mut(), ty: Ty::f32(shape) }];
+        let converted = as_cells(x, ty.dtype, &input.name)?;
+        let ty = Ty { shape, dtype: ty.dtype };
+        let args = [Arg { ptr: converted.as_deref().unwrap_or(x).as_ptr().cast_mut(), ty }];
         let (_, types) = self.function.prediction(&args)?;
         let outputs: Vec<Storage> =
             types.iter().map(|ty: &Ty| Storage::zeroed(ty.shape.count())).collect::<Result<_>>()?;
         let pointers: Vec<*mut f32> = outputs.iter().map(Storage::ptr).collect();
-        // SAFETY: `x` fills the input's shape; the outputs were made with theirs.
+        // SAFETY: `x`, or its copy, fills the input's shape; the outputs were made with theirs.
         unsafe { self.function.predict(&args, &pointers, 32, &mut || Ok(())) }?;
-        Ok(outputs.first().map_or_else(Vec::new, |s| s.as_slice().to_vec()))
+        let Some((first, ty)) = outputs.first().zip(types.first()) else { return Ok(vec![]) };
+        Ok(match ty.dtype {
+            DType::I32 => first.as_ints().iter().map(|&i| i as f32).collect(),
+            _ => first.as_slice().to_vec(),
+        })
+    }
+}
+
+/// Floats as the cells of an input of another type; `None` when they are that already.
+fn as_cells(x: &[f32], dtype: DType, name: &str) -> Result<Option<Vec<f32>>> {
+    match dtype {
+        DType::F32 => Ok(None),
+        DType::Bool => Ok(Some(x.iter().map(|&v| f32::from(u8::from(v != 0.0))).collect())),
+        DType::I32 => {
+            // The largest float below 2^31 fits; 2^31 itself does not.
+            let fits = |v: f32| v.fract() == 0.0 && (-2_147_483_648.0..2_147_483_648.0).contains(&v);
+            if let Some(at) = x.iter().position(|&v| !fits(v)) {
+                return crate::data_err!(
+                    "input '{name}' takes whole numbers, value {at} is {}\n  hint: give class or word numbers",
+                    x[at]
+                );
+            }
+            Ok(Some(x.iter().map(|&v| f32::from_bits((v as i32).cast_unsigned())).collect()))
+        }
     }
 }
 

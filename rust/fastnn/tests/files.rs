@@ -80,6 +80,39 @@ fn a_saved_model_predicts_the_same_bits() {
     std::fs::remove_dir_all(folder).unwrap();
 }
 
+/// A model of one input of this type that gives a row of a table and the input itself.
+fn numbered(dtype: DType, second: bool) -> Model {
+    let x = Tensor::placeholder(Ty { shape: Shape::with_batch(&[]).unwrap(), dtype }, "x");
+    let table = Tensor::from_slice(&[0.0, 1.5, 3.0], &[3]).unwrap();
+    let y = match dtype {
+        DType::I32 if second => x.clone(),
+        DType::I32 => apply("take", &[&table, &x], &[Attr::Int(0)]),
+        _ => apply(
+            "where",
+            &[&x, &Tensor::scalar(2.0, DType::F32).unwrap(), &Tensor::scalar(5.0, DType::F32).unwrap()],
+            &[],
+        ),
+    };
+    let function = Function::new(&[x], &[y], &[]).unwrap();
+    let path = folder("numbered").join(format!("{dtype:?}-{second}.safetensors"));
+    save::save(&path, &[], &BTreeMap::new(), Some(&function)).unwrap();
+    Model::load(&path).unwrap()
+}
+
+#[test]
+fn a_model_of_whole_numbers_or_truth_values_takes_and_gives_them_as_floats() {
+    let model = numbered(DType::I32, false);
+    assert_eq!(model.predict(&[2.0, 0.0, 1.0], 3).unwrap(), [3.0, 0.0, 1.5]);
+    for bad in [0.5, f32::NAN, f32::INFINITY, 2_147_483_648.0] {
+        let error = model.predict(&[0.0, bad], 2).unwrap_err().to_string();
+        assert!(error.contains("'x' takes whole numbers, value 1 is"), "{error}");
+        assert!(error.contains("hint:"), "{error}");
+    }
+    assert_eq!(numbered(DType::I32, true).predict(&[7.0, -3.0], 2).unwrap(), [7.0, -3.0]);
+    let model = numbered(DType::Bool, false);
+    assert_eq!(model.predict(&[0.0, 1.0, 0.5], 3).unwrap(), [5.0, 2.0, 2.0]);
+}
+
 #[test]
 fn files_are_canonical_aligned_and_share_constants() {
     let folder = folder("layout");
