@@ -302,7 +302,7 @@ impl PyRecording {
 
     /// Lets the recorded history go.
     fn close(&self, py: Python<'_>) {
-        py.detach(|| self.0.close());
+        crate::interpreter::detach(py, || self.0.close());
     }
 }
 
