@@ -234,3 +234,23 @@ def test_a_metric_of_metrics_and_a_head_put_on_a_trained_body(rng):
     np.testing.assert_array_equal(kept, model.layers[0].get_weights()[0])
     assert model.output_shape == (None, 3)
     assert float(ops.sum(model(x[:1]))) == pytest.approx(1.0, abs=1e-5)
+
+
+def test_every_kind_of_metric_counts_in_all_three_loops(rng):
+    x = rng.standard_normal((60, 3)).astype("f")
+    y = (x.sum(1, keepdims=True) > 0).astype("f")
+    metrics = keras.metrics
+    for make in (
+        metrics.AUC, lambda: metrics.AUC(from_logits=True, curve="PR"),
+        lambda: metrics.Precision(thresholds=[0.3, 0.6]), lambda: metrics.Recall(0.4),
+        lambda: metrics.PrecisionAtRecall(0.5), lambda: metrics.F1Score(threshold=0.5),
+        lambda: metrics.BinaryIoU(threshold=0.4), lambda: metrics.BinaryAccuracy(threshold=0.0),
+    ):  # fmt: skip
+        model = keras.Sequential([keras.Input((3,)), layers.Dense(1, "sigmoid")])
+        model.compile("sgd", "mse", metrics=[make()])
+        model.fit(x, y, batch_size=16, epochs=2, verbose=0, validation_data=(x, y))
+        alone = make()
+        alone.update_state(y, model.predict(x, verbose=0))
+        want = np.asarray(alone.result())
+        for got in (model.evaluate(x, y, verbose=0)[1], model.test_on_batch(x, y)[1]):
+            np.testing.assert_allclose(np.asarray(got), want, rtol=1e-5, err_msg=alone.name)

@@ -71,14 +71,16 @@ pub enum Attr {
 
 impl PartialEq for Attr {
     fn eq(&self, other: &Attr) -> bool {
-        match (self, other) {
-            (Attr::Int(a), Attr::Int(b)) => a == b,
-            (Attr::Ints(a), Attr::Ints(b)) => a == b,
-            (Attr::Float(a), Attr::Float(b)) => a.to_bits() == b.to_bits(),
-            (Attr::Bool(a), Attr::Bool(b)) => a == b,
-            (Attr::DType(a), Attr::DType(b)) => a == b,
-            (Attr::None, Attr::None) => true,
-            _ => false,
+        // By the variants of one side: a new one does not compile until it has its line.
+        match self {
+            Attr::Int(a) => matches!(other, Attr::Int(b) if a == b),
+            Attr::Ints(a) => matches!(other, Attr::Ints(b) if a == b),
+            Attr::Size(a) => matches!(other, Attr::Size(b) if a == b),
+            Attr::Sizes(a) => matches!(other, Attr::Sizes(b) if a == b),
+            Attr::Float(a) => matches!(other, Attr::Float(b) if a.to_bits() == b.to_bits()),
+            Attr::Bool(a) => matches!(other, Attr::Bool(b) if a == b),
+            Attr::DType(a) => matches!(other, Attr::DType(b) if a == b),
+            Attr::None => matches!(other, Attr::None),
         }
     }
 }

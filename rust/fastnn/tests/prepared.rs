@@ -85,6 +85,42 @@ fn predictions_follow_every_change_of_the_weights_with_the_same_bits() {
 }
 
 #[test]
+fn arguments_equal_their_copies_and_nothing_else() {
+    let dim = fastnn::dim::Dim::symbol("time");
+    let every = [
+        Attr::Int(3),
+        Attr::Ints(vec![3]),
+        Attr::Size(dim),
+        Attr::Sizes(vec![dim, 3.into()]),
+        Attr::Float(3.0),
+        Attr::Bool(true),
+        Attr::DType(DType::I32),
+        Attr::None,
+    ];
+    for (i, a) in every.iter().enumerate() {
+        for (j, b) in every.iter().enumerate() {
+            assert_eq!(*a == b.clone(), i == j, "{a:?} and {b:?}");
+        }
+    }
+}
+
+#[test]
+fn values_made_of_slices_and_shapes_of_weights_are_computed_apart() {
+    let w = variable(&[200], &noise(&[200], 1));
+    let slice = |begin: i64, end: i64| {
+        let op = ops::find("slice").unwrap();
+        let sizes = |n: i64| Attr::Sizes(vec![fastnn::dim::Dim::new(n)]);
+        Tensor::apply(op, &[leaf(&w)], &[sizes(begin), sizes(end), Attr::Ints(vec![1])]).unwrap()
+    };
+    let area = |a: &Tensor, b: &Tensor| apply("sum", &[&apply("multiply", &[a, b])]);
+    let x = Tensor::placeholder(ty(&[200]), "x");
+    let out = apply("multiply", &[&x, &area(&slice(0, 199), &slice(1, 200))]);
+    let f = Function::new(std::slice::from_ref(&x), &[out], &[]).unwrap();
+    let plain = area(&slice(0, 199), &slice(1, 200)).storage().unwrap().as_slice()[0];
+    assert_eq!(bits(&call(&f, &[1.0; 200], &[200])[0]), bits(&[plain; 200]));
+}
+
+#[test]
 fn predictions_beside_training_are_those_of_one_moment() {
     let (k, n) = (64, 640);
     let first = variable(&[k, n], &vec![1.0; k * n]);

@@ -7,7 +7,7 @@ use super::prepared::{Prepared, Shelf};
 use super::walk::{Place, Walk};
 use super::{Pending, Storage, Tensor};
 use crate::buffer::Buffer;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::exec::cpu::{Arenas, Program};
 use crate::graph::{Attr, Graph, Id, OpDef, Ty};
 use crate::passes::{self, hoist::Part};
@@ -55,7 +55,11 @@ impl Plan {
             held.extend(made.map(|made| (part.clone(), made)));
             Ok(allowed)
         })?;
-        let prepared = parts.iter().filter_map(|part| held.get(part).cloned()).collect();
+        let of = |part| {
+            let lost = || Error::Internal("a prepared value was lost on its way to the plan".into());
+            held.get(part).cloned().ok_or_else(lost)
+        };
+        let prepared = parts.iter().map(of).collect::<Result<_>>()?;
         Ok(Plan::new(graph, program, prepared))
     }
 
