@@ -10,7 +10,9 @@ from fastnn.keras import layers
 
 def test_a_model_of_two_inputs_and_outputs_is_trained_cut_cloned_and_described(rng, capsys):
     a, b = keras.Input((8,), name="a"), keras.Input((4,), name="b")
-    x = layers.Concatenate()([layers.Dense(6, "relu")(a), layers.Dense(3, "tanh")(b)])
+    x = layers.Concatenate(name="concatenate")(
+        [layers.Dense(6, "relu")(a), layers.Dense(3, "tanh")(b)]
+    )
     outputs = [
         layers.Dense(1, "sigmoid", name="priority")(x),
         layers.Dense(4, "softmax", name="department")(x),

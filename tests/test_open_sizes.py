@@ -1,5 +1,6 @@
 """Inputs that leave sizes besides the batch open: shapes, training, prediction, files, errors."""
 
+import pickle
 import threading
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 import fastnn
 from fastnn import _core, layers, ops
 from fastnn.errors import FormatError, ShapeError
+from fastnn.sizes import read_size, written_size
 from fastnn.tracing import KEPT_STEPS
 
 
@@ -518,3 +520,49 @@ def test_a_size_of_two_to_the_thirty_one_minus_one_is_a_size_like_any_other():
     drawn = _core.ops.random_integers(key, shape=(1000,), low=-2147483648, high=2147483647)
     assert drawn.numpy().min() < -(10**9)
     assert drawn.numpy().max() > 10**9
+
+
+def test_ops_on_sizes_alone_follow_the_inputs_in_every_copy_of_a_model(rng, tmp_path):
+    i = fastnn.Input((None, 4))
+    b, n, _ = ops.shape(i)
+    mean = ops.sum(i, axis=1) / ops.cast(n, "float32")
+    place = ops.expand_dims(ops.cast(ops.arange(n), "float32"), -1)
+    grown = ops.sum(i * ops.ones((b, n, 1)), axis=1) + ops.full((b, 4), 2.0) + ops.sqrt(n)
+    pairs = ops.max(ops.reshape(i, (b, 2 * n, 2)), axis=1)
+    x = fastnn.layers.Concatenate()([mean, ops.sum(i * place, axis=1), grown, pairs])
+    model = fastnn.Model(i, fastnn.layers.Dense(1, kernel_initializer="ones")(x))
+    model.save(tmp_path / "m.safetensors")
+    clone = fastnn.models.clone_model(model)
+    clone.set_weights(model.get_weights())
+    j = fastnn.Input((None, 4))
+    copies = [
+        clone, pickle.loads(pickle.dumps(model)), fastnn.Model(j, model(j)),
+        fastnn.models.load_model(tmp_path / "m.safetensors"),
+    ]  # fmt: skip
+    for size in (3, 5, 1):
+        data = rng.normal(size=(2, size, 4)).astype("f")
+        parts = [
+            data.mean(1), (data * np.arange(size)[:, None]).sum(1),
+            data.sum(1) + 2 + size**0.5, data.reshape(2, -1, 2).max(1),
+        ]  # fmt: skip
+        want = np.concatenate(parts, 1).sum(1, keepdims=True)
+        for m in (model, *copies):
+            np.testing.assert_allclose(m.predict(data, verbose=0), want, rtol=1e-4, atol=1e-4)
+    for m in (model, *copies):
+        m.compile("sgd", "mse")
+        for size in (3, 5):
+            assert np.isfinite(m.train_on_batch(np.ones((2, size, 4), "f"), np.ones((2, 1))))
+
+
+def test_a_written_size_is_read_as_it_was_or_refused():
+    n = ops.shape(fastnn.Input((None, 4)))[1]
+    places = {str(n): [0, 0, 1]}
+    tensors = {(0, 0): fastnn.Input((None, 3))}
+    for size in (n, 2 * n + 1, (n - 1) // 2, n * n - 3 * n, -n):
+        other = ops.shape(tensors[0, 0])[1]
+        assert read_size(written_size(size, places), tensors) == size.bind({str(n): other})
+    with pytest.raises(ValueError, match=r"cannot be written down\n  hint: "):
+        written_size(n, {})
+    for text in ("size_0_0_9", "size_1_0_0", "__import__('os')", "9**9", "(" * 999, "", None):
+        with pytest.raises(fastnn.errors.FormatError, match="hint: "):
+            read_size(text, tensors)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core, keras_files, tree
+from fastnn._core import Dim
 from fastnn.absent import answer_missing
 from fastnn.arguments import local_path
 from fastnn.config import snake_case
@@ -46,6 +47,7 @@ from fastnn.serial import (
     register_keras_serializable,
     serialize_keras_object,
 )
+from fastnn.sizes import note_sizes, read_size, written_size
 from fastnn.symbolic import KerasTensor, OpCall, call_again, op_call
 
 __all__ = [
@@ -114,13 +116,15 @@ def model_from_json(text: str, custom_objects: dict[str, Any] | None = None) -> 
     return deserialize(config, custom_objects)
 
 
-def _encode(value: Any, places: dict[int, list[Any]]) -> Any:
+def _encode(value: Any, places: dict[Any, list[Any]]) -> Any:
     if isinstance(value, KerasTensor):
         return {"__tensor__": places[id(value)]}
     if isinstance(value, slice):
         return {"__slice__": [value.start, value.stop, value.step]}
     if value is Ellipsis:
         return {"__ellipsis__": True}
+    if isinstance(value, Dim):
+        return {"__size__": written_size(value, places)}
     if isinstance(value, tuple):
         return {"__tuple__": [_encode(v, places) for v in value]}
     if isinstance(value, list):
@@ -150,6 +154,8 @@ def _decode(value: Any, tensors: dict[tuple[Any, ...], Any]) -> Any:
         return slice(*value["__slice__"])
     if "__ellipsis__" in value:
         return Ellipsis
+    if "__size__" in value:
+        return read_size(value["__size__"], tensors)
     if "__tuple__" in value:
         return tuple(_decode(v, tensors) for v in value["__tuple__"])
     if "__dict__" in value:
@@ -163,11 +169,13 @@ def functional_config(model: Any) -> dict[str, Any]:
     """Layers, and the calls between them in order."""
     operations = model._operations
     number = {id(op): i for i, op in enumerate(operations)}
-    places: dict[int, list[Any]] = {}
+    places: dict[Any, list[Any]] = {}
     calls = []
     for at, node in enumerate(model._order):
         for i, x in enumerate(tree.flatten(node.outputs)):
             places[id(x)] = [at, i]
+            if node.starts:
+                note_sizes(x, at, i, places)
             if x.mask is not None:
                 places[id(x.mask)] = [at, i, "mask"]
         calls.append(

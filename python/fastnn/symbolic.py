@@ -13,9 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeVar
 
 from fastnn import _core, tree
+from fastnn._core import Dim
 from fastnn.config import stored_dtype, unique_name
 from fastnn.errors import unknown_name
-from fastnn.variables import Scope, Variable
+from fastnn.variables import Scope, Variable, current_scope
 
 __all__ = ["KerasTensor", "Node", "OpCall", "infer", "is_symbolic", "keras_op", "record"]
 
@@ -59,6 +60,11 @@ class Node:
         """The symbolic tensors among the arguments, in order."""
         leaves = tree.flatten([self.args, self.kwargs])
         return [x for x in leaves if isinstance(x, KerasTensor)]
+
+    @property
+    def starts(self) -> bool:
+        """True for an `Input`: nothing was called. An op on an open size has no inputs either."""
+        return not (self.args or self.kwargs)
 
 
 def _method(name: str) -> Callable[..., Any]:
@@ -305,15 +311,30 @@ def keras_op(fn: F) -> F:
     @functools.wraps(fn)
     def op(*args: Any, **kwargs: Any) -> Any:
         for a in args:
-            if a.__class__ is KerasTensor or (
-                a.__class__ in (list, tuple, dict) and is_symbolic(a)
+            kind = a.__class__
+            if kind is KerasTensor or (
+                (kind is Dim or kind in (list, tuple, dict)) and _is_recorded(a, args, kwargs)
             ):
                 return record(fn, fn.__name__, args, kwargs)
-        if kwargs and is_symbolic(kwargs):
+        if kwargs and _is_recorded(kwargs, args, kwargs):
             return record(fn, fn.__name__, args, kwargs)
         return fn(*args, **kwargs)
 
     return op  # type: ignore[return-value]
+
+
+def _is_recorded(value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call with `value` among its arguments is a node of a functional model.
+
+    One with a symbolic tensor is, and one that computes with an open size alone, outside of any
+    trace: the size is another one for each input of the model.
+    """
+    leaves = tree.flatten(value)
+    if any(isinstance(x, KerasTensor) for x in leaves):
+        return True
+    if current_scope() is not None or not any(isinstance(x, Dim) for x in leaves):
+        return False
+    return not any(isinstance(x, _core.Tensor) for x in tree.flatten([args, kwargs]))
 
 
 def value_of(x: Any) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from fastnn._core import Dim
 from fastnn.absent import answer_missing
 from fastnn.models.functional import Functional
 from fastnn.models.model import Model
@@ -72,12 +73,15 @@ def _clone_functional(
     values: dict[int, Any] = {}
     for x in model.inputs:
         values[id(x)] = Input(batch_shape=x.shape, dtype=x.dtype, name=x.name)
+    sizes = model._sizes([values[id(x)] for x in model.inputs])
 
     def look_up(leaf: Any) -> Any:
+        if isinstance(leaf, Dim):
+            return leaf.bind(sizes)
         return values[id(leaf)] if isinstance(leaf, KerasTensor) else leaf
 
     for node in model._order:
-        if not node.inputs:
+        if node.starts:
             continue
         operation = node.operation
         if isinstance(operation, Layer):

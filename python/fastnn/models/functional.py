@@ -15,6 +15,7 @@ from fastnn.errors import DataError
 from fastnn.layers.base import Layer, current_call
 from fastnn.layers.core import InputLayer
 from fastnn.models.model import Model, flat_names
+from fastnn.sizes import note_sizes, read_size, written_size
 from fastnn.symbolic import KerasTensor, Node, call_again
 
 __all__ = ["Functional"]
@@ -210,7 +211,11 @@ class Functional(Model):
         super().__setstate__({k: v for k, v in state.items() if k != "_calls"})
         made: list[list[Any]] = []
 
+        tensors: dict[tuple[Any, ...], Any] = {}
+
         def find(leaf: Any) -> Any:
+            if isinstance(leaf, _Size):
+                return read_size(leaf.text, tensors)
             if not isinstance(leaf, _Place):
                 return leaf
             x = made[leaf.call][leaf.output]
@@ -219,6 +224,7 @@ class Functional(Model):
         for operation, args, kwargs in calls:
             args, kwargs = tree.map_structure(find, [args, kwargs])
             made.append(tree.flatten(call_again(operation, args, kwargs)))
+            tensors.update(((len(made) - 1, i), x) for i, x in enumerate(made[-1]))
         self._inputs, self._outputs = tree.map_structure(find, [inputs, outputs])
         ends = tree.flatten(self._inputs), tree.flatten(self._outputs)
         self._order = _ordered_nodes(*ends, self.name)
@@ -242,11 +248,21 @@ class _Place:
     mask: bool = False
 
 
+@dataclass(frozen=True)
+class _Size:
+    """An open size among the arguments of a call, over the places of the inputs."""
+
+    text: str
+
+
 def _listed_calls(model: Functional) -> tuple[list[Any], Any]:
     """The calls of a graph in order, and its ends, with places instead of symbolic tensors."""
     places: dict[int, _Place] = {}
+    size_places: dict[str, Any] = {}
 
     def place(leaf: Any) -> Any:
+        if isinstance(leaf, Dim):
+            return _Size(written_size(leaf, size_places))
         return places[id(leaf)] if isinstance(leaf, KerasTensor) else leaf
 
     calls = []
@@ -254,6 +270,8 @@ def _listed_calls(model: Functional) -> tuple[list[Any], Any]:
         calls.append((node.operation, *tree.map_structure(place, [node.args, node.kwargs])))
         for i, x in enumerate(tree.flatten(node.outputs)):
             places[id(x)] = _Place(at, i)
+            if node.starts:
+                note_sizes(x, at, i, size_places)
             if x.mask is not None:
                 places[id(x.mask)] = _Place(at, i, True)
     return calls, tree.map_structure(place, [model._inputs, model._outputs])
@@ -264,7 +282,7 @@ def _from_inputs(inputs: Any, outputs: Any, name: str) -> tuple[Any, Any]:
 
     The calls are noted anew with the layers that made them; the larger graph stays as it is.
     """
-    cut = [x for x in tree.flatten(inputs) if x.node is None or x.node.inputs]
+    cut = [x for x in tree.flatten(inputs) if x.node is None or not x.node.starts]
     if not cut:
         return inputs, outputs
     order = _ordered_nodes(tree.flatten(inputs), tree.flatten(outputs), name)
@@ -278,7 +296,7 @@ def _from_inputs(inputs: Any, outputs: Any, name: str) -> tuple[Any, Any]:
         return made.get(id(leaf), leaf) if isinstance(leaf, KerasTensor) else leaf
 
     for node in order:
-        if not node.inputs or all(id(x) in made for x in tree.flatten(node.outputs)):
+        if node.starts or all(id(x) in made for x in tree.flatten(node.outputs)):
             continue
         args, kwargs = (tree.map_structure(look_up, v) for v in (node.args, node.kwargs))
         again = Node(node.operation, args, kwargs)
@@ -324,18 +342,18 @@ def _ordered_nodes(inputs: list[KerasTensor], outputs: list[KerasTensor], name: 
         for x in reversed(node.inputs):
             if id(x) in ends:
                 start = x.node
-                if start is not None and id(start) not in done and not start.inputs:
+                if start is not None and id(start) not in done and start.starts:
                     done.add(id(start))
                     order.append(start)
                 continue
-            if x.node is None or not x.node.inputs:
+            if x.node is None or x.node.starts:
                 raise ValueError(
                     f"model '{name}': an output depends on '{x.name}', which is not among inputs\n"
                     "  hint: list every Input that the outputs use in inputs="
                 )
             if id(x.node) not in done:
                 stack.append((x.node, False))
-    first = [x.node for x in inputs if x.node is not None and not x.node.inputs]
+    first = [x.node for x in inputs if x.node is not None and x.node.starts]
     ordered = {id(n): n for n in [*first, *order]}
     return _by_depth(list(ordered.values()), outputs)
 

@@ -109,16 +109,19 @@ def size(x: TensorLike) -> int | None:
 # ---- making ----------------------------------------------------------------------------------
 
 
+@keras_op
 def zeros(shape: Sequence[int | None] | int, dtype: str | None = None) -> Tensor:
     """Zeros of this shape; None stands for the batch that `ops.shape` does not know yet."""
     return full(shape, 0, stored_dtype(dtype or "float32"))
 
 
+@keras_op
 def ones(shape: Sequence[int | None] | int, dtype: str | None = None) -> Tensor:
     """Ones of this shape; None stands for the batch that `ops.shape` does not know yet."""
     return full(shape, 1, stored_dtype(dtype or "float32"))
 
 
+@keras_op
 def full(
     shape: Sequence[int | None] | int, fill_value: TensorLike, dtype: str | None = None
 ) -> Tensor:
@@ -149,6 +152,7 @@ def _broadcast(value: Tensor, like: Tensor) -> Tensor:
     return _c.broadcast_to(value, shape=list(like.shape))
 
 
+@keras_op
 def arange(
     start: float, stop: float | None = None, step: float | None = None, dtype: Any = None
 ) -> Tensor:

@@ -249,7 +249,7 @@ def max(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims: boo
 def min(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
     """The smallest element over axes, NaN if there is one; the gradient is shared equally where several tie."""
 def prod(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
-    """The product over axes; 1 over no elements. The gradient divides by the elements, so it is NaN where one is 0."""
+    """The product over axes; 1 over no elements. The gradient of an element is the product of the others, zeros among them or not."""
 def argmax(x: TensorLike, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """The first index (int32) of the largest element along an axis, or in the flattened input; NaN counts as largest."""
 def argmin(x: TensorLike, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
@@ -265,7 +265,7 @@ def all(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims: boo
 def variance(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
     """The population variance over axes: the mean squared distance from the mean, in two passes."""
 def std(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
-    """The population standard deviation over axes: the root of the variance."""
+    """The population standard deviation over axes: the root of the variance. The gradient is 0 where the elements are all equal."""
 def logsumexp(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
     """ln of the sum of e^x over axes, without overflow."""
 def reshape(x: TensorLike, *, shape: int | Dim | Sequence[int | Dim | None]) -> Tensor:
