@@ -176,7 +176,7 @@ def _length(name: str, xs: Any) -> int:
             f"{name}: first axes of sizes {sorted(str(s) for s in sizes)}, wanted one known size\n"
             "  hint: arrays of equal length; a symbolic batch has none"
         )
-    return int(next(iter(sizes)))  # type: ignore[arg-type]
+    return int(next(iter(sizes)))
 
 
 def map(f: Callable[[Any], Any], xs: Any) -> Any:

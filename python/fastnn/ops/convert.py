@@ -103,7 +103,7 @@ def ndim(x: TensorLike) -> int:
 def size(x: TensorLike) -> int | None:
     """The number of elements; None while the batch is not known."""
     sizes = shape(x)
-    return None if None in sizes else int(np.prod(sizes))  # type: ignore[arg-type]
+    return None if None in sizes else int(np.prod(sizes))
 
 
 # ---- making ----------------------------------------------------------------------------------
@@ -154,7 +154,10 @@ def _broadcast(value: Tensor, like: Tensor) -> Tensor:
 
 @keras_op
 def arange(
-    start: float, stop: float | None = None, step: float | None = None, dtype: Any = None
+    start: float | Dim,
+    stop: float | Dim | None = None,
+    step: float | None = None,
+    dtype: Any = None,
 ) -> Tensor:
     """Evenly spaced values, as `numpy.arange`."""
     if stop is None:

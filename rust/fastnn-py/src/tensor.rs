@@ -40,7 +40,11 @@ pub(crate) fn read<'a>(py: Python<'_>, tensor: &'a Tensor) -> Result<&'a Arc<Sto
 fn check_room() -> Result<()> {
     static MADE: AtomicU32 = AtomicU32::new(0);
     // Far more than the tensors until the next look take, and only asked for, not touched.
-    if MADE.fetch_add(1, Relaxed) % 128 == 0 { Ok(fastnn::buffer::headroom(2 << 20)?) } else { Ok(()) }
+    if MADE.fetch_add(1, Relaxed).is_multiple_of(128) {
+        Ok(fastnn::buffer::headroom(2 << 20)?)
+    } else {
+        Ok(())
+    }
 }
 
 /// An op on converted operands; runs the pending graph when it has grown past its ceiling.

@@ -9,7 +9,7 @@ use crate::exec::cpu::Arenas;
 use crate::graph::{Arg, Graph, Id, Ty};
 use crate::shape::{DType, Shape};
 use crate::sync::{self, Lock};
-use crate::tensor::{Plan, Shelf, Storage, Tensor, Variable, WAITING, Walk};
+use crate::tensor::{Plan, Shelf, Storage, Tensor, Variable, Versioned, WAITING, Walk};
 use smallvec::SmallVec;
 use std::collections::HashMap;
 use std::fmt::Write as _;
@@ -527,7 +527,7 @@ pub(crate) struct Session<'a> {
     function: &'a Function,
     pub(crate) pointers: SmallVec<[*mut f32; 32]>,
     /// The values behind the pointers of variables, with their versions, where they are only read.
-    held: SmallVec<[Option<(Arc<Storage>, u64)>; 16]>,
+    held: SmallVec<[Option<Versioned>; 16]>,
     /// The plan whose prepared values are bound, and these values.
     bound: Option<Arc<Plan>>,
     prepared: SmallVec<[Arc<Storage>; 8]>,

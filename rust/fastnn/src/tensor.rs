@@ -15,8 +15,8 @@ pub use evaluate::{Plan, forget_plans};
 pub use prepared::PREPARED_BYTES;
 pub(crate) use prepared::Shelf;
 pub use record::Recording;
-pub(crate) use storage::WAITING;
 pub use storage::{Storage, Variable, encode, zeros};
+pub(crate) use storage::{Versioned, WAITING};
 pub(crate) use walk::Walk;
 
 use crate::error::{Error, Result};

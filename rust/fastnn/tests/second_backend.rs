@@ -23,13 +23,16 @@ struct Backend {
     merged: usize,
 }
 
+/// The graph's results, then new state by slot.
+type Results = (Vec<Vec<f64>>, Vec<(usize, Vec<f64>)>);
+
 impl Backend {
     fn new(graph: &Graph) -> Backend {
         let (graph, fusion) = prepare(graph, &LIMITS).unwrap();
         Backend { graph, fusion, memory: HashMap::new(), most: 0, merged: 0 }
     }
 
-    fn run(&mut self, inputs: &[Host]) -> (Vec<Vec<f64>>, Vec<(usize, Vec<f64>)>) {
+    fn run(&mut self, inputs: &[Host]) -> Results {
         for (i, node) in self.graph.nodes.iter().enumerate() {
             let id = Id(i as u32);
             match node.op.name {

@@ -123,8 +123,8 @@ pub fn verify(graph: &Graph, fusion: &Fusion, plan: &Plan) -> Result<()> {
     let constant = |id: Id| matches!(plan.locs[id.at()], Some(Loc::Const(_)));
     for (loc, value) in results(graph) {
         let root = fusion.root(value);
-        let held = memory.bound.get(&loc) == Some(&root);
-        if !held && !(constant(root) && memory.bound.get(&loc).is_none_or(|&id| id == root)) {
+        let held = memory.bound.get(&loc).map_or(constant(root), |&id| id == root);
+        if !held {
             return bug(root, "be lost before the run ends");
         }
     }

@@ -1,7 +1,7 @@
 //! F7. Values that depend on weights only, computed once per version of them and shared by all plans
 //! of a function. Two runs that hold different versions each get what belongs to theirs.
 
-use super::Storage;
+use super::{Storage, Versioned};
 use crate::buffer::Buffer;
 use crate::error::Result;
 use crate::exec::cpu::{Arenas, Program};
@@ -32,10 +32,7 @@ struct Latest {
 impl Prepared {
     /// The value for these sources (a snapshot and its version per slot), made now unless the latest
     /// is of the same versions.
-    pub(crate) fn value(
-        &self,
-        source: &dyn Fn(usize) -> Option<(Arc<Storage>, u64)>,
-    ) -> Result<Arc<Storage>> {
+    pub(crate) fn value(&self, source: &dyn Fn(usize) -> Option<Versioned>) -> Result<Arc<Storage>> {
         let mut held: SmallVec<[Arc<Storage>; 2]> = SmallVec::new();
         let mut versions: SmallVec<[u64; 2]> = SmallVec::new();
         for &slot in &self.slots {

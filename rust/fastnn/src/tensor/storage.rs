@@ -15,6 +15,9 @@ use std::sync::atomic::{
     AtomicU32, AtomicU64, AtomicUsize, Ordering::Acquire, Ordering::Relaxed, Ordering::Release,
 };
 
+/// The value of a variable and its version, which no other value of the variable has.
+pub(crate) type Versioned = (Arc<Storage>, u64);
+
 /// A block of 4-byte cells, ours or borrowed from somebody who keeps it alive and unchanged.
 #[derive(Debug)]
 pub struct Storage {
@@ -216,7 +219,7 @@ impl Variable {
     /// [`Variable::snapshots`] with the version of each: no other value of the variable has it.
     pub(crate) fn versioned<'a>(
         variables: impl Iterator<Item = &'a Arc<Variable>> + Clone,
-    ) -> Vec<(Arc<Storage>, u64)> {
+    ) -> Vec<Versioned> {
         let read = || {
             let mut values = Vec::with_capacity(variables.size_hint().0);
             for variable in variables.clone() {
@@ -228,8 +231,8 @@ impl Variable {
             }
             // What was free when it was read, and is of the same version now that all are read, had
             // its value in between.
-            let held = variables.clone().zip(&values);
-            let same = held.map(|(v, (_, version))| v.version.load(Acquire) == *version).all(|same| same);
+            let mut held = variables.clone().zip(&values);
+            let same = held.all(|(v, (_, version))| v.version.load(Acquire) == *version);
             if same { Ok(Some(values)) } else { Ok(None) }
         };
         if let Ok(Some(values)) = read() {

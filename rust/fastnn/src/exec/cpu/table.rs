@@ -33,7 +33,7 @@ pub enum Kernel {
     /// processor has the instruction set.
     Step(unsafe fn(&StepCtx<'_>) -> Result<()>),
     /// A maker of blocks for operands, attributes and result of these types.
-    Head(fn(&[Ty], &[Attr], Ty) -> Box<dyn Blocked>),
+    Head(Head),
 }
 
 impl fmt::Debug for Kernel {
