@@ -1,5 +1,5 @@
-"""The house stands on its floors: a module uses lower floors only, the core knows neither Python
-nor the GPU, and what is built on fastnn uses its public names only.
+"""The house stands on its floors: a module uses lower floors only, the core and the kernels of
+decisions know neither Python nor the GPU, and what is built on fastnn uses its public names only.
 
 The floors are those of rust/ARCHITECTURE.md. A new top-level module of the core must be given one
 here, or the first test fails.
@@ -16,6 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 CORE = ROOT / "rust" / "fastnn" / "src"
+DECISION = ROOT / "rust" / "fastnn-decision" / "src"
 FLOORS = (
     ("error", "sync", "dim", "shape"),
     ("simd", "pool", "buffer"),
@@ -96,8 +97,18 @@ def test_no_module_of_the_core_uses_a_higher_floor(path):
     assert not upward, f"{parts[0]} (F{FLOOR[parts[0]]}) uses {sorted(upward)}"
 
 
-@pytest.mark.parametrize("path", sorted(CORE.rglob("*.rs")), ids=lambda p: str(p.relative_to(CORE)))
-def test_the_core_has_no_word_of_python_or_gpu(path):
+def files_without_python():
+    files = [*sorted(CORE.rglob("*.rs")), *sorted(DECISION.rglob("*.rs"))]
+    assert DECISION / "lib.rs" in files, (
+        "the kernels of decisions have moved; this test must follow"
+    )
+    return files
+
+
+@pytest.mark.parametrize(
+    "path", files_without_python(), ids=lambda p: str(p.relative_to(ROOT / "rust"))
+)
+def test_below_the_binding_is_no_word_of_python_or_gpu(path):
     words = re.findall(rf"\b(?:{FOREIGN_WORDS})\b", path.read_text(encoding="utf-8"), re.I)
     assert not words
 
@@ -110,7 +121,7 @@ def test_one_file_of_the_core_waits_and_one_of_the_binding_leaves_the_interprete
     )
     parks = rf"{waits}|thread::(?:park|sleep)|\.join\(\)"
     leaves = r"\.detach\(|Python::(?:attach|try_attach)|PyGILState|PyEval_(?:Save|Restore)Thread"
-    for path in [*core_files(), *sorted(binding.rglob("*.rs"))]:
+    for path in [*core_files(), *sorted(DECISION.rglob("*.rs")), *sorted(binding.rglob("*.rs"))]:
         text = strip_rust(path.read_text(encoding="utf-8"))
         name = str(path.relative_to(ROOT / "rust"))
         if name != "fastnn/src/sync.rs":
@@ -132,6 +143,17 @@ def test_the_core_depends_on_five_small_crates_only():
         "thiserror",
     }
     assert not manifest.get("build-dependencies")
+
+
+def test_the_kernels_of_decisions_use_the_core_only_and_each_other_never():
+    manifest = tomllib.loads((ROOT / "rust/fastnn-decision/Cargo.toml").read_text(encoding="utf-8"))
+    assert set(manifest["dependencies"]) == {"fastnn"}
+    assert not manifest.get("build-dependencies")
+    rooms = {path.stem for path in DECISION.glob("*.rs")} - {"lib"}
+    for path in sorted(DECISION.rglob("*.rs")):
+        parts = path.relative_to(DECISION).with_suffix("").parts
+        used = crate_modules(strip_rust(path.read_text(encoding="utf-8")), len(parts))
+        assert not used & (rooms - {parts[0]}), f"{path.name} uses {sorted(used)}"
 
 
 def users_of_fastnn():

@@ -100,9 +100,12 @@ def test_the_licences_of_the_linked_crates_are_shipped_at_the_locked_versions():
     locked = {(p["name"], p["version"]) for p in lock}
     assert {(name, version) for name, version, _ in named} <= locked
     direct = set()
-    for manifest in ("rust/fastnn/Cargo.toml", "rust/fastnn-py/Cargo.toml"):
-        direct |= set(tomllib.loads((ROOT / manifest).read_text("utf-8"))["dependencies"])
-    assert direct - {"fastnn"} <= {name for name, _, _ in named}
+    members = [
+        tomllib.loads((ROOT / m / "Cargo.toml").read_text("utf-8")) for m in workspace()["members"]
+    ]
+    for member in members:
+        direct |= set(member["dependencies"])
+    assert direct - {m["package"]["name"] for m in members} <= {name for name, _, _ in named}
     assert text.count("Permission is hereby granted") >= 1
 
 

@@ -7,7 +7,7 @@ import pytest
 
 import fastnn
 import fastnn as tf
-from fastnn import layers, ops
+from fastnn import layers, namespaces, ops
 
 
 def test_a_tape_gives_gradients_of_values_that_were_read():
@@ -297,6 +297,23 @@ IMPORTS = [
 @pytest.mark.parametrize("line", IMPORTS)
 def test_paths_of_keras_lead_to_fastnns_modules(line):
     exec(line, {})
+
+
+@pytest.mark.parametrize(
+    "name", sorted(namespaces.MODULES.keys() - namespaces.KERAS_MODULES.keys())
+)
+def test_modules_of_fastnn_alone_are_no_namespace_of_keras(name):
+    exec(f"import fastnn.{name}", {})
+    with pytest.raises(ModuleNotFoundError, match=f"(?s)fastnn's own.*hint: import fastnn.{name}"):
+        exec(f"import fastnn.keras.{name}", {})
+    with pytest.raises(ImportError, match=r"fastnn\.keras has no"):
+        exec(f"from fastnn.keras import {name}", {})
+    assert name not in dir(fastnn.keras)
+
+
+def test_the_ensemble_is_a_module_of_fastnn_alone():
+    assert "ensemble" not in namespaces.KERAS_MODULES
+    assert fastnn.Ensemble is fastnn.ensemble.Ensemble
 
 
 ABSENT = [

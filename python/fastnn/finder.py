@@ -14,7 +14,7 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-from fastnn.namespaces import FURTHER, MODULES
+from fastnn.namespaces import FURTHER, KERAS_MODULES, MODULES
 
 __all__ = ["AbsentFinder", "AliasFinder", "install"]
 
@@ -32,6 +32,10 @@ _OLDER = {
     "preprocessing.timeseries": "preprocessing", "distribute": "distribution",
     "data.experimental": "data",
 }  # fmt: skip
+
+
+#: Modules of fastnn alone: `fastnn.keras` has none of them.
+_OWN = MODULES.keys() - KERAS_MODULES.keys()
 
 
 class _Alias(ModuleType):
@@ -80,7 +84,8 @@ class AliasFinder:
         """The spec of an alias, or None."""
         if not fullname.startswith("fastnn.keras."):
             return None
-        return _alias(fullname, _target(fullname.removeprefix("fastnn.keras.")))
+        inner = fullname.removeprefix("fastnn.keras.")
+        return None if inner.partition(".")[0] in _OWN else _alias(fullname, _target(inner))
 
 
 class AbsentFinder:
@@ -99,6 +104,8 @@ class AbsentFinder:
         inner = fullname.removeprefix("fastnn.").removeprefix("keras.")
         first, _, rest = inner.partition(".")
         why = reason("fastnn", first) or (reason(f"fastnn.{first}", rest) if rest else None)
+        if first in _OWN and fullname.startswith("fastnn.keras."):
+            why = (f"{first!r} is fastnn's own", f"import fastnn.{inner}")
         if why is not None:
             # Python passes over an error of this very name in `from package import name`, and asks
             # the package, which answers itself unless it has no `__getattr__`.

@@ -33,7 +33,9 @@ FURTHER = {
 
 #: What `fastnn.keras` has of them: Keras's own namespaces.
 KERAS_MODULES = {
-    k: v for k, v in MODULES.items() if k not in ("data", "errors", "files", "plot", "transforms")
+    k: v
+    for k, v in MODULES.items()
+    if k not in ("data", "ensemble", "errors", "files", "plot", "transforms")
 }
 
 #: Names of Keras at the top, and the module that holds them.

@@ -8,7 +8,6 @@ from fastnn import constraints as constraints
 from fastnn import datasets as datasets
 from fastnn import distribution as distribution
 from fastnn import dtype_policies as dtype_policies
-from fastnn import ensemble as ensemble
 from fastnn import initializers as initializers
 from fastnn import layers as layers
 from fastnn import losses as losses
@@ -67,7 +66,6 @@ __all__ = [
     "datasets",
     "distribution",
     "dtype_policies",
-    "ensemble",
     "initializers",
     "layers",
     "losses",

@@ -1,10 +1,10 @@
-//! Binding of the core's `ensemble` (sample, score, rank) and `payout` kernels: arrays in and out
+//! Binding of the crate `fastnn-decision` (sample, score, rank; payouts): arrays in and out
 //! by the buffer protocol, the interpreter released while they run. `fastnn.ensemble` is the face.
 
-use fastnn::kernels::ensemble::{
+use fastnn_decision::ensemble::{
     self, DrawSpec, Draws, Kind, Layout, Marginal, Profile, Variable, Wanted, Weights,
 };
-use fastnn::kernels::payout::{self, Claim};
+use fastnn_decision::payout::{self, Claim};
 use pyo3::buffer::{Element, PyBuffer};
 use pyo3::prelude::*;
 

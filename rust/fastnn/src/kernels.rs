@@ -6,11 +6,9 @@ use std::fmt;
 
 pub mod columns;
 pub mod copy;
-pub mod ensemble;
 pub mod gather;
 pub mod gemm;
 pub mod order;
-pub mod payout;
 pub mod random;
 pub mod reduce;
 pub mod softmax;

@@ -25,9 +25,13 @@ const INLINE: usize = 8192;
 const MUL: [i32; 2] = [0xd251_1f53_u32 as i32, 0xcd9e_8d57_u32 as i32];
 const WEYL: [u32; 2] = [0x9e37_79b9, 0xbb67_ae85];
 
-// Ten rounds on sixteen counters.
+/// Philox4x32-10 at sixteen counters, one in each lane, for kernels that make numbers of their own
+/// inside a [`per_isa!`](crate::per_isa) function.
+///
+/// # Safety
+/// The processor has the instruction set of `S`.
 #[inline(always)]
-pub(crate) unsafe fn philox<S: Simd>(counter: [S::I; 4], key: [u32; 2]) -> [S::I; 4] {
+pub unsafe fn philox<S: Simd>(counter: [S::I; 4], key: [u32; 2]) -> [S::I; 4] {
     let [mut a, mut b, mut c, mut d] = counter;
     let [mut k, mut l] = key;
     let (first, second) = (S::splat_i(MUL[0]), S::splat_i(MUL[1]));

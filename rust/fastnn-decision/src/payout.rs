@@ -1,13 +1,13 @@
-//! F2. Stacked claims on a sum of money, in f64: amounts due by rank come first, the rest is shared
+//! Stacked claims on a sum of money, in f64: amounts due by rank come first, the rest is shared
 //! per unit, and every holder takes the better of its claim and its units. A claim pays
 //! `max(min(due + n u, cap), n u)` with `u = max(0, v - strike)`, where v is what one unit is worth;
 //! the sum over claims rises with v, so every price fixes one v, and no holder gains by choosing
 //! otherwise. Payouts are piecewise linear in the price; a table of pieces is built once and read
-//! for every price. May depend on the pool; knows nothing about companies.
+//! for every price. Depends on the pool of `fastnn`; knows nothing about companies.
 
-use crate::data_err;
-use crate::error::{Error, Result};
-use crate::pool;
+use fastnn::data_err;
+use fastnn::error::{Error, Result};
+use fastnn::pool;
 
 /// Tables whose pieces are made and read together.
 const GROUP: usize = 32;

@@ -8,8 +8,8 @@
 use super::draw::STRIDE;
 use super::marginal::{Form, Lane, Prepared, TABLE, TABLE_START, TABLE_STEP};
 use super::{BLOCK, Draws, Layout, MAX_OPTIONS};
-use crate::per_isa;
-use crate::simd::{LANES, Simd, isa};
+use fastnn::per_isa;
+use fastnn::simd::{LANES, Simd, isa};
 
 /// The results of one profile on one block.
 #[derive(Debug)]

@@ -1,8 +1,8 @@
-//! F2. Sample, score, rank: draws group weights (Dirichlet) and inputs (marginals joined by a
+//! Sample, score, rank: draws group weights (Dirichlet) and inputs (marginals joined by a
 //! Gaussian copula), looks inputs up in piecewise-linear curves, adds weighted fits and counts the
 //! rank of every option. All profiles share one set of draws (common random numbers), so a result
 //! depends on (seed, stream, draws) and its own profile alone, never on batch order or threads.
-//! May depend on the pool, `simd` and `random`; knows nothing about what is being ranked.
+//! Depends on the pool, `simd` and Philox of `fastnn`; knows nothing about what is being ranked.
 //!
 //! Sources: Salmon et al. 2011 (Philox); Marsaglia and Tsang 2000 (gamma); Wichura 1988 (AS 241);
 //! Lahdelma, Hokkanen and Salminen 1998 (rank acceptability); Jansen 1999 (total index).
@@ -19,10 +19,10 @@ use std::sync::Arc;
 pub use draw::{DrawSpec, Draws, Weights};
 pub use marginal::{Kind, Marginal};
 
-use crate::data_err;
-use crate::error::{Error, Result};
-use crate::pool;
-use crate::sync::Slot;
+use fastnn::data_err;
+use fastnn::error::{Error, Result};
+use fastnn::pool;
+use fastnn::sync::Slot;
 use marginal::Prepared;
 use score::BlockOut;
 

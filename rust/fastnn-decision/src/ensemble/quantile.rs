@@ -6,8 +6,8 @@
 // Levels index several arrays at once.
 #![allow(clippy::needless_range_loop)]
 
-use crate::per_isa;
-use crate::simd::{LANES, Simd, isa};
+use fastnn::per_isa;
+use fastnn::simd::{LANES, Simd, isa};
 
 /// Levels searched in one pass.
 const LEVELS: usize = 3;

@@ -8,9 +8,9 @@ use std::sync::Arc;
 
 use super::special::{beta_quantile_from, normal_cdf, normal_quantile};
 use super::{Draws, Layout, Profile, Variable};
-use crate::data_err;
-use crate::error::Result;
-use crate::sync::Lock;
+use fastnn::data_err;
+use fastnn::error::Result;
+use fastnn::sync::Lock;
 
 /// Knots of a table and the normals its ends stand for; 32-bit uniforms stay inside +-6.4.
 pub(super) const TABLE: usize = 1025;
@@ -203,7 +203,7 @@ impl Prepared {
         let mut base = vec![0.0_f64; layout.groups() * o];
         let mut order: Vec<usize> = Vec::new();
         for (i, (v, m)) in variables.iter().zip(profile.marginals).enumerate() {
-            if let Err(crate::error::Error::Data(text)) = m.check() {
+            if let Err(fastnn::error::Error::Data(text)) = m.check() {
                 return data_err!("variable {i}: {text}");
             }
             let constant = m.is_constant() || v.knots.len() == 1;

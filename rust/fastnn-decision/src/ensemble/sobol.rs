@@ -4,8 +4,8 @@
 
 use super::marginal::{Form, Lane, Prepared, TABLE, TABLE_START, TABLE_STEP};
 use super::{BLOCK, Draws, Layout};
-use crate::pool;
-use crate::sync::Slot;
+use fastnn::pool;
+use fastnn::sync::Slot;
 
 /// Sums over one block: `changes[stream or weights][option]`, `first[option]`, `square[option]`.
 struct Sums {

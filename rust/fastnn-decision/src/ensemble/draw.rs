@@ -12,11 +12,11 @@ use super::special::{
     CDF_MIDDLE, MIDDLE, normal_cdf, normal_cdf_middle, normal_quantile, normal_quantile_middle,
     normal_quantile_tail,
 };
-use crate::data_err;
-use crate::error::{Error, Result};
-use crate::kernels::random::philox;
-use crate::simd::{LANES, Portable, Simd, isa};
-use crate::{per_isa, pool};
+use fastnn::data_err;
+use fastnn::error::{Error, Result};
+use fastnn::kernels::random::philox;
+use fastnn::simd::{LANES, Portable, Simd, isa};
+use fastnn::{per_isa, pool};
 
 /// Distance between the rows of a block.
 pub(super) const STRIDE: usize = BLOCK + LANES;
