@@ -51,7 +51,8 @@ class Variable:
 @dataclass(frozen=True, slots=True)
 class Summary:
     """Results per profile: `ranks` (p, options, ranks) and `pinned` (p, streams, pins, options)
-    are counts of draws; `mean` (p, options); `quantiles` (p, options, levels).
+    are counts of draws, in which options of exactly one score take turns; `mean` (p, options);
+    `quantiles` (p, options, levels).
     """
 
     ranks: npt.NDArray[np.uint32]

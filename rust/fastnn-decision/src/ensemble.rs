@@ -141,7 +141,7 @@ pub struct Wanted {
 /// The answer for one profile.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Summary {
-    /// `[option][rank]`: draws in which the option took the rank; ties go round by draw number.
+    /// `[option][rank]`: draws in which the option took the rank; tied options take turns by draw number.
     pub ranks: Vec<u32>,
     /// `[option]`.
     pub mean: Vec<f64>,

@@ -194,7 +194,8 @@ unsafe fn rank<S: Simd, const O: usize>(scores: &[S::F; O], first_draw: usize) -
     ranks
 }
 
-/// Ranks when scores tie: the option whose turn it is (by draw number) goes first.
+/// Ranks when scores tie: options of one score take turns by draw number, so that they share the
+/// places they stand on equally, however many other options there are.
 #[cold]
 unsafe fn rank_ties<S: Simd, const O: usize>(scores: &[S::F; O], first_draw: usize) -> [S::F; O] {
     let mut plain = [[0.0_f32; LANES]; O];
@@ -203,13 +204,16 @@ unsafe fn rank_ties<S: Simd, const O: usize>(scores: &[S::F; O], first_draw: usi
     }
     let mut ranks = [[0.0_f32; LANES]; O];
     for lane in 0..LANES {
-        let turn = |o: usize| (o + O - (first_draw + lane) % O) % O;
+        let draw = first_draw + lane;
         for i in 0..O {
-            let ahead = |j: &usize| {
-                let (a, b) = (plain[*j][lane], plain[i][lane]);
-                a > b || (a == b && turn(*j) < turn(i))
-            };
-            ranks[i][lane] = (0..O).filter(ahead).count() as f32;
+            let (mut ahead, mut before, mut tied) = (0, 0, 1);
+            for j in (0..O).filter(|j| *j != i) {
+                let (own, other) = (plain[i][lane], plain[j][lane]);
+                ahead += usize::from(other > own);
+                before += usize::from(other == own && j < i);
+                tied += usize::from(other == own);
+            }
+            ranks[i][lane] = (ahead + (before + tied - draw % tied) % tied) as f32;
         }
     }
     let mut out = [S::splat(0.0); O];

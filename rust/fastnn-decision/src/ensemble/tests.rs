@@ -145,8 +145,53 @@ fn ties_are_shared_and_closed_options_come_last() {
         &score(&layout, &d, &[Profile { marginals: &m, open: &[false, true, true] }], &Wanted::default())
             .unwrap()[0];
     assert_eq!(two.ranks[2], 3000);
-    assert_eq!(two.ranks[3] + two.ranks[6], 3000);
+    assert_eq!([two.ranks[3], two.ranks[6]], [1500, 1500]);
     assert!((all.mean[0] - 0.5).abs() < 0.02 && all.mean == two.mean);
+}
+
+/// Options with a constant score each, on one stream, over `draws` draws.
+fn constant_scores(scores: &[f64], draws: usize) -> Summary {
+    let steady = Variable {
+        group: 0,
+        stream: 0,
+        weight: 1.0,
+        only: None,
+        log: false,
+        knots: vec![0.0],
+        fits: scores.iter().map(|s| vec![*s]).collect(),
+    };
+    let layout = Layout::new(scores.len(), 1, 1, vec![steady]).unwrap();
+    let weights = Weights::Fixed(vec![1.0]);
+    let spec = DrawSpec { len: draws, seed: 1, stream: 0, weights, streams: 1, cholesky: None };
+    let m = [marginal(Kind::Uniform, 0.0, 1.0, 0.0)];
+    let open = vec![true; scores.len()];
+    let profile = Profile { marginals: &m, open: &open };
+    score(&layout, &Draws::new(&spec).unwrap(), &[profile], &Wanted::default()).unwrap().remove(0)
+}
+
+#[test]
+fn exact_ties_are_shared_by_the_tied_alone() {
+    for scores in [
+        &[0.5, 0.5, 0.2][..],
+        &[0.5, 0.2, 0.5],
+        &[0.2, 0.5, 0.5],
+        &[0.9, 0.5, 0.5],
+        &[0.5, 0.1, 0.5, 0.5, 0.9],
+        &[0.3, 0.3, 0.7, 0.7, 0.7],
+        &[0.4, 0.1, 0.4, 0.8, 0.4, 0.8, 0.4, 0.1],
+    ] {
+        // 2, 3 and 4 divide 2,400, which is not a whole number of blocks.
+        let got = constant_scores(scores, 2400);
+        let o = scores.len();
+        for i in 0..o {
+            let ahead = scores.iter().filter(|s| **s > scores[i]).count();
+            let tied = scores.iter().filter(|s| **s == scores[i]).count();
+            for rank in 0..o {
+                let share = if (ahead..ahead + tied).contains(&rank) { 2400 / tied as u32 } else { 0 };
+                assert_eq!(got.ranks[i * o + rank], share, "{scores:?}: option {i}, rank {rank}");
+            }
+        }
+    }
 }
 
 #[test]
