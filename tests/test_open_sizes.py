@@ -566,3 +566,30 @@ def test_a_written_size_is_read_as_it_was_or_refused():
     for text in ("size_0_0_9", "size_1_0_0", "__import__('os')", "9**9", "(" * 999, "", None):
         with pytest.raises(fastnn.errors.FormatError, match="hint: "):
             read_size(text, tensors)
+
+
+@pytest.mark.parametrize("k", [-1, 0, 2])
+@pytest.mark.parametrize("name", ["tril", "triu"])
+def test_triangles_of_open_sizes_are_those_of_numpy(name, k, rng):
+    i = fastnn.Input((None, 4))
+    model = fastnn.Model(i, getattr(ops, name)(i, k))
+    for size in (1, 3, 6):
+        data = rng.normal(size=(2, size, 4)).astype("f")
+        np.testing.assert_array_equal(np.asarray(model(data)), getattr(np, name)(data, k))
+
+
+@pytest.mark.parametrize(
+    "op",
+    [
+        lambda x: ops.unstack(x, axis=1), lambda x: ops.split(x, 2, axis=1),
+        lambda x: ops.scan(lambda c, t: (c, t), ops.zeros(4), ops.moveaxis(x, 1, 0)),
+        lambda x: ops.map(lambda t: t, ops.moveaxis(x, 1, 0)), lambda x: ops.cumprod(x, axis=1),
+        lambda x: ops.median(x, axis=1), lambda x: ops.diagonal(x, axis1=1, axis2=2),
+        lambda x: ops.pad(x, ((0, 0), (1, 1), (0, 0)), mode="reflect"),
+        lambda x: ops.correlate(x[0, :, 0], [1.0, 2.0]), lambda x: ops.kron(x[0], x[0]),
+        lambda x: ops.rfft(ops.moveaxis(x, 1, 2)), lambda x: ops.meshgrid(x[0, :, 0], [1.0]),
+    ],
+)  # fmt: skip
+def test_ops_that_need_a_size_name_the_axis_and_say_where_to_give_it(op):
+    with pytest.raises(ShapeError, match=r"(?s)(axis|axes|size).*\n  hint: "):
+        op(fastnn.Input((None, 4)))

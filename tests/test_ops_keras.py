@@ -282,3 +282,24 @@ def test_joins_without_an_axis_go_along_the_first_and_old_files_keep_the_last(tm
     assert np.array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
     assert ops.IN_FILES["concatenate"]([x, x]).shape == (2, 6)
     assert ops.IN_FILES["cumsum"](x).shape == (2, 3)
+
+
+def test_choices_between_element_types_give_the_wider():
+    x, i = np.array([-1.0, 2.0], "f"), np.array([7, 8])
+    f = fastnn.jit(lambda x, i: (ops.where(x > 0, x, i), ops.select([x > 0], [x], 0)))
+    for a, b in (f(x, i), (ops.where(x > 0, x, i), ops.select([x > 0], [x], 0))):
+        assert np.array_equal(np.asarray(a), [7.0, 2.0])
+        assert a.dtype == "float32"
+        assert np.array_equal(np.asarray(b), [0.0, 2.0])
+    for c, a, b, kind in (
+        (x > 0, x, 0, "float32"), (x > 0, True, 0.5, "float32"), (x > 0, i, True, "int32"),
+        (x > 0, 1, 0, "int32"), (x > 0, x > 1, False, "bool"), ([1, 0], 1.0, 0, "float32"),
+    ):  # fmt: skip
+        got = ops.where(c, a, b)
+        assert got.dtype == kind
+        assert np.array_equal(np.asarray(got), np.where(c, a, b))
+
+
+def test_export_says_which_file_other_packages_open():
+    with pytest.raises(NotImplementedError, match=r"'onnx' is not written\n  hint: .*m.keras"):
+        fastnn.Sequential([fastnn.layers.Dense(1)]).export("m.onnx", format="onnx")

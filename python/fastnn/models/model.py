@@ -217,6 +217,13 @@ class Model(Trainer, Layer):
 
         save_model(self, filepath, overwrite)
 
+    def export(self, filepath: Any, format: str = "tf_saved_model", **_: Any) -> None:
+        """Refused: models of other packages' formats are not written. See `save`."""
+        raise NotImplementedError(
+            f"export: the format {format!r} is not written\n"
+            "  hint: model.save('m.keras') opens in Keras, whose model.export writes it"
+        )
+
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Writes the weights alone."""
         from fastnn.saving import save_weights

@@ -19,8 +19,10 @@ from fastnn.config import stored_dtype
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import (
     TensorLike,
+    arange,
     cast,
     convert_to_tensor,
+    known_size,
     ndim,
     ones_like,
     shape,
@@ -63,16 +65,6 @@ __all__ = [
 ]
 
 _c = _core.ops
-
-
-def _known(name: str, x: Any, axis: int) -> int:
-    size = shape(x)[axis]
-    if not isinstance(size, int):
-        raise ShapeError(
-            f"{name}: axis {axis} of shape {shape(x)} has no known size\n"
-            "  hint: give it a size in Input(shape=...) or batch_shape"
-        )
-    return int(size)
 
 
 # ---- making ----------------------------------------------------------------------------------
@@ -131,7 +123,7 @@ def meshgrid(*x: TensorLike, indexing: str = "xy") -> list[Tensor]:
     if indexing not in ("xy", "ij"):
         raise ValueError(f"meshgrid: indexing is {indexing!r}\n  hint: 'xy' or 'ij'")
     vectors = [reshape(v, (-1,)) for v in x]
-    sizes = [_known("meshgrid", v, 0) for v in vectors]
+    sizes = [known_size("meshgrid", v, 0) for v in vectors]
     order = list(range(len(vectors)))
     if indexing == "xy" and len(order) > 1:
         order[:2] = [1, 0]
@@ -155,11 +147,17 @@ def _matrix(name: str, x: Any) -> Any:
     return x
 
 
+def _below(x: Tensor, k: int) -> Any:
+    """Which elements of the last two axes lie on the k-th diagonal or below; they may be open."""
+    rows, columns = (arange(shape(x)[axis]) for axis in (-2, -1))
+    return _c.less_equal(_c.expand_dims(columns, axis=[0]), _c.expand_dims(rows, axis=[1]) + k)
+
+
 @keras_op
 def tril(x: TensorLike, k: int = 0) -> Tensor:
     """`x` with zeros above the k-th diagonal of the last two axes."""
     x = _matrix("tril", x)
-    keep = np.tri(_known("tril", x, -2), _known("tril", x, -1), k, bool)
+    keep = _below(x, k)
     return _c.where(keep, x, cast(0, x.dtype))
 
 
@@ -167,7 +165,7 @@ def tril(x: TensorLike, k: int = 0) -> Tensor:
 def triu(x: TensorLike, k: int = 0) -> Tensor:
     """`x` with zeros below the k-th diagonal of the last two axes."""
     x = _matrix("triu", x)
-    drop = np.tri(_known("triu", x, -2), _known("triu", x, -1), k - 1, bool)
+    drop = _below(x, k - 1)
     return _c.where(drop, cast(0, x.dtype), x)
 
 
@@ -180,7 +178,7 @@ def diagonal(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> 
         raise ValueError(f"diagonal: axis1 and axis2 are both {axis1}\n  hint: two axes")
     rest = [i for i in range(rank) if i not in (axis1 % rank, axis2 % rank)]
     x = transpose(x, [*rest, axis1 % rank, axis2 % rank])
-    n, m = _known("diagonal", x, -2), _known("diagonal", x, -1)
+    n, m = known_size("diagonal", x, -2), known_size("diagonal", x, -1)
     length = max(0, min(n, m - offset) if offset >= 0 else min(n + offset, m))
     start = offset if offset >= 0 else -offset * m
     flat = reshape(x, [*shape(x)[:-2], n * m])
@@ -199,7 +197,7 @@ def diag(x: TensorLike, k: int = 0) -> Tensor:
             f"diag: got shape {x.shape}, wanted a vector or a matrix\n"
             "  hint: diagonal(x, axis1=-2, axis2=-1) for batches of matrices"
         )
-    n = _known("diag", x, 0)
+    n = known_size("diag", x, 0)
     spread = _c.expand_dims(x, axis=[-1]) * cast(np.eye(n, dtype=np.float32), x.dtype)
     edge = abs(k)
     widths = [edge, 0, 0, edge] if k < 0 else [0, edge, edge, 0]
@@ -222,9 +220,9 @@ def trace(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Ten
 def vander(x: TensorLike, N: int | None = None, increasing: bool = False) -> Tensor:
     """Powers of a vector as columns, the highest first unless `increasing`."""
     x = convert_to_tensor(x)
-    n = _known("vander", x, 0) if N is None else N
+    n = known_size("vander", x, 0) if N is None else N
     if n == 0:
-        return zeros((_known("vander", x, 0), 0), x.dtype)
+        return zeros((known_size("vander", x, 0), 0), x.dtype)
     columns = [ones_like(x)]
     for _ in range(n - 1):
         columns.append(columns[-1] * x)
@@ -236,8 +234,8 @@ def kron(x1: TensorLike, x2: TensorLike) -> Tensor:
     """The Kronecker product: every element of x1 times all of x2."""
     a, b = convert_to_tensor(x1), convert_to_tensor(x2)
     rank = max(a.ndim, b.ndim)
-    sa = [1] * (rank - a.ndim) + [_known("kron", a, i) for i in range(a.ndim)]
-    sb = [1] * (rank - b.ndim) + [_known("kron", b, i) for i in range(b.ndim)]
+    sa = [1] * (rank - a.ndim) + [known_size("kron", a, i) for i in range(a.ndim)]
+    sb = [1] * (rank - b.ndim) + [known_size("kron", b, i) for i in range(b.ndim)]
     wide = reshape(a, [d for n in sa for d in (n, 1)]) * reshape(b, [d for n in sb for d in (1, n)])
     return reshape(wide, [n * m for n, m in zip(sa, sb, strict=True)])
 
@@ -307,7 +305,7 @@ def repeat(x: TensorLike, repeats: int | Sequence[int], axis: int | None = None)
     counts = np.asarray(repeats)
     if counts.ndim == 0 or counts.size == 1:
         return _c.repeat(x, repeats=int(counts.reshape(())), axis=axis)
-    n = _known("repeat", x, axis)
+    n = known_size("repeat", x, axis)
     if counts.shape != (n,):
         raise ShapeError(
             f"repeat: {counts.size} counts for {n} slices along axis {axis}\n"
@@ -346,7 +344,7 @@ def array_split(
     indices_or_sections = as_number(indices_or_sections)
     if not isinstance(indices_or_sections, int):
         return split(x, indices_or_sections, axis)
-    n, k = _known("array_split", x, axis), indices_or_sections
+    n, k = known_size("array_split", x, axis), indices_or_sections
     sizes = [n // k + (i < n % k) for i in range(k)]
     return split(x, list(np.cumsum(sizes)[:-1]), axis)
 
@@ -370,7 +368,7 @@ dsplit = _cut("dsplit", 2, "`x` cut along the third axis.")
 def extract_sequences(x: TensorLike, sequence_length: int, sequence_stride: int) -> Tensor:
     """Windows of the last axis: (..., n) to (..., windows, sequence_length)."""
     x = convert_to_tensor(x)
-    n = _known("extract_sequences", x, -1)
+    n = known_size("extract_sequences", x, -1)
     starts = np.arange(0, max(n - sequence_length + 1, 0), sequence_stride, dtype=np.int32)
     places = starts[:, None] + np.arange(sequence_length, dtype=np.int32)
     return _c.take(x, places, axis=-1)

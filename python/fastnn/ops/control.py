@@ -174,7 +174,7 @@ def _length(name: str, xs: Any) -> int:
     if len(sizes) != 1 or -1 in sizes or None in sizes:
         raise _core.ShapeError(
             f"{name}: first axes of sizes {sorted(str(s) for s in sizes)}, wanted one known size\n"
-            "  hint: arrays of equal length; a symbolic batch has none"
+            "  hint: arrays of equal length; a model gets it from Input(shape=...) or batch_shape"
         )
     return int(next(iter(sizes)))
 

@@ -106,6 +106,27 @@ def size(x: TensorLike) -> int | None:
     return None if None in sizes else int(np.prod(sizes))
 
 
+def known_size(name: str, x: TensorLike, axis: int) -> int:
+    """The size of an axis that the op `name` needs as a number."""
+    size = shape(x)[axis]
+    if not isinstance(size, int):
+        raise _core.ShapeError(
+            f"{name}: axis {axis} of shape {shape(x)} has no known size\n"
+            "  hint: give it a size in Input(shape=...) or batch_shape"
+        )
+    return int(size)
+
+
+def promoted(*xs: TensorLike) -> list[Tensor]:
+    """`xs` in one element type: float32 where one is, else int32 where one is, else bool."""
+    tensors = [convert_to_tensor(x) for x in xs]
+    kinds = {x.dtype for x in tensors}
+    if len(kinds) == 1:
+        return tensors
+    kind = "float32" if "float32" in kinds else "int32"
+    return [x if x.dtype == kind else _c.cast(x, dtype=kind) for x in tensors]
+
+
 # ---- making ----------------------------------------------------------------------------------
 
 

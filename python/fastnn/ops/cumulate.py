@@ -14,7 +14,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.ops import reduce, rows
-from fastnn.ops.convert import Axis, TensorLike, cast, convert_to_tensor, shape
+from fastnn.ops.convert import Axis, TensorLike, cast, convert_to_tensor, known_size, shape
 from fastnn.ops.linalg import matmul
 from fastnn.ops.shapes import concatenate, moveaxis, reshape
 from fastnn.symbolic import keras_op
@@ -131,7 +131,7 @@ def correlate(x1: TensorLike, x2: TensorLike, mode: str = "valid") -> Tensor:
         raise _core.ShapeError(
             f"correlate: got shapes {a.shape} and {b.shape}, wanted two vectors\n  hint: ravel(x)"
         )
-    n, m = (int(shape(v)[0] or 0) for v in (a, b))
+    n, m = (known_size("correlate", v, 0) for v in (a, b))
     swap = n < m
     if swap:
         a, b, n, m = b, a, m, n

@@ -11,7 +11,7 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.config import stored_dtype
 from fastnn.ops import host, rows
-from fastnn.ops.convert import TensorLike, convert_to_tensor
+from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, promoted
 from fastnn.symbolic import keras_op
 
 __all__ = [
@@ -134,7 +134,7 @@ def where(condition: TensorLike, x1: TensorLike = None, x2: TensorLike = None) -
         return host.nonzero(condition)
     if x1 is None or x2 is None:
         raise TypeError("where got x1 or x2 alone\n  hint: where(condition, x1, x2)")
-    return _c.where(condition, x1, x2)
+    return _c.where(cast(condition, "bool"), *promoted(x1, x2))
 
 
 @keras_op

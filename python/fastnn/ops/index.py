@@ -16,7 +16,7 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.errors import ShapeError
 from fastnn.ops import host, rows
-from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, ndim, shape
+from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, ndim, promoted, shape
 from fastnn.ops.shapes import moveaxis, reshape
 from fastnn.symbolic import keras_op
 
@@ -70,7 +70,7 @@ def select(
         )
     out = convert_to_tensor(default)
     for condition, choice in zip(reversed(condlist), reversed(choicelist), strict=True):
-        out = _c.where(condition, choice, out)
+        out = _c.where(condition, *promoted(choice, out))
     return out
 
 

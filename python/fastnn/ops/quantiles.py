@@ -140,7 +140,7 @@ def nanmedian(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tenso
 def argpartition(x: TensorLike, kth: int, axis: int = -1) -> Tensor:
     """Positions with the kth smallest at its place, smaller ones before: the sorted order."""
     n = shape(x)[axis]
-    if n is not None and not -n <= kth < n:
+    if isinstance(n, int) and not -n <= kth < n:
         raise ValueError(f"argpartition: kth is {kth} of {n} elements\n  hint: below {n}")
     return argsort(x, axis=axis)
 

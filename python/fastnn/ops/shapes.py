@@ -12,7 +12,7 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.arguments import as_number
 from fastnn.errors import ShapeError
-from fastnn.ops.convert import Axis, TensorLike, cast, convert_to_tensor, ndim, shape
+from fastnn.ops.convert import Axis, TensorLike, cast, convert_to_tensor, known_size, ndim, shape
 from fastnn.symbolic import keras_op
 
 __all__ = [
@@ -202,11 +202,7 @@ def pad(
     for axis, (before, after) in enumerate(widths):
         if not before and not after:
             continue
-        size = shape(x)[axis]
-        if size is None:
-            raise ShapeError(
-                f"pad: axis {axis} of shape {shape(x)} has no known size\n  hint: pad another axis"
-            )
+        size = known_size("pad", x, axis)
         places = np.pad(np.arange(size, dtype=np.int32), (before, after), mode=_BORDERS[mode])  # type: ignore[call-overload]
         x = _c.take(x, places, axis=axis)
     return x
