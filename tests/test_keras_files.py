@@ -690,3 +690,19 @@ def test_heaps_that_run_in_circles_are_refused_before_hdf5_walks_them(saved, tmp
         path.write_bytes(whole[:at] + struct.pack("<Q", next_block) + whole[at + 8 :])
         with pytest.raises(FormatError, match="local heap is damaged"):
             fastnn.models.load_model(path)
+
+
+def test_an_h5_file_that_could_not_be_loaded_is_not_written(tmp_path):
+    class Net(fastnn.Model):
+        def __init__(self):
+            super().__init__()
+            self.head = fastnn.layers.Dense(2)
+
+        def call(self, x):
+            return self.head(x)
+
+    net = Net()
+    net(np.ones((1, 3), np.float32))
+    with pytest.raises(NotImplementedError, match=r"subclass \(Net\)(.|\n)*m.weights.h5"):
+        net.save(tmp_path / "m.h5")
+    assert not list(tmp_path.iterdir())

@@ -58,3 +58,14 @@ def test_no_length_stays_no_length():
 def test_the_gradient_of_a_norm_is_the_unit_vector(size):
     v = (V * np.float32(size)).astype("float32")
     np.testing.assert_allclose(np.asarray(grad(ops.norm)(v)), V / 5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("size", [1e20, 1e-30, 1.0])
+@pytest.mark.parametrize("order", [1, 2, 3, np.inf, 0])
+def test_rows_of_any_size_are_normalized_on_values(size, order):
+    rows = np.array([[3.0, -4.0], [0.0, 0.0]])
+    got = K.utils.normalize((rows * size).astype(np.float32), order=order)
+    length = np.linalg.norm(rows[0], order)
+    right = rows / length * (size if order == 0 else 1)
+    assert got.dtype == np.float32
+    np.testing.assert_allclose(got, right, rtol=1e-6)

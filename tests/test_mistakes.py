@@ -150,7 +150,7 @@ MISTAKES = {
     ),
     "folder for a file": (
         lambda path: fastnn.models.load_model(path), IsADirectoryError,
-        r"is a folder, wanted a model file\n  hint:",
+        r"is a folder, wanted a file\n  hint:",
     ),
     "config of an object": (
         holding_an_object, TypeError,

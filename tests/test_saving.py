@@ -174,3 +174,14 @@ def test_a_named_function_of_a_lambda_is_saved_by_name(name, tmp_path):
         fastnn.models.load_model(tmp_path / name)
     again = fastnn.models.load_model(tmp_path / name, custom_objects={"doubled": doubled})
     assert again.predict(np.ones((1, 2)), verbose=0).tolist() == [[2.0, 2.0]]
+
+
+@pytest.mark.parametrize("name", ["a\ud800", "a\x00b"])
+@pytest.mark.parametrize("file", ["m.safetensors", "m.keras", "m.weights.h5"])
+def test_a_name_that_no_file_can_hold_is_refused_by_name(name, file, tmp_path):
+    model = fastnn.Sequential([fastnn.Input((1,)), fastnn.layers.Dense(1, name=name)])
+    write = model.save_weights if "weights" in file else model.save
+    with pytest.raises(ValueError, match="cannot save layer") as fault:
+        write(tmp_path / file)
+    assert repr(name) in str(fault.value)
+    assert not list(tmp_path.iterdir())

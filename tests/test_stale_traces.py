@@ -163,6 +163,47 @@ def test_training_follows_trainable_rate_loss_and_regularizer():
     assert model.evaluate(X, y, verbose=0) == pytest.approx(wanted, rel=1e-4)
 
 
+class Factor(fastnn.losses.Loss):
+    def __init__(self):
+        super().__init__()
+        self.factor = 1.0
+
+    def call(self, y_true, y_pred):
+        return self.factor * ops.mean(ops.square(y_true - y_pred), axis=-1)
+
+
+@pytest.mark.parametrize(
+    ("part", "setting", "value"),
+    [
+        ("optimizer", "momentum", 0.9),
+        ("optimizer", "clipnorm", 1e-3),
+        ("optimizer", "weight_decay", 0.1),
+        ("loss", "factor", 3.0),
+        ("penalty", "l2", 1.0),
+    ],
+)
+def test_a_setting_changed_between_two_calls_of_train_on_batch_is_used(part, setting, value):
+    x, y = np.ones((4, 1), np.float32), np.full(4, 3.0, np.float32)
+
+    def weight(changed, by_fit=False):
+        penalty = fastnn.regularizers.L2(0.01)
+        dense = layers.Dense(1, kernel_initializer="ones", kernel_regularizer=penalty)
+        model = fastnn.Sequential([fastnn.Input((1,)), dense])
+        parts = {"optimizer": fastnn.optimizers.SGD(0.1, 0.5), "loss": Factor(), "penalty": penalty}
+        model.compile(parts["optimizer"], parts["loss"])
+        model.train_on_batch(x, y)
+        if changed:
+            setattr(parts[part], setting, value)
+        # A fit takes every setting anew, so it says what is right.
+        if by_fit:
+            model.fit(x, y, verbose=0)
+        else:
+            model.train_on_batch(x, y)
+        return model.get_weights()[0].item()
+
+    assert weight(True) == weight(True, by_fit=True) != weight(False)
+
+
 def test_code_of_others_runs_at_every_call_of_a_model():
     model, layer = subclassed()
     warm(model)

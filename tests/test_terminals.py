@@ -11,6 +11,7 @@ import pytest
 import fastnn
 from fastnn import keras as K
 from fastnn.config import shown
+from fastnn.models.graph import mermaid
 
 CODE = """
 import numpy as np, fastnn as tf
@@ -72,3 +73,17 @@ def test_a_byte_order_mark_is_no_part_of_a_model_or_a_weights_file(tmp_path):
     marked = run("utf-8", *score)
     assert (marked.returncode, marked.stdout) == (plain.returncode, plain.stdout)
     assert b"score" in plain.stdout.lower()
+
+
+@pytest.mark.parametrize("name", ["a\x1b[2J", "a\u202eb", "a\nb", "a\x00b", "a\ud800"])
+def test_names_cannot_rewrite_the_lines_around_them(name):
+    model = fastnn.Sequential(
+        [fastnn.Input((1,)), fastnn.layers.Dense(1, name=name)], name=f"model {name}"
+    )
+    lines = []
+    model.summary(print_fn=lines.append)
+    with pytest.raises(ValueError, match="expects 1") as fault:
+        model.predict(np.ones((2, 3)), verbose=0)
+    for text in ("".join(lines), mermaid(model), str(fault.value)):
+        assert repr(name)[1:-1] in text
+        assert all(line.isprintable() for line in text.splitlines())

@@ -128,3 +128,12 @@ def test_an_argument_that_cannot_be_hashed_is_told_from_the_next_one():
     x = np.ones(2, np.float32)
     for i in range(50):
         np.testing.assert_array_equal(compiled(x, Box(float(i))), x * i)
+
+
+def test_gradients_of_functions_that_read_arrays_around_them():
+    weights = np.array([3.0, -4.0], np.float32)
+    at = np.array([1.0, 2.0], np.float32)
+    np.testing.assert_array_equal(grad(lambda p: ops.sum(p * weights))(at), weights)
+    value, slope = value_and_grad(lambda p: ops.sum(p * p * (weights + 1)))(at)
+    assert float(value) == 4 * 1 - 3 * 4
+    np.testing.assert_array_equal(slope, 2 * at * (weights + 1))

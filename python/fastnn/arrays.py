@@ -180,7 +180,7 @@ def _text_column(frame: Any) -> str:
         try:
             _of_objects(np.asarray(frame[column].to_numpy(), object), "")
         except (DataError, AttributeError, KeyError):
-            return f" in column '{column}'"
+            return f" in column {column!r}"
     return ""
 
 

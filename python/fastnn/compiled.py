@@ -334,7 +334,7 @@ class CompiledMetrics:
             try:
                 metric.update_state(targets[i], outputs[i], weights[i] if weighted else None)
             except Exception as error:
-                error.add_note(f"  in metric '{metric.name}'")
+                error.add_note(f"  in metric {metric.name!r}")
                 raise
 
     def _build(

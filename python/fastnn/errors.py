@@ -72,7 +72,7 @@ def reject_arguments(where: str, names: Iterable[str], target: Callable[..., Any
     name = next(iter(names))
     close = nearest(name, known, 1)
     hint = f"did you mean `{close[0]}`?" if close else "it takes " + ", ".join(known)
-    return TypeError(f"{where} got an unexpected keyword argument '{name}'\n  hint: {hint}")
+    return TypeError(f"{where} got an unexpected keyword argument {name!r}\n  hint: {hint}")
 
 
 def told(error: Exception) -> str:

@@ -38,7 +38,7 @@ class Feeding:
         leaves = self._match_inputs(x, names)
         if len(leaves) != len(shapes):
             raise DataError(
-                f"x has {len(leaves)} arrays, model '{self.name}' has {len(shapes)} inputs"
+                f"x has {len(leaves)} arrays, model {self.name!r} has {len(shapes)} inputs"
                 f" ({', '.join(names)})\n  hint: give a list or dict of {len(shapes)} arrays"
             )
         fixed = []

@@ -441,7 +441,7 @@ class Fit:
         if not where:
             for v in self.model.weights:
                 if not np.isfinite(v.numpy()).all():
-                    where = f"; first weight that is not finite: '{v.path}'"
+                    where = f"; first weight that is not finite: {v.path!r}"
                     break
         warnings.warn(
             f"the loss is {rows[first][at]} in epoch {epoch + first + 1}{where}. "

@@ -14,7 +14,8 @@ import unicodedata
 from typing import Any
 
 __all__ = [
-    "disable_interactive_logging", "enable_interactive_logging", "is_interactive_logging_enabled",
+    "disable_interactive_logging", "enable_interactive_logging", "escaped",
+    "is_interactive_logging_enabled",
     "printable_stream", "say", "set_logging_verbosity", "shown",
 ]  # fmt: skip
 
@@ -42,6 +43,20 @@ def _lookalike(error: UnicodeError) -> tuple[str, int]:
 
 
 codecs.register_error("fastnn.lookalike", _lookalike)
+
+
+def escaped(text: str) -> str:
+    r"""A name as it may stand in a line of text: control, bidirectional, unpaired and other
+    characters that are not printable escaped, so that it cannot rewrite what stands around it.
+
+    >>> escaped("dense\x1b[2J")
+    'dense\\x1b[2J'
+    """
+    return text if text.isprintable() else "".join(_visible(c) for c in text)
+
+
+def _visible(character: str) -> str:
+    return character if character.isprintable() else repr(character)[1:-1]
 
 
 def shown(text: str, stream: Any = None) -> str:

@@ -84,7 +84,7 @@ def _find_class(name: str) -> Any:
     error = unknown_name("layer class in a config", name, [*layers.TABLE.names, *known])
     raise ValueError(
         f"{error}\n  hint: for your own class pass "
-        f"custom_objects={{'{name}': {name.split('>')[-1]}}}"
+        f"custom_objects={{{name!r}: {name.split('>')[-1]}}}"
     )
 
 
@@ -362,9 +362,10 @@ def save_model(
     path = _target(filepath, overwrite, ".keras", whole=True)
     if not model.built:
         raise ValueError(
-            f"model '{model.name}' is not built, so it has no weights to save\n"
+            f"model {model.name!r} is not built, so it has no weights to save\n"
             "  hint: call it on data or fit it first"
         )
+    _check_names(model)
     if path.endswith(".keras"):
         return keras_files.save_model(model, path)
     if path.endswith((".h5", ".hdf5")):
@@ -386,6 +387,16 @@ def _state(model: Any, variables: dict[str, Any]) -> dict[str, Any]:
         "shuffle_seed": model._shuffle_seed,
         "optimizer_order": _optimizer_order(model, variables),
     }
+
+
+def _check_names(model: Any) -> None:
+    """Refuses names that no file can hold: UTF-8 has no unpaired surrogates, HDF5 no zero bytes."""
+    for layer in model._every_layer():
+        if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in layer.name):
+            raise ValueError(
+                f"cannot save layer {layer.name!r}: a name with unpaired surrogates or zero bytes "
+                "is no text that a file can hold\n  hint: layer.name = 'another name'"
+            )
 
 
 #: Names that would promise another library's format.
@@ -464,10 +475,10 @@ def _is_keras(path: str) -> bool:
 def _json(metadata: dict[str, str], key: str, path: Any) -> Any:
     if key not in metadata:
         raise FormatError(
-            f"{os.fspath(path)!r} holds tensors but no fastnn model (no '{key}')\n"
+            f"{os.fspath(path)!r} holds tensors but no fastnn model (no {key!r})\n"
             "  hint: build the model and use load_weights"
         )
-    return read_json(metadata[key], f"'{key}'", os.fspath(path))
+    return read_json(metadata[key], f"{key!r}", os.fspath(path))
 
 
 def load_model(
@@ -563,10 +574,10 @@ def _assign(
     for name, v in variables.items():
         value = tensors.get(name)
         if value is None:
-            faults.append(f"it has no tensor '{name}'")
+            faults.append(f"it has no tensor {name!r}")
         elif tuple(value.shape) != tuple(v.shape):
             faults.append(
-                f"tensor '{name}' has shape {tuple(value.shape)}, the model wants {v.shape}"
+                f"tensor {name!r} has shape {tuple(value.shape)}, the model wants {v.shape}"
             )
         else:
             fits[name] = value
@@ -597,14 +608,15 @@ def _rebuild(model: Any, given: Any, path: str) -> None:
     if not isinstance(given, dict) or model.built:
         return
     with format_errors(path):
-        build(model, given, f"model '{model.name}'")
+        build(model, given, f"model {model.name!r}")
 
 
 def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
     """Writes the weights alone; `.weights.h5` gives a file in Keras's format."""
     path = _target(filepath, overwrite, ".weights.h5")
+    _check_names(model)
     if not model.built:
-        raise ValueError(f"model '{model.name}' is not built\n  hint: call it on data first")
+        raise ValueError(f"model {model.name!r} is not built\n  hint: call it on data first")
     if path.endswith(".weights.h5"):
         return keras_files.save_weights(model, path)
     metadata = {"fastnn.format": FORMAT}
@@ -620,7 +632,7 @@ def load_weights(model: Any, filepath: str | os.PathLike[str], skip_mismatch: bo
     """
     if not model.built:
         raise ValueError(
-            f"model '{model.name}' is not built, so weights have no place to go\n"
+            f"model {model.name!r} is not built, so weights have no place to go\n"
             "  hint: start it with Input(shape=...) or call build first"
         )
     if _is_keras(path := _existing(filepath)):

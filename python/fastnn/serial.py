@@ -22,6 +22,7 @@ import numpy as np
 from fastnn.arguments import takes_numbers
 from fastnn.config import snake_case
 from fastnn.errors import FormatError, unknown_name
+from fastnn.variables import touch
 
 __all__ = [
     "Configurable",
@@ -238,6 +239,13 @@ class Configurable:
         super().__init_subclass__(**kwargs)
         takes_numbers(cls)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # Steps that were traced hold settings as numbers, so a setting that changes counts as a
+        # change of the model. What an object keeps for itself, and `built`, are no settings.
+        if name[0] != "_" and name != "built" and self.__dict__.get(name, value) is not value:
+            touch()
+        object.__setattr__(self, name, value)
+
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments: for each parameter, the attribute of that name."""
         config = {}
@@ -246,7 +254,7 @@ class Configurable:
                 continue
             if not hasattr(self, name):
                 raise NotImplementedError(
-                    f"{type(self).__name__} keeps no attribute '{name}', so its config is unknown\n"
+                    f"{type(self).__name__} keeps no attribute {name!r}, so its config is unknown\n"
                     f"  hint: set self.{name} in __init__ or define get_config"
                 )
             config[name] = plain(getattr(self, name))

@@ -91,10 +91,15 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray[Any, An
 def normalize(x: Any, axis: int = -1, order: int = 2) -> np.ndarray[Any, Any]:
     """`x` divided by its norm along `axis`; zero rows stay zero."""
     x = unmasked(x, "x")
-    norms = np.atleast_1d(np.linalg.norm(x, order, axis))
+    # Rows are brought near 1 first: squares of large numbers overflow, of small ones vanish.
+    wide = np.asarray(x, np.float64)
+    if order != 0:
+        largest = np.max(np.abs(wide), axis=axis, keepdims=True, initial=0.0)
+        wide = wide / np.where((largest > 0) & (largest < np.inf), largest, 1.0)
+    norms = np.expand_dims(np.atleast_1d(np.linalg.norm(wide, order, axis)), axis)
     norms[norms == 0] = 1
-    scaled: np.ndarray[Any, Any] = x / np.expand_dims(norms, axis)
-    return scaled
+    scaled: np.ndarray[Any, Any] = wide / norms
+    return scaled.astype(np.result_type(x.dtype, np.float16), copy=False)
 
 
 def pad_sequences(

@@ -19,7 +19,7 @@ __all__ = ["EarlyStopping", "ModelCheckpoint", "MonitorCallback", "ReduceLROnPla
 def _missing(kind: str, monitor: str, logs: Logs) -> None:
     have = ", ".join(sorted(logs)) or "nothing"
     warnings.warn(
-        f"{kind} watches '{monitor}', which is not among the logs: {have}. "
+        f"{kind} watches {monitor!r}, which is not among the logs: {have}. "
         "Give validation_data or another monitor.",
         stacklevel=4,
     )
@@ -43,7 +43,7 @@ class MonitorCallback(Callback):
         super().__init__()
         if mode not in ("auto", "min", "max"):
             warnings.warn(
-                f"{type(self).__name__} mode '{mode}' is unknown, fallback to auto mode.",
+                f"{type(self).__name__} mode {mode!r} is unknown, fallback to auto mode.",
                 stacklevel=3,
             )
             mode = "auto"

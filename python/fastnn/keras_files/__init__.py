@@ -45,7 +45,16 @@ def save_model(model: Any, path: str) -> None:
 def save_legacy(model: Any, path: str) -> None:
     """Writes an `.h5` file that Keras 2 and 3 load: layers, compile settings, weights."""
     from fastnn.keras_files.write_config import model_entry
+    from fastnn.models import Functional, Sequential
 
+    if not isinstance(model, Functional | Sequential):
+        name = Path(path).stem
+        raise NotImplementedError(
+            f"cannot write {path!r}: the .h5 format holds Sequential and functional models, "
+            f"{model.name!r} is a subclass ({type(model).__name__}), whose layers it could not "
+            f"make again\n  hint: save to '{name}.keras' or '{name}.safetensors', or "
+            f"save_weights('{name}.weights.h5')"
+        )
     entry = model_entry(model)
     # The newest layout of HDF5 has no limit of 64 kB for the model's description.
     content = state.hdf5_bytes(

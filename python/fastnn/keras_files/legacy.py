@@ -76,7 +76,7 @@ def read_weights(reader: Reader, model: Any, skip_mismatch: bool) -> None:
         try:
             if len(wanted) != len(paths):
                 raise FormatError(
-                    f"{reader.label!r} does not fit the model: layer '{layer.name}' has "
+                    f"{reader.label!r} does not fit the model: layer {layer.name!r} has "
                     f"{len(wanted)} weights, {name!r} in the file holds {len(paths)}\n"
                     "  hint: the file was written for another architecture"
                 )

@@ -92,7 +92,7 @@ def find_class(module: object, class_name: str, registered: object, where: str) 
     looks = f"did you mean {', '.join(close)}? or " if close else ""
     raise FormatError(
         f"{where}: class {class_name!r} of module {module!r} is not known\n"
-        f"  hint: {looks}for your own class pass custom_objects={{'{class_name}': {class_name}}}"
+        f"  hint: {looks}for your own class pass custom_objects={{{class_name!r}: {class_name}}}"
     )
 
 

@@ -182,7 +182,7 @@ def read_places(reader: Reader, model: Any, skip_mismatch: bool) -> None:
                 names = reader.names(at) or []
                 hooks.append((owner, {n: reader.array(f"{at}/{n}", None) for n in names}))
                 continue
-            values += _read_group(reader, path, f"layer '{owner.name}'", variables)
+            values += _read_group(reader, path, f"layer {owner.name!r}", variables)
         except FormatError as error:
             if not skip_mismatch:
                 raise
@@ -228,7 +228,7 @@ def read_optimizer(reader: Reader, model: Any) -> None:
     if len(names) > len(optimizer.variables):
         optimizer.build(model.trainable_variables)
     own = optimizer.variables
-    assign_all(reader, _read_group(reader, "optimizer", f"optimizer '{optimizer.name}'", own))
+    assign_all(reader, _read_group(reader, "optimizer", f"optimizer {optimizer.name!r}", own))
 
 
 def assign_all(reader: Reader, values: list[tuple[Any, Any]]) -> None:
@@ -237,4 +237,4 @@ def assign_all(reader: Reader, values: list[tuple[Any, Any]]) -> None:
         try:
             v.assign(value.astype(np.float32) if v.dtype == "float32" else value)
         except (FastnnError, OverflowError, ValueError) as error:
-            raise FormatError(f"{reader.label!r}: weight '{v.path}': {error}") from error
+            raise FormatError(f"{reader.label!r}: weight {v.path!r}: {error}") from error

@@ -199,12 +199,12 @@ class _Histories:
         node = x.node
         if node is None or id(node) not in self.places:
             raise ValueError(
-                f"tensor '{x.name}' comes from outside the model, which a Keras file cannot say\n"
+                f"tensor {x.name!r} comes from outside the model, which a Keras file cannot say\n"
                 "  hint: start the model with Input(...) tensors, or save as .safetensors"
             )
         if not any(x is made for made in tree.flatten(node.outputs)):
             raise ValueError(
-                f"tensor '{x.name}' is the mask of a layer's output, which a Keras file cannot "
+                f"tensor {x.name!r} is the mask of a layer's output, which a Keras file cannot "
                 "say\n  hint: compute it with fastnn.ops, or save as .safetensors"
             )
         return [node.operation.name, self.places[id(node)], x.index]
@@ -276,7 +276,7 @@ def _op_entry(operation: OpCall, node: Any, histories: _Histories) -> dict[str, 
     op = op_of_function(name)
     if op is None:
         raise ValueError(
-            f"op '{name}' has no counterpart in Keras files\n"
+            f"op {name!r} has no counterpart in Keras files\n"
             "  hint: use a layer for it, or save as .safetensors"
         )
     args = list(node.args)
@@ -289,7 +289,7 @@ def _op_entry(operation: OpCall, node: Any, histories: _Histories) -> dict[str, 
     extra = [k for k in given if k not in op.call + op.config]
     if extra:
         raise ValueError(
-            f"op '{name}' has the argument '{extra[0]}', which Keras's has not"
+            f"op {name!r} has the argument '{extra[0]}', which Keras's has not"
             "\n  hint: save to .safetensors, or leave the argument out"
         )
     return {

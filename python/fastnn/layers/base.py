@@ -118,7 +118,7 @@ class InputSpec:
 
     def check(self, shape: Shape, layer: Layer, index: int = 0) -> None:
         """ShapeError when input `index` of a layer, of this shape, does not meet the demands."""
-        who = f"layer '{layer.name}' ({type(layer).__name__})"
+        who = f"layer {layer.name!r} ({type(layer).__name__})"
         where = f"Input {index} of {who} is incompatible with the layer: it"
         rank = len(shape)
         if self.ndim is not None and rank != self.ndim:
@@ -318,13 +318,13 @@ class Layer:
         for size in shape:
             if size is None:
                 raise ShapeError(
-                    f"layer '{self.name}' ({type(self).__name__}): weight '{name}' of shape "
+                    f"layer {self.name!r} ({type(self).__name__}): weight {name!r} of shape "
                     f"{shape} needs a size that the input leaves open on axis {shape.index(None)}\n"
                     "  hint: give that size in Input(shape=...)"
                 )
         budget = file_budget()
         if budget is not None:
-            budget.weights(shape, f"layer '{self.name}' ({type(self).__name__})")
+            budget.weights(shape, f"layer {self.name!r} ({type(self).__name__})")
             start = "zeros"
         outer, scope = _ScopeOff(), current_scope()
         try:
@@ -340,7 +340,7 @@ class Layer:
                 )
         except MemoryError:
             raise MemoryError(
-                f"layer '{self.name}' ({type(self).__name__}): weight '{name}' of shape {shape} "
+                f"layer {self.name!r} ({type(self).__name__}): weight {name!r} of shape {shape} "
                 f"needs {4 * math.prod(shape):.3g} bytes, more than there are\n"
                 "  hint: fewer units, or narrower inputs"
             ) from None
@@ -462,7 +462,7 @@ class Layer:
         """Number of weight elements."""
         if not self.built and not self.weights and type(self).build is not Layer.build:
             raise ValueError(
-                f"layer '{self.name}' has no weights yet, it is not built\n"
+                f"layer {self.name!r} has no weights yet, it is not built\n"
                 "  hint: call it on data or use build(input_shape)"
             )
         return sum(v.size for v in self.weights)
@@ -482,14 +482,14 @@ class Layer:
         own = self.weights
         if len(own) != len(weights):
             raise ValueError(
-                f"set_weights on '{self.name}': got {len(weights)} arrays, it has {len(own)} "
+                f"set_weights on {self.name!r}: got {len(weights)} arrays, it has {len(own)} "
                 f"weights: {', '.join(v.path for v in own[:8])}\n"
                 "  hint: give what get_weights() returned"
             )
         for v, value in zip(own, weights, strict=True):
             if tuple(np.shape(value)) != v.shape:
                 raise ShapeError(
-                    f"set_weights on '{self.name}': weight '{v.path}' has shape {v.shape}, "
+                    f"set_weights on {self.name!r}: weight {v.path!r} has shape {v.shape}, "
                     f"got {np.shape(value)}\n  hint: the arrays stand in the order of `weights`"
                 )
         assign_all(own, weights)
@@ -509,7 +509,7 @@ class Layer:
         own = self._own()
         if set(store.keys()) != {str(i) for i in range(len(own))}:
             raise ValueError(
-                f"Layer '{self.name}' expected {len(own)} variables, but received "
+                f"Layer {self.name!r} expected {len(own)} variables, but received "
                 f"{len(store.keys())} variables during loading: {', '.join(sorted(store.keys()))}\n"
                 f"  hint: it has {', '.join(v.path for v in own) or 'none; build it first'}"
             )
@@ -517,7 +517,7 @@ class Layer:
         for v, value in zip(own, values, strict=True):
             if value.shape != v.shape:
                 raise ShapeError(
-                    f"layer '{self.name}': weight '{v.path}' has shape {v.shape}, the store holds "
+                    f"layer {self.name!r}: weight {v.path!r} has shape {v.shape}, the store holds "
                     f"{value.shape}\n  hint: it was written by another layer"
                 )
         for v, value in zip(own, values, strict=True):
@@ -615,7 +615,7 @@ class Layer:
             masks = [None]
         if not tree.flatten(outputs):
             raise DataError(
-                f"layer '{self.name}' ({type(self).__name__}): its call returned nothing\n"
+                f"layer {self.name!r} ({type(self).__name__}): its call returned nothing\n"
                 "  hint: end call(self, inputs) with `return ...`"
             )
         wrapped = wrap(outputs, node, self.name)
@@ -692,7 +692,7 @@ class Layer:
         elif _any_mask(mask) and not self._takes_masks(context, outputs):
             object.__setattr__(self, "_masks_lost", True)
             warnings.warn(
-                f"Layer '{self.name}' (of type {type(self).__name__}) was passed an input with a "
+                f"Layer {self.name!r} (of type {type(self).__name__}) was passed an input with a "
                 "mask attached to it. However, this layer does not support masking and will "
                 "therefore destroy the mask information. Downstream layers will not see the mask.",
                 stacklevel=2,
@@ -735,7 +735,7 @@ class Layer:
         for i, (spec, x) in enumerate(zip(wanted, leaves, strict=False)):
             if not hasattr(x, "shape"):
                 raise DataError(
-                    f"layer '{self.name}' got {type(x).__name__}, wanted an array\n"
+                    f"layer {self.name!r} got {type(x).__name__}, wanted an array\n"
                     "  hint: numpy.asarray(x)"
                 )
             spec.check(tuple(x.shape), self, i)
@@ -745,7 +745,7 @@ class Layer:
         if "layer '" in text:
             return error
         head, mark, hint = text.partition("\n  hint:")
-        where = f"\n  in layer '{self.name}' ({type(self).__name__})"
+        where = f"\n  in layer {self.name!r} ({type(self).__name__})"
         return type(error)(head + where + mark + hint)
 
     @property
@@ -763,7 +763,7 @@ class Layer:
         if self._nodes:
             return self._nodes[0]
         raise AttributeError(
-            f"layer '{self.name}' was never called on symbolic tensors, so it has no input or "
+            f"layer {self.name!r} was never called on symbolic tensors, so it has no input or "
             "output\n  hint: start the model with Input(...) and call its layers on that"
         )
 
@@ -791,7 +791,7 @@ class Layer:
                 result[name] = plain(None if value is p.empty else value)
             except TypeError as error:
                 raise TypeError(
-                    f"layer '{self.name}' ({type(self).__name__}): argument `{name}`: {error}"
+                    f"layer {self.name!r} ({type(self).__name__}): argument `{name}`: {error}"
                 ) from None
         return result
 
@@ -848,7 +848,7 @@ def _lacking(cls: type, name: str, kwargs: dict[str, Any]) -> TypeError:
     close = nearest(name, [key for key in kwargs if key not in known], 1)
     hint = f"`{close[0]}` is called `{name}`" if close else f"{cls.__name__}({name}=...)"
     return TypeError(
-        f"{cls.__name__} needs the argument '{name}', which is missing\n  hint: {hint}"
+        f"{cls.__name__} needs the argument {name!r}, which is missing\n  hint: {hint}"
     )
 
 

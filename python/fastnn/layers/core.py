@@ -86,7 +86,7 @@ class InputLayer(Layer):
             batch_shape, dtype = input_tensor.shape, input_tensor.dtype
         if sparse or ragged:
             raise ValueError(
-                f"Input '{self.name}': `{'sparse' if sparse else 'ragged'}=True` is not supported\n"
+                f"Input {self.name!r}: `{'sparse' if sparse else 'ragged'}=True` is not supported\n"
                 "  hint: give dense arrays, padded with pad_sequences"
             )
         self.sparse = self.ragged = False
@@ -94,7 +94,7 @@ class InputLayer(Layer):
         if batch_shape is None:
             if shape is None:
                 raise ValueError(
-                    f"Input '{self.name}' needs a shape: pass a `shape` argument.\n"
+                    f"Input {self.name!r} needs a shape: pass a `shape` argument.\n"
                     "  hint: Input(shape=(features,))"
                 )
             sizes = (shape,) if isinstance(shape, int) else tuple(shape)
@@ -102,7 +102,7 @@ class InputLayer(Layer):
         for size in tuple(batch_shape)[1:]:
             if size is not None and (not hasattr(size, "__index__") or size < 0):
                 raise ValueError(
-                    f"Input '{self.name}': size {size!r} in shape {tuple(batch_shape)} "
+                    f"Input {self.name!r}: size {size!r} in shape {tuple(batch_shape)} "
                     "is not a whole number\n  hint: Input(shape=(features,)), without the batch"
                 )
         self.batch_shape = tuple(None if d is None else int(d) for d in batch_shape)
@@ -192,7 +192,7 @@ class Dense(Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
-        self.units = positive_size("units", units, f"Dense '{self.name}'")
+        self.units = positive_size("units", units, f"Dense {self.name!r}")
         self.activation = activations.get(activation)
         self.use_bias = use_bias
         self.kernel_initializer = initializers.get(kernel_initializer)
@@ -209,7 +209,7 @@ class Dense(Layer):
         if input_shape[-1] is None:
             raise ShapeError(
                 f"The last dimension of the inputs to a Dense layer should be defined. Layer "
-                f"'{self.name}' found None: shape {tuple(input_shape)}\n"
+                f"{self.name!r} found None: shape {tuple(input_shape)}\n"
                 "  hint: give the number of features in Input(shape=...), or reduce that axis first"
             )
         self.kernel = self.add_weight(
@@ -363,7 +363,7 @@ class _Code:
             pickle.dumps(self.function)
         except Exception as error:
             raise pickle.PicklingError(
-                f"Lambda layer '{self.name}' holds {self.function!r}, which pickle cannot write: "
+                f"Lambda layer {self.name!r} holds {self.function!r}, which pickle cannot write: "
                 f"{error}\n  hint: a function that a module defines, or a Layer subclass"
             ) from error
         return _same, (self.function,)
@@ -390,8 +390,8 @@ class Embedding(Layer):
     ) -> None:
         kwargs.pop("input_length", None)
         super().__init__(**kwargs)
-        self.input_dim = positive_size("input_dim", input_dim, f"Embedding '{self.name}'")
-        self.output_dim = positive_size("output_dim", output_dim, f"Embedding '{self.name}'")
+        self.input_dim = positive_size("input_dim", input_dim, f"Embedding {self.name!r}")
+        self.output_dim = positive_size("output_dim", output_dim, f"Embedding {self.name!r}")
         self.embeddings_initializer = initializers.get(embeddings_initializer)
         self.embeddings_regularizer = regularizers.get(embeddings_regularizer)
         self.embeddings_constraint = constraints.get(embeddings_constraint)

@@ -41,13 +41,13 @@ class _Merge(Layer):
         kind = type(self).__name__
         if not isinstance(inputs, list | tuple) or not inputs:
             raise ValueError(
-                f"{kind} '{self.name}' merges a list of inputs, got {type(inputs).__name__}\n"
+                f"{kind} {self.name!r} merges a list of inputs, got {type(inputs).__name__}\n"
                 f"  hint: {kind}()([a, b])"
             )
         if self._exactly is not None and len(inputs) != self._exactly:
             raise ValueError(
                 f"A `{kind}` layer should be called on exactly {self._exactly} inputs. "
-                f"'{self.name}' received {len(inputs)}\n"
+                f"{self.name!r} received {len(inputs)}\n"
                 f"  hint: {kind}()([a, b])"
             )
         return [ops.convert_to_tensor(x) for x in inputs]
@@ -170,7 +170,7 @@ class Concatenate(_Merge):
             len({s[i] for s in shapes if s[i] is not None}) > 1 for i in range(rank) if i != at
         ):
             raise ShapeError(
-                f"Concatenate '{self.name}' requires inputs with matching shapes except for the "
+                f"Concatenate {self.name!r} requires inputs with matching shapes except for the "
                 f"concatenation axis {self.axis}. Received: {shapes}\n"
                 "  hint: all sizes but that axis must agree"
             )

@@ -128,7 +128,7 @@ class BatchNormalization(_Affine):
 
     def build(self, input_shape: Any) -> None:
         """gamma, beta, moving_mean, moving_variance, each of the size of the axis."""
-        (size,) = _sizes(input_shape, [self.axis], f"BatchNormalization '{self.name}'")
+        (size,) = _sizes(input_shape, [self.axis], f"BatchNormalization {self.name!r}")
         self._add_affine((size,))
         self.moving_mean = self.add_weight(
             (size,), self.moving_mean_initializer, trainable=False, name="moving_mean"
@@ -210,7 +210,7 @@ class LayerNormalization(_Affine):
 
     def build(self, input_shape: Any) -> None:
         """Gamma and beta of the sizes of the axes."""
-        sizes = _sizes(input_shape, self._axes(), f"LayerNormalization '{self.name}'")
+        sizes = _sizes(input_shape, self._axes(), f"LayerNormalization {self.name!r}")
         self._add_affine(sizes, only_gamma=self.rms_scaling)
         self.built = True
 
@@ -243,7 +243,7 @@ class RMSNormalization(Layer):
     def build(self, input_shape: Any) -> None:
         """One scale per element of the axes."""
         axes = self.axis if isinstance(self.axis, list) else [self.axis]
-        sizes = _sizes(input_shape, axes, f"RMSNormalization '{self.name}'")
+        sizes = _sizes(input_shape, axes, f"RMSNormalization {self.name!r}")
         self.scale = self.add_weight(sizes, "ones", name="scale")
         self.built = True
 
@@ -286,13 +286,13 @@ class GroupNormalization(_Affine):
 
     def build(self, input_shape: Any) -> None:
         """Gamma and beta of the size of the axis."""
-        (size,) = _sizes(input_shape, [self.axis], f"GroupNormalization '{self.name}'")
+        (size,) = _sizes(input_shape, [self.axis], f"GroupNormalization {self.name!r}")
         if self.groups == -1:
             self.groups = size
         if size < self.groups or size % self.groups:
             wrong = "cannot be more than" if size < self.groups else "must be a multiple of"
             raise ValueError(
-                f"GroupNormalization '{self.name}': Number of groups ({self.groups}) {wrong} the "
+                f"GroupNormalization {self.name!r}: Number of groups ({self.groups}) {wrong} the "
                 f"number of channels ({size})\n  hint: groups must divide the channels"
             )
         self._add_affine((size,))
@@ -375,7 +375,7 @@ class Normalization(Layer):
         kept = self._kept(len(input_shape))
         if 0 in kept:
             raise ValueError("Normalization cannot keep the batch axis\n  hint: axis=-1")
-        sizes = _sizes(input_shape, kept, f"Normalization '{self.name}'")
+        sizes = _sizes(input_shape, kept, f"Normalization {self.name!r}")
         self._keeps = kept
         if self.input_mean is None:
             self._mean = self.add_weight(sizes, "zeros", trainable=False, name="mean")
@@ -384,7 +384,7 @@ class Normalization(Layer):
         else:
             budget = file_budget()
             if budget is not None:
-                budget.weights(sizes, f"Normalization '{self.name}'")
+                budget.weights(sizes, f"Normalization {self.name!r}")
             self._given = [
                 ops.convert_to_tensor(
                     np.broadcast_to(np.asarray(v, np.float32).reshape(-1) if np.size(v) == np.prod(
@@ -419,7 +419,7 @@ class Normalization(Layer):
         """Takes mean and population variance from data: an array, or batches of arrays."""
         if self.input_mean is not None:
             raise ValueError(
-                f"Normalization '{self.name}' was given its statistics, so it cannot adapt\n"
+                f"Normalization {self.name!r} was given its statistics, so it cannot adapt\n"
                 "  hint: leave mean and variance out"
             )
         batches = [data] if hasattr(data, "shape") or isinstance(data, list | tuple) else data

@@ -77,7 +77,7 @@ class Dropout(_Noisy):
         **kwargs: Any,
     ) -> None:
         super().__init__(seed, **kwargs)
-        self.rate = _checked_rate(rate, f"{type(self).__name__} '{self.name}'")
+        self.rate = _checked_rate(rate, f"{type(self).__name__} {self.name!r}")
         self.noise_shape = _checked_noise_shape(noise_shape)
 
     def call(self, inputs: Any, training: bool | None = False) -> Any:
@@ -139,7 +139,7 @@ class GaussianDropout(_Noisy):
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
-        self.rate = _checked_rate(rate, f"GaussianDropout '{self.name}'")
+        self.rate = _checked_rate(rate, f"GaussianDropout {self.name!r}")
 
     def call(self, inputs: Any, training: bool | None = False) -> Any:
         """Noisy inputs in training, else the inputs."""
@@ -161,7 +161,7 @@ class AlphaDropout(_Noisy):
         **kwargs: Any,
     ) -> None:
         super().__init__(seed, **kwargs)
-        self.rate = _checked_rate(rate, f"AlphaDropout '{self.name}'")
+        self.rate = _checked_rate(rate, f"AlphaDropout {self.name!r}")
         self.noise_shape = _checked_noise_shape(noise_shape)
 
     def call(self, inputs: Any, training: bool | None = False) -> Any:

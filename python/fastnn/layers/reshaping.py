@@ -46,13 +46,13 @@ class Reshape(Layer):
         self.target_shape = tuple(int(d) for d in target_shape)
         if any(d < -1 for d in self.target_shape):
             raise ValueError(
-                f"Reshape '{self.name}': a size is a non-negative integer, or -1 to be worked out. "
+                f"Reshape {self.name!r}: a size is a non-negative integer, or -1 to be worked out. "
                 f"Received: target_shape={self.target_shape}"
                 "\n  hint: target_shape=(4, -1)"
             )
         if sum(d == -1 for d in self.target_shape) > 1:
             raise ValueError(
-                f"Reshape '{self.name}': there can be at most one unknown dimension (-1). "
+                f"Reshape {self.name!r}: there can be at most one unknown dimension (-1). "
                 f"Received: target_shape={self.target_shape}\n  hint: work the other sizes out"
             )
         self._build_at_init()
@@ -89,7 +89,7 @@ class Permute(Layer):
         self.dims = tuple(dims)
         if sorted(self.dims) != list(range(1, len(self.dims) + 1)):
             raise ValueError(
-                f"Invalid permutation argument `dims` of Permute '{self.name}': {self.dims} is not "
+                f"Invalid permutation argument `dims` of Permute {self.name!r}: {self.dims} is not "
                 f"an order of 1…{len(self.dims)}\n"
                 "  hint: axis 0 is the batch; Permute((2, 1)) swaps two axes"
             )
@@ -280,7 +280,7 @@ class UpSampling2D(Layer):
         if interpolation not in ("nearest", *KINDS):
             raise ValueError(
                 f"`interpolation` argument should be one of: {('nearest', *KINDS)}. "
-                f"Received: {interpolation!r} in UpSampling2D '{self.name}'"
+                f"Received: {interpolation!r} in UpSampling2D {self.name!r}"
                 "\n  hint: interpolation='bilinear'"
             )
         self.size = (size, size) if isinstance(size, int) else tuple(size)

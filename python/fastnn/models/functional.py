@@ -48,7 +48,7 @@ class Functional(Model):
         double = next((n for n in names if names.count(n) > 1), None)
         if double is not None:
             raise ValueError(
-                f"two layers of model '{self.name}' are called '{double}'\n"
+                f"two layers of model {self.name!r} are called {double!r}\n"
                 "  hint: give each layer its own name="
             )
         self.built = True
@@ -168,13 +168,13 @@ class Functional(Model):
             if extra:
                 warnings.warn(
                     "The structure of `inputs` doesn't match the expected structure: model "
-                    f"'{self.name}' has no input '{extra[0]}'; it takes {', '.join(names)}",
+                    f"{self.name!r} has no input '{extra[0]}'; it takes {', '.join(names)}",
                     stacklevel=3,
                 )
             missing = [n for n in names if n not in inputs]
             if missing:
                 raise DataError(
-                    f"model '{self.name}' lacks the input '{missing[0]}'\n"
+                    f"model {self.name!r} lacks the input '{missing[0]}'\n"
                     f"  hint: name the inputs {', '.join(names)}"
                 )
             return self._complete([inputs[n] for n in names])
@@ -182,7 +182,7 @@ class Functional(Model):
         given = list(inputs) if whole else tree.flatten(inputs)
         if len(given) != len(names):
             raise DataError(
-                f"model '{self.name}' has {len(names)} inputs, got {len(given)}\n"
+                f"model {self.name!r} has {len(names)} inputs, got {len(given)}\n"
                 f"  hint: inputs {', '.join(names)}"
             )
         return self._complete(given)
@@ -193,7 +193,7 @@ class Functional(Model):
             made_by = x.node.operation if x.node is not None else None
             if value is None and not getattr(made_by, "optional", False):
                 raise DataError(
-                    f"input '{name}' of model '{self.name}' is None and not optional\n"
+                    f"input {name!r} of model {self.name!r} is None and not optional\n"
                     "  hint: give an array, or declare it as Input(..., optional=True)"
                 )
         return given
@@ -348,7 +348,7 @@ def _ordered_nodes(inputs: list[KerasTensor], outputs: list[KerasTensor], name: 
                 continue
             if x.node is None or x.node.starts:
                 raise ValueError(
-                    f"model '{name}': an output depends on '{x.name}', which is not among inputs\n"
+                    f"model {name!r}: an output depends on {x.name!r}, which is not among inputs\n"
                     "  hint: list every Input that the outputs use in inputs="
                 )
             if id(x.node) not in done:

@@ -12,6 +12,7 @@ from html import escape
 from typing import Any
 
 from fastnn import tree
+from fastnn.messages import escaped
 from fastnn.models.summary import layer_kind
 
 __all__ = ["Box", "boxes", "mermaid", "svg"]
@@ -61,7 +62,7 @@ def boxes(model: Any) -> list[Box]:
 
 def _title(layer: Any, times: int) -> str:
     again = f", call {times}" if times > 1 else ""
-    return f"{layer.name} ({layer_kind(layer)}{again})"
+    return f"{escaped(layer.name)} ({layer_kind(layer)}{again})"
 
 
 def _weights(layer: Any, times: int) -> str:
@@ -153,7 +154,7 @@ def svg(model: Any) -> str:
         tops.append(y)
         y += max(_height(found, s) for s in row) + ROW
     height = y - ROW + GAP
-    label = escape(f"graph of model {model.name}", quote=True)
+    label = escape(f"graph of model {escaped(model.name)}", quote=True)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" role="img" aria-label="{label}" '
         f'width="{width:.0f}" height="{height:.0f}" viewBox="0 0 {width:.0f} {height:.0f}" '

@@ -96,7 +96,7 @@ class Model(Trainer, Layer):
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """The computation; subclasses define it."""
         raise NotImplementedError(
-            f"model '{self.name}' ({type(self).__name__}) has no `call` method\n"
+            f"model {self.name!r} ({type(self).__name__}) has no `call` method\n"
             "  hint: def call(self, inputs): ..., or use Model(inputs, outputs)"
         )
 
@@ -131,7 +131,7 @@ class Model(Trainer, Layer):
         for layer in self.layers:
             if layer.name == name:
                 return layer
-        raise unknown_name(f"layer in model '{self.name}'", name, [x.name for x in self.layers])
+        raise unknown_name(f"layer in model {self.name!r}", name, [x.name for x in self.layers])
 
     def _input_shapes(self) -> tuple[list[str], list[tuple[int | None, ...]]] | None:
         """Names and shapes of the inputs, None when any shape is taken."""
@@ -146,7 +146,7 @@ class Model(Trainer, Layer):
             else f"samples of shape {inner}"
         )
         return (
-            f"model '{self.name}' expects {wanted} (layer '{first}', Input(shape={inner}))\n"
+            f"model {self.name!r} expects {wanted} (layer {first!r}, Input(shape={inner}))\n"
             "  hint: check the columns of the data, or build the model for them"
         )
 
@@ -156,7 +156,7 @@ class Model(Trainer, Layer):
         found = self._input_shapes()
         if found is None:
             raise AttributeError(
-                f"model '{self.name}' has no fixed input shape"
+                f"model {self.name!r} has no fixed input shape"
                 "\n  hint: begin it with Input(shape), or call it on data first"
             )
         return found[1][0] if len(found[1]) == 1 else found[1]

@@ -59,11 +59,11 @@ class Sequential(Model):
             layer = Lambda(layer)
         if any(layer.name == other.name for other in self._stack):
             raise ValueError(
-                f"two layers of '{self.name}' are called '{layer.name}'\n"
+                f"two layers of {self.name!r} are called {layer.name!r}\n"
                 "  hint: give each layer its own name="
             )
         if isinstance(layer, InputLayer) and any(isinstance(x, InputLayer) for x in self._stack):
-            raise ValueError(f"'{self.name}' already starts with an Input\n  hint: keep one")
+            raise ValueError(f"{self.name!r} already starts with an Input\n  hint: keep one")
         if not self._stack and not isinstance(layer, InputLayer):
             shape = layer._given_input_shape
             if shape is not None:
@@ -104,7 +104,7 @@ class Sequential(Model):
         self._require_layers()
         if input_shape is None:
             raise ValueError(
-                f"'{self.name}' needs an input shape\n  hint: model.build((None, features))"
+                f"{self.name!r} needs an input shape\n  hint: model.build((None, features))"
             )
         shape = tuple(input_shape)
         if not all(d is None or isinstance(d, int) for d in shape):
@@ -128,7 +128,7 @@ class Sequential(Model):
     def _require_layers(self) -> None:
         if not self.layers:
             raise ValueError(
-                f"Sequential '{self.name}' has no layers, so it cannot be built\n"
+                f"Sequential {self.name!r} has no layers, so it cannot be built\n"
                 "  hint: model.add(Dense(1))"
             )
 
@@ -175,7 +175,7 @@ class Sequential(Model):
     def _graph(self) -> Functional:
         if self._functional is None:
             raise AttributeError(
-                f"'{self.name}' is not built, so it has no inputs and outputs\n"
+                f"{self.name!r} is not built, so it has no inputs and outputs\n"
                 "  hint: start it with Input(shape=...) or call build"
             )
         return self._functional

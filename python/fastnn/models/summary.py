@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastnn import tree
+from fastnn.messages import escaped
 from fastnn.symbolic import OpCall
 
 __all__ = ["layer_kind", "summary"]
@@ -31,14 +32,17 @@ class Layout:
 def summary(model: Any, layout: Layout) -> str:
     """Layers, output shapes and weights as a boxed table with totals."""
     if not model.built:
-        return f'Model: "{model.name}" is not built yet.\n' \
+        return f'Model: "{escaped(model.name)}" is not built yet.\n' \
                "  hint: start it with Input(shape=...), call build, or fit it first."  # fmt: skip
     connected = not hasattr(model, "_stack") and hasattr(model, "_order") and _branches(model)
     columns = ["Layer (type)", "Output Shape", "Param #"]
     columns += ["Connected to"] if connected else []
     columns += ["Trainable"] if layout.trainable else []
     sizes = _sizes(layout, connected)
-    lines = [f'Model: "{model.name}"', *_table(columns, _rows(model, layout, connected), sizes)]
+    lines = [
+        f'Model: "{escaped(model.name)}"',
+        *_table(columns, _rows(model, layout, connected), sizes),
+    ]
     return "\n".join([*lines, *_totals(model)])
 
 
@@ -96,7 +100,11 @@ def _add_rows(rows: list[list[str]], layer: Any, prefix: str, of: tuple[Any, Lay
     model, layout, connected = of
     weights = getattr(layer, "weights", [])
     count = f"{sum(v.size for v in weights):,}" if getattr(layer, "built", True) else "0 (unbuilt)"
-    row = [f"{prefix}{layer.name} ({layer_kind(layer)})", _output_shape(layer, model), count]
+    row = [
+        f"{prefix}{escaped(layer.name)} ({layer_kind(layer)})",
+        _output_shape(layer, model),
+        count,
+    ]
     if connected:
         row.append(_connections(layer, model))
     if layout.trainable:
@@ -179,7 +187,7 @@ def _connections(layer: Any, model: Any) -> str:
                 turn = next(
                     (i for i, n in enumerate(getattr(maker, "_nodes", [])) if n is x.node), 0
                 )
-                found.append(f"{maker.name}[{turn}][{x.index}]")
+                found.append(f"{escaped(maker.name)}[{turn}][{x.index}]")
     return ", ".join(found) or "-"
 
 

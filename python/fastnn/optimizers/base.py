@@ -431,7 +431,7 @@ class Optimizer(Configurable):
         own = self.variables
         if len(own) != len(values):
             raise ValueError(
-                f"optimizer '{self.name}' has {len(own)} variables, got {len(values)} values\n"
+                f"optimizer {self.name!r} has {len(own)} variables, got {len(values)} values\n"
                 "  hint: build the optimizer on the same model first"
             )
         for v, value in zip(own, values, strict=True):
