@@ -178,7 +178,7 @@ class CompiledLoss:
                     if fn is not None:
                         label = names[i] if names else f"output_{i}"
                         tracker = metrics.Mean(name=f"{label}_loss")
-                        tracker._output = i  # type: ignore[attr-defined]
+                        tracker._output = i
                         self.trackers.append(tracker)
                 if by_name and isinstance(self._given, dict):
                     place = {f"{name}_loss": i for i, name in enumerate(self._given)}
