@@ -179,3 +179,22 @@ def test_the_stateless_way_gives_and_takes_the_same_variables():
     for i in range(0, 60, 20):
         state = metric.stateless_update_state(state, y[i : i + 20], p[i : i + 20])
     assert number(metric.stateless_result(state)) == pytest.approx(want, abs=1e-5)
+
+
+def test_a_counter_of_whole_numbers_goes_past_what_float32_counts():
+    class Rows(K.metrics.Metric):
+        def __init__(self):
+            super().__init__(name="rows")
+            self.rows = self.add_weight(shape=(), initializer="zeros", dtype="int32")
+
+        def update_state(self, y_true, y_pred, sample_weight=None):
+            self.rows.assign_add(K.ops.shape(y_true)[0])
+
+        def result(self):
+            return self.rows
+
+    metric = Rows()
+    metric.rows.assign(1 << 24)
+    for _ in range(5):
+        metric.update_state(np.ones((1, 1)), np.ones((1, 1)))
+    assert int(metric.result().numpy()) == (1 << 24) + 5

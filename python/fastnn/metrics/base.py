@@ -35,7 +35,11 @@ _c = _core.ops
 
 
 class Metric(Configurable):
-    """Subclasses add variables in `__init__`, assign them in `update_state`, read in `result`."""
+    """Subclasses add variables in `__init__`, assign them in `update_state`, read in `result`.
+
+    A float32 variable counts no further than 2^24 in steps of one; one that counts is made by
+    `add_weight(dtype="int32")`. Sums of the library's own metrics keep what float32 rounds off.
+    """
 
     #: "up" where more is better, "down" where less is: what callbacks that watch it go by.
     _direction: str | None = None
