@@ -98,13 +98,19 @@ pub(crate) fn shape_tuple<'py>(py: Python<'py>, shape: &Shape) -> PyResult<Bound
 /// size of its own, a string for the size of that name.
 pub(crate) fn shape_from(value: &Bound<'_, PyAny>) -> Result<Shape> {
     let wrong = |value: &Bound<'_, PyAny>, wanted: &str| {
-        Fault::Core(Error::Shape(format!("shape has a {}, wanted {wanted}", kind_of(value))))
+        Fault::Core(Error::Shape(format!(
+            "shape has a {}, wanted {wanted}\n  hint: whole numbers, or None for an open size",
+            kind_of(value)
+        )))
     };
     if let Some(one) = size_from(value) {
         return Ok(Shape::new(&[one])?);
     }
     let items = value.try_iter().map_err(|_| {
-        Fault::Core(Error::Shape(format!("shape is a {}, wanted a tuple of sizes", kind_of(value))))
+        Fault::Core(Error::Shape(format!(
+            "shape is a {}, wanted a tuple of sizes\n  hint: (2, 3), or () for a scalar",
+            kind_of(value)
+        )))
     })?;
     let items = items.collect::<PyResult<Vec<_>>>()?;
     let mut dims = Vec::with_capacity(items.len());
@@ -247,7 +253,7 @@ impl View {
     pub(crate) fn shape(&self) -> Result<Shape> {
         if self.rank() > MAX_RANK {
             return Err(Error::Shape(format!(
-                "an array of rank {} is above the limit of {MAX_RANK}",
+                "an array of rank {} is above the limit of {MAX_RANK}\n  hint: x.reshape: join axes first",
                 self.rank()
             ))
             .into());

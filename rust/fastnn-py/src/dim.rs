@@ -235,7 +235,10 @@ impl PyDim {
         let mut bindings = Bindings::new();
         for (name, size) in sizes {
             let Some(size) = size_from(&size) else {
-                return Err(PyTypeError::new_err(format!("a size is a {}", kind_of(&size))));
+                return Err(PyTypeError::new_err(format!(
+                    "a size is a {}\n  hint: whole numbers and sizes of tensors",
+                    kind_of(&size)
+                )));
             };
             bindings.set(Dim::symbol(&name.extract::<String>()?), size);
         }

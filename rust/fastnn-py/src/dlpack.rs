@@ -207,7 +207,10 @@ fn take(capsule: &Bound<'_, PyAny>) -> Result<Imported> {
             ffi::PyCapsule_SetName(object, USED.as_ptr());
             Ok(Imported::Plain(managed))
         } else {
-            Err(PyTypeError::new_err("__dlpack__ gave no unused DLPack capsule").into())
+            Err(PyTypeError::new_err(
+                "__dlpack__ gave no unused DLPack capsule\n  hint: a capsule is read once: ask for a new one",
+            )
+            .into())
         }
     }
 }
@@ -220,7 +223,7 @@ pub(crate) fn import(value: &Bound<'_, PyAny>) -> Result<Option<Tensor>> {
     let device: (i32, i32) = value.call_method0("__dlpack_device__")?.extract()?;
     if device.0 != CPU {
         return Err(PyBufferError::new_err(format!(
-            "the array is on DLPack device {device:?}, wanted the CPU"
+            "the array is on DLPack device {device:?}, wanted the CPU\n  hint: copy it to the CPU first, as x.cpu() does in PyTorch"
         ))
         .into());
     }

@@ -176,7 +176,7 @@ fn basic(x: &Tensor, keys: &[Bound<'_, PyAny>]) -> Result<Option<Plan>> {
     }
     if plan.begin.len() > dims.len() {
         return Err(PyIndexError::new_err(format!(
-            "{} indices for a tensor of shape {shape}",
+            "{} indices for a tensor of shape {shape}\n  hint: at most one index per axis",
             plan.begin.len()
         ))
         .into());

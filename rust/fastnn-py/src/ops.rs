@@ -54,7 +54,11 @@ pub(crate) fn sizes_from(value: &Bound<'_, PyAny>, op: &str, name: &str) -> Resu
         return Ok(vec![one]);
     }
     let wrong = |value: &Bound<'_, PyAny>| -> Fault {
-        PyTypeError::new_err(format!("{op}: {name} has a {}, wanted sizes", kind_of(value))).into()
+        PyTypeError::new_err(format!(
+            "{op}: {name} has a {}, wanted sizes\n  hint: whole numbers and sizes of tensors",
+            kind_of(value)
+        ))
+        .into()
     };
     if value.is_instance_of::<PyString>() {
         return Err(wrong(value));
@@ -73,7 +77,10 @@ pub(crate) fn ints_from(value: &Bound<'_, PyAny>, op: &str, name: &str) -> Resul
         return Ok(vec![one]);
     }
     let wrong = || {
-        Fault::Python(PyTypeError::new_err(format!("{op}: {name} is a {}, wanted integers", kind_of(value))))
+        Fault::Python(PyTypeError::new_err(format!(
+            "{op}: {name} is a {}, wanted integers\n  hint: a whole number, or a list of them",
+            kind_of(value)
+        )))
     };
     if value.is_instance_of::<PyString>() {
         return Err(wrong());
@@ -88,7 +95,12 @@ pub(crate) fn ints_from(value: &Bound<'_, PyAny>, op: &str, name: &str) -> Resul
 
 fn attr_from(value: &Bound<'_, PyAny>, def: &AttrDef, op: &str) -> Result<Attr> {
     let wrong = |wanted: &str| -> Fault {
-        PyTypeError::new_err(format!("{op}: {} is a {}, wanted {wanted}", def.name, kind_of(value))).into()
+        PyTypeError::new_err(format!(
+            "{op}: {} is a {}, wanted {wanted}\n  hint: op_table() lists the arguments of every op",
+            def.name,
+            kind_of(value)
+        ))
+        .into()
     };
     Ok(match def.kind {
         AttrKind::IntsOrNone | AttrKind::IntOrNone | AttrKind::SizeOrNone if value.is_none() => Attr::None,
@@ -135,7 +147,11 @@ impl Call {
             self.attrs.resize(op.attrs.len(), None);
         }
         if self.attrs[at].is_some() {
-            return Err(PyTypeError::new_err(format!("{} got `{}` twice", op.name, op.attrs[at].name)).into());
+            return Err(PyTypeError::new_err(format!(
+                "{} got `{}` twice\n  hint: by place or by name, not both",
+                op.name, op.attrs[at].name
+            ))
+            .into());
         }
         self.attrs[at] = Some(attr_from(value, &op.attrs[at], op.name)?);
         Ok(())
@@ -158,7 +174,11 @@ impl Call {
         let extra = at - op.args.len();
         if extra >= op.attrs.len() {
             let most = op.args.len() + op.attrs.len();
-            return Err(PyTypeError::new_err(format!("{} takes at most {most} arguments", op.name)).into());
+            return Err(PyTypeError::new_err(format!(
+                "{} takes at most {most} arguments\n  hint: op_table() lists the arguments of every op",
+                op.name
+            ))
+            .into());
         }
         self.attr(extra, value)
     }
@@ -208,7 +228,11 @@ impl Call {
                 let mut attrs = Vec::with_capacity(given.len());
                 for (value, def) in given.into_iter().zip(op.attrs) {
                     let Some(value) = value.or_else(|| def.default.clone()) else {
-                        return Err(PyTypeError::new_err(format!("{} needs `{}`", op.name, def.name)).into());
+                        return Err(PyTypeError::new_err(format!(
+                            "{} needs `{}`\n  hint: op_table() lists the arguments of every op",
+                            op.name, def.name
+                        ))
+                        .into());
                     };
                     attrs.push(value);
                 }

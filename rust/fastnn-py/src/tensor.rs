@@ -229,7 +229,7 @@ impl PyTensor {
             let py = slf.py();
             if copy == Some(false) && slf.get().0.ty().dtype == DType::Bool {
                 return Err(
-                    PyValueError::new_err("a bool tensor cannot become an array without a copy").into()
+                    PyValueError::new_err("a bool tensor cannot become an array without a copy\n  hint: np.asarray(t), or copy=None").into()
                 );
             }
             let array = to_numpy(slf)?;
@@ -242,7 +242,7 @@ impl PyTensor {
                     let converted = array.call_method("astype", (dtype,), Some(&kwargs))?;
                     if copy == Some(false) && !converted.is(&array) {
                         return Err(PyValueError::new_err(
-                            "converting a tensor to another dtype needs a copy",
+                            "converting a tensor to another dtype needs a copy\n  hint: leave copy=False out, or the dtype",
                         )
                         .into());
                     }
@@ -270,7 +270,10 @@ impl PyTensor {
         let _ = stream;
         enter(|| {
             if dl_device.is_some_and(|d| d.0 != 1) {
-                return Err(PyBufferError::new_err("a tensor can only be exported to the CPU").into());
+                return Err(PyBufferError::new_err(
+                    "a tensor can only be exported to the CPU\n  hint: leave dl_device out",
+                )
+                .into());
             }
             crate::dlpack::export(py, &self.0, max_version.is_some_and(|v| v.0 >= 1), copy == Some(true))
         })
@@ -335,7 +338,10 @@ impl PyTensor {
         enter(|| {
             if self.0.ty().dtype == DType::F32 || self.0.ty().shape.rank() > 0 {
                 let ty = self.0.ty();
-                return Err(PyTypeError::new_err(format!("a tensor of type {ty} cannot be an index")).into());
+                return Err(PyTypeError::new_err(format!(
+                    "a tensor of type {ty} cannot be an index\n  hint: int(t), or t.astype(\"int32\")"
+                ))
+                .into());
             }
             Ok(self.number(py)? as i64)
         })
@@ -343,10 +349,10 @@ impl PyTensor {
 
     fn __len__(&self) -> PyResult<usize> {
         match self.0.ty().shape.dims().first() {
-            None => Err(PyTypeError::new_err("a tensor of rank 0 has no length")),
+            None => Err(PyTypeError::new_err("a tensor of rank 0 has no length\n  hint: float(t) is its value")),
             Some(&d) => d.known().map(|n| n as usize).ok_or_else(|| {
                 PyTypeError::new_err(format!(
-                    "the length of a traced tensor is '{d}', which is not known yet"
+                    "the length of a traced tensor is '{d}', which is not known yet\n  hint: t.shape[0] is a size to compute with"
                 ))
             }),
         }
@@ -477,7 +483,7 @@ impl PyTensor {
     fn __invert__(slf: &Bound<'_, Self>) -> PyResult<PyTensor> {
         if slf.get().0.ty().dtype != DType::Bool {
             return Err(PyTypeError::new_err(format!(
-                "~ takes bool tensors, got {}",
+                "~ takes bool tensors, got {}\n  hint: t.astype(\"bool\"), or -t for a number",
                 slf.get().0.ty().dtype.name()
             )));
         }
@@ -510,7 +516,7 @@ impl PyTensor {
 fn logical(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, op: &'static OpDef) -> PyResult<Py<PyAny>> {
     if slf.get().0.ty().dtype != DType::Bool {
         return Err(PyTypeError::new_err(format!(
-            "&, | and ^ take bool tensors, got {}",
+            "&, | and ^ take bool tensors, got {}\n  hint: compare first: (a > 0) & (b > 0)",
             slf.get().0.ty().dtype.name()
         )));
     }
@@ -538,9 +544,10 @@ struct Exported {
 unsafe fn export_buffer(slf: &Bound<'_, PyTensor>, view: *mut ffi::Py_buffer, flags: c_int) -> Result<()> {
     (*view).obj = std::ptr::null_mut();
     if flags & ffi::PyBUF_WRITABLE == ffi::PyBUF_WRITABLE {
-        return Err(
-            PyBufferError::new_err("tensors are immutable; use np.array(t) for a copy to write to").into()
-        );
+        return Err(PyBufferError::new_err(
+            "tensors are immutable\n  hint: np.array(t) is a copy to write to",
+        )
+        .into());
     }
     let tensor = &slf.get().0;
     let storage = read(slf.py(), tensor)?;

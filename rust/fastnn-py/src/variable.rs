@@ -27,7 +27,7 @@ impl PyVariable {
         let got = tensor.ty();
         if got.shape != ty.shape {
             return Err(fastnn::error::Error::Shape(format!(
-                "assign: the new value of variable '{}' has shape {}, wanted {}",
+                "assign: the new value of variable '{}' has shape {}, wanted {}\n  hint: reshape the value",
                 self.0.name(),
                 got.shape,
                 ty.shape

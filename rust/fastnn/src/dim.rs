@@ -634,8 +634,10 @@ impl Dim {
         if depth == 0 && !matches!(*expr, Expr::Symbol(_)) {
             return f.write_str("...");
         }
-        let inner = |f: &mut fmt::Formatter<'_>, d: Dim| match d.expr().as_deref() {
-            Some(Expr::Sum(_) | Expr::Plus(..)) => {
+        // A quotient stands in brackets inside products: 3*(n//2) is not 3*n//2.
+        let inner = |f: &mut fmt::Formatter<'_>, d: Dim, tight: bool| match d.expr().as_deref() {
+            Some(Expr::FloorDiv(..) | Expr::Times(..)) if !tight => d.write(f, depth - 1),
+            Some(Expr::Sum(_) | Expr::Plus(..) | Expr::FloorDiv(..) | Expr::Times(..)) => {
                 f.write_str("(")?;
                 d.write(f, depth - 1)?;
                 f.write_str(")")
@@ -650,9 +652,10 @@ impl Dim {
             f.write_str(")")
         };
         let between = |f: &mut fmt::Formatter<'_>, a: Dim, sign: &str, b: Dim| {
-            inner(f, a)?;
+            let tight = sign != " + ";
+            inner(f, a, tight)?;
             f.write_str(sign)?;
-            inner(f, b)
+            inner(f, b, tight)
         };
         match &*expr {
             Expr::Symbol(name) => f.write_str(name),
@@ -678,7 +681,7 @@ impl Dim {
                         if k > 0 || times != 1 {
                             f.write_str("*")?;
                         }
-                        inner(f, factor)?;
+                        inner(f, factor, times != 1 || term.factors.len() > 1)?;
                     }
                 }
                 Ok(())
@@ -809,7 +812,7 @@ impl<'a> Binder<'a> {
                     Some(size) => size,
                     None => {
                         return crate::shape_err!(
-                            "the sizes {a} and {b} do not broadcast: they are {} and {}",
+                            "the sizes {a} and {b} do not broadcast: they are {} and {}\n  hint: sizes are equal or 1, counted from the last axis",
                             of(a),
                             of(b)
                         );

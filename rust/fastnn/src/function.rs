@@ -76,13 +76,15 @@ impl Function {
                 crate::tensor::Leaf::Placeholder(name) if input.op_name().is_none() => name.to_string(),
                 _ => {
                     return Err(Error::Trace(format!(
-                        "Function: input {at} is a value, wanted a placeholder"
+                        "Function: input {at} is a value, wanted a placeholder\n  hint: make it with placeholder(shape); values are captured by themselves"
                     )));
                 }
             };
             let name = if name.is_empty() { format!("input {at}") } else { name };
             if slots.insert(input.key(), graph.input(input.ty())).is_some() {
-                return Err(Error::Trace(format!("Function: the placeholder '{name}' is given twice")));
+                return Err(Error::Trace(format!(
+                    "Function: the placeholder '{name}' is given twice\n  hint: list each placeholder once"
+                )));
             }
             named.push(Input { name, ty: input.ty() });
         }
@@ -161,14 +163,17 @@ impl Function {
         for (variable, value) in updates {
             if variable.ty() != value.ty() {
                 return crate::shape_err!(
-                    "Function: the update of variable '{}' is {}, wanted {}",
+                    "Function: the update of variable '{}' is {}, wanted {}\n  hint: reshape or cast the new value",
                     variable.name(),
                     value.ty(),
                     variable.ty()
                 );
             }
             if all.iter().any(|b| Arc::ptr_eq(&b.variable, variable)) {
-                return crate::data_err!("Function: variable '{}' is updated twice", variable.name());
+                return crate::data_err!(
+                    "Function: variable '{}' is updated twice\n  hint: add the two updates into one",
+                    variable.name()
+                );
             }
             all.push(Bound { variable: variable.clone(), updated: true });
         }
@@ -231,7 +236,7 @@ impl Function {
     pub fn bindings(&self, args: &[Arg]) -> Result<Bindings> {
         if args.len() != self.inputs.len() {
             return crate::data_err!(
-                "got {} arrays, wanted {} ({})",
+                "got {} arrays, wanted {} ({})\n  hint: give one array per input, in order",
                 args.len(),
                 self.inputs.len(),
                 self.signature()
@@ -247,7 +252,7 @@ impl Function {
             }
             if arg.ty.dtype != input.ty.dtype {
                 return crate::data_err!(
-                    "'{}' has type {}, wanted {}",
+                    "'{}' has type {}, wanted {}\n  hint: convert the array, as x.astype(type) does in NumPy",
                     input.name,
                     arg.ty.dtype.name(),
                     input.ty.dtype.name()
@@ -406,7 +411,7 @@ impl Function {
             let mut dims = bound.dims().to_vec();
             if dims.first() != Some(&Dim::BATCH) || dims[1..].iter().any(|d| d.is_open()) {
                 return crate::shape_err!(
-                    "predict: a result has shape {}, wanted one row per input row",
+                    "predict: a result has shape {}, wanted one row per input row\n  hint: keep the batch as the first axis of every output",
                     ty.shape
                 );
             }
@@ -432,7 +437,7 @@ impl Function {
         let (mut bindings, types) = self.prediction(args)?;
         let rows = rows_of(&bindings);
         if batch == 0 {
-            return crate::data_err!("predict: batch_size is 0, wanted at least 1");
+            return crate::data_err!("predict: batch_size is 0, wanted at least 1\n  hint: 32 is usual");
         }
         let widths: Vec<usize> = types.iter().map(|ty| ty.shape.sizes()[1..].iter().product()).collect();
         let mut session = Session::open(self)?;
@@ -491,7 +496,10 @@ pub(crate) fn row_cells(ty: &Ty, bindings: &Bindings) -> Result<usize> {
     let [first, rest @ ..] = ty.shape.dims() else { return Ok(0) };
     let whole = first.divided(Dim::BATCH).filter(|d| !d.is_open());
     if whole.is_none() || rest.iter().any(uses_batch) {
-        return crate::shape_err!("an input of shape {} has no rows to split a data set into", ty.shape);
+        return crate::shape_err!(
+            "an input of shape {} has no rows to split a data set into\n  hint: trace the function with an open first axis: the batch",
+            ty.shape
+        );
     }
     let mut one = bindings.clone();
     one.set(Dim::BATCH, Dim::ONE);

@@ -141,14 +141,20 @@ impl Model {
     pub fn predict(&self, x: &[f32], rows: usize) -> Result<Vec<f32>> {
         let [input] = self.function.inputs() else {
             return crate::data_err!(
-                "the model takes {} inputs ({}), wanted one",
+                "the model takes {} inputs ({}), wanted one\n  hint: call its function with one array per input",
                 self.function.inputs().len(),
                 self.function.signature()
             );
         };
         let ty = crate::function::sized(&input.ty, &Bindings::batch(rows))?;
-        let misfit =
-            || crate::shape_err!("{} values are not {rows} rows of '{}': {}", x.len(), input.name, input.ty);
+        let misfit = || {
+            crate::shape_err!(
+                "{} values are not {rows} rows of '{}': {}\n  hint: give rows times the size of a row",
+                x.len(),
+                input.name,
+                input.ty
+            )
+        };
         let shape = if ty.shape.is_open() {
             let Some((symbol, size)) = ty.shape.elements().solve(x.len() as i64) else { return misfit() };
             let mut sizes = Bindings::batch(rows);

@@ -73,7 +73,10 @@ impl Shape {
         let mut all = [Dim::ZERO; MAX_RANK];
         if dims.len() > MAX_RANK {
             let dims: Vec<Dim> = dims.iter().map(|&d| d.into()).collect();
-            return crate::shape_err!("rank {} is above the limit of {MAX_RANK}: {dims:?}", dims.len());
+            return crate::shape_err!(
+                "rank {} is above the limit of {MAX_RANK}: {dims:?}\n  hint: reshape: join axes first",
+                dims.len()
+            );
         }
         for (to, &from) in all.iter_mut().zip(dims) {
             *to = from.into();
@@ -86,7 +89,10 @@ impl Shape {
                 continue;
             };
             if known < 0 {
-                return crate::shape_err!("size {known} in shape {} is negative", Dims(dims));
+                return crate::shape_err!(
+                    "size {known} in shape {} is negative\n  hint: sizes are 0 or more",
+                    Dims(dims)
+                );
             }
             if known != 0 {
                 count = match count.checked_mul(known as usize) {
@@ -94,7 +100,7 @@ impl Shape {
                     _ => {
                         let bytes = dims.iter().filter_map(|d| d.known()).fold(4.0, |a, d| a * d as f64);
                         return Err(crate::error::Error::Memory(format!(
-                            "a tensor of shape {} needs {bytes:.3e} bytes{}, more than can be addressed",
+                            "a tensor of shape {} needs {bytes:.3e} bytes{}, more than can be addressed\n  hint: work on parts of it, one after another",
                             Dims(dims),
                             if dims.iter().any(|d| d.is_open()) { " or more" } else { "" }
                         )));
@@ -206,7 +212,7 @@ impl Shape {
             let (a, b) = (self.size_at_back(rank - 1 - i), other.size_at_back(rank - 1 - i));
             let Some(size) = a.broadcast(b) else {
                 return crate::shape_err!(
-                    "{what}: shapes {self} and {other} do not broadcast: {a} against {b} on axis {}",
+                    "{what}: shapes {self} and {other} do not broadcast: {a} against {b} on axis {}\n  hint: sizes are equal or 1, counted from the last axis",
                     i as i64 - rank as i64
                 );
             };

@@ -140,7 +140,7 @@ impl Tensor {
     pub fn new(ty: Ty, storage: Arc<Storage>) -> Result<Tensor> {
         if ty.shape.is_open() || storage.len() != ty.shape.count() {
             return crate::shape_err!(
-                "tensor: {} elements do not fill the shape {}",
+                "tensor: {} elements do not fill the shape {}\n  hint: as many elements as the product of the sizes",
                 storage.len(),
                 ty.shape
             );

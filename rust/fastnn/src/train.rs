@@ -108,15 +108,19 @@ impl Loop {
     /// As for [`Function::call`], for the length of the run.
     pub unsafe fn run(&self, arrays: &[Arg], schedule: &Schedule, observer: &mut dyn Observer) -> Result<()> {
         if schedule.batch_size == 0 {
-            return crate::data_err!("batch_size is 0, wanted at least 1");
+            return crate::data_err!("batch_size is 0, wanted at least 1\n  hint: 32 is usual");
         }
         let mut sizes = self.step.bindings(arrays)?;
         let rows = rows_of(&sizes);
         if rows == 0 {
-            return crate::data_err!("the arrays have 0 rows, wanted at least 1");
+            return crate::data_err!(
+                "the arrays have 0 rows, wanted at least 1\n  hint: give at least one row"
+            );
         }
         if u32::try_from(rows).is_err() {
-            return crate::data_err!("the arrays have {rows} rows, wanted less than 2^32");
+            return crate::data_err!(
+                "the arrays have {rows} rows, wanted less than 2^32\n  hint: train on parts, one after another"
+            );
         }
         let column = |(slot, arg): (usize, &Arg)| {
             let width = row_cells(&self.step.inputs()[slot].ty, &sizes)?;

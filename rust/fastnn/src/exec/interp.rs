@@ -59,7 +59,10 @@ fn input(node: &Node, inputs: &[Host]) -> Result<Host> {
             value.ty,
             node.ty
         ),
-        None => crate::data_err!("input {slot} is missing, got {} inputs", inputs.len()),
+        None => crate::data_err!(
+            "input {slot} is missing, got {} inputs\n  hint: give one array per input, in order",
+            inputs.len()
+        ),
     }
 }
 

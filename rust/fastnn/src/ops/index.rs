@@ -35,14 +35,14 @@ rows! {
         infer: |types, attrs| {
             rule::arity("axis_size", types, 0)?;
             if attrs[0].size().known().is_some_and(|n| i32::try_from(n).is_err()) {
-                return data_err!("axis_size: {} does not fit int32 (up to 2147483647)", attrs[0].size());
+                return data_err!("axis_size: {} does not fit int32 (up to 2147483647)\n  hint: split the array along this axis", attrs[0].size());
             }
             Ok(Ty { shape: Shape::scalar(), dtype: DType::I32 })
         },
         vjp: Vjp::Zero,
         kind: Kind::Lowered(|g, _, attrs| match attrs[0].size().known() {
             Some(size) => Ok(g.typed_scalar(size as f64, DType::I32)),
-            None => shape_err!("axis_size: the size {} is not known yet", attrs[0].size()),
+            None => shape_err!("axis_size: the size {} is not known yet\n  hint: it is there once data is given", attrs[0].size()),
         }),
         reference: |_, a, out| host::generate(out, |_| a[0].size().known().map_or(f64::NAN, |n| n as f64)),
         formula: "np.int32(size)",

@@ -397,7 +397,9 @@ fn infer_expand_dims(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     let from = types[0].shape;
     let rank = from.rank() + asked.len();
     if rank > MAX_RANK {
-        return shape_err!("expand_dims: {from} would get {rank} axes, the limit is {MAX_RANK}");
+        return shape_err!(
+            "expand_dims: {from} would get {rank} axes, the limit is {MAX_RANK}\n  hint: reshape: join axes first"
+        );
     }
     let stand_in = Shape::new(&vec![Dim::ONE; rank])?;
     let new = rule::axes(&Attr::Ints(asked), &stand_in, "expand_dims")?;
@@ -452,7 +454,7 @@ fn parts(name: &str, shape: &Shape, attrs: &[Attr]) -> Result<Vec<Part>> {
     let rank = shape.rank();
     if [begin.len(), end.len(), step.len()] != [rank; 3] {
         return shape_err!(
-            "{name}: begin {begin:?}, end {end:?} and step {step:?} need one entry for each of the {rank} axes of {shape}"
+            "{name}: begin {begin:?}, end {end:?} and step {step:?} need one entry for each of the {rank} axes of {shape}\n  hint: 0, the size and 1 keep an axis whole"
         );
     }
     let part = |i: usize| {

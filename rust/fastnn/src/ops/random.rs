@@ -80,7 +80,7 @@ rows! {
         infer: |types, attrs| {
             let n = attrs[0].size();
             if n.known().is_some_and(|n| n > i64::from(i32::MAX)) {
-                return data_err!("random_permutation: n {n} is above 2**31 - 1");
+                return data_err!("random_permutation: n {n} is above 2**31 - 1\n  hint: permute parts of at most that length");
             }
             infer("random_permutation", types, &[n], DType::I32)
         },

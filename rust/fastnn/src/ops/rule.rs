@@ -32,7 +32,11 @@ pub(super) fn arity(name: &str, types: &[Ty], count: usize) -> Result<()> {
     if types.len() == count {
         return Ok(());
     }
-    shape_err!("{name}: takes {count} input{}, got {}", if count == 1 { "" } else { "s" }, types.len())
+    shape_err!(
+        "{name}: takes {count} input{}, got {}\n  hint: op_table() lists the inputs of every op",
+        if count == 1 { "" } else { "s" },
+        types.len()
+    )
 }
 
 /// Rejects an input that is not of this type.
@@ -100,7 +104,10 @@ pub fn axes(attr: &Attr, shape: &Shape, name: &str) -> Result<Vec<usize>> {
     };
     out.sort_unstable();
     if out.windows(2).any(|w| w[0] == w[1]) {
-        return shape_err!("{name}: axis {:?} names an axis of {shape} twice", attr.ints());
+        return shape_err!(
+            "{name}: axis {:?} names an axis of {shape} twice\n  hint: name each axis once; -1 is the last one",
+            attr.ints()
+        );
     }
     Ok(out)
 }
@@ -121,7 +128,7 @@ pub fn reduced(shape: &Shape, axes: &[usize], keep: bool) -> Result<Shape> {
 /// Sizes from an attribute; rejects negative ones.
 pub(super) fn sizes(name: &str, dims: &[Dim]) -> Result<Shape> {
     if let Some(d) = dims.iter().find(|d| d.is_negative()) {
-        return shape_err!("{name}: size {d} in shape {dims:?} is negative");
+        return shape_err!("{name}: size {d} in shape {dims:?} is negative\n  hint: sizes are 0 or more");
     }
     Shape::new(dims)
 }

@@ -49,7 +49,10 @@ impl Replacement {
             _ => PathBuf::from("."),
         };
         let Some(name) = target.file_name().map(|name| name.to_string_lossy().into_owned()) else {
-            return Err(Error::Io(format!("cannot write {}: it names no file", path.display())));
+            return Err(Error::Io(format!(
+                "cannot write {}: it names no file\n  hint: end the path in a file name",
+                path.display()
+            )));
         };
         let fail = |error: &io::Error| match error.kind() {
             io::ErrorKind::NotFound => system(
@@ -206,7 +209,10 @@ fn resolve(path: &Path) -> Result<(PathBuf, Option<Metadata>)> {
             Err(_) => return Ok((here, None)),
         }
     }
-    Err(Error::Io(format!("cannot write {}: too many links lead on from it", path.display())))
+    Err(Error::Io(format!(
+        "cannot write {}: too many links lead on from it\n  hint: write to the file that the link should lead to",
+        path.display()
+    )))
 }
 
 #[cfg(unix)]

@@ -139,7 +139,10 @@ pub fn read(path: &Path) -> Result<File> {
     std::os::unix::fs::OpenOptionsExt::custom_flags(&mut options, libc::O_NONBLOCK);
     let refuse = |meta: &fs::Metadata| match odd_kind(meta) {
         None => Ok(()),
-        Some(kind) => Err(Error::Io(format!("cannot read {}: it is {kind}, wanted a file", path.display()))),
+        Some(kind) => Err(Error::Io(format!(
+            "cannot read {}: it is {kind}, wanted a file\n  hint: give the path of the file itself",
+            path.display()
+        ))),
     };
     refuse(&fs::metadata(path).map_err(fail)?)?;
     let mut handle = options.open(path).map_err(fail)?;

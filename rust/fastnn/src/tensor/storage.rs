@@ -261,7 +261,7 @@ impl Variable {
         for (variable, value) in pairs {
             if value.len() != variable.ty.shape.count() {
                 return crate::shape_err!(
-                    "assign: {} elements do not fill a variable of shape {}",
+                    "assign: {} elements do not fill a variable of shape {}\n  hint: as many elements as the product of the sizes",
                     value.len(),
                     variable.ty.shape
                 );
