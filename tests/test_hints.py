@@ -1,4 +1,4 @@
-"""Every error that fastnn raises ends in a hint: found by reading all raise sites of the package.
+"""Every error that fastnn raises ends in a hint: found by reading all raise sites, Python and Rust.
 
 The exit tool's errors carry their hint in a field of `Issue`, which its own tests hold to it.
 """
@@ -7,7 +7,9 @@ import ast
 import re
 from pathlib import Path
 
-PACKAGE = Path(__file__).resolve().parents[1] / "python" / "fastnn"
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "python" / "fastnn"
+CRATES = [ROOT / "rust" / name / "src" for name in ("fastnn", "fastnn-py")]
 
 #: Files and functions whose errors get their hint elsewhere, and where.
 ELSEWHERE = {
@@ -67,3 +69,60 @@ def test_hints_stand_on_a_line_of_their_own():
             text = part.value if isinstance(part, ast.Constant) else None
             if isinstance(text, str) and "hint:" in text:
                 assert re.search(r"^  hint: ?", text, re.M), f"{name}:{line}"
+
+
+#: Rust files whose errors get their hint elsewhere, or that no user can cause, and why.
+ELSEWHERE_IN_RUST = {
+    ("save.rs", "Error::Format"): "serial.format_errors adds 'is the file damaged'",
+    ("save/graph.rs", "Error::Format"): "serial.format_errors adds 'is the file damaged'",
+    ("save/json.rs", "Error::Format"): "serial.format_errors adds 'is the file damaged'",
+    ("save/safetensors.rs", "Error::Format"): "serial.format_errors adds 'is the file damaged'",
+    ("save/safetensors.rs", "Error::Io"): "the operating system's own words",
+    ("save/safetensors.rs", "Error::System"): "the operating system's own words",
+    ("optim.rs", "data_err!"): "optimizers make their slots themselves",
+    ("optim.rs", "Error::Shape"): "optimizers make their slots themselves",
+}
+
+_MADE = re.compile(
+    r"\b(shape_err!|data_err!|Error::(?:Shape|Data|Trace|Device|Format|Io|System|Memory)"
+    r"|Py\w+Error::new_err)\("
+)
+_TOKEN = re.compile(r'"(?:[^"\\]|\\.)*"|[()]', re.S)
+
+
+def rust_call(text, start):
+    """The arguments of the call whose bracket opens at `start`."""
+    depth = 0
+    for token in _TOKEN.finditer(text, start):
+        depth += {"(": 1, ")": -1}.get(token[0], 0)
+        if depth == 0:
+            return text[start : token.end()]
+    raise AssertionError(f"a bracket is not closed: {text[start : start + 60]}")
+
+
+def rust_errors():
+    """File, line, kind and arguments of every place in Rust that makes an error from a text."""
+    for crate in CRATES:
+        for path in sorted(crate.rglob("*.rs")):
+            text = path.read_text(encoding="utf-8").split("#[cfg(test)]\nmod ")[0]
+            for made in _MADE.finditer(text):
+                call = rust_call(text, made.end() - 1)
+                if '"' in call:
+                    line = text.count("\n", 0, made.start()) + 1
+                    yield path.relative_to(crate).as_posix(), line, made[1], call
+
+
+def test_every_error_of_the_engine_ends_in_a_hint():
+    found = list(rust_errors())
+    assert len(found) > 100, "the walk has lost the places that make errors"
+    without = [
+        f"{name}:{line} {kind} {' '.join(call.split())[:80]}"
+        for name, line, kind, call in found
+        if "hint:" not in call and (name, kind) not in ELSEWHERE_IN_RUST
+    ]
+    assert not without, "\n".join(without)
+
+
+def test_no_excuse_of_the_engine_is_idle():
+    without = {(name, kind) for name, _, kind, call in rust_errors() if "hint:" not in call}
+    assert set(ELSEWHERE_IN_RUST) <= without

@@ -106,7 +106,9 @@ impl PyDim {
         whole: impl FnOnce(Dim, Dim) -> Dim,
     ) -> PyResult<Bound<'py, PyAny>> {
         if size_from(other) == Some(Dim::ZERO) {
-            return Err(PyZeroDivisionError::new_err("division of a size by zero"));
+            return Err(PyZeroDivisionError::new_err(
+                "division of a size by zero\n  hint: a divisor from 1 on",
+            ));
         }
         self.with(other, name, whole)
     }

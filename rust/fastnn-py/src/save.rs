@@ -17,12 +17,18 @@ use std::sync::Arc;
 
 fn check_exists(path: &Path) -> Result<()> {
     if path.is_dir() {
-        return Err(
-            PyIsADirectoryError::new_err(format!("{} is a folder, wanted a file", path.display())).into()
-        );
+        return Err(PyIsADirectoryError::new_err(format!(
+            "{} is a folder, wanted a file\n  hint: name the file in it",
+            path.display()
+        ))
+        .into());
     }
     if !path.exists() {
-        return Err(PyFileNotFoundError::new_err(format!("there is no file {}", path.display())).into());
+        return Err(PyFileNotFoundError::new_err(format!(
+            "there is no file {}\n  hint: a path starts at the working folder, see os.getcwd()",
+            path.display()
+        ))
+        .into());
     }
     Ok(())
 }
