@@ -558,7 +558,7 @@ def test_a_written_size_is_read_as_it_was_or_refused():
     n = ops.shape(fastnn.Input((None, 4)))[1]
     places = {str(n): [0, 0, 1]}
     tensors = {(0, 0): fastnn.Input((None, 3))}
-    for size in (n, 2 * n + 1, (n - 1) // 2, n * n - 3 * n, -n):
+    for size in (n, 2 * n + 1, (n - 1) // 2, n * n - 3 * n, -n, n % 3, 2 * (n // 3), n // 2 * n):
         other = ops.shape(tensors[0, 0])[1]
         assert read_size(written_size(size, places), tensors) == size.bind({str(n): other})
     with pytest.raises(ValueError, match=r"cannot be written down\n  hint: "):
