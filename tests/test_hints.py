@@ -79,6 +79,7 @@ ELSEWHERE_IN_RUST = {
     ("save/safetensors.rs", "Error::Format"): "serial.format_errors adds 'is the file damaged'",
     ("save/safetensors.rs", "Error::Io"): "the operating system's own words",
     ("save/safetensors.rs", "Error::System"): "the operating system's own words",
+    ("shape.rs", "shape_err!"): "the rules that call `broadcast` add what fits them",
     ("optim.rs", "data_err!"): "optimizers make their slots themselves",
     ("optim.rs", "Error::Shape"): "optimizers make their slots themselves",
 }

@@ -212,7 +212,7 @@ impl Shape {
             let (a, b) = (self.size_at_back(rank - 1 - i), other.size_at_back(rank - 1 - i));
             let Some(size) = a.broadcast(b) else {
                 return crate::shape_err!(
-                    "{what}: shapes {self} and {other} do not broadcast: {a} against {b} on axis {}\n  hint: sizes are equal or 1, counted from the last axis",
+                    "{what}: shapes {self} and {other} do not broadcast: {a} against {b} on axis {}",
                     i as i64 - rank as i64
                 );
             };
