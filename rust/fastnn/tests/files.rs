@@ -188,7 +188,7 @@ fn inconsistent_headers_are_refused_by_name() {
         (r#"{"a":{"dtype":"F32","shape":[-1],"data_offsets":[0,0]}}"#.into(), 0, "no size"),
         (r#"{"a":{"dtype":"F32","shape":[0],"data_offsets":[0,0],"x":1}}"#.into(), 0, "'x'"),
         (r#"{"__metadata__":{"k":1}}"#.into(), 0, "'k'"),
-        (format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200)), 0, "recursion"),
+        (format!("{}1{}", r#"{"a":"#.repeat(200), "}".repeat(200)), 0, "not valid JSON"),
         ("[]".into(), 0, "'{'"),
     ];
     for (header, size, wanted) in cases {
@@ -297,11 +297,15 @@ fn a_failed_save_leaves_the_old_file_and_no_litter() {
         Err(Error::Io(_) | Error::System(..))
     ));
     assert_eq!(std::fs::read(&path).unwrap(), old);
-    // What a killed writer left is cleared by the next save.
+    // What a killed writer left is cleared by a save of a later day; a younger one may still be written.
     let stale = folder.join(".m.safetensors.4000000-0.fastnn-tmp");
     let foreign = folder.join(".other.4000000-0.fastnn-tmp");
     std::fs::write(&stale, b"half").unwrap();
     std::fs::write(&foreign, b"not ours").unwrap();
+    saved(&path);
+    assert!(stale.exists());
+    let days_ago = std::time::SystemTime::now() - std::time::Duration::from_secs(2 * 24 * 3600);
+    std::fs::File::options().write(true).open(&stale).unwrap().set_modified(days_ago).unwrap();
     saved(&path);
     assert!(!stale.exists() && foreign.exists());
     assert_eq!(std::fs::read_dir(&folder).unwrap().count(), 2);

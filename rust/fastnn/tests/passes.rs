@@ -1,6 +1,7 @@
 //! Every pass against the oracle: random graphs, compiled and interpreted, must agree; plans must
 //! not overlap; the same program gives the same bits on any number of threads.
 
+use fastnn::dim::Dim;
 use fastnn::exec::cpu::Program;
 use fastnn::exec::interp;
 use fastnn::graph::{Attr, Graph, Host, Id, Ty};
@@ -400,4 +401,24 @@ fn a_plan_in_which_two_values_meet_is_an_error() {
     let result = plan.locs.iter().position(|l| *l == Some(Loc::Output(0))).unwrap();
     plan.locs[result] = Some(Loc::Arena(1 << 20));
     assert!(verify::verify(&g, &fusion, &plan).unwrap_err().to_string().contains("lost"));
+}
+
+#[test]
+fn attributes_of_every_kind_equal_their_copies() {
+    let all = [
+        Attr::Int(1),
+        Attr::Ints(vec![1]),
+        Attr::Size(Dim::BATCH),
+        Attr::Sizes(vec![Dim::BATCH, Dim::ONE]),
+        Attr::Float(f64::NAN),
+        Attr::Bool(true),
+        Attr::DType(DType::F32),
+        Attr::None,
+    ];
+    for (i, a) in all.iter().enumerate() {
+        for (j, b) in all.iter().enumerate() {
+            assert_eq!(a == &b.clone(), i == j, "{a:?} and {b:?}");
+        }
+    }
+    assert_ne!(Attr::Float(0.0), Attr::Float(-0.0));
 }

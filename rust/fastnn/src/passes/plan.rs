@@ -165,7 +165,8 @@ fn in_place(graph: &Graph, fusion: &Fusion, readers: &[Vec<usize>], slot: usize,
 }
 
 /// The values that `root` may be written over because they are read for the last time in the step
-/// that makes `root`: operands of a kernel that says so, or of a group at the same element.
+/// that makes `root`: operands of a kernel that says so, or of a group at the same element. A value
+/// that nobody reads from memory (its readers compute it again) has none to give.
 fn replaced(graph: &Graph, fusion: &Fusion, readers: &[Vec<usize>], root: Id) -> Vec<Id> {
     let Some(at) = fusion.work_of[root.at()] else { return vec![] };
     let mut operands: Vec<Id> = vec![];
@@ -180,6 +181,7 @@ fn replaced(graph: &Graph, fusion: &Fusion, readers: &[Vec<usize>], root: Id) ->
     operands.retain(|&old| {
         fusion.work_of[old.at()].is_some_and(|born| born < at)
             && graph.shape(old).count() == graph.shape(root).count()
+            && !readers[old.at()].is_empty()
             && readers[old.at()].iter().all(|&r| r <= at)
             && may_replace(graph, fusion, at, old, root)
     });

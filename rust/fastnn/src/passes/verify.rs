@@ -74,11 +74,9 @@ pub fn verify(graph: &Graph, fusion: &Fusion, plan: &Plan) -> Result<()> {
                 }
             }
         }
-        let writes: Vec<(Id, Loc)> = members
-            .iter()
-            .filter(|id| fusion.work_of[id.at()] == Some(at))
-            .filter_map(|&id| plan.locs[id.at()].map(|loc| (id, loc)))
-            .collect();
+        // A step stores each of its values that has memory, also one that it computes again.
+        let writes: Vec<(Id, Loc)> =
+            members.iter().filter_map(|&id| plan.locs[id.at()].map(|loc| (id, loc))).collect();
         if writes.is_empty() {
             continue;
         }
