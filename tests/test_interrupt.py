@@ -107,3 +107,129 @@ def test_an_interrupted_fit_keeps_finished_epochs_weights_and_optimizer():
     # Every finished step is counted, none half done: one step came before, 40 make an epoch.
     steps = result["before"] - 1
     assert reported * 40 <= steps < (reported + 1) * 40 + 40
+
+
+# One call that lasts seconds. It runs whole once, for its time and value; then Ctrl-C comes at a
+# part of that time. `fit` makes three steps in all, however many of them an interrupt undid.
+ONE_CALL = """
+import json, os, signal, sys, threading, time
+import numpy as np
+import fastnn
+from fastnn import layers
+
+mode, part = sys.argv[1], float(sys.argv[2])
+rng = np.random.default_rng(0)
+rows = 6000
+x = rng.normal(size=(rows, 128)).astype(np.float32)
+y = rng.integers(0, 10, rows)
+
+def build():
+    fastnn.utils.set_random_seed(0)
+    model = fastnn.Sequential([
+        fastnn.Input((128,)), layers.Dense(1024, activation="relu"), layers.Dropout(0.2),
+        layers.Dense(1024, activation="relu"), layers.BatchNormalization(),
+        layers.Dense(1024, activation="relu"), layers.Dense(10, activation="softmax"),
+    ])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+def train(model):
+    model.fit(x, y, batch_size=rows, epochs=1, shuffle=False, verbose=0)
+
+def state(model):
+    return model.get_weights() + [v.numpy() for v in model.optimizer.variables]
+
+def chain(value):
+    for _ in range(12):
+        value = value @ factor
+    return value
+
+factor = rng.normal(size=(2048, 2048)).astype(np.float32) / 45
+compiled = fastnn.jit(chain)
+many = np.tile(x, (10, 1))
+model = build()
+call = {
+    "jit": lambda: np.asarray(compiled(factor)),
+    "eager": lambda: np.asarray(chain(fastnn.tensor(factor))),
+    "predict": lambda: model.predict(many, batch_size=10 * rows, verbose=0),
+    "evaluate": lambda: model.evaluate(many, np.tile(y, 10), batch_size=10 * rows, verbose=0),
+    "fit": lambda: train(model),
+}[mode]
+call() if mode != "fit" else build().fit(x[:8], y[:8], verbose=0)
+start = time.monotonic()
+whole = call()
+took = time.monotonic() - start
+
+handled = []
+if len(sys.argv) > 3:  # a handler that does not stop anything
+    signal.signal(signal.SIGINT, lambda *_: handled.append(len(model.get_weights())))
+sent = []
+def send():
+    sent.append(time.monotonic())
+    os.kill(os.getpid(), signal.SIGINT)
+threading.Timer(part * took, send).start()
+stopped, result = None, None
+try:
+    result = call()
+    while not sent:
+        time.sleep(0.01)
+    time.sleep(0.2)
+except KeyboardInterrupt:
+    stopped = time.monotonic() - sent[0]
+if mode == "fit":
+    done = int(np.asarray(model.optimizer.iterations.numpy()))
+    for _ in range(3 - done):
+        train(model)
+    other = build()
+    for _ in range(3):
+        train(other)
+    same = all(np.array_equal(a, b) for a, b in zip(state(model), state(other), strict=True))
+else:
+    done = None
+    same = np.array_equal(whole, result if result is not None else call())
+print("RESULT", json.dumps({
+    "took": took, "stopped": stopped, "done": done, "same": bool(same), "handled": len(handled),
+}))
+"""
+
+
+def interrupt_one_call(*arguments: str) -> dict:
+    run = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", ONE_CALL, *arguments],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    return json.loads(
+        next(line for line in run.stdout.splitlines() if line.startswith("RESULT"))[7:]
+    )
+
+
+@pytest.mark.parametrize("mode", ["jit", "eager", "predict", "evaluate"])
+def test_ctrl_c_ends_one_long_call_in_its_middle(mode):
+    result = interrupt_one_call(mode, "0.1")
+    assert result["stopped"] is not None
+    assert result["stopped"] < 0.6 * result["took"], result
+    assert result["same"]  # the next call gives what the whole one gave
+
+
+@pytest.mark.parametrize("part", ["0.1", "0.5", "0.9"])
+def test_an_interrupted_step_leaves_the_state_of_whole_steps(part):
+    """Bit for bit, whether the step was given up or, with weights changed already, finished."""
+    result = interrupt_one_call("fit", part)
+    assert result["stopped"] is not None
+    assert result["done"] in (1, 2)
+    assert result["same"]
+    if part == "0.1" and result["done"] == 1:
+        assert result["stopped"] < 0.6 * result["took"], result
+
+
+@pytest.mark.parametrize("mode", ["jit", "predict", "fit"])
+def test_a_handler_that_does_not_raise_lets_the_call_go_on(mode):
+    """It may use the model, too: weights are not in use while it runs."""
+    result = interrupt_one_call(mode, "0.2", "handle")
+    assert result["stopped"] is None
+    assert result["handled"] == 1
+    assert result["same"]

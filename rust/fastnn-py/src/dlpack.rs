@@ -118,7 +118,7 @@ pub(crate) fn export<'py>(
     let mut bytes: Vec<u8> = Vec::new();
     if dtype == DType::Bool {
         bytes = fastnn::buffer::zeros(storage.len())?;
-        fastnn::function::truth_bytes(storage.as_slice(), &mut bytes);
+        fastnn::function::truth_bytes(&storage.as_slice(), &mut bytes);
     } else if copy {
         storage = Arc::new(storage.duplicate()?);
     }
@@ -164,6 +164,15 @@ impl Imported {
                 Imported::Plain(m) => &(**m).tensor,
                 Imported::Versioned(m) => &(**m).tensor,
             }
+        }
+    }
+
+    /// What the producer says; before DLPack 1.0 it could not.
+    fn is_read_only(&self) -> bool {
+        match self {
+            Imported::Plain(_) => false,
+            // SAFETY: as `tensor`.
+            Imported::Versioned(m) => unsafe { (**m).flags & READ_ONLY != 0 },
         }
     }
 }
@@ -262,9 +271,10 @@ pub(crate) fn import(value: &Bound<'_, PyAny>) -> Result<Option<Tensor>> {
         drop(imported);
         return Ok(Some(tensor_from(&as_array(value, "the array")?, Some(dtype), "the array")?));
     }
-    // SAFETY: dense cells of the shape, alive until the deleter runs; that nobody writes them
-    // while they are shared is what `from_dlpack` asks of its caller. Indices are checked as read.
-    let storage = unsafe { Storage::foreign(cells, shape.count(), Box::new(imported)) };
+    let fixed = imported.is_read_only();
+    // SAFETY: dense cells of the shape, alive until the deleter runs; unless the producer says that
+    // they are read-only, they may change meanwhile. Indices are checked as read.
+    let storage = unsafe { Storage::foreign(cells, shape.count(), fixed, Box::new(imported)) };
     Ok(Some(Tensor::new(Ty { shape, dtype }, Arc::new(storage))?))
 }
 
@@ -295,8 +305,8 @@ pub(crate) fn share(value: &Bound<'_, PyAny>, dtype: Option<DType>) -> Result<Te
     drop(view);
     let borrowed = Borrowed::new(value, dtype, "the value")?;
     let arg = borrowed.arg();
-    // SAFETY: `Held` keeps the buffer; that its owner leaves it unchanged is what copy=False asks.
-    let storage =
-        unsafe { Storage::foreign(arg.ptr, arg.ty.shape.count(), Box::new(Held(Some(Kept(borrowed))))) };
+    let keep = Box::new(Held(Some(Kept(borrowed))));
+    // SAFETY: `keep` holds the buffer, whose owner may go on writing to it.
+    let storage = unsafe { Storage::foreign(arg.ptr, arg.ty.shape.count(), false, keep) };
     Ok(Tensor::new(arg.ty, Arc::new(storage))?)
 }

@@ -125,7 +125,10 @@ fn raise(error: &Error) -> PyErr {
             Error::Io(_) => return PyOSError::new_err(text),
             // With its number Python picks the subclass: PermissionError, IsADirectoryError, ...
             Error::System(code, _) => return PyOSError::new_err((*code, text)),
-            Error::Interrupted => return PyKeyboardInterrupt::new_err(()),
+            // The handler, if it has not run yet, says what is raised.
+            Error::Interrupted => {
+                return py.check_signals().err().unwrap_or_else(|| PyKeyboardInterrupt::new_err(()));
+            }
             Error::Shape(_) => &classes.shape,
             Error::Data(_) => &classes.data,
             Error::Trace(_) => &classes.trace,

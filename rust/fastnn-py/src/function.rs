@@ -2,6 +2,7 @@
 
 use crate::convert::{Borrowed, View, new_array};
 use crate::error::{Fault, Result, data_error, enter};
+use crate::interpreter;
 use crate::tensor::PyTensor;
 use crate::variable::PyVariable;
 use fastnn::error::Error;
@@ -64,11 +65,11 @@ impl PyFunction {
         struct Args<'a>(&'a [Arg]);
         // SAFETY: the pointers are to memory that the caller keeps for the length of the call, and
         // which is only read.
-        unsafe impl Send for Args<'_> {}
+        unsafe impl Sync for Args<'_> {}
         let cells = args.iter().map(|arg| arg.ty.shape.count()).sum();
         let args = Args(args);
-        let job = move || {
-            let args = args;
+        let job = || {
+            let args = &args;
             let start = Instant::now();
             // SAFETY: each argument was borrowed with the shape it has.
             let results = unsafe { self.function.call(args.0) };
@@ -78,11 +79,11 @@ impl PyFunction {
         };
         // Should it have to wait for a variable after all, the core leaves the interpreter for that.
         let quick = self.last.load(Relaxed) < WORTH_DETACHING && cells <= self.cells.load(Relaxed);
-        let results = if quick { job() } else { crate::interpreter::detach(py, job) };
+        let results = interpreter::persist(py, || if quick { job() } else { interpreter::detach(py, &job) });
         if self.function.take_storm() {
             warn_of_storm(py, &self.function)?;
         }
-        Ok(results?)
+        results
     }
 }
 
@@ -139,7 +140,8 @@ impl PyFunction {
     }
 
     /// Runs over all rows of the arrays, `batch_size` at a time, and gives one writable NumPy array
-    /// per output. Detached from the interpreter; Ctrl-C is looked for every 50 ms.
+    /// per output. Detached from the interpreter; Ctrl-C is looked for every 50 ms,
+    /// also inside a batch.
     #[pyo3(signature = (arrays, batch_size=32))]
     fn predict<'py>(
         &self,
@@ -230,7 +232,7 @@ pub(crate) fn predict<'py>(
         if let Some(cells) = &target.cells {
             // SAFETY: the array has one byte per cell, and nobody else has it yet.
             let bytes = unsafe { std::slice::from_raw_parts_mut(target.view.memory(), cells.len()) };
-            truth_bytes(cells.as_slice(), bytes);
+            truth_bytes(&cells.as_slice(), bytes);
         }
     }
     Ok(targets.into_iter().map(|t| t.array).collect())

@@ -1,7 +1,9 @@
 //! The interpreter around the core: the only file that leaves or enters it. The core's waits leave
 //! it by themselves, through the host function that `register` names.
 
+use fastnn::error::Error;
 use fastnn::sync;
+use pyo3::ffi;
 use pyo3::prelude::*;
 
 /// Runs work of the core without the interpreter.
@@ -41,7 +43,41 @@ fn leave(wait: &mut dyn FnMut()) {
     }
 }
 
-/// Names the interpreter as the host of the core's waits.
+/// True when Ctrl-C was pressed and its handler has not run yet. In the middle of a kernel it cannot
+/// run: it may use what the kernel is changing. Only the main thread, where handlers run, sees it.
+fn interrupted() -> bool {
+    let pending = || {
+        Python::try_attach(|_| {
+            // SAFETY: the interpreter is entered. Asking takes the signal; it is put back at once,
+            // for the handler.
+            unsafe {
+                let pending = ffi::PyOS_InterruptOccurred() != 0;
+                if pending {
+                    ffi::PyErr_SetInterrupt();
+                }
+                pending
+            }
+        })
+    };
+    sync::mark(false, pending).unwrap_or(false)
+}
+
+/// Runs work of the core until it is done: where it is given up for Ctrl-C, Python's handler runs,
+/// and unless that raises, the work begins anew.
+pub(crate) fn persist<T>(
+    py: Python<'_>,
+    mut work: impl FnMut() -> Result<T, Error>,
+) -> crate::error::Result<T> {
+    loop {
+        match work() {
+            Err(Error::Interrupted) => py.check_signals()?,
+            done => return Ok(done?),
+        }
+    }
+}
+
+/// Names the interpreter as the host of the core's waits, and Ctrl-C as what interrupts it.
 pub(crate) fn register() {
     sync::set_host(leave);
+    sync::set_interrupt(interrupted);
 }

@@ -4,6 +4,8 @@
 use crate::convert::{dtype_of, kind_of, new_array, numpy, operand, shape_from, shape_tuple, tensor_from};
 use crate::error::{Result, data_error, enter};
 use crate::index;
+use crate::interpreter;
+use fastnn::error::Error;
 use fastnn::graph::{Attr, OpDef, Ty};
 use fastnn::ops::{compare, elementwise, matmul, movement};
 use fastnn::shape::DType;
@@ -28,12 +30,17 @@ const WORTH_DETACHING: f32 = 20_000.0;
 #[pyclass(frozen, name = "Tensor", module = "fastnn._core")]
 pub(crate) struct PyTensor(pub(crate) Tensor);
 
-/// The value of a tensor; detaches while it is computed if that takes a while.
-pub(crate) fn read<'a>(py: Python<'_>, tensor: &'a Tensor) -> Result<&'a Arc<Storage>> {
+/// The value of a tensor, if nothing interrupts it; detaches while it is computed if that takes a while.
+fn compute<'a>(py: Python<'_>, tensor: &'a Tensor) -> fastnn::error::Result<&'a Arc<Storage>> {
     if tensor.cost() < WORTH_DETACHING {
-        return Ok(tensor.storage()?);
+        return tensor.storage();
     }
-    Ok(crate::interpreter::detach(py, || tensor.storage())?)
+    interpreter::detach(py, || tensor.storage())
+}
+
+/// The value of a tensor. Python's signal handlers may run, and stop it.
+pub(crate) fn read<'a>(py: Python<'_>, tensor: &'a Tensor) -> Result<&'a Arc<Storage>> {
+    interpreter::persist(py, || compute(py, tensor))
 }
 
 /// Looks from time to time whether there is room for some more tensors.
@@ -82,7 +89,7 @@ pub(crate) fn to_numpy<'py>(slf: &Bound<'py, PyTensor>) -> Result<Bound<'py, PyA
         let (array, view) = new_array(py, &ty)?;
         // SAFETY: the array has as many bytes as the value has cells, and nobody else has it yet.
         let bytes = unsafe { std::slice::from_raw_parts_mut(view.memory(), storage.len()) };
-        fastnn::function::truth_bytes(storage.as_slice(), bytes);
+        fastnn::function::truth_bytes(&storage.as_slice(), bytes);
         return Ok(array);
     }
     // Through the buffer protocol; `ndarray(...)` would first ask for a writable buffer in vain.
@@ -550,7 +557,14 @@ unsafe fn export_buffer(slf: &Bound<'_, PyTensor>, view: *mut ffi::Py_buffer, fl
         .into());
     }
     let tensor = &slf.get().0;
-    let storage = read(slf.py(), tensor)?;
+    let storage = match compute(slf.py(), tensor) {
+        // NumPy drops what is raised here and asks `__array__` next: a KeyboardInterrupt would be lost,
+        // so the handler is left to run there.
+        Err(Error::Interrupted) => {
+            return Err(PyBufferError::new_err("the tensor's computation was interrupted").into());
+        }
+        done => done?,
+    };
     let Ty { shape, dtype } = tensor.ty();
     let mut bytes: Vec<u8> = Vec::new();
     let (data, format, size) = match dtype {
@@ -558,7 +572,7 @@ unsafe fn export_buffer(slf: &Bound<'_, PyTensor>, view: *mut ffi::Py_buffer, fl
         DType::I32 => (storage.ptr().cast(), c"i", 4),
         DType::Bool => {
             bytes = fastnn::buffer::zeros(storage.len())?;
-            fastnn::function::truth_bytes(storage.as_slice(), &mut bytes);
+            fastnn::function::truth_bytes(&storage.as_slice(), &mut bytes);
             (bytes.as_mut_ptr().cast(), c"?", 1)
         }
     };

@@ -55,8 +55,8 @@ impl PyLoop {
     ///
     /// `seed` shuffles, `None` keeps the order. `heartbeat(epoch, batch, steps, results)` is called
     /// about every 100 ms, `on_batch(epoch, batch, begin, results)` around each batch; either stops
-    /// the run gently by returning True. Ctrl-C stops it between steps: the variables then hold the
-    /// last whole step, and `finished` the results of the epochs that were completed.
+    /// the run gently by returning True. Ctrl-C stops it between steps, or inside a long one
+    /// that has not begun to change weights: the variables then hold the last whole step, and `finished` the results of the epochs that were completed.
     #[pyo3(signature = (arrays, batch_size, epochs, *, seed=None, first_epoch=0, steps=None, heartbeat=None, on_batch=None))]
     #[allow(clippy::too_many_arguments)] // They are keywords in Python.
     fn run(

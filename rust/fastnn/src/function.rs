@@ -366,7 +366,8 @@ impl Function {
         self.plans.lock().len()
     }
 
-    /// Runs once on the given arrays and returns fresh results.
+    /// Runs once on the given arrays and returns fresh results. Errors with `Interrupted` as
+    /// `Program::run` does; nothing has changed then, and the caller may call again.
     ///
     /// # Safety
     /// Each argument points to as many cells as its shape counts, readable until the call returns.
@@ -422,7 +423,8 @@ impl Function {
     }
 
     /// Runs over all rows, `batch` at a time, into the caller's memory. `tick` is asked between
-    /// batches, at most every 50 ms, and may stop the run with an error.
+    /// batches, at most every 50 ms, and when the host interrupts a batch; it may stop the run with
+    /// an error.
     ///
     /// # Safety
     /// `args` as in [`Function::call`]; `outputs` point to the element counts that
@@ -460,8 +462,13 @@ impl Function {
                     plan.insert((n, self.plan(&bindings)?))
                 }
             };
-            session.ready(plan)?;
-            plan.program().run(&session.pointers, &targets)?;
+            loop {
+                match session.ready(plan).and_then(|()| plan.program().run(&session.pointers, &targets)) {
+                    // What was given up is computed again, unless `tick` stops the run.
+                    Err(Error::Interrupted) => tick()?,
+                    done => break done?,
+                }
+            }
             if clock.is_due() {
                 tick()?;
             }

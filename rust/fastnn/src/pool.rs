@@ -3,8 +3,9 @@
 //! spawned before the first parallel call, and a forked child starts over with a pool of its own.
 //!
 //! Results never depend on the thread count as long as callers choose chunks from the problem
-//! alone. May use std and sync only.
+//! alone. May use std, error and sync only.
 
+use crate::error::Error;
 use crate::sync::{self, AtFork, Lock, Slot};
 use std::any::Any;
 use std::cell::UnsafeCell;
@@ -112,6 +113,10 @@ fn default_threads() -> usize {
 /// Runs inline on the caller when there is one chunk or one thread, inside another parallel call,
 /// or while another thread has the pool. A panic in `work` abandons the remaining chunks and is
 /// resumed on the caller.
+///
+/// # Panics
+/// As [`give_up_if_interrupted`], which the caller asks before each chunk of its own: whoever
+/// called sees no half-done result, since it is not returned to.
 pub fn run(chunks: usize, work: &(dyn Fn(usize) + Sync)) {
     if (2..=MAX_CHUNKS).contains(&chunks)
         && threads() > 1
@@ -121,7 +126,21 @@ pub fn run(chunks: usize, work: &(dyn Fn(usize) + Sync)) {
         return shared.fork_join(chunks, work);
     }
     for i in 0..chunks {
+        if i > 0 {
+            give_up_if_interrupted();
+        }
         work(i);
+    }
+}
+
+/// A place between chunks or steps where watched work (`sync::watched`) can be given up.
+///
+/// # Panics
+/// Unwinds with [`Error::Interrupted`] as its payload when it is to be given up.
+#[inline]
+pub fn give_up_if_interrupted() {
+    if sync::is_interrupted() {
+        resume_unwind(Box::new(Error::Interrupted));
     }
 }
 
@@ -256,6 +275,8 @@ impl Shared {
                 if i + 1 == job.chunks {
                     break;
                 }
+                // Only the caller's thread is watched; what it abandons no helper claims.
+                give_up_if_interrupted();
                 i = (word.fetch_add(1, Relaxed) & NEXT) as usize;
             }
         }));

@@ -18,7 +18,7 @@ use std::ptr;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU8, AtomicU32, AtomicU64, fence};
 use std::thread::{self, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What a host puts around a wait: runs the function it is given once, with its own lock let go.
 pub type Host = fn(&mut dyn FnMut());
@@ -28,6 +28,55 @@ static HOST: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
 /// Names the function that lets the host's lock go around a wait.
 pub fn set_host(host: Host) {
     HOST.store(host as *mut (), Release);
+}
+
+/// Says whether the host's user wants the work of this thread given up (Ctrl-C), without acting on
+/// it: it may be asked in the middle of a kernel, where nobody can run the host's code.
+pub type Interrupt = fn() -> bool;
+
+static INTERRUPT: AtomicPtr<()> = AtomicPtr::new(ptr::null_mut());
+
+/// Names the function that says whether work is to be given up.
+pub fn set_interrupt(interrupt: Interrupt) {
+    INTERRUPT.store(interrupt as *mut (), Release);
+}
+
+/// Between two looks at the host while work is watched.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// Runs `work`, which asks [`is_interrupted`] from time to time and may then be given up.
+pub fn watched<T>(work: impl FnOnce() -> T) -> T {
+    struct Restore(Option<Instant>);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            LOCAL.with(|l| l.look.set(self.0));
+        }
+    }
+    if INTERRUPT.load(Relaxed).is_null() {
+        return work();
+    }
+    let _restore = Restore(LOCAL.with(|l| l.look.replace(Some(Instant::now() + LOOK))));
+    work()
+}
+
+/// True when this thread's work is watched and is to be given up. Asks the host every 50 ms; costs
+/// next to nothing where nothing is watched.
+#[inline]
+#[must_use]
+pub fn is_interrupted() -> bool {
+    LOCAL.with(|l| l.look.get()).is_some_and(look)
+}
+
+#[cold]
+fn look(due: Instant) -> bool {
+    let now = Instant::now();
+    let interrupt = INTERRUPT.load(Acquire);
+    if now < due || interrupt.is_null() || holds_lock() {
+        return false;
+    }
+    LOCAL.with(|l| l.look.set(Some(now + LOOK)));
+    // SAFETY: only `set_interrupt` stores here, and it stores an `Interrupt`.
+    unsafe { std::mem::transmute::<*mut (), Interrupt>(interrupt)() }
 }
 
 /// Looks at a lock before a thread gives way to others.
@@ -43,11 +92,13 @@ struct Local {
     outside: Cell<bool>,
     /// True when `LATER` has something for the end of the section.
     later: Cell<bool>,
+    /// When the host is asked next whether work is to be given up; `None` while none is watched.
+    look: Cell<Option<Instant>>,
 }
 
 thread_local! {
     static LOCAL: Local = const {
-        Local { depth: Cell::new(0), slot: Cell::new(SLOTS), outside: Cell::new(false), later: Cell::new(false) }
+        Local { depth: Cell::new(0), slot: Cell::new(SLOTS), outside: Cell::new(false), later: Cell::new(false), look: Cell::new(None) }
     };
     static LATER: RefCell<Vec<Box<dyn Any>>> = const { RefCell::new(Vec::new()) };
     static TICKET: Ticket = const { Ticket(Cell::new(SHARED)) };

@@ -612,7 +612,8 @@ fn lift(g: &Graph, known: &[(Id, Tensor)], outputs: &[Id]) -> Result<Vec<Tensor>
         } else if node.op == &DATA {
             let data = g.data[node.attrs[0].int() as usize].clone();
             // SAFETY: the shared buffer is kept alive beside the pointer, and is never written.
-            let storage = unsafe { Storage::foreign(data.as_ptr(), data.len(), Box::new(data.clone())) };
+            let storage =
+                unsafe { Storage::foreign(data.as_ptr(), data.len(), true, Box::new(data.clone())) };
             Tensor::new(node.ty, Arc::new(storage))?
         } else if node.op == &PART {
             let of = bundles.get(&node.inputs[0]).expect("invariant: a part stands after its node");

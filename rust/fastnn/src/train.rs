@@ -5,7 +5,7 @@
 
 use crate::buffer::Buffer;
 use crate::dim::{Bindings, Dim};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::function::{Function, Session, Ticker, row_cells, rows_of};
 use crate::graph::Arg;
 use crate::kernels::random::{Key, shuffle};
@@ -208,10 +208,19 @@ impl Run<'_> {
             let n = batch.min(self.rows - start);
             self.point(&mut session, start, n);
             let plan = self.plan(&step, n, batch)?;
-            session.ready(&plan)?;
-            // SAFETY: inputs point to `n` rows, outputs have room for a batch, and the session has
-            // the variables.
-            unsafe { plan.program().run(&session.pointers, &outputs) }?;
+            loop {
+                let done = session.ready(&plan).and_then(|()| {
+                    // SAFETY: inputs point to `n` rows, outputs have room for a batch, and the
+                    // session has the variables.
+                    unsafe { plan.program().run(&session.pointers, &outputs) }
+                });
+                match done {
+                    // A step that was given up has changed nothing; unless the observer stops the
+                    // run, it is made from its beginning.
+                    Err(Error::Interrupted) => session.pause(|| observer.tick())?,
+                    done => break done?,
+                }
+            }
             if observer.wants_batches() {
                 let stop = session.pause(|| {
                     let results = self.parts.results()?;
@@ -222,7 +231,8 @@ impl Run<'_> {
                 }
             }
             if self.tick.is_due() {
-                observer.tick()?;
+                // Handlers of signals may read weights, or save them.
+                session.pause(|| observer.tick())?;
                 if observer.wants_heartbeat()
                     && self.beat.is_due()
                     && self.heartbeat(place, &mut session, observer)?

@@ -68,7 +68,7 @@ fn predictions_follow_every_change_of_the_weights_with_the_same_bits() {
         let got = call(&predict, &data, &[rows, 96]);
         let now: Vec<Tensor> = weights.iter().map(leaf).collect();
         let plain = net(&Tensor::from_slice(&data, &[rows, 96]).unwrap(), &now);
-        assert_eq!(bits(&got[0]), bits(plain.storage().unwrap().as_slice()), "round {round}");
+        assert_eq!(bits(&got[0]), bits(&plain.storage().unwrap().as_slice()), "round {round}");
         match round % 3 {
             0 => weights[2]
                 .assign(Arc::new(Storage::from_slice(&noise(shapes[2], 90 + round)).unwrap()))

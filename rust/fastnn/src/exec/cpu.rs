@@ -9,6 +9,7 @@ mod lines;
 mod packed;
 mod step;
 pub mod table;
+mod undo;
 
 use crate::buffer::{Buffer, headroom};
 use crate::error::{Error, Result};
@@ -17,12 +18,17 @@ use crate::kernels::tile::{MAX_INPUTS, MAX_OUTPUTS};
 use crate::passes::hoist::{self, Part};
 use crate::passes::plan::{self, Loc};
 use crate::passes::{self, fuse, verify};
+use crate::pool;
 use crate::sync::{self, Slot};
 pub use arena::Arenas;
+use std::cell::Cell;
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::time::{Duration, Instant};
 use step::{Memory, Step};
+use undo::Undo;
 
 /// Every node of a group takes one operand of the tile machine, and a head takes one input.
 pub const LIMITS: fuse::Limits =
@@ -30,6 +36,9 @@ pub const LIMITS: fuse::Limits =
 
 /// The run whose steps `FASTNN_DEBUG=time` prints: late enough to be warm.
 const WARM: usize = 9;
+
+/// A program that has once run in less needs no watching: it is over before anybody would notice.
+const BRIEF: Duration = Duration::from_millis(5);
 
 /// Does the comma-separated `FASTNN_DEBUG` name this printout (`graph`, `plan` or `time`)?
 fn debug(what: &str) -> bool {
@@ -49,6 +58,10 @@ pub struct Program {
     repeated: AtomicBool,
     inputs: usize,
     outputs: usize,
+    /// What can be put back when a run is given up.
+    undo: Undo,
+    /// True once a run took less than `BRIEF`.
+    brief: AtomicBool,
     /// Counted only under `FASTNN_DEBUG=time`.
     runs: Option<AtomicUsize>,
 }
@@ -95,8 +108,11 @@ impl Program {
             sync::print(format_args!("{graph}"));
         }
         let constants = plan.constants.iter().map(|&id| build::constant(graph, id)).collect::<Result<_>>()?;
+        let undo = Undo::of(graph, &steps);
         let program = Program {
             steps,
+            undo,
+            brief: AtomicBool::new(false),
             copies: plan.copies,
             constants,
             arena: plan.arena,
@@ -115,6 +131,11 @@ impl Program {
     /// Runs the program. Inputs that the graph updates are overwritten with their new values;
     /// the others are only read. Outputs are written whole.
     ///
+    /// Errors with [`Error::Interrupted`] when the host wants the work given up (`sync::set_interrupt`);
+    /// the updated inputs are then as they were before, and the caller may run the program again.
+    /// That can happen up to the first step that overwrites more state than is worth keeping a copy
+    /// of; from there on the run goes to its end.
+    ///
     /// # Safety
     /// `inputs[slot]` and `outputs[k]` cover the graph's input and output sizes; outputs and
     /// updated inputs overlap nothing else; nobody writes the inputs meanwhile.
@@ -129,7 +150,7 @@ impl Program {
             )));
         }
         if let Some(runs) = &self.runs
-            && runs.fetch_add(1, Ordering::Relaxed) == WARM
+            && runs.fetch_add(1, Relaxed) == WARM
         {
             return self.report(inputs, outputs);
         }
@@ -140,26 +161,55 @@ impl Program {
             outputs,
             constants: &self.constants,
         };
-        let mut result = Ok(());
-        for step in &self.steps {
-            result = step.run(&memory);
-            if result.is_err() {
-                break;
-            }
-        }
+        let brief = self.brief.load(Relaxed);
+        let result = if brief { self.run_steps(&memory, 0) } else { self.run_watched(&memory) };
         if result.is_ok() {
             for &(from, to, n) in &self.copies {
                 std::ptr::copy(memory.at(from), memory.at(to), n);
             }
         }
-        if self.repeated.load(Ordering::Relaxed) {
+        if self.repeated.load(Relaxed) {
             if let Some(arena) = arena {
                 self.arenas.give(arena);
             }
         } else {
-            self.repeated.store(true, Ordering::Relaxed);
+            self.repeated.store(true, Relaxed);
         }
         result
+    }
+
+    unsafe fn run_steps(&self, memory: &Memory<'_>, from: usize) -> Result<()> {
+        self.steps[from..].iter().try_for_each(|step| step.run(memory))
+    }
+
+    /// Runs the steps so that they can be given up, as long as state can be put back.
+    unsafe fn run_watched(&self, memory: &Memory<'_>) -> Result<()> {
+        let start = Instant::now();
+        let mut saved = self.undo.room()?;
+        let until = self.undo.until();
+        let begun = Cell::new(0);
+        let steps = || {
+            for (at, step) in self.steps[..until].iter().enumerate() {
+                pool::give_up_if_interrupted();
+                self.undo.save(at, memory, &mut saved);
+                begun.set(at + 1);
+                step.run(memory)?;
+            }
+            Ok(())
+        };
+        match catch_unwind(AssertUnwindSafe(|| sync::watched(steps))) {
+            Ok(result) => result?,
+            Err(payload) if payload.downcast_ref() == Some(&Error::Interrupted) => {
+                self.undo.restore(begun.get(), memory, &saved);
+                return Err(Error::Interrupted);
+            }
+            Err(payload) => resume_unwind(payload),
+        }
+        self.run_steps(memory, until)?;
+        if start.elapsed() < BRIEF {
+            self.brief.store(true, Relaxed);
+        }
+        Ok(())
     }
 
     /// Runs the program once and says how long each step took, in seconds, in the order of the

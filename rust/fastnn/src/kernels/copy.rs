@@ -98,7 +98,8 @@ pub unsafe fn copy_strided_on(isa: Isa, dst: *mut f32, src: *const f32, dims: &[
         // Lines along another axis lie in memory: transpose against that one.
         let across = (0..last).rev().find(|&a| view.strides[a] == 1 && view.dims[a] >= 8);
         if let Some(across) = across.filter(|_| n >= 4) {
-            return transpose(isa, ends, &view, across);
+            // SAFETY: the ends are those of the view, as the caller promises.
+            return unsafe { transpose(isa, ends, &view, across) };
         }
     }
     let lines = lines(isa);
@@ -241,8 +242,11 @@ unsafe fn fill_line<S: Simd>(dst: *mut f32, value: f32, n: usize) {
     }
 }
 
-// The view read along axis `across`, where it is contiguous, and written along its last axis.
-fn transpose(isa: Isa, ends: Ends, view: &View, across: usize) {
+/// The view read along axis `across`, where it is contiguous, and written along its last axis.
+///
+/// # Safety
+/// `ends` are readable at every element of `view`, and writable for as many.
+unsafe fn transpose(isa: Isa, ends: Ends, view: &View, across: usize) {
     let last = view.rank - 1;
     let (rows, n, step) = (view.dims[across], view.dims[last], view.strides[last]);
     // Elements of `dst` from one row of the block to the next.

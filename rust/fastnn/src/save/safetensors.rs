@@ -106,18 +106,22 @@ fn write_whole(handle: &Handle, entries: &[Entry], metadata: &BTreeMap<String, S
 }
 
 fn write_cells(out: &mut impl Write, entry: &Entry) -> io::Result<()> {
-    let cells = entry.storage.as_slice();
-    if entry.ty.dtype == DType::Bool {
-        return cells.chunks(BLOCK).try_for_each(|block| {
-            let bytes: Vec<u8> = block.iter().map(|c| u8::from(*c != 0.0)).collect();
-            out.write_all(&bytes)
-        });
+    let bool = entry.ty.dtype == DType::Bool;
+    let mut block = vec![0f32; BLOCK.min(entry.storage.len())];
+    let mut bytes = Vec::with_capacity(4 * block.len());
+    for start in (0..entry.storage.len()).step_by(BLOCK) {
+        // Copied out first: others may be writing to the memory that a tensor shares.
+        let cells = &mut block[..BLOCK.min(entry.storage.len() - start)];
+        entry.storage.read(start, cells);
+        bytes.clear();
+        if bool {
+            bytes.extend(cells.iter().map(|c| u8::from(*c != 0.0)));
+        } else {
+            bytes.extend(cells.iter().flat_map(|c| c.to_bits().to_le_bytes()));
+        }
+        out.write_all(&bytes)?;
     }
-    if cfg!(target_endian = "little") {
-        // SAFETY: any cells are bytes; the slice covers them exactly.
-        return out.write_all(unsafe { std::slice::from_raw_parts(cells.as_ptr().cast(), 4 * cells.len()) });
-    }
-    cells.iter().try_for_each(|c| out.write_all(&c.to_bits().to_le_bytes()))
+    Ok(())
 }
 
 fn code_of(dtype: DType) -> &'static str {

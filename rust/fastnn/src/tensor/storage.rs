@@ -9,6 +9,7 @@ use crate::graph::Ty;
 use crate::shape::DType;
 use crate::sync::{self, AtFork, Lock, Waiters};
 use std::any::Any;
+use std::borrow::Cow;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{
@@ -18,7 +19,7 @@ use std::sync::atomic::{
 /// The value of a variable and its version, which no other value of the variable has.
 pub(crate) type Versioned = (Arc<Storage>, u64);
 
-/// A block of 4-byte cells, ours or borrowed from somebody who keeps it alive and unchanged.
+/// A block of 4-byte cells, ours or borrowed from somebody who keeps it alive.
 #[derive(Debug)]
 pub struct Storage {
     ptr: *mut f32,
@@ -30,12 +31,15 @@ pub struct Storage {
 enum Owner {
     Buffer(#[allow(dead_code)] Buffer),
     /// Held only to be dropped, and never under a lock: its owner may have to be asked.
-    Foreign(Option<Box<dyn Any + Send + Sync>>),
+    Foreign {
+        keep: Option<Box<dyn Any + Send + Sync>>,
+        fixed: bool,
+    },
 }
 
 impl Drop for Owner {
     fn drop(&mut self) {
-        if let Owner::Foreign(keep) = self
+        if let Owner::Foreign { keep, .. } = self
             && let Some(keep) = keep.take()
         {
             sync::drop_outside(keep);
@@ -69,10 +73,16 @@ impl Storage {
     /// Somebody else's memory, shared without a copy.
     ///
     /// # Safety
-    /// `ptr` is valid for reads of `len` 4-byte cells, aligned to 4, and unchanged until `keep` is
-    /// dropped.
-    pub unsafe fn foreign(ptr: *const f32, len: usize, keep: Box<dyn Any + Send + Sync>) -> Storage {
-        Storage { ptr: ptr.cast_mut(), len, owner: Owner::Foreign(Some(keep)) }
+    /// `ptr` is valid for reads of `len` 4-byte cells, aligned to 4, until `keep` is dropped, and
+    /// with `fixed` nobody writes them until then. Without it somebody may: such cells are only
+    /// ever read through the pointer.
+    pub unsafe fn foreign(
+        ptr: *const f32,
+        len: usize,
+        fixed: bool,
+        keep: Box<dyn Any + Send + Sync>,
+    ) -> Storage {
+        Storage { ptr: ptr.cast_mut(), len, owner: Owner::Foreign { keep: Some(keep), fixed } }
     }
 
     /// The first cell. Only the program that has the block to itself may write through it.
@@ -93,29 +103,57 @@ impl Storage {
         self.len == 0
     }
 
-    /// The cells as floats.
+    /// The cells as floats: borrowed, or a copy where somebody else may write them.
     #[must_use]
-    pub fn as_slice(&self) -> &[f32] {
-        if self.len == 0 {
-            return &[];
-        }
-        // SAFETY: `len` valid cells, as `new` and `foreign` promise; any bits are a float.
-        unsafe { std::slice::from_raw_parts(self.ptr, self.len) }
+    pub fn as_slice(&self) -> Cow<'_, [f32]> {
+        self.cells()
     }
 
-    /// The cells as integers, for i32 values.
+    /// The cells as integers, for i32 values, as [`Storage::as_slice`].
     #[must_use]
-    pub fn as_ints(&self) -> &[i32] {
+    pub fn as_ints(&self) -> Cow<'_, [i32]> {
+        self.cells()
+    }
+
+    /// `T` is f32 or i32, which have one size and alignment, and of which any bits are one.
+    fn cells<T: Copy + Default>(&self) -> Cow<'_, [T]> {
         if self.len == 0 {
-            return &[];
+            return Cow::Borrowed(&[]);
         }
-        // SAFETY: as `as_slice`; i32 and f32 have one size and alignment.
-        unsafe { std::slice::from_raw_parts(self.ptr.cast(), self.len) }
+        if self.is_fixed() {
+            // SAFETY: `len` valid cells, as `new` and `foreign` promise, which nobody writes while
+            // the storage is shared.
+            return Cow::Borrowed(unsafe { std::slice::from_raw_parts(self.ptr.cast(), self.len) });
+        }
+        let mut copy = vec![T::default(); self.len];
+        // SAFETY: as above; no reference to cells that may change is made.
+        unsafe {
+            std::ptr::copy_nonoverlapping(self.ptr.cast::<T>().cast_const(), copy.as_mut_ptr(), self.len)
+        };
+        Cow::Owned(copy)
+    }
+
+    /// Copies the cells from `start` on to `to`.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    pub fn read(&self, start: usize, to: &mut [f32]) {
+        assert!(start <= self.len && to.len() <= self.len - start, "invariant: reads stay inside the block");
+        // SAFETY: the range was just checked; `to` is borrowed alone, so nothing overlaps.
+        unsafe { std::ptr::copy_nonoverlapping(self.ptr.add(start).cast_const(), to.as_mut_ptr(), to.len()) };
     }
 
     /// A copy of its own.
     pub fn duplicate(&self) -> Result<Storage> {
-        Storage::from_slice(self.as_slice())
+        let mut copy = Buffer::zeroed(self.len)?;
+        // SAFETY: both have `len` cells, and the copy is new.
+        unsafe { std::ptr::copy_nonoverlapping(self.ptr.cast_const(), copy.as_mut_ptr(), self.len) };
+        Ok(Storage::new(copy))
+    }
+
+    /// True when nobody writes the cells while the storage is shared.
+    fn is_fixed(&self) -> bool {
+        matches!(self.owner, Owner::Buffer(_) | Owner::Foreign { fixed: true, .. })
     }
 
     fn is_ours(&self) -> bool {
@@ -402,5 +440,29 @@ pub fn encode(value: f64, dtype: DType) -> Result<f32> {
             }
             Ok(f32::from_bits(whole as i32 as u32))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn memory_that_others_may_write_is_copied_out() {
+        let mut cells = [1.0f32, 2.0, 3.0];
+        let (ptr, len) = (cells.as_mut_ptr(), cells.len());
+        // SAFETY: the array outlives both storages, and is written through the same pointer only.
+        let (fixed, open) = unsafe {
+            (Storage::foreign(ptr, len, true, Box::new(())), Storage::foreign(ptr, len, false, Box::new(())))
+        };
+        assert!(matches!(fixed.as_slice(), Cow::Borrowed(_)));
+        drop(fixed);
+        let before = open.as_slice();
+        assert!(matches!(before, Cow::Owned(_)));
+        let mut two = [0.0; 2];
+        // SAFETY: as above.
+        unsafe { ptr.write(7.0) };
+        open.read(0, &mut two);
+        assert_eq!((before[0], two, open.duplicate().unwrap().as_slice()[0]), (1.0, [7.0, 2.0], 7.0));
     }
 }

@@ -144,6 +144,27 @@ impl Step {
         512 + group.map_or(0, |group| group.program.bytes())
     }
 
+    /// Where the step writes.
+    pub(super) fn writes(&self) -> Vec<Loc> {
+        let of = |group: &Group| group.outputs.iter().flatten().copied().collect::<Vec<_>>();
+        match self {
+            Step::Tile(group) => of(group),
+            Step::Head(head) => {
+                let mut all = head.epilogue.as_ref().map(of).unwrap_or_default();
+                all.extend(head.c);
+                all.extend(head.sums.as_ref().map(|sums| sums.dst));
+                all
+            }
+            Step::Reduce { feed, dst, .. } => {
+                let mut all = if let Feed::Group(group, _) = feed { of(group) } else { vec![] };
+                all.push(*dst);
+                all
+            }
+            Step::Kernel { outputs, .. } => outputs.iter().filter_map(|(loc, _)| *loc).collect(),
+            Step::Copy { dst, .. } => vec![*dst],
+        }
+    }
+
     /// Runs the step.
     ///
     /// # Safety
