@@ -99,7 +99,7 @@ class Function:
     def inputs(self) -> list[str]:
         """Names, shapes and types of the inputs."""
     def predict(self, arrays: Sequence[Any], batch_size: int = 32) -> list[NDArray[Any]]:
-        """Runs over all rows of the arrays, `batch_size` at a time, and gives one writable NumPy array per output. Detached from the interpreter; Ctrl-C is looked for every 50 ms."""
+        """Runs over all rows of the arrays, `batch_size` at a time, and gives one writable NumPy array per output. Detached from the interpreter; Ctrl-C is looked for every 50 ms, also inside a batch."""
     @property
     def steps(self) -> str:
         """The traced graph and the compiled plans as text."""

@@ -79,7 +79,7 @@ impl PyFunction {
         };
         // Should it have to wait for a variable after all, the core leaves the interpreter for that.
         let quick = self.last.load(Relaxed) < WORTH_DETACHING && cells <= self.cells.load(Relaxed);
-        let results = interpreter::persist(py, || if quick { job() } else { interpreter::detach(py, &job) });
+        let results = interpreter::persist(py, || if quick { job() } else { interpreter::detach(py, job) });
         if self.function.take_storm() {
             warn_of_storm(py, &self.function)?;
         }

@@ -561,7 +561,10 @@ unsafe fn export_buffer(slf: &Bound<'_, PyTensor>, view: *mut ffi::Py_buffer, fl
         // NumPy drops what is raised here and asks `__array__` next: a KeyboardInterrupt would be lost,
         // so the handler is left to run there.
         Err(Error::Interrupted) => {
-            return Err(PyBufferError::new_err("the tensor's computation was interrupted").into());
+            return Err(PyBufferError::new_err(
+                "the tensor's computation was interrupted\n  hint: read it again",
+            )
+            .into());
         }
         done => done?,
     };

@@ -75,7 +75,7 @@ fn a_saved_model_predicts_the_same_bits() {
     let x: Vec<f32> = (0..28).map(|i| (i as f32).sin()).collect();
     let wanted = function.apply(&[Tensor::from_slice(&x, &[7, 2, 2]).unwrap()]).unwrap();
     let model = Model::load(&path).unwrap();
-    assert_eq!(model.predict(&x, 7).unwrap(), wanted[0].storage().unwrap().as_slice());
+    assert_eq!(model.predict(&x, 7).unwrap(), &*wanted[0].storage().unwrap().as_slice());
     assert!(model.predict(&x, 8).unwrap_err().to_string().contains("'x'"));
     std::fs::remove_dir_all(folder).unwrap();
 }
@@ -165,8 +165,8 @@ fn other_number_types_are_converted_exactly() {
     let mut data: Vec<u8> = [0x3c00u16, 0xc500, 0x0001].iter().flat_map(|v| v.to_le_bytes()).collect();
     data.extend((-5i64).to_le_bytes());
     let file = parse(&with_header(header, &data)).unwrap();
-    assert_eq!(file.tensors["h"].1.as_slice(), [1.0, -5.0, 2.0f32.powi(-24)]);
-    assert_eq!(file.tensors["l"].1.as_ints(), [-5]);
+    assert_eq!(*file.tensors["h"].1.as_slice(), [1.0, -5.0, 2.0f32.powi(-24)]);
+    assert_eq!(*file.tensors["l"].1.as_ints(), [-5]);
     data[6..].copy_from_slice(&(1i64 << 40).to_le_bytes());
     assert!(parse(&with_header(header, &data)).unwrap_err().to_string().contains("'l'"));
 }

@@ -138,7 +138,7 @@ fn types_are_joined_as_the_rows_say() {
     let three = Tensor::scalar(3.0, DType::I32).unwrap();
     let sum = apply("add", &[&ints, &three]);
     assert_eq!(sum.ty().dtype, DType::I32);
-    assert_eq!(sum.storage().unwrap().as_ints(), [3, 3]);
+    assert_eq!(*sum.storage().unwrap().as_ints(), [3, 3]);
     assert_eq!(apply("add", &[&ints, &number(0.5)]).ty().dtype, DType::F32);
     assert_eq!(apply("less", &[&ints, &three]).ty().dtype, DType::Bool);
     assert!(Tensor::scalar(1e10, DType::I32).unwrap_err().to_string().contains("int32"));
@@ -217,8 +217,8 @@ fn updates_from_many_threads_are_never_lost_and_readers_see_whole_steps() {
             }
         });
     });
-    assert_eq!(a.snapshot().as_slice(), [1500.0; 64]);
-    assert_eq!(b.snapshot().as_slice(), [1500.0; 64]);
+    assert_eq!(*a.snapshot().as_slice(), [1500.0; 64]);
+    assert_eq!(*b.snapshot().as_slice(), [1500.0; 64]);
 }
 
 #[test]

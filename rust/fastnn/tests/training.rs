@@ -155,7 +155,7 @@ fn the_order_depends_on_seed_and_epoch_alone() {
 fn training_finds_the_weights() {
     let fit = fit(200, 4);
     run(&fit, &schedule(20, 300, Some(3)), &mut Log::default()).unwrap();
-    for w in fit.weights.snapshot().as_slice() {
+    for w in fit.weights.snapshot().as_slice().iter() {
         assert!((w - 0.5).abs() < 1e-3, "{w}");
     }
 }
