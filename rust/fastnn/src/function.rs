@@ -482,7 +482,10 @@ impl Function {
         let mut text = format!("{}", self.graph);
         let plans = self.plans.lock().clone();
         for (bindings, plan) in &plans {
-            let _ = write!(text, "\n{bindings}:\n{:?}\n", plan.program());
+            // Without open sizes there is one row of everything.
+            let sizes =
+                if bindings.iter().next().is_none() { "batch 1".into() } else { bindings.to_string() };
+            let _ = write!(text, "\n{sizes}:\n{:?}\n", plan.program());
         }
         text
     }
