@@ -109,7 +109,7 @@ SPECIAL = {
     "__len__": "int", "__bool__": "bool", "__int__": "int", "__float__": "float",
     "__index__": "int", "__hash__": "int", "__iter__": "Iterator[Tensor]",
 }  # fmt: skip
-QUIET = {"__array_ufunc__", "__doc__", "__module__", "__repr__", "__reduce__", "__new__"}
+QUIET = {"__doc__", "__module__", "__repr__", "__reduce__", "__new__"}
 PREAMBLE = """from collections.abc import Callable, Iterator, Mapping, Sequence
 from os import PathLike
 from typing import Any, Self, TypeAlias, final
@@ -205,6 +205,8 @@ def special(cls: type, name: str) -> str:
     if name in ("__array__", "__dlpack__"):
         text = parameters(f"{cls.__name__}.{name}", inspect.signature(getattr(cls, name)))
         return f"{INDENT}def {name}({text}) -> {SPECIAL[name]}: ...\n"
+    if name == "__array_ufunc__":  # NumPy leaves operators to us
+        return f"{INDENT}{name}: None\n"
     if name == "__array_priority__":
         return f"{INDENT}@property\n{INDENT}def {name}(self) -> float: ...\n"
     if name == "__deepcopy__":
