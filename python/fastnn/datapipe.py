@@ -186,9 +186,7 @@ class Dataset:
     ) -> Dataset:
         """`batch_size` elements stacked to one; the last batch may be shorter."""
         count = _whole("batch_size", batch_size, 1)
-        size = self._size
-        if size >= 0:
-            size = size // count if drop_remainder else -(-size // count)
+        size = _group_count(self._size, count, drop_remainder)
 
         def make() -> Iterator[Any]:
             if self._rows is not None:
@@ -212,9 +210,7 @@ class Dataset:
     ) -> Dataset:
         """As `batch`, with elements of unlike sizes filled up to the largest of their batch."""
         count = _whole("batch_size", batch_size, 1)
-        size = self._size
-        if size >= 0:
-            size = size // count if drop_remainder else -(-size // count)
+        size = _group_count(self._size, count, drop_remainder)
         fill = 0 if padding_values is None else padding_values
 
         def make() -> Iterator[Any]:
@@ -460,6 +456,13 @@ def _of_rows(arrays: Any, order: Callable[[], Iterable[int]], size: int) -> Data
             yield tree.map_structure(lambda a, i=i: np.asarray(a[i]), arrays)
 
     return Dataset(make, size, (arrays, order))
+
+
+def _group_count(size: int, count: int, drop_remainder: bool) -> int:
+    """How many groups of `count` there are of `size` elements; negative sizes (unknown) stay."""
+    if size < 0:
+        return size
+    return size // count if drop_remainder else -(-size // count)
 
 
 def _groups(items: Iterable[Any], count: int, drop: bool) -> Iterator[list[Any]]:
