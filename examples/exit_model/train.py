@@ -27,9 +27,8 @@ from typing import Any
 import numpy as np
 
 from fastnn.exit_strategy.errors import ExitError
-from fastnn.exit_strategy.model import ExitNetwork
-from fastnn.exit_strategy.model_card import MIN_TPR_RATIO, audit, card_markdown, tpr_ratio
-from fastnn.exit_strategy.model_fit import (
+from fastnn.exit_strategy.model.card import MIN_TPR_RATIO, audit, card_markdown, tpr_ratio
+from fastnn.exit_strategy.model.fit import (
     KNOTS,
     Encoder,
     FitSettings,
@@ -41,8 +40,9 @@ from fastnn.exit_strategy.model_fit import (
     fit_network,
     mean_log_probability,
 )
-from fastnn.exit_strategy.model_metrics import bootstrap_difference, evaluate_probabilities
-from fastnn.exit_strategy.model_table import CATEGORIES, CLASSES, NUMBERS, Table, read_table
+from fastnn.exit_strategy.model.metrics import bootstrap_difference, evaluate_probabilities
+from fastnn.exit_strategy.model.network import ExitNetwork
+from fastnn.exit_strategy.model.table import CATEGORIES, CLASSES, NUMBERS, Table, read_table
 
 TABLE = "exit_landmarks_2006_2011_h26m.csv"
 TUNE, TEST = "2010-10-01", "2011-08-01"

@@ -14,7 +14,7 @@ from fastnn.exit_strategy import batch
 from fastnn.exit_strategy.batch import evaluate_many
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.evaluation import evaluate
-from fastnn.exit_strategy.profile import Profile
+from fastnn.exit_strategy.profile.profile import Profile
 
 
 def companies(count: int) -> list[dict[str, Any]]:

@@ -14,9 +14,10 @@ import numpy as np
 import pytest
 from exit_profiles import make_profile_dict
 
-from fastnn.exit_strategy import batch, cli
+from fastnn.exit_strategy import batch
 from fastnn.exit_strategy.batch import evaluate_many
 from fastnn.exit_strategy.batch_output import partial_path, safe_cell
+from fastnn.exit_strategy.cli import commands as cli
 from fastnn.exit_strategy.errors import ExitError
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from fastnn.exit_strategy.evaluation import evaluate
-from fastnn.exit_strategy.profile import Profile
+from fastnn.exit_strategy.profile.profile import Profile
 
 CASES = Path(__file__).resolve().parents[2] / "examples" / "exit_profiles"
 

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from exit_profiles import make_profile_dict
 
-from fastnn.exit_strategy import cli
+from fastnn.exit_strategy.cli import commands as cli
 from fastnn.exit_strategy.errors import ExitError
-from fastnn.exit_strategy.schema import template
+from fastnn.exit_strategy.profile.schema import template
 
 
 @pytest.fixture

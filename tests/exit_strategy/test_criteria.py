@@ -21,7 +21,7 @@ from fastnn.exit_strategy.criteria import (
 )
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.resources import load_json
-from fastnn.exit_strategy.scoring import topsis, weighted_sum
+from fastnn.exit_strategy.scoring.scores import topsis, weighted_sum
 
 TREE = load_criteria()
 

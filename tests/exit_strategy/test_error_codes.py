@@ -14,22 +14,22 @@ import numpy as np
 import pytest
 from exit_profiles import TODAY, make_profile_dict
 
-from fastnn.exit_strategy import cli
 from fastnn.exit_strategy.batch import evaluate_many
+from fastnn.exit_strategy.cli import commands as cli
+from fastnn.exit_strategy.cli.model import add_commands
 from fastnn.exit_strategy.criteria import load_criteria, resolve_weights
 from fastnn.exit_strategy.errors import CODES, ExitError, Issue, code_title
 from fastnn.exit_strategy.evaluation import evaluate
-from fastnn.exit_strategy.gate_data import check_age, load_gates
-from fastnn.exit_strategy.model import load_model
-from fastnn.exit_strategy.model_cli import add_commands
-from fastnn.exit_strategy.model_table import check_features, read_table
-from fastnn.exit_strategy.money import parse_assumptions, parse_cap_table, proceeds
+from fastnn.exit_strategy.gates.data import check_age, load_gates
+from fastnn.exit_strategy.model.network import load_model
+from fastnn.exit_strategy.model.table import check_features, read_table
+from fastnn.exit_strategy.money.outcomes import parse_assumptions, parse_cap_table, proceeds
 from fastnn.exit_strategy.notes import Note
-from fastnn.exit_strategy.process import Process
-from fastnn.exit_strategy.profile import Profile
+from fastnn.exit_strategy.process.process import Process
+from fastnn.exit_strategy.profile.profile import Profile
 from fastnn.exit_strategy.result import Result
-from fastnn.exit_strategy.scoring import topsis
-from fastnn.exit_strategy.uncertainty import simulate
+from fastnn.exit_strategy.scoring.scores import topsis
+from fastnn.exit_strategy.scoring.uncertainty import simulate
 
 TREE = load_criteria()
 
@@ -64,7 +64,7 @@ def assumption(**data: Any) -> None:
 
 def unstable_conversion(patch: pytest.MonkeyPatch) -> None:
     """The equilibrium always exists, so the check behind it is shown a holder who would switch."""
-    patch.setattr("fastnn.exit_strategy.money.profitable_switch", lambda claims, net: "A")
+    patch.setattr("fastnn.exit_strategy.money.outcomes.profitable_switch", lambda claims, net: "A")
     made = company(cap_table={"common": 1e6, "founders": 1e6})
     proceeds(made, made.cap_table, None, ["ma"])
 

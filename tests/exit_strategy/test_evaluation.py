@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from fastnn.exit_strategy.criteria import EXTENDED_OPTIONS, load_criteria, resolve_weights
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.evaluation import compare, evaluate, recommend
-from fastnn.exit_strategy.fields import FIELDS
-from fastnn.exit_strategy.leaves import LEAF_FIELDS
-from fastnn.exit_strategy.profile import Profile
+from fastnn.exit_strategy.profile.profile import Profile
+from fastnn.exit_strategy.reading.fields import FIELDS
 from fastnn.exit_strategy.result import Rank, Result
-from fastnn.exit_strategy.scoring import Scores, topsis
+from fastnn.exit_strategy.scoring.leaves import LEAF_FIELDS
+from fastnn.exit_strategy.scoring.scores import Scores, topsis
 
 BASE = ("ipo", "ma", "transform")
 

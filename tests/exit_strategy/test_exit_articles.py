@@ -10,8 +10,8 @@ import pytest
 
 from fastnn.exit_strategy.catalogue import has_text
 from fastnn.exit_strategy.criteria import load_criteria
-from fastnn.exit_strategy.fields import CHECKLISTS, FIELD_BY_PATH
-from fastnn.exit_strategy.process_data import STATES
+from fastnn.exit_strategy.process.chart import STATES
+from fastnn.exit_strategy.reading.fields import CHECKLISTS, FIELD_BY_PATH
 from fastnn.exit_strategy.resources import load_json
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"

@@ -9,9 +9,8 @@ from test_model import made_table
 
 from fastnn.exit_strategy.contracts import CurveTable, Distribution, SamplingSpec
 from fastnn.exit_strategy.evaluation import evaluate
-from fastnn.exit_strategy.model import ExitNetwork
-from fastnn.exit_strategy.model_card import audit
-from fastnn.exit_strategy.model_fit import (
+from fastnn.exit_strategy.model.card import audit
+from fastnn.exit_strategy.model.fit import (
     FitSettings,
     calibrate,
     ensemble_logits,
@@ -19,8 +18,9 @@ from fastnn.exit_strategy.model_fit import (
     fit_network,
     mean_log_probability,
 )
-from fastnn.exit_strategy.profile import Profile
-from fastnn.exit_strategy.uncertainty import total_effects
+from fastnn.exit_strategy.model.network import ExitNetwork
+from fastnn.exit_strategy.profile.profile import Profile
+from fastnn.exit_strategy.scoring.uncertainty import total_effects
 
 pytestmark = pytest.mark.peers
 

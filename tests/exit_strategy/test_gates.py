@@ -11,11 +11,11 @@ import pytest
 from exit_profiles import TODAY, make_profile_dict
 
 from fastnn.exit_strategy.errors import ExitError
-from fastnn.exit_strategy.fx import load_rates
-from fastnn.exit_strategy.gate_data import check_age, flags_of, load_gates
-from fastnn.exit_strategy.gates import judge_gates, runway_months
-from fastnn.exit_strategy.profile import Profile
-from fastnn.exit_strategy.windows import OPERATORS, WINDOWS, Series
+from fastnn.exit_strategy.gates.data import check_age, flags_of, load_gates
+from fastnn.exit_strategy.gates.judge import judge_gates, runway_months
+from fastnn.exit_strategy.gates.windows import OPERATORS, WINDOWS, Series
+from fastnn.exit_strategy.profile.profile import Profile
+from fastnn.exit_strategy.reading.fx import load_rates
 
 GATES = load_gates()
 

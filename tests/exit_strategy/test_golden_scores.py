@@ -9,8 +9,8 @@ import pytest
 
 from fastnn.exit_strategy.contracts import Distribution, SamplingSpec
 from fastnn.exit_strategy.criteria import _full_matrix, ahp, load_criteria, resolve_weights
-from fastnn.exit_strategy.scoring import score, topsis, weighted_sum
-from fastnn.exit_strategy.uncertainty import simulate
+from fastnn.exit_strategy.scoring.scores import score, topsis, weighted_sum
+from fastnn.exit_strategy.scoring.uncertainty import simulate
 
 OPTIONS = ("ipo", "ma", "transform")
 

@@ -16,11 +16,10 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn.exit_strategy import model_cli
+from fastnn.exit_strategy.cli import model as model_cli
 from fastnn.exit_strategy.errors import ExitError
-from fastnn.exit_strategy.model import BaseRates, ExitNetwork, base_rates, load_model
-from fastnn.exit_strategy.model_card import audit, card_markdown, tpr_ratio
-from fastnn.exit_strategy.model_fit import (
+from fastnn.exit_strategy.model.card import audit, card_markdown, tpr_ratio
+from fastnn.exit_strategy.model.fit import (
     FitSettings,
     apply_calibration,
     calibrate,
@@ -29,8 +28,9 @@ from fastnn.exit_strategy.model_fit import (
     fit_network,
     mean_log_probability,
 )
-from fastnn.exit_strategy.model_metrics import bootstrap_difference, evaluate_probabilities
-from fastnn.exit_strategy.model_table import (
+from fastnn.exit_strategy.model.metrics import bootstrap_difference, evaluate_probabilities
+from fastnn.exit_strategy.model.network import BaseRates, ExitNetwork, base_rates, load_model
+from fastnn.exit_strategy.model.table import (
     CATEGORIES,
     CLASSES,
     NUMBERS,
@@ -442,9 +442,9 @@ valuation = {low = 3e7, mid = 5e7, high = 8e7}
 def test_the_explain_command_adds_up_and_reports_show_the_networks_spread(
     model: ExitNetwork, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from fastnn.exit_strategy import cli
+    from fastnn.exit_strategy.cli import commands as cli
     from fastnn.exit_strategy.evaluation import evaluate
-    from fastnn.exit_strategy.profile import Profile
+    from fastnn.exit_strategy.profile.profile import Profile
 
     model.save(tmp_path / "m")
     (tmp_path / "co.toml").write_text(PROFILE.replace("\n                  {", "{"))

@@ -13,21 +13,18 @@ import pytest
 from exit_profiles import TODAY, make_profile_dict
 from reference_waterfall import equilibria
 
-from fastnn.exit_strategy.base_rates import base_rates
-from fastnn.exit_strategy.captable import CapTable, Note, OptionGrant, Safe, ShareClass
-from fastnn.exit_strategy.deals import Assumptions, cash_after, spread_rate
 from fastnn.exit_strategy.errors import ExitError, Issue
 from fastnn.exit_strategy.evaluation import evaluate
-from fastnn.exit_strategy.model_table import money_raised
-from fastnn.exit_strategy.money import (
+from fastnn.exit_strategy.model.table import money_raised
+from fastnn.exit_strategy.money.captable import CapTable, Note, OptionGrant, Safe, ShareClass
+from fastnn.exit_strategy.money.deals import Assumptions, cash_after, spread_rate
+from fastnn.exit_strategy.money.outcomes import (
     parse_assumptions,
     parse_cap_table,
     proceeds,
     run_waterfall,
 )
-from fastnn.exit_strategy.profile import Profile
-from fastnn.exit_strategy.valuation import dcf, first_chicago, vc_method
-from fastnn.exit_strategy.waterfall import (
+from fastnn.exit_strategy.money.waterfall import (
     Claim,
     Schedule,
     break_points,
@@ -36,6 +33,9 @@ from fastnn.exit_strategy.waterfall import (
     pay_many,
     profitable_switch,
 )
+from fastnn.exit_strategy.profile.profile import Profile
+from fastnn.exit_strategy.profile.valuation import dcf, first_chicago, vc_method
+from fastnn.exit_strategy.scoring.base_rates import base_rates
 
 
 def oracle_table() -> CapTable:

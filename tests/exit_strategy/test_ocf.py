@@ -13,9 +13,9 @@ from exit_profiles import TODAY, make_profile_dict
 
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.evaluation import evaluate
-from fastnn.exit_strategy.ocf import read_ocf
-from fastnn.exit_strategy.profile import Profile
-from fastnn.exit_strategy.waterfall import Schedule
+from fastnn.exit_strategy.money.ocf import read_ocf
+from fastnn.exit_strategy.money.waterfall import Schedule
+from fastnn.exit_strategy.profile.profile import Profile
 
 Item = dict[str, Any]
 

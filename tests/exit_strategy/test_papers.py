@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from reference_waterfall import liquidity_equilibria
 
-from fastnn.exit_strategy.captable import CapTable, Note, OptionGrant, Safe, ShareClass
 from fastnn.exit_strategy.errors import ExitError
-from fastnn.exit_strategy.interest import Accrual, grown
-from fastnn.exit_strategy.money import parse_cap_table
-from fastnn.exit_strategy.waterfall import (
+from fastnn.exit_strategy.money.captable import CapTable, Note, OptionGrant, Safe, ShareClass
+from fastnn.exit_strategy.money.interest import Accrual, grown
+from fastnn.exit_strategy.money.outcomes import parse_cap_table
+from fastnn.exit_strategy.money.waterfall import (
     Schedule,
     break_points,
     pay_many,

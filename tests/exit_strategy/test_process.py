@@ -11,9 +11,9 @@ from exit_profiles import TODAY, make_profile_dict
 from fastnn.exit_strategy.catalogue import text
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.evaluation import evaluate
-from fastnn.exit_strategy.process import Process, mermaid, road, seed_mermaid
-from fastnn.exit_strategy.process_data import EDGES, ENDS, SEED_EDGES, SEED_NODES, STATES
-from fastnn.exit_strategy.profile import Profile
+from fastnn.exit_strategy.process.chart import EDGES, ENDS, SEED_EDGES, SEED_NODES, STATES
+from fastnn.exit_strategy.process.process import Process, mermaid, road, seed_mermaid
+from fastnn.exit_strategy.profile.profile import Profile
 from fastnn.exit_strategy.result import Result
 
 

@@ -14,10 +14,10 @@ import pytest
 from exit_profiles import TODAY, make_profile_dict
 
 from fastnn.exit_strategy.errors import CODES, ExitError, Issue
-from fastnn.exit_strategy.fields import CHECKLISTS, FIELDS
-from fastnn.exit_strategy.profile import Profile
+from fastnn.exit_strategy.profile.profile import Profile
+from fastnn.exit_strategy.profile.schema import field_table, json_schema, template
+from fastnn.exit_strategy.reading.fields import CHECKLISTS, FIELDS
 from fastnn.exit_strategy.resources import load_json
-from fastnn.exit_strategy.schema import field_table, json_schema, template
 
 #: (changes to a valid profile, code, field named, word the hint must hold)
 BROKEN: list[tuple[dict[str, Any], str, str, str]] = [

@@ -11,12 +11,12 @@ import numpy as np
 import pytest
 from exit_profiles import TODAY, make_profile_dict
 
-from fastnn.exit_strategy import cli
-from fastnn.exit_strategy.captable import CapTable, ShareClass
+from fastnn.exit_strategy.cli import commands as cli
 from fastnn.exit_strategy.errors import ExitError, Issue, visible
-from fastnn.exit_strategy.money import parse_assumptions, parse_cap_table, price_grid
-from fastnn.exit_strategy.parse import Reader, show
-from fastnn.exit_strategy.profile import Profile, read_mapping
+from fastnn.exit_strategy.money.captable import CapTable, ShareClass
+from fastnn.exit_strategy.money.outcomes import parse_assumptions, parse_cap_table, price_grid
+from fastnn.exit_strategy.profile.profile import Profile, read_mapping
+from fastnn.exit_strategy.profile.valuation import estimate
 from fastnn.exit_strategy.reading.amounts import (
     AmountError,
     plain_value,
@@ -24,7 +24,7 @@ from fastnn.exit_strategy.reading.amounts import (
     split_amounts,
 )
 from fastnn.exit_strategy.reading.dates import read_day
-from fastnn.exit_strategy.valuation import estimate
+from fastnn.exit_strategy.reading.parse import Reader, show
 
 
 @pytest.mark.parametrize(

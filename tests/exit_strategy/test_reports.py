@@ -19,13 +19,13 @@ from fastnn.exit_strategy.catalogue import LANGUAGES, data_words, has_text, text
 from fastnn.exit_strategy.criteria import load_criteria
 from fastnn.exit_strategy.errors import CODES, ExitError
 from fastnn.exit_strategy.evaluation import evaluate
-from fastnn.exit_strategy.gate_data import load_gates
-from fastnn.exit_strategy.process import Process
-from fastnn.exit_strategy.profile import Profile
-from fastnn.exit_strategy.report_format import money, percent
-from fastnn.exit_strategy.report_terminal import width_of
+from fastnn.exit_strategy.gates.data import load_gates
+from fastnn.exit_strategy.process.process import Process
+from fastnn.exit_strategy.profile.profile import Profile
+from fastnn.exit_strategy.report.terminal import width_of
 from fastnn.exit_strategy.resources import load_json
 from fastnn.exit_strategy.result import Result
+from fastnn.exit_strategy.wording import money, percent
 
 PACKAGE = Path(__file__).resolve().parents[2] / "python" / "fastnn" / "exit_strategy"
 ALL = ("ipo", "ma", "transform", "license_hire", "private_round", "dual_track", "ma_buy")
@@ -64,7 +64,7 @@ def test_catalogue_has_every_text_in_both_languages_with_the_same_values() -> No
 def test_every_key_in_the_code_is_in_the_catalogue() -> None:
     rows = load_json("catalogue.json")
     used = set()
-    for path in PACKAGE.glob("*.py"):
+    for path in PACKAGE.rglob("*.py"):
         for key in re.findall(r'[^_a-z]text\(\s*"([a-z_]+\.[A-Za-z_0-9]+)"', path.read_text()):
             used.add(key)
     assert len(used) > 40

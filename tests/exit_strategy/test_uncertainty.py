@@ -13,7 +13,7 @@ import fastnn
 from fastnn import ensemble
 from fastnn.exit_strategy.contracts import CurveTable, Distribution, SamplingSpec
 from fastnn.exit_strategy.errors import ExitError
-from fastnn.exit_strategy.uncertainty import (
+from fastnn.exit_strategy.scoring.uncertainty import (
     simulate,
     simulate_many,
     tornado_runs,

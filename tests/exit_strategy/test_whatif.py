@@ -10,13 +10,13 @@ from typing import Any
 import pytest
 from exit_profiles import TODAY, make_profile_dict
 
-from fastnn.exit_strategy.base_rates import price_over_raised
 from fastnn.exit_strategy.criteria import load_criteria
 from fastnn.exit_strategy.evaluation import evaluate
-from fastnn.exit_strategy.profile import Profile
+from fastnn.exit_strategy.profile.profile import Profile
 from fastnn.exit_strategy.resources import load_json
 from fastnn.exit_strategy.result import Result
-from fastnn.exit_strategy.whatif import rate_values, scenarios
+from fastnn.exit_strategy.scoring.base_rates import price_over_raised
+from fastnn.exit_strategy.scoring.whatif import rate_values, scenarios
 
 
 def run(**changes: Any) -> Result:

@@ -13,29 +13,33 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from .older import install
+
 if TYPE_CHECKING:
     from .batch import BatchResult, evaluate_many
     from .criteria import ahp, load_criteria, resolve_weights
     from .errors import ExitError, Issue
     from .evaluation import compare, evaluate
-    from .gate_data import check_age, load_gates
-    from .model import load_model
-    from .money import Assumptions, CapTable
-    from .process import Process
-    from .profile import Profile
+    from .gates.data import check_age, load_gates
+    from .model.network import load_model
+    from .money.outcomes import Assumptions, CapTable
+    from .process.process import Process
+    from .profile.profile import Profile
+    from .profile.schema import json_schema, template
     from .result import Result
-    from .schema import json_schema, template
-    from .scoring import topsis, weighted_sum
+    from .scoring.scores import topsis, weighted_sum
 
 #: Public name -> the room that holds it.
 _ROOMS = {
     "Assumptions": "money", "BatchResult": "batch", "CapTable": "money", "ExitError": "errors",
     "Issue": "errors", "Process": "process", "Profile": "profile", "Result": "result",
-    "ahp": "criteria", "check_age": "gate_data", "compare": "evaluation", "evaluate": "evaluation",
-    "evaluate_many": "batch", "json_schema": "schema", "load_criteria": "criteria",
-    "load_gates": "gate_data", "load_model": "model", "resolve_weights": "criteria",
-    "template": "schema", "topsis": "scoring", "weighted_sum": "scoring",
+    "ahp": "criteria", "check_age": "gates.data", "compare": "evaluation", "evaluate": "evaluation",
+    "evaluate_many": "batch", "json_schema": "profile.schema", "load_criteria": "criteria",
+    "load_gates": "gates.data", "load_model": "model", "resolve_weights": "criteria",
+    "template": "profile.schema", "topsis": "scoring", "weighted_sum": "scoring",
 }  # fmt: skip
+
+install()
 
 __all__ = [
     "Assumptions",

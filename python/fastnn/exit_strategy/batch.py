@@ -21,18 +21,17 @@ import numpy as np
 
 from .batch_input import Source, open_source
 from .batch_output import TEXTS, Output, fingerprint
-from .completion import base_of, complete
 from .contracts import CurveTable, ExitModel, SamplingSpec, Simulation
 from .criteria import BASE_OPTIONS, Criteria, Weights, check_options, load_criteria, resolve_weights
 from .errors import ExitError, Issue, visible
-from .evaluation import DEFAULT_DRAWS, check_draws, point_fits, rank_rows, recommend, unknown_leaves
-from .gate_data import Gates, load_gates
-from .gates import judge_gates
-from .leaves import read_leaves
-from .profile import Profile
+from .evaluation import DEFAULT_DRAWS, check_draws
+from .gates.data import Gates, load_gates
+from .profile.profile import Profile
 from .reading.delimited import BadRow
-from .sampling import build_spec, computed_facts, curves_of
-from .scoring import score_fits
+from .scoring.judging import Frame, Judgement, judge
+from .scoring.ranking import rank_rows, recommend
+from .scoring.sampling import build_spec, curves_of
+from .scoring.uncertainty import simulate_many
 
 __all__ = ["BatchResult", "evaluate_many"]
 
@@ -61,12 +60,9 @@ class BatchResult:
 class _Job:
     """Settings shared by all rows."""
 
-    options: tuple[str, ...]
+    frame: Frame
     weights: Weights
-    criteria: Criteria
     curves: tuple[CurveTable | None, ...]
-    gates: Gates
-    model: ExitModel | None
     draws: int
     seed: int
     kappa: float
@@ -80,7 +76,7 @@ class _Ready:
 
     row: dict[str, Any]
     spec: SamplingSpec
-    parts: Any
+    made: Judgement
 
 
 def evaluate_many(
@@ -119,13 +115,11 @@ def evaluate_many(
     chosen = check_options(options, tree)
     check_draws(draws, seed, kappa, len(chosen))
     _check_workers(workers)
+    weighting = resolve_weights(weights, tree)
     job = _Job(
-        chosen,
-        resolve_weights(weights, tree),
-        tree,
+        Frame(tree, chosen, tuple(weighting.values), gates or load_gates(), model),
+        weighting,
         curves_of(tree, chosen),
-        gates or load_gates(),
-        model,
         draws,
         seed,
         kappa,
@@ -172,10 +166,11 @@ def evaluate_many(
 
 def _settings_of(job: _Job) -> tuple[str, ...]:
     """What a result depends on besides the source, as texts."""
-    tree = job.criteria
+    frame = job.frame
+    tree = frame.criteria
     return (
-        *job.options, *map(repr, job.weights.values), str(job.draws), str(job.seed),
-        repr(job.kappa), *job.gates.hashes.values(), job.model.name if job.model else "",
+        *frame.options, *map(repr, frame.weights), str(job.draws), str(job.seed),
+        repr(job.kappa), *frame.gates.hashes.values(), frame.model.name if frame.model else "",
         "" if tree.source is None else tree.source[1], str(job.decimal),
     )  # fmt: skip
 
@@ -265,7 +260,7 @@ def _score_chunk(
     out: list[dict[str, Any]] = []
     ready: list[_Ready] = []
     for number, raw in chunk:
-        row: dict[str, Any] = dict.fromkeys(column_names(job.options))
+        row: dict[str, Any] = dict.fromkeys(column_names(job.frame.options))
         row["row"], row["rows"] = float(number), None if total is None else float(total)
         cells = raw.cells if isinstance(raw, BadRow) else raw
         row["name"] = _name_of(cells)
@@ -313,7 +308,6 @@ def _simulated(
     ready: Sequence[_Ready], job: _Job
 ) -> Iterator[tuple[_Ready, Simulation | Exception]]:
     """Sample companies together; if that fails one by one, so that the fault stays with its row."""
-    from .uncertainty import simulate_many
 
     def run(items: Sequence[_Ready]) -> list[Simulation]:
         specs = [item.spec for item in items]
@@ -336,36 +330,29 @@ def _simulated(
 
 def _prepare(raw: Mapping[str, Any], row: dict[str, Any], job: _Job) -> _Ready:
     """Return one company ready for sampling; everything but the ranks goes into its row."""
-    from .money import proceeds
-
     stated = job.decimal and isinstance(raw, Mapping) and "decimal" not in raw
     profile = Profile.from_dict({**raw, "decimal": job.decimal} if stated else raw)
-    report = judge_gates(profile, job.gates, job.options, brief=True)
-    leaves, _ = read_leaves(profile, job.criteria)
-    money = proceeds(profile, profile.cap_table, profile.assumptions, job.options, brief=True)
-    chances = complete(profile, job.options, leaves, report, base_of(profile, job.model))
-    computed = computed_facts(job.options, money, chances, report)
+    frame = job.frame
+    made = judge(profile, frame, brief=True)
     spec = build_spec(
-        profile, job.criteria, job.options, job.weights.values, leaves, computed, report,
-        job.curves,
+        profile, frame.criteria, frame.options, frame.weights, made.leaves, made.computed,
+        made.report, job.curves,
     )  # fmt: skip
-    fits = point_fits(job.criteria, job.options, leaves, computed)
-    scores = score_fits(job.criteria, job.options, fits, job.weights.values)
-    for option in job.options:
-        row[f"p_complete_{option}"] = chances[option].value
-        row[f"founder_npv_{option}"] = float(money.options[option].founder_npv[1])
-        row[f"open_{option}"] = float(report.is_open(option))
-    return _Ready(row, spec, (scores, report, unknown_leaves(job.criteria, leaves, profile)))
+    for option in frame.options:
+        row[f"p_complete_{option}"] = made.chances[option].value
+        row[f"founder_npv_{option}"] = float(made.money.options[option].founder_npv[1])
+        row[f"open_{option}"] = float(made.report.is_open(option))
+    return _Ready(row, spec, made)
 
 
 def _finish(item: _Ready, sim: Simulation, job: _Job) -> None:
-    scores, report, unknown = item.parts
-    ranking = rank_rows(sim, scores, report)
-    advice = recommend(job.criteria, job.weights, ranking, scores, unknown, ())
+    made = item.made
+    ranking = rank_rows(sim, made.scores, made.report)
+    advice = recommend(job.frame.criteria, job.weights, ranking, made.scores, made.unknown, ())
     row = item.row
     row["recommendation"], row["first"] = advice.answer, ranking[0].option
     row["lead"], row["unknown_weight"] = advice.lead, advice.unknown_weight
-    for k, option in enumerate(job.options):
+    for k, option in enumerate(job.frame.options):
         row[f"p_first_{option}"] = float(sim.p_first[k])
         row[f"score_mean_{option}"] = float(sim.score_mean[k])
         row[f"score_p05_{option}"] = float(sim.score_p05[k])

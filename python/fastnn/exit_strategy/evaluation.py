@@ -1,7 +1,6 @@
-"""Evaluate one profile: gates, money, chances, scores, sampling, explanation.
+"""Evaluate one profile: judged by `scoring.judging`, then sampled, ranked and explained.
 
-This is the one place where the rooms meet; each step is a function of another room. `batch` does
-the same for many profiles.
+`batch` does the same for many profiles.
 """
 
 from __future__ import annotations
@@ -11,32 +10,23 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from .base_rates import PRICE_BAND, price_over_raised
-from .completion import base_of, complete
-from .contracts import ExitModel, Simulation
+from .contracts import ExitModel, SamplingSpec, Simulation
 from .criteria import BASE_OPTIONS, Criteria, Weights, check_options, load_criteria, resolve_weights
 from .errors import ExitError, Issue
-from .explain import differences, find_flips
-from .gate_data import Gates, load_gates
-from .gates import GateReport, judge_gates, unique
-from .leaves import LeafFact, read_leaves
+from .gates.data import Gates, load_gates
+from .gates.judge import unique
 from .notes import Note
-from .profile import Profile
+from .profile.profile import Profile
 from .resources import data_hashes
-from .result import (
-    MAX_UNKNOWN,
-    MIN_LEAD,
-    MIN_P_FIRST,
-    Provenance,
-    Rank,
-    Recommendation,
-    Result,
-    TornadoBar,
-)
-from .sampling import build_spec, computed_facts
-from .scoring import Scores, score_fits, topsis
+from .result import Result
+from .scoring.base_rates import PRICE_BAND, price_over_raised
+from .scoring.explain import differences, find_flips
+from .scoring.judging import Frame, Judgement, judge, point_fits, unknown_leaves
+from .scoring.ranking import rank_rows, recommend
+from .scoring.record import Provenance, TornadoBar
+from .scoring.sampling import build_spec
+from .scoring.uncertainty import simulate, tornado_runs
 
 __all__ = [
     "DEFAULT_DRAWS",
@@ -48,8 +38,6 @@ __all__ = [
     "recommend",
     "unknown_leaves",
 ]
-
-FloatArray = npt.NDArray[np.float64]
 
 DEFAULT_DRAWS = 10_000
 MAX_DRAW_CELLS = 100_000_000  # draws x options; beyond it the answer does not get better
@@ -81,71 +69,46 @@ def evaluate(
     `weights` is a preset name, {group: weight}, a list or a pairwise matrix; `kappa` says how
     firmly the weights are held (60 by default). The same seed gives the same bytes on one platform.
     """
-    from .money import proceeds as find_proceeds
-
     company = profile if isinstance(profile, Profile) else Profile.from_dict(profile)
     tree = criteria or load_criteria()
     chosen = check_options(options, tree)
     weighting = resolve_weights(weights, tree, allow_inconsistent=allow_inconsistent)
     check_draws(draws, seed, kappa, len(chosen), threads)
     gate_data = gates or load_gates()
-    report = judge_gates(company, gate_data, chosen)
-    leaves, notes = read_leaves(company, tree)
-    money = find_proceeds(company, company.cap_table, company.assumptions, chosen)
-    base = base_of(company, model)
-    chances = complete(company, chosen, leaves, report, base)
-    computed = computed_facts(chosen, money, chances, report)
-    spec = build_spec(company, tree, chosen, weighting.values, leaves, computed, report)
-    fits = point_fits(tree, chosen, leaves, computed)
-    scores = score_fits(tree, chosen, fits, weighting.values)
+    made = judge(company, Frame(tree, chosen, tuple(weighting.values), gate_data, model))
+    report, money, scores = made.report, made.money, made.scores
+    spec = build_spec(company, tree, chosen, weighting.values, made.leaves, made.computed, report)
     sims, bars = _sample(spec, draws, seed, kappa, threads)
-    unknown = unknown_leaves(tree, leaves, company)
-    ranking = rank_rows(sims["main"], scores, report)
-    advice = recommend(tree, weighting, ranking, scores, unknown, bars)
+    main = sims.pop("main")
+    ranking = rank_rows(main, scores, report)
     order = [chosen.index(row.option) for row in ranking]
     second = order[1] if len(order) > 1 else order[0]
     open_rows = [k for k, option in enumerate(chosen) if report.is_open(option)]
-    flags = [*money.flags, *(flag for row in money.options.values() for flag in row.flags)]
-    warnings = [*notes, *report.warnings, *(Note(flag) for flag in flags)]
-    if weighting.triad_text:
-        warnings.append(
-            Note("inconsistent", {"cr": f"{weighting.cr:.3f}", "triad": weighting.triad_text})
-        )
-    multiple = price_over_raised(company)
-    if multiple is not None and not PRICE_BAND[0] <= multiple <= PRICE_BAND[2]:
-        low, middle, high = (f"{v:g}" for v in PRICE_BAND)
-        band = {"ratio": f"{multiple:.1f}", "low": low, "middle": middle, "high": high}
-        warnings.append(Note("price_band", band))
-    if company.country != "US":
-        warnings.append(Note("us_rates"))
-    if not base.in_hull:
-        warnings.append(Note("outside_model", {"features": " ".join(base.outside)}))
     return Result(
-        company,
-        chosen,
-        dict(zip(tree.groups, weighting.values, strict=True)),
-        ranking,
-        advice,
-        scores,
-        tree.groups,
-        MappingProxyType(leaves),
-        chances,
-        base,
-        report,
-        money,
-        computed,
-        {o: tuple(map(float, sims["main"].p_rank[k])) for k, o in enumerate(chosen)},
-        {
+        profile=company,
+        options=chosen,
+        weights=dict(zip(tree.groups, weighting.values, strict=True)),
+        ranking=ranking,
+        advice=recommend(tree, weighting, ranking, scores, made.unknown, bars),
+        scores=scores,
+        groups=tree.groups,
+        leaves=MappingProxyType(dict(made.leaves)),
+        completion=made.chances,
+        base=made.base,
+        gates=report,
+        proceeds=money,
+        computed=made.computed,
+        p_rank={o: tuple(map(float, main.p_rank[k])) for k, o in enumerate(chosen)},
+        other_kappa={
             name: dict(zip(chosen, map(float, sim.p_first), strict=True))
             for name, sim in sims.items()
-            if name != "main"
         },
-        bars,
-        differences(tree, scores, order[0], second, leaves),
-        find_flips(tree, scores, weighting.values, leaves, open_rows),
-        unknown,
-        unique(warnings),
-        Provenance(
+        tornado=bars,
+        differences=differences(tree, scores, order[0], second, made.leaves),
+        flips=find_flips(tree, scores, weighting.values, made.leaves, open_rows),
+        unknown=made.unknown,
+        warnings=unique(_warnings(company, made, weighting)),
+        provenance=Provenance(
             _version(),
             seed,
             draws,
@@ -159,10 +122,30 @@ def evaluate(
             gate_data.checked.isoformat(),
             company.as_of,
         ),
-        spec,
-        tree,
-        gate_data,
+        spec=spec,
+        criteria=tree,
+        gate_data=gate_data,
     )
+
+
+def _warnings(company: Profile, made: Judgement, weighting: Weights) -> list[Note]:
+    """What a reader of the report is told about the inputs and their limits."""
+    money = made.money
+    flags = [*money.flags, *(flag for row in money.options.values() for flag in row.flags)]
+    out = [*made.notes, *made.report.warnings, *(Note(flag) for flag in flags)]
+    if weighting.triad_text:
+        triad = {"cr": f"{weighting.cr:.3f}", "triad": weighting.triad_text}
+        out.append(Note("inconsistent", triad))
+    multiple = price_over_raised(company)
+    if multiple is not None and not PRICE_BAND[0] <= multiple <= PRICE_BAND[2]:
+        low, middle, high = (f"{v:g}" for v in PRICE_BAND)
+        band = {"ratio": f"{multiple:.1f}", "low": low, "middle": middle, "high": high}
+        out.append(Note("price_band", band))
+    if company.country != "US":
+        out.append(Note("us_rates"))
+    if not made.base.in_hull:
+        out.append(Note("outside_model", {"features": " ".join(made.base.outside)}))
+    return out
 
 
 def compare(profiles: Sequence[Profile | Mapping[str, Any]], **settings: Any) -> tuple[Result, ...]:
@@ -212,26 +195,9 @@ def check_draws(
         raise ExitError(issues)
 
 
-def point_fits(
-    criteria: Criteria,
-    options: Sequence[str],
-    leaves: Mapping[str, LeafFact],
-    computed: Mapping[str, Mapping[str, tuple[float, float, float]]],
-) -> FloatArray:
-    """Return fits (options, leaves) at the stated facts."""
-    fits = np.empty((len(options), len(criteria.leaves)))
-    for column, leaf in enumerate(criteria.leaves):
-        for row, option in enumerate(options):
-            value = computed[option][leaf.id][1] if leaf.computed else leaves[leaf.id].value
-            fits[row, column] = leaf.fit(option, value)
-    return fits
-
-
 def _sample(
-    spec: Any, draws: int, seed: int, kappa: float, threads: int | None
+    spec: SamplingSpec, draws: int, seed: int, kappa: float, threads: int | None
 ) -> tuple[dict[str, Simulation], tuple[TornadoBar, ...]]:
-    from .uncertainty import simulate, tornado_runs
-
     main = simulate(spec, kappa=kappa, draws=draws, seed=seed, threads=threads)
     runs = tornado_runs(spec, kappa=kappa, draws=draws, seed=seed)  # on the same draws
     sims = {"main": main}
@@ -243,87 +209,6 @@ def _sample(
         for k, leaf in enumerate(spec.leaves)
     ]
     return sims, tuple(sorted(bars, key=lambda bar: -abs(bar.swing)))
-
-
-def unknown_leaves(
-    criteria: Criteria, leaves: Mapping[str, LeafFact], profile: Profile
-) -> tuple[str, ...]:
-    """Return the leaves nobody knows, computed ones included when ownership is unknown."""
-    names = [leaf.id for leaf in criteria.leaves if not leaf.computed and not leaves[leaf.id].known]
-    if profile.cap_table is None and profile.founder_share is None:
-        names += ["founder_npv", "control_after"]
-    return tuple(names)
-
-
-def rank_rows(sim: Simulation, scores: Scores, report: GateReport) -> tuple[Rank, ...]:
-    """Return the ranking: open options first, by first-place chance, then by mean score."""
-    rows = [
-        Rank(
-            option,
-            float(sim.p_first[k]),
-            float(sim.score_mean[k]),
-            float(sim.score_p05[k]),
-            float(sim.score_p95[k]),
-            report.is_open(option),
-            float(sim.mc_error[k]),
-            float(scores.wsm[k]),
-            float(scores.topsis[k]),
-        )
-        for k, option in enumerate(sim.options)
-    ]
-    # chances that differ by less than a hundredth are even; the mean score orders those
-    return tuple(
-        sorted(rows, key=lambda row: (not row.open, -round(row.p_first, 2), -row.score_mean))
-    )
-
-
-def recommend(
-    criteria: Criteria,
-    weights: Weights,
-    ranking: Sequence[Rank],
-    scores: Scores,
-    unknown: Sequence[str],
-    bars: Sequence[TornadoBar],
-) -> Recommendation:
-    """Apply the recommendation rule of section 6.4: sure enough, far enough, both methods agree."""
-    total = sum(weights.values)
-    share = sum(
-        weights.values[group] * local
-        for leaf, group, local in zip(
-            criteria.leaves, criteria.group_of, criteria.local_weights, strict=True
-        )
-        if leaf.id in unknown
-    )
-    unknown_weight = share / total if total else 1.0
-    rows = [row for row in ranking if row.open]
-    pair = tuple(row.option for row in rows[:2])
-    rivals = [row.score_mean for row in rows[1:]]
-    lead = rows[0].score_mean - max(rivals) if rivals else 1.0
-    agree = _methods_agree(rows, scores, weights)
-    swings = [bar.leaf for bar in bars if abs(bar.swing) > 0]
-    settle = tuple(dict.fromkeys([*(n for n in swings if n in unknown), *swings]))[:5]
-    p_first = rows[0].p_first if rows else 0.0
-    if not rows:
-        answer = "none_open"
-    elif unknown_weight > MAX_UNKNOWN:
-        answer = "insufficient_information"
-    elif p_first >= MIN_P_FIRST and lead >= MIN_LEAD and agree:
-        answer = rows[0].option
-    else:
-        answer = "near_tie"
-    return Recommendation(answer, pair, p_first, lead, agree, unknown_weight, settle)
-
-
-def _methods_agree(rows: Sequence[Rank], scores: Scores, weights: Weights) -> bool:
-    """Return whether weighted sum and TOPSIS put the same open option first (ties agree)."""
-    if len(rows) < 2:
-        return True
-    at = [scores.options.index(row.option) for row in rows]
-    wsm = scores.wsm[at]
-    close = topsis(scores.groups[at], weights.values)
-    best_wsm = set(np.flatnonzero(wsm >= wsm.max() - 1e-12).tolist())
-    best_close = set(np.flatnonzero(close >= close.max() - 1e-12).tolist())
-    return bool(best_wsm & best_close)
 
 
 def _version() -> str:

@@ -12,7 +12,7 @@ import unicodedata
 from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
-from fastnn.exit_strategy.fx import ISO_4217
+from fastnn.exit_strategy.reading.fx import ISO_4217
 
 __all__ = ["EXAMPLE", "Amount", "AmountError", "plain_value", "read_amount", "split_amounts"]
 

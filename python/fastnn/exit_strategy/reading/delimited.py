@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from fastnn.exit_strategy.errors import ExitError, Issue
-from fastnn.exit_strategy.fields import CHECKLISTS, FIELD_BY_PATH
+from fastnn.exit_strategy.reading.fields import CHECKLISTS, FIELD_BY_PATH
 
 from .files import check_encoding, read_bytes
 

@@ -1,0 +1,8 @@
+"""The commands `fastnn exit ...`; rooms are imported when a command runs."""
+
+from __future__ import annotations
+
+from .commands import add_commands, main
+from .running import BAD_INPUT, INSUFFICIENT, STALE, run
+
+__all__ = ["BAD_INPUT", "INSUFFICIENT", "STALE", "add_commands", "main", "run"]

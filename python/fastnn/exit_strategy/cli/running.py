@@ -1,0 +1,47 @@
+"""How a command of the exit tool runs: exit codes, and errors in plain words.
+
+Exit codes: 0 fine, 2 bad input, 3 not enough information, 4 stale gate data under --strict.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from fastnn.exit_strategy.errors import ExitError, Issue
+
+__all__ = ["BAD_INPUT", "INSUFFICIENT", "STALE", "run"]
+
+BAD_INPUT, INSUFFICIENT, STALE = 2, 3, 4
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run a parsed command; return its exit code, errors in plain words on stderr."""
+    try:
+        return int(args.action(args))
+    except ExitError as error:
+        print(_error_text(error, getattr(args, "lang", "en")), file=sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader went away, as `head` does; not an error of ours
+        return 0
+
+
+def _error_text(error: ExitError, lang: str) -> str:
+    count = len(error.issues)
+    if lang == "zh":
+        return "\n".join([f"{count} 个问题：", *(_issue_in_chinese(i) for i in error.issues)])
+    head = f"{count} problem{'s' if count > 1 else ''}:"
+    return "\n".join([head, *(str(issue) for issue in error.issues)])
+
+
+def _issue_in_chinese(issue: Issue) -> str:
+    """What kind of fault it is in Chinese; the details name fields and values as they are."""
+    from fastnn.exit_strategy.catalogue import text
+
+    where = f" {issue.field}" if issue.field else ""
+    title = text(f"code.{issue.code}", "zh")
+    return f"{issue.code}{where}：{title}（{issue.message}）\n  提示：{issue.hint}"

@@ -1,0 +1,39 @@
+"""What a cap table pays whom, and what every option pays the founders.
+
+`captable` holds the terms, `captable_read` and `ocf` read them, `waterfall` shares a price among
+claims, `deals` are the options as cash flows, `outcomes` values them.
+"""
+
+from __future__ import annotations
+
+from .outcomes import (
+    Assumptions,
+    CapTable,
+    Note,
+    OptionGrant,
+    Safe,
+    ShareClass,
+    Waterfall,
+    parse_assumptions,
+    parse_cap_table,
+    price_grid,
+    price_to_prefer,
+    proceeds,
+    run_waterfall,
+)
+
+__all__ = [
+    "Assumptions",
+    "CapTable",
+    "Note",
+    "OptionGrant",
+    "Safe",
+    "ShareClass",
+    "Waterfall",
+    "parse_assumptions",
+    "parse_cap_table",
+    "price_grid",
+    "price_to_prefer",
+    "proceeds",
+    "run_waterfall",
+]

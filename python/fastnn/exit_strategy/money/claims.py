@@ -1,0 +1,63 @@
+"""One holder's claim on the money of a sale: what is due first, and what it shares.
+
+Works on float and on Decimal. Standard library only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Generic, TypeVar
+
+__all__ = ["Claim", "above"]
+
+N = TypeVar("N", float, Decimal)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim(Generic[N]):
+    """One holder's claim on the net price.
+
+    `due` is paid by `rank` (lower first, equal ranks in proportion) before anything is shared;
+    `last` is the part of it that comes after all ranks. `units` share what is left, once a unit is
+    worth more than `strike`. `cap` bounds what the claim takes without converting: equal to `due`
+    for non-participating shares, None for full participation and for common shares. `part` is what
+    post-money paper owns of the liquidity capitalization: of all shares but those of holders who
+    take money instead; `units` is then its number when everybody converts.
+    """
+
+    holder: str
+    due: N
+    last: N
+    rank: int
+    units: N
+    strike: N
+    cap: N | None
+    part: N | None = None
+    holds: bool = False  # has chosen not to convert
+
+    def at(self, v: N) -> N:
+        """Payout when a unit is worth `v` and everything due is paid."""
+        shared = self.units * above(v, self.strike)
+        held = self.due + shared
+        if self.cap is not None and held > self.cap:
+            held = self.cap
+        return held if self.holds or held > shared else shared
+
+    def slope(self, v: N) -> N:
+        """Change of `at` per unit of `v` inside a linear piece."""
+        shared = self.units * above(v, self.strike)
+        capped = self.cap is not None and self.due + shared >= self.cap
+        over = self.cap is not None and not self.holds and shared > self.cap
+        grows = v > self.strike and (not capped or over)
+        return self.units if grows else self.units * 0
+
+    @property
+    def may_convert(self) -> bool:
+        """Whether the holder has a choice between its claim and its units."""
+        return self.cap is not None and self.units > 0 and (self.due > 0 or self.cap > 0)
+
+
+def above(v: N, strike: N) -> N:
+    """What a unit worth `v` brings beyond its strike."""
+    return v - strike if v > strike else v * 0

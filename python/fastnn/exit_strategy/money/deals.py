@@ -1,0 +1,390 @@
+"""The exit paths as cash flows to the founders: sale, listing, licence-and-hire, going on.
+
+Each path turns a headline price into dated payments through the waterfall and discounts them at the
+founders' rate (monthly compounding of the yearly rate). Defaults are stated in `Assumptions`; the
+figures behind them are in design section 3.5. Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields, replace
+
+from fastnn.exit_strategy.errors import ExitError, Issue
+
+from .claims import Claim
+from .waterfall import Schedule
+
+# What a number is; the reader of texts goes by the name.
+Money = float
+Months = float
+Rate = float
+Times = float
+
+__all__ = [
+    "Assumptions",
+    "Bridge",
+    "Company",
+    "Path",
+    "cash_after",
+    "headline_for",
+    "net_of",
+    "spread_rate",
+    "value_option",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Assumptions:
+    """Deal terms; rates are parts of 1, times are months, `*_part` are parts of the price."""
+
+    discount_rate: Rate = 0.25  # the founders' yearly rate
+    tax_rate: Rate | None = None  # after-tax only if given
+    founder_share: Rate = 0.5  # used without a cap table and without profile.founder_share
+    # sale
+    months_to_close: Months = 9.0
+    fee_rate: Rate = 0.03
+    fee_fixed: Money = 0.0
+    carve_out: Rate = 0.0  # part of the equity value set aside for management
+    founder_carve_out: Rate = 0.0  # founders' part of it
+    escrow_rate: Rate = 0.10
+    escrow_months: Months = 18.0
+    escrow_release: Rate = 0.9  # expected part released
+    earn_out_rate: Rate = 0.0
+    earn_out_months: Months = 24.0
+    earn_out_probability: Rate = 0.5
+    # listing
+    months_to_list: Months = 14.0
+    ipo_raise: Money | None = None  # primary money; None: 20 % of the value before it
+    ipo_spread: Rate | None = None  # None: by size
+    lock_up_months: Months = 6.0
+    sale_months: Months = 12.0  # founders sell in four equal parts over this time
+    sold_at_ipo: Rate = 0.0  # founders' part sold in the offering
+    marketability_discount: Rate = 0.10  # on shares still locked
+    qualified_price: Money | None = None  # price per share for automatic conversion
+    qualified_size: Money | None = None  # primary money for automatic conversion
+    # licence and hire
+    license_months: Months = 6.0
+    license_part: Rate = 0.35  # fee to the company
+    people_part: Rate = 0.35  # pay to people, outside the waterfall
+    founder_people_share: Rate = 0.3  # founders' part of that pay
+    people_months: Months = 24.0  # over which it vests
+    # going on: transformation, private round, buying another firm
+    later_months: Months = 44.0
+    transform_success: Rate = 0.5
+    transform_multiple: Times = 1.5  # value when it works, times today's
+    failure_part: Rate = 0.15  # value when it does not, times today's
+    failure_months: Months = 24.0
+    round_success: Rate = 0.55
+    round_multiple: Times = 2.0
+    round_raise: Rate = 0.25  # new money, times the value before it
+    round_secondary: Rate = 0.0  # founders' part sold in the round
+    buy_success: Rate = 0.45
+    buy_multiple: Times = 1.8
+    buy_dilution: Rate = 0.2  # new shares for the target
+    dual_track_cost: Rate = 0.01  # extra cost, times the price
+
+    def __post_init__(self) -> None:
+        issues = [issue for f in fields(self) if (issue := _fault(f.name, getattr(self, f.name)))]
+        if self.fee_rate + self.escrow_rate + self.earn_out_rate >= 1 and not issues:
+            text = "fees, escrow and earn-out take the whole price"
+            hint = "lower fee_rate, escrow_rate or earn_out_rate"
+            issues.append(Issue("EX307", "assumptions", text, hint))
+        if issues:
+            raise ExitError(issues)
+
+
+_MOST = {"discount_rate": 5.0, "round_raise": 10.0, "license_part": 1.0}
+
+
+def _fault(name: str, value: float | None) -> Issue | None:
+    if value is None:
+        return None
+    kind = str(Assumptions.__dataclass_fields__[name].type).partition(" ")[0]
+    most = _MOST.get(name, {"Money": 1e15, "Times": 1000.0, "Months": 240.0}.get(kind, 1.0))
+    if 0 <= value <= most:
+        return None
+    return Issue("EX307", f"assumptions.{name}", f"{value} is outside 0 to {most:g}",
+                 "rates are parts of 1, times are months", str(value))  # fmt: skip
+
+
+def spread_rate(raised: float) -> float:
+    """Median underwriting spread by money raised in US dollars (2007-2011, WilmerHale)."""
+    for most, rate in ((250e6, 0.07), (500e6, 0.0614), (1e9, 0.055)):
+        if raised <= most:
+            return rate
+    return 0.0331
+
+
+def cash_after(cash: float, burn: float, committed: float, months: float) -> float:
+    """Cash some months from now: what burns is gone, what is earned is there.
+
+    Committed money pays for the burn before cash does, but is not counted as cash: it brings new
+    shares or debt. Cash does not go below zero: somebody else has paid from there on.
+    """
+    left = cash + (committed if burn > 0 else 0.0) - burn * months
+    return max(0.0, min(left, cash) if burn > 0 else left)
+
+
+@dataclass(frozen=True, slots=True)
+class Company:
+    """What a path needs to know: the claims, the founders' part of each, cash, debt, votes.
+
+    A price is for the business without cash and debt; `cash` is today's, `burn` what a month takes
+    of it (below zero: adds to it). `claims_in` gives the claims some months from now, where what is
+    due grows with time.
+    """
+
+    claims: tuple[Claim[float], ...]
+    founder_parts: Mapping[str, float]
+    founder_votes: float
+    cash: float
+    debt: float
+    acquirer_stake: float
+    usd: Callable[[float], float]  # for tables stated in US dollars
+    burn: float = 0.0
+    committed: float = 0.0
+    claims_in: Callable[[float], tuple[Claim[float], ...]] | None = None
+    schedule: Schedule[float] = field(init=False, repr=False, compare=False)
+    #: The founders' part of a net price.
+    founders_at: Callable[[float], float] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "schedule", Schedule(self.claims))
+        object.__setattr__(self, "founders_at", self.schedule.part_of(self.founder_parts))
+
+    def cash_in(self, months: float) -> float:
+        """Cash some months from now."""
+        return cash_after(self.cash, self.burn, self.committed, months)
+
+    def grown(self, months: float) -> Company:
+        """The company with what is due to everybody some months from now."""
+        return self if self.claims_in is None else replace(self, claims=self.claims_in(months))
+
+    def founders(self, payouts: Mapping[str, float]) -> float:
+        """The founders' part of payouts."""
+        return sum(payouts.get(holder, 0.0) * part for holder, part in self.founder_parts.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Bridge:
+    """From the headline price to what the holders share at closing, step by step."""
+
+    net: float
+    escrow: float
+    earn_out: float
+    carve_out: float
+    steps: tuple[tuple[str, float], ...]
+    short: bool  # the price does not cover debt and costs
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """One option at one price: present value to the founders and how it comes about."""
+
+    npv: float
+    payouts: Mapping[str, float]
+    net: float
+    months: float
+    control: float
+    steps: tuple[tuple[str, float], ...]
+    outside: float = 0.0
+    flags: tuple[str, ...] = ()
+
+
+def net_of(price: float, company: Company, a: Assumptions, months: float = 0.0) -> Bridge:
+    """Net = price + cash at closing - debt - fees - carve-out - escrow - earn-out."""
+    fees = a.fee_fixed + a.fee_rate * price
+    cash = company.cash_in(months)
+    equity = price + cash - company.debt - fees
+    short = equity < 0
+    equity = max(0.0, equity)
+    carve = a.carve_out * equity
+    rest = equity - carve
+    escrow = min(a.escrow_rate * price, rest)
+    earn_out = min(a.earn_out_rate * price, rest - escrow)
+    net = rest - escrow - earn_out
+    steps = (
+        *_worth(price, company, cash), ("fees", -fees), ("carve_out", -carve), ("escrow", -escrow),
+        ("earn_out", -earn_out), ("net", net),
+    )  # fmt: skip
+    return Bridge(net, escrow, earn_out, carve, steps, short)
+
+
+def _worth(price: float, company: Company, cash: float) -> tuple[tuple[str, float], ...]:
+    """The steps from the price of the business to what its shares are worth."""
+    steps = [("price", price), ("cash", company.cash)]
+    if cash != company.cash:
+        steps.append(("cash_change", cash - company.cash))
+    return (*steps, ("debt", -company.debt))
+
+
+def headline_for(net: float, company: Company, a: Assumptions, months: float) -> float | None:
+    """The headline price at which `net` is shared at closing; None if no price gives so much."""
+    low, top = 0.0, max(1.0, net)
+    if net_of(low, company, a, months).net >= net:
+        return low  # cash alone pays for it
+    while net_of(top, company, a, months).net < net:
+        low, top = top, 2.0 * top
+        if top > 1e18:
+            return None
+    for _ in range(200):
+        middle = 0.5 * (low + top)
+        if middle in (low, top) or top - low <= 1e-10 * top:
+            break
+        low, top = (middle, top) if net_of(middle, company, a, months).net < net else (low, middle)
+    return top
+
+
+def _discount(amount: float, months: float, a: Assumptions) -> float:
+    keep = 1.0 if a.tax_rate is None else 1.0 - a.tax_rate
+    return float(amount * keep * (1.0 + a.discount_rate) ** (-months / 12.0))
+
+
+def _sale(price: float, company: Company, a: Assumptions, months: float) -> Path:
+    bridge = net_of(price, company, a, months)
+    company = company.grown(months)
+    founders = company.founders_at
+    closing, released = founders(bridge.net), bridge.net + bridge.escrow * a.escrow_release
+    later = founders(released) - closing
+    earned = founders(released + bridge.earn_out) - founders(released)
+    own = closing + bridge.carve_out * a.founder_carve_out
+    npv = _discount(own, months, a)
+    npv += _discount(later, months + a.escrow_months, a)
+    npv += _discount(earned * a.earn_out_probability, months + a.earn_out_months, a)
+    steps = (*bridge.steps, ("founders_at_closing", own), ("founders_escrow", later),
+             ("founders_earn_out", earned * a.earn_out_probability))  # fmt: skip
+    flags = ("price_below_debt",) if bridge.short else ()
+    control = company.founder_votes * (1.0 - company.acquirer_stake)
+    payouts = company.schedule.pay(bridge.net)
+    return Path(npv, payouts, bridge.net, months, control, steps, flags=flags)
+
+
+def _listing(price: float, company: Company, a: Assumptions) -> Path:
+    """Sale of new shares at a value `price` of the company before the money, debt repaid first."""
+    cash = company.cash_in(a.months_to_list)
+    value = max(0.0, price + cash - company.debt)
+    before, company = company, company.grown(a.months_to_list)
+    raised = 0.2 * value if a.ipo_raise is None else a.ipo_raise
+    spread = spread_rate(company.usd(raised)) if a.ipo_spread is None else a.ipo_spread
+    share = _common_price(company.claims, value)
+    flags: tuple[str, ...] = ()
+    low_price = a.qualified_price is not None and share < a.qualified_price
+    low_size = a.qualified_size is not None and raised < a.qualified_size
+    if low_price or low_size:
+        payouts = company.schedule.pay(value)
+        flags = ("ipo_not_qualified",)
+    else:
+        payouts = _as_common(company.claims, share)
+    own = company.founders(payouts)
+    # Every share, old or new, is worth the value after the money over all shares.
+    after = value + raised * (1.0 - spread)
+    kept = 1.0 if value + raised == 0 else after / (value + raised)
+    offered = own * kept * a.sold_at_ipo * (1.0 - spread)
+    locked = own * kept * (1.0 - a.sold_at_ipo) * (1.0 - a.marketability_discount)
+    start = a.months_to_list + a.lock_up_months
+    parts = [start + a.sale_months * i / 3.0 for i in range(4)]
+    npv = _discount(offered, a.months_to_list, a)
+    npv += sum(_discount(locked / 4.0, months, a) for months in parts)
+    steps = (
+        *_worth(price, before, cash), ("net", value), ("raised", raised),
+        ("spread", -raised * spread), ("founders_at_offer", offered),
+        ("founders_after_lock_up", locked),
+    )  # fmt: skip
+    dilution = 1.0 if value + raised == 0 else value / (value + raised)
+    first = a.months_to_list if a.sold_at_ipo > 0 else start
+    return Path(npv, payouts, value, first, company.founder_votes * dilution, steps, flags=flags)
+
+
+def _common_price(claims: tuple[Claim[float], ...], value: float) -> float:
+    """Price per share when everybody converts; options pay their strike and count if worth it.
+
+    Paper that cannot convert into a number of shares (no valuation cap) takes its due first.
+    """
+    units = sum(c.units for c in claims if c.strike == 0)
+    money = max(0.0, value - sum(c.due for c in claims if c.units == 0))
+    price = money / units if units else 0.0
+    for c in sorted((c for c in claims if c.strike > 0), key=lambda c: c.strike):
+        if units == 0 or c.strike < price:
+            units, money = units + c.units, money + c.units * c.strike
+            price = money / units
+    return price
+
+
+def _as_common(claims: tuple[Claim[float], ...], share: float) -> dict[str, float]:
+    return {
+        c.holder: c.units * max(0.0, share - c.strike) if c.units > 0 else c.due for c in claims
+    }
+
+
+def _license(price: float, company: Company, a: Assumptions) -> Path:
+    sale = _sale(price * a.license_part, company, a, a.license_months)
+    people = price * a.people_part
+    own = people * a.founder_people_share
+    pay = sum(
+        _discount(own / 4.0, a.license_months + a.people_months * i / 4.0, a) for i in range(1, 5)
+    )
+    steps = (*sale.steps, ("pay_to_people", people), ("founders_pay", own))
+    months = a.license_months
+    return Path(sale.npv + pay, sale.payouts, sale.net, months, 0.0, steps, people, sale.flags)
+
+
+_ROUND_MONTHS = 3.0  # to the closing of a private round
+
+
+@dataclass(frozen=True, slots=True)
+class _GoOn:
+    success: float
+    multiple: float
+    dilution: float
+    months: float
+    secondary: float = 0.0
+
+
+def _go_on(price: float, company: Company, a: Assumptions, way: _GoOn) -> Path:
+    """Success: a later sale at `multiple`, diluted; failure: a sale at `failure_part`."""
+    kept = 1.0 - way.dilution
+    good = _sale(price * way.multiple, company, a, way.months)
+    bad = _sale(price * a.failure_part, company, a, a.failure_months)
+    worth = max(0.0, price + company.cash_in(_ROUND_MONTHS) - company.debt)
+    now = company.grown(_ROUND_MONTHS).founders_at(worth) * way.secondary
+    chance = way.success * good.npv * kept + (1.0 - way.success) * bad.npv
+    npv = _discount(now, _ROUND_MONTHS, a) + chance * (1.0 - way.secondary)
+    steps = (*good.steps, ("success", way.success), ("founders_if_it_works", good.npv * kept),
+             ("founders_if_not", bad.npv))  # fmt: skip
+    months = _ROUND_MONTHS if way.secondary > 0 else way.months
+    control = company.founder_votes * kept * (1.0 - 0.5 * way.secondary)
+    return Path(npv, good.payouts, good.net, months, control, steps, flags=good.flags)
+
+
+def _dual(price: float, company: Company, a: Assumptions) -> Path:
+    sale, listing = _sale(price, company, a, a.months_to_close), _listing(price, company, a)
+    best = listing if listing.npv > sale.npv else sale
+    total = sum(best.payouts.values())  # the founders bear the cost as they share the money
+    part = company.founders(best.payouts) / total if total > 0 else 0.0
+    cost = _discount(price * a.dual_track_cost * part, a.months_to_close, a)
+    steps = (*best.steps, ("dual_track_cost", -cost))
+    chosen = "dual_track_ipo" if best is listing else "dual_track_ma"
+    npv = max(0.0, best.npv - cost)
+    flags = (chosen, *best.flags)
+    return Path(npv, best.payouts, best.net, best.months, best.control, steps, flags=flags)
+
+
+def value_option(option: str, price: float, company: Company, a: Assumptions) -> Path:
+    """Return what an option pays the founders at a headline price; KeyError if it has no model."""
+    if option == "ma":
+        return _sale(price, company, a, a.months_to_close)
+    if option == "ipo":
+        return _listing(price, company, a)
+    if option == "license_hire":
+        return _license(price, company, a)
+    if option == "dual_track":
+        return _dual(price, company, a)
+    ways = {
+        "transform": _GoOn(a.transform_success, a.transform_multiple, 0.0, a.later_months),
+        "private_round": _GoOn(a.round_success, a.round_multiple,
+                               a.round_raise / (1.0 + a.round_raise), a.later_months,
+                               a.round_secondary),
+        "ma_buy": _GoOn(a.buy_success, a.buy_multiple, a.buy_dilution, a.later_months),
+    }  # fmt: skip
+    return _go_on(price, company, a, ways[option])

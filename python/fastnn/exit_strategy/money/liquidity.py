@@ -1,0 +1,93 @@
+"""Who converts when it decides how many shares there are: post-money paper in a sale.
+
+The liquidity capitalization of a post-money SAFE leaves out preferred shares and other paper whose
+holders take money instead (Y Combinator's SAFE v1.1, "Liquidity Capitalization"). So the paper's
+share count rises with every class that converts. As the price rises holders convert one after the
+other; between two such prices the counts are fixed. Standard library only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from decimal import Decimal
+from typing import Generic, TypeVar
+
+from .claims import Claim
+
+__all__ = ["Stage", "depends_on_who_converts", "settled", "stages"]
+
+N = TypeVar("N", float, Decimal)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage(Generic[N]):
+    """From the price `start` on, `converted` (positions) have converted; no choice is left."""
+
+    start: N
+    converted: frozenset[int]
+    claims: tuple[Claim[N], ...]
+
+
+def depends_on_who_converts(claims: Sequence[Claim[N]]) -> bool:
+    """Return whether some paper's share count depends on what others choose."""
+    if not any(c.part is not None for c in claims):
+        return False
+    return sum(1 for c in claims if c.cap is not None and c.units > 0) > 1
+
+
+def settled(claims: Sequence[Claim[N]], converted: frozenset[int]) -> tuple[Claim[N], ...]:
+    """Return the claims with the share counts that hold when exactly `converted` convert."""
+    zero = claims[0].units * 0
+    base, parts = zero, zero
+    for i, c in enumerate(claims):
+        if c.part is not None:
+            parts = parts + (c.part if i in converted else zero)
+        elif c.cap is None or i in converted:
+            base = base + c.units
+    whole = base / (1 - parts) if parts < 1 else base * 0
+    return tuple(c if c.part is None else replace(c, units=c.part * whole) for c in claims)
+
+
+def stages(claims: Sequence[Claim[N]]) -> tuple[Stage[N], ...]:
+    """Return the stages by rising price."""
+    free = [i for i, c in enumerate(claims) if c.cap is not None and c.units > 0]
+    now: frozenset[int] = frozenset()
+    price = claims[0].units * 0
+    out = [Stage(price, now, _fixed(claims, now))]
+    while True:
+        steps = [_threshold(claims, now | {i}, i) for i in free if i not in now]
+        if not steps:
+            return tuple(out)
+        at, _, now = min(steps, key=lambda step: step[:2])
+        price = max(price, at)
+        stage = Stage(price, now, _fixed(claims, now))
+        if out[-1].start == price:
+            out[-1] = stage
+        else:
+            out.append(stage)
+
+
+def _threshold(
+    claims: Sequence[Claim[N]], converted: frozenset[int], who: int
+) -> tuple[N, int, frozenset[int]]:
+    """The price at which converting gives `who` as much as it may take without."""
+    rows = _fixed(claims, converted)
+    mine, most = rows[who], claims[who].cap
+    assert most is not None  # only holders with a bound choose
+    worth = most / mine.units
+    return sum((c.at(worth) for c in rows), worth * 0), who, converted
+
+
+def _fixed(claims: Sequence[Claim[N]], converted: frozenset[int]) -> tuple[Claim[N], ...]:
+    """The claims once everybody has chosen: converted ones are common, the others hold."""
+    out = []
+    for i, c in enumerate(settled(claims, converted)):
+        zero = c.units * 0
+        if i in converted:
+            out.append(replace(c, due=zero, last=zero, cap=None, part=None))
+        elif c.cap is not None and c.cap == c.due:
+            out.append(replace(c, units=zero, part=None))
+        else:
+            out.append(replace(c, part=None, holds=c.cap is not None))
+    return tuple(out)

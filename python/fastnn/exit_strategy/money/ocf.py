@@ -1,0 +1,374 @@
+"""Imports an Open Cap Format package as a cap table; what is not modelled is refused by name.
+
+Reads the JSON files of a folder, a .zip/.ocf.zip, or one file: stock classes, stakeholders, stock,
+equity compensation, warrants and convertibles (`ocf_papers`), and the transactions that close or
+reduce a security. OCF ranks a higher seniority number first; it is turned round here. What the
+format has no mark for is a remark of the table: a class without a participation cap is read as not
+participating, and unvested shares count. Source: Open Cap Format schema 1.2 (Open Cap Table
+Coalition). Standard library only.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+import zipfile
+from collections.abc import Iterator, Mapping
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from fastnn.exit_strategy.errors import ExitError, visible
+from fastnn.exit_strategy.reading.files import read_bytes
+
+from .captable import CapTable, OptionGrant, ShareClass
+from .ocf_items import (
+    Item,
+    amount_of,
+    day_of,
+    field_of,
+    kind_of,
+    label,
+    number_of,
+    ratio_of,
+    refuse,
+)
+from .ocf_papers import read_papers
+
+__all__ = ["read_ocf"]
+
+#: Transactions after which a security no longer exists; what is left of it is issued anew.
+_CLOSING = ("CANCELLATION", "REPURCHASE", "TRANSFER", "CONVERSION", "RETRACTION", "REISSUANCE",
+            "CONSOLIDATION", "WARRANT_EXERCISE")  # fmt: skip
+
+#: Transactions that take a quantity off a grant and leave the rest.
+_REDUCING = ("COMPENSATION_EXERCISE", "COMPENSATION_RELEASE", "SECURITY_EXERCISE",
+             "SECURITY_RELEASE")  # fmt: skip
+
+#: Transactions that change no number of the table.
+_SILENT = ("ACCEPTANCE", "VESTING_START", "VESTING_EVENT", "VESTING_ACCELERATION",
+           "AUTHORIZED_SHARES_ADJUSTMENT", "POOL_ADJUSTMENT", "RETURN_TO_POOL")  # fmt: skip
+
+_GRANTS = ("TX_EQUITY_COMPENSATION_ISSUANCE", "TX_PLAN_SECURITY_ISSUANCE", "TX_WARRANT_ISSUANCE")
+_ISSUED = ("TX_STOCK_ISSUANCE", "TX_CONVERTIBLE_ISSUANCE", *_GRANTS)
+_COMPENSATION = ("OPTION", "OPTION_NSO", "OPTION_ISO", "RSU", "CSAR", "SSAR")
+
+# More than any real package; they stop a file that unpacks without end.
+_MAX_BYTES = 64_000_000
+_MAX_RATIO = 200  # of a file's size to its compressed size, beyond a million bytes
+_MAX_FILES = 2_000
+_MAX_VALUES = 2_000_000
+
+
+def read_ocf(path: str | Path) -> CapTable:
+    """Return the cap table of an OCF package; ExitError EX309 when it cannot be read.
+
+    Founders are stakeholders whose `current_relationship(s)` holds FOUNDER. Interest of notes runs
+    to the manifest's `as_of`, or else to the last transaction.
+    """
+    items: list[Item] = []
+    days: list[dt.date] = []
+    for name, text in _texts(Path(str(path))):
+        data = _parsed(name, text)
+        if not isinstance(data, Mapping) or not str(data.get("file_type", "")).startswith("OCF_"):
+            continue
+        rows = data.get("items")
+        if rows is not None and not isinstance(rows, list):
+            raise refuse(f"{name}: items is not a list")
+        items += [item for item in rows or [] if isinstance(item, Mapping)]
+        days += [day_of(data["as_of"], name)] if "as_of" in data else []
+    if not items:
+        raise refuse(f"{path} holds no OCF items")
+    try:
+        return _build(items, max(days, default=None))
+    except ExitError:
+        raise
+    except (TypeError, ValueError, AttributeError, KeyError, ArithmeticError) as error:
+        raise refuse(f"{path} is not as the schema says: {visible(str(error))}") from error
+
+
+def _parsed(name: str, text: str) -> Any:
+    if text.count("{") + text.count("[") + text.count(",") > _MAX_VALUES:
+        raise refuse(f"{name} holds more than {_MAX_VALUES:,} values")
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise refuse(f"{name} is not JSON: {error}") from error
+
+
+def _texts(path: Path) -> Iterator[tuple[str, str]]:
+    total = 0
+    try:
+        for name, data in _files(path):
+            total += len(data)
+            if total > _MAX_BYTES:
+                raise refuse(f"{path} holds more than {_MAX_BYTES:,} bytes")
+            yield name, data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise refuse(f"{path} is not UTF-8: {error}") from error
+    except OSError as error:
+        raise refuse(f"cannot read {path}: {error}") from error
+
+
+def _files(path: Path) -> Iterator[tuple[str, bytes]]:
+    if path.is_dir():
+        found = list(islice(path.rglob("*.json"), _MAX_FILES + 1))
+        if len(found) > _MAX_FILES:
+            raise refuse(f"{path} holds more than {_MAX_FILES:,} files")
+        for file in sorted(found):
+            yield file.name, _bytes(file)
+    elif path.is_file() and zipfile.is_zipfile(path):
+        yield from _zipped(path)
+    else:
+        yield path.name, _bytes(path)
+
+
+def _bytes(path: Path) -> bytes:
+    try:
+        return read_bytes(path, _MAX_BYTES, "EX309")
+    except ExitError as error:
+        raise refuse(error.issues[0].message) from error
+
+
+def _zipped(path: Path) -> Iterator[tuple[str, bytes]]:
+    """The JSON files of an archive; sizes are bounded by what is read, not by what it claims."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = [e for e in archive.infolist() if e.filename.endswith(".json")]
+            if len(entries) > _MAX_FILES:
+                raise refuse(f"{path} holds more than {_MAX_FILES:,} files")
+            for entry in entries:
+                if entry.flag_bits & 1:
+                    raise refuse(f"{path} is encrypted")
+                most = max(1_000_000, _MAX_RATIO * entry.compress_size)
+                most = min(most, _MAX_BYTES)
+                with archive.open(entry) as file:
+                    data = file.read(most + 1)
+                if len(data) > most:
+                    raise refuse(f"{entry.filename} unpacks to more than {most:,} bytes")
+                yield entry.filename, data
+    except ExitError:
+        raise
+    except Exception as error:  # broken archives raise errors of many types
+        raise refuse(f"cannot unpack {path}: {error}") from error
+
+
+def _build(items: list[Item], as_of: dt.date | None) -> CapTable:
+    classes = {str(field_of(i, "id")): i for i in items if kind_of(i) == "STOCK_CLASS"}
+    founders = {str(i.get("id")) for i in items if kind_of(i) == "STAKEHOLDER" and _is_founder(i)}
+    moves = [i for i in items if kind_of(i).startswith("TX_")]
+    currency = _currency(items)
+    issued, left = _outstanding(moves)
+    _check_splits(moves, issued)
+    strikes = _repriced(moves)
+    remarks: list[str] = []
+    common = own = 0.0
+    held: dict[str, tuple[float, float]] = {}
+    for i in (i for i in issued if kind_of(i) == "TX_STOCK_ISSUANCE"):
+        shares, key = left[str(i["security_id"])], str(field_of(i, "stock_class_id"))
+        if key not in classes:
+            raise refuse(f"{label(i)}: no stock class {key!r} in the package")
+        class_type = field_of(classes[key], "class_type")
+        if class_type == "COMMON":
+            common += shares
+            own += shares if str(i.get("stakeholder_id")) in founders else 0.0
+        elif class_type == "PREFERRED":
+            before = held.get(key, (0.0, 0.0))
+            price = number_of(i, "share_price", 0.0)
+            price = price or number_of(classes[key], "price_per_share", 0.0)
+            held[key] = (before[0] + shares, before[1] + shares * price)
+        else:
+            raise refuse(f"{label(classes[key])}: class_type {class_type!r} is not known")
+    if any(i.get("vesting_terms_id") or i.get("vestings") for i in issued):
+        remarks.append("ocf_vesting")
+    ranks = sorted({number_of(classes[key], "seniority") for key in held}, reverse=True)
+    ratios = _ratios(moves)
+    days = [day_of(i["date"], label(i)) for i in moves if "date" in i]
+    until = as_of or max(days, default=None)
+    options = _options(issued, founders, left, strikes, classes)
+    papers = read_papers(issued, left, len(ranks) or 1, until, bool(options), remarks)
+    shift = papers.note_ranks - 1  # notes of several ranks all come before the classes
+    rows = tuple(
+        _share_class(classes[key], *held[key], ranks, ratios.get(key), shift) for key in held
+    )
+    if any(row.participation == "none" for row in rows):
+        remarks.append("ocf_participation")
+    return CapTable(
+        common, own, rows, options, papers.safes, papers.notes, as_of=until,
+        remarks=tuple(dict.fromkeys(remarks)), currency=currency or None,
+    )  # fmt: skip
+
+
+def _currency(items: list[Item]) -> str:
+    """The one currency of a package's amounts."""
+    found: set[str] = set()
+    stack: list[Any] = list(items)
+    while stack:
+        value = stack.pop()
+        if isinstance(value, Mapping):
+            if "amount" in value and isinstance(value.get("currency"), str):
+                found.add(value["currency"].upper())
+            stack += list(value.values())
+        elif isinstance(value, list):
+            stack += value
+    if len(found) > 1:
+        raise refuse(f"amounts in {' and '.join(sorted(found))}: one currency is needed")
+    return next(iter(found), "")
+
+
+def _outstanding(moves: list[Item]) -> tuple[list[Item], dict[str, float]]:
+    """The securities that are still there, and how much of each is left."""
+    issued: dict[str, Item] = {}
+    left: dict[str, float] = {}
+    for i in moves:
+        if not kind_of(i).endswith("_ISSUANCE") or kind_of(i).endswith("_REISSUANCE"):
+            continue
+        if kind_of(i) not in _ISSUED:
+            raise refuse(f"{label(i)}: {kind_of(i)} is not known")
+        key = _text(i, "security_id")
+        if key in issued:
+            raise refuse(f"{label(i)}: the security {key!r} is issued twice")
+        issued[key] = i
+        name = "investment_amount" if kind_of(i) == "TX_CONVERTIBLE_ISSUANCE" else "quantity"
+        left[key] = number_of(i, name)
+    for i in moves:
+        kind = kind_of(i)
+        if kind.endswith(_REDUCING):
+            _take(left, issued, i, _text(i, "security_id"), number_of(i, "quantity"))
+        elif kind.endswith("_ISSUANCE") and not kind.endswith("_REISSUANCE"):
+            continue
+        elif kind.endswith(_CLOSING) and "RATIO" not in kind:
+            many = i.get("security_ids")
+            for key in map(str, many) if isinstance(many, list) else (_text(i, "security_id"),):
+                _close(left, issued, i, key)
+        elif not kind.endswith((*_SILENT, "SPLIT", "RATIO_ADJUSTMENT", "REPRICING")):
+            raise refuse(f"{label(i)}: the transaction {kind} is not known")
+    return [i for key, i in issued.items() if left[key] > 0], left
+
+
+def _close(left: dict[str, float], issued: Mapping[str, Item], move: Item, key: str) -> None:
+    """A closing transaction: of a part only, when no other security holds the balance."""
+    balance = move.get("balance_security_id")
+    parts = ("quantity", "quantity_converted", "amount")
+    part = next((name for name in parts if move.get(name) is not None), None)
+    whole = part is None or (balance is not None and str(balance) != key)
+    whole = whole or isinstance(move.get("security_ids"), list)
+    if key not in issued:
+        raise refuse(f"{label(move)}: no security {key!r} was issued")
+    _take(left, issued, move, key, left[key] if whole else number_of(move, str(part)))
+
+
+def _take(
+    left: dict[str, float], issued: Mapping[str, Item], move: Item, key: str, amount: float
+) -> None:
+    if key not in issued:
+        raise refuse(f"{label(move)}: no security {key!r} was issued")
+    if amount < 0 or amount > left[key] * (1 + 1e-12):
+        raise refuse(f"{label(move)} takes {amount:,.10g} of {left[key]:,.10g} that are left")
+    left[key] = max(0.0, left[key] - amount)
+
+
+def _text(item: Item, name: str) -> str:
+    value = field_of(item, name)
+    if not isinstance(value, str | int) or isinstance(value, bool):
+        raise refuse(f"{label(item)}: {name} is not a text")
+    return str(value)
+
+
+def _check_splits(moves: list[Item], issued: list[Item]) -> None:
+    """A split must have been carried out: shares issued before it are counted in old shares."""
+    for split in (i for i in moves if kind_of(i) == "TX_STOCK_CLASS_SPLIT"):
+        day, key = day_of(field_of(split, "date"), label(split)), field_of(split, "stock_class_id")
+        for i in issued:
+            if i.get("stock_class_id") == key and day_of(field_of(i, "date"), label(i)) < day:
+                raise refuse(f"{label(split)} is later than {label(i)}, which was not reissued")
+
+
+def _repriced(moves: list[Item]) -> dict[str, float]:
+    """The newest exercise price of grants that were repriced."""
+    rows = [i for i in moves if kind_of(i).endswith("_REPRICING")]
+    rows.sort(key=lambda i: str(i.get("date")))
+    return {_text(i, "security_id"): number_of(i, "new_exercise_price") for i in rows}
+
+
+def _ratios(moves: list[Item]) -> dict[str, Item]:
+    """The newest conversion terms of classes whose terms were adjusted."""
+    rows = [i for i in moves if kind_of(i) == "TX_STOCK_CLASS_CONVERSION_RATIO_ADJUSTMENT"]
+    rows.sort(key=lambda i: str(i.get("date")))
+    return {
+        str(field_of(i, "stock_class_id")): field_of(i, "new_ratio_conversion_mechanism")
+        for i in rows
+    }
+
+
+def _is_founder(stakeholder: Item) -> bool:
+    many = stakeholder.get("current_relationships") or []
+    return "FOUNDER" in (stakeholder.get("current_relationship"), *many)
+
+
+def _share_class(
+    data: Item, shares: float, invested: float, ranks: list[float], adjusted: Item | None,
+    shift: int,
+) -> ShareClass:  # fmt: skip
+    terms: Item | None = adjusted
+    for right in data.get("conversion_rights") or [] if adjusted is None else []:
+        mechanism = right.get("conversion_mechanism") if isinstance(right, Mapping) else None
+        kind = mechanism.get("type") if isinstance(mechanism, Mapping) else None
+        if kind != "RATIO_CONVERSION":
+            raise refuse(f"{label(data)}: conversion by {kind} is not modelled")
+        terms = mechanism
+    cap = number_of(data, "participation_cap_multiple", -1.0)
+    multiple = number_of(data, "liquidation_preference_multiple", 0.0)
+    return ShareClass(
+        name=str(field_of(data, "name")),
+        shares=shares,
+        invested=invested,
+        multiple=multiple,
+        participation="none" if cap < 0 else "capped",
+        cap=None if cap < 0 else max(cap, multiple),
+        seniority=ranks.index(number_of(data, "seniority")) + 1 + shift,
+        conversion_ratio=1.0 if terms is None else ratio_of(terms.get("ratio"), data),
+        votes=number_of(data, "votes_per_share", 0.0),
+    )
+
+
+def _options(
+    issued: list[Item], founders: set[str], left: Mapping[str, float],
+    strikes: Mapping[str, float], classes: Mapping[str, Item],
+) -> tuple[OptionGrant, ...]:  # fmt: skip
+    pools: dict[float, tuple[float, float]] = {}
+    for i in (i for i in issued if kind_of(i) in _GRANTS):
+        if kind_of(i) == "TX_WARRANT_ISSUANCE":
+            _check_warrant(i, classes)
+        kind = i.get("compensation_type") or i.get("plan_security_type")
+        if kind is not None and kind not in _COMPENSATION:
+            raise refuse(f"{label(i)}: compensation of type {kind!r} is not modelled")
+        strike = number_of(i, "exercise_price", 0.0) or number_of(i, "base_price", 0.0)
+        strike = strikes.get(str(i["security_id"]), strike)
+        n = left[str(i["security_id"])]
+        total, own = pools.get(strike, (0.0, 0.0))
+        mine = n if str(i.get("stakeholder_id")) in founders else 0.0
+        pools[strike] = (total + n, own + mine)
+    return tuple(
+        OptionGrant(f"options at {strike:g}", n, strike, own / n)
+        for strike, (n, own) in sorted(pools.items())
+        if n > 0
+    )
+
+
+def _check_warrant(item: Item, classes: Mapping[str, Item]) -> None:
+    """A warrant is read as options on common shares; any other is refused by name."""
+    for trigger in item.get("exercise_triggers") or []:
+        right = trigger.get("conversion_right") if isinstance(trigger, Mapping) else None
+        if not isinstance(right, Mapping):
+            continue
+        mechanism = right.get("conversion_mechanism")
+        kind = mechanism.get("type") if isinstance(mechanism, Mapping) else None
+        if kind not in (None, "FIXED_AMOUNT_CONVERSION"):
+            raise refuse(f"{label(item)}: a warrant that converts by {kind} is not modelled")
+        many = mechanism.get("converts_to_quantity") if isinstance(mechanism, Mapping) else None
+        if many is not None and amount_of(many, item, "quantity") != number_of(item, "quantity"):
+            raise refuse(f"{label(item)}: its quantity and its conversion disagree")
+        target = classes.get(str(right.get("converts_to_stock_class_id")))
+        if target is not None and target.get("class_type") != "COMMON":
+            raise refuse(f"{label(item)}: a warrant on preferred shares is not modelled")

@@ -1,0 +1,327 @@
+"""What every option pays the founders, and the sale waterfall around it.
+
+`proceeds` values the options at the low, mid and high valuation; `run_waterfall` gives payouts per
+holder at stated prices. Share counts and terms come from `captable`, the sharing from `waterfall`,
+the paths from `deals`. Depends on these rooms alone.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from fastnn.exit_strategy.contracts import BreakPoint, OptionProceeds, Proceeds
+from fastnn.exit_strategy.errors import ExitError, Issue
+from fastnn.exit_strategy.reading.parse import Reader
+
+from .captable import CapTable, Note, OptionGrant, Safe, ShareClass
+from .captable_read import read_cap_table, read_row
+from .claims import Claim
+from .deals import Assumptions, Company, Path, headline_for, net_of, value_option
+from .waterfall import break_points, lost_to_preferences, profitable_switch
+
+__all__ = [
+    "Assumptions",
+    "CapTable",
+    "Note",
+    "OptionGrant",
+    "Safe",
+    "ShareClass",
+    "Waterfall",
+    "parse_assumptions",
+    "parse_cap_table",
+    "price_grid",
+    "price_to_prefer",
+    "proceeds",
+    "run_waterfall",
+]
+
+#: Mean length of a month of the Gregorian calendar.
+DAYS_A_MONTH = 365.2425 / 12
+
+#: Options whose headline price the founders negotiate; others are compared with these.
+_PRICED = ("ma", "license_hire")
+
+
+_DEFAULTS = Assumptions()
+
+
+def parse_cap_table(
+    data: object, issues: list[Issue], reader: Reader | None = None
+) -> CapTable | None:
+    """Return the cap table of a raw mapping, or None after appending EX3xx issues."""
+    return read_cap_table(data, issues, reader)
+
+
+def parse_assumptions(
+    data: object, issues: list[Issue], reader: Reader | None = None
+) -> Assumptions | None:
+    """Return deal assumptions ({} gives the defaults), or None after appending issues."""
+    if isinstance(data, Assumptions):
+        return data
+    if data == {}:
+        return _DEFAULTS
+    found: list[Issue] = []
+    own = Reader(found, dt.date.today()) if reader is None else replace(reader, issues=found)
+    values = read_row(Assumptions, data, "assumptions", own, build=False)
+    if not found:
+        try:
+            numbers: dict[str, Any] = {
+                k: None if v is None else float(v) for k, v in values.items()
+            }
+            return Assumptions(**numbers)
+        except ExitError as error:
+            found = list(error.issues)
+    issues += [
+        i
+        if i.code in ("EX103", "EX119", "EX122", "EX307")
+        else Issue("EX307", i.field, i.message, i.hint, i.value)
+        for i in found
+    ]
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Waterfall:
+    """Payouts of a sale: one row per price, one column per holder."""
+
+    currency: str
+    holders: tuple[str, ...]
+    prices: tuple[float, ...]
+    net_prices: tuple[float, ...]
+    payouts: tuple[tuple[float, ...], ...]
+    founder_payouts: tuple[float, ...]
+    lost_to_preferences: tuple[float, ...]
+    break_points: tuple[BreakPoint, ...]
+    flags: tuple[str, ...] = ()
+    bridges: tuple[tuple[tuple[str, float], ...], ...] = ()  # per price, from headline to net
+
+
+def run_waterfall(profile: Any, prices: Sequence[float]) -> Waterfall:
+    """Return payouts per holder at headline prices, net of debt, fees, carve-out and escrow.
+
+    Raises:
+        ExitError: EX308 for a price that is negative or not finite.
+    """
+    company, flags = _company(profile, profile.cap_table, _assumptions(profile.assumptions))
+    for i, price in enumerate(prices):
+        if not 0 <= price < float("inf"):
+            raise ExitError(Issue("EX308", f"prices[{i}]", f"{price} is not a price",
+                                  "give a finite amount of zero or more", str(price)))  # fmt: skip
+    a = _assumptions(profile.assumptions)
+    bridges = [net_of(price, company, a, a.months_to_close) for price in prices]
+    company = company.grown(a.months_to_close)
+    nets = [bridge.net for bridge in bridges]
+    rows = [company.schedule.pay(net) for net in nets]
+    if any(bridge.short for bridge in bridges):
+        flags = (*flags, "price_below_debt")
+    return Waterfall(
+        currency=str(profile.currency),
+        holders=tuple(c.holder for c in company.claims),
+        prices=tuple(float(p) for p in prices),
+        net_prices=tuple(nets),
+        payouts=tuple(tuple(row.values()) for row in rows),
+        founder_payouts=tuple(company.founders(row) for row in rows),
+        lost_to_preferences=tuple(
+            lost_to_preferences(company.claims, net, company.founder_parts) for net in nets
+        ),
+        break_points=_with_headlines(break_points(company.claims), company, a),
+        flags=flags,
+        bridges=tuple(bridge.steps for bridge in bridges),
+    )
+
+
+def _with_headlines(
+    points: Sequence[BreakPoint], company: Company, a: Assumptions
+) -> tuple[BreakPoint, ...]:
+    """Break points, which are net prices, with the headline price of a sale that leads to each."""
+    return tuple(
+        replace(p, headline=headline_for(p.price, company, a, a.months_to_close)) for p in points
+    )
+
+
+def price_grid(profile: Any) -> tuple[float, ...]:
+    """Return round headline prices around the company's value, in its currency, rising."""
+    value = profile.valuation
+    low, mid, high = (float(x) for x in (value.low, value.mid, value.high))
+    marks = (low / 2, low, (low + mid) / 2, mid, (mid + high) / 2, high, 2 * high)
+    return tuple(sorted({_round(price) for price in marks if price > 0}))
+
+
+def _round(price: float) -> float:
+    """Return a price to two figures."""
+    return float(f"{price:.1e}")
+
+
+def proceeds(
+    profile: Any, cap_table: Any, assumptions: Any, options: Sequence[str], *, brief: bool = False
+) -> Proceeds:
+    """Value every option at the low, mid and high valuation of the profile.
+
+    `brief` leaves out the curve, break points and indifference prices (batches do not show them).
+
+    Raises:
+        ExitError: EX207 for an option without a model, EX305 if a holder would gain by switching.
+    """
+    a = _assumptions(assumptions)
+    company, flags = _company(profile, cap_table, a)
+    value = profile.valuation
+    found: dict[str, OptionProceeds] = {}
+    for option in options:
+        try:
+            prices = (value.low, value.mid, value.high)
+            paths = [value_option(option, float(price), company, a) for price in prices]
+        except KeyError:
+            raise ExitError(Issue("EX207", "options", f"{option!r} has no money model",
+                                  "use ipo, ma, transform, license_hire, private_round, dual_track "
+                                  "or ma_buy", option)) from None  # fmt: skip
+        found[option] = _option_proceeds(option, float(value.mid), company, paths)
+    at_closing = company.grown(a.months_to_close)
+    net = net_of(float(value.mid), company, a, a.months_to_close).net
+    loser = profitable_switch(at_closing.claims, net)
+    if loser is not None:
+        raise ExitError(Issue("EX305", "cap_table", f"{loser!r} would gain by converting otherwise",
+                              "please report this cap table", loser))  # fmt: skip
+    points: tuple[BreakPoint, ...] = ()
+    if not brief:
+        points = _with_headlines(break_points(at_closing.claims), company, a)
+    return Proceeds(
+        currency=str(profile.currency),
+        options=found,
+        break_points=points,
+        curve=() if brief else _curve(at_closing, points, net),
+        lost_to_preferences=lost_to_preferences(at_closing.claims, net, company.founder_parts),
+        prices=() if brief else _price_rows(profile, company, a),
+        indifference=() if brief else _indifference(found, float(value.high), company, a),
+        flags=flags,
+    )
+
+
+def price_to_prefer(
+    option: str, target: float, company: Company, a: Assumptions, high: float
+) -> float | None:
+    """The lowest headline price at which `option` pays the founders at least `target`.
+
+    None when a thousand times `high` is not enough; exact to 1e-9 of the price.
+    """
+
+    def missing(price: float) -> float:
+        return value_option(option, price, company, a).npv - target
+
+    low, top = 0.0, max(high, 1.0)
+    below, above = missing(low), missing(top)
+    if below >= 0:
+        return low
+    while above < 0:
+        low, below, top = top, above, top * 2.0
+        if top > 1000.0 * max(high, 1.0):
+            return None
+        above = missing(top)
+    # Payouts are linear in pieces: a straight line, a hair to either side of its root, closes in on
+    # the price once both ends lie in its piece; every third step halves, whatever the pieces are.
+    for step in range(200):
+        width = top - low
+        if width <= 1e-9 * top:
+            break
+        middle = 0.5 * (low + top)
+        if step % 3 != 2:
+            guess = low + width * below / (below - above)
+            guess += (0.4e-9 if step % 3 == 0 else -0.4e-9) * top
+            middle = guess if low < guess < top else middle
+        if middle in (low, top):
+            break
+        here = missing(middle)
+        if here < 0:
+            low, below = middle, here
+        else:
+            top, above = middle, here
+    return top
+
+
+def _assumptions(given: Any) -> Assumptions:
+    return Assumptions() if given is None else given
+
+
+def _company(
+    profile: Any, cap_table: CapTable | None, a: Assumptions
+) -> tuple[Company, tuple[str, ...]]:
+    stake = profile.deal.acquirer_stake
+    convert = getattr(profile, "usd", None)
+    common: dict[str, Any] = {
+        "cash": float(profile.cash or 0.0),
+        "debt": float(profile.debt or 0.0),
+        "acquirer_stake": 1.0 if stake is None else float(stake),
+        "usd": convert if callable(convert) else float,
+        "burn": float(getattr(profile, "monthly_burn", None) or 0.0),
+        "committed": float(getattr(profile, "committed_funds", None) or 0.0),
+    }
+    if cap_table is not None:
+        parts, votes = cap_table.founder_parts(), cap_table.founder_vote_share()
+        if cap_table.accrues and cap_table.as_of is not None:
+            day = cap_table.as_of
+            common["claims_in"] = lambda months: cap_table.claims(
+                day + dt.timedelta(days=round(months * DAYS_A_MONTH))
+            )
+        return Company(cap_table.claims(), parts, votes, **common), cap_table.remarks
+    share = a.founder_share if profile.founder_share is None else float(profile.founder_share)
+    owners = (("founders", share), ("others", 1.0 - share))
+    claims = tuple(Claim(name, 0.0, 0.0, 1, part, 0.0, None) for name, part in owners if part > 0)
+    return Company(claims, {"founders": 1.0}, share, **common), ("no_preference_data",)
+
+
+def _option_proceeds(
+    option: str, price: float, company: Company, paths: list[Path]
+) -> OptionProceeds:
+    low, middle, high = paths
+    own = company.founders(middle.payouts)
+    total = sum(middle.payouts.values())
+    return OptionProceeds(
+        option=option,
+        founder_npv=(low.npv, middle.npv, high.npv),
+        founder_share=own / total if total > 0 else 0.0,
+        months_to_cash=middle.months,
+        control_after=min(1.0, max(0.0, middle.control)),
+        price=price,
+        net_price=middle.net,
+        payouts=dict(middle.payouts),
+        bridge=middle.steps,
+        pay_outside_waterfall=middle.outside,
+        flags=tuple(dict.fromkeys(flag for path in paths for flag in path.flags)),
+    )
+
+
+def _curve(
+    company: Company, points: Sequence[BreakPoint], net: float
+) -> tuple[tuple[float, float], ...]:
+    """Founder payout at every break point, around them, and up to twice the larger price."""
+    top = 2.0 * max([net, *(p.price for p in points)])
+    grid = {top * i / 60.0 for i in range(61)} | {p.price for p in points} | {net}
+    return tuple((x, company.founders_at(x)) for x in sorted(grid))
+
+
+def _price_rows(
+    profile: Any, company: Company, a: Assumptions
+) -> tuple[tuple[float, float, float], ...]:
+    """Headline price, net price and founders' payout of a sale around the company's value."""
+    later = company.grown(a.months_to_close)
+    rows = []
+    for price in price_grid(profile):
+        net = net_of(price, company, a, a.months_to_close).net
+        rows.append((price, net, later.founders_at(net)))
+    return tuple(rows)
+
+
+def _indifference(
+    found: dict[str, OptionProceeds], high: float, company: Company, a: Assumptions
+) -> tuple[tuple[str, str, float], ...]:
+    rows = []
+    for b in (option for option in found if option in _PRICED):
+        for other, row in found.items():
+            if other == b:
+                continue
+            price = price_to_prefer(b, row.founder_npv[1], company, a, high)
+            if price is not None:
+                rows.append((other, b, price))
+    return tuple(rows)

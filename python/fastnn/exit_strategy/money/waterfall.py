@@ -1,0 +1,348 @@
+"""Who gets what at which price: stacked, participating, capped and converting claims.
+
+A claim pays `max(min(due + n u, cap), n u)` with `u = max(0, v - strike)`, where v is the worth of
+one common share. The sum over claims rises with v, so a price fixes v and thereby everybody's best
+choice: the result is the Nash equilibrium of conversion (`profitable_switch` proves it case by
+case). Where post-money paper counts only those who convert (`Claim.part`), who converts decides how
+many shares there are, and `liquidity` finds who does. Works on float and on Decimal. Standard
+library and `fastnn.ensemble` (batches) only.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn.exit_strategy.contracts import BreakPoint
+
+from .claims import Claim, above
+from .liquidity import Stage, depends_on_who_converts, settled, stages
+
+__all__ = [
+    "Claim",
+    "Schedule",
+    "break_points",
+    "claim_rows",
+    "lost_to_preferences",
+    "pay_many",
+    "payouts_given",
+    "profitable_switch",
+]
+
+N = TypeVar("N", float, Decimal)
+
+
+def _levels(claims: Sequence[Claim[N]]) -> list[list[N]]:
+    """What is paid before anything is shared: rank by rank, then the gains of discounted paper.
+
+    Paper at a discount d may be repaid or take shares at 1 - d of their price. While shares bring a
+    part f of all that is due so, it takes the larger of both: each joins in where f passes its own
+    (due - last) / due, and all share by what is due to them.
+    """
+    zero = claims[0].units * 0
+    out = [
+        [c.due - c.last if c.rank == rank else zero for c in claims]
+        for rank in sorted({c.rank for c in claims})
+    ]
+    joins = sorted({(c.due - c.last) / c.due for c in claims if c.last > 0})
+    for k, begin in enumerate(joins):
+        step = (joins[k + 1] if k + 1 < len(joins) else begin * 0 + 1) - begin
+        out.append(
+            [
+                c.due * step if c.last > 0 and (c.due - c.last) / c.due <= begin else zero
+                for c in claims
+            ]
+        )
+    return out
+
+
+class Schedule(Generic[N]):
+    """Payouts of a set of claims as linear pieces of the net price; prices at or below 0 pay 0."""
+
+    def __init__(self, claims: Sequence[Claim[N]]) -> None:
+        if not claims or not any(claim.units > 0 for claim in claims):
+            raise ValueError("no claim has units: nobody takes what is left after preferences")
+        self.claims: tuple[Claim[N], ...] = tuple(claims)
+        self._starts: list[N] = []
+        self._values: list[list[N]] = []
+        self._slopes: list[list[N]] = []
+        self._stages: tuple[Stage[N], ...] = ()
+        if depends_on_who_converts(self.claims):
+            self._stages = stages(self.claims)
+            for k, stage in enumerate(self._stages):
+                until = self._stages[k + 1].start if k + 1 < len(self._stages) else None
+                self._take(Schedule(stage.claims), stage.start, until)
+            return
+        self._add_ranks()
+        self._add_shares()
+
+    def _take(self, other: Schedule[N], start: N, until: N | None) -> None:
+        """Append the pieces of another schedule between two prices."""
+        first = max(0, bisect_right(other._starts, start) - 1)
+        for k in range(first, len(other._starts)):
+            begin = max(start, other._starts[k])
+            if until is not None and begin >= until and k > first:
+                return
+            over = begin - other._starts[k]
+            values = [v + s * over for v, s in zip(other._values[k], other._slopes[k], strict=True)]
+            self._push(begin, values, other._slopes[k])
+
+    def converted(self, price: N) -> list[bool]:
+        """Return which claims convert at a price."""
+        if self._stages:
+            found = self._stages[0]
+            for stage in self._stages:
+                found = stage if stage.start <= price else found
+            return [i in found.converted for i in range(len(self.claims))]
+        worth = self.unit_value(price)
+        return [
+            c.may_convert and c.cap is not None and c.units * above(worth, c.strike) > c.cap
+            for c in self.claims
+        ]
+
+    def pay(self, price: N) -> dict[str, N]:
+        """Return holder -> payout; the payouts add up to the price."""
+        return dict(zip((c.holder for c in self.claims), self.amounts(price), strict=True))
+
+    def amounts(self, price: N) -> list[N]:
+        """Return the payouts in the order of the claims."""
+        zero = price * 0
+        if price <= 0:
+            return [zero for _ in self.claims]
+        piece = max(0, bisect_right(self._starts, price) - 1)
+        over = price - self._starts[piece]
+        pairs = zip(self._values[piece], self._slopes[piece], strict=True)
+        return [value + slope * over for value, slope in pairs]
+
+    def part_of(self, parts: Mapping[str, N]) -> Callable[[N], N]:
+        """Return the payout of holders together (holder -> part of its claim) by price."""
+        own = [parts.get(c.holder, c.due * 0) for c in self.claims]
+
+        def together(row: list[N]) -> N:
+            return sum((a * b for a, b in zip(row, own, strict=True) if b), own[0] * 0)
+
+        starts = self._starts
+        values, slopes = (list(map(together, rows)) for rows in (self._values, self._slopes))
+
+        def at(price: N) -> N:
+            if price <= 0:
+                return price * 0
+            piece = max(0, bisect_right(starts, price) - 1)
+            return values[piece] + slopes[piece] * (price - starts[piece])
+
+        return at
+
+    def unit_value(self, price: N) -> N:
+        """Worth of one common unit at a price (0 while preferences are not covered)."""
+        low = price * 0
+        for stage in reversed(self._stages):
+            if stage.start <= price:
+                return Schedule(stage.claims).unit_value(price)
+        marks = self._marks()
+        at = [sum((c.at(v) for c in self.claims), low) for v in marks]
+        piece = bisect_right(at, price) - 1
+        if piece < 0:
+            return low
+        middle = self._inside(marks, piece)
+        slope = sum((c.slope(middle) for c in self.claims), low)
+        return marks[piece] if slope == 0 else marks[piece] + (price - at[piece]) / slope
+
+    def _add_ranks(self) -> None:
+        zero = self.claims[0].units * 0
+        paid = [zero for _ in self.claims]
+        price = zero
+        for amounts in _levels(self.claims):
+            total = sum(amounts, zero)
+            if total > 0:
+                self._push(price, paid, [a / total for a in amounts])
+                paid = [p + a for p, a in zip(paid, amounts, strict=True)]
+                price = price + total
+
+    def _add_shares(self) -> None:
+        zero = self.claims[0].units * 0
+        marks = self._marks()
+        for i, v in enumerate(marks):
+            middle = self._inside(marks, i)
+            slopes = [c.slope(middle) for c in self.claims]
+            total = sum(slopes, zero)
+            if total > 0:
+                values = [c.at(v) for c in self.claims]
+                self._push(sum(values, zero), values, [s / total for s in slopes])
+
+    def _marks(self) -> list[N]:
+        """Unit values at which some claim bends, rising, from 0."""
+        marks = {self.claims[0].units * 0}
+        for c in self.claims:
+            if c.units > 0:
+                marks.add(c.strike)
+                if c.cap is not None:
+                    marks.update((c.strike + (c.cap - c.due) / c.units, c.strike + c.cap / c.units))
+        return sorted(marks)
+
+    @staticmethod
+    def _inside(marks: Sequence[N], i: int) -> N:
+        return (marks[i] + marks[i + 1]) / 2 if i + 1 < len(marks) else marks[i] + 1
+
+    def _push(self, start: N, values: Sequence[N], slopes: Sequence[N]) -> None:
+        self._starts.append(start)
+        self._values.append(list(values))
+        self._slopes.append(list(slopes))
+
+
+def break_points(claims: Sequence[Claim[float]]) -> tuple[BreakPoint, ...]:
+    """Net prices at which somebody starts to be paid, exercises, reaches a cap or converts."""
+    if depends_on_who_converts(claims):
+        return _staged_break_points(claims)
+    found: list[BreakPoint] = []
+    price = 0.0
+    for rank in sorted({c.rank for c in claims}):
+        level = [c for c in claims if c.rank == rank and c.due - c.last > 0]
+        if price > 0:
+            found += [BreakPoint(price, c.holder, "starts") for c in level]
+        price += sum(c.due - c.last for c in level)
+    late = [c for c in claims if c.last > 0]
+    found += [BreakPoint(price, c.holder, "converts") for c in late if price > 0]
+    for c in claims:
+        if c.units <= 0:
+            continue
+        marks = []
+        if c.due == 0 and c.cap is None:
+            marks = [(c.strike, "exercises" if c.strike > 0 else "starts")]
+        elif c.cap is not None:
+            marks = [(c.strike + c.cap / c.units, "converts")]
+            if c.cap > c.due:
+                marks.append((c.strike + (c.cap - c.due) / c.units, "reaches_cap"))
+        for v, event in marks:
+            at = sum(other.at(v) for other in claims)
+            if at > 0:
+                found.append(BreakPoint(at, c.holder, event))
+    return tuple(sorted(found, key=lambda p: (p.price, p.event, p.holder)))
+
+
+def _staged_break_points(claims: Sequence[Claim[float]]) -> tuple[BreakPoint, ...]:
+    """Break points where who converts decides how many shares there are."""
+    rows = stages(claims)
+    found: set[BreakPoint] = set()
+    for k, stage in enumerate(rows):
+        until = rows[k + 1].start if k + 1 < len(rows) else float("inf")
+        for point in break_points(stage.claims):
+            if stage.start <= point.price < until and point.event != "converts":
+                found.add(point)
+        before = rows[k - 1].converted if k else frozenset()
+        found |= {
+            BreakPoint(stage.start, claims[i].holder, "converts") for i in stage.converted - before
+        }
+    return tuple(sorted(found, key=lambda p: (p.price, p.event, p.holder)))
+
+
+def payouts_given(claims: Sequence[Claim[N]], converted: Sequence[bool], price: N) -> list[N]:
+    """Payouts when exactly the marked claims convert and the others keep what is due to them.
+
+    Money that nobody may take (every claim at its cap) stays undistributed.
+    """
+    zero = price * 0
+    chosen: list[Claim[N]] = []
+    if depends_on_who_converts(claims):
+        claims = settled(claims, frozenset(i for i, yes in enumerate(converted) if yes))
+    for claim, converts in zip(claims, converted, strict=True):
+        if converts:
+            chosen.append(replace(claim, due=zero, last=zero, cap=None))
+        elif claim.may_convert and claim.cap == claim.due:
+            chosen.append(replace(claim, units=zero))
+        else:
+            chosen.append(claim)
+
+    def held(c: Claim[N], v: N) -> N:
+        amount = c.due + c.units * above(v, c.strike)
+        return c.cap if c.cap is not None and amount > c.cap else amount
+
+    left = price if price > 0 else zero
+    paid = [zero for _ in chosen]
+    for amounts in _levels(chosen):
+        total = sum(amounts, zero)
+        if total > left:
+            return [p + a * left / total for p, a in zip(paid, amounts, strict=True)]
+        left = left - total
+        paid = [p + a for p, a in zip(paid, amounts, strict=True)]
+    marks = sorted(
+        {zero}
+        | {c.strike for c in chosen}
+        | {
+            c.strike + (c.cap - c.due) / c.units
+            for c in chosen
+            if c.cap is not None and c.units > 0
+        }
+    )
+    for i, v in enumerate(marks):
+        at = sum((held(c, v) for c in chosen), zero)
+        after = marks[i + 1] if i + 1 < len(marks) else v + 1
+        slope = (sum((held(c, after) for c in chosen), zero) - at) / (after - v)
+        last = i + 1 == len(marks)
+        if slope > 0 and (last or at + slope * (after - v) >= price):
+            worth = v + (price - at) / slope
+            return [held(c, worth if worth > v else v) for c in chosen]
+        if not last and at + slope * (after - v) >= price:
+            return [held(c, v) for c in chosen]
+    return [held(c, marks[-1]) for c in chosen]
+
+
+def profitable_switch(claims: Sequence[Claim[N]], price: N) -> str | None:
+    """Return a holder that would gain by switching between holding and converting, or None."""
+    schedule = Schedule(claims)
+    paid = schedule.amounts(price)
+    converted = schedule.converted(price)
+    slack = abs(price) / 10**9
+    for i, claim in enumerate(claims):
+        if not claim.may_convert:
+            continue
+        other = list(converted)
+        other[i] = not other[i]
+        if payouts_given(claims, other, price)[i] > paid[i] + slack:
+            return claim.holder
+    return None
+
+
+def lost_to_preferences(
+    claims: Sequence[Claim[float]], price: float, holders: Mapping[str, float]
+) -> float:
+    """Part (0..1) of their pro-rata share that holders (holder -> part of its claim) lose.
+
+    Pro rata means that everybody had common shares; below zero (a gain) counts as zero.
+    """
+    plain = [replace(c, due=0.0, last=0.0, cap=None, part=None) for c in claims if c.units > 0]
+    fair = Schedule(plain).pay(price)
+    paid = Schedule(claims).pay(price)
+    wanted = sum(fair.get(h, 0.0) * part for h, part in holders.items())
+    got = sum(paid.get(h, 0.0) * part for h, part in holders.items())
+    return max(0.0, 1.0 - got / wanted) if wanted > 0 else 0.0
+
+
+def claim_rows(claims: Sequence[Claim[float]]) -> npt.NDArray[np.float64]:
+    """The claims as rows for `fastnn.ensemble.pay_claims`."""
+    inf = float("inf")
+    rows = [
+        (c.due, c.last, c.rank, c.units, c.strike, inf if c.cap is None else c.cap) for c in claims
+    ]
+    return np.array(rows, dtype=np.float64)
+
+
+def pay_many(
+    tables: Sequence[Sequence[Claim[float]]], prices: npt.ArrayLike
+) -> npt.NDArray[np.float64]:
+    """Payouts of many sets of claims at rising prices, (tables, claims, prices), in compiled code.
+
+    All tables need the same number of claims.
+    """
+    if any(depends_on_who_converts(t) or sum(c.last > 0 for c in t) > 1 for t in tables):
+        rows = np.asarray(prices, dtype=np.float64)
+        plain = [[Schedule(table).amounts(float(p)) for p in rows] for table in tables]
+        return np.array(plain).transpose(0, 2, 1)
+    from fastnn.ensemble import pay_claims
+
+    return pay_claims(np.stack([claim_rows(table) for table in tables]), prices)

@@ -1,0 +1,386 @@
+"""The validated profile: read a file or a mapping, report every fault at once, stay immutable.
+
+Values are looked up by dotted path (`profile["tech.moat"]`) or by attribute (`profile.cash`,
+`profile.tech.moat`); an optional field that was not given is None and is never filled in silence.
+Depends on `fields`, `parse`, `profile_tables`, `fx`, and on `money` for the cap table.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, cast
+
+from fastnn.exit_strategy.errors import ExitError, Issue, suggest
+from fastnn.exit_strategy.money.deals import cash_after
+from fastnn.exit_strategy.reading.amounts import plain_value
+from fastnn.exit_strategy.reading.fields import FIELD_BY_PATH, FIELDS
+from fastnn.exit_strategy.reading.files import read_text_file
+from fastnn.exit_strategy.reading.fx import Rates, load_rates
+from fastnn.exit_strategy.reading.parse import PARSERS, Reader, show
+
+from .tables import (
+    Valuation,
+    read_correlation,
+    read_fx,
+    read_rounds,
+    read_uncertainty,
+    read_valuation,
+)
+
+__all__ = ["Profile", "read_mapping"]
+
+_PREFIXES = frozenset(path.split(".")[0] for path in FIELD_BY_PATH if "." in path)
+_SPECIAL = ("fx", "cap_table", "assumptions", "uncertainty", "correlation", "funding_rounds")
+_MAX_DEPTH = 8  # a profile nests three deep; deeper input is somebody's accident
+
+
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Attribute access to the fields below one prefix, for example `profile.tech`."""
+
+    prefix: str
+    values: Mapping[str, Any]
+
+    def __getattr__(self, name: str) -> Any:
+        path = f"{self.prefix}.{name}"
+        if path in FIELD_BY_PATH:
+            return self.values.get(path)
+        raise AttributeError(f"the profile has no field {path!r}")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """One company as validated input; build it with `from_file`, `from_dict` or `from_text`."""
+
+    values: Mapping[str, Any]
+    valuation: Valuation
+    rates: Rates
+    cap_table: Any = None
+    assumptions: Any = None
+    funding_rounds: tuple[Any, ...] = ()
+    uncertainty: Mapping[str, Any] = field(default_factory=dict)
+    correlation: tuple[tuple[str, str, float], ...] = ()
+
+    def __getattr__(self, name: str) -> Any:
+        """Return a field's value, None when it was not given."""
+        if name in FIELD_BY_PATH:
+            return self.values.get(name)
+        if name in _PREFIXES:
+            return _Group(name, self.values)
+        raise AttributeError(f"the profile has no field {name!r}")
+
+    def __getitem__(self, path: str) -> Any:
+        """Return the value at a dotted path, None when it was not given."""
+        if path not in FIELD_BY_PATH:
+            near = suggest(path, FIELD_BY_PATH)
+            raise KeyError(
+                f"{path!r} is not a field" + (f"; did you mean {near!r}?" if near else "")
+            )
+        return self.values.get(path)
+
+    @property
+    def missing(self) -> tuple[str, ...]:
+        """Optional fields that were not given, in the order of the field table."""
+        return tuple(
+            row.path
+            for row in FIELDS
+            if row.path not in self.values
+            and row.kind != "table"
+            and row.path != "decimal"  # how the file is written, no fact of the company
+            and not row.required
+        )
+
+    def usd(self, amount: float) -> float:
+        """Return an amount of the profile's currency in US dollars."""
+        return self.rates.convert(amount, str(self.values["currency"]), "USD")
+
+    def equity(self, price: float, months: float = 0.0) -> float:
+        """Return what all shares are worth some months from now at a price of the business."""
+        cash = cash_after(
+            self.values["cash"], self.values["monthly_burn"],
+            self.values.get("committed_funds") or 0.0, months,
+        )  # fmt: skip
+        return max(0.0, price + cash - (self.values.get("debt") or 0.0))
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any], *, today: dt.date | None = None) -> Profile:
+        """Validate a mapping (nested, or flat with dotted keys); ExitError lists every fault."""
+        return _build(data, today or dt.date.today())
+
+    @classmethod
+    def from_file(cls, path: str | Path, *, today: dt.date | None = None) -> Profile:
+        """Validate a .toml, .json, .yaml (extra) or one-row .csv file."""
+        return _build(read_mapping(path), today or dt.date.today())
+
+    @classmethod
+    def from_text(
+        cls, text: str, suffix: str = ".toml", *, today: dt.date | None = None
+    ) -> Profile:
+        """Validate text in the format that `suffix` names."""
+        return _build(_parse_text(text, suffix, "<text>"), today or dt.date.today())
+
+
+def read_mapping(path: str | Path) -> Mapping[str, Any]:
+    """Return the raw mapping of a profile file; EX112 to EX114 when it cannot be read."""
+    file = Path(path)
+    return _parse_text(read_text_file(file), file.suffix.lower(), str(file))
+
+
+def _parse_text(text: str, suffix: str, where: str) -> Mapping[str, Any]:
+    try:
+        data = _decode(text, suffix)
+    except ExitError:
+        raise
+    except Exception as error:  # each parser has its own error type; all mean "not valid"
+        raise ExitError(
+            Issue(
+                "EX114",
+                "",
+                f"{where} is not valid {suffix[1:].upper()}: {error}",
+                "mend the line it names; `fastnn exit init` writes a correct file",
+            )
+        ) from error
+    if not isinstance(data, Mapping):
+        raise ExitError(
+            Issue(
+                "EX114",
+                "",
+                f"{where} holds {type(data).__name__}, expected fields",
+                "write fields as name = value",
+            )
+        )
+    return data
+
+
+def _decode(text: str, suffix: str) -> Any:
+    if suffix == ".toml":
+        import tomllib
+
+        return tomllib.loads(text)
+    if suffix == ".json":
+        import json
+
+        return json.loads(text, object_pairs_hook=_no_twins)
+    if suffix in (".yaml", ".yml"):
+        try:
+            from fastnn.exit_strategy.reading.bounded_yaml import load_yaml
+        except ImportError as error:
+            raise ExitError(
+                Issue(
+                    "EX804",
+                    "",
+                    "reading YAML needs the package pyyaml",
+                    "pip install 'fastnn-rs[exit]', or write the profile as TOML",
+                )
+            ) from error
+        return load_yaml(text)
+    if suffix == ".csv":
+        from fastnn.exit_strategy.reading.delimited import BadRow, parse_csv
+
+        rows = list(islice(parse_csv(text, "the CSV").rows, 2))
+        bad = [row.issue for row in rows if isinstance(row, BadRow)]
+        if bad:
+            raise ExitError(bad)
+        if len(rows) != 1:
+            raise ExitError(
+                Issue(
+                    "EX114",
+                    "",
+                    f"the CSV holds {'no company' if not rows else 'several companies'}, "
+                    "expected one",
+                    "use `fastnn exit batch` for many companies",
+                )
+            )
+        return rows[0]
+    raise ExitError(
+        Issue(
+            "EX113", "", f"file format {suffix!r} is not known", "use .toml, .json, .yaml or .csv"
+        )
+    )
+
+
+def _no_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    out: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in out:
+            raise ExitError(
+                Issue("EX121", str(key), "the field is given twice", "keep one of the two")
+            )
+        out[key] = value
+    return out
+
+
+def _flatten(reader: Reader, data: Mapping[Any, Any], prefix: str, out: dict[str, Any]) -> None:
+    """Spread nested groups into dotted paths; unknown names become EX102 with the nearest name."""
+    for key, value in data.items():
+        if not isinstance(key, str):
+            reader.fail("EX102", show(key), key, "field names are text", "quote the name")
+            continue
+        path = f"{prefix}{key}"
+        value = cast(Any, plain_value(value))
+        if path in FIELD_BY_PATH:
+            if path in out:
+                reader.fail("EX121", path, value, "the field is given twice", "keep one of the two")
+            elif not _is_missing(value):
+                out[path] = value
+            continue
+        inside = isinstance(value, Mapping) and path.count(".") < _MAX_DEPTH
+        if inside and any(known.startswith(f"{path}.") for known in FIELD_BY_PATH):
+            _flatten(reader, value, f"{path}.", out)
+        elif not _checklist_item(path, value, out):
+            near = suggest(path, FIELD_BY_PATH) or suggest(key, FIELD_BY_PATH)
+            reader.fail(
+                "EX102",
+                path,
+                value,
+                f"{show(path)} is not a field",
+                f"did you mean {near!r}?" if near else "see `fastnn exit init`",
+            )
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or (isinstance(value, str) and value == "")
+
+
+def _checklist_item(path: str, value: Any, out: dict[str, Any]) -> bool:
+    """Take `controls.ipo_readiness.audit_committee` as one item of its checklist (CSV columns)."""
+    head, _, item = path.rpartition(".")
+    row = FIELD_BY_PATH.get(head)
+    if row is None or row.kind != "checklist" or not isinstance(out.get(head, {}), dict):
+        return False
+    out.setdefault(head, {})[item] = value
+    return True
+
+
+def _build(data: Mapping[str, Any], today: dt.date) -> Profile:
+    if not isinstance(data, Mapping):
+        raise ExitError(
+            Issue(
+                "EX103",
+                "",
+                f"expected a mapping of fields, got {type(data).__name__}",
+                "give a dict such as {'name': 'Acme', ...}",
+            )
+        )
+    issues: list[Issue] = []
+    reader = Reader(issues, today)
+    raw: dict[str, Any] = {}
+    _flatten(reader, data, "", raw)
+    for path in _SPECIAL:
+        if isinstance(raw.get(path), str):  # a CSV cell holds a table as JSON
+            table = PARSERS["table"](reader, FIELD_BY_PATH[path], raw.pop(path))
+            if table is not None:
+                raw[path] = table
+    if "decimal" in raw:
+        mark = FIELD_BY_PATH["decimal"]
+        before = len(issues)
+        reader.decimal = PARSERS[mark.kind](reader, mark, raw["decimal"])
+        del issues[before:]  # reported once, in field order, below
+    given, fx_date = read_fx(reader, raw["fx"]) if "fx" in raw else ({}, None)
+    reader.rates = load_rates(given, fx_date)
+    if "currency" in raw:
+        row = FIELD_BY_PATH["currency"]
+        before = len(issues)
+        reader.currency = PARSERS[row.kind](reader, row, raw["currency"])
+        del issues[before:]  # reported once, in field order, below
+    values = _read_fields(reader, raw)
+    profile = _read_tables(reader, raw, values)
+    _check_together(reader, values)
+    if issues or profile is None:
+        raise ExitError(issues)
+    return profile
+
+
+def _read_fields(reader: Reader, raw: dict[str, Any]) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for row in FIELDS:
+        if row.path in raw:
+            if row.path in _SPECIAL:
+                continue
+            value = PARSERS[row.kind](reader, row, raw[row.path])
+            if value is not None:
+                values[row.path] = value
+        elif row.required:
+            reader.fail(
+                "EX101", row.path, None, f"missing: {row.en}", f"add {row.path} = {row.example}"
+            )
+    return values
+
+
+def _read_tables(reader: Reader, raw: dict[str, Any], values: dict[str, Any]) -> Profile | None:
+    valuation = read_valuation(reader, values)
+    rounds = read_rounds(reader, raw["funding_rounds"]) if "funding_rounds" in raw else ()
+    spread = read_uncertainty(reader, raw["uncertainty"]) if "uncertainty" in raw else {}
+    triples = read_correlation(reader, raw["correlation"]) if "correlation" in raw else ()
+    cap_table = None
+    from fastnn.exit_strategy.money.captable import CapTable
+    from fastnn.exit_strategy.money.outcomes import parse_assumptions, parse_cap_table
+
+    if "cap_table" in raw:
+        cap_table = parse_cap_table(raw["cap_table"], reader.issues, reader)
+    assumptions = parse_assumptions(raw.get("assumptions", {}), reader.issues, reader)
+    if isinstance(cap_table, CapTable) and cap_table.as_of is None:
+        cap_table = replace(cap_table, as_of=values.get("as_of"))
+    if valuation is None or reader.rates is None:
+        return None
+    return Profile(
+        MappingProxyType(values),
+        valuation,
+        reader.rates,
+        cap_table,
+        assumptions,
+        rounds,
+        MappingProxyType(spread),
+        triples,
+    )
+
+
+def _check_together(reader: Reader, values: dict[str, Any]) -> None:
+    """Check what only several fields together can show."""
+    founded, as_of = values.get("founded"), values.get("as_of")
+    if founded and as_of and founded > as_of:
+        reader.fail(
+            "EX118", "founded", founded, "the company was founded after as_of", "check both dates"
+        )
+    market_date = values.get("market.date")
+    if market_date and as_of and market_date > as_of + dt.timedelta(days=31):
+        reader.fail(
+            "EX118",
+            "market.date",
+            market_date,
+            "the market was read more than a month after as_of",
+            "use readings from the time of the figures",
+        )
+    gross, ebitda = values.get("gross_margin"), values.get("ebitda_margin")
+    if gross is not None and ebitda is not None and ebitda > gross:
+        reader.fail(
+            "EX118",
+            "ebitda_margin",
+            ebitda,
+            "EBITDA margin is above gross margin",
+            "check the two margins: EBITDA is after operating cost",
+        )
+    for rd, total in zip(values.get("rd_opex_fy") or (), values.get("opex_fy") or (), strict=False):
+        if rd is not None and total is not None and rd > total:
+            reader.fail(
+                "EX118",
+                "rd_opex_fy",
+                rd,
+                "R&D cost is above all operating cost",
+                "opex_fy includes rd_opex_fy",
+            )
+            break
+    currency, rates = values.get("currency"), reader.rates
+    if currency and rates is not None and currency not in rates.per_usd:
+        reader.fail(
+            "EX402",
+            f"fx.{currency}",
+            currency,
+            f"no rate for {currency} is shipped",
+            f"give [fx] {currency} = units of {currency} per US dollar",
+        )

@@ -1,0 +1,1 @@
+"""Reports as terminal text, Markdown, HTML and data, in English and Chinese."""

@@ -1,0 +1,163 @@
+"""Why the ranking is as it is: contributions, differences, flip distances.
+
+A weighted sum explains itself: the contribution of a leaf is its weight times its fit, and the
+contributions of an option add up to its score exactly. Flip distances are exact too: scores are
+linear in a group's weight and piecewise linear in a fact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from fastnn.exit_strategy.criteria import Criteria, Criterion
+
+from .leaves import LeafFact
+from .scores import Scores
+
+__all__ = ["Difference", "Flip", "differences", "find_flips"]
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """How much one leaf adds to the leader's score beyond the runner-up's."""
+
+    leaf: str
+    group: str
+    value: float | None  # the fact, None for a computed leaf
+    difference: float
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """A single change that brings another option to first place."""
+
+    kind: str  # "weight" | "input"
+    name: str
+    now: float
+    then: float
+    distance: float  # in weight, or as a share of the curve's x range
+    new_first: str
+
+
+def differences(
+    criteria: Criteria,
+    scores: Scores,
+    leader: int,
+    other: int,
+    leaves: Mapping[str, LeafFact],
+) -> tuple[Difference, ...]:
+    """Return leaf differences leader minus other, largest first; they sum to the score lead."""
+    gap = scores.contributions[leader] - scores.contributions[other]
+    rows = [
+        Difference(
+            leaf.id, leaf.group, None if leaf.computed else leaves[leaf.id].value, float(gap[k])
+        )
+        for k, leaf in enumerate(criteria.leaves)
+    ]
+    return tuple(sorted(rows, key=lambda row: -row.difference))
+
+
+def find_flips(
+    criteria: Criteria,
+    scores: Scores,
+    weights: Sequence[float],
+    leaves: Mapping[str, LeafFact],
+    open_rows: Sequence[int],
+) -> tuple[Flip, ...]:
+    """Return the nearest weight change and the nearest input change per leaf, nearest first.
+
+    Only the stated facts are moved, one at a time, by the weighted sum; computed leaves stay.
+    """
+    if len(open_rows) < 2:
+        return ()
+    leader = max(open_rows, key=lambda row: float(scores.wsm[row]))
+    rivals = [row for row in open_rows if row != leader]
+    flips = _weight_flips(criteria, scores, weights, leader, rivals)
+    for column, leaf in enumerate(criteria.leaves):
+        if not leaf.computed:
+            found = _input_flip(criteria, scores, weights, leaves, leader, rivals, column)
+            if found is not None:
+                flips.append(found)
+    return tuple(sorted(flips, key=lambda flip: flip.distance))
+
+
+def _weight_flips(
+    criteria: Criteria,
+    scores: Scores,
+    weights: Sequence[float],
+    leader: int,
+    rivals: Sequence[int],
+) -> list[Flip]:
+    """Move one group weight, the others scaled to keep the sum: the score gap is linear in it."""
+    w = np.asarray(weights, dtype=np.float64)
+    total = float(w.sum())
+    out: list[Flip] = []
+    for g, name in enumerate(criteria.groups):
+        best: Flip | None = None
+        for rival in rivals:
+            gap = scores.groups[leader] - scores.groups[rival]
+            others = total - w[g]
+            if others <= 0:
+                continue
+            rest = float((w @ gap - w[g] * gap[g]) / others)
+            if gap[g] == rest:
+                continue
+            at = total * rest / (rest - float(gap[g]))
+            if 0 <= at <= total and (best is None or abs(at - w[g]) < best.distance):
+                best = Flip(
+                    "weight", name, float(w[g]), at, abs(at - float(w[g])), scores.options[rival]
+                )
+        if best is not None:
+            out.append(best)
+    return out
+
+
+def _input_flip(
+    criteria: Criteria,
+    scores: Scores,
+    weights: Sequence[float],
+    leaves: Mapping[str, LeafFact],
+    leader: int,
+    rivals: Sequence[int],
+    column: int,
+) -> Flip | None:
+    leaf = criteria.leaves[column]
+    weight = weights[criteria.group_of[column]] * criteria.local_weights[column]
+    now = leaves[leaf.id].value
+    best: Flip | None = None
+    for rival in rivals:
+        a, b = scores.options[leader], scores.options[rival]
+        here = leaf.fit(a, now) - leaf.fit(b, now)
+        target = here - float(scores.wsm[leader] - scores.wsm[rival]) / weight if weight else None
+        if target is None:
+            continue
+        found = _nearest_crossing(leaf, a, b, now, target)
+        if found is not None and (best is None or found[1] < best.distance):
+            best = Flip("input", leaf.id, now, found[0], found[1], b)
+    return best
+
+
+def _nearest_crossing(
+    leaf: Criterion, a: str, b: str, now: float, target: float
+) -> tuple[float, float] | None:
+    """Return the x nearest to `now` where fit_a - fit_b reaches `target`, and its distance."""
+    xs = leaf.grid
+    at = np.log10(max(now, 1e-300)) if leaf.log else now
+    at = float(np.clip(at, xs[0], xs[-1]))
+    gap = np.asarray(leaf.fits[a]) - np.asarray(leaf.fits[b])
+    span = float(xs[-1] - xs[0])
+    best: tuple[float, float] | None = None
+    for k in range(len(xs) - 1):
+        rise = float(gap[k + 1] - gap[k])
+        if rise == 0:
+            continue
+        share = (target - float(gap[k])) / rise
+        if 0 <= share <= 1:
+            x = float(xs[k] + share * (xs[k + 1] - xs[k]))
+            distance = abs(x - at) / span
+            if best is None or distance < best[1]:
+                best = (10**x if leaf.log else x, distance)
+    return best

@@ -1,0 +1,377 @@
+"""Monte Carlo over weights and inputs: rank shares, score quantiles, tornado, total effects.
+
+Turns a `SamplingSpec` into the variables of `fastnn.ensemble` and reads the counts back. Weights
+are Dirichlet(kappa x group weights); inputs are joined by a Gaussian copula; random numbers are
+Philox streams keyed by (seed, profile index, draw), shared by all options and all tornado runs.
+Depends on NumPy and `fastnn.ensemble`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+import numpy.typing as npt
+
+from fastnn.ensemble import KINDS, Ensemble, Summary, Variable
+from fastnn.exit_strategy.contracts import CurveTable, Distribution, SamplingSpec, Simulation
+from fastnn.exit_strategy.errors import ExitError, Issue
+
+__all__ = [
+    "TORNADO_LEVELS",
+    "simulate",
+    "simulate_many",
+    "tornado_runs",
+    "total_effects",
+]
+
+FloatArray = npt.NDArray[np.float64]
+
+#: Quantiles at which a leaf is held in a tornado run.
+TORNADO_LEVELS = (0.1, 0.9)
+
+_SCORE_LEVELS = (0.05, 0.5, 0.95)
+
+#: Bytes that draws (two f32 numbers per leaf, one per group) and scores may take.
+_MEMORY = 1 << 30
+
+#: The draws used last and the firmness of their weights: they depend on their key alone, so keeping
+#: them changes no result.
+_last: tuple[object, float | None, Ensemble] | None = None
+_MAX_KEPT = 100_000  # draws; more are not worth their memory between two calls
+
+
+def simulate(
+    spec: SamplingSpec,
+    *,
+    kappa: float | None = 60.0,
+    draws: int = 10_000,
+    seed: int = 0,
+    profile_index: int = 0,
+    threads: int | None = None,
+) -> Simulation:
+    """Rank the options of one profile over `draws` draws.
+
+    `kappa` is the firmness of the weights: None fixes them, 0 is the flat Dirichlet. Results are
+    the same bytes for any number of threads.
+
+    Raises:
+        ExitError: EX501 draws or seed out of range, EX502 a specification that does not fit
+            together, EX503 more memory than 1 GiB.
+    """
+    return simulate_many(
+        [spec], kappa=kappa, draws=draws, seed=seed, first_index=profile_index, threads=threads
+    )[0]
+
+
+def simulate_many(
+    specs: Sequence[SamplingSpec],
+    *,
+    kappa: float | None = 60.0,
+    draws: int = 10_000,
+    seed: int = 0,
+    first_index: int = 0,
+    threads: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Simulation]:
+    """Rank the options of many profiles on one stream, `first_index` (common random numbers).
+
+    Each result equals `simulate(spec, profile_index=first_index)`: it depends neither on the order
+    nor on the size of the batch. Specifications with the same layout (options, leaves, weights,
+    curves, correlation) are scored together. Ctrl-C stops between profiles.
+    """
+    with _thread_count(threads):
+        out: list[Simulation | None] = [None] * len(specs)
+        done = 0
+        for members in _by_layout(specs):
+            first = specs[members[0]]
+            ensemble = _ensemble(first, kappa, draws, seed, first_index)
+
+            def report(part: int, _: int, start: int = done) -> None:
+                if progress is not None:
+                    progress(start + part, len(specs))
+
+            with _refused_input():
+                summary = ensemble.score(
+                    np.stack([_marginals(specs[i]) for i in members]),
+                    np.array([_open(specs[i]) for i in members]),
+                    quantiles=_SCORE_LEVELS,
+                    progress=report,
+                )
+            for row, i in enumerate(members):
+                out[i] = _simulation(specs[i], summary, row, draws, seed, kappa)
+            done += len(members)
+    return [s for s in out if s is not None]
+
+
+def tornado_runs(
+    spec: SamplingSpec,
+    *,
+    kappa: float | None = 60.0,
+    draws: int = 10_000,
+    seed: int = 0,
+    profile_index: int = 0,
+) -> FloatArray:
+    """p_first (leaves, 2, options) with each leaf held at its 10 % and 90 % quantile in turn.
+
+    The other leaves stay free and all runs share their random numbers; a leaf that is known
+    exactly repeats the unheld p_first.
+    """
+    ensemble = _ensemble(spec, kappa, draws, seed, profile_index)
+    with _refused_input():
+        summary = ensemble.score(
+            _marginals(spec)[None], np.array([_open(spec)]), pins=TORNADO_LEVELS
+        )
+    runs = summary.pinned[0] / float(draws)
+    base = summary.ranks[0, :, 0] / float(draws)
+    free = runs.sum(axis=2, keepdims=True) > 0
+    return np.where(free, runs, base)
+
+
+def total_effects(
+    spec: SamplingSpec,
+    *,
+    kappa: float | None = 60.0,
+    draws: int = 10_000,
+    seed: int = 0,
+    profile_index: int = 0,
+) -> tuple[FloatArray, FloatArray]:
+    """Sobol total index of every leaf (leaves, options) and of the weights (options,).
+
+    Saltelli pairs with Jansen's estimator on each option's score. The index is defined for
+    independent inputs: a correlation in the specification is left out.
+    """
+    first = _ensemble(spec, kappa, draws, seed, profile_index, correlated=False)
+    other = _ensemble(spec, kappa, draws, seed, profile_index + 2**31, correlated=False)
+    with _refused_input():
+        effects = first.total_effects(other, _marginals(spec))
+    return effects[:-1], effects[-1]
+
+
+@contextmanager
+def _thread_count(threads: int | None) -> Iterator[None]:
+    """Set the number of threads for a block and put the old one back."""
+    if threads is None:
+        yield
+        return
+    import fastnn
+
+    before = fastnn.get_num_threads()
+    fastnn.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        fastnn.set_num_threads(before)
+
+
+@contextmanager
+def _refused_input() -> Iterator[None]:
+    """Turn what the core refuses into EX502."""
+    try:
+        yield
+    except ExitError:
+        raise
+    except ValueError as error:
+        text = str(error)
+        raise _refuse("EX502", "spec", text, "check weights, inputs, curves, correlation") from None
+
+
+def _layout_key(spec: SamplingSpec) -> tuple[object, ...]:
+    matrix = None if spec.correlation is None else spec.correlation.tobytes()
+    return (
+        spec.options,
+        spec.leaves,
+        spec.group_of,
+        spec.group_weights,
+        spec.local_weights,
+        spec.curves,
+        matrix,
+    )
+
+
+def _by_layout(specs: Sequence[SamplingSpec]) -> list[list[int]]:
+    groups: dict[tuple[object, ...], list[int]] = {}
+    for i, spec in enumerate(specs):
+        groups.setdefault(_layout_key(spec), []).append(i)
+    return list(groups.values())
+
+
+def _refuse(code: str, field: str, text: str, hint: str) -> ExitError:
+    return ExitError(Issue(code, field, text, hint))
+
+
+def _check(spec: SamplingSpec, kappa: float | None, draws: int, seed: int, index: int) -> None:
+    if not 1 <= draws <= 100_000_000:
+        raise _refuse("EX501", "draws", f"got {draws}", "choose 1 to 100,000,000 draws")
+    if not 0 <= seed < 2**64 or not 0 <= index < 2**32:
+        raise _refuse("EX501", "seed", f"got {seed}, profile {index}", "use 0 to 2**64 - 1")
+    if kappa is not None and not (0 <= kappa < float("inf")):
+        raise _refuse("EX501", "kappa", f"got {kappa}", "use None, 0 or a positive number")
+    n, o = len(spec.leaves), len(spec.options)
+    need = draws * 4 * (2 * n + len(spec.group_weights) + o)
+    if need > _MEMORY:
+        raise _refuse(
+            "EX503",
+            "draws",
+            f"{draws} draws need {need / 2**20:.0f} MiB, the limit is {_MEMORY >> 20} MiB",
+            f"use at most {_MEMORY * draws // need:,} draws",
+        )
+    sizes = {len(x) for x in (spec.group_of, spec.local_weights, spec.inputs, spec.curves)}
+    if sizes != {n} or spec.computed.shape != (o, n, 3) or o < 1 or n < 1:
+        raise _refuse(
+            "EX502", "spec", f"{n} leaves and {o} options do not fit the tables", "rebuild the spec"
+        )
+    if spec.open_options and len(spec.open_options) != o:
+        raise _refuse("EX502", "open_options", "one mark per option is needed", "rebuild the spec")
+
+
+def _ensemble(
+    spec: SamplingSpec,
+    kappa: float | None,
+    draws: int,
+    seed: int,
+    index: int,
+    correlated: bool = True,
+) -> Ensemble:
+    _check(spec, kappa, draws, seed, index)
+    key = (_layout_key(spec), draws, seed, index, correlated)
+    global _last
+    kept = _last  # one read: another thread may replace it
+    if kept is not None and kept[0] == key:
+        made = kept[2]  # scoring, tornado and the next chunk share their draws
+        if kept[1] == kappa:
+            return made
+        weights, total = _weights(spec, kappa)
+        with _refused_input():
+            made = made.reweighted(weights, dirichlet_sum=total)
+    else:
+        made = _new_ensemble(spec, kappa, draws, seed, index, correlated)
+    _last = (key, kappa, made) if draws <= _MAX_KEPT else None
+    return made
+
+
+def _new_ensemble(
+    spec: SamplingSpec,
+    kappa: float | None,
+    draws: int,
+    seed: int,
+    index: int,
+    correlated: bool,
+) -> Ensemble:
+    weights, total = _weights(spec, kappa)
+    with _refused_input():
+        return Ensemble(
+            len(spec.options),
+            _variables(spec),
+            weights,
+            dirichlet_sum=total,
+            streams=len(spec.leaves),
+            correlation=spec.correlation if correlated else None,
+            draws=draws,
+            seed=seed,
+            stream=index,
+        )
+
+
+def _used_groups(spec: SamplingSpec) -> list[int]:
+    """Groups of positive weight; a group of weight zero has no Dirichlet concentration."""
+    return [g for g, w in enumerate(spec.group_weights) if w > 0]
+
+
+def _weights(spec: SamplingSpec, kappa: float | None) -> tuple[list[float], float | None]:
+    used = _used_groups(spec)
+    if not used:
+        raise _refuse("EX502", "group_weights", "all weights are zero", "give one group a weight")
+    weights = [spec.group_weights[g] for g in used]
+    total = sum(weights)
+    if kappa is None:
+        return weights, None
+    if kappa == 0:
+        return [1.0] * len(used), total
+    return [kappa * w / total for w in weights], total
+
+
+def _variables(spec: SamplingSpec) -> list[Variable]:
+    """One variable per leaf, one per option for computed leaves; unused groups are left out."""
+    group_at = {g: i for i, g in enumerate(_used_groups(spec))}
+    out = []
+    for leaf, curve in enumerate(spec.curves):
+        group, local = spec.group_of[leaf], spec.local_weights[leaf]
+        weight = local if group in group_at else 0.0
+        at = group_at.get(group, 0)  # without weight it may stand anywhere
+        if curve is not None:
+            out.append(Variable(at, leaf, weight, curve.x, curve.fits, log=curve.log))
+            continue
+        options = range(len(spec.options))
+        for option in options:
+            fits = tuple((0.0, 1.0) if o == option else (0.0, 0.0) for o in options)
+            out.append(Variable(at, leaf, weight, (0.0, 1.0), fits, only=option))
+    return out
+
+
+def _marginals(spec: SamplingSpec) -> FloatArray:
+    """Rows for `Ensemble.score`, in the order of `_variables`."""
+    rows = []
+    for leaf, (curve, dist) in enumerate(zip(spec.curves, spec.inputs, strict=True)):
+        if curve is not None:
+            rows.append(_input_row(dist, spec.leaves[leaf], curve))
+            continue
+        for option, name in enumerate(spec.options):
+            low, mode, high = (float(x) for x in spec.computed[option, leaf])
+            if not 0 <= low <= mode <= high <= 1:
+                raise _refuse(
+                    "EX502",
+                    f"{spec.leaves[leaf]}.{name}",
+                    f"computed fit {low}, {mode}, {high} is not ordered inside 0 to 1",
+                    "give low <= mode <= high",
+                )
+            rows.append([KINDS.index("triangular"), low, mode, high, 0.0, 1.0])
+    return np.array(rows, dtype=np.float64)
+
+
+def _input_row(dist: Distribution, leaf: str, curve: CurveTable) -> list[float]:
+    if dist.kind not in KINDS or not 1 <= len(dist.params) <= 3:
+        raise _refuse(
+            "EX502",
+            leaf,
+            f"{dist.kind}{dist.params} is not a distribution",
+            f"use {', '.join(KINDS)}",
+        )
+    params = [float(p) for p in dist.params] + [0.0] * (3 - len(dist.params))
+    low, high = float(dist.low), float(dist.high)
+    if curve.log:
+        # The curve is flat below its first knot; a log of zero or less reads as that knot.
+        low = max(low, 10.0 ** (curve.x[0] - 1.0))
+        high = max(low, high)
+    if not low <= high or any(p != p for p in params):
+        raise _refuse(
+            "EX502", leaf, f"{dist.kind}{dist.params} in {low} to {high}", "check the limits"
+        )
+    return [float(KINDS.index(dist.kind)), *params, low, high]
+
+
+def _open(spec: SamplingSpec) -> list[bool]:
+    return list(spec.open_options) or [True] * len(spec.options)
+
+
+def _simulation(
+    spec: SamplingSpec, summary: Summary, row: int, draws: int, seed: int, kappa: float | None
+) -> Simulation:
+    shares = summary.ranks[row] / float(draws)
+    is_open = np.array(_open(spec))
+    p_first = np.where(is_open, shares[:, 0], 0.0)
+    quantiles = summary.quantiles[row]
+    return Simulation(
+        options=spec.options,
+        p_first=p_first,
+        p_rank=shares,
+        score_mean=summary.mean[row].copy(),
+        score_p05=quantiles[:, 0].copy(),
+        score_p50=quantiles[:, 1].copy(),
+        score_p95=quantiles[:, 2].copy(),
+        mc_error=np.sqrt(p_first * (1.0 - p_first) / draws),
+        draws=draws,
+        seed=seed,
+        kappa=kappa,
+    )

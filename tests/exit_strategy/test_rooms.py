@@ -1,0 +1,64 @@
+"""The rooms of the exit tool: older paths name the same things; one function judges companies."""
+
+from __future__ import annotations
+
+import importlib
+import pickle
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+from exit_profiles import TODAY, make_profile_dict
+
+from fastnn.exit_strategy import older
+from fastnn.exit_strategy.batch import evaluate_many
+from fastnn.exit_strategy.evaluation import evaluate
+from fastnn.exit_strategy.profile import Profile
+from fastnn.exit_strategy.scoring import judging, whatif
+
+
+@pytest.mark.parametrize("name", sorted(older._MOVED))
+def test_a_module_is_one_module_under_its_older_path(name: str) -> None:
+    home = "fastnn.exit_strategy"
+    found = importlib.import_module(f"{home}.{name}")
+    assert found is importlib.import_module(f"{home}.{older._MOVED[name]}")
+    assert sys.modules[f"{home}.{name}"] is found
+
+
+def test_a_path_that_never_was_is_absent() -> None:
+    with pytest.raises(ModuleNotFoundError, match="cap_table"):
+        importlib.import_module("fastnn.exit_strategy.cap_table")
+
+
+def test_pickles_that_name_older_paths_load() -> None:
+    code = (
+        "import pickle; "
+        "made = pickle.loads(b'cfastnn.exit_strategy.captable\\nCapTable\\n'"
+        "b'(F100.0\\nF60.0\\ntR.'); print(made.founders)"
+    )
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert made.stdout.strip() == "60.0"
+    result = evaluate(Profile.from_dict(make_profile_dict(), today=TODAY), draws=100)
+    again = pickle.loads(pickle.dumps(result.proceeds))
+    assert again == result.proceeds
+
+
+def test_evaluate_batch_and_scenarios_judge_by_one_function(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    calls: list[str] = []
+    real = judging.judge_gates
+
+    def seen(profile: Any, *rest: Any, **more: Any) -> Any:
+        calls.append(profile.name)
+        return real(profile, *rest, **more)
+
+    monkeypatch.setattr(judging, "judge_gates", seen)
+    company = Profile.from_dict(make_profile_dict(compute_cost_share=0.4), today=TODAY)
+    result = evaluate(company, draws=100)
+    assert len(calls) == 1
+    evaluate_many([make_profile_dict()], draws=100)
+    assert len(calls) == 2
+    assert len(whatif.scenarios(result)) > 1
+    assert len(calls) > 3
