@@ -72,7 +72,7 @@ def write_legacy(path, model):
     """A whole model as Keras's legacy format keeps it, by the published layout."""
     import h5py
 
-    from fastnn.keras_files.write_config import model_entry
+    from fastnn.files.keras.write_config import model_entry
 
     def plain_entry(entry):
         config = dict(entry["config"])

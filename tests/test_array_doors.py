@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import arrays, ops
-from fastnn import keras as K
+from fastnn import keras as K, ops
+from fastnn.data import arrays
 from fastnn.errors import DataError
 
 X = np.array([[1.0], [2.0], [3.0]], "float32")

@@ -8,7 +8,7 @@ import pytest
 
 import fastnn
 from fastnn import layers
-from fastnn.prefetch import Prefetch, gather
+from fastnn.data.prefetch import Prefetch, gather
 
 X = np.arange(24, dtype=np.float32).reshape(12, 2) / 24
 Y = X.sum(1, keepdims=True)

@@ -193,7 +193,7 @@ def test_real_legacy_weights_are_read_as_stored(data_dir, name, count):
     path = data_dir / "weights" / "keras_h5" / name
     if not path.is_file():
         pytest.skip(f"no {name} in the data folder")
-    found = fastnn.keras_files.read_weights(str(path))
+    found = fastnn.files.keras.read_weights(str(path))
     assert len(found) > 30
     if count:
         assert len(found) == count
@@ -213,7 +213,7 @@ def test_batch_normalisation_of_a_real_old_file_loads_into_layers(data_dir):
     path = data_dir / "weights" / "keras_h5" / "fer2013_mini_XCEPTION.102-0.66.hdf5"
     if not path.is_file():
         pytest.skip("no fer2013 model in the data folder")
-    found = fastnn.keras_files.read_weights(str(path))
+    found = fastnn.files.keras.read_weights(str(path))
     mine = [v for k, v in found.items() if k.startswith("batch_normalization_1/")]
     assert [v.shape for v in mine] == [(8,)] * 4
     layer = layers.BatchNormalization()

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from fastnn import grad, ops
-from fastnn import keras as K
+from fastnn import grad, keras as K, ops
 
 SIZES = [1e-38, 1e-30, 1e-25, 1e-12, 1.0, 1e12, 1e19, 1e25, 1e37]
 V = np.array([3.0, -4.0], "float32")

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import charts, layers
+from fastnn import layers
 from fastnn.callbacks import History, TensorBoard
-from fastnn.notebook import NotebookDisplay
+from fastnn.display import charts
+from fastnn.display.notebook import NotebookDisplay
 
 X = np.arange(8.0)[:, None] / 8
 

@@ -9,8 +9,8 @@ import pytest
 import fastnn
 from fastnn import _core, layers, ops
 from fastnn.errors import FormatError, ShapeError
-from fastnn.sizes import read_size, written_size
-from fastnn.tracing import KEPT_STEPS
+from fastnn.tracing.sizes import read_size, written_size
+from fastnn.training.step import KEPT_STEPS
 
 
 def steps_model(size=None, seed=3):

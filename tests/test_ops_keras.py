@@ -11,7 +11,8 @@ import pytest
 
 import fastnn
 import ops_cases
-from fastnn import absent, ops
+from fastnn import ops
+from fastnn.base import absent
 
 #: The names of `keras.ops` 3.15.1.
 KERAS = """

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import layers, progress
+from fastnn import layers
+from fastnn.display import progress
 
 X = np.arange(8.0)[:, None] / 8
 
@@ -23,7 +24,7 @@ def model():
 @pytest.fixture
 def terminal(monkeypatch):
     monkeypatch.setattr(progress, "is_terminal", lambda stream=None: True)
-    monkeypatch.setattr("fastnn.predicting.is_terminal", lambda stream=None: True)
+    monkeypatch.setattr("fastnn.training.predict.is_terminal", lambda stream=None: True)
     monkeypatch.setenv("NO_COLOR", "1")
 
 

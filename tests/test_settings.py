@@ -14,6 +14,7 @@ from fastnn import (
     callbacks,
     constraints,
     initializers,
+    keras as K,
     layers,
     losses,
     metrics,
@@ -21,7 +22,6 @@ from fastnn import (
     optimizers,
     regularizers,
 )
-from fastnn import keras as K
 from fastnn.optimizers import schedules
 
 #: What a class cannot be made without.

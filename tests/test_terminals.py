@@ -11,7 +11,7 @@ import pytest
 import fastnn
 from fastnn import keras as K
 from fastnn.config import shown
-from fastnn.models.graph import mermaid
+from fastnn.display.diagram import mermaid
 
 CODE = """
 import numpy as np, fastnn as tf

@@ -13,7 +13,8 @@ from fastnn.keras.callbacks import EarlyStopping
 from fastnn.keras.layers import Dense, Input
 from fastnn.keras.optimizers.schedules import CosineDecay
 from fastnn.layers import Dropout
-from fastnn.losses import MeanSquaredError, mse
+from fastnn.losses import MeanSquaredError
+from fastnn.losses.functions import mse
 from fastnn.metrics import AUC
 
 

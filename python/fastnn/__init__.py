@@ -8,7 +8,7 @@ when it is first used.
 from __future__ import annotations
 
 from fastnn import _core
-from fastnn.finder import install
+from fastnn.base.finder import install
 from fastnn.namespaces import CORE, FURTHER, KERAS, MODULES, lazy
 
 __version__: str = _core.info()["version"]

@@ -9,11 +9,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastnn import _core
-from fastnn.arguments import as_number
-from fastnn.ops import abs as _abs
-from fastnn.ops import cast, convert_to_tensor
-from fastnn.serial import Table, plain
-from fastnn.symbolic import keras_op
+from fastnn.base.arguments import as_number
+from fastnn.ops import abs as _abs, cast, convert_to_tensor
+from fastnn.serialization.registry import Table, plain
+from fastnn.tracing.symbolic import keras_op
 
 _c = _core.ops
 

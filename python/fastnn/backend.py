@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnn.absent import answer_missing
+from fastnn.base.absent import answer_missing
 from fastnn.config import (
     backend,
     clear_session,
@@ -17,7 +17,7 @@ from fastnn.config import (
     set_image_data_format,
     stored_dtype,
 )
-from fastnn.layers.base import NameScope
+from fastnn.layers.base.layer import NameScope
 from fastnn.utils import is_keras_tensor
 
 __all__ = [

@@ -10,8 +10,8 @@ import warnings
 from collections import Counter
 from typing import Any
 
-from fastnn.absent import answer_missing
-from fastnn.messages import (
+from fastnn.base.absent import answer_missing
+from fastnn.base.messages import (
     disable_interactive_logging,
     enable_interactive_logging,
     is_interactive_logging_enabled,

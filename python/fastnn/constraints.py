@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn import ops
-from fastnn.absent import answer_missing
+from fastnn.base.absent import answer_missing
 from fastnn.config import epsilon
-from fastnn.serial import Configurable, Table, plain
+from fastnn.serialization.registry import Configurable, Table, plain
 
 __all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "get", "max_norm",
            "min_max_norm", "non_neg", "unit_norm"]  # fmt: skip

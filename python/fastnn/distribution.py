@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from fastnn.absent import answer_missing
+from fastnn.base.absent import answer_missing
 
 __all__ = [
     "DataParallel",

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core, random
-from fastnn.absent import answer_missing
-from fastnn.serial import Configurable, Table, plain
+from fastnn.base.absent import answer_missing
+from fastnn.serialization.registry import Configurable, Table, plain
 
 __all__ = [
     "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity",

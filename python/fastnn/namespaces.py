@@ -41,10 +41,11 @@ KERAS_MODULES = {
 #: Names of Keras at the top, and the module that holds them.
 KERAS = {
     "Input": "layers", "Layer": "layers", "InputSpec": "layers", "Model": "models",
-    "Sequential": "models", "Functional": "models", "Variable": "variables",
-    "KerasTensor": "symbolic", "Loss": "losses", "Metric": "metrics", "Optimizer": "optimizers",
-    "Initializer": "initializers", "Regularizer": "regularizers", "Constraint": "constraints",
-    "Callback": "callbacks", "name_scope": "backend", "DTypePolicy": "dtype_policies",
+    "Sequential": "models", "Functional": "models", "Variable": "tracing.variables",
+    "KerasTensor": "tracing.symbolic", "Loss": "losses", "Metric": "metrics",
+    "Optimizer": "optimizers", "Initializer": "initializers", "Regularizer": "regularizers",
+    "Constraint": "constraints", "Callback": "callbacks", "name_scope": "backend",
+    "DTypePolicy": "dtype_policies",
 }  # fmt: skip
 
 #: Further names of fastnn itself.
@@ -58,7 +59,7 @@ CORE = {
 }  # fmt: skip
 
 
-#: Namespaces of TensorFlow, made in `fastnn.tfnames`.
+#: Namespaces of TensorFlow, made in `fastnn.tensorflow.namespaces`.
 TENSORFLOW_MODULES = ("debugging", "linalg", "math", "nn")
 
 #: Functions of `fastnn.ops` that TensorFlow calls by the same name with the same arguments.
@@ -74,7 +75,7 @@ TENSORFLOW_OPS = (
     "clip", "arange", "arctan2", "logical_xor",
 )  # fmt: skip
 
-#: Names of TensorFlow's top level that `fastnn.tensorflow` defines.
+#: Names of TensorFlow's top level that `fastnn.tensorflow.functions` defines.
 TENSORFLOW = (
     "GradientTape", "TensorShape", "TensorSpec", "add_n", "argmax", "argmin", "boolean_mask",
     "clip_by_global_norm", "clip_by_norm", "clip_by_value", "concat", "constant", "ensure_shape",
@@ -92,10 +93,10 @@ def _further(where: str, name: str, known: list[str]) -> Any:
     """A name of TensorFlow at the top of `fastnn`, or the error for one that nobody has."""
     if where == "fastnn":
         if name in TENSORFLOW_MODULES:
-            return getattr(importlib.import_module("fastnn.tfnames"), name)
+            return getattr(importlib.import_module("fastnn.tensorflow.namespaces"), name)
         if name in TENSORFLOW or name in TENSORFLOW_OPS:
-            return importlib.import_module("fastnn.tensorflow").at_top(name)
-    from fastnn.absent import missing
+            return importlib.import_module("fastnn.tensorflow.functions").at_top(name)
+    from fastnn.base.absent import missing
 
     raise missing(where, name, [*known, *TENSORFLOW], depth=3)
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fastnn.errors import DataError
-from fastnn.files import write_bytes
+from fastnn.files.atomic import write_bytes
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -166,7 +166,7 @@ def regression(x: Any, y: Any, y_pred: Any, ax: Axes | None = None) -> Axes:
 
 def model(model: Any, format: str = "mermaid") -> str:
     """The graph of layers with shapes and parameter counts, as Mermaid or SVG text."""
-    from fastnn.models import graph
+    from fastnn.display import diagram as graph
 
     if not hasattr(model, "layers"):
         raise TypeError(

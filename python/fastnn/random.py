@@ -16,10 +16,10 @@ import numpy as np
 
 from fastnn import _core, config, ops
 from fastnn._core import Tensor
-from fastnn.absent import answer_missing
-from fastnn.arguments import as_number, is_whole
-from fastnn.symbolic import keras_op
-from fastnn.variables import Variable
+from fastnn.base.absent import answer_missing
+from fastnn.base.arguments import as_number, is_whole
+from fastnn.tracing.symbolic import keras_op
+from fastnn.tracing.variables import Variable
 
 __all__ = [
     "SeedGenerator", "bernoulli", "categorical", "dropout", "integers", "make_default_seed",

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from fastnn import ops
-from fastnn.absent import answer_missing
-from fastnn.serial import Configurable, Table, plain
+from fastnn.base.absent import answer_missing
+from fastnn.serialization.registry import Configurable, Table, plain
 
 __all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer", "get", "l1", "l1_l2", "l2"]
 

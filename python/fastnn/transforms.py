@@ -12,13 +12,14 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import _core, tree
+from fastnn import _core
 from fastnn._core import Tensor
-from fastnn.fingerprint import Same, filled
-from fastnn.layers.base import CallContext
-from fastnn.recent import Recent
-from fastnn.symbolic import KerasTensor
-from fastnn.variables import Scope, Variable, current_scope
+from fastnn.base import tree
+from fastnn.base.recent import Recent
+from fastnn.layers.base.layer import CallContext
+from fastnn.tracing.fingerprint import Same, filled
+from fastnn.tracing.symbolic import KerasTensor
+from fastnn.tracing.variables import Scope, Variable, current_scope
 
 __all__ = ["KEPT_PROGRAMS", "grad", "jit", "value_and_grad"]
 

@@ -9,22 +9,25 @@ from typing import Any
 import numpy as np
 
 from fastnn import random
-from fastnn.absent import answer_missing
-from fastnn.arguments import as_number, local_path
-from fastnn.arrays import numbers_of, unmasked
-from fastnn.config import clear_session
-from fastnn.data import PyDataset, Sequence
-from fastnn.data import pack as pack_x_y_sample_weight
-from fastnn.data import unpack as unpack_x_y_sample_weight
-from fastnn.errors import DataError
-from fastnn.files import write_text
-from fastnn.messages import (
+from fastnn.base.absent import answer_missing
+from fastnn.base.arguments import as_number, local_path
+from fastnn.base.messages import (
     disable_interactive_logging,
     enable_interactive_logging,
     is_interactive_logging_enabled,
 )
-from fastnn.progress import Progbar
-from fastnn.serial import (
+from fastnn.config import clear_session
+from fastnn.data.arrays import numbers_of, unmasked
+from fastnn.data.batches import (
+    PyDataset,
+    Sequence,
+    pack as pack_x_y_sample_weight,
+    unpack as unpack_x_y_sample_weight,
+)
+from fastnn.display.progress import Progbar
+from fastnn.errors import DataError
+from fastnn.files.atomic import write_text
+from fastnn.serialization.registry import (
     CustomObjectScope,
     custom_object_scope,
     deserialize_keras_object,
@@ -34,7 +37,7 @@ from fastnn.serial import (
     register_keras_serializable,
     serialize_keras_object,
 )
-from fastnn.symbolic import KerasTensor
+from fastnn.tracing.symbolic import KerasTensor
 
 #: Paths of older Keras below this module are found by `fastnn.finder`.
 __path__: list[str] = []
@@ -216,7 +219,7 @@ def timeseries_dataset_from_array(
         >>> [(x.tolist(), y.tolist()) for x, y in ds]
         [([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0], [3.0, 4.0]], [0.0, 10.0, 20.0, 30.0])]
     """
-    from fastnn.datapipe import Dataset
+    from fastnn.data.pipeline import Dataset
 
     rows = np.asarray(data)
     first, last = start_index or 0, len(rows) if end_index is None else end_index
@@ -265,8 +268,8 @@ def split_dataset(
     seed: int | None = None,
 ) -> tuple[Any, Any]:
     """Two parts of an array, or of a tuple, list or dict of arrays, by share or count."""
-    from fastnn import tree
-    from fastnn.datapipe import Dataset
+    from fastnn.base import tree
+    from fastnn.data.pipeline import Dataset
 
     if isinstance(dataset, Dataset):
         elements = list(dataset.as_numpy_iterator())

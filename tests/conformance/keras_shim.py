@@ -24,9 +24,11 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import config, layers, models, ops, random, serial, symbolic, variables
-from fastnn import tree as fastnn_tree
+from fastnn import config, layers, models, ops, random
+from fastnn.base import tree as fastnn_tree
 from fastnn.layers import base
+from fastnn.serialization import registry as serial
+from fastnn.tracing import symbolic, variables
 
 #: Keras's areas and the fastnn modules that stand for them.
 AREAS = {

@@ -10,8 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from exit_profiles import TODAY, make_profile_dict
-from hypothesis import given, settings
-from hypothesis import strategies as st
+from hypothesis import given, settings, strategies as st
 
 from fastnn.exit_strategy.criteria import EXTENDED_OPTIONS, load_criteria, resolve_weights
 from fastnn.exit_strategy.errors import ExitError

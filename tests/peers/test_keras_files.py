@@ -279,8 +279,8 @@ def test_every_op_of_the_table_exists_in_keras_with_these_settings():
     import importlib
     import inspect
 
-    from fastnn.keras_files.names import _rows
-    from fastnn.saving import _known_ops
+    from fastnn.files.keras.names import _rows
+    from fastnn.files.native import _known_ops
 
     for op in _rows():
         cls = getattr(importlib.import_module(op.module), op.class_name)
@@ -295,7 +295,7 @@ def test_every_layer_that_exists_here_and_in_keras_is_read_from_keras_configs():
     from keras.src.saving.serialization_lib import serialize_keras_object
 
     from fastnn import layers
-    from fastnn.keras_files.read_config import restore
+    from fastnn.files.keras.read_config import restore
 
     arguments = {
         "Dense": (3,), "Embedding": (4, 2), "Dropout": (0.1,), "AlphaDropout": (0.1,),

@@ -1,6 +1,6 @@
 """Callbacks under Keras's names and rules."""
 
-from fastnn.absent import answer_missing
+from fastnn.base.absent import answer_missing
 from fastnn.callbacks.backup import BackupAndRestore
 from fastnn.callbacks.base import (
     Callback,

@@ -9,10 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.arguments import is_whole, local_path
+from fastnn.base.arguments import is_whole, local_path
 from fastnn.callbacks.base import Callback, Logs
 from fastnn.errors import FormatError
-from fastnn.serial import plain
+from fastnn.serialization.registry import plain
 
 __all__ = ["BackupAndRestore"]
 
@@ -65,7 +65,7 @@ class BackupAndRestore(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Restores an earlier backup."""
-        from fastnn import saving
+        from fastnn.files import native as saving
 
         if not self.model.built:
             raise ValueError(
@@ -126,7 +126,7 @@ class BackupAndRestore(Callback):
         self._current_epoch = epoch
         if self._restored is not None:
             # This epoch had begun before: what the others did again at its beginning is undone.
-            from fastnn import saving
+            from fastnn.files import native as saving
 
             position, arrays = saving.load_state(self.model, self._restored)
             self._revive(position.get("callbacks", []), arrays)
@@ -144,8 +144,8 @@ class BackupAndRestore(Callback):
         self._save()
 
     def _save(self, batch: int = 0) -> None:
-        from fastnn import saving
-        from fastnn.fitting import metric_variables
+        from fastnn.files import native as saving
+        from fastnn.training.loop import metric_variables
 
         os.makedirs(self.backup_dir, exist_ok=True)
         if self.double_checkpoint and os.path.exists(self._path):

@@ -9,10 +9,10 @@ import inspect
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from fastnn.arguments import takes_numbers
+from fastnn.base.arguments import takes_numbers
+from fastnn.base.messages import say, shown
+from fastnn.display.progress import Progbar
 from fastnn.errors import nearest, unknown_name
-from fastnn.messages import say, shown
-from fastnn.progress import Progbar
 
 __all__ = ["Callback", "CallbackList", "History", "LambdaCallback", "Logs", "ProgbarLogger"]
 
@@ -125,12 +125,12 @@ class History(Callback):
             self.history.setdefault(key, []).append(value)
 
     def __repr__(self) -> str:
-        from fastnn.charts import history_text
+        from fastnn.display.charts import history_text
 
         return shown(history_text(len(self.epoch), self.history))
 
     def _repr_html_(self) -> str:
-        from fastnn.charts import history_html
+        from fastnn.display.charts import history_html
 
         return history_html(self.epoch, self.history)
 

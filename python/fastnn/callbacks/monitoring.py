@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from fastnn import ops
-from fastnn.arguments import as_number, is_whole, local_path
+from fastnn.base.arguments import as_number, is_whole, local_path
+from fastnn.base.messages import say
 from fastnn.callbacks.base import Callback, Logs
-from fastnn.messages import say
 
 __all__ = ["EarlyStopping", "ModelCheckpoint", "MonitorCallback", "ReduceLROnPlateau"]
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.arguments import local_path
+from fastnn.base.arguments import local_path
 from fastnn.callbacks.base import Callback, Logs
-from fastnn.files import check_regular
+from fastnn.files.atomic import check_regular
 
 __all__ = ["CSVLogger", "TensorBoard"]
 
@@ -135,7 +135,7 @@ class TensorBoard(Callback):
         """Opens the file of training, with the model's graph."""
         writer, self._batches = self._writer("train"), 0
         if self.write_graph and self.model is not None:
-            from fastnn.models.graph import mermaid
+            from fastnn.display.diagram import mermaid
 
             writer.add_text("model", f"```mermaid\n{mermaid(self.model)}```", 0)
 

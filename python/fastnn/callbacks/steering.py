@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.arguments import as_number
+from fastnn.base.arguments import as_number
+from fastnn.base.messages import say
 from fastnn.callbacks.base import Callback, Logs
-from fastnn.messages import say
 
 __all__ = ["LearningRateScheduler", "SwapEMAWeights", "TerminateOnNaN"]
 

@@ -36,8 +36,8 @@ from fastnn.models import Model as Model
 from fastnn.models import Sequential as Sequential
 from fastnn.optimizers import Optimizer as Optimizer
 from fastnn.regularizers import Regularizer as Regularizer
-from fastnn.symbolic import KerasTensor as KerasTensor
-from fastnn.variables import Variable as Variable
+from fastnn.tracing.symbolic import KerasTensor as KerasTensor
+from fastnn.tracing.variables import Variable as Variable
 
 __version__: str
 

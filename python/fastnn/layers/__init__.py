@@ -6,15 +6,15 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from fastnn.absent import answer_missing
+from fastnn.base.absent import answer_missing
 from fastnn.layers.activation import *
-from fastnn.layers.base import InputSpec, Layer
+from fastnn.layers.base.layer import InputSpec, Layer
 from fastnn.layers.core import *
 from fastnn.layers.merging import *
 from fastnn.layers.normalization import *
 from fastnn.layers.regularization import *
 from fastnn.layers.reshaping import *
-from fastnn.serial import Table
+from fastnn.serialization.registry import Table
 
 __all__ = [
     "ELU",
@@ -85,13 +85,13 @@ answer_missing(globals())
 
 def serialize(layer: Layer) -> dict[str, Any]:
     """A layer as a config."""
-    from fastnn.saving import serialize as to_config
+    from fastnn.files.native import serialize as to_config
 
     return to_config(layer)
 
 
 def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
     """The layer that a config describes."""
-    from fastnn.saving import deserialize as from_config
+    from fastnn.files.native import deserialize as from_config
 
     return from_config(config, custom_objects)

@@ -7,7 +7,7 @@ from typing import Any
 
 from fastnn import activations, constraints, initializers, ops, regularizers
 from fastnn.errors import ShapeError
-from fastnn.layers.base import InputSpec, Layer
+from fastnn.layers.base.layer import InputSpec, Layer
 
 __all__ = ["ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax"]
 

@@ -13,9 +13,9 @@ import numpy as np
 from fastnn import activations, constraints, initializers, ops, regularizers
 from fastnn.config import stored_dtype, unique_name
 from fastnn.errors import DataError, ShapeError
-from fastnn.layers.base import InputSpec, Layer
-from fastnn.serial import custom_object_scope, function_config, function_of, plain
-from fastnn.symbolic import KerasTensor, Node, wrap
+from fastnn.layers.base.layer import InputSpec, Layer
+from fastnn.serialization.registry import custom_object_scope, function_config, function_of, plain
+from fastnn.tracing.symbolic import KerasTensor, Node, wrap
 
 __all__ = [
     "Activation", "Dense", "Embedding", "Identity", "Input", "InputLayer", "Lambda", "Masking",
@@ -472,7 +472,7 @@ class Wrapper(Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
         """A wrapper and its inner layer."""
-        from fastnn.saving import deserialize
+        from fastnn.files.native import deserialize
 
         config = dict(config)
         return cls(deserialize(config.pop("layer")), **config)

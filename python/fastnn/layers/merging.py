@@ -9,8 +9,8 @@ from typing import Any
 
 from fastnn import ops
 from fastnn.errors import ShapeError
-from fastnn.layers.base import Layer, current_call
-from fastnn.symbolic import known_sizes
+from fastnn.layers.base.layer import Layer, current_call
+from fastnn.tracing.symbolic import known_sizes
 
 __all__ = [
     "Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract", "add",

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from fastnn import constraints, initializers, ops, regularizers
-from fastnn.arrays import leaf, numbers_of
+from fastnn.data.arrays import leaf, numbers_of
 from fastnn.errors import DataError, ShapeError
-from fastnn.layers.base import InputSpec, Layer
+from fastnn.layers.base.layer import InputSpec, Layer
 from fastnn.ops.linalg import scale_of_squares
-from fastnn.serial import file_budget
+from fastnn.serialization.registry import file_budget
 
 __all__ = [
     "BatchNormalization", "GroupNormalization", "LayerNormalization", "Normalization",

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastnn import ops, random, regularizers
 from fastnn.config import standardize_data_format
-from fastnn.layers.base import InputSpec, Layer
+from fastnn.layers.base.layer import InputSpec, Layer
 
 __all__ = [
     "ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise",

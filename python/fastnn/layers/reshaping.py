@@ -9,8 +9,8 @@ from typing import Any
 from fastnn import ops
 from fastnn.config import standardize_data_format
 from fastnn.errors import ShapeError
-from fastnn.layers.base import InputSpec, Layer
-from fastnn.resampling import KINDS, resized
+from fastnn.layers.base.layer import InputSpec, Layer
+from fastnn.ops.resampling import KINDS, resized
 
 __all__ = [
     "Cropping1D", "Cropping2D", "Flatten", "Permute", "RepeatVector", "Reshape", "UpSampling1D",

@@ -7,7 +7,7 @@ import inspect
 from typing import Any
 
 from fastnn import losses, ops
-from fastnn.absent import answer_missing
+from fastnn.base.absent import answer_missing
 from fastnn.metrics.base import *
 from fastnn.metrics.base import (
     BinaryAccuracy,
@@ -33,7 +33,7 @@ from fastnn.metrics.confusion import *
 from fastnn.metrics.confusion import AUC
 from fastnn.metrics.overlap import *
 from fastnn.metrics.scores import *
-from fastnn.serial import Table, plain
+from fastnn.serialization.registry import Table, plain
 
 __all__ = [
     "AUC", "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "BinaryIoU", "CategoricalAccuracy",
@@ -72,7 +72,7 @@ def check_name(name: str) -> None:
     from fastnn.errors import unknown_name
 
     known = {*TABLE.names, *BY_SHAPE, *losses.TABLE.names}
-    from fastnn.serial import custom_objects
+    from fastnn.serialization.registry import custom_objects
 
     if name not in known and name.lower() not in known and name not in custom_objects():
         raise unknown_name("metric", name, {k for k in known if k.islower()})
@@ -124,7 +124,7 @@ def serialize(metric: Metric) -> Any:
 
 def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
     """The metric that a config describes."""
-    from fastnn.serial import custom_object_scope
+    from fastnn.serialization.registry import custom_object_scope
 
     with custom_object_scope(custom_objects):
         return get(config)

@@ -13,10 +13,10 @@ import numpy as np
 
 from fastnn import _core, initializers, losses, ops
 from fastnn.config import computing_dtype, epsilon, snake_case, unique_name
-from fastnn.layers.base import current_call
-from fastnn.losses import check_alike, squeeze_or_expand_to_same_rank
-from fastnn.serial import Configurable, plain
-from fastnn.variables import Scope, Variable
+from fastnn.layers.base.layer import current_call
+from fastnn.losses.functions import check_alike, squeeze_or_expand_to_same_rank
+from fastnn.serialization.registry import Configurable, plain
+from fastnn.tracing.variables import Scope, Variable
 
 __all__ = [
     "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "CategoricalAccuracy",

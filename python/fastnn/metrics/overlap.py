@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from fastnn import ops
+from fastnn.data.labels import check_class_numbers, known_values
 from fastnn.errors import ShapeError
-from fastnn.labels import check_class_numbers, known_values
 from fastnn.metrics.base import Metric
-from fastnn.variables import Variable
+from fastnn.tracing.variables import Variable
 
 __all__ = [
     "BinaryIoU", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU",

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnn._core import Dim
-from fastnn.absent import answer_missing
+from fastnn.base.absent import answer_missing
+from fastnn.files.native import load_model, model_from_json, save_model
 from fastnn.models.functional import Functional
 from fastnn.models.model import Model
 from fastnn.models.sequential import Sequential
-from fastnn.saving import load_model, model_from_json, save_model
 
 __all__ = [
     "Functional", "Model", "Sequential", "clone_model", "load_model", "model_from_json",
@@ -32,7 +32,7 @@ def clone_model(
     in functional models; with `recursive` both serve the models inside too. A subclassed model is
     made anew from its config.
     """
-    from fastnn.saving import _compile_config, _recompile, deserialize, serialize
+    from fastnn.files.native import _compile_config, _recompile, deserialize, serialize
 
     if not isinstance(model, Sequential | Functional):
         copy = type(model).from_config(model.get_config())
@@ -65,9 +65,9 @@ def _clone_functional(
     clone_function: Callable[[Any], Any],
     call_function: Callable[..., Any] | None,
 ) -> Any:
-    from fastnn import tree
+    from fastnn.base import tree
     from fastnn.layers import Input, Layer
-    from fastnn.symbolic import KerasTensor
+    from fastnn.tracing.symbolic import KerasTensor
 
     copies: dict[int, Any] = {}
     values: dict[int, Any] = {}

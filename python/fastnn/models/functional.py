@@ -9,14 +9,15 @@ import warnings
 from dataclasses import dataclass
 from typing import Any
 
-from fastnn import ops, tree
+from fastnn import ops
 from fastnn._core import Dim
+from fastnn.base import tree
 from fastnn.errors import DataError
-from fastnn.layers.base import Layer, current_call
+from fastnn.layers.base.layer import Layer, current_call
 from fastnn.layers.core import InputLayer
 from fastnn.models.model import Model, flat_names
-from fastnn.sizes import note_sizes, read_size, written_size
-from fastnn.symbolic import KerasTensor, Node, call_again
+from fastnn.tracing.sizes import note_sizes, read_size, written_size
+from fastnn.tracing.symbolic import KerasTensor, Node, call_again
 
 __all__ = ["Functional"]
 
@@ -234,7 +235,7 @@ class Functional(Model):
         """Layers and the calls between them."""
         if type(self).__init__ is not Functional.__init__:
             return super().get_config()
-        from fastnn.saving import functional_config
+        from fastnn.files.native import functional_config
 
         return functional_config(self)
 

@@ -13,15 +13,15 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastnn import _core, tree
+from fastnn import _core
+from fastnn.base import tree
+from fastnn.base.messages import shown
 from fastnn.errors import unknown_name
-from fastnn.fingerprint import is_ours
-from fastnn.layers.base import Layer, shapes_of
-from fastnn.messages import shown
-from fastnn.serial import as_json
-from fastnn.training import Trainer
-from fastnn.variables import _local as _scopes
-from fastnn.variables import current_scope
+from fastnn.layers.base.layer import Layer, shapes_of
+from fastnn.serialization.registry import as_json
+from fastnn.tracing.fingerprint import is_ours
+from fastnn.tracing.variables import _local as _scopes, current_scope
+from fastnn.training.trainer import Trainer
 
 __all__ = ["Model"]
 
@@ -173,7 +173,7 @@ class Model(Trainer, Layer):
         layer_range: Any = None,
     ) -> None:
         """Prints layers, output shapes and weights as a table."""
-        from fastnn.models.summary import Layout, summary
+        from fastnn.display.summary import Layout, summary
 
         layout = Layout(line_length, positions, expand_nested, show_trainable, layer_range)
         text = summary(self, layout)
@@ -192,20 +192,20 @@ class Model(Trainer, Layer):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         """A new model from a config: of a functional model, or a subclass's own."""
         if {"layers", "inputs", "outputs"} <= config.keys() or "input_layers" in config:
+            from fastnn.files.native import functional_from_config
             from fastnn.models.functional import Functional
-            from fastnn.saving import functional_from_config
 
             return functional_from_config(
                 Functional if cls is Model else cls, config, custom_objects
             )
-        from fastnn.serial import custom_object_scope
+        from fastnn.serialization.registry import custom_object_scope
 
         with custom_object_scope(custom_objects):
             return cls(**config)
 
     def to_json(self, **kwargs: Any) -> str:
         """The layers' configs as JSON."""
-        from fastnn.saving import serialize
+        from fastnn.files.native import serialize
 
         return as_json(serialize(self), **kwargs)
 
@@ -213,7 +213,7 @@ class Model(Trainer, Layer):
         self, filepath: str | os.PathLike[str], overwrite: bool = True, zipped: Any = None, **_: Any
     ) -> None:
         """Writes weights, layers, compile settings and optimiser state to one file, atomically."""
-        from fastnn.saving import save_model
+        from fastnn.files.native import save_model
 
         save_model(self, filepath, overwrite)
 
@@ -226,7 +226,7 @@ class Model(Trainer, Layer):
 
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Writes the weights alone."""
-        from fastnn.saving import save_weights
+        from fastnn.files.native import save_weights
 
         save_weights(self, filepath, overwrite)
 
@@ -234,7 +234,7 @@ class Model(Trainer, Layer):
         self, filepath: str | os.PathLike[str], skip_mismatch: bool = False, **_: Any
     ) -> None:
         """Reads weights written by `save_weights` or `save`."""
-        from fastnn.saving import load_weights
+        from fastnn.files.native import load_weights
 
         load_weights(self, filepath, skip_mismatch)
 
@@ -270,8 +270,8 @@ class Model(Trainer, Layer):
         """The summary's table, and the graph of layers folded away below it."""
         from html import escape
 
-        from fastnn.models.graph import svg
-        from fastnn.models.summary import Layout, summary
+        from fastnn.display.diagram import svg
+        from fastnn.display.summary import Layout, summary
 
         table = f"<pre>{escape(summary(self, Layout(88)))}</pre>"
         if not self.layers:

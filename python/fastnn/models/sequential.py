@@ -7,11 +7,11 @@ from contextlib import nullcontext
 from typing import Any
 
 from fastnn.errors import ShapeError
-from fastnn.layers.base import Layer, NameScope, current_names
+from fastnn.layers.base.layer import Layer, NameScope, current_names
 from fastnn.layers.core import InputLayer
 from fastnn.models.functional import Functional
 from fastnn.models.model import Model
-from fastnn.symbolic import KerasTensor
+from fastnn.tracing.symbolic import KerasTensor
 
 __all__ = ["Sequential"]
 
@@ -115,7 +115,7 @@ class Sequential(Model):
     def _ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._require_layers()
         if self._functional is None and args and hasattr(args[0], "shape"):
-            from fastnn.layers.base import _ScopeOff
+            from fastnn.layers.base.layer import _ScopeOff
 
             with _ScopeOff():
                 self._build_typed(args[0])
@@ -242,7 +242,7 @@ class Sequential(Model):
 
     def get_config(self) -> dict[str, Any]:
         """The configs of the layers."""
-        from fastnn.saving import serialize
+        from fastnn.files.native import serialize
 
         config: dict[str, Any] = {
             "name": self.name,
@@ -257,7 +257,7 @@ class Sequential(Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         """A new model from a config."""
-        from fastnn.saving import deserialize
+        from fastnn.files.native import deserialize
 
         model = cls(name=config.get("name"), trainable=config.get("trainable", True))
         for layer in config.get("layers", []):

@@ -9,7 +9,7 @@ the symbolic tensors of functional models. Names of Keras that are missing say w
 
 from __future__ import annotations
 
-from fastnn.absent import answer_missing
+from fastnn.base.absent import answer_missing
 from fastnn.ops import (
     arrays,
     contract,

@@ -14,7 +14,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
-from fastnn.arguments import as_number
+from fastnn.base.arguments import as_number
 from fastnn.config import stored_dtype
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import (
@@ -29,7 +29,7 @@ from fastnn.ops.convert import (
     zeros,
 )
 from fastnn.ops.shapes import concatenate, reshape, split, transpose
-from fastnn.symbolic import keras_op
+from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
     "append",

@@ -13,12 +13,12 @@ from typing import Any
 
 from fastnn import _core
 from fastnn._core import Tensor
-from fastnn.arguments import as_number
+from fastnn.base.arguments import as_number
 from fastnn.errors import ShapeError
 from fastnn.ops.arrays import diagonal
 from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, ndim, shape
 from fastnn.ops.shapes import reshape, transpose
-from fastnn.symbolic import keras_op
+from fastnn.tracing.symbolic import keras_op
 
 __all__ = ["dot", "einsum", "inner", "tensordot"]
 

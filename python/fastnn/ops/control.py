@@ -10,14 +10,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastnn import _core, tree
+from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.base import tree
 from fastnn.errors import TraceError
 from fastnn.ops import host
 from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, shape
 from fastnn.ops.shapes import concatenate, moveaxis, stack, unstack
-from fastnn.symbolic import KerasTensor
-from fastnn.variables import current_scope
+from fastnn.tracing.symbolic import KerasTensor
+from fastnn.tracing.variables import current_scope
 
 __all__ = [
     "associative_scan",

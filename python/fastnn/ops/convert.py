@@ -9,10 +9,10 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Dim, Tensor
-from fastnn.arguments import as_number
+from fastnn.base.arguments import as_number
 from fastnn.config import STORED, stored_dtype
-from fastnn.symbolic import KerasTensor, keras_op
-from fastnn.variables import Variable
+from fastnn.tracing.symbolic import KerasTensor, keras_op
+from fastnn.tracing.variables import Variable
 
 Axis = int | Sequence[int] | None
 TensorLike = Any

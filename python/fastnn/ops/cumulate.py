@@ -17,7 +17,7 @@ from fastnn.ops import reduce, rows
 from fastnn.ops.convert import Axis, TensorLike, cast, convert_to_tensor, known_size, shape
 from fastnn.ops.linalg import matmul
 from fastnn.ops.shapes import concatenate, moveaxis, reshape
-from fastnn.symbolic import keras_op
+from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
     "corrcoef",

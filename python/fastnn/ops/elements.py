@@ -12,7 +12,7 @@ from fastnn._core import Tensor
 from fastnn.config import stored_dtype
 from fastnn.ops import host, rows
 from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, promoted
-from fastnn.symbolic import keras_op
+from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
     "abs",

@@ -16,7 +16,7 @@ from fastnn._core import Tensor
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import TensorLike, convert_to_tensor, shape
 from fastnn.ops.shapes import swapaxes
-from fastnn.symbolic import keras_op
+from fastnn.tracing.symbolic import keras_op
 
 __all__ = ["fft", "fft2", "ifft2", "irfft", "rfft"]
 

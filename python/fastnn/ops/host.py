@@ -16,8 +16,8 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.errors import TraceError
-from fastnn.symbolic import KerasTensor
-from fastnn.variables import Variable
+from fastnn.tracing.symbolic import KerasTensor
+from fastnn.tracing.variables import Variable
 
 __all__ = [
     "bitwise_and",

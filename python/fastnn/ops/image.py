@@ -15,7 +15,7 @@ from fastnn.config import image_data_format
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import TensorLike, convert_to_tensor
 from fastnn.ops.shapes import moveaxis, stack, transpose
-from fastnn.symbolic import keras_op
+from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
     "crop_images",
@@ -155,7 +155,7 @@ def resize(
     fill_mode: str = "constant", fill_value: float = 0.0, data_format: str | None = None,
 ) -> Tensor:  # fmt: skip
     """Images of another height and width: 'nearest', 'bilinear', 'bicubic', 'lanczos3' or '5'."""
-    from fastnn.resampling import KINDS, nearest, weights
+    from fastnn.ops.resampling import KINDS, nearest, weights
 
     if antialias or crop_to_aspect_ratio or pad_to_aspect_ratio:
         raise ValueError(
@@ -179,6 +179,6 @@ def resize(
 
 
 def __getattr__(name: str) -> Any:
-    from fastnn.absent import namespace
+    from fastnn.base.absent import namespace
 
     return namespace("fastnn.ops.image", name)

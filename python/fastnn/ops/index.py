@@ -18,7 +18,7 @@ from fastnn.errors import ShapeError
 from fastnn.ops import host, rows
 from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, ndim, promoted, shape
 from fastnn.ops.shapes import moveaxis, reshape
-from fastnn.symbolic import keras_op
+from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
     "bincount",

@@ -14,7 +14,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
-from fastnn.arguments import as_number
+from fastnn.base.arguments import as_number
 from fastnn.errors import ShapeError
 from fastnn.ops import host, rows
 from fastnn.ops.arrays import diagonal, tril
@@ -23,7 +23,7 @@ from fastnn.ops.convert import Axis, TensorLike, convert_to_tensor, shape
 from fastnn.ops.elements import abs
 from fastnn.ops.reduce import max, min, sum
 from fastnn.ops.shapes import concatenate, moveaxis, reshape, stack, swapaxes
-from fastnn.symbolic import keras_op
+from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
     "cdist",
@@ -455,6 +455,6 @@ def jvp(fun: Any, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
 
 
 def __getattr__(name: str) -> Any:
-    from fastnn.absent import namespace
+    from fastnn.base.absent import namespace
 
     return namespace("fastnn.ops.linalg", name)

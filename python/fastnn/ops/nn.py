@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
-from fastnn.arguments import as_number
+from fastnn.base.arguments import as_number
 from fastnn.config import epsilon, image_data_format
 from fastnn.errors import ShapeError
 from fastnn.ops import rows
@@ -19,7 +19,7 @@ from fastnn.ops.elements import clip
 from fastnn.ops.linalg import norm, scale_of_squares
 from fastnn.ops.reduce import sum
 from fastnn.ops.shapes import _axes, moveaxis, reshape, split, squeeze, transpose
-from fastnn.symbolic import keras_op
+from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
     "batch_normalization",
@@ -314,6 +314,6 @@ def space_to_depth(x: TensorLike, block_size: int, data_format: str | None = Non
 
 
 def __getattr__(name: str) -> Any:
-    from fastnn.absent import namespace
+    from fastnn.base.absent import namespace
 
     return namespace("fastnn.ops.nn", name)

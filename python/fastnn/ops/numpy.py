@@ -6,6 +6,6 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    from fastnn.absent import namespace
+    from fastnn.base.absent import namespace
 
     return namespace("fastnn.ops.numpy", name)

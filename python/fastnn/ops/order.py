@@ -8,7 +8,7 @@ from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, zeros_like
 from fastnn.ops.elements import clip, isfinite
 from fastnn.ops.reduce import sum
 from fastnn.ops.shapes import ravel, squeeze
-from fastnn.symbolic import keras_op
+from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
     "argsort",

@@ -17,7 +17,7 @@ from fastnn.errors import ShapeError
 from fastnn.ops.convert import Axis, TensorLike, cast, convert_to_tensor, ndim, shape
 from fastnn.ops.order import argsort, sort
 from fastnn.ops.shapes import _axes, moveaxis, reshape, transpose
-from fastnn.symbolic import keras_op
+from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
     "argpartition",

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from fastnn import _core
 from fastnn._core import Tensor
-from fastnn.arguments import as_number
+from fastnn.base.arguments import as_number
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import Axis, TensorLike, cast, convert_to_tensor, ndim, ones_like, shape
 from fastnn.ops.shapes import reshape
-from fastnn.symbolic import keras_op
+from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
     "all",

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastnn import _core
 from fastnn._core import Tensor
-from fastnn.symbolic import keras_op
+from fastnn.tracing.symbolic import keras_op
 
 
 def _row_function(row: _core.OpRow) -> Callable[..., Any]:

@@ -13,7 +13,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.ops.convert import TensorLike, convert_to_tensor
-from fastnn.symbolic import keras_op
+from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
     "arccos",

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastnn.absent import answer_missing
+from fastnn.base.absent import answer_missing
 from fastnn.optimizers import methods, schedules
 from fastnn.optimizers.base import Optimizer
 from fastnn.optimizers.methods import *
-from fastnn.serial import Table, custom_object_scope, plain
+from fastnn.serialization.registry import Table, custom_object_scope, plain
 
 __all__ = [
     "SGD",

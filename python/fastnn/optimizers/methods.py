@@ -12,7 +12,7 @@ from typing import Any
 
 from fastnn import _core, ops
 from fastnn.optimizers.base import Optimizer
-from fastnn.variables import Variable
+from fastnn.tracing.variables import Variable
 
 __all__ = [
     "SGD", "Adadelta", "Adagrad", "Adam", "AdamW", "Adamax", "Ftrl", "Lamb", "Lion", "Nadam",

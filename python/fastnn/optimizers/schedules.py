@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn import _core, ops
-from fastnn.absent import answer_missing
-from fastnn.serial import Configurable, Table, plain
+from fastnn.base.absent import answer_missing
+from fastnn.serialization.registry import Configurable, Table, plain
 
 __all__ = [
     "CosineDecay", "CosineDecayRestarts", "ExponentialDecay", "InverseTimeDecay",

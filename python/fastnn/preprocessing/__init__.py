@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnn.absent import answer_missing
+from fastnn.base.absent import answer_missing
 from fastnn.preprocessing import sequence
 from fastnn.utils import timeseries_dataset_from_array
 

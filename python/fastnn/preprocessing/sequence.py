@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastnn.absent import answer_missing
+from fastnn.base.absent import answer_missing
 from fastnn.utils import pad_sequences
 
 __all__ = ["pad_sequences"]

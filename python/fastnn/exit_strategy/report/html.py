@@ -19,8 +19,7 @@ from fastnn.exit_strategy.process.process import Process, Step, road
 from fastnn.exit_strategy.resources import read_text
 from fastnn.exit_strategy.scoring.record import Record
 
-from . import sentences as say
-from . import svg, tables
+from . import sentences as say, svg, tables
 from .tables import Table
 
 __all__ = ["render"]

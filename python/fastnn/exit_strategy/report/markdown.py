@@ -11,8 +11,7 @@ from fastnn.exit_strategy.process.process import Process, road
 from fastnn.exit_strategy.scoring.record import Record
 from fastnn.exit_strategy.wording import join_words
 
-from . import sentences as say
-from . import tables
+from . import sentences as say, tables
 from .tables import Table
 
 __all__ = ["render"]

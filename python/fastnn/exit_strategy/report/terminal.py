@@ -12,8 +12,7 @@ from fastnn.exit_strategy.process.process import road
 from fastnn.exit_strategy.scoring.record import Record
 from fastnn.exit_strategy.wording import percent
 
-from . import sentences as say
-from . import tables
+from . import sentences as say, tables
 
 __all__ = ["WIDTH", "fit_table", "render", "width_of"]
 

@@ -1,0 +1,171 @@
+"""Imports of Keras's further paths: they find fastnn's modules, or say why there is nothing.
+
+`import fastnn.keras.layers.core` and the like are other names of modules that exist; paths of the
+table in `absent` raise ModuleNotFoundError with a reason. All else is left to Python. Depends on
+the standard library.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec, PathFinder
+from types import ModuleType
+from typing import Any
+
+from fastnn.namespaces import FURTHER, KERAS_MODULES, MODULES
+
+__all__ = ["AbsentFinder", "AliasFinder", "install"]
+
+#: Paths of older Keras below a module, which are that module or another one here.
+_OLDER = {
+    "layers.core": "layers", "layers.normalization": "layers", "layers.merging": "layers",
+    "layers.merge": "layers", "layers.reshaping": "layers", "layers.regularization": "layers",
+    "layers.activation": "layers", "layers.advanced_activations": "layers",
+    "layers.experimental": "layers", "layers.experimental.preprocessing": "layers",
+    "layers.preprocessing": "layers", "layers.noise": "layers",
+    "optimizers.legacy": "optimizers", "optimizers.experimental": "optimizers",
+    "utils.np_utils": "utils", "utils.data_utils": "utils", "utils.vis_utils": "utils",
+    "utils.generic_utils": "utils", "callbacks.experimental": "callbacks",
+    "mixed_precision.experimental": "mixed_precision",
+    "preprocessing.timeseries": "preprocessing", "distribute": "distribution",
+    "data.experimental": "data",
+}  # fmt: skip
+
+#: Modules of earlier versions and where their names are now: pickles and programs name them.
+_EARLIER = {
+    "absent": "base.absent", "arguments": "base.arguments", "arrays": "data.arrays",
+    "caching": "base.caching", "charts": "display.charts", "compiled": "training.compile_utils",
+    "datapipe": "data.pipeline", "faults": "training.diagnostics", "feeding": "training.inputs",
+    "finder": "base.finder", "fingerprint": "tracing.fingerprint", "fitting": "training.loop",
+    "keras_files": "files.keras", "keras_files.archive": "files.keras.archive",
+    "keras_files.hdf5": "files.keras.hdf5", "keras_files.hdf5_layout": "files.keras.hdf5_layout",
+    "keras_files.legacy": "files.keras.legacy", "keras_files.names": "files.keras.names",
+    "keras_files.read_config": "files.keras.read_config", "keras_files.state": "files.keras.state",
+    "keras_files.write_config": "files.keras.write_config", "labels": "data.labels",
+    "messages": "base.messages", "models.graph": "display.diagram",
+    "models.summary": "display.summary", "notebook": "display.notebook",
+    "predicting": "training.predict", "prefetch": "data.prefetch", "progress": "display.progress",
+    "recent": "base.recent", "resampling": "ops.resampling", "serial": "serialization.registry",
+    "sizes": "tracing.sizes", "symbolic": "tracing.symbolic", "tape": "tracing.tape",
+    "tfnames": "tensorflow.namespaces", "tree": "base.tree", "variables": "tracing.variables",
+}  # fmt: skip
+
+
+#: Modules of fastnn alone: `fastnn.keras` has none of them.
+_OWN = MODULES.keys() - KERAS_MODULES.keys()
+
+
+class _Alias(ModuleType):
+    """Another name of a module: every attribute is the module's."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("__path__", "__file__", "__all__") and name not in vars(self):
+            if name == "__path__":
+                return []
+            target = importlib.import_module(vars(self)["_target"])
+            if hasattr(target, name):
+                return getattr(target, name)
+            raise AttributeError(name)
+        target = importlib.import_module(vars(self)["_target"])
+        try:
+            return getattr(target, name)
+        except AttributeError as error:
+            from fastnn.base.absent import as_asked
+
+            raise as_asked(str(error), self.__name__) from None
+
+
+class _Loader:
+    def __init__(self, target: str) -> None:
+        self.target = target
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """An empty alias."""
+        module = _Alias(spec.name)
+        vars(module)["_target"] = self.target
+        return module
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing: attributes are found on use."""
+        importlib.import_module(self.target)
+
+
+class AliasFinder:
+    """Finds fastnn's modules under Keras's further paths.
+
+    It stands before Python's own finders: folders of stubs in `fastnn/keras` look like packages.
+    """
+
+    @staticmethod
+    def find_spec(fullname: str, path: Sequence[str] | None = None, target: Any = None) -> Any:
+        """The spec of an alias, or None."""
+        if not fullname.startswith("fastnn.keras."):
+            return None
+        inner = fullname.removeprefix("fastnn.keras.")
+        return None if inner.partition(".")[0] in _OWN else _alias(fullname, _target(inner))
+
+
+class AbsentFinder:
+    """Finds older paths below `fastnn`, and says of modules that are absent why."""
+
+    @staticmethod
+    def find_spec(fullname: str, path: Sequence[str] | None = None, target: Any = None) -> Any:
+        """The spec of an alias, None, or ModuleNotFoundError with a reason."""
+        if not fullname.startswith("fastnn."):
+            return None
+        inner = fullname.removeprefix("fastnn.")
+        if inner in _EARLIER:
+            return _alias(fullname, f"fastnn.{_EARLIER[inner]}")
+        if inner in _OLDER:
+            return _alias(fullname, _target(inner))
+        from fastnn.base.absent import reason
+
+        inner = inner.removeprefix("keras.")
+        first, _, rest = inner.partition(".")
+        why = reason("fastnn", first) or (reason(f"fastnn.{first}", rest) if rest else None)
+        if first in _OWN and fullname.startswith("fastnn.keras."):
+            why = (f"{first!r} is fastnn's own", f"import fastnn.{inner}")
+        if why is not None:
+            # Python passes over an error of this very name in `from package import name`, and asks
+            # the package, which answers itself unless it has no `__getattr__`.
+            parent = sys.modules.get(fullname.rpartition(".")[0])
+            name = fullname if hasattr(parent, "__getattr__") else inner
+            raise ModuleNotFoundError(
+                f"there is no module {fullname!r}: {why[0]}\n  hint: {why[1]}", name=name
+            )
+        return None
+
+
+def _alias(fullname: str, found: str | None) -> Any:
+    if found is None:
+        return None
+    return ModuleSpec(fullname, _Loader(found), is_package=True)  # type: ignore[arg-type]
+
+
+def _target(inner: str) -> str | None:
+    """The module of fastnn that a path below `fastnn` or `fastnn.keras` stands for."""
+    if inner in _OLDER:
+        return MODULES[_OLDER[inner]]
+    if inner in MODULES:
+        return MODULES[inner]
+    if inner in FURTHER and inner not in ("keras", "exit_strategy"):
+        return FURTHER[inner]
+    first, _, rest = inner.partition(".")
+    if rest and first in MODULES:
+        parent, _, own = f"{MODULES[first]}.{rest}".rpartition(".")
+        where = getattr(sys.modules.get(parent), "__path__", None)
+        if where is None and parent == MODULES[first]:
+            where = getattr(importlib.import_module(parent), "__path__", None)
+        found = PathFinder.find_spec(f"{parent}.{own}", where) if where else None
+        return None if found is None else f"{parent}.{own}"
+    return None
+
+
+def install() -> None:
+    """Puts the finders before and after Python's own, once."""
+    known = [getattr(f, "__module__", "") for f in sys.meta_path]
+    if __name__ not in known:
+        sys.meta_path.insert(0, AliasFinder)
+        sys.meta_path.append(AbsentFinder)

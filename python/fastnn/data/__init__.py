@@ -1,0 +1,36 @@
+"""Data for `fit`, `evaluate` and `predict`: arrays, batches, and `tf.data`'s pipelines."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from fastnn.data.batches import (
+    ArrayData,
+    IterableData,
+    PyDataset,
+    Sequence,
+    as_arrays,
+    check_features as check_features,
+    closing,
+    is_iterable_data as is_iterable_data,
+    leaf,
+    pack as pack,
+    split_tail,
+    unpack,
+)
+
+__all__ = [
+    "ArrayData", "IterableData", "PyDataset", "Sequence", "as_arrays", "closing", "leaf",
+    "split_tail", "unpack",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """`tf.data.Dataset` and what belongs to it, loaded when it is asked for."""
+    from fastnn.base.absent import missing
+
+    pipeline = import_module("fastnn.data.pipeline")
+    if name in pipeline.__all__:
+        return getattr(pipeline, name)
+    raise missing(__name__, name, [*pipeline.__all__, *globals()])

@@ -1,0 +1,326 @@
+"""What users hand to `fit`, `evaluate` and `predict`, as arrays of equal length or batches.
+
+Depends on `arrays`, `errors` and `prefetch`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from fastnn._core import Tensor
+from fastnn.base import tree
+from fastnn.data.arrays import SparseRows, as_arrays, is_sparse, leaf
+from fastnn.data.prefetch import Prefetch, gather
+from fastnn.errors import DataError, ShapeError
+
+__all__ = [
+    "ArrayData", "IterableData", "PyDataset", "as_arrays", "closing", "leaf", "split_tail",
+    "unpack",
+]  # fmt: skip
+
+Array = np.ndarray[Any, Any]
+
+
+def unpack(data: Any) -> tuple[Any, Any, Any]:
+    """x, y and sample weights of a batch: x, (x,), (x, y) or (x, y, weights)."""
+    if isinstance(data, tuple | list):
+        if isinstance(data, list):
+            data = tuple(data)
+        if len(data) == 1:
+            return data[0], None, None
+        if len(data) == 2:
+            return data[0], data[1], None
+        if len(data) == 3:
+            return data[0], data[1], data[2]
+        raise DataError(
+            f"a batch has {len(data)} parts, wanted x, (x, y) or (x, y, sample_weight)\n"
+            "  hint: several inputs go into one list or dict: ([a, b], y)"
+        )
+    return data, None, None
+
+
+def pack(x: Any, y: Any = None, weights: Any = None) -> Any:
+    """What `unpack` takes apart: x alone stays as it is, unless it is a list or tuple itself."""
+    if y is None and weights is None:
+        return (x,) if isinstance(x, list | tuple) else x
+    return (x, y) if weights is None else (x, y, weights)
+
+
+class ArrayData:
+    """Arrays of equal length; `n` samples."""
+
+    def __init__(self, x: Any, y: Any, weights: Any) -> None:
+        self.x, self.y, self.weights = x, y, weights
+        leaves = tree.flatten(x)
+        self.join()
+        if not leaves:
+            raise DataError("x is missing\n  hint: fit(x, y)")
+        for a in self.leaves:
+            if a.ndim == 0:
+                raise DataError(
+                    "x, y or sample_weight is a single number, wanted an array"
+                    "\n  hint: one entry per sample, as in numpy.array([1.0, 2.0])"
+                )
+        self.n = leaves[0].shape[0]
+        if self.n == 0:
+            raise DataError("x has 0 samples\n  hint: check the filter or the path of the data")
+        if any(a.shape[0] != self.n for a in self.leaves):
+            sizes = {
+                name: sorted({a.shape[0] for a in tree.flatten(t)})
+                for name, t in (("x", x), ("y", y), ("sample_weight", weights))
+                if t is not None
+            }
+            text = ", ".join(f"{k} has {'/'.join(map(str, v))} samples" for k, v in sizes.items())
+            raise DataError(f"{text}\n  hint: all need the same number of rows")
+
+    def join(self) -> None:
+        """Lists all arrays anew after one of the parts was set."""
+        self.leaves = tree.flatten(self.x) + tree.flatten(self.y) + tree.flatten(self.weights)
+
+    @property
+    def by_batch(self) -> bool:
+        """Whether some of it is made dense batch by batch, so that the core cannot read it."""
+        return any(isinstance(a, SparseRows) for a in self.leaves)
+
+    def dense(self) -> ArrayData:
+        """The same with sparse matrices as arrays."""
+
+        def full(a: Any) -> Any:
+            return a.dense() if isinstance(a, SparseRows) else a
+
+        return ArrayData(*(tree.map_structure(full, t) for t in self.parts))
+
+    @property
+    def parts(self) -> tuple[Any, Any, Any]:
+        """x, y and sample weights."""
+        return self.x, self.y, self.weights
+
+    def steps(self, batch_size: int) -> int:
+        """Batches per epoch, the short last one counted."""
+        n: int = self.n
+        return -(-n // batch_size)
+
+    def part(self, start: int, stop: int) -> ArrayData:
+        """Rows from start to stop."""
+
+        def cut(a: Any) -> Any:
+            return a.part(start, stop) if isinstance(a, SparseRows) else a[start:stop]
+
+        return ArrayData(*(tree.map_structure(cut, t) for t in (self.x, self.y, self.weights)))
+
+
+def split_tail(data: ArrayData, share: float) -> tuple[ArrayData, ArrayData]:
+    """The first floor(n (1 - share)) rows, and the rest."""
+    at = int(np.floor(data.n * (1.0 - share)))
+    if at == 0 or at == data.n:
+        raise ValueError(
+            f"validation_split={share} of {data.n} samples leaves {at} to train and "
+            f"{data.n - at} to validate\n  hint: choose a split that leaves both some samples"
+        )
+    return data.part(0, at), data.part(at, data.n)
+
+
+class PyDataset:
+    """Batches by number: subclasses define `__len__` and `__getitem__(i)`.
+
+    `workers` threads load batches, up to `max_queue_size` of them ahead of training. Threads serve
+    `use_multiprocessing` too: NumPy and file reading release the interpreter's lock.
+    """
+
+    def __init__(
+        self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10
+    ) -> None:
+        self.workers, self.max_queue_size = workers, max_queue_size
+        self.use_multiprocessing = use_multiprocessing
+
+    def __getitem__(self, index: int) -> Any:
+        raise NotImplementedError(
+            f"{type(self).__name__} must define __getitem__(self, index)"
+            "\n  hint: def __getitem__(self, index): return x, y of one batch"
+        )
+
+    def __len__(self) -> int:
+        raise NotImplementedError(
+            f"{type(self).__name__} must define __len__(self)"
+            "\n  hint: def __len__(self): return the number of batches"
+        )
+
+    @property
+    def num_batches(self) -> int | None:
+        """Batches per epoch, None when endless."""
+        return len(self)
+
+    def on_epoch_begin(self) -> None:
+        """Before each epoch."""
+
+    def on_epoch_end(self) -> None:
+        """After each epoch."""
+
+
+Sequence = PyDataset
+
+
+class IterableData:
+    """Batches from a generator, a PyDataset or any iterable, prepared ahead on a thread.
+
+    `limit` batches are read in all (None: as many as there are), `skip` batches are passed over
+    first, `close` ends the thread. With `again` each call of `batches` starts at the first batch,
+    unless the source is an iterator, which cannot.
+    """
+
+    def __init__(self, source: Any, name: str, shuffle: bool = False) -> None:
+        self.source, self.name, self.shuffle = source, name, shuffle
+        self.limit: int | None = None
+        self.skip = 0
+        self.again = False
+        #: The last batch passed over, of a source that does not say how many it has.
+        self.passed: Any = None
+        self.seed, self.epoch = 0, 0
+        self.sized = hasattr(source, "__len__") and hasattr(source, "__getitem__")
+        self.once = hasattr(source, "__next__")
+        self._ahead: Prefetch | None = None
+        self._taken = 0
+
+    def steps(self) -> int | None:
+        """Batches per epoch if known."""
+        if isinstance(self.source, PyDataset):
+            return self.source.num_batches
+        try:
+            return len(self.source)
+        except TypeError:
+            return None
+
+    def _fresh(self) -> Iterator[Any]:
+        count = None if self.once else self.steps()
+        if count and self.skip >= count:
+            self.epoch += self.skip // count
+            self.skip %= count
+        skip, self.skip = self.skip, 0
+        if self.once or not self.sized or hasattr(self.source, "__iter__"):
+            source = self.source if self.once else iter(self.source)
+            for _ in range(skip):
+                self.passed = next(source, self.passed)
+            return source  # type: ignore[no-any-return]
+        order: Any = itertools.count() if count is None else range(count)
+        if self.shuffle and count is not None:
+            from fastnn.random import epoch_order
+
+            order = (int(i) for i in epoch_order(count, self.seed, self.epoch))
+            self.epoch += 1
+        order = itertools.islice(order, skip, None)
+        # Subclasses may forget super().__init__().
+        workers = getattr(self.source, "workers", 1)
+        if workers > 1:
+            return gather(self.source.__getitem__, order, workers)
+        return (self.source[i] for i in order)
+
+    def _start(self) -> Prefetch:
+        self.close()
+        if self.limit is None and getattr(self.source, "endless", False):
+            raise DataError(
+                f"{self.name} repeats without end, so an epoch has no length\n"
+                "  hint: steps_per_epoch=n (validation_steps, steps), or repeat(n)"
+            )
+        left = None if self.limit is None else max(self.limit - self._taken, 0)
+        depth = max(1, getattr(self.source, "max_queue_size", 2))
+        self._ahead = Prefetch(self._fresh(), self._prepare, depth, left, owned=not self.once)
+        return self._ahead
+
+    def batches(self, steps: int | None) -> Iterator[tuple[Any, Any, Any]]:
+        """The batches of an epoch; with `steps`, the iterator goes on in the next, or `again`."""
+        begin = getattr(self.source, "on_epoch_begin", None)
+        if callable(begin):
+            begin()
+        if self.again and not self.once:
+            self._taken = 0
+        if steps is None or (self.again and not self.once):
+            self._start()
+        done = 0
+        while steps is None or done < steps:
+            try:
+                batch = self._next(again=steps is not None and not self.once)
+            except Exception as error:
+                error.add_note(f"  while reading batch {done + 1} of {self.name}")
+                raise
+            if batch is None:
+                break
+            done += 1
+            yield batch
+        end = getattr(self.source, "on_epoch_end", None)
+        if callable(end):
+            end()
+
+    def _next(self, again: bool) -> Any:
+        """The next batch; None at the end, unless the source can start `again` and has some."""
+        ahead = self._ahead
+        if ahead is not None:
+            batch = next(ahead, None)
+            if batch is not None or not again:
+                self._taken += batch is not None
+                return batch
+        batch = next(self._start(), None)
+        self._taken += batch is not None
+        return batch
+
+    def close(self, patience: float = 0.0) -> None:
+        """Ends the thread; waits up to `patience` seconds for the batch it is reading."""
+        if self._ahead is not None:
+            self._ahead.close(patience)
+            self._ahead = None
+
+    def _prepare(self, raw: Any) -> tuple[Any, Any, Any]:
+        x, y, w = unpack(raw)
+        batch = as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(w, "sample_weight")
+        return ArrayData(*batch).parts
+
+
+@contextlib.contextmanager
+def closing(*sources: Any) -> Iterator[None]:
+    """Ends the threads of those sources that have one, whatever happens inside.
+
+    After an error or an interrupt nobody waits for a slow source: its thread ends by itself when
+    the batch that it is reading is there.
+    """
+    patience = 0.02
+    try:
+        yield
+        patience = 2.0
+    finally:
+        for source in sources:
+            if isinstance(source, IterableData):
+                source.close(patience)
+
+
+def check_features(name: str, array: Array, want: tuple[int | None, ...], where: str) -> Array:
+    """`array` brought to the rank that the model wants; ShapeError when sizes differ."""
+    have = array.shape
+    if len(have) == len(want) - 1 and want[-1] == 1:
+        array = array.reshape(*have, 1)
+    elif len(have) == len(want) + 1 and have[-1] == 1:
+        array = array.reshape(have[:-1])
+    have = array.shape
+    if len(have) == len(want) and all(
+        w is None or h == w for h, w in zip(have[1:], want[1:], strict=True)
+    ):
+        return array
+    if len(have) == 2 and len(want) == 2:
+        text = f"{name} has {have[1]} features, {where}"
+    else:
+        text = f"{name} has samples of shape {tuple(have[1:])}, {where}"
+    raise ShapeError(text)
+
+
+def is_iterable_data(x: Any) -> bool:
+    """True for generators, datasets and other sources of batches."""
+    if isinstance(x, np.ndarray | dict | list | tuple | Tensor) or x is None:
+        return False
+    if isinstance(x, PyDataset):
+        return True
+    if hasattr(x, "__array__") or hasattr(x, "to_numpy") or is_sparse(x):
+        return False
+    return isinstance(x, Iterable) or (hasattr(x, "__getitem__") and hasattr(x, "__len__"))

@@ -1,0 +1,169 @@
+"""Class numbers and binary labels: checks that hold wherever labels enter, and weights by class.
+
+Depends on NumPy, `arguments`, `errors`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastnn._core import Tensor
+from fastnn.base import tree
+from fastnn.base.arguments import as_number
+from fastnn.errors import DataError
+
+__all__ = [
+    "check_binary", "check_class_numbers", "check_class_weight", "class_weights", "known_values",
+]  # fmt: skip
+
+Array = np.ndarray[Any, Any]
+
+
+def known_values(value: Any) -> Array | None:
+    """The numbers of a value that has some already: None inside a trace."""
+    if isinstance(value, Tensor):
+        return None if value.is_traced else value.numpy()
+    if isinstance(value, np.ndarray | np.generic | list | tuple | int | float):
+        try:
+            array = np.asarray(value)
+        except (ValueError, TypeError):
+            return None
+        return array if array.dtype.kind in "biuf" else None
+    return None
+
+
+def _place(bad: Any) -> Any:
+    place = tuple(int(i) for i in np.unravel_index(int(np.argmax(bad)), bad.shape))
+    return place if bad.ndim else ()
+
+
+def check_class_numbers(
+    labels: Array, classes: int | None, what: str = "y", who: str = "the model", ignore: Any = None
+) -> None:
+    """DataError when labels are no whole numbers from 0 to `classes` - 1, or `ignore`."""
+    if classes is None or not labels.size:
+        return
+    if labels.dtype.kind == "f" and (odd := labels != np.rint(labels)).any():
+        place = _place(odd)
+        raise DataError(
+            f"{what} holds {labels[place]} at position {place}, wanted whole class numbers "
+            f"0…{classes - 1}\n  hint: for regression use loss='mse' and Dense(1)"
+        )
+    if ignore is None and labels.min() >= 0 and labels.max() < classes:
+        return
+    bad = (labels < 0) | (labels >= classes)
+    if ignore is not None:
+        bad &= labels != ignore
+    if not bad.any():
+        return
+    place, low, high = _place(bad), labels[bad].min(), labels[bad].max()
+    hint = "did you mean to subtract 1?" if labels.min() >= 1 and labels.max() == classes else (
+        "number the classes from 0" if low < 0
+        else f"the model ends with {classes} units; give it {int(high) + 1}"
+    )  # fmt: skip
+    raise DataError(
+        f"{what} holds class {labels[place]} at position {place} ({int(bad.sum())} such "
+        f"labels), {who} has {classes} classes: labels must be 0…{classes - 1}\n"
+        f"  hint: {hint}"
+    )
+
+
+def check_binary(labels: Array, who: str, what: str = "y") -> None:
+    """DataError when labels or probabilities lie outside 0 to 1."""
+    if not labels.size or (labels.min() >= 0 and labels.max() <= 1):
+        return
+    bad = ~((labels >= 0) & (labels <= 1))
+    place = _place(bad)
+    hint = (
+        "for labels -1 and 1 use loss='hinge', or (y + 1) / 2" if labels.min() < 0
+        else "for class numbers use loss='sparse_categorical_crossentropy' and one unit a class"
+    )  # fmt: skip
+    raise DataError(
+        f"{what} holds {labels[place]} at position {place} ({int(bad.sum())} such values), "
+        f"{who} wants labels from 0 to 1\n  hint: {hint}"
+    )
+
+
+# ---- weights by class ----------------------------------------------------------------------------
+
+
+def check_class_weight(given: Any) -> dict[int, float]:
+    """`class_weight` as numbers by class number."""
+    if not isinstance(given, dict):
+        raise ValueError(f"class_weight is {given!r}, wanted a dict\n  hint: {{0: 1.0, 1: 5.0}}")
+    weights: dict[int, float] = {}
+    for key, value in given.items():
+        cls, weight = as_number(key), as_number(value)
+        if isinstance(cls, bool) or not isinstance(cls, int | float) or cls != int(cls):
+            raise ValueError(
+                f"class_weight has the key {key!r} ({type(key).__name__}), wanted class numbers\n"
+                "  hint: {0: 1.0, 1: 5.0}"
+            )
+        if not isinstance(weight, int | float) or not 0 <= weight < math.inf:
+            raise ValueError(
+                f"class_weight gives class {cls} the weight {value!r}, wanted a number of 0 or more"
+                "\n  hint: {0: 1.0, 1: 5.0}"
+            )
+        weights[int(cls)] = float(weight)
+    return weights
+
+
+def class_weights(y: Any, given: Any, sample_weight: Any, numbered: bool) -> Array:
+    """A weight per label from its class, times the sample weights; classes not named weigh 1.
+
+    `numbered` says that y holds a class number at every place, so that labels per time step get a
+    weight each; else the last axis of y holds one class as one-hot, or has the size 1.
+    """
+    weights, leaves = check_class_weight(given), tree.flatten(y)
+    if len(leaves) != 1:
+        raise ValueError(
+            f"class_weight needs a single y, got {len(leaves)}\n  hint: use sample_weight, one "
+            "array per output"
+        )
+    labels = _labels(leaves[0], numbered)
+    out = np.ones(labels.shape, np.float32)
+    for cls, weight in weights.items():
+        out[labels == cls] = weight
+    shares = tree.flatten(sample_weight)
+    return out if not shares else _times(out, np.asarray(shares[0], np.float32))
+
+
+def _times(out: Array, share: Array) -> Array:
+    while share.ndim > out.ndim and share.shape[-1] == 1:
+        share = share[..., 0]
+    rank = max(share.ndim, out.ndim)
+    a, b = (v.reshape(v.shape + (1,) * (rank - v.ndim)) for v in (out, share))
+    if any(m != n and 1 not in (m, n) for m, n in zip(a.shape, b.shape, strict=True)):
+        raise DataError(
+            f"sample_weight has shape {share.shape}, the labels that class_weight weighs "
+            f"{out.shape}\n  hint: one weight per sample, or one per label"
+        )
+    return np.ascontiguousarray(a * b, np.float32)
+
+
+def _labels(y: Array, numbered: bool) -> Array:
+    """The class number of each label."""
+    if numbered or y.ndim == 1 or y.shape[-1] == 1:
+        labels = y[..., 0] if y.ndim > 1 and y.shape[-1] == 1 else y
+        if labels.dtype.kind == "f" and (odd := labels != np.rint(labels)).any():
+            place = _place(odd)
+            raise DataError(
+                f"class_weight needs class numbers, y holds {labels[place]} at position {place}\n"
+                "  hint: give sample_weight, a weight per sample"
+            )
+        return labels
+    sums, low = y.sum(-1), y.min()
+    if low < 0 or np.abs(sums - 1).max() > 1e-3:
+        row = _place(np.abs(sums - 1) > 1e-3) if low >= 0 else _place((y < 0).any(-1))
+        raise DataError(
+            f"class_weight needs one class per label, y of shape {('n', *y.shape[1:])} is not "
+            f"one-hot along its last axis: {y[row].tolist()} at position {row}\n".replace(
+                "'n'", "n")
+            + "  hint: for labels per time step use loss='sparse_categorical_crossentropy'; for "
+            "several labels at once give sample_weight"
+        )  # fmt: skip
+    best: Array = y.argmax(-1)
+    return best

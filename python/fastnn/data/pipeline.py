@@ -1,0 +1,520 @@
+"""`tf.data.Dataset`: a chain of steps over arrays or a generator, read again at each pass.
+
+A thin view over fastnn's own loaders: `fit` reads batches from it ahead on a thread, as from any
+iterable. As long as the elements are rows of arrays, shuffling and batching work on row numbers and
+a batch is one gather. Depends on `data`, `random`, `tree`.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core, random
+from fastnn._core import Tensor
+from fastnn.base import tree
+from fastnn.errors import DataError
+from fastnn.tracing.variables import Variable
+
+__all__ = ["AUTOTUNE", "INFINITE_CARDINALITY", "UNKNOWN_CARDINALITY", "Dataset", "Options"]
+
+Array = np.ndarray[Any, Any]
+
+#: Taken where TensorFlow wants a number of threads or batches; batches are read ahead anyway.
+AUTOTUNE = -1
+INFINITE_CARDINALITY = -1
+UNKNOWN_CARDINALITY = -2
+
+
+class Options:
+    """Options of TensorFlow: attributes are taken and have no effect."""
+
+
+def _numpy(x: Any) -> Array:
+    if isinstance(x, Tensor | Variable):
+        return x.numpy()
+    return np.asarray(x)
+
+
+def _arrays(value: Any) -> Any:
+    """The arrays in nested tuples and dicts; a list is one array."""
+    if isinstance(value, dict):
+        return {k: _arrays(v) for k, v in value.items()}
+    if isinstance(value, tuple):
+        return tuple(_arrays(v) for v in value)
+    return _numpy(value)
+
+
+def _tensors(element: Any) -> Any:
+    """An element as functions and loops of users see it: tensors; text stays as it is."""
+    return tree.map_structure(lambda a: _core.tensor(a) if a.dtype.kind in "biuf" else a, element)
+
+
+def _called(f: Callable[..., Any], element: Any) -> Any:
+    given = _tensors(element)
+    return f(*given) if isinstance(given, tuple) else f(given)
+
+
+def _whole(where: str, value: Any, least: int) -> int:
+    number = int(value)
+    if number != value or number < least:
+        raise ValueError(f"{where} is {value!r}, wanted a whole number from {least}\n  hint: 32")
+    return number
+
+
+class Dataset:
+    """Elements in order: nested tuples, lists and dicts of arrays.
+
+    Make one with `from_tensor_slices`, `from_tensors`, `from_generator`, `range` or `zip`; each
+    method gives a new data set. `for element in dataset` yields tensors, `as_numpy_iterator()`
+    arrays. `fit`, `evaluate` and `predict` take data sets of batches.
+
+    Example:
+        >>> import numpy as np
+        >>> import fastnn as tf
+        >>> ds = tf.data.Dataset.from_tensor_slices((np.arange(6.0), np.arange(6)))
+        >>> [x.tolist() for x, y in ds.batch(4)]
+        [[0.0, 1.0, 2.0, 3.0], [4.0, 5.0]]
+    """
+
+    def __init__(
+        self,
+        make: Callable[[], Iterator[Any]],
+        size: int,
+        rows: tuple[Any, Callable[[], Iterable[int]]] | None = None,
+    ) -> None:
+        self._make = make
+        self._size = size
+        #: The arrays whose rows are the elements, and the row numbers of one pass.
+        self._rows = rows
+
+    # ---- sources -------------------------------------------------------------------------------
+
+    @staticmethod
+    def from_tensor_slices(tensors: Any, name: Any = None) -> Dataset:
+        """The slices of the first axis of arrays, in their nesting."""
+        arrays = _arrays(tensors)
+        sizes = {len(a) if a.ndim else -1 for a in tree.flatten(arrays)}
+        if len(sizes) != 1 or -1 in sizes:
+            shapes = ", ".join(str(a.shape) for a in tree.flatten(arrays))
+            raise DataError(
+                f"from_tensor_slices: arrays of shapes {shapes}, wanted first axes of one size\n"
+                "  hint: one row per sample in each array"
+            )
+        n = sizes.pop()
+        return _of_rows(arrays, lambda: range(n), n)
+
+    @staticmethod
+    def from_tensors(tensors: Any, name: Any = None) -> Dataset:
+        """One element."""
+        arrays = _arrays(tensors)
+        return Dataset(lambda: iter([arrays]), 1)
+
+    @staticmethod
+    def from_generator(
+        generator: Callable[..., Iterable[Any]],
+        output_types: Any = None,
+        output_shapes: Any = None,
+        args: Any = (),
+        output_signature: Any = None,
+        name: Any = None,
+    ) -> Dataset:
+        """What a function's generator yields; the function is called again for each pass."""
+        if not callable(generator):
+            raise TypeError(
+                f"from_generator: got a {type(generator).__name__}, wanted a function\n"
+                "  hint: from_generator(make), where make() returns a fresh generator"
+            )
+
+        def make() -> Iterator[Any]:
+            for element in generator(*args):
+                yield _arrays(element)
+
+        return Dataset(make, UNKNOWN_CARDINALITY)
+
+    @staticmethod
+    def range(*args: int, output_type: Any = None, name: Any = None) -> Dataset:
+        """The numbers of `range(...)`."""
+        return Dataset.from_tensor_slices(np.arange(*args))
+
+    @staticmethod
+    def zip(*args: Any, datasets: Any = None, name: Any = None) -> Dataset:
+        """Elements of several data sets side by side, as many as the shortest has."""
+        given = datasets if datasets is not None else args[0] if len(args) == 1 else args
+        parts = [given] if isinstance(given, Dataset) else tree.flatten(given)
+        for part in parts:
+            if not isinstance(part, Dataset):
+                raise TypeError(
+                    f"zip: got a {type(part).__name__}, wanted data sets\n"
+                    "  hint: Dataset.zip((features, labels))"
+                )
+        known = [p._size for p in parts if p._size != INFINITE_CARDINALITY]
+        size = min(known) if known else INFINITE_CARDINALITY
+
+        def make() -> Iterator[Any]:
+            for elements in zip(*(p._make() for p in parts), strict=False):
+                yield _nested(given, iter(elements))
+
+        return Dataset(make, UNKNOWN_CARDINALITY if UNKNOWN_CARDINALITY in known else size)
+
+    # ---- steps ---------------------------------------------------------------------------------
+
+    def map(
+        self,
+        map_func: Callable[..., Any],
+        num_parallel_calls: Any = None,
+        deterministic: Any = None,
+        name: Any = None,
+    ) -> Dataset:
+        """`map_func` of each element; tuples are spread over its arguments."""
+
+        def make() -> Iterator[Any]:
+            for element in self._make():
+                yield _arrays(_called(map_func, element))
+
+        return Dataset(make, self._size)
+
+    def batch(
+        self,
+        batch_size: int,
+        drop_remainder: bool = False,
+        num_parallel_calls: Any = None,
+        deterministic: Any = None,
+        name: Any = None,
+    ) -> Dataset:
+        """`batch_size` elements stacked to one; the last batch may be shorter."""
+        count = _whole("batch_size", batch_size, 1)
+        size = _group_count(self._size, count, drop_remainder)
+
+        def make() -> Iterator[Any]:
+            if self._rows is not None:
+                arrays, order = self._rows
+                for places in _groups(order(), count, drop_remainder):
+                    at = np.asarray(places)
+                    yield tree.map_structure(lambda a, at=at: a[at], arrays)
+                return
+            for elements in _groups(self._make(), count, drop_remainder):
+                yield _stacked(elements)
+
+        return Dataset(make, size)
+
+    def padded_batch(
+        self,
+        batch_size: int,
+        padded_shapes: Any = None,
+        padding_values: Any = None,
+        drop_remainder: bool = False,
+        name: Any = None,
+    ) -> Dataset:
+        """As `batch`, with elements of unlike sizes filled up to the largest of their batch."""
+        count = _whole("batch_size", batch_size, 1)
+        size = _group_count(self._size, count, drop_remainder)
+        fill = 0 if padding_values is None else padding_values
+
+        def make() -> Iterator[Any]:
+            for elements in _groups(self._make(), count, drop_remainder):
+                columns = list(zip(*(tree.flatten(e) for e in elements), strict=True))
+                fills = (
+                    tree.flatten(fill) if isinstance(fill, tuple | dict) else [fill] * len(columns)
+                )
+                yield tree.pack(
+                    elements[0],
+                    [_padded(c, f) for c, f in zip(columns, fills, strict=True)],
+                )
+
+        return Dataset(make, size)
+
+    def unbatch(self, name: Any = None) -> Dataset:
+        """The slices of the first axis of each element."""
+
+        def make() -> Iterator[Any]:
+            for element in self._make():
+                leaves = tree.flatten(element)
+                for i in range(len(leaves[0])):
+                    yield tree.pack(element, [a[i] for a in leaves])
+
+        return Dataset(make, UNKNOWN_CARDINALITY)
+
+    def shuffle(
+        self,
+        buffer_size: int,
+        seed: int | None = None,
+        reshuffle_each_iteration: bool | None = None,
+        name: Any = None,
+    ) -> Dataset:
+        """Elements in random order, drawn from the next `buffer_size` ones.
+
+        Each pass has another order unless `reshuffle_each_iteration=False`. Without a seed one is
+        drawn from the process-wide source, which `set_random_seed` fixes.
+        """
+        size = _whole("buffer_size", buffer_size, 1)
+        start = random.make_default_seed() if seed is None else int(seed)
+        passes = itertools.count()
+
+        def draw() -> np.random.Generator:
+            turn = 0 if reshuffle_each_iteration is False else next(passes)
+            return np.random.default_rng((abs(start), turn))
+
+        if self._rows is not None:
+            arrays, order = self._rows
+            return _of_rows(arrays, lambda: _mixed(order(), size, draw()), self._size)
+        return Dataset(lambda: iter(_mixed(self._make(), size, draw())), self._size)
+
+    def repeat(self, count: int | None = None, name: Any = None) -> Dataset:
+        """All elements `count` times; without end when None or -1."""
+        endless = count is None or count == -1
+        if self._size >= 0 and not endless:
+            size = self._size * (count or 0)
+        else:
+            size = self._size if not endless or self._size == 0 else INFINITE_CARDINALITY
+
+        def make() -> Iterator[Any]:
+            for _ in itertools.count() if endless else range(count or 0):
+                empty = True
+                for element in self._make():
+                    empty = False
+                    yield element
+                if empty and endless:
+                    return
+
+        return Dataset(make, size)
+
+    def take(self, count: int, name: Any = None) -> Dataset:
+        """The first `count` elements; all of them when -1."""
+        if count == -1:
+            return self
+        n = _whole("count", count, 0)
+        size = n if self._size == INFINITE_CARDINALITY else min(n, self._size)
+        return self._cut(lambda it: itertools.islice(it, n), size if self._size >= -1 else -2)
+
+    def skip(self, count: int, name: Any = None) -> Dataset:
+        """All but the first `count` elements; none when -1."""
+        if count == -1:
+            return self.take(0)
+        n = _whole("count", count, 0)
+        size = max(self._size - n, 0) if self._size >= 0 else self._size
+        return self._cut(lambda it: itertools.islice(it, n, None), size)
+
+    def shard(self, num_shards: int, index: int, name: Any = None) -> Dataset:
+        """Every `num_shards`-th element, from `index` on."""
+        n = _whole("num_shards", num_shards, 1)
+        size = len(range(index, self._size, n)) if self._size >= 0 else self._size
+        return self._cut(lambda it: itertools.islice(it, index, None, n), size)
+
+    def _cut(self, pick: Callable[[Iterable[Any]], Iterable[Any]], size: int) -> Dataset:
+        if self._rows is not None:
+            arrays, order = self._rows
+            return _of_rows(arrays, lambda: pick(order()), size)
+        return Dataset(lambda: iter(pick(self._make())), size)
+
+    def filter(self, predicate: Callable[..., Any], name: Any = None) -> Dataset:
+        """The elements of which `predicate` is true."""
+
+        def make() -> Iterator[Any]:
+            for element in self._make():
+                if bool(_called(predicate, element)):
+                    yield element
+
+        return Dataset(make, UNKNOWN_CARDINALITY)
+
+    def take_while(self, predicate: Callable[..., Any], name: Any = None) -> Dataset:
+        """Elements up to the first of which `predicate` is false."""
+
+        def make() -> Iterator[Any]:
+            for element in self._make():
+                if not bool(_called(predicate, element)):
+                    return
+                yield element
+
+        return Dataset(make, UNKNOWN_CARDINALITY)
+
+    def flat_map(self, map_func: Callable[..., Dataset], name: Any = None) -> Dataset:
+        """The elements of the data sets that `map_func` makes of each element."""
+
+        def make() -> Iterator[Any]:
+            for element in self._make():
+                yield from _called(map_func, element)._make()
+
+        return Dataset(make, UNKNOWN_CARDINALITY)
+
+    def concatenate(self, dataset: Dataset, name: Any = None) -> Dataset:
+        """These elements, then those of another data set."""
+        sizes = (self._size, dataset._size)
+        size = (
+            sum(sizes) if min(sizes) >= 0 else min(sizes) if -2 in sizes else INFINITE_CARDINALITY
+        )
+        return Dataset(lambda: itertools.chain(self._make(), dataset._make()), size)
+
+    def enumerate(self, start: int = 0, name: Any = None) -> Dataset:
+        """Pairs of a number and an element."""
+
+        def make() -> Iterator[Any]:
+            for i, element in enumerate(self._make(), start):
+                yield np.asarray(i), element
+
+        return Dataset(make, self._size)
+
+    def cache(self, filename: str = "", name: Any = None) -> Dataset:
+        """The elements as the first whole pass made them, kept in memory."""
+        if filename:
+            raise ValueError(f"cache: a file ({filename!r}) is not supported\n  hint: cache()")
+        kept: list[Any] = []
+        done: list[bool] = []
+
+        def make() -> Iterator[Any]:
+            if done:
+                yield from kept
+                return
+            fresh = []
+            for element in self._make():
+                fresh.append(element)
+                yield element
+            if not done:
+                kept.extend(fresh)
+                done.append(True)
+
+        return Dataset(make, self._size)
+
+    def prefetch(self, buffer_size: Any = AUTOTUNE, name: Any = None) -> Dataset:
+        """This data set: `fit` reads ahead on a thread anyway."""
+        return self
+
+    def with_options(self, options: Any, name: Any = None) -> Dataset:
+        """This data set: options have no effect."""
+        return self
+
+    def apply(self, transformation_func: Callable[[Dataset], Dataset]) -> Dataset:
+        """What a function makes of this data set."""
+        return transformation_func(self)
+
+    def reduce(self, initial_state: Any, reduce_func: Callable[..., Any], name: Any = None) -> Any:
+        """`reduce_func(state, element)` over all elements; gives the last state."""
+        state = initial_state
+        for element in self._make():
+            state = reduce_func(state, _tensors(element))
+        return state
+
+    # ---- reading -------------------------------------------------------------------------------
+
+    def __iter__(self) -> Iterator[Any]:
+        return (_tensors(element) for element in self._make())
+
+    def as_numpy_iterator(self) -> Iterator[Any]:
+        """The elements as arrays; numbers as NumPy scalars."""
+        return (
+            tree.map_structure(lambda a: a[()] if a.ndim == 0 else a, element)
+            for element in self._make()
+        )
+
+    def cardinality(self) -> int:
+        """The number of elements; -1 without end, -2 when it is not known."""
+        return self._size
+
+    @property
+    def endless(self) -> bool:
+        """True when a pass has no end."""
+        return self._size == INFINITE_CARDINALITY
+
+    def __len__(self) -> int:
+        if self._size < 0:
+            raise TypeError(
+                f"the data set {'has no end' if self.endless else 'does not know its length'}\n"
+                "  hint: cardinality(), or count while reading"
+            )
+        return self._size
+
+    def __bool__(self) -> bool:
+        return True
+
+    @property
+    def element_spec(self) -> Any:
+        """Shapes and types of the first element; the first axis of batches may vary."""
+        from fastnn.tensorflow.functions import TensorSpec
+
+        first = next(self._make(), None)
+        if first is None:
+            raise DataError("element_spec: the data set is empty\n  hint: look at its source")
+        return tree.map_structure(lambda a: TensorSpec(a.shape, str(a.dtype)), first)
+
+    def __repr__(self) -> str:
+        size = {-1: "no end", -2: "unknown"}.get(self._size, str(self._size))
+        return f"<Dataset elements={size}>"
+
+    def __getattr__(self, name: str) -> Any:
+        from fastnn.base.absent import close_names
+
+        close = close_names(name, dir(Dataset)) if name[0] != "_" else []
+        hint = f"did you mean {', '.join(close)}?" if close else "map, filter, or from_generator"
+        raise AttributeError(f"tf.data.Dataset has no {name!r} in fastnn\n  hint: {hint}")
+
+
+def _of_rows(arrays: Any, order: Callable[[], Iterable[int]], size: int) -> Dataset:
+    def make() -> Iterator[Any]:
+        for i in order():
+            yield tree.map_structure(lambda a, i=i: np.asarray(a[i]), arrays)
+
+    return Dataset(make, size, (arrays, order))
+
+
+def _group_count(size: int, count: int, drop_remainder: bool) -> int:
+    """How many groups of `count` there are of `size` elements; negative sizes (unknown) stay."""
+    if size < 0:
+        return size
+    return size // count if drop_remainder else -(-size // count)
+
+
+def _groups(items: Iterable[Any], count: int, drop: bool) -> Iterator[list[Any]]:
+    it = iter(items)
+    while group := list(itertools.islice(it, count)):
+        if len(group) == count or not drop:
+            yield group
+
+
+def _stacked(elements: list[Any]) -> Any:
+    columns = list(zip(*(tree.flatten(e) for e in elements), strict=True))
+    out = []
+    for column in columns:
+        shapes = {a.shape for a in column}
+        if len(shapes) > 1:
+            raise DataError(
+                f"batch: elements of shapes {sorted(shapes)[:3]}, wanted one shape\n"
+                "  hint: padded_batch, or map them to one size"
+            )
+        out.append(np.stack(column))
+    return tree.pack(elements[0], out)
+
+
+def _padded(column: tuple[Array, ...], fill: Any) -> Array:
+    sizes = [max(d) for d in zip(*(a.shape for a in column), strict=True)]
+    out = np.full((len(column), *sizes), fill, column[0].dtype)
+    for row, a in zip(out, column, strict=True):
+        row[tuple(slice(0, d) for d in a.shape)] = a
+    return out
+
+
+def _mixed(items: Iterable[Any], size: int, rng: np.random.Generator) -> Iterator[Any]:
+    """Items drawn at random from a buffer of `size` that is kept full."""
+    it = iter(items)
+    buffer = list(itertools.islice(it, size))
+    if len(buffer) < size:  # all there are: one permutation
+        for i in rng.permutation(len(buffer)):
+            yield buffer[i]
+        return
+    for item in it:
+        at = int(rng.integers(size))
+        yield buffer[at]
+        buffer[at] = item
+    for i in rng.permutation(len(buffer)):
+        yield buffer[i]
+
+
+def _nested(like: Any, elements: Iterator[Any]) -> Any:
+    """Elements in the nesting of the data sets that they come from."""
+    if isinstance(like, Dataset):
+        return next(elements)
+    if isinstance(like, dict):
+        return {k: _nested(v, elements) for k, v in like.items()}
+    return tuple(_nested(v, elements) for v in like)

@@ -1,0 +1,1 @@
+"""What people look at: progress, charts, summaries and diagrams of models."""

@@ -1,0 +1,14 @@
+"""Reading and writing files as a careful editor does, and below it the formats of models."""
+
+from __future__ import annotations
+
+from fastnn.files.atomic import (
+    check_regular,
+    quoted,
+    replace_file,
+    uninterrupted,
+    write_bytes,
+    write_text,
+)
+
+__all__ = ["check_regular", "quoted", "replace_file", "uninterrupted", "write_bytes", "write_text"]

@@ -1,0 +1,182 @@
+"""The closed tables between Keras's names in files and what exists here.
+
+A file's `module` text is compared with these tables and never imported; what no table holds is
+refused, unless the caller handed it in or registered it. Depends on the front's tables.
+Layout: Keras 3.15 `saving/serialization_lib.py`, `ops/*.py`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import dataclass
+from typing import Any
+
+from fastnn.base.caching import cached
+from fastnn.errors import FormatError, nearest
+from fastnn.serialization.registry import Table, custom_objects
+
+__all__ = ["KIND_OF_MODULE", "Op", "find_class", "op_of_class", "op_of_function", "tables"]
+
+MODELS = {
+    "Sequential": ("keras", "keras.models", "keras.src.models.sequential"),
+    "Functional": ("keras", "keras.models", "keras.src.models.functional"),
+    "Model": ("keras", "keras.models", "keras.src.models.model"),
+}
+
+
+@cached()
+def tables() -> dict[str, Table]:
+    """Keras's public modules and the table that stands for each."""
+    from fastnn import (
+        activations,
+        constraints,
+        initializers,
+        layers,
+        losses,
+        metrics,
+        optimizers,
+        regularizers,
+    )
+    from fastnn.optimizers import schedules
+
+    return {
+        "keras.layers": layers.TABLE,
+        "keras.initializers": initializers.TABLE,
+        "keras.regularizers": regularizers.TABLE,
+        "keras.constraints": constraints.TABLE,
+        "keras.optimizers.schedules": schedules.TABLE,
+        "keras.optimizers": optimizers.TABLE,
+        "keras.losses": losses.TABLE,
+        "keras.metrics": metrics.TABLE,
+        "keras.activations": activations.TABLE,
+    }
+
+
+#: Which module a config's key points to, where a class name alone would not say.
+KIND_OF_MODULE = {
+    "loss": "keras.losses",
+    "metrics": "keras.metrics",
+    "weighted_metrics": "keras.metrics",
+    "optimizer": "keras.optimizers",
+    "learning_rate": "keras.optimizers.schedules",
+}
+
+
+def module_of(class_name: str, key: str | None) -> str | None:
+    """The Keras module that exports this class, None for a class of the caller's."""
+    hinted = KIND_OF_MODULE.get(key or "")
+    order = [hinted, *tables()] if hinted else list(tables())
+    for module in order:
+        thing = tables()[module].names.get(class_name)
+        if inspect.isclass(thing) and thing.__name__ == class_name:
+            return module
+    return None
+
+
+def find_class(module: object, class_name: str, registered: object, where: str) -> Any:
+    """The layer or model class that a config names; FormatError when no table holds it."""
+    for name in (registered, class_name):
+        found = custom_objects().get(name) if isinstance(name, str) else None
+        if found is not None:
+            return found
+    if class_name in MODELS and module in MODELS[class_name]:
+        from fastnn.models import Functional, Sequential
+
+        return Sequential if class_name == "Sequential" else Functional
+    layers = tables()["keras.layers"].names
+    found = layers.get(class_name)
+    if module == "keras.layers" and found is not None and found.__name__ == class_name:
+        return found
+    known = [n for n, c in layers.items() if c.__name__ == n]
+    close = nearest(class_name, known)
+    looks = f"did you mean {', '.join(close)}? or " if close else ""
+    raise FormatError(
+        f"{where}: class {class_name!r} of module {module!r} is not known\n"
+        f"  hint: {looks}for your own class pass custom_objects={{{class_name!r}: {class_name}}}"
+    )
+
+
+@dataclass(frozen=True)
+class Op:
+    """One op of functional models: its Keras class and how its arguments are kept in a config."""
+
+    class_name: str
+    module: str
+    function: str
+    #: Names of the arguments of a call, in order; then those kept in the config.
+    call: tuple[str, ...]
+    config: tuple[str, ...] = ()
+
+
+def _rows() -> list[Op]:
+    numpy, nn, core, math = (f"keras.src.ops.{m}" for m in ("numpy", "nn", "core", "math"))
+    unary = (
+        "Absolute Negative Exp Expm1 Log Log1p Sqrt Square Sin Cos Tanh Floor Ceil Sign "
+        "Reciprocal LogicalNot Isnan Isinf Isfinite Ravel"
+    )
+    binary = (
+        "Add Subtract Multiply Divide Power Maximum Minimum Mod FloorDivide Equal NotEqual Less "
+        "LessEqual Greater GreaterEqual LogicalAnd LogicalOr LogicalXor Matmul Dot"
+    )
+    reduced = "Sum Mean Max Min Prod Any All Var Std Argmax Argmin"
+    active = "Relu Relu6 Sigmoid Softplus Softsign Silu LogSigmoid HardSigmoid HardSilu Selu"
+    from fastnn.config import snake_case
+
+    def row(module: str, name: str, call: str, config: str = "", function: str = "") -> Op:
+        return Op(name, module, function or snake_case(name), tuple(call.split()),
+                  tuple(config.split()))  # fmt: skip
+
+    return [
+        *(row(numpy, n, "x") for n in unary.split()),
+        *(row(numpy, n, "x1 x2") for n in binary.split()),
+        *(row(numpy, n, "x", "axis keepdims") for n in reduced.split()),
+        *(row(nn, n, "x") for n in active.split()),
+        row(numpy, "Where", "condition x1 x2"),
+        row(numpy, "Clip", "x", "x_min x_max"),
+        row(numpy, "GetItem", "x key"),
+        row(numpy, "Concatenate", "xs", "axis"),
+        row(numpy, "Stack", "xs", "axis"),
+        row(numpy, "ExpandDims", "x", "axis"),
+        row(numpy, "Squeeze", "x", "axis"),
+        row(numpy, "Reshape", "x", "newshape"),
+        row(numpy, "Transpose", "x", "axes"),
+        row(numpy, "Swapaxes", "x", "axis1 axis2"),
+        row(numpy, "Moveaxis", "x", "source destination"),
+        row(numpy, "Take", "x indices", "axis"),
+        row(nn, "LeakyRelu", "x", "negative_slope"),
+        row(nn, "Elu", "x", "alpha"),
+        row(nn, "Celu", "x", "alpha"),
+        row(nn, "Gelu", "x", "approximate"),
+        row(nn, "Glu", "x", "axis"),
+        row(nn, "Softmax", "x", "axis"),
+        row(nn, "LogSoftmax", "x", "axis"),
+        row(math, "Rsqrt", "x"),
+        row(math, "Erf", "x"),
+        row(math, "Logsumexp", "x", "axis keepdims"),
+        row(core, "Cast", "x", "dtype"),
+        row(core, "StopGradient", "variable"),
+    ]
+
+
+@cached()
+def _ops() -> tuple[dict[str, Op], dict[str, Op]]:
+    rows = _rows()
+    return {r.class_name: r for r in rows}, {r.function: r for r in rows}
+
+
+#: Other names of the same op: in Keras's files, and in `fastnn.ops`.
+_CLASS_ALIASES = {"TrueDivide": "Divide", "Abs": "Absolute", "Amax": "Max", "Amin": "Min"}
+_FUNCTION_ALIASES = {
+    "abs": "absolute", "amax": "max", "amin": "min", "is_nan": "isnan", "is_inf": "isinf",
+    "is_finite": "isfinite", "swish": "silu", "hard_swish": "hard_silu", "exponential": "exp",
+}  # fmt: skip
+
+
+def op_of_class(class_name: str) -> Op | None:
+    """The op that a Keras operation class stands for."""
+    return _ops()[0].get(_CLASS_ALIASES.get(class_name, class_name))
+
+
+def op_of_function(name: str) -> Op | None:
+    """The op of a function's name in `fastnn.ops`."""
+    return _ops()[1].get(_FUNCTION_ALIASES.get(name, name))

@@ -1,0 +1,240 @@
+"""Where Keras's files keep each array: `layers/<class>[_n]/…/vars/<i>`, `optimizer/vars/<i>`.
+
+Groups are numbered by class, in the order of `model.layers`; the layer's own name is an attribute.
+Depends on `hdf5`, `layers`. Layout: Keras 3.15 `saving/saving_lib.py`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core
+from fastnn.config import snake_case
+from fastnn.errors import FastnnError, FormatError, told, warn_of_skipped
+from fastnn.files.atomic import uninterrupted
+from fastnn.files.keras.hdf5 import Reader, h5py_or_hint
+
+__all__ = ["Place", "places", "read_places", "weights_bytes"]
+
+#: The group's path, the owner (a layer or optimiser), and its variables in order.
+Place = tuple[str, Any, list[Any]]
+
+#: Attributes of layers that hold no layers of their own.
+_INTERNAL = {
+    "_nodes", "_init_arguments", "_variables", "_losses", "_functional", "_operations", "_order",
+    "_inputs", "_outputs", "_stack", "_compile_config", "_build_config",
+}  # fmt: skip
+
+
+def places(model: Any) -> list[Place]:
+    """Every group of a model's file that holds or may hold arrays, parents first."""
+    seen: set[int] = set()
+    return list(_walk(model, "", seen))
+
+
+def _walk(owner: Any, path: str, seen: set[int]) -> Iterator[Place]:
+    from fastnn.optimizers import Optimizer
+
+    if id(owner) in seen:
+        return
+    seen.add(id(owner))
+    if isinstance(owner, Optimizer):
+        yield path, owner, list(owner.variables)
+        return
+    yield path, owner, owner._own()
+    for name, child in _children(owner):
+        inner = f"{path}/{name}" if path else name
+        if isinstance(child, list | tuple | dict):
+            yield from _walk_all(child, inner, seen)
+        else:
+            yield from _walk(child, inner, seen)
+
+
+def _children(owner: Any) -> Iterator[tuple[str, Any]]:
+    """What belongs to a layer, in Keras's order: by name, private attributes last."""
+    from fastnn.layers import Layer
+    from fastnn.models import Functional, Model, Sequential
+    from fastnn.optimizers import Optimizer
+
+    found = {k: v for k, v in owner.__dict__.items() if k not in _INTERNAL}
+    if isinstance(owner, Functional | Sequential):
+        yield "layers", owner.layers
+    elif isinstance(owner, Model):
+        found["layers"] = owner.layers
+    if not (isinstance(owner, Model) and owner.compiled):
+        found.pop("optimizer", None)
+    for name in sorted(found, key=lambda n: f"~{n}" if n.startswith("_") else n):
+        child = found[name]
+        if isinstance(child, Optimizer) and isinstance(owner, Model):
+            child = _as_keras_builds(child, owner)
+        if isinstance(child, Layer | Optimizer) or (
+            isinstance(child, list | tuple | dict) and _has_layers(child)
+        ):
+            yield name, child
+
+
+def _as_keras_builds(optimizer: Any, model: Any) -> Any:
+    """The optimiser with state for what the model trains now, in the order Keras expects."""
+    if not optimizer.built:
+        return optimizer
+    optimizer.build(model.trainable_variables)
+    return optimizer.part(model.trainable_variables)
+
+
+def _has_layers(value: Any) -> bool:
+    from fastnn.layers.base.layer import _layers_in
+
+    return next(iter(_layers_in(value)), None) is not None
+
+
+def _walk_all(group: Any, path: str, seen: set[int]) -> Iterator[Place]:
+    from fastnn.layers import Layer
+
+    used: dict[str, int] = {}
+    for child in group.values() if isinstance(group, dict) else group:
+        is_layer = isinstance(child, Layer)
+        if not is_layer and not isinstance(child, list | tuple | dict):
+            continue
+        base = snake_case(type(child).__name__) if is_layer else "container"
+        n = used[base] = used.get(base, -1) + 1
+        inner = f"{path}/{base}_{n}" if n else f"{path}/{base}"
+        yield from (_walk(child, inner, seen) if is_layer else _walk_all(child, inner, seen))
+
+
+# ---- writing -------------------------------------------------------------------------------------
+
+
+def write_places(file: Any, found: list[Place], look: Callable[[], None]) -> None:
+    """Groups and arrays into an open HDF5 file, all of one moment; `look` is called in between."""
+    everything = [v for _, _, variables in found for v in variables]
+    values = dict(zip(map(id, everything), _core.snapshots(everything), strict=True))
+    for path, owner, variables in found:
+        look()
+        group = file.create_group(f"{path}/vars" if path else "vars")
+        group.attrs["name"] = owner.name
+        store: dict[str, Any] = {str(i): values[id(v)].numpy() for i, v in enumerate(variables)}
+        if _has_hook(owner, "save_own_variables"):
+            store.clear()
+            owner.save_own_variables(store)
+        for key, value in store.items():
+            group.create_dataset(key, data=np.asarray(value))
+
+
+def _has_hook(owner: Any, name: str) -> bool:
+    """Whether a layer of the caller's stores its own values in its own way."""
+    from fastnn.layers import Layer
+
+    return isinstance(owner, Layer) and getattr(type(owner), name) is not getattr(Layer, name)
+
+
+def hdf5_bytes(write: Callable[[Any, Callable[[], None]], None], **settings: Any) -> bytes:
+    """The bytes of the HDF5 file that `write(file, look)` fills; `look` lets an interrupt through.
+
+    In memory, since HDF5 cannot take back what a full disk refused. It writes through Python's file
+    from callbacks, in which an exception would be lost, as it would be where its objects die.
+    """
+    memory = io.BytesIO()
+
+    def fill(look: Callable[[], None]) -> None:
+        with h5py_or_hint().File(memory, "w", **settings) as file:
+            write(file, look)
+
+    with uninterrupted() as look:
+        fill(look)
+    return memory.getvalue()
+
+
+def weights_bytes(model: Any) -> bytes:
+    """The content of `model.weights.h5`."""
+    return hdf5_bytes(lambda file, look: write_places(file, places(model), look))
+
+
+# ---- reading -------------------------------------------------------------------------------------
+
+
+def read_places(reader: Reader, model: Any, skip_mismatch: bool) -> None:
+    """Sets all weights of the model, and the optimiser's state where the file holds it.
+
+    All or nothing: values are read and checked before the first is set; layers of the caller's that
+    define `load_own_variables` come last.
+    """
+    hooks: list[tuple[Any, dict[str, Any]]] = []
+    values: list[tuple[Any, Any]] = []
+    taken: set[str] = set()
+    faults: list[str] = []
+    old = (
+        reader.names("layers") is None
+        and reader.names("_layer_checkpoint_dependencies") is not None
+    )
+    for path, owner, variables in places(model):
+        if path == "optimizer" or path.endswith("/optimizer"):
+            continue
+        if old and path.startswith("layers/"):
+            path = "_layer_checkpoint_dependencies" + path.removeprefix("layers")
+        taken.add(path)
+        try:
+            if _has_hook(owner, "load_own_variables"):
+                at = f"{path}/vars" if path else "vars"
+                names = reader.names(at) or []
+                hooks.append((owner, {n: reader.array(f"{at}/{n}", None) for n in names}))
+                continue
+            values += _read_group(reader, path, f"layer {owner.name!r}", variables)
+        except FormatError as error:
+            if not skip_mismatch:
+                raise
+            faults.append(told(error))
+    left = [at for at in reader.holders() if at.removesuffix("vars").strip("/") not in taken]
+    left = [at for at in left if "optimizer" not in at.split("/")[:-1]]
+    if left:
+        faults.append(f"the model has no place for the weights in {', '.join(left[:8])}")
+    if faults and not skip_mismatch:
+        raise FormatError(
+            f"{reader.label!r} does not fit the model: {faults[0]}\n"
+            "  hint: build the model by calling it on data; skip_mismatch=True takes what fits"
+        )
+    if faults:
+        warn_of_skipped(reader.label, faults)
+    assign_all(reader, values)
+    for owner, store in hooks:
+        owner.load_own_variables(store)
+
+
+def _read_group(
+    reader: Reader, path: str, owner: str, variables: list[Any]
+) -> list[tuple[Any, Any]]:
+    at = f"{path}/vars" if path else "vars"
+    have = reader.names(at)
+    if have is None and not variables:
+        return []
+    if len(have or ()) != len(variables):
+        raise FormatError(
+            f"{reader.label!r} does not fit the model: {owner} has {len(variables)} weights, "
+            f"group {at!r} holds {'none' if have is None else len(have)}\n"
+            "  hint: the file was written for another architecture"
+        )
+    return [(v, reader.array(f"{at}/{i}", v.shape)) for i, v in enumerate(variables)]
+
+
+def read_optimizer(reader: Reader, model: Any) -> None:
+    """The optimiser's state, when the file holds one that was trained or not."""
+    names = reader.names("optimizer/vars")
+    if names is None or not model.compiled:
+        return
+    optimizer = model.optimizer
+    if len(names) > len(optimizer.variables):
+        optimizer.build(model.trainable_variables)
+    own = optimizer.variables
+    assign_all(reader, _read_group(reader, "optimizer", f"optimizer {optimizer.name!r}", own))
+
+
+def assign_all(reader: Reader, values: list[tuple[Any, Any]]) -> None:
+    """Sets variables to arrays that fit them."""
+    for v, value in values:
+        try:
+            v.assign(value.astype(np.float32) if v.dtype == "float32" else value)
+        except (FastnnError, OverflowError, ValueError) as error:
+            raise FormatError(f"{reader.label!r}: weight {v.path!r}: {error}") from error

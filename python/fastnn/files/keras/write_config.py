@@ -1,0 +1,322 @@
+"""Models to Keras's configs: `{module, class_name, config, …}` and functional `inbound_nodes`.
+
+Depends on `names`, `serial`, `models`. Layout: Keras 3.15 `models/functional.py`,
+`saving/serialization_lib.py`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core
+from fastnn.base import tree
+from fastnn.files.keras.names import KIND_OF_MODULE, MODELS, module_of, op_of_function
+from fastnn.serialization.registry import FunctionName, plain
+from fastnn.tracing.symbolic import OPERATORS, KerasTensor, OpCall
+
+__all__ = ["built_for", "model_entry"]
+
+#: Settings that Keras's constructors do not take.
+NOT_TAKEN = {
+    "SpatialDropout1D": ("trainable",),
+    "SpatialDropout2D": ("trainable",),
+    "ActivityRegularization": ("activity_regularizer",),
+}
+
+
+def _policy() -> dict[str, Any]:
+    return {
+        "module": "keras",
+        "class_name": "DTypePolicy",
+        "config": {"name": "float32"},
+        "registered_name": None,
+    }
+
+
+def _keras(value: Any, key: str | None = None) -> Any:
+    """`value` of a config with the module that exports each class."""
+    if isinstance(value, list | tuple):
+        return [_keras(v, key) for v in value]
+    if not isinstance(value, dict) or isinstance(value, _Ready):
+        return value
+    name = value.get("class_name")
+    if not isinstance(name, str) or not isinstance(value.get("config"), dict):
+        return {k: _keras(v, key if key in KIND_OF_MODULE else k) for k, v in value.items()}
+    module = module_of(name, key)
+    return {
+        "module": module,
+        "class_name": name.rpartition(">")[2],
+        "config": {k: _keras(v, k) for k, v in value["config"].items()},
+        "registered_name": None if module else name,
+    }
+
+
+def model_entry(model: Any) -> dict[str, Any]:
+    """The whole of `config.json`: layers, how they were built, and the compile settings."""
+    from fastnn.files.native import _compile_config
+
+    entry = _entry(model)
+    settings = _compile_config(model)
+    entry["compile_config"] = {} if settings is None else _compiled(settings)
+    return entry
+
+
+def _compiled(settings: dict[str, Any]) -> dict[str, Any]:
+    order = ("optimizer", "loss", "loss_weights", "metrics", "weighted_metrics")
+    return {
+        **{k: _keras(settings.get(k), k) for k in order},
+        "run_eagerly": False,
+        "steps_per_execution": 1,
+        "jit_compile": "auto",
+    }
+
+
+def _entry(layer: Any) -> dict[str, Any]:
+    """One layer or model in Keras's layout."""
+    from fastnn.models import Functional, Model, Sequential
+
+    kind = type(layer)
+    if kind is Functional:
+        named: tuple[str, str, Any] = MODELS["Functional"][-1], "Functional", "Functional"
+        config = _functional(layer)
+    elif kind is Sequential:
+        named = MODELS["Sequential"][0], "Sequential", None
+        config = _sequential(layer)
+    else:
+        full = getattr(kind, "_registered_name", kind.__name__)
+        module = module_of(kind.__name__, None) if kind.__module__.startswith("fastnn.") else None
+        named = (module or kind.__module__, kind.__name__, None if module else full)
+        config = _layer_config(layer)
+    entry = {
+        "module": named[0],
+        "class_name": named[1],
+        "config": config,
+        "registered_name": named[2],
+    }
+    built = built_for(layer)
+    if built is not None:
+        entry["build_config"] = built
+    if isinstance(layer, Model):
+        entry["compile_config"] = {}
+    return entry
+
+
+def _layer_config(layer: Any) -> dict[str, Any]:
+    from fastnn.layers import InputLayer
+
+    given = layer.get_config()
+    left_out = NOT_TAKEN.get(type(layer).__name__, ())
+    config = {
+        k: _function(v)
+        if isinstance(v, FunctionName)
+        else _keras(_inner(v, getattr(layer, k, None)), k)
+        for k, v in given.items()
+        if k not in left_out
+    }
+    if "dtype" in config and not isinstance(layer, InputLayer):
+        config["dtype"] = _policy()
+    return config
+
+
+def _function(name: FunctionName) -> dict[str, Any]:
+    """A function of the caller's by name, as Keras writes it."""
+    return {
+        "module": "builtins",
+        "class_name": "function",
+        "config": str(name),
+        "registered_name": "function",
+    }
+
+
+def _inner(value: Any, attribute: Any) -> Any:
+    """Layers inside a config stay objects until here, so that they get entries of their own."""
+    from fastnn.layers import Layer
+
+    if isinstance(attribute, Layer) and isinstance(value, dict):
+        return _Ready(_entry(attribute))
+    return value
+
+
+class _Ready(dict[str, Any]):
+    """An entry that is in Keras's layout already."""
+
+
+def built_for(layer: Any) -> dict[str, Any] | None:
+    """The input shapes that a layer was built for, None when it needs no building."""
+    from fastnn.layers import InputLayer
+    from fastnn.models import Functional, Sequential
+
+    if isinstance(layer, InputLayer) or not layer.built:
+        return None
+    if isinstance(layer, Functional):
+        return {"input_shape": None}
+    if isinstance(layer, Sequential) and layer._functional is not None:
+        return {"input_shape": list(layer._functional.inputs[0].shape)}
+    given = layer._build_config
+    return None if given is None else {k: plain(v) for k, v in given.items()}
+
+
+def _sequential(model: Any) -> dict[str, Any]:
+    config = {
+        "name": model.name,
+        "trainable": model._trainable,
+        "dtype": _policy(),
+        "layers": [_entry(layer) for layer in model._stack],
+    }
+    if model._functional is not None:
+        config["build_input_shape"] = list(model._functional.inputs[0].shape)
+    return config
+
+
+# ---- functional models -------------------------------------------------------------------------
+
+
+class _Histories:
+    """`[layer, call, output]` of each symbolic tensor of one functional model.
+
+    Keras counts calls of nested functional models from 1, but only in `output_layers`.
+    """
+
+    def __init__(self, model: Any) -> None:
+        self.inside = {id(n) for n in model._order}
+        self.places: dict[int, int] = {}
+
+    def calls(self, operation: Any, order: list[Any]) -> list[Any]:
+        """The calls of an operation inside the model, in the order they were made."""
+        made = {id(n): n for n in [*getattr(operation, "_nodes", ()), *order]}
+        return [n for k, n in made.items() if k in self.inside and n.operation is operation]
+
+    def number(self, operations: list[Any], order: list[Any]) -> None:
+        """Numbers the calls of each operation."""
+        for operation in operations:
+            for i, node in enumerate(self.calls(operation, order)):
+                self.places[id(node)] = i
+
+    def of(self, x: KerasTensor) -> list[Any]:
+        """Layer name, number of the call, number of the output."""
+        node = x.node
+        if node is None or id(node) not in self.places:
+            raise ValueError(
+                f"tensor {x.name!r} comes from outside the model, which a Keras file cannot say\n"
+                "  hint: start the model with Input(...) tensors, or save as .safetensors"
+            )
+        if not any(x is made for made in tree.flatten(node.outputs)):
+            raise ValueError(
+                f"tensor {x.name!r} is the mask of a layer's output, which a Keras file cannot "
+                "say\n  hint: compute it with fastnn.ops, or save as .safetensors"
+            )
+        return [node.operation.name, self.places[id(node)], x.index]
+
+    def end(self, x: KerasTensor) -> list[Any]:
+        """The same for an entry of `input_layers` or `output_layers`."""
+        from fastnn.models import Functional
+
+        name, call, output = self.of(x)
+        assert x.node is not None
+        return [name, call + isinstance(x.node.operation, Functional), output]
+
+    def value(self, value: Any) -> Any:
+        """An argument of a call."""
+        if isinstance(value, KerasTensor):
+            return {
+                "class_name": "__keras_tensor__",
+                "config": {
+                    "shape": list(value.shape),
+                    "dtype": value.dtype,
+                    "keras_history": self.of(value),
+                },
+            }
+        if isinstance(value, slice):
+            parts = {k: self.value(getattr(value, k)) for k in ("start", "stop", "step")}
+            return {"class_name": "__slice__", "config": parts}
+        if value is Ellipsis:
+            return {"class_name": "__ellipsis__", "config": {}}
+        if isinstance(value, list | tuple):
+            return [self.value(v) for v in value]
+        if isinstance(value, dict):
+            return {k: self.value(v) for k, v in value.items()}
+        if isinstance(value, np.ndarray | _core.Tensor):
+            array = np.asarray(value)
+            inner = {"value": array.tolist(), "dtype": str(array.dtype)}
+            return {"class_name": "__numpy__", "config": inner}
+        return plain(value)
+
+
+def _functional(model: Any) -> dict[str, Any]:
+    histories = _Histories(model)
+    histories.number(model._operations, model._order)
+    return {
+        "name": model.name,
+        "trainable": model._trainable,
+        "layers": [_called(op, histories, model._order) for op in model._operations],
+        "input_layers": tree.map_structure(histories.end, model._inputs),
+        "output_layers": tree.map_structure(histories.end, model._outputs),
+    }
+
+
+def _called(operation: Any, histories: _Histories, order: list[Any]) -> dict[str, Any]:
+    """An entry of `layers`: the layer or op and its calls."""
+    nodes = [n for n in histories.calls(operation, order) if n.args or n.kwargs]
+    if isinstance(operation, OpCall):
+        return _op_entry(operation, nodes[0], histories)
+    entry = _entry(operation)
+    entry["name"] = operation.name
+    entry["inbound_nodes"] = [
+        {"args": histories.value(list(n.args)), "kwargs": histories.value(n.kwargs)} for n in nodes
+    ]
+    return entry
+
+
+def _op_entry(operation: OpCall, node: Any, histories: _Histories) -> dict[str, Any]:
+    """An op between layers, its arguments divided as Keras divides them."""
+    is_method = operation.key in OPERATORS or operation.key.endswith("()")
+    name = operation.op_name if is_method else operation.key
+    op = op_of_function(name)
+    if op is None:
+        raise ValueError(
+            f"op {name!r} has no counterpart in Keras files\n"
+            "  hint: use a layer for it, or save as .safetensors"
+        )
+    args = list(node.args)
+    if operation.key.startswith("__r") and operation.key in OPERATORS:
+        args.reverse()
+    elif operation.key == "reshape()":
+        sizes = args[1:]
+        args = [args[0], sizes[0] if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes]
+    given = _bound(operation, op.call + op.config, args, node.kwargs, is_method)
+    extra = [k for k in given if k not in op.call + op.config]
+    if extra:
+        raise ValueError(
+            f"op {name!r} has the argument '{extra[0]}', which Keras's has not"
+            "\n  hint: save to .safetensors, or leave the argument out"
+        )
+    return {
+        "module": op.module,
+        "class_name": op.class_name,
+        "config": {"name": operation.name,
+                   **{k: histories.value(given[k]) for k in op.config if k in given}},
+        "registered_name": op.class_name,
+        "name": operation.name,
+        "inbound_nodes": [
+            {"args": [histories.value(given[k]) for k in op.call if k in given], "kwargs": {}}
+        ],
+    }  # fmt: skip
+
+
+def _bound(
+    operation: OpCall, names: tuple[str, ...], args: list[Any], kwargs: dict[str, Any], method: bool
+) -> dict[str, Any]:
+    """Arguments by name, with the function's own defaults, which may differ from Keras's."""
+    given = dict(zip(names, args, strict=False)) | kwargs
+    if method:
+        return given
+    parameters = inspect.signature(operation.fn).parameters
+    for i, (name, p) in enumerate(parameters.items()):
+        if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) or p.default is p.empty:
+            continue
+        if name in names and name not in given and i >= len(args):
+            given[name] = p.default
+    return given

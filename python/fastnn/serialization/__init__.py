@@ -1,0 +1,1 @@
+"""Names and configs to objects, and back."""

@@ -1,0 +1,383 @@
+"""Names of TensorFlow over fastnn's own functions, for programs that say `import fastnn as tf`.
+
+They stand at the top of `fastnn` (`tf.constant`, `tf.reduce_mean`) and in `tf.math`, `tf.nn` and
+`tf.linalg`. Types follow fastnn: float32, int32 and bool. Depends on `ops`, `random`, `transforms`.
+"""
+
+from __future__ import annotations
+
+import functools
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import ops, random
+from fastnn._core import Tensor
+from fastnn.errors import DataError, TraceError
+from fastnn.namespaces import TENSORFLOW_OPS
+from fastnn.ops.convert import TensorLike
+from fastnn.tracing.symbolic import keras_op
+from fastnn.tracing.tape import GradientTape
+from fastnn.transforms import jit
+
+__all__ = ["GradientTape", "TensorShape", "TensorSpec", "at_top", "function"]
+
+Axis = int | Sequence[int] | None
+
+float16 = float32 = float64 = double = half = bfloat16 = "float32"
+int8 = int16 = int32 = int64 = uint8 = uint16 = uint32 = "int32"
+bool_ = "bool"
+newaxis = None
+
+
+def at_top(name: str) -> Any:
+    """The object that `fastnn` shows under a name of TensorFlow."""
+    if name in TENSORFLOW_OPS:
+        return getattr(ops, name)
+    module = globals()
+    return module[name] if name in module else module[f"{name}_"]
+
+
+class TensorShape(tuple):  # type: ignore[type-arg]
+    """Sizes of a tensor, with TensorFlow's methods."""
+
+    def __new__(cls, dims: Sequence[int | None] = ()) -> TensorShape:
+        """From a sequence of sizes."""
+        return super().__new__(cls, dims)
+
+    def as_list(self) -> list[int | None]:
+        """The sizes as a list."""
+        return list(self)
+
+    @property
+    def rank(self) -> int:
+        """The number of axes."""
+        return len(self)
+
+
+class TensorSpec:
+    """Shape and type of a tensor, as in `input_signature`."""
+
+    def __init__(self, shape: Sequence[int | None], dtype: Any = "float32", name: Any = None):
+        self.shape, self.dtype, self.name = TensorShape(shape or ()), dtype, name
+
+    def __repr__(self) -> str:
+        return f"TensorSpec(shape={tuple(self.shape)}, dtype={self.dtype!r})"
+
+
+def constant(value: TensorLike, dtype: Any = None, shape: Any = None, name: Any = None) -> Tensor:
+    """`value` as a tensor, spread over `shape` when given."""
+    x = ops.convert_to_tensor(value, dtype)
+    if shape is None:
+        return x
+    return ops.reshape(x, shape) if x.size == np.prod(shape) else ops.broadcast_to(x, shape=shape)
+
+
+def identity(input: TensorLike, name: Any = None) -> Tensor:
+    """The tensor itself."""
+    return ops.convert_to_tensor(input)
+
+
+def fill(dims: Sequence[int], value: TensorLike, name: Any = None) -> Tensor:
+    """`value` everywhere."""
+    return ops.full(dims, value)
+
+
+def range_(start: Any, limit: Any = None, delta: Any = 1, dtype: Any = None) -> Tensor:
+    """Numbers from `start` below `limit`."""
+    first, end, step = (v.item() if isinstance(v, Tensor) else v for v in (start, limit, delta))
+    return ops.arange(first, end, step, dtype)
+
+
+def _reduction(name: str, ours: Callable[..., Any], doc: str) -> Callable[..., Tensor]:
+    def reduce(
+        input_tensor: TensorLike, axis: Axis = None, keepdims: bool = False, name: Any = None
+    ) -> Tensor:
+        return ours(input_tensor, axis=axis, keepdims=keepdims)
+
+    reduce.__name__ = reduce.__qualname__ = name
+    reduce.__doc__ = doc
+    return reduce
+
+
+reduce_sum = _reduction("reduce_sum", ops.sum, "Sum over `axis`.")
+reduce_mean = _reduction("reduce_mean", ops.mean, "Mean over `axis`.")
+reduce_max = _reduction("reduce_max", ops.max, "Largest element over `axis`.")
+reduce_min = _reduction("reduce_min", ops.min, "Smallest element over `axis`.")
+reduce_prod = _reduction("reduce_prod", ops.prod, "Product over `axis`.")
+reduce_all = _reduction("reduce_all", ops.all, "Whether all are true over `axis`.")
+reduce_any = _reduction("reduce_any", ops.any, "Whether any is true over `axis`.")
+reduce_logsumexp = _reduction("reduce_logsumexp", ops.logsumexp, "log(sum(exp(x))) over `axis`.")
+reduce_std = _reduction("reduce_std", ops.std, "Standard deviation over `axis`.")
+reduce_variance = _reduction("reduce_variance", ops.var, "Variance over `axis`.")
+reduce_euclidean_norm = _reduction(
+    "reduce_euclidean_norm", lambda x, axis, keepdims: ops.norm(x, None, axis, keepdims),
+    "Euclidean norm over `axis`.",
+)  # fmt: skip
+
+
+def argmax(input: TensorLike, axis: int | None = 0, output_type: Any = None) -> Tensor:
+    """Position of the largest element along `axis`, the first unless told."""
+    return ops.argmax(input, axis=0 if axis is None else axis)
+
+
+def argmin(input: TensorLike, axis: int | None = 0, output_type: Any = None) -> Tensor:
+    """Position of the smallest element along `axis`, the first unless told."""
+    return ops.argmin(input, axis=0 if axis is None else axis)
+
+
+def concat(values: Sequence[TensorLike], axis: int, name: Any = None) -> Tensor:
+    """Tensors joined along an axis."""
+    return ops.concatenate(values, axis=axis)
+
+
+def transpose(a: TensorLike, perm: Sequence[int] | None = None, name: Any = None) -> Tensor:
+    """Axes in another order, reversed when None."""
+    return ops.transpose(a, perm)
+
+
+def split(
+    value: TensorLike, num_or_size_splits: int | Sequence[int], axis: int = 0
+) -> list[Tensor]:
+    """`value` cut along an axis into equal parts, or into parts of these sizes."""
+    if isinstance(num_or_size_splits, int):
+        return ops.split(value, num_or_size_splits, axis)
+    sizes = list(num_or_size_splits)
+    if -1 in sizes:
+        total = ops.shape(value)[axis]
+        if total is None:
+            raise DataError("split: -1 needs a known size\n  hint: give all the sizes")
+        sizes[sizes.index(-1)] = total - sum(sizes) - 1
+    return ops.split(value, [int(i) for i in np.cumsum(sizes)[:-1]], axis)
+
+
+def gather(params: TensorLike, indices: TensorLike, axis: int = 0, batch_dims: int = 0) -> Tensor:
+    """Slices of `params` at `indices` along `axis`."""
+    if batch_dims == 0:
+        return ops.take(params, indices, axis=axis)
+    if batch_dims == 1 and axis in (0, 1) and ops.ndim(params) == 2 and ops.ndim(indices) == 2:
+        return ops.take_along_axis(params, indices, axis=1)
+    raise ValueError(
+        f"gather: batch_dims={batch_dims} of shape {ops.shape(params)} is not supported\n"
+        "  hint: fastnn.ops.take_along_axis"
+    )
+
+
+def gather_nd(params: TensorLike, indices: TensorLike) -> Tensor:
+    """Elements of `params` at positions (…, axes)."""
+    at = ops.cast(indices, "int32")
+    count = ops.shape(at)[-1] or 0
+    return ops.convert_to_tensor(params)[tuple(at[..., i] for i in range(count))]
+
+
+def boolean_mask(tensor: TensorLike, mask: TensorLike) -> Tensor:
+    """The elements where the mask is true."""
+    return ops.convert_to_tensor(tensor)[ops.cast(mask, "bool")]
+
+
+def one_hot(
+    indices: TensorLike, depth: int, on_value: Any = 1, off_value: Any = 0, axis: int = -1,
+    dtype: Any = None,
+) -> Tensor:  # fmt: skip
+    """Rows with `on_value` at the place that `indices` names."""
+    hot = ops.one_hot(indices, depth, axis=axis)
+    out = hot if (on_value, off_value) == (1, 0) else hot * (on_value - off_value) + off_value
+    return ops.cast(out, dtype or "float32")
+
+
+def pad(
+    tensor: TensorLike, paddings: Any, mode: str = "CONSTANT", constant_values: float = 0.0
+) -> Tensor:
+    """A border around a tensor."""
+    mode = mode.lower()
+    value = constant_values if mode == "constant" else None
+    return ops.pad(tensor, paddings, mode, value)
+
+
+def reverse(tensor: TensorLike, axis: Any) -> Tensor:
+    """Axes in reverse."""
+    return ops.flip(tensor, axis)
+
+
+def clip_by_value(t: TensorLike, clip_value_min: Any, clip_value_max: Any) -> Tensor:
+    """Elements brought between two limits."""
+    return ops.clip(t, clip_value_min, clip_value_max)
+
+
+@keras_op
+def clip_by_norm(t: TensorLike, clip_norm: Any, axes: Axis = None) -> Tensor:
+    """`t` with its norm brought down to `clip_norm`."""
+    t = ops.convert_to_tensor(t, "float32")
+    size = ops.norm(t, axis=axes, keepdims=axes is not None)
+    return t * clip_norm / ops.maximum(size, clip_norm)
+
+
+def global_norm(t_list: Sequence[TensorLike]) -> Tensor:
+    """The norm of all tensors together; None among them is passed over."""
+    norms = [ops.norm(t) for t in t_list if t is not None]
+    return ops.norm(ops.stack(norms)) if norms else ops.convert_to_tensor(0.0)
+
+
+def clip_by_global_norm(
+    t_list: Sequence[TensorLike], clip_norm: Any, use_norm: Any = None
+) -> tuple[list[Any], Tensor]:
+    """Tensors scaled together so that their common norm is at most `clip_norm`; and that norm."""
+    size = global_norm(t_list) if use_norm is None else use_norm
+    scale = clip_norm / ops.maximum(size, clip_norm)
+    return [None if t is None else t * scale for t in t_list], size
+
+
+def pow(x: TensorLike, y: TensorLike) -> Tensor:
+    """X to the power of y."""
+    return ops.power(x, y)
+
+
+def map_fn(fn: Callable[..., Any], elems: Any, **_: Any) -> Any:
+    """`fn` of every slice of the first axis, stacked."""
+    return ops.map(fn, elems)
+
+
+def scatter_nd(indices: TensorLike, updates: TensorLike, shape: Sequence[int]) -> Tensor:
+    """Zeros with updates added at positions."""
+    return ops.scatter(indices, updates, shape)
+
+
+def tensor_scatter_nd_update(
+    tensor: TensorLike, indices: TensorLike, updates: TensorLike
+) -> Tensor:
+    """`tensor` with updates put at positions."""
+    return ops.scatter_update(tensor, indices, updates)
+
+
+def add_n(inputs: Sequence[TensorLike]) -> Tensor:
+    """The sum of tensors."""
+    return functools.reduce(ops.add, inputs)
+
+
+def ensure_shape(x: TensorLike, shape: Sequence[int | None]) -> Tensor:
+    """`x`, when it has this shape; None fits any size."""
+    t = ops.convert_to_tensor(x)
+    fits = len(t.shape) == len(shape) and all(
+        a is None or b is None or a == b for a, b in zip(t.shape, shape, strict=False)
+    )
+    if not fits:
+        raise DataError(f"ensure_shape: got {t.shape}, wanted {tuple(shape)}\n  hint: reshape it")
+    return t
+
+
+def is_tensor(x: object) -> bool:
+    """True for tensors."""
+    return ops.is_tensor(x)
+
+
+def executing_eagerly() -> bool:
+    """True outside traced steps."""
+    from fastnn.tracing.variables import current_scope
+
+    scope = current_scope()
+    return scope is None or scope.eager
+
+
+def print_(*args: Any, **kwargs: Any) -> None:
+    """Prints values; while a step is traced their shapes."""
+    kwargs.pop("output_stream", None)
+    kwargs.pop("summarize", None)
+    print(*(a if not isinstance(a, Tensor) or a.is_traced else a.numpy() for a in args), **kwargs)
+
+
+def group(*_: Any, **__: Any) -> None:
+    """Nothing: updates happen where they are written."""
+
+
+no_op = group
+
+
+def function(func: Callable[..., Any] | None = None, **options: Any) -> Any:
+    """`func` compiled as by `fastnn.jit`; one that reads values while it is traced runs as written.
+
+    `input_signature`, `jit_compile` and the other options of TensorFlow are taken and not needed.
+    """
+    known = {
+        "input_signature", "autograph", "jit_compile", "reduce_retracing", "experimental_compile",
+        "experimental_relax_shapes", "experimental_implements", "experimental_attributes",
+        "experimental_autograph_options", "experimental_follow_type_hints",
+    }  # fmt: skip
+    if set(options) - known:
+        raise TypeError(
+            f"function got {', '.join(sorted(set(options) - known))}\n  hint: input_signature=[...]"
+        )
+    if func is None:
+        return lambda f: function(f, **options)
+    compiled = jit(func)
+    eager: list[str] = []
+
+    @functools.wraps(func)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if eager:
+            return func(*args, **kwargs)
+        try:
+            return compiled(*args, **kwargs)
+        except TraceError as error:
+            if not executing_eagerly():
+                raise
+            eager.append(str(error))
+            name = getattr(func, "__name__", "the function")
+            warnings.warn(
+                f"{name} reads values while it is traced, so it runs uncompiled: "
+                f"{str(error).splitlines()[0]}",
+                stacklevel=2,
+            )
+            return func(*args, **kwargs)
+
+    call.python_function = func  # type: ignore[attr-defined]
+    return call
+
+
+# ---- what `tf.nn` and `tf.linalg` have beside -------------------------------------------------
+def softmax_cross_entropy_with_logits(
+    labels: TensorLike, logits: TensorLike, axis: int = -1
+) -> Any:
+    """Cross entropy of distributions and logits, per sample."""
+    return ops.categorical_crossentropy(labels, logits, from_logits=True, axis=axis)
+
+
+def sparse_softmax_cross_entropy_with_logits(labels: TensorLike, logits: TensorLike) -> Any:
+    """Cross entropy of class numbers and logits, per sample."""
+    return ops.sparse_categorical_crossentropy(labels, logits, from_logits=True)
+
+
+def sigmoid_cross_entropy_with_logits(labels: TensorLike, logits: TensorLike) -> Any:
+    """Cross entropy of truth values and logits, per element."""
+    return ops.binary_crossentropy(labels, logits, from_logits=True)
+
+
+def l2_normalize(x: TensorLike, axis: int = -1, epsilon: float = 1e-12) -> Tensor:
+    """`x` over its Euclidean norm along `axis`."""
+    return ops.normalize(x, axis=axis, order=2, epsilon=epsilon**0.5)
+
+
+def l2_loss(t: TensorLike) -> Tensor:
+    """Half the sum of squares."""
+    return ops.sum(ops.square(t)) * 0.5
+
+
+def dropout(x: TensorLike, rate: float, seed: Any = None) -> Tensor:
+    """Elements set to zero with probability `rate`, the rest scaled up."""
+    return random.dropout(x, rate, seed=seed)
+
+
+def top_k(input: TensorLike, k: int = 1, sorted: bool = True) -> tuple[Tensor, Tensor]:
+    """The k largest elements of the last axis and their positions."""
+    return ops.top_k(input, k)
+
+
+def matrix_transpose(a: TensorLike) -> Tensor:
+    """The last two axes exchanged."""
+    return ops.swapaxes(a, -2, -1)
+
+
+def rank(input: TensorLike) -> int:
+    """The number of axes."""
+    return ops.ndim(input)

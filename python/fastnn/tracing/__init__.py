@@ -1,0 +1,1 @@
+"""What calls leave behind: variables and scopes, symbolic tensors with their history, gradients."""

@@ -1,0 +1,343 @@
+"""Symbolic tensors of functional models: what `Input` returns and layers give back.
+
+A `KerasTensor` is a shape and a type with its provenance: the node, that is the layer or op call,
+that made it. Provenance lives on this side only, so the graph of layers can be run again on other
+inputs, cut, copied, summarised and saved. Behind it stands a traced tensor of the core, whose open
+sizes are expressions over symbols: here they are None, as in Keras. Depends on `_core`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, Self, TypeVar
+
+from fastnn import _core
+from fastnn._core import Dim
+from fastnn.base import tree
+from fastnn.config import stored_dtype, unique_name
+from fastnn.errors import unknown_name
+from fastnn.tracing.variables import Scope, Variable, current_scope
+
+__all__ = ["KerasTensor", "Node", "OpCall", "infer", "is_symbolic", "keras_op", "record"]
+
+F = TypeVar("F", bound=Callable[..., Any])
+Dims = tuple[int | None, ...]
+
+
+class OpCall:
+    """An op used between layers of a functional model; `name` is its name in `fastnn.ops`."""
+
+    def __init__(self, fn: Callable[..., Any], op_name: str, key: str = "") -> None:
+        self.fn = fn
+        self.op_name = op_name
+        #: What files call it: an operator's method or the name of a function.
+        self.key = key or op_name
+        self.name = unique_name(op_name)
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Calls the function."""
+        return self.fn(*args, **kwargs)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled by name, as in files; functions outside `fastnn.ops` by Python's rules."""
+        from fastnn.files.native import _known_ops
+
+        known = self.key in OPERATORS or self.key in METHODS or self.key in _known_ops()
+        return _op_again, (None if known else self.fn, self.op_name, self.key, self.name)
+
+
+class Node:
+    """One call of a layer or op: what was called, with which arguments, giving which outputs."""
+
+    def __init__(self, operation: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        self.operation = operation
+        self.args = args
+        self.kwargs = kwargs
+        self.outputs: Any = None
+
+    @property
+    def inputs(self) -> list[KerasTensor]:
+        """The symbolic tensors among the arguments, in order."""
+        leaves = tree.flatten([self.args, self.kwargs])
+        return [x for x in leaves if isinstance(x, KerasTensor)]
+
+    @property
+    def starts(self) -> bool:
+        """True for an `Input`: nothing was called. An op on an open size has no inputs either."""
+        return not (self.args or self.kwargs)
+
+
+def _method(name: str) -> Callable[..., Any]:
+    def call(x: Any, *args: Any) -> Any:
+        return getattr(x, name)(*args)
+
+    return call
+
+
+def _op_again(fn: Any, op_name: str, key: str, name: str) -> OpCall:
+    from fastnn.files.native import _known_ops
+
+    call = op_call(key, _known_ops(), op_name) if fn is None else OpCall(fn, op_name, key)
+    call.name = name
+    return call
+
+
+#: Methods of KerasTensor as files name them.
+METHODS = ("reshape()", "astype()")
+#: Python operators of KerasTensor and the name of the op that each stands for.
+OPERATORS: dict[str, str] = {}
+
+
+def _unary(dunder: str, op_name: str) -> Callable[[Any], Any]:
+    """A method that records the operator as a node."""
+    call = _method(dunder)
+    OPERATORS[dunder] = op_name
+
+    def method(self: Any) -> Any:
+        return record(call, op_name, (self,), {}, dunder)
+
+    method.__name__ = dunder
+    return method
+
+
+def _binary(dunder: str, op_name: str) -> Callable[[Any, Any], Any]:
+    """A method that records the operator with its operand as a node."""
+    call = _method(dunder)
+    OPERATORS[dunder] = op_name
+
+    def method(self: Any, other: Any, /) -> Any:
+        return record(call, op_name, (self, other), {}, dunder)
+
+    method.__name__ = dunder
+    return method
+
+
+class KerasTensor:
+    """A value known by shape and type; give it to layers, `fastnn.ops` and `Model`."""
+
+    __array_ufunc__ = None
+
+    def __init__(
+        self,
+        shape: Sequence[int | None],
+        dtype: Any = "float32",
+        sparse: bool = False,
+        ragged: bool = False,
+        record_history: bool = True,
+        name: str | None = None,
+        **_: Any,
+    ) -> None:
+        if sparse or ragged:
+            raise ValueError("sparse and ragged tensors are not supported\n  hint: a dense array")
+        name = name or unique_name("keras_tensor")
+        self._set(_core.placeholder(tuple(shape), dtype=stored_dtype(dtype), name=name), name)
+
+    def _set(self, spec: _core.Tensor, name: str = "") -> Self:
+        #: The traced tensor.
+        self.spec = spec
+        #: Sizes; None is open: any batch, any number of steps.
+        self.shape: Dims = known_sizes(spec.shape)
+        #: Element type.
+        self.dtype = spec.dtype
+        self.name = name
+        self.node: Node | None = None
+        self.index = 0
+        self.mask: Any = None
+        return self
+
+    @classmethod
+    def of(cls, spec: _core.Tensor) -> Self:
+        """The symbolic form of a traced tensor."""
+        return cls.__new__(cls)._set(spec)
+
+    @classmethod
+    def shaped(cls, shape: Dims, dtype: str = "float32") -> Self:
+        """A symbolic tensor of this shape that nothing has made yet."""
+        return cls.__new__(cls)._set(_core.placeholder(tuple(shape), dtype=dtype))
+
+    def made(self, node: Node, name: str, index: int = 0) -> Self:
+        """This tensor as result `index` of `node`."""
+        self.node, self.name, self.index = node, name, index
+        return self
+
+    sparse = ragged = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Shape, type and name: a copy has no past."""
+        return {"shape": self.shape, "dtype": self.dtype, "name": self.name}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Takes what `__getstate__` gave."""
+        self.__init__(state["shape"], state["dtype"], name=state["name"])  # type: ignore[misc]
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    def __repr__(self) -> str:
+        return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
+
+    def __bool__(self) -> bool:
+        raise self._no_value("bool()")
+
+    def __float__(self) -> float:
+        raise self._no_value("float()")
+
+    def __int__(self) -> int:
+        raise self._no_value("int()")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        raise self._no_value("a NumPy function")
+
+    def __iter__(self) -> Any:
+        raise self._no_value("iteration")
+
+    def _no_value(self, use: str) -> _core.TraceError:
+        return _core.TraceError(
+            f"{self!r} has no value yet, so {use} cannot read it\n"
+            "  hint: use layers and fastnn.ops on it; for a choice, fastnn.ops.where(c, a, b)"
+        )
+
+    def reshape(self, *shape: int) -> Any:
+        """The same elements under another shape."""
+        return record(_method("reshape"), "reshape", (self, *shape), {}, "reshape()")
+
+    def astype(self, dtype: str) -> Any:
+        """Converted elements."""
+        return record(_method("astype"), "cast", (self, dtype), {}, "astype()")
+
+    __add__ = _binary("__add__", "add")
+    __radd__ = _binary("__radd__", "add")
+    __sub__ = _binary("__sub__", "subtract")
+    __rsub__ = _binary("__rsub__", "subtract")
+    __mul__ = _binary("__mul__", "multiply")
+    __rmul__ = _binary("__rmul__", "multiply")
+    __truediv__ = _binary("__truediv__", "divide")
+    __rtruediv__ = _binary("__rtruediv__", "divide")
+    __floordiv__ = _binary("__floordiv__", "floor_divide")
+    __mod__ = _binary("__mod__", "mod")
+    __pow__ = _binary("__pow__", "power")
+    __rpow__ = _binary("__rpow__", "power")
+    __matmul__ = _binary("__matmul__", "matmul")
+    __rmatmul__ = _binary("__rmatmul__", "matmul")
+    __neg__ = _unary("__neg__", "negative")
+    __abs__ = _unary("__abs__", "absolute")
+    __lt__ = _binary("__lt__", "less")
+    __le__ = _binary("__le__", "less_equal")
+    __gt__ = _binary("__gt__", "greater")
+    __ge__ = _binary("__ge__", "greater_equal")
+    __getitem__ = _binary("__getitem__", "get_item")
+
+
+def op_call(key: str, known: dict[str, Callable[..., Any]], op_name: str) -> OpCall:
+    """The op call that a file names: an operator, or one of the `known` functions."""
+    if key in OPERATORS or key in METHODS:
+        return OpCall(_method(key.removesuffix("()")), op_name, key)
+    if key not in known:
+        raise unknown_name("op in a saved model", key, known)
+    return OpCall(known[key], op_name, key)
+
+
+def is_symbolic(value: Any) -> bool:
+    """True when a KerasTensor is among the leaves of `value`."""
+    if isinstance(value, KerasTensor):
+        return True
+    if isinstance(value, dict | list | tuple):
+        return any(isinstance(x, KerasTensor) for x in tree.flatten(value))
+    return False
+
+
+def known_sizes(shape: Sequence[Any]) -> Dims:
+    """Sizes as Keras writes them: None where one is open."""
+    return tuple(d if isinstance(d, int) else None for d in shape)
+
+
+def specs(value: Any) -> Any:
+    """`value` with every KerasTensor replaced by its traced tensor."""
+    return tree.map_structure(lambda x: x.spec if isinstance(x, KerasTensor) else x, value)
+
+
+def infer(given: Any, run: Callable[[Callable[[Any], Any]], Any]) -> Any:
+    """Symbolic forms of what `run` gives for `given`; sizes that follow from open ones are None.
+
+    `run` gets a function that replaces the symbolic tensors in a structure by traced ones.
+    """
+    return tree.map_structure(lambda x: KerasTensor.of(_traced(x)), run(specs))
+
+
+def _traced(x: Any) -> _core.Tensor:
+    return x if isinstance(x, _core.Tensor) else _core.tensor(value_of(x))
+
+
+def wrap(outputs: Any, node: Node, name: str) -> Any:
+    """Notes inferred `outputs` as the results of `node`."""
+    for i, x in enumerate(tree.flatten(outputs)):
+        x.made(node, name, i)
+    node.outputs = outputs
+    return outputs
+
+
+def record(
+    fn: Callable[..., Any], op_name: str, args: Any, kwargs: dict[str, Any], key: str = ""
+) -> Any:
+    """Calls `fn` on the traced tensors behind symbolic arguments and notes the call as a node."""
+    operation = OpCall(fn, op_name, key)
+    node = Node(operation, args, kwargs)
+
+    def run(replaced: Callable[[Any], Any]) -> Any:
+        with Scope(training=False):
+            return fn(*replaced(list(args)), **replaced(kwargs))
+
+    return wrap(infer([args, kwargs], run), node, operation.name)
+
+
+def call_again(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """What a layer or op gives for symbolic arguments, in a graph that is made a second time."""
+    if not args and not kwargs:
+        return operation.output
+    if not isinstance(operation, OpCall):
+        return operation(*args, **kwargs)
+    fn = getattr(operation.fn, "__wrapped__", operation.fn)
+    outputs = record(fn, operation.op_name, args, kwargs, operation.key)
+    for x in tree.flatten(outputs):
+        x.node.operation.name = x.name = operation.name
+    return outputs
+
+
+def keras_op(fn: F) -> F:
+    """Makes a function of tensors usable inside functional models, on KerasTensors."""
+
+    @functools.wraps(fn)
+    def op(*args: Any, **kwargs: Any) -> Any:
+        for a in args:
+            kind = a.__class__
+            if kind is KerasTensor or (
+                (kind is Dim or kind in (list, tuple, dict)) and _is_recorded(a, args, kwargs)
+            ):
+                return record(fn, fn.__name__, args, kwargs)
+        if kwargs and _is_recorded(kwargs, args, kwargs):
+            return record(fn, fn.__name__, args, kwargs)
+        return fn(*args, **kwargs)
+
+    return op  # type: ignore[return-value]
+
+
+def _is_recorded(value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    """Whether a call with `value` among its arguments is a node of a functional model.
+
+    One with a symbolic tensor is, and one that computes with an open size alone, outside of any
+    trace: the size is another one for each input of the model.
+    """
+    leaves = tree.flatten(value)
+    if any(isinstance(x, KerasTensor) for x in leaves):
+        return True
+    if current_scope() is not None or not any(isinstance(x, Dim) for x in leaves):
+        return False
+    return not any(isinstance(x, _core.Tensor) for x in tree.flatten([args, kwargs]))
+
+
+def value_of(x: Any) -> Any:
+    """The tensor that stands for a variable; other values pass through."""
+    return x.value if isinstance(x, Variable) else x

@@ -1,0 +1,402 @@
+"""Losses and metrics as `compile` takes them: one or many, by position or by output name.
+
+Depends on `losses`, `metrics`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+
+from fastnn import losses, metrics, ops
+from fastnn.base import tree
+from fastnn.config import is_accuracy_by_loss
+from fastnn.data.labels import check_binary, check_class_numbers
+from fastnn.errors import DataError, unknown_name
+
+__all__ = ["CompiledLoss", "CompiledMetrics"]
+
+
+def resolve_loss(identifier: Any) -> Any:
+    """A Loss object for what one entry of `loss=` may be."""
+    if identifier is None or isinstance(identifier, losses.Loss):
+        return identifier
+    if identifier in ("crossentropy", "ce"):
+        return identifier
+    found = losses.get(identifier)
+    if isinstance(found, losses.Loss):
+        return found
+    if not callable(found):
+        raise ValueError(f"loss is {identifier!r}\n  hint: a name, a function or a Loss object")
+    if inspect.isclass(identifier):
+        return found
+    check_call(found, f"loss {getattr(found, '__name__', found)!r}")
+    return losses.LossFunctionWrapper(found, name=getattr(found, "__name__", None))
+
+
+def check_call(fn: Any, what: str) -> None:
+    """TypeError when the function cannot be called with (y_true, y_pred)."""
+    try:
+        signature = inspect.signature(fn)
+    except (TypeError, ValueError):
+        return
+    try:
+        signature.bind(None, None)
+    except TypeError as error:
+        raise TypeError(
+            f"{what} takes {signature}, it is called with (y_true, y_pred): {error}\n"
+            "  hint: def my_loss(y_true, y_pred): ..."
+        ) from None
+
+
+def _by_output(given: Any, names: list[str] | None, count: int, what: str) -> list[Any]:
+    """One entry per output, from a single entry, a list or a dict."""
+    if isinstance(given, dict):
+        order = names or sorted(given)
+        for key in given:
+            if key not in order:
+                raise unknown_name(f"output in {what}", key, order)
+        return [given.get(n) for n in order]
+    if isinstance(given, list | tuple):
+        if len(given) != count:
+            raise ValueError(
+                f"{what} has {len(given)} entries, the model has {count} outputs\n"
+                "  hint: one entry per output, None for none"
+            )
+        return list(given)
+    return [given] * count
+
+
+def _names(y_pred: Any, names: list[str] | None) -> list[str] | None:
+    """Names of the outputs: keys of a dict, paths in nested structures, else as the model says."""
+    paths = [path for path, _ in tree.flatten_with_path(y_pred)]
+    if isinstance(y_pred, dict) or (names is not None and len(names) != len(paths)):
+        return ["/".join(map(str, path)) or "output" for path in paths]
+    return names
+
+
+def _loss_entries(given: Any, names: list[str] | None, count: int) -> list[Any]:
+    """One loss per output; a list of one stands for its loss, nested outputs take nested losses."""
+    inner = list(given.values()) if isinstance(given, dict) else given
+    nested = isinstance(inner, list | tuple) and any(isinstance(e, dict | list) for e in inner)
+    if nested and len(inner) != count and len(tree.flatten(given)) == count:
+        return tree.flatten(given)
+    entries = []
+    for i, e in enumerate(_by_output(given, names, count, "loss")):
+        one = e[0] if isinstance(e, list | tuple) and len(e) == 1 else e
+        if isinstance(one, dict | list | tuple):
+            where = f"'{names[i]}'" if names else f"number {i}"
+            raise ValueError(
+                f"output {where} has {len(one)} losses, wanted one\n"
+                "  hint: write a function of (y_true, y_pred) that adds them"
+            )
+        entries.append(one)
+    return entries
+
+
+def _aligned(y: Any, y_pred: Any, names: list[str] | None, partly: bool = True) -> list[Any]:
+    """Targets in the order of the outputs."""
+    if isinstance(y, dict) and not isinstance(y_pred, dict) and names:
+        for key in y:
+            if key not in names:
+                raise unknown_name("output in y", key, names)
+        missing = [n for n in names if n not in y]
+        if missing and not partly:
+            raise DataError(
+                f"y lacks the output '{missing[0]}', it has {', '.join(map(repr, y))}\n"
+                f"  hint: name the targets after the outputs: {', '.join(names)}"
+            )
+        return [y.get(n) for n in names]
+    return tree.flatten(y)
+
+
+class CompiledLoss:
+    """The sum of the weighted losses of all outputs; a tracker for each of several, unweighted."""
+
+    def __init__(self, loss: Any, weights: Any = None) -> None:
+        self._given = tree.map_structure(resolve_loss, loss) if isinstance(
+            loss, dict | list | tuple
+        ) else resolve_loss(loss)  # fmt: skip
+        if isinstance(self._given, list | tuple) and len(self._given) == 1:
+            self._given = self._given[0]
+        self._weights = _checked_weights(weights)
+        self.trackers: list[metrics.Mean] = []
+        self._chosen: list[Any] | None = None
+        #: Classes of each output, known from the first batch on.
+        self._classes: list[int | None] | None = None
+
+    def __call__(self, y: Any, y_pred: Any, sample_weight: Any, names: list[str] | None) -> Any:
+        """Gives the total loss of a batch."""
+        outputs = tree.flatten(y_pred)
+        names = _names(y_pred, names)
+        if not outputs:
+            raise DataError(
+                "the model's call returned nothing, so there is no output to train\n"
+                "  hint: end call(self, inputs) with `return ...`"
+            )
+        if y is None:
+            raise DataError("y is missing, the loss needs it\n  hint: fit(x, y)")
+        entries = _loss_entries(self._given, names, len(outputs))
+        targets = _aligned(y, y_pred, names, partly=any(e is None for e in entries))
+        if len(targets) != len(outputs):
+            raise DataError(
+                f"y has {len(targets)} parts, the model has {len(outputs)} outputs\n"
+                "  hint: one array of targets per output"
+            )
+        chosen = self._choose(targets, outputs, names, isinstance(y_pred, dict))
+        self._classes = [_classes(fn, p) for fn, p in zip(chosen, outputs, strict=True)]
+        factors = _by_output(self._weights, names, len(outputs), "loss_weights")
+        shares = self._sample_weights(sample_weight, names, len(outputs))
+        total: Any = None
+        for i, fn in enumerate(chosen):
+            if fn is None:
+                continue
+            losses.check_targets(fn, targets[i], outputs[i])
+            with losses.labels_are_checked(getattr(fn, "fn", None) in losses.BY_NUMBER):
+                value = fn(targets[i], outputs[i], shares[i])
+            for tracker in self.trackers:
+                if tracker._output == i:  # type: ignore[attr-defined]
+                    tracker.update_state(value, _extent(outputs[i]))
+            value = value if factors[i] is None else value * float(factors[i])
+            total = value if total is None else total + value
+        if total is None:
+            raise ValueError("every output's loss is None\n  hint: give at least one loss")
+        return total
+
+    def _choose(
+        self, targets: list[Any], outputs: list[Any], names: list[str] | None, by_name: bool
+    ) -> list[Any]:
+        if self._chosen is None:
+            entries = _loss_entries(self._given, names, len(outputs))
+            self._chosen = [
+                _crossentropy(t, p) if e in ("crossentropy", "ce") else e
+                for e, t, p in zip(entries, targets, outputs, strict=True)
+            ]
+            if sum(fn is not None for fn in self._chosen) > 1:
+                for i, fn in enumerate(self._chosen):
+                    if fn is not None:
+                        label = names[i] if names else f"output_{i}"
+                        tracker = metrics.Mean(name=f"{label}_loss")
+                        tracker._output = i
+                        self.trackers.append(tracker)
+                if by_name and isinstance(self._given, dict):
+                    place = {f"{name}_loss": i for i, name in enumerate(self._given)}
+                    self.trackers.sort(key=lambda t: place.get(t.name, len(place)))
+        return self._chosen
+
+    @staticmethod
+    def _sample_weights(given: Any, names: list[str] | None, count: int) -> list[Any]:
+        if given is None:
+            return [None] * count
+        return _by_output(given, names, count, "sample_weight")
+
+    def takes_logits(self, output: int, count: int) -> bool:
+        """Whether the loss of an output says that it gives logits."""
+        given = tree.flatten(self._given) if self._chosen is None else self._chosen
+        fn = given[output] if len(given) == count else given[0] if len(given) == 1 else None
+        settings = getattr(fn, "_fn_kwargs", {})
+        return bool(getattr(fn, "from_logits", settings.get("from_logits", False)))
+
+    @property
+    def takes_numbers(self) -> bool:
+        """Whether y of the single output holds class numbers."""
+        given = tree.flatten(self._given) if self._chosen is None else self._chosen
+        return len(given) == 1 and getattr(given[0], "fn", None) in losses.BY_NUMBER
+
+    def check_labels(self, y: Any, names: list[str] | None, sizes: list[int | None] | None) -> None:
+        """DataError when labels lie outside the classes of an output, or outside 0 to 1.
+
+        `sizes` are those of the outputs' last axes, where they are known before the first batch.
+        """
+        count = len(self._classes) if self._classes is not None else len(sizes or ())
+        if not count:
+            return
+        try:
+            chosen = self._chosen or _loss_entries(self._given, names, count)
+        except ValueError:
+            return  # told in full when the loss is first called
+        targets = [y.get(n) for n in names] if isinstance(y, dict) and names else tree.flatten(y)
+        if len(targets) != count:
+            return
+        for i, (fn, labels) in enumerate(zip(chosen, targets, strict=True)):
+            what = "y" if count == 1 else f"y of output '{names[i]}'" if names else f"y[{i}]"
+            inner = getattr(fn, "fn", None)
+            if labels is None:
+                continue
+            if inner in losses.BINARY:
+                check_binary(labels, inner.__name__, what)
+            elif inner in losses.BY_NUMBER:
+                classes = (self._classes or sizes or [])[i]
+                ignored = getattr(fn, "ignore_class", None)
+                check_class_numbers(labels, classes, what, "the model", ignored)
+
+
+def _checked_weights(weights: Any) -> Any:
+    for factor in tree.flatten(weights) if weights is not None else []:
+        if isinstance(factor, bool) or not isinstance(factor, int | float | np.number):
+            hint = "metrics=['accuracy'] by name: the third argument is loss_weights" if (
+                isinstance(factor, str)
+            ) else "one number per output, such as [1.0, 0.2]"  # fmt: skip
+            raise ValueError(
+                f"loss_weights hold {factor!r} ({type(factor).__name__}), wanted numbers\n"
+                f"  hint: {hint}"
+            )
+    return weights
+
+
+def _classes(fn: Any, y_pred: Any) -> int | None:
+    """How many classes an output has, for a loss of class numbers."""
+    axis = getattr(fn, "axis", -1)
+    return y_pred.shape[axis if isinstance(axis, int) else -1] if ops.ndim(y_pred) else None
+
+
+def _extent(x: Any) -> Any:
+    from fastnn import _core
+
+    return _core.ops.extent(x, axis=[0])
+
+
+def _crossentropy(y: Any, p: Any) -> Any:
+    if p.shape[-1] == 1:
+        return losses.BinaryCrossentropy()
+    if len(y.shape) < len(p.shape) or y.shape[-1] == 1:
+        return losses.SparseCategoricalCrossentropy()
+    return losses.CategoricalCrossentropy()
+
+
+class CompiledMetrics:
+    """Metrics of all outputs, resolved at the first batch, when shapes are known."""
+
+    name = "compile_metrics"
+    variables: tuple[Any, ...] = ()
+
+    def __init__(
+        self,
+        plain: Any,
+        weighted: Any,
+        output_names: list[str] | None = None,
+        loss: CompiledLoss | None = None,
+    ) -> None:
+        self.output_names, self._loss = output_names, loss
+        for given in (plain, weighted):
+            for m in tree.flatten(given):
+                if isinstance(m, str):
+                    metrics.check_name(m)
+                elif not isinstance(m, metrics.Metric) and not callable(m):
+                    raise ValueError(
+                        f"metrics hold {m!r}\n  hint: names, functions or Metric objects"
+                    )
+        self._given = (plain, weighted)
+        self._slots: list[tuple[int, Any, bool]] | None = None
+        #: Whether the names say which of several outputs is meant.
+        self.by_output = False
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The metrics, in the order given; before the first batch this object stands for them."""
+        if self._slots is None:
+            return [self] if tree.flatten(self._given) else []
+        return [m for _, m, _ in self._slots]
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Takes a batch into account: how a `train_step` updates `self.metrics`."""
+        self.update(y_true, y_pred, sample_weight, self.output_names)
+
+    def result(self) -> dict[str, Any]:
+        """Values of all metrics by name."""
+        return {m.name: m.result() for _, m, _ in self._slots or ()}
+
+    def reset_state(self) -> None:
+        """All back to the start."""
+        for _, m, _ in self._slots or ():
+            m.reset_state()
+
+    def check_labels(self, y: Any, names: list[str] | None) -> None:
+        """DataError when class numbers lie outside the classes that a metric counts."""
+        targets = [y.get(n) for n in names] if isinstance(y, dict) and names else tree.flatten(y)
+        for i, metric, _ in self._slots or ():
+            if i < len(targets) and targets[i] is not None and hasattr(metric, "check_labels"):
+                metric.check_labels(targets[i])
+
+    def update(self, y: Any, y_pred: Any, sample_weight: Any, names: list[str] | None) -> None:
+        """Takes a batch into account."""
+        outputs = tree.flatten(y_pred)
+        names = _names(y_pred, names)
+        targets = _aligned(y, y_pred, names)
+        if self._slots is None:
+            self._slots = self._build(targets, outputs, names)
+        weights = (
+            [None] * len(outputs) if sample_weight is None
+            else _by_output(sample_weight, names, len(outputs), "sample_weight")
+        )  # fmt: skip
+        for i, metric, weighted in self._slots:
+            try:
+                metric.update_state(targets[i], outputs[i], weights[i] if weighted else None)
+            except Exception as error:
+                error.add_note(f"  in metric {metric.name!r}")
+                raise
+
+    def _build(
+        self, targets: list[Any], outputs: list[Any], names: list[str] | None
+    ) -> list[tuple[int, Any, bool]]:
+        slots: list[tuple[int, Any, bool]] = []
+        self.by_output = len(outputs) > 1
+        taken: set[str] = set()
+        for given, weighted in zip(self._given, (False, True), strict=True):
+            for i, entries in enumerate(_metric_lists(given, names, len(outputs))):
+                for entry in entries:
+                    loss = getattr(self, "_loss", None)  # pickles of older versions have none
+                    logits = loss is not None and loss.takes_logits(i, len(outputs))
+                    metric = _resolve(entry, targets[i], outputs[i], logits)
+                    label = (names[i] if names else f"output_{i}") + "_"
+                    label = label if len(outputs) > 1 else ""
+                    twice = weighted and f"{label}{metric.name}" in taken
+                    metric.name = f"{label}{'weighted_' if twice else ''}{metric.name}"
+                    taken.add(metric.name)
+                    slots.append((i, metric, weighted))
+        return slots
+
+
+def _metric_lists(given: Any, names: list[str] | None, count: int) -> list[list[Any]]:
+    if given is None:
+        return [[] for _ in range(count)]
+    if isinstance(given, dict):
+        return [_listed(v) for v in _by_output(given, names, count, "metrics")]
+    entries = _listed(given)
+    if count == 1:
+        flat = [m for e in entries for m in _listed(e)]
+        return [flat]
+    if len(entries) == count:
+        return [_listed(e) for e in entries]
+    raise ValueError(
+        f"metrics has {len(entries)} entries, the model has {count} outputs\n"
+        "  hint: one list per output, or a dict by output name"
+    )
+
+
+def _listed(value: Any) -> list[Any]:
+    if value is None:
+        return []
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _resolve(entry: Any, y: Any, p: Any, from_logits: bool) -> Any:
+    if isinstance(entry, metrics.Metric):
+        return entry
+    from_logits = from_logits and is_accuracy_by_loss()
+    if isinstance(entry, str) and entry.lower() in metrics.BY_SHAPE:
+        return metrics.by_shape(entry, y, p, from_logits)
+    if isinstance(entry, str):
+        found = metrics.get(entry)
+        if from_logits and type(found) is metrics.BinaryAccuracy:
+            found = metrics.BinaryAccuracy(threshold=0.0)
+        if not isinstance(found, metrics.Metric):
+            found = metrics.MeanMetricWrapper(found, entry)
+        found.name = entry
+        return found
+    found = metrics.get(entry)
+    if isinstance(found, metrics.Metric):
+        return found
+    return metrics.MeanMetricWrapper(found, getattr(found, "__name__", "metric"))

@@ -1,0 +1,451 @@
+"""One call of `fit`: epochs in the core's loop or batch by batch, validation, callbacks, reports.
+
+Depends on `data`, `callbacks`, `progress`, `_core`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import math
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core, ops, random
+from fastnn._core import Tensor
+from fastnn.base import tree
+from fastnn.base.arguments import is_whole
+from fastnn.base.messages import say
+from fastnn.callbacks import CallbackList, History
+from fastnn.data.batches import ArrayData, IterableData, closing
+from fastnn.display.progress import Progbar, Reporter, in_notebook, is_terminal, plain_line
+from fastnn.metrics.base import state_of
+from fastnn.tracing.variables import Variable
+
+__all__ = [
+    "Fit", "Logs", "Program", "batches_of", "keep", "keeping", "metric_variables", "report",
+    "underway", "warn_of_few",
+]  # fmt: skip
+
+Logs = dict[str, float]
+
+
+class Program:
+    """A traced step: how to run it over data, and what its values are called."""
+
+    __slots__ = ("loop", "metrics", "names", "reset", "results", "step", "vectors")
+
+    def __init__(
+        self,
+        step: _core.Function,
+        values: dict[str, Any],
+        reset: list[Variable],
+        vectors: list[Any],
+        metrics: list[Any],
+    ) -> None:
+        self.step, self.reset, self.vectors, self.metrics = step, reset, vectors, metrics
+        self.names = sorted(values)
+        self.results = _core.Function([], [values[k] for k in self.names]) if values else None
+        self.loop = _core.Loop(step, self.results, reset)
+
+    def logs(self, row: Sequence[float]) -> Logs:
+        """Values by name."""
+        logs: dict[str, Any] = dict(zip(self.names, row, strict=True))
+        for metric in self.vectors:
+            value = metric.result()
+            logs[metric.name] = value.numpy() if isinstance(value, Tensor) else value
+        return logs
+
+    def read(self) -> Logs:
+        """The values as they are now."""
+        if self.results is None:
+            return self.logs(())
+        out = self.results()
+        row = [float(v) for v in (out if isinstance(out, tuple) else (out,))]
+        return self.logs(row)
+
+
+def keep(name: str, value: Any, updates: list[Any]) -> Any:
+    """A variable that keeps a step's own value so that it can be read between epochs."""
+    tensor = ops.convert_to_tensor(value, "float32")
+    if tensor.shape != ():
+        tensor = ops.mean(tensor)
+    held = Variable(np.float32(0.0), dtype="float32", trainable=False, name=f"log_{name}")
+    updates.append((held, tensor))
+    return held.value
+
+
+def batches_of(data: Any, batch_size: int, steps: int | None, order: Any, first: int = 0) -> Any:
+    """Batches of an epoch from arrays, from number `first` on, or from an iterable."""
+    if isinstance(data, IterableData):
+        yield from data.batches(steps)
+        return
+    total = data.steps(batch_size) if steps is None else min(steps, data.steps(batch_size))
+    parts = (data.x, data.y, data.weights)
+    for i in range(first, total):
+        at: Any = slice(i * batch_size, (i + 1) * batch_size)
+        at = at if order is None else order[at]
+        yield tuple(tree.map_structure(lambda a, at=at: a[at], p) for p in parts)
+
+
+def _endless(data: ArrayData, batch_size: int, seed: int | None, start: int) -> Any:
+    """Batches of arrays without end from number `start` on, each pass in its own order."""
+    first, skipped = divmod(start, data.steps(batch_size))
+    for turn in itertools.count(first):
+        order = None if seed is None else random.epoch_order(data.n, seed, turn)
+        batches = batches_of(data, batch_size, None, order)
+        yield from itertools.islice(batches, skipped if turn == first else 0, None)
+
+
+def warn_of_few(name: str, done: int, steps: int | None) -> None:
+    """Says that an evaluation or a prediction got fewer batches than it was to have."""
+    if steps is not None and done < steps:
+        warnings.warn(
+            f"{name} ran out after {done} of {steps} batches; the result is of those. "
+            "Give a generator that does not end, or fewer steps.",
+            stacklevel=5,
+        )
+
+
+def report(level: int, steps: int, logs: Logs, seconds: float) -> None:
+    """Prints the line of an evaluation or a prediction."""
+    if level == 1 and in_notebook():
+        from fastnn.display.notebook import NotebookDisplay
+
+        NotebookDisplay(None, steps).end(
+            None, steps, {k: v for k, v in logs.items() if np.ndim(v) == 0}, seconds
+        )
+    elif level == 1 and is_terminal():
+        bar = Progbar(steps)
+        bar._start = time.perf_counter() - seconds
+        bar.show(steps, {k: v for k, v in logs.items() if np.ndim(v) == 0}, done=True)
+    elif logs:
+        say(plain_line(steps, seconds, {k: v for k, v in logs.items() if np.ndim(v) == 0}))
+
+
+_local = threading.local()
+#: What a model keeps for the run that it is in.
+_OF_A_RUN = ("stop_training", "history", "_initial_epoch", "_resumed", "_shuffle_seed")
+
+
+def metric_variables(model: Any) -> list[Variable]:
+    """The state of all metrics of a model, each variable once."""
+    return list({v: None for m in model.metrics for v in state_of(m)})
+
+
+@contextlib.contextmanager
+def underway(model: Any) -> Iterator[None]:
+    """Marks that an epoch of the model sums up its metrics on this thread."""
+    _local.models = [*getattr(_local, "models", ()), model]
+    try:
+        yield
+    finally:
+        _local.models = _local.models[:-1]
+
+
+@contextlib.contextmanager
+def keeping(model: Any) -> Iterator[None]:
+    """What the model does inside leaves the metrics of epochs under way as they were.
+
+    So a callback may evaluate, train or fit between two batches; metrics may be shared by models.
+    """
+    outer = getattr(_local, "models", ())
+    held = [(v, np.array(v.numpy())) for m in outer for v in metric_variables(m)]
+    try:
+        yield
+    finally:
+        for v, value in held:
+            v.assign(value)
+
+
+class Fit:
+    """One call of `fit`: epochs, validation, callbacks, reports."""
+
+    def __init__(self, model: Any, data: Any, batch_size: int, epochs: int, shuffle: bool) -> None:
+        self.model, self.data, self.batch_size = model, data, batch_size
+        self.epochs, self.shuffle = epochs, shuffle
+        self.validation: Any = None
+        self.validation_steps: int | None = None
+        self.validation_batch = batch_size
+        self.validation_freq: Any = 1
+        self.steps: int | None = None
+        self.class_weight: Any = None
+
+    def run(self, initial_epoch: int, level: int, callbacks: Any) -> History:
+        """Trains; whatever interrupts it, finished epochs are in the history.
+
+        A run inside another of the same model, started by a callback, leaves that one its state.
+        """
+        model = self.model
+        kept = {n: getattr(model, n) for n in _OF_A_RUN} if model._fits else {}
+        model._fits += 1
+        try:
+            with keeping(model):
+                return self._run(initial_epoch, level, callbacks)
+        finally:
+            model._fits -= 1
+            for name, value in kept.items():
+                setattr(model, name, value)
+
+    def _run(self, initial_epoch: int, level: int, callbacks: Any) -> History:
+        model, data = self.model, self.data
+        model.stop_training = False
+        model._initial_epoch = initial_epoch
+        model._resumed = None
+        if initial_epoch == 0 or model._shuffle_seed is None:
+            model._shuffle_seed = random.make_default_seed()
+        arrays = isinstance(data, ArrayData)
+        steps = self.steps or (data.steps(self.batch_size) if arrays else data.steps())
+        history = History()
+        model.history = history
+        calls = CallbackList(callbacks, model=model) if callbacks is not None else None
+        params = {"verbose": level, "epochs": self.epochs, "steps": steps}
+        history.params = params
+        history.set_model(model)
+        if calls is not None:
+            calls.set_params(params)
+            for c in calls.callbacks:
+                if type(c) is History:
+                    c.set_model(model)
+            calls.on_train_begin()
+        self.calls, self.history = calls, history
+        self.report = Reporter(level, self.epochs, steps) if level else None
+        direct = arrays and self.steps is None and not model.run_eagerly and not data.by_batch
+        feed = data if direct else self._feed()
+        if isinstance(self.validation, IterableData) and self.validation_steps is not None:
+            times = sum(map(self._validates, range(model._initial_epoch, self.epochs)))
+            self.validation.again = not self.validation.once
+            self.validation.limit = self.validation_steps * (1 if self.validation.again else times)
+        try:
+            with closing(feed, self.validation):
+                if direct:
+                    if self._first_batch:
+                        self._run_in_python(feed, model._initial_epoch + 1)
+                    self._run_in_core()
+                else:
+                    self._run_in_python(feed, self.epochs)
+        finally:
+            if self.report is not None:
+                self.report.close()
+        if self.last is not None:
+            model.optimizer.finalize_variable_values(model.trainable_variables)
+        if calls is not None:
+            calls.on_train_end(self.last)
+        return history
+
+    last: Logs | None = None
+
+    @property
+    def _first_batch(self) -> int:
+        """Batches of the first epoch that a run before this one made; 0 unless it resumes one."""
+        resumed = self.model._resumed
+        return 0 if resumed is None else int(resumed[0])
+
+    def _run_in_core(self) -> None:
+        model, data, calls, report = self.model, self.data, self.calls, self.report
+        program = model._program("train", (data.x, data.y, data.weights))
+        model._check_labels(data.y)
+        each = (
+            self.validation is not None
+            or bool(program.vectors)
+            or (calls is not None and calls.overrides("on_epoch_begin", "on_epoch_end"))
+        )
+        on_batch = self._batch_hooks(program) if calls is not None else None
+        epoch, chunk = model._initial_epoch, 1 if report is not None else self.epochs
+        epoch += bool(self._first_batch)
+        while epoch < self.epochs and not model.stop_training:
+            count = 1 if each or on_batch else min(chunk, self.epochs - epoch)
+            start = time.perf_counter()
+            self._begin_epoch(epoch, each)
+            try:
+                with underway(model):
+                    rows = program.loop.run(
+                        data.leaves,
+                        self.batch_size,
+                        count,
+                        seed=model._shuffle_seed if self.shuffle else None,
+                        first_epoch=epoch,
+                        heartbeat=self._heartbeat(program)
+                        if report is not None and report.bar
+                        else None,
+                        on_batch=on_batch,
+                    )
+            except BaseException:
+                for i, row in enumerate(getattr(program.loop, "finished", ())):
+                    self.history.on_epoch_end(epoch + i, program.logs(row))
+                raise
+            seconds = time.perf_counter() - start
+            self._end_epochs(epoch, program, rows, seconds, each)
+            epoch += len(rows)
+            if seconds < 0.05:
+                chunk = chunk * 2 if seconds < 0.025 else chunk
+            elif chunk > 1:
+                chunk = max(1, chunk // 2)
+            if len(rows) < count:
+                break
+
+    def _begin_epoch(self, epoch: int, each: bool) -> None:
+        if each and self.calls is not None:
+            self.calls.on_epoch_begin(epoch)
+        if self.report is not None:
+            self.report.begin(epoch)
+
+    def _end_epochs(
+        self, epoch: int, program: Program, rows: list[list[float]], seconds: float, each: bool
+    ) -> None:
+        history, report = self.history, self.report
+        if not each and report is None:
+            names, lists = program.names, history.history
+            history.epoch.extend(range(epoch, epoch + len(rows)))
+            for i, name in enumerate(names):
+                lists.setdefault(name, []).extend([row[i] for row in rows])
+            if rows:
+                self.last = dict(zip(names, rows[-1], strict=True))
+                self._warn_of_nan(epoch, names, rows)
+            return
+        steps = self.data.steps(self.batch_size)
+        for i, row in enumerate(rows):
+            logs = program.logs(row)
+            if report is not None and i > 0:
+                report.begin(epoch + i)
+            self._end_epoch(epoch + i, logs, steps, seconds / len(rows))
+        self._warn_of_nan(epoch, program.names, rows)
+
+    def _end_epoch(self, epoch: int, logs: Logs, steps: int, seconds: float | None) -> None:
+        if self.validation is not None and self._validates(epoch):
+            values, _ = self.model._evaluate(
+                self.validation, self.validation_batch, self.validation_steps, self.calls
+            )
+            logs.update({f"val_{k}": v for k, v in values.items()})
+        if self.calls is not None:
+            self.calls.on_epoch_end(epoch, logs)
+        self.history.on_epoch_end(epoch, logs)
+        if self.report is not None:
+            shown = {k: v for k, v in logs.items() if np.ndim(v) == 0}
+            self.report.end(epoch, steps, shown, seconds)
+        self.last = logs
+
+    def _validates(self, epoch: int) -> bool:
+        freq = self.validation_freq
+        if is_whole(freq):
+            return bool((epoch + 1) % freq == 0)
+        return bool(epoch + 1 in freq)
+
+    def _heartbeat(self, program: Program) -> Callable[..., Any]:
+        report = self.report
+
+        def beat(epoch: int, batch: int, steps: int, values: Any) -> bool:
+            if report is not None and values is not None:
+                report.during(epoch, batch, dict(zip(program.names, values, strict=True)))
+            return False
+
+        return beat
+
+    def _batch_hooks(self, program: Program) -> Callable[..., Any] | None:
+        calls, model = self.calls, self.model
+        if calls is None:
+            return None
+        begins = calls.overrides("on_train_batch_begin", "on_batch_begin")
+        ends = calls.overrides("on_train_batch_end", "on_batch_end")
+        if not begins and not ends:
+            return None
+
+        def on_batch(epoch: int, batch: int, begin: bool, values: Any) -> bool:
+            if begin:
+                if begins:
+                    calls.on_train_batch_begin(batch)
+            elif ends:
+                logs = dict(zip(program.names, values or (), strict=True))
+                calls.on_train_batch_end(batch, logs)
+            return bool(model.stop_training)
+
+        return on_batch
+
+    def _feed(self) -> ArrayData | IterableData:
+        """The data batch by batch: seeded, and read no further than this fit goes."""
+        model, data = self.model, self.data
+        epochs = range(model._initial_epoch, self.epochs)
+        done = self._first_batch
+        if isinstance(data, IterableData):
+            data.seed, data.epoch = model._shuffle_seed, model._initial_epoch
+            data.skip = done
+            if self.steps is not None and model._resumed is not None:
+                # What an unbroken run would have read by now.
+                data.skip += model._initial_epoch * self.steps
+                data.epoch = 0
+        elif self.steps is not None:
+            seed = model._shuffle_seed if self.shuffle else None
+            start = model._initial_epoch * self.steps + done
+            data = IterableData(_endless(data, self.batch_size, seed, start), "x")
+        if isinstance(data, IterableData) and self.steps is not None:
+            data.limit = len(epochs) * self.steps - done
+        feed: ArrayData | IterableData = data
+        return feed
+
+    def _run_in_python(self, data: ArrayData | IterableData, stop: int) -> None:
+        """Epochs up to, not including, `stop`, batch by batch."""
+        model = self.model
+        for epoch in range(model._initial_epoch, stop):
+            if model.stop_training:
+                break
+            start = time.perf_counter()
+            first = self._first_batch if epoch == model._initial_epoch else 0
+            self._begin_epoch(epoch, True)
+            order = None
+            if isinstance(data, ArrayData) and self.shuffle:
+                order = random.epoch_order(data.n, model._shuffle_seed, epoch)
+            left = None if self.steps is None else self.steps - first
+            batches = batches_of(data, self.batch_size, left, order, first)
+            during = self._during(epoch) if self.report is not None else None
+            weigh = isinstance(data, IterableData) and not isinstance(self.data, ArrayData)
+            try:
+                logs, done = model._python_epoch(
+                    "train", batches, self.calls, self.class_weight if weigh else None, during,
+                    None if first == 0 else (*model._resumed, data),
+                )  # fmt: skip
+            except Exception as error:
+                error.add_note(f"  in epoch {epoch + 1}")
+                raise
+            if self.steps is not None and done < self.steps and not model.stop_training:
+                warnings.warn(
+                    f"x ran out after {done} of {self.steps} batches in epoch {epoch + 1}; "
+                    "training stops. Give a generator that does not end, or fewer steps.",
+                    stacklevel=4,
+                )
+                model.stop_training = True
+            self._end_epoch(epoch, dict(logs), done, time.perf_counter() - start)
+
+    def _during(self, epoch: int) -> Callable[[int, Logs], None]:
+        report = self.report
+
+        def show(batch: int, logs: Logs) -> None:
+            if report is not None:
+                report.during(epoch, batch, {k: v for k, v in logs.items() if np.ndim(v) == 0})
+
+        return show
+
+    def _warn_of_nan(self, epoch: int, names: list[str], rows: list[list[float]]) -> None:
+        if "loss" not in names or not rows or math.isfinite(rows[-1][names.index("loss")]):
+            return
+        at = names.index("loss")
+        first = next(i for i, row in enumerate(rows) if not math.isfinite(row[at]))
+        where = ""
+        for a in tree.flatten(self.data.x):
+            if a.dtype == np.float32 and not np.isfinite(a).all():
+                row = int(np.argwhere(~np.isfinite(a))[0][0])
+                where = f"; x holds NaN or infinity, first in row {row}"
+        if not where:
+            for v in self.model.weights:
+                if not np.isfinite(v.numpy()).all():
+                    where = f"; first weight that is not finite: {v.path!r}"
+                    break
+        warnings.warn(
+            f"the loss is {rows[first][at]} in epoch {epoch + first + 1}{where}. "
+            "A smaller learning rate or scaled inputs often mend it.",
+            stacklevel=5,
+        )

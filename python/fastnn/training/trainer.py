@@ -1,0 +1,543 @@
+"""`compile`, `fit`, `evaluate`, `predict`: traced once, run by the core's loop.
+
+A training step is one `_core.Function` whose updates are weights, optimiser slots, moving averages,
+random states and metric sums; `_core.Loop` runs epochs of it without entering Python.
+Depends on `data`, `losses`, `metrics`, `optimizers`, `callbacks`, `progress`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+from fastnn import _core, metrics, ops, optimizers
+from fastnn._core import Tensor
+from fastnn.base import tree
+from fastnn.base.arguments import as_number, check_counts, verbosity
+from fastnn.callbacks import CallbackList, History
+from fastnn.data.batches import IterableData, closing, pack, split_tail, unpack
+from fastnn.data.labels import check_class_weight
+from fastnn.errors import DataError, reject_arguments
+from fastnn.layers.base.layer import CallContext
+from fastnn.tracing.symbolic import value_of
+from fastnn.tracing.variables import Scope, Variable, current_scope
+from fastnn.training.compile_utils import CompiledLoss, CompiledMetrics
+from fastnn.training.diagnostics import naming_layers
+from fastnn.training.loop import (
+    Fit,
+    Logs,
+    Program,
+    batches_of,
+    keeping,
+    metric_variables,
+    report,
+    underway,
+    warn_of_few,
+)
+from fastnn.training.predict import Predicting
+from fastnn.training.step import gradients
+
+__all__ = ["Trainer"]
+
+
+class Trainer(Predicting):
+    """The training half of `Model`."""
+
+    optimizer: Any
+    built: bool
+    name: str
+    trainable_variables: list[Variable]
+
+    def _init_training(self) -> None:
+        self.compiled = False
+        self.stop_training = False
+        self.history: Any = None
+        self._compiled_loss: CompiledLoss | None = None
+        self._compiled_metrics: CompiledMetrics | None = None
+        self._loss_tracker: metrics.Mean | None = None
+        self._compile_config: dict[str, Any] | None = None
+        self._init_traces()
+        self._shuffle_seed: int | None = None
+        self._initial_epoch = 0
+        #: Calls of `fit` under way: more than one where a callback calls it too.
+        self._fits = 0
+        #: Of a resumed run: batches of the epoch that were made, and what its metrics held.
+        self._resumed: tuple[int, list[Any]] | None = None
+        self.run_eagerly = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a copy or a pickle takes along: all but the traces, which are made anew."""
+        state: dict[str, Any] = super().__getstate__()  # type: ignore[assignment]
+        for name in (
+            "_programs",
+            "_predictors",
+            "_predictor",
+            "_predictor_of",
+            "_predictor_shape",
+            "_signature_at",
+            "_steps_at",
+        ):
+            del state[name]
+        return state | {"_fast": False}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Takes what `__getstate__` gave."""
+        super().__setstate__(state | {"_fits": 0, "_resumed": None})  # type: ignore[misc]
+        self._init_traces()
+
+    # ---- compile -------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: Any = 1,
+        jit_compile: Any = "auto",
+        auto_scale_loss: bool = True,
+        **unknown: Any,
+    ) -> None:
+        """Chooses optimiser, loss and metrics; unknown names are refused here.
+
+        `jit_compile` and `steps_per_execution` are accepted and change nothing: every epoch is one
+        compiled execution. `run_eagerly=True` runs `train_step` batch by batch without tracing.
+        """
+        if unknown:
+            raise reject_arguments("compile()", unknown, type(self).compile)
+        if steps_per_execution != "auto" and int(steps_per_execution) < 1:
+            raise ValueError(
+                f"steps_per_execution is {steps_per_execution}, wanted 1 or more\n  hint: leave it"
+            )
+        self.optimizer = optimizers.get(optimizer)
+        self._compiled_loss = None if loss is None else CompiledLoss(loss, loss_weights)
+        self._compiled_metrics = CompiledMetrics(
+            metrics, weighted_metrics, getattr(self, "output_names", None), self._compiled_loss
+        )
+        self._loss_tracker = _mean("loss")
+        self._compile_config = {
+            "optimizer": optimizer,
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+        }
+        self.run_eagerly = bool(run_eagerly)
+        self.loss = loss
+        self.compiled = True
+        self.stop_training = False
+        self._programs.clear()
+
+    def _require_compiled(self, verb: str) -> None:
+        if not self.compiled:
+            raise RuntimeError(
+                f"{verb} needs a compiled model\n"
+                "  hint: model.compile(optimizer='adam', loss='mse') before it"
+            )
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The loss tracker, compiled metrics, losses of outputs, and metrics held as attributes."""
+        found: list[Any] = [self._loss_tracker] if self._loss_tracker is not None else []
+        if self._compiled_metrics is not None:
+            found += self._compiled_metrics.metrics
+        if self._compiled_loss is not None:
+            found += self._compiled_loss.trackers
+        for layer in self._every_layer():
+            if layer is self or not isinstance(layer, Trainer):
+                for value in layer.__dict__.values():
+                    for m in value if isinstance(value, list | tuple) else [value]:
+                        if isinstance(m, metrics.Metric):
+                            found.append(m)
+        return list({id(m): m for m in found}.values())
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """Names of the metrics."""
+        return [m.name for m in self.metrics]
+
+    def reset_metrics(self) -> None:
+        """All metrics back to the start."""
+        for m in self.metrics:
+            m.reset_state()
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Values of all metrics by name."""
+        values: dict[str, Any] = {}
+        for m in self.metrics:
+            result = value_of(m.result())
+            if isinstance(result, dict):
+                values.update(result)
+            else:
+                values[m.name] = result
+        return values
+
+    # ---- one step ------------------------------------------------------------------------------
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The compiled loss plus the losses that layers and penalties add."""
+        parts: list[Any] = []
+        if self._compiled_loss is not None:
+            names = getattr(self, "output_names", None)
+            parts.append(self._compiled_loss(y, y_pred, sample_weight, names))
+        scope = current_scope()
+        added = list(scope.losses) if scope is not None and not scope.eager else [
+            v for layer in self._every_layer() for v in layer._losses
+        ]  # fmt: skip
+        parts += [ops.sum(v) for v in added] + self._penalties()  # type: ignore[attr-defined]
+        if not parts:
+            raise ValueError(
+                "there is no loss to minimise\n  hint: compile(loss='mse') or use add_loss"
+            )
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Updates the compiled metrics and gives all values."""
+        if self._compiled_metrics is not None:
+            names = getattr(self, "output_names", None)
+            self._compiled_metrics.update(y, y_pred, sample_weight, names)
+        return self.get_metrics_result()
+
+    def _loss_of(self, x: Any, y: Any, y_pred: Any, weights: Any, training: bool) -> Any:
+        """`compute_loss` as Keras calls it: by keyword, `training` where an override takes it."""
+        given: dict[str, Any] = {"x": x, "y": y, "y_pred": y_pred, "sample_weight": weights}
+        parameters = inspect.signature(self.compute_loss).parameters.values()
+        if any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters):
+            given["training"] = training
+        return self.compute_loss(**given)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One training step; override it for other training.
+
+        `data` is what `fit` was given: x, (x, y) or (x, y, sample_weight), as tensors of a batch.
+        """
+        x, y, weights = unpack(data)
+        y_pred = self(x, training=True)  # type: ignore[operator]
+        loss = self._loss_of(x, y, y_pred, weights, True)
+        variables = self.trainable_variables
+        scale = self.optimizer.loss_scale_factor
+        # Gradients come before anything reads the loss: run eagerly, a read forgets its inputs.
+        grads = gradients(loss * scale if scale else loss, variables) if variables else []
+        self._track(loss, x)
+        if variables:
+            self.optimizer.apply(grads, variables)
+        else:
+            warnings.warn("the model does not have any trainable weights", stacklevel=2)
+        return self.compute_metrics(x, y, y_pred, weights)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """One evaluation step on a batch; override it with `train_step`."""
+        x, y, weights = unpack(data)
+        y_pred = self(x, training=False)  # type: ignore[operator]
+        self._track(self._loss_of(x, y, y_pred, weights, False), x)
+        return self.compute_metrics(x, y, y_pred, weights)
+
+    def predict_step(self, data: Any) -> Any:
+        """The model's output for a batch."""
+        x, _, _ = unpack(data)
+        return self(x, training=False)  # type: ignore[operator]
+
+    def _track(self, loss: Any, x: Any) -> None:
+        if self._loss_tracker is not None:
+            first = tree.flatten(x)[0]
+            self._loss_tracker.update_state(loss, _core.ops.extent(first, axis=[0]))
+
+    # ---- fit -----------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool = True,
+        class_weight: Any = None,
+        sample_weight: Any = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: Any = 1,
+        **unknown: Any,
+    ) -> History:
+        """Trains for `epochs - initial_epoch` epochs and gives the History.
+
+        x, y: arrays, lists, dicts, frames, or a generator, dataset or iterable of batches.
+        Logs are means over the epoch weighted by batch size; `validation_split` takes the tail.
+        """
+        if unknown:
+            raise reject_arguments("fit()", unknown, type(self).fit)
+        self._require_compiled("fit")
+        self._look_again()
+        check_counts(
+            epochs, batch_size, validation_split, initial_epoch, steps_per_epoch, "steps_per_epoch"
+        )
+        epochs, batch_size, initial_epoch, steps_per_epoch, validation_split = as_number(
+            [epochs, batch_size, initial_epoch, steps_per_epoch, validation_split]
+        )
+        validation_steps, validation_batch_size, validation_freq = as_number(
+            [validation_steps, validation_batch_size, validation_freq]
+        )
+        classes = None if not class_weight else check_class_weight(class_weight)
+        data = self._source(x, y, sample_weight, shuffle)
+        validation: Any = None
+        if validation_data is not None:
+            validation = self._validation(validation_data)
+        elif validation_split:
+            if isinstance(data, IterableData):
+                raise ValueError(
+                    "validation_split needs arrays, x yields batches\n"
+                    "  hint: give validation_data=another_generator"
+                )
+            data, validation = split_tail(data, validation_split)
+        if classes and not isinstance(data, IterableData):
+            # Rows to train on only: what is validated weighs as it is.
+            data.weights = self._by_class(data.y, classes, data.weights)
+            data.join()
+        run = Fit(self, data, batch_size or 32, epochs, shuffle)
+        run.validation, run.validation_steps = validation, validation_steps
+        run.validation_batch = validation_batch_size or batch_size or 32
+        run.validation_freq = validation_freq
+        run.steps, run.class_weight = steps_per_epoch, classes
+        with naming_layers(self):
+            return run.run(initial_epoch, verbosity(verbose), callbacks)
+
+    # ---- evaluate ------------------------------------------------------------------------------
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        steps: int | None = None,
+        callbacks: Any = None,
+        return_dict: bool = False,
+        **unknown: Any,
+    ) -> Any:
+        """Loss and metrics over the data: a number when there is only the loss, else a list."""
+        if unknown:
+            raise reject_arguments("evaluate()", unknown, type(self).evaluate)
+        self._require_compiled("evaluate")
+        self._look_again()
+        check_counts(1, batch_size, 0.0, 0, steps)
+        batch_size, steps = as_number([batch_size, steps])
+        data = self._source(x, y, sample_weight, False)
+        level = verbosity(verbose)
+        calls = CallbackList(callbacks, model=self) if callbacks else None
+        start = time.perf_counter()
+        if isinstance(data, IterableData):
+            data.limit = steps
+        with closing(data), naming_layers(self):
+            logs, done = self._evaluate(data, batch_size or 32, steps, calls)
+        if level:
+            report(level, done, logs, time.perf_counter() - start)
+        return logs if return_dict else self._in_order(logs)
+
+    def _evaluate(
+        self, data: Any, batch_size: int, steps: int | None, calls: CallbackList | None = None
+    ) -> tuple[Logs, int]:
+        if calls is not None:
+            calls.on_test_begin()
+        if isinstance(data, IterableData) or data.by_batch or steps is not None or (
+            self.run_eagerly
+        ) or (
+            calls is not None and calls.overrides("on_test_batch_begin", "on_test_batch_end")
+        ):  # fmt: skip
+            batches = batches_of(data, batch_size, steps, None)
+            logs, done = self._python_epoch("test", batches, calls)
+            if isinstance(data, IterableData):
+                warn_of_few(data.name, done, steps)
+        else:
+            with keeping(self):
+                program = self._program("test", (data.x, data.y, data.weights))
+                self._check_labels(data.y)
+                rows = program.loop.run(data.leaves, batch_size, 1)
+                logs, done = program.logs(rows[0]), data.steps(batch_size)
+        if calls is not None:
+            calls.on_test_end(logs)
+        return logs, done
+
+    def _in_order(self, logs: Logs, found: list[Any] | None = None) -> Any:
+        compiled = self._compiled_metrics
+        later = compiled.metrics if compiled is not None and compiled.by_output else []
+        found = self.metrics if found is None else found
+        names = [m.name for m in found if not any(m is other for other in later)]
+        first = [logs[n] for n in names if n in logs]
+        rest = [logs[k] for k in sorted(logs) if k not in names]
+        values = first + rest
+        return values[0] if len(values) == 1 else values
+
+    def _python_epoch(
+        self,
+        kind: str,
+        batches: Any,
+        calls: CallbackList | None,
+        classes: Any = None,
+        report: Callable[[int, Logs], None] | None = None,
+        resumed: tuple[int, list[Any], Any] | None = None,
+    ) -> tuple[Logs, int]:
+        """One epoch batch by batch: for iterables, eager steps and batch hooks.
+
+        `resumed` says how many batches of it were made before, what the metrics held then, and
+        where the batches come from.
+        """
+        train = kind == "train"
+        with keeping(self), underway(self):
+            self.reset_metrics()
+            return self._batch_by_batch(train, batches, calls, classes, report, resumed)
+
+    def _batch_by_batch(
+        self,
+        train: bool,
+        batches: Any,
+        calls: CallbackList | None,
+        classes: Any,
+        report: Callable[[int, Logs], None] | None,
+        resumed: tuple[int, list[Any], Any] | None,
+    ) -> tuple[Logs, int]:
+        hook = "train" if train else "test"
+        begins = calls is not None and calls.overrides(f"on_{hook}_batch_begin", "on_batch_begin")
+        ends = calls is not None and calls.overrides(f"on_{hook}_batch_end", "on_batch_end")
+        done, logs, program = 0, {}, None
+        kind = "train" if train else "test"
+        first, sums, source = resumed or (0, None, None)
+        done = first
+        drawn = time.perf_counter()
+        for x, y, w in batches:
+            if begins:
+                getattr(calls, f"on_{hook}_batch_begin")(done)
+            try:
+                x = self._fit_inputs(x)
+                if classes and train:
+                    w = self._by_class(y, classes, w)
+                if sums is not None:
+                    self._go_on(kind, (x, y, w), sums)
+                    sums = None
+                if self.run_eagerly:
+                    self._check_labels(y)
+                    logs = self._eager_step(train, (x, y, w))
+                else:
+                    program = self._program(kind, (x, y, w))
+                    self._check_labels(y)
+                    program.step(*tree.flatten(x), *tree.flatten(y), *tree.flatten(w))
+            except Exception as error:
+                error.add_note(f"  in batch {done + 1}")
+                raise
+            done += 1
+            due = report is not None and time.perf_counter() - drawn >= 0.05
+            if ends or due:
+                logs = logs if program is None else program.read()
+                if ends:
+                    getattr(calls, f"on_{hook}_batch_end")(done - 1, logs)
+                if due and report is not None:
+                    report(done, logs)
+                    drawn = time.perf_counter()
+            if self.stop_training and train:
+                break
+        passed = getattr(source, "passed", None)
+        if done == first and source is not None and passed is not None:
+            # The run was cut off after the last batch of the epoch: only its values are missing.
+            program = self._go_on(kind, source._prepare(passed), sums)
+        elif done == first:
+            raise DataError(
+                "x yielded no batches\n  hint: give a fresh generator, or steps_per_epoch"
+            )
+        return (logs if program is None else program.read()), done
+
+    def _go_on(self, kind: str, batch: tuple[Any, Any, Any], sums: Any) -> Program:
+        """Gives the metrics what they held when the run was cut off; a batch says the shapes."""
+        x, y, w = batch
+        program = self._program(kind, (self._fit_inputs(x), y, w))
+        for v, value in zip(metric_variables(self), sums or (), strict=True):
+            v.assign(value)
+        return program
+
+    def _eager_step(self, train: bool, data: Any) -> Logs:
+        tensors = tuple(tree.map_structure(_core.tensor, part) for part in data)
+        with Scope(train) as scope, CallContext(train):
+            logs = (self.train_step if train else self.test_step)(pack(*tensors))
+        for variable, value in scope.updates():
+            variable.assign(value)
+        return {k: _number(v) for k, v in logs.items()}
+
+    # ---- single batches ------------------------------------------------------------------------
+
+    def train_on_batch(
+        self,
+        x: Any,
+        y: Any = None,
+        sample_weight: Any = None,
+        class_weight: Any = None,
+        return_dict: bool = False,
+    ) -> Any:
+        """One update on one batch; gives its loss and metrics."""
+        self._require_compiled("train_on_batch")
+        data: Any = self._source(x, y, sample_weight, False)
+        if class_weight:
+            data.weights = self._by_class(data.y, class_weight, data.weights)
+            data.join()
+        return self._on_batch("train", data, return_dict)
+
+    def test_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """The loss and metrics of one batch."""
+        self._require_compiled("test_on_batch")
+        data = self._source(x, y, sample_weight, False)
+        return self._on_batch("test", data, return_dict)
+
+    def _on_batch(self, kind: str, data: Any, return_dict: bool) -> Any:
+        if data.by_batch:
+            data = data.dense()
+        with keeping(self):
+            return self._one_batch(kind, data, return_dict)
+
+    def _one_batch(self, kind: str, data: Any, return_dict: bool) -> Any:
+        found = None
+        if self.run_eagerly:
+            self.reset_metrics()
+            logs = self._eager_step(kind == "train", (data.x, data.y, data.weights))
+        else:
+            program = self._program(kind, (data.x, data.y, data.weights))
+            self._check_labels(data.y)
+            found = program.metrics
+            for m in found:
+                m.reset_state()
+            program.step(*data.leaves)
+            logs = program.read()
+        return logs if return_dict else self._in_order(logs, found)
+
+
+def _mean(name: str) -> metrics.Mean:
+    return metrics.Mean(name=name)
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, Variable):
+        value = value.value
+    if isinstance(value, Tensor):
+        return float(value) if value.shape == () else value.numpy()
+    return value
