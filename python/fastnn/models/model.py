@@ -19,6 +19,7 @@ from fastnn.base.messages import shown
 from fastnn.errors import unknown_name
 from fastnn.layers.base.layer import Layer, shapes_of
 from fastnn.serialization.registry import as_json
+from fastnn.tracing import variables
 from fastnn.tracing.fingerprint import is_ours
 from fastnn.tracing.variables import _local as _scopes, current_scope
 from fastnn.training.trainer import Trainer
@@ -28,8 +29,6 @@ __all__ = ["Model"]
 
 class Model(Trainer, Layer):
     """A layer that can be compiled and fitted."""
-
-    _fast = False
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Makes a functional model when inputs and outputs are given."""
@@ -52,17 +51,18 @@ class Model(Trainer, Layer):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the model."""
-        if self._fast and not kwargs and len(args) == 1 and getattr(_scopes, "scope", None) is None:
+        shape, version, function, whole = self._shortcut
+        if whole and not kwargs and len(args) == 1 and getattr(_scopes, "scope", None) is None:
             x = args[0]
             is_data = x.__class__ is np.ndarray or (x.__class__ is _core.Tensor and not x.is_traced)
-            if is_data and self._is_current():
-                if x.shape[1:] == self._predictor_shape:
-                    return self._predictor(x)  # type: ignore[misc]
+            if is_data and (version == variables._version or self._is_current()):
+                if x.shape[1:] == shape:
+                    return function(x)  # type: ignore[misc]
                 if self._known_size(x):
                     return self._predict_function(x)[0](x)
         out = Layer.__call__(self, *args, **kwargs)
         if (
-            not (self._fast and self._is_current())
+            not (self._shortcut[3] and self._is_current())
             and not kwargs
             and len(args) == 1
             and current_scope() is None

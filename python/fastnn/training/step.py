@@ -24,6 +24,12 @@ __all__ = ["KEPT_PREDICTORS", "KEPT_STEPS", "Tracing", "gradients"]
 #: How many compiled steps and predictors a model keeps: one per shape of the data, batch aside.
 KEPT_STEPS, KEPT_PREDICTORS = 32, 16
 
+#: What `model(x)` and `predict` run on one plain array: the shape of a row, the structure version
+#: at which its trace was last known to be of the layers as they are, the traced inference graph,
+#: and whether `model(x)` is that graph and nothing else. One attribute: each costs a call time.
+Shortcut = tuple[Any, int, _core.Function | None, bool]
+NO_SHORTCUT: Shortcut = (None, -1, None, False)
+
 
 class Tracing:
     """The part of a model that turns its steps into programs of the core."""
@@ -34,13 +40,13 @@ class Tracing:
     predict_step: Any
     trainable_variables: list[Variable]
     _every_layer: Any
+    _shortcut: Shortcut = NO_SHORTCUT
 
     def _init_traces(self) -> None:
         self._programs: Recent = Recent(KEPT_STEPS)
         self._predictors: Recent = Recent(KEPT_PREDICTORS)
-        self._predictor: _core.Function | None = None
-        self._predictor_shape: Any = None
-        self._predictor_of: Any = None
+        self._shortcut = NO_SHORTCUT
+        self._shortcut_of: Any = None
         #: The structure version at which the fingerprint was last taken, -1 where a value in it can
         #: change without a new version; and the fingerprint.
         self._signature_at: tuple[int, Any] = (-1, None)
@@ -71,8 +77,13 @@ class Tracing:
         self._steps_at = (-1, self._steps_at[1])
 
     def _is_current(self) -> bool:
-        """Whether the function that `model(x)` runs is of the layers as they are."""
-        return self._predictor_of is self._signature()
+        """Whether the shortcut is of the layers as they are."""
+        if self._shortcut_of is not self._signature():
+            return False
+        shape, version, function, whole = self._shortcut
+        if version != self._signature_at[0]:
+            self._shortcut = (shape, self._signature_at[0], function, whole)
+        return True
 
     def _program(self, kind: str, data: tuple[Any, Any, Any]) -> Program:
         x, y, w = data
@@ -158,16 +169,15 @@ class Tracing:
         plain = len(feeds) == 1 and isinstance(out, Tensor) and feeds[0].dtype == "float32"
         if plain and not scope.updates():
             shape = tree.flatten(x)[0].shape
-            self._predictor, self._predictor_shape = function, tuple(shape[1:])
-            self._predictor_of = key[1]
-            self._fast = not scope.losses and self._callable_fast()  # type: ignore[attr-defined]
+            whole = not scope.losses and self._callable_fast()  # type: ignore[attr-defined]
+            self._shortcut = (tuple(shape[1:]), self._signature_at[0], function, whole)
+            self._shortcut_of = key[1]
         return function, out
 
     def _forget_traces(self) -> None:
         self._programs.clear()
         self._predictors.clear()
-        self._predictor = self._predictor_shape = self._predictor_of = None
-        self._fast = False
+        self._shortcut, self._shortcut_of = NO_SHORTCUT, None
 
 
 def gradients(loss: Any, variables: Sequence[Variable]) -> list[Tensor]:

@@ -74,14 +74,13 @@ class Trainer(Predicting):
         for name in (
             "_programs",
             "_predictors",
-            "_predictor",
-            "_predictor_of",
-            "_predictor_shape",
+            "_shortcut",
+            "_shortcut_of",
             "_signature_at",
             "_steps_at",
         ):
             del state[name]
-        return state | {"_fast": False}
+        return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Takes what `__getstate__` gave."""

@@ -790,6 +790,9 @@ impl<'a> Binder<'a> {
         if !dim.is_open() {
             return Ok(dim);
         }
+        if let Some(size) = self.bindings.get(dim) {
+            return Ok(size);
+        }
         if let Some(&known) = self.done.get(&dim) {
             return Ok(known);
         }

@@ -59,6 +59,22 @@ struct Bound {
     updated: bool,
 }
 
+/// What the arrays of a prediction say: the sizes that they give, the batch being the number of
+/// rows, and the type of each result.
+#[derive(Debug, Clone)]
+pub struct Prediction {
+    bindings: Bindings,
+    types: SmallVec<[Ty; 2]>,
+}
+
+impl Prediction {
+    /// The type of each result.
+    #[must_use]
+    pub fn types(&self) -> &[Ty] {
+        &self.types
+    }
+}
+
 impl Function {
     /// Traces `outputs` and the new values of `updates` back to `inputs`. Errors with `Trace` when
     /// they depend on a placeholder that is not an input, with `Shape` when a new value has another
@@ -393,9 +409,8 @@ impl Function {
         results.into_iter().map(|(ty, storage)| Tensor::new(ty, storage)).collect()
     }
 
-    /// Checks the arrays for [`Function::predict`]: the sizes that they give, the batch being the
-    /// number of rows, and the type of each result.
-    pub fn prediction(&self, args: &[Arg]) -> Result<(Bindings, Vec<Ty>)> {
+    /// Checks the arrays for [`Function::predict`].
+    pub fn prediction(&self, args: &[Arg]) -> Result<Prediction> {
         let bindings = self.bindings(args)?;
         if !self.inputs.iter().any(|i| i.ty.shape.dims().first() == Some(&Dim::BATCH)) {
             return crate::shape_err!(
@@ -406,10 +421,11 @@ impl Function {
         let mut inner = bindings.clone();
         let rows = inner.set(Dim::BATCH, Dim::BATCH).unwrap_or(Dim::ONE);
         let mut binder = Binder::new(&inner);
-        let mut types = self.outputs();
-        for ty in &mut types {
+        let mut types = SmallVec::<[Ty; 2]>::new();
+        for &id in &self.graph.outputs {
+            let mut ty = self.graph.ty(id);
             let bound = ty.shape.bind(&mut binder)?;
-            let mut dims = bound.dims().to_vec();
+            let mut dims = SmallVec::<[Dim; 8]>::from_slice(bound.dims());
             if dims.first() != Some(&Dim::BATCH) || dims[1..].iter().any(|d| d.is_open()) {
                 return crate::shape_err!(
                     "predict: a result has shape {}, wanted one row per input row\n  hint: keep the batch as the first axis of every output",
@@ -418,8 +434,9 @@ impl Function {
             }
             dims[0] = rows;
             ty.shape = Shape::new(&dims)?;
+            types.push(ty);
         }
-        Ok((bindings, types))
+        Ok(Prediction { bindings, types })
     }
 
     /// Runs over all rows, `batch` at a time, into the caller's memory. `tick` is asked between
@@ -427,24 +444,27 @@ impl Function {
     /// an error.
     ///
     /// # Safety
-    /// `args` as in [`Function::call`]; `outputs` point to the element counts that
-    /// [`Function::prediction`] gave, writable, and nothing aliases.
+    /// `args` as in [`Function::call`], and those that [`Function::prediction`] made `prediction` of;
+    /// `outputs` point to the element counts of its types, writable, and nothing aliases.
     pub unsafe fn predict(
         &self,
+        prediction: Prediction,
         args: &[Arg],
         outputs: &[*mut f32],
         batch: usize,
         tick: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
-        let (mut bindings, types) = self.prediction(args)?;
+        let Prediction { mut bindings, types } = prediction;
         let rows = rows_of(&bindings);
         if batch == 0 {
             return crate::data_err!("predict: batch_size is 0, wanted at least 1\n  hint: 32 is usual");
         }
-        let widths: Vec<usize> = types.iter().map(|ty| ty.shape.sizes()[1..].iter().product()).collect();
+        let widths: SmallVec<[usize; 4]> =
+            types.iter().map(|ty| ty.shape.sizes()[1..].iter().product()).collect();
         let mut session = Session::open(self)?;
-        let cells = self.inputs.iter().map(|i| row_cells(&i.ty, &bindings)).collect::<Result<Vec<_>>>()?;
-        let mut targets = outputs.to_vec();
+        let cells =
+            self.inputs.iter().map(|i| row_cells(&i.ty, &bindings)).collect::<Result<SmallVec<[_; 4]>>>()?;
+        let mut targets = SmallVec::<[*mut f32; 4]>::from_slice(outputs);
         let mut clock = Ticker::new(Duration::from_millis(50));
         let mut plan: Option<(usize, Arc<Plan>)> = None;
         for start in (0..rows).step_by(batch) {
@@ -499,6 +519,11 @@ pub(crate) fn rows_of(bindings: &Bindings) -> usize {
 /// Cells of one row of an input with a batch axis; 0 when it has none, so that every batch sees
 /// all of it. Errors when rows do not follow each other: the batch counts along another axis.
 pub(crate) fn row_cells(ty: &Ty, bindings: &Bindings) -> Result<usize> {
+    if let [Dim::BATCH, rest @ ..] = ty.shape.dims()
+        && !rest.iter().any(|d| d.is_open())
+    {
+        return Ok(rest.iter().filter_map(|d| d.known()).product::<i64>() as usize);
+    }
     let uses_batch = |d: &Dim| d.is_open() && d.symbols().contains(&Dim::BATCH);
     if !ty.shape.dims().iter().any(uses_batch) {
         return Ok(0);
@@ -582,6 +607,9 @@ impl<'a> Session<'a> {
                 self.pointers[first + at] = value.ptr();
             }
             self.held.push(value);
+        }
+        if !self.function.updates() {
+            return Ok(());
         }
         self.give_way();
         for (at, bound) in self.function.variables.iter().enumerate() {

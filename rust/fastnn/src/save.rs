@@ -16,6 +16,7 @@ use crate::function::Function;
 use crate::graph::{Arg, Ty};
 use crate::shape::DType;
 use crate::tensor::{Storage, Tensor};
+use smallvec::SmallVec;
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
@@ -169,12 +170,13 @@ impl Model {
         let converted = as_cells(x, ty.dtype, &input.name)?;
         let ty = Ty { shape, dtype: ty.dtype };
         let args = [Arg { ptr: converted.as_deref().unwrap_or(x).as_ptr().cast_mut(), ty }];
-        let (_, types) = self.function.prediction(&args)?;
+        let prediction = self.function.prediction(&args)?;
+        let types = SmallVec::<[Ty; 2]>::from_slice(prediction.types());
         let outputs: Vec<Storage> =
             types.iter().map(|ty: &Ty| Storage::zeroed(ty.shape.count())).collect::<Result<_>>()?;
         let pointers: Vec<*mut f32> = outputs.iter().map(Storage::ptr).collect();
         // SAFETY: `x`, or its copy, fills the input's shape; the outputs were made with theirs.
-        unsafe { self.function.predict(&args, &pointers, 32, &mut || Ok(())) }?;
+        unsafe { self.function.predict(prediction, &args, &pointers, 32, &mut || Ok(())) }?;
         let Some((first, ty)) = outputs.first().zip(types.first()) else { return Ok(vec![]) };
         Ok(match ty.dtype {
             DType::I32 => first.as_ints().iter().map(|&i| i as f32).collect(),

@@ -278,6 +278,28 @@ fn leave_section() {
     });
 }
 
+/// A stretch under several locks, one after the other: it is announced to `fork` once for all.
+pub struct Section(std::marker::PhantomData<*const ()>);
+
+/// Runs `body` in one section. It never waits, as under a lock.
+pub fn section<T>(body: impl FnOnce(&Section) -> T) -> T {
+    let announced = || {
+        fence(SeqCst);
+        true
+    };
+    while !try_section(announced, || ()) {
+        wait_until(|| !FORKING.load(Relaxed));
+    }
+    let section = Section(std::marker::PhantomData);
+    body(&section)
+}
+
+impl Drop for Section {
+    fn drop(&mut self) {
+        leave_section();
+    }
+}
+
 /// Gives way to other threads, for longer the more often it was done before.
 fn give_way(times: u32) {
     if times < 20 {
@@ -433,6 +455,25 @@ impl<T> Lock<T> {
             std::hint::spin_loop();
         }
         None
+    }
+
+    /// Runs `body` with the value, in a section that is entered already.
+    pub fn within<R>(&self, _section: &Section, body: impl FnOnce(&mut T) -> R) -> R {
+        struct Held<'a>(&'a AtomicBool);
+        impl Drop for Held<'_> {
+            fn drop(&mut self) {
+                self.0.store(false, Release);
+            }
+        }
+        let mut times = 0;
+        while self.held.swap(true, Acquire) {
+            debug_assert!(times < 100_000, "invariant: what runs under a lock is short");
+            give_way(times);
+            times += 1;
+        }
+        let _held = Held(&self.held);
+        // SAFETY: this thread has the lock.
+        body(unsafe { &mut *self.value.get() })
     }
 
     /// The value, to whoever has the lock to itself.

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::graph::Ty;
 use crate::shape::DType;
 use crate::sync::{self, AtFork, Lock, Waiters};
+use smallvec::SmallVec;
 use std::any::Any;
 use std::borrow::Cow;
 use std::mem;
@@ -257,15 +258,21 @@ impl Variable {
     /// [`Variable::snapshots`] with the version of each: no other value of the variable has it.
     pub(crate) fn versioned<'a>(
         variables: impl Iterator<Item = &'a Arc<Variable>> + Clone,
-    ) -> Vec<Versioned> {
+    ) -> SmallVec<[Versioned; 16]> {
         let read = || {
-            let mut values = Vec::with_capacity(variables.size_hint().0);
-            for variable in variables.clone() {
-                let cell = variable.cell.lock();
-                if cell.is_out() {
-                    return Err(variable);
-                }
-                values.push((cell.value.clone(), variable.version.load(Relaxed)));
+            let mut values = SmallVec::new();
+            let out = sync::section(|section| {
+                variables.clone().find(|variable| {
+                    variable.cell.within(section, |cell| {
+                        if !cell.is_out() {
+                            values.push((cell.value.clone(), variable.version.load(Relaxed)));
+                        }
+                        cell.is_out()
+                    })
+                })
+            });
+            if let Some(variable) = out {
+                return Err(variable);
             }
             // What was free when it was read, and is of the same version now that all are read, had
             // its value in between.
