@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ import pytest
 
 import fastnn
 import random_graphs
+import random_sizes
 from fastnn import _core, layers, ops
 
 COUNT = int(os.environ.get("FASTNN_GRAPHS", "600"))
@@ -81,6 +83,19 @@ def test_the_vector_sets_give_the_same_bits(runs):
         pytest.skip("this machine has one vector instruction set")
     one, other = runs["avx512"]["digests"], runs["avx2"]["digests"]
     assert [seed for seed in one if one[seed] != other[seed]] == []
+
+
+def test_graphs_traced_once_over_open_sizes_agree_at_every_size():
+    drawn, faults = random_sizes.new_counts(), []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for seed in range(FIRST, FIRST + COUNT // 2):
+            faults += [f"seed {seed}: {fault}" for fault in random_sizes.check(seed, drawn)]
+    print(dict(drawn))
+    assert not faults, f"{len(faults)} faults:\n" + "\n".join(faults[:20])
+    assert drawn["traced"] > 0.8 * drawn["graphs"] > 0.2 * COUNT
+    assert drawn["bound"] > drawn["traced"]
+    assert drawn["slopes"] > 0.5 * drawn["traced"]
 
 
 def test_a_wrong_result_is_found():
