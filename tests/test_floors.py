@@ -1,11 +1,12 @@
 """The house stands on its floors: a module uses lower floors only, the core and the kernels of
 decisions know neither Python nor the GPU, and what is built on fastnn uses its public names only.
 
-The floors are those of rust/ARCHITECTURE.md. A new top-level module of the core must be given one
-here, or the first test fails.
+The floors are those of rust/ARCHITECTURE.md. A new top-level module of the core, or a new room of
+the front, must be given one here, or a test fails.
 """
 
 import ast
+import functools
 import re
 import tomllib
 from pathlib import Path
@@ -28,6 +29,44 @@ FLOORS = (
     ("tensor", "function", "optim", "train", "save"),
 )
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
+
+FRONT = ROOT / "python" / "fastnn"
+#: Rooms of the front: files and packages below `fastnn`. Those of one floor do not know each other.
+FLOORS_PY = (
+    ("errors", "namespaces", "dtype_policies"),
+    ("base",),
+    ("config",),
+    ("tracing",),
+    ("serialization",),
+    ("ops",),
+    ("random",),
+    ("activations", "initializers", "regularizers", "constraints", "transforms"),
+    ("data",),
+    ("losses",),
+    ("metrics", "optimizers"),
+    ("layers", "display"),
+    ("files",),
+    ("callbacks",),
+    ("training",),
+    ("models",),
+    ("saving", "plot", "distribution", "ensemble", "mixed_precision"),
+    ("utils",),
+    ("backend", "preprocessing", "tensorflow", "datasets", "keras"),
+    ("exit_strategy",),
+    ("cli",),
+    ("__main__",),
+)
+FLOOR_PY = {room: floor for floor, rooms in enumerate(FLOORS_PY) for room in rooms}
+#: The files that import a module by a name that is not written there, and why they may.
+BY_NAME = {
+    "base/lazy.py",  # the door: names of the public tables
+    "base/finder.py",  # other names of modules
+    "exit_strategy/__init__.py",  # its own public names, loaded on use
+    "exit_strategy/older.py",  # its own modules by the names of earlier versions
+    "plot.py",  # extras, with a hint when they are missing
+}
+#: Who asks the door for a module of a higher floor: a config or a pickle may name its classes.
+ASK_THE_DOOR = {"serialization/registry.py", "tracing/known_ops.py"}
 FOREIGN_WORDS = r"pyo3|python|cpython|gil|wgpu|wgsl|webgpu|cuda|rocm|metal|vulkan|gpu"
 HEAVY = (
     "wgpu", "matplotlib", "sklearn", "scipy", "pandas", "h5py", "yaml", "pyarrow", "torch", "jax",
@@ -154,6 +193,135 @@ def test_the_kernels_of_decisions_use_the_core_only_and_each_other_never():
         parts = path.relative_to(DECISION).with_suffix("").parts
         used = crate_modules(strip_rust(path.read_text(encoding="utf-8")), len(parts))
         assert not used & (rooms - {parts[0]}), f"{path.name} uses {sorted(used)}"
+
+
+@functools.cache
+def front_modules() -> dict[str, Path]:
+    """Every module of the front by its dotted name."""
+    found = {}
+    for path in sorted(FRONT.rglob("*.py")):
+        parts = path.relative_to(FRONT.parent).with_suffix("").parts
+        found[".".join(parts).removesuffix(".__init__")] = path
+    assert "fastnn.layers" in found, "the front has moved; this test must follow"
+    return found
+
+
+def imports_of(text: str, module: str, is_package: bool) -> set[str]:
+    """What a file imports anywhere: in functions, for type checkers, and by a name it spells out.
+
+    Modules come with the names taken from them (`a.b.c` of `from a.b import c`).
+    """
+    package = module if is_package else module.rpartition(".")[0]
+    found = set()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                outer = package.split(".")[: len(package.split(".")) - node.level + 1]
+                base = ".".join([*outer, base] if base else outer)
+            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+        elif imports_by_name(node) and isinstance(node.args[0], ast.Constant):
+            found.add(node.args[0].value)
+    return found
+
+
+def imports_by_name(node: ast.AST) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+        ("import_module", "__import__")
+    )
+
+
+@functools.cache
+def front_graph() -> dict[str, set[str]]:
+    """Which module of the front imports which; importing `fastnn` itself is free for all."""
+    modules = front_modules()
+    graph = {}
+    for module, path in modules.items():
+        text = path.read_text(encoding="utf-8")
+        used = imports_of(text, module, path.name == "__init__.py")
+        above = {d for d in used if f"{module}.".startswith(f"{d}.")}
+        graph[module] = {d for d in used & modules.keys() if d not in above | {"fastnn"}}
+    return graph
+
+
+def circles(graph: dict[str, set[str]]) -> list[list[str]]:
+    """The groups of modules that import each other in a circle."""
+    reached: dict[str, set[str]] = {}
+    for start in graph:
+        seen: set[str] = set()
+        pending = [*graph[start]]
+        while pending:
+            module = pending.pop()
+            if module not in seen:
+                seen.add(module)
+                pending.extend(graph[module])
+        reached[start] = seen
+    groups = {
+        tuple(sorted(b for b in reached[a] if a in reached[b])) for a in graph if a in reached[a]
+    }
+    return [list(group) for group in sorted(groups)]
+
+
+def test_the_checker_sees_imports_of_every_kind():
+    text = """
+import fastnn.ops
+from . import tree
+from fastnn.layers import Dense
+if TYPE_CHECKING:
+    from fastnn.models import Model
+def f():
+    from ..files import native
+    importlib.import_module("fastnn.saving")
+"""
+    found = imports_of(text, "fastnn.base.door", False)
+    assert {
+        "fastnn.ops", "fastnn.base.tree", "fastnn.layers.Dense", "fastnn.models", "fastnn.saving",
+        "fastnn.files.native",
+    } <= found  # fmt: skip
+    assert circles({"a": {"b"}, "b": {"c"}, "c": {"b"}, "d": {"a"}}) == [["b", "c"]]
+
+
+def test_the_front_has_no_circle_of_imports():
+    assert circles(front_graph()) == []
+
+
+@pytest.mark.parametrize("room", sorted({m.split(".")[1] for m in front_modules() if "." in m}))
+def test_no_room_of_the_front_uses_a_higher_floor(room):
+    assert room in FLOOR_PY, f"{room}: give the new room a floor in FLOORS_PY"
+    for module, used in front_graph().items():
+        if module.partition(".")[2].partition(".")[0] != room:
+            continue
+        rooms = {d.split(".")[1] for d in used} - {room}
+        upward = {r for r in rooms if FLOOR_PY[r] >= FLOOR_PY[room]}
+        assert not upward, f"{module} (F{FLOOR_PY[room]}) uses {sorted(upward)}"
+
+
+def test_the_front_imports_by_name_at_its_door_only():
+    modules = front_modules()
+    for module, path in modules.items():
+        name = path.relative_to(FRONT).as_posix()
+        text = path.read_text(encoding="utf-8")
+        calls = [n for n in ast.walk(ast.parse(text)) if imports_by_name(n)]
+        if any(not isinstance(n.args[0], ast.Constant) for n in calls):
+            assert name in BY_NAME, f"{name} imports a module by a name it does not spell out"
+        if "fastnn.base.lazy.load" in imports_of(text, module, path.name == "__init__.py"):
+            assert name in ASK_THE_DOOR, f"{name}: import what it needs, or register it"
+
+
+def test_the_front_names_its_modules_by_their_places():
+    """Paths of earlier versions are for programs and pickles."""
+    modules = front_modules()
+    from fastnn.base.finder import _EARLIER
+
+    for module, path in modules.items():
+        used = imports_of(path.read_text(encoding="utf-8"), module, path.name == "__init__.py")
+        assert not used & {f"fastnn.{earlier}" for earlier in _EARLIER}, module
+
+
+def test_the_front_hall_is_not_where_things_are_put_down():
+    assert len(list(FRONT.glob("*.py"))) <= 25
 
 
 def users_of_fastnn():

@@ -326,7 +326,7 @@ import random, string, sys
 import fastnn
 from fastnn import layers
 from fastnn.errors import FormatError
-from fastnn.keras_files.read_config import clean, restore
+from fastnn.serialization.keras_config import clean, restore
 layers.Dense(2).get_config()
 good = {"module": "keras.layers", "class_name": "Dense", "registered_name": None,
         "config": {"name": "d", "units": 3, "kernel_initializer": {

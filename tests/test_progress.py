@@ -8,7 +8,7 @@ import pytest
 
 import fastnn
 from fastnn import layers
-from fastnn.display import progress
+from fastnn.display import progress, reporter
 
 X = np.arange(8.0)[:, None] / 8
 
@@ -24,6 +24,7 @@ def model():
 @pytest.fixture
 def terminal(monkeypatch):
     monkeypatch.setattr(progress, "is_terminal", lambda stream=None: True)
+    monkeypatch.setattr(reporter, "is_terminal", lambda stream=None: True)
     monkeypatch.setattr("fastnn.training.predict.is_terminal", lambda stream=None: True)
     monkeypatch.setenv("NO_COLOR", "1")
 

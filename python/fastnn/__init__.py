@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from fastnn import _core
 from fastnn.base.finder import install
-from fastnn.namespaces import CORE, FURTHER, KERAS, MODULES, lazy
+from fastnn.base.lazy import lazy
+from fastnn.namespaces import CORE, FURTHER, KERAS, MODULES
 
 __version__: str = _core.info()["version"]
 

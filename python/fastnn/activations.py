@@ -11,7 +11,8 @@ from typing import Any
 from fastnn import _core
 from fastnn.base.arguments import as_number
 from fastnn.ops import abs as _abs, cast, convert_to_tensor
-from fastnn.serialization.registry import Table, plain
+from fastnn.serialization.registry import Table, plain, table
+from fastnn.tracing.known_ops import enter_ops
 from fastnn.tracing.symbolic import keras_op
 
 _c = _core.ops
@@ -230,6 +231,7 @@ TABLE = Table(
     ],
     {"swish": silu, "hard_swish": hard_silu},
 )  # fmt: skip
+enter_ops("activations", {k: v for k, v in TABLE.names.items() if callable(v)})
 
 
 def get(identifier: Any) -> Callable[..., Any]:
@@ -237,10 +239,9 @@ def get(identifier: Any) -> Callable[..., Any]:
     if identifier is None:
         return linear
     if isinstance(identifier, dict) and identifier.get("class_name") not in TABLE.names:
-        from fastnn.layers import TABLE as LAYERS
-
-        if identifier.get("class_name") in LAYERS.names:
-            layer: Callable[..., Any] = LAYERS.from_config(identifier)
+        layers = table("layer")
+        if identifier.get("class_name") in layers.names:
+            layer: Callable[..., Any] = layers.from_config(identifier)
             return layer
     return TABLE.get(identifier)  # type: ignore[no-any-return]
 

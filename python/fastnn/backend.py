@@ -17,7 +17,7 @@ from fastnn.config import (
     set_image_data_format,
     stored_dtype,
 )
-from fastnn.layers.base.layer import NameScope
+from fastnn.tracing.call_context import NameScope
 from fastnn.utils import is_keras_tensor
 
 __all__ = [

@@ -19,6 +19,7 @@ from fastnn.base.messages import (
     set_logging_verbosity,
     shown,
 )
+from fastnn.dtype_policies import MIXED, DTypePolicy, computing_dtype
 
 __all__ = [
     "backend",
@@ -68,25 +69,6 @@ def set_floatx(value: str) -> None:
         raise ValueError(f"floatx {value!r} is not supported\n  hint: fastnn computes in 'float32'")
 
 
-def computing_dtype(dtype: object, where: str) -> str:
-    """The type that a `dtype=` argument means, "float32"; ValueError for any other.
-
-    None means it too, NumPy's float32, and Keras's "float32" policy or its config.
-    """
-    name: Any = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
-    if getattr(name, "name", name) in MIXED:
-        return "float32"
-    if hasattr(name, "compute_dtype"):
-        name = name.compute_dtype
-    elif name is not None and not isinstance(name, str):
-        name = getattr(name, "name", getattr(name, "__name__", name))
-    if name not in (None, "float32"):
-        raise ValueError(
-            f"{where}: dtype {name!r} is not supported\n  hint: fastnn computes in 'float32'"
-        )
-    return "float32"
-
-
 #: NumPy's number types and the one of fastnn's three that stands for each.
 STORED = {
     **dict.fromkeys(("float", "float16", "bfloat16", "float32", "float64"), "float32"),
@@ -102,15 +84,11 @@ def stored_dtype(dtype: object) -> str:
     return STORED.get(name, name)
 
 
-#: Keras's policies of half precision: taken, and everything computes in float32.
-MIXED = ("mixed_float16", "mixed_bfloat16")
 _policy = "float32"
 
 
 def dtype_policy() -> Any:
     """The policy that `set_dtype_policy` set; it computes in float32, whatever its name."""
-    from fastnn.dtype_policies import DTypePolicy
-
     return DTypePolicy(_policy)
 
 

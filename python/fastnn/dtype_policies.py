@@ -1,15 +1,32 @@
-"""Keras's dtype policies: "float32", and mixed ones by name, which compute in float32 as well.
-
-Depends on `config`.
-"""
+"""Keras's dtype policies: "float32", and mixed ones by name, which compute in float32 as well."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from fastnn.config import MIXED, computing_dtype
-
 __all__ = ["DTypePolicy", "deserialize", "get", "serialize"]
+
+#: Keras's policies of half precision: taken, and everything computes in float32.
+MIXED = ("mixed_float16", "mixed_bfloat16")
+
+
+def computing_dtype(dtype: object, where: str) -> str:
+    """The type that a `dtype=` argument means, "float32"; ValueError for any other.
+
+    None means it too, NumPy's float32, and Keras's "float32" policy or its config.
+    """
+    name: Any = dtype.get("config", {}).get("name") if isinstance(dtype, dict) else dtype
+    if getattr(name, "name", name) in MIXED:
+        return "float32"
+    if hasattr(name, "compute_dtype"):
+        name = name.compute_dtype
+    elif name is not None and not isinstance(name, str):
+        name = getattr(name, "name", getattr(name, "__name__", name))
+    if name not in (None, "float32"):
+        raise ValueError(
+            f"{where}: dtype {name!r} is not supported\n  hint: fastnn computes in 'float32'"
+        )
+    return "float32"
 
 
 class DTypePolicy:

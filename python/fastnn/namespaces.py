@@ -5,13 +5,17 @@ One table for both packages, so that they hold the same objects. Depends on the 
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Callable
-from typing import Any
-
 __all__ = [
-    "CORE", "FURTHER", "KERAS", "KERAS_MODULES", "MODULES", "TENSORFLOW", "TENSORFLOW_MODULES",
-    "TENSORFLOW_OPS", "lazy",
+    "CORE",
+    "FURTHER",
+    "KERAS",
+    "KERAS_MODULES",
+    "MODULES",
+    "TENSORFLOW",
+    "TENSORFLOW_FUNCTIONS",
+    "TENSORFLOW_MODULES",
+    "TENSORFLOW_OPS",
+    "TENSORFLOW_SPACES",
 ]  # fmt: skip
 
 #: Submodules by public name.
@@ -59,7 +63,13 @@ CORE = {
 }  # fmt: skip
 
 
-#: Namespaces of TensorFlow, made in `fastnn.tensorflow.namespaces`.
+#: Where the names of TensorFlow's top level are, and where its namespaces are made.
+TENSORFLOW_FUNCTIONS, TENSORFLOW_SPACES = (
+    "fastnn.tensorflow.functions",
+    "fastnn.tensorflow.namespaces",
+)
+
+#: Namespaces of TensorFlow.
 TENSORFLOW_MODULES = ("debugging", "linalg", "math", "nn")
 
 #: Functions of `fastnn.ops` that TensorFlow calls by the same name with the same arguments.
@@ -87,36 +97,3 @@ TENSORFLOW = (
     "bool", "float16", "float32", "float64", "double", "half", "bfloat16",
     "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
 )  # fmt: skip
-
-
-def _further(where: str, name: str, known: list[str]) -> Any:
-    """A name of TensorFlow at the top of `fastnn`, or the error for one that nobody has."""
-    if where == "fastnn":
-        if name in TENSORFLOW_MODULES:
-            return getattr(importlib.import_module("fastnn.tensorflow.namespaces"), name)
-        if name in TENSORFLOW or name in TENSORFLOW_OPS:
-            return importlib.import_module("fastnn.tensorflow.functions").at_top(name)
-    from fastnn.base.absent import missing
-
-    raise missing(where, name, [*known, *TENSORFLOW], depth=3)
-
-
-def lazy(
-    package: dict[str, Any], names: dict[str, str], modules: dict[str, str]
-) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """`__getattr__` and `__dir__` for a package that imports what is asked for."""
-
-    def __getattr__(name: str) -> Any:
-        if name in modules:
-            value = importlib.import_module(modules[name])
-        elif name in names:
-            value = getattr(importlib.import_module(f"fastnn.{names[name]}"), name)
-        else:
-            value = _further(package["__name__"], name, [*names, *modules])
-        package[name] = value
-        return value
-
-    def __dir__() -> list[str]:
-        return sorted({*package, *names, *modules})
-
-    return __getattr__, __dir__

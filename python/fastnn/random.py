@@ -18,6 +18,7 @@ from fastnn import _core, config, ops
 from fastnn._core import Tensor
 from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import as_number, is_whole
+from fastnn.tracing.known_ops import enter_ops
 from fastnn.tracing.symbolic import keras_op
 from fastnn.tracing.variables import Variable
 
@@ -257,4 +258,5 @@ def dropout(
     return _core.ops.where(keep, x * (1.0 / (1.0 - rate)), 0.0)
 
 
+enter_ops("random", {"dropout": dropout})
 answer_missing(globals())

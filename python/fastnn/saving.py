@@ -11,12 +11,12 @@ from fastnn.files.native import (
     load_state as load_state,
     load_weights,
     model_from_json,
-    named_variables as named_variables,
     save_model,
     save_state as save_state,
     save_weights,
     serialize,
 )
+from fastnn.files.variables import named_variables as named_variables
 from fastnn.serialization.registry import (
     custom_object_scope,
     deserialize_keras_object,

@@ -16,7 +16,7 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base import tree
 from fastnn.base.recent import Recent
-from fastnn.layers.base.layer import CallContext
+from fastnn.tracing.call_context import CallContext
 from fastnn.tracing.fingerprint import Same, filled
 from fastnn.tracing.symbolic import KerasTensor
 from fastnn.tracing.variables import Scope, Variable, current_scope

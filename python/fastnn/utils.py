@@ -39,7 +39,7 @@ from fastnn.serialization.registry import (
 )
 from fastnn.tracing.symbolic import KerasTensor
 
-#: Paths of older Keras below this module are found by `fastnn.finder`.
+#: Paths of older Keras below this module are found by `fastnn.base.finder`.
 __path__: list[str] = []
 
 __all__ = [

@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from types import ModuleType
 from typing import Any
 
-__all__ = ["ABSENT", "answer_missing", "close_names", "missing", "namespace", "reason"]
+from fastnn.namespaces import MODULES
+
+__all__ = ["ABSENT", "answer_from", "answer_missing", "close_names", "missing", "reason"]
 
 _README = "the section 'How it compares' of README.md says what is"
 _IMAGES = ("image layers are not part of fastnn yet", _README)
@@ -252,8 +255,6 @@ def _import_from() -> int:
 
 def _elsewhere(where: str, name: str) -> str | None:
     """Another public module that has this very name."""
-    from fastnn.namespaces import MODULES
-
     for module in ("ops", "layers", "utils", "losses", "metrics", "callbacks", "optimizers",
                    "models", "activations", "initializers", "random", "config"):  # fmt: skip
         loaded = sys.modules.get(MODULES[module])
@@ -262,10 +263,13 @@ def _elsewhere(where: str, name: str) -> str | None:
     return None
 
 
-def namespace(where: str, name: str) -> Any:
-    """A name of `fastnn.ops` asked for under one of Keras's further paths to it."""
-    from fastnn import ops
+def answer_from(module: ModuleType, package: dict[str, Any]) -> None:
+    """Gives a module under one of Keras's further paths the names of its package as well."""
+    where, known = module.__name__, package["__all__"]
 
-    if name in ops.__all__:
-        return getattr(ops, name)
-    raise missing(where, name, ops.__all__, depth=3)
+    def __getattr__(name: str) -> Any:
+        if name in known:
+            return package[name]
+        raise missing(where, name, known)
+
+    vars(module)["__getattr__"] = __getattr__

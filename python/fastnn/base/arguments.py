@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import decimal
 import functools
+import inspect
 import numbers
 import os
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
+from fastnn.base.caching import cached
+
 __all__ = [
-    "as_number", "check_counts", "is_whole", "local_path", "takes_numbers", "verbosity",
+    "as_number", "call_parameters", "check_counts", "is_whole", "local_path", "takes_numbers",
+    "verbosity",
 ]  # fmt: skip
 
 #: An array of whole numbers up to this long is a shape or a list of axes.
@@ -101,3 +106,17 @@ def check_counts(
         _whole("initial_epoch", initial_epoch, 0)
     if steps is not None:
         _whole(name, steps, 1)
+
+
+@cached(maxsize=512)
+def call_parameters(fn: Callable[..., Any]) -> tuple[list[str], bool, bool, bool]:
+    """Names of the positional parameters of a `call`, and whether it takes training, mask, **."""
+    parameters = list(inspect.signature(fn).parameters.values())[1:]
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    every = {p.name for p in parameters}
+    return (
+        names,
+        "training" in every,
+        "mask" in every,
+        any(p.kind is p.VAR_KEYWORD for p in parameters),
+    )

@@ -12,6 +12,8 @@ import numpy as np
 from fastnn.base.arguments import is_whole, local_path
 from fastnn.callbacks.base import Callback, Logs
 from fastnn.errors import FormatError
+from fastnn.files import native as saving
+from fastnn.metrics.base import metric_variables
 from fastnn.serialization.registry import plain
 
 __all__ = ["BackupAndRestore"]
@@ -65,8 +67,6 @@ class BackupAndRestore(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Restores an earlier backup."""
-        from fastnn.files import native as saving
-
         if not self.model.built:
             raise ValueError(
                 "BackupAndRestore needs a built model\n"
@@ -126,8 +126,6 @@ class BackupAndRestore(Callback):
         self._current_epoch = epoch
         if self._restored is not None:
             # This epoch had begun before: what the others did again at its beginning is undone.
-            from fastnn.files import native as saving
-
             position, arrays = saving.load_state(self.model, self._restored)
             self._revive(position.get("callbacks", []), arrays)
             self._restored = None
@@ -144,9 +142,6 @@ class BackupAndRestore(Callback):
         self._save()
 
     def _save(self, batch: int = 0) -> None:
-        from fastnn.files import native as saving
-        from fastnn.training.loop import metric_variables
-
         os.makedirs(self.backup_dir, exist_ok=True)
         if self.double_checkpoint and os.path.exists(self._path):
             os.replace(self._path, self._previous)

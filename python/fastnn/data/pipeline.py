@@ -16,6 +16,7 @@ import numpy as np
 from fastnn import _core, random
 from fastnn._core import Tensor
 from fastnn.base import tree
+from fastnn.data.specs import TensorSpec
 from fastnn.errors import DataError
 from fastnn.tracing.variables import Variable
 
@@ -432,8 +433,6 @@ class Dataset:
     @property
     def element_spec(self) -> Any:
         """Shapes and types of the first element; the first axis of batches may vary."""
-        from fastnn.tensorflow.functions import TensorSpec
-
         first = next(self._make(), None)
         if first is None:
             raise DataError("element_spec: the data set is empty\n  hint: look at its source")

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 
 from fastnn.base.messages import is_interactive_logging_enabled, say, shown
 
-__all__ = ["Progbar", "Reporter", "format_value", "in_notebook", "is_terminal", "plain_line"]
+__all__ = ["Progbar", "format_value", "in_notebook", "is_terminal", "plain_line"]
 
 WIDTH = 20
 GREEN, BOLD, RESET = "\x1b[32m", "\x1b[1m", "\x1b[0m"
@@ -169,61 +169,3 @@ class Progbar:
 def bold_(text: str) -> str:
     """`text` in bold where colours are wanted."""
     return f"{BOLD}{text}{RESET}" if _coloured() else text
-
-
-class Reporter:
-    """Prints the epochs of a `fit`: 0 nothing, 1 a bar or plain lines, 2 plain lines."""
-
-    def __init__(self, verbose: int, epochs: int, steps: int | None) -> None:
-        self.epochs, self.steps = epochs, steps
-        self.bar = verbose == 1 and is_terminal()
-        self.silent = verbose == 0
-        self._progbar: Progbar | None = None
-        self._display: Any = None
-        if self.bar and in_notebook():
-            from fastnn.display.notebook import NotebookDisplay
-
-            self._display = NotebookDisplay(epochs, steps)
-        self._start = 0.0
-        self._epoch = -1
-
-    def begin(self, epoch: int) -> None:
-        """An epoch starts."""
-        if self.silent or epoch == self._epoch:
-            return
-        self._epoch = epoch
-        self._start = time.perf_counter()
-        if self._display is not None:
-            self._display.begin(epoch)
-        elif self.bar:
-            print(bold_(f"Epoch {epoch + 1}/{self.epochs}"), flush=True)
-            self._progbar = Progbar(self.steps)
-
-    def during(self, epoch: int, batch: int, logs: dict[str, float]) -> None:
-        """Some batches are done."""
-        if self._display is not None:
-            self._display.during(epoch, batch, logs)
-        elif self.bar and self._progbar is not None and epoch == self._epoch:
-            self._progbar.show(batch, logs)
-
-    def end(
-        self, epoch: int, steps: int, logs: dict[str, float], seconds: float | None = None
-    ) -> None:
-        """An epoch is over."""
-        if self.silent:
-            return
-        if self.bar and self._progbar is not None:
-            self._progbar.target = steps
-            self._progbar.show(steps, logs, done=True)
-            return
-        took = time.perf_counter() - self._start if seconds is None else seconds
-        if self._display is not None:
-            self._display.end(epoch, steps, logs, took)
-            return
-        head = f"Epoch {epoch + 1}/{self.epochs} - "
-        say(head + plain_line(steps, took, logs))
-
-    def close(self) -> None:
-        """The fit is over, or was interrupted."""
-        if self._display is not None:
-            self._display.close()

@@ -9,34 +9,37 @@ from __future__ import annotations
 
 import json
 import os
-import re
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from fastnn import _core
+from fastnn import _core, random
 from fastnn._core import Dim
 from fastnn.base import tree
 from fastnn.base.arguments import local_path
-from fastnn.config import snake_case
-from fastnn.errors import FormatError, nearest, unknown_name, warn_of_skipped
+from fastnn.errors import FormatError, nearest, warn_of_skipped
 from fastnn.files import keras as keras_files
 from fastnn.files.atomic import check_regular
-from fastnn.files.keras.archive import read_json
-from fastnn.files.keras.read_config import (
-    build,
-    functional,
-    is_keras_entry,
-    is_keras_functional,
-    restore,
+from fastnn.files.compiling import (
+    build_optimizer,
+    compile_config,
+    optimizer_order,
+    optimizer_values,
+    recompile,
 )
+from fastnn.files.keras.archive import read_json
 from fastnn.files.keras.write_config import built_for
+from fastnn.files.variables import assign, named_variables
+from fastnn.serialization.keras_config import (
+    build,
+    deserialize,
+    functional,
+    is_keras_functional,
+)
 from fastnn.serialization.registry import (
     as_json,
     custom_object_scope,
-    custom_objects,
     deserialize_keras_object,
     file_limit,
     format_errors,
@@ -46,8 +49,10 @@ from fastnn.serialization.registry import (
     plain,
     reading_file,
     register_keras_serializable,
+    serialize,
     serialize_keras_object,
 )
+from fastnn.tracing.known_ops import known_ops
 from fastnn.tracing.sizes import note_sizes, read_size, written_size
 from fastnn.tracing.symbolic import KerasTensor, OpCall, call_again, op_call
 
@@ -63,49 +68,6 @@ _GLOBAL_STATE = "random/global_state"
 
 
 # ---- configs ---------------------------------------------------------------------------------
-
-
-def serialize(thing: Any) -> dict[str, Any]:
-    """`{"class_name": …, "config": …}` of a layer or model."""
-    return {"class_name": get_registered_name(type(thing)), "config": thing.get_config()}
-
-
-def _find_class(name: str) -> Any:
-    from fastnn import layers
-    from fastnn.models import Functional, Sequential
-
-    known = {"Sequential": Sequential, "Functional": Functional, "Model": Functional}
-    found = custom_objects().get(name) or custom_objects().get(name.rpartition(">")[2])
-    if found is not None:
-        return found
-    if name in known:
-        return known[name]
-    if name in layers.TABLE.names:
-        return layers.TABLE.names[name]
-    error = unknown_name("layer class in a config", name, [*layers.TABLE.names, *known])
-    raise ValueError(
-        f"{error}\n  hint: for your own class pass "
-        f"custom_objects={{{name!r}: {name.split('>')[-1]}}}"
-    )
-
-
-def deserialize(config: Any, objects: dict[str, Any] | None = None) -> Any:
-    """The layer or model that a config describes."""
-    if is_keras_entry(config):
-        with custom_object_scope(objects):
-            return restore(config)
-    if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
-        raise ValueError(
-            f"not a config of a layer: {str(config)[:200]}\n  hint: use serialize(layer)"
-        )
-    inner = config.get("config")
-    if not isinstance(inner, dict):
-        raise ValueError(
-            f"the config of {config['class_name']} is not a dict"
-            "\n  hint: give what get_config() returned"
-        )
-    with custom_object_scope(objects):
-        return _find_class(config["class_name"]).from_config(dict(inner))
 
 
 def model_from_json(text: str, custom_objects: dict[str, Any] | None = None) -> Any:
@@ -205,23 +167,12 @@ def _operation_config(operation: Any) -> dict[str, Any]:
     return serialize(operation)
 
 
-def _known_ops() -> dict[str, Any]:
-    from fastnn import activations, ops, random
-    from fastnn.losses import functions as losses
-
-    known = {k: getattr(ops, k) for k in ops.__all__}
-    known |= {k: v for k, v in activations.TABLE.names.items() if callable(v)}
-    known |= {f.__name__: f for f in losses._FUNCTIONS if f.__name__ not in known}
-    known |= {**ops.IN_FILES, "dropout": random.dropout}
-    return known
-
-
 def functional_from_config(cls: Any, config: dict[str, Any], objects: Any = None) -> Any:
     """A functional model from `functional_config`, or from Keras's."""
     if is_keras_functional(config):
         with custom_object_scope(objects):
             return functional(cls, config)
-    known = _known_ops()
+    known = known_ops()
     operations = []
     for entry in config["layers"]:
         if entry.get("class_name") == "Op":
@@ -251,92 +202,6 @@ def functional_from_config(cls: Any, config: dict[str, Any], objects: Any = None
     if not config.get("trainable", True):
         model.trainable = False
     return model
-
-
-# ---- values ----------------------------------------------------------------------------------
-
-
-def named_variables(model: Any) -> dict[str, Any]:
-    """Every weight and random state under a name that says where it lives."""
-    from fastnn.random import SeedGenerator
-
-    found: dict[str, Any] = {}
-    seen: set[int] = set()
-
-    def add(name: str, variable: Any) -> None:
-        if id(variable) in seen:
-            return
-        seen.add(id(variable))
-        unique, n = name, 0
-        while unique in found:
-            n += 1
-            unique = f"{name}_{n}"
-        found[unique] = variable
-
-    def walk(layer: Any, prefix: str) -> None:
-        for v in layer._own():
-            add(f"{prefix}{v.name}", v)
-        for key, value in layer.__dict__.items():
-            for i, held in enumerate(_held(value)):
-                if isinstance(held, SeedGenerator):
-                    add(f"{prefix}{key}/{f'{i}/' if held is not value else ''}state", held.state)
-        counts: Counter[str] = Counter()
-        for inner in layer._sublayers():
-            # Automatic names count per process, files count per model.
-            label = inner.name
-            base = snake_case(type(inner).__name__)
-            if re.fullmatch(rf"{base}(_\d+)?", inner.name):
-                label = f"{base}_{counts[base]}" if counts[base] else base
-                counts[base] += 1
-            walk(inner, f"{prefix}{label}/")
-
-    walk(model, "")
-    return found
-
-
-def _held(value: Any) -> list[Any]:
-    """The value itself, or what a list, tuple or dict of them holds."""
-    if isinstance(value, dict):
-        return list(value.values())
-    return list(value) if isinstance(value, list | tuple) else [value]
-
-
-def _optimizer_values(model: Any) -> dict[str, Any]:
-    optimizer = getattr(model, "optimizer", None)
-    if optimizer is None or not model.compiled:
-        return {}
-    # Layers that were taken off leave state behind that no weight of the model needs.
-    inside = set(named_variables(model).values())
-    kept = optimizer.part(v for v in optimizer._trainable if v in inside)
-    return {f"optimizer/{i}/{v.name}": v for i, v in enumerate(kept.variables)}
-
-
-def _optimizer_order(model: Any, variables: dict[str, Any]) -> list[str] | None:
-    """Names of the optimiser's weights in its own order, which freezing can make its own."""
-    optimizer = getattr(model, "optimizer", None)
-    if optimizer is None or not model.compiled or not optimizer.built:
-        return None
-    names = {id(v): name for name, v in variables.items()}
-    return [names[id(v)] for v in optimizer._trainable if id(v) in names]
-
-
-def _build_optimizer(model: Any, order: Any = None) -> None:
-    variables = named_variables(model)
-    if isinstance(order, list) and all(n in variables for n in map(str, order)):
-        model.optimizer.build([variables[n] for n in order])
-    else:
-        model.optimizer.build(model.trainable_variables)
-
-
-def _compile_config(model: Any) -> dict[str, Any] | None:
-    given = model._compile_config
-    if not model.compiled or given is None:
-        return None
-    try:
-        config = {k: plain(v) for k, v in given.items() if k != "optimizer"}
-        return {**config, "optimizer": plain(model.optimizer)}
-    except (TypeError, NotImplementedError):
-        return None
 
 
 def _inference(model: Any) -> Any:
@@ -376,18 +241,18 @@ def save_model(
     metadata = {
         "fastnn.format": FORMAT,
         "fastnn.config": as_json(serialize(model)),
-        "fastnn.compile": json.dumps(_compile_config(model)),
+        "fastnn.compile": json.dumps(compile_config(model)),
         "fastnn.state": json.dumps(_state(model, variables)),
         "fastnn.build": json.dumps(built_for(model)),
     }
-    tensors = variables | _optimizer_values(model)
+    tensors = variables | optimizer_values(model)
     _core.save_file(path, tensors, metadata, _inference(model))
 
 
 def _state(model: Any, variables: dict[str, Any]) -> dict[str, Any]:
     return {
         "shuffle_seed": model._shuffle_seed,
-        "optimizer_order": _optimizer_order(model, variables),
+        "optimizer_order": optimizer_order(model, variables),
     }
 
 
@@ -497,22 +362,20 @@ def load_model(
     from a file, whatever `safe_mode` says.
     Errors: FileNotFoundError with similar names; FormatError when the file is not a model.
     """
-    from fastnn.models import Model
-
     if _is_keras(path := _existing(filepath)):
         return keras_files.load_model(path, custom_objects, compile, max_bytes)
     tensors, metadata = _read(filepath)
     config = _json(metadata, "fastnn.config", filepath)
     with format_errors(path), reading_file(file_limit(path, max_bytes)):
         model = deserialize(config, custom_objects)
-        if not isinstance(model, Model):
+        if getattr(model, "model_kind", None) is None:
             raise FormatError(
                 f"the config describes {type(model).__name__}, not a model"
                 "\n  hint: load_weights for a file of weights"
             )
         if "fastnn.build" in metadata:
             _rebuild(model, _json(metadata, "fastnn.build", filepath), path)
-    _assign(named_variables(model), tensors, path, False)
+    assign(named_variables(model), tensors, path, False)
     state = _json(metadata, "fastnn.state", filepath)
     state = state if isinstance(state, dict) else {}
     seed = state.get("shuffle_seed")
@@ -520,89 +383,10 @@ def load_model(
     settings = _json(metadata, "fastnn.compile", filepath) if compile else None
     if isinstance(settings, dict):
         with custom_object_scope(custom_objects), format_errors(path):
-            _recompile(model, settings, tensors, state.get("optimizer_order"))
+            recompile(model, settings, tensors, state.get("optimizer_order"))
     elif compile and any(n.startswith("optimizer/") for n in tensors):
         warn_of_skipped(path, ["it holds the state of an optimizer whose settings are not in it"])
     return model
-
-
-def _recompile(
-    model: Any, settings: dict[str, Any], tensors: dict[str, Any], order: Any = None
-) -> None:
-    from fastnn import losses, metrics, optimizers
-
-    def each(table: Any, value: Any) -> Any:
-        if isinstance(value, dict) and "class_name" not in value:
-            return {k: each(table, v) for k, v in value.items()}
-        if isinstance(value, list):
-            return [each(table, v) for v in value]
-        return table.get(value) if isinstance(value, dict) else value
-
-    model.compile(
-        optimizer=optimizers.get(settings.get("optimizer")),
-        loss=each(losses, settings.get("loss")),
-        loss_weights=settings.get("loss_weights"),
-        metrics=each(metrics, settings.get("metrics")),
-        weighted_metrics=each(metrics, settings.get("weighted_metrics")),
-    )
-    if any(k.startswith("optimizer/") for k in tensors):
-        if any(k.count("/") >= 2 and not k.startswith(("optimizer/0/", "optimizer/1/"))
-               for k in tensors if k.startswith("optimizer/")):  # fmt: skip
-            _build_optimizer(model, order)
-        values = _optimizer_values(model)
-        held = {k for k in tensors if k.startswith("optimizer/")}
-        if held == set(values):
-            _assign(values, {k: tensors[k] for k in held}, "the file", False)
-        else:
-            warn_of_skipped("the file", [
-                f"the optimizer's state has {len(held)} tensors, {len(values)} are wanted; it "
-                "starts anew"
-            ])  # fmt: skip
-
-
-#: What files hold beside the weights of layers, by the start of the name.
-_BESIDE = ("optimizer/", "callbacks/", "metrics/", "random/")
-
-
-def _assign(
-    variables: dict[str, Any], tensors: dict[str, Any], path: str, skip_mismatch: bool
-) -> None:
-    """Sets variables from tensors of their names: all of them, and no tensor is left over.
-
-    Nothing is set when something does not fit; with `skip_mismatch` the rest is, and a warning
-    names what is not. Random states without a place are named in a warning: they are no weights.
-    """
-    fits, faults = {}, []
-    for name, v in variables.items():
-        value = tensors.get(name)
-        if value is None:
-            faults.append(f"it has no tensor {name!r}")
-        elif tuple(value.shape) != tuple(v.shape):
-            faults.append(
-                f"tensor {name!r} has shape {tuple(value.shape)}, the model wants {v.shape}"
-            )
-        else:
-            fits[name] = value
-    left = [n for n in tensors if n not in variables and not n.startswith(_BESIDE)]
-    states = [n for n in left if n.endswith("/state")]
-    left = [n for n in left if n not in states]
-    if left:
-        shown = ", ".join(map(repr, left[:8])) + (", …" if len(left) > 8 else "")
-        faults.append(f"the model has no place for {len(left)} of its tensors: {shown}")
-    if faults and not skip_mismatch:
-        have = ", ".join(sorted(k for k in tensors if not k.startswith("optimizer/"))[:8])
-        hint = f"the file holds {have}"
-        if not any(n in tensors for n in variables) and not fits:
-            hint += "; call the model on data first, or define build(), so that it has its layers"
-        elif left:
-            hint += "; skip_mismatch=True takes what fits"
-        raise FormatError(f"{path!r} does not fit the model: {faults[0]}\n  hint: {hint}")
-    if faults:
-        warn_of_skipped(path, faults)
-    if states:
-        warn_of_skipped(path, [f"no layer draws from the random states {', '.join(states)}"])
-    for name, value in fits.items():
-        variables[name].assign(value)
 
 
 def _rebuild(model: Any, given: Any, path: str) -> None:
@@ -640,17 +424,15 @@ def load_weights(model: Any, filepath: str | os.PathLike[str], skip_mismatch: bo
     if _is_keras(path := _existing(filepath)):
         return keras_files.load_weights(model, path, skip_mismatch)
     tensors, _ = _read(filepath)
-    _assign(named_variables(model), tensors, os.fspath(filepath), skip_mismatch)
+    assign(named_variables(model), tensors, os.fspath(filepath), skip_mismatch)
 
 
 def save_state(
     model: Any, path: str, position: dict[str, Any], arrays: dict[str, Any] | None = None
 ) -> None:
     """Weights, optimiser and all random state, a position and arrays, for BackupAndRestore."""
-    from fastnn import random
-
     variables = named_variables(model)
-    tensors = variables | _optimizer_values(model) | (arrays or {})
+    tensors = variables | optimizer_values(model) | (arrays or {})
     if (state := random.global_state()) is not None:
         tensors[_GLOBAL_STATE] = state
     metadata = {
@@ -663,13 +445,11 @@ def save_state(
 
 def load_state(model: Any, path: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """Reads what `save_state` wrote and gives the position and all arrays."""
-    from fastnn import random
-
     tensors, metadata = _read(path)
     state, position = (_json(metadata, f"fastnn.{k}", path) for k in ("state", "position"))
     with format_errors(path):
-        _build_optimizer(model, state["optimizer_order"])
-        _assign(named_variables(model) | _optimizer_values(model), tensors, path, False)
+        build_optimizer(model, state["optimizer_order"])
+        assign(named_variables(model) | optimizer_values(model), tensors, path, False)
         model._shuffle_seed = state["shuffle_seed"]
         if _GLOBAL_STATE in tensors:
             random.set_global_state(tensors[_GLOBAL_STATE])

@@ -1,12 +1,13 @@
 """Keras's namespaces over fastnn's own objects: `fastnn.keras.layers` is `fastnn.layers`.
 
-`from fastnn.keras.layers import Dense` works as well: `fastnn.finder` finds the module itself.
+`from fastnn.keras.layers import Dense` works as well: `fastnn.base.finder` finds the module itself.
 """
 
 from __future__ import annotations
 
 from fastnn import _core
-from fastnn.namespaces import KERAS, KERAS_MODULES, lazy
+from fastnn.base.lazy import lazy
+from fastnn.namespaces import KERAS, KERAS_MODULES
 
 __version__: str = _core.info()["version"]
 

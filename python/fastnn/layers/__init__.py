@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
 
 from fastnn.base.absent import answer_missing
 from fastnn.layers.activation import *
@@ -14,7 +13,8 @@ from fastnn.layers.merging import *
 from fastnn.layers.normalization import *
 from fastnn.layers.regularization import *
 from fastnn.layers.reshaping import *
-from fastnn.serialization.registry import Table
+from fastnn.serialization.keras_config import deserialize as deserialize
+from fastnn.serialization.registry import Table, serialize as serialize
 
 __all__ = [
     "ELU",
@@ -81,17 +81,3 @@ TABLE = Table(
 )
 
 answer_missing(globals())
-
-
-def serialize(layer: Layer) -> dict[str, Any]:
-    """A layer as a config."""
-    from fastnn.files.native import serialize as to_config
-
-    return to_config(layer)
-
-
-def deserialize(config: dict[str, Any], custom_objects: dict[str, Any] | None = None) -> Any:
-    """The layer that a config describes."""
-    from fastnn.files.native import deserialize as from_config
-
-    return from_config(config, custom_objects)

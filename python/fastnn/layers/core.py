@@ -14,6 +14,7 @@ from fastnn import activations, constraints, initializers, ops, regularizers
 from fastnn.config import stored_dtype, unique_name
 from fastnn.errors import DataError, ShapeError
 from fastnn.layers.base.layer import InputSpec, Layer
+from fastnn.serialization.keras_config import deserialize
 from fastnn.serialization.registry import custom_object_scope, function_config, function_of, plain
 from fastnn.tracing.symbolic import KerasTensor, Node, wrap
 
@@ -472,7 +473,5 @@ class Wrapper(Layer):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
         """A wrapper and its inner layer."""
-        from fastnn.files.native import deserialize
-
         config = dict(config)
         return cls(deserialize(config.pop("layer")), **config)

@@ -9,7 +9,8 @@ from typing import Any
 
 from fastnn import ops
 from fastnn.errors import ShapeError
-from fastnn.layers.base.layer import Layer, current_call
+from fastnn.layers.base.layer import Layer
+from fastnn.tracing.call_context import current_call
 from fastnn.tracing.symbolic import known_sizes
 
 __all__ = [

@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from fastnn import _core, ops
-from fastnn.config import computing_dtype, epsilon, snake_case as _snake, unique_name
+from fastnn.config import epsilon, snake_case as _snake, unique_name
 from fastnn.data.labels import check_binary, check_class_numbers, known_values
+from fastnn.dtype_policies import computing_dtype
 from fastnn.errors import ShapeError
-from fastnn.layers.base.layer import current_call
 from fastnn.ops.linalg import scale_of_squares
 from fastnn.serialization.registry import Configurable, Table, plain
+from fastnn.tracing.call_context import current_call
+from fastnn.tracing.known_ops import enter_ops
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
@@ -776,6 +778,7 @@ ALIASES = {
 TABLE = Table(
     "loss", [LossFunctionWrapper, *_CLASSES], {f.__name__: f for f in _FUNCTIONS} | ALIASES
 )
+enter_ops("losses", {f.__name__: f for f in _FUNCTIONS})
 mse = MSE = mean_squared_error
 mae = MAE = mean_absolute_error
 mape = MAPE = mean_absolute_percentage_error

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core, initializers, losses, ops
-from fastnn.config import computing_dtype, epsilon, snake_case, unique_name
-from fastnn.layers.base.layer import current_call
+from fastnn.config import epsilon, snake_case, unique_name
+from fastnn.dtype_policies import computing_dtype
 from fastnn.losses.functions import check_alike, squeeze_or_expand_to_same_rank
 from fastnn.serialization.registry import Configurable, plain
+from fastnn.tracing.call_context import current_call
 from fastnn.tracing.variables import Scope, Variable
 
 __all__ = [
@@ -182,6 +183,11 @@ class Metric(Configurable):
 def state_of(metric: Any) -> list[Variable]:
     """All variables that a metric sums in."""
     return list(getattr(metric, "_state", metric.variables))
+
+
+def metric_variables(model: Any) -> list[Variable]:
+    """The state of all metrics of a model, each variable once."""
+    return list({v: None for m in model.metrics for v in state_of(m)})
 
 
 def _variables_in(value: Any) -> Iterator[Variable]:

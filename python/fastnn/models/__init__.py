@@ -6,16 +6,24 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnn._core import Dim
+from fastnn.base import tree
 from fastnn.base.absent import answer_missing
+from fastnn.files.compiling import compile_config, recompile
 from fastnn.files.native import load_model, model_from_json, save_model
+from fastnn.layers import Input, Layer
 from fastnn.models.functional import Functional
 from fastnn.models.model import Model
 from fastnn.models.sequential import Sequential
+from fastnn.serialization.keras_config import deserialize
+from fastnn.serialization.registry import Table, serialize
+from fastnn.tracing.symbolic import KerasTensor
 
 __all__ = [
     "Functional", "Model", "Sequential", "clone_model", "load_model", "model_from_json",
     "save_model",
 ]  # fmt: skip
+
+TABLE = Table("model", [Functional, Sequential], {"Model": Functional})
 
 
 def clone_model(
@@ -32,8 +40,6 @@ def clone_model(
     in functional models; with `recursive` both serve the models inside too. A subclassed model is
     made anew from its config.
     """
-    from fastnn.files.native import _compile_config, _recompile, deserialize, serialize
-
     if not isinstance(model, Sequential | Functional):
         copy = type(model).from_config(model.get_config())
     elif clone_function is None and call_function is None:
@@ -54,9 +60,9 @@ def clone_model(
             copy._rebuild()
         else:
             copy = _clone_functional(model, clone, call_function)
-    settings = _compile_config(model)
+    settings = compile_config(model)
     if settings is not None:
-        _recompile(copy, settings, {})
+        recompile(copy, settings, {})
     return copy
 
 
@@ -65,10 +71,6 @@ def _clone_functional(
     clone_function: Callable[[Any], Any],
     call_function: Callable[..., Any] | None,
 ) -> Any:
-    from fastnn.base import tree
-    from fastnn.layers import Input, Layer
-    from fastnn.tracing.symbolic import KerasTensor
-
     copies: dict[int, Any] = {}
     values: dict[int, Any] = {}
     for x in model.inputs:

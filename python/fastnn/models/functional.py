@@ -13,9 +13,11 @@ from fastnn import ops
 from fastnn._core import Dim
 from fastnn.base import tree
 from fastnn.errors import DataError
-from fastnn.layers.base.layer import Layer, current_call
+from fastnn.files.native import functional_config
+from fastnn.layers.base.layer import Layer
 from fastnn.layers.core import InputLayer
 from fastnn.models.model import Model, flat_names
+from fastnn.tracing.call_context import current_call
 from fastnn.tracing.sizes import note_sizes, read_size, written_size
 from fastnn.tracing.symbolic import KerasTensor, Node, call_again
 
@@ -24,6 +26,8 @@ __all__ = ["Functional"]
 
 class Functional(Model):
     """`Model(inputs, outputs)`: tensors, lists or dicts of tensors."""
+
+    model_kind = "functional"
 
     def __init__(
         self, inputs: Any = None, outputs: Any = None, name: str | None = None, **kwargs: Any
@@ -235,8 +239,6 @@ class Functional(Model):
         """Layers and the calls between them."""
         if type(self).__init__ is not Functional.__init__:
             return super().get_config()
-        from fastnn.files.native import functional_config
-
         return functional_config(self)
 
 

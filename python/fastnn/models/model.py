@@ -17,11 +17,12 @@ from fastnn import _core
 from fastnn.base import tree
 from fastnn.base.messages import shown
 from fastnn.errors import unknown_name
+from fastnn.files.native import functional_from_config, load_weights, save_model, save_weights
 from fastnn.layers.base.layer import Layer, shapes_of
-from fastnn.serialization.registry import as_json
+from fastnn.serialization.registry import as_json, custom_object_scope, model_class, serialize
 from fastnn.tracing import variables
 from fastnn.tracing.fingerprint import is_ours
-from fastnn.tracing.variables import _local as _scopes, current_scope
+from fastnn.tracing.variables import current_scope, local as _scopes
 from fastnn.training.trainer import Trainer
 
 __all__ = ["Model"]
@@ -30,21 +31,20 @@ __all__ = ["Model"]
 class Model(Trainer, Layer):
     """A layer that can be compiled and fitted."""
 
+    model_kind: str | None = "subclassed"
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Makes a functional model when inputs and outputs are given."""
         if cls is Model and _gives_graph(args, kwargs):
-            from fastnn.models.functional import Functional
-
-            return Layer.__new__(Functional, *args, **kwargs)  # type: ignore[return-value]
+            return Layer.__new__(model_class("Functional"), *args, **kwargs)  # type: ignore[no-any-return]
         return Layer.__new__(cls, *args, **kwargs)
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if _gives_graph(args, kwargs):
-            from fastnn.models.functional import Functional
-
-            if not isinstance(self, Functional):
-                _replace_base(type(self), Functional)
-                Functional.__init__(self, *args, **kwargs)  # type: ignore[arg-type]
+            functional = model_class("Functional")
+            if not isinstance(self, functional):
+                _replace_base(type(self), functional)
+                functional.__init__(self, *args, **kwargs)
                 return
         Layer.__init__(self, *args, **kwargs)
         self._init_training()
@@ -192,29 +192,20 @@ class Model(Trainer, Layer):
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         """A new model from a config: of a functional model, or a subclass's own."""
         if {"layers", "inputs", "outputs"} <= config.keys() or "input_layers" in config:
-            from fastnn.files.native import functional_from_config
-            from fastnn.models.functional import Functional
-
             return functional_from_config(
-                Functional if cls is Model else cls, config, custom_objects
+                model_class("Functional") if cls is Model else cls, config, custom_objects
             )
-        from fastnn.serialization.registry import custom_object_scope
-
         with custom_object_scope(custom_objects):
             return cls(**config)
 
     def to_json(self, **kwargs: Any) -> str:
         """The layers' configs as JSON."""
-        from fastnn.files.native import serialize
-
         return as_json(serialize(self), **kwargs)
 
     def save(
         self, filepath: str | os.PathLike[str], overwrite: bool = True, zipped: Any = None, **_: Any
     ) -> None:
         """Writes weights, layers, compile settings and optimiser state to one file, atomically."""
-        from fastnn.files.native import save_model
-
         save_model(self, filepath, overwrite)
 
     def export(self, filepath: Any, format: str = "tf_saved_model", **_: Any) -> None:
@@ -226,16 +217,12 @@ class Model(Trainer, Layer):
 
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Writes the weights alone."""
-        from fastnn.files.native import save_weights
-
         save_weights(self, filepath, overwrite)
 
     def load_weights(
         self, filepath: str | os.PathLike[str], skip_mismatch: bool = False, **_: Any
     ) -> None:
         """Reads weights written by `save_weights` or `save`."""
-        from fastnn.files.native import load_weights
-
         load_weights(self, filepath, skip_mismatch)
 
     def build(self, input_shape: Any) -> None:

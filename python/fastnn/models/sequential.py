@@ -7,17 +7,23 @@ from contextlib import nullcontext
 from typing import Any
 
 from fastnn.errors import ShapeError
-from fastnn.layers.base.layer import Layer, NameScope, current_names
-from fastnn.layers.core import InputLayer
+from fastnn.layers.base.layer import Layer
+from fastnn.layers.core import InputLayer, Lambda
 from fastnn.models.functional import Functional
 from fastnn.models.model import Model
+from fastnn.serialization.keras_config import deserialize
+from fastnn.serialization.registry import serialize
+from fastnn.tracing.call_context import NameScope, current_names
 from fastnn.tracing.symbolic import KerasTensor
+from fastnn.tracing.variables import suspended_scope
 
 __all__ = ["Sequential"]
 
 
 class Sequential(Model):
     """A stack of layers; it is built at once when it starts with `Input`, else on first use."""
+
+    model_kind = "sequential"
 
     def __init__(self, layers: Any = None, trainable: bool = True, name: str | None = None) -> None:
         super().__init__(trainable=trainable, name=name)
@@ -54,8 +60,6 @@ class Sequential(Model):
                 raise ValueError(
                     f"Sequential takes layers, got {layer!r}\n  hint: Sequential([Dense(1)])"
                 )
-            from fastnn.layers.core import Lambda
-
             layer = Lambda(layer)
         if any(layer.name == other.name for other in self._stack):
             raise ValueError(
@@ -115,9 +119,7 @@ class Sequential(Model):
     def _ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         self._require_layers()
         if self._functional is None and args and hasattr(args[0], "shape"):
-            from fastnn.layers.base.layer import _ScopeOff
-
-            with _ScopeOff():
+            with suspended_scope():
                 self._build_typed(args[0])
         self.built = True
 
@@ -242,8 +244,6 @@ class Sequential(Model):
 
     def get_config(self) -> dict[str, Any]:
         """The configs of the layers."""
-        from fastnn.files.native import serialize
-
         config: dict[str, Any] = {
             "name": self.name,
             "trainable": self._trainable,
@@ -257,8 +257,6 @@ class Sequential(Model):
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
         """A new model from a config."""
-        from fastnn.files.native import deserialize
-
         model = cls(name=config.get("name"), trainable=config.get("trainable", True))
         for layer in config.get("layers", []):
             model._append(deserialize(layer, custom_objects))

@@ -9,7 +9,7 @@ the symbolic tensors of functional models. Names of Keras that are missing say w
 
 from __future__ import annotations
 
-from fastnn.base.absent import answer_missing
+from fastnn.base.absent import answer_from, answer_missing
 from fastnn.ops import (
     arrays,
     contract,
@@ -32,6 +32,7 @@ from fastnn.ops import (
     special,
     window,
 )
+from fastnn.tracing.known_ops import enter_ops
 
 # A name that the rows and a family both have is the family's, so the rows come first.
 # isort: off
@@ -76,7 +77,8 @@ for _name in __all__:  # pickles and files name a function by the package, whate
 for _name in image.__all__:
     getattr(image, _name).__module__ = image.__name__
 
+enter_ops("ops", {_name: globals()[_name] for _name in __all__})
+enter_ops("files", IN_FILES)
+for _module in (image, linalg, nn, numpy):
+    answer_from(_module, globals())
 answer_missing(globals())
-
-
-_ = numpy

@@ -1,11 +1,11 @@
 """Functions of images (batch, height, width, channels), or of one image without the batch.
 
-Depends on `_core`, `shapes`, `fastnn.resampling`.
+Depends on `_core`, `shapes`, `resampling`.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from fastnn._core import Tensor
 from fastnn.config import image_data_format
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import TensorLike, convert_to_tensor
+from fastnn.ops.resampling import KINDS, nearest, weights
 from fastnn.ops.shapes import moveaxis, stack, transpose
 from fastnn.tracing.symbolic import keras_op
 
@@ -155,8 +156,6 @@ def resize(
     fill_mode: str = "constant", fill_value: float = 0.0, data_format: str | None = None,
 ) -> Tensor:  # fmt: skip
     """Images of another height and width: 'nearest', 'bilinear', 'bicubic', 'lanczos3' or '5'."""
-    from fastnn.ops.resampling import KINDS, nearest, weights
-
     if antialias or crop_to_aspect_ratio or pad_to_aspect_ratio:
         raise ValueError(
             "resize: antialias, crop_to_aspect_ratio and pad_to_aspect_ratio are not part of "
@@ -178,7 +177,6 @@ def resize(
     return _back(x, first)
 
 
-def __getattr__(name: str) -> Any:
-    from fastnn.base.absent import namespace
+if TYPE_CHECKING:  # the package answers with its own names
 
-    return namespace("fastnn.ops.image", name)
+    def __getattr__(name: str) -> Any: ...

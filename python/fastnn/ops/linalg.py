@@ -8,7 +8,7 @@ the like are in `host`. Depends on `_core`, `host`, `shapes`.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -454,7 +454,6 @@ def jvp(fun: Any, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
     return (out, tangent, aux) if has_aux else (out, tangent)
 
 
-def __getattr__(name: str) -> Any:
-    from fastnn.base.absent import namespace
+if TYPE_CHECKING:  # the package answers with its own names
 
-    return namespace("fastnn.ops.linalg", name)
+    def __getattr__(name: str) -> Any: ...

@@ -1,23 +1,31 @@
 """Resizing along an axis as a product with a matrix of interpolation weights.
 
 Sample points lie at pixel centres, weights outside the image are dropped and the rest sums to one
-(as `jax.image.resize`). Cubic: Keys 1981 with a = -1/2; Lanczos: Duchon 1979. Depends on `ops`.
+(as `jax.image.resize`). Cubic: Keys 1981 with a = -1/2; Lanczos: Duchon 1979.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 
-from fastnn import ops
+from fastnn.ops.convert import arange, cast, convert_to_tensor, shape
+from fastnn.ops.elements import abs, where
+from fastnn.ops.linalg import matmul
+from fastnn.ops.reduce import sum
+from fastnn.ops.rows import maximum
+from fastnn.ops.shapes import reshape
+from fastnn.ops.special import sinc
 
 __all__ = ["KINDS", "nearest", "resized", "weights"]
 
-#: A module of array functions: NumPy, or `ops` where sizes are open.
+#: Where the kernels find their functions: NumPy, or the ops where sizes are open.
 Arrays = Any
+_OPS = SimpleNamespace(maximum=maximum, sinc=sinc, where=where)
 
 
 def _triangle(m: Arrays, x: Any) -> Any:
@@ -47,20 +55,20 @@ def weights(size: Any, new: Any, kind: str) -> Any:
         values = KINDS[kind](np, np.abs(at[:, None] - np.arange(size)))
         return (values / values.sum(1, keepdims=True)).astype(np.float32)
     # Whole numbers keep the distance exact however far along an axis of open size.
-    at = (2 * ops.arange(new)[:, None] + 1) * size - new
-    distance = ops.cast(ops.abs(at - 2 * ops.arange(size)[None] * new), "float32")
-    values = KINDS[kind](ops, distance / (2.0 * ops.cast(new, "float32")))
-    return values / ops.sum(values, axis=1, keepdims=True)
+    at = (2 * arange(new)[:, None] + 1) * size - new
+    distance = cast(abs(at - 2 * arange(size)[None] * new), "float32")
+    values = KINDS[kind](_OPS, distance / (2.0 * cast(new, "float32")))
+    return values / sum(values, axis=1, keepdims=True)
 
 
 def nearest(size: Any, new: int) -> Any:
     """The elements of an axis of `size` that stand for it at `new` points."""
-    return (2 * ops.arange(new) + 1) * size // (2 * new)
+    return (2 * arange(new) + 1) * size // (2 * new)
 
 
 def resized(x: Any, axis: int, new: Any, kind: str) -> Any:
     """`x` with `axis` (after the batch) brought to `new` elements."""
-    batch, lead, size, tail = ops.shape(x)[0], x.shape[1:axis], x.shape[axis], x.shape[axis + 1 :]
-    rows = ops.reshape(x, (math.prod((batch, *lead)), size, math.prod(tail)))
-    out = ops.matmul(ops.convert_to_tensor(weights(size, new, kind)), rows)
-    return ops.reshape(out, (batch, *lead, new, *tail))
+    batch, lead, size, tail = shape(x)[0], x.shape[1:axis], x.shape[axis], x.shape[axis + 1 :]
+    rows = reshape(x, (math.prod((batch, *lead)), size, math.prod(tail)))
+    out = matmul(convert_to_tensor(weights(size, new, kind)), rows)
+    return reshape(out, (batch, *lead, new, *tail))

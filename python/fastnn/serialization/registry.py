@@ -7,7 +7,6 @@ Depends on `errors`.
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 import math
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.base.arguments import takes_numbers
+from fastnn.base.lazy import load
 from fastnn.config import snake_case
 from fastnn.errors import FormatError, unknown_name
 from fastnn.tracing.variables import touch
@@ -49,6 +49,7 @@ _MODULES = {
     "activation": "activations", "initializer": "initializers", "regularizer": "regularizers",
     "constraint": "constraints", "loss": "losses", "metric": "metrics",
     "learning rate schedule": "optimizers.schedules", "optimizer": "optimizers", "layer": "layers",
+    "model": "models",
 }  # fmt: skip
 _tables: dict[str, Table] = {}
 
@@ -348,6 +349,50 @@ class Table:
         return found.from_config(inner) if hasattr(found, "from_config") else found(**inner)
 
 
+def table(kind: str) -> Table:
+    """The table of a kind. Its module fills it when it is imported, which happens here if need be.
+
+    So what reads configs depends on no module of layers, losses or models.
+    """
+    if kind not in _tables:
+        load(_MODULES[kind])
+    return _tables[kind]
+
+
+#: Names of the classes of models in configs; `Model` alone means a functional one.
+MODEL_CLASSES = ("Functional", "Model", "Sequential")
+
+
+def model_class(name: str) -> Any:
+    """`Sequential` or `Functional` for a name in a config."""
+    return table("model").names[name]
+
+
+# ---- layers and models ---------------------------------------------------------------------------
+
+
+def serialize(thing: Any) -> dict[str, Any]:
+    """`{"class_name": …, "config": …}` of a layer or model."""
+    return {"class_name": get_registered_name(type(thing)), "config": thing.get_config()}
+
+
+def layer_class(name: str) -> Any:
+    """The class of layers or models that a config names; ValueError for one nobody knows."""
+    found = custom_objects().get(name) or custom_objects().get(name.rpartition(">")[2])
+    if found is not None:
+        return found
+    if name in MODEL_CLASSES:
+        return model_class(name)
+    names = table("layer").names
+    if name in names:
+        return names[name]
+    error = unknown_name("layer class in a config", name, [*names, *MODEL_CLASSES])
+    raise ValueError(
+        f"{error}\n  hint: for your own class pass "
+        f"custom_objects={{{name!r}: {name.split('>')[-1]}}}"
+    )
+
+
 # ---- any object, as keras.saving writes it -------------------------------------------------------
 
 
@@ -367,8 +412,7 @@ def _custom(name: Any) -> Any:
 def _module_of(thing: Any) -> str | None:
     """The public module of Keras that offers a class or function of fastnn, else None."""
     for kind, module in _MODULES.items():
-        table = _tables.get(kind)
-        if table is not None and table.names.get(thing.__name__) is thing:
+        if kind in _tables and _tables[kind].names.get(thing.__name__) is thing:
             return f"keras.{module}"
     return None
 
@@ -456,13 +500,11 @@ def _in_tables(name: str, module: str) -> Any:
     inner = module.removeprefix("keras.").removeprefix("src.")
     kinds = [k for k, m in _MODULES.items() if inner == m or inner.startswith(f"{m}.")]
     known: list[str] = []
-    if name in ("Functional", "Model", "Sequential"):
-        models = importlib.import_module("fastnn.models")
-        return models.Sequential if name == "Sequential" else models.Functional
+    if name in MODEL_CLASSES:
+        return model_class(name)
     for kind in kinds or _MODULES:
-        importlib.import_module(f"fastnn.{_MODULES[kind]}")
-        table = _tables[kind]
-        if name in table.names:
-            return table.names[name]
-        known.extend(table.names)
+        names = table(kind).names
+        if name in names:
+            return names[name]
+        known.extend(names)
     raise unknown_name("class in a config", name, known)

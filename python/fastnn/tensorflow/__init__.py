@@ -1,13 +1,10 @@
-"""TensorFlow's own names at the top of `fastnn`, loaded when they are asked for."""
+"""TensorFlow's own names at the top of `fastnn`; `functions` has them all."""
 
 from __future__ import annotations
 
-import importlib
-from typing import Any
+from fastnn.tensorflow import functions
+from fastnn.tensorflow.functions import GradientTape, TensorShape, TensorSpec, at_top, function
 
+__all__ = ["GradientTape", "TensorShape", "TensorSpec", "at_top", "function"]
 
-def __getattr__(name: str) -> Any:
-    try:
-        return getattr(importlib.import_module("fastnn.tensorflow.functions"), name)
-    except AttributeError:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}") from None
+globals().update({name: value for name, value in vars(functions).items() if name[0] != "_"})

@@ -15,6 +15,7 @@ import numpy as np
 
 from fastnn import ops, random
 from fastnn._core import Tensor
+from fastnn.data.specs import TensorShape, TensorSpec
 from fastnn.errors import DataError, TraceError
 from fastnn.namespaces import TENSORFLOW_OPS
 from fastnn.ops.convert import TensorLike
@@ -38,33 +39,6 @@ def at_top(name: str) -> Any:
         return getattr(ops, name)
     module = globals()
     return module[name] if name in module else module[f"{name}_"]
-
-
-class TensorShape(tuple):  # type: ignore[type-arg]
-    """Sizes of a tensor, with TensorFlow's methods."""
-
-    def __new__(cls, dims: Sequence[int | None] = ()) -> TensorShape:
-        """From a sequence of sizes."""
-        return super().__new__(cls, dims)
-
-    def as_list(self) -> list[int | None]:
-        """The sizes as a list."""
-        return list(self)
-
-    @property
-    def rank(self) -> int:
-        """The number of axes."""
-        return len(self)
-
-
-class TensorSpec:
-    """Shape and type of a tensor, as in `input_signature`."""
-
-    def __init__(self, shape: Sequence[int | None], dtype: Any = "float32", name: Any = None):
-        self.shape, self.dtype, self.name = TensorShape(shape or ()), dtype, name
-
-    def __repr__(self) -> str:
-        return f"TensorSpec(shape={tuple(self.shape)}, dtype={self.dtype!r})"
 
 
 def constant(value: TensorLike, dtype: Any = None, shape: Any = None, name: Any = None) -> Tensor:

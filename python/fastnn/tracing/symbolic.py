@@ -17,6 +17,7 @@ from fastnn._core import Dim
 from fastnn.base import tree
 from fastnn.config import stored_dtype, unique_name
 from fastnn.errors import unknown_name
+from fastnn.tracing.known_ops import known_ops
 from fastnn.tracing.variables import Scope, Variable, current_scope
 
 __all__ = ["KerasTensor", "Node", "OpCall", "infer", "is_symbolic", "keras_op", "record"]
@@ -41,9 +42,7 @@ class OpCall:
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled by name, as in files; functions outside `fastnn.ops` by Python's rules."""
-        from fastnn.files.native import _known_ops
-
-        known = self.key in OPERATORS or self.key in METHODS or self.key in _known_ops()
+        known = self.key in OPERATORS or self.key in METHODS or self.key in known_ops()
         return _op_again, (None if known else self.fn, self.op_name, self.key, self.name)
 
 
@@ -76,9 +75,7 @@ def _method(name: str) -> Callable[..., Any]:
 
 
 def _op_again(fn: Any, op_name: str, key: str, name: str) -> OpCall:
-    from fastnn.files.native import _known_ops
-
-    call = op_call(key, _known_ops(), op_name) if fn is None else OpCall(fn, op_name, key)
+    call = op_call(key, known_ops(), op_name) if fn is None else OpCall(fn, op_name, key)
     call.name = name
     return call
 

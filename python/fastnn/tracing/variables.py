@@ -8,8 +8,9 @@ Depends on `_core`.
 
 from __future__ import annotations
 
+import contextlib
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -18,9 +19,10 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 
-__all__ = ["Scope", "Variable", "assign_all", "current_scope", "read_all"]
+__all__ = ["Scope", "Variable", "assign_all", "current_scope", "read_all", "suspended_scope"]
 
-_local = threading.local()
+#: What this thread is in; `scope` is read directly where every nanosecond of a call counts.
+local = threading.local()
 
 
 class Scope:
@@ -38,7 +40,7 @@ class Scope:
 
     def __enter__(self) -> Self:
         self._outer = current_scope()
-        _local.scope = self
+        local.scope = self
         return self
 
     def __exit__(
@@ -47,7 +49,7 @@ class Scope:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        _local.scope = self._outer
+        local.scope = self._outer
 
     def leaf(self, variable: Variable) -> Tensor:
         """The stored value as the trace sees it: one handle per variable."""
@@ -73,7 +75,18 @@ class Scope:
 
 def current_scope() -> Scope | None:
     """The innermost scope of this thread."""
-    return getattr(_local, "scope", None)
+    return getattr(local, "scope", None)
+
+
+@contextlib.contextmanager
+def suspended_scope() -> Iterator[None]:
+    """Inside, nothing is traced: variables are read and assigned as stored."""
+    outer = current_scope()
+    local.scope = None
+    try:
+        yield
+    finally:
+        local.scope = outer
 
 
 class Variable(_core.Variable):

@@ -23,8 +23,10 @@ from fastnn.base.arguments import is_whole
 from fastnn.base.messages import say
 from fastnn.callbacks import CallbackList, History
 from fastnn.data.batches import ArrayData, IterableData, closing
-from fastnn.display.progress import Progbar, Reporter, in_notebook, is_terminal, plain_line
-from fastnn.metrics.base import state_of
+from fastnn.display.notebook import NotebookDisplay
+from fastnn.display.progress import Progbar, in_notebook, is_terminal, plain_line
+from fastnn.display.reporter import Reporter
+from fastnn.metrics.base import metric_variables
 from fastnn.tracing.variables import Variable
 
 __all__ = [
@@ -115,8 +117,6 @@ def warn_of_few(name: str, done: int, steps: int | None) -> None:
 def report(level: int, steps: int, logs: Logs, seconds: float) -> None:
     """Prints the line of an evaluation or a prediction."""
     if level == 1 and in_notebook():
-        from fastnn.display.notebook import NotebookDisplay
-
         NotebookDisplay(None, steps).end(
             None, steps, {k: v for k, v in logs.items() if np.ndim(v) == 0}, seconds
         )
@@ -131,11 +131,6 @@ def report(level: int, steps: int, logs: Logs, seconds: float) -> None:
 _local = threading.local()
 #: What a model keeps for the run that it is in.
 _OF_A_RUN = ("stop_training", "history", "_initial_epoch", "_resumed", "_shuffle_seed")
-
-
-def metric_variables(model: Any) -> list[Variable]:
-    """The state of all metrics of a model, each variable once."""
-    return list({v: None for m in model.metrics for v in state_of(m)})
 
 
 @contextlib.contextmanager

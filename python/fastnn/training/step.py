@@ -12,12 +12,14 @@ from fastnn._core import Tensor
 from fastnn.base import tree
 from fastnn.base.recent import Recent
 from fastnn.data.batches import pack
-from fastnn.layers.base.layer import CallContext, Layer
+from fastnn.layers.base.layer import Layer
+from fastnn.metrics.base import metric_variables
+from fastnn.tracing.call_context import CallContext
 from fastnn.tracing.fingerprint import fingerprint
 from fastnn.tracing.symbolic import value_of
 from fastnn.tracing.variables import Scope, Variable, current_scope, structure_version
 from fastnn.training.diagnostics import batch_is_open
-from fastnn.training.loop import Program, keep, metric_variables
+from fastnn.training.loop import Program, keep
 
 __all__ = ["KEPT_PREDICTORS", "KEPT_STEPS", "Tracing", "gradients"]
 

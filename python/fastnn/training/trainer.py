@@ -21,7 +21,8 @@ from fastnn.callbacks import CallbackList, History
 from fastnn.data.batches import IterableData, closing, pack, split_tail, unpack
 from fastnn.data.labels import check_class_weight
 from fastnn.errors import DataError, reject_arguments
-from fastnn.layers.base.layer import CallContext
+from fastnn.metrics.base import metric_variables
+from fastnn.tracing.call_context import CallContext
 from fastnn.tracing.symbolic import value_of
 from fastnn.tracing.variables import Scope, Variable, current_scope
 from fastnn.training.compile_utils import CompiledLoss, CompiledMetrics
@@ -32,7 +33,6 @@ from fastnn.training.loop import (
     Program,
     batches_of,
     keeping,
-    metric_variables,
     report,
     underway,
     warn_of_few,

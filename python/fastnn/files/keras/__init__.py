@@ -15,10 +15,12 @@ import numpy as np
 
 from fastnn.errors import FormatError
 from fastnn.files.atomic import check_regular, replace_file
+from fastnn.files.compiling import recompile
 from fastnn.files.keras import legacy, state
 from fastnn.files.keras.archive import read_archive, write_archive
 from fastnn.files.keras.hdf5 import Reader, h5py_or_hint
-from fastnn.files.keras.read_config import clean, restore
+from fastnn.files.keras.write_config import model_entry
+from fastnn.serialization.keras_config import clean, restore
 from fastnn.serialization.registry import (
     custom_object_scope,
     file_limit,
@@ -36,8 +38,6 @@ KERAS_VERSION = "3.15.1"
 
 def save_model(model: Any, path: str) -> None:
     """Writes a `.keras` file that Keras 3 loads: layers, compile settings, weights, optimiser."""
-    from fastnn.files.keras.write_config import model_entry
-
     entry = model_entry(model)
     metadata = {
         "keras_version": KERAS_VERSION,
@@ -49,10 +49,7 @@ def save_model(model: Any, path: str) -> None:
 
 def save_legacy(model: Any, path: str) -> None:
     """Writes an `.h5` file that Keras 2 and 3 load: layers, compile settings, weights."""
-    from fastnn.files.keras.write_config import model_entry
-    from fastnn.models import Functional, Sequential
-
-    if not isinstance(model, Functional | Sequential):
+    if model.model_kind not in ("functional", "sequential"):
         name = Path(path).stem
         raise NotImplementedError(
             f"cannot write {path!r}: the .h5 format holds Sequential and functional models, "
@@ -121,11 +118,9 @@ def _load_legacy(path: str, compile: bool, limit: int) -> Any:
 
 
 def _built(entry: dict[str, Any], limit: int) -> Any:
-    from fastnn.models import Model
-
     with reading_file(limit):
         model = restore(entry)
-    if not isinstance(model, Model):
+    if model.model_kind is None:
         raise FormatError(
             f"the config describes {type(model).__name__}, not a model"
             "\n  hint: load_weights for a file of weights"
@@ -134,9 +129,7 @@ def _built(entry: dict[str, Any], limit: int) -> Any:
 
 
 def _compile(model: Any, settings: dict[str, Any]) -> None:
-    from fastnn.files.native import _recompile
-
-    _recompile(model, clean(settings), {})
+    recompile(model, clean(settings), {})
 
 
 def load_weights(

@@ -15,8 +15,8 @@ import numpy as np
 from fastnn.errors import FormatError, told, warn_of_skipped
 from fastnn.files.keras.archive import read_json
 from fastnn.files.keras.hdf5 import Reader
-from fastnn.files.keras.names import op_of_class
 from fastnn.files.keras.state import assign_all
+from fastnn.serialization.keras_names import op_of_class
 
 __all__ = [
     "is_legacy",

@@ -17,6 +17,9 @@ from fastnn.config import snake_case
 from fastnn.errors import FastnnError, FormatError, told, warn_of_skipped
 from fastnn.files.atomic import uninterrupted
 from fastnn.files.keras.hdf5 import Reader, h5py_or_hint
+from fastnn.layers import Layer
+from fastnn.layers.base.layer import _layers_in
+from fastnn.optimizers import Optimizer
 
 __all__ = ["Place", "places", "read_places", "weights_bytes"]
 
@@ -37,8 +40,6 @@ def places(model: Any) -> list[Place]:
 
 
 def _walk(owner: Any, path: str, seen: set[int]) -> Iterator[Place]:
-    from fastnn.optimizers import Optimizer
-
     if id(owner) in seen:
         return
     seen.add(id(owner))
@@ -56,20 +57,17 @@ def _walk(owner: Any, path: str, seen: set[int]) -> Iterator[Place]:
 
 def _children(owner: Any) -> Iterator[tuple[str, Any]]:
     """What belongs to a layer, in Keras's order: by name, private attributes last."""
-    from fastnn.layers import Layer
-    from fastnn.models import Functional, Model, Sequential
-    from fastnn.optimizers import Optimizer
-
     found = {k: v for k, v in owner.__dict__.items() if k not in _INTERNAL}
-    if isinstance(owner, Functional | Sequential):
+    kind = getattr(owner, "model_kind", None)
+    if kind in ("functional", "sequential"):
         yield "layers", owner.layers
-    elif isinstance(owner, Model):
+    elif kind is not None:
         found["layers"] = owner.layers
-    if not (isinstance(owner, Model) and owner.compiled):
+    if not (kind is not None and owner.compiled):
         found.pop("optimizer", None)
     for name in sorted(found, key=lambda n: f"~{n}" if n.startswith("_") else n):
         child = found[name]
-        if isinstance(child, Optimizer) and isinstance(owner, Model):
+        if isinstance(child, Optimizer) and kind is not None:
             child = _as_keras_builds(child, owner)
         if isinstance(child, Layer | Optimizer) or (
             isinstance(child, list | tuple | dict) and _has_layers(child)
@@ -86,14 +84,10 @@ def _as_keras_builds(optimizer: Any, model: Any) -> Any:
 
 
 def _has_layers(value: Any) -> bool:
-    from fastnn.layers.base.layer import _layers_in
-
     return next(iter(_layers_in(value)), None) is not None
 
 
 def _walk_all(group: Any, path: str, seen: set[int]) -> Iterator[Place]:
-    from fastnn.layers import Layer
-
     used: dict[str, int] = {}
     for child in group.values() if isinstance(group, dict) else group:
         is_layer = isinstance(child, Layer)
@@ -126,8 +120,6 @@ def write_places(file: Any, found: list[Place], look: Callable[[], None]) -> Non
 
 def _has_hook(owner: Any, name: str) -> bool:
     """Whether a layer of the caller's stores its own values in its own way."""
-    from fastnn.layers import Layer
-
     return isinstance(owner, Layer) and getattr(type(owner), name) is not getattr(Layer, name)
 
 

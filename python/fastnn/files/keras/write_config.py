@@ -13,8 +13,10 @@ import numpy as np
 
 from fastnn import _core
 from fastnn.base import tree
-from fastnn.files.keras.names import KIND_OF_MODULE, MODELS, module_of, op_of_function
-from fastnn.serialization.registry import FunctionName, plain
+from fastnn.files.compiling import compile_config
+from fastnn.layers import InputLayer, Layer
+from fastnn.serialization.keras_names import KIND_OF_MODULE, MODELS, module_of, op_of_function
+from fastnn.serialization.registry import FunctionName, model_class, plain
 from fastnn.tracing.symbolic import OPERATORS, KerasTensor, OpCall
 
 __all__ = ["built_for", "model_entry"]
@@ -56,10 +58,8 @@ def _keras(value: Any, key: str | None = None) -> Any:
 
 def model_entry(model: Any) -> dict[str, Any]:
     """The whole of `config.json`: layers, how they were built, and the compile settings."""
-    from fastnn.files.native import _compile_config
-
     entry = _entry(model)
-    settings = _compile_config(model)
+    settings = compile_config(model)
     entry["compile_config"] = {} if settings is None else _compiled(settings)
     return entry
 
@@ -76,13 +76,11 @@ def _compiled(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _entry(layer: Any) -> dict[str, Any]:
     """One layer or model in Keras's layout."""
-    from fastnn.models import Functional, Model, Sequential
-
     kind = type(layer)
-    if kind is Functional:
+    if kind is model_class("Functional"):
         named: tuple[str, str, Any] = MODELS["Functional"][-1], "Functional", "Functional"
         config = _functional(layer)
-    elif kind is Sequential:
+    elif kind is model_class("Sequential"):
         named = MODELS["Sequential"][0], "Sequential", None
         config = _sequential(layer)
     else:
@@ -99,14 +97,12 @@ def _entry(layer: Any) -> dict[str, Any]:
     built = built_for(layer)
     if built is not None:
         entry["build_config"] = built
-    if isinstance(layer, Model):
+    if layer.model_kind is not None:
         entry["compile_config"] = {}
     return entry
 
 
 def _layer_config(layer: Any) -> dict[str, Any]:
-    from fastnn.layers import InputLayer
-
     given = layer.get_config()
     left_out = NOT_TAKEN.get(type(layer).__name__, ())
     config = {
@@ -133,8 +129,6 @@ def _function(name: FunctionName) -> dict[str, Any]:
 
 def _inner(value: Any, attribute: Any) -> Any:
     """Layers inside a config stay objects until here, so that they get entries of their own."""
-    from fastnn.layers import Layer
-
     if isinstance(attribute, Layer) and isinstance(value, dict):
         return _Ready(_entry(attribute))
     return value
@@ -146,14 +140,11 @@ class _Ready(dict[str, Any]):
 
 def built_for(layer: Any) -> dict[str, Any] | None:
     """The input shapes that a layer was built for, None when it needs no building."""
-    from fastnn.layers import InputLayer
-    from fastnn.models import Functional, Sequential
-
     if isinstance(layer, InputLayer) or not layer.built:
         return None
-    if isinstance(layer, Functional):
+    if layer.model_kind == "functional":
         return {"input_shape": None}
-    if isinstance(layer, Sequential) and layer._functional is not None:
+    if layer.model_kind == "sequential" and layer._functional is not None:
         return {"input_shape": list(layer._functional.inputs[0].shape)}
     given = layer._build_config
     return None if given is None else {k: plain(v) for k, v in given.items()}
@@ -212,11 +203,9 @@ class _Histories:
 
     def end(self, x: KerasTensor) -> list[Any]:
         """The same for an entry of `input_layers` or `output_layers`."""
-        from fastnn.models import Functional
-
         name, call, output = self.of(x)
         assert x.node is not None
-        return [name, call + isinstance(x.node.operation, Functional), output]
+        return [name, call + (x.node.operation.model_kind == "functional"), output]
 
     def value(self, value: Any) -> Any:
         """An argument of a call."""

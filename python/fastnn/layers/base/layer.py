@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import inspect
 import math
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -19,9 +17,9 @@ import numpy as np
 from fastnn import _core, config, constraints as _constraints, initializers, regularizers
 from fastnn._core import Tensor
 from fastnn.base import tree
-from fastnn.base.arguments import as_number, takes_numbers
+from fastnn.base.arguments import as_number, call_parameters, takes_numbers
 from fastnn.base.caching import cached
-from fastnn.dtype_policies import DTypePolicy
+from fastnn.dtype_policies import DTypePolicy, computing_dtype
 from fastnn.errors import (
     ConfigError,
     DataError,
@@ -33,70 +31,22 @@ from fastnn.errors import (
 )
 from fastnn.random import SeedGenerator
 from fastnn.serialization.registry import file_budget, plain
+from fastnn.tracing.call_context import CallContext, NameScope, current_call, current_names
 from fastnn.tracing.fingerprint import UNTRACED
 from fastnn.tracing.symbolic import KerasTensor, Node, infer, is_symbolic, known_sizes, wrap
-from fastnn.tracing.variables import Scope, Variable, assign_all, current_scope, read_all, touch
+from fastnn.tracing.variables import (
+    Scope,
+    Variable,
+    assign_all,
+    current_scope,
+    read_all,
+    suspended_scope,
+    touch,
+)
 
-__all__ = ["CallContext", "InputSpec", "Layer"]
+__all__ = ["InputSpec", "Layer"]
 
-_local = threading.local()
 Shape = tuple[int | None, ...]
-
-
-class CallContext:
-    """What nested calls share: the training flag and the masks of tensors."""
-
-    def __init__(self, training: bool | None = None) -> None:
-        self.training = training
-        self._masks: dict[int, tuple[Any, Any]] = {}
-        self._outer: CallContext | None = None
-
-    def __enter__(self) -> Self:
-        self._outer = getattr(_local, "call", None)
-        _local.call = self
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        _local.call = self._outer
-
-    def mask_of(self, tensor: Any) -> Any:
-        """The mask that a layer attached to a tensor, or None."""
-        entry = self._masks.get(id(tensor))
-        return None if entry is None else entry[1]
-
-    def set_mask(self, tensor: Any, mask: Any) -> None:
-        """Attaches a mask; the tensor is kept alive with it."""
-        self._masks[id(tensor)] = (tensor, mask)
-
-
-def current_call() -> CallContext | None:
-    """The context of the layer call this thread is in."""
-    return getattr(_local, "call", None)
-
-
-class NameScope:
-    """Prefixes the paths of weights that are made inside."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def __enter__(self) -> None:
-        if not hasattr(_local, "names"):
-            _local.names = []
-        _local.names.append(self.name)
-
-    def __exit__(self, *_: object) -> None:
-        _local.names.pop()
-
-
-def current_names() -> list[str]:
-    """The names of the layers that are being called, the outermost first."""
-    return getattr(_local, "names", None) or []
 
 
 class InputSpec:
@@ -152,20 +102,6 @@ def _with_axis(shape: Shape, axis: int, size: int) -> Shape:
     return tuple(new)
 
 
-@cached(maxsize=512)
-def _call_parameters(fn: Callable[..., Any]) -> tuple[list[str], bool, bool, bool]:
-    """Names of the positional parameters of a `call`, and whether it takes training, mask, **."""
-    parameters = list(inspect.signature(fn).parameters.values())[1:]
-    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
-    every = {p.name for p in parameters}
-    return (
-        names,
-        "training" in every,
-        "mask" in every,
-        any(p.kind is p.VAR_KEYWORD for p in parameters),
-    )
-
-
 def shapes_of(value: Any) -> Any:
     """Shapes in place of tensors."""
     return tree.map_structure(lambda x: known_sizes(x.shape) if hasattr(x, "shape") else (), value)
@@ -199,6 +135,8 @@ class Layer:
     ("float32"), `activity_regularizer`, `input_shape` (sizes without the batch).
     """
 
+    #: What files do with it if it is a model: "functional", "sequential" or "subclassed".
+    model_kind: str | None = None
     _init_arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
@@ -227,7 +165,7 @@ class Layer:
         name: str | None = None,
         **kwargs: Any,
     ) -> None:
-        config.computing_dtype(dtype, type(self).__name__)
+        computing_dtype(dtype, type(self).__name__)
         given = _input_shape_of(kwargs)
         if kwargs:
             raise reject_arguments(type(self).__name__, kwargs, _constructor(type(self)))
@@ -326,9 +264,8 @@ class Layer:
         if budget is not None:
             budget.weights(shape, f"layer {self.name!r} ({type(self).__name__})")
             start = "zeros"
-        outer, scope = _ScopeOff(), current_scope()
         try:
-            with outer if scope is not None else _Nothing():
+            with suspended_scope():
                 variable = Variable(
                     initializers.get(start),
                     shape,
@@ -649,7 +586,7 @@ class Layer:
                 layer._losses.clear()
 
     def _run_in(self, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        _, takes_training, takes_mask, _ = _call_parameters(type(self).call)
+        _, takes_training, takes_mask, _ = call_parameters(type(self).call)
         budget = file_budget()
         if budget is not None:
             budget.call()
@@ -702,7 +639,7 @@ class Layer:
         """Whether a mask serves this layer or reaches its outputs, or its loss was told before."""
         return (
             self.__dict__.get("_masks_lost", False)
-            or _call_parameters(type(self).call)[2]
+            or call_parameters(type(self).call)[2]
             or any(context.mask_of(x) is not None for x in tree.flatten(outputs))
         )
 
@@ -711,9 +648,9 @@ class Layer:
             return
         if type(self).build is not Layer.build and args:
             names = list(inspect.signature(self.build).parameters)
-            with _ScopeOff():
+            with suspended_scope():
                 if len(names) > 1:
-                    call_names = _call_parameters(type(self).call)[0]
+                    call_names = call_parameters(type(self).call)[0]
                     values = dict(zip(call_names, args, strict=False)) | kwargs
                     shapes = {
                         f"{k}_shape": shapes_of(v)
@@ -811,27 +748,6 @@ class Layer:
     def __repr__(self) -> str:
         built = f", {sum(v.size for v in self.weights):,} weights" if self.built else ", not built"
         return f"<{type(self).__name__} name={self.name}{built}>"
-
-
-class _ScopeOff:
-    """Lifts the trace scope: what runs inside works on stored values."""
-
-    def __enter__(self) -> None:
-        from fastnn.tracing import variables
-
-        self._scope = current_scope()
-        variables._local.scope = None
-
-    def __exit__(self, *_: object) -> None:
-        from fastnn.tracing import variables
-
-        variables._local.scope = self._scope
-
-
-class _Nothing:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
 
 
 @cached()

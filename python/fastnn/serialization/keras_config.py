@@ -1,7 +1,7 @@
 """Keras's configs to models: `{module, class_name, config, …}` and functional `inbound_nodes`.
 
 Every object comes from a closed table (`names`), every call of a layer is counted, and weights are
-charged to the file's budget before they are made. Depends on `names`, `serial`, `models`.
+charged to the file's budget before they are made. Depends on `keras_names`, `registry`.
 Layout: Keras 3.15 `models/functional.py`, `saving/serialization_lib.py`.
 """
 
@@ -14,11 +14,21 @@ import numpy as np
 
 from fastnn import _core
 from fastnn.base import tree
+from fastnn.base.arguments import call_parameters
 from fastnn.errors import FormatError
-from fastnn.files.keras.names import KIND_OF_MODULE, find_class, op_of_class, tables
-from fastnn.serialization.registry import custom_objects
+from fastnn.serialization.keras_names import KIND_OF_MODULE, find_class, op_of_class, tables
+from fastnn.serialization.registry import custom_object_scope, custom_objects, layer_class, table
+from fastnn.tracing.known_ops import known_ops
 
-__all__ = ["build", "clean", "functional", "is_keras_entry", "is_keras_functional", "restore"]
+__all__ = [
+    "build",
+    "clean",
+    "deserialize",
+    "functional",
+    "is_keras_entry",
+    "is_keras_functional",
+    "restore",
+]
 
 #: Settings of Keras that fastnn has not, with the values that change nothing.
 NO_EFFECT: dict[str, tuple[Any, ...]] = {
@@ -134,9 +144,26 @@ def restore(entry: dict[str, Any]) -> Any:
     return layer
 
 
-def _lambda(inner: dict[str, Any], where: str) -> Any:
-    from fastnn.layers import Lambda
+def deserialize(config: Any, objects: dict[str, Any] | None = None) -> Any:
+    """The layer or model that a config describes, in fastnn's own layout or in Keras's."""
+    if is_keras_entry(config):
+        with custom_object_scope(objects):
+            return restore(config)
+    if not isinstance(config, dict) or not isinstance(config.get("class_name"), str):
+        raise ValueError(
+            f"not a config of a layer: {str(config)[:200]}\n  hint: use serialize(layer)"
+        )
+    inner = config.get("config")
+    if not isinstance(inner, dict):
+        raise ValueError(
+            f"the config of {config['class_name']} is not a dict"
+            "\n  hint: give what get_config() returned"
+        )
+    with custom_object_scope(objects):
+        return layer_class(config["class_name"]).from_config(dict(inner))
 
+
+def _lambda(inner: dict[str, Any], where: str) -> Any:
     name, known = inner.get("name"), custom_objects()
     function = known.get(name) if isinstance(name, str) else None
     written = inner.get("function")
@@ -145,18 +172,16 @@ def _lambda(inner: dict[str, Any], where: str) -> Any:
     if not callable(function):
         _fail(f"{where} holds code, which is never read from a file",
               f"pass the function: custom_objects={{{str(name)[:80]!r}: fn}}")  # fmt: skip
-    return Lambda(function, name=name)
+    return table("layer").names["Lambda"](function, name=name)
 
 
 def build(layer: Any, config: Any, where: str) -> None:
     """Builds models and layers of the caller's that no call in the file will build."""
-    from fastnn.models import Functional, Model
-
-    if layer.built or not isinstance(config, dict) or isinstance(layer, Functional):
+    if layer.built or not isinstance(config, dict) or layer.model_kind == "functional":
         return
     shape, shapes = config.get("input_shape"), config.get("shapes_dict")
     own = type(layer).__module__.startswith("fastnn.")
-    if own and not isinstance(layer, Model):
+    if own and layer.model_kind is None:
         return
     try:
         if isinstance(shapes, dict):
@@ -219,20 +244,18 @@ class _Graph:
         Keras counts calls of nested functional models from 1 in `output_layers`, and before
         Keras 3 everywhere and for Sequential too.
         """
-        from fastnn.models import Functional, Sequential
-
+        kind = getattr(self.layers[name], "model_kind", None)
         if self.old:
-            return 1 if isinstance(self.layers[name], Functional | Sequential) else 0
-        return 1 if not inside and isinstance(self.layers[name], Functional) else 0
+            return 1 if kind in ("functional", "sequential") else 0
+        return 1 if not inside and kind == "functional" else 0
 
     def build(self) -> None:
         """Makes all calls, or says which cannot be made."""
-        from fastnn.layers import InputLayer
-
+        input_layer = table("layer").names["InputLayer"]
         waiting: dict[tuple[str, int], int] = {}
         needed: dict[tuple[str, int], list[tuple[str, int]]] = {}
         for name, nodes in self.nodes.items():
-            if isinstance(self.layers[name], InputLayer):
+            if isinstance(self.layers[name], input_layer):
                 self.produced[name, 0] = [self.layers[name].output]
                 continue
             for at, node in enumerate(nodes):
@@ -337,8 +360,6 @@ class _Graph:
         self.produced[name, at] = tree.flatten(outputs)
 
     def _op(self, entry: dict[str, Any], args: list[Any], kwargs: dict[str, Any]) -> Any:
-        from fastnn.files.native import _known_ops
-
         kind = entry["class_name"]
         op = op_of_class(kind) if isinstance(kind, str) else None
         if op is None or op.module != entry.get("module"):
@@ -350,7 +371,7 @@ class _Graph:
             key = named["key"]
             outputs = named["x"][tuple(key) if isinstance(key, list) else key]
         else:
-            function = _known_ops()[op.function]
+            function = known_ops()[op.function]
             inputs = [named.pop(n) for n in op.call if n in named]
             outputs = function(*inputs, **settings, **named)
         for x in tree.flatten(outputs):
@@ -377,9 +398,7 @@ def _kept(kwargs: Any) -> dict[str, Any]:
 
 def _taken(layer: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
     """Without masks for layers that take none: masks travel with the tensors."""
-    from fastnn.layers.base.layer import _call_parameters
-
-    if "mask" in kwargs and not _call_parameters(type(layer).call)[2]:
+    if "mask" in kwargs and not call_parameters(type(layer).call)[2]:
         return {k: v for k, v in kwargs.items() if k != "mask"}
     return kwargs
 

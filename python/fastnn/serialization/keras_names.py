@@ -1,7 +1,7 @@
 """The closed tables between Keras's names in files and what exists here.
 
 A file's `module` text is compared with these tables and never imported; what no table holds is
-refused, unless the caller handed it in or registered it. Depends on the front's tables.
+refused, unless the caller handed it in or registered it. Depends on `registry`.
 Layout: Keras 3.15 `saving/serialization_lib.py`, `ops/*.py`.
 """
 
@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastnn.base.caching import cached
+from fastnn.config import snake_case
 from fastnn.errors import FormatError, nearest
-from fastnn.serialization.registry import Table, custom_objects
+from fastnn.serialization.registry import Table, custom_objects, model_class, table
 
 __all__ = ["KIND_OF_MODULE", "Op", "find_class", "op_of_class", "op_of_function", "tables"]
 
@@ -24,32 +25,24 @@ MODELS = {
 }
 
 
+#: Keras's public modules and the kind of table that stands for each.
+_KINDS = {
+    "keras.layers": "layer",
+    "keras.initializers": "initializer",
+    "keras.regularizers": "regularizer",
+    "keras.constraints": "constraint",
+    "keras.optimizers.schedules": "learning rate schedule",
+    "keras.optimizers": "optimizer",
+    "keras.losses": "loss",
+    "keras.metrics": "metric",
+    "keras.activations": "activation",
+}
+
+
 @cached()
 def tables() -> dict[str, Table]:
     """Keras's public modules and the table that stands for each."""
-    from fastnn import (
-        activations,
-        constraints,
-        initializers,
-        layers,
-        losses,
-        metrics,
-        optimizers,
-        regularizers,
-    )
-    from fastnn.optimizers import schedules
-
-    return {
-        "keras.layers": layers.TABLE,
-        "keras.initializers": initializers.TABLE,
-        "keras.regularizers": regularizers.TABLE,
-        "keras.constraints": constraints.TABLE,
-        "keras.optimizers.schedules": schedules.TABLE,
-        "keras.optimizers": optimizers.TABLE,
-        "keras.losses": losses.TABLE,
-        "keras.metrics": metrics.TABLE,
-        "keras.activations": activations.TABLE,
-    }
+    return {module: table(kind) for module, kind in _KINDS.items()}
 
 
 #: Which module a config's key points to, where a class name alone would not say.
@@ -80,9 +73,7 @@ def find_class(module: object, class_name: str, registered: object, where: str) 
         if found is not None:
             return found
     if class_name in MODELS and module in MODELS[class_name]:
-        from fastnn.models import Functional, Sequential
-
-        return Sequential if class_name == "Sequential" else Functional
+        return model_class(class_name)
     layers = tables()["keras.layers"].names
     found = layers.get(class_name)
     if module == "keras.layers" and found is not None and found.__name__ == class_name:
@@ -120,7 +111,6 @@ def _rows() -> list[Op]:
     )
     reduced = "Sum Mean Max Min Prod Any All Var Std Argmax Argmin"
     active = "Relu Relu6 Sigmoid Softplus Softsign Silu LogSigmoid HardSigmoid HardSilu Selu"
-    from fastnn.config import snake_case
 
     def row(module: str, name: str, call: str, config: str = "", function: str = "") -> Op:
         return Op(name, module, function or snake_case(name), tuple(call.split()),

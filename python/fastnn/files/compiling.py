@@ -1,0 +1,87 @@
+"""Compile settings and the state of optimisers in files."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnn import losses, metrics, optimizers
+from fastnn.errors import warn_of_skipped
+from fastnn.files.variables import assign, named_variables
+from fastnn.serialization.registry import plain
+
+__all__ = ["build_optimizer", "compile_config", "optimizer_order", "optimizer_values", "recompile"]
+
+
+def optimizer_values(model: Any) -> dict[str, Any]:
+    """The state of a model's optimiser by name, of weights that the model has."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None or not model.compiled:
+        return {}
+    # Layers that were taken off leave state behind that no weight of the model needs.
+    inside = set(named_variables(model).values())
+    kept = optimizer.part(v for v in optimizer._trainable if v in inside)
+    return {f"optimizer/{i}/{v.name}": v for i, v in enumerate(kept.variables)}
+
+
+def optimizer_order(model: Any, variables: dict[str, Any]) -> list[str] | None:
+    """Names of the optimiser's weights in its own order, which freezing can make its own."""
+    optimizer = getattr(model, "optimizer", None)
+    if optimizer is None or not model.compiled or not optimizer.built:
+        return None
+    names = {id(v): name for name, v in variables.items()}
+    return [names[id(v)] for v in optimizer._trainable if id(v) in names]
+
+
+def build_optimizer(model: Any, order: Any = None) -> None:
+    """Gives the optimiser state for the weights of the names in `order`, else for all."""
+    variables = named_variables(model)
+    if isinstance(order, list) and all(n in variables for n in map(str, order)):
+        model.optimizer.build([variables[n] for n in order])
+    else:
+        model.optimizer.build(model.trainable_variables)
+
+
+def compile_config(model: Any) -> dict[str, Any] | None:
+    """What `compile` was given as a config, None where a part has none."""
+    given = model._compile_config
+    if not model.compiled or given is None:
+        return None
+    try:
+        config = {k: plain(v) for k, v in given.items() if k != "optimizer"}
+        return {**config, "optimizer": plain(model.optimizer)}
+    except (TypeError, NotImplementedError):
+        return None
+
+
+def recompile(
+    model: Any, settings: dict[str, Any], tensors: dict[str, Any], order: Any = None
+) -> None:
+    """Compiles a model as `compile_config` said and sets the optimiser's state from `tensors`."""
+
+    def each(table: Any, value: Any) -> Any:
+        if isinstance(value, dict) and "class_name" not in value:
+            return {k: each(table, v) for k, v in value.items()}
+        if isinstance(value, list):
+            return [each(table, v) for v in value]
+        return table.get(value) if isinstance(value, dict) else value
+
+    model.compile(
+        optimizer=optimizers.get(settings.get("optimizer")),
+        loss=each(losses, settings.get("loss")),
+        loss_weights=settings.get("loss_weights"),
+        metrics=each(metrics, settings.get("metrics")),
+        weighted_metrics=each(metrics, settings.get("weighted_metrics")),
+    )
+    if any(k.startswith("optimizer/") for k in tensors):
+        if any(k.count("/") >= 2 and not k.startswith(("optimizer/0/", "optimizer/1/"))
+               for k in tensors if k.startswith("optimizer/")):  # fmt: skip
+            build_optimizer(model, order)
+        values = optimizer_values(model)
+        held = {k for k in tensors if k.startswith("optimizer/")}
+        if held == set(values):
+            assign(values, {k: tensors[k] for k in held}, "the file", False)
+        else:
+            warn_of_skipped("the file", [
+                f"the optimizer's state has {len(held)} tensors, {len(values)} are wanted; it "
+                "starts anew"
+            ])  # fmt: skip

@@ -1,0 +1,101 @@
+"""The weights and random states of a model under the names that fastnn's files give them."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import Any
+
+from fastnn.config import snake_case
+from fastnn.errors import FormatError, warn_of_skipped
+from fastnn.random import SeedGenerator
+
+__all__ = ["assign", "named_variables"]
+
+
+def named_variables(model: Any) -> dict[str, Any]:
+    """Every weight and random state under a name that says where it lives."""
+    found: dict[str, Any] = {}
+    seen: set[int] = set()
+
+    def add(name: str, variable: Any) -> None:
+        if id(variable) in seen:
+            return
+        seen.add(id(variable))
+        unique, n = name, 0
+        while unique in found:
+            n += 1
+            unique = f"{name}_{n}"
+        found[unique] = variable
+
+    def walk(layer: Any, prefix: str) -> None:
+        for v in layer._own():
+            add(f"{prefix}{v.name}", v)
+        for key, value in layer.__dict__.items():
+            for i, held in enumerate(_held(value)):
+                if isinstance(held, SeedGenerator):
+                    add(f"{prefix}{key}/{f'{i}/' if held is not value else ''}state", held.state)
+        counts: Counter[str] = Counter()
+        for inner in layer._sublayers():
+            # Automatic names count per process, files count per model.
+            label = inner.name
+            base = snake_case(type(inner).__name__)
+            if re.fullmatch(rf"{base}(_\d+)?", inner.name):
+                label = f"{base}_{counts[base]}" if counts[base] else base
+                counts[base] += 1
+            walk(inner, f"{prefix}{label}/")
+
+    walk(model, "")
+    return found
+
+
+def _held(value: Any) -> list[Any]:
+    """The value itself, or what a list, tuple or dict of them holds."""
+    if isinstance(value, dict):
+        return list(value.values())
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+#: What files hold beside the weights of layers, by the start of the name.
+_BESIDE = ("optimizer/", "callbacks/", "metrics/", "random/")
+
+
+def assign(
+    variables: dict[str, Any], tensors: dict[str, Any], path: str, skip_mismatch: bool
+) -> None:
+    """Sets variables from tensors of their names: all of them, and no tensor is left over.
+
+    Nothing is set when something does not fit; with `skip_mismatch` the rest is, and a warning
+    names what is not. Random states without a place are named in a warning: they are no weights.
+    """
+    fits, faults = {}, []
+    for name, v in variables.items():
+        value = tensors.get(name)
+        if value is None:
+            faults.append(f"it has no tensor {name!r}")
+        elif tuple(value.shape) != tuple(v.shape):
+            faults.append(
+                f"tensor {name!r} has shape {tuple(value.shape)}, the model wants {v.shape}"
+            )
+        else:
+            fits[name] = value
+    left = [n for n in tensors if n not in variables and not n.startswith(_BESIDE)]
+    states = [n for n in left if n.endswith("/state")]
+    left = [n for n in left if n not in states]
+    if left:
+        shown = ", ".join(map(repr, left[:8])) + (", …" if len(left) > 8 else "")
+        faults.append(f"the model has no place for {len(left)} of its tensors: {shown}")
+    if faults and not skip_mismatch:
+        have = ", ".join(sorted(k for k in tensors if not k.startswith("optimizer/"))[:8])
+        hint = f"the file holds {have}"
+        if not any(n in tensors for n in variables) and not fits:
+            hint += "; call the model on data first, or define build(), so that it has its layers"
+        elif left:
+            hint += "; skip_mismatch=True takes what fits"
+        raise FormatError(f"{path!r} does not fit the model: {faults[0]}\n  hint: {hint}")
+    if faults:
+        warn_of_skipped(path, faults)
+    if states:
+        warn_of_skipped(path, [f"no layer draws from the random states {', '.join(states)}"])
+    for name, value in fits.items():
+        variables[name].assign(value)

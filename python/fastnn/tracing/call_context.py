@@ -1,0 +1,70 @@
+"""What the layer calls of a thread share: the training flag, masks, and the names on the way.
+
+Depends on the standard library.
+"""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Any, Self
+
+__all__ = ["CallContext", "NameScope", "current_call", "current_names"]
+
+_local = threading.local()
+
+
+class CallContext:
+    """What nested calls share: the training flag and the masks of tensors."""
+
+    def __init__(self, training: bool | None = None) -> None:
+        self.training = training
+        self._masks: dict[int, tuple[Any, Any]] = {}
+        self._outer: CallContext | None = None
+
+    def __enter__(self) -> Self:
+        self._outer = getattr(_local, "call", None)
+        _local.call = self
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        _local.call = self._outer
+
+    def mask_of(self, tensor: Any) -> Any:
+        """The mask that a layer attached to a tensor, or None."""
+        entry = self._masks.get(id(tensor))
+        return None if entry is None else entry[1]
+
+    def set_mask(self, tensor: Any, mask: Any) -> None:
+        """Attaches a mask; the tensor is kept alive with it."""
+        self._masks[id(tensor)] = (tensor, mask)
+
+
+def current_call() -> CallContext | None:
+    """The context of the layer call this thread is in."""
+    return getattr(_local, "call", None)
+
+
+class NameScope:
+    """Prefixes the paths of weights that are made inside."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __enter__(self) -> None:
+        if not hasattr(_local, "names"):
+            _local.names = []
+        _local.names.append(self.name)
+
+    def __exit__(self, *_: object) -> None:
+        _local.names.pop()
+
+
+def current_names() -> list[str]:
+    """The names of the layers that are being called, the outermost first."""
+    return getattr(_local, "names", None) or []

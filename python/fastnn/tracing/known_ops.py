@@ -1,0 +1,34 @@
+"""The functions that files and pickles may name between layers: a closed table.
+
+The modules that hold them enter them when they are imported. Depends on `lazy`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from fastnn.base.lazy import load
+
+__all__ = ["enter_ops", "known_ops"]
+
+Functions = Mapping[str, Callable[..., Any]]
+
+#: Where they come from; where two hold a name it is the later one's.
+_SOURCES = ("losses", "ops", "activations", "random", "files")
+_entered: dict[str, Functions] = {}
+
+
+def enter_ops(source: str, functions: Functions) -> None:
+    """Lets files name these functions; "files" stands for names that only files know."""
+    _entered[source] = functions
+
+
+def known_ops() -> dict[str, Callable[..., Any]]:
+    """All of them by name."""
+    known: dict[str, Callable[..., Any]] = {}
+    for source in _SOURCES:
+        if source not in _entered:
+            load(source)
+        known.update(_entered[source])
+    return known
