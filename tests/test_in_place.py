@@ -30,7 +30,7 @@ def copies(steps):
 
 
 def arena(function):
-    return int(re.search(r"arena (\d+) floats", function.steps)[1])
+    return int(re.search(r"arena (\d+) bytes", function.steps)[1])
 
 
 # ---- windows -----------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ def test_one_position_of_a_cache_costs_the_slice(rng):
     state = re.search(r"update_slice \[(Input\(\d+\))", write)[1]
     assert write.endswith(f"-> {state}"), "the kernel writes over the variable"
     assert not copies(steps)
-    assert arena(function) < 10_000
+    assert arena(function) < 40_000
     function(2 * x, np.int32(-1))
     wanted = np.zeros(shape, "f")
     wanted[:, 700:701], wanted[:, 1023:] = x, 2 * x
@@ -167,7 +167,7 @@ def test_a_chain_of_layers_needs_two_values_at_a_time(rng):
         y = ops.softmax(y, axis=-1) * y
     function = _core.Function([x], [ops.sum(y, axis=0)])
     function(np.ones((n, n), "f"))
-    assert arena(function) <= 3.2 * n * n
+    assert arena(function) <= 4 * 3.2 * n * n
 
 
 def test_values_that_take_the_place_of_others_are_right(rng):

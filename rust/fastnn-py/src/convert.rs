@@ -293,7 +293,7 @@ impl View {
     }
 
     /// Its cells, where they lie in memory exactly as a tensor of this type wants them.
-    pub(crate) fn cells(&self, dtype: DType) -> Option<*mut f32> {
+    pub(crate) fn cells(&self, dtype: DType) -> Option<*mut u8> {
         let same = match dtype {
             DType::F32 => self.element == Element::Float(4),
             DType::I32 => self.element == Element::Signed(4),
@@ -311,13 +311,14 @@ impl View {
     pub(crate) fn copy(&self, dtype: DType, name: &str) -> Result<Storage> {
         let shape = self.shape()?;
         // SAFETY: every path below writes all cells or fails.
-        let mut buffer = unsafe { Buffer::uninit(shape.count()) }?;
+        let bytes = Ty { shape, dtype }.bytes();
+        let mut buffer = unsafe { Buffer::uninit(bytes) }?;
         if let Some(cells) = self.cells(dtype) {
-            // SAFETY: both blocks have `count` cells and do not overlap.
-            unsafe { std::ptr::copy_nonoverlapping(cells, buffer.as_mut_ptr(), shape.count()) };
-            return Ok(Storage::new(buffer));
+            // SAFETY: both blocks have as many bytes and do not overlap.
+            unsafe { std::ptr::copy_nonoverlapping(cells, buffer.as_mut_ptr(), bytes) };
+            return Ok(Storage::new(buffer, dtype));
         }
-        let out = buffer.as_mut_ptr();
+        let out = buffer.as_mut_ptr().cast::<f32>();
         // SAFETY: the element type was read from the buffer's format, and `out` has `count` cells.
         unsafe {
             match self.element {
@@ -335,7 +336,7 @@ impl View {
                 Element::Float(_) => self.fill::<f64>(out, dtype, name, |x| x),
             }?;
         }
-        Ok(Storage::new(buffer))
+        Ok(Storage::new(buffer, dtype))
     }
 
     unsafe fn fill<T: Copy>(

@@ -266,7 +266,7 @@ pub(crate) fn import(value: &Bound<'_, PyAny>) -> Result<Option<Tensor>> {
         || shape.count() == 0
         || (0..dims.len()).all(|i| dims[i] == 1 || unsafe { *t.strides.add(i) } == strides[i] as i64);
     // SAFETY: the offset stays inside the producer's memory.
-    let cells = unsafe { t.data.cast::<u8>().add(t.byte_offset as usize) }.cast::<f32>();
+    let cells = unsafe { t.data.cast::<u8>().add(t.byte_offset as usize) };
     if !dense || !(cells as usize).is_multiple_of(4) {
         drop(imported);
         return Ok(Some(tensor_from(&as_array(value, "the array")?, Some(dtype), "the array")?));
@@ -274,8 +274,9 @@ pub(crate) fn import(value: &Bound<'_, PyAny>) -> Result<Option<Tensor>> {
     let fixed = imported.is_read_only();
     // SAFETY: dense cells of the shape, alive until the deleter runs; unless the producer says that
     // they are read-only, they may change meanwhile. Indices are checked as read.
-    let storage = unsafe { Storage::foreign(cells, shape.count(), fixed, Box::new(imported)) };
-    Ok(Some(Tensor::new(Ty { shape, dtype }, Arc::new(storage))?))
+    let ty = Ty { shape, dtype };
+    let storage = unsafe { Storage::foreign(cells, ty, fixed, Box::new(imported)) };
+    Ok(Some(Tensor::new(ty, Arc::new(storage))?))
 }
 
 /// `tensor(value, copy=False)`: the memory of a contiguous array of the right type, shared.
@@ -307,6 +308,6 @@ pub(crate) fn share(value: &Bound<'_, PyAny>, dtype: Option<DType>) -> Result<Te
     let arg = borrowed.arg();
     let keep = Box::new(Held(Some(Kept(borrowed))));
     // SAFETY: `keep` holds the buffer, whose owner may go on writing to it.
-    let storage = unsafe { Storage::foreign(arg.ptr, arg.ty.shape.count(), false, keep) };
+    let storage = unsafe { Storage::foreign(arg.ptr, arg.ty, false, keep) };
     Ok(Tensor::new(arg.ty, Arc::new(storage))?)
 }

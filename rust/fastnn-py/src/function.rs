@@ -219,7 +219,7 @@ pub(crate) fn predict<'py>(
 ) -> Result<Vec<Bound<'py, PyAny>>> {
     struct Job<'a> {
         args: &'a [Arg],
-        outputs: SmallVec<[*mut f32; 2]>,
+        outputs: SmallVec<[*mut u8; 2]>,
     }
     // SAFETY: the pointers are to memory that this call keeps until the job is done.
     unsafe impl Send for Job<'_> {}
@@ -228,11 +228,10 @@ pub(crate) fn predict<'py>(
     let mut targets = SmallVec::<[Target<'_>; 2]>::new();
     for ty in prediction.types() {
         let (array, view) = new_array(py, ty)?;
-        let cells = if ty.dtype == DType::Bool { Some(Storage::zeroed(ty.shape.count())?) } else { None };
+        let cells = if ty.dtype == DType::Bool { Some(Storage::zeroed(*ty)?) } else { None };
         targets.push(Target { array, view, cells });
     }
-    let outputs =
-        targets.iter().map(|t| t.cells.as_ref().map_or(t.view.memory().cast(), Storage::ptr)).collect();
+    let outputs = targets.iter().map(|t| t.cells.as_ref().map_or(t.view.memory(), Storage::ptr)).collect();
     let job = Job { args, outputs };
     let mut raised: Option<PyErr> = None;
     let result = crate::interpreter::detach(py, || {

@@ -1,4 +1,4 @@
-//! F1. Memory for numbers: owned 64-byte-aligned blocks of 4-byte cells, kept in a small
+//! F1. Memory for numbers: owned 64-byte-aligned blocks, kept in a small
 //! size-classed cache when freed, because page faults and not arithmetic decide the speed of
 //! large elementwise results. Refuses what the machine cannot give instead of being killed.
 //!
@@ -26,11 +26,25 @@ const KEEP_LARGE: usize = 256 << 20;
 /// Blocks above this size are never kept.
 const LARGEST_KEPT: usize = 128 << 20;
 
-/// An owned block of `len` cells of 4 bytes, 64-byte aligned.
+/// A type of which any bits are a value.
+///
+/// # Safety
+/// It has no padding, every pattern of bits is valid, and it is aligned to at most [`ALIGN`].
+pub unsafe trait Plain: Copy + Default + Send + Sync + 'static {}
+
+macro_rules! plain {
+    ($($t:ty)*) => { $(
+        // SAFETY: a number of the machine.
+        unsafe impl Plain for $t {}
+    )* };
+}
+plain!(f32 i32 u32 u16 i8 u8);
+
+/// An owned block of bytes, 64-byte aligned.
 #[derive(Debug)]
 pub struct Buffer {
-    ptr: NonNull<f32>,
-    len: usize,
+    ptr: NonNull<u8>,
+    bytes: usize,
 }
 
 // SAFETY: a Buffer owns its block, which is plain memory.
@@ -39,86 +53,96 @@ unsafe impl Send for Buffer {}
 unsafe impl Sync for Buffer {}
 
 impl Buffer {
-    /// `len` cells of zero. Errors with `Memory` when the system cannot give them.
-    pub fn zeroed(len: usize) -> Result<Buffer> {
-        // SAFETY: all cells are written before anybody can read them.
+    /// `bytes` zeros. Errors with `Memory` when the system cannot give them.
+    pub fn zeroed(bytes: usize) -> Result<Buffer> {
+        // SAFETY: all bytes are written before anybody can read them.
         unsafe {
-            let mut buffer = Buffer::uninit(len)?;
-            ptr::write_bytes(buffer.as_mut_ptr(), 0, len);
+            let mut buffer = Buffer::uninit(bytes)?;
+            ptr::write_bytes(buffer.as_mut_ptr(), 0, bytes);
             Ok(buffer)
         }
     }
 
     /// A copy of `values`. Errors with `Memory` when the system cannot give the room.
-    pub fn from_slice(values: &[f32]) -> Result<Buffer> {
-        // SAFETY: all cells are written before anybody can read them.
+    pub fn from_slice<T: Plain>(values: &[T]) -> Result<Buffer> {
+        let bytes = size_of_val(values);
+        // SAFETY: all bytes are written before anybody can read them.
         unsafe {
-            let mut buffer = Buffer::uninit(values.len())?;
-            ptr::copy_nonoverlapping(values.as_ptr(), buffer.as_mut_ptr(), values.len());
+            let mut buffer = Buffer::uninit(bytes)?;
+            ptr::copy_nonoverlapping(values.as_ptr().cast(), buffer.as_mut_ptr(), bytes);
             Ok(buffer)
         }
     }
 
-    /// `len` cells of whatever was there. Errors with `Memory` when the system cannot give them.
+    /// `bytes` of whatever was there. Errors with `Memory` when the system cannot give them.
     ///
     /// # Safety
-    /// The caller writes every cell before it is read through [`Buffer::as_slice`].
-    pub unsafe fn uninit(len: usize) -> Result<Buffer> {
-        if len == 0 {
+    /// The caller writes every byte before it is read through [`Buffer::as_slice`].
+    pub unsafe fn uninit(bytes: usize) -> Result<Buffer> {
+        if bytes == 0 {
             let ptr = NonNull::new(ptr::without_provenance_mut(ALIGN)).expect("invariant: ALIGN is not 0");
-            return Ok(Buffer { ptr, len });
+            return Ok(Buffer { ptr, bytes });
         }
-        let class = Class::of(len).ok_or_else(|| refuse(len.saturating_mul(4), None))?;
-        let block = CACHE.pop(class).map_or_else(|| class.allocate(), Ok)?;
-        Ok(Buffer { ptr: block.cast(), len })
+        let class = Class::of(bytes).ok_or_else(|| refuse(bytes, None))?;
+        let ptr = CACHE.pop(class).map_or_else(|| class.allocate(), Ok)?;
+        Ok(Buffer { ptr, bytes })
     }
 
-    /// The number of cells.
+    /// The number of bytes.
     #[must_use]
-    pub fn len(&self) -> usize {
-        self.len
+    pub fn bytes(&self) -> usize {
+        self.bytes
     }
 
-    /// True when there are no cells.
+    /// The first byte, for reading.
     #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.len == 0
-    }
-
-    /// The first cell, for reading.
-    #[must_use]
-    pub fn as_ptr(&self) -> *const f32 {
+    pub fn as_ptr(&self) -> *const u8 {
         self.ptr.as_ptr()
     }
 
-    /// The first cell, for writing.
+    /// The first byte, for writing.
     #[must_use]
-    pub fn as_mut_ptr(&mut self) -> *mut f32 {
+    pub fn as_mut_ptr(&mut self) -> *mut u8 {
         self.ptr.as_ptr()
     }
 
-    /// The cells.
-    #[must_use]
-    pub fn as_slice(&self) -> &[f32] {
-        // SAFETY: the block has `len` cells, written as `uninit` demands.
-        unsafe { std::slice::from_raw_parts(self.as_ptr(), self.len) }
+    /// How many numbers of a type there are.
+    fn count<T: Plain>(&self) -> usize {
+        assert!(
+            self.bytes.is_multiple_of(size_of::<T>()),
+            "invariant: {} bytes are whole numbers of {}",
+            self.bytes,
+            size_of::<T>()
+        );
+        self.bytes / size_of::<T>()
     }
 
-    /// The cells, for writing.
+    /// The numbers.
+    ///
+    /// # Panics
+    /// When the bytes are no whole number of them. Likewise below.
     #[must_use]
-    pub fn as_mut_slice(&mut self) -> &mut [f32] {
+    pub fn as_slice<T: Plain>(&self) -> &[T] {
+        // SAFETY: the block has as many numbers, written as `uninit` demands; any bits are one.
+        unsafe { std::slice::from_raw_parts(self.as_ptr().cast(), self.count::<T>()) }
+    }
+
+    /// The numbers, for writing.
+    #[must_use]
+    pub fn as_mut_slice<T: Plain>(&mut self) -> &mut [T] {
+        let count = self.count::<T>();
         // SAFETY: as `as_slice`, and the borrow is unique.
-        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr(), self.len) }
+        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr().cast(), count) }
     }
 }
 
 impl Drop for Buffer {
     fn drop(&mut self) {
-        if let (true, Some(class)) = (self.len > 0, Class::of(self.len)) {
+        if let (true, Some(class)) = (self.bytes > 0, Class::of(self.bytes)) {
             // SAFETY: the block was made for this class, and nobody else has it.
             unsafe {
-                if !CACHE.push(class, self.ptr.cast()) {
-                    class.free(self.ptr.cast());
+                if !CACHE.push(class, self.ptr) {
+                    class.free(self.ptr);
                 }
             }
         }
@@ -132,9 +156,9 @@ struct Class(usize);
 const CLASSES: usize = 4 * 42;
 
 impl Class {
-    /// The smallest class with room for `len` cells; `None` past what can be addressed.
-    fn of(len: usize) -> Option<Class> {
-        let lines = len.checked_mul(4)?.div_ceil(ALIGN);
+    /// The smallest class with room for so many bytes; `None` past what can be addressed.
+    fn of(bytes: usize) -> Option<Class> {
+        let lines = bytes.div_ceil(ALIGN);
         if lines <= 4 {
             return Some(Class(lines.max(1) - 1));
         }
@@ -318,7 +342,7 @@ thread_local! {
 #[derive(Debug)]
 pub struct Scratch(Option<Buffer>);
 
-/// At least `len` uninitialised cells from this thread's stack of workspaces. Nested use is fine:
+/// At least `len` uninitialised floats from this thread's stack of workspaces. Nested use is fine:
 /// each live guard has a block of its own, and the next kernel finds them in the same order.
 ///
 /// # Panics
@@ -328,11 +352,11 @@ pub struct Scratch(Option<Buffer>);
 pub fn scratch(len: usize) -> Scratch {
     let idle = IDLE.try_with(|idle| idle.try_borrow_mut().ok()?.pop()).ok().flatten();
     match idle {
-        Some(block) if block.len() >= len => Scratch(Some(block)),
+        Some(block) if block.bytes() / 4 >= len => Scratch(Some(block)),
         idle => {
             drop(idle);
             // SAFETY: workspaces are reached through a raw pointer only.
-            match unsafe { Buffer::uninit(len.next_multiple_of(1024)) } {
+            match unsafe { Buffer::uninit(len.next_multiple_of(1024).saturating_mul(4)) } {
                 Ok(block) => Scratch(Some(block)),
                 Err(error) => std::panic::resume_unwind(Box::new(error)),
             }
@@ -341,10 +365,10 @@ pub fn scratch(len: usize) -> Scratch {
 }
 
 impl Scratch {
-    /// The first cell.
+    /// The first float.
     #[must_use]
     pub fn as_mut_ptr(&mut self) -> *mut f32 {
-        self.0.as_mut().map_or(ptr::null_mut(), Buffer::as_mut_ptr)
+        self.0.as_mut().map_or(ptr::null_mut(), |block| block.as_mut_ptr().cast())
     }
 }
 
@@ -369,12 +393,12 @@ mod tests {
             let bytes = Class(c).bytes();
             assert!(bytes > last);
             last = bytes;
-            assert_eq!(Class::of(bytes / 4).map(|k| k.0), Some(c));
-            assert_eq!(Class::of(bytes / 4 + 1).map(|k| k.0), Some(c + 1));
+            assert_eq!(Class::of(bytes).map(|k| k.0), Some(c));
+            assert_eq!(Class::of(bytes + 1).map(|k| k.0), Some(c + 1));
         }
-        for len in [1, 15, 16, 17, 100, 4097, 1_000_003] {
-            let bytes = Class::of(len).unwrap().bytes();
-            assert!(bytes >= 4 * len && (len < 64 || bytes <= 4 * len * 5 / 4 + 64), "{len}: {bytes}");
+        for wanted in [1, 63, 64, 65, 400, 16_388, 4_000_012] {
+            let bytes = Class::of(wanted).unwrap().bytes();
+            assert!(bytes >= wanted && (wanted < 256 || bytes <= wanted * 5 / 4 + 64), "{wanted}: {bytes}");
         }
     }
 }

@@ -386,7 +386,8 @@ impl Function {
     /// `Program::run` does; nothing has changed then, and the caller may call again.
     ///
     /// # Safety
-    /// Each argument points to as many cells as its shape counts, readable until the call returns.
+    /// Each argument points to the bytes of its type, aligned to its elements and readable until the
+    /// call returns.
     pub unsafe fn call(&self, args: &[Arg]) -> Result<Values> {
         let plan = self.plan(&self.bindings(args)?)?;
         let mut session = Session::open(self)?;
@@ -445,12 +446,12 @@ impl Function {
     ///
     /// # Safety
     /// `args` as in [`Function::call`], and those that [`Function::prediction`] made `prediction` of;
-    /// `outputs` point to the element counts of its types, writable, and nothing aliases.
+    /// `outputs` point to the bytes of its types, writable, and nothing aliases.
     pub unsafe fn predict(
         &self,
         prediction: Prediction,
         args: &[Arg],
-        outputs: &[*mut f32],
+        outputs: &[*mut u8],
         batch: usize,
         tick: &mut dyn FnMut() -> Result<()>,
     ) -> Result<()> {
@@ -459,18 +460,20 @@ impl Function {
         if batch == 0 {
             return crate::data_err!("predict: batch_size is 0, wanted at least 1\n  hint: 32 is usual");
         }
-        let widths: SmallVec<[usize; 4]> =
-            types.iter().map(|ty| ty.shape.sizes()[1..].iter().product()).collect();
+        let widths: SmallVec<[usize; 4]> = types
+            .iter()
+            .map(|ty| ty.shape.sizes()[1..].iter().product::<usize>() * ty.dtype.size())
+            .collect();
         let mut session = Session::open(self)?;
-        let cells =
-            self.inputs.iter().map(|i| row_cells(&i.ty, &bindings)).collect::<Result<SmallVec<[_; 4]>>>()?;
-        let mut targets = SmallVec::<[*mut f32; 4]>::from_slice(outputs);
+        let rows_in =
+            self.inputs.iter().map(|i| row_bytes(&i.ty, &bindings)).collect::<Result<SmallVec<[_; 4]>>>()?;
+        let mut targets = SmallVec::<[*mut u8; 4]>::from_slice(outputs);
         let mut clock = Ticker::new(Duration::from_millis(50));
         let mut plan: Option<(usize, Arc<Plan>)> = None;
         for start in (0..rows).step_by(batch) {
             let n = batch.min(rows - start);
-            for (slot, (arg, cells)) in args.iter().zip(&cells).enumerate() {
-                session.set_input(slot, arg.ptr.add(start * cells));
+            for (slot, (arg, bytes)) in args.iter().zip(&rows_in).enumerate() {
+                session.set_input(slot, arg.ptr.add(start * bytes));
             }
             for (target, (output, width)) in targets.iter_mut().zip(outputs.iter().zip(&widths)) {
                 *target = output.add(start * width);
@@ -516,13 +519,14 @@ pub(crate) fn rows_of(bindings: &Bindings) -> usize {
     bindings.get(Dim::BATCH).and_then(Dim::known).map_or(1, |rows| rows as usize)
 }
 
-/// Cells of one row of an input with a batch axis; 0 when it has none, so that every batch sees
+/// Bytes of one row of an input with a batch axis; 0 when it has none, so that every batch sees
 /// all of it. Errors when rows do not follow each other: the batch counts along another axis.
-pub(crate) fn row_cells(ty: &Ty, bindings: &Bindings) -> Result<usize> {
+pub(crate) fn row_bytes(ty: &Ty, bindings: &Bindings) -> Result<usize> {
     if let [Dim::BATCH, rest @ ..] = ty.shape.dims()
         && !rest.iter().any(|d| d.is_open())
     {
-        return Ok(rest.iter().filter_map(|d| d.known()).product::<i64>() as usize);
+        let count = rest.iter().filter_map(|d| d.known()).product::<i64>() as usize;
+        return Ok(count * ty.dtype.size());
     }
     let uses_batch = |d: &Dim| d.is_open() && d.symbols().contains(&Dim::BATCH);
     if !ty.shape.dims().iter().any(uses_batch) {
@@ -538,7 +542,7 @@ pub(crate) fn row_cells(ty: &Ty, bindings: &Bindings) -> Result<usize> {
     }
     let mut one = bindings.clone();
     one.set(Dim::BATCH, Dim::ONE);
-    Ok(ty.shape.bind(&mut Binder::new(&one))?.count())
+    Ok(sized(ty, &one)?.bytes())
 }
 
 fn stray(name: &str, ty: Ty) -> Error {
@@ -568,7 +572,7 @@ fn misfit(input: &Input, got: Ty) -> Error {
 #[derive(Debug)]
 pub(crate) struct Session<'a> {
     function: &'a Function,
-    pub(crate) pointers: SmallVec<[*mut f32; 32]>,
+    pub(crate) pointers: SmallVec<[*mut u8; 32]>,
     /// The values behind the pointers of variables, with their versions, where they are only read.
     held: SmallVec<[Option<Versioned>; 16]>,
     /// The plan whose prepared values are bound, and these values.
@@ -659,9 +663,9 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Points an input at its cells for the next run.
-    pub(crate) fn set_input(&mut self, slot: usize, cells: *mut f32) {
-        self.pointers[slot] = cells;
+    /// Points an input at its memory for the next run.
+    pub(crate) fn set_input(&mut self, slot: usize, memory: *mut u8) {
+        self.pointers[slot] = memory;
     }
 
     /// Gives the variables back, lets `between` run, and takes them out again.

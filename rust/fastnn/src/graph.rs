@@ -40,6 +40,12 @@ impl Ty {
     pub fn f32(shape: Shape) -> Ty {
         Ty { shape, dtype: DType::F32 }
     }
+
+    /// Bytes of the value in memory.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.shape.count() * self.dtype.size()
+    }
 }
 
 impl fmt::Display for Ty {
@@ -287,10 +293,36 @@ pub struct Strided {
 /// A value handed to a kernel: contiguous, row-major.
 #[derive(Debug, Clone, Copy)]
 pub struct Arg {
-    /// First element; i32 values travel under the same pointer type.
-    pub ptr: *mut f32,
+    /// Its first byte.
+    pub ptr: *mut u8,
     /// Shape and type.
     pub ty: Ty,
+}
+
+impl Arg {
+    /// The elements of a float or truth value.
+    ///
+    /// # Panics
+    /// When it has another type. Likewise below.
+    #[must_use]
+    pub fn floats(&self) -> *mut f32 {
+        assert_eq!(self.ty.dtype.memory(), DType::F32, "invariant: a kernel for floats got {}", self.ty);
+        self.ptr.cast()
+    }
+
+    /// The elements of an integer value.
+    #[must_use]
+    pub fn ints(&self) -> *mut i32 {
+        assert_eq!(self.ty.dtype, DType::I32, "invariant: a kernel for int32 got {}", self.ty);
+        self.ptr.cast()
+    }
+
+    /// The elements of any type of four bytes, for kernels that only move them.
+    #[must_use]
+    pub fn cells(&self) -> *mut f32 {
+        assert_eq!(self.ty.dtype.size(), 4, "invariant: a kernel for elements of four bytes got {}", self.ty);
+        self.ptr.cast()
+    }
 }
 
 /// What the kernel of a [`Kind::Kernel`] row gets.
@@ -580,8 +612,9 @@ impl Graph {
         self.push(Node { op: &SCALAR, inputs: vec![], attrs: vec![Attr::Float(value)], ty })
     }
 
-    /// A constant array; `data` holds `ty.shape.count()` elements.
+    /// A constant array; `data` has the bytes of `ty`.
     pub fn constant(&mut self, ty: Ty, data: Arc<Buffer>) -> Id {
+        assert_eq!(data.bytes(), ty.bytes(), "invariant: a constant fills its type");
         self.data.push(data);
         let at = self.data.len() as i64 - 1;
         self.push(Node { op: &DATA, inputs: vec![], attrs: vec![Attr::Int(at)], ty })

@@ -69,5 +69,5 @@ pub trait Blocked: Send + Sync + fmt::Debug {
     /// # Safety
     /// `args` cover the operands it was made for; `c` covers the matrix and overlaps none of them, or
     /// is null and there is an epilogue.
-    unsafe fn run(&self, args: &[*const f32], c: *mut f32, end: &Finishing<'_>);
+    unsafe fn run(&self, args: &[*const u8], c: *mut f32, end: &Finishing<'_>);
 }

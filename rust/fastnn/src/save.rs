@@ -169,12 +169,11 @@ impl Model {
         }
         let converted = as_cells(x, ty.dtype, &input.name)?;
         let ty = Ty { shape, dtype: ty.dtype };
-        let args = [Arg { ptr: converted.as_deref().unwrap_or(x).as_ptr().cast_mut(), ty }];
+        let args = [Arg { ptr: converted.as_deref().unwrap_or(x).as_ptr().cast_mut().cast(), ty }];
         let prediction = self.function.prediction(&args)?;
         let types = SmallVec::<[Ty; 2]>::from_slice(prediction.types());
-        let outputs: Vec<Storage> =
-            types.iter().map(|ty: &Ty| Storage::zeroed(ty.shape.count())).collect::<Result<_>>()?;
-        let pointers: Vec<*mut f32> = outputs.iter().map(Storage::ptr).collect();
+        let outputs: Vec<Storage> = types.iter().map(|&ty| Storage::zeroed(ty)).collect::<Result<_>>()?;
+        let pointers: Vec<*mut u8> = outputs.iter().map(Storage::ptr).collect();
         // SAFETY: `x`, or its copy, fills the input's shape; the outputs were made with theirs.
         unsafe { self.function.predict(prediction, &args, &pointers, 32, &mut || Ok(())) }?;
         let Some((first, ty)) = outputs.first().zip(types.first()) else { return Ok(vec![]) };

@@ -1,5 +1,5 @@
-//! F0. Shapes, element types and broadcasting. Everything is 4 bytes wide: `F32` computes,
-//! `I32` indexes, `Bool` is stored as the floats 0 and 1 so that masks multiply without a cast.
+//! F0. Shapes, element types and broadcasting. `F32` computes, `I32` indexes, `Bool` is stored as
+//! the floats 0 and 1 so that masks multiply without a cast.
 
 use crate::dim::{Binder, Dim};
 use crate::error::Result;
@@ -9,7 +9,7 @@ use std::ops::Deref;
 /// The highest rank a tensor can have.
 pub const MAX_RANK: usize = 8;
 
-/// Element types. All are 4 bytes.
+/// Element types.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum DType {
     /// 32-bit float.
@@ -28,6 +28,23 @@ impl DType {
             DType::F32 => "float32",
             DType::I32 => "int32",
             DType::Bool => "bool",
+        }
+    }
+
+    /// Bytes of one element in memory.
+    #[must_use]
+    pub fn size(self) -> usize {
+        match self {
+            DType::F32 | DType::I32 | DType::Bool => 4,
+        }
+    }
+
+    /// What its elements are in memory: truth values are floats.
+    #[must_use]
+    pub fn memory(self) -> DType {
+        match self {
+            DType::Bool => DType::F32,
+            other => other,
         }
     }
 

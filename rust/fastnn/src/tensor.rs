@@ -15,10 +15,11 @@ pub use evaluate::{Plan, forget_plans};
 pub use prepared::PREPARED_BYTES;
 pub(crate) use prepared::Shelf;
 pub use record::Recording;
-pub use storage::{Storage, Variable, encode, zeros};
+pub use storage::{Element, Storage, Variable, encode, zeros};
 pub(crate) use storage::{Versioned, WAITING};
 pub(crate) use walk::Walk;
 
+use crate::buffer::Buffer;
 use crate::error::{Error, Result};
 use crate::graph::{Accept, Attr, Class, DATA, Graph, Id, Kind, OpDef, PART, SCALAR, Ty, Vjp, part_def};
 use crate::ops::compare;
@@ -84,7 +85,7 @@ enum Origin {
     Value,
     Scalar {
         value: f64,
-        cell: f32,
+        element: Element,
     },
     Placeholder(Box<str>),
     Variable(Arc<Variable>),
@@ -120,7 +121,7 @@ impl Tensor {
         let traced = matches!(origin, Origin::Placeholder(_));
         let cell = Slot::new();
         if let Some(storage) = data {
-            debug_assert_eq!(storage.len(), ty.shape.count());
+            debug_assert!(storage.fills(ty));
             cell.set(storage);
         }
         Tensor(Arc::new(Inner {
@@ -145,6 +146,13 @@ impl Tensor {
                 ty.shape
             );
         }
+        if !storage.fills(ty) {
+            return Err(Error::Internal(format!(
+                "a tensor of type {} from memory of type {}",
+                ty.dtype.name(),
+                storage.dtype().name()
+            )));
+        }
         Ok(Tensor::make(ty, Origin::Value, Some(storage)))
     }
 
@@ -155,9 +163,9 @@ impl Tensor {
 
     /// A number of rank 0. Errors when it does not fit the type.
     pub fn scalar(value: f64, dtype: DType) -> Result<Tensor> {
-        let cell = encode(value, dtype)?;
+        let element = encode(value, dtype)?;
         let ty = Ty { shape: Shape::scalar(), dtype };
-        Ok(Tensor::make(ty, Origin::Scalar { value, cell }, None))
+        Ok(Tensor::make(ty, Origin::Scalar { value, element }, None))
     }
 
     /// A tensor without data, to be bound by a [`crate::function::Function`]. Its sizes may be open:
@@ -269,7 +277,7 @@ impl Tensor {
             cost = step_cost(op, ty, &inputs);
             for input in &inputs {
                 if input.0.data.get().is_some() {
-                    bytes += 4 * input.0.ty.shape.count() as u64;
+                    bytes += input.0.ty.bytes() as u64;
                 } else {
                     nodes = nodes.saturating_add(input.0.nodes.load(Relaxed));
                     bytes = bytes.saturating_add(input.0.bytes.load(Relaxed));
@@ -358,8 +366,10 @@ impl Tensor {
             return Ok(storage);
         }
         match &self.0.origin {
-            Origin::Scalar { cell, .. } => {
-                self.0.data.set(Arc::new(Storage::from_slice(&[*cell])?));
+            Origin::Scalar { element, .. } => {
+                let dtype = self.0.ty.dtype;
+                let buffer = Buffer::from_slice(element.bytes(dtype))?;
+                self.0.data.set(Arc::new(Storage::new(buffer, dtype)));
             }
             _ if self.0.traced => return Err(self.unreadable()),
             _ => evaluate::evaluate(self)?,
@@ -442,9 +452,9 @@ impl Tensor {
     }
 
     /// Where the value of a leaf that is no placeholder lies.
-    pub(crate) fn cells(&self) -> *mut f32 {
+    pub(crate) fn memory(&self) -> *mut u8 {
         match (&self.0.origin, self.0.data.get()) {
-            (Origin::Scalar { cell, .. }, _) => std::ptr::from_ref(cell).cast_mut(),
+            (Origin::Scalar { element, .. }, _) => std::ptr::from_ref(element).cast_mut().cast(),
             (_, Some(storage)) => storage.ptr(),
             _ => std::ptr::null_mut(),
         }
@@ -612,8 +622,7 @@ fn lift(g: &Graph, known: &[(Id, Tensor)], outputs: &[Id]) -> Result<Vec<Tensor>
         } else if node.op == &DATA {
             let data = g.data[node.attrs[0].int() as usize].clone();
             // SAFETY: the shared buffer is kept alive beside the pointer, and is never written.
-            let storage =
-                unsafe { Storage::foreign(data.as_ptr(), data.len(), true, Box::new(data.clone())) };
+            let storage = unsafe { Storage::foreign(data.as_ptr(), node.ty, true, Box::new(data.clone())) };
             Tensor::new(node.ty, Arc::new(storage))?
         } else if node.op == &PART {
             let of = bundles.get(&node.inputs[0]).expect("invariant: a part stands after its node");

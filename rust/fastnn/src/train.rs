@@ -6,7 +6,7 @@
 use crate::buffer::Buffer;
 use crate::dim::{Bindings, Dim};
 use crate::error::{Error, Result};
-use crate::function::{Function, Session, Ticker, row_cells, rows_of};
+use crate::function::{Function, Session, Ticker, row_bytes, rows_of};
 use crate::graph::Arg;
 use crate::kernels::random::{Key, shuffle};
 use crate::pool;
@@ -17,8 +17,8 @@ use std::time::Duration;
 
 /// Between looks at the observer's `tick`.
 const TICK: Duration = Duration::from_millis(50);
-/// Cells from which on a gather is worth the pool.
-const PARALLEL: usize = 1 << 15;
+/// Bytes from which on a gather is worth the pool.
+const PARALLEL: usize = 128 << 10;
 /// Stream of the shuffling, apart from those of programs.
 const STREAM: u32 = 0x5_4f_11;
 
@@ -77,8 +77,8 @@ pub trait Observer {
 
 /// One array of the data set.
 struct Column {
-    base: *mut f32,
-    /// Cells of a row; 0 for an input without a batch axis.
+    base: *mut u8,
+    /// Bytes of a row; 0 for an input without a batch axis.
     width: usize,
 }
 
@@ -123,7 +123,7 @@ impl Loop {
             );
         }
         let column = |(slot, arg): (usize, &Arg)| {
-            let width = row_cells(&self.step.inputs()[slot].ty, &sizes)?;
+            let width = row_bytes(&self.step.inputs()[slot].ty, &sizes)?;
             Ok(Column { base: arg.ptr, width })
         };
         let columns = arrays.iter().enumerate().map(column).collect::<Result<Vec<_>>>()?;
@@ -138,8 +138,7 @@ impl Loop {
         let outputs = self.step.outputs();
         let outputs =
             outputs.iter().map(|ty| crate::function::sized(ty, &sizes)).collect::<Result<Vec<_>>>()?;
-        let outputs =
-            outputs.iter().map(|ty| Buffer::zeroed(ty.shape.count())).collect::<Result<Vec<_>>>()?;
+        let outputs = outputs.iter().map(|ty| Buffer::zeroed(ty.bytes())).collect::<Result<Vec<_>>>()?;
         let order = schedule.seed.map(|_| crate::buffer::room(rows)).transpose()?;
         let (tick, beat) = (Ticker::new(TICK), Ticker::new(2 * TICK));
         Run {
@@ -198,7 +197,7 @@ impl Run<'_> {
         }
         let step = self.parts.step.clone();
         let mut session = Session::open(&step)?;
-        let outputs: Vec<*mut f32> = self.outputs.iter_mut().map(Buffer::as_mut_ptr).collect();
+        let outputs: Vec<*mut u8> = self.outputs.iter_mut().map(Buffer::as_mut_ptr).collect();
         for at in 0..steps {
             let place = At { epoch, batch: at, steps };
             if observer.wants_batches() && session.pause(|| observer.batch(place, true, &[]))? {
@@ -266,7 +265,7 @@ impl Run<'_> {
     /// Points the inputs at rows `start .. start + n` of the epoch's order.
     fn point(&mut self, session: &mut Session<'_>, start: usize, n: usize) {
         for (slot, column) in self.columns.iter().enumerate() {
-            let cells = match &self.order {
+            let memory = match &self.order {
                 Some(order) if column.width > 0 => {
                     let to = self.gathered[slot].as_mut_ptr();
                     // SAFETY: `to` has room for a batch of rows, and every index is below the rows
@@ -277,23 +276,25 @@ impl Run<'_> {
                 // SAFETY: row `start` is inside the array.
                 _ => unsafe { column.base.add(start * column.width) },
             };
-            session.set_input(slot, cells);
+            session.set_input(slot, memory);
         }
     }
 }
 
 /// Copies the chosen rows of a column one after another.
-unsafe fn gather(to: *mut f32, column: &Column, rows: &[u32]) {
-    struct Job(*mut f32, *const f32);
+unsafe fn gather(to: *mut u8, column: &Column, rows: &[u32]) {
+    struct Job(*mut u8, *const u8);
     // SAFETY: chunks write disjoint rows and only read the column.
     unsafe impl Sync for Job {}
     let width = column.width;
     let job = Job(to, column.base);
     let copy = |range: std::ops::Range<usize>| {
         let job = &job;
-        if width == 1 {
+        if width == 4 {
+            // A label, which a copy of any length would be slow for.
+            let (to, from) = (job.0.cast::<u32>(), job.1.cast::<u32>());
             for i in range {
-                *job.0.add(i) = *job.1.add(rows[i] as usize);
+                to.add(i).write_unaligned(from.add(rows[i] as usize).read_unaligned());
             }
         } else {
             for i in range {

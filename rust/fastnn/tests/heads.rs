@@ -29,8 +29,8 @@ fn values(g: &Graph, seed: u64) -> Vec<Vec<f32>> {
 fn run(g: &Graph, program: &Program, inputs: &[Vec<f32>]) -> Vec<Vec<f32>> {
     let mut inputs = inputs.to_vec();
     let mut outputs: Vec<Vec<f32>> = g.outputs.iter().map(|&o| vec![f32::NAN; g.shape(o).count()]).collect();
-    let from: Vec<*mut f32> = inputs.iter_mut().map(Vec::as_mut_ptr).collect();
-    let to: Vec<*mut f32> = outputs.iter_mut().map(Vec::as_mut_ptr).collect();
+    let from: Vec<*mut u8> = inputs.iter_mut().map(|v| v.as_mut_ptr().cast()).collect();
+    let to: Vec<*mut u8> = outputs.iter_mut().map(|v| v.as_mut_ptr().cast()).collect();
     // SAFETY: one buffer of the right size per slot, none shared.
     unsafe { program.run(&from, &to) }.unwrap();
     outputs
@@ -235,9 +235,9 @@ fn state_that_a_product_replaces_is_read_before_it_is_overwritten() {
                 .collect();
             let (want, updates) = interp::run(&g, &hosts).unwrap();
             let mut got = vec![f32::NAN; m * n];
-            let from: Vec<*mut f32> = inputs.iter_mut().map(Vec::as_mut_ptr).collect();
+            let from: Vec<*mut u8> = inputs.iter_mut().map(|v| v.as_mut_ptr().cast()).collect();
             // SAFETY: one buffer of the right size per slot, none shared.
-            unsafe { program.run(&from, &[got.as_mut_ptr()]) }.unwrap();
+            unsafe { program.run(&from, &[got.as_mut_ptr().cast()]) }.unwrap();
             let all = got.iter().zip(&want[0].data).chain(inputs[2].iter().zip(&updates[0].1.data));
             for (a, b) in all {
                 let fits = (f64::from(*a) - b).abs() <= 1e-4 * (1.0 + b.abs());

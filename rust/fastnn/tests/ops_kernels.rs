@@ -42,9 +42,9 @@ fn run(case: &Case, out: Ty, isa: Isa) -> Option<fastnn::error::Result<Vec<f64>>
             let inputs: Vec<Arg> = buffers
                 .iter_mut()
                 .zip(&case.inputs)
-                .map(|(b, x)| Arg { ptr: b.as_mut_ptr(), ty: x.ty })
+                .map(|(b, x)| Arg { ptr: b.as_mut_ptr().cast(), ty: x.ty })
                 .collect();
-            let output = Arg { ptr: y.as_mut_ptr(), ty: out };
+            let output = Arg { ptr: y.as_mut_ptr().cast(), ty: out };
             // Nobody reads the parts here; ops_programs.rs compares them.
             let unread = vec![Arg { ptr: std::ptr::null_mut(), ty: out }; case.op.parts.len()];
             let ctx = StepCtx { inputs: &inputs, output, parts: &unread, attrs: &case.attrs, isa };

@@ -20,8 +20,8 @@ fn run(g: &Graph, inputs: &[Host], label: &str) -> Vec<Vec<f64>> {
     };
     let mut data: Vec<Vec<f32>> = inputs.iter().map(bits).collect();
     let mut out: Vec<Vec<f32>> = g.outputs.iter().map(|y| vec![f32::NAN; g.shape(*y).count()]).collect();
-    let from: Vec<*mut f32> = data.iter_mut().map(Vec::as_mut_ptr).collect();
-    let to: Vec<*mut f32> = out.iter_mut().map(Vec::as_mut_ptr).collect();
+    let from: Vec<*mut u8> = data.iter_mut().map(|v| v.as_mut_ptr().cast()).collect();
+    let to: Vec<*mut u8> = out.iter_mut().map(|v| v.as_mut_ptr().cast()).collect();
     // SAFETY: the buffers have the sizes of the graph's inputs and outputs.
     unsafe { program.run(&from, &to) }.unwrap_or_else(|e| panic!("{label}: {e}"));
     let number =

@@ -149,16 +149,16 @@ fn a_forked_child_computes() {
 #[test]
 fn buffers_are_aligned_zeroed_and_reused() {
     for len in [0, 1, 15, 16, 17, 1000, 4096, 1 << 20, (1 << 20) + 1, 3 << 20] {
-        let mut b = Buffer::zeroed(len).unwrap();
-        assert_eq!(b.len(), len);
+        let mut b = Buffer::zeroed(4 * len).unwrap();
+        assert_eq!(b.bytes(), 4 * len);
         assert_eq!(b.as_ptr() as usize % buffer::ALIGN, 0);
-        assert!(b.as_slice().iter().all(|&x| x == 0.0));
+        assert!(b.as_slice().iter().all(|&x: &f32| x == 0.0));
         b.as_mut_slice().fill(f32::NAN);
         drop(b);
         // The block that comes back from the cache holds NaN, and must read zero again.
-        assert!(Buffer::zeroed(len).unwrap().as_slice().iter().all(|&x| x == 0.0));
+        assert!(Buffer::zeroed(4 * len).unwrap().as_slice().iter().all(|&x: &f32| x == 0.0));
     }
-    assert_eq!(Buffer::from_slice(&[1.0, 2.0]).unwrap().as_slice(), [1.0, 2.0]);
+    assert_eq!(Buffer::from_slice(&[1.0f32, 2.0]).unwrap().as_slice::<f32>(), [1.0, 2.0]);
 }
 
 #[test]
@@ -169,12 +169,13 @@ fn buffers_survive_many_threads() {
                 let mut live = Vec::new();
                 for i in 0..5000usize {
                     let len = 1 + (i * 37 + t * 11) % 3000;
-                    let mut b = Buffer::zeroed(len).unwrap();
+                    let mut b = Buffer::zeroed(4 * len).unwrap();
                     b.as_mut_slice().fill((t * 10_000 + i) as f32);
                     live.push(b);
                     if live.len() > 8 {
                         let old = live.swap_remove(i % 8);
-                        assert!(old.as_slice().iter().all(|&x| x == old.as_slice()[0]));
+                        let values = old.as_slice::<f32>();
+                        assert!(values.iter().all(|&x| x == values[0]));
                     }
                 }
             });

@@ -244,7 +244,8 @@ fn predict_is_one_call_whatever_the_batch_size() {
     for batch in [1, 3, 4, 10, 100] {
         let mut out = vec![0.0f32; 30];
         // SAFETY: ten rows in, ten rows out.
-        unsafe { f.predict(f.prediction(&args).unwrap(), &args, &[out.as_mut_ptr()], batch, &mut || Ok(())) }.unwrap();
+        let prediction = f.prediction(&args).unwrap();
+        unsafe { f.predict(prediction, &args, &[out.as_mut_ptr().cast()], batch, &mut || Ok(())) }.unwrap();
         assert_eq!(out, whole, "batch {batch}");
     }
 }

@@ -137,9 +137,10 @@ impl Program {
     /// of; from there on the run goes to its end.
     ///
     /// # Safety
-    /// `inputs[slot]` and `outputs[k]` cover the graph's input and output sizes; outputs and
+    /// `inputs[slot]` and `outputs[k]` cover the bytes of the graph's inputs and outputs, aligned to
+    /// their elements; outputs and
     /// updated inputs overlap nothing else; nobody writes the inputs meanwhile.
-    pub unsafe fn run(&self, inputs: &[*mut f32], outputs: &[*mut f32]) -> Result<()> {
+    pub unsafe fn run(&self, inputs: &[*mut u8], outputs: &[*mut u8]) -> Result<()> {
         if inputs.len() != self.inputs || outputs.len() != self.outputs {
             return Err(Error::Internal(format!(
                 "a program of {} inputs and {} outputs was given {} and {}",
@@ -217,7 +218,7 @@ impl Program {
     ///
     /// # Safety
     /// As [`Program::run`].
-    pub unsafe fn time(&self, inputs: &[*mut f32], outputs: &[*mut f32]) -> Result<Vec<f64>> {
+    pub unsafe fn time(&self, inputs: &[*mut u8], outputs: &[*mut u8]) -> Result<Vec<f64>> {
         let mut arena = Buffer::uninit(self.arena)?;
         let memory = Memory { arena: arena.as_mut_ptr(), inputs, outputs, constants: &self.constants };
         let mut seconds = Vec::with_capacity(self.steps.len());
@@ -232,7 +233,7 @@ impl Program {
         Ok(seconds)
     }
 
-    unsafe fn report(&self, inputs: &[*mut f32], outputs: &[*mut f32]) -> Result<()> {
+    unsafe fn report(&self, inputs: &[*mut u8], outputs: &[*mut u8]) -> Result<()> {
         let seconds = self.time(inputs, outputs)?;
         for (step, s) in self.steps.iter().zip(&seconds) {
             sync::print(format_args!("{:10.2} us  {step}", s * 1e6));
@@ -242,7 +243,7 @@ impl Program {
         Ok(())
     }
 
-    /// Floats that one run needs besides the caller's buffers.
+    /// Bytes that one run needs besides the caller's buffers.
     #[must_use]
     pub fn arena(&self) -> usize {
         self.arena
@@ -251,7 +252,7 @@ impl Program {
     /// About how many bytes the program itself takes: constants and instructions, without the arena.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        let constants: usize = self.constants.iter().map(|c| 4 * c.len()).sum();
+        let constants: usize = self.constants.iter().map(Buffer::bytes).sum();
         constants + self.steps.iter().map(Step::bytes).sum::<usize>()
     }
 
@@ -270,7 +271,7 @@ impl fmt::Display for Program {
         for (from, to, n) in &self.copies {
             writeln!(f, "     copy {from:?} -> {to:?} ({n})")?;
         }
-        writeln!(f, "     arena {} floats", self.arena)
+        writeln!(f, "     arena {} bytes", self.arena)
     }
 }
 

@@ -67,10 +67,10 @@ fn input(node: &Node, inputs: &[Host]) -> Result<Host> {
 }
 
 fn constant(graph: &Graph, node: &Node) -> Host {
-    let bits = graph.data[node.attrs[0].int() as usize].as_slice();
-    let value = |v: &f32| match node.ty.dtype {
-        DType::I32 => f64::from(v.to_bits() as i32),
-        _ => f64::from(*v),
+    let buffer = &graph.data[node.attrs[0].int() as usize];
+    let data = match node.ty.dtype {
+        DType::I32 => buffer.as_slice::<i32>().iter().map(|&v| f64::from(v)).collect(),
+        DType::F32 | DType::Bool => buffer.as_slice::<f32>().iter().map(|&v| f64::from(v)).collect(),
     };
-    Host { ty: node.ty, data: bits[..node.ty.shape.count()].iter().map(value).collect() }
+    Host { ty: node.ty, data }
 }

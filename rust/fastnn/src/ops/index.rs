@@ -265,6 +265,7 @@ fn fit(value: f64, dtype: DType) -> f64 {
 
 pub(crate) fn iota_step(ctx: &StepCtx<'_>) -> Result<()> {
     let out = ctx.output;
+    let to = out.cells();
     for i in 0..out.ty.shape.count() {
         let v = match out.ty.dtype {
             DType::F32 => i as f32,
@@ -272,28 +273,29 @@ pub(crate) fn iota_step(ctx: &StepCtx<'_>) -> Result<()> {
             DType::Bool => f32::from(u8::from(i > 0)),
         };
         // SAFETY: the executor hands steps an output that covers its shape.
-        unsafe { out.ptr.add(i).write(v) };
+        unsafe { to.add(i).write(v) };
     }
     Ok(())
 }
 
 pub(crate) fn cumsum_step(ctx: &StepCtx<'_>) -> Result<()> {
-    let (x, out) = (ctx.inputs[0], ctx.output);
+    let out = ctx.output;
+    let (from, to) = (ctx.inputs[0].cells(), out.cells());
     let (outer, n, inner) = rule::around(&out.ty.shape, out.ty.shape.axis(ctx.attrs[0].int(), "cumsum")?);
     for at in 0..outer * n * inner {
         // SAFETY: buffers cover their shapes; an element that is not first on its axis has a
         // predecessor `inner` places before it.
         unsafe {
-            let v = x.ptr.add(at).read();
+            let v = from.add(at).read();
             let sum = match (at / inner % n, out.ty.dtype) {
                 (0, _) => v,
                 (_, DType::I32) => {
-                    let before = out.ptr.add(at - inner).read().to_bits();
+                    let before = to.add(at - inner).read().to_bits();
                     f32::from_bits(before.wrapping_add(v.to_bits()))
                 }
-                _ => out.ptr.add(at - inner).read() + v,
+                _ => to.add(at - inner).read() + v,
             };
-            out.ptr.add(at).write(sum);
+            to.add(at).write(sum);
         }
     }
     Ok(())
@@ -343,7 +345,7 @@ fn source(e: &Take, indices: &[f64], i: usize) -> Option<usize> {
 fn checked(name: &str, indices: Arg, n: usize, of: &Shape) -> Result<Vec<i32>> {
     let count = indices.ty.shape.count();
     let mut out = crate::buffer::room(count)?;
-    let from = indices.ptr.cast::<i32>();
+    let from = indices.ints();
     for k in 0..count {
         // SAFETY: the executor hands steps buffers that cover their shapes and outlive the step.
         let i = unsafe { from.add(k).read_volatile() };
@@ -367,7 +369,7 @@ pub(crate) fn take_step(ctx: &StepCtx<'_>) -> Result<()> {
     let extents = take_extents(&x.ty.shape, &ctx.inputs[1].ty.shape, &ctx.attrs[0])?;
     let indices = checked("take", ctx.inputs[1], extents.axis, &x.ty.shape)?;
     // SAFETY: the executor hands steps buffers that cover their shapes, and the extents are theirs.
-    let done = unsafe { kernel::take(x.ptr, indices.as_ptr(), out.ptr, extents) };
+    let done = unsafe { kernel::take(x.cells(), indices.as_ptr(), out.cells(), extents) };
     done.map_err(|at| {
         crate::error::Error::Internal(format!("take: index at flat position {at} was not checked"))
     })
@@ -378,7 +380,7 @@ pub(crate) fn take_grad_step(ctx: &StepCtx<'_>) -> Result<()> {
     let extents = take_extents(&out.ty.shape, &ctx.inputs[1].ty.shape, &ctx.attrs[1])?;
     let indices = checked("take_grad", ctx.inputs[1], extents.axis, &out.ty.shape)?;
     // SAFETY: as for take.
-    let done = unsafe { kernel::scatter_add(dy.ptr, indices.as_ptr(), out.ptr, extents) };
+    let done = unsafe { kernel::scatter_add(dy.floats(), indices.as_ptr(), out.floats(), extents) };
     done.map_err(|at| {
         crate::error::Error::Internal(format!("take_grad: index at flat position {at} was not checked"))
     })
@@ -417,11 +419,12 @@ fn walk_along(
     let axis = shape.axis(axis.int(), name)?;
     let (_, n, inner) = rule::around(shape, axis);
     let count = indices.ty.shape.sizes()[axis];
+    let all = indices.ints();
     for at in 0..indices.ty.shape.count() {
         let (o, i) = (at / inner / count, at % inner);
         // Read once and checked before use: another thread may change an array of the caller.
         // SAFETY: the executor hands steps buffers that cover their shapes.
-        let index = unsafe { indices.ptr.cast::<i32>().add(at).read_volatile() };
+        let index = unsafe { all.add(at).read_volatile() };
         let Some(row) = position(index, n) else {
             let place = &host::unravel(at, &indices.ty.shape)[..indices.ty.shape.rank()];
             return out_of_range(name, index, place, n, shape);
@@ -445,19 +448,21 @@ fn out_of_range<T>(name: &str, index: i32, place: &[usize], n: usize, of: &Shape
 }
 
 pub(crate) fn along_step(ctx: &StepCtx<'_>) -> Result<()> {
-    let (x, out) = (ctx.inputs[0], ctx.output);
+    let x = ctx.inputs[0];
+    let (src, dst) = (x.cells(), ctx.output.cells());
     // SAFETY: the executor hands steps buffers that cover their shapes; the walk checks indices.
     walk_along("take_along_axis", &x.ty.shape, ctx.inputs[1], &ctx.attrs[0], |from, to| unsafe {
-        out.ptr.add(to).write(x.ptr.add(from).read());
+        dst.add(to).write(src.add(from).read());
     })
 }
 
 pub(crate) fn along_grad_step(ctx: &StepCtx<'_>) -> Result<()> {
-    let (dy, out) = (ctx.inputs[0], ctx.output);
+    let out = ctx.output;
+    let (src, dst) = (ctx.inputs[0].floats(), out.floats());
     // SAFETY: as for take_along_axis.
-    unsafe { std::slice::from_raw_parts_mut(out.ptr, out.ty.shape.count()).fill(0.0) };
+    unsafe { std::slice::from_raw_parts_mut(dst, out.ty.shape.count()).fill(0.0) };
     // SAFETY: as for take_along_axis.
     walk_along("take_along_axis_grad", &out.ty.shape, ctx.inputs[1], &ctx.attrs[1], |to, from| unsafe {
-        *out.ptr.add(to) += dy.ptr.add(from).read();
+        *dst.add(to) += src.add(from).read();
     })
 }

@@ -118,7 +118,7 @@ fn sparse_vjp(g: &mut Graph, _: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
 pub(crate) fn sparse_step(ctx: &StepCtx<'_>) -> Result<()> {
     let [logits, labels] = [ctx.inputs[0], ctx.inputs[1]];
     let (rows, n) = rows_of(&logits.ty.shape);
-    let values = labels.ptr.cast::<i32>();
+    let values = labels.ints();
     for i in 0..rows {
         // SAFETY: the executor hands steps buffers that cover their shapes; labels have `rows`.
         let label = unsafe { values.add(i).read() };
@@ -129,6 +129,8 @@ pub(crate) fn sparse_step(ctx: &StepCtx<'_>) -> Result<()> {
         }
     }
     // SAFETY: as above.
-    unsafe { kernel::sparse_cross_entropy_on(ctx.isa, logits.ptr, values, ctx.output.ptr, rows, n) };
+    unsafe {
+        kernel::sparse_cross_entropy_on(ctx.isa, logits.floats(), values, ctx.output.floats(), rows, n)
+    };
     Ok(())
 }

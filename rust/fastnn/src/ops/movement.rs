@@ -478,12 +478,13 @@ fn parts(name: &str, shape: &Shape, attrs: &[Attr]) -> Result<Vec<Part>> {
 /// Writes `value` everywhere and `x` into the parts.
 fn place(x: Arg, out: Arg, parts: &[Part], value: f32) {
     let (from, to) = (x.ty.shape, out.ty.shape);
+    let (src, dst) = (x.cells(), out.cells());
     // SAFETY: the executor hands steps buffers that cover their shapes; the parts were resolved
     // against the output shape, so every position lies inside it.
     unsafe {
-        std::slice::from_raw_parts_mut(out.ptr, to.count()).fill(value);
+        std::slice::from_raw_parts_mut(dst, to.count()).fill(value);
         let Some(last) = parts.last() else {
-            out.ptr.write(x.ptr.read());
+            dst.write(src.read());
             return;
         };
         let count = last.count();
@@ -494,8 +495,8 @@ fn place(x: Arg, out: Arg, parts: &[Part], value: f32) {
         for (row, start) in (0..from.count()).step_by(count).enumerate() {
             let at = host::unravel(row * count, &from);
             let full: Vec<usize> = (0..=lead).map(|i| parts[i].at(at[i])).collect();
-            let to = out.ptr.add(host::ravel(&full, &to));
-            let from = x.ptr.add(start);
+            let to = dst.add(host::ravel(&full, &to));
+            let from = src.add(start);
             if last.step == 1 {
                 std::ptr::copy_nonoverlapping(from, to, count);
             } else {
@@ -608,8 +609,8 @@ pub(crate) fn concatenate_step(ctx: &StepCtx<'_>) -> Result<()> {
             // SAFETY: buffers cover their shapes; the inputs' sizes along the axis add up to `size`.
             unsafe {
                 std::ptr::copy_nonoverlapping(
-                    input.ptr.add(o * run),
-                    ctx.output.ptr.add(o * size * inner + at),
+                    input.cells().add(o * run),
+                    ctx.output.cells().add(o * size * inner + at),
                     run,
                 )
             };

@@ -164,14 +164,14 @@ fn layer_normalize_vjp(g: &mut Graph, y: Id, x: &[Id], dy: Id) -> Vec<Option<Id>
 pub(crate) fn softmax_step(ctx: &StepCtx<'_>) -> Result<()> {
     let (rows, n) = rows_of(&ctx.output.ty.shape);
     // SAFETY: the executor hands steps buffers that cover their shapes. Likewise below.
-    unsafe { kernel::softmax_on(ctx.isa, ctx.inputs[0].ptr, ctx.output.ptr, rows, n) };
+    unsafe { kernel::softmax_on(ctx.isa, ctx.inputs[0].floats(), ctx.output.floats(), rows, n) };
     Ok(())
 }
 
 pub(crate) fn log_softmax_step(ctx: &StepCtx<'_>) -> Result<()> {
     let (rows, n) = rows_of(&ctx.output.ty.shape);
     // SAFETY: as for softmax.
-    unsafe { kernel::log_softmax_on(ctx.isa, ctx.inputs[0].ptr, ctx.output.ptr, rows, n) };
+    unsafe { kernel::log_softmax_on(ctx.isa, ctx.inputs[0].floats(), ctx.output.floats(), rows, n) };
     Ok(())
 }
 
@@ -180,7 +180,14 @@ pub(crate) fn layer_normalize_step(ctx: &StepCtx<'_>) -> Result<()> {
     let epsilon = ctx.attrs[0].float() as f32;
     // SAFETY: as for softmax; no moments are kept.
     unsafe {
-        kernel::normalise_on(ctx.isa, x.ptr, out.ptr, rows_of(&out.ty.shape), epsilon, kernel::Moments::NONE)
+        kernel::normalise_on(
+            ctx.isa,
+            x.floats(),
+            out.floats(),
+            rows_of(&out.ty.shape),
+            epsilon,
+            kernel::Moments::NONE,
+        )
     };
     Ok(())
 }

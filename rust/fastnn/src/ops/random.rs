@@ -174,14 +174,14 @@ fn host_key(key: &Host, stream: &Attr) -> Key {
 pub(crate) fn uniform_step(ctx: &StepCtx<'_>) -> Result<()> {
     let (key, n) = (key_of(ctx, &ctx.attrs[1]), ctx.output.ty.shape.count());
     // SAFETY: the executor hands steps an output that covers its shape. Likewise below.
-    unsafe { kernel::uniform_on(ctx.isa, ctx.output.ptr, 0, n, key) };
+    unsafe { kernel::uniform_on(ctx.isa, ctx.output.floats(), 0, n, key) };
     Ok(())
 }
 
 pub(crate) fn normal_step(ctx: &StepCtx<'_>) -> Result<()> {
     let (key, n) = (key_of(ctx, &ctx.attrs[1]), ctx.output.ty.shape.count());
     // SAFETY: as for uniform.
-    unsafe { kernel::normal_on(ctx.isa, ctx.output.ptr, 0, n, key) };
+    unsafe { kernel::normal_on(ctx.isa, ctx.output.floats(), 0, n, key) };
     Ok(())
 }
 
@@ -189,14 +189,14 @@ pub(crate) fn integers_step(ctx: &StepCtx<'_>) -> Result<()> {
     let bounds = (ctx.attrs[1].int() as i32, ctx.attrs[2].int() as i32);
     let (key, n) = (key_of(ctx, &ctx.attrs[3]), ctx.output.ty.shape.count());
     // SAFETY: as for uniform.
-    unsafe { kernel::integers_on(ctx.isa, ctx.output.ptr.cast(), 0, n, key, bounds) };
+    unsafe { kernel::integers_on(ctx.isa, ctx.output.ints(), 0, n, key, bounds) };
     Ok(())
 }
 
 pub(crate) fn permutation_step(ctx: &StepCtx<'_>) -> Result<()> {
     let n = ctx.output.ty.shape.count();
     // SAFETY: the executor hands steps an output that covers its shape; i32 and u32 agree below 2^31.
-    let order = unsafe { std::slice::from_raw_parts_mut(ctx.output.ptr.cast::<u32>(), n) };
+    let order = unsafe { std::slice::from_raw_parts_mut(ctx.output.ints().cast::<u32>(), n) };
     for (slot, i) in order.iter_mut().zip(0..) {
         *slot = i;
     }

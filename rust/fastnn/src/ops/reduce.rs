@@ -314,7 +314,7 @@ fn extent(shape: &Shape, axis: &Attr) -> f64 {
 pub(crate) fn extent_step(ctx: &StepCtx<'_>) -> Result<()> {
     let value = extent(&ctx.inputs[0].ty.shape, &ctx.attrs[0]) as f32;
     // SAFETY: the executor hands steps an output that covers its shape, here one element.
-    unsafe { ctx.output.ptr.write(value) };
+    unsafe { ctx.output.floats().write(value) };
     Ok(())
 }
 

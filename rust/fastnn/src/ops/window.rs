@@ -146,7 +146,7 @@ fn begin(x: &Shape, window: &Shape, axes: &Attr, start: impl Fn(usize) -> i64) -
 fn read_begin(x: &Shape, window: &Shape, axes: &Attr, start: Arg) -> Vec<usize> {
     let count = start.ty.shape.count();
     // SAFETY: the executor hands steps buffers that cover their shapes.
-    let read = |k: usize| unsafe { i64::from(start.ptr.cast::<i32>().add(k).read()) };
+    let read = |k: usize| unsafe { i64::from(start.ints().add(k).read()) };
     let starts: Vec<i64> = (0..count).map(read).collect();
     begin(x, window, axes, |k| starts[k])
 }
@@ -156,7 +156,7 @@ pub(crate) fn dynamic_slice_step(ctx: &StepCtx<'_>) -> Result<()> {
     let begin = read_begin(&x.ty.shape, &out.ty.shape, &ctx.attrs[0], ctx.inputs[1]);
     let window = Window { whole: &x.ty.shape.sizes(), part: &out.ty.shape.sizes(), begin: &begin };
     // SAFETY: the buffers cover their shapes, and the window lies inside x.
-    unsafe { copy::read_window(x.ptr, out.ptr, window) };
+    unsafe { copy::read_window(x.cells(), out.cells(), window) };
     Ok(())
 }
 
@@ -167,9 +167,9 @@ pub(crate) fn update_slice_step(ctx: &StepCtx<'_>) -> Result<()> {
     // SAFETY: the buffers cover their shapes; x is the result itself or apart from it.
     unsafe {
         if x.ptr != out.ptr {
-            copy::copy_strided(out.ptr, x.ptr, &[out.ty.shape.count()], &[1]);
+            copy::copy_strided(out.cells(), x.cells(), &[out.ty.shape.count()], &[1]);
         }
-        copy::write_window(part.ptr, out.ptr, window);
+        copy::write_window(part.cells(), out.cells(), window);
     }
     Ok(())
 }

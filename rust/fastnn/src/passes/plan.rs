@@ -9,7 +9,7 @@ use crate::ops::elementwise::{ADD, RELU};
 /// Where a value lies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Loc {
-    /// In the arena, at this offset in floats.
+    /// In the arena, at this offset in bytes.
     Arena(usize),
     /// In the buffer bound to this input slot.
     Input(usize),
@@ -24,16 +24,16 @@ pub enum Loc {
 pub struct Plan {
     /// Per node: where the memory of a root lies; `None` for registers, views and unused nodes.
     pub locs: Vec<Option<Loc>>,
-    /// Copies at the end of the run: (from, to, floats).
+    /// Copies at the end of the run: (from, to, bytes).
     pub copies: Vec<(Loc, Loc, usize)>,
     /// Constant leaves, by the number in [`Loc::Const`].
     pub constants: Vec<Id>,
-    /// Size of the arena in floats.
+    /// Size of the arena in bytes.
     pub arena: usize,
 }
 
-/// Offsets are multiples of this many floats: one cache line.
-const LINE: usize = 16;
+/// Offsets are multiples of this many bytes: one cache line, and any element is aligned.
+const LINE: usize = 64;
 
 /// A stretch of memory from the birth of its first value to the death of its last; each value
 /// takes the place of the one before it in the step that reads that for the last time.
@@ -65,7 +65,7 @@ pub fn plan(graph: &Graph, fusion: &Fusion) -> Result<Plan> {
     let mut updated = vec![];
     for &(slot, value) in &graph.updates {
         let root = fusion.root(value);
-        let size = graph.shape(root).count();
+        let size = graph.ty(root).bytes();
         if locs[root.at()].is_none() && in_place(graph, fusion, &readers, slot, root) {
             locs[root.at()] = Some(Loc::Input(slot));
             updated.push((slot, root));
@@ -75,7 +75,7 @@ pub fn plan(graph: &Graph, fusion: &Fusion) -> Result<Plan> {
     }
     for (k, &value) in graph.outputs.iter().enumerate() {
         let root = fusion.root(value);
-        let size = graph.shape(root).count();
+        let size = graph.ty(root).bytes();
         if locs[root.at()].is_none() && fusion.work_of[root.at()].is_some() {
             locs[root.at()] = Some(Loc::Output(k));
         } else {
@@ -180,7 +180,7 @@ fn replaced(graph: &Graph, fusion: &Fusion, readers: &[Vec<usize>], root: Id) ->
     }
     operands.retain(|&old| {
         fusion.work_of[old.at()].is_some_and(|born| born < at)
-            && graph.shape(old).count() == graph.shape(root).count()
+            && graph.ty(old).bytes() == graph.ty(root).bytes()
             && !readers[old.at()].is_empty()
             && readers[old.at()].iter().all(|&r| r <= at)
             && may_replace(graph, fusion, at, old, root)
@@ -260,7 +260,7 @@ fn place(
         }
         let last = readers[id.at()].iter().copied().max().unwrap_or(born);
         let dies = if kept.contains(&id) { fusion.works.len() } else { last };
-        let size = graph.shape(id).count().next_multiple_of(LINE).max(LINE);
+        let size = graph.ty(id).bytes().next_multiple_of(LINE).max(LINE);
         // The memory of an operand that dies here, if nobody took it before.
         let taken = replaced(graph, fusion, readers, id).into_iter().find_map(|old| {
             let life = life_of[old.at()]?;

@@ -53,7 +53,7 @@ pub fn verify(graph: &Graph, fusion: &Fusion, plan: &Plan) -> Result<()> {
     for (slot, &id) in graph.inputs.iter().enumerate() {
         memory.bound.insert(Loc::Input(slot), id);
     }
-    let cells = |id: Id| graph.shape(id).count().max(1);
+    let bytes = |id: Id| graph.ty(id).bytes().max(1);
     let bug = |id: Id, what: &str| {
         let name = graph.node(id).op.name;
         Err(Error::Internal(format!("the memory plan lets value {} ({name}) {what}", id.0)))
@@ -85,22 +85,22 @@ pub fn verify(graph: &Graph, fusion: &Fusion, plan: &Plan) -> Result<()> {
         }
         for &(id, loc) in &writes {
             for &(read, from) in &reads {
-                if meet((loc, cells(id)), (from, cells(read)))
+                if meet((loc, bytes(id)), (from, bytes(read)))
                     && !(loc == from
-                        && graph.shape(id).count() == graph.shape(read).count()
+                        && graph.ty(id).bytes() == graph.ty(read).bytes()
                         && may_replace(graph, fusion, at, read, id))
                 {
                     return bug(read, "be overwritten while it is read");
                 }
             }
-            memory.write(loc, cells(id), id);
+            memory.write(loc, bytes(id), id);
         }
         if let Some(&(lost, _)) = writes.iter().find(|(id, loc)| !memory.holds(*loc, *id)) {
             return bug(lost, "share memory with another result of its step");
         }
     }
     let mut staged: HashMap<Loc, Id> = HashMap::new();
-    for &(from, to, _) in &plan.copies {
+    for &(from, to, size) in &plan.copies {
         let held = match from {
             Loc::Arena(at) => memory.arena.get(&at).map(|&(_, id)| id).or(staged.get(&from).copied()),
             Loc::Const(k) => plan.constants.get(k).copied(),
@@ -109,6 +109,9 @@ pub fn verify(graph: &Graph, fusion: &Fusion, plan: &Plan) -> Result<()> {
         let Some(id) = held else {
             return Err(Error::Internal("the memory plan copies from memory that holds nothing".into()));
         };
+        if size != graph.ty(id).bytes() {
+            return bug(id, &format!("be copied as {size} bytes of {}", graph.ty(id).bytes()));
+        }
         match to {
             Loc::Arena(_) => {
                 staged.insert(to, id);

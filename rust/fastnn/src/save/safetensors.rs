@@ -106,20 +106,26 @@ fn write_whole(handle: &Handle, entries: &[Entry], metadata: &BTreeMap<String, S
 }
 
 fn write_cells(out: &mut impl Write, entry: &Entry) -> io::Result<()> {
-    let bool = entry.ty.dtype == DType::Bool;
-    let mut block = vec![0f32; BLOCK.min(entry.storage.len())];
-    let mut bytes = Vec::with_capacity(4 * block.len());
-    for start in (0..entry.storage.len()).step_by(BLOCK) {
+    let (whole, size) = (entry.storage.bytes(), entry.ty.dtype.size());
+    let mut block = vec![0; (BLOCK * size).min(whole)];
+    for start in (0..whole).step_by(BLOCK * size) {
         // Copied out first: others may be writing to the memory that a tensor shares.
-        let cells = &mut block[..BLOCK.min(entry.storage.len() - start)];
-        entry.storage.read(start, cells);
-        bytes.clear();
-        if bool {
-            bytes.extend(cells.iter().map(|c| u8::from(*c != 0.0)));
-        } else {
-            bytes.extend(cells.iter().flat_map(|c| c.to_bits().to_le_bytes()));
+        let bytes = &mut block[..(BLOCK * size).min(whole - start)];
+        entry.storage.read(start, bytes);
+        if entry.ty.dtype == DType::Bool {
+            let count = bytes.len() / 4;
+            for i in 0..count {
+                let float =
+                    f32::from_ne_bytes([bytes[4 * i], bytes[4 * i + 1], bytes[4 * i + 2], bytes[4 * i + 3]]);
+                bytes[i] = u8::from(float != 0.0);
+            }
+            out.write_all(&bytes[..count])?;
+            continue;
         }
-        out.write_all(&bytes)?;
+        if cfg!(target_endian = "big") {
+            bytes.chunks_exact_mut(size).for_each(<[u8]>::reverse);
+        }
+        out.write_all(bytes)?;
     }
     Ok(())
 }
@@ -336,16 +342,14 @@ impl Layout {
     fn load(&self, source: &mut impl Read) -> Result<(Ty, Arc<Storage>)> {
         let ended = |e: io::Error| Error::Format(format!("tensor '{}': the file ends early: {e}", self.name));
         let count = self.shape.count();
-        let mut buffer = Buffer::zeroed(count)?;
-        let cells = buffer.as_mut_slice();
+        let dtype = self.code.dtype();
+        let mut buffer = Buffer::zeroed(count * dtype.size())?;
         if matches!(self.code, Code::F32 | Code::I32) && cfg!(target_endian = "little") {
-            // SAFETY: the cells are plain memory of 4 bytes each.
-            let bytes = unsafe { std::slice::from_raw_parts_mut(cells.as_mut_ptr().cast(), 4 * count) };
-            source.read_exact(bytes).map_err(ended)?;
+            source.read_exact(buffer.as_mut_slice()).map_err(ended)?;
         } else {
             let size = self.code.size();
             let mut bytes = vec![0; size * count.min(BLOCK)];
-            for block in cells.chunks_mut(BLOCK) {
+            for block in buffer.as_mut_slice::<f32>().chunks_mut(BLOCK) {
                 let bytes = &mut bytes[..size * block.len()];
                 source.read_exact(bytes).map_err(ended)?;
                 for (cell, b) in block.iter_mut().zip(bytes.chunks_exact(size)) {
@@ -354,13 +358,13 @@ impl Layout {
                             "tensor '{}': a value of type {:?} does not fit {}",
                             self.name,
                             self.code,
-                            self.code.dtype().name()
+                            dtype.name()
                         ))
                     })?;
                 }
             }
         }
-        Ok((Ty { shape: self.shape, dtype: self.code.dtype() }, Arc::new(Storage::new(buffer))))
+        Ok((Ty { shape: self.shape, dtype }, Arc::new(Storage::new(buffer, dtype))))
     }
 }
 

@@ -88,16 +88,17 @@ impl Plan {
     ///
     /// # Safety
     /// As [`Program::run`] for `inputs`.
-    pub unsafe fn run(&self, inputs: &[*mut f32]) -> Result<SmallVec<[Arc<Storage>; 2]>> {
-        let mut pointers: SmallVec<[*mut f32; 4]> = SmallVec::new();
+    pub unsafe fn run(&self, inputs: &[*mut u8]) -> Result<SmallVec<[Arc<Storage>; 2]>> {
+        let mut pointers: SmallVec<[*mut u8; 4]> = SmallVec::new();
         let mut buffers: SmallVec<[Buffer; 2]> = SmallVec::new();
         for ty in &self.outputs {
-            let mut buffer = Buffer::uninit(ty.shape.count())?;
+            let mut buffer = Buffer::uninit(ty.bytes())?;
             pointers.push(buffer.as_mut_ptr());
             buffers.push(buffer);
         }
         self.program.run(inputs, &pointers)?;
-        Ok(buffers.into_iter().map(|b| Arc::new(Storage::new(b))).collect())
+        let filled = buffers.into_iter().zip(&self.outputs);
+        Ok(filled.map(|(buffer, ty)| Arc::new(Storage::new(buffer, ty.dtype))).collect())
     }
 }
 
@@ -127,7 +128,7 @@ fn evaluate_op(target: &Tensor, pending: &Pending) -> Result<()> {
         })
     })?;
     let leaves = pending.inputs.iter().filter(|t| constant(t).is_none());
-    let inputs: SmallVec<[*mut f32; 4]> = leaves.map(Tensor::cells).collect();
+    let inputs: SmallVec<[*mut u8; 4]> = leaves.map(Tensor::memory).collect();
     // SAFETY: the pointers are to values that `pending` keeps alive, of the types the plan's key
     // has; values are never written while they are shared.
     let mut results = unsafe { plan.run(&inputs) }?;
@@ -165,7 +166,7 @@ fn evaluate_graph(target: &Tensor) -> Result<()> {
         })
     })?;
     let leaves = walk.leaves.iter().filter(|t| constant(t).is_none());
-    let inputs: SmallVec<[*mut f32; 16]> = leaves.map(Tensor::cells).collect();
+    let inputs: SmallVec<[*mut u8; 16]> = leaves.map(Tensor::memory).collect();
     // SAFETY: the pointers are to values that `walk` keeps alive, of the types the plan's key has;
     // values are never written while they are shared.
     let results = unsafe { plan.run(&inputs) }?;

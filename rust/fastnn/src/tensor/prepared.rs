@@ -5,6 +5,7 @@ use super::{Storage, Versioned};
 use crate::buffer::Buffer;
 use crate::error::Result;
 use crate::exec::cpu::{Arenas, Program};
+use crate::graph::Ty;
 use crate::passes::hoist::Part;
 use crate::sync::Lock;
 use smallvec::SmallVec;
@@ -19,7 +20,7 @@ pub const PREPARED_BYTES: usize = 256 << 20;
 pub(crate) struct Prepared {
     program: Program,
     slots: Vec<usize>,
-    cells: usize,
+    ty: Ty,
     latest: Lock<Option<Latest>>,
 }
 
@@ -50,15 +51,15 @@ impl Prepared {
         {
             return Ok(latest.value.clone());
         }
-        // SAFETY: the program writes all cells of its only output, and its inputs are the snapshots in
+        // SAFETY: the program writes all of its only output, and its inputs are the snapshots in
         // `held`, which nobody writes while they are shared.
         let buffer = unsafe {
-            let mut buffer = Buffer::uninit(self.cells)?;
-            let inputs: SmallVec<[*mut f32; 2]> = held.iter().map(|s| s.ptr()).collect();
+            let mut buffer = Buffer::uninit(self.ty.bytes())?;
+            let inputs: SmallVec<[*mut u8; 2]> = held.iter().map(|s| s.ptr()).collect();
             self.program.run(&inputs, &[buffer.as_mut_ptr()])?;
             buffer
         };
-        let value = Arc::new(Storage::new(buffer));
+        let value = Arc::new(Storage::new(buffer, self.ty.dtype));
         let made = Some(Latest { versions, value: value.clone() });
         // The old value is let go without the lock.
         let old = self.latest.try_lock().map(|mut latest| std::mem::replace(&mut *latest, made));
@@ -67,9 +68,9 @@ impl Prepared {
     }
 }
 
-/// Is there room for a value of so many cells?
-fn fits(parts: &HashMap<Part, Arc<Prepared>>, cells: usize) -> bool {
-    parts.values().map(|p| 4 * p.cells).sum::<usize>() + 4 * cells <= PREPARED_BYTES
+/// Is there room for a value of this type?
+fn fits(parts: &HashMap<Part, Arc<Prepared>>, ty: Ty) -> bool {
+    parts.values().map(|p| p.ty.bytes()).sum::<usize>() + ty.bytes() <= PREPARED_BYTES
 }
 
 /// The prepared values of a function.
@@ -82,22 +83,22 @@ impl Shelf {
     /// The prepared value of a part, new or known; none when the function's memory for such values
     /// is used up.
     pub(crate) fn of(&self, part: &Part, arenas: &Arc<Arenas>) -> Result<Option<Arc<Prepared>>> {
-        let cells = part.ty().shape.count();
+        let ty = part.ty();
         {
             let parts = self.parts.lock();
             if let Some(known) = parts.get(part) {
                 return Ok(Some(known.clone()));
             }
-            if !fits(&parts, cells) {
+            if !fits(&parts, ty) {
                 return Ok(None);
             }
         }
         // Compiled without the lock; where two do it at once, the first stays.
         let program = Program::of_simplified(&part.graph, arenas.clone())?;
-        let made = Prepared { program, slots: part.slots.clone(), cells, latest: Lock::new(None) };
+        let made = Prepared { program, slots: part.slots.clone(), ty, latest: Lock::new(None) };
         let (key, made) = (part.clone(), Arc::new(made));
         let mut parts = self.parts.lock();
-        if !parts.contains_key(&key) && !fits(&parts, cells) {
+        if !parts.contains_key(&key) && !fits(&parts, ty) {
             return Ok(None);
         }
         Ok(Some(parts.entry(key).or_insert(made).clone()))
@@ -117,14 +118,14 @@ impl Shelf {
     pub(crate) fn bytes(&self) -> usize {
         let parts = self.parts.lock();
         let kept = |p: &&Arc<Prepared>| p.latest.try_lock().is_some_and(|l| l.is_some());
-        parts.values().filter(kept).map(|p| 4 * p.cells).sum()
+        parts.values().filter(kept).map(|p| p.ty.bytes()).sum()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::graph::{Graph, Ty};
+    use crate::graph::Graph;
     use crate::ops::Build;
     use crate::shape::Shape;
 

@@ -3,7 +3,7 @@
 //! that updates it checks it out, writes in place when nobody else holds the block, and checks it
 //! back in. May use buffer, shape, sync and error only.
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Plain};
 use crate::error::{Error, Result};
 use crate::graph::Ty;
 use crate::shape::DType;
@@ -20,11 +20,14 @@ use std::sync::atomic::{
 /// The value of a variable and its version, which no other value of the variable has.
 pub(crate) type Versioned = (Arc<Storage>, u64);
 
-/// A block of 4-byte cells, ours or borrowed from somebody who keeps it alive.
+/// A block of elements, ours or borrowed from somebody who keeps it alive.
 #[derive(Debug)]
 pub struct Storage {
-    ptr: *mut f32,
+    ptr: *mut u8,
+    /// Elements.
     len: usize,
+    /// What they are in memory ([`DType::memory`]).
+    dtype: DType,
     owner: Owner,
 }
 
@@ -55,104 +58,145 @@ unsafe impl Send for Storage {}
 unsafe impl Sync for Storage {}
 
 impl Storage {
-    /// Takes a buffer over.
+    /// Takes a buffer over that holds elements of this type.
+    ///
+    /// # Panics
+    /// When its bytes are no whole number of them.
     #[must_use]
-    pub fn new(mut buffer: Buffer) -> Storage {
-        Storage { ptr: buffer.as_mut_ptr(), len: buffer.len(), owner: Owner::Buffer(buffer) }
+    pub fn new(mut buffer: Buffer, dtype: DType) -> Storage {
+        let bytes = buffer.bytes();
+        assert!(bytes.is_multiple_of(dtype.size()), "invariant: {bytes} bytes hold whole elements");
+        Storage {
+            ptr: buffer.as_mut_ptr(),
+            len: bytes / dtype.size(),
+            dtype: dtype.memory(),
+            owner: Owner::Buffer(buffer),
+        }
     }
 
-    /// A copy of `values`.
+    /// A copy of floats.
     pub fn from_slice(values: &[f32]) -> Result<Storage> {
-        Ok(Storage::new(Buffer::from_slice(values)?))
+        Ok(Storage::new(Buffer::from_slice(values)?, DType::F32))
     }
 
-    /// `len` zeros.
-    pub fn zeroed(len: usize) -> Result<Storage> {
-        Ok(Storage::new(Buffer::zeroed(len)?))
+    /// A copy of integers.
+    pub fn from_ints(values: &[i32]) -> Result<Storage> {
+        Ok(Storage::new(Buffer::from_slice(values)?, DType::I32))
+    }
+
+    /// Zeros that fill a type.
+    pub fn zeroed(ty: Ty) -> Result<Storage> {
+        Ok(Storage::new(Buffer::zeroed(ty.bytes())?, ty.dtype))
     }
 
     /// Somebody else's memory, shared without a copy.
     ///
     /// # Safety
-    /// `ptr` is valid for reads of `len` 4-byte cells, aligned to 4, until `keep` is dropped, and
-    /// with `fixed` nobody writes them until then. Without it somebody may: such cells are only
-    /// ever read through the pointer.
-    pub unsafe fn foreign(
-        ptr: *const f32,
-        len: usize,
-        fixed: bool,
-        keep: Box<dyn Any + Send + Sync>,
-    ) -> Storage {
-        Storage { ptr: ptr.cast_mut(), len, owner: Owner::Foreign { keep: Some(keep), fixed } }
+    /// `ptr` is valid for reads of the bytes of `ty`, aligned to its elements, until `keep` is
+    /// dropped, and with `fixed` nobody writes them until then. Without it somebody may: such
+    /// elements are only ever read through the pointer.
+    pub unsafe fn foreign(ptr: *const u8, ty: Ty, fixed: bool, keep: Box<dyn Any + Send + Sync>) -> Storage {
+        Storage {
+            ptr: ptr.cast_mut(),
+            len: ty.shape.count(),
+            dtype: ty.dtype.memory(),
+            owner: Owner::Foreign { keep: Some(keep), fixed },
+        }
     }
 
-    /// The first cell. Only the program that has the block to itself may write through it.
+    /// The first byte. Only the program that has the block to itself may write through it.
     #[must_use]
-    pub fn ptr(&self) -> *mut f32 {
+    pub fn ptr(&self) -> *mut u8 {
         self.ptr
     }
 
-    /// Number of cells.
+    /// What the elements are in memory.
+    #[must_use]
+    pub fn dtype(&self) -> DType {
+        self.dtype
+    }
+
+    /// True when it holds a value of this type.
+    #[must_use]
+    pub fn fills(&self, ty: Ty) -> bool {
+        self.dtype == ty.dtype.memory() && self.len == ty.shape.count()
+    }
+
+    /// Number of bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        self.len * self.dtype.size()
+    }
+
+    /// Number of elements.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// True when there are no cells.
+    /// True when there are no elements.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The cells as floats: borrowed, or a copy where somebody else may write them.
+    /// The elements of a float or truth value: borrowed, or a copy where somebody else may write
+    /// them.
+    ///
+    /// # Panics
+    /// When it has another type. Likewise below.
     #[must_use]
     pub fn as_slice(&self) -> Cow<'_, [f32]> {
-        self.cells()
+        assert_eq!(self.dtype, DType::F32, "invariant: values of another type are not read as floats");
+        self.elements()
     }
 
-    /// The cells as integers, for i32 values, as [`Storage::as_slice`].
+    /// The elements of an i32 value, as [`Storage::as_slice`].
     #[must_use]
     pub fn as_ints(&self) -> Cow<'_, [i32]> {
-        self.cells()
+        assert_eq!(self.dtype, DType::I32, "invariant: values of another type are not read as integers");
+        self.elements()
     }
 
-    /// `T` is f32 or i32, which have one size and alignment, and of which any bits are one.
-    fn cells<T: Copy + Default>(&self) -> Cow<'_, [T]> {
+    /// `T` has the size of the elements.
+    fn elements<T: Plain>(&self) -> Cow<'_, [T]> {
+        assert_eq!(size_of::<T>(), self.dtype.size(), "invariant: elements are read whole");
         if self.len == 0 {
             return Cow::Borrowed(&[]);
         }
         if self.is_fixed() {
-            // SAFETY: `len` valid cells, as `new` and `foreign` promise, which nobody writes while
-            // the storage is shared.
+            // SAFETY: `len` elements, as `new` and `foreign` promise, which nobody writes while the
+            // storage is shared; any bits are a `T`.
             return Cow::Borrowed(unsafe { std::slice::from_raw_parts(self.ptr.cast(), self.len) });
         }
         let mut copy = vec![T::default(); self.len];
-        // SAFETY: as above; no reference to cells that may change is made.
+        // SAFETY: as above; no reference to elements that may change is made.
         unsafe {
             std::ptr::copy_nonoverlapping(self.ptr.cast::<T>().cast_const(), copy.as_mut_ptr(), self.len)
         };
         Cow::Owned(copy)
     }
 
-    /// Copies the cells from `start` on to `to`.
+    /// Copies the bytes from `start` on to `to`.
     ///
     /// # Panics
     /// When there are fewer.
-    pub fn read(&self, start: usize, to: &mut [f32]) {
-        assert!(start <= self.len && to.len() <= self.len - start, "invariant: reads stay inside the block");
+    pub fn read(&self, start: usize, to: &mut [u8]) {
+        let bytes = self.bytes();
+        assert!(start <= bytes && to.len() <= bytes - start, "invariant: reads stay inside the block");
         // SAFETY: the range was just checked; `to` is borrowed alone, so nothing overlaps.
         unsafe { std::ptr::copy_nonoverlapping(self.ptr.add(start).cast_const(), to.as_mut_ptr(), to.len()) };
     }
 
     /// A copy of its own.
     pub fn duplicate(&self) -> Result<Storage> {
-        let mut copy = Buffer::zeroed(self.len)?;
-        // SAFETY: both have `len` cells, and the copy is new.
-        unsafe { std::ptr::copy_nonoverlapping(self.ptr.cast_const(), copy.as_mut_ptr(), self.len) };
-        Ok(Storage::new(copy))
+        let mut copy = Buffer::zeroed(self.bytes())?;
+        // SAFETY: both have as many bytes, and the copy is new.
+        unsafe { std::ptr::copy_nonoverlapping(self.ptr.cast_const(), copy.as_mut_ptr(), self.bytes()) };
+        Ok(Storage::new(copy, self.dtype))
     }
 
-    /// True when nobody writes the cells while the storage is shared.
+    /// True when nobody writes the elements while the storage is shared.
     fn is_fixed(&self) -> bool {
         matches!(self.owner, Owner::Buffer(_) | Owner::Foreign { fixed: true, .. })
     }
@@ -212,10 +256,10 @@ impl Drop for Wish<'_> {
 }
 
 impl Variable {
-    /// A variable that starts as `value`, which holds `ty.shape.count()` cells.
+    /// A variable that starts as `value`, which fills `ty`.
     #[must_use]
     pub fn new(ty: Ty, value: Arc<Storage>, name: &str) -> Arc<Variable> {
-        assert_eq!(ty.shape.count(), value.len(), "invariant: a variable's value fills its shape");
+        assert!(value.fills(ty), "invariant: a variable's value fills its type");
         NOBODY_WAITS.watch();
         Arc::new(Variable {
             ty,
@@ -295,13 +339,13 @@ impl Variable {
         })
     }
 
-    /// Replaces the value; waits while a run has it checked out. Errors when the length differs.
+    /// Replaces the value; waits while a run has it checked out. Errors when it does not fill the type.
     pub fn assign(self: &Arc<Variable>, value: Arc<Storage>) -> Result<()> {
         Variable::assign_all(&[(self.clone(), value)])
     }
 
     /// Replaces several values at one moment, between steps of the runs that update them. Errors
-    /// when a length differs; then none is replaced.
+    /// when one does not fill its type; then none is replaced.
     pub fn assign_all(pairs: &[(Arc<Variable>, Arc<Storage>)]) -> Result<()> {
         for (variable, value) in pairs {
             if value.len() != variable.ty.shape.count() {
@@ -309,6 +353,13 @@ impl Variable {
                     "assign: {} elements do not fill a variable of shape {}\n  hint: as many elements as the product of the sizes",
                     value.len(),
                     variable.ty.shape
+                );
+            }
+            if !value.fills(variable.ty) {
+                return crate::data_err!(
+                    "assign: the value has type {}, wanted {} as the variable\n  hint: cast the value",
+                    value.dtype.name(),
+                    variable.ty.dtype.name()
                 );
             }
         }
@@ -335,8 +386,8 @@ impl Variable {
         let done = self.free(|cell| {
             let Some(alone) = Arc::get_mut(&mut cell.value).filter(|s| s.is_ours()) else { return false };
             self.version.fetch_add(1, Release);
-            // SAFETY: the block is ours alone and has `len` cells.
-            unsafe { std::ptr::write_bytes(alone.ptr, 0, alone.len) };
+            // SAFETY: the block is ours alone and has as many bytes.
+            unsafe { std::ptr::write_bytes(alone.ptr, 0, alone.bytes()) };
             true
         });
         if done { Ok(()) } else { self.assign(zeros(self.ty)?) }
@@ -355,7 +406,7 @@ impl Variable {
 
     /// Takes the value for writing in place, alone; pair with [`Variable::check_in`]. The pointer
     /// stays valid until then.
-    pub(crate) fn check_out(&self) -> Result<*mut f32> {
+    pub(crate) fn check_out(&self) -> Result<*mut u8> {
         let (value, ptr) = self.free(|cell| {
             self.claim(cell);
             let alone = Arc::get_mut(&mut cell.value).filter(|s| s.is_ours()).map(|s| s.ptr);
@@ -430,14 +481,27 @@ impl Cell {
 
 /// All zeros of a type.
 pub fn zeros(ty: Ty) -> Result<Arc<Storage>> {
-    Ok(Arc::new(Storage::zeroed(ty.shape.count())?))
+    Ok(Arc::new(Storage::zeroed(ty)?))
 }
 
-/// The cell that stands for `value` in memory.
-pub fn encode(value: f64, dtype: DType) -> Result<f32> {
-    match dtype {
-        DType::F32 => Ok(value as f32),
-        DType::Bool => Ok(f32::from(u8::from(value != 0.0))),
+/// One element of any type in memory: its bytes come first.
+#[derive(Debug, Clone, Copy)]
+#[repr(align(4))]
+pub struct Element([u8; 4]);
+
+impl Element {
+    /// The bytes of an element of this type.
+    #[must_use]
+    pub fn bytes(&self, dtype: DType) -> &[u8] {
+        &self.0[..dtype.size()]
+    }
+}
+
+/// `value` as an element of a type.
+pub fn encode(value: f64, dtype: DType) -> Result<Element> {
+    Ok(Element(match dtype {
+        DType::F32 => (value as f32).to_ne_bytes(),
+        DType::Bool => f32::from(u8::from(value != 0.0)).to_ne_bytes(),
         DType::I32 => {
             let whole = value.trunc();
             if !(f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&whole) {
@@ -445,9 +509,9 @@ pub fn encode(value: f64, dtype: DType) -> Result<f32> {
                     "{value} does not fit int32 (-2147483648 to 2147483647); hint: use float32"
                 )));
             }
-            Ok(f32::from_bits(whole as i32 as u32))
+            (whole as i32).to_ne_bytes()
         }
-    }
+    }))
 }
 
 #[cfg(test)]
@@ -456,20 +520,24 @@ mod tests {
 
     #[test]
     fn memory_that_others_may_write_is_copied_out() {
-        let mut cells = [1.0f32, 2.0, 3.0];
-        let (ptr, len) = (cells.as_mut_ptr(), cells.len());
+        let mut values = [1.0f32, 2.0, 3.0];
+        let (ptr, ty) = (values.as_mut_ptr(), Ty::f32(crate::shape::Shape::new(&[3]).unwrap()));
         // SAFETY: the array outlives both storages, and is written through the same pointer only.
         let (fixed, open) = unsafe {
-            (Storage::foreign(ptr, len, true, Box::new(())), Storage::foreign(ptr, len, false, Box::new(())))
+            (
+                Storage::foreign(ptr.cast(), ty, true, Box::new(())),
+                Storage::foreign(ptr.cast(), ty, false, Box::new(())),
+            )
         };
         assert!(matches!(fixed.as_slice(), Cow::Borrowed(_)));
         drop(fixed);
         let before = open.as_slice();
         assert!(matches!(before, Cow::Owned(_)));
-        let mut two = [0.0; 2];
+        let mut first = [0; 4];
         // SAFETY: as above.
         unsafe { ptr.write(7.0) };
-        open.read(0, &mut two);
-        assert_eq!((before[0], two, open.duplicate().unwrap().as_slice()[0]), (1.0, [7.0, 2.0], 7.0));
+        open.read(0, &mut first);
+        let now = f32::from_ne_bytes(first);
+        assert_eq!((before[0], now, open.duplicate().unwrap().as_slice()[0]), (1.0, 7.0, 7.0));
     }
 }

@@ -149,7 +149,7 @@ impl Walk {
             }
         }
         let kept = self.leaves.iter().zip(uses).filter(|(leaf, uses)| leaf.handles() <= *uses);
-        let bytes = kept.map(|(leaf, _)| 4 * leaf.ty().shape.count() as u64).fold(0, u64::saturating_add);
+        let bytes = kept.map(|(leaf, _)| leaf.ty().bytes() as u64).fold(0, u64::saturating_add);
         (self.steps.len() as u32, bytes.min(MANY_BYTES))
     }
 

@@ -17,21 +17,21 @@ pub struct Arenas {
 }
 
 impl Arenas {
-    /// A block of at least `cells`, with whatever was there; nothing when none are needed.
+    /// A block of at least so many bytes, with whatever was there; nothing when none are needed.
     ///
     /// # Safety
-    /// The caller writes cells before it reads them.
-    pub(super) unsafe fn take(&self, cells: usize) -> Result<Option<Buffer>> {
-        if cells == 0 {
+    /// The caller writes bytes before it reads them.
+    pub(super) unsafe fn take(&self, bytes: usize) -> Result<Option<Buffer>> {
+        if bytes == 0 {
             return Ok(None);
         }
         match self.idle.try_lock().and_then(|mut idle| idle.pop()) {
-            Some(block) if block.len() >= cells => Ok(Some(block)),
+            Some(block) if block.bytes() >= bytes => Ok(Some(block)),
             // A block that is too small goes before the larger one comes, so the two never stand
             // side by side.
             small => {
                 drop(small);
-                Buffer::uninit(cells).map(Some)
+                Buffer::uninit(bytes).map(Some)
             }
         }
     }
@@ -39,7 +39,7 @@ impl Arenas {
     /// Keeps a block for the next run.
     pub(super) fn give(&self, block: Buffer) {
         if let Some(mut idle) = self.idle.try_lock() {
-            let bytes: usize = idle.iter().chain([&block]).map(|b| 4 * b.len()).sum();
+            let bytes: usize = idle.iter().chain([&block]).map(Buffer::bytes).sum();
             if idle.is_empty() || (idle.len() < KEPT && bytes <= KEPT_BYTES) {
                 idle.push(block);
             }
@@ -49,6 +49,6 @@ impl Arenas {
     /// Bytes of the idle blocks.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        self.idle.lock().iter().map(|b| 4 * b.len()).sum()
+        self.idle.lock().iter().map(Buffer::bytes).sum()
     }
 }

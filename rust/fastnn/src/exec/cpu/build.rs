@@ -25,7 +25,7 @@ pub(super) fn constant(graph: &Graph, id: Id) -> Result<Buffer> {
     let node = graph.node(id);
     match node.op {
         op if op == &SCALAR => Buffer::from_slice(&[cell(node.attrs[0].float(), node.ty.dtype)]),
-        _ => Buffer::from_slice(graph.data[node.attrs[0].int() as usize].as_slice()),
+        _ => Buffer::from_slice::<u8>(graph.data[node.attrs[0].int() as usize].as_slice()),
     }
 }
 

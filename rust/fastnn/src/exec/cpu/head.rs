@@ -37,7 +37,7 @@ impl Head {
     /// The memory covers every location of the plan.
     pub(super) unsafe fn run(&self, memory: &Memory<'_>) {
         let mut few = [std::ptr::null(); 4];
-        let many: Vec<*const f32>;
+        let many: Vec<*const u8>;
         let args = if self.inputs.len() <= few.len() {
             for (arg, &loc) in few.iter_mut().zip(&self.inputs) {
                 *arg = memory.at(loc).cast_const();
@@ -47,8 +47,8 @@ impl Head {
             many = self.inputs.iter().map(|&loc| memory.at(loc).cast_const()).collect();
             &many
         };
-        let c = self.c.map_or(std::ptr::null_mut(), |c| memory.at(c));
-        let bias = self.bias.map_or(std::ptr::null(), |l| memory.at(l).cast_const());
+        let c = self.c.map_or(std::ptr::null_mut(), |c| memory.at(c).cast());
+        let bias = self.bias.map_or(std::ptr::null(), |l| memory.at(l).cast_const().cast());
         let mut end = Finishing { bias, relu: self.relu, epilogue: None };
         if self.epilogue.is_none() && self.sums.is_none() {
             return self.kernel.run(args, c, &end);
@@ -67,7 +67,7 @@ impl Head {
         end.epilogue = Some(&finish);
         self.kernel.run(args, c, &end);
         if let Some(sums) = &self.sums {
-            let dst = memory.at(sums.dst);
+            let dst = memory.at(sums.dst).cast::<f32>();
             std::ptr::write_bytes(dst, 0, n);
             add_rows(dst, partial, bands, n, n);
             if let Some(divisor) = sums.divisor {

@@ -117,7 +117,8 @@ impl<'a> Lines<'a> {
                     let name = self.graph.node(of).op.name;
                     Error::Internal(format!("value {} ({name}) has no memory", of.0))
                 })?;
-                (Port::At(loc, offset), access)
+                let size = self.graph.ty(of).dtype.size();
+                (Port::At(loc, offset * size as isize), access)
             }
         };
         self.places.push(match (port, &access) {

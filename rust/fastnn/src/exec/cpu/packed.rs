@@ -88,7 +88,7 @@ pub(super) fn pack_step(ctx: &StepCtx<'_>) -> Result<()> {
     let transposed = ctx.attrs[0].flag();
     let (k, n) = sides(&ctx.inputs[0].ty.shape, transposed);
     // SAFETY: the types are those of the node, so operand and result have these sizes.
-    unsafe { pack_all(ctx.isa, ctx.inputs[0].ptr, transposed, k, n, ctx.output.ptr) };
+    unsafe { pack_all(ctx.isa, ctx.inputs[0].floats(), transposed, k, n, ctx.output.floats()) };
     Ok(())
 }
 

@@ -15,16 +15,16 @@ use std::mem::MaybeUninit;
 
 /// The buffers of one run.
 pub(super) struct Memory<'a> {
-    pub(super) arena: *mut f32,
-    pub(super) inputs: &'a [*mut f32],
-    pub(super) outputs: &'a [*mut f32],
+    pub(super) arena: *mut u8,
+    pub(super) inputs: &'a [*mut u8],
+    pub(super) outputs: &'a [*mut u8],
     pub(super) constants: &'a [Buffer],
 }
 
 impl Memory<'_> {
     /// The address of a location.
     #[inline]
-    pub(super) fn at(&self, loc: Loc) -> *mut f32 {
+    pub(super) fn at(&self, loc: Loc) -> *mut u8 {
         match loc {
             Loc::Arena(offset) => self.arena.wrapping_add(offset),
             Loc::Input(slot) => self.inputs[slot],
@@ -37,7 +37,7 @@ impl Memory<'_> {
 /// Where a group's operand comes from.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Port {
-    /// Memory, from this element on.
+    /// Memory, from this byte on.
     At(Loc, isize),
     /// The block that the group's head just finished.
     Head,
@@ -68,7 +68,7 @@ impl Group {
         let inputs = all.inputs.as_mut_ptr().cast::<*const f32>();
         for (i, port) in self.inputs.iter().enumerate() {
             let address = match port {
-                Port::At(loc, offset) => memory.at(*loc).wrapping_offset(*offset),
+                Port::At(loc, offset) => memory.at(*loc).wrapping_offset(*offset).cast(),
                 Port::Head | Port::Inside => std::ptr::null_mut(),
             };
             // SAFETY: `TileProgram::new` keeps groups within the table.
@@ -77,7 +77,7 @@ impl Group {
         let outputs = all.outputs.as_mut_ptr().cast::<*mut f32>();
         for (o, loc) in self.outputs.iter().enumerate() {
             // SAFETY: as above.
-            unsafe { outputs.add(o).write(loc.map_or(std::ptr::null_mut(), |loc| memory.at(loc))) };
+            unsafe { outputs.add(o).write(loc.map_or(std::ptr::null_mut(), |loc| memory.at(loc).cast())) };
         }
         all
     }
@@ -197,8 +197,8 @@ impl Step {
             }
             Step::Copy { src, dims, strided, dst } => {
                 copy::copy_strided(
-                    memory.at(*dst),
-                    memory.at(*src).wrapping_offset(strided.offset),
+                    memory.at(*dst).cast(),
+                    memory.at(*src).cast::<f32>().wrapping_offset(strided.offset),
                     dims,
                     &strided.strides,
                 );
@@ -225,9 +225,11 @@ impl Source for Reading<'_> {
 }
 
 unsafe fn run_reduce(kind: Reduce, int: bool, dims: [usize; 3], feed: &Feed, memory: &Memory<'_>, dst: Loc) {
-    let dst = memory.at(dst);
+    let dst = memory.at(dst).cast();
     match feed {
-        Feed::Memory(loc) => reduce_from(kind, int, dims, &reduce::Memory(memory.at(*loc)), dst),
+        Feed::Memory(loc) => {
+            reduce_from(kind, int, dims, &reduce::Memory(memory.at(*loc).cast()), dst);
+        }
         Feed::Group(group, out) => {
             let at = group.addresses(memory);
             reduce_from(kind, int, dims, &Reading { bound: group.bind(&at), out: *out }, dst);

@@ -1,6 +1,6 @@
 //! State that a program overwrites before its end, kept aside so that a run can be given up: metric
 //! sums, counters, moving averages and other small things. Weights are too large for that: from the
-//! first step that overwrites more than `LIMIT` cells on, a run goes to its end.
+//! first step that overwrites more than `LIMIT` bytes on, a run goes to its end.
 
 use super::step::{Memory, Step};
 use crate::buffer::Buffer;
@@ -9,14 +9,14 @@ use crate::graph::Graph;
 use crate::passes::plan::Loc;
 use std::ptr::copy_nonoverlapping;
 
-/// Cells (256 KiB) that are copied in some 20 us: little beside a run that is worth giving up.
-const LIMIT: usize = 1 << 16;
+/// Bytes that are copied in some 20 us: little beside a run that is worth giving up.
+const LIMIT: usize = 256 << 10;
 
 /// A value of the state that a step is the first to overwrite.
 struct First {
     step: usize,
     slot: usize,
-    cells: usize,
+    bytes: usize,
 }
 
 /// Which values of the state are overwritten where.
@@ -34,9 +34,9 @@ impl Undo {
             for loc in step.writes() {
                 let Loc::Input(slot) = loc else { continue };
                 if firsts.iter().all(|first| first.slot != slot) {
-                    let cells = graph.shape(graph.inputs[slot]).count();
-                    firsts.push(First { step: at, slot, cells });
-                    all += cells;
+                    let bytes = graph.ty(graph.inputs[slot]).bytes();
+                    firsts.push(First { step: at, slot, bytes });
+                    all += bytes;
                 }
             }
             if all > LIMIT {
@@ -54,7 +54,7 @@ impl Undo {
 
     /// Room for the values.
     pub(super) fn room(&self) -> Result<Buffer> {
-        Buffer::zeroed(self.firsts.iter().map(|first| first.cells).sum())
+        Buffer::zeroed(self.firsts.iter().map(|first| first.bytes).sum())
     }
 
     /// Calls `copy` with the place of each value that a step among `steps` is the first to overwrite.
@@ -62,9 +62,9 @@ impl Undo {
         let mut offset = 0;
         for first in &self.firsts {
             if steps.contains(&first.step) {
-                copy(first.slot, offset, first.cells);
+                copy(first.slot, offset, first.bytes);
             }
-            offset += first.cells;
+            offset += first.bytes;
         }
     }
 
@@ -74,8 +74,8 @@ impl Undo {
     /// The memory covers the program's inputs; `saved` is its `room`.
     pub(super) unsafe fn save(&self, at: usize, memory: &Memory<'_>, saved: &mut Buffer) {
         let to = saved.as_mut_ptr();
-        self.each(at..at + 1, |slot, offset, cells| {
-            copy_nonoverlapping(memory.at(Loc::Input(slot)).cast_const(), to.add(offset), cells);
+        self.each(at..at + 1, |slot, offset, bytes| {
+            copy_nonoverlapping(memory.at(Loc::Input(slot)).cast_const(), to.add(offset), bytes);
         });
     }
 
@@ -85,8 +85,8 @@ impl Undo {
     /// As [`Undo::save`], which was called for each of these steps.
     pub(super) unsafe fn restore(&self, begun: usize, memory: &Memory<'_>, saved: &Buffer) {
         let from = saved.as_ptr();
-        self.each(0..begun, |slot, offset, cells| {
-            copy_nonoverlapping(from.add(offset), memory.at(Loc::Input(slot)), cells);
+        self.each(0..begun, |slot, offset, bytes| {
+            copy_nonoverlapping(from.add(offset), memory.at(Loc::Input(slot)), bytes);
         });
     }
 }

@@ -41,10 +41,10 @@ impl Product {
         Product { m, n, k, transposed, batch, band: band(m, n, k) }
     }
 
-    unsafe fn one(&self, item: usize, args: &[*const f32], c: *mut f32, end: &Finishing<'_>) {
+    unsafe fn one(&self, item: usize, args: &[*const u8], c: *mut f32, end: &Finishing<'_>) {
         let (a, b) = self.batch[item];
         let matrix = |side: usize, offset: usize, rows: usize, cols: usize| {
-            let ptr = args[side].wrapping_add(offset);
+            let ptr = args[side].cast::<f32>().wrapping_add(offset);
             if self.transposed[side] {
                 Matrix { ptr, rs: 1, cs: rows }
             } else {
@@ -88,7 +88,7 @@ impl Blocked for Product {
         item * self.m.div_ceil(self.band) + (row - item * self.m) / self.band
     }
 
-    unsafe fn run(&self, args: &[*const f32], c: *mut f32, end: &Finishing<'_>) {
+    unsafe fn run(&self, args: &[*const u8], c: *mut f32, end: &Finishing<'_>) {
         // Many small products: one chunk each. A few large ones: each splits itself.
         let items = self.batch.len();
         let flops = 2 * self.m * self.n * self.k;
@@ -108,7 +108,7 @@ impl Blocked for Product {
 
 struct Call<'a> {
     product: &'a Product,
-    args: &'a [*const f32],
+    args: &'a [*const u8],
     c: *mut f32,
     end: &'a Finishing<'a>,
 }
@@ -172,8 +172,8 @@ impl Blocked for Packed {
         row / self.band
     }
 
-    unsafe fn run(&self, args: &[*const f32], c: *mut f32, end: &Finishing<'_>) {
-        let a = Matrix::row_major(args[0], self.k);
+    unsafe fn run(&self, args: &[*const u8], c: *mut f32, end: &Finishing<'_>) {
+        let a = Matrix::row_major(args[0].cast(), self.k);
         let job = Gemm {
             m: self.m,
             n: self.n,
@@ -186,7 +186,7 @@ impl Blocked for Packed {
             relu: end.relu,
             accumulate: false,
         };
-        gemm_packed(&job, args[1], end.epilogue);
+        gemm_packed(&job, args[1].cast(), end.epilogue);
     }
 }
 
