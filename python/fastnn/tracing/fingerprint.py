@@ -24,7 +24,7 @@ UNTRACED = frozenset(
     " compiled history loss name optimizer _compiled_loss _compiled_metrics _loss_tracker"
     " run_eagerly stop_training".split()
 )
-_PLAIN = (bool, int, str, bytes, complex, types.NoneType)
+_PLAIN = frozenset((bool, int, str, bytes, complex, types.NoneType))
 _DEPTH = 6
 
 
@@ -52,6 +52,10 @@ class Seen:
         #: Whether a value was met that can change without an attribute being set.
         self.mutable = False
         self._inside: set[int] = set()
+        #: Objects whose attributes are in the fingerprint already.
+        self._known: dict[int, Any] = {}
+        #: Whether objects of a class count by identity, for the classes that were met.
+        self._by_identity: dict[type, bool] = {}
 
     def layer(self, layer: Any) -> tuple[Any, ...]:
         """The fingerprint of a layer: its attributes, of our own layers those that users set."""
@@ -78,7 +82,11 @@ class Seen:
             return (kind, x)
         if kind is float:
             return (kind, x.hex())  # NaN is equal to itself, 0 is not -0
-        if isinstance(x, (*self.opaque, type, types.ModuleType)):
+        by_identity = self._by_identity.get(kind)
+        if by_identity is None:
+            by_identity = issubclass(kind, (*self.opaque, type, types.ModuleType))
+            self._by_identity[kind] = by_identity
+        if by_identity:
             return Same(x)
         if depth > _DEPTH or id(x) in self._inside:
             return Same(x)
@@ -109,7 +117,8 @@ class Seen:
             return (x.__class__, frozenset(self.value(v, depth) for v in x.copy()))
         if isinstance(x, np.ndarray) and x.dtype != object:
             return (np.ndarray, x.shape, x.dtype.str, x.tobytes())
-        if hasattr(x, "__dict__") and _is_traced(x):
+        if hasattr(x, "__dict__") and _is_traced(x) and id(x) not in self._known:
+            self._known[id(x)] = x
             return (Same(x), self.attributes(x, depth))
         return Same(x)
 

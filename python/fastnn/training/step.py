@@ -60,11 +60,17 @@ class Tracing:
         kept = self._steps_at if steps else self._signature_at
         if kept[0] == version:
             return kept[1]
-        names = ("optimizer", "_compiled_loss", "_compiled_metrics") if steps else ()
-        chosen = [self.__dict__.get(k) for k in names]
-        found, mutable = fingerprint(self._every_layer(), chosen, (Layer, Variable, Tensor))
-        trained = tuple(id(v) for v in self.trainable_variables) if steps else ()
-        signature = (found, trained)
+        opaque = (Layer, Variable, Tensor)
+        signature: Any
+        if steps:
+            layers = self._signature()
+            trained = tuple(id(v) for v in self.trainable_variables)
+            names = ("optimizer", "_compiled_loss", "_compiled_metrics")
+            chosen, mutable = fingerprint((), [self.__dict__.get(k) for k in names], opaque)
+            signature = (layers, trained, chosen)
+            mutable |= self._signature_at[0] < 0
+        else:
+            signature, mutable = fingerprint(self._every_layer(), (), opaque)
         if signature == kept[1]:
             signature = kept[1]
         kept = (-1 if mutable else version, signature)

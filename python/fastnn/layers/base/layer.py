@@ -294,7 +294,7 @@ class Layer:
     def _sublayers(self) -> Iterator[Layer]:
         seen: set[int] = set()
         for key, value in self.__dict__.items():
-            if key in ("_nodes", "_init_arguments"):
+            if value.__class__ in _PLAIN or key in ("_nodes", "_init_arguments"):
                 continue
             for layer in _layers_in(value):
                 if id(layer) not in seen:
@@ -794,15 +794,18 @@ def _map_shapes(shape: Any) -> Any:
     return KerasTensor(shape, name="input")
 
 
-def _layers_in(value: Any) -> Iterator[Layer]:
+#: Classes of most attributes, which hold no layers.
+_PLAIN = frozenset((bool, int, float, str, type(None), np.ndarray, Variable))
+
+
+def _layers_in(value: Any) -> list[Layer]:
     if isinstance(value, Layer):
-        yield value
-    elif isinstance(value, list | tuple):
-        for x in value:
-            yield from _layers_in(x)
-    elif isinstance(value, dict):
-        for x in value.values():
-            yield from _layers_in(x)
+        return [value]
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list | tuple):
+        return []
+    return [layer for x in value if x.__class__ not in _PLAIN for layer in _layers_in(x)]
 
 
 def _any_mask(masks: Any) -> bool:
