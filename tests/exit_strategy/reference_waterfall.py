@@ -131,3 +131,56 @@ def _pay_liquidity(table: Any, choice: tuple[bool, ...], price: float) -> dict[s
         names.append(s.name)
         picks.append(yes)
     return dict(zip(names, map(float, pay_fixed(rows, tuple(picks), price)), strict=True))
+
+
+def pay_gross(rows: list[tuple[float, int, float, float | None]], pot: float) -> list[float]:
+    """Share a pot among rows (due, rank, units, cap): ranks first, the rest by units up to caps."""
+    paid, left = [0.0] * len(rows), pot
+    for rank in sorted({row[1] for row in rows}):
+        total = sum(row[0] for row in rows if row[1] == rank)
+        part = 1.0 if total <= left else left / total
+        for i, row in enumerate(rows):
+            if row[1] == rank:
+                paid[i] += row[0] * part
+        left = max(0.0, left - total)
+    live = [i for i, row in enumerate(rows) if row[2] > 0]
+    while left > 0 and live:
+        units = sum(rows[i][2] for i in live)
+        step = left / units
+        for i in live:
+            cap = rows[i][3]
+            if cap is not None:
+                step = min(step, max(0.0, cap - paid[i]) / rows[i][2])
+        for i in live:
+            paid[i] += rows[i][2] * step
+        left -= step * units
+        live = [
+            i for i in live if (cap := rows[i][3]) is None or paid[i] < cap * (1 - 1e-13) - 1e-9
+        ]
+        if left <= 1e-9 * pot:
+            break
+    return paid
+
+
+def exercise_equilibria(papers: list[dict[str, Any]], price: float) -> list[list[float]]:
+    """Equilibria when options and warrants pay their strike in cash into the pot that is shared.
+
+    Each paper has `moves`: lists of (due, rank, units, cap, strike paid), one of which is chosen.
+    """
+    sets = list(product(*[range(len(p["moves"])) for p in papers]))
+    nets: dict[tuple[int, ...], list[float]] = {}
+    for choice in sets:
+        rows = [p["moves"][k] for p, k in zip(papers, choice, strict=True)]
+        pot = price + sum(row[4] for row in rows)
+        paid = pay_gross([row[:4] for row in rows], pot)
+        nets[choice] = [a - row[4] for a, row in zip(paid, rows, strict=True)]
+    found = []
+    for choice, net in nets.items():
+        stable = True
+        for i, p in enumerate(papers):
+            for k in range(len(p["moves"])):
+                other = (*choice[:i], k, *choice[i + 1 :])
+                stable &= nets[other][i] <= net[i] + 1e-7 * price
+        if stable:
+            found.append(net)
+    return found

@@ -509,3 +509,31 @@ def test_the_made_package_is_valid_for_pyocf(tmp_path: Path) -> None:
     loaded = captable.Captable.load(str(zipped(package(tmp_path / "acme"))))
     assert len(loaded.transactions) == len(MOVES)
     assert {c.name for c in loaded.stock_classes} == {c["name"] for c in CLASSES}
+
+
+def test_a_warrant_on_preferred_shares_and_who_holds_what_are_read(tmp_path: Path) -> None:
+    warrant = tx("WARRANT_ISSUANCE", "W-1", holder="fund", quantity="100000",
+                 exercise_price=money(2.0), exercise_triggers=[{"conversion_right": {
+                     "converts_to_stock_class_id": "class-Series A",
+                     "conversion_mechanism": {"type": "FIXED_AMOUNT_CONVERSION",
+                                              "converts_to_quantity": "100000"}}}])  # fmt: skip
+    plan = {
+        "object_type": "STOCK_PLAN",
+        "id": "plan",
+        "plan_name": "2024",
+        "initial_shares_reserved": "1500000",
+        "stock_class_ids": ["class-Common"],
+    }
+    grant = option("O-9", 2e5, 0.5, holder="bob", stock_plan_id="plan")
+    more = tx("STOCK_PLAN_POOL_ADJUSTMENT", "-", stock_plan_id="plan", shares_reserved="1700000")
+    table = read_ocf(package(tmp_path / "p", [*MOVES, warrant, grant, more, plan]))
+    row = next(o for o in table.options if o.share_class)
+    assert (row.name, row.n, row.strike) == ("warrants on Series A at 2", 1e5, 2.0)
+    assert table.pool == 1.5e6
+    ann = {h.paper for h in table.holders if h.person == "ann"}
+    assert "founders" in ann
+    fund = next(h for h in table.holders if h.person == "fund" and h.paper == row.name)
+    assert fund.units == 1e5
+    got = Schedule(table.claims()).pay(60e6)
+    people = table.by_person(got)
+    assert sum(sum(p.values()) for p in people.values()) == pytest.approx(60e6)

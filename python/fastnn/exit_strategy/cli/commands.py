@@ -16,6 +16,7 @@ from typing import Any
 from fastnn.exit_strategy.errors import ExitError, Issue
 from fastnn.files import write_text
 
+from .rounds import add_arguments, run_round
 from .running import BAD_INPUT, INSUFFICIENT, STALE, run
 
 __all__ = ["add_commands", "main"]
@@ -39,6 +40,8 @@ def add_commands(subparsers: Any) -> None:
     water.add_argument("profile")
     water.add_argument("--prices", help="such as 10m,30m,1.2bn; default: around the value")
     water.add_argument("--decimal", choices=(".", ","), help="decimal mark of the prices")
+    rounds = _command(subparsers, "round", run_round, "a priced round: who owns what after it")
+    add_arguments(rounds)
     venues = _command(subparsers, "venues", _venues, "listing venues with what is missing")
     venues.add_argument("profile")
     venues.add_argument("--gates", metavar="FILE", help="gate file laid over the shipped one")
@@ -280,6 +283,10 @@ def _waterfall(args: argparse.Namespace) -> int:
         shown(holder_name(holder, args.lang), amounts)
         for holder, amounts in zip(table.holders, zip(*table.payouts, strict=True), strict=True)
     ]
+    for person in dict.fromkeys(person for at in table.persons for person in at):
+        sums = [sum(at.get(person, {}).values()) for at in table.persons]
+        if any(sums):
+            rows.append(shown(f"= {person or text('holder.others', args.lang)}", sums))
     shares = [f"{lost:.1%}" for lost in table.lost_to_preferences]
     rows.append([text("head.lost", args.lang), *shares])
     head = [
@@ -292,6 +299,9 @@ def _waterfall(args: argparse.Namespace) -> int:
         columns = [head[0], *head[part]]
         lines = fit_table(block, columns, range(1, len(columns)))
         print("\n".join(lines if first == 1 else ["", *lines]))
+    for grant, paid in table.at_closing.items():
+        words = {"grant": holder_name(grant, args.lang), "part": f"{paid:.0%}"}
+        print(f"! {text('text.deferred', args.lang, **words)}")
     for flag in table.flags:
         print(f"! {Note(flag).text(args.lang)}")
     return 0

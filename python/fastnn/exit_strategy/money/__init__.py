@@ -6,13 +6,16 @@ claims, `deals` are the options as cash flows, `outcomes` values them.
 
 from __future__ import annotations
 
+from .antidilution import adjusted_price
 from .outcomes import (
     Assumptions,
     CapTable,
+    Holding,
     Note,
     OptionGrant,
     Safe,
     ShareClass,
+    Vesting,
     Waterfall,
     parse_assumptions,
     parse_cap_table,
@@ -25,11 +28,14 @@ from .outcomes import (
 __all__ = [
     "Assumptions",
     "CapTable",
+    "Holding",
     "Note",
     "OptionGrant",
     "Safe",
     "ShareClass",
+    "Vesting",
     "Waterfall",
+    "adjusted_price",
     "parse_assumptions",
     "parse_cap_table",
     "price_grid",

@@ -18,13 +18,15 @@ from fastnn.exit_strategy.reading.amounts import plain_value
 from fastnn.exit_strategy.reading.fields import Field
 from fastnn.exit_strategy.reading.parse import Reader, read_date, read_number, show
 
-from .captable import CapTable, Note, OptionGrant, Safe, ShareClass
+from .captable import CapTable
 from .interest import Accrual
+from .terms import Holding, Note, OptionGrant, Safe, ShareClass, Vesting
 
 __all__ = ["read_cap_table", "read_row"]
 
 _KINDS: dict[str, type] = {
     "classes": ShareClass, "options": OptionGrant, "safes": Safe, "notes": Note,
+    "holders": Holding,
 }  # fmt: skip
 
 #: Name of a field's type -> kind of number it is.
@@ -183,9 +185,13 @@ def _value(kind: str, value: object, where: str, reader: Reader) -> Any:
         if isinstance(answer, bool):
             return answer
     elif base == "dt.date":
-        return read_date(reader, Field(where, "date", "", ""), value)
+        name = where.rpartition(".")[2]
+        known = replace(reader, today=_LATE) if name in _AHEAD or "vesting" in where else reader
+        return read_date(known, Field(where, "date", "", ""), value)
     elif base.startswith("tuple[Accrual"):
         return _accruals(value, where, reader)
+    elif base == "Vesting":
+        return value if isinstance(value, Vesting) else read_row(Vesting, value, where, reader)
     elif base == "int":
         number = read_number(reader, Field(where, "integer", "", "", "1"), value)
         if number is None:
@@ -200,6 +206,10 @@ def _value(kind: str, value: object, where: str, reader: Reader) -> Any:
     reader.issues.append(Issue(code, where, f"expected {word}", f"give {word}", show(value)))
     return None
 
+
+#: Days that a paper may state ahead of time.
+_AHEAD = ("redemption_date", "end")
+_LATE = dt.date(9000, 1, 1)
 
 _ANSWERS = {"true": True, "yes": True, "是": True, "false": False, "no": False, "否": False}
 

@@ -23,7 +23,10 @@ class Claim(Generic[N]):
     worth more than `strike`. `cap` bounds what the claim takes without converting: equal to `due`
     for non-participating shares, None for full participation and for common shares. `part` is what
     post-money paper owns of the liquidity capitalization: of all shares but those of holders who
-    take money instead; `units` is then its number when everybody converts.
+    take money instead, and `pool`; `units` is then its number when everybody converts.
+
+    A warrant on preferred shares is a claim net of its strike: it `joins` its rank once the rank
+    is paid the part that its strike is of a share's preference.
     """
 
     holder: str
@@ -35,6 +38,9 @@ class Claim(Generic[N]):
     cap: N | None
     part: N | None = None
     holds: bool = False  # has chosen not to convert
+    joins: N | None = None  # takes its due once its rank is paid this part of what is due to it
+    pool: N | None = None  # shares that `part` is also taken of: the unissued option pool
+    listing: N | None = None  # taken at least in a listing, in shares at the offer price
 
     def at(self, v: N) -> N:
         """Payout when a unit is worth `v` and everything due is paid."""

@@ -275,7 +275,9 @@ def _listing(price: float, company: Company, a: Assumptions) -> Path:
         payouts = company.schedule.pay(value)
         flags = ("ipo_not_qualified",)
     else:
-        payouts = _as_common(company.claims, share)
+        payouts = _as_common(company.claims, share, value)
+        if any(c.listing is not None and c.listing > c.units * share for c in company.claims):
+            flags = ("ipo_ratchet",) if share > 0 else ("ipo_ratchet_explodes",)
     own = company.founders(payouts)
     # Every share, old or new, is worth the value after the money over all shares.
     after = value + raised * (1.0 - spread)
@@ -299,8 +301,12 @@ def _listing(price: float, company: Company, a: Assumptions) -> Path:
 def _common_price(claims: tuple[Claim[float], ...], value: float) -> float:
     """Price per share when everybody converts; options pay their strike and count if worth it.
 
-    Paper that cannot convert into a number of shares (no valuation cap) takes its due first.
+    Paper that cannot convert into a number of shares (no valuation cap) takes its due first. A
+    class with a ratchet gets shares until they are worth its least at this price; 0 where that
+    takes everything.
     """
+    if any(c.listing is not None for c in claims):
+        return _ratcheted_price(claims, value)
     units = sum(c.units for c in claims if c.strike == 0)
     money = max(0.0, value - sum(c.due for c in claims if c.units == 0))
     price = money / units if units else 0.0
@@ -311,10 +317,34 @@ def _common_price(claims: tuple[Claim[float], ...], value: float) -> float:
     return price
 
 
-def _as_common(claims: tuple[Claim[float], ...], share: float) -> dict[str, float]:
-    return {
-        c.holder: c.units * max(0.0, share - c.strike) if c.units > 0 else c.due for c in claims
-    }
+def _listed(claim: Claim[float], share: float) -> float:
+    """What a claim is worth in a listing at a price per share."""
+    if claim.units == 0:
+        return claim.due
+    worth = claim.units * max(0.0, share - claim.strike)
+    return worth if claim.listing is None else max(worth, claim.listing)
+
+
+def _ratcheted_price(claims: tuple[Claim[float], ...], value: float) -> float:
+    """The price per share at which all claims of a listing together are worth the value."""
+    marks = {0.0, *(c.strike for c in claims if c.units > 0)}
+    marks |= {c.listing / c.units for c in claims if c.listing is not None and c.units > 0}
+    rising = sorted(marks)
+    at = [sum(_listed(c, mark) for c in claims) for mark in rising]
+    if value <= at[0]:
+        return 0.0
+    k = max(i for i, worth in enumerate(at) if worth <= value)
+    after = rising[k + 1] if k + 1 < len(rising) else rising[k] + 1.0
+    slope = (sum(_listed(c, after) for c in claims) - at[k]) / (after - rising[k])
+    return rising[k] + (value - at[k]) / slope if slope > 0 else rising[k]
+
+
+def _as_common(claims: tuple[Claim[float], ...], share: float, value: float) -> dict[str, float]:
+    worth = {c.holder: _listed(c, share) for c in claims}
+    total = sum(worth.values())
+    if share == 0 and total > value and any(c.listing is not None for c in claims):
+        return {holder: amount * value / total for holder, amount in worth.items()}
+    return worth
 
 
 def _license(price: float, company: Company, a: Assumptions) -> Path:

@@ -42,11 +42,18 @@ def settled(claims: Sequence[Claim[N]], converted: frozenset[int]) -> tuple[Clai
     base, parts = zero, zero
     for i, c in enumerate(claims):
         if c.part is not None:
-            parts = parts + (c.part if i in converted else zero)
-        elif c.cap is None or i in converted:
+            if i in converted:
+                parts = parts + c.part
+                base = base + c.part * (zero if c.pool is None else c.pool)
+        elif c.cap is None or i in converted or c.strike > 0:  # options and warrants always count
             base = base + c.units
     whole = base / (1 - parts) if parts < 1 else base * 0
-    return tuple(c if c.part is None else replace(c, units=c.part * whole) for c in claims)
+    return tuple(
+        c
+        if c.part is None
+        else replace(c, units=c.part * (whole if c.pool is None else whole + c.pool))
+        for c in claims
+    )
 
 
 def stages(claims: Sequence[Claim[N]]) -> tuple[Stage[N], ...]:
@@ -75,7 +82,7 @@ def _threshold(
     rows = _fixed(claims, converted)
     mine, most = rows[who], claims[who].cap
     assert most is not None  # only holders with a bound choose
-    worth = most / mine.units
+    worth = mine.strike + most / mine.units
     return sum((c.at(worth) for c in rows), worth * 0), who, converted
 
 
@@ -85,7 +92,7 @@ def _fixed(claims: Sequence[Claim[N]], converted: frozenset[int]) -> tuple[Claim
     for i, c in enumerate(settled(claims, converted)):
         zero = c.units * 0
         if i in converted:
-            out.append(replace(c, due=zero, last=zero, cap=None, part=None))
+            out.append(replace(c, due=zero, last=zero, cap=None, part=None, joins=None))
         elif c.cap is not None and c.cap == c.due:
             out.append(replace(c, units=zero, part=None))
         else:

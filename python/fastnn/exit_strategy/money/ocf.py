@@ -21,7 +21,7 @@ from typing import Any
 from fastnn.exit_strategy.errors import ExitError, visible
 from fastnn.exit_strategy.reading.files import read_bytes
 
-from .captable import CapTable, OptionGrant, ShareClass
+from .captable import CapTable
 from .ocf_items import (
     Item,
     amount_of,
@@ -34,6 +34,8 @@ from .ocf_items import (
     refuse,
 )
 from .ocf_papers import read_papers
+from .ocf_people import is_founder, read_holders, unissued_pool
+from .terms import OptionGrant, ShareClass
 
 __all__ = ["read_ocf"]
 
@@ -155,7 +157,7 @@ def _zipped(path: Path) -> Iterator[tuple[str, bytes]]:
 
 def _build(items: list[Item], as_of: dt.date | None) -> CapTable:
     classes = {str(field_of(i, "id")): i for i in items if kind_of(i) == "STOCK_CLASS"}
-    founders = {str(i.get("id")) for i in items if kind_of(i) == "STAKEHOLDER" and _is_founder(i)}
+    founders = {str(i.get("id")) for i in items if kind_of(i) == "STAKEHOLDER" and is_founder(i)}
     moves = [i for i in items if kind_of(i).startswith("TX_")]
     currency = _currency(items)
     issued, left = _outstanding(moves)
@@ -185,17 +187,23 @@ def _build(items: list[Item], as_of: dt.date | None) -> CapTable:
     ratios = _ratios(moves)
     days = [day_of(i["date"], label(i)) for i in moves if "date" in i]
     until = as_of or max(days, default=None)
-    options = _options(issued, founders, left, strikes, classes)
+    options, grant_of = _options(issued, founders, left, strikes, classes)
     papers = read_papers(issued, left, len(ranks) or 1, until, bool(options), remarks)
     shift = papers.note_ranks - 1  # notes of several ranks all come before the classes
     rows = tuple(
         _share_class(classes[key], *held[key], ranks, ratios.get(key), shift) for key in held
     )
+    named = {row.name for row in rows}
+    for grant in options:
+        if grant.share_class and grant.share_class not in named:
+            text = "a warrant on preferred shares of which none is outstanding"
+            raise refuse(f"{grant.name}: {text} is not modelled")
     if any(row.participation == "none" for row in rows):
         remarks.append("ocf_participation")
     return CapTable(
         common, own, rows, options, papers.safes, papers.notes, as_of=until,
         remarks=tuple(dict.fromkeys(remarks)), currency=currency or None,
+        pool=unissued_pool(items), holders=read_holders(items, issued, left, classes, grant_of),
     )  # fmt: skip
 
 
@@ -301,11 +309,6 @@ def _ratios(moves: list[Item]) -> dict[str, Item]:
     }
 
 
-def _is_founder(stakeholder: Item) -> bool:
-    many = stakeholder.get("current_relationships") or []
-    return "FOUNDER" in (stakeholder.get("current_relationship"), *many)
-
-
 def _share_class(
     data: Item, shares: float, invested: float, ranks: list[float], adjusted: Item | None,
     shift: int,
@@ -335,29 +338,38 @@ def _share_class(
 def _options(
     issued: list[Item], founders: set[str], left: Mapping[str, float],
     strikes: Mapping[str, float], classes: Mapping[str, Item],
-) -> tuple[OptionGrant, ...]:  # fmt: skip
-    pools: dict[float, tuple[float, float]] = {}
+) -> tuple[tuple[OptionGrant, ...], dict[str, str]]:  # fmt: skip
+    """Grants by what they are over and their strike, and the grant that each security is in."""
+    pools: dict[tuple[str, float], tuple[float, float]] = {}
+    keys: dict[str, tuple[str, float]] = {}
     for i in (i for i in issued if kind_of(i) in _GRANTS):
-        if kind_of(i) == "TX_WARRANT_ISSUANCE":
-            _check_warrant(i, classes)
+        over = _warrant_class(i, classes) if kind_of(i) == "TX_WARRANT_ISSUANCE" else ""
         kind = i.get("compensation_type") or i.get("plan_security_type")
         if kind is not None and kind not in _COMPENSATION:
             raise refuse(f"{label(i)}: compensation of type {kind!r} is not modelled")
         strike = number_of(i, "exercise_price", 0.0) or number_of(i, "base_price", 0.0)
-        strike = strikes.get(str(i["security_id"]), strike)
-        n = left[str(i["security_id"])]
-        total, own = pools.get(strike, (0.0, 0.0))
+        security = str(i["security_id"])
+        strike = strikes.get(security, strike)
+        n = left[security]
+        total, own = pools.get((over, strike), (0.0, 0.0))
         mine = n if str(i.get("stakeholder_id")) in founders else 0.0
-        pools[strike] = (total + n, own + mine)
-    return tuple(
-        OptionGrant(f"options at {strike:g}", n, strike, own / n)
-        for strike, (n, own) in sorted(pools.items())
+        pools[over, strike] = (total + n, own + mine)
+        keys[security] = (over, strike)
+
+    def name(over: str, strike: float) -> str:
+        return f"warrants on {over} at {strike:g}" if over else f"options at {strike:g}"
+
+    grants = tuple(
+        OptionGrant(name(over, strike), n, strike, own / n, share_class=over or None)
+        for (over, strike), (n, own) in sorted(pools.items())
         if n > 0
     )
+    return grants, {security: name(*key) for security, key in keys.items()}
 
 
-def _check_warrant(item: Item, classes: Mapping[str, Item]) -> None:
-    """A warrant is read as options on common shares; any other is refused by name."""
+def _warrant_class(item: Item, classes: Mapping[str, Item]) -> str:
+    """The preferred class that a warrant is over, "" for common shares."""
+    found = set()
     for trigger in item.get("exercise_triggers") or []:
         right = trigger.get("conversion_right") if isinstance(trigger, Mapping) else None
         if not isinstance(right, Mapping):
@@ -371,4 +383,9 @@ def _check_warrant(item: Item, classes: Mapping[str, Item]) -> None:
             raise refuse(f"{label(item)}: its quantity and its conversion disagree")
         target = classes.get(str(right.get("converts_to_stock_class_id")))
         if target is not None and target.get("class_type") != "COMMON":
-            raise refuse(f"{label(item)}: a warrant on preferred shares is not modelled")
+            found.add(str(field_of(target, "name")))
+        elif target is not None:
+            found.add("")
+    if len(found) > 1:
+        raise refuse(f"{label(item)}: its triggers convert into several classes")
+    return found.pop() if found else ""

@@ -10,7 +10,6 @@ import datetime as dt
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from .captable import Note, Safe
 from .interest import Accrual
 from .ocf_items import (
     Item,
@@ -23,6 +22,7 @@ from .ocf_items import (
     ratio_of,
     refuse,
 )
+from .terms import Note, Safe
 
 __all__ = ["Papers", "read_papers"]
 

@@ -8,15 +8,15 @@ the paths from `deals`. Depends on these rooms alone.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fastnn.exit_strategy.contracts import BreakPoint, OptionProceeds, Proceeds
 from fastnn.exit_strategy.errors import ExitError, Issue
 from fastnn.exit_strategy.reading.parse import Reader
 
-from .captable import CapTable, Note, OptionGrant, Safe, ShareClass
+from .captable import CapTable, Holding, Note, OptionGrant, Safe, ShareClass, Vesting
 from .captable_read import read_cap_table, read_row
 from .claims import Claim
 from .deals import Assumptions, Company, Path, headline_for, net_of, value_option
@@ -25,10 +25,12 @@ from .waterfall import break_points, lost_to_preferences, profitable_switch
 __all__ = [
     "Assumptions",
     "CapTable",
+    "Holding",
     "Note",
     "OptionGrant",
     "Safe",
     "ShareClass",
+    "Vesting",
     "Waterfall",
     "parse_assumptions",
     "parse_cap_table",
@@ -97,6 +99,8 @@ class Waterfall:
     break_points: tuple[BreakPoint, ...]
     flags: tuple[str, ...] = ()
     bridges: tuple[tuple[tuple[str, float], ...], ...] = ()  # per price, from headline to net
+    persons: tuple[Mapping[str, Mapping[str, float]], ...] = ()  # per price: person, paper, money
+    at_closing: Mapping[str, float] = field(default_factory=dict)  # grant -> part not deferred
 
 
 def run_waterfall(profile: Any, prices: Sequence[float]) -> Waterfall:
@@ -105,7 +109,8 @@ def run_waterfall(profile: Any, prices: Sequence[float]) -> Waterfall:
     Raises:
         ExitError: EX308 for a price that is negative or not finite.
     """
-    company, flags = _company(profile, profile.cap_table, _assumptions(profile.assumptions))
+    table = profile.cap_table
+    company, flags = _company(profile, table, _assumptions(profile.assumptions))
     for i, price in enumerate(prices):
         if not 0 <= price < float("inf"):
             raise ExitError(Issue("EX308", f"prices[{i}]", f"{price} is not a price",
@@ -130,7 +135,14 @@ def run_waterfall(profile: Any, prices: Sequence[float]) -> Waterfall:
         break_points=_with_headlines(break_points(company.claims), company, a),
         flags=flags,
         bridges=tuple(bridge.steps for bridge in bridges),
+        persons=() if table is None or not table.holders else tuple(map(table.by_person, rows)),
+        at_closing={} if table is None else table.at_closing(_closing_day(table, a)),
     )
+
+
+def _closing_day(table: CapTable, a: Assumptions) -> dt.date | None:
+    day = table.as_of
+    return day and day + dt.timedelta(days=round(a.months_to_close * DAYS_A_MONTH))
 
 
 def _with_headlines(
@@ -264,7 +276,7 @@ def _company(
             common["claims_in"] = lambda months: cap_table.claims(
                 day + dt.timedelta(days=round(months * DAYS_A_MONTH))
             )
-        return Company(cap_table.claims(), parts, votes, **common), cap_table.remarks
+        return Company(cap_table.claims(), parts, votes, **common), cap_table.told
     share = a.founder_share if profile.founder_share is None else float(profile.founder_share)
     owners = (("founders", share), ("others", 1.0 - share))
     claims = tuple(Claim(name, 0.0, 0.0, 1, part, 0.0, None) for name, part in owners if part > 0)

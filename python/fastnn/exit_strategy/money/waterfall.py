@@ -11,7 +11,7 @@ library and `fastnn.ensemble` (batches) only.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from decimal import Decimal
 from typing import Generic, TypeVar
@@ -38,6 +38,32 @@ __all__ = [
 N = TypeVar("N", float, Decimal)
 
 
+def _joins(claim: Claim[N]) -> N:
+    return claim.units * 0 if claim.joins is None else claim.joins
+
+
+def _rank_levels(claims: Sequence[Claim[N]], rank: int) -> list[tuple[N, list[N]]]:
+    """What one rank is paid in turn, each level with the part of the rank's due at its begin.
+
+    A warrant pays its strike k to take a preference p, so it takes part once the rank is paid k/p
+    of what is due; all then share by what is due in full.
+    """
+    zero = claims[0].units * 0
+    rows = [c.due - c.last if c.rank == rank else zero for c in claims]
+    marks = sorted({zero} | {_joins(c) for c, row in zip(claims, rows, strict=True) if row > 0})
+    if len(marks) == 1:
+        return [(zero, rows)]
+    out = []
+    for k, begin in enumerate(marks):
+        step = (marks[k + 1] if k + 1 < len(marks) else zero + 1) - begin
+        level = []
+        for c, row in zip(claims, rows, strict=True):
+            starts = _joins(c)
+            level.append(row / (1 - starts) * step if row > 0 and starts <= begin else zero)
+        out.append((begin, level))
+    return out
+
+
 def _levels(claims: Sequence[Claim[N]]) -> list[list[N]]:
     """What is paid before anything is shared: rank by rank, then the gains of discounted paper.
 
@@ -47,8 +73,9 @@ def _levels(claims: Sequence[Claim[N]]) -> list[list[N]]:
     """
     zero = claims[0].units * 0
     out = [
-        [c.due - c.last if c.rank == rank else zero for c in claims]
+        level
         for rank in sorted({c.rank for c in claims})
+        for _, level in _rank_levels(claims, rank)
     ]
     joins = sorted({(c.due - c.last) / c.due for c in claims if c.last > 0})
     for k, begin in enumerate(joins):
@@ -105,6 +132,10 @@ class Schedule(Generic[N]):
             c.may_convert and c.cap is not None and c.units * above(worth, c.strike) > c.cap
             for c in self.claims
         ]
+
+    def pieces(self) -> Iterator[tuple[N, Sequence[N], Sequence[N]]]:
+        """Yield each linear piece by rising price: its start, payouts there, and their slopes."""
+        yield from zip(self._starts, self._values, self._slopes, strict=True)
 
     def pay(self, price: N) -> dict[str, N]:
         """Return holder -> payout; the payouts add up to the price."""
@@ -202,10 +233,12 @@ def break_points(claims: Sequence[Claim[float]]) -> tuple[BreakPoint, ...]:
     found: list[BreakPoint] = []
     price = 0.0
     for rank in sorted({c.rank for c in claims}):
-        level = [c for c in claims if c.rank == rank and c.due - c.last > 0]
-        if price > 0:
-            found += [BreakPoint(price, c.holder, "starts") for c in level]
-        price += sum(c.due - c.last for c in level)
+        for begin, level in _rank_levels(claims, rank):
+            for c, amount in zip(claims, level, strict=True):
+                if price > 0 and amount > 0 and (c.joins or 0.0) == begin:
+                    event = "exercises" if c.joins else "starts"
+                    found.append(BreakPoint(price, c.holder, event))
+            price += sum(level)
     late = [c for c in claims if c.last > 0]
     found += [BreakPoint(price, c.holder, "converts") for c in late if price > 0]
     for c in claims:
@@ -339,7 +372,10 @@ def pay_many(
 
     All tables need the same number of claims.
     """
-    if any(depends_on_who_converts(t) or sum(c.last > 0 for c in t) > 1 for t in tables):
+    if any(
+        depends_on_who_converts(t) or sum(c.last > 0 for c in t) > 1 or any(c.joins for c in t)
+        for t in tables
+    ):
         rows = np.asarray(prices, dtype=np.float64)
         plain = [[Schedule(table).amounts(float(p)) for p in rows] for table in tables]
         return np.array(plain).transpose(0, 2, 1)

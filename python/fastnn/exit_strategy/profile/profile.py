@@ -8,7 +8,7 @@ Depends on `fields`, `parse`, `profile_tables`, `fx`, and on `money` for the cap
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -16,7 +16,9 @@ from types import MappingProxyType
 from typing import Any, cast
 
 from fastnn.exit_strategy.errors import ExitError, Issue, suggest
+from fastnn.exit_strategy.money.captable import CapTable
 from fastnn.exit_strategy.money.deals import cash_after
+from fastnn.exit_strategy.money.outcomes import parse_assumptions, parse_cap_table
 from fastnn.exit_strategy.reading.amounts import plain_value
 from fastnn.exit_strategy.reading.fields import FIELD_BY_PATH, FIELDS
 from fastnn.exit_strategy.reading.files import read_text_file
@@ -318,14 +320,12 @@ def _read_tables(reader: Reader, raw: dict[str, Any], values: dict[str, Any]) ->
     spread = read_uncertainty(reader, raw["uncertainty"]) if "uncertainty" in raw else {}
     triples = read_correlation(reader, raw["correlation"]) if "correlation" in raw else ()
     cap_table = None
-    from fastnn.exit_strategy.money.captable import CapTable
-    from fastnn.exit_strategy.money.outcomes import parse_assumptions, parse_cap_table
-
     if "cap_table" in raw:
         cap_table = parse_cap_table(raw["cap_table"], reader.issues, reader)
     assumptions = parse_assumptions(raw.get("assumptions", {}), reader.issues, reader)
     if isinstance(cap_table, CapTable) and cap_table.as_of is None:
         cap_table = replace(cap_table, as_of=values.get("as_of"))
+    _check_days(reader, values.get("founded"), cap_table, rounds)
     if valuation is None or reader.rates is None:
         return None
     return Profile(
@@ -338,6 +338,21 @@ def _read_tables(reader: Reader, raw: dict[str, Any], values: dict[str, Any]) ->
         MappingProxyType(spread),
         triples,
     )
+
+
+def _check_days(
+    reader: Reader, founded: dt.date | None, table: object, rounds: Sequence[Any]
+) -> None:
+    """Refuse papers and rounds dated before the company was founded."""
+    if founded is None:
+        return
+    days = [(f"funding_rounds[{i}].date", row.date) for i, row in enumerate(rounds)]
+    if isinstance(table, CapTable):
+        days += table.days()
+    for where, day in days:
+        if day < founded:
+            reader.fail("EX118", where, day, f"before the company was founded on {founded}",
+                        "check both dates")  # fmt: skip
 
 
 def _check_together(reader: Reader, values: dict[str, Any]) -> None:

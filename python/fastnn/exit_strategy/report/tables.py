@@ -15,7 +15,15 @@ from fastnn.exit_strategy.catalogue import (
 from fastnn.exit_strategy.gates.judge import GateReport, VenueResult, VenueTest
 from fastnn.exit_strategy.scoring.record import Record
 from fastnn.exit_strategy.scoring.whatif import rate_values, scenarios
-from fastnn.exit_strategy.wording import fact, money, option_name, percent, source_name, venue_name
+from fastnn.exit_strategy.wording import (
+    fact,
+    join_words,
+    money,
+    option_name,
+    percent,
+    source_name,
+    venue_name,
+)
 
 __all__ = [
     "Table",
@@ -27,6 +35,7 @@ __all__ = [
     "money_table",
     "nearest_test",
     "payout_table",
+    "person_table",
     "price_table",
     "ranking_table",
     "rate_table",
@@ -228,6 +237,27 @@ def payout_table(result: Record, lang: str = "en") -> Table:
     net = text("text.net", lang, price=money(got.net_price, currency, lang))
     title = f"{option_name(name, lang)}: {price}, {net}"
     return Table(title, (text("head.holder", lang), text("head.payout", lang)), rows, (1,))
+
+
+def person_table(result: Record, lang: str = "en") -> Table | None:
+    """Return what every person gets in the same sale, over all papers; None without persons."""
+    table = result.profile.cap_table
+    if table is None or not table.holders:
+        return None
+    options = result.proceeds.options
+    got = options["ma" if "ma" in options else result.leader]
+    currency = result.proceeds.currency
+    rows = tuple(
+        (
+            person or text("holder.others", lang),
+            join_words([holder_name(paper, lang) for paper in papers], lang),
+            money(sum(papers.values()), currency, lang),
+        )
+        for person, papers in table.by_person(got.payouts).items()
+        if papers
+    )
+    head = tuple(text(f"head.{key}", lang) for key in ("person", "papers", "payout"))
+    return Table(text("report.persons", lang), head, rows, (2,))
 
 
 def price_table(result: Record, lang: str = "en") -> Table:

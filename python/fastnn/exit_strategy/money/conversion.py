@@ -1,0 +1,78 @@
+"""What papers come to on a day: common shares of a class, what is due, interest, favoured terms.
+
+Standard library only.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from .interest import Accrual, grown, year_part
+from .terms import Note, Safe, ShareClass
+
+__all__ = ["common_units", "favoured", "owed", "with_interest"]
+
+N = TypeVar("N", float, Decimal)
+
+
+def common_units(row: ShareClass, number: Callable[[Any], N]) -> N:
+    """The common shares that a class converts into."""
+    if row.conversion_price is not None:
+        return number(row.invested) / number(row.conversion_price)
+    return number(row.shares) * number(row.conversion_ratio)
+
+
+def owed(row: ShareClass, on: dt.date | None, number: Callable[[Any], N]) -> N:
+    """What a class is due before anything is shared, on a day."""
+    accrued = number(row.accrued_dividend)
+    if row.dividend_rate and row.dividend_from and on:
+        runs = (
+            Accrual(row.dividend_rate, row.dividend_from, compounding=row.dividend_compounding),
+        )
+        accrued = accrued + number(row.invested) * (grown(runs, on, number) - 1)
+    due = number(row.multiple) * number(row.invested) + accrued
+    if row.redemption_date and on and on >= row.redemption_date:
+        asked = number(row.redemption_multiple) * number(row.invested) + accrued
+        due = asked if asked > due else due
+    return due
+
+
+def with_interest(
+    note: Note, as_of: dt.date | None, on: dt.date | None, number: Callable[[Any], N]
+) -> N:
+    """Principal and interest of a note on a day."""
+    principal = number(note.principal)
+    if note.accruals:
+        return principal * grown(note.accruals, on, number) if on else principal
+    if note.years is None and note.date and on:
+        row = (Accrual(note.interest, note.date, day_count=note.day_count),)
+        return principal * grown(row, on, number)
+    years = number(note.years or 0)
+    if on and as_of and on > as_of:  # `years` are those to the table's day
+        days, year = year_part(as_of, on, note.day_count)
+        years = years + number(days) / number(year)
+    return principal * (1 + number(note.interest) * years)
+
+
+def favoured(safe: Safe | Note, papers: Sequence[Safe | Note]) -> Safe | Note:
+    """Return most-favoured-nation paper with the best terms of `papers` issued after it."""
+    later = [
+        p
+        for p in papers
+        if p.name != safe.name and not (safe.date and p.date and p.date < safe.date)
+    ]
+    choices: list[Safe | Note] = [safe, *later]
+    capped = [p for p in choices if p.valuation_cap is not None]
+    if capped:
+        best = min(capped, key=lambda p: float(p.valuation_cap or 0))
+    else:
+        best = max(choices, key=lambda p: float(p.discount))
+    if best is safe:
+        return safe
+    terms = {"valuation_cap": best.valuation_cap, "discount": best.discount,
+             "post_money": best.post_money, "discount_in_sale": best.discount_in_sale}  # fmt: skip
+    return replace(safe, **terms)  # type: ignore[arg-type]
