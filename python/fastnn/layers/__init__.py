@@ -7,7 +7,8 @@ import inspect
 
 from fastnn.base.absent import answer_missing
 from fastnn.layers.activation import *
-from fastnn.layers.base.layer import InputSpec, Layer
+from fastnn.layers.base.input_spec import InputSpec
+from fastnn.layers.base.layer import Layer
 from fastnn.layers.core import *
 from fastnn.layers.merging import *
 from fastnn.layers.normalization import *

@@ -7,7 +7,8 @@ from typing import Any
 
 from fastnn import activations, constraints, initializers, ops, regularizers
 from fastnn.errors import ShapeError
-from fastnn.layers.base.layer import InputSpec, Layer
+from fastnn.layers.base.input_spec import InputSpec
+from fastnn.layers.base.layer import Layer
 
 __all__ = ["ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax"]
 

@@ -14,7 +14,8 @@ import numpy as np
 from fastnn import constraints, initializers, ops, regularizers
 from fastnn.data.arrays import leaf, numbers_of
 from fastnn.errors import DataError, ShapeError
-from fastnn.layers.base.layer import InputSpec, Layer
+from fastnn.layers.base.input_spec import InputSpec
+from fastnn.layers.base.layer import Layer
 from fastnn.ops.linalg import scale_of_squares
 from fastnn.serialization.registry import file_budget
 

@@ -8,7 +8,8 @@ from typing import Any
 
 from fastnn import ops, random, regularizers
 from fastnn.config import standardize_data_format
-from fastnn.layers.base.layer import InputSpec, Layer
+from fastnn.layers.base.input_spec import InputSpec
+from fastnn.layers.base.layer import Layer
 
 __all__ = [
     "ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise",

@@ -9,7 +9,8 @@ from typing import Any
 from fastnn import ops
 from fastnn.config import standardize_data_format
 from fastnn.errors import ShapeError
-from fastnn.layers.base.layer import InputSpec, Layer
+from fastnn.layers.base.input_spec import InputSpec
+from fastnn.layers.base.layer import Layer
 from fastnn.ops.resampling import KINDS, resized
 
 __all__ = [

@@ -18,7 +18,8 @@ from fastnn.base import tree
 from fastnn.base.messages import shown
 from fastnn.errors import unknown_name
 from fastnn.files.native import functional_from_config, load_weights, save_model, save_weights
-from fastnn.layers.base.layer import Layer, shapes_of
+from fastnn.layers.base.call import shapes_of
+from fastnn.layers.base.layer import Layer
 from fastnn.serialization.registry import as_json, custom_object_scope, model_class, serialize
 from fastnn.tracing import variables
 from fastnn.tracing.fingerprint import is_ours

@@ -18,7 +18,7 @@ from fastnn.errors import FastnnError, FormatError, told, warn_of_skipped
 from fastnn.files.atomic import uninterrupted
 from fastnn.files.keras.hdf5 import Reader, h5py_or_hint
 from fastnn.layers import Layer
-from fastnn.layers.base.layer import _layers_in
+from fastnn.layers.base.module import modules_in
 from fastnn.optimizers import Optimizer
 
 __all__ = ["Place", "places", "read_places", "weights_bytes"]
@@ -84,7 +84,7 @@ def _as_keras_builds(optimizer: Any, model: Any) -> Any:
 
 
 def _has_layers(value: Any) -> bool:
-    return next(iter(_layers_in(value)), None) is not None
+    return bool(modules_in(value))
 
 
 def _walk_all(group: Any, path: str, seen: set[int]) -> Iterator[Place]:

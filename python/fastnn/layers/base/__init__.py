@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from fastnn.layers.base.layer import (
-    InputSpec,
-    Layer,
-    as_tensors as as_tensors,
-    shapes_of as shapes_of,
-)
+from fastnn.layers.base.call import as_tensors as as_tensors, shapes_of as shapes_of
+from fastnn.layers.base.input_spec import InputSpec
+from fastnn.layers.base.layer import Layer
 from fastnn.tracing.call_context import (
     CallContext,
     NameScope as NameScope,

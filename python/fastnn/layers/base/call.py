@@ -1,0 +1,188 @@
+"""A layer on tensors: its inputs are checked, it is built when it must be, masks travel along.
+
+Depends on `module`, `call_context`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from fastnn import _core
+from fastnn._core import Tensor
+from fastnn.base import tree
+from fastnn.base.arguments import call_parameters
+from fastnn.errors import DataError, FastnnError
+from fastnn.layers.base.module import overrides
+from fastnn.serialization.registry import file_budget
+from fastnn.tracing.call_context import CallContext, NameScope, current_call
+from fastnn.tracing.symbolic import KerasTensor, known_sizes
+from fastnn.tracing.variables import Variable, suspended_scope
+
+__all__ = ["as_tensors", "build_for_call", "clear_losses", "located", "run", "shapes_of"]
+
+#: A `Layer`; its module is above this one.
+AnyLayer: TypeAlias = Any
+
+
+def shapes_of(value: Any) -> Any:
+    """Shapes in place of tensors."""
+    return tree.map_structure(lambda x: known_sizes(x.shape) if hasattr(x, "shape") else (), value)
+
+
+def as_tensors(value: Any) -> Any:
+    """Arrays, numbers and variables in `value` as tensors; lists of numbers as one tensor."""
+    if isinstance(value, Tensor | KerasTensor):
+        return value
+    if isinstance(value, Variable):
+        return value.value
+    if isinstance(value, np.ndarray | np.generic | int | float):
+        return _core.tensor(value)
+    if isinstance(value, dict):
+        return {k: as_tensors(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        leaves = tree.flatten(value)
+        if leaves and all(isinstance(x, int | float) for x in leaves):
+            return _core.tensor(value)
+        return type(value)(as_tensors(v) for v in value)
+    if hasattr(value, "__array__") or hasattr(value, "__dlpack__"):
+        return _core.tensor(value)
+    return value
+
+
+def run(layer: AnyLayer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Calls a layer on tensors, within the call that this thread is in or as a first one."""
+    outer = current_call()
+    if outer is None:
+        clear_losses(layer)
+        with CallContext() as context:
+            return _run_in(layer, context, args, kwargs)
+    return _run_in(layer, outer, args, kwargs)
+
+
+def clear_losses(layer: AnyLayer) -> None:
+    """Forgets what the call before added with `add_loss`."""
+    if layer._losses or layer.__dict__.get("_has_sublayers", True):
+        for inner in layer._every_layer():
+            inner._losses.clear()
+
+
+def _run_in(
+    layer: AnyLayer, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    _, takes_training, takes_mask, _ = call_parameters(type(layer).call)
+    budget = file_budget()
+    if budget is not None:
+        budget.call()
+    before = context.training
+    kwargs = dict(kwargs)
+    given = kwargs.get("training")
+    context.training = given if given is not None else before
+    if takes_training:
+        kwargs["training"] = context.training
+    elif "training" in kwargs:
+        del kwargs["training"]
+    try:
+        with NameScope(layer.name):
+            if not layer.built:
+                check_inputs(layer, args)  # `build` reads sizes that have to be there
+            layer._ensure_built(args, kwargs)
+            check_inputs(layer, args)
+            masks = tree.map_structure(context.mask_of, args[0]) if args else None
+            if takes_mask and kwargs.get("mask") is None and _any_mask(masks):
+                kwargs["mask"] = masks
+            outputs = layer.call(*args, **kwargs)
+    except FastnnError as error:
+        raise located(layer, error) from None
+    finally:
+        context.training = before
+    _after(layer, context, args, outputs, kwargs.get("mask") if takes_mask else masks)
+    return outputs
+
+
+def _after(layer: AnyLayer, context: CallContext, args: Any, outputs: Any, mask: Any) -> None:
+    if layer.activity_regularizer is not None:
+        for x in tree.flatten(outputs):
+            loss = layer.activity_regularizer(x)
+            # Per sample, so that the penalty does not grow with the batch (as Keras 3.15).
+            layer.add_loss(loss / _core.ops.extent(x, axis=[0]) if len(x.shape) else loss)
+    if layer.supports_masking and args:
+        new = layer.compute_mask(args[0], mask)
+        for x, m in zip(tree.flatten(outputs), _as_list(new), strict=False):
+            if m is not None:
+                context.set_mask(x, m)
+    elif _any_mask(mask) and not _takes_masks(layer, context, outputs):
+        object.__setattr__(layer, "_masks_lost", True)
+        warnings.warn(
+            f"Layer {layer.name!r} (of type {type(layer).__name__}) was passed an input with a "
+            "mask attached to it. However, this layer does not support masking and will "
+            "therefore destroy the mask information. Downstream layers will not see the mask.",
+            stacklevel=2,
+        )
+
+
+def _takes_masks(layer: AnyLayer, context: CallContext, outputs: Any) -> bool:
+    """Whether a mask serves this layer or reaches its outputs, or its end was warned of."""
+    return (
+        layer.__dict__.get("_masks_lost", False)
+        or call_parameters(type(layer).call)[2]
+        or any(context.mask_of(x) is not None for x in tree.flatten(outputs))
+    )
+
+
+def build_for_call(layer: AnyLayer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    """Builds a layer for the shapes of its first call and remembers them for files."""
+    if layer.built:
+        return
+    if overrides(layer, "build") and args:
+        names = list(inspect.signature(layer.build).parameters)
+        with suspended_scope():
+            if len(names) > 1:
+                call_names = call_parameters(type(layer).call)[0]
+                values = dict(zip(call_names, args, strict=False)) | kwargs
+                shapes = {
+                    f"{k}_shape": shapes_of(v)
+                    for k, v in values.items()
+                    if f"{k}_shape" in names and v is not None
+                }
+                layer._build_config = {"shapes_dict": shapes}
+                layer.build(**shapes)
+            else:
+                layer._build_config = {"input_shape": shapes_of(args[0])}
+                layer.build(shapes_of(args[0]))
+    layer.built = True
+
+
+def check_inputs(layer: AnyLayer, args: tuple[Any, ...]) -> None:
+    if layer.input_spec is None or not args:
+        return
+    leaves = tree.flatten(args[0])
+    wanted = layer.input_spec if isinstance(layer.input_spec, list) else [layer.input_spec]
+    for i, (spec, x) in enumerate(zip(wanted, leaves, strict=False)):
+        if not hasattr(x, "shape"):
+            raise DataError(
+                f"layer {layer.name!r} got {type(x).__name__}, wanted an array\n"
+                "  hint: numpy.asarray(x)"
+            )
+        spec.check(tuple(x.shape), f"layer {layer.name!r} ({type(layer).__name__})", i)
+
+
+def located(layer: AnyLayer, error: FastnnError) -> FastnnError:
+    """The error with the layer that it happened in; the innermost one names itself."""
+    text = str(error)
+    if "layer '" in text:
+        return error
+    head, mark, hint = text.partition("\n  hint:")
+    where = f"\n  in layer {layer.name!r} ({type(layer).__name__})"
+    return type(error)(head + where + mark + hint)
+
+
+def _any_mask(masks: Any) -> bool:
+    return any(m is not None for m in tree.flatten(masks))
+
+
+def _as_list(value: Any) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple) else [value]

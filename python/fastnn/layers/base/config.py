@@ -1,0 +1,79 @@
+"""A layer's constructor: what it was given, as configs hold it, and what to say of wrong arguments.
+
+Depends on `registry`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from fastnn.base.caching import cached
+from fastnn.errors import nearest
+from fastnn.serialization.registry import plain
+
+__all__ = ["config_of", "constructor", "input_shape_of", "lacking", "required"]
+
+Shape = tuple[int | None, ...]
+
+
+def config_of(layer: Any) -> dict[str, Any]:
+    """Name, trainable flag and the constructor's arguments."""
+    result: dict[str, Any] = {
+        "name": layer.name,
+        "trainable": layer._trainable,
+        "dtype": "float32",
+    }
+    if layer.activity_regularizer is not None:
+        result["activity_regularizer"] = plain(layer.activity_regularizer)
+    signature = inspect.signature(constructor(type(layer)))
+    args, kwargs = layer._init_arguments
+    given = signature.bind_partial(layer, *args, **kwargs).arguments
+    own = type(layer).__module__.startswith("fastnn.")
+    for name, p in list(signature.parameters.items())[1:]:
+        if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) or name in result:
+            continue
+        value = getattr(layer, name, p.default) if own or name not in given else given[name]
+        try:
+            result[name] = plain(None if value is p.empty else value)
+        except TypeError as error:
+            raise TypeError(
+                f"layer {layer.name!r} ({type(layer).__name__}): argument `{name}`: {error}"
+            ) from None
+    return result
+
+
+@cached()
+def required(cls: type) -> tuple[str, ...]:
+    """Names of the constructor's parameters that have no default, in order."""
+    parameters = list(inspect.signature(constructor(cls)).parameters.values())[1:]
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return tuple(p.name for p in parameters if p.kind in kinds and p.default is p.empty)
+
+
+def lacking(cls: type, name: str, kwargs: dict[str, Any]) -> TypeError:
+    """The error for an argument that is missing, perhaps because it is misspelt."""
+    known = inspect.signature(constructor(cls)).parameters
+    close = nearest(name, [key for key in kwargs if key not in known], 1)
+    hint = f"`{close[0]}` is called `{name}`" if close else f"{cls.__name__}({name}=...)"
+    return TypeError(
+        f"{cls.__name__} needs the argument {name!r}, which is missing\n  hint: {hint}"
+    )
+
+
+def constructor(cls: type) -> Callable[..., Any]:
+    """The `__init__` nearest to the class that was written for it."""
+    return cls.__init__  # type: ignore[misc, no-any-return]
+
+
+def input_shape_of(kwargs: dict[str, Any]) -> Shape | None:
+    """Takes Keras's older spellings of the input shape out of `kwargs`: without the batch."""
+    for key in ("input_shape", "batch_input_shape", "batch_shape", "input_dim"):
+        if key in kwargs:
+            value = kwargs.pop(key)
+            if value is None:
+                continue
+            sizes = (value,) if isinstance(value, int) else tuple(value)
+            return sizes[1:] if key.startswith("batch") else sizes
+    return None

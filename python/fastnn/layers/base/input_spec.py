@@ -1,0 +1,64 @@
+"""`InputSpec`: what a layer demands of its inputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from fastnn.errors import ShapeError
+
+__all__ = ["InputSpec"]
+
+Shape = tuple[int | None, ...]
+
+
+class InputSpec:
+    """What a layer demands of an input: rank, and sizes along some axes."""
+
+    def __init__(
+        self,
+        dtype: str | None = None,
+        shape: Sequence[int | None] | None = None,
+        ndim: int | None = None,
+        max_ndim: int | None = None,
+        min_ndim: int | None = None,
+        axes: dict[int, int] | None = None,
+        **_: Any,
+    ) -> None:
+        self.dtype, self.shape = dtype, None if shape is None else tuple(shape)
+        self.ndim = len(self.shape) if self.shape is not None else ndim
+        self.max_ndim, self.min_ndim, self.axes = max_ndim, min_ndim, dict(axes or {})
+
+    def check(self, shape: Shape, who: str, index: int = 0) -> None:
+        """ShapeError when input `index` of `who`, of this shape, does not meet the demands."""
+        where = f"Input {index} of {who} is incompatible with the layer: it"
+        rank = len(shape)
+        if self.ndim is not None and rank != self.ndim:
+            raise ShapeError(
+                f"{where} expects inputs of {self.ndim} axes, got {rank}: shape {shape}\n"
+                "  hint: reshape the input or add the missing axis with x[..., None]"
+            )
+        if self.min_ndim is not None and rank < self.min_ndim:
+            raise ShapeError(
+                f"{where} expects inputs of at least {self.min_ndim} axes, got shape {shape}\n"
+                f"  hint: the first axis is the batch: shape (n, {'…' if rank else 'features'})"
+            )
+        if self.max_ndim is not None and rank > self.max_ndim:
+            raise ShapeError(
+                f"{where} expects inputs of at most {self.max_ndim} axes, got shape {shape}\n"
+                "  hint: flatten the input first: layers.Flatten()"
+            )
+        for axis, size in self.axes.items():
+            if size is not None and shape[axis] not in (size, None):
+                raise ShapeError(
+                    f"{where} was built for {size} features on axis {axis}, "
+                    f"the input has {shape[axis]}: shape {shape}\n"
+                    f"  hint: give inputs of shape {_with_axis(shape, axis, size)} "
+                    "or build a new layer"
+                )
+
+
+def _with_axis(shape: Shape, axis: int, size: int) -> Shape:
+    new = list(shape)
+    new[axis] = size
+    return tuple(new)
