@@ -7,6 +7,7 @@ from fastnn import config as config
 from fastnn import constraints as constraints
 from fastnn import data as data
 from fastnn import datasets as datasets
+from fastnn import debug as debug
 from fastnn import distribution as distribute
 from fastnn import distribution as distribution
 from fastnn import dtype_policies as dtype_policies
@@ -236,6 +237,7 @@ __all__ = [
     "constraints",
     "data",
     "datasets",
+    "debug",
     "distribute",
     "distribution",
     "dtype_policies",

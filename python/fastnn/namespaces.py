@@ -22,7 +22,7 @@ __all__ = [
 MODULES = {
     name: f"fastnn.{name}"
     for name in (
-        "activations", "backend", "callbacks", "config", "constraints", "data", "datasets",
+        "activations", "backend", "callbacks", "config", "constraints", "data", "datasets", "debug",
         "distribution", "dtype_policies", "ensemble", "errors", "files", "initializers", "layers",
         "losses", "metrics", "mixed_precision", "models", "ops", "optimizers", "plot",
         "preprocessing", "random", "regularizers", "saving", "transforms", "utils",
@@ -39,7 +39,7 @@ FURTHER = {
 KERAS_MODULES = {
     k: v
     for k, v in MODULES.items()
-    if k not in ("data", "ensemble", "errors", "files", "plot", "transforms")
+    if k not in ("data", "debug", "ensemble", "errors", "files", "plot", "transforms")
 }
 
 #: Names of Keras at the top, and the module that holds them.

@@ -44,6 +44,9 @@ class CallContext:
         """Attaches a mask; the tensor is kept alive with it."""
         self._masks[id(tensor)] = (tensor, mask)
 
+    def called(self, layer: Any, args: tuple[Any, ...], outputs: Any) -> None:
+        """Told of every layer that has been called; `fastnn.debug` notes them here."""
+
 
 def current_call() -> CallContext | None:
     """The context of the layer call this thread is in."""

@@ -100,6 +100,7 @@ def _run_in(
     finally:
         context.training = before
     _after(layer, context, args, outputs, kwargs.get("mask") if takes_mask else masks)
+    context.called(layer, args, outputs)
     return outputs
 
 
