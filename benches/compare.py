@@ -1,5 +1,5 @@
 """The honest comparison: fastnn against NumPy by hand, scikit-learn, JAX, Keras, PyTorch and ONNX
-Runtime, whichever are installed; writes benches/RESULTS.md, losses included.
+Runtime, whichever are installed; writes docs/benchmarks.md, losses included.
 
     make bench                          # everything, against whoever is there
     make bench BENCH_ARGS="--only exp --rounds 5"
@@ -55,8 +55,9 @@ def main() -> int:
     if args.output:
         args.output.write_text(out.markdown(), encoding="utf-8")
         print(f"wrote {args.output}")
-        if args.readme and report.update_readme(harness.ROOT / "README.md", out.readme_table()):
-            print("updated the table of README.md")
+        for name in report.READMES if args.readme else ():
+            if report.update_readme(harness.ROOT / name, out.readme_table()):
+                print(f"updated the table of {name}")
     else:
         print(out.markdown())
     return 0
@@ -70,12 +71,14 @@ def parse() -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, default=1.0, help="most seconds a turn")
     parser.add_argument("--force", action="store_true", help="run on a busy machine, and say so")
     parser.add_argument("--peers-python", default="", help="an interpreter that has the peers")
-    parser.add_argument("--output", type=Path, default=None, help="default: benches/RESULTS.md for "
+    parser.add_argument("--output", type=Path, default=None, help="default: docs/benchmarks.md for "
                         "a run of all rows, the terminal for a part")  # fmt: skip
-    parser.add_argument("--readme", action="store_true", help="also fill the table of README.md")
+    parser.add_argument(
+        "--readme", action="store_true", help="also fill the tables of README.md and README.zh.md"
+    )
     args = parser.parse_args()
     if args.output is None and not args.only:
-        args.output = harness.HERE / "RESULTS.md"
+        args.output = harness.ROOT / "docs" / "benchmarks.md"
     if args.rounds < 1:
         parser.error("--rounds must be at least 1")
     return args

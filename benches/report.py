@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from harness import Contestant, Result, ratio
-from rows import CEILINGS, Row
+from rows import CEILINGS, SHORT, Row
 
+READMES = ("README.md", "README.zh.md")
 START, END = "<!-- measured: start -->", "<!-- measured: end -->"
 
 
@@ -42,7 +43,7 @@ class Report:
     sections: dict[str, list[str]] = field(default_factory=dict)
     verdicts: list[Verdict] = field(default_factory=list)
     losses: list[str] = field(default_factory=list)
-    highlights: list[str] = field(default_factory=list)
+    highlights: dict[str, str] = field(default_factory=dict)  # by title
     missing: set[str] = field(default_factory=set)
     errors: list[str] = field(default_factory=list)
 
@@ -85,7 +86,7 @@ class Report:
         """Hold us against the quickest peer."""
         middle, low, high = ratio(best, ours, row.key)
         figures = [show(row, ours.median(row.key)), f"{name}: {show(row, best.median(row.key))}"]
-        self.highlights.append(table_row([row.title, *figures, f"{middle:.2f}x"]))
+        self.highlights[row.title] = table_row([row.title, *figures, f"{middle:.2f}x"])
         if "best" in row.goals:
             what = f"the best peer ({name})"
             self.verdicts.append(Verdict(row.title, what, middle, row.goals["best"]))
@@ -117,6 +118,7 @@ class Report:
                 versions="; ".join(f"{k} {v}" for k, v in sorted(self.versions.items())),
                 missing=", ".join(sorted(self.missing)) or "none",
             ),
+            section("In short", [HIGHLIGHTS_HEAD, *self.highlights.values()]),
             section("Rows that we lose", self.losses or ["None in this run."]),
             section("Goals not reached", failed or ["None in this run."]),
         ]
@@ -127,11 +129,12 @@ class Report:
         return "".join(parts)
 
     def readme_table(self) -> str:
-        """The short table of the README: us against the quickest rival of each row."""
-        head = "| what | fastnn | the best of the others | ratio |\n| --- | --- | --- | --- |\n"
-        return head + "\n".join(self.highlights) + "\n"
+        """The short table of the README: us against the quickest rival of the rows of `SHORT`."""
+        lines = [self.highlights[title] for title in SHORT if title in self.highlights]
+        return "\n".join([HIGHLIGHTS_HEAD, *lines]) + "\n"
 
 
+HIGHLIGHTS_HEAD = "| what | fastnn | the best of the others | ratio |\n| --- | --- | --- | --- |"
 TABLE_HEAD = (
     "| what | who | median | best | ratio | goal | others |",
     "| --- | --- | --- | --- | --- | --- | --- |",

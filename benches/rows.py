@@ -164,6 +164,20 @@ def all_rows() -> list[Row]:
     return [*products(), *elementwise(), *training(), *latency(), *exits(), *imports()]
 
 
+# Rows of the README's table, wins and losses alike; the report has all of them.
+SHORT = (
+    "GEMM 1024, avx512, 1 thread",
+    "GEMM 1024, 2 threads (fastnn: 2 against 1)",
+    "softmax 1024x1024",
+    "sum over rows 1024x1024",
+    "MLP 784-512-512-10, batch 128, Adam",
+    "MLP 20-64-64-1, batch 32, Adam",
+    "linear regression of article 000, a later fit of 100 epochs",
+    "model.predict(x), MLP 20-64-64-1",
+    RANK + "weights and inputs",
+    "import, as a whole process",
+)
+
 # Goals in absolute terms: (row title, figure in the row's unit, at most).
 CEILINGS = {
     "model(x), MLP 20-64-64-1": 5.0,

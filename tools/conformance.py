@@ -1,4 +1,4 @@
-"""Runs Keras's own unit tests against fastnn and writes CONFORMANCE.md.
+"""Runs Keras's own unit tests against fastnn and writes docs/conformance.md.
 
 Downloads the pinned Keras wheel (and no other thing) with pip into a cache outside the checkout,
 takes the `*_test.py` files of the areas and `keras.src.testing` out of it, and runs them with
@@ -127,7 +127,7 @@ def last_line(text: str) -> str:
 
 
 def report(outcomes: list[dict[str, str]], reasons: Reasons) -> tuple[str, list[str]]:
-    """The text of CONFORMANCE.md, and the failures that have no reason."""
+    """The text of docs/conformance.md, and the failures that have no reason."""
     counts: dict[str, Counter[str]] = {a: Counter() for a in AREAS}
     lines: dict[str, list[str]] = {"failed": [], "skipped": [], "outside": []}
     bare = []
@@ -195,7 +195,7 @@ def main() -> int:
     text, bare = report(outcomes, reasons)
     print("\n".join(text.split("\nSkipped by Keras:")[0].splitlines()[5:]))
     if not options.paths:
-        (ROOT / "CONFORMANCE.md").write_text(text)
+        (ROOT / "docs" / "conformance.md").write_text(text)
     for line in bare:
         print("no reason given:", line)
     stale = [] if options.paths else [
