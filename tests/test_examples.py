@@ -1,0 +1,81 @@
+"""The examples run on the digits that ship with fastnn and show what they claim."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLES = ROOT / "examples"
+#: Tests of their own: test_articles, test_datasets and tests/exit_strategy.
+ELSEWHERE = {"mnist_mlp.py", "articles", "exit_model", "exit_profiles"}
+
+
+def load(path: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(Path(path).stem, EXAMPLES / path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_two_heads_learn_at_once():
+    results = load("functional.py").main(epochs=20)
+    assert results["digit_accuracy"] > 0.85
+    assert results["carries_accuracy"] > 0.85  # half of the sums carry
+    assert results["loss"] == pytest.approx(results["digit_loss"] + results["carries_loss"])
+
+
+def test_a_layer_of_ones_own_learns_and_comes_back(tmp_path):
+    assert load("custom_layer.py").main(str(tmp_path)) > 0.85
+    assert (tmp_path / "residual.safetensors").is_file()
+
+
+def test_a_training_step_of_ones_own_changes_what_is_learned():
+    plain, hardened = load("custom_train_step.py").main()
+    assert hardened > plain
+
+
+def test_callbacks_stop_and_keep_the_best(tmp_path):
+    epochs, accuracy = load("callbacks.py").main(str(tmp_path))
+    assert epochs < 100
+    assert accuracy > 0.85
+    assert len((tmp_path / "log.csv").read_text(encoding="utf-8").splitlines()) == epochs + 1
+
+
+def test_a_compiled_newton_step_converges(capsys):
+    assert load("jit.py").main() > 0.95
+    losses = [float(n) for n in re.findall(r"loss ([\d.]+)", capsys.readouterr().out)]
+    assert losses == sorted(losses, reverse=True)
+    assert losses[-1] == pytest.approx(losses[-2], abs=1e-5)
+
+
+@pytest.mark.slow
+def test_a_rust_program_gives_the_classes_of_python(tmp_path):
+    cargo = shutil.which("cargo")
+    if cargo is None:
+        pytest.skip("needs cargo")
+    classes = load("embed_rust/train.py").main(str(tmp_path))
+    command = [cargo, "run", "--quiet", "--package", "fastnn", "--example", "embed", "--"]
+    files = [str(tmp_path / name) for name in ("digits.safetensors", "images.f32")]
+    done = subprocess.run(command + files, cwd=ROOT, capture_output=True, text=True, timeout=500)
+    assert done.returncode == 0, done.stderr
+    assert [int(line) for line in done.stdout.split()] == classes
+    no_model = [files[1], files[1]]
+    refused = subprocess.run(command + no_model, cwd=ROOT, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "hint:" in refused.stderr
+
+
+def test_every_example_is_on_the_page_and_in_a_test():
+    page = (EXAMPLES / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"\]\(([^)]+)\)", page))
+    there = {p.name for p in EXAMPLES.iterdir()} - {"README.md", "__pycache__"}
+    assert named == there
+    own = Path(__file__).read_text(encoding="utf-8")
+    assert all(name in ELSEWHERE or f'"{name}' in own for name in there)
