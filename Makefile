@@ -20,7 +20,7 @@ NO_PATHS := --remap-path-prefix=$(CARGO_DIR)=cargo --remap-path-prefix=$(CURDIR)
 export FASTNN_DATA ?= $(abspath $(wildcard ../shared/data))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python conformance bench bench-peers lint format stubs licences wheel portable install clean
+.PHONY: help demo test test-rust test-python conformance bench bench-peers lint format docs stubs licences wheel portable install clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -43,7 +43,7 @@ test-rust: $(VENV)/bin/python
 test-python: $(VENV)/.editable
 	$(BIN)/python -m pytest
 
-conformance: $(VENV)/.conformance ## Run Keras's own unit tests against fastnn; writes CONFORMANCE.md
+conformance: $(VENV)/.conformance ## Run Keras's own unit tests against fastnn; writes docs/conformance.md
 	$(BIN)/python tools/conformance.py
 
 lint: $(VENV)/.editable ## Check formatting, lints and types of Rust and Python
@@ -61,6 +61,10 @@ format: $(VENV)/.dev ## Format Rust and Python in place
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+docs: $(VENV)/.docs ## Build the site into build/docs; a warning of the builder is an error
+	$(BIN)/sphinx-build -W --keep-going --quiet docs build/docs
+	@echo "open build/docs/index.html"
+
 stubs: $(VENV)/.editable ## Write the stubs of python/fastnn from the built module and its tables
 	$(BIN)/python tools/stubs.py
 
@@ -75,7 +79,7 @@ portable: $(VENV)/bin/python ## Build the release wheel for any Linux with glibc
 	@rm -f dist/.stamp
 	$(MAKE) wheel WHEEL_FLAGS="--zig --compatibility manylinux2014"
 
-bench: $(VENV)/.wheel ## Compare speed with NumPy and the peers of `make bench-peers`; writes benches/RESULTS.md
+bench: $(VENV)/.wheel ## Compare speed with NumPy and the peers of `make bench-peers`; writes docs/benchmarks.md
 	$(BIN)/python benches/compare.py --peers-python $(PEERS)/bin/python $(BENCH_ARGS)
 
 bench-peers: $(PEERS)/.stamp ## Install the rivals (JAX, Keras, scikit-learn, ONNX Runtime) into .venv-peers
@@ -125,6 +129,10 @@ $(VENV)/.editable: $(VENV)/.dev $(RUST_SOURCES)
 # What Keras's tests import; Keras itself is never installed, its wheel is only unpacked for the tests.
 $(VENV)/.conformance: $(VENV)/.editable
 	@$(BIN)/python tools/requirements.py conformance | $(PIP) install --requirement /dev/stdin
+	@touch $@
+
+$(VENV)/.docs: $(VENV)/.editable
+	@$(BIN)/python tools/requirements.py docs | $(PIP) install --requirement /dev/stdin
 	@touch $@
 
 # .venv-peers gets the same wheel as .venv, so that rivals are told apart by process alone.
