@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "tools"))
 
 import docstrings  # noqa: E402  (tools/ is on the path from here on)
 import fastnn  # noqa: E402
-from fastnn.absent import ABSENT  # noqa: E402
+from fastnn.base.absent import ABSENT  # noqa: E402
 from fastnn.exit_strategy.errors import CODES  # noqa: E402
 
 project = "fastnn"

@@ -49,7 +49,7 @@ FLOORS_PY = (
     ("callbacks",),
     ("training",),
     ("models",),
-    ("saving", "plot", "distribution", "ensemble", "mixed_precision"),
+    ("saving", "plot", "debug", "distribution", "ensemble", "mixed_precision"),
     ("utils",),
     ("backend", "preprocessing", "tensorflow", "datasets", "keras"),
     ("exit_strategy",),

@@ -80,9 +80,13 @@ def entries(body: str) -> list[tuple[str, str]]:
 
 
 def names_of(module: ModuleType) -> list[str]:
-    """The public names of a module."""
+    """The public names of a module: those it lists, else those that it defines."""
     listed = getattr(module, "__all__", None)
-    return sorted(listed or [n for n in vars(module) if not n.startswith("_")])
+    own = [
+        n for n, value in vars(module).items()
+        if not n.startswith("_") and getattr(value, "__module__", None) == module.__name__
+    ]  # fmt: skip
+    return sorted(listed or own)
 
 
 def modules() -> Iterator[tuple[str, ModuleType]]:

@@ -12,11 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import _core, tree
+from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.base import tree
 from fastnn.errors import DataError
-from fastnn.layers.base import CallContext, Layer, as_tensors, current_names
-from fastnn.variables import Scope, Variable
+from fastnn.layers.base.layer import Layer, as_tensors
+from fastnn.tracing.call_context import CallContext, current_names
+from fastnn.tracing.variables import Scope, Variable
 
 __all__ = ["LayerOutput", "NotFinite", "find_nan", "layer_outputs", "show_graph"]
 

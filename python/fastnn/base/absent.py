@@ -16,7 +16,7 @@ from fastnn.namespaces import MODULES
 
 __all__ = ["ABSENT", "answer_from", "answer_missing", "close_names", "missing", "reason"]
 
-_README = "the section 'How it compares' of README.md says what is"
+_README = "the guide for Keras users (docs/keras.md) lists what is there and what is missing"
 _IMAGES = ("image layers are not part of fastnn yet", _README)
 _COMPLEX = ("fastnn has no complex numbers", "keep real and imaginary parts in two tensors")
 _FILES = ("only its own files are written", "model.save('m.keras') or model.save('m.safetensors')")
@@ -125,7 +125,7 @@ ABSENT: dict[str, tuple[str, str]] = {
     "complex64": _COMPLEX, "complex128": _COMPLEX, "complex": _COMPLEX,
     "string": ("strings are not tensors here", "numbers: look-ups before training"),
     "summary": ("there is no tf.summary", "fastnn.callbacks.TensorBoard"),
-    "profiler": ("there is no profiler of TensorFlow", "Function.steps() lists what a step runs"),
+    "profiler": ("there is no profiler of TensorFlow", "Function.steps shows what a step runs"),
     "raw_ops": ("there are no raw ops", "fastnn.op_table() lists the rows"),
     "TensorArray": ("there are no tensor arrays", "a Python list, then fastnn.ops.stack"),
     "py_function": ("there are no Python ops in a graph", "call the function before training"),

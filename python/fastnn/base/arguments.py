@@ -15,7 +15,8 @@ import numpy as np
 from fastnn.base.caching import cached
 
 __all__ = [
-    "as_number", "call_parameters", "check_counts", "is_whole", "local_path", "takes_numbers",
+    "as_number", "call_parameters", "check_counts", "is_whole", "local_path", "signature_of",
+    "takes_numbers",
     "verbosity",
 ]  # fmt: skip
 
@@ -120,3 +121,16 @@ def call_parameters(fn: Callable[..., Any]) -> tuple[list[str], bool, bool, bool
         "mask" in every,
         any(p.kind is p.VAR_KEYWORD for p in parameters),
     )
+
+
+def signature_of(defaults: dict[str, Any], **keywords: Any) -> inspect.Signature:
+    """The signature of a constructor made in a loop: for `help`, editors and the documents.
+
+    `defaults` may be given by position, `keywords` by name alone.
+    """
+    either, named = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY
+    return inspect.Signature([
+        inspect.Parameter("self", either),
+        *(inspect.Parameter(name, either, default=value) for name, value in defaults.items()),
+        *(inspect.Parameter(name, named, default=value) for name, value in keywords.items()),
+    ])  # fmt: skip

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from fastnn import _core, ops
+from fastnn.base.arguments import signature_of
 from fastnn.config import epsilon, snake_case as _snake, unique_name
 from fastnn.data.labels import check_binary, check_class_numbers, known_values
 from fastnn.dtype_policies import computing_dtype
@@ -644,6 +645,8 @@ def _loss_class(fn: Callable[..., Any], class_name: str, doc: str, **defaults: A
         for key, value in settings.items():
             setattr(self, key, value)
 
+    shown = {**defaults, "reduction": "sum_over_batch_size", "name": fn.__name__}
+    __init__.__signature__ = signature_of(shown, dtype=None)  # type: ignore[attr-defined]
     body = {"__init__": __init__, "__doc__": doc, "__module__": __name__}
     return type(class_name, (LossFunctionWrapper,), body)
 

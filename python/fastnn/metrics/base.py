@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core, initializers, losses, ops
+from fastnn.base.arguments import signature_of
 from fastnn.config import epsilon, snake_case, unique_name
 from fastnn.dtype_policies import computing_dtype
 from fastnn.losses.functions import check_alike, squeeze_or_expand_to_same_rank
@@ -407,6 +408,8 @@ def _mean_class(
         for key, value in settings.items():
             setattr(self, key, value)
 
+    shown = {k: defaults.get(k, default_name if k == "name" else None) for k in _order(defaults)}
+    __init__.__signature__ = signature_of(shown)  # type: ignore[attr-defined]
     body = {
         "__init__": __init__, "__doc__": doc, "__module__": __name__,
         "_direction": "up" if up else "down",
