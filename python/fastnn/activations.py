@@ -20,7 +20,18 @@ _c = _core.ops
 
 @keras_op
 def linear(x: Any) -> Any:
-    """`x` itself."""
+    """`x` itself.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.linear(np.array([-1.0, 2.0]))
+        array([-1.,  2.])
+    """
     return x
 
 
@@ -28,7 +39,21 @@ def linear(x: Any) -> Any:
 def relu(
     x: Any, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
 ) -> Any:
-    """max(x, 0); with a slope below the threshold and a ceiling if asked."""
+    """max(x, 0); with a slope below the threshold and a ceiling if asked.
+
+    Args:
+        x: A tensor or array.
+        negative_slope: The slope below the threshold.
+        max_value: The largest output; None: no ceiling.
+        threshold: The value from which on the input passes.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.relu(np.array([-1.0, 2.0])).numpy()
+        array([0., 2.], dtype=float32)
+    """
     if negative_slope == 0.0 and max_value is None and threshold == 0.0:
         return _c.relu(x)
     x = convert_to_tensor(x, "float32")
@@ -40,67 +65,195 @@ def relu(
 
 @keras_op
 def relu6(x: Any) -> Any:
-    """min(max(x, 0), 6)."""
+    """min(max(x, 0), 6).
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.relu6(np.array([-1.0, 2.0, 9.0])).numpy()
+        array([0., 2., 6.], dtype=float32)
+    """
     return _c.relu6(x)
 
 
 @keras_op
 def leaky_relu(x: Any, negative_slope: float = 0.2) -> Any:
-    """`x` where positive, negative_slope * x elsewhere."""
+    """`x` where positive, negative_slope * x elsewhere.
+
+    Args:
+        x: A tensor or array.
+        negative_slope: The slope for negative inputs.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.leaky_relu(np.array([-1.0, 2.0])).numpy()
+        array([-0.2,  2. ], dtype=float32)
+    """
     return _c.leaky_relu(x, negative_slope=negative_slope)
 
 
 @keras_op
 def elu(x: Any, alpha: float = 1.0) -> Any:
-    """`x` where positive, alpha (e^x - 1) elsewhere."""
+    """`x` where positive, alpha * (e^x - 1) elsewhere.
+
+    Args:
+        x: A tensor or array.
+        alpha: The value that very negative inputs approach, negated.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.elu(np.array([-1.0, 2.0])).numpy().round(4)
+        array([-0.6321,  2.    ], dtype=float32)
+    """
     return _c.elu(x, alpha=alpha)
 
 
 @keras_op
 def selu(x: Any) -> Any:
-    """Scaled elu with the self-normalising constants (Klambauer et al. 2017)."""
+    """A scaled elu whose constants keep mean 0 and variance 1 from layer to layer. Source:
+    Klambauer et al. 2017.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.selu(np.array([-1.0, 2.0])).numpy().round(4)
+        array([-1.1113,  2.1014], dtype=float32)
+    """
     return _c.selu(x)
 
 
 @keras_op
 def celu(x: Any, alpha: float = 1.0) -> Any:
-    """max(x, 0) + min(0, alpha (e^(x/alpha) - 1))."""
+    """max(x, 0) + min(0, alpha * (e^(x / alpha) - 1)).
+
+    Args:
+        x: A tensor or array.
+        alpha: The value that very negative inputs approach, negated.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.celu(np.array([-1.0, 2.0])).numpy().round(4)
+        array([-0.6321,  2.    ], dtype=float32)
+    """
     return _c.celu(x, alpha=alpha)
 
 
 @keras_op
 def gelu(x: Any, approximate: bool = False) -> Any:
-    """X Φ(x), exact by default; by tanh when approximate."""
+    """`x` Φ(x), with the distribution function Φ of the normal law. Source: Hendrycks & Gimpel
+    2016.
+
+    Args:
+        x: A tensor or array.
+        approximate: Whether Φ is taken by tanh instead of exactly.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.gelu(np.array([-1.0, 2.0])).numpy().round(4)
+        array([-0.1587,  1.9545], dtype=float32)
+    """
     return _c.gelu(x, approximate=approximate)
 
 
 @keras_op
 def sigmoid(x: Any) -> Any:
-    """1 / (1 + e^-x)."""
+    """1 / (1 + e^-x).
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.sigmoid(np.array([0.0, 2.0])).numpy().round(4)
+        array([0.5   , 0.8808], dtype=float32)
+    """
     return _c.sigmoid(x)
 
 
 @keras_op
 def hard_sigmoid(x: Any) -> Any:
-    """x/6 + 1/2 cut to [0, 1]."""
+    """`x` / 6 + 1/2, cut to 0 … 1.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.hard_sigmoid(np.array([-4.0, 0.0, 1.5])).numpy()
+        array([0.  , 0.5 , 0.75], dtype=float32)
+    """
     return _c.hard_sigmoid(x)
 
 
 @keras_op
 def tanh(x: Any) -> Any:
-    """Hyperbolic tangent."""
+    """The hyperbolic tangent.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.tanh(np.array([0.0, 2.0])).numpy().round(4)
+        array([0.   , 0.964], dtype=float32)
+    """
     return _c.tanh(x)
 
 
 @keras_op
 def hard_tanh(x: Any) -> Any:
-    """`x` cut to [-1, 1]."""
+    """`x` cut to -1 … 1.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.hard_tanh(np.array([-4.0, 0.5, 3.0])).numpy()
+        array([-1. ,  0.5,  1. ], dtype=float32)
+    """
     return _c.hard_tanh(x)
 
 
 @keras_op
 def softmax(x: Any, axis: int | Sequence[int] = -1) -> Any:
-    """e^x divided by its sum over `axis`, or over several axes together."""
+    """e^x divided by its sum: positive numbers that add up to 1.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes whose values add up to 1.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.softmax(np.array([[0.0, np.log(3.0)]])).numpy().round(4)
+        array([[0.25, 0.75]], dtype=float32)
+    """
     axis = as_number(axis)
     if isinstance(axis, int):
         return _c.softmax(x, axis=axis)
@@ -109,7 +262,19 @@ def softmax(x: Any, axis: int | Sequence[int] = -1) -> Any:
 
 @keras_op
 def log_softmax(x: Any, axis: int | Sequence[int] = -1) -> Any:
-    """Logarithm of softmax over `axis`, or over several axes together."""
+    """The logarithm of softmax, without overflow.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes whose probabilities add up to 1.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.log_softmax(np.array([[0.0, 0.0]])).numpy().round(4)
+        array([[-0.6931, -0.6931]], dtype=float32)
+    """
     axis = as_number(axis)
     if isinstance(axis, int):
         return _c.log_softmax(x, axis=axis)
@@ -118,19 +283,52 @@ def log_softmax(x: Any, axis: int | Sequence[int] = -1) -> Any:
 
 @keras_op
 def softplus(x: Any) -> Any:
-    """log(1 + e^x)."""
+    """log(1 + e^x).
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.softplus(np.array([0.0, 2.0])).numpy().round(4)
+        array([0.6931, 2.1269], dtype=float32)
+    """
     return _c.softplus(x)
 
 
 @keras_op
 def softsign(x: Any) -> Any:
-    """X / (1 + |x|)."""
+    """`x` / (1 + |x|).
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.softsign(np.array([-1.0, 3.0])).numpy()
+        array([-0.5 ,  0.75], dtype=float32)
+    """
     return _c.softsign(x)
 
 
 @keras_op
 def silu(x: Any) -> Any:
-    """X sigmoid(x)."""
+    """`x` sigmoid(x), also called swish.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.silu(np.array([0.0, 2.0])).numpy().round(4)
+        array([0.    , 1.7616], dtype=float32)
+    """
     return _c.silu(x)
 
 
@@ -139,7 +337,18 @@ swish = silu
 
 @keras_op
 def hard_silu(x: Any) -> Any:
-    """X hard_sigmoid(x)."""
+    """`x` hard_sigmoid(x).
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.hard_silu(np.array([-4.0, 0.0, 1.5])).numpy()
+        array([-0.   ,  0.   ,  1.125], dtype=float32)
+    """
     return _c.hard_silu(x)
 
 
@@ -148,25 +357,70 @@ hard_swish = hard_silu
 
 @keras_op
 def mish(x: Any) -> Any:
-    """X tanh(softplus(x))."""
+    """`x` tanh(softplus(x)). Source: Misra 2019.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.mish(np.array([0.0, 2.0])).numpy().round(4)
+        array([0.   , 1.944], dtype=float32)
+    """
     return _c.mish(x)
 
 
 @keras_op
 def exponential(x: Any) -> Any:
-    """e^x."""
+    """e^x.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.exponential(np.array([0.0, 1.0])).numpy().round(4)
+        array([1.    , 2.7183], dtype=float32)
+    """
     return _c.exp(x)
 
 
 @keras_op
 def log_sigmoid(x: Any) -> Any:
-    """Logarithm of sigmoid, without overflow."""
+    """The logarithm of sigmoid, without overflow.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.log_sigmoid(np.array([0.0, -100.0])).numpy().round(4)
+        array([  -0.6931, -100.    ], dtype=float32)
+    """
     return _c.log_sigmoid(x)
 
 
 @keras_op
 def glu(x: Any, axis: int = -1) -> Any:
-    """First half times the sigmoid of the second half, along `axis`."""
+    """The first half of an axis times the sigmoid of the second half.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis that is halved.
+
+    Returns:
+        A tensor with half the size along `axis`.
+
+    Example:
+        >>> fastnn.activations.glu(np.array([[3.0, 0.0]])).numpy()
+        array([[1.5]], dtype=float32)
+    """
     from fastnn.ops import split
 
     a, b = split(x, 2, axis)
@@ -175,41 +429,112 @@ def glu(x: Any, axis: int = -1) -> Any:
 
 @keras_op
 def squareplus(x: Any, b: float = 4) -> Any:
-    """(x + sqrt(x² + b)) / 2."""
+    """(x + sqrt(x² + b)) / 2.
+
+    Args:
+        x: A tensor or array.
+        b: The width of the bend at zero.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.squareplus(np.array([0.0, 3.0])).numpy().round(4)
+        array([1.    , 3.3028], dtype=float32)
+    """
     x = convert_to_tensor(x, "float32")
     return 0.5 * (x + _c.sqrt(x * x + b))
 
 
 @keras_op
 def threshold(x: Any, threshold: float, default_value: float) -> Any:
-    """`x` where above the threshold, `default_value` elsewhere."""
+    """`x` where above a threshold, another value elsewhere.
+
+    Args:
+        x: A tensor or array.
+        threshold: The threshold.
+        default_value: The value elsewhere.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.threshold(np.array([1.0, 3.0]), 2.0, 0.0).numpy()
+        array([0., 3.], dtype=float32)
+    """
     x = convert_to_tensor(x, "float32")
     return _c.where(x > float(threshold), x, float(default_value))
 
 
 @keras_op
 def tanh_shrink(x: Any) -> Any:
-    """X - tanh(x)."""
+    """`x` - tanh(x).
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.tanh_shrink(np.array([0.0, 2.0])).numpy().round(4)
+        array([0.   , 1.036], dtype=float32)
+    """
     return _c.tanh_shrink(x)
 
 
 @keras_op
 def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
-    """`x` moved towards zero by the threshold, zero within it."""
+    """`x` moved towards zero by a threshold, zero within it.
+
+    Args:
+        x: A tensor or array.
+        threshold: The threshold, at least 0.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.soft_shrink(np.array([-1.0, 0.2])).numpy()
+        array([-0.5,  0. ], dtype=float32)
+    """
     x = convert_to_tensor(x, "float32")
     return _c.sign(x) * _c.maximum(_abs(x) - threshold, 0.0)
 
 
 @keras_op
 def hard_shrink(x: Any, threshold: float = 0.5) -> Any:
-    """`x` where |x| is above the threshold, zero within it."""
+    """`x` where |x| is above a threshold, zero within it.
+
+    Args:
+        x: A tensor or array.
+        threshold: The threshold, at least 0.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.hard_shrink(np.array([-1.0, 0.2])).numpy()
+        array([-1.,  0.], dtype=float32)
+    """
     x = convert_to_tensor(x, "float32")
     return x * cast(_abs(x) > threshold, "float32")
 
 
 @keras_op
 def sparse_plus(x: Any) -> Any:
-    """0 below -1, x above 1, (x + 1)² / 4 between."""
+    """0 below -1, x above 1, (x + 1)² / 4 between.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.sparse_plus(np.array([-2.0, 0.0, 3.0])).numpy()
+        array([0.  , 0.25, 3.  ], dtype=float32)
+    """
     x = convert_to_tensor(x, "float32")
     middle = 0.25 * (x + 1.0) * (x + 1.0)
     return _c.where(x <= -1.0, 0.0, _c.where(x < 1.0, middle, x))
@@ -217,7 +542,18 @@ def sparse_plus(x: Any) -> Any:
 
 @keras_op
 def sparse_sigmoid(x: Any) -> Any:
-    """0 below -1, 1 above 1, (x + 1) / 2 between."""
+    """0 below -1, 1 above 1, (x + 1) / 2 between.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.activations.sparse_sigmoid(np.array([-2.0, 0.0, 3.0])).numpy()
+        array([0. , 0.5, 1. ], dtype=float32)
+    """
     return _c.clip(0.5 * (convert_to_tensor(x, "float32") + 1.0), min=0.0, max=1.0)
 
 
@@ -235,7 +571,21 @@ enter_ops("activations", {k: v for k, v in TABLE.names.items() if callable(v)})
 
 
 def get(identifier: Any) -> Callable[..., Any]:
-    """The activation for a name, a function, a layer or None (linear)."""
+    """The activation that a name, function, layer or None stands for.
+
+    Args:
+        identifier: A name such as `"relu"`, a function, a layer, or None for `linear`.
+
+    Returns:
+        A function of a tensor.
+
+    Raises:
+        ValueError: The name is not known; the hint names the nearest ones.
+
+    Example:
+        >>> fastnn.activations.get("relu").__name__
+        'relu'
+    """
     if identifier is None:
         return linear
     if isinstance(identifier, dict) and identifier.get("class_name") not in TABLE.names:
@@ -247,10 +597,35 @@ def get(identifier: Any) -> Callable[..., Any]:
 
 
 def serialize(activation: Callable[..., Any]) -> Any:
-    """The name of an activation."""
+    """The name of an activation, for configs.
+
+    Args:
+        activation: A function of a tensor.
+
+    Returns:
+        Its name, or a config.
+
+    Example:
+        >>> fastnn.activations.serialize(fastnn.activations.relu)
+        'relu'
+    """
     return plain(activation)
 
 
 def deserialize(config: Any) -> Callable[..., Any]:
-    """The activation that a name or config describes."""
+    """The activation that a name or config describes.
+
+    Args:
+        config: What `serialize` gave.
+
+    Returns:
+        A function of a tensor.
+
+    Raises:
+        ValueError: The name is not known.
+
+    Example:
+        >>> fastnn.activations.deserialize("relu").__name__
+        'relu'
+    """
     return get(config)

@@ -30,17 +30,53 @@ name_scope = NameScope
 
 
 def standardize_dtype(dtype: Any) -> str:
-    """The element type that fastnn stores for a type of NumPy or Keras: "float32" for None."""
+    """The type that fastnn stores for a type of NumPy or Keras.
+
+    Args:
+        dtype: A name, a type of NumPy, or None for "float32".
+
+    Returns:
+        The name of the type.
+
+    Raises:
+        ValueError: It is no type.
+
+    Example:
+        >>> fastnn.backend.standardize_dtype(np.float32)
+        'float32'
+    """
     return "float32" if dtype is None else stored_dtype(dtype)
 
 
 def is_float_dtype(dtype: Any) -> bool:
-    """True for floating types."""
+    """Whether a type is a floating one.
+
+    Args:
+        dtype: A name, or a type of NumPy.
+
+    Returns:
+        True or False.
+
+    Example:
+        >>> fastnn.backend.is_float_dtype("float32")
+        True
+    """
     return str(getattr(dtype, "name", dtype)).startswith(("float", "bfloat"))
 
 
 def is_int_dtype(dtype: Any) -> bool:
-    """True for integer types, signed or not."""
+    """Whether a type is an integer one, signed or not.
+
+    Args:
+        dtype: A name, or a type of NumPy.
+
+    Returns:
+        True or False.
+
+    Example:
+        >>> fastnn.backend.is_int_dtype("uint8")
+        True
+    """
     return str(getattr(dtype, "name", dtype)).startswith(("int", "uint"))
 
 

@@ -54,17 +54,43 @@ _counts: Counter[str] = Counter()
 
 
 def backend() -> str:
-    """The name of the engine: always "fastnn"."""
+    """The name of the engine: always "fastnn".
+
+    Returns:
+        The name.
+
+    Example:
+        >>> fastnn.backend.backend()
+        'fastnn'
+    """
     return "fastnn"
 
 
 def floatx() -> str:
-    """The floating type everything computes in: always "float32"."""
+    """The floating type everything computes in: always "float32".
+
+    Returns:
+        The name of the type.
+
+    Example:
+        >>> fastnn.backend.floatx()
+        'float32'
+    """
     return "float32"
 
 
 def set_floatx(value: str) -> None:
-    """Accepts "float32", the only computing type; ValueError otherwise."""
+    """Accepts "float32", the only type that computes.
+
+    Args:
+        value: `"float32"`.
+
+    Raises:
+        ValueError: Another type.
+
+    Example:
+        >>> fastnn.backend.set_floatx("float32")
+    """
     if value != "float32":
         raise ValueError(f"floatx {value!r} is not supported\n  hint: fastnn computes in 'float32'")
 
@@ -88,15 +114,33 @@ _policy = "float32"
 
 
 def dtype_policy() -> Any:
-    """The policy that `set_dtype_policy` set; it computes in float32, whatever its name."""
+    """The policy that `set_dtype_policy` set; it computes in float32, whatever its name.
+
+    Returns:
+        A `DTypePolicy`.
+
+    Example:
+        >>> fastnn.config.dtype_policy().name
+        'float32'
+    """
     return DTypePolicy(_policy)
 
 
 def set_dtype_policy(policy: Any) -> None:
-    """Sets the policy: "float32", or a mixed one, which computes in float32 all the same.
+    """Sets the policy of new layers: "float32", or a mixed one, which computes in float32 all the
+    same.
 
     Half precision saves time on devices that have units for it; on cores it would save none, and
-    float32 is at least as exact. ValueError for other policies.
+    float32 is at least as exact.
+
+    Args:
+        policy: A name, or a `DTypePolicy`.
+
+    Raises:
+        ValueError: Another policy.
+
+    Example:
+        >>> fastnn.config.set_dtype_policy("float32")
     """
     global _policy
     computing_dtype(policy, "set_dtype_policy")
@@ -110,7 +154,18 @@ def set_dtype_policy(policy: Any) -> None:
 
 
 def list_physical_devices(device_type: str | None = None) -> list[Any]:
-    """TensorFlow's question for devices: the CPU, and an empty list for "GPU"."""
+    """TensorFlow's question for devices: the CPU, and an empty list for "GPU".
+
+    Args:
+        device_type: `"CPU"`, `"GPU"`, or None for all.
+
+    Returns:
+        A list of devices.
+
+    Example:
+        >>> fastnn.config.list_logical_devices("GPU")
+        []
+    """
     from types import SimpleNamespace
 
     cpu = SimpleNamespace(name="/physical_device:CPU:0", device_type="CPU")
@@ -121,33 +176,87 @@ list_logical_devices = list_physical_devices
 
 
 def run_functions_eagerly(run_eagerly: bool) -> None:
-    """Taken for TensorFlow's sake: `fastnn.function` is compiled where it can be."""
+    """Taken for TensorFlow's sake: `fastnn.function` is compiled where it can be.
+
+    Args:
+        run_eagerly: Changes nothing.
+
+    Example:
+        >>> fastnn.config.run_functions_eagerly(True)
+    """
 
 
 def epsilon() -> float:
-    """The fuzz that keeps divisions and logarithms finite, 1e-7 unless set."""
+    """The small number that keeps divisions and logarithms finite, 1e-7 unless set.
+
+    Returns:
+        The number.
+
+    Example:
+        >>> fastnn.backend.epsilon()
+        1e-07
+    """
     return _epsilon
 
 
 def set_epsilon(value: float) -> None:
-    """Sets the fuzz returned by `epsilon()`."""
+    """Sets the small number that `epsilon()` gives.
+
+    Args:
+        value: A number above 0.
+
+    Example:
+        >>> fastnn.backend.set_epsilon(1e-7)
+    """
     global _epsilon
     _epsilon = float(value)
 
 
 def image_data_format() -> str:
-    """The axis order of images that layers take unless they are told: "channels_last" at first."""
+    """The axis order of images that layers take unless they are told.
+
+    Returns:
+        `"channels_last"` at first.
+
+    Example:
+        >>> fastnn.backend.image_data_format()
+        'channels_last'
+    """
     return _data_format
 
 
 def set_image_data_format(data_format: str) -> None:
-    """Sets the axis order that new layers take: "channels_last" or "channels_first"."""
+    """Sets the axis order that new layers take.
+
+    Args:
+        data_format: `"channels_last"` or `"channels_first"`.
+
+    Raises:
+        ValueError: It is neither.
+
+    Example:
+        >>> fastnn.backend.set_image_data_format("channels_last")
+    """
     global _data_format
     _data_format = standardize_data_format(data_format)
 
 
 def standardize_data_format(data_format: object) -> str:
-    """The axis order that an argument means: None is the global one; ValueError for others."""
+    """The axis order that an argument means.
+
+    Args:
+        data_format: `"channels_last"`, `"channels_first"`, or None for the global one.
+
+    Returns:
+        One of the two.
+
+    Raises:
+        ValueError: It is neither.
+
+    Example:
+        >>> fastnn.config.standardize_data_format(None)
+        'channels_last'
+    """
     if data_format is None:
         return _data_format
     name = str(data_format).lower()
@@ -160,17 +269,29 @@ def standardize_data_format(data_format: object) -> str:
 
 
 def is_accuracy_by_loss() -> bool:
-    """Whether "accuracy" by name takes outputs as its loss does: True unless set."""
+    """Whether "accuracy" by name takes outputs as its loss does.
+
+    Returns:
+        True unless set.
+
+    Example:
+        >>> fastnn.config.is_accuracy_by_loss()
+        True
+    """
     return _accuracy_by_loss
 
 
 def set_accuracy_by_loss(flag: bool) -> None:
-    """With True "accuracy" of logits is cut at 0, with False at 0.5, as Keras does in all cases.
+    """Chooses where "accuracy" of logits is cut: at 0, or at 0.5 as Keras does in all cases.
 
     It concerns names in `compile(metrics=...)`: "accuracy", "binary_accuracy" and "crossentropy"
     beside a loss with `from_logits=True`. Metric objects are as they were made.
 
-        fastnn.config.set_accuracy_by_loss(False)  # Keras's numbers
+    Args:
+        flag: True for 0 beside such a loss, False for 0.5.
+
+    Example:
+        >>> fastnn.config.set_accuracy_by_loss(True)
     """
     global _accuracy_by_loss
     _accuracy_by_loss = bool(flag)
@@ -191,13 +312,33 @@ def unique_name(prefix: str) -> str:
 
 
 def get_uid(prefix: str = "") -> int:
-    """The next number for automatic names of this prefix, counted from 1."""
+    """The next number for automatic names of a prefix, counted from 1.
+
+    Args:
+        prefix: The prefix.
+
+    Returns:
+        A whole number.
+
+    Example:
+        >>> fastnn.backend.get_uid("block") + 1 == fastnn.backend.get_uid("block")
+        True
+    """
     _counts[prefix] += 1
     return _counts[prefix]
 
 
 def clear_session(free_memory: bool = True) -> None:
-    """Starts automatic names at zero again; models free their memory when they are dropped."""
+    """Starts automatic names at zero again; models free their memory when they are dropped.
+
+    Args:
+        free_memory: Accepted for Keras's sake.
+
+    Example:
+        >>> fastnn.backend.clear_session()
+        >>> fastnn.layers.Dense(1).name
+        'dense'
+    """
     _counts.clear()
 
 

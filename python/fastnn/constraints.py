@@ -15,7 +15,18 @@ __all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "get", "
 
 
 class Constraint(Configurable):
-    """Called with a weight, gives the nearest value that meets the condition; here any does."""
+    """What weights are brought back to after each step: the base of all constraints.
+
+    Called with a weight, gives the nearest value that meets the condition; subclasses define
+    `__call__`.
+
+    Example:
+        >>> class AtMostOne(fastnn.constraints.Constraint):
+        ...     def __call__(self, w):
+        ...         return fastnn.ops.minimum(w, 1.0)
+        >>> AtMostOne()(np.array([0.5, 3.0])).numpy()
+        array([0.5, 1. ], dtype=float32)
+    """
 
     def __call__(self, w: Any) -> Any:
         """Brings a weight back to the condition; subclasses override it."""
@@ -27,7 +38,17 @@ def _norms(w: Any, axis: int | Sequence[int]) -> Any:
 
 
 class MaxNorm(Constraint):
-    """Norms along `axis` at most `max_value`."""
+    """Norms along some axes of at most a value.
+
+    Args:
+        max_value: The largest norm.
+        axis: The axis or axes of each vector; 0 for the columns of a dense kernel.
+
+    Example:
+        >>> fastnn.constraints.MaxNorm(1.0)(np.array([[3.0], [4.0]])).numpy().round(4)
+        array([[0.6],
+               [0.8]], dtype=float32)
+    """
 
     def __init__(self, max_value: float = 2, axis: int | Sequence[int] = 0) -> None:
         self.max_value, self.axis = max_value, axis
@@ -39,7 +60,12 @@ class MaxNorm(Constraint):
 
 
 class NonNeg(Constraint):
-    """No negative weights."""
+    """No negative weights: they become zero.
+
+    Example:
+        >>> fastnn.constraints.NonNeg()(np.array([-1.0, 2.0])).numpy()
+        array([0., 2.], dtype=float32)
+    """
 
     def __call__(self, w: Any) -> Any:
         """Brings a weight back to the condition."""
@@ -47,7 +73,16 @@ class NonNeg(Constraint):
 
 
 class UnitNorm(Constraint):
-    """Norms along `axis` equal to 1."""
+    """Norms along some axes equal to 1.
+
+    Args:
+        axis: The axis or axes of each vector; 0 for the columns of a dense kernel.
+
+    Example:
+        >>> fastnn.constraints.UnitNorm()(np.array([[3.0], [4.0]])).numpy().round(4)
+        array([[0.6],
+               [0.8]], dtype=float32)
+    """
 
     def __init__(self, axis: int | Sequence[int] = 0) -> None:
         self.axis = axis
@@ -58,7 +93,19 @@ class UnitNorm(Constraint):
 
 
 class MinMaxNorm(Constraint):
-    """Norms along `axis` between two values; `rate` 1 enforces it at once, less gradually."""
+    """Norms along some axes between two values.
+
+    Args:
+        min_value: The smallest norm.
+        max_value: The largest norm.
+        rate: 1 enforces it at once, less gradually.
+        axis: The axis or axes of each vector; 0 for the columns of a dense kernel.
+
+    Example:
+        >>> fastnn.constraints.MinMaxNorm(0.5, 1.0)(np.array([[3.0], [4.0]])).numpy().round(4)
+        array([[0.6],
+               [0.8]], dtype=float32)
+    """
 
     def __init__(
         self,
@@ -82,7 +129,21 @@ TABLE = Table("constraint", [MaxNorm, MinMaxNorm, NonNeg, UnitNorm],
 
 
 def get(identifier: Any) -> Any:
-    """The constraint for None, a name, a config or an object."""
+    """The constraint that a name, config or object stands for; None for None.
+
+    Args:
+        identifier: A name such as `"non_neg"`, a config, a `Constraint`, or None.
+
+    Returns:
+        A `Constraint`, or None.
+
+    Raises:
+        ValueError: The name is not known; the hint names the nearest ones.
+
+    Example:
+        >>> type(fastnn.constraints.get("non_neg")).__name__
+        'NonNeg'
+    """
     return TABLE.get(identifier)
 
 

@@ -16,7 +16,8 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base import tree
 from fastnn.errors import DataError
-from fastnn.layers.base.layer import Layer, as_tensors
+from fastnn.layers.base.call import as_tensors
+from fastnn.layers.base.layer import Layer
 from fastnn.tracing.call_context import CallContext, current_names
 from fastnn.tracing.variables import Scope, Variable
 

@@ -30,12 +30,34 @@ _current: Any = None
 
 
 def list_devices(device_type: str | None = None) -> list[str]:
-    """The devices: "cpu:0", and none of another type."""
+    """The devices: "cpu:0", and none of another type.
+
+    Args:
+        device_type: `"cpu"`, `"gpu"`, or None for all.
+
+    Returns:
+        A list of names.
+
+    Example:
+        >>> fastnn.distribution.list_devices()
+        ['cpu:0']
+    """
     return ["cpu:0"] if device_type in (None, "cpu", "CPU") else []
 
 
 def get_device_count(device_type: str | None = None) -> int:
-    """How many devices there are of a type."""
+    """How many devices there are of a type.
+
+    Args:
+        device_type: `"cpu"`, `"gpu"`, or None for all.
+
+    Returns:
+        A whole number.
+
+    Example:
+        >>> fastnn.distribution.get_device_count("gpu")
+        0
+    """
     return len(list_devices(device_type))
 
 
@@ -50,7 +72,19 @@ def _one(where: str, devices: Any) -> None:
 def initialize(
     job_addresses: Any = None, num_processes: int | None = None, process_id: int | None = None
 ) -> None:
-    """Accepts one process; ValueError for several."""
+    """Accepts one process.
+
+    Args:
+        job_addresses: Addresses of processes; one at most.
+        num_processes: 1, or None.
+        process_id: 0, or None.
+
+    Raises:
+        ValueError: There are several processes.
+
+    Example:
+        >>> fastnn.distribution.initialize(num_processes=1)
+    """
     if (num_processes or 1) > 1:
         raise ValueError(
             f"initialize: {num_processes} processes, fastnn computes in one\n  hint: leave it out"
@@ -58,7 +92,20 @@ def initialize(
 
 
 class DeviceMesh:
-    """A mesh of one device."""
+    """A mesh of one device.
+
+    Args:
+        shape: Sizes of the mesh; their product is 1.
+        axis_names: One name an axis.
+        devices: Names of devices.
+
+    Raises:
+        ValueError: The mesh has more than one place.
+
+    Example:
+        >>> fastnn.distribution.DeviceMesh((1,), ["batch"]).shape
+        (1,)
+    """
 
     def __init__(self, shape: Sequence[int], axis_names: Sequence[str], devices: Any = None):
         self.shape, self.axis_names = tuple(shape), list(axis_names)
@@ -67,7 +114,16 @@ class DeviceMesh:
 
 
 class DataParallel:
-    """Batches shared among devices: with one device, training as always."""
+    """Batches shared among devices: with one device, training as always.
+
+    Args:
+        device_mesh: A `DeviceMesh`.
+        devices: Names of devices.
+        auto_shard_dataset: Changes nothing on one device.
+
+    Example:
+        >>> sharing = fastnn.distribution.DataParallel()
+    """
 
     def __init__(
         self,
@@ -85,18 +141,40 @@ class DataParallel:
 
 
 def distribution() -> Any:
-    """What `set_distribution` set."""
+    """What `set_distribution` set.
+
+    Returns:
+        A distribution, or None.
+
+    Example:
+        >>> fastnn.distribution.distribution()
+    """
     return _current
 
 
 def set_distribution(value: Any) -> None:
-    """Sets the distribution; it changes nothing on one device."""
+    """Sets the distribution; it changes nothing on one device.
+
+    Args:
+        value: A distribution, or None.
+
+    Example:
+        >>> fastnn.distribution.set_distribution(None)
+    """
     global _current
     _current = value
 
 
 class Strategy:
-    """TensorFlow's strategies with one replica."""
+    """TensorFlow's strategies with one replica.
+
+    Args:
+        devices: Names of devices.
+
+    Example:
+        >>> fastnn.distribution.Strategy().num_replicas_in_sync
+        1
+    """
 
     num_replicas_in_sync = 1
 
@@ -122,15 +200,39 @@ class Strategy:
 
 
 class MirroredStrategy(Strategy):
-    """Mirrored variables on one device: the variables."""
+    """TensorFlow's mirrored variables on one device: the variables.
+
+    Args:
+        devices: Names of devices.
+
+    Example:
+        >>> with fastnn.distribution.MirroredStrategy().scope():
+        ...     model = fastnn.Sequential([fastnn.Input((1,)), fastnn.layers.Dense(1)])
+    """
 
 
 class OneDeviceStrategy(Strategy):
-    """The strategy that fastnn has."""
+    """TensorFlow's strategy for one device: the one that fastnn has.
+
+    Args:
+        devices: The name of the device.
+
+    Example:
+        >>> fastnn.distribution.OneDeviceStrategy("cpu:0").num_replicas_in_sync
+        1
+    """
 
 
 def get_strategy() -> Strategy:
-    """The strategy of one device."""
+    """The strategy of one device.
+
+    Returns:
+        A `Strategy`.
+
+    Example:
+        >>> fastnn.distribution.get_strategy().num_replicas_in_sync
+        1
+    """
     return OneDeviceStrategy()
 
 

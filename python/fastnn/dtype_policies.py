@@ -32,8 +32,17 @@ def computing_dtype(dtype: object, where: str) -> str:
 class DTypePolicy:
     """How a layer computes and stores: in "float32".
 
-    The names "mixed_float16" and "mixed_bfloat16" are taken with the same meaning; other policies
-    are refused with ValueError.
+    The names "mixed_float16" and "mixed_bfloat16" are taken with the same meaning.
+
+    Args:
+        name: The name of the policy.
+
+    Raises:
+        ValueError: Another policy.
+
+    Example:
+        >>> fastnn.dtype_policies.DTypePolicy("float32").compute_dtype
+        'float32'
     """
 
     def __init__(self, name: Any = "float32") -> None:
@@ -71,15 +80,55 @@ class DTypePolicy:
 
 
 def get(identifier: Any) -> DTypePolicy:
-    """The policy that a name, a config or a policy means."""
+    """The policy that a name, a config or a policy means.
+
+    Args:
+        identifier: A name, a config or a `DTypePolicy`.
+
+    Returns:
+        A `DTypePolicy`.
+
+    Raises:
+        ValueError: Another policy.
+
+    Example:
+        >>> fastnn.dtype_policies.get("float32").name
+        'float32'
+    """
     return identifier if isinstance(identifier, DTypePolicy) else DTypePolicy(identifier)
 
 
 def serialize(dtype_policy: DTypePolicy) -> str:
-    """What configs say of a policy: its name."""
+    """What configs say of a policy: its name.
+
+    Args:
+        dtype_policy: A `DTypePolicy`.
+
+    Returns:
+        The name.
+
+    Example:
+        >>> fastnn.dtype_policies.serialize(fastnn.dtype_policies.DTypePolicy())
+        'float32'
+    """
     return dtype_policy.name
 
 
 def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> DTypePolicy:
-    """The policy of a config, fastnn's or Keras's."""
+    """The policy of a config, fastnn's or Keras's.
+
+    Args:
+        config: A name, or a dict.
+        custom_objects: Classes and functions by name, for what fastnn does not know.
+
+    Returns:
+        A `DTypePolicy`.
+
+    Raises:
+        ValueError: Another policy.
+
+    Example:
+        >>> fastnn.dtype_policies.deserialize("float32").name
+        'float32'
+    """
     return get(config)

@@ -19,5 +19,16 @@ set_global_policy = set_dtype_policy
 
 
 def LossScaleOptimizer(inner_optimizer: Any, **_: Any) -> Any:
-    """The optimizer itself: float32 gradients do not vanish, so the loss is not scaled."""
+    """The optimiser itself: float32 gradients do not vanish, so the loss is not scaled.
+
+    Args:
+        inner_optimizer: An optimiser, or its name.
+
+    Returns:
+        The optimiser.
+
+    Example:
+        >>> type(fastnn.mixed_precision.LossScaleOptimizer(fastnn.optimizers.SGD())).__name__
+        'SGD'
+    """
     return inner_optimizer

@@ -81,9 +81,22 @@ def _classes(values: Any, name: str) -> np.ndarray[Any, Any]:
 
 
 def history(history: Any, ax: Axes | None = None) -> Axes:
-    """Loss and metrics over the epochs; validation values are dashed in their own colour.
+    """Draws loss and metrics over the epochs; validation values are dashed in their own colour.
 
-    `history` is what `fit` returned, or its `history` dict of lists. Epochs count from 1.
+    Args:
+        history: What `fit` gave, or its dict of lists.
+        ax: The matplotlib Axes to draw on; None makes a figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ImportError: matplotlib (extra `[plot]`) is not installed.
+
+    Example:
+        >>> axes = fastnn.plot.history({"loss": [1.0, 0.5], "val_loss": [1.2, 0.8]})
+        >>> len(axes.lines)
+        2
     """
     logs = getattr(history, "history", history)
     if not isinstance(logs, Mapping):
@@ -113,10 +126,24 @@ def history(history: Any, ax: Axes | None = None) -> Axes:
 
 
 def confusion_matrix(y_true: Any, y_pred: Any, ax: Axes | None = None) -> Axes:
-    """Counts of true against predicted classes.
+    """Draws counts of true against predicted classes.
 
-    `y_pred` may be classes, probabilities of class 1 (cut at 0.5), or scores per class (largest
-    wins). Drawn by scikit-learn's ConfusionMatrixDisplay.
+    Args:
+        y_true: Class numbers (n,).
+        y_pred: Classes, probabilities of class 1 (cut at 0.5), or scores by class (the largest
+            wins).
+        ax: The matplotlib Axes to draw on; None makes a figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ImportError: matplotlib and scikit-learn (extra `[plot]`) are not installed.
+
+    Example:
+        >>> axes = fastnn.plot.confusion_matrix([0, 1, 1], [0, 1, 0])
+        >>> axes.get_xlabel()
+        'Predicted label'
     """
     true, predicted = _classes(y_true, "y_true"), _classes(y_pred, "y_pred")
     _same_length(y_true=true, y_pred=predicted)
@@ -126,9 +153,22 @@ def confusion_matrix(y_true: Any, y_pred: Any, ax: Axes | None = None) -> Axes:
 
 
 def roc(y_true: Any, scores: Any, ax: Axes | None = None) -> Axes:
-    """True against false positive rate: one curve, or one per class for scores of several.
+    """Draws the true against the false positive rate: one curve, or one a class for scores of
+    several.
 
-    Two columns of scores count as class 0 and class 1. Drawn by scikit-learn's RocCurveDisplay.
+    Args:
+        y_true: Class numbers (n,).
+        scores: Scores of class 1 (n,), or of all classes (n, classes).
+        ax: The matplotlib Axes to draw on; None makes a figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ImportError: matplotlib and scikit-learn (extra `[plot]`) are not installed.
+
+    Example:
+        >>> axes = fastnn.plot.roc([0, 1, 1, 0], [0.1, 0.8, 0.4, 0.5])
     """
     true = _classes(y_true, "y_true")
     table = np.asarray(scores.to_numpy() if hasattr(scores, "to_numpy") else scores)
@@ -151,7 +191,23 @@ def roc(y_true: Any, scores: Any, ax: Axes | None = None) -> Axes:
 
 
 def regression(x: Any, y: Any, y_pred: Any, ax: Axes | None = None) -> Axes:
-    """The data as points and the prediction as a line over x, all one value per sample."""
+    """Draws the data as points and the prediction as a line, one value per sample.
+
+    Args:
+        x: Inputs (n,) or (n, 1).
+        y: True values (n,).
+        y_pred: Predicted values (n,).
+        ax: The matplotlib Axes to draw on; None makes a figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        ImportError: matplotlib (extra `[plot]`) is not installed.
+
+    Example:
+        >>> axes = fastnn.plot.regression([1, 2, 3], [1, 2, 4], [1, 2, 3])
+    """
     xs, ys, fitted = _column(x, "x"), _column(y, "y"), _column(y_pred, "y_pred")
     _same_length(x=xs, y=ys, y_pred=fitted)
     axes = _axes(ax, "regression")
@@ -165,7 +221,23 @@ def regression(x: Any, y: Any, y_pred: Any, ax: Axes | None = None) -> Axes:
 
 
 def model(model: Any, format: str = "mermaid") -> str:
-    """The graph of layers with shapes and parameter counts, as Mermaid or SVG text."""
+    """The graph of layers with shapes and parameter counts, as a text that draws itself.
+
+    Args:
+        model: A built model.
+        format: `"mermaid"` or `"svg"`.
+
+    Returns:
+        The text.
+
+    Raises:
+        ValueError: The format is neither.
+
+    Example:
+        >>> model = fastnn.Sequential([fastnn.Input((3,)), fastnn.layers.Dense(1)])
+        >>> fastnn.plot.model(model).splitlines()[0]
+        'flowchart TD'
+    """
     from fastnn.display import diagram as graph
 
     if not hasattr(model, "layers"):

@@ -35,7 +35,20 @@ _global: SeedGenerator | None = None
 
 
 def set_seed(seed: int) -> None:
-    """Seeds the process: initialisers, shuffling, dropout and the functions of this module."""
+    """Seeds the process: initialisers, shuffling, dropout and the functions of this module.
+
+    `utils.set_random_seed` seeds Python and NumPy as well.
+
+    Args:
+        seed: A whole number of at least 0.
+
+    Example:
+        >>> fastnn.random.seed(1)
+        >>> a = fastnn.random.normal((2,)).numpy()
+        >>> fastnn.random.seed(1)
+        >>> bool((fastnn.random.normal((2,)).numpy() == a).all())
+        True
+    """
     global _global
     _source.seed(_checked(seed))
     _global = None
@@ -51,12 +64,35 @@ def _checked(seed: Any) -> int:
 
 
 def make_default_seed() -> int:
-    """A fresh seed drawn from the process-wide source, which `set_seed` fixes."""
+    """A fresh seed from the process-wide source, which `seed` fixes.
+
+    Returns:
+        A whole number.
+
+    Example:
+        >>> fastnn.random.seed(1)
+        >>> isinstance(fastnn.random.make_default_seed(), int)
+        True
+    """
     return _source.randint(1, 2**31 - 1)
 
 
 class SeedGenerator:
-    """A source of keys. `state` is a variable (seed low, seed high, count, 0)."""
+    """A source of random keys: each use moves it on by one.
+
+    Its `state` is a variable, so a model's random numbers are part of its state and files.
+
+    Args:
+        seed: A whole number of at least 0; None draws one.
+        name: The name of the generator; made from the class name when left out.
+
+    Example:
+        >>> generator = fastnn.random.SeedGenerator(7)
+        >>> a = fastnn.random.normal((2,), seed=generator).numpy()
+        >>> b = fastnn.random.normal((2,), seed=generator).numpy()
+        >>> bool((a == b).any())
+        False
+    """
 
     def __init__(self, seed: int | None = None, name: str | None = None) -> None:
         self.seed = make_default_seed() if seed is None else _checked(seed)
@@ -112,7 +148,23 @@ def normal(
     dtype: str | None = None,
     seed: Any = None,
 ) -> Any:
-    """Normal numbers with this mean and standard deviation."""
+    """Normal numbers.
+
+    Args:
+        shape: The shape of the result.
+        mean: Their mean.
+        stddev: Their standard deviation.
+        dtype: The type of the result; `"float32"` by default.
+        seed: A whole number or a `SeedGenerator` for numbers that repeat; None takes the global
+            seed.
+
+    Returns:
+        A tensor of this shape.
+
+    Example:
+        >>> fastnn.random.normal((2, 3), seed=1).shape
+        (2, 3)
+    """
     x = _core.ops.random_normal(key_of(seed), shape=_shape(shape))
     return x * stddev + mean if (mean, stddev) != (0.0, 1.0) else x
 
@@ -124,7 +176,24 @@ def uniform(
     dtype: str | None = None,
     seed: Any = None,
 ) -> Any:
-    """Numbers spread evenly over [minval, maxval); with an integer dtype, whole numbers."""
+    """Numbers spread evenly over [minval, maxval); with an integer `dtype`, whole numbers.
+
+    Args:
+        shape: The shape of the result.
+        minval: The lower end.
+        maxval: The upper end, excluded.
+        dtype: The type of the result; `"float32"` by default.
+        seed: A whole number or a `SeedGenerator` for numbers that repeat; None takes the global
+            seed.
+
+    Returns:
+        A tensor of this shape.
+
+    Example:
+        >>> x = fastnn.random.uniform((100,), seed=1).numpy()
+        >>> bool(x.min() >= 0 and x.max() < 1)
+        True
+    """
     if dtype is not None and "int" in dtype:
         return randint(shape, int(minval), int(maxval), dtype, seed)
     x = _core.ops.random_uniform(key_of(seed), shape=_shape(shape))
@@ -138,7 +207,23 @@ def randint(
     dtype: str = "int32",
     seed: Any = None,
 ) -> Any:
-    """Whole numbers from minval to maxval - 1, each as likely."""
+    """Whole numbers from minval to maxval - 1, each as likely.
+
+    Args:
+        shape: The shape of the result.
+        minval: The smallest number.
+        maxval: The end, excluded.
+        dtype: The type of the result, `"int32"`.
+        seed: A whole number or a `SeedGenerator` for numbers that repeat; None takes the global
+            seed.
+
+    Returns:
+        A tensor of this shape.
+
+    Example:
+        >>> sorted(set(fastnn.random.integers((100,), 0, 3, seed=1).numpy().tolist()))
+        [0, 1, 2]
+    """
     if maxval <= minval:
         raise ValueError(f"randint: maxval {maxval} <= minval {minval}\n  hint: maxval is excluded")
     return _core.ops.random_integers(key_of(seed), shape=_shape(shape), low=minval, high=maxval)
@@ -154,7 +239,23 @@ def truncated_normal(
     dtype: str | None = None,
     seed: Any = None,
 ) -> Any:
-    """Normal numbers within two standard deviations, by the inverse distribution function."""
+    """Normal numbers within two standard deviations, by the inverse distribution function.
+
+    Args:
+        shape: The shape of the result.
+        mean: Their mean, before they are cut.
+        stddev: Their standard deviation, before they are cut.
+        dtype: The type of the result; `"float32"` by default.
+        seed: A whole number or a `SeedGenerator` for numbers that repeat; None takes the global
+            seed.
+
+    Returns:
+        A tensor of this shape.
+
+    Example:
+        >>> bool(abs(fastnn.random.truncated_normal((100,), seed=1).numpy()).max() <= 2)
+        True
+    """
     from statistics import NormalDist
 
     low = NormalDist().cdf(-2.0)
@@ -194,12 +295,41 @@ def _normal_quantile(p: Tensor) -> Any:
 
 
 def bernoulli(shape: Sequence[int | None] | int, p: float, seed: Any = None) -> Any:
-    """Ones with probability `p`, else zeros."""
+    """Ones with a probability, else zeros.
+
+    Args:
+        shape: The shape of the result.
+        p: The probability of a one.
+        seed: A whole number or a `SeedGenerator` for numbers that repeat; None takes the global
+            seed.
+
+    Returns:
+        A float tensor of this shape.
+
+    Example:
+        >>> sorted(set(fastnn.random.bernoulli((100,), 0.5, seed=1).numpy().tolist()))
+        [0.0, 1.0]
+    """
     return ops.cast(uniform(shape, seed=seed) < p, "float32")
 
 
 def categorical(logits: Any, num_samples: int, dtype: str = "int32", seed: Any = None) -> Any:
-    """Class numbers drawn by unnormalised log-probabilities: (n, classes) -> (n, num_samples)."""
+    """Class numbers drawn by unnormalised log-probabilities.
+
+    Args:
+        logits: (n, classes).
+        num_samples: How many are drawn for each row.
+        dtype: The type of the result, `"int32"`.
+        seed: A whole number or a `SeedGenerator` for numbers that repeat; None takes the global
+            seed.
+
+    Returns:
+        Class numbers (n, num_samples).
+
+    Example:
+        >>> fastnn.random.categorical(np.array([[0.0, -100.0]]), 3, seed=1).numpy()
+        array([[0, 0, 0]], dtype=int32)
+    """
     logits = ops.convert_to_tensor(logits)
     n, k = logits.shape
     u = _core.ops.random_uniform(key_of(seed), shape=[n, num_samples, k])
@@ -208,7 +338,20 @@ def categorical(logits: Any, num_samples: int, dtype: str = "int32", seed: Any =
 
 
 def permutation(n: int, seed: Any = None) -> Any:
-    """The numbers below `n` in random order."""
+    """The numbers below `n` in random order.
+
+    Args:
+        n: How many.
+        seed: A whole number or a `SeedGenerator` for numbers that repeat; None takes the global
+            seed.
+
+    Returns:
+        An int32 tensor (n,).
+
+    Example:
+        >>> sorted(fastnn.random.permutation(4, seed=1).numpy().tolist())
+        [0, 1, 2, 3]
+    """
     return _core.ops.random_permutation(key_of(seed), n=n)
 
 
@@ -237,7 +380,21 @@ def set_global_state(state: Any) -> None:
 
 
 def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
-    """The slices of `x` along an axis in random order."""
+    """The slices of a tensor along an axis in random order.
+
+    Args:
+        x: A tensor.
+        axis: The axis.
+        seed: A whole number or a `SeedGenerator` for numbers that repeat; None takes the global
+            seed.
+
+    Returns:
+        A tensor of the same shape.
+
+    Example:
+        >>> sorted(fastnn.random.shuffle(np.array([1, 2, 3]), seed=1).numpy().tolist())
+        [1, 2, 3]
+    """
     x = ops.convert_to_tensor(x)
     return ops.take(x, permutation(x.shape[axis], seed), axis=axis)
 
@@ -246,7 +403,22 @@ def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
 def dropout(
     inputs: Any, rate: float, noise_shape: Sequence[int | None] | None = None, seed: Any = None
 ) -> Any:
-    """Elements set to zero with probability `rate`, the others divided by 1 - rate."""
+    """Elements set to zero with a probability, the others divided by 1 - rate.
+
+    Args:
+        inputs: A tensor.
+        rate: The share that is dropped, from 0 to 1.
+        noise_shape: The shape of the random mask; an axis of size 1 is dropped as a whole.
+        seed: A whole number or a `SeedGenerator` for numbers that repeat; None takes the global
+            seed.
+
+    Returns:
+        A tensor of the inputs' shape.
+
+    Example:
+        >>> sorted(set(fastnn.random.dropout(np.ones(100), 0.5, seed=1).numpy().tolist()))
+        [0.0, 2.0]
+    """
     x = ops.convert_to_tensor(inputs, "float32")
     if rate == 0:
         return x

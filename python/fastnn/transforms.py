@@ -136,9 +136,26 @@ def _plain_call(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
 
 
 def jit(f: Callable[..., Any]) -> Callable[..., Any]:
-    """`f` compiled: traced once per structure, shapes and other arguments, then run as one step.
+    """A function compiled: traced once per structure, shapes and types, then run as one program.
 
-    Variables that `f` assigns are updated at each call. Other Python effects happen once.
+    Variables that `f` assigns are updated at each call. Other effects in Python happen once, while
+    it is traced.
+
+    Args:
+        f: A function of tensors, or of nested lists and dicts of them.
+
+    Returns:
+        A function with the arguments of `f`.
+
+    Raises:
+        TraceError: `f` reads values of tensors, as in `if x > 0`.
+
+    Example:
+        >>> @fastnn.jit
+        ... def norm(x):
+        ...     return fastnn.ops.sqrt(fastnn.ops.sum(x * x))
+        >>> float(norm(np.array([3.0, 4.0])))
+        5.0
     """
     traced = _Traced(f, _plain_call)
 
@@ -153,10 +170,28 @@ def jit(f: Callable[..., Any]) -> Callable[..., Any]:
 def value_and_grad(
     f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
-    """A function giving `(f(...), gradient)`, the gradient shaped like the arguments of `argnums`.
+    """A function that gives value and gradient of a scalar function in one go.
 
-    `f` returns a scalar (and, with `has_aux`, something besides). Arguments may be nested lists,
-    tuples and dicts of arrays, or of variables such as `model.trainable_variables`.
+    Arguments may be nested lists, tuples and dicts of arrays, or of variables such as
+    `model.trainable_variables`.
+
+    Args:
+        f: A function of tensors that gives a number.
+        argnums: Which argument to differentiate, or several.
+        has_aux: Whether `f` gives (value, something besides).
+
+    Returns:
+        A function with the arguments of `f` that gives (value, gradient), the gradient shaped like
+        the argument.
+
+    Raises:
+        TraceError: `f` reads values of tensors.
+
+    Example:
+        >>> both = fastnn.value_and_grad(lambda x: fastnn.ops.sum(x * x))
+        >>> value, gradient = both(np.array([1.0, 2.0]))
+        >>> float(value), gradient.numpy()
+        (5.0, array([2., 4.], dtype=float32))
     """
     many = not isinstance(argnums, int)
     if not all(isinstance(i, int) for i in (argnums if many else [argnums])):  # type: ignore[union-attr]
@@ -203,7 +238,25 @@ def value_and_grad(
 def grad(
     f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
-    """A function giving the gradient of the scalar function `f`; it can be nested."""
+    """A function that gives the gradient of a scalar function; it can be nested.
+
+    Args:
+        f: A function of tensors that gives a number.
+        argnums: Which argument to differentiate, or several.
+        has_aux: Whether `f` gives (value, something besides).
+
+    Returns:
+        A function with the arguments of `f` that gives the gradient, shaped like the argument (a
+        tuple for several); with `has_aux`, (gradient, something besides).
+
+    Raises:
+        TraceError: `f` reads values of tensors.
+
+    Example:
+        >>> square = fastnn.grad(lambda x: x * x)
+        >>> float(square(3.0)), float(fastnn.grad(square)(3.0))
+        (6.0, 2.0)
+    """
     both = value_and_grad(f, argnums, has_aux)
 
     @functools.wraps(f)

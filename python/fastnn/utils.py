@@ -54,7 +54,14 @@ __all__ = [
 
 
 def set_random_seed(seed: int) -> None:
-    """Seeds Python, NumPy and fastnn: two runs give the same bits."""
+    """Seeds Python, NumPy and fastnn: two runs give the same bits.
+
+    Args:
+        seed: A whole number of at least 0.
+
+    Example:
+        >>> fastnn.utils.set_random_seed(42)
+    """
     seed = as_number(seed)
     random.set_seed(seed)
     _python_random.seed(seed)
@@ -62,12 +69,39 @@ def set_random_seed(seed: int) -> None:
 
 
 def is_keras_tensor(x: Any) -> bool:
-    """True for what `Input` and calls of layers on it return."""
+    """Whether something is what `Input`, and calls of layers on it, give.
+
+    Args:
+        x: Anything.
+
+    Returns:
+        True or False.
+
+    Example:
+        >>> fastnn.backend.is_keras_tensor(fastnn.Input((2,)))
+        True
+    """
     return isinstance(x, KerasTensor)
 
 
 def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray[Any, Any]:
-    """One row per class number with a one at its place; a last axis of size 1 is dropped."""
+    """One-hot rows of class numbers; a last axis of size 1 is dropped.
+
+    Args:
+        x: Class numbers (…) or (…, 1).
+        num_classes: The number of classes; None: the largest number plus 1.
+
+    Returns:
+        A float array (…, num_classes).
+
+    Raises:
+        ValueError: A number lies outside 0 to num_classes - 1.
+
+    Example:
+        >>> fastnn.utils.to_categorical([0, 2], num_classes=3)
+        array([[1., 0., 0.],
+               [0., 0., 1.]])
+    """
     given = numbers_of(x, "x")
     labels = given.astype(np.int64)
     if given.dtype.kind == "f" and (odd := given != labels).any():
@@ -92,7 +126,20 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray[Any, An
 
 
 def normalize(x: Any, axis: int = -1, order: int = 2) -> np.ndarray[Any, Any]:
-    """`x` divided by its norm along `axis`; zero rows stay zero."""
+    """An array divided by its norm along an axis; zero rows stay zero.
+
+    Args:
+        x: An array.
+        axis: The axis of the vectors.
+        order: 2 for the Euclidean norm, 1 for the sum of absolute values.
+
+    Returns:
+        An array of the same shape.
+
+    Example:
+        >>> fastnn.utils.normalize(np.array([[3.0, 4.0]]))
+        array([[0.6, 0.8]])
+    """
     x = unmasked(x, "x")
     # Rows are brought near 1 first: squares of large numbers overflow, of small ones vanish.
     wide = np.asarray(x, np.float64)
@@ -113,7 +160,24 @@ def pad_sequences(
     truncating: str = "pre",
     value: Any = 0.0,
 ) -> np.ndarray[Any, Any]:
-    """Lists of unlike length as one array, padded and cut at the front unless 'post'."""
+    """Lists of unlike length as one array, padded and cut.
+
+    Args:
+        sequences: A list of lists of numbers.
+        maxlen: The length of the rows; None: that of the longest list.
+        dtype: The type of the array.
+        padding: `"pre"` or `"post"`: where padding stands.
+        truncating: `"pre"` or `"post"`: where lists that are too long are cut.
+        value: The number that pads.
+
+    Returns:
+        An array (n, maxlen).
+
+    Example:
+        >>> fastnn.utils.pad_sequences([[1, 2, 3], [4]])
+        array([[1, 2, 3],
+               [0, 0, 4]], dtype=int32)
+    """
     for name, where in (("padding", padding), ("truncating", truncating)):
         if where not in ("pre", "post"):
             raise ValueError(f"{name} is {where!r}\n  hint: 'pre' or 'post'")
@@ -148,15 +212,28 @@ def pad_sequences(
 def plot_model(
     model: Any, to_file: str | os.PathLike[str] | None = "model.svg", **unknown: Any
 ) -> str:
-    """Writes the graph of layers to a file; returns its text, which a notebook shows as a drawing.
+    """Writes the graph of layers to a file; gives its text, which a notebook shows as a drawing.
 
-    The ending says the format: .svg and .mmd (Mermaid) need nothing, .png, .pdf and .jpg need
-    matplotlib (extra `plot`), `dpi` is theirs. Shapes and parameter counts are always shown.
-    With `to_file=None` nothing is written.
+    Shapes and parameter counts are always shown.
 
-    Raises: ImportError without matplotlib, ValueError for another ending.
+    Args:
+        model: A built model.
+        to_file: The ending says the format: `.svg` and `.mmd` (Mermaid) need nothing, `.png`,
+            `.pdf` and `.jpg` need matplotlib (extra `[plot]`), whose `dpi` may be given. None
+            writes nothing.
+        **unknown: Given to the function.
 
-        plot_model(model, "net.png", dpi=200)
+    Returns:
+        The text of the drawing.
+
+    Raises:
+        ImportError: matplotlib is needed and not installed.
+        ValueError: The ending is another one.
+
+    Example:
+        >>> model = fastnn.Sequential([fastnn.Input((1,)), fastnn.layers.Dense(1)])
+        >>> fastnn.utils.plot_model(model, "net.mmd").splitlines()[0]
+        'flowchart TD'
     """
     from fastnn import plot
     from fastnn.errors import reject_arguments
@@ -215,7 +292,8 @@ def timeseries_dataset_from_array(
 
     Example:
         >>> import numpy as np
-        >>> ds = timeseries_dataset_from_array(np.arange(5.0), np.arange(5.0) * 10, 2, batch_size=4)
+        >>> x = np.arange(5.0)
+        >>> ds = fastnn.preprocessing.timeseries_dataset_from_array(x, x * 10, 2, batch_size=4)
         >>> [(x.tolist(), y.tolist()) for x, y in ds]
         [([[0.0, 1.0], [1.0, 2.0], [2.0, 3.0], [3.0, 4.0]], [0.0, 10.0, 20.0, 30.0])]
     """
@@ -267,7 +345,25 @@ def split_dataset(
     shuffle: bool = False,
     seed: int | None = None,
 ) -> tuple[Any, Any]:
-    """Two parts of an array, or of a tuple, list or dict of arrays, by share or count."""
+    """Two parts of an array, or of a tuple, list or dict of arrays.
+
+    Args:
+        dataset: Arrays of equal length.
+        left_size: The share (a float) or count (an int) of the first part.
+        right_size: The share or count of the second part.
+        shuffle: Whether rows are mixed first.
+        seed: A whole number or a `SeedGenerator` for numbers that repeat; None takes the global
+            seed.
+
+    Returns:
+        Two data sets of the structure of `dataset`.
+
+    Raises:
+        ValueError: The sizes do not fit.
+
+    Example:
+        >>> left, right = fastnn.utils.split_dataset(np.arange(10), left_size=0.8)
+    """
     from fastnn.base import tree
     from fastnn.data.pipeline import Dataset
 

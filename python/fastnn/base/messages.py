@@ -78,24 +78,50 @@ def printable_stream(stream: Any) -> None:
 
 
 def enable_interactive_logging() -> None:
-    """Progress and messages go to standard output, which is how a process starts."""
+    """Progress and messages go to standard output, which is how a process starts.
+
+    Example:
+        >>> fastnn.config.enable_interactive_logging()
+    """
     global _interactive
     _interactive = True
 
 
 def disable_interactive_logging() -> None:
-    """Progress and messages go to the log `fastnn` at level INFO, one line each, without a bar."""
+    """Progress and messages go to the log `fastnn` at level INFO, one line each, without a bar.
+
+    Example:
+        >>> fastnn.config.disable_interactive_logging()
+        >>> fastnn.config.is_interactive_logging_enabled()
+        False
+        >>> fastnn.config.enable_interactive_logging()
+    """
     global _interactive
     _interactive = False
 
 
 def is_interactive_logging_enabled() -> bool:
-    """Whether progress and messages go to standard output."""
+    """Whether progress and messages go to standard output.
+
+    Returns:
+        True or False.
+
+    Example:
+        >>> fastnn.config.is_interactive_logging_enabled()
+        True
+    """
     return _interactive
 
 
 def set_logging_verbosity(level: str | int) -> None:
-    """The level from which the log `fastnn` keeps messages: "INFO", "WARNING", …."""
+    """The level from which the log `fastnn` keeps messages.
+
+    Args:
+        level: A name such as `"WARNING"`, or a level of Python's logging.
+
+    Example:
+        >>> fastnn.config.set_logging_verbosity("INFO")
+    """
     names = ("DEBUG", "INFO", "WARNING", "ERROR", "FATAL")
     if isinstance(level, str) and level.upper() not in names:
         raise ValueError(f"logging verbosity {level!r} is not known\n  hint: {', '.join(names)}")

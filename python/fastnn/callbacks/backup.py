@@ -20,14 +20,29 @@ __all__ = ["BackupAndRestore"]
 
 
 class BackupAndRestore(Callback):
-    """Saves weights, optimiser, random state and callbacks each epoch, and resumes from them.
+    """Saves the whole state of a run, and resumes from it after a crash.
 
-    A run that was cut off goes on with the same bits and decisions as one that was not. It is
-    called after all other callbacks, wherever it stands, to save what they made of the epoch.
-    With a number as `save_freq` it also saves every so many batches, and goes on after the batch
-    that was saved: each batch is trained on once. Sources of batches are read from their start, as
-    in the run that was cut off, and the batches made before are passed over.
-    With `double_checkpoint` the backup before the last is kept too, for a file that got damaged.
+    Weights, optimiser, random state and callbacks are saved each epoch; a run that was cut off goes
+    on with the same bits and decisions as one that was not. It is called after all other callbacks,
+    wherever it stands. With a number as `save_freq` it also saves every so many batches and goes on
+    after the batch that was saved; sources of batches are then read from their start, and the
+    batches made before are passed over.
+
+    Args:
+        backup_dir: The folder of the backup.
+        save_freq: `"epoch"`, or a number of batches.
+        double_checkpoint: Whether the backup before the last is kept too, for a file that got
+            damaged.
+        delete_checkpoint: Whether the backup goes when training ends.
+
+    Example:
+        >>> model = fastnn.Sequential([fastnn.Input((1,)), fastnn.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> def backup():
+        ...     return [fastnn.callbacks.BackupAndRestore("backup", delete_checkpoint=False)]
+        >>> first = model.fit([[1.0]], [1.0], epochs=2, verbose=0, callbacks=backup())
+        >>> model.fit([[1.0]], [1.0], epochs=5, verbose=0, callbacks=backup()).epoch
+        [2, 3, 4]
     """
 
     def __init__(

@@ -20,7 +20,21 @@ Logs = dict[str, Any]
 
 
 class Callback:
-    """Override the hooks you need; `self.model` and `self.params` are set before training."""
+    """Looks at a run of `fit`, `evaluate` or `predict` and changes it: the base of all callbacks.
+
+    Override the hooks you need, such as `on_epoch_end(epoch, logs)`. `self.model` and `self.params`
+    are set before training. A hook per batch makes `fit` enter Python for every batch, others cost
+    nothing.
+
+    Example:
+        >>> class Noted(fastnn.callbacks.Callback):
+        ...     def on_train_begin(self, logs=None):
+        ...         print(self.params["epochs"], "epochs")
+        >>> model = fastnn.Sequential([fastnn.Input((1,)), fastnn.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> history = model.fit([[1.0]], [1.0], epochs=2, verbose=0, callbacks=[Noted()])
+        2 epochs
+    """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -107,7 +121,18 @@ class Callback:
 
 
 class History(Callback):
-    """`history`: one list per key of the logs, in their order; `epoch`: the epoch numbers."""
+    """The logs of a run: what `fit` gives back.
+
+    `history` is a dict with one list per key of the logs, in their order; `epoch` lists the epoch
+    numbers, from 0.
+
+    Example:
+        >>> model = fastnn.Sequential([fastnn.Input((1,)), fastnn.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> history = model.fit([[1.0]], [1.0], epochs=3, verbose=0)
+        >>> history.epoch, list(history.history)
+        ([0, 1, 2], ['loss'])
+    """
 
     def __init__(self) -> None:
         super().__init__()
@@ -136,7 +161,18 @@ class History(Callback):
 
 
 class CallbackList(Callback):
-    """Calls each of several callbacks, and knows which hooks any of them overrides."""
+    """Several callbacks as one, for loops of one's own.
+
+    Args:
+        callbacks: A list of callbacks; None: none.
+        add_history: Whether a `History` is added when there is none.
+        add_progbar: Whether a `ProgbarLogger` is added when there is none.
+        model: The model that the callbacks are told of.
+
+    Example:
+        >>> both = fastnn.callbacks.CallbackList([fastnn.callbacks.History()])
+        >>> both.on_train_begin()
+    """
 
     def __init__(
         self,
@@ -248,7 +284,11 @@ for _hook in [h for h in vars(Callback) if h.startswith("on_")]:
 
 
 class ProgbarLogger(Callback):
-    """A progress bar from batch hooks; `fit` has its own, cheaper one."""
+    """A progress bar from batch hooks, for loops of one's own; `fit` has its own, cheaper one.
+
+    Example:
+        >>> bar = fastnn.callbacks.ProgbarLogger()
+    """
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """A new bar."""
@@ -268,9 +308,28 @@ class ProgbarLogger(Callback):
 
 
 class LambdaCallback(Callback):
-    """Hooks from functions: `LambdaCallback(on_epoch_end=lambda epoch, logs: …)`.
+    """Hooks from functions, for a line or two.
 
     Other keyword arguments become attributes; a name that looks like a hook and is none is refused.
+
+    Args:
+        on_epoch_begin: Called with (epoch, logs) before an epoch.
+        on_epoch_end: Called with (epoch, logs) after an epoch.
+        on_train_begin: Called with (logs) before training.
+        on_train_end: Called with (logs) after training.
+        on_train_batch_begin: Called with (batch, logs) before a batch.
+        on_train_batch_end: Called with (batch, logs) after a batch.
+
+    Example:
+        >>> seen = []
+        >>> def on_epoch_end(epoch, logs):
+        ...     seen.append(epoch)
+        >>> note = fastnn.callbacks.LambdaCallback(on_epoch_end=on_epoch_end)
+        >>> model = fastnn.Sequential([fastnn.Input((1,)), fastnn.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> history = model.fit([[1.0]], [1.0], epochs=2, verbose=0, callbacks=[note])
+        >>> seen
+        [0, 1]
     """
 
     def __init__(

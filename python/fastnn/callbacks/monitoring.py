@@ -26,11 +26,23 @@ def _missing(kind: str, monitor: str, logs: Logs) -> None:
 
 
 class MonitorCallback(Callback):
-    """Compares a value of the logs with the best so far; the start of callbacks that watch one.
+    """Compares a value of the logs with the best so far: the base of callbacks that watch one.
 
-    With mode "auto" the loss and errors shall fall, the metrics that say so (accuracies, AUC, …)
-    shall rise; ValueError when the monitored name is neither the loss nor a metric of the model.
-    NaN and infinity are never the best: nothing finite could beat them.
+    With mode `"auto"` the loss and errors shall fall, the metrics that say so (accuracies, AUC, …)
+    shall rise. NaN and infinity are never the best: nothing finite could beat them.
+
+    Args:
+        monitor: The name in the logs.
+        mode: `"min"`, `"max"` or `"auto"`.
+        baseline: Where the best starts; None: the first value is the best.
+        min_delta: By how much a value has to be better to count.
+
+    Raises:
+        ValueError: `mode="auto"` and the name is neither the loss nor a metric of the model.
+
+    Example:
+        >>> issubclass(fastnn.callbacks.EarlyStopping, fastnn.callbacks.MonitorCallback)
+        True
     """
 
     def __init__(
@@ -86,7 +98,28 @@ def _metrics_of(model: Any) -> list[Any]:
 
 
 class EarlyStopping(MonitorCallback):
-    """Stops when `monitor` has not improved by `min_delta` for `patience` epochs."""
+    """Stops training when a value of the logs has not improved for some epochs.
+
+    Args:
+        monitor: The name in the logs, such as `"val_loss"`.
+        min_delta: By how much a value has to be better to count.
+        patience: How many epochs without improvement are waited for.
+        verbose: 1 prints when it stops.
+        mode: `"min"`, `"max"` or `"auto"`, which knows losses and metrics.
+        baseline: A value that has to be bettered first.
+        restore_best_weights: Whether the weights of the best epoch come back at the end.
+        start_from_epoch: Epochs before this one are not looked at.
+
+    Raises:
+        ValueError: `mode="auto"` and the name is neither the loss nor a metric of the model.
+
+    Example:
+        >>> model = fastnn.Sequential([fastnn.Input((1,)), fastnn.layers.Dense(1)])
+        >>> model.compile(fastnn.optimizers.SGD(0.0), "mse")
+        >>> stop = fastnn.callbacks.EarlyStopping(monitor="loss", patience=2)
+        >>> len(model.fit([[1.0]], [1.0], epochs=50, verbose=0, callbacks=[stop]).epoch)
+        3
+    """
 
     def __init__(
         self,
@@ -157,7 +190,26 @@ class EarlyStopping(MonitorCallback):
 
 
 class ModelCheckpoint(MonitorCallback):
-    """Saves the model after epochs (or every `save_freq` batches); names may hold `{epoch:02d}`."""
+    """Saves the model after epochs, or every so many batches.
+
+    Args:
+        filepath: Where to; may hold `{epoch:02d}` and names of the logs such as `{val_loss:.2f}`.
+            The ending says the format, as for `Model.save`.
+        monitor: The name in the logs that `save_best_only` compares.
+        verbose: 1 prints each save.
+        save_best_only: Whether only a model better than all before is saved.
+        save_weights_only: Whether the weights alone are saved.
+        mode: `"min"`, `"max"` or `"auto"`.
+        save_freq: `"epoch"`, or a number of batches.
+        initial_value_threshold: A value that has to be bettered first.
+
+    Example:
+        >>> model = fastnn.Sequential([fastnn.Input((1,)), fastnn.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> save = fastnn.callbacks.ModelCheckpoint("epoch{epoch}.safetensors")
+        >>> history = model.fit([[1.0]], [1.0], epochs=2, verbose=0, callbacks=[save])
+        >>> again = fastnn.models.load_model("epoch2.safetensors")
+    """
 
     def __init__(
         self,
@@ -245,7 +297,29 @@ class ModelCheckpoint(MonitorCallback):
 
 
 class ReduceLROnPlateau(MonitorCallback):
-    """Multiplies the learning rate by `factor` after `patience` epochs without improvement."""
+    """Multiplies the learning rate by a factor when a value of the logs stops improving.
+
+    Args:
+        monitor: The name in the logs.
+        factor: What the rate is multiplied by, below 1.
+        patience: How many epochs without improvement are waited for.
+        verbose: 1 prints each change.
+        mode: `"min"`, `"max"` or `"auto"`.
+        min_delta: By how much a value has to be better to count.
+        cooldown: Epochs after a change in which nothing is counted.
+        min_lr: The lowest rate.
+
+    Raises:
+        ValueError: `factor` is 1 or more.
+
+    Example:
+        >>> model = fastnn.Sequential([fastnn.Input((1,)), fastnn.layers.Dense(1)])
+        >>> model.compile(fastnn.optimizers.SGD(1e-9), "mse")
+        >>> slower = fastnn.callbacks.ReduceLROnPlateau("loss", factor=0.5, patience=1)
+        >>> history = model.fit([[1.0]], [1.0], epochs=4, verbose=0, callbacks=[slower])
+        >>> [f"{rate:.2e}" for rate in history.history["learning_rate"]]
+        ['1.00e-09', '1.00e-09', '5.00e-10', '2.50e-10']
+    """
 
     def __init__(
         self,

@@ -18,7 +18,22 @@ __all__ = ["CSVLogger", "TensorBoard"]
 
 
 class CSVLogger(Callback):
-    """One row of a CSV file per epoch, keys sorted."""
+    """Writes one row of a CSV file per epoch, keys sorted.
+
+    Args:
+        filename: The file.
+        separator: What stands between two values.
+        append: Whether rows are added to a file that is there.
+
+    Example:
+        >>> model = fastnn.Sequential([fastnn.Input((1,)), fastnn.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> log = fastnn.callbacks.CSVLogger("log.csv")
+        >>> history = model.fit([[1.0]], [1.0], epochs=2, verbose=0, callbacks=[log])
+        >>> import pathlib
+        >>> pathlib.Path("log.csv").read_text().splitlines()[0]
+        'epoch,loss,val_loss'
+    """
 
     def __init__(self, filename: Any, separator: str = ",", append: bool = False) -> None:
         super().__init__()
@@ -81,9 +96,25 @@ class CSVLogger(Callback):
 class TensorBoard(Callback):
     """Writes values for TensorBoard through tensorboardX (extra `[tensorboard]`).
 
-    Folders and names are Keras's: `train` and `validation` under `log_dir`, `epoch_loss` by epoch;
-    with `update_freq` "batch" or a number of batches also `batch_loss` by batch. `write_graph` adds
-    the model's graph as a Mermaid text, `histogram_freq` histograms of the weights.
+    Folders and names are Keras's: `train` and `validation` under `log_dir`, `epoch_loss` by epoch,
+    `batch_loss` by batch.
+
+    Args:
+        log_dir: The folder of the logs.
+        histogram_freq: Every how many epochs histograms of the weights are written; 0: never.
+        write_graph: Whether the model's graph is written, as a Mermaid text.
+        write_images: Whether weights are written as images.
+        write_steps_per_second: Whether the speed is written.
+        update_freq: `"epoch"`, `"batch"`, or a number of batches.
+        profile_batch: Accepted for Keras's sake; nothing is written for them.
+        embeddings_freq: Accepted for Keras's sake; nothing is written for them.
+        embeddings_metadata: Accepted for Keras's sake; nothing is written for them.
+
+    Raises:
+        ImportError: tensorboardX is not installed.
+
+    Example:
+        >>> callback = fastnn.callbacks.TensorBoard("logs", update_freq=10)
     """
 
     def __init__(

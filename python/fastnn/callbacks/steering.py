@@ -28,9 +28,22 @@ def _takes_rate(schedule: Callable[..., Any]) -> bool:
 
 
 class LearningRateScheduler(Callback):
-    """Sets the learning rate to `schedule(epoch, rate)`, or `schedule(epoch)`, before each epoch.
+    """Sets the learning rate before each epoch.
 
-    Raises: ValueError when the schedule gives anything but a finite number.
+    Args:
+        schedule: A function of (epoch, rate), or of (epoch), that gives the new rate.
+        verbose: 1 prints each rate.
+
+    Raises:
+        ValueError: The schedule gives anything but a finite number.
+
+    Example:
+        >>> model = fastnn.Sequential([fastnn.Input((1,)), fastnn.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> half = fastnn.callbacks.LearningRateScheduler(lambda epoch, rate: rate / 2)
+        >>> history = model.fit([[1.0]], [1.0], epochs=3, verbose=0, callbacks=[half])
+        >>> [round(rate, 5) for rate in history.history["learning_rate"]]
+        [0.005, 0.0025, 0.00125]
     """
 
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
@@ -64,7 +77,23 @@ class LearningRateScheduler(Callback):
 
 
 class TerminateOnNaN(Callback):
-    """Stops training when the loss is NaN or infinite; RuntimeError instead with `raise_error`."""
+    """Stops training when the loss is NaN or infinite.
+
+    `fastnn.debug.find_nan` says where it comes from.
+
+    Args:
+        raise_error: Whether a RuntimeError is raised instead.
+
+    Raises:
+        RuntimeError: The loss is not finite and `raise_error` is set.
+
+    Example:
+        >>> model = fastnn.Sequential([fastnn.Input((1,)), fastnn.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> stop = fastnn.callbacks.TerminateOnNaN()
+        >>> len(model.fit([[1.0]], [2.0], epochs=2, verbose=0, callbacks=[stop]).epoch)
+        2
+    """
 
     def __init__(self, raise_error: bool = False) -> None:
         super().__init__()
@@ -84,16 +113,23 @@ class TerminateOnNaN(Callback):
 
 
 class SwapEMAWeights(Callback):
-    """Evaluates, and with `swap_on_epoch` also ends epochs, on the optimiser's averaged weights.
+    """Evaluates on the optimiser's averaged weights.
 
     The trained weights come back before training goes on; after `fit` the model holds the averages.
-    With `swap_on_epoch=True` callbacks that stand after this one (`ModelCheckpoint`) see and save
-    the averages at each epoch's end. Before the first update there are no averages to use.
+    With `swap_on_epoch` callbacks that stand after this one (`ModelCheckpoint`) see and save the
+    averages at each epoch's end. Before the first update there are no averages to use.
 
-    Raises: ValueError when the optimiser keeps none.
+    Args:
+        swap_on_epoch: Whether epochs end on the averages as well.
 
-        model.compile(SGD(use_ema=True), "mse")
-        model.fit(x, y, callbacks=[SwapEMAWeights(swap_on_epoch=True), ModelCheckpoint(path)])
+    Raises:
+        ValueError: The optimiser keeps no averages.
+
+    Example:
+        >>> model = fastnn.Sequential([fastnn.Input((1,)), fastnn.layers.Dense(1)])
+        >>> model.compile(fastnn.optimizers.SGD(0.1, use_ema=True), "mse")
+        >>> swap = fastnn.callbacks.SwapEMAWeights()
+        >>> history = model.fit([[1.0]], [1.0], epochs=2, verbose=0, callbacks=[swap])
     """
 
     def __init__(self, swap_on_epoch: bool = False) -> None:

@@ -45,7 +45,22 @@ def unpack(data: Any) -> tuple[Any, Any, Any]:
 
 
 def pack(x: Any, y: Any = None, weights: Any = None) -> Any:
-    """What `unpack` takes apart: x alone stays as it is, unless it is a list or tuple itself."""
+    """What `unpack_x_y_sample_weight` takes apart: (x, y, weights) without what is None.
+
+    x alone stays as it is, unless it is a list or tuple itself.
+
+    Args:
+        x: Inputs.
+        y: Labels.
+        weights: Sample weights.
+
+    Returns:
+        x, (x, y) or (x, y, weights).
+
+    Example:
+        >>> fastnn.utils.pack_x_y_sample_weight(1, 2)
+        (1, 2)
+    """
     if y is None and weights is None:
         return (x,) if isinstance(x, list | tuple) else x
     return (x, y) if weights is None else (x, y, weights)
@@ -126,10 +141,28 @@ def split_tail(data: ArrayData, share: float) -> tuple[ArrayData, ArrayData]:
 
 
 class PyDataset:
-    """Batches by number: subclasses define `__len__` and `__getitem__(i)`.
+    """Batches by number, made when they are asked for.
 
-    `workers` threads load batches, up to `max_queue_size` of them ahead of training. Threads serve
-    `use_multiprocessing` too: NumPy and file reading release the interpreter's lock.
+    Subclasses define `__len__` (how many batches) and `__getitem__(i)`, which gives (x, y) or (x,
+    y, weights); `on_epoch_end` may mix them. Threads load batches ahead of training.
+
+    Args:
+        workers: How many threads load batches.
+        use_multiprocessing: Served by threads too: NumPy and file reading release the interpreter's
+            lock.
+        max_queue_size: How many batches are loaded ahead.
+
+    Example:
+        >>> class Squares(fastnn.data.PyDataset):
+        ...     def __len__(self):
+        ...         return 4
+        ...     def __getitem__(self, i):
+        ...         x = np.full((8, 1), i, "float32")
+        ...         return x, x * x
+        >>> model = fastnn.Sequential([fastnn.Input((1,)), fastnn.layers.Dense(1)])
+        >>> model.compile("sgd", "mse")
+        >>> model.fit(Squares(), verbose=0).params["steps"]
+        4
     """
 
     def __init__(

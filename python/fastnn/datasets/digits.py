@@ -17,10 +17,19 @@ TRAINING_IMAGES = 1437
 
 
 def load_data() -> tuple[Split, Split]:
-    """Load the shipped digits: the first 1,437 images train, the last 360 test.
+    """The handwritten digits that ship with fastnn: 1,437 images to train on, 360 to test with.
 
-    Shapes: x (n, 8, 8) uint8, each pixel a count from 0 to 16; y (n,) uint8, the digit.
-    Source: UCI Optical Recognition of Handwritten Digits, the 1,797 images of its test set.
+    Source: UCI Optical Recognition of Handwritten Digits (CC BY 4.0), the 1,797 images of its test
+    set.
+
+    Returns:
+        ((x, y), (x_test, y_test)): x (n, 8, 8) uint8, each pixel a count from 0 to 16; y (n,)
+        uint8, the digit.
+
+    Example:
+        >>> (x, y), (x_test, y_test) = fastnn.datasets.digits.load_data()
+        >>> x.shape, y.shape, x_test.shape
+        ((1437, 8, 8), (1437,), (360, 8, 8))
     """
     with (
         resources.files(__package__).joinpath("digits.npz").open("rb") as file,

@@ -74,7 +74,20 @@ def plain_line(steps: int, seconds: float, logs: dict[str, Any]) -> str:
 
 
 class Progbar:
-    """A bar of 20 cells that redraws its line at most every 50 ms."""
+    """A bar of 20 cells that redraws its line at most every 50 ms.
+
+    Args:
+        target: The number of steps; None: not known.
+        width: Cells of the bar.
+        verbose: 0 is silent, 1 draws, 2 prints one line at the end.
+        interval: Seconds between two drawings.
+        stateful_metrics: Names whose last value is shown instead of their mean.
+        unit_name: What a step is called.
+
+    Example:
+        >>> bar = fastnn.utils.Progbar(10, verbose=0)
+        >>> bar.update(5, [("loss", 0.5)])
+    """
 
     def __init__(
         self,

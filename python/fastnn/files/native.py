@@ -71,7 +71,23 @@ _GLOBAL_STATE = "random/global_state"
 
 
 def model_from_json(text: str, custom_objects: dict[str, Any] | None = None) -> Any:
-    """The model that `to_json` wrote, with fresh weights."""
+    """The model that `to_json` wrote, with fresh weights.
+
+    Args:
+        text: The text.
+        custom_objects: Classes and functions by name, for what fastnn does not know.
+
+    Returns:
+        The model.
+
+    Raises:
+        ValueError: The text names a class that is not known.
+
+    Example:
+        >>> model = fastnn.Sequential([fastnn.Input((3,)), fastnn.layers.Dense(1)])
+        >>> fastnn.models.model_from_json(model.to_json()).count_params()
+        4
+    """
     try:
         config = json.loads(text.removeprefix("\ufeff"))
     except json.JSONDecodeError as error:
@@ -223,8 +239,21 @@ def save_model(
 ) -> None:
     """Writes one file with weights, layers, compile settings, optimiser and random state.
 
-    A name that ends in `.keras` gives a file in Keras's format, `.h5` one in its older format
-    (without the optimiser's state), any other safetensors.
+    The file is written beside the target and moved into place, so that a killed save leaves the old
+    one whole.
+
+    Args:
+        model: A built model.
+        filepath: A name that ends in `.keras` gives a file in Keras's format, `.h5` one in its
+            older format (without the optimiser's state), any other safetensors.
+        overwrite: Whether a file that is there is replaced.
+
+    Raises:
+        OSError: The file cannot be written.
+
+    Example:
+        >>> model = fastnn.Sequential([fastnn.Input((3,)), fastnn.layers.Dense(1)])
+        >>> fastnn.models.save_model(model, "m.safetensors")
     """
     path = _target(filepath, overwrite, ".keras", whole=True)
     if not model.built:
@@ -357,10 +386,28 @@ def load_model(
 ) -> Any:
     """The model of a file, with weights, compile settings, optimiser and random state.
 
-    Reads fastnn's safetensors, and Keras's `.keras` and `.h5` with the extra `keras-files`.
-    `max_bytes` bounds the weights (default: twice the file's size and 16 MiB). Code is never read
-    from a file, whatever `safe_mode` says.
-    Errors: FileNotFoundError with similar names; FormatError when the file is not a model.
+    Reads fastnn's safetensors, and Keras's `.keras` and `.h5` with the extra `[keras-files]`. Code
+    is never read from a file, whatever `safe_mode` says.
+
+    Args:
+        filepath: The file.
+        custom_objects: Classes and functions by name, for what fastnn does not know.
+        compile: Whether the model is compiled as it was when it was saved.
+        safe_mode: Accepted for Keras's sake.
+        max_bytes: The most memory that the weights may take; by default twice the file's size and
+            16 MiB.
+
+    Returns:
+        The model.
+
+    Raises:
+        FileNotFoundError: There is no such file; the hint names similar ones.
+        FormatError: The file is not a model.
+
+    Example:
+        >>> fastnn.Sequential([fastnn.Input((3,)), fastnn.layers.Dense(1)]).save("m.safetensors")
+        >>> fastnn.models.load_model("m.safetensors").count_params()
+        4
     """
     if _is_keras(path := _existing(filepath)):
         return keras_files.load_model(path, custom_objects, compile, max_bytes)
@@ -398,7 +445,21 @@ def _rebuild(model: Any, given: Any, path: str) -> None:
 
 
 def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
-    """Writes the weights alone; `.weights.h5` gives a file in Keras's format."""
+    """Writes the weights of a model alone.
+
+    Args:
+        model: A built model.
+        filepath: The file; `.weights.h5` gives one in Keras's format (extra `[keras-files]`).
+        overwrite: Whether a file that is there is replaced.
+
+    Raises:
+        OSError: The file cannot be written.
+
+    Example:
+        >>> model = fastnn.Sequential([fastnn.Input((1,)), fastnn.layers.Dense(1)])
+        >>> fastnn.saving.save_weights(model, "w.safetensors")
+        >>> fastnn.saving.load_weights(model, "w.safetensors")
+    """
     path = _target(filepath, overwrite, ".weights.h5")
     _check_names(model)
     if not model.built:
@@ -410,11 +471,20 @@ def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool =
 
 
 def load_weights(model: Any, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
-    """Reads weights from a file of `save_weights` or `save`, or from one of Keras's.
+    """Reads the weights of a model from a file of `save_weights` or `save`, or from one of Keras's.
 
-    Errors: FormatError when a weight of the model is not in the file, has another shape, or when
-    the file holds weights that the model has no place for. With `skip_mismatch` what fits is taken
-    and a warning names the rest.
+    Args:
+        model: A built model.
+        filepath: The file.
+        skip_mismatch: Whether what fits is taken, and a warning names the rest.
+
+    Raises:
+        FormatError: A weight is not in the file, has another shape, or is one too many.
+
+    Example:
+        >>> model = fastnn.Sequential([fastnn.Input((1,)), fastnn.layers.Dense(1)])
+        >>> model.save("m.safetensors")
+        >>> fastnn.saving.load_weights(model, "m.safetensors")
     """
     if not model.built:
         raise ValueError(

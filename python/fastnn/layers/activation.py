@@ -27,7 +27,23 @@ class _Elementwise(Layer):
 
 
 class ReLU(_Elementwise):
-    """max(x, 0), with a slope below the threshold and a ceiling if asked."""
+    """max(x, 0), with a slope below the threshold and a ceiling if asked.
+
+    Shapes: the output has the input's.
+
+    Args:
+        max_value: The largest output; None: no ceiling.
+        negative_slope: The slope below the threshold, at least 0.
+        threshold: The value from which on the input passes, at least 0.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ValueError: A setting is negative.
+
+    Example:
+        >>> fastnn.layers.ReLU(max_value=6.0)(np.array([-1.0, 2.0, 9.0])).numpy()
+        array([0., 2., 6.], dtype=float32)
+    """
 
     def __init__(
         self,
@@ -54,7 +70,21 @@ class ReLU(_Elementwise):
 
 
 class LeakyReLU(_Elementwise):
-    """`x` where positive, negative_slope * x elsewhere."""
+    """`x` where positive, negative_slope * x elsewhere.
+
+    Shapes: the output has the input's.
+
+    Args:
+        negative_slope: The slope for negative inputs, at least 0.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ValueError: The slope is None or negative.
+
+    Example:
+        >>> fastnn.layers.LeakyReLU(0.1)(np.array([-1.0, 2.0])).numpy()
+        array([-0.1,  2. ], dtype=float32)
+    """
 
     def __init__(self, negative_slope: float = 0.3, **kwargs: Any) -> None:
         if "alpha" in kwargs:
@@ -73,7 +103,18 @@ class LeakyReLU(_Elementwise):
 
 
 class ELU(_Elementwise):
-    """`x` where positive, alpha (e^x - 1) elsewhere."""
+    """`x` where positive, alpha * (e^x - 1) elsewhere.
+
+    Shapes: the output has the input's. Source: Clevert et al. 2016.
+
+    Args:
+        alpha: The value that very negative inputs approach, negated.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Example:
+        >>> fastnn.layers.ELU()(np.array([-1.0, 2.0])).numpy().round(4)
+        array([-0.6321,  2.    ], dtype=float32)
+    """
 
     def __init__(self, alpha: float = 1.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -85,7 +126,22 @@ class ELU(_Elementwise):
 
 
 class PReLU(Layer):
-    """`x` where positive, alpha * x elsewhere, with a learnt alpha per element."""
+    """`x` where positive, alpha * x elsewhere, with a learned slope for each element.
+
+    Shapes: the output has the input's; `alpha` has a sample's, with size 1 along shared axes.
+    Source: He et al. 2015.
+
+    Args:
+        alpha_initializer: First values of the slopes.
+        alpha_regularizer: Penalty on the slopes, added to the loss.
+        alpha_constraint: What the slopes are brought back to after each step.
+        shared_axes: Axes, counted from 1, along which elements share a slope.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Example:
+        >>> fastnn.layers.PReLU("ones")(np.array([[-1.0, 2.0]])).numpy()
+        array([[-1.,  2.]], dtype=float32)
+    """
 
     def __init__(
         self,
@@ -127,7 +183,18 @@ class PReLU(Layer):
 
 
 class Softmax(_Elementwise):
-    """Softmax over `axis`; masked positions get zero."""
+    """e^x over the sum along some axes: positive numbers that add up to 1.
+
+    Shapes: the output has the input's. A `mask` given to the call sets the other positions to zero.
+
+    Args:
+        axis: The axis or axes whose values add up to 1.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Example:
+        >>> fastnn.layers.Softmax()(np.array([[0.0, 0.0, np.log(2.0)]])).numpy()
+        array([[0.25, 0.25, 0.5 ]], dtype=float32)
+    """
 
     def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -36,7 +36,29 @@ def positive_size(name: str, value: Any, where: str) -> int:
 
 
 class InputLayer(Layer):
-    """The start of a model: a placeholder of this shape."""
+    """The start of a model: a layer without a call that holds an input's shape and type.
+
+    `Input` makes one and gives its tensor; models list it among their layers.
+
+    Args:
+        shape: Sizes of a sample, without the batch.
+        batch_size: The size of the batch, where it is fixed.
+        dtype: The type of the input: `"float32"`, `"int32"` or `"bool"`.
+        sparse: Not supported; None or False.
+        ragged: Not supported; None or False.
+        batch_shape: All sizes with the batch, instead of `shape`.
+        input_tensor: A symbolic tensor to stand for the input.
+        optional: Whether the input may be None when the model is called.
+        name: The name of the layer; made from the class name when left out.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ValueError: There is no shape, or one that is not of whole numbers.
+
+    Example:
+        >>> fastnn.layers.InputLayer((4,)).output.shape
+        (None, 4)
+    """
 
     def __init__(
         self,
@@ -158,10 +180,30 @@ def Input(
     tensor: KerasTensor | None = None,
     optional: bool = False,
 ) -> Any:
-    """The symbolic input of a functional model; `shape` has no batch axis.
+    """The symbolic input of a functional model, or the first entry of a `Sequential`.
 
-    Sizes that are None take any size, batch by batch; weights must not depend on them. An
-    `optional` input may be None when the model is called.
+    Args:
+        shape: Sizes of a sample, without the batch. A size that is None takes any size, batch by
+            batch; weights must not depend on it.
+        batch_size: The size of the batch, where it is fixed.
+        dtype: `"float32"` (default), `"int32"` or `"bool"`.
+        sparse: Not supported; None or False.
+        batch_shape: All sizes with the batch, instead of `shape`.
+        name: The name of the layer; made from the class name when left out.
+        tensor: A symbolic tensor to stand for the input.
+        optional: Whether the input may be None when the model is called.
+
+    Returns:
+        A `KerasTensor` to call layers with.
+
+    Raises:
+        ValueError: There is no shape, or one that is not of whole numbers.
+
+    Example:
+        >>> x = fastnn.Input((4,))
+        >>> model = fastnn.Model(x, fastnn.layers.Dense(2)(x))
+        >>> x.shape, model.output_shape
+        ((None, 4), (None, 2))
     """
     layer = InputLayer(
         shape,
@@ -177,7 +219,36 @@ def Input(
 
 
 class Dense(Layer):
-    """`activation(x @ kernel + bias)` over the last axis: (…, in) -> (…, units)."""
+    """A fully connected layer: `activation(x @ kernel + bias)` over the last axis.
+
+    Shapes: (…, features) -> (…, units). Weights: `kernel` (features, units) and `bias` (units,),
+    made when the number of features is known.
+
+    Args:
+        units: The number of outputs, a whole number above 0.
+        activation: A function, or its name such as `"relu"`; None leaves the sums as they are.
+        use_bias: Whether a bias is added.
+        kernel_initializer: First values of the kernel: a name, a config or an `Initializer`.
+        bias_initializer: First values of the bias.
+        kernel_regularizer: Penalty on the kernel, added to the loss: a name or a `Regularizer`.
+        bias_regularizer: Penalty on the bias, added to the loss.
+        activity_regularizer: Penalty on the output, added to the loss.
+        kernel_constraint: What the kernel is brought back to after each step: a `Constraint`.
+        bias_constraint: What the bias is brought back to after each step.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ValueError: `units` is not a positive whole number, or a name is not known.
+        ShapeError: The input has another number of features than the layer was built for.
+
+    Example:
+        >>> layer = fastnn.layers.Dense(3, activation="relu", kernel_initializer="ones")
+        >>> layer(np.array([[1.0, 2.0], [-1.0, -2.0]])).numpy()
+        array([[3., 3., 3.],
+               [0., 0., 0.]], dtype=float32)
+        >>> [w.shape for w in layer.weights]
+        [(2, 3), (3,)]
+    """
 
     def __init__(
         self,
@@ -248,7 +319,21 @@ class Dense(Layer):
 
 
 class Activation(Layer):
-    """An activation function as a layer."""
+    """An activation function as a layer.
+
+    Shapes: the output has the input's.
+
+    Args:
+        activation: A function of a tensor, or its name such as `"tanh"`.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ValueError: The name is not known.
+
+    Example:
+        >>> fastnn.layers.Activation("relu")(np.array([-1.0, 2.0])).numpy()
+        array([0., 2.], dtype=float32)
+    """
 
     def __init__(self, activation: Any, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -266,7 +351,17 @@ class Activation(Layer):
 
 
 class Identity(Layer):
-    """Gives back its input."""
+    """Gives back its input.
+
+    Shapes: the output has the input's.
+
+    Args:
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Example:
+        >>> fastnn.layers.Identity()(np.array([1.0, 2.0])).numpy()
+        array([1., 2.], dtype=float32)
+    """
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -283,6 +378,17 @@ class Lambda(Layer):
 
     A config brings the function along in memory. In a file stands its name alone, so loading needs
     `custom_objects={name: function}`; a lambda has no name and cannot be saved.
+
+    Args:
+        function: A function of the inputs, made of `fastnn.ops`.
+        output_shape: Not needed: the function is traced. Taken for Keras's sake.
+        mask: The mask of the output, or a function that makes it of inputs and mask.
+        arguments: Further keyword arguments of the function.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Example:
+        >>> fastnn.layers.Lambda(lambda x: x * x)(np.array([2.0, 3.0])).numpy()
+        array([4., 9.], dtype=float32)
     """
 
     def __init__(
@@ -376,7 +482,31 @@ def _same(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class Embedding(Layer):
-    """Rows of a table by whole numbers: (…) -> (…, output_dim)."""
+    """Looks rows of a learned table up by whole numbers.
+
+    Shapes: (…) of int32 -> (…, output_dim). Weight: `embeddings` (input_dim, output_dim).
+
+    Args:
+        input_dim: The number of rows: the largest number that may come, plus 1.
+        output_dim: The length of a row.
+        embeddings_initializer: First values of the table.
+        embeddings_regularizer: Penalty on the table, added to the loss.
+        embeddings_constraint: What the table is brought back to after each step.
+        mask_zero: Whether the number 0 marks padding, which later layers and the loss leave out.
+        weights: First values of the table as an array (input_dim, output_dim), or a list that holds
+            it.
+        lora_rank: Not supported; None.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        DataError: A number lies outside 0 to input_dim - 1.
+
+    Example:
+        >>> layer = fastnn.layers.Embedding(3, 2, weights=np.array([[0.0, 0], [1, 1], [2, 2]]))
+        >>> layer(np.array([[2, 0]])).numpy()
+        array([[[2., 2.],
+                [0., 0.]]], dtype=float32)
+    """
 
     def __init__(
         self,
@@ -434,7 +564,20 @@ class Embedding(Layer):
 
 
 class Masking(Layer):
-    """Masks the steps whose features all equal `mask_value`: (n, steps, features)."""
+    """Marks the steps whose features all equal a value; later layers and the loss leave them out.
+
+    Shapes: (n, steps, features) -> the same, with marked steps set to zero.
+
+    Args:
+        mask_value: The value that marks a step.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Example:
+        >>> layer = fastnn.layers.Masking(-1.0)
+        >>> layer(np.array([[[1.0, 2.0], [-1.0, -1.0]]])).numpy()
+        array([[[ 1.,  2.],
+                [-0., -0.]]], dtype=float32)
+    """
 
     def __init__(self, mask_value: float = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -453,7 +596,21 @@ class Masking(Layer):
 
 
 class Wrapper(Layer):
-    """A layer around another layer, for subclasses."""
+    """A layer around another layer, as a base for layers of one's own.
+
+    Weights and losses of the inner layer count as this layer's.
+
+    Args:
+        layer: The layer inside.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        DataError: `layer` is no layer.
+
+    Example:
+        >>> fastnn.layers.Wrapper(fastnn.layers.Dense(2, name="inner"), name="outer").layer.name
+        'inner'
+    """
 
     def __init__(self, layer: Layer, **kwargs: Any) -> None:
         if not isinstance(layer, Layer):

@@ -105,7 +105,20 @@ def _lift(x: Any, rank: int) -> Any:
 
 
 class Add(_Merge):
-    """Sum of the inputs."""
+    """The sum of several inputs, element by element.
+
+    Shapes: a list of two or more inputs that broadcast -> their common shape.
+
+    Args:
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ShapeError: The shapes do not broadcast.
+
+    Example:
+        >>> fastnn.layers.Add()([np.array([[1.0, 2.0]]), np.array([[10.0, 20.0]])]).numpy()
+        array([[11., 22.]], dtype=float32)
+    """
 
     def _join(self, inputs: list[Any]) -> Any:
         out = inputs[0]
@@ -115,7 +128,20 @@ class Add(_Merge):
 
 
 class Subtract(_Merge):
-    """First input minus second."""
+    """The first of two inputs minus the second, element by element.
+
+    Shapes: a list of exactly two inputs that broadcast -> their common shape.
+
+    Args:
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ShapeError: The shapes do not broadcast.
+
+    Example:
+        >>> fastnn.layers.Subtract()([np.array([[1.0, 2.0]]), np.array([[10.0, 20.0]])]).numpy()
+        array([[ -9., -18.]], dtype=float32)
+    """
 
     _exactly = 2
 
@@ -124,14 +150,40 @@ class Subtract(_Merge):
 
 
 class Multiply(_Merge):
-    """Product of the inputs."""
+    """The product of several inputs, element by element.
+
+    Shapes: a list of two or more inputs that broadcast -> their common shape.
+
+    Args:
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ShapeError: The shapes do not broadcast.
+
+    Example:
+        >>> fastnn.layers.Multiply()([np.array([[1.0, 2.0]]), np.array([[10.0, 20.0]])]).numpy()
+        array([[10., 40.]], dtype=float32)
+    """
 
     def _join(self, inputs: list[Any]) -> Any:
         return self._fold(inputs, ops.multiply, 1.0)
 
 
 class Average(_Merge):
-    """Mean of the inputs."""
+    """The mean of several inputs, element by element.
+
+    Shapes: a list of two or more inputs that broadcast -> their common shape.
+
+    Args:
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ShapeError: The shapes do not broadcast.
+
+    Example:
+        >>> fastnn.layers.Average()([np.array([[1.0, 2.0]]), np.array([[3.0, 6.0]])]).numpy()
+        array([[2., 4.]], dtype=float32)
+    """
 
     def _join(self, inputs: list[Any]) -> Any:
         out = inputs[0]
@@ -141,21 +193,61 @@ class Average(_Merge):
 
 
 class Maximum(_Merge):
-    """Elementwise largest."""
+    """The largest of several inputs, element by element.
+
+    Shapes: a list of two or more inputs that broadcast -> their common shape.
+
+    Args:
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ShapeError: The shapes do not broadcast.
+
+    Example:
+        >>> fastnn.layers.Maximum()([np.array([[1.0, 9.0]]), np.array([[3.0, 6.0]])]).numpy()
+        array([[3., 9.]], dtype=float32)
+    """
 
     def _join(self, inputs: list[Any]) -> Any:
         return self._fold(inputs, ops.maximum, -math.inf)
 
 
 class Minimum(_Merge):
-    """Elementwise smallest."""
+    """The smallest of several inputs, element by element.
+
+    Shapes: a list of two or more inputs that broadcast -> their common shape.
+
+    Args:
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ShapeError: The shapes do not broadcast.
+
+    Example:
+        >>> fastnn.layers.Minimum()([np.array([[1.0, 9.0]]), np.array([[3.0, 6.0]])]).numpy()
+        array([[1., 6.]], dtype=float32)
+    """
 
     def _join(self, inputs: list[Any]) -> Any:
         return self._fold(inputs, ops.minimum, math.inf)
 
 
 class Concatenate(_Merge):
-    """Inputs joined along `axis`; other sizes must agree."""
+    """Several inputs joined along one axis.
+
+    Shapes: a list of inputs whose other sizes agree -> the sizes along `axis` added up.
+
+    Args:
+        axis: The axis to join along; the batch is axis 0, and -1 is the last one.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ShapeError: Other sizes than that of `axis` differ.
+
+    Example:
+        >>> fastnn.layers.Concatenate()([np.array([[1.0]]), np.array([[2.0, 3.0]])]).numpy()
+        array([[1., 2., 3.]], dtype=float32)
+    """
 
     def __init__(self, axis: int = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -192,9 +284,22 @@ class Concatenate(_Merge):
 
 
 class Dot(_Merge):
-    """Dot products of two inputs along `axes`; cosine similarity with `normalize`.
+    """Dot products of two inputs along one axis of each; their cosine with `normalize`.
 
-    (n, …a…, k) and (n, k, …b…) give (n, …a…, …b…), and (n, 1) when no other axes are left.
+    Shapes: (n, …a…, k) and (n, k, …b…) -> (n, …a…, …b…), and (n, 1) when no other axes are left.
+
+    Args:
+        axes: The axis to sum over, or a pair with one for each input; the batch is axis 0.
+        normalize: Whether both inputs are scaled to length 1 along their axis first.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ShapeError: The sizes along `axes` differ.
+
+    Example:
+        >>> a, b = np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]])
+        >>> fastnn.layers.Dot(axes=1)([a, b]).numpy()
+        array([[11.]], dtype=float32)
     """
 
     _exactly = 2
@@ -234,40 +339,138 @@ class Dot(_Merge):
 
 
 def add(inputs: Any, **kwargs: Any) -> Any:
-    """`Add(**kwargs)(inputs)`."""
+    """The sum of several inputs: `Add(**kwargs)(inputs)`.
+
+    Args:
+        inputs: A list of tensors or arrays that broadcast.
+        **kwargs: Given to the layer.
+
+    Returns:
+        A tensor of their common shape.
+
+    Example:
+        >>> fastnn.layers.add([np.array([1.0]), np.array([2.0])]).numpy()
+        array([3.], dtype=float32)
+    """
     return Add(**kwargs)(inputs)
 
 
 def subtract(inputs: Any, **kwargs: Any) -> Any:
-    """`Subtract(**kwargs)(inputs)`."""
+    """The first of two inputs minus the second: `Subtract(**kwargs)(inputs)`.
+
+    Args:
+        inputs: A list of two tensors or arrays that broadcast.
+        **kwargs: Given to the layer.
+
+    Returns:
+        A tensor of their common shape.
+
+    Example:
+        >>> fastnn.layers.subtract([np.array([1.0]), np.array([2.0])]).numpy()
+        array([-1.], dtype=float32)
+    """
     return Subtract(**kwargs)(inputs)
 
 
 def multiply(inputs: Any, **kwargs: Any) -> Any:
-    """`Multiply(**kwargs)(inputs)`."""
+    """The product of several inputs: `Multiply(**kwargs)(inputs)`.
+
+    Args:
+        inputs: A list of tensors or arrays that broadcast.
+        **kwargs: Given to the layer.
+
+    Returns:
+        A tensor of their common shape.
+
+    Example:
+        >>> fastnn.layers.multiply([np.array([3.0]), np.array([2.0])]).numpy()
+        array([6.], dtype=float32)
+    """
     return Multiply(**kwargs)(inputs)
 
 
 def average(inputs: Any, **kwargs: Any) -> Any:
-    """`Average(**kwargs)(inputs)`."""
+    """The mean of several inputs: `Average(**kwargs)(inputs)`.
+
+    Args:
+        inputs: A list of tensors or arrays that broadcast.
+        **kwargs: Given to the layer.
+
+    Returns:
+        A tensor of their common shape.
+
+    Example:
+        >>> fastnn.layers.average([np.array([3.0]), np.array([2.0])]).numpy()
+        array([2.5], dtype=float32)
+    """
     return Average(**kwargs)(inputs)
 
 
 def maximum(inputs: Any, **kwargs: Any) -> Any:
-    """`Maximum(**kwargs)(inputs)`."""
+    """The largest of several inputs: `Maximum(**kwargs)(inputs)`.
+
+    Args:
+        inputs: A list of tensors or arrays that broadcast.
+        **kwargs: Given to the layer.
+
+    Returns:
+        A tensor of their common shape.
+
+    Example:
+        >>> fastnn.layers.maximum([np.array([3.0]), np.array([2.0])]).numpy()
+        array([3.], dtype=float32)
+    """
     return Maximum(**kwargs)(inputs)
 
 
 def minimum(inputs: Any, **kwargs: Any) -> Any:
-    """`Minimum(**kwargs)(inputs)`."""
+    """The smallest of several inputs: `Minimum(**kwargs)(inputs)`.
+
+    Args:
+        inputs: A list of tensors or arrays that broadcast.
+        **kwargs: Given to the layer.
+
+    Returns:
+        A tensor of their common shape.
+
+    Example:
+        >>> fastnn.layers.minimum([np.array([3.0]), np.array([2.0])]).numpy()
+        array([2.], dtype=float32)
+    """
     return Minimum(**kwargs)(inputs)
 
 
 def concatenate(inputs: Any, axis: int = -1, **kwargs: Any) -> Any:
-    """`Concatenate(axis, **kwargs)(inputs)`."""
+    """Several inputs joined along one axis: `Concatenate(axis, **kwargs)(inputs)`.
+
+    Args:
+        inputs: A list of tensors or arrays whose other sizes agree.
+        axis: The axis to join along.
+        **kwargs: Given to the layer.
+
+    Returns:
+        A tensor whose size along `axis` is the sum of theirs.
+
+    Example:
+        >>> fastnn.layers.concatenate([np.array([[3.0]]), np.array([[2.0]])]).numpy()
+        array([[3., 2.]], dtype=float32)
+    """
     return Concatenate(axis=axis, **kwargs)(inputs)
 
 
 def dot(inputs: Any, axes: Any = -1, **kwargs: Any) -> Any:
-    """`Dot(axes, **kwargs)(inputs)`."""
+    """Dot products of two inputs: `Dot(axes, **kwargs)(inputs)`.
+
+    Args:
+        inputs: A list of two tensors or arrays.
+        axes: The axis to sum over, or a pair with one for each input.
+        **kwargs: Given to the layer.
+
+    Returns:
+        A tensor (n, 1), or with the axes that are left.
+
+    Example:
+        >>> fastnn.layers.dot([np.array([[3.0, 1.0]]), np.array([[2.0, 1.0]])], axes=1).numpy()
+        array([[7.]], dtype=float32)
+    """
     return Dot(axes=axes, **kwargs)(inputs)

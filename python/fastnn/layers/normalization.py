@@ -95,8 +95,35 @@ class _Affine(Layer):
 class BatchNormalization(_Affine):
     """Normalises over the batch in training, by moving averages otherwise.
 
-    moving = moving * momentum + batch * (1 - momentum), with the population variance.
-    With `trainable = False` it always uses the moving averages.
+    Training: (x - mean) / sqrt(variance + epsilon) * gamma + beta with mean and population variance
+    of the batch, and moving = moving * momentum + batch * (1 - momentum). With `trainable = False`
+    the moving averages are used always. Shapes: the output has the input's; each weight has the
+    size of `axis`. Source: Ioffe & Szegedy 2015.
+
+    Args:
+        axis: The axis that keeps its own statistics, usually that of the features or channels.
+        momentum: The share of the old value that a moving average keeps each step.
+        epsilon: A small number added to the variance.
+        center: Whether an offset `beta` is learned and added.
+        scale: Whether a scale `gamma` is learned and multiplied.
+        beta_initializer: First values of the offset `beta`.
+        gamma_initializer: First values of the scale `gamma`.
+        moving_mean_initializer: First values of the moving mean.
+        moving_variance_initializer: First values of the moving variance.
+        beta_regularizer: Penalty on `beta`, added to the loss.
+        gamma_regularizer: Penalty on `gamma`, added to the loss.
+        beta_constraint: What `beta` is brought back to after each step.
+        gamma_constraint: What `gamma` is brought back to after each step.
+        synchronized: Accepted for Keras's sake; there is one device.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Example:
+        >>> layer = fastnn.layers.BatchNormalization()
+        >>> layer(np.array([[0.0], [2.0]]), training=True).numpy().round(3)
+        array([[-1.],
+               [ 1.]], dtype=float32)
+        >>> layer.moving_mean.numpy()
+        array([0.01], dtype=float32)
     """
 
     def __init__(
@@ -174,10 +201,30 @@ class BatchNormalization(_Affine):
 
 
 class LayerNormalization(_Affine):
-    """Normalises each sample over `axis`.
+    """Normalises each sample over its own axes, then scales and shifts.
 
-    `rms_scaling` is Keras's: x * gamma / sqrt(variance + epsilon), without mean and beta. For the
-    root mean square there is `RMSNormalization`.
+    (x - mean) / sqrt(variance + epsilon) * gamma + beta. With `rms_scaling`, x * gamma /
+    sqrt(variance + epsilon), without mean and beta, as Keras has it; for the root mean square there
+    is `RMSNormalization`. Shapes: the output has the input's. Source: Ba, Kiros & Hinton 2016.
+
+    Args:
+        axis: The axis or axes to normalise over, usually the last.
+        epsilon: A small number added to the variance.
+        center: Whether an offset `beta` is learned and added.
+        scale: Whether a scale `gamma` is learned and multiplied.
+        beta_initializer: First values of the offset `beta`.
+        gamma_initializer: First values of the scale `gamma`.
+        beta_regularizer: Penalty on `beta`, added to the loss.
+        gamma_regularizer: Penalty on `gamma`, added to the loss.
+        beta_constraint: What `beta` is brought back to after each step.
+        gamma_constraint: What `gamma` is brought back to after each step.
+        rms_scaling: Whether only the scale is normalised.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Example:
+        >>> layer = fastnn.layers.LayerNormalization()
+        >>> layer(np.array([[1.0, 2.0, 3.0]])).numpy().round(3)
+        array([[-1.224,  0.   ,  1.224]], dtype=float32)
     """
 
     def __init__(
@@ -231,7 +278,20 @@ class LayerNormalization(_Affine):
 
 
 class RMSNormalization(Layer):
-    """Divides each sample by its root mean square over `axis`."""
+    """Divides each sample by its root mean square over some axes, then scales.
+
+    x / sqrt(mean(x²) + epsilon) * scale. Shapes: the output has the input's. Source: Zhang &
+    Sennrich 2019.
+
+    Args:
+        axis: The axis or axes to average over, usually the last.
+        epsilon: A small number added to the mean square.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Example:
+        >>> fastnn.layers.RMSNormalization()(np.array([[3.0, 4.0]])).numpy().round(3)
+        array([[0.849, 1.131]], dtype=float32)
+    """
 
     def __init__(
         self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, **kwargs: Any
@@ -257,7 +317,34 @@ class RMSNormalization(Layer):
 
 
 class GroupNormalization(_Affine):
-    """Normalises each sample over groups of channels."""
+    """Normalises each sample over groups of channels, then scales and shifts.
+
+    Shapes: the output has the input's; `gamma` and `beta` have one number a channel. Source: Wu &
+    He 2018.
+
+    Args:
+        groups: The number of groups; it divides the number of channels, and -1 makes one group a
+            channel.
+        axis: The axis of the channels.
+        epsilon: A small number added to the variance.
+        center: Whether an offset `beta` is learned and added.
+        scale: Whether a scale `gamma` is learned and multiplied.
+        beta_initializer: First values of the offset `beta`.
+        gamma_initializer: First values of the scale `gamma`.
+        beta_regularizer: Penalty on `beta`, added to the loss.
+        gamma_regularizer: Penalty on `gamma`, added to the loss.
+        beta_constraint: What `beta` is brought back to after each step.
+        gamma_constraint: What `gamma` is brought back to after each step.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ValueError: The groups do not divide the channels.
+
+    Example:
+        >>> layer = fastnn.layers.GroupNormalization(groups=2)
+        >>> layer(np.array([[1.0, 3.0, 10.0, 30.0]])).numpy().round(3)
+        array([[-1.,  1., -1.,  1.]], dtype=float32)
+    """
 
     def __init__(
         self,
@@ -319,7 +406,18 @@ class GroupNormalization(_Affine):
 
 
 class UnitNormalization(Layer):
-    """Scales each sample to length 1 over `axis`."""
+    """Scales each sample to length 1 over some axes.
+
+    Shapes: the output has the input's.
+
+    Args:
+        axis: The axis or axes whose squares add up to 1.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Example:
+        >>> fastnn.layers.UnitNormalization()(np.array([[3.0, 4.0]])).numpy()
+        array([[0.6, 0.8]], dtype=float32)
+    """
 
     def __init__(self, axis: int | Sequence[int] = -1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -341,9 +439,26 @@ class UnitNormalization(Layer):
 
 
 class Normalization(Layer):
-    """(x - mean) / sqrt(variance), with statistics from `adapt(data)` or given.
+    """Subtracts a mean and divides by a deviation that were measured or given: (x - mean) /
+    sqrt(variance).
 
-    `axis` are the axes that keep their own statistics; None: one mean for all elements.
+    `adapt(data)` measures them; they are part of the model and its files. Shapes: the output has
+    the input's.
+
+    Args:
+        axis: The axes that keep statistics of their own, without the batch; None: one mean for all
+            elements.
+        mean: The mean to subtract, when it is known; then `variance` is needed as well.
+        variance: The variance whose root is divided by.
+        invert: Whether the way back is computed: x * sqrt(variance) + mean.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Example:
+        >>> layer = fastnn.layers.Normalization()
+        >>> layer.adapt(np.array([[0.0], [2.0], [4.0]]))
+        >>> layer(np.array([[2.0], [4.0]])).numpy().round(4)
+        array([[0.    ],
+               [1.2247]], dtype=float32)
     """
 
     def __init__(
@@ -470,7 +585,19 @@ class Normalization(Layer):
 
 
 class Rescaling(Layer):
-    """inputs * scale + offset."""
+    """inputs * scale + offset, as for pixels from 0 to 255.
+
+    Shapes: the output has the input's.
+
+    Args:
+        scale: A number, or one a channel.
+        offset: A number, or one a channel.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Example:
+        >>> fastnn.layers.Rescaling(1 / 127.5, offset=-1.0)(np.array([0.0, 255.0])).numpy()
+        array([-1.,  1.], dtype=float32)
+    """
 
     def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -68,7 +68,30 @@ def _checked_noise_shape(sizes: Any) -> tuple[int | None, ...] | None:
 
 
 class Dropout(_Noisy):
-    """Drops inputs with probability `rate`, divides the others by 1 - rate (Srivastava 2014)."""
+    """Sets random elements to zero in training and scales the others, so that the mean stays.
+
+    Each element is dropped with probability `rate`, the others are divided by 1 - rate. Outside
+    training the input passes unchanged. Shapes: the output has the input's. Source: Srivastava et
+    al. 2014.
+
+    Args:
+        rate: The share that is dropped, from 0 to 1.
+        noise_shape: The shape of the random mask; an axis of size 1 is dropped as a whole. None:
+            the input's shape.
+        seed: A whole number or a `SeedGenerator` for numbers that repeat; None takes the global
+            seed.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ValueError: `rate` lies outside 0 to 1.
+
+    Example:
+        >>> layer = fastnn.layers.Dropout(0.5, seed=1)
+        >>> layer(np.ones((1, 6)), training=True).numpy()
+        array([[2., 2., 0., 2., 0., 0.]], dtype=float32)
+        >>> layer(np.ones((1, 6))).numpy()
+        array([[1., 1., 1., 1., 1., 1.]], dtype=float32)
+    """
 
     def __init__(
         self,
@@ -94,7 +117,25 @@ class Dropout(_Noisy):
 
 
 class SpatialDropout1D(Dropout):
-    """Drops whole channels: (n, steps, channels)."""
+    """Dropout of whole channels of a sequence.
+
+    Shapes: (n, steps, channels) -> the same.
+
+    Args:
+        rate: The share of channels that is dropped, from 0 to 1.
+        seed: A whole number or a `SeedGenerator` for numbers that repeat; None takes the global
+            seed.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ValueError: `rate` lies outside 0 to 1.
+
+    Example:
+        >>> layer = fastnn.layers.SpatialDropout1D(0.5, seed=2)
+        >>> layer(np.ones((1, 2, 4)), training=True).numpy()
+        array([[[0., 0., 2., 0.],
+                [0., 0., 2., 0.]]], dtype=float32)
+    """
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(rate, None, seed, **kwargs)
@@ -105,7 +146,27 @@ class SpatialDropout1D(Dropout):
 
 
 class SpatialDropout2D(Dropout):
-    """Drops whole channels: (n, rows, columns, channels)."""
+    """Dropout of whole channels of images.
+
+    Shapes: (n, rows, columns, channels) -> the same; with channels first, (n, channels, rows,
+    columns).
+
+    Args:
+        rate: The share of channels that is dropped, from 0 to 1.
+        data_format: `"channels_last"` (default) or `"channels_first"`.
+        seed: A whole number or a `SeedGenerator` for numbers that repeat; None takes the global
+            seed.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ValueError: `rate` lies outside 0 to 1.
+
+    Example:
+        >>> layer = fastnn.layers.SpatialDropout2D(0.5, seed=2)
+        >>> layer(np.ones((1, 1, 2, 4)), training=True).numpy()
+        array([[[[0., 0., 2., 0.],
+                 [0., 0., 2., 0.]]]], dtype=float32)
+    """
 
     def __init__(
         self, rate: float, data_format: str | None = None, seed: int | None = None, **kwargs: Any
@@ -119,7 +180,24 @@ class SpatialDropout2D(Dropout):
 
 
 class GaussianNoise(_Noisy):
-    """Adds normal noise of standard deviation `stddev`."""
+    """Adds normal noise of mean 0 in training.
+
+    Outside training the input passes unchanged. Shapes: the output has the input's.
+
+    Args:
+        stddev: The standard deviation of the noise, in units of the input.
+        seed: A whole number or a `SeedGenerator` for numbers that repeat; None takes the global
+            seed.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ValueError: `stddev` is negative.
+
+    Example:
+        >>> layer = fastnn.layers.GaussianNoise(0.1, seed=1)
+        >>> layer(np.ones((1, 3))).numpy()
+        array([[1., 1., 1.]], dtype=float32)
+    """
 
     def __init__(self, stddev: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
@@ -136,7 +214,24 @@ class GaussianNoise(_Noisy):
 
 
 class GaussianDropout(_Noisy):
-    """Multiplies by normal noise of mean 1 and variance rate / (1 - rate)."""
+    """Multiplies by normal noise of mean 1 and variance rate / (1 - rate) in training.
+
+    Outside training the input passes unchanged. Shapes: the output has the input's.
+
+    Args:
+        rate: The rate of the dropout that has the same variance, from 0 to 1.
+        seed: A whole number or a `SeedGenerator` for numbers that repeat; None takes the global
+            seed.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ValueError: `rate` lies outside 0 to 1.
+
+    Example:
+        >>> layer = fastnn.layers.GaussianDropout(0.2, seed=1)
+        >>> layer(np.ones((1, 3))).numpy()
+        array([[1., 1., 1.]], dtype=float32)
+    """
 
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
@@ -152,7 +247,27 @@ class GaussianDropout(_Noisy):
 
 
 class AlphaDropout(_Noisy):
-    """Dropout that keeps mean and variance of selu activations (Klambauer et al. 2017)."""
+    """Dropout that keeps mean and variance of `selu` activations.
+
+    Dropped elements take selu's lowest value instead of zero, and the rest is scaled and shifted.
+    Outside training the input passes unchanged. Shapes: the output has the input's. Source:
+    Klambauer et al. 2017.
+
+    Args:
+        rate: The share that is dropped, from 0 to 1.
+        noise_shape: The shape of the random mask; None: the input's shape.
+        seed: A whole number or a `SeedGenerator` for numbers that repeat; None takes the global
+            seed.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ValueError: `rate` lies outside 0 to 1.
+
+    Example:
+        >>> layer = fastnn.layers.AlphaDropout(0.5, seed=1)
+        >>> layer(np.ones((1, 3))).numpy()
+        array([[1., 1., 1.]], dtype=float32)
+    """
 
     def __init__(
         self,
@@ -180,7 +295,23 @@ class AlphaDropout(_Noisy):
 
 
 class ActivityRegularization(Layer):
-    """Adds l1 * sum|x| + l2 * sum x² of its inputs to the loss."""
+    """Gives its input back and adds l1 * sum|x| + l2 * sum x² of it to the loss, as a mean over the
+    batch.
+
+    Shapes: the output has the input's.
+
+    Args:
+        l1: The weight of the sum of absolute values, at least 0.
+        l2: The weight of the sum of squares, at least 0.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Example:
+        >>> layer = fastnn.layers.ActivityRegularization(l2=0.1)
+        >>> layer(np.array([[1.0, 2.0]])).numpy()
+        array([[1., 2.]], dtype=float32)
+        >>> [float(loss) for loss in layer.losses]
+        [0.5]
+    """
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
         kwargs.pop("activity_regularizer", None)

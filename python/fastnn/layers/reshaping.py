@@ -20,7 +20,18 @@ __all__ = [
 
 
 class Flatten(Layer):
-    """All axes but the batch in one: (n, …) -> (n, product)."""
+    """All axes but the batch in one.
+
+    Shapes: (n, a, b, …) -> (n, a * b * …).
+
+    Args:
+        data_format: `"channels_last"` (default) or `"channels_first"`.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Example:
+        >>> fastnn.layers.Flatten()(np.zeros((2, 3, 4))).shape
+        (2, 12)
+    """
 
     def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -40,7 +51,21 @@ class Flatten(Layer):
 
 
 class Reshape(Layer):
-    """Each sample under another shape; one size may be -1."""
+    """Each sample under another shape, elements in the same order.
+
+    Shapes: (n, …) -> (n, *target_shape).
+
+    Args:
+        target_shape: Sizes without the batch; one may be -1 and follows from the others.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ShapeError: The numbers of elements differ.
+
+    Example:
+        >>> fastnn.layers.Reshape((2, -1))(np.zeros((5, 6))).shape
+        (5, 2, 3)
+    """
 
     def __init__(self, target_shape: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -83,7 +108,21 @@ class Reshape(Layer):
 
 
 class Permute(Layer):
-    """The axes of each sample in another order; `dims` counts from 1."""
+    """The axes of each sample in another order.
+
+    Shapes: axis i of the output is axis `dims[i - 1]` of the input.
+
+    Args:
+        dims: The axes in their new order, counted from 1; the batch is not among them.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ValueError: `dims` is not a permutation of 1 to n.
+
+    Example:
+        >>> fastnn.layers.Permute((2, 1))(np.zeros((5, 3, 4))).shape
+        (5, 4, 3)
+    """
 
     def __init__(self, dims: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -103,7 +142,20 @@ class Permute(Layer):
 
 
 class RepeatVector(Layer):
-    """Each row n times: (batch, features) -> (batch, n, features)."""
+    """Each row several times, along a new axis.
+
+    Shapes: (n, features) -> (n, times, features).
+
+    Args:
+        n: How many times, a whole number above 0.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Example:
+        >>> fastnn.layers.RepeatVector(3)(np.array([[1.0, 2.0]])).numpy()
+        array([[[1., 2.],
+                [1., 2.],
+                [1., 2.]]], dtype=float32)
+    """
 
     def __init__(self, n: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -158,7 +210,19 @@ def _sides(x: Any, first: int, amounts: Sequence[tuple[int, int]]) -> list[tuple
 
 
 class ZeroPadding1D(Layer):
-    """Zeros before and after the steps: (n, steps, channels)."""
+    """Zeros before and after the steps of sequences.
+
+    Shapes: (n, steps, channels) -> more steps.
+
+    Args:
+        padding: Zeros at the start and at the end as a pair, or one number for both.
+        data_format: `"channels_last"` (default) or `"channels_first"`.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Example:
+        >>> fastnn.layers.ZeroPadding1D((1, 0))(np.ones((1, 2, 1))).numpy().ravel()
+        array([0., 1., 1.], dtype=float32)
+    """
 
     def __init__(self, padding: Any = 1, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -174,7 +238,19 @@ class ZeroPadding1D(Layer):
 
 
 class ZeroPadding2D(Layer):
-    """Zeros around images: (n, rows, columns, channels)."""
+    """Zeros around images.
+
+    Shapes: (n, rows, columns, channels) -> more rows and columns.
+
+    Args:
+        padding: ((top, bottom), (left, right)), a pair for both edges of each axis, or one number.
+        data_format: `"channels_last"` (default) or `"channels_first"`.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Example:
+        >>> fastnn.layers.ZeroPadding2D(1)(np.zeros((1, 3, 4, 2))).shape
+        (1, 5, 6, 2)
+    """
 
     def __init__(self, padding: Any = (1, 1), data_format: str | None = None, **kwargs: Any):
         super().__init__(**kwargs)
@@ -190,7 +266,21 @@ class ZeroPadding2D(Layer):
 
 
 class Cropping1D(Layer):
-    """Steps cut off at both ends: (n, steps, channels)."""
+    """Cuts steps off both ends of sequences.
+
+    Shapes: (n, steps, channels) -> fewer steps.
+
+    Args:
+        cropping: Steps at the start and at the end as a pair, or one number for both.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ShapeError: More is cut off than there is.
+
+    Example:
+        >>> fastnn.layers.Cropping1D((1, 2))(np.zeros((2, 6, 3))).shape
+        (2, 3, 3)
+    """
 
     def __init__(self, cropping: Any = (1, 1), **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -206,7 +296,22 @@ class Cropping1D(Layer):
 
 
 class Cropping2D(Layer):
-    """Edges of images cut off: (n, rows, columns, channels)."""
+    """Cuts the edges of images off.
+
+    Shapes: (n, rows, columns, channels) -> fewer rows and columns.
+
+    Args:
+        cropping: ((top, bottom), (left, right)), a pair for both edges of each axis, or one number.
+        data_format: `"channels_last"` (default) or `"channels_first"`.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ShapeError: More is cut off than there is.
+
+    Example:
+        >>> fastnn.layers.Cropping2D(((1, 1), (0, 2)))(np.zeros((1, 6, 6, 3))).shape
+        (1, 4, 4, 3)
+    """
 
     def __init__(
         self, cropping: Any = ((0, 0), (0, 0)), data_format: str | None = None, **kwargs: Any
@@ -244,7 +349,18 @@ def _cut(shape: Any, axis: int, crop: tuple[int, int], rule: str) -> tuple[int, 
 
 
 class UpSampling1D(Layer):
-    """Each step `size` times: (n, steps, channels)."""
+    """Repeats each step of sequences.
+
+    Shapes: (n, steps, channels) -> (n, steps * size, channels).
+
+    Args:
+        size: How many times each step stands.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Example:
+        >>> fastnn.layers.UpSampling1D(2)(np.array([[[1.0], [2.0]]])).numpy().ravel()
+        array([1., 1., 2., 2.], dtype=float32)
+    """
 
     def __init__(self, size: int = 2, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -265,9 +381,23 @@ class UpSampling1D(Layer):
 
 
 class UpSampling2D(Layer):
-    """`size` times as many rows and columns: (n, rows, columns, channels).
+    """Enlarges images by whole factors.
 
-    `interpolation`: "nearest" repeats them; "bilinear", "bicubic", "lanczos3", "lanczos5".
+    Shapes: (n, rows, columns, channels) -> (n, rows * size[0], columns * size[1], channels).
+
+    Args:
+        size: Factors for rows and columns, or one number for both.
+        data_format: `"channels_last"` (default) or `"channels_first"`.
+        interpolation: `"nearest"` repeats pixels; `"bilinear"`, `"bicubic"`, `"lanczos3"` and
+            `"lanczos5"` compute those between.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ValueError: The interpolation is not known.
+
+    Example:
+        >>> fastnn.layers.UpSampling2D((2, 3))(np.zeros((1, 2, 2, 1))).shape
+        (1, 4, 6, 1)
     """
 
     def __init__(

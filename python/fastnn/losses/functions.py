@@ -146,7 +146,24 @@ def _match(weight: Any, values: Any) -> tuple[Any, Any]:
 
 
 class Loss(Configurable):
-    """Subclasses define `call(y_true, y_pred)`, giving one number per sample."""
+    """A loss: how far predictions are from labels, as one number to minimise.
+
+    Subclasses define `call(y_true, y_pred)`, which gives one number a sample; the call weighs and
+    reduces them. Masked positions are not counted.
+
+    Args:
+        name: The name of the loss; made from the class name when left out.
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> class Shortfall(fastnn.losses.Loss):
+        ...     def call(self, y_true, y_pred):
+        ...         return fastnn.ops.mean(fastnn.ops.relu(y_true - y_pred), axis=-1)
+        >>> float(Shortfall()(np.array([[2.0], [2.0]]), np.array([[1.0], [3.0]])))
+        0.5
+    """
 
     def __init__(
         self,
@@ -190,7 +207,24 @@ class Loss(Configurable):
 
 
 class LossFunctionWrapper(Loss):
-    """A function of (y_true, y_pred) as a loss."""
+    """A function of (y_true, y_pred) as a loss.
+
+    Further keyword arguments are given to the function.
+
+    Args:
+        fn: A function that gives one number a sample.
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> def fourth(y, p):
+        ...     return fastnn.ops.mean((y - p) ** 4, axis=-1)
+        >>> loss = fastnn.losses.LossFunctionWrapper(fourth)
+        >>> float(loss(np.array([[1.0]]), np.array([[3.0]])))
+        16.0
+    """
 
     def __init__(
         self,
@@ -268,21 +302,59 @@ def _shape_hint(a: tuple[Any, ...], b: tuple[Any, ...]) -> str:
 
 @keras_op
 def mean_squared_error(y_true: Any, y_pred: Any) -> Any:
-    """mean((y - p)²) over the last axis."""
+    """mean((y - p)²) over the last axis.
+
+    Args:
+        y_true: True values, of the shape of `y_pred`.
+        y_pred: Predictions: (…, values).
+
+    Returns:
+        One number a sample: the shape without the last axis.
+
+    Example:
+        >>> fastnn.losses.mean_squared_error(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]])).numpy()
+        array([2.], dtype=float32)
+    """
     y_true, y_pred = _float_pair(y_true, y_pred)
     return ops.mean(_c.square(y_true - y_pred), axis=-1)
 
 
 @keras_op
 def mean_absolute_error(y_true: Any, y_pred: Any) -> Any:
-    """mean(|y - p|) over the last axis."""
+    """mean(|y - p|) over the last axis.
+
+    Args:
+        y_true: True values, of the shape of `y_pred`.
+        y_pred: Predictions: (…, values).
+
+    Returns:
+        One number a sample: the shape without the last axis.
+
+    Example:
+        >>> y, p = np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]])
+        >>> fastnn.losses.mean_absolute_error(y, p).numpy()
+        array([1.], dtype=float32)
+    """
     y_true, y_pred = _float_pair(y_true, y_pred)
     return ops.mean(_c.absolute(y_true - y_pred), axis=-1)
 
 
 @keras_op
 def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Any:
-    """100 mean(|y - p| / max(|y|, 1e-7)) over the last axis."""
+    """100 mean(|y - p| / max(|y|, 1e-7)) over the last axis.
+
+    Args:
+        y_true: True values, of the shape of `y_pred`.
+        y_pred: Predictions: (…, values).
+
+    Returns:
+        One number a sample: the shape without the last axis.
+
+    Example:
+        >>> y, p = np.array([[2.0, 4.0]]), np.array([[1.0, 4.0]])
+        >>> fastnn.losses.mean_absolute_percentage_error(y, p).numpy()
+        array([25.], dtype=float32)
+    """
     y_true, y_pred = _float_pair(y_true, y_pred)
     share = _c.absolute((y_true - y_pred) / _c.maximum(_c.absolute(y_true), epsilon()))
     return 100.0 * ops.mean(share, axis=-1)
@@ -290,7 +362,20 @@ def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Any:
 
 @keras_op
 def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Any:
-    """mean((log(1 + y) - log(1 + p))²) over the last axis, values cut at 1e-7."""
+    """mean((log(1 + y) - log(1 + p))²) over the last axis, values cut at 1e-7.
+
+    Args:
+        y_true: True values, of the shape of `y_pred`.
+        y_pred: Predictions: (…, values).
+
+    Returns:
+        One number a sample: the shape without the last axis.
+
+    Example:
+        >>> y, p = np.array([[1.0]]), np.array([[3.0]])
+        >>> fastnn.losses.mean_squared_logarithmic_error(y, p).numpy().round(4)
+        array([0.4805], dtype=float32)
+    """
     y_true, y_pred = _float_pair(y_true, y_pred)
     a = _c.log(_c.maximum(y_pred, epsilon()) + 1.0)
     b = _c.log(_c.maximum(y_true, epsilon()) + 1.0)
@@ -299,7 +384,20 @@ def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Any:
 
 @keras_op
 def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
-    """-cos of the angle between y and p along `axis`."""
+    """-cos of the angle between y and p along `axis`.
+
+    Args:
+        y_true: True values, of the shape of `y_pred`.
+        y_pred: Predictions: (…, values).
+        axis: The axis of the vectors.
+
+    Returns:
+        One number a vector, from -1 to 1.
+
+    Example:
+        >>> fastnn.losses.cosine_similarity(np.array([[1.0, 0.0]]), np.array([[2.0, 0.0]])).numpy()
+        array([-1.], dtype=float32)
+    """
     y_true, y_pred = _float_pair(y_true, y_pred)
     return -ops.sum(_unit(y_true, axis) * _unit(y_pred, axis), axis=axis)
 
@@ -311,7 +409,20 @@ def _unit(x: Any, axis: int) -> Any:
 
 @keras_op
 def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Any:
-    """Quadratic within `delta`, linear beyond (Huber 1964), mean over the last axis."""
+    """Quadratic within `delta`, linear beyond, mean over the last axis. Source: Huber 1964.
+
+    Args:
+        y_true: True values, of the shape of `y_pred`.
+        y_pred: Predictions: (…, values).
+        delta: Where squares end, in units of the labels.
+
+    Returns:
+        One number a sample: the shape without the last axis.
+
+    Example:
+        >>> fastnn.losses.huber(np.array([[0.0, 0.0]]), np.array([[1.0, 3.0]])).numpy()
+        array([1.5], dtype=float32)
+    """
     y_true, y_pred = _float_pair(y_true, y_pred)
     error = _c.absolute(y_pred - y_true)
     inside = 0.5 * _c.square(error)
@@ -321,7 +432,19 @@ def huber(y_true: Any, y_pred: Any, delta: float = 1.0) -> Any:
 
 @keras_op
 def log_cosh(y_true: Any, y_pred: Any) -> Any:
-    """mean(log cosh(p - y)) over the last axis."""
+    """mean(log cosh(p - y)) over the last axis.
+
+    Args:
+        y_true: True values, of the shape of `y_pred`.
+        y_pred: Predictions: (…, values).
+
+    Returns:
+        One number a sample: the shape without the last axis.
+
+    Example:
+        >>> fastnn.losses.log_cosh(np.array([[0.0]]), np.array([[1.0]])).numpy().round(4)
+        array([0.4338], dtype=float32)
+    """
     y_true, y_pred = _float_pair(y_true, y_pred)
     d = y_pred - y_true
     return ops.mean(d + _c.softplus(-2.0 * d) - 0.6931471805599453, axis=-1)
@@ -329,14 +452,38 @@ def log_cosh(y_true: Any, y_pred: Any) -> Any:
 
 @keras_op
 def hinge(y_true: Any, y_pred: Any) -> Any:
-    """mean(max(1 - y p, 0)); labels 0 and 1 are read as -1 and 1."""
+    """mean(max(1 - y p, 0)); labels 0 and 1 are read as -1 and 1.
+
+    Args:
+        y_true: Labels -1 and 1, or 0 and 1, of the shape of `y_pred`.
+        y_pred: Predictions: (…, values).
+
+    Returns:
+        One number a sample: the shape without the last axis.
+
+    Example:
+        >>> fastnn.losses.hinge(np.array([[1.0, -1.0]]), np.array([[0.5, -2.0]])).numpy()
+        array([0.25], dtype=float32)
+    """
     y_true, y_pred = _float_pair(y_true, y_pred)
     return ops.mean(_c.maximum(1.0 - _signed(y_true) * y_pred, 0.0), axis=-1)
 
 
 @keras_op
 def squared_hinge(y_true: Any, y_pred: Any) -> Any:
-    """mean(max(1 - y p, 0)²); labels 0 and 1 are read as -1 and 1."""
+    """mean(max(1 - y p, 0)²); labels 0 and 1 are read as -1 and 1.
+
+    Args:
+        y_true: Labels -1 and 1, or 0 and 1, of the shape of `y_pred`.
+        y_pred: Predictions: (…, values).
+
+    Returns:
+        One number a sample: the shape without the last axis.
+
+    Example:
+        >>> fastnn.losses.squared_hinge(np.array([[1.0, -1.0]]), np.array([[0.5, -2.0]])).numpy()
+        array([0.125], dtype=float32)
+    """
     y_true, y_pred = _float_pair(y_true, y_pred)
     return ops.mean(_c.square(_c.maximum(1.0 - _signed(y_true) * y_pred, 0.0)), axis=-1)
 
@@ -349,7 +496,20 @@ def _signed(y: Any) -> Any:
 
 @keras_op
 def categorical_hinge(y_true: Any, y_pred: Any) -> Any:
-    """max(1 + best wrong score - right score, 0)."""
+    """max(1 + best wrong score - right score, 0).
+
+    Args:
+        y_true: One-hot labels (…, classes).
+        y_pred: Predictions: (…, values).
+
+    Returns:
+        One number a sample: the shape without the last axis.
+
+    Example:
+        >>> y, p = np.array([[0.0, 1.0]]), np.array([[0.25, 0.75]])
+        >>> fastnn.losses.categorical_hinge(y, p).numpy()
+        array([0.5], dtype=float32)
+    """
     y_true, y_pred = _float_pair(y_true, y_pred)
     right = ops.sum(y_true * y_pred, axis=-1)
     wrong = ops.max((1.0 - y_true) * y_pred, axis=-1)
@@ -358,7 +518,20 @@ def categorical_hinge(y_true: Any, y_pred: Any) -> Any:
 
 @keras_op
 def kl_divergence(y_true: Any, y_pred: Any) -> Any:
-    """sum(y log(y / p)) over the last axis, both cut to [1e-7, 1]."""
+    """sum(y log(y / p)) over the last axis, both cut to [1e-7, 1].
+
+    Args:
+        y_true: Probabilities (…, outcomes).
+        y_pred: Probabilities of the same shape.
+
+    Returns:
+        One number a sample: the shape without the last axis.
+
+    Example:
+        >>> y, p = np.array([[0.5, 0.5]]), np.array([[0.25, 0.75]])
+        >>> fastnn.losses.kl_divergence(y, p).numpy().round(4)
+        array([0.1438], dtype=float32)
+    """
     y_true, y_pred = _float_pair(y_true, y_pred)
     y_true, y_pred = ops.clip(y_true, epsilon(), 1.0), ops.clip(y_pred, epsilon(), 1.0)
     return ops.sum(y_true * _c.log(y_true / y_pred), axis=-1)
@@ -366,7 +539,19 @@ def kl_divergence(y_true: Any, y_pred: Any) -> Any:
 
 @keras_op
 def poisson(y_true: Any, y_pred: Any) -> Any:
-    """mean(p - y log(p + 1e-7)) over the last axis."""
+    """mean(p - y log(p + 1e-7)) over the last axis.
+
+    Args:
+        y_true: Counts, of the shape of `y_pred`.
+        y_pred: Rates above 0.
+
+    Returns:
+        One number a sample: the shape without the last axis.
+
+    Example:
+        >>> fastnn.losses.poisson(np.array([[2.0]]), np.array([[1.0]])).numpy().round(4)
+        array([1.], dtype=float32)
+    """
     y_true, y_pred = _float_pair(y_true, y_pred)
     return ops.mean(y_pred - y_true * _c.log(y_pred + epsilon()), axis=-1)
 
@@ -379,7 +564,26 @@ def binary_crossentropy(
     label_smoothing: float = 0.0,
     axis: int = -1,
 ) -> Any:
-    """mean(-y log p - (1 - y) log(1 - p)) over `axis`; p clipped to [1e-7, 1 - 1e-7]."""
+    """mean(-y log p - (1 - y) log(1 - p)) over `axis`; p is cut to [1e-7, 1 - 1e-7].
+
+    Args:
+        y_true: Labels from 0 to 1, of the shape of `y_pred`.
+        y_pred: Predictions: (…, values).
+        from_logits: Whether predictions are logits, before sigmoid or softmax.
+        label_smoothing: Moves labels this share of the way to even odds, from 0 to 1.
+        axis: The axis of the classes.
+
+    Returns:
+        One number a sample: the shape without `axis`.
+
+    Raises:
+        DataError: A label lies outside 0 to 1.
+
+    Example:
+        >>> y, p = np.array([[1.0, 0.0]]), np.array([[0.5, 0.5]])
+        >>> fastnn.losses.binary_crossentropy(y, p).numpy().round(4)
+        array([0.6931], dtype=float32)
+    """
     y_true, y_pred = _float_pair(y_true, y_pred, alike=True)
     _check_known_binary(y_true, "binary_crossentropy")
     if label_smoothing:
@@ -395,7 +599,23 @@ def categorical_crossentropy(
     label_smoothing: float = 0.0,
     axis: int = -1,
 ) -> Any:
-    """-sum(y log p) over `axis`; p is divided by its sum, then clipped."""
+    """-sum(y log p) over `axis`; p is divided by its sum, then cut.
+
+    Args:
+        y_true: One-hot labels or probabilities, of the shape of `y_pred`.
+        y_pred: Predictions: (…, values).
+        from_logits: Whether predictions are logits, before sigmoid or softmax.
+        label_smoothing: Moves labels this share of the way to even odds, from 0 to 1.
+        axis: The axis of the classes.
+
+    Returns:
+        One number a sample: the shape without `axis`.
+
+    Example:
+        >>> y, p = np.array([[0.0, 1.0]]), np.array([[0.5, 0.5]])
+        >>> fastnn.losses.categorical_crossentropy(y, p).numpy().round(4)
+        array([0.6931], dtype=float32)
+    """
     y_true = ops.convert_to_tensor(y_true, "float32")
     y_pred = ops.convert_to_tensor(y_pred, "float32")
     if y_pred.shape[-1] == 1:
@@ -420,7 +640,26 @@ def sparse_categorical_crossentropy(
     ignore_class: int | None = None,
     axis: int = -1,
 ) -> Any:
-    """-log p[y]; y holds class numbers of shape (…) or (…, 1)."""
+    """-log p[y], for labels that are class numbers.
+
+    Args:
+        y_true: Class numbers of shape (…) or (…, 1).
+        y_pred: Probabilities or logits (…, classes).
+        from_logits: Whether predictions are logits, before sigmoid or softmax.
+        ignore_class: A label whose positions have loss 0, such as -1.
+        axis: The axis of the classes.
+
+    Returns:
+        One number a sample: the shape of `y_pred` without `axis`.
+
+    Raises:
+        DataError: A label is no class of the predictions.
+
+    Example:
+        >>> y, p = np.array([1]), np.array([[0.5, 0.5]])
+        >>> fastnn.losses.sparse_categorical_crossentropy(y, p).numpy().round(4)
+        array([0.6931], dtype=float32)
+    """
     y_pred = ops.convert_to_tensor(y_pred, "float32")
     y_true, marked = _numbered(y_true, y_pred, axis, ignore_class)
     check_sparse(y_true, y_pred)
@@ -495,7 +734,26 @@ def binary_focal_crossentropy(
     label_smoothing: float = 0.0,
     axis: int = -1,
 ) -> Any:
-    """Binary cross-entropy times (1 - p of the truth)^gamma (Lin et al. 2017)."""
+    """Binary cross-entropy times (1 - p of the truth)^gamma. Source: Lin et al. 2017.
+
+    Args:
+        y_true: Labels from 0 to 1, of the shape of `y_pred`.
+        y_pred: Predictions: (…, values).
+        apply_class_balancing: Whether positives weigh `alpha` and negatives 1 - alpha.
+        alpha: The weight of positives, from 0 to 1.
+        gamma: How strongly easy samples are turned down; 0 gives the cross-entropy.
+        from_logits: Whether predictions are logits, before sigmoid or softmax.
+        label_smoothing: Moves labels this share of the way to even odds, from 0 to 1.
+        axis: The axis of the classes.
+
+    Returns:
+        One number a sample: the shape without `axis`.
+
+    Example:
+        >>> y, p = np.array([[1.0]]), np.array([[0.5]])
+        >>> fastnn.losses.binary_focal_crossentropy(y, p).numpy().round(4)
+        array([0.1733], dtype=float32)
+    """
     y_true, y_pred = _float_pair(y_true, y_pred)
     _check_known_binary(y_true, "binary_focal_crossentropy")
     if label_smoothing:
@@ -520,7 +778,25 @@ def categorical_focal_crossentropy(
     label_smoothing: float = 0.0,
     axis: int = -1,
 ) -> Any:
-    """Categorical cross-entropy times alpha (1 - p)^gamma (Lin et al. 2017)."""
+    """Categorical cross-entropy times alpha (1 - p)^gamma. Source: Lin et al. 2017.
+
+    Args:
+        y_true: One-hot labels or probabilities, of the shape of `y_pred`.
+        y_pred: Predictions: (…, values).
+        alpha: A weight for all classes, or one a class.
+        gamma: How strongly easy samples are turned down.
+        from_logits: Whether predictions are logits, before sigmoid or softmax.
+        label_smoothing: Moves labels this share of the way to even odds, from 0 to 1.
+        axis: The axis of the classes.
+
+    Returns:
+        One number a sample: the shape without `axis`.
+
+    Example:
+        >>> y, p = np.array([[0.0, 1.0]]), np.array([[0.5, 0.5]])
+        >>> fastnn.losses.categorical_focal_crossentropy(y, p).numpy().round(4)
+        array([0.0433], dtype=float32)
+    """
     y_true = ops.convert_to_tensor(y_true, "float32")
     y_pred = ops.convert_to_tensor(y_pred, "float32")
     _check_shapes(y_true, y_pred)
@@ -536,7 +812,20 @@ def categorical_focal_crossentropy(
 
 @keras_op
 def dice(y_true: Any, y_pred: Any, axis: Any = None) -> Any:
-    """1 - 2|y p| / (|y| + |p|)."""
+    """1 - 2|y p| / (|y| + |p|).
+
+    Args:
+        y_true: True values, of the shape of `y_pred`.
+        y_pred: Predictions: (…, values).
+        axis: The axes summed over; None: all of them.
+
+    Returns:
+        A number, or one for each place that is left by `axis`.
+
+    Example:
+        >>> fastnn.losses.dice(np.array([[1.0, 0.0]]), np.array([[1.0, 1.0]])).numpy().round(4)
+        np.float32(0.3333)
+    """
     y_true, y_pred = _float_pair(y_true, y_pred)
     both = ops.sum(y_true * y_pred, axis=axis)
     total = ops.sum(y_true, axis=axis) + ops.sum(y_pred, axis=axis)
@@ -551,6 +840,20 @@ def tversky(
 
     `alpha` is the weight of y (1 - p), `beta` of (1 - y) p (Salehi et al. 2017 name them the other
     way round).
+
+    Args:
+        y_true: True values, of the shape of `y_pred`.
+        y_pred: Predictions: (…, values).
+        alpha: The weight of y (1 - p).
+        beta: The weight of (1 - y) p.
+        axis: The axes summed over; None: all of them.
+
+    Returns:
+        A number, or one for each place that is left by `axis`.
+
+    Example:
+        >>> fastnn.losses.tversky(np.array([[1.0, 0.0]]), np.array([[1.0, 1.0]])).numpy().round(4)
+        np.float32(0.3333)
     """
     y_true, y_pred = _float_pair(y_true, y_pred)
     both = ops.sum(y_true * y_pred, axis=axis)
@@ -561,7 +864,21 @@ def tversky(
 
 @keras_op
 def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float) -> Any:
-    """(1 - p[y]^q) / q, robust to wrong labels (Zhang & Sabuncu 2018); y holds class numbers."""
+    """(1 - p[y]^q) / q, robust to wrong labels. Source: Zhang & Sabuncu 2018.
+
+    Args:
+        y_true: Class numbers of shape (…) or (…, 1).
+        y_pred: Probabilities (…, classes).
+        q: From 0 (cross-entropy) to 1 (absolute error), both ends excluded.
+
+    Returns:
+        One number a sample: the shape without the last axis.
+
+    Example:
+        >>> y, p = np.array([1]), np.array([[0.5, 0.5]])
+        >>> fastnn.losses.categorical_generalized_cross_entropy(y, p, q=0.5).numpy().round(4)
+        array([0.5858], dtype=float32)
+    """
     if not 0 < q < 1:
         raise ValueError(f"q is {q}, wanted above 0 and below 1\n  hint: q=0.5")
     y_pred = ops.convert_to_tensor(y_pred, "float32")
@@ -579,9 +896,25 @@ def circle(
     gamma: float = 80.0,
     margin: float = 0.4,
 ) -> Any:
-    """Circle loss of unit vectors with class numbers (Sun et al. 2020), one number per sample.
+    """The circle loss of unit vectors with class numbers; samples without loss are masked. Source:
+    Sun et al. 2020.
 
-    Samples without loss are masked, so the mean runs over the others.
+    Args:
+        y_true: Class numbers (n,).
+        y_pred: Unit vectors (n, features).
+        ref_labels: Class numbers of `ref_embeddings`; None: those of the batch.
+        ref_embeddings: Vectors to compare with; None: those of the batch.
+        remove_diagonal: Whether a sample is left out of its own partners.
+        gamma: The scale of the similarities.
+        margin: The margin by which similarities are relaxed.
+
+    Returns:
+        One number a sample: (n,).
+
+    Example:
+        >>> vectors = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])
+        >>> fastnn.losses.circle(np.array([0, 0, 1]), vectors).numpy().round(2)
+        array([0. , 6.4, 0. ], dtype=float32)
     """
     x = ops.convert_to_tensor(y_pred, "float32")
     y = ops.ravel(ops.cast(y_true, "int32"))
@@ -608,7 +941,19 @@ def circle(
 
 @keras_op
 def nll(y_true: Any, y_pred: Any) -> Any:
-    """-p[y] for log-probabilities p, as PyTorch's NLLLoss."""
+    """-p[y] for log-probabilities p, as PyTorch's NLLLoss.
+
+    Args:
+        y_true: Class numbers of shape (…) or (…, 1).
+        y_pred: Log-probabilities (…, classes).
+
+    Returns:
+        One number a sample: the shape without the last axis.
+
+    Example:
+        >>> fastnn.losses.nll(np.array([1]), np.log([[0.5, 0.5]])).numpy().round(4)
+        array([0.6931], dtype=float32)
+    """
     y_pred = ops.convert_to_tensor(y_pred, "float32")
     y_true, marked = _numbered(y_true, y_pred)
     return marked(-ops.sum(ops.one_hot(y_true, y_pred.shape[-1]) * y_pred, axis=-1))
@@ -651,54 +996,430 @@ def _loss_class(fn: Callable[..., Any], class_name: str, doc: str, **defaults: A
     return type(class_name, (LossFunctionWrapper,), body)
 
 
-MeanSquaredError = _loss_class(mean_squared_error, "MeanSquaredError", "Mean of squared errors.")
+MeanSquaredError = _loss_class(
+    mean_squared_error,
+    "MeanSquaredError",
+    """The mean of squared errors: mean((y - p)²).
+
+    For regression; large errors count most.
+
+    Args:
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> loss = fastnn.losses.MeanSquaredError()
+        >>> float(loss(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]])))
+        2.0
+    """,
+)
 MeanAbsoluteError = _loss_class(
-    mean_absolute_error, "MeanAbsoluteError", "Mean of absolute errors."
+    mean_absolute_error,
+    "MeanAbsoluteError",
+    """The mean of absolute errors: mean(|y - p|).
+
+    For regression where outliers should not rule.
+
+    Args:
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> loss = fastnn.losses.MeanAbsoluteError()
+        >>> float(loss(np.array([[1.0, 2.0]]), np.array([[1.0, 4.0]])))
+        1.0
+    """,
 )
 MeanAbsolutePercentageError = _loss_class(
-    mean_absolute_percentage_error, "MeanAbsolutePercentageError", "Mean of errors in percent."
+    mean_absolute_percentage_error,
+    "MeanAbsolutePercentageError",
+    """The mean of absolute errors in percent of the labels: 100 mean(|y - p| / max(|y|, 1e-7)).
+
+    Args:
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> loss = fastnn.losses.MeanAbsolutePercentageError()
+        >>> float(loss(np.array([[2.0, 4.0]]), np.array([[1.0, 4.0]])))
+        25.0
+    """,
 )
 MeanSquaredLogarithmicError = _loss_class(
-    mean_squared_logarithmic_error, "MeanSquaredLogarithmicError", "Mean of squared log ratios."
+    mean_squared_logarithmic_error,
+    "MeanSquaredLogarithmicError",
+    """The mean of squared differences of logarithms: mean((log(1 + y) - log(1 + p))²).
+
+    Values are cut at 1e-7 from below.
+
+    Args:
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> loss = fastnn.losses.MeanSquaredLogarithmicError()
+        >>> round(float(loss(np.array([[1.0]]), np.array([[3.0]]))), 4)
+        0.4805
+    """,
 )
 CosineSimilarity = _loss_class(
-    cosine_similarity, "CosineSimilarity", "Negative cosine of the angle.", axis=-1
+    cosine_similarity,
+    "CosineSimilarity",
+    """The negative cosine of the angle between labels and predictions, from -1 (alike) to 1
+    (opposite).
+
+    Args:
+        axis: The axis of the vectors.
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> loss = fastnn.losses.CosineSimilarity()
+        >>> float(loss(np.array([[1.0, 0.0]]), np.array([[2.0, 0.0]])))
+        -1.0
+    """,
+    axis=-1,
 )
-Huber = _loss_class(huber, "Huber", "Quadratic near zero, linear beyond `delta`.", delta=1.0)
-LogCosh = _loss_class(log_cosh, "LogCosh", "Mean of log cosh of the errors.")
-Hinge = _loss_class(hinge, "Hinge", "Mean hinge.")
-SquaredHinge = _loss_class(squared_hinge, "SquaredHinge", "Mean squared hinge.")
-CategoricalHinge = _loss_class(categorical_hinge, "CategoricalHinge", "Hinge over classes.")
-KLDivergence = _loss_class(kl_divergence, "KLDivergence", "Kullback-Leibler divergence.")
-Poisson = _loss_class(poisson, "Poisson", "Poisson loss of counts.")
+Huber = _loss_class(
+    huber,
+    "Huber",
+    """Squares of small errors, absolute values of large ones.
+
+    Half the square where |y - p| is at most `delta`, delta * (|y - p| - delta / 2) beyond, as a
+    mean. Source: Huber 1964.
+
+    Args:
+        delta: Where squares end, in units of the labels.
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> loss = fastnn.losses.Huber(delta=1.0)
+        >>> float(loss(np.array([[0.0, 0.0]]), np.array([[1.0, 3.0]])))
+        1.5
+    """,
+    delta=1.0,
+)
+LogCosh = _loss_class(
+    log_cosh,
+    "LogCosh",
+    """The mean of log(cosh(p - y)): like half the square for small errors, like the absolute value
+    for large ones.
+
+    Args:
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> loss = fastnn.losses.LogCosh()
+        >>> round(float(loss(np.array([[0.0]]), np.array([[1.0]]))), 4)
+        0.4338
+    """,
+)
+Hinge = _loss_class(
+    hinge,
+    "Hinge",
+    """The mean of max(1 - y p, 0), for labels -1 and 1; labels 0 and 1 are read as -1 and 1.
+
+    Args:
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> loss = fastnn.losses.Hinge()
+        >>> float(loss(np.array([[1.0, -1.0]]), np.array([[0.5, -2.0]])))
+        0.25
+    """,
+)
+SquaredHinge = _loss_class(
+    squared_hinge,
+    "SquaredHinge",
+    """The mean of max(1 - y p, 0)², for labels -1 and 1; labels 0 and 1 are read as -1 and 1.
+
+    Args:
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> loss = fastnn.losses.SquaredHinge()
+        >>> float(loss(np.array([[1.0, -1.0]]), np.array([[0.5, -2.0]])))
+        0.125
+    """,
+)
+CategoricalHinge = _loss_class(
+    categorical_hinge,
+    "CategoricalHinge",
+    """By how much the best wrong class comes within 1 of the right one: max(1 + wrong - right, 0).
+
+    Labels are one-hot: (n, classes).
+
+    Args:
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> loss = fastnn.losses.CategoricalHinge()
+        >>> float(loss(np.array([[0.0, 1.0]]), np.array([[0.25, 0.75]])))
+        0.5
+    """,
+)
+KLDivergence = _loss_class(
+    kl_divergence,
+    "KLDivergence",
+    """The Kullback-Leibler divergence of two distributions: sum(y log(y / p)) over the last axis.
+
+    Both are cut to 1e-7 … 1.
+
+    Args:
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> loss = fastnn.losses.KLDivergence()
+        >>> round(float(loss(np.array([[0.5, 0.5]]), np.array([[0.25, 0.75]]))), 4)
+        0.1438
+    """,
+)
+Poisson = _loss_class(
+    poisson,
+    "Poisson",
+    """The loss of counts that follow a Poisson law: mean(p - y log(p + 1e-7)).
+
+    Predictions are rates above 0.
+
+    Args:
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> loss = fastnn.losses.Poisson()
+        >>> round(float(loss(np.array([[2.0]]), np.array([[1.0]]))), 4)
+        1.0
+    """,
+)
 BinaryCrossentropy = _loss_class(
-    binary_crossentropy, "BinaryCrossentropy", "Cross-entropy of yes/no labels.",
+    binary_crossentropy, "BinaryCrossentropy", 
+    """The cross-entropy of yes/no labels: mean(-y log p - (1 - y) log(1 - p)).
+
+    Labels are 0 and 1, or probabilities, of the predictions' shape.
+
+    Args:
+        from_logits: Whether predictions are logits, before sigmoid or softmax.
+        label_smoothing: Moves labels this share of the way to even odds, from 0 to 1.
+        axis: The axis of the classes.
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Raises:
+        DataError: A label lies outside 0 to 1.
+
+    Example:
+        >>> loss = fastnn.losses.BinaryCrossentropy()
+        >>> round(float(loss(np.array([[1.0, 0.0]]), np.array([[0.5, 0.5]]))), 4)
+        0.6931
+    """,
     from_logits=False, label_smoothing=0.0, axis=-1,
 )  # fmt: skip
 CategoricalCrossentropy = _loss_class(
-    categorical_crossentropy, "CategoricalCrossentropy", "Cross-entropy of one-hot labels.",
+    categorical_crossentropy, "CategoricalCrossentropy", 
+    """The cross-entropy of one-hot labels: -sum(y log p) over the classes.
+
+    Shapes: labels and predictions (…, classes). For labels that are class numbers there is
+    `SparseCategoricalCrossentropy`.
+
+    Args:
+        from_logits: Whether predictions are logits, before sigmoid or softmax.
+        label_smoothing: Moves labels this share of the way to even odds, from 0 to 1.
+        axis: The axis of the classes.
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> loss = fastnn.losses.CategoricalCrossentropy()
+        >>> round(float(loss(np.array([[0.0, 1.0]]), np.array([[0.5, 0.5]]))), 4)
+        0.6931
+    """,
     from_logits=False, label_smoothing=0.0, axis=-1,
 )  # fmt: skip
 BinaryFocalCrossentropy = _loss_class(
-    binary_focal_crossentropy, "BinaryFocalCrossentropy", "Focal loss of yes/no labels.",
+    binary_focal_crossentropy, "BinaryFocalCrossentropy", 
+    """Binary cross-entropy that looks away from what is already right.
+
+    The cross-entropy times (1 - p of the truth)^gamma. Source: Lin et al. 2017.
+
+    Args:
+        apply_class_balancing: Whether positives weigh `alpha` and negatives 1 - alpha.
+        alpha: The weight of positives, from 0 to 1.
+        gamma: How strongly easy samples are turned down; 0 gives the cross-entropy.
+        from_logits: Whether predictions are logits, before sigmoid or softmax.
+        label_smoothing: Moves labels this share of the way to even odds, from 0 to 1.
+        axis: The axis of the classes.
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> loss = fastnn.losses.BinaryFocalCrossentropy(gamma=2.0)
+        >>> round(float(loss(np.array([[1.0]]), np.array([[0.5]]))), 4)
+        0.1733
+    """,
     apply_class_balancing=False, alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0,
     axis=-1,
 )  # fmt: skip
 CategoricalFocalCrossentropy = _loss_class(
-    categorical_focal_crossentropy, "CategoricalFocalCrossentropy", "Focal loss of one-hot labels.",
+    categorical_focal_crossentropy, "CategoricalFocalCrossentropy", 
+    """Categorical cross-entropy that looks away from what is already right.
+
+    The cross-entropy times alpha (1 - p)^gamma; labels are one-hot. Source: Lin et al. 2017.
+
+    Args:
+        alpha: A weight for all classes, or one a class.
+        gamma: How strongly easy samples are turned down.
+        from_logits: Whether predictions are logits, before sigmoid or softmax.
+        label_smoothing: Moves labels this share of the way to even odds, from 0 to 1.
+        axis: The axis of the classes.
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> loss = fastnn.losses.CategoricalFocalCrossentropy()
+        >>> round(float(loss(np.array([[0.0, 1.0]]), np.array([[0.5, 0.5]]))), 4)
+        0.0433
+    """,
     alpha=0.25, gamma=2.0, from_logits=False, label_smoothing=0.0, axis=-1,
 )  # fmt: skip
-Dice = _loss_class(dice, "Dice", "Dice loss.", axis=None)
-Tversky = _loss_class(tversky, "Tversky", "Tversky loss.", alpha=0.5, beta=0.5, axis=None)
+Dice = _loss_class(
+    dice,
+    "Dice",
+    """One minus twice the overlap over the sum of both: 1 - 2|y p| / (|y| + |p|), for segmentation.
+
+    Args:
+        axis: The axes summed over; None: all of them.
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> loss = fastnn.losses.Dice()
+        >>> round(float(loss(np.array([[1.0, 0.0]]), np.array([[1.0, 1.0]]))), 4)
+        0.3333
+    """,
+    axis=None,
+)
+Tversky = _loss_class(
+    tversky,
+    "Tversky",
+    """The Dice loss with weights for what is missed and what is found too much. Source: Salehi et
+    al. 2017, who name the two weights the other way round.
+
+    Args:
+        alpha: The weight of y (1 - p).
+        beta: The weight of (1 - y) p.
+        axis: The axes summed over; None: all of them.
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> loss = fastnn.losses.Tversky(alpha=0.5, beta=0.5)
+        >>> round(float(loss(np.array([[1.0, 0.0]]), np.array([[1.0, 1.0]]))), 4)
+        0.3333
+    """,
+    alpha=0.5,
+    beta=0.5,
+    axis=None,
+)
 CategoricalGeneralizedCrossEntropy = _loss_class(
     categorical_generalized_cross_entropy, "CategoricalGeneralizedCrossEntropy",
-    "Cross-entropy of class numbers that tolerates wrong labels.", q=0.5,
+    """A cross-entropy that tolerates wrong labels: (1 - p[y]^q) / q, with class numbers as labels.
+    Source: Zhang & Sabuncu 2018.
+
+    Args:
+        q: From 0 (cross-entropy) to 1 (absolute error), both ends excluded.
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> loss = fastnn.losses.CategoricalGeneralizedCrossEntropy(q=0.5)
+        >>> round(float(loss(np.array([1]), np.array([[0.5, 0.5]]))), 4)
+        0.5858
+    """, q=0.5,
 )  # fmt: skip
-NLL = _loss_class(nll, "NLL", "Negative log-likelihood of log-probabilities.")
+NLL = _loss_class(
+    nll,
+    "NLL",
+    """The negative log-likelihood of log-probabilities: -p[y], with class numbers as labels.
+
+    Args:
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> loss = fastnn.losses.NLL()
+        >>> round(float(loss(np.array([1]), np.log([[0.5, 0.5]]))), 4)
+        0.6931
+    """,
+)
 
 
 class Circle(LossFunctionWrapper):
-    """Circle loss of unit vectors; samples without loss do not count in the mean."""
+    """Brings embeddings of one class together and pushes those of others apart.
+
+    Labels are class numbers, predictions unit vectors (n, features). Samples without loss do not
+    count in the mean. Source: Sun et al. 2020.
+
+    Args:
+        gamma: The scale of the similarities.
+        margin: The margin by which similarities are relaxed.
+        remove_diagonal: Whether a sample is left out of its own partners.
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> loss = fastnn.losses.Circle()
+        >>> vectors = np.array([[1.0, 0.0], [0.8, 0.6], [0.0, 1.0]])
+        >>> round(float(loss(np.array([0, 0, 1]), vectors)), 2)
+        3.2
+    """
 
     def __init__(
         self,
@@ -725,7 +1446,27 @@ class Circle(LossFunctionWrapper):
 
 
 class SparseCategoricalCrossentropy(LossFunctionWrapper):
-    """Cross-entropy of class numbers."""
+    """The cross-entropy of class numbers: -log p[y].
+
+    Shapes: labels (…) or (…, 1) of whole numbers, predictions (…, classes).
+
+    Args:
+        from_logits: Whether predictions are logits, before sigmoid or softmax.
+        ignore_class: A label whose positions are not counted, such as -1.
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        axis: The axis of the classes.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Raises:
+        DataError: A label is no class of the predictions.
+
+    Example:
+        >>> loss = fastnn.losses.SparseCategoricalCrossentropy(from_logits=True)
+        >>> round(float(loss(np.array([1]), np.array([[0.0, 0.0]]))), 4)
+        0.6931
+    """
 
     def __init__(
         self,
@@ -808,17 +1549,58 @@ def check_targets(loss: Any, y_true: Any, y_pred: Any) -> None:
 
 
 def get(identifier: Any) -> Any:
-    """The loss for None, a name, a config, a function or an object."""
+    """The loss that a name, config, function or object stands for; None for None.
+
+    Args:
+        identifier: A name such as `"mse"`, a config, a function, a `Loss`, or None.
+
+    Returns:
+        A `Loss`, a function of (y_true, y_pred), or None.
+
+    Raises:
+        ValueError: The name is not known; the hint names the nearest ones.
+
+    Example:
+        >>> fastnn.losses.get("mse").__name__
+        'mean_squared_error'
+    """
     return TABLE.get(identifier)
 
 
 def serialize(loss: Any) -> Any:
-    """A loss as a config."""
+    """The config of a loss.
+
+    Args:
+        loss: A `Loss` or a function.
+
+    Returns:
+        A dict that JSON holds, or the name of a function.
+
+    Example:
+        >>> fastnn.losses.serialize(fastnn.losses.Huber(delta=2.0))["config"]["delta"]
+        2.0
+    """
     return plain(loss)
 
 
 def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
-    """The loss that a config describes."""
+    """The loss that a config describes.
+
+    Args:
+        config: What `serialize` gave.
+        custom_objects: Classes and functions by name, for what fastnn does not know.
+
+    Returns:
+        A `Loss` or a function.
+
+    Raises:
+        ValueError: The config names a class that is not known.
+
+    Example:
+        >>> config = fastnn.losses.serialize(fastnn.losses.Huber(delta=2.0))
+        >>> fastnn.losses.deserialize(config).delta
+        2.0
+    """
     from fastnn.serialization.registry import custom_object_scope
 
     with custom_object_scope(custom_objects):

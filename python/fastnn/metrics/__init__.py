@@ -109,7 +109,21 @@ def by_shape(name: str, y_true: Any, y_pred: Any, from_logits: bool = False) -> 
 
 
 def get(identifier: Any) -> Any:
-    """The metric for None, a name, a config, a function or an object."""
+    """The metric that a name, config, function or object stands for; None for None.
+
+    Args:
+        identifier: A name such as `"mae"`, a config, a function, a `Metric`, or None.
+
+    Returns:
+        A `Metric`, a function of (y_true, y_pred), or None.
+
+    Raises:
+        ValueError: The name is not known; the hint names the nearest ones.
+
+    Example:
+        >>> type(fastnn.metrics.get("auc")).__name__
+        'AUC'
+    """
     if isinstance(identifier, str) and identifier not in TABLE.names:
         check_name(identifier)
         if identifier.lower() not in TABLE.names and identifier in losses.TABLE.names:
@@ -118,12 +132,40 @@ def get(identifier: Any) -> Any:
 
 
 def serialize(metric: Metric) -> Any:
-    """A metric as a config."""
+    """The config of a metric.
+
+    Args:
+        metric: A `Metric`.
+
+    Returns:
+        A dict that JSON holds.
+
+    Example:
+        >>> config = fastnn.metrics.serialize(fastnn.metrics.BinaryAccuracy(threshold=0.7))
+        >>> config["config"]["threshold"]
+        0.7
+    """
     return plain(metric)
 
 
 def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
-    """The metric that a config describes."""
+    """The metric that a config describes.
+
+    Args:
+        config: What `serialize` gave.
+        custom_objects: Classes and functions by name, for what fastnn does not know.
+
+    Returns:
+        A `Metric`.
+
+    Raises:
+        ValueError: The config names a class that is not known.
+
+    Example:
+        >>> config = fastnn.metrics.serialize(fastnn.metrics.BinaryAccuracy(threshold=0.7))
+        >>> fastnn.metrics.deserialize(config).threshold
+        0.7
+    """
     from fastnn.serialization.registry import custom_object_scope
 
     with custom_object_scope(custom_objects):

@@ -37,10 +37,29 @@ _c = _core.ops
 
 
 class Metric(Configurable):
-    """Subclasses add variables in `__init__`, assign them in `update_state`, read in `result`.
+    """A number that is gathered over batches, such as the accuracy of an epoch.
 
+    Subclasses add variables in `__init__`, assign them in `update_state` and read them in `result`.
     A float32 variable counts no further than 2^24 in steps of one; one that counts is made by
     `add_weight(dtype="int32")`. Sums of the library's own metrics keep what float32 rounds off.
+
+    Args:
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+        name: The name of the metric; made from the class name when left out.
+
+    Example:
+        >>> class Largest(fastnn.metrics.Metric):
+        ...     def __init__(self, **kwargs):
+        ...         super().__init__(**kwargs)
+        ...         self.most = self.add_weight(name="most", initializer="zeros")
+        ...     def update_state(self, y_true, y_pred, sample_weight=None):
+        ...         self.most.assign(fastnn.ops.maximum(self.most, fastnn.ops.max(y_pred)))
+        ...     def result(self):
+        ...         return self.most.value
+        >>> metric = Largest()
+        >>> metric.update_state([0.0], [3.0])
+        >>> float(metric.result())
+        3.0
     """
 
     #: "up" where more is better, "down" where less is: what callbacks that watch it go by.
@@ -222,7 +241,19 @@ def _count_of(x: Any) -> Any:
 
 
 class Mean(Metric):
-    """The (weighted) mean of values."""
+    """The mean of values, weighted if weights are given.
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.Mean()
+        >>> metric.update_state([1.0, 3.0])
+        >>> metric.update_state([8.0], sample_weight=[2.0])
+        >>> float(metric.result())
+        5.0
+    """
 
     def __init__(self, name: str = "mean", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
@@ -254,7 +285,18 @@ class Mean(Metric):
 
 
 class Sum(Metric):
-    """The (weighted) sum of values."""
+    """The sum of values, weighted if weights are given.
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.Sum()
+        >>> metric.update_state([1.0, 3.0])
+        >>> float(metric.result())
+        4.0
+    """
 
     def __init__(self, name: str = "sum", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
@@ -271,7 +313,23 @@ class Sum(Metric):
 
 
 class MeanMetricWrapper(Mean):
-    """The mean of a function of (y_true, y_pred)."""
+    """The mean of a function of (y_true, y_pred).
+
+    Further keyword arguments are given to the function.
+
+    Args:
+        fn: A function that gives one number a sample.
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> def gap(y, p):
+        ...     return fastnn.ops.abs(y - p)
+        >>> metric = fastnn.metrics.MeanMetricWrapper(gap)
+        >>> metric.update_state([1.0, 2.0], [1.0, 4.0])
+        >>> float(metric.result())
+        1.0
+    """
 
     def __init__(
         self, fn: Callable[..., Any], name: str | None = None, dtype: Any = None, **kwargs: Any
@@ -318,13 +376,38 @@ def _pair_alike(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
 
 
 def accuracy(y_true: Any, y_pred: Any) -> Any:
-    """1 where y equals p."""
+    """1 where y equals p, 0 elsewhere.
+
+    Args:
+        y_true: True values, of the shape of `y_pred`.
+        y_pred: Predictions: (…, values).
+
+    Returns:
+        Ones and zeros, of the shape of `y_pred`.
+
+    Example:
+        >>> fastnn.metrics.accuracy(np.array([1, 2]), np.array([1, 3])).numpy()
+        array([1., 0.], dtype=float32)
+    """
     y_true, y_pred = _pair_alike(y_true, y_pred)
     return ops.cast(ops.equal(y_true, y_pred), "float32")
 
 
 def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Any:
-    """1 where y equals p > threshold."""
+    """1 where y equals p > threshold, 0 elsewhere.
+
+    Args:
+        y_true: True values, of the shape of `y_pred`.
+        y_pred: Predictions: (…, values).
+        threshold: Predictions above it count as 1.
+
+    Returns:
+        Ones and zeros, of the shape of `y_pred`.
+
+    Example:
+        >>> fastnn.metrics.binary_accuracy(np.array([1.0, 0.0]), np.array([0.9, 0.7])).numpy()
+        array([1., 0.], dtype=float32)
+    """
     y_true, y_pred = _pair_alike(y_true, y_pred)
     return ops.cast(ops.equal(y_true, ops.cast(y_pred > threshold, "float32")), "float32")
 
@@ -337,7 +420,20 @@ def _one_hot_pair(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
 
 
 def categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
-    """1 where the largest of y and of p stand at the same place."""
+    """1 where the largest of y and of p stand at the same place, 0 elsewhere.
+
+    Args:
+        y_true: One-hot labels (…, classes).
+        y_pred: Scores (…, classes).
+
+    Returns:
+        Ones and zeros (…).
+
+    Example:
+        >>> y, p = np.array([[0.0, 1.0]]), np.array([[0.3, 0.7]])
+        >>> fastnn.metrics.categorical_accuracy(y, p).numpy()
+        array([1.], dtype=float32)
+    """
     y_true, y_pred = _one_hot_pair(y_true, y_pred)
     return ops.cast(ops.equal(ops.argmax(y_true, axis=-1), ops.argmax(y_pred, axis=-1)), "float32")
 
@@ -352,14 +448,41 @@ def _class_numbers(y_true: Any, y_pred: Any) -> Any:
 
 
 def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
-    """1 where the largest of p stands at place y."""
+    """1 where the largest of p stands at place y, 0 elsewhere.
+
+    Args:
+        y_true: Class numbers (…) or (…, 1).
+        y_pred: Scores (…, classes).
+
+    Returns:
+        Ones and zeros (…).
+
+    Example:
+        >>> y, p = np.array([1]), np.array([[0.3, 0.7]])
+        >>> fastnn.metrics.sparse_categorical_accuracy(y, p).numpy()
+        array([1.], dtype=float32)
+    """
     return ops.cast(
         ops.equal(_class_numbers(y_true, y_pred), ops.argmax(y_pred, axis=-1)), "float32"
     )
 
 
 def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Any:
-    """1 where the class of one-hot y is among the k best of p."""
+    """1 where the class of one-hot y is among the k best of p, 0 elsewhere.
+
+    Args:
+        y_true: One-hot labels (…, classes).
+        y_pred: Scores (…, classes).
+        k: How many of the best count.
+
+    Returns:
+        Ones and zeros (…).
+
+    Example:
+        >>> y, p = np.array([[0.0, 1.0, 0.0]]), np.array([[0.5, 0.3, 0.2]])
+        >>> fastnn.metrics.top_k_categorical_accuracy(y, p, k=2).numpy()
+        array([1.], dtype=float32)
+    """
     y_true, y_pred = _one_hot_pair(y_true, y_pred)
     return sparse_top_k_categorical_accuracy(ops.argmax(y_true, axis=-1), y_pred, k)
 
@@ -367,7 +490,22 @@ def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Any:
 def sparse_top_k_categorical_accuracy(
     y_true: Any, y_pred: Any, k: int = 5, from_sorted_ids: bool = False
 ) -> Any:
-    """1 where class y is among the k best of p."""
+    """1 where class y is among the k best of p, 0 elsewhere.
+
+    Args:
+        y_true: Class numbers (…) or (…, 1).
+        y_pred: Scores (…, classes).
+        k: How many of the best count.
+        from_sorted_ids: Whether `y_pred` holds class numbers already, best first.
+
+    Returns:
+        Ones and zeros (…).
+
+    Example:
+        >>> y, p = np.array([1]), np.array([[0.5, 0.3, 0.2]])
+        >>> fastnn.metrics.sparse_top_k_categorical_accuracy(y, p, k=2).numpy()
+        array([1.], dtype=float32)
+    """
     y_true = _class_numbers(y_true, y_pred)
     if from_sorted_ids:
         best = ops.cast(y_pred, "int32")[..., :k]
@@ -422,30 +560,117 @@ def _order(defaults: dict[str, Any]) -> list[str]:
     return [*leading, "name", "dtype", *(k for k in defaults if k not in leading)]
 
 
-Accuracy = _mean_class(accuracy, "Accuracy", "Share of exact hits.", up=True)
+Accuracy = _mean_class(
+    accuracy,
+    "Accuracy",
+    """The share of predictions that equal their label.
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.Accuracy()
+        >>> metric.update_state([1, 2, 3], [1, 2, 0])
+        >>> round(float(metric.result()), 4)
+        0.6667
+    """,
+    up=True,
+)
 BinaryAccuracy = _mean_class(
-    binary_accuracy, "BinaryAccuracy", "Share of hits of p > threshold.", up=True, threshold=0.5
+    binary_accuracy,
+    "BinaryAccuracy",
+    """The share of yes/no answers that are right: labels 0 and 1 against p > threshold.
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+        threshold: Predictions above it count as 1.
+
+    Example:
+        >>> metric = fastnn.metrics.BinaryAccuracy()
+        >>> metric.update_state([[1.0], [0.0], [1.0], [1.0]], [[0.9], [0.2], [0.4], [0.8]])
+        >>> float(metric.result())
+        0.75
+    """,
+    up=True,
+    threshold=0.5,
 )
 CategoricalAccuracy = _mean_class(
-    categorical_accuracy, "CategoricalAccuracy", "Share of hits of the best class.", up=True
+    categorical_accuracy,
+    "CategoricalAccuracy",
+    """The share of samples whose largest prediction stands where the label is one: labels one-hot.
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.CategoricalAccuracy()
+        >>> metric.update_state([[0.0, 1.0], [1.0, 0.0]], [[0.3, 0.7], [0.4, 0.6]])
+        >>> float(metric.result())
+        0.5
+    """,
+    up=True,
 )
 SparseCategoricalAccuracy = _mean_class(
     sparse_categorical_accuracy,
     "SparseCategoricalAccuracy",
-    "Share of hits of the best class.",
+    """The share of samples whose largest prediction is the class of the label: labels class
+    numbers.
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.SparseCategoricalAccuracy()
+        >>> metric.update_state([1, 0], [[0.3, 0.7], [0.4, 0.6]])
+        >>> float(metric.result())
+        0.5
+    """,
     up=True,
 )
 TopKCategoricalAccuracy = _mean_class(
     top_k_categorical_accuracy,
     "TopKCategoricalAccuracy",
-    "Share of hits among the k best.",
+    """The share of samples whose class is among the k best predictions: labels one-hot.
+
+    Args:
+        k: How many of the best count.
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.TopKCategoricalAccuracy(k=2)
+        >>> metric.update_state([[0.0, 1.0, 0.0]], [[0.5, 0.3, 0.2]])
+        >>> float(metric.result())
+        1.0
+    """,
     up=True,
     k=5,
 )
 SparseTopKCategoricalAccuracy = _mean_class(
-    sparse_top_k_categorical_accuracy, "SparseTopKCategoricalAccuracy",
-    "Share of hits among the k best.", up=True, k=5, from_sorted_ids=False,
-)  # fmt: skip
+    sparse_top_k_categorical_accuracy,
+    "SparseTopKCategoricalAccuracy",
+    """The share of samples whose class is among the k best predictions: labels class numbers.
+
+    Args:
+        k: How many of the best count.
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+        from_sorted_ids: Whether predictions are class numbers already, best first.
+
+    Example:
+        >>> metric = fastnn.metrics.SparseTopKCategoricalAccuracy(k=2)
+        >>> metric.update_state([1], [[0.5, 0.3, 0.2]])
+        >>> float(metric.result())
+        1.0
+    """,
+    up=True,
+    k=5,
+    from_sorted_ids=False,
+)
 
 
 def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
@@ -453,33 +678,228 @@ def cosine_similarity(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
     return -losses.cosine_similarity(y_true, y_pred, axis)
 
 
-MeanSquaredError = _mean_class(losses.mean_squared_error, "MeanSquaredError", "Mean squared error.")
+MeanSquaredError = _mean_class(
+    losses.mean_squared_error,
+    "MeanSquaredError",
+    """The mean of squared errors.
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.MeanSquaredError()
+        >>> metric.update_state([[1.0, 2.0]], [[1.0, 4.0]])
+        >>> float(metric.result())
+        2.0
+    """,
+)
 MeanAbsoluteError = _mean_class(
-    losses.mean_absolute_error, "MeanAbsoluteError", "Mean absolute error."
+    losses.mean_absolute_error,
+    "MeanAbsoluteError",
+    """The mean of absolute errors.
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.MeanAbsoluteError()
+        >>> metric.update_state([[1.0, 2.0]], [[1.0, 4.0]])
+        >>> float(metric.result())
+        1.0
+    """,
 )
 MeanAbsolutePercentageError = _mean_class(
-    losses.mean_absolute_percentage_error, "MeanAbsolutePercentageError", "Mean error in percent."
+    losses.mean_absolute_percentage_error,
+    "MeanAbsolutePercentageError",
+    """The mean of absolute errors in percent of the labels.
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.MeanAbsolutePercentageError()
+        >>> metric.update_state([[2.0, 4.0]], [[1.0, 4.0]])
+        >>> float(metric.result())
+        25.0
+    """,
 )
 MeanSquaredLogarithmicError = _mean_class(
-    losses.mean_squared_logarithmic_error, "MeanSquaredLogarithmicError", "Mean squared log ratio."
+    losses.mean_squared_logarithmic_error,
+    "MeanSquaredLogarithmicError",
+    """The mean of squared differences of log(1 + y) and log(1 + p).
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.MeanSquaredLogarithmicError()
+        >>> metric.update_state([[1.0]], [[3.0]])
+        >>> round(float(metric.result()), 4)
+        0.4805
+    """,
 )
 CosineSimilarity = _mean_class(
-    cosine_similarity, "CosineSimilarity", "Mean cosine of the angle.", up=True, axis=-1
+    cosine_similarity,
+    "CosineSimilarity",
+    """The mean cosine of the angle between labels and predictions, 1 where they point the same way.
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+        axis: The axis of the vectors.
+
+    Example:
+        >>> metric = fastnn.metrics.CosineSimilarity()
+        >>> metric.update_state([[1.0, 0.0]], [[2.0, 0.0]])
+        >>> float(metric.result())
+        1.0
+    """,
+    up=True,
+    axis=-1,
 )
-LogCoshError = _mean_class(losses.log_cosh, "LogCoshError", "Mean log cosh.", name="logcosh")
-Hinge = _mean_class(losses.hinge, "Hinge", "Mean hinge.")
-SquaredHinge = _mean_class(losses.squared_hinge, "SquaredHinge", "Mean squared hinge.")
-CategoricalHinge = _mean_class(losses.categorical_hinge, "CategoricalHinge", "Mean class hinge.")
-KLDivergence = _mean_class(losses.kl_divergence, "KLDivergence", "Mean divergence.")
-Poisson = _mean_class(losses.poisson, "Poisson", "Mean Poisson loss.")
+LogCoshError = _mean_class(
+    losses.log_cosh,
+    "LogCoshError",
+    """The mean of log(cosh(p - y)).
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.LogCoshError()
+        >>> metric.update_state([[0.0]], [[1.0]])
+        >>> round(float(metric.result()), 4)
+        0.4338
+    """,
+    name="logcosh",
+)
+Hinge = _mean_class(
+    losses.hinge,
+    "Hinge",
+    """The mean of max(1 - y p, 0); labels 0 and 1 are read as -1 and 1.
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.Hinge()
+        >>> metric.update_state([[1.0, -1.0]], [[0.5, -2.0]])
+        >>> float(metric.result())
+        0.25
+    """,
+)
+SquaredHinge = _mean_class(
+    losses.squared_hinge,
+    "SquaredHinge",
+    """The mean of max(1 - y p, 0)²; labels 0 and 1 are read as -1 and 1.
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.SquaredHinge()
+        >>> metric.update_state([[1.0, -1.0]], [[0.5, -2.0]])
+        >>> float(metric.result())
+        0.125
+    """,
+)
+CategoricalHinge = _mean_class(
+    losses.categorical_hinge,
+    "CategoricalHinge",
+    """The mean of max(1 + best wrong score - right score, 0); labels one-hot.
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.CategoricalHinge()
+        >>> metric.update_state([[0.0, 1.0]], [[0.25, 0.75]])
+        >>> float(metric.result())
+        0.5
+    """,
+)
+KLDivergence = _mean_class(
+    losses.kl_divergence,
+    "KLDivergence",
+    """The mean Kullback-Leibler divergence of labels and predictions.
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.KLDivergence()
+        >>> metric.update_state([[0.5, 0.5]], [[0.25, 0.75]])
+        >>> round(float(metric.result()), 4)
+        0.1438
+    """,
+)
+Poisson = _mean_class(
+    losses.poisson,
+    "Poisson",
+    """The mean loss of counts that follow a Poisson law: p - y log(p).
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.Poisson()
+        >>> metric.update_state([[2.0]], [[1.0]])
+        >>> round(float(metric.result()), 4)
+        1.0
+    """,
+)
 BinaryCrossentropy = _mean_class(
-    losses.binary_crossentropy, "BinaryCrossentropy", "Mean binary cross-entropy.",
-    from_logits=False, label_smoothing=0,
-)  # fmt: skip
+    losses.binary_crossentropy,
+    "BinaryCrossentropy",
+    """The mean cross-entropy of yes/no labels.
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+        from_logits: Whether predictions are logits, before sigmoid or softmax.
+        label_smoothing: Moves labels this share of the way to even odds, from 0 to 1.
+
+    Example:
+        >>> metric = fastnn.metrics.BinaryCrossentropy()
+        >>> metric.update_state([[1.0, 0.0]], [[0.5, 0.5]])
+        >>> round(float(metric.result()), 4)
+        0.6931
+    """,
+    from_logits=False,
+    label_smoothing=0,
+)
 CategoricalCrossentropy = _mean_class(
-    losses.categorical_crossentropy, "CategoricalCrossentropy", "Mean cross-entropy, one-hot y.",
-    from_logits=False, label_smoothing=0, axis=-1,
-)  # fmt: skip
+    losses.categorical_crossentropy,
+    "CategoricalCrossentropy",
+    """The mean cross-entropy of one-hot labels.
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+        from_logits: Whether predictions are logits, before sigmoid or softmax.
+        label_smoothing: Moves labels this share of the way to even odds, from 0 to 1.
+        axis: The axis of the classes.
+
+    Example:
+        >>> metric = fastnn.metrics.CategoricalCrossentropy()
+        >>> metric.update_state([[0.0, 1.0]], [[0.5, 0.5]])
+        >>> round(float(metric.result()), 4)
+        0.6931
+    """,
+    from_logits=False,
+    label_smoothing=0,
+    axis=-1,
+)
 _SparseCrossentropy = _mean_class(
     losses.sparse_categorical_crossentropy, "SparseCategoricalCrossentropy",
     "Mean cross-entropy, class numbers.", from_logits=False, ignore_class=None, axis=-1,
@@ -487,7 +907,21 @@ _SparseCrossentropy = _mean_class(
 
 
 class SparseCategoricalCrossentropy(_SparseCrossentropy):  # type: ignore[misc, valid-type]
-    """Mean cross-entropy of class numbers; `ignore_class` has loss 0, and weight 0 if weighted."""
+    """The mean cross-entropy of class numbers; `ignore_class` has loss 0, and weight 0 if weighted.
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+        from_logits: Whether predictions are logits, before sigmoid or softmax.
+        ignore_class: A label whose positions have loss 0, such as -1.
+        axis: The axis of the classes.
+
+    Example:
+        >>> metric = fastnn.metrics.SparseCategoricalCrossentropy()
+        >>> metric.update_state([1], [[0.5, 0.5]])
+        >>> round(float(metric.result()), 4)
+        0.6931
+    """
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds the loss of a batch."""
@@ -501,14 +935,43 @@ class SparseCategoricalCrossentropy(_SparseCrossentropy):  # type: ignore[misc, 
 
 
 def pearson_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
-    """Pearson's correlation of y and p along `axis`."""
+    """Pearson's correlation of y and p along `axis`.
+
+    Args:
+        y_true: True values, of the shape of `y_pred`.
+        y_pred: Predictions: (…, values).
+        axis: The axis along which values are correlated.
+
+    Returns:
+        Numbers from -1 to 1, of the shape without `axis`.
+
+    Example:
+        >>> y, p = np.array([[1.0, 2.0, 3.0]]), np.array([[2.0, 4.0, 6.0]])
+        >>> fastnn.metrics.pearson_correlation(y, p).numpy().round(4)
+        array([1.], dtype=float32)
+    """
     y, p = _centred(y_true, axis), _centred(y_pred, axis)
     y, p = y / ops.std(y, axis=axis, keepdims=True), p / ops.std(p, axis=axis, keepdims=True)
     return ops.mean(y * p, axis=axis)
 
 
 def concordance_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
-    """Lin's concordance of y and p along `axis`, a correlation that counts shifts (Lin 1989)."""
+    """Lin's concordance of y and p along `axis`, a correlation that counts shifts. Source: Lin
+    1989.
+
+    Args:
+        y_true: True values, of the shape of `y_pred`.
+        y_pred: Predictions: (…, values).
+        axis: The axis along which values are compared.
+
+    Returns:
+        Numbers from -1 to 1, of the shape without `axis`.
+
+    Example:
+        >>> y, p = np.array([[1.0, 2.0, 3.0]]), np.array([[2.0, 3.0, 4.0]])
+        >>> fastnn.metrics.concordance_correlation(y, p).numpy().round(4)
+        array([0.5714], dtype=float32)
+    """
     y_true = ops.convert_to_tensor(y_true, "float32")
     y_pred = ops.convert_to_tensor(y_pred, "float32")
     y, p = _centred(y_true, axis), _centred(y_pred, axis)
@@ -523,19 +986,59 @@ def _centred(x: Any, axis: int) -> Any:
 
 
 PearsonCorrelation = _mean_class(
-    pearson_correlation, "PearsonCorrelation", "Mean correlation of y and p.", up=True, axis=-1
+    pearson_correlation,
+    "PearsonCorrelation",
+    """The mean correlation of labels and predictions along an axis. Source: Pearson 1895.
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+        axis: The axis along which values are correlated.
+
+    Example:
+        >>> metric = fastnn.metrics.PearsonCorrelation()
+        >>> metric.update_state([[1.0, 2.0, 3.0]], [[2.0, 4.0, 6.0]])
+        >>> round(float(metric.result()), 4)
+        1.0
+    """,
+    up=True,
+    axis=-1,
 )
 ConcordanceCorrelation = _mean_class(
     concordance_correlation,
     "ConcordanceCorrelation",
-    "Mean concordance of y and p.",
+    """The mean concordance of labels and predictions: a correlation that counts shifts and scales
+    as errors. Source: Lin 1989.
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+        axis: The axis along which values are compared.
+
+    Example:
+        >>> metric = fastnn.metrics.ConcordanceCorrelation()
+        >>> metric.update_state([[1.0, 2.0, 3.0]], [[2.0, 3.0, 4.0]])
+        >>> round(float(metric.result()), 4)
+        0.5714
+    """,
     up=True,
     axis=-1,
 )
 
 
 class RootMeanSquaredError(Mean):
-    """Square root of the mean squared error over all elements."""
+    """The square root of the mean squared error over all elements.
+
+    Args:
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.RootMeanSquaredError()
+        >>> metric.update_state([0.0, 0.0], [3.0, 3.0])
+        >>> float(metric.result())
+        3.0
+    """
 
     _direction = "down"
 

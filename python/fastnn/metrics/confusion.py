@@ -130,26 +130,74 @@ class _Count(_Confusion):
 
 
 class TruePositives(_Count):
-    """Positives found."""
+    """How many positives are found: label 1 and p > threshold.
+
+    Args:
+        thresholds: A number from 0 to 1, or several for one result each; 0.5 by default.
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.TruePositives()
+        >>> metric.update_state([1, 1, 0, 0], [0.9, 0.2, 0.8, 0.1])
+        >>> float(metric.result())
+        1.0
+    """
 
     _wanted = ("true_positives",)
 
 
 class TrueNegatives(_Count):
-    """Negatives found."""
+    """How many negatives are found: label 0 and p at most the threshold.
+
+    Args:
+        thresholds: A number from 0 to 1, or several for one result each; 0.5 by default.
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.TrueNegatives()
+        >>> metric.update_state([1, 1, 0, 0], [0.9, 0.2, 0.8, 0.1])
+        >>> float(metric.result())
+        1.0
+    """
 
     _wanted = ("true_negatives",)
 
 
 class FalsePositives(_Count):
-    """Negatives called positive."""
+    """How many negatives are called positive: label 0 and p > threshold.
+
+    Args:
+        thresholds: A number from 0 to 1, or several for one result each; 0.5 by default.
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.FalsePositives()
+        >>> metric.update_state([1, 1, 0, 0], [0.9, 0.2, 0.8, 0.1])
+        >>> float(metric.result())
+        1.0
+    """
 
     _direction = "down"
     _wanted = ("false_positives",)
 
 
 class FalseNegatives(_Count):
-    """Positives called negative."""
+    """How many positives are missed: label 1 and p at most the threshold.
+
+    Args:
+        thresholds: A number from 0 to 1, or several for one result each; 0.5 by default.
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.FalseNegatives()
+        >>> metric.update_state([1, 1, 0, 0], [0.9, 0.2, 0.8, 0.1])
+        >>> float(metric.result())
+        1.0
+    """
 
     _direction = "down"
     _wanted = ("false_negatives",)
@@ -194,13 +242,41 @@ class _Share(_Confusion):
 
 
 class Precision(_Share):
-    """True positives among all called positive."""
+    """True positives among all that are called positive.
+
+    Args:
+        thresholds: A number from 0 to 1, or several for one result each; 0.5 by default.
+        top_k: Looks at the k best classes of each sample alone, instead of a threshold.
+        class_id: Looks at one class alone.
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.Precision()
+        >>> metric.update_state([1, 1, 0, 0], [0.9, 0.2, 0.8, 0.1])
+        >>> float(metric.result())
+        0.5
+    """
 
     _wanted = ("true_positives", "false_positives")
 
 
 class Recall(_Share):
-    """True positives among all positives."""
+    """True positives among all that are positive.
+
+    Args:
+        thresholds: A number from 0 to 1, or several for one result each; 0.5 by default.
+        top_k: Looks at the k best classes of each sample alone, instead of a threshold.
+        class_id: Looks at one class alone.
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.Recall()
+        >>> metric.update_state([1, 1, 0, 0], [0.9, 0.2, 0.8, 0.1])
+        >>> float(metric.result())
+        0.5
+    """
 
     _wanted = ("true_positives", "false_negatives")
 
@@ -246,7 +322,21 @@ class _BestUnder(_Confusion):
 
 
 class SensitivityAtSpecificity(_BestUnder):
-    """The best sensitivity where the specificity is at least `specificity`."""
+    """The best sensitivity among thresholds whose specificity is at least `specificity`.
+
+    Args:
+        specificity: The specificity to be kept, from 0 to 1.
+        num_thresholds: How many thresholds are tried.
+        class_id: Looks at one class alone.
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.SensitivityAtSpecificity(0.5)
+        >>> metric.update_state([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+        >>> float(metric.result())
+        1.0
+    """
 
     _bound, _sought = "specificity", "sensitivity"
 
@@ -264,7 +354,21 @@ class SensitivityAtSpecificity(_BestUnder):
 
 
 class SpecificityAtSensitivity(_BestUnder):
-    """The best specificity where the sensitivity is at least `sensitivity`."""
+    """The best specificity among thresholds whose sensitivity is at least `sensitivity`.
+
+    Args:
+        sensitivity: The sensitivity to be kept, from 0 to 1.
+        num_thresholds: How many thresholds are tried.
+        class_id: Looks at one class alone.
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.SpecificityAtSensitivity(0.5)
+        >>> metric.update_state([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+        >>> float(metric.result())
+        1.0
+    """
 
     _bound, _sought = "sensitivity", "specificity"
 
@@ -282,7 +386,21 @@ class SpecificityAtSensitivity(_BestUnder):
 
 
 class PrecisionAtRecall(_BestUnder):
-    """The best precision where the recall is at least `recall`."""
+    """The best precision among thresholds whose recall is at least `recall`.
+
+    Args:
+        recall: The recall to be kept, from 0 to 1.
+        num_thresholds: How many thresholds are tried.
+        class_id: Looks at one class alone.
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.PrecisionAtRecall(0.5)
+        >>> metric.update_state([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+        >>> float(metric.result())
+        1.0
+    """
 
     _bound, _sought = "recall", "precision"
 
@@ -300,7 +418,21 @@ class PrecisionAtRecall(_BestUnder):
 
 
 class RecallAtPrecision(_BestUnder):
-    """The best recall where the precision is at least `precision`."""
+    """The best recall among thresholds whose precision is at least `precision`.
+
+    Args:
+        precision: The precision to be kept, from 0 to 1.
+        num_thresholds: How many thresholds are tried.
+        class_id: Looks at one class alone.
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.RecallAtPrecision(0.5)
+        >>> metric.update_state([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+        >>> float(metric.result())
+        1.0
+    """
 
     _bound, _sought = "precision", "recall"
 
@@ -318,9 +450,26 @@ class RecallAtPrecision(_BestUnder):
 
 
 class AUC(_Confusion):
-    """Area under the ROC, PR or PRGAIN curve by `num_thresholds` cuts.
+    """The area under a curve of rates, by a number of thresholds.
 
-    With `multi_label` the mean (by `label_weights`) of one area per column of (samples, labels).
+    Args:
+        num_thresholds: How many thresholds approximate the curve, at least 2.
+        curve: `"ROC"`, `"PR"` (precision over recall) or `"PRGAIN"`.
+        summation_method: `"interpolation"`, `"minoring"` or `"majoring"`: how the area between two
+            points is taken.
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+        thresholds: Thresholds from 0 to 1, instead of `num_thresholds` even ones.
+        multi_label: Whether labels (n, labels) have a curve each; the result is their mean.
+        num_labels: The number of labels, where it is known before the first batch.
+        label_weights: The weight of each label in that mean.
+        from_logits: Whether predictions are logits, before the sigmoid.
+
+    Example:
+        >>> metric = fastnn.metrics.AUC()
+        >>> metric.update_state([0, 0, 1, 1], [0.1, 0.4, 0.35, 0.8])
+        >>> round(float(metric.result()), 4)
+        0.75
     """
 
     def __init__(

@@ -156,7 +156,24 @@ class _Overlap(Metric):
 
 
 class IoU(_Overlap):
-    """Mean intersection over union of the classes `target_class_ids`."""
+    """The mean intersection over union of chosen classes.
+
+    Args:
+        num_classes: The number of classes.
+        target_class_ids: The classes whose mean is taken.
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+        ignore_class: A label whose positions are not counted.
+        sparse_y_true: Whether labels are class numbers; False: one-hot.
+        sparse_y_pred: Whether predictions are class numbers; False: scores by class.
+        axis: The axis of the classes, where there is one.
+
+    Example:
+        >>> metric = fastnn.metrics.IoU(num_classes=2, target_class_ids=[1])
+        >>> metric.update_state([0, 1, 1, 0], [0, 1, 0, 0])
+        >>> float(metric.result())
+        0.5
+    """
 
     def __init__(
         self,
@@ -186,7 +203,20 @@ class IoU(_Overlap):
 
 
 class BinaryIoU(IoU):
-    """Mean intersection over union of the classes 0 and 1 of scores above `threshold`."""
+    """The mean intersection over union of the classes 0 and 1 of scores above a threshold.
+
+    Args:
+        target_class_ids: The classes whose mean is taken: 0, 1 or both.
+        threshold: Scores from which on a prediction counts as 1; None: predictions are 0 and 1.
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.BinaryIoU(target_class_ids=[1])
+        >>> metric.update_state([0, 1, 1, 0], [0.1, 0.8, 0.3, 0.2])
+        >>> float(metric.result())
+        0.5
+    """
 
     def __init__(
         self,
@@ -206,7 +236,23 @@ class BinaryIoU(IoU):
 
 
 class MeanIoU(_Overlap):
-    """Mean intersection over union of all classes that occur."""
+    """The mean intersection over union of all classes that occur.
+
+    Args:
+        num_classes: The number of classes.
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+        ignore_class: A label whose positions are not counted.
+        sparse_y_true: Whether labels are class numbers; False: one-hot.
+        sparse_y_pred: Whether predictions are class numbers; False: scores by class.
+        axis: The axis of the classes, where there is one.
+
+    Example:
+        >>> metric = fastnn.metrics.MeanIoU(num_classes=2)
+        >>> metric.update_state([0, 1, 1, 0], [0, 1, 0, 0])
+        >>> round(float(metric.result()), 4)
+        0.5833
+    """
 
     def result(self) -> Any:
         """The mean over the classes that occur; 0 when none does."""
@@ -215,7 +261,23 @@ class MeanIoU(_Overlap):
 
 
 class OneHotIoU(IoU):
-    """`IoU` of one-hot labels and scores per class."""
+    """`IoU` of one-hot labels and scores by class.
+
+    Args:
+        num_classes: The number of classes.
+        target_class_ids: The classes whose mean is taken.
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+        ignore_class: A class whose positions are not counted.
+        sparse_y_pred: Whether predictions are class numbers; False: scores by class.
+        axis: The axis of the classes.
+
+    Example:
+        >>> metric = fastnn.metrics.OneHotIoU(num_classes=2, target_class_ids=[1])
+        >>> metric.update_state([[1, 0], [0, 1]], [[0.7, 0.3], [0.2, 0.8]])
+        >>> float(metric.result())
+        1.0
+    """
 
     def __init__(
         self,
@@ -233,7 +295,22 @@ class OneHotIoU(IoU):
 
 
 class OneHotMeanIoU(MeanIoU):
-    """`MeanIoU` of one-hot labels and scores per class."""
+    """`MeanIoU` of one-hot labels and scores by class.
+
+    Args:
+        num_classes: The number of classes.
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+        ignore_class: A class whose positions are not counted.
+        sparse_y_pred: Whether predictions are class numbers; False: scores by class.
+        axis: The axis of the classes.
+
+    Example:
+        >>> metric = fastnn.metrics.OneHotMeanIoU(num_classes=2)
+        >>> metric.update_state([[1, 0], [0, 1]], [[0.7, 0.3], [0.8, 0.2]])
+        >>> float(metric.result())
+        0.25
+    """
 
     def __init__(
         self,

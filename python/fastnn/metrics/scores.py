@@ -44,7 +44,23 @@ def _check_number(name: str, value: Any, wanted: str, holds: Callable[[Any], boo
 
 
 class FBetaScore(Metric):
-    """Weighted harmonic mean of precision and recall per class: y_true and y_pred (n, classes)."""
+    """The weighted harmonic mean of precision and recall, by class: labels and predictions (n,
+    classes).
+
+    Args:
+        average: How classes become one number: `"micro"`, `"macro"`, `"weighted"`, or None for one
+            number each.
+        beta: How many times as much recall counts as precision, above 0.
+        threshold: Predictions above it count as yes; None: the largest of each sample.
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.FBetaScore(beta=2.0, threshold=0.5)
+        >>> metric.update_state([[1.0], [1.0], [0.0]], [[0.9], [0.2], [0.8]])
+        >>> metric.result().numpy()
+        array([0.5], dtype=float32)
+    """
 
     _direction = "up"
 
@@ -125,7 +141,21 @@ class FBetaScore(Metric):
 
 
 class F1Score(FBetaScore):
-    """Harmonic mean of precision and recall per class."""
+    """The harmonic mean of precision and recall, by class: labels and predictions (n, classes).
+
+    Args:
+        average: How classes become one number: `"micro"`, `"macro"`, `"weighted"`, or None for one
+            number each.
+        threshold: Predictions above it count as yes; None: the largest of each sample.
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.F1Score(threshold=0.5)
+        >>> metric.update_state([[1.0], [1.0], [0.0]], [[0.9], [0.2], [0.8]])
+        >>> metric.result().numpy()
+        array([0.5], dtype=float32)
+    """
 
     def __init__(
         self,
@@ -141,10 +171,24 @@ _SUMS = ("sum", "squared_sum", "total_mse", "count")
 
 
 class R2Score(Metric):
-    """Coefficient of determination, the share of variance explained: y (n, outputs).
+    """The coefficient of determination: the share of the labels' variance that predictions explain.
 
-    `squared_sum` holds squares about the mean of what was seen, so that a mean far from 0 costs no
-    digits (Chan, Golub & LeVeque 1983).
+    Labels and predictions are (n, outputs). The sum of squares is about the mean of what was seen,
+    so that a mean far from 0 costs no digits (Chan, Golub & LeVeque 1983).
+
+    Args:
+        class_aggregation: How outputs become one number: `"uniform_average"`,
+            `"variance_weighted_average"`, or None for one number each.
+        num_regressors: The number of independent variables, for the adjusted score; 0: not
+            adjusted.
+        name: The name of the metric; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> metric = fastnn.metrics.R2Score()
+        >>> metric.update_state([[1.0], [2.0], [3.0]], [[1.0], [2.0], [2.0]])
+        >>> float(metric.result())
+        0.5
     """
 
     _direction = "up"

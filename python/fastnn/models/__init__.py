@@ -36,9 +36,23 @@ def clone_model(
 ) -> Any:
     """A new model of the same layers with fresh weights, compiled as the first.
 
-    `clone_function(layer)` gives the new layers, `call_function(layer, *args, **kwargs)` calls them
-    in functional models; with `recursive` both serve the models inside too. A subclassed model is
-    made anew from its config.
+    A subclassed model is made anew from its config.
+
+    Args:
+        model: A model.
+        input_tensors: Symbolic tensors to start from, instead of new inputs.
+        clone_function: Gives the new layer for each layer; None copies it by its config.
+        call_function: Called with (layer, *args, **kwargs) in functional models instead of the
+            layer.
+        recursive: Whether both functions serve the models inside too.
+
+    Returns:
+        A model of the same kind.
+
+    Example:
+        >>> model = fastnn.Sequential([fastnn.Input((3,)), fastnn.layers.Dense(1)])
+        >>> fastnn.models.clone_model(model).count_params()
+        4
     """
     if not isinstance(model, Sequential | Functional):
         copy = type(model).from_config(model.get_config())

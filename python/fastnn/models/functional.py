@@ -25,7 +25,21 @@ __all__ = ["Functional"]
 
 
 class Functional(Model):
-    """`Model(inputs, outputs)`: tensors, lists or dicts of tensors."""
+    """A model made of symbolic tensors: what `Model(inputs, outputs)` gives.
+
+    Args:
+        inputs: A symbolic tensor, or a list or dict of them.
+        outputs: A symbolic tensor, or a list or dict of them.
+        name: The name of the model; made from the class name when left out.
+
+    Raises:
+        ValueError: The outputs do not follow from the inputs.
+
+    Example:
+        >>> x = fastnn.Input((2,))
+        >>> isinstance(fastnn.Model(x, fastnn.layers.ReLU()(x)), fastnn.Functional)
+        True
+    """
 
     model_kind = "functional"
 

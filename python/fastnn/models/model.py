@@ -30,7 +30,22 @@ __all__ = ["Model"]
 
 
 class Model(Trainer, Layer):
-    """A layer that can be compiled and fitted."""
+    """Layers grouped into something that trains, predicts and saves.
+
+    `Model(inputs, outputs)` makes a functional model of symbolic tensors; a subclass defines
+    `call`. `compile`, `fit`, `evaluate`, `predict` and `save` do the rest.
+
+    Args:
+        inputs: A symbolic tensor, or a list or dict of them.
+        outputs: A symbolic tensor, or a list or dict of them.
+        name: The name of the model; made from the class name when left out.
+
+    Example:
+        >>> x = fastnn.Input((2,))
+        >>> model = fastnn.Model(x, fastnn.layers.Dense(1, kernel_initializer="ones")(x))
+        >>> model.predict(np.array([[1.0, 2.0]]), verbose=0)
+        array([[3.]], dtype=float32)
+    """
 
     model_kind: str | None = "subclassed"
 

@@ -21,7 +21,24 @@ __all__ = ["Sequential"]
 
 
 class Sequential(Model):
-    """A stack of layers; it is built at once when it starts with `Input`, else on first use."""
+    """A stack of layers, each fed by the one before.
+
+    It is built at once when it starts with `Input`, else on first use.
+
+    Args:
+        layers: A list of layers; `add` appends further ones.
+        trainable: Whether training changes the weights.
+        name: The name of the model; made from the class name when left out.
+
+    Example:
+        >>> model = fastnn.Sequential([
+        ...     fastnn.Input((3,)),
+        ...     fastnn.layers.Dense(4, activation="relu"),
+        ...     fastnn.layers.Dense(1),
+        ... ])
+        >>> model.output_shape, model.count_params()
+        ((None, 1), 21)
+    """
 
     model_kind = "sequential"
 

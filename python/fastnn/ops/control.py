@@ -256,7 +256,7 @@ def scan(
         ValueError: neither `xs` nor `length` is given.
 
     Example:
-        >>> last, sums = scan(lambda c, x: (c + x, c + x), 0.0, [1.0, 2.0, 3.0])
+        >>> last, sums = fastnn.ops.scan(lambda c, x: (c + x, c + x), 0.0, np.array([1, 2, 3]))
         >>> sums.tolist()
         [1.0, 3.0, 6.0]
     """

@@ -39,7 +39,7 @@ def top_k(x: TensorLike, k: int, sorted: bool = True) -> tuple[Tensor, Tensor]:
         ShapeError: k is negative or larger than n.
 
     Example:
-        >>> values, places = top_k([0.1, 0.7, 0.2], k=2)
+        >>> values, places = fastnn.ops.top_k([0.1, 0.7, 0.2], k=2)
         >>> places.tolist()
         [1, 2]
     """
@@ -63,7 +63,7 @@ def in_top_k(targets: TensorLike, predictions: TensorLike, k: int) -> Tensor:
         Truth values of shape (...).
 
     Example:
-        >>> in_top_k([1, 0], [[0.1, 0.7, 0.2], [0.1, 0.7, 0.2]], k=2).tolist()
+        >>> fastnn.ops.in_top_k([1, 0], [[0.1, 0.7, 0.2], [0.1, 0.7, 0.2]], k=2).tolist()
         [True, False]
     """
     p, t = convert_to_tensor(predictions, "float32"), cast(targets, "int32")
@@ -82,7 +82,7 @@ def sort(x: TensorLike, axis: int | None = -1) -> Tensor:
     """The elements of `x` in ascending order along `axis`, NaN last; of the flat array when None.
 
     Example:
-        >>> sort([3.0, 1.0, 2.0]).tolist()
+        >>> fastnn.ops.sort([3.0, 1.0, 2.0]).tolist()
         [1.0, 2.0, 3.0]
     """
     if axis is None:
@@ -95,7 +95,7 @@ def argsort(x: TensorLike, axis: int | None = -1) -> Tensor:
     """The positions (int32) that sort `x` along `axis`; equal elements keep their order.
 
     Example:
-        >>> argsort([3.0, 1.0, 2.0]).tolist()
+        >>> fastnn.ops.argsort([3.0, 1.0, 2.0]).tolist()
         [1, 2, 0]
     """
     if axis is None:

@@ -77,7 +77,7 @@ def slice(
         ShapeError: a size is larger than its axis, or there is not one start and size per axis.
 
     Example:
-        >>> slice([[1, 2, 3], [4, 5, 6]], start_indices=(1, 0), shape=(1, 2)).tolist()
+        >>> fastnn.ops.slice([[1, 2, 3], [4, 5, 6]], start_indices=(1, 0), shape=(1, 2)).tolist()
         [[4, 5]]
     """
     x = convert_to_tensor(inputs)
@@ -125,7 +125,7 @@ def slice_update(inputs: TensorLike, start_indices: Any, updates: TensorLike) ->
         ShapeError: `updates` does not fit, or there is not one start per axis.
 
     Example:
-        >>> slice_update([1, 2, 3, 4], (1,), [9, 9]).tolist()
+        >>> fastnn.ops.slice_update([1, 2, 3, 4], (1,), [9, 9]).tolist()
         [1, 9, 9, 4]
     """
     x = convert_to_tensor(inputs)

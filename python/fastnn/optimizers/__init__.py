@@ -37,17 +37,58 @@ for _wrong in ("ada_w", "ada_m", "rm_sprop", "rm_sp_rop"):
 
 
 def get(identifier: Any) -> Any:
-    """The optimiser for a name, a config or an object."""
+    """The optimiser that a name, config or object stands for.
+
+    Args:
+        identifier: A name such as `"adam"`, a config, or an `Optimizer`.
+
+    Returns:
+        An `Optimizer`.
+
+    Raises:
+        ValueError: The name is not known; the hint names the nearest ones.
+
+    Example:
+        >>> type(fastnn.optimizers.get("adam")).__name__
+        'Adam'
+    """
     return TABLE.get(identifier)
 
 
 def serialize(optimizer: Optimizer) -> Any:
-    """An optimiser as a config."""
+    """The config of an optimiser.
+
+    Args:
+        optimizer: An `Optimizer`.
+
+    Returns:
+        A dict that JSON holds; `deserialize` makes the optimiser of it.
+
+    Example:
+        >>> fastnn.optimizers.serialize(fastnn.optimizers.SGD(0.5))["config"]["learning_rate"]
+        0.5
+    """
     return plain(optimizer)
 
 
 def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
-    """The optimiser that a config describes."""
+    """The optimiser that a config describes.
+
+    Args:
+        config: What `serialize` gave.
+        custom_objects: Classes and functions by name, for what fastnn does not know.
+
+    Returns:
+        An `Optimizer` with fresh slots.
+
+    Raises:
+        ValueError: The config names a class that is not known.
+
+    Example:
+        >>> config = fastnn.optimizers.serialize(fastnn.optimizers.SGD(0.5))
+        >>> float(fastnn.optimizers.deserialize(config).learning_rate)
+        0.5
+    """
     with custom_object_scope(custom_objects):
         return get(config)
 

@@ -26,7 +26,34 @@ _c = _core.ops
 
 
 class Optimizer(Configurable):
-    """Subclasses name their slots and define `update_step(gradient, variable, learning_rate)`."""
+    """How gradients change weights: the base of all optimisers.
+
+    Subclasses name their slots in `slots` and define `update_step(gradient, variable,
+    learning_rate)`. In `fit` an optimiser is part of the compiled step.
+
+    Args:
+        learning_rate: A number above 0, or a schedule.
+        weight_decay: The share of each weight that is taken off a step, times the learning rate;
+            None: none.
+        clipnorm: The largest norm of the gradient of a weight.
+        clipvalue: The largest absolute value in a gradient.
+        global_clipnorm: The largest norm of all gradients together.
+        use_ema: Whether running averages of the weights are kept.
+        ema_momentum: The share of the old average that is kept each step.
+        ema_overwrite_frequency: Every how many steps the weights become the averages; None: never.
+        loss_scale_factor: A factor of the loss while gradients are computed.
+        gradient_accumulation_steps: How many batches are averaged for a step.
+        name: The name of the optimizer.
+        **kwargs: `name`, `clipnorm`, `weight_decay`, `use_ema` and what else every `Optimizer`
+            takes.
+
+    Example:
+        >>> optimizer = fastnn.optimizers.SGD(0.5)
+        >>> w = fastnn.Variable([1.0, 2.0])
+        >>> optimizer.apply([np.array([1.0, 1.0])], [w])
+        >>> w.numpy()
+        array([0.5, 1.5], dtype=float32)
+    """
 
     #: Names of the state kept for each variable, and where it starts.
     slot_names: tuple[str, ...] = ()

@@ -23,7 +23,26 @@ _c = _core.ops
 
 
 class SGD(Optimizer):
-    """w - lr g; with momentum m = momentum m - lr g, w + m, and Nesterov's look-ahead."""
+    """Gradient descent: w - lr g, with momentum if asked.
+
+    With momentum m = momentum m - lr g and w + m; with `nesterov` the step looks ahead along m.
+
+    Args:
+        learning_rate: A number above 0, or a schedule.
+        momentum: The share of the last step that is kept, from 0 to 1.
+        nesterov: Whether the gradient counts as if the momentum had been followed already.
+        **kwargs: `name`, `clipnorm`, `weight_decay`, `use_ema` and what else every `Optimizer`
+            takes.
+
+    Raises:
+        ValueError: `momentum` lies outside 0 to 1.
+
+    Example:
+        >>> w = fastnn.Variable([1.0, 2.0])
+        >>> fastnn.optimizers.SGD(0.1).apply([np.array([1.0, -1.0])], [w])
+        >>> w.numpy()
+        array([0.9, 2.1], dtype=float32)
+    """
 
     hyper_names = ("momentum", "nesterov")
 
@@ -53,7 +72,24 @@ class SGD(Optimizer):
 
 
 class RMSprop(Optimizer):
-    """lr g / sqrt(v + epsilon), v the running mean of g²."""
+    """Gradients over the root of the running mean of their squares: lr g / sqrt(v + epsilon).
+    Source: Tieleman & Hinton 2012.
+
+    Args:
+        learning_rate: A number above 0, or a schedule.
+        rho: The share of the old mean of squares that is kept each step.
+        momentum: The share of the last step that is kept.
+        epsilon: A small number under the root.
+        centered: Whether the square of the running mean of gradients is taken off v.
+        **kwargs: `name`, `clipnorm`, `weight_decay`, `use_ema` and what else every `Optimizer`
+            takes.
+
+    Example:
+        >>> w = fastnn.Variable([1.0])
+        >>> fastnn.optimizers.RMSprop(0.1).apply([np.array([3.0])], [w])
+        >>> w.numpy().round(4)
+        array([0.6838], dtype=float32)
+    """
 
     hyper_names = ("rho", "momentum", "epsilon", "centered")
     slots_together = 1
@@ -89,7 +125,26 @@ class RMSprop(Optimizer):
 
 
 class Adam(Optimizer):
-    """Adaptive moments, epsilon after the root in the folded form of the paper's section 2."""
+    """Steps by running means of gradients and of their squares.
+
+    m and v are running means of g and g², corrected for their start; the step is lr m / (sqrt(v) +
+    epsilon), with epsilon in the folded form of the paper's section 2. Source: Kingma & Ba 2015.
+
+    Args:
+        learning_rate: A number above 0, or a schedule.
+        beta_1: The share of the old mean of gradients that is kept each step.
+        beta_2: The share of the old mean of squares that is kept each step.
+        epsilon: A small number that keeps the division finite.
+        amsgrad: Whether the largest v so far is divided by (Reddi et al. 2018).
+        **kwargs: `name`, `clipnorm`, `weight_decay`, `use_ema` and what else every `Optimizer`
+            takes.
+
+    Example:
+        >>> w = fastnn.Variable([1.0])
+        >>> fastnn.optimizers.Adam(0.1).apply([np.array([3.0])], [w])
+        >>> w.numpy().round(4)
+        array([0.9], dtype=float32)
+    """
 
     hyper_names = ("beta_1", "beta_2", "epsilon", "amsgrad")
     slots_together = 2
@@ -122,7 +177,25 @@ class Adam(Optimizer):
 
 
 class AdamW(Adam):
-    """Adam with decoupled weight decay: w - lr wd w before the step."""
+    """Adam with decoupled weight decay: w - lr wd w before the step. Source: Loshchilov & Hutter
+    2019.
+
+    Args:
+        learning_rate: A number above 0, or a schedule.
+        weight_decay: The share of each weight that is taken off a step, times the learning rate.
+        beta_1: The share of the old mean of gradients that is kept each step.
+        beta_2: The share of the old mean of squares that is kept each step.
+        epsilon: A small number that keeps the division finite.
+        amsgrad: Whether the largest mean of squares so far is divided by.
+        **kwargs: `name`, `clipnorm`, `weight_decay`, `use_ema` and what else every `Optimizer`
+            takes.
+
+    Example:
+        >>> w = fastnn.Variable([1.0])
+        >>> fastnn.optimizers.AdamW(0.1, weight_decay=0.5).apply([np.array([3.0])], [w])
+        >>> w.numpy().round(4)
+        array([0.85], dtype=float32)
+    """
 
     def __init__(
         self,
@@ -149,7 +222,22 @@ def _mix(old: Any, new: Any, beta: float) -> Any:
 
 
 class Nadam(Optimizer):
-    """Adam with Nesterov momentum and a warming schedule of beta_1."""
+    """Adam with Nesterov momentum and a schedule that warms beta_1 up. Source: Dozat 2016.
+
+    Args:
+        learning_rate: A number above 0, or a schedule.
+        beta_1: The share of the old mean of gradients that is kept each step.
+        beta_2: The share of the old mean of squares that is kept each step.
+        epsilon: A small number that keeps the division finite.
+        **kwargs: `name`, `clipnorm`, `weight_decay`, `use_ema` and what else every `Optimizer`
+            takes.
+
+    Example:
+        >>> w = fastnn.Variable([1.0])
+        >>> fastnn.optimizers.Nadam(0.1).apply([np.array([3.0])], [w])
+        >>> w.numpy().round(4)
+        array([0.8937], dtype=float32)
+    """
 
     slot_names = ("momentum", "velocity")
     hyper_names = ("beta_1", "beta_2", "epsilon")
@@ -194,7 +282,22 @@ class Nadam(Optimizer):
 
 
 class Adagrad(Optimizer):
-    """lr g / sqrt(sum of g² + epsilon)."""
+    """Gradients over the root of the sum of their squares: lr g / sqrt(sum of g² + epsilon).
+    Source: Duchi, Hazan & Singer 2011.
+
+    Args:
+        learning_rate: A number above 0, or a schedule.
+        initial_accumulator_value: Where the sum of squares starts, at least 0.
+        epsilon: A small number under the root.
+        **kwargs: `name`, `clipnorm`, `weight_decay`, `use_ema` and what else every `Optimizer`
+            takes.
+
+    Example:
+        >>> w = fastnn.Variable([1.0])
+        >>> fastnn.optimizers.Adagrad(0.1).apply([np.array([3.0])], [w])
+        >>> w.numpy().round(4)
+        array([0.9006], dtype=float32)
+    """
 
     slot_names = ("accumulator",)
     hyper_names = ("initial_accumulator_value", "epsilon")
@@ -221,7 +324,21 @@ class Adagrad(Optimizer):
 
 
 class Adadelta(Optimizer):
-    """Steps of the running size of earlier steps over that of gradients."""
+    """Steps of the size that earlier steps had, over the size of gradients. Source: Zeiler 2012.
+
+    Args:
+        learning_rate: A number above 0, or a schedule.
+        rho: The share of the old means that is kept each step.
+        epsilon: A small number under the roots.
+        **kwargs: `name`, `clipnorm`, `weight_decay`, `use_ema` and what else every `Optimizer`
+            takes.
+
+    Example:
+        >>> w = fastnn.Variable([1.0])
+        >>> fastnn.optimizers.Adadelta(1.0).apply([np.array([3.0])], [w])
+        >>> w.numpy().round(4)
+        array([0.9986], dtype=float32)
+    """
 
     slot_names = ("accumulated_grad", "accumulated_delta_var")
     hyper_names = ("rho", "epsilon")
@@ -244,7 +361,23 @@ class Adadelta(Optimizer):
 
 
 class Adamax(Optimizer):
-    """Adam with the infinity norm."""
+    """Adam with the largest gradient of the recent past instead of the root of mean squares.
+    Source: Kingma & Ba 2015, section 7.
+
+    Args:
+        learning_rate: A number above 0, or a schedule.
+        beta_1: The share of the old mean of gradients that is kept each step.
+        beta_2: The factor by which the largest gradient so far shrinks each step.
+        epsilon: A small number that keeps the division finite.
+        **kwargs: `name`, `clipnorm`, `weight_decay`, `use_ema` and what else every `Optimizer`
+            takes.
+
+    Example:
+        >>> w = fastnn.Variable([1.0])
+        >>> fastnn.optimizers.Adamax(0.1).apply([np.array([3.0])], [w])
+        >>> w.numpy().round(4)
+        array([0.9], dtype=float32)
+    """
 
     slot_names = ("momentum", "norm")
     hyper_names = ("beta_1", "beta_2", "epsilon")
@@ -271,7 +404,21 @@ class Adamax(Optimizer):
 
 
 class Lion(Optimizer):
-    """Steps by the sign of an interpolated momentum."""
+    """Steps by the sign of an interpolated momentum; one slot a weight. Source: Chen et al. 2023.
+
+    Args:
+        learning_rate: A number above 0, or a schedule.
+        beta_1: The share of the momentum in what the sign is taken of.
+        beta_2: The share of the old momentum that is kept each step.
+        **kwargs: `name`, `clipnorm`, `weight_decay`, `use_ema` and what else every `Optimizer`
+            takes.
+
+    Example:
+        >>> w = fastnn.Variable([1.0])
+        >>> fastnn.optimizers.Lion(0.1).apply([np.array([3.0])], [w])
+        >>> w.numpy().round(4)
+        array([0.9], dtype=float32)
+    """
 
     slot_names = ("momentum",)
     hyper_names = ("beta_1", "beta_2")
@@ -296,7 +443,23 @@ class Lion(Optimizer):
 
 
 class Lamb(Optimizer):
-    """Adam with the step of each variable scaled to its norm."""
+    """Adam with the step of each variable scaled to the norm of the variable, for large batches.
+    Source: You et al. 2020.
+
+    Args:
+        learning_rate: A number above 0, or a schedule.
+        beta_1: The share of the old mean of gradients that is kept each step.
+        beta_2: The share of the old mean of squares that is kept each step.
+        epsilon: A small number that keeps the division finite.
+        **kwargs: `name`, `clipnorm`, `weight_decay`, `use_ema` and what else every `Optimizer`
+            takes.
+
+    Example:
+        >>> w = fastnn.Variable([1.0])
+        >>> fastnn.optimizers.Lamb(0.1).apply([np.array([3.0])], [w])
+        >>> w.numpy().round(4)
+        array([0.9], dtype=float32)
+    """
 
     slot_names = ("momentum", "velocity")
     hyper_names = ("beta_1", "beta_2", "epsilon")
@@ -328,7 +491,26 @@ class Lamb(Optimizer):
 
 
 class Ftrl(Optimizer):
-    """Follow the regularised leader, proximal."""
+    """Follow the regularised leader: sparse weights for models of many rare features. Source:
+    McMahan et al. 2013.
+
+    Args:
+        learning_rate: A number above 0, or a schedule.
+        learning_rate_power: The power of the sum of squares in the step, at most 0.
+        initial_accumulator_value: Where the sum of squares starts, at least 0.
+        l1_regularization_strength: The weight of the sum of absolute weights, at least 0.
+        l2_regularization_strength: The weight of the sum of squared weights, at least 0.
+        l2_shrinkage_regularization_strength: The weight of a penalty on the size of the step.
+        beta: A number added to the root of the sum of squares.
+        **kwargs: `name`, `clipnorm`, `weight_decay`, `use_ema` and what else every `Optimizer`
+            takes.
+
+    Example:
+        >>> w = fastnn.Variable([1.0])
+        >>> fastnn.optimizers.Ftrl(0.1).apply([np.array([3.0])], [w])
+        >>> w.numpy().round(4)
+        array([0.7957], dtype=float32)
+    """
 
     slot_names = ("accumulator", "linear")
     hyper_names = (

@@ -22,7 +22,17 @@ _c = _core.ops
 
 
 class LearningRateSchedule(Configurable):
-    """Called with the step number (a tensor), gives the learning rate."""
+    """A learning rate that follows the number of the step: the base of all schedules.
+
+    Called with the step number (a tensor), gives the learning rate; subclasses define `__call__`.
+
+    Example:
+        >>> class Halving(fastnn.optimizers.schedules.LearningRateSchedule):
+        ...     def __call__(self, step):
+        ...         return 0.1 / 2 ** (step // 100)
+        >>> float(Halving()(250))
+        0.025
+    """
 
     def __call__(self, step: Any) -> Any:
         """Gives the learning rate at a step."""
@@ -37,7 +47,20 @@ def _step(step: Any) -> Any:
 
 
 class ExponentialDecay(LearningRateSchedule):
-    """initial * rate ^ (step / decay_steps)."""
+    """initial * rate ^ (step / decay_steps).
+
+    Args:
+        initial_learning_rate: The rate at step 0.
+        decay_steps: The number of steps of the decay.
+        decay_rate: The factor of each `decay_steps` steps.
+        staircase: Whether the rate changes only every `decay_steps` steps.
+        name: The name of the optimizer.
+
+    Example:
+        >>> schedule = fastnn.optimizers.schedules.ExponentialDecay(0.1, 100, 0.5)
+        >>> round(float(schedule(200)), 6)
+        0.025
+    """
 
     def __init__(
         self,
@@ -59,7 +82,20 @@ class ExponentialDecay(LearningRateSchedule):
 
 
 class InverseTimeDecay(LearningRateSchedule):
-    """initial / (1 + rate * step / decay_steps)."""
+    """initial / (1 + rate * step / decay_steps).
+
+    Args:
+        initial_learning_rate: The rate at step 0.
+        decay_steps: The number of steps of the decay.
+        decay_rate: How fast the rate falls.
+        staircase: Whether the rate changes only every `decay_steps` steps.
+        name: The name of the optimizer.
+
+    Example:
+        >>> schedule = fastnn.optimizers.schedules.InverseTimeDecay(0.1, 100, 1.0)
+        >>> round(float(schedule(100)), 6)
+        0.05
+    """
 
     def __init__(
         self,
@@ -81,7 +117,21 @@ class InverseTimeDecay(LearningRateSchedule):
 
 
 class PiecewiseConstantDecay(LearningRateSchedule):
-    """values[i] while the step is at most boundaries[i], the last value after."""
+    """values[i] while the step is at most boundaries[i], the last value after.
+
+    Args:
+        boundaries: Step numbers that rise.
+        values: Rates, one more than boundaries.
+        name: The name of the optimizer.
+
+    Raises:
+        ValueError: The numbers of boundaries and values do not fit.
+
+    Example:
+        >>> schedule = fastnn.optimizers.schedules.PiecewiseConstantDecay([100], [0.1, 0.01])
+        >>> [round(float(schedule(step)), 4) for step in (100, 101)]
+        [0.1, 0.01]
+    """
 
     def __init__(
         self, boundaries: Sequence[float], values: Sequence[float], name: str = "PiecewiseConstant"
@@ -103,7 +153,21 @@ class PiecewiseConstantDecay(LearningRateSchedule):
 
 
 class PolynomialDecay(LearningRateSchedule):
-    """From initial to end over decay_steps along (1 - share)^power."""
+    """From an initial to a last rate over `decay_steps`, along (1 - share of the way)^power.
+
+    Args:
+        initial_learning_rate: The rate at step 0.
+        decay_steps: The number of steps of the decay.
+        end_learning_rate: The rate at the end.
+        power: 1 for a straight line.
+        cycle: Whether the decay starts again with more steps each time.
+        name: The name of the optimizer.
+
+    Example:
+        >>> schedule = fastnn.optimizers.schedules.PolynomialDecay(0.1, 100, 0.0)
+        >>> round(float(schedule(50)), 6)
+        0.05
+    """
 
     def __init__(
         self,
@@ -132,7 +196,23 @@ class PolynomialDecay(LearningRateSchedule):
 
 
 class CosineDecay(LearningRateSchedule):
-    """Half a cosine from initial to alpha * initial, after a linear warm-up if asked."""
+    """Half a cosine from the initial rate to alpha times it, after a linear warm-up if asked.
+    Source: Loshchilov & Hutter 2017.
+
+    Args:
+        initial_learning_rate: The rate at step 0.
+        decay_steps: The number of steps of the decay.
+        alpha: The share of the initial rate (of `warmup_target` with a warm-up) that is left at the
+            end.
+        name: The name of the optimizer.
+        warmup_target: The rate at the end of the warm-up; None: no warm-up.
+        warmup_steps: The steps of the warm-up.
+
+    Example:
+        >>> schedule = fastnn.optimizers.schedules.CosineDecay(0.1, 100)
+        >>> round(float(schedule(50)), 6)
+        0.05
+    """
 
     def __init__(
         self,
@@ -169,7 +249,21 @@ class CosineDecay(LearningRateSchedule):
 
 
 class CosineDecayRestarts(LearningRateSchedule):
-    """Cosine decays one after another, each t_mul times as long and m_mul times as high."""
+    """Cosine decays one after another. Source: Loshchilov & Hutter 2017.
+
+    Args:
+        initial_learning_rate: The rate at step 0.
+        first_decay_steps: The steps of the first decay.
+        t_mul: How many times as long each decay is as the one before.
+        m_mul: How many times as high each decay starts as the one before.
+        alpha: The share of the initial rate that is left at the end of a decay.
+        name: The name of the optimizer.
+
+    Example:
+        >>> schedule = fastnn.optimizers.schedules.CosineDecayRestarts(0.1, 100)
+        >>> [round(float(schedule(step)), 4) for step in (0, 50, 100)]
+        [0.1, 0.05, 0.1]
+    """
 
     def __init__(
         self,

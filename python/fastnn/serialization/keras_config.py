@@ -145,7 +145,23 @@ def restore(entry: dict[str, Any]) -> Any:
 
 
 def deserialize(config: Any, objects: dict[str, Any] | None = None) -> Any:
-    """The layer or model that a config describes, in fastnn's own layout or in Keras's."""
+    """The layer or model that a config describes.
+
+    Args:
+        config: What `serialize` gave.
+        objects: Classes and functions by name, for what fastnn does not know.
+
+    Returns:
+        A layer or model with fresh weights.
+
+    Raises:
+        ValueError: The config names a class that is not known.
+
+    Example:
+        >>> config = fastnn.saving.serialize(fastnn.layers.ReLU(name="cut"))
+        >>> fastnn.saving.deserialize(config).name
+        'cut'
+    """
     if is_keras_entry(config):
         with custom_object_scope(objects):
             return restore(config)

@@ -55,7 +55,15 @@ _tables: dict[str, Table] = {}
 
 
 def get_custom_objects() -> dict[str, Any]:
-    """The registered custom objects by name."""
+    """The registered objects by name.
+
+    Returns:
+        A dict that can be changed.
+
+    Example:
+        >>> isinstance(fastnn.saving.get_custom_objects(), dict)
+        True
+    """
     return _registered
 
 
@@ -70,7 +78,22 @@ def custom_objects() -> dict[str, Any]:
 def register_keras_serializable(
     package: str = "Custom", name: str | None = None
 ) -> Callable[[Any], Any]:
-    """A decorator that lets saved models name this class or function."""
+    """A decorator that lets saved models name a class or function.
+
+    Args:
+        package: What stands before the name in files, as in `package>name`.
+        name: The name in files; None: its own.
+
+    Returns:
+        The decorator.
+
+    Example:
+        >>> @fastnn.saving.register_keras_serializable(package="mine")
+        ... def doubled(x):
+        ...     return 2 * x
+        >>> fastnn.saving.get_registered_name(doubled)
+        'mine>doubled'
+    """
 
     def register(thing: Any) -> Any:
         key = name or thing.__name__
@@ -86,13 +109,40 @@ def register_keras_serializable(
 
 
 def get_registered_name(thing: Any) -> str:
-    """The name that files use for a registered object, or its own name."""
+    """The name that files use for a registered object, or its own name.
+
+    Args:
+        thing: A class or function.
+
+    Returns:
+        The name.
+
+    Example:
+        >>> fastnn.saving.get_registered_name(fastnn.layers.Dense)
+        'Dense'
+    """
     return str(getattr(thing, "_registered_name", thing.__name__))
 
 
 @contextmanager
 def custom_object_scope(objects: dict[str, Any] | None = None, **named: Any) -> Iterator[None]:
-    """Inside this scope names in configs may also mean `objects`."""
+    """Inside this scope names in configs may also mean the given objects.
+
+    Further keyword arguments are objects by name.
+
+    Args:
+        objects: Classes and functions by name.
+        **named: Given to the function.
+
+    Returns:
+        A context manager.
+
+    Example:
+        >>> class Own(fastnn.layers.Layer):
+        ...     pass
+        >>> with fastnn.saving.custom_object_scope({"Own": Own}):
+        ...     layer = fastnn.saving.deserialize({"class_name": "Own", "config": {}})
+    """
     _scopes.append({**(objects or {}), **named})
     try:
         yield
@@ -372,7 +422,18 @@ def model_class(name: str) -> Any:
 
 
 def serialize(thing: Any) -> dict[str, Any]:
-    """`{"class_name": …, "config": …}` of a layer or model."""
+    """A layer or model as `{"class_name": …, "config": …}`.
+
+    Args:
+        thing: A layer or model.
+
+    Returns:
+        A dict that JSON holds.
+
+    Example:
+        >>> fastnn.saving.serialize(fastnn.layers.ReLU(name="cut"))["class_name"]
+        'ReLU'
+    """
     return {"class_name": get_registered_name(type(thing)), "config": thing.get_config()}
 
 
@@ -399,7 +460,20 @@ def layer_class(name: str) -> Any:
 def get_registered_object(
     name: str, custom_objects: dict[str, Any] | None = None, module_objects: Any = None
 ) -> Any:
-    """The custom object of this name, None when there is none."""
+    """The registered object of a name, None when there is none.
+
+    Args:
+        name: The name in files, as in `package>name`.
+        custom_objects: Classes and functions by name, for what fastnn does not know.
+        module_objects: Further objects by name.
+
+    Returns:
+        A class or function, or None.
+
+    Example:
+        >>> fastnn.saving.get_registered_object("nobody>here") is None
+        True
+    """
     with custom_object_scope(custom_objects):
         found = _custom(name)
     return found if found is not None else (module_objects or {}).get(name)
@@ -418,9 +492,23 @@ def _module_of(thing: Any) -> str | None:
 
 
 def serialize_keras_object(obj: Any) -> Any:
-    """`obj` as JSON: `{"module", "class_name", "config", "registered_name"}` for an object.
+    """An object as JSON holds it: `{"module", "class_name", "config", "registered_name"}`.
 
-    Numbers and texts stand for themselves, lists and dicts go part by part; TypeError for the rest.
+    Numbers and texts stand for themselves, lists and dicts go part by part.
+
+    Args:
+        obj: A layer, loss, metric, optimiser, function, number, text, list or dict.
+
+    Returns:
+        What `deserialize_keras_object` reads.
+
+    Raises:
+        TypeError: There is no config of it.
+
+    Example:
+        >>> config = fastnn.saving.serialize_keras_object(fastnn.layers.ReLU(name="cut"))
+        >>> config["class_name"]
+        'ReLU'
     """
     if obj is None or isinstance(obj, bool | int | float | str):
         return obj
@@ -462,7 +550,24 @@ def _serialize_function(fn: Any) -> dict[str, Any]:
 def deserialize_keras_object(
     config: Any, custom_objects: dict[str, Any] | None = None, safe_mode: bool = True
 ) -> Any:
-    """What `serialize_keras_object` described; names outside the tables need `custom_objects`."""
+    """What `serialize_keras_object` described.
+
+    Args:
+        config: A config, number, text, list or dict.
+        custom_objects: Classes and functions by name, for what fastnn does not know.
+        safe_mode: Accepted for Keras's sake: code is never read from a config.
+
+    Returns:
+        The object.
+
+    Raises:
+        ValueError: The config names a class that is not known.
+
+    Example:
+        >>> config = fastnn.saving.serialize_keras_object(fastnn.layers.ReLU(name="cut"))
+        >>> fastnn.saving.deserialize_keras_object(config).name
+        'cut'
+    """
     with custom_object_scope(custom_objects):
         return _revive(config)
 

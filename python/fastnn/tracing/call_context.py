@@ -54,7 +54,18 @@ def current_call() -> CallContext | None:
 
 
 class NameScope:
-    """Prefixes the paths of weights that are made inside."""
+    """Prefixes the paths of weights that are made inside.
+
+    Args:
+        name: The prefix.
+
+    Example:
+        >>> with fastnn.backend.name_scope("encoder"):
+        ...     layer = fastnn.layers.Dense(1, name="dense")
+        ...     y = layer(np.ones((1, 2)))
+        >>> layer.weights[0].path
+        'encoder/dense/kernel'
+    """
 
     def __init__(self, name: str) -> None:
         self.name = name

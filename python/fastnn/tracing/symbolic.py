@@ -111,7 +111,23 @@ def _binary(dunder: str, op_name: str) -> Callable[[Any, Any], Any]:
 
 
 class KerasTensor:
-    """A value known by shape and type; give it to layers, `fastnn.ops` and `Model`."""
+    """A value known by shape and type: what `Input`, and calls of layers on it, give.
+
+    Layers, `fastnn.ops` and `Model` take it.
+
+    Args:
+        shape: All sizes with the batch; None for one that is open.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+        sparse: Not supported; False.
+        ragged: Not supported; False.
+        record_history: Accepted for Keras's sake.
+        name: The name of the object; made from the class name when left out.
+
+    Example:
+        >>> x = fastnn.Input((4,))
+        >>> (x + 1.0).shape
+        (None, 4)
+    """
 
     __array_ufunc__ = None
 

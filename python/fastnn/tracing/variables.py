@@ -90,9 +90,21 @@ def suspended_scope() -> Iterator[None]:
 
 
 class Variable(_core.Variable):
-    """A tensor that persists and changes: weights, optimiser slots, metric sums, seeds.
+    """A tensor that persists and changes: weights, slots of optimisers, sums of metrics, seeds.
 
-    `initializer` is an array, a number or a callable `(shape, dtype) -> array` with `shape`.
+    Args:
+        initializer: An array, a number, or a function of (shape, dtype) that gives one.
+        shape: The shape, for a function.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+        trainable: Whether training changes it.
+        name: The name in paths and files.
+
+    Example:
+        >>> v = fastnn.Variable([1.0, 2.0], name="v")
+        >>> v.assign_add([1.0, 1.0]).numpy()
+        array([2., 3.], dtype=float32)
+        >>> v.shape, v.dtype
+        ((2,), 'float32')
     """
 
     def __new__(

@@ -13,7 +13,22 @@ Shape = tuple[int | None, ...]
 
 
 class InputSpec:
-    """What a layer demands of an input: rank, and sizes along some axes."""
+    """What a layer demands of an input: its rank, and sizes along some axes.
+
+    A layer that sets `self.input_spec` refuses other inputs with a `ShapeError`.
+
+    Args:
+        dtype: The type of the input: `"float32"`, `"int32"` or `"bool"`.
+        shape: All sizes, None where any will do.
+        ndim: The number of axes, batch included.
+        max_ndim: The largest number of axes.
+        min_ndim: The smallest number of axes.
+        axes: Sizes by axis, as in `{-1: 8}`.
+
+    Example:
+        >>> fastnn.layers.InputSpec(min_ndim=2, axes={-1: 8}).axes
+        {-1: 8}
+    """
 
     def __init__(
         self,

@@ -26,11 +26,30 @@ __all__ = ["Layer"]
 
 
 class Layer(Module):
-    """A function with weights.
+    """A function with weights: the base of all layers.
 
-    Subclasses define `__init__`, `build(input_shape)` where weights are added with `add_weight`,
-    and `call(inputs, …)`. Keyword arguments of every layer: `name`, `trainable`, `dtype`
-    ("float32"), `activity_regularizer`, `input_shape` (sizes without the batch).
+    Subclasses define `call(inputs, …)`, and `build(input_shape)` where weights are added with
+    `add_weight`. A `call` with a parameter `training` or `mask` is given it. The config is read
+    from the signature of `__init__`, so arguments are kept under their names.
+
+    Args:
+        name: The name of the layer, unique in a model; made from the class name when left out.
+        trainable: Whether training changes the weights.
+        dtype: `"float32"`; other types and policies are taken and compute in float32.
+        activity_regularizer: Penalty on the output, added to the loss.
+        input_shape: Sizes of the input without the batch, for the first layer of a `Sequential`.
+
+    Example:
+        >>> class Scale(fastnn.layers.Layer):
+        ...     def build(self, input_shape):
+        ...         self.factor = self.add_weight((input_shape[-1],), "ones", name="factor")
+        ...     def call(self, inputs):
+        ...         return inputs * self.factor
+        >>> layer = Scale()
+        >>> layer(np.array([[1.0, 2.0]])).numpy()
+        array([[1., 2.]], dtype=float32)
+        >>> layer.count_params()
+        2
     """
 
     #: What files do with it if it is a model: "functional", "sequential" or "subclassed".
