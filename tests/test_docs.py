@@ -102,6 +102,8 @@ def program(path: Path) -> str:
 def test_the_programs_of_a_page_run(path, tmp_path):
     file = tmp_path / f"{path.stem}.md.py"
     file.write_text(program(path), encoding="utf-8")
+    # What a page supposes its reader to have.
+    (tmp_path / "portfolio.csv").write_text("name,tech.moat\nAcme,0.4\n", encoding="utf-8")
     shutil.copytree(ROOT / "examples" / "exit_profiles", tmp_path / "examples" / "exit_profiles")
     done = subprocess.run(
         [sys.executable, file.name], cwd=tmp_path, capture_output=True, text=True, timeout=300
