@@ -58,7 +58,7 @@ def test_every_corrected_number_is_computed() -> None:
 
 def test_documentation_pages_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(DOCS.parent)  # the pages name files from the root of the repository
-    for name in ("quickstart.md", "method.md", "papers.md"):
+    for name in ("quickstart.md", "method.md", "papers.md", "investors.md"):
         made = doctest.testfile(str(DOCS / "exit_strategy" / name), module_relative=False)
         assert made.failed == 0, name
         assert made.attempted >= 5, name

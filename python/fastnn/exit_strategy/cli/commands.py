@@ -16,6 +16,7 @@ from typing import Any
 from fastnn.exit_strategy.errors import ExitError, Issue
 from fastnn.files import write_text
 
+from .investor import add_fund, add_investor, add_opm, run_fund, run_investor, run_opm
 from .rounds import add_arguments, run_round
 from .running import BAD_INPUT, INSUFFICIENT, STALE, run
 
@@ -42,6 +43,9 @@ def add_commands(subparsers: Any) -> None:
     water.add_argument("--decimal", choices=(".", ","), help="decimal mark of the prices")
     rounds = _command(subparsers, "round", run_round, "a priced round: who owns what after it")
     add_arguments(rounds)
+    add_investor(_command(subparsers, "investor", run_investor, "one holder's return by price"))
+    add_fund(_command(subparsers, "fund", run_fund, "one holder's stakes in several companies"))
+    add_opm(_command(subparsers, "opm", run_opm, "worth today by option pricing (409A)"))
     venues = _command(subparsers, "venues", _venues, "listing venues with what is missing")
     venues.add_argument("profile")
     venues.add_argument("--gates", metavar="FILE", help="gate file laid over the shipped one")

@@ -7,6 +7,20 @@ claims, `deals` are the options as cash flows, `outcomes` values them.
 from __future__ import annotations
 
 from .antidilution import adjusted_price
+from .investor import (
+    fund_view,
+    internal_rate,
+    investor_view,
+    price_for_return,
+    stake_of,
+)
+from .optionpricing import (
+    Scenario,
+    backsolve,
+    black_scholes,
+    option_values,
+    scenario_values,
+)
 from .outcomes import (
     Assumptions,
     CapTable,
@@ -32,14 +46,24 @@ __all__ = [
     "Note",
     "OptionGrant",
     "Safe",
+    "Scenario",
     "ShareClass",
     "Vesting",
     "Waterfall",
     "adjusted_price",
+    "backsolve",
+    "black_scholes",
+    "fund_view",
+    "internal_rate",
+    "investor_view",
+    "option_values",
     "parse_assumptions",
     "parse_cap_table",
+    "price_for_return",
     "price_grid",
     "price_to_prefer",
     "proceeds",
     "run_waterfall",
+    "scenario_values",
+    "stake_of",
 ]

@@ -32,6 +32,7 @@ __all__ = [
     "ShareClass",
     "Vesting",
     "Waterfall",
+    "company_of",
     "parse_assumptions",
     "parse_cap_table",
     "price_grid",
@@ -281,6 +282,11 @@ def _company(
     owners = (("founders", share), ("others", 1.0 - share))
     claims = tuple(Claim(name, 0.0, 0.0, 1, part, 0.0, None) for name, part in owners if part > 0)
     return Company(claims, {"founders": 1.0}, share, **common), ("no_preference_data",)
+
+
+def company_of(profile: Any) -> Company:
+    """Return what the paths need to know of a profile's company."""
+    return _company(profile, profile.cap_table, _assumptions(profile.assumptions))[0]
 
 
 def _option_proceeds(

@@ -91,6 +91,7 @@ class _Paper:
     cap: float | None
     post: bool
     counts_pool: bool
+    date: dt.date | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +108,7 @@ class _State:
 def play_round(table: T, remake: Callable[..., T], offer: Offer) -> RoundResult[T]:
     """Return what the offer makes of a table; `remake` gives the table with other fields."""
     _check(table, offer)
-    terms = ShareClass(offer.name, 1.0, 1.0, **offer.terms)
+    terms = ShareClass(offer.name, 1.0, 1.0, **{"date": offer.day, **offer.terms})
     papers = _papers(table, offer)
     price = offer.price
     if price is None:
@@ -211,7 +212,11 @@ def _papers(table: Table, offer: Offer) -> list[_Paper]:
         terms = favoured(paper, both) if paper.mfn else paper
         cap = None if terms.valuation_cap is None else float(terms.valuation_cap)
         pool = terms.counts_pool is not False
-        out.append(_Paper(paper.name, amount, float(terms.discount), cap, terms.post_money, pool))
+        out.append(
+            _Paper(
+                paper.name, amount, float(terms.discount), cap, terms.post_money, pool, paper.date
+            )
+        )
     return out
 
 
@@ -342,7 +347,9 @@ def _classes(
             c = replace(c, conversion_price=state.prices[c.name], conversion_ratio=1.0)
         out.append(replace(c, seniority=c.seniority + shift))
     for p in papers:  # a shadow series: the new class's terms, due what was paid
-        out.append(replace(new, name=p.name, shares=state.papers[p.name], invested=p.amount))
+        out.append(
+            replace(new, name=p.name, shares=state.papers[p.name], invested=p.amount, date=p.date)
+        )
     return (*out, new)
 
 

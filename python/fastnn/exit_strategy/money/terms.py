@@ -89,6 +89,7 @@ class ShareClass:
     ipo_ratchet: Times | None = None
     redemption_date: dt.date | None = None
     redemption_multiple: Times = 1.0
+    date: dt.date | None = None  # on which the class was paid for
 
 
 @dataclass(frozen=True, slots=True)

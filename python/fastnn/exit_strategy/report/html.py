@@ -153,12 +153,14 @@ def _hard_gates(result: Record, lang: str) -> str:
 
 def _investor(result: Record, lang: str) -> str:
     points, persons = tables.break_point_table(result, lang), tables.person_table(result, lang)
+    returned = tables.return_table(result, lang)
     shown = _table(points, lang) if points.rows else _lines([text("text.no_break_points", lang)])
     return (
         _box(
             "report.waterfall",
             _table(tables.payout_table(result, lang), lang, caption=True)
             + (_table(persons, lang, caption=True) if persons else "")
+            + (_table(returned, lang, caption=True) if returned else "")
             + _figure(svg.curve(result, lang), text("text.price_row", lang)),
             lang,
         )

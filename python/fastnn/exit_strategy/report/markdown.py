@@ -61,6 +61,7 @@ def render(result: Record, lang: str = "en") -> str:
         _table(tables.regulator_table(result, lang)),
         _table(tables.bridge_table(result, lang)),
         _table(tables.payout_table(result, lang)),
+        *([_table(returned)] if (returned := tables.return_table(result, lang)) else []),
         *([_table(persons)] if (persons := tables.person_table(result, lang)) else []),
         _table(tables.break_point_table(result, lang)),
         _section("report.base", lang, _paragraphs(say.base_sentences(result, lang))),

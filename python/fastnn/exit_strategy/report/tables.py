@@ -13,6 +13,7 @@ from fastnn.exit_strategy.catalogue import (
     text,
 )
 from fastnn.exit_strategy.gates.judge import GateReport, VenueResult, VenueTest
+from fastnn.exit_strategy.money.investor import investor_view, stake_of
 from fastnn.exit_strategy.scoring.record import Record
 from fastnn.exit_strategy.scoring.whatif import rate_values, scenarios
 from fastnn.exit_strategy.wording import (
@@ -40,6 +41,7 @@ __all__ = [
     "ranking_table",
     "rate_table",
     "regulator_table",
+    "return_table",
     "scenario_table",
     "step_name",
     "venue_rows",
@@ -258,6 +260,33 @@ def person_table(result: Record, lang: str = "en") -> Table | None:
     )
     head = tuple(text(f"head.{key}", lang) for key in ("person", "papers", "payout"))
     return Table(text("report.persons", lang), head, rows, (2,))
+
+
+def return_table(result: Record, lang: str = "en") -> Table | None:
+    """Return every investor's money back in a sale at the three valuations; None without any."""
+    table, value = result.profile.cap_table, result.profile.valuation
+    if table is None or not (table.classes or table.safes or table.notes):
+        return None
+    papers = [*(c.name for c in table.classes), *(s.name for s in table.safes),
+              *(n.name for n in table.notes)]  # fmt: skip
+    currency, prices = result.proceeds.currency, (value.low, value.mid, value.high)
+    rows = []
+    for holder in [*papers, *dict.fromkeys(h.person for h in table.holders)]:
+        paid = stake_of(table, holder).invested
+        if paid <= 0:
+            continue
+        got = investor_view(result.profile, holder, [float(p) for p in prices])
+        shown = [f"{row.multiple:.2f}x" for row in got if row.multiple is not None]
+        rate = got[1].rate
+        rows.append(
+            (holder, money(paid, currency, lang), *shown, "–" if rate is None else f"{rate:+.1%}")
+        )
+    if not rows:
+        return None
+    head = tuple(
+        text(f"head.{key}", lang) for key in ("holder", "paid_in", "low", "middle", "high", "irr")
+    )
+    return Table(text("report.returns", lang), head, tuple(rows), (1, 2, 3, 4, 5))
 
 
 def price_table(result: Record, lang: str = "en") -> Table:

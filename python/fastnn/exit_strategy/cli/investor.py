@@ -1,0 +1,205 @@
+"""`fastnn exit investor`, `fund` and `opm`: returns by price, a fund's stakes, values today."""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+from typing import Any
+
+from fastnn.exit_strategy.errors import ExitError, Issue
+
+__all__ = ["add_fund", "add_investor", "add_opm", "run_fund", "run_investor", "run_opm"]
+
+
+def add_investor(parser: argparse.ArgumentParser) -> None:
+    """Add what `investor` takes."""
+    parser.add_argument("profile")
+    parser.add_argument("--holder", required=True, help="a person or a paper of the cap table")
+    parser.add_argument("--prices", help="such as 10m;30m; default: around the value")
+    parser.add_argument("--on", help="day of the closing; default: after the months to close")
+    parser.add_argument("--target", help="find the price for it: 3x, or 25%% a year")
+
+
+def add_fund(parser: argparse.ArgumentParser) -> None:
+    """Add what `fund` takes."""
+    parser.add_argument("profiles", nargs="+")
+    parser.add_argument("--holder", required=True, help="the fund's name in the cap tables")
+    parser.add_argument("--currency", default="USD", help="of the rows")
+
+
+def add_opm(parser: argparse.ArgumentParser) -> None:
+    """Add what `opm` takes."""
+    parser.add_argument("profile")
+    parser.add_argument("--volatility", required=True, help="of the equity a year, such as 60%%")
+    parser.add_argument("--years", required=True, type=float, help="to the exit")
+    parser.add_argument("--rate", default="0%", help="risk-free a year, such as 4%%")
+    parser.add_argument("--equity", help="value of all shares today; default: the middle value")
+    parser.add_argument("--backsolve", metavar="CLASS=PRICE", help="equity from a share's price")
+    parser.add_argument("--discount", default="0%", help="for lack of marketability of common")
+
+
+def run_investor(args: argparse.Namespace) -> int:
+    """Print payout, multiple and yearly return of one holder by price."""
+    from fastnn.exit_strategy.catalogue import text
+    from fastnn.exit_strategy.money.investor import investor_view, price_for_return
+    from fastnn.exit_strategy.money.outcomes import price_grid
+    from fastnn.exit_strategy.profile.profile import Profile
+    from fastnn.exit_strategy.report.terminal import fit_table
+    from fastnn.exit_strategy.wording import money
+
+    profile = Profile.from_file(args.profile)
+    lang, currency = args.lang, profile.currency
+    on = _day(args.on, "--on") if args.on else None
+    if args.target:
+        goal = _target(args.target, profile)
+        rows = [price_for_return(profile, args.holder, on=on, **goal)]
+    else:
+        prices = _amounts(args.prices, profile) if args.prices else price_grid(profile)
+        rows = list(investor_view(profile, args.holder, prices, on=on))
+    head = [text(f"head.{k}", lang) for k in ("headline", "net_price", "payout", "multiple", "irr")]
+    lines = [
+        [money(row.price, currency, lang), money(row.net, currency, lang),
+         money(row.payout, currency, lang), *returns(row.multiple, row.rate)]
+        for row in rows
+    ]  # fmt: skip
+    print("\n".join(fit_table(lines, head, range(len(head)))))
+    return 0
+
+
+def returns(multiple: float | None, rate: float | None) -> list[str]:
+    """A multiple and a yearly rate as texts, a dash where one is not known."""
+    return [
+        "–" if multiple is None else f"{multiple:.2f}x", "–" if rate is None else f"{rate:+.1%}"
+    ]  # fmt: skip
+
+
+def run_fund(args: argparse.Namespace) -> int:
+    """Print a fund's stakes: paid in, worth at three valuations, multiple, yearly return."""
+    from fastnn.exit_strategy.catalogue import text
+    from fastnn.exit_strategy.money.investor import fund_view
+    from fastnn.exit_strategy.profile.profile import Profile
+    from fastnn.exit_strategy.report.terminal import fit_table
+    from fastnn.exit_strategy.wording import money
+
+    lang = args.lang
+    rows = fund_view(
+        [Profile.from_file(path) for path in args.profiles], args.holder, currency=args.currency
+    )
+    keys = ("company", "paid_in", "low", "middle", "high", "multiple", "irr")
+    head = [text(f"head.{key}", lang) for key in keys]
+    lines = [
+        [
+            row.company or text("word.together", lang),
+            money(row.invested, args.currency, lang),
+            *(money(worth, args.currency, lang) for worth in row.worth),
+            *returns(row.multiple, row.rate),
+        ]
+        for row in rows
+    ]
+    print("\n".join(fit_table(lines, head, range(1, len(head)))))
+    return 0
+
+
+def run_opm(args: argparse.Namespace) -> int:
+    """Print what every paper is worth today by the option pricing method."""
+    from fastnn.exit_strategy.catalogue import holder_name, text
+    from fastnn.exit_strategy.money.optionpricing import backsolve, option_values
+    from fastnn.exit_strategy.money.outcomes import DAYS_A_MONTH
+    from fastnn.exit_strategy.profile.profile import Profile
+    from fastnn.exit_strategy.report.terminal import fit_table
+    from fastnn.exit_strategy.wording import money
+
+    profile = Profile.from_file(args.profile)
+    table, lang, currency = profile.cap_table, args.lang, profile.currency
+    if table is None:
+        raise ExitError(Issue("EX301", "cap_table", "the profile has no cap table",
+                              "add [cap_table] with common shares and classes"))  # fmt: skip
+    volatility, rate, discount = (
+        _part(getattr(args, name), f"--{name}", profile)
+        for name in ("volatility", "rate", "discount")
+    )
+    if not 0 < args.years <= 100:
+        raise ExitError(Issue("EX308", "--years", f"{args.years} years", "such as 3"))
+    day = profile.as_of + dt.timedelta(days=round(args.years * 12 * DAYS_A_MONTH))
+    claims = table.claims(day)
+    sizes = {c.name: float(c.shares) for c in table.classes}
+    sizes.update({o.name: float(o.n) for o in table.options})
+    sizes.update(founders=float(table.founders), common=float(table.common) - float(table.founders))
+    if args.backsolve:
+        name, _, price = args.backsolve.partition("=")
+        if name not in sizes or not price:
+            raise ExitError(Issue("EX303", "--backsolve", f"{args.backsolve!r} names no share",
+                                  f"write CLASS=PRICE; shares: {', '.join(sizes)}"))  # fmt: skip
+        worth = _amounts(price, profile)[0] * sizes[name]
+        equity = backsolve(claims, name, worth, years=args.years, volatility=volatility, rate=rate)
+    elif args.equity:
+        equity = _amounts(args.equity, profile)[0]
+    else:
+        value = profile.valuation.mid + float(profile.cash or 0) - float(profile.debt or 0)
+        equity = max(0.0, value)
+    got = option_values(claims, equity, years=args.years, volatility=volatility, rate=rate)
+    rows = []
+    for holder, worth in got.items():
+        if holder in ("founders", "common"):
+            worth *= 1.0 - discount
+        each = f"{currency} {worth / sizes[holder]:,.4g}" if sizes.get(holder) else ""
+        rows.append([holder_name(holder, lang), money(worth, currency, lang), each])
+    head = [text(f"head.{key}", lang) for key in ("holder", "worth_today", "a_share")]
+    print(text("opm.equity", lang, equity=money(equity, currency, lang), years=f"{args.years:g}",
+               volatility=f"{volatility:.0%}", rate=f"{rate:.1%}"))  # fmt: skip
+    print("\n".join(fit_table(rows, head, (1, 2))))
+    return 0
+
+
+def _reader(profile: Any) -> Any:
+    from fastnn.exit_strategy.reading.parse import Reader
+
+    return Reader([], dt.date(9000, 1, 1), profile.currency, profile.rates, profile["decimal"])
+
+
+def _amounts(given: str, profile: Any) -> list[float]:
+    from fastnn.exit_strategy.reading.amounts import AmountError, split_amounts
+    from fastnn.exit_strategy.reading.fields import Field
+    from fastnn.exit_strategy.reading.parse import read_number
+
+    reader = _reader(profile)
+    try:
+        parts = split_amounts(given, decimal=profile["decimal"])
+    except AmountError as error:
+        raise ExitError(Issue("EX122", "amount", error.message, error.hint)) from error
+    row = Field("amount", "money", "", "", "30m", low=0, high=1e15)
+    found = [read_number(reader, row, part) for part in parts]
+    if reader.issues or not found:
+        raise ExitError(reader.issues or [Issue("EX803", "amount", "no amount", "such as 30m")])
+    return [amount for amount in found if amount is not None]
+
+
+def _part(given: str, where: str, profile: Any) -> float:
+    from fastnn.exit_strategy.reading.fields import Field
+    from fastnn.exit_strategy.reading.parse import read_number
+
+    reader = _reader(profile)
+    made = read_number(reader, Field(where, "fraction", "", "", "0.6", low=0, high=10), given)
+    if made is None:
+        raise ExitError(reader.issues)
+    return made
+
+
+def _target(given: str, profile: Any) -> dict[str, float]:
+    text = given.strip().lower()
+    if text.endswith("x"):
+        try:
+            return {"multiple": float(text[:-1])}
+        except ValueError:
+            pass
+    elif text.endswith("%"):
+        return {"rate": _part(given, "--target", profile)}
+    raise ExitError(Issue("EX803", "--target", f"{given!r} is no goal", "write 3x, or 25%", given))
+
+
+def _day(given: str, where: str) -> dt.date:
+    try:
+        return dt.date.fromisoformat(given)
+    except ValueError:
+        raise ExitError(Issue("EX107", where, f"{given!r} is not a date", "write year-month-day",
+                              given)) from None  # fmt: skip
