@@ -36,9 +36,8 @@ class Box:
 
 def boxes(model: Any) -> list[Box]:
     """The calls of a functional model in order, or the layers of another model."""
-    graph = getattr(model, "_functional", None) or model
-    order = getattr(graph, "_order", None)
-    if order is None:
+    graph = getattr(getattr(model, "_functional", None) or model, "_layer_graph", None)
+    if graph is None:
         chained = hasattr(model, "_stack")
         return [
             Box(_title(layer, 1), "", _weights(layer, 1), [i - 1] if chained and i else [])
@@ -47,7 +46,7 @@ def boxes(model: Any) -> list[Box]:
     made: dict[int, int] = {}
     calls: dict[int, int] = {}
     out: list[Box] = []
-    for node in order:
+    for node in graph.calls:
         times = calls[id(node.operation)] = calls.get(id(node.operation), 0) + 1
         shapes = [str(tuple(x.shape)) for x in tree.flatten(node.outputs)]
         sources = [made[id(x)] for x in node.inputs if id(x) in made]

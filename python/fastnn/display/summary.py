@@ -34,7 +34,7 @@ def summary(model: Any, layout: Layout) -> str:
     if not model.built:
         return f'Model: "{escaped(model.name)}" is not built yet.\n' \
                "  hint: start it with Input(shape=...), call build, or fit it first."  # fmt: skip
-    connected = not hasattr(model, "_stack") and hasattr(model, "_order") and _branches(model)
+    connected = model.model_kind == "functional" and _branches(model)
     columns = ["Layer (type)", "Output Shape", "Param #"]
     columns += ["Connected to"] if connected else []
     columns += ["Trainable"] if layout.trainable else []
@@ -74,7 +74,7 @@ def _sizes(layout: Layout, connected: bool) -> list[int]:
 
 def _branches(model: Any) -> bool:
     """Whether the graph is more than a chain: then the table says what is connected to what."""
-    nodes = model._order
+    nodes = model._layer_graph.calls
     called = [id(n.operation) for n in nodes]
     read = [id(x) for n in nodes for x in n.inputs]
     return (
@@ -86,9 +86,7 @@ def _branches(model: Any) -> bool:
 
 
 def _rows(model: Any, layout: Layout, connected: bool) -> list[list[str]]:
-    layers = list(getattr(model, "_operations", None) or model.layers)
-    if hasattr(model, "_stack"):
-        layers = model.layers
+    layers = model._layer_graph.operations if model.model_kind == "functional" else model.layers
     first, last = _bounds(layers, layout.layer_range)
     rows: list[list[str]] = []
     for layer in layers[first:last]:
@@ -151,9 +149,9 @@ def layer_kind(layer: Any) -> str:
 
 
 def _output_shape(layer: Any, model: Any) -> str:
-    nodes = getattr(layer, "_nodes", None) or [
-        n for n in getattr(model, "_order", ()) if n.operation is layer
-    ]
+    nodes = getattr(layer, "_nodes", None)
+    if not nodes and model.model_kind == "functional":
+        nodes = model._layer_graph.calls_of(layer)
     if nodes:
         shapes = tree.map_structure(lambda x: _shape(x.shape), nodes[-1].outputs)
     else:
@@ -164,7 +162,7 @@ def _output_shape(layer: Any, model: Any) -> str:
 
 def _shapes_when_built(layer: Any) -> Any:
     """Shapes for the input that a layer of fastnn was built for, `?` where nothing is known."""
-    if getattr(layer, "_functional", None) is not None or hasattr(layer, "_order"):
+    if getattr(layer, "_functional", None) is not None or hasattr(layer, "_layer_graph"):
         return _shape(layer.output_shape)
     given = getattr(layer, "_build_config", None)
     if not given or not type(layer).__module__.startswith("fastnn.layers."):
@@ -180,7 +178,7 @@ def _shape(shape: Any) -> str:
 
 def _connections(layer: Any, model: Any) -> str:
     found = []
-    for node in model._order:
+    for node in model._layer_graph.calls:
         if node.operation is layer:
             for x in node.inputs:
                 maker = x.node.operation

@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core, random
-from fastnn._core import Dim
 from fastnn.base import tree
 from fastnn.base.arguments import local_path
 from fastnn.errors import FormatError, nearest, warn_of_skipped
@@ -53,8 +52,8 @@ from fastnn.serialization.registry import (
     serialize_keras_object,
 )
 from fastnn.tracing.known_ops import known_ops
-from fastnn.tracing.sizes import note_sizes, read_size, written_size
-from fastnn.tracing.symbolic import KerasTensor, OpCall, call_again, op_call
+from fastnn.tracing.layer_graph import LayerGraph, Place, Record, WrittenSize
+from fastnn.tracing.symbolic import OpCall, op_call
 
 __all__ = [
     "custom_object_scope", "deserialize", "deserialize_keras_object", "get_custom_objects",
@@ -95,50 +94,47 @@ def model_from_json(text: str, custom_objects: dict[str, Any] | None = None) -> 
     return deserialize(config, custom_objects)
 
 
-def _encode(value: Any, places: dict[Any, list[Any]]) -> Any:
-    if isinstance(value, KerasTensor):
-        return {"__tensor__": places[id(value)]}
+def _encode(value: Any) -> Any:
+    """A value of a record, as JSON."""
+    if isinstance(value, Place):
+        return {"__tensor__": [value.call, value.output, *(["mask"] if value.mask else [])]}
     if isinstance(value, slice):
         return {"__slice__": [value.start, value.stop, value.step]}
     if value is Ellipsis:
         return {"__ellipsis__": True}
-    if isinstance(value, Dim):
-        return {"__size__": written_size(value, places)}
+    if isinstance(value, WrittenSize):
+        return {"__size__": value.text}
     if isinstance(value, tuple):
-        return {"__tuple__": [_encode(v, places) for v in value]}
+        return {"__tuple__": [_encode(v) for v in value]}
     if isinstance(value, list):
-        return [_encode(v, places) for v in value]
+        return [_encode(v) for v in value]
     if isinstance(value, dict):
-        return {"__dict__": {k: _encode(v, places) for k, v in value.items()}}
+        return {"__dict__": {k: _encode(v) for k, v in value.items()}}
     if isinstance(value, np.ndarray | _core.Tensor):
         array = np.asarray(value)
         return {"__array__": array.tolist(), "dtype": str(array.dtype)}
     return plain(value)
 
 
-def _decode(value: Any, tensors: dict[tuple[Any, ...], Any]) -> Any:
+def _decode(value: Any) -> Any:
+    """The value of a record that `_encode` wrote."""
     if isinstance(value, list):
-        return [_decode(v, tensors) for v in value]
+        return [_decode(v) for v in value]
     if not isinstance(value, dict):
         return value
     if "__tensor__" in value:
-        key = tuple(value["__tensor__"])
-        if key not in tensors:
-            raise FormatError(
-                f"a saved model refers to the missing tensor {list(key)}"
-                "\n  hint: the file is damaged: save the model again"
-            )
-        return tensors[key]
+        call, output, *mask = value["__tensor__"]
+        return Place(call, output, mask == ["mask"])
     if "__slice__" in value:
         return slice(*value["__slice__"])
     if "__ellipsis__" in value:
         return Ellipsis
     if "__size__" in value:
-        return read_size(value["__size__"], tensors)
+        return WrittenSize(value["__size__"])
     if "__tuple__" in value:
-        return tuple(_decode(v, tensors) for v in value["__tuple__"])
+        return tuple(_decode(v) for v in value["__tuple__"])
     if "__dict__" in value:
-        return {k: _decode(v, tensors) for k, v in value["__dict__"].items()}
+        return {k: _decode(v) for k, v in value["__dict__"].items()}
     if "__array__" in value:
         return _core.tensor(np.asarray(value["__array__"], dtype=value["dtype"]))
     return value
@@ -146,31 +142,23 @@ def _decode(value: Any, tensors: dict[tuple[Any, ...], Any]) -> Any:
 
 def functional_config(model: Any) -> dict[str, Any]:
     """Layers, and the calls between them in order."""
-    operations = model._operations
-    number = {id(op): i for i, op in enumerate(operations)}
-    places: dict[Any, list[Any]] = {}
-    calls = []
-    for at, node in enumerate(model._order):
-        for i, x in enumerate(tree.flatten(node.outputs)):
-            places[id(x)] = [at, i]
-            if node.starts:
-                note_sizes(x, at, i, places)
-            if x.mask is not None:
-                places[id(x.mask)] = [at, i, "mask"]
-        calls.append(
-            {
-                "operation": number[id(node.operation)],
-                "args": [_encode(a, places) for a in node.args],
-                "kwargs": {k: _encode(v, places) for k, v in node.kwargs.items()},
-            }
-        )
+    graph = model._layer_graph
+    number = {id(op): i for i, op in enumerate(graph.operations)}
+    records, (inputs, outputs) = graph.to_records()
     return {
         "name": model.name,
         "trainable": model._trainable,
-        "layers": [_operation_config(op) for op in operations],
-        "calls": calls,
-        "inputs": _encode(model._inputs, places),
-        "outputs": _encode(model._outputs, places),
+        "layers": [_operation_config(op) for op in graph.operations],
+        "calls": [
+            {
+                "operation": number[id(record.operation)],
+                "args": [_encode(a) for a in record.args],
+                "kwargs": {k: _encode(v) for k, v in record.kwargs.items()},
+            }
+            for record in records
+        ],
+        "inputs": _encode(inputs),
+        "outputs": _encode(outputs),
     }
 
 
@@ -198,22 +186,18 @@ def functional_from_config(cls: Any, config: dict[str, Any], objects: Any = None
             operations.append(operation)
         else:
             operations.append(deserialize(entry, objects))
-    tensors: dict[tuple[Any, ...], Any] = {}
-    for at, call in enumerate(config["calls"]):
+    records = []
+    for call in config["calls"]:
         if not 0 <= call["operation"] < len(operations):
             raise FormatError(
                 f"a saved model refers to layer {call['operation']}, which it lacks"
                 "\n  hint: the file is damaged: save the model again"
             )
-        operation = operations[call["operation"]]
-        args = tuple(_decode(a, tensors) for a in call["args"])
-        kwargs = {k: _decode(v, tensors) for k, v in call["kwargs"].items()}
-        outputs = call_again(operation, args, kwargs)
-        for i, x in enumerate(tree.flatten(outputs)):
-            tensors[at, i] = x
-            if x.mask is not None:
-                tensors[at, i, "mask"] = x.mask
-    inputs, outputs = _decode(config["inputs"], tensors), _decode(config["outputs"], tensors)
+        args = tuple(_decode(a) for a in call["args"])
+        kwargs = {k: _decode(v) for k, v in call["kwargs"].items()}
+        records.append(Record(operations[call["operation"]], args, kwargs))
+    ends = [_decode(config["inputs"]), _decode(config["outputs"])]
+    inputs, outputs = LayerGraph.from_records(records, ends)
     model = cls(inputs=inputs, outputs=outputs, name=config.get("name"))
     if not config.get("trainable", True):
         model.trainable = False
@@ -229,7 +213,8 @@ def _inference(model: Any) -> Any:
         np.zeros((1, *(1 if d is None else d for d in s[1:])), x.dtype)
         for s, x in zip(found[1], model.inputs, strict=True)
     ]
-    structure = getattr(model, "_inputs", model.inputs[0] if len(arrays) == 1 else arrays)
+    graph = getattr(model, "_layer_graph", None)
+    structure = graph.inputs if graph else model.inputs[0] if len(arrays) == 1 else arrays
     function, _ = model._predict_function(tree.pack(structure, arrays))
     return function
 

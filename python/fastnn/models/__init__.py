@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fastnn._core import Dim
 from fastnn.base import tree
 from fastnn.base.absent import answer_missing
 from fastnn.files.compiling import compile_config, recompile
@@ -16,7 +15,7 @@ from fastnn.models.model import Model
 from fastnn.models.sequential import Sequential
 from fastnn.serialization.keras_config import deserialize
 from fastnn.serialization.registry import Table, serialize
-from fastnn.tracing.symbolic import KerasTensor
+from fastnn.tracing.symbolic import Node
 
 __all__ = [
     "Functional", "Model", "Sequential", "clone_model", "load_model", "model_from_json",
@@ -86,35 +85,24 @@ def _clone_functional(
     call_function: Callable[..., Any] | None,
 ) -> Any:
     copies: dict[int, Any] = {}
-    values: dict[int, Any] = {}
-    for x in model.inputs:
-        values[id(x)] = Input(batch_shape=x.shape, dtype=x.dtype, name=x.name)
-    sizes = model._sizes([values[id(x)] for x in model.inputs])
+    inputs = [Input(batch_shape=x.shape, dtype=x.dtype, name=x.name) for x in model.inputs]
+    graph = model._layer_graph
 
-    def look_up(leaf: Any) -> Any:
-        if isinstance(leaf, Dim):
-            return leaf.bind(sizes)
-        return values[id(leaf)] if isinstance(leaf, KerasTensor) else leaf
-
-    for node in model._order:
-        if node.starts:
-            continue
+    def call(node: Node, args: Any, kwargs: Any) -> Any:
         operation = node.operation
-        if isinstance(operation, Layer):
-            if id(operation) not in copies:
-                copies[id(operation)] = clone_function(operation)
-            operation = copies[id(operation)]
-        args = tree.map_structure(look_up, node.args)
-        kwargs = tree.map_structure(look_up, node.kwargs)
-        if call_function is None or not isinstance(operation, Layer):
-            out = operation(*args, **kwargs)
-        else:
-            out = call_function(operation, *args, **kwargs)
-        for x, value in zip(tree.flatten(node.outputs), tree.flatten(out), strict=True):
-            values[id(x)] = value
-            values[id(x.mask)] = value.mask
-    inputs = tree.map_structure(look_up, model._inputs)
-    return type(model)(inputs, tree.map_structure(look_up, model._outputs), name=model.name)
+        if not isinstance(operation, Layer):
+            return operation(*args, **kwargs)
+        if id(operation) not in copies:
+            copies[id(operation)] = clone_function(operation)
+        copy = copies[id(operation)]
+        return (call_function or _plain_call)(copy, *args, **kwargs)
+
+    outputs = graph.run(inputs, call, lambda x: x.mask, lambda: graph.sizes_in(inputs))
+    return type(model)(tree.pack(graph.inputs, inputs), outputs, name=model.name)
+
+
+def _plain_call(layer: Any, *args: Any, **kwargs: Any) -> Any:
+    return layer(*args, **kwargs)
 
 
 answer_missing(globals())

@@ -19,7 +19,7 @@ __all__ = ["UNTRACED", "Same", "Seen", "filled", "fingerprint", "is_ours"]
 #: Attributes that the library sets as it runs, and that no trace depends on.
 UNTRACED = frozenset(
     "_build_config _compile_config _fits _functional _given_input_shape _init_arguments"
-    " _initial_epoch _losses _masks_lost _moving _nodes _shortcut _shortcut_of"
+    " _initial_epoch _layer_graph _losses _masks_lost _moving _nodes _shortcut _shortcut_of"
     " _predictors _programs _resumed _shuffle_seed _signature_at _steps_at _tried built"
     " compiled history loss name optimizer _compiled_loss _compiled_metrics _loss_tracker"
     " run_eagerly stop_training".split()

@@ -28,8 +28,8 @@ Place = tuple[str, Any, list[Any]]
 
 #: Attributes of layers that hold no layers of their own.
 _INTERNAL = {
-    "_nodes", "_init_arguments", "_variables", "_losses", "_functional", "_operations", "_order",
-    "_inputs", "_outputs", "_stack", "_compile_config", "_build_config",
+    "_nodes", "_init_arguments", "_variables", "_losses", "_functional", "_layer_graph",
+    "_stack", "_compile_config", "_build_config",
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from fastnn.files.compiling import compile_config
 from fastnn.layers import InputLayer, Layer
 from fastnn.serialization.keras_names import KIND_OF_MODULE, MODELS, module_of, op_of_function
 from fastnn.serialization.registry import FunctionName, model_class, plain
+from fastnn.tracing.layer_graph import LayerGraph, Place, Record
 from fastnn.tracing.symbolic import OPERATORS, KerasTensor, OpCall
 
 __all__ = ["built_for", "model_entry"]
@@ -171,53 +172,52 @@ class _Histories:
     Keras counts calls of nested functional models from 1, but only in `output_layers`.
     """
 
-    def __init__(self, model: Any) -> None:
-        self.inside = {id(n) for n in model._order}
-        self.places: dict[int, int] = {}
+    def __init__(self, graph: LayerGraph) -> None:
+        self.graph = graph
+        self.records, self.ends = graph.to_records()
+        number = {id(n): i for i, n in enumerate(graph.calls)}
+        #: The records of each operation's calls, in the order in which they were made.
+        self.calls: dict[int, list[Record]] = {}
+        self.numbers: dict[int, int] = {}
+        for operation in graph.operations:
+            made = [number[id(n)] for n in graph.calls_of(operation)]
+            self.numbers.update((at, i) for i, at in enumerate(made))
+            self.calls[id(operation)] = [self.records[at] for at in made]
 
-    def calls(self, operation: Any, order: list[Any]) -> list[Any]:
-        """The calls of an operation inside the model, in the order they were made."""
-        made = {id(n): n for n in [*getattr(operation, "_nodes", ()), *order]}
-        return [n for k, n in made.items() if k in self.inside and n.operation is operation]
-
-    def number(self, operations: list[Any], order: list[Any]) -> None:
-        """Numbers the calls of each operation."""
-        for operation in operations:
-            for i, node in enumerate(self.calls(operation, order)):
-                self.places[id(node)] = i
-
-    def of(self, x: KerasTensor) -> list[Any]:
+    def of(self, place: Place) -> list[Any]:
         """Layer name, number of the call, number of the output."""
-        node = x.node
-        if node is None or id(node) not in self.places:
+        if place.mask:
             raise ValueError(
-                f"tensor {x.name!r} comes from outside the model, which a Keras file cannot say\n"
-                "  hint: start the model with Input(...) tensors, or save as .safetensors"
+                f"tensor {self.graph.tensor(place).name!r} is the mask of a layer's output, which "
+                "a Keras file cannot say\n"
+                "  hint: compute it with fastnn.ops, or save as .safetensors"
             )
-        if not any(x is made for made in tree.flatten(node.outputs)):
-            raise ValueError(
-                f"tensor {x.name!r} is the mask of a layer's output, which a Keras file cannot "
-                "say\n  hint: compute it with fastnn.ops, or save as .safetensors"
-            )
-        return [node.operation.name, self.places[id(node)], x.index]
+        return [self.records[place.call].operation.name, self.numbers[place.call], place.output]
 
-    def end(self, x: KerasTensor) -> list[Any]:
+    def end(self, place: Place) -> list[Any]:
         """The same for an entry of `input_layers` or `output_layers`."""
-        name, call, output = self.of(x)
-        assert x.node is not None
-        return [name, call + (x.node.operation.model_kind == "functional"), output]
+        name, call, output = self.of(place)
+        kind = getattr(self.records[place.call].operation, "model_kind", None)
+        return [name, call + (kind == "functional"), output]
 
     def value(self, value: Any) -> Any:
         """An argument of a call."""
-        if isinstance(value, KerasTensor):
+        if isinstance(value, Place):
+            x = self.graph.tensor(value)
             return {
                 "class_name": "__keras_tensor__",
                 "config": {
-                    "shape": list(value.shape),
-                    "dtype": value.dtype,
+                    "shape": list(x.shape),
+                    "dtype": x.dtype,
                     "keras_history": self.of(value),
                 },
             }
+        if isinstance(value, KerasTensor):
+            raise ValueError(
+                f"tensor {value.name!r} comes from outside the model, which a Keras file cannot "
+                "say\n"
+                "  hint: start the model with Input(...) tensors, or save as .safetensors"
+            )
         if isinstance(value, slice):
             parts = {k: self.value(getattr(value, k)) for k in ("start", "stop", "step")}
             return {"class_name": "__slice__", "config": parts}
@@ -235,31 +235,31 @@ class _Histories:
 
 
 def _functional(model: Any) -> dict[str, Any]:
-    histories = _Histories(model)
-    histories.number(model._operations, model._order)
+    histories = _Histories(model._layer_graph)
+    inputs, outputs = histories.ends
     return {
         "name": model.name,
         "trainable": model._trainable,
-        "layers": [_called(op, histories, model._order) for op in model._operations],
-        "input_layers": tree.map_structure(histories.end, model._inputs),
-        "output_layers": tree.map_structure(histories.end, model._outputs),
+        "layers": [_called(op, histories) for op in histories.graph.operations],
+        "input_layers": tree.map_structure(histories.end, inputs),
+        "output_layers": tree.map_structure(histories.end, outputs),
     }
 
 
-def _called(operation: Any, histories: _Histories, order: list[Any]) -> dict[str, Any]:
+def _called(operation: Any, histories: _Histories) -> dict[str, Any]:
     """An entry of `layers`: the layer or op and its calls."""
-    nodes = [n for n in histories.calls(operation, order) if n.args or n.kwargs]
+    calls = [r for r in histories.calls[id(operation)] if r.args or r.kwargs]
     if isinstance(operation, OpCall):
-        return _op_entry(operation, nodes[0], histories)
+        return _op_entry(operation, calls[0], histories)
     entry = _entry(operation)
     entry["name"] = operation.name
     entry["inbound_nodes"] = [
-        {"args": histories.value(list(n.args)), "kwargs": histories.value(n.kwargs)} for n in nodes
+        {"args": histories.value(list(n.args)), "kwargs": histories.value(n.kwargs)} for n in calls
     ]
     return entry
 
 
-def _op_entry(operation: OpCall, node: Any, histories: _Histories) -> dict[str, Any]:
+def _op_entry(operation: OpCall, node: Record, histories: _Histories) -> dict[str, Any]:
     """An op between layers, its arguments divided as Keras divides them."""
     is_method = operation.key in OPERATORS or operation.key.endswith("()")
     name = operation.op_name if is_method else operation.key
