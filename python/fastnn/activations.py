@@ -11,7 +11,8 @@ from typing import Any
 from fastnn import _core
 from fastnn.base.arguments import as_number
 from fastnn.ops import abs as _abs, cast, convert_to_tensor
-from fastnn.serialization.registry import Table, plain, table
+from fastnn.serialization.encoding import plain
+from fastnn.serialization.registry import Table, table
 from fastnn.tracing.known_ops import enter_ops
 from fastnn.tracing.symbolic import keras_op
 

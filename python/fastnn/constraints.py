@@ -8,7 +8,8 @@ from typing import Any
 from fastnn import ops
 from fastnn.base.absent import answer_missing
 from fastnn.config import epsilon
-from fastnn.serialization.registry import Configurable, Table, plain
+from fastnn.serialization.encoding import Configurable, plain
+from fastnn.serialization.registry import Table
 
 __all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "get", "max_norm",
            "min_max_norm", "non_neg", "unit_norm"]  # fmt: skip

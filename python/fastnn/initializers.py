@@ -15,7 +15,8 @@ import numpy as np
 
 from fastnn import _core, random
 from fastnn.base.absent import answer_missing
-from fastnn.serialization.registry import Configurable, Table, plain
+from fastnn.serialization.encoding import Configurable, plain
+from fastnn.serialization.registry import Table
 
 __all__ = [
     "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity",

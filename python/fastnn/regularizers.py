@@ -8,7 +8,8 @@ import numpy as np
 
 from fastnn import ops
 from fastnn.base.absent import answer_missing
-from fastnn.serialization.registry import Configurable, Table, plain
+from fastnn.serialization.encoding import Configurable, plain
+from fastnn.serialization.registry import Table
 
 __all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer", "get", "l1", "l1_l2", "l2"]
 

@@ -17,13 +17,15 @@ from fastnn.files.native import (
     serialize,
 )
 from fastnn.files.variables import named_variables as named_variables
-from fastnn.serialization.registry import (
+from fastnn.serialization.custom_objects import (
     custom_object_scope,
-    deserialize_keras_object,
     get_custom_objects,
     get_registered_name,
-    get_registered_object,
     register_keras_serializable,
+)
+from fastnn.serialization.objects import (
+    deserialize_keras_object,
+    get_registered_object,
     serialize_keras_object,
 )
 

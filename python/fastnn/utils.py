@@ -27,14 +27,16 @@ from fastnn.data.batches import (
 from fastnn.display.progress import Progbar
 from fastnn.errors import DataError
 from fastnn.files.atomic import write_text
-from fastnn.serialization.registry import (
+from fastnn.serialization.custom_objects import (
     CustomObjectScope,
     custom_object_scope,
-    deserialize_keras_object,
     get_custom_objects,
     get_registered_name,
-    get_registered_object,
     register_keras_serializable,
+)
+from fastnn.serialization.objects import (
+    deserialize_keras_object,
+    get_registered_object,
     serialize_keras_object,
 )
 from fastnn.tracing.symbolic import KerasTensor

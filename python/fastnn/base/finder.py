@@ -48,7 +48,7 @@ _EARLIER = {
     "messages": "base.messages", "models.graph": "display.diagram",
     "models.summary": "display.summary", "notebook": "display.notebook",
     "predicting": "training.predict", "prefetch": "data.prefetch", "progress": "display.progress",
-    "recent": "base.recent", "resampling": "ops.resampling", "serial": "serialization.registry",
+    "recent": "base.recent", "resampling": "ops.resampling", "serial": "serialization",
     "sizes": "tracing.sizes", "symbolic": "tracing.symbolic", "tape": "tracing.tape",
     "tfnames": "tensorflow.namespaces", "tree": "base.tree", "variables": "tracing.variables",
 }  # fmt: skip

@@ -14,7 +14,7 @@ from fastnn.callbacks.base import Callback, Logs
 from fastnn.errors import FormatError
 from fastnn.files import native as saving
 from fastnn.metrics.base import metric_variables
-from fastnn.serialization.registry import plain
+from fastnn.serialization.encoding import plain
 
 __all__ = ["BackupAndRestore"]
 

@@ -7,7 +7,7 @@ from typing import Any
 from fastnn import losses, metrics, optimizers
 from fastnn.errors import warn_of_skipped
 from fastnn.files.variables import assign, named_variables
-from fastnn.serialization.registry import plain
+from fastnn.serialization.encoding import plain
 
 __all__ = ["build_optimizer", "compile_config", "optimizer_order", "optimizer_values", "recompile"]
 

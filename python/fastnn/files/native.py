@@ -30,24 +30,23 @@ from fastnn.files.compiling import (
 from fastnn.files.keras.archive import read_json
 from fastnn.files.keras.write_config import built_for
 from fastnn.files.variables import assign, named_variables
+from fastnn.serialization.custom_objects import (
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    register_keras_serializable,
+)
+from fastnn.serialization.encoding import as_json, plain
+from fastnn.serialization.file_budget import file_limit, format_errors, reading_file
 from fastnn.serialization.keras_config import (
     build,
     deserialize,
     functional,
     is_keras_functional,
 )
-from fastnn.serialization.registry import (
-    as_json,
-    custom_object_scope,
+from fastnn.serialization.objects import (
     deserialize_keras_object,
-    file_limit,
-    format_errors,
-    get_custom_objects,
-    get_registered_name,
     get_registered_object,
-    plain,
-    reading_file,
-    register_keras_serializable,
     serialize,
     serialize_keras_object,
 )

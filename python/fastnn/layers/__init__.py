@@ -15,7 +15,8 @@ from fastnn.layers.normalization import *
 from fastnn.layers.regularization import *
 from fastnn.layers.reshaping import *
 from fastnn.serialization.keras_config import deserialize as deserialize
-from fastnn.serialization.registry import Table, serialize as serialize
+from fastnn.serialization.objects import serialize as serialize
+from fastnn.serialization.registry import Table
 
 __all__ = [
     "ELU",

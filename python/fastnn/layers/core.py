@@ -15,8 +15,9 @@ from fastnn.config import stored_dtype, unique_name
 from fastnn.errors import DataError, ShapeError
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.base.layer import Layer
+from fastnn.serialization.custom_objects import custom_object_scope
+from fastnn.serialization.encoding import function_config, function_of, plain
 from fastnn.serialization.keras_config import deserialize
-from fastnn.serialization.registry import custom_object_scope, function_config, function_of, plain
 from fastnn.tracing.symbolic import KerasTensor, Node, wrap
 
 __all__ = [

@@ -17,7 +17,7 @@ from fastnn.errors import DataError, ShapeError
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.base.layer import Layer
 from fastnn.ops.linalg import scale_of_squares
-from fastnn.serialization.registry import file_budget
+from fastnn.serialization.file_budget import file_budget
 
 __all__ = [
     "BatchNormalization", "GroupNormalization", "LayerNormalization", "Normalization",

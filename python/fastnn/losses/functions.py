@@ -21,7 +21,8 @@ from fastnn.data.labels import check_binary, check_class_numbers, known_values
 from fastnn.dtype_policies import computing_dtype
 from fastnn.errors import ShapeError
 from fastnn.ops.linalg import scale_of_squares
-from fastnn.serialization.registry import Configurable, Table, plain
+from fastnn.serialization.encoding import Configurable, plain
+from fastnn.serialization.registry import Table
 from fastnn.tracing.call_context import current_call
 from fastnn.tracing.known_ops import enter_ops
 from fastnn.tracing.symbolic import keras_op
@@ -1601,7 +1602,7 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> An
         >>> fastnn.losses.deserialize(config).delta
         2.0
     """
-    from fastnn.serialization.registry import custom_object_scope
+    from fastnn.serialization.custom_objects import custom_object_scope
 
     with custom_object_scope(custom_objects):
         return get(config)

@@ -33,7 +33,8 @@ from fastnn.metrics.confusion import *
 from fastnn.metrics.confusion import AUC
 from fastnn.metrics.overlap import *
 from fastnn.metrics.scores import *
-from fastnn.serialization.registry import Table, plain
+from fastnn.serialization.encoding import plain
+from fastnn.serialization.registry import Table
 
 __all__ = [
     "AUC", "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "BinaryIoU", "CategoricalAccuracy",
@@ -72,7 +73,7 @@ def check_name(name: str) -> None:
     from fastnn.errors import unknown_name
 
     known = {*TABLE.names, *BY_SHAPE, *losses.TABLE.names}
-    from fastnn.serialization.registry import custom_objects
+    from fastnn.serialization.custom_objects import custom_objects
 
     if name not in known and name.lower() not in known and name not in custom_objects():
         raise unknown_name("metric", name, {k for k in known if k.islower()})
@@ -166,7 +167,7 @@ def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> An
         >>> fastnn.metrics.deserialize(config).threshold
         0.7
     """
-    from fastnn.serialization.registry import custom_object_scope
+    from fastnn.serialization.custom_objects import custom_object_scope
 
     with custom_object_scope(custom_objects):
         return get(config)

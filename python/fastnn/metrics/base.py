@@ -16,7 +16,7 @@ from fastnn.base.arguments import signature_of
 from fastnn.config import epsilon, snake_case, unique_name
 from fastnn.dtype_policies import computing_dtype
 from fastnn.losses.functions import check_alike, squeeze_or_expand_to_same_rank
-from fastnn.serialization.registry import Configurable, plain
+from fastnn.serialization.encoding import Configurable, plain
 from fastnn.tracing.call_context import current_call
 from fastnn.tracing.variables import Scope, Variable
 

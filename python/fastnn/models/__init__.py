@@ -14,7 +14,8 @@ from fastnn.models.functional import Functional
 from fastnn.models.model import Model
 from fastnn.models.sequential import Sequential
 from fastnn.serialization.keras_config import deserialize
-from fastnn.serialization.registry import Table, serialize
+from fastnn.serialization.objects import serialize
+from fastnn.serialization.registry import Table
 from fastnn.tracing.symbolic import Node
 
 __all__ = [

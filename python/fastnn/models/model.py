@@ -20,7 +20,10 @@ from fastnn.errors import unknown_name
 from fastnn.files.native import functional_from_config, load_weights, save_model, save_weights
 from fastnn.layers.base.call import shapes_of
 from fastnn.layers.base.layer import Layer
-from fastnn.serialization.registry import as_json, custom_object_scope, model_class, serialize
+from fastnn.serialization.custom_objects import custom_object_scope
+from fastnn.serialization.encoding import as_json
+from fastnn.serialization.objects import serialize
+from fastnn.serialization.registry import model_class
 from fastnn.tracing import variables
 from fastnn.tracing.fingerprint import is_ours
 from fastnn.tracing.variables import current_scope, local as _scopes

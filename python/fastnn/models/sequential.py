@@ -12,7 +12,7 @@ from fastnn.layers.core import InputLayer, Lambda
 from fastnn.models.functional import Functional
 from fastnn.models.model import Model
 from fastnn.serialization.keras_config import deserialize
-from fastnn.serialization.registry import serialize
+from fastnn.serialization.objects import serialize
 from fastnn.tracing.call_context import NameScope, current_names
 from fastnn.tracing.symbolic import KerasTensor
 from fastnn.tracing.variables import suspended_scope

@@ -9,7 +9,9 @@ from fastnn.base.absent import answer_missing
 from fastnn.optimizers import methods, schedules
 from fastnn.optimizers.base import Optimizer
 from fastnn.optimizers.methods import *
-from fastnn.serialization.registry import Table, custom_object_scope, plain
+from fastnn.serialization.custom_objects import custom_object_scope
+from fastnn.serialization.encoding import plain
+from fastnn.serialization.registry import Table
 
 __all__ = [
     "SGD",

@@ -19,7 +19,7 @@ from fastnn.config import snake_case, unique_name
 from fastnn.errors import reject_arguments
 from fastnn.ops.linalg import scale_for
 from fastnn.optimizers.schedules import TABLE as SCHEDULES, LearningRateSchedule
-from fastnn.serialization.registry import Configurable, plain
+from fastnn.serialization.encoding import Configurable, plain
 from fastnn.tracing.variables import Scope, Variable
 
 _c = _core.ops

@@ -11,7 +11,8 @@ from typing import Any
 
 from fastnn import _core, ops
 from fastnn.base.absent import answer_missing
-from fastnn.serialization.registry import Configurable, Table, plain
+from fastnn.serialization.encoding import Configurable, plain
+from fastnn.serialization.registry import Table
 
 __all__ = [
     "CosineDecay", "CosineDecayRestarts", "ExponentialDecay", "InverseTimeDecay",

@@ -16,8 +16,9 @@ from fastnn import _core
 from fastnn.base import tree
 from fastnn.base.arguments import call_parameters
 from fastnn.errors import FormatError
+from fastnn.serialization.custom_objects import custom_object_scope, custom_objects
 from fastnn.serialization.keras_names import KIND_OF_MODULE, find_class, op_of_class, tables
-from fastnn.serialization.registry import custom_object_scope, custom_objects, layer_class, table
+from fastnn.serialization.registry import layer_class, table
 from fastnn.tracing.known_ops import known_ops
 
 __all__ = [

@@ -14,7 +14,8 @@ from typing import Any
 from fastnn.base.caching import cached
 from fastnn.config import snake_case
 from fastnn.errors import FormatError, nearest
-from fastnn.serialization.registry import Table, custom_objects, model_class, table
+from fastnn.serialization.custom_objects import custom_objects
+from fastnn.serialization.registry import Table, model_class, table
 
 __all__ = ["KIND_OF_MODULE", "Op", "find_class", "op_of_class", "op_of_function", "tables"]
 

@@ -170,7 +170,7 @@ class LayerGraph:
 
     @staticmethod
     def from_records(records: Iterable[Record], ends: Any) -> tuple[Any, Any]:
-        """Inputs and outputs of a graph made by calling all again; FormatError for a wrong place."""
+        """Inputs and outputs of a graph that is called anew; FormatError for a wrong place."""
         tensors: dict[Place, Any] = {}
         axes: dict[tuple[Any, ...], Any] = {}
 

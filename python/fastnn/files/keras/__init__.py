@@ -20,13 +20,9 @@ from fastnn.files.keras import legacy, state
 from fastnn.files.keras.archive import read_archive, write_archive
 from fastnn.files.keras.hdf5 import Reader, h5py_or_hint
 from fastnn.files.keras.write_config import model_entry
+from fastnn.serialization.custom_objects import custom_object_scope
+from fastnn.serialization.file_budget import file_limit, format_errors, reading_file
 from fastnn.serialization.keras_config import clean, restore
-from fastnn.serialization.registry import (
-    custom_object_scope,
-    file_limit,
-    format_errors,
-    reading_file,
-)
 
 __all__ = [
     "load_model", "load_weights", "read_weights", "save_legacy", "save_model", "save_weights",

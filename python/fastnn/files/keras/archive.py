@@ -14,7 +14,7 @@ import zlib
 from typing import Any, NoReturn
 
 from fastnn.errors import FormatError
-from fastnn.serialization.registry import as_json
+from fastnn.serialization.encoding import as_json
 
 __all__ = ["read_archive", "read_json", "write_archive"]
 

@@ -15,8 +15,9 @@ from fastnn import _core
 from fastnn.base import tree
 from fastnn.files.compiling import compile_config
 from fastnn.layers import InputLayer, Layer
+from fastnn.serialization.encoding import FunctionName, plain
 from fastnn.serialization.keras_names import KIND_OF_MODULE, MODELS, module_of, op_of_function
-from fastnn.serialization.registry import FunctionName, model_class, plain
+from fastnn.serialization.registry import model_class
 from fastnn.tracing.layer_graph import LayerGraph, Place, Record
 from fastnn.tracing.symbolic import OPERATORS, KerasTensor, OpCall
 

@@ -17,7 +17,7 @@ from fastnn.base import tree
 from fastnn.base.arguments import call_parameters
 from fastnn.errors import DataError, FastnnError
 from fastnn.layers.base.module import overrides
-from fastnn.serialization.registry import file_budget
+from fastnn.serialization.file_budget import file_budget
 from fastnn.tracing.call_context import CallContext, NameScope, current_call
 from fastnn.tracing.symbolic import KerasTensor, known_sizes
 from fastnn.tracing.variables import Variable, suspended_scope

@@ -11,7 +11,7 @@ from typing import Any
 
 from fastnn.base.caching import cached
 from fastnn.errors import nearest
-from fastnn.serialization.registry import plain
+from fastnn.serialization.encoding import plain
 
 __all__ = ["config_of", "constructor", "input_shape_of", "lacking", "required"]
 

@@ -16,7 +16,7 @@ from fastnn import constraints as _constraints, initializers, regularizers
 from fastnn.base.arguments import as_number
 from fastnn.errors import ShapeError
 from fastnn.random import SeedGenerator
-from fastnn.serialization.registry import file_budget
+from fastnn.serialization.file_budget import file_budget
 from fastnn.tracing.call_context import current_call, current_names
 from fastnn.tracing.fingerprint import UNTRACED
 from fastnn.tracing.variables import Variable, assign_all, read_all, suspended_scope, touch

@@ -1,0 +1,198 @@
+"""Any object as `keras.saving` writes it, and back. Depends on `registry`, `encoding`."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+import numpy as np
+
+from fastnn.errors import unknown_name
+from fastnn.serialization.custom_objects import (
+    custom_object_scope,
+    custom_objects,
+    get_registered_name,
+)
+from fastnn.serialization.encoding import plain
+from fastnn.serialization.registry import _MODULES, MODEL_CLASSES, _tables, model_class, table
+
+__all__ = [
+    "deserialize_keras_object",
+    "get_registered_object",
+    "serialize",
+    "serialize_keras_object",
+]
+
+
+def serialize(thing: Any) -> dict[str, Any]:
+    """A layer or model as `{"class_name": …, "config": …}`.
+
+    Args:
+        thing: A layer or model.
+
+    Returns:
+        A dict that JSON holds.
+
+    Example:
+        >>> fastnn.saving.serialize(fastnn.layers.ReLU(name="cut"))["class_name"]
+        'ReLU'
+    """
+    return {"class_name": get_registered_name(type(thing)), "config": thing.get_config()}
+
+
+def get_registered_object(
+    name: str, custom_objects: dict[str, Any] | None = None, module_objects: Any = None
+) -> Any:
+    """The registered object of a name, None when there is none.
+
+    Args:
+        name: The name in files, as in `package>name`.
+        custom_objects: Classes and functions by name, for what fastnn does not know.
+        module_objects: Further objects by name.
+
+    Returns:
+        A class or function, or None.
+
+    Example:
+        >>> fastnn.saving.get_registered_object("nobody>here") is None
+        True
+    """
+    with custom_object_scope(custom_objects):
+        found = _custom(name)
+    return found if found is not None else (module_objects or {}).get(name)
+
+
+def _custom(name: Any) -> Any:
+    return custom_objects().get(name) if isinstance(name, str) else None
+
+
+def _module_of(thing: Any) -> str | None:
+    """The public module of Keras that offers a class or function of fastnn, else None."""
+    for kind, module in _MODULES.items():
+        if kind in _tables and _tables[kind].names.get(thing.__name__) is thing:
+            return f"keras.{module}"
+    return None
+
+
+def serialize_keras_object(obj: Any) -> Any:
+    """An object as JSON holds it: `{"module", "class_name", "config", "registered_name"}`.
+
+    Numbers and texts stand for themselves, lists and dicts go part by part.
+
+    Args:
+        obj: A layer, loss, metric, optimiser, function, number, text, list or dict.
+
+    Returns:
+        What `deserialize_keras_object` reads.
+
+    Raises:
+        TypeError: There is no config of it.
+
+    Example:
+        >>> config = fastnn.saving.serialize_keras_object(fastnn.layers.ReLU(name="cut"))
+        >>> config["class_name"]
+        'ReLU'
+    """
+    if obj is None or isinstance(obj, bool | int | float | str):
+        return obj
+    if isinstance(obj, tuple):
+        return {"class_name": "__tuple__", "config": {"value": _each(obj)}}
+    if isinstance(obj, list):
+        return _each(obj)
+    if isinstance(obj, dict):
+        return {k: serialize_keras_object(v) for k, v in obj.items()}
+    if isinstance(obj, np.ndarray) and obj.ndim:
+        return {
+            "class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": obj.dtype.name},
+        }  # fmt: skip
+    if not hasattr(obj, "get_config") or inspect.isclass(obj):
+        return _serialize_function(obj) if hasattr(obj, "__name__") else plain(obj)
+    kind = type(obj)
+    module = _module_of(kind)
+    name = None if module else get_registered_name(kind)
+    return {
+        "module": module or kind.__module__, "class_name": kind.__name__,
+        "config": _each(obj.get_config()), "registered_name": name,
+    }  # fmt: skip
+
+
+def _each(values: Any) -> Any:
+    if isinstance(values, dict):
+        return {k: serialize_keras_object(v) for k, v in values.items()}
+    return [serialize_keras_object(v) for v in values]
+
+
+def _serialize_function(fn: Any) -> dict[str, Any]:
+    module = _module_of(fn)
+    return {
+        "module": module or "builtins", "class_name": "function", "config": fn.__name__,
+        "registered_name": "function" if module else get_registered_name(fn),
+    }  # fmt: skip
+
+
+def deserialize_keras_object(
+    config: Any, custom_objects: dict[str, Any] | None = None, safe_mode: bool = True
+) -> Any:
+    """What `serialize_keras_object` described.
+
+    Args:
+        config: A config, number, text, list or dict.
+        custom_objects: Classes and functions by name, for what fastnn does not know.
+        safe_mode: Accepted for Keras's sake: code is never read from a config.
+
+    Returns:
+        The object.
+
+    Raises:
+        ValueError: The config names a class that is not known.
+
+    Example:
+        >>> config = fastnn.saving.serialize_keras_object(fastnn.layers.ReLU(name="cut"))
+        >>> fastnn.saving.deserialize_keras_object(config).name
+        'cut'
+    """
+    with custom_object_scope(custom_objects):
+        return _revive(config)
+
+
+def _revive(config: Any) -> Any:
+    if isinstance(config, list | tuple):
+        return [_revive(c) for c in config]
+    if not isinstance(config, dict):
+        return config
+    name: Any = config.get("class_name")
+    inner: Any = config.get("config")
+    if not isinstance(name, str) or "config" not in config:
+        return {k: _revive(v) for k, v in config.items()}
+    if name == "__tuple__":
+        return tuple(_revive(inner["value"]))
+    if name == "__numpy__":
+        return np.asarray(inner["value"], dtype=inner["dtype"])
+    wanted = inner if name == "function" else name
+    found: Any = _custom(config.get("registered_name")) or _custom(wanted)
+    if found is None:
+        found = _in_tables(wanted, str(config.get("module") or ""))
+    if not isinstance(found, type):
+        return found
+    inner = {k: _revive(v) if _is_config(v) else v for k, v in (inner or {}).items()}
+    return found.from_config(inner)  # type: ignore[attr-defined]
+
+
+def _is_config(value: Any) -> bool:
+    """True for a written tuple or array; objects are made by the class that holds them."""
+    return isinstance(value, dict) and value.get("class_name") in ("__tuple__", "__numpy__")
+
+
+def _in_tables(name: str, module: str) -> Any:
+    """The class or function of a name, from the table of a module or from any table."""
+    inner = module.removeprefix("keras.").removeprefix("src.")
+    kinds = [k for k, m in _MODULES.items() if inner == m or inner.startswith(f"{m}.")]
+    known: list[str] = []
+    if name in MODEL_CLASSES:
+        return model_class(name)
+    for kind in kinds or _MODULES:
+        names = table(kind).names
+        if name in names:
+            return names[name]
+        known.extend(names)
+    raise unknown_name("class in a config", name, known)
