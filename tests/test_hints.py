@@ -20,6 +20,8 @@ ELSEWHERE = {
     ("base/finder.py", "AttributeError"): "the import system asks and nobody reads it",
     ("layers/base/layer.py", "ConfigError"): "the text gets its hint just above",
     ("layers/base/config.py", "TypeError"): "the inner error's text, hint included, stands in it",
+    ("ops/rounds.py", "Untraceable"): "the loops in control.py catch it and say it with a hint",
+    ("ops/control.py", "Untraceable"): "the loops catch it and say it with a hint",
     ("data/batches.py", "ShapeError"): "the text is built with its hint just above",
 }
 

@@ -39,12 +39,13 @@ INDENT = "    "
 # Types of parameters by name, wherever the name stands; NONE marks those that may be left out.
 PARAMETERS = {
     "arrays": "Sequence[Any]", "attrs": "Mapping[str, Any] | None",
-    "batch_size": "int", "cholesky": "_Array", "claims": "_Array", "copy": "bool | None",
+    "batch_size": "int", "carries": "Sequence[Tensor]", "cholesky": "_Array", "claims": "_Array", "copy": "bool | None",
     "dl_device": "Any", "draws": "int", "dtype": "str | None",
     "dy": "_TensorLike | None", "effects": "_Array", "epochs": "int", "first_epoch": "int",
     "function": "Function | None", "grad": "_TensorLike", "heartbeat": "_Heartbeat | None",
     "hyper": "Mapping[str, Any] | None", "index": "int", "inputs": "Sequence[Tensor]",
-    "iterations": "_TensorLike", "kind": "str", "lr": "_TensorLike", "marginals": "_Array",
+    "iterations": "_TensorLike", "kind": "str", "length": "int | Dim",
+    "like": "Sequence[Tensor]", "lr": "_TensorLike", "marginals": "_Array",
     "max_version": "Any", "mean": "_Array", "metadata": "Mapping[str, str] | None", "n": "int",
     "name": "str | None", "on_batch": "_BatchHook | None", "open": "_Array", "options": "int",
     "other": "Ensemble", "out": "_Array", "outputs": "Sequence[Tensor]", "param": "_TensorLike",
@@ -52,8 +53,8 @@ PARAMETERS = {
     "pinned": "_Array", "prices": "_Array", "quantile_levels": "_Array", "quantiles": "_Array",
     "ranks": "_Array",
     "reset": "Sequence[Variable] | None", "results": "Function | None", "seed": "int | None",
-    "shape": "Sequence[int | str | Dim | None]", "sizes": "Mapping[str, Any]",
-    "slots": "Sequence[_TensorLike]", "step": "Function",
+    "shape": "Sequence[int | str | Dim | None]", "shared": "Sequence[Tensor]", "sizes": "Mapping[str, Any]",
+    "reverse": "bool", "slices": "bool", "slots": "Sequence[_TensorLike]", "step": "Function",
     "steps": "int | None", "stream": "Any", "streams": "int",
     "updates": "Sequence[tuple[Variable, Tensor]] | None", "value": "Any",
     "values": "Sequence[Any]", "variables": "Sequence[Variable]",
@@ -71,7 +72,7 @@ EXCEPTIONS = {
     "Ensemble.reweighted.dirichlet_sum": "float | None",
     "Ensemble.reweighted.weights": "Sequence[float]",
     "Model.predict.arrays": "Any", "apply.name": "str",
-    "apply.tensors": "Sequence[_TensorLike]", "save_file.tensors": "Mapping[str, Any]",
+    "apply.tensors": "Sequence[_TensorLike]", "scan_rounds.slices": "Sequence[Tensor]", "save_file.tensors": "Mapping[str, Any]",
 }  # fmt: skip
 # Types of results and properties.
 RESULTS = {
@@ -99,6 +100,7 @@ RESULTS = {
     "op_table": "list[OpRow]", "optimizer_slots": "list[str]",
     "optimizer_update": "tuple[Tensor, list[Tensor]]", "pay_claims": "None",
     "placeholder": "Tensor", "replace_file": "None", "save_file": "None",
+    "round_inputs": "list[Tensor]", "scan_rounds": "list[Tensor]",
     "set_num_threads": "None", "tensor": "Tensor",
     "Ensemble.copy_draws": "None",
     "Ensemble.reweighted": "Ensemble", "Ensemble.score": "None", "Ensemble.total_effects": "None",

@@ -37,6 +37,12 @@ def training_set(sizes: list[int], samples: int) -> tuple[Floats, npt.NDArray[np
     return x, score.argmax(axis=1).astype(np.int32)
 
 
+def sequences(units: int, steps: int, samples: int) -> tuple[Floats, Floats]:
+    """Sequences of vectors and a number for each."""
+    x = np.random.default_rng(4).normal(size=(samples, steps, units)).astype(np.float32)
+    return x, np.tanh(x[:, :, 0].mean(axis=1, keepdims=True))
+
+
 LINE_X = np.array([1, 2, 3, 4, 5])
 LINE_Y = np.array([2, 4, 6, 8, 10])
 

@@ -83,6 +83,42 @@ def mlp_fit(sizes: list[int], batch: int, samples: int) -> Callable[[], float]:
     return call
 
 
+class Recurrent(nn.layers.Layer):
+    """tanh(x W + h U + b) along a sequence, its last value."""
+
+    def __init__(self, units: int, unroll: bool) -> None:
+        super().__init__()
+        self.units, self.unroll = units, unroll
+
+    def build(self, shape: tuple[int, ...]) -> None:
+        self.w = self.add_weight((shape[-1], self.units))
+        self.u = self.add_weight((self.units, self.units), initializer="orthogonal")
+        self.b = self.add_weight((self.units,), initializer="zeros")
+
+    def call(self, x):
+        def one(h, v):
+            return nn.ops.tanh(v @ self.w + h @ self.u + self.b), None
+
+        first = nn.ops.zeros((nn.ops.shape(x)[0], self.units))
+        return nn.ops.scan(one, first, nn.ops.moveaxis(x, 1, 0), unroll=self.unroll)[0]
+
+
+def rnn_fit(
+    units: int, steps: int, batch: int, samples: int, variant: str = ""
+) -> Callable[[], float]:
+    """An epoch of a recurrent net, its rounds run by the core or written out ("unrolled")."""
+    x, y = data.sequences(units, steps, samples)
+    nn.utils.set_random_seed(0)
+    layers = [Recurrent(units, variant == "unrolled"), nn.layers.Dense(1)]
+    model = nn.Sequential([nn.Input((steps, units)), *layers])
+    model.compile("adam", "mse")
+
+    def call() -> float:
+        return model.fit(x, y, batch_size=batch, epochs=1, verbose=0).history["loss"][-1]
+
+    return call
+
+
 def fit_shown(sizes: list[int], batch: int, samples: int, variant: str) -> Callable[[], float]:
     """Epochs as a user at a terminal trains them ("bar"), or with verbose=0 ("silent")."""
     x, y = data.training_set(sizes, samples)

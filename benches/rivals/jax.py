@@ -62,7 +62,7 @@ def loss_of(weights, x, y):
     return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(out), y[:, None], axis=1))
 
 
-def step(state, x, y):
+def step(state, x, y, loss_of=loss_of):
     """One Adam step; the state is (weights, first moments, second moments, count)."""
     weights, m, v, count = state
     loss, grads = jax.value_and_grad(loss_of)(weights, x, y)
@@ -104,6 +104,31 @@ def mlp_fit(sizes: list[int], batch: int, samples: int, variant: str = "") -> Ca
             total = total + loss if i % 16 == 0 else total
         total.block_until_ready()
         return float(total) / -(-steps // 16)
+
+    return call
+
+
+def rnn_fit(units: int, steps: int, batch: int, samples: int) -> Callable[[], float]:
+    x, y = (jnp.asarray(a) for a in data.sequences(units, steps, samples))
+    w, u, head = (jnp.asarray(data.uniform(units, n, seed=7)) * 0.1 for n in (units, units, 1))
+    weights = (w, u, jnp.zeros(units), head, jnp.zeros(1))
+
+    def loss_of_sequences(weights, x, y):
+        w, u, b, head, c = weights
+        first = jnp.zeros((x.shape[0], units))
+        one = lambda h, v: (jnp.tanh(v @ w + h @ u + b), None)  # noqa: E731
+        last, _ = jax.lax.scan(one, first, x.transpose(1, 0, 2))
+        return jnp.mean((last @ head + c - y) ** 2)
+
+    run = jax.jit(lambda s, x, y: step(s, x, y, loss_of_sequences), donate_argnums=0)
+    zeros = jax.tree.map(jnp.zeros_like, weights)
+    state = (weights, zeros, jax.tree.map(jnp.copy, zeros), jnp.float32(0))
+
+    def call() -> float:
+        nonlocal state
+        for at in range(0, samples, batch):
+            state, loss = run(state, x[at : at + batch], y[at : at + batch])
+        return float(loss)
 
     return call
 

@@ -16,7 +16,7 @@ class _Ops:  # one function per op, inputs first; fastnn/ops/rows.pyi has them a
 
 ops: _Ops
 
-__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Dim', 'Variable', 'snapshots', 'assign_all', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'pay_claims', 'Function', 'Recording', 'depends_on', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'replace_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'set_num_threads', 'get_num_threads', 'info']
+__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Dim', 'Variable', 'snapshots', 'assign_all', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'pay_claims', 'Function', 'Recording', 'depends_on', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'replace_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'round_inputs', 'scan_rounds', 'set_num_threads', 'get_num_threads', 'info']
 
 class FastnnError(Exception):
     """The base of all errors that fastnn raises by itself."""
@@ -318,8 +318,12 @@ def placeholder(shape: Sequence[int | str | Dim | None], dtype: str | None = Non
     """A tensor without data, to be given to `Function`; a leading `None` is any batch, other sizes of None (or a name) take any size."""
 def replace_file(path: str | PathLike[str], write: Callable[[str], Any]) -> None:
     """Replaces a file whole or not at all: calls `write(temporary)` with the path of an empty file in the same folder, and puts what it wrote in the place of `path`, on disk."""
+def round_inputs(like: Sequence[Tensor], slices: bool = False) -> list[Tensor]:
+    """A placeholder of the type of each tensor; with `slices` of one slice of its first axis."""
 def save_file(path: str | PathLike[str], tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None, function: Function | None = None) -> None:
     """Writes tensors, metadata and an inference function into one safetensors file."""
+def scan_rounds(carries: Sequence[Tensor], slices: Sequence[Tensor], shared: Sequence[Tensor], outputs: Sequence[Tensor], values: Sequence[Any], length: int | Dim, reverse: bool = False) -> list[Tensor]:
+    """Runs a traced round again and again: `carries`, `slices` and `shared` are its placeholders, `outputs` the next carries and what it gives, `values` what the loop is called with, in the same order."""
 def set_num_threads(n: int) -> None:
     """Sets the number of threads that computations use, 1 to 256. Results do not depend on it."""
 def snapshots(variables: Sequence[Variable]) -> list[Tensor]:

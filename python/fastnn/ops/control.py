@@ -1,8 +1,9 @@
 """Choices and loops over tensors, and functions applied slice by slice.
 
 On values a choice runs one branch and a loop runs as written. While a step is traced the graph has
-no jumps: a choice computes both branches and takes one, a loop with a known number of rounds is
-unrolled, and one whose end depends on values needs `maximum_iterations`. Depends on `_core`.
+no jumps: a choice computes both branches and takes one, and a loop whose end depends on values
+needs `maximum_iterations`. A round is traced once and run by the core (`rounds`); one that cannot
+be is written out again and again. Depends on `_core`.
 """
 
 from __future__ import annotations
@@ -11,13 +12,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastnn import _core
-from fastnn._core import Tensor
+from fastnn._core import Dim, Tensor
 from fastnn.base import tree
 from fastnn.errors import TraceError
-from fastnn.ops import host
+from fastnn.ops import host, rounds
 from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, shape
 from fastnn.ops.shapes import concatenate, moveaxis, stack, unstack
-from fastnn.tracing.symbolic import KerasTensor
+from fastnn.tracing.symbolic import KerasTensor, keras_op
 from fastnn.tracing.variables import current_scope
 
 __all__ = [
@@ -34,7 +35,7 @@ __all__ = [
 
 _c = _core.ops
 
-#: Rounds of a loop that are unrolled while a step is traced.
+#: Rounds of a loop that are written out while a step is traced.
 MOST_ROUNDS = 10_000
 
 
@@ -140,17 +141,64 @@ def _unrolled(
     most: int | None, many: bool, kind: Any,
 ) -> Any:  # fmt: skip
     """The loop of a traced step: every round computed, its result kept while the loop goes on."""
-    if most is None or most - done > MOST_ROUNDS:
+    if most is None:
         raise TraceError(
-            "while_loop: its end depends on values, which a traced step does not have, and "
-            f"maximum_iterations is {most}\n"
-            f"  hint: maximum_iterations=n, at most {MOST_ROUNDS}, or call it outside the model"
+            "while_loop: its end depends on values, which a traced step does not have\n"
+            "  hint: maximum_iterations=n, or call it outside the model"
         )
-    going: Any = True
-    for _ in range(most - done):
+
+    def one(going: Any, state: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
         going = _c.logical_and(going, cast(cond(*state), "bool"))
-        state = _chosen(going, _next(body, state, many), state, "while_loop")
+        return going, _chosen(going, _next(body, state, many), state, "while_loop")
+
+    loop = (convert_to_tensor(True), state)
+    _, state = _repeated("while_loop", lambda _, loop: one(*loop), loop, range(done, most))
     return kind(state) if many else state[0]
+
+
+def _repeated(name: str, step: Callable[[Any, Any], Any], state: Any, counts: range) -> Any:
+    """`step(i, state)` for the counts in order. Of a traced state one round stands for all but the
+    first few, if it keeps structure, shapes and types; else each is written out.
+    """
+    for at, i in enumerate(counts):
+        left = len(counts) - at
+        leaves = tree.flatten(state)
+        traced = at > 0 and any(isinstance(x, Tensor) and x.is_traced for x in leaves)
+        if traced and left > rounds.FEW_ROUNDS and abs(counts[0]) + abs(counts[-1]) < 2**31:
+            try:
+                return _in_core(step, state, counts[at:])
+            except rounds.Untraceable as why:
+                if left > MOST_ROUNDS:
+                    raise TraceError(
+                        f"{name}: {left} rounds of a body that cannot be traced: {why.reason}\n"
+                        f"  hint: at most {MOST_ROUNDS} are written out"
+                    ) from why.__cause__
+                return _written_out(step, state, counts[at:])
+        state = step(i, state)
+    return state
+
+
+def _written_out(step: Callable[[Any, Any], Any], state: Any, counts: range) -> Any:
+    for i in counts:
+        state = step(i, state)
+    return state
+
+
+def _in_core(step: Callable[[Any, Any], Any], state: Any, counts: range) -> Any:
+    state = tree.map_structure(_tensor, state)
+    first = [convert_to_tensor(counts.start, "int32"), *tree.flatten(state)]
+
+    def trace(carries: list[Tensor], _: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+        new = step(carries[0], tree.pack(state, carries[1:]))
+        new = tree.map_structure(_tensor, new)
+        try:
+            _same_carry(state, new)
+        except ValueError as error:
+            raise rounds.Untraceable("a round changes what it is given") from error
+        return [carries[0] + counts.step, *tree.flatten(new)], []
+
+    last, _ = rounds.run(trace, first, [], len(counts))
+    return tree.pack(state, last[1:])
 
 
 def fori_loop(lower: int, upper: int, body_fun: Callable[[Any, Any], Any], init_val: Any) -> Any:
@@ -161,10 +209,7 @@ def fori_loop(lower: int, upper: int, body_fun: Callable[[Any, Any], Any], init_
                 "fori_loop: a bound is not known while a step is traced\n"
                 "  hint: bounds that are Python numbers"
             )
-    out = init_val
-    for i in range(int(lower), int(upper)):
-        out = body_fun(i, out)
-    return out
+    return _repeated("fori_loop", body_fun, init_val, range(int(lower), int(upper)))
 
 
 # ---- slice by slice ----------------------------------------------------------------------------
@@ -180,10 +225,34 @@ def _length(name: str, xs: Any) -> int:
     return int(next(iter(sizes)))
 
 
+@keras_op
 def map(f: Callable[[Any], Any], xs: Any) -> Any:
-    """`f` of every slice of the first axis, the results stacked."""
-    n = _length("map", xs)
-    leaves = [unstack(x, n, 0) if n else [] for x in tree.flatten(xs)]
+    """`f` of every slice of the first axis, the results stacked.
+
+    `f` is called once, with tensors that have no values yet, and run for each slice by the core;
+    where it needs values and has them, it is called once per slice.
+    """
+    arrays = [convert_to_tensor(x) for x in tree.flatten(xs)]
+    n = _rounds("map", arrays, None)
+    if not isinstance(n, int) or n > rounds.FEW_ROUNDS:
+        like: Any = None
+
+        def trace(_: list[Tensor], slices: list[Tensor]) -> tuple[list[Tensor], list[Tensor]]:
+            nonlocal like
+            like = tree.map_structure(_tensor, f(tree.pack(xs, slices)))
+            return [], tree.flatten(like)
+
+        try:
+            _, results = rounds.run(trace, [], arrays, n)
+        except rounds.Untraceable as why:
+            if not isinstance(n, int):
+                raise TraceError(
+                    f"map: the length {n} is open and f cannot be traced: {why.reason}\n"
+                    "  hint: ops.where(c, a, b) chooses without values"
+                ) from why.__cause__
+        else:
+            return tree.pack(like, results)
+    leaves = [unstack(x, n, 0) if n else [] for x in arrays]
     outs = [f(tree.pack(xs, [leaf[i] for leaf in leaves])) for i in range(n)]
     if not outs:
         raise ValueError("map: no slices\n  hint: at least one along the first axis")
@@ -191,6 +260,7 @@ def map(f: Callable[[Any], Any], xs: Any) -> Any:
     return tree.pack(outs[0], [stack(list(c), axis=0) for c in columns])
 
 
+@keras_op
 def vectorized_map(function: Callable[[Any], Any], elements: Any) -> Any:
     """`function` of every slice of the first axis, the results stacked.
 
@@ -225,6 +295,7 @@ def vectorize(
     return call
 
 
+@keras_op
 def scan(
     f: Callable[[Any, Any], Any],
     init: Any,
@@ -235,8 +306,10 @@ def scan(
 ) -> tuple[Any, Any]:
     """`f` carried along the first axis of `xs`: carry, y = f(carry, x) for slice after slice.
 
-    The rounds become one graph, each written out, so gradients flow through them like through any
-    other ops, and a traced step may have at most 10,000.
+    `f` is called once, with tensors that have no values yet, and what it computes is run for each
+    slice by the core: the time to compile does not grow with the length, which may be open, and
+    gradients flow through. Variables that `f` assigns move on from round to round, seeds too. Where
+    `f` needs values (`if carry > 0`) and the arguments have them, it is called once per round.
 
     Args:
         f: takes the carry and a slice, gives the next carry, of the same structure, shapes and
@@ -245,13 +318,15 @@ def scan(
         xs: tensors in any nesting, all of one length along the first axis; None gives `f` None.
         length: the number of rounds; needed when `xs` is None.
         reverse: begin with the last slice; results stand at the place of their slice.
-        unroll: taken for Keras's sake.
+        unroll: True writes the rounds out, at most 10,000 of them, so that they can be fused with
+            each other; numbers are taken for Keras's sake. Up to four rounds always are.
 
     Returns:
         The last carry, and the results stacked along a new first axis (None where `f` gave None).
 
     Raises:
         ShapeError: lengths differ, or a round changes the shape or type of the carry.
+        TraceError: `f` needs values and the arguments have none.
         TypeError: `f` is no function.
         ValueError: neither `xs` nor `length` is given.
 
@@ -273,21 +348,10 @@ def scan(
     if xs is None and length is None:
         raise ValueError("scan: no xs to scan over\n  hint: length=n for n rounds without slices")
     leaves = [] if xs is None else [convert_to_tensor(x) for x in tree.flatten(xs)]
-    n = _length("scan", leaves) if leaves else int(length or 0)
-    if n < 0 or (length is not None and int(length) != n):
-        raise _core.ShapeError(
-            f"scan: length is {length}, the first axis of xs has {n} slices\n"
-            "  hint: leave length out when xs is given"
-        )
+    n = _rounds("scan", leaves, length)
     carry = tree.map_structure(_tensor, init)
-    if n > MOST_ROUNDS and not all(_has_value(x) for x in [*leaves, *tree.flatten(carry)]):
-        raise TraceError(
-            f"scan: {n} rounds in a traced step\n  hint: at most {MOST_ROUNDS}; scan in parts"
-        )
 
-    def one(carry: Any, i: int) -> tuple[Any, Any]:
-        # Without slices the round only tells what the results look like.
-        slices = [x[i] if n else _c.broadcast_to(0, shape=list(x.shape[1:])) for x in leaves]
+    def one(carry: Any, slices: list[Any]) -> tuple[Any, Any]:
         slices = [cast(s, x.dtype) for s, x in zip(slices, leaves, strict=True)]
         out = f(carry, tree.pack(xs, slices) if xs is not None else None)
         if not isinstance(out, list | tuple) or len(out) != 2:
@@ -296,12 +360,38 @@ def scan(
         _same_carry(carry, new)
         return new, None if out[1] is None else tree.map_structure(_tensor, out[1])
 
+    known = isinstance(n, int)
+    if not known or (unroll is not True and n > rounds.FEW_ROUNDS):
+        like: Any = None
+
+        def trace(carries: list[Tensor], slices: list[Tensor]) -> tuple[list[Any], list[Any]]:
+            nonlocal like
+            new, like = one(tree.pack(carry, carries), slices)
+            return tree.flatten(new), tree.flatten(like)
+
+        try:
+            last, ys = rounds.run(trace, tree.flatten(carry), leaves, n, reverse)
+        except rounds.Untraceable as why:
+            valued = all(_has_value(x) for x in [*leaves, *tree.flatten(carry)])
+            if not known or (why.needs_values and not valued):
+                raise TraceError(
+                    f"scan: f cannot be traced: {why.reason}\n  hint: ops.where(c, a, b) chooses "
+                    "without values; unroll=True calls f once per round"
+                ) from why.__cause__
+        else:
+            return tree.pack(carry, last), None if like is None else tree.pack(like, ys)
+    if n > MOST_ROUNDS and not all(_has_value(x) for x in [*leaves, *tree.flatten(carry)]):
+        raise TraceError(
+            f"scan: {n} rounds are written out in a traced step\n"
+            f"  hint: at most {MOST_ROUNDS}; without unroll=True there is no limit"
+        )
     if n == 0:
-        _, y = one(carry, 0)
+        # Without slices the round only tells what the results look like.
+        _, y = one(carry, [_c.broadcast_to(0, shape=list(x.shape[1:])) for x in leaves])
         return carry, None if y is None else tree.map_structure(_nothing, y)
     ys = []
     for i in reversed(range(n)) if reverse else range(n):
-        carry, y = one(carry, i)
+        carry, y = one(carry, [x[i] for x in leaves])
         ys.append(y)
     if reverse:
         ys.reverse()
@@ -309,6 +399,27 @@ def scan(
         return carry, None
     columns = zip(*(tree.flatten(y) for y in ys), strict=True)
     return carry, tree.pack(ys[0], [stack(list(c), axis=0) for c in columns])
+
+
+def _rounds(name: str, leaves: list[Tensor], length: Any) -> Any:
+    """How many rounds a loop has: a number, or a size that is open."""
+    sizes = [x.shape[0] if x.shape else -1 for x in leaves]
+    if not sizes:
+        sizes = [length if isinstance(length, Dim) else int(length or 0)]
+    numbers = {n for n in sizes if isinstance(n, int)}
+    if len(numbers) > 1 or -1 in numbers:
+        raise _core.ShapeError(
+            f"{name}: first axes of sizes {sorted(str(n) for n in sizes)}, wanted one size\n"
+            "  hint: arrays of equal length"
+        )
+    n = next(iter(numbers), sizes[0])
+    given = None if length is None or isinstance(length, Dim) else int(length)
+    if (isinstance(n, int) and n < 0) or (given is not None and given != n):
+        raise _core.ShapeError(
+            f"{name}: length is {length}, the first axis of xs has {n} slices\n"
+            "  hint: leave length out when xs is given"
+        )
+    return n
 
 
 def _nothing(y: Tensor) -> Tensor:
@@ -323,7 +434,10 @@ def _same_carry(old: Any, new: Any) -> None:
             "  hint: return as many tensors as init has, in the same nesting"
         )
     for a, b in zip(tree.flatten(old), tree.flatten(new), strict=True):
-        if tuple(a.shape) != tuple(b.shape) or a.dtype != b.dtype:
+        # Whether open sizes are equal is for the engine to say.
+        sizes = [(x, y) for x, y in zip(a.shape, b.shape, strict=False) if isinstance(x, int)]
+        known = [(x, y) for x, y in sizes if isinstance(y, int)]
+        if len(a.shape) != len(b.shape) or a.dtype != b.dtype or any(x != y for x, y in known):
             raise _core.ShapeError(
                 f"scan: a round turns a carry of {a.dtype}{tuple(a.shape)} into "
                 f"{b.dtype}{tuple(b.shape)}\n  hint: give init the shape and type of the results"

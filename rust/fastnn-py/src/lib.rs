@@ -11,6 +11,7 @@ mod index;
 mod interpreter;
 mod ops;
 mod save;
+mod scan;
 mod tensor;
 mod train;
 mod variable;
@@ -68,6 +69,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     train::register(module)?;
     save::register(module)?;
     ops::register(module)?;
+    scan::register(module)?;
     module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(info, module)?)

@@ -116,6 +116,7 @@ fn attr_from(value: &Bound<'_, PyAny>, def: &AttrDef, op: &str) -> Result<Attr> 
             Err(_) => Attr::Bool(value.is_truthy().map_err(|_| wrong("True or False"))?),
         },
         AttrKind::DType => Attr::DType(dtype_of(value)?),
+        AttrKind::Body => return Err(wrong("a traced body")),
     })
 }
 
@@ -336,6 +337,7 @@ fn python_literal(attr: &Attr) -> String {
         Attr::Sizes(v) => format!("({})", v.iter().map(|i| format!("{i},")).collect::<Vec<_>>().join(" ")),
         Attr::Ints(v) => format!("({})", v.iter().map(|i| format!("{i},")).collect::<Vec<_>>().join(" ")),
         Attr::DType(d) => format!("'{}'", d.name()),
+        Attr::Body(body) => format!("{body:?}"),
     }
 }
 
@@ -351,6 +353,7 @@ fn python_value<'py>(py: Python<'py>, attr: &Attr) -> PyResult<Bound<'py, PyAny>
             PyTuple::new(py, v.iter().map(|&d| size_object(py, d)).collect::<PyResult<Vec<_>>>()?)?.into_any()
         }
         Attr::DType(d) => d.name().into_pyobject(py)?.into_any(),
+        Attr::Body(body) => format!("{body:?}").into_pyobject(py)?.into_any(),
     })
 }
 

@@ -44,7 +44,7 @@ pub(crate) fn read<'a>(py: Python<'_>, tensor: &'a Tensor) -> Result<&'a Arc<Sto
 }
 
 /// Looks from time to time whether there is room for some more tensors.
-fn check_room() -> Result<()> {
+pub(crate) fn check_room() -> Result<()> {
     static MADE: AtomicU32 = AtomicU32::new(0);
     // Far more than the tensors until the next look take, and only asked for, not touched.
     if MADE.fetch_add(1, Relaxed).is_multiple_of(128) {

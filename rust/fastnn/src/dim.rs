@@ -784,6 +784,12 @@ impl<'a> Binder<'a> {
         Binder { bindings, done: HashMap::new() }
     }
 
+    /// The sizes.
+    #[must_use]
+    pub fn bindings(&self) -> &'a Bindings {
+        self.bindings
+    }
+
     /// `dim` with its symbols replaced; a number when all of them have one. Errors when sizes that
     /// must broadcast do not.
     pub fn bind(&mut self, dim: Dim) -> Result<Dim> {

@@ -3,6 +3,10 @@
 //! module never needs the table. Nothing recurses: autodiff is a reverse loop, passes are forward
 //! loops, printing is printing a list.
 
+mod body;
+
+pub use body::{Body, MOST_BODIES};
+
 use crate::buffer::Buffer;
 use crate::dim::{Binder, Bindings, Dim};
 use crate::error::{Error, Result};
@@ -11,6 +15,7 @@ use crate::simd::Isa;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashSet};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 
 /// Index of a node in its graph.
@@ -71,6 +76,8 @@ pub enum Attr {
     Bool(bool),
     /// An element type.
     DType(DType),
+    /// A graph that the node runs.
+    Body(Arc<Body>),
     /// Left out; the row says what that means (often "all axes").
     None,
 }
@@ -86,6 +93,7 @@ impl PartialEq for Attr {
             Attr::Float(a) => matches!(other, Attr::Float(b) if a.to_bits() == b.to_bits()),
             Attr::Bool(a) => matches!(other, Attr::Bool(b) if a == b),
             Attr::DType(a) => matches!(other, Attr::DType(b) if a == b),
+            Attr::Body(a) => matches!(other, Attr::Body(b) if a == b),
             Attr::None => matches!(other, Attr::None),
         }
     }
@@ -93,8 +101,8 @@ impl PartialEq for Attr {
 
 impl Eq for Attr {}
 
-impl std::hash::Hash for Attr {
-    fn hash<H: std::hash::Hasher>(&self, h: &mut H) {
+impl Hash for Attr {
+    fn hash<H: Hasher>(&self, h: &mut H) {
         std::mem::discriminant(self).hash(h);
         match self {
             Attr::Int(i) => i.hash(h),
@@ -104,6 +112,7 @@ impl std::hash::Hash for Attr {
             Attr::Float(x) => x.to_bits().hash(h),
             Attr::Bool(b) => b.hash(h),
             Attr::DType(d) => d.hash(h),
+            Attr::Body(b) => b.hash(h),
             Attr::None => {}
         }
     }
@@ -148,7 +157,16 @@ impl Attr {
         match self {
             Attr::Size(d) => d.is_open(),
             Attr::Sizes(v) => v.iter().any(|d| d.is_open()),
+            Attr::Body(b) => b.open,
             _ => false,
+        }
+    }
+    /// The graph that the node runs.
+    #[must_use]
+    pub fn body(&self) -> Option<&Arc<Body>> {
+        match self {
+            Attr::Body(body) => Some(body),
+            _ => None,
         }
     }
     /// The same with open sizes filled in.
@@ -156,6 +174,7 @@ impl Attr {
         Ok(match self {
             Attr::Size(d) => Attr::Size(binder.bind(*d)?),
             Attr::Sizes(v) => Attr::Sizes(v.iter().map(|&d| binder.bind(d)).collect::<Result<_>>()?),
+            Attr::Body(b) if b.open => Attr::Body(Body::new(b.graph.replay(binder.bindings())?)?),
             other => other.clone(),
         })
     }
@@ -206,6 +225,8 @@ pub enum AttrKind {
     Bool,
     /// An element type.
     DType,
+    /// A graph; made by tracing, never written by hand.
+    Body,
 }
 
 /// Declaration of an attribute. `default: None` makes it required.
@@ -359,6 +380,9 @@ pub enum Kind {
     Strided(fn(&[Ty], &[Attr], Ty) -> Result<Strided>),
     /// Work of its own.
     Kernel,
+    /// Runs the graph in attribute 0 round by round; its results are those of the graph, and the
+    /// rule gives the type of each.
+    Scan(fn(usize, &[Ty], &[Attr]) -> Result<Ty>),
     /// Rewritten into other ops.
     Lowered(fn(&mut Graph, &[Id], &[Attr]) -> Result<Id>),
     /// Written by the kernel of the node it reads.
@@ -375,6 +399,7 @@ impl fmt::Debug for Kind {
             Kind::View => "View",
             Kind::Strided(_) => "Strided",
             Kind::Kernel => "Kernel",
+            Kind::Scan(_) => "Scan",
             Kind::Lowered(_) => "Lowered",
             Kind::Part => "Part",
         })
@@ -400,6 +425,8 @@ pub enum Vjp {
     Zero,
     /// Through the ops it is rewritten into (composites).
     Lowered,
+    /// Through the graph it runs.
+    Body,
 }
 
 /// Values for the oracle and the tests: f64 whatever the type, row-major.
@@ -544,6 +571,31 @@ pub fn part_def(op: &OpDef, index: i64) -> Result<&'static PartDef> {
     }
 }
 
+/// How many results a node has: its own value and its parts.
+#[must_use]
+pub fn results(op: &OpDef, attrs: &[Attr]) -> usize {
+    match attrs.first().and_then(Attr::body) {
+        Some(body) => body.graph.outputs.len(),
+        None => op.parts.len() + 1,
+    }
+}
+
+/// True for a row whose nodes may have several results.
+#[must_use]
+pub fn has_parts(op: &OpDef) -> bool {
+    !op.parts.is_empty() || matches!(op.kind, Kind::Scan(_))
+}
+
+/// Shape and type of part `index` (from 1) of a node with inputs of these types.
+pub fn part_type(op: &OpDef, index: i64, types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
+    match (op.kind, usize::try_from(index)) {
+        (Kind::Scan(rule), Ok(index)) if (1..results(op, attrs)).contains(&index) => {
+            rule(index, types, attrs)
+        }
+        _ => (part_def(op, index)?.infer)(types, attrs),
+    }
+}
+
 /// A graph: nodes in topological order, what comes in, what goes out, which inputs the run
 /// overwrites.
 #[derive(Debug, Clone, Default)]
@@ -632,8 +684,8 @@ impl Graph {
             && let [of] = *inputs
         {
             let node = self.node(of);
-            let def = part_def(node.op, attrs.first().map_or(0, Attr::int))?;
-            return (def.infer)(&self.types(&node.inputs), &node.attrs);
+            let index = attrs.first().map_or(0, Attr::int);
+            return part_type(node.op, index, &self.types(&node.inputs), &node.attrs);
         }
         (op.infer)(&self.types(inputs), attrs)
     }
@@ -724,12 +776,25 @@ impl Graph {
                 match attr {
                     Attr::Size(d) => open.extend(Some(*d).filter(|d| d.is_open())),
                     Attr::Sizes(v) => open.extend(v.iter().filter(|d| d.is_open())),
+                    Attr::Body(b) if b.open => open.extend(b.graph.symbols()),
                     _ => {}
                 }
             }
         }
         let symbols: BTreeSet<Dim> = open.into_iter().flat_map(Dim::symbols).collect();
         symbols.into_iter().collect()
+    }
+
+    /// Are the nodes of this graph the first ones of `other`, reading the same constants?
+    #[must_use]
+    pub fn begins(&self, other: &Graph) -> bool {
+        let same = |(a, b): (&Node, &Node)| {
+            a.op == b.op && a.inputs == b.inputs && a.ty == b.ty && a.attrs == b.attrs
+        };
+        self.nodes.len() <= other.nodes.len()
+            && self.nodes.iter().zip(&other.nodes).all(same)
+            && self.data.len() <= other.data.len()
+            && self.data.iter().zip(&other.data).all(|(a, b)| Arc::ptr_eq(a, b))
     }
 
     /// Runs every shape rule again and compares: passes are tested with it, debug builds run it
@@ -749,15 +814,18 @@ impl Graph {
                     )));
                 }
             }
+            for body in node.attrs.iter().filter_map(Attr::body) {
+                body.graph.recheck()?;
+            }
         }
         Ok(())
     }
 }
 
-impl fmt::Display for Graph {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Graph {
+    fn write(&self, f: &mut fmt::Formatter<'_>, indent: usize) -> fmt::Result {
         for (i, node) in self.nodes.iter().enumerate() {
-            write!(f, "%{i} = {}(", node.op.name)?;
+            write!(f, "{:indent$}%{i} = {}(", "", node.op.name)?;
             for (k, input) in node.inputs.iter().enumerate() {
                 write!(f, "{}%{}", if k > 0 { ", " } else { "" }, input.0)?;
             }
@@ -766,7 +834,16 @@ impl fmt::Display for Graph {
                 write!(f, " {:?}", node.attrs)?;
             }
             writeln!(f, " : {}", node.ty)?;
+            for body in node.attrs.iter().filter_map(Attr::body) {
+                body.graph.write(f, indent + 4)?;
+            }
         }
-        writeln!(f, "outputs {:?}, updates {:?}", self.outputs, self.updates)
+        writeln!(f, "{:indent$}outputs {:?}, updates {:?}", "", self.outputs, self.updates)
+    }
+}
+
+impl fmt::Display for Graph {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.write(f, 0)
     }
 }

@@ -45,6 +45,7 @@ pub mod order;
 pub mod random;
 pub mod reduce;
 pub mod rule;
+pub mod scan;
 pub mod window;
 
 pub use build::Build;
@@ -94,11 +95,12 @@ const ALL: [&OpDef; COUNT] = {
     all
 };
 
-/// Every row (leaves excepted: the graph makes those itself).
+/// Every row that is called by name (leaves excepted: the graph makes those itself; a `scan` is made by
+/// tracing its body).
 pub static OPS: &[&OpDef] = &ALL;
 
 /// The row of this name.
 #[must_use]
 pub fn find(name: &str) -> Option<&'static OpDef> {
-    OPS.iter().copied().find(|op| op.name == name)
+    OPS.iter().copied().chain([&scan::SCAN]).find(|op| op.name == name)
 }

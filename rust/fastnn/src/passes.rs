@@ -11,13 +11,14 @@ pub mod group;
 pub mod hoist;
 pub mod lower;
 pub mod plan;
+pub mod scan;
 pub mod simplify;
 pub mod verify;
 
 /// A graph of concrete shapes without composites, folded and tidied.
 pub fn simplified(graph: &Graph) -> Result<Graph> {
     graph.check()?;
-    let graph = simplify::simplify(&lower::lower(graph)?)?;
+    let graph = simplify::simplify(&lower::lower(scan::merge(graph)?.as_ref())?)?;
     #[cfg(debug_assertions)]
     graph.recheck()?;
     Ok(graph)

@@ -8,6 +8,7 @@
 mod evaluate;
 mod prepared;
 mod record;
+mod scan;
 mod storage;
 mod walk;
 
@@ -15,13 +16,16 @@ pub use evaluate::{Plan, forget_plans};
 pub use prepared::PREPARED_BYTES;
 pub(crate) use prepared::Shelf;
 pub use record::Recording;
+pub use scan::{Round, scan};
 pub use storage::{Element, Storage, Variable, encode, zeros};
 pub(crate) use storage::{Versioned, WAITING};
 pub(crate) use walk::Walk;
 
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
-use crate::graph::{Accept, Attr, Class, DATA, Graph, Id, Kind, OpDef, PART, SCALAR, Ty, Vjp, part_def};
+use crate::graph::{
+    Accept, Attr, Class, DATA, Graph, Id, Kind, OpDef, PART, SCALAR, Ty, Vjp, has_parts, part_type, results,
+};
 use crate::ops::compare;
 use crate::passes;
 use crate::shape::{DType, Shape};
@@ -196,7 +200,7 @@ impl Tensor {
     pub fn build(op: &'static OpDef, inputs: Operands, attrs: Attrs) -> Result<Tensor> {
         let types: SmallVec<[Ty; 4]> = inputs.iter().map(Tensor::ty).collect();
         let ty = (op.infer)(&types, &attrs)?;
-        if !op.parts.is_empty() {
+        if has_parts(op) {
             return Tensor::node(op, inputs, attrs, ty).part(0);
         }
         if matches!(op.kind, Kind::View)
@@ -213,13 +217,14 @@ impl Tensor {
 
     /// All results of an op, its value first, as [`Tensor::build`].
     pub fn results(op: &'static OpDef, inputs: Operands, attrs: Attrs) -> Result<Vec<Tensor>> {
-        if op.parts.is_empty() {
+        if !has_parts(op) {
             return Ok(vec![Tensor::build(op, inputs, attrs)?]);
         }
         let types: SmallVec<[Ty; 4]> = inputs.iter().map(Tensor::ty).collect();
         let ty = (op.infer)(&types, &attrs)?;
+        let count = results(op, &attrs);
         let bundle = Tensor::node(op, inputs, attrs, ty);
-        (0..=op.parts.len()).map(|index| bundle.part(index)).collect()
+        (0..count).map(|index| bundle.part(index)).collect()
     }
 
     /// Result `index` of an op with several.
@@ -230,7 +235,7 @@ impl Tensor {
         let mut ty = self.ty();
         if index > 0 {
             let types: SmallVec<[Ty; 4]> = pending.inputs.iter().map(Tensor::ty).collect();
-            ty = (part_def(pending.op, index as i64)?.infer)(&types, &pending.attrs)?;
+            ty = part_type(pending.op, index as i64, &types, &pending.attrs)?;
         }
         let part = Tensor::node(
             &PART,
@@ -274,7 +279,7 @@ impl Tensor {
         }
         let (mut nodes, mut bytes, mut cost) = (1u32, 0u64, 0f32);
         if !traced {
-            cost = step_cost(op, ty, &inputs);
+            cost = step_cost(op, ty, &inputs) + body_cost(&attrs);
             for input in &inputs {
                 if input.0.data.get().is_some() {
                     bytes += input.0.ty.bytes() as u64;
@@ -289,7 +294,7 @@ impl Tensor {
         let tensor = Tensor(Arc::new(Inner {
             ty,
             traced,
-            origin: if op.parts.is_empty() { Origin::Computed } else { Origin::Bundle(Lock::default()) },
+            origin: if has_parts(op) { Origin::Bundle(Lock::default()) } else { Origin::Computed },
             data: Slot::new(),
             pending: Lock::new(Some(Pending { op, attrs, inputs })),
             nodes: AtomicU32::new(nodes),
@@ -515,6 +520,13 @@ fn step_cost(op: &OpDef, ty: Ty, inputs: &[Tensor]) -> f32 {
     cost
 }
 
+/// Element operations of all rounds of a loop.
+fn body_cost(attrs: &[Attr]) -> f32 {
+    let [Attr::Body(body), .., Attr::Size(length), _] = attrs else { return 0.0 };
+    let round: f32 = body.graph.nodes.iter().map(|n| n.ty.shape.count() as f32 + body_cost(&n.attrs)).sum();
+    round * length.known().unwrap_or(0) as f32
+}
+
 /// Converts operands to the types that the row accepts.
 pub fn convert(op: &OpDef, mut inputs: Operands) -> Result<Operands> {
     let common = || inputs.iter().map(|t| t.ty().dtype).reduce(DType::join).unwrap_or(DType::F32);
@@ -633,7 +645,7 @@ fn lift(g: &Graph, known: &[(Id, Tensor)], outputs: &[Id]) -> Result<Vec<Tensor>
                 let inputs = inputs.map(|t| t.expect("invariant: needed inputs come first"));
                 Tensor::node(node.op, inputs.collect(), Attrs::new(&node.attrs), node.ty)
             };
-            if node.op.parts.is_empty() {
+            if !has_parts(node.op) {
                 make()
             } else {
                 bundles.entry(Id(at as u32)).or_insert_with(make).part(0)?

@@ -7,13 +7,14 @@ mod build;
 mod head;
 mod lines;
 mod packed;
+mod scan;
 mod step;
 pub mod table;
 mod undo;
 
 use crate::buffer::{Buffer, headroom};
 use crate::error::{Error, Result};
-use crate::graph::Graph;
+use crate::graph::{Attr, Graph};
 use crate::kernels::tile::{MAX_INPUTS, MAX_OUTPUTS};
 use crate::passes::hoist::{self, Part};
 use crate::passes::plan::{self, Loc};
@@ -21,6 +22,7 @@ use crate::passes::{self, fuse, verify};
 use crate::pool;
 use crate::sync::{self, Slot};
 pub use arena::Arenas;
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -68,14 +70,26 @@ pub struct Program {
 
 /// The graph ready to be fused, if there is room for the passes: some kilobytes a node, in small pieces.
 fn simplified(graph: &Graph) -> Result<Graph> {
-    headroom((graph.nodes.len() << 13) + (1 << 20))?;
-    passes::simplified(graph)
+    let inner = graph.nodes.iter().flat_map(|n| &n.attrs).filter_map(Attr::body).map(|body| body.count());
+    headroom(((graph.nodes.len() + inner.sum::<usize>()) << 13) + (1 << 20))?;
+    let graph = passes::simplified(graph)?;
+    // What rounds share is computed once, packed operands of products included.
+    let lifted = passes::scan::lift(&graph, &|body, shared| packed::choose(body, shared, &mut |_| Ok(true)))?;
+    let Cow::Owned(lifted) = lifted else { return Ok(graph) };
+    #[cfg(debug_assertions)]
+    lifted.recheck()?;
+    Ok(lifted)
 }
 
 impl Program {
     /// Lowers, simplifies, fuses and plans a graph of concrete shapes.
     pub fn compile(graph: &Graph) -> Result<Program> {
-        Program::of_simplified(&simplified(graph)?, Arc::default())
+        Program::compile_in(graph, Arc::default())
+    }
+
+    /// As [`Program::compile`] with the arena from `arenas`.
+    pub fn compile_in(graph: &Graph, arenas: Arc<Arenas>) -> Result<Program> {
+        Program::of_simplified(&simplified(graph)?, arenas)
     }
 
     /// As [`Program::compile`], without what depends on invariant slots only, as far as `allow` grants:
@@ -99,7 +113,7 @@ impl Program {
     }
 
     /// Fuses and plans a simplified graph; its arena comes from `arenas`.
-    pub fn of_simplified(graph: &Graph, arenas: Arc<Arenas>) -> Result<Program> {
+    pub(crate) fn of_simplified(graph: &Graph, arenas: Arc<Arenas>) -> Result<Program> {
         let fusion = fuse::fuse(graph, &LIMITS)?;
         let plan = plan::plan(graph, &fusion)?;
         verify::verify(graph, &fusion, &plan)?;
@@ -109,13 +123,15 @@ impl Program {
         }
         let constants = plan.constants.iter().map(|&id| build::constant(graph, id)).collect::<Result<_>>()?;
         let undo = Undo::of(graph, &steps);
+        // Loops work behind the values of this program.
+        let behind = steps.iter().map(Step::scratch).max().unwrap_or(0);
         let program = Program {
             steps,
             undo,
             brief: AtomicBool::new(false),
             copies: plan.copies,
             constants,
-            arena: plan.arena,
+            arena: plan.arena + behind,
             arenas,
             repeated: AtomicBool::new(false),
             inputs: graph.inputs.len(),
@@ -177,6 +193,19 @@ impl Program {
             self.repeated.store(true, Relaxed);
         }
         result
+    }
+
+    /// Runs once inside the step of another program, in `arena`.
+    ///
+    /// # Safety
+    /// As [`Program::run`]; the arena has `self.arena` bytes for this run alone.
+    unsafe fn run_inside(&self, arena: *mut u8, inputs: &[*mut u8], outputs: &[*mut u8]) -> Result<()> {
+        let memory = Memory { arena, inputs, outputs, constants: &self.constants };
+        self.run_steps(&memory, 0)?;
+        for &(from, to, n) in &self.copies {
+            std::ptr::copy(memory.at(from), memory.at(to), n);
+        }
+        Ok(())
     }
 
     unsafe fn run_steps(&self, memory: &Memory<'_>, from: usize) -> Result<()> {

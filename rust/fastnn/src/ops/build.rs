@@ -182,6 +182,16 @@ pub trait Build {
         }
         self.build(&movement::RESHAPE, &[x], &[shape_attr(shape)])
     }
+    /// All but the last axis as one.
+    fn rows_of(&mut self, x: Id) -> Id {
+        let shape = self.shape_of(x);
+        let (rows, last) = shape.dims().split_at(shape.rank().saturating_sub(1));
+        if rows.len() == 1 {
+            return x;
+        }
+        let sizes = vec![rows.iter().product(), last.first().copied().unwrap_or(Dim::ONE)];
+        self.build(&movement::RESHAPE, &[x], &[Attr::Sizes(sizes)])
+    }
     /// Axes in another order.
     fn transpose(&mut self, x: Id, axes: &[i64]) -> Id {
         self.build(&movement::TRANSPOSE, &[x], &[ints(axes)])

@@ -81,7 +81,7 @@ fn vjp(g: &mut Graph, y: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
     let da = if ta { g.matmul(b, dy, tb, true) } else { g.matmul(dy, b, false, !tb) };
     let db = if sb.rank() == 2 && sa.rank() > 2 && !ta {
         // One product over all rows instead of a product per batch and a sum of them.
-        let (flat_a, flat_dy) = (flatten_rows(g, a), flatten_rows(g, dy));
+        let (flat_a, flat_dy) = (g.rows_of(a), g.rows_of(dy));
         if tb { g.matmul(flat_dy, flat_a, true, false) } else { g.matmul(flat_a, flat_dy, true, false) }
     } else if tb {
         g.matmul(dy, a, true, ta)
@@ -89,19 +89,6 @@ fn vjp(g: &mut Graph, y: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
         g.matmul(a, dy, !ta, false)
     };
     vec![Some(g.unbroadcast(da, &sa)), Some(g.unbroadcast(db, &sb))]
-}
-
-/// (..., n, k) as (... * n, k).
-fn flatten_rows(g: &mut Graph, x: Id) -> Id {
-    let shape = g.shape_of(x);
-    let (rows, last) = shape.dims().split_at(shape.rank() - 1);
-    match Shape::new(&[rows.iter().product::<Dim>(), last[0]]) {
-        Ok(flat) => g.reshape_to(x, &flat),
-        Err(e) => {
-            g.fault.get_or_insert(e);
-            x
-        }
-    }
 }
 
 fn reference(x: &[Host], attrs: &[Attr], out: Ty) -> Host {

@@ -1,8 +1,10 @@
 //! F5. Reverse-mode differentiation: one reverse walk over the arena that asks each row for its
 //! vector-Jacobian product. The result is graph again, so it can be differentiated again.
 
+mod scan;
+
 use crate::error::Result;
-use crate::graph::{Graph, Id, Kind, PART, Vjp};
+use crate::graph::{Graph, Id, Kind, PART, Vjp, results};
 use crate::ops::build::Build;
 use crate::shape::DType;
 use std::collections::HashMap;
@@ -10,28 +12,36 @@ use std::collections::HashMap;
 /// Adds the gradients of `y` with respect to `wrt` to the graph. `dy` is the gradient that flows
 /// into `y`, ones when left out. Values that do not influence `y` get zeros.
 pub fn gradients(g: &mut Graph, y: Id, dy: Option<Id>, wrt: &[Id]) -> Result<Vec<Id>> {
-    let mut walk =
-        Walk { grads: vec![None; g.nodes.len()], parts: HashMap::new(), active: vec![false; g.nodes.len()] };
-    for id in wrt {
-        walk.active[id.at()] = true;
-    }
-    walk.spread(g, 0);
     let seed = match dy {
         Some(dy) => dy,
         None => g.ones_like(y),
     };
+    let grads = pullback(g, &[(y, seed)], wrt)?;
+    let filled = wrt.iter().zip(grads).map(|(&id, grad)| grad.unwrap_or_else(|| g.zeros_like(id)));
+    Ok(filled.collect())
+}
+
+/// As [`gradients`] of several values, each with the gradient that flows into it; `None` where
+/// nothing flows.
+fn pullback(g: &mut Graph, seeds: &[(Id, Id)], wrt: &[Id]) -> Result<Vec<Option<Id>>> {
+    let n = g.nodes.len();
+    let mut walk = Walk { grads: vec![None; n], parts: HashMap::new(), active: vec![false; n] };
+    for id in wrt {
+        walk.active[id.at()] = true;
+    }
+    walk.spread(g, 0);
+    for &(y, dy) in seeds {
+        match walk.grads[y.at()] {
+            Some(_) => walk.receive(g, y, dy),
+            None => walk.grads[y.at()] = Some(dy),
+        }
+    }
+    let end = seeds.iter().map(|(y, _)| y.at() + 1).max().unwrap_or(0);
     walk.grads.resize(g.nodes.len(), None);
     walk.active.resize(g.nodes.len(), false);
-    walk.grads[y.at()] = Some(seed);
-    walk.sweep(g, 0, y.at() + 1, wrt)?;
+    walk.sweep(g, 0, end, wrt)?;
     g.check()?;
-    Ok(wrt
-        .iter()
-        .map(|&id| match walk.grads[id.at()] {
-            Some(grad) => grad,
-            None => g.zeros_like(id),
-        })
-        .collect())
+    Ok(wrt.iter().map(|&id| walk.grads[id.at()]).collect())
 }
 
 struct Walk {
@@ -71,9 +81,9 @@ impl Walk {
             }
             match (node.op.vjp, dy) {
                 (Vjp::Zero, Some(dy)) if node.op == &PART && node.ty.dtype == DType::F32 => {
-                    let of = g.node(node.inputs[0]).op;
-                    let all =
-                        self.parts.entry(node.inputs[0]).or_insert_with(|| vec![None; of.parts.len() + 1]);
+                    let of = g.node(node.inputs[0]);
+                    let count = results(of.op, &of.attrs);
+                    let all = self.parts.entry(node.inputs[0]).or_insert_with(|| vec![None; count]);
                     all[node.attrs[0].int() as usize] = Some(dy);
                 }
                 (Vjp::Rule(rule), Some(dy)) => {
@@ -84,6 +94,13 @@ impl Walk {
                     dys.resize(node.op.parts.len() + 1, None);
                     dys[0] = dy;
                     let back = rule(g, id, &node.inputs, &dys);
+                    self.receive_all(g, &node.inputs, back);
+                }
+                (Vjp::Body, _) => {
+                    dys.resize(results(node.op, &node.attrs), None);
+                    dys[0] = dy;
+                    let active: Vec<bool> = node.inputs.iter().map(|x| self.active[x.at()]).collect();
+                    let back = scan::pullback_of(g, &node, &active, &dys)?;
                     self.receive_all(g, &node.inputs, back);
                 }
                 (Vjp::Lowered, Some(dy)) => {

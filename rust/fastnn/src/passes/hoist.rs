@@ -142,6 +142,7 @@ fn is_work(graph: &Graph, id: Id) -> bool {
     match node.op.kind {
         // The parts of a node with several results stay with it.
         Kind::Map | Kind::Reduce(_) | Kind::Head | Kind::Kernel => node.op.parts.is_empty(),
+        Kind::Scan(_) => crate::graph::results(node.op, &node.attrs) == 1,
         Kind::Strided(_) => node.ty.shape.count() == graph.shape(node.inputs[0]).count(),
         Kind::Leaf | Kind::View | Kind::Part | Kind::Lowered(_) => false,
     }

@@ -1,6 +1,7 @@
 //! F5. Rewrites composites into ops that have kernels, and reductions over scattered axes into
 //! reductions over neighbouring ones.
 
+use super::scan;
 use crate::error::Result;
 use crate::graph::{Attr, Class, Graph, INPUT, Id, Kind, Node, Reduce};
 use crate::ops::build::Build;
@@ -26,12 +27,22 @@ impl<'a> Rebuild<'a> {
         node.inputs.iter().map(|i| self.map[i.at()]).collect()
     }
 
+    /// Where an old node went.
+    pub(super) fn place(&self, old: Id) -> Id {
+        self.map[old.at()]
+    }
+
     /// Records that the next old node is now `id`.
     pub(super) fn settle(&mut self, id: Id) {
         let old = &self.from.nodes[self.map.len()];
         if old.op == &INPUT {
             self.to.inputs[old.attrs[0].int() as usize] = id;
         }
+        self.map.push(id);
+    }
+
+    /// As [`Rebuild::settle`], where an input has a node that is no longer what readers read.
+    pub(super) fn settle_as(&mut self, id: Id) {
         self.map.push(id);
     }
 
@@ -64,6 +75,10 @@ fn is_rewritten(graph: &Graph, node: &Node) -> bool {
     match node.op.kind {
         Kind::Lowered(_) => true,
         Kind::Reduce(_) => scattered(graph, node).is_some(),
+        Kind::Scan(_) => {
+            let bodies = node.attrs.iter().filter_map(Attr::body);
+            bodies.into_iter().any(|body| body.graph.nodes.iter().any(|n| is_rewritten(&body.graph, n)))
+        }
         _ => false,
     }
 }
@@ -81,6 +96,7 @@ fn lower_once(graph: &Graph) -> Result<Graph> {
                 let runs = scattered(graph, node).unwrap_or_default();
                 one_run_at_a_time(&mut work.to, x, node, kind, &runs)
             }
+            Kind::Scan(_) if is_rewritten(graph, node) => work.keep(&scan::with_body(node, lower)?),
             _ => work.keep(node),
         };
         work.settle(id);
@@ -133,5 +149,8 @@ fn one_run_at_a_time(g: &mut Graph, x: Id, node: &Node, kind: Reduce, runs: &[Ve
 /// True for nodes that the passes after this one understand.
 #[must_use]
 pub fn is_lowered(graph: &Graph) -> bool {
-    graph.nodes.iter().all(|n| n.op.class != Class::Composite)
+    graph.nodes.iter().all(|n| {
+        let mut bodies = n.attrs.iter().filter_map(Attr::body);
+        n.op.class != Class::Composite && bodies.all(|body| is_lowered(&body.graph))
+    })
 }

@@ -2,6 +2,7 @@
 //! products and broadcasts into the ops that broadcast anyway.
 
 use super::lower::{Rebuild, reduced_axes};
+use super::scan;
 use crate::error::Result;
 use crate::graph::{Attr, Class, Graph, Host, INPUT, Id, Kind, Node, SCALAR, Ty};
 use crate::ops::elementwise::{ADD, DIVIDE, MULTIPLY, POWER, RECIPROCAL, SQUARE, STOP_GRADIENT, SUBTRACT};
@@ -16,13 +17,13 @@ pub fn simplify(graph: &Graph) -> Result<Graph> {
     let mut work = Rebuild::new(graph);
     let mut seen: HashMap<Key, Id> = HashMap::new();
     for node in &graph.nodes {
-        let id = rewrite(&mut work, node);
+        let id = rewrite(&mut work, node)?;
         let id = if id.at() + 1 == work.to.nodes.len() { merge(&mut work.to, &mut seen, id) } else { id };
         work.settle(id);
     }
     let graph = work.finish();
     graph.check()?;
-    Ok(drop_unused(&graph))
+    scan::trim(drop_unused(&graph))
 }
 
 type Key = (usize, Vec<Id>, Vec<Attr>, Ty);
@@ -35,36 +36,37 @@ fn merge(g: &mut Graph, seen: &mut HashMap<Key, Id>, id: Id) -> Id {
 }
 
 /// What the next node becomes; often itself.
-fn rewrite(work: &mut Rebuild<'_>, node: &Node) -> Id {
+fn rewrite(work: &mut Rebuild<'_>, node: &Node) -> Result<Id> {
     let inputs = work.operands(node);
     let g = &mut work.to;
     let same = |g: &Graph, id: Id| g.ty(id) == node.ty;
     match node.op {
-        op if op == &STOP_GRADIENT => return inputs[0],
+        op if op == &STOP_GRADIENT => return Ok(inputs[0]),
         op if op == &EXTENT => {
             let sizes = g.shape(inputs[0]).sizes();
             let count: usize = reduced_axes(node, sizes.len()).iter().map(|&a| sizes[a]).product();
-            return g.typed_scalar(count as f64, node.ty.dtype);
+            return Ok(g.typed_scalar(count as f64, node.ty.dtype));
         }
-        op if op == &TRANSPOSE && is_identity(&g.shape(inputs[0]), node) => return inputs[0],
-        op if op == &BROADCAST_TO && same(g, inputs[0]) => return inputs[0],
-        op if op == &MATMUL => return absorb_transposes(g, node, inputs),
+        op if op == &TRANSPOSE && is_identity(&g.shape(inputs[0]), node) => return Ok(inputs[0]),
+        op if op == &BROADCAST_TO && same(g, inputs[0]) => return Ok(inputs[0]),
+        op if op == &MATMUL => return Ok(absorb_transposes(g, node, inputs)),
+        _ if matches!(node.op.kind, Kind::Scan(_)) => return scan::sink(g, node, inputs),
         _ => {}
     }
     if matches!(node.op.kind, Kind::View) && g.ty(inputs[0]) == node.ty {
-        return inputs[0];
+        return Ok(inputs[0]);
     }
     if node.op.class == Class::Elementwise {
         let inputs = drop_broadcasts(g, node, inputs);
         if let Some(id) = identity(g, node, &inputs) {
-            return id;
+            return Ok(id);
         }
         if let Some(value) = fold(g, node, &inputs) {
-            return g.typed_scalar(value, node.ty.dtype);
+            return Ok(g.typed_scalar(value, node.ty.dtype));
         }
-        return cheaper(g, node, inputs);
+        return Ok(cheaper(g, node, inputs));
     }
-    work.keep(node)
+    Ok(work.keep(node))
 }
 
 fn is_identity(shape: &Shape, node: &Node) -> bool {

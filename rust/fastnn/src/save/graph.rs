@@ -1,7 +1,8 @@
 //! The inference graph as JSON. Ops are named, attributes stand under the names of their rows.
 //! Sizes are numbers, or `{"size": k}` for expression k of the list `sizes`, in which a name is a
 //! symbol and `{"floordiv": [a, b]}` and its like are made of earlier expressions and numbers; a
-//! term of `{"sum": [[3, 0, 1], ...]}` is a number times expressions. Format 1 knew one symbol:
+//! term of `{"sum": [[3, 0, 1], ...]}` is a number times expressions. The body of a loop is an
+//! attribute with types of its inputs, nodes and outputs of its own. Format 1 knew one symbol:
 //! there null is the batch and `{"batch": k}` k times it. Reading looks every name up in the op
 //! table and runs every shape rule again.
 
@@ -10,10 +11,11 @@ use super::safetensors::File;
 use crate::dim::{Dim, Expr};
 use crate::error::{Error, Result};
 use crate::function::{Function, Input};
-use crate::graph::{Attr, AttrDef, AttrKind, Class, Graph, INPUT, Id, OpDef, PART, SCALAR, Ty};
+use crate::graph::{Attr, AttrDef, AttrKind, Body, Class, Graph, INPUT, Id, OpDef, PART, SCALAR, Ty};
 use crate::ops;
 use crate::shape::{DType, MAX_RANK, Shape};
 use serde_json::{Map, Value, json};
+use std::cell::Cell;
 use std::collections::HashMap;
 
 const FORMAT: u64 = 2;
@@ -36,22 +38,7 @@ pub(super) fn to_json(function: &Function, names: &[String]) -> Result<String> {
         let shape = sizes.list(i.ty.shape.dims());
         inputs.push(json!({"name": i.name, "shape": shape, "dtype": i.ty.dtype.name()}));
     }
-    let mut nodes = Vec::with_capacity(graph.nodes.len());
-    for node in &graph.nodes {
-        nodes.push(if node.op == &INPUT {
-            json!({"op": "input", "slot": node.attrs[0].int()})
-        } else if node.op == &SCALAR {
-            json!({"op": "scalar", "value": float_value(node.attrs[0].float()), "dtype": node.ty.dtype.name()})
-        } else if node.op.class == Class::Leaf {
-            return Err(Error::Internal(format!("a function's graph holds the leaf '{}'", node.op.name)));
-        } else {
-            let attrs = node.op.attrs.iter().zip(&node.attrs);
-            let attrs = attrs.map(|(def, attr)| (def.name.to_string(), attr_value(attr, &mut sizes)));
-            let attrs = attrs.collect::<Map<_, _>>();
-            let inputs: Vec<u32> = node.inputs.iter().map(|i| i.0).collect();
-            json!({"op": node.op.name, "inputs": inputs, "attrs": attrs})
-        });
-    }
+    let nodes = nodes_value(graph, &mut sizes)?;
     let outputs: Vec<u32> = graph.outputs.iter().map(|i| i.0).collect();
     let text = json!({
         "format": FORMAT,
@@ -62,6 +49,38 @@ pub(super) fn to_json(function: &Function, names: &[String]) -> Result<String> {
         "outputs": outputs,
     });
     Ok(text.to_string())
+}
+
+fn nodes_value(graph: &Graph, sizes: &mut Sizes) -> Result<Vec<Value>> {
+    let mut nodes = Vec::with_capacity(graph.nodes.len());
+    for node in &graph.nodes {
+        nodes.push(if node.op == &INPUT {
+            json!({"op": "input", "slot": node.attrs[0].int()})
+        } else if node.op == &SCALAR {
+            json!({"op": "scalar", "value": float_value(node.attrs[0].float()), "dtype": node.ty.dtype.name()})
+        } else if node.op.class == Class::Leaf {
+            return Err(Error::Internal(format!("a function's graph holds the leaf '{}'", node.op.name)));
+        } else {
+            let attrs = node.op.attrs.iter().zip(&node.attrs);
+            let attrs = attrs.map(|(def, attr)| Ok((def.name.to_string(), attr_value(attr, sizes)?)));
+            let attrs = attrs.collect::<Result<Map<_, _>>>()?;
+            let inputs: Vec<u32> = node.inputs.iter().map(|i| i.0).collect();
+            json!({"op": node.op.name, "inputs": inputs, "attrs": attrs})
+        });
+    }
+    Ok(nodes)
+}
+
+/// The body of a loop: types of its inputs, nodes, outputs.
+fn body_value(graph: &Graph, sizes: &mut Sizes) -> Result<Value> {
+    let mut inputs = Vec::with_capacity(graph.inputs.len());
+    for &id in &graph.inputs {
+        let ty = graph.ty(id);
+        inputs.push(json!({"shape": sizes.list(ty.shape.dims()), "dtype": ty.dtype.name()}));
+    }
+    let nodes = nodes_value(graph, sizes)?;
+    let outputs: Vec<u32> = graph.outputs.iter().map(|i| i.0).collect();
+    Ok(json!({"inputs": inputs, "nodes": nodes, "outputs": outputs}))
 }
 
 /// The expressions of a file, each once.
@@ -120,8 +139,8 @@ fn float_value(x: f64) -> Value {
     if x.is_finite() { x.into() } else { x.to_string().into() }
 }
 
-fn attr_value(attr: &Attr, sizes: &mut Sizes) -> Value {
-    match attr {
+fn attr_value(attr: &Attr, sizes: &mut Sizes) -> Result<Value> {
+    Ok(match attr {
         Attr::Int(i) => (*i).into(),
         Attr::Ints(v) => v.iter().copied().collect(),
         Attr::Size(d) => sizes.value(*d),
@@ -129,8 +148,9 @@ fn attr_value(attr: &Attr, sizes: &mut Sizes) -> Value {
         Attr::Float(x) => float_value(*x),
         Attr::Bool(b) => (*b).into(),
         Attr::DType(d) => d.name().into(),
+        Attr::Body(body) => body_value(&body.graph, sizes)?,
         Attr::None => "none".into(),
-    }
+    })
 }
 
 fn wrong<T>(text: impl Into<String>) -> Result<T> {
@@ -140,7 +160,7 @@ fn wrong<T>(text: impl Into<String>) -> Result<T> {
 /// The graph, its inputs, and the tensors of its other slots.
 pub(super) fn from_json(text: &str, file: &File) -> Result<(Graph, Vec<Input>, Vec<String>)> {
     let value = json::parse(text.as_bytes(), "inference graph")?;
-    let mut reader = Reader { format: 1, sizes: vec![] };
+    let mut reader = Reader { format: 1, sizes: vec![], nodes: Cell::new(0) };
     match value.get("format").and_then(Value::as_u64) {
         Some(1) => {}
         Some(FORMAT) => {
@@ -176,21 +196,7 @@ pub(super) fn from_json(text: &str, file: &File) -> Result<(Graph, Vec<Input>, V
         types.push(*ty);
         names.push(name.to_string());
     }
-    let mut graph = Graph::new();
-    graph.inputs = vec![Id(u32::MAX); types.len()];
-    for (at, node) in list(&value, "nodes", MOST_NODES)?.iter().enumerate() {
-        reader.add_node(&mut graph, node, at, &types)?;
-    }
-    if let Some(slot) = graph.inputs.iter().position(|id| id.0 == u32::MAX) {
-        return wrong(format!("slot {slot} has no node"));
-    }
-    for output in list(&value, "outputs", MOST_INPUTS)? {
-        let id = node_id(output, graph.nodes.len())?;
-        graph.outputs.push(id);
-    }
-    if graph.outputs.is_empty() {
-        return wrong("it has no outputs");
-    }
+    let graph = reader.graph(&value, &types)?;
     Ok((graph, inputs, names))
 }
 
@@ -213,9 +219,45 @@ fn node_id(value: &Value, before: usize) -> Result<Id> {
 struct Reader {
     format: u64,
     sizes: Vec<Dim>,
+    /// Nodes read, bodies included.
+    nodes: Cell<usize>,
 }
 
 impl Reader {
+    /// Nodes and outputs of a graph with inputs of these types.
+    fn graph(&self, value: &Value, types: &[Ty]) -> Result<Graph> {
+        let mut graph = Graph::new();
+        graph.inputs = vec![Id(u32::MAX); types.len()];
+        for (at, node) in list(value, "nodes", MOST_NODES)?.iter().enumerate() {
+            self.nodes.set(self.nodes.get() + 1);
+            if self.nodes.get() > MOST_NODES {
+                return wrong(format!("it has more than {MOST_NODES} nodes in all"));
+            }
+            self.add_node(&mut graph, node, at, types)?;
+        }
+        if let Some(slot) = graph.inputs.iter().position(|id| id.0 == u32::MAX) {
+            return wrong(format!("slot {slot} has no node"));
+        }
+        for output in list(value, "outputs", MOST_INPUTS)? {
+            let id = node_id(output, graph.nodes.len())?;
+            graph.outputs.push(id);
+        }
+        if graph.outputs.is_empty() {
+            return wrong("it has no outputs");
+        }
+        Ok(graph)
+    }
+
+    /// The body of a loop. The parser bounds how deep they stand in each other, `Body::new` tells.
+    fn body(&self, value: &Value) -> Result<Graph> {
+        let mut types = Vec::new();
+        for input in list(value, "inputs", MOST_INPUTS)? {
+            let Some(shape) = input.get("shape") else { return wrong("an input of a body has no shape") };
+            types.push(Ty { shape: self.shape(shape)?, dtype: dtype_from(input.get("dtype"))? });
+        }
+        self.graph(value, &types)
+    }
+
     fn add_node(&self, graph: &mut Graph, node: &Value, at: usize, types: &[Ty]) -> Result<()> {
         let name = node.get("op").and_then(Value::as_str).unwrap_or_default();
         match name {
@@ -294,6 +336,10 @@ impl Reader {
                 None => wrong(format!("node {at}: attribute '{}' is not true or false", def.name)),
             },
             AttrKind::DType => Ok(Attr::DType(dtype_from(Some(value))?)),
+            AttrKind::Body => match Body::new(self.body(value)?) {
+                Ok(body) => Ok(Attr::Body(body)),
+                Err(error) => wrong(format!("node {at}: {error}")),
+            },
         }
     }
 

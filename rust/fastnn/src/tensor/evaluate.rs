@@ -10,7 +10,7 @@ use crate::buffer::Buffer;
 use crate::error::{Error, Result};
 use crate::exec::cpu::{Arenas, Program};
 use crate::graph::{Attr, Graph, Id, OpDef, Ty};
-use crate::passes::{self, hoist::Part};
+use crate::passes::hoist::Part;
 use crate::shape::DType;
 use crate::sync::{Lock, Slot};
 use smallvec::SmallVec;
@@ -37,8 +37,7 @@ impl Plan {
         // All eager plans are one family: they run one after the other.
         static ARENAS: Slot<Arc<Arenas>> = Slot::new();
         let arenas = ARENAS.get_or_make(Arc::default).clone();
-        let program = Program::of_simplified(&passes::simplified(graph)?, arenas)?;
-        Ok(Plan::new(graph, program, Box::default()))
+        Ok(Plan::new(graph, Program::compile_in(graph, arenas)?, Box::default()))
     }
 
     /// Compiles a graph without what depends on its invariant slots only; that is put on the shelf.
@@ -210,6 +209,10 @@ impl Key {
     fn op(&mut self, op: &'static OpDef, attrs: &[Attr], inputs: usize) {
         self.0.push(2 << 32 | (attrs.len() as u64) << 16 | inputs as u64);
         self.0.push(ptr::from_ref(op) as u64);
+        self.attrs(attrs);
+    }
+
+    fn attrs(&mut self, attrs: &[Attr]) {
         for attr in attrs {
             match attr {
                 Attr::Int(i) => self.0.extend([1, *i as u64]),
@@ -225,9 +228,30 @@ impl Key {
                 Attr::Float(x) => self.0.extend([3, x.to_bits()]),
                 Attr::Bool(b) => self.0.extend([4, u64::from(*b)]),
                 Attr::DType(d) => self.0.extend([5, dtype_word(*d)]),
+                Attr::Body(body) => self.graph(&body.graph),
                 Attr::None => self.0.push(6),
             }
         }
+    }
+}
+
+impl Key {
+    /// A graph inside the structure. Its constants count by their addresses.
+    fn graph(&mut self, g: &Graph) {
+        self.0.extend([9, g.nodes.len() as u64, g.inputs.len() as u64, g.outputs.len() as u64]);
+        for node in &g.nodes {
+            let dims = node.ty.shape.dims();
+            let counts = [node.inputs.len(), node.attrs.len(), dims.len()].map(|n| n as u64);
+            self.0.push(ptr::from_ref(node.op) as u64);
+            self.0.extend(counts);
+            self.0.extend(node.inputs.iter().map(|x| u64::from(x.0)));
+            self.0.push(dtype_word(node.ty.dtype));
+            self.0.extend(dims.iter().map(|&d| d.word()));
+            self.attrs(&node.attrs);
+        }
+        self.0.extend(g.inputs.iter().chain(&g.outputs).map(|x| u64::from(x.0)));
+        self.0.push(g.data.len() as u64);
+        self.0.extend(g.data.iter().map(|data| Arc::as_ptr(data) as u64));
     }
 }
 

@@ -2,12 +2,14 @@
 
 use super::head::{Head, Sums};
 use super::lines::{Lines, cell};
+use super::scan::Loop;
 use super::step::{Feed, Group, Step};
 use super::table::{self, Kernel};
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Id, Kind, Reduce, SCALAR};
 use crate::ops::elementwise::{ADD, RELU};
+use crate::ops::scan::Scan;
 use crate::passes::fuse::{Fused, Fusion, Origin, Work};
 use crate::passes::group;
 use crate::passes::lower::reduced_axes;
@@ -74,6 +76,15 @@ impl Build<'_> {
 
     fn kernel(&self, id: Id, parts: &[Id]) -> Result<Step> {
         let node = self.graph.node(id);
+        if let Some(scan) = Scan::of(node) {
+            let inputs = node.inputs.iter().map(|&i| self.loc(i)).collect::<Result<Vec<_>>>()?;
+            let mut results = vec![None; scan.body.outputs.len()];
+            results[0] = self.plan.locs[id.at()];
+            for &part in parts {
+                results[self.graph.node(part).attrs[0].int() as usize] = self.plan.locs[part.at()];
+            }
+            return Ok(Step::Scan(Box::new(Loop::new(&scan, &inputs, &results, self.plan.arena)?)));
+        }
         let Some(Kernel::Step(run)) = table::kernel(node.op) else {
             return Err(bug(&format!("op '{}' has no kernel", node.op.name)));
         };

@@ -2,6 +2,7 @@
 //! F2 does the work.
 
 use super::head::Head;
+use super::scan::Loop;
 use crate::buffer::{self, Buffer};
 use crate::error::Result;
 use crate::graph::{Arg, Attr, Reduce, StepCtx, Strided, Ty};
@@ -130,6 +131,8 @@ pub(super) enum Step {
         strided: Strided,
         dst: Loc,
     },
+    /// A program run round by round.
+    Scan(Box<Loop>),
 }
 
 impl Step {
@@ -140,6 +143,9 @@ impl Step {
             Step::Head(head) => head.epilogue.as_ref(),
             _ => None,
         };
+        if let Step::Scan(each) = self {
+            return each.bytes();
+        }
         // Attributes, shapes and the like of a step come to some hundreds of bytes.
         512 + group.map_or(0, |group| group.program.bytes())
     }
@@ -162,7 +168,13 @@ impl Step {
             }
             Step::Kernel { outputs, .. } => outputs.iter().filter_map(|(loc, _)| *loc).collect(),
             Step::Copy { dst, .. } => vec![*dst],
+            Step::Scan(each) => each.writes(),
         }
+    }
+
+    /// Bytes that the step works in besides those of the plan.
+    pub(super) fn scratch(&self) -> usize {
+        if let Step::Scan(each) = self { each.scratch() } else { 0 }
     }
 
     /// Runs the step.
@@ -176,6 +188,7 @@ impl Step {
                 group.bind(&at).run(group.count);
             }
             Step::Head(head) => head.run(memory),
+            Step::Scan(each) => each.run(memory)?,
             Step::Reduce { kind, int, dims, feed, dst } => run_reduce(*kind, *int, *dims, feed, memory, *dst),
             Step::Kernel { run, inputs, outputs, attrs, .. } => {
                 let inputs: SmallVec<[Arg; 8]> =
@@ -291,6 +304,7 @@ impl fmt::Display for Step {
                 write!(f, "tile    {} x {} ops, {:?} -> {:?}", g.count, g.program.len(), g.inputs, g.outputs)
             }
             Step::Head(head) => head.fmt(f),
+            Step::Scan(each) => each.fmt(f),
             Step::Reduce { kind, dims, feed, dst, .. } => {
                 write!(f, "reduce  {kind:?} {dims:?} -> {dst:?}")?;
                 match feed {
