@@ -77,7 +77,7 @@ wheel: dist/.stamp ## Build the release wheel into dist/
 portable: $(VENV)/bin/python ## Build the release wheel for any Linux with glibc 2.17, linked by zig (480 MB)
 	@$(PIP) install ziglang
 	@rm -f dist/.stamp
-	$(MAKE) wheel WHEEL_FLAGS="--zig --compatibility manylinux2014"
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(MAKE) wheel WHEEL_FLAGS="--zig --compatibility manylinux2014"
 
 bench: $(VENV)/.wheel ## Compare speed with NumPy and the peers of `make bench-peers`; writes docs/benchmarks.md
 	$(BIN)/python benches/compare.py --peers-python $(PEERS)/bin/python $(BENCH_ARGS)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import fastnn
-from fastnn import DataError, ShapeError, layers
+from fastnn import DataError, ShapeError, _core, layers
 
 X = np.ones((4, 3), np.float32)
 Y = np.zeros((4, 1), np.float32)
@@ -251,3 +251,34 @@ def test_a_hint_of_the_core_has_a_line_of_its_own():
     layer.build((None, 6))
     with pytest.raises(fastnn.errors.ShapeError, match=r"\n  in layer 'norm' .*\n  hint: "):
         layer(np.ones((2, 17), np.float32))
+
+
+def test_names_of_files_cannot_rewrite_a_message(tmp_path):
+    name = "a\x1b[2Jb\nhint: c\u202ed"
+    shown = r"a\x1b[2Jb\nhint: c\u202ed"
+    folder = tmp_path / name
+    folder.mkdir()
+    model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+    broken = tmp_path / f"{name}.safetensors"
+    broken.write_bytes(b"no model")
+    wrong = [
+        lambda: fastnn.load_model(broken),
+        lambda: fastnn.load_model(tmp_path / f"{name}.keras"),
+        lambda: model.load_weights(folder),
+        lambda: model.save(folder),
+        lambda: model.save(folder / "x" / "m.safetensors"),
+        lambda: _core.load_file(str(broken)),
+        lambda: _core.load_file(str(folder)),
+        lambda: _core.load_file(str(folder / "absent")),
+        lambda: _core.save_file(str(folder / "x" / "m"), {}, {}, None),
+        lambda: _core.save_file(str(folder), {}, {}, None),
+        lambda: _core.Model.load(str(broken)),
+    ]
+    for call in wrong:
+        with pytest.raises((OSError, ValueError)) as caught:
+            call()
+        text = str(caught.value)
+        assert shown in text.replace(r"\\n", r"\n"), text
+        assert "\x1b" not in text
+        assert "\u202e" not in text
+        assert "b\nhint" not in text

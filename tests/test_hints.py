@@ -130,3 +130,10 @@ def test_every_error_of_the_engine_ends_in_a_hint():
 def test_no_excuse_of_the_engine_is_idle():
     without = {(name, kind) for name, _, kind, call in rust_errors() if "hint:" not in call}
     assert set(ELSEWHERE_IN_RUST) <= without
+
+
+def test_hints_of_the_engine_stand_on_a_line_of_their_own():
+    for name, line, _, call in rust_errors():
+        assert not re.search(r"; hint:", call), f"{name}:{line}"
+        if "hint:" in call and "{hint}" not in call:
+            assert re.search(r"\\n\s*(\\\s*)?hint: ?", call), f"{name}:{line} {call}"

@@ -197,6 +197,95 @@ def test_a_metric_function_gets_targets_of_the_outputs_rank():
     assert model.evaluate(x[:, None], x, verbose=0) == [0.0, 0.0]
 
 
+# ---- shares of one label ------------------------------------------------------------------------
+
+ROWS = np.eye(3)[GOOD].astype("float32")
+#: Targets of a categorical loss that are a mistake, and what the message says.
+NO_SHARES = {
+    "zeros": (np.where(np.arange(4)[:, None] == 2, 0, ROWS), "is all zeros at position .2,."),
+    "several labels": (np.array([[1, 1, 0]] * 4), "adds up to 2"),
+    "percent": (ROWS * 0.7 + 10.0, "adds up to"),
+    "standardised": (ROWS - 0.5, "has negative values"),
+    "integers": (np.zeros((4, 3), "int64"), "is all zeros"),
+    "booleans": (np.ones((4, 3), bool), "adds up to 3"),
+}
+CCE = "categorical_crossentropy"
+SHARED = {
+    "fit": lambda y: classifier(CCE).fit(X, y, verbose=0),
+    "focal": lambda y: classifier("categorical_focal_crossentropy").fit(X, y, verbose=0),
+    "crossentropy by shape": lambda y: classifier("crossentropy").fit(X, y, verbose=0),
+    "eager": lambda y: classifier(CCE, run_eagerly=True).fit(X, y, verbose=0),
+    "generator": lambda y: classifier(CCE).fit(iter([(X, y)]), verbose=0),
+    "PyDataset": lambda y: classifier(CCE).fit(Data(y), verbose=0),
+    "validation_data": lambda y: classifier(CCE).fit(X, ROWS, validation_data=(X, y), verbose=0),
+    "validation batches": lambda y: classifier(CCE).fit(X, ROWS, validation_data=Data(y),
+                                                        verbose=0),
+    "evaluate": lambda y: classifier(CCE).evaluate(X, y, verbose=0),
+    "train_on_batch": lambda y: classifier(CCE).train_on_batch(X, y),
+    "two outputs": lambda y: two((CCE, "mse")).fit(X, [y, X[:, 0]], verbose=0),
+    "two outputs by name": lambda y: two((CCE, "mse")).fit(X, {"a": y, "b": X[:, 0]}, verbose=0),
+    "the loss": lambda y: K.losses.CategoricalCrossentropy()(y, np.full((4, 3), 1 / 3)),
+    "the loss function": lambda y: K.losses.categorical_crossentropy(y, np.full((4, 3), 1 / 3)),
+    "the metric": lambda y: K.metrics.CategoricalCrossentropy()(y, np.full((4, 3), 1 / 3)),
+    "a metric of fit": lambda y: classifier(
+        "mse", metrics=[K.metrics.CategoricalCrossentropy()]).fit(X, y, verbose=0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("wrong", NO_SHARES)
+@pytest.mark.parametrize("entrance", SHARED)
+def test_targets_that_are_no_shares_of_one_label_are_refused(entrance, wrong):
+    y, words = NO_SHARES[wrong]
+    with pytest.raises(DataError, match=words) as caught:
+        SHARED[entrance](y)
+    assert "hint:" in str(caught.value)
+
+
+#: Targets that are meant so: smoothed, mixed, rounded, and one-hot rows times a weight.
+SHARES = {
+    "one-hot": ROWS,
+    "smoothed": ROWS * 0.9 + 0.1 / 3,
+    "mixed": ROWS * 0.3 + ROWS[::-1] * 0.7,
+    "two digits": np.full((4, 3), 0.33),
+    "weighted": ROWS * np.array([[2.0], [0.5], [1.0], [3.0]]),
+    "advantages": ROWS * np.array([[2.0], [-0.5], [0.0], [-3.0]]),
+}
+
+
+@pytest.mark.parametrize("name", SHARES)
+@pytest.mark.parametrize("entrance", SHARED)
+def test_soft_and_weighted_targets_are_taken(entrance, name):
+    SHARED[entrance](SHARES[name])
+
+
+def test_rows_to_leave_out_may_be_zeros():
+    y = NO_SHARES["zeros"][0]
+    keep = (np.arange(4) != 2).astype("float32")
+    classifier(CCE).fit(X, y, sample_weight=keep, verbose=0)
+    classifier(CCE).fit(iter([(X, y, keep)]), verbose=0)
+    classifier(CCE).evaluate(X, y, sample_weight=keep, verbose=0)
+    two((CCE, "mse")).fit(X, [y, X[:, 0]], sample_weight=[keep, np.ones(4)], verbose=0)
+    K.losses.CategoricalCrossentropy()(y, np.full((4, 3), 1 / 3), sample_weight=keep)
+    with pytest.raises(DataError, match="all zeros"):
+        classifier(CCE).fit(X, y, sample_weight=1 - keep, verbose=0)
+    # Labels per time step that are zeros stand for padding, as they do in Keras's programs.
+    steps = np.eye(3)[np.array([[0, 1, 2], [2, 1, 0]])]
+    steps[1, 2] = 0
+    model = K.Sequential([K.Input((3, 2)), K.layers.Dense(3, "softmax")])
+    model.compile("sgd", CCE)
+    model.fit(np.zeros((2, 3, 2)), steps, verbose=0)
+
+
+def test_the_check_of_targets_can_be_switched_off():
+    fastnn.config.set_target_checks(False)
+    try:
+        assert not fastnn.config.are_targets_checked()
+        for y, _ in NO_SHARES.values():
+            classifier(CCE).fit(X, y, verbose=0)
+    finally:
+        fastnn.config.set_target_checks(True)
+
+
 # ---- class_weight --------------------------------------------------------------------------------
 
 

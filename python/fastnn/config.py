@@ -22,6 +22,7 @@ from fastnn.base.messages import (
 from fastnn.dtype_policies import MIXED, DTypePolicy, computing_dtype
 
 __all__ = [
+    "are_targets_checked",
     "backend",
     "clear_session",
     "disable_interactive_logging",
@@ -42,6 +43,7 @@ __all__ = [
     "set_floatx",
     "set_image_data_format",
     "set_logging_verbosity",
+    "set_target_checks",
     "shown",
     "standardize_data_format",
     "unique_name",
@@ -49,6 +51,7 @@ __all__ = [
 
 _epsilon = 1e-7
 _accuracy_by_loss = True
+_target_checks = True
 _data_format = "channels_last"
 _counts: Counter[str] = Counter()
 
@@ -295,6 +298,25 @@ def set_accuracy_by_loss(flag: bool) -> None:
     """
     global _accuracy_by_loss
     _accuracy_by_loss = bool(flag)
+
+
+def are_targets_checked() -> bool:
+    """Whether categorical losses want targets that add up to 1: True unless set."""
+    return _target_checks
+
+
+def set_target_checks(flag: bool) -> None:
+    """With False categorical losses take any numbers as targets, as Keras does.
+
+    With True `categorical_crossentropy` and `categorical_focal_crossentropy` want rows that add up
+    to 1: one-hot, smoothed or mixed. Rows of one value besides zeros, such as a one-hot row times
+    a weight or an advantage, pass as well, and so do rows of zeros with the sample weight 0 and,
+    as padding, among labels per time step.
+
+        fastnn.config.set_target_checks(False)  # Keras's loss for rows of several labels
+    """
+    global _target_checks
+    _target_checks = bool(flag)
 
 
 def snake_case(name: str) -> str:

@@ -21,6 +21,7 @@ from fastnn._core import (
     ShapeError,
     TraceError,
 )
+from fastnn.base.messages import escaped
 
 __all__ = [
     "ConfigError",
@@ -55,9 +56,9 @@ def unknown_name(kind: str, word: object, known: Iterable[str]) -> ValueError:
     known = list(known)
     close = nearest(str(word), known)
     hint = (
-        "did you mean " + ", ".join(f"'{c}'" for c in close) + "?"
+        "did you mean " + ", ".join(f"'{escaped(c)}'" for c in close) + "?"
         if close
-        else "known names: " + ", ".join(sorted(known)[:20])
+        else "known names: " + ", ".join(map(escaped, sorted(known)[:20]))
     )
     return ValueError(f"unknown {kind}: {word!r}\n  hint: {hint}")
 

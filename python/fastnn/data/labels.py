@@ -13,10 +13,12 @@ import numpy as np
 from fastnn._core import Tensor
 from fastnn.base import tree
 from fastnn.base.arguments import as_number
+from fastnn.config import are_targets_checked
 from fastnn.errors import DataError
 
 __all__ = [
-    "check_binary", "check_class_numbers", "check_class_weight", "class_weights", "known_values",
+    "check_binary", "check_class_numbers", "check_class_weight", "check_one_hot",
+    "class_weights", "known_values",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -84,6 +86,62 @@ def check_binary(labels: Array, who: str, what: str = "y") -> None:
     raise DataError(
         f"{what} holds {labels[place]} at position {place} ({int(bad.sum())} such values), "
         f"{who} wants labels from 0 to 1\n  hint: {hint}"
+    )
+
+
+#: How far a row of shares may be from 1 in all: shares are often given with two digits.
+_ABOUT = 0.05
+
+
+def check_one_hot(
+    labels: Array, what: str = "y", weights: Array | None = None, axis: int = -1
+) -> None:
+    """DataError when rows along `axis` are no shares of one label that add up to 1.
+
+    One value besides zeros is a one-hot row times a weight and passes, as do rows of zeros among
+    such, rows whose weight is 0, and rows of zeros among labels per time step: padding.
+    """
+    if not labels.size or not labels.ndim or not are_targets_checked():
+        return
+    sums = labels.sum(axis, dtype=np.float64)
+    if labels.min() >= 0 and (np.abs(sums - 1.0) <= _ABOUT).all():
+        return
+    counts = np.count_nonzero(labels, axis)
+    single, empty = counts == 1, counts == 0
+    bad = ~single & ((np.abs(sums - 1.0) > _ABOUT) | (labels < 0).any(axis))
+    if labels.ndim > 2 or (single & (np.abs(sums - 1.0) > _ABOUT)).any():
+        bad &= ~empty
+    if weights is not None:
+        while weights.ndim > bad.ndim and weights.shape[-1] == 1:
+            weights = weights[..., 0]
+        if weights.ndim <= bad.ndim:
+            full = weights.reshape(weights.shape + (1,) * (bad.ndim - weights.ndim))
+            if all(m in (1, n) for m, n in zip(full.shape, bad.shape, strict=True)):
+                bad &= full != 0
+    if not bad.any():
+        return
+    place = _place(bad)
+    row = np.moveaxis(labels, axis, -1)[place]
+    shown = np.array2string(row, threshold=8, edgeitems=3, separator=", ")
+    if empty[place]:
+        fault = "is all zeros"
+        hint = (
+            "give every sample a class: did the encoder miss a category? Rows to leave out take "
+            "sample_weight 0"
+        )
+    elif row.min() < 0:
+        fault = "has negative values"
+        hint = "y holds classes as one-hot or as probabilities; for other numbers use loss='mse'"
+    else:
+        fault = f"adds up to {sums[place]:.4g}"
+        hint = (
+            "for several labels at once use loss='binary_crossentropy' and a sigmoid; else divide "
+            "each row by its sum"
+        )
+    raise DataError(
+        f"{what} of shape {labels.shape} {fault} at position {place} ({int(bad.sum())} such rows): "
+        f"{shown}, a categorical loss wants one-hot rows or probabilities that add up to 1\n"
+        f"  hint: {hint}; fastnn.config.set_target_checks(False) takes any numbers"
     )
 
 

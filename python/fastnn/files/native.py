@@ -17,6 +17,7 @@ import numpy as np
 from fastnn import _core, random
 from fastnn.base import tree
 from fastnn.base.arguments import local_path
+from fastnn.base.messages import escaped
 from fastnn.errors import FormatError, nearest, warn_of_skipped
 from fastnn.files import keras as keras_files
 from fastnn.files.atomic import check_regular
@@ -224,12 +225,13 @@ def save_model(
     """Writes one file with weights, layers, compile settings, optimiser and random state.
 
     The file is written beside the target and moved into place, so that a killed save leaves the old
-    one whole.
+    one whole. Keras's formats hold the optimiser's state of what is trained now: a warning says so
+    when there is more. Values of metrics are in no file: they start anew with an epoch.
 
     Args:
         model: A built model.
         filepath: A name that ends in `.keras` gives a file in Keras's format, `.h5` one in its
-            older format (without the optimiser's state), any other safetensors.
+            older format, any other safetensors.
         overwrite: Whether a file that is there is replaced.
 
     Raises:
@@ -317,8 +319,8 @@ def _existing(filepath: str | os.PathLike[str]) -> str:
         return path
     folder = os.path.dirname(path) or "."
     names = os.listdir(folder) if os.path.isdir(folder) else []
-    close = nearest(os.path.basename(path), names)
-    hint = f"did you mean {', '.join(close)}?" if close else f"the folder {folder!r} " + (
+    close = ", ".join(map(escaped, nearest(os.path.basename(path), names)))
+    hint = f"did you mean {close}?" if close else f"the folder {folder!r} " + (
         "has no similar file" if os.path.isdir(folder) else "does not exist"
     )  # fmt: skip
     raise FileNotFoundError(f"no file {path!r}\n  hint: {hint}")

@@ -6,11 +6,12 @@ import re
 from collections import Counter
 from typing import Any
 
+from fastnn.base.messages import escaped
 from fastnn.config import snake_case
 from fastnn.errors import FormatError, warn_of_skipped
 from fastnn.random import SeedGenerator
 
-__all__ = ["assign", "named_variables"]
+__all__ = ["assign", "named_variables", "random_states"]
 
 
 def named_variables(model: Any) -> dict[str, Any]:
@@ -47,6 +48,12 @@ def named_variables(model: Any) -> dict[str, Any]:
 
     walk(model, "")
     return found
+
+
+def random_states(model: Any) -> dict[str, Any]:
+    """The variables among `named_variables` that random numbers are drawn from."""
+    found = named_variables(model).items()
+    return {name: v for name, v in found if v.path.endswith("/seed_generator_state")}
 
 
 def _held(value: Any) -> list[Any]:
@@ -86,7 +93,8 @@ def assign(
         shown = ", ".join(map(repr, left[:8])) + (", …" if len(left) > 8 else "")
         faults.append(f"the model has no place for {len(left)} of its tensors: {shown}")
     if faults and not skip_mismatch:
-        have = ", ".join(sorted(k for k in tensors if not k.startswith("optimizer/"))[:8])
+        names = sorted(k for k in tensors if not k.startswith("optimizer/"))
+        have = ", ".join(map(escaped, names[:8]))
         hint = f"the file holds {have}"
         if not any(n in tensors for n in variables) and not fits:
             hint += "; call the model on data first, or define build(), so that it has its layers"
@@ -96,6 +104,7 @@ def assign(
     if faults:
         warn_of_skipped(path, faults)
     if states:
-        warn_of_skipped(path, [f"no layer draws from the random states {', '.join(states)}"])
+        drawn = escaped(", ".join(states))
+        warn_of_skipped(path, [f"no layer draws from the random states {drawn}"])
     for name, value in fits.items():
         variables[name].assign(value)

@@ -3,6 +3,7 @@
 from fastnn.config import *
 
 __all__ = [
+    "are_targets_checked",
     "backend",
     "clear_session",
     "disable_interactive_logging",
@@ -23,6 +24,7 @@ __all__ = [
     "set_floatx",
     "set_image_data_format",
     "set_logging_verbosity",
+    "set_target_checks",
     "shown",
     "standardize_data_format",
     "unique_name",

@@ -16,7 +16,7 @@ from fastnn.data.arrays import leaf, numbers_of
 from fastnn.errors import DataError, ShapeError
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.base.layer import Layer
-from fastnn.ops.linalg import scale_of_squares
+from fastnn.ops.linalg import over_root_mean_square, scale_of_squares, shrink_for
 from fastnn.serialization.file_budget import file_budget
 
 __all__ = [
@@ -173,13 +173,15 @@ class BatchNormalization(_Affine):
         rank = ops.ndim(x)
         if training and self.trainable:
             axes = [i for i in range(rank) if i != self.axis % rank]
-            mean, variance = self._batch_moments(x, axes, mask)
-            keep = self.momentum
+            shrink = shrink_for(float(self.epsilon))
+            mean, power = self._batch_moments(x, axes, mask, shrink)
+            keep, variance = self.momentum, power * shrink**-2
             self.moving_mean.assign(self.moving_mean * keep + mean * (1.0 - keep))
             self.moving_variance.assign(self.moving_variance * keep + variance * (1.0 - keep))
+            scale = ops.rsqrt(power + self.epsilon * shrink**2) * shrink
         else:
-            mean, variance = self.moving_mean.value, self.moving_variance.value
-        scale = ops.rsqrt(variance + self.epsilon)
+            mean = self.moving_mean.value
+            scale = ops.rsqrt(self.moving_variance.value + self.epsilon)
         if self.gamma is not None:
             scale = scale * self.gamma
         shift = -mean * scale
@@ -188,15 +190,16 @@ class BatchNormalization(_Affine):
         axis = [self.axis]
         return x * _spread(scale, x.shape, axis) + _spread(shift, x.shape, axis)
 
-    def _batch_moments(self, x: Any, axes: list[int], mask: Any) -> tuple[Any, Any]:
+    def _batch_moments(self, x: Any, axes: list[int], mask: Any, shrink: float) -> tuple[Any, Any]:
+        """The mean, and the variance of `x * shrink`."""
         if mask is None:
             mean = ops.mean(x, axis=axes)
-            d = x - _spread(mean, x.shape, [self.axis])
+            d = (x - _spread(mean, x.shape, [self.axis])) * shrink
             return mean, ops.mean(ops.square(d), axis=axes)
         weights = ops.expand_dims(ops.cast(mask, "float32"), axis=-1)
         total = ops.sum(weights * ops.ones_like(x), axis=axes) + 1e-7
         mean = ops.sum(x * weights, axis=axes) / total
-        d = x - _spread(mean, x.shape, [self.axis])
+        d = (x - _spread(mean, x.shape, [self.axis])) * shrink
         return mean, ops.sum(ops.square(d) * weights, axis=axes) / total
 
 
@@ -267,9 +270,7 @@ class LayerNormalization(_Affine):
         x = ops.convert_to_tensor(inputs, "float32")
         axes = self._axes()
         d = x - ops.mean(x, axis=axes, keepdims=True)
-        y = (x if self.rms_scaling else d) * ops.rsqrt(
-            ops.mean(ops.square(d), axis=axes, keepdims=True) + self.epsilon
-        )
+        y = (x if self.rms_scaling else d) * over_root_mean_square(d, axes, self.epsilon)
         if self.gamma is not None:
             y = y * _spread(self.gamma.value, x.shape, axes)
         if self.beta is not None:
@@ -312,7 +313,7 @@ class RMSNormalization(Layer):
         """X / sqrt(mean(x²) + epsilon) * scale."""
         x = ops.convert_to_tensor(inputs, "float32")
         axes = self.axis if isinstance(self.axis, list) else [self.axis]
-        y = x * ops.rsqrt(ops.mean(ops.square(x), axis=axes, keepdims=True) + self.epsilon)
+        y = x * over_root_mean_square(x, axes, self.epsilon)
         return y * _spread(self.scale.value, x.shape, axes)
 
 
@@ -396,7 +397,7 @@ class GroupNormalization(_Affine):
         split = ops.reshape(last, [-1, *sizes[1:-1], self.groups, sizes[-1] // self.groups])
         axes = [*range(1, rank - 1), rank]
         d = split - ops.mean(split, axis=axes, keepdims=True)
-        y = d * ops.rsqrt(ops.mean(ops.square(d), axis=axes, keepdims=True) + self.epsilon)
+        y = d * over_root_mean_square(d, axes, self.epsilon)
         y = ops.reshape(y, [-1, *sizes[1:]])
         if self.gamma is not None:
             y = y * self.gamma

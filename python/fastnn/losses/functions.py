@@ -17,7 +17,7 @@ from typing import Any
 from fastnn import _core, ops
 from fastnn.base.arguments import signature_of
 from fastnn.config import epsilon, snake_case as _snake, unique_name
-from fastnn.data.labels import check_binary, check_class_numbers, known_values
+from fastnn.data.labels import check_binary, check_class_numbers, check_one_hot, known_values
 from fastnn.dtype_policies import computing_dtype
 from fastnn.errors import ShapeError
 from fastnn.ops.linalg import scale_of_squares
@@ -244,6 +244,15 @@ class LossFunctionWrapper(Loss):
         y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
         return self.fn(y_true, y_pred, **self._fn_kwargs)
 
+    def _measure(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
+        if self.fn not in ONE_HOT:
+            return super()._measure(y_true, y_pred, sample_weight, mask)
+        # Here and not in the function, which does not know the weights.
+        with labels_are_checked(True):
+            value = super()._measure(y_true, y_pred, sample_weight, mask)
+        _check_known_one_hot(y_true, self._fn_kwargs.get("axis", -1), known_values(sample_weight))
+        return value
+
     def get_config(self) -> dict[str, Any]:
         """Name, reduction and the function's settings."""
         own = {} if type(self) is not LossFunctionWrapper else {"fn": plain(self.fn)}
@@ -283,6 +292,12 @@ def _check_known_binary(y_true: Any, who: str) -> None:
     known = known_values(y_true)
     if known is not None:
         check_binary(known, who)
+
+
+def _check_known_one_hot(y_true: Any, axis: int, weights: Any = None) -> None:
+    known = None if getattr(_local, "checked", False) else known_values(y_true)
+    if known is not None:
+        check_one_hot(known, "y", weights, axis)
 
 
 def _shape_hint(a: tuple[Any, ...], b: tuple[Any, ...]) -> str:
@@ -627,6 +642,7 @@ def categorical_crossentropy(
             stacklevel=2,
         )
     _check_shapes(y_true, y_pred, alike=True)
+    _check_known_one_hot(y_true, axis)
     if label_smoothing:
         classes = y_pred.shape[axis]
         y_true = y_true * (1.0 - label_smoothing) + label_smoothing / classes
@@ -681,7 +697,8 @@ _local = threading.local()
 @contextlib.contextmanager
 def labels_are_checked(checked: bool) -> Iterator[None]:
     """While a training step is traced whose labels are checked before each run."""
-    before, _local.checked = getattr(_local, "checked", False), checked
+    before = getattr(_local, "checked", False)
+    _local.checked = checked
     try:
         yield
     finally:
@@ -801,6 +818,7 @@ def categorical_focal_crossentropy(
     y_true = ops.convert_to_tensor(y_true, "float32")
     y_pred = ops.convert_to_tensor(y_pred, "float32")
     _check_shapes(y_true, y_pred)
+    _check_known_one_hot(y_true, axis)
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + label_smoothing / y_pred.shape[axis]
     if from_logits:
@@ -1511,6 +1529,8 @@ _FUNCTIONS: list[Any] = [
 BY_NUMBER = (sparse_categorical_crossentropy, categorical_generalized_cross_entropy, nll)
 #: Functions whose y holds labels or probabilities from 0 to 1.
 BINARY = (binary_crossentropy, binary_focal_crossentropy)
+#: Functions whose y holds shares of one label, that is one-hot rows or probabilities.
+ONE_HOT = (categorical_crossentropy, categorical_focal_crossentropy)
 ALIASES = {
     "bce": binary_crossentropy, "BCE": binary_crossentropy, "kld": kl_divergence,
     "KLD": kl_divergence, "mae": mean_absolute_error, "MAE": mean_absolute_error,

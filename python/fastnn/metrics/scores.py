@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -256,7 +257,9 @@ class R2Score(Metric):
             return _core.tensor(0.0)
         variance, mse = (getattr(self, w).value for w in ("squared_sum", "total_mse"))
         score = 1.0 - ops.divide_no_nan(mse, variance)
-        score = _c.where(ops.isfinite(score), score, 0.0)
+        # NaN, or squares beyond the range of float32, leave no score; a 0 would pass for one.
+        known = ops.isfinite(variance + mse)
+        score = _c.where(known, _c.where(ops.isfinite(score), score, 0.0), math.nan)
         if self.class_aggregation == "uniform_average":
             score = ops.mean(score)
         elif self.class_aggregation == "variance_weighted_average":

@@ -15,7 +15,7 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.ops import reduce, rows
 from fastnn.ops.convert import Axis, TensorLike, cast, convert_to_tensor, known_size, shape
-from fastnn.ops.linalg import matmul
+from fastnn.ops.linalg import matmul, scale_of_squares
 from fastnn.ops.shapes import concatenate, moveaxis, reshape
 from fastnn.tracing.symbolic import keras_op
 
@@ -115,6 +115,7 @@ def corrcoef(x: TensorLike) -> Tensor:
     x = convert_to_tensor(x, "float32")
     x = reshape(x, (1, -1)) if x.ndim < 2 else x
     centred = x - _c.mean(x, axis=-1, keepdims=True)
+    centred = centred * scale_of_squares(centred, -1)
     c = matmul(centred, rows.transpose(centred, axes=[1, 0]))
     scale = _c.sqrt(_c.sum(_c.square(centred), axis=-1, keepdims=True))
     out = c / scale / rows.transpose(scale, axes=[1, 0])
@@ -224,7 +225,11 @@ def nanvar(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 @keras_op
 def nanstd(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """Population standard deviation over `axis` of the elements that are not NaN."""
-    return _c.sqrt(nanvar(x, axis, keepdims))
+    x = cast(x, "float32")
+    centred = x - nanmean(x, axis, True)
+    scale = scale_of_squares(_filled(centred, 0.0), axis)
+    root = _c.sqrt(nanmean(_c.square(centred * scale), axis, True)) / scale
+    return root if keepdims else _c.sum(root, axis=axis)
 
 
 def _position(x: Any, axis: int | None, keepdims: bool, which: Any, fill: float) -> Any:

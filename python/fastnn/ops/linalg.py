@@ -8,6 +8,7 @@ the like are in `host`. Depends on `_core`, `host`, `shapes`.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -94,6 +95,37 @@ def scale_of_squares(x: Tensor, axis: Axis = None) -> Tensor:
     return scale_for(max(abs(x), axis=axis, keepdims=True))
 
 
+def shrink_for(epsilon: float) -> float:
+    """The power of two to multiply by, before squares are added to epsilon times its square.
+
+    Squares of values up to 1e30 stay finite, epsilon keeps its digits, and as powers of two are
+    exact, values of ordinary size get the bits of the plain formula. 1 for an epsilon below 1e-13.
+    """
+    if epsilon < 2.0**-43:
+        return 1.0
+    bits = 56.0 + math.log2(epsilon) / 2
+    return 2.0 ** -(46 if bits > 46 else int(bits))
+
+
+def over_root_mean_square(d: Tensor, axis: Axis, epsilon: float) -> Tensor:
+    """`1 / sqrt(mean(d²) + epsilon)` over `axis`, which stays with size 1, for `d` up to 1e30.
+
+    NaN where squares overflow all the same; a plain root would make 0 of them, which nobody sees.
+    """
+    shrink: Any = shrink_for(float(epsilon))
+    if shrink > 2.0**-46 and 0 not in d.shape:
+        largest = max(abs(d), axis=axis, keepdims=True)
+        # A small epsilon counts beside small squares; a tiny one lets them be scaled up.
+        high = _c.where(largest > 2.0**60, 2.0**-76, 1.0)
+        shrink = scale_for(largest) if epsilon < 2.0**-100 else high
+    power = _c.mean(_c.square(d * shrink), axis=axis, keepdims=True)
+    return _c.rsqrt(_finite(power) + epsilon * shrink * shrink) * shrink
+
+
+def _finite(x: Tensor) -> Tensor:
+    return _c.where(_c.equal(x, np.inf), math.nan, x)
+
+
 def scale_for(largest: Tensor) -> Tensor:
     """As `scale_of_squares`, from the size of the largest element."""
     tiny = _c.where(largest > 0.0, 2.0**96, 1.0)
@@ -123,7 +155,12 @@ def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = Fal
         if ord == 1:
             return sum(a, axis=axis, keepdims=keepdims)
         if isinstance(ord, int | float):
-            return _root(sum(_c.power(a, ord), axis=axis, keepdims=keepdims), ord)
+            # In units of the element that counts most, as powers leave the range sooner than norms.
+            unit = max(a, axis=axis, keepdims=True) if ord > 0 else min(a, axis=axis, keepdims=True)
+            usable = _c.logical_and(unit > 0.0, unit < np.inf)
+            unit = _c.stop_gradient(_c.where(usable, unit, 1.0))
+            length = unit * _root(sum(_c.power(a / unit, ord), axis=axis, keepdims=True), ord)
+            return length if keepdims else sum(length, axis=axis)
     elif ord in (1, -1, np.inf, -np.inf):
         over, then = axes if ord in (1, -1) else axes[::-1]
         totals = sum(a, axis=over, keepdims=True)

@@ -16,7 +16,7 @@ from fastnn.errors import ShapeError
 from fastnn.ops import rows
 from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, ndim, shape
 from fastnn.ops.elements import clip
-from fastnn.ops.linalg import norm, scale_of_squares
+from fastnn.ops.linalg import norm, over_root_mean_square, scale_of_squares
 from fastnn.ops.reduce import sum
 from fastnn.ops.shapes import _axes, moveaxis, reshape, split, squeeze, transpose
 from fastnn.tracing.symbolic import keras_op
@@ -189,8 +189,7 @@ def layer_normalization(
     x = convert_to_tensor(x, "float32")
     over = list(_axes(axis, ndim(x)))
     centred = x - _c.mean(x, axis=over, keepdims=True)
-    power = _c.mean(_c.square(centred), axis=over, keepdims=True)
-    out = centred * _c.rsqrt(power + (1e-7 if epsilon is None else epsilon))
+    out = centred * over_root_mean_square(centred, over, 1e-7 if epsilon is None else epsilon)
     out = out if gamma is None else out * _along(x, gamma, axis)
     return out if beta is None else out + _along(x, beta, axis)
 
@@ -201,8 +200,8 @@ def rms_normalization(
 ) -> Tensor:
     """`x` over the root of its mean square over `axis`, then scaled."""
     x = convert_to_tensor(x, "float32")
-    power = _c.mean(_c.square(x), axis=list(_axes(axis, ndim(x))), keepdims=True)
-    out = x * _c.rsqrt(power + (1e-7 if epsilon is None else epsilon))
+    over = list(_axes(axis, ndim(x)))
+    out = x * over_root_mean_square(x, over, 1e-7 if epsilon is None else epsilon)
     return out if scale is None else out * _along(x, scale, axis)
 
 

@@ -13,7 +13,7 @@ import numpy as np
 from fastnn import losses, metrics, ops
 from fastnn.base import tree
 from fastnn.config import is_accuracy_by_loss
-from fastnn.data.labels import check_binary, check_class_numbers
+from fastnn.data.labels import check_binary, check_class_numbers, check_one_hot
 from fastnn.errors import DataError, unknown_name
 
 __all__ = ["CompiledLoss", "CompiledMetrics"]
@@ -205,8 +205,11 @@ class CompiledLoss:
         given = tree.flatten(self._given) if self._chosen is None else self._chosen
         return len(given) == 1 and getattr(given[0], "fn", None) in losses.BY_NUMBER
 
-    def check_labels(self, y: Any, names: list[str] | None, sizes: list[int | None] | None) -> None:
-        """DataError when labels lie outside the classes of an output, or outside 0 to 1.
+    def check_labels(
+        self, y: Any, names: list[str] | None, sizes: list[int | None] | None, weights: Any = None
+    ) -> None:
+        """DataError when labels lie outside the classes of an output, or outside 0 to 1, or add up
+        to something else than 1 where they are shares of one.
 
         `sizes` are those of the outputs' last axes, where they are known before the first batch.
         """
@@ -220,6 +223,7 @@ class CompiledLoss:
         targets = [y.get(n) for n in names] if isinstance(y, dict) and names else tree.flatten(y)
         if len(targets) != count:
             return
+        shares = _shares_of(weights, names, count)
         for i, (fn, labels) in enumerate(zip(chosen, targets, strict=True)):
             what = "y" if count == 1 else f"y of output '{names[i]}'" if names else f"y[{i}]"
             inner = getattr(fn, "fn", None)
@@ -227,10 +231,21 @@ class CompiledLoss:
                 continue
             if inner in losses.BINARY:
                 check_binary(labels, inner.__name__, what)
+            elif inner in losses.ONE_HOT:
+                axis = fn._fn_kwargs.get("axis", -1)
+                check_one_hot(labels, what, shares[i], axis)
             elif inner in losses.BY_NUMBER:
                 classes = (self._classes or sizes or [])[i]
                 ignored = getattr(fn, "ignore_class", None)
                 check_class_numbers(labels, classes, what, "the model", ignored)
+
+
+def _shares_of(weights: Any, names: list[str] | None, count: int) -> list[Any]:
+    """The sample weights of each output, None where they are not said one by one."""
+    found = [weights.get(n) for n in names] if isinstance(weights, dict) and names else (
+        tree.flatten(weights)
+    )  # fmt: skip
+    return found if len(found) == count else [None] * count
 
 
 def _checked_weights(weights: Any) -> Any:
@@ -313,12 +328,18 @@ class CompiledMetrics:
         for _, m, _ in self._slots or ():
             m.reset_state()
 
-    def check_labels(self, y: Any, names: list[str] | None) -> None:
-        """DataError when class numbers lie outside the classes that a metric counts."""
+    def check_labels(self, y: Any, names: list[str] | None, weights: Any = None) -> None:
+        """DataError when labels are none that a metric can count."""
         targets = [y.get(n) for n in names] if isinstance(y, dict) and names else tree.flatten(y)
+        shares = _shares_of(weights, names, len(targets))
         for i, metric, _ in self._slots or ():
-            if i < len(targets) and targets[i] is not None and hasattr(metric, "check_labels"):
+            if i >= len(targets) or targets[i] is None:
+                continue
+            if hasattr(metric, "check_labels"):
                 metric.check_labels(targets[i])
+            elif getattr(metric, "_fn", None) in losses.ONE_HOT:
+                what = f"y of metric '{metric.name}'"
+                check_one_hot(targets[i], what, shares[i], metric._fn_kwargs.get("axis", -1))
 
     def update(self, y: Any, y_pred: Any, sample_weight: Any, names: list[str] | None) -> None:
         """Takes a batch into account."""
@@ -333,7 +354,9 @@ class CompiledMetrics:
         )  # fmt: skip
         for i, metric, weighted in self._slots:
             try:
-                metric.update_state(targets[i], outputs[i], weights[i] if weighted else None)
+                # Shares of one label were checked, with all their weights.
+                with losses.labels_are_checked(getattr(metric, "_fn", None) in losses.ONE_HOT):
+                    metric.update_state(targets[i], outputs[i], weights[i] if weighted else None)
             except Exception as error:
                 error.add_note(f"  in metric {metric.name!r}")
                 raise

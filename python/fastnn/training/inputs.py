@@ -77,13 +77,14 @@ class Feeding:
         want = self._input_shapes()  # type: ignore[attr-defined]
         return want is not None and len(want[1]) == 1
 
-    def _check_labels(self, y: Any) -> None:
+    def _check_labels(self, y: Any, weights: Any = None) -> None:
         """DataError when labels lie outside the classes of the outputs, where these are known."""
         names = getattr(self, "output_names", None)
         if self._compiled_loss is not None and y is not None:
-            self._compiled_loss.check_labels(y, names, getattr(self, "_output_sizes", None))
+            sizes = getattr(self, "_output_sizes", None)
+            self._compiled_loss.check_labels(y, names, sizes, weights)
         if self._compiled_metrics is not None and y is not None:
-            self._compiled_metrics.check_labels(y, names)
+            self._compiled_metrics.check_labels(y, names, weights)
 
     def _by_class(self, y: Any, classes: Any, weights: Any) -> Any:
         """The sample weights times those of the classes."""
@@ -108,7 +109,7 @@ class Feeding:
                 )
             return IterableData(x, name, shuffle)
         data = self._arrays(x, y, weights)
-        self._check_labels(data.y)
+        self._check_labels(data.y, data.weights)
         return data
 
     def _validation(self, given: Any) -> ArrayData | IterableData:

@@ -244,7 +244,7 @@ class Fit:
     def _run_in_core(self) -> None:
         model, data, calls, report = self.model, self.data, self.calls, self.report
         program = model._program("train", (data.x, data.y, data.weights))
-        model._check_labels(data.y)
+        model._check_labels(data.y, data.weights)
         each = (
             self.validation is not None
             or bool(program.vectors)

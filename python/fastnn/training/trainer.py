@@ -372,7 +372,7 @@ class Trainer(Predicting):
         else:
             with keeping(self):
                 program = self._program("test", (data.x, data.y, data.weights))
-                self._check_labels(data.y)
+                self._check_labels(data.y, data.weights)
                 rows = program.loop.run(data.leaves, batch_size, 1)
                 logs, done = program.logs(rows[0]), data.steps(batch_size)
         if calls is not None:
@@ -436,11 +436,11 @@ class Trainer(Predicting):
                     self._go_on(kind, (x, y, w), sums)
                     sums = None
                 if self.run_eagerly:
-                    self._check_labels(y)
+                    self._check_labels(y, w)
                     logs = self._eager_step(train, (x, y, w))
                 else:
                     program = self._program(kind, (x, y, w))
-                    self._check_labels(y)
+                    self._check_labels(y, w)
                     program.step(*tree.flatten(x), *tree.flatten(y), *tree.flatten(w))
             except Exception as error:
                 error.add_note(f"  in batch {done + 1}")
@@ -521,7 +521,7 @@ class Trainer(Predicting):
             logs = self._eager_step(kind == "train", (data.x, data.y, data.weights))
         else:
             program = self._program(kind, (data.x, data.y, data.weights))
-            self._check_labels(data.y)
+            self._check_labels(data.y, data.weights)
             found = program.metrics
             for m in found:
                 m.reset_state()

@@ -114,8 +114,7 @@ fn classes(py: Python<'_>) -> PyResult<&Classes> {
 
 fn raise(error: &Error) -> PyErr {
     crate::interpreter::attach(|py| {
-        // The core writes a message in one line; here the hint gets its own, as in all of Python.
-        let text = error.to_string().replacen("; hint: ", "\n  hint: ", 1);
+        let text = error.to_string();
         let classes = match classes(py) {
             Ok(classes) => classes,
             Err(error) => return error,

@@ -5,6 +5,7 @@ use crate::error::{Result, enter};
 use crate::function::{PyFunction, predict};
 use crate::tensor::{PyTensor, read};
 use crate::variable::PyVariable;
+use fastnn::error::shown;
 use fastnn::graph::Arg;
 use fastnn::save::{self, Model, Replacement};
 use fastnn::tensor::{Tensor, Variable};
@@ -19,14 +20,14 @@ fn check_exists(path: &Path) -> Result<()> {
     if path.is_dir() {
         return Err(PyIsADirectoryError::new_err(format!(
             "{} is a folder, wanted a file\n  hint: name the file in it",
-            path.display()
+            shown(path)
         ))
         .into());
     }
     if !path.exists() {
         return Err(PyFileNotFoundError::new_err(format!(
             "there is no file {}\n  hint: a path starts at the working folder, see os.getcwd()",
-            path.display()
+            shown(path)
         ))
         .into());
     }

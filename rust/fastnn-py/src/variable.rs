@@ -28,7 +28,7 @@ impl PyVariable {
         if got.shape != ty.shape {
             return Err(fastnn::error::Error::Shape(format!(
                 "assign: the new value of variable '{}' has shape {}, wanted {}\n  hint: reshape the value",
-                self.0.name(),
+                fastnn::error::visible(&self.0.name()),
                 got.shape,
                 ty.shape
             ))

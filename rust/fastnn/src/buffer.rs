@@ -213,7 +213,7 @@ impl Class {
 fn refuse(bytes: usize, free: Option<usize>) -> Error {
     let free = free.map_or(String::new(), |f| format!("; {f} bytes are available"));
     Error::Memory(format!(
-        "cannot allocate {bytes} bytes{free}; hint: use a smaller batch or a smaller model"
+        "cannot allocate {bytes} bytes{free}\n  hint: use a smaller batch or a smaller model"
     ))
 }
 

@@ -4,7 +4,7 @@
 //! snapshots, a call with updates takes its variables out in one fixed order.
 
 use crate::dim::{Binder, Bindings, Dim};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, visible};
 use crate::exec::cpu::Arenas;
 use crate::graph::{Arg, Graph, Id, Ty};
 use crate::shape::{DType, Shape};
@@ -180,7 +180,7 @@ impl Function {
             if variable.ty() != value.ty() {
                 return crate::shape_err!(
                     "Function: the update of variable '{}' is {}, wanted {}\n  hint: reshape or cast the new value",
-                    variable.name(),
+                    visible(&variable.name()),
                     value.ty(),
                     variable.ty()
                 );
@@ -188,7 +188,7 @@ impl Function {
             if all.iter().any(|b| Arc::ptr_eq(&b.variable, variable)) {
                 return crate::data_err!(
                     "Function: variable '{}' is updated twice\n  hint: add the two updates into one",
-                    variable.name()
+                    visible(&variable.name())
                 );
             }
             all.push(Bound { variable: variable.clone(), updated: true });
@@ -269,7 +269,7 @@ impl Function {
             if arg.ty.dtype != input.ty.dtype {
                 return crate::data_err!(
                     "'{}' has type {}, wanted {}\n  hint: convert the array, as x.astype(type) does in NumPy",
-                    input.name,
+                    visible(&input.name),
                     arg.ty.dtype.name(),
                     input.ty.dtype.name()
                 );
@@ -312,7 +312,7 @@ impl Function {
             format!("the arrays do not share one size '{symbol}':")
         };
         for (input, arg) in self.inputs.iter().zip(args) {
-            let _ = write!(text, " '{}' has shape {};", input.name, arg.ty.shape);
+            let _ = write!(text, " '{}' has shape {};", visible(&input.name), arg.ty.shape);
         }
         text.push_str(" wanted ");
         text.push_str(&if batch { "the same first size".into() } else { self.signature() });
@@ -415,7 +415,7 @@ impl Function {
         let bindings = self.bindings(args)?;
         if !self.inputs.iter().any(|i| i.ty.shape.dims().first() == Some(&Dim::BATCH)) {
             return crate::shape_err!(
-                "predict: no input has a batch axis ({}); hint: call the function instead",
+                "predict: no input has a batch axis ({})\n  hint: call the function instead",
                 self.signature()
             );
         }
@@ -554,7 +554,7 @@ fn stray(name: &str, ty: Ty) -> Error {
 
 fn misfit(input: &Input, got: Ty) -> Error {
     let (want, have) = (input.ty.shape.dims(), got.shape.dims());
-    let mut text = format!("'{}' has shape {}, wanted {}", input.name, got.shape, input.ty.shape);
+    let mut text = format!("'{}' has shape {}, wanted {}", visible(&input.name), got.shape, input.ty.shape);
     if want.len() == have.len() + 1 && want.first() == Some(&Dim::BATCH) && want[1..] == *have {
         text.push_str("\n  hint: the batch axis is missing; pass x[None] for a single sample");
     } else if let (Some(w), Some(h)) = (want.last(), have.last())

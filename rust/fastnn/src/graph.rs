@@ -564,7 +564,7 @@ pub fn part_def(op: &OpDef, index: i64) -> Result<&'static PartDef> {
     match usize::try_from(index - 1).ok().and_then(|at| op.parts.get(at)) {
         Some(def) => Ok(def),
         None => crate::data_err!(
-            "part: '{}' has {} results, there is no result {index}; hint: results count from 0",
+            "part: '{}' has {} results, there is no result {index}\n  hint: results count from 0",
             op.name,
             op.parts.len() + 1
         ),

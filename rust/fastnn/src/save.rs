@@ -11,7 +11,7 @@ pub use replace::Replacement;
 pub use safetensors::{Entry, File, read, read_from, write};
 
 use crate::dim::{Binder, Bindings, Dim};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use crate::function::Function;
 use crate::graph::{Arg, Ty};
 use crate::shape::DType;
@@ -91,7 +91,7 @@ impl Model {
     /// Reads a model file. Errors with `Format` when it is damaged, foreign or has no graph, with
     /// `Io` when it cannot be read.
     pub fn load(path: &Path) -> Result<Model> {
-        let name = path.display().to_string();
+        let name = shown(path);
         Model::from_file(read(path)?).map_err(|error| match error {
             Error::Format(text) | Error::Shape(text) | Error::Data(text) => {
                 Error::Format(format!("{name}: {text}"))

@@ -213,7 +213,7 @@ impl Shape {
         let a = if axis < 0 { axis + rank } else { axis };
         if a < 0 || a >= rank {
             return crate::shape_err!(
-                "{what}: axis {axis} is out of range for shape {self}; hint: use -{rank} to {}",
+                "{what}: axis {axis} is out of range for shape {self}\n  hint: use -{rank} to {}",
                 rank - 1
             );
         }

@@ -389,7 +389,7 @@ impl Tensor {
         }
         if self.ty().shape.count() != 1 {
             return crate::shape_err!(
-                "item: got shape {}, wanted exactly one element; hint: index first, or use tolist()",
+                "item: got shape {}, wanted exactly one element\n  hint: index first, or use tolist()",
                 self.ty().shape
             );
         }

@@ -40,6 +40,7 @@ def save_model(model: Any, path: str) -> None:
         "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
     }
     weights = state.weights_bytes(model)
+    state.warn_of_frozen(model)
     replace_file(path, lambda temporary: write_archive(temporary, entry, metadata, weights))
 
 
@@ -58,6 +59,7 @@ def save_legacy(model: Any, path: str) -> None:
     content = state.hdf5_bytes(
         lambda file, _: legacy.write_model(file, model, entry, KERAS_VERSION), libver="latest"
     )
+    state.warn_of_frozen(model)
     replace_file(path, lambda temporary: Path(temporary).write_bytes(content))
 
 
@@ -96,6 +98,7 @@ def _load_archive(path: str, compile: bool, limit: int) -> Any:
     settings = config.get("compile_config") if compile else None
     with Reader(weights, path, 4 * limit) as reader:
         state.read_places(reader, model, False)
+        state.read_run(reader, model)
         if isinstance(settings, dict) and settings.get("optimizer") is not None:
             _compile(model, settings)
             state.read_optimizer(reader, model)
@@ -107,6 +110,7 @@ def _load_legacy(path: str, compile: bool, limit: int) -> Any:
         entry, settings = legacy.read_model_config(reader, path)
         model = _built(entry, limit)
         legacy.read_weights(reader, model, False)
+        state.read_run(reader, model)
         if compile and settings is not None and settings["optimizer"] is not None:
             _compile(model, settings)
             legacy.read_optimizer(reader, model)
@@ -143,6 +147,7 @@ def load_weights(
             legacy.read_weights(reader, model, skip_mismatch)
         else:
             state.read_places(reader, model, skip_mismatch)
+        state.read_run(reader, model, whole=False)
 
 
 def read_weights(path: str, max_bytes: int | None = None) -> dict[str, np.ndarray[Any, Any]]:

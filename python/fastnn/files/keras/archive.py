@@ -13,6 +13,7 @@ import zipfile
 import zlib
 from typing import Any, NoReturn
 
+from fastnn.base.messages import escaped
 from fastnn.errors import FormatError
 from fastnn.serialization.encoding import as_json
 
@@ -81,7 +82,7 @@ def read_archive(path: str, max_bytes: int) -> tuple[Any, bytes]:
             for name in (CONFIG, WEIGHTS):
                 if name not in members:
                     have = ", ".join(sorted(members)[:6]) or "nothing"
-                    _refuse(path, f"no member {name!r}; it holds {have[:200]}",
+                    _refuse(path, f"no member {name!r}; it holds {escaped(have[:200])}",
                             "a Keras file has config.json and model.weights.h5")  # fmt: skip
             config = _read(archive, members[CONFIG], MAX_CONFIG, path)
             weights = _read(archive, members[WEIGHTS], max_bytes, path)

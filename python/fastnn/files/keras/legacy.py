@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.base.messages import escaped
 from fastnn.errors import FormatError, told, warn_of_skipped
 from fastnn.files.keras.archive import read_json
 from fastnn.files.keras.hdf5 import Reader
-from fastnn.files.keras.state import assign_all
+from fastnn.files.keras.state import as_keras_builds, assign_all, write_run
 from fastnn.serialization.keras_names import op_of_class
 
 __all__ = [
@@ -26,6 +27,10 @@ __all__ = [
     "read_weights",
     "write_model",
 ]
+
+
+#: Where the optimiser's state stands in files that are written here.
+_OPTIMIZER = "fastnn/optimizer"
 
 
 def is_legacy(reader: Reader) -> bool:
@@ -67,7 +72,7 @@ def read_weights(reader: Reader, model: Any, skip_mismatch: bool) -> None:
         raise FormatError(
             f"{reader.label!r} does not fit the model: it holds weights of {len(saved)} layers, "
             f"the model has {len(layers)} layers with weights\n"
-            f"  hint: the file holds {', '.join(n for n, _ in saved[:8])}"
+            f"  hint: the file holds {escaped(', '.join(n for n, _ in saved[:8]))}"
         )
     values: list[tuple[Any, Any]] = []
     faults: list[str] = []
@@ -121,10 +126,7 @@ def named_arrays(reader: Reader) -> dict[str, np.ndarray[Any, Any]]:
 
 
 def write_model(file: Any, model: Any, entry: dict[str, Any], version: str) -> None:
-    """Writes a whole model into an open HDF5 file in the layout of Keras's `.h5` files.
-
-    The optimiser's settings are written, its state is not: training goes on from zero moments.
-    """
+    """Writes a whole model into an open HDF5 file in the layout of Keras's `.h5` files."""
     settings = entry.get("compile_config") or {}
     file.attrs["keras_version"], file.attrs["backend"] = version, "tensorflow"
     file.attrs["model_config"] = json.dumps(
@@ -144,6 +146,11 @@ def write_model(file: Any, model: Any, entry: dict[str, Any], version: str) -> N
     for layer in model.layers:
         _write_weights(root.create_group(layer.name), _expected(layer))
     _write_weights(root.create_group("top_level_model_weights"), model._own())
+    if settings.get("optimizer") is not None and model.optimizer.built:
+        # Not where Keras looks: it builds the optimiser for none of the layers' weights then.
+        optimizer = as_keras_builds(model.optimizer, model)
+        _write_weights(file.create_group(_OPTIMIZER), optimizer.variables)
+    write_run(file, model)
 
 
 def _write_weights(group: Any, weights: list[Any]) -> None:
@@ -269,12 +276,16 @@ def _calls(nodes: Any) -> list[Any]:
 
 def read_optimizer(reader: Reader, model: Any) -> None:
     """The optimiser's state, when its arrays fit this optimiser; older ones kept other state."""
-    names = reader.texts("optimizer_weights", "weight_names")
+    root = _OPTIMIZER if "optimizer" in (reader.names("fastnn") or []) else "optimizer_weights"
+    names = reader.texts(root, "weight_names")
     if not names or not model.compiled:
         return
     model.optimizer.build(model.trainable_variables)
     own = model.optimizer.variables
     if len(own) != len(names):
+        warn_of_skipped(reader.label, [
+            f"the optimizer's state has {len(names)} arrays, {len(own)} are wanted; it starts anew"
+        ])  # fmt: skip
         return
-    paths = [f"optimizer_weights/{n}" for n in names]
+    paths = [f"{root}/{n}" for n in names]
     assign_all(reader, [(v, reader.array(p, v.shape)) for v, p in zip(own, paths, strict=True)])

@@ -1,27 +1,37 @@
 """Where Keras's files keep each array: `layers/<class>[_n]/…/vars/<i>`, `optimizer/vars/<i>`.
 
 Groups are numbered by class, in the order of `model.layers`; the layer's own name is an attribute.
-Depends on `hdf5`, `layers`. Layout: Keras 3.15 `saving/saving_lib.py`.
+Random states and the seed of the order of samples, which Keras does not save, stand in a group of
+their own that it passes over. Depends on `hdf5`, `layers`. Layout: Keras 3.15
+`saving/saving_lib.py`.
 """
 
 from __future__ import annotations
 
 import io
+import json
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from fastnn import _core
+from fastnn.base.messages import escaped
 from fastnn.config import snake_case
 from fastnn.errors import FastnnError, FormatError, told, warn_of_skipped
 from fastnn.files.atomic import uninterrupted
+from fastnn.files.keras.archive import read_json
 from fastnn.files.keras.hdf5 import Reader, h5py_or_hint
+from fastnn.files.variables import random_states
 from fastnn.layers import Layer
 from fastnn.layers.base.module import modules_in
 from fastnn.optimizers import Optimizer
 
-__all__ = ["Place", "places", "read_places", "weights_bytes"]
+__all__ = [
+    "Place", "as_keras_builds", "places", "read_places", "read_run", "warn_of_frozen",
+    "weights_bytes", "write_run",
+]  # fmt: skip
 
 #: The group's path, the owner (a layer or optimiser), and its variables in order.
 Place = tuple[str, Any, list[Any]]
@@ -68,19 +78,36 @@ def _children(owner: Any) -> Iterator[tuple[str, Any]]:
     for name in sorted(found, key=lambda n: f"~{n}" if n.startswith("_") else n):
         child = found[name]
         if isinstance(child, Optimizer) and kind is not None:
-            child = _as_keras_builds(child, owner)
+            child = as_keras_builds(child, owner)
         if isinstance(child, Layer | Optimizer) or (
             isinstance(child, list | tuple | dict) and _has_layers(child)
         ):
             yield name, child
 
 
-def _as_keras_builds(optimizer: Any, model: Any) -> Any:
+def as_keras_builds(optimizer: Any, model: Any) -> Any:
     """The optimiser with state for what the model trains now, in the order Keras expects."""
     if not optimizer.built:
         return optimizer
     optimizer.build(model.trainable_variables)
     return optimizer.part(model.trainable_variables)
+
+
+def warn_of_frozen(model: Any) -> None:
+    """Says what of the optimiser's state Keras's files have no place for."""
+    if not model.compiled or model.optimizer is None or not model.optimizer.built:
+        return
+    inside = set(model.weights)
+    kept = model.optimizer.part(v for v in model.optimizer._trainable if v in inside)
+    dropped = len(kept.variables) - len(as_keras_builds(model.optimizer, model).variables)
+    if dropped > 0:
+        warnings.warn(
+            "Keras's files hold the optimizer's state of the weights that are trained now; "
+            f"{dropped} of its {len(kept.variables)} arrays belong to frozen weights and are left "
+            "out\n  hint: save to '.safetensors', which holds them all",
+            UserWarning,
+            stacklevel=4,
+        )
 
 
 def _has_layers(value: Any) -> bool:
@@ -142,7 +169,55 @@ def hdf5_bytes(write: Callable[[Any, Callable[[], None]], None], **settings: Any
 
 def weights_bytes(model: Any) -> bytes:
     """The content of `model.weights.h5`."""
-    return hdf5_bytes(lambda file, look: write_places(file, places(model), look))
+
+    def write(file: Any, look: Callable[[], None]) -> None:
+        write_places(file, places(model), look)
+        write_run(file, model)
+
+    return hdf5_bytes(write)
+
+
+#: Where the state of a run stands that Keras's layout has no place for: JSON as bytes.
+_RUN = "fastnn/run"
+
+
+def write_run(file: Any, model: Any) -> None:
+    """Random states and the seed of the order of samples into an open HDF5 file."""
+    states = random_states(model)
+    values = _core.snapshots(list(states.values()))
+    numbers = {n: np.asarray(v.numpy()).tolist() for n, v in zip(states, values, strict=True)}
+    run = {"shuffle_seed": getattr(model, "_shuffle_seed", None), "random_states": numbers}
+    file.create_dataset(_RUN, data=np.frombuffer(json.dumps(run).encode(), np.uint8))
+
+
+def read_run(reader: Reader, model: Any, whole: bool = True) -> None:
+    """Sets what `write_run` wrote, without `whole` the random states alone.
+
+    A file of Keras's own has none of it.
+    """
+    if "run" not in (reader.names("fastnn") or []):
+        return
+    text = reader.array(_RUN, None).astype(np.uint8).tobytes()
+    run = read_json(text, _RUN, reader.label)
+    states = run.get("random_states") if isinstance(run, dict) else None
+    if not isinstance(states, dict):
+        raise FormatError(f"{reader.label!r}: {_RUN!r} holds no random states\n  hint: damaged?")
+    own, values = random_states(model), []
+    for name, v in own.items():
+        numbers = np.asarray(states.get(name, v.numpy()))
+        if numbers.shape != tuple(v.shape) or numbers.dtype.kind != "i":
+            raise FormatError(
+                f"{reader.label!r}: the random state {name!r} is no list of {v.shape[0]} integers"
+                "\n  hint: the file is damaged"
+            )
+        values.append((v, numbers))
+    if left := [name for name in states if name not in own]:
+        shown = escaped(", ".join(left[:8]))
+        warn_of_skipped(reader.label, [f"no layer draws from the random states {shown}"])
+    assign_all(reader, values)
+    if whole:
+        seed = run.get("shuffle_seed")
+        model._shuffle_seed = seed if isinstance(seed, int) else None
 
 
 # ---- reading -------------------------------------------------------------------------------------
@@ -182,7 +257,7 @@ def read_places(reader: Reader, model: Any, skip_mismatch: bool) -> None:
     left = [at for at in reader.holders() if at.removesuffix("vars").strip("/") not in taken]
     left = [at for at in left if "optimizer" not in at.split("/")[:-1]]
     if left:
-        faults.append(f"the model has no place for the weights in {', '.join(left[:8])}")
+        faults.append(f"the model has no place for the weights in {escaped(', '.join(left[:8]))}")
     if faults and not skip_mismatch:
         raise FormatError(
             f"{reader.label!r} does not fit the model: {faults[0]}\n"

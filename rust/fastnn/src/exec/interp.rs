@@ -105,7 +105,7 @@ fn input(node: &Node, inputs: &[Host]) -> Result<Host> {
     match inputs.get(slot) {
         Some(value) if value.ty == node.ty => Ok(value.clone()),
         Some(value) => crate::shape_err!(
-            "input {slot} is {}, the graph was built for {}; hint: replay the graph for those sizes",
+            "input {slot} is {}, the graph was built for {}\n  hint: replay the graph for those sizes",
             value.ty,
             node.ty
         ),

@@ -136,6 +136,23 @@ pub trait Build {
         let root = self.sqrt(safe);
         self.where_(flat, zero, root)
     }
+    /// The power of two to multiply values by whose largest is given, so that their squares stay
+    /// in the range of f32 when they are added up; mostly 1.
+    fn scale_of_squares(&mut self, largest: Id) -> Id {
+        let number = |g: &mut Self, exponent: i32| g.number(2f64.powi(exponent));
+        let (zero, one) = (self.number(0.0), self.number(1.0));
+        let (far, tiny) = (number(self, -76), number(self, 96));
+        let (high, low, lowest) = (number(self, 60), number(self, -30), number(self, -80));
+        let up = number(self, 60);
+        let some = self.less(zero, largest);
+        let tiny = self.where_(some, tiny, one);
+        let is_low = self.less(largest, low);
+        let small = self.where_(is_low, up, one);
+        let is_lowest = self.less(largest, lowest);
+        let small = self.where_(is_lowest, tiny, small);
+        let is_high = self.less(high, largest);
+        self.where_(is_high, far, small)
+    }
     /// `x * value`.
     fn mul_scalar(&mut self, x: Id, value: f64) -> Id {
         let v = self.number(value);

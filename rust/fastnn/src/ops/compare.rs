@@ -192,13 +192,13 @@ fn infer_where(types: &[Ty], _: &[Attr]) -> Result<Ty> {
     let [cond, a, b] = [types[0], types[1], types[2]];
     rule::typed("where", "cond", cond, DType::Bool)?;
     if a.dtype != b.dtype {
-        return data_err!("where: a is {a} and b is {b}; hint: cast one of them");
+        return data_err!("where: a is {a} and b is {b}\n  hint: cast one of them");
     }
     let values = rule::broadcast("where", &a.shape, &b.shape)?;
     match rule::broadcast("where", &cond.shape, &values) {
         Ok(shape) => Ok(Ty { shape, dtype: a.dtype }),
         Err(_) => shape_err!(
-            "where: cond {} does not broadcast with a {} and b {}; hint: sizes must be equal or 1, counted from the last axis",
+            "where: cond {} does not broadcast with a {} and b {}\n  hint: sizes must be equal or 1, counted from the last axis",
             cond.shape,
             a.shape,
             b.shape

@@ -226,9 +226,10 @@ elementwise! {
         formula: "1 / np.sqrt(x)",
         domain: &[POSITIVE],
         grad(g, y, dy): {
-            let cube = g.square(y);
-            let cube = g.mul(cube, y);
-            let d = g.mul(dy, cube);
+            // From the left: the cube of y alone would overflow for x below 1e-26.
+            let d = g.mul(dy, y);
+            let d = g.mul(d, y);
+            let d = g.mul(d, y);
             [g.mul_scalar(d, -0.5)]
         },
         smooth: true,
@@ -392,7 +393,7 @@ rows! {
         accept: Accept::Number,
         infer: |types, attrs| {
             if attrs[0].float() > attrs[1].float() {
-                return crate::data_err!("clip: min {} is above max {}; hint: swap them", attrs[0].float(), attrs[1].float());
+                return crate::data_err!("clip: min {} is above max {}\n  hint: swap them", attrs[0].float(), attrs[1].float());
             }
             rule::arity("clip", types, 1)?;
             Ok(types[0])

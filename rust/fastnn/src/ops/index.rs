@@ -101,7 +101,7 @@ rows! {
             rule::arity("one_hot", types, 1)?;
             rule::typed("one_hot", "indices", types[0], DType::I32)?;
             if !attrs[0].size().is_open() && !attrs[0].size().is_positive() {
-                return data_err!("one_hot: num_classes is {}; hint: at least 1", attrs[0].size());
+                return data_err!("one_hot: num_classes is {}\n  hint: at least 1", attrs[0].size());
             }
             let mut dims = types[0].shape.dims().to_vec();
             dims.push(attrs[0].size());
@@ -148,7 +148,7 @@ rows! {
             let shape = rule::sizes("take_grad", &attrs[0].sizes())?;
             let taken = infer_take(&[Ty::f32(shape), types[1]], &attrs[1..])?;
             if rule::meet(taken.shape.dims(), types[0].shape.dims()).is_none() {
-                return shape_err!("take_grad: dy {} is not what take gives from {shape}, {}; hint: pass the attributes of the take", types[0].shape, taken.shape);
+                return shape_err!("take_grad: dy {} is not what take gives from {shape}, {}\n  hint: pass the attributes of the take", types[0].shape, taken.shape);
             }
             Ok(Ty::f32(shape))
         },
@@ -201,7 +201,7 @@ rows! {
             let shape = rule::sizes("take_along_axis_grad", &attrs[0].sizes())?;
             infer_along(&[Ty::f32(shape), types[1]], &attrs[1..])?;
             if rule::meet(types[0].shape.dims(), types[1].shape.dims()).is_none() {
-                return shape_err!("take_along_axis_grad: dy {} and indices {} differ in shape; hint: one gradient per index", types[0].shape, types[1].shape);
+                return shape_err!("take_along_axis_grad: dy {} and indices {} differ in shape\n  hint: one gradient per index", types[0].shape, types[1].shape);
             }
             Ok(Ty::f32(shape))
         },
@@ -354,7 +354,7 @@ fn checked(name: &str, indices: Arg, n: usize, of: &Shape) -> Result<Vec<i32>> {
             Some(Ok(at)) => out.push(at),
             Some(Err(_)) => {
                 return data_err!(
-                    "{name}: index {i} at position {:?} lies past 2**31 on an axis of {n} elements; hint: split the axis",
+                    "{name}: index {i} at position {:?} lies past 2**31 on an axis of {n} elements\n  hint: split the axis",
                     place()
                 );
             }
@@ -394,7 +394,7 @@ fn infer_along(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     let (a, b) = (x.dims(), indices.dims());
     if a.len() != b.len() || (0..a.len()).any(|i| i != axis && a[i].meet(b[i]).is_none()) {
         return shape_err!(
-            "take_along_axis: indices {indices} do not fit x {x} outside axis {axis}; hint: broadcast the indices first"
+            "take_along_axis: indices {indices} do not fit x {x} outside axis {axis}\n  hint: broadcast the indices first"
         );
     }
     Ok(Ty { shape: indices, dtype: types[0].dtype })
@@ -442,7 +442,7 @@ fn position(index: i32, n: usize) -> Option<usize> {
 
 fn out_of_range<T>(name: &str, index: i32, place: &[usize], n: usize, of: &Shape) -> Result<T> {
     data_err!(
-        "{name}: index {index} at position {place:?} is out of range for {n} elements along the axis of {of}; hint: use {}..{n}",
+        "{name}: index {index} at position {place:?} is out of range for {n} elements along the axis of {of}\n  hint: use {}..{n}",
         -(n as i64)
     )
 }

@@ -85,7 +85,7 @@ fn infer_softmax(types: &[Ty], _: &[Attr]) -> Result<Ty> {
     let (target, logits) = (types[0].shape, types[1].shape);
     if rule::meet(target.dims(), logits.dims()).is_none() || logits.rank() == 0 {
         return shape_err!(
-            "softmax_cross_entropy: target {target} and logits {logits} need one shape with at least 1 axis; hint: for class numbers use sparse_softmax_cross_entropy"
+            "softmax_cross_entropy: target {target} and logits {logits} need one shape with at least 1 axis\n  hint: for class numbers use sparse_softmax_cross_entropy"
         );
     }
     Ok(Ty::f32(Shape::new(&logits.dims()[..logits.rank() - 1])?))
@@ -99,7 +99,7 @@ fn infer_sparse(types: &[Ty], _: &[Attr]) -> Result<Ty> {
     let (logits, labels) = (types[0].shape, types[1].shape);
     if logits.rank() == 0 || rule::meet(labels.dims(), &logits.dims()[..logits.rank() - 1]).is_none() {
         return shape_err!(
-            "{NAME}: labels {labels} do not fit logits {logits}; hint: labels have the shape of logits without the last axis"
+            "{NAME}: labels {labels} do not fit logits {logits}\n  hint: labels have the shape of logits without the last axis"
         );
     }
     Ok(Ty::f32(labels))
@@ -124,7 +124,7 @@ pub(crate) fn sparse_step(ctx: &StepCtx<'_>) -> Result<()> {
         let label = unsafe { values.add(i).read() };
         if label < 0 || label as usize >= n {
             return data_err!(
-                "sparse_softmax_cross_entropy: label {label} at position {i} is outside 0..{n} ({n} logits per sample); hint: labels count from 0, or the last layer needs more units"
+                "sparse_softmax_cross_entropy: label {label} at position {i} is outside 0..{n} ({n} logits per sample)\n  hint: labels count from 0, or the last layer needs more units"
             );
         }
     }

@@ -53,7 +53,7 @@ fn infer(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     let (a, b) = (types[0].shape, types[1].shape);
     if a.rank() < 2 || b.rank() < 2 {
         return shape_err!(
-            "matmul: operands need at least 2 axes, got {a} and {b}; hint: use dot, or expand_dims the vector"
+            "matmul: operands need at least 2 axes, got {a} and {b}\n  hint: use dot, or expand_dims the vector"
         );
     }
     let (ta, tb) = (attrs[0].flag(), attrs[1].flag());
@@ -62,7 +62,7 @@ fn infer(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     if k.meet(k2).is_none() {
         let mark = |t: bool| if t { " transposed" } else { "" };
         return shape_err!(
-            "matmul: inner sizes differ: {a}{} @ {b}{}; hint: columns of a must equal rows of b, here they are {k} and {k2}",
+            "matmul: inner sizes differ: {a}{} @ {b}{}\n  hint: columns of a must equal rows of b, here they are {k} and {k2}",
             mark(ta),
             mark(tb)
         );
@@ -128,7 +128,7 @@ fn infer_dot(types: &[Ty], _: &[Attr]) -> Result<Ty> {
     let inner = inner_axis(&b);
     if da[da.len() - 1].meet(db[inner]).is_none() {
         return shape_err!(
-            "dot: the last axis of {a} and axis {inner} of {b} differ; hint: transpose one of them"
+            "dot: the last axis of {a} and axis {inner} of {b} differ\n  hint: transpose one of them"
         );
     }
     let mut dims = da[..da.len() - 1].to_vec();

@@ -47,7 +47,7 @@ rows! {
             let shape = types[0].shape;
             let axes = rule::axes(&attrs[0], &shape, "squeeze")?;
             if let Some(&i) = axes.iter().find(|&&i| shape.dims()[i].meet(Dim::ONE).is_none()) {
-                return shape_err!("squeeze: axis {i} of {shape} does not have size 1; hint: use reshape");
+                return shape_err!("squeeze: axis {i} of {shape} does not have size 1\n  hint: use reshape");
             }
             Ok(Ty { shape: rule::reduced(&shape, &axes, false)?, dtype: types[0].dtype })
         },
@@ -201,7 +201,7 @@ rows! {
             let parts = parts("unslice", &shape, &attrs[1..])?;
             let counts: Vec<Dim> = parts.iter().map(|p| p.count).collect();
             if rule::meet(&counts, types[0].shape.dims()).is_none() {
-                return shape_err!("unslice: {} is not the shape of that slice of {shape}; hint: pass the attributes of the slice", types[0].shape);
+                return shape_err!("unslice: {} is not the shape of that slice of {shape}\n  hint: pass the attributes of the slice", types[0].shape);
             }
             Ok(Ty { shape, dtype: types[0].dtype })
         },
@@ -255,7 +255,7 @@ rows! {
         infer: |types, attrs| {
             let wide = types.iter().map(|&t| infer_expand_dims(&[t], attrs)).collect::<Result<Vec<_>>>()?;
             if let Some(t) = types.iter().find(|t| rule::meet(t.shape.dims(), types[0].shape.dims()).is_none()) {
-                return shape_err!("stack: shapes {} and {} differ; hint: concatenate joins along an existing axis", types[0].shape, t.shape);
+                return shape_err!("stack: shapes {} and {} differ\n  hint: concatenate joins along an existing axis", types[0].shape, t.shape);
             }
             infer_concatenate(&wide, attrs)
         },
@@ -368,13 +368,13 @@ fn infer_reshape(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     let known: Dim = dims.iter().filter(|&&d| d != HOLE).product();
     let holes = dims.iter().filter(|&&d| d == HOLE).count();
     if holes > 1 {
-        return shape_err!("reshape: {dims:?} has {holes} sizes of -1; hint: at most one can be inferred");
+        return shape_err!("reshape: {dims:?} has {holes} sizes of -1\n  hint: at most one can be inferred");
     }
     if holes == 1 {
         let rest = if known.is_negative() { None } else { from.elements().divided(known) };
         let Some(rest) = rest else {
             return shape_err!(
-                "reshape: {from} cannot be divided into {dims:?}; hint: the other sizes multiply to {known}"
+                "reshape: {from} cannot be divided into {dims:?}\n  hint: the other sizes multiply to {known}"
             );
         };
         dims.iter_mut().filter(|d| **d == HOLE).for_each(|d| *d = rest);
@@ -382,7 +382,7 @@ fn infer_reshape(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     let shape = rule::sizes("reshape", &dims)?;
     if holes == 0 && shape.elements().meet(from.elements()).is_none() {
         return shape_err!(
-            "reshape: {from} to {shape} changes the number of elements; hint: use -1 for the size to infer"
+            "reshape: {from} to {shape} changes the number of elements\n  hint: use -1 for the size to infer"
         );
     }
     Ok(Ty { shape, dtype: types[0].dtype })
@@ -419,7 +419,7 @@ fn order(shape: &Shape, attr: &Attr) -> Result<Vec<usize>> {
     sorted.sort_unstable();
     if sorted.iter().copied().ne(0..shape.rank()) {
         return shape_err!(
-            "transpose: axes {:?} are not an order of the {} axes of {shape}; hint: name each axis once",
+            "transpose: axes {:?} are not an order of the {} axes of {shape}\n  hint: name each axis once",
             attr.ints(),
             shape.rank()
         );
@@ -460,7 +460,9 @@ fn parts(name: &str, shape: &Shape, attrs: &[Attr]) -> Result<Vec<Part>> {
     let part = |i: usize| {
         let (n, step) = (shape.dims()[i], step[i]);
         if step == 0 {
-            return data_err!("{name}: step 0 on axis {i} of {shape}; hint: steps are positive or negative");
+            return data_err!(
+                "{name}: step 0 on axis {i} of {shape}\n  hint: steps are positive or negative"
+            );
         }
         let from_front = |b: Dim| if b.is_negative() { b + n } else { b };
         let (begin, end) = (from_front(begin[i]), from_front(end[i]));
@@ -523,7 +525,7 @@ fn infer_pad(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     let (shape, widths) = (types[0].shape, attrs[0].sizes());
     if widths.len() != 2 * shape.rank() || widths.iter().any(|w| w.is_negative()) {
         return shape_err!(
-            "pad: widths {widths:?} do not fit {shape}; hint: give (before, after) >= 0 for each of the {} axes",
+            "pad: widths {widths:?} do not fit {shape}\n  hint: give (before, after) >= 0 for each of the {} axes",
             shape.rank()
         );
     }
@@ -539,7 +541,7 @@ fn pad_parts(shape: &Shape, widths: &Attr) -> Vec<Part> {
 
 fn infer_concatenate(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     let Some(first) = types.first() else {
-        return shape_err!("concatenate: no tensors; hint: give at least one");
+        return shape_err!("concatenate: no tensors\n  hint: give at least one");
     };
     let axis = first.shape.axis(attrs[0].int(), "concatenate")?;
     let mut dims = first.shape.dims().to_vec();
@@ -550,14 +552,14 @@ fn infer_concatenate(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
             if other.len() == dims.len() { (0..dims.len()).map(met).collect() } else { None };
         let Some(met) = met else {
             return shape_err!(
-                "concatenate: shapes {} and {} differ outside axis {axis}; hint: only the joined axis may differ",
+                "concatenate: shapes {} and {} differ outside axis {axis}\n  hint: only the joined axis may differ",
                 first.shape,
                 t.shape
             );
         };
         if t.dtype != first.dtype {
             return data_err!(
-                "concatenate: inputs of different types, {first} and {t}; hint: cast one of them"
+                "concatenate: inputs of different types, {first} and {t}\n  hint: cast one of them"
             );
         }
         dims = met;
@@ -656,7 +658,7 @@ fn repeated(shape: &Shape, attrs: &[Attr]) -> Result<Vec<(Dim, Dim)>> {
 /// The shape of (repeats, size) per axis.
 fn multiplied(name: &str, pairs: &[(Dim, Dim)]) -> Result<Shape> {
     if let Some((r, _)) = pairs.iter().find(|(r, _)| r.is_negative()) {
-        return data_err!("{name}: repeats {r} is negative; hint: repeats count from 0");
+        return data_err!("{name}: repeats {r} is negative\n  hint: repeats count from 0");
     }
     Shape::new(&pairs.iter().map(|&(r, d)| d * r).collect::<Vec<_>>())
 }

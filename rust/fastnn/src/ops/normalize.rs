@@ -94,7 +94,7 @@ rows! {
 fn infer_last(name: &str, types: &[Ty]) -> Result<Ty> {
     let ty = rule::one_float(name, types)?;
     if ty.shape.rank() == 0 {
-        return shape_err!("{name}: x is a scalar, wanted at least 1 axis; hint: reshape it to (1,)");
+        return shape_err!("{name}: x is a scalar, wanted at least 1 axis\n  hint: reshape it to (1,)");
     }
     Ok(ty)
 }
@@ -143,15 +143,28 @@ fn log_softmax(row: &[f64]) -> Vec<f64> {
     row.iter().map(|e| e - top - log).collect()
 }
 
+/// The power of two that deviations may be multiplied by so that the sum of their squares and
+/// epsilon, multiplied by its square, keep every digit that counts beside epsilon.
+fn shrink_for(epsilon: f64) -> f64 {
+    if epsilon <= 0.0 {
+        return 1.0;
+    }
+    2f64.powi(-((112.0 + epsilon.log2()) / 2.0).clamp(0.0, 46.0) as i32)
+}
+
 /// With r = 1 / sqrt(variance + epsilon): dx = r (dy - mean(dy) - y mean(dy y)).
 fn layer_normalize_vjp(g: &mut Graph, y: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
     let epsilon = g.node(y).attrs[0].float();
     let mean = g.mean(x[0], &[-1], true);
     let away = g.sub(x[0], mean);
-    let square = g.square(away);
+    // Shrunk by a power of two, which is exact: squares of deviations up to 1e30 stay finite.
+    let shrink = shrink_for(epsilon);
+    let small = g.mul_scalar(away, shrink);
+    let square = g.square(small);
     let variance = g.mean(square, &[-1], true);
-    let stable = g.add_scalar(variance, epsilon);
+    let stable = g.add_scalar(variance, epsilon * shrink * shrink);
     let scale = g.rsqrt(stable);
+    let scale = g.mul_scalar(scale, shrink);
     let mean_dy = g.mean(dy, &[-1], true);
     let product = g.mul(dy, y);
     let along = g.mean(product, &[-1], true);

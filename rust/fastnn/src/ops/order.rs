@@ -75,7 +75,7 @@ fn infer_sort(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
 /// Positions are int32.
 fn countable(name: &str, shape: &Shape, axis: usize) -> Result<()> {
     if shape.dims()[axis].known().is_some_and(|n| n > i64::from(i32::MAX)) {
-        return shape_err!("{name}: an axis of {shape} is too long for int32 positions; hint: split it");
+        return shape_err!("{name}: an axis of {shape} is too long for int32 positions\n  hint: split it");
     }
     Ok(())
 }
@@ -84,12 +84,12 @@ fn infer_top_k(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     rule::arity("top_k", types, 1)?;
     let shape = types[0].shape;
     let Some(&n) = shape.dims().last() else {
-        return shape_err!("top_k: x is a scalar, wanted at least one axis; hint: reshape x to (1,)");
+        return shape_err!("top_k: x is a scalar, wanted at least one axis\n  hint: reshape x to (1,)");
     };
     let k = attrs[0].int();
     if k < 0 || (Dim::new(k) - n).is_positive() {
         return shape_err!(
-            "top_k: k is {k}, wanted 0 to {n}, the size of the last axis of x {shape}; hint: min(k, x.shape[-1])"
+            "top_k: k is {k}, wanted 0 to {n}, the size of the last axis of x {shape}\n  hint: min(k, x.shape[-1])"
         );
     }
     countable("top_k", &shape, shape.rank() - 1)?;

@@ -58,7 +58,7 @@ rows! {
         infer: |types, attrs| {
             let (low, high) = (attrs[1].int(), attrs[2].int());
             if i32::try_from(low).is_err() || i32::try_from(high).is_err() || low >= high {
-                return data_err!("random_integers: low {low} and high {high} need low < high, whole numbers of 32 bits; hint: high is not drawn");
+                return data_err!("random_integers: low {low} and high {high} need low < high, whole numbers of 32 bits\n  hint: high is not drawn");
             }
             infer("random_integers", types, &attrs[0].sizes(), DType::I32)
         },
@@ -108,7 +108,7 @@ rows! {
             rule::arity("dropout", types, 2)?;
             rule::typed("dropout", "x", types[0], DType::F32)?;
             if !(0.0..=1.0).contains(&attrs[0].float()) {
-                return data_err!("dropout: rate {} is not between 0 and 1; hint: it is the fraction dropped", attrs[0].float());
+                return data_err!("dropout: rate {} is not between 0 and 1\n  hint: it is the fraction dropped", attrs[0].float());
             }
             infer("dropout", &types[1..], types[0].shape.dims(), DType::F32)
         },
@@ -142,7 +142,7 @@ fn infer(name: &str, types: &[Ty], shape: &[Dim], dtype: DType) -> Result<Ty> {
     rule::typed(name, "key", types[0], DType::I32)?;
     if types[0].shape.dims() != [4] {
         return data_err!(
-            "{name}: key has shape {}, wanted (4,); hint: it is (seed low, seed high, counter, 0)",
+            "{name}: key has shape {}, wanted (4,)\n  hint: it is (seed low, seed high, counter, 0)",
             types[0].shape
         );
     }

@@ -208,7 +208,7 @@ rows! {
         accept: Accept::Float,
         infer: |types, attrs| infer_float("std", types, attrs),
         vjp: Vjp::Lowered,
-        kind: Kind::Lowered(|g, x, a| { let v = lower_variance(g, x, a)?; Ok(g.sqrt_flat(v)) }),
+        kind: Kind::Lowered(lower_std),
         reference: |x, a, out| fold(x, a, out, |v| variance(v).sqrt()),
         formula: "np.std(x, axis=axis, keepdims=keepdims)",
         domain: &[WIDE],
@@ -248,7 +248,7 @@ fn infer(name: &str, types: &[Ty], attrs: &[Attr], empty: Empty) -> Result<Ty> {
         && !out.dims().contains(&Dim::ZERO)
     {
         return shape_err!(
-            "{name}: no elements along the reduced axes of {shape}; hint: check that the input is not empty"
+            "{name}: no elements along the reduced axes of {shape}\n  hint: check that the input is not empty"
         );
     }
     Ok(Ty { shape: out, dtype: types[0].dtype })
@@ -272,7 +272,7 @@ fn infer_arg(name: &str, types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     let along: Dim = axes.iter().map(|&a| types[0].shape.dims()[a]).product();
     if along.known().is_some_and(|n| n > i64::from(i32::MAX)) {
         return shape_err!(
-            "{name}: {along} elements along the axis of {} are too many for int32 positions; hint: split it",
+            "{name}: {along} elements along the axis of {} are too many for int32 positions\n  hint: split it",
             types[0].shape
         );
     }
@@ -396,6 +396,35 @@ fn lower_variance(g: &mut Graph, x: &[Id], a: &[Attr]) -> Result<Id> {
     let away = g.sub(x[0], mean);
     let square = g.square(away);
     g.try_add(&MEAN, &[square], a)
+}
+
+/// The root of the variance. Deviations whose squares would leave the range of f32 are first
+/// multiplied by a power of two, which is exact; mostly by 1.
+fn lower_std(g: &mut Graph, x: &[Id], a: &[Attr]) -> Result<Id> {
+    let kept = [a[0].clone(), Attr::Bool(true)];
+    let mean = g.try_add(&MEAN, &[x[0]], &kept)?;
+    let mut away = g.sub(x[0], mean);
+    let shape = g.shape_of(x[0]);
+    let empty = shape.dims().contains(&Dim::ZERO);
+    let mut back = None;
+    if !empty {
+        let size = g.abs(away);
+        let largest = g.try_add(&MAX, &[size], &kept)?;
+        let scale = g.scale_of_squares(largest);
+        away = g.mul(away, scale);
+        back = Some(scale);
+    }
+    let square = g.square(away);
+    let variance = g.try_add(&MEAN, &[square], a)?;
+    let root = g.sqrt_flat(variance);
+    Ok(match back {
+        Some(scale) => {
+            let shape = g.shape_of(root);
+            let scale = g.reshape_to(scale, &shape);
+            g.div(root, scale)
+        }
+        None => root,
+    })
 }
 
 fn lower_logsumexp(g: &mut Graph, x: &[Id], a: &[Attr]) -> Result<Id> {

@@ -44,7 +44,7 @@ pub(super) fn typed(name: &str, arg: &str, ty: Ty, want: DType) -> Result<()> {
     if ty.dtype == want {
         return Ok(());
     }
-    data_err!("{name}: {arg} is {ty}, wanted {}; hint: cast({arg}, dtype='{}')", want.name(), want.name())
+    data_err!("{name}: {arg} is {ty}, wanted {}\n  hint: cast({arg}, dtype='{}')", want.name(), want.name())
 }
 
 /// A row with one f32 input: its type.
@@ -58,7 +58,7 @@ pub(super) fn one_float(name: &str, types: &[Ty]) -> Result<Ty> {
 pub(super) fn broadcast(name: &str, a: &Shape, b: &Shape) -> Result<Shape> {
     a.broadcast(b, name).or_else(|e| match e {
         crate::error::Error::Shape(text) => {
-            shape_err!("{text}; hint: sizes must be equal or 1, counted from the last axis")
+            shape_err!("{text}\n  hint: sizes must be equal or 1, counted from the last axis")
         }
         other => Err(other),
     })
@@ -71,7 +71,7 @@ pub(super) fn elementwise(takes: Takes, types: &[Ty]) -> Result<Ty> {
     let dtype = types[0].dtype;
     if let Some(other) = types.iter().find(|t| t.dtype != dtype) {
         return data_err!(
-            "{name}: inputs of different types, {} and {other}; hint: cast one of them",
+            "{name}: inputs of different types, {} and {other}\n  hint: cast one of them",
             types[0]
         );
     }
@@ -85,7 +85,7 @@ pub(super) fn elementwise(takes: Takes, types: &[Ty]) -> Result<Ty> {
             Accept::Truth => DType::Bool,
             _ => DType::F32,
         };
-        return data_err!("{name}: does not take {}; hint: cast it to {}", types[0], want.name());
+        return data_err!("{name}: does not take {}\n  hint: cast it to {}", types[0], want.name());
     }
     let mut shape = types[0].shape;
     for t in &types[1..] {
@@ -152,7 +152,7 @@ pub(super) fn widens(name: &str, shape: &Shape, wide: &Shape) -> Result<()> {
         return Ok(());
     }
     shape_err!(
-        "{name}: {shape} does not widen to {wide}; hint: sizes must be equal or 1, counted from the last axis"
+        "{name}: {shape} does not widen to {wide}\n  hint: sizes must be equal or 1, counted from the last axis"
     )
 }
 

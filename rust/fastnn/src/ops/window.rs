@@ -50,13 +50,13 @@ rows! {
             rule::arity("update_slice", types, 3)?;
             let (x, part) = (types[0], types[1]);
             if x.dtype != part.dtype || x.shape.rank() != part.shape.rank() {
-                return shape_err!("update_slice: part {part} does not fit x {x}; hint: same type and number of axes");
+                return shape_err!("update_slice: part {part} does not fit x {x}\n  hint: same type and number of axes");
             }
             let axes = axes_of("update_slice", &x.shape, &attrs[0])?;
             let sizes: Vec<Dim> = axes.iter().map(|&axis| part.shape.dims()[axis]).collect();
             let window = infer_window("update_slice", &x, types[2], attrs, &sizes)?;
             if window.shape != part.shape {
-                return shape_err!("update_slice: part {} is not as large as x {} along axes that have no start; hint: name the axis in axes", part.shape, x.shape);
+                return shape_err!("update_slice: part {} is not as large as x {} along axes that have no start\n  hint: name the axis in axes", part.shape, x.shape);
             }
             Ok(x)
         },
@@ -95,7 +95,7 @@ rows! {
 fn axes_of(name: &str, x: &Shape, axes: &Attr) -> Result<Vec<usize>> {
     let found = axes.ints().iter().map(|&a| x.axis(a, name)).collect::<Result<Vec<_>>>()?;
     if let Some(twice) = found.iter().enumerate().find(|(i, a)| found[..*i].contains(a)) {
-        return shape_err!("{name}: axis {} has two starts; hint: name each axis once", twice.1);
+        return shape_err!("{name}: axis {} has two starts\n  hint: name each axis once", twice.1);
     }
     Ok(found)
 }
@@ -111,7 +111,7 @@ fn infer_window(name: &str, x: &Ty, start: Ty, attrs: &[Attr], sizes: &[Dim]) ->
     };
     if !fits || sizes.len() != axes.len() {
         return shape_err!(
-            "{name}: start is {} and sizes are {sizes:?} for the axes {axes:?}; hint: one start and one size per axis",
+            "{name}: start is {} and sizes are {sizes:?} for the axes {axes:?}\n  hint: one start and one size per axis",
             start.shape
         );
     }
@@ -119,7 +119,7 @@ fn infer_window(name: &str, x: &Ty, start: Ty, attrs: &[Attr], sizes: &[Dim]) ->
     for (&axis, &size) in axes.iter().zip(sizes) {
         if (size - dims[axis]).is_positive() {
             return shape_err!(
-                "{name}: a window of {size} does not fit axis {axis} of x {}; hint: at most {}",
+                "{name}: a window of {size} does not fit axis {axis} of x {}\n  hint: at most {}",
                 x.shape,
                 dims[axis]
             );

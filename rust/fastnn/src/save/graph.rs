@@ -9,7 +9,7 @@
 use super::json;
 use super::safetensors::File;
 use crate::dim::{Dim, Expr};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, visible};
 use crate::function::{Function, Input};
 use crate::graph::{Attr, AttrDef, AttrKind, Body, Class, Graph, INPUT, Id, OpDef, PART, SCALAR, Ty};
 use crate::ops;
@@ -191,7 +191,7 @@ pub(super) fn from_json(text: &str, file: &File) -> Result<(Graph, Vec<Input>, V
     for name in list(&value, "constants", MOST_NODES)? {
         let name = name.as_str().unwrap_or_default();
         let Some((ty, _)) = file.tensors.get(name) else {
-            return wrong(format!("there is no tensor '{name}' in the file"));
+            return wrong(format!("there is no tensor '{}' in the file", visible(name)));
         };
         types.push(*ty);
         names.push(name.to_string());
@@ -282,7 +282,8 @@ impl Reader {
                 let found = if name == PART.name { Some(&PART) } else { ops::find(name) };
                 let Some(op) = found else {
                     return wrong(format!(
-                        "node {at} uses the op '{name}', which this library does not know\n  hint: update fastnn"
+                        "node {at} uses the op '{}', which this library does not know\n  hint: update fastnn",
+                        visible(name)
                     ));
                 };
                 let mut inputs = Vec::new();
@@ -304,7 +305,7 @@ impl Reader {
         let none = Map::new();
         let map = value.and_then(Value::as_object).unwrap_or(&none);
         if let Some(key) = map.keys().find(|k| op.attrs.iter().all(|a| a.name != k.as_str())) {
-            return wrong(format!("node {at} ({}) has the unknown attribute '{key}'", op.name));
+            return wrong(format!("node {at} ({}) has the unknown attribute '{}'", op.name, visible(key)));
         }
         let one = |def: &AttrDef| match (map.get(def.name), &def.default) {
             (Some(value), _) => self.attr_from(def, value, at),

@@ -2,7 +2,7 @@
 //! of 128, numbers keep their bits. A value in memory can take a hundred times its text, so what is
 //! built is counted while it is read, and refused past a budget.
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, visible};
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
 use std::cell::Cell;
@@ -83,7 +83,9 @@ impl<'de, B: Fn(&str) -> usize, T: FnMut(String, Value) -> Result<()>> Visitor<'
 }
 
 fn shorten(key: &str) -> String {
-    if key.chars().count() > 100 { key.chars().take(100).chain("...".chars()).collect() } else { key.into() }
+    let cut: String = key.chars().take(100).collect();
+    let end = if cut.len() < key.len() { "..." } else { "" };
+    format!("{}{end}", visible(&cut))
 }
 
 /// Reads any value, counting what it takes.

@@ -11,7 +11,7 @@
 //! number would say nothing about other containers or other machines.
 
 use super::safetensors::io_error;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown};
 use std::fs::{self, File, Metadata};
 use std::hash::{BuildHasher, Hasher};
 use std::io;
@@ -51,7 +51,7 @@ impl Replacement {
         let Some(name) = target.file_name().map(|name| name.to_string_lossy().into_owned()) else {
             return Err(Error::Io(format!(
                 "cannot write {}: it names no file\n  hint: end the path in a file name",
-                path.display()
+                shown(path)
             )));
         };
         let fail = |error: &io::Error| match error.kind() {
@@ -59,13 +59,13 @@ impl Replacement {
                 "cannot write",
                 path,
                 error,
-                &format!("the folder {} does not exist; hint: create it first", folder.display()),
+                &format!("the folder {} does not exist\n  hint: create it first", shown(&folder)),
             ),
             io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => system(
                 "cannot write",
                 path,
                 error,
-                &format!("the folder {} is read-only: {}", folder.display(), reason(error)),
+                &format!("the folder {} is read-only: {}", shown(&folder), reason(error)),
             ),
             _ => io_error("cannot write", path, error),
         };
@@ -146,7 +146,7 @@ fn reason(error: &io::Error) -> String {
 }
 
 fn system(what: &str, path: &Path, error: &io::Error, why: &str) -> Error {
-    let text = format!("{what} {}: {why}", path.display());
+    let text = format!("{what} {}: {why}", shown(path));
     error.raw_os_error().map_or_else(|| Error::Io(text.clone()), |code| Error::System(code, text.clone()))
 }
 
@@ -186,15 +186,15 @@ fn resolve(path: &Path) -> Result<(PathBuf, Option<Metadata>)> {
                 return Err(Error::System(
                     code,
                     format!(
-                        "cannot write {}: it is {kind}, wanted a file; hint: save under another name and copy the file",
-                        path.display()
+                        "cannot write {}: it is {kind}, wanted a file\n  hint: save under another name and copy the file",
+                        shown(path)
                     ),
                 ));
             }
             here = fs::canonicalize(path).map_err(|e| fail(&e))?;
             if !may_write(&here, &meta) {
                 let denied = io::Error::from_raw_os_error(13);
-                let why = "the file is read-only; hint: make it writable, or save under another name";
+                let why = "the file is read-only\n  hint: make it writable, or save under another name";
                 return Err(system("cannot write", path, &denied, why));
             }
             return Ok((here, Some(meta)));
@@ -211,7 +211,7 @@ fn resolve(path: &Path) -> Result<(PathBuf, Option<Metadata>)> {
     }
     Err(Error::Io(format!(
         "cannot write {}: too many links lead on from it\n  hint: write to the file that the link should lead to",
-        path.display()
+        shown(path)
     )))
 }
 

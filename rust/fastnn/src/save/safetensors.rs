@@ -6,7 +6,7 @@ use super::json;
 use super::replace::{Replacement, odd_kind};
 use super::{Tensors, half};
 use crate::buffer::Buffer;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, shown, visible};
 use crate::graph::Ty;
 use crate::shape::{DType, Shape};
 use crate::tensor::Storage;
@@ -54,7 +54,7 @@ fn format_error<T>(text: String) -> Result<T> {
 
 /// What the system says about a file, with its number where there is one.
 pub(super) fn io_error(what: &str, path: &Path, error: &io::Error) -> Error {
-    let text = format!("{what} {}: {error}", path.display());
+    let text = format!("{what} {}: {error}", shown(path));
     match error.raw_os_error() {
         Some(code) => Error::System(code, text.replace(&format!(" (os error {code})"), "")),
         None => Error::Io(text),
@@ -86,7 +86,7 @@ fn write_whole(handle: &Handle, entries: &[Entry], metadata: &BTreeMap<String, S
             "data_offsets": [begin, end],
         });
         if entry.name == "__metadata__" || header.insert(entry.name.clone(), description).is_some() {
-            return Err(io::Error::other(format!("the tensor name '{}' is taken", entry.name)));
+            return Err(io::Error::other(format!("the tensor name '{}' is taken", visible(&entry.name))));
         }
     }
     let mut text = serde_json::to_vec(&Value::Object(header))?;
@@ -151,7 +151,7 @@ pub fn read(path: &Path) -> Result<File> {
         None => Ok(()),
         Some(kind) => Err(Error::Io(format!(
             "cannot read {}: it is {kind}, wanted a file\n  hint: give the path of the file itself",
-            path.display()
+            shown(path)
         ))),
     };
     refuse(&fs::metadata(path).map_err(fail)?)?;
@@ -159,7 +159,7 @@ pub fn read(path: &Path) -> Result<File> {
     let length = handle.metadata().map_err(fail)?;
     refuse(&length)?;
     read_from(&mut handle, length.len()).map_err(|error| match error {
-        Error::Format(text) => Error::Format(format!("{}: {text}", path.display())),
+        Error::Format(text) => Error::Format(format!("{}: {text}", shown(path))),
         other => other,
     })
 }
@@ -312,14 +312,15 @@ impl Code {
 
 impl Layout {
     fn parse(name: String, value: &Value) -> Result<Layout> {
-        let wrong = |what: &str| Error::Format(format!("tensor '{name}': {what}"));
+        let wrong = |what: &str| Error::Format(format!("tensor '{}': {what}", visible(&name)));
         let map = value.as_object().ok_or_else(|| wrong("its entry is not an object"))?;
         if let Some(key) = map.keys().find(|k| !matches!(k.as_str(), "dtype" | "shape" | "data_offsets")) {
-            return Err(wrong(&format!("unknown key '{key}'")));
+            return Err(wrong(&format!("unknown key '{}'", visible(key))));
         }
         let dtype = map.get("dtype").and_then(Value::as_str).ok_or_else(|| wrong("it has no dtype"))?;
-        let code = Code::parse(dtype)
-            .ok_or_else(|| wrong(&format!("dtype '{dtype}' is not supported; hint: convert it to F32")))?;
+        let code = Code::parse(dtype).ok_or_else(|| {
+            wrong(&format!("dtype '{}' is not supported\n  hint: convert it to F32", visible(dtype)))
+        })?;
         let sizes = map.get("shape").and_then(Value::as_array).ok_or_else(|| wrong("it has no shape"))?;
         let mut dims = Vec::with_capacity(sizes.len().min(16));
         for size in sizes {
@@ -340,7 +341,9 @@ impl Layout {
     }
 
     fn load(&self, source: &mut impl Read) -> Result<(Ty, Arc<Storage>)> {
-        let ended = |e: io::Error| Error::Format(format!("tensor '{}': the file ends early: {e}", self.name));
+        let ended = |e: io::Error| {
+            Error::Format(format!("tensor '{}': the file ends early: {e}", visible(&self.name)))
+        };
         let count = self.shape.count();
         let dtype = self.code.dtype();
         let mut buffer = Buffer::zeroed(count * dtype.size())?;
@@ -356,7 +359,7 @@ impl Layout {
                     *cell = self.code.cell(b).ok_or_else(|| {
                         Error::Format(format!(
                             "tensor '{}': a value of type {:?} does not fit {}",
-                            self.name,
+                            visible(&self.name),
                             self.code,
                             dtype.name()
                         ))
@@ -378,14 +381,15 @@ fn check_layout(layouts: &mut [Layout], available: u64) -> Result<()> {
                 if layout.begin < end { "overlaps the tensor before it" } else { "leaves a hole before it" };
             return format_error(format!(
                 "tensor '{}' begins at byte {}, {what} (that ends at {end})",
-                layout.name, layout.begin
+                visible(&layout.name),
+                layout.begin
             ));
         }
         end = layout.end;
     }
     if end != available {
         return format_error(format!(
-            "the tensors take {end} bytes, the file has {available}; hint: it was cut short or added to, copy it again"
+            "the tensors take {end} bytes, the file has {available}\n  hint: it was cut short or added to, copy it again"
         ));
     }
     Ok(())

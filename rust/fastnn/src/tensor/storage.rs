@@ -506,7 +506,7 @@ pub fn encode(value: f64, dtype: DType) -> Result<Element> {
             let whole = value.trunc();
             if !(f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&whole) {
                 return Err(Error::Data(format!(
-                    "{value} does not fit int32 (-2147483648 to 2147483647); hint: use float32"
+                    "{value} does not fit int32 (-2147483648 to 2147483647)\n  hint: use float32"
                 )));
             }
             (whole as i32).to_ne_bytes()
