@@ -14,6 +14,7 @@ from fastnn.losses.functions import (
     MSE as MSE,
     MSLE as MSLE,
     NLL,
+    ONE_HOT as ONE_HOT,
     TABLE as TABLE,
     BinaryCrossentropy,
     BinaryFocalCrossentropy,
