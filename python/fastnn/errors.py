@@ -21,7 +21,6 @@ from fastnn._core import (
     ShapeError,
     TraceError,
 )
-from fastnn.base.messages import escaped
 
 __all__ = [
     "ConfigError",
@@ -51,14 +50,19 @@ def nearest(word: str, known: Iterable[str], count: int = 3) -> list[str]:
     return [names[c] for c in close]
 
 
+def _escaped(name: str) -> str:
+    # As `base.messages.escaped`, which stands a floor above.
+    return name if name.isprintable() else repr(name)[1:-1]
+
+
 def unknown_name(kind: str, word: object, known: Iterable[str]) -> ValueError:
     """The error for a name that no table holds: `kind` says which table."""
     known = list(known)
     close = nearest(str(word), known)
     hint = (
-        "did you mean " + ", ".join(f"'{escaped(c)}'" for c in close) + "?"
+        "did you mean " + ", ".join(f"'{_escaped(c)}'" for c in close) + "?"
         if close
-        else "known names: " + ", ".join(map(escaped, sorted(known)[:20]))
+        else "known names: " + ", ".join(map(_escaped, sorted(known)[:20]))
     )
     return ValueError(f"unknown {kind}: {word!r}\n  hint: {hint}")
 
