@@ -14,6 +14,7 @@ import pytest
 from fastnn.exit_strategy.criteria import (
     BASE_OPTIONS,
     EXTENDED_OPTIONS,
+    KEEPING_OPTIONS,
     ahp,
     check_options,
     load_criteria,
@@ -29,7 +30,7 @@ TREE = load_criteria()
 def test_default_tree_has_seven_groups_and_28_leaves() -> None:
     assert len(TREE.groups) == 7
     assert len(TREE.leaves) == 28
-    assert set(TREE.options) == {*BASE_OPTIONS, *EXTENDED_OPTIONS}
+    assert set(TREE.options) == {*BASE_OPTIONS, *EXTENDED_OPTIONS, *KEEPING_OPTIONS}
     for group in range(7):
         own = [w for w, g in zip(TREE.local_weights, TREE.group_of, strict=True) if g == group]
         assert sum(own) == pytest.approx(1.0)

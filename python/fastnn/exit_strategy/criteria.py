@@ -27,6 +27,8 @@ from .resources import cached, load_json
 __all__ = [
     "BASE_OPTIONS",
     "EXTENDED_OPTIONS",
+    "KEEPING_OPTIONS",
+    "MOST_OPTIONS",
     "AhpResult",
     "Criteria",
     "Criterion",
@@ -41,6 +43,12 @@ FloatArray = npt.NDArray[np.float64]
 
 BASE_OPTIONS = ("ipo", "ma", "transform")
 EXTENDED_OPTIONS = ("license_hire", "private_round", "dual_track", "ma_buy")
+
+#: What the owners of a company have beside these: keeping it, selling a part, selling it within.
+KEEPING_OPTIONS = ("hold", "secondary", "mbo", "esop", "minority", "wind_down")
+
+#: Options that can be compared at once.
+MOST_OPTIONS = 8
 _SUM_TOLERANCE = 5e-4  # published weights are rounded to four figures and are used as printed
 _WARN_CR, _REFUSE_CR = 0.10, 0.20
 
@@ -144,7 +152,7 @@ def _read_criteria(raw: Any, extended: Any) -> Criteria:
             issues.append(Issue("EX206", f"criteria.{group}", "the group has no leaf", "add one"))
     if issues:
         raise ExitError(issues)
-    named = (*base, *EXTENDED_OPTIONS)
+    named = (*base, *EXTENDED_OPTIONS, *KEEPING_OPTIONS)
     options = tuple(option for option in named if all(option in leaf.fits for leaf in leaves))
     _check_weights(list(weights.values()), "criteria.group_weights")
     groups = tuple(weights)
@@ -167,7 +175,7 @@ def _read_leaf(row: Mapping[str, Any], base: Sequence[str], extended: Any) -> Cr
     more = extended["fits"].get(row["id"])
     if computed:
         shared = fits[base[0]]
-        fits.update(dict.fromkeys(EXTENDED_OPTIONS, shared))
+        fits.update(dict.fromkeys((*EXTENDED_OPTIONS, *KEEPING_OPTIONS), shared))
     elif more is not None and all(len(curve) == len(xs) for curve in more.values()):
         fits.update({option: tuple(map(float, curve)) for option, curve in more.items()})
         for option, blend in extended["blends"].items():
@@ -234,6 +242,9 @@ def check_options(options: Sequence[str], criteria: Criteria) -> tuple[str, ...]
                     str(option),
                 )
             )
+    if len(out) > MOST_OPTIONS:
+        text = f"{len(out)} options side by side"
+        issues.append(Issue("EX207", "options", text, f"name at most {MOST_OPTIONS}"))
     if len(set(out)) != len(out):
         issues.append(Issue("EX207", "options", "an option is named twice", "name each once"))
     if len(out) < 2:

@@ -24,7 +24,7 @@ from .scoring.base_rates import PRICE_BAND, price_over_raised
 from .scoring.explain import differences, find_flips
 from .scoring.judging import Frame, Judgement, judge, point_fits, unknown_leaves
 from .scoring.ranking import rank_rows, recommend
-from .scoring.record import Provenance, TornadoBar
+from .scoring.record import MAX_UNKNOWN, Provenance, Recommendation, TornadoBar
 from .scoring.sampling import build_spec
 from .scoring.uncertainty import simulate, tornado_runs
 
@@ -36,6 +36,7 @@ __all__ = [
     "point_fits",
     "rank_rows",
     "recommend",
+    "suited_options",
     "unknown_leaves",
 ]
 
@@ -66,11 +67,14 @@ def evaluate(
 ) -> Result:
     """Return ranking, gates, proceeds, explanation and advice for one company.
 
+    `options` are up to eight names, or "suited": those that fit the company's cash.
     `weights` is a preset name, {group: weight}, a list or a pairwise matrix; `kappa` says how
     firmly the weights are held (60 by default). The same seed gives the same bytes on one platform.
     """
     company = profile if isinstance(profile, Profile) else Profile.from_dict(profile)
     tree = criteria or load_criteria()
+    if isinstance(options, str) and options.strip() == "suited":
+        options = suited_options(company)
     chosen = check_options(options, tree)
     weighting = resolve_weights(weights, tree, allow_inconsistent=allow_inconsistent)
     check_draws(draws, seed, kappa, len(chosen), threads)
@@ -81,6 +85,7 @@ def evaluate(
     sims, bars = _sample(spec, draws, seed, kappa, threads)
     main = sims.pop("main")
     ranking = rank_rows(main, scores, report)
+    advice = recommend(tree, weighting, ranking, scores, made.unknown, bars)
     order = [chosen.index(row.option) for row in ranking]
     second = order[1] if len(order) > 1 else order[0]
     open_rows = [k for k, option in enumerate(chosen) if report.is_open(option)]
@@ -89,7 +94,7 @@ def evaluate(
         options=chosen,
         weights=dict(zip(tree.groups, weighting.values, strict=True)),
         ranking=ranking,
-        advice=recommend(tree, weighting, ranking, scores, made.unknown, bars),
+        advice=advice,
         scores=scores,
         groups=tree.groups,
         leaves=MappingProxyType(dict(made.leaves)),
@@ -107,7 +112,7 @@ def evaluate(
         differences=differences(tree, scores, order[0], second, made.leaves),
         flips=find_flips(tree, scores, weighting.values, made.leaves, open_rows),
         unknown=made.unknown,
-        warnings=unique(_warnings(company, made, weighting)),
+        warnings=unique(_warnings(company, made, weighting, advice)),
         provenance=Provenance(
             _version(),
             seed,
@@ -128,7 +133,16 @@ def evaluate(
     )
 
 
-def _warnings(company: Profile, made: Judgement, weighting: Weights) -> list[Note]:
+def suited_options(company: Profile) -> tuple[str, ...]:
+    """Return the options that fit a company's cash: what earnings pay for, or what cash allows."""
+    if company.monthly_burn <= 0:
+        return ("ipo", "ma", "transform", "hold", "secondary", "minority", "mbo", "esop")
+    return ("ipo", "ma", "transform", "private_round", "secondary", "license_hire", "wind_down")
+
+
+def _warnings(
+    company: Profile, made: Judgement, weighting: Weights, advice: Recommendation
+) -> list[Note]:
     """What a reader of the report is told about the inputs and their limits."""
     money = made.money
     flags = [*money.flags, *(flag for row in money.options.values() for flag in row.flags)]
@@ -141,6 +155,9 @@ def _warnings(company: Profile, made: Judgement, weighting: Weights) -> list[Not
         low, middle, high = (f"{v:g}" for v in PRICE_BAND)
         band = {"ratio": f"{multiple:.1f}", "low": low, "middle": middle, "high": high}
         out.append(Note("price_band", band))
+    if advice.unknown_weight > MAX_UNKNOWN and advice.answer in made.scores.options:
+        sure = {"share": f"{advice.unknown_weight:.0%}", "p": f"{advice.p_first:.0%}"}
+        out.append(Note("sure_all_the_same", sure))
     if company.country != "US":
         out.append(Note("us_rates"))
     if not made.base.in_hull:

@@ -91,7 +91,8 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--options",
         default="ipo,ma,transform",
-        help="ipo, ma, transform, license_hire, private_round, dual_track, ma_buy",
+        help="ipo, ma, transform, license_hire, private_round, dual_track, ma_buy, hold, "
+        "secondary, mbo, esop, minority, wind_down; suited: those that fit the company",
     )
     parser.add_argument(
         "--weights",

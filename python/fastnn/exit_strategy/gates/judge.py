@@ -671,7 +671,30 @@ def _hard(
         values = {"months": f"{months:.1f}", "least": f"{least:.0f}"}
         reason = Note("gate_runway_funded" if funded else "gate_runway", values)
         return (HardGate(option, "runway", state, reason),)
+    if option in ("hold", "mbo", "esop"):
+        return _earnings_gates(profile, option, priors)
     return ()
+
+
+_HOLD_RUNWAY = 12.0  # months of cash with which a company that burns may still be kept
+
+
+def _earnings_gates(
+    profile: Profile, option: str, priors: Mapping[str, float]
+) -> tuple[HardGate, ...]:
+    """Dividends and the price of a buy-out by managers or employees are paid from earnings."""
+    earns = profile.monthly_burn <= 0
+    reason = Note("gate_earnings_fine" if earns else "gate_earnings")
+    if option == "hold":
+        months = runway_months(profile)
+        if not earns:
+            values = {"months": f"{months:.1f}", "least": f"{_HOLD_RUNWAY:.0f}"}
+            reason = Note("gate_runway", values)
+        state = "pass" if earns or months >= _HOLD_RUNWAY else "fail"
+        return (HardGate(option, "hold_runway", state, reason),)
+    veto = _answer_gate(profile, option, "class_veto_against_sale", "veto", priors)
+    covenant = _answer_gate(profile, option, "covenant_blocks_sale", "covenant", priors)
+    return (HardGate(option, "earnings", "pass" if earns else "fail", reason), covenant, veto)
 
 
 def _answer_gate(

@@ -29,8 +29,10 @@ __all__ = [
     "cash_after",
     "headline_for",
     "net_of",
+    "present_value",
+    "sell",
     "spread_rate",
-    "value_option",
+    "value_deal",
 ]
 
 
@@ -83,6 +85,26 @@ class Assumptions:
     buy_multiple: Times = 1.8
     buy_dilution: Rate = 0.2  # new shares for the target
     dual_track_cost: Rate = 0.01  # extra cost, times the price
+    # keeping the company, in whole or in part
+    hold_months: Months = 60.0  # until what is kept is sold
+    hold_multiple: Times = 1.0  # value then, times today's
+    dividend_part: Rate = 1.0  # of the monthly surplus
+    secondary_part: Rate = 0.2  # of the founders' shares sold now
+    secondary_discount: Rate = 0.15  # on the worth of their common shares
+    minority_part: Rate = 0.3  # of everybody's shares sold now
+    minority_discount: Rate = 0.15
+    # buy-outs that earnings pay for
+    buy_out_months: Months = 8.0  # to the closing
+    buy_out_discount: Rate = 0.15  # of managers, on the price
+    buy_out_cash: Rate = 0.6  # paid at closing, the rest over the years that follow
+    buy_out_years: Months = 36.0
+    trust_cash: Rate = 0.3  # of an employee trust, which pays the full price
+    trust_years: Months = 72.0
+    deferred_default: Rate = 0.1  # expected loss of what is paid later
+    # winding down
+    wind_down_months: Months = 6.0
+    wind_down_part: Rate = 0.05  # of the price that the assets bring
+    wind_down_cost: Months = 3.0  # months of burn that it costs
 
     def __post_init__(self) -> None:
         issues = [issue for f in fields(self) if (issue := _fault(f.name, getattr(self, f.name)))]
@@ -236,12 +258,14 @@ def headline_for(net: float, company: Company, a: Assumptions, months: float) ->
     return top
 
 
-def _discount(amount: float, months: float, a: Assumptions) -> float:
+def present_value(amount: float, months: float, a: Assumptions) -> float:
+    """A payment some months from now at the founders' rate, after tax if a rate is given."""
     keep = 1.0 if a.tax_rate is None else 1.0 - a.tax_rate
     return float(amount * keep * (1.0 + a.discount_rate) ** (-months / 12.0))
 
 
-def _sale(price: float, company: Company, a: Assumptions, months: float) -> Path:
+def sell(price: float, company: Company, a: Assumptions, months: float) -> Path:
+    """A sale of the whole company at a headline price some months from now."""
     bridge = net_of(price, company, a, months)
     company = company.grown(months)
     founders = company.founders_at
@@ -249,9 +273,9 @@ def _sale(price: float, company: Company, a: Assumptions, months: float) -> Path
     later = founders(released) - closing
     earned = founders(released + bridge.earn_out) - founders(released)
     own = closing + bridge.carve_out * a.founder_carve_out
-    npv = _discount(own, months, a)
-    npv += _discount(later, months + a.escrow_months, a)
-    npv += _discount(earned * a.earn_out_probability, months + a.earn_out_months, a)
+    npv = present_value(own, months, a)
+    npv += present_value(later, months + a.escrow_months, a)
+    npv += present_value(earned * a.earn_out_probability, months + a.earn_out_months, a)
     steps = (*bridge.steps, ("founders_at_closing", own), ("founders_escrow", later),
              ("founders_earn_out", earned * a.earn_out_probability))  # fmt: skip
     flags = ("price_below_debt",) if bridge.short else ()
@@ -286,8 +310,8 @@ def _listing(price: float, company: Company, a: Assumptions) -> Path:
     locked = own * kept * (1.0 - a.sold_at_ipo) * (1.0 - a.marketability_discount)
     start = a.months_to_list + a.lock_up_months
     parts = [start + a.sale_months * i / 3.0 for i in range(4)]
-    npv = _discount(offered, a.months_to_list, a)
-    npv += sum(_discount(locked / 4.0, months, a) for months in parts)
+    npv = present_value(offered, a.months_to_list, a)
+    npv += sum(present_value(locked / 4.0, months, a) for months in parts)
     steps = (
         *_worth(price, before, cash), ("net", value), ("raised", raised),
         ("spread", -raised * spread), ("founders_at_offer", offered),
@@ -348,11 +372,12 @@ def _as_common(claims: tuple[Claim[float], ...], share: float, value: float) -> 
 
 
 def _license(price: float, company: Company, a: Assumptions) -> Path:
-    sale = _sale(price * a.license_part, company, a, a.license_months)
+    sale = sell(price * a.license_part, company, a, a.license_months)
     people = price * a.people_part
     own = people * a.founder_people_share
     pay = sum(
-        _discount(own / 4.0, a.license_months + a.people_months * i / 4.0, a) for i in range(1, 5)
+        present_value(own / 4.0, a.license_months + a.people_months * i / 4.0, a)
+        for i in range(1, 5)
     )
     steps = (*sale.steps, ("pay_to_people", people), ("founders_pay", own))
     months = a.license_months
@@ -374,12 +399,12 @@ class _GoOn:
 def _go_on(price: float, company: Company, a: Assumptions, way: _GoOn) -> Path:
     """Success: a later sale at `multiple`, diluted; failure: a sale at `failure_part`."""
     kept = 1.0 - way.dilution
-    good = _sale(price * way.multiple, company, a, way.months)
-    bad = _sale(price * a.failure_part, company, a, a.failure_months)
+    good = sell(price * way.multiple, company, a, way.months)
+    bad = sell(price * a.failure_part, company, a, a.failure_months)
     worth = max(0.0, price + company.cash_in(_ROUND_MONTHS) - company.debt)
     now = company.grown(_ROUND_MONTHS).founders_at(worth) * way.secondary
     chance = way.success * good.npv * kept + (1.0 - way.success) * bad.npv
-    npv = _discount(now, _ROUND_MONTHS, a) + chance * (1.0 - way.secondary)
+    npv = present_value(now, _ROUND_MONTHS, a) + chance * (1.0 - way.secondary)
     steps = (*good.steps, ("success", way.success), ("founders_if_it_works", good.npv * kept),
              ("founders_if_not", bad.npv))  # fmt: skip
     months = _ROUND_MONTHS if way.secondary > 0 else way.months
@@ -388,11 +413,11 @@ def _go_on(price: float, company: Company, a: Assumptions, way: _GoOn) -> Path:
 
 
 def _dual(price: float, company: Company, a: Assumptions) -> Path:
-    sale, listing = _sale(price, company, a, a.months_to_close), _listing(price, company, a)
+    sale, listing = sell(price, company, a, a.months_to_close), _listing(price, company, a)
     best = listing if listing.npv > sale.npv else sale
     total = sum(best.payouts.values())  # the founders bear the cost as they share the money
     part = company.founders(best.payouts) / total if total > 0 else 0.0
-    cost = _discount(price * a.dual_track_cost * part, a.months_to_close, a)
+    cost = present_value(price * a.dual_track_cost * part, a.months_to_close, a)
     steps = (*best.steps, ("dual_track_cost", -cost))
     chosen = "dual_track_ipo" if best is listing else "dual_track_ma"
     npv = max(0.0, best.npv - cost)
@@ -400,10 +425,10 @@ def _dual(price: float, company: Company, a: Assumptions) -> Path:
     return Path(npv, best.payouts, best.net, best.months, best.control, steps, flags=flags)
 
 
-def value_option(option: str, price: float, company: Company, a: Assumptions) -> Path:
+def value_deal(option: str, price: float, company: Company, a: Assumptions) -> Path:
     """Return what an option pays the founders at a headline price; KeyError if it has no model."""
     if option == "ma":
-        return _sale(price, company, a, a.months_to_close)
+        return sell(price, company, a, a.months_to_close)
     if option == "ipo":
         return _listing(price, company, a)
     if option == "license_hire":

@@ -19,7 +19,8 @@ from fastnn.exit_strategy.reading.parse import Reader
 from .captable import CapTable, Holding, Note, OptionGrant, Safe, ShareClass, Vesting
 from .captable_read import read_cap_table, read_row
 from .claims import Claim
-from .deals import Assumptions, Company, Path, headline_for, net_of, value_option
+from .deals import Assumptions, Company, Path, headline_for, net_of
+from .paths import OPTIONS, value_option
 from .waterfall import break_points, lost_to_preferences, profitable_switch
 
 __all__ = [
@@ -188,8 +189,7 @@ def proceeds(
             paths = [value_option(option, float(price), company, a) for price in prices]
         except KeyError:
             raise ExitError(Issue("EX207", "options", f"{option!r} has no money model",
-                                  "use ipo, ma, transform, license_hire, private_round, dual_track "
-                                  "or ma_buy", option)) from None  # fmt: skip
+                                  f"use {', '.join(OPTIONS)}", option)) from None  # fmt: skip
         found[option] = _option_proceeds(option, float(value.mid), company, paths)
     at_closing = company.grown(a.months_to_close)
     net = net_of(float(value.mid), company, a, a.months_to_close).net

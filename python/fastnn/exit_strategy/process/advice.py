@@ -21,6 +21,12 @@ ROADS: dict[str, tuple[str, ...]] = {
     "private_round": ("PRIVATE_ROUND",),
     "dual_track": ("DUAL_TRACK", "IPO_PREP", "MA_NEGOTIATE"),
     "ma_buy": ("DEAL_MARKET", "PARTNER_SCREEN"),
+    "hold": ("HOLD",),
+    "secondary": ("SECONDARY",),
+    "mbo": ("BUY_OUT",),
+    "esop": ("EMPLOYEE_SALE",),
+    "minority": ("MINORITY",),
+    "wind_down": ("WIND_DOWN",),
 }
 
 

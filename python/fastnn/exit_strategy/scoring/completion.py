@@ -109,9 +109,11 @@ def _readiness(option: str, profile: Profile, leaves: Mapping[str, LeafFact]) ->
 
     if option == "ipo":
         return float(np.interp(at("ipo_readiness"), (0.0, 0.7, 1.0), (0.2, 0.9, 1.0)))
-    if option in ("ma", "license_hire"):
+    if option == "wind_down":
+        return 1.0
+    if option in ("ma", "license_hire", "mbo", "esop"):
         audited = min(profile.audited_years, 2) / 2
         return 0.6 + 0.2 * float(audited) + 0.2 * at("data_security")
-    if option == "private_round":
+    if option in ("private_round", "secondary", "minority"):
         return 0.3 + 0.7 * at("private_access")
     return float(np.interp(runway_months(profile), (0.0, 6.0, 18.0), (0.2, 0.5, 1.0)))

@@ -14,6 +14,8 @@ from .record import (
     MAX_UNKNOWN,
     MIN_LEAD,
     MIN_P_FIRST,
+    SURE_P_FIRST,
+    SURE_UNKNOWN,
     Rank,
     Recommendation,
     TornadoBar,
@@ -73,7 +75,7 @@ def recommend(
     p_first = rows[0].p_first if rows else 0.0
     if not rows:
         answer = "none_open"
-    elif unknown_weight > MAX_UNKNOWN:
+    elif unknown_weight > (SURE_UNKNOWN if p_first >= SURE_P_FIRST else MAX_UNKNOWN):
         answer = "insufficient_information"
     elif p_first >= MIN_P_FIRST and lead >= MIN_LEAD and agree:
         answer = rows[0].option

@@ -25,10 +25,16 @@ from .uncertainty import total_effects
 #: The recommendation rule of section 6.4: sure enough, far enough ahead, enough known.
 MIN_P_FIRST, MIN_LEAD, MAX_UNKNOWN = 0.60, 0.02, 0.40
 
+#: What nobody knows is drawn from wide priors. An option that comes first in this many draws all
+#: the same is recommended up to this share of unknown weight.
+SURE_P_FIRST, SURE_UNKNOWN = 0.90, 0.60
+
 __all__ = [
     "MAX_UNKNOWN",
     "MIN_LEAD",
     "MIN_P_FIRST",
+    "SURE_P_FIRST",
+    "SURE_UNKNOWN",
     "Provenance",
     "Rank",
     "Recommendation",
