@@ -13,10 +13,10 @@ CRATES = [ROOT / "rust" / name / "src" for name in ("fastnn", "fastnn-py")]
 
 #: Files and functions whose errors get their hint elsewhere, and where.
 ELSEWHERE = {
-    ("files/keras/", ""): "file_budget.format_errors adds 'is the file damaged' and the file's name",
-    ("serialization/keras_config.py", "FormatError"): "file_budget.format_errors, as above",
+    ("files/keras/", ""): "format_errors adds 'is the file damaged' and the name of the file",
+    ("serialization/keras_config.py", "FormatError"): "format_errors, as above",
     ("cli.py", "ArgumentTypeError"): "argparse prints it with the usage",
-    ("serialization/file_budget.py", "FormatError"): "the texts are built with their hints just above",
+    ("serialization/file_budget.py", "FormatError"): "the texts get their hints just above",
     ("base/finder.py", "AttributeError"): "the import system asks and nobody reads it",
     ("layers/base/layer.py", "ConfigError"): "the text gets its hint just above",
     ("layers/base/config.py", "TypeError"): "the inner error's text, hint included, stands in it",
