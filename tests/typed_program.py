@@ -14,7 +14,7 @@ from fastnn.keras.layers import Dense, Input
 from fastnn.keras.optimizers.schedules import CosineDecay
 from fastnn.layers import Dropout
 from fastnn.losses import MeanSquaredError
-from fastnn.losses.functions import mse
+from fastnn.losses.lookup import mse
 from fastnn.metrics import AUC
 
 

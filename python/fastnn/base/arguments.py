@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.base.caching import cached
+from fastnn.errors import reject_arguments
 
 __all__ = [
     "as_number", "call_parameters", "check_counts", "is_whole", "local_path", "signature_of",
@@ -57,8 +58,15 @@ def takes_numbers(cls: type) -> None:
     if own is None or not cls.__module__.startswith("fastnn."):
         return
 
+    parameters = inspect.signature(own).parameters.values()
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    known = frozenset(p.name for p in parameters)
+
     @functools.wraps(own)
     def __init__(self: Any, *args: Any, **kwargs: Any) -> None:
+        if not open_ended and not known.issuperset(kwargs):
+            unknown = [name for name in kwargs if name not in known]
+            raise reject_arguments(cls.__name__, unknown, own)
         own(self, *map(as_number, args), **{k: as_number(v) for k, v in kwargs.items()})
 
     cls.__init__ = __init__  # type: ignore[misc]

@@ -15,7 +15,7 @@ from fastnn import _core, initializers, losses, ops
 from fastnn.base.arguments import signature_of
 from fastnn.config import epsilon, snake_case, unique_name
 from fastnn.dtype_policies import computing_dtype
-from fastnn.losses.functions import check_alike, squeeze_or_expand_to_same_rank
+from fastnn.losses.checks import check_alike, squeeze_or_expand_to_same_rank
 from fastnn.serialization.encoding import Configurable, plain
 from fastnn.tracing.call_context import current_call
 from fastnn.tracing.variables import Scope, Variable

@@ -14,7 +14,7 @@ import numpy as np
 from fastnn import _core, ops
 from fastnn.config import epsilon, unique_name
 from fastnn.errors import ShapeError
-from fastnn.losses.functions import check_alike, squeeze_or_expand_to_same_rank
+from fastnn.losses.checks import check_alike, squeeze_or_expand_to_same_rank
 from fastnn.metrics.base import Metric
 
 __all__ = [

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnn import _core, ops
-from fastnn.losses.functions import check_alike, squeeze_or_expand_to_same_rank
+from fastnn.losses.checks import check_alike, squeeze_or_expand_to_same_rank
 from fastnn.metrics.base import Metric
 
 __all__ = [

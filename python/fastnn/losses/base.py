@@ -1,0 +1,191 @@
+"""`Loss`: what reduces the numbers of samples to one; masked positions are not counted.
+
+The mean divides by the number of elements also with sample weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastnn import ops
+from fastnn.config import snake_case as _snake, unique_name
+from fastnn.data.labels import known_values
+from fastnn.dtype_policies import computing_dtype
+from fastnn.losses.checks import (
+    check_known_one_hot,
+    labels_are_checked,
+    squeeze_or_expand_to_same_rank,
+)
+from fastnn.losses.classification import ONE_HOT
+from fastnn.serialization.encoding import Configurable, plain
+from fastnn.tracing.call_context import current_call
+
+__all__ = [
+    "Loss",
+    "LossFunctionWrapper",
+    "match_weights",
+    "reduce_values",
+    "reduce_weighted",
+]
+
+
+_REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
+
+
+def reduce_values(values: Any, sample_weight: Any, reduction: str | None) -> Any:
+    """Per-sample values to a number by the reduction's rule."""
+    if reduction in (None, "none"):
+        return values
+    total = ops.sum(values)
+    if reduction == "sum" or ops.ndim(values) == 0:
+        return total
+    if reduction == "mean_with_sample_weight" and sample_weight is not None:
+        return ops.divide_no_nan(total, ops.sum(sample_weight))
+    return ops.mean(values)
+
+
+def reduce_weighted(values: Any, sample_weight: Any, mask: Any, reduction: str | None) -> Any:
+    """Values times weights, reduced; a mask removes positions and shrinks the divisor."""
+    values = ops.convert_to_tensor(values, "float32")
+    share = None
+    if mask is not None:
+        keep = ops.cast(mask, "float32")
+        keep, values = match_weights(keep, values)
+        valid = ops.sum(keep)
+        share = ops.sum(ops.ones_like(keep)) / ops.maximum(valid, 1e-7)
+        if sample_weight is None:
+            sample_weight = keep
+        else:
+            weight, keep = match_weights(ops.convert_to_tensor(sample_weight, "float32"), keep)
+            sample_weight = weight * keep
+    if sample_weight is not None:
+        sample_weight = ops.convert_to_tensor(sample_weight, "float32")
+        sample_weight, values = match_weights(sample_weight, values)
+        values = values * sample_weight
+    out = reduce_values(values, sample_weight, reduction)
+    if share is not None and reduction in ("sum_over_batch_size", "mean"):
+        out = out * share
+    return out
+
+
+def match_weights(weight: Any, values: Any) -> tuple[Any, Any]:
+    """A weight per sample shaped to broadcast over the values' further axes."""
+    if ops.ndim(weight) == ops.ndim(values) + 1 and weight.shape[-1] == 1:
+        weight = ops.squeeze(weight, -1)
+    while ops.ndim(weight) < ops.ndim(values):
+        weight = ops.expand_dims(weight, axis=-1)
+    return weight, values
+
+
+class Loss(Configurable):
+    """A loss: how far predictions are from labels, as one number to minimise.
+
+    Subclasses define `call(y_true, y_pred)`, which gives one number a sample; the call weighs and
+    reduces them. Masked positions are not counted.
+
+    Args:
+        name: The name of the loss; made from the class name when left out.
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> class Shortfall(fastnn.losses.Loss):
+        ...     def call(self, y_true, y_pred):
+        ...         return fastnn.ops.mean(fastnn.ops.relu(y_true - y_pred), axis=-1)
+        >>> float(Shortfall()(np.array([[2.0], [2.0]]), np.array([[1.0], [3.0]])))
+        0.5
+    """
+
+    def __init__(
+        self,
+        name: str | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        dtype: Any = None,
+    ) -> None:
+        self.name = name or unique_name(_snake(type(self).__name__))
+        if reduction not in _REDUCTIONS:
+            known = ", ".join(repr(r) for r in _REDUCTIONS)
+            raise ValueError(
+                f"Invalid value for argument `reduction`: {reduction!r}\n  hint: one of {known}"
+            )
+        self.reduction = reduction
+        computing_dtype(dtype, self.name)
+
+    @property
+    def dtype(self) -> str:
+        """The type that losses compute in."""
+        return "float32"
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """One number per sample."""
+        raise NotImplementedError(
+            f"{type(self).__name__} must define call(self, y_true, y_pred)"
+            "\n  hint: def call(self, y_true, y_pred): return the loss of each sample"
+        )
+
+    def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Gives the reduced loss."""
+        y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
+        context = current_call()
+        mask = None if context is None else context.mask_of(y_pred)
+        return self._measure(y_true, y_pred, sample_weight, mask)
+
+    def _measure(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
+        return reduce_weighted(self.call(y_true, y_pred), sample_weight, mask, self.reduction)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} name={self.name}, reduction={self.reduction}>"
+
+
+class LossFunctionWrapper(Loss):
+    """A function of (y_true, y_pred) as a loss.
+
+    Further keyword arguments are given to the function.
+
+    Args:
+        fn: A function that gives one number a sample.
+        reduction: How losses of samples become one number: `"sum_over_batch_size"` (the mean),
+            `"sum"`, `"mean_with_sample_weight"` (divided by the sum of the weights) or `"none"`.
+        name: The name of the loss; made from the class name when left out.
+        dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
+
+    Example:
+        >>> def fourth(y, p):
+        ...     return fastnn.ops.mean((y - p) ** 4, axis=-1)
+        >>> loss = fastnn.losses.LossFunctionWrapper(fourth)
+        >>> float(loss(np.array([[1.0]]), np.array([[3.0]])))
+        16.0
+    """
+
+    def __init__(
+        self,
+        fn: Callable[..., Any],
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(name or getattr(fn, "__name__", None), reduction, dtype)
+        self.fn = fn
+        self._fn_kwargs = kwargs
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The function's values."""
+        y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
+        return self.fn(y_true, y_pred, **self._fn_kwargs)
+
+    def _measure(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
+        if self.fn not in ONE_HOT:
+            return super()._measure(y_true, y_pred, sample_weight, mask)
+        # Here and not in the function, which does not know the weights.
+        with labels_are_checked(True):
+            value = super()._measure(y_true, y_pred, sample_weight, mask)
+        check_known_one_hot(y_true, self._fn_kwargs.get("axis", -1), known_values(sample_weight))
+        return value
+
+    def get_config(self) -> dict[str, Any]:
+        """Name, reduction and the function's settings."""
+        own = {} if type(self) is not LossFunctionWrapper else {"fn": plain(self.fn)}
+        return {"name": self.name, "reduction": self.reduction, **own, **plain(self._fn_kwargs)}

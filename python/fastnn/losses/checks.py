@@ -1,0 +1,150 @@
+"""Shapes and labels that losses and metrics are given. Depends on `ops`, `labels`."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from fastnn import _core, ops
+from fastnn.data.labels import check_binary, check_class_numbers, check_one_hot, known_values
+from fastnn.errors import ShapeError
+
+__all__ = [
+    "check_alike",
+    "check_known_binary",
+    "check_known_one_hot",
+    "check_same_shape",
+    "check_sparse",
+    "class_numbers",
+    "float_pair",
+    "labels_are_checked",
+    "squeeze_or_expand_to_same_rank",
+]
+
+_c = _core.ops
+
+
+def squeeze_or_expand_to_same_rank(x1: Any, x2: Any, expand_rank_1: bool = True) -> tuple[Any, Any]:
+    """Brings (n,) and (n, 1) to one rank, as Keras does before losses and metrics."""
+    r1, r2 = ops.ndim(x1), ops.ndim(x2)
+    if r1 == r2:
+        return x1, x2
+    if r1 == r2 + 1 and x1.shape[-1] == 1:
+        if r2 == 1 and expand_rank_1:
+            return x1, ops.expand_dims(x2, axis=-1)
+        return ops.squeeze(x1, -1), x2
+    if r2 == r1 + 1 and x2.shape[-1] == 1:
+        if r1 == 1 and expand_rank_1:
+            return ops.expand_dims(x1, axis=-1), x2
+        return x1, ops.squeeze(x2, -1)
+    return x1, x2
+
+
+def float_pair(y_true: Any, y_pred: Any, alike: bool = False) -> tuple[Any, Any]:
+    """Both as floats of one rank, of broadcastable shapes or, when `alike`, of equal ones."""
+    y_pred = ops.convert_to_tensor(y_pred, "float32")
+    y_true = ops.convert_to_tensor(y_true, "float32")
+    y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
+    _check_shapes(y_true, y_pred, alike)
+    return y_true, y_pred
+
+
+def _check_shapes(y_true: Any, y_pred: Any, alike: bool = False) -> None:
+    check_same_shape(tuple(y_true.shape), tuple(y_pred.shape), (None,) if alike else (None, 1))
+
+
+def check_alike(y_true: Any, y_pred: Any) -> None:
+    """ShapeError unless y and p have the same shape, as far as it is known."""
+    _check_shapes(y_true, y_pred, alike=True)
+
+
+def check_same_shape(a: tuple[Any, ...], b: tuple[Any, ...], free: tuple[Any, ...]) -> None:
+    """ShapeError unless the shapes are equal; a size of either in `free` may differ."""
+    if len(a) == len(b) and all(
+        m == n or m in free or n in free for m, n in zip(a, b, strict=True)
+    ):  # fmt: skip
+        return
+    raise ShapeError(
+        f"y has shape {a}, the model gives {b}; they must have the same shape\n"
+        f"  hint: {_shape_hint(a, b)}"
+    )
+
+
+def check_known_binary(y_true: Any, who: str) -> None:
+    """DataError for labels outside 0 to 1, where they are known."""
+    known = known_values(y_true)
+    if known is not None:
+        check_binary(known, who)
+
+
+def check_known_one_hot(y_true: Any, axis: int, weights: Any = None) -> None:
+    """DataError for rows that are no shares of one label, where they are known."""
+    known = None if getattr(_local, "checked", False) else known_values(y_true)
+    if known is not None:
+        check_one_hot(known, "y", weights, axis)
+
+
+def _shape_hint(a: tuple[Any, ...], b: tuple[Any, ...]) -> str:
+    if len(a) < len(b) or (a and a[-1] == 1):
+        return (
+            f"for class numbers as y use loss='sparse_categorical_crossentropy'; "
+            f"else end the model with {a[-1] if len(a) > 1 else 1} unit(s)"
+        )
+    if len(b) > 1 and len(a) > 1:
+        return f"end the model with Dense({a[-1]}), or give y of shape {('n', *b[1:])}".replace(
+            "'n'", "n"
+        )
+    return f"give y the shape {b}"
+
+
+_local = threading.local()
+
+
+@contextlib.contextmanager
+def labels_are_checked(checked: bool) -> Iterator[None]:
+    """While a training step is traced whose labels are checked before each run."""
+    before = getattr(_local, "checked", False)
+    _local.checked = checked
+    try:
+        yield
+    finally:
+        _local.checked = before
+
+
+def class_numbers(
+    y_true: Any, y_pred: Any, axis: int = -1, ignore: int | None = None
+) -> tuple[Any, Callable[[Any], Any]]:
+    """Class numbers of shape (…), and what to do with the losses of numbers outside the classes.
+
+    Numbers that are known are checked: DataError. Inside a trace of the caller's, where they are
+    not, the loss of a number outside becomes NaN instead of passing for a good one.
+    """
+    classes, known = y_pred.shape[axis], known_values(y_true)
+    if known is not None:
+        check_class_numbers(known, classes, "y", "y_pred", ignore)
+    y = ops.cast(y_true, "int32")
+    if ops.ndim(y) == ops.ndim(y_pred) and y.shape[-1] == 1:
+        y = ops.squeeze(y, -1)
+    if known is not None or classes is None or getattr(_local, "checked", False):
+        return y, lambda values: values
+    inside = ops.logical_and(y >= 0, y < classes)
+    if ignore is not None:
+        inside = ops.logical_or(inside, ops.equal(y, ignore))
+    return y, lambda values: _c.where(inside, values, math.nan)
+
+
+def check_sparse(y_true: Any, y_pred: Any) -> None:
+    """ShapeError unless y has a class number for every row of scores in p."""
+    a, b = tuple(y_true.shape), tuple(y_pred.shape)
+    if len(a) + 1 != len(b) or any(
+        m != n and None not in (m, n) for m, n in zip(a, b[:-1], strict=True)
+    ):
+        hint = (
+            "y looks one-hot: use loss='categorical_crossentropy'"
+            if len(a) == len(b) and a[-1] == b[-1]
+            else f"y of class numbers has shape {b[:-1]}"
+        )
+        raise ShapeError(f"y has shape {a}, the model gives {b}\n  hint: {hint}")

@@ -1,0 +1,128 @@
+"""Losses by name, and the names that they go by. Depends on the other modules of the package."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any
+
+from fastnn.losses import classification, classification_classes, regression, regression_classes
+from fastnn.losses.base import LossFunctionWrapper
+from fastnn.losses.checks import check_same_shape
+from fastnn.losses.classification import BY_NUMBER, binary_crossentropy, circle
+from fastnn.losses.regression import (
+    cosine_similarity,
+    huber,
+    kl_divergence,
+    log_cosh,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_squared_error,
+    mean_squared_logarithmic_error,
+)
+from fastnn.serialization.custom_objects import custom_object_scope
+from fastnn.serialization.encoding import plain
+from fastnn.serialization.registry import Table
+from fastnn.tracing.known_ops import enter_ops
+
+CLASSES: list[Any] = [
+    getattr(module, name)
+    for module in (regression_classes, classification_classes)
+    for name in module.__all__
+]
+FUNCTIONS: list[Any] = [
+    f
+    for module in (regression, classification)
+    for name in module.__all__
+    if inspect.isfunction(f := getattr(module, name))
+]
+ALIASES = {
+    "bce": binary_crossentropy, "BCE": binary_crossentropy, "kld": kl_divergence,
+    "KLD": kl_divergence, "mae": mean_absolute_error, "MAE": mean_absolute_error,
+    "mse": mean_squared_error, "MSE": mean_squared_error,
+    "mape": mean_absolute_percentage_error, "MAPE": mean_absolute_percentage_error,
+    "msle": mean_squared_logarithmic_error, "MSLE": mean_squared_logarithmic_error,
+    "kullback_leibler_divergence": kl_divergence, "logcosh": log_cosh, "huber_loss": huber,
+    "cosine_proximity": cosine_similarity,
+}  # fmt: skip
+TABLE = Table("loss", [LossFunctionWrapper, *CLASSES], {f.__name__: f for f in FUNCTIONS} | ALIASES)
+enter_ops("losses", {f.__name__: f for f in FUNCTIONS})
+mse = MSE = mean_squared_error
+mae = MAE = mean_absolute_error
+mape = MAPE = mean_absolute_percentage_error
+msle = MSLE = mean_squared_logarithmic_error
+bce = BCE = binary_crossentropy
+kld = KLD = kl_divergence
+logcosh = log_cosh
+
+
+def check_targets(loss: Any, y_true: Any, y_pred: Any) -> None:
+    """ShapeError where a loss of this package would stretch targets over outputs, or the reverse.
+
+    Called by itself a loss may, as in Keras; in training it is a mistake that nobody sees.
+    """
+    fn = getattr(loss, "fn", None)
+    if fn not in FUNCTIONS or fn in BY_NUMBER or fn is circle:
+        return
+    a, b = tuple(y_true.shape), tuple(y_pred.shape)
+    if len(a) == len(b) + 1 and a[-1] == 1:
+        a = a[:-1]
+    elif len(b) == len(a) + 1 and b[-1] == 1:
+        b = b[:-1]
+    check_same_shape(a, b, (None,))
+
+
+def get(identifier: Any) -> Any:
+    """The loss that a name, config, function or object stands for; None for None.
+
+    Args:
+        identifier: A name such as `"mse"`, a config, a function, a `Loss`, or None.
+
+    Returns:
+        A `Loss`, a function of (y_true, y_pred), or None.
+
+    Raises:
+        ValueError: The name is not known; the hint names the nearest ones.
+
+    Example:
+        >>> fastnn.losses.get("mse").__name__
+        'mean_squared_error'
+    """
+    return TABLE.get(identifier)
+
+
+def serialize(loss: Any) -> Any:
+    """The config of a loss.
+
+    Args:
+        loss: A `Loss` or a function.
+
+    Returns:
+        A dict that JSON holds, or the name of a function.
+
+    Example:
+        >>> fastnn.losses.serialize(fastnn.losses.Huber(delta=2.0))["config"]["delta"]
+        2.0
+    """
+    return plain(loss)
+
+
+def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
+    """The loss that a config describes.
+
+    Args:
+        config: What `serialize` gave.
+        custom_objects: Classes and functions by name, for what fastnn does not know.
+
+    Returns:
+        A `Loss` or a function.
+
+    Raises:
+        ValueError: The config names a class that is not known.
+
+    Example:
+        >>> config = fastnn.losses.serialize(fastnn.losses.Huber(delta=2.0))
+        >>> fastnn.losses.deserialize(config).delta
+        2.0
+    """
+    with custom_object_scope(custom_objects):
+        return get(config)
