@@ -13,7 +13,7 @@ from fastnn.base.arguments import is_whole, local_path
 from fastnn.callbacks.base import Callback, Logs
 from fastnn.errors import FormatError
 from fastnn.files import native as saving
-from fastnn.metrics.base import metric_variables
+from fastnn.metrics.metric import metric_variables
 from fastnn.serialization.encoding import plain
 
 __all__ = ["BackupAndRestore"]

@@ -15,7 +15,7 @@ from fastnn import _core, ops
 from fastnn.config import epsilon, unique_name
 from fastnn.errors import ShapeError
 from fastnn.losses.checks import check_alike, squeeze_or_expand_to_same_rank
-from fastnn.metrics.base import Metric
+from fastnn.metrics.metric import Metric
 
 __all__ = [
     "AUC", "FalseNegatives", "FalsePositives", "Precision", "PrecisionAtRecall", "Recall",

@@ -11,7 +11,7 @@ import numpy as np
 from fastnn import ops
 from fastnn.data.labels import check_class_numbers, known_values
 from fastnn.errors import ShapeError
-from fastnn.metrics.base import Metric
+from fastnn.metrics.metric import Metric
 from fastnn.tracing.variables import Variable
 
 __all__ = [

@@ -8,7 +8,7 @@ from typing import Any
 
 from fastnn import _core, ops
 from fastnn.losses.checks import check_alike, squeeze_or_expand_to_same_rank
-from fastnn.metrics.base import Metric
+from fastnn.metrics.metric import Metric
 
 __all__ = [
     "F1Score", "FBetaScore", "R2Score",

@@ -26,7 +26,7 @@ from fastnn.data.batches import ArrayData, IterableData, closing
 from fastnn.display.notebook import NotebookDisplay
 from fastnn.display.progress import Progbar, in_notebook, is_terminal, plain_line
 from fastnn.display.reporter import Reporter
-from fastnn.metrics.base import metric_variables
+from fastnn.metrics.metric import metric_variables
 from fastnn.tracing.variables import Variable
 
 __all__ = [

@@ -13,7 +13,7 @@ from fastnn.base import tree
 from fastnn.base.recent import Recent
 from fastnn.data.batches import pack
 from fastnn.layers.base.layer import Layer
-from fastnn.metrics.base import metric_variables
+from fastnn.metrics.metric import metric_variables
 from fastnn.tracing.call_context import CallContext
 from fastnn.tracing.fingerprint import fingerprint
 from fastnn.tracing.symbolic import value_of

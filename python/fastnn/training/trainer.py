@@ -21,7 +21,7 @@ from fastnn.callbacks import CallbackList, History
 from fastnn.data.batches import IterableData, closing, pack, split_tail, unpack
 from fastnn.data.labels import check_class_weight
 from fastnn.errors import DataError, reject_arguments
-from fastnn.metrics.base import metric_variables
+from fastnn.metrics.metric import metric_variables
 from fastnn.tracing.call_context import CallContext
 from fastnn.tracing.symbolic import value_of
 from fastnn.tracing.variables import Scope, Variable, current_scope
