@@ -26,6 +26,7 @@ def terminal(monkeypatch):
     monkeypatch.setattr(progress, "is_terminal", lambda stream=None: True)
     monkeypatch.setattr(reporter, "is_terminal", lambda stream=None: True)
     monkeypatch.setattr("fastnn.training.predict.is_terminal", lambda stream=None: True)
+    monkeypatch.setattr("fastnn.training.trainer.is_terminal", lambda stream=None: True)
     monkeypatch.setenv("NO_COLOR", "1")
 
 

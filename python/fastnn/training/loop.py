@@ -5,19 +5,17 @@ Depends on `data`, `callbacks`, `progress`, `_core`.
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 import math
-import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from fastnn import _core, ops, random
-from fastnn._core import Tensor
+from fastnn import random
 from fastnn.base import tree
 from fastnn.base.arguments import is_whole
 from fastnn.base.messages import say
@@ -26,60 +24,13 @@ from fastnn.data.batches import ArrayData, IterableData, closing
 from fastnn.display.notebook import NotebookDisplay
 from fastnn.display.progress import Progbar, in_notebook, is_terminal, plain_line
 from fastnn.display.reporter import Reporter
-from fastnn.metrics.metric import metric_variables
-from fastnn.tracing.variables import Variable
+from fastnn.training.batches import python_epoch
+from fastnn.training.inputs import check_labels
+from fastnn.training.program import Logs, Program, keeping, underway
 
 __all__ = [
-    "Fit", "Logs", "Program", "batches_of", "keep", "keeping", "metric_variables", "report",
-    "underway", "warn_of_few",
+    "Fit", "FitSettings", "batches_of", "report", "warn_of_few",
 ]  # fmt: skip
-
-Logs = dict[str, float]
-
-
-class Program:
-    """A traced step: how to run it over data, and what its values are called."""
-
-    __slots__ = ("loop", "metrics", "names", "reset", "results", "step", "vectors")
-
-    def __init__(
-        self,
-        step: _core.Function,
-        values: dict[str, Any],
-        reset: list[Variable],
-        vectors: list[Any],
-        metrics: list[Any],
-    ) -> None:
-        self.step, self.reset, self.vectors, self.metrics = step, reset, vectors, metrics
-        self.names = sorted(values)
-        self.results = _core.Function([], [values[k] for k in self.names]) if values else None
-        self.loop = _core.Loop(step, self.results, reset)
-
-    def logs(self, row: Sequence[float]) -> Logs:
-        """Values by name."""
-        logs: dict[str, Any] = dict(zip(self.names, row, strict=True))
-        for metric in self.vectors:
-            value = metric.result()
-            logs[metric.name] = value.numpy() if isinstance(value, Tensor) else value
-        return logs
-
-    def read(self) -> Logs:
-        """The values as they are now."""
-        if self.results is None:
-            return self.logs(())
-        out = self.results()
-        row = [float(v) for v in (out if isinstance(out, tuple) else (out,))]
-        return self.logs(row)
-
-
-def keep(name: str, value: Any, updates: list[Any]) -> Any:
-    """A variable that keeps a step's own value so that it can be read between epochs."""
-    tensor = ops.convert_to_tensor(value, "float32")
-    if tensor.shape != ():
-        tensor = ops.mean(tensor)
-    held = Variable(np.float32(0.0), dtype="float32", trainable=False, name=f"log_{name}")
-    updates.append((held, tensor))
-    return held.value
 
 
 def batches_of(data: Any, batch_size: int, steps: int | None, order: Any, first: int = 0) -> Any:
@@ -128,48 +79,37 @@ def report(level: int, steps: int, logs: Logs, seconds: float) -> None:
         say(plain_line(steps, seconds, {k: v for k, v in logs.items() if np.ndim(v) == 0}))
 
 
-_local = threading.local()
 #: What a model keeps for the run that it is in.
 _OF_A_RUN = ("stop_training", "history", "_initial_epoch", "_resumed", "_shuffle_seed")
 
 
-@contextlib.contextmanager
-def underway(model: Any) -> Iterator[None]:
-    """Marks that an epoch of the model sums up its metrics on this thread."""
-    _local.models = [*getattr(_local, "models", ()), model]
-    try:
-        yield
-    finally:
-        _local.models = _local.models[:-1]
+@dataclass(frozen=True)
+class FitSettings:
+    """What `fit` was told, checked: counts are Python's numbers, None where nothing was said."""
 
-
-@contextlib.contextmanager
-def keeping(model: Any) -> Iterator[None]:
-    """What the model does inside leaves the metrics of epochs under way as they were.
-
-    So a callback may evaluate, train or fit between two batches; metrics may be shared by models.
-    """
-    outer = getattr(_local, "models", ())
-    held = [(v, np.array(v.numpy())) for m in outer for v in metric_variables(m)]
-    try:
-        yield
-    finally:
-        for v, value in held:
-            v.assign(value)
+    batch_size: int
+    epochs: int
+    shuffle: bool
+    steps: int | None
+    class_weight: Any
+    validation: ArrayData | IterableData | None
+    validation_steps: int | None
+    validation_batch: int
+    validation_freq: Any
 
 
 class Fit:
     """One call of `fit`: epochs, validation, callbacks, reports."""
 
-    def __init__(self, model: Any, data: Any, batch_size: int, epochs: int, shuffle: bool) -> None:
-        self.model, self.data, self.batch_size = model, data, batch_size
-        self.epochs, self.shuffle = epochs, shuffle
-        self.validation: Any = None
-        self.validation_steps: int | None = None
-        self.validation_batch = batch_size
-        self.validation_freq: Any = 1
-        self.steps: int | None = None
-        self.class_weight: Any = None
+    #: The logs of the last epoch that ended.
+    last: Logs | None = None
+
+    def __init__(self, model: Any, data: Any, settings: FitSettings) -> None:
+        self.model, self.data, self.settings = model, data, settings
+        self.batch_size, self.epochs, self.shuffle = (
+            settings.batch_size, settings.epochs, settings.shuffle,
+        )  # fmt: skip
+        self.steps, self.validation = settings.steps, settings.validation
 
     def run(self, initial_epoch: int, level: int, callbacks: Any) -> History:
         """Trains; whatever interrupts it, finished epochs are in the history.
@@ -212,10 +152,12 @@ class Fit:
         self.report = Reporter(level, self.epochs, steps) if level else None
         direct = arrays and self.steps is None and not model.run_eagerly and not data.by_batch
         feed = data if direct else self._feed()
-        if isinstance(self.validation, IterableData) and self.validation_steps is not None:
+        if isinstance(self.validation, IterableData) and self.settings.validation_steps is not None:
             times = sum(map(self._validates, range(model._initial_epoch, self.epochs)))
             self.validation.again = not self.validation.once
-            self.validation.limit = self.validation_steps * (1 if self.validation.again else times)
+            self.validation.limit = self.settings.validation_steps * (
+                1 if self.validation.again else times
+            )
         try:
             with closing(feed, self.validation):
                 if direct:
@@ -233,8 +175,6 @@ class Fit:
             calls.on_train_end(self.last)
         return history
 
-    last: Logs | None = None
-
     @property
     def _first_batch(self) -> int:
         """Batches of the first epoch that a run before this one made; 0 unless it resumes one."""
@@ -244,7 +184,7 @@ class Fit:
     def _run_in_core(self) -> None:
         model, data, calls, report = self.model, self.data, self.calls, self.report
         program = model._program("train", (data.x, data.y, data.weights))
-        model._check_labels(data.y, data.weights)
+        check_labels(model, data.y, data.weights)
         each = (
             self.validation is not None
             or bool(program.vectors)
@@ -314,7 +254,10 @@ class Fit:
     def _end_epoch(self, epoch: int, logs: Logs, steps: int, seconds: float | None) -> None:
         if self.validation is not None and self._validates(epoch):
             values, _ = self.model._evaluate(
-                self.validation, self.validation_batch, self.validation_steps, self.calls
+                self.validation,
+                self.settings.validation_batch,
+                self.settings.validation_steps,
+                self.calls,
             )
             logs.update({f"val_{k}": v for k, v in values.items()})
         if self.calls is not None:
@@ -326,7 +269,7 @@ class Fit:
         self.last = logs
 
     def _validates(self, epoch: int) -> bool:
-        freq = self.validation_freq
+        freq = self.settings.validation_freq
         if is_whole(freq):
             return bool((epoch + 1) % freq == 0)
         return bool(epoch + 1 in freq)
@@ -399,8 +342,9 @@ class Fit:
             during = self._during(epoch) if self.report is not None else None
             weigh = isinstance(data, IterableData) and not isinstance(self.data, ArrayData)
             try:
-                logs, done = model._python_epoch(
-                    "train", batches, self.calls, self.class_weight if weigh else None, during,
+                logs, done = python_epoch(
+                    model, "train", batches, self.calls,
+                    self.settings.class_weight if weigh else None, during,
                     None if first == 0 else (*model._resumed, data),
                 )  # fmt: skip
             except Exception as error:

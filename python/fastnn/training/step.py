@@ -19,7 +19,7 @@ from fastnn.tracing.fingerprint import fingerprint
 from fastnn.tracing.symbolic import value_of
 from fastnn.tracing.variables import Scope, Variable, current_scope, structure_version
 from fastnn.training.diagnostics import batch_is_open
-from fastnn.training.loop import Program, keep
+from fastnn.training.program import Program, keep
 
 __all__ = ["KEPT_PREDICTORS", "KEPT_STEPS", "Tracing", "gradients"]
 

@@ -10,46 +10,50 @@ from __future__ import annotations
 import inspect
 import time
 import warnings
-from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from fastnn import _core, metrics, ops, optimizers
-from fastnn._core import Tensor
 from fastnn.base import tree
 from fastnn.base.arguments import as_number, check_counts, verbosity
 from fastnn.callbacks import CallbackList, History
-from fastnn.data.batches import IterableData, closing, pack, split_tail, unpack
+from fastnn.data.batches import IterableData, closing, split_tail, unpack
 from fastnn.data.labels import check_class_weight
-from fastnn.errors import DataError, reject_arguments
-from fastnn.metrics.metric import metric_variables
-from fastnn.tracing.call_context import CallContext
+from fastnn.display.progress import is_terminal
+from fastnn.errors import reject_arguments
+from fastnn.tracing import variables
 from fastnn.tracing.symbolic import value_of
-from fastnn.tracing.variables import Scope, Variable, current_scope
+from fastnn.tracing.variables import Variable, current_scope
+from fastnn.training.batches import eager_step, python_epoch
 from fastnn.training.compile_utils import CompiledLoss, CompiledMetrics
 from fastnn.training.diagnostics import naming_layers
-from fastnn.training.loop import (
-    Fit,
-    Logs,
-    Program,
-    batches_of,
-    keeping,
-    report,
-    underway,
-    warn_of_few,
-)
-from fastnn.training.predict import Predicting
-from fastnn.training.step import gradients
+from fastnn.training.inputs import check_labels, source_of, validation_of, weigh_by_class
+from fastnn.training.loop import Fit, FitSettings, batches_of, report, warn_of_few
+from fastnn.training.predict import predict, predict_on_batch
+from fastnn.training.program import Logs, keeping
+from fastnn.training.step import Tracing, gradients
 
 __all__ = ["Trainer"]
 
+_F32 = np.dtype(np.float32)
 
-class Trainer(Predicting):
+
+class Trainer(Tracing):
     """The training half of `Model`."""
 
     optimizer: Any
     built: bool
     name: str
     trainable_variables: list[Variable]
+
+    def _takes(self, array: Any, shape: Any) -> bool:
+        """Whether inputs of another shape than that of the symbolic input are fine as they are."""
+        return False
+
+    def _single_input(self) -> bool:
+        want = self._input_shapes()  # type: ignore[attr-defined]
+        return want is not None and len(want[1]) == 1
 
     def _init_training(self) -> None:
         self.compiled = False
@@ -299,10 +303,10 @@ class Trainer(Predicting):
             [validation_steps, validation_batch_size, validation_freq]
         )
         classes = None if not class_weight else check_class_weight(class_weight)
-        data = self._source(x, y, sample_weight, shuffle)
+        data = source_of(self, x, y, sample_weight, shuffle)
         validation: Any = None
         if validation_data is not None:
-            validation = self._validation(validation_data)
+            validation = validation_of(self, validation_data)
         elif validation_split:
             if isinstance(data, IterableData):
                 raise ValueError(
@@ -312,15 +316,14 @@ class Trainer(Predicting):
             data, validation = split_tail(data, validation_split)
         if classes and not isinstance(data, IterableData):
             # Rows to train on only: what is validated weighs as it is.
-            data.weights = self._by_class(data.y, classes, data.weights)
+            data.weights = weigh_by_class(self, data.y, classes, data.weights)
             data.join()
-        run = Fit(self, data, batch_size or 32, epochs, shuffle)
-        run.validation, run.validation_steps = validation, validation_steps
-        run.validation_batch = validation_batch_size or batch_size or 32
-        run.validation_freq = validation_freq
-        run.steps, run.class_weight = steps_per_epoch, classes
+        settings = FitSettings(
+            batch_size or 32, epochs, shuffle, steps_per_epoch, classes, validation,
+            validation_steps, validation_batch_size or batch_size or 32, validation_freq,
+        )  # fmt: skip
         with naming_layers(self):
-            return run.run(initial_epoch, verbosity(verbose), callbacks)
+            return Fit(self, data, settings).run(initial_epoch, verbosity(verbose), callbacks)
 
     # ---- evaluate ------------------------------------------------------------------------------
 
@@ -343,7 +346,7 @@ class Trainer(Predicting):
         self._look_again()
         check_counts(1, batch_size, 0.0, 0, steps)
         batch_size, steps = as_number([batch_size, steps])
-        data = self._source(x, y, sample_weight, False)
+        data = source_of(self, x, y, sample_weight, False)
         level = verbosity(verbose)
         calls = CallbackList(callbacks, model=self) if callbacks else None
         start = time.perf_counter()
@@ -366,13 +369,13 @@ class Trainer(Predicting):
             calls is not None and calls.overrides("on_test_batch_begin", "on_test_batch_end")
         ):  # fmt: skip
             batches = batches_of(data, batch_size, steps, None)
-            logs, done = self._python_epoch("test", batches, calls)
+            logs, done = python_epoch(self, "test", batches, calls)
             if isinstance(data, IterableData):
                 warn_of_few(data.name, done, steps)
         else:
             with keeping(self):
                 program = self._program("test", (data.x, data.y, data.weights))
-                self._check_labels(data.y, data.weights)
+                check_labels(self, data.y, data.weights)
                 rows = program.loop.run(data.leaves, batch_size, 1)
                 logs, done = program.logs(rows[0]), data.steps(batch_size)
         if calls is not None:
@@ -389,98 +392,42 @@ class Trainer(Predicting):
         values = first + rest
         return values[0] if len(values) == 1 else values
 
-    def _python_epoch(
+    # ---- predict ------------------------------------------------------------------------------
+
+    def predict(
         self,
-        kind: str,
-        batches: Any,
-        calls: CallbackList | None,
-        classes: Any = None,
-        report: Callable[[int, Logs], None] | None = None,
-        resumed: tuple[int, list[Any], Any] | None = None,
-    ) -> tuple[Logs, int]:
-        """One epoch batch by batch: for iterables, eager steps and batch hooks.
+        x: Any,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        steps: int | None = None,
+        callbacks: Any = None,
+        **unknown: Any,
+    ) -> Any:
+        """The outputs for all samples, in order, as float32 arrays."""
+        shape, version, function, _ = self._shortcut
+        if (
+            x.__class__ is np.ndarray
+            and x.dtype is _F32
+            and x.shape[1:] == shape
+            and callbacks is None
+            and not unknown
+            and x.shape[0]
+            and (version == variables._version or self._is_current())
+            and (verbose == 0 or not is_terminal())
+        ):
+            size = 256 if batch_size is None else batch_size
+            if size > 0:
+                return function.predict((x,), size)[0]  # type: ignore[union-attr]
+        if unknown:
+            raise reject_arguments("predict()", unknown, type(self).predict)
+        check_counts(1, batch_size, 0.0, 0, steps)
+        batch_size, steps = as_number([batch_size, steps])
+        with naming_layers(self):
+            return predict(self, x, batch_size, verbosity(verbose), steps, callbacks)
 
-        `resumed` says how many batches of it were made before, what the metrics held then, and
-        where the batches come from.
-        """
-        train = kind == "train"
-        with keeping(self), underway(self):
-            self.reset_metrics()
-            return self._batch_by_batch(train, batches, calls, classes, report, resumed)
-
-    def _batch_by_batch(
-        self,
-        train: bool,
-        batches: Any,
-        calls: CallbackList | None,
-        classes: Any,
-        report: Callable[[int, Logs], None] | None,
-        resumed: tuple[int, list[Any], Any] | None,
-    ) -> tuple[Logs, int]:
-        hook = "train" if train else "test"
-        begins = calls is not None and calls.overrides(f"on_{hook}_batch_begin", "on_batch_begin")
-        ends = calls is not None and calls.overrides(f"on_{hook}_batch_end", "on_batch_end")
-        done, logs, program = 0, {}, None
-        kind = "train" if train else "test"
-        first, sums, source = resumed or (0, None, None)
-        done = first
-        drawn = time.perf_counter()
-        for x, y, w in batches:
-            if begins:
-                getattr(calls, f"on_{hook}_batch_begin")(done)
-            try:
-                x = self._fit_inputs(x)
-                if classes and train:
-                    w = self._by_class(y, classes, w)
-                if sums is not None:
-                    self._go_on(kind, (x, y, w), sums)
-                    sums = None
-                if self.run_eagerly:
-                    self._check_labels(y, w)
-                    logs = self._eager_step(train, (x, y, w))
-                else:
-                    program = self._program(kind, (x, y, w))
-                    self._check_labels(y, w)
-                    program.step(*tree.flatten(x), *tree.flatten(y), *tree.flatten(w))
-            except Exception as error:
-                error.add_note(f"  in batch {done + 1}")
-                raise
-            done += 1
-            due = report is not None and time.perf_counter() - drawn >= 0.05
-            if ends or due:
-                logs = logs if program is None else program.read()
-                if ends:
-                    getattr(calls, f"on_{hook}_batch_end")(done - 1, logs)
-                if due and report is not None:
-                    report(done, logs)
-                    drawn = time.perf_counter()
-            if self.stop_training and train:
-                break
-        passed = getattr(source, "passed", None)
-        if done == first and source is not None and passed is not None:
-            # The run was cut off after the last batch of the epoch: only its values are missing.
-            program = self._go_on(kind, source._prepare(passed), sums)
-        elif done == first:
-            raise DataError(
-                "x yielded no batches\n  hint: give a fresh generator, or steps_per_epoch"
-            )
-        return (logs if program is None else program.read()), done
-
-    def _go_on(self, kind: str, batch: tuple[Any, Any, Any], sums: Any) -> Program:
-        """Gives the metrics what they held when the run was cut off; a batch says the shapes."""
-        x, y, w = batch
-        program = self._program(kind, (self._fit_inputs(x), y, w))
-        for v, value in zip(metric_variables(self), sums or (), strict=True):
-            v.assign(value)
-        return program
-
-    def _eager_step(self, train: bool, data: Any) -> Logs:
-        tensors = tuple(tree.map_structure(_core.tensor, part) for part in data)
-        with Scope(train) as scope, CallContext(train):
-            logs = (self.train_step if train else self.test_step)(pack(*tensors))
-        for variable, value in scope.updates():
-            variable.assign(value)
-        return {k: _number(v) for k, v in logs.items()}
+    def predict_on_batch(self, x: Any) -> Any:
+        """The outputs for one batch."""
+        return predict_on_batch(self, x)
 
     # ---- single batches ------------------------------------------------------------------------
 
@@ -494,9 +441,9 @@ class Trainer(Predicting):
     ) -> Any:
         """One update on one batch; gives its loss and metrics."""
         self._require_compiled("train_on_batch")
-        data: Any = self._source(x, y, sample_weight, False)
+        data: Any = source_of(self, x, y, sample_weight, False)
         if class_weight:
-            data.weights = self._by_class(data.y, class_weight, data.weights)
+            data.weights = weigh_by_class(self, data.y, class_weight, data.weights)
             data.join()
         return self._on_batch("train", data, return_dict)
 
@@ -505,7 +452,7 @@ class Trainer(Predicting):
     ) -> Any:
         """The loss and metrics of one batch."""
         self._require_compiled("test_on_batch")
-        data = self._source(x, y, sample_weight, False)
+        data = source_of(self, x, y, sample_weight, False)
         return self._on_batch("test", data, return_dict)
 
     def _on_batch(self, kind: str, data: Any, return_dict: bool) -> Any:
@@ -518,10 +465,10 @@ class Trainer(Predicting):
         found = None
         if self.run_eagerly:
             self.reset_metrics()
-            logs = self._eager_step(kind == "train", (data.x, data.y, data.weights))
+            logs = eager_step(self, kind == "train", (data.x, data.y, data.weights))
         else:
             program = self._program(kind, (data.x, data.y, data.weights))
-            self._check_labels(data.y, data.weights)
+            check_labels(self, data.y, data.weights)
             found = program.metrics
             for m in found:
                 m.reset_state()
@@ -532,11 +479,3 @@ class Trainer(Predicting):
 
 def _mean(name: str) -> metrics.Mean:
     return metrics.Mean(name=name)
-
-
-def _number(value: Any) -> Any:
-    if isinstance(value, Variable):
-        value = value.value
-    if isinstance(value, Tensor):
-        return float(value) if value.shape == () else value.numpy()
-    return value

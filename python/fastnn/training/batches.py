@@ -1,0 +1,125 @@
+"""Epochs batch by batch in Python: for iterables, eager steps and hooks of batches."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from fastnn import _core
+from fastnn._core import Tensor
+from fastnn.base import tree
+from fastnn.callbacks import CallbackList
+from fastnn.data.batches import pack
+from fastnn.errors import DataError
+from fastnn.metrics.metric import metric_variables
+from fastnn.tracing.call_context import CallContext
+from fastnn.tracing.variables import Scope, Variable
+from fastnn.training.inputs import check_labels, fit_inputs, weigh_by_class
+from fastnn.training.program import Logs, Program, keeping, underway
+
+__all__ = ["eager_step", "python_epoch"]
+
+
+def python_epoch(
+    model: Any,
+    kind: str,
+    batches: Any,
+    calls: CallbackList | None,
+    classes: Any = None,
+    report: Callable[[int, Logs], None] | None = None,
+    resumed: tuple[int, list[Any], Any] | None = None,
+) -> tuple[Logs, int]:
+    """One epoch batch by batch: for iterables, eager steps and batch hooks.
+
+    `resumed` says how many batches of it were made before, what the metrics held then, and
+    where the batches come from.
+    """
+    train = kind == "train"
+    with keeping(model), underway(model):
+        model.reset_metrics()
+        return _batch_by_batch(model, train, batches, calls, classes, report, resumed)
+
+
+def _batch_by_batch(
+    model: Any,
+    train: bool,
+    batches: Any,
+    calls: CallbackList | None,
+    classes: Any,
+    report: Callable[[int, Logs], None] | None,
+    resumed: tuple[int, list[Any], Any] | None,
+) -> tuple[Logs, int]:
+    hook = "train" if train else "test"
+    begins = calls is not None and calls.overrides(f"on_{hook}_batch_begin", "on_batch_begin")
+    ends = calls is not None and calls.overrides(f"on_{hook}_batch_end", "on_batch_end")
+    done, logs, program = 0, {}, None
+    kind = "train" if train else "test"
+    first, sums, source = resumed or (0, None, None)
+    done = first
+    drawn = time.perf_counter()
+    for x, y, w in batches:
+        if begins:
+            getattr(calls, f"on_{hook}_batch_begin")(done)
+        try:
+            x = fit_inputs(model, x)
+            if classes and train:
+                w = weigh_by_class(model, y, classes, w)
+            if sums is not None:
+                _go_on(model, kind, (x, y, w), sums)
+                sums = None
+            if model.run_eagerly:
+                check_labels(model, y, w)
+                logs = eager_step(model, train, (x, y, w))
+            else:
+                program = model._program(kind, (x, y, w))
+                check_labels(model, y, w)
+                program.step(*tree.flatten(x), *tree.flatten(y), *tree.flatten(w))
+        except Exception as error:
+            error.add_note(f"  in batch {done + 1}")
+            raise
+        done += 1
+        due = report is not None and time.perf_counter() - drawn >= 0.05
+        if ends or due:
+            logs = logs if program is None else program.read()
+            if ends:
+                getattr(calls, f"on_{hook}_batch_end")(done - 1, logs)
+            if due and report is not None:
+                report(done, logs)
+                drawn = time.perf_counter()
+        if model.stop_training and train:
+            break
+    passed = getattr(source, "passed", None)
+    if done == first and source is not None and passed is not None:
+        # The run was cut off after the last batch of the epoch: only its values are missing.
+        program = _go_on(model, kind, source._prepare(passed), sums)
+    elif done == first:
+        raise DataError("x yielded no batches\n  hint: give a fresh generator, or steps_per_epoch")
+    return (logs if program is None else program.read()), done
+
+
+def _go_on(model: Any, kind: str, batch: tuple[Any, Any, Any], sums: Any) -> Program:
+    """Gives the metrics what they held when the run was cut off; a batch says the shapes."""
+    x, y, w = batch
+    program: Program = model._program(kind, (fit_inputs(model, x), y, w))
+    for v, value in zip(metric_variables(model), sums or (), strict=True):
+        v.assign(value)
+    return program
+
+
+def eager_step(model: Any, train: bool, data: Any) -> Logs:
+    """One step that runs as it is written, without a trace."""
+    tensors = tuple(tree.map_structure(_core.tensor, part) for part in data)
+    with Scope(train) as scope, CallContext(train):
+        logs = (model.train_step if train else model.test_step)(pack(*tensors))
+    for variable, value in scope.updates():
+        variable.assign(value)
+    return {k: _number(v) for k, v in logs.items()}
+
+
+def _number(value: Any) -> Any:
+    if isinstance(value, Variable):
+        value = value.value
+    if isinstance(value, Tensor):
+        return float(value) if value.shape == () else value.numpy()
+    return value

@@ -1,0 +1,95 @@
+"""`Program`: a traced step and what its values are called, and the runs that are under way.
+
+Depends on `_core`, `metrics`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core, ops
+from fastnn._core import Tensor
+from fastnn.metrics.metric import metric_variables
+from fastnn.tracing.variables import Variable
+
+__all__ = ["Logs", "Program", "keep", "keeping", "underway"]
+
+Logs = dict[str, float]
+
+
+class Program:
+    """A traced step: how to run it over data, and what its values are called."""
+
+    __slots__ = ("loop", "metrics", "names", "reset", "results", "step", "vectors")
+
+    def __init__(
+        self,
+        step: _core.Function,
+        values: dict[str, Any],
+        reset: list[Variable],
+        vectors: list[Any],
+        metrics: list[Any],
+    ) -> None:
+        self.step, self.reset, self.vectors, self.metrics = step, reset, vectors, metrics
+        self.names = sorted(values)
+        self.results = _core.Function([], [values[k] for k in self.names]) if values else None
+        self.loop = _core.Loop(step, self.results, reset)
+
+    def logs(self, row: Sequence[float]) -> Logs:
+        """Values by name."""
+        logs: dict[str, Any] = dict(zip(self.names, row, strict=True))
+        for metric in self.vectors:
+            value = metric.result()
+            logs[metric.name] = value.numpy() if isinstance(value, Tensor) else value
+        return logs
+
+    def read(self) -> Logs:
+        """The values as they are now."""
+        if self.results is None:
+            return self.logs(())
+        out = self.results()
+        row = [float(v) for v in (out if isinstance(out, tuple) else (out,))]
+        return self.logs(row)
+
+
+def keep(name: str, value: Any, updates: list[Any]) -> Any:
+    """A variable that keeps a step's own value so that it can be read between epochs."""
+    tensor = ops.convert_to_tensor(value, "float32")
+    if tensor.shape != ():
+        tensor = ops.mean(tensor)
+    held = Variable(np.float32(0.0), dtype="float32", trainable=False, name=f"log_{name}")
+    updates.append((held, tensor))
+    return held.value
+
+
+_local = threading.local()
+
+
+@contextlib.contextmanager
+def underway(model: Any) -> Iterator[None]:
+    """Marks that an epoch of the model sums up its metrics on this thread."""
+    _local.models = [*getattr(_local, "models", ()), model]
+    try:
+        yield
+    finally:
+        _local.models = _local.models[:-1]
+
+
+@contextlib.contextmanager
+def keeping(model: Any) -> Iterator[None]:
+    """What the model does inside leaves the metrics of epochs under way as they were.
+
+    So a callback may evaluate, train or fit between two batches; metrics may be shared by models.
+    """
+    outer = getattr(_local, "models", ())
+    held = [(v, np.array(v.numpy())) for m in outer for v in metric_variables(m)]
+    try:
+        yield
+    finally:
+        for v, value in held:
+            v.assign(value)
