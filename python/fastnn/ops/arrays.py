@@ -72,24 +72,72 @@ _c = _core.ops
 
 @keras_op
 def copy(x: TensorLike) -> Tensor:
-    """`x`: tensors never change, so a copy is the tensor."""
+    """`x`: tensors never change, so a copy is the tensor.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.copy(np.array([1.0])).numpy()
+        array([1.], dtype=float32)
+    """
     return convert_to_tensor(x)
 
 
 def empty(shape: Sequence[int | None] | int, dtype: str | None = None) -> Tensor:
-    """Zeros of this shape."""
+    """Zeros of this shape.
+
+    Args:
+        shape: The sizes; None stands for the batch.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.empty((2, 3)).shape
+        (2, 3)
+    """
     return zeros(shape, dtype)
 
 
 @keras_op
 def empty_like(x: TensorLike, dtype: str | None = None) -> Tensor:
-    """Zeros with the shape of `x`."""
+    """Zeros with the shape of `x`.
+
+    Args:
+        x: A tensor or array.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.empty_like(np.ones((2, 3))).shape
+        (2, 3)
+    """
     return full_like(x, 0, dtype)
 
 
 @keras_op
 def full_like(x: TensorLike, fill_value: TensorLike, dtype: str | None = None) -> Tensor:
-    """`fill_value` everywhere, with the shape and type of `x`."""
+    """`fill_value` everywhere, with the shape and type of `x`.
+
+    Args:
+        x: A tensor or array.
+        fill_value: The value.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.full_like(np.ones(2), 7.0).numpy()
+        array([7., 7.], dtype=float32)
+    """
     x = convert_to_tensor(x)
     value = cast(fill_value, stored_dtype(dtype) if dtype else x.dtype)
     return _c.broadcast_to(value, shape=list(x.shape))
@@ -99,7 +147,24 @@ def logspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10, dtype: Any = None,
     axis: int = 0,
 ) -> Tensor:  # fmt: skip
-    """`num` numbers from base**start to base**stop with even exponents."""
+    """`num` numbers from base**start to base**stop with even exponents.
+
+    Args:
+        start: The first exponent.
+        stop: The last exponent.
+        num: How many.
+        endpoint: Whether `stop` is among them.
+        base: The base of the powers.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+        axis: The axis or axes; None: all of them.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.logspace(0.0, 2.0, 3).numpy().round(3)
+        array([  1.,  10., 100.], dtype=float32)
+    """
     a = np.logspace(np.asarray(start), np.asarray(stop), num, endpoint, base, axis=axis)
     return _core.tensor(a, dtype=stored_dtype(dtype) if dtype else None)
 
@@ -107,19 +172,65 @@ def logspace(
 def geomspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
 ) -> Tensor:
-    """`num` numbers from `start` to `stop`, each a constant multiple of the one before."""
+    """`num` numbers from `start` to `stop`, each a constant multiple of the one before.
+
+    Args:
+        start: The first value.
+        stop: The last value.
+        num: How many.
+        endpoint: Whether `stop` is among them.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+        axis: The axis or axes; None: all of them.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.geomspace(1.0, 8.0, 4).numpy().round(4)
+        array([1., 2., 4., 8.], dtype=float32)
+    """
     a = np.geomspace(np.asarray(start), np.asarray(stop), num, endpoint, axis=axis)
     return _core.tensor(a, dtype=stored_dtype(dtype) if dtype else None)
 
 
 def tri(N: int, M: int | None = None, k: int = 0, dtype: str | None = None) -> Tensor:
-    """Ones on and below the k-th diagonal."""
+    """Ones on and below the k-th diagonal.
+
+    Args:
+        N: Rows.
+        M: Columns; None: as many as rows.
+        k: Which diagonal; 0 is the main one.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+
+    Returns:
+        A matrix.
+
+    Example:
+        >>> fastnn.ops.tri(2).numpy()
+        array([[1., 0.],
+               [1., 1.]], dtype=float32)
+    """
     return _core.tensor(np.tri(N, M, k, np.float32), dtype=stored_dtype(dtype) if dtype else None)
 
 
 @keras_op
 def meshgrid(*x: TensorLike, indexing: str = "xy") -> list[Tensor]:
-    """Grids of the coordinates in vectors."""
+    """Grids of the coordinates in vectors.
+
+    Args:
+        *x: Vectors.
+        indexing: `"xy"`, or `"ij"` for rows first.
+
+    Returns:
+        A list of tensors.
+
+    Example:
+        >>> x, y = fastnn.ops.meshgrid(np.array([1, 2]), np.array([3, 4]))
+        >>> x.numpy(), y.numpy()
+        (array([[1, 2],
+               [1, 2]], dtype=int32), array([[3, 3],
+               [4, 4]], dtype=int32))
+    """
     if indexing not in ("xy", "ij"):
         raise ValueError(f"meshgrid: indexing is {indexing!r}\n  hint: 'xy' or 'ij'")
     vectors = [reshape(v, (-1,)) for v in x]
@@ -155,7 +266,20 @@ def _below(x: Tensor, k: int) -> Any:
 
 @keras_op
 def tril(x: TensorLike, k: int = 0) -> Tensor:
-    """`x` with zeros above the k-th diagonal of the last two axes."""
+    """`x` with zeros above the k-th diagonal of the last two axes.
+
+    Args:
+        x: A tensor or array.
+        k: Which diagonal; 0 is the main one.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.tril(np.ones((2, 2))).numpy()
+        array([[1., 0.],
+               [1., 1.]], dtype=float32)
+    """
     x = _matrix("tril", x)
     keep = _below(x, k)
     return _c.where(keep, x, cast(0, x.dtype))
@@ -163,7 +287,20 @@ def tril(x: TensorLike, k: int = 0) -> Tensor:
 
 @keras_op
 def triu(x: TensorLike, k: int = 0) -> Tensor:
-    """`x` with zeros below the k-th diagonal of the last two axes."""
+    """`x` with zeros below the k-th diagonal of the last two axes.
+
+    Args:
+        x: A tensor or array.
+        k: Which diagonal; 0 is the main one.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.triu(np.ones((2, 2))).numpy()
+        array([[1., 1.],
+               [0., 1.]], dtype=float32)
+    """
     x = _matrix("triu", x)
     drop = _below(x, k - 1)
     return _c.where(drop, cast(0, x.dtype), x)
@@ -171,7 +308,21 @@ def triu(x: TensorLike, k: int = 0) -> Tensor:
 
 @keras_op
 def diagonal(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """The elements of a diagonal of two axes, as a new last axis."""
+    """The elements of a diagonal of two axes, as a new last axis.
+
+    Args:
+        x: A tensor or array.
+        offset: Which diagonal; 0 is the main one.
+        axis1: The two axes.
+        axis2: The two axes.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.diagonal(np.array([[1.0, 2.0], [3.0, 4.0]])).numpy()
+        array([1., 4.], dtype=float32)
+    """
     x = _matrix("diagonal", x)
     rank = x.ndim
     if axis1 % rank == axis2 % rank:
@@ -188,7 +339,20 @@ def diagonal(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> 
 
 @keras_op
 def diag(x: TensorLike, k: int = 0) -> Tensor:
-    """The k-th diagonal of a matrix, or the matrix with this vector on it."""
+    """The k-th diagonal of a matrix, or the matrix with this vector on it.
+
+    Args:
+        x: A vector or a matrix.
+        k: Which diagonal; 0 is the main one.
+
+    Returns:
+        A matrix or a vector.
+
+    Example:
+        >>> fastnn.ops.diag(np.array([1.0, 2.0])).numpy()
+        array([[1., 0.],
+               [0., 2.]], dtype=float32)
+    """
     x = convert_to_tensor(x)
     if x.ndim == 2:
         return diagonal(x, k)
@@ -206,19 +370,59 @@ def diag(x: TensorLike, k: int = 0) -> Tensor:
 
 @keras_op
 def diagflat(x: TensorLike, k: int = 0) -> Tensor:
-    """A matrix with all elements of `x` on its k-th diagonal."""
+    """A matrix with all elements of `x` on its k-th diagonal.
+
+    Args:
+        x: A tensor or array.
+        k: Which diagonal; 0 is the main one.
+
+    Returns:
+        A matrix.
+
+    Example:
+        >>> fastnn.ops.diagflat(np.array([1.0, 2.0]), k=1).shape
+        (3, 3)
+    """
     return diag(reshape(x, (-1,)), k)
 
 
 @keras_op
 def trace(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Tensor:
-    """The sum of a diagonal."""
+    """The sum of a diagonal.
+
+    Args:
+        x: A tensor or array.
+        offset: Which diagonal; 0 is the main one.
+        axis1: The two axes.
+        axis2: The two axes.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.trace(np.array([[1.0, 2.0], [3.0, 4.0]])).numpy()
+        array(5., dtype=float32)
+    """
     return _c.sum(diagonal(x, offset, axis1, axis2), axis=-1)
 
 
 @keras_op
 def vander(x: TensorLike, N: int | None = None, increasing: bool = False) -> Tensor:
-    """Powers of a vector as columns, the highest first unless `increasing`."""
+    """Powers of a vector as columns, the highest first unless `increasing`.
+
+    Args:
+        x: A vector.
+        N: The number of columns; None: as many as elements.
+        increasing: Whether the lowest power comes first.
+
+    Returns:
+        A matrix.
+
+    Example:
+        >>> fastnn.ops.vander(np.array([1.0, 2.0]), 3).numpy()
+        array([[1., 1., 1.],
+               [4., 2., 1.]], dtype=float32)
+    """
     x = convert_to_tensor(x)
     n = known_size("vander", x, 0) if N is None else N
     if n == 0:
@@ -231,7 +435,19 @@ def vander(x: TensorLike, N: int | None = None, increasing: bool = False) -> Ten
 
 @keras_op
 def kron(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """The Kronecker product: every element of x1 times all of x2."""
+    """The Kronecker product: every element of x1 times all of x2.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.kron(np.array([1.0, 2.0]), np.array([1.0, 10.0])).numpy()
+        array([ 1., 10.,  2., 20.], dtype=float32)
+    """
     a, b = convert_to_tensor(x1), convert_to_tensor(x2)
     rank = max(a.ndim, b.ndim)
     sa = [1] * (rank - a.ndim) + [known_size("kron", a, i) for i in range(a.ndim)]
@@ -245,7 +461,19 @@ def kron(x1: TensorLike, x2: TensorLike) -> Tensor:
 
 @keras_op
 def flip(x: TensorLike, axis: int | Sequence[int] | None = None) -> Tensor:
-    """Axes in reverse, all when None."""
+    """Axes in reverse, all when None.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.flip(np.array([1, 2, 3])).numpy()
+        array([3, 2, 1], dtype=int32)
+    """
     axis = as_number(axis)
     axes = [axis] if isinstance(axis, int) else axis
     return _c.flip(x, axis=None if axes is None else list(axes))
@@ -253,19 +481,56 @@ def flip(x: TensorLike, axis: int | Sequence[int] | None = None) -> Tensor:
 
 @keras_op
 def fliplr(x: TensorLike) -> Tensor:
-    """The second axis in reverse."""
+    """The second axis in reverse.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.fliplr(np.array([[1, 2]])).numpy()
+        array([[2, 1]], dtype=int32)
+    """
     return _c.flip(x, axis=[1])
 
 
 @keras_op
 def flipud(x: TensorLike) -> Tensor:
-    """The first axis in reverse."""
+    """The first axis in reverse.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.flipud(np.array([[1], [2]])).numpy()
+        array([[2],
+               [1]], dtype=int32)
+    """
     return _c.flip(x, axis=[0])
 
 
 @keras_op
 def rot90(array: TensorLike, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor:
-    """Two axes turned by k quarters, from the first towards the second."""
+    """Two axes turned by k quarters, from the first towards the second.
+
+    Args:
+        array: A tensor of two axes or more.
+        k: How many quarters.
+        axes: The two axes.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.rot90(np.array([[1, 2], [3, 4]])).numpy()
+        array([[2, 4],
+               [1, 3]], dtype=int32)
+    """
     x = _matrix("rot90", array)
     first, second = (a % x.ndim for a in axes)
     if first == second:
@@ -284,7 +549,20 @@ def rot90(array: TensorLike, k: int = 1, axes: Sequence[int] = (0, 1)) -> Tensor
 def roll(
     x: TensorLike, shift: int | Sequence[int], axis: int | Sequence[int] | None = None
 ) -> Tensor:
-    """Elements moved along axes, those that fall off come in at the other end."""
+    """Elements moved along axes, those that fall off come in at the other end.
+
+    Args:
+        x: A tensor or array.
+        shift: By how many places.
+        axis: The axis or axes; None: of the flat array.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.roll(np.array([1, 2, 3]), 1).numpy()
+        array([3, 1, 2], dtype=int32)
+    """
     x, shift, axis = convert_to_tensor(x), as_number(shift), as_number(axis)
     if axis is None:
         moves = shift if isinstance(shift, int) else sum(shift)
@@ -298,7 +576,20 @@ def roll(
 
 @keras_op
 def repeat(x: TensorLike, repeats: int | Sequence[int], axis: int | None = None) -> Tensor:
-    """Each slice along `axis` (each element when None) `repeats` times, or as often as its own."""
+    """Each slice along `axis` (each element when None) `repeats` times, or as often as its own.
+
+    Args:
+        x: A tensor or array.
+        repeats: How many times, or how many times each.
+        axis: The axis; None: of the flat array.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.repeat(np.array([1, 2]), 2).numpy()
+        array([1, 1, 2, 2], dtype=int32)
+    """
     x = convert_to_tensor(x)
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
@@ -319,7 +610,20 @@ def repeat(x: TensorLike, repeats: int | Sequence[int], axis: int | None = None)
 
 @keras_op
 def append(x1: TensorLike, x2: TensorLike, axis: int | None = None) -> Tensor:
-    """x2 after x1 along `axis`; both flat when None."""
+    """x2 after x1 along `axis`; both flat when None.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+        axis: The axis to join along; None joins both flat.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.append(np.array([1, 2]), np.array([3])).numpy()
+        array([1, 2, 3], dtype=int32)
+    """
     a, b = convert_to_tensor(x1), convert_to_tensor(x2)
     if axis is None:
         a, b, axis = reshape(a, (-1,)), reshape(b, (-1,)), 0
@@ -328,7 +632,18 @@ def append(x1: TensorLike, x2: TensorLike, axis: int | None = None) -> Tensor:
 
 @keras_op
 def dstack(xs: Sequence[TensorLike]) -> Tensor:
-    """Tensors joined along the third axis."""
+    """Tensors joined along the third axis.
+
+    Args:
+        xs: Tensors.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.dstack([np.array([1, 2]), np.array([3, 4])]).shape
+        (1, 2, 2)
+    """
     deep = []
     for x in map(convert_to_tensor, xs):
         x = reshape(x, (1, -1)) if x.ndim < 2 else x
@@ -340,7 +655,20 @@ def dstack(xs: Sequence[TensorLike]) -> Tensor:
 def array_split(
     x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0
 ) -> list[Tensor]:
-    """`x` cut along an axis into sections of nearly equal size, the first ones larger."""
+    """`x` cut along an axis into sections of nearly equal size, the first ones larger.
+
+    Args:
+        x: A tensor or array.
+        indices_or_sections: A number of sections, or the positions to cut at.
+        axis: The axis or axes; None: all of them.
+
+    Returns:
+        A list of tensors.
+
+    Example:
+        >>> [part.shape for part in fastnn.ops.array_split(np.arange(7), 3)]
+        [(3,), (2,), (2,)]
+    """
     indices_or_sections = as_number(indices_or_sections)
     if not isinstance(indices_or_sections, int):
         return split(x, indices_or_sections, axis)
@@ -359,14 +687,76 @@ def _cut(name: str, axis: int, doc: str) -> Callable[..., list[Tensor]]:
     return keras_op(cut)
 
 
-vsplit = _cut("vsplit", 0, "`x` cut along the first axis.")
-hsplit = _cut("hsplit", 1, "`x` cut along the second axis, a vector along its only one.")
-dsplit = _cut("dsplit", 2, "`x` cut along the third axis.")
+vsplit = _cut(
+    "vsplit",
+    0,
+    """`x` cut along the first axis.
+
+    Args:
+        x: A tensor or array.
+        indices_or_sections: A number of sections, or the positions to cut at.
+
+    Returns:
+        A list of tensors.
+
+    Example:
+        >>> [part.numpy().tolist() for part in fastnn.ops.vsplit(np.array([[1], [2]]), 2)]
+        [[[1]], [[2]]]
+    """,
+)
+hsplit = _cut(
+    "hsplit",
+    1,
+    """`x` cut along the second axis, a vector along its only one.
+
+    Args:
+        x: A tensor or array.
+        indices_or_sections: A number of sections, or the positions to cut at.
+
+    Returns:
+        A list of tensors.
+
+    Example:
+        >>> [part.numpy().tolist() for part in fastnn.ops.hsplit(np.array([1, 2, 3, 4]), 2)]
+        [[1, 2], [3, 4]]
+    """,
+)
+dsplit = _cut(
+    "dsplit",
+    2,
+    """`x` cut along the third axis.
+
+    Args:
+        x: A tensor or array.
+        indices_or_sections: A number of sections, or the positions to cut at.
+
+    Returns:
+        A list of tensors.
+
+    Example:
+        >>> len(fastnn.ops.dsplit(np.zeros((1, 1, 4)), 2))
+        2
+    """,
+)
 
 
 @keras_op
 def extract_sequences(x: TensorLike, sequence_length: int, sequence_stride: int) -> Tensor:
-    """Windows of the last axis: (..., n) to (..., windows, sequence_length)."""
+    """Windows of the last axis: (..., n) to (..., windows, sequence_length).
+
+    Args:
+        x: A tensor or array.
+        sequence_length: The length of a window.
+        sequence_stride: From the start of one to the start of the next.
+
+    Returns:
+        (…, windows, sequence_length).
+
+    Example:
+        >>> fastnn.ops.extract_sequences(np.arange(6.0), 4, 2).numpy()
+        array([[0., 1., 2., 3.],
+               [2., 3., 4., 5.]], dtype=float32)
+    """
     x = convert_to_tensor(x)
     n = known_size("extract_sequences", x, -1)
     starts = np.arange(0, max(n - sequence_length + 1, 0), sequence_stride, dtype=np.int32)
@@ -379,7 +769,20 @@ def extract_sequences(x: TensorLike, sequence_length: int, sequence_stride: int)
 
 @keras_op
 def rearrange(tensor: TensorLike, pattern: str, **axes_lengths: int) -> Tensor:
-    """Axes split, moved and joined by a pattern: `rearrange(x, "b (h d) n -> b h n d", h=4)`."""
+    """Axes split, moved and joined by a pattern: `rearrange(x, "b (h d) n -> b h n d", h=4)`.
+
+    Args:
+        tensor: A tensor.
+        pattern: Names of the axes before and after `->`; brackets split or join.
+        **axes_lengths: Accepted for the sake of Keras.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.rearrange(np.zeros((2, 8, 5)), "b (h d) n -> b h n d", h=4).shape
+        (2, 4, 5, 2)
+    """
     x = convert_to_tensor(tensor)
     left, arrow, right = pattern.partition("->")
     if not arrow:

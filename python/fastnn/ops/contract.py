@@ -32,6 +32,19 @@ def einsum(subscripts: str, *operands: TensorLike, **kwargs: Any) -> Tensor:
 
     Repeated letters of an operand take its diagonal, `...` stands for the axes that are not named,
     and without `->` the letters that occur once stand in the result in alphabetical order.
+
+    Args:
+        subscripts: The letters of the axes, as in NumPy.
+        *operands: Tensors or arrays.
+        **kwargs: Accepted for the sake of Keras.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> x, v = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([1.0, 1.0])
+        >>> fastnn.ops.einsum("ij,j->i", x, v).numpy()
+        array([3., 7.], dtype=float32)
     """
     if set(kwargs) - {"optimize"}:
         raise TypeError(f"einsum got {', '.join(kwargs)}\n  hint: einsum(subscripts, *operands)")
@@ -203,7 +216,20 @@ def _spread(x: Any, names: Labels, wanted: Labels) -> Any:
 
 @keras_op
 def tensordot(x1: TensorLike, x2: TensorLike, axes: int | Sequence[Any] = 2) -> Tensor:
-    """Products summed over axes: the last `axes` of x1 with the first of x2, or two lists."""
+    """Products summed over axes: the last `axes` of x1 with the first of x2, or two lists.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+        axes: How many axes, or two lists of them.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.tensordot(np.ones((2, 3)), np.ones((3, 4)), axes=1).shape
+        (2, 4)
+    """
     a, b = convert_to_tensor(x1), convert_to_tensor(x2)
     axes = as_number(axes)
     if isinstance(axes, int):
@@ -238,7 +264,19 @@ def tensordot(x1: TensorLike, x2: TensorLike, axes: int | Sequence[Any] = 2) -> 
 
 @keras_op
 def dot(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """Product over the last axis of x1 and the last but one (of a vector the only) of x2."""
+    """Product over the last axis of x1 and the last but one (of a vector the only) of x2.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.dot(np.array([1.0, 2.0]), np.array([3.0, 4.0])).numpy()
+        array(11., dtype=float32)
+    """
     if ndim(x1) == 0 or ndim(x2) == 0:
         return convert_to_tensor(x1) * x2
     if ndim(x2) > 2:
@@ -254,7 +292,19 @@ def _kind(x: Any) -> str:
 
 @keras_op
 def inner(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """Product over the last axes of both."""
+    """Product over the last axes of both.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.inner(np.array([1.0, 2.0]), np.array([3.0, 4.0])).numpy()
+        array(11., dtype=float32)
+    """
     if ndim(x1) == 0 or ndim(x2) == 0:
         return convert_to_tensor(x1) * x2
     return tensordot(x1, x2, axes=(-1, -1))

@@ -44,7 +44,21 @@ _c = _core.ops
 def convert_to_tensor(
     x: TensorLike, dtype: str | None = None, sparse: bool | None = None, ragged: bool | None = None
 ) -> Tensor:
-    """`x` as a tensor; arrays, numbers, nested lists and variables are accepted."""
+    """`x` as a tensor; arrays, numbers, nested lists and variables are accepted.
+
+    Args:
+        x: An array, number, nested list, tensor or variable.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+        sparse: Not supported; None or False.
+        ragged: Not supported; None or False.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.convert_to_tensor([1.0, 2.0]).shape
+        (2,)
+    """
     if sparse or ragged:
         raise ValueError("sparse and ragged tensors are not supported\n  hint: a dense array")
     if dtype.__class__ is not str and dtype is not None:
@@ -61,23 +75,69 @@ def convert_to_tensor(
 
 
 def array(x: TensorLike, dtype: str | None = None) -> Tensor:
-    """`x` as a tensor, as `numpy.array`."""
+    """`x` as a tensor, as `numpy.array`.
+
+    Args:
+        x: An array, number, nested list, tensor or variable.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.array([1.0, 2.0]).numpy()
+        array([1., 2.], dtype=float32)
+    """
     return convert_to_tensor(x, dtype)
 
 
 def convert_to_numpy(x: TensorLike) -> np.ndarray[Any, Any]:
-    """`x` as a NumPy array."""
+    """`x` as a NumPy array.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A NumPy array.
+
+    Example:
+        >>> fastnn.ops.convert_to_numpy(fastnn.ops.ones(2))
+        array([1., 1.], dtype=float32)
+    """
     return np.asarray(x.numpy() if isinstance(x, Tensor | Variable) else x)
 
 
 def is_tensor(x: object) -> bool:
-    """True for tensors, symbolic ones included."""
+    """True for tensors, symbolic ones included.
+
+    Args:
+        x: Anything.
+
+    Returns:
+        True or False.
+
+    Example:
+        >>> fastnn.ops.is_tensor(fastnn.ops.ones(2))
+        True
+    """
     return isinstance(x, Tensor | KerasTensor)
 
 
 @keras_op
 def cast(x: TensorLike, dtype: str) -> Tensor:
-    """`x` converted to "float32", "int32" or "bool"."""
+    """`x` converted to "float32", "int32" or "bool".
+
+    Args:
+        x: A tensor or array.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.cast(np.array([1.7, 0.0]), "int32").numpy()
+        array([1, 0], dtype=int32)
+    """
     x = convert_to_tensor(x)
     dtype = stored_dtype(dtype)
     return x if x.dtype == dtype else x.astype(dtype)
@@ -88,6 +148,16 @@ def shape(x: TensorLike) -> tuple[Any, ...]:
 
     `ops.reshape(x, (-1, 2 * ops.shape(x)[1]))`, `ops.zeros((ops.shape(x)[0], 3))` and
     `ops.cast(ops.shape(x)[0], "float32")` follow the data that the model is called on.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tuple of sizes.
+
+    Example:
+        >>> fastnn.ops.shape(np.zeros((2, 3)))
+        (2, 3)
     """
     sizes = x.spec.shape if isinstance(x, KerasTensor) else getattr(x, "shape", None)
     if sizes is None:
@@ -96,12 +166,34 @@ def shape(x: TensorLike) -> tuple[Any, ...]:
 
 
 def ndim(x: TensorLike) -> int:
-    """Number of axes of `x`."""
+    """Number of axes of `x`.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A whole number.
+
+    Example:
+        >>> fastnn.ops.ndim(np.zeros((2, 3)))
+        2
+    """
     return len(shape(x))
 
 
 def size(x: TensorLike) -> int | None:
-    """The number of elements; None while the batch is not known."""
+    """The number of elements; None while the batch is not known.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A whole number, or None.
+
+    Example:
+        >>> fastnn.ops.size(np.zeros((2, 3)))
+        6
+    """
     sizes = shape(x)
     return None if None in sizes else int(np.prod(sizes))
 
@@ -132,13 +224,37 @@ def promoted(*xs: TensorLike) -> list[Tensor]:
 
 @keras_op
 def zeros(shape: Sequence[int | None] | int, dtype: str | None = None) -> Tensor:
-    """Zeros of this shape; None stands for the batch that `ops.shape` does not know yet."""
+    """Zeros of this shape; None stands for the batch that `ops.shape` does not know yet.
+
+    Args:
+        shape: The sizes; None stands for the batch.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.zeros((2,)).numpy()
+        array([0., 0.], dtype=float32)
+    """
     return full(shape, 0, stored_dtype(dtype or "float32"))
 
 
 @keras_op
 def ones(shape: Sequence[int | None] | int, dtype: str | None = None) -> Tensor:
-    """Ones of this shape; None stands for the batch that `ops.shape` does not know yet."""
+    """Ones of this shape; None stands for the batch that `ops.shape` does not know yet.
+
+    Args:
+        shape: The sizes; None stands for the batch.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.ones((2,)).numpy()
+        array([1., 1.], dtype=float32)
+    """
     return full(shape, 1, stored_dtype(dtype or "float32"))
 
 
@@ -146,7 +262,20 @@ def ones(shape: Sequence[int | None] | int, dtype: str | None = None) -> Tensor:
 def full(
     shape: Sequence[int | None] | int, fill_value: TensorLike, dtype: str | None = None
 ) -> Tensor:
-    """`fill_value` everywhere; None stands for the batch that `ops.shape` does not know yet."""
+    """`fill_value` everywhere; None stands for the batch that `ops.shape` does not know yet.
+
+    Args:
+        shape: The sizes; None stands for the batch.
+        fill_value: The value.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.full((2,), 7.0).numpy()
+        array([7., 7.], dtype=float32)
+    """
     shape = as_number(shape)
     dtype = stored_dtype(dtype) if dtype is not None else None
     sizes = [shape] if isinstance(shape, int | Dim) else list(shape)
@@ -157,14 +286,38 @@ def full(
 
 @keras_op
 def zeros_like(x: TensorLike, dtype: str | None = None) -> Tensor:
-    """Zeros with the shape of `x`."""
+    """Zeros with the shape of `x`.
+
+    Args:
+        x: A tensor or array.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.zeros_like(np.ones(2)).numpy()
+        array([0., 0.], dtype=float32)
+    """
     x = convert_to_tensor(x)
     return _broadcast(_core.tensor(0, dtype=dtype or x.dtype), x)
 
 
 @keras_op
 def ones_like(x: TensorLike, dtype: str | None = None) -> Tensor:
-    """Ones with the shape of `x`."""
+    """Ones with the shape of `x`.
+
+    Args:
+        x: A tensor or array.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.ones_like(np.zeros(2)).numpy()
+        array([1., 1.], dtype=float32)
+    """
     x = convert_to_tensor(x)
     return _broadcast(_core.tensor(1, dtype=dtype or x.dtype), x)
 
@@ -180,7 +333,21 @@ def arange(
     step: float | None = None,
     dtype: Any = None,
 ) -> Tensor:
-    """Evenly spaced values, as `numpy.arange`."""
+    """Evenly spaced values, as `numpy.arange`.
+
+    Args:
+        start: The first value, or the end when it is alone.
+        stop: The end, excluded.
+        step: The distance of two values.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.arange(5).numpy()
+        array([0, 1, 2, 3, 4], dtype=int32)
+    """
     if stop is None:
         start, stop = 0, start
     step = 1 if step is None else step
@@ -199,7 +366,24 @@ def linspace(
     start: TensorLike, stop: TensorLike, num: int = 50, endpoint: bool = True,
     retstep: bool = False, dtype: Any = None, axis: int = 0,
 ) -> Any:  # fmt: skip
-    """`num` evenly spaced values from `start` to `stop`, the last one left out by `endpoint`."""
+    """`num` evenly spaced values from `start` to `stop`, the last one left out by `endpoint`.
+
+    Args:
+        start: The first value.
+        stop: The last value.
+        num: How many.
+        endpoint: Whether `stop` is among them.
+        retstep: Whether the distance of two values is given as well.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+        axis: The axis or axes; None: all of them.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.linspace(0.0, 1.0, 5).numpy()
+        array([0.  , 0.25, 0.5 , 0.75, 1.  ], dtype=float32)
+    """
     a, b = (convert_to_numpy(x).astype(np.float64) for x in (start, stop))
     spaced: Any = np.linspace
     points, step = spaced(a, b, num, bool(endpoint), True, axis=axis)
@@ -208,16 +392,55 @@ def linspace(
 
 
 def eye(N: int, M: int | None = None, k: int = 0, dtype: str | None = None) -> Tensor:
-    """Ones on the k-th diagonal of N rows and M columns (as many when None)."""
+    """Ones on the k-th diagonal of N rows and M columns (as many when None).
+
+    Args:
+        N: Rows.
+        M: Columns; None: as many as rows.
+        k: Which diagonal; 0 is the main one.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+
+    Returns:
+        A matrix.
+
+    Example:
+        >>> fastnn.ops.eye(2).numpy()
+        array([[1., 0.],
+               [0., 1.]], dtype=float32)
+    """
     ones = np.eye(N, M, k, dtype=np.float32)
     return _core.tensor(ones, dtype=stored_dtype(dtype) if dtype else None)
 
 
 def identity(n: int, dtype: str | None = None) -> Tensor:
-    """The unit matrix of n rows."""
+    """The unit matrix of n rows.
+
+    Args:
+        n: Rows and columns.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+
+    Returns:
+        A matrix (n, n).
+
+    Example:
+        >>> fastnn.ops.identity(2).numpy()
+        array([[1., 0.],
+               [0., 1.]], dtype=float32)
+    """
     return eye(n, dtype=dtype)
 
 
 def dtype(x: TensorLike) -> str:
-    """The element type of `x`."""
+    """The element type of `x`.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        The name of the type.
+
+    Example:
+        >>> fastnn.ops.dtype(np.ones(2, "float32"))
+        'float32'
+    """
     return str(x.dtype) if hasattr(x, "dtype") else convert_to_tensor(x).dtype

@@ -47,7 +47,20 @@ _c = _core.ops
 
 
 def cumsum(x: TensorLike, axis: int | None = None, dtype: str | None = None) -> Tensor:
-    """Running sums along `axis`, of all elements in one row when None."""
+    """Running sums along `axis`, of all elements in one row when None.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis; None: of the flat array.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.cumsum(np.array([1.0, 2.0, 3.0])).numpy()
+        array([1., 3., 6.], dtype=float32)
+    """
     if dtype is not None:
         x = cast(x, dtype)
     if axis is None:
@@ -58,7 +71,20 @@ def cumsum(x: TensorLike, axis: int | None = None, dtype: str | None = None) -> 
 
 @keras_op
 def cumprod(x: TensorLike, axis: int | None = None, dtype: str | None = None) -> Tensor:
-    """Running products along `axis`, of all elements in one row when None."""
+    """Running products along `axis`, of all elements in one row when None.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis; None: of the flat array.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.cumprod(np.array([1.0, 2.0, 3.0])).numpy()
+        array([1., 2., 6.], dtype=float32)
+    """
     x = convert_to_tensor(x) if dtype is None else cast(x, dtype)
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
@@ -80,7 +106,20 @@ def cumprod(x: TensorLike, axis: int | None = None, dtype: str | None = None) ->
 
 @keras_op
 def diff(a: TensorLike, n: int = 1, axis: int = -1) -> Tensor:
-    """The n-th differences of neighbours along `axis`."""
+    """The n-th differences of neighbours along `axis`.
+
+    Args:
+        a: A tensor.
+        n: How many times differences are taken.
+        axis: The axis or axes; None: all of them.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.diff(np.array([1.0, 4.0, 9.0])).numpy()
+        array([3., 5.], dtype=float32)
+    """
     x = convert_to_tensor(a)
     if n < 0:
         raise ValueError(f"diff: n is {n}, wanted 0 or more\n  hint: n=1")
@@ -93,7 +132,21 @@ def diff(a: TensorLike, n: int = 1, axis: int = -1) -> Tensor:
 
 @keras_op
 def trapezoid(y: TensorLike, x: TensorLike = None, dx: float = 1.0, axis: int = -1) -> Tensor:
-    """The integral of y along `axis` by trapezoids; x gives the places, else they are dx apart."""
+    """The integral of y along `axis` by trapezoids; x gives the places, else they are dx apart.
+
+    Args:
+        y: Values along `axis`.
+        x: Their places; None: `dx` apart.
+        dx: The distance of two places.
+        axis: The axis or axes; None: all of them.
+
+    Returns:
+        A tensor without `axis`.
+
+    Example:
+        >>> fastnn.ops.trapezoid(np.array([1.0, 2.0, 3.0])).numpy()
+        array(4., dtype=float32)
+    """
     y = moveaxis(convert_to_tensor(y, "float32"), axis, -1)
     if x is not None:
         x = convert_to_tensor(x, "float32")
@@ -105,13 +158,38 @@ def trapezoid(y: TensorLike, x: TensorLike = None, dx: float = 1.0, axis: int = 
 
 @keras_op
 def ptp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The largest element less the smallest, over `axis`."""
+    """The largest element less the smallest, over `axis`.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.ptp(np.array([3.0, 1.0, 7.0])).numpy()
+        array(6., dtype=float32)
+    """
     return reduce.max(x, axis, keepdims) - reduce.min(x, axis, keepdims)
 
 
 @keras_op
 def corrcoef(x: TensorLike) -> Tensor:
-    """Pearson's correlations of the rows of a matrix."""
+    """Pearson's correlations of the rows of a matrix.
+
+    Args:
+        x: Variables in rows (variables, samples).
+
+    Returns:
+        Correlations (variables, variables).
+
+    Example:
+        >>> fastnn.ops.corrcoef(np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])).numpy().round(4)
+        array([[ 1., -1.],
+               [-1.,  1.]], dtype=float32)
+    """
     x = convert_to_tensor(x, "float32")
     x = reshape(x, (1, -1)) if x.ndim < 2 else x
     centred = x - _c.mean(x, axis=-1, keepdims=True)
@@ -124,7 +202,20 @@ def corrcoef(x: TensorLike) -> Tensor:
 
 @keras_op
 def correlate(x1: TensorLike, x2: TensorLike, mode: str = "valid") -> Tensor:
-    """The cross-correlation of two vectors, as `numpy.correlate`."""
+    """The cross-correlation of two vectors, as `numpy.correlate`.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+        mode: `"valid"`, `"same"` or `"full"`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.correlate(np.array([1.0, 2.0, 3.0]), np.array([0.0, 1.0])).numpy()
+        array([2., 3.], dtype=float32)
+    """
     if mode not in ("valid", "same", "full"):
         raise ValueError(f"correlate: mode is {mode!r}\n  hint: 'valid', 'same' or 'full'")
     a, b = convert_to_tensor(x1), convert_to_tensor(x2)
@@ -171,19 +262,81 @@ def _passing(name: str, reduction: Callable[..., Tensor], fill: float, doc: str)
     return keras_op(reduce_)
 
 
-nansum = _passing("nansum", reduce.sum, 0.0, "Sum over `axis`, NaN counting as 0.")
-nanprod = _passing("nanprod", reduce.prod, 1.0, "Product over `axis`, NaN counting as 1.")
+nansum = _passing(
+    "nansum",
+    reduce.sum,
+    0.0,
+    """Sum over `axis`, NaN counting as 0.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.nansum(np.array([1.0, np.nan, 3.0])).numpy()
+        array(4., dtype=float32)
+    """,
+)
+nanprod = _passing(
+    "nanprod",
+    reduce.prod,
+    1.0,
+    """Product over `axis`, NaN counting as 1.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.nanprod(np.array([2.0, np.nan, 3.0])).numpy()
+        array(6., dtype=float32)
+    """,
+)
 
 
 @keras_op
 def nancumsum(x: TensorLike, axis: int | None = None, dtype: str | None = None) -> Tensor:
-    """Running sums, NaN counting as 0."""
+    """Running sums, NaN counting as 0.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis; None: of the flat array.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.nancumsum(np.array([2.0, np.nan, 3.0])).numpy()
+        array([2., 2., 5.], dtype=float32)
+    """
     return cumsum(_filled(x, 0.0), axis, dtype)
 
 
 @keras_op
 def nancumprod(x: TensorLike, axis: int | None = None, dtype: str | None = None) -> Tensor:
-    """Running products, NaN counting as 1."""
+    """Running products, NaN counting as 1.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis; None: of the flat array.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.nancumprod(np.array([2.0, np.nan, 3.0])).numpy()
+        array([2., 2., 6.], dtype=float32)
+    """
     return cumprod(_filled(x, 1.0), axis, dtype)
 
 
@@ -197,26 +350,78 @@ def _extreme(x: Any, axis: Axis, keepdims: bool, which: Callable[..., Tensor], f
 
 @keras_op
 def nanmax(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Largest element over `axis` that is not NaN; NaN where all are."""
+    """Largest element over `axis` that is not NaN; NaN where all are.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.nanmax(np.array([1.0, np.nan])).numpy()
+        array(1., dtype=float32)
+    """
     return _extreme(x, axis, keepdims, reduce.max, -math.inf)
 
 
 @keras_op
 def nanmin(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Smallest element over `axis` that is not NaN; NaN where all are."""
+    """Smallest element over `axis` that is not NaN; NaN where all are.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.nanmin(np.array([1.0, np.nan])).numpy()
+        array(1., dtype=float32)
+    """
     return _extreme(x, axis, keepdims, reduce.min, math.inf)
 
 
 @keras_op
 def nanmean(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Mean over `axis` of the elements that are not NaN; NaN where all are."""
+    """Mean over `axis` of the elements that are not NaN; NaN where all are.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.nanmean(np.array([1.0, np.nan, 3.0])).numpy()
+        array(2., dtype=float32)
+    """
     total = _c.sum(_filled(cast(x, "float32"), 0.0), axis=axis, keepdims=keepdims)
     return total / _count(x, axis, keepdims)
 
 
 @keras_op
 def nanvar(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Population variance over `axis` of the elements that are not NaN."""
+    """Population variance over `axis` of the elements that are not NaN.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.nanvar(np.array([1.0, np.nan, 3.0])).numpy()
+        array(1., dtype=float32)
+    """
     x = cast(x, "float32")
     centred = x - nanmean(x, axis, True)
     return nanmean(_c.square(centred), axis, keepdims)
@@ -243,11 +448,37 @@ def _position(x: Any, axis: int | None, keepdims: bool, which: Any, fill: float)
 
 @keras_op
 def nanargmax(x: TensorLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """Position of the largest element that is not NaN; -1 where all are."""
+    """Position of the largest element that is not NaN; -1 where all are.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        Positions, an int32 tensor.
+
+    Example:
+        >>> fastnn.ops.nanargmax(np.array([1.0, np.nan, 3.0])).numpy()
+        array(2, dtype=int32)
+    """
     return _position(x, axis, keepdims, reduce.argmax, -math.inf)
 
 
 @keras_op
 def nanargmin(x: TensorLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
-    """Position of the smallest element that is not NaN; -1 where all are."""
+    """Position of the smallest element that is not NaN; -1 where all are.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        Positions, an int32 tensor.
+
+    Example:
+        >>> fastnn.ops.nanargmin(np.array([1.0, np.nan, 3.0])).numpy()
+        array(0, dtype=int32)
+    """
     return _position(x, axis, keepdims, reduce.argmin, math.inf)

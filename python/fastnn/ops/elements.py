@@ -74,13 +74,36 @@ abs = rows.absolute
 
 @keras_op
 def stop_gradient(x: TensorLike) -> Tensor:
-    """`x`, through which no gradient flows."""
+    """`x`, through which no gradient flows.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> float(fastnn.grad(lambda x: x * fastnn.ops.stop_gradient(x))(3.0))
+        3.0
+    """
     return _c.stop_gradient(x)
 
 
 @keras_op
 def divide_no_nan(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """x1 / x2, and 0 where x2 is 0."""
+    """x1 / x2, and 0 where x2 is 0.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+
+    Returns:
+        A tensor of the common shape.
+
+    Example:
+        >>> fastnn.ops.divide_no_nan(np.array([1.0, 1.0]), np.array([2.0, 0.0])).numpy()
+        array([0.5, 0. ], dtype=float32)
+    """
     x2 = convert_to_tensor(x2, "float32")
     zero = x2 == 0.0
     return _c.where(zero, 0.0, x1 / _c.where(zero, 1.0, x2))
@@ -88,13 +111,38 @@ def divide_no_nan(x1: TensorLike, x2: TensorLike) -> Tensor:
 
 @keras_op
 def true_divide(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """`x1 / x2`, another name of `divide`."""
+    """`x1 / x2`, another name of `divide`.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+
+    Returns:
+        A tensor of the common shape.
+
+    Example:
+        >>> fastnn.ops.true_divide(np.array([1.0]), np.array([2.0])).numpy()
+        array([0.5], dtype=float32)
+    """
     return _c.divide(x1, x2)
 
 
 @keras_op
 def clip(x: TensorLike, x_min: TensorLike, x_max: TensorLike) -> Tensor:
-    """`x` cut to the range from x_min to x_max."""
+    """`x` cut to the range from x_min to x_max.
+
+    Args:
+        x: A tensor or array.
+        x_min: The lower end.
+        x_max: The upper end.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.clip(np.array([-1.0, 0.5, 9.0]), 0.0, 1.0).numpy()
+        array([0. , 0.5, 1. ], dtype=float32)
+    """
     return _c.minimum(_c.maximum(x, x_min), x_max)
 
 
@@ -102,7 +150,22 @@ def clip(x: TensorLike, x_min: TensorLike, x_max: TensorLike) -> Tensor:
 def isclose(
     x1: TensorLike, x2: TensorLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
-    """Where |x1 - x2| <= atol + rtol |x2|, or both are the same infinity."""
+    """Where |x1 - x2| <= atol + rtol |x2|, or both are the same infinity.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+        rtol: The difference that is allowed, as a share of `x2`.
+        atol: The difference that is allowed besides.
+        equal_nan: Whether NaN equals NaN.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.isclose(np.array([1.0, 2.0]), np.array([1.0, 2.1])).numpy()
+        array([ True, False])
+    """
     x1, x2 = convert_to_tensor(x1, "float32"), convert_to_tensor(x2, "float32")
     near = abs(x1 - x2) <= atol + rtol * abs(x2)
     found = _c.logical_or(_c.equal(x1, x2), _c.logical_and(near, isfinite(x2)))
@@ -115,7 +178,21 @@ def isclose(
 def nan_to_num(
     x: TensorLike, nan: float = 0.0, posinf: float | None = None, neginf: float | None = None
 ) -> Tensor:
-    """`x` with NaN and infinities replaced, infinities by the largest floats unless told."""
+    """`x` with NaN and infinities replaced, infinities by the largest floats unless told.
+
+    Args:
+        x: A tensor or array.
+        nan: What takes the place of NaN.
+        posinf: What takes the place of infinity; None: the largest float.
+        neginf: What takes the place of minus infinity; None: the lowest float.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.nan_to_num(np.array([np.nan, 1.0])).numpy()
+        array([0., 1.], dtype=float32)
+    """
     x = convert_to_tensor(x)
     if x.dtype != "float32":
         return x
@@ -129,7 +206,20 @@ def nan_to_num(
 
 @keras_op
 def where(condition: TensorLike, x1: TensorLike = None, x2: TensorLike = None) -> Any:
-    """x1 where the condition holds, else x2; without them the positions where it holds."""
+    """x1 where the condition holds, else x2; without them the positions where it holds.
+
+    Args:
+        condition: A bool tensor.
+        x1: Values where it holds.
+        x2: Values elsewhere.
+
+    Returns:
+        A tensor, or without values a tuple of positions.
+
+    Example:
+        >>> fastnn.ops.where(np.array([True, False]), 1.0, 2.0).numpy()
+        array([1., 2.], dtype=float32)
+    """
     if x1 is None and x2 is None:
         return host.nonzero(condition)
     if x1 is None or x2 is None:
@@ -139,7 +229,19 @@ def where(condition: TensorLike, x1: TensorLike = None, x2: TensorLike = None) -
 
 @keras_op
 def round(x: TensorLike, decimals: int = 0) -> Tensor:
-    """The nearest number with so many decimals, halves to even."""
+    """The nearest number with so many decimals, halves to even.
+
+    Args:
+        x: A tensor or array.
+        decimals: How many decimals.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.round(np.array([1.24, 2.5]), 1).numpy()
+        array([1.2, 2.5], dtype=float32)
+    """
     x = convert_to_tensor(x)
     if x.dtype != "float32":
         if decimals >= 0:
@@ -156,20 +258,59 @@ def round(x: TensorLike, decimals: int = 0) -> Tensor:
 def allclose(
     x1: TensorLike, x2: TensorLike, rtol: float = 1e-5, atol: float = 1e-8, equal_nan: bool = False
 ) -> Tensor:
-    """Whether all elements are close, as `isclose`."""
+    """Whether all elements are close, as `isclose`.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+        rtol: The difference that is allowed, as a share of `x2`.
+        atol: The difference that is allowed besides.
+        equal_nan: Whether NaN equals NaN.
+
+    Returns:
+        A bool tensor without axes.
+
+    Example:
+        >>> bool(fastnn.ops.allclose(np.array([1.0]), np.array([1.0 + 1e-9])))
+        True
+    """
     return _c.all(isclose(x1, x2, rtol, atol, equal_nan))
 
 
 @keras_op
 def array_equal(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """Whether both have one shape and the same elements."""
+    """Whether both have one shape and the same elements.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+
+    Returns:
+        A bool tensor without axes.
+
+    Example:
+        >>> bool(fastnn.ops.array_equal(np.array([1, 2]), np.array([1, 2])))
+        True
+    """
     a, b = convert_to_tensor(x1), convert_to_tensor(x2)
     return _c.all(_c.equal(a, b)) if a.shape == b.shape else _core.tensor(False)
 
 
 @keras_op
 def saturate_cast(x: TensorLike, dtype: str) -> Tensor:
-    """`x` converted; numbers beyond the limits of int32 become its limits."""
+    """`x` converted; numbers beyond the limits of int32 become its limits.
+
+    Args:
+        x: A tensor or array.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.saturate_cast(np.array([3e9]), "int32").numpy()
+        array([2147483647], dtype=int32)
+    """
     x, dtype = convert_to_tensor(x), stored_dtype(dtype)
     if dtype == "int32" and x.dtype == "float32":
         # 2^31 - 128 is the largest float32 below the limit; what is above it is the limit itself.
@@ -183,20 +324,53 @@ def saturate_cast(x: TensorLike, dtype: str) -> Tensor:
 
 @keras_op
 def real(x: TensorLike) -> Tensor:
-    """The real part: `x`, as there are no complex tensors."""
+    """The real part: `x`, as there are no complex tensors.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.real(np.array([1.0])).numpy()
+        array([1.], dtype=float32)
+    """
     return convert_to_tensor(x)
 
 
 @keras_op
 def imag(x: TensorLike) -> Tensor:
-    """The imaginary part: zeros, as there are no complex tensors."""
+    """The imaginary part: zeros, as there are no complex tensors.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.imag(np.array([1.0])).numpy()
+        array([0.], dtype=float32)
+    """
     x = convert_to_tensor(x)
     return _c.broadcast_to(_core.tensor(0, dtype=x.dtype), shape=list(x.shape))
 
 
 @keras_op
 def conjugate(x: TensorLike) -> Tensor:
-    """The conjugate: `x`, as there are no complex tensors."""
+    """The conjugate: `x`, as there are no complex tensors.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.conj(np.array([1.0])).numpy()
+        array([1.], dtype=float32)
+    """
     return convert_to_tensor(x)
 
 
@@ -205,14 +379,36 @@ conj = conjugate
 
 @keras_op
 def isreal(x: TensorLike) -> Tensor:
-    """True everywhere, as there are no complex tensors."""
+    """True everywhere, as there are no complex tensors.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.isreal(np.array([1.0])).numpy()
+        array([ True])
+    """
     x = convert_to_tensor(x)
     return _c.broadcast_to(_core.tensor(True), shape=list(x.shape))
 
 
 @keras_op
 def angle(x: TensorLike) -> Tensor:
-    """The angle of a number in the plane: 0, pi for negative ones."""
+    """The angle of a number in the plane: 0, pi for negative ones.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.angle(np.array([1.0, -1.0])).numpy().round(4)
+        array([0.    , 3.1416], dtype=float32)
+    """
     x = convert_to_tensor(x, "float32")
     return _c.where(x < 0.0, math.pi, x * 0.0)
 
@@ -222,13 +418,36 @@ def angle(x: TensorLike) -> Tensor:
 
 @keras_op
 def fabs(x: TensorLike) -> Tensor:
-    """The size of a number, as float32."""
+    """The size of a number, as float32.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.fabs(np.array([-1, 2])).numpy()
+        array([1., 2.], dtype=float32)
+    """
     return _c.absolute(convert_to_tensor(x, "float32"))
 
 
 @keras_op
 def fmod(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """The remainder with the sign of x1."""
+    """The remainder with the sign of x1.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+
+    Returns:
+        A tensor of the common shape.
+
+    Example:
+        >>> fastnn.ops.fmod(np.array([-7.0]), np.array([3.0])).numpy()
+        array([-1.], dtype=float32)
+    """
     a, b = convert_to_tensor(x1), convert_to_tensor(x2)
     rest = _c.mod(_c.absolute(a), _c.absolute(b))
     return _c.where(_c.less(a, 0), -rest, rest)
@@ -236,13 +455,37 @@ def fmod(x1: TensorLike, x2: TensorLike) -> Tensor:
 
 @keras_op
 def fmax(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """The larger element; where one is NaN, the other."""
+    """The larger element; where one is NaN, the other.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+
+    Returns:
+        A tensor of the common shape.
+
+    Example:
+        >>> fastnn.ops.fmax(np.array([1.0, np.nan]), np.array([2.0, 3.0])).numpy()
+        array([2., 3.], dtype=float32)
+    """
     return _other(x1, x2, _c.maximum)
 
 
 @keras_op
 def fmin(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """The smaller element; where one is NaN, the other."""
+    """The smaller element; where one is NaN, the other.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+
+    Returns:
+        A tensor of the common shape.
+
+    Example:
+        >>> fastnn.ops.fmin(np.array([1.0, np.nan]), np.array([2.0, 3.0])).numpy()
+        array([1., 3.], dtype=float32)
+    """
     return _other(x1, x2, _c.minimum)
 
 
@@ -256,7 +499,18 @@ def _other(x1: Any, x2: Any, choose: Any) -> Tensor:
 
 @keras_op
 def signbit(x: TensorLike) -> Tensor:
-    """True for negative numbers and -0."""
+    """True for negative numbers and -0.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.signbit(np.array([-0.0, 1.0])).numpy()
+        array([ True, False])
+    """
     x = convert_to_tensor(x, "float32")
     zero = _c.equal(x, 0.0)
     return _c.less(_c.where(zero, 1.0 / _c.where(zero, x, 1.0), x), 0.0)
@@ -264,7 +518,19 @@ def signbit(x: TensorLike) -> Tensor:
 
 @keras_op
 def heaviside(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """0 below zero, x2 at zero, 1 above."""
+    """0 below zero, x2 at zero, 1 above.
+
+    Args:
+        x1: A tensor or array.
+        x2: The value at zero.
+
+    Returns:
+        A tensor of the common shape.
+
+    Example:
+        >>> fastnn.ops.heaviside(np.array([-1.0, 0.0, 1.0]), 0.5).numpy()
+        array([0. , 0.5, 1. ], dtype=float32)
+    """
     x = convert_to_tensor(x1, "float32")
     step = _c.where(x < 0.0, 0.0, _c.where(x > 0.0, 1.0, x))
     return _c.where(_c.equal(x, 0.0), convert_to_tensor(x2, "float32"), step)
@@ -272,13 +538,35 @@ def heaviside(x1: TensorLike, x2: TensorLike) -> Tensor:
 
 @keras_op
 def isposinf(x: TensorLike) -> Tensor:
-    """Where x is infinite and positive."""
+    """Where x is infinite and positive.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.isposinf(np.array([np.inf, 1.0])).numpy()
+        array([ True, False])
+    """
     return _c.equal(convert_to_tensor(x, "float32"), math.inf)
 
 
 @keras_op
 def isneginf(x: TensorLike) -> Tensor:
-    """Where x is infinite and negative."""
+    """Where x is infinite and negative.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.isneginf(np.array([-np.inf, 1.0])).numpy()
+        array([ True, False])
+    """
     return _c.equal(convert_to_tensor(x, "float32"), -math.inf)
 
 
@@ -291,14 +579,38 @@ hard_swish = rows.hard_silu
 
 @keras_op
 def hard_shrink(x: TensorLike, threshold: float = 0.5) -> Tensor:
-    """x, and 0 where its size is at most `threshold`."""
+    """`x`, and 0 where its size is at most `threshold`.
+
+    Args:
+        x: A tensor or array.
+        threshold: The threshold, at least 0.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.hard_shrink(np.array([-1.0, 0.2])).numpy()
+        array([-1.,  0.], dtype=float32)
+    """
     x = convert_to_tensor(x, "float32")
     return _c.where(_c.absolute(x) > threshold, x, 0.0)
 
 
 @keras_op
 def soft_shrink(x: TensorLike, threshold: float = 0.5) -> Tensor:
-    """X moved towards 0 by `threshold`, 0 where it is nearer."""
+    """`x` moved towards 0 by `threshold`, 0 where it is nearer.
+
+    Args:
+        x: A tensor or array.
+        threshold: The threshold, at least 0.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.soft_shrink(np.array([-1.0, 0.2])).numpy()
+        array([-0.5,  0. ], dtype=float32)
+    """
     x = convert_to_tensor(x, "float32")
     far = _c.where(x < -threshold, x + threshold, 0.0)
     return _c.where(x > threshold, x - threshold, far)
@@ -306,21 +618,57 @@ def soft_shrink(x: TensorLike, threshold: float = 0.5) -> Tensor:
 
 @keras_op
 def threshold(x: TensorLike, threshold: float, default_value: float) -> Tensor:
-    """X where it is above `threshold`, else `default_value`."""
+    """`x` where it is above `threshold`, else `default_value`.
+
+    Args:
+        x: A tensor or array.
+        threshold: The threshold.
+        default_value: The value elsewhere.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.threshold(np.array([1.0, 3.0]), 2.0, 0.0).numpy()
+        array([0., 3.], dtype=float32)
+    """
     x = convert_to_tensor(x, "float32")
     return _c.where(x > threshold, x, default_value)
 
 
 @keras_op
 def squareplus(x: TensorLike, b: float = 4.0) -> Tensor:
-    """(x + sqrt(x^2 + b)) / 2."""
+    """(x + sqrt(x^2 + b)) / 2.
+
+    Args:
+        x: A tensor or array.
+        b: The width of the bend at zero.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.squareplus(np.array([0.0])).numpy()
+        array([1.], dtype=float32)
+    """
     x = convert_to_tensor(x, "float32")
     return 0.5 * (x + _c.sqrt(_c.square(x) + b))
 
 
 @keras_op
 def sparse_plus(x: TensorLike) -> Tensor:
-    """0 below -1, x above 1, (x + 1)^2 / 4 between."""
+    """0 below -1, x above 1, (x + 1)^2 / 4 between.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.sparse_plus(np.array([-2.0, 0.0, 3.0])).numpy()
+        array([0.  , 0.25, 3.  ], dtype=float32)
+    """
     x = convert_to_tensor(x, "float32")
     between = 0.25 * _c.square(x + 1.0)
     return _c.where(x <= -1.0, 0.0, _c.where(x >= 1.0, x, between))
@@ -328,7 +676,18 @@ def sparse_plus(x: TensorLike) -> Tensor:
 
 @keras_op
 def sparse_sigmoid(x: TensorLike) -> Tensor:
-    """0 below -1, 1 above 1, (x + 1) / 2 between."""
+    """0 below -1, 1 above 1, (x + 1) / 2 between.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.sparse_sigmoid(np.array([-2.0, 0.0, 3.0])).numpy()
+        array([0. , 0.5, 1. ], dtype=float32)
+    """
     x = convert_to_tensor(x, "float32")
     return _c.minimum(_c.maximum(0.5 * (x + 1.0), 0.0), 1.0)
 
@@ -344,21 +703,55 @@ def _whole(x: Any) -> Any:
 
 @keras_op
 def square(x: TensorLike) -> Tensor:
-    """X times x."""
+    """`x` times x.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.square(np.array([3.0])).numpy()
+        array([9.], dtype=float32)
+    """
     whole = _whole(x)
     return _c.square(x) if whole is None else whole * whole
 
 
 @keras_op
 def trunc(x: TensorLike) -> Tensor:
-    """The whole part."""
+    """The whole part.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.trunc(np.array([-1.7, 1.7])).numpy()
+        array([-1.,  1.], dtype=float32)
+    """
     whole = _whole(x)
     return _c.trunc(x) if whole is None else whole
 
 
 @keras_op
 def power(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """x1 to the power of x2; a whole number to a whole constant power from 0 on stays whole."""
+    """x1 to the power of x2; a whole number to a whole constant power from 0 on stays whole.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+
+    Returns:
+        A tensor of the common shape.
+
+    Example:
+        >>> fastnn.ops.power(np.array([2.0, 3.0]), 2).numpy()
+        array([4., 9.], dtype=float32)
+    """
     base = _whole(x1)
     if base is None or not isinstance(x2, int) or isinstance(x2, bool) or x2 < 0:
         return _c.power(x1, x2)

@@ -15,6 +15,7 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import TensorLike, convert_to_tensor, shape
+from fastnn.ops.linalg import matmul
 from fastnn.ops.shapes import swapaxes
 from fastnn.tracing.symbolic import keras_op
 
@@ -48,8 +49,8 @@ def _transformed(name: str, x: Any, sign: float, scale: float = 1.0) -> Pair:
     if scale != 1.0:
         cos, sin = cos * np.float32(scale), sin * np.float32(scale)
     return (
-        _c.matmul(real, cos) - _c.matmul(imag, sin),
-        _c.matmul(real, sin) + _c.matmul(imag, cos),
+        matmul(real, cos) - matmul(imag, sin),
+        matmul(real, sin) + matmul(imag, cos),
     )
 
 
@@ -59,19 +60,54 @@ def _turned(x: Pair) -> Pair:
 
 @keras_op
 def fft(x: tuple[TensorLike, TensorLike]) -> Pair:
-    """The Fourier transform of the last axis of a pair (real, imaginary)."""
+    """The Fourier transform of the last axis of a pair (real, imaginary).
+
+    Args:
+        x: A pair (real part, imaginary part).
+
+    Returns:
+        A pair of tensors (real part, imaginary part).
+
+    Example:
+        >>> [part.numpy() for part in fastnn.ops.fft((np.ones(2), np.zeros(2)))]
+        [array([2., 0.], dtype=float32), array([ 0.0000000e+00, -1.2246469e-16], dtype=float32)]
+    """
     return _transformed("fft", x, -1.0)
 
 
 @keras_op
 def fft2(x: tuple[TensorLike, TensorLike]) -> Pair:
-    """The Fourier transform of the last two axes of a pair (real, imaginary)."""
+    """The Fourier transform of the last two axes of a pair (real, imaginary).
+
+    Args:
+        x: A pair (real part, imaginary part).
+
+    Returns:
+        A pair of tensors (real part, imaginary part).
+
+    Example:
+        >>> fastnn.ops.fft2((np.ones((2, 2)), np.zeros((2, 2))))[0].numpy()
+        array([[ 4.0000000e+00,  0.0000000e+00],
+               [ 0.0000000e+00, -1.4997599e-32]], dtype=float32)
+    """
     return _turned(_transformed("fft2", _turned(_transformed("fft2", x, -1.0)), -1.0))
 
 
 @keras_op
 def ifft2(x: tuple[TensorLike, TensorLike]) -> Pair:
-    """The inverse of `fft2`."""
+    """The inverse of `fft2`.
+
+    Args:
+        x: A pair (real part, imaginary part).
+
+    Returns:
+        A pair of tensors (real part, imaginary part).
+
+    Example:
+        >>> fastnn.ops.ifft2((np.ones((2, 2)), np.zeros((2, 2))))[0].numpy()
+        array([[ 1.0000000e+00,  0.0000000e+00],
+               [ 0.0000000e+00, -3.7493998e-33]], dtype=float32)
+    """
     first = _transformed("ifft2", x, 1.0, 1.0 / _size("ifft2", x[0]))
     turned = _turned(first)
     return _turned(_transformed("ifft2", turned, 1.0, 1.0 / _size("ifft2", turned[0])))
@@ -87,17 +123,41 @@ def _fitted(x: Any, n: int) -> Any:
 
 @keras_op
 def rfft(x: TensorLike, fft_length: int | None = None) -> Pair:
-    """The Fourier transform of real numbers along the last axis: the first n / 2 + 1 terms."""
+    """The Fourier transform of real numbers along the last axis: the first n / 2 + 1 terms.
+
+    Args:
+        x: A tensor or array.
+        fft_length: The length that is transformed; None: that of the axis.
+
+    Returns:
+        A pair of tensors (real part, imaginary part).
+
+    Example:
+        >>> fastnn.ops.rfft(np.array([1.0, 1.0, 1.0, 1.0]))[0].numpy()
+        array([ 4.0000000e+00, -1.8369701e-16,  0.0000000e+00], dtype=float32)
+    """
     x = convert_to_tensor(x, "float32")
     n = fft_length or _size("rfft", x)
     cos, sin = _waves(n, n // 2 + 1, -1.0)
     x = _fitted(x, n)
-    return _c.matmul(x, cos), _c.matmul(x, sin)
+    return matmul(x, cos), matmul(x, sin)
 
 
 @keras_op
 def irfft(x: tuple[TensorLike, TensorLike], fft_length: int | None = None) -> Tensor:
-    """The inverse of `rfft`: real numbers, `fft_length` of them."""
+    """The inverse of `rfft`: real numbers, `fft_length` of them.
+
+    Args:
+        x: A pair (real part, imaginary part).
+        fft_length: The length of the result; None: twice the terms less 2.
+
+    Returns:
+        Real numbers.
+
+    Example:
+        >>> fastnn.ops.irfft(fastnn.ops.rfft(np.array([1.0, 2.0, 3.0, 4.0]))).numpy().round(4)
+        array([1., 2., 3., 4.], dtype=float32)
+    """
     real, imag = (convert_to_tensor(part, "float32") for part in x)
     n = fft_length or 2 * (_size("irfft", real) - 1)
     terms = n // 2 + 1
@@ -107,4 +167,4 @@ def irfft(x: tuple[TensorLike, TensorLike], fft_length: int | None = None) -> Te
     if n % 2 == 0:
         twice[-1] = 1.0 / n
     real, imag = _fitted(real, terms), _fitted(imag, terms)
-    return _c.matmul(real, cos.T * twice) - _c.matmul(imag, sin.T * twice)
+    return matmul(real, cos.T * twice) - matmul(imag, sin.T * twice)

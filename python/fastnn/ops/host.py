@@ -126,14 +126,36 @@ def _converges(name: str, compute: Callable[[], Any]) -> Any:
 
 @on_values
 def eigh(x: Any) -> Any:
-    """Eigenvalues, smallest first, and eigenvectors (columns) of symmetric matrices."""
+    """Eigenvalues, smallest first, and eigenvectors (columns) of symmetric matrices.
+
+    Args:
+        x: Symmetric matrices (…, n, n).
+
+    Returns:
+        Eigenvalues (…, n) and eigenvectors (…, n, n).
+
+    Example:
+        >>> fastnn.ops.eigh(np.array([[2.0, 0.0], [0.0, 3.0]]))[0].numpy()
+        array([2., 3.], dtype=float32)
+    """
     a = _square("eigh", x)
     return tuple(_converges("eigh", lambda: np.linalg.eigh(a)))
 
 
 @on_values
 def eig(x: Any) -> Any:
-    """Eigenvalues and eigenvectors (columns) of matrices; they must be real."""
+    """Eigenvalues and eigenvectors (columns) of matrices; they must be real.
+
+    Args:
+        x: Matrices (…, n, n).
+
+    Returns:
+        Eigenvalues (…, n) and eigenvectors (…, n, n).
+
+    Example:
+        >>> fastnn.ops.eig(np.array([[2.0, 0.0], [0.0, 3.0]]))[0].numpy()
+        array([2., 3.], dtype=float32)
+    """
     a = _square("eig", x)
     w, v = _converges("eig", lambda: np.linalg.eig(a))
     if np.iscomplexobj(w) and np.abs(w.imag).max(initial=0.0) > 0:
@@ -145,7 +167,20 @@ def eig(x: Any) -> Any:
 
 
 def svd(x: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
-    """Singular value decomposition `u, s, vh`, or `s` alone."""
+    """Singular value decomposition `u, s, vh`, or `s` alone.
+
+    Args:
+        x: Matrices (…, m, n).
+        full_matrices: Whether u and vh are square.
+        compute_uv: Whether u and vh are given.
+
+    Returns:
+        (u, s, vh), or s alone.
+
+    Example:
+        >>> fastnn.ops.svd(np.array([[2.0, 0.0], [0.0, 3.0]]))[1].numpy()
+        array([3., 2.], dtype=float32)
+    """
     a = np.asarray(value("svd", x), np.float64)
     factor: Any = np.linalg.svd
     out: Any = _converges("svd", lambda: factor(a, full_matrices, compute_uv))
@@ -154,7 +189,18 @@ def svd(x: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
 
 @on_values
 def lu_factor(x: Any) -> Any:
-    """LU decomposition with row exchanges, packed in one matrix, and the exchanges, as SciPy's."""
+    """LU decomposition with row exchanges, packed in one matrix, and the exchanges, as SciPy's.
+
+    Args:
+        x: Matrices (…, n, n).
+
+    Returns:
+        The packed factors (…, n, n) and the exchanges (…, n).
+
+    Example:
+        >>> fastnn.ops.lu_factor(np.array([[2.0, 1.0], [1.0, 1.0]]))[1].numpy()
+        array([0, 1], dtype=int32)
+    """
     a = _square("lu_factor", x).copy()
     n = a.shape[-1]
     flat = a.reshape(-1, n, n)
@@ -171,13 +217,38 @@ def lu_factor(x: Any) -> Any:
 
 
 def matrix_rank(x: Any, tol: float | None = None) -> Tensor:
-    """The number of singular values above `tol`."""
+    """The number of singular values above `tol`.
+
+    Args:
+        x: Matrices (…, m, n).
+        tol: Singular values up to it count as 0.
+
+    Returns:
+        Ranks, an int32 tensor.
+
+    Example:
+        >>> int(fastnn.ops.matrix_rank(np.array([[1.0, 0.0], [0.0, 0.0]])))
+        1
+    """
     a = value("matrix_rank", x).astype(np.float32)
     return tensor(np.linalg.matrix_rank(a, tol))
 
 
 def pinv(x: Any, rcond: float | None = None) -> Tensor:
-    """The Moore-Penrose inverse by singular values."""
+    """The Moore-Penrose inverse by singular values.
+
+    Args:
+        x: Matrices (…, m, n).
+        rcond: Singular values below this share of the largest count as 0.
+
+    Returns:
+        Matrices (…, n, m).
+
+    Example:
+        >>> fastnn.ops.pinv(np.array([[2.0, 0.0], [0.0, 4.0]])).numpy().round(4)
+        array([[0.5 , 0.  ],
+               [0.  , 0.25]], dtype=float32)
+    """
     a = np.asarray(value("pinv", x), np.float64)
     cut = np.finfo(np.float32).eps * max(a.shape[-2:]) if rcond is None else rcond
     return tensor(_converges("pinv", lambda: np.linalg.pinv(a, cut)))
@@ -208,20 +279,143 @@ def _narrow(a: Any) -> Any:
     return a if a.dtype == np.bool_ else a.astype(np.int32)
 
 
-bitwise_and = _bits("bitwise_and", "bitwise_and", "The bits that both numbers have.")
-bitwise_or = _bits("bitwise_or", "bitwise_or", "The bits that either number has.")
-bitwise_xor = _bits("bitwise_xor", "bitwise_xor", "The bits that one number has alone.")
-bitwise_left_shift = _bits("bitwise_left_shift", "left_shift", "x times 2^y, by its bits.")
-bitwise_right_shift = _bits("bitwise_right_shift", "right_shift", "x over 2^y, by its bits.")
+bitwise_and = _bits(
+    "bitwise_and",
+    "bitwise_and",
+    """The bits that both numbers have.
+
+    Args:
+        x: A tensor or array.
+        y: A tensor or array that broadcasts with `x`.
+
+    Returns:
+        A tensor of the common shape.
+
+    Example:
+        >>> fastnn.ops.bitwise_and(np.array([6]), np.array([3])).numpy()
+        array([2], dtype=int32)
+    """,
+)
+bitwise_or = _bits(
+    "bitwise_or",
+    "bitwise_or",
+    """The bits that either number has.
+
+    Args:
+        x: A tensor or array.
+        y: A tensor or array that broadcasts with `x`.
+
+    Returns:
+        A tensor of the common shape.
+
+    Example:
+        >>> fastnn.ops.bitwise_or(np.array([6]), np.array([3])).numpy()
+        array([7], dtype=int32)
+    """,
+)
+bitwise_xor = _bits(
+    "bitwise_xor",
+    "bitwise_xor",
+    """The bits that one number has alone.
+
+    Args:
+        x: A tensor or array.
+        y: A tensor or array that broadcasts with `x`.
+
+    Returns:
+        A tensor of the common shape.
+
+    Example:
+        >>> fastnn.ops.bitwise_xor(np.array([6]), np.array([3])).numpy()
+        array([5], dtype=int32)
+    """,
+)
+bitwise_left_shift = _bits(
+    "bitwise_left_shift",
+    "left_shift",
+    """`x` times 2^y, by its bits.
+
+    Args:
+        x: A tensor or array.
+        y: A tensor or array that broadcasts with `x`.
+
+    Returns:
+        A tensor of the common shape.
+
+    Example:
+        >>> fastnn.ops.bitwise_left_shift(np.array([3]), np.array([2])).numpy()
+        array([12], dtype=int32)
+    """,
+)
+bitwise_right_shift = _bits(
+    "bitwise_right_shift",
+    "right_shift",
+    """`x` over 2^y, by its bits.
+
+    Args:
+        x: A tensor or array.
+        y: A tensor or array that broadcasts with `x`.
+
+    Returns:
+        A tensor of the common shape.
+
+    Example:
+        >>> fastnn.ops.bitwise_right_shift(np.array([12]), np.array([2])).numpy()
+        array([3], dtype=int32)
+    """,
+)
 left_shift = bitwise_left_shift
 right_shift = bitwise_right_shift
-gcd = _bits("gcd", "gcd", "The greatest common divisor.")
-lcm = _bits("lcm", "lcm", "The least common multiple.")
+gcd = _bits(
+    "gcd",
+    "gcd",
+    """The greatest common divisor.
+
+    Args:
+        x: A tensor or array.
+        y: A tensor or array that broadcasts with `x`.
+
+    Returns:
+        A tensor of the common shape.
+
+    Example:
+        >>> fastnn.ops.gcd(np.array([12]), np.array([18])).numpy()
+        array([6], dtype=int32)
+    """,
+)
+lcm = _bits(
+    "lcm",
+    "lcm",
+    """The least common multiple.
+
+    Args:
+        x: A tensor or array.
+        y: A tensor or array that broadcasts with `x`.
+
+    Returns:
+        A tensor of the common shape.
+
+    Example:
+        >>> fastnn.ops.lcm(np.array([4]), np.array([6])).numpy()
+        array([12], dtype=int32)
+    """,
+)
 
 
 @on_values
 def bitwise_not(x: Any) -> Any:
-    """All bits turned round."""
+    """All bits turned round.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.bitwise_invert(np.array([0, 5])).numpy()
+        array([-1, -6], dtype=int32)
+    """
     if x.dtype.kind not in "iub":
         raise TypeError(
             f"bitwise_not: got {x.dtype}, wanted whole numbers or truth values\n"
@@ -238,7 +432,18 @@ bitwise_invert = bitwise_not
 
 @on_values
 def nonzero(x: Any) -> Any:
-    """The positions of elements that are not zero, one vector per axis."""
+    """The positions of elements that are not zero, one vector per axis.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tuple of positions, one int32 vector an axis.
+
+    Example:
+        >>> [axis.numpy().tolist() for axis in fastnn.ops.nonzero(np.array([0, 3, 0, 5]))]
+        [[1, 3]]
+    """
     return tuple(np.nonzero(np.atleast_1d(x)))
 
 
@@ -252,7 +457,25 @@ def unique(
     size: int | None = None,
     fill_value: Any = None,
 ) -> Any:
-    """The distinct elements (slices along `axis`), sorted; padded or cut to `size` when given."""
+    """The distinct elements (slices along `axis`), sorted; padded or cut to `size` when given.
+
+    Args:
+        x: A tensor or array.
+        sorted: Accepted for Keras's sake: the elements are sorted.
+        return_index: Whether the first position of each is given.
+        return_inverse: Whether the number of each element is given.
+        return_counts: Whether it is given how often each occurs.
+        axis: Along which slices are compared; None: of the flat array.
+        size: How many are given; None: all.
+        fill_value: What pads to `size`.
+
+    Returns:
+        The elements, and in a tuple what else is asked for.
+
+    Example:
+        >>> fastnn.ops.unique(np.array([3, 1, 3])).numpy()
+        array([1, 3], dtype=int32)
+    """
     a = value("unique", x)
     distinct: Any = np.unique
     found = distinct(a, return_index, return_inverse, return_counts, axis=axis)
@@ -276,7 +499,21 @@ def unique(
 
 
 def histogram(x: Any, bins: int = 10, range: tuple[float, float] | None = None) -> Any:
-    """Counts of elements in `bins` equal intervals, and the edges of the intervals."""
+    """Counts of elements in `bins` equal intervals, and the edges of the intervals.
+
+    Args:
+        x: A tensor or array.
+        bins: How many intervals.
+        range: The lowest and the highest end; None: of the data.
+
+    Returns:
+        Counts (bins,) and edges (bins + 1,).
+
+    Example:
+        >>> counts, edges = fastnn.ops.histogram(np.array([0.0, 1.0, 1.0]), bins=2)
+        >>> counts.numpy(), edges.numpy()
+        (array([1, 2], dtype=int32), array([0. , 0.5, 1. ], dtype=float32))
+    """
     a = value("histogram", x)
     if not isinstance(bins, int) or bins < 1:
         raise ValueError(f"histogram: bins is {bins!r}, wanted a count\n  hint: bins=10")
@@ -287,7 +524,19 @@ def histogram(x: Any, bins: int = 10, range: tuple[float, float] | None = None) 
 
 
 def unravel_index(indices: Any, shape: Any) -> Any:
-    """Positions per axis of flat positions in an array of `shape`; negative ones count back."""
+    """Positions per axis of flat positions in an array of `shape`; negative ones count back.
+
+    Args:
+        indices: Flat positions.
+        shape: The sizes of the array.
+
+    Returns:
+        A tuple of positions, one tensor an axis.
+
+    Example:
+        >>> [axis.numpy().tolist() for axis in fastnn.ops.unravel_index(np.array([5]), (2, 3))]
+        [[1], [2]]
+    """
     at = value("unravel_index", indices)
     total = int(np.prod(shape))
     if at.size and (at.min() < -total or at.max() >= total):
@@ -300,5 +549,17 @@ def unravel_index(indices: Any, shape: Any) -> Any:
 
 @on_values
 def nextafter(x1: Any, x2: Any) -> Any:
-    """The float32 after x1 in the direction of x2."""
+    """The float32 after x1 in the direction of x2.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+
+    Returns:
+        A tensor of the common shape.
+
+    Example:
+        >>> bool(fastnn.ops.nextafter(np.array([1.0]), np.array([2.0])).numpy()[0] > 1)
+        True
+    """
     return np.nextafter(x1.astype(np.float32), x2.astype(np.float32))

@@ -40,7 +40,20 @@ _c = _core.ops
 
 
 def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = None) -> Tensor:
-    """Elements of `x` at `indices` along `axis`; of the flat array when None."""
+    """Elements of `x` at `indices` along `axis`; of the flat array when None.
+
+    Args:
+        x: A tensor or array.
+        indices: Positions, of the shape of `x` but for `axis`.
+        axis: The axis; None: of the flat array.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.take_along_axis(np.array([[10, 20]]), np.array([[1]]), axis=1).numpy()
+        array([[20]], dtype=int32)
+    """
     if axis is None:
         x, indices, axis = reshape(x, (-1,)), reshape(indices, (-1,)), 0
     # The row, so that the graph of a model notes the axis: files read it by another default.
@@ -51,7 +64,21 @@ def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = None)
 def isin(
     x1: TensorLike, x2: TensorLike, assume_unique: bool = False, invert: bool = False
 ) -> Tensor:
-    """Where the elements of x1 are among those of x2."""
+    """Where the elements of x1 are among those of x2.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+        assume_unique: Accepted for Keras's sake.
+        invert: Whether those that are not among them are marked.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.isin(np.array([1, 2, 3]), np.array([2])).numpy()
+        array([False,  True, False])
+    """
     a, b = convert_to_tensor(x1), reshape(x2, (-1,))
     hits = _c.equal(_c.expand_dims(a, axis=[-1]), b)
     found = _c.any(hits, axis=-1)
@@ -62,7 +89,20 @@ def isin(
 def select(
     condlist: Sequence[TensorLike], choicelist: Sequence[TensorLike], default: TensorLike = 0
 ) -> Tensor:
-    """The first of the choices whose condition holds, else `default`."""
+    """The first of the choices whose condition holds, else `default`.
+
+    Args:
+        condlist: Bool tensors.
+        choicelist: As many tensors of values.
+        default: The value where none holds.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.select([np.array([True, False])], [np.array([1, 1])], default=9).numpy()
+        array([1, 9], dtype=int32)
+    """
     if len(condlist) != len(choicelist) or not len(condlist):
         raise ValueError(
             f"select: {len(condlist)} conditions for {len(choicelist)} choices\n"
@@ -79,7 +119,20 @@ def select(
 
 @keras_op
 def searchsorted(sorted_sequence: TensorLike, values: TensorLike, side: str = "left") -> Tensor:
-    """Where each value belongs in a sorted vector, before ('left') or after equal elements."""
+    """Where each value belongs in a sorted vector, before ('left') or after equal elements.
+
+    Args:
+        sorted_sequence: A vector in ascending order.
+        values: What is looked for.
+        side: `"left"` or `"right"` of equal elements.
+
+    Returns:
+        Positions, an int32 tensor of the shape of `values`.
+
+    Example:
+        >>> fastnn.ops.searchsorted(np.array([1.0, 2.0, 3.0]), np.array([2.5])).numpy()
+        array([2], dtype=int32)
+    """
     if side not in ("left", "right"):
         raise ValueError(f"searchsorted: side is {side!r}\n  hint: 'left' or 'right'")
     if ndim(sorted_sequence) != 1:
@@ -99,7 +152,19 @@ def searchsorted(sorted_sequence: TensorLike, values: TensorLike, side: str = "l
 
 @keras_op
 def digitize(x: TensorLike, bins: TensorLike) -> Tensor:
-    """The number of the interval between ascending `bins` that each element lies in."""
+    """The number of the interval between ascending `bins` that each element lies in.
+
+    Args:
+        x: A tensor or array.
+        bins: The ends of the intervals, ascending.
+
+    Returns:
+        Numbers of intervals, an int32 tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.digitize(np.array([0.5, 2.5]), [1.0, 2.0]).numpy()
+        array([0, 2], dtype=int32)
+    """
     return searchsorted(bins, x, side="right")
 
 
@@ -109,9 +174,22 @@ def bincount(
 ) -> Tensor:
     """How often each number from 0 on occurs in `x`, or the sums of `weights` there.
 
-    The result has as many columns as the largest number asks, at least `minlength`; while a step
-    is traced it has `minlength` and larger numbers are not counted. Rows of a matrix are counted
-    one by one.
+    The result has as many columns as the largest number asks, at least `minlength`; while a step is
+    traced it has `minlength` and larger numbers are not counted. Rows of a matrix are counted one
+    by one.
+
+    Args:
+        x: Whole numbers of at least 0.
+        weights: What each occurrence counts; None: 1.
+        minlength: The least length of the result.
+        sparse: Not supported; False.
+
+    Returns:
+        A tensor of counts or sums.
+
+    Example:
+        >>> fastnn.ops.bincount(np.array([0, 1, 1, 3])).numpy()
+        array([1, 2, 0, 1], dtype=int32)
     """
     if sparse:
         raise ValueError("bincount: sparse tensors are not supported\n  hint: sparse=False")
@@ -143,7 +221,23 @@ def multi_hot(
     inputs: TensorLike, num_classes: int | None = None, axis: int = -1, dtype: str | None = None,
     sparse: bool = False, **kwargs: Any,
 ) -> Tensor:  # fmt: skip
-    """Ones at all the classes that the last axis of `inputs` names."""
+    """Ones at all the classes that the last axis of `inputs` names.
+
+    Args:
+        inputs: Class numbers.
+        num_classes: The number of classes.
+        axis: The axis or axes; None: all of them.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+        sparse: Not supported; False.
+        **kwargs: Accepted for the sake of Keras.
+
+    Returns:
+        A tensor with an axis of classes.
+
+    Example:
+        >>> fastnn.ops.multi_hot(np.array([0, 2]), 4).numpy()
+        array([1., 0., 1., 0.], dtype=float32)
+    """
     classes = kwargs.pop("num_tokens", num_classes)
     if sparse or kwargs or classes is None:
         raise TypeError(
@@ -193,7 +287,20 @@ def _flat_places(name: str, indices: Any, sizes: Sequence[Any]) -> tuple[Any, in
 
 @keras_op
 def scatter(indices: TensorLike, values: TensorLike, shape: Sequence[int]) -> Tensor:
-    """Zeros of `shape` with `values` added at positions; where positions repeat, values add up."""
+    """Zeros of `shape` with `values` added at positions; where positions repeat, values add up.
+
+    Args:
+        indices: Positions (n, axes).
+        values: Values (n, …).
+        shape: The shape of the result.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.scatter(np.array([[0], [2]]), np.array([5.0, 7.0]), (4,)).numpy()
+        array([5., 0., 7., 0.], dtype=float32)
+    """
     values = convert_to_tensor(values)
     flat, total, rest = _flat_places("scatter", indices, list(shape))
     rows_ = reshape(cast(values, "float32"), (-1, rest))
@@ -208,6 +315,19 @@ def scatter_update(
     """`inputs` with `updates` put at positions; of repeated positions the last one counts.
 
     `reduction`: 'add', 'max', 'min' or 'mul' joins what stands there with what comes.
+
+    Args:
+        inputs: A tensor.
+        indices: Positions (n, axes).
+        updates: Values (n, …).
+        reduction: `"add"`, `"max"`, `"min"`, `"mul"`, or None to replace.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.scatter_update(np.zeros(3), np.array([[1]]), np.array([9.0])).numpy()
+        array([0., 9., 0.], dtype=float32)
     """
     x = convert_to_tensor(inputs)
     sizes = shape(x)
@@ -316,7 +436,75 @@ def _segment(kind: str, doc: str) -> Any:
     return keras_op(segment)
 
 
-segment_sum = _segment("sum", "Sums of the slices that share an id; 0 where there are none.")
-segment_max = _segment("max", "Largest of the slices that share an id; the lowest number if none.")
-segment_min = _segment("min", "Smallest of the slices that share an id; the highest if none.")
-segment_prod = _segment("prod", "Products of the slices that share an id; 1 where there are none.")
+segment_sum = _segment(
+    "sum",
+    """Sums of the slices that share an id; 0 where there are none.
+
+    Args:
+        data: A tensor; its slices along the first axis are joined.
+        segment_ids: The segment of each slice, whole numbers from 0.
+        num_segments: How many segments; None: the largest number plus 1.
+        sorted: Accepted for Keras's sake.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.segment_sum(np.array([1.0, 5.0, 2.0]), np.array([0, 0, 1])).numpy()
+        array([6., 2.], dtype=float32)
+    """,
+)
+segment_max = _segment(
+    "max",
+    """Largest of the slices that share an id; the lowest number if none.
+
+    Args:
+        data: A tensor; its slices along the first axis are joined.
+        segment_ids: The segment of each slice, whole numbers from 0.
+        num_segments: How many segments; None: the largest number plus 1.
+        sorted: Accepted for Keras's sake.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.segment_max(np.array([1.0, 5.0, 2.0]), np.array([0, 0, 1])).numpy()
+        array([5., 2.], dtype=float32)
+    """,
+)
+segment_min = _segment(
+    "min",
+    """Smallest of the slices that share an id; the highest if none.
+
+    Args:
+        data: A tensor; its slices along the first axis are joined.
+        segment_ids: The segment of each slice, whole numbers from 0.
+        num_segments: How many segments; None: the largest number plus 1.
+        sorted: Accepted for Keras's sake.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.segment_min(np.array([1.0, 5.0, 2.0]), np.array([0, 0, 1])).numpy()
+        array([1., 2.], dtype=float32)
+    """,
+)
+segment_prod = _segment(
+    "prod",
+    """Products of the slices that share an id; 1 where there are none.
+
+    Args:
+        data: A tensor; its slices along the first axis are joined.
+        segment_ids: The segment of each slice, whole numbers from 0.
+        num_segments: How many segments; None: the largest number plus 1.
+        sorted: Accepted for Keras's sake.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.segment_prod(np.array([1.0, 5.0, 2.0]), np.array([0, 0, 1])).numpy()
+        array([5., 2.], dtype=float32)
+    """,
+)

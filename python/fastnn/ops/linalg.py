@@ -55,7 +55,19 @@ _c = _core.ops
 
 @keras_op
 def matmul(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """Matrix product over the last two axes, broadcast over the others; vectors as in NumPy."""
+    """Matrix product over the last two axes, broadcast over the others; vectors as in NumPy.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.matmul(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]])).numpy()
+        array([[11.]], dtype=float32)
+    """
     a, b = convert_to_tensor(x1), convert_to_tensor(x2)
     if a.ndim == 0 or b.ndim == 0:
         raise ShapeError(
@@ -74,13 +86,38 @@ def matmul(x1: TensorLike, x2: TensorLike) -> Tensor:
 
 @keras_op
 def outer(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """The products of all elements of `x1` with all of `x2`."""
+    """The products of all elements of `x1` with all of `x2`.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.outer(np.array([1.0, 2.0]), np.array([3.0, 4.0])).numpy()
+        array([[3., 4.],
+               [6., 8.]], dtype=float32)
+    """
     return reshape(x1, (-1, 1)) * reshape(x2, (1, -1))
 
 
 @keras_op
 def vdot(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """The sum of the products of elements, both taken as vectors."""
+    """The sum of the products of elements, both taken as vectors.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.vdot(np.array([1.0, 2.0]), np.array([3.0, 4.0])).numpy()
+        array(11., dtype=float32)
+    """
     return sum(reshape(x1, (-1,)) * reshape(x2, (-1,)))
 
 
@@ -137,8 +174,21 @@ def scale_for(largest: Tensor) -> Tensor:
 def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = False) -> Tensor:
     """The norm of vectors along one axis or of matrices over two; of all elements when None.
 
-    Vectors know every number and +-inf as `ord`, matrices 'fro', 1, -1, inf, -inf, and on values
-    2, -2 and 'nuc', which need singular values. Where a norm is 0 its gradient is 0.
+    Vectors know every number and +-inf as `ord`, matrices 'fro', 1, -1, inf, -inf, and on values 2,
+    -2 and 'nuc', which need singular values. Where a norm is 0 its gradient is 0.
+
+    Args:
+        x: A tensor or array.
+        ord: Which norm; None: the Euclidean one.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.norm(np.array([3.0, 4.0])).numpy()
+        array(5., dtype=float32)
     """
     x = convert_to_tensor(x, "float32")
     axes = _norm_axes(x, ord, axis)
@@ -201,7 +251,23 @@ def cross(
     x1: TensorLike, x2: TensorLike, axisa: int = -1, axisb: int = -1, axisc: int = -1,
     axis: int | None = None,
 ) -> Tensor:  # fmt: skip
-    """The cross product of vectors of two or three numbers along an axis."""
+    """The cross product of vectors of two or three numbers along an axis.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+        axisa: The axes of the vectors in x1, in x2 and in the result.
+        axisb: The axes of the vectors in x1, in x2 and in the result.
+        axisc: The axes of the vectors in x1, in x2 and in the result.
+        axis: One axis for all three.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.cross(np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0])).numpy()
+        array([0., 0., 1.], dtype=float32)
+    """
     if axis is not None:
         axisa = axisb = axisc = axis
     a = moveaxis(convert_to_tensor(x1), axisa, -1)
@@ -221,7 +287,19 @@ def cross(
 
 @keras_op
 def cdist(x: TensorLike, y: TensorLike) -> Tensor:
-    """Euclidean distances between the rows of x and those of y."""
+    """Euclidean distances between the rows of x and those of y.
+
+    Args:
+        x: Points (n, k).
+        y: Points (m, k).
+
+    Returns:
+        Distances (n, m).
+
+    Example:
+        >>> fastnn.ops.cdist(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]])).numpy()
+        array([[5.]], dtype=float32)
+    """
     a = _c.expand_dims(convert_to_tensor(x, "float32"), axis=[-2])
     b = _c.expand_dims(convert_to_tensor(y, "float32"), axis=[-3])
     return norm(a - b, axis=-1)
@@ -288,7 +366,19 @@ def _eliminated(a: Any, b: Any, n: int) -> tuple[Any, Any]:
 
 @keras_op
 def solve(a: TensorLike, b: TensorLike) -> Tensor:
-    """X of a x = b; b holds columns (..., n, k), or vectors when it has one axis less than a."""
+    """The x of a x = b; b holds columns (..., n, k), or vectors when it has one axis less than a.
+
+    Args:
+        a: Matrices (…, n, n).
+        b: Vectors (…, n) or columns (…, n, k).
+
+    Returns:
+        A tensor of the shape of `b`.
+
+    Example:
+        >>> fastnn.ops.solve(np.array([[2.0, 0.0], [0.0, 4.0]]), np.array([2.0, 4.0])).numpy()
+        array([1., 1.], dtype=float32)
+    """
     a, n = _square("solve", a)
     b = convert_to_tensor(b, "float32")
     vector = b.ndim == a.ndim - 1
@@ -311,7 +401,19 @@ def solve(a: TensorLike, b: TensorLike) -> Tensor:
 
 @keras_op
 def inv(x: TensorLike) -> Tensor:
-    """The inverse of square matrices."""
+    """The inverse of square matrices.
+
+    Args:
+        x: Matrices (…, n, n).
+
+    Returns:
+        Matrices of the same shape.
+
+    Example:
+        >>> fastnn.ops.inv(np.array([[2.0, 0.0], [0.0, 4.0]])).numpy()
+        array([[0.5 , 0.  ],
+               [0.  , 0.25]], dtype=float32)
+    """
     x, n = _square("inv", x)
     if host.has_values(x):
         return _on_values("inv", np.linalg.inv, x)
@@ -322,7 +424,18 @@ def inv(x: TensorLike) -> Tensor:
 
 @keras_op
 def det(x: TensorLike) -> Tensor:
-    """The determinant of square matrices."""
+    """The determinant of square matrices.
+
+    Args:
+        x: Matrices (…, n, n).
+
+    Returns:
+        Determinants (…).
+
+    Example:
+        >>> float(fastnn.ops.det(np.array([[2.0, 0.0], [0.0, 3.0]])))
+        6.0
+    """
     x, n = _square("det", x)
     if host.has_values(x):
         return _on_values("det", np.linalg.det, x)
@@ -332,7 +445,18 @@ def det(x: TensorLike) -> Tensor:
 
 @keras_op
 def slogdet(x: TensorLike) -> tuple[Tensor, Tensor]:
-    """The sign of the determinant and the logarithm of its size."""
+    """The sign of the determinant and the logarithm of its size.
+
+    Args:
+        x: Matrices (…, n, n).
+
+    Returns:
+        The pair (sign, logarithm).
+
+    Example:
+        >>> [float(part) for part in fastnn.ops.slogdet(np.array([[1.0, 0.0], [0.0, -1.0]]))]
+        [-1.0, 0.0]
+    """
     x, n = _square("slogdet", x)
     if host.has_values(x):
         sign, size = _on_values("slogdet", lambda a: tuple(np.linalg.slogdet(a)), x)
@@ -344,14 +468,38 @@ def slogdet(x: TensorLike) -> tuple[Tensor, Tensor]:
 
 @keras_op
 def logdet(x: TensorLike) -> Tensor:
-    """The logarithm of the determinant of positive definite matrices, by Cholesky's factor."""
+    """The logarithm of the determinant of positive definite matrices, by Cholesky's factor.
+
+    Args:
+        x: Positive definite matrices (…, n, n).
+
+    Returns:
+        Logarithms (…).
+
+    Example:
+        >>> float(fastnn.ops.logdet(np.array([[1.0, 0.0], [0.0, 1.0]])))
+        0.0
+    """
     factor = cholesky(x)
     return 2.0 * sum(_c.log(diagonal(factor, 0, -2, -1)), axis=-1)
 
 
 @keras_op
 def cholesky(x: TensorLike, upper: bool = False) -> Tensor:
-    """The triangular factor l of symmetric positive definite matrices l l^T."""
+    """The triangular factor l of symmetric positive definite matrices l l^T.
+
+    Args:
+        x: Symmetric positive definite matrices (…, n, n).
+        upper: Whether the upper triangle is given instead.
+
+    Returns:
+        Triangular matrices of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.cholesky(np.array([[4.0, 0.0], [0.0, 9.0]])).numpy()
+        array([[2., 0.],
+               [0., 3.]], dtype=float32)
+    """
     x, n = _square("cholesky", x)
     if host.has_values(x):
         lower = _on_values("cholesky", np.linalg.cholesky, x)
@@ -370,7 +518,20 @@ def cholesky(x: TensorLike, upper: bool = False) -> Tensor:
 
 @keras_op
 def cholesky_inverse(x: TensorLike, upper: bool = False) -> Tensor:
-    """The inverse of the matrix whose Cholesky factor is x."""
+    """The inverse of the matrix whose Cholesky factor is x.
+
+    Args:
+        x: A triangular factor (n, n).
+        upper: Whether the factor is an upper triangle.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.cholesky_inverse(np.array([[2.0, 0.0], [0.0, 4.0]])).numpy()
+        array([[0.25  , 0.    ],
+               [0.    , 0.0625]], dtype=float32)
+    """
     x, n = _square("cholesky_inverse", x)
     lower = swapaxes(x, -2, -1) if upper else x
     unit = _c.broadcast_to(convert_to_tensor(np.eye(n, dtype=np.float32)), shape=list(x.shape))
@@ -380,7 +541,22 @@ def cholesky_inverse(x: TensorLike, upper: bool = False) -> Tensor:
 
 @keras_op
 def solve_triangular(a: TensorLike, b: TensorLike, lower: bool = False) -> Tensor:
-    """X of a x = b for triangular a, of which the other half is not read."""
+    """The x of a x = b for triangular a, of which the other half is not read.
+
+    Args:
+        a: Triangular matrices (…, n, n).
+        b: Columns (…, n, k).
+        lower: Whether the lower triangle is read.
+
+    Returns:
+        A tensor of the shape of `b`.
+
+    Example:
+        >>> a, b = np.array([[2.0, 1.0], [0.0, 4.0]]), np.array([[3.0], [4.0]])
+        >>> fastnn.ops.solve_triangular(a, b).numpy()
+        array([[1.],
+               [1.]], dtype=float32)
+    """
     a, n = _square("solve_triangular", a)
     b = convert_to_tensor(b, "float32")
     half = tril(a) if lower else swapaxes(tril(swapaxes(a, -2, -1)), -2, -1)
@@ -401,7 +577,19 @@ def solve_triangular(a: TensorLike, b: TensorLike, lower: bool = False) -> Tenso
 
 @keras_op
 def qr(x: TensorLike, mode: str = "reduced") -> tuple[Tensor, Tensor]:
-    """Orthonormal columns q and the triangle r of x = q r; `mode` 'reduced' or 'complete'."""
+    """Orthonormal columns q and the triangle r of x = q r; `mode` 'reduced' or 'complete'.
+
+    Args:
+        x: Matrices (…, m, n).
+        mode: `"reduced"` or `"complete"`.
+
+    Returns:
+        The pair (q, r).
+
+    Example:
+        >>> [part.shape for part in fastnn.ops.qr(np.ones((3, 2)))]
+        [(3, 2), (2, 2)]
+    """
     if mode not in ("reduced", "complete"):
         raise ValueError(f"qr: mode is {mode!r}\n  hint: 'reduced' or 'complete'")
     x = convert_to_tensor(x, "float32")
@@ -435,7 +623,20 @@ def qr(x: TensorLike, mode: str = "reduced") -> tuple[Tensor, Tensor]:
 
 @keras_op
 def lstsq(a: TensorLike, b: TensorLike, rcond: float | None = None) -> Tensor:
-    """The x with the smallest |a x - b|; of several the smallest one."""
+    """The x with the smallest |a x - b|; of several the smallest one.
+
+    Args:
+        a: A matrix (m, n).
+        b: A vector (m,) or columns (m, k).
+        rcond: Singular values below this share of the largest count as 0.
+
+    Returns:
+        (n,) or (n, k).
+
+    Example:
+        >>> fastnn.ops.lstsq(np.array([[1.0], [1.0]]), np.array([1.0, 3.0])).numpy().round(4)
+        array([2.], dtype=float32)
+    """
     a, b = convert_to_tensor(a, "float32"), convert_to_tensor(b, "float32")
     if a.ndim != 2 or b.ndim not in (1, 2) or shape(a)[0] != shape(b)[0]:
         raise ShapeError(
@@ -451,7 +652,20 @@ def lstsq(a: TensorLike, b: TensorLike, rcond: float | None = None) -> Tensor:
 
 @keras_op
 def matrix_power(x: TensorLike, n: int) -> Tensor:
-    """Square matrices multiplied n times by themselves; the inverse for negative n."""
+    """Square matrices multiplied n times by themselves; the inverse for negative n.
+
+    Args:
+        x: Matrices (…, n, n).
+        n: The power; negative for the inverse.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.matrix_power(np.array([[2.0, 0.0], [0.0, 3.0]]), 2).numpy()
+        array([[4., 0.],
+               [0., 9.]], dtype=float32)
+    """
     x, size = _square("matrix_power", x)
     if n < 0:
         x, n = inv(x), -n
@@ -469,6 +683,19 @@ def jvp(fun: Any, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
     """`fun(*primals)` and its derivative in the direction of `tangents`.
 
     Computed as the gradient of a gradient, so it takes about three passes.
+
+    Args:
+        fun: A function of tensors.
+        primals: Its arguments, as a tuple.
+        tangents: A direction for each argument.
+        has_aux: Whether `fun` gives something besides.
+
+    Returns:
+        The value and its derivative in that direction.
+
+    Example:
+        >>> [float(part) for part in fastnn.ops.jvp(lambda x: x * x, (3.0,), (1.0,))]
+        [9.0, 6.0]
     """
     xs = [convert_to_tensor(x, "float32") for x in primals]
     vs = [convert_to_tensor(v, "float32") for v in tangents]

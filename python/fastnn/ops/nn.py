@@ -44,7 +44,19 @@ _c = _core.ops
 
 
 def gelu(x: TensorLike, approximate: bool = True) -> Tensor:
-    """X Φ(x), by tanh unless `approximate=False`; `activations.gelu` is exact unless told."""
+    """`x` Φ(x), by tanh unless `approximate=False`; `activations.gelu` is exact unless told.
+
+    Args:
+        x: A tensor or array.
+        approximate: Whether Φ is taken by tanh instead of exactly.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.gelu(np.array([-1.0, 2.0])).numpy().round(4)
+        array([-0.1588,  1.9546], dtype=float32)
+    """
     # The row, so that the graph of a model notes the argument: files read it by another default.
     return rows.gelu(x, approximate=approximate)
 
@@ -53,7 +65,23 @@ def gelu(x: TensorLike, approximate: bool = True) -> Tensor:
 def one_hot(
     x: TensorLike, num_classes: int, axis: int = -1, dtype: str | None = None, sparse: bool = False
 ) -> Tensor:
-    """Rows with a one at the place that `x` names."""
+    """Rows with a one at the place that `x` names.
+
+    Args:
+        x: Class numbers.
+        num_classes: The number of classes.
+        axis: Where the axis of classes stands.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+        sparse: Not supported; False.
+
+    Returns:
+        A tensor with one axis more.
+
+    Example:
+        >>> fastnn.ops.one_hot(np.array([0, 2]), 3).numpy()
+        array([[1., 0., 0.],
+               [0., 0., 1.]], dtype=float32)
+    """
     if sparse:
         raise ValueError("one_hot: sparse tensors are not supported\n  hint: sparse=False")
     out = _c.one_hot(cast(x, "int32"), num_classes=num_classes)
@@ -64,13 +92,37 @@ def one_hot(
 
 @keras_op
 def softmax(x: TensorLike, axis: int | Sequence[int] = -1) -> Tensor:
-    """e^x over its sum along `axis`, or over several axes together."""
+    """e^x over its sum along `axis`, or over several axes together.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.softmax(np.array([0.0, np.log(3.0)])).numpy().round(4)
+        array([0.25, 0.75], dtype=float32)
+    """
     return _over(_c.softmax, x, axis)
 
 
 @keras_op
 def log_softmax(x: TensorLike, axis: int | Sequence[int] = -1) -> Tensor:
-    """log(softmax(x)), without overflow."""
+    """log(softmax(x)), without overflow.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.log_softmax(np.array([0.0, 0.0])).numpy().round(4)
+        array([-0.6931, -0.6931], dtype=float32)
+    """
     return _over(_c.log_softmax, x, axis)
 
 
@@ -92,7 +144,21 @@ def _over(row: Any, x: Any, axis: int | Sequence[int]) -> Tensor:
 def normalize(
     x: TensorLike, axis: int = -1, order: int = 2, epsilon: float | None = None
 ) -> Tensor:
-    """`x` divided by its norm along `axis`."""
+    """`x` divided by its norm along `axis`.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        order: Which norm: 1, 2 or another number.
+        epsilon: The least norm that is divided by.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.normalize(np.array([3.0, 4.0])).numpy().round(4)
+        array([0.6, 0.8], dtype=float32)
+    """
     eps = epsilon if epsilon is not None else 1e-12
     if order == 2:
         x = convert_to_tensor(x, "float32")
@@ -111,7 +177,21 @@ def normalize(
 def binary_crossentropy(
     target: TensorLike, output: TensorLike, from_logits: bool = False
 ) -> Tensor:
-    """-t log p - (1-t) log(1-p) per element; p is clipped to [1e-7, 1 - 1e-7]."""
+    """-t log p - (1-t) log(1-p) per element; p is clipped to [1e-7, 1 - 1e-7].
+
+    Args:
+        target: Labels from 0 to 1.
+        output: Probabilities or logits of the same shape.
+        from_logits: Whether `output` are logits, before sigmoid or softmax.
+
+    Returns:
+        A tensor of that shape.
+
+    Example:
+        >>> y, p = np.array([1.0, 0.0]), np.array([0.5, 0.5])
+        >>> fastnn.ops.binary_crossentropy(y, p).numpy().round(4)
+        array([0.6931, 0.6931], dtype=float32)
+    """
     target, output = convert_to_tensor(target, "float32"), convert_to_tensor(output, "float32")
     if from_logits:
         return _c.sigmoid_cross_entropy(target, output)
@@ -128,7 +208,22 @@ def _log_probabilities(output: Tensor, axis: int) -> Tensor:
 def categorical_crossentropy(
     target: TensorLike, output: TensorLike, from_logits: bool = False, axis: int = -1
 ) -> Tensor:
-    """-sum t log p over `axis`; probabilities are divided by their sum, then clipped."""
+    """-sum t log p over `axis`; probabilities are divided by their sum, then clipped.
+
+    Args:
+        target: One-hot labels or probabilities.
+        output: Probabilities or logits of the same shape.
+        from_logits: Whether `output` are logits, before sigmoid or softmax.
+        axis: The axis or axes; None: all of them.
+
+    Returns:
+        A tensor without `axis`.
+
+    Example:
+        >>> y, p = np.array([0.0, 1.0]), np.array([0.5, 0.5])
+        >>> fastnn.ops.categorical_crossentropy(y, p).numpy().round(4)
+        np.float32(0.6931)
+    """
     target, output = convert_to_tensor(target, "float32"), convert_to_tensor(output, "float32")
     logs = _c.log_softmax(output, axis=axis) if from_logits else _log_probabilities(output, axis)
     return -sum(target * logs, axis=axis)
@@ -138,7 +233,22 @@ def categorical_crossentropy(
 def sparse_categorical_crossentropy(
     target: TensorLike, output: TensorLike, from_logits: bool = False, axis: int = -1
 ) -> Tensor:
-    """-log p[target] over the last axis; integer targets of shape (…) or (…, 1)."""
+    """-log p[target] over the last axis; integer targets of shape (…) or (…, 1).
+
+    Args:
+        target: Class numbers (…) or (…, 1).
+        output: Probabilities or logits (…, classes).
+        from_logits: Whether `output` are logits, before sigmoid or softmax.
+        axis: The axis or axes; None: all of them.
+
+    Returns:
+        A tensor (…).
+
+    Example:
+        >>> y, p = np.array([1]), np.array([[0.5, 0.5]])
+        >>> fastnn.ops.sparse_categorical_crossentropy(y, p).numpy().round(4)
+        array([0.6931], dtype=float32)
+    """
     target, output = cast(target, "int32"), convert_to_tensor(output, "float32")
     if ndim(target) == ndim(output) and target.shape[-1] == 1:
         target = squeeze(target, -1)
@@ -167,7 +277,26 @@ def batch_normalization(
     x: TensorLike, mean: TensorLike, variance: TensorLike, axis: int, offset: TensorLike = None,
     scale: TensorLike = None, epsilon: float = 1e-3,
 ) -> Tensor:  # fmt: skip
-    """(x - mean) / sqrt(variance + epsilon), scaled and moved; all by the features of `axis`."""
+    """(x - mean) / sqrt(variance + epsilon), scaled and moved; all by the features of `axis`.
+
+    Args:
+        x: A tensor or array.
+        mean: Statistics of the features, as long as `axis`.
+        variance: Statistics of the features, as long as `axis`.
+        axis: The axis of the features.
+        offset: Added at the end; None: nothing.
+        scale: Multiplied before; None: nothing.
+        epsilon: A small number added to the variance.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> x = np.array([[1.0], [3.0]])
+        >>> fastnn.ops.batch_normalization(x, [2.0], [1.0], axis=-1).numpy().round(3)
+        array([[-1.],
+               [ 1.]], dtype=float32)
+    """
     x = convert_to_tensor(x, "float32")
     factor = _c.rsqrt(_along(x, variance, axis) + epsilon)
     if scale is not None:
@@ -181,7 +310,23 @@ def layer_normalization(
     x: TensorLike, gamma: TensorLike = None, beta: TensorLike = None, axis: Any = -1,
     epsilon: float | None = None, **kwargs: Any,
 ) -> Tensor:  # fmt: skip
-    """`x` with mean 0 and variance 1 over `axis`, then scaled by gamma and moved by beta."""
+    """`x` with mean 0 and variance 1 over `axis`, then scaled by gamma and moved by beta.
+
+    Args:
+        x: A tensor or array.
+        gamma: Multiplied at the end; None: nothing.
+        beta: Added at the end; None: nothing.
+        axis: The axis or axes; None: all of them.
+        epsilon: A small number added to the variance.
+        **kwargs: Accepted for the sake of Keras.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.layer_normalization(np.array([1.0, 2.0, 3.0])).numpy().round(3)
+        array([-1.225,  0.   ,  1.225], dtype=float32)
+    """
     if kwargs.pop("rms_scaling", False):
         return rms_normalization(x, gamma, axis, epsilon)
     if kwargs:
@@ -198,7 +343,21 @@ def layer_normalization(
 def rms_normalization(
     x: TensorLike, scale: TensorLike = None, axis: Any = -1, epsilon: float | None = None
 ) -> Tensor:
-    """`x` over the root of its mean square over `axis`, then scaled."""
+    """`x` over the root of its mean square over `axis`, then scaled.
+
+    Args:
+        x: A tensor or array.
+        scale: Multiplied at the end; None: nothing.
+        axis: The axis or axes; None: all of them.
+        epsilon: A small number added to the mean square.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.rms_normalization(np.array([3.0, 4.0])).numpy().round(3)
+        array([0.849, 1.131], dtype=float32)
+    """
     x = convert_to_tensor(x, "float32")
     over = list(_axes(axis, ndim(x)))
     out = x * over_root_mean_square(x, over, 1e-7 if epsilon is None else epsilon)
@@ -210,14 +369,40 @@ def rms_normalization(
 
 @keras_op
 def glu(x: TensorLike, axis: int = -1) -> Tensor:
-    """The first half of an axis times the sigmoid of the second."""
+    """The first half of an axis times the sigmoid of the second.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+
+    Returns:
+        A tensor with half the size along `axis`.
+
+    Example:
+        >>> fastnn.ops.glu(np.array([3.0, 0.0])).numpy()
+        array([1.5], dtype=float32)
+    """
     a, b = split(convert_to_tensor(x, "float32"), 2, axis)
     return a * _c.sigmoid(b)
 
 
 @keras_op
 def psnr(x1: TensorLike, x2: TensorLike, max_val: float) -> Tensor:
-    """The peak signal-to-noise ratio in decibels."""
+    """The peak signal-to-noise ratio in decibels.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+        max_val: The largest value that a signal takes.
+
+    Returns:
+        Decibels, a tensor without axes.
+
+    Example:
+        >>> x, y = np.array([1.0, 0.0]), np.array([1.0, 0.1])
+        >>> round(float(fastnn.ops.psnr(x, y, 1.0)), 2)
+        23.01
+    """
     error = _c.mean(_c.square(convert_to_tensor(x1, "float32") - convert_to_tensor(x2, "float32")))
     return (10.0 / math.log(10.0)) * (2.0 * math.log(max_val) - _c.log(error))
 
@@ -232,6 +417,24 @@ def dot_product_attention(
 
     `mask` is true where a key may be seen; with fewer key heads than query heads each serves
     several. A query that sees nothing attends to all keys alike.
+
+    Args:
+        query: (batch, length, heads, features).
+        key: (batch, keys, heads, features).
+        value: (batch, keys, heads, features).
+        bias: Added to the scores before softmax.
+        mask: True where a key may be seen.
+        scale: The factor of the scores; None: 1 / sqrt(features).
+        is_causal: Whether a query sees earlier keys and its own alone.
+        flash_attention: Accepted for Keras's sake.
+        attn_logits_soft_cap: The size that scores approach at most.
+
+    Returns:
+        (batch, length, heads, features).
+
+    Example:
+        >>> fastnn.ops.dot_product_attention(*[np.ones((1, 3, 2, 4))] * 3).shape
+        (1, 3, 2, 4)
     """
     q, k, v = (convert_to_tensor(t, "float32") for t in (query, key, value))
     if any(t.ndim != 4 for t in (q, k, v)):
@@ -282,7 +485,20 @@ def _blocks(name: str, x: Any, data_format: str | None) -> tuple[Any, bool]:
 
 @keras_op
 def depth_to_space(x: TensorLike, block_size: int, data_format: str | None = None) -> Tensor:
-    """Channels laid out as blocks of pixels."""
+    """Channels laid out as blocks of pixels.
+
+    Args:
+        x: Images (n, rows, columns, channels).
+        block_size: Rows and columns of a block.
+        data_format: `"channels_last"` (default) or `"channels_first"`.
+
+    Returns:
+        Images with fewer channels.
+
+    Example:
+        >>> fastnn.ops.depth_to_space(np.zeros((1, 2, 2, 4)), 2).shape
+        (1, 4, 4, 1)
+    """
     x, first = _blocks("depth_to_space", x, data_format)
     x = transpose(x, [0, 2, 3, 1]) if first else x
     _, h, w, c = x.shape
@@ -298,7 +514,20 @@ def depth_to_space(x: TensorLike, block_size: int, data_format: str | None = Non
 
 @keras_op
 def space_to_depth(x: TensorLike, block_size: int, data_format: str | None = None) -> Tensor:
-    """Blocks of pixels laid out as channels."""
+    """Blocks of pixels laid out as channels.
+
+    Args:
+        x: Images (n, rows, columns, channels).
+        block_size: Rows and columns of a block.
+        data_format: `"channels_last"` (default) or `"channels_first"`.
+
+    Returns:
+        Images with more channels.
+
+    Example:
+        >>> fastnn.ops.space_to_depth(np.zeros((1, 4, 4, 1)), 2).shape
+        (1, 2, 2, 4)
+    """
     x, first = _blocks("space_to_depth", x, data_format)
     x = transpose(x, [0, 2, 3, 1]) if first else x
     _, h, w, c = x.shape

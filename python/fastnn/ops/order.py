@@ -81,6 +81,13 @@ def in_top_k(targets: TensorLike, predictions: TensorLike, k: int) -> Tensor:
 def sort(x: TensorLike, axis: int | None = -1) -> Tensor:
     """The elements of `x` in ascending order along `axis`, NaN last; of the flat array when None.
 
+    Args:
+        x: A tensor or array.
+        axis: The axis; None: of the flat array.
+
+    Returns:
+        A tensor.
+
     Example:
         >>> fastnn.ops.sort([3.0, 1.0, 2.0]).tolist()
         [1.0, 2.0, 3.0]
@@ -93,6 +100,13 @@ def sort(x: TensorLike, axis: int | None = -1) -> Tensor:
 @keras_op
 def argsort(x: TensorLike, axis: int | None = -1) -> Tensor:
     """The positions (int32) that sort `x` along `axis`; equal elements keep their order.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis; None: of the flat array.
+
+    Returns:
+        Positions, an int32 tensor.
 
     Example:
         >>> fastnn.ops.argsort([3.0, 1.0, 2.0]).tolist()

@@ -116,29 +116,150 @@ def _family(name: str, doc: str, scale: float, skip_nan: bool) -> Callable[..., 
     return keras_op(function)
 
 
-quantile = _family("quantile", "The q-quantiles over `axis`, q from 0 to 1.", 1.0, False)
-percentile = _family(
-    "percentile", "The q-th percentiles over `axis`, q from 0 to 100.", 100.0, False
+quantile = _family(
+    "quantile",
+    """The q-quantiles over `axis`, q from 0 to 1.
+
+    Args:
+        x: A tensor or array.
+        q: Which quantiles: a number, or several.
+        axis: The axis or axes; None: all of them.
+        method: How values between two elements are taken: `"linear"`, `"lower"`, `"higher"`,
+            `"midpoint"` or `"nearest"`.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.quantile(np.array([1.0, 2.0, 3.0]), 0.5).numpy()
+        array(2., dtype=float32)
+    """,
+    1.0,
+    False,
 )
-nanquantile = _family("nanquantile", "`quantile` of the elements that are not NaN.", 1.0, True)
-nanpercentile = _family("nanpercentile", "`percentile` of elements that are not NaN.", 100.0, True)
+percentile = _family(
+    "percentile",
+    """The q-th percentiles over `axis`, q from 0 to 100.
+
+    Args:
+        x: A tensor or array.
+        q: Which quantiles: a number, or several.
+        axis: The axis or axes; None: all of them.
+        method: How values between two elements are taken: `"linear"`, `"lower"`, `"higher"`,
+            `"midpoint"` or `"nearest"`.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.percentile(np.array([1.0, 2.0, 3.0]), 50).numpy()
+        array(2., dtype=float32)
+    """,
+    100.0,
+    False,
+)
+nanquantile = _family(
+    "nanquantile",
+    """`quantile` of the elements that are not NaN.
+
+    Args:
+        x: A tensor or array.
+        q: Which quantiles: a number, or several.
+        axis: The axis or axes; None: all of them.
+        method: How values between two elements are taken: `"linear"`, `"lower"`, `"higher"`,
+            `"midpoint"` or `"nearest"`.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.nanquantile(np.array([1.0, np.nan, 3.0]), 0.5).numpy()
+        array(2., dtype=float32)
+    """,
+    1.0,
+    True,
+)
+nanpercentile = _family(
+    "nanpercentile",
+    """`percentile` of elements that are not NaN.
+
+    Args:
+        x: A tensor or array.
+        q: Which quantiles: a number, or several.
+        axis: The axis or axes; None: all of them.
+        method: How values between two elements are taken: `"linear"`, `"lower"`, `"higher"`,
+            `"midpoint"` or `"nearest"`.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.nanpercentile(np.array([1.0, np.nan, 3.0]), 50).numpy()
+        array(2., dtype=float32)
+    """,
+    100.0,
+    True,
+)
 
 
 @keras_op
 def median(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The middle element over `axis`, the mean of the two middle ones of an even number."""
+    """The middle element over `axis`, the mean of the two middle ones of an even number.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.median(np.array([3.0, 1.0, 2.0])).numpy()
+        array(2., dtype=float32)
+    """
     return _quantile("median", x, 0.5, axis, "linear", keepdims, False)
 
 
 @keras_op
 def nanmedian(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """The `median` of the elements that are not NaN; NaN where all are."""
+    """The `median` of the elements that are not NaN; NaN where all are.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.nanmedian(np.array([1.0, np.nan, 3.0])).numpy()
+        array(2., dtype=float32)
+    """
     return _quantile("nanmedian", x, 0.5, axis, "linear", keepdims, True)
 
 
 @keras_op
 def argpartition(x: TensorLike, kth: int, axis: int = -1) -> Tensor:
-    """Positions with the kth smallest at its place, smaller ones before: the sorted order."""
+    """Positions with the kth smallest at its place, smaller ones before: the sorted order.
+
+    Args:
+        x: A tensor or array.
+        kth: The place whose element is as in the sorted order.
+        axis: The axis or axes; None: all of them.
+
+    Returns:
+        Positions, an int32 tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.argpartition(np.array([3.0, 1.0, 2.0]), 1).numpy()
+        array([1, 2, 0], dtype=int32)
+    """
     n = shape(x)[axis]
     if isinstance(n, int) and not -n <= kth < n:
         raise ValueError(f"argpartition: kth is {kth} of {n} elements\n  hint: below {n}")
@@ -147,7 +268,19 @@ def argpartition(x: TensorLike, kth: int, axis: int = -1) -> Tensor:
 
 @keras_op
 def sparsemax(x: TensorLike, axis: int = -1) -> Tensor:
-    """The probabilities nearest to `x`, many of them 0 (Martins and Astudillo, 2016)."""
+    """The probabilities nearest to `x`, many of them 0 (Martins and Astudillo, 2016).
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.sparsemax(np.array([2.0, 1.0, -1.0])).numpy()
+        array([1., 0., 0.], dtype=float32)
+    """
     x = moveaxis(convert_to_tensor(x, "float32"), axis, -1)
     n = shape(x)[-1]
     if n is None:

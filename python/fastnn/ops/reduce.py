@@ -37,13 +37,39 @@ _c = _core.ops
 
 @keras_op
 def sum(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Sum over `axis`, all axes when None."""
+    """Sum over `axis`, all axes when None.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.sum(np.array([[1.0, 2.0], [3.0, 4.0]]), axis=0).numpy()
+        array([4., 6.], dtype=float32)
+    """
     return _c.sum(x, axis=axis, keepdims=keepdims)
 
 
 @keras_op
 def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Mean over `axis`, all axes when None."""
+    """Mean over `axis`, all axes when None.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.mean(np.array([[1.0, 2.0], [3.0, 4.0]]), axis=0).numpy()
+        array([2., 3.], dtype=float32)
+    """
     return _c.mean(x, axis=axis, keepdims=keepdims)
 
 
@@ -51,7 +77,21 @@ def mean(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def max(
     x: TensorLike, axis: Axis = None, keepdims: bool = False, initial: float | None = None
 ) -> Tensor:
-    """Largest element over `axis`, at least `initial`; NaN wins."""
+    """Largest element over `axis`, at least `initial`; NaN wins.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+        initial: A value that takes part as well.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.amax(np.array([[1.0, 5.0], [2.0, 3.0]]), axis=1).numpy()
+        array([5., 3.], dtype=float32)
+    """
     out = _c.max(_padded(x, axis, initial), axis=axis, keepdims=keepdims)
     return out if initial is None else _c.maximum(out, cast(initial, out.dtype))
 
@@ -63,7 +103,21 @@ amax = max
 def min(
     x: TensorLike, axis: Axis = None, keepdims: bool = False, initial: float | None = None
 ) -> Tensor:
-    """Smallest element over `axis`, at most `initial`; NaN wins."""
+    """Smallest element over `axis`, at most `initial`; NaN wins.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+        initial: A value that takes part as well.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.amin(np.array([[1.0, 5.0], [2.0, 3.0]]), axis=1).numpy()
+        array([1., 2.], dtype=float32)
+    """
     out = _c.min(_padded(x, axis, initial), axis=axis, keepdims=keepdims)
     return out if initial is None else _c.minimum(out, cast(initial, out.dtype))
 
@@ -87,7 +141,21 @@ amin = min
 def prod(
     x: TensorLike, axis: Axis = None, keepdims: bool = False, dtype: str | None = None
 ) -> Tensor:
-    """Product over `axis`, all axes when None; whole numbers stay whole."""
+    """Product over `axis`, all axes when None; whole numbers stay whole.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.prod(np.array([2, 3, 4])).numpy()
+        array(24, dtype=int32)
+    """
     x = convert_to_tensor(x) if dtype is None else cast(x, dtype)
     if x.dtype == "float32":
         return _c.prod(x, axis=axis, keepdims=keepdims)
@@ -121,43 +189,134 @@ def _halved(x: Tensor, axis: int) -> Tensor:
 
 @keras_op
 def all(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """True where every element over `axis` is true."""
+    """True where every element over `axis` is true.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.all(np.array([True, False])).numpy()
+        array(False)
+    """
     return _c.all(x, axis=axis, keepdims=keepdims)
 
 
 @keras_op
 def any(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """True where some element over `axis` is true."""
+    """True where some element over `axis` is true.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.any(np.array([True, False])).numpy()
+        array(True)
+    """
     return _c.any(x, axis=axis, keepdims=keepdims)
 
 
 @keras_op
 def std(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Population standard deviation over `axis`."""
+    """Population standard deviation over `axis`.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.std(np.array([1.0, 3.0])).numpy()
+        array(1., dtype=float32)
+    """
     return _c.std(x, axis=axis, keepdims=keepdims)
 
 
 @keras_op
 def var(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Population variance over `axis`."""
+    """Population variance over `axis`.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.var(np.array([1.0, 3.0])).numpy()
+        array(1., dtype=float32)
+    """
     return _c.variance(x, axis=axis, keepdims=keepdims)
 
 
 @keras_op
 def logsumexp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """log(sum(exp(x))) over `axis`, without overflow."""
+    """log(sum(exp(x))) over `axis`, without overflow.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.logsumexp(np.array([0.0, 0.0])).numpy().round(4)
+        np.float32(0.6931)
+    """
     return _c.logsumexp(x, axis=axis, keepdims=keepdims)
 
 
 @keras_op
 def argmax(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Position of the largest element along `axis`, flat when None."""
+    """Position of the largest element along `axis`, flat when None.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis; None: of the flat array.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        Positions, an int32 tensor.
+
+    Example:
+        >>> fastnn.ops.argmax(np.array([[1.0, 5.0], [2.0, 0.0]]), axis=1).numpy()
+        array([1, 0], dtype=int32)
+    """
     return _c.argmax(x, axis=axis, keepdims=keepdims)
 
 
 @keras_op
 def argmin(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Position of the smallest element along `axis`, flat when None."""
+    """Position of the smallest element along `axis`, flat when None.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis; None: of the flat array.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        Positions, an int32 tensor.
+
+    Example:
+        >>> fastnn.ops.argmin(np.array([[1.0, 5.0], [2.0, 0.0]]), axis=1).numpy()
+        array([0, 1], dtype=int32)
+    """
     return _c.argmin(x, axis=axis, keepdims=keepdims)
 
 
@@ -165,13 +324,39 @@ def argmin(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 def moments(
     x: TensorLike, axes: Axis, keepdims: bool = False, synchronized: bool = False
 ) -> tuple[Tensor, Tensor]:
-    """Mean and population variance over `axes`."""
+    """Mean and population variance over `axes`.
+
+    Args:
+        x: A tensor or array.
+        axes: The axes that are taken together.
+        keepdims: Whether the axes stay with size 1.
+        synchronized: Accepted for Keras's sake.
+
+    Returns:
+        Mean and variance.
+
+    Example:
+        >>> [part.numpy() for part in fastnn.ops.moments(np.array([1.0, 3.0]), axes=0)]
+        [array(2., dtype=float32), array(1., dtype=float32)]
+    """
     return mean(x, axis=axes, keepdims=keepdims), var(x, axis=axes, keepdims=keepdims)
 
 
 @keras_op
 def count_nonzero(x: TensorLike, axis: Axis = None) -> Tensor:
-    """Number of elements that are not zero."""
+    """Number of elements that are not zero.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+
+    Returns:
+        Counts, an int32 tensor.
+
+    Example:
+        >>> int(fastnn.ops.count_nonzero(np.array([0, 1, 2])))
+        2
+    """
     return sum(cast(x, "bool").astype("int32"), axis=axis)
 
 
@@ -179,7 +364,20 @@ def count_nonzero(x: TensorLike, axis: Axis = None) -> Tensor:
 def average(
     x: TensorLike, axis: int | Sequence[int] | None = None, weights: TensorLike = None
 ) -> Tensor:
-    """The mean, or the mean by weights of the shape of `x` or of its one `axis`."""
+    """The mean, or the mean by weights of the shape of `x` or of its one `axis`.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        weights: Weights of the shape of `x` or of its one `axis`; None: all alike.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.average(np.array([1.0, 4.0]), weights=np.array([3.0, 1.0])).numpy()
+        array(1.75, dtype=float32)
+    """
     x = convert_to_tensor(x, "float32")
     if weights is None:
         return mean(x, axis=axis)

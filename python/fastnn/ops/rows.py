@@ -11,6 +11,7 @@ from typing import Any
 
 from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.ops.row_docs import docstring, signature
 from fastnn.tracing.symbolic import keras_op
 
 
@@ -21,7 +22,8 @@ def _row_function(row: _core.OpRow) -> Callable[..., Any]:
         return call(*args, **kwargs)
 
     op.__name__ = op.__qualname__ = row.name
-    op.__doc__ = row.doc
+    op.__doc__ = docstring(row)
+    op.__signature__ = signature(row)  # type: ignore[attr-defined]
     return keras_op(op)
 
 

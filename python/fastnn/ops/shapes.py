@@ -38,7 +38,19 @@ _c = _core.ops
 
 @keras_op
 def reshape(x: TensorLike, newshape: Sequence[int | None] | int) -> Tensor:
-    """The same elements under another shape; one size may be -1, None is an open batch."""
+    """The same elements under another shape; one size may be -1, None is an open batch.
+
+    Args:
+        x: A tensor or array.
+        newshape: The sizes; one may be -1 and follows from the others.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.reshape(np.arange(6), (2, -1)).shape
+        (2, 3)
+    """
     newshape = as_number(newshape)
     new = [newshape] if isinstance(newshape, int) else list(newshape)
     if any(d is None for d in new[1:]):
@@ -51,14 +63,39 @@ def reshape(x: TensorLike, newshape: Sequence[int | None] | int) -> Tensor:
 
 @keras_op
 def transpose(x: TensorLike, axes: Sequence[int] | None = None) -> Tensor:
-    """Axes in another order, reversed when None."""
+    """Axes in another order, reversed when None.
+
+    Args:
+        x: A tensor or array.
+        axes: The axes in their new order; None: reversed.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.transpose(np.zeros((2, 3))).shape
+        (3, 2)
+    """
     order = list(axes) if axes is not None else list(range(ndim(x)))[::-1]
     return _c.transpose(x, axes=order)
 
 
 @keras_op
 def swapaxes(x: TensorLike, axis1: int, axis2: int) -> Tensor:
-    """Two axes exchanged."""
+    """Two axes exchanged.
+
+    Args:
+        x: A tensor or array.
+        axis1: The two axes.
+        axis2: The two axes.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.swapaxes(np.zeros((2, 3)), 0, 1).shape
+        (3, 2)
+    """
     order = list(range(ndim(x)))
     order[axis1], order[axis2] = order[axis2], order[axis1]
     return _c.transpose(x, axes=order)
@@ -68,7 +105,20 @@ def swapaxes(x: TensorLike, axis1: int, axis2: int) -> Tensor:
 def moveaxis(
     x: TensorLike, source: int | Sequence[int], destination: int | Sequence[int]
 ) -> Tensor:
-    """Axes moved to other places; the rest keeps its order."""
+    """Axes moved to other places; the rest keeps its order.
+
+    Args:
+        x: A tensor or array.
+        source: The axes to move.
+        destination: Their new places.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.moveaxis(np.zeros((2, 3, 4)), 0, -1).shape
+        (3, 4, 2)
+    """
     rank = ndim(x)
     start, end = ([a % rank for a in _axes(v, rank)] for v in (source, destination))
     order = [i for i in range(rank) if i not in start]
@@ -79,13 +129,36 @@ def moveaxis(
 
 @keras_op
 def ravel(x: TensorLike) -> Tensor:
-    """All elements in one axis."""
+    """All elements in one axis.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.ravel(np.array([[1, 2], [3, 4]])).numpy()
+        array([1, 2, 3, 4], dtype=int32)
+    """
     return _c.reshape(x, shape=[-1])
 
 
 @keras_op
 def squeeze(x: TensorLike, axis: Axis = None) -> Tensor:
-    """Axes of size 1 removed."""
+    """Axes of size 1 removed.
+
+    Args:
+        x: A tensor or array.
+        axis: Axes of size 1; None: all of them.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.squeeze(np.zeros((2, 1))).shape
+        (2,)
+    """
     rank = ndim(x)
     if axis is None:
         gone = {i for i, d in enumerate(shape(x)) if d == 1}
@@ -114,26 +187,74 @@ joined = keras_op(_joined)
 
 
 def concatenate(xs: Sequence[TensorLike], axis: int = 0) -> Tensor:
-    """Tensors joined along an axis, the first unless told."""
+    """Tensors joined along an axis, the first unless told.
+
+    Args:
+        xs: Tensors whose other sizes agree.
+        axis: The axis to join along.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.concatenate([np.array([1, 2]), np.array([3])]).numpy()
+        array([1, 2, 3], dtype=int32)
+    """
     return joined(xs, axis=axis)
 
 
 @keras_op
 def stack(x: Sequence[TensorLike], axis: int = 0) -> Tensor:
-    """Tensors joined along a new axis."""
+    """Tensors joined along a new axis.
+
+    Args:
+        x: Tensors of one shape.
+        axis: Where the new axis stands.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.stack([np.array([1, 2]), np.array([3, 4])]).numpy()
+        array([[1, 2],
+               [3, 4]], dtype=int32)
+    """
     return _c.stack(*x, axis=axis)
 
 
 @keras_op
 def hstack(xs: Sequence[TensorLike]) -> Tensor:
-    """Tensors side by side: along the second axis, vectors along their only one."""
+    """Tensors side by side: along the second axis, vectors along their only one.
+
+    Args:
+        xs: Tensors.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.hstack([np.array([1, 2]), np.array([3])]).numpy()
+        array([1, 2, 3], dtype=int32)
+    """
     tensors = [convert_to_tensor(x) for x in xs]
     return concatenate(tensors, axis=0 if ndim(tensors[0]) == 1 else 1)
 
 
 @keras_op
 def vstack(xs: Sequence[TensorLike]) -> Tensor:
-    """Tensors below each other: along the first axis, vectors as rows."""
+    """Tensors below each other: along the first axis, vectors as rows.
+
+    Args:
+        xs: Tensors.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.vstack([np.array([1, 2]), np.array([3, 4])]).numpy()
+        array([[1, 2],
+               [3, 4]], dtype=int32)
+    """
     tensors = [convert_to_tensor(x) for x in xs]
     rows = [_c.expand_dims(t, axis=0) if ndim(t) == 1 else t for t in tensors]
     return concatenate(rows, axis=0)
@@ -141,7 +262,20 @@ def vstack(xs: Sequence[TensorLike]) -> Tensor:
 
 @keras_op
 def split(x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0) -> list[Tensor]:
-    """`x` cut along an axis into equal sections or at positions."""
+    """`x` cut along an axis into equal sections or at positions.
+
+    Args:
+        x: A tensor or array.
+        indices_or_sections: A number of equal sections, or the positions to cut at.
+        axis: The axis or axes; None: all of them.
+
+    Returns:
+        A list of tensors.
+
+    Example:
+        >>> [part.numpy().tolist() for part in fastnn.ops.split(np.array([1, 2, 3, 4]), 2)]
+        [[1, 2], [3, 4]]
+    """
     size = shape(x)[axis]
     indices_or_sections = as_number(indices_or_sections)
     if isinstance(indices_or_sections, int):
@@ -166,7 +300,20 @@ def split(x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0
 
 @keras_op
 def unstack(x: TensorLike, num: int | None = None, axis: int = 0) -> list[Tensor]:
-    """The slices of `x` along an axis."""
+    """The slices of `x` along an axis.
+
+    Args:
+        x: A tensor or array.
+        num: How many; None: the size of the axis.
+        axis: The axis or axes; None: all of them.
+
+    Returns:
+        A list of tensors.
+
+    Example:
+        >>> [row.numpy().tolist() for row in fastnn.ops.unstack(np.array([[1, 2], [3, 4]]))]
+        [[1, 2], [3, 4]]
+    """
     n = num if num is not None else shape(x)[axis]
     if not isinstance(n, int):
         raise ShapeError(
@@ -188,7 +335,21 @@ _BORDERS = {"reflect": "reflect", "symmetric": "symmetric", "edge": "edge", "wra
 def pad(
     x: TensorLike, pad_width: Any, mode: str = "constant", constant_values: float | None = None
 ) -> Tensor:
-    """`x` with a border; `pad_width` and `mode` as in NumPy: a constant, or the elements within."""
+    """`x` with a border; `pad_width` and `mode` as in NumPy: a constant, or the elements within.
+
+    Args:
+        x: A tensor or array.
+        pad_width: Elements before and after each axis, as in NumPy.
+        mode: `"constant"`, `"reflect"`, `"symmetric"` or `"edge"`.
+        constant_values: The constant; None: 0.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.pad(np.array([1, 2]), (1, 0)).numpy()
+        array([0, 1, 2], dtype=int32)
+    """
     widths = np.broadcast_to(np.asarray(pad_width), (ndim(x), 2)).tolist()
     if mode == "constant":
         value = 0.0 if constant_values is None else constant_values
@@ -213,7 +374,20 @@ def pad(
 
 @keras_op
 def take(x: TensorLike, indices: TensorLike, axis: int | None = None) -> Tensor:
-    """Slices of `x` at `indices` along `axis`, of the flat array when None."""
+    """Slices of `x` at `indices` along `axis`, of the flat array when None.
+
+    Args:
+        x: A tensor or array.
+        indices: Positions; negative ones count from the end.
+        axis: The axis; None: of the flat array.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.take(np.array([10, 20, 30]), np.array([2, 0])).numpy()
+        array([30, 10], dtype=int32)
+    """
     if axis is None:
         x, axis = ravel(x), 0
     return _c.take(x, cast(indices, "int32"), axis=axis)
@@ -221,5 +395,17 @@ def take(x: TensorLike, indices: TensorLike, axis: int | None = None) -> Tensor:
 
 @keras_op
 def get_item(x: TensorLike, key: Any) -> Tensor:
-    """`x[key]`."""
+    """`x[key]`.
+
+    Args:
+        x: A tensor or array.
+        key: An index, a slice, or a tuple of them.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.get_item(np.array([1, 2, 3]), 1).numpy()
+        array(2, dtype=int32)
+    """
     return convert_to_tensor(x)[key]

@@ -64,28 +64,73 @@ def _odd(x: Any, of_size: Any) -> Tensor:
 
 @keras_op
 def tan(x: TensorLike) -> Tensor:
-    """The tangent of radians."""
+    """The tangent of radians.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.tan(np.array([0.0, 1.0])).numpy().round(4)
+        array([0.    , 1.5574], dtype=float32)
+    """
     x = _float(x)
     return _c.sin(x) / _c.cos(x)
 
 
 @keras_op
 def arcsin(x: TensorLike) -> Tensor:
-    """The angle between -pi/2 and pi/2 whose sine is x; NaN outside [-1, 1]."""
+    """The angle between -pi/2 and pi/2 whose sine is x; NaN outside [-1, 1].
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.arcsin(np.array([0.0, 1.0])).numpy().round(4)
+        array([0.    , 1.5708], dtype=float32)
+    """
     x = _float(x)
     return _c.arctan(x / _c.sqrt((1.0 - x) * (1.0 + x)))
 
 
 @keras_op
 def arccos(x: TensorLike) -> Tensor:
-    """The angle between 0 and pi whose cosine is x; NaN outside [-1, 1]."""
+    """The angle between 0 and pi whose cosine is x; NaN outside [-1, 1].
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.arccos(np.array([1.0, 0.0])).numpy().round(4)
+        array([0.    , 1.5708], dtype=float32)
+    """
     x = _float(x)
     return 2.0 * _c.arctan(_c.sqrt((1.0 - x) / (1.0 + x)))
 
 
 @keras_op
 def arctan2(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """The angle of the point (x2, x1), between -pi and pi."""
+    """The angle of the point (x2, x1), between -pi and pi.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+
+    Returns:
+        A tensor of the common shape.
+
+    Example:
+        >>> fastnn.ops.arctan2(np.array([1.0]), np.array([-1.0])).numpy().round(4)
+        array([2.3562], dtype=float32)
+    """
     y, x = _float(x1), _float(x2)
     infinite = _c.logical_and(_c.is_inf(y), _c.is_inf(x))
     big = _c.logical_or(_c.equal(x, 0.0), infinite)
@@ -108,19 +153,52 @@ def _sign(x: Any) -> Any:
 
 @keras_op
 def deg2rad(x: TensorLike) -> Tensor:
-    """Degrees as radians."""
+    """Degrees as radians.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.deg2rad(np.array([180.0])).numpy().round(4)
+        array([3.1416], dtype=float32)
+    """
     return _float(x) * (math.pi / 180.0)
 
 
 @keras_op
 def rad2deg(x: TensorLike) -> Tensor:
-    """Radians as degrees."""
+    """Radians as degrees.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.rad2deg(np.array([np.pi])).numpy().round(3)
+        array([180.], dtype=float32)
+    """
     return _float(x) * (180.0 / math.pi)
 
 
 @keras_op
 def sinc(x: TensorLike) -> Tensor:
-    """sin(pi x) / (pi x), 1 at 0."""
+    """sin(pi x) / (pi x), 1 at 0.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.sinc(np.array([0.0, 0.5])).numpy().round(4)
+        array([1.    , 0.6366], dtype=float32)
+    """
     x = _float(x)
     zero = _c.equal(x, 0.0)
     angle = math.pi * _c.where(zero, 1.0, x)
@@ -129,7 +207,19 @@ def sinc(x: TensorLike) -> Tensor:
 
 @keras_op
 def hypot(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """The length of the vector (x1, x2), without overflow on the way."""
+    """The length of the vector (x1, x2), without overflow on the way.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+
+    Returns:
+        A tensor of the common shape.
+
+    Example:
+        >>> fastnn.ops.hypot(np.array([3.0]), np.array([4.0])).numpy()
+        array([5.], dtype=float32)
+    """
     a, b = _c.absolute(_float(x1)), _c.absolute(_float(x2))
     high, low = _c.maximum(a, b), _c.minimum(a, b)
     plain = _c.logical_or(_c.equal(high, 0.0), _c.is_inf(high))
@@ -142,7 +232,18 @@ def hypot(x1: TensorLike, x2: TensorLike) -> Tensor:
 
 @keras_op
 def sinh(x: TensorLike) -> Tensor:
-    """(e^x - e^-x) / 2."""
+    """(e^x - e^-x) / 2.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.sinh(np.array([0.0, 1.0])).numpy().round(4)
+        array([0.    , 1.1752], dtype=float32)
+    """
     x = _float(x)
     a = _c.absolute(x)
     near = _c.minimum(a, 1.0)
@@ -154,14 +255,36 @@ def sinh(x: TensorLike) -> Tensor:
 
 @keras_op
 def cosh(x: TensorLike) -> Tensor:
-    """(e^x + e^-x) / 2."""
+    """(e^x + e^-x) / 2.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.cosh(np.array([0.0, 1.0])).numpy().round(4)
+        array([1.    , 1.5431], dtype=float32)
+    """
     x = _float(x)
     return _c.exp(x - _LN2) + _c.exp(-x - _LN2)
 
 
 @keras_op
 def arcsinh(x: TensorLike) -> Tensor:
-    """The number whose hyperbolic sine is x."""
+    """The number whose hyperbolic sine is x.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.arcsinh(np.array([0.0, 1.0])).numpy().round(4)
+        array([0.    , 0.8814], dtype=float32)
+    """
     x = _float(x)
     a = _c.absolute(x)
     far = a > 1e9
@@ -173,7 +296,18 @@ def arcsinh(x: TensorLike) -> Tensor:
 
 @keras_op
 def arccosh(x: TensorLike) -> Tensor:
-    """The number not below 0 whose hyperbolic cosine is x; NaN below 1."""
+    """The number not below 0 whose hyperbolic cosine is x; NaN below 1.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.arccosh(np.array([1.0, 2.0])).numpy().round(4)
+        array([0.   , 1.317], dtype=float32)
+    """
     x = _float(x)
     far = x > 1e9
     t = _c.where(far, 1.0, x) - 1.0
@@ -183,7 +317,18 @@ def arccosh(x: TensorLike) -> Tensor:
 
 @keras_op
 def arctanh(x: TensorLike) -> Tensor:
-    """The number whose hyperbolic tangent is x; NaN outside [-1, 1]."""
+    """The number whose hyperbolic tangent is x; NaN outside [-1, 1].
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.arctanh(np.array([0.0, 0.5])).numpy().round(4)
+        array([0.    , 0.5493], dtype=float32)
+    """
     x = _float(x)
     return 0.5 * (_c.log1p(x) - _c.log1p(-x))
 
@@ -193,38 +338,106 @@ def arctanh(x: TensorLike) -> Tensor:
 
 @keras_op
 def log2(x: TensorLike) -> Tensor:
-    """The logarithm to base 2."""
+    """The logarithm to base 2.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.log2(np.array([1.0, 8.0])).numpy()
+        array([0., 3.], dtype=float32)
+    """
     return _c.log(_float(x)) * (1.0 / _LN2)
 
 
 @keras_op
 def log10(x: TensorLike) -> Tensor:
-    """The logarithm to base 10."""
+    """The logarithm to base 10.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.log10(np.array([1.0, 100.0])).numpy()
+        array([0., 2.], dtype=float32)
+    """
     return _c.log(_float(x)) * (1.0 / math.log(10.0))
 
 
 @keras_op
 def exp2(x: TensorLike) -> Tensor:
-    """2 to the power of x."""
+    """2 to the power of x.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.exp2(np.array([0.0, 3.0])).numpy()
+        array([1., 8.], dtype=float32)
+    """
     return _c.power(2.0, _float(x))
 
 
 @keras_op
 def cbrt(x: TensorLike) -> Tensor:
-    """The cube root, negative for negative numbers."""
+    """The cube root, negative for negative numbers.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.cbrt(np.array([-8.0, 27.0])).numpy().round(4)
+        array([-2.,  3.], dtype=float32)
+    """
     x = _float(x)
     return _odd(x, _c.power(_c.absolute(x), 1.0 / 3.0))
 
 
 @keras_op
 def ldexp(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """x1 times 2 to the power of x2."""
+    """x1 times 2 to the power of x2.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+
+    Returns:
+        A tensor of the common shape.
+
+    Example:
+        >>> fastnn.ops.ldexp(np.array([3.0]), np.array([2])).numpy()
+        array([12.], dtype=float32)
+    """
     return _float(x1) * _c.power(2.0, _float(x2))
 
 
 @keras_op
 def logaddexp(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """log(e^x1 + e^x2), without overflow."""
+    """log(e^x1 + e^x2), without overflow.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+
+    Returns:
+        A tensor of the common shape.
+
+    Example:
+        >>> fastnn.ops.logaddexp(np.array([0.0]), np.array([0.0])).numpy().round(4)
+        array([0.6931], dtype=float32)
+    """
     a, b = _float(x1), _float(x2)
     high = _c.maximum(a, b)
     # Where both are the same infinity their difference would be NaN.
@@ -234,7 +447,19 @@ def logaddexp(x1: TensorLike, x2: TensorLike) -> Tensor:
 
 @keras_op
 def logaddexp2(x1: TensorLike, x2: TensorLike) -> Tensor:
-    """log2(2^x1 + 2^x2), without overflow."""
+    """log2(2^x1 + 2^x2), without overflow.
+
+    Args:
+        x1: A tensor or array.
+        x2: A tensor or array that broadcasts with `x1`.
+
+    Returns:
+        A tensor of the common shape.
+
+    Example:
+        >>> fastnn.ops.logaddexp2(np.array([0.0]), np.array([0.0])).numpy().round(4)
+        array([1.], dtype=float32)
+    """
     return logaddexp(_float(x1) * _LN2, _float(x2) * _LN2) * (1.0 / _LN2)
 
 
@@ -271,7 +496,18 @@ def _poly(coefficients: tuple[float, ...], x: Any) -> Any:
 
 @keras_op
 def erfc(x: TensorLike) -> Tensor:
-    """1 - erf(x), exact to a few units where it is small."""
+    """1 - erf(x), exact to a few units where it is small.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.erfc(np.array([0.0, 1.0])).numpy().round(4)
+        array([1.    , 0.1573], dtype=float32)
+    """
     x = _float(x)
     a = _c.absolute(x)
     t = 1.0 / (1.0 + 0.5 * a)
@@ -282,7 +518,18 @@ def erfc(x: TensorLike) -> Tensor:
 
 @keras_op
 def erfinv(x: TensorLike) -> Tensor:
-    """The number whose error function is x; NaN outside [-1, 1]."""
+    """The number whose error function is x; NaN outside [-1, 1].
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.erfinv(np.array([0.0, 0.5])).numpy().round(4)
+        array([0.    , 0.4769], dtype=float32)
+    """
     x = _float(x)
     w = -_c.log((1.0 - x) * (1.0 + x))
     near = _poly(_ERFINV, _c.minimum(w, 5.0) - 2.5)
@@ -296,7 +543,18 @@ def erfinv(x: TensorLike) -> Tensor:
 
 @keras_op
 def i0(x: TensorLike) -> Tensor:
-    """The modified Bessel function of order 0."""
+    """The modified Bessel function of order 0.
+
+    Args:
+        x: A tensor or array.
+
+    Returns:
+        A tensor of the shape of `x`.
+
+    Example:
+        >>> fastnn.ops.i0(np.array([0.0, 1.0])).numpy().round(4)
+        array([1.    , 1.2661], dtype=float32)
+    """
     a = _c.absolute(_float(x))
     near = _c.minimum(a, 3.75) / 3.75
     far = _c.maximum(a, 3.75)
@@ -312,25 +570,81 @@ def _window(name: str, x: Any, *more: float) -> Tensor:
 
 
 def bartlett(x: int) -> Tensor:
-    """The triangular window of x points."""
+    """The triangular window of x points.
+
+    Args:
+        x: The number of points.
+
+    Returns:
+        A tensor (x,).
+
+    Example:
+        >>> fastnn.ops.bartlett(5).numpy()
+        array([0. , 0.5, 1. , 0.5, 0. ], dtype=float32)
+    """
     return _window("bartlett", x)
 
 
 def blackman(x: int) -> Tensor:
-    """Blackman's window of x points."""
+    """Blackman's window of x points.
+
+    Args:
+        x: The number of points.
+
+    Returns:
+        A tensor (x,).
+
+    Example:
+        >>> fastnn.ops.blackman(5).numpy().round(2)
+        array([-0.  ,  0.34,  1.  ,  0.34, -0.  ], dtype=float32)
+    """
     return _window("blackman", x)
 
 
 def hamming(x: int) -> Tensor:
-    """Hamming's window of x points."""
+    """Hamming's window of x points.
+
+    Args:
+        x: The number of points.
+
+    Returns:
+        A tensor (x,).
+
+    Example:
+        >>> fastnn.ops.hamming(5).numpy().round(2)
+        array([0.08, 0.54, 1.  , 0.54, 0.08], dtype=float32)
+    """
     return _window("hamming", x)
 
 
 def hanning(x: int) -> Tensor:
-    """The raised cosine window of x points."""
+    """The raised cosine window of x points.
+
+    Args:
+        x: The number of points.
+
+    Returns:
+        A tensor (x,).
+
+    Example:
+        >>> fastnn.ops.hanning(5).numpy().round(2)
+        array([0. , 0.5, 1. , 0.5, 0. ], dtype=float32)
+    """
     return _window("hanning", x)
 
 
 def kaiser(x: int, beta: float) -> Tensor:
-    """Kaiser's window of x points."""
+    """Kaiser's window of x points.
+
+    Args:
+        x: The number of points.
+        beta: How narrow the window is.
+
+    Returns:
+        A tensor (x,).
+
+    Example:
+        >>> fastnn.ops.kaiser(5, 1.0).numpy().round(2)
+        array([0.79, 0.95, 1.  , 0.95, 0.79], dtype=float32)
+    """
     return _window("kaiser", x, beta)

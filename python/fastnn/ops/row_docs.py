@@ -1,0 +1,357 @@
+"""What the table of ops does not hold for readers: words for arguments, and an example an op.
+
+`rows` makes docstrings and signatures of them; the doctests of `tests/test_docstrings.py` hold the
+results. Depends on `_core`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from typing import Any
+
+from fastnn import _core
+
+__all__ = ["docstring", "signature"]
+
+_OPERANDS = {
+    "a": "A tensor, array or number.",
+    "b": "A tensor, array or number that broadcasts with `a`.",
+    "cond": "A bool tensor.",
+    "dy": "The gradient to add, a tensor.",
+    "indices": "Positions, an int32 tensor.",
+    "key": "An int32 tensor (4,): two numbers of the seed, a count, 0.",
+    "labels": "Class numbers, an int32 tensor.",
+    "logits": "Scores before softmax or sigmoid.",
+    "part": "The tensor that is put in.",
+    "start": "Where the window begins, an int32 vector with one number an axis of `axes`.",
+    "target": "Labels: probabilities of the shape of `logits`.",
+    "x": "A tensor or array.",
+}
+_ATTRIBUTES = {
+    "alpha": "The value that very negative inputs approach, negated.",
+    "axes": "The axes of the window.",
+    "axis": "The axis or axes; None: all of them.",
+    "begin": "The first position along each axis.",
+    "dtype": 'The type of the result: `"float32"`, `"int32"` or `"bool"`.',
+    "end": "The end along each axis, excluded.",
+    "epsilon": "A small number added to the variance.",
+    "high": "The end, excluded.",
+    "keepdims": "Whether the axes stay with size 1.",
+    "low": "The smallest number.",
+    "n": "How many.",
+    "negative_slope": "The slope for negative inputs.",
+    "rate": "The share that is dropped, from 0 to 1.",
+    "repeats": "How many times along each axis.",
+    "shape": "The sizes of the result.",
+    "size": "The size, a number or one that inputs leave open.",
+    "sizes": "The sizes of the window.",
+    "step": "The distance of two positions along each axis.",
+    "stop": "The end, excluded.",
+    "stream": "Which of the key's streams of numbers.",
+}
+#: Op -> what is typed, and what is printed.
+_EXAMPLES = {
+    "absolute": ("fastnn.ops.absolute([-1.0, 2.0]).numpy()", "array([1., 2.], dtype=float32)"),
+    "add": ("fastnn.ops.add([1.0, 2.0], [2.0, 2.0]).numpy()", "array([3., 4.], dtype=float32)"),
+    "arctan": (
+        "fastnn.ops.arctan([-1.0, 2.0]).numpy().round(4)",
+        "array([-0.7854,  1.1071], dtype=float32)",
+    ),
+    "axis_size": ("int(fastnn.ops.axis_size(size=3))", "3"),
+    "broadcast_to": (
+        "fastnn.ops.broadcast_to([1.0, 2.0], (2, 2)).numpy()",
+        "array([[1., 2.],\n       [1., 2.]], dtype=float32)",
+    ),
+    "ceil": ("fastnn.ops.ceil([-1.5, 1.5]).numpy()", "array([-1.,  2.], dtype=float32)"),
+    "celu": (
+        "fastnn.ops.celu([-1.0, 2.0]).numpy().round(4)",
+        "array([-0.6321,  2.    ], dtype=float32)",
+    ),
+    "cos": (
+        "fastnn.ops.cos([-1.0, 2.0]).numpy().round(4)",
+        "array([ 0.5403, -0.4161], dtype=float32)",
+    ),
+    "divide": (
+        "fastnn.ops.divide([1.0, 2.0], [2.0, 2.0]).numpy()",
+        "array([0.5, 1. ], dtype=float32)",
+    ),
+    "dropout": (
+        "fastnn.ops.dropout(np.ones(3), np.zeros(4, 'int32'), rate=0.0).numpy()",
+        "array([1., 1., 1.], dtype=float32)",
+    ),
+    "dynamic_slice": (
+        "fastnn.ops.dynamic_slice([1, 2, 3], [1], axes=[0], sizes=[2]).numpy()",
+        "array([2, 3], dtype=int32)",
+    ),
+    "elu": (
+        "fastnn.ops.elu([-1.0, 2.0]).numpy().round(4)",
+        "array([-0.6321,  2.    ], dtype=float32)",
+    ),
+    "equal": ("fastnn.ops.equal([1.0, 2.0], [2.0, 2.0]).numpy()", "array([False,  True])"),
+    "erf": (
+        "fastnn.ops.erf([-1.0, 2.0]).numpy().round(4)",
+        "array([-0.8427,  0.9953], dtype=float32)",
+    ),
+    "exp": (
+        "fastnn.ops.exp([-1.0, 2.0]).numpy().round(4)",
+        "array([0.3679, 7.3891], dtype=float32)",
+    ),
+    "expand_dims": (
+        "fastnn.ops.expand_dims([1.0, 2.0], axis=[0]).numpy()",
+        "array([[1., 2.]], dtype=float32)",
+    ),
+    "expm1": (
+        "fastnn.ops.expm1([-1.0, 2.0]).numpy().round(4)",
+        "array([-0.6321,  6.3891], dtype=float32)",
+    ),
+    "exponential": (
+        "fastnn.ops.exponential([-1.0, 2.0]).numpy().round(4)",
+        "array([0.3679, 7.3891], dtype=float32)",
+    ),
+    "extent": ("float(fastnn.ops.extent(np.ones((2, 3))))", "6.0"),
+    "floor": ("fastnn.ops.floor([-1.5, 1.5]).numpy()", "array([-2.,  1.], dtype=float32)"),
+    "floor_divide": (
+        "fastnn.ops.floor_divide([1.0, 2.0], [2.0, 2.0]).numpy()",
+        "array([0., 1.], dtype=float32)",
+    ),
+    "gelu_erf": (
+        "fastnn.ops.gelu_erf([-1.0, 2.0]).numpy().round(4)",
+        "array([-0.1587,  1.9545], dtype=float32)",
+    ),
+    "gelu_tanh": (
+        "fastnn.ops.gelu_tanh([-1.0, 2.0]).numpy().round(4)",
+        "array([-0.1588,  1.9546], dtype=float32)",
+    ),
+    "greater": ("fastnn.ops.greater([1.0, 2.0], [2.0, 2.0]).numpy()", "array([False, False])"),
+    "greater_equal": (
+        "fastnn.ops.greater_equal([1.0, 2.0], [2.0, 2.0]).numpy()",
+        "array([False,  True])",
+    ),
+    "hard_sigmoid": (
+        "fastnn.ops.hard_sigmoid([-1.0, 2.0]).numpy()",
+        "array([0.3333333, 0.8333334], dtype=float32)",
+    ),
+    "hard_silu": (
+        "fastnn.ops.hard_silu([-1.0, 2.0]).numpy()",
+        "array([-0.3333333,  1.6666667], dtype=float32)",
+    ),
+    "hard_tanh": ("fastnn.ops.hard_tanh([-1.0, 2.0]).numpy()", "array([-1.,  1.], dtype=float32)"),
+    "iota": ("fastnn.ops.iota(3).numpy()", "array([0, 1, 2], dtype=int32)"),
+    "is_finite": (
+        "fastnn.ops.is_finite([1.0, float('inf'), float('nan')]).numpy()",
+        "array([ True, False, False])",
+    ),
+    "is_inf": (
+        "fastnn.ops.is_inf([1.0, float('inf'), float('nan')]).numpy()",
+        "array([False,  True, False])",
+    ),
+    "is_nan": (
+        "fastnn.ops.is_nan([1.0, float('inf'), float('nan')]).numpy()",
+        "array([False, False,  True])",
+    ),
+    "layer_normalize": (
+        "fastnn.ops.layer_normalize([1.0, 2.0, 3.0]).numpy().round(3)",
+        "array([-1.224,  0.   ,  1.224], dtype=float32)",
+    ),
+    "leaky_relu": (
+        "fastnn.ops.leaky_relu([-1.0, 2.0]).numpy()",
+        "array([-0.2,  2. ], dtype=float32)",
+    ),
+    "less": ("fastnn.ops.less([1.0, 2.0], [2.0, 2.0]).numpy()", "array([ True, False])"),
+    "less_equal": (
+        "fastnn.ops.less_equal([1.0, 2.0], [2.0, 2.0]).numpy()",
+        "array([ True,  True])",
+    ),
+    "log": (
+        "fastnn.ops.log([1.0, 4.0]).numpy().round(4)",
+        "array([0.    , 1.3863], dtype=float32)",
+    ),
+    "log1p": (
+        "fastnn.ops.log1p([1.0, 4.0]).numpy().round(4)",
+        "array([0.6931, 1.6094], dtype=float32)",
+    ),
+    "log_sigmoid": (
+        "fastnn.ops.log_sigmoid([-1.0, 2.0]).numpy().round(4)",
+        "array([-1.3133, -0.1269], dtype=float32)",
+    ),
+    "log_softmax_last": (
+        "fastnn.ops.log_softmax_last([-1.0, 2.0]).numpy().round(4)",
+        "array([-3.0486, -0.0486], dtype=float32)",
+    ),
+    "logical_and": (
+        "fastnn.ops.logical_and([True, False], [True, True]).numpy()",
+        "array([ True, False])",
+    ),
+    "logical_not": ("fastnn.ops.logical_not([True, False]).numpy()", "array([False,  True])"),
+    "logical_or": (
+        "fastnn.ops.logical_or([True, False], [True, True]).numpy()",
+        "array([ True,  True])",
+    ),
+    "logical_xor": (
+        "fastnn.ops.logical_xor([True, False], [True, True]).numpy()",
+        "array([False,  True])",
+    ),
+    "maximum": (
+        "fastnn.ops.maximum([1.0, 2.0], [2.0, 2.0]).numpy()",
+        "array([2., 2.], dtype=float32)",
+    ),
+    "minimum": (
+        "fastnn.ops.minimum([1.0, 2.0], [2.0, 2.0]).numpy()",
+        "array([1., 2.], dtype=float32)",
+    ),
+    "mish": (
+        "fastnn.ops.mish([-1.0, 2.0]).numpy().round(4)",
+        "array([-0.3034,  1.944 ], dtype=float32)",
+    ),
+    "mod": ("fastnn.ops.mod([1.0, 2.0], [2.0, 2.0]).numpy()", "array([1., 0.], dtype=float32)"),
+    "multiply": (
+        "fastnn.ops.multiply([1.0, 2.0], [2.0, 2.0]).numpy()",
+        "array([2., 4.], dtype=float32)",
+    ),
+    "negative": ("fastnn.ops.negative([-1.0, 2.0]).numpy()", "array([ 1., -2.], dtype=float32)"),
+    "not_equal": ("fastnn.ops.not_equal([1.0, 2.0], [2.0, 2.0]).numpy()", "array([ True, False])"),
+    "random_integers": (
+        "fastnn.ops.random_integers(np.zeros(4, 'int32'), (3,), 0, 2).shape",
+        "(3,)",
+    ),
+    "random_normal": ("fastnn.ops.random_normal(np.zeros(4, 'int32'), (3,)).shape", "(3,)"),
+    "random_permutation": (
+        "sorted(fastnn.ops.random_permutation(np.zeros(4, 'int32'), 3).tolist())",
+        "[0, 1, 2]",
+    ),
+    "random_uniform": ("fastnn.ops.random_uniform(np.zeros(4, 'int32'), (3,)).shape", "(3,)"),
+    "reciprocal": (
+        "fastnn.ops.reciprocal([-1.0, 2.0]).numpy()",
+        "array([-1. ,  0.5], dtype=float32)",
+    ),
+    "relu": ("fastnn.ops.relu([-1.0, 2.0]).numpy()", "array([0., 2.], dtype=float32)"),
+    "relu6": ("fastnn.ops.relu6([-1.0, 2.0]).numpy()", "array([0., 2.], dtype=float32)"),
+    "rsqrt": ("fastnn.ops.rsqrt([1.0, 4.0]).numpy().round(4)", "array([1. , 0.5], dtype=float32)"),
+    "selu": (
+        "fastnn.ops.selu([-1.0, 2.0]).numpy().round(4)",
+        "array([-1.1113,  2.1014], dtype=float32)",
+    ),
+    "sigmoid": (
+        "fastnn.ops.sigmoid([-1.0, 2.0]).numpy().round(4)",
+        "array([0.2689, 0.8808], dtype=float32)",
+    ),
+    "sigmoid_cross_entropy": (
+        "fastnn.ops.sigmoid_cross_entropy([1.0], [0.0]).numpy().round(4)",
+        "array([0.6931], dtype=float32)",
+    ),
+    "sign": ("fastnn.ops.sign([-1.0, 2.0]).numpy()", "array([-1.,  1.], dtype=float32)"),
+    "silu": (
+        "fastnn.ops.silu([-1.0, 2.0]).numpy().round(4)",
+        "array([-0.2689,  1.7616], dtype=float32)",
+    ),
+    "sin": (
+        "fastnn.ops.sin([-1.0, 2.0]).numpy().round(4)",
+        "array([-0.8415,  0.9093], dtype=float32)",
+    ),
+    "softmax_cross_entropy": (
+        "fastnn.ops.softmax_cross_entropy([0.0, 1.0], [0.0, 0.0]).numpy().round(4)",
+        "np.float32(0.6931)",
+    ),
+    "softmax_last": (
+        "fastnn.ops.softmax_last([-1.0, 2.0]).numpy().round(4)",
+        "array([0.0474, 0.9526], dtype=float32)",
+    ),
+    "softplus": (
+        "fastnn.ops.softplus([-1.0, 2.0]).numpy().round(4)",
+        "array([0.3133, 2.1269], dtype=float32)",
+    ),
+    "softsign": (
+        "fastnn.ops.softsign([-1.0, 2.0]).numpy()",
+        "array([-0.5      ,  0.6666667], dtype=float32)",
+    ),
+    "sparse_softmax_cross_entropy": (
+        "fastnn.ops.sparse_softmax_cross_entropy([[0.0, 0.0]], [1]).numpy().round(4)",
+        "array([0.6931], dtype=float32)",
+    ),
+    "sqrt": ("fastnn.ops.sqrt([1.0, 4.0]).numpy().round(4)", "array([1., 2.], dtype=float32)"),
+    "subtract": (
+        "fastnn.ops.subtract([1.0, 2.0], [2.0, 2.0]).numpy()",
+        "array([-1.,  0.], dtype=float32)",
+    ),
+    "sum_to": (
+        "fastnn.ops.sum_to(np.ones((3, 2)), (2,)).numpy()",
+        "array([3., 3.], dtype=float32)",
+    ),
+    "take_along_axis_grad": (
+        "fastnn.ops.take_along_axis_grad([5.0], [1], (3,)).numpy()",
+        "array([0., 5., 0.], dtype=float32)",
+    ),
+    "take_grad": (
+        "fastnn.ops.take_grad([5.0], [1], (3,)).numpy()",
+        "array([0., 5., 0.], dtype=float32)",
+    ),
+    "tanh": (
+        "fastnn.ops.tanh([-1.0, 2.0]).numpy().round(4)",
+        "array([-0.7616,  0.964 ], dtype=float32)",
+    ),
+    "tanh_shrink": (
+        "fastnn.ops.tanh_shrink([-1.0, 2.0]).numpy().round(4)",
+        "array([-0.2384,  1.036 ], dtype=float32)",
+    ),
+    "tile": ("fastnn.ops.tile([1, 2], [2]).numpy()", "array([1, 2, 1, 2], dtype=int32)"),
+    "to_bool": ("fastnn.ops.to_bool([-1.0, 2.0]).numpy()", "array([ True,  True])"),
+    "to_float": ("fastnn.ops.to_float([1, 2]).numpy()", "array([1., 2.], dtype=float32)"),
+    "to_int": ("fastnn.ops.to_int([-1.0, 2.0]).numpy()", "array([-1,  2], dtype=int32)"),
+    "unslice": (
+        "fastnn.ops.unslice([5.0], (3,), [1], [2], [1]).numpy()",
+        "array([0., 5., 0.], dtype=float32)",
+    ),
+    "update_slice": (
+        "fastnn.ops.update_slice([1, 2, 3], [9], [1], axes=[0]).numpy()",
+        "array([1, 9, 3], dtype=int32)",
+    ),
+    "variance": ("float(fastnn.ops.variance([1.0, 3.0]))", "1.0"),
+}
+
+
+def docstring(row: _core.OpRow) -> str:
+    """The docstring of an op in the form that all public docstrings have."""
+    summary, _, more = row.doc.partition(". ")
+    text = f"{summary.rstrip('.')}.\n"
+    if more:
+        text += "\n" + textwrap.fill(more, 96) + "\n"
+    told = {a.lstrip("*"): _OPERANDS.get(a.lstrip("*"), "Tensors.") for a in row.args}
+    told |= {name: _ATTRIBUTES.get(name, "") for name, _, _ in row.attrs}
+    if told:
+        lines = [f"    {name}: {words}" for name, words in told.items()]
+        text += "\nArgs:\n" + "\n".join(lines) + "\n"
+    several = f"A tuple: the result, and {', '.join(p[0] for p in row.parts)}." if row.parts else ""
+    text += f"\nReturns:\n    {several or 'A tensor.'}\n"
+    example = _EXAMPLES.get(row.name)
+    if example:
+        shown = textwrap.indent(example[1], "    ")
+        text += f"\nExample:\n    >>> {example[0]}\n{shown}\n"
+    return text
+
+
+def signature(row: _core.OpRow) -> inspect.Signature:
+    """Operands, then attributes with their defaults."""
+    kind, many = inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.VAR_POSITIONAL
+    parameters = [
+        inspect.Parameter(name.lstrip("*"), many if name.startswith("*") else kind)
+        for name in row.args
+    ]
+    named = inspect.Parameter.KEYWORD_ONLY if any(p.kind is many for p in parameters) else kind
+    for name, _, default in row.attrs:
+        value: Any = inspect.Parameter.empty if default is ... else default
+        parameters.append(inspect.Parameter(name, named, default=value))
+    return inspect.Signature(_defaults_last(parameters))
+
+
+def _defaults_last(parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:
+    """The same, where what follows a default is by name alone if it has none."""
+    seen, fixed = False, []
+    for p in parameters:
+        by_position = p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
+        bare = seen and p.default is inspect.Parameter.empty
+        if by_position and (bare or (fixed and fixed[-1].kind is inspect.Parameter.KEYWORD_ONLY)):
+            p = p.replace(kind=inspect.Parameter.KEYWORD_ONLY)
+        seen = seen or p.default is not inspect.Parameter.empty
+        fixed.append(p)
+    return fixed
