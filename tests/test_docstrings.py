@@ -15,7 +15,7 @@ sys.path.append(str(ROOT / "tools"))
 
 import docstrings  # noqa: E402  (tools/ is on the path from here on)
 
-PUBLIC = docstrings.public()
+PUBLIC = docstrings.with_methods()
 #: Not in the one form yet, by public name: what is machinery in a public module, and what the
 #: extension defines. The list may only shrink; a name that has the form has to leave it.
 NOT_YET = set((ROOT / "tests" / "docstrings_not_yet.txt").read_text(encoding="utf-8").split())

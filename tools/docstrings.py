@@ -118,6 +118,19 @@ def public() -> dict[str, Any]:
     return found
 
 
+def with_methods() -> dict[str, Any]:
+    """`public()`, and the public methods of the classes that programs call most."""
+    found = public()
+    seen = set()
+    for name in ("Model", "Sequential", "Layer", "Optimizer", "Metric", "Loss", "Variable"):
+        for method, value in inspect.getmembers(getattr(fastnn, name), inspect.isfunction):
+            ours = value.__module__.partition(".")[0] == "fastnn" and not method.startswith("_")
+            if ours and value not in seen:
+                seen.add(value)
+                found[f"fastnn.{name}.{method}"] = value
+    return found
+
+
 def methods(cls: type) -> dict[str, Callable[..., Any]]:
     """The public methods that a class defines itself."""
     return {n: v for n, v in vars(cls).items() if inspect.isfunction(v) and not n.startswith("_")}

@@ -327,7 +327,18 @@ def snake_case(name: str) -> str:
 
 
 def unique_name(prefix: str) -> str:
-    """`dense`, `dense_1`, `dense_2`, … per process until `clear_session()`."""
+    """The next automatic name: `dense`, `dense_1`, `dense_2`, … until `clear_session()`.
+
+    Args:
+        prefix: The first part of the name.
+
+    Returns:
+        The name.
+
+    Example:
+        >>> fastnn.config.unique_name("part") != fastnn.config.unique_name("part")
+        True
+    """
     n = _counts[prefix]
     _counts[prefix] += 1
     return f"{prefix}_{n}" if n else prefix

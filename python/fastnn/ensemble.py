@@ -33,10 +33,21 @@ _PAYOUTS = 1 << 24
 
 @dataclass(frozen=True, slots=True)
 class Variable:
-    """One input of the score: `knots` rise strictly, `fits` has a row per option, flat outside.
+    """One input of a score: a curve that turns a drawn value into fits of the options.
 
-    `group` names the weight that multiplies the fit, `stream` the random number (variables that
-    share one move together), `only` the one option it counts for, `log` a curve in log10.
+    Args:
+        group: The weight that multiplies the fit, by number.
+        stream: The random number that draws it; variables that share one move together.
+        weight: The share within its group.
+        knots: Places of the curve, strictly rising.
+        fits: One row an option: the fit at each knot; flat outside.
+        only: The one option it counts for; None: all.
+        log: Whether the curve is in log10.
+
+    Example:
+        >>> v = fastnn.ensemble.Variable(0, 0, 1.0, (0.0, 1.0), ((0.0, 1.0), (1.0, 0.0)))
+        >>> v.fits[0]
+        (0.0, 1.0)
     """
 
     group: int
@@ -50,9 +61,21 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Results per profile: `ranks` (p, options, ranks) and `pinned` (p, streams, pins, options)
-    are counts of draws, in which options of exactly one score take turns; `mean` (p, options);
-    `quantiles` (p, options, levels).
+    """The results of profiles that were scored on draws.
+
+    Counts are of draws; options of exactly one score take turns.
+
+    Args:
+        ranks: How often each option took each rank: (profiles, options, ranks).
+        mean: Mean scores (profiles, options).
+        quantiles: Quantiles of scores (profiles, options, levels).
+        pinned: How often each option was first with one stream held: (profiles, streams, pins,
+            options).
+
+    Example:
+        >>> a = np.zeros((1, 2))
+        >>> fastnn.ensemble.Summary(np.zeros((1, 2, 2), "uint32"), a, a[..., None], a).mean.shape
+        (1, 2)
     """
 
     ranks: npt.NDArray[np.uint32]

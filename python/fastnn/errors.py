@@ -44,7 +44,20 @@ class ConfigError(ValueError, TypeError):
 
 
 def nearest(word: str, known: Iterable[str], count: int = 3) -> list[str]:
-    """The names of `known` that look most like `word`, best first, without regard to case."""
+    """The names that look most like a word, best first, without regard to case.
+
+    Args:
+        word: The word.
+        known: The names.
+        count: At most so many.
+
+    Returns:
+        A list of names.
+
+    Example:
+        >>> fastnn.errors.nearest("relo", ["relu", "tanh"])
+        ['relu']
+    """
     names = {name.lower(): name for name in sorted(known)}
     close = get_close_matches(word.lower(), names, n=count, cutoff=0.5)
     return [names[c] for c in close]
@@ -56,7 +69,21 @@ def _escaped(name: str) -> str:
 
 
 def unknown_name(kind: str, word: object, known: Iterable[str]) -> ValueError:
-    """The error for a name that no table holds: `kind` says which table."""
+    """The error for a name that no table holds.
+
+    Args:
+        kind: Which table.
+        word: The name.
+        known: The names that there are.
+
+    Returns:
+        A ValueError whose hint names the nearest ones.
+
+    Example:
+        >>> print(fastnn.errors.unknown_name("loss", "mze", ["mse", "mae"]))
+        unknown loss: 'mze'
+          hint: did you mean 'mse', 'mae'?
+    """
     known = list(known)
     close = nearest(str(word), known)
     hint = (
@@ -68,7 +95,21 @@ def unknown_name(kind: str, word: object, known: Iterable[str]) -> ValueError:
 
 
 def reject_arguments(where: str, names: Iterable[str], target: Callable[..., Any]) -> TypeError:
-    """The error for keyword arguments that `target` does not take."""
+    """The error for keyword arguments that a function does not take.
+
+    Args:
+        where: What messages call the function.
+        names: The arguments.
+        target: The function.
+
+    Returns:
+        A TypeError with a hint.
+
+    Example:
+        >>> print(fastnn.errors.reject_arguments("f", ["heigth"], lambda height: None))
+        f got an unexpected keyword argument 'heigth'
+          hint: did you mean `height`?
+    """
     known = [
         p
         for p, kind in inspect.signature(target).parameters.items()
@@ -81,7 +122,18 @@ def reject_arguments(where: str, names: Iterable[str], target: Callable[..., Any
 
 
 def told(error: Exception) -> str:
-    """What an error says, without its hint."""
+    r"""What an error says, without its hint.
+
+    Args:
+        error: An exception.
+
+    Returns:
+        The text before the line `hint:`.
+
+    Example:
+        >>> fastnn.errors.told(ValueError("wrong\n  hint: right"))
+        'wrong'
+    """
     return str(error).split("\n  hint:")[0]
 
 

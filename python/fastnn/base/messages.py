@@ -60,7 +60,19 @@ def _visible(character: str) -> str:
 
 
 def shown(text: str, stream: Any = None) -> str:
-    """A text as the stream (standard output) can show it."""
+    """A text as a stream can show it: characters that its encoding lacks become look-alikes.
+
+    Args:
+        text: The text.
+        stream: A text stream; None: standard output.
+
+    Returns:
+        The text.
+
+    Example:
+        >>> fastnn.config.shown("plain")
+        'plain'
+    """
     encoding = getattr(sys.stdout if stream is None else stream, "encoding", None)
     if text.isascii() or not isinstance(encoding, str):
         return text
@@ -71,7 +83,16 @@ def shown(text: str, stream: Any = None) -> str:
 
 
 def printable_stream(stream: Any) -> None:
-    """Makes a stream of this process show look-alikes instead of failing."""
+    """Makes a stream of this process show look-alikes of characters that it cannot encode, instead
+    of failing.
+
+    Args:
+        stream: A text stream such as `sys.stdout`.
+
+    Example:
+        >>> import io
+        >>> fastnn.config.printable_stream(io.StringIO())
+    """
     encoding = str(getattr(stream, "encoding", "utf-8")).lower().replace("-", "")
     if encoding != "utf8" and hasattr(stream, "reconfigure"):
         stream.reconfigure(errors="fastnn.lookalike")

@@ -27,7 +27,21 @@ Array = np.ndarray[Any, Any]
 
 
 def unpack(data: Any) -> tuple[Any, Any, Any]:
-    """x, y and sample weights of a batch: x, (x,), (x, y) or (x, y, weights)."""
+    """The inputs, labels and sample weights of a batch.
+
+    Args:
+        data: x, (x,), (x, y) or (x, y, weights).
+
+    Returns:
+        (x, y, weights), None for what is not there.
+
+    Raises:
+        ValueError: There are more than three parts.
+
+    Example:
+        >>> fastnn.data.unpack((1, 2))
+        (1, 2, None)
+    """
     if isinstance(data, tuple | list):
         if isinstance(data, list):
             data = tuple(data)
@@ -67,7 +81,23 @@ def pack(x: Any, y: Any = None, weights: Any = None) -> Any:
 
 
 class ArrayData:
-    """Arrays of equal length; `n` samples."""
+    """Arrays of equal length, as `fit` takes them apart into batches.
+
+    `n` is the number of samples.
+
+    Args:
+        x: Inputs, a structure of arrays.
+        y: Labels, a structure of arrays, or None.
+        weights: Sample weights, or None.
+
+    Raises:
+        ValueError: The lengths differ.
+
+    Example:
+        >>> x = np.zeros((4, 2), "float32")
+        >>> fastnn.data.ArrayData(x, None, None).n
+        4
+    """
 
     def __init__(self, x: Any, y: Any, weights: Any) -> None:
         self.x, self.y, self.weights = x, y, weights
@@ -130,7 +160,25 @@ class ArrayData:
 
 
 def split_tail(data: ArrayData, share: float) -> tuple[ArrayData, ArrayData]:
-    """The first floor(n (1 - share)) rows, and the rest."""
+    """The first rows of arrays, and the rest: what `validation_split` does.
+
+    Args:
+        data: Arrays of equal length.
+        share: The share of the rest, above 0 and below 1; the first part has floor(n (1 - share))
+            rows.
+
+    Returns:
+        Two `ArrayData`.
+
+    Raises:
+        ValueError: A part would be empty.
+
+    Example:
+        >>> x = np.zeros((4, 2), "float32")
+        >>> first, rest = fastnn.data.split_tail(fastnn.data.ArrayData(x, None, None), 0.25)
+        >>> first.n, rest.n
+        (3, 1)
+    """
     at = int(np.floor(data.n * (1.0 - share)))
     if at == 0 or at == data.n:
         raise ValueError(

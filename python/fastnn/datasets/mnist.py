@@ -8,12 +8,26 @@ from . import idx
 
 
 def load_data(path: str | PathLike[str] | None = None) -> tuple[idx.Split, idx.Split]:
-    """Read MNIST from its four idx files, plain or `.gz`; nothing is downloaded.
+    """Reads MNIST from its four idx files, plain or `.gz`; nothing is downloaded.
 
-    Shapes: x (n, 28, 28) uint8, 0 to 255; y (n,) uint8, the digit.
     Looks in `path` when given, else in `$FASTNN_DATA/mnist`, `$FASTNN_DATA` and the cache folder
-    `~/.cache/fastnn/mnist`.
-    Raises: FileNotFoundError naming the four files and the folders; FormatError if a file is not
-    what its name says. Source: the idx format, http://yann.lecun.com/exdb/mnist.
+    `~/.cache/fastnn/mnist`. Source: the idx format, http://yann.lecun.com/exdb/mnist.
+
+    Args:
+        path: The folder of the files.
+
+    Returns:
+        ((x, y), (x_test, y_test)): x (n, 28, 28) uint8, 0 to 255; y (n,) uint8, the digit.
+
+    Raises:
+        FileNotFoundError: The files are missing; the message names them and the folders.
+        FormatError: A file is not what its name says.
+
+    Example:
+        >>> try:
+        ...     (x, y), (x_test, y_test) = fastnn.datasets.mnist.load_data("no such folder")
+        ... except FileNotFoundError as error:
+        ...     print("hint:" in str(error))
+        True
     """
     return idx.load_folder("mnist", path, subfolders=("mnist", "."))

@@ -22,14 +22,26 @@ __all__ = ["check_regular", "quoted", "replace_file", "uninterrupted", "write_by
 
 
 def replace_file(path: str | os.PathLike[str], write: Callable[[str], Any]) -> None:
-    """Calls `write(temporary)` and puts the result in the place of `path`, on disk.
+    """Writes a file beside its place and moves it there, on disk.
 
     The path holds the old file or the new one at any moment. A link stays a link, also when its
-    target does not exist yet; a pipe, a device or a folder is refused; the mode (and owner, where
-    allowed) of an old file stay, a new one gets what the umask leaves. What killed writers left is
-    cleared away. Raises OSError, naming the path, when the system refuses.
+    target does not exist yet; the mode (and owner, where allowed) of an old file stay, a new one
+    gets what the umask leaves. What killed writers left is cleared away.
 
-    >>> replace_file("notes.txt", lambda temporary: open(temporary, "w").write("whole"))
+    Args:
+        path: The place; a pipe, a device or a folder is refused.
+        write: Called with the name of the temporary file.
+
+    Raises:
+        OSError: The system refuses; the message names the path.
+
+    Example:
+        >>> import pathlib
+        >>> def write(temporary):
+        ...     pathlib.Path(temporary).write_text("whole")
+        >>> fastnn.files.replace_file("notes.txt", write)
+        >>> pathlib.Path("notes.txt").read_text()
+        'whole'
     """
     _core.replace_file(os.fspath(path), write)
 
@@ -37,7 +49,15 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[str], Any]) -> N
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Writes bytes as `replace_file` does; into a pipe or a terminal, as it stands.
 
-    >>> write_bytes("notes.bin", b"whole")
+    Args:
+        path: The place.
+        data: The bytes.
+
+    Raises:
+        OSError: The system refuses.
+
+    Example:
+        >>> fastnn.files.write_bytes("notes.bin", b"whole")
     """
     if _is_stream(path):
         with open(path, "wb") as stream:
@@ -54,7 +74,15 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes text as UTF-8 as `replace_file` does; into a pipe or a terminal, as it stands.
 
-    >>> write_text("notes.txt", "whole")
+    Args:
+        path: The place.
+        text: The text.
+
+    Raises:
+        OSError: The system refuses.
+
+    Example:
+        >>> fastnn.files.write_text("notes.txt", "whole")
     """
     write_bytes(path, text.encode())
 
@@ -68,11 +96,18 @@ def _is_stream(path: str | os.PathLike[str]) -> bool:
 
 
 def check_regular(path: str | os.PathLike[str]) -> None:
-    """Raises OSError when there is something at `path` that is no plain file.
+    """Refuses what is there and is no plain file.
 
     Opening a pipe waits for a writer, and a device may never end.
 
-    >>> check_regular("model.safetensors")
+    Args:
+        path: A path; nothing need be there.
+
+    Raises:
+        OSError: A folder, a pipe or a device is there.
+
+    Example:
+        >>> fastnn.files.check_regular("model.safetensors")
     """
     try:
         mode = os.stat(path).st_mode
@@ -88,11 +123,18 @@ def check_regular(path: str | os.PathLike[str]) -> None:
 
 
 def quoted(text: str) -> str:
-    r"""A name or path in quotes, safe to print: control, bidirectional, unpaired and other
-    invisible characters escaped.
+    """A name or path in quotes, safe to print: control, bidirectional, unpaired and other invisible
+    characters escaped.
 
-    >>> quoted("model\x1b[2J\u202egpj.keras")
-    "'model\\x1b[2J\\u202egpj.keras'"
+    Args:
+        text: The name.
+
+    Returns:
+        The name in quotes.
+
+    Example:
+        >>> fastnn.files.quoted("model.keras")
+        "'model.keras'"
     """
     return ascii(text) if any(_is_hidden(c) for c in text) else repr(text)
 
@@ -110,8 +152,12 @@ def uninterrupted() -> Iterator[Callable[[], None]]:
     callbacks from C: KeyboardInterrupt would be printed there and forgotten. Only the main thread
     runs handlers, so elsewhere nothing is done.
 
-    >>> with uninterrupted() as look:
-    ...     look()  # a Ctrl-C until here is raised here
+    Returns:
+        A context manager; its value is a function that raises what is waiting.
+
+    Example:
+        >>> with fastnn.files.uninterrupted() as look:
+        ...     look()  # a Ctrl-C until here is raised here
     """
     if threading.current_thread() is not threading.main_thread():
         yield lambda: None

@@ -533,7 +533,17 @@ class Normalization(Layer):
         return value
 
     def adapt(self, data: Any, **_: Any) -> None:
-        """Takes mean and population variance from data: an array, or batches of arrays."""
+        """Takes mean and population variance from data.
+
+        Args:
+            data: An array (n, …), or an iterable of batches.
+
+        Example:
+            >>> layer = fastnn.layers.Normalization()
+            >>> layer.adapt(np.array([[1.0], [3.0]]))
+            >>> layer.mean.numpy().ravel(), layer.variance.numpy().ravel()
+            (array([2.], dtype=float32), array([1.], dtype=float32))
+        """
         if self.input_mean is not None:
             raise ValueError(
                 f"Normalization {self.name!r} was given its statistics, so it cannot adapt\n"

@@ -137,7 +137,23 @@ class Model(Trainer, Layer):
         return list(self._sublayers())
 
     def get_layer(self, name: str | None = None, index: int | None = None) -> Layer:
-        """The layer of this name, or at this position."""
+        """The layer of a name, or at a position.
+
+        Args:
+            name: The name.
+            index: The position in `layers`.
+
+        Returns:
+            The layer.
+
+        Raises:
+            ValueError: There is none; the hint names the nearest names.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1, name="out")])
+            >>> model.get_layer("out").units
+            1
+        """
         if index is not None:
             if not -len(self.layers) <= index < len(self.layers):
                 raise ValueError(
@@ -191,7 +207,23 @@ class Model(Trainer, Layer):
         show_trainable: bool = False,
         layer_range: Any = None,
     ) -> None:
-        """Prints layers, output shapes and weights as a table."""
+        r"""Prints layers, output shapes and numbers of weights as a table.
+
+        Args:
+            line_length: Characters of a line; None: as wide as the terminal allows.
+            positions: Shares of the line where columns end.
+            print_fn: Called with each line instead of print.
+            expand_nested: Whether the layers of models inside are listed as well.
+            show_trainable: Whether a column says what is trained.
+            layer_range: Names of the first and the last layer to list.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)], name="line")
+            >>> lines = []
+            >>> model.summary(print_fn=lines.append)
+            >>> "\n".join(lines).splitlines()[0]
+            'Model: "line"'
+        """
         from fastnn.display.summary import Layout, summary
 
         layout = Layout(line_length, positions, expand_nested, show_trainable, layer_range)
@@ -218,13 +250,45 @@ class Model(Trainer, Layer):
             return cls(**config)
 
     def to_json(self, **kwargs: Any) -> str:
-        """The layers' configs as JSON."""
+        """The layers' configs as JSON, without weights.
+
+        Keyword arguments are those of `json.dumps`.
+
+        Args:
+            **kwargs: Given to the function.
+
+        Returns:
+            The text; `fastnn.models.model_from_json` makes a model of it.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> fastnn.models.model_from_json(model.to_json()).count_params()
+            3
+        """
         return as_json(serialize(self), **kwargs)
 
     def save(
         self, filepath: str | os.PathLike[str], overwrite: bool = True, zipped: Any = None, **_: Any
     ) -> None:
-        """Writes weights, layers, compile settings and optimiser state to one file, atomically."""
+        """Writes weights, layers, compile settings and optimiser state to one file, atomically.
+
+        A name that ends in `.keras` gives a file in Keras's format, `.h5` one in its older format,
+        any other safetensors, which Rust reads as well.
+
+        Args:
+            filepath: The file.
+            overwrite: Whether a file that is there is replaced.
+            zipped: Accepted for Keras's sake.
+
+        Raises:
+            OSError: The file cannot be written.
+            ValueError: The model has no weights yet, or holds what no file can.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.save("model.safetensors")
+            >>> again = fastnn.models.load_model("model.safetensors")
+        """
         save_model(self, filepath, overwrite)
 
     def export(self, filepath: Any, format: str = "tf_saved_model", **_: Any) -> None:
@@ -235,13 +299,39 @@ class Model(Trainer, Layer):
         )
 
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
-        """Writes the weights alone."""
+        """Writes the weights alone.
+
+        Args:
+            filepath: The file; `.weights.h5` gives one in Keras's format (extra `[keras-files]`).
+            overwrite: Whether a file that is there is replaced.
+
+        Raises:
+            OSError: The file cannot be written.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.save_weights("weights.safetensors")
+            >>> model.load_weights("weights.safetensors")
+        """
         save_weights(self, filepath, overwrite)
 
     def load_weights(
         self, filepath: str | os.PathLike[str], skip_mismatch: bool = False, **_: Any
     ) -> None:
-        """Reads weights written by `save_weights` or `save`."""
+        """Reads weights that `save_weights` or `save` wrote, or a file of Keras's.
+
+        Args:
+            filepath: The file.
+            skip_mismatch: Whether what fits is taken, and a warning names the rest.
+
+        Raises:
+            FormatError: A weight is not in the file, has another shape, or is one too many.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.save_weights("weights.safetensors")
+            >>> model.load_weights("weights.safetensors")
+        """
         load_weights(self, filepath, skip_mismatch)
 
     def build(self, input_shape: Any) -> None:

@@ -54,13 +54,40 @@ class Sequential(Model):
             self._rebuild()
 
     def add(self, layer: Any, rebuild: bool = True) -> None:
-        """Puts a layer on top."""
+        """Puts a layer on top.
+
+        Args:
+            layer: The layer.
+            rebuild: Whether the stack is built at once where it can be.
+
+        Raises:
+            ValueError: It is no layer, or does not fit.
+
+        Example:
+            >>> model = fastnn.Sequential()
+            >>> model.add(fastnn.Input((2,)))
+            >>> model.add(fastnn.layers.Dense(3))
+            >>> model.output_shape
+            (None, 3)
+        """
         self._append(layer)
         if rebuild:
             self._rebuild()
 
     def pop(self, rebuild: bool = True) -> Layer | None:
-        """Takes the last layer off."""
+        """Takes the last layer off.
+
+        Args:
+            rebuild: Whether the stack is built at once where it can be.
+
+        Returns:
+            The layer, or None.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.ReLU()])
+            >>> model.pop().__class__.__name__
+            'ReLU'
+        """
         if not self.layers:
             return None
         layer = self._stack.pop()

@@ -71,6 +71,18 @@ def cond(pred: TensorLike, true_fn: Callable[[], Any], false_fn: Callable[[], An
     """What `true_fn()` returns where `pred` is true, else what `false_fn()` returns.
 
     While a step is traced both run and one result is taken; then a branch may not assign variables.
+
+    Args:
+        pred: A bool, or a bool tensor without axes.
+        true_fn: A function without arguments.
+        false_fn: One that gives the same structure.
+
+    Returns:
+        What the chosen function gives.
+
+    Example:
+        >>> float(fastnn.ops.cond(True, lambda: 1.0, lambda: 2.0))
+        1.0
     """
     if _has_value(pred):
         return true_fn() if bool(pred) else false_fn()
@@ -86,7 +98,20 @@ def cond(pred: TensorLike, true_fn: Callable[[], Any], false_fn: Callable[[], An
 
 
 def switch(index: TensorLike, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
-    """What `branches[index](*operands)` returns; an index outside is brought to the nearest."""
+    """What `branches[index](*operands)` returns; an index outside is brought to the nearest.
+
+    Args:
+        index: Which branch.
+        branches: Functions of the operands.
+        *operands: Tensors, or structures of them.
+
+    Returns:
+        What the chosen function gives.
+
+    Example:
+        >>> float(fastnn.ops.switch(1, [lambda x: x, lambda x: -x], 3.0))
+        -3.0
+    """
     if not branches:
         raise ValueError("switch: no branches\n  hint: a list of functions")
     last = len(branches) - 1
@@ -104,7 +129,22 @@ def while_loop(
     loop_vars: Any,
     maximum_iterations: int | None = None,
 ) -> Any:
-    """`body` applied to the loop variables again and again while `cond` of them holds."""
+    """`body` applied to the loop variables again and again while `cond` of them holds.
+
+    Args:
+        cond: A function of the variables that gives a bool.
+        body: A function of the variables that gives the next ones.
+        loop_vars: The first variables, a list or tuple.
+        maximum_iterations: At most so many rounds.
+
+    Returns:
+        The last variables.
+
+    Example:
+        >>> (last,) = fastnn.ops.while_loop(lambda i: i < 3, lambda i: (i + 1,), (0.0,))
+        >>> float(last)
+        3.0
+    """
     many = isinstance(loop_vars, list | tuple)
     state = tuple(loop_vars) if many else (loop_vars,)
     kind = type(loop_vars) if many else tuple
@@ -202,7 +242,21 @@ def _in_core(step: Callable[[Any, Any], Any], state: Any, counts: range) -> Any:
 
 
 def fori_loop(lower: int, upper: int, body_fun: Callable[[Any, Any], Any], init_val: Any) -> Any:
-    """`body_fun(i, value)` for i from `lower` up to but not with `upper`; gives the last value."""
+    """`body_fun(i, value)` for i from `lower` up to but not with `upper`; gives the last value.
+
+    Args:
+        lower: The first i.
+        upper: The end, excluded.
+        body_fun: A function of (i, value) that gives the next value.
+        init_val: The first value, or a structure of them.
+
+    Returns:
+        The last value.
+
+    Example:
+        >>> float(fastnn.ops.fori_loop(0, 4, lambda i, value: value + i, 0.0))
+        6.0
+    """
     for bound in (lower, upper):
         if not _has_value(bound):
             raise TraceError(
@@ -229,8 +283,17 @@ def _length(name: str, xs: Any) -> int:
 def map(f: Callable[[Any], Any], xs: Any) -> Any:
     """`f` of every slice of the first axis, the results stacked.
 
-    `f` is called once, with tensors that have no values yet, and run for each slice by the core;
-    where it needs values and has them, it is called once per slice.
+    Args:
+        f: A function of a slice.
+        xs: A tensor, or a structure of tensors of one length.
+
+    Returns:
+        The results, stacked.
+
+    Example:
+        >>> x = np.array([[1.0, 2.0], [3.0, 4.0]])
+        >>> fastnn.ops.map(lambda row: fastnn.ops.sum(row), x).numpy()
+        array([3., 7.], dtype=float32)
     """
     arrays = [convert_to_tensor(x) for x in tree.flatten(xs)]
     n = _rounds("map", arrays, None)
@@ -265,6 +328,18 @@ def vectorized_map(function: Callable[[Any], Any], elements: Any) -> Any:
     """`function` of every slice of the first axis, the results stacked.
 
     The slices are computed one by one in one graph, not by a vectorised copy of the function.
+
+    Args:
+        function: A function of a slice.
+        elements: A tensor, or a structure of tensors of one length.
+
+    Returns:
+        The results, stacked.
+
+    Example:
+        >>> x = np.array([[1.0, 2.0], [3.0, 4.0]])
+        >>> fastnn.ops.vectorized_map(lambda row: fastnn.ops.sum(row), x).numpy()
+        array([3., 7.], dtype=float32)
     """
     return map(function, elements)
 
@@ -272,7 +347,20 @@ def vectorized_map(function: Callable[[Any], Any], elements: Any) -> Any:
 def vectorize(
     pyfunc: Callable[..., Any], *, excluded: Any = None, signature: str | None = None
 ) -> Callable[..., Any]:
-    """`pyfunc` of single elements as a function of arrays that are broadcast against each other."""
+    """`pyfunc` of single elements as a function of arrays that are broadcast against each other.
+
+    Args:
+        pyfunc: A function of single elements.
+        excluded: Arguments that are taken as a whole.
+        signature: Shapes of what the function takes, as in NumPy.
+
+    Returns:
+        A function of arrays.
+
+    Example:
+        >>> fastnn.ops.vectorize(lambda a, b: a + b)(np.array([1.0, 2.0]), 1.0).numpy()
+        array([2., 3.], dtype=float32)
+    """
     import numpy as np
 
     if signature is not None:
@@ -447,7 +535,21 @@ def _same_carry(old: Any, new: Any) -> None:
 def associative_scan(
     f: Callable[[Any, Any], Any], elems: Any, reverse: bool = False, axis: int = 0
 ) -> Any:
-    """Running results of the associative function `f` along an axis, in log2(n) passes."""
+    """Running results of the associative function `f` along an axis, in log2(n) passes.
+
+    Args:
+        f: An associative function of two values.
+        elems: A tensor, or a structure of tensors of one length.
+        reverse: Whether it runs from the end.
+        axis: The axis or axes; None: all of them.
+
+    Returns:
+        Tensors of the structure and shapes of `elems`.
+
+    Example:
+        >>> fastnn.ops.associative_scan(lambda a, b: a + b, np.array([1.0, 2.0, 3.0])).numpy()
+        array([1., 3., 6.], dtype=float32)
+    """
     leaves = [moveaxis(convert_to_tensor(x), axis, 0) for x in tree.flatten(elems)]
     n = _length("associative_scan", leaves)
     if reverse:

@@ -232,7 +232,21 @@ class Optimizer(Configurable):
     # ---- updates -------------------------------------------------------------------------------
 
     def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]], **_: Any) -> Any:
-        """One update from pairs of gradient and variable."""
+        """One update from pairs of gradient and variable.
+
+        Args:
+            grads_and_vars: Pairs (gradient, variable).
+
+        Returns:
+            The number of updates so far, a variable.
+
+        Example:
+            >>> w = fastnn.Variable([1.0])
+            >>> int(fastnn.optimizers.SGD(0.5).apply_gradients([(np.array([1.0]), w)]))
+            1
+            >>> w.numpy()
+            array([0.5], dtype=float32)
+        """
         pairs = list(grads_and_vars)
         self.apply([g for g, _ in pairs], [v for _, v in pairs])
         return self.iterations
@@ -240,7 +254,21 @@ class Optimizer(Configurable):
     def apply(
         self, grads: Sequence[Any], trainable_variables: Sequence[Variable] | None = None
     ) -> None:
-        """One update: clips, decays weights, steps, averages, constrains, counts."""
+        """One update: clips, decays weights, steps, averages, constrains, counts.
+
+        Args:
+            grads: Gradients, one a variable; None leaves the variable alone.
+            trainable_variables: The variables; None: those the optimiser was built on.
+
+        Raises:
+            ValueError: The numbers of gradients and variables differ.
+
+        Example:
+            >>> w = fastnn.Variable([1.0])
+            >>> fastnn.optimizers.SGD(0.5).apply([np.array([1.0])], [w])
+            >>> w.numpy()
+            array([0.5], dtype=float32)
+        """
         if not len(grads):
             return
         if trainable_variables is None:

@@ -167,7 +167,22 @@ class Variable(_core.Variable):
         return scope.leaf(self) if current is None else current
 
     def assign(self, value: Any) -> Tensor:
-        """Sets the value; inside a trace, records the update."""
+        """Sets the value; while a step is traced, records the update.
+
+        Args:
+            value: An array, number or tensor of the variable's shape.
+
+        Returns:
+            The new value.
+
+        Raises:
+            ShapeError: The shape is another one.
+
+        Example:
+            >>> v = fastnn.Variable([1.0])
+            >>> v.assign([2.0]).numpy()
+            array([2.], dtype=float32)
+        """
         if isinstance(value, Variable):
             value = value.value
         if self.rest is not None:
@@ -183,11 +198,33 @@ class Variable(_core.Variable):
         super().assign(value)
 
     def assign_add(self, value: Any) -> Tensor:
-        """Adds to the value."""
+        """Adds to the value.
+
+        Args:
+            value: An array, number or tensor of the variable's shape.
+
+        Returns:
+            The new value.
+
+        Example:
+            >>> fastnn.Variable([1.0]).assign_add([2.0]).numpy()
+            array([3.], dtype=float32)
+        """
         return self.assign(self.value + _operand(value))
 
     def assign_sub(self, value: Any) -> Tensor:
-        """Subtracts from the value."""
+        """Subtracts from the value.
+
+        Args:
+            value: An array, number or tensor of the variable's shape.
+
+        Returns:
+            The new value.
+
+        Example:
+            >>> fastnn.Variable([1.0]).assign_sub([2.0]).numpy()
+            array([-1.], dtype=float32)
+        """
         return self.assign(self.value - _operand(value))
 
     @property

@@ -106,10 +106,30 @@ class Trainer(Tracing):
         auto_scale_loss: bool = True,
         **unknown: Any,
     ) -> None:
-        """Chooses optimiser, loss and metrics; unknown names are refused here.
+        """Chooses optimiser, loss and metrics for `fit` and `evaluate`; unknown names are refused
+        here.
 
-        `jit_compile` and `steps_per_execution` are accepted and change nothing: every epoch is one
-        compiled execution. `run_eagerly=True` runs `train_step` batch by batch without tracing.
+        Args:
+            optimizer: An `Optimizer`, or its name such as `"adam"`.
+            loss: A `Loss`, a function of (y_true, y_pred), or a name such as `"mse"`; for several
+                outputs a list, or a dict by the names of the outputs.
+            loss_weights: Factors of the losses of several outputs, a list or dict.
+            metrics: A list of metrics, functions or names such as `"accuracy"`; for several outputs
+                a list of lists, or a dict.
+            weighted_metrics: Metrics that sample and class weights count for.
+            run_eagerly: Whether `train_step` runs in Python for every batch, so that breakpoints
+                and prints see values.
+            steps_per_execution: Accepted for Keras's sake: every epoch is one compiled execution.
+            jit_compile: Accepted for Keras's sake: every epoch is one compiled execution.
+            auto_scale_loss: Accepted for Keras's sake: float32 gradients need no scaling.
+            **unknown: Given to the function.
+
+        Raises:
+            ValueError: A name is not known; the hint names the nearest ones.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.compile(fastnn.optimizers.Adam(0.01), "mse", metrics=["mae"])
         """
         if unknown:
             raise reject_arguments("compile()", unknown, type(self).compile)
@@ -165,12 +185,28 @@ class Trainer(Tracing):
         return [m.name for m in self.metrics]
 
     def reset_metrics(self) -> None:
-        """All metrics back to the start."""
+        """Puts all metrics back to the start.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> model.reset_metrics()
+        """
         for m in self.metrics:
             m.reset_state()
 
     def get_metrics_result(self) -> dict[str, Any]:
-        """Values of all metrics by name."""
+        """The values of all metrics.
+
+        Returns:
+            A dict: name -> value.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> list(model.get_metrics_result())
+            ['loss']
+        """
         values: dict[str, Any] = {}
         for m in self.metrics:
             result = value_of(m.result())
@@ -190,7 +226,27 @@ class Trainer(Tracing):
         sample_weight: Any = None,
         training: bool = True,
     ) -> Any:
-        """The compiled loss plus the losses that layers and penalties add."""
+        """The compiled loss plus the losses that layers and penalties add.
+
+        Args:
+            x: Inputs; not used unless overridden.
+            y: Labels.
+            y_pred: What the model made of the inputs.
+            sample_weight: How much each sample counts.
+            training: Not used unless overridden.
+
+        Returns:
+            A tensor without axes.
+
+        Raises:
+            ValueError: There is no loss at all.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> float(model.compute_loss(y=np.zeros((2, 1)), y_pred=np.ones((2, 1))))
+            1.0
+        """
         parts: list[Any] = []
         if self._compiled_loss is not None:
             names = getattr(self, "output_names", None)
@@ -212,7 +268,24 @@ class Trainer(Tracing):
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
     ) -> dict[str, Any]:
-        """Updates the compiled metrics and gives all values."""
+        """Updates the compiled metrics with a batch and gives all values.
+
+        Args:
+            x: Inputs; not used unless overridden.
+            y: Labels.
+            y_pred: What the model made of the inputs.
+            sample_weight: How much each sample counts.
+
+        Returns:
+            A dict: name -> value.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.compile("sgd", "mse", metrics=["mae"])
+            >>> logs = model.compute_metrics(None, np.zeros((2, 1)), np.ones((2, 1)))
+            >>> float(logs["mae"])
+            1.0
+        """
         if self._compiled_metrics is not None:
             names = getattr(self, "output_names", None)
             self._compiled_metrics.update(y, y_pred, sample_weight, names)
@@ -227,9 +300,26 @@ class Trainer(Tracing):
         return self.compute_loss(**given)
 
     def train_step(self, data: Any) -> dict[str, Any]:
-        """One training step; override it for other training.
+        """What training does with one batch; override it for other training.
 
-        `data` is what `fit` was given: x, (x, y) or (x, y, sample_weight), as tensors of a batch.
+        It is traced once and compiled, as part of `fit`.
+
+        Args:
+            data: What `fit` was given: x, (x, y) or (x, y, sample_weight), as tensors of a batch.
+
+        Returns:
+            A dict of logs: name -> value.
+
+        Example:
+            >>> class Doubled(fastnn.Sequential):
+            ...     def train_step(self, data):
+            ...         super().train_step(data)
+            ...         return super().train_step(data)
+            >>> model = Doubled([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> history = model.fit(np.ones((4, 2)), np.ones(4), verbose=0)
+            >>> int(model.optimizer.iterations)
+            2
         """
         x, y, weights = unpack(data)
         y_pred = self(x, training=True)  # type: ignore[operator]
@@ -246,14 +336,39 @@ class Trainer(Tracing):
         return self.compute_metrics(x, y, y_pred, weights)
 
     def test_step(self, data: Any) -> dict[str, Any]:
-        """One evaluation step on a batch; override it with `train_step`."""
+        """What evaluation does with one batch; override it together with `train_step`.
+
+        Args:
+            data: x, (x, y) or (x, y, sample_weight), as tensors of a batch.
+
+        Returns:
+            A dict of logs: name -> value.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> sorted(model.test_step((np.ones((4, 2)), np.ones((4, 1)))))
+            ['loss']
+        """
         x, y, weights = unpack(data)
         y_pred = self(x, training=False)  # type: ignore[operator]
         self._track(self._loss_of(x, y, y_pred, weights, False), x)
         return self.compute_metrics(x, y, y_pred, weights)
 
     def predict_step(self, data: Any) -> Any:
-        """The model's output for a batch."""
+        """What prediction does with one batch: the model's output.
+
+        Args:
+            data: Inputs, as tensors of a batch.
+
+        Returns:
+            The outputs.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.predict_step(np.ones((4, 2), "float32")).shape
+            (4, 1)
+        """
         x, _, _ = unpack(data)
         return self(x, training=False)  # type: ignore[operator]
 
@@ -284,10 +399,48 @@ class Trainer(Tracing):
         validation_freq: Any = 1,
         **unknown: Any,
     ) -> History:
-        """Trains for `epochs - initial_epoch` epochs and gives the History.
+        """Trains for `epochs - initial_epoch` epochs.
 
-        x, y: arrays, lists, dicts, frames, or a generator, dataset or iterable of batches.
-        Logs are means over the epoch weighted by batch size; `validation_split` takes the tail.
+        Logs are means over the epoch, weighted by batch size. The step is traced and compiled once;
+        an epoch over arrays runs in Rust with Python's lock released.
+
+        Args:
+            x: Inputs: an array, list or frame, a list or dict of them for several inputs, or a
+                generator, `PyDataset` or other iterable of batches (x, y) or (x, y, weights).
+            y: Labels, (n, …); not given when `x` gives them.
+            batch_size: Samples of a batch, 32 when left out.
+            epochs: The number of the last epoch.
+            verbose: 0 is silent, 1 draws a bar, 2 prints a line an epoch; `"auto"` is 1.
+            callbacks: A list of callbacks.
+            validation_split: The share of the last samples that is kept for validation, from 0 to
+                1.
+            validation_data: (x, y), (x, y, weights), or an iterable of batches, for validation.
+            shuffle: Whether samples are in another order in each epoch.
+            class_weight: A dict: class number -> how much its samples count.
+            sample_weight: How much each sample counts, (n,).
+            initial_epoch: The number of the first epoch, from 0.
+            steps_per_epoch: Batches of an epoch; None: all there are.
+            validation_steps: Batches of a validation; None: all there are.
+            validation_batch_size: Samples of a batch in validation; None: `batch_size`.
+            validation_freq: Every how many epochs validation runs, or a list of epochs.
+            **unknown: Given to the function.
+
+        Returns:
+            A `History`; its `history` holds one list per name of the logs.
+
+        Raises:
+            DataError: The data are no numbers, labels lie outside the classes, or lengths differ.
+            ShapeError: The data do not fit the model.
+            ValueError: An argument is out of range, as `epochs=-1`.
+            RuntimeError: The model has not been compiled.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> x = np.ones((64, 2), "float32")
+            >>> history = model.fit(x, np.ones(64), epochs=3, validation_split=0.25, verbose=0)
+            >>> sorted(history.history), len(history.epoch)
+            (['loss', 'val_loss'], 3)
         """
         if unknown:
             raise reject_arguments("fit()", unknown, type(self).fit)
@@ -339,7 +492,35 @@ class Trainer(Tracing):
         return_dict: bool = False,
         **unknown: Any,
     ) -> Any:
-        """Loss and metrics over the data: a number when there is only the loss, else a list."""
+        """The loss and metrics over data.
+
+        Args:
+            x: Inputs, as for `fit`.
+            y: Labels, as for `fit`.
+            batch_size: Samples of a batch, 32 when left out.
+            verbose: 0 is silent, 1 draws a bar, 2 prints a line; `"auto"` is 1.
+            sample_weight: How much each sample counts, (n,).
+            steps: Batches; None: all there are.
+            callbacks: A list of callbacks.
+            return_dict: Whether a dict by name is given.
+            **unknown: Given to the function.
+
+        Returns:
+            A number when there is only the loss, else a list in the order of `metrics_names`; or a
+            dict.
+
+        Raises:
+            DataError: The data are no numbers, labels lie outside the classes, or lengths differ.
+            ShapeError: The data do not fit the model.
+            RuntimeError: The model has not been compiled.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.compile("sgd", "mse", metrics=["mae"])
+            >>> x = np.ones((8, 2), "float32")
+            >>> sorted(model.evaluate(x, np.ones(8), verbose=0, return_dict=True))
+            ['loss', 'mae']
+        """
         if unknown:
             raise reject_arguments("evaluate()", unknown, type(self).evaluate)
         self._require_compiled("evaluate")
@@ -439,7 +620,27 @@ class Trainer(Tracing):
         class_weight: Any = None,
         return_dict: bool = False,
     ) -> Any:
-        """One update on one batch; gives its loss and metrics."""
+        """One update on one batch.
+
+        Args:
+            x: Inputs of a batch.
+            y: Labels of the batch.
+            sample_weight: How much each sample counts, (batch,).
+            class_weight: A dict: class number -> how much its samples count.
+            return_dict: Whether a dict by name is given.
+
+        Returns:
+            The loss, or a list of loss and metrics, as running means; or a dict.
+
+        Raises:
+            RuntimeError: The model has not been compiled.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> sorted(model.train_on_batch(np.ones((4, 2)), np.ones(4), return_dict=True))
+            ['loss']
+        """
         self._require_compiled("train_on_batch")
         data: Any = source_of(self, x, y, sample_weight, False)
         if class_weight:
@@ -450,7 +651,26 @@ class Trainer(Tracing):
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:
-        """The loss and metrics of one batch."""
+        """The loss and metrics of one batch.
+
+        Args:
+            x: Inputs of a batch.
+            y: Labels of the batch.
+            sample_weight: How much each sample counts, (batch,).
+            return_dict: Whether a dict by name is given.
+
+        Returns:
+            The loss, or a list of loss and metrics, as running means; or a dict.
+
+        Raises:
+            RuntimeError: The model has not been compiled.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> sorted(model.test_on_batch(np.ones((4, 2)), np.ones(4), return_dict=True))
+            ['loss']
+        """
         self._require_compiled("test_on_batch")
         data = source_of(self, x, y, sample_weight, False)
         return self._on_batch("test", data, return_dict)

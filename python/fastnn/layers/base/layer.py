@@ -124,7 +124,21 @@ class Layer(Module):
     # ---- losses ------------------------------------------------------------------------------
 
     def add_loss(self, loss: Any) -> None:
-        """Adds a number to the loss that `fit` minimises; use it inside `call`."""
+        """Adds a number to the loss that `fit` minimises; used inside `call`.
+
+        Args:
+            loss: A tensor; its elements are summed.
+
+        Example:
+            >>> class Quiet(fastnn.layers.Layer):
+            ...     def call(self, inputs):
+            ...         self.add_loss(0.1 * fastnn.ops.mean(fastnn.ops.square(inputs)))
+            ...         return inputs
+            >>> layer = Quiet()
+            >>> y = layer(np.ones((1, 2)))
+            >>> len(layer.losses)
+            1
+        """
         scope = current_scope()
         for x in tree.flatten(loss):
             (self._losses if scope is None or scope.eager else scope.losses).append(x)
@@ -142,7 +156,17 @@ class Layer(Module):
 
     @default
     def build(self, input_shape: Any) -> None:
-        """Makes the weights; subclasses override it."""
+        """Makes the weights; subclasses override it.
+
+        Args:
+            input_shape: The shape of the inputs with the batch, or a structure of shapes.
+
+        Example:
+            >>> layer = fastnn.layers.Dense(3)
+            >>> layer.build((None, 2))
+            >>> layer.count_params()
+            9
+        """
         self.built = True
 
     def _build_at_init(self) -> None:
@@ -161,7 +185,19 @@ class Layer(Module):
 
     @default
     def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
-        """The shape of the outputs for an input shape."""
+        """The shape of the outputs for a shape of the inputs.
+
+        Args:
+            *args: The shape of the inputs with the batch, or one shape an input.
+            **kwargs: Shapes by name.
+
+        Returns:
+            A tuple, or a structure of them.
+
+        Example:
+            >>> fastnn.layers.Dense(3).compute_output_shape((None, 2))
+            (None, 3)
+        """
         return shapes_of(trace_shapes(self, *args, **kwargs))
 
     @default
@@ -200,7 +236,18 @@ class Layer(Module):
     # ---- config ------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
-        """Name, trainable flag and the constructor's arguments."""
+        """The name, the trainable flag and the constructor's arguments, as JSON holds them.
+
+        Read from the signature of `__init__`, whose arguments are kept under their names; override
+        it where they are not.
+
+        Returns:
+            A dict; `from_config` makes a layer of it.
+
+        Example:
+            >>> fastnn.layers.Dense(3, name="d").get_config()["units"]
+            3
+        """
         return config_of(self)
 
     @classmethod

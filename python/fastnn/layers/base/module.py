@@ -95,7 +95,28 @@ class Module:
         name: str | None = None,
         **_: Any,
     ) -> Variable:
-        """A new variable of this shape; float weights start glorot-uniform, others at zero."""
+        """Adds a variable of the layer; called in `build` or `__init__`.
+
+        Args:
+            shape: Its shape; () for a number.
+            initializer: First values: a name, an `Initializer` or a function; float weights start
+                glorot-uniform, others at zero.
+            dtype: `"float32"` (default) or `"int32"`.
+            trainable: Whether training changes it.
+            autocast: Accepted for Keras's sake.
+            regularizer: Penalty on it, added to the loss.
+            constraint: What it is brought back to after each step.
+            aggregation: Accepted for Keras's sake.
+            name: Its name in paths and files.
+
+        Returns:
+            A `Variable`.
+
+        Example:
+            >>> layer = fastnn.layers.Layer()
+            >>> layer.add_weight((2, 3), "zeros", name="kernel").shape
+            (2, 3)
+        """
         dtype = dtype or "float32"
         shape = as_number(shape)
         shape = () if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
@@ -229,7 +250,20 @@ class Module:
         touch()
 
     def count_params(self) -> int:
-        """Number of weight elements."""
+        """The number of elements of all weights.
+
+        Returns:
+            A whole number.
+
+        Raises:
+            ValueError: The weights have not been made yet.
+
+        Example:
+            >>> layer = fastnn.layers.Dense(3)
+            >>> layer.build((None, 2))
+            >>> layer.count_params()
+            9
+        """
         if not self.built and not self.weights and overrides(self, "build"):
             raise ValueError(
                 f"layer {self.name!r} has no weights yet, it is not built\n"
@@ -241,6 +275,15 @@ class Module:
         """Copies of all weights, in the order of `weights` and of one moment.
 
         While `fit` runs in another thread, that is between two of its steps.
+
+        Returns:
+            A list of NumPy arrays.
+
+        Example:
+            >>> layer = fastnn.layers.Dense(3)
+            >>> layer.build((None, 2))
+            >>> [w.shape for w in layer.get_weights()]
+            [(2, 3), (3,)]
         """
         return read_all(self.weights)
 
@@ -248,6 +291,19 @@ class Module:
         """Sets all weights from arrays in the order of `weights`, at one moment.
 
         While `fit` runs in another thread, that is between two of its steps.
+
+        Args:
+            weights: Arrays of the shapes of the weights.
+
+        Raises:
+            ValueError: The number of arrays or a shape differs.
+
+        Example:
+            >>> layer = fastnn.layers.Dense(1)
+            >>> layer.build((None, 2))
+            >>> layer.set_weights([np.ones((2, 1)), np.zeros(1)])
+            >>> layer(np.array([[1.0, 2.0]])).numpy()
+            array([[3.]], dtype=float32)
         """
         own = self.weights
         if len(own) != len(weights):
