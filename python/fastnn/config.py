@@ -301,19 +301,32 @@ def set_accuracy_by_loss(flag: bool) -> None:
 
 
 def are_targets_checked() -> bool:
-    """Whether categorical losses want targets that add up to 1: True unless set."""
+    """Whether categorical losses want targets that add up to 1.
+
+    Returns:
+        True unless set.
+
+    Example:
+        >>> fastnn.config.are_targets_checked()
+        True
+    """
     return _target_checks
 
 
 def set_target_checks(flag: bool) -> None:
-    """With False categorical losses take any numbers as targets, as Keras does.
+    """Chooses whether categorical losses want targets that add up to 1, or take any numbers as
+    Keras does.
 
     With True `categorical_crossentropy` and `categorical_focal_crossentropy` want rows that add up
-    to 1: one-hot, smoothed or mixed. Rows of one value besides zeros, such as a one-hot row times
-    a weight or an advantage, pass as well, and so do rows of zeros with the sample weight 0 and,
-    as padding, among labels per time step.
+    to 1: one-hot, smoothed or mixed. Rows of one value besides zeros, such as a one-hot row times a
+    weight or an advantage, pass as well, and so do rows of zeros with the sample weight 0 and, as
+    padding, among labels per time step.
 
-        fastnn.config.set_target_checks(False)  # Keras's loss for rows of several labels
+    Args:
+        flag: False for Keras's loss of rows of several labels.
+
+    Example:
+        >>> fastnn.config.set_target_checks(True)
     """
     global _target_checks
     _target_checks = bool(flag)

@@ -429,7 +429,20 @@ def nanvar(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 @keras_op
 def nanstd(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
-    """Population standard deviation over `axis` of the elements that are not NaN."""
+    """Population standard deviation over `axis` of the elements that are not NaN.
+
+    Args:
+        x: A tensor or array.
+        axis: The axis or axes; None: all of them.
+        keepdims: Whether the axes stay with size 1.
+
+    Returns:
+        A tensor without `axis`, or with size 1 there when `keepdims` is set.
+
+    Example:
+        >>> fastnn.ops.nanstd(np.array([1.0, np.nan, 3.0])).numpy()
+        array(1., dtype=float32)
+    """
     x = cast(x, "float32")
     centred = x - nanmean(x, axis, True)
     scale = scale_of_squares(_filled(centred, 0.0), axis)
