@@ -119,7 +119,19 @@ class Loss(Configurable):
         return "float32"
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
-        """One number per sample."""
+        """One number a sample; subclasses define it.
+
+        Args:
+            y_true: True values.
+            y_pred: Predictions.
+
+        Returns:
+            A tensor without the last axis.
+
+        Example:
+            >>> fastnn.losses.MeanSquaredError().call(np.array([[1.0]]), np.array([[3.0]])).numpy()
+            array([4.], dtype=float32)
+        """
         raise NotImplementedError(
             f"{type(self).__name__} must define call(self, y_true, y_pred)"
             "\n  hint: def call(self, y_true, y_pred): return the loss of each sample"

@@ -130,7 +130,15 @@ class Metric(Configurable):
         return own + [v.rest for v in own if v.rest is not None]
 
     def reset_state(self) -> None:
-        """Back to the start."""
+        """Puts the metric back to the start.
+
+        Example:
+            >>> metric = fastnn.metrics.Mean()
+            >>> metric.update_state([2.0])
+            >>> metric.reset_state()
+            >>> float(metric.result())
+            0.0
+        """
         for v in self._state:
             v.assign(np.zeros(v.shape, np.int32 if v.dtype == "int32" else np.float32))
 
@@ -171,14 +179,38 @@ class Metric(Configurable):
         return own
 
     def update_state(self, *args: Any, **kwargs: Any) -> Any:
-        """Takes a batch into account."""
+        """Takes a batch into account; subclasses define it.
+
+        Args:
+            *args: Values, or labels and predictions.
+            **kwargs: `sample_weight`, and what a subclass takes besides.
+
+        Returns:
+            Nothing.
+
+        Example:
+            >>> metric = fastnn.metrics.MeanSquaredError()
+            >>> metric.update_state([1.0], [3.0], sample_weight=[1.0])
+            >>> float(metric.result())
+            4.0
+        """
         raise NotImplementedError(
             f"{type(self).__name__} must define update_state"
             "\n  hint: def update_state(self, y_true, y_pred, sample_weight=None): ..."
         )
 
     def result(self) -> Any:
-        """The value over all batches since the reset."""
+        """The value over all batches since the reset.
+
+        Returns:
+            A tensor, or a dict of tensors.
+
+        Example:
+            >>> metric = fastnn.metrics.Mean()
+            >>> metric.update_state([2.0, 4.0])
+            >>> float(metric.result())
+            3.0
+        """
         raise NotImplementedError(
             f"{type(self).__name__} must define result"
             "\n  hint: def result(self): return self.total / self.count"

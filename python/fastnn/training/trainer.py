@@ -584,7 +584,28 @@ class Trainer(Tracing):
         callbacks: Any = None,
         **unknown: Any,
     ) -> Any:
-        """The outputs for all samples, in order, as float32 arrays."""
+        """The outputs for all samples, in order.
+
+        Args:
+            x: Inputs, as for `fit`, without labels.
+            batch_size: Samples of a batch, 32 when left out.
+            verbose: 0 is silent, 1 draws a bar, 2 prints a line; `"auto"` is 1.
+            steps: Batches; None: all there are.
+            callbacks: A list of callbacks.
+            **unknown: Given to the function.
+
+        Returns:
+            A float32 array (n, …), or a structure of them for several outputs.
+
+        Raises:
+            DataError: The data are no numbers.
+            ShapeError: The data do not fit the model.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(3)])
+            >>> model.predict(np.ones((5, 2)), verbose=0).shape
+            (5, 3)
+        """
         shape, version, function, _ = self._shortcut
         if (
             x.__class__ is np.ndarray
@@ -607,7 +628,22 @@ class Trainer(Tracing):
             return predict(self, x, batch_size, verbosity(verbose), steps, callbacks)
 
     def predict_on_batch(self, x: Any) -> Any:
-        """The outputs for one batch."""
+        """The outputs for one batch.
+
+        Args:
+            x: Inputs of a batch.
+
+        Returns:
+            An array, or a structure of them for several outputs.
+
+        Raises:
+            ShapeError: The data do not fit the model.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(3)])
+            >>> model.predict_on_batch(np.ones((5, 2))).shape
+            (5, 3)
+        """
         return predict_on_batch(self, x)
 
     # ---- single batches ------------------------------------------------------------------------
