@@ -11,8 +11,12 @@ import numpy as np
 import pytest
 from exit_profiles import TODAY, make_profile_dict
 
+from fastnn.exit_strategy.batch import evaluate_many
 from fastnn.exit_strategy.cli import commands as cli
+from fastnn.exit_strategy.criteria import load_criteria
 from fastnn.exit_strategy.errors import ExitError, Issue, visible
+from fastnn.exit_strategy.evaluation import evaluate
+from fastnn.exit_strategy.gates.data import load_gates
 from fastnn.exit_strategy.money.captable import CapTable, ShareClass
 from fastnn.exit_strategy.money.outcomes import parse_assumptions, parse_cap_table, price_grid
 from fastnn.exit_strategy.profile.profile import Profile, read_mapping
@@ -323,3 +327,31 @@ def test_a_reader_without_a_company_still_reads(tmp_path: Path) -> None:
     reader = Reader([], TODAY)
     assert reader.currency is None
     assert parse_cap_table({"common": "6m"}, reader.issues, reader) == CapTable(6e6, 6e6)
+
+
+def test_a_leading_tilde_is_the_home_folder_in_every_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    rows = make_profile_dict()
+    (tmp_path / "co.json").write_text(json.dumps(rows, default=str), encoding="utf-8")
+    company = Profile.from_file("~/co.json")
+    result = evaluate(company, draws=100)
+    for write, name in ((result.to_html, "r.html"), (result.to_markdown, "r.md"),
+                        (result.to_json, "r.json")):  # fmt: skip
+        write(f"~/{name}")
+        assert (tmp_path / name).is_file()
+    (tmp_path / "in.csv").write_text(
+        ",".join(rows) + "\n" + ",".join(str(v) for v in rows.values()) + "\n", encoding="utf-8"
+    )
+    made = evaluate_many("~/in.csv", output="~/out.csv", draws=100)
+    assert made.rows == 1
+    assert (tmp_path / "out.csv").is_file()
+    data = Path(load_gates.__code__.co_filename).parents[1] / "data"
+    shipped = (data / "criteria_default.json").read_bytes()
+    (tmp_path / "mine.json").write_bytes(shipped)
+    assert load_criteria("~/mine.json").source is not None
+    (tmp_path / "gates.json").write_text("{}", encoding="utf-8")
+    load_gates("~/gates.json")
+    with pytest.raises(ExitError, match="No such file"):
+        Profile.from_file("~/absent.toml")

@@ -28,6 +28,7 @@ from .evaluation import DEFAULT_DRAWS, check_draws
 from .gates.data import Gates, load_gates
 from .profile.profile import Profile
 from .reading.delimited import BadRow
+from .reading.files import home
 from .scoring.judging import Frame, Judgement, judge
 from .scoring.ranking import rank_rows, recommend
 from .scoring.sampling import build_spec, curves_of
@@ -134,7 +135,7 @@ def evaluate_many(
         sink = None
         if output is not None:
             print_of = fingerprint(source, _settings_of(job)) if resume or given.path else ""
-            sink = Output(Path(output), names, print_of, resume, stack)
+            sink = Output(home(output), names, print_of, resume, stack)
         elif resume:
             raise ExitError(Issue("EX803", "resume", "there is no output", "name the output file"))
         done, failed = (sink.rows, sink.failed) if sink else (0, 0)

@@ -14,6 +14,7 @@ from typing import Any
 
 from .errors import ExitError, Issue
 from .reading.delimited import open_csv
+from .reading.files import home
 
 __all__ = ["Source", "open_source", "pyarrow_rooms"]
 
@@ -37,7 +38,7 @@ def open_source(source: Any, encoding: str | None, chunk: int) -> Source:
             that stands twice.
     """
     if isinstance(source, str | Path):
-        path = Path(source)
+        path = home(source)
         suffix = path.suffix.lower()
         if suffix in (".csv", ".tsv", ".txt"):
             total = sum(1 for _ in open_csv(path, encoding).rows)

@@ -17,6 +17,7 @@ from typing import Any
 
 from .batch_input import pyarrow_rooms
 from .errors import ExitError, Issue
+from .reading.files import home
 
 __all__ = ["TEXTS", "Output", "fingerprint", "partial_path", "safe_cell"]
 
@@ -47,7 +48,7 @@ def fingerprint(source: Any, settings: Sequence[str]) -> str:
         )
     digest = hashlib.sha256(json.dumps(list(settings)).encode())
     try:
-        with Path(source).open("rb") as file:
+        with home(source).open("rb") as file:
             while block := file.read(1 << 20):
                 digest.update(block)
     except OSError as error:

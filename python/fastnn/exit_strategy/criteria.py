@@ -22,6 +22,7 @@ import numpy.typing as npt
 
 from .contracts import CurveTable
 from .errors import ExitError, Issue, suggest
+from .reading.files import home
 from .resources import cached, load_json
 
 __all__ = [
@@ -121,7 +122,7 @@ def load_criteria(path: str | Path | None = None) -> Criteria:
     if path is None:
         return _default_criteria()
     try:
-        data = Path(path).read_bytes()
+        data = home(path).read_bytes()
         raw = json.loads(data.decode("utf-8-sig"))
     except (OSError, ValueError) as error:
         raise ExitError(

@@ -11,8 +11,10 @@ from fastnn.config import shown
 from fastnn.files import write_text
 
 from .errors import ExitError, Issue
+from .reading.files import home
 from .report import html, markdown, terminal
 from .report.data import result_dict, to_plain
+from .report.excel import write_workbook
 from .scoring.record import (
     MAX_UNKNOWN,
     MIN_LEAD,
@@ -57,6 +59,14 @@ class Result(Record):
         """Return the report as one self-contained HTML page: no network, inline SVG."""
         return _write(html.render(self, lang), path)
 
+    def to_excel(self, path: str | Path, *, lang: str = "en") -> Path:
+        """Write the sale waterfall as a workbook with live formulas; needs the extra `excel`.
+
+        Sheets: named inputs and the bridge, papers, prices, and one for every holder. Returns the
+        path; EX802 where it cannot be written, EX804 without XlsxWriter.
+        """
+        return write_workbook(self.profile, path, lang)
+
     def to_terminal(self, *, lang: str = "en", colour: bool = False) -> str:
         """Return the report for an 80-column terminal."""
         return shown(terminal.render(self, lang, colour))
@@ -65,7 +75,7 @@ class Result(Record):
 def _write(text: str, path: str | Path | None) -> str:
     if path is not None:
         try:
-            write_text(path, text)
+            write_text(home(path), text)
         except OSError as error:
             raise ExitError(
                 Issue("EX802", "", f"cannot write {path}: {error.strerror}", "check the folder")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fastnn.exit_strategy.errors import ExitError, Issue
+from fastnn.exit_strategy.reading.files import home
 from fastnn.files import write_text
 
 from .investor import add_fund, add_investor, add_opm, run_fund, run_investor, run_opm
@@ -36,6 +37,7 @@ def add_commands(subparsers: Any) -> None:
     _add_settings(score)
     for name in ("html", "json", "markdown"):
         score.add_argument(f"--{name}", metavar="FILE", help=f"write the report as {name}")
+    score.add_argument("--excel", metavar="FILE", help="write the waterfall as a workbook")
     score.add_argument("--quiet", action="store_true", help="print nothing on the terminal")
     water = _command(subparsers, "waterfall", _waterfall, "who gets what at which price")
     water.add_argument("profile")
@@ -137,7 +139,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _init(args: argparse.Namespace) -> int:
     from fastnn.exit_strategy.profile.schema import template
 
-    path = Path(args.file)
+    path = home(args.file)
     if path.exists() and not args.force:
         raise ExitError(Issue("EX802", "", f"{path} exists", "name another file, or use --force"))
     _write(path, template(args.lang))
@@ -241,6 +243,8 @@ def _score(args: argparse.Namespace) -> int:
         result.to_markdown(args.markdown, lang=args.lang)
     if args.json:
         result.to_json(args.json)
+    if args.excel:
+        result.to_excel(args.excel, lang=args.lang)
     if not args.quiet:
         print(result.to_terminal(lang=args.lang, colour=_colour()), end="")
     stale = _stale(settings["gates"], result.profile.as_of) if args.strict else 0
@@ -379,7 +383,7 @@ def _batch(args: argparse.Namespace) -> int:
             **settings,
         )
     except KeyboardInterrupt:
-        part = partial_path(Path(args.output))
+        part = partial_path(home(args.output))
         if part.exists():
             print(text("cli.interrupted", args.lang, file=part), file=sys.stderr)
             return 130

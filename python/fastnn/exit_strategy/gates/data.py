@@ -19,7 +19,7 @@ from typing import Any
 
 from fastnn.exit_strategy.errors import ExitError, Issue, suggest
 from fastnn.exit_strategy.notes import Note
-from fastnn.exit_strategy.reading.files import read_text_file
+from fastnn.exit_strategy.reading.files import home, read_text_file
 from fastnn.exit_strategy.resources import cached, data_hash, load_json
 
 from .windows import OPERATORS, WINDOWS
@@ -79,7 +79,7 @@ def load_gates(overlay: str | Path | None = None) -> Gates:
     """
     if overlay is None:
         return _shipped()
-    path = Path(overlay)
+    path = home(overlay)
     try:
         text = read_text_file(path)
         raw = json.loads(text)

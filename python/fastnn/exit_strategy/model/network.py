@@ -21,6 +21,7 @@ import numpy.typing as npt
 
 from fastnn.exit_strategy.contracts import HullCheck, ModelProbabilities
 from fastnn.exit_strategy.errors import ExitError, Issue
+from fastnn.exit_strategy.reading.files import home
 from fastnn.exit_strategy.scoring.base_rates import BaseRates, base_rates
 from fastnn.files import write_bytes, write_text
 
@@ -161,7 +162,7 @@ class ExitNetwork:
 
     def save(self, folder: str | Path) -> None:
         """Write `model.json` and `networks.npz`; each file is replaced whole or not at all."""
-        target = Path(folder)
+        target = home(folder)
         target.mkdir(parents=True, exist_ok=True)
         arrays = {
             f"n{n}_l{i}_{part}": array
@@ -198,7 +199,7 @@ def load_model(name: str | Path = "default") -> BaseRates | ExitNetwork:
     """
     if str(name) in ("default", "base_rate"):
         return BaseRates()
-    folder = Path(name)
+    folder = home(name)
     if not (folder / "model.json").is_file():
         raise ExitError(Issue("EX601", "model", f"no model at {folder}",
                               'use "default", or a folder with model.json', str(name)))  # fmt: skip

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn.exit_strategy.errors import ExitError, Issue
+from fastnn.exit_strategy.reading.files import home
 from fastnn.exit_strategy.scoring.features import (
     CATEGORIES,
     NUMBERS,
@@ -103,7 +104,7 @@ def read_table(
     import csv  # not needed to score a company, so not at the top
 
     try:
-        with Path(path).open(newline="", encoding="utf-8-sig") as file:
+        with home(path).open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
             head = [name.strip() for name in next(reader, [])]
             rows = [(reader.line_num, row) for row in reader if row]

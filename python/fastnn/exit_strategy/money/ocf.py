@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fastnn.exit_strategy.errors import ExitError, visible
-from fastnn.exit_strategy.reading.files import read_bytes
+from fastnn.exit_strategy.reading.files import home, read_bytes
 
 from .captable import CapTable
 from .ocf_items import (
@@ -70,7 +70,7 @@ def read_ocf(path: str | Path) -> CapTable:
     """
     items: list[Item] = []
     days: list[dt.date] = []
-    for name, text in _texts(Path(str(path))):
+    for name, text in _texts(home(str(path))):
         data = _parsed(name, text)
         if not isinstance(data, Mapping) or not str(data.get("file_type", "")).startswith("OCF_"):
             continue

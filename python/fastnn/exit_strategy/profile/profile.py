@@ -21,7 +21,7 @@ from fastnn.exit_strategy.money.deals import cash_after
 from fastnn.exit_strategy.money.outcomes import parse_assumptions, parse_cap_table
 from fastnn.exit_strategy.reading.amounts import plain_value
 from fastnn.exit_strategy.reading.fields import FIELD_BY_PATH, FIELDS
-from fastnn.exit_strategy.reading.files import read_text_file
+from fastnn.exit_strategy.reading.files import home, read_text_file
 from fastnn.exit_strategy.reading.fx import Rates, load_rates
 from fastnn.exit_strategy.reading.parse import PARSERS, Reader, show
 
@@ -129,7 +129,7 @@ class Profile:
 
 def read_mapping(path: str | Path) -> Mapping[str, Any]:
     """Return the raw mapping of a profile file; EX112 to EX114 when it cannot be read."""
-    file = Path(path)
+    file = home(path)
     return _parse_text(read_text_file(file), file.suffix.lower(), str(file))
 
 

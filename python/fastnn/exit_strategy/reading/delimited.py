@@ -17,7 +17,7 @@ from typing import TextIO
 from fastnn.exit_strategy.errors import ExitError, Issue
 from fastnn.exit_strategy.reading.fields import CHECKLISTS, FIELD_BY_PATH
 
-from .files import check_encoding, read_bytes
+from .files import check_encoding, home, read_bytes
 
 __all__ = ["BadRow", "CsvFile", "open_csv", "parse_csv"]
 
@@ -63,7 +63,7 @@ def open_csv(path: str | Path, encoding: str | None = None) -> CsvFile:
     """
     found = check_encoding(read_bytes(path, _SAMPLE, head=True), str(path), encoding)
     try:
-        file = Path(path).open(  # noqa: SIM115  # closed by the rows, which outlive this call
+        file = home(path).open(  # closed by the rows, which outlive this call
             encoding=found, errors="surrogateescape", newline=""
         )
     except OSError as error:

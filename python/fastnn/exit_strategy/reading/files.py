@@ -14,7 +14,14 @@ from pathlib import Path
 
 from fastnn.exit_strategy.errors import ExitError, Issue
 
-__all__ = ["MAX_PROFILE_BYTES", "check_encoding", "decode_text", "read_bytes", "read_text_file"]
+__all__ = [
+    "MAX_PROFILE_BYTES",
+    "check_encoding",
+    "decode_text",
+    "home",
+    "read_bytes",
+    "read_text_file",
+]
 
 MAX_PROFILE_BYTES = 20_000_000
 
@@ -26,6 +33,14 @@ _MARKS = (  # longest first: the mark of UTF-32 begins with that of UTF-16
 _HIGH = re.compile(rb"[\x80-\xff]+")
 
 
+def home(path: str | os.PathLike[str]) -> Path:
+    """Return a path with a leading `~` as the home folder."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no such user: the path is taken as it is
+        return Path(path)
+
+
 def read_bytes(
     path: str | Path, limit: int = MAX_PROFILE_BYTES, code: str = "EX112", *, head: bool = False
 ) -> bytes:
@@ -33,6 +48,7 @@ def read_bytes(
 
     With `head`, return its first `limit` bytes instead.
     """
+    path = home(path)
     try:
         mode = os.stat(path).st_mode  # before opening: to open a pipe would wait for a writer
         if not stat.S_ISREG(mode):
