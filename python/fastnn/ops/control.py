@@ -477,16 +477,16 @@ def scan(
         # Without slices the round only tells what the results look like.
         _, y = one(carry, [_c.broadcast_to(0, shape=list(x.shape[1:])) for x in leaves])
         return carry, None if y is None else tree.map_structure(_nothing, y)
-    ys = []
+    made: list[Any] = []
     for i in reversed(range(n)) if reverse else range(n):
         carry, y = one(carry, [x[i] for x in leaves])
-        ys.append(y)
+        made.append(y)
     if reverse:
-        ys.reverse()
-    if ys[0] is None:
+        made.reverse()
+    if made[0] is None:
         return carry, None
-    columns = zip(*(tree.flatten(y) for y in ys), strict=True)
-    return carry, tree.pack(ys[0], [stack(list(c), axis=0) for c in columns])
+    columns = zip(*(tree.flatten(y) for y in made), strict=True)
+    return carry, tree.pack(made[0], [stack(list(c), axis=0) for c in columns])
 
 
 def _rounds(name: str, leaves: list[Tensor], length: Any) -> Any:

@@ -10,12 +10,10 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Dim, Tensor
 from fastnn.base.arguments import as_number
+from fastnn.base.typing import Axis as Axis, TensorLike as TensorLike
 from fastnn.config import STORED, stored_dtype
 from fastnn.tracing.symbolic import KerasTensor, keras_op
 from fastnn.tracing.variables import Variable
-
-Axis = int | Sequence[int] | None
-TensorLike = Any
 
 __all__ = [
     "arange",

@@ -15,17 +15,16 @@ import numpy as np
 
 from fastnn import ops, random
 from fastnn._core import Tensor
+from fastnn.base.typing import Axis, TensorLike
 from fastnn.data.specs import TensorShape, TensorSpec
 from fastnn.errors import DataError, TraceError
 from fastnn.namespaces import TENSORFLOW_OPS
-from fastnn.ops.convert import TensorLike
 from fastnn.tracing.symbolic import keras_op
 from fastnn.tracing.tape import GradientTape
 from fastnn.transforms import jit
 
 __all__ = ["GradientTape", "TensorShape", "TensorSpec", "at_top", "function"]
 
-Axis = int | Sequence[int] | None
 
 float16 = float32 = float64 = double = half = bfloat16 = "float32"
 int8 = int16 = int32 = int64 = uint8 = uint16 = uint32 = "int32"

@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 from fastnn import _core
 from fastnn._core import Dim
 from fastnn.base import tree
+from fastnn.base.typing import Shape
 from fastnn.config import stored_dtype, unique_name
 from fastnn.errors import unknown_name
 from fastnn.tracing.known_ops import known_ops
@@ -23,7 +24,6 @@ from fastnn.tracing.variables import Scope, Variable, current_scope
 __all__ = ["KerasTensor", "Node", "OpCall", "infer", "is_symbolic", "keras_op", "record"]
 
 F = TypeVar("F", bound=Callable[..., Any])
-Dims = tuple[int | None, ...]
 
 
 class OpCall:
@@ -150,7 +150,7 @@ class KerasTensor:
         #: The traced tensor.
         self.spec = spec
         #: Sizes; None is open: any batch, any number of steps.
-        self.shape: Dims = known_sizes(spec.shape)
+        self.shape: Shape = known_sizes(spec.shape)
         #: Element type.
         self.dtype = spec.dtype
         self.name = name
@@ -165,7 +165,7 @@ class KerasTensor:
         return cls.__new__(cls)._set(spec)
 
     @classmethod
-    def shaped(cls, shape: Dims, dtype: str = "float32") -> Self:
+    def shaped(cls, shape: Shape, dtype: str = "float32") -> Self:
         """A symbolic tensor of this shape that nothing has made yet."""
         return cls.__new__(cls)._set(_core.placeholder(tuple(shape), dtype=dtype))
 
@@ -262,7 +262,7 @@ def is_symbolic(value: Any) -> bool:
     return False
 
 
-def known_sizes(shape: Sequence[Any]) -> Dims:
+def known_sizes(shape: Sequence[Any]) -> Shape:
     """Sizes as Keras writes them: None where one is open."""
     return tuple(d if isinstance(d, int) else None for d in shape)
 

@@ -333,13 +333,14 @@ class CompiledMetrics:
         targets = [y.get(n) for n in names] if isinstance(y, dict) and names else tree.flatten(y)
         shares = _shares_of(weights, names, len(targets))
         for i, metric, _ in self._slots or ():
-            if i >= len(targets) or targets[i] is None:
+            target: Any = targets[i] if i < len(targets) else None
+            if target is None:
                 continue
             if hasattr(metric, "check_labels"):
-                metric.check_labels(targets[i])
+                metric.check_labels(target)
             elif getattr(metric, "_fn", None) in losses.ONE_HOT:
                 what = f"y of metric '{metric.name}'"
-                check_one_hot(targets[i], what, shares[i], metric._fn_kwargs.get("axis", -1))
+                check_one_hot(target, what, shares[i], metric._fn_kwargs.get("axis", -1))
 
     def update(self, y: Any, y_pred: Any, sample_weight: Any, names: list[str] | None) -> None:
         """Takes a batch into account."""

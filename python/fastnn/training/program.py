@@ -19,6 +19,7 @@ from fastnn.tracing.variables import Variable
 
 __all__ = ["Logs", "Program", "keep", "keeping", "underway"]
 
+
 Logs = dict[str, float]
 
 

@@ -10,12 +10,11 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnn.base.caching import cached
+from fastnn.base.typing import Shape
 from fastnn.errors import nearest
 from fastnn.serialization.encoding import plain
 
 __all__ = ["config_of", "constructor", "input_shape_of", "lacking", "required"]
-
-Shape = tuple[int | None, ...]
 
 
 def config_of(layer: Any) -> dict[str, Any]:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from fastnn.base.typing import Shape
 from fastnn.errors import ShapeError
 
 __all__ = ["InputSpec"]
-
-Shape = tuple[int | None, ...]
 
 
 class InputSpec:
