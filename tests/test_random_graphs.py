@@ -231,3 +231,15 @@ def test_zero_and_minus_zero_are_two_values_in_a_graph():
 def test_products_without_elements_compile(a, b):
     x, y = np.ones(a, np.float32), np.ones(b, np.float32)
     np.testing.assert_array_equal(fastnn.jit(lambda x, y: ops.matmul(x, y) + 1)(x, y), x @ y + 1)
+
+
+def test_empty_states_move_beside_others():
+    """An empty variable and a full one take each other's kind of value: both pass through memory."""
+    full = [_core.Variable(np.full((3, 2), k, "f")) for k in (1, 2)]
+    empty = [_core.Variable(np.zeros((0,), "f")) for _ in range(2)]
+    pairs = [(empty[0], empty[1].value), (full[0], full[1].value), (empty[1], empty[0].value)]
+    x = _core.placeholder((2,), "float32")
+    function = _core.Function([x], [_core.ops.exp(x)], pairs)
+    function(np.zeros(2, "f"))
+    assert np.array_equal(full[0].numpy(), np.full((3, 2), 2))
+    assert all(v.numpy().shape == (0,) for v in empty)

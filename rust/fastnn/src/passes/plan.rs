@@ -119,7 +119,8 @@ pub fn plan(graph: &Graph, fusion: &Fusion) -> Result<Plan> {
             // Old state moving into other state: through the arena, in case the two swap.
             copies.push((from, Loc::Arena(arena), size));
             staged.push((Loc::Arena(arena), to, size));
-            arena += size.next_multiple_of(LINE);
+            // Each has a place, an empty one too: places tell them apart.
+            arena += size.max(1).next_multiple_of(LINE);
         } else {
             copies.push((from, to, size));
         }
