@@ -234,7 +234,7 @@ def test_products_without_elements_compile(a, b):
 
 
 def test_empty_states_move_beside_others():
-    """An empty variable and a full one take each other's kind of value: both pass through memory."""
+    """Empty variables and full ones swap values in one step, by way of memory of the plan's."""
     full = [_core.Variable(np.full((3, 2), k, "f")) for k in (1, 2)]
     empty = [_core.Variable(np.zeros((0,), "f")) for _ in range(2)]
     pairs = [(empty[0], empty[1].value), (full[0], full[1].value), (empty[1], empty[0].value)]
