@@ -39,7 +39,8 @@ INDENT = "    "
 # Types of parameters by name, wherever the name stands; NONE marks those that may be left out.
 PARAMETERS = {
     "arrays": "Sequence[Any]", "attrs": "Mapping[str, Any] | None",
-    "batch_size": "int", "carries": "Sequence[Tensor]", "cholesky": "_Array", "claims": "_Array", "copy": "bool | None",
+    "batch_size": "int", "carries": "Sequence[Tensor]", "cholesky": "_Array", "claims": "_Array",
+    "copy": "bool | None",
     "dl_device": "Any", "draws": "int", "dtype": "str | None",
     "dy": "_TensorLike | None", "effects": "_Array", "epochs": "int", "first_epoch": "int",
     "function": "Function | None", "grad": "_TensorLike", "heartbeat": "_Heartbeat | None",
@@ -53,7 +54,8 @@ PARAMETERS = {
     "pinned": "_Array", "prices": "_Array", "quantile_levels": "_Array", "quantiles": "_Array",
     "ranks": "_Array",
     "reset": "Sequence[Variable] | None", "results": "Function | None", "seed": "int | None",
-    "shape": "Sequence[int | str | Dim | None]", "shared": "Sequence[Tensor]", "sizes": "Mapping[str, Any]",
+    "shape": "Sequence[int | str | Dim | None]", "shared": "Sequence[Tensor]",
+    "sizes": "Mapping[str, Any]",
     "reverse": "bool", "slices": "bool", "slots": "Sequence[_TensorLike]", "step": "Function",
     "steps": "int | None", "stream": "Any", "streams": "int",
     "updates": "Sequence[tuple[Variable, Tensor]] | None", "value": "Any",
@@ -72,7 +74,8 @@ EXCEPTIONS = {
     "Ensemble.reweighted.dirichlet_sum": "float | None",
     "Ensemble.reweighted.weights": "Sequence[float]",
     "Model.predict.arrays": "Any", "apply.name": "str",
-    "apply.tensors": "Sequence[_TensorLike]", "scan_rounds.slices": "Sequence[Tensor]", "save_file.tensors": "Mapping[str, Any]",
+    "apply.tensors": "Sequence[_TensorLike]", "scan_rounds.slices": "Sequence[Tensor]",
+    "save_file.tensors": "Mapping[str, Any]",
 }  # fmt: skip
 # Types of results and properties.
 RESULTS = {

@@ -11,8 +11,8 @@ from typing import Any
 from fastnn import _core
 from fastnn.base.arguments import as_number
 from fastnn.ops import abs as _abs, cast, convert_to_tensor
-from fastnn.serialization.encoding import plain
-from fastnn.serialization.registry import Table, table
+from fastnn.serialization.encoding import to_config
+from fastnn.serialization.registry import Registry, table
 from fastnn.tracing.known_ops import enter_ops
 from fastnn.tracing.symbolic import keras_op
 
@@ -558,7 +558,7 @@ def sparse_sigmoid(x: Any) -> Any:
     return _c.clip(0.5 * (convert_to_tensor(x, "float32") + 1.0), min=0.0, max=1.0)
 
 
-TABLE = Table(
+TABLE = Registry(
     "activation",
     [
         linear, relu, relu6, leaky_relu, elu, selu, celu, gelu, sigmoid, hard_sigmoid, tanh,
@@ -610,7 +610,7 @@ def serialize(activation: Callable[..., Any]) -> Any:
         >>> fastnn.activations.serialize(fastnn.activations.relu)
         'relu'
     """
-    return plain(activation)
+    return to_config(activation)
 
 
 def deserialize(config: Any) -> Callable[..., Any]:

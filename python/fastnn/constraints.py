@@ -8,8 +8,8 @@ from typing import Any
 from fastnn import ops
 from fastnn.base.absent import answer_missing
 from fastnn.config import epsilon
-from fastnn.serialization.encoding import Configurable, plain
-from fastnn.serialization.registry import Table
+from fastnn.serialization.encoding import Configurable, to_config
+from fastnn.serialization.registry import Registry
 
 __all__ = ["Constraint", "MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm", "get", "max_norm",
            "min_max_norm", "non_neg", "unit_norm"]  # fmt: skip
@@ -125,7 +125,7 @@ class MinMaxNorm(Constraint):
 
 
 max_norm, min_max_norm, non_neg, unit_norm = MaxNorm, MinMaxNorm, NonNeg, UnitNorm
-TABLE = Table("constraint", [MaxNorm, MinMaxNorm, NonNeg, UnitNorm],
+TABLE = Registry("constraint", [MaxNorm, MinMaxNorm, NonNeg, UnitNorm],
               {"nonneg": NonNeg, "maxnorm": MaxNorm, "unitnorm": UnitNorm})  # fmt: skip
 
 
@@ -150,7 +150,7 @@ def get(identifier: Any) -> Any:
 
 def serialize(constraint: Constraint) -> Any:
     """A constraint as a config."""
-    return plain(constraint)
+    return to_config(constraint)
 
 
 def deserialize(config: Any) -> Any:

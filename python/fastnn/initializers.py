@@ -15,8 +15,8 @@ import numpy as np
 
 from fastnn import _core, random
 from fastnn.base.absent import answer_missing
-from fastnn.serialization.encoding import Configurable, plain
-from fastnn.serialization.registry import Table
+from fastnn.serialization.encoding import Configurable, to_config
+from fastnn.serialization.registry import Registry
 
 __all__ = [
     "Constant", "GlorotNormal", "GlorotUniform", "HeNormal", "HeUniform", "Identity",
@@ -477,7 +477,7 @@ class Orthogonal(RandomInitializer):
         return np.ascontiguousarray(self.gain * q.reshape(shape), np.float32)
 
 
-TABLE = Table(
+TABLE = Registry(
     "initializer",
     [
         Zeros, Ones, Constant, Identity, RandomNormal, RandomUniform, TruncatedNormal,
@@ -525,7 +525,7 @@ def get(identifier: Any) -> Any:
 
 def serialize(initializer: Initializer) -> Any:
     """An initialiser as a config."""
-    return plain(initializer)
+    return to_config(initializer)
 
 
 def deserialize(config: Any) -> Any:

@@ -8,8 +8,8 @@ import numpy as np
 
 from fastnn import ops
 from fastnn.base.absent import answer_missing
-from fastnn.serialization.encoding import Configurable, plain
-from fastnn.serialization.registry import Table
+from fastnn.serialization.encoding import Configurable, to_config
+from fastnn.serialization.registry import Registry
 
 __all__ = ["L1", "L1L2", "L2", "OrthogonalRegularizer", "Regularizer", "get", "l1", "l1_l2", "l2"]
 
@@ -156,7 +156,7 @@ class OrthogonalRegularizer(Regularizer):
         return self.factor * 0.5 * ops.sum(ops.abs(off)) / pairs
 
 
-TABLE = Table("regularizer", [Regularizer, L1, L2, L1L2, OrthogonalRegularizer],
+TABLE = Registry("regularizer", [Regularizer, L1, L2, L1L2, OrthogonalRegularizer],
               {"l1": L1, "l2": L2, "l1_l2": L1L2, "l1l2": L1L2})  # fmt: skip
 l1, l2, l1_l2 = L1, L2, L1L2
 
@@ -182,7 +182,7 @@ def get(identifier: Any) -> Any:
 
 def serialize(regularizer: Regularizer) -> Any:
     """A regulariser as a config."""
-    return plain(regularizer)
+    return to_config(regularizer)
 
 
 def deserialize(config: Any) -> Any:

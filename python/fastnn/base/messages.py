@@ -16,7 +16,7 @@ from typing import Any
 __all__ = [
     "disable_interactive_logging", "enable_interactive_logging", "escaped",
     "is_interactive_logging_enabled",
-    "printable_stream", "say", "set_logging_verbosity", "shown",
+    "print_msg", "printable_stream", "set_logging_verbosity", "shown",
 ]  # fmt: skip
 
 _interactive = True
@@ -149,7 +149,7 @@ def set_logging_verbosity(level: str | int) -> None:
     logging.getLogger("fastnn").setLevel(level.upper() if isinstance(level, str) else level)
 
 
-def say(text: str, end: str = "\n") -> None:
+def print_msg(text: str, end: str = "\n") -> None:
     """Prints a message, or logs it."""
     if _interactive:
         print(shown(text), end=end, flush=True)

@@ -14,7 +14,7 @@ from fastnn.callbacks.base import Callback, Logs
 from fastnn.errors import FormatError
 from fastnn.files import native as saving
 from fastnn.metrics.metric import metric_variables
-from fastnn.serialization.encoding import plain
+from fastnn.serialization.encoding import to_config
 
 __all__ = ["BackupAndRestore"]
 
@@ -116,7 +116,7 @@ class BackupAndRestore(Callback):
                     and isinstance(v[0], np.ndarray)]  # fmt: skip
             for key in kept:
                 arrays |= {f"callbacks/{i}/{key}/{j}": a for j, a in enumerate(state.pop(key))}
-            states.append({"class": type(c).__name__, "state": plain(state), "arrays": kept})
+            states.append({"class": type(c).__name__, "state": to_config(state), "arrays": kept})
         return states, arrays
 
     def _revive(self, states: list[Any], arrays: dict[str, Any]) -> None:

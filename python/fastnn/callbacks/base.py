@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from fastnn.base.arguments import takes_numbers
-from fastnn.base.messages import say, shown
+from fastnn.base.messages import print_msg, shown
 from fastnn.display.progress import Progbar
 from fastnn.errors import nearest, unknown_name
 
@@ -295,7 +295,7 @@ class ProgbarLogger(Callback):
         self._bar = Progbar(self.params.get("steps"), verbose=self.params.get("verbose", 1))
         self._seen = 0
         if self.params.get("verbose"):
-            say(f"Epoch {epoch + 1}/{self.params.get('epochs')}")
+            print_msg(f"Epoch {epoch + 1}/{self.params.get('epochs')}")
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Moves the bar."""

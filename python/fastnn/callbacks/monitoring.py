@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn import ops
 from fastnn.base.arguments import as_number, is_whole, local_path
-from fastnn.base.messages import say
+from fastnn.base.messages import print_msg
 from fastnn.callbacks.base import Callback, Logs
 
 __all__ = ["EarlyStopping", "ModelCheckpoint", "MonitorCallback", "ReduceLROnPlateau"]
@@ -173,7 +173,7 @@ class EarlyStopping(MonitorCallback):
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Says when it stopped; restores the best weights if asked."""
         if self.stopped_epoch > 0 and self.verbose > 0:
-            say(f"Epoch {self.stopped_epoch + 1}: early stopping")
+            print_msg(f"Epoch {self.stopped_epoch + 1}: early stopping")
         if self.restore_best_weights and self.best_weights is None and self.wait:
             warnings.warn(
                 f"EarlyStopping: {self.monitor} was not finite in any epoch, so there are no best "
@@ -182,7 +182,7 @@ class EarlyStopping(MonitorCallback):
             )
         if self.restore_best_weights and self.best_weights is not None:
             if self.verbose > 0:
-                say(
+                print_msg(
                     "Restoring model weights from the end of the best epoch: "
                     f"{self.best_epoch + 1}."
                 )
@@ -267,23 +267,23 @@ class ModelCheckpoint(MonitorCallback):
                     was = f"{current} is no value to go by" if self.best is None else (
                         f"did not improve from {self.best:.5f}"
                     )  # fmt: skip
-                    say(f"\nEpoch {epoch + 1}: {self.monitor} {was}")
+                    print_msg(f"\nEpoch {epoch + 1}: {self.monitor} {was}")
                 return
             else:
                 if self.verbose:
                     was = "None" if self.best is None else f"{self.best:.5f}"
-                    say(f"\nEpoch {epoch + 1}: {self.monitor} improved from {was} to "
+                    print_msg(f"\nEpoch {epoch + 1}: {self.monitor} improved from {was} to "
                           f"{current:.5f}, saving model to {path}")  # fmt: skip
                 self.best = current
         elif self.verbose:
-            say(f"\nEpoch {epoch + 1}: saving model to {path}")
+            print_msg(f"\nEpoch {epoch + 1}: saving model to {path}")
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         if self.save_weights_only:
             self.model.save_weights(path, overwrite=True)
         else:
             self.model.save(path, overwrite=True)
         if self.verbose:
-            say(f"\nEpoch {epoch + 1}: finished saving model to {path}")
+            print_msg(f"\nEpoch {epoch + 1}: finished saving model to {path}")
 
     def _path(self, epoch: int, batch: int | None, logs: Logs) -> str:
         try:
@@ -378,6 +378,6 @@ class ReduceLROnPlateau(MonitorCallback):
                     new = max(old * self.factor, self.min_lr)
                     optimizer.learning_rate = new
                     if self.verbose > 0:
-                        say(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate "
+                        print_msg(f"\nEpoch {epoch + 1}: ReduceLROnPlateau reducing learning rate "
                               f"to {new}.")  # fmt: skip
                     self.cooldown_counter, self.wait = self.cooldown, 0

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.base.arguments import as_number
-from fastnn.base.messages import say
+from fastnn.base.messages import print_msg
 from fastnn.callbacks.base import Callback, Logs
 
 __all__ = ["LearningRateScheduler", "SwapEMAWeights", "TerminateOnNaN"]
@@ -68,7 +68,9 @@ class LearningRateScheduler(Callback):
             )
         optimizer.learning_rate = rate
         if self.verbose > 0:
-            say(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
+            print_msg(
+                f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}."
+            )
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Adds `learning_rate` to the logs."""
@@ -108,7 +110,7 @@ class TerminateOnNaN(Callback):
                     f"NaN or Inf loss encountered at batch {batch}: {loss}\n"
                     "  hint: lower the learning rate, or look for NaN in the data"
                 )
-            say(f"Batch {batch}: Invalid loss, terminating training")
+            print_msg(f"Batch {batch}: Invalid loss, terminating training")
             self.model.stop_training = True
 
 

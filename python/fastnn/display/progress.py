@@ -12,7 +12,7 @@ import sys
 import time
 from typing import Any, TextIO
 
-from fastnn.base.messages import is_interactive_logging_enabled, say, shown
+from fastnn.base.messages import is_interactive_logging_enabled, print_msg, shown
 
 __all__ = ["Progbar", "format_value", "in_notebook", "is_terminal", "plain_line"]
 
@@ -134,13 +134,13 @@ class Progbar:
         if self.verbose == 2:
             if done:
                 steps = self.target or current
-                say(plain_line(steps, seconds, logs))
+                print_msg(plain_line(steps, seconds, logs))
             return
         if not self.verbose or (not done and now - self._last < self.interval):
             return
         if not is_interactive_logging_enabled():
             if done:
-                say(plain_line(self.target or current, seconds, logs))
+                print_msg(plain_line(self.target or current, seconds, logs))
             return
         self._last = now
         self._draw(self._bar(current) + self._timing(current, seconds, done) + self._values(logs))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from fastnn.base.messages import say
+from fastnn.base.messages import print_msg
 from fastnn.display.notebook import NotebookDisplay
 from fastnn.display.progress import (
     Progbar,
@@ -69,7 +69,7 @@ class Reporter:
             self._display.end(epoch, steps, logs, took)
             return
         head = f"Epoch {epoch + 1}/{self.epochs} - "
-        say(head + plain_line(steps, took, logs))
+        print_msg(head + plain_line(steps, took, logs))
 
     def close(self) -> None:
         """The fit is over, or was interrupted."""

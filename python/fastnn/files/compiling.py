@@ -7,7 +7,7 @@ from typing import Any
 from fastnn import losses, metrics, optimizers
 from fastnn.errors import warn_of_skipped
 from fastnn.files.variables import assign, named_variables
-from fastnn.serialization.encoding import plain
+from fastnn.serialization.encoding import to_config
 
 __all__ = ["build_optimizer", "compile_config", "optimizer_order", "optimizer_values", "recompile"]
 
@@ -47,8 +47,8 @@ def compile_config(model: Any) -> dict[str, Any] | None:
     if not model.compiled or given is None:
         return None
     try:
-        config = {k: plain(v) for k, v in given.items() if k != "optimizer"}
-        return {**config, "optimizer": plain(model.optimizer)}
+        config = {k: to_config(v) for k, v in given.items() if k != "optimizer"}
+        return {**config, "optimizer": to_config(model.optimizer)}
     except (TypeError, NotImplementedError):
         return None
 

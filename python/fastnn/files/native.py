@@ -37,7 +37,7 @@ from fastnn.serialization.custom_objects import (
     get_registered_name,
     register_keras_serializable,
 )
-from fastnn.serialization.encoding import as_json, plain
+from fastnn.serialization.encoding import as_json, to_config
 from fastnn.serialization.file_budget import file_limit, format_errors, reading_file
 from fastnn.serialization.keras_config import (
     build,
@@ -113,7 +113,7 @@ def _encode(value: Any) -> Any:
     if isinstance(value, np.ndarray | _core.Tensor):
         array = np.asarray(value)
         return {"__array__": array.tolist(), "dtype": str(array.dtype)}
-    return plain(value)
+    return to_config(value)
 
 
 def _decode(value: Any) -> Any:

@@ -16,7 +16,7 @@ from fastnn.layers.regularization import *
 from fastnn.layers.reshaping import *
 from fastnn.serialization.keras_config import deserialize as deserialize
 from fastnn.serialization.objects import serialize as serialize
-from fastnn.serialization.registry import Table
+from fastnn.serialization.registry import Registry
 
 __all__ = [
     "ELU",
@@ -77,7 +77,7 @@ __all__ = [
     "subtract",
 ]
 
-TABLE = Table(
+TABLE = Registry(
     "layer",
     [c for n in __all__ if inspect.isclass(c := globals().get(n)) and c not in (InputSpec, Layer)],
 )

@@ -16,7 +16,7 @@ from fastnn.errors import DataError, ShapeError
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.base.layer import Layer
 from fastnn.serialization.custom_objects import custom_object_scope
-from fastnn.serialization.encoding import function_config, function_of, plain
+from fastnn.serialization.encoding import function_config, function_of, to_config
 from fastnn.serialization.keras_config import deserialize
 from fastnn.tracing.symbolic import KerasTensor, Node, wrap
 
@@ -437,8 +437,8 @@ class Lambda(Layer):
         result["function"] = function_config(self.function)
         for name, value in (("output_shape", self.output_shape_given), ("mask", self.mask)):
             if value is not None:
-                result[name] = function_config(value) if callable(value) else plain(value)
-        return {**result, "arguments": plain(self.arguments)}
+                result[name] = function_config(value) if callable(value) else to_config(value)
+        return {**result, "arguments": to_config(self.arguments)}
 
     @classmethod
     def from_config(

@@ -18,7 +18,7 @@ from fastnn.losses.checks import (
     squeeze_or_expand_to_same_rank,
 )
 from fastnn.losses.classification import ONE_HOT
-from fastnn.serialization.encoding import Configurable, plain
+from fastnn.serialization.encoding import Configurable, to_config
 from fastnn.tracing.call_context import current_call
 
 __all__ = [
@@ -199,5 +199,5 @@ class LossFunctionWrapper(Loss):
 
     def get_config(self) -> dict[str, Any]:
         """Name, reduction and the function's settings."""
-        own = {} if type(self) is not LossFunctionWrapper else {"fn": plain(self.fn)}
-        return {"name": self.name, "reduction": self.reduction, **own, **plain(self._fn_kwargs)}
+        own = {} if type(self) is not LossFunctionWrapper else {"fn": to_config(self.fn)}
+        return {"name": self.name, "reduction": self.reduction, **own, **to_config(self._fn_kwargs)}

@@ -20,8 +20,8 @@ from fastnn.losses.regression import (
     mean_squared_logarithmic_error,
 )
 from fastnn.serialization.custom_objects import custom_object_scope
-from fastnn.serialization.encoding import plain
-from fastnn.serialization.registry import Table
+from fastnn.serialization.encoding import to_config
+from fastnn.serialization.registry import Registry
 from fastnn.tracing.known_ops import enter_ops
 
 CLASSES: list[Any] = [
@@ -44,7 +44,9 @@ ALIASES = {
     "kullback_leibler_divergence": kl_divergence, "logcosh": log_cosh, "huber_loss": huber,
     "cosine_proximity": cosine_similarity,
 }  # fmt: skip
-TABLE = Table("loss", [LossFunctionWrapper, *CLASSES], {f.__name__: f for f in FUNCTIONS} | ALIASES)
+TABLE = Registry(
+    "loss", [LossFunctionWrapper, *CLASSES], {f.__name__: f for f in FUNCTIONS} | ALIASES
+)
 enter_ops("losses", {f.__name__: f for f in FUNCTIONS})
 mse = MSE = mean_squared_error
 mae = MAE = mean_absolute_error
@@ -103,7 +105,7 @@ def serialize(loss: Any) -> Any:
         >>> fastnn.losses.serialize(fastnn.losses.Huber(delta=2.0))["config"]["delta"]
         2.0
     """
-    return plain(loss)
+    return to_config(loss)
 
 
 def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:

@@ -33,8 +33,8 @@ from fastnn.metrics.confusion import *
 from fastnn.metrics.confusion import AUC
 from fastnn.metrics.overlap import *
 from fastnn.metrics.scores import *
-from fastnn.serialization.encoding import plain
-from fastnn.serialization.registry import Table
+from fastnn.serialization.encoding import to_config
+from fastnn.serialization.registry import Registry
 
 __all__ = [
     "AUC", "Accuracy", "BinaryAccuracy", "BinaryCrossentropy", "BinaryIoU", "CategoricalAccuracy",
@@ -63,7 +63,7 @@ ALIASES = {
     "top_k_categorical_accuracy": TopKCategoricalAccuracy,
     "sparse_top_k_categorical_accuracy": SparseTopKCategoricalAccuracy,
 }  # fmt: skip
-TABLE = Table("metric", _CLASSES, ALIASES)
+TABLE = Registry("metric", _CLASSES, ALIASES)
 #: Names that mean a class chosen by the shapes of y and p.
 BY_SHAPE = ("accuracy", "acc", "crossentropy", "ce")
 
@@ -146,7 +146,7 @@ def serialize(metric: Metric) -> Any:
         >>> config["config"]["threshold"]
         0.7
     """
-    return plain(metric)
+    return to_config(metric)
 
 
 def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:

@@ -15,7 +15,7 @@ from fastnn import _core, initializers, losses, ops
 from fastnn.config import snake_case, unique_name
 from fastnn.dtype_policies import computing_dtype
 from fastnn.losses.checks import check_alike, squeeze_or_expand_to_same_rank
-from fastnn.serialization.encoding import Configurable, plain
+from fastnn.serialization.encoding import Configurable, to_config
 from fastnn.tracing.call_context import current_call
 from fastnn.tracing.variables import Scope, Variable
 
@@ -384,8 +384,8 @@ class MeanMetricWrapper(Mean):
 
     def get_config(self) -> dict[str, Any]:
         """Name and the function's settings."""
-        own = {"fn": plain(self._fn)} if type(self) is MeanMetricWrapper else {}
-        return {"name": self.name, "dtype": self.dtype, **own, **plain(self._fn_kwargs)}
+        own = {"fn": to_config(self._fn)} if type(self) is MeanMetricWrapper else {}
+        return {"name": self.name, "dtype": self.dtype, **own, **to_config(self._fn_kwargs)}
 
 
 def pair_alike(y_true: Any, y_pred: Any) -> tuple[Any, Any]:

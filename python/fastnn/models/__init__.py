@@ -15,7 +15,7 @@ from fastnn.models.model import Model
 from fastnn.models.sequential import Sequential
 from fastnn.serialization.keras_config import deserialize
 from fastnn.serialization.objects import serialize
-from fastnn.serialization.registry import Table
+from fastnn.serialization.registry import Registry
 from fastnn.tracing.symbolic import Node
 
 __all__ = [
@@ -23,7 +23,7 @@ __all__ = [
     "save_model",
 ]  # fmt: skip
 
-TABLE = Table("model", [Functional, Sequential], {"Model": Functional})
+TABLE = Registry("model", [Functional, Sequential], {"Model": Functional})
 
 
 def clone_model(

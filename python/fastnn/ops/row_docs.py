@@ -346,7 +346,7 @@ def signature(row: _core.OpRow) -> inspect.Signature:
 
 def _defaults_last(parameters: list[inspect.Parameter]) -> list[inspect.Parameter]:
     """The same, where what follows a default is by name alone if it has none."""
-    seen, fixed = False, []
+    seen, fixed = False, list[inspect.Parameter]()
     for p in parameters:
         by_position = p.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
         bare = seen and p.default is inspect.Parameter.empty

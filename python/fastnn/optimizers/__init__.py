@@ -10,8 +10,8 @@ from fastnn.optimizers import methods, schedules
 from fastnn.optimizers.base import Optimizer
 from fastnn.optimizers.methods import *
 from fastnn.serialization.custom_objects import custom_object_scope
-from fastnn.serialization.encoding import plain
-from fastnn.serialization.registry import Table
+from fastnn.serialization.encoding import to_config
+from fastnn.serialization.registry import Registry
 
 __all__ = [
     "SGD",
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 _MEMBERS = [getattr(methods, name) for name in methods.__all__]
-TABLE = Table("optimizer", _MEMBERS, {m.__name__.lower(): m for m in _MEMBERS})
+TABLE = Registry("optimizer", _MEMBERS, {m.__name__.lower(): m for m in _MEMBERS})
 for _wrong in ("ada_w", "ada_m", "rm_sprop", "rm_sp_rop"):
     TABLE.names.pop(_wrong, None)
 
@@ -70,7 +70,7 @@ def serialize(optimizer: Optimizer) -> Any:
         >>> fastnn.optimizers.serialize(fastnn.optimizers.SGD(0.5))["config"]["learning_rate"]
         0.5
     """
-    return plain(optimizer)
+    return to_config(optimizer)
 
 
 def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:

@@ -19,7 +19,7 @@ from fastnn.config import snake_case, unique_name
 from fastnn.errors import reject_arguments
 from fastnn.ops.linalg import scale_for
 from fastnn.optimizers.schedules import TABLE as SCHEDULES, LearningRateSchedule
-from fastnn.serialization.encoding import Configurable, plain
+from fastnn.serialization.encoding import Configurable, to_config
 from fastnn.tracing.variables import Scope, Variable
 
 _c = _core.ops
@@ -418,7 +418,9 @@ class Optimizer(Configurable):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments, with the learning rate as it is now."""
-        rate = plain(self._schedule) if self._schedule is not None else float(self._stored_rate())
+        rate = (
+            to_config(self._schedule) if self._schedule is not None else float(self._stored_rate())
+        )
         config: dict[str, Any] = {"name": self.name, "learning_rate": rate}
         for key in (
             "weight_decay", "clipnorm", "global_clipnorm", "clipvalue", "use_ema", "ema_momentum",

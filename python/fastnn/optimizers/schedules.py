@@ -11,8 +11,8 @@ from typing import Any
 
 from fastnn import _core, ops
 from fastnn.base.absent import answer_missing
-from fastnn.serialization.encoding import Configurable, plain
-from fastnn.serialization.registry import Table
+from fastnn.serialization.encoding import Configurable, to_config
+from fastnn.serialization.registry import Registry
 
 __all__ = [
     "CosineDecay", "CosineDecayRestarts", "ExponentialDecay", "InverseTimeDecay",
@@ -303,7 +303,7 @@ def _positive(steps: float) -> None:
         raise ValueError(f"decay_steps is {steps}, wanted > 0\n  hint: decay_steps=1000")
 
 
-TABLE = Table(
+TABLE = Registry(
     "learning rate schedule",
     [
         CosineDecay, CosineDecayRestarts, ExponentialDecay, InverseTimeDecay,
@@ -314,7 +314,7 @@ TABLE = Table(
 
 def serialize(schedule: LearningRateSchedule) -> Any:
     """A schedule as a config."""
-    return plain(schedule)
+    return to_config(schedule)
 
 
 def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:

@@ -16,7 +16,7 @@ from fastnn.serialization.encoding import (
     as_json as as_json,
     function_config as function_config,
     function_of as function_of,
-    plain as plain,
+    to_config as to_config,
 )
 from fastnn.serialization.file_budget import (
     FileBudget as FileBudget,
@@ -33,7 +33,7 @@ from fastnn.serialization.objects import (
 )
 from fastnn.serialization.registry import (
     MODEL_CLASSES as MODEL_CLASSES,
-    Table as Table,
+    Registry as Registry,
     layer_class as layer_class,
     model_class as model_class,
     table as table,

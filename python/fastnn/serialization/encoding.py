@@ -16,7 +16,7 @@ from fastnn.base.arguments import takes_numbers
 from fastnn.serialization.custom_objects import custom_objects, get_registered_name
 from fastnn.tracing.variables import touch
 
-__all__ = ["Configurable", "FunctionName", "as_json", "function_config", "function_of", "plain"]
+__all__ = ["Configurable", "FunctionName", "as_json", "function_config", "function_of", "to_config"]
 
 
 class FunctionName(str):
@@ -102,7 +102,7 @@ class Configurable:
                     f"{type(self).__name__} keeps no attribute {name!r}, so its config is unknown\n"
                     f"  hint: set self.{name} in __init__ or define get_config"
                 )
-            config[name] = plain(getattr(self, name))
+            config[name] = to_config(getattr(self, name))
         return config
 
     @classmethod
@@ -111,7 +111,7 @@ class Configurable:
         return cls(**config)
 
 
-def plain(value: Any) -> Any:
+def to_config(value: Any) -> Any:
     """`value` in terms that JSON knows."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
@@ -120,9 +120,13 @@ def plain(value: Any) -> Any:
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, dict):
-        return {k: plain(v) for k, v in value.items()}
+        return {k: to_config(v) for k, v in value.items()}
     if isinstance(value, list | tuple):
-        return type(value)(plain(v) for v in value) if type(value) in (list, tuple) else list(value)
+        return (
+            type(value)(to_config(v) for v in value)
+            if type(value) in (list, tuple)
+            else list(value)
+        )
     if hasattr(value, "get_config"):
         return {
             "class_name": get_registered_name(type(value)),

@@ -15,7 +15,7 @@ from fastnn.base.caching import cached
 from fastnn.config import snake_case
 from fastnn.errors import FormatError, nearest
 from fastnn.serialization.custom_objects import custom_objects
-from fastnn.serialization.registry import Table, model_class, table
+from fastnn.serialization.registry import Registry, model_class, table
 
 __all__ = ["KIND_OF_MODULE", "Op", "find_class", "op_of_class", "op_of_function", "tables"]
 
@@ -41,7 +41,7 @@ _KINDS = {
 
 
 @cached()
-def tables() -> dict[str, Table]:
+def tables() -> dict[str, Registry]:
     """Keras's public modules and the table that stands for each."""
     return {module: table(kind) for module, kind in _KINDS.items()}
 

@@ -13,7 +13,7 @@ from fastnn.serialization.custom_objects import (
     custom_objects,
     get_registered_name,
 )
-from fastnn.serialization.encoding import plain
+from fastnn.serialization.encoding import to_config
 from fastnn.serialization.registry import _MODULES, MODEL_CLASSES, _tables, model_class, table
 
 __all__ = [
@@ -106,7 +106,7 @@ def serialize_keras_object(obj: Any) -> Any:
             "class_name": "__numpy__", "config": {"value": obj.tolist(), "dtype": obj.dtype.name},
         }  # fmt: skip
     if not hasattr(obj, "get_config") or inspect.isclass(obj):
-        return _serialize_function(obj) if hasattr(obj, "__name__") else plain(obj)
+        return _serialize_function(obj) if hasattr(obj, "__name__") else to_config(obj)
     kind = type(obj)
     module = _module_of(kind)
     name = None if module else get_registered_name(kind)

@@ -1,6 +1,6 @@
 """Names to classes and functions: the one mechanism behind `activation="relu"` and saved models.
 
-A `Table` maps names to classes or functions of one kind. Files can name nothing outside these
+A `Registry` maps names to classes or functions of one kind. Files can name nothing outside these
 tables and the objects that the caller hands in or registered; nothing is imported by a name that a
 file gives. Depends on `custom_objects`, `lazy`.
 """
@@ -15,7 +15,7 @@ from fastnn.config import snake_case
 from fastnn.errors import unknown_name
 from fastnn.serialization.custom_objects import custom_objects
 
-__all__ = ["MODEL_CLASSES", "Table", "layer_class", "model_class", "table"]
+__all__ = ["MODEL_CLASSES", "Registry", "layer_class", "model_class", "table"]
 
 
 #: The modules whose tables files may name, by the kind of what they hold.
@@ -25,10 +25,10 @@ _MODULES = {
     "learning rate schedule": "optimizers.schedules", "optimizer": "optimizers", "layer": "layers",
     "model": "models",
 }  # fmt: skip
-_tables: dict[str, Table] = {}
+_tables: dict[str, Registry] = {}
 
 
-class Table:
+class Registry:
     """A closed table of one kind of object, with the aliases that strings may use."""
 
     def __init__(self, kind: str, members: list[Any], aliases: dict[str, Any] | None = None):
@@ -86,7 +86,7 @@ class Table:
         return found.from_config(inner) if hasattr(found, "from_config") else found(**inner)
 
 
-def table(kind: str) -> Table:
+def table(kind: str) -> Registry:
     """The table of a kind. Its module fills it when it is imported, which happens here if need be.
 
     So what reads configs depends on no module of layers, losses or models.

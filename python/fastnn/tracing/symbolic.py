@@ -181,7 +181,7 @@ class KerasTensor:
         return {"shape": self.shape, "dtype": self.dtype, "name": self.name}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Takes what `__getstate__` gave."""
+        """Restores what `__getstate__` gave."""
         self.__init__(state["shape"], state["dtype"], name=state["name"])  # type: ignore[misc]
 
     @property

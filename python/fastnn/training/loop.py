@@ -18,7 +18,7 @@ import numpy as np
 from fastnn import random
 from fastnn.base import tree
 from fastnn.base.arguments import is_whole
-from fastnn.base.messages import say
+from fastnn.base.messages import print_msg
 from fastnn.callbacks import CallbackList, History
 from fastnn.data.batches import ArrayData, IterableData, closing
 from fastnn.display.notebook import NotebookDisplay
@@ -76,7 +76,7 @@ def report(level: int, steps: int, logs: Logs, seconds: float) -> None:
         bar._start = time.perf_counter() - seconds
         bar.show(steps, {k: v for k, v in logs.items() if np.ndim(v) == 0}, done=True)
     elif logs:
-        say(plain_line(steps, seconds, {k: v for k, v in logs.items() if np.ndim(v) == 0}))
+        print_msg(plain_line(steps, seconds, {k: v for k, v in logs.items() if np.ndim(v) == 0}))
 
 
 #: What a model keeps for the run that it is in.

@@ -87,7 +87,7 @@ class Trainer(Tracing):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Takes what `__getstate__` gave."""
+        """Restores what `__getstate__` gave."""
         super().__setstate__(state | {"_fits": 0, "_resumed": None})  # type: ignore[misc]
         self._init_traces()
 

@@ -15,7 +15,7 @@ from fastnn import _core
 from fastnn.base import tree
 from fastnn.files.compiling import compile_config
 from fastnn.layers import InputLayer, Layer
-from fastnn.serialization.encoding import FunctionName, plain
+from fastnn.serialization.encoding import FunctionName, to_config
 from fastnn.serialization.keras_names import KIND_OF_MODULE, MODELS, module_of, op_of_function
 from fastnn.serialization.registry import model_class
 from fastnn.tracing.layer_graph import LayerGraph, Place, Record
@@ -149,7 +149,7 @@ def built_for(layer: Any) -> dict[str, Any] | None:
     if layer.model_kind == "sequential" and layer._functional is not None:
         return {"input_shape": list(layer._functional.inputs[0].shape)}
     given = layer._build_config
-    return None if given is None else {k: plain(v) for k, v in given.items()}
+    return None if given is None else {k: to_config(v) for k, v in given.items()}
 
 
 def _sequential(model: Any) -> dict[str, Any]:
@@ -232,7 +232,7 @@ class _Histories:
             array = np.asarray(value)
             inner = {"value": array.tolist(), "dtype": str(array.dtype)}
             return {"class_name": "__numpy__", "config": inner}
-        return plain(value)
+        return to_config(value)
 
 
 def _functional(model: Any) -> dict[str, Any]:

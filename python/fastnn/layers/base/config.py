@@ -12,7 +12,7 @@ from typing import Any
 from fastnn.base.caching import cached
 from fastnn.base.typing import Shape
 from fastnn.errors import nearest
-from fastnn.serialization.encoding import plain
+from fastnn.serialization.encoding import to_config
 
 __all__ = ["config_of", "constructor", "input_shape_of", "lacking", "required"]
 
@@ -25,7 +25,7 @@ def config_of(layer: Any) -> dict[str, Any]:
         "dtype": "float32",
     }
     if layer.activity_regularizer is not None:
-        result["activity_regularizer"] = plain(layer.activity_regularizer)
+        result["activity_regularizer"] = to_config(layer.activity_regularizer)
     signature = inspect.signature(constructor(type(layer)))
     args, kwargs = layer._init_arguments
     given = signature.bind_partial(layer, *args, **kwargs).arguments
@@ -35,7 +35,7 @@ def config_of(layer: Any) -> dict[str, Any]:
             continue
         value = getattr(layer, name, p.default) if own or name not in given else given[name]
         try:
-            result[name] = plain(None if value is p.empty else value)
+            result[name] = to_config(None if value is p.empty else value)
         except TypeError as error:
             raise TypeError(
                 f"layer {layer.name!r} ({type(layer).__name__}): argument `{name}`: {error}"

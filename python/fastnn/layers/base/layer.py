@@ -105,7 +105,7 @@ class Layer(Module):
         return {**self.__dict__, "_nodes": []}
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        """Takes what `__getstate__` gave."""
+        """Restores what `__getstate__` gave."""
         self.__dict__.update(state)
         touch()
 
