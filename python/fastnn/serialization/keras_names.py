@@ -15,7 +15,7 @@ from fastnn.base.caching import cached
 from fastnn.config import snake_case
 from fastnn.errors import FormatError, nearest
 from fastnn.serialization.custom_objects import custom_objects
-from fastnn.serialization.registry import Registry, model_class, table
+from fastnn.serialization.registry import MODULES, Registry, model_class, table
 
 __all__ = ["KIND_OF_MODULE", "Op", "find_class", "op_of_class", "op_of_function", "tables"]
 
@@ -26,17 +26,12 @@ MODELS = {
 }
 
 
-#: Keras's public modules and the kind of table that stands for each.
+#: Keras's public modules and the kind of table that stands for each; a name that layers share with
+#: others (`Identity`) means the layer.
 _KINDS = {
-    "keras.layers": "layer",
-    "keras.initializers": "initializer",
-    "keras.regularizers": "regularizer",
-    "keras.constraints": "constraint",
-    "keras.optimizers.schedules": "learning rate schedule",
-    "keras.optimizers": "optimizer",
-    "keras.losses": "loss",
-    "keras.metrics": "metric",
-    "keras.activations": "activation",
+    f"keras.{module}": kind
+    for kind, module in sorted(MODULES.items(), key=lambda item: item[0] != "layer")
+    if kind != "model"
 }
 
 

@@ -14,7 +14,7 @@ from fastnn.serialization.custom_objects import (
     get_registered_name,
 )
 from fastnn.serialization.encoding import to_config
-from fastnn.serialization.registry import _MODULES, MODEL_CLASSES, _tables, model_class, table
+from fastnn.serialization.registry import MODEL_CLASSES, MODULES, _tables, model_class, table
 
 __all__ = [
     "deserialize_keras_object",
@@ -68,7 +68,7 @@ def _custom(name: Any) -> Any:
 
 def _module_of(thing: Any) -> str | None:
     """The public module of Keras that offers a class or function of fastnn, else None."""
-    for kind, module in _MODULES.items():
+    for kind, module in MODULES.items():
         if kind in _tables and _tables[kind].names.get(thing.__name__) is thing:
             return f"keras.{module}"
     return None
@@ -186,11 +186,11 @@ def _is_config(value: Any) -> bool:
 def _in_tables(name: str, module: str) -> Any:
     """The class or function of a name, from the table of a module or from any table."""
     inner = module.removeprefix("keras.").removeprefix("src.")
-    kinds = [k for k, m in _MODULES.items() if inner == m or inner.startswith(f"{m}.")]
+    kinds = [k for k, m in MODULES.items() if inner == m or inner.startswith(f"{m}.")]
     known: list[str] = []
     if name in MODEL_CLASSES:
         return model_class(name)
-    for kind in kinds or _MODULES:
+    for kind in kinds or MODULES:
         names = table(kind).names
         if name in names:
             return names[name]

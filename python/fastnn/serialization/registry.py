@@ -15,11 +15,11 @@ from fastnn.config import snake_case
 from fastnn.errors import unknown_name
 from fastnn.serialization.custom_objects import custom_objects
 
-__all__ = ["MODEL_CLASSES", "Registry", "layer_class", "model_class", "table"]
+__all__ = ["MODEL_CLASSES", "MODULES", "Registry", "layer_class", "model_class", "table"]
 
 
 #: The modules whose tables files may name, by the kind of what they hold.
-_MODULES = {
+MODULES = {
     "activation": "activations", "initializer": "initializers", "regularizer": "regularizers",
     "constraint": "constraints", "loss": "losses", "metric": "metrics",
     "learning rate schedule": "optimizers.schedules", "optimizer": "optimizers", "layer": "layers",
@@ -92,7 +92,7 @@ def table(kind: str) -> Registry:
     So what reads configs depends on no module of layers, losses or models.
     """
     if kind not in _tables:
-        load(_MODULES[kind])
+        load(MODULES[kind])
     return _tables[kind]
 
 
