@@ -187,7 +187,7 @@ def prose(doc: str | None) -> str:
         elif all(re.match(r"( {4,}|\t)", line) for line in lines) and lines:
             out.append(".. code-block:: text\n\n" + "".join(f"   {line}\n" for line in lines))
         else:
-            out.append(" ".join(inline(line.strip()) for line in lines))
+            out.append(inline(" ".join(line.strip() for line in lines)))
     return "\n\n".join(out) + "\n\n"
 
 

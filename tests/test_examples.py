@@ -69,7 +69,7 @@ def test_a_rust_program_gives_the_classes_of_python(tmp_path):
     no_model = [files[1], files[1]]
     refused = subprocess.run(command + no_model, cwd=ROOT, capture_output=True, text=True)
     assert refused.returncode == 1
-    assert "hint:" in refused.stderr
+    assert "not a safetensors file" in refused.stderr
 
 
 def test_every_example_is_on_the_page_and_in_a_test():

@@ -45,7 +45,7 @@ fn main() {
         std::process::exit(2);
     };
     if let Err(error) = run(model, images) {
-        eprintln!("error: {error}"); // says what to do in a line `hint:`
+        eprintln!("error: {error}");
         std::process::exit(1);
     }
 }

@@ -73,7 +73,23 @@ class Metric(Configurable):
         aggregation: str = "sum",
         name: str | None = None,
     ) -> Variable:
-        """A variable that holds part of the state."""
+        """A variable that holds part of the state.
+
+        Args:
+            shape: Its shape; () for a number.
+            initializer: First values: a name, an `Initializer` or a function.
+            dtype: `"float32"` (default) or `"int32"`, for one that counts.
+            aggregation: Accepted for Keras's sake.
+            name: Its name in paths.
+
+        Returns:
+            A `Variable`, which `reset_state` puts back to zero.
+
+        Example:
+            >>> metric = fastnn.metrics.Metric(name="own")
+            >>> metric.add_variable(name="total").path
+            'own/total'
+        """
         variable = Variable(
             initializers.get(initializer), shape, dtype or "float32", trainable=False, name=name
         )

@@ -236,7 +236,16 @@ class Model(Trainer, Layer):
     # ---- config and files ----------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments."""
+        """The constructor's arguments, as JSON holds them.
+
+        Returns:
+            A dict; `from_config` makes a model of it.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)], name="m")
+            >>> model.get_config()["name"]
+            'm'
+        """
         return Layer.get_config(self)
 
     @classmethod
@@ -335,7 +344,23 @@ class Model(Trainer, Layer):
         load_weights(self, filepath, skip_mismatch)
 
     def build(self, input_shape: Any) -> None:
-        """Builds a subclassed model by calling it on placeholders of this shape."""
+        """Makes the weights of a subclassed model by calling it on placeholders.
+
+        Args:
+            input_shape: The shape of the inputs with the batch, or a structure of shapes.
+
+        Example:
+            >>> class Small(fastnn.Model):
+            ...     def __init__(self):
+            ...         super().__init__()
+            ...         self.dense = fastnn.layers.Dense(1)
+            ...     def call(self, inputs):
+            ...         return self.dense(inputs)
+            >>> model = Small()
+            >>> model.build((None, 3))
+            >>> model.count_params()
+            4
+        """
         if self.built:
             return
         shapes = input_shape

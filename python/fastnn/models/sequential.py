@@ -146,7 +146,17 @@ class Sequential(Model):
         return nullcontext() if current_names()[-1:] == [self.name] else NameScope(self.name)
 
     def build(self, input_shape: Any = None) -> None:
-        """Builds for inputs of this shape, batch included."""
+        """Makes the weights for inputs of a shape.
+
+        Args:
+            input_shape: The shape of the inputs with the batch; None: what is known of it.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(1)])
+            >>> model.build((None, 3))
+            >>> model.count_params()
+            4
+        """
         if self._functional is not None:
             return
         self._require_layers()
@@ -270,7 +280,19 @@ class Sequential(Model):
         return type(self).call is Sequential.call and super()._callable_fast()
 
     def compute_output_shape(self, input_shape: Any) -> Any:
-        """The shape of the outputs for an input shape."""
+        """The shape of the outputs for a shape of the inputs.
+
+        Args:
+            input_shape: The shape of the inputs with the batch.
+
+        Returns:
+            A tuple.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.layers.Dense(5)])
+            >>> model.compute_output_shape((None, 3))
+            (None, 5)
+        """
         if self._functional is not None:
             return self._functional.compute_output_shape(input_shape)
         return super().compute_output_shape(input_shape)
@@ -287,7 +309,16 @@ class Sequential(Model):
             self._build_from(self._stack[0])  # type: ignore[arg-type]
 
     def get_config(self) -> dict[str, Any]:
-        """The configs of the layers."""
+        """The name and the configs of the layers, as JSON holds them.
+
+        Returns:
+            A dict; `from_config` makes a model of it.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)], name="m")
+            >>> len(model.get_config()["layers"])
+            2
+        """
         config: dict[str, Any] = {
             "name": self.name,
             "trainable": self._trainable,
