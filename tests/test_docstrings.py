@@ -48,6 +48,8 @@ def examples(name: str) -> list[doctest.Example]:
 def test_the_examples_of_docstrings_give_what_they_show(where, tmp_path, monkeypatch):
     """They may use `np` and `fastnn` without importing them, and write files where they stand."""
     monkeypatch.chdir(tmp_path)
+    registered = fastnn.saving.get_custom_objects()
+    kept = dict(registered)
     if where == "fastnn.plot":
         pytest.importorskip("matplotlib.pyplot").switch_backend("Agg")
     runner, said = doctest.DocTestRunner(), []
@@ -57,6 +59,8 @@ def test_the_examples_of_docstrings_give_what_they_show(where, tmp_path, monkeyp
             names = {"np": np, "fastnn": fastnn}
             test = doctest.DocTest(found, names, name, None, 0, None)
             runner.run(test, out=said.append)
+    registered.clear()
+    registered.update(kept)
     if where == "fastnn.plot":
         import matplotlib.pyplot as plt
 

@@ -56,10 +56,10 @@ def register_keras_serializable(
 
     Example:
         >>> @fastnn.saving.register_keras_serializable(package="mine")
-        ... def doubled(x):
+        ... def twice_over(x):
         ...     return 2 * x
-        >>> fastnn.saving.get_registered_name(doubled)
-        'mine>doubled'
+        >>> fastnn.saving.get_registered_name(twice_over)
+        'mine>twice_over'
     """
 
     def register(thing: Any) -> Any:
