@@ -173,7 +173,17 @@ class Optimizer(Configurable):
     # ---- state ---------------------------------------------------------------------------------
 
     def build(self, variables: Iterable[Variable]) -> None:
-        """Makes the state for these variables; those already known keep theirs."""
+        """Makes the state for variables; those already known keep theirs.
+
+        Args:
+            variables: The variables to be trained.
+
+        Example:
+            >>> optimizer = fastnn.optimizers.Adam()
+            >>> optimizer.build([fastnn.Variable([1.0])])
+            >>> len(optimizer.variables)
+            4
+        """
         new = [v for v in variables if v not in self._slots]
         for v in new:
             self._trainable.append(v)
@@ -324,7 +334,22 @@ class Optimizer(Configurable):
             self.update_step(g, v, rate)
 
     def update_step(self, gradient: Any, variable: Variable, learning_rate: Any) -> None:
-        """Assigns the new value of one variable and of its slots."""
+        """Assigns the new value of one variable and of its slots; subclasses define it.
+
+        Args:
+            gradient: The gradient, a tensor of the variable's shape.
+            variable: The variable.
+            learning_rate: The rate of this step, a tensor.
+
+        Example:
+            >>> class Plain(fastnn.optimizers.Optimizer):
+            ...     def update_step(self, gradient, variable, learning_rate):
+            ...         variable.assign_sub(learning_rate * gradient)
+            >>> w = fastnn.Variable([1.0])
+            >>> Plain(0.5).apply([np.array([1.0])], [w])
+            >>> w.numpy()
+            array([0.5], dtype=float32)
+        """
         raise NotImplementedError(
             f"{type(self).__name__} must define update_step"
             "\n  hint: def update_step(self, gradient, variable, learning_rate): ..."
@@ -367,7 +392,16 @@ class Optimizer(Configurable):
     def exclude_from_weight_decay(
         self, var_list: Sequence[Variable] | None = None, var_names: Sequence[str] | None = None
     ) -> None:
-        """Names variables that weight decay leaves alone; call it before training."""
+        """Names variables that weight decay leaves alone; called before training.
+
+        Args:
+            var_list: Variables.
+            var_names: Parts of names of variables.
+
+        Example:
+            >>> optimizer = fastnn.optimizers.AdamW()
+            >>> optimizer.exclude_from_weight_decay(var_names=["bias"])
+        """
         if self.built:
             raise ValueError(
                 "exclude_from_weight_decay comes too late, the optimizer is built\n"
@@ -417,7 +451,15 @@ class Optimizer(Configurable):
     # ---- config --------------------------------------------------------------------------------
 
     def get_config(self) -> dict[str, Any]:
-        """The constructor's arguments, with the learning rate as it is now."""
+        """The constructor's arguments, with the learning rate as it is now.
+
+        Returns:
+            A dict; `from_config` makes an optimiser of it.
+
+        Example:
+            >>> fastnn.optimizers.SGD(0.5).get_config()["learning_rate"]
+            0.5
+        """
         rate = (
             to_config(self._schedule) if self._schedule is not None else float(self._stored_rate())
         )
@@ -442,11 +484,34 @@ class Optimizer(Configurable):
         return cls(**config)
 
     def scale_loss(self, loss: Any) -> Any:
-        """The loss times `loss_scale_factor`; `apply` divides the gradients by it."""
+        """The loss times `loss_scale_factor`; `apply` divides the gradients by it.
+
+        Args:
+            loss: A number or tensor.
+
+        Returns:
+            The same, scaled.
+
+        Example:
+            >>> fastnn.optimizers.SGD(loss_scale_factor=8.0).scale_loss(2.0)
+            16.0
+        """
         return loss if self.loss_scale_factor is None else loss * self.loss_scale_factor
 
     def set_weights(self, weights: Sequence[Any]) -> None:
-        """Sets `variables` in order; the optimizer must be built."""
+        """Sets `variables` in order; the optimiser must be built.
+
+        Args:
+            weights: Arrays of their shapes.
+
+        Raises:
+            ValueError: The number of arrays or a shape differs.
+
+        Example:
+            >>> optimizer = fastnn.optimizers.SGD()
+            >>> optimizer.build([fastnn.Variable([1.0])])
+            >>> optimizer.set_weights([w.numpy() for w in optimizer.variables])
+        """
         if not self.built:
             raise ValueError(
                 "You are calling `set_weights()` on an optimizer that has not yet been built.\n"
