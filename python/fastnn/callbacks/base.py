@@ -120,6 +120,9 @@ class Callback:
         """After a prediction batch."""
 
 
+takes_numbers(Callback)
+
+
 class History(Callback):
     """The logs of a run: what `fit` gives back.
 

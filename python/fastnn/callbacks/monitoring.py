@@ -331,7 +331,6 @@ class ReduceLROnPlateau(MonitorCallback):
         min_delta: float = 1e-4,
         cooldown: int = 0,
         min_lr: float = 0.0,
-        **_: Any,
     ) -> None:
         super().__init__(monitor, mode, min_delta=min_delta)
         factor, min_lr = as_number(factor), as_number(min_lr)
