@@ -213,7 +213,8 @@ class Optimizer(Configurable):
         return 0.0
 
     def _slot(self, variable: Variable, name: str) -> Variable:
-        value = np.full(variable.shape, self.slot_start(name), np.float32)
+        # Computed, not copied from an array: large slots never lie in memory twice.
+        value = ops.full(variable.shape, _core.tensor(self.slot_start(name), dtype="float32"))
         slot = Variable(value, dtype="float32", trainable=False, name=name)
         slot.path = f"{self.name}/{variable.path.replace('/', '_')}_{name}"
         return slot

@@ -16,6 +16,9 @@ pub const ALIGN: usize = 64;
 /// From here on blocks are aligned to huge pages and ask for them.
 const HUGE: usize = 4 << 20;
 const HUGE_PAGE: usize = 2 << 20;
+/// From here on, up to `HUGE`, blocks are mappings of their own. Among the small things on the heap
+/// they would settle in the gaps that these need again, as for the next program that is compiled.
+const MAPPED: usize = 256 << 10;
 /// From here on a request is compared with the memory that is available.
 const CHECKED: usize = 64 << 20;
 /// Freed blocks of up to `SMALL` bytes are kept up to this many bytes in all, larger ones up to
@@ -190,8 +193,7 @@ impl Class {
                 }
             }
         }
-        // SAFETY: the layout's size is not zero.
-        let allocate = || NonNull::new(unsafe { alloc(self.layout()) });
+        let allocate = || self.ask();
         let again = || {
             CACHE.clear();
             allocate()
@@ -205,7 +207,30 @@ impl Class {
         Ok(block)
     }
 
+    fn is_mapped(self) -> bool {
+        cfg!(target_os = "linux") && (MAPPED..HUGE).contains(&self.bytes())
+    }
+
+    /// A block from the system, if it has one.
+    fn ask(self) -> Option<NonNull<u8>> {
+        #[cfg(target_os = "linux")]
+        if self.is_mapped() {
+            let (rights, kind) =
+                (libc::PROT_READ | libc::PROT_WRITE, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS);
+            // SAFETY: a new mapping, of whole pages as all classes of this size are.
+            let at = unsafe { libc::mmap(ptr::null_mut(), self.bytes(), rights, kind, -1, 0) };
+            return if at == libc::MAP_FAILED { None } else { NonNull::new(at.cast()) };
+        }
+        // SAFETY: the layout's size is not zero.
+        NonNull::new(unsafe { alloc(self.layout()) })
+    }
+
     unsafe fn free(self, block: NonNull<u8>) {
+        #[cfg(target_os = "linux")]
+        if self.is_mapped() {
+            libc::munmap(block.as_ptr().cast(), self.bytes());
+            return;
+        }
         dealloc(block.as_ptr(), self.layout());
     }
 }

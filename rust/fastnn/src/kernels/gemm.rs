@@ -32,6 +32,9 @@ const MC: usize = 96;
 const NC: usize = 512;
 /// Floats of B packed at a time, so that scratch stays bounded for any problem.
 const SLAB: usize = 4 << 20;
+/// The same beside an A of no more floats than that: both stay in L2, so A may be read once for each
+/// slab, and little scratch is needed.
+const NEAR: usize = 1 << 16;
 /// Below this many multiply-adds a product is not split over threads.
 const INLINE: usize = 1 << 19;
 /// Multiply-adds that are worth a task of their own.
@@ -129,7 +132,7 @@ pub unsafe fn gemm_on(isa: Isa, g: &Gemm, epilogue: Option<&dyn Epilogue>) {
     if g.m <= MC {
         return multiply(isa, g, None, 0, epilogue);
     }
-    let slab = (SLAB / g.k / NC * NC).max(NC);
+    let slab = slab(g.m, g.k, micro);
     for col in (0..g.n).step_by(slab) {
         let cols = slab.min(g.n - col);
         let mut room = scratch(cols.div_ceil(micro.nr) * micro.nr * g.k);
@@ -178,6 +181,12 @@ pub unsafe fn pack_all(isa: Isa, b: *const f32, transposed: bool, k: usize, n: u
     };
     let panels = Panels { ptr: dst, panel: nr * k, row: nr, padded: true };
     pack_panels(isa, &g, 0, n, &panels, dst);
+}
+
+/// Columns of B that are packed at a time.
+fn slab(m: usize, k: usize, micro: &Micro) -> usize {
+    let k = k.max(1);
+    if m * k <= NEAR { (NEAR / k / micro.nr).max(1) * micro.nr } else { (SLAB / k / NC * NC).max(NC) }
 }
 
 fn offset(p: *mut f32, by: usize) -> *mut f32 {

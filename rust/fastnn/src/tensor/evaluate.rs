@@ -105,6 +105,8 @@ impl Plan {
 pub(super) fn evaluate(target: &Tensor) -> Result<()> {
     let Some(pending) = target.pending() else { return Ok(()) };
     if pending.inputs.iter().any(Tensor::is_pending) {
+        // Its handles on the inputs would count as somebody else's.
+        drop(pending);
         evaluate_graph(target)
     } else {
         evaluate_op(target, &pending)

@@ -1,7 +1,7 @@
 //! F2. Batched matrix products as a maker of blocks: which product of the batch reads what, how many
 //! go to one thread, and in which bands of rows the blocks come.
 
-use super::{Gemm, Grid, Matrix, Micro, NC, SLAB, gemm, gemm_packed};
+use super::{Gemm, Grid, Matrix, Micro, gemm, gemm_packed, slab};
 use crate::kernels::{Blocked, Epilogue, Finishing};
 use crate::pool;
 use crate::shape::Shape;
@@ -206,7 +206,7 @@ impl Epilogue for Below<'_> {
 /// cut of the product is finer.
 pub(super) fn band(m: usize, n: usize, k: usize) -> usize {
     let micro = Micro::of(isa());
-    let slab = (SLAB / k.max(1) / NC * NC).max(NC);
+    let slab = slab(m, k, micro);
     let widths = [n, n.min(slab), if n > slab { n % slab } else { n }];
     let cut = |n: usize| Grid::new(m, n, k, micro).rows.min(Grid::whole_rows(m, n, k, micro).rows);
     let least = widths.into_iter().filter(|&n| n > 0).map(cut).min().unwrap_or(1);
