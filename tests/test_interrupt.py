@@ -233,3 +233,95 @@ def test_a_handler_that_does_not_raise_lets_the_call_go_on(mode):
     assert result["stopped"] is None
     assert result["handled"] == 1
     assert result["same"]
+
+
+# A step over wide layers: nearly all of it is products that overwrite weights. Ctrl-C comes at ten
+# moments of it, by one way of training after the other; then training goes on.
+WIDE = """
+import json, os, random, signal, sys, threading, time
+import numpy as np
+import fastnn
+from fastnn import layers
+
+width, rows = 1536, 256
+rng = np.random.default_rng(0)
+x = rng.normal(size=(rows, width)).astype(np.float32)
+y = rng.integers(0, 10, rows)
+
+def build():
+    fastnn.utils.set_random_seed(0)
+    model = fastnn.Sequential([
+        fastnn.Input((width,)), *(layers.Dense(width, activation="relu") for _ in range(3)),
+        layers.Dense(10, activation="softmax"),
+    ])
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+def endless():
+    while True:
+        yield x, y
+
+ways = {
+    "fit": lambda m: m.fit(x, y, batch_size=rows, epochs=1000, shuffle=False, verbose=0),
+    "generator": lambda m: m.fit(endless(), steps_per_epoch=1000, verbose=0),
+    "batch": lambda m: [m.train_on_batch(x, y) for _ in range(1000)],
+}
+
+def state(model):
+    return model.get_weights() + [v.numpy() for v in model.optimizer.variables]
+
+model = build()
+model.train_on_batch(x, y)
+start = time.monotonic()
+model.train_on_batch(x, y)
+took = time.monotonic() - start
+random.seed(int(sys.argv[1]))
+returned, waited = [], []
+for i in range(10):
+    sent = []
+    def send():
+        sent.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGINT)
+    timer = threading.Timer(took * (1 + random.random()), send)
+    timer.start()
+    try:
+        list(ways.values())[i % 3](model)
+    except KeyboardInterrupt:
+        returned.append(time.monotonic() - sent[0])
+    again = time.monotonic()
+    done = int(np.asarray(model.optimizer.iterations.numpy()))
+    waited.append(time.monotonic() - again)
+    timer.join()
+for _ in range(2):
+    model.train_on_batch(x, y)
+other = build()
+for _ in range(done + 2):
+    other.train_on_batch(x, y)
+same = all(np.array_equal(a, b) for a, b in zip(state(model), state(other), strict=True))
+print("RESULT", json.dumps({
+    "took": took, "returned": returned, "waited": waited, "done": done, "same": bool(same),
+}))
+if len(sys.argv) > 2:  # ends in the middle of a step, by the interrupt itself
+    threading.Timer(took * 1.6, os.kill, (os.getpid(), signal.SIGINT)).start()
+    ways["fit"](model)
+"""
+
+
+def test_ctrl_c_comes_back_at_any_moment_of_a_long_step_and_training_goes_on():
+    """What the step had begun to overwrite ends by itself; the weights are those of whole steps."""
+    run = subprocess.run(
+        [sys.executable, "-X", "faulthandler", "-c", WIDE, "7", "end"],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    found = [line for line in run.stdout.splitlines() if line.startswith("RESULT")]
+    assert found, run.stderr
+    result = json.loads(found[0][7:])
+    assert len(result["returned"]) == 10
+    assert result["same"], result
+    # Somebody who looked at the state right away had to wait: the call came back before the end.
+    assert max(result["waited"]) > 0.02 * result["took"], result
+    assert run.returncode == -signal.SIGINT, (run.returncode, run.stderr)
+    assert "KeyboardInterrupt" in run.stderr

@@ -5,10 +5,11 @@ use crate::error::{Fault, Result, data_error, enter};
 use crate::interpreter;
 use crate::tensor::PyTensor;
 use crate::variable::PyVariable;
+use fastnn::dim::Dim;
 use fastnn::error::Error;
 use fastnn::function::{Function, Values, truth_bytes};
 use fastnn::graph::{Arg, Ty};
-use fastnn::shape::DType;
+use fastnn::shape::{DType, Shape};
 use fastnn::tensor::{Recording, Storage, Tensor};
 use pyo3::prelude::*;
 use pyo3::types::{PyList, PyTuple};
@@ -22,6 +23,9 @@ const WORTH_DETACHING: u64 = 10_000;
 
 /// Short runs between two that are timed: looking at a clock twice costs some of them a twentieth.
 const UNTIMED: u32 = 15;
+
+/// After runs that took longer than this signals are looked for, in nanoseconds.
+const WORTH_A_LOOK: u64 = 10_000_000;
 
 /// A compiled function of placeholders: `Function(inputs, outputs, updates=[])`.
 ///
@@ -94,6 +98,10 @@ impl PyFunction {
         } else {
             interpreter::persist(py, || if quick { job() } else { interpreter::detach(py, job) })
         };
+        if self.function.updates() && self.last.load(Relaxed) > WORTH_A_LOOK {
+            // It may have come back for Ctrl-C before its end.
+            py.check_signals()?;
+        }
         if self.function.take_storm() {
             warn_of_storm(py, &self.function)?;
         }
@@ -178,6 +186,21 @@ impl PyFunction {
                 warn_of_storm(py, &self.function)?;
             }
             Ok(list)
+        })
+    }
+
+    /// Checks that arrays of these shapes can be given, without running anything. Raises ShapeError
+    /// where they do not fit the inputs or, all sizes known, each other.
+    fn check(&self, shapes: Vec<Vec<i64>>) -> PyResult<()> {
+        enter(|| {
+            let inputs = self.function.inputs();
+            let mut args: SmallVec<[Arg; 4]> = SmallVec::new();
+            for (at, shape) in shapes.iter().enumerate() {
+                let dims: Vec<Dim> = shape.iter().map(|&n| Dim::new(n)).collect();
+                let dtype = inputs.get(at).map_or(DType::F32, |input| input.ty.dtype);
+                args.push(Arg { ptr: std::ptr::null_mut(), ty: Ty { shape: Shape::new(&dims)?, dtype } });
+            }
+            Ok(self.function.check(&args)?)
         })
     }
 

@@ -3,14 +3,16 @@
 //! calls bind the caller's arrays and the variables and run. Thread-safe: a call without updates reads
 //! snapshots, a call with updates takes its variables out in one fixed order.
 
+use crate::buffer::Buffer;
 use crate::dim::{Binder, Bindings, Dim};
 use crate::error::{Error, Result, visible};
-use crate::exec::cpu::Arenas;
+use crate::exec::cpu::{Arenas, Ended, Keeper};
 use crate::graph::{Arg, Graph, Id, Ty};
 use crate::shape::{DType, Shape};
 use crate::sync::{self, Lock};
 use crate::tensor::{Plan, Shelf, Storage, Tensor, Variable, Versioned, WAITING, Walk};
 use smallvec::SmallVec;
+use std::any::Any;
 use std::collections::HashMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -326,6 +328,16 @@ impl Function {
         inputs.join(", ")
     }
 
+    /// Errors where arrays of these types do not fit the inputs or, with all sizes known, each
+    /// other; nothing is read or run.
+    pub fn check(&self, args: &[Arg]) -> Result<()> {
+        let bindings = self.bindings(args)?;
+        if self.plans.lock().iter().any(|(known, _)| *known == bindings) {
+            return Ok(());
+        }
+        self.graph.replay(&bindings).map(drop)
+    }
+
     /// The plan for these sizes, compiled if they are new.
     pub fn plan(&self, bindings: &Bindings) -> Result<Arc<Plan>> {
         {
@@ -383,7 +395,9 @@ impl Function {
     }
 
     /// Runs once on the given arrays and returns fresh results. Errors with `Interrupted` as
-    /// `Program::run` does; nothing has changed then, and the caller may call again.
+    /// `Program::run` does; nothing has changed then, and the caller may call again. A function
+    /// without results may return before its end when the host interrupts it: its variables are
+    /// there for others when it is done.
     ///
     /// # Safety
     /// Each argument points to the bytes of its type, aligned to its elements and readable until the
@@ -395,6 +409,9 @@ impl Function {
             session.set_input(slot, arg.ptr);
         }
         session.ready(&plan)?;
+        if plan.outputs().is_empty() {
+            return session.step(&plan, None).map(|_| Values::new());
+        }
         let results = plan.run(&session.pointers)?;
         Ok(plan.outputs().iter().copied().zip(results).collect())
     }
@@ -663,6 +680,20 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Runs a plan without results, which is bound. Where it ends as `Left`, the session has no
+    /// variables any more; a pause takes them again, once the run has given them back. `batch` is
+    /// memory that inputs were pointed at; all other inputs are the caller's.
+    ///
+    /// # Safety
+    /// As `Program::run`, of the inputs that were set.
+    pub(crate) unsafe fn step(&mut self, plan: &Arc<Plan>, batch: Option<&Batch>) -> Result<Ended> {
+        let pointers = std::mem::take(&mut self.pointers);
+        let mut leaving = Leaving { session: self, plan, batch };
+        let ended = plan.program().run_or_leave(&pointers, &mut leaving);
+        self.pointers = pointers;
+        ended
+    }
+
     /// Points an input at its memory for the next run.
     pub(crate) fn set_input(&mut self, slot: usize, memory: *mut u8) {
         self.pointers[slot] = memory;
@@ -704,6 +735,57 @@ impl<'a> Session<'a> {
 impl Drop for Session<'_> {
     fn drop(&mut self) {
         self.give_back();
+    }
+}
+
+/// Memory of a session's own for rows, one block per input; empty for inputs that are not in it.
+pub(crate) type Batch = Arc<Vec<Buffer>>;
+
+struct Leaving<'s, 'a> {
+    session: &'s mut Session<'a>,
+    plan: &'s Arc<Plan>,
+    batch: Option<&'s Batch>,
+}
+
+/// What a run that was left uses until its end.
+struct Left {
+    variables: Vec<Arc<Variable>>,
+    _held: SmallVec<[Option<Versioned>; 16]>,
+    _prepared: SmallVec<[Arc<Storage>; 8]>,
+    _captured: Vec<Arc<Storage>>,
+    _plan: Arc<Plan>,
+    _batch: Option<Batch>,
+}
+
+impl Drop for Left {
+    fn drop(&mut self) {
+        for variable in &self.variables {
+            variable.check_in();
+        }
+    }
+}
+
+impl Keeper for Leaving<'_, '_> {
+    fn is_lent(&self, slot: usize) -> bool {
+        let own = self.batch.and_then(|batch| batch.get(slot)).is_some_and(|block| block.bytes() > 0);
+        slot < self.session.function.inputs.len() && !own
+    }
+
+    fn hand_over(&mut self) -> Box<dyn Any + Send> {
+        let session = &mut *self.session;
+        let taken = std::mem::take(&mut session.taken);
+        let taken = session.function.variables[..taken].iter().filter(|b| b.updated);
+        session.bound = None;
+        let (held, prepared) = (std::mem::take(&mut session.held), std::mem::take(&mut session.prepared));
+        let variables = taken.map(|b| b.variable.clone()).collect();
+        Box::new(Left {
+            variables,
+            _held: held,
+            _prepared: prepared,
+            _captured: session.function.captured.clone(),
+            _plan: self.plan.clone(),
+            _batch: self.batch.cloned(),
+        })
     }
 }
 

@@ -41,6 +41,23 @@ pub fn set_interrupt(interrupt: Interrupt) {
     INTERRUPT.store(interrupt as *mut (), Release);
 }
 
+/// True when there is a host that may want work given up.
+#[must_use]
+pub fn can_be_interrupted() -> bool {
+    !INTERRUPT.load(Relaxed).is_null()
+}
+
+/// Asks the host whether it wants the work of this thread given up, for who waits anyway.
+#[must_use]
+pub fn asks_to_stop() -> bool {
+    let interrupt = INTERRUPT.load(Acquire);
+    if interrupt.is_null() || holds_lock() {
+        return false;
+    }
+    // SAFETY: only `set_interrupt` stores here, and it stores an `Interrupt`.
+    unsafe { std::mem::transmute::<*mut (), Interrupt>(interrupt)() }
+}
+
 /// Between two looks at the host while work is watched.
 const LOOK: Duration = Duration::from_millis(50);
 
@@ -70,13 +87,11 @@ pub fn is_interrupted() -> bool {
 #[cold]
 fn look(due: Instant) -> bool {
     let now = Instant::now();
-    let interrupt = INTERRUPT.load(Acquire);
-    if now < due || interrupt.is_null() || holds_lock() {
+    if now < due || holds_lock() {
         return false;
     }
     LOCAL.with(|l| l.look.set(Some(now + LOOK)));
-    // SAFETY: only `set_interrupt` stores here, and it stores an `Interrupt`.
-    unsafe { std::mem::transmute::<*mut (), Interrupt>(interrupt)() }
+    asks_to_stop()
 }
 
 /// Looks at a lock before a thread gives way to others.
@@ -645,7 +660,12 @@ impl Waiters {
 
 /// Sleeps until woken; sometimes earlier, so look again. Only within [`outside`].
 pub fn rest() {
-    thread::park_timeout(Duration::from_millis(100));
+    rest_for(Duration::from_millis(100));
+}
+
+/// As [`rest`], for this long at most.
+pub fn rest_for(at_most: Duration) {
+    thread::park_timeout(at_most);
 }
 
 /// Writes a line of debugging text to standard error, outside the host: a full pipe would block.

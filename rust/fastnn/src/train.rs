@@ -6,7 +6,8 @@
 use crate::buffer::Buffer;
 use crate::dim::{Bindings, Dim};
 use crate::error::{Error, Result};
-use crate::function::{Function, Session, Ticker, row_bytes, rows_of};
+use crate::exec::cpu::Ended;
+use crate::function::{Batch, Function, Session, Ticker, row_bytes, rows_of};
 use crate::graph::Arg;
 use crate::kernels::random::{Key, shuffle};
 use crate::pool;
@@ -90,8 +91,9 @@ struct Run<'a> {
     sizes: Bindings,
     rows: usize,
     order: Option<Vec<u32>>,
-    /// Where gathered batches go, one block per column.
-    gathered: Vec<Buffer>,
+    /// Where gathered batches go, one block per column, and where these begin.
+    gathered: Batch,
+    blocks: Vec<*mut u8>,
     full: Option<Arc<Plan>>,
     rest: Option<Arc<Plan>>,
     outputs: Vec<Buffer>,
@@ -128,10 +130,12 @@ impl Loop {
         };
         let columns = arrays.iter().enumerate().map(column).collect::<Result<Vec<_>>>()?;
         let batch = schedule.batch_size.min(rows);
-        let mut gathered = Vec::new();
+        let (mut gathered, mut blocks) = (Vec::new(), Vec::new());
         if schedule.seed.is_some() {
             for column in &columns {
-                gathered.push(Buffer::zeroed(batch * column.width)?);
+                let mut block = Buffer::zeroed(batch * column.width)?;
+                blocks.push(block.as_mut_ptr());
+                gathered.push(block);
             }
         }
         sizes.set(Dim::BATCH, batch.into());
@@ -148,7 +152,8 @@ impl Loop {
             sizes,
             rows,
             order,
-            gathered,
+            gathered: Arc::new(gathered),
+            blocks,
             full: None,
             rest: None,
             outputs,
@@ -208,16 +213,23 @@ impl Run<'_> {
             self.point(&mut session, start, n);
             let plan = self.plan(&step, n, batch)?;
             loop {
-                let done = session.ready(&plan).and_then(|()| {
-                    // SAFETY: inputs point to `n` rows, outputs have room for a batch, and the
-                    // session has the variables.
-                    unsafe { plan.program().run(&session.pointers, &outputs) }
+                // SAFETY: inputs point to `n` rows, outputs have room for a batch, and the session
+                // has the variables.
+                let done = session.ready(&plan).and_then(|()| unsafe {
+                    if outputs.is_empty() {
+                        session.step(&plan, self.order.as_ref().map(|_| &self.gathered))
+                    } else {
+                        plan.program().run(&session.pointers, &outputs).map(|()| Ended::Done)
+                    }
                 });
                 match done {
                     // A step that was given up has changed nothing; unless the observer stops the
                     // run, it is made from its beginning.
                     Err(Error::Interrupted) => session.pause(|| observer.tick())?,
-                    done => break done?,
+                    // One that was left is made. The pause ends when it has given the variables back;
+                    // then nobody reads the batch any more either.
+                    Ok(Ended::Left) => break session.pause(|| observer.tick())?,
+                    done => break done.map(drop)?,
                 }
             }
             if observer.wants_batches() {
@@ -267,7 +279,7 @@ impl Run<'_> {
         for (slot, column) in self.columns.iter().enumerate() {
             let memory = match &self.order {
                 Some(order) if column.width > 0 => {
-                    let to = self.gathered[slot].as_mut_ptr();
+                    let to = self.blocks[slot];
                     // SAFETY: `to` has room for a batch of rows, and every index is below the rows
                     // that the array was checked to have.
                     unsafe { gather(to, column, &order[start..start + n]) };

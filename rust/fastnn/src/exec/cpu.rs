@@ -7,6 +7,7 @@ mod build;
 mod head;
 mod lines;
 mod packed;
+mod rest;
 mod scan;
 mod step;
 pub mod table;
@@ -22,12 +23,14 @@ use crate::passes::{self, fuse, verify};
 use crate::pool;
 use crate::sync::{self, Slot};
 pub use arena::Arenas;
+pub use rest::{Ended, Keeper};
 use std::borrow::Cow;
 use std::cell::Cell;
+use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 use step::{Memory, Step};
 use undo::Undo;
@@ -41,6 +44,11 @@ const WARM: usize = 9;
 
 /// A program that has once run in less needs no watching: it is over before anybody would notice.
 const BRIEF: Duration = Duration::from_millis(5);
+
+/// Nanoseconds: a rest that takes less may keep its caller.
+const SHORT: u64 = 40_000_000;
+/// Bytes of the caller's arrays that are copied before the rest of a run whose length is not known.
+const COPIED: u64 = 64 << 20;
 
 /// Does the comma-separated `FASTNN_DEBUG` name this printout (`graph`, `plan` or `time`)?
 fn debug(what: &str) -> bool {
@@ -64,9 +72,22 @@ pub struct Program {
     undo: Undo,
     /// True once a run took less than `BRIEF`.
     brief: AtomicBool,
+    /// What the steps that cannot be given up read of the inputs: slots and bytes.
+    late_reads: Vec<(usize, usize)>,
+    /// How long these steps took the last time, in nanoseconds; 0 when it is not known.
+    rest: AtomicU64,
     /// Counted only under `FASTNN_DEBUG=time`.
     runs: Option<AtomicUsize>,
 }
+
+/// The inputs of a rest that runs apart, with copies of those that its caller only lends.
+struct Given {
+    inputs: Vec<*mut u8>,
+    _own: Vec<Buffer>,
+}
+
+// SAFETY: one run at a time reads and writes what the pointers are to, on whichever thread.
+unsafe impl Send for Given {}
 
 /// The graph ready to be fused, if there is room for the passes: some kilobytes a node, in small pieces.
 fn simplified(graph: &Graph) -> Result<Graph> {
@@ -125,10 +146,17 @@ impl Program {
         let undo = Undo::of(graph, &steps);
         // Loops work behind the values of this program.
         let behind = steps.iter().map(Step::scratch).max().unwrap_or(0);
+        let late = steps[undo.until()..].iter().flat_map(Step::reads);
+        let late = late.chain(plan.copies.iter().map(|(from, _, _)| *from));
+        let slots: BTreeSet<usize> =
+            late.filter_map(|loc| if let Loc::Input(slot) = loc { Some(slot) } else { None }).collect();
+        let late_reads = slots.into_iter().map(|slot| (slot, graph.ty(graph.inputs[slot]).bytes())).collect();
         let program = Program {
             steps,
             undo,
             brief: AtomicBool::new(false),
+            late_reads,
+            rest: AtomicU64::new(0),
             copies: plan.copies,
             constants,
             arena: plan.arena + behind,
@@ -157,6 +185,25 @@ impl Program {
     /// their elements; outputs and
     /// updated inputs overlap nothing else; nobody writes the inputs meanwhile.
     pub unsafe fn run(&self, inputs: &[*mut u8], outputs: &[*mut u8]) -> Result<()> {
+        self.run_for(inputs, outputs, None).map(drop)
+    }
+
+    /// As [`Program::run`], of a program without outputs. Where the host wants the work given up and
+    /// that can be done no more, the run is left to itself, with what `keeper` hands over.
+    ///
+    /// # Safety
+    /// As [`Program::run`]; inputs that are not lent, and the program, live as long as what
+    /// `keeper` hands over.
+    pub unsafe fn run_or_leave(&self, inputs: &[*mut u8], keeper: &mut dyn Keeper) -> Result<Ended> {
+        self.run_for(inputs, &[], Some(keeper))
+    }
+
+    unsafe fn run_for(
+        &self,
+        inputs: &[*mut u8],
+        outputs: &[*mut u8],
+        keeper: Option<&mut dyn Keeper>,
+    ) -> Result<Ended> {
         if inputs.len() != self.inputs || outputs.len() != self.outputs {
             return Err(Error::Internal(format!(
                 "a program of {} inputs and {} outputs was given {} and {}",
@@ -169,29 +216,16 @@ impl Program {
         if let Some(runs) = &self.runs
             && runs.fetch_add(1, Relaxed) == WARM
         {
-            return self.report(inputs, outputs);
+            return self.report(inputs, outputs).map(|()| Ended::Done);
         }
         let mut arena = self.arenas.take(self.arena)?;
-        let memory = Memory {
-            arena: arena.as_mut().map_or(std::ptr::null_mut(), Buffer::as_mut_ptr),
-            inputs,
-            outputs,
-            constants: &self.constants,
-        };
-        let brief = self.brief.load(Relaxed);
-        let result = if brief { self.run_steps(&memory, 0) } else { self.run_watched(&memory) };
-        if result.is_ok() {
-            for &(from, to, n) in &self.copies {
-                std::ptr::copy(memory.at(from), memory.at(to), n);
-            }
-        }
-        if self.repeated.load(Relaxed) {
-            if let Some(arena) = arena {
-                self.arenas.give(arena);
-            }
+        let memory = self.memory(&mut arena, inputs, outputs);
+        let result = if self.brief.load(Relaxed) {
+            self.run_from(0, &memory).map(|()| Ended::Done)
         } else {
-            self.repeated.store(true, Relaxed);
-        }
+            self.run_watched(&memory, &mut arena, keeper)
+        };
+        self.put_away(arena);
         result
     }
 
@@ -200,20 +234,45 @@ impl Program {
     /// # Safety
     /// As [`Program::run`]; the arena has `self.arena` bytes for this run alone.
     unsafe fn run_inside(&self, arena: *mut u8, inputs: &[*mut u8], outputs: &[*mut u8]) -> Result<()> {
-        let memory = Memory { arena, inputs, outputs, constants: &self.constants };
-        self.run_steps(&memory, 0)?;
+        self.run_from(0, &Memory { arena, inputs, outputs, constants: &self.constants })
+    }
+
+    fn memory<'a>(
+        &'a self,
+        arena: &mut Option<Buffer>,
+        inputs: &'a [*mut u8],
+        outputs: &'a [*mut u8],
+    ) -> Memory<'a> {
+        let arena = arena.as_mut().map_or(std::ptr::null_mut(), Buffer::as_mut_ptr);
+        Memory { arena, inputs, outputs, constants: &self.constants }
+    }
+
+    fn put_away(&self, arena: Option<Buffer>) {
+        if let Some(arena) = arena {
+            if self.repeated.load(Relaxed) {
+                self.arenas.give(arena);
+            } else {
+                self.repeated.store(true, Relaxed);
+            }
+        }
+    }
+
+    /// Runs the steps from this one on, and the copies at the end.
+    unsafe fn run_from(&self, step: usize, memory: &Memory<'_>) -> Result<()> {
+        self.steps[step..].iter().try_for_each(|step| step.run(memory))?;
         for &(from, to, n) in &self.copies {
             std::ptr::copy(memory.at(from), memory.at(to), n);
         }
         Ok(())
     }
 
-    unsafe fn run_steps(&self, memory: &Memory<'_>, from: usize) -> Result<()> {
-        self.steps[from..].iter().try_for_each(|step| step.run(memory))
-    }
-
     /// Runs the steps so that they can be given up, as long as state can be put back.
-    unsafe fn run_watched(&self, memory: &Memory<'_>) -> Result<()> {
+    unsafe fn run_watched(
+        &self,
+        memory: &Memory<'_>,
+        arena: &mut Option<Buffer>,
+        keeper: Option<&mut dyn Keeper>,
+    ) -> Result<Ended> {
         let start = Instant::now();
         let mut saved = self.undo.room()?;
         let until = self.undo.until();
@@ -235,11 +294,58 @@ impl Program {
             }
             Err(payload) => resume_unwind(payload),
         }
-        self.run_steps(memory, until)?;
+        let ended = match keeper {
+            Some(keeper) if until < self.steps.len() && sync::can_be_interrupted() => {
+                self.run_apart(memory, arena, keeper)?
+            }
+            _ => None,
+        };
+        let ended = match ended {
+            Some(ended) => ended,
+            None => self.run_rest(memory).map(|()| Ended::Done)?,
+        };
         if start.elapsed() < BRIEF {
             self.brief.store(true, Relaxed);
         }
+        Ok(ended)
+    }
+
+    unsafe fn run_rest(&self, memory: &Memory<'_>) -> Result<()> {
+        let start = Instant::now();
+        self.run_from(self.undo.until(), memory)?;
+        self.rest.store(start.elapsed().as_nanos().max(1) as u64, Relaxed);
         Ok(())
+    }
+
+    /// Runs the rest on a thread that the caller may leave; `None` where that is not worth it.
+    unsafe fn run_apart(
+        &self,
+        memory: &Memory<'_>,
+        arena: &mut Option<Buffer>,
+        keeper: &mut dyn Keeper,
+    ) -> Result<Option<Ended>> {
+        let took = self.rest.load(Relaxed);
+        let lent: Vec<_> = self.late_reads.iter().filter(|(slot, _)| keeper.is_lent(*slot)).collect();
+        // Four bytes a nanosecond: no more than a hundredth of the rest goes into copies.
+        let most = if took == 0 { COPIED } else { took / 25 };
+        let bytes: u64 = lent.iter().map(|(_, bytes)| *bytes as u64).sum();
+        if (took != 0 && took < SHORT) || bytes > most {
+            return Ok(None);
+        }
+        let mut own = Vec::new();
+        let mut inputs = memory.inputs.to_vec();
+        for &&(slot, bytes) in &lent {
+            let mut copy = Buffer::uninit(bytes)?;
+            std::ptr::copy_nonoverlapping(inputs[slot].cast_const(), copy.as_mut_ptr(), bytes);
+            inputs[slot] = copy.as_mut_ptr();
+            own.push(copy);
+        }
+        let given = Given { inputs, _own: own };
+        let work = move |arena: &mut Option<Buffer>| {
+            let given = given;
+            self.run_rest(&self.memory(arena, &given.inputs, &[]))
+        };
+        rest::run(arena, keeper, work, |arena| self.put_away(arena))
     }
 
     /// Runs the program once and says how long each step took, in seconds, in the order of the

@@ -120,6 +120,11 @@ impl Loop {
         512 + self.program.bytes()
     }
 
+    pub(super) fn reads(&self) -> Vec<Loc> {
+        let slices = self.slices.iter().map(|(loc, _)| *loc);
+        self.carries.iter().map(|c| c.first).chain(slices).chain(self.shared.iter().copied()).collect()
+    }
+
     pub(super) fn writes(&self) -> Vec<Loc> {
         let given = self.given.iter().map(|(loc, ..)| *loc);
         self.carries.iter().filter_map(|c| c.last).chain(given).collect()

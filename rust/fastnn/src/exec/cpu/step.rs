@@ -150,6 +150,30 @@ impl Step {
         512 + group.map_or(0, |group| group.program.bytes())
     }
 
+    /// Where the step reads.
+    pub(super) fn reads(&self) -> Vec<Loc> {
+        let of = |group: &Group| {
+            let at = |port: &Port| if let Port::At(loc, _) = port { Some(*loc) } else { None };
+            group.inputs.iter().filter_map(at).collect::<Vec<_>>()
+        };
+        match self {
+            Step::Tile(group) => of(group),
+            Step::Head(head) => {
+                let mut all = head.epilogue.as_ref().map(of).unwrap_or_default();
+                all.extend(&head.inputs);
+                all.extend(head.bias);
+                all
+            }
+            Step::Reduce { feed, .. } => match feed {
+                Feed::Group(group, _) => of(group),
+                Feed::Memory(loc) => vec![*loc],
+            },
+            Step::Kernel { inputs, .. } => inputs.iter().map(|(loc, _)| *loc).collect(),
+            Step::Copy { src, .. } => vec![*src],
+            Step::Scan(each) => each.reads(),
+        }
+    }
+
     /// Where the step writes.
     pub(super) fn writes(&self) -> Vec<Loc> {
         let of = |group: &Group| group.outputs.iter().flatten().copied().collect::<Vec<_>>();
