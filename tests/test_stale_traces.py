@@ -236,11 +236,11 @@ def test_nothing_is_traced_twice_when_nothing_changes(monkeypatch):
     work()
     made = []
     monkeypatch.setattr(type(model), "_trace", lambda *a: made.append(a) or 1 / 0)
-    programs = list(model._predictors._held)
+    programs = model._predictors.keys()
     for _ in range(3):
         work()
     assert not made
-    assert list(model._predictors._held) == programs
+    assert model._predictors.keys() == programs
 
 
 def test_an_attribute_that_is_not_a_number_is_no_reason_to_trace_again():

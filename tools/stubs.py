@@ -65,6 +65,8 @@ PARAMETERS = {
 # The same name means something else here.
 EXCEPTIONS = {
     "Dim.named.name": "str",
+    "Function.check.shapes": "Sequence[Sequence[int]]",
+    "SizeGuards.__new__.sizes": "dict[str, int]", "SizeGuards.hold.sizes": "dict[str, int]",
     "Tensor.astype.dtype": "str",
     "Tensor.reshape.shape": "int | Dim | None | Sequence[int | Dim | None]",
     "Tensor.__array__.dtype": "Any", "Variable.__array__.dtype": "Any",
@@ -79,6 +81,7 @@ EXCEPTIONS = {
 }  # fmt: skip
 # Types of results and properties.
 RESULTS = {
+    "Function.check": "None", "SizeGuards.hold": "bool",
     "Dim.bind": "Any", "Dim.named": "Dim", "Dim.names": "list[str]",
     "Function.inputs": "list[str]", "Function.steps": "str",
     "Function.predict": "list[NDArray[Any]]",
@@ -113,6 +116,7 @@ COMPARISONS = ("__eq__", "__ne__", "__lt__", "__le__", "__gt__", "__ge__")
 SPECIAL = {
     "__array__": "NDArray[Any]", "__dlpack__": "Any", "__dlpack_device__": "tuple[int, int]",
     "__len__": "int", "__bool__": "bool", "__int__": "int", "__float__": "float",
+    "__enter__": "None",
     "__index__": "int", "__hash__": "int", "__iter__": "Iterator[Tensor]",
 }  # fmt: skip
 QUIET = {"__doc__", "__module__", "__repr__", "__reduce__", "__new__"}
@@ -221,6 +225,8 @@ def special(cls: type, name: str) -> str:
         return f"{INDENT}def {name}(self) -> Self: ...\n"
     if name in ("__pow__", "__rpow__"):
         return f"{INDENT}def {name}(self, other: Any, mod: Any = None, /) -> {gives}: ...\n"
+    if name == "__exit__":
+        return f"{INDENT}def {name}(self, kind: Any, error: Any, trace: Any, /) -> None: ...\n"
     if name == "__call__":
         return f"{INDENT}def __call__(self, *arrays: Any) -> Any: ...\n"
     if name == "__getitem__":

@@ -96,6 +96,8 @@ class Function:
     """A compiled function of placeholders: `Function(inputs, outputs, updates=[])`."""
     def __new__(cls, inputs: Sequence[Tensor], outputs: Sequence[Tensor], updates: Sequence[tuple[Variable, Tensor]] | None = None) -> Self: ...
     def __call__(self, *arrays: Any) -> Any: ...
+    def check(self, shapes: Sequence[Sequence[int]]) -> None:
+        """Checks that arrays of these shapes can be given, without running anything. Raises ShapeError where they do not fit the inputs or, all sizes known, each other."""
     @property
     def inputs(self) -> list[str]:
         """Names, shapes and types of the inputs."""
@@ -179,6 +181,16 @@ class Recording:
         """Records no more; what was recorded stays until `close`."""
     def watch(self, y: Tensor) -> None:
         """Records what is computed from this tensor."""
+
+@final
+class SizeGuards:
+    """The sizes that open axes have in the data at hand, for the length of a trace."""
+    def __new__(cls, sizes: dict[str, int]) -> Self: ...
+    def __enter__(self) -> None: ...
+    def __exit__(self, kind: Any, error: Any, trace: Any, /) -> None: ...
+    def __len__(self) -> int: ...
+    def hold(self, sizes: dict[str, int]) -> bool:
+        """Whether everything that was read is so for these sizes too."""
 
 @final
 class Tensor:

@@ -34,8 +34,8 @@ class Recent:
         """Holds a value, and forgets the least recently used one when there are too many."""
         self._held[key] = [value, next(_clock)]
         while len(self._held) > self.size:
-            held = self._held.copy()
-            oldest = min(held, key=lambda key: held[key][1])
+            # By items: hashing a key may take long.
+            oldest, _ = min(self._held.copy().items(), key=lambda held: held[1][1])
             self._held.pop(oldest, None)
 
     def clear(self) -> None:

@@ -215,8 +215,7 @@ def _inference(model: Any) -> Any:
     ]
     graph = getattr(model, "_layer_graph", None)
     structure = graph.inputs if graph else model.inputs[0] if len(arrays) == 1 else arrays
-    function, _ = model._predict_function(tree.pack(structure, arrays))
-    return function
+    return model._inference(tree.pack(structure, arrays))[0]
 
 
 def save_model(

@@ -1,4 +1,4 @@
-"""Steps and predictions, traced once per shape of the data. Depends on `_core`, `variables`."""
+"""Steps and predictions, traced for all sizes of the data. Depends on `traces`, `variables`."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base import tree
-from fastnn.base.recent import Recent
 from fastnn.data.batches import pack
 from fastnn.layers.base.layer import Layer
 from fastnn.metrics.metric import metric_variables
 from fastnn.tracing.call_context import CallContext
 from fastnn.tracing.fingerprint import fingerprint
 from fastnn.tracing.symbolic import value_of
+from fastnn.tracing.traces import Pattern, Traces, value_in
 from fastnn.tracing.variables import Scope, Variable, current_scope, structure_version
 from fastnn.training.diagnostics import batch_is_open
 from fastnn.training.program import Program, keep
 
 __all__ = ["KEPT_PREDICTORS", "KEPT_STEPS", "Tracing", "gradients"]
 
-#: How many compiled steps and predictors a model keeps: one per shape of the data, batch aside.
+#: How many traced steps and predictors a model keeps; one serves all sizes where the layers allow.
 KEPT_STEPS, KEPT_PREDICTORS = 32, 16
 
 #: What `model(x)` and `predict` run on one plain array: the shape of a row, the structure version
@@ -45,8 +45,8 @@ class Tracing:
     _shortcut: Shortcut = NO_SHORTCUT
 
     def _init_traces(self) -> None:
-        self._programs: Recent = Recent(KEPT_STEPS)
-        self._predictors: Recent = Recent(KEPT_PREDICTORS)
+        self._programs: Traces = Traces(KEPT_STEPS)
+        self._predictors: Traces = Traces(KEPT_PREDICTORS)
         self._shortcut = NO_SHORTCUT
         self._shortcut_of: Any = None
         #: The structure version at which the fingerprint was last taken, -1 where a value in it can
@@ -94,20 +94,27 @@ class Tracing:
         return True
 
     def _program(self, kind: str, data: tuple[Any, Any, Any]) -> Program:
-        x, y, w = data
-        key = (kind, _tree_key(x), _tree_key(y), _tree_key(w), self._signature(True))
-        program: Program | None = self._programs.find(key)
+        exact = ((kind, *map(_tree_key, data)), self._signature(True))
+        program: Program | None = self._programs.find(exact)
         if program is None:
-            program = self._trace(kind, data)
-            key = (*key[:4], self._signature(True))
-            self._programs.keep(key, program)
+            leaves = [a for part in data for a in tree.flatten(part)]
+            program = self._programs.make(
+                exact,
+                (kind, *map(_form, data)),
+                leaves,
+                lambda: self._first_pattern(*data),
+                lambda shapes: self._trace(kind, data, shapes),
+                lambda: self._signature(True),
+            )
         return program
 
-    def _trace(self, kind: str, data: tuple[Any, Any, Any]) -> Program:
+    def _trace(
+        self, kind: str, data: tuple[Any, Any, Any], shapes: Any
+    ) -> tuple[_core.Function, Program]:
         feeds: list[Tensor] = []
 
         def stand_in(a: Any) -> Tensor:
-            feed = _core.placeholder((None, *a.shape[1:]), dtype=str(a.dtype))
+            feed = _core.placeholder((None, *shapes[len(feeds)]), dtype=str(a.dtype))
             feeds.append(feed)
             return feed
 
@@ -131,12 +138,44 @@ class Tracing:
                 else:
                     values[name] = keep(name, value, updates)
         step = _core.Function(feeds, [], updates)
-        return Program(step, values, reset, vectors, found)
+        return step, Program(step, values, reset, vectors, found)
 
-    def _feed_shapes(self, x: Any) -> list[tuple[Any, ...]]:
-        """What a trace is made for: the sizes of the leaves of `x`, open where the model's are."""
+    def _first_pattern(self, x: Any, y: Any, w: Any) -> Pattern:
+        """Open where the model's inputs are, and in targets and weights where its outputs are."""
+        given = self._input_sizes(x)
+        pattern = Pattern(given)
+        found = pattern.sizes(tree.flatten(x)) if pattern.is_open else None
+        for part in (y, w):
+            given += [
+                [_shared(d, n, found) for d, n in zip(sizes, a.shape[1:], strict=True)]
+                for a, sizes in zip(tree.flatten(part), self._output_sizes_of(part), strict=True)
+            ]
+        return Pattern(given)
+
+    def _output_sizes_of(self, part: Any) -> list[list[Any]]:
+        """Per leaf of targets or weights, the sizes of the output that it belongs to, as known."""
+        leaves = tree.flatten(part)
+        unknown = [list(a.shape[1:]) for a in leaves]
+        names = getattr(self, "output_names", None)
+        outputs = getattr(self, "outputs", None) if names else None
+        if not names or not outputs:
+            return unknown
+        if isinstance(part, dict) and set(part) <= set(names):
+            by_name = dict(zip(names, outputs, strict=True))
+            outputs = tree.flatten({n: by_name[n] for n in part if part[n] is not None})
+        elif len(leaves) == 1:
+            outputs = outputs[:1]
+        if len(outputs) != len(leaves):
+            return unknown
+        return [
+            [*list(out.spec.shape[1:])[: a.ndim - 1], *a.shape[max(len(out.shape), 1) :]]
+            for a, out in zip(leaves, outputs, strict=True)
+        ]
+
+    def _input_sizes(self, x: Any) -> list[list[Any]]:
+        """The sizes of the leaves of `x` after the batch, open where the model's are."""
         leaves = tree.flatten(x)
-        given = [(None, *a.shape[1:]) for a in leaves]
+        given = [list(a.shape[1:]) for a in leaves]
         names = getattr(self, "input_names", None)
         specs = getattr(self, "inputs", None) if names else None
         if not names or not specs or len(specs) != len(leaves):
@@ -149,38 +188,49 @@ class Tracing:
             wanted = spec.spec.shape
             if len(wanted) == a.ndim:
                 inner = zip(wanted[1:], a.shape[1:], strict=True)
-                given[at] = (None, *(n if isinstance(d, int) else d for d, n in inner))
+                given[at] = [n if isinstance(d, int) else d for d, n in inner]
         return given
 
     def _predict_function(self, x: Any) -> tuple[_core.Function, Any]:
-        shapes = self._feed_shapes(x)
-        sizes = tuple(tuple(str(d) for d in shape) for shape in shapes)
-        kinds = tuple(a.dtype.char for a in tree.flatten(x))
-        nesting = None if isinstance(x, np.ndarray) else tree.structure(x)
-        key = ((nesting, sizes, kinds), self._signature())
-        found = self._predictors.find(key)
-        if found is not None:
-            return found  # type: ignore[no-any-return]
+        exact = (("predict", _tree_key(x)), self._signature())
+        found = self._predictors.find(exact)
+        if found is None:
+            found = self._predictors.make(
+                exact,
+                ("predict", _form(x)),
+                tree.flatten(x),
+                lambda: Pattern(self._input_sizes(x)),
+                lambda shapes: self._trace_prediction(x, shapes),
+                self._signature,
+            )
+        return found  # type: ignore[no-any-return]
+
+    def _trace_prediction(self, x: Any, shapes: Any) -> tuple[_core.Function, Any]:
+        function, out, scope = self._inference(x, shapes)
+        plain = len(function.inputs) == 1 and isinstance(out, Tensor)
+        if plain and function.inputs[0][2] == "float32" and not scope.updates():
+            whole = not scope.losses and self._callable_fast()  # type: ignore[attr-defined]
+            shape = tree.flatten(x)[0].shape
+            self._shortcut_of = self._signature()  # a first call may have built layers
+            self._shortcut = (tuple(shape[1:]), self._signature_at[0], function, whole)
+        return function, (function, out)
+
+    def _inference(
+        self, x: Any, shapes: Sequence[Sequence[Any]] | None = None
+    ) -> tuple[_core.Function, Any, Scope]:
+        """The graph of a prediction for these inner sizes, or for all that inputs leave open."""
+        sizes = Pattern(self._input_sizes(x)).shapes if shapes is None else shapes
         feeds: list[Tensor] = []
 
         def stand_in(a: Any) -> Tensor:
-            feed = _core.placeholder(shapes[len(feeds)], dtype=str(a.dtype))
+            feed = _core.placeholder((None, *sizes[len(feeds)]), dtype=str(a.dtype))
             feeds.append(feed)
             return feed
 
         inputs = tree.map_structure(stand_in, x)
         with Scope(training=False) as scope, CallContext(False):
             out = self.predict_step(pack(inputs))
-        function = _core.Function(feeds, tree.flatten(out), scope.updates())
-        key = (key[0], self._signature())  # a first call may have built layers
-        self._predictors.keep(key, (function, out))
-        plain = len(feeds) == 1 and isinstance(out, Tensor) and feeds[0].dtype == "float32"
-        if plain and not scope.updates():
-            shape = tree.flatten(x)[0].shape
-            whole = not scope.losses and self._callable_fast()  # type: ignore[attr-defined]
-            self._shortcut = (tuple(shape[1:]), self._signature_at[0], function, whole)
-            self._shortcut_of = key[1]
-        return function, out
+        return _core.Function(feeds, tree.flatten(out), scope.updates()), out, scope
 
     def _forget_traces(self) -> None:
         self._programs.clear()
@@ -203,6 +253,20 @@ def _tree_key(t: Any) -> Any:
         return None
     leaves = tuple((a.shape[1:], a.dtype.char) for a in tree.flatten(t))
     return (tree.structure(t), leaves)
+
+
+def _form(t: Any) -> Any:
+    """All that a trace depends on but the sizes: structure, axes, types."""
+    if t.__class__ is np.ndarray:
+        return (t.ndim, t.dtype.char)
+    if t is None:
+        return None
+    return (tree.structure(t), tuple((a.ndim, a.dtype.char) for a in tree.flatten(t)))
+
+
+def _shared(d: Any, n: int, sizes: dict[str, int] | None) -> Any:
+    """The open size of an output for an axis of its targets, where they agree on it."""
+    return n if isinstance(d, int) or sizes is None or value_in(d, sizes) != n else d
 
 
 def _holds_updates(metric: Any, scope: Scope) -> bool:

@@ -13,14 +13,115 @@ use pyo3::exceptions::{PyTypeError, PyZeroDivisionError};
 use pyo3::prelude::*;
 use pyo3::pyclass::CompareOp;
 use pyo3::types::PyDict;
+use std::cell::RefCell;
+use std::sync::Arc;
 
 /// A size that inputs leave open: `batch`, `time`, or what is computed from such sizes.
 ///
 /// It comes from `ops.shape(x)` and from `x.shape` inside a traced step, and goes into shapes:
 /// `ops.reshape(x, (-1, 2 * n))`. With tensors and floats it computes as an int32 scalar. It equals
-/// None, which is how Keras writes an open size, and has no value until data is there.
+/// None, which is how Keras writes an open size, and has no value until data is there; while a
+/// step is traced with data (`SizeGuards`), it may be read.
 #[pyclass(frozen, name = "Dim", module = "fastnn._core")]
 pub(crate) struct PyDim(pub(crate) Dim);
+
+/// What somebody concluded from a size: `away` compared with 0 is, or is not, as `how` says.
+struct Guard {
+    away: Dim,
+    how: CompareOp,
+    holds: bool,
+}
+
+impl Guard {
+    /// Whether the conclusion is right for other sizes.
+    fn is_right(&self, sizes: &Bindings) -> bool {
+        let away = Binder::new(sizes).bind(self.away).ok().and_then(Dim::known);
+        away.is_some_and(|away| self.how.matches(away.cmp(&0)) == self.holds)
+    }
+}
+
+/// The sizes of the data that a step is traced with, and what the trace concluded from them.
+struct Read {
+    sizes: Bindings,
+    guards: Lock<Vec<Guard>>,
+}
+
+impl Read {
+    fn number(&self, dim: Dim) -> Option<i64> {
+        Binder::new(&self.sizes).bind(dim).ok()?.known()
+    }
+
+    /// How `away` compares with 0; noted down.
+    fn compare(&self, away: Dim, how: CompareOp) -> Option<bool> {
+        let holds = how.matches(self.number(away)?.cmp(&0));
+        let mut guards = self.guards.lock();
+        let known = |g: &Guard| (g.away, g.how as u8, g.holds) == (away, how as u8, holds);
+        if !guards.iter().any(known) {
+            guards.push(Guard { away, how, holds });
+        }
+        Some(holds)
+    }
+}
+
+thread_local! {
+    /// Of the traces under way on this thread, the innermost last.
+    static READ: RefCell<Vec<Arc<Read>>> = const { RefCell::new(Vec::new()) };
+}
+
+fn reading() -> Option<Arc<Read>> {
+    READ.with(|read| read.borrow().last().cloned())
+}
+
+/// The sizes that open axes have in the data at hand, for the length of a trace.
+///
+/// `with guards:` lets code that reads a size as a number have it, by `int(n)`, `range(n)` or
+/// `n > 3`. What it was told is noted down: the trace serves the sizes for which all of it is so.
+#[pyclass(frozen, name = "SizeGuards", module = "fastnn._core")]
+pub(crate) struct PySizeGuards(Arc<Read>);
+
+/// Sizes by name.
+fn bindings(sizes: &Bound<'_, PyDict>) -> PyResult<Bindings> {
+    let mut bindings = Bindings::new();
+    for (name, size) in sizes {
+        let Some(size) = size_from(&size) else {
+            return Err(PyTypeError::new_err(format!(
+                "a size is a {}\n  hint: whole numbers and sizes of tensors",
+                kind_of(&size)
+            )));
+        };
+        bindings.set(Dim::symbol(&name.extract::<String>()?), size);
+    }
+    Ok(bindings)
+}
+
+#[pymethods]
+impl PySizeGuards {
+    /// `sizes` is a dict from the names of sizes to whole numbers.
+    #[new]
+    fn new(sizes: &Bound<'_, PyDict>) -> PyResult<PySizeGuards> {
+        Ok(PySizeGuards(Arc::new(Read { sizes: bindings(sizes)?, guards: Lock::new(Vec::new()) })))
+    }
+
+    fn __enter__(&self) {
+        READ.with(|read| read.borrow_mut().push(self.0.clone()));
+    }
+
+    fn __exit__(&self, kind: &Bound<'_, PyAny>, error: &Bound<'_, PyAny>, trace: &Bound<'_, PyAny>) {
+        let _ = (kind, error, trace);
+        READ.with(|read| read.borrow_mut().pop());
+    }
+
+    /// Whether everything that was read is so for these sizes too.
+    fn hold(&self, sizes: &Bound<'_, PyDict>) -> PyResult<bool> {
+        let sizes = bindings(sizes)?;
+        Ok(self.0.guards.lock().iter().all(|guard| guard.is_right(&sizes)))
+    }
+
+    /// How many conclusions were noted.
+    fn __len__(&self) -> usize {
+        self.0.guards.lock().len()
+    }
+}
 
 /// A size for Python: an integer where it is known.
 pub(crate) fn size_object<'py>(py: Python<'py>, dim: Dim) -> PyResult<Bound<'py, PyAny>> {
@@ -70,6 +171,29 @@ pub(crate) fn fresh(axis: usize, rank: usize) -> Dim {
 }
 
 impl PyDim {
+    /// The number that it is in the data of the trace under way, which then serves no other.
+    fn number(&self, use_: &str) -> PyResult<i64> {
+        let read = reading();
+        let number = read.as_ref().and_then(|read| read.number(self.0));
+        let (Some(read), Some(number)) = (read, number) else { return Err(self.refused(use_)) };
+        read.compare(self.0 - Dim::new(number), CompareOp::Eq);
+        Ok(number)
+    }
+
+    /// Whether it equals another size: `None` is any open one. Where that depends on the data, the
+    /// data of the trace under way decides, if there is one.
+    fn equals(&self, other: &Bound<'_, PyAny>) -> Option<bool> {
+        if other.is_none() {
+            return Some(true);
+        }
+        let other = size_from(other)?;
+        let away = self.0 - other;
+        if other == self.0 || away.is_negative() || away.is_positive() {
+            return Some(other == self.0);
+        }
+        Some(reading().and_then(|read| read.compare(away, CompareOp::Eq)).unwrap_or(false))
+    }
+
     fn refused(&self, use_: &str) -> PyErr {
         let error: Fault = Error::Trace(format!(
             "the size '{}' is not known yet, so {use_} cannot read it\n  hint: use it in a shape, or compute with \
@@ -172,11 +296,10 @@ impl PyDim {
     fn __richcmp__<'py>(&self, other: &Bound<'py, PyAny>, how: CompareOp) -> PyResult<Bound<'py, PyAny>> {
         let py = other.py();
         let truth = |x: bool| Ok(x.into_pyobject(py)?.to_owned().into_any());
-        let same = if other.is_none() { Some(true) } else { size_from(other).map(|d| d == self.0) };
-        match (how, same) {
-            (CompareOp::Eq, Some(same)) => return truth(same),
-            (CompareOp::Ne, Some(same)) => return truth(!same),
-            _ => {}
+        if let CompareOp::Eq | CompareOp::Ne = how
+            && let Some(same) = self.equals(other)
+        {
+            return truth(same == matches!(how, CompareOp::Eq));
         }
         let Some(other_size) = size_from(other) else {
             return Ok(py.NotImplemented().into_bound(py));
@@ -190,7 +313,10 @@ impl PyDim {
             CompareOp::Le if at_most || more => at_most,
             CompareOp::Gt if more || at_most => more,
             CompareOp::Ge if at_least || less => at_least,
-            _ => return Err(self.refused("a comparison")),
+            _ => match reading().and_then(|read| read.compare(away, how)) {
+                Some(answer) => answer,
+                None => return Err(self.refused("a comparison")),
+            },
         };
         truth(answer)
     }
@@ -201,19 +327,23 @@ impl PyDim {
     }
 
     fn __bool__(&self) -> PyResult<bool> {
-        if self.0.is_positive() { Ok(true) } else { Err(self.refused("a condition")) }
+        if self.0.is_positive() {
+            return Ok(true);
+        }
+        let read = reading().and_then(|read| read.compare(self.0, CompareOp::Ne));
+        read.ok_or_else(|| self.refused("a condition"))
     }
 
     fn __index__(&self) -> PyResult<i64> {
-        Err(self.refused("a whole number"))
+        self.number("a whole number")
     }
 
     fn __int__(&self) -> PyResult<i64> {
-        Err(self.refused("int()"))
+        self.number("int()")
     }
 
     fn __float__(&self) -> PyResult<f64> {
-        Err(self.refused("float()"))
+        self.number("float()").map(|n| n as f64)
     }
 
     fn __repr__(&self) -> String {
@@ -234,16 +364,7 @@ impl PyDim {
 
     /// The size where those of `sizes`, a dict from names to sizes, stand for their names.
     fn bind<'py>(&self, py: Python<'py>, sizes: &Bound<'py, PyDict>) -> PyResult<Bound<'py, PyAny>> {
-        let mut bindings = Bindings::new();
-        for (name, size) in sizes {
-            let Some(size) = size_from(&size) else {
-                return Err(PyTypeError::new_err(format!(
-                    "a size is a {}\n  hint: whole numbers and sizes of tensors",
-                    kind_of(&size)
-                )));
-            };
-            bindings.set(Dim::symbol(&name.extract::<String>()?), size);
-        }
+        let bindings = bindings(sizes)?;
         let dim = enter(|| Ok(Binder::new(&bindings).bind(self.0)?))?;
         size_object(py, dim)
     }

@@ -60,6 +60,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     error::register(module)?;
     module.add_class::<tensor::PyTensor>()?;
     module.add_class::<dim::PyDim>()?;
+    module.add_class::<dim::PySizeGuards>()?;
     variable::register(module)?;
     module.add_function(wrap_pyfunction!(tensor::tensor, module)?)?;
     module.add_function(wrap_pyfunction!(tensor::from_dlpack, module)?)?;
