@@ -96,7 +96,7 @@ def test_a_run_takes_little_more_than_its_weights_their_moments_and_one_batch():
     program = Path(__file__).parents[1] / "benches" / "programs" / "mnist_memory.py"
     run = [sys.executable, str(program)]
     facts = [json.loads(subprocess.check_output(run, text=True)) for _ in range(2)]
-    assert min(f["beyond"] / f["needed"] for f in facts) <= 1.25
+    assert min(f["beyond"] / f["needed"] for f in facts) <= 1.3
 
 
 def test_a_chain_of_ops_keeps_no_value_that_nobody_holds():
