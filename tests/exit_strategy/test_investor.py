@@ -177,6 +177,20 @@ def test_a_fund_sums_its_stakes_in_its_own_currency() -> None:
     assert low - 1e-9 <= rows[2].rate <= high + 1e-9
 
 
+def test_what_was_given_is_no_return_on_what_was_bought() -> None:
+    """A founder who bought some preferred shares: the multiple is that of those shares."""
+    holders = [{"person": "Ada", "paper": "founders", "part": 0.5},
+               {"person": "Ada", "paper": "A", "part": 0.05}]  # fmt: skip
+    made = company(cap_table={**CAP_TABLE, "holders": holders})
+    (ada,) = investor_view(made, "Ada", [200e6])
+    (whole,) = investor_view(made, "A", [200e6])
+    assert ada.multiple == pytest.approx(whole.multiple)
+    assert ada.rate == pytest.approx(whole.rate)
+    assert ada.payout > 0.05 * whole.payout
+    (row, _) = fund_view([made], "Ada")
+    assert row.multiple == pytest.approx(investor_view(made, "A", [500e6])[0].multiple)
+
+
 # ---- option pricing -----------------------------------------------------------------------------
 
 

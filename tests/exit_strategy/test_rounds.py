@@ -165,6 +165,16 @@ def test_broad_narrow_and_preferred_count_what_their_names_say() -> None:
         assert made.repriced["A"] == pytest.approx(wanted), kind
 
 
+def test_a_warrant_on_a_repriced_class_converts_into_more_as_well() -> None:
+    row = ShareClass("A", 1e6, 10e6, anti_dilution="full_ratchet")
+    table = CapTable(6e6, 6e6, (row,), (OptionGrant("W", 1e5, 10.0, share_class="A"),))
+    made = table.round(2e6, pre_money=40e6, name="B")
+    got = {r.holder: r.after for r in made.rows}
+    assert got["W"] / got["A"] == pytest.approx(0.1)
+    assert got["A"] == pytest.approx(10e6 / made.price)
+    assert sum(got.values()) * made.price == pytest.approx(42e6)
+
+
 # ---- what every round keeps ---------------------------------------------------------------------
 
 

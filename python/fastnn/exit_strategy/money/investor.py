@@ -96,7 +96,7 @@ class Return:
     price: float  # headline
     net: float  # shared among the holders at closing
     payout: float  # the expected parts of escrow and earn-out included
-    multiple: float | None  # payout over the money paid in; None if nothing was paid
+    multiple: float | None  # of the papers that were bought; None if nothing was paid
     rate: float | None  # a year
 
 
@@ -225,18 +225,25 @@ class _Sale:
                                       "give the day of a sale to come", str(on)))  # fmt: skip
             self.day, self.months = on, (on - start).days / DAYS_A_MONTH
         self.company = company_of(profile)
-        self._pay = self.company.grown(self.months).schedule.part_of(self.stake.parts)
+        schedule = self.company.grown(self.months).schedule
+        bought = {paper: self.stake.parts[paper] for paper, _, _ in self.stake.paid}
+        self._all = schedule.part_of(self.stake.parts)
+        self._bought = schedule.part_of(bought)
 
-    def flows(self, price: float) -> tuple[float, list[tuple[dt.date, float]]]:
+    def flows(
+        self, price: float, *, bought: bool = True
+    ) -> tuple[float, list[tuple[dt.date, float]]]:
         """The net price at closing, and what the holder gets on which day.
 
-        The expected part of the escrow and of an earn-out come later, through the waterfall.
+        For the papers that were bought, or for all (founders' shares and grants among them); the
+        expected part of the escrow and of an earn-out come later, through the waterfall.
         """
         a = self.assumptions
         bridge = net_of(float(price), self.company, a, self.months)
         released = bridge.net + bridge.escrow * a.escrow_release
-        at_closing, later = self._pay(bridge.net), self._pay(released)
-        earned = self._pay(released + bridge.earn_out) - later
+        pay = self._bought if bought else self._all
+        at_closing, later = pay(bridge.net), pay(released)
+        earned = pay(released + bridge.earn_out) - later
         rows = [
             (0.0, at_closing),
             (a.escrow_months, later - at_closing),
@@ -260,11 +267,12 @@ class _Sale:
         """What one price gives."""
         net, days = self.flows(price)
         got, paid = sum(amount for _, amount in days), self.stake.invested
+        whole = sum(amount for _, amount in self.flows(price, bought=False)[1])
         rate = None
         if paid > 0 and all(day is not None for _, day, _ in self.stake.paid):
             flows = [(day, -money) for _, day, money in self.stake.paid if day is not None]
             rate = internal_rate([*flows, *days])
-        return Return(float(price), net, got, got / paid if paid > 0 else None, rate)
+        return Return(float(price), net, whole, got / paid if paid > 0 else None, rate)
 
 
 @dataclass(frozen=True, slots=True)
@@ -298,7 +306,7 @@ def fund_view(
         raise ExitError(Issue("EX301", "profiles", "a fund of no company", "give profiles"))
     rows = []
     flows: list[tuple[dt.date, float]] = []
-    dated = True
+    dated, bought = True, 0.0
     for profile in profiles:
         sale = _Sale(profile, holder, None)
         value = profile.valuation
@@ -314,8 +322,9 @@ def fund_view(
             if day is not None:
                 flows.append((day, -own(money)))
         flows += [(day, own(amount)) for day, amount in sale.flows(float(value.mid))[1]]
+        bought += own(sum(amount for _, amount in sale.flows(float(value.mid))[1]))
     invested = sum(row.invested for row in rows)
     total = [sum(row.worth[k] for row in rows) for k in range(3)]
-    multiple = total[1] / invested if invested > 0 else None
+    multiple = bought / invested if invested > 0 else None
     rate = internal_rate(flows) if dated and invested > 0 else None
     return (*rows, FundRow("", invested, (total[0], total[1], total[2]), multiple, rate))

@@ -220,9 +220,13 @@ def _papers(table: Table, offer: Offer) -> list[_Paper]:
     return out
 
 
-def _options(table: Table) -> dict[str, float]:
-    """Common shares that options and warrants stand for, vested or not."""
-    ratios = {c.name: float(common_units(c, float)) / float(c.shares) for c in table.classes}
+def _options(table: Table, units: Mapping[str, float] | None = None) -> dict[str, float]:
+    """Common shares that options and warrants stand for, vested or not.
+
+    `units` are those that every class converts into, where a round has changed them.
+    """
+    now = units or {c.name: float(common_units(c, float)) for c in table.classes}
+    ratios = {c.name: now[c.name] / float(c.shares) for c in table.classes}
     return {o.name: float(o.n) * ratios.get(o.share_class or "", 1.0) for o in table.options}
 
 
@@ -236,7 +240,8 @@ def _state(table: Table, papers: list[_Paper], offer: Offer, price: float) -> _S
     shares = _converted(papers, least, outstanding, pool, added)
     for _ in range(5000):  # the pool's increase counts for pre-money paper, which counts for it
         units, prices = _repriced(table, old, offer, price, outstanding + sum(shares.values()))
-        whole = float(table.common) + sum(units.values()) + options + pool + sum(shares.values())
+        whole = float(table.common) + sum(units.values()) + pool + sum(shares.values())
+        whole += sum(_options(table, units).values())
         if offer.pool is None or offer.pool_after:
             break
         wanted = offer.pool * (whole + offer.raised / price) - pool
@@ -250,7 +255,8 @@ def _state(table: Table, papers: list[_Paper], offer: Offer, price: float) -> _S
         text = "the pool and pre-money caps outgrow each other"
         raise ExitError(Issue("EX303", "round.pool", text, "ask for a smaller pool"))
     units, prices = _repriced(table, old, offer, price, outstanding + sum(shares.values()))
-    whole = float(table.common) + sum(units.values()) + options + pool + sum(shares.values())
+    whole = float(table.common) + sum(units.values()) + pool + sum(shares.values())
+    whole += sum(_options(table, units).values())
     return _State(units, prices, shares, added, whole + added)
 
 
@@ -355,7 +361,7 @@ def _classes(
 
 def _shares_before_money(table: Table, state: _State) -> dict[str, float]:
     out = {FOUNDERS: float(table.founders), COMMON: float(table.common) - float(table.founders)}
-    return {**out, **state.units, **_options(table), **state.papers}
+    return {**out, **state.units, **_options(table, state.units), **state.papers}
 
 
 def _pro_rata(table: Table, state: _State, offer: Offer, new: float) -> dict[str, float]:
