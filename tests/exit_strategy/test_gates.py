@@ -39,6 +39,10 @@ def series_at(window: str, value: float) -> Series:
     """Return figures that reach exactly `value` under a window."""
     if window in ("sum of last 3 fiscal years", "sum of last 3 years"):
         return Series((0.0, 0.0, value))
+    if window == "sum of last 2 fiscal years":
+        return Series((9e15, 0.0, value))
+    if window == "last fiscal year less the year before":
+        return Series((0.0, 7e6, 7e6 + value))
     if window == "sum of the two years before":
         return Series((value / 2, value / 2, 0.0))
     if window == "sum of last 2 years, both positive":
@@ -63,7 +67,7 @@ def test_every_condition_turns_at_its_threshold(index: int) -> None:
 
 
 def test_every_gate_has_source_date_and_confidence() -> None:
-    assert len(GATES.venues) == 11
+    assert len(GATES.venues) == 14
     assert len(GATES.regulatory) == 10
     for item in GATES.items():
         assert item["source"].strip()
@@ -190,7 +194,7 @@ def overlay(tmp_path: Path, **changes: Any) -> Path:
 def test_overlay_replaces_a_venue_and_is_hashed(tmp_path: Path) -> None:
     path = overlay(tmp_path, checked="2027-02-01", confidence="high")
     gates = load_gates(path)
-    assert len(gates.venues) == 11
+    assert len(gates.venues) == len(GATES.venues)
     assert gates.checked == dt.date(2027, 2, 1)
     assert len(gates.hashes["overlay"]) == 64
 
@@ -380,3 +384,24 @@ def test_exchange_rates_age_as_well() -> None:
     assert not old[0].stale
     late = check_age(GATES, day + dt.timedelta(days=200))
     assert any(f.kind == "rates_old" and f.stale for f in late)
+
+
+def test_the_venues_of_the_pacific_and_of_small_american_firms_are_known() -> None:
+    """GEM since 2024, Singapore since 29 October 2025, NYSE American (whose float was not read)."""
+    rows = {venue["id"]: venue for venue in GATES.venues}
+    assert rows["NYSE_AMERICAN"]["read"] is None
+    made = make_profile_dict(
+        **{"currency": "SGD", "founded": "2015-01-01", "pretax_income_fy": [8e6, 9e6, 11e6],
+           "listing.public_float_pct": 0.25, "listing.share_price": 1.0}
+    )  # fmt: skip
+    for income, state in ((11e6, "pass"), (9e6, "fail")):
+        made["pretax_income_fy"] = [8e6, 9e6, income]
+        for key in ("low", "mid", "high"):
+            made[f"valuation.{key}"] = 90e6
+        report = judge_gates(Profile.from_dict(made, today=TODAY), GATES, ("ipo",))
+        found = next(v for v in report.venues if v.id == "SGX_MAINBOARD")
+        tests = {test.id: test.state for test in found.tests}
+        assert tests["profit"] == state
+        assert found.region == "SG"
+        american = next(v for v in report.venues if v.id == "NYSE_AMERICAN")
+        assert american.state != "pass"

@@ -73,7 +73,7 @@ def test_every_key_in_the_code_is_in_the_catalogue() -> None:
 
 #: Latin words a Chinese report may hold: names, units, codes and terms that have no other form.
 LATIN = frozenset(
-    "Seed sha ACME IPO TOPSIS EBITDA CFIUS HSR NDA USD HKD CNY GBP EUR PERT Beta fastnn "
+    "Seed sha ACME IPO TOPSIS EBITDA CFIUS HSR NDA USD HKD CNY GBP EUR SGD PERT Beta fastnn "
     "founder".split()
 )
 

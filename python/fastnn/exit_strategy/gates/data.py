@@ -43,6 +43,7 @@ CONDITION_FIELDS: dict[str, bool] = {
     "rd_share_of_revenue": False, "operating_history_years": False,
     "state_or_milestone_approval": False, "free_float_pct": False,
     "market_value_free_float": True, "sophisticated_investors": False, "offer_size": True,
+    "rd_expenditure": True,
 }  # fmt: skip
 
 

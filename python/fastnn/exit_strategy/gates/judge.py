@@ -249,6 +249,7 @@ def _facts(profile: Profile) -> dict[str, Series]:
         "audited_years": one(profile.audited_years),
         "public_float_pct": one(float_pct),
         "rd_years": one(rd_years),
+        "rd_expenditure": _years(rd),
         "rd_share_of_opex": _ratio(rd, opex),
         "rd_share_of_revenue": _ratio(rd, revenue),
         "operating_history_years": one(years),

@@ -57,6 +57,14 @@ def _sum(values: Sequence[float | None], test: Test) -> Verdict:
     return _judge(sum(known) if len(known) == len(values) else None, test)
 
 
+def _rise(years: Sequence[float | None]) -> float | None:
+    """The last year less the one before, None where one of them is not known."""
+    if len(years) < 2:
+        return None
+    last, before = years[-1], years[-2]
+    return None if last is None or before is None else last - before
+
+
 def _last_or_two(series: Series, test: Test) -> Verdict:
     votes = [None if value is None else test(value) for value in series.years]
     if votes and (votes[-1] or votes.count(True) >= 2):
@@ -96,6 +104,8 @@ WINDOWS: dict[str, Callable[[Series, Test], Verdict]] = {
     "sum of last 3 years": lambda s, t: _sum(s.years[-3:], t),
     "each of last 3 fiscal years": lambda s, t: _all_of(s.years[-3:], t),
     "each of last 2 fiscal years": lambda s, t: _all_of(s.years[-2:], t),
+    "sum of last 2 fiscal years": lambda s, t: _sum(s.years[-2:], t),
+    "last fiscal year less the year before": lambda s, t: _judge(_rise(s.years), t),
     "sum of the two years before": lambda s, t: _sum(s.years[:-1][-2:], t),
     "last fiscal year or 2 of last 3": _last_or_two,
     "each of 2 of last 3 years and in aggregate": _two_and_total,

@@ -59,7 +59,7 @@ AI_ACT_CLASSES = (
     "high_risk_annex_i",
 )
 LEVELS = ("none", "low", "medium", "high", "very_high")
-VENUE_REGIONS = ("US", "HK", "CN", "UK", "EU")
+VENUE_REGIONS = ("US", "HK", "CN", "UK", "EU", "SG")
 BASES = ("enterprise", "equity")
 METHODS = ("range", "multiples", "vc", "first_chicago", "dcf")
 
