@@ -152,3 +152,38 @@ def test_damaged_random_states_are_refused(text, tmp_path):
         file["fastnn/run"] = np.frombuffer(text.encode(), np.uint8)
     with pytest.raises(ValueError, match="hint:"):
         model.load_weights(tmp_path / "m.weights.h5")
+
+
+class Unnamed(K.losses.Loss):
+    """A loss whose config is not known."""
+
+    def __init__(self, factor):
+        super().__init__()
+        self.scale = factor
+
+    def call(self, y, p):
+        return ops.mean(ops.square(y - p), axis=-1) * self.scale
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".keras", ".h5"])
+def test_a_file_without_compile_settings_says_so(suffix, tmp_path):
+    model = sequential()
+    model.compile("sgd", Unnamed(2.0))
+    with pytest.warns(UserWarning, match="holds no compile settings.*Unnamed keeps no attribute"):
+        model.save(tmp_path / f"m{suffix}")
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".keras", ".h5"])
+def test_a_loss_of_ones_own_is_asked_for(suffix, tmp_path):
+    def own(y, p):
+        return ops.mean(ops.square(y - p))
+
+    model = sequential()
+    model.compile("sgd", own)
+    model.save(tmp_path / f"m{suffix}")
+    with pytest.raises(
+        ValueError, match=r"unknown loss: 'own'(.|\n)*custom_objects=(.|\n)*compile=F"
+    ):
+        K.models.load_model(tmp_path / f"m{suffix}")
+    assert not K.models.load_model(tmp_path / f"m{suffix}", compile=False).compiled
+    assert K.models.load_model(tmp_path / f"m{suffix}", custom_objects={"own": own}).compiled

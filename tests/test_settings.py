@@ -191,3 +191,32 @@ def test_functions_take_axes_shapes_and_seeds_in_every_form(one):
     assert layers.Dot(axes=one)([K.Input((3,))] * 2).shape == (None, 1)
     weight = layers.Dense(1).add_weight(shape=(one, one * 2))
     assert weight.shape == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("made", "name", "value"),
+    [
+        (lambda: K.optimizers.Adam(), "amsgrad", True),
+        (lambda: K.optimizers.Adam(amsgrad=True), "amsgrad", False),
+        (lambda: K.optimizers.SGD(), "momentum", 0.9),
+        (lambda: K.optimizers.SGD(momentum=0.9), "momentum", 0.0),
+        (lambda: K.optimizers.RMSprop(), "centered", True),
+        (lambda: K.optimizers.Adam(), "use_ema", True),
+        (lambda: K.optimizers.Adam(), "gradient_accumulation_steps", 2),
+    ],
+)
+def test_a_setting_that_needs_other_state_is_refused_once_the_optimizer_is_built(made, name, value):
+    model = K.Sequential([K.Input((2,)), K.layers.Dense(1)])
+    optimizer = made()
+    before = getattr(optimizer, name)
+    model.compile(optimizer, "mse")
+    model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
+    with pytest.raises(ValueError, match=f"{name} cannot become {value!r}.*\n  hint: compile with"):
+        setattr(optimizer, name, value)
+    assert getattr(optimizer, name) == before
+    model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)
+    optimizer.clipnorm = 1.0
+    optimizer.learning_rate = 0.5
+    with pytest.raises(ValueError, match="hint:"):
+        optimizer.learning_rate = "fast"
+    model.fit(np.ones((4, 2)), np.ones((4, 1)), verbose=0)

@@ -1,10 +1,17 @@
-"""Names of `keras.backend` that programs use. Depends on `config`, `layers`, `utils`."""
+"""Names of `keras.backend` that programs use, those of Keras 2 included.
+
+`K.mean`, `K.square`, `K.clip` and the like are the functions of `ops`; where Keras 2 has other
+arguments or defaults, they are here. Depends on `config`, `layers`, `ops`, `utils`.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from fastnn.base.absent import answer_missing
+import numpy as np
+
+from fastnn import losses, ops, random
+from fastnn.base.absent import missing
 from fastnn.config import (
     backend,
     clear_session,
@@ -18,6 +25,7 @@ from fastnn.config import (
     stored_dtype,
 )
 from fastnn.tracing.call_context import NameScope
+from fastnn.tracing.variables import Variable
 from fastnn.utils import is_keras_tensor
 
 __all__ = [
@@ -80,4 +88,138 @@ def is_int_dtype(dtype: Any) -> bool:
     return str(getattr(dtype, "name", dtype)).startswith(("int", "uint"))
 
 
-answer_missing(globals())
+# ---- Keras 2 -------------------------------------------------------------------------------------
+
+#: Names that mean what they mean in `ops`.
+_AS_IN_OPS = (
+    "abs", "all", "any", "arange", "cast", "cos", "cumprod", "cumsum", "elu", "equal", "exp",
+    "expand_dims", "eye", "greater", "greater_equal", "hard_sigmoid", "less", "less_equal", "log",
+    "logsumexp", "max", "maximum", "mean", "min", "minimum", "not_equal", "ones", "ones_like",
+    "prod", "reshape", "round", "shape", "sigmoid", "sign", "sin", "softmax", "softplus",
+    "softsign", "sqrt", "square", "squeeze", "stack", "std", "stop_gradient", "sum", "tanh", "tile",
+    "transpose", "var", "zeros", "zeros_like",
+)  # fmt: skip
+
+
+def _get_value(x: Any) -> Any:
+    return np.asarray(x.numpy() if hasattr(x, "numpy") else x)
+
+
+def _update(x: Any, value: Any) -> Any:
+    x.assign(value)
+    return x
+
+
+def _relu(x: Any, alpha: float = 0.0, max_value: Any = None, threshold: float = 0.0) -> Any:
+    from fastnn import activations
+
+    return activations.relu(x, alpha, max_value, threshold)
+
+
+def _switch(condition: Any, then: Any, otherwise: Any) -> Any:
+    a, b = (v() if callable(v) else v for v in (then, otherwise))
+    condition = ops.cast(condition, "bool")
+    while ops.ndim(condition) < max(ops.ndim(a), ops.ndim(b)):
+        condition = ops.expand_dims(condition, -1)
+    return ops.where(condition, a, b)
+
+
+def _variable(value: Any, dtype: Any = None, name: Any = None, constraint: Any = None) -> Any:
+    return Variable(value, dtype=dtype or "float32", name=name)
+
+
+def _constant(value: Any, dtype: Any = None, shape: Any = None, name: Any = None) -> Any:
+    x = ops.convert_to_tensor(value, dtype or "float32")
+    return x if shape is None else ops.broadcast_to(x, shape)
+
+
+def _batch_dot(x: Any, y: Any, axes: Any = None) -> Any:
+    from fastnn.layers import Dot
+
+    if axes is None:
+        axes = [ops.ndim(x) - 1, 1 if ops.ndim(y) == 2 else ops.ndim(y) - 2]
+    return Dot(axes)([x, y])
+
+
+#: Names whose arguments or defaults are Keras 2's own.
+_OWN = {
+    "argmax": lambda x, axis=-1: ops.argmax(x, axis=axis),
+    "argmin": lambda x, axis=-1: ops.argmin(x, axis=axis),
+    "batch_dot": _batch_dot,
+    "batch_flatten": lambda x: ops.reshape(x, (-1, int(np.prod(x.shape[1:])))),
+    "batch_get_value": lambda tensors: [_get_value(x) for x in tensors],
+    "batch_set_value": lambda pairs: [_update(x, v) for x, v in pairs] and None,
+    "bias_add": lambda x, bias, data_format=None: x + bias,
+    "binary_crossentropy": ops.binary_crossentropy,
+    "cast_to_floatx": lambda x: np.asarray(x, dtype="float32"),
+    "categorical_crossentropy": ops.categorical_crossentropy,
+    "clip": lambda x, min_value, max_value: ops.clip(
+        x, -np.inf if min_value is None else min_value, np.inf if max_value is None else max_value
+    ),
+    "concatenate": lambda tensors, axis=-1: ops.concatenate(tensors, axis=axis),
+    "constant": _constant,
+    "count_params": lambda x: int(np.prod(x.shape)),
+    "dot": ops.dot,
+    "dropout": lambda x, level, noise_shape=None, seed=None: random.dropout(
+        x, level, noise_shape, seed
+    ),
+    "dtype": lambda x: x.dtype,
+    "eval": _get_value,
+    "flatten": lambda x: ops.reshape(x, (-1,)),
+    "gather": lambda reference, indices: ops.take(reference, indices, axis=0),
+    "get_value": _get_value,
+    "in_top_k": lambda predictions, targets, k: ops.in_top_k(targets, predictions, k),
+    "int_shape": lambda x: tuple(x.shape),
+    "is_sparse": lambda tensor: False,
+    "l2_normalize": lambda x, axis=None: ops.normalize(
+        x, axis=tuple(range(ops.ndim(x))) if axis is None else axis, epsilon=1e-6
+    ),
+    "map_fn": lambda fn, elems, name=None, dtype=None: ops.map(fn, elems),
+    "mean_squared_error": losses.mean_squared_error,
+    "moving_average_update": lambda x, value, momentum: _update(
+        x, x * momentum + value * (1.0 - momentum)
+    ),
+    "ndim": ops.ndim,
+    "one_hot": lambda indices, num_classes: ops.one_hot(indices, num_classes),
+    "permute_dimensions": lambda x, pattern: ops.transpose(x, pattern),
+    "pow": lambda x, a: ops.power(x, a),
+    "random_bernoulli": lambda shape, p=0.0, dtype=None, seed=None: random.bernoulli(
+        shape, p, seed
+    ),
+    "random_normal": lambda shape, mean=0.0, stddev=1.0, dtype=None, seed=None: random.normal(
+        shape, mean, stddev, seed=seed
+    ),
+    "random_uniform": lambda shape, minval=0.0, maxval=1.0, dtype=None, seed=None: random.uniform(
+        shape, minval, maxval, seed=seed
+    ),
+    "relu": _relu,
+    "repeat": lambda x, n: ops.repeat(ops.expand_dims(x, 1), n, axis=1),
+    "repeat_elements": lambda x, rep, axis: ops.repeat(x, rep, axis=axis),
+    "result_type": lambda *types: "float32" if any(
+        is_float_dtype(getattr(t, "dtype", t)) or isinstance(t, float) for t in types
+    ) else "int32",
+    "reverse": lambda x, axes: ops.flip(x, axis=axes),
+    "set_value": lambda x, value: _update(x, value) and None,
+    "sparse_categorical_crossentropy": ops.sparse_categorical_crossentropy,
+    "switch": _switch,
+    "to_dense": lambda tensor: tensor,
+    "truncated_normal": lambda shape, mean=0.0, stddev=1.0, dtype=None, seed=None: (
+        random.truncated_normal(shape, mean, stddev, seed=seed)
+    ),
+    "update": _update,
+    "update_add": lambda x, increment: _update(x, x + increment),
+    "update_sub": lambda x, decrement: _update(x, x - decrement),
+    "variable": _variable,
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _AS_IN_OPS:
+        return getattr(ops, name)
+    if name in _OWN:
+        return _OWN[name]
+    raise missing(__name__, name, [*__all__, *_AS_IN_OPS, *_OWN])
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *_AS_IN_OPS, *_OWN])

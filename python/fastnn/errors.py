@@ -137,6 +137,12 @@ def told(error: Exception) -> str:
     return str(error).split("\n  hint:")[0]
 
 
+def hinted(error: Exception, hint: str) -> Exception:
+    """The error with its hint as a note, for texts that Keras's programs compare as a whole."""
+    error.add_note(f"  hint: {hint}")
+    return error
+
+
 def warn_of_skipped(path: str, faults: list[str]) -> None:
     """The warning of a file that was not taken as a whole: what was left out, and why."""
     more = f"; and {len(faults) - 8} more" if len(faults) > 8 else ""

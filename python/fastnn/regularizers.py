@@ -8,6 +8,7 @@ import numpy as np
 
 from fastnn import ops
 from fastnn.base.absent import answer_missing
+from fastnn.errors import hinted
 from fastnn.serialization.encoding import Configurable, to_config
 from fastnn.serialization.registry import Registry
 
@@ -131,20 +132,24 @@ class OrthogonalRegularizer(Regularizer):
     def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
         self.factor = validate_float_arg(factor, "factor")
         if mode not in ("rows", "columns"):
-            raise ValueError(
-                'Invalid value for argument `mode`. Expected one of {"rows", "columns"}. '
-                f"Received: mode={mode}"
-                "\n  hint: mode='rows'"
+            raise hinted(
+                ValueError(
+                    'Invalid value for argument `mode`. Expected one of {"rows", "columns"}. '
+                    f"Received: mode={mode}"
+                ),
+                "mode='rows'",
             )
         self.mode = mode
 
     def __call__(self, x: Any) -> Any:
         """Gives the penalty of a weight."""
         if len(x.shape) != 2:
-            raise ValueError(
-                "Inputs to OrthogonalRegularizer must have rank 2. "
-                f"Received: inputs.shape={tuple(x.shape)}"
-                "\n  hint: use it for the kernel of Dense"
+            raise hinted(
+                ValueError(
+                    "Inputs to OrthogonalRegularizer must have rank 2. "
+                    f"Received: inputs.shape={tuple(x.shape)}"
+                ),
+                "use it for the kernel of Dense",
             )
         axis = 1 if self.mode == "rows" else 0
         x = ops.normalize(x, axis=axis)

@@ -26,9 +26,10 @@ import pytest
 import fastnn
 from fastnn import config, layers, models, ops, random
 from fastnn.base import tree as fastnn_tree
-from fastnn.layers import base
-from fastnn.serialization import registry as serial
-from fastnn.tracing import symbolic, variables
+from fastnn.serialization import custom_objects, encoding, objects, registry
+from fastnn.tracing import call_context, symbolic, variables
+
+_SAVING = (custom_objects, encoding, objects, registry)
 
 #: Keras's areas and the fastnn modules that stand for them.
 AREAS = {
@@ -38,8 +39,8 @@ AREAS = {
     "optimizers": ["optimizers", "optimizers.schedules"], "regularizers": ["regularizers"],
     "dtype_policies": ["dtype_policies"], "layers": ["layers"], "models": ["models"],
     "ops": ["ops"], "random": ["random"],
-    "saving": ["saving"], "utils": ["utils", "data", "progress", "serial", "config", "messages"],
-    "datasets": ["datasets"], "trainers": ["models"],
+    "saving": ["saving"], "datasets": ["datasets"], "trainers": ["models"],
+    "utils": ["utils", "data.batches", "display.progress", "saving", "config", "base.messages"],
 }  # fmt: skip
 
 
@@ -63,7 +64,7 @@ def convert_to_numpy(x: Any) -> np.ndarray[Any, Any]:
     return np.asarray(x.numpy() if hasattr(x, "numpy") else x)
 
 
-_mask_context: list[base.CallContext] = []
+_mask_context: list[call_context.CallContext] = []
 
 
 def set_keras_mask(x: Any, mask: Any) -> None:
@@ -78,21 +79,21 @@ def set_keras_mask(x: Any, mask: Any) -> None:
 def open_masks() -> None:
     """Keeps masks of tensors until the test ends."""
     if not _mask_context:
-        _mask_context.append(base.CallContext().__enter__())
+        _mask_context.append(call_context.CallContext().__enter__())
 
 
 def get_keras_mask(x: Any) -> Any:
     """The mask of a tensor."""
     if isinstance(x, symbolic.KerasTensor):
         return x.mask
-    context = base.current_call()
+    context = call_context.current_call()
     return None if context is None else context.mask_of(x)
 
 
 @contextlib.contextmanager
 def name_scope(name: str, **_: Any) -> Iterator[None]:
     """Prefixes the paths of weights."""
-    with base.NameScope(name):
+    with call_context.NameScope(name):
         yield
 
 
@@ -174,7 +175,7 @@ def _extras(name: str) -> dict[str, Any]:
     if name == "metrics.metrics_utils":
         return {"AUCCurve": _Curve, "AUCSummationMethod": _Summation}
     if name.startswith("saving"):
-        return vars(serial)
+        return {k: v for m in _SAVING for k, v in vars(m).items()}
     return {}
 
 
@@ -289,7 +290,7 @@ def finish_test() -> None:
     """Ends what one test left open: the masks' context, custom objects, the axis order."""
     while _mask_context:
         _mask_context.pop().__exit__(None, None, None)
-    serial.get_custom_objects().clear()
+    fastnn.saving.get_custom_objects().clear()
     config.set_image_data_format("channels_last")
 
 

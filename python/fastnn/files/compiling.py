@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from fastnn import losses, metrics, optimizers
-from fastnn.errors import warn_of_skipped
+from fastnn.errors import told, warn_of_skipped
 from fastnn.files.variables import assign, named_variables
 from fastnn.serialization.encoding import to_config
 
-__all__ = ["build_optimizer", "compile_config", "optimizer_order", "optimizer_values", "recompile"]
+__all__ = [
+    "build_optimizer", "compile_config", "optimizer_order", "optimizer_values", "recompile",
+    "warn_of_settings",
+]  # fmt: skip
 
 
 def optimizer_values(model: Any) -> dict[str, Any]:
@@ -53,6 +57,22 @@ def compile_config(model: Any) -> dict[str, Any] | None:
         return None
 
 
+def warn_of_settings(model: Any, path: str) -> None:
+    """Says that a file will hold no compile settings, and why."""
+    if not model.compiled or model._compile_config is None or compile_config(model) is not None:
+        return
+    try:
+        for value in (*model._compile_config.values(), model.optimizer):
+            plain(value)
+    except (TypeError, NotImplementedError) as error:
+        warnings.warn(
+            f"{path!r} holds no compile settings and no optimizer: {told(error)}\n"
+            "  hint: give that class a get_config, or compile the loaded model again",
+            UserWarning,
+            stacklevel=4,
+        )
+
+
 def recompile(
     model: Any, settings: dict[str, Any], tensors: dict[str, Any], order: Any = None
 ) -> None:
@@ -65,13 +85,20 @@ def recompile(
             return [each(table, v) for v in value]
         return table.get(value) if isinstance(value, dict) else value
 
-    model.compile(
-        optimizer=optimizers.get(settings.get("optimizer")),
-        loss=each(losses, settings.get("loss")),
-        loss_weights=settings.get("loss_weights"),
-        metrics=each(metrics, settings.get("metrics")),
-        weighted_metrics=each(metrics, settings.get("weighted_metrics")),
-    )
+    try:
+        model.compile(
+            optimizer=optimizers.get(settings.get("optimizer")),
+            loss=each(losses, settings.get("loss")),
+            loss_weights=settings.get("loss_weights"),
+            metrics=each(metrics, settings.get("metrics")),
+            weighted_metrics=each(metrics, settings.get("weighted_metrics")),
+        )
+    except ValueError as error:
+        raise ValueError(
+            f"the compile settings cannot be used: {told(error)}\n"
+            "  hint: for a function or class of your own pass custom_objects={name: object}; "
+            "compile=False loads the model without them"
+        ) from error
     if any(k.startswith("optimizer/") for k in tensors):
         if any(k.count("/") >= 2 and not k.startswith(("optimizer/0/", "optimizer/1/"))
                for k in tensors if k.startswith("optimizer/")):  # fmt: skip

@@ -27,6 +27,7 @@ from fastnn.files.compiling import (
     optimizer_order,
     optimizer_values,
     recompile,
+    warn_of_settings,
 )
 from fastnn.files.keras.archive import read_json
 from fastnn.files.keras.write_config import built_for
@@ -247,6 +248,7 @@ def save_model(
             "  hint: call it on data or fit it first"
         )
     _check_names(model)
+    warn_of_settings(model, path)
     if path.endswith(".keras"):
         return keras_files.save_model(model, path)
     if path.endswith((".h5", ".hdf5")):

@@ -136,8 +136,8 @@ def class_numbers(
     return y, lambda values: _c.where(inside, values, math.nan)
 
 
-def check_sparse(y_true: Any, y_pred: Any) -> None:
-    """ShapeError unless y has a class number for every row of scores in p."""
+def check_sparse(y_true: Any, y_pred: Any, who: str = "sparse_categorical_crossentropy") -> None:
+    """ShapeError unless y has a class number for every row of scores in p; `who` wants that."""
     a, b = tuple(y_true.shape), tuple(y_pred.shape)
     if len(a) + 1 != len(b) or any(
         m != n and None not in (m, n) for m, n in zip(a, b[:-1], strict=True)
@@ -147,4 +147,7 @@ def check_sparse(y_true: Any, y_pred: Any) -> None:
             if len(a) == len(b) and a[-1] == b[-1]
             else f"y of class numbers has shape {b[:-1]}"
         )
-        raise ShapeError(f"y has shape {a}, the model gives {b}\n  hint: {hint}")
+        raise ShapeError(
+            f"y has shape {a}, the model gives {b}: {who} wants class numbers of shape {b[:-1]}\n"
+            f"  hint: {hint}"
+        )

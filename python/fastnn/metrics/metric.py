@@ -418,5 +418,5 @@ def labels_as_numbers(y_true: Any, y_pred: Any) -> Any:
     if ops.ndim(y_true) == ops.ndim(y_pred) and y_true.shape[-1] == 1:
         y_true = ops.squeeze(y_true, -1)
     if ops.ndim(y_true) == ops.ndim(y_pred) and y_true.shape[-1] == y_pred.shape[-1]:
-        losses.check_sparse(y_true, y_pred)  # one-hot targets
+        losses.check_sparse(y_true, y_pred, "a sparse metric")
     return y_true

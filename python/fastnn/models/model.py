@@ -17,6 +17,7 @@ from fastnn import _core
 from fastnn.base import tree
 from fastnn.base.messages import shown
 from fastnn.errors import unknown_name
+from fastnn.files.compiling import compile_config, recompile
 from fastnn.files.native import functional_from_config, load_weights, save_model, save_weights
 from fastnn.layers.base.call import shapes_of
 from fastnn.layers.base.layer import Layer
@@ -257,6 +258,14 @@ class Model(Trainer, Layer):
             )
         with custom_object_scope(custom_objects):
             return cls(**config)
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        """What `compile` was given, as a config; None when a part of it has none."""
+        return compile_config(self) if self.compiled else None
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        """Compiles with what `get_compile_config` gave."""
+        recompile(self, config, {})
 
     def to_json(self, **kwargs: Any) -> str:
         """The layers' configs as JSON, without weights.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -179,21 +180,22 @@ def ndim(x: TensorLike) -> int:
     return len(shape(x))
 
 
-def size(x: TensorLike) -> int | None:
-    """The number of elements; None while the batch is not known.
+def size(x: TensorLike) -> Any:
+    """The number of elements; while a size is not known yet, a size to compute with.
+
+    `ops.cast(ops.size(x), "float32")` follows the data that the model is called on.
 
     Args:
         x: A tensor or array.
 
     Returns:
-        A whole number, or None.
+        A whole number, or a size that equals None until it is known.
 
     Example:
         >>> fastnn.ops.size(np.zeros((2, 3)))
         6
     """
-    sizes = shape(x)
-    return None if None in sizes else int(np.prod(sizes))
+    return math.prod(shape(x))
 
 
 def known_size(name: str, x: TensorLike, axis: int) -> int:

@@ -23,6 +23,7 @@ __all__ = [
     "Ftrl",
     "Lamb",
     "Lion",
+    "LossScaleOptimizer",
     "Nadam",
     "Optimizer",
     "RMSprop",
@@ -54,7 +55,26 @@ def get(identifier: Any) -> Any:
         >>> type(fastnn.optimizers.get("adam")).__name__
         'Adam'
     """
+    if isinstance(identifier, dict) and identifier.get("class_name") == "LossScaleOptimizer":
+        # What mixed policies of Keras wrap around an optimiser.
+        identifier = (identifier.get("config") or {}).get("inner_optimizer")
     return TABLE.get(identifier)
+
+
+def LossScaleOptimizer(inner_optimizer: Any, **_: Any) -> Any:
+    """The optimiser itself: float32 gradients do not vanish, so the loss is not scaled.
+
+    Args:
+        inner_optimizer: An optimiser, or its name.
+
+    Returns:
+        The optimiser.
+
+    Example:
+        >>> type(fastnn.optimizers.LossScaleOptimizer(fastnn.optimizers.SGD())).__name__
+        'SGD'
+    """
+    return inner_optimizer
 
 
 def serialize(optimizer: Optimizer) -> Any:

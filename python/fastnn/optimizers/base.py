@@ -25,6 +25,15 @@ from fastnn.tracing.variables import Scope, Variable
 _c = _core.ops
 
 
+def _rate_number(rate: Any) -> Any:
+    try:
+        return np.float32(float(rate))
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"learning_rate is {rate!r}, wanted a number or a schedule\n  hint: learning_rate=0.001"
+        ) from None
+
+
 class Optimizer(Configurable):
     """How gradients change weights: the base of all optimisers.
 
@@ -113,6 +122,26 @@ class Optimizer(Configurable):
         self._schedule: Any = None
         self._set_rate(learning_rate)
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        if name[0] == "_" or name == "built" or not self.__dict__.get("built"):
+            return super().__setattr__(name, value)
+        before, had = self._layout(), self.__dict__.get(name)
+        super().__setattr__(name, value)
+        if name in self.__dict__ and (after := self._layout()) != before:
+            super().__setattr__(name, had)
+            now, wanted = (", ".join(layout) or "nothing" for layout in (before, after))
+            new = f"optimizers.{type(self).__name__}({name}={value!r})"
+            raise ValueError(
+                f"{self.name}: {name} cannot become {value!r}, the optimizer is built and keeps "
+                f"{now} for each variable, wanted {wanted}\n"
+                f"  hint: compile with a new one, {new}"
+            )
+
+    def _layout(self) -> tuple[str, ...]:
+        """What is kept for each variable, with the settings of this moment."""
+        sums = ("gradient_accumulator",) if self.gradient_accumulation_steps else ()
+        return (*self.slots(), *(("average",) if self.use_ema else ()), *sums)
+
     @property
     def iterations(self) -> Any:
         """The number of updates so far: a variable; with accumulation, a tensor made of it."""
@@ -134,15 +163,8 @@ class Optimizer(Configurable):
         ):
             self._schedule = rate
             return
-        try:
-            number = float(rate)
-        except (TypeError, ValueError):
-            raise ValueError(
-                f"learning_rate is {rate!r}, wanted a number or a schedule\n"
-                "  hint: learning_rate=0.001"
-            ) from None
         self._rate = Variable(
-            np.float32(number), dtype="float32", trainable=False, name="learning_rate"
+            _rate_number(rate), dtype="float32", trainable=False, name="learning_rate"
         )
         self._rate.path = f"{self.name}/learning_rate"
 
@@ -166,7 +188,7 @@ class Optimizer(Configurable):
                 )
             self._set_rate(value)
             return
-        self._rate.assign(np.float32(float(value)))
+        self._rate.assign(_rate_number(value))
 
     lr = learning_rate
 

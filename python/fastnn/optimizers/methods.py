@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn import _core, ops
+from fastnn.errors import hinted
 from fastnn.optimizers.base import Optimizer
 from fastnn.tracing.variables import Variable
 
@@ -537,14 +538,17 @@ class Ftrl(Optimizer):
             ("l2_shrinkage_regularization_strength", l2_shrinkage_regularization_strength),
         ):
             if value < 0:
-                raise ValueError(
-                    f"`{key}` needs to be positive or zero. Received: {key}={value}.\n"
-                    f"  hint: {key}=0.0"
+                raise hinted(
+                    ValueError(f"`{key}` needs to be positive or zero. Received: {key}={value}."),
+                    f"{key}=0.0",
                 )
         if learning_rate_power > 0:
-            raise ValueError(
-                "`learning_rate_power` needs to be negative or zero. "
-                f"Received: learning_rate_power={learning_rate_power}.\n  hint: -0.5"
+            raise hinted(
+                ValueError(
+                    "`learning_rate_power` needs to be negative or zero. "
+                    f"Received: learning_rate_power={learning_rate_power}."
+                ),
+                "learning_rate_power=-0.5",
             )
         self.learning_rate_power = learning_rate_power
         self.initial_accumulator_value = initial_accumulator_value
