@@ -63,7 +63,7 @@ def warn_of_settings(model: Any, path: str) -> None:
         return
     try:
         for value in (*model._compile_config.values(), model.optimizer):
-            plain(value)
+            to_config(value)
     except (TypeError, NotImplementedError) as error:
         warnings.warn(
             f"{path!r} holds no compile settings and no optimizer: {told(error)}\n"
