@@ -225,6 +225,39 @@ def test_models_without_input_open_the_axes_that_change(make, rng, traces):
     assert len(model._programs) == 2
 
 
+@pytest.mark.parametrize("kind", ["mse", "binary_crossentropy", "sparse_categorical_crossentropy"])
+@pytest.mark.parametrize("own", [False, True])
+def test_targets_of_another_shape_are_refused_after_good_ones_too(kind, own, rng):
+    """An axis that has another size than before is open, and no reason to stretch it."""
+    classes = 3 if kind.startswith("sparse") else 1
+    model = Own() if own else fastnn.Sequential([fastnn.Input((4,)), layers.Dense(1)])
+    if own:
+        model.rest = layers.Dense(classes)
+    elif classes > 1:
+        model.add(layers.Dense(classes))
+    model.compile("sgd", kind)
+    x = rng.normal(size=(8, 4))
+    for _ in range(2):
+        model.train_on_batch(x, np.zeros((8, 1)))
+    before = model.get_weights()
+    for call in (model.train_on_batch, model.evaluate, model.fit):
+        with pytest.raises(ShapeError, match=r"y has shape \(.*, 4\)"):
+            call(x, np.zeros((8, 4)))
+    for a, b in zip(before, model.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+    model.train_on_batch(x, np.zeros((8, 1)))
+
+
+def test_labels_outside_an_open_number_of_classes_are_seen(rng):
+    x = fastnn.Input((None, 4))
+    model = fastnn.Model(x, layers.Softmax()(ops.sum(layers.Dense(2)(x), axis=-1)))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    for size in (5, 3, 7):
+        x = rng.normal(size=(2, size, 4))
+        assert np.isfinite(model.train_on_batch(x, np.array([0, size - 1])))
+        assert np.isnan(model.test_on_batch(x, np.array([0, size])))
+
+
 # ---- sizes that are read as numbers --------------------------------------------------------------
 
 

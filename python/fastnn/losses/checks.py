@@ -11,6 +11,7 @@ from typing import Any
 from fastnn import _core, ops
 from fastnn.data.labels import check_binary, check_class_numbers, check_one_hot, known_values
 from fastnn.errors import ShapeError
+from fastnn.tracing.symbolic import known_size
 
 __all__ = [
     "check_alike",
@@ -63,14 +64,20 @@ def check_alike(y_true: Any, y_pred: Any) -> None:
 
 def check_same_shape(a: tuple[Any, ...], b: tuple[Any, ...], free: tuple[Any, ...]) -> None:
     """ShapeError unless the shapes are equal; a size of either in `free` may differ."""
-    if len(a) == len(b) and all(
-        m == n or m in free or n in free for m, n in zip(a, b, strict=True)
-    ):  # fmt: skip
+    if len(a) == len(b) and all(_agree(m, n, 1 in free) for m, n in zip(a, b, strict=True)):
         return
     raise ShapeError(
         f"y has shape {a}, the model gives {b}; they must have the same shape\n"
         f"  hint: {_shape_hint(a, b)}"
     )
+
+
+def _agree(m: Any, n: Any, stretched: bool) -> bool:
+    """Whether two sizes are equal, as far as they are known; 1 is if it may be `stretched`."""
+    if m == n:
+        return True
+    m, n = known_size(m), known_size(n)
+    return m is None or n is None or m == n or (stretched and 1 in (m, n))
 
 
 def check_known_binary(y_true: Any, who: str) -> None:
@@ -139,9 +146,7 @@ def class_numbers(
 def check_sparse(y_true: Any, y_pred: Any, who: str = "sparse_categorical_crossentropy") -> None:
     """ShapeError unless y has a class number for every row of scores in p; `who` wants that."""
     a, b = tuple(y_true.shape), tuple(y_pred.shape)
-    if len(a) + 1 != len(b) or any(
-        m != n and None not in (m, n) for m, n in zip(a, b[:-1], strict=True)
-    ):
+    if len(a) + 1 != len(b) or not all(_agree(m, n, False) for m, n in zip(a, b[:-1], strict=True)):
         hint = (
             "y looks one-hot: use loss='categorical_crossentropy'"
             if len(a) == len(b) and a[-1] == b[-1]

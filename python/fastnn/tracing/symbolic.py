@@ -262,6 +262,14 @@ def is_symbolic(value: Any) -> bool:
     return False
 
 
+def known_size(size: Any) -> int | None:
+    """The number that a size is, in the data at hand while a step is traced; None where open."""
+    try:
+        return None if size is None else int(size)
+    except _core.TraceError:
+        return None
+
+
 def known_sizes(shape: Sequence[Any]) -> Shape:
     """Sizes as Keras writes them: None where one is open."""
     return tuple(d if isinstance(d, int) else None for d in shape)

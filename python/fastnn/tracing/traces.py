@@ -26,9 +26,13 @@ _clock = itertools.count()
 class Pattern:
     """The inner sizes of some arrays, batch aside: numbers, and expressions where they are open."""
 
-    __slots__ = ("_computed", "_named", "_numbers", "key", "shapes")
+    __slots__ = ("_computed", "_fixed", "_named", "_numbers", "key", "shapes")
 
-    def __init__(self, shapes: Sequence[Sequence[Any]]) -> None:
+    def __init__(
+        self, shapes: Sequence[Sequence[Any]], fixed: frozenset[tuple[int, int]] = frozenset()
+    ) -> None:
+        #: Arrays and axes whose size the model says: another one is a mistake.
+        self._fixed = fixed
         self._numbers: list[tuple[int, int, int]] = []
         self._named: list[tuple[int, int, str]] = []
         self._computed: list[tuple[int, int, Dim]] = []
@@ -73,21 +77,26 @@ class Pattern:
                 return None
         return found
 
-    def widened(self, leaves: Sequence[Any]) -> Pattern:
-        """A pattern that takes these arrays too. Axes that change alike share a size."""
+    def widened(self, leaves: Sequence[Any]) -> Pattern | None:
+        """A pattern that takes these arrays too. Axes that change alike share a size.
+
+        None where a size that the model says is another one.
+        """
         found: dict[str, int] = {}
         fresh: dict[tuple[str, int], Dim] = {}
         shapes = []
-        for shape, a in zip(self.shapes, leaves, strict=True):
+        for at, (shape, a) in enumerate(zip(self.shapes, leaves, strict=True)):
             sizes: list[Any] = []
             for axis, (d, n) in enumerate(zip(shape, a.shape[1:], strict=True)):
                 name = str(d) if _is_name(d) else None
                 fits = n == (found.setdefault(name, n) if name else value_in(d, found))
+                if not fits and (at, axis) in self._fixed:
+                    return None
                 if not fits and (str(d), n) not in fresh:
                     fresh[str(d), n] = _fresh(axis, len(shape))
                 sizes.append(d if fits else fresh[str(d), n])
             shapes.append(sizes)
-        return Pattern(shapes)
+        return Pattern(shapes, self._fixed)
 
 
 def _is_name(d: Any) -> bool:
@@ -188,12 +197,12 @@ class Traces:
             wider = pattern.sizes(leaves) is None
             if wider:
                 pattern = pattern.widened(leaves)
-            if pattern.is_open:
+            if pattern is not None and pattern.is_open:
                 trace, failed = self._open(form, pattern, wider, leaves, make, exact[1], signature)
                 if trace is not None:
                     self._patterns.keep(form, (pattern,))
                     return self._serve((exact[0], trace.key[2]), trace)
-            elif held is None:
+            elif held is None and pattern is not None:
                 self._patterns.keep(form, (pattern,))
         function, value = make(Pattern.of(leaves).shapes)
         if failed:

@@ -154,7 +154,8 @@ class CompiledLoss:
             if fn is None:
                 continue
             losses.check_targets(fn, targets[i], outputs[i])
-            with losses.labels_are_checked(getattr(fn, "fn", None) in losses.BY_NUMBER):
+            known = self._classes[i] is not None and getattr(fn, "fn", None) in losses.BY_NUMBER
+            with losses.labels_are_checked(known):
                 value = fn(targets[i], outputs[i], shares[i])
             for tracker in self.trackers:
                 if tracker._output == i:  # type: ignore[attr-defined]
@@ -262,9 +263,12 @@ def _checked_weights(weights: Any) -> Any:
 
 
 def _classes(fn: Any, y_pred: Any) -> int | None:
-    """How many classes an output has, for a loss of class numbers."""
+    """How many classes an output has, for a loss of class numbers; None where the data says."""
     axis = getattr(fn, "axis", -1)
-    return y_pred.shape[axis if isinstance(axis, int) else -1] if ops.ndim(y_pred) else None
+    if fn is None or not ops.ndim(y_pred):
+        return None
+    size = y_pred.shape[axis if isinstance(axis, int) else -1]
+    return size if isinstance(size, int) else None
 
 
 def _extent(x: Any) -> Any:

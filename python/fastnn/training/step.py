@@ -145,32 +145,29 @@ class Tracing:
         given = self._input_sizes(x)
         pattern = Pattern(given)
         found = pattern.sizes(tree.flatten(x)) if pattern.is_open else None
+        fixed = set()
         for part in (y, w):
-            given += [
-                [_shared(d, n, found) for d, n in zip(sizes, a.shape[1:], strict=True)]
-                for a, sizes in zip(tree.flatten(part), self._output_sizes_of(part), strict=True)
-            ]
-        return Pattern(given)
+            for a, out in zip(tree.flatten(part), self._outputs_of(part), strict=True):
+                inner = a.shape[1:]
+                if out and isinstance(out[-1], int) and len(inner) >= len(out):
+                    fixed.add((len(given), len(out) - 1))
+                sizes = [_shared(d, n, found) for d, n in zip(out, inner, strict=False)]
+                given.append([*sizes, *inner[len(out) :]])
+        return Pattern(given, frozenset(fixed))
 
-    def _output_sizes_of(self, part: Any) -> list[list[Any]]:
-        """Per leaf of targets or weights, the sizes of the output that it belongs to, as known."""
+    def _outputs_of(self, part: Any) -> list[Sequence[Any]]:
+        """Per leaf of targets or weights, the sizes after the batch of its output, if known."""
         leaves = tree.flatten(part)
-        unknown = [list(a.shape[1:]) for a in leaves]
         names = getattr(self, "output_names", None)
         outputs = getattr(self, "outputs", None) if names else None
-        if not names or not outputs:
-            return unknown
-        if isinstance(part, dict) and set(part) <= set(names):
+        if names and outputs and isinstance(part, dict) and set(part) <= set(names):
             by_name = dict(zip(names, outputs, strict=True))
             outputs = tree.flatten({n: by_name[n] for n in part if part[n] is not None})
-        elif len(leaves) == 1:
+        elif outputs and len(leaves) == 1:
             outputs = outputs[:1]
-        if len(outputs) != len(leaves):
-            return unknown
-        return [
-            [*list(out.spec.shape[1:])[: a.ndim - 1], *a.shape[max(len(out.shape), 1) :]]
-            for a, out in zip(leaves, outputs, strict=True)
-        ]
+        if not outputs or len(outputs) != len(leaves):
+            return [()] * len(leaves)
+        return [out.spec.shape[1:] for out in outputs]
 
     def _input_sizes(self, x: Any) -> list[list[Any]]:
         """The sizes of the leaves of `x` after the batch, open where the model's are."""
