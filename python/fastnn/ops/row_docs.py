@@ -1,7 +1,7 @@
 """What the table of ops does not hold for readers: words for arguments, and an example an op.
 
-`rows` makes docstrings and signatures of them; the doctests of `tests/test_docstrings.py` hold the
-results. Depends on `_core`.
+`rows` makes docstrings and signatures of them; `tests/repository/test_docstrings.py` runs the
+examples. Depends on `_core`.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import pytest
 
 import fastnn
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 SITE = "https://github.com/fastnn/fastnn/blob/main/"
 PAGES = sorted(
     [

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import fastnn
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 
 # Modules that `import fastnn` may load beyond NumPy's own; a count does not depend on the machine.
 MODULE_BUDGET = 70

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 ARTICLES = ROOT / "examples" / "articles"
 ORIGINALS = {
     "000_linear_regression.py": "c1f1a882c5a15027a2e85b6313246ed6ad4763e5490d55c4ba641f9fed337ae4",

@@ -1,9 +1,9 @@
 """Random graphs of every row: compiled whole, one op at a time, in float64, and their gradients.
 
 FASTNN_GRAPHS sets how many graphs are drawn on each instruction set: 600 here, 100,000 before a
-release (`FASTNN_GRAPHS=100000 pytest tests/test_random_graphs.py -k random_graphs_agree`, about an
-hour per instruction set on one core); FASTNN_GRAPHS_FIRST is the first seed. Processes of their own
-do the work, `tests/random_graphs.py`, which also says how one seed is looked at.
+release (`FASTNN_GRAPHS=100000 pytest tests/ops/test_random_graphs.py -k random_graphs_agree`, about
+an hour per instruction set on one core); FASTNN_GRAPHS_FIRST is the first seed. Processes of
+their own do the work, `tests/ops/random_graphs.py`, which also says how one seed is looked at.
 """
 
 import collections

@@ -1,8 +1,9 @@
 """Random graphs of the op table's rows, and what must hold for each; a program of its own too.
 
-`python tests/random_graphs.py FIRST COUNT FILE` checks the graphs of COUNT seeds from FIRST on and
-writes to FILE, as JSON, what failed, which rows were drawn, and a digest of each graph's results.
-`python -c "import random_graphs as r; print(r.check(SEED))"` in `tests` looks at one of them.
+`python tests/ops/random_graphs.py FIRST COUNT FILE` checks the graphs of COUNT seeds from FIRST on
+and writes to FILE, as JSON, what failed, which rows were drawn, and a digest of each graph's
+results. `python -c "import random_graphs as r; print(r.check(SEED))"` in `tests/ops` looks
+at one of them.
 
 A graph is a list of leaves and ops with the values that the ops have one at a time. `check`
 compares these with the rows' formulas in float64, compiles the graph whole and compares again, on

@@ -1,7 +1,7 @@
 """Random loops: the row `scan` against the same rounds written out; a program of its own too.
 
-`python tests/random_scans.py FIRST COUNT` checks the loops of COUNT seeds from FIRST on and prints
-what disagrees. Values, gradients and second derivatives are compared, and bits on 1, 2 and 3
+`python tests/ops/random_scans.py FIRST COUNT` checks the loops of COUNT seeds from FIRST on and
+prints what disagrees. Values, gradients and second derivatives are compared, and bits on 1, 2 and 3
 threads.
 """
 

@@ -1,9 +1,10 @@
 """Mutated model files of every format, loaded one after another; a program of its own.
 
-`python tests/fuzz_files.py KIND FIRST COUNT FOLDER` loads mutants FIRST to FIRST + COUNT - 1 of the
-files that `write_originals(FOLDER)` left there. A mutant is a FormatError or a working model; any
-other exception, 2 s of processor time (the process dies of SIGPROF) or 512 MB end the run. The file
-`FOLDER/KIND.seed` names the mutant at hand. Depends on h5py for all kinds but `safetensors`.
+`python tests/files/fuzz_files.py KIND FIRST COUNT FOLDER` loads mutants FIRST to FIRST + COUNT - 1
+of the files that `write_originals(FOLDER)` left there. A mutant is a FormatError or a working
+model; any other exception, 2 s of processor time (the process dies of SIGPROF) or 512 MB end the
+run. The file `FOLDER/KIND.seed` names the mutant at hand. Depends on h5py but for
+`safetensors`.
 """
 
 import json

@@ -11,7 +11,7 @@ from types import ModuleType
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 #: Tests of their own: test_articles, test_datasets and tests/exit_strategy.
 ELSEWHERE = {"mnist_mlp.py", "articles", "exit_model", "exit_profiles"}

@@ -7,7 +7,7 @@ import ast
 import re
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "python" / "fastnn"
 CRATES = [ROOT / "rust" / name / "src" for name in ("fastnn", "fastnn-py")]
 

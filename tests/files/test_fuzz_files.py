@@ -1,7 +1,7 @@
 """Mutated model files of every format give FormatError or a working model.
 
 FASTNN_FUZZ sets how many mutants all kinds of files have together: 12,000 here, 1,000,000 before a
-release (`FASTNN_FUZZ=1000000 pytest -s tests/test_fuzz_files.py -k mutated_files`; an hour).
+release (`FASTNN_FUZZ=1000000 pytest -s tests/files/test_fuzz_files.py -k mutated_files`; an hour).
 """
 
 import json
