@@ -383,12 +383,15 @@ def _answers(
     rows: Sequence[Mapping[str, Any]], view: _View, milder: Mapping[str, Mapping[str, Any]]
 ) -> _Answers:
     """Judge the conditions of a test up to the first that fails."""
-    out = []
+    out, whole = [], "pass"
     for row in rows:
-        out.append(_Answer(row["field"], _weigh(row, view, milder)[0]))
-        if out[-1].state == "fail":
-            break
-    return _Answers(_all_state(out), tuple(out))
+        state = _weigh(row, view, milder)[0]
+        out.append(_Answer(row["field"], state))
+        if state == "fail":
+            return _Answers(state, tuple(out))
+        if state == "unknown":
+            whole = state
+    return _Answers(whole, tuple(out))
 
 
 def _relaxations(
@@ -500,9 +503,13 @@ def _weigh(
     name, threshold = row["field"], row["value"]
     if name in milder:
         threshold = _relaxed(threshold, milder[name], view)
-    test = OPERATORS[row["op"]]
-    judge = WINDOWS[row.get("window", "")]
-    return *judge(view.facts[name], lambda v: test(v, threshold)), threshold
+    test, window = OPERATORS[row["op"]], row.get("window", "")
+    if not window:  # most conditions: the latest figure, judged without a detour
+        value = view.facts[name].last
+        if value is None:
+            return "unknown", None, threshold
+        return ("pass" if test(value, threshold) else "fail"), value, threshold
+    return *WINDOWS[window](view.facts[name], lambda v: test(v, threshold)), threshold
 
 
 def _judge_condition(
