@@ -530,6 +530,14 @@ def test_loops_whose_state_grows_are_written_out():
     assert np.array_equal(np.asarray(ops.map(f, np.arange(6, dtype="f"))), [0, -1, -2, 3, 4, 5])
 
 
+def test_a_body_may_need_its_count_as_a_number():
+    names = {i: float(i) for i in range(12)}
+    looped = fastnn.jit(lambda x: ops.fori_loop(0, 12, lambda i, v: v + names[i] * x, x))
+    assert float(looped(np.float32(2.0))) == 2.0 + 66 * 2.0
+    with pytest.raises(TraceError, match=r"(?s)fori_loop: .* cannot be traced.*\n  hint: at most"):
+        fastnn.jit(lambda x: ops.fori_loop(0, 20_000, lambda i, v: v + names[i % 12] * x, x))(1.0)
+
+
 def test_few_rounds_are_written_out():
     f, seen = calls(lambda c, x: (c + x, None))
     ops.scan(f, 0.0, np.ones(rounds.FEW_ROUNDS, "f"))

@@ -207,13 +207,15 @@ def _repeated(name: str, step: Callable[[Any, Any], Any], state: Any, counts: ra
         if traced and left > rounds.FEW_ROUNDS and abs(counts[0]) + abs(counts[-1]) < 2**31:
             try:
                 return _in_core(step, state, counts[at:])
-            except rounds.Untraceable as why:
+            except Exception as why:
+                # Whatever it is that the body does with a count that has no value (a key of a
+                # dictionary), it may do with a number.
                 if left > MOST_ROUNDS:
                     raise TraceError(
-                        f"{name}: {left} rounds of a body that cannot be traced: {why.reason}\n"
+                        f"{name}: {left} rounds of a body that cannot be traced: {why}\n"
                         f"  hint: at most {MOST_ROUNDS} are written out"
-                    ) from why.__cause__
-                return _written_out(step, state, counts[at:])
+                    ) from why
+            return _written_out(step, state, counts[at:])
         state = step(i, state)
     return state
 
@@ -282,6 +284,9 @@ def _length(name: str, xs: Any) -> int:
 @keras_op
 def map(f: Callable[[Any], Any], xs: Any) -> Any:
     """`f` of every slice of the first axis, the results stacked.
+
+    As in `scan`, `f` is called once and run for each slice; where it needs values and has them, it
+    is called once per slice.
 
     Args:
         f: A function of a slice.

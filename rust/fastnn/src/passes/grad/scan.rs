@@ -1,6 +1,5 @@
 //! F5. The gradient of a `scan` is a `scan` the other way round. Its carries are the gradients of the
-//! carries and the sums of the gradients of shared values (where these are products of what rounds
-//! have, the rounds are laid behind each other and multiplied once); it reads, slice by slice, the gradients of
+//! carries and the sums of the gradients of shared values; it reads, slice by slice, the gradients of
 //! what the rounds gave and what they keep for the way back. Kept is what the way back reads and what
 //! takes work to make; views, masks and what derivative rules make of kept values are computed again.
 
@@ -8,13 +7,9 @@ use super::pullback;
 use crate::error::{Error, Result};
 use crate::graph::{Body, Class, DATA, Graph, INPUT, Id, Kind, Node, PART, SCALAR, Vjp};
 use crate::ops::build::Build;
-use crate::ops::elementwise::ADD;
-use crate::ops::matmul::MATMUL;
-use crate::ops::reduce::SUM;
 use crate::ops::scan::{Scan, scan};
-use crate::passes::lower::reduced_axes;
 use crate::shape::DType;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 /// The gradients of the inputs of a scan node, from those of its results. `active` says by which
 /// inputs we differentiate.
@@ -69,26 +64,15 @@ pub(super) fn pullback_of(
     if carried.is_empty() && summed.is_empty() && sliced.is_empty() {
         return Ok(back);
     }
-    let Later { products, rows } = Later::of(&joint, &summed, &grads);
-    let summed: Vec<usize> =
-        summed.into_iter().filter(|k| !products.contains_key(k) && !rows.contains_key(k)).collect();
-    let mut operands: Vec<Id> = products.values().flatten().flat_map(|&(a, b)| [a, b]).collect();
-    operands.sort_unstable();
-    operands.dedup();
     let mut sums = vec![];
     for &k in &summed {
         let sum = joint.input(body.ty(body.inputs[k]));
         nexts.push(joint.add_(sum, grads[&k]));
         sums.push(sum);
     }
-    let mut outs: Vec<Id> = nexts.iter().copied().chain(sliced.iter().map(|k| grads[k])).collect();
+    let outs: Vec<Id> = nexts.iter().copied().chain(sliced.iter().map(|k| grads[k])).collect();
     joint.check()?;
-    let split = Split::of(&joint, body, &of, &[&outs[..], &operands].concat());
-    // Operands that no array has yet are given by the rounds back.
-    let is_slice = |id: Id| (of.carries..first_shared).find(|&k| body.inputs[k] == id);
-    let missing: Vec<Id> =
-        operands.iter().copied().filter(|&id| is_slice(id).is_none() && !split.kept.contains(&id)).collect();
-    outs.extend(&missing);
+    let split = Split::of(&joint, body, &of, &outs);
 
     // Forward, with what is kept behind the results.
     let mut forward = body.clone();
@@ -146,28 +130,6 @@ pub(super) fn pullback_of(
     backward.outputs = outs.iter().map(|id| map[id]).collect();
     let way = Scan { body, carries, slices, length: of.length, reverse: !of.reverse };
     let results = scan(g, &inputs, &way.attrs(Body::new(backward)?))?;
-    let given_back = &results[carries + sliced.len()..];
-    let mut stacks: HashMap<Id, Id> = missing.iter().copied().zip(given_back.iter().copied()).collect();
-    for &id in &operands {
-        if let Some(k) = is_slice(id) {
-            stacks.insert(id, node.inputs[k]);
-        } else if let Some(at) = split.kept.iter().position(|&kept| kept == id) {
-            stacks.insert(id, longer[kept[at]]);
-        }
-    }
-    for (k, pairs) in &products {
-        let mut sum = None;
-        for (a, b) in pairs {
-            let [a, b] = [a, b].map(|id| g.rows_of(stacks[id]));
-            let product = g.matmul(a, b, true, false);
-            sum = Some(sum.map_or(product, |sum| g.add_(sum, product)));
-        }
-        back[*k] = sum;
-    }
-    for (k, id) in &rows {
-        let flat = g.rows_of(stacks[id]);
-        back[*k] = Some(g.sum(flat, &[0], false));
-    }
     let ends = carried.iter().chain(&summed).chain(&sliced);
     for (&k, result) in ends.zip(results) {
         if active[k] {
@@ -175,61 +137,6 @@ pub(super) fn pullback_of(
         }
     }
     Ok(back)
-}
-
-/// Gradients of shared values that are computed behind the way back, from arrays over all rounds.
-struct Later {
-    /// Sums of products a'b of what rounds have.
-    products: BTreeMap<usize, Vec<(Id, Id)>>,
-    /// Sums over the rows of an operand of such a product: biases.
-    rows: BTreeMap<usize, Id>,
-}
-
-impl Later {
-    fn of(joint: &Graph, summed: &[usize], grads: &HashMap<usize, Id>) -> Later {
-        let find = |&k: &usize| Some((k, products(joint, grads[&k])?));
-        let products: BTreeMap<usize, Vec<(Id, Id)>> = summed.iter().filter_map(find).collect();
-        let known = |id: Id| products.values().flatten().any(|&(a, b)| a == id || b == id);
-        let find = |&k: &usize| {
-            let node = joint.node(grads[&k]);
-            let rows = node.op == &SUM
-                && node.ty.shape.rank() == 1
-                && joint.shape(node.inputs[0]).rank() == 2
-                && reduced_axes(node, 2).iter().copied().eq([0]);
-            let of = rows.then(|| same_rows(joint, node.inputs[0]))?;
-            known(of).then_some((k, of))
-        };
-        let rows = summed.iter().filter(|k| !products.contains_key(k)).filter_map(find).collect();
-        Later { products, rows }
-    }
-}
-
-/// The operands of `a'b + ...`, when the value is nothing else.
-fn products(joint: &Graph, id: Id) -> Option<Vec<(Id, Id)>> {
-    let (mut found, mut open) = (vec![], vec![id]);
-    while let Some(id) = open.pop() {
-        let node = joint.node(id);
-        let flat = node.inputs.iter().all(|&x| joint.shape(x).rank() == 2);
-        if node.op == &ADD && node.inputs.iter().all(|&x| joint.ty(x) == node.ty) {
-            open.extend(&node.inputs);
-        } else if node.op == &MATMUL && flat && node.attrs[0].flag() && !node.attrs[1].flag() {
-            found.push((same_rows(joint, node.inputs[0]), same_rows(joint, node.inputs[1])));
-        } else {
-            return None;
-        }
-    }
-    found.reverse();
-    Some(found)
-}
-
-/// What a value is a view of, if that has the same rows in the same order.
-fn same_rows(g: &Graph, id: Id) -> Id {
-    let columns = |id: Id| g.shape(id).dims().last().copied();
-    let mut of = id;
-    while matches!(g.node(of).op.kind, Kind::View) {
-        of = g.node(of).inputs[0];
-    }
-    if columns(of) == columns(id) && g.shape(of).rank() >= 2 { of } else { id }
 }
 
 fn is_float(g: &Graph, id: Id) -> bool {
