@@ -120,7 +120,7 @@ def _switch(condition: Any, then: Any, otherwise: Any) -> Any:
     a, b = (v() if callable(v) else v for v in (then, otherwise))
     condition = ops.cast(condition, "bool")
     while ops.ndim(condition) < max(ops.ndim(a), ops.ndim(b)):
-        condition = ops.expand_dims(condition, -1)
+        condition = ops.expand_dims(condition, axis=[-1])
     return ops.where(condition, a, b)
 
 
@@ -130,7 +130,12 @@ def _variable(value: Any, dtype: Any = None, name: Any = None, constraint: Any =
 
 def _constant(value: Any, dtype: Any = None, shape: Any = None, name: Any = None) -> Any:
     x = ops.convert_to_tensor(value, dtype or "float32")
-    return x if shape is None else ops.broadcast_to(x, shape)
+    return x if shape is None else ops.broadcast_to(x, shape=list(shape))
+
+
+def _l2_normalize(x: Any, axis: Any = None) -> Any:
+    axes: Any = tuple(range(ops.ndim(x))) if axis is None else axis
+    return ops.normalize(x, axis=axes, epsilon=1e-6)
 
 
 def _batch_dot(x: Any, y: Any, axes: Any = None) -> Any:
@@ -171,9 +176,7 @@ _OWN = {
     "in_top_k": lambda predictions, targets, k: ops.in_top_k(targets, predictions, k),
     "int_shape": lambda x: tuple(x.shape),
     "is_sparse": lambda tensor: False,
-    "l2_normalize": lambda x, axis=None: ops.normalize(
-        x, axis=tuple(range(ops.ndim(x))) if axis is None else axis, epsilon=1e-6
-    ),
+    "l2_normalize": _l2_normalize,
     "map_fn": lambda fn, elems, name=None, dtype=None: ops.map(fn, elems),
     "mean_squared_error": losses.mean_squared_error,
     "moving_average_update": lambda x, value, momentum: _update(
@@ -193,7 +196,7 @@ _OWN = {
         shape, minval, maxval, seed=seed
     ),
     "relu": _relu,
-    "repeat": lambda x, n: ops.repeat(ops.expand_dims(x, 1), n, axis=1),
+    "repeat": lambda x, n: ops.repeat(ops.expand_dims(x, axis=[1]), n, axis=1),
     "repeat_elements": lambda x, rep, axis: ops.repeat(x, rep, axis=axis),
     "result_type": lambda *types: "float32" if any(
         is_float_dtype(getattr(t, "dtype", t)) or isinstance(t, float) for t in types
