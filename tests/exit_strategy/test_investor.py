@@ -273,6 +273,16 @@ def test_backsolve_finds_the_equity_of_a_known_price() -> None:
         backsolve(claims, "Z", 1.0, years=3.0, volatility=0.6)
 
 
+def test_settings_may_be_numbers_of_numpy() -> None:
+    claims = complex_co().claims()
+    one = option_values(claims, 20_000.0, years=3.0, volatility=0.5, rate=0.0)
+    two = option_values(
+        claims, np.int64(20_000), years=np.float32(3), volatility=np.float64(0.5), rate=np.int32(0)
+    )
+    assert one == two
+    assert price_for_return(company(), "A", multiple=np.int64(3)).multiple == pytest.approx(3.0)
+
+
 def test_scenarios_weigh_and_discount_payouts() -> None:
     table = CapTable(8e6, 8e6, (ShareClass("A", 2e6, 10e6),))
     exits = [Scenario(0.25, 100e6, 2.0), Scenario(0.75, 8e6, 1.0)]

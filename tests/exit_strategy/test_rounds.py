@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from dataclasses import replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -340,6 +341,22 @@ def test_a_ratchet_that_explodes_is_refused() -> None:
     assert "waived" in caught.value.issues[0].hint
     made = table.round(2e6, pre_money=11e6, name="B")  # A's 10m at the new price leave 1m
     assert made.price == pytest.approx(1e6 / 6e6)
+
+
+def test_numbers_of_numpy_and_decimals_are_numbers() -> None:
+    table = CapTable(Decimal("6e6"), Decimal("6e6"), pool=Decimal(0))
+    plain = CapTable(6e6, 6e6).round(2e6, pre_money=8e6, pool=0.25)
+    given = (
+        (np.int64(2_000_000), np.float32(8e6), np.float32(0.25)),
+        (Decimal("2e6"), Decimal("8e6"), Decimal("0.25")),
+    )
+    for raised, pre, pool in given:
+        made = table.round(raised, pre_money=pre, pool=pool)  # type: ignore[arg-type]
+        assert made.price == pytest.approx(plain.price)
+        assert type(made.price) is float
+        assert type(made.after.pool) is float
+    with pytest.raises(ExitError):
+        table.round(True, pre_money=8e6)
 
 
 def test_dates_run_interest_to_the_closing() -> None:

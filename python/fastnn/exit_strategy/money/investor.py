@@ -18,6 +18,7 @@ from .captable import CapTable
 from .deals import net_of
 from .optionpricing import lowest
 from .outcomes import DAYS_A_MONTH, company_of
+from .terms import is_number
 
 __all__ = [
     "FundRow",
@@ -199,7 +200,7 @@ def price_for_return(
 
 
 def _goal(name: str, value: object, most: float) -> float:
-    good = isinstance(value, int | float) and not isinstance(value, bool)
+    good = is_number(value)
     if not (good and 0 < float(value) <= most):  # type: ignore[arg-type]
         raise ExitError(Issue("EX308", name, f"{value!r} is not a goal",
                               f"give a number above 0 and up to {most:g}", str(value)))  # fmt: skip

@@ -17,13 +17,14 @@ from dataclasses import dataclass
 from fastnn.exit_strategy.errors import ExitError, Issue
 
 from .claims import Claim
+from .terms import is_number
 from .waterfall import Schedule
 
 __all__ = ["Scenario", "backsolve", "black_scholes", "option_values", "scenario_values"]
 
 
 def _check(name: str, value: object, low: float, high: float, hint: str) -> float:
-    good = isinstance(value, int | float) and not isinstance(value, bool)
+    good = is_number(value)
     if not (good and low <= float(value) <= high):  # type: ignore[arg-type]
         raise ExitError(Issue("EX308", name, f"{value!r} is outside {low:g} to {high:g}", hint,
                               str(value)))  # fmt: skip

@@ -18,7 +18,7 @@ from fastnn.exit_strategy.errors import ExitError, Issue, suggest
 from .antidilution import adjusted_price
 from .checks import Table
 from .conversion import common_units, favoured, with_interest
-from .terms import COMMON, FOUNDERS, Holding, Note, Safe, ShareClass
+from .terms import COMMON, FOUNDERS, Holding, Note, Safe, ShareClass, is_number
 
 __all__ = ["POOL", "Offer", "ProForma", "RoundResult", "play_round"]
 
@@ -108,6 +108,7 @@ class _State:
 def play_round(table: T, remake: Callable[..., T], offer: Offer) -> RoundResult[T]:
     """Return what the offer makes of a table; `remake` gives the table with other fields."""
     _check(table, offer)
+    offer = _plain(offer)
     terms = ShareClass(offer.name, 1.0, 1.0, **{"date": offer.day, **offer.terms})
     papers = _papers(table, offer)
     price = offer.price
@@ -145,11 +146,23 @@ def play_round(table: T, remake: Callable[..., T], offer: Offer) -> RoundResult[
     )
 
 
+def _plain(offer: Offer) -> Offer:
+    """The offer with Python's own floats."""
+
+    def plain(value: float | None) -> float | None:
+        return None if value is None else float(value)
+
+    return replace(
+        offer, raised=float(offer.raised), pre_money=plain(offer.pre_money),
+        price=plain(offer.price), pool=plain(offer.pool),
+    )  # fmt: skip
+
+
 def _check(table: Table, offer: Offer) -> None:
     issues: list[Issue] = []
 
     def amount(value: object, where: str) -> None:
-        good = isinstance(value, int | float) and not isinstance(value, bool)
+        good = is_number(value)
         if not (good and 0 < float(value) < 1e18):  # type: ignore[arg-type]
             hint = "give a finite amount above zero"
             issues.append(Issue("EX308", where, f"{value!r} is not an amount", hint, str(value)))
@@ -161,7 +174,7 @@ def _check(table: Table, offer: Offer) -> None:
     if (offer.pre_money is None) == (offer.price is None):
         issues.append(Issue("EX303", "round.pre_money", "a round needs a valuation or a price",
                             "give either pre_money or price"))  # fmt: skip
-    good = isinstance(offer.pool, int | float) and not isinstance(offer.pool, bool)
+    good = is_number(offer.pool)
     if offer.pool is not None and not (good and 0 <= offer.pool < 1):
         issues.append(Issue("EX303", "round.pool", f"{offer.pool!r} is no part of all shares",
                             "0.1 means 10 % after the round", str(offer.pool)))  # fmt: skip

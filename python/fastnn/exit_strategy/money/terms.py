@@ -10,6 +10,8 @@ from __future__ import annotations
 import datetime as dt
 from dataclasses import dataclass
 from decimal import Decimal
+from numbers import Real
+from typing import Any, TypeGuard
 
 from .interest import Accrual
 
@@ -27,6 +29,7 @@ __all__ = [
     "Safe",
     "ShareClass",
     "Vesting",
+    "is_number",
 ]
 
 Amount = float | Decimal  # counts
@@ -189,3 +192,8 @@ class Holding:
     part: Rate | None = None
     units: Amount | None = None
     founder: bool = False
+
+
+def is_number(value: Any) -> TypeGuard[float]:
+    """Whether a setting is a number: Python's, NumPy's or a Decimal; True and False are none."""
+    return isinstance(value, Real | Decimal) and not isinstance(value, bool)

@@ -31,6 +31,7 @@ _REQUIRED = {"en": "(required)", "zh": "（必填）"}
 _CAP_TABLE = """\
 # common = 6_000_000        # {common}
 # founders = 5_000_000      # {founders}
+# pool = 500_000            # {pool}
 # [[cap_table.classes]]
 # name = "A"
 # shares = 2_000_000
@@ -38,17 +39,34 @@ _CAP_TABLE = """\
 # multiple = 1.0
 # participation = "none"    # none, full, capped
 # seniority = 1             # {senior}
+# anti_dilution = "broad"   # none, full_ratchet, broad, narrow, narrow_preferred
+# date = 2024-05-01         # {paid}
 # [[cap_table.options]]
 # name = "options"
 # n = 1_000_000
-# strike = 0.5"""
+# strike = 0.5
+# vesting = {{start = 2025-01-01, months = 48, cliff = 12, trigger = "none"}}
+# [[cap_table.holders]]     # {holders}
+# person = "Ada"
+# paper = "founders"
+# part = 0.5"""
 _CAP_WORDS = {
     "en": {
         "common": "all common shares",
         "founders": "of these, held by the founders",
         "senior": "1 is paid first",
+        "pool": "reserved for options, granted to nobody",
+        "paid": "on which the class was paid for",
+        "holders": "who holds what; one person may hold several papers",
     },
-    "zh": {"common": "普通股总数", "founders": "其中创始人持有", "senior": "1 最先受偿"},
+    "zh": {
+        "common": "普通股总数",
+        "founders": "其中创始人持有",
+        "senior": "1 最先受偿",
+        "pool": "预留而尚未授予的期权",
+        "paid": "缴款日",
+        "holders": "谁持有什么；一人可持有多种证券",
+    },
 }
 
 
