@@ -606,7 +606,7 @@ class Rescaling(Layer):
         **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
 
     Example:
-        >>> fastnn.layers.Rescaling(1 / 127.5, offset=-1.0)(np.array([0.0, 255.0])).numpy()
+        >>> fastnn.layers.Rescaling(1 / 128, offset=-1.0)(np.array([0.0, 256.0])).numpy()
         array([-1.,  1.], dtype=float32)
     """
 

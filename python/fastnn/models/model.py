@@ -260,11 +260,32 @@ class Model(Trainer, Layer):
             return cls(**config)
 
     def get_compile_config(self) -> dict[str, Any] | None:
-        """What `compile` was given, as a config; None when a part of it has none."""
+        """What `compile` was given, as a config.
+
+        Returns:
+            Optimizer, loss and metrics in terms of JSON; None when the model is not compiled or a
+            part has no config.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> model.get_compile_config()["loss"]
+            'mse'
+        """
         return compile_config(self) if self.compiled else None
 
     def compile_from_config(self, config: dict[str, Any]) -> None:
-        """Compiles with what `get_compile_config` gave."""
+        """Compiles with what `get_compile_config` gave.
+
+        Args:
+            config: The config.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.compile_from_config({"optimizer": "sgd", "loss": "mse"})
+            >>> model.optimizer.name
+            'sgd'
+        """
         recompile(self, config, {})
 
     def to_json(self, **kwargs: Any) -> str:
