@@ -51,6 +51,9 @@ class MaxNorm(Constraint):
                [0.8]], dtype=float32)
     """
 
+    max_value: float
+    axis: int | Sequence[int]
+
     def __init__(self, max_value: float = 2, axis: int | Sequence[int] = 0) -> None:
         self.max_value, self.axis = max_value, axis
 
@@ -107,6 +110,11 @@ class MinMaxNorm(Constraint):
         array([[0.6],
                [0.8]], dtype=float32)
     """
+
+    min_value: float
+    max_value: float
+    rate: float
+    axis: int | Sequence[int]
 
     def __init__(
         self,

@@ -107,6 +107,10 @@ class DeviceMesh:
         (1,)
     """
 
+    shape: Sequence[int]
+    axis_names: Sequence[str]
+    devices: Any
+
     def __init__(self, shape: Sequence[int], axis_names: Sequence[str], devices: Any = None):
         self.shape, self.axis_names = tuple(shape), list(axis_names)
         self.devices = list(devices) if devices is not None else list_devices()

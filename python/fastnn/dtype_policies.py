@@ -45,6 +45,8 @@ class DTypePolicy:
         'float32'
     """
 
+    name: str
+
     def __init__(self, name: Any = "float32") -> None:
         given = getattr(name, "name", name)
         computed = computing_dtype(name, "DTypePolicy")

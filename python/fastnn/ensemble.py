@@ -105,6 +105,9 @@ class Ensemble:
         MemoryError: The draws do not fit in memory.
     """
 
+    variables: int
+    groups: Any
+
     def __init__(
         self,
         options: int,

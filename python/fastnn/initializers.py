@@ -144,6 +144,8 @@ class RandomInitializer(Initializer):
         True
     """
 
+    draw_seed: Any
+
     def __init__(self, seed: Any = None) -> None:
         self._config_seed = seed
         self.draw_seed = random.make_default_seed() if seed is None else seed
@@ -169,6 +171,9 @@ class RandomNormal(RandomInitializer):
         True
     """
 
+    mean: float
+    stddev: float
+
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: Any = None) -> None:
         self.mean, self.stddev = mean, stddev
         super().__init__(seed)
@@ -193,6 +198,9 @@ class TruncatedNormal(RandomInitializer):
         True
     """
 
+    mean: float
+    stddev: float
+
     def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: Any = None) -> None:
         self.mean, self.stddev = mean, stddev
         super().__init__(seed)
@@ -216,6 +224,9 @@ class RandomUniform(RandomInitializer):
         >>> bool(w.min() >= -0.05 and w.max() < 0.05)
         True
     """
+
+    minval: float
+    maxval: float
 
     def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: Any = None) -> None:
         self.minval, self.maxval = minval, maxval
@@ -272,6 +283,10 @@ class VarianceScaling(RandomInitializer):
         >>> bool(abs(w.var() - 2.0 / 200) < 0.001)
         True
     """
+
+    scale: float
+    input_axes: Sequence[int] | None
+    output_axes: Sequence[int] | None
 
     def __init__(
         self,

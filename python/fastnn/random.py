@@ -94,6 +94,10 @@ class SeedGenerator:
         False
     """
 
+    seed: int | None
+    name: str
+    state: Any
+
     def __init__(self, seed: int | None = None, name: str | None = None) -> None:
         self.seed = make_default_seed() if seed is None else _checked(seed)
         self.name = name or config.unique_name("seed_generator")

@@ -62,6 +62,9 @@ class L1L2(Regularizer):
         5.5
     """
 
+    l1: float
+    l2: float
+
     def __init__(self, l1: float = 0.0, l2: float = 0.0) -> None:
         self.l1, self.l2 = validate_float_arg(l1, "l1"), validate_float_arg(l2, "l2")
 
@@ -86,6 +89,8 @@ class L1(Regularizer):
         1.5
     """
 
+    l1: float
+
     def __init__(self, l1: float = 0.01) -> None:
         self.l1 = validate_float_arg(l1, "l1")
 
@@ -104,6 +109,8 @@ class L2(Regularizer):
         >>> float(fastnn.regularizers.L2(0.5)(np.array([-1.0, 2.0])))
         2.5
     """
+
+    l2: float
 
     def __init__(self, l2: float = 0.01) -> None:
         self.l2 = validate_float_arg(l2, "l2")
@@ -128,6 +135,8 @@ class OrthogonalRegularizer(Regularizer):
         >>> float(penalty(np.array([[1.0, 0.0], [0.0, 1.0]])))
         0.0
     """
+
+    factor: float
 
     def __init__(self, factor: float = 0.01, mode: str = "rows") -> None:
         self.factor = validate_float_arg(factor, "factor")

@@ -45,6 +45,11 @@ class BackupAndRestore(Callback):
         [2, 3, 4]
     """
 
+    backup_dir: Any
+    save_freq: str | int
+    delete_checkpoint: bool
+    double_checkpoint: bool
+
     def __init__(
         self,
         backup_dir: Any,

@@ -45,6 +45,10 @@ class MonitorCallback(Callback):
         True
     """
 
+    monitor: str
+    best: Any
+    min_delta: float
+
     def __init__(
         self,
         monitor: str = "val_loss",
@@ -120,6 +124,16 @@ class EarlyStopping(MonitorCallback):
         >>> len(model.fit([[1.0]], [1.0], epochs=50, verbose=0, callbacks=[stop]).epoch)
         3
     """
+
+    patience: int
+    verbose: int
+    baseline: float | None
+    restore_best_weights: bool
+    start_from_epoch: int
+    wait: int
+    stopped_epoch: int
+    best_epoch: int
+    best: Any
 
     def __init__(
         self,
@@ -210,6 +224,10 @@ class ModelCheckpoint(MonitorCallback):
         >>> history = model.fit([[1.0]], [1.0], epochs=2, verbose=0, callbacks=[save])
         >>> again = fastnn.models.load_model("epoch2.safetensors")
     """
+
+    filepath: str
+    save_best_only: bool
+    save_weights_only: bool
 
     def __init__(
         self,
@@ -320,6 +338,15 @@ class ReduceLROnPlateau(MonitorCallback):
         >>> [f"{rate:.2e}" for rate in history.history["learning_rate"]]
         ['1.00e-09', '1.00e-09', '5.00e-10', '2.50e-10']
     """
+
+    factor: float
+    patience: int
+    verbose: int
+    cooldown: int
+    min_lr: float
+    cooldown_counter: int
+    wait: int
+    best: Any
 
     def __init__(
         self,

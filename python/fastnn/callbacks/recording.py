@@ -35,6 +35,10 @@ class CSVLogger(Callback):
         'epoch,loss,val_loss'
     """
 
+    filename: Any
+    sep: Any
+    append: bool
+
     def __init__(self, filename: Any, separator: str = ",", append: bool = False) -> None:
         super().__init__()
         self.filename, self.sep, self.append = local_path(filename), separator, append
@@ -116,6 +120,11 @@ class TensorBoard(Callback):
     Example:
         >>> callback = fastnn.callbacks.TensorBoard("logs", update_freq=10)
     """
+
+    log_dir: Any
+    histogram_freq: int
+    write_graph: bool
+    write_steps_per_second: bool
 
     def __init__(
         self,

@@ -46,6 +46,8 @@ class LearningRateScheduler(Callback):
         [0.005, 0.0025, 0.00125]
     """
 
+    verbose: int
+
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
         super().__init__()
         self.schedule, self.verbose = schedule, verbose

@@ -279,6 +279,10 @@ class SparseRows:
     by numbers.
     """
 
+    name: str
+    shape: Any
+    dtype: Any
+
     ndim = 2
 
     def __init__(self, matrix: Any, name: str) -> None:

@@ -99,6 +99,12 @@ class ArrayData:
         4
     """
 
+    x: Any
+    y: Any
+    weights: Any
+    n: Any
+    leaves: Any
+
     def __init__(self, x: Any, y: Any, weights: Any) -> None:
         self.x, self.y, self.weights = x, y, weights
         leaves = tree.flatten(x)
@@ -213,6 +219,9 @@ class PyDataset:
         4
     """
 
+    workers: int
+    max_queue_size: int
+
     def __init__(
         self, workers: int = 1, use_multiprocessing: bool = False, max_queue_size: int = 10
     ) -> None:
@@ -253,6 +262,15 @@ class IterableData:
     first, `close` ends the thread. With `again` each call of `batches` starts at the first batch,
     unless the source is an iterator, which cannot.
     """
+
+    source: Any
+    name: str
+    shuffle: bool
+    skip: int
+    seed: Any
+    epoch: Any
+    sized: Any
+    once: Any
 
     def __init__(self, source: Any, name: str, shuffle: bool = False) -> None:
         self.source, self.name, self.shuffle = source, name, shuffle

@@ -28,6 +28,10 @@ class TensorShape(tuple):  # type: ignore[type-arg]
 class TensorSpec:
     """Shape and type of a tensor, as in `input_signature`."""
 
+    shape: Sequence[int | None]
+    dtype: str
+    name: str | None
+
     def __init__(self, shape: Sequence[int | None], dtype: Any = "float32", name: Any = None):
         self.shape, self.dtype, self.name = TensorShape(shape or ()), dtype, name
 

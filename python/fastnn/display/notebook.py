@@ -23,6 +23,10 @@ class NotebookDisplay:
     `close` draws what is outstanding. `NO_COLOR` leaves the page's own text colour.
     """
 
+    epochs: int | None
+    steps: int | None
+    interval: float
+
     KEPT = 20
 
     def __init__(self, epochs: int | None, steps: int | None, interval: float = 0.1) -> None:

@@ -89,6 +89,12 @@ class Progbar:
         >>> bar.update(5, [("loss", 0.5)])
     """
 
+    target: int | None
+    width: int
+    verbose: int
+    interval: float
+    unit_name: str
+
     def __init__(
         self,
         target: int | None,

@@ -24,6 +24,11 @@ __all__ = ["Reporter"]
 class Reporter:
     """Prints the epochs of a `fit`: 0 nothing, 1 a bar or plain lines, 2 plain lines."""
 
+    epochs: int
+    steps: int | None
+    bar: Any
+    silent: Any
+
     def __init__(self, verbose: int, epochs: int, steps: int | None) -> None:
         self.epochs, self.steps = epochs, steps
         self.bar = verbose == 1 and is_terminal()

@@ -61,6 +61,9 @@ def fingerprint(source: Any, settings: Sequence[str]) -> str:
 class Output:
     """Writes rows; `rows` and `failed` count those that an earlier, cut-off run has left."""
 
+    rows: Any
+    failed: Any
+
     def __init__(
         self, path: Path, names: Sequence[str], made_by: str, resume: bool, stack: ExitStack
     ) -> None:

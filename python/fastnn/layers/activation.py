@@ -45,6 +45,9 @@ class ReLU(_Elementwise):
         array([0., 2., 6.], dtype=float32)
     """
 
+    max_value: float | None
+    negative_slope: float
+
     def __init__(
         self,
         max_value: float | None = None,
@@ -142,6 +145,12 @@ class PReLU(Layer):
         >>> fastnn.layers.PReLU("ones")(np.array([[-1.0, 2.0]])).numpy()
         array([[-1.,  2.]], dtype=float32)
     """
+
+    alpha_initializer: Any
+    alpha_regularizer: Any
+    alpha_constraint: Any
+    shared_axes: list[int] | None
+    alpha: Any
 
     def __init__(
         self,

@@ -61,6 +61,8 @@ class InputLayer(Layer):
         (None, 4)
     """
 
+    batch_shape: tuple[int | None, ...]
+
     def __init__(
         self,
         shape: Sequence[int | None] | int | None = None,
@@ -251,6 +253,16 @@ class Dense(Layer):
         [(2, 3), (3,)]
     """
 
+    units: int
+    kernel_initializer: Any
+    bias_initializer: Any
+    kernel_regularizer: Any
+    bias_regularizer: Any
+    kernel_constraint: Any
+    bias_constraint: Any
+    kernel: Any
+    bias: Any
+
     def __init__(
         self,
         units: int,
@@ -392,6 +404,9 @@ class Lambda(Layer):
         array([4., 9.], dtype=float32)
     """
 
+    arguments: dict[str, Any]
+    supports_masking: Any
+
     def __init__(
         self,
         function: Callable[..., Any],
@@ -508,6 +523,13 @@ class Embedding(Layer):
         array([[[2., 2.],
                 [0., 0.]]], dtype=float32)
     """
+
+    input_dim: int
+    output_dim: int
+    embeddings_initializer: Any
+    embeddings_regularizer: Any
+    embeddings_constraint: Any
+    embeddings: Any
 
     def __init__(
         self,

@@ -302,6 +302,8 @@ class Dot(_Merge):
         array([[11.]], dtype=float32)
     """
 
+    axes: int | Sequence[int]
+
     _exactly = 2
 
     def __init__(self, axes: int | Sequence[int], normalize: bool = False, **kwargs: Any) -> None:

@@ -126,6 +126,14 @@ class BatchNormalization(_Affine):
         array([0.01], dtype=float32)
     """
 
+    axis: int
+    momentum: float
+    epsilon: float
+    moving_mean_initializer: Any
+    moving_variance_initializer: Any
+    moving_mean: Any
+    moving_variance: Any
+
     def __init__(
         self,
         axis: int = -1,
@@ -230,6 +238,9 @@ class LayerNormalization(_Affine):
         array([[-1.224,  0.   ,  1.224]], dtype=float32)
     """
 
+    epsilon: float
+    rms_scaling: bool
+
     def __init__(
         self,
         axis: int | Sequence[int] = -1,
@@ -294,6 +305,8 @@ class RMSNormalization(Layer):
         array([[0.849, 1.131]], dtype=float32)
     """
 
+    scale: Any
+
     def __init__(
         self, axis: int | Sequence[int] = -1, epsilon: float = 1e-6, **kwargs: Any
     ) -> None:
@@ -346,6 +359,10 @@ class GroupNormalization(_Affine):
         >>> layer(np.array([[1.0, 3.0, 10.0, 30.0]])).numpy().round(3)
         array([[-1.,  1., -1.,  1.]], dtype=float32)
     """
+
+    groups: int
+    axis: int
+    epsilon: float
 
     def __init__(
         self,
@@ -461,6 +478,9 @@ class Normalization(Layer):
         array([[0.    ],
                [1.2247]], dtype=float32)
     """
+
+    input_mean: Any
+    input_variance: Any
 
     def __init__(
         self,
@@ -609,6 +629,9 @@ class Rescaling(Layer):
         >>> fastnn.layers.Rescaling(1 / 128, offset=-1.0)(np.array([0.0, 256.0])).numpy()
         array([-1.,  1.], dtype=float32)
     """
+
+    scale: Any
+    offset: Any
 
     def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -93,6 +93,9 @@ class Dropout(_Noisy):
         array([[1., 1., 1., 1., 1., 1.]], dtype=float32)
     """
 
+    rate: float
+    noise_shape: Sequence[int | None] | None
+
     def __init__(
         self,
         rate: float,
@@ -168,6 +171,8 @@ class SpatialDropout2D(Dropout):
                  [0., 0., 2., 0.]]]], dtype=float32)
     """
 
+    data_format: str | None
+
     def __init__(
         self, rate: float, data_format: str | None = None, seed: int | None = None, **kwargs: Any
     ) -> None:
@@ -233,6 +238,8 @@ class GaussianDropout(_Noisy):
         array([[1., 1., 1.]], dtype=float32)
     """
 
+    rate: float
+
     def __init__(self, rate: float, seed: int | None = None, **kwargs: Any) -> None:
         super().__init__(seed, **kwargs)
         self.rate = _checked_rate(rate, f"GaussianDropout {self.name!r}")
@@ -268,6 +275,9 @@ class AlphaDropout(_Noisy):
         >>> layer(np.ones((1, 3))).numpy()
         array([[1., 1., 1.]], dtype=float32)
     """
+
+    rate: float
+    noise_shape: Sequence[int | None] | None
 
     def __init__(
         self,
@@ -312,6 +322,9 @@ class ActivityRegularization(Layer):
         >>> [float(loss) for loss in layer.losses]
         [0.5]
     """
+
+    l1: float
+    l2: float
 
     def __init__(self, l1: float = 0.0, l2: float = 0.0, **kwargs: Any) -> None:
         kwargs.pop("activity_regularizer", None)

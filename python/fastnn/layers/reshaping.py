@@ -33,6 +33,8 @@ class Flatten(Layer):
         (2, 12)
     """
 
+    data_format: str
+
     def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.data_format = standardize_data_format(data_format)
@@ -66,6 +68,8 @@ class Reshape(Layer):
         >>> fastnn.layers.Reshape((2, -1))(np.zeros((5, 6))).shape
         (5, 2, 3)
     """
+
+    target_shape: Sequence[int]
 
     def __init__(self, target_shape: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -123,6 +127,8 @@ class Permute(Layer):
         >>> fastnn.layers.Permute((2, 1))(np.zeros((5, 3, 4))).shape
         (5, 4, 3)
     """
+
+    dims: Sequence[int]
 
     def __init__(self, dims: Sequence[int], **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -224,6 +230,9 @@ class ZeroPadding1D(Layer):
         array([0., 1., 1.], dtype=float32)
     """
 
+    padding: Any
+    data_format: str
+
     def __init__(self, padding: Any = 1, data_format: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.padding = _pairs(padding, 1, "padding")[0]
@@ -251,6 +260,9 @@ class ZeroPadding2D(Layer):
         >>> fastnn.layers.ZeroPadding2D(1)(np.zeros((1, 3, 4, 2))).shape
         (1, 5, 6, 2)
     """
+
+    padding: Any
+    data_format: str
 
     def __init__(self, padding: Any = (1, 1), data_format: str | None = None, **kwargs: Any):
         super().__init__(**kwargs)
@@ -282,6 +294,8 @@ class Cropping1D(Layer):
         (2, 3, 3)
     """
 
+    cropping: Any
+
     def __init__(self, cropping: Any = (1, 1), **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.cropping = _pairs(cropping, 1, "cropping")[0]
@@ -312,6 +326,9 @@ class Cropping2D(Layer):
         >>> fastnn.layers.Cropping2D(((1, 1), (0, 2)))(np.zeros((1, 6, 6, 3))).shape
         (1, 4, 4, 3)
     """
+
+    cropping: Any
+    data_format: str
 
     def __init__(
         self, cropping: Any = ((0, 0), (0, 0)), data_format: str | None = None, **kwargs: Any
@@ -399,6 +416,9 @@ class UpSampling2D(Layer):
         >>> fastnn.layers.UpSampling2D((2, 3))(np.zeros((1, 2, 2, 1))).shape
         (1, 4, 6, 1)
     """
+
+    size: Any
+    data_format: str
 
     def __init__(
         self,

@@ -98,6 +98,8 @@ class Loss(Configurable):
         0.5
     """
 
+    name: str
+
     def __init__(
         self,
         name: str | None = None,

@@ -364,6 +364,10 @@ class Circle(LossFunctionWrapper):
         3.2
     """
 
+    gamma: float
+    margin: float
+    remove_diagonal: bool
+
     def __init__(
         self,
         gamma: float = 80.0,
@@ -410,6 +414,10 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
         >>> round(float(loss(np.array([1]), np.array([[0.0, 0.0]]))), 4)
         0.6931
     """
+
+    from_logits: bool
+    ignore_class: int | None
+    axis: int
 
     def __init__(
         self,

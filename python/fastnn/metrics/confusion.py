@@ -472,6 +472,13 @@ class AUC(_Confusion):
         0.75
     """
 
+    curve: str
+    summation_method: str
+    from_logits: bool
+    multi_label: bool
+    num_labels: int | None
+    num_thresholds: int
+
     def __init__(
         self,
         num_thresholds: int = 200,

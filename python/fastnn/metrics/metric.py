@@ -55,6 +55,8 @@ class Metric(Configurable):
         3.0
     """
 
+    name: str
+
     #: "up" where more is better, "down" where less is: what callbacks that watch it go by.
     _direction: str | None = None
     #: While values come from the caller: what `variables` do not hold is lost between calls.
@@ -296,6 +298,9 @@ class Mean(Metric):
         5.0
     """
 
+    total: Any
+    count: Any
+
     def __init__(self, name: str = "mean", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
         self.total = self._add_sum("total")
@@ -338,6 +343,8 @@ class Sum(Metric):
         >>> float(metric.result())
         4.0
     """
+
+    total: Any
 
     def __init__(self, name: str = "sum", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)

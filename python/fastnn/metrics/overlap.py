@@ -175,6 +175,8 @@ class IoU(_Overlap):
         0.5
     """
 
+    target_class_ids: Sequence[int]
+
     def __init__(
         self,
         num_classes: int,

@@ -63,6 +63,9 @@ class FBetaScore(Metric):
         array([0.5], dtype=float32)
     """
 
+    beta: float
+    threshold: float | None
+
     _direction = "up"
 
     def __init__(
@@ -191,6 +194,9 @@ class R2Score(Metric):
         >>> float(metric.result())
         0.5
     """
+
+    num_regressors: int
+    num_samples: Any
 
     _direction = "up"
 

@@ -687,7 +687,7 @@ def _cut(name: str, axis: int, doc: str) -> Callable[..., list[Tensor]]:
     return keras_op(cut)
 
 
-vsplit = _cut(
+vsplit: Callable[..., list[Tensor]] = _cut(
     "vsplit",
     0,
     """`x` cut along the first axis.
@@ -704,7 +704,7 @@ vsplit = _cut(
         [[[1]], [[2]]]
     """,
 )
-hsplit = _cut(
+hsplit: Callable[..., list[Tensor]] = _cut(
     "hsplit",
     1,
     """`x` cut along the second axis, a vector along its only one.
@@ -721,7 +721,7 @@ hsplit = _cut(
         [[1, 2], [3, 4]]
     """,
 )
-dsplit = _cut(
+dsplit: Callable[..., list[Tensor]] = _cut(
     "dsplit",
     2,
     """`x` cut along the third axis.

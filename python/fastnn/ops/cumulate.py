@@ -262,7 +262,7 @@ def _passing(name: str, reduction: Callable[..., Tensor], fill: float, doc: str)
     return keras_op(reduce_)
 
 
-nansum = _passing(
+nansum: Callable[..., Tensor] = _passing(
     "nansum",
     reduce.sum,
     0.0,
@@ -281,7 +281,7 @@ nansum = _passing(
         array(4., dtype=float32)
     """,
 )
-nanprod = _passing(
+nanprod: Callable[..., Tensor] = _passing(
     "nanprod",
     reduce.prod,
     1.0,

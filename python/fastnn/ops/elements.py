@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -60,16 +61,16 @@ __all__ = [
 _c = _core.ops
 
 
-isfinite = rows.is_finite
+isfinite: Callable[..., Tensor] = rows.is_finite
 
 
-isnan = rows.is_nan
+isnan: Callable[..., Tensor] = rows.is_nan
 
 
-isinf = rows.is_inf
+isinf: Callable[..., Tensor] = rows.is_inf
 
 
-abs = rows.absolute
+abs: Callable[..., Tensor] = rows.absolute
 
 
 @keras_op
@@ -573,8 +574,8 @@ def isneginf(x: TensorLike) -> Tensor:
 # ---- activations that have no row ---------------------------------------------------------------
 
 
-swish = rows.silu
-hard_swish = rows.hard_silu
+swish: Callable[..., Tensor] = rows.silu
+hard_swish: Callable[..., Tensor] = rows.hard_silu
 
 
 @keras_op

@@ -279,7 +279,7 @@ def _narrow(a: Any) -> Any:
     return a if a.dtype == np.bool_ else a.astype(np.int32)
 
 
-bitwise_and = _bits(
+bitwise_and: Callable[..., Tensor] = _bits(
     "bitwise_and",
     "bitwise_and",
     """The bits that both numbers have.
@@ -296,7 +296,7 @@ bitwise_and = _bits(
         array([2], dtype=int32)
     """,
 )
-bitwise_or = _bits(
+bitwise_or: Callable[..., Tensor] = _bits(
     "bitwise_or",
     "bitwise_or",
     """The bits that either number has.
@@ -313,7 +313,7 @@ bitwise_or = _bits(
         array([7], dtype=int32)
     """,
 )
-bitwise_xor = _bits(
+bitwise_xor: Callable[..., Tensor] = _bits(
     "bitwise_xor",
     "bitwise_xor",
     """The bits that one number has alone.
@@ -330,7 +330,7 @@ bitwise_xor = _bits(
         array([5], dtype=int32)
     """,
 )
-bitwise_left_shift = _bits(
+bitwise_left_shift: Callable[..., Tensor] = _bits(
     "bitwise_left_shift",
     "left_shift",
     """`x` times 2^y, by its bits.
@@ -347,7 +347,7 @@ bitwise_left_shift = _bits(
         array([12], dtype=int32)
     """,
 )
-bitwise_right_shift = _bits(
+bitwise_right_shift: Callable[..., Tensor] = _bits(
     "bitwise_right_shift",
     "right_shift",
     """`x` over 2^y, by its bits.
@@ -366,7 +366,7 @@ bitwise_right_shift = _bits(
 )
 left_shift = bitwise_left_shift
 right_shift = bitwise_right_shift
-gcd = _bits(
+gcd: Callable[..., Tensor] = _bits(
     "gcd",
     "gcd",
     """The greatest common divisor.
@@ -383,7 +383,7 @@ gcd = _bits(
         array([6], dtype=int32)
     """,
 )
-lcm = _bits(
+lcm: Callable[..., Tensor] = _bits(
     "lcm",
     "lcm",
     """The least common multiple.

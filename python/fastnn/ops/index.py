@@ -7,7 +7,7 @@ on any number of threads. Depends on `_core`, `shapes`.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -436,7 +436,7 @@ def _segment(kind: str, doc: str) -> Any:
     return keras_op(segment)
 
 
-segment_sum = _segment(
+segment_sum: Callable[..., Tensor] = _segment(
     "sum",
     """Sums of the slices that share an id; 0 where there are none.
 
@@ -454,7 +454,7 @@ segment_sum = _segment(
         array([6., 2.], dtype=float32)
     """,
 )
-segment_max = _segment(
+segment_max: Callable[..., Tensor] = _segment(
     "max",
     """Largest of the slices that share an id; the lowest number if none.
 
@@ -472,7 +472,7 @@ segment_max = _segment(
         array([5., 2.], dtype=float32)
     """,
 )
-segment_min = _segment(
+segment_min: Callable[..., Tensor] = _segment(
     "min",
     """Smallest of the slices that share an id; the highest if none.
 
@@ -490,7 +490,7 @@ segment_min = _segment(
         array([1., 2.], dtype=float32)
     """,
 )
-segment_prod = _segment(
+segment_prod: Callable[..., Tensor] = _segment(
     "prod",
     """Products of the slices that share an id; 1 where there are none.
 

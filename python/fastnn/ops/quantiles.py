@@ -116,7 +116,7 @@ def _family(name: str, doc: str, scale: float, skip_nan: bool) -> Callable[..., 
     return keras_op(function)
 
 
-quantile = _family(
+quantile: Callable[..., Tensor] = _family(
     "quantile",
     """The q-quantiles over `axis`, q from 0 to 1.
 
@@ -138,7 +138,7 @@ quantile = _family(
     1.0,
     False,
 )
-percentile = _family(
+percentile: Callable[..., Tensor] = _family(
     "percentile",
     """The q-th percentiles over `axis`, q from 0 to 100.
 
@@ -160,7 +160,7 @@ percentile = _family(
     100.0,
     False,
 )
-nanquantile = _family(
+nanquantile: Callable[..., Tensor] = _family(
     "nanquantile",
     """`quantile` of the elements that are not NaN.
 
@@ -182,7 +182,7 @@ nanquantile = _family(
     1.0,
     True,
 )
-nanpercentile = _family(
+nanpercentile: Callable[..., Tensor] = _family(
     "nanpercentile",
     """`percentile` of elements that are not NaN.
 

@@ -22,6 +22,9 @@ FEW_ROUNDS = 4
 class Untraceable(Exception):
     """A round that has to be called again and again; `reason` says why."""
 
+    reason: str
+    needs_values: bool
+
     def __init__(self, reason: str, needs_values: bool = False) -> None:
         super().__init__(reason)
         self.reason, self.needs_values = reason, needs_values

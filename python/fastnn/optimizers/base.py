@@ -64,6 +64,14 @@ class Optimizer(Configurable):
         array([0.5, 1.5], dtype=float32)
     """
 
+    name: str
+    clipnorm: float | None
+    clipvalue: float | None
+    global_clipnorm: float | None
+    use_ema: bool
+    ema_momentum: float
+    built: bool
+
     #: Names of the state kept for each variable, and where it starts.
     slot_names: tuple[str, ...] = ()
     #: How many slots of one variable stand side by side in `variables`; the others follow by kind.

@@ -45,7 +45,10 @@ class SGD(Optimizer):
         array([0.9, 2.1], dtype=float32)
     """
 
-    hyper_names = ("momentum", "nesterov")
+    momentum: float
+    nesterov: bool
+
+    hyper_names: tuple[str, ...] = ("momentum", "nesterov")
 
     def __init__(
         self,
@@ -92,8 +95,13 @@ class RMSprop(Optimizer):
         array([0.6838], dtype=float32)
     """
 
-    hyper_names = ("rho", "momentum", "epsilon", "centered")
-    slots_together = 1
+    rho: float
+    momentum: float
+    epsilon: float
+    centered: bool
+
+    hyper_names: tuple[str, ...] = ("rho", "momentum", "epsilon", "centered")
+    slots_together: int = 1
 
     def __init__(
         self,
@@ -147,8 +155,13 @@ class Adam(Optimizer):
         array([0.9], dtype=float32)
     """
 
-    hyper_names = ("beta_1", "beta_2", "epsilon", "amsgrad")
-    slots_together = 2
+    beta_1: float
+    beta_2: float
+    epsilon: float
+    amsgrad: bool
+
+    hyper_names: tuple[str, ...] = ("beta_1", "beta_2", "epsilon", "amsgrad")
+    slots_together: int = 2
 
     def __init__(
         self,
@@ -240,8 +253,12 @@ class Nadam(Optimizer):
         array([0.8937], dtype=float32)
     """
 
-    slot_names = ("momentum", "velocity")
-    hyper_names = ("beta_1", "beta_2", "epsilon")
+    beta_1: float
+    beta_2: float
+    epsilon: float
+
+    slot_names: tuple[str, ...] = ("momentum", "velocity")
+    hyper_names: tuple[str, ...] = ("beta_1", "beta_2", "epsilon")
 
     def __init__(
         self,
@@ -300,8 +317,11 @@ class Adagrad(Optimizer):
         array([0.9006], dtype=float32)
     """
 
-    slot_names = ("accumulator",)
-    hyper_names = ("initial_accumulator_value", "epsilon")
+    initial_accumulator_value: float
+    epsilon: float
+
+    slot_names: tuple[str, ...] = ("accumulator",)
+    hyper_names: tuple[str, ...] = ("initial_accumulator_value", "epsilon")
 
     def __init__(
         self,
@@ -341,8 +361,11 @@ class Adadelta(Optimizer):
         array([0.9986], dtype=float32)
     """
 
-    slot_names = ("accumulated_grad", "accumulated_delta_var")
-    hyper_names = ("rho", "epsilon")
+    rho: float
+    epsilon: float
+
+    slot_names: tuple[str, ...] = ("accumulated_grad", "accumulated_delta_var")
+    hyper_names: tuple[str, ...] = ("rho", "epsilon")
 
     def __init__(
         self, learning_rate: Any = 0.001, rho: float = 0.95, epsilon: float = 1e-7, **kwargs: Any
@@ -380,8 +403,12 @@ class Adamax(Optimizer):
         array([0.9], dtype=float32)
     """
 
-    slot_names = ("momentum", "norm")
-    hyper_names = ("beta_1", "beta_2", "epsilon")
+    beta_1: float
+    beta_2: float
+    epsilon: float
+
+    slot_names: tuple[str, ...] = ("momentum", "norm")
+    hyper_names: tuple[str, ...] = ("beta_1", "beta_2", "epsilon")
 
     def __init__(
         self,
@@ -421,8 +448,11 @@ class Lion(Optimizer):
         array([0.9], dtype=float32)
     """
 
-    slot_names = ("momentum",)
-    hyper_names = ("beta_1", "beta_2")
+    beta_1: float
+    beta_2: float
+
+    slot_names: tuple[str, ...] = ("momentum",)
+    hyper_names: tuple[str, ...] = ("beta_1", "beta_2")
 
     def __init__(
         self, learning_rate: Any = 0.001, beta_1: float = 0.9, beta_2: float = 0.99, **kwargs: Any
@@ -462,8 +492,12 @@ class Lamb(Optimizer):
         array([0.9], dtype=float32)
     """
 
-    slot_names = ("momentum", "velocity")
-    hyper_names = ("beta_1", "beta_2", "epsilon")
+    beta_1: float
+    beta_2: float
+    epsilon: float
+
+    slot_names: tuple[str, ...] = ("momentum", "velocity")
+    hyper_names: tuple[str, ...] = ("beta_1", "beta_2", "epsilon")
 
     def __init__(
         self,
@@ -513,8 +547,8 @@ class Ftrl(Optimizer):
         array([0.7957], dtype=float32)
     """
 
-    slot_names = ("accumulator", "linear")
-    hyper_names = (
+    slot_names: tuple[str, ...] = ("accumulator", "linear")
+    hyper_names: tuple[str, ...] = (
         "learning_rate_power", "initial_accumulator_value", "l1_regularization_strength",
         "l2_regularization_strength", "l2_shrinkage_regularization_strength", "beta",
     )  # fmt: skip

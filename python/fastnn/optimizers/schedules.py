@@ -63,6 +63,12 @@ class ExponentialDecay(LearningRateSchedule):
         0.025
     """
 
+    initial_learning_rate: float
+    decay_steps: float
+    decay_rate: float
+    staircase: bool
+    name: str
+
     def __init__(
         self,
         initial_learning_rate: float,
@@ -97,6 +103,12 @@ class InverseTimeDecay(LearningRateSchedule):
         >>> round(float(schedule(100)), 6)
         0.05
     """
+
+    initial_learning_rate: float
+    decay_steps: float
+    decay_rate: float
+    staircase: bool
+    name: str
 
     def __init__(
         self,
@@ -134,6 +146,10 @@ class PiecewiseConstantDecay(LearningRateSchedule):
         [0.1, 0.01]
     """
 
+    boundaries: Sequence[float]
+    values: Sequence[float]
+    name: str
+
     def __init__(
         self, boundaries: Sequence[float], values: Sequence[float], name: str = "PiecewiseConstant"
     ) -> None:
@@ -169,6 +185,13 @@ class PolynomialDecay(LearningRateSchedule):
         >>> round(float(schedule(50)), 6)
         0.05
     """
+
+    initial_learning_rate: float
+    decay_steps: float
+    end_learning_rate: float
+    power: float
+    cycle: bool
+    name: str
 
     def __init__(
         self,
@@ -214,6 +237,13 @@ class CosineDecay(LearningRateSchedule):
         >>> round(float(schedule(50)), 6)
         0.05
     """
+
+    initial_learning_rate: float
+    decay_steps: float
+    alpha: float
+    name: str
+    warmup_target: float | None
+    warmup_steps: int
 
     def __init__(
         self,
@@ -265,6 +295,13 @@ class CosineDecayRestarts(LearningRateSchedule):
         >>> [round(float(schedule(step)), 4) for step in (0, 50, 100)]
         [0.1, 0.05, 0.1]
     """
+
+    initial_learning_rate: float
+    first_decay_steps: float
+    t_mul: float
+    m_mul: float
+    alpha: float
+    name: str
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 from fastnn.errors import FormatError
 
@@ -15,6 +16,9 @@ __all__ = ["FileBudget", "file_budget", "file_limit", "format_errors", "reading_
 
 class FileBudget:
     """What building a model from one file may cost: bytes of weights and calls of layers."""
+
+    bytes_left: Any
+    calls_left: Any
 
     def __init__(self, max_bytes: int, max_calls: int = 20_000) -> None:
         self.bytes_left, self.calls_left = max_bytes, max_calls

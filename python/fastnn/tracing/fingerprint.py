@@ -31,6 +31,8 @@ _DEPTH = 6
 class Same:
     """An object that is equal to itself only; held, so that its address is not used again."""
 
+    value: Any
+
     __slots__ = ("value",)
 
     def __init__(self, value: Any) -> None:
@@ -45,6 +47,8 @@ class Same:
 
 class Seen:
     """Takes the fingerprints of objects one after the other."""
+
+    mutable: bool
 
     def __init__(self, opaque: tuple[type, ...]) -> None:
         #: Classes whose objects count by identity: variables and layers, which are walked apart.

@@ -52,6 +52,11 @@ class LayerGraph:
     ValueError, naming `name`, when an output depends on a tensor that is not among the inputs.
     """
 
+    inputs: Any
+    outputs: Any
+    calls: Any
+    operations: Any
+
     def __init__(self, inputs: Any, outputs: Any, name: str) -> None:
         self.inputs, self.outputs = inputs, outputs
         self.starts: list[KerasTensor] = tree.flatten(inputs)

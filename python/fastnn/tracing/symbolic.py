@@ -29,6 +29,9 @@ F = TypeVar("F", bound=Callable[..., Any])
 class OpCall:
     """An op used between layers of a functional model; `name` is its name in `fastnn.ops`."""
 
+    key: str
+    name: str
+
     def __init__(self, fn: Callable[..., Any], op_name: str, key: str = "") -> None:
         self.fn = fn
         self.op_name = op_name
@@ -129,6 +132,10 @@ class KerasTensor:
         (None, 4)
     """
 
+    dtype: str
+    name: str
+    index: int
+
     __array_ufunc__ = None
 
     def __init__(
@@ -221,27 +228,27 @@ class KerasTensor:
         """Converted elements."""
         return record(_method("astype"), "cast", (self, dtype), {}, "astype()")
 
-    __add__ = _binary("__add__", "add")
-    __radd__ = _binary("__radd__", "add")
-    __sub__ = _binary("__sub__", "subtract")
-    __rsub__ = _binary("__rsub__", "subtract")
-    __mul__ = _binary("__mul__", "multiply")
-    __rmul__ = _binary("__rmul__", "multiply")
-    __truediv__ = _binary("__truediv__", "divide")
-    __rtruediv__ = _binary("__rtruediv__", "divide")
-    __floordiv__ = _binary("__floordiv__", "floor_divide")
-    __mod__ = _binary("__mod__", "mod")
-    __pow__ = _binary("__pow__", "power")
-    __rpow__ = _binary("__rpow__", "power")
-    __matmul__ = _binary("__matmul__", "matmul")
-    __rmatmul__ = _binary("__rmatmul__", "matmul")
-    __neg__ = _unary("__neg__", "negative")
-    __abs__ = _unary("__abs__", "absolute")
-    __lt__ = _binary("__lt__", "less")
-    __le__ = _binary("__le__", "less_equal")
-    __gt__ = _binary("__gt__", "greater")
-    __ge__ = _binary("__ge__", "greater_equal")
-    __getitem__ = _binary("__getitem__", "get_item")
+    __add__: Callable[[Any, Any], Any] = _binary("__add__", "add")
+    __radd__: Callable[[Any, Any], Any] = _binary("__radd__", "add")
+    __sub__: Callable[[Any, Any], Any] = _binary("__sub__", "subtract")
+    __rsub__: Callable[[Any, Any], Any] = _binary("__rsub__", "subtract")
+    __mul__: Callable[[Any, Any], Any] = _binary("__mul__", "multiply")
+    __rmul__: Callable[[Any, Any], Any] = _binary("__rmul__", "multiply")
+    __truediv__: Callable[[Any, Any], Any] = _binary("__truediv__", "divide")
+    __rtruediv__: Callable[[Any, Any], Any] = _binary("__rtruediv__", "divide")
+    __floordiv__: Callable[[Any, Any], Any] = _binary("__floordiv__", "floor_divide")
+    __mod__: Callable[[Any, Any], Any] = _binary("__mod__", "mod")
+    __pow__: Callable[[Any, Any], Any] = _binary("__pow__", "power")
+    __rpow__: Callable[[Any, Any], Any] = _binary("__rpow__", "power")
+    __matmul__: Callable[[Any, Any], Any] = _binary("__matmul__", "matmul")
+    __rmatmul__: Callable[[Any, Any], Any] = _binary("__rmatmul__", "matmul")
+    __neg__: Callable[[Any], Any] = _unary("__neg__", "negative")
+    __abs__: Callable[[Any], Any] = _unary("__abs__", "absolute")
+    __lt__: Callable[[Any, Any], Any] = _binary("__lt__", "less")
+    __le__: Callable[[Any, Any], Any] = _binary("__le__", "less_equal")
+    __gt__: Callable[[Any, Any], Any] = _binary("__gt__", "greater")
+    __ge__: Callable[[Any, Any], Any] = _binary("__ge__", "greater_equal")
+    __getitem__: Callable[[Any, Any], Any] = _binary("__getitem__", "get_item")
 
 
 def op_call(key: str, known: dict[str, Callable[..., Any]], op_name: str) -> OpCall:

@@ -107,6 +107,9 @@ class Variable(_core.Variable):
         ((2,), 'float32')
     """
 
+    initializer: Any
+    path: str
+
     def __new__(
         cls,
         initializer: Any,
@@ -317,7 +320,7 @@ class Variable(_core.Variable):
     def __ne__(self, other: object) -> Any:
         return self.value != (other.value if isinstance(other, Variable) else other)
 
-    __hash__ = object.__hash__
+    __hash__: Callable[[object], int] = object.__hash__  # type: ignore[assignment]
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = {k: v for k, v in self.__dict__.items() if k != "initializer"}

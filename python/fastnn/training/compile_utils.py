@@ -288,6 +288,9 @@ def _crossentropy(y: Any, p: Any) -> Any:
 class CompiledMetrics:
     """Metrics of all outputs, resolved at the first batch, when shapes are known."""
 
+    output_names: list[str] | None
+    by_output: bool
+
     name = "compile_metrics"
     variables: tuple[Any, ...] = ()
 

@@ -101,6 +101,18 @@ class FitSettings:
 class Fit:
     """One call of `fit`: epochs, validation, callbacks, reports."""
 
+    model: Any
+    data: Any
+    settings: FitSettings
+    batch_size: Any
+    epochs: Any
+    shuffle: Any
+    steps: Any
+    validation: Any
+    calls: Any
+    history: Any
+    report: Any
+
     #: The logs of the last epoch that ended.
     last: Logs | None = None
 

@@ -26,6 +26,14 @@ Logs = dict[str, float]
 class Program:
     """A traced step: how to run it over data, and what its values are called."""
 
+    loop: Any
+    metrics: list[Any]
+    names: Any
+    reset: list[Variable]
+    results: Any
+    step: _core.Function
+    vectors: list[Any]
+
     __slots__ = ("loop", "metrics", "names", "reset", "results", "step", "vectors")
 
     def __init__(

@@ -42,6 +42,10 @@ _F32 = np.dtype(np.float32)
 class Trainer(Tracing):
     """The training half of `Model`."""
 
+    compiled: bool
+    stop_training: bool
+    run_eagerly: bool
+
     optimizer: Any
     built: bool
     name: str

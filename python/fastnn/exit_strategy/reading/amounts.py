@@ -29,6 +29,10 @@ class Amount:
 class AmountError(ValueError):
     """Text that is not a number, or that can be read in two ways (`two_ways`)."""
 
+    message: str
+    hint: str
+    two_ways: bool
+
     def __init__(self, message: str, hint: str, *, two_ways: bool = False) -> None:
         super().__init__(message)
         self.message, self.hint, self.two_ways = message, hint, two_ways

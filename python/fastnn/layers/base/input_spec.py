@@ -29,6 +29,13 @@ class InputSpec:
         {-1: 8}
     """
 
+    dtype: str | None
+    shape: Sequence[int | None] | None
+    ndim: int | None
+    max_ndim: int | None
+    min_ndim: int | None
+    axes: dict[int, int]
+
     def __init__(
         self,
         dtype: str | None = None,

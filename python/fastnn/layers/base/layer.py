@@ -52,6 +52,10 @@ class Layer(Module):
         2
     """
 
+    name: str
+    built: bool
+    activity_regularizer: Any
+
     #: What files do with it if it is a model: "functional", "sequential" or "subclassed".
     model_kind: str | None = None
     _init_arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
@@ -114,7 +118,15 @@ class Layer(Module):
         """The type of the weights."""
         return "float32"
 
-    variable_dtype = compute_dtype = dtype
+    @property
+    def compute_dtype(self) -> str:
+        """The type that the layer computes in."""
+        return "float32"
+
+    @property
+    def variable_dtype(self) -> str:
+        """The type that the layer's weights are stored in."""
+        return "float32"
 
     @property
     def dtype_policy(self) -> DTypePolicy:
