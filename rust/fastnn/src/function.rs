@@ -348,7 +348,7 @@ impl Function {
             }
         }
         let graph = self.graph.replay(bindings)?;
-        let plan = Arc::new(Plan::compile_apart(&graph, &self.invariant(), &self.arenas, &self.shelf)?);
+        let plan = Arc::new(Plan::compile_apart(graph, &self.invariant(), &self.arenas, &self.shelf)?);
         // Other open sizes are there to vary.
         let only_batches = bindings.iter().all(|(symbol, _)| symbol == Dim::BATCH);
         if self.compiles.fetch_add(1, Relaxed) == MANY_BATCHES && only_batches {

@@ -47,6 +47,8 @@ const BRIEF: Duration = Duration::from_millis(5);
 
 /// Nanoseconds: a rest that takes less may keep its caller.
 const SHORT: u64 = 40_000_000;
+/// Bytes of state that are overwritten in less time than `SHORT` by any optimiser.
+const LARGE: usize = 16 << 20;
 /// Bytes of the caller's arrays that are copied before the rest of a run whose length is not known.
 const COPIED: u64 = 64 << 20;
 
@@ -74,6 +76,8 @@ pub struct Program {
     brief: AtomicBool,
     /// What the steps that cannot be given up read of the inputs: slots and bytes.
     late_reads: Vec<(usize, usize)>,
+    /// Bytes of the state that they overwrite.
+    late_bytes: usize,
     /// How long these steps took the last time, in nanoseconds; 0 when it is not known.
     rest: AtomicU64,
     /// Counted only under `FASTNN_DEBUG=time`.
@@ -115,14 +119,16 @@ impl Program {
 
     /// As [`Program::compile`], without what depends on invariant slots only, as far as `allow` grants:
     /// the program reads the values of the returned parts as further inputs. Which products read a
-    /// packed operand is decided here.
+    /// packed operand is decided here. The graph is given, so that it makes room for what becomes of it.
     pub fn compile_apart(
-        graph: &Graph,
+        graph: Graph,
         invariant: &[bool],
         arenas: Arc<Arenas>,
         allow: &mut dyn FnMut(&Part) -> Result<bool>,
     ) -> Result<(Program, Vec<Part>)> {
-        let graph = simplified(graph)?;
+        let whole = graph;
+        let graph = simplified(&whole)?;
+        drop(whole);
         if !invariant.contains(&true) {
             return Ok((Program::of_simplified(&graph, arenas)?, vec![]));
         }
@@ -147,15 +153,20 @@ impl Program {
         // Loops work behind the values of this program.
         let behind = steps.iter().map(Step::scratch).max().unwrap_or(0);
         let late = steps[undo.until()..].iter().flat_map(Step::reads);
-        let late = late.chain(plan.copies.iter().map(|(from, _, _)| *from));
-        let slots: BTreeSet<usize> =
-            late.filter_map(|loc| if let Loc::Input(slot) = loc { Some(slot) } else { None }).collect();
-        let late_reads = slots.into_iter().map(|slot| (slot, graph.ty(graph.inputs[slot]).bytes())).collect();
+        let mut late = late.chain(plan.copies.iter().map(|(from, _, _)| *from));
+        let bytes = |slot: usize| graph.ty(graph.inputs[slot]).bytes();
+        let slots = |locs: &mut dyn Iterator<Item = Loc>| -> BTreeSet<usize> {
+            locs.filter_map(|loc| if let Loc::Input(slot) = loc { Some(slot) } else { None }).collect()
+        };
+        let late_reads = slots(&mut late).into_iter().map(|slot| (slot, bytes(slot))).collect();
+        let late_bytes =
+            slots(&mut steps[undo.until()..].iter().flat_map(Step::writes)).into_iter().map(bytes).sum();
         let program = Program {
             steps,
             undo,
             brief: AtomicBool::new(false),
             late_reads,
+            late_bytes,
             rest: AtomicU64::new(0),
             copies: plan.copies,
             constants,
@@ -296,7 +307,7 @@ impl Program {
         }
         let ended = match keeper {
             Some(keeper) if until < self.steps.len() && sync::can_be_interrupted() => {
-                self.run_apart(memory, arena, keeper)?
+                self.run_apart(memory, arena, keeper, start.elapsed())?
             }
             _ => None,
         };
@@ -323,13 +334,15 @@ impl Program {
         memory: &Memory<'_>,
         arena: &mut Option<Buffer>,
         keeper: &mut dyn Keeper,
+        so_far: Duration,
     ) -> Result<Option<Ended>> {
         let took = self.rest.load(Relaxed);
         let lent: Vec<_> = self.late_reads.iter().filter(|(slot, _)| keeper.is_lent(*slot)).collect();
         // Four bytes a nanosecond: no more than a hundredth of the rest goes into copies.
         let most = if took == 0 { COPIED } else { took / 25 };
         let bytes: u64 = lent.iter().map(|(_, bytes)| *bytes as u64).sum();
-        if (took != 0 && took < SHORT) || bytes > most {
+        let brief = if took == 0 { so_far < BRIEF && self.late_bytes < LARGE } else { took < SHORT };
+        if brief || bytes > most {
             return Ok(None);
         }
         let mut own = Vec::new();

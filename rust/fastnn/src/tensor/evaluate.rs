@@ -37,17 +37,19 @@ impl Plan {
         // All eager plans are one family: they run one after the other.
         static ARENAS: Slot<Arc<Arenas>> = Slot::new();
         let arenas = ARENAS.get_or_make(Arc::default).clone();
-        Ok(Plan::new(graph, Program::compile_in(graph, arenas)?, Box::default()))
+        let program = Program::compile_in(graph, arenas)?;
+        Ok(Plan { program, outputs: results(graph), prepared: Box::default() })
     }
 
     /// Compiles a graph without what depends on its invariant slots only; that is put on the shelf.
     pub(crate) fn compile_apart(
-        graph: &Graph,
+        graph: Graph,
         invariant: &[bool],
         arenas: &Arc<Arenas>,
         shelf: &Shelf,
     ) -> Result<Plan> {
         let mut held: HashMap<Part, Arc<Prepared>> = HashMap::new();
+        let outputs = results(&graph);
         let (program, parts) = Program::compile_apart(graph, invariant, arenas.clone(), &mut |part| {
             let made = shelf.of(part, arenas)?;
             let allowed = made.is_some();
@@ -59,11 +61,7 @@ impl Plan {
             held.get(part).cloned().ok_or_else(lost)
         };
         let prepared = parts.iter().map(of).collect::<Result<_>>()?;
-        Ok(Plan::new(graph, program, prepared))
-    }
-
-    fn new(graph: &Graph, program: Program, prepared: Box<[Arc<Prepared>]>) -> Plan {
-        Plan { program, outputs: graph.outputs.iter().map(|&id| graph.ty(id)).collect(), prepared }
+        Ok(Plan { program, outputs, prepared })
     }
 
     /// What the program reads after the graph's own slots.
@@ -99,6 +97,11 @@ impl Plan {
         let filled = buffers.into_iter().zip(&self.outputs);
         Ok(filled.map(|(buffer, ty)| Arc::new(Storage::new(buffer, ty.dtype))).collect())
     }
+}
+
+/// The types of a graph's results.
+fn results(graph: &Graph) -> Box<[Ty]> {
+    graph.outputs.iter().map(|&id| graph.ty(id)).collect()
 }
 
 /// Computes `target` and stores its value in it.
