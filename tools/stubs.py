@@ -45,7 +45,7 @@ PARAMETERS = {
     "dy": "_TensorLike | None", "effects": "_Array", "epochs": "int", "first_epoch": "int",
     "function": "Function | None", "grad": "_TensorLike", "heartbeat": "_Heartbeat | None",
     "hyper": "Mapping[str, Any] | None", "index": "int", "inputs": "Sequence[Tensor]",
-    "iterations": "_TensorLike", "kind": "str", "length": "int | Dim",
+    "iterations": "_TensorLike", "kind": "str", "length": "int | Dim | None",
     "like": "Sequence[Tensor]", "lr": "_TensorLike", "marginals": "_Array",
     "max_version": "Any", "mean": "_Array", "metadata": "Mapping[str, str] | None", "n": "int",
     "name": "str | None", "on_batch": "_BatchHook | None", "open": "_Array", "options": "int",

@@ -334,8 +334,8 @@ def round_inputs(like: Sequence[Tensor], slices: bool = False) -> list[Tensor]:
     """A placeholder of the type of each tensor; with `slices` of one slice of its first axis."""
 def save_file(path: str | PathLike[str], tensors: Mapping[str, Any], metadata: Mapping[str, str] | None = None, function: Function | None = None) -> None:
     """Writes tensors, metadata and an inference function into one safetensors file."""
-def scan_rounds(carries: Sequence[Tensor], slices: Sequence[Tensor], shared: Sequence[Tensor], outputs: Sequence[Tensor], values: Sequence[Any], length: int | Dim, reverse: bool = False) -> list[Tensor]:
-    """Runs a traced round again and again: `carries`, `slices` and `shared` are its placeholders, `outputs` the next carries and what it gives, `values` what the loop is called with, in the same order."""
+def scan_rounds(carries: Sequence[Tensor], slices: Sequence[Tensor], shared: Sequence[Tensor], outputs: Sequence[Tensor], values: Sequence[Any], length: int | Dim | None, reverse: bool = False) -> list[Tensor]:
+    """Runs a traced round again and again: `carries`, `slices` and `shared` are its placeholders, `outputs` the next carries and what it gives, `values` what the loop is called with, in the same order. Without `length` there are as many rounds as slices."""
 def set_num_threads(n: int) -> None:
     """Sets the number of threads that computations use, 1 to 256. Results do not depend on it."""
 def snapshots(variables: Sequence[Variable]) -> list[Tensor]:

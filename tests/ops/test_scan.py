@@ -394,6 +394,31 @@ def test_a_loop_between_layers_takes_open_lengths():
         assert np.array_equal(doubled, np.full((steps, 2, 3), 2.0))
 
 
+def test_a_loop_may_walk_along_the_batch():
+    x = fastnn.Input((3,))
+    model = fastnn.Model(x, ops.scan(lambda c, row: (c + row, c + row), ops.zeros(3), x)[1])
+    for rows in (1, 7):
+        data = np.ones((rows, 3), "f")
+        assert np.array_equal(np.asarray(model(data))[:, 0], np.arange(1.0, rows + 1))
+
+
+def test_values_with_as_many_axes_as_there_may_be_have_gradients():
+    x = np.full((1, 2, 1, 1, 1, 1, 1, 2), 0.5, "f")
+
+    def loss(x, unroll):
+        last, _ = ops.scan(lambda c, _: (ops.sin(c * x), None), x, length=6, unroll=unroll)
+        return ops.sum(last)
+
+    looped = fastnn.grad(lambda x: loss(x, False))(x)
+    assert np.asarray(looped) == pytest.approx(fastnn.grad(lambda x: loss(x, True))(x), rel=1e-5)
+
+
+def test_results_that_no_memory_holds_are_an_error():
+    for length in (2**40, 2**62):
+        with pytest.raises(MemoryError, match="hint"):
+            ops.scan(lambda c, _: (c, c), ops.ones(1000), length=length)[1].numpy()
+
+
 def test_an_open_length_is_not_written_out_whatever_is_asked_for():
     x = fastnn.Input((None, 4))
     first = ops.sum(x, (1, 2))

@@ -505,6 +505,7 @@ def _rounds(name: str, leaves: list[Tensor], length: Any) -> Any:
             f"{name}: first axes of sizes {sorted(str(n) for n in sizes)}, wanted one size\n"
             "  hint: arrays of equal length"
         )
+    # The batch is None, as in every shape: the core knows its size.
     n = next(iter(numbers), sizes[0])
     given = None if length is None or isinstance(length, Dim) else int(length)
     if (isinstance(n, int) and n < 0) or (given is not None and given != n):

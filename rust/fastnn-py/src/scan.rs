@@ -34,7 +34,8 @@ fn round_inputs(like: Handles<'_>, slices: bool) -> PyResult<Vec<PyTensor>> {
 }
 
 /// Runs a traced round again and again: `carries`, `slices` and `shared` are its placeholders, `outputs`
-/// the next carries and what it gives, `values` what the loop is called with, in the same order.
+/// the next carries and what it gives, `values` what the loop is called with, in the same order. Without
+/// `length` there are as many rounds as slices.
 #[pyfunction]
 #[pyo3(signature = (carries, slices, shared, outputs, values, length, reverse=false))]
 #[allow(clippy::too_many_arguments)] // the pieces of a round
@@ -49,7 +50,9 @@ fn scan_rounds(
     reverse: bool,
 ) -> PyResult<Vec<PyTensor>> {
     enter(|| {
-        let Some(length) = size_from(length) else {
+        let first = || values.get(carries.len()).and_then(|t| t.get().0.ty().shape.dims().first().copied());
+        let known = if length.is_none() { first().filter(|_| !slices.is_empty()) } else { size_from(length) };
+        let Some(length) = known else {
             return data_error("scan: length is no size\n  hint: a whole number, or a size of a tensor");
         };
         check_room()?;

@@ -313,7 +313,7 @@ fn cut_once(node: &Node, wanted: &[bool]) -> Result<Trimmed> {
     let left = Scan { carries: carries.len(), slices: slices.len(), ..scan };
     let attrs = left.attrs(Body::new(graph)?);
     let ty = match outputs.first() {
-        Some(&k) if k == 0 => node.ty,
+        Some(&0) => node.ty,
         Some(&k) => {
             crate::graph::part_type(node.op, k as i64, &input_types(node, body, &scan)?, &node.attrs)?
         }

@@ -5,10 +5,10 @@
 
 use super::pullback;
 use crate::error::{Error, Result};
-use crate::graph::{Body, Class, DATA, Graph, INPUT, Id, Kind, Node, PART, SCALAR, Vjp};
+use crate::graph::{Body, Class, DATA, Graph, INPUT, Id, Kind, Node, PART, SCALAR, Ty, Vjp};
 use crate::ops::build::Build;
 use crate::ops::scan::{Scan, scan};
-use crate::shape::DType;
+use crate::shape::{DType, MAX_RANK, Shape};
 use std::collections::HashMap;
 
 /// The gradients of the inputs of a scan node, from those of its results. `active` says by which
@@ -80,6 +80,11 @@ pub(super) fn pullback_of(
     let mut moved: HashMap<Id, Id> = (0..body.nodes.len() as u32).map(|i| (Id(i), Id(i))).collect();
     for &id in &split.kept {
         let id = copied(&mut forward, &joint, id, &mut moved);
+        // What has as many axes as there may be has no room for the axis of rounds.
+        let id = match forward.shape(id) {
+            shape if shape.rank() == MAX_RANK => forward.reshape_to(id, &Shape::new(&[shape.elements()])?),
+            _ => id,
+        };
         let place = (of.carries..forward.outputs.len()).find(|&k| forward.outputs[k] == id);
         kept.push(place.unwrap_or(forward.outputs.len()));
         if place.is_none() {
@@ -92,33 +97,41 @@ pub(super) fn pullback_of(
     let mut backward = Graph { data: joint.data.clone(), ..Graph::new() };
     let mut map: HashMap<Id, Id> = HashMap::new();
     let mut inputs = vec![];
-    let mut slot = |backward: &mut Graph, inner: Id, value: Id| {
-        map.insert(inner, backward.input(joint.ty(inner)));
+    let mut slot = |backward: &mut Graph, inner: Id, value: Id| -> Result<()> {
+        let ty = joint.ty(inner);
+        let id = if ty.shape.rank() == MAX_RANK && split.kept.contains(&inner) {
+            let flat = backward.input(Ty { shape: Shape::new(&[ty.shape.elements()])?, ..ty });
+            backward.reshape_to(flat, &ty.shape)
+        } else {
+            backward.input(ty)
+        };
+        map.insert(inner, id);
         inputs.push(value);
+        Ok(())
     };
     for (&k, &(_, seed)) in carried.iter().zip(&seeds) {
         let dy = dys[k].unwrap_or_else(|| g.zeros_like(node.inputs[k]));
-        slot(&mut backward, seed, dy);
+        slot(&mut backward, seed, dy)?;
     }
     for (&k, &sum) in summed.iter().zip(&sums) {
         let zeros = g.zeros_like(node.inputs[k]);
-        slot(&mut backward, sum, zeros);
+        slot(&mut backward, sum, zeros)?;
     }
     let carries = carried.len() + summed.len();
     for (&k, &(_, seed)) in given.iter().zip(&seeds[carried.len()..]) {
         let dy = dys[k].ok_or_else(|| Error::Internal("scan: a gradient was lost".into()))?;
-        slot(&mut backward, seed, dy);
+        slot(&mut backward, seed, dy)?;
     }
     for (&id, &k) in split.kept.iter().zip(&kept) {
-        slot(&mut backward, id, longer[k]);
+        slot(&mut backward, id, longer[k])?;
     }
     let slices = (of.carries..first_shared).filter(|&k| split.read[k]);
     for k in slices.clone() {
-        slot(&mut backward, body.inputs[k], node.inputs[k]);
+        slot(&mut backward, body.inputs[k], node.inputs[k])?;
     }
     let slices = given.len() + split.kept.len() + slices.count();
     for k in (first_shared..active.len()).filter(|&k| split.read[k]) {
-        slot(&mut backward, body.inputs[k], node.inputs[k]);
+        slot(&mut backward, body.inputs[k], node.inputs[k])?;
     }
     for (at, inner) in joint.nodes.iter().enumerate() {
         let id = Id(at as u32);
