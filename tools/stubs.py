@@ -29,6 +29,7 @@ from fastnn.namespaces import (
     TENSORFLOW_MODULES,
     TENSORFLOW_OPS,
 )
+from fastnn.ops.row_docs import signature
 from fastnn.optimizers import schedules
 from fastnn.tensorflow import functions as tensorflow
 
@@ -316,8 +317,11 @@ def row_stub(row: _core.OpRow) -> str:
         f"{name}: {ATTRIBUTES[kind]}" + ("" if default is ... else f" = {default!r}")
         for name, kind, default in row.attrs
     ]
-    between = ["*"] if attrs and not stars else []
-    text = ", ".join([*inputs, *between, *attrs])
+    kinds = [signature(row).parameters[name].kind for name, _, _ in row.attrs]
+    first = next((i for i, k in enumerate(kinds) if k is inspect.Parameter.KEYWORD_ONLY), None)
+    if first is not None and not stars:
+        attrs.insert(first, "*")
+    text = ", ".join([*inputs, *attrs])
     result = f"tuple[Tensor{', Tensor' * len(row.parts)}]" if row.parts else "Tensor"
     return f"def {row.name}({text}) -> {result}:\n{INDENT}{docquote(row.doc)}\n"
 

@@ -202,7 +202,7 @@ def softplus(x: TensorLike) -> Tensor:
     """ln(1 + e^x), without overflow."""
 def stop_gradient(x: TensorLike) -> Tensor:
     """x itself; no gradient flows through."""
-def clip(x: TensorLike, *, min: float, max: float) -> Tensor:
+def clip(x: TensorLike, min: float, max: float) -> Tensor:
     """x limited to [min, max]; the gradient is 0 outside and a half on a limit."""
 def equal(a: TensorLike, b: TensorLike) -> Tensor:
     """a == b, elementwise with broadcasting; false for NaN."""
@@ -238,115 +238,115 @@ def to_int(x: TensorLike) -> Tensor:
     """x as int32, rounded toward zero; NaN and numbers out of range give -2**31."""
 def to_bool(x: TensorLike) -> Tensor:
     """True where x is not 0."""
-def cast(x: TensorLike, *, dtype: str) -> Tensor:
+def cast(x: TensorLike, dtype: str) -> Tensor:
     """x as another type: floats to int32 round toward zero, numbers to bool are `x != 0`."""
-def sum(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+def sum(x: TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
     """The sum over axes; 0 over no elements. Float sums are fixed trees, the same on any number of threads; i32 wraps."""
-def mean(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+def mean(x: TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
     """The mean over axes; NaN over no elements."""
-def max(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+def max(x: TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
     """The largest element over axes, NaN if there is one; the gradient is shared equally where several tie."""
-def min(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+def min(x: TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
     """The smallest element over axes, NaN if there is one; the gradient is shared equally where several tie."""
-def prod(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+def prod(x: TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
     """The product over axes; 1 over no elements. The gradient of an element is the product of the others, zeros among them or not."""
-def argmax(x: TensorLike, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
+def argmax(x: TensorLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """The first index (int32) of the largest element along an axis, or in the flattened input; NaN counts as largest."""
-def argmin(x: TensorLike, *, axis: int | None = None, keepdims: bool = False) -> Tensor:
+def argmin(x: TensorLike, axis: int | None = None, keepdims: bool = False) -> Tensor:
     """The first index (int32) of the smallest element along an axis, or in the flattened input; NaN counts as smallest."""
-def sum_to(x: TensorLike, *, shape: int | Dim | Sequence[int | Dim | None]) -> Tensor:
+def sum_to(x: TensorLike, shape: int | Dim | Sequence[int | Dim | None]) -> Tensor:
     """The sum of x over the axes along which broadcasting widened a value of this shape to the shape of x: the adjoint of broadcast_to."""
-def extent(x: TensorLike, *, axis: int | Sequence[int] | None = None) -> Tensor:
+def extent(x: TensorLike, axis: int | Sequence[int] | None = None) -> Tensor:
     """How many elements lie along axes, as a float32 scalar; follows the batch size."""
-def any(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+def any(x: TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
     """True where any element over axes is true (not 0)."""
-def all(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+def all(x: TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
     """True where all elements over axes are true (not 0)."""
-def variance(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+def variance(x: TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
     """The population variance over axes: the mean squared distance from the mean, in two passes."""
-def std(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+def std(x: TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
     """The population standard deviation over axes: the root of the variance. The gradient is 0 where the elements are all equal."""
-def logsumexp(x: TensorLike, *, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
+def logsumexp(x: TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
     """ln of the sum of e^x over axes, without overflow."""
-def reshape(x: TensorLike, *, shape: int | Dim | Sequence[int | Dim | None]) -> Tensor:
+def reshape(x: TensorLike, shape: int | Dim | Sequence[int | Dim | None]) -> Tensor:
     """The same elements in row-major order under another shape; one size may be -1."""
-def expand_dims(x: TensorLike, *, axis: int | Sequence[int]) -> Tensor:
+def expand_dims(x: TensorLike, axis: int | Sequence[int]) -> Tensor:
     """New axes of size 1 at the given positions of the result."""
-def squeeze(x: TensorLike, *, axis: int | Sequence[int]) -> Tensor:
+def squeeze(x: TensorLike, axis: int | Sequence[int]) -> Tensor:
     """Without the given axes, which must have size 1."""
-def transpose(x: TensorLike, *, axes: int | Sequence[int] | None = None) -> Tensor:
+def transpose(x: TensorLike, axes: int | Sequence[int] | None = None) -> Tensor:
     """Axes in another order, by default reversed: axis i of the result is axis axes[i] of x."""
-def broadcast_to(x: TensorLike, *, shape: int | Dim | Sequence[int | Dim | None]) -> Tensor:
+def broadcast_to(x: TensorLike, shape: int | Dim | Sequence[int | Dim | None]) -> Tensor:
     """Repeated along axes of size 1 (and new leading axes) to fill a shape."""
-def flip(x: TensorLike, *, axis: int | Sequence[int] | None = None) -> Tensor:
+def flip(x: TensorLike, axis: int | Sequence[int] | None = None) -> Tensor:
     """Elements in reverse order along axes, by default all."""
-def slice(x: TensorLike, *, begin: int | Dim | Sequence[int | Dim | None], end: int | Dim | Sequence[int | Dim | None], step: int | Sequence[int]) -> Tensor:
+def slice(x: TensorLike, begin: int | Dim | Sequence[int | Dim | None], end: int | Dim | Sequence[int | Dim | None], step: int | Sequence[int]) -> Tensor:
     """x[begin:end:step] with one entry per axis and NumPy's rules; an end of 2**63 - 1 (or -2**63 for negative steps) runs to the border."""
-def unslice(x: TensorLike, *, shape: int | Dim | Sequence[int | Dim | None], begin: int | Dim | Sequence[int | Dim | None], end: int | Dim | Sequence[int | Dim | None], step: int | Sequence[int]) -> Tensor:
+def unslice(x: TensorLike, shape: int | Dim | Sequence[int | Dim | None], begin: int | Dim | Sequence[int | Dim | None], end: int | Dim | Sequence[int | Dim | None], step: int | Sequence[int]) -> Tensor:
     """Zeros of a shape with x in the place that slice(begin, end, step) reads: the adjoint of slice."""
-def pad(x: TensorLike, *, widths: int | Dim | Sequence[int | Dim | None], value: float = 0.0) -> Tensor:
+def pad(x: TensorLike, widths: int | Dim | Sequence[int | Dim | None], value: float = 0.0) -> Tensor:
     """x surrounded by a value; widths are (before, after) per axis, flat."""
 def concatenate(*tensors: TensorLike, axis: int = -1) -> Tensor:
     """Tensors joined along an axis; their other sizes must agree."""
 def stack(*tensors: TensorLike, axis: int = 0) -> Tensor:
     """Tensors of one shape joined along a new axis."""
-def tile(x: TensorLike, *, repeats: int | Dim | Sequence[int | Dim | None]) -> Tensor:
+def tile(x: TensorLike, repeats: int | Dim | Sequence[int | Dim | None]) -> Tensor:
     """x repeated as a whole along each axis; fewer repeats than axes count from the last."""
-def repeat(x: TensorLike, *, repeats: int | Dim, axis: int) -> Tensor:
+def repeat(x: TensorLike, repeats: int | Dim, axis: int) -> Tensor:
     """Each element repeated along an axis."""
-def roll(x: TensorLike, *, shift: int | Dim, axis: int) -> Tensor:
+def roll(x: TensorLike, shift: int | Dim, axis: int) -> Tensor:
     """Elements shifted along an axis; what leaves at the end comes back at the start."""
-def matmul(a: TensorLike, b: TensorLike, *, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
+def matmul(a: TensorLike, b: TensorLike, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
     """The matrix product over the last two axes, (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. An operand with its flag set is given transposed."""
 def dot(a: TensorLike, b: TensorLike) -> Tensor:
     """NumPy's dot: inner product of vectors, matrix product of matrices, otherwise the sum over the last axis of a and the second to last (or only) axis of b."""
-def iota(*, stop: int | Dim, dtype: str = 'int32') -> Tensor:
+def iota(stop: int | Dim, dtype: str = 'int32') -> Tensor:
     """The whole numbers 0, 1, ... below stop."""
-def axis_size(*, size: int | Dim) -> Tensor:
+def axis_size(size: int | Dim) -> Tensor:
     """A size as an int32 scalar, for computing with; it may be one that inputs leave open."""
-def full(*, shape: int | Dim | Sequence[int | Dim | None], value: float, dtype: str = 'float32') -> Tensor:
+def full(shape: int | Dim | Sequence[int | Dim | None], value: float, dtype: str = 'float32') -> Tensor:
     """A value everywhere in a shape."""
-def eye(*, n: int | Dim, m: int | Dim | None = None, k: int = 0) -> Tensor:
+def eye(n: int | Dim, m: int | Dim | None = None, k: int = 0) -> Tensor:
     """Ones on the k-th diagonal of an (n, m) matrix of zeros; m is n when left out."""
-def one_hot(indices: TensorLike, *, num_classes: int | Dim) -> Tensor:
+def one_hot(indices: TensorLike, num_classes: int | Dim) -> Tensor:
     """A new last axis with 1 at the index (int32) and 0 elsewhere; all 0 for an index out of range."""
-def take(x: TensorLike, indices: TensorLike, *, axis: int | None = None) -> Tensor:
+def take(x: TensorLike, indices: TensorLike, axis: int | None = None) -> Tensor:
     """The slices of x at indices (int32) along an axis, or elements of the flattened x; negative indices count from the end, others out of range are an error. Axis `axis` is replaced by the axes of indices."""
-def take_grad(dy: TensorLike, indices: TensorLike, *, shape: int | Dim | Sequence[int | Dim | None], axis: int | None = None) -> Tensor:
+def take_grad(dy: TensorLike, indices: TensorLike, shape: int | Dim | Sequence[int | Dim | None], axis: int | None = None) -> Tensor:
     """Zeros of a shape to which dy is added at indices along an axis: the adjoint of take."""
-def take_along_axis(x: TensorLike, indices: TensorLike, *, axis: int = -1) -> Tensor:
+def take_along_axis(x: TensorLike, indices: TensorLike, axis: int = -1) -> Tensor:
     """The elements of x at indices (int32, sizes of x but for the axis) along an axis; negative indices count from the end, others out of range are an error."""
-def take_along_axis_grad(dy: TensorLike, indices: TensorLike, *, shape: int | Dim | Sequence[int | Dim | None], axis: int = -1) -> Tensor:
+def take_along_axis_grad(dy: TensorLike, indices: TensorLike, shape: int | Dim | Sequence[int | Dim | None], axis: int = -1) -> Tensor:
     """Zeros of a shape to which dy is added at indices along an axis: the adjoint of take_along_axis."""
-def cumsum(x: TensorLike, *, axis: int = -1) -> Tensor:
+def cumsum(x: TensorLike, axis: int = -1) -> Tensor:
     """Running sums along an axis."""
-def sort(x: TensorLike, *, axis: int = -1) -> tuple[Tensor, Tensor]:
+def sort(x: TensorLike, axis: int = -1) -> tuple[Tensor, Tensor]:
     """The values of x in ascending order along an axis, NaN last, and their positions (int32); equal values keep their order."""
-def top_k(x: TensorLike, *, k: int) -> tuple[Tensor, Tensor]:
+def top_k(x: TensorLike, k: int) -> tuple[Tensor, Tensor]:
     """The k largest values along the last axis, largest first, and their positions (int32); NaN counts as the largest, of equal values the first come first."""
-def dynamic_slice(x: TensorLike, start: TensorLike, *, axes: int | Sequence[int], sizes: int | Dim | Sequence[int | Dim | None]) -> Tensor:
+def dynamic_slice(x: TensorLike, start: TensorLike, axes: int | Sequence[int], sizes: int | Dim | Sequence[int | Dim | None]) -> Tensor:
     """The window of x that begins at start (int32, one per axis in axes) and has the given sizes along these axes, whole along the others. A negative start counts from the end; a window that would leave x is moved inside."""
-def update_slice(x: TensorLike, part: TensorLike, start: TensorLike, *, axes: int | Sequence[int]) -> Tensor:
+def update_slice(x: TensorLike, part: TensorLike, start: TensorLike, axes: int | Sequence[int]) -> Tensor:
     """x with part in the window that begins at start (int32, one per axis in axes); along the other axes part is as large as x. A negative start counts from the end; a window that would leave x is moved inside."""
-def random_uniform(key: TensorLike, *, shape: int | Dim | Sequence[int | Dim | None], stream: int = 0) -> Tensor:
+def random_uniform(key: TensorLike, shape: int | Dim | Sequence[int | Dim | None], stream: int = 0) -> Tensor:
     """Uniform float32 in [0, 1), multiples of 2**-24."""
-def random_normal(key: TensorLike, *, shape: int | Dim | Sequence[int | Dim | None], stream: int = 0) -> Tensor:
+def random_normal(key: TensorLike, shape: int | Dim | Sequence[int | Dim | None], stream: int = 0) -> Tensor:
     """Standard normal float32 (Box and Muller, 1958); none beyond 5.8."""
-def random_integers(key: TensorLike, *, shape: int | Dim | Sequence[int | Dim | None], low: int, high: int, stream: int = 0) -> Tensor:
+def random_integers(key: TensorLike, shape: int | Dim | Sequence[int | Dim | None], low: int, high: int, stream: int = 0) -> Tensor:
     """Uniform int32 in [low, high)."""
-def random_permutation(key: TensorLike, *, n: int | Dim, stream: int = 0) -> Tensor:
+def random_permutation(key: TensorLike, n: int | Dim, stream: int = 0) -> Tensor:
     """The int32 numbers 0 .. n in random order (Fisher and Yates)."""
-def dropout(x: TensorLike, key: TensorLike, *, rate: float, stream: int = 0) -> Tensor:
+def dropout(x: TensorLike, key: TensorLike, rate: float, stream: int = 0) -> Tensor:
     """Inverted dropout: each element is 0 with probability rate, else divided by 1 - rate. The draw is random_uniform(key, shape, stream) >= rate."""
-def softmax(x: TensorLike, *, axis: int = -1) -> Tensor:
+def softmax(x: TensorLike, axis: int = -1) -> Tensor:
     """e^x divided by its sum along an axis, without overflow."""
 def softmax_last(x: TensorLike) -> Tensor:
     """softmax over the last axis."""
-def log_softmax(x: TensorLike, *, axis: int = -1) -> Tensor:
+def log_softmax(x: TensorLike, axis: int = -1) -> Tensor:
     """ln(softmax(x)) along an axis: x - logsumexp(x)."""
 def log_softmax_last(x: TensorLike) -> Tensor:
     """log_softmax over the last axis."""
-def layer_normalize(x: TensorLike, *, epsilon: float = 0.001) -> Tensor:
+def layer_normalize(x: TensorLike, epsilon: float = 0.001) -> Tensor:
     """(x - mean) / sqrt(variance + epsilon) over the last axis, with the population variance (Ba, Kiros, Hinton 2016)."""
 def gelu_erf(x: TensorLike) -> Tensor:
     """x * P(N(0, 1) < x): gelu in its exact form, with erf."""
@@ -354,15 +354,15 @@ def gelu_tanh(x: TensorLike) -> Tensor:
     """0.5 * x * (1 + tanh(sqrt(2 / pi) * (x + 0.044715 * x^3))): gelu in its approximate form."""
 def relu6(x: TensorLike) -> Tensor:
     """min(max(x, 0), 6)."""
-def leaky_relu(x: TensorLike, *, negative_slope: float = 0.2) -> Tensor:
+def leaky_relu(x: TensorLike, negative_slope: float = 0.2) -> Tensor:
     """x where x >= 0, else negative_slope * x."""
-def elu(x: TensorLike, *, alpha: float = 1.0) -> Tensor:
+def elu(x: TensorLike, alpha: float = 1.0) -> Tensor:
     """x where x >= 0, else alpha * (e^x - 1)."""
 def selu(x: TensorLike) -> Tensor:
     """1.0507 * elu(x, alpha=1.6733), the self-normalising unit."""
-def celu(x: TensorLike, *, alpha: float = 1.0) -> Tensor:
+def celu(x: TensorLike, alpha: float = 1.0) -> Tensor:
     """x where x >= 0, else alpha * (e^(x / alpha) - 1)."""
-def gelu(x: TensorLike, *, approximate: bool = False) -> Tensor:
+def gelu(x: TensorLike, approximate: bool = False) -> Tensor:
     """x * P(N(0, 1) < x): exact with erf, or approximated with tanh (Hendrycks and Gimpel, 2016)."""
 def silu(x: TensorLike) -> Tensor:
     """x * sigmoid(x), also called swish."""
