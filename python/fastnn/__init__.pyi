@@ -29,8 +29,10 @@ from fastnn import preprocessing as preprocessing
 from fastnn import random as random
 from fastnn import regularizers as regularizers
 from fastnn import saving as saving
+from fastnn import sklearn as sklearn
 from fastnn import transforms as transforms
 from fastnn import utils as utils
+from fastnn import wrappers as wrappers
 from fastnn._core import Function as Function
 from fastnn._core import Tensor as Tensor
 from fastnn._core import get_num_threads as get_num_threads
@@ -130,6 +132,8 @@ from fastnn.ops import zeros as zeros
 from fastnn.ops import zeros_like as zeros_like
 from fastnn.optimizers import Optimizer as Optimizer
 from fastnn.regularizers import Regularizer as Regularizer
+from fastnn.stability import Stability as Stability
+from fastnn.stability import evaluate_stability as evaluate_stability
 from fastnn.tensorflow.functions import GradientTape as GradientTape
 from fastnn.tensorflow.functions import TensorShape as TensorShape
 from fastnn.tensorflow.functions import TensorSpec as TensorSpec
@@ -227,6 +231,7 @@ __all__ = [
     "Regularizer",
     "Sequential",
     "ShapeError",
+    "Stability",
     "Tensor",
     "TraceError",
     "Variable",
@@ -243,6 +248,7 @@ __all__ = [
     "dtype_policies",
     "ensemble",
     "errors",
+    "evaluate_stability",
     "exit_strategy",
     "files",
     "get_num_threads",
@@ -268,8 +274,10 @@ __all__ = [
     "regularizers",
     "saving",
     "set_num_threads",
+    "sklearn",
     "tensor",
     "transforms",
     "utils",
     "value_and_grad",
+    "wrappers",
 ]

@@ -88,3 +88,21 @@ def test_shuffle_keeps_the_rows():
 def test_seeds_are_integers():
     with pytest.raises(ValueError, match="seed is 'a', wanted an integer"):
         random.SeedGenerator("a")
+
+
+def test_a_seed_scope_is_its_own_and_leaves_the_process_alone():
+    random.set_seed(3)
+    want = [random.make_default_seed(), array(random.normal((2,))).tolist()]
+    random.set_seed(3)
+    inside = []
+    for _ in range(2):
+        with random.seed_scope(8):
+            first = (random.make_default_seed(), array(random.normal((2,))).tolist())
+            with random.seed_scope(8):
+                assert random.make_default_seed() == first[0]
+            inside.append((*first, random.make_default_seed()))
+            random.set_seed(1)  # of the scope
+    assert inside[0] == inside[1]
+    assert [random.make_default_seed(), array(random.normal((2,))).tolist()] == want
+    with pytest.raises(ValueError, match="seed is 'a'"), random.seed_scope("a"):
+        pass

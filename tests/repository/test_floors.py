@@ -49,10 +49,11 @@ FLOORS_PY = (
     ("callbacks",),
     ("training",),
     ("models",),
-    ("saving", "plot", "debug", "distribution", "ensemble", "mixed_precision"),
+    ("saving", "plot", "debug", "distribution", "ensemble", "mixed_precision", "stability"),
     ("utils",),
     ("backend", "preprocessing", "tensorflow", "datasets", "keras"),
-    ("exit_strategy",),
+    ("exit_strategy", "sklearn"),
+    ("wrappers",),
     ("cli",),
     ("__main__",),
 )
@@ -327,7 +328,7 @@ def test_the_front_hall_is_not_where_things_are_put_down():
 def users_of_fastnn():
     package = ROOT / "python" / "fastnn"
     files = [package / "cli.py", package / "__main__.py"]
-    for folder in (package / "exit_strategy", package / "datasets"):
+    for folder in (package / "exit_strategy", package / "datasets", package / "sklearn"):
         files += sorted(folder.rglob("*.py"))
     for folder in (ROOT / "examples", ROOT / "benches"):
         files += sorted(folder.rglob("*.py"))

@@ -22,6 +22,12 @@ _COMPLEX = ("fastnn has no complex numbers", "keep real and imaginary parts in t
 _FILES = ("only its own files are written", "model.save('m.keras') or model.save('m.safetensors')")
 _ONE_DEVICE = ("fastnn computes on the cores of one machine", "leave it out: all cores are used")
 
+_WRAPPED = (
+    "this wrapper of older Keras and scikeras is now keras.wrappers.SKLearn…",
+    "fastnn.wrappers.SKLearnClassifier(model=build, fit_kwargs={'epochs': 10}), or "
+    "fastnn.sklearn.FastNNClassifier([64, 64], epochs=10)",
+)
+
 #: `section.name` (patterns as in `fnmatch`): what it is, and what to do instead.
 ABSENT: dict[str, tuple[str, str]] = {
     # Layers.
@@ -100,14 +106,9 @@ ABSENT: dict[str, tuple[str, str]] = {
     ),
     "estimator": ("estimators are not part of fastnn", "model.fit"),
     "feature_column": ("feature columns are not part of fastnn", "one Input per column"),
-    "wrappers": (
-        "the scikit-learn wrappers are not part of fastnn yet",
-        "call model.fit and model.predict in a class of your own",
-    ),
-    "wrappers.*": (
-        "the scikit-learn wrappers are not part of fastnn yet",
-        "call model.fit and model.predict in a class of your own",
-    ),
+    "wrappers.KerasClassifier": _WRAPPED, "wrappers.KerasRegressor": _WRAPPED,
+    "wrappers.BaseWrapper": _WRAPPED, "wrappers.scikit_learn": _WRAPPED,
+    "wrappers.scikit_learn.*": _WRAPPED,
     "saved_model": ("SavedModels are not written or read", _FILES[1]),
     "lite": ("TensorFlow Lite files are not written", "the Rust crate predicts without Python"),
     "export": _FILES, "train": ("checkpoints of TensorFlow are not written", _FILES[1]),

@@ -21,6 +21,7 @@ from fastnn import random as random
 from fastnn import regularizers as regularizers
 from fastnn import saving as saving
 from fastnn import utils as utils
+from fastnn import wrappers as wrappers
 from fastnn.backend import name_scope as name_scope
 from fastnn.callbacks import Callback as Callback
 from fastnn.constraints import Constraint as Constraint
@@ -80,4 +81,5 @@ __all__ = [
     "regularizers",
     "saving",
     "utils",
+    "wrappers",
 ]

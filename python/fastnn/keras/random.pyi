@@ -13,6 +13,7 @@ __all__ = [
     "permutation",
     "randint",
     "seed",
+    "seed_scope",
     "set_seed",
     "shuffle",
     "truncated_normal",
