@@ -17,7 +17,7 @@ import numpy as np
 from fastnn import random
 from fastnn.base import tree
 from fastnn.base.arguments import as_number, is_whole, verbosity
-from fastnn.base.messages import say
+from fastnn.base.messages import print_msg
 from fastnn.data.arrays import as_arrays, is_sparse, unmasked
 from fastnn.display.progress import Progbar, format_value
 from fastnn.models import Model
@@ -180,14 +180,16 @@ def evaluate_stability(
                 bar.update(done, list(values.items()))
             elif level == 2:
                 text = " - ".join(f"{k}: {format_value(v)}" for k, v in values.items())
-                say(f"seed {seed}, fold {number}: {text} ({time.perf_counter() - start:.1f}s)")
+                print_msg(
+                    f"seed {seed}, fold {number}: {text} ({time.perf_counter() - start:.1f}s)"
+                )
     spreads = {
         name: _spread(np.array(v).reshape(len(chosen), count), rises[name], chosen, count)
         for name, v in runs.items()
     }
     found = Stability(spreads, chosen, count)
     if level:
-        say(str(found))
+        print_msg(str(found))
     return found
 
 
