@@ -52,6 +52,8 @@ def main() -> int:
     if not args.only or "footprint".startswith(args.only.lower()):
         add_footprint(out, args.rounds)
         add_accuracy(out)
+    if "sklearn" not in missing:
+        add_scores(out, [r for r in chosen if r.task == "classifier_fit"], pythons)
     if args.output:
         args.output.write_text(out.markdown(), encoding="utf-8")
         print(f"wrote {args.output}")
@@ -181,6 +183,23 @@ def add_accuracy(out: report.Report) -> None:
         error = answer["check"]
         out.add_figure(f"largest error of {op} on [-20, 20]",
                        f"{error:.2f} ulp of at most {most:g}", most / error, 1.0)  # fmt: skip
+
+
+def add_scores(out: report.Report, chosen: list[rows.Row], pythons: dict[str, str]) -> None:
+    """How well the estimators that were timed tell classes apart: ours no worse."""
+    for row in chosen:
+        scores = []
+        for contestant in row.contestants:
+            worker = harness.Worker(contestant, pythons[contestant.library])
+            answer = worker.prepare(row.task, row.params)
+            worker.close()
+            if "error" in answer:
+                out.errors.append(f"score: {answer['error'].strip().splitlines()[-1]}")
+                break
+            scores.append(answer["check"])
+        else:
+            text = f"{scores[0]:.4f}, scikit-learn's {scores[1]:.4f}; at most 0.01 below"
+            out.add_figure(f"accuracy, {row.title}", text, scores[0] / (scores[1] - 0.01), 1.0)
 
 
 if __name__ == "__main__":

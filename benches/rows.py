@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness import Contestant
+from rivals.data import adult_folder
 
 MNIST = [784, 512, 512, 10]
 SMALL = [20, 64, 64, 1]
@@ -117,6 +118,26 @@ def training() -> list[Row]:
     ]  # fmt: skip
 
 
+#: Estimators trained from scratch: data, widths, epochs, batch, rows of an epoch.
+ESTIMATORS = (
+    ("digits", [100], 20, 32, 1500),
+    ("digits", [256, 128], 20, 128, 1500),
+    ("adult", [64, 32], 10, 200, 32561),
+)
+
+
+def estimators() -> list[Row]:
+    """`FastNNClassifier` against `MLPClassifier`: fit from scratch and score."""
+    return [
+        Row("Estimators", f"fit and score, {name}, widths {widths}, {epochs} epochs",
+            "classifier_fit",
+            {"name": name, "widths": widths, "epochs": epochs, "batch": batch},
+            versus(2, "sklearn"), {"sklearn": 5.0}, epochs * rows, "samples/s")
+        for name, widths, epochs, batch, rows in ESTIMATORS
+        if name != "adult" or adult_folder()
+    ]  # fmt: skip
+
+
 def latency() -> list[Row]:
     """One sample at a time; the median call, for a mean would count the machine's hiccups."""
     rivals = ("numpy", "jax", "keras", "sklearn", "torch", "onnxruntime")
@@ -165,7 +186,15 @@ def imports() -> list[Row]:
 
 def all_rows() -> list[Row]:
     """Every row, in the order of the report."""
-    return [*products(), *elementwise(), *training(), *latency(), *exits(), *imports()]
+    return [
+        *products(),
+        *elementwise(),
+        *training(),
+        *estimators(),
+        *latency(),
+        *exits(),
+        *imports(),
+    ]
 
 
 # Rows of the README's table, wins and losses alike; the report has all of them.

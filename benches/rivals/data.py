@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import itertools
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -87,3 +90,46 @@ def claims(tables: int) -> npt.NDArray[np.float64]:
 
 #: Quantiles that every rival reports.
 LEVELS = (0.05, 0.5, 0.95)
+
+
+#: Columns of the Adult census that hold numbers; the second is a weight of the survey, left out.
+ADULT_NUMBERS, ADULT_WORDS = (0, 4, 10, 11, 12), (1, 3, 5, 6, 7, 8, 9, 13)
+
+
+def adult_folder() -> Path | None:
+    """Where the Adult census lies, if it does."""
+    folder = Path(os.environ.get("FASTNN_DATA") or ".", "tabular", "adult")
+    return folder if (folder / "adult-train.csv").is_file() else None
+
+
+def classes(name: str) -> tuple[Floats, npt.NDArray[np.int64], Floats, npt.NDArray[np.int64]]:
+    """Rows and classes to train and to test on: "digits" of scikit-learn, or "adult"."""
+    if name == "digits":
+        from sklearn.datasets import load_digits
+
+        x, y = load_digits(return_X_y=True)
+        order = np.random.default_rng(8).permutation(len(x))
+        x, y = (x[order] / 16).astype(np.float32), y[order].astype(np.int64)
+        return x[:1500], y[:1500], x[1500:], y[1500:]
+    folder = adult_folder()
+    if folder is None:
+        raise FileNotFoundError(
+            "no Adult census\n  hint: set FASTNN_DATA to the folder of data sets"
+        )
+    parts = []
+    for part in ("train", "test"):
+        with open(folder / f"adult-{part}.csv", encoding="utf-8") as file:
+            rows = [r for r in csv.reader(file, skipinitialspace=True) if len(r) == 15]
+        parts.append(rows)
+    known = [sorted({r[c] for r in parts[0]}) for c in ADULT_WORDS]
+    x = [np.array([[float(r[c]) for c in ADULT_NUMBERS] for r in rows]) for rows in parts]
+    mean, spread = x[0].mean(0), x[0].std(0)
+    tables = []
+    for rows, numbers in zip(parts, x, strict=True):
+        words = [
+            np.array([[r[c] == w for w in found] for r in rows])
+            for c, found in zip(ADULT_WORDS, known, strict=True)
+        ]
+        tables.append(np.concatenate([(numbers - mean) / spread, *words], 1).astype(np.float32))
+    y = [np.array([r[14].startswith(">50K") for r in rows], np.int64) for rows in parts]
+    return tables[0], y[0], tables[1], y[1]

@@ -168,6 +168,15 @@ def ulp_error(op: str) -> Callable[[], float]:
     return call
 
 
+def classifier_fit(name: str, widths: list[int], epochs: int, batch: int) -> Callable[[], float]:
+    """The estimator trained from scratch; gives its accuracy on rows that it has not seen."""
+    from fastnn.sklearn import FastNNClassifier
+
+    x, y, x_test, y_test = data.classes(name)
+    model = FastNNClassifier(widths, epochs=epochs, batch_size=batch, random_state=0)
+    return lambda: float(model.fit(x, y).score(x_test, y_test))
+
+
 def rank(profiles: int, draws: int, uncertain: bool) -> Callable[[], float]:
     """Ranks, means and quantiles of every profile's options over all draws."""
     o = data.options(profiles)

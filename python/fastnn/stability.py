@@ -117,7 +117,7 @@ def evaluate_stability(
 
     Args:
         build: A function without arguments that gives a compiled model, or an estimator with `fit`
-            and `score`; the latter gets the seed as `random_state`.
+            and `score`, such as a pipeline; each `random_state` in it gets the seed.
         X: Rows: an array, a frame, a sparse matrix, or a list or dict of arrays.
         y: Targets, one per row.
         seeds: How many seeds (0, 1, …), or the seeds.
@@ -293,8 +293,10 @@ def _run(
             f"build gave {type(made).__name__}, wanted a compiled model, or an estimator with fit "
             "and score\n  hint: def build(): ...; model.compile(...); return model"
         )
-    if "random_state" in getattr(made, "get_params", dict)():
-        made.set_params(random_state=seed)
+    settings = made.get_params() if hasattr(made, "get_params") else {}
+    drawn = [k for k in settings if k.rpartition("__")[2] == "random_state"]
+    if drawn:
+        made.set_params(**dict.fromkeys(drawn, seed))
     given = {} if weights is None else {"sample_weight": weights}
     made.fit(x, y, **given, **fit)
     tested = {} if w_test is None else {"sample_weight": w_test}

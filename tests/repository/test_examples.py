@@ -56,6 +56,28 @@ def test_a_compiled_newton_step_converges(capsys):
 
 
 @pytest.mark.slow
+def test_networks_in_ensembles_know_the_survivors(data_dir, capsys):
+    pytest.importorskip("sklearn", reason="needs the `sklearn` extra")
+    pytest.importorskip("pandas")
+    folder = str(data_dir / "tabular" / "titanic")
+    found = load("sklearn_titanic.py").main(folder, epochs=20, beside=False)
+    assert set(found) == {"alone", "bagging", "AdaBoost", "voting", "stacking"}
+    assert all(score > 0.74 for scores in found.values() for score in scores)
+    assert "95 % interval" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_incomes_are_told_as_well_as_by_scikit_learn(data_dir):
+    pytest.importorskip("sklearn", reason="needs the `sklearn` extra")
+    pytest.importorskip("pandas")
+    found = load("sklearn_adult.py").main(str(data_dir / "tabular" / "adult"), rows=4000)
+    assert found["FastNNClassifier"] > 0.84
+    assert found["FastNNClassifier"] > found["MLPClassifier"] - 0.01
+    assert found["balanced accuracy, balanced"] > found["balanced accuracy, None"] + 0.02
+    assert found["search"] > 0.83
+
+
+@pytest.mark.slow
 def test_a_rust_program_gives_the_classes_of_python(tmp_path):
     cargo = shutil.which("cargo")
     if cargo is None:
