@@ -8,6 +8,7 @@
 
 use fastnn::kernels::gemm::{Gemm, Matrix, gemm_on};
 use fastnn::pool;
+use fastnn::shape::DType;
 use fastnn::simd::Isa;
 use std::ptr;
 use std::time::{Duration, Instant};
@@ -226,6 +227,7 @@ fn products(table: &mut Table, isa: Isa, peak: f64, threads: usize, wanted: &dyn
             k,
             a: lay(&a, m, k, ta),
             b: lay(&b, k, n, tb),
+            b_type: DType::F32,
             c: c.as_mut_ptr(),
             ldc: n,
             bias: ptr::null(),

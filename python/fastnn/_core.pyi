@@ -194,7 +194,7 @@ class SizeGuards:
 
 @final
 class Tensor:
-    """A tensor: an immutable n-dimensional array of float32, int32 or bool, computed when it is read."""
+    """A tensor: an immutable n-dimensional array of float32, int32 or bool, computed when it is read. Values may be stored as bfloat16, float16, int8 or uint8; ops compute with them as float32 or int32."""
     @property
     def T(self) -> Tensor:
         """The axes in reverse order."""
@@ -248,10 +248,10 @@ class Tensor:
     def __truediv__(self, other: Any, /) -> Tensor: ...
     def __xor__(self, other: Any, /) -> Tensor: ...
     def astype(self, dtype: str) -> Tensor:
-        """The same values as another type: 'float32', 'int32' (truncating) or 'bool'."""
+        """The same values as another type: 'float32', 'int32' (truncating), 'bool', or a storage type: 'bfloat16' and 'float16' (rounding), 'int8' and 'uint8' (truncating, then wrapping)."""
     @property
     def dtype(self) -> str:
-        """'float32', 'int32' or 'bool'."""
+        """'float32', 'int32' or 'bool', or a storage type: 'bfloat16', 'float16', 'int8', 'uint8'."""
     @property
     def is_recorded(self) -> bool:
         """True when a `Recording` keeps what is computed from the tensor."""
@@ -264,7 +264,7 @@ class Tensor:
     def ndim(self) -> int:
         """The number of axes."""
     def numpy(self) -> NDArray[Any]:
-        """The value as a NumPy array: a read-only view without a copy (for bool a copy)."""
+        """The value as a NumPy array: a read-only view without a copy (for bool a copy, for bfloat16 a float32 one with the same values)."""
     def reshape(self, *shape: int | Dim | None | Sequence[int | Dim | None]) -> Tensor:
         """The same values under another shape; one size may be -1, `None` is the batch."""
     @property
@@ -284,7 +284,7 @@ class Variable:
         """Sets the value; while `fit` updates it in another thread, between two steps of that. Errors: ShapeError when the shape differs."""
     @property
     def dtype(self) -> str:
-        """'float32', 'int32' or 'bool'."""
+        """'float32', 'int32' or 'bool', or a storage type: 'bfloat16', 'float16', 'int8', 'uint8'."""
     @property
     def name(self) -> str:
         """The name, which can be set."""

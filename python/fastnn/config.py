@@ -98,11 +98,14 @@ def set_floatx(value: str) -> None:
         raise ValueError(f"floatx {value!r} is not supported\n  hint: fastnn computes in 'float32'")
 
 
-#: NumPy's number types and the one of fastnn's three that stands for each.
+#: The types that memory holds and nothing computes in, and the one that each is computed with as.
+COMPUTED = {"bfloat16": "float32", "float16": "float32", "int8": "int32", "uint8": "int32"}
+
+#: NumPy's number types and the one of fastnn's that stands for each.
 STORED = {
-    **dict.fromkeys(("float", "float16", "bfloat16", "float32", "float64"), "float32"),
-    **dict.fromkeys(("int", "int8", "int16", "int32", "int64"), "int32"),
-    **dict.fromkeys(("uint8", "uint16", "uint32"), "int32"), "bool": "bool",
+    **dict.fromkeys(("float", "float32", "float64"), "float32"),
+    **dict.fromkeys(("int", "int16", "int32", "int64", "uint16", "uint32"), "int32"),
+    "bool": "bool", **{name: name for name in COMPUTED},
 }  # fmt: skip
 
 

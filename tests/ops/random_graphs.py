@@ -38,6 +38,9 @@ JUMPS = {"floor_divide", "mod"}
 RECIPES = {}
 
 
+STORED = ("to_bfloat16", "to_float16", "to_int8", "to_uint8")
+
+
 class Graph:
     """Grows a random graph; `values[i]` is what node i computes, all ops run one at a time."""
 
@@ -60,7 +63,9 @@ class Graph:
 
     def names(self):
         """The rows to draw from; in a smooth graph those with a derivative."""
-        return [n for n, row in ROWS.items() if row.differentiable or not self.smooth]
+        # Storage types have a file of their own: tests/test_storage_types.py.
+        rows = [n for n, row in ROWS.items() if row.differentiable or not self.smooth]
+        return [n for n in rows if n not in STORED]
 
     # --- choices --------------------------------------------------------------------------------
 

@@ -1,7 +1,8 @@
 """Whatever holds numbers, as contiguous arrays: what is taken, what is refused, and why.
 
-Floats become float32, whole numbers int32 (range checked), booleans float32. Nothing changes its
-value in silence: masks, text, complex numbers, dates and numbers beyond the range are refused.
+Floats become float32, whole numbers int32 (range checked), booleans float32; samples of uint8,
+int8 and float16 are read as they are. Nothing changes its value in silence: masks, text, complex
+numbers, dates and numbers beyond the range are refused.
 Messages name the argument, the place and the mend. Depends on NumPy, `errors`.
 """
 
@@ -23,16 +24,20 @@ __all__ = [
 Array = np.ndarray[Any, Any]
 _F32 = np.dtype(np.float32)
 _I32 = np.dtype(np.int32)
+#: Types of arrays that can be read as they are.
+_NARROW = ("uint8", "int8", "float16")
 #: A sparse matrix of up to so many bytes as float32 is made dense at once, a larger one by batches.
 DENSE_BYTES = 64 << 20
 
 
-def leaf(value: Any, name: str) -> Array:
+def leaf(value: Any, name: str, narrow: bool = False) -> Array:
     """One array of float32 or int32, contiguous; a copy only where needed.
 
     Args:
         value: An array, a list or a frame.
         name: What messages call it.
+        narrow: Whether uint8, int8 and float16 stay what they are: batches of them are widened as
+            they are read.
 
     Returns:
         The array.
@@ -48,7 +53,7 @@ def leaf(value: Any, name: str) -> Array:
         return value  # type: ignore[return-value]
     value = numbers_of(value, name)
     dtype = value.dtype
-    if dtype is _F32 or dtype is _I32:
+    if dtype is _F32 or dtype is _I32 or (narrow and dtype.name in _NARROW and dtype.isnative):
         return value if value.flags.c_contiguous else np.ascontiguousarray(value)
     if dtype.kind == "f":
         return _narrowed(value, name)
@@ -215,12 +220,13 @@ def _unusable(value: Array, name: str, where: str = "") -> DataError:
     return DataError(f"{name} has dtype {value.dtype}, wanted real numbers\n  hint: {hint}")
 
 
-def as_arrays(value: Any, name: str) -> Any:
+def as_arrays(value: Any, name: str, narrow: bool = False) -> Any:
     """A structure of data as arrays: lists of numbers become one array, frames become matrices.
 
     Args:
         value: Arrays, lists, frames, or a list or dict of them.
         name: What messages call it.
+        narrow: Whether arrays of uint8, int8 and float16 stay what they are.
 
     Returns:
         The structure with NumPy arrays of float32 or int32 as leaves.
@@ -233,19 +239,19 @@ def as_arrays(value: Any, name: str) -> Any:
         array([[1., 2.]], dtype=float32)
     """
     if value.__class__ is np.ndarray:
-        return leaf(value, name)
+        return leaf(value, name, narrow)
     if value is None:
         return None
     if isinstance(value, dict):
-        return {k: as_arrays(v, f"{name}['{k}']") for k, v in value.items()}
+        return {k: as_arrays(v, f"{name}['{k}']", narrow) for k, v in value.items()}
     if isinstance(value, list | tuple):
         if _is_numbers(value):
             return leaf(_rectangle(value, name), name)
-        return type(value)(as_arrays(v, f"{name}[{i}]") for i, v in enumerate(value))
+        return type(value)(as_arrays(v, f"{name}[{i}]", narrow) for i, v in enumerate(value))
     if is_sparse(value):
         rows = SparseRows(value, name)
         return rows if rows.nbytes > DENSE_BYTES else rows.dense()
-    return leaf(value, name)
+    return leaf(value, name, narrow)
 
 
 def _rectangle(rows: Any, name: str) -> Array:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
+from fastnn.config import COMPUTED
 from fastnn.errors import ShapeError
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.core import InputLayer, Lambda
@@ -189,7 +190,12 @@ class Sequential(Model):
             )
 
     def _build_typed(self, x: Any) -> None:
-        self._start_with(InputLayer(batch_shape=(None, *tuple(x.shape)[1:]), dtype=str(x.dtype)))
+        self._start_with(
+            InputLayer(
+                batch_shape=(None, *tuple(x.shape)[1:]),
+                dtype=COMPUTED.get(str(x.dtype), str(x.dtype)),
+            )
+        )
 
     def _start_with(self, start: InputLayer) -> None:
         self._stack.insert(0, start)

@@ -307,9 +307,13 @@ from fastnn.ops.rows import take_grad as take_grad
 from fastnn.ops.rows import tanh as tanh
 from fastnn.ops.rows import tanh_shrink as tanh_shrink
 from fastnn.ops.rows import tile as tile
+from fastnn.ops.rows import to_bfloat16 as to_bfloat16
 from fastnn.ops.rows import to_bool as to_bool
 from fastnn.ops.rows import to_float as to_float
+from fastnn.ops.rows import to_float16 as to_float16
 from fastnn.ops.rows import to_int as to_int
+from fastnn.ops.rows import to_int8 as to_int8
+from fastnn.ops.rows import to_uint8 as to_uint8
 from fastnn.ops.rows import unslice as unslice
 from fastnn.ops.rows import update_slice as update_slice
 from fastnn.ops.rows import variance as variance
@@ -684,9 +688,13 @@ __all__ = [
     "tensordot",
     "threshold",
     "tile",
+    "to_bfloat16",
     "to_bool",
     "to_float",
+    "to_float16",
     "to_int",
+    "to_int8",
+    "to_uint8",
     "top_k",
     "trace",
     "transpose",

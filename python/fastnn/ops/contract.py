@@ -16,7 +16,7 @@ from fastnn._core import Tensor
 from fastnn.base.arguments import as_number
 from fastnn.errors import ShapeError
 from fastnn.ops.arrays import diagonal
-from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, ndim, shape
+from fastnn.ops.convert import TensorLike, cast, computed, ndim, shape
 from fastnn.ops.shapes import reshape, transpose
 from fastnn.tracing.symbolic import keras_op
 
@@ -48,7 +48,7 @@ def einsum(subscripts: str, *operands: TensorLike, **kwargs: Any) -> Tensor:
     """
     if set(kwargs) - {"optimize"}:
         raise TypeError(f"einsum got {', '.join(kwargs)}\n  hint: einsum(subscripts, *operands)")
-    tensors = [convert_to_tensor(x) for x in operands]
+    tensors = [computed(x) for x in operands]
     labels, out = _parsed(subscripts, tensors)
     for i, (x, names) in enumerate(zip(tensors, labels, strict=True)):
         tensors[i], labels[i] = _without_repeats(x, names)
@@ -230,7 +230,7 @@ def tensordot(x1: TensorLike, x2: TensorLike, axes: int | Sequence[Any] = 2) -> 
         >>> fastnn.ops.tensordot(np.ones((2, 3)), np.ones((3, 4)), axes=1).shape
         (2, 4)
     """
-    a, b = convert_to_tensor(x1), convert_to_tensor(x2)
+    a, b = computed(x1), computed(x2)
     axes = as_number(axes)
     if isinstance(axes, int):
         over_a, over_b = list(range(a.ndim - axes, a.ndim)), list(range(axes))
@@ -278,7 +278,7 @@ def dot(x1: TensorLike, x2: TensorLike) -> Tensor:
         array(11., dtype=float32)
     """
     if ndim(x1) == 0 or ndim(x2) == 0:
-        return convert_to_tensor(x1) * x2
+        return computed(x1) * x2
     if ndim(x2) > 2:
         return tensordot(x1, x2, axes=(-1, -2))
     if ndim(x1) == 1 or ndim(x2) == 1 or {_kind(x1), _kind(x2)} <= {"int32", "bool"}:
@@ -287,7 +287,7 @@ def dot(x1: TensorLike, x2: TensorLike) -> Tensor:
 
 
 def _kind(x: Any) -> str:
-    return convert_to_tensor(x).dtype
+    return computed(x).dtype
 
 
 @keras_op
@@ -306,5 +306,5 @@ def inner(x1: TensorLike, x2: TensorLike) -> Tensor:
         array(11., dtype=float32)
     """
     if ndim(x1) == 0 or ndim(x2) == 0:
-        return convert_to_tensor(x1) * x2
+        return computed(x1) * x2
     return tensordot(x1, x2, axes=(-1, -1))

@@ -12,7 +12,7 @@ from fastnn import _core
 from fastnn._core import Dim, Tensor
 from fastnn.base.arguments import as_number
 from fastnn.base.typing import Axis as Axis, TensorLike as TensorLike
-from fastnn.config import STORED, stored_dtype
+from fastnn.config import COMPUTED, STORED, stored_dtype
 from fastnn.tracing.symbolic import KerasTensor, keras_op
 from fastnn.tracing.variables import Variable
 
@@ -47,7 +47,7 @@ def convert_to_tensor(
 
     Args:
         x: An array, number, nested list, tensor or variable.
-        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+        dtype: The type of the result: `"float32"`, `"int32"`, `"bool"` or a storage type.
         sparse: Not supported; None or False.
         ragged: Not supported; None or False.
 
@@ -73,12 +73,19 @@ def convert_to_tensor(
     return _core.tensor(x, dtype=dtype)
 
 
+def computed(x: TensorLike, dtype: str | None = None) -> Tensor:
+    """`x` as a tensor of a type that is computed with: storage types become float32 or int32."""
+    x = convert_to_tensor(x, dtype)
+    wide = COMPUTED.get(x.dtype)
+    return x if wide is None else x.astype(wide)
+
+
 def array(x: TensorLike, dtype: str | None = None) -> Tensor:
     """`x` as a tensor, as `numpy.array`.
 
     Args:
         x: An array, number, nested list, tensor or variable.
-        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+        dtype: The type of the result: `"float32"`, `"int32"`, `"bool"` or a storage type.
 
     Returns:
         A tensor.
@@ -124,11 +131,15 @@ def is_tensor(x: object) -> bool:
 
 @keras_op
 def cast(x: TensorLike, dtype: str) -> Tensor:
-    """`x` converted to "float32", "int32" or "bool".
+    """`x` converted to "float32", "int32", "bool" or a storage type.
+
+    Storage types are "bfloat16" and "float16" (rounded to the nearest, ties to even) and "int8" and
+    "uint8" (toward zero, then the low eight bits, as NumPy). Ops compute with them as float32 and
+    int32, and give these.
 
     Args:
         x: A tensor or array.
-        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+        dtype: The type of the result: `"float32"`, `"int32"`, `"bool"` or a storage type.
 
     Returns:
         A tensor.
@@ -211,7 +222,7 @@ def known_size(name: str, x: TensorLike, axis: int) -> int:
 
 def promoted(*xs: TensorLike) -> list[Tensor]:
     """`xs` in one element type: float32 where one is, else int32 where one is, else bool."""
-    tensors = [convert_to_tensor(x) for x in xs]
+    tensors = [computed(x) for x in xs]
     kinds = {x.dtype for x in tensors}
     if len(kinds) == 1:
         return tensors
@@ -228,7 +239,7 @@ def zeros(shape: Sequence[int | None] | int, dtype: str | None = None) -> Tensor
 
     Args:
         shape: The sizes; None stands for the batch.
-        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+        dtype: The type of the result: `"float32"`, `"int32"`, `"bool"` or a storage type.
 
     Returns:
         A tensor.
@@ -246,7 +257,7 @@ def ones(shape: Sequence[int | None] | int, dtype: str | None = None) -> Tensor:
 
     Args:
         shape: The sizes; None stands for the batch.
-        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+        dtype: The type of the result: `"float32"`, `"int32"`, `"bool"` or a storage type.
 
     Returns:
         A tensor.
@@ -267,7 +278,7 @@ def full(
     Args:
         shape: The sizes; None stands for the batch.
         fill_value: The value.
-        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+        dtype: The type of the result: `"float32"`, `"int32"`, `"bool"` or a storage type.
 
     Returns:
         A tensor.
@@ -290,7 +301,7 @@ def zeros_like(x: TensorLike, dtype: str | None = None) -> Tensor:
 
     Args:
         x: A tensor or array.
-        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+        dtype: The type of the result: `"float32"`, `"int32"`, `"bool"` or a storage type.
 
     Returns:
         A tensor.
@@ -309,7 +320,7 @@ def ones_like(x: TensorLike, dtype: str | None = None) -> Tensor:
 
     Args:
         x: A tensor or array.
-        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+        dtype: The type of the result: `"float32"`, `"int32"`, `"bool"` or a storage type.
 
     Returns:
         A tensor.
@@ -339,7 +350,7 @@ def arange(
         start: The first value, or the end when it is alone.
         stop: The end, excluded.
         step: The distance of two values.
-        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+        dtype: The type of the result: `"float32"`, `"int32"`, `"bool"` or a storage type.
 
     Returns:
         A tensor.
@@ -374,7 +385,7 @@ def linspace(
         num: How many.
         endpoint: Whether `stop` is among them.
         retstep: Whether the distance of two values is given as well.
-        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+        dtype: The type of the result: `"float32"`, `"int32"`, `"bool"` or a storage type.
         axis: The axis or axes; None: all of them.
 
     Returns:
@@ -398,7 +409,7 @@ def eye(N: int, M: int | None = None, k: int = 0, dtype: str | None = None) -> T
         N: Rows.
         M: Columns; None: as many as rows.
         k: Which diagonal; 0 is the main one.
-        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+        dtype: The type of the result: `"float32"`, `"int32"`, `"bool"` or a storage type.
 
     Returns:
         A matrix.
@@ -417,7 +428,7 @@ def identity(n: int, dtype: str | None = None) -> Tensor:
 
     Args:
         n: Rows and columns.
-        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+        dtype: The type of the result: `"float32"`, `"int32"`, `"bool"` or a storage type.
 
     Returns:
         A matrix (n, n).

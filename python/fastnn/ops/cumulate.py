@@ -14,7 +14,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.ops import reduce, rows
-from fastnn.ops.convert import Axis, TensorLike, cast, convert_to_tensor, known_size, shape
+from fastnn.ops.convert import Axis, TensorLike, cast, computed, known_size, shape
 from fastnn.ops.linalg import matmul, scale_of_squares
 from fastnn.ops.shapes import concatenate, moveaxis, reshape
 from fastnn.tracing.symbolic import keras_op
@@ -85,7 +85,7 @@ def cumprod(x: TensorLike, axis: int | None = None, dtype: str | None = None) ->
         >>> fastnn.ops.cumprod(np.array([1.0, 2.0, 3.0])).numpy()
         array([1., 2., 6.], dtype=float32)
     """
-    x = convert_to_tensor(x) if dtype is None else cast(x, dtype)
+    x = computed(x) if dtype is None else cast(x, dtype)
     if axis is None:
         x, axis = reshape(x, (-1,)), 0
     x = cast(x, "int32") if x.dtype == "bool" else x
@@ -120,7 +120,7 @@ def diff(a: TensorLike, n: int = 1, axis: int = -1) -> Tensor:
         >>> fastnn.ops.diff(np.array([1.0, 4.0, 9.0])).numpy()
         array([3., 5.], dtype=float32)
     """
-    x = convert_to_tensor(a)
+    x = computed(a)
     if n < 0:
         raise ValueError(f"diff: n is {n}, wanted 0 or more\n  hint: n=1")
     head = (slice(None),) * (axis % x.ndim)
@@ -147,9 +147,9 @@ def trapezoid(y: TensorLike, x: TensorLike = None, dx: float = 1.0, axis: int = 
         >>> fastnn.ops.trapezoid(np.array([1.0, 2.0, 3.0])).numpy()
         array(4., dtype=float32)
     """
-    y = moveaxis(convert_to_tensor(y, "float32"), axis, -1)
+    y = moveaxis(computed(y, "float32"), axis, -1)
     if x is not None:
-        x = convert_to_tensor(x, "float32")
+        x = computed(x, "float32")
         width: Any = diff(x if x.ndim == 1 else moveaxis(x, axis, -1))
     else:
         width = dx
@@ -190,7 +190,7 @@ def corrcoef(x: TensorLike) -> Tensor:
         array([[ 1., -1.],
                [-1.,  1.]], dtype=float32)
     """
-    x = convert_to_tensor(x, "float32")
+    x = computed(x, "float32")
     x = reshape(x, (1, -1)) if x.ndim < 2 else x
     centred = x - _c.mean(x, axis=-1, keepdims=True)
     centred = centred * scale_of_squares(centred, -1)
@@ -218,7 +218,7 @@ def correlate(x1: TensorLike, x2: TensorLike, mode: str = "valid") -> Tensor:
     """
     if mode not in ("valid", "same", "full"):
         raise ValueError(f"correlate: mode is {mode!r}\n  hint: 'valid', 'same' or 'full'")
-    a, b = convert_to_tensor(x1), convert_to_tensor(x2)
+    a, b = computed(x1), computed(x2)
     if a.ndim != 1 or b.ndim != 1:
         raise _core.ShapeError(
             f"correlate: got shapes {a.shape} and {b.shape}, wanted two vectors\n  hint: ravel(x)"
@@ -243,7 +243,7 @@ def correlate(x1: TensorLike, x2: TensorLike, mode: str = "valid") -> Tensor:
 
 
 def _filled(x: Any, fill: float) -> Any:
-    x = convert_to_tensor(x)
+    x = computed(x)
     return x if x.dtype != "float32" else _c.where(_c.is_nan(x), fill, x)
 
 
@@ -341,7 +341,7 @@ def nancumprod(x: TensorLike, axis: int | None = None, dtype: str | None = None)
 
 
 def _extreme(x: Any, axis: Axis, keepdims: bool, which: Callable[..., Tensor], fill: float) -> Any:
-    x = convert_to_tensor(x)
+    x = computed(x)
     out = which(_filled(x, fill), axis=axis, keepdims=keepdims)
     if x.dtype != "float32":
         return out
@@ -451,7 +451,7 @@ def nanstd(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
 
 def _position(x: Any, axis: int | None, keepdims: bool, which: Any, fill: float) -> Any:
-    x = convert_to_tensor(x)
+    x = computed(x)
     out = which(_filled(x, fill), axis=axis, keepdims=keepdims)
     if x.dtype != "float32":
         return out

@@ -12,7 +12,7 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.config import stored_dtype
 from fastnn.ops import host, rows
-from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, promoted
+from fastnn.ops.convert import TensorLike, cast, computed, promoted
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
@@ -105,7 +105,7 @@ def divide_no_nan(x1: TensorLike, x2: TensorLike) -> Tensor:
         >>> fastnn.ops.divide_no_nan(np.array([1.0, 1.0]), np.array([2.0, 0.0])).numpy()
         array([0.5, 0. ], dtype=float32)
     """
-    x2 = convert_to_tensor(x2, "float32")
+    x2 = computed(x2, "float32")
     zero = x2 == 0.0
     return _c.where(zero, 0.0, x1 / _c.where(zero, 1.0, x2))
 
@@ -167,7 +167,7 @@ def isclose(
         >>> fastnn.ops.isclose(np.array([1.0, 2.0]), np.array([1.0, 2.1])).numpy()
         array([ True, False])
     """
-    x1, x2 = convert_to_tensor(x1, "float32"), convert_to_tensor(x2, "float32")
+    x1, x2 = computed(x1, "float32"), computed(x2, "float32")
     near = abs(x1 - x2) <= atol + rtol * abs(x2)
     found = _c.logical_or(_c.equal(x1, x2), _c.logical_and(near, isfinite(x2)))
     if not equal_nan:
@@ -194,7 +194,7 @@ def nan_to_num(
         >>> fastnn.ops.nan_to_num(np.array([np.nan, 1.0])).numpy()
         array([0., 1.], dtype=float32)
     """
-    x = convert_to_tensor(x)
+    x = computed(x)
     if x.dtype != "float32":
         return x
     largest = float(np.finfo(np.float32).max)
@@ -243,7 +243,7 @@ def round(x: TensorLike, decimals: int = 0) -> Tensor:
         >>> fastnn.ops.round(np.array([1.24, 2.5]), 1).numpy()
         array([1.2, 2.5], dtype=float32)
     """
-    x = convert_to_tensor(x)
+    x = computed(x)
     if x.dtype != "float32":
         if decimals >= 0:
             return x if x.dtype == "int32" else _c.cast(x, dtype="int32")
@@ -293,17 +293,17 @@ def array_equal(x1: TensorLike, x2: TensorLike) -> Tensor:
         >>> bool(fastnn.ops.array_equal(np.array([1, 2]), np.array([1, 2])))
         True
     """
-    a, b = convert_to_tensor(x1), convert_to_tensor(x2)
+    a, b = computed(x1), computed(x2)
     return _c.all(_c.equal(a, b)) if a.shape == b.shape else _core.tensor(False)
 
 
 @keras_op
 def saturate_cast(x: TensorLike, dtype: str) -> Tensor:
-    """`x` converted; numbers beyond the limits of int32 become its limits.
+    """`x` converted; numbers beyond the limits of an integer type become its limits.
 
     Args:
         x: A tensor or array.
-        dtype: The type of the result: `"float32"`, `"int32"` or `"bool"`.
+        dtype: The type of the result: `"float32"`, `"int32"`, `"bool"` or a storage type.
 
     Returns:
         A tensor.
@@ -312,7 +312,10 @@ def saturate_cast(x: TensorLike, dtype: str) -> Tensor:
         >>> fastnn.ops.saturate_cast(np.array([3e9]), "int32").numpy()
         array([2147483647], dtype=int32)
     """
-    x, dtype = convert_to_tensor(x), stored_dtype(dtype)
+    x, dtype = computed(x), stored_dtype(dtype)
+    if dtype in ("int8", "uint8"):
+        least, most = np.iinfo(dtype).min, np.iinfo(dtype).max
+        return _c.cast(_c.minimum(_c.maximum(x, int(least)), int(most)), dtype=dtype)
     if dtype == "int32" and x.dtype == "float32":
         # 2^31 - 128 is the largest float32 below the limit; what is above it is the limit itself.
         whole = _c.cast(_c.minimum(_c.maximum(x, -(2.0**31)), 2.0**31 - 128.0), dtype="int32")
@@ -337,7 +340,7 @@ def real(x: TensorLike) -> Tensor:
         >>> fastnn.ops.real(np.array([1.0])).numpy()
         array([1.], dtype=float32)
     """
-    return convert_to_tensor(x)
+    return computed(x)
 
 
 @keras_op
@@ -354,7 +357,7 @@ def imag(x: TensorLike) -> Tensor:
         >>> fastnn.ops.imag(np.array([1.0])).numpy()
         array([0.], dtype=float32)
     """
-    x = convert_to_tensor(x)
+    x = computed(x)
     return _c.broadcast_to(_core.tensor(0, dtype=x.dtype), shape=list(x.shape))
 
 
@@ -372,7 +375,7 @@ def conjugate(x: TensorLike) -> Tensor:
         >>> fastnn.ops.conj(np.array([1.0])).numpy()
         array([1.], dtype=float32)
     """
-    return convert_to_tensor(x)
+    return computed(x)
 
 
 conj = conjugate
@@ -392,7 +395,7 @@ def isreal(x: TensorLike) -> Tensor:
         >>> fastnn.ops.isreal(np.array([1.0])).numpy()
         array([ True])
     """
-    x = convert_to_tensor(x)
+    x = computed(x)
     return _c.broadcast_to(_core.tensor(True), shape=list(x.shape))
 
 
@@ -410,7 +413,7 @@ def angle(x: TensorLike) -> Tensor:
         >>> fastnn.ops.angle(np.array([1.0, -1.0])).numpy().round(4)
         array([0.    , 3.1416], dtype=float32)
     """
-    x = convert_to_tensor(x, "float32")
+    x = computed(x, "float32")
     return _c.where(x < 0.0, math.pi, x * 0.0)
 
 
@@ -431,7 +434,7 @@ def fabs(x: TensorLike) -> Tensor:
         >>> fastnn.ops.fabs(np.array([-1, 2])).numpy()
         array([1., 2.], dtype=float32)
     """
-    return _c.absolute(convert_to_tensor(x, "float32"))
+    return _c.absolute(computed(x, "float32"))
 
 
 @keras_op
@@ -449,7 +452,7 @@ def fmod(x1: TensorLike, x2: TensorLike) -> Tensor:
         >>> fastnn.ops.fmod(np.array([-7.0]), np.array([3.0])).numpy()
         array([-1.], dtype=float32)
     """
-    a, b = convert_to_tensor(x1), convert_to_tensor(x2)
+    a, b = computed(x1), computed(x2)
     rest = _c.mod(_c.absolute(a), _c.absolute(b))
     return _c.where(_c.less(a, 0), -rest, rest)
 
@@ -491,10 +494,10 @@ def fmin(x1: TensorLike, x2: TensorLike) -> Tensor:
 
 
 def _other(x1: Any, x2: Any, choose: Any) -> Tensor:
-    a, b = convert_to_tensor(x1), convert_to_tensor(x2)
+    a, b = computed(x1), computed(x2)
     if "float32" not in (a.dtype, b.dtype):
         return choose(a, b)
-    a, b = convert_to_tensor(a, "float32"), convert_to_tensor(b, "float32")
+    a, b = computed(a, "float32"), computed(b, "float32")
     return _c.where(_c.is_nan(a), b, _c.where(_c.is_nan(b), a, choose(a, b)))
 
 
@@ -512,7 +515,7 @@ def signbit(x: TensorLike) -> Tensor:
         >>> fastnn.ops.signbit(np.array([-0.0, 1.0])).numpy()
         array([ True, False])
     """
-    x = convert_to_tensor(x, "float32")
+    x = computed(x, "float32")
     zero = _c.equal(x, 0.0)
     return _c.less(_c.where(zero, 1.0 / _c.where(zero, x, 1.0), x), 0.0)
 
@@ -532,9 +535,9 @@ def heaviside(x1: TensorLike, x2: TensorLike) -> Tensor:
         >>> fastnn.ops.heaviside(np.array([-1.0, 0.0, 1.0]), 0.5).numpy()
         array([0. , 0.5, 1. ], dtype=float32)
     """
-    x = convert_to_tensor(x1, "float32")
+    x = computed(x1, "float32")
     step = _c.where(x < 0.0, 0.0, _c.where(x > 0.0, 1.0, x))
-    return _c.where(_c.equal(x, 0.0), convert_to_tensor(x2, "float32"), step)
+    return _c.where(_c.equal(x, 0.0), computed(x2, "float32"), step)
 
 
 @keras_op
@@ -551,7 +554,7 @@ def isposinf(x: TensorLike) -> Tensor:
         >>> fastnn.ops.isposinf(np.array([np.inf, 1.0])).numpy()
         array([ True, False])
     """
-    return _c.equal(convert_to_tensor(x, "float32"), math.inf)
+    return _c.equal(computed(x, "float32"), math.inf)
 
 
 @keras_op
@@ -568,7 +571,7 @@ def isneginf(x: TensorLike) -> Tensor:
         >>> fastnn.ops.isneginf(np.array([-np.inf, 1.0])).numpy()
         array([ True, False])
     """
-    return _c.equal(convert_to_tensor(x, "float32"), -math.inf)
+    return _c.equal(computed(x, "float32"), -math.inf)
 
 
 # ---- activations that have no row ---------------------------------------------------------------
@@ -593,7 +596,7 @@ def hard_shrink(x: TensorLike, threshold: float = 0.5) -> Tensor:
         >>> fastnn.ops.hard_shrink(np.array([-1.0, 0.2])).numpy()
         array([-1.,  0.], dtype=float32)
     """
-    x = convert_to_tensor(x, "float32")
+    x = computed(x, "float32")
     return _c.where(_c.absolute(x) > threshold, x, 0.0)
 
 
@@ -612,7 +615,7 @@ def soft_shrink(x: TensorLike, threshold: float = 0.5) -> Tensor:
         >>> fastnn.ops.soft_shrink(np.array([-1.0, 0.2])).numpy()
         array([-0.5,  0. ], dtype=float32)
     """
-    x = convert_to_tensor(x, "float32")
+    x = computed(x, "float32")
     far = _c.where(x < -threshold, x + threshold, 0.0)
     return _c.where(x > threshold, x - threshold, far)
 
@@ -633,7 +636,7 @@ def threshold(x: TensorLike, threshold: float, default_value: float) -> Tensor:
         >>> fastnn.ops.threshold(np.array([1.0, 3.0]), 2.0, 0.0).numpy()
         array([0., 3.], dtype=float32)
     """
-    x = convert_to_tensor(x, "float32")
+    x = computed(x, "float32")
     return _c.where(x > threshold, x, default_value)
 
 
@@ -652,7 +655,7 @@ def squareplus(x: TensorLike, b: float = 4.0) -> Tensor:
         >>> fastnn.ops.squareplus(np.array([0.0])).numpy()
         array([1.], dtype=float32)
     """
-    x = convert_to_tensor(x, "float32")
+    x = computed(x, "float32")
     return 0.5 * (x + _c.sqrt(_c.square(x) + b))
 
 
@@ -670,7 +673,7 @@ def sparse_plus(x: TensorLike) -> Tensor:
         >>> fastnn.ops.sparse_plus(np.array([-2.0, 0.0, 3.0])).numpy()
         array([0.  , 0.25, 3.  ], dtype=float32)
     """
-    x = convert_to_tensor(x, "float32")
+    x = computed(x, "float32")
     between = 0.25 * _c.square(x + 1.0)
     return _c.where(x <= -1.0, 0.0, _c.where(x >= 1.0, x, between))
 
@@ -689,7 +692,7 @@ def sparse_sigmoid(x: TensorLike) -> Tensor:
         >>> fastnn.ops.sparse_sigmoid(np.array([-2.0, 0.0, 3.0])).numpy()
         array([0. , 0.5, 1. ], dtype=float32)
     """
-    x = convert_to_tensor(x, "float32")
+    x = computed(x, "float32")
     return _c.minimum(_c.maximum(0.5 * (x + 1.0), 0.0), 1.0)
 
 
@@ -698,7 +701,7 @@ def sparse_sigmoid(x: TensorLike) -> Tensor:
 
 def _whole(x: Any) -> Any:
     """`x` as int32 when it holds whole numbers or truth values, else None."""
-    x = convert_to_tensor(x)
+    x = computed(x)
     return None if x.dtype == "float32" else _c.cast(x, dtype="int32")
 
 

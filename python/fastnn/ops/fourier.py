@@ -14,7 +14,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.errors import ShapeError
-from fastnn.ops.convert import TensorLike, convert_to_tensor, shape
+from fastnn.ops.convert import TensorLike, computed, shape
 from fastnn.ops.linalg import matmul
 from fastnn.ops.shapes import swapaxes
 from fastnn.tracing.symbolic import keras_op
@@ -43,7 +43,7 @@ def _waves(n: int, columns: int, sign: float) -> tuple[Any, Any]:
 
 
 def _transformed(name: str, x: Any, sign: float, scale: float = 1.0) -> Pair:
-    real, imag = (convert_to_tensor(part, "float32") for part in x)
+    real, imag = (computed(part, "float32") for part in x)
     n = _size(name, real)
     cos, sin = _waves(n, n, sign)
     if scale != 1.0:
@@ -136,7 +136,7 @@ def rfft(x: TensorLike, fft_length: int | None = None) -> Pair:
         >>> fastnn.ops.rfft(np.array([1.0, 1.0, 1.0, 1.0]))[0].numpy()
         array([ 4.0000000e+00, -1.8369701e-16,  0.0000000e+00], dtype=float32)
     """
-    x = convert_to_tensor(x, "float32")
+    x = computed(x, "float32")
     n = fft_length or _size("rfft", x)
     cos, sin = _waves(n, n // 2 + 1, -1.0)
     x = _fitted(x, n)
@@ -158,7 +158,7 @@ def irfft(x: tuple[TensorLike, TensorLike], fft_length: int | None = None) -> Te
         >>> fastnn.ops.irfft(fastnn.ops.rfft(np.array([1.0, 2.0, 3.0, 4.0]))).numpy().round(4)
         array([1., 2., 3., 4.], dtype=float32)
     """
-    real, imag = (convert_to_tensor(part, "float32") for part in x)
+    real, imag = (computed(part, "float32") for part in x)
     n = fft_length or 2 * (_size("irfft", real) - 1)
     terms = n // 2 + 1
     cos, sin = _waves(n, terms, 1.0)

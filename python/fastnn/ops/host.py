@@ -15,6 +15,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.config import COMPUTED
 from fastnn.errors import TraceError
 from fastnn.tracing.symbolic import KerasTensor
 from fastnn.tracing.variables import Variable
@@ -74,7 +75,10 @@ def value(name: str, x: Any) -> Any:
             f"{name}: NumPy computes it on values, got a tensor of shape {tuple(x.shape)}: {why}\n"
             f"  hint: {mend}"
         )
-    return np.asarray(x.numpy() if isinstance(x, Tensor) else x)
+    if isinstance(x, Tensor):
+        wide = COMPUTED.get(x.dtype)
+        x = (x if wide is None else x.astype(wide)).numpy()
+    return np.asarray(x)
 
 
 def tensor(x: Any) -> Tensor:

@@ -16,7 +16,7 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.errors import ShapeError
 from fastnn.ops import host, rows
-from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, ndim, promoted, shape
+from fastnn.ops.convert import TensorLike, cast, computed, convert_to_tensor, ndim, promoted, shape
 from fastnn.ops.shapes import moveaxis, reshape
 from fastnn.tracing.symbolic import keras_op
 
@@ -301,7 +301,7 @@ def scatter(indices: TensorLike, values: TensorLike, shape: Sequence[int]) -> Te
         >>> fastnn.ops.scatter(np.array([[0], [2]]), np.array([5.0, 7.0]), (4,)).numpy()
         array([5., 0., 7., 0.], dtype=float32)
     """
-    values = convert_to_tensor(values)
+    values = computed(values)
     flat, total, rest = _flat_places("scatter", indices, list(shape))
     rows_ = reshape(cast(values, "float32"), (-1, rest))
     out = _c.take_grad(rows_, flat, shape=[total, rest], axis=0)
@@ -329,7 +329,7 @@ def scatter_update(
         >>> fastnn.ops.scatter_update(np.zeros(3), np.array([[1]]), np.array([9.0])).numpy()
         array([0., 9., 0.], dtype=float32)
     """
-    x = convert_to_tensor(inputs)
+    x = computed(inputs)
     sizes = shape(x)
     if None in sizes:
         raise ShapeError(
@@ -421,7 +421,7 @@ def _segment(kind: str, doc: str) -> Any:
         data: TensorLike, segment_ids: TensorLike, num_segments: int | None = None,
         sorted: bool = False,
     ) -> Tensor:  # fmt: skip
-        data = convert_to_tensor(data)
+        data = computed(data)
         data = cast(data, "int32") if data.dtype == "bool" else data
         if ndim(segment_ids) != 1 or shape(segment_ids)[0] != shape(data)[0]:
             raise ShapeError(

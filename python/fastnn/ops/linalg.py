@@ -16,11 +16,12 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base.arguments import as_number
+from fastnn.config import COMPUTED
 from fastnn.errors import ShapeError
 from fastnn.ops import host, rows
 from fastnn.ops.arrays import diagonal, tril
 from fastnn.ops.contract import einsum
-from fastnn.ops.convert import Axis, TensorLike, convert_to_tensor, shape
+from fastnn.ops.convert import Axis, TensorLike, computed, convert_to_tensor, shape
 from fastnn.ops.elements import abs
 from fastnn.ops.reduce import max, min, sum
 from fastnn.ops.shapes import concatenate, moveaxis, reshape, stack, swapaxes
@@ -68,7 +69,8 @@ def matmul(x1: TensorLike, x2: TensorLike) -> Tensor:
         >>> fastnn.ops.matmul(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]])).numpy()
         array([[11.]], dtype=float32)
     """
-    a, b = convert_to_tensor(x1), convert_to_tensor(x2)
+    # The product reads a right operand of a storage type as it lies in memory.
+    a, b = computed(x1), convert_to_tensor(x2)
     if a.ndim == 0 or b.ndim == 0:
         raise ShapeError(
             f"matmul: got shapes {tuple(a.shape)} and {tuple(b.shape)}, wanted at least one axis\n"
@@ -77,7 +79,7 @@ def matmul(x1: TensorLike, x2: TensorLike) -> Tensor:
     row, column = a.ndim == 1, b.ndim == 1
     a = _c.expand_dims(a, axis=[0]) if row else a
     b = _c.expand_dims(b, axis=[1]) if column else b
-    floats = "float32" in (a.dtype, b.dtype)
+    floats = "float32" in (a.dtype, COMPUTED.get(b.dtype, b.dtype))
     # Whole numbers stay whole, and exact.
     out = _c.matmul(a, b) if floats else einsum("...ij,...jk->...ik", a, b)
     gone = [-2] * row + [-1] * column
@@ -128,7 +130,7 @@ def scale_of_squares(x: Tensor, axis: Axis = None) -> Tensor:
     overflow in a sum, small ones are lost. What was scaled is longer than 1e-12, unless it is 0.
     """
     if 0 in x.shape:
-        return convert_to_tensor(1.0)
+        return computed(1.0)
     return scale_for(max(abs(x), axis=axis, keepdims=True))
 
 
@@ -190,7 +192,7 @@ def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = Fal
         >>> fastnn.ops.norm(np.array([3.0, 4.0])).numpy()
         array(5., dtype=float32)
     """
-    x = convert_to_tensor(x, "float32")
+    x = computed(x, "float32")
     axes = _norm_axes(x, ord, axis)
     if ord in (None, "fro", "euclidean") or (ord == 2 and len(axes) != 2) or ord == "l2":
         scale = scale_of_squares(x, axis)
@@ -270,8 +272,8 @@ def cross(
     """
     if axis is not None:
         axisa = axisb = axisc = axis
-    a = moveaxis(convert_to_tensor(x1), axisa, -1)
-    b = moveaxis(convert_to_tensor(x2), axisb, -1)
+    a = moveaxis(computed(x1), axisa, -1)
+    b = moveaxis(computed(x2), axisb, -1)
     n, m = shape(a)[-1], shape(b)[-1]
     if n not in (2, 3) or m not in (2, 3):
         raise ShapeError(
@@ -300,8 +302,8 @@ def cdist(x: TensorLike, y: TensorLike) -> Tensor:
         >>> fastnn.ops.cdist(np.array([[0.0, 0.0]]), np.array([[3.0, 4.0]])).numpy()
         array([[5.]], dtype=float32)
     """
-    a = _c.expand_dims(convert_to_tensor(x, "float32"), axis=[-2])
-    b = _c.expand_dims(convert_to_tensor(y, "float32"), axis=[-3])
+    a = _c.expand_dims(computed(x, "float32"), axis=[-2])
+    b = _c.expand_dims(computed(y, "float32"), axis=[-3])
     return norm(a - b, axis=-1)
 
 
@@ -309,7 +311,7 @@ def cdist(x: TensorLike, y: TensorLike) -> Tensor:
 
 
 def _square(name: str, x: Any) -> tuple[Any, int]:
-    x = convert_to_tensor(x, "float32")
+    x = computed(x, "float32")
     sizes = shape(x)
     if len(sizes) < 2 or sizes[-1] != sizes[-2] or sizes[-1] is None:
         raise ShapeError(
@@ -380,7 +382,7 @@ def solve(a: TensorLike, b: TensorLike) -> Tensor:
         array([1., 1.], dtype=float32)
     """
     a, n = _square("solve", a)
-    b = convert_to_tensor(b, "float32")
+    b = computed(b, "float32")
     vector = b.ndim == a.ndim - 1
     columns = _c.expand_dims(b, axis=[-1]) if vector else b
     if shape(columns)[-2] != n:
@@ -418,7 +420,7 @@ def inv(x: TensorLike) -> Tensor:
     if host.has_values(x):
         return _on_values("inv", np.linalg.inv, x)
     _composed("inv", n)
-    unit = _c.broadcast_to(convert_to_tensor(np.eye(n, dtype=np.float32)), shape=list(x.shape))
+    unit = _c.broadcast_to(computed(np.eye(n, dtype=np.float32)), shape=list(x.shape))
     return _eliminated(x, unit, n)[0]
 
 
@@ -534,7 +536,7 @@ def cholesky_inverse(x: TensorLike, upper: bool = False) -> Tensor:
     """
     x, n = _square("cholesky_inverse", x)
     lower = swapaxes(x, -2, -1) if upper else x
-    unit = _c.broadcast_to(convert_to_tensor(np.eye(n, dtype=np.float32)), shape=list(x.shape))
+    unit = _c.broadcast_to(computed(np.eye(n, dtype=np.float32)), shape=list(x.shape))
     half = solve_triangular(lower, unit, lower=True)
     return _c.matmul(swapaxes(half, -2, -1), half)
 
@@ -558,7 +560,7 @@ def solve_triangular(a: TensorLike, b: TensorLike, lower: bool = False) -> Tenso
                [1.]], dtype=float32)
     """
     a, n = _square("solve_triangular", a)
-    b = convert_to_tensor(b, "float32")
+    b = computed(b, "float32")
     half = tril(a) if lower else swapaxes(tril(swapaxes(a, -2, -1)), -2, -1)
     if host.has_values(half, b):
         return solve(half, b)
@@ -592,7 +594,7 @@ def qr(x: TensorLike, mode: str = "reduced") -> tuple[Tensor, Tensor]:
     """
     if mode not in ("reduced", "complete"):
         raise ValueError(f"qr: mode is {mode!r}\n  hint: 'reduced' or 'complete'")
-    x = convert_to_tensor(x, "float32")
+    x = computed(x, "float32")
     if host.has_values(x):
         factor: Any = np.linalg.qr
         q, r = _on_values("qr", lambda a: tuple(factor(a, mode)), x)
@@ -605,7 +607,7 @@ def qr(x: TensorLike, mode: str = "reduced") -> tuple[Tensor, Tensor]:
         )
     _composed("qr", k)
     # Householder's reflections, with LAPACK's signs, so both ways give one result.
-    q = _c.broadcast_to(convert_to_tensor(np.eye(n, dtype=np.float32)), shape=[*shape(x)[:-1], n])
+    q = _c.broadcast_to(computed(np.eye(n, dtype=np.float32)), shape=[*shape(x)[:-1], n])
     r = x
     for i in range(k if k < n else n - 1):
         here = _unit(n, i)[:, 0]
@@ -637,7 +639,7 @@ def lstsq(a: TensorLike, b: TensorLike, rcond: float | None = None) -> Tensor:
         >>> fastnn.ops.lstsq(np.array([[1.0], [1.0]]), np.array([1.0, 3.0])).numpy().round(4)
         array([2.], dtype=float32)
     """
-    a, b = convert_to_tensor(a, "float32"), convert_to_tensor(b, "float32")
+    a, b = computed(a, "float32"), computed(b, "float32")
     if a.ndim != 2 or b.ndim not in (1, 2) or shape(a)[0] != shape(b)[0]:
         raise ShapeError(
             f"lstsq: a has shape {tuple(a.shape)}, b {tuple(b.shape)}, wanted a matrix and as many "
@@ -675,7 +677,7 @@ def matrix_power(x: TensorLike, n: int) -> Tensor:
             out = x if out is None else _c.matmul(out, x)
         n >>= 1
         x = _c.matmul(x, x) if n else x
-    unit = convert_to_tensor(np.eye(size, dtype=np.float32))
+    unit = computed(np.eye(size, dtype=np.float32))
     return _c.broadcast_to(unit, shape=list(x.shape)) if out is None else out
 
 
@@ -697,8 +699,8 @@ def jvp(fun: Any, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
         >>> [float(part) for part in fastnn.ops.jvp(lambda x: x * x, (3.0,), (1.0,))]
         [9.0, 6.0]
     """
-    xs = [convert_to_tensor(x, "float32") for x in primals]
-    vs = [convert_to_tensor(v, "float32") for v in tangents]
+    xs = [computed(x, "float32") for x in primals]
+    vs = [computed(v, "float32") for v in tangents]
     recording = _core.Recording()
     for x in xs:
         recording.watch(x)

@@ -14,7 +14,7 @@ from fastnn.base.arguments import as_number
 from fastnn.config import epsilon, image_data_format
 from fastnn.errors import ShapeError
 from fastnn.ops import rows
-from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, ndim, shape
+from fastnn.ops.convert import TensorLike, cast, computed, ndim, shape
 from fastnn.ops.elements import clip
 from fastnn.ops.linalg import norm, over_root_mean_square, scale_of_squares
 from fastnn.ops.reduce import sum
@@ -130,7 +130,7 @@ def _over(row: Any, x: Any, axis: int | Sequence[int]) -> Tensor:
     axis = as_number(axis)
     if isinstance(axis, int):
         return row(x, axis=axis)
-    x = convert_to_tensor(x, "float32")
+    x = computed(x, "float32")
     over = [a % ndim(x) for a in axis]
     rest = [i for i in range(ndim(x)) if i not in over]
     moved = transpose(x, [*rest, *over])
@@ -161,7 +161,7 @@ def normalize(
     """
     eps = epsilon if epsilon is not None else 1e-12
     if order == 2:
-        x = convert_to_tensor(x, "float32")
+        x = computed(x, "float32")
         scale = scale_of_squares(x, axis)
         scaled, least = x * scale, eps * scale
         total = sum(_c.square(scaled), axis=axis, keepdims=True)
@@ -192,7 +192,7 @@ def binary_crossentropy(
         >>> fastnn.ops.binary_crossentropy(y, p).numpy().round(4)
         array([0.6931, 0.6931], dtype=float32)
     """
-    target, output = convert_to_tensor(target, "float32"), convert_to_tensor(output, "float32")
+    target, output = computed(target, "float32"), computed(output, "float32")
     if from_logits:
         return _c.sigmoid_cross_entropy(target, output)
     output = clip(output, epsilon(), 1.0 - epsilon())
@@ -224,7 +224,7 @@ def categorical_crossentropy(
         >>> fastnn.ops.categorical_crossentropy(y, p).numpy().round(4)
         np.float32(0.6931)
     """
-    target, output = convert_to_tensor(target, "float32"), convert_to_tensor(output, "float32")
+    target, output = computed(target, "float32"), computed(output, "float32")
     logs = _c.log_softmax(output, axis=axis) if from_logits else _log_probabilities(output, axis)
     return -sum(target * logs, axis=axis)
 
@@ -249,7 +249,7 @@ def sparse_categorical_crossentropy(
         >>> fastnn.ops.sparse_categorical_crossentropy(y, p).numpy().round(4)
         array([0.6931], dtype=float32)
     """
-    target, output = cast(target, "int32"), convert_to_tensor(output, "float32")
+    target, output = cast(target, "int32"), computed(output, "float32")
     if ndim(target) == ndim(output) and target.shape[-1] == 1:
         target = squeeze(target, -1)
     if axis not in (-1, ndim(output) - 1):
@@ -267,7 +267,7 @@ def _along(x: Any, value: Any, axis: Any) -> Any:
     """A parameter of the sizes of `axis` spread over the rank of `x`."""
     if value is None:
         return None
-    value, axes = convert_to_tensor(value, "float32"), [a % ndim(x) for a in _axes(axis, ndim(x))]
+    value, axes = computed(value, "float32"), [a % ndim(x) for a in _axes(axis, ndim(x))]
     sizes = iter(value.shape)
     return reshape(value, [next(sizes) if i in axes else 1 for i in range(ndim(x))])
 
@@ -297,7 +297,7 @@ def batch_normalization(
         array([[-1.],
                [ 1.]], dtype=float32)
     """
-    x = convert_to_tensor(x, "float32")
+    x = computed(x, "float32")
     factor = _c.rsqrt(_along(x, variance, axis) + epsilon)
     if scale is not None:
         factor = factor * _along(x, scale, axis)
@@ -331,7 +331,7 @@ def layer_normalization(
         return rms_normalization(x, gamma, axis, epsilon)
     if kwargs:
         raise TypeError(f"layer_normalization got {', '.join(kwargs)}\n  hint: gamma, beta, axis")
-    x = convert_to_tensor(x, "float32")
+    x = computed(x, "float32")
     over = list(_axes(axis, ndim(x)))
     centred = x - _c.mean(x, axis=over, keepdims=True)
     out = centred * over_root_mean_square(centred, over, 1e-7 if epsilon is None else epsilon)
@@ -358,7 +358,7 @@ def rms_normalization(
         >>> fastnn.ops.rms_normalization(np.array([3.0, 4.0])).numpy().round(3)
         array([0.849, 1.131], dtype=float32)
     """
-    x = convert_to_tensor(x, "float32")
+    x = computed(x, "float32")
     over = list(_axes(axis, ndim(x)))
     out = x * over_root_mean_square(x, over, 1e-7 if epsilon is None else epsilon)
     return out if scale is None else out * _along(x, scale, axis)
@@ -382,7 +382,7 @@ def glu(x: TensorLike, axis: int = -1) -> Tensor:
         >>> fastnn.ops.glu(np.array([3.0, 0.0])).numpy()
         array([1.5], dtype=float32)
     """
-    a, b = split(convert_to_tensor(x, "float32"), 2, axis)
+    a, b = split(computed(x, "float32"), 2, axis)
     return a * _c.sigmoid(b)
 
 
@@ -403,7 +403,7 @@ def psnr(x1: TensorLike, x2: TensorLike, max_val: float) -> Tensor:
         >>> round(float(fastnn.ops.psnr(x, y, 1.0)), 2)
         23.01
     """
-    error = _c.mean(_c.square(convert_to_tensor(x1, "float32") - convert_to_tensor(x2, "float32")))
+    error = _c.mean(_c.square(computed(x1, "float32") - computed(x2, "float32")))
     return (10.0 / math.log(10.0)) * (2.0 * math.log(max_val) - _c.log(error))
 
 
@@ -436,7 +436,7 @@ def dot_product_attention(
         >>> fastnn.ops.dot_product_attention(*[np.ones((1, 3, 2, 4))] * 3).shape
         (1, 3, 2, 4)
     """
-    q, k, v = (convert_to_tensor(t, "float32") for t in (query, key, value))
+    q, k, v = (computed(t, "float32") for t in (query, key, value))
     if any(t.ndim != 4 for t in (q, k, v)):
         raise ShapeError(
             f"dot_product_attention: got shapes {q.shape}, {k.shape}, {v.shape}\n"
@@ -457,7 +457,7 @@ def dot_product_attention(
     scores = _c.matmul(q, transpose(k, [0, 1, 3, 2])) * factor
     if attn_logits_soft_cap is not None:
         scores = attn_logits_soft_cap * _c.tanh(scores / attn_logits_soft_cap)
-    scores = scores if bias is None else scores + convert_to_tensor(bias, "float32")
+    scores = scores if bias is None else scores + computed(bias, "float32")
     lowest = -0.7 * float(np.finfo(np.float32).max)
     if mask is not None:
         scores = _c.where(cast(mask, "bool"), scores, lowest)
@@ -473,7 +473,7 @@ def dot_product_attention(
 
 
 def _blocks(name: str, x: Any, data_format: str | None) -> tuple[Any, bool]:
-    x = convert_to_tensor(x)
+    x = computed(x)
     form = data_format or image_data_format()
     if x.ndim != 4 or form not in ("channels_last", "channels_first"):
         raise ShapeError(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastnn import _core
 from fastnn._core import Tensor
-from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, zeros_like
+from fastnn.ops.convert import TensorLike, cast, computed, zeros_like
 from fastnn.ops.elements import clip, isfinite
 from fastnn.ops.reduce import sum
 from fastnn.ops.shapes import ravel, squeeze
@@ -66,7 +66,7 @@ def in_top_k(targets: TensorLike, predictions: TensorLike, k: int) -> Tensor:
         >>> fastnn.ops.in_top_k([1, 0], [[0.1, 0.7, 0.2], [0.1, 0.7, 0.2]], k=2).tolist()
         [True, False]
     """
-    p, t = convert_to_tensor(predictions, "float32"), cast(targets, "int32")
+    p, t = computed(predictions, "float32"), cast(targets, "int32")
     classes = p.shape[-1]
     if classes == 0:
         return zeros_like(t, "bool")

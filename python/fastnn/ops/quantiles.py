@@ -14,7 +14,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.errors import ShapeError
-from fastnn.ops.convert import Axis, TensorLike, cast, convert_to_tensor, ndim, shape
+from fastnn.ops.convert import Axis, TensorLike, cast, computed, ndim, shape
 from fastnn.ops.order import argsort, sort
 from fastnn.ops.shapes import _axes, moveaxis, reshape, transpose
 from fastnn.tracing.symbolic import keras_op
@@ -38,7 +38,7 @@ METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 def _row(name: str, x: Any, axis: Axis) -> tuple[Any, list[int]]:
     """`x` with the axes that are reduced joined as the last one, and which these were."""
-    x = convert_to_tensor(x, "float32")
+    x = computed(x, "float32")
     over = sorted(a % ndim(x) for a in _axes(axis, ndim(x)))
     rest = [i for i in range(ndim(x)) if i not in over]
     sizes = [shape(x)[i] for i in over]
@@ -63,7 +63,7 @@ def _quantile(
         raise ShapeError(f"{name}: no elements along axes {over}\n  hint: look at the shape of x")
     ordered = sort(flat, axis=-1)
     missing = _c.is_nan(ordered)
-    level = convert_to_tensor(q, "float32")
+    level = computed(q, "float32")
     levels = reshape(level, (-1,))
     counted = _c.sum(1.0 - cast(missing, "float32"), axis=-1, keepdims=True)
     count = counted if skip_nan else cast(n, "float32")
@@ -92,7 +92,7 @@ def _quantile(
     bad = _c.equal(counted, 0.0) if skip_nan else _c.any(missing, axis=-1, keepdims=True)
     out = _c.where(bad, math.nan, out)
     if keepdims:
-        kept = list(shape(convert_to_tensor(x)))
+        kept = list(shape(computed(x)))
         for a in over:
             kept[a] = 1
         out = reshape(moveaxis(out, -1, 0), [levels.shape[0], *kept])
@@ -108,7 +108,7 @@ def _family(name: str, doc: str, scale: float, skip_nan: bool) -> Callable[..., 
         x: TensorLike, q: TensorLike, axis: Axis = None, method: str = "linear",
         keepdims: bool = False,
     ) -> Tensor:  # fmt: skip
-        level = q if scale == 1.0 else convert_to_tensor(q, "float32") / scale
+        level = q if scale == 1.0 else computed(q, "float32") / scale
         return _quantile(name, x, level, axis, method, keepdims, skip_nan)
 
     function.__name__ = function.__qualname__ = name
@@ -281,7 +281,7 @@ def sparsemax(x: TensorLike, axis: int = -1) -> Tensor:
         >>> fastnn.ops.sparsemax(np.array([2.0, 1.0, -1.0])).numpy()
         array([1., 0., 0.], dtype=float32)
     """
-    x = moveaxis(convert_to_tensor(x, "float32"), axis, -1)
+    x = moveaxis(computed(x, "float32"), axis, -1)
     n = shape(x)[-1]
     if n is None:
         raise ShapeError(f"sparsemax: axis {axis} has no known size\n  hint: another axis")

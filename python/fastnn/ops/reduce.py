@@ -8,7 +8,7 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base.arguments import as_number
 from fastnn.errors import ShapeError
-from fastnn.ops.convert import Axis, TensorLike, cast, convert_to_tensor, ndim, ones_like, shape
+from fastnn.ops.convert import Axis, TensorLike, cast, computed, ndim, ones_like, shape
 from fastnn.ops.shapes import reshape
 from fastnn.tracing.symbolic import keras_op
 
@@ -126,7 +126,7 @@ def _padded(x: TensorLike, axis: Axis, initial: float | None) -> TensorLike:
     """`x`, with one more slice of `initial` where it has none along `axis`."""
     if initial is None or 0 not in shape(x):
         return x
-    x = convert_to_tensor(x)
+    x = computed(x)
     over = range(ndim(x)) if axis is None else [axis] if isinstance(axis, int) else axis
     wide = [0] * (2 * ndim(x))
     for a in over:
@@ -156,7 +156,7 @@ def prod(
         >>> fastnn.ops.prod(np.array([2, 3, 4])).numpy()
         array(24, dtype=int32)
     """
-    x = convert_to_tensor(x) if dtype is None else cast(x, dtype)
+    x = computed(x) if dtype is None else cast(x, dtype)
     if x.dtype == "float32":
         return _c.prod(x, axis=axis, keepdims=keepdims)
     x = cast(x, "int32")
@@ -378,10 +378,10 @@ def average(
         >>> fastnn.ops.average(np.array([1.0, 4.0]), weights=np.array([3.0, 1.0])).numpy()
         array(1.75, dtype=float32)
     """
-    x = convert_to_tensor(x, "float32")
+    x = computed(x, "float32")
     if weights is None:
         return mean(x, axis=axis)
-    weights = convert_to_tensor(weights, "float32")
+    weights = computed(weights, "float32")
     if ndim(weights) == 1 and ndim(x) > 1:
         axis = as_number(axis)
         if not isinstance(axis, int):

@@ -296,6 +296,13 @@ _EXAMPLES = {
     ),
     "tile": ("fastnn.ops.tile([1, 2], [2]).numpy()", "array([1, 2, 1, 2], dtype=int32)"),
     "to_bool": ("fastnn.ops.to_bool([-1.0, 2.0]).numpy()", "array([ True,  True])"),
+    "to_bfloat16": (
+        "fastnn.ops.to_bfloat16([1.001, 2.0]).numpy()",
+        "array([1., 2.], dtype=float32)",
+    ),
+    "to_float16": ("fastnn.ops.to_float16([1, 2]).numpy()", "array([1., 2.], dtype=float16)"),
+    "to_int8": ("fastnn.ops.to_int8([1.7, 200]).numpy()", "array([  1, -56], dtype=int8)"),
+    "to_uint8": ("fastnn.ops.to_uint8([1.7, -1]).numpy()", "array([  1, 255], dtype=uint8)"),
     "to_float": ("fastnn.ops.to_float([1, 2]).numpy()", "array([1., 2.], dtype=float32)"),
     "to_int": ("fastnn.ops.to_int([-1.0, 2.0]).numpy()", "array([-1,  2], dtype=int32)"),
     "unslice": (

@@ -59,6 +59,10 @@ __all__ = [
     "to_float",
     "to_int",
     "to_bool",
+    "to_bfloat16",
+    "to_float16",
+    "to_int8",
+    "to_uint8",
     "cast",
     "sum",
     "mean",
@@ -238,8 +242,16 @@ def to_int(x: TensorLike) -> Tensor:
     """x as int32, rounded toward zero; NaN and numbers out of range give -2**31."""
 def to_bool(x: TensorLike) -> Tensor:
     """True where x is not 0."""
+def to_bfloat16(x: TensorLike) -> Tensor:
+    """x as bfloat16, rounded to the nearest, ties to even; too large ones are infinite."""
+def to_float16(x: TensorLike) -> Tensor:
+    """x as float16, rounded to the nearest, ties to even; too large ones are infinite."""
+def to_int8(x: TensorLike) -> Tensor:
+    """x as int8: rounded toward zero to int32, of which the low eight bits are taken."""
+def to_uint8(x: TensorLike) -> Tensor:
+    """x as uint8: rounded toward zero to int32, of which the low eight bits are taken."""
 def cast(x: TensorLike, dtype: str) -> Tensor:
-    """x as another type: floats to int32 round toward zero, numbers to bool are `x != 0`."""
+    """x as another type: floats to int32 round toward zero, to int8 and uint8 those wrap, numbers to bool are `x != 0`, to bfloat16 and float16 they round to the nearest."""
 def sum(x: TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
     """The sum over axes; 0 over no elements. Float sums are fixed trees, the same on any number of threads; i32 wraps."""
 def mean(x: TensorLike, axis: int | Sequence[int] | None = None, keepdims: bool = False) -> Tensor:
@@ -297,7 +309,7 @@ def repeat(x: TensorLike, repeats: int | Dim, axis: int) -> Tensor:
 def roll(x: TensorLike, shift: int | Dim, axis: int) -> Tensor:
     """Elements shifted along an axis; what leaves at the end comes back at the start."""
 def matmul(a: TensorLike, b: TensorLike, transpose_a: bool = False, transpose_b: bool = False) -> Tensor:
-    """The matrix product over the last two axes, (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. An operand with its flag set is given transposed."""
+    """The matrix product over the last two axes, (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. An operand with its flag set is given transposed. b may be of a storage type; it is widened as it is read."""
 def dot(a: TensorLike, b: TensorLike) -> Tensor:
     """NumPy's dot: inner product of vectors, matrix product of matrices, otherwise the sum over the last axis of a and the second to last (or only) axis of b."""
 def iota(stop: int | Dim, dtype: str = 'int32') -> Tensor:

@@ -18,6 +18,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.config import COMPUTED
 
 __all__ = ["Scope", "Variable", "assign_all", "current_scope", "read_all", "suspended_scope"]
 
@@ -121,7 +122,8 @@ class Variable(_core.Variable):
     ) -> Self:
         """Makes the stored array."""
         if callable(initializer) and not hasattr(initializer, "__array__"):
-            value = initializer(tuple(shape or ()), dtype=dtype or "float32")
+            made = COMPUTED.get(str(dtype), dtype) if dtype else "float32"
+            value = initializer(tuple(shape or ()), dtype=made)
         else:
             value = initializer
         return super().__new__(cls, value, dtype=dtype, name=name or "variable")

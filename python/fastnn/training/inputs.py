@@ -58,9 +58,10 @@ def as_array_data(model: Any, x: Any, y: Any, weights: Any) -> ArrayData:
     if isinstance(x, list) and x and isinstance(x[0], tuple | list) is False and not isinstance(
         x[0], int | float | str | bool | np.generic
     ) and model._single_input():  # fmt: skip
-        rows = [leaf(v, f"x[{i}]") for i, v in enumerate(x)]
+        rows = [leaf(v, f"x[{i}]", narrow=True) for i, v in enumerate(x)]
         x = rows[0] if len(rows) == 1 else np.stack(rows)
-    data = ArrayData(as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(weights, "sample_weight"))
+    samples = as_arrays(x, "x", narrow=True)
+    data = ArrayData(samples, as_arrays(y, "y"), as_arrays(weights, "sample_weight"))
     data.x = fit_inputs(model, data.x)
     data.join()
     return data

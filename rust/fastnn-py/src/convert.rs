@@ -9,6 +9,7 @@ use fastnn::buffer::Buffer;
 use fastnn::dim::Dim;
 use fastnn::error::Error;
 use fastnn::graph::{Arg, Ty};
+use fastnn::kernels::stored;
 use fastnn::shape::{DType, MAX_RANK, Shape};
 use fastnn::tensor::{Storage, Tensor};
 use pyo3::exceptions::PyImportError;
@@ -25,7 +26,8 @@ pub(crate) struct NumPy {
     pub(crate) asarray: Py<PyAny>,
     pub(crate) empty: Py<PyAny>,
     ndarray: Py<PyAny>,
-    dtypes: [Py<PyAny>; 3],
+    /// By the place of the type in `DType::ALL`.
+    dtypes: Vec<Py<PyAny>>,
 }
 
 static NUMPY: PyOnceLock<NumPy> = PyOnceLock::new();
@@ -43,30 +45,32 @@ pub(crate) fn numpy(py: Python<'_>) -> PyResult<&NumPy> {
             asarray: np.getattr("asarray")?.unbind(),
             empty: np.getattr("empty")?.unbind(),
             ndarray: np.getattr("ndarray")?.unbind(),
-            dtypes: [dtype("float32")?, dtype("int32")?, dtype("bool")?],
+            dtypes: DType::ALL.into_iter().map(|d| dtype(array_type(d))).collect::<PyResult<_>>()?,
         })
     })
 }
 
 impl NumPy {
     pub(crate) fn dtype(&self, dtype: DType) -> &Py<PyAny> {
-        match dtype {
-            DType::F32 => &self.dtypes[0],
-            DType::I32 => &self.dtypes[1],
-            DType::Bool => &self.dtypes[2],
-        }
+        let at = DType::ALL.iter().position(|&d| d == dtype);
+        &self.dtypes[at.expect("invariant: ALL has all types")]
     }
 }
 
+/// The NumPy type of a value's array; NumPy has no bfloat16.
+fn array_type(dtype: DType) -> &'static str {
+    if dtype == DType::BF16 { "float32" } else { dtype.name() }
+}
+
+const DTYPES: &str = "'float32', 'int32', 'bool', or to store 'bfloat16', 'float16', 'int8', 'uint8'";
+
 /// A type name, with a list of the known ones when it is unknown.
 pub(crate) fn dtype_named(name: &str) -> Result<DType> {
-    match name {
-        "float32" | "float" => Ok(DType::F32),
-        "int32" | "int" => Ok(DType::I32),
-        "bool" => Ok(DType::Bool),
-        other => {
-            data_error(format!("dtype '{other}' is not supported\n  hint: use 'float32', 'int32' or 'bool'"))
-        }
+    match (name, DType::named(name)) {
+        (_, Some(dtype)) => Ok(dtype),
+        ("float", _) => Ok(DType::F32),
+        ("int", _) => Ok(DType::I32),
+        _ => data_error(format!("dtype '{name}' is not supported\n  hint: use {DTYPES}")),
     }
 }
 
@@ -80,7 +84,7 @@ pub(crate) fn dtype_of(value: &Bound<'_, PyAny>) -> Result<DType> {
     {
         return dtype_named(&name.to_string_lossy());
     }
-    data_error(format!("dtype is a {}, wanted 'float32', 'int32' or 'bool'", kind_of(value)))
+    data_error(format!("dtype is a {}, wanted {DTYPES}", kind_of(value)))
 }
 
 /// The name of a value's class, for messages.
@@ -279,8 +283,8 @@ impl View {
         true
     }
 
-    fn is_aligned(&self) -> bool {
-        (self.raw.buf as usize).is_multiple_of(4)
+    fn is_aligned(&self, dtype: DType) -> bool {
+        (self.raw.buf as usize).is_multiple_of(dtype.size())
     }
 
     /// The type that this buffer has without any conversion of values, or its nearest.
@@ -297,9 +301,12 @@ impl View {
         let same = match dtype {
             DType::F32 => self.element == Element::Float(4),
             DType::I32 => self.element == Element::Signed(4),
-            DType::Bool => false,
+            DType::F16 => self.element == Element::Float(2),
+            DType::I8 => self.element == Element::Signed(1),
+            DType::U8 => self.element == Element::Unsigned(1),
+            DType::Bool | DType::BF16 => false,
         };
-        (same && self.is_contiguous() && self.is_aligned()).then_some(self.raw.buf.cast())
+        (same && self.is_contiguous() && self.is_aligned(dtype)).then_some(self.raw.buf.cast())
     }
 
     /// Raw memory, for writing; got by [`View::writable`].
@@ -318,7 +325,7 @@ impl View {
             unsafe { std::ptr::copy_nonoverlapping(cells, buffer.as_mut_ptr(), bytes) };
             return Ok(Storage::new(buffer, dtype));
         }
-        let out = buffer.as_mut_ptr().cast::<f32>();
+        let out = buffer.as_mut_ptr();
         // SAFETY: the element type was read from the buffer's format, and `out` has `count` cells.
         unsafe {
             match self.element {
@@ -331,7 +338,9 @@ impl View {
                 Element::Unsigned(2) => self.fill::<u16>(out, dtype, name, f64::from),
                 Element::Unsigned(4) => self.fill::<u32>(out, dtype, name, f64::from),
                 Element::Unsigned(_) => self.fill::<u64>(out, dtype, name, |x| x as f64),
-                Element::Float(2) => self.fill::<u16>(out, dtype, name, |x| f64::from(fastnn::save::half(x))),
+                Element::Float(2) => {
+                    self.fill::<u16>(out, dtype, name, |x| stored::decode(&x.to_ne_bytes(), DType::F16))
+                }
                 Element::Float(4) => self.fill::<f32>(out, dtype, name, f64::from),
                 Element::Float(_) => self.fill::<f64>(out, dtype, name, |x| x),
             }?;
@@ -341,39 +350,62 @@ impl View {
 
     unsafe fn fill<T: Copy>(
         &self,
-        out: *mut f32,
+        out: *mut u8,
         dtype: DType,
         name: &str,
         read: impl Fn(T) -> f64,
     ) -> Result<()> {
         match dtype {
-            DType::F32 => self.each::<T>(|at, x| {
-                let x = read(x);
-                let narrow = x as f32;
-                *out.add(at) = narrow;
-                narrow.is_finite() || !x.is_finite()
-            }),
-            DType::Bool => self.each::<T>(|at, x| {
-                *out.add(at) = f32::from(u8::from(read(x) != 0.0));
-                true
-            }),
-            DType::I32 => self.each::<T>(|at, x| {
-                let x = read(x);
-                *out.add(at).cast::<i32>() = x as i32;
-                // NaN fails both comparisons.
-                x > -2_147_483_649.0 && x < 2_147_483_648.0
-            }),
+            DType::F32 => {
+                let out = out.cast::<f32>();
+                self.each::<T>(|at, x| {
+                    let x = read(x);
+                    let narrow = x as f32;
+                    *out.add(at) = narrow;
+                    narrow.is_finite() || !x.is_finite()
+                })
+            }
+            DType::Bool => {
+                let out = out.cast::<f32>();
+                self.each::<T>(|at, x| {
+                    *out.add(at) = f32::from(u8::from(read(x) != 0.0));
+                    true
+                })
+            }
+            DType::I32 => {
+                let out = out.cast::<i32>();
+                self.each::<T>(|at, x| {
+                    let x = read(x);
+                    *out.add(at) = x as i32;
+                    // NaN fails both comparisons.
+                    x > -2_147_483_649.0 && x < 2_147_483_648.0
+                })
+            }
+            DType::BF16 | DType::F16 | DType::I8 | DType::U8 => {
+                let size = dtype.size();
+                self.each::<T>(|at, x| {
+                    let x = read(x);
+                    let bytes = stored::encode(x, dtype);
+                    out.add(at * size).copy_from_nonoverlapping(bytes.as_ptr(), size);
+                    match dtype.whole() {
+                        Some((least, most)) => x > least as f64 - 1.0 && x < most as f64 + 1.0,
+                        None => stored::decode(&bytes, dtype).is_finite() || !x.is_finite(),
+                    }
+                })
+            }
         }
         .map_or(Ok(()), |at| {
             let (value, place) = (read(self.value_at::<T>(at)), self.position(at));
-            data_error(if dtype == DType::I32 {
+            let kind = dtype.name();
+            data_error(if let Some((least, most)) = dtype.whole() {
                 format!(
-                    "{name} has the value {value} at {place}, which does not fit int32 (-2147483648 to \
-                     2147483647)\n  hint: use float32, or number the values from 0"
+                    "{name} has the value {value} at {place}, which does not fit {kind} ({least} to {most})\n  \
+                     hint: use float32, or number the values from 0"
                 )
             } else {
+                let most = if dtype == DType::F16 { "65504" } else { "3.4e38" };
                 format!(
-                    "{name} has the value {value:e} at {place}, which does not fit float32 (up to 3.4e38)\n  \
+                    "{name} has the value {value:e} at {place}, which does not fit {kind} (up to {most})\n  \
                      hint: scale it first, e.g. the logarithm, or divide by a unit"
                 )
             })
@@ -467,7 +499,7 @@ pub(crate) fn operand(value: &Bound<'_, PyAny>) -> Result<Option<Tensor>> {
         let current = value.getattr(pyo3::intern!(py, "value"))?;
         return Ok(current.cast_exact::<PyTensor>().ok().map(|t| t.get().0.clone()));
     }
-    Ok(None)
+    bfloat16(value, "an operand")
 }
 
 /// A Python number as a tensor of rank 0.
@@ -562,6 +594,26 @@ pub(crate) fn as_array<'py>(value: &Bound<'py, PyAny>, name: &str) -> Result<Bou
     })
 }
 
+/// An array of the type bfloat16 that packages add to NumPy, which has no buffer.
+fn bfloat16(value: &Bound<'_, PyAny>, name: &str) -> Result<Option<Tensor>> {
+    let py = value.py();
+    let np = numpy(py)?;
+    if !value.is_instance(np.ndarray.bind(py))?
+        || value.getattr(pyo3::intern!(py, "dtype"))?.getattr(pyo3::intern!(py, "name"))?.to_string()
+            != "bfloat16"
+    {
+        return Ok(None);
+    }
+    let bits = py.import("numpy")?.call_method1("ascontiguousarray", (value,))?;
+    let bits = bits.call_method1("view", ("uint16",))?;
+    let Some(view) = View::get(&bits, name)? else { return Ok(None) };
+    let ty = Ty { shape: view.shape()?, dtype: DType::BF16 };
+    let mut buffer = Buffer::zeroed(ty.bytes())?;
+    // SAFETY: the array is contiguous and has as many bytes.
+    unsafe { std::ptr::copy_nonoverlapping(view.memory(), buffer.as_mut_ptr(), ty.bytes()) };
+    Ok(Some(Tensor::new(ty, Arc::new(Storage::new(buffer, DType::BF16)))?))
+}
+
 /// Any value as a tensor of `dtype` (or of its nearest type).
 pub(crate) fn tensor_from(value: &Bound<'_, PyAny>, dtype: Option<DType>, name: &str) -> Result<Tensor> {
     if let Some(number) = number(value)? {
@@ -586,6 +638,9 @@ pub(crate) fn tensor_from(value: &Bound<'_, PyAny>, dtype: Option<DType>, name: 
     if !value.hasattr(pyo3::intern!(value.py(), "__array__"))?
         && let Some(tensor) = crate::dlpack::import(value)?
     {
+        return whole(tensor);
+    }
+    if let Some(tensor) = bfloat16(value, name)? {
         return whole(tensor);
     }
     let sparse = value.hasattr(pyo3::intern!(value.py(), "toarray"))?
@@ -638,6 +693,24 @@ impl Borrowed {
         }
         let tensor = tensor_from(value, Some(dtype), name)?;
         Borrowed::tensor(&tensor, dtype, value.py())
+    }
+
+    /// As [`Borrowed::new`], for what is read batch by batch: an array of a storage type whose values
+    /// `dtype` holds is borrowed as it is, to be widened a batch at a time.
+    pub(crate) fn rows(value: &Bound<'_, PyAny>, dtype: DType, name: &str) -> Result<Borrowed> {
+        if value.cast_exact::<PyTensor>().is_err()
+            && let Some(view) = buffer(value, name)?
+        {
+            let narrow = [DType::U8, DType::I8, DType::F16].into_iter();
+            let as_it_is =
+                narrow.filter(|&d| stored::reads_as(d, dtype)).find_map(|d| Some((d, view.cells(d)?)));
+            if let Some((dtype, ptr)) = as_it_is {
+                let ty = Ty { shape: view.shape()?, dtype };
+                return Ok(Borrowed { arg: Arg { ptr, ty }, _keep: Keep::View(view) });
+            }
+            return Borrowed::view(view, dtype, name);
+        }
+        Borrowed::new(value, dtype, name)
     }
 
     fn tensor(tensor: &Tensor, dtype: DType, py: Python<'_>) -> Result<Borrowed> {

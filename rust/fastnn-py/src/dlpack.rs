@@ -3,6 +3,7 @@
 
 use crate::convert::{Borrowed, as_array, kind_of, tensor_from};
 use crate::error::{Result, data_error};
+use fastnn::function::{array_bytes, write_array};
 use fastnn::graph::Ty;
 use fastnn::shape::{DType, Shape};
 use fastnn::tensor::{Storage, Tensor};
@@ -66,6 +67,10 @@ impl Exported {
             DType::F32 => (2, 32),
             DType::I32 => (0, 32),
             DType::Bool => (6, 8),
+            DType::BF16 => (4, 16),
+            DType::F16 => (2, 16),
+            DType::I8 => (0, 8),
+            DType::U8 => (1, 8),
         };
         let data =
             if dtype == DType::Bool { self.bytes.as_mut_ptr().cast() } else { self.storage.ptr().cast() };
@@ -117,8 +122,8 @@ pub(crate) fn export<'py>(
     let Ty { shape, dtype } = tensor.ty();
     let mut bytes: Vec<u8> = Vec::new();
     if dtype == DType::Bool {
-        bytes = fastnn::buffer::zeros(storage.len())?;
-        fastnn::function::truth_bytes(&storage.as_slice(), &mut bytes);
+        bytes = fastnn::buffer::zeros(array_bytes(tensor.ty()))?;
+        write_array(&storage, tensor.ty(), &mut bytes);
     } else if copy {
         storage = Arc::new(storage.duplicate()?);
     }
@@ -224,8 +229,8 @@ fn take(capsule: &Bound<'_, PyAny>) -> Result<Imported> {
     }
 }
 
-/// The value of an object with `__dlpack__`: shared when it is contiguous float32 or int32 on the
-/// CPU, else a converted copy. `None` when it has no `__dlpack__`.
+/// The value of an object with `__dlpack__`: shared when it is contiguous on the CPU and of a type
+/// that a tensor has, else a converted copy. `None` when it has no `__dlpack__`.
 pub(crate) fn import(value: &Bound<'_, PyAny>) -> Result<Option<Tensor>> {
     let py = value.py();
     let Ok(method) = value.getattr(pyo3::intern!(py, "__dlpack__")) else { return Ok(None) };
@@ -253,6 +258,10 @@ pub(crate) fn import(value: &Bound<'_, PyAny>) -> Result<Option<Tensor>> {
     let dtype = match (t.code, t.bits, t.lanes) {
         (2, 32, 1) => DType::F32,
         (0, 32, 1) => DType::I32,
+        (4, 16, 1) => DType::BF16,
+        (2, 16, 1) => DType::F16,
+        (0, 8, 1) => DType::I8,
+        (1, 8, 1) => DType::U8,
         _ => {
             drop(imported);
             // Other types need converting; NumPy reads all of them.
@@ -267,7 +276,7 @@ pub(crate) fn import(value: &Bound<'_, PyAny>) -> Result<Option<Tensor>> {
         || (0..dims.len()).all(|i| dims[i] == 1 || unsafe { *t.strides.add(i) } == strides[i] as i64);
     // SAFETY: the offset stays inside the producer's memory.
     let cells = unsafe { t.data.cast::<u8>().add(t.byte_offset as usize) };
-    if !dense || !(cells as usize).is_multiple_of(4) {
+    if !dense || !(cells as usize).is_multiple_of(dtype.size()) {
         drop(imported);
         return Ok(Some(tensor_from(&as_array(value, "the array")?, Some(dtype), "the array")?));
     }

@@ -7,7 +7,7 @@ use crate::tensor::PyTensor;
 use crate::variable::PyVariable;
 use fastnn::dim::Dim;
 use fastnn::error::Error;
-use fastnn::function::{Function, Values, truth_bytes};
+use fastnn::function::{Function, Values, array_bytes, is_plain, write_array};
 use fastnn::graph::{Arg, Ty};
 use fastnn::shape::{DType, Shape};
 use fastnn::tensor::{Recording, Storage, Tensor};
@@ -54,6 +54,19 @@ impl PyFunction {
 
     /// Borrows the arrays of a call.
     pub(crate) fn borrow(&self, arrays: &Bound<'_, PyTuple>) -> Result<SmallVec<[Borrowed; 4]>> {
+        self.borrowed(arrays, Borrowed::new)
+    }
+
+    /// Borrows arrays that are read batch by batch.
+    pub(crate) fn borrow_rows(&self, arrays: &Bound<'_, PyTuple>) -> Result<SmallVec<[Borrowed; 4]>> {
+        self.borrowed(arrays, Borrowed::rows)
+    }
+
+    fn borrowed(
+        &self,
+        arrays: &Bound<'_, PyTuple>,
+        borrow: fn(&Bound<'_, PyAny>, DType, &str) -> Result<Borrowed>,
+    ) -> Result<SmallVec<[Borrowed; 4]>> {
         let inputs = self.function.inputs();
         if arrays.len() != inputs.len() {
             let text = format!(
@@ -66,7 +79,7 @@ impl PyFunction {
         }
         let mut borrowed = SmallVec::new();
         for (value, input) in arrays.iter_borrowed().zip(inputs) {
-            borrowed.push(Borrowed::new(&value, input.ty.dtype, &input.name)?);
+            borrowed.push(borrow(&value, input.ty.dtype, &input.name)?);
         }
         Ok(borrowed)
     }
@@ -176,7 +189,7 @@ impl PyFunction {
                 Ok(tuple) => tuple.clone(),
                 Err(_) => PyTuple::new(py, arrays.try_iter()?.collect::<PyResult<Vec<_>>>()?)?,
             };
-            let borrowed = self.borrow(&arrays)?;
+            let borrowed = self.borrow_rows(&arrays)?;
             let args: SmallVec<[Arg; 4]> = borrowed.iter().map(Borrowed::arg).collect();
             let list = PyList::empty(py);
             for array in predict(py, &self.function, &args, batch_size)? {
@@ -229,7 +242,7 @@ impl PyFunction {
 struct Target<'py> {
     array: Bound<'py, PyAny>,
     view: View,
-    /// Cells for truth values, which NumPy stores as bytes.
+    /// Memory for values that NumPy stores in another way.
     cells: Option<Storage>,
 }
 
@@ -248,10 +261,11 @@ pub(crate) fn predict<'py>(
     unsafe impl Send for Job<'_> {}
 
     let prediction = function.prediction(args)?;
+    let types = SmallVec::<[Ty; 2]>::from_slice(prediction.types());
     let mut targets = SmallVec::<[Target<'_>; 2]>::new();
     for ty in prediction.types() {
         let (array, view) = new_array(py, ty)?;
-        let cells = if ty.dtype == DType::Bool { Some(Storage::zeroed(*ty)?) } else { None };
+        let cells = if is_plain(ty.dtype) { None } else { Some(Storage::zeroed(*ty)?) };
         targets.push(Target { array, view, cells });
     }
     let outputs = targets.iter().map(|t| t.cells.as_ref().map_or(t.view.memory(), Storage::ptr)).collect();
@@ -267,11 +281,11 @@ pub(crate) fn predict<'py>(
         return Err(error.into());
     }
     result?;
-    for target in &targets {
+    for (target, &ty) in targets.iter().zip(&types) {
         if let Some(cells) = &target.cells {
-            // SAFETY: the array has one byte per cell, and nobody else has it yet.
-            let bytes = unsafe { std::slice::from_raw_parts_mut(target.view.memory(), cells.len()) };
-            truth_bytes(&cells.as_slice(), bytes);
+            // SAFETY: the array was made for this type, and nobody else has it yet.
+            let bytes = unsafe { std::slice::from_raw_parts_mut(target.view.memory(), array_bytes(ty)) };
+            write_array(cells, ty, bytes);
         }
     }
     Ok(targets.into_iter().map(|t| t.array).collect())

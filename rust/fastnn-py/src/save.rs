@@ -146,7 +146,7 @@ impl PyModel {
         batch_size: usize,
     ) -> PyResult<Bound<'py, PyAny>> {
         enter(|| {
-            let borrowed = self.function.borrow(arrays)?;
+            let borrowed = self.function.borrow_rows(arrays)?;
             let args: Vec<Arg> = borrowed.iter().map(Borrowed::arg).collect();
             let mut results = predict(py, &self.function.function, &args, batch_size)?;
             match (results.len(), results.pop()) {

@@ -6,6 +6,7 @@ use crate::error::{Result, data_error, enter};
 use crate::index;
 use crate::interpreter;
 use fastnn::error::Error;
+use fastnn::function::{array_bytes, is_plain, write_array};
 use fastnn::graph::{Attr, OpDef, Ty};
 use fastnn::ops::{compare, elementwise, matmul, movement};
 use fastnn::shape::DType;
@@ -24,6 +25,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 const WORTH_DETACHING: f32 = 20_000.0;
 
 /// A tensor: an immutable n-dimensional array of float32, int32 or bool, computed when it is read.
+/// Values may be stored as bfloat16, float16, int8 or uint8; ops compute with them as float32 or int32.
 ///
 /// Make one with `fastnn.tensor`, with `fastnn.ops`, or by arithmetic on others. NumPy reads it
 /// without a copy (`np.asarray(t)`, read-only).
@@ -79,17 +81,17 @@ pub(crate) fn build_all(
     Ok(results)
 }
 
-/// A NumPy array of the value: a read-only view, or a copy for bool.
+/// A NumPy array of the value: a read-only view, or a copy for bool and bfloat16 (as float32).
 pub(crate) fn to_numpy<'py>(slf: &Bound<'py, PyTensor>) -> Result<Bound<'py, PyAny>> {
     let py = slf.py();
     let tensor = &slf.get().0;
     let storage = read(py, tensor)?;
     let ty = tensor.ty();
-    if ty.dtype == DType::Bool {
+    if !is_plain(ty.dtype) {
         let (array, view) = new_array(py, &ty)?;
-        // SAFETY: the array has as many bytes as the value has cells, and nobody else has it yet.
-        let bytes = unsafe { std::slice::from_raw_parts_mut(view.memory(), storage.len()) };
-        fastnn::function::truth_bytes(&storage.as_slice(), bytes);
+        // SAFETY: the array was made for this type, and nobody else has it yet.
+        let bytes = unsafe { std::slice::from_raw_parts_mut(view.memory(), array_bytes(ty)) };
+        write_array(storage, ty, bytes);
         return Ok(array);
     }
     // Through the buffer protocol; `ndarray(...)` would first ask for a writable buffer in vain.
@@ -142,7 +144,7 @@ impl PyTensor {
         shape_tuple(py, &self.0.ty().shape)
     }
 
-    /// 'float32', 'int32' or 'bool'.
+    /// 'float32', 'int32' or 'bool', or a storage type: 'bfloat16', 'float16', 'int8', 'uint8'.
     #[getter]
     fn dtype(&self) -> &'static str {
         self.0.ty().dtype.name()
@@ -173,7 +175,8 @@ impl PyTensor {
         self.0.is_recorded()
     }
 
-    /// The value as a NumPy array: a read-only view without a copy (for bool a copy).
+    /// The value as a NumPy array: a read-only view without a copy (for bool a copy, for bfloat16 a
+    /// float32 one with the same values).
     ///
     /// Raises: TraceError when the tensor is being traced.
     fn numpy<'py>(slf: &Bound<'py, Self>) -> PyResult<Bound<'py, PyAny>> {
@@ -190,14 +193,15 @@ impl PyTensor {
         enter(|| {
             let x = self.number(py)?;
             Ok(match self.0.ty().dtype {
-                DType::F32 => x.into_pyobject(py)?.into_any().unbind(),
-                DType::I32 => (x as i64).into_pyobject(py)?.into_any().unbind(),
-                DType::Bool => (x != 0.0).into_pyobject(py)?.to_owned().into_any().unbind(),
+                dtype if dtype.is_float() => x.into_pyobject(py)?.into_any().unbind(),
+                dtype if dtype != DType::Bool => (x as i64).into_pyobject(py)?.into_any().unbind(),
+                _ => (x != 0.0).into_pyobject(py)?.to_owned().into_any().unbind(),
             })
         })
     }
 
-    /// The same values as another type: 'float32', 'int32' (truncating) or 'bool'.
+    /// The same values as another type: 'float32', 'int32' (truncating), 'bool', or a storage type:
+    /// 'bfloat16' and 'float16' (rounding), 'int8' and 'uint8' (truncating, then wrapping).
     fn astype(&self, dtype: &Bound<'_, PyAny>) -> PyResult<PyTensor> {
         enter(|| Ok(PyTensor(self.0.cast(dtype_of(dtype)?)?)))
     }
@@ -234,10 +238,12 @@ impl PyTensor {
     ) -> PyResult<Bound<'py, PyAny>> {
         enter(|| {
             let py = slf.py();
-            if copy == Some(false) && slf.get().0.ty().dtype == DType::Bool {
-                return Err(
-                    PyValueError::new_err("a bool tensor cannot become an array without a copy\n  hint: np.asarray(t), or copy=None").into()
-                );
+            if copy == Some(false) && !is_plain(slf.get().0.ty().dtype) {
+                let dtype = slf.get().0.ty().dtype.name();
+                return Err(PyValueError::new_err(format!(
+                    "a {dtype} tensor cannot become an array without a copy\n  hint: np.asarray(t), or copy=None"
+                ))
+                .into());
             }
             let array = to_numpy(slf)?;
             match dtype {
@@ -343,7 +349,7 @@ impl PyTensor {
 
     fn __index__(&self, py: Python<'_>) -> PyResult<i64> {
         enter(|| {
-            if self.0.ty().dtype == DType::F32 || self.0.ty().shape.rank() > 0 {
+            if self.0.ty().dtype.is_float() || self.0.ty().shape.rank() > 0 {
                 let ty = self.0.ty();
                 return Err(PyTypeError::new_err(format!(
                     "a tensor of type {ty} cannot be an index\n  hint: int(t), or t.astype(\"int32\")"
@@ -573,10 +579,20 @@ unsafe fn export_buffer(slf: &Bound<'_, PyTensor>, view: *mut ffi::Py_buffer, fl
     let (data, format, size) = match dtype {
         DType::F32 => (storage.ptr().cast::<c_void>(), c"f", 4),
         DType::I32 => (storage.ptr().cast(), c"i", 4),
+        DType::F16 => (storage.ptr().cast(), c"e", 2),
+        DType::I8 => (storage.ptr().cast(), c"b", 1),
+        DType::U8 => (storage.ptr().cast(), c"B", 1),
         DType::Bool => {
-            bytes = fastnn::buffer::zeros(storage.len())?;
-            fastnn::function::truth_bytes(&storage.as_slice(), &mut bytes);
+            bytes = fastnn::buffer::zeros(array_bytes(tensor.ty()))?;
+            write_array(storage, tensor.ty(), &mut bytes);
             (bytes.as_mut_ptr().cast(), c"?", 1)
+        }
+        // NumPy asks `__array__` next.
+        DType::BF16 => {
+            return Err(PyBufferError::new_err(
+                "the buffer protocol has no bfloat16\n  hint: np.asarray(t) is float32; or t.astype('float32')",
+            )
+            .into());
         }
     };
     let mut exported =
@@ -606,7 +622,7 @@ unsafe fn export_buffer(slf: &Bound<'_, PyTensor>, view: *mut ffi::Py_buffer, fl
 /// A tensor of a value: arrays, numbers, nested lists, anything with `__array__` or `__dlpack__`.
 ///
 /// float64 becomes float32, integers become int32 (DataError naming value and position where one
-/// does not fit), `dtype` chooses otherwise. The value is copied unless `copy=False`, which shares
+/// does not fit), `dtype` chooses otherwise; it may be a storage type. The value is copied unless `copy=False`, which shares
 /// the memory of a contiguous float32 or int32 array and errors when it cannot.
 #[pyfunction]
 #[pyo3(signature = (value, dtype=None, copy=None))]

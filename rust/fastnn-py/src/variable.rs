@@ -88,7 +88,7 @@ impl PyVariable {
         shape_tuple(py, &self.0.ty().shape)
     }
 
-    /// 'float32', 'int32' or 'bool'.
+    /// 'float32', 'int32' or 'bool', or a storage type: 'bfloat16', 'float16', 'int8', 'uint8'.
     #[getter]
     fn dtype(&self) -> &'static str {
         self.0.ty().dtype.name()

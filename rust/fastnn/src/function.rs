@@ -8,7 +8,10 @@ use crate::dim::{Binder, Bindings, Dim};
 use crate::error::{Error, Result, visible};
 use crate::exec::cpu::{Arenas, Ended, Keeper};
 use crate::graph::{Arg, Graph, Id, Ty};
+use crate::kernels::stored;
+use crate::pool;
 use crate::shape::{DType, Shape};
+use crate::simd::isa;
 use crate::sync::{self, Lock};
 use crate::tensor::{Plan, Shelf, Storage, Tensor, Variable, Versioned, WAITING, Walk};
 use smallvec::SmallVec;
@@ -268,7 +271,7 @@ impl Function {
             if !fits {
                 return Err(misfit(input, arg.ty));
             }
-            if arg.ty.dtype != input.ty.dtype {
+            if arg.ty.dtype != input.ty.dtype && !stored::reads_as(arg.ty.dtype, input.ty.dtype) {
                 return crate::data_err!(
                     "'{}' has type {}, wanted {}\n  hint: convert the array, as x.astype(type) does in NumPy",
                     visible(&input.name),
@@ -405,8 +408,18 @@ impl Function {
     pub unsafe fn call(&self, args: &[Arg]) -> Result<Values> {
         let plan = self.plan(&self.bindings(args)?)?;
         let mut session = Session::open(self)?;
+        let mut wide: SmallVec<[Buffer; 1]> = SmallVec::new();
         for (slot, arg) in args.iter().enumerate() {
-            session.set_input(slot, arg.ptr);
+            let to = self.inputs[slot].ty.dtype;
+            if arg.ty.dtype == to {
+                session.set_input(slot, arg.ptr);
+                continue;
+            }
+            let count = arg.ty.shape.count();
+            let mut buffer = Buffer::uninit(count * to.size())?;
+            stored::read_as(arg.ty.dtype, to, arg.ptr, buffer.as_mut_ptr(), count);
+            session.set_input(slot, buffer.as_mut_ptr());
+            wide.push(buffer);
         }
         session.ready(&plan)?;
         if plan.outputs().is_empty() {
@@ -482,15 +495,16 @@ impl Function {
             .map(|ty| ty.shape.sizes()[1..].iter().product::<usize>() * ty.dtype.size())
             .collect();
         let mut session = Session::open(self)?;
-        let rows_in =
-            self.inputs.iter().map(|i| row_bytes(&i.ty, &bindings)).collect::<Result<SmallVec<[_; 4]>>>()?;
+        let feed =
+            |(input, arg): (&Input, &Arg)| Feed::new(input.ty, *arg, &bindings, batch.min(rows.max(1)));
+        let mut feeds = self.inputs.iter().zip(args).map(feed).collect::<Result<SmallVec<[_; 4]>>>()?;
         let mut targets = SmallVec::<[*mut u8; 4]>::from_slice(outputs);
         let mut clock = Ticker::new(Duration::from_millis(50));
         let mut plan: Option<(usize, Arc<Plan>)> = None;
         for start in (0..rows).step_by(batch) {
             let n = batch.min(rows - start);
-            for (slot, (arg, bytes)) in args.iter().zip(&rows_in).enumerate() {
-                session.set_input(slot, arg.ptr.add(start * bytes));
+            for (slot, feed) in feeds.iter_mut().enumerate() {
+                session.set_input(slot, feed.rows(start, n));
             }
             for (target, (output, width)) in targets.iter_mut().zip(outputs.iter().zip(&widths)) {
                 *target = output.add(start * width);
@@ -528,6 +542,75 @@ impl Function {
             let _ = write!(text, "\n{sizes}:\n{:?}\n", plan.program());
         }
         text
+    }
+}
+
+/// Rows of an array as an input wants them: where they lie, or widened where the array is of a storage
+/// type that the input is not.
+#[derive(Debug)]
+pub(crate) struct Feed {
+    base: *mut u8,
+    from: DType,
+    to: DType,
+    /// Elements of a row; 0 for an input without a batch axis.
+    row: usize,
+    /// Room for the widened rows of a batch, if the types differ.
+    wide: Option<Buffer>,
+}
+
+impl Feed {
+    /// # Safety
+    /// `arg` covers its type as long as the feed is in use.
+    pub(crate) fn new(input: Ty, arg: Arg, bindings: &Bindings, batch: usize) -> Result<Feed> {
+        let (from, to) = (arg.ty.dtype, input.dtype);
+        let row = row_bytes(&input, bindings)? / to.size();
+        let mut wide = None;
+        if from != to {
+            let count = if row == 0 { arg.ty.shape.count() } else { batch * row };
+            let mut buffer = Buffer::zeroed(count * to.size())?;
+            if row == 0 {
+                // SAFETY: the argument covers its shape, and `bindings` saw that the types go together.
+                unsafe { stored::read_as(from, to, arg.ptr, buffer.as_mut_ptr(), count) };
+            }
+            wide = Some(buffer);
+        }
+        Ok(Feed { base: arg.ptr, from, to, row, wide })
+    }
+
+    /// Rows `start .. start + n`, at most a batch.
+    pub(crate) fn rows(&mut self, start: usize, n: usize) -> *mut u8 {
+        let first = self.base.wrapping_add(start * self.row * self.from.size());
+        let Some(wide) = &mut self.wide else { return first };
+        let (to, row) = (wide.as_mut_ptr(), self.row);
+        if row > 0 {
+            let job = Reading { feed: (self.from, self.to), src: first, dst: to };
+            pool::run_range(n * row, READ_GRAIN, &|range| {
+                // SAFETY: the rows lie inside the array, and the room is for a batch of them.
+                unsafe { job.run(range.start, range.start, range.len()) };
+            });
+        }
+        to
+    }
+}
+
+/// Elements that are widened at a time.
+const READ_GRAIN: usize = 1 << 16;
+
+struct Reading {
+    feed: (DType, DType),
+    src: *const u8,
+    dst: *mut u8,
+}
+
+// SAFETY: work items write disjoint elements and only read the array.
+unsafe impl Sync for Reading {}
+
+impl Reading {
+    /// Widens `n` elements from element `at` on to element `to` on.
+    unsafe fn run(&self, at: usize, to: usize, n: usize) {
+        let (from_type, to_type) = self.feed;
+        let dst = self.dst.wrapping_add(to * to_type.size());
+        stored::read_as(from_type, to_type, self.src.wrapping_add(at * from_type.size()), dst, n);
     }
 }
 
@@ -810,17 +893,46 @@ impl Ticker {
     }
 }
 
-/// Converts the cells of a truth value to bytes.
-pub fn truth_bytes(cells: &[f32], bytes: &mut [u8]) {
-    for (byte, cell) in bytes.iter_mut().zip(cells) {
-        *byte = u8::from(*cell != 0.0);
+/// True when values of this type lie in memory as their NumPy type does. Truth values are bytes
+/// there; bfloat16 has no such type and becomes float32.
+#[must_use]
+pub fn is_plain(dtype: DType) -> bool {
+    !matches!(dtype, DType::Bool | DType::BF16)
+}
+
+/// Bytes that a value of a type takes as an array of its NumPy type.
+#[must_use]
+pub fn array_bytes(ty: Ty) -> usize {
+    match ty.dtype {
+        DType::Bool => ty.shape.count(),
+        DType::BF16 => 4 * ty.shape.count(),
+        _ => ty.bytes(),
     }
 }
 
-/// True when values of this type lie in memory as their NumPy type does.
-#[must_use]
-pub fn is_plain(dtype: DType) -> bool {
-    dtype != DType::Bool
+/// Writes a value of a type that is not plain as its NumPy type has it.
+///
+/// # Panics
+/// When there is not as much room as [`array_bytes`] says.
+pub fn write_array(value: &Storage, ty: Ty, to: &mut [u8]) {
+    assert!(value.fills(ty) && to.len() == array_bytes(ty), "invariant: an array has room for its value");
+    if ty.dtype == DType::Bool {
+        for (byte, cell) in to.iter_mut().zip(value.as_slice().iter()) {
+            *byte = u8::from(*cell != 0.0);
+        }
+        return;
+    }
+    const BLOCK: usize = 4096;
+    let (size, mut bytes, mut wide) = (ty.dtype.size(), [0; 4 * BLOCK], [0.0f32; BLOCK]);
+    for (block, to) in to.chunks_mut(4 * BLOCK).enumerate() {
+        let count = to.len() / 4;
+        value.read(block * BLOCK * size, &mut bytes[..count * size]);
+        // SAFETY: the processor has the set; both blocks hold as many elements.
+        unsafe { stored::widen(isa())(ty.dtype, bytes.as_ptr(), wide.as_mut_ptr(), count) };
+        for (to, x) in to.chunks_exact_mut(4).zip(&wide) {
+            to.copy_from_slice(&x.to_ne_bytes());
+        }
+    }
 }
 
 /// A type with its open sizes filled in.

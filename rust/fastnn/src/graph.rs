@@ -282,6 +282,29 @@ pub enum Accept {
     Exact,
 }
 
+/// Which operands of an op may be of a storage type. Others are cast before a node is built.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stored {
+    /// None.
+    No,
+    /// Any: their bytes are moved, and the result has their type.
+    Moved,
+    /// These: they are widened as they are read.
+    Read(&'static [usize]),
+}
+
+impl Stored {
+    /// May this operand be of a storage type?
+    #[must_use]
+    pub fn takes(self, operand: usize) -> bool {
+        match self {
+            Stored::No => false,
+            Stored::Moved => true,
+            Stored::Read(some) => some.contains(&operand),
+        }
+    }
+}
+
 /// The kinds of reduction.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reduce {
@@ -338,7 +361,8 @@ impl Arg {
         self.ptr.cast()
     }
 
-    /// The elements of any type of four bytes, for kernels that only move them.
+    /// The elements of a float type, an integer type or truth values of four bytes, as those who only
+    /// move them read them.
     #[must_use]
     pub fn cells(&self) -> *mut f32 {
         assert_eq!(self.ty.dtype.size(), 4, "invariant: a kernel for elements of four bytes got {}", self.ty);
@@ -470,6 +494,8 @@ pub struct OpDef {
     pub class: Class,
     /// What the front converts.
     pub accept: Accept,
+    /// Which operands may be of a storage type.
+    pub stored: Stored,
     /// Shape and type of the result; rejects what does not fit.
     pub infer: fn(&[Ty], &[Attr]) -> Result<Ty>,
     /// The derivative.
@@ -500,6 +526,7 @@ impl OpDef {
         doc: "",
         class: Class::Leaf,
         accept: Accept::Exact,
+        stored: Stored::No,
         infer: |_, _| Err(Error::Internal("this row has no shape rule".into())),
         vjp: Vjp::Zero,
         kind: Kind::Leaf,
@@ -510,6 +537,18 @@ impl OpDef {
         parts: &[],
         writes_over: &[],
     };
+
+    /// Shape and type of the result; rejects what does not fit, and operands of storage types that
+    /// the row does not take.
+    pub fn result(&self, types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
+        if let Some((at, ty)) =
+            types.iter().enumerate().find(|(at, t)| t.dtype.is_stored() && !self.stored.takes(*at))
+        {
+            let wide = ty.dtype.computing().name();
+            return crate::data_err!("{}: operand {at} is {ty}\n  hint: cast it to {wide}", self.name);
+        }
+        (self.infer)(types, attrs)
+    }
 }
 
 impl fmt::Debug for OpDef {
@@ -687,7 +726,7 @@ impl Graph {
             let index = attrs.first().map_or(0, Attr::int);
             return part_type(node.op, index, &self.types(&node.inputs), &node.attrs);
         }
-        (op.infer)(&self.types(inputs), attrs)
+        op.result(&self.types(inputs), attrs)
     }
 
     /// The oracle of a value, and the node whose inputs and attributes it takes.

@@ -12,6 +12,7 @@ pub mod order;
 pub mod random;
 pub mod reduce;
 pub mod softmax;
+pub mod stored;
 pub mod tile;
 pub mod tile_ops;
 

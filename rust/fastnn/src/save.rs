@@ -10,10 +10,12 @@ mod safetensors;
 pub use replace::Replacement;
 pub use safetensors::{Entry, File, read, read_from, write};
 
+use crate::buffer::Buffer;
 use crate::dim::{Binder, Bindings, Dim};
 use crate::error::{Error, Result, shown};
 use crate::function::Function;
 use crate::graph::{Arg, Ty};
+use crate::kernels::stored;
 use crate::shape::DType;
 use crate::tensor::{Storage, Tensor};
 use smallvec::SmallVec;
@@ -167,53 +169,44 @@ impl Model {
         if shape.count() != x.len() {
             return misfit();
         }
-        let converted = as_cells(x, ty.dtype, &input.name)?;
+        let converted = as_elements(x, ty.dtype, &input.name)?;
         let ty = Ty { shape, dtype: ty.dtype };
-        let args = [Arg { ptr: converted.as_deref().unwrap_or(x).as_ptr().cast_mut().cast(), ty }];
+        let memory = converted.as_ref().map_or(x.as_ptr().cast(), Buffer::as_ptr);
+        let args = [Arg { ptr: memory.cast_mut(), ty }];
         let prediction = self.function.prediction(&args)?;
         let types = SmallVec::<[Ty; 2]>::from_slice(prediction.types());
         let outputs: Vec<Storage> = types.iter().map(|&ty| Storage::zeroed(ty)).collect::<Result<_>>()?;
         let pointers: Vec<*mut u8> = outputs.iter().map(Storage::ptr).collect();
         // SAFETY: `x`, or its copy, fills the input's shape; the outputs were made with theirs.
         unsafe { self.function.predict(prediction, &args, &pointers, 32, &mut || Ok(())) }?;
-        let Some((first, ty)) = outputs.first().zip(types.first()) else { return Ok(vec![]) };
-        Ok(match ty.dtype {
-            DType::I32 => first.as_ints().iter().map(|&i| i as f32).collect(),
-            _ => first.as_slice().to_vec(),
-        })
+        let Some(first) = outputs.first() else { return Ok(vec![]) };
+        Ok(first.numbers())
     }
 }
 
-/// Floats as the cells of an input of another type; `None` when they are that already.
-fn as_cells(x: &[f32], dtype: DType, name: &str) -> Result<Option<Vec<f32>>> {
-    match dtype {
-        DType::F32 => Ok(None),
-        DType::Bool => Ok(Some(x.iter().map(|&v| f32::from(u8::from(v != 0.0))).collect())),
-        DType::I32 => {
-            // The largest float below 2^31 fits; 2^31 itself does not.
-            let fits = |v: f32| v.fract() == 0.0 && (-2_147_483_648.0..2_147_483_648.0).contains(&v);
-            if let Some(at) = x.iter().position(|&v| !fits(v)) {
-                return crate::data_err!(
-                    "input '{name}' takes whole numbers, value {at} is {}\n  hint: give class or word numbers",
-                    x[at]
-                );
-            }
-            Ok(Some(x.iter().map(|&v| f32::from_bits((v as i32).cast_unsigned())).collect()))
+/// Floats as the elements of an input of another type; `None` when they are that already. Rounded
+/// to float types, refused where integer types do not hold them.
+fn as_elements(x: &[f32], dtype: DType, name: &str) -> Result<Option<Buffer>> {
+    if dtype == DType::F32 {
+        return Ok(None);
+    }
+    if let Some((least, most)) = dtype.whole() {
+        let fits = |v: f32| v.fract() == 0.0 && (least as f64..=most as f64).contains(&f64::from(v));
+        if let Some(at) = x.iter().position(|&v| !fits(v)) {
+            return crate::data_err!(
+                "input '{name}' takes whole numbers, value {at} is {}\n  hint: give class or word numbers",
+                x[at]
+            );
         }
     }
+    let size = dtype.size();
+    let mut out = Buffer::zeroed(x.len() * size)?;
+    for (to, &v) in out.as_mut_slice::<u8>().chunks_exact_mut(size).zip(x) {
+        let v = if dtype == DType::Bool { f64::from(u8::from(v != 0.0)) } else { f64::from(v) };
+        to.copy_from_slice(&stored::encode(v, dtype)[..size]);
+    }
+    Ok(Some(out))
 }
 
 /// Tensors by name with their types.
 pub type Tensors = BTreeMap<String, (Ty, Arc<Storage>)>;
-
-/// An IEEE 754 half-precision number as f32. Exact.
-#[must_use]
-pub fn half(bits: u16) -> f32 {
-    let sign = u32::from(bits >> 15) << 31;
-    let (exponent, fraction) = (u32::from(bits >> 10 & 31), u32::from(bits & 1023));
-    match exponent {
-        0 => f32::from_bits(sign | (fraction as f32 * 2.0f32.powi(-24)).to_bits()),
-        31 => f32::from_bits(sign | 0x7f80_0000 | fraction << 13),
-        _ => f32::from_bits(sign | (exponent + 112) << 23 | fraction << 13),
-    }
-}

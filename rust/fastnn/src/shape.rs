@@ -1,5 +1,5 @@
 //! F0. Shapes, element types and broadcasting. `F32` computes, `I32` indexes, `Bool` is stored as
-//! the floats 0 and 1 so that masks multiply without a cast.
+//! the floats 0 and 1 so that masks multiply without a cast. The other types are for storage.
 
 use crate::dim::{Binder, Dim};
 use crate::error::Result;
@@ -18,6 +18,15 @@ pub enum DType {
     I32,
     /// Truth value, stored as the float 0.0 or 1.0.
     Bool,
+    /// The upper half of an f32. This and those below are storage types: memory holds them, and
+    /// they are computed with as f32 or i32.
+    BF16,
+    /// Half-precision float.
+    F16,
+    /// 8-bit signed integer.
+    I8,
+    /// 8-bit unsigned integer.
+    U8,
 }
 
 impl DType {
@@ -28,6 +37,53 @@ impl DType {
             DType::F32 => "float32",
             DType::I32 => "int32",
             DType::Bool => "bool",
+            DType::BF16 => "bfloat16",
+            DType::F16 => "float16",
+            DType::I8 => "int8",
+            DType::U8 => "uint8",
+        }
+    }
+
+    /// All of them.
+    pub const ALL: [DType; 7] =
+        [DType::F32, DType::I32, DType::Bool, DType::BF16, DType::F16, DType::I8, DType::U8];
+
+    /// The type of this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<DType> {
+        DType::ALL.into_iter().find(|dtype| dtype.name() == name)
+    }
+
+    /// True for types that memory holds and nothing computes in.
+    #[must_use]
+    pub fn is_stored(self) -> bool {
+        self.computing() != self
+    }
+
+    /// The type in which its values are computed with, which holds all of them exactly.
+    #[must_use]
+    pub fn computing(self) -> DType {
+        match self {
+            DType::BF16 | DType::F16 => DType::F32,
+            DType::I8 | DType::U8 => DType::I32,
+            other => other,
+        }
+    }
+
+    /// True for numbers with a fraction.
+    #[must_use]
+    pub fn is_float(self) -> bool {
+        self.computing() == DType::F32
+    }
+
+    /// The whole numbers that an integer type holds, least and largest.
+    #[must_use]
+    pub fn whole(self) -> Option<(i64, i64)> {
+        match self {
+            DType::I32 => Some((i32::MIN.into(), i32::MAX.into())),
+            DType::I8 => Some((i8::MIN.into(), i8::MAX.into())),
+            DType::U8 => Some((0, u8::MAX.into())),
+            _ => None,
         }
     }
 
@@ -36,6 +92,8 @@ impl DType {
     pub fn size(self) -> usize {
         match self {
             DType::F32 | DType::I32 | DType::Bool => 4,
+            DType::BF16 | DType::F16 => 2,
+            DType::I8 | DType::U8 => 1,
         }
     }
 
@@ -51,7 +109,10 @@ impl DType {
     /// The type of a value computed from `self` and `other` together.
     #[must_use]
     pub fn join(self, other: DType) -> DType {
-        match (self, other) {
+        if self == other {
+            return self;
+        }
+        match (self.computing(), other.computing()) {
             (DType::F32, _) | (_, DType::F32) => DType::F32,
             (DType::I32, _) | (_, DType::I32) => DType::I32,
             _ => DType::Bool,

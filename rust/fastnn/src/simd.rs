@@ -140,6 +140,12 @@ pub trait Simd: Copy + Send + Sync + 'static {
 
     unsafe fn load_i(p: *const i32) -> Self::I;
     unsafe fn store_i(p: *mut i32, v: Self::I);
+    /// Sixteen unsigned 16-bit numbers at any address.
+    unsafe fn load_u16(p: *const u8) -> Self::I;
+    /// Sixteen signed bytes.
+    unsafe fn load_i8(p: *const u8) -> Self::I;
+    /// Sixteen unsigned bytes.
+    unsafe fn load_u8(p: *const u8) -> Self::I;
     unsafe fn splat_i(x: i32) -> Self::I;
     unsafe fn add_i(a: Self::I, b: Self::I) -> Self::I;
     unsafe fn sub_i(a: Self::I, b: Self::I) -> Self::I;

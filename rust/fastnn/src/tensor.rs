@@ -24,7 +24,8 @@ pub(crate) use walk::Walk;
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
 use crate::graph::{
-    Accept, Attr, Class, DATA, Graph, Id, Kind, OpDef, PART, SCALAR, Ty, Vjp, has_parts, part_type, results,
+    Accept, Attr, Class, DATA, Graph, Id, Kind, OpDef, PART, SCALAR, Stored, Ty, Vjp, has_parts, part_type,
+    results,
 };
 use crate::ops::compare;
 use crate::passes;
@@ -199,7 +200,7 @@ impl Tensor {
     /// several results, the value.
     pub fn build(op: &'static OpDef, inputs: Operands, attrs: Attrs) -> Result<Tensor> {
         let types: SmallVec<[Ty; 4]> = inputs.iter().map(Tensor::ty).collect();
-        let ty = (op.infer)(&types, &attrs)?;
+        let ty = op.result(&types, &attrs)?;
         if has_parts(op) {
             return Tensor::node(op, inputs, attrs, ty).part(0);
         }
@@ -221,7 +222,7 @@ impl Tensor {
             return Ok(vec![Tensor::build(op, inputs, attrs)?]);
         }
         let types: SmallVec<[Ty; 4]> = inputs.iter().map(Tensor::ty).collect();
-        let ty = (op.infer)(&types, &attrs)?;
+        let ty = op.result(&types, &attrs)?;
         let count = results(op, &attrs);
         let bundle = Tensor::node(op, inputs, attrs, ty);
         (0..count).map(|index| bundle.part(index)).collect()
@@ -394,10 +395,7 @@ impl Tensor {
             );
         }
         let storage = self.storage()?;
-        Ok(match self.ty().dtype {
-            DType::I32 => f64::from(storage.as_ints()[0]),
-            _ => f64::from(storage.as_slice()[0]),
-        })
+        Ok(storage.number(0))
     }
 
     /// The op behind a tensor that has not been computed.
@@ -419,12 +417,7 @@ impl Tensor {
         if let (DType::Bool, DType::F32, Some(storage)) = (self.ty().dtype, dtype, self.0.data.get()) {
             return Tensor::new(ty, storage.clone());
         }
-        let op = match dtype {
-            DType::F32 => &compare::TO_FLOAT,
-            DType::I32 => &compare::TO_INT,
-            DType::Bool => &compare::TO_BOOL,
-        };
-        Tensor::build(op, SmallVec::from_iter([self.clone()]), Attrs::default())
+        Tensor::build(compare::conversion(dtype), SmallVec::from_iter([self.clone()]), Attrs::default())
     }
 
     pub(crate) fn pending(&self) -> Option<Pending> {
@@ -529,19 +522,28 @@ fn body_cost(attrs: &[Attr]) -> f32 {
 
 /// Converts operands to the types that the row accepts.
 pub fn convert(op: &OpDef, mut inputs: Operands) -> Result<Operands> {
-    let common = || inputs.iter().map(|t| t.ty().dtype).reduce(DType::join).unwrap_or(DType::F32);
+    let common = || match inputs.iter().map(|t| t.ty().dtype).reduce(DType::join) {
+        Some(dtype) if op.stored == Stored::Moved => dtype,
+        dtype => dtype.map_or(DType::F32, DType::computing),
+    };
     let wanted = match op.accept {
-        Accept::Exact => return Ok(inputs),
-        Accept::Float => DType::F32,
-        Accept::Truth => DType::Bool,
-        Accept::Common => common(),
+        Accept::Exact => None,
+        Accept::Float => Some(DType::F32),
+        Accept::Truth => Some(DType::Bool),
+        Accept::Common => Some(common()),
         Accept::Number => match common() {
-            DType::Bool => DType::I32,
-            other => other,
+            DType::Bool => Some(DType::I32),
+            other => Some(other),
         },
     };
-    for input in &mut inputs {
-        if input.ty().dtype != wanted {
+    for (at, input) in inputs.iter_mut().enumerate() {
+        let dtype = input.ty().dtype;
+        let wanted = match op.stored {
+            Stored::Read(some) if dtype.is_stored() && some.contains(&at) => dtype,
+            Stored::Moved => wanted.unwrap_or(dtype),
+            _ => wanted.unwrap_or_else(|| dtype.computing()),
+        };
+        if dtype != wanted {
             *input = input.cast(wanted)?;
         }
     }

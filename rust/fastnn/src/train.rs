@@ -7,12 +7,11 @@ use crate::buffer::Buffer;
 use crate::dim::{Bindings, Dim};
 use crate::error::{Error, Result};
 use crate::exec::cpu::Ended;
-use crate::function::{Batch, Function, Session, Ticker, row_bytes, rows_of};
+use crate::function::{Batch, Function, Input, Session, Ticker, row_bytes, rows_of};
 use crate::graph::Arg;
 use crate::kernels::random::{Key, shuffle};
 use crate::pool;
-use crate::shape::DType;
-use crate::tensor::{Plan, Variable};
+use crate::tensor::{Plan, Storage, Variable};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -124,6 +123,16 @@ impl Loop {
                 "the arrays have {rows} rows, wanted less than 2^32\n  hint: train on parts, one after another"
             );
         }
+        // A batch that outlives its step must not lie in room that the next one fills.
+        let misfit = |(arg, input): &(&Arg, &Input)| arg.ty.dtype != input.ty.dtype;
+        if let Some((arg, input)) = arrays.iter().zip(self.step.inputs()).find(misfit) {
+            return crate::data_err!(
+                "'{}' has type {}, wanted {}\n  hint: trace the step for arrays of this type",
+                input.name,
+                arg.ty.dtype.name(),
+                input.ty.dtype.name()
+            );
+        }
         let column = |(slot, arg): (usize, &Arg)| {
             let width = row_bytes(&self.step.inputs()[slot].ty, &sizes)?;
             Ok(Column { base: arg.ptr, width })
@@ -167,11 +176,8 @@ impl Loop {
         let Some(function) = &self.results else { return Ok(vec![]) };
         // SAFETY: a results function has no inputs.
         let results = unsafe { function.call(&[]) }?;
-        let value = |(ty, storage): &(crate::graph::Ty, Arc<crate::tensor::Storage>)| match ty.dtype {
-            DType::I32 => storage.as_ints().first().copied().unwrap_or_default() as f32,
-            _ => storage.as_slice().first().copied().unwrap_or_default(),
-        };
-        Ok(results.iter().map(value).collect())
+        let value = |storage: &Storage| if storage.is_empty() { 0.0 } else { storage.number(0) as f32 };
+        Ok(results.iter().map(|(_, storage)| value(storage)).collect())
     }
 }
 

@@ -6,6 +6,7 @@ use fastnn::kernels::Epilogue;
 use fastnn::kernels::gemm::tile::{Micro, Output, Segment, Tile};
 use fastnn::kernels::gemm::{Gemm, KC, Matrix, Strides, gemm_batched, gemm_on};
 use fastnn::pool;
+use fastnn::shape::DType;
 use fastnn::simd::Isa;
 use std::ptr;
 use std::sync::Mutex;
@@ -143,6 +144,7 @@ fn check(case: Case, arena: &Arena, a: &[f32], b: &[f32], exact: impl Fn(usize, 
         k,
         a: if case.ta { a_rows.transposed() } else { a_rows },
         b: if case.tb { b_rows.transposed() } else { b_rows },
+        b_type: DType::F32,
         c,
         ldc,
         bias: if case.bias { arena.bias.put(&bias, case.at_end) } else { ptr::null() },
@@ -272,6 +274,7 @@ fn plain(a: &[f32], b: &[f32], c: &mut [f32], m: usize, n: usize, k: usize) -> G
         k,
         a: Matrix::row_major(a.as_ptr(), k),
         b: Matrix::row_major(b.as_ptr(), n),
+        b_type: DType::F32,
         c: c.as_mut_ptr(),
         ldc: n,
         bias: ptr::null(),

@@ -14,6 +14,7 @@ import numpy as np
 
 from fastnn import constraints as _constraints, initializers, regularizers
 from fastnn.base.arguments import as_number
+from fastnn.config import COMPUTED
 from fastnn.errors import ShapeError
 from fastnn.random import SeedGenerator
 from fastnn.serialization.file_budget import file_budget
@@ -121,7 +122,7 @@ class Module:
         shape = as_number(shape)
         shape = () if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
         start = initializer if initializer is not None else (
-            "glorot_uniform" if dtype == "float32" else "zeros"
+            "glorot_uniform" if COMPUTED.get(dtype, dtype) == "float32" else "zeros"
         )  # fmt: skip
         for size in shape:
             if size is None:

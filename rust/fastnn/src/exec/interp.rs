@@ -4,6 +4,7 @@
 
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Host, Id, Node, part_type};
+use crate::kernels::stored;
 use crate::ops::scan::Scan;
 use crate::shape::DType;
 use std::collections::HashMap;
@@ -121,6 +122,10 @@ fn constant(graph: &Graph, node: &Node) -> Host {
     let data = match node.ty.dtype {
         DType::I32 => buffer.as_slice::<i32>().iter().map(|&v| f64::from(v)).collect(),
         DType::F32 | DType::Bool => buffer.as_slice::<f32>().iter().map(|&v| f64::from(v)).collect(),
+        dtype => {
+            let elements = buffer.as_slice::<u8>().chunks_exact(dtype.size());
+            elements.map(|bytes| stored::decode(bytes, dtype)).collect()
+        }
     };
     Host { ty: node.ty, data }
 }

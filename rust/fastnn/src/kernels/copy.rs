@@ -127,6 +127,48 @@ pub unsafe fn copy_strided_on(isa: Isa, dst: *mut f32, src: *const f32, dims: &[
     });
 }
 
+/// [`copy_strided`] for elements of `size` bytes: 1, 2 or 4.
+///
+/// # Safety
+/// As for [`copy_strided`], and the pointers are aligned to the elements.
+pub unsafe fn copy_elements(size: usize, dst: *mut u8, src: *const u8, dims: &[usize], strides: &[isize]) {
+    match size {
+        1 => copy_small::<u8>(dst, src, dims, strides),
+        2 => copy_small::<u16>(dst.cast(), src.cast(), dims, strides),
+        _ => copy_strided(dst.cast(), src.cast(), dims, strides),
+    }
+}
+
+/// Elements narrower than a lane: rows in one piece, or one element after the other.
+unsafe fn copy_small<T: Copy + Send + Sync>(dst: *mut T, src: *const T, dims: &[usize], strides: &[isize]) {
+    struct Job<T>(*mut T, *const T);
+    // SAFETY: work items read shared input and write disjoint ranges.
+    unsafe impl<T: Send> Sync for Job<T> {}
+    if dims.contains(&0) {
+        return;
+    }
+    let view = View::merged(dims, strides);
+    let last = view.rank - 1;
+    let (n, step) = (view.dims[last], view.strides[last]);
+    let lines: usize = view.dims[..last].iter().product();
+    let job = Job(dst, src);
+    pool::run_range(lines, (2 * INLINE / n).max(1), &|range| {
+        let job = &job;
+        for line in range {
+            let (to, from) =
+                (job.0.wrapping_add(line * n), job.1.wrapping_offset(view.offset(line, last, MAX_RANK)));
+            // SAFETY: the line lies inside the view, and lines of `dst` are disjoint.
+            unsafe {
+                match step {
+                    1 => to.copy_from_nonoverlapping(from, n),
+                    0 => std::slice::from_raw_parts_mut(to, n).fill(from.read()),
+                    _ => (0..n).for_each(|i| to.add(i).write(from.offset(i as isize * step).read())),
+                }
+            }
+        }
+    });
+}
+
 /// A part of a row-major array: `part` elements along each axis from `begin` on, inside `whole`.
 #[derive(Debug, Clone, Copy)]
 pub struct Window<'a> {
@@ -152,29 +194,34 @@ impl Window<'_> {
     }
 }
 
-/// Copies the window of `src` to `dst`.
+/// Copies the window of `src` to `dst`; elements have `size` bytes: 1, 2 or 4.
 ///
 /// # Safety
-/// At most 8 axes; the window lies inside `src`, `dst` covers it and is apart from `src`.
-pub unsafe fn read_window(src: *const f32, dst: *mut f32, window: Window<'_>) {
+/// At most 8 axes; the window lies inside `src`, `dst` covers it and is apart from `src`; the
+/// pointers are aligned to the elements.
+pub unsafe fn read_window(size: usize, src: *const u8, dst: *mut u8, window: Window<'_>) {
     let strides = window.strides();
-    let from = src.wrapping_add(window.offset(&strides));
+    let from = src.wrapping_add(window.offset(&strides) * size);
     let steps: Vec<isize> = strides.iter().map(|&s| s as isize).collect();
-    copy_strided(dst, from, window.part, &steps);
+    copy_elements(size, dst, from, window.part, &steps);
 }
 
-/// Copies `src` into the window of `dst`.
+/// Copies `src` into the window of `dst`; elements have `size` bytes.
 ///
 /// # Safety
 /// The window lies inside `dst`, `src` covers it and is apart from `dst`.
-pub unsafe fn write_window(src: *const f32, dst: *mut f32, window: Window<'_>) {
+pub unsafe fn write_window(size: usize, src: *const u8, dst: *mut u8, window: Window<'_>) {
+    struct Job(*const u8, *mut u8);
+    // SAFETY: work items write disjoint runs.
+    unsafe impl Sync for Job {}
     let strides = window.strides();
     // From the last axis that the window does not fill, its elements lie in one run.
     let cut = (0..window.whole.len()).rev().find(|&a| window.part[a] != window.whole[a]).unwrap_or(0);
     let run: usize = window.part[cut..].iter().product();
     let runs: usize = window.part[..cut].iter().product();
-    let (lines, ends) = (lines(isa()), Ends { src, dst: dst.wrapping_add(window.offset(&strides)) });
+    let (lines, job) = (lines(isa()), Job(src, dst.wrapping_add(window.offset(&strides) * size)));
     pool::run_range(runs, (2 * INLINE / run.max(1)).max(1), &|range| {
+        let job = &job;
         for k in range {
             let (mut rest, mut to) = (k, 0);
             for axis in (0..cut).rev() {
@@ -182,7 +229,13 @@ pub unsafe fn write_window(src: *const f32, dst: *mut f32, window: Window<'_>) {
                 rest /= window.part[axis];
             }
             // SAFETY: the run lies inside the window; runs are disjoint.
-            unsafe { lines(ends.dst(to), ends.src((k * run) as isize), 1, 0, run, 1) };
+            unsafe {
+                let (from, to) = (job.0.add(k * run * size), job.1.add(to * size));
+                match size {
+                    4 => lines(to.cast(), from.cast(), 1, 0, run, 1),
+                    _ => to.copy_from_nonoverlapping(from, run * size),
+                }
+            };
         }
     });
 }

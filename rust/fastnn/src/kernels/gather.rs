@@ -78,6 +78,39 @@ pub unsafe fn take(src: *const f32, indices: *const i32, dst: *mut f32, size: Ta
     Ok(())
 }
 
+/// [`take`] for elements of `size` bytes: 1, 2 or 4.
+///
+/// # Safety
+/// As for [`take`].
+pub unsafe fn take_elements(
+    size: usize,
+    src: *const u8,
+    indices: *const i32,
+    dst: *mut u8,
+    extents: Take,
+) -> Result<(), usize> {
+    if size == 4 {
+        return take(src.cast(), indices, dst.cast(), extents);
+    }
+    struct Job(*const u8, *mut u8, *const i32);
+    // SAFETY: work items read shared input and write disjoint rows.
+    unsafe impl Sync for Job {}
+    check(indices, extents.count, extents.axis)?;
+    let Take { outer, axis, inner, count } = extents;
+    let (job, row) = (Job(src, dst, indices), inner * size);
+    pool::run_range(outer * count, (4 * INLINE / row.max(1)).max(1), &|range| {
+        let job = &job;
+        for at in range {
+            // SAFETY: indices are checked; rows of `dst` are disjoint.
+            unsafe {
+                let from = (at / count) * axis + job.2.add(at % count).read() as usize;
+                job.1.add(at * row).copy_from_nonoverlapping(job.0.add(from * row), row);
+            }
+        }
+    });
+    Ok(())
+}
+
 /// [`take`] of whole rows of a `(rows, length)` table: an embedding look-up.
 ///
 /// # Safety

@@ -17,6 +17,7 @@ mod vector;
 use super::Epilogue;
 use crate::buffer::scratch;
 use crate::pool;
+use crate::shape::DType;
 use crate::simd::{Isa, LANES, isa};
 use pack::{Pack, pack};
 use product::Below;
@@ -86,6 +87,9 @@ pub struct Gemm {
     pub a: Matrix,
     /// `k x n`; fast when one of its strides is 1.
     pub b: Matrix,
+    /// What B is: f32, or a storage type, then `b.ptr` is the address of such elements and a stride
+    /// of B is 1.
+    pub b_type: DType,
     /// Row-major, or null: then blocks live in scratch and only the epilogue sees them.
     pub c: *mut f32,
     /// Floats between rows of C.
@@ -96,6 +100,15 @@ pub struct Gemm {
     pub relu: bool,
     /// The old C is added.
     pub accumulate: bool,
+}
+
+impl Gemm {
+    /// The address of element (i, j) of B.
+    #[inline]
+    fn b_at(&self, i: usize, j: usize) -> *const f32 {
+        let element = i * self.b.rs + j * self.b.cs;
+        self.b.ptr.cast::<u8>().wrapping_add(element * self.b_type.size()).cast()
+    }
 }
 
 // SAFETY: the pointers of these are shared between threads that write disjoint blocks of C.
@@ -173,6 +186,7 @@ pub unsafe fn pack_all(isa: Isa, b: *const f32, transposed: bool, k: usize, n: u
         k,
         a: b,
         b,
+        b_type: DType::F32,
         c: ptr::null_mut(),
         ldc: n,
         bias: ptr::null(),
@@ -197,7 +211,7 @@ fn offset(p: *mut f32, by: usize) -> *mut f32 {
 /// than it gains) or rows of B short enough that a panel does not fall into few cache sets.
 fn in_place(g: &Gemm, micro: &Micro) -> bool {
     let row_major = g.b.cs == 1 || g.n == 1;
-    g.k == 0 || (row_major && reads_rows(g.m, g.n, micro))
+    g.k == 0 || (row_major && !g.b_type.is_stored() && reads_rows(g.m, g.n, micro))
 }
 
 fn reads_rows(m: usize, n: usize, micro: &Micro) -> bool {
@@ -232,7 +246,8 @@ unsafe fn pack_panels(isa: Isa, g: &Gemm, col: usize, cols: usize, panels: &Pane
     pool::run_range(cols, grain, &|r| {
         let target = &target;
         let part = Pack {
-            src: Matrix { ptr: g.b.at(0, col + r.start), ..g.b },
+            src: Matrix { ptr: g.b_at(0, col + r.start), ..g.b },
+            dtype: g.b_type,
             k: g.k,
             cols: r.len(),
             nr,
@@ -353,8 +368,8 @@ unsafe fn block(isa: Isa, g: &Gemm, panels: Option<&Panels>, b: &Block, c: *mut 
                 (Some(p), _) => (p.at((b.col + col) / micro.nr, from), p.row, p.padded),
                 (None, Some(room)) => {
                     let dst = room.as_mut_ptr();
-                    let src = Matrix { ptr: g.b.at(from, b.col + col), ..g.b };
-                    pack(&Pack { src, k: to - from, cols, nr: micro.nr, dst });
+                    let src = Matrix { ptr: g.b_at(from, b.col + col), ..g.b };
+                    pack(&Pack { src, dtype: g.b_type, k: to - from, cols, nr: micro.nr, dst });
                     (dst.cast_const(), micro.nr, true)
                 }
                 (None, None) => return,
@@ -434,6 +449,9 @@ fn share(n: usize, parts: usize, i: usize) -> usize {
 unsafe fn product_with_vector(isa: Isa, g: &Gemm, epilogue: Option<&dyn Epilogue>) -> bool {
     // A single column is the single row of the transposed product.
     let column = g.m > 1;
+    if column && g.b_type.is_stored() {
+        return false;
+    }
     let (x, b, len) = if column { (g.b.transposed(), g.a.transposed(), g.m) } else { (g.a, g.b, g.n) };
     let step = if column { g.ldc } else { 1 };
     let lone = b.rs == 1 && g.k > 1;
@@ -498,7 +516,8 @@ impl RowCall<'_> {
             x: self.x_ptr,
             x_step: self.x_step,
             k: g.k,
-            b: self.b.at(0, at),
+            b: if self.column { self.b.at(0, at) } else { g.b_at(0, at) }.cast(),
+            b_type: if self.column { DType::F32 } else { g.b_type },
             ldb: if self.sweeps { self.b.rs } else { self.b.cs },
             cols: len,
             out: Output { c, ldc: step, bias, relu: g.relu, accumulate: g.accumulate },
@@ -537,7 +556,8 @@ pub unsafe fn gemm_batched(batch: usize, strides: Strides, g: &Gemm, epilogue: O
     let work = (g.m * g.n * g.k).max(1);
     let call = |i: usize| {
         let a = Matrix { ptr: g.a.ptr.wrapping_add(i * strides.a), ..g.a };
-        let b = Matrix { ptr: g.b.ptr.wrapping_add(i * strides.b), ..g.b };
+        let b =
+            Matrix { ptr: g.b.ptr.cast::<u8>().wrapping_add(i * strides.b * g.b_type.size()).cast(), ..g.b };
         let c = if g.c.is_null() { g.c } else { g.c.wrapping_add(i * strides.c) };
         let below = epilogue.map(|inner| Below { inner, row: i * g.m });
         // SAFETY: the caller vouches for every product of the batch.

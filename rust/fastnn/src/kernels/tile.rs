@@ -5,8 +5,9 @@
 //! Operands are numbered: inputs, then outputs, then temporaries. Where an input's elements lie is
 //! its [`Access`]; contiguous inputs and outputs are used in place, others are laid out as a tile.
 
-use super::{TILE, tile_ops::TileFn};
+use super::{TILE, stored, tile_ops::TileFn};
 use crate::per_isa;
+use crate::shape::DType;
 use crate::simd::{LANES, Simd, isa};
 use crate::{buffer, pool};
 use std::mem::MaybeUninit;
@@ -61,17 +62,53 @@ pub struct Instr {
     pub args: [u16; 3],
 }
 
+/// The storage types of operands in memory: such inputs are widened as they are read, such outputs
+/// narrowed when the tile is done. All others are four bytes wide.
+#[derive(Debug, Clone, Default)]
+pub struct Stores {
+    inputs: Vec<Option<DType>>,
+    outputs: Vec<Option<DType>>,
+}
+
+impl Stores {
+    /// Says what input `at` is.
+    pub fn input(&mut self, at: usize, dtype: DType) {
+        note(&mut self.inputs, at, dtype);
+    }
+
+    /// Says what output `at` is.
+    pub fn output(&mut self, at: usize, dtype: DType) {
+        note(&mut self.outputs, at, dtype);
+    }
+
+    fn of_input(&self, at: usize) -> Option<DType> {
+        self.inputs.get(at).copied().flatten()
+    }
+
+    fn of_output(&self, at: usize) -> Option<DType> {
+        self.outputs.get(at).copied().flatten()
+    }
+}
+
+fn note(list: &mut Vec<Option<DType>>, at: usize, dtype: DType) {
+    if dtype.is_stored() {
+        list.resize(list.len().max(at + 1), None);
+        list[at] = Some(dtype);
+    }
+}
+
 /// A fused group, compiled.
 #[derive(Debug)]
 pub struct TileProgram {
     inputs: Vec<Access>,
+    stores: Stores,
     outputs: usize,
     temps: usize,
     instrs: Vec<Instr>,
     /// The longest cycle that spans tiles: tiles never cross its multiples, so it is read in place.
     row: usize,
     tile: usize,
-    /// Inputs that are laid out as a tile.
+    /// Tiles that inputs are laid out in.
     laid: usize,
     /// One filled tile per constant input.
     constants: Vec<Filled>,
@@ -87,9 +124,9 @@ struct Filled([f32; TILE]);
 pub struct Bound<'a> {
     /// The program.
     pub program: &'a TileProgram,
-    /// One base pointer per input (ignored for constants).
+    /// One base pointer per input (ignored for constants); of a storage type, to its narrower elements.
     pub inputs: &'a [*const f32],
-    /// One base pointer per output; null: the value stays in its tile.
+    /// One base pointer per output, likewise; null: the value stays in its tile.
     pub outputs: &'a [*mut f32],
 }
 
@@ -100,6 +137,18 @@ impl TileProgram {
     /// A program over `inputs`, with `outputs` results and `temps` intermediate tiles.
     #[must_use]
     pub fn new(inputs: Vec<Access>, outputs: usize, temps: usize, instrs: Vec<Instr>) -> TileProgram {
+        TileProgram::with_stores(inputs, Stores::default(), outputs, temps, instrs)
+    }
+
+    /// As [`TileProgram::new`], with operands of storage types.
+    #[must_use]
+    pub fn with_stores(
+        inputs: Vec<Access>,
+        stores: Stores,
+        outputs: usize,
+        temps: usize,
+        instrs: Vec<Instr>,
+    ) -> TileProgram {
         let fits = inputs.len() <= MAX_INPUTS && outputs <= MAX_OUTPUTS;
         assert!(fits && inputs.len() + outputs + temps <= MAX_OPERANDS, "invariant: fuse limits operands");
         let row =
@@ -114,8 +163,14 @@ impl TileProgram {
                 constants.push(Filled([*value; TILE]));
             }
         }
-        let laid = inputs.iter().filter(|a| !matches!(a, Access::Contiguous | Access::Constant(_))).count();
-        TileProgram { inputs, outputs, temps, instrs, row, tile, laid, constants }
+        // One of a storage type takes a tile of its elements and one of what they become.
+        let tiles = |(i, access): (usize, &Access)| match (access, stores.of_input(i)) {
+            (Access::Constant(_), _) | (Access::Contiguous, None) => 0,
+            (_, Some(_)) => 2,
+            (_, None) => 1,
+        };
+        let laid = inputs.iter().enumerate().map(tiles).sum();
+        TileProgram { inputs, stores, outputs, temps, instrs, row, tile, laid, constants }
     }
 
     /// Estimated nanoseconds for one element.
@@ -173,8 +228,10 @@ impl Bound<'_> {
             return;
         }
         let p = self.program;
-        let kept = self.outputs.iter().filter(|o| STREAM || o.is_null()).count();
-        let mut scratch = buffer::scratch((p.temps + p.laid + kept) * TILE + self.cycle_room(len));
+        let kept = |o: usize| STREAM || self.outputs[o].is_null() || p.stores.of_output(o).is_some();
+        let narrow = !p.stores.outputs.is_empty();
+        let tiles = (0..self.outputs.len()).filter(|&o| kept(o)).count();
+        let mut scratch = buffer::scratch((p.temps + p.laid + tiles) * TILE + self.cycle_room(len));
         let mut room = scratch.as_mut_ptr();
         let mut take = |n: usize| {
             let at = room;
@@ -192,12 +249,17 @@ impl Bound<'_> {
         for (i, access) in p.inputs.iter().enumerate() {
             let base = self.inputs[i].cast_mut();
             let how = match access {
-                Access::Contiguous => (Move::Advance, base),
                 Access::Constant(_) => {
                     *at.add(i) = p.constants[constants].0.as_ptr().cast_mut();
                     constants += 1;
                     continue;
                 }
+                _ if p.stores.of_input(i).is_some() => {
+                    let room = take(2 * TILE);
+                    *at.add(i) = room;
+                    (Move::Widen, room)
+                }
+                Access::Contiguous => (Move::Advance, base),
                 Access::Splat => {
                     let tile = take(TILE);
                     std::slice::from_raw_parts_mut(tile, len.min(TILE)).fill(*base);
@@ -216,8 +278,8 @@ impl Bound<'_> {
             moving += 1;
         }
         let first_out = p.inputs.len();
-        for (o, out) in self.outputs.iter().enumerate() {
-            if STREAM || out.is_null() {
+        for o in 0..self.outputs.len() {
+            if kept(o) {
                 *at.add(first_out + o) = take(TILE);
             }
         }
@@ -239,11 +301,16 @@ impl Bound<'_> {
                         lay(base, self.inputs[i], &p.inputs[i], pos, n);
                         base
                     }
+                    Move::Widen => {
+                        let dtype = p.stores.of_input(i).unwrap_or(DType::F32);
+                        lay_stored(base, self.inputs[i].cast(), dtype, &p.inputs[i], pos, n);
+                        base
+                    }
                 };
             }
             if !STREAM {
                 for (o, out) in self.outputs.iter().enumerate() {
-                    if !out.is_null() {
+                    if !(out.is_null() || narrow && kept(o)) {
                         *at.add(first_out + o) = out.wrapping_add(pos);
                     }
                 }
@@ -260,8 +327,16 @@ impl Bound<'_> {
             }
             if STREAM {
                 for (o, out) in self.outputs.iter().enumerate() {
-                    if !out.is_null() {
+                    if !out.is_null() && p.stores.of_output(o).is_none() {
                         stream_copy(isa())(out.add(pos), *at.add(first_out + o), n);
+                    }
+                }
+            }
+            if narrow {
+                for (o, out) in self.outputs.iter().enumerate() {
+                    if let Some(dtype) = p.stores.of_output(o).filter(|_| !out.is_null()) {
+                        let to = out.cast::<u8>().add(pos * dtype.size());
+                        stored::narrow(isa())(dtype, *at.add(first_out + o), to, n);
                     }
                 }
             }
@@ -287,7 +362,10 @@ impl Bound<'_> {
     }
 
     fn cycle_room(&self, len: usize) -> usize {
-        let periods = self.program.inputs.iter().map(|a| if let Access::Cycle(p) = a { *p } else { 0 });
+        let periods = self.program.inputs.iter().enumerate().map(|(i, a)| match a {
+            Access::Cycle(p) if self.program.stores.of_input(i).is_none() => *p,
+            _ => 0,
+        });
         periods.filter(|&p| p != 0 && p != self.program.row && unroll(len, p)).map(|p| p + TILE).sum()
     }
 }
@@ -298,6 +376,7 @@ enum Move {
     Row,
     Phase(usize),
     Lay,
+    Widen,
 }
 
 /// Is a short cycle worth writing out once, so that every tile finds its phase in place?
@@ -305,7 +384,28 @@ fn unroll(len: usize, period: usize) -> bool {
     len > 4 * TILE && period <= 8 * TILE
 }
 
-unsafe fn cycle(dst: *mut f32, base: *const f32, period: usize, phase: usize, n: usize) {
+/// Lays `n` elements of a storage type out and widens them. `room` has two tiles, the first for the
+/// result.
+unsafe fn lay_stored(room: *mut f32, base: *const u8, dtype: DType, access: &Access, pos: usize, n: usize) {
+    let narrow = room.add(TILE);
+    let (src, count) = match access {
+        Access::Contiguous => (base.wrapping_add(pos * dtype.size()), n),
+        Access::Splat => (base, 1),
+        _ => {
+            match dtype.size() {
+                1 => lay::<u8>(narrow.cast(), base, access, pos, n),
+                _ => lay::<u16>(narrow.cast(), base.cast(), access, pos, n),
+            }
+            (narrow.cast_const().cast(), n)
+        }
+    };
+    stored::widen(isa())(dtype, src, room, count);
+    if count < n {
+        std::slice::from_raw_parts_mut(room, n).fill(*room);
+    }
+}
+
+unsafe fn cycle<T: Copy>(dst: *mut T, base: *const T, period: usize, phase: usize, n: usize) {
     let mut from = phase;
     let mut done = 0;
     while done < n {
@@ -316,7 +416,7 @@ unsafe fn cycle(dst: *mut f32, base: *const f32, period: usize, phase: usize, n:
     }
 }
 
-unsafe fn lay(dst: *mut f32, base: *const f32, access: &Access, pos: usize, n: usize) {
+unsafe fn lay<T: Copy>(dst: *mut T, base: *const T, access: &Access, pos: usize, n: usize) {
     match access {
         Access::Cycle(period) => cycle(dst, base, *period, pos % period, n),
         Access::Hold(run) => {
@@ -333,9 +433,9 @@ unsafe fn lay(dst: *mut f32, base: *const f32, access: &Access, pos: usize, n: u
     }
 }
 
-unsafe fn lay_strided(
-    dst: *mut f32,
-    base: *const f32,
+unsafe fn lay_strided<T: Copy>(
+    dst: *mut T,
+    base: *const T,
     dims: &[usize],
     strides: &[isize],
     pos: usize,

@@ -3,6 +3,7 @@
 //! memory past `n` is never touched. `i32` data travels in the same pointers as bit patterns and
 //! truth values are the floats 0 and 1. Depends on `simd` only.
 
+use super::stored;
 use crate::simd::{Isa, LANES, Simd, math};
 
 /// One instruction: `dst[i] = op(a[i], b[i], c[i])` for `i < n`. Operands that the operation does
@@ -224,6 +225,22 @@ tile_ops! {
     cast_f32_i32(a) x 4 = S::from_bits(S::to_i(S::trunc(a)));
     /// i32 to the nearest f32.
     cast_i32_f32(a) x 4 = S::to_f(S::bits(a));
+    /// f32 to the nearest bfloat16.
+    cast_f32_bf16(a) x 2 = stored::bf16::<S>(a);
+    /// i32 to the nearest bfloat16, by way of f32.
+    cast_i32_bf16(a) x 2 = stored::bf16::<S>(S::to_f(S::bits(a)));
+    /// f32 to the nearest float16.
+    cast_f32_f16(a) x 2 = stored::f16::<S>(a);
+    /// i32 to the nearest float16, by way of f32.
+    cast_i32_f16(a) x 2 = stored::f16::<S>(S::to_f(S::bits(a)));
+    /// f32 to i32 to its low eight bits, signed.
+    cast_f32_i8(a) x 4 = stored::i8::<S>(S::to_i(S::trunc(a)));
+    /// i32 to its low eight bits, signed.
+    cast_i32_i8(a) x 4 = stored::i8::<S>(S::bits(a));
+    /// f32 to i32 to its low eight bits.
+    cast_f32_u8(a) x 4 = stored::u8::<S>(S::to_i(S::trunc(a)));
+    /// i32 to its low eight bits.
+    cast_i32_u8(a) x 4 = stored::u8::<S>(S::bits(a));
     /// f32 to truth: non-zero, NaN included.
     cast_f32_bool(a) x 4 = S::truth(nonzero::<S>(a));
     /// i32 to truth: non-zero.

@@ -118,9 +118,7 @@ pub trait Build {
     fn cast(&mut self, x: Id, dtype: DType) -> Id {
         match dtype {
             d if d == self.dtype_of(x) => x,
-            DType::F32 => self.to_float(x),
-            DType::I32 => self.to_int(x),
-            DType::Bool => self.to_bool(x),
+            d => self.build(compare::conversion(d), &[x], &[]),
         }
     }
     /// `x + value`.
@@ -244,17 +242,17 @@ pub trait Build {
         let v = self.number(value);
         self.broadcast_to(v, shape)
     }
-    /// Zeros of the shape and type of `x`.
+    /// Zeros in the shape of `x` and the type in which that is computed with.
     fn zeros_like(&mut self, x: Id) -> Id {
         self.filled_like(x, 0.0)
     }
-    /// Ones of the shape and type of `x`.
+    /// Ones in the shape of `x` and the type in which that is computed with.
     fn ones_like(&mut self, x: Id) -> Id {
         self.filled_like(x, 1.0)
     }
-    /// `value` in the shape and type of `x`.
+    /// `value` in the shape of `x` and the type in which that is computed with.
     fn filled_like(&mut self, x: Id, value: f64) -> Id {
-        let (shape, dtype) = (self.shape_of(x), self.dtype_of(x));
+        let (shape, dtype) = (self.shape_of(x), self.dtype_of(x).computing());
         let v = self.typed_number(value, dtype);
         self.broadcast_to(v, &shape)
     }

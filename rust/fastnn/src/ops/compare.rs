@@ -5,7 +5,8 @@ use super::elementwise::elementwise;
 use super::host;
 use super::rule::{self, Gives, Takes};
 use crate::error::Result;
-use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Ty, Vjp};
+use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, OpDef, Stored, Ty, Vjp};
+use crate::kernels::stored;
 use crate::shape::DType;
 use crate::{data_err, shape_err};
 
@@ -126,8 +127,9 @@ rows! {
         doc: "x as float32.",
         class: Class::Elementwise,
         accept: Accept::Exact,
+        stored: Stored::Read(&[0]),
         infer: |types, _| convert("to_float", types, DType::F32),
-        vjp: Vjp::Rule(|g, _, x, dy| vec![(g.dtype_of(x[0]) == DType::F32).then_some(dy)]),
+        vjp: Vjp::Rule(float_vjp),
         kind: Kind::Map,
         reference: |x, _, out| Host { ty: out, data: x[0].data.clone() },
         formula: "np.asarray(x).astype(np.float32)",
@@ -138,10 +140,11 @@ rows! {
         doc: "x as int32, rounded toward zero; NaN and numbers out of range give -2**31.",
         class: Class::Elementwise,
         accept: Accept::Exact,
+        stored: Stored::Read(&[0]),
         infer: |types, _| convert("to_int", types, DType::I32),
         vjp: Vjp::Zero,
         kind: Kind::Map,
-        reference: |x, _, out| host::map(x, out, |[x]| if x.trunc().abs() < 2_147_483_648.0 { x.trunc() } else { f64::from(i32::MIN) }),
+        reference: |x, _, out| host::map(x, out, |[x]| whole(x)),
         formula: "np.trunc(x).astype(np.int32)",
         domain: &[WIDE],
         smooth: true,
@@ -150,6 +153,7 @@ rows! {
         doc: "True where x is not 0.",
         class: Class::Elementwise,
         accept: Accept::Exact,
+        stored: Stored::Read(&[0]),
         infer: |types, _| convert("to_bool", types, DType::Bool),
         vjp: Vjp::Zero,
         kind: Kind::Map,
@@ -158,10 +162,63 @@ rows! {
         domain: &[WIDE],
         smooth: true,
     }
+    TO_BFLOAT16 = "to_bfloat16"("x") {
+        doc: "x as bfloat16, rounded to the nearest, ties to even; too large ones are infinite.",
+        class: Class::Elementwise,
+        accept: Accept::Exact,
+        stored: Stored::Read(&[0]),
+        infer: |types, _| convert("to_bfloat16", types, DType::BF16),
+        vjp: Vjp::Rule(float_vjp),
+        kind: Kind::Map,
+        reference: |x, _, out| host::map(x, out, |[x]| stored::rounded(x, DType::BF16)),
+        formula: "bfloat16(x)",
+        domain: &[WIDE],
+        smooth: true,
+    }
+    TO_FLOAT16 = "to_float16"("x") {
+        doc: "x as float16, rounded to the nearest, ties to even; too large ones are infinite.",
+        class: Class::Elementwise,
+        accept: Accept::Exact,
+        stored: Stored::Read(&[0]),
+        infer: |types, _| convert("to_float16", types, DType::F16),
+        vjp: Vjp::Rule(float_vjp),
+        kind: Kind::Map,
+        reference: |x, _, out| host::map(x, out, |[x]| stored::rounded(x, DType::F16)),
+        formula: "np.asarray(x).astype(np.float32).astype(np.float16)",
+        domain: &[WIDE],
+        smooth: true,
+    }
+    TO_INT8 = "to_int8"("x") {
+        doc: "x as int8: rounded toward zero to int32, of which the low eight bits are taken.",
+        class: Class::Elementwise,
+        accept: Accept::Exact,
+        stored: Stored::Read(&[0]),
+        infer: |types, _| convert("to_int8", types, DType::I8),
+        vjp: Vjp::Zero,
+        kind: Kind::Map,
+        reference: |x, _, out| host::map(x, out, |[x]| stored::rounded(whole(x), DType::I8)),
+        formula: "np.trunc(x).astype(np.int32).astype(np.int8)",
+        domain: &[WIDE],
+        smooth: true,
+    }
+    TO_UINT8 = "to_uint8"("x") {
+        doc: "x as uint8: rounded toward zero to int32, of which the low eight bits are taken.",
+        class: Class::Elementwise,
+        accept: Accept::Exact,
+        stored: Stored::Read(&[0]),
+        infer: |types, _| convert("to_uint8", types, DType::U8),
+        vjp: Vjp::Zero,
+        kind: Kind::Map,
+        reference: |x, _, out| host::map(x, out, |[x]| stored::rounded(whole(x), DType::U8)),
+        formula: "np.trunc(x).astype(np.int32).astype(np.uint8)",
+        domain: &[WIDE],
+        smooth: true,
+    }
     CAST = "cast"("x"; dtype: DType) {
-        doc: "x as another type: floats to int32 round toward zero, numbers to bool are `x != 0`.",
+        doc: "x as another type: floats to int32 round toward zero, to int8 and uint8 those wrap, numbers to bool are `x != 0`, to bfloat16 and float16 they round to the nearest.",
         class: Class::Composite,
         accept: Accept::Exact,
+        stored: Stored::Read(&[0]),
         infer: |types, attrs| convert("cast", types, attrs[0].dtype()),
         vjp: Vjp::Lowered,
         kind: Kind::Lowered(|g, x, attrs| Ok(g.cast(x[0], attrs[0].dtype()))),
@@ -178,13 +235,34 @@ fn convert(name: &str, types: &[Ty], dtype: DType) -> Result<Ty> {
 }
 
 fn cast_reference(x: &[Host], _: &[Attr], out: Ty) -> Host {
-    let row = match out.dtype {
-        d if d == x[0].ty.dtype => return x[0].clone(),
+    if out.dtype == x[0].ty.dtype {
+        return x[0].clone();
+    }
+    (conversion(out.dtype).reference)(x, &[], out)
+}
+
+/// The row that converts to a type.
+#[must_use]
+pub fn conversion(dtype: DType) -> &'static OpDef {
+    match dtype {
         DType::F32 => &TO_FLOAT,
         DType::I32 => &TO_INT,
         DType::Bool => &TO_BOOL,
-    };
-    (row.reference)(x, &[], out)
+        DType::BF16 => &TO_BFLOAT16,
+        DType::F16 => &TO_FLOAT16,
+        DType::I8 => &TO_INT8,
+        DType::U8 => &TO_UINT8,
+    }
+}
+
+/// Toward zero, in the range of int32.
+fn whole(x: f64) -> f64 {
+    if x.trunc().abs() < 2_147_483_648.0 { x.trunc() } else { f64::from(i32::MIN) }
+}
+
+/// The gradient of a float is a float32, whatever it is stored as.
+fn float_vjp(g: &mut Graph, _: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
+    vec![g.dtype_of(x[0]).is_float().then_some(dy)]
 }
 
 fn infer_where(types: &[Ty], _: &[Attr]) -> Result<Ty> {

@@ -2,6 +2,7 @@
 //! index. Slow and obvious on purpose.
 
 use crate::graph::{Host, Ty};
+use crate::kernels::stored;
 use crate::shape::{DType, MAX_RANK, Shape};
 
 /// The multi-index of a flat position.
@@ -37,6 +38,7 @@ pub fn wrap(x: f64) -> f64 {
 pub fn generate(out: Ty, f: impl Fn(usize) -> f64) -> Host {
     let fit = |v: f64| match out.dtype {
         DType::I32 => wrap(v),
+        dtype if dtype.is_stored() => stored::rounded(v, dtype),
         _ => v,
     };
     Host { ty: out, data: (0..out.shape.count()).map(|i| fit(f(i))).collect() }

@@ -5,7 +5,8 @@ use super::host;
 use super::rule::{self, shape_attr};
 use crate::dim::Dim;
 use crate::error::Result;
-use crate::graph::{Accept, Arg, Attr, Class, Host, Kind, StepCtx, Ty, Vjp};
+use crate::graph::{Accept, Arg, Attr, Class, Host, Kind, StepCtx, Stored, Ty, Vjp};
+use crate::kernels;
 use crate::kernels::gather::{self as kernel, Take};
 use crate::shape::{DType, Shape};
 use crate::{data_err, shape_err};
@@ -19,7 +20,11 @@ rows! {
         accept: Accept::Exact,
         infer: |types, attrs| {
             rule::arity("iota", types, 0)?;
-            Ok(Ty { shape: rule::sizes("iota", &[attrs[0].size()])?, dtype: attrs[1].dtype() })
+            let dtype = attrs[1].dtype();
+            if dtype.is_stored() {
+                return data_err!("iota: does not make {}\n  hint: cast the result", dtype.name());
+            }
+            Ok(Ty { shape: rule::sizes("iota", &[attrs[0].size()])?, dtype })
         },
         vjp: Vjp::Zero,
         kind: Kind::Kernel,
@@ -121,9 +126,10 @@ rows! {
         doc: "The slices of x at indices (int32) along an axis, or elements of the flattened x; negative indices count from the end, others out of range are an error. Axis `axis` is replaced by the axes of indices.",
         class: Class::Index,
         accept: Accept::Exact,
+        stored: Stored::Read(&[0]),
         infer: infer_take,
         vjp: Vjp::Rule(|g, y, x, dy| {
-            if g.dtype_of(x[0]) != DType::F32 {
+            if !g.dtype_of(x[0]).is_float() {
                 return vec![None, None];
             }
             let attrs = [shape_attr(&g.shape_of(x[0])), g.node(y).attrs[0].clone()];
@@ -175,9 +181,10 @@ rows! {
         doc: "The elements of x at indices (int32, sizes of x but for the axis) along an axis; negative indices count from the end, others out of range are an error.",
         class: Class::Index,
         accept: Accept::Exact,
+        stored: Stored::Read(&[0]),
         infer: infer_along,
         vjp: Vjp::Rule(|g, y, x, dy| {
-            if g.dtype_of(x[0]) != DType::F32 {
+            if !g.dtype_of(x[0]).is_float() {
                 return vec![None, None];
             }
             let attrs = [shape_attr(&g.shape_of(x[0])), g.node(y).attrs[0].clone()];
@@ -260,6 +267,7 @@ fn fit(value: f64, dtype: DType) -> f64 {
         DType::F32 => value,
         DType::I32 => host::wrap(value),
         DType::Bool => f64::from(u8::from(value != 0.0)),
+        stored => kernels::stored::rounded(value, stored),
     }
 }
 
@@ -271,6 +279,7 @@ pub(crate) fn iota_step(ctx: &StepCtx<'_>) -> Result<()> {
             DType::F32 => i as f32,
             DType::I32 => f32::from_bits(i as u32),
             DType::Bool => f32::from(u8::from(i > 0)),
+            stored => return Err(crate::error::Error::Internal(format!("iota of {}", stored.name()))),
         };
         // SAFETY: the executor hands steps an output that covers its shape.
         unsafe { to.add(i).write(v) };
@@ -369,7 +378,7 @@ pub(crate) fn take_step(ctx: &StepCtx<'_>) -> Result<()> {
     let extents = take_extents(&x.ty.shape, &ctx.inputs[1].ty.shape, &ctx.attrs[0])?;
     let indices = checked("take", ctx.inputs[1], extents.axis, &x.ty.shape)?;
     // SAFETY: the executor hands steps buffers that cover their shapes, and the extents are theirs.
-    let done = unsafe { kernel::take(x.cells(), indices.as_ptr(), out.cells(), extents) };
+    let done = unsafe { kernel::take_elements(x.ty.dtype.size(), x.ptr, indices.as_ptr(), out.ptr, extents) };
     done.map_err(|at| {
         crate::error::Error::Internal(format!("take: index at flat position {at} was not checked"))
     })
@@ -449,10 +458,10 @@ fn out_of_range<T>(name: &str, index: i32, place: &[usize], n: usize, of: &Shape
 
 pub(crate) fn along_step(ctx: &StepCtx<'_>) -> Result<()> {
     let x = ctx.inputs[0];
-    let (src, dst) = (x.cells(), ctx.output.cells());
+    let (src, dst, size) = (x.ptr, ctx.output.ptr, x.ty.dtype.size());
     // SAFETY: the executor hands steps buffers that cover their shapes; the walk checks indices.
     walk_along("take_along_axis", &x.ty.shape, ctx.inputs[1], &ctx.attrs[0], |from, to| unsafe {
-        dst.add(to).write(src.add(from).read());
+        dst.add(to * size).copy_from_nonoverlapping(src.add(from * size), size);
     })
 }
 

@@ -6,7 +6,7 @@ use super::movement;
 use super::rule;
 use crate::dim::Dim;
 use crate::error::Result;
-use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Ty, Vjp};
+use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Stored, Ty, Vjp};
 use crate::shape::{DType, Shape};
 use crate::shape_err;
 
@@ -14,9 +14,10 @@ const WIDE: (f32, f32) = (-2.0, 2.0);
 
 rows! {
     MATMUL = "matmul"("a", "b"; transpose_a: Bool = Attr::Bool(false), transpose_b: Bool = Attr::Bool(false)) {
-        doc: "The matrix product over the last two axes, (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. An operand with its flag set is given transposed.",
+        doc: "The matrix product over the last two axes, (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. An operand with its flag set is given transposed. b may be of a storage type; it is widened as it is read.",
         class: Class::Contract,
         accept: Accept::Float,
+        stored: Stored::Read(&[1]),
         infer: infer,
         vjp: Vjp::Rule(vjp),
         kind: Kind::Head,
@@ -49,7 +50,9 @@ fn sides(shape: &Shape, transposed: bool) -> (Dim, Dim) {
 fn infer(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
     rule::arity("matmul", types, 2)?;
     rule::typed("matmul", "a", types[0], DType::F32)?;
-    rule::typed("matmul", "b", types[1], DType::F32)?;
+    if !types[1].dtype.is_stored() {
+        rule::typed("matmul", "b", types[1], DType::F32)?;
+    }
     let (a, b) = (types[0].shape, types[1].shape);
     if a.rank() < 2 || b.rank() < 2 {
         return shape_err!(
@@ -78,7 +81,13 @@ fn vjp(g: &mut Graph, y: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
     let [a, b] = [x[0], x[1]];
     let (ta, tb) = (g.node(y).attrs[0].flag(), g.node(y).attrs[1].flag());
     let (sa, sb) = (g.shape_of(a), g.shape_of(b));
-    let da = if ta { g.matmul(b, dy, tb, true) } else { g.matmul(dy, b, false, !tb) };
+    let da = if ta {
+        // Only the right operand may be of a storage type.
+        let wide = g.cast(b, DType::F32);
+        g.matmul(wide, dy, tb, true)
+    } else {
+        g.matmul(dy, b, false, !tb)
+    };
     let db = if sb.rank() == 2 && sa.rank() > 2 && !ta {
         // One product over all rows instead of a product per batch and a sum of them.
         let (flat_a, flat_dy) = (g.rows_of(a), g.rows_of(dy));
@@ -88,7 +97,8 @@ fn vjp(g: &mut Graph, y: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
     } else {
         g.matmul(a, dy, !ta, false)
     };
-    vec![Some(g.unbroadcast(da, &sa)), Some(g.unbroadcast(db, &sb))]
+    let db = g.dtype_of(b).is_float().then(|| g.unbroadcast(db, &sb));
+    vec![Some(g.unbroadcast(da, &sa)), db]
 }
 
 fn reference(x: &[Host], attrs: &[Attr], out: Ty) -> Host {

@@ -7,7 +7,8 @@ use super::host;
 use super::rule::{self, shape_attr};
 use crate::dim::Dim;
 use crate::error::Result;
-use crate::graph::{Accept, Arg, Attr, Class, Graph, Host, Id, Kind, StepCtx, Strided, Ty, Vjp};
+use crate::graph::{Accept, Arg, Attr, Class, Graph, Host, Id, Kind, StepCtx, Stored, Strided, Ty, Vjp};
+use crate::kernels::stored;
 use crate::shape::{MAX_RANK, Shape};
 use crate::{data_err, shape_err};
 
@@ -18,6 +19,7 @@ rows! {
         doc: "The same elements in row-major order under another shape; one size may be -1.",
         class: Class::View,
         accept: Accept::Exact,
+        stored: Stored::Moved,
         infer: infer_reshape,
         vjp: Vjp::Rule(back_to_shape),
         kind: Kind::View,
@@ -30,6 +32,7 @@ rows! {
         doc: "New axes of size 1 at the given positions of the result.",
         class: Class::View,
         accept: Accept::Exact,
+        stored: Stored::Moved,
         infer: infer_expand_dims,
         vjp: Vjp::Rule(back_to_shape),
         kind: Kind::View,
@@ -42,6 +45,7 @@ rows! {
         doc: "Without the given axes, which must have size 1.",
         class: Class::View,
         accept: Accept::Exact,
+        stored: Stored::Moved,
         infer: |types, attrs| {
             rule::arity("squeeze", types, 1)?;
             let shape = types[0].shape;
@@ -62,6 +66,7 @@ rows! {
         doc: "Axes in another order, by default reversed: axis i of the result is axis axes[i] of x.",
         class: Class::Movement,
         accept: Accept::Exact,
+        stored: Stored::Moved,
         infer: |types, attrs| {
             rule::arity("transpose", types, 1)?;
             let order = order(&types[0].shape, &attrs[0])?;
@@ -100,6 +105,7 @@ rows! {
         doc: "Repeated along axes of size 1 (and new leading axes) to fill a shape.",
         class: Class::Movement,
         accept: Accept::Exact,
+        stored: Stored::Moved,
         infer: |types, attrs| {
             rule::arity("broadcast_to", types, 1)?;
             let want = rule::sizes("broadcast_to", &attrs[0].sizes())?;
@@ -125,6 +131,7 @@ rows! {
         doc: "Elements in reverse order along axes, by default all.",
         class: Class::Movement,
         accept: Accept::Exact,
+        stored: Stored::Moved,
         infer: |types, attrs| {
             rule::arity("flip", types, 1)?;
             rule::axes(&attrs[0], &types[0].shape, "flip")?;
@@ -163,6 +170,7 @@ rows! {
         doc: "x[begin:end:step] with one entry per axis and NumPy's rules; an end of 2**63 - 1 (or -2**63 for negative steps) runs to the border.",
         class: Class::Movement,
         accept: Accept::Exact,
+        stored: Stored::Moved,
         infer: |types, attrs| {
             rule::arity("slice", types, 1)?;
             let parts = parts("slice", &types[0].shape, attrs)?;
@@ -222,6 +230,7 @@ rows! {
         doc: "x surrounded by a value; widths are (before, after) per axis, flat.",
         class: Class::Kernel,
         accept: Accept::Exact,
+        stored: Stored::Moved,
         infer: infer_pad,
         vjp: Vjp::Rule(|g, y, x, dy| {
             let shape = g.shape_of(x[0]);
@@ -240,6 +249,7 @@ rows! {
         doc: "Tensors joined along an axis; their other sizes must agree.",
         class: Class::Kernel,
         accept: Accept::Common,
+        stored: Stored::Moved,
         infer: infer_concatenate,
         vjp: Vjp::Rule(concatenate_vjp),
         kind: Kind::Kernel,
@@ -252,6 +262,7 @@ rows! {
         doc: "Tensors of one shape joined along a new axis.",
         class: Class::Composite,
         accept: Accept::Common,
+        stored: Stored::Moved,
         infer: |types, attrs| {
             let wide = types.iter().map(|&t| infer_expand_dims(&[t], attrs)).collect::<Result<Vec<_>>>()?;
             if let Some(t) = types.iter().find(|t| rule::meet(t.shape.dims(), types[0].shape.dims()).is_none()) {
@@ -280,6 +291,7 @@ rows! {
         doc: "x repeated as a whole along each axis; fewer repeats than axes count from the last.",
         class: Class::Composite,
         accept: Accept::Exact,
+        stored: Stored::Moved,
         infer: |types, attrs| {
             rule::arity("tile", types, 1)?;
             let shape = multiplied("tile", &tiled(&types[0].shape, &attrs[0]))?;
@@ -303,6 +315,7 @@ rows! {
         doc: "Each element repeated along an axis.",
         class: Class::Composite,
         accept: Accept::Exact,
+        stored: Stored::Moved,
         infer: |types, attrs| {
             rule::arity("repeat", types, 1)?;
             let shape = multiplied("repeat", &repeated(&types[0].shape, attrs)?)?;
@@ -329,6 +342,7 @@ rows! {
         doc: "Elements shifted along an axis; what leaves at the end comes back at the start.",
         class: Class::Composite,
         accept: Accept::Exact,
+        stored: Stored::Moved,
         infer: |types, attrs| {
             rule::arity("roll", types, 1)?;
             types[0].shape.axis(attrs[1].int(), "roll")?;
@@ -478,9 +492,14 @@ fn parts(name: &str, shape: &Shape, attrs: &[Attr]) -> Result<Vec<Part>> {
 }
 
 /// Writes `value` everywhere and `x` into the parts.
-fn place(x: Arg, out: Arg, parts: &[Part], value: f32) {
+fn place<T: Copy>(x: Arg, out: Arg, parts: &[Part], value: T) {
+    assert_eq!(
+        (x.ty.dtype.size(), out.ty.dtype.size()),
+        (size_of::<T>(), size_of::<T>()),
+        "invariant: elements are placed whole"
+    );
     let (from, to) = (x.ty.shape, out.ty.shape);
-    let (src, dst) = (x.cells(), out.cells());
+    let (src, dst) = (x.ptr.cast::<T>(), out.ptr.cast::<T>());
     // SAFETY: the executor hands steps buffers that cover their shapes; the parts were resolved
     // against the output shape, so every position lies inside it.
     unsafe {
@@ -588,31 +607,34 @@ fn concatenate_vjp(g: &mut Graph, y: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
 
 pub(crate) fn unslice_step(ctx: &StepCtx<'_>) -> Result<()> {
     let parts = parts("unslice", &ctx.output.ty.shape, &ctx.attrs[1..])?;
-    place(ctx.inputs[0], ctx.output, &parts, 0.0);
+    place(ctx.inputs[0], ctx.output, &parts, 0.0f32);
     Ok(())
 }
 
 pub(crate) fn pad_step(ctx: &StepCtx<'_>) -> Result<()> {
-    let value = match ctx.output.ty.dtype {
-        crate::shape::DType::I32 => f32::from_bits(ctx.attrs[1].float() as i32 as u32),
-        _ => ctx.attrs[1].float() as f32,
-    };
-    place(ctx.inputs[0], ctx.output, &pad_parts(&ctx.inputs[0].ty.shape, &ctx.attrs[0]), value);
+    let (x, out, parts) = (ctx.inputs[0], ctx.output, pad_parts(&ctx.inputs[0].ty.shape, &ctx.attrs[0]));
+    let value = stored::encode(ctx.attrs[1].float(), out.ty.dtype);
+    match out.ty.dtype.size() {
+        1 => place(x, out, &parts, value[0]),
+        2 => place(x, out, &parts, u16::from_ne_bytes([value[0], value[1]])),
+        _ => place(x, out, &parts, u32::from_ne_bytes(value)),
+    }
     Ok(())
 }
 
 pub(crate) fn concatenate_step(ctx: &StepCtx<'_>) -> Result<()> {
     let axis = ctx.output.ty.shape.axis(ctx.attrs[0].int(), "concatenate")?;
     let (outer, size, inner) = rule::around(&ctx.output.ty.shape, axis);
+    let element = ctx.output.ty.dtype.size();
     let mut at = 0;
     for input in ctx.inputs {
-        let run = input.ty.shape.sizes()[axis] * inner;
+        let run = input.ty.shape.sizes()[axis] * inner * element;
         for o in 0..outer {
             // SAFETY: buffers cover their shapes; the inputs' sizes along the axis add up to `size`.
             unsafe {
                 std::ptr::copy_nonoverlapping(
-                    input.cells().add(o * run),
-                    ctx.output.cells().add(o * size * inner + at),
+                    input.ptr.add(o * run),
+                    ctx.output.ptr.add(o * size * inner * element + at),
                     run,
                 )
             };

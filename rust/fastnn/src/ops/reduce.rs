@@ -5,7 +5,7 @@ use super::host;
 use super::rule;
 use crate::dim::Dim;
 use crate::error::Result;
-use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Reduce, StepCtx, Ty, Vjp};
+use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Reduce, StepCtx, Stored, Ty, Vjp};
 use crate::shape::{DType, Shape};
 use crate::shape_err;
 
@@ -146,6 +146,7 @@ rows! {
         doc: "How many elements lie along axes, as a float32 scalar; follows the batch size.",
         class: Class::Kernel,
         accept: Accept::Exact,
+        stored: Stored::Read(&[0]),
         infer: |types, attrs| {
             rule::arity("extent", types, 1)?;
             rule::axes(&attrs[0], &types[0].shape, "extent")?;
@@ -341,7 +342,7 @@ fn with_axes(g: &mut Graph, y: Id, x: Id, v: Id) -> Id {
 
 /// The gradient of max and min: equal shares to the elements that attain the result.
 fn extreme_vjp(g: &mut Graph, y: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
-    if g.dtype_of(x[0]) != DType::F32 {
+    if !g.dtype_of(x[0]).is_float() {
         return vec![None];
     }
     let axis = g.node(y).attrs[0].clone();

@@ -79,6 +79,7 @@ pub(super) fn elementwise(takes: Takes, types: &[Ty]) -> Result<Ty> {
         DType::F32 => accept != Accept::Truth,
         DType::I32 => int,
         DType::Bool => matches!(accept, Accept::Common | Accept::Truth),
+        DType::BF16 | DType::F16 | DType::I8 | DType::U8 => false,
     };
     if !fits {
         let want = match accept {

@@ -8,7 +8,7 @@ use super::host;
 use super::rule;
 use crate::dim::Dim;
 use crate::error::Result;
-use crate::graph::{Accept, Arg, Attr, Class, Host, Kind, StepCtx, Ty, Vjp};
+use crate::graph::{Accept, Arg, Attr, Class, Host, Kind, StepCtx, Stored, Ty, Vjp};
 use crate::kernels::copy::{self, Window};
 use crate::shape::{DType, Shape};
 use crate::shape_err;
@@ -20,13 +20,14 @@ rows! {
         doc: "The window of x that begins at start (int32, one per axis in axes) and has the given sizes along these axes, whole along the others. A negative start counts from the end; a window that would leave x is moved inside.",
         class: Class::Index,
         accept: Accept::Exact,
+        stored: Stored::Read(&[0]),
         infer: |types, attrs| {
             rule::arity("dynamic_slice", types, 2)?;
             let sizes = rule::sizes("dynamic_slice", &attrs[1].sizes())?;
             infer_window("dynamic_slice", &types[0], types[1], attrs, sizes.dims())
         },
         vjp: Vjp::Rule(|g, y, x, dy| {
-            if g.dtype_of(x[0]) != DType::F32 {
+            if !g.dtype_of(x[0]).is_float() {
                 return vec![None, None];
             }
             let axes = g.node(y).attrs[0].clone();
@@ -46,6 +47,7 @@ rows! {
         doc: "x with part in the window that begins at start (int32, one per axis in axes); along the other axes part is as large as x. A negative start counts from the end; a window that would leave x is moved inside.",
         class: Class::Index,
         accept: Accept::Exact,
+        stored: Stored::Read(&[0, 1]),
         infer: |types, attrs| {
             rule::arity("update_slice", types, 3)?;
             let (x, part) = (types[0], types[1]);
@@ -61,7 +63,7 @@ rows! {
             Ok(x)
         },
         vjp: Vjp::Rule(|g, y, x, dy| {
-            if g.dtype_of(x[0]) != DType::F32 {
+            if !g.dtype_of(x[0]).is_float() {
                 return vec![None, None, None];
             }
             let axes = g.node(y).attrs[0].clone();
@@ -156,7 +158,7 @@ pub(crate) fn dynamic_slice_step(ctx: &StepCtx<'_>) -> Result<()> {
     let begin = read_begin(&x.ty.shape, &out.ty.shape, &ctx.attrs[0], ctx.inputs[1]);
     let window = Window { whole: &x.ty.shape.sizes(), part: &out.ty.shape.sizes(), begin: &begin };
     // SAFETY: the buffers cover their shapes, and the window lies inside x.
-    unsafe { copy::read_window(x.cells(), out.cells(), window) };
+    unsafe { copy::read_window(x.ty.dtype.size(), x.ptr, out.ptr, window) };
     Ok(())
 }
 
@@ -167,9 +169,9 @@ pub(crate) fn update_slice_step(ctx: &StepCtx<'_>) -> Result<()> {
     // SAFETY: the buffers cover their shapes; x is the result itself or apart from it.
     unsafe {
         if x.ptr != out.ptr {
-            copy::copy_strided(out.cells(), x.cells(), &[out.ty.shape.count()], &[1]);
+            copy::copy_elements(out.ty.dtype.size(), out.ptr, x.ptr, &[out.ty.shape.count()], &[1]);
         }
-        copy::write_window(part.cells(), out.cells(), window);
+        copy::write_window(out.ty.dtype.size(), part.ptr, out.ptr, window);
     }
     Ok(())
 }

@@ -79,7 +79,7 @@ pub fn lines(graph: &Graph, fusion: &Fusion, over: Shape, nodes: &[Id], head: Op
         let (Kind::Map, Some(&first)) = (node.op.kind, node.inputs.first()) else {
             return Err(Error::Internal(format!("'{}' in a group is not elementwise", node.op.name)));
         };
-        let whole = graph.ty(first).dtype == DType::I32;
+        let whole = graph.ty(first).dtype.computing() == DType::I32;
         let mut args = Vec::with_capacity(node.inputs.len());
         for &input in &node.inputs {
             args.push(*known.entry(input).or_insert_with(|| {

@@ -152,6 +152,11 @@ fn is_work(graph: &Graph, id: Id) -> bool {
 fn pays(part: &Part) -> bool {
     let count = |id: &Id| part.graph.shape(*id).count();
     let from: usize = part.graph.inputs.iter().map(count).sum();
+    // Weights of a storage type are to stay as small as they are.
+    let bytes: usize = part.graph.inputs.iter().map(|id| part.graph.ty(*id).bytes()).sum();
+    if part.graph.inputs.iter().any(|id| part.graph.ty(*id).dtype.is_stored()) && part.ty().bytes() > bytes {
+        return false;
+    }
     let known = part.graph.nodes.iter().all(|n| n.op == &SCALAR || n.op == &INPUT);
     from > 0 && !known && part.ty().shape.count() <= 2 * from + 1024
 }

@@ -157,7 +157,7 @@ fn in_place(graph: &Graph, fusion: &Fusion, readers: &[Vec<usize>], slot: usize,
     let Some(writer) = fusion.work_of[root.at()] else { return false };
     let leaves_here = graph.outputs.iter().any(|&o| fusion.root(o) == old)
         || graph.updates.iter().any(|&(_, v)| fusion.root(v) == old);
-    if leaves_here || graph.shape(old) != graph.shape(root) {
+    if leaves_here || graph.ty(old) != graph.ty(root) {
         return false;
     }
     readers[old.at()]

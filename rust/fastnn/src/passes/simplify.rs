@@ -5,6 +5,7 @@ use super::lower::{Rebuild, reduced_axes};
 use super::scan;
 use crate::error::Result;
 use crate::graph::{Attr, Class, Graph, Host, INPUT, Id, Kind, Node, SCALAR, Ty};
+use crate::kernels::stored;
 use crate::ops::elementwise::{ADD, DIVIDE, MULTIPLY, POWER, RECIPROCAL, SQUARE, STOP_GRADIENT, SUBTRACT};
 use crate::ops::matmul::MATMUL;
 use crate::ops::movement::{BROADCAST_TO, TRANSPOSE};
@@ -168,7 +169,7 @@ fn fold(g: &Graph, node: &Node, inputs: &[Id]) -> Option<f64> {
 }
 
 fn rounded(value: f64, dtype: DType) -> f64 {
-    if dtype == DType::F32 { f64::from(value as f32) } else { value }
+    if dtype == DType::F32 || dtype.is_stored() { stored::rounded(value, dtype) } else { value }
 }
 
 /// `x ** 2`, `x ** 0.5`, `x ** -1` by their own kernels.

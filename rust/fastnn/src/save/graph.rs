@@ -446,10 +446,8 @@ fn float_from(value: &Value, at: usize) -> Result<f64> {
 }
 
 fn dtype_from(value: Option<&Value>) -> Result<DType> {
-    match value.and_then(Value::as_str) {
-        Some("float32") => Ok(DType::F32),
-        Some("int32") => Ok(DType::I32),
-        Some("bool") => Ok(DType::Bool),
-        _ => wrong(format!("{} is not an element type", value.unwrap_or(&Value::Null))),
+    match value.and_then(Value::as_str).and_then(DType::named) {
+        Some(dtype) => Ok(dtype),
+        None => wrong(format!("{} is not an element type", value.unwrap_or(&Value::Null))),
     }
 }

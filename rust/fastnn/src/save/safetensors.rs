@@ -1,10 +1,10 @@
 //! The safetensors container: 8 bytes of header length, a JSON header, the data. We write the
 //! header padded so that data starts on 64 bytes, wide elements first, then by name; we read any
-//! valid file and convert other number types to float32 and int32.
+//! valid file, and convert number types that we do not store to float32 and int32.
 
+use super::Tensors;
 use super::json;
 use super::replace::{Replacement, odd_kind};
-use super::{Tensors, half};
 use crate::buffer::Buffer;
 use crate::error::{Error, Result, shown, visible};
 use crate::graph::Ty;
@@ -71,7 +71,11 @@ pub fn write(path: &Path, entries: &[Entry], metadata: &BTreeMap<String, String>
 fn write_whole(handle: &Handle, entries: &[Entry], metadata: &BTreeMap<String, String>) -> io::Result<()> {
     let mut out = BufWriter::with_capacity(1 << 18, handle);
     let mut sorted: Vec<&Entry> = entries.iter().collect();
-    sorted.sort_by(|a, b| (a.ty.dtype == DType::Bool, &a.name).cmp(&(b.ty.dtype == DType::Bool, &b.name)));
+    let narrow = |entry: &Entry| match entry.ty.dtype {
+        DType::Bool => 3,
+        dtype => 4 - dtype.size(),
+    };
+    sorted.sort_by(|a, b| (narrow(a), &a.name).cmp(&(narrow(b), &b.name)));
     let mut header = Map::new();
     if !metadata.is_empty() {
         header.insert("__metadata__".into(), json!(metadata));
@@ -79,7 +83,8 @@ fn write_whole(handle: &Handle, entries: &[Entry], metadata: &BTreeMap<String, S
     let mut end = 0;
     for entry in &sorted {
         let begin = end;
-        end += entry.ty.shape.count() * if entry.ty.dtype == DType::Bool { 1 } else { 4 };
+        let size = if entry.ty.dtype == DType::Bool { 1 } else { entry.ty.dtype.size() };
+        end += entry.ty.shape.count() * size;
         let description = json!({
             "dtype": code_of(entry.ty.dtype),
             "shape": &entry.ty.shape.sizes()[..],
@@ -135,6 +140,10 @@ fn code_of(dtype: DType) -> &'static str {
         DType::F32 => "F32",
         DType::I32 => "I32",
         DType::Bool => "BOOL",
+        DType::BF16 => "BF16",
+        DType::F16 => "F16",
+        DType::I8 => "I8",
+        DType::U8 => "U8",
     }
 }
 
@@ -281,7 +290,11 @@ impl Code {
     fn dtype(self) -> DType {
         match self {
             Code::Bool => DType::Bool,
-            Code::F16 | Code::Bf16 | Code::F32 | Code::F64 => DType::F32,
+            Code::F16 => DType::F16,
+            Code::Bf16 => DType::BF16,
+            Code::I8 => DType::I8,
+            Code::U8 => DType::U8,
+            Code::F32 | Code::F64 => DType::F32,
             _ => DType::I32,
         }
     }
@@ -295,17 +308,14 @@ impl Code {
         Some(match self {
             Code::Bool if b[0] <= 1 => f32::from(b[0]),
             Code::Bool => return None,
-            Code::U8 => int(i32::from(b[0])),
-            Code::I8 => int(i32::from(b[0] as i8)),
             Code::U16 => int(i32::from(two())),
             Code::I16 => int(i32::from(two() as i16)),
             Code::U32 => int(i32::try_from(four()).ok()?),
             Code::I32 | Code::F32 => f32::from_bits(four()),
             Code::U64 => int(i32::try_from(eight()).ok()?),
             Code::I64 => int(i32::try_from(eight() as i64).ok()?),
-            Code::F16 => half(two()),
-            Code::Bf16 => f32::from_bits(u32::from(two()) << 16),
             Code::F64 => f64::from_bits(eight()) as f32,
+            Code::U8 | Code::I8 | Code::F16 | Code::Bf16 => return None,
         })
     }
 }
@@ -347,8 +357,13 @@ impl Layout {
         let count = self.shape.count();
         let dtype = self.code.dtype();
         let mut buffer = Buffer::zeroed(count * dtype.size())?;
-        if matches!(self.code, Code::F32 | Code::I32) && cfg!(target_endian = "little") {
-            source.read_exact(buffer.as_mut_slice()).map_err(ended)?;
+        if self.code.size() == dtype.size() {
+            // The elements are ours already.
+            let bytes = buffer.as_mut_slice::<u8>();
+            source.read_exact(bytes).map_err(ended)?;
+            if cfg!(target_endian = "big") {
+                bytes.chunks_exact_mut(dtype.size()).for_each(<[u8]>::reverse);
+            }
         } else {
             let size = self.code.size();
             let mut bytes = vec![0; size * count.min(BLOCK)];

@@ -201,6 +201,18 @@ impl Simd for Portable {
         p.cast::<[i32; LANES]>().write_unaligned(v);
     }
     #[inline(always)]
+    unsafe fn load_u16(p: *const u8) -> Self::I {
+        map(p.cast::<[u16; LANES]>().read_unaligned(), i32::from)
+    }
+    #[inline(always)]
+    unsafe fn load_i8(p: *const u8) -> Self::I {
+        map(p.cast::<[i8; LANES]>().read_unaligned(), i32::from)
+    }
+    #[inline(always)]
+    unsafe fn load_u8(p: *const u8) -> Self::I {
+        map(p.cast::<[u8; LANES]>().read_unaligned(), i32::from)
+    }
+    #[inline(always)]
     unsafe fn splat_i(x: i32) -> Self::I {
         [x; LANES]
     }

@@ -200,6 +200,18 @@ impl Simd for Avx512 {
         _mm512_storeu_si512(p.cast(), v);
     }
     #[inline(always)]
+    unsafe fn load_u16(p: *const u8) -> Self::I {
+        _mm512_cvtepu16_epi32(_mm256_loadu_si256(p.cast()))
+    }
+    #[inline(always)]
+    unsafe fn load_i8(p: *const u8) -> Self::I {
+        _mm512_cvtepi8_epi32(_mm_loadu_si128(p.cast()))
+    }
+    #[inline(always)]
+    unsafe fn load_u8(p: *const u8) -> Self::I {
+        _mm512_cvtepu8_epi32(_mm_loadu_si128(p.cast()))
+    }
+    #[inline(always)]
     unsafe fn splat_i(x: i32) -> Self::I {
         _mm512_set1_epi32(x)
     }
@@ -487,6 +499,21 @@ impl Simd for Avx2 {
     unsafe fn store_i(p: *mut i32, v: Self::I) {
         _mm256_storeu_si256(p.cast(), v.0);
         _mm256_storeu_si256(p.add(8).cast(), v.1);
+    }
+    #[inline(always)]
+    unsafe fn load_u16(p: *const u8) -> Self::I {
+        let half = |p: *const u8| _mm256_cvtepu16_epi32(_mm_loadu_si128(p.cast()));
+        Pair(half(p), half(p.add(16)))
+    }
+    #[inline(always)]
+    unsafe fn load_i8(p: *const u8) -> Self::I {
+        let half = |p: *const u8| _mm256_cvtepi8_epi32(_mm_loadl_epi64(p.cast()));
+        Pair(half(p), half(p.add(8)))
+    }
+    #[inline(always)]
+    unsafe fn load_u8(p: *const u8) -> Self::I {
+        let half = |p: *const u8| _mm256_cvtepu8_epi32(_mm_loadl_epi64(p.cast()));
+        Pair(half(p), half(p.add(8)))
     }
     #[inline(always)]
     unsafe fn splat_i(x: i32) -> Self::I {

@@ -265,6 +265,10 @@ fn dtype_word(dtype: DType) -> u64 {
         DType::F32 => 0,
         DType::I32 => 1,
         DType::Bool => 2,
+        DType::BF16 => 3,
+        DType::F16 => 4,
+        DType::I8 => 5,
+        DType::U8 => 6,
     }
 }
 

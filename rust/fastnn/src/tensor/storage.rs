@@ -6,6 +6,7 @@
 use crate::buffer::{Buffer, Plain};
 use crate::error::{Error, Result};
 use crate::graph::Ty;
+use crate::kernels::stored;
 use crate::shape::DType;
 use crate::sync::{self, AtFork, Lock, Waiters};
 use smallvec::SmallVec;
@@ -175,6 +176,27 @@ impl Storage {
             std::ptr::copy_nonoverlapping(self.ptr.cast::<T>().cast_const(), copy.as_mut_ptr(), self.len)
         };
         Cow::Owned(copy)
+    }
+
+    /// The element at a position, as a number.
+    ///
+    /// # Panics
+    /// When there are fewer.
+    #[must_use]
+    pub fn number(&self, at: usize) -> f64 {
+        let size = self.dtype.size();
+        let mut bytes = [0; 4];
+        self.read(at * size, &mut bytes[..size]);
+        stored::decode(&bytes, self.dtype)
+    }
+
+    /// All elements as floats: those of integer types converted.
+    #[must_use]
+    pub fn numbers(&self) -> Vec<f32> {
+        match self.dtype {
+            DType::F32 => self.as_slice().into_owned(),
+            _ => (0..self.len).map(|at| self.number(at) as f32).collect(),
+        }
     }
 
     /// Copies the bytes from `start` on to `to`.
@@ -500,16 +522,18 @@ impl Element {
 /// `value` as an element of a type.
 pub fn encode(value: f64, dtype: DType) -> Result<Element> {
     Ok(Element(match dtype {
-        DType::F32 => (value as f32).to_ne_bytes(),
-        DType::Bool => f32::from(u8::from(value != 0.0)).to_ne_bytes(),
-        DType::I32 => {
+        DType::Bool => stored::encode(f64::from(u8::from(value != 0.0)), dtype),
+        DType::F32 | DType::BF16 | DType::F16 => stored::encode(value, dtype),
+        DType::I32 | DType::I8 | DType::U8 => {
             let whole = value.trunc();
-            if !(f64::from(i32::MIN)..=f64::from(i32::MAX)).contains(&whole) {
+            let (least, most) = dtype.whole().unwrap_or_default();
+            if !(least as f64..=most as f64).contains(&whole) {
+                let name = dtype.name();
                 return Err(Error::Data(format!(
-                    "{value} does not fit int32 (-2147483648 to 2147483647)\n  hint: use float32"
+                    "{value} does not fit {name} ({least} to {most})\n  hint: use float32"
                 )));
             }
-            (whole as i32).to_ne_bytes()
+            stored::encode(whole, dtype)
         }
     }))
 }

@@ -45,8 +45,8 @@ impl Rng {
         let shape = Shape::new(dims).unwrap();
         let (low, high) = (f64::from(low), f64::from(high));
         let mut draw = || match dtype {
-            DType::F32 => f64::from((low + (high - low) * self.next()) as f32),
-            DType::I32 => (low + (high - low) * self.next()).floor(),
+            DType::F32 | DType::BF16 | DType::F16 => f64::from((low + (high - low) * self.next()) as f32),
+            DType::I32 | DType::I8 | DType::U8 => (low + (high - low) * self.next()).floor(),
             DType::Bool => f64::from(u8::from(self.next() < 0.5)),
         };
         let data = (0..shape.count()).map(|_| draw()).collect();

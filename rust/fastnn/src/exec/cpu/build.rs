@@ -1,13 +1,14 @@
 //! From groups and locations to steps, and the bias and relu that a head applies itself.
 
 use super::head::{Head, Sums};
-use super::lines::{Lines, cell};
+use super::lines::Lines;
 use super::scan::Loop;
 use super::step::{Feed, Group, Step};
 use super::table::{self, Kernel};
 use crate::buffer::Buffer;
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Id, Kind, Reduce, SCALAR};
+use crate::kernels::stored;
 use crate::ops::elementwise::{ADD, RELU};
 use crate::ops::scan::Scan;
 use crate::passes::fuse::{Fused, Fusion, Origin, Work};
@@ -26,7 +27,9 @@ pub(super) fn steps(graph: &Graph, fusion: &Fusion, plan: &Plan) -> Result<Vec<S
 pub(super) fn constant(graph: &Graph, id: Id) -> Result<Buffer> {
     let node = graph.node(id);
     match node.op {
-        op if op == &SCALAR => Buffer::from_slice(&[cell(node.attrs[0].float(), node.ty.dtype)]),
+        op if op == &SCALAR => {
+            Buffer::from_slice(&stored::encode(node.attrs[0].float(), node.ty.dtype)[..node.ty.dtype.size()])
+        }
         _ => Buffer::from_slice::<u8>(graph.data[node.attrs[0].int() as usize].as_slice()),
     }
 }
@@ -50,6 +53,7 @@ impl Build<'_> {
                 };
                 let strided = rule(&types, &node.attrs, node.ty)?;
                 Ok(Step::Copy {
+                    size: node.ty.dtype.size(),
                     src: self.loc(node.inputs[0])?,
                     dims: node.ty.shape.sizes().to_vec(),
                     strided,

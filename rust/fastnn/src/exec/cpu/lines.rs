@@ -5,7 +5,8 @@ use super::step::{Group, Port};
 use super::table::{self, Kernel};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Id, OpDef};
-use crate::kernels::tile::{Access, Instr, TileProgram};
+use crate::kernels::stored;
+use crate::kernels::tile::{Access, Instr, Stores, TileProgram};
 use crate::kernels::tile_ops::{self, TileOf};
 use crate::ops::elementwise::{ADD, DIVIDE, MULTIPLY, SQRT, SQUARE, SUBTRACT};
 use crate::passes::group::{self, Operand};
@@ -78,6 +79,8 @@ pub(super) struct Lines<'a> {
     count: usize,
     ports: Vec<Port>,
     accesses: Vec<Access>,
+    /// The storage types of operands and results in memory.
+    stores: Stores,
     /// Operands that are read from this memory at the same element.
     places: Vec<Option<Loc>>,
     lines: Vec<Line>,
@@ -91,6 +94,7 @@ impl<'a> Lines<'a> {
             count: group.over.count(),
             ports: vec![],
             accesses: vec![],
+            stores: Stores::default(),
             places: vec![],
             lines: vec![],
         };
@@ -111,14 +115,17 @@ impl<'a> Lines<'a> {
     fn port(&mut self, port: group::Port) -> Result<()> {
         let (port, access) = match port {
             group::Port::Head => (Port::Head, Access::Contiguous),
-            group::Port::Constant { value, dtype } => (Port::Inside, Access::Constant(cell(value, dtype))),
+            group::Port::Constant { value, dtype } => {
+                (Port::Inside, Access::Constant(stored::register(value, dtype)))
+            }
             group::Port::Memory { of, offset, access } => {
                 let loc = self.plan.locs[of.at()].ok_or_else(|| {
                     let name = self.graph.node(of).op.name;
                     Error::Internal(format!("value {} ({name}) has no memory", of.0))
                 })?;
-                let size = self.graph.ty(of).dtype.size();
-                (Port::At(loc, offset * size as isize), access)
+                let dtype = self.graph.ty(of).dtype;
+                self.stores.input(self.ports.len(), dtype);
+                (Port::At(loc, offset * dtype.size() as isize), access)
             }
         };
         self.places.push(match (port, &access) {
@@ -169,7 +176,7 @@ impl<'a> Lines<'a> {
     }
 
     /// Gives every value an operand: outputs their own, the rest temporaries that are reused.
-    pub(super) fn finish(self, keep: Option<Id>) -> Result<Group> {
+    pub(super) fn finish(mut self, keep: Option<Id>) -> Result<Group> {
         let plan = self.plan;
         let n_in = self.ports.len();
         let mut outputs: Vec<(Id, Option<Loc>)> = self
@@ -180,6 +187,9 @@ impl<'a> Lines<'a> {
             .collect();
         if let Some(id) = keep {
             outputs.push((id, plan.locs[id.at()]));
+        }
+        for (at, (id, _)) in outputs.iter().enumerate() {
+            self.stores.output(at, self.graph.ty(*id).dtype);
         }
         let mut last = HashMap::new();
         for (i, line) in self.lines.iter().enumerate() {
@@ -237,7 +247,13 @@ impl<'a> Lines<'a> {
             code.push(Instr { f: tile_ops::copy(isa()), dst, args: [from; 3] });
         }
         Ok(Group {
-            program: TileProgram::new(self.accesses, outputs.len(), temps as usize, code),
+            program: TileProgram::with_stores(
+                self.accesses,
+                self.stores,
+                outputs.len(),
+                temps as usize,
+                code,
+            ),
             inputs: self.ports,
             outputs: outputs.into_iter().map(|(_, loc)| loc).collect(),
             count: self.count,
@@ -251,9 +267,4 @@ impl<'a> Lines<'a> {
                 .iter()
                 .any(|l| l.args.iter().any(|a| matches!(a, Operand::Port(k) if self.places[*k] == loc)))
     }
-}
-
-/// A number as the four bytes that kernels read.
-pub(super) fn cell(value: f64, dtype: DType) -> f32 {
-    if dtype == DType::I32 { f32::from_bits(value as i32 as u32) } else { value as f32 }
 }

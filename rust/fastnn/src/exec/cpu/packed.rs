@@ -3,7 +3,7 @@
 //! of the call; the sums and their order are those of `matmul`.
 
 use crate::error::Result;
-use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Node, OpDef, StepCtx, Ty, Vjp};
+use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Node, OpDef, StepCtx, Stored, Ty, Vjp};
 use crate::kernels::gemm::pack_all;
 use crate::kernels::gemm::product::{PANEL, is_packed};
 use crate::ops::matmul::MATMUL;
@@ -18,6 +18,7 @@ pub(super) static PACK: OpDef = OpDef {
     doc: "The matrix b, or its transpose, in panels.",
     class: Class::Kernel,
     accept: Accept::Exact,
+    stored: Stored::No,
     infer: infer_pack,
     vjp: Vjp::Zero,
     kind: Kind::Kernel,
@@ -37,6 +38,7 @@ pub(super) static MATMUL_PACKED: OpDef = OpDef {
     doc: "The product of a with a packed matrix.",
     class: Class::Contract,
     accept: Accept::Exact,
+    stored: Stored::No,
     infer: infer_product,
     vjp: Vjp::Zero,
     kind: Kind::Head,

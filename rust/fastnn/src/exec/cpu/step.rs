@@ -126,6 +126,8 @@ pub(super) enum Step {
         attrs: Vec<Attr>,
     },
     Copy {
+        /// Bytes of an element.
+        size: usize,
         src: Loc,
         dims: Vec<usize>,
         strided: Strided,
@@ -232,13 +234,9 @@ impl Step {
                     isa: isa(),
                 })?;
             }
-            Step::Copy { src, dims, strided, dst } => {
-                copy::copy_strided(
-                    memory.at(*dst).cast(),
-                    memory.at(*src).cast::<f32>().wrapping_offset(strided.offset),
-                    dims,
-                    &strided.strides,
-                );
+            Step::Copy { size, src, dims, strided, dst } => {
+                let src = memory.at(*src).wrapping_offset(strided.offset * *size as isize);
+                copy::copy_elements(*size, memory.at(*dst), src, dims, &strided.strides);
             }
         }
         Ok(())

@@ -21,9 +21,9 @@ use std::fmt;
 pub enum Kernel {
     /// One instruction of the fused-group machine, per operand type.
     Tile {
-        /// On f32 (and bool) operands.
+        /// On operands that registers hold as f32: float types and bool.
         float: TileOf,
-        /// On i32 operands; without it the row's rule refuses them.
+        /// On i32 (and int8 and uint8) operands; without it the row's rule refuses them.
         int: Option<TileOf>,
     },
     /// A kernel of its own. Errors are data errors (an index out of range).
@@ -57,6 +57,10 @@ const LANES: &[&[Lane]] = &[
         (&compare::TO_FLOAT, tile::copy, Some(tile::cast_i32_f32)),
         (&compare::TO_INT, tile::cast_f32_i32, Some(tile::copy)),
         (&compare::TO_BOOL, tile::cast_f32_bool, Some(tile::cast_i32_bool)),
+        (&compare::TO_BFLOAT16, tile::cast_f32_bf16, Some(tile::cast_i32_bf16)),
+        (&compare::TO_FLOAT16, tile::cast_f32_f16, Some(tile::cast_i32_f16)),
+        (&compare::TO_INT8, tile::cast_f32_i8, Some(tile::cast_i32_i8)),
+        (&compare::TO_UINT8, tile::cast_f32_u8, Some(tile::cast_i32_u8)),
     ],
 ];
 
@@ -96,7 +100,7 @@ const HEADS: &[(&OpDef, Head)] = &[
     }),
     (&matmul::MATMUL, |types, attrs, out| {
         let transposed = [attrs[0].flag(), attrs[1].flag()];
-        Box::new(Product::new(&types[0].shape, &types[1].shape, &out.shape, transposed))
+        Box::new(Product::new(&types[0].shape, (&types[1].shape, types[1].dtype), &out.shape, transposed))
     }),
 ];
 

@@ -3,7 +3,9 @@
 //! `simd` only.
 
 use super::Matrix;
+use crate::kernels::stored::{Element, with_element};
 use crate::per_isa;
+use crate::shape::DType;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{LANES, Portable, Simd};
@@ -14,6 +16,8 @@ use std::arch::x86_64::*;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Pack {
     pub(crate) src: Matrix,
+    /// What its elements are; see `Gemm::b_type`.
+    pub(crate) dtype: DType,
     pub(crate) k: usize,
     pub(crate) cols: usize,
     /// Panel width.
@@ -29,6 +33,9 @@ per_isa!(
 
 #[inline(always)]
 unsafe fn pack_generic<S: Transpose>(p: &Pack) {
+    if p.dtype.is_stored() {
+        return with_element!(p.dtype, pack_as::<S, _>(p));
+    }
     // A row-major B is read along its rows, a transposed one along its columns.
     if p.src.cs == 1 {
         for row in (0..p.k).step_by(LANES) {
@@ -40,6 +47,37 @@ unsafe fn pack_generic<S: Transpose>(p: &Pack) {
         for col in (0..p.cols).step_by(LANES) {
             for row in (0..p.k).step_by(LANES) {
                 square::<S>(p, row, col);
+            }
+        }
+    }
+}
+
+/// Packs elements of a storage type, widened.
+#[inline(always)]
+unsafe fn pack_as<S: Transpose, E: Element>(p: &Pack) {
+    let base = p.src.ptr.cast::<u8>();
+    let read = |at: usize, n: usize| {
+        let from = base.add(at * E::SIZE);
+        if n == LANES { E::value::<S>(from) } else { E::value_n::<S>(from, n) }
+    };
+    for row in (0..p.k).step_by(LANES) {
+        for col in (0..p.cols).step_by(LANES) {
+            let (rows, cols) = (LANES.min(p.k - row), LANES.min(p.cols - col));
+            let dst = p.dst.add(col / p.nr * p.nr * p.k + row * p.nr + col % p.nr);
+            let at = row * p.src.rs + col * p.src.cs;
+            if p.src.cs == 1 {
+                for i in 0..rows {
+                    S::store(dst.add(i * p.nr), read(at + i * p.src.rs, cols));
+                }
+                continue;
+            }
+            let mut v = [S::splat(0.0); LANES];
+            for (j, v) in v.iter_mut().enumerate().take(cols) {
+                *v = read(at + j * p.src.cs, rows);
+            }
+            S::transpose(&mut v);
+            for (i, &v) in v.iter().enumerate().take(rows) {
+                S::store(dst.add(i * p.nr), v);
             }
         }
     }

@@ -4,7 +4,7 @@
 use super::{Gemm, Grid, Matrix, Micro, gemm, gemm_packed, slab};
 use crate::kernels::{Blocked, Epilogue, Finishing};
 use crate::pool;
-use crate::shape::Shape;
+use crate::shape::{DType, Shape};
 use crate::simd::isa;
 
 /// Multiply-adds, twice: a product below the first is not worth all threads, a batch below the
@@ -19,15 +19,17 @@ pub struct Product {
     n: usize,
     k: usize,
     transposed: [bool; 2],
+    /// What b is stored as.
+    b_type: DType,
     /// Offsets of each product in a and b; one entry when there is no batch.
     batch: Vec<(usize, usize)>,
     band: usize,
 }
 
 impl Product {
-    /// The product of `a` and `b`, both of two axes at least, whose result has the shape `out`.
+    /// The product of `a` (f32) and `b`, which may be of a storage type, both of two axes at least, whose result has the shape `out`.
     #[must_use]
-    pub fn new(a: &Shape, b: &Shape, out: &Shape, transposed: [bool; 2]) -> Product {
+    pub fn new(a: &Shape, (b, b_type): (&Shape, DType), out: &Shape, transposed: [bool; 2]) -> Product {
         let (mut m, k) = last_two(a, transposed[0]);
         let n = last_two(b, transposed[1]).1;
         let lone = b.sizes()[..b.rank() - 2].iter().all(|&d| d == 1) && !transposed[0];
@@ -38,13 +40,14 @@ impl Product {
         } else {
             batch_offsets(a, b, out)
         };
-        Product { m, n, k, transposed, batch, band: band(m, n, k) }
+        Product { m, n, k, transposed, b_type, batch, band: band(m, n, k) }
     }
 
     unsafe fn one(&self, item: usize, args: &[*const u8], c: *mut f32, end: &Finishing<'_>) {
         let (a, b) = self.batch[item];
         let matrix = |side: usize, offset: usize, rows: usize, cols: usize| {
-            let ptr = args[side].cast::<f32>().wrapping_add(offset);
+            let size = if side == 1 { self.b_type.size() } else { 4 };
+            let ptr = args[side].wrapping_add(offset * size).cast::<f32>();
             if self.transposed[side] {
                 Matrix { ptr, rs: 1, cs: rows }
             } else {
@@ -57,6 +60,7 @@ impl Product {
             k: self.k,
             a: matrix(0, a, self.m, self.k),
             b: matrix(1, b, self.k, self.n),
+            b_type: self.b_type,
             c: if c.is_null() { c } else { c.wrapping_add(item * self.m * self.n) },
             ldc: self.n,
             bias: end.bias,
@@ -180,6 +184,7 @@ impl Blocked for Packed {
             k: self.k,
             a,
             b: a,
+            b_type: DType::F32,
             c,
             ldc: self.n,
             bias: end.bias,

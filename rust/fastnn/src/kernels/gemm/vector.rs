@@ -3,7 +3,9 @@
 //! products when its columns are. May use `simd` only.
 
 use super::tile::Output;
+use crate::kernels::stored::{Element, with_element};
 use crate::per_isa;
+use crate::shape::DType;
 use crate::simd::{LANES, Simd};
 use std::mem::MaybeUninit;
 
@@ -14,8 +16,9 @@ pub(crate) struct Row {
     /// Floats from one x to the next; 1 for [`dot`].
     pub(crate) x_step: usize,
     pub(crate) k: usize,
-    pub(crate) b: *const f32,
-    /// Floats between the contiguous rows ([`sweep`]) or columns ([`dot`]) of B.
+    pub(crate) b: *const u8,
+    pub(crate) b_type: DType,
+    /// Elements between the contiguous rows ([`sweep`]) or columns ([`dot`]) of B.
     pub(crate) ldb: usize,
     pub(crate) cols: usize,
     /// `ldc` is the step from one result to the next: 1 for [`sweep`].
@@ -36,17 +39,22 @@ per_isa!(
 
 #[inline(always)]
 unsafe fn sweep_generic<S: Simd>(r: &Row) {
+    with_element!(r.b_type, sweep_as::<S, _>(r));
+}
+
+#[inline(always)]
+unsafe fn sweep_as<S: Simd, E: Element>(r: &Row) {
     let mut sums = MaybeUninit::<[f32; SPAN]>::uninit();
     let y = sums.as_mut_ptr().cast::<f32>();
     for col in (0..r.cols).step_by(SPAN) {
         let cols = SPAN.min(r.cols - col);
         let mut row = 0;
-        let b = r.b.add(col);
+        let b = r.b.add(col * E::SIZE);
         while row + DEPTH <= r.k {
-            add_rows::<S, DEPTH>(
+            add_rows::<S, E, DEPTH>(
                 r.x.add(row * r.x_step),
                 r.x_step,
-                b.add(row * r.ldb),
+                b.add(row * r.ldb * E::SIZE),
                 r.ldb,
                 cols,
                 y,
@@ -55,7 +63,8 @@ unsafe fn sweep_generic<S: Simd>(r: &Row) {
             row += DEPTH;
         }
         while row < r.k {
-            add_rows::<S, 1>(r.x.add(row * r.x_step), r.x_step, b.add(row * r.ldb), r.ldb, cols, y, row == 0);
+            let b = b.add(row * r.ldb * E::SIZE);
+            add_rows::<S, E, 1>(r.x.add(row * r.x_step), r.x_step, b, r.ldb, cols, y, row == 0);
             row += 1;
         }
         finish_row::<S>(r, col, cols, y);
@@ -64,10 +73,10 @@ unsafe fn sweep_generic<S: Simd>(r: &Row) {
 
 /// `y += x[0..D] B[0..D]`, or `y =` when `first`. `y` has room for whole vectors.
 #[inline(always)]
-unsafe fn add_rows<S: Simd, const D: usize>(
+unsafe fn add_rows<S: Simd, E: Element, const D: usize>(
     x: *const f32,
     x_step: usize,
-    b: *const f32,
+    b: *const u8,
     ldb: usize,
     cols: usize,
     y: *mut f32,
@@ -77,14 +86,14 @@ unsafe fn add_rows<S: Simd, const D: usize>(
     let mut rows = [b; D];
     for d in 0..D {
         xs[d] = S::splat(*x.add(d * x_step));
-        rows[d] = b.wrapping_add(d * ldb);
+        rows[d] = b.wrapping_add(d * ldb * E::SIZE);
     }
     let zero = S::splat(0.0);
     let mut j = 0;
     while j + LANES <= cols {
         let mut v = if first { zero } else { S::load(y.add(j)) };
         for d in 0..D {
-            v = S::fma(xs[d], S::load(rows[d].add(j)), v);
+            v = S::fma(xs[d], E::value::<S>(rows[d].add(j * E::SIZE)), v);
         }
         S::store(y.add(j), v);
         j += LANES;
@@ -92,7 +101,7 @@ unsafe fn add_rows<S: Simd, const D: usize>(
     if j < cols {
         let mut v = if first { zero } else { S::load(y.add(j)) };
         for d in 0..D {
-            v = S::fma(xs[d], S::load_n(rows[d].add(j), cols - j), v);
+            v = S::fma(xs[d], E::value_n::<S>(rows[d].add(j * E::SIZE), cols - j), v);
         }
         S::store(y.add(j), v);
     }
@@ -130,32 +139,37 @@ per_isa!(
 
 #[inline(always)]
 unsafe fn dot_generic<S: Simd>(r: &Row) {
+    with_element!(r.b_type, dot_as::<S, _>(r));
+}
+
+#[inline(always)]
+unsafe fn dot_as<S: Simd, E: Element>(r: &Row) {
     let mut col = 0;
     while col + 4 <= r.cols {
-        dots::<S, 4>(r, col);
+        dots::<S, E, 4>(r, col);
         col += 4;
     }
     while col < r.cols {
-        dots::<S, 1>(r, col);
+        dots::<S, E, 1>(r, col);
         col += 1;
     }
 }
 
 /// `R` results; two sums each, so that a single column is not bound by the latency of one chain.
 #[inline(always)]
-unsafe fn dots<S: Simd, const R: usize>(r: &Row, col: usize) {
+unsafe fn dots<S: Simd, E: Element, const R: usize>(r: &Row, col: usize) {
     let mut even = [S::splat(0.0); R];
     let mut odd = [S::splat(0.0); R];
     let mut b = [r.b; R];
     for i in 0..R {
-        b[i] = r.b.wrapping_add((col + i) * r.ldb);
+        b[i] = r.b.wrapping_add((col + i) * r.ldb * E::SIZE);
     }
     let mut p = 0;
     while p + 2 * LANES <= r.k {
         let (x0, x1) = (S::load(r.x.add(p)), S::load(r.x.add(p + LANES)));
         for i in 0..R {
-            even[i] = S::fma(x0, S::load(b[i].add(p)), even[i]);
-            odd[i] = S::fma(x1, S::load(b[i].add(p + LANES)), odd[i]);
+            even[i] = S::fma(x0, E::value::<S>(b[i].add(p * E::SIZE)), even[i]);
+            odd[i] = S::fma(x1, E::value::<S>(b[i].add((p + LANES) * E::SIZE)), odd[i]);
         }
         p += 2 * LANES;
     }
@@ -163,7 +177,9 @@ unsafe fn dots<S: Simd, const R: usize>(r: &Row, col: usize) {
         let n = LANES.min(r.k - p);
         let x = get::<S>(r.x.add(p), n);
         for i in 0..R {
-            even[i] = S::fma(x, get::<S>(b[i].add(p), n), even[i]);
+            let at = b[i].add(p * E::SIZE);
+            let b = if n == LANES { E::value::<S>(at) } else { E::value_n::<S>(at, n) };
+            even[i] = S::fma(x, b, even[i]);
         }
         p += n;
     }
