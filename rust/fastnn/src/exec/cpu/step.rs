@@ -98,6 +98,7 @@ impl Group {
 
 /// Where a reduction reads.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant)] // one a step
 pub(super) enum Feed {
     /// Memory.
     Memory(Loc),
