@@ -317,8 +317,8 @@ impl View {
     /// A converted copy of the values.
     pub(crate) fn copy(&self, dtype: DType, name: &str) -> Result<Storage> {
         let shape = self.shape()?;
-        // SAFETY: every path below writes all cells or fails.
         let bytes = Ty { shape, dtype }.bytes();
+        // SAFETY: every path below writes all cells or fails.
         let mut buffer = unsafe { Buffer::uninit(bytes) }?;
         if let Some(cells) = self.cells(dtype) {
             // SAFETY: both blocks have as many bytes and do not overlap.

@@ -281,9 +281,9 @@ pub(crate) fn import(value: &Bound<'_, PyAny>) -> Result<Option<Tensor>> {
         return Ok(Some(tensor_from(&as_array(value, "the array")?, Some(dtype), "the array")?));
     }
     let fixed = imported.is_read_only();
+    let ty = Ty { shape, dtype };
     // SAFETY: dense cells of the shape, alive until the deleter runs; unless the producer says that
     // they are read-only, they may change meanwhile. Indices are checked as read.
-    let ty = Ty { shape, dtype };
     let storage = unsafe { Storage::foreign(cells, ty, fixed, Box::new(imported)) };
     Ok(Some(Tensor::new(ty, Arc::new(storage))?))
 }
