@@ -2,6 +2,8 @@
 //! `cargo run --package fastnn --example embed -- digits.safetensors images.f32`
 //! `examples/embed_rust/train.py` writes both files.
 
+#![allow(clippy::print_stdout)] // its answer
+
 use fastnn::error::{Error, Result};
 use fastnn::save::Model;
 use std::path::Path;
