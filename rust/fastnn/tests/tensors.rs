@@ -243,8 +243,8 @@ fn predict_is_one_call_whatever_the_batch_size() {
     let args = [fastnn::graph::Arg { ptr: rows.storage().unwrap().ptr(), ty: rows.ty() }];
     for batch in [1, 3, 4, 10, 100] {
         let mut out = vec![0.0f32; 30];
-        // SAFETY: ten rows in, ten rows out.
         let prediction = f.prediction(&args).unwrap();
+        // SAFETY: ten rows in, ten rows out.
         unsafe { f.predict(prediction, &args, &[out.as_mut_ptr().cast()], batch, &mut || Ok(())) }.unwrap();
         assert_eq!(out, whole, "batch {batch}");
     }
