@@ -57,7 +57,9 @@ fn scalar_of(case: &Case) -> (Graph, Id) {
 #[test]
 fn the_derivative_of_every_row_agrees_with_differences_of_its_reference() {
     let mut checked = 0;
-    for &op in OPS.iter().filter(|op| op.name != "stop_gradient") {
+    // The derivative of a rounding is that of its input, not of its steps.
+    let by_rule = ["stop_gradient", "to_bfloat16", "to_float16"];
+    for &op in OPS.iter().filter(|op| !by_rule.contains(&op.name)) {
         for case in cases(op) {
             let (g, _, y) = case.graph();
             let (mut reference, top) = (g.clone(), y);

@@ -16,7 +16,9 @@ fn to_bits(x: &Host) -> Vec<f32> {
 }
 
 fn to_numbers(bits: &[f32], dtype: DType) -> Vec<f64> {
-    let one = |v: &f32| if dtype == DType::I32 { f64::from(v.to_bits() as i32) } else { f64::from(*v) };
+    // Registers hold the small whole numbers as int32.
+    let whole = matches!(dtype, DType::I32 | DType::I8 | DType::U8);
+    let one = |v: &f32| if whole { f64::from(v.to_bits() as i32) } else { f64::from(*v) };
     bits.iter().map(one).collect()
 }
 

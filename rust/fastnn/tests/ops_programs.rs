@@ -5,7 +5,8 @@ mod ops_cases;
 
 use fastnn::exec::cpu::Program;
 use fastnn::exec::interp;
-use fastnn::graph::{Accept, Graph, Host};
+use fastnn::graph::{Accept, Graph, Host, Id};
+use fastnn::kernels::stored;
 use fastnn::ops::OPS;
 use fastnn::passes::grad;
 use fastnn::shape::DType;
@@ -26,7 +27,16 @@ fn run(g: &Graph, inputs: &[Host], label: &str) -> Vec<Vec<f64>> {
     unsafe { program.run(&from, &to) }.unwrap_or_else(|e| panic!("{label}: {e}"));
     let number =
         |v: &f32, dtype| if dtype == DType::I32 { f64::from(v.to_bits() as i32) } else { f64::from(*v) };
-    g.outputs.iter().zip(out).map(|(y, v)| v.iter().map(|v| number(v, g.ty(*y).dtype)).collect()).collect()
+    let numbers = |(y, v): (&Id, Vec<f32>)| -> Vec<f64> {
+        let dtype = g.ty(*y).dtype;
+        if !dtype.is_stored() {
+            return v.iter().map(|v| number(v, dtype)).collect();
+        }
+        let bytes: Vec<u8> = v.iter().flat_map(|v| v.to_ne_bytes()).collect();
+        let elements = bytes.chunks_exact(dtype.size()).take(v.len());
+        elements.map(|element| stored::decode(element, dtype)).collect()
+    };
+    g.outputs.iter().zip(out).map(numbers).collect()
 }
 
 fn compare(g: &Graph, case: &Case, what: &str) {
