@@ -8,10 +8,11 @@ Without a folder the files are looked for in $FASTNN_DATA and ~/.cache/fastnn/mn
 import sys
 
 import fastnn
-from fastnn import layers
+from fastnn import layers, optimizers
 from fastnn.datasets import mnist
 
 EPOCHS = 5
+BATCH = 128
 GOAL = 0.98
 
 
@@ -31,8 +32,14 @@ def main(folder: str | None = None) -> float:
             layers.Dense(10, activation="softmax"),
         ]
     )
-    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
-    model.fit(x, y, batch_size=128, epochs=EPOCHS)
+    # A rate that falls to nothing settles the weights: without it five epochs end near 97.9 %.
+    rate = optimizers.schedules.CosineDecay(1e-3, decay_steps=EPOCHS * -(-len(x) // BATCH))
+    model.compile(
+        optimizer=optimizers.Adam(rate),
+        loss="sparse_categorical_crossentropy",
+        metrics=["accuracy"],
+    )
+    model.fit(x, y, batch_size=BATCH, epochs=EPOCHS)
     _, accuracy = model.evaluate(x_test, y_test, verbose=0)
     print(f"test accuracy after {EPOCHS} epochs: {accuracy:.2%}")
     return float(accuracy)
