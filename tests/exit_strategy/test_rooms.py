@@ -14,6 +14,7 @@ from exit_profiles import TODAY, make_profile_dict
 from fastnn.exit_strategy import older
 from fastnn.exit_strategy.batch import evaluate_many
 from fastnn.exit_strategy.evaluation import evaluate
+from fastnn.exit_strategy.money import CapTable, ShareClass
 from fastnn.exit_strategy.profile import Profile
 from fastnn.exit_strategy.scoring import judging, whatif
 
@@ -62,3 +63,25 @@ def test_evaluate_batch_and_scenarios_judge_by_one_function(
     assert len(calls) == 2
     assert len(whatif.scenarios(result)) > 1
     assert len(calls) > 3
+
+
+def test_names_are_found_where_they_were_before_the_rooms() -> None:
+    """Programs name functions by the modules of before, as well as the modules themselves."""
+    for path, names in {
+        "captable": ("PARTICIPATION", "COMPOUNDING", "CapTable", "ShareClass"),
+        "deals": ("value_option", "Company", "net_of"),
+        "gates": ("MAX_RATE_AGE_DAYS", "MAX_RUNWAY", "judge_gates"),
+        "money": ("DAYS_A_MONTH", "Assumptions"),
+        "process": ("advice_numbers",),
+        "report_sentences": ("sale_floor",),
+        "scoring": ("score_fits", "score"),
+    }.items():
+        module = importlib.import_module(f"fastnn.exit_strategy.{path}")
+        assert [name for name in names if not hasattr(module, name)] == []
+
+
+def test_a_participating_class_below_its_investment_has_no_redemption_to_check() -> None:
+    """Without a redemption day its multiple is nobody's wish."""
+    part = ShareClass("A", 1e6, 2e6, 0.5, participation="full")
+    table = CapTable(1e7, 6e6, (part,))
+    assert {claim.holder for claim in table.claims()} >= {"A"}

@@ -34,6 +34,13 @@ _MOVED = {
     "whatif": "scoring.whatif", "windows": "gates.windows",
 }  # fmt: skip
 
+#: Names that a module had in its first place, with the module that has them now.
+_NAMES = {
+    "captable": {"PARTICIPATION": "money.terms", "COMPOUNDING": "money.terms"},
+    "deals": {"value_option": "money.paths"},
+    "report_sentences": {"sale_floor": "process.advice"},
+}
+
 
 class _Loader:
     """Lets an older name stand for a module as it is: one module, two names."""
@@ -44,8 +51,11 @@ class _Loader:
 
     def exec_module(self, module: ModuleType) -> None:
         """Put the module itself in the placeholder's place."""
-        moved = _MOVED[module.__name__.rpartition(".")[2]]
-        sys.modules[module.__name__] = importlib.import_module(f"{_HOME}.{moved}")
+        older = module.__name__.rpartition(".")[2]
+        found = importlib.import_module(f"{_HOME}.{_MOVED[older]}")
+        for name, home in _NAMES.get(older, {}).items():
+            setattr(found, name, getattr(importlib.import_module(f"{_HOME}.{home}"), name))
+        sys.modules[module.__name__] = found
 
 
 class _Finder:

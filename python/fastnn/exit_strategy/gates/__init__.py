@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from .judge import (
+    MAX_RATE_AGE_DAYS,
+    MAX_RUNWAY,
     Condition,
     GateReport,
     HardGate,
@@ -15,6 +17,8 @@ from .judge import (
 )
 
 __all__ = [
+    "MAX_RATE_AGE_DAYS",
+    "MAX_RUNWAY",
     "Condition",
     "GateReport",
     "HardGate",

@@ -22,6 +22,7 @@ from .optionpricing import (
     scenario_values,
 )
 from .outcomes import (
+    DAYS_A_MONTH,
     Assumptions,
     CapTable,
     Holding,
@@ -40,6 +41,7 @@ from .outcomes import (
 )
 
 __all__ = [
+    "DAYS_A_MONTH",
     "Assumptions",
     "CapTable",
     "Holding",

@@ -132,7 +132,8 @@ def _check_terms(table: Table) -> Iterator[Issue]:
         if c.redemption_date is None and c.redemption_multiple != 1:
             yield Issue("EX303", f"{where}.redemption_date", "the redemption has no first day",
                         "give the day from which holders may ask for it")  # fmt: skip
-        if c.participation != "none" and c.redemption_multiple > c.multiple:
+        redeemed = c.redemption_date is not None
+        if redeemed and c.participation != "none" and c.redemption_multiple > c.multiple:
             text = "redemption above the preference of a participating class is not modelled"
             hint = "leave redemption_multiple at the multiple of the preference"
             yield Issue("EX303", f"{where}.redemption_multiple", text, hint)

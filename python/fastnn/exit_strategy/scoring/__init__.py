@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from .scores import Scores, fit_matrix, group_matrix, score, topsis, weighted_sum
+from .scores import Scores, fit_matrix, group_matrix, score, score_fits, topsis, weighted_sum
 
-__all__ = ["Scores", "fit_matrix", "group_matrix", "score", "topsis", "weighted_sum"]
+__all__ = ["Scores", "fit_matrix", "group_matrix", "score", "score_fits", "topsis", "weighted_sum"]
