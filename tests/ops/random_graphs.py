@@ -647,9 +647,10 @@ def step_fault(g, i):
         return f"shape {got.shape}, NumPy {y.shape}"
     y = y.astype(np.float64) if got.dtype == np.float32 else y
     whole = [a for a in arrays if a.dtype.kind == "i" and a.size]
-    if got.dtype == np.float32 and any(np.abs(a.astype(np.int64)).max() > 2**24 for a in whole):
-        return None  # such integers are rounded on their way to float32
     floats = [wide(a) for a in arrays if a.dtype == np.float32 and a.size]
+    rounded = got.dtype == np.float32 or floats
+    if rounded and any(np.abs(a.astype(np.int64)).max() > 2**24 for a in whole):
+        return None  # such integers are rounded on their way to float32
     with np.errstate(all="ignore"):
         if got.dtype != np.float32:
             huge = name in ("cast", "to_int") and any((~(np.abs(f) < 2**31)).any() for f in floats)
