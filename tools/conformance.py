@@ -25,7 +25,8 @@ VERSION = "3.15.1"
 AREAS = (
     "activations", "initializers", "regularizers", "constraints", "losses", "metrics",
     "optimizers", "callbacks", "layers/core", "layers/activations", "layers/merging",
-    "layers/normalization", "layers/regularization", "layers/reshaping",
+    "layers/normalization", "layers/regularization", "layers/reshaping", "layers/rnn",
+    "layers/attention", "layers/preprocessing",
 )  # fmt: skip
 
 

@@ -65,5 +65,6 @@ def _clean(request: Any) -> Any:
     # Masks live as long as a call in fastnn; where a test asks for them, the test is the call.
     if "get_keras_mask" in inspect.getsource(request.module):
         keras_shim.open_masks()
+    keras_shim.know_classes(request.module)
     yield
     keras_shim.finish_test()

@@ -37,7 +37,7 @@ AREAS = {
     "initializers": ["initializers"], "losses": ["losses"], "metrics": ["metrics"],
     "optimizers.schedules": ["optimizers.schedules"],
     "optimizers": ["optimizers", "optimizers.schedules"], "regularizers": ["regularizers"],
-    "dtype_policies": ["dtype_policies"], "layers": ["layers"], "models": ["models"],
+    "dtype_policies": ["dtype_policies"], "layers": ["layers", "layers.rnn"], "models": ["models"],
     "ops": ["ops"], "random": ["random"],
     "saving": ["saving"], "datasets": ["datasets"], "trainers": ["models"],
     "utils": ["utils", "data.batches", "display.progress", "saving", "config", "base.messages"],
@@ -166,6 +166,8 @@ def _extras(name: str) -> dict[str, Any]:
         }  # fmt: skip
     if name == "utils.file_utils":
         return {"join": os.path.join, "exists": os.path.exists, "File": open}
+    if name == "ops":
+        return {"random": random}
     if name.startswith("utils"):
         return {
             "removesuffix": lambda s, end: s.removesuffix(end),
@@ -265,6 +267,9 @@ class KerasFinder(importlib.abc.MetaPathFinder):
                 file,
                 submodule_search_locations=[str(self._testing)] if not inner else None,
             )
+        test = self._testing.parent / "tests" / f"{fullname.replace('.', '/')[10:]}.py"
+        if fullname.endswith("_test") and test.exists():
+            return importlib.util.spec_from_file_location(fullname, test)
         if fullname not in self._known:
             return None
         make = lambda: _View(fullname, self._known)  # noqa: E731
@@ -284,6 +289,17 @@ def install(names: Sequence[str], testing: Path) -> None:
     for name in [n for n in sys.modules if n.split(".")[0] == "keras"]:
         del sys.modules[name]
     sys.meta_path.insert(0, KerasFinder(names, testing))
+
+
+def know_classes(module: ModuleType) -> None:
+    """Layers that a test's module defines, by name: Keras imports the module that a config names,
+    fastnn asks for custom objects.
+    """
+    found = fastnn.saving.get_custom_objects()
+    for name, thing in vars(module).items():
+        layer = isinstance(thing, type) and issubclass(thing, fastnn.Layer)
+        if layer and not thing.__module__.startswith("fastnn."):
+            found[name] = thing
 
 
 def finish_test() -> None:

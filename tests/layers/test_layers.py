@@ -433,6 +433,10 @@ def test_every_layer_comes_back_from_its_config():
         "GaussianDropout": {"rate": 0.1}, "GaussianNoise": {"stddev": 0.1},
         "AlphaDropout": {"rate": 0.1}, "Permute": {"dims": (2, 1)}, "RepeatVector": {"n": 2},
         "Rescaling": {"scale": 0.5}, "Dot": {"axes": 1}, "InputLayer": {"shape": (2,)},
+        **{f"{name}{cell}": {"units": 2} for name in ("LSTM", "GRU", "SimpleRNN")
+           for cell in ("", "Cell")},
+        "RNN": {"cell": layers.LSTMCell(2)}, "StackedRNNCells": {"cells": [layers.GRUCell(2)]},
+        "Bidirectional": {"layer": layers.LSTM(2)}, "TimeDistributed": {"layer": layers.Dense(2)},
     }  # fmt: skip
     skip = {"Lambda", "Wrapper"}
     for cls in {c for c in layers.TABLE.names.values() if c.__name__ not in skip}:

@@ -33,11 +33,7 @@ ABSENT: dict[str, tuple[str, str]] = {
     # Layers.
     "layers.*Conv*": ("convolutions are not part of fastnn yet", _README),
     "layers.*Pool*": ("pooling layers are not part of fastnn yet", _README),
-    "layers.*LSTM*": ("recurrent layers are not part of fastnn yet", _README),
-    "layers.*GRU*": ("recurrent layers are not part of fastnn yet", _README),
-    "layers.*RNN*": ("recurrent layers are not part of fastnn yet", _README),
-    "layers.Bidirectional": ("recurrent layers are not part of fastnn yet", _README),
-    "layers.TimeDistributed": ("recurrent layers are not part of fastnn yet", _README),
+    "layers.CuDNN*": ("there is one implementation of a layer", "layers.LSTM, layers.GRU"),
     "layers.*Attention*": ("attention layers are not part of fastnn yet", _README),
     "layers.*Vectorization": ("text layers are not part of fastnn yet", _README),
     "layers.*Lookup": ("text layers are not part of fastnn yet", _README),

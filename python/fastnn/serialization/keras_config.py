@@ -75,6 +75,8 @@ def clean(value: Any, key: str | None = None) -> Any:
         return _function(inner if isinstance(inner, str) else value.get("registered_name"))
     if name in ("__numpy__", "__tensor__"):
         return _numbers(inner)
+    if name == "__tuple__":
+        return tuple(clean(v, key) for v in (inner or {}).get("value", ()))
     if name == "DTypePolicy":
         return _dtype(value)
     if value.get("module") in ("keras.layers", "keras", "keras.models") or key == "layer":
@@ -176,8 +178,14 @@ def deserialize(config: Any, objects: dict[str, Any] | None = None) -> Any:
             f"the config of {config['class_name']} is not a dict"
             "\n  hint: give what get_config() returned"
         )
+    written = ("__tuple__", "__numpy__")
+    inner = {
+        k: clean(v) if isinstance(v, dict) and v.get("class_name") in written else v
+        for k, v in inner.items()
+    }
+    name = config.get("registered_name") or config["class_name"]
     with custom_object_scope(objects):
-        return layer_class(config["class_name"]).from_config(dict(inner))
+        return layer_class(name).from_config(inner)
 
 
 def _lambda(inner: dict[str, Any], where: str) -> Any:

@@ -20,6 +20,8 @@ class CallContext:
     def __init__(self, training: bool | None = None) -> None:
         self.training = training
         self._masks: dict[int, tuple[Any, Any]] = {}
+        #: What layers keep while the outermost call lasts: the dropout masks of a sequence.
+        self.kept: dict[Any, Any] = {}
         self._outer: CallContext | None = None
 
     def __enter__(self) -> Self:

@@ -12,6 +12,7 @@ from fastnn.callbacks import CallbackList
 from fastnn.data.batches import IterableData, closing, is_iterable_data
 from fastnn.display.progress import is_terminal
 from fastnn.errors import DataError, ShapeError
+from fastnn.tracing.fixed_batch import fixed_batch
 from fastnn.training.inputs import as_array_data, fit_inputs
 from fastnn.training.loop import batches_of, report, warn_of_few
 
@@ -36,6 +37,7 @@ def predict(
         if isinstance(x, tuple) and len(x) in (2, 3) and model._single_input():
             raise DataError("predict takes inputs only, got a tuple (x, y)\n  hint: pass gen[0][0]")
         arrays = as_array_data(model, x, None, None)
+        batch_size = fixed_batch(model, batch_size, arrays.n)
         size = batch_size or 256
         if steps is not None:
             arrays = arrays.part(0, min(arrays.n, steps * (batch_size or 32)))
@@ -77,6 +79,7 @@ def predict_on_batch(model: Any, x: Any) -> Any:
     """The outputs for one batch."""
     data = as_array_data(model, x, None, None)
     data = data.dense() if data.by_batch else data
+    fixed_batch(model, data.n)
     function, structure = model._predict_function(data.x)
     return tree.pack(structure, function.predict(data.leaves, max(data.n, 1)))
 

@@ -23,6 +23,7 @@ from fastnn.data.labels import check_class_weight
 from fastnn.display.progress import is_terminal
 from fastnn.errors import reject_arguments
 from fastnn.tracing import variables
+from fastnn.tracing.fixed_batch import fixed_batch
 from fastnn.tracing.symbolic import value_of
 from fastnn.tracing.variables import Variable, current_scope
 from fastnn.training.batches import eager_step, python_epoch
@@ -475,6 +476,11 @@ class Trainer(Tracing):
             # Rows to train on only: what is validated weighs as it is.
             data.weights = weigh_by_class(self, data.y, classes, data.weights)
             data.join()
+        batch_size = fixed_batch(self, batch_size, getattr(data, "n", None))
+        if validation is not None:
+            validation_batch_size = fixed_batch(
+                self, validation_batch_size, getattr(validation, "n", None)
+            )
         settings = FitSettings(
             batch_size or 32, epochs, shuffle, steps_per_epoch, classes, validation,
             validation_steps, validation_batch_size or batch_size or 32, validation_freq,
@@ -538,6 +544,7 @@ class Trainer(Tracing):
         if isinstance(data, IterableData):
             data.limit = steps
         with closing(data), naming_layers(self):
+            batch_size = fixed_batch(self, batch_size, getattr(data, "n", None))
             logs, done = self._evaluate(data, batch_size or 32, steps, calls)
         if level:
             report(level, done, logs, time.perf_counter() - start)
@@ -722,6 +729,7 @@ class Trainer(Tracing):
             return self._one_batch(kind, data, return_dict)
 
     def _one_batch(self, kind: str, data: Any, return_dict: bool) -> Any:
+        fixed_batch(self, data.n)
         found = None
         if self.run_eagerly:
             self.reset_metrics()

@@ -1,0 +1,166 @@
+"""What the cells with gates share, and the layers around them: settings, weights, projections.
+
+The products of the inputs with the kernel are made for all steps at once; only the recurrence runs
+step by step. Depends on `rnn`, `dropout`.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from fastnn import activations, constraints, initializers, ops, regularizers
+from fastnn.layers.base.layer import Layer
+from fastnn.layers.rnn.dropout import DropoutRNNCell, rate_in
+from fastnn.layers.rnn.loop import recur, time_major
+from fastnn.layers.rnn.rnn import RNN
+from fastnn.random import SeedGenerator
+
+__all__ = ["GatedCell", "GatedRNN", "parts"]
+
+
+def parts(x: Any, n: int) -> list[Any]:
+    """`n` equal parts of the last axis."""
+    return list(ops.split(x, n, axis=-1))
+
+
+class GatedCell(Layer, DropoutRNNCell):
+    """A cell whose weights are a kernel, a recurrent kernel and a bias of `gates` parts."""
+
+    #: The number of parts of the kernels: 4 of an LSTM.
+    gates: ClassVar[int] = 1
+
+    units: int
+    kernel: Any
+    recurrent_kernel: Any
+    bias: Any
+
+    def _set(self, units: Any, settings: dict[str, Any]) -> None:
+        """Takes the constructor's arguments."""
+        if isinstance(units, bool) or not hasattr(units, "__index__") or units <= 0:
+            raise ValueError(
+                "Received an invalid value for argument `units`, expected a positive integer, got "
+                f"{units!r}.\n  hint: {type(self).__name__}(32)"
+            )
+        self.units = int(units)
+        self.activation = activations.get(settings["activation"])
+        if "recurrent_activation" in settings:
+            self.recurrent_activation = activations.get(settings["recurrent_activation"])
+        self.use_bias = settings["use_bias"]
+        for kind in ("kernel", "recurrent", "bias"):
+            for what, table in _KINDS.items():
+                setattr(self, f"{kind}_{what}", table.get(settings[f"{kind}_{what}"]))
+        self.dropout = rate_in(settings["dropout"])
+        self.recurrent_dropout = rate_in(settings["recurrent_dropout"])
+        self.seed = settings["seed"]
+        self.seed_generator = SeedGenerator(self.seed)
+        self.output_size = self.units
+
+    def _bias_shape(self) -> tuple[int, ...]:
+        return (self.units * self.gates,)
+
+    def _first_bias(self) -> Any:
+        return self.bias_initializer
+
+    bias_initializer: Any
+
+    def build(self, input_shape: Any) -> None:
+        """Kernel (features, gates * units), recurrent kernel (units, gates * units) and bias."""
+        width = self.units * self.gates
+        self.kernel = self._weight("kernel", "kernel", (input_shape[-1], width))
+        self.recurrent_kernel = self._weight("recurrent_kernel", "recurrent", (self.units, width))
+        self.bias = self._weight("bias", "bias", self._bias_shape()) if self.use_bias else None
+        self.built = True
+
+    def _weight(self, name: str, kind: str, shape: tuple[Any, ...]) -> Any:
+        first = self._first_bias() if kind == "bias" else getattr(self, f"{kind}_initializer")
+        return self.add_weight(
+            shape=shape,
+            name=name,
+            initializer=first,
+            regularizer=getattr(self, f"{kind}_regularizer"),
+            constraint=getattr(self, f"{kind}_constraint"),
+        )
+
+    def get_initial_state(self, batch_size: Any = None) -> list[Any]:
+        """Zeros, one tensor (batch, units) a state.
+
+        Args:
+            batch_size: The number of samples.
+
+        Returns:
+            A list of tensors.
+        """
+        sizes = self.state_size  # type: ignore[attr-defined]
+        sizes = [sizes] if isinstance(sizes, int) else sizes
+        return [ops.zeros((batch_size, d)) for d in sizes]
+
+    def project(self, x: Any) -> Any:
+        """The products of the inputs with the kernel, and the bias of the inputs."""
+        raise NotImplementedError
+
+    def advance(self, z: Any, states: list[Any]) -> tuple[Any, list[Any]]:
+        """The output and the next states, from the projected inputs of a step."""
+        raise NotImplementedError
+
+    def _dropped(self, kind: str, x: Any, training: Any) -> list[Any]:
+        """`x` once a gate, under the masks of the sequence where dropout is on."""
+        rate = self.dropout if kind == "inputs" else self.recurrent_dropout
+        if not training or not 0 < rate < 1:
+            return [x] * self.gates
+        masks = self.get_dropout_mask(x) if kind == "inputs" else self.get_recurrent_dropout_mask(x)
+        masks = masks if isinstance(masks, list) else [masks] * self.gates
+        return [x * m for m in masks]
+
+
+_KINDS: dict[str, Any] = {
+    "initializer": initializers, "regularizer": regularizers, "constraint": constraints,
+}  # fmt: skip
+
+#: Arguments of a cell that the layer around it shows as its own.
+_SHOWN = (
+    "units", "activation", "recurrent_activation", "use_bias", "unit_forget_bias", "reset_after",
+    *(f"{kind}_{what}" for what in _KINDS for kind in ("kernel", "recurrent", "bias")),
+    "dropout", "recurrent_dropout", "seed",
+)  # fmt: skip
+
+
+def _shown(name: str) -> property:
+    def get(self: Any) -> Any:
+        return getattr(self.__dict__["cell"], name)
+
+    get.__doc__ = "The cell's argument of this name."
+    return property(get)
+
+
+class GatedRNN(RNN):
+    """A layer around a cell with gates; the inputs of all steps are projected at once."""
+
+    def inner_loop(
+        self, sequences: Any, initial_state: Any, mask: Any, training: Any = False
+    ) -> tuple[Any, Any, Any]:
+        """The last output, all outputs where they are returned, and the last states."""
+        cell = self.cell
+        if getattr(cell, "implementation", 2) == 1 or (training and cell.recurrent_dropout):
+            return super().inner_loop(sequences, initial_state, mask, training)
+        if training and 0 < cell.dropout < 1:
+            sequences = sequences * ops.expand_dims(cell.get_dropout_mask(sequences[:, 0]), axis=1)
+        return recur(
+            cell.advance,
+            cell.project(time_major(sequences)),
+            initial_state,
+            initial_state[0],
+            mask,
+            self.go_backwards,
+            self.unroll,
+            self.zero_output_for_mask,
+            self.return_sequences,
+        )
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        """A layer; the cell is made from its arguments."""
+        return cls(**config)
+
+
+for _name in _SHOWN:
+    setattr(GatedRNN, _name, _shown(_name))
