@@ -29,6 +29,7 @@ from fastnn import preprocessing as preprocessing
 from fastnn import random as random
 from fastnn import regularizers as regularizers
 from fastnn import saving as saving
+from fastnn import serving as serving
 from fastnn import sklearn as sklearn
 from fastnn import transforms as transforms
 from fastnn import utils as utils
@@ -132,6 +133,7 @@ from fastnn.ops import zeros as zeros
 from fastnn.ops import zeros_like as zeros_like
 from fastnn.optimizers import Optimizer as Optimizer
 from fastnn.regularizers import Regularizer as Regularizer
+from fastnn.serving import Predictor as Predictor
 from fastnn.stability import Stability as Stability
 from fastnn.stability import evaluate_stability as evaluate_stability
 from fastnn.tensorflow.functions import GradientTape as GradientTape
@@ -228,6 +230,7 @@ __all__ = [
     "Metric",
     "Model",
     "Optimizer",
+    "Predictor",
     "Regularizer",
     "Sequential",
     "ShapeError",
@@ -273,6 +276,7 @@ __all__ = [
     "random",
     "regularizers",
     "saving",
+    "serving",
     "set_num_threads",
     "sklearn",
     "tensor",

@@ -66,6 +66,28 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     demo.add_argument("--seed", type=int, default=0, help="default: 0")
     demo.set_defaults(run=run_demo)
 
+    server = commands.add_parser("serve", help="answer with a model's predictions over HTTP")
+    server.add_argument("model", metavar="MODEL", help="a saved model")
+    server.add_argument("--host", default="127.0.0.1", help="default: this machine alone")
+    server.add_argument("--port", type=positive, default=8000, help="default: 8000")
+    server.add_argument(
+        "--token-file", metavar="FILE", help="a secret that requests must carry; or the variable "
+        "FASTNN_TOKEN",
+    )  # fmt: skip
+    server.add_argument("--max-body", type=positive, help="bytes of a request; default: 10 MiB")
+    server.add_argument("--max-rows", type=positive, help="rows of a request; default: 4096")
+    server.add_argument("--max-seconds", type=positive, help="for a request; default: 30")
+    server.add_argument("--max-batch", type=positive, default=256, help="rows of a run; 256")
+    server.add_argument(
+        "--max-delay", type=float, default=0.0, metavar="MS",
+        help="milliseconds that a request waits for others to join it; default: 0",
+    )  # fmt: skip
+    server.add_argument(
+        "--watch", type=float, default=2.0, metavar="SECONDS",
+        help="how often to look for a new model file; 0: never; default: 2",
+    )  # fmt: skip
+    server.set_defaults(run=run_serve)
+
     strategy = commands.add_parser("exit", help="weigh IPO, sale and strategic transformation")
     if words[:1] == ["exit"]:
         tools = importlib.import_module("fastnn.exit_strategy.cli")
@@ -139,6 +161,35 @@ def find_adapters() -> list[str] | str:
         return [adapter.summary for adapter in wgpu.gpu.enumerate_adapters_sync()]
     except Exception as error:  # a broken driver raises whatever it likes; info must still print
         return f"none usable ({error})"
+
+
+# --- fastnn serve ----------------------------------------------------------------------------
+
+
+def run_serve(args: argparse.Namespace) -> int:
+    """Serve a model until interrupted."""
+    import os
+
+    from fastnn.errors import FastnnError
+    from fastnn.serving import Limits, serve
+
+    token = os.environ.get("FASTNN_TOKEN")
+    try:
+        if args.token_file:
+            token = Path(args.token_file).read_text(encoding="utf-8").strip()
+        given = {
+            "max_body": args.max_body, "max_rows": args.max_rows, "max_seconds": args.max_seconds,
+        }  # fmt: skip
+        limits = Limits(**{k: v for k, v in given.items() if v is not None})
+        print(f"serving {args.model} at http://{args.host}:{args.port}", file=sys.stderr)
+        serve(
+            args.model, host=args.host, port=args.port, token=token, limits=limits,
+            max_delay=args.max_delay / 1000, max_batch_size=args.max_batch, watch=args.watch,
+        )  # fmt: skip
+    except (FastnnError, OSError, ValueError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    return 0
 
 
 # --- fastnn demo -----------------------------------------------------------------------------

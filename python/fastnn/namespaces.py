@@ -25,8 +25,8 @@ MODULES = {
         "activations", "backend", "callbacks", "config", "constraints", "data", "datasets", "debug",
         "distribution", "dtype_policies", "ensemble", "errors", "files", "initializers", "layers",
         "losses", "metrics", "mixed_precision", "models", "ops", "optimizers", "plot",
-        "preprocessing", "random", "regularizers", "saving", "sklearn", "transforms", "utils",
-        "wrappers",
+        "preprocessing", "random", "regularizers", "saving", "serving", "sklearn", "transforms",
+        "utils", "wrappers",
     )
 }  # fmt: skip
 
@@ -40,7 +40,18 @@ FURTHER = {
 KERAS_MODULES = {
     k: v
     for k, v in MODULES.items()
-    if k not in ("data", "debug", "ensemble", "errors", "files", "plot", "sklearn", "transforms")
+    if k
+    not in (
+        "data",
+        "debug",
+        "ensemble",
+        "errors",
+        "files",
+        "plot",
+        "serving",
+        "sklearn",
+        "transforms",
+    )
 }
 
 #: Names of Keras at the top, and the module that holds them.
@@ -61,7 +72,7 @@ CORE = {
     "gradients": "_core", "DataError": "errors", "DeviceError": "errors",
     "FastnnError": "errors", "FormatError": "errors", "InternalError": "errors",
     "ShapeError": "errors", "TraceError": "errors", "Ensemble": "ensemble",
-    "Stability": "stability", "evaluate_stability": "stability",
+    "Predictor": "serving", "Stability": "stability", "evaluate_stability": "stability",
 }  # fmt: skip
 
 

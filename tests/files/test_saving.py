@@ -185,3 +185,15 @@ def test_a_name_that_no_file_can_hold_is_refused_by_name(name, file, tmp_path):
         write(tmp_path / file)
     assert repr(name) in str(fault.value)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["Sequential", "functional"])
+def test_the_graph_of_a_file_leaves_open_what_the_input_does(tmp_path, kind):
+    x = fastnn.Input((None, 3))
+    dense = layers.Dense(4)
+    model = fastnn.Sequential([x, dense]) if kind == "Sequential" else fastnn.Model(x, dense(x))
+    model.save(tmp_path / "m.safetensors")
+    loaded = fastnn._core.Model.load(tmp_path / "m.safetensors")
+    for n in (1, 5, 2):
+        rows = np.ones((2, n, 3), "float32") * n
+        assert (loaded.predict(rows) == model.predict(rows, verbose=0)).all()

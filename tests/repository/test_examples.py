@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import shutil
+import socket
 import subprocess
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from fastnn.cli import build_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
@@ -92,6 +96,23 @@ def test_a_rust_program_gives_the_classes_of_python(tmp_path):
     refused = subprocess.run(command + no_model, cwd=ROOT, capture_output=True, text=True)
     assert refused.returncode == 1
     assert "not a safetensors file" in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_served_model_answers_its_client(capfd):
+    pytest.importorskip("fastapi", reason="needs the `serve` extra")
+    pytest.importorskip("uvicorn", reason="needs the `serve` extra")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    assert load("serve/client.py").main(port) > 0.85
+    assert "'inputs'" in capfd.readouterr().out
+    dockerfile = (EXAMPLES / "serve" / "Dockerfile").read_text(encoding="utf-8")
+    entry = re.search(r"ENTRYPOINT (\[.+?\])", dockerfile.replace("\\\n", ""))
+    command = json.loads(entry[1])
+    options = build_parser(command[1:]).parse_args(command[1:])
+    assert options.host == "0.0.0.0"
+    assert options.token_file
 
 
 def test_every_example_is_on_the_page_and_in_a_test():

@@ -205,8 +205,10 @@ def functional_from_config(cls: Any, config: dict[str, Any], objects: Any = None
     return model
 
 
-def _inference(model: Any) -> Any:
-    """The traced inference function, for programs without Python; None when no input is known."""
+def inference(model: Any) -> Any:
+    """The traced inference function, for programs without layers, and the structure of its
+    outputs; None when no input is known.
+    """
     found = model._input_shapes()
     if found is None:
         return None
@@ -216,7 +218,7 @@ def _inference(model: Any) -> Any:
     ]
     graph = getattr(model, "_layer_graph", None)
     structure = graph.inputs if graph else model.inputs[0] if len(arrays) == 1 else arrays
-    return model._inference(tree.pack(structure, arrays))[0]
+    return model._inference(tree.pack(structure, arrays))[:2]
 
 
 def save_model(
@@ -262,7 +264,8 @@ def save_model(
         "fastnn.build": json.dumps(built_for(model)),
     }
     tensors = variables | optimizer_values(model)
-    _core.save_file(path, tensors, metadata, _inference(model))
+    traced = inference(model)
+    _core.save_file(path, tensors, metadata, None if traced is None else traced[0])
 
 
 def _state(model: Any, variables: dict[str, Any]) -> dict[str, Any]:

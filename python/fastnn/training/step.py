@@ -173,11 +173,11 @@ class Tracing:
         """The sizes of the leaves of `x` after the batch, open where the model's are."""
         leaves = tree.flatten(x)
         given = [list(a.shape[1:]) for a in leaves]
-        names = getattr(self, "input_names", None)
-        specs = getattr(self, "inputs", None) if names else None
-        if not names or not specs or len(specs) != len(leaves):
+        found = self._input_shapes()  # type: ignore[attr-defined]
+        specs = None if found is None else self.inputs  # type: ignore[attr-defined]
+        if found is None or not specs or len(specs) != len(leaves):
             return given
-        by_name = dict(zip(names, specs, strict=True))
+        by_name = dict(zip(found[0], specs, strict=True))
         if isinstance(x, dict) and set(x) != set(by_name):
             return given
         specs = tree.flatten({n: by_name[n] for n in x}) if isinstance(x, dict) else specs

@@ -1,0 +1,461 @@
+"""`Predictor`: a saved model, ready to answer many threads. Depends on `models`, `_core`."""
+
+from __future__ import annotations
+
+import json
+import os
+import threading
+import weakref
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core
+from fastnn.base import tree
+from fastnn.base.arguments import as_number, is_whole, local_path
+from fastnn.data.arrays import as_arrays, leaf
+from fastnn.errors import DataError, FormatError, ShapeError, nearest
+from fastnn.files.native import inference
+from fastnn.models import Model, load_model
+from fastnn.serving.joining import Joiner
+
+__all__ = ["Port", "Predictor"]
+
+Array = np.ndarray[Any, Any]
+_F32 = np.dtype(np.float32)
+
+#: Sizes that are tried for axes that a model leaves open, to compile it before the first request.
+_TRIED = (1, 8, 32, 256)
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or an output of a served model.
+
+    Args:
+        name: Its name.
+        shape: Its sizes; None is open, as the first one, the rows.
+        dtype: The type of its numbers.
+
+    Example:
+        >>> fastnn.serving.Port("x", (None, 4), "float32").shape
+        (None, 4)
+    """
+
+    name: str
+    shape: tuple[int | None, ...]
+    dtype: str
+
+
+class Predictor:
+    """A model that answers many threads at once: loaded and compiled before the first question.
+
+    It holds the inference graph and weights of a file, without layers, losses or optimiser.
+    Computing releases Python's lock, calls wait for each other only where there are fewer cores,
+    and every answer has the bits that `model.predict` gives. The file may be replaced meanwhile;
+    `reload` takes the new one.
+
+    Args:
+        source: The path of a saved model, or a built model, whose weights it then shares.
+        max_delay: None: each call runs at once. A number: requests that wait at the same time are
+            joined into one batch, and none waits longer than so many seconds for others; with 0
+            only what comes while a batch runs is joined. Larger models gain by it, since a batch
+            reads the weights once.
+        max_batch_size: Rows of one run.
+        custom_objects: Classes and functions by name, for a file in one of Keras's formats.
+
+    Raises:
+        FileNotFoundError: There is no such file.
+        FormatError: The file is damaged, or holds no inference graph.
+        ValueError: An argument is out of range.
+
+    Example:
+        >>> model = fastnn.Sequential([fastnn.Input((3,)), fastnn.layers.Dense(2)])
+        >>> model.save("m.safetensors")
+        >>> predictor = fastnn.Predictor("m.safetensors")
+        >>> predictor.predict(np.ones((4, 3), "float32")).shape
+        (4, 2)
+        >>> predictor.inputs
+        [Port(name='input_layer', shape=(None, 3), dtype='float32')]
+    """
+
+    def __init__(
+        self,
+        source: Any,
+        *,
+        max_delay: float | None = None,
+        max_batch_size: int = 256,
+        custom_objects: dict[str, Any] | None = None,
+    ) -> None:
+        max_delay, max_batch_size = as_number([max_delay, max_batch_size])
+        if max_delay is not None and not (
+            isinstance(max_delay, int | float) and 0 <= max_delay <= 60
+        ):
+            raise ValueError(
+                f"max_delay is {max_delay!r}, wanted None or 0 to 60 seconds\n"
+                "  hint: max_delay=0.002"
+            )
+        if not is_whole(max_batch_size) or max_batch_size < 1:
+            raise ValueError(
+                f"max_batch_size is {max_batch_size!r}, wanted a whole number of at least 1\n"
+                "  hint: max_batch_size=256"
+            )
+        self._max_delay, self._max_rows = max_delay, max_batch_size
+        self._objects = custom_objects
+        self.path = None if isinstance(source, Model) else local_path(source)
+        self._served = _load(source if self.path is None else self.path, custom_objects)
+        self._served.warm()
+        self._joiner: Joiner | None = None
+        self._joiner_of = -1
+        self._making = threading.Lock()
+        self._finish: Any = None
+        self._closed = False
+
+    @property
+    def inputs(self) -> list[Port]:
+        """The inputs."""
+        return list(self._served.inputs)
+
+    @property
+    def outputs(self) -> list[Port]:
+        """The outputs; sizes that follow from open ones of the inputs are None."""
+        return list(self._served.outputs)
+
+    @property
+    def batches(self) -> int:
+        """How many batches joined requests have made so far."""
+        return 0 if self._joiner is None else self._joiner.batches
+
+    def predict(self, x: Any) -> Any:
+        """The outputs for rows.
+
+        Args:
+            x: An array (n, …), a list of rows, or for several inputs a list, or a dict by name.
+
+        Returns:
+            A float32 array (n, …), or a structure of them as the model gives it.
+
+        Raises:
+            DataError: It holds text, or numbers beyond the range, or an input is missing.
+            ShapeError: The shape is not that of the input.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((3,)), fastnn.layers.Dense(2)])
+            >>> predictor = fastnn.Predictor(model)
+            >>> x = np.ones((4, 3), "float32")
+            >>> bool((predictor.predict(x) == model.predict(x, verbose=0)).all())
+            True
+        """
+        if self._max_delay is not None:
+            return self.submit(x).result()
+        if self._closed:
+            raise _closed()
+        served = self._served
+        if x.__class__ is np.ndarray and x.dtype is _F32 and x.shape[1:] == served.plain:
+            return served.run((x,), self._max_rows)[0]
+        return served.pack(served.run(served.arrays(x), self._max_rows))
+
+    __call__ = predict
+
+    def submit(self, x: Any) -> Future[Any]:
+        """Queues rows, so that they are computed together with what others ask meanwhile.
+
+        Args:
+            x: As for `predict`.
+
+        Returns:
+            A `concurrent.futures.Future`: `result()` waits for the outputs, `asyncio.wrap_future`
+            awaits them.
+
+        Raises:
+            DataError: As for `predict`, before anything is queued.
+            ShapeError: As for `predict`, before anything is queued.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((3,)), fastnn.layers.Dense(2)])
+            >>> with fastnn.Predictor(model, max_delay=0.001) as predictor:
+            ...     asked = [predictor.submit(np.ones((1, 3))) for _ in range(5)]
+            ...     shapes = [a.result().shape for a in asked]
+            >>> shapes[0]
+            (1, 2)
+        """
+        served = self._served
+        return self._joined().submit(served, served.arrays(x))
+
+    def _joined(self) -> Joiner:
+        """The thread that joins requests; a forked child starts one of its own."""
+        joiner = self._joiner
+        if joiner is None or self._joiner_of != os.getpid():
+            if self._joiner_of not in (-1, os.getpid()):
+                self._making = threading.Lock()  # may be held by a thread the fork left behind
+            with self._making:
+                joiner = self._joiner
+                if joiner is None or self._joiner_of != os.getpid():
+                    if self._closed:
+                        raise _closed()
+                    joiner = Joiner(self._max_rows, self._max_delay or 0.0)
+                    self._joiner, self._joiner_of = joiner, os.getpid()
+                    weakref.finalize(self, joiner.close)
+        return joiner
+
+    def reload(self) -> None:
+        """Reads the file again and answers from then on with what it holds now.
+
+        Calls under way end with the old model. Where the new file cannot be read, or takes or
+        gives something else, the old model stays.
+
+        Raises:
+            FormatError: The file is damaged, or its model has other inputs or outputs.
+            FileNotFoundError: The file is gone.
+            RuntimeError: The predictor was made from a model, not from a file.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((3,)), fastnn.layers.Dense(2)])
+            >>> model.save("m.safetensors")
+            >>> predictor = fastnn.Predictor("m.safetensors")
+            >>> before = predictor.predict(np.ones((1, 3)))
+            >>> model.set_weights([2 * w for w in model.get_weights()])
+            >>> model.save("m.safetensors")
+            >>> predictor.reload()
+            >>> np.allclose(predictor.predict(np.ones((1, 3))), 2 * before)
+            True
+        """
+        if self.path is None:
+            raise RuntimeError(
+                "this predictor was made from a model, whose weights it shares\n"
+                "  hint: Predictor(path) reads a file, which can be read again"
+            )
+        new = _load(self.path, self._objects)
+        new.warm()
+        old = self._served
+        new.keep_names(old)
+        if (new.inputs, new.outputs) != (old.inputs, old.outputs):
+            raise FormatError(
+                f"{self.path}: the new model takes {_ports(new.inputs)} and gives "
+                f"{_ports(new.outputs)}, the one that is served takes {_ports(old.inputs)} and "
+                f"gives {_ports(old.outputs)}\n  hint: make a new Predictor for it"
+            )
+        self._served = new
+
+    def close(self) -> None:
+        """Takes no more calls; requests that wait are answered.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((3,)), fastnn.layers.Dense(2)])
+            >>> predictor = fastnn.Predictor(model)
+            >>> predictor.close()
+        """
+        self._closed = True
+        if self._joiner is not None and self._joiner_of == os.getpid():
+            self._joiner.close()
+
+    def __enter__(self) -> Predictor:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        what = f"{_ports(self._served.inputs)} -> {_ports(self._served.outputs)}"
+        return f"<fastnn.Predictor {self.path or 'of a model'}: {what}>"
+
+
+def _closed() -> RuntimeError:
+    return RuntimeError("the predictor is closed\n  hint: make a new Predictor(path)")
+
+
+def _ports(ports: list[Port]) -> str:
+    return ", ".join(f"{p.name} {p.shape} {p.dtype}" for p in ports)
+
+
+class _Served:
+    """A loaded model: how to run it, what it takes and gives."""
+
+    def __init__(
+        self, function: Any, of_file: bool, names: list[str], out_names: list[str], out: Any
+    ) -> None:
+        self._function, self._of_file = function, of_file
+        found = function.inputs
+        if len(names) != len(found) or len(set(names)) < len(names):
+            names = ["input"] if len(found) == 1 else [n for n, _, _ in found]
+        self.inputs = [
+            Port(n, tuple(d if isinstance(d, int) else None for d in shape), dtype)
+            for n, (_, shape, dtype) in zip(names, found, strict=True)
+        ]
+        self.outputs: list[Port] = []
+        self._out, self._out_names = out, out_names
+        #: The sizes of a row, where `x` may be run as it is.
+        self.plain: Any = None
+        if len(found) == 1 and self.inputs[0].dtype == "float32" and out is None:
+            shape = self.inputs[0].shape[1:]
+            self.plain = shape if None not in shape else None
+
+    def run(self, arrays: Sequence[Array], batch_size: int) -> list[Array]:
+        """The outputs, flat."""
+        if self._of_file:
+            found = self._function.predict(*arrays, batch_size=batch_size)
+            return found if isinstance(found, list) else [found]
+        return self._function.predict(arrays, batch_size)  # type: ignore[no-any-return]
+
+    def pack(self, outputs: list[Array]) -> Any:
+        """The outputs as the model gives them."""
+        if self._out is not None:
+            return tree.pack(self._out, outputs)
+        return outputs[0] if len(outputs) == 1 else outputs
+
+    def keep_names(self, old: _Served) -> None:
+        """The only input and output are called as before: names of layers are often numbered."""
+        for ports, before in ((self.inputs, old.inputs), (self.outputs, old.outputs)):
+            if len(ports) == len(before) == 1:
+                ports[0] = replace(ports[0], name=before[0].name)
+
+    def arrays(self, x: Any) -> list[Array]:
+        """What was given, as one array per input in the core's order, checked."""
+        names = [p.name for p in self.inputs]
+        if isinstance(x, dict):
+            missing = [n for n in names if n not in x]
+            extra = sorted(set(x) - set(names))
+            if missing or extra:
+                wrong = (
+                    f"lacks {missing[0]!r}" if missing else f"has {extra[0]!r}, which is unknown"
+                )
+                near = nearest(missing[0] if missing else extra[0], x if missing else names, 1)
+                hint = f"did you mean {near[0]!r}?" if near else "wanted " + ", ".join(names)
+                raise DataError(f"x {wrong}\n  hint: {hint}")
+            parts = [x[n] for n in names]
+        elif len(names) == 1:
+            parts = [x]
+        else:
+            parts = list(x) if isinstance(x, list | tuple) else [x]
+            if len(parts) != len(names):
+                raise DataError(
+                    f"x has {len(parts)} arrays, the model takes {len(names)} "
+                    f"({', '.join(names)})\n  hint: give a list or a dict of them"
+                )
+        single = len(names) == 1
+        arrays = [
+            _checked(v, p, "x" if single else f"x[{p.name!r}]")
+            for v, p in zip(parts, self.inputs, strict=True)
+        ]
+        if len({a.shape[0] for a in arrays}) > 1:
+            counts = ", ".join(f"{n} has {a.shape[0]}" for n, a in zip(names, arrays, strict=True))
+            raise DataError(f"{counts} rows\n  hint: all inputs need the same number of rows")
+        return arrays
+
+    def warm(self) -> None:
+        """Compiles for one row, and finds what the outputs are."""
+        is_open = any(None in p.shape[1:] for p in self.inputs)
+        found: list[Array] | None = None
+        for size in _TRIED if is_open else (1,):
+            zeros = [
+                np.zeros([1, *(size if d is None else d for d in p.shape[1:])], p.dtype)
+                for p in self.inputs
+            ]
+            try:
+                found = self.run(zeros, 1)
+                break
+            except ShapeError:  # a window may be larger than this size
+                continue
+        if found is None:
+            return
+        names = self._out_names
+        if len(names) != len(found) or len(set(names)) < len(names):
+            names = [f"output {i}" for i in range(len(found))] if len(found) > 1 else ["output"]
+        if self._out is not None and len(tree.flatten(self._out)) != len(found):
+            self._out = None
+        self.outputs = [
+            Port(n, (None, *([None] * (a.ndim - 1) if is_open else a.shape[1:])), a.dtype.name)
+            for n, a in zip(names, found, strict=True)
+        ]
+
+
+def _checked(value: Any, port: Port, name: str) -> Array:
+    """An array of the type and shape of an input."""
+    if port.dtype == "float32":
+        value = as_arrays(value, name)
+        if not isinstance(value, np.ndarray):
+            kind = "None" if value is None else f"a {type(value).__name__} of arrays"
+            raise DataError(
+                f"{name} is {kind}, the model takes one input, {port.name!r}\n"
+                "  hint: give one array (n, …)"
+            )
+        array = value if value.dtype == _F32 else value.astype(np.float32)
+    else:
+        array = leaf(value, name)
+        if array.dtype.kind == "f" and port.dtype != "bool":
+            bad = ~(np.isfinite(array) & (array == np.rint(array)))
+            if bad.any():
+                at = tuple(int(i) for i in np.argwhere(bad)[0])
+                raise DataError(
+                    f"{name} holds {array[at]} at position {at}, input {port.name!r} takes whole "
+                    "numbers\n  hint: give class or word numbers"
+                )
+        array = array.astype(port.dtype)
+    wanted = port.shape
+    fits = array.ndim == len(wanted) and all(
+        d is None or d == n for d, n in zip(wanted, array.shape, strict=True)
+    )
+    if not fits:
+        row = array.ndim + 1 == len(wanted) and all(
+            d is None or d == n for d, n in zip(wanted[1:], array.shape, strict=True)
+        )
+        hint = f"{name}[None] makes it one row" if row else "check the columns of the data"
+        raise ShapeError(
+            f"{name} has shape {array.shape}, input {port.name!r} takes {wanted} with None for any "
+            f"size\n  hint: {hint}"
+        )
+    return np.ascontiguousarray(array)
+
+
+def _load(source: Any, objects: dict[str, Any] | None) -> _Served:
+    if not isinstance(source, Model):
+        if not source.endswith((".keras", ".h5", ".hdf5")):
+            file = _core.Model.load(source)
+            return _Served(file, True, *_of_config(file.metadata.get("fastnn.config")))
+        source = load_model(source, custom_objects=objects, compile=False)
+    found = source._input_shapes()
+    if found is None:
+        raise ValueError(
+            f"model {source.name!r} has no fixed input shape\n"
+            "  hint: begin it with Input(shape), or call it on data first"
+        )
+    function, out = inference(source)
+    names = list(getattr(source, "output_names", ()))
+    nested = out if isinstance(out, dict | list | tuple) else None
+    return _Served(function, False, list(found[0]), names, nested)
+
+
+def _of_config(text: str | None) -> tuple[list[str], list[str], Any]:
+    """Names of inputs and outputs, and the structure of outputs, as the layers' config has them.
+
+    The graph of a file has no names; where the config does not tell, numbers serve.
+    """
+    try:
+        whole = json.loads(text or "null")
+        config, kind = whole["config"], whole["class_name"]
+        layers = config["layers"]
+        if kind == "Sequential":
+            first = layers[0]["config"]["name"] if layers[0]["class_name"] == "InputLayer" else "x"
+            return [first], [layers[-1]["config"]["name"]], None
+
+        def decoded(node: Any) -> Any:
+            if isinstance(node, list):
+                return [decoded(n) for n in node]
+            if "__tuple__" in node:
+                return tuple(decoded(n) for n in node["__tuple__"])
+            if "__dict__" in node:
+                return {k: decoded(n) for k, n in node["__dict__"].items()}
+            return layers[config["calls"][node["__tensor__"][0]]["operation"]]["config"]["name"]
+
+        ends = [decoded(config["inputs"]), decoded(config["outputs"])]
+        names = [
+            sorted(e) if isinstance(e, dict) and all(isinstance(v, str) for v in e.values())
+            else tree.flatten(e)
+            for e in ends
+        ]  # fmt: skip
+        return names[0], names[1], None if isinstance(ends[1], str) else ends[1]
+    except (ValueError, TypeError, KeyError, IndexError, RecursionError):
+        return [], [], None

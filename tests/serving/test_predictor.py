@@ -1,0 +1,275 @@
+"""`Predictor`: the answers of the model, for many threads, joined where they wait."""
+
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import layers
+
+
+def net(seed=0, width=4, out=2):
+    fastnn.utils.set_random_seed(seed)
+    return fastnn.Sequential(
+        [fastnn.Input((width,)), layers.Dense(16, "relu"), layers.Dense(out, "softmax")]
+    )
+
+
+def two_ends():
+    fastnn.utils.set_random_seed(1)
+    words = fastnn.Input((3,), dtype="int32", name="words")
+    sizes = fastnn.Input((2,), name="sizes")
+    word = layers.Flatten()(layers.Embedding(7, 2)(words))
+    h = layers.Concatenate()([layers.Dense(3)(sizes), word])
+    ends = {"b": layers.Dense(1, name="one")(h), "a": layers.Dense(2, name="two")(h)}
+    return fastnn.Model([sizes, words], ends)
+
+
+@pytest.fixture
+def saved(tmp_path):
+    path = tmp_path / "m.safetensors"
+    model = net()
+    model.save(path)
+    return path, model
+
+
+@pytest.mark.parametrize("delay", [None, 0, 0.001])
+@pytest.mark.parametrize("kind", ["file", "model", "keras"])
+def test_answers_have_the_bits_of_predict(tmp_path, rng, delay, kind):
+    if kind == "keras":
+        pytest.importorskip("h5py")
+    model = net()
+    path = tmp_path / ("m.keras" if kind == "keras" else "m.safetensors")
+    model.save(path)
+    x = rng.normal(size=(300, 4)).astype("float32")
+    with fastnn.Predictor(model if kind == "model" else path, max_delay=delay) as predictor:
+        wanted = model.predict(x, verbose=0)
+        assert (predictor.predict(x) == wanted).all()
+        assert (predictor(x[5:6]) == wanted[5:6]).all()
+        assert (predictor.predict(x[:3].tolist()) == wanted[:3]).all()
+        assert (predictor.predict(x.astype("float64")) == wanted).all()
+
+
+def test_names_and_structures_are_those_of_the_model(tmp_path, rng):
+    model = two_ends()
+    path = tmp_path / "m.safetensors"
+    model.save(path)
+    x = {"sizes": rng.normal(size=(5, 2)), "words": rng.integers(0, 7, (5, 3))}
+    wanted = model.predict([x["sizes"], x["words"]], verbose=0)
+    for source in (path, model):
+        predictor = fastnn.Predictor(source)
+        assert [p.name for p in predictor.inputs] == ["sizes", "words"]
+        assert [(p.name, p.shape) for p in predictor.outputs] == [
+            ("a", (None, 2)),
+            ("b", (None, 1)),
+        ]
+        for given in (x, [x["sizes"], x["words"]]):
+            found = predictor.predict(given)
+            assert set(found) == {"a", "b"}
+            assert all((found[k] == wanted[k]).all() for k in found)
+
+
+def test_open_sizes_are_served_and_not_mixed(tmp_path, rng):
+    model = fastnn.Sequential([fastnn.Input((None, 3)), layers.Dense(4)])
+    path = tmp_path / "m.safetensors"
+    model.save(path)
+    with fastnn.Predictor(path, max_delay=0.05) as predictor:
+        assert predictor.inputs[0].shape == (None, None, 3)
+        given = [rng.normal(size=(1, n, 3)).astype("float32") for n in (2, 5, 2, 5)]
+        asked = [predictor.submit(x) for x in given]
+        for x, answer in zip(given, asked, strict=True):
+            assert (answer.result(60) == model.predict(x, verbose=0)).all()
+
+
+def test_requests_that_wait_become_one_batch(saved, rng):
+    path, model = saved
+    x = rng.normal(size=(64, 4)).astype("float32")
+    wanted = model.predict(x, verbose=0)
+    with fastnn.Predictor(path, max_delay=30, max_batch_size=64) as predictor:
+        asked = [predictor.submit(x[i : i + 1]) for i in range(64)]
+        found = np.concatenate([a.result(60) for a in asked])
+        assert (found == wanted).all()
+        assert predictor.batches == 1  # full, so that nobody waited for 30 seconds
+
+
+def test_no_request_waits_longer_than_it_was_told(saved, rng):
+    path, _ = saved
+    with fastnn.Predictor(path, max_delay=0.01) as predictor:
+        assert predictor.submit(np.zeros((1, 4), "float32")).result(60).shape == (1, 2)
+
+
+def test_many_threads_get_their_own_answers(saved, rng):
+    path, model = saved
+    x = rng.normal(size=(40, 4)).astype("float32")
+    wanted = model.predict(x, verbose=0)
+    for delay in (None, 0.0):
+        predictor = fastnn.Predictor(path, max_delay=delay)
+        wrong = []
+
+        def ask(at, predictor=predictor, wrong=wrong):
+            for _ in range(200):
+                if not (predictor.predict(x[at : at + 3]) == wanted[at : at + 3]).all():
+                    wrong.append(at)
+
+        threads = [threading.Thread(target=ask, args=(i,)) for i in range(8)]
+        for t in threads:
+            t.start()
+        for t in threads:
+            t.join(120)
+        assert not wrong
+
+
+def test_a_bad_request_spoils_no_other(saved):
+    path, model = saved
+    good = np.ones((1, 4), "float32")
+    with fastnn.Predictor(path, max_delay=0.05) as predictor:
+        asked = [predictor.submit(good)]
+        with pytest.raises(fastnn.ShapeError, match=r"x has shape \(1, 3\)"):
+            predictor.submit(np.ones((1, 3)))
+        cancelled = predictor.submit(good)
+        cancelled.cancel()
+        asked.append(predictor.submit(good))
+        for answer in asked:
+            assert (answer.result(60) == model.predict(good, verbose=0)).all()
+
+
+@pytest.mark.parametrize(
+    ("given", "error", "text"),
+    [
+        (np.ones((2, 3)), fastnn.ShapeError, r"\(2, 3\)"),
+        (np.ones(4), fastnn.ShapeError, r"x\[None\] makes it one row"),
+        ([["a"] * 4], fastnn.DataError, "text"),
+        (None, fastnn.DataError, "x is None"),
+        ([[1, 2, 3, 4], [1, 2]], fastnn.DataError, "different lengths"),
+        ({"inptu_layer": np.ones((1, 4))}, fastnn.DataError, "lacks"),
+        (np.full((1, 4), 1e300), fastnn.DataError, "beyond float32"),
+    ],
+)
+@pytest.mark.parametrize("delay", [None, 0])
+def test_what_is_no_input_is_refused(saved, given, error, text, delay):
+    with fastnn.Predictor(saved[0], max_delay=delay) as predictor:
+        with pytest.raises(error, match=text):
+            predictor.predict(given)
+        assert predictor.predict(np.ones((1, 4))).shape == (1, 2)
+
+
+def test_whole_numbers_are_not_rounded_in_silence(tmp_path):
+    predictor = fastnn.Predictor(two_ends())
+    sizes = np.ones((1, 2))
+    assert predictor.predict([sizes, [[1.0, 2.0, 3.0]]])["a"].shape == (1, 2)
+    for bad in ([[1.5, 2, 3]], [[np.nan, 2, 3]]):
+        with pytest.raises(fastnn.DataError, match="whole numbers"):
+            predictor.predict([sizes, bad])
+    with pytest.raises(fastnn.DataError, match="same number of rows"):
+        predictor.predict([sizes, [[1, 2, 3], [1, 2, 3]]])
+
+
+def test_a_replaced_file_is_served_when_asked_for_and_whole(saved, tmp_path, rng):
+    path, model = saved
+    x = rng.normal(size=(3, 4)).astype("float32")
+    predictor = fastnn.Predictor(path)
+    before = predictor.predict(x)
+    other = net(seed=9)
+    other.save(path)
+    assert (predictor.predict(x) == before).all()
+    predictor.reload()
+    assert (predictor.predict(x) == other.predict(x, verbose=0)).all()
+    for bad, error in ((b"junk", fastnn.FormatError), (None, fastnn.FormatError)):
+        if bad is None:
+            net(width=5).save(path)
+        else:
+            path.write_bytes(bad)
+        with pytest.raises(error):
+            predictor.reload()
+        assert (predictor.predict(x) == other.predict(x, verbose=0)).all()
+    os.remove(path)
+    with pytest.raises(FileNotFoundError):
+        predictor.reload()
+    with pytest.raises(RuntimeError, match="made from a model"):
+        fastnn.Predictor(model).reload()
+
+
+def test_reloads_between_threads_mix_no_models(saved, rng):
+    path, model = saved
+    x = rng.normal(size=(2, 4)).astype("float32")
+    other = net(seed=5)
+    wanted = [m.predict(x, verbose=0) for m in (model, other)]
+    predictor = fastnn.Predictor(path, max_delay=0)
+    stop, wrong = threading.Event(), []
+
+    def ask():
+        while not stop.is_set():
+            found = predictor.predict(x)
+            if not any((found == w).all() for w in wanted):
+                wrong.append(found)
+
+    threads = [threading.Thread(target=ask) for _ in range(3)]
+    for t in threads:
+        t.start()
+    for i in range(20):
+        (other, model)[i % 2].save(path)
+        predictor.reload()
+    stop.set()
+    for t in threads:
+        t.join(60)
+    assert not wrong
+
+
+def test_a_closed_predictor_says_so_and_answers_what_waits(saved):
+    predictor = fastnn.Predictor(saved[0], max_delay=30)
+    asked = predictor.submit(np.zeros((1, 4), "float32"))
+    predictor.close()
+    assert asked.result(60).shape == (1, 2)
+    for call in (predictor.predict, predictor.submit):
+        with pytest.raises(RuntimeError, match="closed"):
+            call(np.zeros((1, 4), "float32"))
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_joins_requests_by_itself(run_python, saved):
+    program = """
+import os, sys, warnings
+import numpy as np, fastnn
+warnings.simplefilter("ignore")
+p = fastnn.Predictor(sys.argv[1], max_delay=0)
+x = np.ones((1, 4), "float32")
+before = p.predict(x)
+pid = os.fork()
+if pid == 0:
+    os._exit(0 if (p.predict(x) == before).all() else 1)
+assert os.waitpid(pid, 0)[1] == 0
+print("same")
+"""
+    assert run_python(program, str(saved[0]), timeout=60).strip() == "same"
+
+
+@pytest.mark.parametrize(
+    "more",
+    [{"max_delay": -1}, {"max_delay": "2"}, {"max_delay": float("nan")}, {"max_batch_size": 0}],
+)
+def test_settings_out_of_range_are_refused(saved, more):
+    with pytest.raises(ValueError, match=f"{next(iter(more))} is"):
+        fastnn.Predictor(saved[0], **more)
+
+
+def test_files_without_a_graph_and_no_files_are_refused(tmp_path):
+    with pytest.raises(FileNotFoundError):
+        fastnn.Predictor(tmp_path / "none.safetensors")
+    (tmp_path / "junk.safetensors").write_bytes(b"not a model")
+    with pytest.raises(fastnn.FormatError):
+        fastnn.Predictor(tmp_path / "junk.safetensors")
+    net().save_weights(tmp_path / "w.safetensors")
+    with pytest.raises(fastnn.FormatError, match="no inference graph"):
+        fastnn.Predictor(tmp_path / "w.safetensors")
+
+
+def test_waiting_costs_no_processor(saved):
+    """An idle predictor sleeps."""
+    predictor = fastnn.Predictor(saved[0], max_delay=0)
+    predictor.predict(np.zeros((1, 4), "float32"))
+    before = time.process_time()
+    time.sleep(0.5)
+    assert time.process_time() - before < 0.4
