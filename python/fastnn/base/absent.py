@@ -75,22 +75,17 @@ ABSENT: dict[str, tuple[str, str]] = {
     "ops.sobel_edges": ("image filters are not part of fastnn yet", _README),
     "ops.ssim": ("image filters are not part of fastnn yet", _README),
     # Utilities and preprocessing.
-    "utils.image_dataset_from_directory": ("image files are not read yet", _README),
     "utils.text_dataset_from_directory": ("text files are not read yet", _README),
     "utils.audio_dataset_from_directory": ("audio files are not read", _README),
-    "utils.*_img": ("image files are not read yet", "PIL.Image.open, then numpy.asarray"),
-    "utils.img_to_array": ("image files are not read yet", "numpy.asarray(image, dtype='float32')"),
     "utils.get_file": ("nothing is downloaded", "fetch the file yourself and give its path"),
     "utils.FeatureSpace": ("preprocessing layers are not part of fastnn yet", _README),
     "utils.model_to_dot": ("there is no graphviz", "plot_model(model, 'model.svg')"),
     "utils.get_source_inputs": ("models keep their inputs", "model.inputs"),
     "utils.legacy": ("old helpers are not here", _README),
     "utils.multi_gpu_model": _ONE_DEVICE,
-    "preprocessing.image": ("image files are not read yet", _README),
     "preprocessing.text": (
         "text is not part of fastnn yet", "make arrays of numbers first, e.g. with scikit-learn",
     ),
-    "preprocessing.image_dataset_from_directory": ("image files are not read yet", _README),
     "preprocessing.text_dataset_from_directory": ("text files are not read yet", _README),
     # TensorFlow's namespaces.
     "nn.*conv*": ("convolutions are not part of fastnn yet", _README),

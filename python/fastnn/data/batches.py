@@ -281,7 +281,8 @@ class IterableData:
         self.passed: Any = None
         self.seed, self.epoch = 0, 0
         self.sized = hasattr(source, "__len__") and hasattr(source, "__getitem__")
-        self.once = hasattr(source, "__next__")
+        # One that numbers its batches is read by number, also if `next` gives them without end.
+        self.once = hasattr(source, "__next__") and not isinstance(source, PyDataset)
         self._ahead: Prefetch | None = None
         self._taken = 0
 
@@ -300,7 +301,8 @@ class IterableData:
             self.epoch += self.skip // count
             self.skip %= count
         skip, self.skip = self.skip, 0
-        if self.once or not self.sized or hasattr(self.source, "__iter__"):
+        numbered = self.sized and isinstance(self.source, PyDataset)
+        if self.once or not self.sized or (hasattr(self.source, "__iter__") and not numbered):
             source = self.source if self.once else iter(self.source)
             for _ in range(skip):
                 self.passed = next(source, self.passed)
@@ -312,11 +314,14 @@ class IterableData:
             order = (int(i) for i in epoch_order(count, self.seed, self.epoch))
             self.epoch += 1
         order = itertools.islice(order, skip, None)
+        # Batches of one pass belong together also where an epoch ends in the middle of it.
+        begin = getattr(self.source, "begin_pass", None)
+        get = self.source.__getitem__ if begin is None else begin()
         # Subclasses may forget super().__init__().
         workers = getattr(self.source, "workers", 1)
         if workers > 1:
-            return gather(self.source.__getitem__, order, workers)
-        return (self.source[i] for i in order)
+            return gather(get, order, workers)
+        return (get(i) for i in order)
 
     def _start(self) -> Prefetch:
         self.close()

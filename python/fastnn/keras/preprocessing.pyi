@@ -3,6 +3,8 @@
 from fastnn.preprocessing import *
 
 __all__ = [
+    "image",
+    "image_dataset_from_directory",
     "sequence",
     "timeseries_dataset_from_array",
 ]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from fastnn.base.absent import answer_missing
-from fastnn.preprocessing import sequence
+from fastnn.data.folders import image_dataset_from_directory
+from fastnn.preprocessing import image, sequence
 from fastnn.utils import timeseries_dataset_from_array
 
-__all__ = ["sequence", "timeseries_dataset_from_array"]
+__all__ = ["image", "image_dataset_from_directory", "sequence", "timeseries_dataset_from_array"]
 
 answer_missing(globals())
