@@ -6,6 +6,7 @@
 //! least; figures for more threads are wall time. Both are the best of many samples.
 #![allow(clippy::print_stdout)]
 
+use fastnn::buffer::Buffer;
 use fastnn::kernels::gemm::{Gemm, Matrix, gemm_on};
 use fastnn::pool;
 use fastnn::shape::DType;
@@ -173,6 +174,13 @@ fn fork_joins(table: &mut Table, wanted: &dyn Fn(&str) -> bool) {
     }
 }
 
+/// Memory as the engine gives it to weights: large blocks on huge pages.
+fn filled(count: usize, value: f32) -> Buffer {
+    let mut buffer = Buffer::zeroed(count * 4).expect("memory for the operands");
+    buffer.as_mut_slice().fill(value);
+    buffer
+}
+
 /// (m, n, k, A transposed, B transposed)
 const SHAPES: [(usize, usize, usize, bool, bool); 27] = [
     (256, 256, 256, false, false),
@@ -212,8 +220,10 @@ fn products(table: &mut Table, isa: Isa, peak: f64, threads: usize, wanted: &dyn
         if !wanted(&name) || (threads > 1 && m * n * k < 1 << 19) {
             continue;
         }
-        let (a, b) = (vec![0.5f32; m * k], vec![0.25f32; k * n]);
-        let mut c = vec![0.0f32; m * n];
+        let (a, b) = (filled(m * k, 0.5), filled(k * n, 0.25));
+        let (a, b) = (a.as_slice::<f32>(), b.as_slice::<f32>());
+        let mut c = filled(m * n, 0.0);
+        let c = c.as_mut_slice::<f32>();
         let lay = |v: &[f32], rows: usize, cols: usize, t: bool| {
             if t {
                 Matrix::row_major(v.as_ptr(), rows).transposed()
@@ -225,8 +235,8 @@ fn products(table: &mut Table, isa: Isa, peak: f64, threads: usize, wanted: &dyn
             m,
             n,
             k,
-            a: lay(&a, m, k, ta),
-            b: lay(&b, k, n, tb),
+            a: lay(a, m, k, ta),
+            b: lay(b, k, n, tb),
             b_type: DType::F32,
             c: c.as_mut_ptr(),
             ldc: n,

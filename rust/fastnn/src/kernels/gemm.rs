@@ -23,7 +23,7 @@ use pack::{Pack, pack};
 use product::Below;
 use std::ops::Range;
 use std::ptr;
-use tile::{MAX_ROWS, Micro, Output, Segment, Tile};
+use tile::{Ahead, MAX_ROWS, Micro, Output, Segment, TURNS, Tile, WIDE_STEP};
 use vector::{Row, dot, sweep};
 
 /// Terms summed in registers before a block of C is touched again.
@@ -31,6 +31,10 @@ pub const KC: usize = 512;
 /// The largest block of C: with `KC` terms of A beside it, it stays in a 1 MiB L2.
 const MC: usize = 96;
 const NC: usize = 512;
+/// Up to so many rows a block has all rows of C and packs each panel of B itself, just before it is used.
+const ALONE: usize = 256;
+/// Columns of B that such a block packs at a time.
+const GROUP: usize = 64;
 /// Floats of B packed at a time, so that scratch stays bounded for any problem.
 const SLAB: usize = 4 << 20;
 /// The same beside an A of no more floats than that: both stay in L2, so A may be read once for each
@@ -142,7 +146,7 @@ pub unsafe fn gemm_on(isa: Isa, g: &Gemm, epilogue: Option<&dyn Epilogue>) {
         let panels = Panels { ptr: g.b.ptr, panel: micro.nr, row: g.b.rs, padded: false };
         return multiply(isa, g, Some(&panels), 0, epilogue);
     }
-    if g.m <= MC {
+    if g.m <= ALONE {
         return multiply(isa, g, None, 0, epilogue);
     }
     let slab = slab(g.m, g.k, micro);
@@ -215,7 +219,12 @@ fn in_place(g: &Gemm, micro: &Micro) -> bool {
 }
 
 fn reads_rows(m: usize, n: usize, micro: &Micro) -> bool {
-    8 * m <= micro.mr * micro.nr || n <= 8 * micro.nr
+    m <= 2 * micro.mr || n <= narrow(micro)
+}
+
+/// Columns of a B whose rows are read where they lie, however many rows of A there are.
+fn narrow(micro: &Micro) -> usize {
+    (4 * micro.nr).max(128)
 }
 
 /// B as panels of `nr` columns: row `p` of panel `j` at `ptr + j * panel + p * row`.
@@ -285,6 +294,19 @@ impl Grid {
         best.1
     }
 
+    /// The split where each block packs the B that it reads: rows are cut only where there are too few
+    /// panels for tasks of columns.
+    fn columns(m: usize, n: usize, k: usize, micro: &Micro) -> Grid {
+        let (m, n) = (m.max(1), n.max(1));
+        let work = m * n * k.max(1);
+        let panels = n.div_ceil(micro.nr);
+        let wanted = if work < INLINE { 1 } else { (work / TASK).clamp(2, MAX_TASKS).min(panels.max(4)) };
+        let across = wanted.min(panels).max(n.div_ceil(NC));
+        let cols = (panels.div_ceil(across) * micro.nr).min(n);
+        let down = wanted.div_ceil(n.div_ceil(cols)).min(m.div_ceil(micro.mr));
+        Grid { rows: m.div_ceil(down), cols }
+    }
+
     /// The split for an epilogue: bands of rows that stay in L2 with what the epilogue reads beside
     /// them. Short pieces of rows would defeat the prefetcher on every array of the epilogue.
     fn whole_rows(m: usize, n: usize, k: usize, micro: &Micro) -> Grid {
@@ -308,7 +330,8 @@ unsafe fn multiply(
 ) {
     let grid = match (panels, epilogue) {
         (Some(_), Some(_)) => Grid::whole_rows(g.m, g.n, g.k, Micro::of(isa)),
-        _ => Grid::new(g.m, g.n, g.k, Micro::of(isa)),
+        (Some(_), None) => Grid::new(g.m, g.n, g.k, Micro::of(isa)),
+        (None, _) => Grid::columns(g.m, g.n, g.k, Micro::of(isa)),
     };
     let across = g.n.div_ceil(grid.cols);
     pool::run(g.m.div_ceil(grid.rows) * across, &|task| {
@@ -350,7 +373,9 @@ struct Block {
 unsafe fn block(isa: Isa, g: &Gemm, panels: Option<&Panels>, b: &Block, c: *mut f32, ldc: usize) {
     let micro = Micro::of(isa);
     let pack = pack(isa);
-    let mut room = panels.is_none().then(|| scratch(g.k.min(KC) * micro.nr));
+    // Panels are packed in groups: rows of B are read a few whole lines at a time.
+    let group = micro.nr.max(GROUP);
+    let mut room = panels.is_none().then(|| scratch(g.k.min(KC) * group));
     let slices = g.k.div_ceil(KC).max(1);
     let tiles = b.rows.div_ceil(micro.mr);
     let mut near_a = is_far(g, b.cols, micro).then(|| scratch(b.rows * g.k.min(KC)));
@@ -367,14 +392,18 @@ unsafe fn block(isa: Isa, g: &Gemm, panels: Option<&Panels>, b: &Block, c: *mut 
             let (b_from, b_step, padded) = match (panels, &mut room) {
                 (Some(p), _) => (p.at((b.col + col) / micro.nr, from), p.row, p.padded),
                 (None, Some(room)) => {
-                    let dst = room.as_mut_ptr();
-                    let src = Matrix { ptr: g.b_at(from, b.col + col), ..g.b };
-                    pack(&Pack { src, dtype: g.b_type, k: to - from, cols, nr: micro.nr, dst });
-                    (dst.cast_const(), micro.nr, true)
+                    let (dst, part) = (room.as_mut_ptr(), col % group);
+                    if part == 0 {
+                        let src = Matrix { ptr: g.b_at(from, b.col + col), ..g.b };
+                        let cols = group.min(b.cols - col);
+                        pack(&Pack { src, dtype: g.b_type, k: to - from, cols, nr: micro.nr, dst });
+                    }
+                    (dst.wrapping_add(part * (to - from)).cast_const(), micro.nr, true)
                 }
                 (None, None) => return,
             };
             let bias = if last && !g.bias.is_null() { g.bias.wrapping_add(b.col + col) } else { ptr::null() };
+            let next = Next::after(panels, g, b, col, from..to, micro);
             for i in 0..tiles {
                 let (row, end) = (share(b.rows, tiles, i), share(b.rows, tiles, i + 1));
                 let a_tile = match &mut near_a {
@@ -391,14 +420,76 @@ unsafe fn block(isa: Isa, g: &Gemm, panels: Option<&Panels>, b: &Block, c: *mut 
                 }
                 let segment =
                     Segment { rows: a.as_ptr(), a_step: a_tile.cs, b: b_from, b_step, k: to - from };
-                micro.run(&Tile {
+                let tile = Tile {
                     segments: &[segment],
                     rows: end - row,
                     cols,
                     padded,
                     out: Output { c: c.wrapping_add(row * ldc + col), ldc, bias, relu, accumulate },
-                });
+                };
+                match &next {
+                    Some(next) if i > 0 || b_step < WIDE_STEP => {
+                        micro.run_ahead(&tile, next.share(i));
+                    }
+                    _ => micro.run(&tile),
+                }
             }
+        }
+    }
+}
+
+/// The panel of B that a block reads after the present one, where it lies: `groups` of `k` lines, line
+/// after line `step` floats apart, group after group `group` floats.
+struct Next {
+    at: *const f32,
+    step: usize,
+    group: usize,
+    groups: usize,
+    k: usize,
+}
+
+impl Next {
+    /// `None` after the last, and where its lines follow no simple rule.
+    fn after(
+        panels: Option<&Panels>,
+        g: &Gemm,
+        b: &Block,
+        col: usize,
+        ks: Range<usize>,
+        micro: &Micro,
+    ) -> Option<Next> {
+        let (col, from) = if col + micro.nr < b.cols { (col + micro.nr, ks.start) } else { (0, ks.end) };
+        let cols = (b.cols - col).min(micro.nr);
+        let (groups, k) = (cols.div_ceil(LANES), ks.len().min(g.k.saturating_sub(from)));
+        if k < TURNS {
+            return None;
+        }
+        match panels {
+            Some(p) => {
+                let at = p.at((b.col + col) / micro.nr, from);
+                Some(Next { at, step: p.row, group: LANES, groups, k })
+            }
+            None if g.b_type.is_stored() => None,
+            None if g.b.cs == 1 => {
+                Some(Next { at: g.b_at(from, b.col + col), step: g.b.rs, group: LANES, groups, k })
+            }
+            // The columns of a transposed B lie back to back: as many lines, in one run.
+            None if g.b.cs == k => {
+                Some(Next { at: g.b_at(from, b.col + col), step: LANES, group: k * LANES, groups, k })
+            }
+            None => None,
+        }
+    }
+
+    /// What tile `i` of the present panel fetches: two lines with each turn, so a quarter of a group
+    /// and the one two further on.
+    fn share(&self, i: usize) -> Ahead {
+        let turns = self.k / TURNS;
+        let (quarter, group) = (i / self.groups, i % self.groups);
+        let from = self.at.wrapping_add(quarter % 2 * turns * self.step + group * self.group);
+        Ahead {
+            from: [from, from.wrapping_add(2 * turns * self.step)],
+            step: if quarter < 2 { self.step } else { 0 },
         }
     }
 }

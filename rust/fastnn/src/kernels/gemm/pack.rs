@@ -38,9 +38,11 @@ unsafe fn pack_generic<S: Transpose>(p: &Pack) {
     }
     // A row-major B is read along its rows, a transposed one along its columns.
     if p.src.cs == 1 {
-        for row in (0..p.k).step_by(LANES) {
-            for col in (0..p.cols).step_by(LANES) {
-                square::<S>(p, row, col);
+        for row in (0..p.k).step_by(ROWS) {
+            let rows = ROWS.min(p.k - row);
+            for col in (0..p.cols).step_by(p.nr) {
+                let cols = p.nr.min(p.cols - col);
+                copy::<S>(p.src.at(row, col), p.src.rs, rows, cols, p.dst.add(col * p.k + row * p.nr), p.nr);
             }
         }
     } else {
@@ -90,21 +92,30 @@ unsafe fn square<S: Transpose>(p: &Pack, row: usize, col: usize) {
     let (panel, part) = (col / p.nr * p.nr, col % p.nr);
     let dst = p.dst.add(panel * p.k + row * p.nr + part);
     let src = p.src.at(row, col);
-    if p.src.cs == 1 {
-        copy::<S>(src, p.src.rs, rows, cols, dst, p.nr);
-    } else if p.src.rs == 1 {
+    if p.src.rs == 1 {
         turn::<S>(src, p.src.cs, rows, cols, dst, p.nr);
     } else {
         gather(src, p.src, rows, cols, dst, p.nr);
     }
 }
 
+/// Rows of a row-major B that are read side by side: few streams for the hardware to follow, and runs
+/// of whole pages to write.
+const ROWS: usize = 4;
+
+/// Part of one panel.
 #[inline(always)]
 unsafe fn copy<S: Simd>(src: *const f32, ld: usize, rows: usize, cols: usize, dst: *mut f32, nr: usize) {
     for i in 0..rows {
-        let from = src.add(i * ld);
-        let v = if cols == LANES { S::load(from) } else { S::load_n(from, cols) };
-        S::store(dst.add(i * nr), v);
+        let (from, to) = (src.add(i * ld), dst.add(i * nr));
+        let mut col = 0;
+        while col + LANES <= cols {
+            S::store(to.add(col), S::load(from.add(col)));
+            col += LANES;
+        }
+        if col < cols {
+            S::store(to.add(col), S::load_n(from.add(col), cols - col));
+        }
     }
 }
 

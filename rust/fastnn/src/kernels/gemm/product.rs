@@ -136,7 +136,7 @@ const LOOKED_UP: usize = 32 << 10;
 /// it anyway.
 #[must_use]
 pub fn is_packed(m: usize, n: usize, k: usize, transposed: bool) -> bool {
-    m >= 2 && k * n > LOOKED_UP && (transposed || !super::reads_rows(m, n, Micro::of(isa())))
+    m >= 2 && k * n > LOOKED_UP && (transposed || n > super::narrow(Micro::of(isa())))
 }
 
 /// `C = A B` with a packed B; all axes of A but the last are rows.
@@ -213,7 +213,8 @@ pub(super) fn band(m: usize, n: usize, k: usize) -> usize {
     let micro = Micro::of(isa());
     let slab = slab(m, k, micro);
     let widths = [n, n.min(slab), if n > slab { n % slab } else { n }];
-    let cut = |n: usize| Grid::new(m, n, k, micro).rows.min(Grid::whole_rows(m, n, k, micro).rows);
+    let cuts = [Grid::new, Grid::whole_rows, Grid::columns];
+    let cut = |n: usize| cuts.iter().map(|cut| cut(m, n, k, micro).rows).min().unwrap_or(1);
     let least = widths.into_iter().filter(|&n| n > 0).map(cut).min().unwrap_or(1);
     // A single column is cut in multiples of a cache line's worth of rows.
     if n == 1 { least.clamp(1, 64) } else { least.max(1) }

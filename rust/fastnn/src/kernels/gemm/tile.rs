@@ -58,7 +58,17 @@ pub struct Tile<'a> {
     pub out: Output,
 }
 
-type TileFn = unsafe fn(&Tile);
+/// What later tiles will read: two lines of it are fetched into L2 with every four terms of this tile,
+/// so that the next panel of B is near when its first tile begins.
+#[derive(Debug, Clone, Copy)]
+pub struct Ahead {
+    /// The first lines to fetch; any addresses, since a fetch never faults.
+    pub from: [*const f32; 2],
+    /// Floats from one fetch to the next.
+    pub step: usize,
+}
+
+type TileFn = unsafe fn(&Tile, Ahead);
 
 /// The micro-kernels of an instruction set.
 #[derive(Debug)]
@@ -91,52 +101,116 @@ impl Micro {
     /// covers what the segments and the output say.
     #[inline]
     pub unsafe fn run(&self, tile: &Tile) {
+        let near = tile.segments.first().map_or(std::ptr::null(), |s| s.b);
+        self.dispatch(tile, is_wide(tile), Ahead { from: [near; 2], step: 0 });
+    }
+
+    /// Computes one tile and fetches what later ones will read.
+    ///
+    /// # Safety
+    /// As [`Micro::run`].
+    #[inline]
+    pub unsafe fn run_ahead(&self, tile: &Tile, ahead: Ahead) {
+        self.dispatch(tile, false, ahead);
+    }
+
+    #[inline]
+    unsafe fn dispatch(&self, tile: &Tile, wide: bool, ahead: Ahead) {
         debug_assert!((1..=self.mr).contains(&tile.rows) && (1..=self.nr).contains(&tile.cols));
         let vectors = tile.cols.div_ceil(LANES);
         let kind = match tile {
             t if !t.padded && !t.cols.is_multiple_of(LANES) => MASKED,
-            t if t.segments.first().is_some_and(|s| s.b_step >= WIDE_STEP) => WIDE,
+            _ if wide => WIDE,
+            t if t.segments.iter().all(|s| s.a_step == 1) => NEAR,
+            t if t.segments.iter().all(|s| is_turned(s, t.rows)) => TURNED,
             _ => WHOLE,
         };
         let index = (tile.rows - 1) * (self.nr / LANES) + vectors - 1;
-        self.table.get_unchecked(index)[kind](tile);
+        self.table.get_unchecked(index)[kind](tile, ahead);
     }
 }
 
+fn is_wide(tile: &Tile) -> bool {
+    tile.segments.first().is_some_and(|s| s.b_step >= WIDE_STEP)
+}
+
+/// Do the A elements of each term lie back to back, term after term?
+unsafe fn is_turned(s: &Segment, rows: usize) -> bool {
+    let first = *s.rows;
+    s.a_step == rows && (1..rows).all(|i| *s.rows.add(i) == first.wrapping_add(i))
+}
+
 #[inline(always)]
-unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const KIND: usize>(t: &Tile) {
+unsafe fn tile<S: Simd, const MR: usize, const NV: usize, const KIND: usize>(t: &Tile, ahead: Ahead) {
     let partial = t.cols % LANES;
     let mut acc = [[S::splat(0.0); NV]; MR];
+    let mut fetch = ahead.from;
     for s in t.segments {
         let mut rows = [std::ptr::null::<f32>(); MR];
         for i in 0..MR {
             rows[i] = *s.rows.add(i);
         }
+        let a_step = match KIND {
+            NEAR => 1,
+            TURNED => MR,
+            _ => s.a_step,
+        };
         let mut b = s.b;
         let mut at = 0usize;
-        for _ in 0..s.k {
-            let mut bv = [S::splat(0.0); NV];
-            for j in 0..NV {
-                let p = b.wrapping_add(j * LANES);
-                bv[j] = if KIND == MASKED && j == NV - 1 { S::load_n(p, partial) } else { S::load(p) };
+        let mut left = s.k;
+        if KIND == NEAR || KIND == TURNED {
+            while left >= TURNS {
+                for line in &mut fetch {
+                    prefetch(*line);
+                    *line = line.wrapping_add(ahead.step);
+                }
+                for u in 0..TURNS {
+                    term::<S, MR, NV, KIND>(&rows, at + u * a_step, b, partial, &mut acc);
+                    b = b.wrapping_add(s.b_step);
+                }
+                at = at.wrapping_add(TURNS * a_step);
+                left -= TURNS;
             }
+        }
+        for _ in 0..left {
             if KIND == WIDE {
                 for j in 0..NV {
                     prefetch(b.wrapping_add(AHEAD * s.b_step + j * LANES));
                 }
             }
-            for i in 0..MR {
-                let a = S::splat(*rows[i].wrapping_add(at));
-                for j in 0..NV {
-                    acc[i][j] = S::fma(a, bv[j], acc[i][j]);
-                }
-            }
-            at = at.wrapping_add(s.a_step);
+            term::<S, MR, NV, KIND>(&rows, at, b, partial, &mut acc);
+            at = at.wrapping_add(a_step);
             b = b.wrapping_add(s.b_step);
         }
     }
     finish::<S, MR, NV>(t, partial, &mut acc);
 }
+
+/// One term: a row of B times an element of each row of A.
+#[inline(always)]
+unsafe fn term<S: Simd, const MR: usize, const NV: usize, const KIND: usize>(
+    rows: &[*const f32; MR],
+    at: usize,
+    b: *const f32,
+    partial: usize,
+    acc: &mut [[S::F; NV]; MR],
+) {
+    let mut bv = [S::splat(0.0); NV];
+    for j in 0..NV {
+        let p = b.wrapping_add(j * LANES);
+        bv[j] = if KIND == MASKED && j == NV - 1 { S::load_n(p, partial) } else { S::load(p) };
+    }
+    for i in 0..MR {
+        let a = if KIND == TURNED { rows[0].wrapping_add(at + i) } else { rows[i].wrapping_add(at) };
+        let a = S::splat(*a);
+        for j in 0..NV {
+            acc[i][j] = S::fma(a, bv[j], acc[i][j]);
+        }
+    }
+}
+
+/// Terms that a turn of the main loop adds.
+pub(super) const TURNS: usize = 4;
 
 /// Whole vectors of B.
 const WHOLE: usize = 0;
@@ -145,8 +219,12 @@ const MASKED: usize = 1;
 /// As `WHOLE`, with B rows so far apart that the hardware does not look ahead by itself: each lies
 /// on a page of its own. They are fetched into L2 some rows early.
 const WIDE: usize = 2;
-const KINDS: usize = 3;
-const WIDE_STEP: usize = 768;
+/// As `WHOLE`, with the A elements of a row back to back.
+const NEAR: usize = 3;
+/// As `WHOLE`, with all A elements of the tile back to back, term after term.
+const TURNED: usize = 4;
+const KINDS: usize = 5;
+pub(super) const WIDE_STEP: usize = 768;
 const AHEAD: usize = 16;
 
 #[inline(always)]
@@ -169,7 +247,6 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
     acc: &mut [[S::F; NV]; MR],
 ) {
     let out = &t.out;
-    let floor = S::splat(if out.relu { 0.0 } else { f32::NEG_INFINITY });
     let mut bias = [S::splat(0.0); NV];
     if !out.bias.is_null() {
         for j in 0..NV {
@@ -186,9 +263,21 @@ unsafe fn finish<S: Simd, const MR: usize, const NV: usize>(
     }
     for i in 0..MR {
         for j in 0..NV {
+            acc[i][j] = S::add(acc[i][j], bias[j]);
+        }
+    }
+    if out.relu {
+        for i in 0..MR {
+            for j in 0..NV {
+                // NaN must be the second operand of `max` to survive.
+                acc[i][j] = S::max(S::splat(0.0), acc[i][j]);
+            }
+        }
+    }
+    for i in 0..MR {
+        for j in 0..NV {
             let c = out.c.wrapping_add(i * out.ldc + j * LANES);
-            // NaN must be the second operand of `max` to survive.
-            let v = S::max(floor, S::add(acc[i][j], bias[j]));
+            let v = acc[i][j];
             if j == NV - 1 && partial != 0 { S::store_n(c, v, partial) } else { S::store(c, v) }
         }
     }
@@ -201,24 +290,30 @@ unsafe fn get<S: Simd>(p: *const f32, partial: usize) -> S::F {
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-unsafe fn avx512<const MR: usize, const NV: usize, const KIND: usize>(t: &Tile) {
-    tile::<Avx512, MR, NV, KIND>(t);
+unsafe fn avx512<const MR: usize, const NV: usize, const KIND: usize>(t: &Tile, ahead: Ahead) {
+    tile::<Avx512, MR, NV, KIND>(t, ahead);
 }
 
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn avx2<const MR: usize, const NV: usize, const KIND: usize>(t: &Tile) {
-    tile::<Avx2, MR, NV, KIND>(t);
+unsafe fn avx2<const MR: usize, const NV: usize, const KIND: usize>(t: &Tile, ahead: Ahead) {
+    tile::<Avx2, MR, NV, KIND>(t, ahead);
 }
 
-unsafe fn portable<const MR: usize, const NV: usize, const KIND: usize>(t: &Tile) {
-    tile::<Portable, MR, NV, KIND>(t);
+unsafe fn portable<const MR: usize, const NV: usize, const KIND: usize>(t: &Tile, ahead: Ahead) {
+    tile::<Portable, MR, NV, KIND>(t, ahead);
 }
 
 macro_rules! table {
     ($f:ident: $($mr:literal),* => $nv:tt) => { &[$(table!(@rows $f, $mr, $nv)),*].as_flattened() };
     (@rows $f:ident, $mr:literal, ($($nv:literal),*)) => {
-        [$([$f::<$mr, $nv, WHOLE> as TileFn, $f::<$mr, $nv, MASKED> as TileFn, $f::<$mr, $nv, WIDE> as TileFn]),*]
+        [$([
+            $f::<$mr, $nv, WHOLE> as TileFn,
+            $f::<$mr, $nv, MASKED> as TileFn,
+            $f::<$mr, $nv, WIDE> as TileFn,
+            $f::<$mr, $nv, NEAR> as TileFn,
+            $f::<$mr, $nv, TURNED> as TileFn,
+        ]),*]
     };
 }
 
