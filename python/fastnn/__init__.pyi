@@ -22,6 +22,7 @@ from fastnn import losses as losses
 from fastnn import metrics as metrics
 from fastnn import mixed_precision as mixed_precision
 from fastnn import models as models
+from fastnn import onnx as onnx
 from fastnn import ops as ops
 from fastnn import optimizers as optimizers
 from fastnn import plot as plot
@@ -268,6 +269,7 @@ __all__ = [
     "mixed_precision",
     "models",
     "name_scope",
+    "onnx",
     "op_table",
     "ops",
     "optimizers",

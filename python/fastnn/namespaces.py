@@ -24,7 +24,7 @@ MODULES = {
     for name in (
         "activations", "backend", "callbacks", "config", "constraints", "data", "datasets", "debug",
         "distribution", "dtype_policies", "ensemble", "errors", "files", "initializers", "layers",
-        "losses", "metrics", "mixed_precision", "models", "ops", "optimizers", "plot",
+        "losses", "metrics", "mixed_precision", "models", "onnx", "ops", "optimizers", "plot",
         "preprocessing", "random", "regularizers", "saving", "serving", "sklearn", "transforms",
         "utils", "wrappers",
     )
@@ -40,19 +40,11 @@ FURTHER = {
 KERAS_MODULES = {
     k: v
     for k, v in MODULES.items()
-    if k
-    not in (
-        "data",
-        "debug",
-        "ensemble",
-        "errors",
-        "files",
-        "plot",
-        "serving",
-        "sklearn",
+    if k not in (
+        "data", "debug", "ensemble", "errors", "files", "onnx", "plot", "serving", "sklearn",
         "transforms",
     )
-}
+}  # fmt: skip
 
 #: Names of Keras at the top, and the module that holds them.
 KERAS = {

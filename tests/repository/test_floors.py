@@ -46,6 +46,7 @@ FLOORS_PY = (
     ("metrics", "optimizers"),
     ("layers", "display"),
     ("files",),
+    ("onnx",),
     ("callbacks",),
     ("training",),
     ("models",),
@@ -80,7 +81,7 @@ ASK_THE_DOOR = {"serialization/registry.py", "tracing/known_ops.py"}
 FOREIGN_WORDS = r"pyo3|python|cpython|gil|wgpu|wgsl|webgpu|cuda|rocm|metal|vulkan|gpu"
 HEAVY = (
     "wgpu", "matplotlib", "sklearn", "scipy", "pandas", "h5py", "yaml", "pyarrow", "torch", "jax",
-    "keras", "tensorflow", "onnxruntime", "IPython", "PIL", "hypothesis", "pytest",
+    "keras", "tensorflow", "onnx", "onnxruntime", "IPython", "PIL", "hypothesis", "pytest",
 )  # fmt: skip
 
 

@@ -300,6 +300,11 @@ def _target(
             f"{path!r}: this kind of Keras file is read, not written, here\n"
             f"  hint: save to '{name}{keras}' for Keras or to '{name}.safetensors'"
         )
+    if path.endswith(".onnx") and whole:
+        raise ValueError(
+            f"{path!r}: save writes models that can be trained further, ONNX files cannot\n"
+            f"  hint: model.export({Path(path).name!r}) writes the inference graph"
+        )
     if path.endswith(_FOREIGN):
         raise ValueError(
             f"{path!r}: fastnn does not write {Path(path).suffix} files\n"

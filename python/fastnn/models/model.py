@@ -16,7 +16,7 @@ import numpy as np
 from fastnn import _core
 from fastnn.base import tree
 from fastnn.base.messages import shown
-from fastnn.errors import unknown_name
+from fastnn.errors import reject_arguments, unknown_name
 from fastnn.files.compiling import compile_config, recompile
 from fastnn.files.native import functional_from_config, load_weights, save_model, save_weights
 from fastnn.layers.base.call import shapes_of
@@ -330,12 +330,50 @@ class Model(Trainer, Layer):
         """
         save_model(self, filepath, overwrite)
 
-    def export(self, filepath: Any, format: str = "tf_saved_model", **_: Any) -> None:
-        """Refused: models of other packages' formats are not written. See `save`."""
-        raise NotImplementedError(
-            f"export: the format {format!r} is not written\n"
-            "  hint: model.save('m.keras') opens in Keras, whose model.export writes it"
-        )
+    def export(
+        self,
+        filepath: str | os.PathLike[str],
+        format: str | None = None,
+        verbose: bool | None = None,
+        input_signature: Any = None,
+        **kwargs: Any,
+    ) -> None:
+        """Writes the inference graph for other programs, as ONNX (extra `[onnx]`).
+
+        Inputs and outputs are named after their layers, open sizes are named dimensions, and what
+        only training needs is left out.
+
+        Args:
+            filepath: The file.
+            format: `"onnx"`; left out, the name's ending says it.
+            verbose: Whether a line says what was written.
+            input_signature: Shapes or `InputSpec`s, batch first, for a model without known inputs
+                or to fix open sizes.
+            **kwargs: `opset_version`, 17 or newer; 18 when left out.
+
+        Raises:
+            DataError: A layer does what ONNX has no counterpart for; the message names it.
+            ImportError: The package onnx is not installed.
+            OSError: The file cannot be written.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.export("model.onnx")
+        """
+        kind = format or os.path.splitext(os.fspath(filepath))[1].removeprefix(".") or "none"
+        if kind != "onnx":
+            raise ValueError(
+                f"export: {os.fspath(filepath)!r} as {kind!r} is not written, 'onnx' is\n"
+                "  hint: model.export('m.onnx'); model.save('m.keras') opens in Keras, which "
+                "exports further formats"
+            )
+        if unknown := set(kwargs) - {"opset_version", "is_static"}:
+            raise reject_arguments("export()", unknown, _export_names)
+        from fastnn.onnx.writer import export  # an extra
+
+        export(self, filepath, kwargs.get("opset_version"), input_signature)
+        if verbose:
+            print(shown(f"Saved artifact at '{os.fspath(filepath)}'."))
 
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Writes the weights alone.
@@ -428,6 +466,10 @@ class Model(Trainer, Layer):
         if not self.layers:
             return table
         return f"{table}<details><summary>graph</summary>{svg(self)}</details>"
+
+
+def _export_names(opset_version: int | None = None) -> None:
+    """What `export` takes besides its own arguments."""
 
 
 def _is_ours(layer: Layer) -> bool:

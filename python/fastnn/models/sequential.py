@@ -248,6 +248,11 @@ class Sequential(Model):
         return self._graph().inputs
 
     @property
+    def input_names(self) -> list[str]:
+        """The name of the input; none before the model is built."""
+        return [] if self._functional is None else self._functional.input_names
+
+    @property
     def outputs(self) -> list[KerasTensor]:
         """The symbolic outputs."""
         return self._graph().outputs

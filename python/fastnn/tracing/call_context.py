@@ -22,6 +22,8 @@ class CallContext:
         self._masks: dict[int, tuple[Any, Any]] = {}
         #: What layers keep while the outermost call lasts: the dropout masks of a sequence.
         self.kept: dict[Any, Any] = {}
+        #: The inputs of the trace that the calls belong to.
+        self.feeds: list[Any] = []
         self._outer: CallContext | None = None
 
     def __enter__(self) -> Self:

@@ -213,9 +213,15 @@ class Tracing:
         return function, (function, out)
 
     def _inference(
-        self, x: Any, shapes: Sequence[Sequence[Any]] | None = None
+        self,
+        x: Any,
+        shapes: Sequence[Sequence[Any]] | None = None,
+        context: CallContext | None = None,
     ) -> tuple[_core.Function, Any, Scope]:
-        """The graph of a prediction for these inner sizes, or for all that inputs leave open."""
+        """The graph of a prediction for these inner sizes, or for all that inputs leave open.
+
+        `context` is told of the layers that are called, and of the inputs in `feeds`.
+        """
         sizes = Pattern(self._input_sizes(x)).shapes if shapes is None else shapes
         feeds: list[Tensor] = []
 
@@ -225,7 +231,8 @@ class Tracing:
             return feed
 
         inputs = tree.map_structure(stand_in, x)
-        with Scope(training=False) as scope, CallContext(False):
+        with Scope(training=False) as scope, context or CallContext(False) as calls:
+            calls.feeds = feeds
             out = self.predict_step(pack(inputs))
         return _core.Function(feeds, tree.flatten(out), scope.updates()), out, scope
 

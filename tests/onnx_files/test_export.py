@@ -1,0 +1,348 @@
+"""`model.export("m.onnx")`: ONNX Runtime gives what `predict` gives, for every layer and model."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx", reason="needs the `onnx` extra", minversion="1.16")
+pytest.importorskip("onnxruntime", reason="needs onnxruntime to compare with")
+
+import onnx
+import onnxruntime as ort
+
+import fastnn
+from fastnn import layers as L, ops
+from fastnn.onnx import to_proto
+
+NEWEST = min(onnx.defs.onnx_opset_version(), 23)
+rng = np.random.default_rng(0)
+
+
+def floats(*shape):
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def session(proto):
+    return ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
+
+
+def check(model, *xs, opset=None, **more):
+    """ONNX Runtime's results are those of `predict` to 1e-5, and so are their shapes."""
+    proto = to_proto(model, opset, **more)
+    onnx.checker.check_model(proto, full_check=True)
+    given = list(xs) if len(xs) > 1 else xs[0]
+    want = model.predict(given, verbose=0)
+    want = list(want) if isinstance(want, list | tuple) else [want]
+    run = session(proto)
+    got = run.run(None, {i.name: x for i, x in zip(run.get_inputs(), xs, strict=True)})
+    assert len(got) == len(want)
+    for a, b in zip(want, got, strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5)
+    return proto
+
+
+def randomised(model):
+    """The model with weights that hide nothing: no zeros and ones."""
+    model.set_weights([rng.uniform(0.2, 1.2, w.shape).astype(w.dtype) for w in model.get_weights()])
+    return model
+
+
+#: Layers by class name, each with shapes of its inputs; None is an open size.
+CASES = {
+    "Activation": [(L.Activation("relu6"), (4,))],
+    "ActivityRegularization": [(L.ActivityRegularization(0.1), (4,))],
+    "AlphaDropout": [(L.AlphaDropout(0.5), (4,))],
+    "BatchNormalization": [
+        (L.BatchNormalization(), (4,)), (L.BatchNormalization(axis=1), (3, 4)),
+    ],
+    "Cropping1D": [(L.Cropping1D(1), (5, 3)), (L.Cropping1D((1, 2)), (None, 3))],
+    "Cropping2D": [(L.Cropping2D(1), (5, 6, 3)), (L.Cropping2D(1), (None, None, 3))],
+    "Dense": [(L.Dense(3), (4,)), (L.Dense(3, "tanh", use_bias=False), (None, 4))],
+    "Dropout": [(L.Dropout(0.5), (4,))],
+    "ELU": [(L.ELU(0.7), (4,))],
+    "Flatten": [(L.Flatten(), (3, 4)), (L.Flatten(), (None, 4))],
+    "GaussianDropout": [(L.GaussianDropout(0.3), (4,))],
+    "GaussianNoise": [(L.GaussianNoise(0.3), (4,))],
+    "GroupNormalization": [(L.GroupNormalization(2), (6, 4)), (L.GroupNormalization(-1), (6, 4))],
+    "Bidirectional": [(L.Bidirectional(L.LSTM(3, return_sequences=True)), (None, 4))],
+    "GRU": [
+        (L.GRU(3), (5, 4)), (L.GRU(3, return_sequences=True, go_backwards=True), (None, 4)),
+        (L.GRU(3, reset_after=False), (None, 4)), (L.GRU(3, unroll=True), (5, 4)),
+    ],
+    "Identity": [(L.Identity(), (3,))],
+    "Lambda": [(L.Lambda(lambda x: ops.exp(x) - 1.0), (3,))],
+    "LSTM": [
+        (L.LSTM(3), (5, 4)), (L.LSTM(3, return_sequences=True), (None, 4)),
+        (L.LSTM(3, activation="relu", go_backwards=True), (None, 4)),
+    ],
+    "LayerNormalization": [
+        (L.LayerNormalization(), (4,)), (L.LayerNormalization(axis=[1, 2]), (4, 3)),
+    ],
+    "LeakyReLU": [(L.LeakyReLU(), (3,))],
+    "Masking": [(L.Masking(), (4, 3))],
+    "Normalization": [(L.Normalization(mean=1.0, variance=2.0), (3,))],
+    "PReLU": [(L.PReLU(), (3,)), (L.PReLU(shared_axes=[1]), (5, 3))],
+    "Permute": [(L.Permute((2, 1)), (3, 4)), (L.Permute((2, 1)), (None, 4))],
+    "RMSNormalization": [(L.RMSNormalization(), (4,))],
+    "RNN": [(L.RNN([L.LSTMCell(3), L.GRUCell(2)]), (None, 4))],
+    "ReLU": [(L.ReLU(max_value=1.0, threshold=0.2, negative_slope=0.1), (4,)), (L.ReLU(), (4,))],
+    "RepeatVector": [(L.RepeatVector(3), (4,))],
+    "Rescaling": [(L.Rescaling(2.0, 0.1), (3,))],
+    "Reshape": [(L.Reshape((2, -1)), (6,)), (L.Reshape((-1, 2)), (None, 4))],
+    "SimpleRNN": [(L.SimpleRNN(3), (5, 4)), (L.SimpleRNN(3, return_sequences=True), (None, 4))],
+    "Softmax": [(L.Softmax(), (4,)), (L.Softmax(axis=1), (3, 4))],
+    "SpatialDropout1D": [(L.SpatialDropout1D(0.2), (4, 3))],
+    "SpatialDropout2D": [(L.SpatialDropout2D(0.2), (4, 3, 2))],
+    "TimeDistributed": [(L.TimeDistributed(L.Dense(2)), (5, 4))],
+    "UnitNormalization": [(L.UnitNormalization(), (4,))],
+    "UpSampling1D": [(L.UpSampling1D(2), (4, 3)), (L.UpSampling1D(3), (None, 3))],
+    "UpSampling2D": [
+        (L.UpSampling2D(2), (4, 3, 2)),
+        (L.UpSampling2D((2, 3), interpolation="bilinear"), (4, 3, 2)),
+    ],
+    "ZeroPadding1D": [(L.ZeroPadding1D(2), (4, 3)), (L.ZeroPadding1D((1, 2)), (None, 3))],
+    "ZeroPadding2D": [(L.ZeroPadding2D(2), (4, 3, 2)), (L.ZeroPadding2D(1), (None, None, 2))],
+}  # fmt: skip
+#: Layers of two inputs, and what takes the place of data or of further layers.
+MERGING = [L.Add, L.Average, L.Concatenate, L.Maximum, L.Minimum, L.Multiply, L.Subtract]
+ELSEWHERE = {"Dot", "Embedding", "Input", "InputLayer", "InputSpec", "Layer", "Wrapper"}
+#: Cells, which are exported within `RNN`.
+CELLS = {"GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"}
+
+
+def test_every_layer_is_exported_here():
+    """A new layer needs a case above."""
+    classes = {n for n in L.__all__ if n[0].isupper()}
+    elsewhere = {cls.__name__ for cls in MERGING} | ELSEWHERE | CELLS
+    assert classes <= set(CASES) | elsewhere, classes - set(CASES) - elsewhere
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_layer_gives_in_onnx_runtime_what_it_gives_here(name):
+    for layer, shape in CASES[name]:
+        model = randomised(fastnn.Sequential([fastnn.Input(shape), layer]))
+        sizes = [6 if d is None else d for d in shape]
+        proto = check(model, floats(3, *sizes))
+        dims = proto.graph.input[0].type.tensor_type.shape.dim
+        assert dims[0].dim_param == "batch"
+        for d, wanted in zip(dims[1:], shape, strict=True):
+            assert bool(d.dim_param) == (wanted is None)
+
+
+@pytest.mark.parametrize("opset", range(17, NEWEST + 1))
+def test_every_opset_from_17_on_says_the_same(opset):
+    model = fastnn.Sequential([
+        fastnn.Input((None, 4)), L.Dense(5, "gelu"), L.LayerNormalization(), L.Dense(4, "mish"),
+        L.Lambda(lambda x: ops.sum(x, axis=-1, keepdims=True) + ops.max(x, axis=1, keepdims=True)),
+        L.Lambda(lambda x: ops.logsumexp(x, axis=-1) + ops.min(x, axis=-1) * ops.prod(x, axis=-1)),
+    ])  # fmt: skip
+    proto = check(model, floats(2, 3, 4), opset=opset)
+    assert proto.opset_import[0].version == opset
+
+
+@pytest.mark.parametrize("layer", MERGING)
+def test_layers_of_two_inputs(layer):
+    a, b = fastnn.Input((4,), name="a"), fastnn.Input((4,), name="b")
+    check(fastnn.Model([a, b], layer()([a, b])), floats(3, 4), floats(3, 4))
+
+
+def test_dot_products_and_embeddings():
+    a, b = fastnn.Input((4,)), fastnn.Input((4,))
+    check(fastnn.Model([a, b], L.Dot(1)([a, b])), floats(3, 4), floats(3, 4))
+    check(fastnn.Model([a, b], L.Dot(1, normalize=True)([a, b])), floats(3, 4), floats(3, 4))
+    ids = fastnn.Input((None,), dtype="int32")
+    words = rng.integers(0, 7, (3, 5)).astype(np.int32)
+    check(fastnn.Model(ids, L.Embedding(7, 2)(ids)), words)
+    masked = L.Embedding(7, 2, mask_zero=True)(ids)
+    check(fastnn.Model(ids, masked), words)
+
+
+ACTIVATIONS = [
+    "celu", "elu", "exponential", "gelu", "glu", "hard_shrink", "hard_sigmoid", "hard_silu",
+    "hard_tanh", "leaky_relu", "linear", "log_sigmoid", "log_softmax", "mish", "relu", "relu6",
+    "selu", "sigmoid", "silu", "soft_shrink", "softmax", "softplus", "softsign", "sparse_plus",
+    "sparse_sigmoid", "squareplus", "tanh", "tanh_shrink",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("opset", [17, 20])
+def test_activations(opset):
+    x = fastnn.Input((6,))
+    outputs = [L.Activation(name, name=f"of_{name}")(x) for name in ACTIVATIONS]
+    data = np.concatenate([5 * floats(6, 6), np.zeros((1, 6), np.float32)])
+    check(fastnn.Model(x, outputs), data, opset=opset)
+
+
+# ---- ops -----------------------------------------------------------------------------------------
+
+#: Functions of a (batch, 4, 6) tensor; the comments in `rows` say what is not plain about them.
+FUNCTIONS = {
+    "cumsum": lambda x: ops.cumsum(x, axis=1), "flip": lambda x: ops.flip(x, axis=-1),
+    "roll": lambda x: ops.roll(x, 2, axis=1), "sort": lambda x: ops.sort(x, axis=1),
+    "argsort": lambda x: ops.argsort(x, axis=-1), "top_k": lambda x: ops.top_k(x, 3)[0],
+    "top_k places": lambda x: ops.top_k(x, 3)[1], "argmax": lambda x: ops.argmax(x, axis=1),
+    "argmin": lambda x: ops.argmin(x, axis=-1, keepdims=True), "tile": lambda x: ops.tile(
+        x, [1, 2, 3]), "repeat": lambda x: ops.repeat(x, 3, axis=1),
+    "std": lambda x: ops.std(x, axis=[1, 2], keepdims=True), "var": lambda x: ops.var(x, axis=1),
+    "any": lambda x: ops.any(x > 1.0, axis=-1), "all": lambda x: ops.all(x > -1.0, axis=1),
+    "floor_divide": lambda x: ops.floor_divide(x, 0.3), "mod": lambda x: ops.mod(x, -0.7),
+    "whole numbers": lambda x: ops.mod(ops.floor_divide(ops.cast(10 * x, "int32"), -3), 4),
+    "expm1": lambda x: ops.expm1(1e-4 * x) * 1e4, "log1p": lambda x: ops.log1p(1e-4 * x) * 1e4,
+    "log1p of large values": lambda x: ops.log1p(ops.exp(3 * x)), "trunc": lambda x: ops.trunc(
+        3 * x), "round": lambda x: ops.round(2 * x), "where": lambda x: ops.where(x > 0, x, 2),
+    "one_hot": lambda x: ops.one_hot(ops.cast(x, "int32"), 3), "strided slice": lambda x: x[
+        :, ::-2, 1:-1], "take": lambda x: ops.take(x, np.array([[3, 0], [1, 1]]), axis=1),
+    "take_along_axis": lambda x: ops.take_along_axis(x, ops.argsort(x, axis=1), axis=1),
+    "einsum": lambda x: ops.einsum("bij,bkj->bik", x, x), "matmul": lambda x: ops.matmul(
+        ops.transpose(x, [0, 2, 1]), x), "stack": lambda x: ops.stack([x, 2 * x], axis=1),
+    "pad": lambda x: ops.pad(x, [[0, 0], [1, 2], [0, 1]], constant_values=3.0),
+    "outer batch": lambda x: x - ops.mean(x, axis=0, keepdims=True), "tril": lambda x: ops.tril(x),
+    "slice_update": lambda x: ops.slice_update(x, [0, 1, 2], x[:, :2, :2]),
+    "size": lambda x: x / ops.cast(ops.size(x), "float32"), "is_nan": lambda x: ops.isfinite(x / 0),
+    "integers": lambda x: ops.cast(x * 3, "int32") * 2 + ops.iota(6),
+    "positions": lambda x: x + ops.cast(ops.arange(x.shape[1]), "float32")[:, None],
+    "scatter": lambda x: ops.segment_sum(x[0], np.array([0, 1, 0, 2]), 3),
+    "bfloat16": lambda x: ops.cast(ops.cast(x, "float16"), "float32"),
+    "not equal": lambda x: ops.logical_xor(ops.not_equal(ops.round(x), 0), x > 0),
+    "arctan": lambda x: ops.arctan(x) + ops.sin(x) * ops.cos(x), "rsqrt": lambda x: ops.rsqrt(
+        ops.square(x) + 0.1), "erf": lambda x: ops.erf(x), "logsumexp": lambda x: ops.logsumexp(
+        100 * x, axis=-1), "broadcast": lambda x: ops.broadcast_to(x[:, :1], ops.shape(x)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.parametrize("is_open", [False, True])
+def test_rows(name, is_open):
+    is_open &= name != "scatter"  # the segments are numbered for 4 rows
+    x = fastnn.Input((None if is_open else 4, 6))
+    model = fastnn.Model(x, L.Lambda(FUNCTIONS[name])(x))
+    data = floats(3, 4, 6)
+    proto = to_proto(model)
+    run = session(proto)
+    want = np.asarray(FUNCTIONS[name](fastnn.tensor(data)))
+    got = run.run(None, {run.get_inputs()[0].name: data})[0]
+    assert got.shape == want.shape
+    assert got.dtype == want.dtype
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
+
+
+def test_loops_are_scans():
+    class Rounds(L.Layer):
+        def call(self, x):
+            t = ops.transpose(x, [1, 0, 2])
+            start = ops.zeros_like(t[0])
+            carry, y = ops.scan(lambda c, v: (c * 0.5 + ops.tanh(v), c + v * 2), start, t)
+            _, back = ops.scan(lambda c, v: (c * 0.5 + v, c + v * 2), start, t, reverse=True)
+            more = ops.fori_loop(0, 40, lambda i, a: a * 0.9 + 1.0, carry)
+            return ops.transpose(y + back, [1, 0, 2]) + more[:, None]
+
+    for length in (None, 30):
+        model = fastnn.Sequential([fastnn.Input((length, 4)), Rounds()])
+        proto = check(model, floats(3, length or 7, 4))
+        assert "Scan" in {n.op_type for n in proto.graph.node}
+
+
+# ---- models --------------------------------------------------------------------------------------
+
+
+def test_several_inputs_and_outputs_keep_their_names(tmp_path):
+    a, b = fastnn.Input((4,), name="left"), fastnn.Input((None, 3), name="right")
+    h = L.Dense(3, name="first")(a)
+    y = L.Concatenate(name="joined")([h, L.Lambda(lambda x: ops.max(x, axis=1))(b)])
+    proto = check(fastnn.Model([a, b], [h, y]), floats(5, 4), floats(5, 2, 3))
+    assert [i.name for i in proto.graph.input] == ["left", "right"]
+    assert [o.name for o in proto.graph.output] == ["first", "joined"]
+    assert {"first/kernel", "first/bias"} <= {i.name for i in proto.graph.initializer}
+
+
+class Small(fastnn.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = L.Dense(3)
+
+    def call(self, x):
+        if isinstance(x, dict):
+            return {"y": self.dense(x["u"]) + self.dense(x["v"]), "z": x["u"]}
+        return ops.tanh(self.dense(x))
+
+
+def test_subclassed_models():
+    model = Small()
+    model(floats(2, 4))
+    proto = check(model, floats(5, 4))
+    assert [i.name for i in proto.graph.input] == ["input"]
+    model = Small()
+    u, v = floats(5, 4), floats(5, 4)
+    want = model({"u": u, "v": v})
+    run = session(to_proto(model))
+    got = dict(zip(["y", "z"], run.run(None, {"u": u, "v": v}), strict=True))
+    for name in got:
+        np.testing.assert_allclose(got[name], want[name].numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_a_signature_fixes_sizes_and_builds_models():
+    model = Small()
+    spec = fastnn.InputSpec(shape=(None, 4), dtype="float32")
+    check(model, floats(2, 4), input_signature=[spec])
+    proto = to_proto(model, input_signature=[(1, 4)])
+    assert proto.graph.input[0].type.tensor_type.shape.dim[0].dim_value == 1
+    with pytest.raises(fastnn.ShapeError, match="hint:"):
+        to_proto(fastnn.Sequential([fastnn.Input((3,)), L.Dense(1)]), input_signature=[(1, 4)])
+
+
+def test_training_state_is_left_out_and_unchanged(tmp_path):
+    model = fastnn.Sequential([fastnn.Input((4,)), L.Dense(3), L.BatchNormalization(), L.Dense(1)])
+    model.compile("adam", "mse")
+    model.fit(floats(32, 4), floats(32, 1), epochs=2, verbose=0)
+    before = model.get_weights()
+    model.export(tmp_path / "m.onnx")
+    for a, b in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)
+    proto = onnx.load(tmp_path / "m.onnx")
+    assert len(proto.graph.initializer) < 20
+    check(model, floats(3, 4))
+
+
+# ---- refusals ------------------------------------------------------------------------------------
+
+
+class Noisy(L.Layer):
+    def call(self, x):
+        return x + fastnn.random.normal((4,))
+
+
+def test_what_onnx_lacks_is_named_with_its_layer():
+    model = fastnn.Sequential([fastnn.Input((4,)), L.Dense(4), Noisy(name="noise")], name="m")
+    with pytest.raises(fastnn.DataError, match=r"layer 'm/noise' \(Noisy\) uses .*random_normal"):
+        to_proto(model)
+
+
+def test_what_cannot_be_exported_says_so(tmp_path):
+    with pytest.raises(ValueError, match=r"not built(.|\n)*hint:"):
+        fastnn.Sequential([L.Dense(1)]).export(tmp_path / "m.onnx")
+    model = fastnn.Sequential([fastnn.Input((3,)), L.Dense(1)])
+    for bad in (16, 99, "18", True, 18.5):
+        with pytest.raises(ValueError, match="opset_version"):
+            model.export(tmp_path / "m.onnx", opset_version=bad)
+    with pytest.raises(ValueError, match=r"'m\.pb'(.|\n)*hint:"):
+        model.export("m.pb")
+    with pytest.raises((ValueError, NotImplementedError), match="tf_saved_model"):
+        model.export(tmp_path / "m", format="tf_saved_model")
+    with pytest.raises(TypeError, match="opset"):
+        model.export(tmp_path / "m.onnx", opset=17)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_keras_names_of_arguments(tmp_path, capsys):
+    model = fastnn.Sequential([fastnn.Input((3,)), L.Dense(1)])
+    model.export(str(tmp_path / "model"), format="onnx", verbose=True, opset_version=17)
+    assert onnx.load(tmp_path / "model").opset_import[0].version == 17
+    assert "model" in capsys.readouterr().out
+
+
+def test_an_export_replaces_a_file_whole(tmp_path):
+    path = tmp_path / "m.onnx"
+    path.write_bytes(b"old")
+    with pytest.raises(fastnn.DataError):
+        fastnn.Sequential([fastnn.Input((4,)), Noisy()]).export(path)
+    assert path.read_bytes() == b"old"
