@@ -204,6 +204,7 @@ from fastnn.tensorflow.namespaces import math as math
 from fastnn.tensorflow.namespaces import nn as nn
 from fastnn.tracing.symbolic import KerasTensor as KerasTensor
 from fastnn.tracing.variables import Variable as Variable
+from fastnn.training.many import fit_many as fit_many
 from fastnn.transforms import grad as grad
 from fastnn.transforms import jit as jit
 from fastnn.transforms import value_and_grad as value_and_grad
@@ -255,6 +256,7 @@ __all__ = [
     "evaluate_stability",
     "exit_strategy",
     "files",
+    "fit_many",
     "get_num_threads",
     "grad",
     "gradients",

@@ -64,7 +64,8 @@ CORE = {
     "gradients": "_core", "DataError": "errors", "DeviceError": "errors",
     "FastnnError": "errors", "FormatError": "errors", "InternalError": "errors",
     "ShapeError": "errors", "TraceError": "errors", "Ensemble": "ensemble",
-    "Predictor": "serving", "Stability": "stability", "evaluate_stability": "stability",
+    "Predictor": "serving", "fit_many": "training.many",
+    "Stability": "stability", "evaluate_stability": "stability",
 }  # fmt: skip
 
 

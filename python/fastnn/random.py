@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import random as _python_random
 from collections.abc import Iterator, Sequence
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from typing import Any
 
 import numpy as np
@@ -101,6 +101,15 @@ def seed_scope(seed: int) -> Iterator[None]:
         yield
     finally:
         _scoped.reset(token)
+
+
+def seed_context(seed: int) -> Context:
+    """A copy of the caller's context in which draws are seeded, to be handed to another thread."""
+    stream = _Stream()
+    stream.source.seed(_checked(seed))
+    context = copy_context()
+    context.run(_scoped.set, stream)
+    return context
 
 
 def _checked(seed: Any) -> int:

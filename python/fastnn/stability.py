@@ -1,6 +1,6 @@
 """How much a model's quality depends on its seed and on the rows it is trained on.
 
-Depends on NumPy, `models`, `random` and `display`; estimators of scikit-learn are served by what
+Depends on NumPy, `models`, `training` and `display`; estimators of scikit-learn are served by what
 they have.
 """
 
@@ -14,13 +14,13 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import random
 from fastnn.base import tree
 from fastnn.base.arguments import as_number, is_whole, verbosity
 from fastnn.base.messages import print_msg
 from fastnn.data.arrays import as_arrays, is_sparse, unmasked
 from fastnn.display.progress import Progbar, format_value
 from fastnn.models import Model
+from fastnn.training.many import Seeded, checked_workers, side_by_side
 
 __all__ = ["Stability", "evaluate_stability"]
 
@@ -104,6 +104,7 @@ def evaluate_stability(
     folds: int = 5,
     sample_weight: Any = None,
     verbose: Any = "auto",
+    workers: int | None = None,
     **fit: Any,
 ) -> Stability:
     """Trains and tests on every fold under every seed; says how far the metrics scatter.
@@ -124,6 +125,8 @@ def evaluate_stability(
         folds: How many parts the rows are cut into; each is tested on once a seed.
         sample_weight: A weight per row, for training and testing.
         verbose: 0 is silent, 1 shows progress and prints the result, 2 prints a line a run.
+        workers: How many models train at the same time, one core each; None: as many as the core
+            uses threads. Estimators run one after another.
         **fit: Further arguments of the model's `fit`, such as `epochs`.
 
     Returns:
@@ -160,29 +163,37 @@ def evaluate_stability(
         )
     runs: dict[str, list[float]] = {}
     rises: dict[str, bool | None] = {}
-    total, done = len(chosen) * count, 0
-    bar = Progbar(total, unit_name="run") if level == 1 else None
-    for seed in chosen:
-        for number, (train, test) in enumerate(rows.cut(count, seed)):
-            start = time.perf_counter()
-            with random.seed_scope(_mixed(seed, number)):
-                values, up = _run(build, rows, train, test, _mixed(seed, number), fit)
-            if runs and values.keys() != runs.keys():
-                raise ValueError(
-                    f"build gave a model with the metrics {sorted(values)}, before it had "
-                    f"{sorted(runs)}\n  hint: build the same model each time"
-                )
-            for name, value in values.items():
-                runs.setdefault(name, []).append(value)
-            rises.update(up)
-            done += 1
-            if bar is not None:
-                bar.update(done, list(values.items()))
-            elif level == 2:
-                text = " - ".join(f"{k}: {format_value(v)}" for k, v in values.items())
-                print_msg(
-                    f"seed {seed}, fold {number}: {text} ({time.perf_counter() - start:.1f}s)"
-                )
+    cuts = [(seed, n, *cut) for seed in chosen for n, cut in enumerate(rows.cut(count, seed))]
+    bar = Progbar(len(cuts), unit_name="run") if level == 1 else None
+
+    def make(at: int) -> Seeded:
+        return Seeded(_mixed(cuts[at][0], cuts[at][1]), build)
+
+    def work(at: int, run: Seeded) -> tuple[Any, Any, float]:
+        seed, number, train, test = cuts[at]
+        start = time.perf_counter()
+        values, up = run(_run, run.made, rows, train, test, _mixed(seed, number), fit)
+        return values, up, time.perf_counter() - start
+
+    first = make(0)
+    # Estimators may draw from NumPy's own source, whose order threads would change.
+    several = checked_workers(workers) if isinstance(first.made, Model) else 1
+    found_by_run = side_by_side(len(cuts), lambda at: make(at) if at else first, work, several)
+    for at, (values, up, seconds) in enumerate(found_by_run):
+        seed, number = cuts[at][:2]
+        if runs and values.keys() != runs.keys():
+            raise ValueError(
+                f"build gave a model with the metrics {sorted(values)}, before it had "
+                f"{sorted(runs)}\n  hint: build the same model each time"
+            )
+        for name, value in values.items():
+            runs.setdefault(name, []).append(value)
+        rises.update(up)
+        if bar is not None:
+            bar.update(at + 1, list(values.items()))
+        elif level == 2:
+            text = " - ".join(f"{k}: {format_value(v)}" for k, v in values.items())
+            print_msg(f"seed {seed}, fold {number}: {text} ({seconds:.1f}s)")
     spreads = {
         name: _spread(np.array(v).reshape(len(chosen), count), rises[name], chosen, count)
         for name, v in runs.items()
@@ -264,7 +275,7 @@ class _Rows:
 
 
 def _run(
-    build: Callable[[], Any],
+    made: Any,
     rows: _Rows,
     train: Array,
     test: Array,
@@ -272,7 +283,6 @@ def _run(
     fit: dict[str, Any],
 ) -> tuple[dict[str, float], dict[str, bool | None]]:
     """The metrics of one run, and which of them shall rise; None where that is not known."""
-    made = build()
     x, y, weights = rows.pick(train)
     x_test, y_test, w_test = rows.pick(test)
     if isinstance(made, Model):

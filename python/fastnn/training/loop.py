@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import threading
 import time
 import warnings
 from collections.abc import Callable
@@ -217,9 +218,7 @@ class Fit:
                         count,
                         seed=model._shuffle_seed if self.shuffle else None,
                         first_epoch=epoch,
-                        heartbeat=self._heartbeat(program)
-                        if report is not None and report.bar
-                        else None,
+                        heartbeat=self._heartbeat(program),
                         on_batch=on_batch,
                     )
             except BaseException:
@@ -286,13 +285,17 @@ class Fit:
             return bool((epoch + 1) % freq == 0)
         return bool(epoch + 1 in freq)
 
-    def _heartbeat(self, program: Program) -> Callable[..., Any]:
-        report = self.report
+    def _heartbeat(self, program: Program) -> Callable[..., Any] | None:
+        """What is called now and then: shows a bar, and hears `stop_training` of other threads."""
+        model, report = self.model, self.report
+        shows = report is not None and report.bar
+        if not shows and threading.current_thread() is threading.main_thread():
+            return None
 
         def beat(epoch: int, batch: int, steps: int, values: Any) -> bool:
-            if report is not None and values is not None:
+            if shows and values is not None:
                 report.during(epoch, batch, dict(zip(program.names, values, strict=True)))
-            return False
+            return bool(model.stop_training)
 
         return beat
 
