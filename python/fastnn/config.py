@@ -304,7 +304,7 @@ def set_accuracy_by_loss(flag: bool) -> None:
 
 
 def are_targets_checked() -> bool:
-    """Whether categorical losses want targets that add up to 1.
+    """Whether losses and metrics refuse targets that they are not for.
 
     Returns:
         True unless set.
@@ -317,16 +317,19 @@ def are_targets_checked() -> bool:
 
 
 def set_target_checks(flag: bool) -> None:
-    """Chooses whether categorical losses want targets that add up to 1, or take any numbers as
-    Keras does.
+    """Chooses whether losses and metrics refuse targets that they are not for, or take any numbers
+    as Keras does.
 
-    With True `categorical_crossentropy` and `categorical_focal_crossentropy` want rows that add up
-    to 1: one-hot, smoothed or mixed. Rows of one value besides zeros, such as a one-hot row times a
-    weight or an advantage, pass as well, and so do rows of zeros with the sample weight 0 and, as
-    padding, among labels per time step.
+    With True categorical losses and metrics want rows that add up to 1: one-hot, smoothed or mixed.
+    Rows of one value besides zeros, such as a one-hot row times a weight or an advantage, pass as
+    well, and so do rows of zeros as padding among labels per time step. Binary losses want labels
+    from 0 to 1, counts of hits (`Precision`, `AUC`, ...) 0 and 1, hinge losses -1 and 1 or 0 and 1,
+    `poisson` and `mean_squared_logarithmic_error` no negative numbers; metrics by thresholds from 0
+    to 1 want such predictions. Rows of sample weight 0 may hold anything. Class numbers are looked
+    at in any case by losses.
 
     Args:
-        flag: False for Keras's loss of rows of several labels.
+        flag: False for Keras's results of any targets.
 
     Example:
         >>> fastnn.config.set_target_checks(True)

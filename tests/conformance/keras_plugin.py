@@ -66,5 +66,7 @@ def _clean(request: Any) -> Any:
     if "get_keras_mask" in inspect.getsource(request.module):
         keras_shim.open_masks()
     keras_shim.know_classes(request.module)
+    # Keras tests the formulas of its losses on targets that they are not for, such as a mask of 2.
+    keras_shim.config.set_target_checks("losses" not in request.node.nodeid)
     yield
     keras_shim.finish_test()

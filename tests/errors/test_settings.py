@@ -159,7 +159,7 @@ def test_a_trained_model_with_numpy_settings_is_saved_and_copied(tmp_path):
         ),
         losses.Huber(delta=np.float32(1)), metrics=[metrics.TopKCategoricalAccuracy(k=np.int64(1))],
     )  # fmt: skip
-    made.fit(X, Y[:, None], verbose=0)
+    made.fit(X, np.ones((len(X), 1)), verbose=0)
     for file in ("m.safetensors", "m.keras"):
         made.save(tmp_path / file)
         again = K.models.load_model(tmp_path / file)

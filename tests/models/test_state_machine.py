@@ -95,7 +95,7 @@ BAD_CALLS = {
     "missing": lambda m, x, y: fastnn.load_model("nowhere/missing.safetensors"),
     "weights file": lambda m, x, y: m.load_weights("nowhere/missing.safetensors"),
     "folder": lambda m, x, y: m.save("nowhere/else/model.safetensors"),
-    "suffix": lambda m, x, y: m.save("model.h5"),
+    "suffix": lambda m, x, y: m.save("model.pickle"),
     "layer": lambda m, x, y: m.get_layer("no such layer"),
     "layer index": lambda m, x, y: m.get_layer(index=99),
     "attribute": lambda m, x, y: m.predcit(x),

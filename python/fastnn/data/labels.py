@@ -1,4 +1,5 @@
-"""Class numbers and binary labels: checks that hold wherever labels enter, and weights by class.
+"""Class numbers, shares and labels in a range: checks that hold wherever labels enter, and weights
+by class.
 
 Depends on NumPy, `arguments`, `errors`.
 """
@@ -17,8 +18,9 @@ from fastnn.config import are_targets_checked
 from fastnn.errors import DataError
 
 __all__ = [
-    "check_binary", "check_class_numbers", "check_class_weight", "check_one_hot",
-    "class_weights", "known_values",
+    "ABOUT", "RANGES", "check_class_numbers", "check_class_weight", "check_one_hot",
+    "check_probabilities", "check_range", "check_whole", "class_weights", "in_range",
+    "known_values",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -43,22 +45,26 @@ def _place(bad: Any) -> Any:
 
 
 def check_class_numbers(
-    labels: Array, classes: int | None, what: str = "y", who: str = "the model", ignore: Any = None
+    labels: Array,
+    classes: int | None,
+    what: str = "y",
+    who: str = "the model",
+    ignore: Any = None,
+    weights: Any = None,
 ) -> None:
-    """DataError when labels are no whole numbers from 0 to `classes` - 1, or `ignore`."""
+    """DataError when labels are no whole numbers from 0 to `classes` - 1, or `ignore`.
+
+    Rows of weight 0 may hold anything but fractions.
+    """
     if classes is None or not labels.size:
         return
-    if labels.dtype.kind == "f" and (odd := labels != np.rint(labels)).any():
-        place = _place(odd)
-        raise DataError(
-            f"{what} holds {labels[place]} at position {place}, wanted whole class numbers "
-            f"0…{classes - 1}\n  hint: for regression use loss='mse' and Dense(1)"
-        )
+    check_whole(labels, what, f" 0…{classes - 1}")
     if ignore is None and labels.min() >= 0 and labels.max() < classes:
         return
     bad = (labels < 0) | (labels >= classes)
     if ignore is not None:
         bad &= labels != ignore
+    bad = _but_weightless(bad, weights)
     if not bad.any():
         return
     place, low, high = _place(bad), labels[bad].min(), labels[bad].max()
@@ -73,28 +79,124 @@ def check_class_numbers(
     )
 
 
-def check_binary(labels: Array, who: str, what: str = "y") -> None:
-    """DataError when labels or probabilities lie outside 0 to 1."""
-    if not labels.size or (labels.min() >= 0 and labels.max() <= 1):
+#: Kinds of targets that are numbers in a range: its ends, what it is called, and what may be meant
+#: where one lies below or above.
+_RANGES: dict[str, tuple[float, float, str, str, str]] = {
+    "binary": (
+        0.0, 1.0, "labels from 0 to 1", "for labels -1 and 1 use loss='hinge', or (y + 1) / 2",
+        "for class numbers use loss='sparse_categorical_crossentropy' and one unit a class",
+    ),
+    "unit": (
+        0.0, 1.0, "values from 0 to 1", "for labels -1 and 1 give (y + 1) / 2",
+        "divide masks and shares by their largest value, and give class numbers as one-hot rows",
+    ),
+    "yes_no": (
+        0.0, 1.0, "labels 0 and 1", "for labels -1 and 1 give (y + 1) / 2",
+        "for class numbers give y == class, or one-hot rows",
+    ),
+    "sign": (
+        -1.0, 1.0, "labels -1 and 1, or 0 and 1", "labels are -1 and 1",
+        "for class numbers use loss='categorical_hinge' and one-hot rows",
+    ),
+    "count": (
+        0.0, math.inf, "numbers of 0 or more", "shift or clip y, or use loss='mse'", "",
+    ),
+}  # fmt: skip
+RANGES = tuple(_RANGES)
+
+
+def in_range(kind: str, labels: Any, both: Any, either: Any) -> Any:
+    """Where labels of a kind in `RANGES` lie as they must: with NumPy's or a trace's and, or."""
+    low, high = _RANGES[kind][:2]
+    if kind == "yes_no":
+        return either(labels == low, labels == high)
+    return both(labels >= low, labels <= high)
+
+
+def check_range(kind: str, labels: Array, who: str, what: str = "y", weights: Any = None) -> None:
+    """DataError when labels of a kind in `RANGES` lie outside it, but in rows of weight 0."""
+    low, high, wanted, below, above = _RANGES[kind]
+    if not labels.size or not are_targets_checked():
         return
-    bad = ~((labels >= 0) & (labels <= 1))
+    if labels.min() >= low and labels.max() <= high and (
+        kind != "yes_no" or labels.dtype.kind in "biu"
+    ):  # fmt: skip
+        return
+    bad = ~in_range(kind, labels, np.logical_and, np.logical_or)
+    # NaN times a weight of 0 is NaN, so it is told here.
+    bad = _but_weightless(bad, weights) | np.isnan(labels)
+    if not bad.any():
+        return
     place = _place(bad)
-    hint = (
-        "for labels -1 and 1 use loss='hinge', or (y + 1) / 2" if labels.min() < 0
-        else "for class numbers use loss='sparse_categorical_crossentropy' and one unit a class"
-    )  # fmt: skip
+    worst = labels[bad]
+    hint = below if (worst < low).any() else above
+    if kind == "yes_no" and not ((worst < low) | (worst > high)).any():
+        hint = "round soft labels: y > 0.5"
+    if np.isnan(worst).any():
+        hint = "drop rows without a label, or give them sample_weight 0 and the label 0"
     raise DataError(
-        f"{what} holds {labels[place]} at position {place} ({int(bad.sum())} such values), "
-        f"{who} wants labels from 0 to 1\n  hint: {hint}"
+        f"{what} holds {labels[place]:.6g} at position {place} ({int(bad.sum())} such values), "
+        f"{who} wants {wanted}\n  hint: {hint}{SWITCH}"
     )
 
 
+#: How a hint ends where the switch lets targets pass as Keras does.
+SWITCH = "; fastnn.config.set_target_checks(False) takes any numbers"
+
+
+def check_probabilities(scores: Array, who: str, what: str = "y_pred", hint: str = "") -> None:
+    """DataError when predictions that shall be probabilities lie outside 0 to 1."""
+    # A softmax or a sum of shares may pass 1 by what float32 rounds.
+    if not scores.size or not are_targets_checked() or (
+        scores.min() >= -1e-5 and scores.max() <= 1.0 + 1e-5
+    ):  # fmt: skip
+        return
+    bad = (scores < -1e-5) | (scores > 1.0 + 1e-5)
+    if not bad.any():
+        return  # NaN shows by itself
+    place = _place(bad)
+    raise DataError(
+        f"{what} holds {scores[place]:.6g} at position {place} ({int(bad.sum())} such values), "
+        f"{who} wants probabilities from 0 to 1\n"
+        f"  hint: {hint or 'from_logits=True for logits'}{SWITCH}"
+    )
+
+
+def check_whole(labels: Array, what: str, range_: str = "") -> None:
+    """DataError when class numbers have fractions."""
+    if labels.dtype.kind == "f" and (odd := labels != np.rint(labels)).any():
+        place = _place(odd)
+        raise DataError(
+            f"{what} holds {labels[place]:.6g} at position {place}, wanted whole class numbers"
+            f"{range_}\n  hint: for regression use loss='mse' and Dense(1)"
+        )
+
+
+def _but_weightless(bad: Any, weights: Any) -> Any:
+    """`bad` without what a weight of 0 leaves out, where weights are said one per row of it."""
+    if weights is None or not bad.any():
+        return bad
+    weights = np.asarray(weights)
+    while weights.ndim > bad.ndim and weights.shape[-1] == 1:
+        weights = weights[..., 0]
+    if weights.ndim > bad.ndim:
+        return bad
+    full = weights.reshape(weights.shape + (1,) * (bad.ndim - weights.ndim))
+    if all(m in (1, n) for m, n in zip(full.shape, bad.shape, strict=True)):
+        return bad & (full != 0)
+    return bad
+
+
 #: How far a row of shares may be from 1 in all: shares are often given with two digits.
-_ABOUT = 0.05
+ABOUT = 0.05
 
 
 def check_one_hot(
-    labels: Array, what: str = "y", weights: Array | None = None, axis: int = -1
+    labels: Array,
+    what: str = "y",
+    weights: Any = None,
+    axis: int = -1,
+    who: str = "a categorical loss",
 ) -> None:
     """DataError when rows along `axis` are no shares of one label that add up to 1.
 
@@ -104,20 +206,14 @@ def check_one_hot(
     if not labels.size or not labels.ndim or not are_targets_checked():
         return
     sums = labels.sum(axis, dtype=np.float64)
-    if labels.min() >= 0 and (np.abs(sums - 1.0) <= _ABOUT).all():
+    if labels.min() >= 0 and (np.abs(sums - 1.0) <= ABOUT).all():
         return
     counts = np.count_nonzero(labels, axis)
     single, empty = counts == 1, counts == 0
-    bad = ~single & ((np.abs(sums - 1.0) > _ABOUT) | (labels < 0).any(axis))
-    if labels.ndim > 2 or (single & (np.abs(sums - 1.0) > _ABOUT)).any():
+    bad = ~single & ((np.abs(sums - 1.0) > ABOUT) | (labels < 0).any(axis))
+    if labels.ndim > 2 or (single & (np.abs(sums - 1.0) > ABOUT)).any():
         bad &= ~empty
-    if weights is not None:
-        while weights.ndim > bad.ndim and weights.shape[-1] == 1:
-            weights = weights[..., 0]
-        if weights.ndim <= bad.ndim:
-            full = weights.reshape(weights.shape + (1,) * (bad.ndim - weights.ndim))
-            if all(m in (1, n) for m, n in zip(full.shape, bad.shape, strict=True)):
-                bad &= full != 0
+    bad = _but_weightless(bad, weights)
     if not bad.any():
         return
     place = _place(bad)
@@ -140,8 +236,8 @@ def check_one_hot(
         )
     raise DataError(
         f"{what} of shape {labels.shape} {fault} at position {place} ({int(bad.sum())} such rows): "
-        f"{shown}, a categorical loss wants one-hot rows or probabilities that add up to 1\n"
-        f"  hint: {hint}; fastnn.config.set_target_checks(False) takes any numbers"
+        f"{shown}, {who} wants one-hot rows or probabilities that add up to 1\n"
+        f"  hint: {hint}{SWITCH}"
     )
 
 

@@ -12,13 +12,9 @@ from fastnn.losses.base import (
 from fastnn.losses.checks import (
     check_alike as check_alike,
     check_sparse as check_sparse,
-    labels_are_checked as labels_are_checked,
     squeeze_or_expand_to_same_rank as squeeze_or_expand_to_same_rank,
 )
 from fastnn.losses.classification import (
-    BINARY as BINARY,
-    BY_NUMBER as BY_NUMBER,
-    ONE_HOT as ONE_HOT,
     binary_crossentropy,
     binary_focal_crossentropy,
     categorical_crossentropy,

@@ -10,14 +10,9 @@ from typing import Any
 
 from fastnn import ops
 from fastnn.config import snake_case as _snake, unique_name
-from fastnn.data.labels import known_values
 from fastnn.dtype_policies import computing_dtype
-from fastnn.losses.checks import (
-    check_known_one_hot,
-    labels_are_checked,
-    squeeze_or_expand_to_same_rank,
-)
-from fastnn.losses.classification import ONE_HOT
+from fastnn.losses.checks import squeeze_or_expand_to_same_rank
+from fastnn.losses.targets import guarded, labels_are_checked, targets_of
 from fastnn.serialization.encoding import Configurable, to_config
 from fastnn.tracing.call_context import current_call
 
@@ -191,13 +186,17 @@ class LossFunctionWrapper(Loss):
         return self.fn(y_true, y_pred, **self._fn_kwargs)
 
     def _measure(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
-        if self.fn not in ONE_HOT:
-            return super()._measure(y_true, y_pred, sample_weight, mask)
-        # Here and not in the function, which does not know the weights.
+        values = self._checked(y_true, y_pred, sample_weight, mask)
+        return reduce_weighted(values, sample_weight, mask, self.reduction)
+
+    def _checked(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
+        """The losses of targets that are checked: here, as the function does not know weights."""
+        targets = targets_of(self)
+        if targets is None:
+            return self.call(y_true, y_pred)
         with labels_are_checked(True):
-            value = super()._measure(y_true, y_pred, sample_weight, mask)
-        check_known_one_hot(y_true, self._fn_kwargs.get("axis", -1), known_values(sample_weight))
-        return value
+            values = self.call(y_true, y_pred)
+        return guarded(targets, values, y_true, y_pred, sample_weight, mask)
 
     def get_config(self) -> dict[str, Any]:
         """Name, reduction and the function's settings."""

@@ -1,31 +1,21 @@
-"""Shapes and labels that losses and metrics are given. Depends on `ops`, `labels`."""
+"""Shapes that losses and metrics are given. Depends on `ops`."""
 
 from __future__ import annotations
 
-import contextlib
-import math
-import threading
-from collections.abc import Callable, Iterator
 from typing import Any
 
-from fastnn import _core, ops
-from fastnn.data.labels import check_binary, check_class_numbers, check_one_hot, known_values
+from fastnn import ops
 from fastnn.errors import ShapeError
 from fastnn.tracing.symbolic import known_size
 
 __all__ = [
     "check_alike",
-    "check_known_binary",
-    "check_known_one_hot",
     "check_same_shape",
     "check_sparse",
     "class_numbers",
     "float_pair",
-    "labels_are_checked",
     "squeeze_or_expand_to_same_rank",
 ]
-
-_c = _core.ops
 
 
 def squeeze_or_expand_to_same_rank(x1: Any, x2: Any, expand_rank_1: bool = True) -> tuple[Any, Any]:
@@ -80,20 +70,6 @@ def _agree(m: Any, n: Any, stretched: bool) -> bool:
     return m is None or n is None or m == n or (stretched and 1 in (m, n))
 
 
-def check_known_binary(y_true: Any, who: str) -> None:
-    """DataError for labels outside 0 to 1, where they are known."""
-    known = known_values(y_true)
-    if known is not None:
-        check_binary(known, who)
-
-
-def check_known_one_hot(y_true: Any, axis: int, weights: Any = None) -> None:
-    """DataError for rows that are no shares of one label, where they are known."""
-    known = None if getattr(_local, "checked", False) else known_values(y_true)
-    if known is not None:
-        check_one_hot(known, "y", weights, axis)
-
-
 def _shape_hint(a: tuple[Any, ...], b: tuple[Any, ...]) -> str:
     if len(a) < len(b) or (a and a[-1] == 1):
         return (
@@ -107,40 +83,10 @@ def _shape_hint(a: tuple[Any, ...], b: tuple[Any, ...]) -> str:
     return f"give y the shape {b}"
 
 
-_local = threading.local()
-
-
-@contextlib.contextmanager
-def labels_are_checked(checked: bool) -> Iterator[None]:
-    """While a training step is traced whose labels are checked before each run."""
-    before = getattr(_local, "checked", False)
-    _local.checked = checked
-    try:
-        yield
-    finally:
-        _local.checked = before
-
-
-def class_numbers(
-    y_true: Any, y_pred: Any, axis: int = -1, ignore: int | None = None
-) -> tuple[Any, Callable[[Any], Any]]:
-    """Class numbers of shape (…), and what to do with the losses of numbers outside the classes.
-
-    Numbers that are known are checked: DataError. Inside a trace of the caller's, where they are
-    not, the loss of a number outside becomes NaN instead of passing for a good one.
-    """
-    classes, known = y_pred.shape[axis], known_values(y_true)
-    if known is not None:
-        check_class_numbers(known, classes, "y", "y_pred", ignore)
+def class_numbers(y_true: Any, y_pred: Any) -> Any:
+    """Class numbers of shape (…), of (…) or (…, 1)."""
     y = ops.cast(y_true, "int32")
-    if ops.ndim(y) == ops.ndim(y_pred) and y.shape[-1] == 1:
-        y = ops.squeeze(y, -1)
-    if known is not None or classes is None or getattr(_local, "checked", False):
-        return y, lambda values: values
-    inside = ops.logical_and(y >= 0, y < classes)
-    if ignore is not None:
-        inside = ops.logical_or(inside, ops.equal(y, ignore))
-    return y, lambda values: _c.where(inside, values, math.nan)
+    return ops.squeeze(y, -1) if ops.ndim(y) == ops.ndim(y_pred) and y.shape[-1] == 1 else y
 
 
 def check_sparse(y_true: Any, y_pred: Any, who: str = "sparse_categorical_crossentropy") -> None:

@@ -10,19 +10,15 @@ from fastnn import _core, ops
 from fastnn.config import epsilon
 from fastnn.losses.checks import (
     _check_shapes,
-    check_known_binary,
-    check_known_one_hot,
     check_sparse,
     class_numbers,
     float_pair,
 )
+from fastnn.losses.targets import wants
 from fastnn.tracing.call_context import current_call
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
-    "BINARY",
-    "BY_NUMBER",
-    "ONE_HOT",
     "binary_crossentropy",
     "binary_focal_crossentropy",
     "categorical_crossentropy",
@@ -39,6 +35,7 @@ _c = _core.ops
 
 
 @keras_op
+@wants("binary")
 def binary_crossentropy(
     y_true: Any,
     y_pred: Any,
@@ -67,13 +64,13 @@ def binary_crossentropy(
         array([0.6931], dtype=float32)
     """
     y_true, y_pred = float_pair(y_true, y_pred, alike=True)
-    check_known_binary(y_true, "binary_crossentropy")
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
     return ops.mean(ops.binary_crossentropy(y_true, y_pred, from_logits), axis=axis)
 
 
 @keras_op
+@wants("share")
 def categorical_crossentropy(
     y_true: Any,
     y_pred: Any,
@@ -108,7 +105,6 @@ def categorical_crossentropy(
             stacklevel=2,
         )
     _check_shapes(y_true, y_pred, alike=True)
-    check_known_one_hot(y_true, axis)
     if label_smoothing:
         classes = y_pred.shape[axis]
         y_true = y_true * (1.0 - label_smoothing) + label_smoothing / classes
@@ -116,6 +112,7 @@ def categorical_crossentropy(
 
 
 @keras_op
+@wants("number")
 def sparse_categorical_crossentropy(
     y_true: Any,
     y_pred: Any,
@@ -144,20 +141,21 @@ def sparse_categorical_crossentropy(
         array([0.6931], dtype=float32)
     """
     y_pred = ops.convert_to_tensor(y_pred, "float32")
-    y_true, marked = class_numbers(y_true, y_pred, axis, ignore_class)
+    y_true = class_numbers(y_true, y_pred)
     check_sparse(y_true, y_pred)
     if ignore_class is None:
-        return marked(ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits, axis))
+        return ops.sparse_categorical_crossentropy(y_true, y_pred, from_logits, axis)
     keep = ops.not_equal(y_true, ignore_class)
     safe = _c.where(keep, y_true, ops.zeros_like(y_true))
     values = ops.sparse_categorical_crossentropy(safe, y_pred, from_logits, axis)
     context = current_call()
     if context is not None:
         context.set_mask(y_pred, keep)
-    return marked(_c.where(keep, values, 0.0))
+    return _c.where(keep, values, 0.0)
 
 
 @keras_op
+@wants("binary")
 def binary_focal_crossentropy(
     y_true: Any,
     y_pred: Any,
@@ -189,7 +187,6 @@ def binary_focal_crossentropy(
         array([0.1733], dtype=float32)
     """
     y_true, y_pred = float_pair(y_true, y_pred)
-    check_known_binary(y_true, "binary_focal_crossentropy")
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + 0.5 * label_smoothing
     if from_logits:
@@ -203,6 +200,7 @@ def binary_focal_crossentropy(
 
 
 @keras_op
+@wants("share")
 def categorical_focal_crossentropy(
     y_true: Any,
     y_pred: Any,
@@ -234,7 +232,6 @@ def categorical_focal_crossentropy(
     y_true = ops.convert_to_tensor(y_true, "float32")
     y_pred = ops.convert_to_tensor(y_pred, "float32")
     _check_shapes(y_true, y_pred)
-    check_known_one_hot(y_true, axis)
     if label_smoothing:
         y_true = y_true * (1.0 - label_smoothing) + label_smoothing / y_pred.shape[axis]
     if from_logits:
@@ -246,6 +243,7 @@ def categorical_focal_crossentropy(
 
 
 @keras_op
+@wants("unit")
 def dice(y_true: Any, y_pred: Any, axis: Any = None) -> Any:
     """1 - 2|y p| / (|y| + |p|).
 
@@ -268,6 +266,7 @@ def dice(y_true: Any, y_pred: Any, axis: Any = None) -> Any:
 
 
 @keras_op
+@wants("unit")
 def tversky(
     y_true: Any, y_pred: Any, alpha: float = 0.5, beta: float = 0.5, axis: Any = None
 ) -> Any:
@@ -298,6 +297,7 @@ def tversky(
 
 
 @keras_op
+@wants("number")
 def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float) -> Any:
     """(1 - p[y]^q) / q, robust to wrong labels. Source: Zhang & Sabuncu 2018.
 
@@ -317,11 +317,12 @@ def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float) ->
     if not 0 < q < 1:
         raise ValueError(f"q is {q}, wanted above 0 and below 1\n  hint: q=0.5")
     y_pred = ops.convert_to_tensor(y_pred, "float32")
-    y_true, marked = class_numbers(y_true, y_pred)
+    y_true = class_numbers(y_true, y_pred)
     p = ops.sum(ops.one_hot(y_true, y_pred.shape[-1]) * y_pred, axis=-1)
-    return marked((1.0 - _c.power(p, float(q))) / q)
+    return (1.0 - _c.power(p, float(q))) / q
 
 
+@wants("whole")
 def circle(
     y_true: Any,
     y_pred: Any,
@@ -375,6 +376,7 @@ def circle(
 
 
 @keras_op
+@wants("number")
 def nll(y_true: Any, y_pred: Any) -> Any:
     """-p[y] for log-probabilities p, as PyTorch's NLLLoss.
 
@@ -390,13 +392,5 @@ def nll(y_true: Any, y_pred: Any) -> Any:
         array([0.6931], dtype=float32)
     """
     y_pred = ops.convert_to_tensor(y_pred, "float32")
-    y_true, marked = class_numbers(y_true, y_pred)
-    return marked(-ops.sum(ops.one_hot(y_true, y_pred.shape[-1]) * y_pred, axis=-1))
-
-
-#: Functions whose y holds numbers of the classes that the last axis of p counts.
-BY_NUMBER = (sparse_categorical_crossentropy, categorical_generalized_cross_entropy, nll)
-#: Functions whose y holds labels or probabilities from 0 to 1.
-BINARY = (binary_crossentropy, binary_focal_crossentropy)
-#: Functions whose y holds shares of one label, that is one-hot rows or probabilities.
-ONE_HOT = (categorical_crossentropy, categorical_focal_crossentropy)
+    y_true = class_numbers(y_true, y_pred)
+    return -ops.sum(ops.one_hot(y_true, y_pred.shape[-1]) * y_pred, axis=-1)

@@ -388,7 +388,7 @@ class Circle(LossFunctionWrapper):
         return self.fn(y_true, y_pred, **self._fn_kwargs)
 
     def _measure(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
-        values = self.call(y_true, y_pred)
+        values = self._checked(y_true, y_pred, sample_weight, mask)
         return reduce_weighted(values, sample_weight, values > 0.0, self.reduction)
 
 
@@ -439,7 +439,7 @@ class SparseCategoricalCrossentropy(LossFunctionWrapper):
         return self.fn(y_true, y_pred, **self._fn_kwargs)
 
     def _measure(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
-        values = self.call(y_true, y_pred)
+        values = self._checked(y_true, y_pred, sample_weight, mask)
         if self.ignore_class is not None:
             flat = ops.cast(y_true, "int32")
             if ops.ndim(flat) == ops.ndim(y_pred):

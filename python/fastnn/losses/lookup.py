@@ -8,7 +8,7 @@ from typing import Any
 from fastnn.losses import classification, classification_classes, regression, regression_classes
 from fastnn.losses.base import LossFunctionWrapper
 from fastnn.losses.checks import check_same_shape
-from fastnn.losses.classification import BY_NUMBER, binary_crossentropy, circle
+from fastnn.losses.classification import binary_crossentropy
 from fastnn.losses.regression import (
     cosine_similarity,
     huber,
@@ -19,6 +19,7 @@ from fastnn.losses.regression import (
     mean_squared_error,
     mean_squared_logarithmic_error,
 )
+from fastnn.losses.targets import targets_of
 from fastnn.serialization.custom_objects import custom_object_scope
 from fastnn.serialization.encoding import to_config
 from fastnn.serialization.registry import Registry
@@ -63,7 +64,8 @@ def check_targets(loss: Any, y_true: Any, y_pred: Any) -> None:
     Called by itself a loss may, as in Keras; in training it is a mistake that nobody sees.
     """
     fn = getattr(loss, "fn", None)
-    if fn not in FUNCTIONS or fn in BY_NUMBER or fn is circle:
+    wanted = targets_of(loss)
+    if fn not in FUNCTIONS or (wanted is not None and wanted.kind in ("number", "whole")):
         return
     a, b = tuple(y_true.shape), tuple(y_pred.shape)
     if len(a) == len(b) + 1 and a[-1] == 1:

@@ -7,6 +7,7 @@ from typing import Any
 from fastnn import _core, ops
 from fastnn.config import epsilon
 from fastnn.losses.checks import float_pair
+from fastnn.losses.targets import wants
 from fastnn.ops.linalg import scale_of_squares
 from fastnn.tracing.symbolic import keras_op
 
@@ -89,6 +90,7 @@ def mean_absolute_percentage_error(y_true: Any, y_pred: Any) -> Any:
 
 
 @keras_op
+@wants("count")
 def mean_squared_logarithmic_error(y_true: Any, y_pred: Any) -> Any:
     """mean((log(1 + y) - log(1 + p))²) over the last axis, values cut at 1e-7.
 
@@ -179,6 +181,7 @@ def log_cosh(y_true: Any, y_pred: Any) -> Any:
 
 
 @keras_op
+@wants("sign")
 def hinge(y_true: Any, y_pred: Any) -> Any:
     """mean(max(1 - y p, 0)); labels 0 and 1 are read as -1 and 1.
 
@@ -198,6 +201,7 @@ def hinge(y_true: Any, y_pred: Any) -> Any:
 
 
 @keras_op
+@wants("sign")
 def squared_hinge(y_true: Any, y_pred: Any) -> Any:
     """mean(max(1 - y p, 0)²); labels 0 and 1 are read as -1 and 1.
 
@@ -223,6 +227,7 @@ def _signed(y: Any) -> Any:
 
 
 @keras_op
+@wants("unit")
 def categorical_hinge(y_true: Any, y_pred: Any) -> Any:
     """max(1 + best wrong score - right score, 0).
 
@@ -245,6 +250,7 @@ def categorical_hinge(y_true: Any, y_pred: Any) -> Any:
 
 
 @keras_op
+@wants("unit")
 def kl_divergence(y_true: Any, y_pred: Any) -> Any:
     """sum(y log(y / p)) over the last axis, both cut to [1e-7, 1].
 
@@ -266,6 +272,7 @@ def kl_divergence(y_true: Any, y_pred: Any) -> Any:
 
 
 @keras_op
+@wants("count")
 def poisson(y_true: Any, y_pred: Any) -> Any:
     """mean(p - y log(p + 1e-7)) over the last axis.
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from fastnn import losses, ops
 from fastnn.base.absent import answer_missing
+from fastnn.metrics.accuracies import sign_accuracy
 from fastnn.metrics.base import *
 from fastnn.metrics.base import (
     BinaryAccuracy,
@@ -79,13 +80,19 @@ def check_name(name: str) -> None:
         raise unknown_name("metric", name, {k for k in known if k.islower()})
 
 
-def by_shape(name: str, y_true: Any, y_pred: Any, from_logits: bool = False) -> Metric:
-    """The accuracy or cross-entropy that fits the shapes, as Keras chooses it.
+def by_shape(
+    name: str, y_true: Any, y_pred: Any, from_logits: bool = False, targets: str | None = None
+) -> Metric:
+    """The accuracy or cross-entropy that fits the shapes, as Keras chooses it, and the loss.
 
     `from_logits` says that the outputs are logits: a binary accuracy cuts them at 0 then.
+    `targets` is the kind that the loss wants: labels that are each yes or no make several binary
+    accuracies, and labels -1 and 1 are right where the sign of the output is.
     """
     rank_true, rank_pred = ops.ndim(y_true), ops.ndim(y_pred)
-    binary = y_pred.shape[-1] == 1 if rank_pred else True
+    binary = y_pred.shape[-1] == 1 or targets in ("binary", "sign") if rank_pred else True
+    if targets == "sign" and name in ("accuracy", "acc"):
+        return MeanMetricWrapper(sign_accuracy, name)
     sparse = rank_true < rank_pred or (rank_true > 0 and y_true.shape[-1] == 1)
     if name in ("accuracy", "acc"):
         kind: Any = (

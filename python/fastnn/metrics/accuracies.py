@@ -6,6 +6,7 @@ from typing import Any
 
 from fastnn import ops
 from fastnn.losses.checks import check_alike
+from fastnn.losses.targets import wants
 from fastnn.metrics.metric import MeanMetricWrapper, labels_as_numbers, pair_alike
 
 __all__ = [
@@ -42,6 +43,7 @@ def accuracy(y_true: Any, y_pred: Any) -> Any:
     return ops.cast(ops.equal(y_true, y_pred), "float32")
 
 
+@wants("binary")
 def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Any:
     """1 where y equals p > threshold, 0 elsewhere.
 
@@ -61,6 +63,13 @@ def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Any:
     return ops.cast(ops.equal(y_true, ops.cast(y_pred > threshold, "float32")), "float32")
 
 
+@wants("sign")
+def sign_accuracy(y_true: Any, y_pred: Any) -> Any:
+    """1 where y and p are both above 0 or both not, 0 elsewhere: accuracy beside a hinge loss."""
+    y_true, y_pred = pair_alike(y_true, y_pred)
+    return ops.cast(ops.equal(y_true > 0.0, y_pred > 0.0), "float32")
+
+
 def _one_hot_pair(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     """One-hot targets and scores; ShapeError when y holds something else, such as numbers."""
     y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
@@ -68,6 +77,7 @@ def _one_hot_pair(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     return y_true, y_pred
 
 
+@wants("share")
 def categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
     """1 where the largest of y and of p stand at the same place, 0 elsewhere.
 
@@ -87,6 +97,7 @@ def categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
     return ops.cast(ops.equal(ops.argmax(y_true, axis=-1), ops.argmax(y_pred, axis=-1)), "float32")
 
 
+@wants("number")
 def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
     """1 where the largest of p stands at place y, 0 elsewhere.
 
@@ -107,6 +118,7 @@ def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
     )
 
 
+@wants("share")
 def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Any:
     """1 where the class of one-hot y is among the k best of p, 0 elsewhere.
 
@@ -127,6 +139,7 @@ def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Any:
     return sparse_top_k_categorical_accuracy(ops.argmax(y_true, axis=-1), y_pred, k)
 
 
+@wants("number")
 def sparse_top_k_categorical_accuracy(
     y_true: Any, y_pred: Any, k: int = 5, from_sorted_ids: bool = False
 ) -> Any:

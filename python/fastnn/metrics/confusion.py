@@ -15,7 +15,8 @@ from fastnn import _core, ops
 from fastnn.config import epsilon, unique_name
 from fastnn.errors import ShapeError
 from fastnn.losses.checks import check_alike, squeeze_or_expand_to_same_rank
-from fastnn.metrics.metric import Metric
+from fastnn.losses.targets import Targets, out_of_range
+from fastnn.metrics.metric import Metric, nan_of_bad
 
 __all__ = [
     "AUC", "FalseNegatives", "FalsePositives", "Precision", "PrecisionAtRecall", "Recall",
@@ -67,6 +68,14 @@ class _Confusion(Metric):
     _direction = "up"
     _wanted: tuple[str, ...] = _COUNTS
     _cuts: list[float]
+    #: Whether thresholds go from 0 to 1 and scores beyond them would spoil the result.
+    _between = False
+    #: What to do about such scores.
+    _nan_hint: str | None = "end the model with a sigmoid"
+
+    @property
+    def _targets(self) -> Targets:
+        return Targets("yes_no", self.name)
 
     def _add_counts(self, *columns: int) -> None:
         for which in self._wanted:
@@ -74,7 +83,12 @@ class _Confusion(Metric):
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Counts a batch."""
-        y, p, w = self._select(*_pair(y_true, y_pred), sample_weight)
+        y, p = _pair(y_true, y_pred)
+        faults = [nan_of_bad(self, y, p, sample_weight)]
+        if self._between:
+            faults.append(out_of_range(p, self.name, self._nan_hint or ""))
+        faults = [fault for fault in faults if fault is not None]
+        y, p, w = self._select(y, p, sample_weight)
         cuts = np.asarray(self._cuts, np.float32).reshape(-1, *([1] * (ops.ndim(p) - 1)))
         hit = ops.cast(ops.expand_dims(p, axis=1) > _core.tensor(cuts), "float32")
         label = ops.expand_dims(ops.cast(ops.cast(y, "bool"), "float32"), axis=1)
@@ -88,7 +102,7 @@ class _Confusion(Metric):
             counts = parts[which][0] * parts[which][1]
             if w is not None:
                 counts = counts * ops.expand_dims(w, axis=1)
-            self._accumulate(getattr(self, which), ops.sum(counts, axis=0))
+            self._accumulate(getattr(self, which), sum(faults, ops.sum(counts, axis=0)))
 
     def _select(self, y: Any, p: Any, sample_weight: Any) -> tuple[Any, Any, Any]:
         """Labels, scores and weights to count, all in one axis."""
@@ -284,6 +298,8 @@ class Recall(_Share):
 class _BestUnder(_Confusion):
     """The best of one rate over the thresholds where another rate is high enough."""
 
+    _between = True
+
     _bound, _sought = "", ""
 
     def _start(self, value: float, num_thresholds: int, class_id: int | None) -> None:
@@ -478,6 +494,12 @@ class AUC(_Confusion):
     multi_label: bool
     num_labels: int | None
     num_thresholds: int
+
+    _nan_hint = "end the model with a sigmoid, or AUC(from_logits=True) for logits"
+
+    @property
+    def _between(self) -> bool:  # type: ignore[override]
+        return not self.from_logits
 
     def __init__(
         self,

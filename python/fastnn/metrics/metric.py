@@ -15,6 +15,7 @@ from fastnn import _core, initializers, losses, ops
 from fastnn.config import snake_case, unique_name
 from fastnn.dtype_policies import computing_dtype
 from fastnn.losses.checks import check_alike, squeeze_or_expand_to_same_rank
+from fastnn.losses.targets import guarded, labels_are_checked, targets_of
 from fastnn.serialization.encoding import Configurable, to_config
 from fastnn.tracing.call_context import current_call
 from fastnn.tracing.variables import Scope, Variable
@@ -59,6 +60,10 @@ class Metric(Configurable):
 
     #: "up" where more is better, "down" where less is: what callbacks that watch it go by.
     _direction: str | None = None
+    #: Whether targets of any kind are taken: for an accuracy by name beside a loss of numbers.
+    _any_targets = False
+    #: What to do where the value is NaN because of the predictions.
+    _nan_hint: str | None = None
     #: While values come from the caller: what `variables` do not hold is lost between calls.
     _stateless = False
 
@@ -393,7 +398,14 @@ class MeanMetricWrapper(Mean):
         mask = context.mask_of(y_pred) if context is not None else None
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)
         y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)
-        values = self._fn(y_true, y_pred, **self._fn_kwargs)
+        targets = targets_of(self)
+        if targets is None:
+            values = self._fn(y_true, y_pred, **self._fn_kwargs)
+        else:
+            # Here and not in the function, which does not know the weights.
+            with labels_are_checked(True):
+                values = self._fn(y_true, y_pred, **self._fn_kwargs)
+            values = guarded(targets, values, y_true, y_pred, sample_weight, mask)
         if mask is not None:
             keep = ops.cast(mask, "float32")
             if sample_weight is None:
@@ -418,6 +430,18 @@ def pair_alike(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     )
     check_alike(y_true, y_pred)
     return y_true, y_pred
+
+
+def nan_of_bad(metric: Metric, y_true: Any, y_pred: Any, sample_weight: Any) -> Any:
+    """DataError for targets that the metric cannot count; in a trace 0, or NaN where there are
+    some; else None.
+    """
+    targets = targets_of(metric)
+    marked = guarded(targets, _NONE, y_true, y_pred, sample_weight)
+    return None if marked is _NONE else marked
+
+
+_NONE = _core.tensor(0.0)
 
 
 def labels_as_numbers(y_true: Any, y_pred: Any) -> Any:

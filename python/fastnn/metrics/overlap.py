@@ -11,6 +11,7 @@ import numpy as np
 from fastnn import ops
 from fastnn.data.labels import check_class_numbers, known_values
 from fastnn.errors import ShapeError
+from fastnn.losses.targets import Targets, guarded
 from fastnn.metrics.metric import Metric
 from fastnn.tracing.variables import Variable
 
@@ -63,7 +64,7 @@ class _Overlap(Metric):
         if self.sparse_y_true:
             self.check_labels(y_true)
         else:
-            y_true = self._best("y_true", y_true)
+            y_true = self._best_true(y_true, sample_weight)
         if self.sparse_y_pred:
             self.check_labels(y_pred, "y_pred")
         else:
@@ -86,6 +87,17 @@ class _Overlap(Metric):
                 f"{what}, which are not in 0…{self.num_classes - 1}, such as {known[outside][0]}",
                 stacklevel=3,
             )
+
+    @property
+    def _targets(self) -> Targets | None:
+        return None if self.sparse_y_true else Targets("share", self.name, self.axis)
+
+    def _best_true(self, y_true: Any, sample_weight: Any) -> Any:
+        """Class numbers of one-hot rows; -1, which is left out, for others in a trace."""
+        best = self._best("y_true", y_true)
+        numbers = ops.cast(best, "float32")
+        checked = guarded(self._targets, numbers, y_true, y_true, sample_weight)
+        return best if checked is numbers else ops.where(ops.isnan(checked), -1, best)
 
     def _best(self, what: str, scores: Any) -> Any:
         """The class with the best score; ShapeError when there are other than `num_classes`."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from fastnn import _core, ops
 from fastnn.losses.checks import check_alike, squeeze_or_expand_to_same_rank
-from fastnn.metrics.metric import Metric
+from fastnn.losses.targets import Targets
+from fastnn.metrics.metric import Metric, nan_of_bad
 
 __all__ = [
     "F1Score", "FBetaScore", "R2Score",
@@ -90,6 +91,10 @@ class FBetaScore(Metric):
         self.average, self.beta, self.threshold = average, beta, threshold
         self._built = False
 
+    @property
+    def _targets(self) -> Targets:
+        return Targets("unit", self.name)
+
     def _build(self, y_true_shape: Any, y_pred_shape: Any) -> None:
         classes = _columns("FBetaScore", y_true_shape, y_pred_shape)
         shape = () if self.average == "micro" else (classes,)
@@ -110,6 +115,7 @@ class FBetaScore(Metric):
         if not self._built:
             self._build(y_true.shape, y_pred.shape)
         check_alike(y_true, y_pred)
+        fault = nan_of_bad(self, y_true, y_pred, sample_weight)
         if self.threshold is None:
             top = ops.max(y_pred, axis=-1, keepdims=True)
             hit = ops.logical_and(y_pred >= top, ops.abs(y_pred) > 1e-9)
@@ -126,7 +132,8 @@ class FBetaScore(Metric):
             ("false_negatives", (1.0 - p) * y_true),
             ("intermediate_weights", y_true),
         ):
-            self._accumulate(getattr(self, which), ops.sum(part * w, axis=self._axis))
+            amount = ops.sum(part * w, axis=self._axis)
+            self._accumulate(getattr(self, which), amount if fault is None else amount + fault)
 
     def result(self) -> Any:
         """The score, one per class without averaging."""

@@ -73,7 +73,7 @@ def _batch_by_batch(
                 logs = eager_step(model, train, (x, y, w))
             else:
                 program = model._program(kind, (x, y, w))
-                check_labels(model, y, w)
+                check_labels(model, y, w, program)
                 program.step(*tree.flatten(x), *tree.flatten(y), *tree.flatten(w))
         except Exception as error:
             error.add_note(f"  in batch {done + 1}")

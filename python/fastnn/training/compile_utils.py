@@ -6,6 +6,7 @@ Depends on `losses`, `metrics`.
 from __future__ import annotations
 
 import inspect
+import warnings
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,8 @@ import numpy as np
 from fastnn import losses, metrics, ops
 from fastnn.base import tree
 from fastnn.config import is_accuracy_by_loss
-from fastnn.data.labels import check_binary, check_class_numbers, check_one_hot
 from fastnn.errors import DataError, unknown_name
+from fastnn.losses.targets import Targets, classes_of, is_fed, labels_are_checked, targets_of
 
 __all__ = ["CompiledLoss", "CompiledMetrics"]
 
@@ -154,8 +155,9 @@ class CompiledLoss:
             if fn is None:
                 continue
             losses.check_targets(fn, targets[i], outputs[i])
-            known = self._classes[i] is not None and getattr(fn, "fn", None) in losses.BY_NUMBER
-            with losses.labels_are_checked(known):
+            wanted = targets_of(fn)
+            known = wanted is not None and (wanted.kind != "number" or self._classes[i] is not None)
+            with labels_are_checked(known and is_fed(targets[i], ("loss", i))):
                 value = fn(targets[i], outputs[i], shares[i])
             for tracker in self.trackers:
                 if tracker._output == i:  # type: ignore[attr-defined]
@@ -204,15 +206,27 @@ class CompiledLoss:
     def takes_numbers(self) -> bool:
         """Whether y of the single output holds class numbers."""
         given = tree.flatten(self._given) if self._chosen is None else self._chosen
-        return len(given) == 1 and getattr(given[0], "fn", None) in losses.BY_NUMBER
+        wanted = targets_of(given[0]) if len(given) == 1 else None
+        return wanted is not None and wanted.kind == "number"
+
+    def wanted(self, output: int, count: int) -> Targets | None:
+        """What the loss of an output wants as targets."""
+        given = tree.flatten(self._given) if self._chosen is None else self._chosen
+        fn = given[output] if len(given) == count else given[0] if len(given) == 1 else None
+        return targets_of(fn)
 
     def check_labels(
-        self, y: Any, names: list[str] | None, sizes: list[int | None] | None, weights: Any = None
+        self,
+        y: Any,
+        names: list[str] | None,
+        sizes: list[int | None] | None,
+        weights: Any = None,
+        fed: Any = None,
     ) -> None:
-        """DataError when labels lie outside the classes of an output, or outside 0 to 1, or add up
-        to something else than 1 where they are shares of one.
+        """DataError when labels are none that the loss of an output can take.
 
         `sizes` are those of the outputs' last axes, where they are known before the first batch.
+        `fed` holds ("loss", output) for those that get their targets as they are; None: all do.
         """
         count = len(self._classes) if self._classes is not None else len(sizes or ())
         if not count:
@@ -227,18 +241,10 @@ class CompiledLoss:
         shares = _shares_of(weights, names, count)
         for i, (fn, labels) in enumerate(zip(chosen, targets, strict=True)):
             what = "y" if count == 1 else f"y of output '{names[i]}'" if names else f"y[{i}]"
-            inner = getattr(fn, "fn", None)
-            if labels is None:
+            wanted = targets_of(fn)
+            if labels is None or wanted is None or (fed is not None and ("loss", i) not in fed):
                 continue
-            if inner in losses.BINARY:
-                check_binary(labels, inner.__name__, what)
-            elif inner in losses.ONE_HOT:
-                axis = fn._fn_kwargs.get("axis", -1)
-                check_one_hot(labels, what, shares[i], axis)
-            elif inner in losses.BY_NUMBER:
-                classes = (self._classes or sizes or [])[i]
-                ignored = getattr(fn, "ignore_class", None)
-                check_class_numbers(labels, classes, what, "the model", ignored)
+            wanted.check(labels, (self._classes or sizes or [])[i], what, shares[i])
 
 
 def _shares_of(weights: Any, names: list[str] | None, count: int) -> list[Any]:
@@ -312,6 +318,8 @@ class CompiledMetrics:
                     )
         self._given = (plain, weighted)
         self._slots: list[tuple[int, Any, bool]] | None = None
+        #: Classes that each metric counts, as `CompiledLoss._classes`.
+        self._classes: list[int | None] = []
         #: Whether the names say which of several outputs is meant.
         self.by_output = False
 
@@ -335,19 +343,35 @@ class CompiledMetrics:
         for _, m, _ in self._slots or ():
             m.reset_state()
 
-    def check_labels(self, y: Any, names: list[str] | None, weights: Any = None) -> None:
-        """DataError when labels are none that a metric can count."""
+    def check_labels(
+        self, y: Any, names: list[str] | None, weights: Any = None, fed: Any = None
+    ) -> None:
+        """DataError when labels are none that a metric can count.
+
+        `fed` holds ("metric", its place) for those that get their targets as they are; None: all
+        do.
+        """
         targets = [y.get(n) for n in names] if isinstance(y, dict) and names else tree.flatten(y)
         shares = _shares_of(weights, names, len(targets))
-        for i, metric, _ in self._slots or ():
+        for at, (i, metric, _) in enumerate(self._slots or ()):
             target: Any = targets[i] if i < len(targets) else None
-            if target is None:
+            if target is None or (fed is not None and ("metric", at) not in fed):
                 continue
             if hasattr(metric, "check_labels"):
                 metric.check_labels(target)
-            elif getattr(metric, "_fn", None) in losses.ONE_HOT:
-                what = f"y of metric '{metric.name}'"
-                check_one_hot(target, what, shares[i], metric._fn_kwargs.get("axis", -1))
+            wanted, classes = targets_of(metric), getattr(self, "_classes", [])
+            if wanted is None or at >= len(classes):
+                continue
+            try:
+                wanted.check(target, classes[at], f"y of metric '{metric.name}'", shares[i])
+            except DataError:
+                if not getattr(metric, "_any_targets", False):
+                    raise
+                warnings.warn(
+                    f"metric '{metric.name}' compares classes, and y holds other numbers: for "
+                    "regression use metrics=['mae']",
+                    stacklevel=6,
+                )
 
     def update(self, y: Any, y_pred: Any, sample_weight: Any, names: list[str] | None) -> None:
         """Takes a batch into account."""
@@ -360,10 +384,17 @@ class CompiledMetrics:
             [None] * len(outputs) if sample_weight is None
             else _by_output(sample_weight, names, len(outputs), "sample_weight")
         )  # fmt: skip
-        for i, metric, weighted in self._slots:
+        self._classes = [classes_of(outputs[i], targets_of(m)) for i, m, _ in self._slots]
+        for at, (i, metric, weighted) in enumerate(self._slots):
             try:
-                # Shares of one label were checked, with all their weights.
-                with losses.labels_are_checked(getattr(metric, "_fn", None) in losses.ONE_HOT):
+                # What a step is fed is checked before each run, with the weights of its rows.
+                wanted = targets_of(metric)
+                known = wanted is not None and (
+                    wanted.kind != "number" or self._classes[at] is not None
+                )
+                checked = known and is_fed(targets[i], ("metric", at))
+                checked |= getattr(metric, "_any_targets", False)
+                with labels_are_checked(checked):
                     metric.update_state(targets[i], outputs[i], weights[i] if weighted else None)
             except Exception as error:
                 error.add_note(f"  in metric {metric.name!r}")
@@ -380,7 +411,9 @@ class CompiledMetrics:
                 for entry in entries:
                     loss = getattr(self, "_loss", None)  # pickles of older versions have none
                     logits = loss is not None and loss.takes_logits(i, len(outputs))
-                    metric = _resolve(entry, targets[i], outputs[i], logits)
+                    wanted = None if loss is None else loss.wanted(i, len(outputs))
+                    kind = wanted.kind if wanted is not None else None
+                    metric = _resolve(entry, targets[i], outputs[i], logits, kind)
                     label = (names[i] if names else f"output_{i}") + "_"
                     label = label if len(outputs) > 1 else ""
                     twice = weighted and f"{label}{metric.name}" in taken
@@ -413,12 +446,16 @@ def _listed(value: Any) -> list[Any]:
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
-def _resolve(entry: Any, y: Any, p: Any, from_logits: bool) -> Any:
+def _resolve(entry: Any, y: Any, p: Any, from_logits: bool, kind: str | None) -> Any:
     if isinstance(entry, metrics.Metric):
         return entry
     from_logits = from_logits and is_accuracy_by_loss()
     if isinstance(entry, str) and entry.lower() in metrics.BY_SHAPE:
-        return metrics.by_shape(entry, y, p, from_logits)
+        of_loss = kind if is_accuracy_by_loss() else None
+        metric = metrics.by_shape(entry, y, p, from_logits, of_loss)
+        # Nobody said that y holds classes: neither the metric's class nor the loss.
+        metric._any_targets = kind is None
+        return metric
     if isinstance(entry, str):
         found = metrics.get(entry)
         if from_logits and type(found) is metrics.BinaryAccuracy:

@@ -67,14 +67,30 @@ def as_array_data(model: Any, x: Any, y: Any, weights: Any) -> ArrayData:
     return data
 
 
-def check_labels(model: Any, y: Any, weights: Any = None) -> None:
-    """DataError when labels lie outside the classes of the outputs, where these are known."""
+#: What a model of the user's may define anew, so that targets reach the loss as others.
+_STEPS = ("train_step", "test_step", "compute_loss", "compute_metrics")
+
+
+def check_labels(model: Any, y: Any, weights: Any = None, program: Any = None) -> None:
+    """DataError when labels are none that losses and metrics of the outputs can take.
+
+    Without the program of a step it is not known whether a step of the user's changes them first.
+    """
+    fed = None if program is None else program.fed
+    if fed is None and any(_is_own(model, name) for name in _STEPS):
+        return
     names = getattr(model, "output_names", None)
     if model._compiled_loss is not None and y is not None:
         sizes = getattr(model, "_output_sizes", None)
-        model._compiled_loss.check_labels(y, names, sizes, weights)
+        model._compiled_loss.check_labels(y, names, sizes, weights, fed)
     if model._compiled_metrics is not None and y is not None:
-        model._compiled_metrics.check_labels(y, names, weights)
+        model._compiled_metrics.check_labels(y, names, weights, fed)
+
+
+def _is_own(model: Any, name: str) -> bool:
+    """Whether a method is not the package's own."""
+    method = getattr(model, name, None)
+    return not str(getattr(method, "__module__", "")).startswith("fastnn.")
 
 
 def weigh_by_class(model: Any, y: Any, classes: Any, weights: Any) -> Any:

@@ -197,7 +197,7 @@ class Fit:
     def _run_in_core(self) -> None:
         model, data, calls, report = self.model, self.data, self.calls, self.report
         program = model._program("train", (data.x, data.y, data.weights))
-        check_labels(model, data.y, data.weights)
+        check_labels(model, data.y, data.weights, program)
         each = (
             self.validation is not None
             or bool(program.vectors)
@@ -250,6 +250,8 @@ class Fit:
             history.epoch.extend(range(epoch, epoch + len(rows)))
             for i, name in enumerate(names):
                 lists.setdefault(name, []).extend([row[i] for row in rows])
+            for row in rows:
+                program.tell_nan(row)
             if rows:
                 self.last = dict(zip(names, rows[-1], strict=True))
                 self._warn_of_nan(epoch, names, rows)
@@ -383,6 +385,14 @@ class Fit:
 
         return show
 
+    def _other_cause(self) -> str:
+        """Where targets reach the loss otherwise than they were given, they may be the cause."""
+        loss = self.model._compiled_loss
+        fed = self.model._program("train", (self.data.x, self.data.y, self.data.weights)).fed
+        if loss is None or self.data.y is None or any(who[0] == "loss" for who in fed):
+            return ""
+        return "; or a step of your own changes targets to some that the loss cannot take"
+
     def _warn_of_nan(self, epoch: int, names: list[str], rows: list[list[float]]) -> None:
         if "loss" not in names or not rows or math.isfinite(rows[-1][names.index("loss")]):
             return
@@ -400,6 +410,6 @@ class Fit:
                     break
         warnings.warn(
             f"the loss is {rows[first][at]} in epoch {epoch + first + 1}{where}. "
-            "A smaller learning rate or scaled inputs often mend it.",
+            f"A smaller learning rate or scaled inputs often mend it{self._other_cause()}.",
             stacklevel=5,
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -33,8 +34,10 @@ class Program:
     results: Any
     step: _core.Function
     vectors: list[Any]
+    #: What losses and metrics were fed as it was, so that it can be checked before a run.
+    fed: Any
 
-    __slots__ = ("loop", "metrics", "names", "reset", "results", "step", "vectors")
+    __slots__ = ("fed", "loop", "metrics", "names", "reset", "results", "step", "vectors")
 
     def __init__(
         self,
@@ -43,7 +46,9 @@ class Program:
         reset: list[Variable],
         vectors: list[Any],
         metrics: list[Any],
+        fed: Any = None,
     ) -> None:
+        self.fed = fed
         self.step, self.reset, self.vectors, self.metrics = step, reset, vectors, metrics
         self.names = sorted(values)
         self.results = _core.Function([], [values[k] for k in self.names]) if values else None
@@ -51,11 +56,26 @@ class Program:
 
     def logs(self, row: Sequence[float]) -> Logs:
         """Values by name."""
+        self.tell_nan(row)
         logs: dict[str, Any] = dict(zip(self.names, row, strict=True))
         for metric in self.vectors:
             value = metric.result()
             logs[metric.name] = value.numpy() if isinstance(value, Tensor) else value
         return logs
+
+    def tell_nan(self, row: Sequence[float]) -> None:
+        """Warns of a metric that is NaN because of predictions that it cannot count."""
+        if not any(value != value for value in row):
+            return
+        odd = {name for name, value in zip(self.names, row, strict=True) if value != value}
+        for metric in self.metrics:
+            hint = getattr(metric, "_nan_hint", None)
+            if metric.name in odd and hint is not None:
+                warnings.warn(
+                    f"metric '{metric.name}' is NaN: it counts labels 0 and 1 by predictions from "
+                    f"0 to 1, and there were others or NaN. {hint[0].upper()}{hint[1:]}.",
+                    stacklevel=7,
+                )
 
     def read(self) -> Logs:
         """The values as they are now."""

@@ -10,8 +10,10 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base import tree
+from fastnn.config import are_targets_checked
 from fastnn.data.batches import pack
 from fastnn.layers.base.layer import Layer
+from fastnn.losses.targets import feeding
 from fastnn.metrics.metric import metric_variables
 from fastnn.tracing.call_context import CallContext
 from fastnn.tracing.fingerprint import fingerprint
@@ -67,7 +69,7 @@ class Tracing:
             trained = tuple(id(v) for v in self.trainable_variables)
             names = ("optimizer", "_compiled_loss", "_compiled_metrics")
             chosen, mutable = fingerprint((), [self.__dict__.get(k) for k in names], opaque)
-            signature = (layers, trained, chosen)
+            signature = (layers, trained, chosen, are_targets_checked())
             mutable |= self._signature_at[0] < 0
         else:
             signature, mutable = fingerprint(self._every_layer(), (), opaque)
@@ -120,7 +122,10 @@ class Tracing:
 
         inputs = tuple(tree.map_structure(stand_in, part) for part in data)
         train = kind == "train"
-        with Scope(training=train) as scope, CallContext(train), batch_is_open():
+        targets = tree.flatten(inputs[1])
+        with Scope(training=train) as scope, CallContext(train), batch_is_open(), feeding(
+            targets
+        ) as fed:  # fmt: skip
             logs = (self.train_step if train else self.test_step)(pack(*inputs))
         updates = scope.updates()
         found, reset = self.metrics, metric_variables(self)
@@ -138,7 +143,7 @@ class Tracing:
                 else:
                     values[name] = keep(name, value, updates)
         step = _core.Function(feeds, [], updates)
-        return step, Program(step, values, reset, vectors, found)
+        return step, Program(step, values, reset, vectors, found, fed)
 
     def _first_pattern(self, x: Any, y: Any, w: Any) -> Pattern:
         """Open where the model's inputs are, and in targets and weights where its outputs are."""

@@ -567,7 +567,7 @@ class Trainer(Tracing):
         else:
             with keeping(self):
                 program = self._program("test", (data.x, data.y, data.weights))
-                check_labels(self, data.y, data.weights)
+                check_labels(self, data.y, data.weights, program)
                 rows = program.loop.run(data.leaves, batch_size, 1)
                 logs, done = program.logs(rows[0]), data.steps(batch_size)
         if calls is not None:
@@ -736,7 +736,7 @@ class Trainer(Tracing):
             logs = eager_step(self, kind == "train", (data.x, data.y, data.weights))
         else:
             program = self._program(kind, (data.x, data.y, data.weights))
-            check_labels(self, data.y, data.weights)
+            check_labels(self, data.y, data.weights, program)
             found = program.metrics
             for m in found:
                 m.reset_state()
