@@ -99,6 +99,16 @@ def test_a_rust_program_gives_the_classes_of_python(tmp_path):
 
 
 @pytest.mark.slow
+def test_a_search_gives_hopeless_trials_up(capsys):
+    pytest.importorskip("optuna", reason="needs the `tune` extra")
+    study = load("tune.py").main()
+    assert study.best_value > 0.93
+    assert study.user_attrs["test_accuracy"] > 0.88
+    pruned = int(re.match(r"(\d+) of 20 trials", capsys.readouterr().out)[1])
+    assert pruned >= 6
+
+
+@pytest.mark.slow
 def test_a_served_model_answers_its_client(capfd):
     pytest.importorskip("fastapi", reason="needs the `serve` extra")
     pytest.importorskip("uvicorn", reason="needs the `serve` extra")

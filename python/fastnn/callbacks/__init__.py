@@ -17,6 +17,7 @@ from fastnn.callbacks.monitoring import (
 )
 from fastnn.callbacks.recording import CSVLogger, TensorBoard
 from fastnn.callbacks.steering import LearningRateScheduler, SwapEMAWeights, TerminateOnNaN
+from fastnn.callbacks.trackers import MLflowLogger, OptunaPruning, WandbLogger
 
 __all__ = [
     "BackupAndRestore",
@@ -27,13 +28,16 @@ __all__ = [
     "History",
     "LambdaCallback",
     "LearningRateScheduler",
+    "MLflowLogger",
     "ModelCheckpoint",
     "MonitorCallback",
+    "OptunaPruning",
     "ProgbarLogger",
     "ReduceLROnPlateau",
     "SwapEMAWeights",
     "TensorBoard",
     "TerminateOnNaN",
+    "WandbLogger",
 ]  # fmt: skip
 
 answer_missing(globals())
