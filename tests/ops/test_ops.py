@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+import recurrences
 from fastnn import _core
 
 ROWS = {row.name: row for row in _core.op_table()}
@@ -71,7 +72,45 @@ SOFTMAX = [
     case((2, 3, 4), axis=1),
     case((5, 3), axis=0),
 ]
+
+
+def recurrent(gates, *operands, **attrs):
+    """Cases of a recurrent row by the letters of its operands: z for each step and gate, y for each
+    step, d what flows into y, h a state, w weights, b a bias, m the mask, f factors of the state."""
+    found = []
+    for batch, steps, units in (
+        (2, 3, 2),
+        (1, 1, 1),
+        (7, 4, 17),
+        (19, 3, 33),
+        (3, 0, 2),
+        (0, 2, 3),
+    ):
+        for lone in (False, True):
+            hidden = np.arange(batch * steps).reshape(batch, steps) % 3 != 1
+            shapes = {
+                "z": (batch, steps, gates * units),
+                "y": (batch, steps, units),
+                "d": () if lone else (batch, steps, units),
+                "h": () if lone else (batch, units),
+                "w": (units, gates * units),
+                "b": () if lone else (gates * units,),
+                "m": np.array(True) if lone else hidden,
+                "f": () if lone else (batch, gates * units),
+            }
+            found.append(case(*(shapes[o] for o in operands), **attrs))
+    return found
+
+
+GRU = [{"reverse": r, "reset_after": a} for r, a in ((False, True), (True, False), (True, True))]
+SIMPLE = [{"reverse": a > 1, "activation": a} for a in range(4)]
 CASES = {
+    "lstm": [c for r in (False, True) for c in recurrent(4, *"zwhhmf", reverse=r)],
+    "lstm_grad": [c for r in (False, True) for c in recurrent(4, *"dhhwzyhmf", reverse=r)],
+    "gru": [c for a in GRU for c in recurrent(3, *"zwbhmf", **a)],
+    "gru_grad": [c for a in GRU for c in recurrent(3, *"dhwzyymf", **a)],
+    "simple_rnn": [c for a in SIMPLE for c in recurrent(1, *"zwhmf", **a)],
+    "simple_rnn_grad": [c for a in SIMPLE for c in recurrent(1, *"dhwymf", **a)],
     "reshape": [case((3, 4), shape=(2, 6)), case((3, 4), shape=(-1,)), case((0, 4), shape=(2, 0))],
     "expand_dims": [case((3, 4), axis=(0,)), case((3, 4), axis=(1, 3))],
     "squeeze": [case((1, 3, 1), axis=(0,)), case((1, 3, 1), axis=(0, 2))],
@@ -248,7 +287,7 @@ def bfloat16(x):
 def reference(row, arrays, attrs, formula=None) -> np.ndarray:
     """The row's NumPy formula, or that of a part, in float64 (float32 would hide small steps)."""
     names = {name: default for name, _, default in row.attrs} | attrs
-    names |= {"np": np, "erf": erf, "math": math, "bfloat16": bfloat16}
+    names |= {"np": np, "erf": erf, "math": math, "bfloat16": bfloat16, **recurrences.FORMULAS}
     if names.get("dtype") == "float32":
         names["dtype"] = "float64"
     wide = widen(arrays)
@@ -272,6 +311,8 @@ def bound(row, arrays, attrs, y64) -> np.ndarray:
         inner = {"sum": terms, "mean": terms}.get(row.name) or max(arrays[0].shape[-2:], default=1)
         return (inner + 4) * EPS * weight + 1e-30
     scale = max((np.abs(a).max() for a in arrays if a.dtype == np.float32 and a.size), default=1)
+    if row.name in recurrences.FORMULAS:  # errors of early steps grow with the states
+        return 64 * EPS * (np.abs(y64).max(initial=1.0) + np.abs(y64) + scale)
     return 32 * EPS * (np.abs(y64) + max(1.0, scale)) + terms * EPS * np.abs(y64)
 
 

@@ -17,18 +17,33 @@ __all__ = ["docstring", "signature"]
 _OPERANDS = {
     "a": "A tensor, array or number.",
     "b": "A tensor, array or number that broadcasts with `a`.",
+    "before": "The states before each step, as `gru` keeps them.",
+    "bias": "Numbers added to the products with the state, or 0.",
+    "c0": "The cell before the first step, or 0.",
+    "cells": "The cells, as `lstm` keeps them.",
     "cond": "A bool tensor.",
-    "dy": "The gradient to add, a tensor.",
+    "dc": "The gradient of the last cell, or 0.",
+    "dh": "The gradient of the last state, or 0.",
+    "drop": "Factors of the state on its way into each gate, or 1.",
+    "dy": "The gradient that comes in, a tensor.",
+    "gates": "The gates, as the recurrence keeps them.",
+    "h0": "The state before the first step, or 0.",
     "indices": "Positions, an int32 tensor.",
+    "inner": "The factors of the reset gate, as `gru` keeps them.",
     "key": "An int32 tensor (4,): two numbers of the seed, a count, 0.",
     "labels": "Class numbers, an int32 tensor.",
     "logits": "Scores before softmax or sigmoid.",
+    "mask": "Truth values, (batch, steps), or True: False hides a step.",
     "part": "The tensor that is put in.",
     "start": "Where the window begins, an int32 vector with one number an axis of `axes`.",
     "target": "Labels: probabilities of the shape of `logits`.",
+    "weights": "The recurrent weights, (units, gates times units).",
     "x": "A tensor or array.",
+    "y": "The states, as the recurrence gives them.",
+    "z": "What inputs and biases give to the gates, (batch, steps, gates times units).",
 }
 _ATTRIBUTES = {
+    "activation": "0: tanh, 1: relu, 2: none, 3: sigmoid.",
     "alpha": "The value that very negative inputs approach, negated.",
     "axes": "The axes of the window.",
     "axis": "The axis or axes; None: all of them.",
@@ -43,6 +58,8 @@ _ATTRIBUTES = {
     "negative_slope": "The slope for negative inputs.",
     "rate": "The share that is dropped, from 0 to 1.",
     "repeats": "How many times along each axis.",
+    "reset_after": "Whether the reset gate acts on the candidate's product.",
+    "reverse": "Whether the last step is done first.",
     "shape": "The sizes of the result.",
     "size": "The size, a number or one that inputs leave open.",
     "sizes": "The sizes of the window.",
@@ -305,6 +322,21 @@ _EXAMPLES = {
     "to_uint8": ("fastnn.ops.to_uint8([1.7, -1]).numpy()", "array([  1, 255], dtype=uint8)"),
     "to_float": ("fastnn.ops.to_float([1, 2]).numpy()", "array([1., 2.], dtype=float32)"),
     "to_int": ("fastnn.ops.to_int([-1.0, 2.0]).numpy()", "array([-1,  2], dtype=int32)"),
+    "gru_grad": (
+        "fastnn.ops.gru_grad(1.0, 0.0, np.zeros((1, 3)), np.full((1, 1, 3), 0.5), "
+        "np.ones((1, 1, 1)), np.ones((1, 1, 1)), True, 1.0)[0].numpy()",
+        "array([[[0.125  , 0.09375, 0.375  ]]], dtype=float32)",
+    ),
+    "lstm_grad": (
+        "fastnn.ops.lstm_grad(1.0, 0.0, 0.0, np.zeros((1, 4)), np.full((1, 1, 4), 0.5), "
+        "np.zeros((1, 1, 1)), 0.0, True, 1.0)[0].numpy()",
+        "array([[[0.0625, 0.    , 0.1875, 0.    ]]], dtype=float32)",
+    ),
+    "simple_rnn_grad": (
+        "fastnn.ops.simple_rnn_grad(1.0, 0.0, np.zeros((1, 1)), np.full((1, 1, 1), 0.5), "
+        "True, 1.0)[0].numpy()",
+        "array([[[0.75]]], dtype=float32)",
+    ),
     "unslice": (
         "fastnn.ops.unslice([5.0], (3,), [1], [2], [1]).numpy()",
         "array([0., 5., 0.], dtype=float32)",

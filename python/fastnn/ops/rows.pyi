@@ -138,6 +138,12 @@ __all__ = [
     "softmax_cross_entropy",
     "sparse_softmax_cross_entropy",
     "sigmoid_cross_entropy",
+    "lstm",
+    "lstm_grad",
+    "gru",
+    "gru_grad",
+    "simple_rnn",
+    "simple_rnn_grad",
 ]
 
 def add(a: TensorLike, b: TensorLike) -> Tensor:
@@ -400,3 +406,15 @@ def sparse_softmax_cross_entropy(logits: TensorLike, labels: TensorLike) -> Tens
     """-log_softmax(logits)[label] over the last axis; labels (int32) outside 0..n are an error. (..., n), (...) -> (...)."""
 def sigmoid_cross_entropy(target: TensorLike, logits: TensorLike) -> Tensor:
     """-t ln(p) - (1 - t) ln(1 - p) with p = sigmoid(logits), elementwise, without overflow."""
+def lstm(z: TensorLike, weights: TensorLike, h0: TensorLike, c0: TensorLike, mask: TensorLike, drop: TensorLike, reverse: bool = False) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The states of an LSTM after each step (batch, steps, units), the last state, the last cell, gates, cells and the states before each step. z (batch, steps, 4 units) is what inputs and biases give to the gates input, forget, candidate, output; weights are (units, 4 units); h0, c0 (batch, units), mask (bool, batch, steps) and drop (batch, 4 units) may be scalars."""
+def lstm_grad(dy: TensorLike, dh: TensorLike, dc: TensorLike, weights: TensorLike, gates: TensorLike, cells: TensorLike, c0: TensorLike, mask: TensorLike, drop: TensorLike, reverse: bool = False) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of an LSTM by z, h0 and c0 from those of its states (batch, steps, units), last state and last cell, each of which may be a scalar, and from what lstm kept."""
+def gru(z: TensorLike, weights: TensorLike, bias: TensorLike, h0: TensorLike, mask: TensorLike, drop: TensorLike, reverse: bool = False, reset_after: bool = True) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
+    """The states of a GRU after each step (batch, steps, units), the last state, gates, the other factor of the reset gate (or, with reset_after=False, the product of both) and the states before each step. z (batch, steps, 3 units) is what inputs and biases give to the gates update, reset, candidate; weights are (units, 3 units); bias (3 units) is added to products with the state; bias, h0 (batch, units), mask (bool, batch, steps) and drop (batch, 3 units) may be scalars."""
+def gru_grad(dy: TensorLike, dh: TensorLike, weights: TensorLike, gates: TensorLike, inner: TensorLike, before: TensorLike, mask: TensorLike, drop: TensorLike, reverse: bool = False, reset_after: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of a GRU by z, by its products with the state and by h0, from those of its states (batch, steps, units) and last state, each of which may be a scalar, and from what gru kept."""
+def simple_rnn(z: TensorLike, weights: TensorLike, h0: TensorLike, mask: TensorLike, drop: TensorLike, reverse: bool = False, activation: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """The states h = f(z + h weights) after each step (batch, steps, units), the last state and the states before each step. z (batch, steps, units) is what inputs and biases give, weights are (units, units); h0 (batch, units), mask (bool, batch, steps) and drop (batch, units) may be scalars; activation 0 is tanh, 1 relu, 2 none, 3 sigmoid."""
+def simple_rnn_grad(dy: TensorLike, dh: TensorLike, weights: TensorLike, y: TensorLike, mask: TensorLike, drop: TensorLike, reverse: bool = False, activation: int = 0) -> tuple[Tensor, Tensor]:
+    """The gradients of simple_rnn by z and h0 from those of its states y (batch, steps, units) and last state, each of which may be a scalar."""

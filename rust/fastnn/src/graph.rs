@@ -438,6 +438,9 @@ pub type VjpFn = fn(g: &mut Graph, y: Id, inputs: &[Id], dy: Id) -> Vec<Option<I
 /// `dys[k]` that of part k, `None` where none flows; at least one does.
 pub type PartsVjpFn = fn(g: &mut Graph, y: Id, inputs: &[Id], dys: &[Option<Id>]) -> Vec<Option<Id>>;
 
+/// A node's results by other rows, in order: the node's own value, then its parts.
+pub type EquivalentFn = fn(g: &mut Graph, inputs: &[Id], attrs: &[Attr]) -> Result<Vec<Id>>;
+
 /// How an op is differentiated.
 #[derive(Clone, Copy)]
 pub enum Vjp {
@@ -445,6 +448,20 @@ pub enum Vjp {
     Rule(VjpFn),
     /// By this rule, from the gradients of all its results.
     Parts(PartsVjpFn),
+    /// By this rule where gradients flow into the first `results` results only, and none is wanted by
+    /// the operands in `constant`; else through other rows that give the same results.
+    Short {
+        /// The rule.
+        rule: PartsVjpFn,
+        /// How many results it takes gradients of.
+        results: usize,
+        /// Operands for which it gives none.
+        constant: &'static [usize],
+        /// The results by other rows.
+        equivalent: EquivalentFn,
+    },
+    /// Through other rows that give the same results; nothing else computes them.
+    Through(EquivalentFn),
     /// The derivative is zero (comparisons, rounding, integers).
     Zero,
     /// Through the ops it is rewritten into (composites).

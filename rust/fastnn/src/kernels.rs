@@ -10,6 +10,7 @@ pub mod gather;
 pub mod gemm;
 pub mod order;
 pub mod random;
+pub mod recurrence;
 pub mod reduce;
 pub mod softmax;
 pub mod stored;

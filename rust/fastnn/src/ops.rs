@@ -43,6 +43,7 @@ pub mod movement;
 pub mod normalize;
 pub mod order;
 pub mod random;
+pub mod recurrence;
 pub mod reduce;
 pub mod rule;
 pub mod scan;
@@ -68,6 +69,7 @@ const FAMILIES: &[&[&OpDef]] = &[
     activation::TILES,
     activation::ROWS,
     loss::ROWS,
+    recurrence::ROWS,
 ];
 
 const COUNT: usize = {

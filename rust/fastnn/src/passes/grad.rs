@@ -4,7 +4,7 @@
 mod scan;
 
 use crate::error::Result;
-use crate::graph::{Graph, Id, Kind, PART, Vjp, results};
+use crate::graph::{Attr, Graph, Id, Kind, Node, PART, Vjp, results};
 use crate::ops::build::Build;
 use crate::shape::DType;
 use std::collections::HashMap;
@@ -96,6 +96,22 @@ impl Walk {
                     let back = rule(g, id, &node.inputs, &dys);
                     self.receive_all(g, &node.inputs, back);
                 }
+                (Vjp::Short { rule, results, constant, equivalent }, _) => {
+                    dys.resize(node.op.parts.len() + 1, None);
+                    dys[0] = dy;
+                    let wanted = |&at: &usize| self.active[node.inputs[at].at()];
+                    if dys[results..].iter().any(Option::is_some) || constant.iter().any(wanted) {
+                        self.through(g, equivalent, &node, &dys, wrt)?;
+                    } else {
+                        let back = rule(g, id, &node.inputs, &dys);
+                        self.receive_all(g, &node.inputs, back);
+                    }
+                }
+                (Vjp::Through(equivalent), _) => {
+                    dys.resize(node.op.parts.len() + 1, None);
+                    dys[0] = dy;
+                    self.through(g, equivalent, &node, &dys, wrt)?;
+                }
                 (Vjp::Body, _) => {
                     dys.resize(results(node.op, &node.attrs), None);
                     dys[0] = dy;
@@ -105,18 +121,35 @@ impl Walk {
                 }
                 (Vjp::Lowered, Some(dy)) => {
                     let Kind::Lowered(rule) = node.op.kind else { continue };
-                    let from = g.nodes.len();
-                    let y = rule(g, &node.inputs, &node.attrs)?;
-                    self.spread(g, from);
-                    self.grads.resize(g.nodes.len(), None);
-                    let to = g.nodes.len();
-                    self.receive(g, y, dy);
-                    self.sweep(g, from, to, wrt)?;
+                    let equivalent = |g: &mut Graph, x: &[Id], attrs: &[Attr]| Ok(vec![rule(g, x, attrs)?]);
+                    self.through(g, equivalent, &node, &[Some(dy)], wrt)?;
                 }
                 _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Goes back through other nodes with the results of `node`, into which `dys` flow.
+    fn through(
+        &mut self,
+        g: &mut Graph,
+        equivalent: impl FnOnce(&mut Graph, &[Id], &[Attr]) -> Result<Vec<Id>>,
+        node: &Node,
+        dys: &[Option<Id>],
+        wrt: &[Id],
+    ) -> Result<()> {
+        let from = g.nodes.len();
+        let results = equivalent(g, &node.inputs, &node.attrs)?;
+        self.spread(g, from);
+        self.grads.resize(g.nodes.len(), None);
+        let to = g.nodes.len();
+        for (&result, &dy) in results.iter().zip(dys) {
+            if let Some(dy) = dy {
+                self.receive(g, result, dy);
+            }
+        }
+        self.sweep(g, from, to, wrt)
     }
 
     fn receive_all(&mut self, g: &mut Graph, inputs: &[Id], grads: Vec<Option<Id>>) {

@@ -68,6 +68,36 @@ const START: i64 = i64::MIN;
 /// Shapes of the inputs, and attributes.
 type Sample = (Vec<Vec<usize>>, Vec<Attr>);
 
+/// Operands of a recurrence with `gates` gates, by letter: z for each step and gate, y for each step,
+/// h a state, w weights, b a bias, m the mask, d drop; in full, and as scalars where that may be.
+fn recurrent(gates: usize, operands: &[&str], attrs: &[&[Attr]]) -> Vec<Sample> {
+    let mut all = vec![];
+    for (k, attrs) in attrs.iter().enumerate() {
+        for lone in [false, true] {
+            let (batch, steps, units) = (2, 3 - k.min(1), 2);
+            let shape = |&operand: &&str| match operand {
+                "z" => vec![batch, steps, gates * units],
+                "w" => vec![units, gates * units],
+                _ if lone => vec![],
+                "h" => vec![batch, units],
+                "b" => vec![gates * units],
+                "m" => vec![batch, steps],
+                "d" => vec![batch, gates * units],
+                _ => vec![batch, steps, units],
+            };
+            let mut shapes: Vec<Vec<usize>> = operands.iter().map(shape).collect();
+            // Of the arrays for each step only an incoming gradient may be a scalar.
+            if lone && operands[0] == "y" {
+                for (shape, _) in shapes.iter_mut().zip(operands).skip(1).filter(|(_, o)| **o == "y") {
+                    *shape = vec![batch, steps, units];
+                }
+            }
+            all.push((shapes, attrs.to_vec()));
+        }
+    }
+    all
+}
+
 /// Samples for rows whose inputs must fit together or whose attributes
 /// have no defaults. Rows that are neither get the shapes below.
 fn special(op: &OpDef) -> Option<Vec<Sample>> {
@@ -83,6 +113,9 @@ fn special(op: &OpDef) -> Option<Vec<Sample>> {
     let one = |dims: &[usize], attrs: &[Attr]| (vec![dims.to_vec()], attrs.to_vec());
     let b = Attr::Bool;
     let f = Attr::Float;
+    let gru_attrs: [&[Attr]; 3] = [&[b(false), b(true)], &[b(true), b(false)], &[b(false), b(false)]];
+    let simple_attrs: [&[Attr]; 3] =
+        [&[b(false), Attr::Int(0)], &[b(true), Attr::Int(2)], &[b(false), Attr::Int(3)]];
     Some(match op.name {
         "sum" | "mean" | "max" | "min" | "prod" | "any" | "all" | "variance" | "std" | "logsumexp" => {
             reductions()
@@ -212,6 +245,14 @@ fn special(op: &OpDef) -> Option<Vec<Sample>> {
             (vec![vec![2, 4], vec![2, 4]], vec![ints(&[3, 4]), Attr::Int(0)]),
             (vec![vec![2, 5, 2], vec![2, 5, 2]], vec![ints(&[2, 3, 2]), Attr::Int(1)]),
         ],
+        "lstm" => recurrent(4, &["z", "w", "h", "h", "m", "d"], &[&[b(false)], &[b(true)]]),
+        "lstm_grad" => {
+            recurrent(4, &["y", "h", "h", "w", "z", "y", "h", "m", "d"], &[&[b(false)], &[b(true)]])
+        }
+        "gru" => recurrent(3, &["z", "w", "b", "h", "m", "d"], &gru_attrs),
+        "gru_grad" => recurrent(3, &["y", "h", "w", "z", "y", "y", "m", "d"], &gru_attrs),
+        "simple_rnn" => recurrent(1, &["z", "w", "h", "m", "d"], &simple_attrs),
+        "simple_rnn_grad" => recurrent(1, &["y", "h", "w", "z", "m", "d"], &simple_attrs),
         "random_uniform" | "random_normal" => vec![(vec![vec![4]], vec![ints(&[3, 77]), Attr::Int(2)])],
         "random_integers" => {
             vec![(vec![vec![4]], vec![ints(&[3, 77]), Attr::Int(-3), Attr::Int(9), Attr::Int(2)])]
@@ -226,7 +267,7 @@ fn special(op: &OpDef) -> Option<Vec<Sample>> {
 fn dtypes(op: &OpDef, count: usize) -> Vec<DType> {
     (0..count)
         .map(|i| match (op.accept, *op.args.get(i).unwrap_or(&"")) {
-            (Accept::Truth, _) | (_, "cond") => DType::Bool,
+            (Accept::Truth, _) | (_, "cond" | "mask") => DType::Bool,
             (_, "indices" | "labels" | "key" | "start") => DType::I32,
             _ => DType::F32,
         })
@@ -290,6 +331,11 @@ pub(crate) fn lower(graph: &Graph) -> Graph {
 
 /// Gradients of the scalar `y` of a lowered graph by its input slots.
 pub(crate) fn gradients(g: &mut Graph, y: Id) -> Vec<Id> {
+    // Loops, and rows that are differentiated through loops, are left to the library.
+    if g.nodes.iter().any(|n| matches!(n.op.vjp, Vjp::Body | Vjp::Short { .. } | Vjp::Through(_))) {
+        let inputs = g.inputs.clone();
+        return fastnn::passes::grad::gradients(g, y, None, &inputs).unwrap();
+    }
     let mut grads: Vec<Option<Id>> = vec![None; y.at() + 1];
     grads[y.at()] = Some(g.scalar(1.0));
     for i in (0..=y.at()).rev() {

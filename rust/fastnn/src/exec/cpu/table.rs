@@ -9,7 +9,7 @@ use crate::kernels::Blocked;
 use crate::kernels::gemm::product::{Packed, Product};
 use crate::kernels::tile_ops::{self as tile, TileOf};
 use crate::ops::{
-    activation, compare, elementwise, index, loss, matmul, movement, normalize, order, random,
+    activation, compare, elementwise, index, loss, matmul, movement, normalize, order, random, recurrence,
     reduce as reductions, window,
 };
 use crate::sync::Slot;
@@ -90,6 +90,12 @@ const STEPS: &[(&OpDef, Step)] = &[
     (&random::RANDOM_INTEGERS, random::integers_step),
     (&random::RANDOM_PERMUTATION, random::permutation_step),
     (&loss::SPARSE_SOFTMAX_CROSS_ENTROPY, loss::sparse_step),
+    (&recurrence::LSTM, recurrence::lstm_step),
+    (&recurrence::LSTM_GRAD, recurrence::lstm_grad_step),
+    (&recurrence::GRU, recurrence::gru_step),
+    (&recurrence::GRU_GRAD, recurrence::gru_grad_step),
+    (&recurrence::SIMPLE_RNN, recurrence::simple_step),
+    (&recurrence::SIMPLE_RNN_GRAD, recurrence::simple_grad_step),
 ];
 
 type Head = fn(&[Ty], &[Attr], Ty) -> Box<dyn Blocked>;
