@@ -75,8 +75,9 @@ SOFTMAX = [
 
 
 def recurrent(gates, *operands, **attrs):
-    """Cases of a recurrent row by the letters of its operands: z for each step and gate, y for each
-    step, d what flows into y, h a state, w weights, b a bias, m the mask, f factors of the state."""
+    """Cases of a recurrent row by the letters of its operands: z for each step and gate, y for
+    each step, d what flows into y, h a state, w weights, b a bias, m the mask, f factors.
+    """
     found = []
     for batch, steps, units in (
         (2, 3, 2),
