@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core, config, ops
-from fastnn._core import Tensor
+from fastnn._core import Dim, Tensor
 from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import as_number, is_whole
 from fastnn.tracing.known_ops import enter_ops
@@ -197,7 +197,7 @@ def key_of(seed: Any) -> Any:
 
 def _shape(shape: Sequence[int | None] | int) -> list[int | None]:
     shape = as_number(shape)
-    return [shape] if isinstance(shape, int) else list(shape)
+    return [shape] if isinstance(shape, int | Dim) else list(shape)
 
 
 def normal(
@@ -396,7 +396,8 @@ def categorical(logits: Any, num_samples: int, dtype: str = "int32", seed: Any =
     return ops.argmax(ops.expand_dims(logits, axis=1) + gumbel, axis=-1)
 
 
-def permutation(n: int, seed: Any = None) -> Any:
+@keras_op
+def permutation(n: int | Dim, seed: Any = None) -> Any:
     """The numbers below `n` in random order.
 
     Args:
@@ -411,6 +412,11 @@ def permutation(n: int, seed: Any = None) -> Any:
         >>> sorted(fastnn.random.permutation(4, seed=1).numpy().tolist())
         [0, 1, 2, 3]
     """
+    if isinstance(n, Dim):
+        # By two numbers each: one of 24 bits is drawn twice too often.
+        drawn = uniform((n, 2), seed=seed)
+        order = ops.argsort(drawn[:, 1])
+        return ops.take(order, ops.argsort(ops.take(drawn[:, 0], order)))
     return _core.ops.random_permutation(key_of(seed), n=n)
 
 
@@ -456,7 +462,7 @@ def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
         [1, 2, 3]
     """
     x = ops.convert_to_tensor(x)
-    return ops.take(x, permutation(x.shape[axis], seed), axis=axis)
+    return ops.take(x, permutation(ops.shape(x)[axis], seed), axis=axis)
 
 
 @keras_op

@@ -197,3 +197,23 @@ def test_the_graph_of_a_file_leaves_open_what_the_input_does(tmp_path, kind):
     for n in (1, 5, 2):
         rows = np.ones((2, n, 3), "float32") * n
         assert (loaded.predict(rows) == model.predict(rows, verbose=0)).all()
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "keras", "h5"])
+def test_a_graph_with_arrays_of_its_own_comes_back(rng, tmp_path, suffix):
+    pytest.importorskip("h5py")
+    table = np.arange(6, dtype="float32").reshape(2, 3)
+    x = fastnn.Input((2, 3))
+    y = fastnn.ops.median(x * table, axis=-1) + fastnn.ops.convert_to_tensor(table[:, 0])
+    model = fastnn.Model(x, layers.Dense(2)(y))
+    path, data = str(tmp_path / f"m.{suffix}"), rng.normal(size=(4, 2, 3)).astype("float32")
+    model.save(path)
+    again = fastnn.models.load_model(path)
+    np.testing.assert_array_equal(again.predict(data, verbose=0), model.predict(data, verbose=0))
+    again.set_weights([w * 0 for w in again.get_weights()])
+    if suffix == "safetensors":
+        again.load_weights(path)
+        assert same(again, model)
+    other = fastnn.Sequential([fastnn.Input((2,)), layers.Dense(2, name="other")])
+    with pytest.raises(fastnn.errors.FormatError):
+        other.load_weights(path)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -335,6 +336,19 @@ def _existing(filepath: str | os.PathLike[str]) -> str:
     raise FileNotFoundError(f"no file {path!r}\n  hint: {hint}")
 
 
+def _but_constants(
+    tensors: dict[str, Any], variables: dict[str, Any], metadata: dict[str, str], path: Any
+) -> dict[str, Any]:
+    """The tensors without the arrays that stand in the graph as they are, which are no weights."""
+    left = {n for n in tensors if n not in variables and re.fullmatch(r"graph/\d+", n)}
+    if not left or "fastnn.graph" not in metadata:
+        return tensors
+    graph = _json(metadata, "fastnn.graph", path)
+    named = graph.get("constants") if isinstance(graph, dict) else None
+    own = left.intersection(n for n in named or () if isinstance(n, str))
+    return {n: t for n, t in tensors.items() if n not in own}
+
+
 def _read(filepath: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[str, str]]:
     path = _existing(filepath)
     with format_errors(path):
@@ -417,7 +431,8 @@ def load_model(
             )
         if "fastnn.build" in metadata:
             _rebuild(model, _json(metadata, "fastnn.build", filepath), path)
-    assign(named_variables(model), tensors, path, False)
+    variables = named_variables(model)
+    assign(variables, _but_constants(tensors, variables, metadata, path), path, False)
     state = _json(metadata, "fastnn.state", filepath)
     state = state if isinstance(state, dict) else {}
     seed = state.get("shuffle_seed")
@@ -488,8 +503,9 @@ def load_weights(model: Any, filepath: str | os.PathLike[str], skip_mismatch: bo
         )
     if _is_keras(path := _existing(filepath)):
         return keras_files.load_weights(model, path, skip_mismatch)
-    tensors, _ = _read(filepath)
-    assign(named_variables(model), tensors, os.fspath(filepath), skip_mismatch)
+    tensors, metadata = _read(filepath)
+    variables, path = named_variables(model), os.fspath(filepath)
+    assign(variables, _but_constants(tensors, variables, metadata, path), path, skip_mismatch)
 
 
 def save_state(

@@ -98,7 +98,8 @@ class BatchNormalization(_Affine):
     Training: (x - mean) / sqrt(variance + epsilon) * gamma + beta with mean and population variance
     of the batch, and moving = moving * momentum + batch * (1 - momentum). With `trainable = False`
     the moving averages are used always. Shapes: the output has the input's; each weight has the
-    size of `axis`. Source: Ioffe & Szegedy 2015.
+    size of `axis`. A moving variance beyond float32's range, of inputs that differ by 1e19 or more,
+    is infinite, and outputs by it are 0: rescale such inputs. Source: Ioffe & Szegedy 2015.
 
     Args:
         axis: The axis that keeps its own statistics, usually that of the features or channels.

@@ -5,6 +5,7 @@ Depends on `_core`, `shapes`.
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core
-from fastnn._core import Tensor
+from fastnn._core import Dim, Tensor
 from fastnn.base.arguments import as_number
 from fastnn.config import stored_dtype
 from fastnn.errors import ShapeError
@@ -22,8 +23,11 @@ from fastnn.ops.convert import (
     arange,
     cast,
     convert_to_tensor,
+    eye,
     known_size,
+    linspace,
     ndim,
+    ones,
     ones_like,
     shape,
     zeros,
@@ -143,9 +147,10 @@ def full_like(x: TensorLike, fill_value: TensorLike, dtype: str | None = None) -
     return _c.broadcast_to(value, shape=list(x.shape))
 
 
+@keras_op
 def logspace(
-    start: Any, stop: Any, num: int = 50, endpoint: bool = True, base: Any = 10, dtype: Any = None,
-    axis: int = 0,
+    start: Any, stop: Any, num: int | Dim = 50, endpoint: bool = True, base: Any = 10,
+    dtype: Any = None, axis: int = 0,
 ) -> Tensor:  # fmt: skip
     """`num` numbers from base**start to base**stop with even exponents.
 
@@ -165,6 +170,10 @@ def logspace(
         >>> fastnn.ops.logspace(0.0, 2.0, 3).numpy().round(3)
         array([  1.,  10., 100.], dtype=float32)
     """
+    if isinstance(num, Dim):
+        exponents = linspace(start, stop, num, endpoint, axis=axis)
+        out = _c.power(cast(base, "float32"), exponents)
+        return out if dtype is None else cast(out, dtype)
     a = np.logspace(np.asarray(start), np.asarray(stop), num, endpoint, base, axis=axis)
     return _core.tensor(a, dtype=stored_dtype(dtype) if dtype else None)
 
@@ -193,7 +202,8 @@ def geomspace(
     return _core.tensor(a, dtype=stored_dtype(dtype) if dtype else None)
 
 
-def tri(N: int, M: int | None = None, k: int = 0, dtype: str | None = None) -> Tensor:
+@keras_op
+def tri(N: int | Dim, M: int | Dim | None = None, k: int = 0, dtype: str | None = None) -> Tensor:
     """Ones on and below the k-th diagonal.
 
     Args:
@@ -210,6 +220,8 @@ def tri(N: int, M: int | None = None, k: int = 0, dtype: str | None = None) -> T
         array([[1., 0.],
                [1., 1.]], dtype=float32)
     """
+    if isinstance(N, Dim) or isinstance(M, Dim):
+        return tril(ones((N, N if M is None else M), dtype), k)
     return _core.tensor(np.tri(N, M, k, np.float32), dtype=stored_dtype(dtype) if dtype else None)
 
 
@@ -234,7 +246,7 @@ def meshgrid(*x: TensorLike, indexing: str = "xy") -> list[Tensor]:
     if indexing not in ("xy", "ij"):
         raise ValueError(f"meshgrid: indexing is {indexing!r}\n  hint: 'xy' or 'ij'")
     vectors = [reshape(v, (-1,)) for v in x]
-    sizes = [known_size("meshgrid", v, 0) for v in vectors]
+    sizes = [shape(v)[0] for v in vectors]
     order = list(range(len(vectors)))
     if indexing == "xy" and len(order) > 1:
         order[:2] = [1, 0]
@@ -329,11 +341,19 @@ def diagonal(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> 
         raise ValueError(f"diagonal: axis1 and axis2 are both {axis1}\n  hint: two axes")
     rest = [i for i in range(rank) if i not in (axis1 % rank, axis2 % rank)]
     x = transpose(x, [*rest, axis1 % rank, axis2 % rank])
-    n, m = known_size("diagonal", x, -2), known_size("diagonal", x, -1)
-    length = max(0, min(n, m - offset) if offset >= 0 else min(n + offset, m))
+    n, m = shape(x)[-2:]
+    if isinstance(n, int) and isinstance(m, int):
+        length = max(0, min(n, m - offset) if offset >= 0 else min(n + offset, m))
+    elif str(n) == str(m):
+        length = n - abs(offset)
+    else:
+        raise ShapeError(
+            f"diagonal: axes of sizes {n} and {m} have a diagonal whose length is not known\n"
+            "  hint: give both a size in Input(shape=...), or make them of one size"
+        )
     start = offset if offset >= 0 else -offset * m
     flat = reshape(x, [*shape(x)[:-2], n * m])
-    places = start + (m + 1) * np.arange(length, dtype=np.int32)
+    places = arange(length) * (m + 1) + start
     return _c.take(flat, places, axis=-1)
 
 
@@ -361,8 +381,8 @@ def diag(x: TensorLike, k: int = 0) -> Tensor:
             f"diag: got shape {x.shape}, wanted a vector or a matrix\n"
             "  hint: diagonal(x, axis1=-2, axis2=-1) for batches of matrices"
         )
-    n = known_size("diag", x, 0)
-    spread = _c.expand_dims(x, axis=[-1]) * cast(np.eye(n, dtype=np.float32), x.dtype)
+    on = eye(shape(x)[0], dtype="bool")
+    spread = _c.where(on, _c.expand_dims(x, axis=[-1]), cast(0, x.dtype))
     edge = abs(k)
     widths = [edge, 0, 0, edge] if k < 0 else [0, edge, edge, 0]
     return _c.pad(spread, widths=widths, value=0.0) if k else spread
@@ -450,8 +470,7 @@ def kron(x1: TensorLike, x2: TensorLike) -> Tensor:
     """
     a, b = convert_to_tensor(x1), convert_to_tensor(x2)
     rank = max(a.ndim, b.ndim)
-    sa = [1] * (rank - a.ndim) + [known_size("kron", a, i) for i in range(a.ndim)]
-    sb = [1] * (rank - b.ndim) + [known_size("kron", b, i) for i in range(b.ndim)]
+    sa, sb = ([1] * (rank - v.ndim) + list(shape(v)) for v in (a, b))
     wide = reshape(a, [d for n in sa for d in (n, 1)]) * reshape(b, [d for n in sb for d in (1, n)])
     return reshape(wide, [n * m for n, m in zip(sa, sb, strict=True)])
 
@@ -672,9 +691,10 @@ def array_split(
     indices_or_sections = as_number(indices_or_sections)
     if not isinstance(indices_or_sections, int):
         return split(x, indices_or_sections, axis)
-    n, k = known_size("array_split", x, axis), indices_or_sections
-    sizes = [n // k + (i < n % k) for i in range(k)]
-    return split(x, list(np.cumsum(sizes)[:-1]), axis)
+    n, k = shape(x)[axis], indices_or_sections
+    # The first n % k sections have one element more; so written, n may be open.
+    sizes = [(n + (k - 1 - i)) // k for i in range(k)]
+    return split(x, list(itertools.accumulate(sizes))[:-1], axis)
 
 
 def _cut(name: str, axis: int, doc: str) -> Callable[..., list[Tensor]]:

@@ -373,8 +373,9 @@ def arange(
     return _core.tensor(np.arange(start, stop, step), dtype=stored_dtype(dtype) if dtype else None)
 
 
+@keras_op
 def linspace(
-    start: TensorLike, stop: TensorLike, num: int = 50, endpoint: bool = True,
+    start: TensorLike, stop: TensorLike, num: int | Dim = 50, endpoint: bool = True,
     retstep: bool = False, dtype: Any = None, axis: int = 0,
 ) -> Any:  # fmt: skip
     """`num` evenly spaced values from `start` to `stop`, the last one left out by `endpoint`.
@@ -396,13 +397,34 @@ def linspace(
         array([0.  , 0.25, 0.5 , 0.75, 1.  ], dtype=float32)
     """
     a, b = (convert_to_numpy(x).astype(np.float64) for x in (start, stop))
+    if isinstance(num, Dim):
+        return _open_linspace(a, b, num, endpoint, retstep, dtype, axis)
     spaced: Any = np.linspace
     points, step = spaced(a, b, num, bool(endpoint), True, axis=axis)
     out = _core.tensor(points, dtype=stored_dtype(dtype) if dtype else None)
     return (out, step) if retstep else out
 
 
-def eye(N: int, M: int | None = None, k: int = 0, dtype: str | None = None) -> Tensor:
+def _open_linspace(
+    a: Any, b: Any, num: Dim, endpoint: bool, retstep: bool, dtype: Any, axis: int
+) -> Any:
+    """`linspace` of a size that is not known yet."""
+    a, b = np.broadcast_arrays(a, b)
+    at = axis % (a.ndim + 1)
+    first, last = (_core.tensor(np.expand_dims(v, at), dtype="float32") for v in (a, b))
+    place = _c.reshape(cast(arange(num), "float32"), shape=[1] * at + [-1] + [1] * (a.ndim - at))
+    count = cast(num - 1 if endpoint else num, "float32")
+    step = (last - first) / _c.maximum(count, 1.0)
+    out = first + place * step
+    if endpoint:  # to the last bit, but for a single value, which is the first
+        ends = _c.logical_and(_c.equal(place, count), count > 0.0)
+        out = _c.where(ends, last, out)
+    out = out if dtype is None else cast(out, dtype)
+    return (out, _c.squeeze(step, axis=[at])) if retstep else out
+
+
+@keras_op
+def eye(N: int | Dim, M: int | Dim | None = None, k: int = 0, dtype: str | None = None) -> Tensor:
     """Ones on the k-th diagonal of N rows and M columns (as many when None).
 
     Args:
@@ -419,11 +441,16 @@ def eye(N: int, M: int | None = None, k: int = 0, dtype: str | None = None) -> T
         array([[1., 0.],
                [0., 1.]], dtype=float32)
     """
+    if isinstance(N, Dim) or isinstance(M, Dim):
+        rows, columns = arange(N), arange(N if M is None else M)
+        on = _c.equal(_c.expand_dims(rows, axis=[1]) + k, _c.expand_dims(columns, axis=[0]))
+        return cast(on, dtype or "float32")
     ones = np.eye(N, M, k, dtype=np.float32)
     return _core.tensor(ones, dtype=stored_dtype(dtype) if dtype else None)
 
 
-def identity(n: int, dtype: str | None = None) -> Tensor:
+@keras_op
+def identity(n: int | Dim, dtype: str | None = None) -> Tensor:
     """The unit matrix of n rows.
 
     Args:

@@ -9,12 +9,10 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.errors import ShapeError
-from fastnn.ops.convert import Axis, TensorLike, cast, computed, ndim, shape
+from fastnn.ops.convert import Axis, TensorLike, arange, cast, computed, ndim, shape
 from fastnn.ops.order import argsort, sort
 from fastnn.ops.shapes import _axes, moveaxis, reshape, transpose
 from fastnn.tracing.symbolic import keras_op
@@ -36,19 +34,14 @@ _c = _core.ops
 METHODS = ("linear", "lower", "higher", "midpoint", "nearest")
 
 
-def _row(name: str, x: Any, axis: Axis) -> tuple[Any, list[int]]:
+def _row(x: Any, axis: Axis) -> tuple[Any, list[int]]:
     """`x` with the axes that are reduced joined as the last one, and which these were."""
     x = computed(x, "float32")
     over = sorted(a % ndim(x) for a in _axes(axis, ndim(x)))
     rest = [i for i in range(ndim(x)) if i not in over]
     sizes = [shape(x)[i] for i in over]
-    if None in sizes:
-        raise ShapeError(
-            f"{name}: axes {over} of shape {shape(x)} have no known size\n"
-            "  hint: another axis, or an input of a fixed size"
-        )
     moved = transpose(x, [*rest, *over]) if over != list(range(len(rest), ndim(x))) else x
-    flat = reshape(moved, [*(shape(x)[i] for i in rest), math.prod(d or 0 for d in sizes)])
+    flat = reshape(moved, [*(shape(x)[i] for i in rest), math.prod(sizes)])
     return flat, over
 
 
@@ -57,9 +50,9 @@ def _quantile(
 ) -> Tensor:
     if method not in METHODS:
         raise ValueError(f"{name}: method is {method!r}\n  hint: {', '.join(METHODS)}")
-    flat, over = _row(name, x, axis)
-    n = int(flat.shape[-1])
-    if n == 0:
+    flat, over = _row(x, axis)
+    n = shape(flat)[-1]
+    if isinstance(n, int) and n == 0:
         raise ShapeError(f"{name}: no elements along axes {over}\n  hint: look at the shape of x")
     ordered = sort(flat, axis=-1)
     missing = _c.is_nan(ordered)
@@ -283,11 +276,9 @@ def sparsemax(x: TensorLike, axis: int = -1) -> Tensor:
     """
     x = moveaxis(computed(x, "float32"), axis, -1)
     n = shape(x)[-1]
-    if n is None:
-        raise ShapeError(f"sparsemax: axis {axis} has no known size\n  hint: another axis")
     down = _c.flip(sort(x, axis=-1), axis=[-1])
     total = _c.cumsum(down, axis=-1)
-    rank = np.arange(1, n + 1, dtype=np.float32)
+    rank = cast(arange(1, n + 1), "float32")
     support = cast(1.0 + rank * down > total, "float32")
     size = _c.sum(support, axis=-1, keepdims=True)
     edge = (_c.sum(support * down, axis=-1, keepdims=True) - 1.0) / size

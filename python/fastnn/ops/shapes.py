@@ -280,10 +280,7 @@ def split(x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0
     indices_or_sections = as_number(indices_or_sections)
     if isinstance(indices_or_sections, int):
         if not isinstance(size, int):
-            raise ShapeError(
-                f"split: the size of axis {axis}, {size}, is not known, so it has no equal sections"
-                "\n  hint: split another axis, or give that axis a size in Input(shape=...)"
-            )
+            return _equal_parts(convert_to_tensor(x), indices_or_sections, axis % ndim(x))
         if size % indices_or_sections:
             raise ValueError(
                 f"split: {size} along axis {axis} is not a multiple of {indices_or_sections}\n"
@@ -296,6 +293,15 @@ def split(x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0
     x, at = convert_to_tensor(x), axis % ndim(x)
     head = (slice(None),) * at
     return [x[(*head, slice(a, b))] for a, b in itertools.pairwise(cuts)]
+
+
+def _equal_parts(x: Tensor, count: int, axis: int) -> list[Tensor]:
+    """Equal sections of an open axis; that there are as many is seen once its size is known."""
+    sizes = list(shape(x))
+    sizes[axis : axis + 1] = [count, sizes[axis] // count]
+    parts = _c.reshape(x, shape=sizes)
+    head = (slice(None),) * axis
+    return [parts[(*head, i)] for i in range(count)]
 
 
 @keras_op

@@ -7,6 +7,7 @@ Layout: Keras 3.15 `models/functional.py`, `saving/serialization_lib.py`.
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
 from typing import Any, NoReturn
 
@@ -390,19 +391,44 @@ class _Graph:
         if op is None or op.module != entry.get("module"):
             _fail(f"op {str(kind)[:80]!r} of module {str(entry.get('module'))[:80]!r} is not known",
                   "write the model with layers")  # fmt: skip
-        settings = {k: v for k, v in self._value(entry["config"]).items() if k in op.config}
+        config = self._value(entry["config"])
+        settings = {k: v for k, v in config.items() if k in op.config}
+        odd = [k for k in config if k not in (*op.config, *_OF_OPS) and config[k] not in _UNSAID]
+        if odd:
+            _fail(f"op {kind!r} has the setting {odd[0][:80]!r} = {config[odd[0]]!r:.80}, which "
+                  "fastnn's has not", "write the model with layers")  # fmt: skip
         named = dict(zip(op.call, args, strict=False)) | kwargs
         if op.function == "get_item":
             key = named["key"]
             outputs = named["x"][tuple(key) if isinstance(key, list) else key]
         else:
             function = known_ops()[op.function]
-            inputs = [named.pop(n) for n in op.call if n in named]
+            if not op.call:  # settings, then tensors, however many there are
+                return self._named(function(*settings.values(), *args), entry)
+            # By name where names are the function's, as Keras orders arguments otherwise.
+            by_name = _parameters(function) >= set(named)
+            inputs = [] if by_name else [named.pop(n) for n in op.call if n in named]
             outputs = function(*inputs, **settings, **named)
+        return self._named(outputs, entry)
+
+    def _named(self, outputs: Any, entry: dict[str, Any]) -> Any:
+        """The results of an op, which is called as the file calls it."""
         for x in tree.flatten(outputs):
             if x.node is not None:
                 x.node.operation.name = x.name = entry["name"]
         return outputs
+
+
+def _parameters(function: Any) -> set[str]:
+    try:
+        return set(inspect.signature(function).parameters)
+    except (TypeError, ValueError):
+        return set()
+
+
+#: Settings of Keras's ops that say nothing here, and values of others that change nothing.
+_OF_OPS = ("name", "dtype_policy", "synchronized", "sorted")
+_UNSAID = (None, False)
 
 
 def _history(value: Any) -> Any:

@@ -96,17 +96,33 @@ class Op:
 
 
 def _rows() -> list[Op]:
-    numpy, nn, core, math = (f"keras.src.ops.{m}" for m in ("numpy", "nn", "core", "math"))
+    numpy, nn, core, math, linalg = (
+        f"keras.src.ops.{m}" for m in ("numpy", "nn", "core", "math", "linalg")
+    )
     unary = (
-        "Absolute Negative Exp Expm1 Log Log1p Sqrt Square Sin Cos Tanh Floor Ceil Sign "
-        "Reciprocal LogicalNot Isnan Isinf Isfinite Ravel"
+        "Absolute Negative Exp Exp2 Expm1 Log Log1p Log2 Log10 Sqrt Cbrt Square Sin Cos Tan Sinh "
+        "Cosh Tanh Arcsin Arccos Arctan Arcsinh Arccosh Arctanh Floor Ceil Trunc Sign Signbit Sinc "
+        "I0 Reciprocal LogicalNot Isnan Isinf Isfinite Isneginf Isposinf Ravel Copy Fabs Deg2rad "
+        "Rad2deg Fliplr Flipud BitwiseNot BitwiseInvert Corrcoef"
     )
     binary = (
-        "Add Subtract Multiply Divide Power Maximum Minimum Mod FloorDivide Equal NotEqual Less "
-        "LessEqual Greater GreaterEqual LogicalAnd LogicalOr LogicalXor Matmul Dot"
+        "Add Subtract Multiply Divide Power Maximum Minimum Fmax Fmin Mod Fmod FloorDivide Equal "
+        "NotEqual Less LessEqual Greater GreaterEqual LogicalAnd LogicalOr LogicalXor Matmul Dot "
+        "Arctan2 Hypot Logaddexp Logaddexp2 Heaviside DivideNoNan Outer Inner Vdot Kron Ldexp "
+        "Nextafter"
     )
-    reduced = "Sum Mean Max Min Prod Any All Var Std Argmax Argmin"
-    active = "Relu Relu6 Sigmoid Softplus Softsign Silu LogSigmoid HardSigmoid HardSilu Selu"
+    bitwise = (
+        "BitwiseAnd BitwiseOr BitwiseXor BitwiseLeftShift BitwiseRightShift LeftShift RightShift"
+    )
+    reduced = (
+        "Sum Mean Max Min Prod Any All Var Std Argmax Argmin Median Ptp Nanmax Nanmin Nanmean "
+        "Nansum Nanprod Nanstd Nanvar Nanmedian Nanargmax Nanargmin"
+    )
+    shares = "Quantile Percentile Nanquantile Nanpercentile"
+    active = (
+        "Relu Relu6 Sigmoid Softplus Softsign Silu LogSigmoid HardSigmoid HardSilu Selu HardTanh "
+        "TanhShrink SparsePlus SparseSigmoid"
+    )
 
     def row(module: str, name: str, call: str, config: str = "", function: str = "") -> Op:
         return Op(name, module, function or snake_case(name), tuple(call.split()),
@@ -116,7 +132,46 @@ def _rows() -> list[Op]:
         *(row(numpy, n, "x") for n in unary.split()),
         *(row(numpy, n, "x1 x2") for n in binary.split()),
         *(row(numpy, n, "x", "axis keepdims") for n in reduced.split()),
+        *(row(numpy, n, "x y") for n in bitwise.split()),
+        *(row(numpy, n, "x q", "axis method keepdims") for n in shares.split()),
+        *(row(numpy, n, "x", "axis") for n in ("Cumsum", "Cumprod")),
+        *(row(numpy, n, "x", "axis") for n in ("Argsort", "Sort", "Flip", "CountNonzero")),
+        *(row(numpy, n, "x", "k") for n in ("Diag", "Diagflat", "Tril", "Triu")),
+        *(row(numpy, n, "x", "dtype") for n in ("OnesLike", "ZerosLike")),
+        *(row(numpy, n, "xs") for n in ("Hstack", "Vstack", "Dstack")),
+        *(row(numpy, n, "x", "indices_or_sections axis") for n in ("Split", "ArraySplit")),
+        *(row(numpy, n, "x", "indices_or_sections") for n in ("Hsplit", "Vsplit", "Dsplit")),
+        *(row(numpy, n, "x", "offset axis1 axis2") for n in ("Diagonal", "Trace")),
+        row(numpy, "Append", "x1 x2", "axis"),
+        row(numpy, "Average", "x weights", "axis"),
+        row(numpy, "BroadcastTo", "x", "shape"),
+        row(numpy, "Cross", "x1 x2", "axisa axisb axisc axis"),
+        row(numpy, "Diff", "a", "n axis"),
+        row(numpy, "Digitize", "x bins"),
+        Op("Einsum", numpy, "einsum", (), ("subscripts",)),
+        row(numpy, "FullLike", "x fill_value", "dtype"),
+        row(numpy, "NanToNum", "x", "nan posinf neginf"),
+        row(numpy, "Pad", "x constant_values", "pad_width mode"),
+        row(numpy, "Repeat", "x", "repeats axis"),
+        row(numpy, "Roll", "x", "shift axis"),
+        row(numpy, "Rot90", "array", "k axes"),
+        row(numpy, "Round", "x", "decimals"),
+        row(numpy, "TakeAlongAxis", "x indices", "axis"),
+        row(numpy, "Tensordot", "x1 x2", "axes"),
+        row(numpy, "Tile", "x", "repeats"),
+        row(numpy, "Vander", "x", "N increasing"),
         *(row(nn, n, "x") for n in active.split()),
+        *(row(nn, n, "x", "threshold") for n in ("HardShrink", "SoftShrink")),
+        *(row(nn, n, "x", "block_size data_format") for n in ("DepthToSpace", "SpaceToDepth")),
+        row(nn, "Threshold", "x", "threshold default_value"),
+        row(nn, "Squareplus", "x", "b"),
+        row(nn, "Sparsemax", "x", "axis"),
+        row(nn, "OneHot", "x", "num_classes axis dtype"),
+        row(nn, "Normalize", "x", "axis order epsilon"),
+        row(nn, "Moments", "x", "axes keepdims"),
+        row(nn, "BinaryCrossentropy", "target output", "from_logits"),
+        row(nn, "CategoricalCrossentropy", "target output", "from_logits axis"),
+        row(nn, "SparseCategoricalCrossentropy", "target output", "from_logits axis"),
         row(numpy, "Where", "condition x1 x2"),
         row(numpy, "Clip", "x", "x_min x_max"),
         row(numpy, "GetItem", "x key"),
@@ -136,8 +191,25 @@ def _rows() -> list[Op]:
         row(nn, "Glu", "x", "axis"),
         row(nn, "Softmax", "x", "axis"),
         row(nn, "LogSoftmax", "x", "axis"),
-        row(math, "Rsqrt", "x"),
-        row(math, "Erf", "x"),
+        *(row(math, n, "x") for n in ("Rsqrt", "Erf", "Erfc", "Erfinv", "Logdet")),
+        *(
+            row(math, n, "data segment_ids", "num_segments sorted")
+            for n in ("SegmentSum", "SegmentMax", "SegmentMin", "SegmentProd")
+        ),
+        row(math, "TopK", "x", "k sorted"),
+        row(math, "InTopK", "targets predictions", "k"),
+        row(math, "ExtractSequences", "x", "sequence_length sequence_stride"),
+        *(row(linalg, n, "x") for n in ("Det", "Inv")),
+        row(linalg, "Cholesky", "x", "upper"),
+        row(linalg, "Norm", "x", "ord axis keepdims"),
+        row(linalg, "Solve", "a b"),
+        row(linalg, "SolveTriangular", "a b", "lower"),
+        row(core, "Scatter", "indices values", "shape"),
+        row(core, "ScatterUpdate", "inputs indices updates", "reduction"),
+        row(core, "Slice", "inputs start_indices", "shape"),
+        row(core, "SliceUpdate", "inputs start_indices updates"),
+        row(core, "Unstack", "x", "num axis"),
+        row(core, "SaturateCast", "x", "dtype"),
         row(math, "Logsumexp", "x", "axis keepdims"),
         row(core, "Cast", "x", "dtype"),
         row(core, "StopGradient", "variable"),

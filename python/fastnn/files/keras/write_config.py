@@ -16,7 +16,7 @@ from fastnn.base import tree
 from fastnn.files.compiling import compile_config
 from fastnn.layers import InputLayer, Layer
 from fastnn.serialization.encoding import FunctionName, to_config
-from fastnn.serialization.keras_names import KIND_OF_MODULE, MODELS, module_of, op_of_function
+from fastnn.serialization.keras_names import KIND_OF_MODULE, MODELS, Op, module_of, op_of_function
 from fastnn.serialization.registry import model_class
 from fastnn.tracing.layer_graph import LayerGraph, Place, Record
 from fastnn.tracing.symbolic import OPERATORS, KerasTensor, OpCall
@@ -276,6 +276,11 @@ def _op_entry(operation: OpCall, node: Record, histories: _Histories) -> dict[st
     elif operation.key == "reshape()":
         sizes = args[1:]
         args = [args[0], sizes[0] if len(sizes) == 1 and not isinstance(sizes[0], int) else sizes]
+    if not op.call:  # its tensors come after its settings, however many there are
+        return _op_record(op, operation, dict(zip(op.config, args, strict=False)),
+                          args[len(op.config) :], histories)  # fmt: skip
+    if name == "get_item" and isinstance(args[-1], slice):
+        args[-1] = (args[-1],)  # Keras reads one slice in a tuple only
     given = _bound(operation, op.call + op.config, args, node.kwargs, is_method)
     extra = [k for k in given if k not in op.call + op.config]
     if extra:
@@ -283,6 +288,12 @@ def _op_entry(operation: OpCall, node: Record, histories: _Histories) -> dict[st
             f"op {name!r} has the argument '{extra[0]}', which Keras's has not"
             "\n  hint: save to .safetensors, or leave the argument out"
         )
+    return _op_record(op, operation, given, [given[k] for k in op.call if k in given], histories)
+
+
+def _op_record(
+    op: Op, operation: OpCall, given: dict[str, Any], inputs: list[Any], histories: _Histories
+) -> dict[str, Any]:
     return {
         "module": op.module,
         "class_name": op.class_name,
@@ -290,9 +301,7 @@ def _op_entry(operation: OpCall, node: Record, histories: _Histories) -> dict[st
                    **{k: histories.value(given[k]) for k in op.config if k in given}},
         "registered_name": op.class_name,
         "name": operation.name,
-        "inbound_nodes": [
-            {"args": [histories.value(given[k]) for k in op.call if k in given], "kwargs": {}}
-        ],
+        "inbound_nodes": [{"args": [histories.value(x) for x in inputs], "kwargs": {}}],
     }  # fmt: skip
 
 
@@ -300,10 +309,12 @@ def _bound(
     operation: OpCall, names: tuple[str, ...], args: list[Any], kwargs: dict[str, Any], method: bool
 ) -> dict[str, Any]:
     """Arguments by name, with the function's own defaults, which may differ from Keras's."""
-    given = dict(zip(names, args, strict=False)) | kwargs
     if method:
-        return given
+        return dict(zip(names, args, strict=False)) | kwargs
     parameters = inspect.signature(operation.fn).parameters
+    # Keras divides arguments otherwise than functions order them; names are the same.
+    order = list(parameters) if parameters.keys() >= set(names) else names
+    given = dict(zip(order, args, strict=False)) | kwargs
     for i, (name, p) in enumerate(parameters.items()):
         if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL) or p.default is p.empty:
             continue
