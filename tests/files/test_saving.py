@@ -214,6 +214,6 @@ def test_a_graph_with_arrays_of_its_own_comes_back(rng, tmp_path, suffix):
     if suffix == "safetensors":
         again.load_weights(path)
         assert same(again, model)
-    other = fastnn.Sequential([fastnn.Input((2,)), layers.Dense(2, name="other")])
-    with pytest.raises(fastnn.errors.FormatError):
-        other.load_weights(path)
+        other = fastnn.Sequential([fastnn.Input((2,)), layers.Dense(2, name="other")])
+        with pytest.raises(fastnn.errors.FormatError):
+            other.load_weights(path)

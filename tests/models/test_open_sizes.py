@@ -586,12 +586,11 @@ def test_triangles_of_open_sizes_are_those_of_numpy(name, k, rng):
 @pytest.mark.parametrize(
     "op",
     [
-        lambda x: ops.unstack(x, axis=1), lambda x: ops.split(x, 2, axis=1),
-        lambda x: ops.cumprod(x, axis=1),
-        lambda x: ops.median(x, axis=1), lambda x: ops.diagonal(x, axis1=1, axis2=2),
+        lambda x: ops.unstack(x, axis=1), lambda x: ops.cumprod(x, axis=1),
+        lambda x: ops.diagonal(x, axis1=1, axis2=2),
         lambda x: ops.pad(x, ((0, 0), (1, 1), (0, 0)), mode="reflect"),
-        lambda x: ops.correlate(x[0, :, 0], [1.0, 2.0]), lambda x: ops.kron(x[0], x[0]),
-        lambda x: ops.rfft(ops.moveaxis(x, 1, 2)), lambda x: ops.meshgrid(x[0, :, 0], [1.0]),
+        lambda x: ops.correlate(x[0, :, 0], [1.0, 2.0]), lambda x: ops.vander(x[0, :, 0]),
+        lambda x: ops.rfft(ops.moveaxis(x, 1, 2)), lambda x: ops.repeat(x, [1, 2], axis=1),
     ],
 )  # fmt: skip
 def test_ops_that_need_a_size_name_the_axis_and_say_where_to_give_it(op):
