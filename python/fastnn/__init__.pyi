@@ -14,6 +14,7 @@ from fastnn import dtype_policies as dtype_policies
 from fastnn import ensemble as ensemble
 from fastnn import errors as errors
 from fastnn import exit_strategy as exit_strategy
+from fastnn import explanation as explanation
 from fastnn import files as files
 from fastnn import initializers as initializers
 from fastnn import keras as keras
@@ -55,6 +56,7 @@ from fastnn.errors import FormatError as FormatError
 from fastnn.errors import InternalError as InternalError
 from fastnn.errors import ShapeError as ShapeError
 from fastnn.errors import TraceError as TraceError
+from fastnn.explanation import explain as explain
 from fastnn.initializers import Initializer as Initializer
 from fastnn.layers import Input as Input
 from fastnn.layers import InputSpec as InputSpec
@@ -255,6 +257,8 @@ __all__ = [
     "errors",
     "evaluate_stability",
     "exit_strategy",
+    "explain",
+    "explanation",
     "files",
     "fit_many",
     "get_num_threads",

@@ -23,10 +23,10 @@ MODULES = {
     name: f"fastnn.{name}"
     for name in (
         "activations", "backend", "callbacks", "config", "constraints", "data", "datasets", "debug",
-        "distribution", "dtype_policies", "ensemble", "errors", "files", "initializers", "layers",
-        "losses", "metrics", "mixed_precision", "models", "onnx", "ops", "optimizers", "plot",
-        "preprocessing", "random", "regularizers", "saving", "serving", "sklearn", "transforms",
-        "utils", "wrappers",
+        "distribution", "dtype_policies", "ensemble", "errors", "explanation", "files",
+        "initializers", "layers", "losses", "metrics", "mixed_precision", "models", "onnx", "ops",
+        "optimizers", "plot", "preprocessing", "random", "regularizers", "saving", "serving",
+        "sklearn", "transforms", "utils", "wrappers",
     )
 }  # fmt: skip
 
@@ -41,8 +41,8 @@ KERAS_MODULES = {
     k: v
     for k, v in MODULES.items()
     if k not in (
-        "data", "debug", "ensemble", "errors", "files", "onnx", "plot", "serving", "sklearn",
-        "transforms",
+        "data", "debug", "ensemble", "errors", "explanation", "files", "onnx", "plot", "serving",
+        "sklearn", "transforms",
     )
 }  # fmt: skip
 
@@ -64,7 +64,8 @@ CORE = {
     "gradients": "_core", "DataError": "errors", "DeviceError": "errors",
     "FastnnError": "errors", "FormatError": "errors", "InternalError": "errors",
     "ShapeError": "errors", "TraceError": "errors", "Ensemble": "ensemble",
-    "Predictor": "serving", "fit_many": "training.many",
+    "Predictor": "serving", "explain": "explanation",
+    "fit_many": "training.many",
     "Stability": "stability", "evaluate_stability": "stability",
 }  # fmt: skip
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +20,7 @@ from fastnn.files.atomic import write_bytes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["confusion_matrix", "history", "model", "regression", "roc"]
+__all__ = ["attributions", "confusion_matrix", "history", "model", "regression", "roc"]
 
 
 def _needed(module: str, package: str, what: str) -> ModuleType:
@@ -249,6 +249,66 @@ def model(model: Any, format: str = "mermaid") -> str:
     if format not in writers:
         raise ValueError(f"format is {format!r}\n  hint: {' or '.join(map(repr, writers))}")
     return writers[format](model)
+
+
+def attributions(
+    explanation: Any, row: int = 0, names: Sequence[str] | None = None, ax: Axes | None = None
+) -> Axes:
+    """Draws what `fastnn.explain` found: bars of features, or a heat map of an image.
+
+    Red raises the output, blue lowers it. Of a row of features the largest twenty are shown.
+
+    Args:
+        explanation: The `Explanation` of a model with one input.
+        row: Which row; of permutation importance there is only one.
+        names: Names of the features.
+        ax: The matplotlib Axes to draw on; None makes a figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        DataError: The rows have more than three axes, or names do not fit.
+        ImportError: matplotlib (extra `[plot]`) is not installed.
+
+    Example:
+        >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+        >>> axes = fastnn.plot.attributions(fastnn.explain(model, [[1.0, 2.0]]), names=["a", "b"])
+        >>> len(axes.patches)
+        2
+    """
+    if not isinstance(explanation.values, np.ndarray):
+        raise DataError(
+            "the model has several inputs, whose values cannot be drawn in one picture\n"
+            "  hint: draw those of one: dataclasses.replace(found, values=found.values[0])"
+        )
+    overall = explanation.method == "permutation"
+    values = explanation.values if overall else explanation.values[row]
+    if not 1 <= values.ndim <= 3:
+        raise DataError(
+            f"a row has {values.ndim} axes, wanted 1 to 3\n  hint: draw a part of its values"
+        )
+    axes = _axes(ax, "attributions")
+    if values.ndim > 1:
+        shown = values.sum(axis=-1) if values.ndim == 3 else values
+        most = float(np.abs(shown).max()) or 1.0
+        axes.imshow(shown, cmap="RdBu_r", vmin=-most, vmax=most)
+        axes.axis("off")
+        return axes  # type: ignore[no-any-return]
+    names = [f"x{i}" for i in range(len(values))] if names is None else list(names)
+    if len(names) != len(values):
+        raise DataError(
+            f"there are {len(names)} names for {len(values)} features\n  hint: one per feature"
+        )
+    order = np.argsort(np.abs(values), kind="stable")[-20:]
+    spread = None if explanation.deviation is None else explanation.deviation[order]
+    axes.barh(
+        [names[i] for i in order], values[order], xerr=spread,
+        color=["tab:red" if v > 0 else "tab:blue" for v in values[order]],
+    )  # fmt: skip
+    axes.axvline(0, color="black", linewidth=0.8)
+    axes.set_xlabel(explanation.method.replace("_", " "))
+    return axes  # type: ignore[no-any-return]
 
 
 #: Endings of pictures that `write_picture` makes.

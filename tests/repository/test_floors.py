@@ -58,6 +58,7 @@ FLOORS_PY = (
         "ensemble",
         "mixed_precision",
         "stability",
+        "explanation",
         "serving",
     ),
     ("utils",),

@@ -1,0 +1,6 @@
+"""Why a model says what it says: attributions to inputs, and trees that imitate it."""
+
+from fastnn.explanation.methods import METHODS, Explanation, explain
+from fastnn.explanation.surrogate import Surrogate, surrogate_tree
+
+__all__ = ["METHODS", "Explanation", "Surrogate", "explain", "surrogate_tree"]
