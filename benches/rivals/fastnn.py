@@ -148,8 +148,10 @@ def line_fit() -> Callable[[], float]:
     return call
 
 
-def predict_one(sizes: list[int], how: str) -> Callable[[], float]:
-    model, x = build(sizes), data.uniform(1, sizes[0])
+def predict_one(sizes: list[int], how: str, batch: int = 1) -> Callable[[], float]:
+    model, x = build(sizes), data.uniform(batch, sizes[0])
+    if how == "batches":
+        return lambda: float(model.predict(x, batch_size=batch, verbose=0)[0, 0])
     if how == "call":
         return lambda: float(model(x).numpy()[0, 0])
     return lambda: float(model.predict(x, verbose=0)[0, 0])

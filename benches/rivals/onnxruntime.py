@@ -18,7 +18,7 @@ def versions(threads: int) -> dict[str, str]:
     return {"onnxruntime": onnxruntime.__version__}
 
 
-def predict_one(sizes: list[int], how: str) -> Callable[[], float]:
+def predict_one(sizes: list[int], how: str, batch: int = 1) -> Callable[[], float]:
     nodes, constants, name = [], [], "x"
     for i, (w, b) in enumerate(data.layer_weights(sizes)):
         constants += [numpy_helper.from_array(w, f"w{i}"), numpy_helper.from_array(b, f"b{i}")]
@@ -38,5 +38,5 @@ def predict_one(sizes: list[int], how: str) -> Callable[[], float]:
     session = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    x = data.uniform(1, sizes[0])
+    x = data.uniform(batch, sizes[0])
     return lambda: float(session.run(None, {"x": x})[0][0, 0])

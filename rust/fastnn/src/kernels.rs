@@ -15,6 +15,7 @@ pub mod reduce;
 pub mod softmax;
 pub mod stored;
 pub mod tile;
+pub mod tile_fat;
 pub mod tile_ops;
 
 /// Floats in a tile of the fused-group machine: 2 KiB, so that a dozen live tiles stay in L1.

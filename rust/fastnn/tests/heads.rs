@@ -6,7 +6,8 @@ use fastnn::exec::interp;
 use fastnn::graph::{Graph, Host, Id, Kind, Ty};
 use fastnn::kernels::columns::add_rows_on;
 use fastnn::ops::build::Build;
-use fastnn::shape::Shape;
+use fastnn::optim::{self, Update};
+use fastnn::shape::{DType, Shape};
 use fastnn::simd::Isa;
 use std::sync::Mutex;
 
@@ -242,6 +243,61 @@ fn state_that_a_product_replaces_is_read_before_it_is_overwritten() {
             for (a, b) in all {
                 let fits = (f64::from(*a) - b).abs() <= 1e-4 * (1.0 + b.abs());
                 assert!(fits, "case {case} of ({m}, {n}, {k}): {a}, wanted {b}\n{program}");
+            }
+        }
+    }
+}
+
+/// Everything that changes in an optimiser's step is one instruction behind the product that makes the
+/// gradient, and gives what the oracle gives.
+#[test]
+fn the_step_of_an_optimiser_is_one_instruction_of_the_weight_gradient() {
+    let kinds: [(&str, optim::Hyper<'_>, &str); 7] = [
+        ("adam", &[], "then 1 ops"),
+        ("adamw", &[], "then 1 ops"),
+        ("rmsprop", &[], "then 1 ops"),
+        ("sgd", &[], "then 1 ops"),
+        ("sgd", &[("momentum", 0.9)], "then 1 ops"),
+        // Without a pattern of their own.
+        ("adam", &[("amsgrad", 1.0)], "then "),
+        ("sgd", &[("momentum", 0.9), ("nesterov", 1.0)], "then "),
+    ];
+    for (kind, hyper, wanted) in kinds {
+        for (batch, m, n) in [(1, 30, 10), (5, 33, 64), (40, 70, 130)] {
+            let mut g = Graph::new();
+            let (x, dy) = (g.input(ty(&[batch, m])), g.input(ty(&[batch, n])));
+            let param = g.input(ty(&[m, n]));
+            let scalar = Shape::new::<usize>(&[]).unwrap();
+            let iterations = g.input(Ty { shape: scalar, dtype: DType::I32 });
+            let rate = g.input(Ty::f32(scalar));
+            let slots: Vec<Id> =
+                (0..optim::slots(kind, hyper).unwrap().len()).map(|_| g.input(ty(&[m, n]))).collect();
+            let grad = g.matmul(x, dy, true, false);
+            let with = Update { param, grad, slots: &slots, iterations, rate };
+            let (new, moved) = optim::update(&mut g, kind, &with, hyper).unwrap();
+            g.updates = [(2, new)].into_iter().chain((5..).zip(moved)).collect();
+            let program = Program::compile(&g).unwrap();
+            assert!(program.to_string().contains(wanted), "{kind}: {program}");
+            let mut inputs = values(&g, 4);
+            inputs[3][0] = f32::from_bits(3);
+            // Averages of squares are not negative.
+            inputs[5..].iter_mut().flatten().for_each(|v| *v = v.abs());
+            let mut hosts: Vec<Host> = g
+                .inputs
+                .iter()
+                .zip(&inputs)
+                .map(|(&i, v)| Host { ty: g.ty(i), data: v.iter().map(|&x| f64::from(x)).collect() })
+                .collect();
+            hosts[3].data[0] = 3.0;
+            let (_, updates) = interp::run(&g, &hosts).unwrap();
+            let from: Vec<*mut u8> = inputs.iter_mut().map(|v| v.as_mut_ptr().cast()).collect();
+            // SAFETY: one buffer of the right size per slot, none shared.
+            unsafe { program.run(&from, &[]) }.unwrap();
+            for (slot, want) in updates {
+                for (a, b) in inputs[slot].iter().zip(&want.data) {
+                    let fits = (f64::from(*a) - b).abs() <= 1e-5 * (1.0 + b.abs());
+                    assert!(fits, "{kind}, slot {slot} of {m}x{n}: {a}, wanted {b}\n{program}");
+                }
             }
         }
     }

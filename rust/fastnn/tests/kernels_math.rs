@@ -19,7 +19,23 @@ macro_rules! unary {
         }
     )* };
 }
-unary!(exp, expm1, log, log1p, tanh, sigmoid, atan, erf, gelu, gelu_tanh, sin, cos, softplus, rsqrt);
+unary!(
+    exp,
+    expm1,
+    log,
+    log1p,
+    tanh,
+    sigmoid,
+    atan,
+    erf,
+    gelu,
+    gelu_tanh,
+    sin,
+    cos,
+    softplus,
+    rsqrt,
+    exp_or_zero
+);
 
 unsafe extern "C" {
     #[link_name = "erf"]
@@ -98,6 +114,26 @@ fn check(name: &str, pick: fn(Isa) -> Unary, reference: impl Fn(f64) -> f64, bou
                 assert!(*other == bits, "{name}: AVX2 and AVX-512 differ");
             }
             fused = Some(bits);
+        }
+    }
+}
+
+/// On every float up to 0, and what is no number.
+#[test]
+fn exp_or_zero_has_the_bits_of_exp() {
+    let mut x: Vec<f32> = (0x8000_0000..=0xff80_0000u32).step_by(997).map(f32::from_bits).collect();
+    x.extend((0..4096).map(|i| -104.5 + i as f32 / 4096.0));
+    x.extend([f32::NEG_INFINITY, f32::INFINITY, f32::NAN, 0.0, 1.0, 89.5]);
+    x.resize(x.len().next_multiple_of(LANES), -1.0);
+    for isa in Isa::available() {
+        let (mut a, mut b) = (x.clone(), x.clone());
+        // SAFETY: whole vectors, and the set is available.
+        unsafe {
+            exp(isa)(a.as_mut_ptr(), x.as_ptr(), x.len());
+            exp_or_zero(isa)(b.as_mut_ptr(), x.as_ptr(), x.len());
+        }
+        for ((x, a), b) in x.iter().zip(&a).zip(&b) {
+            assert!(a.to_bits() == b.to_bits() || a.is_nan() && b.is_nan(), "{isa:?} {x}: {a} {b}");
         }
     }
 }

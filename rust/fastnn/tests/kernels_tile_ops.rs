@@ -1,7 +1,8 @@
 //! Every instruction of the tile machine against scalar Rust, for every length, in place, with
 //! guards behind the end, on every instruction set.
 
-use fastnn::kernels::tile_ops::{self as ops, TileFn};
+use fastnn::kernels::tile_fat::ALL;
+use fastnn::kernels::tile_ops::{self as ops, TileFn, TileOf};
 use fastnn::simd::Isa;
 
 const GUARD: u32 = 0x7fc0_dead;
@@ -374,6 +375,66 @@ fn test_nothing_is_touched_behind_the_last_element() {
                 assert_eq!(*one.at().cast::<i32>(), 0);
                 reduce_on(isa, Reduce::Sum, &Memory(x.at()), 1, n, 1, one.at());
                 assert_eq!(*one.at(), 0.5 * n as f32);
+            }
+        }
+    }
+}
+
+fn named(op: &str) -> TileOf {
+    match op {
+        "add" => ops::add,
+        "sub" => ops::sub,
+        "mul" => ops::mul,
+        "div" => ops::div,
+        "sqrt" => ops::sqrt,
+        "square" => ops::square,
+        "fma" => ops::fma,
+        "fnma" => ops::fnma,
+        "fms" => ops::fms,
+        "lerp" => ops::lerp,
+        "sum3" => ops::sum3,
+        "div_root" => ops::div_root,
+        _ => panic!("no operation {op}"),
+    }
+}
+
+#[test]
+fn instructions_with_several_results_give_the_bits_of_their_lines() {
+    let x = floats();
+    for (isa, fat) in Isa::available().into_iter().flat_map(|isa| ALL.iter().map(move |fat| (isa, fat))) {
+        for n in (0..=40).chain([x.len()]) {
+            // One array a value: inputs rotated, numbers the same everywhere.
+            let mut thin = vec![vec![f32::from_bits(GUARD); x.len() + 1]; fat.values()];
+            for (i, &v) in fat.inputs.iter().enumerate() {
+                thin[usize::from(v)][..x.len()].copy_from_slice(&rotated(&x, 5 * i));
+            }
+            for (i, &v) in fat.numbers.iter().enumerate() {
+                thin[usize::from(v)].fill([0.1, 0.001, 0.5, 1e-7, 1e-30, -1e-30, 3.0, 0.25][i]);
+            }
+            let before = thin.clone();
+            for line in fat.lines {
+                let arg = |i: usize| thin[usize::from(line.args[i.min(line.args.len() - 1)])].as_ptr();
+                let (a, b, c) = (arg(0), arg(1), arg(2));
+                let dst = thin[usize::from(line.result)].as_mut_ptr();
+                // SAFETY: arrays longer than n, and the set is available.
+                unsafe { named(line.op)(isa)(dst, a, b, c, n) };
+            }
+            // In place: each result over an input, as the planner lays them.
+            let mut fresh = before.clone();
+            let mut at: Vec<*mut f32> = fresh.iter_mut().map(|v| v.as_mut_ptr()).collect();
+            for (&result, &input) in fat.results.iter().zip(fat.inputs) {
+                at[usize::from(result)] = at[usize::from(input)];
+            }
+            let ops: Vec<u16> =
+                fat.results.iter().chain(fat.inputs).chain(fat.numbers).map(|&v| u16::from(v)).collect();
+            // SAFETY: as above; a result equals an input exactly.
+            unsafe { (fat.kernel)(isa)(at.as_ptr(), ops.as_ptr(), n) };
+            for (&result, &input) in fat.results.iter().zip(fat.inputs) {
+                let (got, old) = (&fresh[usize::from(input)], &before[usize::from(input)]);
+                for i in 0..=x.len() {
+                    let want = if i < n { thin[usize::from(result)][i] } else { old[i] };
+                    assert!(same(got[i], want), "{isa:?} value {result} of {n}, at {i}: {} {want}", got[i]);
+                }
             }
         }
     }

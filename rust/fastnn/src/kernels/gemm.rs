@@ -343,7 +343,8 @@ unsafe fn multiply(
         // SAFETY: blocks are disjoint; the caller vouches for the extents.
         unsafe {
             if g.c.is_null() {
-                let ldc = cols.next_multiple_of(LANES);
+                // Whole rows back to back are one run of memory to the epilogue.
+                let ldc = if cols == g.n { cols } else { cols.next_multiple_of(LANES) };
                 let mut room = scratch(rows * ldc);
                 block(isa, g, panels, &part, room.as_mut_ptr(), ldc);
                 finish(epilogue, &part, col0, room.as_mut_ptr(), ldc);

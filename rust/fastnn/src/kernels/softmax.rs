@@ -79,7 +79,7 @@ unsafe fn exp_row<S: Simd, const V: usize>(x: [S::F; V], max: f32) -> ([S::F; V]
     let m = S::splat(max);
     let mut e = x;
     for v in &mut e {
-        *v = math::exp::<S>(S::sub(*v, m));
+        *v = math::exp_or_zero::<S>(S::sub(*v, m));
     }
     (e, sum_row::<S, V>(e))
 }
@@ -125,8 +125,8 @@ unsafe fn exp_long<S: Simd, const STORE: bool>(dst: *mut f32, x: *const f32, n: 
     let (mut s, mut t) = (S::splat(0.0), S::splat(0.0));
     let mut i = 0;
     while i + 2 * LANES <= n {
-        let a = math::exp::<S>(S::sub(S::load(x.add(i)), m));
-        let b = math::exp::<S>(S::sub(S::load(x.add(i + LANES)), m));
+        let a = math::exp_or_zero::<S>(S::sub(S::load(x.add(i)), m));
+        let b = math::exp_or_zero::<S>(S::sub(S::load(x.add(i + LANES)), m));
         if STORE {
             S::store(dst.add(i), a);
             S::store(dst.add(i + LANES), b);
@@ -138,7 +138,7 @@ unsafe fn exp_long<S: Simd, const STORE: bool>(dst: *mut f32, x: *const f32, n: 
     while i < n {
         let k = LANES.min(n - i);
         let v = if k == LANES { S::load(x.add(i)) } else { S::load_n(x.add(i), k) };
-        let e = S::select(first::<S>(k), math::exp::<S>(S::sub(v, m)), S::splat(0.0));
+        let e = S::select(first::<S>(k), math::exp_or_zero::<S>(S::sub(v, m)), S::splat(0.0));
         if STORE {
             if k == LANES { S::store(dst.add(i), e) } else { S::store_n(dst.add(i), e, k) }
         }

@@ -5,11 +5,12 @@
 //! Operands are numbered: inputs, then outputs, then temporaries. Where an input's elements lie is
 //! its [`Access`]; contiguous inputs and outputs are used in place, others are laid out as a tile.
 
-use super::{TILE, stored, tile_ops::TileFn};
+use super::{TILE, stored, tile_fat::FatFn, tile_ops::TileFn};
 use crate::per_isa;
 use crate::shape::DType;
 use crate::simd::{LANES, Simd, isa};
 use crate::{buffer, pool};
+use smallvec::SmallVec;
 use std::mem::MaybeUninit;
 
 /// Operands of one program.
@@ -51,15 +52,25 @@ pub enum Access {
     },
 }
 
-/// One instruction: `dst = f(a, b, c)` on operand numbers.
-#[derive(Debug, Clone, Copy)]
-pub struct Instr {
-    /// The kernel.
-    pub f: TileFn,
-    /// Result operand.
-    pub dst: u16,
-    /// Operands; unused ones repeat the first.
-    pub args: [u16; 3],
+/// One instruction on operand numbers.
+#[derive(Debug, Clone)]
+pub enum Instr {
+    /// `dst = f(a, b, c)`.
+    Thin {
+        /// The kernel.
+        f: TileFn,
+        /// Result operand.
+        dst: u16,
+        /// Operands; unused ones repeat the first.
+        args: [u16; 3],
+    },
+    /// Several results in one loop.
+    Fat {
+        /// The kernel.
+        f: FatFn,
+        /// Results, inputs and numbers, as the kernel wants them.
+        ops: SmallVec<[u16; 16]>,
+    },
 }
 
 /// The storage types of operands in memory: such inputs are widened as they are read, such outputs
@@ -175,7 +186,8 @@ impl TileProgram {
 
     /// Estimated nanoseconds for one element.
     fn cost(&self) -> f64 {
-        0.05 + 0.08 * self.instrs.len() as f64
+        let one = |instr: &Instr| if let Instr::Fat { .. } = instr { 6.0 } else { 1.0 };
+        0.05 + 0.08 * self.instrs.iter().map(one).sum::<f64>()
     }
 
     /// About how much memory the program takes.
@@ -316,14 +328,16 @@ impl Bound<'_> {
                 }
             }
             for instr in &p.instrs {
-                let [a, b, c] = instr.args;
-                (instr.f)(
-                    *at.add(instr.dst as usize),
-                    *at.add(a as usize),
-                    *at.add(b as usize),
-                    *at.add(c as usize),
-                    n,
-                );
+                match instr {
+                    Instr::Thin { f, dst, args: [a, b, c] } => f(
+                        *at.add(*dst as usize),
+                        *at.add(*a as usize),
+                        *at.add(*b as usize),
+                        *at.add(*c as usize),
+                        n,
+                    ),
+                    Instr::Fat { f, ops } => f(at.cast_const(), ops.as_ptr(), n),
+                }
             }
             if STREAM {
                 for (o, out) in self.outputs.iter().enumerate() {

@@ -102,7 +102,21 @@ macro_rules! tile_ops {
             crate::per_isa!(fn pick(dst: *mut f32, a: *const f32, b: *const f32, c: *const f32, n: usize) = kernel);
             pick(isa)
         }
-    )* };
+    )*
+        /// The same operations on lanes, for instructions that are made of several.
+        pub(super) mod lanes {
+            use super::{math, nonzero, stored};
+            use $crate::simd::Simd;
+            $(
+                $(#[$meta])*
+                #[inline(always)]
+                #[allow(dead_code)] // instructions use few of them
+                pub(in super::super) unsafe fn $name<S: Simd>($($v: S::F),+) -> S::F {
+                    $body
+                }
+            )*
+        }
+    };
 }
 
 tile_ops! {

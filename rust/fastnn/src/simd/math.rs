@@ -42,6 +42,16 @@ pub unsafe fn exp<S: Simd>(x: S::F) -> S::F {
     S::scale(S::add(p, S::splat(1.0)), n)
 }
 
+/// [`exp`] where results of 0 are common, as behind the end of a row or under a mask: they do not go
+/// through underflow, which costs Intel's processors some hundred cycles. The same bits.
+#[inline(always)]
+pub unsafe fn exp_or_zero<S: Simd>(x: S::F) -> S::F {
+    // e^-104 rounds to 0. NaN is not below it.
+    let zero = S::lt(x, S::splat(-104.0));
+    let y = exp::<S>(S::select(zero, S::splat(0.0), x));
+    S::select(zero, S::splat(0.0), y)
+}
+
 /// e^x - 1; 2 ulp.
 #[inline(always)]
 pub unsafe fn expm1<S: Simd>(x: S::F) -> S::F {

@@ -1,18 +1,22 @@
 //! From the lines of a group to a program of the tile machine: instructions that do the work of two,
 //! registers, and the order of stores over old values.
 
+mod patterns;
+
 use super::step::{Group, Port};
 use super::table::{self, Kernel};
 use crate::error::{Error, Result};
 use crate::graph::{Graph, Id, OpDef};
 use crate::kernels::stored;
 use crate::kernels::tile::{Access, Instr, Stores, TileProgram};
+use crate::kernels::tile_fat::Fat;
 use crate::kernels::tile_ops::{self, TileOf};
 use crate::ops::elementwise::{ADD, DIVIDE, MULTIPLY, SQRT, SQUARE, SUBTRACT};
 use crate::passes::group::{self, Operand};
 use crate::passes::plan::{Loc, Plan};
 use crate::shape::DType;
 use crate::simd::isa;
+use smallvec::SmallVec;
 use std::collections::HashMap;
 
 /// What a line does: the work of a row, or of an instruction made from two.
@@ -25,8 +29,15 @@ enum Code {
 struct Line {
     id: Id,
     code: Code,
-    f: TileOf,
+    f: Work,
     args: Vec<Operand>,
+}
+
+/// How a line is computed.
+enum Work {
+    One(TileOf),
+    /// These results of a pattern, of which the line's own is the last to be computed.
+    Many(&'static Fat, Vec<Id>),
 }
 
 /// `outer` reads `inner` as one of the operands `sides`: both become `into`. `args` makes its
@@ -107,7 +118,7 @@ impl<'a> Lines<'a> {
                 Some(Kernel::Tile { float, .. }) => float,
                 _ => return Err(Error::Internal(format!("'{}' has no tile kernel", op.name))),
             };
-            out.lines.push(Line { id, code: Code::Row(op), f, args });
+            out.lines.push(Line { id, code: Code::Row(op), f: Work::One(f), args });
         }
         Ok(out)
     }
@@ -143,12 +154,13 @@ impl<'a> Lines<'a> {
         while i < self.lines.len() {
             while let Some((at, args, rule)) = self.absorbable(i, keep) {
                 let line = &mut self.lines[i];
-                (line.args, line.f, line.code) = (args, rule.f, rule.into);
+                (line.args, line.f, line.code) = (args, Work::One(rule.f), rule.into);
                 self.lines.remove(at);
                 i -= 1;
             }
             i += 1;
         }
+        self.join(keep);
     }
 
     /// The line that line `i` can absorb, and what line `i` becomes.
@@ -161,11 +173,7 @@ impl<'a> Lines<'a> {
             rule.sides.iter().find_map(|&side| {
                 let Operand::Value(x) = line.args[side] else { return None };
                 let at = self.lines.iter().position(|l| l.id == x && l.code == rule.inner)?;
-                let reads: usize = self
-                    .lines
-                    .iter()
-                    .map(|l| l.args.iter().filter(|&&a| a == Operand::Value(x)).count())
-                    .sum();
+                let reads = self.reads(x);
                 let mut rest = line.args.clone();
                 rest.remove(side);
                 let args = (rule.args)(&rest, &self.lines[at].args)?;
@@ -175,6 +183,11 @@ impl<'a> Lines<'a> {
         })
     }
 
+    /// How often lines read a value.
+    fn reads(&self, id: Id) -> usize {
+        self.lines.iter().flat_map(|l| &l.args).filter(|&&a| a == Operand::Value(id)).count()
+    }
+
     /// Gives every value an operand: outputs their own, the rest temporaries that are reused.
     pub(super) fn finish(mut self, keep: Option<Id>) -> Result<Group> {
         let plan = self.plan;
@@ -182,8 +195,9 @@ impl<'a> Lines<'a> {
         let mut outputs: Vec<(Id, Option<Loc>)> = self
             .lines
             .iter()
-            .filter(|l| Some(l.id) != keep)
-            .filter_map(|l| plan.locs[l.id.at()].map(|loc| (l.id, Some(loc))))
+            .flat_map(Line::results)
+            .filter(|&&id| Some(id) != keep)
+            .filter_map(|&id| plan.locs[id.at()].map(|loc| (id, Some(loc))))
             .collect();
         if let Some(id) = keep {
             outputs.push((id, plan.locs[id.at()]));
@@ -224,6 +238,23 @@ impl<'a> Lines<'a> {
                     free.push(place[id]);
                 }
             }
+            let f = match &line.f {
+                Work::One(f) => f(isa()),
+                Work::Many(fat, results) => {
+                    let mut ops = SmallVec::new();
+                    for id in results {
+                        // A pattern matches only where all results have memory.
+                        let Some(o) = outputs.iter().position(|(out, _)| out == id) else {
+                            return Err(Error::Internal(format!("result {} has no memory", id.0)));
+                        };
+                        place.insert(*id, (n_in + o) as u16);
+                        ops.push((n_in + o) as u16);
+                    }
+                    ops.extend(args);
+                    code.push(Instr::Fat { f: (fat.kernel)(isa()), ops });
+                    continue;
+                }
+            };
             let early = out.is_some_and(|o| self.read_later(outputs[o].1, i));
             let dst = match out {
                 Some(o) if !early => (n_in + o) as u16,
@@ -241,10 +272,10 @@ impl<'a> Lines<'a> {
             place.insert(line.id, dst);
             let first = args.first().copied().unwrap_or(dst);
             let arg = |k: usize| args.get(k).copied().unwrap_or(first);
-            code.push(Instr { f: (line.f)(isa()), dst, args: [arg(0), arg(1), arg(2)] });
+            code.push(Instr::Thin { f, dst, args: [arg(0), arg(1), arg(2)] });
         }
         for (dst, from) in stores {
-            code.push(Instr { f: tile_ops::copy(isa()), dst, args: [from; 3] });
+            code.push(Instr::Thin { f: tile_ops::copy(isa()), dst, args: [from; 3] });
         }
         Ok(Group {
             program: TileProgram::with_stores(
