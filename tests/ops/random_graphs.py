@@ -568,6 +568,125 @@ def _softmax_cross_entropy(g, row):
     return None if i is None else ([g.leaf(g.values[i].shape), i], {})
 
 
+def images(g):
+    """A node with one to three spatial axes, and for each of them a window that fits."""
+    i = g.pick(lambda v: 3 <= v.ndim <= 5 and 0 not in v.shape[1:-1])
+    if i is None:
+        i = g.leaf(
+            (
+                int(g.one((1, 2, 3))),
+                *(int(n) for n in g.rng.integers(1, 9, g.one((1, 2)))),
+                int(g.one((1, 3, 4, 17))),
+            )
+        )
+    return i, g.values[i].shape[1:-1]
+
+
+def factor(g, shape):
+    """What meets padding: of numbers that are not finite the products may be NaN or left out."""
+    return g.raw(np.asarray(g.rng.normal(size=shape), np.float32))
+
+
+def placing(g, sizes, kernel, dilated=True):
+    """Attributes under which windows of `kernel` fit, and the places that they take."""
+    attrs = {
+        "strides": tuple(int(g.one((1, 1, 2, 3))) for _ in sizes),
+        "dilation": tuple(int(g.one((1, 1, 2))) if dilated else 1 for _ in sizes),
+    }
+    spans = [(k - 1) * d + 1 for k, d in zip(kernel, attrs["dilation"], strict=True)]
+    if g.chance(0.4):
+        attrs["padding"] = (-1,)
+        places = [-(-n // s) for n, s in zip(sizes, attrs["strides"], strict=True)]
+        return attrs, places
+    pads, places = [], []
+    for n, span, k, s in zip(sizes, spans, kernel, attrs["strides"], strict=True):
+        low, high = (int(p) for p in g.rng.integers(0, k, 2))
+        high += max(span - n - low - high, 0) if dilated else 0
+        pads += [low, high]
+        places.append((n + low + high - span) // s + 1)
+    attrs["padding"] = tuple(pads)
+    return attrs, places
+
+
+@recipe("conv")
+def _conv(g, row):
+    i, sizes = images(g)
+    x = g.values[i]
+    kernel = tuple(int(g.one((1, 2, 3))) for _ in sizes)
+    attrs, _ = placing(g, sizes, kernel)
+    channels = x.shape[-1]
+    groups = int(g.one([d for d in (1, 1, 2, 3, channels) if d and channels % d == 0]))
+    filters = groups * int(g.one((1, 2, 5)))
+    return [i, factor(g, (*kernel, channels // groups, filters))], {**attrs, "groups": groups}
+
+
+@recipe("conv_input_grad")
+def _conv_input_grad(g, row):
+    i, places = images(g)
+    dy = g.values[i]
+    kernel = tuple(int(g.one((1, 2, 3))) for _ in places)
+    strides = tuple(int(g.one((1, 1, 2, 3))) for _ in places)
+    filters = dy.shape[-1]
+    groups = int(g.one([d for d in (1, 1, 2, filters) if d and filters % d == 0]))
+    size = tuple((n - 1) * s + k for n, k, s in zip(places, kernel, strides, strict=True))
+    w = factor(g, (*kernel, int(g.one((1, 2, 4))), filters))
+    return [i, w], {"size": size, "strides": strides, "groups": groups}
+
+
+@recipe("conv_weight_grad")
+def _conv_weight_grad(g, row):
+    i, sizes = images(g)
+    x = g.values[i]
+    kernel = tuple(int(g.one((1, 2, 3))) for _ in sizes)
+    attrs, places = placing(g, sizes, kernel)
+    channels = x.shape[-1]
+    groups = int(g.one([d for d in (1, 1, 2, channels) if d and channels % d == 0]))
+    dy = factor(g, (x.shape[0], *places, groups * int(g.one((1, 2, 5)))))
+    return [i, dy], {**attrs, "kernel": kernel, "groups": groups}
+
+
+def pooling(g):
+    i, sizes = images(g)
+    window = tuple(int(g.rng.integers(1, min(n, 3) + 1)) for n in sizes)
+    attrs, places = placing(g, sizes, window, dilated=False)
+    del attrs["dilation"]
+    return i, {**attrs, "window": window}, tuple(places)
+
+
+@recipe("max_pool")
+def _max_pool(g, row):
+    i, attrs, _ = pooling(g)
+    return [i], attrs
+
+
+@recipe("average_pool")
+def _average_pool(g, row):
+    i, attrs, _ = pooling(g)
+    return [i], {**attrs, "count_padding": g.chance(0.3)}
+
+
+def chosen(g, shape, window):
+    return g.raw(g.rng.integers(0, math.prod(window), shape).astype(np.int32))
+
+
+@recipe("max_pool_pick")
+def _max_pool_pick(g, row):
+    i, attrs, places = pooling(g)
+    n, *_, channels = g.values[i].shape
+    return [i, chosen(g, (n, *places, channels), attrs["window"])], attrs
+
+
+@recipe("max_pool_grad", "average_pool_grad")
+def _pool_grad(g, row):
+    i, attrs, places = pooling(g)
+    n, *size, channels = g.values[i].shape
+    dy = g.leaf((n, *places, channels))
+    attrs["size"] = tuple(size)
+    if row.name == "average_pool_grad":
+        return [dy], attrs
+    return [dy, chosen(g, (n, *places, channels), attrs["window"])], attrs
+
+
 @recipe("sparse_softmax_cross_entropy")
 def _sparse_softmax_cross_entropy(g, row):
     i = with_axis(g, fits=lambda v: v.shape[-1] > 0)

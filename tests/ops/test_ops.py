@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import recurrences
+import windows
 from fastnn import _core
 
 ROWS = {row.name: row for row in _core.op_table()}
@@ -222,6 +223,150 @@ CASES = {
         case((2, 3), (2, 3), ints(1, 1), axes=(0, 1)),
         case((8, 33, 5, 17), (8, 1, 5, 17), ints(12), axes=(1,)),
     ],
+    "conv": [
+        case((2, 9, 3), (3, 3, 4)),
+        case((1, 700, 2), (5, 2, 20), padding=(4, 0)),
+        case((2, 5, 4, 2), (3, 2, 2, 5), strides=(2, 1), padding=(1, 1, 0, 1)),
+        case((2, 9, 8, 5), (3, 3, 5, 70), padding=(-1,)),
+        case((1, 6, 5, 4), (2, 3, 2, 6), padding=(-1,), dilation=(2, 1), groups=2),
+        case((1, 8, 9, 3), (2, 3, 3, 2), dilation=(1, 3), strides=(1, 2)),
+        case((3, 7, 7, 40), (3, 3, 40, 17), padding=(-1,)),
+        case((1, 12, 150, 3), (3, 3, 3, 33), padding=(-1,), strides=(1,)),
+        case((2, 5, 5, 600), (1, 1, 600, 3)),
+        case((2, 5, 5, 4), (1, 1, 4, 3), strides=(2, 2)),
+        case((1, 5, 5, 3), (3, 3, 1, 3), strides=(2, 2), padding=(-1,), groups=3),
+        case((2, 6, 7, 35), (3, 3, 1, 35), padding=(-1,), groups=35),
+        case((1, 5, 5, 3), (3, 3, 1, 6), groups=3),
+        case((1, 3, 4, 5, 2), (2, 2, 3, 2, 2), strides=(1, 2, 1), padding=(0, 1, 1, 0, 2, 1)),
+        case((1, 4, 4, 4, 2), (2, 1, 2, 2, 18), dilation=(2, 1, 1), padding=(-1,)),
+        case((0, 5, 5, 2), (3, 3, 2, 4)),
+        case((2, 5, 5, 0), (3, 3, 0, 4)),
+        case((2, 5, 5, 2), (3, 3, 2, 0)),
+        case((2, 0, 5, 2), (3, 3, 2, 4), padding=(-1,)),
+        case((1, 2, 2, 1), (2, 2, 1, 1), padding=(3, 3, 2, 4)),
+    ],
+    "conv_input_grad": [
+        case((2, 7, 4), (3, 3, 4), size=(9,)),
+        case((2, 3, 3, 5), (3, 3, 2, 5), size=(6, 5), strides=(2, 2), padding=(1, 0, 1, 1)),
+        case((2, 9, 8, 40), (3, 3, 17, 40), size=(9, 8), padding=(-1,)),
+        case((1, 3, 3, 4), (2, 2, 2, 4), size=(8, 9), strides=(2, 3), dilation=(3, 2), groups=2),
+        case((1, 4, 3, 4), (1, 1, 2, 4), size=(8, 7), strides=(2, 3)),
+        case((1, 3, 3, 3), (3, 3, 1, 3), size=(5, 5), strides=(2, 2), padding=(-1,), groups=3),
+        case((2, 6, 7, 35), (3, 3, 1, 35), size=(6, 7), padding=(-1,), groups=35),
+        case((1, 3, 3, 6), (3, 3, 1, 6), size=(5, 5), groups=3),
+        case(
+            (1, 2, 3, 5, 2),
+            (2, 2, 3, 2, 2),
+            size=(3, 4, 5),
+            strides=(1, 2, 1),
+            padding=(0, 0, 1, 1, 1, 1),
+        ),
+        case((1, 5, 5, 1), (2, 2, 1, 1), size=(2, 2), padding=(2, 2, 2, 2)),
+        case((0, 3, 3, 4), (3, 3, 2, 4), size=(5, 5)),
+        case((2, 3, 3, 0), (3, 3, 2, 0), size=(5, 5)),
+        case((2, 3, 3, 3), (3, 3, 0, 3), size=(5, 5)),
+        case((2, 3, 3, 4), (5, 5, 2, 4), size=(8, 7), strides=(2, 2), padding=(1, 1, 1, 2)),
+    ],
+    "conv_weight_grad": [
+        case((2, 9, 3), (2, 7, 4), kernel=(3,)),
+        case((1, 700, 2), (1, 700, 20), kernel=(5,), padding=(4, 0)),
+        case((2, 6, 5, 2), (2, 3, 3, 5), kernel=(3, 3), strides=(2, 2), padding=(1, 0, 1, 1)),
+        case((2, 9, 8, 5), (2, 9, 8, 70), kernel=(3, 3), padding=(-1,)),
+        case((9, 9, 9, 40), (9, 9, 9, 33), kernel=(3, 3), padding=(-1,)),
+        case((3, 40, 41, 9), (3, 40, 41, 17), kernel=(1, 1)),
+        case((1, 5, 5, 4), (1, 5, 5, 6), kernel=(3, 2), padding=(-1,), dilation=(2, 1), groups=2),
+        case((1, 5, 5, 3), (1, 3, 3, 3), kernel=(3, 3), strides=(2, 2), padding=(-1,), groups=3),
+        case((4, 16, 17, 35), (4, 16, 17, 35), kernel=(3, 3), padding=(-1,), groups=35),
+        case((1, 5, 5, 3), (1, 3, 3, 6), kernel=(3, 3), groups=3),
+        case(
+            (1, 3, 4, 5, 2),
+            (1, 2, 2, 4, 2),
+            kernel=(2, 2, 3),
+            strides=(1, 2, 1),
+            padding=(0, 0, 1, 0, 1, 0),
+        ),
+        case((0, 5, 5, 2), (0, 3, 3, 4), kernel=(3, 3)),
+        case((2, 5, 5, 2), (2, 3, 3, 0), kernel=(3, 3)),
+        case((1, 2, 2, 1), (1, 7, 7, 1), kernel=(2, 2), padding=(3, 3, 2, 4)),
+    ],
+    "max_pool": [
+        case((2, 7, 3), window=(3,), strides=(2,)),
+        case((1, 5, 6, 2), window=(2, 3), strides=(2, 2), padding=(-1,)),
+        case((1, 4, 4, 17), window=(2, 2), padding=(1, 0, 1, 1)),
+        case((2, 8, 9, 33), window=(3, 2), strides=(3, 2)),
+        case((1, 3, 4, 5, 2), window=(2, 2, 3), strides=(1, 2, 1), padding=(-1,)),
+        case((0, 4, 2), window=(2,)),
+        case((1, 4, 0), window=(2,)),
+    ],
+    "max_pool_grad": [
+        case(
+            (2, 3, 3),
+            np.arange(18, dtype=np.int32).reshape(2, 3, 3) % 4,
+            size=(7,),
+            window=(3,),
+            strides=(2,),
+        ),
+        case(
+            (1, 3, 3, 2),
+            np.arange(18, dtype=np.int32).reshape(1, 3, 3, 2) % 7,
+            size=(5, 6),
+            window=(2, 3),
+            strides=(2, 2),
+            padding=(-1,),
+        ),
+        case(
+            (1, 4, 5, 1),
+            np.arange(20, dtype=np.int32).reshape(1, 4, 5, 1) % 5 - 1,
+            size=(4, 4),
+            window=(2, 2),
+            padding=(1, 0, 1, 1),
+        ),
+        case(
+            (2, 4, 3, 33),
+            np.arange(792, dtype=np.int32).reshape(2, 4, 3, 33) % 5,
+            size=(8, 7),
+            window=(2, 3),
+            strides=(2, 2),
+        ),
+    ],
+    "max_pool_pick": [
+        case(
+            (2, 7, 3), np.arange(18, dtype=np.int32).reshape(2, 3, 3) % 4, window=(3,), strides=(2,)
+        ),
+        case(
+            (1, 5, 6, 2),
+            np.arange(18, dtype=np.int32).reshape(1, 3, 3, 2) % 7,
+            window=(2, 3),
+            strides=(2, 2),
+            padding=(-1,),
+        ),
+        case(
+            (1, 4, 4, 1),
+            np.arange(20, dtype=np.int32).reshape(1, 4, 5, 1) % 5 - 1,
+            window=(2, 2),
+            padding=(1, 0, 1, 1),
+        ),
+        case(
+            (2, 8, 7, 33),
+            np.arange(792, dtype=np.int32).reshape(2, 4, 3, 33) % 5,
+            window=(2, 3),
+            strides=(2, 2),
+        ),
+    ],
+    "average_pool": [
+        case((2, 7, 3), window=(3,), strides=(2,)),
+        case((1, 5, 6, 2), window=(2, 3), strides=(2, 2), padding=(-1,)),
+        case((1, 4, 4, 1), window=(2, 2), padding=(1, 0, 1, 1), count_padding=True),
+        case((2, 8, 9, 33), window=(3, 2), strides=(3, 2), padding=(2, 0, 1, 1)),
+        case((1, 3, 4, 5, 1), window=(2, 2, 3), strides=(1, 2, 1), padding=(-1,)),
+        case((1, 4, 0), window=(2,)),
+    ],
+    "average_pool_grad": [
+        case((2, 3, 3), size=(7,), window=(3,), strides=(2,)),
+        case((1, 3, 3, 2), size=(5, 6), window=(2, 3), strides=(2, 2), padding=(-1,)),
+        case((1, 4, 5, 1), size=(4, 4), window=(2, 2), padding=(1, 0, 1, 1), count_padding=True),
+        case((2, 3, 5, 33), size=(8, 9), window=(3, 2), strides=(3, 2), padding=(1, 0, 1, 1)),
+    ],
     "cumsum": [case((3, 5), axis=-1), case((3, 5), axis=0), case((2, 1025), axis=1)],
 }
 
@@ -288,7 +433,8 @@ def bfloat16(x):
 def reference(row, arrays, attrs, formula=None) -> np.ndarray:
     """The row's NumPy formula, or that of a part, in float64 (float32 would hide small steps)."""
     names = {name: default for name, _, default in row.attrs} | attrs
-    names |= {"np": np, "erf": erf, "math": math, "bfloat16": bfloat16, **recurrences.FORMULAS}
+    names |= {"np": np, "erf": erf, "math": math, "bfloat16": bfloat16}
+    names |= recurrences.FORMULAS | windows.NAMES
     if names.get("dtype") == "float32":
         names["dtype"] = "float64"
     wide = widen(arrays)
@@ -307,8 +453,11 @@ def bound(row, arrays, attrs, y64) -> np.ndarray:
         lost = 4 * EPS * np.abs(arrays[0]) if row.name in CANCELLING else 0.0
         return ULPS.get(row.name, DEFAULT_ULPS) * ulp + lost
     terms = max((a.size for a in arrays), default=1)
-    if row.name in ("sum", "mean", "matmul", "dot"):
+    if row.name in ("sum", "mean", "matmul", "dot") or row.name.startswith("conv"):
         weight = reference(row, [np.abs(a) for a in arrays], attrs)
+        if row.name.startswith("conv"):
+            terms = max(a.size // max(a.shape[-1], 1) for a in arrays) * 2
+            return (min(terms, 4096) + 4) * EPS * weight + 1e-30
         inner = {"sum": terms, "mean": terms}.get(row.name) or max(arrays[0].shape[-2:], default=1)
         return (inner + 4) * EPS * weight + 1e-30
     scale = max((np.abs(a).max() for a in arrays if a.dtype == np.float32 and a.size), default=1)

@@ -54,8 +54,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "layers.*Jax*": ("there is no JAX back end", "rebuild the layer, set_weights it"),
     "layers.*Flax*": ("there is no JAX back end", "rebuild the layer, set_weights it"),
     # Ops.
-    "ops.*conv*": ("convolutions are not part of fastnn yet", _README),
-    "ops.*_pool": ("pooling is not part of fastnn yet", _README),
     "ops.ctc_*": ("connectionist temporal classification is not part of fastnn", _README),
     "ops.fold": ("patches of images are not part of fastnn yet", _README),
     "ops.unfold": ("patches of images are not part of fastnn yet", _README),

@@ -15,6 +15,7 @@ from fastnn.ops import (
     contract,
     control,
     convert,
+    convolution,
     cumulate,
     elements,
     fourier,
@@ -54,6 +55,7 @@ from fastnn.ops.linalg import *  # noqa: F403
 from fastnn.ops.fourier import *  # noqa: F403
 from fastnn.ops.nn import *  # noqa: F403
 from fastnn.ops.recurrence import *  # noqa: F403
+from fastnn.ops.convolution import *  # noqa: F403
 from fastnn.ops.control import *  # noqa: F403
 from fastnn.ops.host import *  # noqa: F403
 # isort: on
@@ -61,7 +63,7 @@ from fastnn.ops.host import *  # noqa: F403
 #: What `fastnn.ops` is made of; later ones win.
 _FAMILIES = (
     rows, convert, elements, special, shapes, arrays, index, window, reduce, order, quantiles,
-    cumulate, contract, linalg, fourier, nn, recurrence, control, host,
+    cumulate, contract, linalg, fourier, nn, recurrence, convolution, control, host,
 )  # fmt: skip
 #: Keras's further paths to the same functions; the functions of images are in `image` alone.
 NAMESPACES = ("image", "linalg", "nn", "numpy")

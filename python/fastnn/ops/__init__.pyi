@@ -68,6 +68,14 @@ from fastnn.ops.convert import shape as shape
 from fastnn.ops.convert import size as size
 from fastnn.ops.convert import zeros as zeros
 from fastnn.ops.convert import zeros_like as zeros_like
+from fastnn.ops.convolution import adaptive_average_pool as adaptive_average_pool
+from fastnn.ops.convolution import adaptive_max_pool as adaptive_max_pool
+from fastnn.ops.convolution import average_pool as average_pool
+from fastnn.ops.convolution import conv as conv
+from fastnn.ops.convolution import conv_transpose as conv_transpose
+from fastnn.ops.convolution import depthwise_conv as depthwise_conv
+from fastnn.ops.convolution import max_pool as max_pool
+from fastnn.ops.convolution import separable_conv as separable_conv
 from fastnn.ops.cumulate import corrcoef as corrcoef
 from fastnn.ops.cumulate import correlate as correlate
 from fastnn.ops.cumulate import cumprod as cumprod
@@ -212,9 +220,6 @@ from fastnn.ops.quantiles import nanquantile as nanquantile
 from fastnn.ops.quantiles import percentile as percentile
 from fastnn.ops.quantiles import quantile as quantile
 from fastnn.ops.quantiles import sparsemax as sparsemax
-from fastnn.ops.recurrence import gru as gru
-from fastnn.ops.recurrence import lstm as lstm
-from fastnn.ops.recurrence import simple_rnn as simple_rnn
 from fastnn.ops.reduce import all as all
 from fastnn.ops.reduce import amax as amax
 from fastnn.ops.reduce import amin as amin
@@ -235,10 +240,13 @@ from fastnn.ops.reduce import var as var
 from fastnn.ops.rows import absolute as absolute
 from fastnn.ops.rows import add as add
 from fastnn.ops.rows import arctan as arctan
+from fastnn.ops.rows import average_pool_grad as average_pool_grad
 from fastnn.ops.rows import axis_size as axis_size
 from fastnn.ops.rows import broadcast_to as broadcast_to
 from fastnn.ops.rows import ceil as ceil
 from fastnn.ops.rows import celu as celu
+from fastnn.ops.rows import conv_input_grad as conv_input_grad
+from fastnn.ops.rows import conv_weight_grad as conv_weight_grad
 from fastnn.ops.rows import cos as cos
 from fastnn.ops.rows import divide as divide
 from fastnn.ops.rows import dropout as dropout
@@ -257,7 +265,6 @@ from fastnn.ops.rows import gelu_erf as gelu_erf
 from fastnn.ops.rows import gelu_tanh as gelu_tanh
 from fastnn.ops.rows import greater as greater
 from fastnn.ops.rows import greater_equal as greater_equal
-from fastnn.ops.rows import gru_grad as gru_grad
 from fastnn.ops.rows import hard_sigmoid as hard_sigmoid
 from fastnn.ops.rows import hard_silu as hard_silu
 from fastnn.ops.rows import hard_tanh as hard_tanh
@@ -277,7 +284,8 @@ from fastnn.ops.rows import logical_and as logical_and
 from fastnn.ops.rows import logical_not as logical_not
 from fastnn.ops.rows import logical_or as logical_or
 from fastnn.ops.rows import logical_xor as logical_xor
-from fastnn.ops.rows import lstm_grad as lstm_grad
+from fastnn.ops.rows import max_pool_grad as max_pool_grad
+from fastnn.ops.rows import max_pool_pick as max_pool_pick
 from fastnn.ops.rows import maximum as maximum
 from fastnn.ops.rows import minimum as minimum
 from fastnn.ops.rows import mish as mish
@@ -298,7 +306,6 @@ from fastnn.ops.rows import sigmoid as sigmoid
 from fastnn.ops.rows import sigmoid_cross_entropy as sigmoid_cross_entropy
 from fastnn.ops.rows import sign as sign
 from fastnn.ops.rows import silu as silu
-from fastnn.ops.rows import simple_rnn_grad as simple_rnn_grad
 from fastnn.ops.rows import sin as sin
 from fastnn.ops.rows import softmax_cross_entropy as softmax_cross_entropy
 from fastnn.ops.rows import softmax_last as softmax_last
@@ -374,6 +381,8 @@ IN_FILES: dict[str, Callable[..., Any]]
 __all__ = [
     "abs",
     "absolute",
+    "adaptive_average_pool",
+    "adaptive_max_pool",
     "add",
     "all",
     "allclose",
@@ -399,6 +408,8 @@ __all__ = [
     "array_split",
     "associative_scan",
     "average",
+    "average_pool",
+    "average_pool_grad",
     "axis_size",
     "bartlett",
     "batch_normalization",
@@ -426,6 +437,10 @@ __all__ = [
     "cond",
     "conj",
     "conjugate",
+    "conv",
+    "conv_input_grad",
+    "conv_transpose",
+    "conv_weight_grad",
     "convert_to_numpy",
     "convert_to_tensor",
     "copy",
@@ -439,6 +454,7 @@ __all__ = [
     "cumsum",
     "deg2rad",
     "depth_to_space",
+    "depthwise_conv",
     "det",
     "diag",
     "diagflat",
@@ -495,8 +511,6 @@ __all__ = [
     "glu",
     "greater",
     "greater_equal",
-    "gru",
-    "gru_grad",
     "hamming",
     "hanning",
     "hard_shrink",
@@ -558,8 +572,6 @@ __all__ = [
     "logical_xor",
     "logspace",
     "logsumexp",
-    "lstm",
-    "lstm_grad",
     "lstsq",
     "lu_factor",
     "map",
@@ -567,6 +579,9 @@ __all__ = [
     "matrix_power",
     "matrix_rank",
     "max",
+    "max_pool",
+    "max_pool_grad",
+    "max_pool_pick",
     "maximum",
     "mean",
     "median",
@@ -645,14 +660,13 @@ __all__ = [
     "segment_sum",
     "select",
     "selu",
+    "separable_conv",
     "shape",
     "sigmoid",
     "sigmoid_cross_entropy",
     "sign",
     "signbit",
     "silu",
-    "simple_rnn",
-    "simple_rnn_grad",
     "sin",
     "sinc",
     "sinh",

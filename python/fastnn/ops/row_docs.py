@@ -37,6 +37,7 @@ _OPERANDS = {
     "part": "The tensor that is put in.",
     "start": "Where the window begins, an int32 vector with one number an axis of `axes`.",
     "target": "Labels: probabilities of the shape of `logits`.",
+    "w": "Taps (sizes.., channels / groups, filters).",
     "weights": "The recurrent weights, (units, gates times units).",
     "x": "A tensor or array.",
     "y": "The states, as the recurrence gives them.",
@@ -48,14 +49,19 @@ _ATTRIBUTES = {
     "axes": "The axes of the window.",
     "axis": "The axis or axes; None: all of them.",
     "begin": "The first position along each axis.",
+    "count_padding": "Whether padding counts in the mean.",
+    "dilation": "The distance of two taps, one for all axes or one per axis; empty: 1.",
     "dtype": 'The type of the result: `"float32"`, `"int32"` or `"bool"`.',
     "end": "The end along each axis, excluded.",
     "epsilon": "A small number added to the variance.",
+    "groups": "Into how many groups the channels are divided.",
     "high": "The end, excluded.",
     "keepdims": "Whether the axes stay with size 1.",
+    "kernel": "The sizes of the taps.",
     "low": "The smallest number.",
     "n": "How many.",
     "negative_slope": "The slope for negative inputs.",
+    "padding": "(before, after) per axis, flat; empty: none; (-1,): ceil(size / stride) places.",
     "rate": "The share that is dropped, from 0 to 1.",
     "repeats": "How many times along each axis.",
     "reset_after": "Whether the reset gate acts on the candidate's product.",
@@ -65,7 +71,9 @@ _ATTRIBUTES = {
     "sizes": "The sizes of the window.",
     "step": "The distance of two positions along each axis.",
     "stop": "The end, excluded.",
+    "strides": "The steps of the window, one for all axes or one per axis; empty: 1.",
     "stream": "Which of the key's streams of numbers.",
+    "window": "The sizes of the window.",
 }
 #: Op -> what is typed, and what is printed.
 _EXAMPLES = {
@@ -74,6 +82,10 @@ _EXAMPLES = {
     "arctan": (
         "fastnn.ops.arctan([-1.0, 2.0]).numpy().round(4)",
         "array([-0.7854,  1.1071], dtype=float32)",
+    ),
+    "average_pool_grad": (
+        "fastnn.ops.average_pool_grad(np.ones((1, 2, 1)), size=4, window=2, strides=2).shape",
+        "(1, 4, 1)",
     ),
     "axis_size": ("int(fastnn.ops.axis_size(size=3))", "3"),
     "broadcast_to": (
@@ -84,6 +96,14 @@ _EXAMPLES = {
     "celu": (
         "fastnn.ops.celu([-1.0, 2.0]).numpy().round(4)",
         "array([-0.6321,  2.    ], dtype=float32)",
+    ),
+    "conv_input_grad": (
+        "fastnn.ops.conv_input_grad(np.ones((1, 3, 4)), np.ones((2, 8, 4)), size=4).shape",
+        "(1, 4, 8)",
+    ),
+    "conv_weight_grad": (
+        "fastnn.ops.conv_weight_grad(np.ones((1, 4, 8)), np.ones((1, 3, 5)), kernel=2).shape",
+        "(2, 8, 5)",
     ),
     "cos": (
         "fastnn.ops.cos([-1.0, 2.0]).numpy().round(4)",
@@ -208,6 +228,18 @@ _EXAMPLES = {
     "logical_xor": (
         "fastnn.ops.logical_xor([True, False], [True, True]).numpy()",
         "array([False,  True])",
+    ),
+    "max_pool_grad": (
+        "fastnn.ops.max_pool_grad(\n"
+        "...     np.ones((1, 2, 1)), [[[1], [0]]], size=4, window=2, strides=2\n"
+        "... ).numpy().ravel()",
+        "array([0., 1., 1., 0.], dtype=float32)",
+    ),
+    "max_pool_pick": (
+        "fastnn.ops.max_pool_pick(\n"
+        "...     [[[1.0], [2.0], [3.0], [4.0]]], [[[1], [0]]], window=2, strides=2\n"
+        "... ).numpy().ravel()",
+        "array([2., 3.], dtype=float32)",
     ),
     "maximum": (
         "fastnn.ops.maximum([1.0, 2.0], [2.0, 2.0]).numpy()",
@@ -365,7 +397,8 @@ def docstring(row: _core.OpRow) -> str:
     example = _EXAMPLES.get(row.name)
     if example:
         shown = textwrap.indent(example[1], "    ")
-        text += f"\nExample:\n    >>> {example[0]}\n{shown}\n"
+        typed = example[0].replace("\n", "\n    ")
+        text += f"\nExample:\n    >>> {typed}\n{shown}\n"
     return text
 
 

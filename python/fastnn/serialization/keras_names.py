@@ -191,6 +191,30 @@ def _rows() -> list[Op]:
         row(nn, "Glu", "x", "axis"),
         row(nn, "Softmax", "x", "axis"),
         row(nn, "LogSoftmax", "x", "axis"),
+        *(
+            row(nn, n, "inputs", "pool_size strides padding data_format")
+            for n in ("MaxPool", "AveragePool")
+        ),
+        *(
+            row(nn, n, "inputs", "output_size data_format")
+            for n in ("AdaptiveMaxPool", "AdaptiveAveragePool")
+        ),
+        *(
+            row(nn, n, "inputs kernel", "strides padding data_format dilation_rate")
+            for n in ("Conv", "DepthwiseConv")
+        ),
+        row(
+            nn,
+            "SeparableConv",
+            "inputs depthwise_kernel pointwise_kernel",
+            "strides padding data_format dilation_rate",
+        ),
+        row(
+            nn,
+            "ConvTranspose",
+            "inputs kernel",
+            "strides padding output_padding data_format dilation_rate",
+        ),
         *(row(math, n, "x") for n in ("Rsqrt", "Erf", "Erfc", "Erfinv", "Logdet")),
         *(
             row(math, n, "data segment_ids", "num_segments sorted")

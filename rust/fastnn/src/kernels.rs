@@ -5,10 +5,12 @@
 use std::fmt;
 
 pub mod columns;
+pub mod conv;
 pub mod copy;
 pub mod gather;
 pub mod gemm;
 pub mod order;
+pub mod pooling;
 pub mod random;
 pub mod recurrence;
 pub mod reduce;

@@ -34,6 +34,7 @@ macro_rules! rows {
 pub mod activation;
 pub mod build;
 pub mod compare;
+pub mod conv;
 pub mod elementwise;
 pub mod host;
 pub mod index;
@@ -42,11 +43,13 @@ pub mod matmul;
 pub mod movement;
 pub mod normalize;
 pub mod order;
+pub mod pooling;
 pub mod random;
 pub mod recurrence;
 pub mod reduce;
 pub mod rule;
 pub mod scan;
+mod spatial;
 pub mod window;
 
 pub use build::Build;
@@ -61,6 +64,8 @@ const FAMILIES: &[&[&OpDef]] = &[
     reduce::ROWS,
     movement::ROWS,
     matmul::ROWS,
+    conv::ROWS,
+    pooling::ROWS,
     index::ROWS,
     order::ROWS,
     window::ROWS,

@@ -48,7 +48,10 @@ fn run(case: &Case, out: Ty, isa: Isa) -> Option<fastnn::error::Result<Vec<f64>>
                 .collect();
             let output = Arg { ptr: y.as_mut_ptr().cast(), ty: out };
             // Nobody reads the parts here; ops_programs.rs compares them.
-            let unread = vec![Arg { ptr: std::ptr::null_mut(), ty: out }; case.op.parts.len()];
+            let types: Vec<Ty> = case.inputs.iter().map(|x| x.ty).collect();
+            let part = |ty: Ty| Arg { ptr: std::ptr::null_mut(), ty };
+            let parts = case.op.parts.iter().map(|p| part((p.infer)(&types, &case.attrs).unwrap()));
+            let unread: Vec<Arg> = parts.collect();
             let ctx = StepCtx { inputs: &inputs, output, parts: &unread, attrs: &case.attrs, isa };
             // SAFETY: every argument covers what its type says.
             if let Err(e) = unsafe { step(&ctx) } {

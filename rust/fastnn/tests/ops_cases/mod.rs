@@ -145,6 +145,79 @@ fn special(op: &OpDef) -> Option<Vec<Sample>> {
             (vec![vec![2, 3, 4], vec![2, 4, 3]], vec![]),
             (vec![vec![], vec![3]], vec![]),
         ],
+        "conv" => {
+            let plain = [ints(&[]), ints(&[]), ints(&[]), Attr::Int(1)];
+            let attrs =
+                |s: &[i64], p: &[i64], d: &[i64], g: i64| vec![ints(s), ints(p), ints(d), Attr::Int(g)];
+            vec![
+                (vec![vec![2, 5, 3], vec![3, 3, 4]], plain.to_vec()),
+                (vec![vec![2, 5, 4, 2], vec![3, 2, 2, 5]], attrs(&[2, 1], &[1, 1, 0, 1], &[], 1)),
+                (vec![vec![1, 6, 5, 4], vec![2, 3, 2, 6]], attrs(&[], &[-1], &[2, 1], 2)),
+                (vec![vec![1, 5, 5, 3], vec![3, 3, 1, 3]], attrs(&[2], &[-1], &[], 3)),
+                (
+                    vec![vec![1, 3, 4, 5, 2], vec![2, 2, 3, 2, 2]],
+                    attrs(&[1, 2, 1], &[0, 1, 1, 0, 2, 1], &[], 1),
+                ),
+            ]
+        }
+        "conv_input_grad" => {
+            let attrs = |size: &[i64], s: &[i64], p: &[i64], d: &[i64], g: i64| {
+                vec![ints(size), ints(s), ints(p), ints(d), Attr::Int(g)]
+            };
+            vec![
+                (vec![vec![2, 3, 4], vec![3, 3, 4]], attrs(&[5], &[], &[], &[], 1)),
+                (vec![vec![2, 3, 3, 5], vec![3, 3, 2, 5]], attrs(&[6, 5], &[2, 2], &[1, 0, 1, 1], &[], 1)),
+                (
+                    vec![vec![1, 3, 3, 4], vec![2, 2, 2, 4]],
+                    attrs(&[7, 9], &[2, 3], &[1, 0, 0, 0], &[3, 2], 2),
+                ),
+                (vec![vec![1, 3, 3, 3], vec![3, 3, 1, 3]], attrs(&[5, 5], &[2], &[-1], &[], 3)),
+            ]
+        }
+        "conv_weight_grad" => {
+            let attrs = |kernel: &[i64], s: &[i64], p: &[i64], d: &[i64], g: i64| {
+                vec![ints(kernel), ints(s), ints(p), ints(d), Attr::Int(g)]
+            };
+            vec![
+                (vec![vec![2, 5, 3], vec![2, 3, 4]], attrs(&[3], &[], &[], &[], 1)),
+                (vec![vec![2, 6, 5, 2], vec![2, 3, 3, 5]], attrs(&[3, 3], &[2, 2], &[1, 0, 1, 1], &[], 1)),
+                (vec![vec![1, 5, 5, 4], vec![1, 5, 5, 6]], attrs(&[3, 2], &[], &[-1], &[2, 1], 2)),
+                (vec![vec![1, 5, 5, 3], vec![1, 3, 3, 3]], attrs(&[3, 3], &[2], &[-1], &[], 3)),
+            ]
+        }
+        "max_pool" | "average_pool" | "max_pool_pick" => {
+            let attrs = |w: &[i64], s: &[i64], p: &[i64]| {
+                let mut attrs = vec![ints(w), ints(s), ints(p)];
+                if op.name == "average_pool" {
+                    attrs.push(b(p.len() > 1));
+                }
+                attrs
+            };
+            let all = [
+                (vec![2, 7, 3], vec![2, 3, 3], attrs(&[3], &[2], &[])),
+                (vec![1, 5, 6, 2], vec![1, 3, 3, 2], attrs(&[2, 3], &[2, 2], &[-1])),
+                (vec![1, 4, 4, 17], vec![1, 4, 5, 17], attrs(&[2], &[1], &[1, 0, 1, 1])),
+            ];
+            let picks = op.name == "max_pool_pick";
+            let shapes = |x: Vec<usize>, y: Vec<usize>| if picks { vec![x, y] } else { vec![x] };
+            all.into_iter().map(|(x, y, attrs)| (shapes(x, y), attrs)).collect()
+        }
+        "max_pool_grad" | "average_pool_grad" => {
+            let attrs = |size: &[i64], w: &[i64], s: &[i64], p: &[i64]| {
+                let mut attrs = vec![ints(size), ints(w), ints(s), ints(p)];
+                if op.name == "average_pool_grad" {
+                    attrs.push(b(p.len() > 1));
+                }
+                attrs
+            };
+            let all = [
+                (vec![2, 3, 3], attrs(&[7], &[3], &[2], &[])),
+                (vec![1, 3, 3, 2], attrs(&[5, 6], &[2, 3], &[2, 2], &[-1])),
+                (vec![1, 4, 5, 17], attrs(&[4, 4], &[2], &[1], &[1, 0, 1, 1])),
+            ];
+            let inputs = op.args.len();
+            all.into_iter().map(|(dy, attrs)| (vec![dy; inputs], attrs)).collect()
+        }
         "clip" => vec![one(&[3, 5], &[f(-1.0), f(1.5)])],
         "cast" => [DType::F32, DType::I32, DType::Bool].map(|d| one(&[3, 5], &[Attr::DType(d)])).to_vec(),
         "reshape" => vec![one(&[3, 4], &[ints(&[2, 6])]), one(&[3, 4], &[ints(&[2, -1, 1])])],

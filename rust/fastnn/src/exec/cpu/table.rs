@@ -9,8 +9,8 @@ use crate::kernels::Blocked;
 use crate::kernels::gemm::product::{Packed, Product};
 use crate::kernels::tile_ops::{self as tile, TileOf};
 use crate::ops::{
-    activation, compare, elementwise, index, loss, matmul, movement, normalize, order, random, recurrence,
-    reduce as reductions, window,
+    activation, compare, conv, elementwise, index, loss, matmul, movement, normalize, order, pooling, random,
+    recurrence, reduce as reductions, window,
 };
 use crate::sync::Slot;
 use std::collections::HashMap;
@@ -76,6 +76,11 @@ const STEPS: &[(&OpDef, Step)] = &[
     (&index::CUMSUM, index::cumsum_step),
     (&order::SORT, order::sort_step),
     (&order::TOP_K, order::top_k_step),
+    (&pooling::MAX_POOL, pooling::max_pool_step),
+    (&pooling::MAX_POOL_GRAD, pooling::max_pool_grad_step),
+    (&pooling::MAX_POOL_PICK, pooling::max_pool_pick_step),
+    (&pooling::AVERAGE_POOL, pooling::average_pool_step),
+    (&pooling::AVERAGE_POOL_GRAD, pooling::average_pool_grad_step),
     (&window::DYNAMIC_SLICE, window::dynamic_slice_step),
     (&window::UPDATE_SLICE, window::update_slice_step),
     (&normalize::SOFTMAX_LAST, normalize::softmax_step),
@@ -104,6 +109,9 @@ const HEADS: &[(&OpDef, Head)] = &[
     (&packed::MATMUL_PACKED, |types, _, out| {
         Box::new(Packed::new(&types[0].shape, out.shape.sizes().last().copied().unwrap_or(1)))
     }),
+    (&conv::CONV, conv::conv_head),
+    (&conv::CONV_INPUT_GRAD, conv::input_grad_head),
+    (&conv::CONV_WEIGHT_GRAD, conv::weight_grad_head),
     (&matmul::MATMUL, |types, attrs, out| {
         let transposed = [attrs[0].flag(), attrs[1].flag()];
         Box::new(Product::new(&types[0].shape, (&types[1].shape, types[1].dtype), &out.shape, transposed))
