@@ -220,6 +220,9 @@ from fastnn.ops.quantiles import nanquantile as nanquantile
 from fastnn.ops.quantiles import percentile as percentile
 from fastnn.ops.quantiles import quantile as quantile
 from fastnn.ops.quantiles import sparsemax as sparsemax
+from fastnn.ops.recurrence import gru as gru
+from fastnn.ops.recurrence import lstm as lstm
+from fastnn.ops.recurrence import simple_rnn as simple_rnn
 from fastnn.ops.reduce import all as all
 from fastnn.ops.reduce import amax as amax
 from fastnn.ops.reduce import amin as amin
@@ -265,6 +268,7 @@ from fastnn.ops.rows import gelu_erf as gelu_erf
 from fastnn.ops.rows import gelu_tanh as gelu_tanh
 from fastnn.ops.rows import greater as greater
 from fastnn.ops.rows import greater_equal as greater_equal
+from fastnn.ops.rows import gru_grad as gru_grad
 from fastnn.ops.rows import hard_sigmoid as hard_sigmoid
 from fastnn.ops.rows import hard_silu as hard_silu
 from fastnn.ops.rows import hard_tanh as hard_tanh
@@ -284,6 +288,7 @@ from fastnn.ops.rows import logical_and as logical_and
 from fastnn.ops.rows import logical_not as logical_not
 from fastnn.ops.rows import logical_or as logical_or
 from fastnn.ops.rows import logical_xor as logical_xor
+from fastnn.ops.rows import lstm_grad as lstm_grad
 from fastnn.ops.rows import max_pool_grad as max_pool_grad
 from fastnn.ops.rows import max_pool_pick as max_pool_pick
 from fastnn.ops.rows import maximum as maximum
@@ -306,6 +311,7 @@ from fastnn.ops.rows import sigmoid as sigmoid
 from fastnn.ops.rows import sigmoid_cross_entropy as sigmoid_cross_entropy
 from fastnn.ops.rows import sign as sign
 from fastnn.ops.rows import silu as silu
+from fastnn.ops.rows import simple_rnn_grad as simple_rnn_grad
 from fastnn.ops.rows import sin as sin
 from fastnn.ops.rows import softmax_cross_entropy as softmax_cross_entropy
 from fastnn.ops.rows import softmax_last as softmax_last
@@ -511,6 +517,8 @@ __all__ = [
     "glu",
     "greater",
     "greater_equal",
+    "gru",
+    "gru_grad",
     "hamming",
     "hanning",
     "hard_shrink",
@@ -572,6 +580,8 @@ __all__ = [
     "logical_xor",
     "logspace",
     "logsumexp",
+    "lstm",
+    "lstm_grad",
     "lstsq",
     "lu_factor",
     "map",
@@ -667,6 +677,8 @@ __all__ = [
     "sign",
     "signbit",
     "silu",
+    "simple_rnn",
+    "simple_rnn_grad",
     "sin",
     "sinc",
     "sinh",
