@@ -25,13 +25,16 @@ __all__ = [
     "are_targets_checked",
     "backend",
     "clear_session",
+    "disable_flash_attention",
     "disable_interactive_logging",
     "dtype_policy",
+    "enable_flash_attention",
     "enable_interactive_logging",
     "epsilon",
     "floatx",
     "image_data_format",
     "is_accuracy_by_loss",
+    "is_flash_attention_enabled",
     "is_interactive_logging_enabled",
     "list_logical_devices",
     "list_physical_devices",
@@ -53,7 +56,43 @@ _epsilon = 1e-7
 _accuracy_by_loss = True
 _target_checks = True
 _data_format = "channels_last"
+_flash_attention = False
 _counts: Counter[str] = Counter()
+
+
+def enable_flash_attention() -> None:
+    """Taken for Keras's sake: attention has one implementation, which is chosen by its shapes.
+
+    Example:
+        >>> fastnn.config.enable_flash_attention()
+        >>> fastnn.config.is_flash_attention_enabled()
+        True
+        >>> fastnn.config.disable_flash_attention()
+    """
+    global _flash_attention
+    _flash_attention = True
+
+
+def disable_flash_attention() -> None:
+    """Takes back what `enable_flash_attention` set.
+
+    Example:
+        >>> fastnn.config.disable_flash_attention()
+        >>> fastnn.config.is_flash_attention_enabled()
+        False
+    """
+    global _flash_attention
+    _flash_attention = False
+
+
+def is_flash_attention_enabled() -> bool:
+    """Whether `enable_flash_attention` was called.
+
+    Example:
+        >>> fastnn.config.is_flash_attention_enabled()
+        False
+    """
+    return _flash_attention
 
 
 def backend() -> str:

@@ -26,6 +26,7 @@ import pytest
 import fastnn
 from fastnn import config, layers, models, ops, random
 from fastnn.base import tree as fastnn_tree
+from fastnn.layers import einsum_dense
 from fastnn.serialization import custom_objects, encoding, objects, registry
 from fastnn.tracing import call_context, symbolic, variables
 
@@ -119,12 +120,28 @@ def _backend() -> dict[str, Any]:
         "get_keras_mask": get_keras_mask, "set_keras_mask": set_keras_mask,
         "compute_output_spec": compute_output_spec, "clear_session": config.clear_session,
         "standardize_shape": tuple, "numpy": ops, "nn": ops, "math": ops, "random": random,
-        "core": ops, "config": config, "SUPPORTS_SPARSE_TENSORS": False,
+        "core": ops, "config": config,
+        "enable_flash_attention": config.enable_flash_attention,
+        "disable_flash_attention": config.disable_flash_attention,
+        "is_flash_attention_enabled": config.is_flash_attention_enabled,
+        "SUPPORTS_SPARSE_TENSORS": False,
         "SUPPORTS_RAGGED_TENSORS": False, "IS_THREAD_SAFE": True,
     }  # fmt: skip
 
 
 # ---- trees, utilities, saving --------------------------------------------------------------------
+
+
+def _analyze_einsum_string(
+    equation: str, bias_axes: str | None, input_shape: Any, output_shape: Any
+) -> tuple[Any, ...]:
+    """Shapes of kernel, bias and output, and which axes of the kernel are inputs and outputs."""
+    sizes = (output_shape,) if isinstance(output_shape, int) else tuple(output_shape)
+    (kernel, outputs), bias, out = einsum_dense._weights(
+        equation, bias_axes, tuple(input_shape), sizes
+    )
+    inputs = [i for i in range(len(kernel)) if i not in outputs]
+    return kernel, bias, out, inputs, outputs
 
 
 class _Curve:
@@ -168,6 +185,8 @@ def _extras(name: str) -> dict[str, Any]:
         return {"join": os.path.join, "exists": os.path.exists, "File": open}
     if name == "ops":
         return {"random": random}
+    if name == "layers.core.einsum_dense":
+        return {"_analyze_einsum_string": _analyze_einsum_string}
     if name.startswith("utils"):
         return {
             "removesuffix": lambda s, end: s.removesuffix(end),

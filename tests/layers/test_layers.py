@@ -436,6 +436,12 @@ def test_every_layer_comes_back_from_its_config():
         **{f"{name}{cell}": {"units": 2} for name in ("LSTM", "GRU", "SimpleRNN")
            for cell in ("", "Cell")},
         "RNN": {"cell": layers.LSTMCell(2)}, "StackedRNNCells": {"cells": [layers.GRUCell(2)]},
+        "MultiHeadAttention": {"num_heads": 2, "key_dim": 3},
+        "GroupedQueryAttention": {
+            "head_dim": 4, "num_query_heads": 2, "num_key_value_heads": 1,
+        },
+        "EinsumDense": {"equation": "ab,bc->ac", "output_shape": 3},
+        "ReversibleEmbedding": {"input_dim": 3, "output_dim": 2},
         "Bidirectional": {"layer": layers.LSTM(2)}, "TimeDistributed": {"layer": layers.Dense(2)},
     }  # fmt: skip
     skip = {"Lambda", "Wrapper"}

@@ -34,7 +34,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "layers.*Conv*": ("convolutions are not part of fastnn yet", _README),
     "layers.*Pool*": ("pooling layers are not part of fastnn yet", _README),
     "layers.CuDNN*": ("there is one implementation of a layer", "layers.LSTM, layers.GRU"),
-    "layers.*Attention*": ("attention layers are not part of fastnn yet", _README),
     "layers.*Vectorization": ("text layers are not part of fastnn yet", _README),
     "layers.*Lookup": ("text layers are not part of fastnn yet", _README),
     "layers.Hash*": ("text layers are not part of fastnn yet", _README),

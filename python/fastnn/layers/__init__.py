@@ -7,13 +7,16 @@ import inspect
 
 from fastnn.base.absent import answer_missing
 from fastnn.layers.activation import *
+from fastnn.layers.attention import *
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.core import *
+from fastnn.layers.einsum_dense import *
 from fastnn.layers.merging import *
 from fastnn.layers.normalization import *
 from fastnn.layers.regularization import *
 from fastnn.layers.reshaping import *
+from fastnn.layers.reversible_embedding import *
 from fastnn.layers.rnn import *
 from fastnn.serialization.keras_config import deserialize as deserialize
 from fastnn.serialization.objects import serialize as serialize
@@ -27,7 +30,9 @@ __all__ = [
     "Activation",
     "ActivityRegularization",
     "Add",
+    "AdditiveAttention",
     "AlphaDropout",
+    "Attention",
     "Average",
     "BatchNormalization",
     "Bidirectional",
@@ -37,12 +42,15 @@ __all__ = [
     "Dense",
     "Dot",
     "Dropout",
+    "EinsumDense",
     "Embedding",
     "Flatten",
     "GRUCell",
     "GaussianDropout",
     "GaussianNoise",
     "GroupNormalization",
+    "GroupQueryAttention",
+    "GroupedQueryAttention",
     "Identity",
     "Input",
     "InputLayer",
@@ -55,6 +63,7 @@ __all__ = [
     "Masking",
     "Maximum",
     "Minimum",
+    "MultiHeadAttention",
     "Multiply",
     "Normalization",
     "PReLU",
@@ -64,6 +73,7 @@ __all__ = [
     "RepeatVector",
     "Rescaling",
     "Reshape",
+    "ReversibleEmbedding",
     "SimpleRNN",
     "SimpleRNNCell",
     "Softmax",

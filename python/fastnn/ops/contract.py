@@ -125,7 +125,7 @@ def _without_repeats(x: Any, names: Labels) -> tuple[Any, Labels]:
 
 
 def _check_sizes(subscripts: str, tensors: list[Any], labels: list[Labels]) -> None:
-    sizes: dict[str, tuple[int | None, int]] = {}
+    sizes: dict[str, tuple[Any, int]] = {}
     for i, (x, names) in enumerate(zip(tensors, labels, strict=True)):
         for name, size in zip(names, shape(x), strict=True):
             seen, where = sizes.setdefault(name, (size, i))
@@ -157,11 +157,7 @@ def _pair(a: Any, la: Labels, b: Any, lb: Labels, later: set[str]) -> tuple[Any,
     free_a, free_b = ([n for n in names if n not in both] for names in (la, lb))
     out = [*batch, *free_a, *free_b]
     plain = a.dtype == "float32" and all(size_a[n] == size_b[n] for n in inner)
-    open_inside = any(
-        sum(size[n] is None for n in group) > 0 and len(group) > 1
-        for size, group in ((size_a, free_a), (size_b, free_b), (size_a, inner))
-    )
-    if not inner or not plain or open_inside or not (free_a or free_b):
+    if not inner or not plain or not (free_a or free_b):
         return _by_elements(a, la, b, lb, out, inner), out
     a = transpose(a, [la.index(n) for n in (*batch, *free_a, *inner)])
     b = transpose(b, [lb.index(n) for n in (*batch, *inner, *free_b)])
@@ -172,7 +168,7 @@ def _pair(a: Any, la: Labels, b: Any, lb: Labels, later: set[str]) -> tuple[Any,
     if len(free_a) == 1 and len(free_b) == 1:
         return product, out
     sizes += [size_a[n] for n in free_a] + [size_b[n] for n in free_b]
-    return _reshaped(product, sizes), out
+    return reshape(product, sizes), out
 
 
 def _grouped(x: Any, batch: int, rows: int, columns: int) -> Any:
@@ -185,19 +181,8 @@ def _grouped(x: Any, batch: int, rows: int, columns: int) -> Any:
         return _c.expand_dims(x, axis=[-1])
     if rows == 0 and columns == 1:
         return _c.expand_dims(x, axis=[-2])
-    joined = [g[0] if len(g) == 1 else math.prod(d or 1 for d in g) for g in (first, second)]
-    return _reshaped(x, [*sizes[:batch], *joined])
-
-
-def _reshaped(x: Any, sizes: list[int | None]) -> Any:
-    if None in sizes[1:]:
-        if sizes.count(None) > 1:
-            raise ShapeError(
-                f"einsum: {sizes.count(None)} sizes of {tuple(sizes)} are open\n"
-                "  hint: give all but one in Input(shape=...)"
-            )
-        sizes = [-1 if d is None else d for d in sizes]
-    return reshape(x, sizes)
+    joined = [g[0] if len(g) == 1 else math.prod(g) for g in (first, second)]
+    return reshape(x, [*sizes[:batch], *joined])
 
 
 def _by_elements(a: Any, la: Labels, b: Any, lb: Labels, out: Labels, inner: Labels) -> Any:

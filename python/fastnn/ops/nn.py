@@ -14,7 +14,7 @@ from fastnn.base.arguments import as_number
 from fastnn.config import epsilon, image_data_format
 from fastnn.errors import ShapeError
 from fastnn.ops import rows
-from fastnn.ops.convert import TensorLike, cast, computed, ndim, shape
+from fastnn.ops.convert import TensorLike, arange, cast, computed, ndim, shape
 from fastnn.ops.elements import clip
 from fastnn.ops.linalg import norm, over_root_mean_square, scale_of_squares
 from fastnn.ops.reduce import sum
@@ -462,13 +462,9 @@ def dot_product_attention(
     if mask is not None:
         scores = _c.where(cast(mask, "bool"), scores, lowest)
     if is_causal:
-        lengths = q.shape[2], k.shape[2]
-        if None in lengths:
-            raise ShapeError(
-                f"dot_product_attention: is_causal with open lengths {lengths}\n"
-                "  hint: give the lengths in Input(shape=...)"
-            )
-        scores = _c.where(np.tri(*lengths, dtype=bool), scores, lowest)
+        at, columns = (arange(shape(t)[2], dtype="int32") for t in (q, k))
+        seen = _c.greater_equal(_c.expand_dims(at, axis=[-1]), columns)
+        scores = _c.where(seen, scores, lowest)
     return transpose(_c.matmul(_c.softmax(scores, axis=-1), v), [0, 2, 1, 3])
 
 

@@ -5,7 +5,9 @@ Depends on the standard library.
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -47,6 +49,15 @@ class CallContext:
     def set_mask(self, tensor: Any, mask: Any) -> None:
         """Attaches a mask; the tensor is kept alive with it."""
         self._masks[id(tensor)] = (tensor, mask)
+
+    @contextlib.contextmanager
+    def hidden_masks(self, tensors: list[Any]) -> Iterator[None]:
+        """Inside, these tensors have no masks: who calls layers on them has taken care of them."""
+        taken = {id(x): self._masks.pop(id(x)) for x in tensors if id(x) in self._masks}
+        try:
+            yield
+        finally:
+            self._masks.update(taken)
 
     def called(self, layer: Any, args: tuple[Any, ...], outputs: Any) -> None:
         """Told of every layer that has been called; `fastnn.debug` notes them here."""

@@ -22,7 +22,15 @@ from fastnn.tracing.call_context import CallContext, NameScope, current_call
 from fastnn.tracing.symbolic import KerasTensor, known_sizes
 from fastnn.tracing.variables import Variable, suspended_scope
 
-__all__ = ["as_tensors", "build_for_call", "clear_losses", "located", "run", "shapes_of"]
+__all__ = [
+    "as_called",
+    "as_tensors",
+    "build_for_call",
+    "clear_losses",
+    "located",
+    "run",
+    "shapes_of",
+]
 
 #: A `Layer`; its module is above this one.
 AnyLayer: TypeAlias = Any
@@ -53,6 +61,23 @@ def as_tensors(value: Any) -> Any:
     return value
 
 
+def as_called(
+    call: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Arguments with the first one by position, however it was given, and arrays as tensors."""
+    kwargs = {k: as_tensors(v) if _holds_arrays(v) else v for k, v in kwargs.items()}
+    names = () if args else call_parameters(call)[0]
+    if names and names[0] in kwargs:
+        args = (kwargs.pop(names[0]),)
+    return args, kwargs
+
+
+def _holds_arrays(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return bool(value) and all(isinstance(v, np.ndarray | Variable) for v in value)
+    return isinstance(value, np.ndarray | Variable)
+
+
 def run(layer: AnyLayer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Calls a layer on tensors, within the call that this thread is in or as a first one."""
     outer = current_call()
@@ -73,7 +98,7 @@ def clear_losses(layer: AnyLayer) -> None:
 def _run_in(
     layer: AnyLayer, context: CallContext, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> Any:
-    _, takes_training, takes_mask, _ = call_parameters(type(layer).call)
+    names, takes_training, takes_mask, _ = call_parameters(type(layer).call)
     budget = file_budget()
     if budget is not None:
         budget.call()
@@ -94,6 +119,7 @@ def _run_in(
             masks = tree.map_structure(context.mask_of, args[0]) if args else None
             if takes_mask and kwargs.get("mask") is None and _any_mask(masks):
                 kwargs["mask"] = masks
+            _fill_masks(context, names, args, kwargs)
             outputs = layer.call(*args, **kwargs)
     except FastnnError as error:
         raise located(layer, error) from None
@@ -102,6 +128,18 @@ def _run_in(
     _after(layer, context, args, outputs, kwargs.get("mask") if takes_mask else masks)
     context.called(layer, args, outputs)
     return outputs
+
+
+def _fill_masks(context: CallContext, names: list[str], args: Any, kwargs: Any) -> None:
+    """The masks of single arguments: that of `value` goes to a parameter `value_mask`."""
+    for name in names:
+        if name.endswith("_mask") and kwargs.get(name) is None and names.index(name) >= len(args):
+            of = name.removesuffix("_mask")
+            at = names.index(of) if of in names else len(args)
+            value = args[at] if at < len(args) else kwargs.get(of)
+            mask = context.mask_of(value)
+            if mask is not None:
+                kwargs[name] = mask
 
 
 def _after(layer: AnyLayer, context: CallContext, args: Any, outputs: Any, mask: Any) -> None:

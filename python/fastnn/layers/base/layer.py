@@ -15,7 +15,7 @@ from fastnn.base import tree
 from fastnn.base.arguments import as_number, takes_numbers
 from fastnn.dtype_policies import DTypePolicy, computing_dtype
 from fastnn.errors import ConfigError, FastnnError, reject_arguments
-from fastnn.layers.base.call import as_tensors, build_for_call, run, shapes_of
+from fastnn.layers.base.call import as_called, as_tensors, build_for_call, run, shapes_of
 from fastnn.layers.base.config import config_of, constructor, input_shape_of, lacking, required
 from fastnn.layers.base.module import Module, default, overrides
 from fastnn.layers.base.symbolic_call import call_symbolic, trace_shapes
@@ -219,6 +219,8 @@ class Layer(Module):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the layer, building it first if needed."""
+        if kwargs:
+            args, kwargs = as_called(type(self).call, args, kwargs)
         if is_symbolic(args) or is_symbolic(kwargs):
             return call_symbolic(self, args, kwargs)
         return run(self, tuple(as_tensors(a) for a in args), kwargs)
