@@ -88,6 +88,9 @@ def disable_flash_attention() -> None:
 def is_flash_attention_enabled() -> bool:
     """Whether `enable_flash_attention` was called.
 
+    Returns:
+        A truth value.
+
     Example:
         >>> fastnn.config.is_flash_attention_enabled()
         False

@@ -35,7 +35,7 @@ class Attention(Layer):
     Example:
         >>> layer = fastnn.layers.Attention()
         >>> query, value = np.zeros((1, 2, 4)), np.arange(12.0).reshape(1, 3, 4)
-        >>> layer([query, value]).numpy()[0, 0]
+        >>> layer([query, value]).numpy()[0, 0].round(4)
         array([4., 5., 6., 7.], dtype=float32)
     """
 
