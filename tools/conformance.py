@@ -26,7 +26,7 @@ AREAS = (
     "activations", "initializers", "regularizers", "constraints", "losses", "metrics",
     "optimizers", "callbacks", "layers/core", "layers/activations", "layers/merging",
     "layers/normalization", "layers/regularization", "layers/reshaping", "layers/rnn",
-    "layers/attention", "layers/preprocessing",
+    "layers/attention", "layers/preprocessing", "layers/convolutional", "layers/pooling",
 )  # fmt: skip
 
 
@@ -59,6 +59,7 @@ def extract(path: Path) -> Path:
             inner = name.removeprefix("keras/src/")
             test = inner.endswith("_test.py") and any(inner.startswith(f"{a}/") for a in AREAS)
             helper = inner.startswith("testing/") and not inner.endswith("_test.py")
+            helper = helper or inner == "backend/common/backend_utils.py"
             if test or helper:
                 target = tree / ("tests" if test else "") / inner
                 target.parent.mkdir(parents=True, exist_ok=True)

@@ -2,8 +2,9 @@
 
 A finder on `sys.meta_path` answers for every module name that the Keras wheel has (the list is read
 from the wheel): a module of an area is a view of fastnn's module of that area. Only
-`keras.src.testing` is Keras's own code. What Keras's tests take from the internals of its back
-ends (`backend.convert_to_numpy`, name scopes, type names) is adapted here, never in the package.
+`keras.src.testing` and `REFERENCE` are Keras's own code. What Keras's tests take from the internals
+of its back ends (`backend.convert_to_numpy`, name scopes, type names) is adapted here, never in the
+package.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ AREAS = {
     "saving": ["saving"], "datasets": ["datasets"], "trainers": ["models"],
     "utils": ["utils", "data.batches", "display.progress", "saving", "config", "base.messages"],
 }  # fmt: skip
+
+#: What tests of convolutions compute their expected shapes with: Keras's own code.
+REFERENCE = "keras.src.backend.common.backend_utils"
 
 
 # ---- what tests take from the back end -----------------------------------------------------------
@@ -119,8 +123,8 @@ def _backend() -> dict[str, Any]:
         "KerasTensor": symbolic.KerasTensor, "name_scope": name_scope,
         "get_keras_mask": get_keras_mask, "set_keras_mask": set_keras_mask,
         "compute_output_spec": compute_output_spec, "clear_session": config.clear_session,
-        "standardize_shape": tuple, "numpy": ops, "nn": ops, "math": ops, "random": random,
-        "core": ops, "config": config,
+        "standardize_shape": tuple, "numpy": ops, "nn": ops, "math": ops, "image": ops.image,
+        "random": random, "core": ops, "config": config,
         "enable_flash_attention": config.enable_flash_attention,
         "disable_flash_attention": config.disable_flash_attention,
         "is_flash_attention_enabled": config.is_flash_attention_enabled,
@@ -276,6 +280,8 @@ class KerasFinder(importlib.abc.MetaPathFinder):
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname == "conftest":
             return importlib.machinery.ModuleSpec(fullname, _Loader(_conftest))
+        if fullname in ("tensorflow", "grain") and _asked_from("image_preprocessing"):
+            return importlib.machinery.ModuleSpec(fullname, _Loader(_tensorflow))
         if fullname.split(".")[0] != "keras":
             return None
         if fullname.startswith("keras.src.testing"):
@@ -286,6 +292,9 @@ class KerasFinder(importlib.abc.MetaPathFinder):
                 file,
                 submodule_search_locations=[str(self._testing)] if not inner else None,
             )
+        if fullname == REFERENCE:
+            file = self._testing.parent / f"{fullname.replace('.', '/')[10:]}.py"
+            return importlib.util.spec_from_file_location(fullname, file)
         test = self._testing.parent / "tests" / f"{fullname.replace('.', '/')[10:]}.py"
         if fullname.endswith("_test") and test.exists():
             return importlib.util.spec_from_file_location(fullname, test)
@@ -293,6 +302,23 @@ class KerasFinder(importlib.abc.MetaPathFinder):
             return None
         make = lambda: _View(fullname, self._known)  # noqa: E731
         return importlib.machinery.ModuleSpec(fullname, _Loader(make), is_package=True)
+
+
+def _asked_from(folder: str) -> bool:
+    """Whether a file of this folder is being imported."""
+    frame = sys._getframe()
+    while frame is not None:
+        if f"/{folder}/" in frame.f_code.co_filename:
+            return True
+        frame = frame.f_back  # type: ignore[assignment]
+    return False
+
+
+def _tensorflow() -> ModuleType:
+    """`tf.data` as fastnn has it, for tests that read images through it."""
+    module = ModuleType("tensorflow")
+    module.data = fastnn.data  # type: ignore[attr-defined]
+    return module
 
 
 def _conftest() -> ModuleType:

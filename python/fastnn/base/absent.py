@@ -17,7 +17,7 @@ from fastnn.namespaces import MODULES
 __all__ = ["ABSENT", "answer_from", "answer_missing", "close_names", "missing", "reason"]
 
 _README = "the guide for Keras users (docs/keras.md) lists what is there and what is missing"
-_IMAGES = ("image layers are not part of fastnn yet", _README)
+_IN_IMAGE = ("image functions are in fastnn.ops.image", "fastnn.ops.image.affine_transform")
 _COMPLEX = ("fastnn has no complex numbers", "keep real and imaginary parts in two tensors")
 _FILES = ("only its own files are written", "model.save('m.keras') or model.save('m.safetensors')")
 _ONE_DEVICE = ("fastnn computes on the cores of one machine", "leave it out: all cores are used")
@@ -31,8 +31,7 @@ _WRAPPED = (
 #: `section.name` (patterns as in `fnmatch`): what it is, and what to do instead.
 ABSENT: dict[str, tuple[str, str]] = {
     # Layers.
-    "layers.*Conv*": ("convolutions are not part of fastnn yet", _README),
-    "layers.*Pool*": ("pooling layers are not part of fastnn yet", _README),
+    "layers.ConvLSTM*": ("recurrent layers of convolutions are not part of fastnn yet", _README),
     "layers.CuDNN*": ("there is one implementation of a layer", "layers.LSTM, layers.GRU"),
     "layers.*Vectorization": ("text layers are not part of fastnn yet", _README),
     "layers.*Lookup": ("text layers are not part of fastnn yet", _README),
@@ -42,9 +41,8 @@ ABSENT: dict[str, tuple[str, str]] = {
         "preprocessing layers are not part of fastnn yet",
         "fastnn.ops.digitize(x, bins), or numpy.digitize before training",
     ),
-    "layers.Random*": _IMAGES, "layers.*Resizing": _IMAGES, "layers.CenterCrop": _IMAGES,
-    "layers.AutoContrast": _IMAGES, "layers.AugMix": _IMAGES, "layers.CutMix": _IMAGES,
-    "layers.MixUp": _IMAGES, "layers.Equalization": _IMAGES, "layers.Solarization": _IMAGES,
+    "layers.ContrastLimited*": ("it is not part of fastnn yet", "fastnn.layers.Equalization()"),
+    "layers.MaxNumBoundingBoxes": ("bounding boxes are not part of fastnn", _README),
     "layers.Mel*": ("audio layers are not part of fastnn", _README),
     "layers.STFT*": ("audio layers are not part of fastnn", _README),
     "layers.FeatureSpace": ("preprocessing layers are not part of fastnn yet", _README),
@@ -64,10 +62,9 @@ ABSENT: dict[str, tuple[str, str]] = {
         "gradients come from the rows of the op table",
         "y = ops.stop_gradient(exact - smooth) + smooth has the value of one, the slope of another",
     ),
-    "ops.*_transform": ("image transforms are not part of fastnn yet", _README),
+    "ops.*_transform": _IN_IMAGE,
     "ops.extract_patches*": ("patches of images are not part of fastnn yet", _README),
-    "ops.gaussian_blur": ("image filters are not part of fastnn yet", _README),
-    "ops.map_coordinates": ("image transforms are not part of fastnn yet", _README),
+    "ops.gaussian_blur": _IN_IMAGE, "ops.map_coordinates": _IN_IMAGE,
     "ops.scale_and_translate": ("image transforms are not part of fastnn yet", _README),
     "ops.sobel_edges": ("image filters are not part of fastnn yet", _README),
     "ops.ssim": ("image filters are not part of fastnn yet", _README),
@@ -89,9 +86,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "nn.*pool*": ("pooling is not part of fastnn yet", _README),
     "nn.*embedding*": ("it is a layer", "fastnn.layers.Embedding"),
     # The packages.
-    "applications": (
-        "there are no pretrained models", "fastnn.models.load_model reads your own files",
-    ),
     "estimator": ("estimators are not part of fastnn", "model.fit"),
     "feature_column": ("feature columns are not part of fastnn", "one Input per column"),
     "wrappers.KerasClassifier": _WRAPPED, "wrappers.KerasRegressor": _WRAPPED,

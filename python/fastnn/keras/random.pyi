@@ -5,8 +5,10 @@ from fastnn.random import *
 __all__ = [
     "SeedGenerator",
     "bernoulli",
+    "beta",
     "categorical",
     "dropout",
+    "gamma",
     "integers",
     "make_default_seed",
     "normal",

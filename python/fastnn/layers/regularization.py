@@ -13,7 +13,7 @@ from fastnn.layers.base.layer import Layer
 
 __all__ = [
     "ActivityRegularization", "AlphaDropout", "Dropout", "GaussianDropout", "GaussianNoise",
-    "SpatialDropout1D", "SpatialDropout2D",
+    "SpatialDropout1D", "SpatialDropout2D", "SpatialDropout3D",
 ]  # fmt: skip
 
 
@@ -182,6 +182,43 @@ class SpatialDropout2D(Dropout):
 
     def _noise(self, inputs: Any) -> Sequence[int | None] | None:
         return (None, 1, 1, None) if self.data_format != "channels_first" else (None, None, 1, 1)
+
+
+class SpatialDropout3D(Dropout):
+    """Dropout of whole channels of volumes.
+
+    Shapes: (n, depth, rows, columns, channels) -> the same; with channels first, (n, channels,
+    depth, rows, columns).
+
+    Args:
+        rate: The share of channels that is dropped, from 0 to 1.
+        data_format: `"channels_last"` (default) or `"channels_first"`.
+        seed: A whole number or a `SeedGenerator` for numbers that repeat; None takes the global
+            seed.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ValueError: `rate` lies outside 0 to 1.
+
+    Example:
+        >>> layer = fastnn.layers.SpatialDropout3D(0.5, seed=2)
+        >>> layer(np.ones((1, 1, 1, 2, 4)), training=True).numpy().shape
+        (1, 1, 1, 2, 4)
+    """
+
+    data_format: str | None
+
+    def __init__(
+        self, rate: float, data_format: str | None = None, seed: int | None = None, **kwargs: Any
+    ) -> None:
+        super().__init__(rate, None, seed, **kwargs)
+        self.data_format = standardize_data_format(data_format)
+        self.input_spec = InputSpec(ndim=5)
+
+    def _noise(self, inputs: Any) -> Sequence[int | None] | None:
+        if self.data_format == "channels_first":
+            return (None, None, 1, 1, 1)
+        return (None, 1, 1, 1, None)
 
 
 class GaussianNoise(_Noisy):

@@ -243,10 +243,13 @@ from fastnn.ops.reduce import var as var
 from fastnn.ops.rows import absolute as absolute
 from fastnn.ops.rows import add as add
 from fastnn.ops.rows import arctan as arctan
+from fastnn.ops.rows import average_pool_grad as average_pool_grad
 from fastnn.ops.rows import axis_size as axis_size
 from fastnn.ops.rows import broadcast_to as broadcast_to
 from fastnn.ops.rows import ceil as ceil
 from fastnn.ops.rows import celu as celu
+from fastnn.ops.rows import conv_input_grad as conv_input_grad
+from fastnn.ops.rows import conv_weight_grad as conv_weight_grad
 from fastnn.ops.rows import cos as cos
 from fastnn.ops.rows import divide as divide
 from fastnn.ops.rows import dropout as dropout
@@ -286,6 +289,8 @@ from fastnn.ops.rows import logical_not as logical_not
 from fastnn.ops.rows import logical_or as logical_or
 from fastnn.ops.rows import logical_xor as logical_xor
 from fastnn.ops.rows import lstm_grad as lstm_grad
+from fastnn.ops.rows import max_pool_grad as max_pool_grad
+from fastnn.ops.rows import max_pool_pick as max_pool_pick
 from fastnn.ops.rows import maximum as maximum
 from fastnn.ops.rows import minimum as minimum
 from fastnn.ops.rows import mish as mish
@@ -410,6 +415,7 @@ __all__ = [
     "associative_scan",
     "average",
     "average_pool",
+    "average_pool_grad",
     "axis_size",
     "bartlett",
     "batch_normalization",
@@ -438,7 +444,9 @@ __all__ = [
     "conj",
     "conjugate",
     "conv",
+    "conv_input_grad",
     "conv_transpose",
+    "conv_weight_grad",
     "convert_to_numpy",
     "convert_to_tensor",
     "copy",
@@ -582,6 +590,8 @@ __all__ = [
     "matrix_rank",
     "max",
     "max_pool",
+    "max_pool_grad",
+    "max_pool_pick",
     "maximum",
     "mean",
     "median",

@@ -16,12 +16,22 @@ from fastnn.errors import ShapeError
 from fastnn.ops.convert import TensorLike, convert_to_tensor
 from fastnn.ops.resampling import KINDS, nearest, weights
 from fastnn.ops.shapes import moveaxis, stack, transpose
+from fastnn.ops.warp import (
+    affine_transform,
+    gaussian_blur,
+    map_coordinates,
+    perspective_transform,
+)
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
+    "affine_transform",
     "crop_images",
+    "gaussian_blur",
     "hsv_to_rgb",
+    "map_coordinates",
     "pad_images",
+    "perspective_transform",
     "resize",
     "rgb_to_grayscale",
     "rgb_to_hsv",
@@ -155,26 +165,86 @@ def resize(
     crop_to_aspect_ratio: bool = False, pad_to_aspect_ratio: bool = False,
     fill_mode: str = "constant", fill_value: float = 0.0, data_format: str | None = None,
 ) -> Tensor:  # fmt: skip
-    """Images of another height and width: 'nearest', 'bilinear', 'bicubic', 'lanczos3' or '5'."""
-    if antialias or crop_to_aspect_ratio or pad_to_aspect_ratio:
+    """Images of another height and width.
+
+    Args:
+        images: (batch, height, width, channels), or one image.
+        size: (height, width).
+        interpolation: `"nearest"`, `"bilinear"`, `"bicubic"`, `"lanczos3"` or `"lanczos5"`.
+        antialias: Whether a smaller image's pixels are means over what they cover.
+        crop_to_aspect_ratio: Whether to cut off what does not fit the ratio of sides.
+        pad_to_aspect_ratio: Whether to add borders instead.
+        fill_mode: `"constant"`.
+        fill_value: The number in the borders.
+        data_format: `"channels_last"` or `"channels_first"`.
+
+    Returns:
+        float32 images.
+
+    Example:
+        >>> fastnn.ops.image.resize(np.zeros((1, 8, 8, 3)), (4, 6)).shape
+        (1, 4, 6, 3)
+    """
+    if crop_to_aspect_ratio and pad_to_aspect_ratio:
         raise ValueError(
-            "resize: antialias, crop_to_aspect_ratio and pad_to_aspect_ratio are not part of "
-            "fastnn yet\n  hint: crop_images or pad_images first"
+            "Only one of `pad_to_aspect_ratio` & `crop_to_aspect_ratio` can be `True`."
+            "\n  hint: choose what happens to images of another ratio of sides"
+        )
+    if fill_mode != "constant":
+        raise ValueError(
+            f"Invalid value for argument `fill_mode`. Only `'constant'` is supported. Received: "
+            f"fill_mode={fill_mode}\n  hint: leave fill_mode out"
         )
     if interpolation not in (*KINDS, "nearest"):
         raise ValueError(
             f"resize: interpolation is {interpolation!r}\n  hint: {', '.join(('nearest', *KINDS))}"
         )
+    if len(size) != 2:
+        raise ValueError(
+            f"`size` must be a tuple of 2 integers. Received: size={size}\n  hint: (224, 224)"
+        )
     x, first = _last("resize", images, data_format)
+    if crop_to_aspect_ratio:
+        x = _middle(x, size)
+    if pad_to_aspect_ratio:
+        x = _bordered(x, size, fill_value)
     for axis, new in ((-3, size[0]), (-2, size[1])):
         old = x.shape[axis]
         if interpolation == "nearest":
             x = _c.take(x, nearest(old, new), axis=axis)
             continue
         moved = moveaxis(x, axis, -1)
-        matrix = weights(old, new, interpolation)
+        matrix = weights(old, new, interpolation, antialias)
         x = moveaxis(_c.matmul(moved, transpose(matrix)), -1, axis)
     return _back(x, first)
+
+
+def _sides(x: Any, size: Any, what: str) -> tuple[int, int]:
+    height, width = x.shape[-3], x.shape[-2]
+    if not isinstance(height, int) or not isinstance(width, int):
+        raise ShapeError(
+            f"resize: {what} needs images of a known size, got {tuple(x.shape)}\n"
+            "  hint: give height and width in Input(shape=...)"
+        )
+    return height, width
+
+
+def _middle(x: Any, size: Any) -> Any:
+    """The largest part in the middle that has the ratio of sides of `size`."""
+    height, width = _sides(x, size, "crop_to_aspect_ratio")
+    high = max(min(height, int(width * size[0] / size[1])), 1)
+    wide = max(min(width, int(height * size[1] / size[0])), 1)
+    top, left = (height - high) // 2, (width - wide) // 2
+    return x[..., top : top + high, left : left + wide, :]
+
+
+def _bordered(x: Any, size: Any, value: float) -> Any:
+    """The whole image with equal borders that bring it near the ratio of sides of `size`."""
+    height, width = _sides(x, size, "pad_to_aspect_ratio")
+    rows = (max(height, int(width * size[0] / size[1])) - height) // 2
+    columns = (max(width, int(height * size[1] / size[0])) - width) // 2
+    widths = [0, 0] * (x.ndim - 3) + [rows, rows, columns, columns, 0, 0]
+    return _c.pad(x, widths=widths, value=float(value))
 
 
 if TYPE_CHECKING:  # the package answers with its own names

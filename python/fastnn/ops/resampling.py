@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.errors import ShapeError
 from fastnn.ops.convert import arange, cast, convert_to_tensor, shape
 from fastnn.ops.elements import abs, where
 from fastnn.ops.linalg import matmul
@@ -48,12 +49,21 @@ KINDS: dict[str, Callable[[Arrays, Any], Any]] = {
 }  # fmt: skip
 
 
-def weights(size: Any, new: Any, kind: str) -> Any:
-    """The matrix (new, size) that resizes an axis of `size` elements to `new`; no antialiasing."""
+def weights(size: Any, new: Any, kind: str, antialias: bool = False) -> Any:
+    """The matrix (new, size) that resizes an axis of `size` elements to `new`.
+
+    With `antialias` the kernel is as wide as what an element of a smaller axis covers.
+    """
     if isinstance(size, int) and isinstance(new, int):
         at = (np.arange(new) + 0.5) * (size / new) - 0.5
-        values = KINDS[kind](np, np.abs(at[:, None] - np.arange(size)))
+        wide = max(size / new, 1.0) if antialias else 1.0
+        values = KINDS[kind](np, np.abs(at[:, None] - np.arange(size)) / wide)
         return (values / values.sum(1, keepdims=True)).astype(np.float32)
+    if antialias:
+        raise ShapeError(
+            "antialias needs an axis of a known size\n"
+            "  hint: give height and width in Input(shape=...)"
+        )
     # Whole numbers keep the distance exact however far along an axis of open size.
     at = (2 * arange(new)[:, None] + 1) * size - new
     distance = cast(abs(at - 2 * arange(size)[None] * new), "float32")

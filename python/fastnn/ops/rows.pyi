@@ -94,6 +94,14 @@ __all__ = [
     "roll",
     "matmul",
     "dot",
+    "conv",
+    "conv_input_grad",
+    "conv_weight_grad",
+    "max_pool",
+    "max_pool_grad",
+    "max_pool_pick",
+    "average_pool",
+    "average_pool_grad",
     "iota",
     "axis_size",
     "full",
@@ -318,6 +326,22 @@ def matmul(a: TensorLike, b: TensorLike, transpose_a: bool = False, transpose_b:
     """The matrix product over the last two axes, (..., n, k) @ (..., k, m) -> (..., n, m); leading axes broadcast. An operand with its flag set is given transposed. b may be of a storage type; it is widened as it is read."""
 def dot(a: TensorLike, b: TensorLike) -> Tensor:
     """NumPy's dot: inner product of vectors, matrix product of matrices, otherwise the sum over the last axis of a and the second to last (or only) axis of b."""
+def conv(x: TensorLike, w: TensorLike, strides: int | Sequence[int] = (), padding: int | Dim | Sequence[int | Dim | None] = (), dilation: int | Sequence[int] = (), groups: int = 1) -> Tensor:
+    """The convolution of x (batch, sizes.., channels) with w (taps.., channels / groups, filters): at each place the sum of the products of the window's elements with the taps. padding is (before, after) per spatial axis, flat, with -1 alone for as many places as ceil(size / stride), split evenly."""
+def conv_input_grad(dy: TensorLike, w: TensorLike, size: int | Dim | Sequence[int | Dim | None], strides: int | Sequence[int] = (), padding: int | Dim | Sequence[int | Dim | None] = (), dilation: int | Sequence[int] = (), groups: int = 1) -> Tensor:
+    """The gradient of a convolution by its input, whose spatial sizes are given: every product of dy with a tap is added where the tap's window has it. As an op of its own: a transposed convolution."""
+def conv_weight_grad(x: TensorLike, dy: TensorLike, kernel: int | Dim | Sequence[int | Dim | None], strides: int | Sequence[int] = (), padding: int | Dim | Sequence[int | Dim | None] = (), dilation: int | Sequence[int] = (), groups: int = 1) -> Tensor:
+    """The gradient of a convolution by its weights, whose spatial sizes are given: for each tap the sum of the products of dy with what the tap sees of x."""
+def max_pool(x: TensorLike, window: int | Sequence[int], strides: int | Sequence[int] = (), padding: int | Dim | Sequence[int | Dim | None] = ()) -> tuple[Tensor, Tensor]:
+    """The largest element of each window over x (batch, sizes.., channels), NaN before all, and its number in the window (int32), row by row, the first of equals. padding is (before, after) per spatial axis, flat, with -1 alone for as many places as ceil(size / stride); it is never chosen."""
+def max_pool_grad(dy: TensorLike, indices: TensorLike, size: int | Dim | Sequence[int | Dim | None], window: int | Sequence[int], strides: int | Sequence[int] = (), padding: int | Dim | Sequence[int | Dim | None] = ()) -> Tensor:
+    """For each element of an image with the given spatial sizes the sum of dy over the windows whose indices (int32) name it; an index that names no element counts nowhere."""
+def max_pool_pick(x: TensorLike, indices: TensorLike, window: int | Sequence[int], strides: int | Sequence[int] = (), padding: int | Dim | Sequence[int | Dim | None] = ()) -> Tensor:
+    """The element of each window over x that indices (int32) name, 0 where they name none."""
+def average_pool(x: TensorLike, window: int | Sequence[int], strides: int | Sequence[int] = (), padding: int | Dim | Sequence[int | Dim | None] = (), count_padding: bool = False) -> Tensor:
+    """The mean of each window over x (batch, sizes.., channels); with count_padding the sum over the size of the window, padding included. padding is (before, after) per spatial axis, flat, with -1 alone for as many places as ceil(size / stride)."""
+def average_pool_grad(dy: TensorLike, size: int | Dim | Sequence[int | Dim | None], window: int | Sequence[int], strides: int | Sequence[int] = (), padding: int | Dim | Sequence[int | Dim | None] = (), count_padding: bool = False) -> Tensor:
+    """The gradient of average_pool by x, whose spatial sizes are given: each element gets its share of dy from every window that sees it."""
 def iota(stop: int | Dim, dtype: str = 'int32') -> Tensor:
     """The whole numbers 0, 1, ... below stop."""
 def axis_size(size: int | Dim) -> Tensor:
