@@ -22,11 +22,12 @@ __all__ = [
 MODULES = {
     name: f"fastnn.{name}"
     for name in (
-        "activations", "backend", "callbacks", "config", "constraints", "data", "datasets", "debug",
-        "distribution", "dtype_policies", "ensemble", "errors", "explanation", "files",
-        "initializers", "layers", "losses", "metrics", "mixed_precision", "models", "onnx", "ops",
-        "optimizers", "plot", "preprocessing", "random", "regularizers", "saving", "serving",
-        "sklearn", "transforms", "utils", "wrappers",
+        "activations", "applications", "backend", "callbacks", "config", "constraints", "data",
+        "datasets", "debug", "distribution", "dtype_policies", "ensemble", "errors",
+        "explanation", "files", "initializers", "layers", "losses", "metrics",
+        "mixed_precision", "models", "onnx", "ops", "optimizers", "plot", "preprocessing",
+        "random", "regularizers", "saving", "serving", "sklearn", "transforms", "utils",
+        "wrappers",
     )
 }  # fmt: skip
 

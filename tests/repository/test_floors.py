@@ -62,7 +62,7 @@ FLOORS_PY = (
         "serving",
     ),
     ("utils",),
-    ("backend", "preprocessing", "tensorflow", "datasets", "keras"),
+    ("applications", "backend", "preprocessing", "tensorflow", "datasets", "keras"),
     ("exit_strategy", "sklearn"),
     ("wrappers",),
     ("cli",),

@@ -194,7 +194,8 @@ class _Pictures:
         if self.mode == "binary":
             return np.asarray([self.labels[i]], floatx())
         if self.mode == "categorical":
-            return np.eye(self.classes, dtype=floatx())[int(self.labels[i])]
+            one: Array = np.eye(self.classes, dtype=floatx())[int(self.labels[i])]
+            return one
         return np.asarray(self.labels[i], np.int32)
 
     def picture(self, path: str) -> Array:
@@ -208,7 +209,9 @@ class _Pictures:
             x = _padded(x, height, width, how["kind"])
         else:
             x = resize_picture(x, (height, width), how["kind"])
-        return x.transpose(2, 0, 1) if how["data_format"] == "channels_first" else x
+        if how["data_format"] == "channels_first":
+            x = x.transpose(2, 0, 1)
+        return x
 
     def dataset(self, paths: list[str], chosen: Array, shuffle: bool, seed: int | None) -> Dataset:
         """Elements (picture, label), or pictures alone."""
