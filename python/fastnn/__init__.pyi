@@ -29,6 +29,7 @@ from fastnn import ops as ops
 from fastnn import optimizers as optimizers
 from fastnn import plot as plot
 from fastnn import preprocessing as preprocessing
+from fastnn import privacy as privacy
 from fastnn import random as random
 from fastnn import regularizers as regularizers
 from fastnn import saving as saving
@@ -283,6 +284,7 @@ __all__ = [
     "optimizers",
     "plot",
     "preprocessing",
+    "privacy",
     "random",
     "regularizers",
     "saving",

@@ -26,8 +26,8 @@ MODULES = {
         "datasets", "debug", "distribution", "dtype_policies", "ensemble", "errors",
         "explanation", "files", "initializers", "layers", "losses", "metrics",
         "mixed_precision", "models", "onnx", "ops", "optimizers", "plot", "preprocessing",
-        "random", "regularizers", "saving", "serving", "sklearn", "transforms", "utils",
-        "wrappers",
+        "privacy", "random", "regularizers", "saving", "serving", "sklearn", "transforms",
+        "utils", "wrappers",
     )
 }  # fmt: skip
 
@@ -42,8 +42,8 @@ KERAS_MODULES = {
     k: v
     for k, v in MODULES.items()
     if k not in (
-        "data", "debug", "ensemble", "errors", "explanation", "files", "onnx", "plot", "serving",
-        "sklearn", "transforms",
+        "data", "debug", "ensemble", "errors", "explanation", "files", "onnx", "plot", "privacy",
+        "serving", "sklearn", "transforms",
     )
 }  # fmt: skip
 

@@ -99,6 +99,17 @@ def test_a_rust_program_gives_the_classes_of_python(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_gaps_between_groups_are_shown_and_closed(data_dir):
+    pytest.importorskip("fairlearn", reason="needs the `fairness` extra")
+    pytest.importorskip("pandas")
+    found = load("fairness_adult.py").main(str(data_dir / "tabular" / "adult"), rows=8000)
+    assert found["sex"]["gap"] > 0.1
+    assert found["sex"]["gap after"] < 0.03
+    assert all(f["accuracy after"] > f["accuracy"] - 0.04 > 0.78 for f in found.values())
+
+
+@pytest.mark.slow
 def test_a_search_gives_hopeless_trials_up(capsys):
     pytest.importorskip("optuna", reason="needs the `tune` extra")
     study = load("tune.py").main()

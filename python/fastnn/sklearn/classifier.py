@@ -246,7 +246,9 @@ class FastNNClassifier(ClassifierMixin, Classes):
             (n_samples, n_classes) whose rows add up to 1, or (n_samples, n_labels) with a
             probability for each label.
         """
-        return np.exp(self.predict_log_proba(X))
+        # Float32 numbers as float64: tools write numbers of their own into what they are given, and
+        # sums over an ensemble are exact, so that they do not depend on the number of jobs.
+        return np.exp(self.predict_log_proba(X)).astype(np.float64)
 
     def predict_log_proba(self, X: Any) -> Array:
         """Logarithms of the probabilities, exact where these are near 0.
