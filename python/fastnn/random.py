@@ -195,13 +195,13 @@ def key_of(seed: Any) -> Any:
     return stream.generator.next()
 
 
-def _shape(shape: Sequence[int | None] | int) -> list[int | None]:
+def _shape(shape: Sequence[int | Dim | None] | int | Dim) -> list[int | None]:
     shape = as_number(shape)
     return [shape] if isinstance(shape, int | Dim) else list(shape)
 
 
 def normal(
-    shape: Sequence[int | None] | int,
+    shape: Sequence[int | Dim | None] | int | Dim,
     mean: float = 0.0,
     stddev: float = 1.0,
     dtype: str | None = None,
@@ -229,7 +229,7 @@ def normal(
 
 
 def uniform(
-    shape: Sequence[int | None] | int,
+    shape: Sequence[int | Dim | None] | int | Dim,
     minval: float = 0.0,
     maxval: float = 1.0,
     dtype: str | None = None,
@@ -260,7 +260,7 @@ def uniform(
 
 
 def randint(
-    shape: Sequence[int | None] | int,
+    shape: Sequence[int | Dim | None] | int | Dim,
     minval: int,
     maxval: int,
     dtype: str = "int32",
@@ -292,7 +292,7 @@ integers = randint
 
 
 def truncated_normal(
-    shape: Sequence[int | None] | int,
+    shape: Sequence[int | Dim | None] | int | Dim,
     mean: float = 0.0,
     stddev: float = 1.0,
     dtype: str | None = None,
@@ -353,7 +353,7 @@ def _normal_quantile(p: Tensor) -> Any:
     return c.where(c.absolute(q) <= 0.47575, centre, tail)
 
 
-def bernoulli(shape: Sequence[int | None] | int, p: float, seed: Any = None) -> Any:
+def bernoulli(shape: Sequence[int | Dim | None] | int | Dim, p: float, seed: Any = None) -> Any:
     """Ones with a probability, else zeros.
 
     Args:

@@ -9,6 +9,7 @@ import pytest
 import fastnn
 from fastnn import layers
 from fastnn.data.prefetch import Prefetch, gather
+from fastnn.errors import DataError, ShapeError
 
 X = np.arange(24, dtype=np.float32).reshape(12, 2) / 24
 Y = X.sum(1, keepdims=True)
@@ -287,3 +288,46 @@ def test_own_iterators_are_closed_on_the_thread_that_ran_them():
 
     net().fit(Closing(), steps_per_epoch=2, verbose=0)
     assert closed == ["fastnn-prefetch"]
+
+
+# ---- what a run is told besides the data --------------------------------------------------------
+
+
+def three_classes():
+    model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(3, "softmax")])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+def test_a_generator_that_ends_early_ends_the_run_and_keeps_what_was_done():
+    x, y = np.zeros((4, 2)), np.arange(4) % 3
+    with pytest.warns(UserWarning, match="ran out after epoch 1"):
+        history = three_classes().fit(((x, y) for _ in range(2)), epochs=3, verbose=0)
+    assert len(history.history["loss"]) == 1
+    with pytest.raises(DataError, match="no batches"):
+        three_classes().fit(iter(()), epochs=3, verbose=0)
+
+
+def test_sample_weights_of_no_fitting_shape_are_named():
+    x, y = np.zeros((3, 2)), np.arange(3)
+    with pytest.raises(ShapeError, match=r"sample_weight has shape .*3\).*\n  hint: one weight"):
+        three_classes().fit(x, y, sample_weight=np.ones((3, 3)), verbose=0)
+    loss = fastnn.losses.MeanSquaredError()
+    with pytest.raises(ShapeError, match="sample_weight has shape"):
+        loss(np.zeros((4, 1)), np.ones((4, 1)), sample_weight=np.ones(3))
+
+
+@pytest.mark.parametrize("given", [np.ones(3), {7: 2.0}, {-1: 1.0}])
+def test_class_weights_of_no_class_are_refused(given):
+    with pytest.raises(ValueError, match=r"class_weight(?s:.)*hint:"):
+        three_classes().fit(np.zeros((4, 2)), np.arange(4) % 3, class_weight=given, verbose=0)
+
+
+@pytest.mark.parametrize("part", ["x", "y", "sample_weight"])
+def test_the_warning_of_a_nan_loss_names_the_data_that_hold_it(part):
+    data = {"x": np.zeros((4, 2)), "y": np.zeros((4, 1)), "sample_weight": np.ones(4)}
+    data[part][2] = np.nan
+    model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+    model.compile("sgd", "mse")
+    with pytest.warns(UserWarning, match=f"{part} holds NaN or infinity, first in row 2"):
+        model.fit(**data, verbose=0)

@@ -50,6 +50,19 @@ ABSENT: dict[str, tuple[str, str]] = {
     "layers.*TorchModule*": ("there is no PyTorch back end", "rebuild the layer, set_weights it"),
     "layers.*Jax*": ("there is no JAX back end", "rebuild the layer, set_weights it"),
     "layers.*Flax*": ("there is no JAX back end", "rebuild the layer, set_weights it"),
+    # Methods of models in older versions of Keras.
+    "model.fit_generator": ("fit takes generators itself", "model.fit(generator, epochs=...)"),
+    "model.evaluate_generator": ("evaluate takes generators itself", "model.evaluate(generator)"),
+    "model.predict_generator": ("predict takes generators itself", "model.predict(generator)"),
+    "model.predict_classes": (
+        "it went from Keras in 2021", "model.predict(x).argmax(-1), or (model.predict(x) > 0.5)",
+    ),
+    "model.predict_proba": ("it went from Keras in 2021", "model.predict(x)"),
+    "model.to_yaml": ("YAML can run code", "model.to_json()"),
+    "model.total_loss": ("a model keeps no graph of its loss", "model.compute_loss(y=y, y_pred=p)"),
+    "model.targets": ("a model keeps no placeholders", "train_step(self, data) gets the targets"),
+    "model.state_updates": ("weights say all of a model's state", "model.non_trainable_variables"),
+    "model.*_function": ("steps are traced when they are first run", "leave it out"),
     # Ops.
     "ops.ctc_*": ("connectionist temporal classification is not part of fastnn", _README),
     "ops.fold": ("patches of images are not part of fastnn yet", _README),

@@ -8,7 +8,7 @@ from typing import Any
 from fastnn import losses, metrics, optimizers
 from fastnn.errors import told, warn_of_skipped
 from fastnn.files.variables import assign, named_variables
-from fastnn.serialization.encoding import to_config
+from fastnn.serialization.encoding import as_json, to_config
 
 __all__ = [
     "build_optimizer", "compile_config", "optimizer_order", "optimizer_values", "recompile",
@@ -51,10 +51,18 @@ def compile_config(model: Any) -> dict[str, Any] | None:
     if not model.compiled or given is None:
         return None
     try:
-        config = {k: to_config(v) for k, v in given.items() if k != "optimizer"}
-        return {**config, "optimizer": to_config(model.optimizer)}
-    except (TypeError, NotImplementedError):
+        return _settings(model)
+    except (TypeError, ValueError, NotImplementedError):
         return None
+
+
+def _settings(model: Any) -> dict[str, Any]:
+    """The config; an error where a part has none, or is code that no file holds."""
+    given = model._compile_config
+    config = {k: to_config(v) for k, v in given.items() if k != "optimizer"}
+    config["optimizer"] = to_config(model.optimizer)
+    as_json(config)
+    return config
 
 
 def warn_of_settings(model: Any, path: str) -> None:
@@ -62,12 +70,12 @@ def warn_of_settings(model: Any, path: str) -> None:
     if not model.compiled or model._compile_config is None or compile_config(model) is not None:
         return
     try:
-        for value in (*model._compile_config.values(), model.optimizer):
-            to_config(value)
-    except (TypeError, NotImplementedError) as error:
+        _settings(model)
+    except (TypeError, ValueError, NotImplementedError) as error:
         warnings.warn(
             f"{path!r} holds no compile settings and no optimizer: {told(error)}\n"
-            "  hint: give that class a get_config, or compile the loaded model again",
+            "  hint: give that class a get_config and that function a name (def), or compile the "
+            "loaded model again",
             UserWarning,
             stacklevel=4,
         )

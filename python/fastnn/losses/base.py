@@ -11,7 +11,8 @@ from typing import Any
 from fastnn import ops
 from fastnn.config import snake_case as _snake, unique_name
 from fastnn.dtype_policies import computing_dtype
-from fastnn.losses.checks import squeeze_or_expand_to_same_rank
+from fastnn.errors import ShapeError
+from fastnn.losses.checks import broadcasts, squeeze_or_expand_to_same_rank
 from fastnn.losses.targets import guarded, labels_are_checked, targets_of
 from fastnn.serialization.encoding import Configurable, to_config
 from fastnn.tracing.call_context import current_call
@@ -68,8 +69,14 @@ def match_weights(weight: Any, values: Any) -> tuple[Any, Any]:
     """A weight per sample shaped to broadcast over the values' further axes."""
     if ops.ndim(weight) == ops.ndim(values) + 1 and weight.shape[-1] == 1:
         weight = ops.squeeze(weight, -1)
+    given = tuple(weight.shape)
     while ops.ndim(weight) < ops.ndim(values):
         weight = ops.expand_dims(weight, axis=-1)
+    if not broadcasts(tuple(weight.shape), tuple(values.shape)):
+        raise ShapeError(
+            f"sample_weight has shape {given}, the loss gives numbers of shape "
+            f"{tuple(values.shape)}\n  hint: one weight per sample, or one per number of the loss"
+        )
     return weight, values
 
 

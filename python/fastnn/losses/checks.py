@@ -9,6 +9,7 @@ from fastnn.errors import ShapeError
 from fastnn.tracing.symbolic import known_size
 
 __all__ = [
+    "broadcasts",
     "check_alike",
     "check_same_shape",
     "check_sparse",
@@ -68,6 +69,11 @@ def _agree(m: Any, n: Any, stretched: bool) -> bool:
         return True
     m, n = known_size(m), known_size(n)
     return m is None or n is None or m == n or (stretched and 1 in (m, n))
+
+
+def broadcasts(a: tuple[Any, ...], b: tuple[Any, ...]) -> bool:
+    """Whether shapes of one rank are equal, as far as they are known, but for sizes 1."""
+    return len(a) == len(b) and all(_agree(m, n, True) for m, n in zip(a, b, strict=True))
 
 
 def _shape_hint(a: tuple[Any, ...], b: tuple[Any, ...]) -> str:

@@ -9,12 +9,13 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
 from fastnn import _core
 from fastnn.base import tree
+from fastnn.base.absent import reason
 from fastnn.base.messages import shown
 from fastnn.errors import reject_arguments, unknown_name
 from fastnn.files.compiling import compile_config, recompile
@@ -112,6 +113,16 @@ class Model(Trainer, Layer):
         return type(self).predict_step is Trainer.predict_step and all(
             layer.activity_regularizer is None and _is_ours(layer) for layer in self._every_layer()
         )
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Answers for methods of older versions of Keras; others are plainly absent."""
+            text = f"{type(self).__name__!r} object has no attribute {name!r}"
+            why = None if name.startswith("_") else reason("fastnn.model", name)
+            if why is not None:
+                raise AttributeError(f"{text}: {why[0]}\n  hint: {why[1]}")
+            raise AttributeError(text, name=name, obj=self)
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """The computation; subclasses define it."""
@@ -257,7 +268,7 @@ class Model(Trainer, Layer):
                 model_class("Functional") if cls is Model else cls, config, custom_objects
             )
         with custom_object_scope(custom_objects):
-            return cls(**config)
+            return super().from_config(config)
 
     def get_compile_config(self) -> dict[str, Any] | None:
         """What `compile` was given, as a config.

@@ -234,7 +234,7 @@ def promoted(*xs: TensorLike) -> list[Tensor]:
 
 
 @keras_op
-def zeros(shape: Sequence[int | None] | int, dtype: str | None = None) -> Tensor:
+def zeros(shape: Sequence[int | Dim | None] | int | Dim, dtype: str | None = None) -> Tensor:
     """Zeros of this shape; None stands for the batch that `ops.shape` does not know yet.
 
     Args:
@@ -252,7 +252,7 @@ def zeros(shape: Sequence[int | None] | int, dtype: str | None = None) -> Tensor
 
 
 @keras_op
-def ones(shape: Sequence[int | None] | int, dtype: str | None = None) -> Tensor:
+def ones(shape: Sequence[int | Dim | None] | int | Dim, dtype: str | None = None) -> Tensor:
     """Ones of this shape; None stands for the batch that `ops.shape` does not know yet.
 
     Args:
@@ -271,7 +271,7 @@ def ones(shape: Sequence[int | None] | int, dtype: str | None = None) -> Tensor:
 
 @keras_op
 def full(
-    shape: Sequence[int | None] | int, fill_value: TensorLike, dtype: str | None = None
+    shape: Sequence[int | Dim | None] | int | Dim, fill_value: TensorLike, dtype: str | None = None
 ) -> Tensor:
     """`fill_value` everywhere; None stands for the batch that `ops.shape` does not know yet.
 

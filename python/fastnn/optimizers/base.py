@@ -38,9 +38,9 @@ class Optimizer(Configurable):
     """How gradients change weights: the base of all optimisers.
 
     Subclasses name their slots in `slots` and define `update_step(gradient, variable,
-    learning_rate)`. In `fit` an optimiser is part of the compiled step. Optimisers that keep squares
-    of gradients keep them in float32: a gradient of 1.8e19 or more makes them infinite, and its
-    weight NaN or no longer trained; `clipvalue` and the norms, which do not overflow, prevent it.
+    learning_rate)`. In `fit` an optimiser is part of the compiled step. Squares of gradients, where
+    they are kept, are float32: a gradient of 1.8e19 or more makes them infinite, and its weight NaN
+    or no longer trained; `clipvalue` and the norms, which do not overflow, prevent it.
 
     Args:
         learning_rate: A number above 0, or a schedule.

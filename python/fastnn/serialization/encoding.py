@@ -33,9 +33,18 @@ class FunctionName(str):
         name.function = function
         return name
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return str, (str(self),)
+
+    def __deepcopy__(self, memo: Any) -> FunctionName:
+        return self
+
 
 def function_config(function: Any) -> Any:
-    """A function as configs hold it: by name, or itself when it has none (a lambda)."""
+    """A function as configs hold it: by name, or itself when it has none (a lambda).
+
+    So it is there for a config in memory, and no file takes what nobody could find by a name.
+    """
     if callable(function) and getattr(function, "__name__", "<lambda>") != "<lambda>":
         return FunctionName(function)
     return function
@@ -120,7 +129,7 @@ class Configurable:
 
 
 def to_config(value: Any) -> Any:
-    """`value` in terms that JSON knows."""
+    """`value` in terms that JSON knows; functions as `function_config` has them."""
     if value is None or isinstance(value, bool | int | float | str):
         return value
     if isinstance(value, np.generic):
@@ -140,8 +149,8 @@ def to_config(value: Any) -> Any:
             "class_name": get_registered_name(type(value)),
             "config": value.get_config(),
         }
-    if callable(value) and hasattr(value, "__name__"):
-        return get_registered_name(value)
+    if callable(value):
+        return function_config(value)
     if hasattr(value, "numpy"):
         return value.numpy().tolist()
     raise TypeError(f"{value!r} cannot be written to a config\n  hint: define get_config")

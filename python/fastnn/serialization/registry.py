@@ -14,6 +14,7 @@ from fastnn.base.lazy import load
 from fastnn.config import snake_case
 from fastnn.errors import unknown_name
 from fastnn.serialization.custom_objects import custom_objects
+from fastnn.serialization.encoding import FunctionName
 
 __all__ = ["MODEL_CLASSES", "MODULES", "Registry", "layer_class", "model_class", "table"]
 
@@ -57,6 +58,8 @@ class Registry:
         """The object for None, a name, a config or a ready object; classes are instantiated."""
         if identifier is None:
             return None
+        if isinstance(identifier, FunctionName) and identifier not in self.names:
+            identifier = identifier.function
         if isinstance(identifier, str):
             found = self.find(identifier)
             return found() if inspect.isclass(found) else found
@@ -117,6 +120,5 @@ def layer_class(name: str) -> Any:
         return names[name]
     error = unknown_name("layer class in a config", name, [*names, *MODEL_CLASSES])
     raise ValueError(
-        f"{error}\n  hint: for your own class pass "
-        f"custom_objects={{{name!r}: {name.split('>')[-1]}}}"
+        f"{error}; for your own class pass custom_objects={{{name!r}: {name.split('>')[-1]}}}"
     )

@@ -18,7 +18,10 @@ from fastnn.tracing.variables import Scope, Variable
 from fastnn.training.inputs import check_labels, fit_inputs, weigh_by_class
 from fastnn.training.program import Logs, Program, keeping, underway
 
-__all__ = ["eager_step", "python_epoch"]
+__all__ = ["NO_BATCHES", "eager_step", "python_epoch"]
+
+
+NO_BATCHES = "x yielded no batches\n  hint: give a fresh generator, or steps_per_epoch"
 
 
 def python_epoch(
@@ -94,7 +97,7 @@ def _batch_by_batch(
         # The run was cut off after the last batch of the epoch: only its values are missing.
         program = _go_on(model, kind, source._prepare(passed), sums)
     elif done == first:
-        raise DataError("x yielded no batches\n  hint: give a fresh generator, or steps_per_epoch")
+        raise DataError(NO_BATCHES)
     return (logs if program is None else program.read()), done
 
 

@@ -13,7 +13,8 @@ from fastnn.data.labels import class_weights
 from fastnn.errors import DataError, ShapeError
 
 __all__ = [
-    "as_array_data", "check_labels", "fit_inputs", "source_of", "validation_of", "weigh_by_class",
+    "as_array_data", "check_class_keys", "check_labels", "fit_inputs", "source_of",
+    "validation_of", "weigh_by_class",
 ]  # fmt: skip
 
 
@@ -91,6 +92,21 @@ def _is_own(model: Any, name: str) -> bool:
     """Whether a method is not the package's own."""
     method = getattr(model, name, None)
     return not str(getattr(method, "__module__", "")).startswith("fastnn.")
+
+
+def check_class_keys(model: Any, classes: dict[int, float]) -> None:
+    """ValueError when `class_weight` names a class that the single output has not."""
+    loss, sizes = model._compiled_loss, getattr(model, "_output_sizes", None)
+    wanted = loss.wanted(0, 1) if loss is not None and sizes is not None else None
+    if wanted is None or len(sizes) != 1 or not isinstance(sizes[0], int):
+        return
+    count = max(sizes[0], 2)
+    odd = [c for c in classes if not 0 <= c < count]
+    if odd and wanted.kind in ("number", "share", "binary"):
+        raise ValueError(
+            f"class_weight has the class {odd[0]}, the model has the classes 0…{count - 1}\n"
+            "  hint: number the classes from 0, as in y"
+        )
 
 
 def weigh_by_class(model: Any, y: Any, classes: Any, weights: Any) -> Any:

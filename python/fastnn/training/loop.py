@@ -25,7 +25,8 @@ from fastnn.data.batches import ArrayData, IterableData, closing
 from fastnn.display.notebook import NotebookDisplay
 from fastnn.display.progress import Progbar, in_notebook, is_terminal, plain_line
 from fastnn.display.reporter import Reporter
-from fastnn.training.batches import python_epoch
+from fastnn.losses.targets import targets_of
+from fastnn.training.batches import NO_BATCHES, python_epoch
 from fastnn.training.inputs import check_labels
 from fastnn.training.program import Logs, Program, keeping, underway
 
@@ -365,8 +366,17 @@ class Fit:
                     None if first == 0 else (*model._resumed, data),
                 )  # fmt: skip
             except Exception as error:
-                error.add_note(f"  in epoch {epoch + 1}")
-                raise
+                ended = str(error) == NO_BATCHES and getattr(data, "once", False)
+                if not ended or epoch == model._initial_epoch:
+                    error.add_note(f"  in epoch {epoch + 1}")
+                    raise
+                warnings.warn(
+                    f"x ran out after epoch {epoch}; training stops. Give data that can be read "
+                    "again, or a generator that does not end with steps_per_epoch.",
+                    stacklevel=4,
+                )
+                model.stop_training = True
+                break
             if self.steps is not None and done < self.steps and not model.stop_training:
                 warnings.warn(
                     f"x ran out after {done} of {self.steps} batches in epoch {epoch + 1}; "
@@ -388,8 +398,10 @@ class Fit:
     def _other_cause(self) -> str:
         """Where targets reach the loss otherwise than they were given, they may be the cause."""
         loss = self.model._compiled_loss
+        if loss is None or not any(map(targets_of, tree.flatten(loss._chosen or []))):
+            return ""
         fed = self.model._program("train", (self.data.x, self.data.y, self.data.weights)).fed
-        if loss is None or self.data.y is None or any(who[0] == "loss" for who in fed):
+        if self.data.y is None or any(who[0] == "loss" for who in fed):
             return ""
         return "; or a step of your own changes targets to some that the loss cannot take"
 
@@ -399,10 +411,12 @@ class Fit:
         at = names.index("loss")
         first = next(i for i, row in enumerate(rows) if not math.isfinite(row[at]))
         where = ""
-        for a in tree.flatten(self.data.x):
-            if a.dtype == np.float32 and not np.isfinite(a).all():
-                row = int(np.argwhere(~np.isfinite(a))[0][0])
-                where = f"; x holds NaN or infinity, first in row {row}"
+        parts = {"sample_weight": self.data.weights, "y": self.data.y, "x": self.data.x}
+        for what, part in parts.items():
+            for a in tree.flatten(part) if part is not None else ():
+                if a.dtype == np.float32 and not np.isfinite(a).all():
+                    row = int(np.argwhere(~np.isfinite(a))[0][0])
+                    where = f"; {what} holds NaN or infinity, first in row {row}"
         if not where:
             for v in self.model.weights:
                 if not np.isfinite(v.numpy()).all():

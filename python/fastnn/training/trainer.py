@@ -29,7 +29,13 @@ from fastnn.tracing.variables import Variable, current_scope
 from fastnn.training.batches import eager_step, python_epoch
 from fastnn.training.compile_utils import CompiledLoss, CompiledMetrics
 from fastnn.training.diagnostics import naming_layers
-from fastnn.training.inputs import check_labels, source_of, validation_of, weigh_by_class
+from fastnn.training.inputs import (
+    check_class_keys,
+    check_labels,
+    source_of,
+    validation_of,
+    weigh_by_class,
+)
 from fastnn.training.loop import Fit, FitSettings, batches_of, report, warn_of_few
 from fastnn.training.predict import predict, predict_on_batch
 from fastnn.training.program import Logs, keeping
@@ -460,7 +466,8 @@ class Trainer(Tracing):
         validation_steps, validation_batch_size, validation_freq = as_number(
             [validation_steps, validation_batch_size, validation_freq]
         )
-        classes = None if not class_weight else check_class_weight(class_weight)
+        classes = None if class_weight is None else check_class_weight(class_weight)
+        check_class_keys(self, classes or {})
         data = source_of(self, x, y, sample_weight, shuffle)
         validation: Any = None
         if validation_data is not None:

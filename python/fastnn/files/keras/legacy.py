@@ -7,7 +7,6 @@ Layout: Keras 3.15 `legacy/saving/legacy_h5_format.py`.
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from fastnn.errors import FormatError, told, warn_of_skipped
 from fastnn.files.keras.archive import read_json
 from fastnn.files.keras.hdf5 import Reader
 from fastnn.files.keras.state import as_keras_builds, assign_all, write_run
+from fastnn.serialization.encoding import as_json
 from fastnn.serialization.keras_names import op_of_class
 
 __all__ = [
@@ -129,7 +129,7 @@ def write_model(file: Any, model: Any, entry: dict[str, Any], version: str) -> N
     """Writes a whole model into an open HDF5 file in the layout of Keras's `.h5` files."""
     settings = entry.get("compile_config") or {}
     file.attrs["keras_version"], file.attrs["backend"] = version, "tensorflow"
-    file.attrs["model_config"] = json.dumps(
+    file.attrs["model_config"] = as_json(
         {"class_name": entry["class_name"], "config": entry["config"]}
     )
     if settings.get("optimizer") is not None:
@@ -139,7 +139,7 @@ def write_model(file: Any, model: Any, entry: dict[str, Any], version: str) -> N
         training["optimizer_config"] = {
             "class_name": given["class_name"], "config": given["config"],
         }  # fmt: skip
-        file.attrs["training_config"] = json.dumps(training)
+        file.attrs["training_config"] = as_json(training)
     root = file.create_group("model_weights")
     root.attrs["keras_version"], root.attrs["backend"] = version, "tensorflow"
     root.attrs["layer_names"] = [layer.name.encode() for layer in model.layers]

@@ -14,7 +14,7 @@ from fastnn.base.typing import Shape
 from fastnn.errors import nearest
 from fastnn.serialization.encoding import to_config
 
-__all__ = ["config_of", "constructor", "input_shape_of", "lacking", "required"]
+__all__ = ["accepted", "config_of", "constructor", "input_shape_of", "lacking", "required"]
 
 
 def config_of(layer: Any) -> dict[str, Any]:
@@ -41,6 +41,19 @@ def config_of(layer: Any) -> dict[str, Any]:
                 f"layer {layer.name!r} ({type(layer).__name__}): argument `{name}`: {error}"
             ) from None
     return result
+
+
+def accepted(cls: type, config: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What of a config the constructor takes, and what of its name and flag it does not.
+
+    A class of the user's may take neither: `def __init__(self, units): super().__init__()`.
+    """
+    parameters = inspect.signature(constructor(cls)).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return config, {}
+    beside = {k: config[k] for k in ("name", "trainable", "dtype") if k in config}
+    beside = {k: v for k, v in beside.items() if k not in parameters}
+    return {k: v for k, v in config.items() if k not in beside}, beside
 
 
 @cached()

@@ -16,7 +16,14 @@ from fastnn.base.arguments import as_number, takes_numbers
 from fastnn.dtype_policies import DTypePolicy, computing_dtype
 from fastnn.errors import ConfigError, FastnnError, reject_arguments
 from fastnn.layers.base.call import as_called, as_tensors, build_for_call, run, shapes_of
-from fastnn.layers.base.config import config_of, constructor, input_shape_of, lacking, required
+from fastnn.layers.base.config import (
+    accepted,
+    config_of,
+    constructor,
+    input_shape_of,
+    lacking,
+    required,
+)
 from fastnn.layers.base.module import Module, default, overrides
 from fastnn.layers.base.symbolic_call import call_symbolic, trace_shapes
 from fastnn.tracing.symbolic import Node, is_symbolic
@@ -267,12 +274,20 @@ class Layer(Module):
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> Any:
         """A new layer from a config."""
+        config, beside = accepted(cls, config)
         try:
-            return cls(**config)
+            layer = cls(**config)
+            if "trainable" in beside:
+                layer.trainable = beside["trainable"]
+            if "name" in beside:
+                layer.name = beside["name"]
+            return layer
         except FastnnError:
             raise
         except (TypeError, ValueError) as error:
             text = str(error)
+            if "unknown " in text:
+                text += ". What is your own goes into custom_objects={name: object}"
             if "\n  hint:" not in text:
                 text += "\n  hint: give what get_config() returned"
             raise ConfigError(f"{cls.__name__} cannot be made from its config: {text}") from error

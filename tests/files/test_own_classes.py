@@ -1,0 +1,132 @@
+"""Classes and functions of the user's own in files: what is saved can be loaded again."""
+
+import copy
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn import keras as K
+from fastnn.errors import FormatError
+from fastnn.keras import layers
+
+pytest.importorskip("h5py")
+SUFFIXES = ["safetensors", "keras", "h5"]
+X = np.arange(12, dtype="float32").reshape(4, 3)
+
+
+def doubled(x):
+    return x * 2
+
+
+CODE = {
+    "activation": lambda: layers.Dense(2, activation=lambda x: x * 2),
+    "initializer": lambda: layers.Dense(2, kernel_initializer=lambda s, dtype=None: np.ones(s)),
+    "regularizer": lambda: layers.Dense(2, kernel_regularizer=lambda w: K.ops.sum(w)),
+    "constraint": lambda: layers.Dense(2, kernel_constraint=lambda w: w),
+}
+
+
+def model_of(*made):
+    return K.Sequential([K.Input((3,)), *made])
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("what", CODE)
+def test_a_lambda_is_refused_when_it_is_saved_and_not_when_the_file_is_read(what, suffix, tmp_path):
+    model = model_of(CODE[what]())
+    with pytest.raises(ValueError, match=r"holds code.*(?s:.)*hint: name the function"):
+        model.save(tmp_path / f"m.{suffix}")
+    model.save_weights(tmp_path / "m.weights.h5")
+
+
+@pytest.mark.parametrize("what", CODE)
+def test_a_lambda_is_there_in_copies_in_memory(what):
+    model = model_of(CODE[what]())
+    again = K.models.clone_model(model)
+    again.set_weights(model.get_weights())
+    np.testing.assert_array_equal(again(X), model(X))
+    np.testing.assert_array_equal(copy.deepcopy(model)(X), model(X))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("part", ["loss", "metric", "rate"])
+def test_a_lambda_in_compile_leaves_out_the_settings_and_says_so(part, suffix, tmp_path):
+    model = model_of(layers.Dense(1))
+    loss = (lambda y, p: K.ops.mean(K.ops.square(y - p), axis=-1)) if part == "loss" else "mse"
+    metrics = [lambda y, p: K.ops.mean(p)] if part == "metric" else None
+    rate = (lambda: 0.1) if part == "rate" else 0.1
+    model.compile(K.optimizers.SGD(rate), loss, metrics=metrics)
+    model.fit(X, X[:, :1], verbose=0)
+    with pytest.warns(UserWarning, match="no compile settings"):
+        model.save(tmp_path / f"m.{suffix}")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        again = K.models.load_model(tmp_path / f"m.{suffix}")
+    assert not again.compiled
+    np.testing.assert_array_equal(again(X), model(X))
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_function_with_a_name_is_found_or_asked_for_by_it(suffix, tmp_path):
+    model, path = model_of(layers.Dense(2, activation=doubled)), tmp_path / f"m.{suffix}"
+    model.save(path)
+    again = K.models.load_model(path, custom_objects={"doubled": doubled})
+    np.testing.assert_array_equal(again(X), model(X))
+    with pytest.raises(FormatError, match=r"'doubled'(?s:.)*hint:(?s:.)*custom_objects"):
+        K.models.load_model(path)
+    config = layers.Dense(2, activation=doubled).get_config()
+    assert config["activation"] == "doubled"
+    assert pickle.loads(pickle.dumps(config)) == config
+    assert layers.Dense.from_config(config).activation is doubled
+
+
+class Plain(K.Model):
+    """A model as many are written: no **kwargs and no get_config."""
+
+    def __init__(self, units):
+        super().__init__()
+        self.out = layers.Dense(units)
+
+    def call(self, x):
+        return self.out(x)
+
+
+class PlainLayer(layers.Layer):
+    def __init__(self, factor):
+        super().__init__()
+        self.factor = factor
+
+    def call(self, x):
+        return x * self.factor
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "keras"])
+def test_a_class_whose_constructor_takes_its_own_arguments_alone_comes_back(suffix, tmp_path):
+    model, path = Plain(2), tmp_path / f"m.{suffix}"
+    model(X)
+    model.save(path)
+    again = K.models.load_model(path, custom_objects={"Plain": Plain})
+    np.testing.assert_array_equal(again(X), model(X))
+    assert again.name == model.name
+    held = PlainLayer(3.0)
+    held.trainable = False
+    model = model_of(held)
+    model.save(path)
+    again = K.models.load_model(path, custom_objects={"PlainLayer": PlainLayer})
+    np.testing.assert_array_equal(again(X), X * 3)
+    assert (again.layers[0].name, again.layers[0].trainable) == (held.name, False)
+
+
+def test_names_of_older_versions_say_what_stands_for_them():
+    model = model_of(layers.Dense(1))
+    for name, words in {"fit_generator": r"model\.fit", "predict_classes": "argmax",
+                        "to_yaml": "to_json"}.items():  # fmt: skip
+        with pytest.raises(AttributeError, match=rf"{name}(?s:.)*hint:(?s:.)*{words}"):
+            getattr(model, name)
+    with pytest.raises(AttributeError, match="predcit"):
+        model.predcit  # noqa: B018
+    assert not hasattr(model, "train_function")
+    assert fastnn.Model is K.Model
