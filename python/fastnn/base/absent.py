@@ -14,7 +14,15 @@ from typing import Any
 
 from fastnn.namespaces import MODULES
 
-__all__ = ["ABSENT", "answer_from", "answer_missing", "close_names", "missing", "reason"]
+__all__ = [
+    "ABSENT",
+    "OF_MODELS",
+    "answer_from",
+    "answer_missing",
+    "close_names",
+    "missing",
+    "reason",
+]
 
 _README = "the guide for Keras users (docs/keras.md) lists what is there and what is missing"
 _IN_IMAGE = ("image functions are in fastnn.ops.image", "fastnn.ops.image.affine_transform")
@@ -50,19 +58,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "layers.*TorchModule*": ("there is no PyTorch back end", "rebuild the layer, set_weights it"),
     "layers.*Jax*": ("there is no JAX back end", "rebuild the layer, set_weights it"),
     "layers.*Flax*": ("there is no JAX back end", "rebuild the layer, set_weights it"),
-    # Methods of models in older versions of Keras.
-    "model.fit_generator": ("fit takes generators itself", "model.fit(generator, epochs=...)"),
-    "model.evaluate_generator": ("evaluate takes generators itself", "model.evaluate(generator)"),
-    "model.predict_generator": ("predict takes generators itself", "model.predict(generator)"),
-    "model.predict_classes": (
-        "it went from Keras in 2021", "model.predict(x).argmax(-1), or (model.predict(x) > 0.5)",
-    ),
-    "model.predict_proba": ("it went from Keras in 2021", "model.predict(x)"),
-    "model.to_yaml": ("YAML can run code", "model.to_json()"),
-    "model.total_loss": ("a model keeps no graph of its loss", "model.compute_loss(y=y, y_pred=p)"),
-    "model.targets": ("a model keeps no placeholders", "train_step(self, data) gets the targets"),
-    "model.state_updates": ("weights say all of a model's state", "model.non_trainable_variables"),
-    "model.*_function": ("steps are traced when they are first run", "leave it out"),
     # Ops.
     "ops.ctc_*": ("connectionist temporal classification is not part of fastnn", _README),
     "ops.fold": ("patches of images are not part of fastnn yet", _README),
@@ -155,6 +150,23 @@ ABSENT: dict[str, tuple[str, str]] = {
     "losses.ctc": ("connectionist temporal classification is not part of fastnn", _README),
     "random.Generator": ("there are no generator objects", "fastnn.random.SeedGenerator(seed)"),
 }  # fmt: skip
+
+#: Methods and attributes of models in older versions of Keras: why they went, and what to do.
+OF_MODELS: dict[str, tuple[str, str]] = {
+    "fit_generator": ("fit takes generators itself", "model.fit(generator, epochs=...)"),
+    "evaluate_generator": ("evaluate takes generators itself", "model.evaluate(generator)"),
+    "predict_generator": ("predict takes generators itself", "model.predict(generator)"),
+    "predict_classes": (
+        "it went from Keras in 2021",
+        "model.predict(x).argmax(-1), or (model.predict(x) > 0.5)",
+    ),
+    "predict_proba": ("it went from Keras in 2021", "model.predict(x)"),
+    "to_yaml": ("YAML can run code", "model.to_json()"),
+    "total_loss": ("a model keeps no graph of its loss", "model.compute_loss(y=y, y_pred=p)"),
+    "targets": ("a model keeps no placeholders", "train_step(self, data) gets the targets"),
+    "state_updates": ("weights say all of a model's state", "model.non_trainable_variables"),
+    "train_function": ("steps are traced when they are first run", "leave it out"),
+}
 
 #: Packages under whose names sections stand: `fastnn.keras.layers` is the section `layers`.
 _PACKAGES = ("fastnn.keras.", "fastnn.")

@@ -15,7 +15,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn.base import tree
-from fastnn.base.absent import reason
+from fastnn.base.absent import OF_MODELS
 from fastnn.base.messages import shown
 from fastnn.errors import reject_arguments, unknown_name
 from fastnn.files.compiling import compile_config, recompile
@@ -118,11 +118,13 @@ class Model(Trainer, Layer):
 
         def __getattr__(self, name: str) -> Any:
             """Answers for methods of older versions of Keras; others are plainly absent."""
-            text = f"{type(self).__name__!r} object has no attribute {name!r}"
-            why = None if name.startswith("_") else reason("fastnn.model", name)
-            if why is not None:
-                raise AttributeError(f"{text}: {why[0]}\n  hint: {why[1]}")
-            raise AttributeError(text, name=name, obj=self)
+            why = OF_MODELS.get(name)
+            if why is None:
+                return self.__getattribute__(name)  # which says so in Python's words
+            raise AttributeError(
+                f"{type(self).__name__!r} object has no attribute {name!r}: {why[0]}\n"
+                f"  hint: {why[1]}"
+            )
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
         """The computation; subclasses define it."""

@@ -21,7 +21,7 @@ from fastnn.training.program import Logs, Program, keeping, underway
 __all__ = ["NO_BATCHES", "eager_step", "python_epoch"]
 
 
-NO_BATCHES = "x yielded no batches\n  hint: give a fresh generator, or steps_per_epoch"
+NO_BATCHES = "x yielded no batches"
 
 
 def python_epoch(
@@ -97,7 +97,7 @@ def _batch_by_batch(
         # The run was cut off after the last batch of the epoch: only its values are missing.
         program = _go_on(model, kind, source._prepare(passed), sums)
     elif done == first:
-        raise DataError(NO_BATCHES)
+        raise DataError(f"{NO_BATCHES}\n  hint: give a fresh generator, or steps_per_epoch")
     return (logs if program is None else program.read()), done
 
 

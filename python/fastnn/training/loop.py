@@ -25,6 +25,7 @@ from fastnn.data.batches import ArrayData, IterableData, closing
 from fastnn.display.notebook import NotebookDisplay
 from fastnn.display.progress import Progbar, in_notebook, is_terminal, plain_line
 from fastnn.display.reporter import Reporter
+from fastnn.errors import told
 from fastnn.losses.targets import targets_of
 from fastnn.training.batches import NO_BATCHES, python_epoch
 from fastnn.training.inputs import check_labels
@@ -366,7 +367,7 @@ class Fit:
                     None if first == 0 else (*model._resumed, data),
                 )  # fmt: skip
             except Exception as error:
-                ended = str(error) == NO_BATCHES and getattr(data, "once", False)
+                ended = told(error) == NO_BATCHES and getattr(data, "once", False)
                 if not ended or epoch == model._initial_epoch:
                     error.add_note(f"  in epoch {epoch + 1}")
                     raise
