@@ -331,3 +331,29 @@ def test_the_warning_of_a_nan_loss_names_the_data_that_hold_it(part):
     model.compile("sgd", "mse")
     with pytest.warns(UserWarning, match=f"{part} holds NaN or infinity, first in row 2"):
         model.fit(**data, verbose=0)
+
+
+def ids_model(dtype="int32"):
+    x = fastnn.Input((3,), dtype=dtype)
+    model = fastnn.Model(x, fastnn.layers.Flatten()(fastnn.layers.Embedding(7, 2)(x)))
+    model.compile("sgd", "mse")
+    return model
+
+
+def test_token_ids_below_0_are_no_rows_from_the_end():
+    ids = np.array([[1, 2, -2]])
+    for run in (lambda: ids_model().predict(ids, verbose=0),
+                lambda: ids_model().fit(ids, np.zeros((1, 6)), verbose=0)):  # fmt: skip
+        with pytest.raises(DataError, match=r"token id -2 .*outside 0…6(?s:.)*hint: .*from 0"):
+            run()
+    with pytest.raises(DataError, match="out of range"):
+        fastnn.layers.Embedding(7, 2)(ids).numpy()
+
+
+def test_fractions_are_no_values_of_an_input_of_whole_numbers():
+    ids = np.array([[1, 2, 2.5]])
+    for run in (lambda: ids_model().predict(ids, verbose=0),
+                lambda: ids_model().fit(ids, np.zeros((1, 6)), verbose=0)):  # fmt: skip
+        with pytest.raises(DataError, match=r"x holds 2\.5 at position \(0, 2\)(?s:.)*hint:"):
+            run()
+    assert ids_model().predict(np.array([[1.0, 2.0, 6.0]]), verbose=0).shape == (1, 6)

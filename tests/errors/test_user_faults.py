@@ -157,3 +157,24 @@ def test_a_callback_that_raises_is_named_with_its_hook(hook):
     assert "of callback Bad" in notes(caught)
     if hook not in ("on_train_begin", "on_train_end"):
         assert_usable(model)
+
+
+def test_what_a_callback_lacks_is_named_with_the_way_on(tmp_path):
+    def fitted(callback):
+        model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+        model.compile("sgd", "mse")
+        model.fit(np.ones((4, 2)), np.ones(4), verbose=0, callbacks=[callback])
+
+    with pytest.raises(
+        FileNotFoundError, match=r"CSVLogger(?s:.)*no folder(?s:.)*hint: .*makedirs"
+    ):
+        fitted(fastnn.callbacks.CSVLogger(tmp_path / "no" / "log.csv"))
+    with pytest.raises(ValueError, match=r"'val_acc' is no metric of the model(?s:.)*hint:"):
+        fitted(fastnn.callbacks.EarlyStopping("val_acc"))
+
+
+def test_arguments_of_older_optimizers_say_what_stands_for_them():
+    with pytest.raises(TypeError, match=r"'decay'(?s:.)*hint: .*InverseTimeDecay"):
+        fastnn.optimizers.SGD(decay=0.1)
+    with pytest.raises(AttributeError, match=r"legacy(?s:.)*hint: optimizers\.Adam"):
+        fastnn.optimizers.legacy.Adam(0.1)

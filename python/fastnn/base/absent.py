@@ -58,6 +58,9 @@ ABSENT: dict[str, tuple[str, str]] = {
     "layers.*TorchModule*": ("there is no PyTorch back end", "rebuild the layer, set_weights it"),
     "layers.*Jax*": ("there is no JAX back end", "rebuild the layer, set_weights it"),
     "layers.*Flax*": ("there is no JAX back end", "rebuild the layer, set_weights it"),
+    "optimizers.legacy": (
+        "there is one implementation of each optimizer", "optimizers.Adam(learning_rate=0.001)",
+    ),
     # Ops.
     "ops.ctc_*": ("connectionist temporal classification is not part of fastnn", _README),
     "ops.fold": ("patches of images are not part of fastnn yet", _README),

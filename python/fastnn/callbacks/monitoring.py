@@ -74,10 +74,17 @@ class MonitorCallback(Callback):
         name = self.monitor.removeprefix("val_")
         known = {m.name: m for m in _metrics_of(self.model)}
         direction = "down" if name == "loss" else getattr(known.get(name), "_direction", None)
+        if direction is None and name not in known:
+            raise ValueError(
+                f"{type(self).__name__}: monitor='{self.monitor}' is no metric of the model, whose "
+                f"logs have {', '.join(dict.fromkeys(['loss', *known]))}\n  hint: one of those, "
+                "with val_ before it for validation data, or mode='min' or 'max' for logs of a "
+                "callback"
+            )
         if direction is None:
             raise ValueError(
                 f"{type(self).__name__}: whether monitor='{self.monitor}' shall rise or fall is "
-                f"not known; the model has {', '.join(['loss', *known])}\n"
+                f"not known; the model has {', '.join(dict.fromkeys(['loss', *known]))}\n"
                 "  hint: give mode='min' or mode='max'"
             )
         self.monitor_op = ops.greater if direction == "up" else ops.less

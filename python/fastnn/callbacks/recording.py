@@ -54,6 +54,12 @@ class CSVLogger(Callback):
             self._with_header = os.path.getsize(self.filename) == 0
         # What a resumed run goes on with is not known yet: older rows go when the first one comes.
         check_regular(self.filename)
+        folder = os.path.dirname(self.filename)
+        if folder and not os.path.isdir(folder):
+            raise FileNotFoundError(
+                f"CSVLogger: cannot write {self.filename!r}: there is no folder {folder!r}\n"
+                f"  hint: os.makedirs({folder!r}) before fit"
+            )
         self._file = open(self.filename, "a", newline="")  # noqa: SIM115
         self._rows_end = None if self.append else 0
         self._writer, self.keys = None, None

@@ -572,7 +572,10 @@ class Embedding(Layer):
 
     def call(self, inputs: Any) -> Any:
         """embeddings[inputs]; a number outside the table is a DataError when the step runs."""
-        return ops.take(self.embeddings.value, ops.cast(inputs, "int32"), axis=0)
+        ids = ops.cast(inputs, "int32")
+        # Rows are not counted from the end: what is negative is put outside the table.
+        ids = ops.where(ids < 0, ids - self.input_dim, ids)
+        return ops.take(self.embeddings.value, ids, axis=0)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """True where the number is not 0, with mask_zero."""

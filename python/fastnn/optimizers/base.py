@@ -97,6 +97,11 @@ class Optimizer(Configurable):
         kind = type(self).__name__
         if "lr" in kwargs:
             raise TypeError(f"{kind} got 'lr'\n  hint: the argument is called `learning_rate`")
+        if "decay" in kwargs:
+            raise TypeError(
+                f"{kind} got 'decay', which older versions of Keras had\n  hint: learning_rate="
+                "fastnn.optimizers.schedules.InverseTimeDecay(0.01, 1, decay)"
+            )
         if kwargs:
             raise reject_arguments(kind, kwargs, type(self).__init__)
         self.name = name or unique_name(snake_case(kind))

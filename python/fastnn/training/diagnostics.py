@@ -44,7 +44,7 @@ def naming_layers(model: Any) -> Iterator[None]:
         ]
         if found is None or not names:
             raise
-        token = int(found[1])
+        token = int(found[1]) + (size or 0 if int(found[1]) < 0 else 0)  # as Embedding puts it
         hint = f"input_dim={token + 1} or more" if token > 0 else "number the tokens from 0"
         named = DataError(
             f"Embedding '{names[0]}': token id {token} at position ({found[2]}) of the batch is "

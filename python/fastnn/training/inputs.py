@@ -33,6 +33,7 @@ def fit_inputs(model: Any, x: Any) -> Any:
     fixed = []
     for i, (a, shape) in enumerate(zip(leaves, shapes, strict=True)):
         where = model._expects(names[i], shape)
+        _check_whole_input("x" if len(leaves) == 1 else f"x[{i}]", a, model, i)
         if a.shape[1:] != tuple(shape[1:]) and model._takes(a, shape):
             fixed.append(a)
             continue
@@ -40,6 +41,20 @@ def fit_inputs(model: Any, x: Any) -> Any:
     return fixed[0] if not isinstance(x, dict | list | tuple) else (
         dict(zip(names, fixed, strict=True)) if isinstance(x, dict) else fixed
     )  # fmt: skip
+
+
+def _check_whole_input(what: str, a: Any, model: Any, at: int) -> None:
+    """DataError for fractions where the model's `Input` is of whole numbers."""
+    inputs = getattr(model, "inputs", None)
+    if a.dtype.kind != "f" or not inputs or at >= len(inputs) or inputs[at].dtype != "int32":
+        return
+    odd = a != np.rint(a)
+    if odd.any():
+        place = tuple(int(n) for n in np.argwhere(odd)[0])
+        raise DataError(
+            f"{what} holds {a[place]:.6g} at position {place}, wanted whole numbers for "
+            f"Input(dtype='int32')\n  hint: round them first, or Input(dtype='float32')"
+        )
 
 
 def _match_inputs(x: Any, names: list[str]) -> list[Any]:
