@@ -7,8 +7,10 @@ from typing import Any
 from fastnn import ops
 from fastnn.base.arguments import call_parameters
 from fastnn.layers.base.layer import Layer
+from fastnn.layers.rnn.rnn import RNN
 from fastnn.serialization.keras_config import deserialize
 from fastnn.serialization.objects import serialize
+from fastnn.tracing.call_context import CallContext, current_call
 
 __all__ = ["Bidirectional"]
 
@@ -138,6 +140,11 @@ class Bidirectional(Layer):
             half = len(initial_state) // 2
             first = [list(initial_state[:half]), list(initial_state[half:])]
         outputs, states = [], []
+        # Our own layers leave each output at its step's place, so nothing is turned twice.
+        context = current_call() or CallContext()
+        own = isinstance(self.backward_layer, RNN)
+        if own:
+            context.kept["in place", id(self.backward_layer)] = True
         for layer, state in zip((self.forward_layer, self.backward_layer), first, strict=True):
             _, takes_training, takes_mask, _ = call_parameters(type(layer).call)
             given: dict[str, Any] = {"training": training} if takes_training else {}
@@ -150,8 +157,9 @@ class Bidirectional(Layer):
                 states += out[1:]
                 out = out[0]
             outputs.append(out)
+        context.kept.pop(("in place", id(self.backward_layer)), None)
         ahead, back = outputs
-        if self.return_sequences:
+        if self.return_sequences and not (own and self.backward_layer.go_backwards):
             back = ops.flip(back, axis=1)
         if self.merge_mode is None:
             return (ahead, back, *states)

@@ -11,11 +11,11 @@ from typing import Any, ClassVar
 from fastnn import activations, constraints, initializers, ops, regularizers
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.rnn.dropout import DropoutRNNCell, rate_in
-from fastnn.layers.rnn.loop import recur, time_major
+from fastnn.layers.rnn.loop import time_major
 from fastnn.layers.rnn.rnn import RNN
 from fastnn.random import SeedGenerator
 
-__all__ = ["GatedCell", "GatedRNN", "parts"]
+__all__ = ["GatedCell", "GatedRNN", "has_row", "parts"]
 
 
 def parts(x: Any, n: int) -> list[Any]:
@@ -102,6 +102,33 @@ class GatedCell(Layer, DropoutRNNCell):
         """The output and the next states, from the projected inputs of a step."""
         raise NotImplementedError
 
+    def has_row(self) -> bool:
+        """Whether the core has a row for this cell with its activations."""
+        return False
+
+    def row(
+        self, z: Any, states: list[Any], mask: Any, drop: Any, backwards: bool
+    ) -> tuple[Any, list[Any]]:
+        """The outputs of all steps, each at its step's place, and the last states."""
+        raise NotImplementedError
+
+    def project_all(self, x: Any, step: Any, training: Any, axis: int) -> Any:
+        """The projected inputs of all steps, which lie along `axis`, under one dropout mask."""
+        if not training or not 0 < self.dropout < 1:
+            return self.project(x)
+        masks = self.get_dropout_mask(step)
+        if not isinstance(masks, list):
+            return self.project(x * ops.expand_dims(masks, axis))
+        kernels = parts(self.kernel.value, self.gates)
+        z = ops.concatenate(
+            [
+                ops.matmul(x * ops.expand_dims(m, axis), w)
+                for m, w in zip(masks, kernels, strict=True)
+            ],
+            axis=-1,
+        )
+        return z + self.project(ops.zeros_like(x[:1, :1]))
+
     def _dropped(self, kind: str, x: Any, training: Any) -> list[Any]:
         """`x` once a gate, under the masks of the sequence where dropout is on."""
         rate = self.dropout if kind == "inputs" else self.recurrent_dropout
@@ -110,6 +137,15 @@ class GatedCell(Layer, DropoutRNNCell):
         masks = self.get_dropout_mask(x) if kind == "inputs" else self.get_recurrent_dropout_mask(x)
         masks = masks if isinstance(masks, list) else [masks] * self.gates
         return [x * m for m in masks]
+
+
+def has_row(cell: GatedCell, base: type, *names: str) -> bool:
+    """Whether a cell steps as its base class does, with activations of these names."""
+    own = type(cell)
+    if own.advance is not base.advance or own.call is not base.call:  # type: ignore[attr-defined]
+        return False
+    used = [cell.activation, getattr(cell, "recurrent_activation", None)]
+    return all(f is activations.get(n) for f, n in zip(used, names, strict=False))
 
 
 _KINDS: dict[str, Any] = {
@@ -140,21 +176,22 @@ class GatedRNN(RNN):
     ) -> tuple[Any, Any, Any]:
         """The last output, all outputs where they are returned, and the last states."""
         cell = self.cell
-        if getattr(cell, "implementation", 2) == 1 or (training and cell.recurrent_dropout):
-            return super().inner_loop(sequences, initial_state, mask, training)
-        if training and 0 < cell.dropout < 1:
-            sequences = sequences * ops.expand_dims(cell.get_dropout_mask(sequences[:, 0]), axis=1)
-        return recur(
-            cell.advance,
-            cell.project(time_major(sequences)),
-            initial_state,
-            initial_state[0],
-            mask,
-            self.go_backwards,
-            self.unroll,
-            self.zero_output_for_mask,
-            self.return_sequences,
-        )
+        drop = None
+        if training and 0 < cell.recurrent_dropout < 1:
+            masks = cell.get_recurrent_dropout_mask(initial_state[0])
+            drop = ops.concatenate(masks, axis=-1) if isinstance(masks, list) else masks
+        if not cell.has_row():
+            if drop is not None or getattr(cell, "implementation", 2) == 1:
+                return super().inner_loop(sequences, initial_state, mask, training)
+            z = cell.project_all(time_major(sequences), sequences[:, 0], training, axis=0)
+            return self._recur(cell.advance, z, initial_state, initial_state[0], mask)
+        z = cell.project_all(sequences, sequences[:, 0], training, axis=1)
+        y, states = cell.row(z, initial_state, mask, drop, self.go_backwards)
+        if not self.return_sequences:
+            return states[0], None, states
+        if self.zero_output_for_mask and mask is not None:
+            y = ops.where(ops.expand_dims(mask, -1), y, 0.0)
+        return states[0], ops.flip(y, axis=1) if self._turned() else y, states
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:

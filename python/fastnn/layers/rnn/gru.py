@@ -9,7 +9,7 @@ from typing import Any
 
 from fastnn import ops
 from fastnn.layers.base.input_spec import InputSpec
-from fastnn.layers.rnn.gates import GatedCell, GatedRNN, parts
+from fastnn.layers.rnn.gates import GatedCell, GatedRNN, has_row, parts
 
 __all__ = ["GRU", "GRUCell"]
 
@@ -119,6 +119,18 @@ class GRUCell(GatedCell):
         """The inputs times the kernel, and their bias."""
         z, bias = ops.matmul(x, self.kernel.value), self._biases()[0]
         return z if bias is None else z + bias
+
+    def has_row(self) -> bool:
+        """Whether the activations are those of the core's row."""
+        return has_row(self, GRUCell, "tanh", "sigmoid")
+
+    def row(
+        self, z: Any, states: list[Any], mask: Any, drop: Any, backwards: bool
+    ) -> tuple[Any, list[Any]]:
+        """The outputs of all steps and the last states, by the core's row."""
+        u, bias = self.recurrent_kernel.value, self._biases()[1]
+        y, h = ops.gru(z, u, bias, states[0], mask, drop, backwards, self.reset_after)
+        return y, [h]
 
     def advance(self, z: Any, states: Any) -> tuple[Any, list[Any]]:
         """The output and the next states, from the projected inputs of a step."""

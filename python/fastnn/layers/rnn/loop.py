@@ -12,7 +12,7 @@ from fastnn import ops
 from fastnn.base import tree
 from fastnn.errors import ShapeError
 
-__all__ = ["check_mask", "recur", "time_major", "zeros_like_state"]
+__all__ = ["check_mask", "check_steps", "recur", "time_major", "zeros_like_state"]
 
 
 def time_major(x: Any) -> Any:
@@ -24,6 +24,15 @@ def zeros_like_state(sequences: Any, size: Any) -> Any:
     """A first state of zeros, (batch, size), for sequences (batch, steps, …)."""
     sizes = (size,) if isinstance(size, int) else tuple(size)
     return ops.zeros((ops.shape(sequences)[0], *sizes))
+
+
+def check_steps(sequences: Any) -> None:
+    """ShapeError for sequences that are known to have no steps."""
+    if isinstance(sequences.shape[1], int) and sequences.shape[1] == 0:
+        raise ShapeError(
+            "a recurrent layer got sequences of no steps: axis 1 has size 0\n"
+            "  hint: at least one step; pad empty sequences and mask them"
+        )
 
 
 def check_mask(mask: Any, sequences: Any, where: str) -> Any:
@@ -56,6 +65,7 @@ def recur(
     unroll: bool = False,
     zero_masked: bool = False,
     all_outputs: bool = False,
+    turned: bool = False,
 ) -> tuple[Any, Any, list[Any]]:
     """`step` carried over the first axis of `inputs`.
 
@@ -65,20 +75,15 @@ def recur(
         states: The first states, in any nesting.
         output: What stands for the output before the first step: for masked steps at the start.
         mask: Bool (batch, steps): False keeps the states and repeats the output.
-        backwards: Begins with the last step; outputs stand in the order they were computed.
+        backwards: Begins with the last step.
         unroll: Writes the steps out.
         zero_masked: The output of masked steps is zero.
         all_outputs: Whether the outputs of all steps are wanted.
+        turned: Whether the last step's output stands first among them.
 
     Returns:
         The last output, all outputs (batch, steps, …) or None, and the last states.
     """
-    length = inputs.shape[0]
-    if isinstance(length, int) and length == 0:
-        raise ShapeError(
-            "a recurrent layer got sequences of no steps: axis 1 has size 0\n"
-            "  hint: at least one step; pad empty sequences and mask them"
-        )
     masks = None if mask is None else time_major(mask)
 
     def one(carry: Any, slices: Any) -> tuple[Any, Any]:
@@ -98,7 +103,7 @@ def recur(
         one, [output, states], sequence, reverse=backwards, unroll=True if unroll else 1
     )
     if outputs is not None:
-        outputs = time_major(ops.flip(outputs, axis=0) if backwards else outputs)
+        outputs = time_major(ops.flip(outputs, axis=0) if turned else outputs)
     return last, outputs, states
 
 

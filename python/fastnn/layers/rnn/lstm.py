@@ -10,7 +10,7 @@ from typing import Any
 
 from fastnn import initializers, ops
 from fastnn.layers.base.input_spec import InputSpec
-from fastnn.layers.rnn.gates import GatedCell, GatedRNN, parts
+from fastnn.layers.rnn.gates import GatedCell, GatedRNN, has_row, parts
 
 __all__ = ["LSTM", "LSTMCell"]
 
@@ -120,6 +120,18 @@ class LSTMCell(GatedCell):
         """The inputs times the kernel, and their bias."""
         z = ops.matmul(x, self.kernel.value)
         return z if self.bias is None else z + self.bias.value
+
+    def has_row(self) -> bool:
+        """Whether the activations are those of the core's row."""
+        return has_row(self, LSTMCell, "tanh", "sigmoid")
+
+    def row(
+        self, z: Any, states: list[Any], mask: Any, drop: Any, backwards: bool
+    ) -> tuple[Any, list[Any]]:
+        """The outputs of all steps and the last states, by the core's row."""
+        u = self.recurrent_kernel.value
+        y, h, c = ops.lstm(z, u, states[0], states[1], mask, drop, backwards)
+        return y, [h, c]
 
     def advance(self, z: Any, states: list[Any]) -> tuple[Any, list[Any]]:
         """The output and the next states, from the projected inputs of a step."""

@@ -10,9 +10,10 @@ from fastnn.base.arguments import call_parameters
 from fastnn.errors import DataError
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.rnn.dropout import DropoutRNNCell
-from fastnn.layers.rnn.loop import check_mask, recur, time_major, zeros_like_state
+from fastnn.layers.rnn.loop import check_mask, check_steps, recur, time_major, zeros_like_state
 from fastnn.layers.rnn.stacked import StackedRNNCells
 from fastnn.serialization.keras_config import deserialize
+from fastnn.tracing.call_context import current_call
 from fastnn.tracing.fixed_batch import bind_batch
 from fastnn.tracing.variables import Variable, suspended_scope
 
@@ -266,17 +267,23 @@ class RNN(Layer):
         def step(x: Any, states: Any) -> tuple[Any, Any]:
             return run(x, states, **arguments)  # type: ignore[no-any-return]
 
+        before = self._output_before(sequences, initial_state)
+        return self._recur(step, time_major(sequences), initial_state, before, mask)
+
+    def _recur(
+        self, step: Any, inputs: Any, states: Any, before: Any, mask: Any
+    ) -> tuple[Any, Any, Any]:
         return recur(
-            step,
-            time_major(sequences),
-            initial_state,
-            self._output_before(sequences, initial_state),
-            mask,
-            self.go_backwards,
-            self.unroll,
-            self.zero_output_for_mask,
-            self.return_sequences,
-        )
+            step, inputs, states, before, mask, self.go_backwards, self.unroll,
+            self.zero_output_for_mask, self.return_sequences, self._turned(),
+        )  # fmt: skip
+
+    def _turned(self) -> bool:
+        """Whether outputs against time stand in the order in which they were computed, as the
+        layer gives them; `Bidirectional` wants each at its step's place.
+        """
+        context = current_call()
+        return self.go_backwards and not (context and ("in place", id(self)) in context.kept)
 
     def _output_before(self, sequences: Any, states: Any) -> Any:
         """What masked steps at the start give: the first state where the output is like it."""
@@ -300,6 +307,7 @@ class RNN(Layer):
                 "by passing a `shape` or `batch_shape` argument to your `Input()`.\n"
                 "  hint: Input((steps, features)), or unroll=False"
             )
+        check_steps(sequences)
         mask = check_mask(mask, sequences, f"layer {self.name!r}")
         states = self._first_states(sequences, initial_state)
         cells = [c for c in _cells(self.cell) if isinstance(c, DropoutRNNCell)]

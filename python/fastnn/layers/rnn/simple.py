@@ -6,9 +6,12 @@ from typing import Any
 
 from fastnn import ops
 from fastnn.layers.base.input_spec import InputSpec
-from fastnn.layers.rnn.gates import GatedCell, GatedRNN
+from fastnn.layers.rnn.gates import GatedCell, GatedRNN, has_row
 
 __all__ = ["SimpleRNN", "SimpleRNNCell"]
+
+#: Activations that the core's row has.
+_ROWS = ("tanh", "relu", "linear", "sigmoid")
 
 
 class SimpleRNNCell(GatedCell):
@@ -92,6 +95,19 @@ class SimpleRNNCell(GatedCell):
         """Inputs @ kernel + bias."""
         z = ops.matmul(x, self.kernel.value)
         return z if self.bias is None else z + self.bias.value
+
+    def has_row(self) -> bool:
+        """Whether the activation is one of the core's row."""
+        return any(has_row(self, SimpleRNNCell, name) for name in _ROWS)
+
+    def row(
+        self, z: Any, states: list[Any], mask: Any, drop: Any, backwards: bool
+    ) -> tuple[Any, list[Any]]:
+        """The outputs of all steps and the last state, by the core's row."""
+        u = self.recurrent_kernel.value
+        name = next(n for n in _ROWS if has_row(self, SimpleRNNCell, n))
+        y, h = ops.simple_rnn(z, u, states[0], mask, drop, backwards, name)
+        return y, [h]
 
     def advance(self, z: Any, states: Any) -> tuple[Any, list[Any]]:
         """The output and the next states, from the projected inputs of a step."""
