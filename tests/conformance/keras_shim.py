@@ -148,6 +148,12 @@ def _analyze_einsum_string(
     return kernel, bias, out, inputs, outputs
 
 
+def _index_lookup(vocabulary_dtype: str = "string", **kwargs: Any) -> Any:
+    """The layer that stands for Keras's base class of both look-ups."""
+    integers = "int" in str(vocabulary_dtype)
+    return (layers.IntegerLookup if integers else layers.StringLookup)(**kwargs)
+
+
 class _Curve:
     ROC, PR, PRGAIN = "ROC", "PR", "PRGAIN"
 
@@ -189,6 +195,8 @@ def _extras(name: str) -> dict[str, Any]:
         return {"join": os.path.join, "exists": os.path.exists, "File": open}
     if name == "ops":
         return {"random": random}
+    if name == "layers":
+        return {"IndexLookup": _index_lookup}
     if name == "layers.core.einsum_dense":
         return {"_analyze_einsum_string": _analyze_einsum_string}
     if name.startswith("utils"):
@@ -280,8 +288,13 @@ class KerasFinder(importlib.abc.MetaPathFinder):
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname == "conftest":
             return importlib.machinery.ModuleSpec(fullname, _Loader(_conftest))
+<<<<<<< HEAD
         if fullname in ("tensorflow", "grain") and _asked_from("image_preprocessing"):
             return importlib.machinery.ModuleSpec(fullname, _Loader(_tensorflow))
+=======
+        if fullname in ("tensorflow", "grain"):
+            return importlib.machinery.ModuleSpec(fullname, _Loader(lambda: _beside(fullname)))
+>>>>>>> 44e521d (layers: texts and categories; models read text through their first layers, vocabularies are saved with them)
         if fullname.split(".")[0] != "keras":
             return None
         if fullname.startswith("keras.src.testing"):
@@ -304,6 +317,7 @@ class KerasFinder(importlib.abc.MetaPathFinder):
         return importlib.machinery.ModuleSpec(fullname, _Loader(make), is_package=True)
 
 
+<<<<<<< HEAD
 def _asked_from(folder: str) -> bool:
     """Whether a file of this folder is being imported."""
     frame = sys._getframe()
@@ -318,6 +332,20 @@ def _tensorflow() -> ModuleType:
     """`tf.data` as fastnn has it, for tests that read images through it."""
     module = ModuleType("tensorflow")
     module.data = fastnn.data  # type: ignore[attr-defined]
+=======
+class _Beside(ModuleType):
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _missing(f"{self.__name__}.{name}")
+
+
+def _beside(name: str) -> ModuleType:
+    """TensorFlow or Grain for tests of text layers: data sets are fastnn's, no more."""
+    module = _Beside(name)
+    if name == "tensorflow":
+        module.data = fastnn.data  # type: ignore[attr-defined]
+>>>>>>> 44e521d (layers: texts and categories; models read text through their first layers, vocabularies are saved with them)
     return module
 
 

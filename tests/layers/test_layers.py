@@ -436,6 +436,8 @@ def test_every_layer_comes_back_from_its_config():
         **{f"{name}{cell}": {"units": 2} for name in ("LSTM", "GRU", "SimpleRNN")
            for cell in ("", "Cell")},
         "RNN": {"cell": layers.LSTMCell(2)}, "StackedRNNCells": {"cells": [layers.GRUCell(2)]},
+        "CategoryEncoding": {"num_tokens": 3}, "Hashing": {"num_bins": 3},
+        "Discretization": {"bin_boundaries": [0.0]},
         "MultiHeadAttention": {"num_heads": 2, "key_dim": 3},
         "GroupedQueryAttention": {
             "head_dim": 4, "num_query_heads": 2, "num_key_value_heads": 1,

@@ -41,13 +41,8 @@ ABSENT: dict[str, tuple[str, str]] = {
     # Layers.
     "layers.ConvLSTM*": ("recurrent layers of convolutions are not part of fastnn yet", _README),
     "layers.CuDNN*": ("there is one implementation of a layer", "layers.LSTM, layers.GRU"),
-    "layers.*Vectorization": ("text layers are not part of fastnn yet", _README),
-    "layers.*Lookup": ("text layers are not part of fastnn yet", _README),
-    "layers.Hash*": ("text layers are not part of fastnn yet", _README),
-    "layers.Category*": ("text layers are not part of fastnn yet", _README),
-    "layers.Discretization": (
-        "preprocessing layers are not part of fastnn yet",
-        "fastnn.ops.digitize(x, bins), or numpy.digitize before training",
+    "layers.HashedCrossing": (
+        "crossed features are not part of fastnn", "join the texts, then layers.Hashing",
     ),
     "layers.ContrastLimited*": ("it is not part of fastnn yet", "fastnn.layers.Equalization()"),
     "layers.MaxNumBoundingBoxes": ("bounding boxes are not part of fastnn", _README),

@@ -33,6 +33,7 @@ from fastnn.files.compiling import (
 from fastnn.files.keras.archive import read_json
 from fastnn.files.keras.write_config import built_for
 from fastnn.files.variables import assign, named_variables
+from fastnn.layers.preprocessing.host import fed
 from fastnn.serialization.custom_objects import (
     custom_object_scope,
     get_custom_objects,
@@ -210,12 +211,10 @@ def inference(model: Any) -> Any:
     """The traced inference function, for programs without layers, and the structure of its
     outputs; None when no input is known.
     """
-    found = model._input_shapes()
-    if found is None:
+    if model._input_shapes() is None:
         return None
     arrays = [
-        np.zeros((1, *(1 if d is None else d for d in s[1:])), x.dtype)
-        for s, x in zip(found[1], model.inputs, strict=True)
+        np.zeros((1, *(1 if d is None else d for d in x.shape[1:])), x.dtype) for x in fed(model)
     ]
     graph = getattr(model, "_layer_graph", None)
     structure = graph.inputs if graph else model.inputs[0] if len(arrays) == 1 else arrays

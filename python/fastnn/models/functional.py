@@ -139,7 +139,8 @@ class Functional(Model):
         """Runs the graph of layers on other inputs."""
         given = self._given(inputs)
         fitted = [
-            v if v is None else _match_rank(v, x) for v, x in zip(given, self.inputs, strict=True)
+            v if v is None or x.dtype == "string" else _match_rank(v, x)
+            for v, x in zip(given, self.inputs, strict=True)
         ]
         graph, context = self._layer_graph, current_call()
         return graph.run(

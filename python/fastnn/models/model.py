@@ -22,6 +22,7 @@ from fastnn.files.compiling import compile_config, recompile
 from fastnn.files.native import functional_from_config, load_weights, save_model, save_weights
 from fastnn.layers.base.call import shapes_of
 from fastnn.layers.base.layer import Layer
+from fastnn.layers.preprocessing.host import read_text
 from fastnn.serialization.custom_objects import custom_object_scope
 from fastnn.serialization.encoding import as_json
 from fastnn.serialization.objects import serialize
@@ -53,6 +54,7 @@ class Model(Trainer, Layer):
     """
 
     model_kind: str | None = "subclassed"
+    reads_text = True
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:
         """Makes a functional model when inputs and outputs are given."""
@@ -81,6 +83,8 @@ class Model(Trainer, Layer):
                     return function(x)  # type: ignore[misc]
                 if self._known_size(x):
                     return self._predict_function(x)[0](x)
+        if args:
+            args = (read_text(self, args[0]), *args[1:])
         out = Layer.__call__(self, *args, **kwargs)
         if (
             not (self._shortcut[3] and self._is_current())

@@ -10,6 +10,7 @@ from fastnn.config import COMPUTED
 from fastnn.errors import ShapeError
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.core import InputLayer, Lambda
+from fastnn.layers.preprocessing.host import HostLayer
 from fastnn.models.functional import Functional
 from fastnn.models.model import Model
 from fastnn.serialization.keras_config import deserialize
@@ -198,6 +199,12 @@ class Sequential(Model):
         )
 
     def _start_with(self, start: InputLayer) -> None:
+        first = self._stack[0]
+        if isinstance(first, HostLayer):  # the data were read by it already
+            shape = (None, 1) if first.wants_rows() else (None,)
+            start = InputLayer(
+                batch_shape=shape, dtype="int32" if first.takes_numbers else "string"
+            )
         self._stack.insert(0, start)
         try:
             self._build_from(start)

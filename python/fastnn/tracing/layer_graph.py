@@ -151,6 +151,10 @@ class LayerGraph:
         made = {id(n): n for n in [*getattr(operation, "_nodes", ()), *self.calls]}
         return [n for k, n in made.items() if k in inside and n.operation is operation]
 
+    def readers_of(self, x: KerasTensor) -> list[Node]:
+        """The calls that take a symbolic tensor as an argument."""
+        return [n for n in self.calls if not n.starts and any(i is x for i in n.inputs)]
+
     def to_records(self) -> tuple[list[Record], Any]:
         """The calls in order, and `[inputs, outputs]`, with places in place of symbolic tensors."""
         places: dict[int, Place] = {}

@@ -113,6 +113,11 @@ def _binary(dunder: str, op_name: str) -> Callable[[Any, Any], Any]:
     return method
 
 
+def _computed(dtype: Any) -> str:
+    """The type of the core, which sees numbers where a text input has been read."""
+    return "int32" if dtype == "string" else stored_dtype(dtype)
+
+
 class KerasTensor:
     """A value known by shape and type: what `Input`, and calls of layers on it, give.
 
@@ -151,7 +156,8 @@ class KerasTensor:
         if sparse or ragged:
             raise ValueError("sparse and ragged tensors are not supported\n  hint: a dense array")
         name = name or unique_name("keras_tensor")
-        self._set(_core.placeholder(tuple(shape), dtype=stored_dtype(dtype), name=name), name)
+        self._set(_core.placeholder(tuple(shape), dtype=_computed(dtype), name=name), name)
+        self.dtype = "string" if dtype == "string" else self.dtype
 
     def _set(self, spec: _core.Tensor, name: str = "") -> Self:
         #: The traced tensor.
@@ -174,7 +180,9 @@ class KerasTensor:
     @classmethod
     def shaped(cls, shape: Shape, dtype: str = "float32") -> Self:
         """A symbolic tensor of this shape that nothing has made yet."""
-        return cls.__new__(cls)._set(_core.placeholder(tuple(shape), dtype=dtype))
+        made = cls.__new__(cls)._set(_core.placeholder(tuple(shape), dtype=_computed(dtype)))
+        made.dtype = "string" if dtype == "string" else made.dtype
+        return made
 
     def made(self, node: Node, name: str, index: int = 0) -> Self:
         """This tensor as result `index` of `node`."""

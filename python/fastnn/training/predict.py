@@ -12,6 +12,7 @@ from fastnn.callbacks import CallbackList
 from fastnn.data.batches import IterableData, closing, is_iterable_data
 from fastnn.display.progress import is_terminal
 from fastnn.errors import DataError, ShapeError
+from fastnn.layers.preprocessing.host import read_batches
 from fastnn.tracing.fixed_batch import fixed_batch
 from fastnn.training.inputs import as_array_data, fit_inputs
 from fastnn.training.loop import batches_of, report, warn_of_few
@@ -28,7 +29,7 @@ def predict(
     if calls is not None:
         calls.on_predict_begin()
     if is_iterable_data(x):
-        data = IterableData(x, "x")
+        data = IterableData(read_batches(model, x), "x")
         data.limit = steps
         with closing(data):
             out, ends = _predict_batches(model, data.batches(steps))

@@ -179,7 +179,7 @@ class Tracing:
         leaves = tree.flatten(x)
         given = [list(a.shape[1:]) for a in leaves]
         found = self._input_shapes()  # type: ignore[attr-defined]
-        specs = None if found is None else self.inputs  # type: ignore[attr-defined]
+        specs = None if found is None else fed(self)
         if found is None or not specs or len(specs) != len(leaves):
             return given
         by_name = dict(zip(found[0], specs, strict=True))

@@ -65,6 +65,8 @@ class Layer(Module):
 
     #: What files do with it if it is a model: "functional", "sequential" or "subclassed".
     model_kind: str | None = None
+    #: Whether it takes symbolic tensors of text.
+    reads_text = False
     _init_arguments: tuple[tuple[Any, ...], dict[str, Any]] = ((), {})
 
     def __new__(cls, *args: Any, **kwargs: Any) -> Self:

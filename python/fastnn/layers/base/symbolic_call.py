@@ -23,6 +23,11 @@ def call_symbolic(layer: AnyLayer, args: tuple[Any, ...], kwargs: dict[str, Any]
     """Symbolic outputs of a layer for symbolic arguments, with their masks."""
     node = Node(layer, args, kwargs)
     inputs = node.inputs
+    if any(x.dtype == "string" for x in inputs) and not layer.reads_text:
+        raise DataError(
+            f"layer {layer.name!r} ({type(layer).__name__}) got a text input (dtype 'string'), it "
+            "computes with numbers\n  hint: layers.TextVectorization or StringLookup first"
+        )
     _build_open(layer, inputs, args, kwargs)
 
     def run(replaced: Callable[[Any], Any]) -> Any:

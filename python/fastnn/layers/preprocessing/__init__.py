@@ -1,0 +1,16 @@
+"""Layers for texts and categories: look-ups, vectorisation, encodings, hashing.
+
+`host` has those that work on values of the host, and the door through which a model reads text.
+Depends on `layers.base`.
+"""
+
+from __future__ import annotations
+
+from fastnn.layers.preprocessing.category import CategoryEncoding, Discretization, Hashing
+from fastnn.layers.preprocessing.lookup import IntegerLookup, StringLookup
+from fastnn.layers.preprocessing.text_vectorization import TextVectorization
+
+__all__ = [
+    "CategoryEncoding", "Discretization", "Hashing", "IntegerLookup", "StringLookup",
+    "TextVectorization",
+]  # fmt: skip
