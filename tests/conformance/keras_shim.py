@@ -288,13 +288,10 @@ class KerasFinder(importlib.abc.MetaPathFinder):
     ) -> importlib.machinery.ModuleSpec | None:
         if fullname == "conftest":
             return importlib.machinery.ModuleSpec(fullname, _Loader(_conftest))
-<<<<<<< HEAD
         if fullname in ("tensorflow", "grain") and _asked_from("image_preprocessing"):
             return importlib.machinery.ModuleSpec(fullname, _Loader(_tensorflow))
-=======
-        if fullname in ("tensorflow", "grain"):
+        if fullname in ("tensorflow", "grain") and _asked_from("preprocessing"):
             return importlib.machinery.ModuleSpec(fullname, _Loader(lambda: _beside(fullname)))
->>>>>>> 44e521d (layers: texts and categories; models read text through their first layers, vocabularies are saved with them)
         if fullname.split(".")[0] != "keras":
             return None
         if fullname.startswith("keras.src.testing"):
@@ -317,7 +314,6 @@ class KerasFinder(importlib.abc.MetaPathFinder):
         return importlib.machinery.ModuleSpec(fullname, _Loader(make), is_package=True)
 
 
-<<<<<<< HEAD
 def _asked_from(folder: str) -> bool:
     """Whether a file of this folder is being imported."""
     frame = sys._getframe()
@@ -332,7 +328,9 @@ def _tensorflow() -> ModuleType:
     """`tf.data` as fastnn has it, for tests that read images through it."""
     module = ModuleType("tensorflow")
     module.data = fastnn.data  # type: ignore[attr-defined]
-=======
+    return module
+
+
 class _Beside(ModuleType):
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):
@@ -345,7 +343,6 @@ def _beside(name: str) -> ModuleType:
     module = _Beside(name)
     if name == "tensorflow":
         module.data = fastnn.data  # type: ignore[attr-defined]
->>>>>>> 44e521d (layers: texts and categories; models read text through their first layers, vocabularies are saved with them)
     return module
 
 

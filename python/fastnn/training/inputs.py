@@ -37,13 +37,10 @@ def fit_inputs(model: Any, x: Any) -> Any:
     fixed = []
     for i, (a, shape) in enumerate(zip(leaves, shapes, strict=True)):
         where = model._expects(names[i], shape)
-<<<<<<< HEAD
-        _check_whole_input("x" if len(leaves) == 1 else f"x[{i}]", a, model, i)
-=======
         if names[i] in doors:
             fixed.append(a)  # what the layer there has made of it
             continue
->>>>>>> 44e521d (layers: texts and categories; models read text through their first layers, vocabularies are saved with them)
+        _check_whole_input("x" if len(leaves) == 1 else f"x[{i}]", a, model, i)
         if a.shape[1:] != tuple(shape[1:]) and model._takes(a, shape):
             fixed.append(a)
             continue
