@@ -13,6 +13,7 @@ from fastnn.base import tree
 from fastnn.config import are_targets_checked
 from fastnn.data.batches import pack
 from fastnn.layers.base.layer import Layer
+from fastnn.layers.preprocessing.host import fed
 from fastnn.losses.targets import feeding
 from fastnn.metrics.metric import metric_variables
 from fastnn.tracing.call_context import CallContext
