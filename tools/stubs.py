@@ -258,6 +258,9 @@ def class_stub(cls: type) -> str:
     text = docstring(cls, INDENT)
     lines.append(f"{text[1:]}\n" if text != " ..." else "")
     if issubclass(cls, BaseException):
+        if "hint" in vars(cls):  # which `fastnn` itself sets on the class of the core
+            lines.append(f"{INDENT}@property\n{INDENT}def hint(self) -> str | None:")
+            lines.append(docstring(vars(cls)["hint"], INDENT * 2) + "\n")
         return "".join(lines)
     if "__new__" in vars(cls):
         lines.append(constructor(cls))

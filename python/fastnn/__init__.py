@@ -12,6 +12,17 @@ from fastnn.base.finder import install
 from fastnn.base.lazy import lazy
 from fastnn.namespaces import CORE, FURTHER, KERAS, MODULES
 
+
+def _hint(error: BaseException) -> str | None:
+    """What to do about an error: how its message ends. None where it says nothing."""
+    from fastnn.errors import hint_of
+
+    return hint_of(error)
+
+
+# On the class that all errors of the core and of the front share.
+_core.FastnnError.hint = property(_hint)
+
 __version__: str = _core.info()["version"]
 
 __all__ = sorted([*CORE, *KERAS, *MODULES, *FURTHER])

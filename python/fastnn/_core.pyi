@@ -20,6 +20,9 @@ __all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError'
 
 class FastnnError(Exception):
     """The base of all errors that fastnn raises by itself."""
+    @property
+    def hint(self) -> str | None:
+        """What to do about an error: how its message ends. None where it says nothing."""
 
 class DataError(FastnnError, ValueError):
     """Wrong values or wrong kinds of data."""

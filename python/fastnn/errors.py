@@ -7,6 +7,7 @@ Depends on `_core` (which defines the classes) and the standard library.
 from __future__ import annotations
 
 import inspect
+import re
 import warnings
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
@@ -31,6 +32,7 @@ __all__ = [
     "InternalError",
     "ShapeError",
     "TraceError",
+    "hint_of",
     "nearest",
     "reject_arguments",
     "told",
@@ -39,8 +41,33 @@ __all__ = [
 ]
 
 
+def hint_of(error: BaseException) -> str | None:
+    r"""What an error says to do, which fastnn's own have as `error.hint`.
+
+    Args:
+        error: An exception of any kind.
+
+    Returns:
+        The text after `hint:`, of the message or of a note; None when there is none.
+
+    Example:
+        >>> fastnn.errors.hint_of(ValueError("wrong\n  hint: right"))
+        'right'
+    """
+    for text in (str(error), *getattr(error, "__notes__", ())):
+        hint = re.search(r"^ *hint: ?(.*)", text, re.M | re.S)
+        if hint is not None:
+            return hint[1].strip()
+    return None
+
+
 class ConfigError(ValueError, TypeError):
     """A config that its class refuses; Keras raises a TypeError here."""
+
+    @property
+    def hint(self) -> str | None:
+        """What to do, as the message ends."""
+        return hint_of(self)
 
 
 def nearest(word: str, known: Iterable[str], count: int = 3) -> list[str]:

@@ -141,3 +141,8 @@ class ExitError(ValueError):
         self.code: str = found[0].code
         head = "" if len(found) == 1 else f"{len(found)} problems:\n"
         super().__init__(head + "\n".join(str(issue) for issue in found))
+
+    @property
+    def hint(self) -> str:
+        """What mends each fault, a line an issue."""
+        return "\n".join(issue.hint for issue in self.issues)

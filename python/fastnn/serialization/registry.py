@@ -12,7 +12,7 @@ from typing import Any
 
 from fastnn.base.lazy import load
 from fastnn.config import snake_case
-from fastnn.errors import told, unknown_name
+from fastnn.errors import hint_of, told, unknown_name
 from fastnn.serialization.custom_objects import custom_objects
 from fastnn.serialization.encoding import FunctionName
 
@@ -119,8 +119,7 @@ def layer_class(name: str) -> Any:
     if name in names:
         return names[name]
     error = unknown_name("layer class in a config", name, [*names, *MODEL_CLASSES])
-    hint = str(error).partition("hint: ")[2]
     raise ValueError(
-        f"{told(error)}\n  hint: {hint}; for your own class pass "
+        f"{told(error)}\n  hint: {hint_of(error)}; for your own class pass "
         f"custom_objects={{{name!r}: {name.split('>')[-1]}}}"
     )

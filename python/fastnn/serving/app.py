@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.base import tree
-from fastnn.errors import DataError, FastnnError, ShapeError
+from fastnn.errors import DataError, FastnnError, ShapeError, hint_of, told as _text
 from fastnn.serving.counts import Counts
 from fastnn.serving.guard import Guard, Limits
 from fastnn.serving.predictor import Port, Predictor
@@ -320,10 +320,9 @@ def _as_body(outputs: Any) -> bytes:
     return json.dumps({"outputs": tree.map_structure(rows, outputs)}).encode()
 
 
-def told(error: BaseException) -> tuple[str, str]:
+def told(error: Exception) -> tuple[str, str]:
     """The text of an error and its hint."""
-    text, _, hint = str(error).partition("\n  hint: ")
-    return text, hint
+    return _text(error), hint_of(error) or ""
 
 
 def refusal(error: str, hint: str) -> bytes:
