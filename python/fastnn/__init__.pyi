@@ -4,6 +4,7 @@ from fastnn import activations as activations
 from fastnn import applications as applications
 from fastnn import backend as backend
 from fastnn import callbacks as callbacks
+from fastnn import compression as compression
 from fastnn import config as config
 from fastnn import constraints as constraints
 from fastnn import data as data
@@ -248,6 +249,7 @@ __all__ = [
     "applications",
     "backend",
     "callbacks",
+    "compression",
     "config",
     "constraints",
     "data",

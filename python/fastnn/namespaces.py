@@ -22,9 +22,9 @@ __all__ = [
 MODULES = {
     name: f"fastnn.{name}"
     for name in (
-        "activations", "applications", "backend", "callbacks", "config", "constraints", "data",
-        "datasets", "debug", "distribution", "dtype_policies", "ensemble", "errors",
-        "explanation", "files", "initializers", "layers", "losses", "metrics",
+        "activations", "applications", "backend", "callbacks", "compression", "config",
+        "constraints", "data", "datasets", "debug", "distribution", "dtype_policies", "ensemble",
+        "errors", "explanation", "files", "initializers", "layers", "losses", "metrics",
         "mixed_precision", "models", "onnx", "ops", "optimizers", "plot", "preprocessing",
         "privacy", "random", "regularizers", "saving", "serving", "sklearn", "transforms",
         "utils", "wrappers",
@@ -42,8 +42,8 @@ KERAS_MODULES = {
     k: v
     for k, v in MODULES.items()
     if k not in (
-        "data", "debug", "ensemble", "errors", "explanation", "files", "onnx", "plot", "privacy",
-        "serving", "sklearn", "transforms",
+        "compression", "data", "debug", "ensemble", "errors", "explanation", "files", "onnx",
+        "plot", "privacy", "serving", "sklearn", "transforms",
     )
 }  # fmt: skip
 

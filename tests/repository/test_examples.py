@@ -110,6 +110,20 @@ def test_gaps_between_groups_are_shown_and_closed(data_dir):
 
 
 @pytest.mark.slow
+def test_small_models_know_the_digits_too():
+    found = load("small_models.py").main()
+    whole, accuracy = found["float32"]
+    wanted = {
+        "bfloat16": (0.6, 0.01), "int8": (0.4, 0.01), "pruned, int8": (0.4, 0.03),
+        "distilled": (0.15, 0.06),
+    }  # fmt: skip
+    for name, (size, loss) in wanted.items():
+        assert found[name][0] < size * whole
+        assert found[name][1] > accuracy - loss
+    assert found["distilled"][1] > found["small alone"][1]
+
+
+@pytest.mark.slow
 def test_a_search_gives_hopeless_trials_up(capsys):
     pytest.importorskip("optuna", reason="needs the `tune` extra")
     study = load("tune.py").main()

@@ -60,6 +60,7 @@ FLOORS_PY = (
         "stability",
         "explanation",
         "privacy",
+        "compression",
         "serving",
     ),
     ("utils",),

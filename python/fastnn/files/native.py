@@ -56,6 +56,13 @@ from fastnn.serialization.objects import (
 )
 from fastnn.tracing.known_ops import known_ops
 from fastnn.tracing.layer_graph import LayerGraph, Place, Record, WrittenSize
+from fastnn.tracing.stored import (
+    MODES,
+    StoredVariable,
+    stored_weights,
+    weights_in,
+    with_fewer_bits,
+)
 from fastnn.tracing.symbolic import OpCall, op_call
 
 __all__ = [
@@ -251,6 +258,8 @@ def save_model(
         )
     _check_names(model)
     warn_of_settings(model, path)
+    if path.endswith((".keras", ".h5", ".hdf5")):
+        _refuse_fewer_bits(model, path)
     if path.endswith(".keras"):
         return keras_files.save_model(model, path)
     if path.endswith((".h5", ".hdf5")):
@@ -263,6 +272,9 @@ def save_model(
         "fastnn.state": json.dumps(_state(model, variables)),
         "fastnn.build": json.dumps(built_for(model)),
     }
+    stored = {n: v.dtype for n, v in variables.items() if isinstance(v, StoredVariable)}
+    if stored:
+        metadata["fastnn.stored"] = json.dumps(stored)
     tensors = variables | optimizer_values(model)
     traced = inference(model)
     _core.save_file(path, tensors, metadata, None if traced is None else traced[0])
@@ -430,6 +442,7 @@ def load_model(
             )
         if "fastnn.build" in metadata:
             _rebuild(model, _json(metadata, "fastnn.build", filepath), path)
+    _take_fewer_bits(model, metadata, path)
     variables = named_variables(model)
     assign(variables, _but_constants(tensors, variables, metadata, path), path, False)
     state = _json(metadata, "fastnn.state", filepath)
@@ -443,6 +456,33 @@ def load_model(
     elif compile and any(n.startswith("optimizer/") for n in tensors):
         warn_of_skipped(path, ["it holds the state of an optimizer whose settings are not in it"])
     return model
+
+
+def _take_fewer_bits(model: Any, metadata: dict[str, str], path: str) -> None:
+    """Makes room for the weights that a file stores as int8 or bfloat16, by name."""
+    if "fastnn.stored" not in metadata:
+        return
+    stored = _json(metadata, "fastnn.stored", path)
+    names = {id(v): n for n, v in named_variables(model).items()}
+    places = {names.get(id(v)): (layer, key) for layer, key, v in weights_in(model._every_layer())}
+    if not isinstance(stored, dict):
+        raise FormatError(f"{path!r}: 'fastnn.stored' is no table\n  hint: save the model again")
+    for name, mode in stored.items():
+        if name not in places or mode not in MODES:
+            raise FormatError(
+                f"{path!r} stores {escaped(str(name))!r} as {escaped(str(mode))!r}, which the "
+                "model does not\n  hint: the file is damaged: save the model again"
+            )
+        with_fewer_bits(*places[name], mode)
+
+
+def _refuse_fewer_bits(model: Any, path: str) -> None:
+    """Keras's formats hold float32 weights: codes without their scales would be other ones."""
+    if stored_weights(model._every_layer()):
+        raise ValueError(
+            f"{path!r}: weights of {model.name!r} are stored in fewer bits, which Keras's formats "
+            f"do not hold\n  hint: save to '{Path(path).name.split('.')[0]}.safetensors'"
+        )
 
 
 def _rebuild(model: Any, given: Any, path: str) -> None:
@@ -474,6 +514,7 @@ def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool =
     if not model.built:
         raise ValueError(f"model {model.name!r} is not built\n  hint: call it on data first")
     if path.endswith(".weights.h5"):
+        _refuse_fewer_bits(model, path)
         return keras_files.save_weights(model, path)
     metadata = {"fastnn.format": FORMAT}
     _core.save_file(path, named_variables(model), metadata, None)

@@ -18,6 +18,7 @@ from fastnn.layers.base.layer import Layer
 from fastnn.serialization.custom_objects import custom_object_scope
 from fastnn.serialization.encoding import function_config, function_of, to_config
 from fastnn.serialization.keras_config import deserialize
+from fastnn.tracing.stored import StoredVariable
 from fastnn.tracing.symbolic import KerasTensor, Node, wrap
 
 __all__ = [
@@ -321,7 +322,12 @@ class Dense(Layer):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """activation(inputs @ kernel + bias)."""
-        x = ops.matmul(inputs, self.kernel.value)
+        kernel = self.kernel
+        if isinstance(kernel, StoredVariable):  # codes are read as they lie in memory
+            x = ops.matmul(inputs, kernel.narrow)
+            x = x if kernel.scale is None else x * kernel.scale.value
+        else:
+            x = ops.matmul(inputs, kernel.value)
         if self.bias is not None:
             x = x + self.bias.value
         return x if self.activation is None else self.activation(x)

@@ -29,6 +29,7 @@ from fastnn.serialization.objects import serialize
 from fastnn.serialization.registry import model_class
 from fastnn.tracing import variables
 from fastnn.tracing.fingerprint import is_ours
+from fastnn.tracing.stored import MODES, weights_in, with_fewer_bits
 from fastnn.tracing.variables import current_scope, local as _scopes
 from fastnn.training.trainer import Trainer
 
@@ -391,6 +392,53 @@ class Model(Trainer, Layer):
         export(self, filepath, kwargs.get("opset_version"), input_signature)
         if verbose:
             print(shown(f"Saved artifact at '{os.fspath(filepath)}'."))
+
+    def quantize(self, mode: str = "int8") -> None:
+        """Stores the weights in a quarter or half of the memory, for predictions; in place.
+
+        Kernels and tables of embeddings are kept as int8 with a scale for each output (of a table:
+        for each row), or as bfloat16; biases and scales of normalisation stay float32. Everything
+        computes in float32 as before. The weights are no longer trained; a compiled model begins
+        its optimiser anew.
+
+        Args:
+            mode: `"int8"` or `"bfloat16"`.
+
+        Raises:
+            ValueError: The mode is not known, the model is not built, a weight is not finite, or
+                there is nothing left to store.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((64,)), fastnn.layers.Dense(64)])
+            >>> before = model.predict(np.ones((1, 64)), verbose=0)
+            >>> model.quantize("int8")
+            >>> bool(np.abs(model.predict(np.ones((1, 64)), verbose=0) - before).max() < 0.1)
+            True
+        """
+        if mode not in MODES:
+            raise unknown_name("mode", mode, MODES)
+        if not self.built:
+            raise ValueError(
+                f"model {self.name!r} is not built\n  hint: begin it with Input(shape), or call it"
+            )
+        places = list(weights_in(self._every_layer()))
+        if not places:
+            raise ValueError(
+                f"model {self.name!r} has no float32 kernels to store as {mode}\n"
+                "  hint: a model is quantized once; load the one before to choose another mode"
+            )
+        for _, _, v in places:
+            if not np.isfinite(v.numpy()).all():
+                raise ValueError(
+                    f"weight {v.path!r} holds NaN or infinity\n"
+                    "  hint: fastnn.debug.find_nan(model, x, y) says where they come from"
+                )
+        settings = self.get_compile_config() if self.compiled else None
+        for layer, name, _ in places:
+            with_fewer_bits(layer, name, mode)
+        self._forget_traces()
+        if settings is not None:
+            self.compile_from_config(settings)
 
     def save_weights(self, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
         """Writes the weights alone.

@@ -1,0 +1,5 @@
+"""Smaller models: weights that are pruned and stay so. Fewer bits are `model.quantize`."""
+
+from fastnn.compression.pruning import keep_zeros, prune, sparsity
+
+__all__ = ["keep_zeros", "prune", "sparsity"]
