@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from exit_profiles import TODAY, make_profile_dict
 
-from fastnn.exit_strategy import older
+from fastnn.base.finder import _EARLIER_EXIT
 from fastnn.exit_strategy.batch import evaluate_many
 from fastnn.exit_strategy.evaluation import evaluate
 from fastnn.exit_strategy.money import CapTable, ShareClass
@@ -19,11 +19,11 @@ from fastnn.exit_strategy.profile import Profile
 from fastnn.exit_strategy.scoring import judging, whatif
 
 
-@pytest.mark.parametrize("name", sorted(older._MOVED))
+@pytest.mark.parametrize("name", sorted(_EARLIER_EXIT))
 def test_a_module_is_one_module_under_its_older_path(name: str) -> None:
     home = "fastnn.exit_strategy"
     found = importlib.import_module(f"{home}.{name}")
-    assert found is importlib.import_module(f"{home}.{older._MOVED[name]}")
+    assert found is importlib.import_module(f"{home}.{_EARLIER_EXIT[name]}")
     assert sys.modules[f"{home}.{name}"] is found
 
 

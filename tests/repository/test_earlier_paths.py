@@ -30,6 +30,20 @@ def test_an_earlier_import_path_gives_the_same_names(line):
     assert not lacking
 
 
+def test_names_of_modules_that_became_packages_are_found():
+    from fastnn.tracing import KEPT_STEPS, Tracing, gradients
+    from fastnn.training import Trainer
+
+    assert issubclass(fastnn.Model, Trainer)
+    assert issubclass(Trainer, Tracing)
+    assert KEPT_STEPS
+    assert callable(gradients)
+    for package in (importlib.import_module("fastnn.training"),
+                    importlib.import_module("fastnn.tracing")):  # fmt: skip
+        with pytest.raises(AttributeError, match="has no attribute 'Trainre'"):
+            package.Trainre  # noqa: B018
+
+
 @pytest.mark.parametrize("kind", ["sequential", "functional"])
 def test_an_earlier_pickle_of_a_model_predicts_and_trains_as_then(earlier, kind):
     objects, want = earlier

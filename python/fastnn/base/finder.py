@@ -1,8 +1,10 @@
-"""Imports of Keras's further paths: they find fastnn's modules, or say why there is nothing.
+"""Imports of Keras's further paths and of earlier ones: they find fastnn's modules, or say why
+there is nothing.
 
-`import fastnn.keras.layers.core` and the like are other names of modules that exist; paths of the
-table in `absent` raise ModuleNotFoundError with a reason. All else is left to Python. Depends on
-the standard library.
+`import fastnn.keras.layers.core` and the like are other names of modules that exist, as are the
+paths that modules had in earlier versions, which pickles and programs name; paths of the table in
+`absent` raise ModuleNotFoundError with a reason. All else is left to Python. Depends on the
+standard library.
 """
 
 from __future__ import annotations
@@ -16,7 +18,7 @@ from typing import Any
 
 from fastnn.namespaces import FURTHER, KERAS_MODULES, MODULES
 
-__all__ = ["AbsentFinder", "AliasFinder", "install"]
+__all__ = ["AbsentFinder", "AliasFinder", "answer_earlier", "install"]
 
 #: Paths of older Keras below a module, which are that module or another one here.
 _OLDER = {
@@ -51,6 +53,39 @@ _EARLIER = {
     "recent": "base.recent", "resampling": "ops.resampling", "serial": "serialization",
     "sizes": "tracing.sizes", "symbolic": "tracing.symbolic", "tape": "tracing.tape",
     "tfnames": "tensorflow.namespaces", "tree": "base.tree", "variables": "tracing.variables",
+}  # fmt: skip
+#: The same below `fastnn.exit_strategy`.
+_EARLIER_EXIT = {
+    "base_rates": "scoring.base_rates", "captable": "money.captable",
+    "captable_read": "money.captable_read", "completion": "scoring.completion",
+    "deals": "money.deals", "explain": "scoring.explain", "fields": "reading.fields",
+    "fx": "reading.fx", "gate_data": "gates.data", "interest": "money.interest",
+    "leaves": "scoring.leaves", "liquidity": "money.liquidity", "model_card": "model.card",
+    "model_cli": "cli.model", "model_fit": "model.fit", "model_metrics": "model.metrics",
+    "model_table": "model.table", "ocf": "money.ocf", "ocf_items": "money.ocf_items",
+    "ocf_papers": "money.ocf_papers", "parse": "reading.parse", "process_data": "process.chart",
+    "profile_tables": "profile.tables", "report_data": "report.data", "report_format": "wording",
+    "report_html": "report.html", "report_markdown": "report.markdown",
+    "report_sentences": "report.sentences", "report_svg": "report.svg",
+    "report_tables": "report.tables", "report_terminal": "report.terminal",
+    "sampling": "scoring.sampling", "schema": "profile.schema",
+    "uncertainty": "scoring.uncertainty", "valuation": "profile.valuation",
+    "waterfall": "money.waterfall", "whatif": "scoring.whatif", "windows": "gates.windows",
+}  # fmt: skip
+_EARLIER |= {f"exit_strategy.{k}": f"exit_strategy.{v}" for k, v in _EARLIER_EXIT.items()}
+
+#: Names that a module had in earlier versions, and the module that has them now.
+_NAMES = {
+    "training": {"Trainer": "training.trainer"},
+    "tracing": {
+        "KEPT_PREDICTORS": "training.step", "KEPT_STEPS": "training.step",
+        "Tracing": "training.step", "gradients": "training.step",
+    },
+    "exit_strategy.captable": {
+        "PARTICIPATION": "exit_strategy.money.terms", "COMPOUNDING": "exit_strategy.money.terms",
+    },
+    "exit_strategy.deals": {"value_option": "exit_strategy.money.paths"},
+    "exit_strategy.report_sentences": {"sale_floor": "exit_strategy.process.advice"},
 }  # fmt: skip
 
 
@@ -89,8 +124,16 @@ class _Loader:
         return module
 
     def exec_module(self, module: ModuleType) -> None:
-        """Nothing: attributes are found on use."""
-        importlib.import_module(self.target)
+        """Puts a module of an earlier version itself there; of others attributes are found on use.
+
+        A package stays behind its alias: else Python would load its modules a second time.
+        """
+        found = importlib.import_module(self.target)
+        inner = module.__name__.removeprefix("fastnn.")
+        if inner in _EARLIER and not hasattr(found, "__path__"):
+            for name in _NAMES.get(inner, {}):
+                setattr(found, name, _earlier_name(inner, name))
+            sys.modules[module.__name__] = found
 
 
 class AliasFinder:
@@ -137,6 +180,23 @@ class AbsentFinder:
                 f"there is no module {fullname!r}: {why[0]}\n  hint: {why[1]}", name=name
             )
         return None
+
+
+def _earlier_name(module: str, name: str) -> Any:
+    return getattr(importlib.import_module(f"fastnn.{_NAMES[module][name]}"), name)
+
+
+def answer_earlier(package: dict[str, Any]) -> None:
+    """Gives a package a `__getattr__` for names that a module in its place had."""
+    where = package["__name__"]
+    inner = where.removeprefix("fastnn.")
+
+    def __getattr__(name: str) -> Any:
+        if name in _NAMES[inner]:
+            return _earlier_name(inner, name)
+        raise AttributeError(f"module {where!r} has no attribute {name!r}")
+
+    package["__getattr__"] = __getattr__
 
 
 def _alias(fullname: str, found: str | None) -> Any:

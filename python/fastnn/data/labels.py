@@ -18,7 +18,7 @@ from fastnn.config import are_targets_checked
 from fastnn.errors import DataError
 
 __all__ = [
-    "ABOUT", "RANGES", "check_class_numbers", "check_class_weight", "check_one_hot",
+    "ABOUT", "RANGES", "check_binary", "check_class_numbers", "check_class_weight", "check_one_hot",
     "check_probabilities", "check_range", "check_whole", "class_weights", "in_range",
     "known_values",
 ]  # fmt: skip
@@ -142,6 +142,11 @@ def check_range(kind: str, labels: Array, who: str, what: str = "y", weights: An
 
 #: How a hint ends where the switch lets targets pass as Keras does.
 SWITCH = "; fastnn.config.set_target_checks(False) takes any numbers"
+
+
+def check_binary(labels: Array, who: str, what: str = "y") -> None:
+    """DataError when labels or probabilities lie outside 0 to 1."""
+    check_range("binary", labels, who, what)
 
 
 def check_probabilities(scores: Array, who: str, what: str = "y_pred", hint: str = "") -> None:

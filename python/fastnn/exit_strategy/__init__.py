@@ -13,8 +13,6 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from .older import install
-
 if TYPE_CHECKING:
     from .batch import BatchResult, evaluate_many
     from .criteria import ahp, load_criteria, resolve_weights
@@ -38,8 +36,6 @@ _ROOMS = {
     "load_gates": "gates.data", "load_model": "model", "resolve_weights": "criteria",
     "template": "profile.schema", "topsis": "scoring", "weighted_sum": "scoring",
 }  # fmt: skip
-
-install()
 
 __all__ = [
     "Assumptions",

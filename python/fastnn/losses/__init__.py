@@ -41,6 +41,8 @@ from fastnn.losses.classification_classes import (
 from fastnn.losses.lookup import (
     ALIASES as ALIASES,
     BCE as BCE,
+    BINARY as BINARY,
+    BY_NUMBER as BY_NUMBER,
     KLD as KLD,
     MAE as MAE,
     MAPE as MAPE,
@@ -87,6 +89,7 @@ from fastnn.losses.regression_classes import (
     Poisson,
     SquaredHinge,
 )
+from fastnn.losses.targets import labels_are_checked as labels_are_checked
 
 __all__ = [
     "NLL",

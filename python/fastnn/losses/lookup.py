@@ -45,6 +45,11 @@ ALIASES = {
     "kullback_leibler_divergence": kl_divergence, "logcosh": log_cosh, "huber_loss": huber,
     "cosine_proximity": cosine_similarity,
 }  # fmt: skip
+#: The functions that want class numbers, and those that want labels from 0 to 1.
+BY_NUMBER, BINARY = (
+    tuple(f for f in FUNCTIONS if (wanted := targets_of(f)) is not None and wanted.kind == kind)
+    for kind in ("number", "binary")
+)
 TABLE = Registry(
     "loss", [LossFunctionWrapper, *CLASSES], {f.__name__: f for f in FUNCTIONS} | ALIASES
 )
