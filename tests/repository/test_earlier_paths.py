@@ -38,6 +38,8 @@ def test_names_of_modules_that_became_packages_are_found():
     assert issubclass(Trainer, Tracing)
     assert KEPT_STEPS
     assert callable(gradients)
+    assert importlib.import_module("fastnn.ops.arrays").tril is fastnn.ops.tril
+    assert importlib.import_module("fastnn.ops.elements").threshold is fastnn.ops.threshold
     for package in (importlib.import_module("fastnn.training"),
                     importlib.import_module("fastnn.tracing")):  # fmt: skip
         with pytest.raises(AttributeError, match="has no attribute 'Trainre'"):

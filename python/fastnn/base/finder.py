@@ -81,6 +81,13 @@ _NAMES = {
         "KEPT_PREDICTORS": "training.step", "KEPT_STEPS": "training.step",
         "Tracing": "training.step", "gradients": "training.step",
     },
+    "ops.arrays": dict.fromkeys(
+        "diag diagflat diagonal kron trace tri tril triu vander".split(), "ops.diagonals"
+    ),
+    "ops.elements": dict.fromkeys(
+        "hard_shrink hard_swish soft_shrink sparse_plus sparse_sigmoid squareplus swish "
+        "threshold".split(), "ops.thresholds",
+    ),
     "exit_strategy.captable": {
         "PARTICIPATION": "exit_strategy.money.terms", "COMPOUNDING": "exit_strategy.money.terms",
     },
@@ -187,7 +194,7 @@ def _earlier_name(module: str, name: str) -> Any:
 
 
 def answer_earlier(package: dict[str, Any]) -> None:
-    """Gives a package a `__getattr__` for names that a module in its place had."""
+    """Gives a module a `__getattr__` for names that it, or a module in its place, had before."""
     where = package["__name__"]
     inner = where.removeprefix("fastnn.")
 

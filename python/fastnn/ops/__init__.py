@@ -17,6 +17,7 @@ from fastnn.ops import (
     convert,
     convolution,
     cumulate,
+    diagonals,
     elements,
     fourier,
     host,
@@ -32,6 +33,7 @@ from fastnn.ops import (
     rows,
     shapes,
     special,
+    thresholds,
     window,
 )
 from fastnn.tracing.known_ops import enter_ops
@@ -41,9 +43,11 @@ from fastnn.tracing.known_ops import enter_ops
 from fastnn.ops.rows import *  # noqa: F403
 from fastnn.ops.convert import *  # noqa: F403
 from fastnn.ops.elements import *  # noqa: F403
+from fastnn.ops.thresholds import *  # noqa: F403
 from fastnn.ops.special import *  # noqa: F403
 from fastnn.ops.shapes import *  # noqa: F403
 from fastnn.ops.arrays import *  # noqa: F403
+from fastnn.ops.diagonals import *  # noqa: F403
 from fastnn.ops.index import *  # noqa: F403
 from fastnn.ops.window import *  # noqa: F403
 from fastnn.ops.reduce import *  # noqa: F403
@@ -62,8 +66,9 @@ from fastnn.ops.host import *  # noqa: F403
 
 #: What `fastnn.ops` is made of; later ones win.
 _FAMILIES = (
-    rows, convert, elements, special, shapes, arrays, index, window, reduce, order, quantiles,
-    cumulate, contract, linalg, fourier, nn, recurrence, convolution, control, host,
+    rows, convert, elements, thresholds, special, shapes, arrays, diagonals, index, window, reduce,
+    order, quantiles, cumulate, contract, linalg, fourier, nn, recurrence, convolution, control,
+    host,
 )  # fmt: skip
 #: Keras's further paths to the same functions; the functions of images are in `image` alone.
 NAMESPACES = ("image", "linalg", "nn", "numpy")

@@ -15,8 +15,8 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base.arguments import as_number
 from fastnn.errors import ShapeError
-from fastnn.ops.arrays import diagonal
 from fastnn.ops.convert import TensorLike, cast, computed, ndim, shape
+from fastnn.ops.diagonals import diagonal
 from fastnn.ops.shapes import reshape, transpose
 from fastnn.tracing.symbolic import keras_op
 

@@ -19,9 +19,9 @@ from fastnn.base.arguments import as_number
 from fastnn.config import COMPUTED
 from fastnn.errors import ShapeError
 from fastnn.ops import host, rows
-from fastnn.ops.arrays import diagonal, tril
 from fastnn.ops.contract import einsum
 from fastnn.ops.convert import Axis, TensorLike, computed, convert_to_tensor, shape
+from fastnn.ops.diagonals import diagonal, tril
 from fastnn.ops.elements import abs
 from fastnn.ops.reduce import max, min, sum
 from fastnn.ops.shapes import concatenate, moveaxis, reshape, stack, swapaxes
