@@ -67,6 +67,7 @@ CORE = {
     "ShapeError": "errors", "TraceError": "errors", "Ensemble": "ensemble",
     "Predictor": "serving", "explain": "explanation",
     "fit_many": "training.many",
+    "CharTokenizer": "generation", "generate": "generation",
     "Stability": "stability", "evaluate_stability": "stability",
 }  # fmt: skip
 

@@ -59,6 +59,7 @@ FLOORS_PY = (
         "mixed_precision",
         "stability",
         "explanation",
+        "generation",
         "privacy",
         "compression",
         "serving",

@@ -33,7 +33,9 @@ from fastnn.applications.efficientnet import (
     EfficientNetB6,
     EfficientNetB7,
 )
+from fastnn.applications.gpt import GPT
 from fastnn.applications.inception_v3 import InceptionV3
+from fastnn.applications.llama import Llama
 from fastnn.applications.mobilenet import MobileNet
 from fastnn.applications.mobilenet_v2 import MobileNetV2
 from fastnn.applications.mobilenet_v3 import MobileNetV3Large, MobileNetV3Small
@@ -46,6 +48,7 @@ from fastnn.applications.xception import Xception
 from fastnn.base.absent import answer_missing
 
 __all__ = [
+    "GPT",
     "VGG16",
     "VGG19",
     "DenseNet121",
@@ -60,6 +63,7 @@ __all__ = [
     "EfficientNetB6",
     "EfficientNetB7",
     "InceptionV3",
+    "Llama",
     "MobileNet",
     "MobileNetV2",
     "MobileNetV3Large",

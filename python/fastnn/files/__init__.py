@@ -10,5 +10,9 @@ from fastnn.files.atomic import (
     write_bytes,
     write_text,
 )
+from fastnn.files.torch_layout import torch_layout
 
-__all__ = ["check_regular", "quoted", "replace_file", "uninterrupted", "write_bytes", "write_text"]
+__all__ = [
+    "check_regular", "quoted", "replace_file", "torch_layout", "uninterrupted", "write_bytes",
+    "write_text",
+]  # fmt: skip

@@ -1,0 +1,256 @@
+"""What language models share: rotary positions, a block's attention with a cache of keys, weights
+by name. Depends on `models`, `layers`.
+
+Sources: Su et al. 2021, "RoFormer" (rotary positions).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core, ops
+from fastnn.errors import DataError, FormatError
+from fastnn.layers import Dense
+from fastnn.layers.base.layer import Layer
+from fastnn.models import Model
+from fastnn.tracing.call_context import CallContext
+from fastnn.tracing.variables import Scope, Variable
+
+__all__ = ["Decoder", "LanguageModel", "SelfAttention", "read_tensors", "rotated"]
+
+Array = np.ndarray[Any, Any]
+
+
+def rotated(x: Any, positions: Any, base: float, interleaved: bool) -> Any:
+    """`x` (batch, steps, heads, size) turned by angles that grow with the position.
+
+    Args:
+        x: A tensor.
+        positions: The positions of the steps, int32 (steps,).
+        base: The angles' base: 10000 in most models.
+        interleaved: Whether neighbours make a pair (llama2.c) or the halves do (Hugging Face).
+    """
+    half = x.shape[-1] // 2
+    rates = base ** (-np.arange(half, dtype=np.float32) / half)
+    angles = ops.expand_dims(ops.cast(positions, "float32"), -1) * rates
+    cos, sin = (ops.expand_dims(f(angles), 1) for f in (ops.cos, ops.sin))  # (steps, 1, half)
+    if interleaved:
+        pairs = ops.reshape(x, (*ops.shape(x)[:-1], half, 2))
+        a, b = pairs[..., 0], pairs[..., 1]
+        turned = ops.stack([a * cos - b * sin, a * sin + b * cos], axis=-1)
+        return ops.reshape(turned, ops.shape(x))
+    a, b = x[..., :half], x[..., half:]
+    return ops.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
+
+
+class Cache:
+    """The keys and values of a text's tokens in one block, (1, length, heads, size)."""
+
+    def __init__(self, shape: tuple[int, ...]) -> None:
+        self.keys = Variable(np.zeros(shape, np.float32), trainable=False)
+        self.values = Variable(np.zeros(shape, np.float32), trainable=False)
+
+
+class SelfAttention(Layer):
+    """Causal attention of a language model, with rotary positions and grouped heads if asked.
+
+    Args:
+        heads: The number of query heads.
+        shared_heads: The number of heads of keys and values.
+        use_bias: Whether the projections have biases.
+        rope: The base of rotary positions; None for none.
+        interleaved: Whether neighbours are turned together.
+        **kwargs: `name` and what else every `Layer` takes.
+    """
+
+    def __init__(
+        self,
+        heads: int,
+        shared_heads: int,
+        use_bias: bool = False,
+        rope: float | None = None,
+        interleaved: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.heads, self.shared_heads, self.use_bias = heads, shared_heads, use_bias
+        self.rope, self.interleaved = rope, interleaved
+
+    def build(self, input_shape: Any) -> None:
+        """Projections of queries, keys, values and outputs."""
+        width = input_shape[-1]
+        self.size = width // self.heads
+        for name, out in (
+            ("query", width), ("key", self.size * self.shared_heads),
+            ("value", self.size * self.shared_heads), ("output", width),
+        ):  # fmt: skip
+            dense = Dense(out, use_bias=self.use_bias, name=name)
+            dense.build((None, None, width))
+            setattr(self, f"{name}_dense", dense)
+        self.built = True
+
+    def call(self, x: Any, start: Any = 0, cache: Cache | None = None) -> Any:
+        """The attention of `x` (batch, steps, width), whose first step is at position `start`; with
+        a cache it sees what the cache holds before, and leaves its keys and values there.
+        """
+        batch, steps = ops.shape(x)[:2]
+        q, k, v = (
+            ops.reshape(dense(x), (batch, steps, heads, self.size))
+            for dense, heads in (
+                (self.query_dense, self.heads), (self.key_dense, self.shared_heads),
+                (self.value_dense, self.shared_heads),
+            )
+        )  # fmt: skip
+        at = ops.arange(steps, dtype="int32") + start
+        if self.rope is not None:
+            q, k = (rotated(t, at, self.rope, self.interleaved) for t in (q, k))
+        if cache is None:
+            out = ops.dot_product_attention(q, k, v, is_causal=True)
+        else:
+            for kept, new in ((cache.keys, k), (cache.values, v)):
+                kept.assign(ops.slice_update(kept.value, (0, start, 0, 0), new))
+            places = np.arange(cache.keys.shape[1], dtype=np.int32)
+            seen = ops.expand_dims(at, -1) >= places
+            mask = ops.reshape(seen, (1, 1, steps, len(places)))
+            out = ops.dot_product_attention(q, cache.keys.value, cache.values.value, mask=mask)
+        return self.output_dense(ops.reshape(out, (batch, steps, self.heads * self.size)))
+
+
+class LanguageModel(Model):
+    """A model of token numbers (batch, steps) that gives scores of the next token at each step."""
+
+    layer_count: int
+    heads: int
+    shared_heads: int
+    width: int
+    vocabulary_size: int
+    max_length: int
+
+    def scores(self, tokens: Any, start: Any = 0, caches: Any = None) -> Any:
+        """Scores (batch, steps, tokens) of the next tokens; subclasses define it."""
+        raise NotImplementedError
+
+    def call(self, tokens: Any) -> Any:
+        """Scores (batch, steps, vocabulary) of the token after each step."""
+        steps = tokens.shape[1]
+        if isinstance(steps, int) and steps > self.max_length:
+            raise DataError(
+                f"model {self.name!r} reads up to {self.max_length} tokens, got {steps}\n"
+                f"  hint: tokens[:, -{self.max_length}:]"
+            )
+        return self.scores(tokens)
+
+    def decoder(self, length: int | None = None) -> Decoder:
+        """A cache of keys for one text, and the step that goes on from it.
+
+        Args:
+            length: How many tokens it holds at most; None: as many as the model reads.
+
+        Returns:
+            A `Decoder`.
+        """
+        return Decoder(self, min(length or self.max_length, self.max_length))
+
+    def set_tensors(self, tensors: Mapping[str, Any], strict: bool = True) -> None:
+        """Sets the weights from arrays under the names of the model's published layout.
+
+        Args:
+            tensors: Arrays by name.
+            strict: Whether names that the model does not have are an error.
+
+        Raises:
+            FormatError: A weight is missing, or has another shape.
+        """
+        if not self.built:
+            self(np.zeros((1, 1), np.int32))
+        used: set[str] = set()
+        for variable, names, change in self.layout():
+            found = next((n for n in names if n in tensors), None)
+            if found is None:
+                raise FormatError(
+                    f"the weights lack {names[0]!r} for {variable.path!r}\n"
+                    f"  hint: they hold {', '.join(sorted(tensors)[:5])}, …"
+                )
+            used.add(found)
+            value = change(np.asarray(tensors[found], np.float32))
+            if value.shape != tuple(variable.shape):
+                raise FormatError(
+                    f"{found!r} has shape {value.shape}, {variable.path!r} has {variable.shape}\n"
+                    "  hint: sizes of the model that the weights are of"
+                )
+            variable.assign(value)
+        unknown = [n for n in tensors if n not in used and not n.endswith(self.ignored)]
+        if unknown and strict:
+            raise FormatError(
+                f"the model has no place for {', '.join(sorted(unknown)[:5])}\n"
+                "  hint: strict=False leaves them out"
+            )
+
+    #: Endings of names that hold no weights.
+    ignored: tuple[str, ...] = ()
+
+    def layout(self) -> list[tuple[Variable, list[str], Callable[[Array], Array]]]:
+        """Per weight: the names that files give it, and what turns their array into its own."""
+        raise NotImplementedError
+
+    def load_tensors(self, path: str | os.PathLike[str], strict: bool = True) -> None:
+        """Sets the weights from a safetensors file of the model's published layout.
+
+        Args:
+            path: The file.
+            strict: Whether names that the model does not have are an error.
+
+        Raises:
+            FormatError: A weight is missing, or has another shape.
+        """
+        self.set_tensors(read_tensors(path), strict)
+
+
+class Decoder:
+    """The step of a language model with a cache: feeds tokens in, gives scores of the next one."""
+
+    def __init__(self, model: LanguageModel, length: int) -> None:
+        if not model.built:
+            model(np.zeros((1, 1), np.int32))
+        self.length, self.position = length, 0
+        shape = (1, length, model.shared_heads, model.width // model.heads)
+        self._caches = [Cache(shape) for _ in range(model.layer_count)]
+        tokens = _core.placeholder((None,), dtype="int32", name="tokens")
+        start = _core.placeholder((), dtype="int32", name="start")
+        with Scope(training=False) as scope, CallContext(False):
+            scores = model.scores(ops.expand_dims(tokens, 0), start, self._caches)
+            self._step = _core.Function([tokens, start], [scores[0, -1]], scope.updates())
+
+    def feed(self, tokens: Any) -> Array:
+        """Reads tokens after those read before; gives the scores of the next one.
+
+        Args:
+            tokens: Numbers, at least one.
+
+        Returns:
+            An array (vocabulary,).
+
+        Raises:
+            DataError: The cache is full.
+        """
+        tokens = np.asarray(tokens, np.int32).reshape(-1)
+        if not tokens.size:
+            raise DataError("no tokens to read\n  hint: at least one, such as the first of a text")
+        if self.position + tokens.size > self.length:
+            raise DataError(
+                f"{self.position} tokens and {tokens.size} more are more than the cache of "
+                f"{self.length} holds\n  hint: a shorter prompt, fewer tokens, or decoder(length)"
+            )
+        out = self._step(tokens, np.int32(self.position))
+        self.position += tokens.size
+        return np.asarray(out[0] if isinstance(out, list | tuple) else out)
+
+
+def read_tensors(path: str | os.PathLike[str]) -> dict[str, Array]:
+    """The arrays of a safetensors file by name; bfloat16 and float16 as float32."""
+    tensors, _ = _core.load_file(os.fspath(path))
+    return {name: np.asarray(ops.cast(x, "float32")) for name, x in tensors.items()}

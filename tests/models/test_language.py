@@ -1,0 +1,204 @@
+"""Language models: the cache gives what the whole text gives, weights by name, texts by seed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import fastnn
+from fastnn.applications import GPT, Llama
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+def models():
+    return [
+        GPT(32, 16, 2, heads=4, max_length=24),
+        Llama(32, 16, 2, heads=4, shared_heads=2, hidden=24, max_length=24),
+        Llama(32, 16, 1, heads=2, hidden=24, max_length=24, interleaved=True, tied=False),
+    ]
+
+
+def shaken(model, rng):
+    model(np.zeros((1, 1), np.int32))
+    model.set_weights([rng.normal(size=w.shape, scale=0.3) for w in model.get_weights()])
+    return model
+
+
+@pytest.mark.parametrize("which", range(3))
+def test_a_token_costs_one_step_and_gives_what_the_whole_text_gives(which, rng):
+    model = shaken(models()[which], rng)
+    tokens = rng.integers(0, 32, size=12)
+    whole = np.asarray(model(tokens[None]))[0]
+    decoder = model.decoder()
+    assert decoder.feed(tokens[:5]) == pytest.approx(whole[4], abs=1e-4)
+    for i in range(5, 12):
+        assert decoder.feed([tokens[i]]) == pytest.approx(whole[i], abs=1e-4)
+
+
+def test_llama_follows_its_formula(rng):
+    model = shaken(Llama(11, 8, 1, heads=2, shared_heads=1, hidden=12, max_length=9), rng)
+    w = {v.path.split("/", 1)[1]: v.numpy() for v in model.weights}
+    table = model.embedding.embeddings.numpy()
+    tokens = rng.integers(0, 11, size=6)
+
+    def norm(x, scale):
+        return x / np.sqrt((x**2).mean(-1, keepdims=True) + 1e-5) * scale
+
+    def turn(x):  # (steps, heads, 4)
+        angles = np.arange(6)[:, None] * 10000.0 ** (-np.arange(2) / 2)
+        cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
+        a, b = x[..., :2], x[..., 2:]
+        return np.concatenate([a * cos - b * sin, b * cos + a * sin], -1)
+
+    block = model.blocks[0]
+    att = block.attention
+    x = table[tokens]
+    y = norm(x, block.attention_norm.scale.numpy())
+    q = turn((y @ att.query_dense.kernel.numpy()).reshape(6, 2, 4))
+    k = turn((y @ att.key_dense.kernel.numpy()).reshape(6, 1, 4))
+    v = (y @ att.value_dense.kernel.numpy()).reshape(6, 1, 4)
+    scores = np.einsum("qhd,kgd->hqk", q, k) / 2
+    scores = np.where(np.tri(6, dtype=bool), scores, -np.inf)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    weights /= weights.sum(-1, keepdims=True)
+    out = np.einsum("hqk,kgd->qhd", weights, v).reshape(6, 8)
+    x = x + out @ att.output_dense.kernel.numpy()
+    y = norm(x, block.ffn_norm.scale.numpy())
+    gate = y @ block.gate.kernel.numpy()
+    x = x + (gate / (1 + np.exp(-gate)) * (y @ block.up.kernel.numpy())) @ block.down.kernel.numpy()
+    wanted = norm(x, model.norm.scale.numpy()) @ table.T
+    assert w
+    assert np.asarray(model(tokens[None]))[0] == pytest.approx(wanted, abs=1e-3)
+
+
+@pytest.mark.parametrize("which", range(3))
+def test_weights_go_in_by_their_published_names(which, rng):
+    model = shaken(models()[which], rng)
+    tensors = {}
+    for variable, names, change in model.layout():
+        value = variable.numpy()
+        if "c_attn" in names[0]:
+            tensors.setdefault(names[0], []).append(value)
+        else:
+            tensors[names[0]] = value.T if change is np.transpose else value
+    tensors = {n: np.concatenate(v, -1) if isinstance(v, list) else v for n, v in tensors.items()}
+    fresh = models()[which]
+    fresh.set_tensors(tensors)
+    tokens = rng.integers(0, 32, size=(2, 7))
+    assert np.asarray(fresh(tokens)).tolist() == np.asarray(model(tokens)).tolist()
+    name = next(iter(tensors))
+    with pytest.raises(fastnn.FormatError, match="no place"):
+        fresh.set_tensors(tensors | {"head.bias": np.zeros(3)})
+    with pytest.raises(fastnn.FormatError, match="lack"):
+        fresh.set_tensors({k: v for k, v in tensors.items() if k != name})
+
+
+def test_a_language_model_learns_and_speaks():
+    text = "abcabdabcabd" * 20
+    letters = fastnn.CharTokenizer(text)
+    numbers = np.array(letters.encode(text))
+    x = np.stack([numbers[i : i + 14] for i in range(100)])
+    y = np.stack([numbers[i + 1 : i + 15] for i in range(100)])
+    fastnn.utils.set_random_seed(0)
+    model = GPT(len(letters), 32, 1, heads=2, max_length=32)
+    model.compile(
+        fastnn.optimizers.Adam(0.01), fastnn.losses.SparseCategoricalCrossentropy(from_logits=True)
+    )
+    model.fit(x, y, epochs=30, verbose=0)
+    said = fastnn.generate(model, "abcab", 7, temperature=0, tokenizer=letters)
+    assert said == "dabcabd"
+    assert (
+        "".join(fastnn.generate(model, "abcab", 7, temperature=0, tokenizer=letters, stream=True))
+        == said
+    )
+    assert fastnn.generate(model, "abcab", 7, temperature=0, tokenizer=letters, stop="bc") == "da"
+
+
+def test_the_same_seed_gives_the_same_text(rng):
+    model = shaken(models()[0], rng)
+    draw = dict(max_tokens=12, temperature=1.5)
+    first = fastnn.generate(model, [1, 2], seed=3, **draw)
+    assert first == fastnn.generate(model, [1, 2], seed=3, **draw)
+    assert first != fastnn.generate(model, [1, 2], seed=4, **draw)
+    best = fastnn.generate(model, [1, 2], max_tokens=12, temperature=0)
+    assert best == fastnn.generate(model, [1, 2], seed=9, top_k=1, **draw)
+    assert best == fastnn.generate(model, [1, 2], seed=9, top_p=1e-9, **draw)
+    assert (
+        fastnn.generate(model, [1, 2], max_tokens=12, temperature=0, stop=best[3])
+        == (best[: best.index(best[3])])
+    )
+
+
+def test_what_does_not_fit_is_said(rng):
+    model = shaken(models()[0], rng)
+    broken = shaken(models()[0], rng)
+    broken.norm.gamma.assign(np.full(16, np.nan))
+    for wrong, words in (
+        (lambda: fastnn.generate(model, []), "at least one"),
+        (lambda: fastnn.generate(model, [1, 99]), "token 99 at position 1"),
+        (lambda: fastnn.generate(model, [1] * 20, max_tokens=10), "more than the 24"),
+        (lambda: fastnn.generate(model, "text"), "no tokenizer"),
+        (lambda: fastnn.generate(model, [1], temperature=-1), "temperature"),
+        (lambda: fastnn.generate(model, [1], max_tokens=2, top_k=0), "top_k"),
+        (lambda: fastnn.generate(broken, [1], max_tokens=2), "NaN"),
+        (lambda: model(np.zeros((1, 25), np.int32)), "up to 24"),
+        (lambda: model.decoder(3).feed([1, 2, 3, 4]), "cache of 3"),
+        (lambda: fastnn.CharTokenizer("abc").encode("abx"), "'x' at position 2"),
+    ):
+        with pytest.raises((ValueError, fastnn.FastnnError), match=words) as error:
+            wrong()
+        assert "hint:" in str(error.value)
+
+
+def test_stories260k_speaks_its_published_text(data_dir):
+    folder = data_dir / "weights" / "stories260K"
+    if not folder.exists():
+        pytest.skip("FASTNN_DATA names no folder with weights/stories260K")
+    program = [sys.executable, EXAMPLES / "stories.py", folder]
+    said = subprocess.run(program, capture_output=True, check=True).stdout
+    assert said == (folder / "expected_greedy_200.txt").read_bytes() + b"\n"
+
+
+def test_weights_of_pytorch_go_into_layers(rng):
+    x = rng.normal(size=(2, 5, 3)).astype("float32")
+
+    def state(gates, level=""):
+        shapes = {"weight_ih": (gates * 4, 3), "weight_hh": (gates * 4, 4),
+                  "bias_ih": (gates * 4,), "bias_hh": (gates * 4,)}  # fmt: skip
+        return {f"rnn.{n}_l0{level}": rng.normal(size=s, scale=0.5) for n, s in shapes.items()}
+
+    def sigmoid(v):
+        return 1 / (1 + np.exp(-v))
+
+    s = state(4)
+    lstm = fastnn.layers.LSTM(4)
+    lstm(x)
+    fastnn.files.torch_layout(lstm, s, "rnn.")
+    h = c = np.zeros((2, 4))
+    for t in range(5):
+        z = x[:, t] @ s["rnn.weight_ih_l0"].T + s["rnn.bias_ih_l0"]
+        z = z + h @ s["rnn.weight_hh_l0"].T + s["rnn.bias_hh_l0"]
+        i, f, g, o = np.split(z, 4, -1)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+    assert np.asarray(lstm(x)) == pytest.approx(h, abs=1e-5)
+    s = state(3)
+    gru = fastnn.layers.GRU(4)
+    gru(x)
+    fastnn.files.torch_layout(gru, s, "rnn.")
+    h = np.zeros((2, 4))
+    for t in range(5):
+        a = x[:, t] @ s["rnn.weight_ih_l0"].T + s["rnn.bias_ih_l0"]
+        b = h @ s["rnn.weight_hh_l0"].T + s["rnn.bias_hh_l0"]
+        r, z = sigmoid(a + b)[:, :4], sigmoid(a + b)[:, 4:8]
+        n = np.tanh(a[:, 8:] + r * b[:, 8:])
+        h = (1 - z) * n + z * h
+    assert np.asarray(gru(x)) == pytest.approx(h, abs=1e-5)
+    both = fastnn.layers.Bidirectional(fastnn.layers.LSTM(4))
+    both(x)
+    fastnn.files.torch_layout(both, state(4) | state(4, "_reverse"), "rnn.")
+    with pytest.raises(fastnn.FormatError, match="there is no"):
+        fastnn.files.torch_layout(both, state(4), "rnn.")
