@@ -60,6 +60,8 @@ from fastnn.errors import InternalError as InternalError
 from fastnn.errors import ShapeError as ShapeError
 from fastnn.errors import TraceError as TraceError
 from fastnn.explanation import explain as explain
+from fastnn.generation import CharTokenizer as CharTokenizer
+from fastnn.generation import generate as generate
 from fastnn.initializers import Initializer as Initializer
 from fastnn.layers import Input as Input
 from fastnn.layers import InputSpec as InputSpec
@@ -218,6 +220,7 @@ __version__: str
 
 __all__ = [
     "Callback",
+    "CharTokenizer",
     "Constraint",
     "DTypePolicy",
     "DataError",
@@ -266,6 +269,7 @@ __all__ = [
     "explanation",
     "files",
     "fit_many",
+    "generate",
     "get_num_threads",
     "grad",
     "gradients",

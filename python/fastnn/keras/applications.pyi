@@ -3,6 +3,7 @@
 from fastnn.applications import *
 
 __all__ = [
+    "GPT",
     "VGG16",
     "VGG19",
     "DenseNet121",
@@ -17,6 +18,7 @@ __all__ = [
     "EfficientNetB6",
     "EfficientNetB7",
     "InceptionV3",
+    "Llama",
     "MobileNet",
     "MobileNetV2",
     "MobileNetV3Large",
