@@ -171,6 +171,19 @@ def hinted(error: Exception, hint: str) -> Exception:
 
 
 def warn_of_skipped(path: str, faults: list[str]) -> None:
-    """The warning of a file that was not taken as a whole: what was left out, and why."""
+    """The warning of a file that was not taken as a whole: what was left out, and why.
+
+    Args:
+        path: The file.
+        faults: What was left out, a text each.
+
+    Example:
+        >>> import warnings
+        >>> with warnings.catch_warnings(record=True) as said:
+        ...     warnings.simplefilter("always")
+        ...     fastnn.errors.warn_of_skipped("m.keras", ["it has no tensor 'dense/bias'"])
+        >>> str(said[0].message)
+        "'m.keras' was not taken as a whole: it has no tensor 'dense/bias'"
+    """
     more = f"; and {len(faults) - 8} more" if len(faults) > 8 else ""
     warnings.warn(f"{path!r} was not taken as a whole: {'; '.join(faults[:8])}{more}", stacklevel=4)

@@ -261,6 +261,18 @@ class IterableData:
     `limit` batches are read in all (None: as many as there are), `skip` batches are passed over
     first, `close` ends the thread. With `again` each call of `batches` starts at the first batch,
     unless the source is an iterator, which cannot.
+
+    Args:
+        source: A generator, a `PyDataset`, or another iterable of batches (x, y) or (x, y,
+            weights).
+        name: What messages call it.
+        shuffle: Whether batches of a `PyDataset` come in another order each epoch.
+
+    Example:
+        >>> source = fastnn.data.IterableData([(np.ones((2, 3)), np.ones(2))], "x")
+        >>> [x.shape for x, y, weights in source.batches(None)]
+        [(2, 3)]
+        >>> source.close()
     """
 
     source: Any
@@ -389,6 +401,19 @@ def closing(*sources: Any) -> Iterator[None]:
 
     After an error or an interrupt nobody waits for a slow source: its thread ends by itself when
     the batch that it is reading is there.
+
+    Args:
+        *sources: Data that fit or predict read; those without a thread are left alone.
+
+    Returns:
+        A context.
+
+    Example:
+        >>> source = fastnn.data.IterableData(iter([(np.ones((1, 2)), np.ones(1))]), "x")
+        >>> with fastnn.data.closing(source):
+        ...     x, y, weights = next(iter(source.batches(None)))
+        >>> x.shape
+        (1, 2)
     """
     patience = 0.02
     try:

@@ -168,7 +168,22 @@ class Metric(Configurable):
     reset_states = reset_state
 
     def stateless_update_state(self, metric_variables: Sequence[Any], *args: Any, **kw: Any) -> Any:
-        """New values of the variables after a batch; the stored ones stay."""
+        """New values of the variables after a batch; the stored ones stay.
+
+        Args:
+            metric_variables: A value for each of `variables`.
+            *args: As for `update_state`.
+            **kw: As for `update_state`.
+
+        Returns:
+            A list of tensors.
+
+        Example:
+            >>> metric = fastnn.metrics.Sum()
+            >>> state = metric.stateless_update_state(metric.stateless_reset_state(), [2.0, 3.0])
+            >>> float(metric.stateless_result(state)), float(metric.result())
+            (5.0, 0.0)
+        """
         with Scope():
             given = self._set(metric_variables)
             self._stateless = True
@@ -179,13 +194,32 @@ class Metric(Configurable):
             return [v.value for v in given]
 
     def stateless_result(self, metric_variables: Sequence[Any]) -> Any:
-        """The result that these values of the variables give."""
+        """The result that these values of the variables give.
+
+        Args:
+            metric_variables: A value for each of `variables`.
+
+        Returns:
+            A tensor, or a dict of tensors.
+
+        Example:
+            >>> float(fastnn.metrics.Mean().stateless_result([6.0, 2.0]))
+            3.0
+        """
         with Scope():
             self._set(metric_variables)
             return self.result()
 
     def stateless_reset_state(self) -> list[Any]:
-        """The values of the variables at the start."""
+        """The values of the variables at the start.
+
+        Returns:
+            A list of tensors.
+
+        Example:
+            >>> [float(v) for v in fastnn.metrics.Mean().stateless_reset_state()]
+            [0.0, 0.0]
+        """
         with Scope():
             self.reset_state()
             return [v.value for v in self.variables]

@@ -132,7 +132,22 @@ class Model(Trainer, Layer):
             )
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
-        """The computation; subclasses define it."""
+        """The computation; subclasses define it.
+
+        Args:
+            *args: What the model is called with: a tensor, or a structure of tensors.
+            **kwargs: `training` and `mask`, where a subclass takes them, and what else it takes.
+
+        Returns:
+            A tensor, or a structure of tensors.
+
+        Example:
+            >>> class Double(fastnn.Model):
+            ...     def call(self, inputs):
+            ...         return inputs * 2.0
+            >>> Double()(np.ones((1, 2))).numpy()
+            array([[2., 2.]], dtype=float32)
+        """
         raise NotImplementedError(
             f"model {self.name!r} ({type(self).__name__}) has no `call` method\n"
             "  hint: def call(self, inputs): ..., or use Model(inputs, outputs)"

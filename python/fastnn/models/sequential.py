@@ -227,7 +227,21 @@ class Sequential(Model):
         return self._tried.get(key, False)
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
-        """The layers one after another."""
+        """The layers one after another.
+
+        Args:
+            inputs: What the first layer takes.
+            training: Given to the layers that take it.
+            mask: A mask of the inputs.
+
+        Returns:
+            What the last layer gives.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.ReLU()])
+            >>> model(np.array([[-1.0, 2.0]])).numpy()
+            array([[0., 2.]], dtype=float32)
+        """
         if self._functional is not None:
             return self._functional.call(inputs, training=training, mask=mask)
         x = inputs

@@ -233,7 +233,21 @@ class Optimizer(Configurable):
         self.built = True
 
     def part(self, variables: Iterable[Variable]) -> Self:
-        """This optimiser with the state of these variables alone, in their order; both share it."""
+        """This optimiser with the state of these variables alone, in their order; both share it.
+
+        Args:
+            variables: Some of the variables that the optimizer was built on.
+
+        Returns:
+            An optimizer.
+
+        Example:
+            >>> optimizer = fastnn.optimizers.SGD(0.1, momentum=0.9)
+            >>> a, b = fastnn.Variable([1.0]), fastnn.Variable([2.0])
+            >>> optimizer.build([a, b])
+            >>> len(optimizer.part([b]).variables), len(optimizer.variables)
+            (3, 4)
+        """
         part = copy.copy(self)
         part._trainable = [v for v in variables if v in self._slots]
         for name in ("_slots", "_averages", "_sums"):
@@ -242,11 +256,30 @@ class Optimizer(Configurable):
         return part
 
     def slots(self) -> Sequence[str]:
-        """Names of the state per variable, with the settings of this optimiser."""
+        """Names of the state per variable, with the settings of this optimiser.
+
+        Returns:
+            A tuple or list of names.
+
+        Example:
+            >>> list(fastnn.optimizers.SGD(0.1, momentum=0.9).slots())
+            ['momentum']
+        """
         return self.slot_names
 
     def slot_start(self, name: str) -> float:
-        """The first value of a slot."""
+        """The first value of a slot.
+
+        Args:
+            name: One of `slots`.
+
+        Returns:
+            A number.
+
+        Example:
+            >>> fastnn.optimizers.Adagrad(initial_accumulator_value=0.1).slot_start("accumulator")
+            0.1
+        """
         return 0.0
 
     def _slot(self, variable: Variable, name: str) -> Variable:
@@ -367,7 +400,20 @@ class Optimizer(Configurable):
         self.update_all(gs, vs, rate)
 
     def update_all(self, gs: list[Any], vs: list[Variable], rate: Any) -> None:
-        """Steps every variable."""
+        """Steps every variable; a subclass that computes over all at once defines it.
+
+        Args:
+            gs: Gradients, one per variable.
+            vs: The variables.
+            rate: The learning rate, a tensor.
+
+        Example:
+            >>> optimizer, w = fastnn.optimizers.SGD(0.5), fastnn.Variable([1.0])
+            >>> optimizer.build([w])
+            >>> optimizer.update_all([fastnn.tensor([1.0])], [w], 0.5)
+            >>> w.numpy()
+            array([0.5], dtype=float32)
+        """
         for g, v in zip(gs, vs, strict=True):
             self.update_step(g, v, rate)
 
@@ -480,6 +526,17 @@ class Optimizer(Configurable):
         """At the end of training the averages become the weights, with use_ema.
 
         Before the first update there are no averages, so the weights stay.
+
+        Args:
+            var_list: The weights.
+
+        Example:
+            >>> optimizer = fastnn.optimizers.SGD(1.0, use_ema=True, ema_momentum=0.5)
+            >>> w = fastnn.Variable([4.0])
+            >>> optimizer.apply([np.array([2.0])], [w])
+            >>> optimizer.finalize_variable_values([w])
+            >>> w.numpy()
+            array([2.], dtype=float32)
         """
         if self.use_ema and int(self._iterations):
             for v in var_list:
@@ -562,7 +619,21 @@ class Optimizer(Configurable):
     ) -> tuple[list[Any], list[Any]]:
         """New values of the trainable variables and of `variables`; the stored ones stay.
 
-        `trainable_variables` are values for the variables that the optimizer was built on.
+        Args:
+            optimizer_variables: A value for each of `variables`.
+            grads: A gradient for each trainable variable.
+            trainable_variables: Values for the variables that the optimizer was built on.
+
+        Returns:
+            Two lists of tensors: the trainable variables, and `variables`.
+
+        Example:
+            >>> optimizer = fastnn.optimizers.SGD(0.5)
+            >>> optimizer.build([fastnn.Variable([1.0])])
+            >>> state = [v.value for v in optimizer.variables]
+            >>> new, state = optimizer.stateless_apply(state, [np.array([1.0])], [np.array([1.0])])
+            >>> new[0].numpy()
+            array([0.5], dtype=float32)
         """
         if not self.built:
             raise ValueError(
@@ -586,7 +657,20 @@ class Optimizer(Configurable):
         return list(self._sums.values())
 
     def load_own_values(self, values: Sequence[Any]) -> None:
-        """Sets `variables` in order."""
+        """Sets `variables` in order.
+
+        Args:
+            values: An array for each of `variables`.
+
+        Raises:
+            ValueError: There are more or fewer.
+
+        Example:
+            >>> optimizer = fastnn.optimizers.SGD(0.1)
+            >>> optimizer.load_own_values([np.int32(7), np.float32(0.5)])
+            >>> int(optimizer.iterations.numpy()), float(optimizer.learning_rate)
+            (7, 0.5)
+        """
         own = self.variables
         if len(own) != len(values):
             raise ValueError(

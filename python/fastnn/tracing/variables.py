@@ -159,7 +159,15 @@ class Variable(_core.Variable):
         touch()
 
     def stored(self) -> Tensor:
-        """The stored value, whatever is being traced."""
+        """The stored value, whatever is being traced.
+
+        Returns:
+            A tensor.
+
+        Example:
+            >>> fastnn.Variable([1.0]).stored().numpy()
+            array([1.], dtype=float32)
+        """
         return super().value
 
     @property
@@ -199,7 +207,17 @@ class Variable(_core.Variable):
         return super().value
 
     def store(self, value: Any) -> None:
-        """Sets the stored value, whatever is being traced."""
+        """Sets the stored value, whatever is being traced.
+
+        Args:
+            value: An array or tensor of the variable's shape.
+
+        Example:
+            >>> variable = fastnn.Variable([1.0])
+            >>> variable.store(np.array([2.0]))
+            >>> variable.stored().numpy()
+            array([2.], dtype=float32)
+        """
         super().assign(value)
 
     def assign_add(self, value: Any) -> Tensor:

@@ -195,13 +195,41 @@ class Layer(Module):
         self.built = not overrides(self, "build")
 
     def call(self, *args: Any, **kwargs: Any) -> Any:
-        """The computation; subclasses define it."""
+        """The computation; subclasses define it.
+
+        Args:
+            *args: What the layer is called with: a tensor, or a structure of tensors.
+            **kwargs: `training` and `mask`, where a subclass takes them, and what else it takes.
+
+        Returns:
+            A tensor, or a structure of tensors.
+
+        Example:
+            >>> class Double(fastnn.layers.Layer):
+            ...     def call(self, inputs):
+            ...         return inputs * 2.0
+            >>> Double()(np.ones((1, 2))).numpy()
+            array([[2., 2.]], dtype=float32)
+        """
         raise NotImplementedError(
             f"{type(self).__name__} has no `call` method\n  hint: def call(self, inputs): ..."
         )
 
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
-        """The mask of the outputs: that of the inputs, for layers that keep positions."""
+        """The mask of the outputs: that of the inputs, for layers that keep positions.
+
+        Args:
+            inputs: The inputs.
+            previous_mask: Their mask, None for none.
+
+        Returns:
+            A mask, or None.
+
+        Example:
+            >>> layer = fastnn.layers.Embedding(5, 2, mask_zero=True)
+            >>> layer.compute_mask(np.array([[1, 0]])).numpy()
+            array([[ True, False]])
+        """
         return previous_mask
 
     @default
@@ -223,7 +251,19 @@ class Layer(Module):
 
     @default
     def compute_output_spec(self, *args: Any, **kwargs: Any) -> Any:
-        """Symbolic outputs for symbolic inputs."""
+        """Symbolic outputs for symbolic inputs.
+
+        Args:
+            *args: As for `call`, with `KerasTensor`s for tensors.
+            **kwargs: As for `call`.
+
+        Returns:
+            A `KerasTensor`, or a structure of them.
+
+        Example:
+            >>> fastnn.layers.Dense(3).compute_output_spec(fastnn.Input((2,))).shape
+            (None, 3)
+        """
         return self(*args, **kwargs)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:

@@ -327,12 +327,37 @@ class Module:
         return [v for v in own if v._trainable] + [v for v in own if not v._trainable]
 
     def save_own_variables(self, store: Any) -> None:
-        """Puts this layer's own weights into a mapping, under "0", "1", …."""
+        """Puts this layer's own weights into a mapping, under "0", "1", ….
+
+        Args:
+            store: A dict, or a group of a file, that takes arrays by name.
+
+        Example:
+            >>> layer, store = fastnn.layers.Dense(2), {}
+            >>> layer.build((None, 3))
+            >>> layer.save_own_variables(store)
+            >>> sorted(store)
+            ['0', '1']
+        """
         for i, v in enumerate(self._own()):
             store[str(i)] = np.array(v.numpy())
 
     def load_own_variables(self, store: Any) -> None:
-        """Sets this layer's own weights from a mapping that `save_own_variables` filled."""
+        """Sets this layer's own weights from a mapping that `save_own_variables` filled.
+
+        Args:
+            store: A dict, or a group of a file, of arrays by name.
+
+        Raises:
+            FormatError: An array is missing, or has another shape.
+
+        Example:
+            >>> layer = fastnn.layers.Dense(2)
+            >>> layer.build((None, 1))
+            >>> layer.load_own_variables({"0": np.ones((1, 2)), "1": np.zeros(2)})
+            >>> layer.kernel.numpy()
+            array([[1., 1.]], dtype=float32)
+        """
         own = self._own()
         if set(store.keys()) != {str(i) for i in range(len(own))}:
             raise ValueError(
