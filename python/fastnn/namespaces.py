@@ -25,7 +25,7 @@ MODULES = {
         "activations", "applications", "backend", "callbacks", "compression", "config",
         "constraints", "data", "datasets", "debug", "distribution", "dtype_policies", "ensemble",
         "errors", "explanation", "files", "initializers", "layers", "losses", "metrics",
-        "mixed_precision", "models", "onnx", "ops", "optimizers", "plot", "preprocessing",
+        "mixed_precision", "models", "nn", "onnx", "ops", "optimizers", "plot", "preprocessing",
         "privacy", "random", "regularizers", "saving", "serving", "sklearn", "transforms",
         "utils", "wrappers",
     )
@@ -42,7 +42,7 @@ KERAS_MODULES = {
     k: v
     for k, v in MODULES.items()
     if k not in (
-        "compression", "data", "debug", "ensemble", "errors", "explanation", "files", "onnx",
+        "compression", "data", "debug", "ensemble", "errors", "explanation", "files", "nn", "onnx",
         "plot", "privacy", "serving", "sklearn", "transforms",
     )
 }  # fmt: skip
@@ -79,7 +79,7 @@ TENSORFLOW_FUNCTIONS, TENSORFLOW_SPACES = (
 )
 
 #: Namespaces of TensorFlow.
-TENSORFLOW_MODULES = ("debugging", "linalg", "math", "nn")
+TENSORFLOW_MODULES = ("debugging", "linalg", "math")
 
 #: Functions of `fastnn.ops` that TensorFlow calls by the same name with the same arguments.
 TENSORFLOW_OPS = (

@@ -317,8 +317,8 @@ def test_the_ensemble_is_a_module_of_fastnn_alone():
 
 
 ABSENT = [
-    ("from fastnn.layers import LSTM", ImportError, "recurrent layers"),
-    ("from fastnn.keras.layers import GRU", ImportError, "recurrent layers"),
+    ("from fastnn.layers import CuDNNLSTM", ImportError, "one implementation"),
+    ("from fastnn.keras.layers import HashedCrossing", ImportError, "crossed features"),
     ("from fastnn.applications import VGG16", ImportError, "no pretrained models"),
     ("from fastnn.keras.applications.vgg16 import VGG16", ImportError, "no pretrained models"),
     ("from fastnn.wrappers import KerasClassifier", ImportError, "older Keras and scikeras"),

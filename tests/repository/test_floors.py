@@ -60,6 +60,7 @@ FLOORS_PY = (
         "stability",
         "explanation",
         "generation",
+        "nn",
         "privacy",
         "compression",
         "serving",

@@ -16,35 +16,14 @@ from fastnn import _core, ops
 from fastnn.errors import DataError, FormatError
 from fastnn.layers import Dense
 from fastnn.layers.base.layer import Layer
+from fastnn.layers.transformer.positions import rotated
 from fastnn.models import Model
 from fastnn.tracing.call_context import CallContext
 from fastnn.tracing.variables import Scope, Variable
 
-__all__ = ["Decoder", "LanguageModel", "SelfAttention", "read_tensors", "rotated"]
+__all__ = ["Decoder", "LanguageModel", "SelfAttention", "read_tensors"]
 
 Array = np.ndarray[Any, Any]
-
-
-def rotated(x: Any, positions: Any, base: float, interleaved: bool) -> Any:
-    """`x` (batch, steps, heads, size) turned by angles that grow with the position.
-
-    Args:
-        x: A tensor.
-        positions: The positions of the steps, int32 (steps,).
-        base: The angles' base: 10000 in most models.
-        interleaved: Whether neighbours make a pair (llama2.c) or the halves do (Hugging Face).
-    """
-    half = x.shape[-1] // 2
-    rates = base ** (-np.arange(half, dtype=np.float32) / half)
-    angles = ops.expand_dims(ops.cast(positions, "float32"), -1) * rates
-    cos, sin = (ops.expand_dims(f(angles), 1) for f in (ops.cos, ops.sin))  # (steps, 1, half)
-    if interleaved:
-        pairs = ops.reshape(x, (*ops.shape(x)[:-1], half, 2))
-        a, b = pairs[..., 0], pairs[..., 1]
-        turned = ops.stack([a * cos - b * sin, a * sin + b * cos], axis=-1)
-        return ops.reshape(turned, ops.shape(x))
-    a, b = x[..., :half], x[..., half:]
-    return ops.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
 
 
 class Cache:

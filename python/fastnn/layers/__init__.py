@@ -6,6 +6,7 @@ from __future__ import annotations
 import inspect
 
 from fastnn.base.absent import answer_missing
+from fastnn.layers import transformer as transformer
 from fastnn.layers.activation import *
 from fastnn.layers.attention import *
 from fastnn.layers.base.input_spec import InputSpec
@@ -193,7 +194,11 @@ __all__ = [
 
 TABLE = Registry(
     "layer",
-    [c for n in __all__ if inspect.isclass(c := globals().get(n)) and c not in (InputSpec, Layer)],
-)
+    [
+        *(c for n in __all__ if inspect.isclass(c := globals().get(n))
+          and c not in (InputSpec, Layer)),
+        *(getattr(transformer, n) for n in transformer.__all__),  # under `fastnn.nn`
+    ],
+)  # fmt: skip
 
 answer_missing(globals())

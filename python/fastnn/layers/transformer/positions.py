@@ -1,0 +1,235 @@
+"""Where a token stands: learned, by waves, or by turning vectors. Depends on `layers.core`.
+
+Sources: Vaswani et al. 2017 (waves), Su et al. 2021, "RoFormer" (turning).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnn import initializers, ops
+from fastnn.errors import DataError
+from fastnn.layers.base.layer import Layer
+from fastnn.layers.core import Embedding, positive_size
+
+__all__ = [
+    "PositionEmbedding", "RotaryEmbedding", "SinePositionEncoding", "TokenAndPositionEmbedding",
+    "rotated",
+]  # fmt: skip
+
+
+def rotated(x: Any, positions: Any, base: float, interleaved: bool = False) -> Any:
+    """`x` (batch, steps, heads, size) turned by angles that grow with the position.
+
+    Args:
+        x: A tensor.
+        positions: The positions of the steps, (steps,).
+        base: The angles' base: 10000 in most models.
+        interleaved: Whether neighbours make a pair (llama2.c) or the halves do (Hugging Face).
+    """
+    half = x.shape[-1] // 2
+    rates = (base ** (-np.arange(half, dtype=np.float64) / half)).astype(np.float32)
+    angles = ops.expand_dims(ops.cast(positions, "float32"), -1) * rates
+    cos, sin = (ops.expand_dims(f(angles), 1) for f in (ops.cos, ops.sin))  # (steps, 1, half)
+    if interleaved:
+        pairs = ops.reshape(x, (*ops.shape(x)[:-1], half, 2))
+        a, b = pairs[..., 0], pairs[..., 1]
+        turned = ops.stack([a * cos - b * sin, a * sin + b * cos], axis=-1)
+        return ops.reshape(turned, ops.shape(x))
+    a, b = x[..., :half], x[..., half:]
+    return ops.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
+
+
+class PositionEmbedding(Layer):
+    """Learned vectors of positions: a table, of which the first rows are given.
+
+    Shapes: (…, steps, features) -> the same: row i of the table at step i.
+
+    Args:
+        sequence_length: The number of positions.
+        initializer: First values of the table.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        DataError: There are more steps than positions.
+
+    Example:
+        >>> fastnn.nn.PositionEmbedding(8)(np.ones((2, 5, 4))).shape
+        (2, 5, 4)
+    """
+
+    def __init__(
+        self, sequence_length: int, initializer: Any = "glorot_uniform", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        where = f"PositionEmbedding {self.name!r}"
+        self.sequence_length = positive_size("sequence_length", sequence_length, where)
+        self.initializer = initializers.get(initializer)
+        self.supports_masking = True
+
+    def build(self, input_shape: Any) -> None:
+        """The table (sequence_length, features)."""
+        self.position_embeddings = self.add_weight(
+            name="embeddings",
+            shape=(self.sequence_length, input_shape[-1]),
+            initializer=self.initializer,
+        )
+        self.built = True
+
+    def call(self, inputs: Any, start_index: Any = 0) -> Any:
+        """The rows of the positions from `start_index` on, for every sample."""
+        steps = inputs.shape[-2]
+        if isinstance(steps, int) and steps > self.sequence_length:
+            raise DataError(
+                f"layer {self.name!r} knows {self.sequence_length} positions, got {steps} steps\n"
+                f"  hint: sequence_length={steps}"
+            )
+        at = ops.arange(ops.shape(inputs)[-2], dtype="int32") + start_index
+        rows = ops.take(self.position_embeddings.value, at, axis=0)
+        return ops.zeros_like(inputs) + rows
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The input's shape."""
+        return tuple(input_shape)
+
+
+class SinePositionEncoding(Layer):
+    """Waves in place of learned positions: sines and cosines of falling rates.
+
+    Shapes: (…, steps, features) -> the same.
+
+    Args:
+        max_wavelength: The longest wave is 2 pi times this.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Example:
+        >>> fastnn.nn.SinePositionEncoding()(np.ones((1, 2, 2))).numpy()[0, 0]
+        array([0., 1.], dtype=float32)
+    """
+
+    def __init__(self, max_wavelength: float = 10000, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.max_wavelength = max_wavelength
+        self.supports_masking = True
+        self._build_at_init()
+
+    def call(self, inputs: Any, start_index: Any = 0) -> Any:
+        """The waves of the positions from `start_index` on, for every sample."""
+        size = inputs.shape[-1]
+        at = ops.cast(ops.arange(ops.shape(inputs)[-2], dtype="int32") + start_index, "float32")
+        rates = self.max_wavelength ** (-2.0 * (np.arange(size) // 2) / size)
+        angles = ops.expand_dims(at, -1) * rates.astype(np.float32)
+        waves = ops.where(np.arange(size) % 2 == 0, ops.sin(angles), ops.cos(angles))
+        return ops.zeros_like(inputs) + waves
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The input's shape."""
+        return tuple(input_shape)
+
+
+class RotaryEmbedding(Layer):
+    """Turns the halves of vectors by angles that grow with the position, for queries and keys.
+
+    Shapes: (batch, steps, heads, size) or (batch, steps, size) -> the same.
+
+    Args:
+        max_wavelength: The longest wave is 2 pi times this.
+        scaling_factor: Positions are divided by it.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Example:
+        >>> fastnn.nn.RotaryEmbedding()(np.ones((1, 3, 2, 4))).shape
+        (1, 3, 2, 4)
+    """
+
+    def __init__(
+        self, max_wavelength: float = 10000, scaling_factor: float = 1.0, **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.max_wavelength, self.scaling_factor = max_wavelength, scaling_factor
+        self.supports_masking = True
+        self._build_at_init()
+
+    def call(self, inputs: Any, start_index: Any = 0, positions: Any = None) -> Any:
+        """The inputs, turned."""
+        if inputs.shape[-1] is None or inputs.shape[-1] % 2:
+            raise DataError(
+                f"layer {self.name!r}: the last axis has size {inputs.shape[-1]}, wanted an even "
+                "number\n  hint: heads of an even size"
+            )
+        at = positions
+        if at is None:
+            at = ops.arange(ops.shape(inputs)[1], dtype="int32") + start_index
+        at = ops.cast(at, "float32") / self.scaling_factor
+        x = inputs if len(inputs.shape) == 4 else ops.expand_dims(inputs, 2)
+        out = rotated(x, at, self.max_wavelength)
+        return out if len(inputs.shape) == 4 else ops.squeeze(out, 2)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """The input's shape."""
+        return tuple(input_shape)
+
+
+class TokenAndPositionEmbedding(Layer):
+    """The sum of a token's vector and of its position's.
+
+    Shapes: (batch, steps) of int32 -> (batch, steps, embedding_dim).
+
+    Args:
+        vocabulary_size: The number of tokens.
+        sequence_length: The number of positions.
+        embedding_dim: The length of a vector.
+        embeddings_initializer: First values of both tables.
+        mask_zero: Whether the number 0 marks padding.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        DataError: A token lies outside the vocabulary, or there are more steps than positions.
+
+    Example:
+        >>> fastnn.nn.TokenAndPositionEmbedding(10, 8, 4)(np.array([[1, 2, 3]])).shape
+        (1, 3, 4)
+    """
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        sequence_length: int,
+        embedding_dim: int,
+        embeddings_initializer: Any = "uniform",
+        mask_zero: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.vocabulary_size, self.sequence_length = vocabulary_size, sequence_length
+        self.embedding_dim, self.mask_zero = embedding_dim, mask_zero
+        self.embeddings_initializer = initializers.get(embeddings_initializer)
+        first = self.embeddings_initializer
+        self.token_embedding = Embedding(
+            vocabulary_size, embedding_dim, first, mask_zero=mask_zero, name="token_embedding"
+        )
+        self.position_embedding = PositionEmbedding(
+            sequence_length, first, name="position_embedding"
+        )
+        self.supports_masking = mask_zero
+
+    def build(self, input_shape: Any) -> None:
+        """Both tables."""
+        self.token_embedding.build(input_shape)
+        self.position_embedding.build((*input_shape, self.embedding_dim))
+        self.built = True
+
+    def call(self, inputs: Any, start_index: Any = 0) -> Any:
+        """The sums."""
+        tokens = self.token_embedding.call(inputs)
+        return tokens + self.position_embedding.call(tokens, start_index)
+
+    def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
+        """True where the token is not 0, with mask_zero."""
+        return self.token_embedding.compute_mask(inputs)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        """(batch, steps, embedding_dim)."""
+        return (*tuple(input_shape), self.embedding_dim)
