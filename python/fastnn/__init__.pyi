@@ -25,6 +25,7 @@ from fastnn import losses as losses
 from fastnn import metrics as metrics
 from fastnn import mixed_precision as mixed_precision
 from fastnn import models as models
+from fastnn import nn as nn
 from fastnn import onnx as onnx
 from fastnn import ops as ops
 from fastnn import optimizers as optimizers
@@ -208,7 +209,6 @@ from fastnn.tensorflow.functions import uint8 as uint8
 from fastnn.tensorflow.namespaces import debugging as debugging
 from fastnn.tensorflow.namespaces import linalg as linalg
 from fastnn.tensorflow.namespaces import math as math
-from fastnn.tensorflow.namespaces import nn as nn
 from fastnn.tracing.symbolic import KerasTensor as KerasTensor
 from fastnn.tracing.variables import Variable as Variable
 from fastnn.training.many import fit_many as fit_many
@@ -284,6 +284,7 @@ __all__ = [
     "mixed_precision",
     "models",
     "name_scope",
+    "nn",
     "onnx",
     "op_table",
     "ops",
