@@ -12,6 +12,7 @@ from fastnn.files.native import load_model, model_from_json, save_model
 from fastnn.layers import Input, Layer
 from fastnn.models.functional import Functional
 from fastnn.models.model import Model
+from fastnn.models.onnx_graph import OnnxModel
 from fastnn.models.sequential import Sequential
 from fastnn.serialization.keras_config import deserialize
 from fastnn.serialization.objects import serialize
@@ -23,7 +24,7 @@ __all__ = [
     "save_model",
 ]  # fmt: skip
 
-TABLE = Registry("model", [Functional, Sequential], {"Model": Functional})
+TABLE = Registry("model", [Functional, OnnxModel, Sequential], {"Model": Functional})
 
 
 def clone_model(

@@ -37,6 +37,10 @@ class Builder:
         self._sizes: dict[int, str] = {}
         #: Numbers in place of the open sizes, for which types are known.
         self.sample: list[int] = [] if outer is None else outer.sample
+        #: Numbers of the graph by the names of their constants.
+        self.scalars: dict[str, float] = {} if outer is None else outer.scalars
+        #: What `x kernel + bias` was made of, by its name: recurrences take the parts.
+        self.products: dict[str, tuple[str, str, str]] = {} if outer is None else outer.products
         #: Writes the nodes of a body; set by the writer, which stands above the rows.
         self.translate: Callable[..., list[list[Value]]] = _no_bodies
         if outer is not None:

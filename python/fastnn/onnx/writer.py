@@ -249,19 +249,43 @@ def translate(
             names = [slots[node["slot"]]]
         elif op == "scalar":
             names = [b.number(float(node["value"]), results[0].dtype)]
+            b.scalars[names[0]] = float(node["value"])
         elif op == "part":
-            values.append([values[node["inputs"][0]][node["attrs"]["index"]]])
+            parent = values[node["inputs"][0]]
+            if node["attrs"]["index"] >= len(parent):
+                raise _absent(nodes[node["inputs"][0]]["op"], traced)
+            values.append([parent[node["attrs"]["index"]]])
             continue
         elif op not in ROWS:
             raise _absent(op, traced)
         else:
             row = Row(op, node["inputs"], node["attrs"], results)
-            made = ROWS[op](b, row, *(values[i][0] for i in node["inputs"]))
+            given = [values[i][0] for i in node["inputs"]]
+            try:
+                made = ROWS[op](b, row, *given)
+            except NotImplementedError:
+                raise _absent(op, traced) from None
             names = [made] if isinstance(made, str) else list(made)
+            if op == "add":
+                _note_product(b, nodes, node, values, names[0])
         values.append(
             [Value(n, tuple(t.shape), t.dtype) for n, t in zip(names, results, strict=False)]
         )
     return values
+
+
+def _note_product(
+    b: Builder, nodes: list[dict[str, Any]], node: dict[str, Any], values: Any, name: str
+) -> None:
+    """Notes `x kernel + bias` for an array of three axes, a matrix and a row of weights."""
+    left, right = node["inputs"]
+    product = nodes[left]
+    if product["op"] != "matmul" or any(product["attrs"].values()):
+        return
+    x, kernel = (values[i][0] for i in product["inputs"])
+    bias = values[right][0]
+    if (x.rank, kernel.rank, bias.rank) == (3, 2, 1) and x.dtype == kernel.dtype == "float32":
+        b.products[name] = (x.name, kernel.name, bias.name)
 
 
 def _absent(op: str, traced: TracedModel | None) -> DataError:

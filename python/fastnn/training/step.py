@@ -46,6 +46,8 @@ class Tracing:
     trainable_variables: list[Variable]
     _every_layer: Any
     _shortcut: Shortcut = NO_SHORTCUT
+    #: The rows of every batch that predictions are traced for; None: any number.
+    _leading: int | None = None
 
     def _init_traces(self) -> None:
         self._programs: Traces = Traces(KEPT_STEPS)
@@ -232,7 +234,7 @@ class Tracing:
         feeds: list[Tensor] = []
 
         def stand_in(a: Any) -> Tensor:
-            feed = _core.placeholder((None, *sizes[len(feeds)]), dtype=str(a.dtype))
+            feed = _core.placeholder((self._leading, *sizes[len(feeds)]), dtype=str(a.dtype))
             feeds.append(feed)
             return feed
 

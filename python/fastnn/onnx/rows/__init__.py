@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fastnn.onnx.rows import elements, loops, networks, reducing, shaping
+from fastnn.onnx.rows import elements, images, loops, networks, reducing, sequences, shaping
 
 __all__ = ["ROWS"]
 
 #: Writers by the names of rows.
 ROWS: dict[str, Callable[..., Any]] = {
-    **elements.ROWS, **shaping.ROWS, **reducing.ROWS, **networks.ROWS,
+    **elements.ROWS, **shaping.ROWS, **reducing.ROWS, **networks.ROWS, **images.ROWS,
+    **sequences.ROWS,
     "scan": loops.scan,
 }  # fmt: skip

@@ -1,0 +1,261 @@
+"""Ops that read and write by index."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastnn import ops
+from fastnn._core import Dim
+from fastnn.onnx.values import Call, dtype_of, host, is_known, ndim, shape, tensor, traced
+
+__all__ = ["OPS"]
+
+Op = Callable[..., Any]
+
+
+def _gather(c: Call, x: Any, indices: Any) -> Any:
+    axis = c.axis(c.attr("axis", 0), ndim(x))
+    if is_known(x) and not traced(indices):
+        at = host(indices)
+        c.check([*np.shape(x)[:axis], *at.shape, *np.shape(x)[axis + 1 :]])
+        return np.asarray(np.take(x, at.astype(np.int64), axis))
+    size = shape(x)[axis]
+    at = _from_front(indices, size)
+    return ops.take(tensor(x), at, axis=axis)
+
+
+def _from_front(indices: Any, size: Any) -> Any:
+    """Indices below zero count from the end."""
+    if is_known(indices) or not traced(indices):
+        a = host(indices).astype(np.int64)
+        if isinstance(size, int):
+            if a.size and (a.min() < -size or a.max() >= size):
+                raise IndexError(f"index {a.min()} to {a.max()} of {size} values")
+            return tensor(np.where(a < 0, a + size, a))
+        if (a >= 0).all():
+            return tensor(a)
+    at = ops.cast(tensor(indices), "int32")
+    end = ops.axis_size(size) if isinstance(size, Dim) else int(size)
+    return ops.where(ops.less(at, 0), at + end, at)
+
+
+def _gather_elements(c: Call, x: Any, indices: Any) -> Any:
+    axis = c.axis(c.attr("axis", 0), ndim(x))
+    if not traced(x) and not traced(indices):
+        a, at = host(x), host(indices).astype(np.int64)
+        index = list(np.indices(at.shape))
+        index[axis] = at
+        found = a[tuple(index)]
+        return found if is_known(x) else tensor(found)
+    at = _from_front(indices, shape(x)[axis])
+    t = tensor(x)
+    for i, (d, n) in enumerate(zip(shape(t), shape(at), strict=True)):
+        if i != axis and isinstance(d, int) and isinstance(n, int) and n < d:
+            t = t[(slice(None),) * i + (slice(0, n),)]
+    return ops.take_along_axis(t, at, axis=axis)
+
+
+def _gather_nd(c: Call, x: Any, indices: Any) -> Any:
+    skip = int(c.attr("batch_dims", 0))
+    if not traced(x) and not traced(indices):
+        a, at = host(x), host(indices).astype(np.int64)
+        lead = [i.reshape(i.shape + (1,) * (at.ndim - 1 - skip)) for i in
+                np.indices(at.shape[:skip])]  # fmt: skip
+        found = a[(*lead, *np.moveaxis(at, -1, 0))]
+        return found if is_known(x) else tensor(found)
+    if skip:
+        raise c.wrong("batch_dims while traced", "call the model on arrays")
+    depth = shape(indices)[-1]
+    sizes = shape(x)
+    flat, stride = None, 1
+    at = tensor(indices)
+    for i in reversed(range(depth)):
+        part = _from_front(at[..., i], sizes[i])
+        flat = part * stride if flat is None else flat + part * stride
+        stride = stride * sizes[i]
+    rows = ops.reshape(tensor(x), [stride, *sizes[depth:]])
+    return ops.take(rows, flat, axis=0)
+
+
+_COMBINED = {"add": np.add, "mul": np.multiply, "max": np.maximum, "min": np.minimum}
+
+
+def _written(c: Call, out: Any, index: Any, updates: Any) -> Any:
+    """An array in which places hold updates, or what these make of what was there."""
+    how = c.attr("reduction", "none")
+    if how == "none":
+        out[index] = updates
+    elif how in _COMBINED:
+        _COMBINED[how].at(out, index, updates)
+    else:
+        raise c.wrong(f"there is no reduction {how!r}")
+    return out
+
+
+def _scatter_elements(c: Call, x: Any, indices: Any, updates: Any) -> Any:
+    axis = c.axis(c.attr("axis", 0), ndim(x))
+    if any(traced(v) for v in (x, indices, updates)):
+        return _scatter_in_engine(c, x, indices, updates, axis)
+    at = host(indices).astype(np.int64)
+    a = host(x).copy()
+    at = np.where(at < 0, at + a.shape[axis], at)
+    index = list(np.indices(at.shape))
+    index[axis] = at
+    found = _written(c, a, tuple(index), host(updates))
+    return found if is_known(x) else tensor(found)
+
+
+def _scatter_in_engine(c: Call, x: Any, indices: Any, updates: Any, axis: int) -> Any:
+    at, t, u = _from_front(indices, shape(x)[axis]), tensor(x), tensor(updates)
+    add = c.attr("reduction", "none")
+    row = {"shape": list(shape(t)), "axis": axis}
+    if shape(at) != (*shape(t)[:axis], shape(at)[axis], *shape(t)[axis + 1 :]):
+        raise c.wrong("indices of another shape while traced", "call the model on arrays")
+    put = ops.take_along_axis_grad(ops.cast(u, "float32"), at, **row)
+    put = ops.cast(put, dtype_of(t))
+    if add == "add":
+        return t + put
+    if add != "none":
+        raise c.wrong(f"reduction {add!r} while traced", "call the model on arrays")
+    hit = ops.take_along_axis_grad(ops.ones_like(ops.cast(u, "float32")), at, **row)
+    return ops.where(ops.greater(hit, 0), put, t)
+
+
+def _scatter_nd(c: Call, x: Any, indices: Any, updates: Any) -> Any:
+    if not any(traced(v) for v in (x, indices, updates)):
+        a, at = host(x).copy(), host(indices).astype(np.int64)
+        sizes = np.asarray(a.shape[: at.shape[-1]], np.int64)
+        at = np.where(at < 0, at + sizes, at)
+        found = _written(c, a, tuple(np.moveaxis(at, -1, 0)), host(updates))
+        return found if is_known(x) else tensor(found)
+    depth, sizes_of = shape(indices)[-1], shape(x)
+    lead, rest = sizes_of[:depth], sizes_of[depth:]
+    if any(isinstance(d, Dim) for d in lead[1:]):
+        raise c.wrong("it writes along axes of open size", "give those sizes as numbers")
+    at, flat, stride = tensor(indices), None, 1
+    for i in reversed(range(depth)):
+        part = _from_front(at[..., i], lead[i])
+        flat = part * stride if flat is None else flat + part * stride
+        stride = stride * lead[i]
+    flat = ops.reshape(flat, [-1])
+    t, u = tensor(x), tensor(updates)
+    rows = ops.reshape(t, [stride, *rest])
+    values = ops.reshape(ops.cast(u, "float32"), [-1, *rest])
+    how = c.attr("reduction", "none")
+    put = ops.take_grad(values, flat, shape=[stride, *rest], axis=0)
+    put = ops.cast(put, dtype_of(t))
+    if how == "add":
+        return ops.reshape(rows + put, sizes_of)
+    if how != "none":
+        raise c.wrong(f"reduction {how!r} while traced", "call the model on arrays")
+    hit = ops.take_grad(ops.ones_like(flat, "float32"), flat, shape=[stride], axis=0)
+    hit = ops.reshape(ops.greater(hit, 0), [stride, *[1] * len(rest)])
+    return ops.reshape(ops.where(hit, put, rows), sizes_of)
+
+
+def _tensor_scatter(c: Call, past: Any, update: Any, places: Any = None) -> Any:
+    axis = c.axis(c.attr("axis", -2), ndim(past))
+    ring = c.attr("mode", "linear") == "circular"
+    a, u = c.host(past, "past_cache").copy(), c.host(update, "update")
+    first = np.zeros(a.shape[0], np.int64) if places is None else c.host(places, "write_indices")
+    for row in range(a.shape[0]):
+        at = int(first[row]) + np.arange(u.shape[axis])
+        at = at % a.shape[axis] if ring else at
+        index = (slice(None),) * (axis - 1) + (at,)
+        a[row][index] = u[row]
+    return a if is_known(past) else tensor(a)
+
+
+def _one_hot(c: Call, indices: Any, depth: Any, values: Any) -> Any:
+    count = c.host(depth, "depth").reshape(-1)[0]
+    if not isinstance(count, Dim):
+        count = int(count)
+    off, on = c.host(values, "values").reshape(-1)
+    axis = c.attr("axis", -1)
+    rank = ndim(indices) + 1
+    axis = c.axis(axis, rank)
+    c.check([*shape(indices), count])
+    if not traced(indices):
+        at = host(indices)
+        at = np.where(at < 0, at + count, at)
+        hit = np.expand_dims(at, axis) == np.arange(count).reshape(
+            [-1 if i == axis else 1 for i in range(rank)])  # fmt: skip
+        return np.where(hit, on, off).astype(values.dtype if is_known(values) else np.float32)
+    at = ops.cast(tensor(indices), "int32")
+    at = ops.where(ops.less(at, 0), at + (ops.axis_size(count) if isinstance(count, Dim)
+                                          else count), at)  # fmt: skip
+    hot = ops.moveaxis(ops.one_hot(at, count), -1, axis)
+    return hot if (off, on) == (0, 1) else hot * float(on - off) + float(off)
+
+
+def _compress(c: Call, x: Any, condition: Any) -> Any:
+    chosen = c.host(condition, "condition").astype(bool)
+    axis = c.attr("axis")
+    if traced(x):
+        at = np.flatnonzero(chosen).astype(np.int32)
+        flat = ops.reshape(x, [-1]) if axis is None else x
+        return ops.take(flat, at, axis=0 if axis is None else c.axis(axis, ndim(x)))
+    found = np.compress(chosen, host(x), axis)
+    return found if is_known(x) else tensor(found)
+
+
+def _non_zero(c: Call, x: Any) -> Any:
+    return np.asarray(np.nonzero(c.host(x, "X")), np.int64)
+
+
+def _unique(c: Call, x: Any) -> Any:
+    a, axis = c.host(x, "X"), c.attr("axis")
+    values, first, back, count = np.unique(a, True, True, True, axis=axis)
+    back = back.reshape(-1)
+    if not c.attr("sorted", 1):
+        order = np.argsort(first, kind="stable")
+        values = np.take(values, order, 0 if axis is None else axis)
+        first, count = first[order], count[order]
+        back = np.argsort(order)[back]
+    return (
+        values if is_known(x) else tensor(values),
+        *(np.asarray(v, np.int64) for v in (first, back, count)),
+    )
+
+
+def _non_max_suppression(
+    c: Call, boxes: Any, scores: Any, most: Any = None, overlap: Any = None, least: Any = None
+) -> Any:
+    b, s = c.host(boxes, "boxes"), c.host(scores, "scores")
+    count = 0 if most is None else int(c.host(most, "max_output_boxes_per_class").reshape(-1)[0])
+    limit = 0.0 if overlap is None else float(c.host(overlap, "iou_threshold").reshape(-1)[0])
+    low = None if least is None else float(c.host(least, "score_threshold").reshape(-1)[0])
+    if c.attr("center_point_box", 0):
+        middle, half = b[..., :2], b[..., 2:] / 2
+        b = np.concatenate([middle - half, middle + half], -1)
+    first, last = np.minimum(b[..., :2], b[..., 2:]), np.maximum(b[..., :2], b[..., 2:])
+    area = np.prod(last - first, -1)
+    found = []
+    for n, k in np.ndindex(s.shape[:2]):
+        order = np.argsort(-s[n, k], kind="stable")
+        kept: list[int] = []
+        for i in order:
+            if len(kept) >= count or (low is not None and s[n, k, i] <= low):
+                break
+            inner = np.prod(
+                np.maximum(
+                    np.minimum(last[n, i], last[n, kept]) - np.maximum(first[n, i], first[n, kept]),
+                    0,
+                ),
+                -1,
+            )
+            if not (inner / (area[n, i] + area[n, kept] - inner) > limit).any():
+                kept.append(int(i))
+        found += [(n, k, i) for i in kept]
+    return np.asarray(found, np.int64).reshape(-1, 3)
+
+
+OPS: dict[str, Op] = {
+    "Gather": _gather, "GatherElements": _gather_elements, "GatherND": _gather_nd,
+    "Scatter": _scatter_elements, "ScatterElements": _scatter_elements, "ScatterND": _scatter_nd,
+    "TensorScatter": _tensor_scatter, "OneHot": _one_hot, "Compress": _compress,
+    "NonZero": _non_zero, "Unique": _unique, "NonMaxSuppression": _non_max_suppression,
+}  # fmt: skip

@@ -1,0 +1,121 @@
+"""Convolution and pooling, in ONNX: channels, which lie last here, go to the front and back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from fastnn.onnx.builder import Builder
+from fastnn.onnx.traced import Row, Value
+
+__all__ = ["ROWS"]
+
+Write = Callable[..., Any]
+
+
+def _to_front(b: Builder, x: str, rank: int) -> str:
+    return b.node("Transpose", x, perm=[0, rank - 1, *range(1, rank - 1)])
+
+
+def _to_back(b: Builder, x: str, rank: int) -> str:
+    return b.node("Transpose", x, perm=[0, *range(2, rank), 1])
+
+
+def _per_axis(values: Any, axes: int) -> list[int]:
+    given = [values] if isinstance(values, int) else list(values or [1])
+    return given * axes if len(given) == 1 else given
+
+
+def _placed(b: Builder, x: str, row: Row, axes: int, fill: float) -> tuple[str, dict[str, Any]]:
+    """The array in front layout and where its window goes; open padding is written as a node."""
+    attrs: dict[str, Any] = {"strides": _per_axis(row.attrs["strides"], axes)}
+    if "dilation" in row.attrs:
+        attrs["dilations"] = _per_axis(row.attrs["dilation"], axes)
+    padding = row.attrs["padding"]
+    padding = [padding] if not isinstance(padding, list) else padding
+    if padding == [-1]:
+        return x, attrs | {"auto_pad": "SAME_UPPER"}
+    sides = list(padding) or [0] * 2 * axes
+    if any(b.is_open(p) for p in sides):
+        zero = [0, 0]
+        wide = b.shape([*zero, *sides[0::2], *zero, *sides[1::2]])
+        return b.node("Pad", x, wide, b.number(fill)), attrs
+    return x, attrs | {"pads": [*sides[0::2], *sides[1::2]]}
+
+
+def _conv(b: Builder, row: Row, x: Value, w: Value) -> str:
+    axes = x.rank - 2
+    name, attrs = _placed(b, _to_front(b, b.cast(x, "float32"), x.rank), row, axes, 0.0)
+    kernel = b.node("Transpose", b.cast(w, "float32"), perm=[w.rank - 1, w.rank - 2, *range(axes)])
+    attrs |= {"group": row.attrs["groups"], "kernel_shape": list(w.shape[:axes])}
+    return _to_back(b, b.node("Conv", name, kernel, **attrs), x.rank)
+
+
+def _transposed(b: Builder, row: Row, dy: Value, w: Value) -> str:
+    """Without padding; then what the wanted size leaves is cut, or zeros are added behind."""
+    axes = dy.rank - 2
+    attrs = {
+        "strides": _per_axis(row.attrs["strides"], axes),
+        "dilations": _per_axis(row.attrs["dilation"], axes),
+        "group": row.attrs["groups"],
+        "kernel_shape": list(w.shape[:axes]),
+    }
+    kernel = b.node("Transpose", b.cast(w, "float32"), perm=[w.rank - 1, w.rank - 2, *range(axes)])
+    whole = b.node("ConvTranspose", _to_front(b, b.cast(dy, "float32"), dy.rank), kernel, **attrs)
+    padding = row.attrs["padding"]
+    sides = list(padding) if isinstance(padding, list) and padding != [-1] else None
+    size, over = row.attrs["size"], list(range(2, dy.rank))
+    if padding in (-1, [-1]):
+        # As many places as the gradient has, with what that takes split as the convolution does.
+        spans = [(k - 1) * d + 1 for k, d in zip(w.shape, attrs["dilations"], strict=False)]
+        first = []
+        for i, (d, span) in enumerate(zip(size, spans, strict=True)):
+            places = b.node("Shape", dy.name, start=i + 1, end=i + 2)
+            steps = b.node("Mul", b.node("Sub", places, b.ints([1])), b.ints([attrs["strides"][i]]))
+            total = b.node("Sub", b.node("Add", steps, b.ints([span])), b.size(d))
+            total = b.node("Max", total, b.ints([0]))
+            first.append(b.node("Div", total, b.ints([2])))
+        starts = first[0] if len(first) == 1 else b.node("Concat", *first, axis=0)
+    else:
+        starts = b.shape((sides or [0] * 2 * axes)[0::2])
+    wanted = b.shape(size)
+    ends = b.node("Add", starts, wanted)
+    # Zeros behind, as places that no window covers have them, before the cut.
+    extent = b.node("Shape", whole, start=2, end=dy.rank)
+    lack = b.node("Max", b.node("Sub", ends, extent), b.ints([0]))
+    nothing = b.ints([0] * (2 + axes))
+    widths = b.node("Concat", nothing, b.ints([0, 0]), lack, axis=0)
+    padded = b.node("Pad", whole, widths, b.number(0.0))
+    return _to_back(b, b.node("Slice", padded, starts, ends, b.ints(over)), dy.rank)
+
+
+def _max_pool(b: Builder, row: Row, x: Value) -> list[str]:
+    """The values alone: places in the window have no counterpart."""
+    axes = x.rank - 2
+    front = _to_front(b, b.cast(x, "float32"), x.rank)
+    name, attrs = _placed(b, front, row, axes, float("-inf"))
+    window = _per_axis(row.attrs["window"], axes)
+    if row.attrs["strides"] in ((), []):
+        attrs["strides"] = [1] * axes
+    return [_to_back(b, b.node("MaxPool", name, kernel_shape=window, **attrs), x.rank)]
+
+
+def _average_pool(b: Builder, row: Row, x: Value) -> str:
+    axes = x.rank - 2
+    front = _to_front(b, b.cast(x, "float32"), x.rank)
+    window = _per_axis(row.attrs["window"], axes)
+    name, attrs = _placed(b, front, row, axes, 0.0)
+    if name != front and not row.attrs["count_padding"]:
+        # Open padding is in the array now: sums over the counts of what is no padding.
+        ones = b.node("Expand", b.number(1.0), b.node("Shape", front))
+        counted, _ = _placed(b, ones, row, axes, 0.0)
+        pools = [b.node("AveragePool", n, kernel_shape=window, **attrs) for n in (name, counted)]
+        return _to_back(b, b.node("Div", *pools), x.rank)
+    attrs["count_include_pad"] = int(row.attrs["count_padding"])
+    return _to_back(b, b.node("AveragePool", name, kernel_shape=window, **attrs), x.rank)
+
+
+ROWS: dict[str, Write] = {
+    "conv": _conv, "conv_input_grad": _transposed, "max_pool": _max_pool,
+    "average_pool": _average_pool,
+}  # fmt: skip

@@ -1,0 +1,460 @@
+"""`fastnn.onnx.load`: models that predict, train further, are saved; hostile files are refused."""
+
+import copy
+import os
+import pickle
+
+import numpy as np
+import pytest
+
+pytest.importorskip("onnx", reason="needs the `onnx` extra", minversion="1.16")
+pytest.importorskip("onnxruntime", reason="needs onnxruntime to compare with")
+
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+
+import fastnn
+from fastnn import _core, layers as L
+
+rng = np.random.default_rng(0)
+
+
+def floats(*shape):
+    return rng.standard_normal(shape).astype(np.float32)
+
+
+def proto(nodes, inputs, outputs, arrays=None, opset=18, **more):
+    """A model of nodes; inputs and outputs are name, type and shape."""
+    graph = helper.make_graph(
+        nodes, "g", [helper.make_tensor_value_info(*i) for i in inputs],
+        [helper.make_tensor_value_info(*o) for o in outputs],
+        [numpy_helper.from_array(a, k) for k, a in (arrays or {}).items()],
+    )  # fmt: skip
+    return helper.make_model(
+        graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8, **more
+    )
+
+
+def runtime(model, inputs):
+    run = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return run.run(None, inputs)
+
+
+F = TensorProto.FLOAT
+
+
+def network():
+    """Two layers with a normalised middle, as exporters write them."""
+    arrays = {
+        "w/1": floats(4, 8), "b:1": floats(8), "scale": floats(8), "shift": floats(8),
+        "mean": floats(8), "var": np.abs(floats(8)) + 0.5, "w2": floats(3, 8), "b2": floats(3),
+        "low": np.float32(-1.0), "sizes": np.array([0, -1], np.int64),
+    }  # fmt: skip
+    nodes = [
+        helper.make_node("MatMul", ["x", "w/1"], ["a"]),
+        helper.make_node("Add", ["a", "b:1"], ["b"]),
+        helper.make_node("BatchNormalization", ["b", "scale", "shift", "mean", "var"], ["c"]),
+        helper.make_node("Clip", ["c", "low"], ["d"]),
+        helper.make_node("Reshape", ["d", "sizes"], ["e"]),
+        helper.make_node("Gemm", ["e", "w2", "b2"], ["y"], transB=1),
+    ]
+    return proto(nodes, [("x", F, ["N", 4])], [("y", F, ["N", 3])], arrays)
+
+
+def test_a_model_predicts_what_onnx_runtime_does():
+    made, x = network(), floats(6, 4)
+    model = fastnn.onnx.load(made.SerializeToString())
+    want = runtime(made, {"x": x})[0]
+    np.testing.assert_allclose(model(x), want, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(model.predict(x, verbose=0), want, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(model({"x": x}), want, rtol=1e-5, atol=1e-5)
+    assert (model.input_names, model.output_names) == (["x"], ["y"])
+    assert model.input_shape == (None, 4)
+
+
+def test_float_arrays_are_weights_and_statistics_stand_still():
+    model = fastnn.onnx.load(network().SerializeToString())
+    named = {w.name: w.trainable for w in model.weights}
+    assert named == {
+        "w/1": True, "b:1": True, "scale": True, "shift": True, "mean": False, "var": False,
+        "w2": True, "b2": True,
+    }  # fmt: skip
+    before = {w.name: w.numpy().copy() for w in model.weights}
+    model.compile("sgd", "mse")
+    history = model.fit(floats(32, 4), floats(32, 3), epochs=5, verbose=0).history["loss"]
+    assert history[-1] < history[0]
+    for w in model.weights:
+        assert np.array_equal(before[w.name], w.numpy()) == (not w.trainable), w.name
+
+
+def test_gradients_are_those_of_the_same_layers():
+    dense = fastnn.Sequential([fastnn.Input((4,)), L.Dense(5, "tanh"), L.Dense(2)])
+    again = fastnn.onnx.load(fastnn.onnx.to_proto(dense).SerializeToString())
+    x, y = floats(64, 4), floats(64, 2)
+    for model in (dense, again):
+        model.compile(fastnn.optimizers.SGD(0.1), "mse")
+        model.fit(x, y, epochs=3, shuffle=False, verbose=0)
+    np.testing.assert_allclose(
+        dense.predict(x, verbose=0), again.predict(x, verbose=0), rtol=1e-5, atol=1e-6
+    )
+
+
+@pytest.mark.parametrize("how", ["file", "pickle", "copy", "config"])
+def test_a_loaded_model_is_kept_like_any_other(how, tmp_path, monkeypatch):
+    model = fastnn.onnx.load(network().SerializeToString(), name="net")
+    x = floats(5, 4)
+    want = model.predict(x, verbose=0)
+    if how == "file":
+        model.compile("adam", "mse")
+        model.fit(x, floats(5, 3), verbose=0)
+        want = model.predict(x, verbose=0)
+        model.save(tmp_path / "m.safetensors")
+        # The file is read without the package onnx.
+        monkeypatch.setitem(__import__("sys").modules, "onnx", None)
+        again = fastnn.load_model(tmp_path / "m.safetensors")
+        rust = _core.Model.load(tmp_path / "m.safetensors")
+        np.testing.assert_array_equal(rust.predict(x), want)
+        again.fit(x, floats(5, 3), verbose=0)
+        again = fastnn.load_model(tmp_path / "m.safetensors")
+    elif how == "pickle":
+        again = pickle.loads(pickle.dumps(model))
+    elif how == "copy":
+        again = copy.deepcopy(model)
+    else:
+        again = type(model).from_config(model.get_config())
+        again.set_weights(model.get_weights())
+    np.testing.assert_array_equal(again.predict(x, verbose=0), want)
+    assert again.name == "net"
+
+
+def test_a_loaded_model_is_a_layer_of_others_and_is_exported():
+    inner = fastnn.onnx.load(network().SerializeToString())
+    x = fastnn.Input((4,))
+    model = fastnn.Model(x, L.Dense(2)(inner(x)))
+    data = floats(6, 4)
+    run = runtime(fastnn.onnx.to_proto(model), {x.name: data})[0]
+    np.testing.assert_allclose(model.predict(data, verbose=0), run, rtol=1e-5, atol=1e-5)
+
+
+def test_several_inputs_and_whole_numbers():
+    nodes = [
+        helper.make_node("Gather", ["table", "ids"], ["rows"]),
+        helper.make_node("ReduceMean", ["rows"], ["m"], axes=[1], keepdims=0),
+        helper.make_node("Add", ["m", "x"], ["y"]),
+        helper.make_node("ArgMax", ["y"], ["top"], axis=1),
+    ]
+    made = proto(
+        nodes, [("ids", TensorProto.INT64, ["N", "T"]), ("x", F, ["N", 4])],
+        [("y", F, ["N", 4]), ("top", TensorProto.INT64, ["N", 1])], {"table": floats(9, 4)}, 13,
+    )  # fmt: skip
+    model = fastnn.onnx.load(made.SerializeToString())
+    ids, x = rng.integers(0, 9, (3, 5)), floats(3, 4)
+    want = runtime(made, {"ids": ids, "x": x})
+    for given in ([ids, x], {"ids": ids, "x": x}):
+        y, top = model(given)
+        np.testing.assert_allclose(y, want[0], rtol=1e-5, atol=1e-6)
+        assert top.dtype == np.int64
+        np.testing.assert_array_equal(top, want[1])
+        y, top = model.predict(given, verbose=0)
+        np.testing.assert_allclose(y, want[0], rtol=1e-5, atol=1e-6)
+        np.testing.assert_array_equal(top, want[1])
+    y, _ = model(ids, x)
+    np.testing.assert_allclose(y, want[0], rtol=1e-5, atol=1e-6)
+    with pytest.raises(fastnn.DataError, match=r"2 inputs, got 1"):
+        model([ids])
+    with pytest.raises(fastnn.DataError, match=r"lacks the input 'x'"):
+        model({"ids": ids})
+
+
+def test_shapes_that_are_computed_are_followed():
+    """Shape, Gather, Concat, Reshape: as exporters write `view(x.size(0), -1)`."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["s"]),
+        helper.make_node("Gather", ["s", "zero"], ["n"]),
+        helper.make_node("Unsqueeze", ["n", "axes"], ["n1"]),
+        helper.make_node("Concat", ["n1", "rest"], ["to"], axis=0),
+        helper.make_node("Reshape", ["x", "to"], ["y"]),
+        helper.make_node("Gather", ["s", "one"], ["t"]),
+        helper.make_node("Range", ["zero", "t", "one"], ["steps"]),
+        helper.make_node("Cast", ["steps"], ["float_steps"], to=F),
+        helper.make_node("ReduceSum", ["float_steps"], ["total"], keepdims=0),
+        helper.make_node("Mul", ["y", "total"], ["z"]),
+    ]
+    arrays = {
+        "zero": np.int64(0), "one": np.int64(1), "axes": np.array([0]), "rest": np.array([-1]),
+    }  # fmt: skip
+    made = proto(nodes, [("x", F, ["N", "T", 4])], [("z", F, ["N", "M"])], arrays)
+    model = fastnn.onnx.load(made.SerializeToString())
+    for n, t in ((2, 3), (5, 7), (1, 4)):
+        x = floats(n, t, 4)
+        want = runtime(made, {"x": x})[0]
+        np.testing.assert_allclose(model(x), want, rtol=1e-5)
+        np.testing.assert_allclose(model.predict(x, verbose=0), want, rtol=1e-5)
+
+
+def test_files_for_a_fixed_number_of_rows():
+    nodes = [
+        helper.make_node("Relu", ["x"], ["r"]), helper.make_node("Reshape", ["r", "to"], ["f"]),
+        helper.make_node("MatMul", ["f", "w"], ["y"]),
+    ]  # fmt: skip
+    arrays = {"to": np.array([1, 12]), "w": floats(12, 2)}
+    made = proto(nodes, [("x", F, [1, 3, 4])], [("y", F, [1, 2])], arrays)
+    x = floats(5, 3, 4)
+    want = np.concatenate([runtime(made, {"x": x[i : i + 1]})[0] for i in range(5)])
+    fixed = fastnn.onnx.load(made.SerializeToString())
+    np.testing.assert_allclose(fixed.predict(x, verbose=0), want, rtol=1e-5, atol=1e-6)
+    with pytest.raises(fastnn.ShapeError, match=r"the file says \(1, 3, 4\)\n  hint: .*open_batch"):
+        fixed(x)
+    free = fastnn.onnx.load(made.SerializeToString(), open_batch=True)
+    np.testing.assert_allclose(free.predict(x, verbose=0), want, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(free(x), want, rtol=1e-5, atol=1e-6)
+    free.compile("sgd", "mse")
+    free.fit(x, floats(5, 2), verbose=0)
+
+
+def test_branches_loops_and_functions_of_the_file():
+    body = helper.make_graph(
+        [helper.make_node("Mul", ["s", "half"], ["s2"]),
+         helper.make_node("Add", ["s2", "v"], ["n"]),
+         helper.make_node("Identity", ["n"], ["o"])],
+        "body", [helper.make_tensor_value_info(k, F, [3]) for k in ("s", "v")],
+        [helper.make_tensor_value_info(k, F, [3]) for k in ("n", "o")],
+        [numpy_helper.from_array(np.float32(0.5), "half")],
+    )  # fmt: skip
+    twice = helper.make_function(
+        "own", "Twice", ["a"], ["b"], [helper.make_node("Add", ["a", "a"], ["b"])],
+        [helper.make_opsetid("", 18)],
+    )  # fmt: skip
+    made = proto(
+        [helper.make_node("Scan", ["start", "x"], ["last", "y"], body=body, num_scan_inputs=1),
+         helper.make_node("Twice", ["y"], ["z"], domain="own")],
+        [("x", F, ["N", 3])], [("z", F, ["N", 3])], {"start": np.zeros(3, np.float32)},
+        functions=[twice],
+    )  # fmt: skip
+    made.opset_import.append(helper.make_opsetid("own", 1))
+    model = fastnn.onnx.load(made.SerializeToString())
+    x = floats(40, 3)
+    want = runtime(made, {"x": x})[0]
+    np.testing.assert_allclose(model(x), want, rtol=1e-5, atol=1e-6)
+
+
+# ---- real files ----------------------------------------------------------------------------------
+
+
+def weights_of(data_dir, name):
+    folder = data_dir / "weights" / "onnx"
+    if not (folder / name).exists():
+        pytest.skip("needs the trained files")
+    return folder / name, np.load(folder / f"{name.removesuffix('.onnx')}.reference.npz")
+
+
+def test_a_trained_network_for_digits(data_dir):
+    path, reference = weights_of(data_dir, "mnist_cntk.onnx")
+    model = fastnn.onnx.load(path, open_batch=True)
+    _, (images, labels) = fastnn.datasets.mnist.load_data()
+    x = images[:1000, None].astype(np.float32)
+    found = model.predict(x, verbose=0)
+    np.testing.assert_allclose(found[:16], reference["logits_first16_test"], rtol=1e-4, atol=1e-2)
+    assert (found.argmax(1) == labels[:1000]).mean() > 0.97
+
+
+def test_a_trained_network_for_pictures(data_dir):
+    path, reference = weights_of(data_dir, "SqueezeNet_fp16.onnx")
+    pictures = reference["rgb_uint8_nhwc"].astype(np.float32)[..., ::-1]
+    x = (pictures - np.array([104, 117, 123], np.float32)).transpose(0, 3, 1, 2)
+    model = fastnn.onnx.load(path, open_batch=True)
+    found = model.predict(np.ascontiguousarray(x), verbose=0)
+    found = found.reshape(2, 1000)
+    assert (found.argmax(1) == 985).all()
+    np.testing.assert_allclose(found, reference["probs"], atol=5e-3)
+    given = model(x[:1].astype(np.float16))
+    assert np.asarray(given).dtype == np.float16
+
+
+# ---- hostile files -------------------------------------------------------------------------------
+
+
+def refused(data, match, **more):
+    with pytest.raises(fastnn.FormatError, match=match) as caught:
+        fastnn.onnx.load(data, **more)
+    assert "hint:" in str(caught.value)
+
+
+def test_cut_and_foreign_files(tmp_path):
+    data = network().SerializeToString()
+    for n in (0, 1, 7, len(data) // 3, len(data) // 2, len(data) - 1):
+        refused(data[:n], "the bytes")
+    refused(b"\x89HDF\r\n\x1a\n" + b"\0" * 64, "the bytes")
+    refused(b"PK\x03\x04 not an onnx file", "the bytes")
+    path = tmp_path / "cut.onnx"
+    path.write_bytes(data[:100])
+    refused(path, "cut.onnx")
+    with pytest.raises(FileNotFoundError, match="hint:"):
+        fastnn.onnx.load(tmp_path / "none.onnx")
+    with pytest.raises(IsADirectoryError):
+        fastnn.onnx.load(tmp_path)
+
+
+def test_flipped_bytes_never_do_more_than_be_refused():
+    data = bytearray(network().SerializeToString())
+    x = floats(2, 4)
+    for at in rng.integers(0, len(data), 400):
+        mutant = bytearray(data)
+        mutant[at] ^= 1 << int(rng.integers(8))
+        try:
+            fastnn.onnx.load(bytes(mutant))(x)
+        except (fastnn.FastnnError, TypeError, ValueError):
+            continue
+
+
+def test_circles_and_names_that_nothing_gives():
+    relu = helper.make_node
+    circle = [relu("Relu", ["b"], ["a"], name="one"), relu("Relu", ["a"], ["b"], name="two")]
+    made = proto(circle, [("x", F, [1])], [("b", F, [1])])
+    refused(made.SerializeToString(), r"node 'one' \(Relu\) reads 'b'.*circular")
+    made = proto([relu("Relu", ["nobody"], ["y"])], [("x", F, [1])], [("y", F, [1])])
+    refused(made.SerializeToString(), "reads 'nobody', which nothing gives")
+    made = proto([relu("Relu", ["x"], ["y"])], [("x", F, [1])], [("z", F, [1])])
+    refused(made.SerializeToString(), "output 'z', which no node gives")
+    twice = [relu("Relu", ["x"], ["y"]), relu("Exp", ["x"], ["y"])]
+    made = proto(twice, [("x", F, [1])], [("y", F, [1])])
+    refused(made.SerializeToString(), "another node gives too")
+
+
+def test_functions_that_call_themselves_or_explode():
+    def function(name, calls, count=1):
+        nodes = [helper.make_node(calls, ["a"], [f"v{i}"], domain="own") for i in range(count)]
+        nodes.append(helper.make_node("Identity", ["v0"], ["b"]))
+        return helper.make_function(
+            "own", name, ["a"], ["b"], nodes,
+            [helper.make_opsetid("", 18), helper.make_opsetid("own", 1)],
+        )  # fmt: skip
+
+    for functions in (
+        [function("F0", "F0")],
+        [function("F0", "F1"), function("F1", "F0")],
+        [function(f"F{i}", f"F{i + 1}", 10) for i in range(9)] + [
+            helper.make_function("own", "F9", ["a"], ["b"], [
+                helper.make_node("Identity", ["a"], ["b"])], [helper.make_opsetid("", 18)])],
+    ):  # fmt: skip
+        made = proto([helper.make_node("F0", ["x"], ["y"], domain="own")],
+                     [("x", F, [1])], [("y", F, [1])], functions=functions)  # fmt: skip
+        made.opset_import.append(helper.make_opsetid("own", 1))
+        refused(made.SerializeToString(), "calls itself|stands for more than")
+
+
+def test_sizes_are_looked_at_before_anything_is_made():
+    made = network()
+    made.graph.initializer[0].dims[0] = 1 << 40
+    refused(made.SerializeToString(), "holds 32")
+    made = network()
+    made.graph.initializer[0].dims[0] = -4
+    refused(made.SerializeToString(), "has the shape")
+    grow = [
+        ("ConstantOfShape", {"s": np.array([1 << 20, 1 << 20])}, ["s"], {}),
+        ("Expand", {"s": np.array([1 << 20, 1 << 20])}, ["x", "s"], {}),
+        ("Tile", {"s": np.array([1 << 40])}, ["x", "s"], {}),
+        ("Range", {"a": np.int64(0), "b": np.int64(1 << 40), "c": np.int64(1)}, "abc", {}),
+        ("Pad", {"s": np.array([1 << 40, 0])}, ["x", "s"], {}),
+        ("OneHot", {"i": np.zeros(8, np.int64), "d": np.int64(1 << 40),
+                    "v": np.array([0, 1.0], np.float32)}, "idv", {}),
+        ("Resize", {"e": np.zeros(0, np.float32), "z": np.array([1e8], np.float32)},
+         ["x", "e", "z"], {}),
+        ("RandomNormal", {}, [], {"shape": [1 << 20, 1 << 20]}),
+    ]  # fmt: skip
+    for op, arrays, inputs, attrs in grow:
+        node = helper.make_node(op, list(inputs), ["y"], **attrs)
+        made = proto([node], [("x", F, [4])], [("y", F, None)], arrays)
+        model = fastnn.onnx.load(made.SerializeToString())
+        with pytest.raises((fastnn.ShapeError, fastnn.FormatError), match=r"elements|hint:"):
+            model(floats(4))
+
+
+def test_loops_end():
+    body = helper.make_graph(
+        [helper.make_node("Identity", ["c"], ["c2"]), helper.make_node("Relu", ["v"], ["v2"])],
+        "body",
+        [helper.make_tensor_value_info("i", TensorProto.INT64, []),
+         helper.make_tensor_value_info("c", TensorProto.BOOL, []),
+         helper.make_tensor_value_info("v", F, [1])],
+        [helper.make_tensor_value_info("c2", TensorProto.BOOL, []),
+         helper.make_tensor_value_info("v2", F, [1])],
+    )  # fmt: skip
+    made = proto([helper.make_node("Loop", ["n", "", "x"], ["y"], body=body)],
+                 [("n", TensorProto.INT64, []), ("x", F, [1])], [("y", F, [1])])  # fmt: skip
+    model = fastnn.onnx.load(made.SerializeToString())
+    np.testing.assert_array_equal(model([np.int64(3), np.float32([-1.0])]), [0.0])
+    import fastnn.onnx.run as run
+
+    limit, run.MOST_ROUNDS = run.MOST_ROUNDS, 50
+    try:
+        with pytest.raises(fastnn.FormatError, match="more rounds"):
+            model([np.int64(1 << 60), np.float32([1.0])])
+    finally:
+        run.MOST_ROUNDS = limit
+
+
+def test_unknown_ops_are_named_with_their_node():
+    made = proto([helper.make_node("Reluu", ["x"], ["y"], name="here")],
+                 [("x", F, [1])], [("y", F, [1])])  # fmt: skip
+    refused(made.SerializeToString(), r"node 'here' \(Reluu\).*\n  hint: .*Relu")
+    made = proto([helper.make_node("Magic", ["x"], ["y"], name="there", domain="com.example")],
+                 [("x", F, [1])], [("y", F, [1])])  # fmt: skip
+    made.opset_import.append(helper.make_opsetid("com.example", 1))
+    refused(made.SerializeToString(), r"node 'there' \(com.example.Magic\)")
+
+
+def external(tmp_path, location, offset=0, length=None, inside=True):
+    made = network()
+    tensor = made.graph.initializer[0]
+    raw = tensor.raw_data
+    tensor.ClearField("raw_data")
+    tensor.data_location = TensorProto.EXTERNAL
+    entries = {"location": location, "offset": str(offset), "length": str(length or len(raw))}
+    for key, value in entries.items():
+        entry = tensor.external_data.add()
+        entry.key, entry.value = key, value
+    folder = tmp_path / "model"
+    folder.mkdir(exist_ok=True)
+    if inside:
+        (folder / "data.bin").write_bytes(b"\0" * offset + raw)
+    path = folder / "m.onnx"
+    path.write_bytes(made.SerializeToString())
+    return path
+
+
+def test_data_outside_of_the_file_stays_in_its_folder(tmp_path):
+    path = external(tmp_path, "data.bin", 16)
+    x = floats(2, 4)
+    fastnn.onnx.load(path)(x)
+    refused(path.read_bytes(), "which bytes cannot name")
+    secret = tmp_path / "secret.bin"
+    secret.write_bytes(b"\1" * 4096)
+    for location in ("../secret.bin", str(secret), "", "a/../../secret.bin", "no\0name", "none"):
+        refused(external(tmp_path, location), "no plain file|cannot be opened")
+    folder = tmp_path / "model"
+    (folder / "link.bin").symlink_to(secret)
+    refused(external(tmp_path, "link.bin"), "no plain file")
+    os.link(secret, folder / "hard.bin")
+    refused(external(tmp_path, "hard.bin"), "no plain file")
+    os.mkfifo(folder / "pipe.bin")
+    refused(external(tmp_path, "pipe.bin"), "no plain file")
+    refused(external(tmp_path, "data.bin", 1 << 20, inside=False), "ends before")
+    refused(external(tmp_path, "data.bin", 0, 64), "takes 128 bytes")
+
+
+def test_a_damaged_config_is_refused(tmp_path):
+    model = fastnn.onnx.load(network().SerializeToString())
+    config = model.get_config()
+    for change in (
+        lambda c: c["graph"]["nodes"][0].update(op="Nothing"),
+        lambda c: c["graph"]["nodes"][0].update(inputs=["y", "w/1"]),
+        lambda c: c["graph"].pop("outputs"),
+        lambda c: c["weights"].pop(0),
+        lambda c: c["weights"].append(["other", [2], True]),
+        lambda c: c["graph"]["arrays"].update(sizes={"dtype": "int64", "shape": [9], "data": ""}),
+    ):
+        damaged = copy.deepcopy(config)
+        change(damaged)
+        with pytest.raises(fastnn.FormatError, match="hint:"):
+            type(model).from_config(damaged)
