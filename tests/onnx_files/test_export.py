@@ -8,9 +8,10 @@ pytest.importorskip("onnxruntime", reason="needs onnxruntime to compare with")
 
 import onnx
 import onnxruntime as ort
+from export_cases import CASES
 
 import fastnn
-from fastnn import layers as L, ops
+from fastnn import _core, layers as L, ops
 from fastnn.onnx import to_proto
 
 NEWEST = min(onnx.defs.onnx_opset_version(), 23)
@@ -47,79 +48,30 @@ def randomised(model):
     return model
 
 
-#: Layers by class name, each with shapes of its inputs; None is an open size.
-CASES = {
-    "Activation": [(L.Activation("relu6"), (4,))],
-    "ActivityRegularization": [(L.ActivityRegularization(0.1), (4,))],
-    "AlphaDropout": [(L.AlphaDropout(0.5), (4,))],
-    "BatchNormalization": [
-        (L.BatchNormalization(), (4,)), (L.BatchNormalization(axis=1), (3, 4)),
-    ],
-    "Cropping1D": [(L.Cropping1D(1), (5, 3)), (L.Cropping1D((1, 2)), (None, 3))],
-    "Cropping2D": [(L.Cropping2D(1), (5, 6, 3)), (L.Cropping2D(1), (None, None, 3))],
-    "Dense": [(L.Dense(3), (4,)), (L.Dense(3, "tanh", use_bias=False), (None, 4))],
-    "Dropout": [(L.Dropout(0.5), (4,))],
-    "ELU": [(L.ELU(0.7), (4,))],
-    "Flatten": [(L.Flatten(), (3, 4)), (L.Flatten(), (None, 4))],
-    "GaussianDropout": [(L.GaussianDropout(0.3), (4,))],
-    "GaussianNoise": [(L.GaussianNoise(0.3), (4,))],
-    "GroupNormalization": [(L.GroupNormalization(2), (6, 4)), (L.GroupNormalization(-1), (6, 4))],
-    "Bidirectional": [(L.Bidirectional(L.LSTM(3, return_sequences=True)), (None, 4))],
-    "GRU": [
-        (L.GRU(3), (5, 4)), (L.GRU(3, return_sequences=True, go_backwards=True), (None, 4)),
-        (L.GRU(3, reset_after=False), (None, 4)), (L.GRU(3, unroll=True), (5, 4)),
-    ],
-    "Identity": [(L.Identity(), (3,))],
-    "Lambda": [(L.Lambda(lambda x: ops.exp(x) - 1.0), (3,))],
-    "LSTM": [
-        (L.LSTM(3), (5, 4)), (L.LSTM(3, return_sequences=True), (None, 4)),
-        (L.LSTM(3, activation="relu", go_backwards=True), (None, 4)),
-    ],
-    "LayerNormalization": [
-        (L.LayerNormalization(), (4,)), (L.LayerNormalization(axis=[1, 2]), (4, 3)),
-    ],
-    "LeakyReLU": [(L.LeakyReLU(), (3,))],
-    "Masking": [(L.Masking(), (4, 3))],
-    "Normalization": [(L.Normalization(mean=1.0, variance=2.0), (3,))],
-    "PReLU": [(L.PReLU(), (3,)), (L.PReLU(shared_axes=[1]), (5, 3))],
-    "Permute": [(L.Permute((2, 1)), (3, 4)), (L.Permute((2, 1)), (None, 4))],
-    "RMSNormalization": [(L.RMSNormalization(), (4,))],
-    "RNN": [(L.RNN([L.LSTMCell(3), L.GRUCell(2)]), (None, 4))],
-    "ReLU": [(L.ReLU(max_value=1.0, threshold=0.2, negative_slope=0.1), (4,)), (L.ReLU(), (4,))],
-    "RepeatVector": [(L.RepeatVector(3), (4,))],
-    "Rescaling": [(L.Rescaling(2.0, 0.1), (3,))],
-    "Reshape": [(L.Reshape((2, -1)), (6,)), (L.Reshape((-1, 2)), (None, 4))],
-    "SimpleRNN": [(L.SimpleRNN(3), (5, 4)), (L.SimpleRNN(3, return_sequences=True), (None, 4))],
-    "Softmax": [(L.Softmax(), (4,)), (L.Softmax(axis=1), (3, 4))],
-    "SpatialDropout1D": [(L.SpatialDropout1D(0.2), (4, 3))],
-    "SpatialDropout2D": [(L.SpatialDropout2D(0.2), (4, 3, 2))],
-    "TimeDistributed": [(L.TimeDistributed(L.Dense(2)), (5, 4))],
-    "UnitNormalization": [(L.UnitNormalization(), (4,))],
-    "UpSampling1D": [(L.UpSampling1D(2), (4, 3)), (L.UpSampling1D(3), (None, 3))],
-    "UpSampling2D": [
-        (L.UpSampling2D(2), (4, 3, 2)),
-        (L.UpSampling2D((2, 3), interpolation="bilinear"), (4, 3, 2)),
-    ],
-    "ZeroPadding1D": [(L.ZeroPadding1D(2), (4, 3)), (L.ZeroPadding1D((1, 2)), (None, 3))],
-    "ZeroPadding2D": [(L.ZeroPadding2D(2), (4, 3, 2)), (L.ZeroPadding2D(1), (None, None, 2))],
-}  # fmt: skip
 #: Layers of two inputs, and what takes the place of data or of further layers.
 MERGING = [L.Add, L.Average, L.Concatenate, L.Maximum, L.Minimum, L.Multiply, L.Subtract]
 ELSEWHERE = {"Dot", "Embedding", "Input", "InputLayer", "InputSpec", "Layer", "Wrapper"}
+ELSEWHERE |= {
+    "ReversibleEmbedding",
+    "AdditiveAttention",
+    "Attention",
+    "GroupedQueryAttention",
+    "MultiHeadAttention",
+}
 #: Cells, which are exported within `RNN`.
 CELLS = {"GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"}
 
 
 def test_every_layer_is_exported_here():
     """A new layer needs a case above."""
-    classes = {n for n in L.__all__ if n[0].isupper()}
+    classes = {getattr(L, n).__name__ for n in L.__all__ if n[0].isupper()}
     elsewhere = {cls.__name__ for cls in MERGING} | ELSEWHERE | CELLS
     assert classes <= set(CASES) | elsewhere, classes - set(CASES) - elsewhere
 
 
 @pytest.mark.parametrize("name", CASES)
 def test_every_layer_gives_in_onnx_runtime_what_it_gives_here(name):
-    for layer, shape in CASES[name]:
+    for layer, shape in CASES[name]():
         model = randomised(fastnn.Sequential([fastnn.Input(shape), layer]))
         sizes = [6 if d is None else d for d in shape]
         proto = check(model, floats(3, *sizes))
@@ -155,6 +107,63 @@ def test_dot_products_and_embeddings():
     check(fastnn.Model(ids, L.Embedding(7, 2)(ids)), words)
     masked = L.Embedding(7, 2, mask_zero=True)(ids)
     check(fastnn.Model(ids, masked), words)
+    both = L.ReversibleEmbedding(7, 2)
+    check(fastnn.Model(ids, both(both(ids), reverse=True)), words)
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_attention(causal):
+    q, v = fastnn.Input((None, 6)), fastnn.Input((None, 6))
+    heads = [L.MultiHeadAttention(2, 3), L.GroupedQueryAttention(3, 4, 2)]
+    for layer in (L.Attention(use_scale=True), L.AdditiveAttention(), *heads):
+        given = {"use_causal_mask": True} if causal else {}
+        plain = type(layer).__name__ in ("Attention", "AdditiveAttention")
+        y = layer([q, v], **given) if plain else layer(q, v, **given)
+        check(randomised(fastnn.Model([q, v], y)), floats(3, 5, 6), floats(3, 7, 6))
+
+
+@pytest.mark.parametrize("mask", [False, True])
+@pytest.mark.parametrize("layer", [
+    L.LSTM(3), L.LSTM(3, return_sequences=True, go_backwards=True), L.GRU(3, reset_after=False),
+    L.GRU(3, return_sequences=True), L.SimpleRNN(3, "relu"), L.Bidirectional(L.GRU(2)),
+], ids=lambda layer: layer.name)  # fmt: skip
+def test_recurrent_layers_with_and_without_masks(layer, mask):
+    ids = fastnn.Input((None,), dtype="int32")
+    y = type(layer).from_config(layer.get_config())(L.Embedding(5, 4, mask_zero=mask)(ids))
+    check(randomised(fastnn.Model(ids, y)), rng.integers(0, 4, (3, 6)).astype(np.int32))
+
+
+# ---- rows of recurrences -------------------------------------------------------------------------
+
+RECURRENT = {
+    "lstm": lambda z, w, m, r: _core.ops.lstm(z, w, 0.0, 0.0, m, 1.0, reverse=r)[:3],
+    "gru": lambda z, w, m, r: _core.ops.gru(z[..., :9], w[:, :9], np.ones(9, "f4"), 0.0, m, 1.0,
+                                            reverse=r)[:2],
+    "gru before": lambda z, w, m, r: _core.ops.gru(z[..., :9], w[:, :9], 0.0, z[:, 0, :3], m, 1.0,
+                                                   reverse=r, reset_after=False)[:2],
+    "rnn": lambda z, w, m, r: _core.ops.simple_rnn(z[..., :3], w[:, :3], 0.0, m, 1.0, reverse=r,
+                                                   activation=1)[:2],
+    "plain": lambda z, w, m, r: _core.ops.simple_rnn(z[..., :3], w[:, :3], 0.0, m, 1.0, reverse=r,
+                                                     activation=2)[:2],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("reverse", [False, True])
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("name", RECURRENT)
+def test_recurrences_are_nodes_of_onnx_and_scans_under_a_mask(name, masked, reverse):
+    w, kernel = floats(3, 12), floats(4, 12)
+    x = fastnn.Input((None, 4))
+
+    def call(x):
+        z = ops.matmul(x, kernel) + np.ones(12, np.float32)
+        mask = ops.less(ops.max(x, axis=-1), 1.0) if masked else True
+        return list(RECURRENT[name](z, w, mask, reverse))
+
+    proto = check(fastnn.Model(x, L.Lambda(call)(x)), floats(3, 5, 4))
+    found = {n.op_type for n in proto.graph.node} & {"LSTM", "GRU", "RNN", "Scan"}
+    kinds = {"lstm": "LSTM", "gru": "GRU", "rnn": "RNN", "gru before": "GRU", "plain": "Scan"}
+    assert found == {"Scan" if masked else kinds[name]}
 
 
 ACTIVATIONS = [
