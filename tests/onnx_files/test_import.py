@@ -251,7 +251,7 @@ def weights_of(data_dir, name):
 def test_a_trained_network_for_digits(data_dir):
     path, reference = weights_of(data_dir, "mnist_cntk.onnx")
     model = fastnn.onnx.load(path, open_batch=True)
-    _, (images, labels) = fastnn.datasets.mnist.load_data()
+    _, (images, labels) = fastnn.datasets.mnist.load_data(data_dir / "mnist")
     x = images[:1000, None].astype(np.float32)
     found = model.predict(x, verbose=0)
     np.testing.assert_allclose(found[:16], reference["logits_first16_test"], rtol=1e-4, atol=1e-2)

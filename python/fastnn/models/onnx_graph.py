@@ -61,7 +61,7 @@ class OnnxModel(Model):
             graph.check(KNOWN)
         self._onnx_graph: Any = graph
         self._open_batch = bool(open_batch)
-        self._given_weights = [
+        self._given_weights: list[Any] = [
             [str(n), [int(d) for d in shape], bool(trained)] for n, shape, trained in weights
         ]
         self._by_name: dict[str, Any] = {}
@@ -85,6 +85,7 @@ class OnnxModel(Model):
         rows = next(iter(leads)) if len(leads) == 1 else None
         #: The number of rows that the file was written for, if it was for one number.
         self._rows = rows if isinstance(rows, int) and not self._open_batch else None
+        self._leading = self._rows
         self._symbolic: list[KerasTensor] | None = None
         if declared and all(shapes) and all(v.dtype not in (None, "object") for v in declared):
             self._symbolic = [
@@ -129,10 +130,6 @@ class OnnxModel(Model):
 
     def _single_input(self) -> bool:
         return len(self._onnx_graph.inputs) == 1
-
-    @property
-    def _leading(self) -> int | None:
-        return self._rows
 
     # ---- calls ---------------------------------------------------------------------------------
 

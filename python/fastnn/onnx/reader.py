@@ -288,8 +288,9 @@ def read(source: str | os.PathLike[str] | bytes | Any, max_bytes: int | None = N
         proto = source if data is None else _parsed(onnx, data, where)
         graph = _graph(onnx, proto, folder)
     except FormatError as error:
-        text = str(error)
-        raise FormatError(text if where in text else f"{where}: {text}") from error
+        what, _, hint = str(error).partition("\n  hint: ")
+        head = "" if where in what else f"{where}: "
+        raise FormatError(f"{head}{what}\n  hint: {hint or 'is the file damaged?'}") from error
     except (ValueError, TypeError, AttributeError, KeyError, IndexError, OverflowError,
             RecursionError, UnicodeError) as error:  # fmt: skip
         raise FormatError(

@@ -112,7 +112,7 @@ def _of_sizes(a: np.ndarray[Any, Any]) -> Any:
     return ops.reshape(ops.stack(parts), a.shape)
 
 
-def host(x: Any, what: str = "an input") -> np.ndarray[Any, Any]:
+def host(x: Any, what: str = "an input") -> Any:
     """The value as an array; TraceError-like refusal when it is computed from data of a trace."""
     if isinstance(x, Tensor):
         if traced(x):
@@ -159,7 +159,7 @@ class Call:
         """The error for a node that says something impossible."""
         return FormatError(f"{self.where}: {what}\n  hint: {hint}")
 
-    def host(self, x: Any, what: str) -> np.ndarray[Any, Any]:
+    def host(self, x: Any, what: str) -> Any:
         """An input that has to be known when the graph is read."""
         return host(x, f"{self.where}: its input {what!r}")
 

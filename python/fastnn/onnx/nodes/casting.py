@@ -35,7 +35,7 @@ def cast_array(x: np.ndarray[Any, Any], name: str, saturate: bool = True) -> np.
     if name in _EIGHT and saturate:
         import ml_dtypes
 
-        top = float(ml_dtypes.finfo(dtype).max)
+        top = float(ml_dtypes.finfo(dtype).max)  # type: ignore[no-untyped-call]
         wide = x.astype(np.float32)
         kept = np.isnan(wide)
         return np.where(kept, wide, np.clip(wide, -top, top)).astype(dtype)

@@ -261,7 +261,7 @@ def _identity(c: Call, x: Any) -> Any:
 
 def _dropout(c: Call, x: Any, ratio: Any = None, training: Any = None) -> Any:
     """At inference the values themselves; asked to train, those that chance leaves."""
-    mask = None
+    mask: Any = None
     on = training is not None and bool(c.host(training, "training_mode").reshape(()))
     rate = 0.5 if ratio is None else float(c.host(ratio, "ratio").reshape(()))
     if on and rate > 0.0:

@@ -9,6 +9,7 @@ import numpy as np
 
 from fastnn import ops
 from fastnn._core import Dim
+from fastnn.errors import DataError
 from fastnn.onnx.values import Call, dtype_of, host, is_known, ndim, shape, tensor, traced
 
 __all__ = ["OPS"]
@@ -33,7 +34,10 @@ def _from_front(indices: Any, size: Any) -> Any:
         a = host(indices).astype(np.int64)
         if isinstance(size, int):
             if a.size and (a.min() < -size or a.max() >= size):
-                raise IndexError(f"index {a.min()} to {a.max()} of {size} values")
+                raise DataError(
+                    f"there are indices {a.min()} to {a.max()}, of {size} values\n"
+                    f"  hint: {-size} to {size - 1}"
+                )
             return tensor(np.where(a < 0, a + size, a))
         if (a >= 0).all():
             return tensor(a)
@@ -46,7 +50,7 @@ def _gather_elements(c: Call, x: Any, indices: Any) -> Any:
     axis = c.axis(c.attr("axis", 0), ndim(x))
     if not traced(x) and not traced(indices):
         a, at = host(x), host(indices).astype(np.int64)
-        index = list(np.indices(at.shape))
+        index: Any = list(np.indices(at.shape))
         index[axis] = at
         found = a[tuple(index)]
         return found if is_known(x) else tensor(found)
@@ -102,7 +106,7 @@ def _scatter_elements(c: Call, x: Any, indices: Any, updates: Any) -> Any:
     at = host(indices).astype(np.int64)
     a = host(x).copy()
     at = np.where(at < 0, at + a.shape[axis], at)
-    index = list(np.indices(at.shape))
+    index: Any = list(np.indices(at.shape))
     index[axis] = at
     found = _written(c, a, tuple(index), host(updates))
     return found if is_known(x) else tensor(found)
@@ -111,7 +115,7 @@ def _scatter_elements(c: Call, x: Any, indices: Any, updates: Any) -> Any:
 def _scatter_in_engine(c: Call, x: Any, indices: Any, updates: Any, axis: int) -> Any:
     at, t, u = _from_front(indices, shape(x)[axis]), tensor(x), tensor(updates)
     add = c.attr("reduction", "none")
-    row = {"shape": list(shape(t)), "axis": axis}
+    row: Any = {"shape": list(shape(t)), "axis": axis}
     if shape(at) != (*shape(t)[:axis], shape(at)[axis], *shape(t)[axis + 1 :]):
         raise c.wrong("indices of another shape while traced", "call the model on arrays")
     put = ops.take_along_axis_grad(ops.cast(u, "float32"), at, **row)
@@ -179,15 +183,15 @@ def _one_hot(c: Call, indices: Any, depth: Any, values: Any) -> Any:
     axis = c.axis(axis, rank)
     c.check([*shape(indices), count])
     if not traced(indices):
-        at = host(indices)
-        at = np.where(at < 0, at + count, at)
+        known = host(indices)
+        at = np.where(known < 0, known + count, known)
         hit = np.expand_dims(at, axis) == np.arange(count).reshape(
             [-1 if i == axis else 1 for i in range(rank)])  # fmt: skip
         return np.where(hit, on, off).astype(values.dtype if is_known(values) else np.float32)
-    at = ops.cast(tensor(indices), "int32")
-    at = ops.where(ops.less(at, 0), at + (ops.axis_size(count) if isinstance(count, Dim)
-                                          else count), at)  # fmt: skip
-    hot = ops.moveaxis(ops.one_hot(at, count), -1, axis)
+    open_at = ops.cast(tensor(indices), "int32")
+    end = ops.axis_size(count) if isinstance(count, Dim) else count
+    open_at = ops.where(ops.less(open_at, 0), open_at + end, open_at)
+    hot = ops.moveaxis(ops.one_hot(open_at, count), -1, axis)
     return hot if (off, on) == (0, 1) else hot * float(on - off) + float(off)
 
 

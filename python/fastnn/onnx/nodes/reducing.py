@@ -175,9 +175,9 @@ def _running(product: bool) -> Op:
             a = host(x)
             a = np.flip(a, at) if reverse else a
             f = np.cumprod if product else np.cumsum
-            out = f(a, axis=at, dtype=a.dtype)
+            out: Any = f(a, axis=at, dtype=a.dtype)
             if exclusive:
-                first = np.full_like(np.take(out, [0], at), 1 if product else 0)
+                first: Any = np.full_like(np.take(out, [0], at), 1 if product else 0)
                 out = np.concatenate([first, np.delete(out, -1, at)], at)
             return np.flip(out, at) if reverse else out
         t = ops.flip(x, axis=at) if reverse else x
@@ -203,7 +203,7 @@ def _top_k(c: Call, x: Any, k: Any = None) -> Any:
         if largest and a.dtype.kind != "f":
             flipped = np.flip(a, axis)
             order = np.flip(a.shape[axis] - 1 - np.argsort(flipped, axis=axis, kind="stable"), axis)
-        places = np.take(order, np.arange(count), axis)
+        places: Any = np.take(order, np.arange(count), axis)
         return like(tensor(np.take_along_axis(a, places, axis)), x) if not is_known(
             x) else np.take_along_axis(a, places, axis), places.astype(np.int64)  # fmt: skip
     t = ops.moveaxis(x, axis, -1)

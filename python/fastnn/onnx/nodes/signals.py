@@ -36,10 +36,10 @@ def _dft(c: Call, x: Any, length: Any = None, axis: Any = None) -> Any:
     if inverse and one_sided:
         found = np.fft.irfft(z, count, at)
         return _back(found[..., None].astype(a.dtype), x)
-    found = (np.fft.ifft if inverse else np.fft.fft)(z, count, at)
+    spectrum: Any = (np.fft.ifft if inverse else np.fft.fft)(z, count, at)
     if one_sided:
-        found = np.take(found, np.arange(found.shape[at] // 2 + 1), at)
-    return _back(np.stack([found.real, found.imag], -1).astype(a.dtype), x)
+        spectrum = np.take(spectrum, np.arange(spectrum.shape[at] // 2 + 1), at)
+    return _back(np.stack([spectrum.real, spectrum.imag], -1).astype(a.dtype), x)
 
 
 def _stft(c: Call, x: Any, step: Any, window: Any = None, length: Any = None) -> Any:

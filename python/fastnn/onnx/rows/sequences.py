@@ -18,7 +18,7 @@ _F32 = TYPES["float32"]
 
 def _refuse_dropped(b: Builder, drop: Value) -> None:
     if b.scalars.get(drop.name) != 1.0:
-        raise NotImplementedError("dropout of states")
+        raise NotImplementedError("states are dropped\n  hint: export the model, not its training")
 
 
 def _first(b: Builder, state: Value, z: Value, units: int) -> str:
