@@ -436,6 +436,7 @@ def test_every_layer_comes_back_from_its_config():
         **{f"{name}{cell}": {"units": 2} for name in ("LSTM", "GRU", "SimpleRNN")
            for cell in ("", "Cell")},
         "RNN": {"cell": layers.LSTMCell(2)}, "StackedRNNCells": {"cells": [layers.GRUCell(2)]},
+        **{f"ConvLSTM{n}D": {"filters": 2, "kernel_size": 2} for n in (1, 2, 3)},
         "CategoryEncoding": {"num_tokens": 3}, "Hashing": {"num_bins": 3},
         "Discretization": {"bin_boundaries": [0.0]},
         "MultiHeadAttention": {"num_heads": 2, "key_dim": 3},

@@ -357,3 +357,24 @@ def test_which_of_two_tokens_came_first_is_learned(kind):
     )
     model.fit(x[:1600], y[:1600], epochs=12, verbose=0)
     assert model.evaluate(x[1600:], y[1600:], verbose=0)[1] >= 0.99
+
+
+def test_a_convolutional_lstm_is_an_lstm_at_every_place(rng):
+    # With kernels of one place and no neighbours, each place of the picture is an LSTM of its own.
+    layer = layers.ConvLSTM2D(4, 1, return_sequences=True)
+    x = rng.normal(size=(2, 5, 3, 2, 6)).astype("float32")
+    w, u, b = shaken(layer, x, rng)
+    plain = layers.LSTM(4, return_sequences=True)
+    rows = x.transpose(0, 2, 3, 1, 4).reshape(12, 5, 6)
+    plain(rows)
+    plain.set_weights([w[0, 0], u[0, 0], b])
+    wanted = array(plain(rows)).reshape(2, 3, 2, 5, 4).transpose(0, 3, 1, 2, 4)
+    assert array(layer(x)) == pytest.approx(wanted, abs=1e-5)
+    model = fastnn.Sequential([
+        fastnn.Input((None, 6, 6, 2)), layers.ConvLSTM2D(3, 3, strides=2, dropout=0.2),
+        layers.Flatten(), layers.Dense(1),
+    ])  # fmt: skip
+    model.compile("adam", "mse")
+    data = rng.normal(size=(4, 3, 6, 6, 2))
+    assert np.isfinite(model.fit(data, np.ones((4, 1)), verbose=0).history["loss"]).all()
+    assert layers.ConvLSTM1D(3, 2)(rng.normal(size=(2, 3, 5, 2))).shape == (2, 4, 3)

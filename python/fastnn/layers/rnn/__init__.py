@@ -7,6 +7,13 @@ a cell and its layer each. Depends on `layers.base`.
 from __future__ import annotations
 
 from fastnn.layers.rnn.bidirectional import Bidirectional
+from fastnn.layers.rnn.conv_lstm import (
+    ConvLSTM as ConvLSTM,
+    ConvLSTM1D,
+    ConvLSTM2D,
+    ConvLSTM3D,
+    ConvLSTMCell as ConvLSTMCell,
+)
 from fastnn.layers.rnn.dropout import DropoutRNNCell as DropoutRNNCell
 from fastnn.layers.rnn.gru import GRU, GRUCell
 from fastnn.layers.rnn.lstm import LSTM, LSTMCell
@@ -16,6 +23,6 @@ from fastnn.layers.rnn.stacked import StackedRNNCells
 from fastnn.layers.rnn.time_distributed import TimeDistributed
 
 __all__ = [
-    "GRU", "LSTM", "RNN", "Bidirectional", "GRUCell", "LSTMCell", "SimpleRNN", "SimpleRNNCell",
-    "StackedRNNCells", "TimeDistributed",
+    "GRU", "LSTM", "RNN", "Bidirectional", "ConvLSTM1D", "ConvLSTM2D", "ConvLSTM3D", "GRUCell",
+    "LSTMCell", "SimpleRNN", "SimpleRNNCell", "StackedRNNCells", "TimeDistributed",
 ]  # fmt: skip

@@ -15,7 +15,7 @@ from fastnn.layers.rnn.loop import time_major
 from fastnn.layers.rnn.rnn import RNN
 from fastnn.random import SeedGenerator
 
-__all__ = ["GatedCell", "GatedRNN", "has_row", "parts"]
+__all__ = ["GatedCell", "GatedRNN", "has_row", "parts", "shown"]
 
 
 def parts(x: Any, n: int) -> list[Any]:
@@ -160,7 +160,9 @@ _SHOWN = (
 )  # fmt: skip
 
 
-def _shown(name: str) -> property:
+def shown(name: str) -> property:
+    """A property of a layer that is its cell's attribute of this name."""
+
     def get(self: Any) -> Any:
         return getattr(self.__dict__["cell"], name)
 
@@ -200,4 +202,4 @@ class GatedRNN(RNN):
 
 
 for _name in _SHOWN:
-    setattr(GatedRNN, _name, _shown(_name))
+    setattr(GatedRNN, _name, shown(_name))
