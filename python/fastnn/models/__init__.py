@@ -14,9 +14,11 @@ from fastnn.models.functional import Functional
 from fastnn.models.model import Model
 from fastnn.models.onnx_graph import OnnxModel
 from fastnn.models.sequential import Sequential
+from fastnn.serialization.custom_objects import custom_object_scope, get_registered_name
 from fastnn.serialization.keras_config import deserialize
 from fastnn.serialization.objects import serialize
 from fastnn.serialization.registry import Registry
+from fastnn.tracing.fingerprint import is_ours
 from fastnn.tracing.symbolic import Node
 
 __all__ = [
@@ -55,6 +57,22 @@ def clone_model(
         >>> fastnn.models.clone_model(model).count_params()
         4
     """
+    own = {get_registered_name(type(layer)): type(layer) for layer in model._every_layer()
+           if not is_ours(type(layer))}  # fmt: skip
+    if own:
+        # Classes of the user's are at hand, whatever is registered.
+        with custom_object_scope(own):
+            return _cloned(model, input_tensors, clone_function, call_function, recursive)
+    return _cloned(model, input_tensors, clone_function, call_function, recursive)
+
+
+def _cloned(
+    model: Any,
+    input_tensors: Any,
+    clone_function: Callable[[Any], Any] | None,
+    call_function: Callable[..., Any] | None,
+    recursive: bool,
+) -> Any:
     if not isinstance(model, Sequential | Functional):
         copy = type(model).from_config(model.get_config())
     elif clone_function is None and call_function is None:

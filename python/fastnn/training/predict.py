@@ -26,11 +26,10 @@ def predict(
     """The outputs for all samples; `level` is the verbosity."""
     start = time.perf_counter()
     calls = CallbackList(callbacks, model=model) if callbacks else None
-    if calls is not None:
-        calls.on_predict_begin()
     if is_iterable_data(x):
         data = IterableData(read_batches(model, x), "x")
         data.limit = steps
+        _begin(calls, level, steps or data.steps())
         with closing(data):
             out, ends = _predict_batches(model, data.batches(steps))
         warn_of_few("x", len(ends), steps)
@@ -43,6 +42,7 @@ def predict(
         if steps is not None:
             arrays = arrays.part(0, min(arrays.n, steps * (batch_size or 32)))
         per = batch_size or 32
+        _begin(calls, level, arrays.steps(per))
         if arrays.by_batch:
             out, _ = _predict_batches(model, batches_of(arrays, size, None, None))
         else:
@@ -57,6 +57,12 @@ def predict(
     if level and is_terminal():
         report(level, len(ends), {}, time.perf_counter() - start)
     return out
+
+
+def _begin(calls: CallbackList | None, level: int, steps: int | None) -> None:
+    if calls is not None:
+        calls.set_params({"verbose": level, "epochs": 1, "steps": steps})
+        calls.on_predict_begin()
 
 
 def _predict_batches(model: Any, batches: Any) -> tuple[Any, list[int]]:

@@ -552,6 +552,10 @@ class Trainer(Tracing):
             data.limit = steps
         with closing(data), naming_layers(self):
             batch_size = fixed_batch(self, batch_size, getattr(data, "n", None))
+            if calls is not None:
+                calls.set_params({"verbose": level, "epochs": 1, "steps": steps or (
+                    data.steps() if isinstance(data, IterableData) else data.steps(batch_size or 32)
+                )})  # fmt: skip
             logs, done = self._evaluate(data, batch_size or 32, steps, calls)
         if level:
             report(level, done, logs, time.perf_counter() - start)

@@ -7,6 +7,7 @@ what it was made of in `config`, what it demands of inputs in `input_spec`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 from fastnn import config, regularizers
@@ -27,7 +28,7 @@ from fastnn.layers.base.config import (
 from fastnn.layers.base.module import Module, default, overrides
 from fastnn.layers.base.symbolic_call import call_symbolic, trace_shapes
 from fastnn.tracing.symbolic import Node, is_symbolic
-from fastnn.tracing.variables import Variable, current_scope, touch
+from fastnn.tracing.variables import Scope, Variable, current_scope, touch
 
 __all__ = ["Layer"]
 
@@ -169,6 +170,61 @@ class Layer(Module):
         """Losses added in the last call on arrays, and the penalties of regularised weights."""
         added = [x for layer in self._every_layer() for x in layer._losses]
         return added + self._penalties()
+
+    def stateless_call(
+        self,
+        trainable_variables: Sequence[Any],
+        non_trainable_variables: Sequence[Any],
+        *args: Any,
+        return_losses: bool = False,
+        **kwargs: Any,
+    ) -> Any:
+        """The call with these values of the variables; the stored ones stay.
+
+        Args:
+            trainable_variables: A value for each of `trainable_variables`.
+            non_trainable_variables: A value for each of `non_trainable_variables`.
+            *args: What the layer is called with.
+            return_losses: Whether the losses that the call adds are given as well.
+            **kwargs: `training` and what else the call takes.
+
+        Returns:
+            The outputs and a list of the new values of `non_trainable_variables`; and a list of
+            losses with `return_losses`.
+
+        Raises:
+            ValueError: The layer is not built, or there are more or fewer values than variables.
+
+        Example:
+            >>> layer = fastnn.layers.Dense(1)
+            >>> layer.build((None, 2))
+            >>> weights = [np.ones((2, 1)), np.zeros(1)]
+            >>> out, state = layer.stateless_call(weights, [], np.ones((1, 2)))
+            >>> out.numpy(), state
+            (array([[2.]], dtype=float32), [])
+        """
+        if not self.built:
+            raise ValueError(
+                f"stateless_call needs built layers, {self.name!r} is not\n"
+                "  hint: call it on data first, or build(input_shape)"
+            )
+        kept = self.non_trainable_variables
+        given = {"trainable_variables": (self.trainable_variables, list(trainable_variables)),
+                 "non_trainable_variables": (kept, list(non_trainable_variables))}  # fmt: skip
+        training = kwargs.get("training")
+        with Scope(training=None if training is None else bool(training)) as scope:
+            for what, (own, values) in given.items():
+                if len(own) != len(values):
+                    raise ValueError(
+                        f"layer {self.name!r} has {len(own)} {what}, got {len(values)} values\n"
+                        f"  hint: give one for each of layer.{what}"
+                    )
+                for v, value in zip(own, values, strict=True):
+                    v.assign(value.value if isinstance(value, Variable) else value)
+            outputs = self(*args, **kwargs)
+            state = [v.value for v in kept]
+            losses = [*scope.losses, *self._penalties()]
+        return (outputs, state, losses) if return_losses else (outputs, state)
 
     def _penalties(self) -> list[Tensor]:
         return [v.regularizer(v.value) for v in self.trainable_weights if v.regularizer is not None]
