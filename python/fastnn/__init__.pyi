@@ -18,6 +18,7 @@ from fastnn import errors as errors
 from fastnn import exit_strategy as exit_strategy
 from fastnn import explanation as explanation
 from fastnn import files as files
+from fastnn import hub as hub
 from fastnn import initializers as initializers
 from fastnn import keras as keras
 from fastnn import layers as layers
@@ -273,6 +274,7 @@ __all__ = [
     "get_num_threads",
     "grad",
     "gradients",
+    "hub",
     "info",
     "initializers",
     "jit",

@@ -24,7 +24,7 @@ MODULES = {
     for name in (
         "activations", "applications", "backend", "callbacks", "compression", "config",
         "constraints", "data", "datasets", "debug", "distribution", "dtype_policies", "ensemble",
-        "errors", "explanation", "files", "initializers", "layers", "losses", "metrics",
+        "errors", "explanation", "files", "hub", "initializers", "layers", "losses", "metrics",
         "mixed_precision", "models", "nn", "onnx", "ops", "optimizers", "plot", "preprocessing",
         "privacy", "random", "regularizers", "saving", "serving", "sklearn", "transforms",
         "utils", "wrappers",
@@ -42,7 +42,8 @@ KERAS_MODULES = {
     k: v
     for k, v in MODULES.items()
     if k not in (
-        "compression", "data", "debug", "ensemble", "errors", "explanation", "files", "nn", "onnx",
+        "compression", "data", "debug", "ensemble", "errors", "explanation", "files", "hub",
+        "nn", "onnx",
         "plot", "privacy", "serving", "sklearn", "transforms",
     )
 }  # fmt: skip

@@ -61,6 +61,7 @@ FLOORS_PY = (
         "explanation",
         "generation",
         "privacy",
+        "hub",
         "compression",
         "serving",
     ),
