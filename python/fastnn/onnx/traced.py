@@ -22,6 +22,7 @@ from fastnn._core import Tensor
 from fastnn.base import tree
 from fastnn.errors import DataError
 from fastnn.files.variables import named_variables
+from fastnn.layers.preprocessing.host import HostLayer
 from fastnn.tracing.call_context import CallContext, current_names
 
 __all__ = [
@@ -100,6 +101,13 @@ def trace(model: Any, what: str, signature: Any = None) -> TracedModel:
     `signature` is a shape or an object with one, or a list or dict of them, in place of the model's
     own inputs.
     """
+    for layer in model._every_layer():
+        if isinstance(layer, HostLayer):
+            raise DataError(
+                f"{what}: layer {layer.name!r} ({type(layer).__name__}) works on values before the "
+                "graph begins, which would be lacking in the file\n"
+                "  hint: export what comes after it: fastnn.Model(layer.output, model.output)"
+            )
     names, shapes, dtypes, structure = _inputs_of(model, what, signature)
     arrays = [
         np.zeros([1 if d is None else d for d in (1, *s[1:])], dtype)
