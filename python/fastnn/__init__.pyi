@@ -38,6 +38,7 @@ from fastnn import regularizers as regularizers
 from fastnn import saving as saving
 from fastnn import serving as serving
 from fastnn import sklearn as sklearn
+from fastnn import training as training
 from fastnn import transforms as transforms
 from fastnn import utils as utils
 from fastnn import wrappers as wrappers
@@ -301,6 +302,7 @@ __all__ = [
     "set_num_threads",
     "sklearn",
     "tensor",
+    "training",
     "transforms",
     "utils",
     "value_and_grad",

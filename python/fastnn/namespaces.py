@@ -26,8 +26,8 @@ MODULES = {
         "constraints", "data", "datasets", "debug", "distribution", "dtype_policies", "ensemble",
         "errors", "explanation", "files", "hub", "initializers", "layers", "losses", "metrics",
         "mixed_precision", "models", "nn", "onnx", "ops", "optimizers", "plot", "preprocessing",
-        "privacy", "random", "regularizers", "saving", "serving", "sklearn", "transforms",
-        "utils", "wrappers",
+        "privacy", "random", "regularizers", "saving", "serving", "sklearn", "training",
+        "transforms", "utils", "wrappers",
     )
 }  # fmt: skip
 
@@ -43,8 +43,7 @@ KERAS_MODULES = {
     for k, v in MODULES.items()
     if k not in (
         "compression", "data", "debug", "ensemble", "errors", "explanation", "files", "hub",
-        "nn", "onnx",
-        "plot", "privacy", "serving", "sklearn", "transforms",
+        "nn", "onnx", "plot", "privacy", "serving", "sklearn", "training", "transforms",
     )
 }  # fmt: skip
 

@@ -20,7 +20,10 @@ from fastnn.files.atomic import write_bytes
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["attributions", "confusion_matrix", "history", "model", "regression", "roc"]
+__all__ = [
+    "attributions", "confusion_matrix", "heatmap", "history", "images", "model", "regression",
+    "roc",
+]  # fmt: skip
 
 
 def _needed(module: str, package: str, what: str) -> ModuleType:
@@ -309,6 +312,121 @@ def attributions(
     axes.axvline(0, color="black", linewidth=0.8)
     axes.set_xlabel(explanation.method.replace("_", " "))
     return axes  # type: ignore[no-any-return]
+
+
+def _shown(image: Any) -> np.ndarray[Any, Any]:
+    """Pixels from 0 to 1 as matplotlib shows them."""
+    pixels = np.asarray(image, np.float32)
+    if pixels.ndim == 2:
+        pixels = pixels[..., None]
+    if pixels.ndim != 3 or pixels.shape[-1] not in (1, 3, 4):
+        raise DataError(
+            f"an image has shape {pixels.shape}, wanted (height, width) or (height, width, "
+            "channels) with 1, 3 or 4 channels\n  hint: one image of a batch: x[0]"
+        )
+    low, high = float(pixels.min()), float(pixels.max())
+    if low >= 0 and high <= 1:
+        return pixels
+    if low >= 0 and high <= 255:
+        return pixels / 255
+    return (pixels - low) / ((high - low) or 1.0)
+
+
+def heatmap(
+    values: Any, image: Any = None, row: int = 0, alpha: float = 0.5, ax: Axes | None = None
+) -> Axes:
+    """Draws which parts of an image count, over the image itself.
+
+    Values that are never below 0 (Grad-CAM) go from transparent to red; others from blue (lowers
+    the output) over transparent to red.
+
+    Args:
+        values: What `fastnn.explain` found for images, or an array (height, width) or (height,
+            width, channels).
+        image: The image, in any range of values; None draws the values alone.
+        row: Which row of an `Explanation`.
+        alpha: How much the strongest values cover, from 0 to 1.
+        ax: The matplotlib Axes to draw on; None makes a figure.
+
+    Returns:
+        The Axes.
+
+    Raises:
+        DataError: The values or the image are of another shape.
+        ImportError: matplotlib (extra `[plot]`) is not installed.
+
+    Example:
+        >>> axes = fastnn.plot.heatmap(np.array([[0.0, 1.0]]), np.zeros((1, 2, 3)))
+        >>> len(axes.images)
+        2
+    """
+    found = values.values[row] if hasattr(values, "values") else values
+    shown = np.asarray(found, np.float32)
+    shown = shown.sum(axis=-1) if shown.ndim == 3 else shown
+    if shown.ndim != 2:
+        raise DataError(
+            f"values have shape {shown.shape}, wanted (height, width)\n"
+            "  hint: those of one image: explanation.values[0]"
+        )
+    axes = _axes(ax, "heatmap")
+    size = shown.shape
+    if image is not None:
+        pixels = _shown(image)
+        if pixels.shape[:2] != size:
+            raise DataError(
+                f"values of shape {size} for an image of shape {pixels.shape[:2]}\n"
+                "  hint: the image that was explained, at that size"
+            )
+        axes.imshow(pixels[..., 0] if pixels.shape[-1] == 1 else pixels, cmap="gray")
+    most = float(np.abs(shown).max()) or 1.0
+    cover = np.abs(shown) / most * alpha if image is not None else None
+    low = 0.0 if float(shown.min()) >= 0 else -most
+    axes.imshow(shown, cmap="Reds" if low == 0 else "RdBu_r", vmin=low, vmax=most, alpha=cover)
+    axes.axis("off")
+    return axes  # type: ignore[no-any-return]
+
+
+def images(
+    pictures: Any, titles: Sequence[str] | None = None, columns: int = 4, wrong: Any = None
+) -> Any:
+    """Draws pictures side by side, with what the model says of them.
+
+    Args:
+        pictures: (n, height, width, channels) in any range of values.
+        titles: A line above each.
+        columns: Pictures of a row.
+        wrong: Which of them are marked by a red title: n truth values.
+
+    Returns:
+        The matplotlib Figure.
+
+    Raises:
+        DataError: The numbers of pictures and titles differ.
+        ImportError: matplotlib (extra `[plot]`) is not installed.
+
+    Example:
+        >>> figure = fastnn.plot.images(np.zeros((3, 4, 4, 1)), ["a", "b", "c"])
+        >>> [axes.get_title() for axes in figure.axes]
+        ['a', 'b', 'c']
+    """
+    pyplot = _needed("matplotlib.pyplot", "matplotlib", "images")
+    count = len(pictures)
+    for name, given in (("titles", titles), ("wrong", wrong)):
+        if given is not None and len(given) != count:
+            raise DataError(
+                f"there are {len(given)} {name} for {count} pictures\n  hint: one per picture"
+            )
+    rows = -(-count // columns)
+    figure = pyplot.figure(figsize=(2.2 * columns, 2.4 * rows))
+    for i in range(count):
+        axes = figure.add_subplot(rows, columns, i + 1)
+        pixels = _shown(pictures[i])
+        axes.imshow(pixels[..., 0] if pixels.shape[-1] == 1 else pixels, cmap="gray")
+        axes.axis("off")
+        if titles is not None:
+            red = wrong is not None and bool(wrong[i])
+            axes.set_title(titles[i], color="tab:red" if red else "black", fontsize=9)
+    return figure
 
 
 #: Endings of pictures that `write_picture` makes.

@@ -1,4 +1,4 @@
-"""`explain`: integrated gradients, saliency, occlusion, permutation importance.
+"""`explain`: integrated gradients, saliency, occlusion, Grad-CAM, permutation importance.
 
 Depends on `models`, `transforms`; scikit-learn (extra `[explain]`) is imported for the last one.
 """
@@ -17,6 +17,7 @@ import numpy as np
 from fastnn import ops, transforms
 from fastnn.base import tree
 from fastnn.base.arguments import as_number, is_whole
+from fastnn.data.image_resize import resize_picture
 from fastnn.errors import DataError, ShapeError, reject_arguments, unknown_name
 from fastnn.models import Model
 from fastnn.training.inputs import as_array_data
@@ -67,23 +68,26 @@ def explain(
     `"integrated_gradients"`: gradients summed on the way from a baseline to the row; the values of
     a row add up to what its output differs from that of the baseline (Sundararajan et al. 2017).
     `"saliency"`: the gradient of the output by the input. `"occlusion"`: by how much the output
-    falls when a feature, or a window of an image, is put to the baseline. `"permutation"`: by how
-    much the score falls when a feature is shuffled over the rows (scikit-learn's, extra
-    `[explain]`); it needs `y`, and says what matters over all rows.
+    falls when a feature, or a window of an image, is put to the baseline. `"grad_cam"`: where in an
+    image the channels of a convolution speak for the output (Selvaraju et al. 2017); its values are
+    (n, height, width), not below 0. `"permutation"`: by how much the score falls when a feature is
+    shuffled over the rows (scikit-learn's, extra `[explain]`); it needs `y`, and says what matters
+    over all rows.
 
     Other methods ask nothing but a function: `shap.Explainer(model.predict, x)` works as it is.
 
     Args:
         model: A built model with outputs (n,) or (n, k).
         x: Rows, as `model.predict` takes them.
-        method: One of the four.
+        method: One of the five.
         target: Which output: its number, one number a row, or None for the only one, or for the
             one that is largest for the row.
         **settings: `baseline` (integrated gradients, occlusion: a number, or an array like a row;
             0), `steps` (integrated gradients: how many; None refines until they add up), `window`
-            (occlusion: sizes per axis of a row; 1), and for permutation `y`, `scoring` (a function
-            (y, outputs) -> number, more is better; None: minus the compiled loss), `repeats` (10)
-            and `seed` (0).
+            (occlusion: sizes per axis of a row; 1), `layer` (Grad-CAM: a layer or its name whose
+            output has channels at positions; None: the last such), and for permutation `y`,
+            `scoring` (a function (y, outputs) -> number, more is better; None: minus the compiled
+            loss), `repeats` (10) and `seed` (0).
 
     Returns:
         An `Explanation`.
@@ -320,6 +324,54 @@ def _window(window: Any, shape: tuple[int, ...]) -> list[int]:
     return [min(int(w), n) for w, n in zip(sizes, shape, strict=True)]
 
 
+def _grad_cam(asked: _Asked, *, layer: Any = None) -> Explanation:
+    model = asked.model
+    if len(asked.leaves) != 1 or asked.leaves[0].ndim != 4:
+        shapes = [tuple(a.shape) for a in asked.leaves]
+        raise ShapeError(
+            f"grad_cam takes one input of images (n, height, width, channels), got {shapes}\n"
+            "  hint: method='saliency' for other inputs"
+        )
+    seen = _with_positions(model, layer)
+    image = asked.leaves[0]
+    maps = Model(model.inputs, seen.output).predict(image, batch_size=_ROWS, verbose=0)
+    rest = _Asked(Model(seen.output, model.outputs[0]), maps, asked.target)
+    slope = rest.gradient()(rest.leaves, np.arange(rest.n))[0]
+    axis = 1 if getattr(seen, "data_format", None) == "channels_first" else 3
+    spatial = tuple(a for a in (1, 2, 3) if a != axis)
+    weights = slope.mean(axis=spatial, keepdims=True)
+    found = np.maximum((maps * weights).sum(axis=axis), 0.0)
+    sides = image.shape[2:] if axis == 1 else image.shape[1:3]
+    values = np.stack([resize_picture(one[..., None], sides, "bilinear")[..., 0] for one in found])
+    return Explanation("grad_cam", values, asked.outputs, asked.target)
+
+
+def _with_positions(model: Any, wanted: Any) -> Any:
+    """The layer whose output has channels at positions: the one that is wanted, or the last."""
+    if not getattr(model, "inputs", None):
+        raise DataError(
+            f"grad_cam needs the graph of the layers, which model {model.name!r} has not\n"
+            "  hint: a Sequential or functional model, called or built"
+        )
+    if wanted is not None:
+        layer = model.get_layer(wanted) if isinstance(wanted, str) else wanted
+        if len(layer.output.shape) != 4:
+            raise ShapeError(
+                f"layer {layer.name!r} gives {tuple(layer.output.shape)}, wanted (n, height, "
+                "width, channels)\n  hint: a convolution or what follows it"
+            )
+        return layer
+    for layer in reversed(model.layers):
+        shape: Any = getattr(getattr(layer, "output", None), "shape", ())
+        pooled = len(shape) == 4 and shape[1] == shape[2] == 1
+        if len(shape) == 4 and not pooled and "input" not in type(layer).__name__.lower():
+            return layer
+    raise DataError(
+        f"model {model.name!r} has no layer that gives channels at positions\n"
+        "  hint: layer='name' of one inside a nested model is not found; take that model apart"
+    )
+
+
 def _permutation(
     asked: _Asked, *, y: Any = None, scoring: Any = None, repeats: int = 10, seed: int = 0
 ) -> Explanation:
@@ -380,5 +432,6 @@ METHODS: dict[str, Callable[..., Explanation]] = {
     "integrated_gradients": _integrated,
     "saliency": _saliency,
     "occlusion": _occlusion,
+    "grad_cam": _grad_cam,
     "permutation": _permutation,
 }

@@ -110,9 +110,9 @@ class Reshape(Layer):
                 want[want.index(-1)] = have // known
             if math.prod(want) != have or -1 in want:
                 raise ShapeError(
-                    f"samples of shape {tuple(x.shape[1:])} have {have} elements, "
-                    f"target_shape {self.target_shape} takes {known}\n"
-                    f"  hint: the product of target_shape must be {have}"
+                    f"samples of shape {tuple(x.shape[1:])} have {have:,} elements, "
+                    f"target_shape {self.target_shape} takes {known:,}\n"
+                    f"  hint: {_two_ways(tuple(x.shape[1:]), have)}"
                 )
         elif -1 in want:
             # Whether an open size divides shows when the model is called.
@@ -122,6 +122,16 @@ class Reshape(Layer):
         if not isinstance(have, int):
             return ops.reshape(x, [None, *want])
         return ops.reshape(x, [-1, *want])
+
+
+def _two_ways(shape: tuple[Any, ...], have: int) -> str:
+    """How a shape that does not fit is mended: here, or where images lost their edges."""
+    if len(shape) != 3:
+        return f"the product of target_shape must be {have}"
+    return (
+        f"Reshape(({have},)) or Flatten() takes what comes; convolutions before it with "
+        "padding='same' keep the rows and columns of their images"
+    )
 
 
 class Permute(Layer):

@@ -143,12 +143,15 @@ class Functional(Model):
             for v, x in zip(given, self.inputs, strict=True)
         ]
         graph, context = self._layer_graph, current_call()
-        return graph.run(
+        outputs = graph.run(
             fitted,
             lambda node, args, kwargs: node.operation(*args, **kwargs),
             None if context is None else context.mask_of,
             lambda: graph.sizes_in(given),
         )
+        # A list of one output is that output, as in Keras.
+        single = isinstance(outputs, list | tuple) and len(outputs) == 1
+        return outputs[0] if single else outputs
 
     def _given(self, inputs: Any) -> list[Any]:
         names = self.input_names
