@@ -26,6 +26,7 @@ from fastnn.data.batches import (
 )
 from fastnn.data.folders import image_dataset_from_directory
 from fastnn.data.images import array_to_img, img_to_array, load_img, save_img
+from fastnn.data.texts import text_dataset_from_directory
 from fastnn.display.progress import Progbar
 from fastnn.errors import DataError
 from fastnn.files.atomic import write_text
@@ -47,14 +48,37 @@ from fastnn.tracing.symbolic import KerasTensor
 __path__: list[str] = []
 
 __all__ = [
-    "CustomObjectScope", "Progbar", "PyDataset", "Sequence", "array_to_img", "clear_session",
-    "custom_object_scope", "deserialize_keras_object", "disable_interactive_logging",
-    "enable_interactive_logging", "get_custom_objects", "get_registered_name",
-    "get_registered_object", "image_dataset_from_directory", "img_to_array",
-    "is_interactive_logging_enabled", "is_keras_tensor", "load_img", "normalize",
-    "pack_x_y_sample_weight", "pad_sequences", "plot_model", "register_keras_serializable",
-    "save_img", "serialize_keras_object", "set_random_seed", "split_dataset",
-    "timeseries_dataset_from_array", "to_categorical", "unpack_x_y_sample_weight",
+    "CustomObjectScope",
+    "Progbar",
+    "PyDataset",
+    "Sequence",
+    "array_to_img",
+    "clear_session",
+    "custom_object_scope",
+    "deserialize_keras_object",
+    "disable_interactive_logging",
+    "enable_interactive_logging",
+    "get_custom_objects",
+    "get_registered_name",
+    "get_registered_object",
+    "image_dataset_from_directory",
+    "img_to_array",
+    "is_interactive_logging_enabled",
+    "is_keras_tensor",
+    "load_img",
+    "normalize",
+    "pack_x_y_sample_weight",
+    "pad_sequences",
+    "plot_model",
+    "register_keras_serializable",
+    "save_img",
+    "serialize_keras_object",
+    "set_random_seed",
+    "split_dataset",
+    "text_dataset_from_directory",
+    "timeseries_dataset_from_array",
+    "to_categorical",
+    "unpack_x_y_sample_weight",
 ]  # fmt: skip
 
 

@@ -87,4 +87,4 @@ def test_blocks_come_back_from_files(tmp_path, rng):
 def test_names_of_tensorflow_are_still_there():
     assert array(fastnn.nn.relu(np.array([-1.0, 2.0]))).tolist() == [0.0, 2.0]
     with pytest.raises(AttributeError, match="hint:"):
-        fastnn.nn.no_such_thing
+        _ = fastnn.nn.no_such_thing

@@ -57,7 +57,7 @@ ABSENT: dict[str, tuple[str, str]] = {
         "there is one implementation of each optimizer", "optimizers.Adam(learning_rate=0.001)",
     ),
     # Ops.
-    "ops.ctc_*": ("connectionist temporal classification is not part of fastnn", _README),
+    "ops.ctc_decode": ("read labels off with NumPy", "argmax, then drop repeats and zeros"),
     "ops.fold": ("patches of images are not part of fastnn yet", _README),
     "ops.unfold": ("patches of images are not part of fastnn yet", _README),
     "ops.image_*": ("patches of images are not part of fastnn yet", _README),
@@ -75,7 +75,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "ops.sobel_edges": ("image filters are not part of fastnn yet", _README),
     "ops.ssim": ("image filters are not part of fastnn yet", _README),
     # Utilities and preprocessing.
-    "utils.text_dataset_from_directory": ("text files are not read yet", _README),
     "utils.audio_dataset_from_directory": ("audio files are not read", _README),
     "utils.get_file": ("nothing is downloaded", "fetch the file yourself and give its path"),
     "utils.FeatureSpace": ("preprocessing layers are not part of fastnn yet", _README),
@@ -86,7 +85,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "preprocessing.text": (
         "text is not part of fastnn yet", "make arrays of numbers first, e.g. with scikit-learn",
     ),
-    "preprocessing.text_dataset_from_directory": ("text files are not read yet", _README),
     # TensorFlow's namespaces.
     "nn.*conv*": ("convolutions are not part of fastnn yet", _README),
     "nn.*pool*": ("pooling is not part of fastnn yet", _README),
@@ -144,8 +142,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "optimizers.ScheduleFreeAdamW": ("it is not part of fastnn yet", "fastnn.optimizers.AdamW"),
     "callbacks.RemoteMonitor": ("nothing is sent over the network", "LambdaCallback"),
     "callbacks.OrbaxCheckpoint": ("Orbax files are not written", "ModelCheckpoint"),
-    "losses.CTC": ("connectionist temporal classification is not part of fastnn", _README),
-    "losses.ctc": ("connectionist temporal classification is not part of fastnn", _README),
     "random.Generator": ("there are no generator objects", "fastnn.random.SeedGenerator(seed)"),
 }  # fmt: skip
 

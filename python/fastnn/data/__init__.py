@@ -30,6 +30,8 @@ def __getattr__(name: str) -> Any:
     """`tf.data.Dataset` and what belongs to it, loaded when it is asked for."""
     from fastnn.base.absent import missing
 
+    if name == "by_length":
+        return import_module("fastnn.data.texts").by_length
     pipeline = import_module("fastnn.data.pipeline")
     if name in pipeline.__all__:
         return getattr(pipeline, name)

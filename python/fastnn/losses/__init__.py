@@ -90,8 +90,10 @@ from fastnn.losses.regression_classes import (
     SquaredHinge,
 )
 from fastnn.losses.targets import labels_are_checked as labels_are_checked
+from fastnn.losses.temporal import CTC, ctc
 
 __all__ = [
+    "CTC",
     "NLL",
     "BinaryCrossentropy",
     "BinaryFocalCrossentropy",
@@ -124,6 +126,7 @@ __all__ = [
     "categorical_hinge",
     "circle",
     "cosine_similarity",
+    "ctc",
     "deserialize",
     "dice",
     "get",

@@ -5,7 +5,13 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
-from fastnn.losses import classification, classification_classes, regression, regression_classes
+from fastnn.losses import (
+    classification,
+    classification_classes,
+    regression,
+    regression_classes,
+    temporal,
+)
 from fastnn.losses.base import LossFunctionWrapper
 from fastnn.losses.checks import check_same_shape
 from fastnn.losses.classification import binary_crossentropy
@@ -27,12 +33,13 @@ from fastnn.tracing.known_ops import enter_ops
 
 CLASSES: list[Any] = [
     getattr(module, name)
-    for module in (regression_classes, classification_classes)
+    for module in (regression_classes, classification_classes, temporal)
     for name in module.__all__
+    if inspect.isclass(getattr(module, name))
 ]
 FUNCTIONS: list[Any] = [
     f
-    for module in (regression, classification)
+    for module in (regression, classification, temporal)
     for name in module.__all__
     if inspect.isfunction(f := getattr(module, name))
 ]

@@ -32,6 +32,7 @@ from fastnn.metrics.base import (
 )
 from fastnn.metrics.confusion import *
 from fastnn.metrics.confusion import AUC
+from fastnn.metrics.language import *
 from fastnn.metrics.overlap import *
 from fastnn.metrics.scores import *
 from fastnn.serialization.encoding import to_config
@@ -43,11 +44,12 @@ __all__ = [
     "F1Score", "FBetaScore", "FalseNegatives", "FalsePositives", "Hinge", "IoU", "KLDivergence",
     "LogCoshError", "Mean", "MeanAbsoluteError", "MeanAbsolutePercentageError", "MeanIoU",
     "MeanMetricWrapper", "MeanSquaredError", "MeanSquaredLogarithmicError", "Metric", "OneHotIoU",
-    "OneHotMeanIoU", "PearsonCorrelation", "Poisson", "Precision", "PrecisionAtRecall", "R2Score",
+    "OneHotMeanIoU", "PearsonCorrelation", "Perplexity", "Poisson", "Precision",
+    "PrecisionAtRecall", "R2Score",
     "Recall", "RecallAtPrecision", "RootMeanSquaredError", "SensitivityAtSpecificity",
     "SparseCategoricalAccuracy", "SparseCategoricalCrossentropy", "SparseTopKCategoricalAccuracy",
     "SpecificityAtSensitivity", "SquaredHinge", "Sum", "TopKCategoricalAccuracy", "TrueNegatives",
-    "TruePositives", "accuracy", "binary_accuracy", "categorical_accuracy",
+    "TruePositives", "accuracy", "binary_accuracy", "bleu", "categorical_accuracy",
     "concordance_correlation", "deserialize", "get", "pearson_correlation", "serialize",
     "sparse_categorical_accuracy", "sparse_top_k_categorical_accuracy",
     "top_k_categorical_accuracy",

@@ -16,6 +16,7 @@ from fastnn.ops import (
     control,
     convert,
     convolution,
+    ctc,
     cumulate,
     diagonals,
     elements,
@@ -61,6 +62,7 @@ from fastnn.ops.nn import *  # noqa: F403
 from fastnn.ops.recurrence import *  # noqa: F403
 from fastnn.ops.convolution import *  # noqa: F403
 from fastnn.ops.control import *  # noqa: F403
+from fastnn.ops.ctc import *  # noqa: F403
 from fastnn.ops.host import *  # noqa: F403
 # isort: on
 
@@ -68,7 +70,7 @@ from fastnn.ops.host import *  # noqa: F403
 _FAMILIES = (
     rows, convert, elements, thresholds, special, shapes, arrays, diagonals, index, window, reduce,
     order, quantiles, cumulate, contract, linalg, fourier, nn, recurrence, convolution, control,
-    host,
+    ctc, host,
 )  # fmt: skip
 #: Keras's further paths to the same functions; the functions of images are in `image` alone.
 NAMESPACES = ("image", "linalg", "nn", "numpy")
