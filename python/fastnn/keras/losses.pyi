@@ -3,6 +3,7 @@
 from fastnn.losses import *
 
 __all__ = [
+    "CTC",
     "NLL",
     "BinaryCrossentropy",
     "BinaryFocalCrossentropy",
@@ -35,6 +36,7 @@ __all__ = [
     "categorical_hinge",
     "circle",
     "cosine_similarity",
+    "ctc",
     "deserialize",
     "dice",
     "get",

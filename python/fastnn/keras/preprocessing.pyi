@@ -6,5 +6,6 @@ __all__ = [
     "image",
     "image_dataset_from_directory",
     "sequence",
+    "text_dataset_from_directory",
     "timeseries_dataset_from_array",
 ]
