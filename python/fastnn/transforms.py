@@ -20,6 +20,7 @@ from fastnn.tracing.call_context import CallContext
 from fastnn.tracing.fingerprint import Same, filled
 from fastnn.tracing.symbolic import KerasTensor
 from fastnn.tracing.variables import Scope, Variable, current_scope
+from fastnn.tracing.variables import local as _scopes
 
 __all__ = ["KEPT_PROGRAMS", "grad", "jit", "value_and_grad"]
 
@@ -50,16 +51,20 @@ class _Traced:
         # Tensors in, one tensor out: found without looking through nested arguments.
         self.plain: Recent = Recent(KEPT_PROGRAMS)
         self.traces = 0
+        #: The function's captured variables: which ones never changes, what they hold may.
+        self.cells = getattr(f, "__closure__", None) or ()
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if kwargs or current_scope() is not None:
+        if kwargs or getattr(_scopes, "scope", None) is not None:
             return self._call(args, kwargs)
         signature: list[Any] = []
         for x in args:
             if x.__class__ is not Tensor or x.is_traced:
                 return self._call(args, kwargs)
             signature += (x.shape, x.dtype)
-        key = (*signature, *self._captured())
+        if self.cells:
+            signature += self._captured()
+        key = tuple(signature)
         function = self.plain.find(key)
         if function is not None:
             return function(*args)
@@ -71,8 +76,7 @@ class _Traced:
 
     def _captured(self) -> tuple[Any, ...]:
         """What the function reads from around it. Objects are held: an address may come again."""
-        cells = getattr(self.f, "__closure__", None) or ()
-        return tuple(Same(c.cell_contents) for c in cells if filled(c))
+        return tuple(Same(c.cell_contents) for c in self.cells if filled(c))
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         leaves = [_arrays(x) for x in tree.flatten([args, kwargs])]

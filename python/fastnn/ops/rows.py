@@ -24,7 +24,7 @@ def _row_function(row: _core.OpRow) -> Callable[..., Any]:
     op.__name__ = op.__qualname__ = row.name
     op.__doc__ = docstring(row)
     op.__signature__ = signature(row)  # type: ignore[attr-defined]
-    return keras_op(op)
+    return keras_op(op, call)
 
 
 __all__ = [row.name for row in _core.op_table()]

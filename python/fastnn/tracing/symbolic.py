@@ -342,22 +342,31 @@ def call_again(operation: Any, args: Any, kwargs: dict[str, Any]) -> Any:
     return outputs
 
 
-def keras_op(fn: F) -> F:
-    """Makes a function of tensors usable inside functional models, on KerasTensors."""
+def keras_op(fn: F, quick: Callable[..., Any] | None = None) -> F:
+    """Makes a function of tensors usable inside functional models, on KerasTensors.
+
+    Where nothing is recorded, `quick` is called, which does the same as `fn`.
+    """
+    run = quick or fn
+    tensor = _core.Tensor
 
     @functools.wraps(fn)
     def op(*args: Any, **kwargs: Any) -> Any:
         for a in args:
             kind = a.__class__
-            if kind is KerasTensor or (
-                (kind is Dim or kind in (list, tuple, dict)) and _is_recorded(a, args, kwargs)
-            ):
+            if kind is tensor:
+                continue
+            if kind is KerasTensor or (kind in _MAY_HOLD and _is_recorded(a, args, kwargs)):
                 return record(fn, fn.__name__, args, kwargs)
         if kwargs and _is_recorded(kwargs, args, kwargs):
             return record(fn, fn.__name__, args, kwargs)
-        return fn(*args, **kwargs)
+        return run(*args, **kwargs)
 
     return op  # type: ignore[return-value]
+
+
+# Classes of arguments that may be or hold what makes a call part of a functional model.
+_MAY_HOLD = frozenset({Dim, list, tuple, dict})
 
 
 def _is_recorded(value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

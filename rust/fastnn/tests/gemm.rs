@@ -4,7 +4,7 @@
 
 use fastnn::kernels::Epilogue;
 use fastnn::kernels::gemm::tile::{Micro, Output, Segment, Tile};
-use fastnn::kernels::gemm::{Gemm, KC, Matrix, Strides, gemm_batched, gemm_on};
+use fastnn::kernels::gemm::{Gemm, KC, Matrix, Strides, gemm_batched, gemm_on, gemm_packed, pack_all};
 use fastnn::pool;
 use fastnn::shape::DType;
 use fastnn::simd::Isa;
@@ -482,5 +482,36 @@ fn segments_with_scattered_rows_add_up_in_one_tile() {
                 }
             }
         }
+    }
+}
+
+/// A prediction of one sample reads large weights packed, in any number of slices of K.
+#[test]
+fn a_single_row_has_the_same_bits_with_packed_weights() {
+    for (k, n) in [(3, 70), (KC, 64), (KC + 1, 130), (3 * KC - 1, 257), (2048, 1200)] {
+        let (x, w, bias) = (random(k, 3), random(k * n, 4), random(n, 5));
+        let (mut plain, mut packed) = (vec![0.0f32; n], vec![0.0f32; n]);
+        let mut panels = vec![0.0f32; k * n.next_multiple_of(64)];
+        let job = |c: *mut f32| Gemm {
+            m: 1,
+            n,
+            k,
+            a: Matrix::row_major(x.as_ptr(), k),
+            b: Matrix::row_major(w.as_ptr(), n),
+            b_type: DType::F32,
+            c,
+            ldc: n,
+            bias: bias.as_ptr(),
+            relu: true,
+            accumulate: false,
+        };
+        // SAFETY: the vectors above have these extents; panels are rounded up to the widest.
+        unsafe {
+            gemm_on(fastnn::simd::isa(), &job(plain.as_mut_ptr()), None);
+            pack_all(fastnn::simd::isa(), w.as_ptr(), false, k, n, panels.as_mut_ptr());
+            gemm_packed(&job(packed.as_mut_ptr()), panels.as_ptr(), None);
+        }
+        let bits = |v: &[f32]| v.iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(&plain), bits(&packed), "{k} terms, {n} columns");
     }
 }

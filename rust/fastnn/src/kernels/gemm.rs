@@ -45,6 +45,10 @@ const INLINE: usize = 1 << 19;
 /// Multiply-adds that are worth a task of their own.
 const TASK: usize = 1 << 21;
 const MAX_TASKS: usize = 32;
+/// Floats of a packed B that one task reads beside a single row of A.
+const STREAM: usize = 1 << 17;
+/// Columns of a row of B that a single-row product reads at a time, where threads leave it as many.
+const WHOLE_PIECE: usize = 512;
 /// Elements of C in a band that an epilogue consumes.
 const BAND: usize = 1 << 14;
 
@@ -307,6 +311,13 @@ impl Grid {
         Grid { rows: m.div_ceil(down), cols }
     }
 
+    /// The split of a single row with a packed B, whose reading is all the work: about half a MiB a task.
+    fn streamed(n: usize, k: usize, micro: &Micro) -> Grid {
+        let panels = n.div_ceil(micro.nr);
+        let tasks = (n * k.max(1)).div_ceil(STREAM).clamp(1, 2 * MAX_TASKS);
+        Grid { rows: 1, cols: (panels.div_ceil(tasks) * micro.nr).clamp(1, n.max(1)) }
+    }
+
     /// The split for an epilogue: bands of rows that stay in L2 with what the epilogue reads beside
     /// them. Short pieces of rows would defeat the prefetcher on every array of the epilogue.
     fn whole_rows(m: usize, n: usize, k: usize, micro: &Micro) -> Grid {
@@ -328,7 +339,9 @@ unsafe fn multiply(
     col0: usize,
     epilogue: Option<&dyn Epilogue>,
 ) {
+    let streams = g.m == 1 && panels.is_some_and(|p| p.padded);
     let grid = match (panels, epilogue) {
+        _ if streams => Grid::streamed(g.n, g.k, Micro::of(isa)),
         (Some(_), Some(_)) => Grid::whole_rows(g.m, g.n, g.k, Micro::of(isa)),
         (Some(_), None) => Grid::new(g.m, g.n, g.k, Micro::of(isa)),
         (None, _) => Grid::columns(g.m, g.n, g.k, Micro::of(isa)),
@@ -377,9 +390,11 @@ unsafe fn block(isa: Isa, g: &Gemm, panels: Option<&Panels>, b: &Block, c: *mut 
     // Panels are packed in groups: rows of B are read a few whole lines at a time.
     let group = micro.nr.max(GROUP);
     let mut room = panels.is_none().then(|| scratch(g.k.min(KC) * group));
-    let slices = g.k.div_ceil(KC).max(1);
+    // A single row is one chain of sums, as in `vector`, so that packing does not change its bits.
+    let lone = g.m == 1 && panels.is_some_and(|p| p.padded);
+    let slices = if lone { 1 } else { g.k.div_ceil(KC).max(1) };
     let tiles = b.rows.div_ceil(micro.mr);
-    let mut near_a = is_far(g, b.cols, micro).then(|| scratch(b.rows * g.k.min(KC)));
+    let mut near_a = (!lone && is_far(g, b.cols, micro)).then(|| scratch(b.rows * g.k.min(KC)));
     for slice in 0..slices {
         let (from, to) = (share(g.k, slices, slice), share(g.k, slices, slice + 1));
         let last = slice + 1 == slices;
@@ -570,7 +585,9 @@ unsafe fn product_with_vector(isa: Isa, g: &Gemm, epilogue: Option<&dyn Epilogue
     // work, and one core cannot draw the whole bandwidth of the shared cache.
     let size = len * g.k;
     let chunks = if size < 1 << 17 { 1 } else { 2 * size.div_ceil(1 << 18) };
-    let grain = len.div_ceil(chunks).next_multiple_of(64);
+    // Short pieces of rows would defeat the prefetcher.
+    let least = if sweeps { WHOLE_PIECE.min(len.div_ceil(2).next_multiple_of(64)) } else { 64 };
+    let grain = len.div_ceil(chunks).next_multiple_of(64).max(least);
     pool::run_range(len, grain, &|r| {
         // SAFETY: chunks are disjoint; the caller vouches for the extents.
         unsafe { shared.run(r.start, r.len(), epilogue) };

@@ -132,11 +132,16 @@ pub const PANEL: usize = 64;
 /// Below this many elements a B is packed faster than a packed copy is looked up.
 const LOOKED_UP: usize = 32 << 10;
 
+/// From here on a row-major B is read faster in panels by a single row of A: it does not stay in L2.
+const STREAMED: usize = 1 << 18;
+
 /// Is a B of `k x n` worth keeping packed for products with `m` rows? Yes where [`gemm`] would pack
-/// it anyway.
+/// it anyway, and where panels are read faster than rows.
 #[must_use]
 pub fn is_packed(m: usize, n: usize, k: usize, transposed: bool) -> bool {
-    m >= 2 && k * n > LOOKED_UP && (transposed || n > super::narrow(Micro::of(isa())))
+    (m >= 2 || m == 1 && !transposed && k * n >= STREAMED)
+        && k * n > LOOKED_UP
+        && (transposed || n > super::narrow(Micro::of(isa())))
 }
 
 /// `C = A B` with a packed B; all axes of A but the last are rows.
