@@ -20,7 +20,7 @@ NO_PATHS := --remap-path-prefix=$(CARGO_DIR)=cargo --remap-path-prefix=$(CURDIR)
 export FASTNN_DATA ?= $(abspath $(wildcard ../shared/data))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python conformance bench bench-peers lint format docs stubs licences wheel portable install clean
+.PHONY: help demo test test-rust test-python conformance bench bench-quick bench-grid bench-peers lint format docs stubs licences wheel portable install clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -81,6 +81,12 @@ portable: $(VENV)/bin/python ## Build the release wheel for any Linux with glibc
 
 bench: $(VENV)/.wheel ## Compare speed with NumPy and the peers of `make bench-peers`; writes docs/benchmarks.md
 	$(BIN)/python benches/compare.py --peers-python $(PEERS)/bin/python $(BENCH_ARGS)
+
+bench-quick: $(VENV)/.wheel ## A few rows of `make bench` that stand for all, in two minutes, on a busy machine too
+	$(BIN)/python benches/compare.py --quick --force --peers-python $(PEERS)/bin/python $(BENCH_ARGS)
+
+bench-grid: $(VENV)/.wheel ## Dense nets of all sizes against JAX (training) and ONNX Runtime (prediction)
+	$(BIN)/python benches/grid.py --peers-python $(PEERS)/bin/python $(BENCH_ARGS)
 
 bench-peers: $(PEERS)/.stamp ## Install the rivals (JAX, Keras, scikit-learn, ONNX Runtime) into .venv-peers
 

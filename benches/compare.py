@@ -28,7 +28,9 @@ QUIET = 0.05  # processors that strangers may keep busy
 
 def main() -> int:
     args = parse()
-    chosen = [r for r in rows.all_rows() if not args.only or args.only.lower() in r.title.lower()]
+    chosen = [r for r in rows.all_rows() if args.only.lower() in r.title.lower()]
+    if args.quick:
+        chosen = [r for r in chosen if r.title in rows.QUICK]
     if args.list:
         print("\n".join(r.title for r in rows.all_rows()))
         return 0
@@ -49,13 +51,14 @@ def main() -> int:
         out.noisy |= share > 2 * QUIET
         out.add(row, results, share)
         print_row(f"[{number}/{len(chosen)}] {row.title}", row, results, time.monotonic() - begin)
-    if not args.only or "footprint".startswith(args.only.lower()):
+    if not args.quick and "footprint".startswith(args.only.lower()):
         add_footprint(out, args.rounds)
         add_accuracy(out)
     if "sklearn" not in missing:
         add_scores(out, [r for r in chosen if r.task == "classifier_fit"], pythons)
     if args.output:
-        args.output.write_text(out.markdown(), encoding="utf-8")
+        before = args.output.read_text(encoding="utf-8") if args.output.exists() else None
+        args.output.write_text(out.markdown(before), encoding="utf-8")
         print(f"wrote {args.output}")
         for name in report.READMES if args.readme else ():
             if report.update_readme(harness.ROOT / name, out.readme_table()):
@@ -68,6 +71,8 @@ def main() -> int:
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--only", default="", help="rows whose title contains this")
+    parser.add_argument("--quick", action="store_true", help="a few rows that stand for all, in "
+                        "two minutes, printed in the terminal")  # fmt: skip
     parser.add_argument("--list", action="store_true", help="print the titles of the rows")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--seconds", type=float, default=1.0, help="most seconds a turn")
@@ -79,7 +84,9 @@ def parse() -> argparse.Namespace:
         "--readme", action="store_true", help="also fill the tables of README.md and README.zh.md"
     )
     args = parser.parse_args()
-    if args.output is None and not args.only:
+    if args.quick:
+        args.rounds, args.seconds = min(args.rounds, 5), min(args.seconds, 0.1)
+    elif args.output is None and not args.only:
         args.output = harness.ROOT / "docs" / "benchmarks.md"
     if args.rounds < 1:
         parser.error("--rounds must be at least 1")

@@ -58,7 +58,7 @@ class Report:
         ours = results.get(own)
         if ours is None or ours.error:
             return
-        text = show(row, ours.median(row.key))
+        text = show(row, ours.median(row.key)) + share_of_peak(row, ours, results)
         lines = self.sections.setdefault(row.group, [])
         cells = [row.title, "**fastnn**", text, show(row, ours.best()), "", "", f"{share:.2f}"]
         lines.append(table_row(cells))
@@ -100,8 +100,8 @@ class Report:
         )
         self.verdicts.append(Verdict(title, text, reached, goal))
 
-    def markdown(self) -> str:
-        """The whole report."""
+    def markdown(self, before: str | None = None) -> str:
+        """The whole report; what the one before says of another processor is kept."""
         failed = [
             f"- {v.row}: {v.what}: {v.reached:.2f} of {v.goal:g}"
             for v in self.verdicts
@@ -126,6 +126,8 @@ class Report:
             parts.append(section(group, [*TABLE_HEAD, *lines]))
         if self.errors:
             parts.append(section("What could not be run", [f"- {e}" for e in self.errors]))
+        if before is not None:
+            parts.append(elsewhere(before))
         return "".join(parts)
 
     def readme_table(self) -> str:
@@ -134,6 +136,7 @@ class Report:
         return "\n".join([HIGHLIGHTS_HEAD, *lines]) + "\n"
 
 
+ELSEWHERE = "## On the other processor"
 HIGHLIGHTS_HEAD = "| what | fastnn | the best of the others | ratio |\n| --- | --- | --- | --- |"
 TABLE_HEAD = (
     "| what | who | median | best | ratio | goal | others |",
@@ -171,6 +174,12 @@ def show(row: Row, seconds: float) -> str:
     return f"{rate:,.0f} {row.unit}" if rate >= 100 else f"{rate:.3g} {row.unit}"
 
 
+def share_of_peak(row: Row, ours: Result, results: dict[Contestant, Result]) -> str:
+    """How much of the machine's own peak we reach, in rows where it takes part."""
+    peaks = [r for c, r in results.items() if c.library == "peak" and not r.error]
+    return f", {100 * ratio(peaks[0], ours, row.key)[0]:.0f} % of the peak" if peaks else ""
+
+
 def goal_text(reached: float, goal: float | None) -> str:
     """The goal and whether it is reached."""
     return "" if goal is None else f"{goal:g}x, {'reached' if reached >= goal else 'not reached'}"
@@ -181,13 +190,34 @@ def table_row(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def machine() -> str:
-    """The machine as the first rows of a table."""
-    model, flags = "unknown processor", ""
+def caches() -> str:
+    """Sizes of the caches of one processor, as the kernel reports them."""
+    found = {}
+    for index in sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*")):
+        level, kind, size = (
+            (index / name).read_text(encoding="ascii").strip() for name in ("level", "type", "size")
+        )
+        if kind != "Instruction":
+            found[f"L{level}"] = size
+    return ", ".join(f"{name} {size}" for name, size in found.items()) or "unknown"
+
+
+def processor() -> str:
+    """Model name, family and stepping: guests often give several processors the same name."""
+    wanted = {"model name": "", "cpu family": "family ", "model": "model ", "stepping": "stepping "}
+    parts = {}
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
         name, _, value = line.partition(":")
-        if name.strip() == "model name":
-            model = value.strip()
+        if name.strip() in wanted:
+            parts.setdefault(name.strip(), wanted[name.strip()] + value.strip())
+    return ", ".join(parts[name] for name in wanted if name in parts) or "unknown processor"
+
+
+def machine() -> str:
+    """The machine as the first rows of a table."""
+    flags = ""
+    for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition(":")
         if name.strip() == "flags":
             flags = ", ".join(f for f in ("avx2", "fma", "avx512f") if f in value.split())
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
@@ -195,9 +225,22 @@ def machine() -> str:
     python, version = platform.python_version(), importlib.metadata.version("fastnn-rs")
     return (
         "| | |\n| --- | --- |\n"
-        f"| machine | {model}, {count} processors ({flags}), {memory:.0f} GiB |\n"
+        f"| machine | {processor()}; {count} processors ({flags}), {memory:.0f} GiB |\n"
+        f"| caches | {caches()} |\n"
         f"| system | {platform.system()} {platform.release()}, Python {python}, fastnn {version} |"
     )
+
+
+def elsewhere(before: str) -> str:
+    """What the report before says of another processor: its short table, or what it kept."""
+    kept = before.find(ELSEWHERE)
+    line = next((x for x in before.splitlines() if x.startswith("| machine |")), "")
+    if not line or f"| machine | {processor()};" in line:
+        return "\n" + before[kept:] if kept >= 0 else ""
+    date = before.partition("on ")[2][:10]
+    short = before.partition("\n## In short\n")[2].partition("\n## ")[0].strip()
+    name = line.split("|")[2].strip()
+    return f"\n{ELSEWHERE}\n\nMeasured on {date}, {name}.\n\n{short}\n"
 
 
 def update_readme(path: Path, table: str) -> bool:

@@ -211,6 +211,21 @@ SHORT = (
     "import, as a whole process",
 )
 
+# What stands for all rows in two minutes.
+QUICK = (
+    "GEMM 512, avx512, 1 thread",
+    "GEMM 2048, avx512, 1 thread",
+    "GEMM 1024, avx2, 1 thread",
+    "dense 64x10x128, 1 thread",
+    "exp 64x64",
+    "tanh 1024x1024",
+    "softmax 64x64",
+    "MLP 784-512-512-10, batch 128, Adam",
+    "MLP 20-64-64-1, batch 32, Adam",
+    "model(x), MLP 784-512-512-10",
+    "model.predict(x), MLP 20-64-64-1",
+)
+
 # Goals in absolute terms: (row title, figure in the row's unit, at most).
 CEILINGS = {
     "model(x), MLP 20-64-64-1": 5.0,

@@ -19,8 +19,7 @@ from fastnn.base.recent import Recent
 from fastnn.tracing.call_context import CallContext
 from fastnn.tracing.fingerprint import Same, filled
 from fastnn.tracing.symbolic import KerasTensor
-from fastnn.tracing.variables import Scope, Variable, current_scope
-from fastnn.tracing.variables import local as _scopes
+from fastnn.tracing.variables import Scope, Variable, current_scope, local as _scopes
 
 __all__ = ["KEPT_PROGRAMS", "grad", "jit", "value_and_grad"]
 
