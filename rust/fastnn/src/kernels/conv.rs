@@ -4,7 +4,13 @@
 //! memory already, and a tile reaches its rows by pointers. Where a window hangs over the border or
 //! channels come in groups, a task copies the lines that it needs into a workspace first ([`Band`]).
 //!
+//! Padding counts as zeros. Where it meets a factor that is not finite, the product may be NaN or be
+//! left out.
+//!
 //! Tasks and the order of every sum follow from the problem and the instruction set alone.
+
+// Index loops over arrays of vectors unroll and stay in registers; iterators would obscure that.
+#![allow(clippy::needless_range_loop)]
 
 pub mod depthwise;
 pub mod forward;
@@ -12,6 +18,7 @@ pub mod input_grad;
 mod lines;
 mod segments;
 pub mod weight_grad;
+pub mod winograd;
 
 /// The window along one axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,7 +10,9 @@ use crate::dim::Dim;
 use crate::error::Result;
 use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Ty, Vjp};
 use crate::kernels::Blocked;
+use crate::kernels::conv::winograd::{self, Winograd};
 use crate::kernels::conv::{Geometry, depthwise, forward, input_grad, weight_grad};
+use crate::kernels::gemm::product::Product;
 use crate::shape::{DType, Shape};
 use crate::shape_err;
 
@@ -257,7 +259,26 @@ pub(crate) fn conv_head(types: &[Ty], attrs: &[Attr], _: Ty) -> Box<dyn Blocked>
     if geometry.is_depthwise() {
         return Box::new(depthwise::Forward::new(geometry));
     }
+    if forward::is_product(&geometry) {
+        // One matrix of places and channels.
+        let channels = geometry.channels;
+        let places = types[0].shape.count().checked_div(channels).unwrap_or(0);
+        let shape = |sizes: [usize; 2]| Shape::new(&sizes);
+        let filters = types[1].shape.sizes().last().copied().unwrap_or(0);
+        let operands = (shape([places, channels]), shape([channels, filters]), shape([places, filters]));
+        if let ((Ok(x), Ok(w), Ok(y)), true) = (operands, channels > 0) {
+            return Box::new(Product::new(&x, (&w, DType::F32), &y, [false, false]));
+        }
+    }
+    if winograd::pays(&geometry) {
+        return Box::new(Winograd::new(geometry, false));
+    }
     Box::new(forward::Forward::new(geometry))
+}
+
+/// The sizes of a convolution of these operands, as kernels see them.
+pub(crate) fn geometry_of(types: &[Ty], attrs: &[Attr]) -> Geometry {
+    geometry(conv_of(types, attrs))
 }
 
 /// The kernel of [`CONV_INPUT_GRAD`].

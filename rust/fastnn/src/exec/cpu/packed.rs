@@ -1,11 +1,16 @@
 //! Rows of the CPU alone: a product whose right operand lies in panels as the micro-kernel reads
-//! them. They are put in where that operand is known between calls, so that packing it is taken out
-//! of the call; the sums and their order are those of `matmul`.
+//! them, a convolution whose filters are transformed. They are put in where that operand is known
+//! between calls, so that packing and transforming it are taken out of the call; the sums and their
+//! order are those of `matmul` and `conv`.
 
 use crate::error::Result;
 use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Node, OpDef, StepCtx, Stored, Ty, Vjp};
+use crate::kernels::Blocked;
+use crate::kernels::conv::forward::is_product;
+use crate::kernels::conv::winograd::{self, Winograd, filter_size, transform_filters};
 use crate::kernels::gemm::pack_all;
 use crate::kernels::gemm::product::{PANEL, is_packed};
+use crate::ops::conv::{CONV, geometry_of};
 use crate::ops::matmul::MATMUL;
 use crate::passes::hoist::{Part, invariant};
 use crate::shape::{DType, Shape};
@@ -49,6 +54,70 @@ pub(super) static MATMUL_PACKED: OpDef = OpDef {
     domain: &[],
     smooth: true,
 };
+
+/// The filters of a convolution as 36 matrices in panels.
+pub(super) static WINOGRAD_FILTERS: OpDef = OpDef {
+    name: "winograd_filters",
+    args: &["w"],
+    doc: "The filters w, transformed.",
+    class: Class::Kernel,
+    infer: |types, _| {
+        let [_, _, channels, filters] = taps(&types[0].shape);
+        Ok(Ty::f32(Shape::new(&[filter_size(channels, filters)])?))
+    },
+    kind: Kind::Kernel,
+    // The oracle's layout: the filters as they are.
+    reference: |x, _, out| {
+        let mut data = x[0].data.clone();
+        data.resize(out.shape.count(), 0.0);
+        Host { ty: out, data }
+    },
+    ..OpDef::PLAIN
+};
+
+/// `conv(x, w)` for transformed filters; attribute 4 has the shape of w.
+pub(super) static WINOGRAD_CONV: OpDef = OpDef {
+    name: "winograd_conv",
+    args: &["x", "filters"],
+    doc: "The convolution of x with transformed filters.",
+    class: Class::Contract,
+    infer: |types, attrs| (CONV.infer)(&[types[0], filters_type(attrs)?], attrs),
+    kind: Kind::Head,
+    reference: |x, attrs, out| {
+        let Ok(ty) = filters_type(attrs) else { return Host { ty: out, data: vec![] } };
+        let w = Host { ty, data: x[1].data[..ty.shape.count()].to_vec() };
+        (CONV.reference)(&[x[0].clone(), w], attrs, out)
+    },
+    ..OpDef::PLAIN
+};
+
+/// The four sizes of filters over images of two axes.
+fn taps(w: &Shape) -> [usize; 4] {
+    let sizes = w.sizes();
+    std::array::from_fn(|i| sizes[i])
+}
+
+fn filters_type(attrs: &[Attr]) -> Result<Ty> {
+    Ok(Ty::f32(Shape::new(&attrs[4].sizes())?))
+}
+
+/// The kernel of [`WINOGRAD_FILTERS`].
+pub(super) fn winograd_filters_step(ctx: &StepCtx<'_>) -> Result<()> {
+    let [_, _, channels, filters] = taps(&ctx.inputs[0].ty.shape);
+    // SAFETY: the types are those of the node, so operand and result have these sizes.
+    unsafe {
+        transform_filters(ctx.isa, ctx.inputs[0].floats(), channels, filters, ctx.output.floats());
+    }
+    Ok(())
+}
+
+/// The kernel of [`WINOGRAD_CONV`].
+pub(super) fn winograd_head(types: &[Ty], attrs: &[Attr], _: Ty) -> Box<dyn Blocked> {
+    match filters_type(attrs) {
+        Ok(w) => Box::new(Winograd::new(geometry_of(&[types[0], w], attrs), true)),
+        Err(error) => unreachable!("invariant: a node's types fit its row: {error}"),
+    }
+}
 
 /// (terms, columns) of the right operand.
 fn sides(b: &Shape, transposed: bool) -> (usize, usize) {
@@ -115,6 +184,9 @@ pub(super) fn choose(
         if node.op == &MATMUL && invariant[node.inputs[1].at()] && !invariant[node.inputs[0].at()] {
             id = packed(&mut out, node, &inputs, allow)?;
         }
+        if node.op == &CONV && invariant[node.inputs[1].at()] && !invariant[node.inputs[0].at()] {
+            id = transformed(&mut out, node, &inputs, allow)?;
+        }
         map.push(id.unwrap_or_else(|| out.push(Node { inputs, ..node.clone() })));
     }
     out.inputs = graph.inputs.iter().map(|x| map[x.at()]).collect();
@@ -143,4 +215,38 @@ fn packed(
         return Ok(None);
     }
     g.try_add(&MATMUL_PACKED, &[inputs[0], pack], &[Attr::Int(n as i64)]).map(Some)
+}
+
+/// A convolution with filters that are packed (where it is a product) or transformed beforehand.
+fn transformed(
+    g: &mut Graph,
+    node: &Node,
+    inputs: &[Id],
+    allow: &mut dyn FnMut(&Part) -> Result<bool>,
+) -> Result<Option<Id>> {
+    let (x, w) = (g.ty(inputs[0]), g.ty(inputs[1]));
+    let geometry = geometry_of(&[x, w], &node.attrs);
+    if is_product(&geometry) {
+        let (k, n) = sides(&w.shape, false);
+        if !is_packed(x.shape.count().checked_div(k).unwrap_or(0), n, k, false) {
+            return Ok(None);
+        }
+        let pack = g.try_add(&PACK, &inputs[1..], &[Attr::Bool(false)])?;
+        let product = [inputs[0], pack];
+        return match allow(&Part::of(g, pack))? {
+            true => g.try_add(&MATMUL_PACKED, &product, &[Attr::Int(n as i64)]).map(Some),
+            false => Ok(None),
+        };
+    }
+    if !winograd::pays(&geometry) || w.shape.rank() != 4 {
+        return Ok(None);
+    }
+    let filters = g.try_add(&WINOGRAD_FILTERS, &inputs[1..], &[])?;
+    if !allow(&Part::of(g, filters))? {
+        // Nobody reads the node; it is dropped with what else is unused.
+        return Ok(None);
+    }
+    let mut attrs = node.attrs.clone();
+    attrs.push(Attr::Sizes(w.shape.dims().to_vec()));
+    g.try_add(&WINOGRAD_CONV, &[inputs[0], filters], &attrs).map(Some)
 }

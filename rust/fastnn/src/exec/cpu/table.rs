@@ -90,6 +90,7 @@ const STEPS: &[(&OpDef, Step)] = &[
     (&movement::PAD, movement::pad_step),
     (&movement::CONCATENATE, movement::concatenate_step),
     (&packed::PACK, packed::pack_step),
+    (&packed::WINOGRAD_FILTERS, packed::winograd_filters_step),
     (&random::RANDOM_UNIFORM, random::uniform_step),
     (&random::RANDOM_NORMAL, random::normal_step),
     (&random::RANDOM_INTEGERS, random::integers_step),
@@ -110,6 +111,7 @@ const HEADS: &[(&OpDef, Head)] = &[
         Box::new(Packed::new(&types[0].shape, out.shape.sizes().last().copied().unwrap_or(1)))
     }),
     (&conv::CONV, conv::conv_head),
+    (&packed::WINOGRAD_CONV, packed::winograd_head),
     (&conv::CONV_INPUT_GRAD, conv::input_grad_head),
     (&conv::CONV_WEIGHT_GRAD, conv::weight_grad_head),
     (&matmul::MATMUL, |types, attrs, out| {

@@ -218,19 +218,71 @@ per_isa!(
     fn input_grad(line: &Line<'_>) = input_grad_generic
 );
 
+/// Neighbours that are computed together: each row of taps is read once for all of them.
+const SIDE: usize = 4;
+
+/// Places or elements whose windows lie inside, `SIDE` of them from `to` on.
+#[derive(Clone, Copy)]
+struct Inside {
+    /// Floats from the beginning of a line of the operand to what the first tap of the first one sees.
+    at: usize,
+    /// Floats from tap to tap, backwards on the way back.
+    tap: isize,
+    /// Floats from neighbour to neighbour.
+    next: usize,
+    to: *mut f32,
+}
+
+#[inline(always)]
+unsafe fn inside<S: Simd>(line: &Line<'_>, place: Inside) {
+    let n = line.channels;
+    for c in (0..n).step_by(LANES) {
+        let rest = (n - c).min(LANES);
+        let load = |p: *const f32| if rest == LANES { S::load(p) } else { S::load_n(p, rest) };
+        let mut sums = [S::splat(0.0); SIDE];
+        for &(x, w) in line.rows {
+            let (mut x, mut w) = (x.wrapping_add(place.at + c), w.wrapping_add(c));
+            for _ in 0..line.axis.kernel {
+                let tap = load(w);
+                for (i, sum) in sums.iter_mut().enumerate() {
+                    *sum = S::fma(load(x.wrapping_add(i * place.next)), tap, *sum);
+                }
+                x = x.wrapping_offset(place.tap);
+                w = w.wrapping_add(n);
+            }
+        }
+        for (i, sum) in sums.into_iter().enumerate() {
+            let to = place.to.add(i * line.ld + c);
+            if rest == LANES { S::store(to, sum) } else { S::store_n(to, sum, rest) }
+        }
+    }
+}
+
 #[inline(always)]
 unsafe fn forward_generic<S: Simd>(line: &Line<'_>) {
     let (axis, n) = (line.axis, line.channels);
-    for (j, place) in line.along.clone().enumerate() {
+    let span = (axis.kernel - 1) * axis.dilation;
+    let mut j = 0;
+    while j < line.along.len() {
+        let place = line.along.start + j;
+        let begin = place * axis.stride;
+        let end = begin + (SIDE - 1) * axis.stride + span;
+        if j + SIDE <= line.along.len() && begin >= axis.before && end < axis.input + axis.before {
+            let to = line.to.add(j * line.ld);
+            let (at, tap) = ((begin - axis.before) * n, (axis.dilation * n) as isize);
+            inside::<S>(line, Inside { at, tap, next: axis.stride * n, to });
+            j += SIDE;
+            continue;
+        }
         let (first, end) = axis.taps(place);
         // The windows may begin before the line; the taps that do are left out.
-        let seen = (place * axis.stride + first * axis.dilation).saturating_sub(axis.before);
+        let seen = (begin + first * axis.dilation).saturating_sub(axis.before);
         for c in (0..n).step_by(LANES) {
             let rest = (n - c).min(LANES);
             let load = |p: *const f32| if rest == LANES { S::load(p) } else { S::load_n(p, rest) };
             let mut sum = S::splat(0.0);
             for &(x, w) in line.rows {
-                let (mut x, mut w) = (x.add(seen * n + c), w.add(first * n + c));
+                let (mut x, mut w) = (x.wrapping_add(seen * n + c), w.wrapping_add(first * n + c));
                 for _ in first..end {
                     sum = S::fma(load(x), load(w), sum);
                     x = x.wrapping_add(axis.dilation * n);
@@ -240,14 +292,26 @@ unsafe fn forward_generic<S: Simd>(line: &Line<'_>) {
             let to = line.to.add(j * line.ld + c);
             if rest == LANES { S::store(to, sum) } else { S::store_n(to, sum, rest) }
         }
+        j += 1;
     }
 }
 
 #[inline(always)]
 unsafe fn input_grad_generic<S: Simd>(line: &Line<'_>) {
     let (axis, n) = (line.axis, line.channels);
+    let span = (axis.kernel - 1) * axis.dilation;
     let mut taps: SmallVec<[(usize, usize); 16]> = SmallVec::new();
-    for (j, element) in line.along.clone().enumerate() {
+    let mut j = 0;
+    while j < line.along.len() {
+        let element = line.along.start + j;
+        let last = element + axis.before;
+        let whole = axis.stride == 1 && last >= span && last + SIDE <= axis.output;
+        if whole && j + SIDE <= line.along.len() {
+            let to = line.to.add(j * line.ld);
+            inside::<S>(line, Inside { at: last * n, tap: -((axis.dilation * n) as isize), next: n, to });
+            j += SIDE;
+            continue;
+        }
         taps.clear();
         taps.extend((0..axis.kernel).filter_map(|tap| Some((axis.place(element, tap)? * n, tap * n))));
         for c in (0..n).step_by(LANES) {
@@ -262,6 +326,7 @@ unsafe fn input_grad_generic<S: Simd>(line: &Line<'_>) {
             let to = line.to.add(j * line.ld + c);
             if rest == LANES { S::store(to, sum) } else { S::store_n(to, sum, rest) }
         }
+        j += 1;
     }
 }
 

@@ -5,6 +5,7 @@
 use super::forward::Forward;
 use super::lines::Cut;
 use super::segments::{Left, Pointers, Right, Run, Runs, block};
+use super::winograd::{self, Winograd};
 use super::{Axis, Geometry};
 use crate::buffer::scratch;
 use crate::kernels::copy::copy_strided;
@@ -25,7 +26,7 @@ pub struct InputGrad {
 
 #[derive(Debug)]
 enum Way {
-    Mirrored(Forward),
+    Mirrored(Box<dyn Blocked>),
     Phases { cut: Cut, phases: Vec<Phase>, left: usize, width: usize },
 }
 
@@ -99,7 +100,8 @@ impl InputGrad {
     pub fn new(g: Geometry) -> InputGrad {
         let [d, h, w] = g.axes;
         let way = match mirrored(&g) {
-            Some(mirror) => Way::Mirrored(Forward::new(mirror)),
+            Some(mirror) if winograd::pays(&mirror) => Way::Mirrored(Box::new(Winograd::new(mirror, false))),
+            Some(mirror) => Way::Mirrored(Box::new(Forward::new(mirror))),
             None => {
                 let places = (BLOCK / (g.groups * g.channels).max(1)).max(w.input).max(1);
                 let cut = Cut::new(g.images * d.input * h.input, w.input, places);

@@ -23,6 +23,8 @@ const MAX_TASKS: usize = 32;
 /// From so many weights on, these are shared out, not the lines.
 const MANY: usize = 1 << 17;
 const MAX_PARTS: usize = 8;
+/// A panel of dy that more tiles than these read is packed.
+const FEW_TILES: usize = 8;
 
 /// `dw` for x, dy.
 #[derive(Debug)]
@@ -103,6 +105,7 @@ impl WeightGrad {
         let (bases, table) = (bases.as_mut_ptr(), table.as_mut_ptr());
         let mut segments: Vec<Segment> = Vec::with_capacity(most);
         let tiles = rows.len().div_ceil(micro.mr);
+        let mut packed = scratch(self.cut.task(0).places(w.output).1 * micro.nr);
         for slice in slices.clone() {
             let task = self.cut.task(slice);
             let mut lines = 0;
@@ -110,16 +113,25 @@ impl WeightGrad {
                 *bases.add(lines) = line;
                 lines += 1;
             });
+            let (first, count) = task.places(w.output);
             for col in (0..g.filters).step_by(micro.nr) {
                 let cols = micro.nr.min(g.filters - col);
+                let mut right = (dy.add(first * filters + group * g.filters + col), filters);
+                if filters > micro.nr && tiles > FEW_TILES {
+                    // Many tiles read the panel: from neighbouring lines of the cache.
+                    let to = packed.as_mut_ptr();
+                    for p in 0..count {
+                        to.add(p * micro.nr).copy_from_nonoverlapping(right.0.add(p * filters), cols);
+                    }
+                    right = (to.cast_const(), micro.nr);
+                }
                 segments.clear();
                 for l in 0..lines {
-                    let place = (task.lines.start + l) * w.output + task.along.start;
                     segments.push(Segment {
                         rows: table.add(l * MAX_ROWS),
                         a_step: w.stride * self.band.steps[2],
-                        b: dy.add(place * filters + group * g.filters + col),
-                        b_step: filters,
+                        b: right.0.add(l * task.along.len() * right.1),
+                        b_step: right.1,
                         k: task.along.len(),
                     });
                 }
