@@ -54,6 +54,32 @@ def dense(m: int, n: int, k: int) -> Callable[[], None]:
     return call
 
 
+def convolution(
+    images: int, high: int, wide: int, channels: int, filters: int, taps: int, stride: int,
+    padding: int, groups: int, part: str,
+) -> Callable[[], float]:  # fmt: skip
+    x, w = (
+        data.uniform(images, high, wide, channels),
+        data.uniform(taps, taps, channels // groups, filters),
+    )
+    options = {"strides": (stride,), "padding": (padding,) * 4, "groups": groups}
+    rows = nn.ops.rows
+    if part == "forward":
+        operands, step = (x, w), lambda x, w: rows.conv(x, w, **options)
+    else:
+        places = [(n + 2 * padding - taps) // stride + 1 for n in (high, wide)]
+        dy = data.uniform(images, *places, filters)
+        if part == "input":
+            operands = (dy, w)
+            step = lambda dy, w: rows.conv_input_grad(dy, w, size=(high, wide), **options)  # noqa: E731
+        else:
+            operands = (x, dy)
+            step = lambda x, dy: rows.conv_weight_grad(x, dy, kernel=(taps, taps), **options)  # noqa: E731
+    step = nn.jit(step)
+    tensors = [nn.ops.convert_to_tensor(a) for a in operands]
+    return lambda: float(step(*tensors).numpy().flat[0])
+
+
 def elementwise(op: str, rows: int, cols: int) -> Callable[[], None]:
     x = nn.ops.convert_to_tensor(data.uniform(rows, cols))
     function = OPS[op]

@@ -43,6 +43,26 @@ def dense(m: int, n: int, k: int) -> Callable[[], None]:
     return blocked(jax.jit(lambda x, w, b: x @ w + b), x, w, b)
 
 
+def convolution(
+    images: int, high: int, wide: int, channels: int, filters: int, taps: int, stride: int,
+    padding: int, groups: int, part: str,
+) -> Callable[[], None]:  # fmt: skip
+    x = jnp.asarray(data.uniform(images, high, wide, channels))
+    w = jnp.asarray(data.uniform(taps, taps, channels // groups, filters))
+
+    def conv(x, w):
+        return jax.lax.conv_general_dilated(
+            x, w, (stride,) * 2, [(padding,) * 2] * 2, feature_group_count=groups,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )  # fmt: skip
+
+    if part == "forward":
+        return blocked(jax.jit(conv), x, w)
+    y, back = jax.vjp((lambda x: conv(x, w)) if part == "input" else (lambda w: conv(x, w)),
+                      x if part == "input" else w)  # fmt: skip
+    return blocked(jax.jit(lambda dy: back(dy)[0]), jnp.ones_like(y))
+
+
 def elementwise(op: str, rows: int, cols: int) -> Callable[[], None]:
     return blocked(jax.jit(OPS[op]), jnp.asarray(data.uniform(rows, cols)))
 

@@ -27,6 +27,28 @@ def versions(threads: int) -> dict[str, str]:
     return {"torch": torch.__version__}
 
 
+def convolution(
+    images: int, high: int, wide: int, channels: int, filters: int, taps: int, stride: int,
+    padding: int, groups: int, part: str, variant: str = "",
+) -> Callable[[], float]:  # fmt: skip
+    layout = torch.channels_last if variant == "channels_last" else torch.contiguous_format
+    x = torch.tensor(data.uniform(images, channels, high, wide)).to(memory_format=layout)
+    w = torch.tensor(data.uniform(filters, channels // groups, taps, taps)).to(memory_format=layout)
+    if part == "forward":
+        step = lambda: functional.conv2d(x, w, None, stride, padding, 1, groups)  # noqa: E731
+    else:
+        dy = torch.ones_like(functional.conv2d(x, w, None, stride, padding, 1, groups))
+        mask = [part == "input", part == "weights", False]
+        both = ([stride] * 2, [padding] * 2, [1, 1], False, [0, 0], groups, mask)
+        step = lambda: torch.ops.aten.convolution_backward(dy, x, w, None, *both)[mask.index(True)]  # noqa: E731
+
+    def call() -> float:
+        with torch.inference_mode():
+            return float(step().flatten()[0])
+
+    return call
+
+
 def inferred(function: Callable, *args) -> Callable[[], None]:
     def call() -> None:
         with torch.inference_mode():

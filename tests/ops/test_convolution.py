@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastnn
+import windows
 from fastnn import ShapeError, _core, ops
 
 NAN = np.nan
@@ -176,6 +177,8 @@ def test_a_fused_program_agrees_with_one_op_at_a_time(rng):
         ((4, 30, 31, 32), (3, 3, 1, 32), {"padding": "same"}),
         ((1, 4000, 3), (5, 3, 40), {"padding": "causal"}),
         ((4, 20, 20, 8), (3, 3, 4, 16), {"dilation_rate": 2}),
+        ((2, 30, 29, 33), (3, 3, 33, 40), {"padding": "same"}),
+        ((4, 20, 20, 180), (3, 3, 180, 180), {"padding": "same"}),
     ],
 )
 def test_the_same_bits_on_any_number_of_threads(shape, kernel, options, rng):
@@ -222,3 +225,84 @@ def test_a_model_of_these_ops_is_saved_and_loaded(rng, tmp_path):
         model.save(tmp_path / name)
         again = fastnn.models.load_model(tmp_path / name)
         assert np.array_equal(again.predict(image, verbose=0), wanted)
+
+
+# ---- accuracy ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("n", "size", "channels", "filters"),
+    [(2, 16, 16, 16), (1, 56, 64, 64), (2, 28, 128, 96), (2, 30, 32, 48), (3, 14, 256, 192)],
+)
+def test_the_largest_error_of_convolutions_by_tiles_is_bounded(n, size, channels, filters, rng):
+    """It stays within 400 units of 2^-24 times the deviation of the result; the direct way has 60."""
+    x, w = normal(rng, n, size, size, channels), normal(rng, 3, 3, channels, filters)
+    dy = normal(rng, n, size, size, filters)
+    wide = [a.astype("f8") for a in (x, w, dy)]
+    options = ((1, 1), (-1,), (1, 1), 1)
+    named = dict(zip(("strides", "padding", "dilation", "groups"), options, strict=True))
+    shape = {"size": (size, size)}, {"kernel": (3, 3)}
+    pairs = [
+        (_core.ops.conv(x, w, **named), windows.convolved(wide[0], wide[1], *options), wide[:2]),
+        (
+            _core.ops.conv_input_grad(dy, w, **shape[0], **named),
+            windows.convolved_back(wide[2], wide[1], (size, size), *options),
+            (wide[2], wide[1]),
+        ),
+        (
+            _core.ops.conv_weight_grad(x, dy, **shape[1], **named),
+            windows.convolved_weights(wide[0], wide[2], (3, 3), *options),
+            (wide[0], wide[2]),
+        ),
+    ]
+    for got, wanted, (a, b) in pairs:
+        terms = a[..., 0].size if wanted.shape == w.shape else 9 * a.shape[-1]
+        norm = np.sqrt(terms) * np.sqrt(np.mean(a**2) * np.mean(b**2))
+        assert np.abs(values(got) - wanted).max() <= 400 * 2.0**-24 * norm
+
+
+def test_predictions_with_filters_transformed_beforehand_are_those_of_training(rng):
+    x = fastnn.Input((24, 24, 20))
+    y = fastnn.layers.Conv2D(33, 3, padding="same", activation="relu")(x)
+    y = fastnn.layers.Conv2D(40, 1, use_bias=False)(y)
+    model = fastnn.Model(x, fastnn.layers.Conv2D(24, 3)(y))
+    image = normal(rng, 3, 24, 24, 20)
+    once = model.predict(image, verbose=0)
+    feed = _core.placeholder(image.shape)
+    function = _core.Function([feed], [model(feed)])
+    assert np.array_equal(once, values(function(image)))
+    for variable in model.trainable_variables:  # what was prepared follows the weights
+        variable.assign(variable * 2.0)
+    again = model.predict(image, verbose=0)
+    assert not np.array_equal(once, again)
+    assert np.array_equal(again, values(_core.Function([feed], [model(feed)])(image)))
+
+
+# ---- patches -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("padding", ["valid", "same"])
+def test_patches_are_the_windows_bit_by_bit(padding, rng):
+    x = normal(rng, 2, 7, 8, 3)
+    x[0, 0, 0] = NAN
+    got = values(ops.image.extract_patches(x, (2, 3), strides=(2, 1), padding=padding))
+    wide = np.pad(x, [(0, 0), (0, 1), (1, 1), (0, 0)]) if padding == "same" else x
+    for row in range(got.shape[1]):
+        for column in range(got.shape[2]):
+            window = wide[:, 2 * row : 2 * row + 2, column : column + 3].reshape(2, -1)
+            assert np.array_equal(got[:, row, column], window, equal_nan=True)
+    first = ops.image.extract_patches(
+        x.transpose(0, 3, 1, 2), (2, 3), (2, 1), padding=padding, data_format="channels_first"
+    )
+    assert np.array_equal(values(first).transpose(0, 2, 3, 1), got, equal_nan=True)
+    assert ops.image.extract_patches_3d(np.ones((5, 6, 7, 2)), 2).shape == (2, 3, 3, 16)
+
+
+def test_edges_are_those_of_sobel(rng):
+    x = normal(rng, 1, 5, 6, 2)
+    down, across = (values(ops.image.sobel_edges(x))[..., i] for i in range(2))
+    wide = np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)])
+    smooth = wide[:, :, :-2] + 2 * wide[:, :, 1:-1] + wide[:, :, 2:]
+    assert np.allclose(down, smooth[:, 2:] - smooth[:, :-2], atol=1e-5)
+    smooth = wide[:, :-2] + 2 * wide[:, 1:-1] + wide[:, 2:]
+    assert np.allclose(across, smooth[:, :, 2:] - smooth[:, :, :-2], atol=1e-5)

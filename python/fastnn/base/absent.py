@@ -69,10 +69,10 @@ ABSENT: dict[str, tuple[str, str]] = {
         "y = ops.stop_gradient(exact - smooth) + smooth has the value of one, the slope of another",
     ),
     "ops.*_transform": _IN_IMAGE,
-    "ops.extract_patches*": ("patches of images are not part of fastnn yet", _README),
+    "ops.extract_patches*": _IN_IMAGE,
     "ops.gaussian_blur": _IN_IMAGE, "ops.map_coordinates": _IN_IMAGE,
     "ops.scale_and_translate": ("image transforms are not part of fastnn yet", _README),
-    "ops.sobel_edges": ("image filters are not part of fastnn yet", _README),
+    "ops.sobel_edges": _IN_IMAGE,
     "ops.ssim": ("image filters are not part of fastnn yet", _README),
     # Utilities and preprocessing.
     "utils.audio_dataset_from_directory": ("audio files are not read", _README),

@@ -1,6 +1,6 @@
 """Functions of images (batch, height, width, channels), or of one image without the batch.
 
-Depends on `_core`, `shapes`, `resampling`.
+Depends on `_core`, `shapes`, `resampling`, `warp`, `patches`.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from fastnn._core import Tensor
 from fastnn.config import image_data_format
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import TensorLike, convert_to_tensor
+from fastnn.ops.patches import extract_patches, extract_patches_3d, sobel_edges
 from fastnn.ops.resampling import KINDS, nearest, weights
 from fastnn.ops.shapes import moveaxis, stack, transpose
 from fastnn.ops.warp import (
@@ -27,6 +28,8 @@ from fastnn.tracing.symbolic import keras_op
 __all__ = [
     "affine_transform",
     "crop_images",
+    "extract_patches",
+    "extract_patches_3d",
     "gaussian_blur",
     "hsv_to_rgb",
     "map_coordinates",
@@ -35,6 +38,7 @@ __all__ = [
     "resize",
     "rgb_to_grayscale",
     "rgb_to_hsv",
+    "sobel_edges",
 ]
 
 _c = _core.ops

@@ -19,6 +19,7 @@ mod lines;
 mod segments;
 pub mod weight_grad;
 pub mod winograd;
+pub mod winograd_weights;
 
 /// The window along one axis.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Ty, Vjp};
 use crate::kernels::Blocked;
 use crate::kernels::conv::winograd::{self, Winograd};
+use crate::kernels::conv::winograd_weights::WinogradWeights;
 use crate::kernels::conv::{Geometry, depthwise, forward, input_grad, weight_grad};
 use crate::kernels::gemm::product::Product;
 use crate::shape::{DType, Shape};
@@ -295,6 +296,9 @@ pub(crate) fn weight_grad_head(types: &[Ty], attrs: &[Attr], _: Ty) -> Box<dyn B
     let geometry = geometry(weight_grad_of(types, attrs));
     if geometry.is_depthwise() {
         return Box::new(depthwise::WeightGrad::new(geometry));
+    }
+    if winograd::pays(&geometry) {
+        return Box::new(WinogradWeights::new(geometry));
     }
     Box::new(weight_grad::WeightGrad::new(geometry))
 }

@@ -105,7 +105,11 @@ impl WeightGrad {
         let (bases, table) = (bases.as_mut_ptr(), table.as_mut_ptr());
         let mut segments: Vec<Segment> = Vec::with_capacity(most);
         let tiles = rows.len().div_ceil(micro.mr);
-        let mut packed = scratch(self.cut.task(0).places(w.output).1 * micro.nr);
+        let offsets = &self.offsets[rows.start..rows.end];
+        let most = self.cut.task(0).places(w.output).1;
+        let panels = g.filters.div_ceil(micro.nr);
+        let mut near = (panels > 1 && tiles > FEW_TILES)
+            .then(|| (scratch(most * micro.mr), scratch(panels * most * micro.nr)));
         for slice in slices.clone() {
             let task = self.cut.task(slice);
             let mut lines = 0;
@@ -114,30 +118,84 @@ impl WeightGrad {
                 lines += 1;
             });
             let (first, count) = task.places(w.output);
-            for col in (0..g.filters).step_by(micro.nr) {
-                let cols = micro.nr.min(g.filters - col);
-                let mut right = (dy.add(first * filters + group * g.filters + col), filters);
-                if filters > micro.nr && tiles > FEW_TILES {
-                    // Many tiles read the panel: from neighbouring lines of the cache.
-                    let to = packed.as_mut_ptr();
+            let dy = dy.add(first * filters + group * g.filters);
+            let out = |first: usize, col: usize| Output {
+                c: c.add(first * filters + col),
+                ldc: filters,
+                bias: ptr::null(),
+                relu: false,
+                accumulate: slice > slices.start,
+            };
+            let step = w.stride * self.band.steps[2];
+            if let Some((a, b)) = &mut near {
+                // Many tiles read dy and several panels what a tile sees: both are laid out as the
+                // micro-kernel reads them, one stretch for all lines.
+                let (a, b) = (a.as_mut_ptr(), b.as_mut_ptr());
+                for panel in 0..panels {
+                    let cols = micro.nr.min(g.filters - panel * micro.nr);
                     for p in 0..count {
-                        to.add(p * micro.nr).copy_from_nonoverlapping(right.0.add(p * filters), cols);
+                        let to = b.add((panel * count + p) * micro.nr);
+                        to.copy_from_nonoverlapping(dy.add(p * filters + panel * micro.nr), cols);
                     }
-                    right = (to.cast_const(), micro.nr);
                 }
+                for t in 0..tiles {
+                    let (first, end) = (share(rows.len(), tiles, t), share(rows.len(), tiles, t + 1));
+                    let n = end - first;
+                    let mut to = a;
+                    for l in 0..lines {
+                        let line = (*bases.add(l)).wrapping_add(offsets[first]);
+                        let together = offsets[end - 1] - offsets[first] == n - 1;
+                        if together && n == MAX_ROWS {
+                            for j in 0..task.along.len() {
+                                let six = line.wrapping_add(j * step).cast::<[f32; MAX_ROWS]>();
+                                to.add(j * n).cast::<[f32; MAX_ROWS]>().write(six.read());
+                            }
+                        } else {
+                            for j in 0..task.along.len() {
+                                for i in 0..n {
+                                    let at = offsets[first + i] - offsets[first] + j * step;
+                                    to.add(j * n + i).write(line.wrapping_add(at).read());
+                                }
+                            }
+                        }
+                        to = to.add(task.along.len() * n);
+                    }
+                    let mut columns = [ptr::null(); MAX_ROWS];
+                    for (i, column) in columns.iter_mut().enumerate() {
+                        *column = a.add(i.min(n - 1)).cast_const();
+                    }
+                    for panel in 0..panels {
+                        let segment = Segment {
+                            rows: columns.as_ptr(),
+                            a_step: n,
+                            b: b.add(panel * count * micro.nr),
+                            b_step: micro.nr,
+                            k: count,
+                        };
+                        micro.run(&Tile {
+                            segments: &[segment],
+                            rows: n,
+                            cols: micro.nr.min(g.filters - panel * micro.nr),
+                            padded: true,
+                            out: out(first, panel * micro.nr),
+                        });
+                    }
+                }
+                continue;
+            }
+            for col in (0..g.filters).step_by(micro.nr) {
                 segments.clear();
                 for l in 0..lines {
                     segments.push(Segment {
                         rows: table.add(l * MAX_ROWS),
-                        a_step: w.stride * self.band.steps[2],
-                        b: right.0.add(l * task.along.len() * right.1),
-                        b_step: right.1,
+                        a_step: step,
+                        b: dy.add(l * task.along.len() * filters + col),
+                        b_step: filters,
                         k: task.along.len(),
                     });
                 }
                 for t in 0..tiles {
                     let (first, end) = (share(rows.len(), tiles, t), share(rows.len(), tiles, t + 1));
-                    let offsets = &self.offsets[rows.start..rows.end];
                     for l in 0..lines {
                         let line = *bases.add(l);
                         for i in 0..MAX_ROWS {
@@ -148,15 +206,9 @@ impl WeightGrad {
                     micro.run(&Tile {
                         segments: &segments,
                         rows: end - first,
-                        cols,
+                        cols: micro.nr.min(g.filters - col),
                         padded: false,
-                        out: Output {
-                            c: c.add(first * filters + col),
-                            ldc: filters,
-                            bias: ptr::null(),
-                            relu: false,
-                            accumulate: slice > slices.start,
-                        },
+                        out: out(first, col),
                     });
                 }
             }
