@@ -66,6 +66,11 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     demo.add_argument("--seed", type=int, default=0, help="default: 0")
     demo.set_defaults(run=run_demo)
 
+    look = commands.add_parser("inspect", help="what a model file holds: layers, weights, sizes")
+    look.add_argument("file", metavar="FILE", help="of fastnn, Keras or ONNX, or safetensors")
+    look.add_argument("--json", action="store_true", help="print one JSON object")
+    look.set_defaults(run=run_inspect)
+
     server = commands.add_parser("serve", help="answer with a model's predictions over HTTP")
     server.add_argument("model", metavar="MODEL", help="a saved model")
     server.add_argument("--host", default="127.0.0.1", help="default: this machine alone")
@@ -164,6 +169,20 @@ def find_adapters() -> list[str] | str:
 
 
 # --- fastnn serve ----------------------------------------------------------------------------
+
+
+def run_inspect(args: argparse.Namespace) -> int:
+    """Print what a model file holds."""
+    from fastnn.errors import FastnnError
+    from fastnn.models import inspect_file
+
+    try:
+        found = inspect_file(args.file)
+    except (FastnnError, OSError, ImportError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(found.to_dict(), indent=2) if args.json else found)
+    return 0
 
 
 def run_serve(args: argparse.Namespace) -> int:

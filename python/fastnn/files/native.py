@@ -429,6 +429,11 @@ def load_model(
         >>> fastnn.models.load_model("m.safetensors").count_params()
         4
     """
+    if str(filepath).endswith(".onnx"):
+        raise FormatError(
+            f"{os.fspath(filepath)!r} is an ONNX file, not one of a model's layers\n"
+            "  hint: fastnn.onnx.load(path)"
+        )
     if _is_keras(path := _existing(filepath)):
         return keras_files.load_model(path, custom_objects, compile, max_bytes)
     tensors, metadata = _read(filepath)

@@ -3,10 +3,12 @@
 from fastnn.models import *
 
 __all__ = [
+    "FileContents",
     "Functional",
     "Model",
     "Sequential",
     "clone_model",
+    "inspect_file",
     "load_model",
     "model_from_json",
     "save_model",

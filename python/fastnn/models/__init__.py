@@ -11,6 +11,7 @@ from fastnn.files.compiling import compile_config, recompile
 from fastnn.files.native import load_model, model_from_json, save_model
 from fastnn.layers import Input, Layer
 from fastnn.models.functional import Functional
+from fastnn.models.inspection import FileContents, inspect_file
 from fastnn.models.model import Model
 from fastnn.models.onnx_graph import OnnxModel
 from fastnn.models.sequential import Sequential
@@ -22,8 +23,8 @@ from fastnn.tracing.fingerprint import is_ours
 from fastnn.tracing.symbolic import Node
 
 __all__ = [
-    "Functional", "Model", "Sequential", "clone_model", "load_model", "model_from_json",
-    "save_model",
+    "FileContents", "Functional", "Model", "Sequential", "clone_model", "inspect_file",
+    "load_model", "model_from_json", "save_model",
 ]  # fmt: skip
 
 TABLE = Registry("model", [Functional, OnnxModel, Sequential], {"Model": Functional})

@@ -83,6 +83,10 @@ def tensor(x: Any) -> Any:
     """The value as a tensor that the engine computes with: float32, int32 or bool."""
     if isinstance(x, Tensor):
         return x
+    if isinstance(x, list) or x is None:
+        raise DataError(
+            "a sequence or a missing value is no tensor\n  hint: call the model on arrays"
+        )
     a = np.asarray(x)
     if a.dtype == np.bool_ or a.dtype == np.float32:
         return ops.convert_to_tensor(np.ascontiguousarray(a).reshape(a.shape))
