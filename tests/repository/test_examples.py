@@ -5,14 +5,17 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
+import runpy
 import shutil
 import socket
 import subprocess
 from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
+import fastnn
 from fastnn.cli import build_parser
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -148,6 +151,72 @@ def test_a_served_model_answers_its_client(capfd):
     options = build_parser(command[1:]).parse_args(command[1:])
     assert options.host == "0.0.0.0"
     assert options.token_file
+
+
+@pytest.fixture
+def photographs(tmp_path):
+    """Twelve pictures to train on and six to look at, of two colours."""
+    draw = np.random.default_rng(0)
+    for part, count in (("train", 6), ("validation", 3)):
+        for name, colour in (("daisy", 60), ("dandelion", 190)):
+            folder = tmp_path / part / name
+            folder.mkdir(parents=True)
+            for i in range(count):
+                picture = draw.normal(colour, 20, (40, 60, 3)).clip(0, 255)
+                fastnn.utils.save_img(folder / f"{i}.jpg", picture, scale=False)
+    return tmp_path
+
+
+def test_a_trained_network_learns_other_photographs(photographs, monkeypatch, capsys):
+    pytest.importorskip("matplotlib").use("Agg")
+    file = photographs / "squeezenet_weights_tf_dim_ordering_tf_kernels_notop.h5"
+    net = fastnn.applications.SqueezeNet(weights=None, include_top=False)
+    net.save_weights(photographs / "net.weights.h5")
+    (photographs / "net.weights.h5").rename(file)
+    monkeypatch.setenv("FASTNN_DATA", str(photographs))
+    accuracy = load("transfer_photos.py").main(str(photographs), fine_tuning=1)
+    assert 0 <= accuracy <= 1
+    out = capsys.readouterr().out
+    assert "Found 12 images belonging to 2 classes." in out
+    assert "of 6 validation photographs right" in out
+
+
+def test_article_003_is_answered_as_printed_and_learns_when_mended(monkeypatch):
+    from fastnn.datasets import digits, mnist
+
+    program = load("articles/003_mnist_cnn.py")
+    said = program.as_printed()
+    assert "'view' (Reshape)" in said
+    assert "1,600" in said
+    assert "3,136" in said
+    assert "Flatten()" in said
+    assert "padding='same'" in said
+    assert program.network("same").count_params() == 421_642
+
+    def enlarged():
+        """The digits that ship with fastnn in MNIST's size and range."""
+        parts = []
+        for x, y in digits.load_data():
+            wide = np.pad(x.repeat(3, 1).repeat(3, 2) * 15, ((0, 0), (2, 2), (2, 2)))
+            parts.append((wide.astype(np.uint8), y))
+        return tuple(parts)
+
+    monkeypatch.setattr(mnist, "load_data", enlarged)
+    assert program.corrected(epochs=3) > 0.85
+
+
+def test_article_004_runs_on_photographs(photographs, monkeypatch, capsys):
+    pytest.importorskip("matplotlib").use("Agg")
+    monkeypatch.setenv("FASTNN_EPOCHS", "1")
+    for name in ("FASTNN_DATA", "XDG_CACHE_HOME", "KERAS_HOME"):
+        monkeypatch.setenv(name, str(photographs / "nothing"))
+    monkeypatch.setattr("sys.argv", ["004_vgg16_transfer.py", str(photographs)])
+    scope = runpy.run_path(str(EXAMPLES / "articles" / "004_vgg16_transfer.py"))
+    assert scope["model"].count_params() == 23_105_345
+    out = capsys.readouterr().out
+    assert "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5" in out
+    assert "random numbers" in out
+    assert "of 6 right" in out
 
 
 def test_every_example_is_on_the_page_and_in_a_test():
