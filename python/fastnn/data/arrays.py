@@ -9,6 +9,7 @@ Messages name the argument, the place and the mend. Depends on NumPy, `errors`.
 from __future__ import annotations
 
 import decimal
+import math
 import numbers
 from typing import Any
 
@@ -18,7 +19,8 @@ from fastnn._core import Tensor
 from fastnn.errors import DataError
 
 __all__ = [
-    "DENSE_BYTES", "SparseRows", "as_arrays", "is_sparse", "leaf", "numbers_of", "unmasked",
+    "DENSE_BYTES", "RowsByBatch", "SparseRows", "WideRows", "as_arrays", "is_sparse", "leaf",
+    "numbers_of", "unmasked",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -26,7 +28,8 @@ _F32 = np.dtype(np.float32)
 _I32 = np.dtype(np.int32)
 #: Types of arrays that can be read as they are.
 _NARROW = ("uint8", "int8", "float16")
-#: A sparse matrix of up to so many bytes as float32 is made dense at once, a larger one by batches.
+#: A sparse matrix, or an array of another type, of up to so many bytes as float32 is converted at
+#: once, a larger one by batches.
 DENSE_BYTES = 64 << 20
 
 
@@ -49,7 +52,7 @@ def leaf(value: Any, name: str, narrow: bool = False) -> Array:
         >>> fastnn.data.leaf(np.array([1.0]), "x").dtype
         dtype('float32')
     """
-    if value.__class__ is SparseRows:
+    if isinstance(value, RowsByBatch):
         return value  # type: ignore[return-value]
     value = numbers_of(value, name)
     dtype = value.dtype
@@ -238,6 +241,8 @@ def as_arrays(value: Any, name: str, narrow: bool = False) -> Any:
         >>> fastnn.data.as_arrays([[1.0, 2.0]], "x")
         array([[1., 2.]], dtype=float32)
     """
+    if narrow and isinstance(value, np.ndarray) and _is_wide(value):
+        return WideRows(value, name)
     if value.__class__ is np.ndarray:
         return leaf(value, name, narrow)
     if value is None:
@@ -278,16 +283,67 @@ def _is_numbers(value: Any) -> bool:
     )
 
 
-class SparseRows:
-    """A large sparse matrix, read as dense rows: a batch at a time is all that is ever dense.
+class RowsByBatch:
+    """Stands where an array of samples would, and is converted a batch at a time.
 
-    Stands where an array of samples would: it has `shape`, `dtype`, `ndim`, and rows by slice or
-    by numbers.
+    It has `shape`, `dtype`, `ndim`, and rows by slice or by numbers.
     """
 
     name: str
     shape: Any
     dtype: Any
+    ndim: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of all rows as float32 or int32."""
+        return math.prod(self.shape) * 4
+
+    def dense(self) -> Array:
+        """All rows."""
+        raise NotImplementedError
+
+    def __getitem__(self, rows: Any) -> Array:
+        raise NotImplementedError
+
+    def part(self, start: int, stop: int) -> Any:
+        """Rows from start to stop, still to be converted."""
+        raise NotImplementedError
+
+
+class WideRows(RowsByBatch):
+    """A large array of a type that the core does not read: float64, int16, int64, booleans."""
+
+    def __init__(self, array: Array, name: str) -> None:
+        self._rows, self.name = array, name
+        self.shape, self.ndim = array.shape, array.ndim
+        self.dtype = leaf(np.empty((0, *array.shape[1:]), array.dtype), name).dtype
+
+    def dense(self) -> Array:
+        """All rows."""
+        return leaf(self._rows, self.name)
+
+    def __getitem__(self, rows: Any) -> Array:
+        return leaf(self._rows[rows], self.name)
+
+    def part(self, start: int, stop: int) -> WideRows:
+        """Rows from start to stop, still to be converted."""
+        return WideRows(self._rows[start:stop], self.name)
+
+    def reshape(self, *shape: Any) -> Any:
+        """The same rows under another shape of samples."""
+        return WideRows(self._rows.reshape(*shape), self.name)
+
+
+def _is_wide(value: Array) -> bool:
+    """Whether an array is large and would be converted, and copied, as a whole."""
+    kinds = value.dtype.kind in "fiub" and value.dtype.name not in (*_NARROW, "float32", "int32")
+    masked = isinstance(value, np.ma.MaskedArray)
+    return kinds and value.ndim > 1 and not masked and value.size * 4 > DENSE_BYTES
+
+
+class SparseRows(RowsByBatch):
+    """A large sparse matrix, read as dense rows: a batch at a time is all that is ever dense."""
 
     ndim = 2
 
@@ -300,11 +356,6 @@ class SparseRows:
         self._rows = matrix.tocsr() if hasattr(matrix, "tocsr") else matrix
         self.name, self.shape = name, tuple(matrix.shape)
         self.dtype = leaf(np.empty((0, 1), matrix.dtype), name).dtype
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the dense matrix."""
-        return int(np.prod(self.shape, dtype=np.int64)) * 4
 
     def dense(self) -> Array:
         """All rows."""

@@ -14,7 +14,7 @@ import numpy as np
 
 from fastnn._core import Tensor
 from fastnn.base import tree
-from fastnn.data.arrays import SparseRows, as_arrays, is_sparse, leaf
+from fastnn.data.arrays import RowsByBatch, as_arrays, is_sparse, leaf
 from fastnn.data.prefetch import Prefetch, gather
 from fastnn.errors import DataError, ShapeError
 
@@ -136,13 +136,13 @@ class ArrayData:
     @property
     def by_batch(self) -> bool:
         """Whether some of it is made dense batch by batch, so that the core cannot read it."""
-        return any(isinstance(a, SparseRows) for a in self.leaves)
+        return any(isinstance(a, RowsByBatch) for a in self.leaves)
 
     def dense(self) -> ArrayData:
         """The same with sparse matrices as arrays."""
 
         def full(a: Any) -> Any:
-            return a.dense() if isinstance(a, SparseRows) else a
+            return a.dense() if isinstance(a, RowsByBatch) else a
 
         return ArrayData(*(tree.map_structure(full, t) for t in self.parts))
 
@@ -160,7 +160,7 @@ class ArrayData:
         """Rows from start to stop."""
 
         def cut(a: Any) -> Any:
-            return a.part(start, stop) if isinstance(a, SparseRows) else a[start:stop]
+            return a.part(start, stop) if isinstance(a, RowsByBatch) else a[start:stop]
 
         return ArrayData(*(tree.map_structure(cut, t) for t in (self.x, self.y, self.weights)))
 
