@@ -73,7 +73,7 @@ def make_up(model: fastnn.Model, count: int, rng: np.random.Generator) -> list[s
     return [t.split(chr(96))[0] for t in texts]
 
 
-def main(folder: str | None = None) -> float:
+def main(folder: str | None = None, epochs: int = 6) -> float:
     """Trains; prints losses and names."""
     place = Path(folder or Path(os.environ.get("FASTNN_DATA", "."), "text", "names"))
     if not (place / "names.txt").exists():
@@ -86,7 +86,7 @@ def main(folder: str | None = None) -> float:
     _, held, kept = pairs(test)
     baseline = float(-np.log(shares[held[kept > 0]]).mean())
     model = build()
-    model.fit(before, wanted, sample_weight=counts, batch_size=128, epochs=6, verbose=2)
+    model.fit(before, wanted, sample_weight=counts, batch_size=128, epochs=epochs, verbose=2)
     found = loss_of(model, test)
     print(f"loss a letter: {found:.3f}; by frequency alone {baseline:.3f}")
     print(*make_up(model, 20, np.random.default_rng(1)), sep=" ")

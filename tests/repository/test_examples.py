@@ -20,8 +20,8 @@ from fastnn.cli import build_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
-#: Tests of their own: test_articles, test_datasets and tests/exit_strategy.
-ELSEWHERE = {"mnist_mlp.py", "articles", "exit_model", "exit_profiles"}
+#: Tests of their own: test_articles, test_datasets, tests/models/test_language.py and tests/exit_strategy.
+ELSEWHERE = {"mnist_mlp.py", "stories.py", "articles", "exit_model", "exit_profiles"}
 
 
 def load(path: str) -> ModuleType:
@@ -153,6 +153,7 @@ def test_a_served_model_answers_its_client(capfd):
     assert options.token_file
 
 
+<<<<<<< HEAD
 @pytest.fixture
 def photographs(tmp_path):
     """Twelve pictures to train on and six to look at, of two colours."""
@@ -217,6 +218,29 @@ def test_article_004_runs_on_photographs(photographs, monkeypatch, capsys):
     assert "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5" in out
     assert "random numbers" in out
     assert "of 6 right" in out
+=======
+def test_a_transformer_turns_sequences_round():
+    assert load("reverse_sequence.py").main() >= 0.99
+
+
+def test_a_maker_reaches_the_clusters():
+    assert load("gan_ring.py").main(20) >= 7
+
+
+def test_a_network_makes_up_names(data_dir):
+    assert load("names_rnn.py").main(str(data_dir / "text" / "names"), epochs=1) < 2.4
+
+
+def test_a_small_gpt_begins_to_write(data_dir, capsys):
+    assert load("char_gpt.py").main(str(data_dir / "text" / "tinyshakespeare"), 0.05) < 3.6
+    assert "ROMEO" not in capsys.readouterr().out.splitlines()[0]
+
+
+def test_sentences_of_reviews_are_told_apart(data_dir):
+    program = load("articles/001_text_classifier.py")
+    folder = data_dir / "sentiment" / "sentence_polarity"
+    assert program.main(str(folder), epochs=2) > 0.7
+>>>>>>> 751dd11 (examples: a small GPT, a ring of clusters, article 001 on the mean of its weights; tests of them)
 
 
 def test_every_example_is_on_the_page_and_in_a_test():

@@ -1,0 +1,74 @@
+"""A small GPT learns to write like Shakespeare, letter by letter, and speaks through a cache.
+
+    python examples/char_gpt.py [FOLDER] [MINUTES]
+
+The folder holds `input.txt` (Tiny Shakespeare, public domain); without one it is looked for in
+$FASTNN_DATA/text/tinyshakespeare. Trains for ten minutes unless told otherwise, prints the loss a
+letter on the last tenth of the text, and 400 new letters.
+"""
+
+import os
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+import fastnn
+from fastnn.applications import GPT
+
+WINDOW = 128
+GOAL = 1.60
+
+
+class Stop(fastnn.callbacks.Callback):
+    """Ends training when the time is up."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.end = time.monotonic() + seconds
+
+    def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
+        """Looks at the clock."""
+        if time.monotonic() > self.end:
+            self.model.stop_training = True
+
+
+def windows(tokens: np.ndarray, count: int, rng: np.random.Generator) -> tuple:
+    """Stretches of the text from random places, and what follows each letter of them."""
+    starts = rng.integers(0, len(tokens) - WINDOW - 1, size=count)
+    rows = tokens[starts[:, None] + np.arange(WINDOW + 1)]
+    return rows[:, :-1], rows[:, 1:]
+
+
+def main(folder: str | None = None, minutes: float = 10.0) -> float:
+    """Trains, prints the loss on held-back text and new letters; returns the loss."""
+    place = Path(folder or Path(os.environ.get("FASTNN_DATA", "."), "text", "tinyshakespeare"))
+    if not (place / "input.txt").exists():
+        raise SystemExit(f"no input.txt in {place}: give its folder as an argument")
+    text = (place / "input.txt").read_text()
+    letters = fastnn.CharTokenizer(text)
+    tokens = np.array(letters.encode(text))
+    cut = int(0.9 * len(tokens))
+    fastnn.utils.set_random_seed(0)
+    rng = np.random.default_rng(0)
+    model = GPT(len(letters), 128, 4, heads=4, max_length=512, dropout=0.1)
+    loss = fastnn.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(fastnn.optimizers.AdamW(2e-3, weight_decay=0.01, clipnorm=1.0), loss)
+    test = windows(tokens[cut:], 200, np.random.default_rng(1))
+    end = Stop(60 * minutes)
+    while not model.stop_training:
+        x, y = windows(tokens[:cut], 800, rng)  # a hundred steps of eight windows
+        model.fit(x, y, batch_size=8, verbose=0, callbacks=[end])
+    found = float(model.evaluate(*test, batch_size=8, verbose=0))
+    print(f"loss a letter on held-back text: {found:.3f}")
+    for piece in fastnn.generate(
+        model, "ROMEO:\n", max_tokens=400, temperature=0.8, seed=1, stream=True, tokenizer=letters
+    ):
+        print(piece, end="", flush=True)
+    print()
+    return found
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:2], *map(float, sys.argv[2:3])) > GOAL)
