@@ -20,7 +20,7 @@ from fastnn.cli import build_parser
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
-#: Tests of their own: test_articles, test_datasets, tests/models/test_language.py and tests/exit_strategy.
+#: Tests of their own: test_articles, test_datasets, test_language, tests/exit_strategy.
 ELSEWHERE = {"mnist_mlp.py", "stories.py", "articles", "exit_model", "exit_profiles"}
 
 
