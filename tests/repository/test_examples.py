@@ -153,7 +153,29 @@ def test_a_served_model_answers_its_client(capfd):
     assert options.token_file
 
 
-<<<<<<< HEAD
+def test_a_transformer_turns_sequences_round():
+    assert load("reverse_sequence.py").main() >= 0.99
+
+
+def test_a_maker_reaches_the_clusters():
+    assert load("gan_ring.py").main(20) >= 7
+
+
+def test_a_network_makes_up_names(data_dir):
+    assert load("names_rnn.py").main(str(data_dir / "text" / "names"), epochs=1) < 2.4
+
+
+def test_a_small_gpt_begins_to_write(data_dir, capsys):
+    assert load("char_gpt.py").main(str(data_dir / "text" / "tinyshakespeare"), 0.05) < 3.6
+    assert "ROMEO" not in capsys.readouterr().out.splitlines()[0]
+
+
+def test_sentences_of_reviews_are_told_apart(data_dir):
+    program = load("articles/001_text_classifier.py")
+    folder = data_dir / "sentiment" / "sentence_polarity"
+    assert program.main(str(folder), epochs=2) > 0.7
+
+
 @pytest.fixture
 def photographs(tmp_path):
     """Twelve pictures to train on and six to look at, of two colours."""
@@ -218,29 +240,6 @@ def test_article_004_runs_on_photographs(photographs, monkeypatch, capsys):
     assert "vgg16_weights_tf_dim_ordering_tf_kernels_notop.h5" in out
     assert "random numbers" in out
     assert "of 6 right" in out
-=======
-def test_a_transformer_turns_sequences_round():
-    assert load("reverse_sequence.py").main() >= 0.99
-
-
-def test_a_maker_reaches_the_clusters():
-    assert load("gan_ring.py").main(20) >= 7
-
-
-def test_a_network_makes_up_names(data_dir):
-    assert load("names_rnn.py").main(str(data_dir / "text" / "names"), epochs=1) < 2.4
-
-
-def test_a_small_gpt_begins_to_write(data_dir, capsys):
-    assert load("char_gpt.py").main(str(data_dir / "text" / "tinyshakespeare"), 0.05) < 3.6
-    assert "ROMEO" not in capsys.readouterr().out.splitlines()[0]
-
-
-def test_sentences_of_reviews_are_told_apart(data_dir):
-    program = load("articles/001_text_classifier.py")
-    folder = data_dir / "sentiment" / "sentence_polarity"
-    assert program.main(str(folder), epochs=2) > 0.7
->>>>>>> 751dd11 (examples: a small GPT, a ring of clusters, article 001 on the mean of its weights; tests of them)
 
 
 def test_every_example_is_on_the_page_and_in_a_test():
