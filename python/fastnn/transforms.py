@@ -61,16 +61,23 @@ class _Traced:
             if x.__class__ is not Tensor or x.is_traced:
                 return self._call(args, kwargs)
             signature += (x.shape, x.dtype)
+        held: list[Any] = []
         if self.cells:
-            signature += self._captured()
+            try:
+                for cell in self.cells:
+                    held.append(cell.cell_contents)
+            except ValueError:  # one that is empty so far
+                return self._call(args, kwargs)
+            signature += map(id, held)
         key = tuple(signature)
-        function = self.plain.find(key)
-        if function is not None:
-            return function(*args)
+        found = self.plain.find(key)
+        if found is not None:
+            return found[0](*args)
         out = self._call(args, kwargs)
         program = self.programs.find(self._key(args, kwargs, list(args)))
         if program is not None and out.__class__ is Tensor and program[1].__class__ is Tensor:
-            self.plain.keep(key, program[0])
+            # With the captured objects, so that no other gets the address of one.
+            self.plain.keep(key, (program[0], held))
         return out
 
     def _captured(self) -> tuple[Any, ...]:
