@@ -53,6 +53,7 @@ from fastnn._core import tensor as tensor
 from fastnn.backend import name_scope as name_scope
 from fastnn.callbacks import Callback as Callback
 from fastnn.constraints import Constraint as Constraint
+from fastnn.debug import profile as profile
 from fastnn.dtype_policies import DTypePolicy as DTypePolicy
 from fastnn.ensemble import Ensemble as Ensemble
 from fastnn.errors import DataError as DataError
@@ -295,6 +296,7 @@ __all__ = [
     "plot",
     "preprocessing",
     "privacy",
+    "profile",
     "random",
     "regularizers",
     "saving",

@@ -65,7 +65,7 @@ CORE = {
     "gradients": "_core", "DataError": "errors", "DeviceError": "errors",
     "FastnnError": "errors", "FormatError": "errors", "InternalError": "errors",
     "ShapeError": "errors", "TraceError": "errors", "Ensemble": "ensemble",
-    "Predictor": "serving", "explain": "explanation",
+    "Predictor": "serving", "profile": "debug", "explain": "explanation",
     "fit_many": "training.many",
     "CharTokenizer": "generation", "generate": "generation",
     "Stability": "stability", "evaluate_stability": "stability",

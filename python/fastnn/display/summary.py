@@ -27,6 +27,8 @@ class Layout:
     nested: bool = False
     trainable: bool = False
     layer_range: Any = None
+    #: Seconds by the path of a layer; None: no column of times.
+    times: dict[str, float] | None = None
 
 
 def summary(model: Any, layout: Layout) -> str:
@@ -38,6 +40,7 @@ def summary(model: Any, layout: Layout) -> str:
     columns = ["Layer (type)", "Output Shape", "Param #"]
     columns += ["Connected to"] if connected else []
     columns += ["Trainable"] if layout.trainable else []
+    columns += ["Time"] if layout.times is not None else []
     sizes = _sizes(layout, connected)
     lines = [
         f'Model: "{escaped(model.name)}"',
@@ -53,6 +56,9 @@ def _sizes(layout: Layout, connected: bool) -> list[int]:
     if layout.trainable:
         length += 12
         ends = [0.90 * end for end in ends] + [1.0]
+    if layout.times is not None:
+        length += 12
+        ends = [(1 - 12 / length) * end for end in ends] + [1.0]
     length = layout.line_length or min(length, shutil.get_terminal_size().columns - 4)
     sizes, start = [], 0
     for end in ends:
@@ -107,11 +113,22 @@ def _add_rows(rows: list[list[str]], layer: Any, prefix: str, of: tuple[Any, Lay
         row.append(_connections(layer, model))
     if layout.trainable:
         row.append(("Y" if layer.trainable else "N") if weights else "-")
+    if layout.times is not None:
+        row.append(_time_of(layer, layout.times))
     rows.append(row)
     if layout.nested:
         inner = "   " * (prefix.count("   ") + 1) + "└ "
         for sub in getattr(layer, "layers", []):
             _add_rows(rows, sub, inner, of)
+
+
+def _time_of(layer: Any, times: dict[str, float]) -> str:
+    """The time of all calls of a layer, which is the last part of the paths."""
+    found = [t for path, t in times.items() if path.rpartition("/")[2] == layer.name]
+    if not found:
+        return "-"
+    total = sum(found)
+    return f"{total * 1e3:.3g} ms" if total >= 1e-3 else f"{total * 1e6:.3g} us"
 
 
 def _bounds(layers: list[Any], layer_range: Any) -> tuple[int, int]:

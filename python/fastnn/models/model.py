@@ -240,6 +240,7 @@ class Model(Trainer, Layer):
         expand_nested: bool = False,
         show_trainable: bool = False,
         layer_range: Any = None,
+        timing: bool = False,
     ) -> None:
         r"""Prints layers, output shapes and numbers of weights as a table.
 
@@ -250,6 +251,7 @@ class Model(Trainer, Layer):
             expand_nested: Whether the layers of models inside are listed as well.
             show_trainable: Whether a column says what is trained.
             layer_range: Names of the first and the last layer to list.
+            timing: Whether a column says how long each layer takes, alone, for 32 rows of zeros.
 
         Example:
             >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)], name="line")
@@ -261,11 +263,32 @@ class Model(Trainer, Layer):
         from fastnn.display.summary import Layout, summary
 
         layout = Layout(line_length, positions, expand_nested, show_trainable, layer_range)
+        layout.times = self._layer_times() if timing else None
         text = summary(self, layout)
         if print_fn is None:
             print(shown(text))
         else:
             print_fn(f"{text}\n")
+
+    def _layer_times(self) -> dict[str, float]:
+        """Seconds by the path of each layer, for zeros as the inputs say."""
+        from fastnn.training.timing import layer_times
+
+        known = self._input_shapes()
+        if known is None:
+            raise ValueError(
+                f"summary: model {self.name!r} has no known inputs to take the time with\n"
+                "  hint: begin it with Input(shape), or fastnn.debug.layer_times(model, x)"
+            )
+        types = [str(x.dtype) for x in getattr(self, "inputs", [])] or ["float32"] * len(known[1])
+        arrays = [
+            np.zeros([16 if d is None else d for d in (32, *s[1:])], t)
+            for s, t in zip(known[1], types, strict=True)
+        ]
+        found: dict[str, float] = {}
+        for t in layer_times(self, arrays[0] if len(arrays) == 1 else arrays):
+            found[t.path] = found.get(t.path, 0.0) + t.seconds
+        return found
 
     # ---- config and files ----------------------------------------------------------------------
 
