@@ -20,7 +20,8 @@ def encode(numbers: Array, mode: str, depth: int, weights: Array | None = None) 
     if mode == "one_hot":
         joined = numbers.ndim > 1 and numbers.shape[-1] == 1
         last = numbers if joined else numbers[..., None]
-        return (last == np.arange(depth)).astype(np.float32)
+        one: Array = (last == np.arange(depth)).astype(np.float32)
+        return one
     if numbers.ndim == 0:
         numbers = numbers[None]
     rows = numbers.reshape(-1, numbers.shape[-1])
