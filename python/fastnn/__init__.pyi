@@ -80,7 +80,6 @@ from fastnn.ops import abs as abs
 from fastnn.ops import add as add
 from fastnn.ops import arange as arange
 from fastnn.ops import arctan2 as arctan2
-from fastnn.ops import argsort as argsort
 from fastnn.ops import cast as cast
 from fastnn.ops import clip as clip
 from fastnn.ops import cond as cond
@@ -126,7 +125,6 @@ from fastnn.ops import sin as sin
 from fastnn.ops import sinh as sinh
 from fastnn.ops import size as size
 from fastnn.ops import slice as slice
-from fastnn.ops import sort as sort
 from fastnn.ops import sqrt as sqrt
 from fastnn.ops import square as square
 from fastnn.ops import squeeze as squeeze
@@ -154,6 +152,7 @@ from fastnn.tensorflow.functions import TensorSpec as TensorSpec
 from fastnn.tensorflow.functions import add_n as add_n
 from fastnn.tensorflow.functions import argmax as argmax
 from fastnn.tensorflow.functions import argmin as argmin
+from fastnn.tensorflow.functions import argsort as argsort
 from fastnn.tensorflow.functions import bfloat16 as bfloat16
 from fastnn.tensorflow.functions import bool_ as bool
 from fastnn.tensorflow.functions import boolean_mask as boolean_mask
@@ -203,6 +202,7 @@ from fastnn.tensorflow.functions import reduce_sum as reduce_sum
 from fastnn.tensorflow.functions import reduce_variance as reduce_variance
 from fastnn.tensorflow.functions import reverse as reverse
 from fastnn.tensorflow.functions import scatter_nd as scatter_nd
+from fastnn.tensorflow.functions import sort as sort
 from fastnn.tensorflow.functions import split as split
 from fastnn.tensorflow.functions import tensor_scatter_nd_update as tensor_scatter_nd_update
 from fastnn.tensorflow.functions import transpose as transpose

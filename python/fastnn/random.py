@@ -25,7 +25,7 @@ from fastnn.tracing.symbolic import keras_op
 from fastnn.tracing.variables import Variable
 
 __all__ = [
-    "SeedGenerator", "bernoulli", "beta", "categorical", "dropout", "gamma", "integers",
+    "SeedGenerator", "bernoulli", "beta", "binomial", "categorical", "dropout", "gamma", "integers",
     "make_default_seed", "normal", "permutation", "randint", "seed", "seed_scope", "set_seed",
     "shuffle", "truncated_normal", "uniform",
 ]  # fmt: skip
@@ -446,6 +446,50 @@ def beta(
     seed = SeedGenerator(seed) if isinstance(seed, int) else seed
     first, second = _log_gamma(shape, alpha, seed), _log_gamma(shape, beta, seed)
     return _core.ops.sigmoid(first - second)
+
+
+def binomial(
+    shape: Sequence[int | Dim | None] | int | Dim,
+    counts: Any,
+    probabilities: Any,
+    dtype: str | None = None,
+    seed: Any = None,
+) -> Any:
+    """How many of `counts` trials succeed, each with a probability.
+
+    Every trial is drawn, so that memory grows with the largest count.
+
+    Args:
+        shape: The shape of the result.
+        counts: How many trials: a whole number, or an array that broadcasts with `shape`.
+        probabilities: The chance of each trial, from 0 to 1; broadcasts with `shape`.
+        dtype: The type of the result, `"float32"`.
+        seed: A whole number or a `SeedGenerator` for numbers that repeat; None takes the global
+            seed.
+
+    Returns:
+        A tensor of this shape.
+
+    Raises:
+        ValueError: A count is negative or above 65536.
+
+    Example:
+        >>> fastnn.random.binomial((1000,), 10, 0.5, seed=1).numpy().mean().round()
+        np.float32(5.0)
+    """
+    given = ops.convert_to_numpy(counts)
+    most = int(given.max(initial=0))
+    if given.min(initial=0) < 0 or most > 1 << 16:
+        raise ValueError(
+            f"binomial: counts are {given.min()} to {given.max()}, wanted 0 to 65536\n"
+            "  hint: a normal distribution is near that of larger counts"
+        )
+    drawn = uniform([*_shape(shape), max(most, 1)], seed=seed)
+    chance, trials = (
+        ops.expand_dims(ops.convert_to_tensor(v, "float32"), -1) for v in (probabilities, given)
+    )
+    hit = ops.logical_and(drawn < chance, ops.arange(max(most, 1)) < trials)
+    return ops.sum(ops.cast(hit, "float32"), axis=-1)
 
 
 def categorical(logits: Any, num_samples: int, dtype: str = "int32", seed: Any = None) -> Any:

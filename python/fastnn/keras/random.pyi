@@ -6,6 +6,7 @@ __all__ = [
     "SeedGenerator",
     "bernoulli",
     "beta",
+    "binomial",
     "categorical",
     "dropout",
     "gamma",

@@ -14,7 +14,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from fastnn import _core, ops
+from fastnn import _core, initializers, ops
 from fastnn.config import snake_case, unique_name
 from fastnn.errors import reject_arguments
 from fastnn.ops.linalg import scale_for
@@ -295,6 +295,138 @@ class Optimizer(Configurable):
         v.path = f"{self.name}/{name}"
         self._extra.append(v)
         return v
+
+    def add_variable(
+        self,
+        shape: Sequence[int] = (),
+        initializer: Any = "zeros",
+        dtype: str | None = None,
+        aggregation: Any = None,
+        layout: Any = None,
+        name: str | None = None,
+    ) -> Variable:
+        """A variable of the optimiser's own, for subclasses that keep state of their own.
+
+        Args:
+            shape: Its shape; () for a number.
+            initializer: First values: a name, an `Initializer` or a function.
+            dtype: `"float32"` (default) or `"int32"`.
+            aggregation: Accepted for Keras's sake.
+            layout: Accepted for Keras's sake.
+            name: Its name in paths.
+
+        Returns:
+            A `Variable`, which `variables` holds and files keep.
+
+        Example:
+            >>> fastnn.optimizers.SGD().add_variable((2,), name="own").numpy()
+            array([0., 0.], dtype=float32)
+        """
+        v = Variable(
+            initializers.get(initializer), shape, dtype or "float32", trainable=False, name=name
+        )
+        v.path = f"{self.name}/{v.name}"
+        self._extra.append(v)
+        return v
+
+    def add_variable_from_reference(
+        self, reference_variable: Variable, name: str | None = None, initializer: Any = "zeros"
+    ) -> Variable:
+        """A variable of the shape of one that is trained, as `build` of a subclass adds it.
+
+        Args:
+            reference_variable: The variable that is trained.
+            name: What the state is called, as in "momentum".
+            initializer: First values: a name, an `Initializer` or a function.
+
+        Returns:
+            A `Variable`.
+
+        Example:
+            >>> optimizer, w = fastnn.optimizers.SGD(), fastnn.Variable([1.0, 2.0])
+            >>> optimizer.add_variable_from_reference(w, "momentum").shape
+            (2,)
+        """
+        v = self.add_variable(reference_variable.shape, initializer, name=name or "state")
+        v.path = f"{self.name}/{reference_variable.path.replace('/', '_')}_{v.name}"
+        return v
+
+    def add_optimizer_variables(
+        self, trainable_variables: Sequence[Variable], name: Any, initializer: Any = "zeros"
+    ) -> Any:
+        """A variable for each one that is trained, or several where several names are given.
+
+        Args:
+            trainable_variables: The variables that are trained.
+            name: What the state is called, or a tuple of such names.
+            initializer: First values, or one for each name.
+
+        Returns:
+            A list of variables, or a tuple of lists for several names.
+
+        Example:
+            >>> optimizer, w = fastnn.optimizers.SGD(), fastnn.Variable([1.0, 2.0])
+            >>> len(optimizer.add_optimizer_variables([w], ("m", "v")))
+            2
+        """
+        if isinstance(name, str):
+            return [
+                self.add_variable_from_reference(v, name, initializer) for v in trainable_variables
+            ]
+        each = initializer if isinstance(initializer, list | tuple) else [initializer] * len(name)
+        return tuple(
+            self.add_optimizer_variables(trainable_variables, n, start)
+            for n, start in zip(name, each, strict=True)
+        )
+
+    def _get_variable_index(self, variable: Variable) -> int:
+        """Where a variable stands among those that are trained, as Keras's subclasses ask."""
+        return next(i for i, v in enumerate(self._trainable) if v is variable)
+
+    def assign(self, variable: Variable, value: Any) -> None:
+        """Sets a variable in a step.
+
+        Args:
+            variable: A variable.
+            value: Its new value.
+
+        Example:
+            >>> w = fastnn.Variable([1.0])
+            >>> fastnn.optimizers.SGD().assign(w, [3.0])
+            >>> w.numpy()
+            array([3.], dtype=float32)
+        """
+        variable.assign(value)
+
+    def assign_add(self, variable: Variable, value: Any) -> None:
+        """Adds to a variable in a step.
+
+        Args:
+            variable: A variable.
+            value: What is added.
+
+        Example:
+            >>> w = fastnn.Variable([1.0])
+            >>> fastnn.optimizers.SGD().assign_add(w, [3.0])
+            >>> w.numpy()
+            array([4.], dtype=float32)
+        """
+        variable.assign(variable.value + value)
+
+    def assign_sub(self, variable: Variable, value: Any) -> None:
+        """Takes from a variable in a step.
+
+        Args:
+            variable: A variable.
+            value: What is taken off.
+
+        Example:
+            >>> w = fastnn.Variable([1.0])
+            >>> fastnn.optimizers.SGD().assign_sub(w, [3.0])
+            >>> w.numpy()
+            array([-2.], dtype=float32)
+        """
+        variable.assign(variable.value - value)
 
     @property
     def variables(self) -> list[Variable]:

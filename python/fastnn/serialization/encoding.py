@@ -111,8 +111,9 @@ class Configurable:
             0.7
         """
         config = {}
-        for name, p in inspect.signature(type(self).__init__).parameters.items():
-            if name == "self" or p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL):
+        own = list(inspect.signature(type(self).__init__).parameters.items())[1:]
+        for name, p in own:
+            if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL):
                 continue
             if not hasattr(self, name):
                 raise NotImplementedError(

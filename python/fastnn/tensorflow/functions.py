@@ -224,6 +224,30 @@ def tensor_scatter_nd_update(
     return ops.scatter_update(tensor, indices, updates)
 
 
+def _down(direction: str) -> bool:
+    if direction not in ("ASCENDING", "DESCENDING"):
+        raise ValueError(
+            f"direction is {direction!r}, wanted 'ASCENDING' or 'DESCENDING'\n"
+            "  hint: direction='DESCENDING'"
+        )
+    return direction == "DESCENDING"
+
+
+def sort(values: TensorLike, axis: int = -1, direction: str = "ASCENDING") -> Tensor:
+    """The elements in order along an axis."""
+    x = ops.sort(values, axis=axis)
+    return ops.flip(x, axis=axis) if _down(direction) else x
+
+
+def argsort(values: TensorLike, axis: int = -1, direction: str = "ASCENDING") -> Tensor:
+    """Where the elements in order stand; of equal ones the first comes first."""
+    x = ops.convert_to_tensor(values)
+    if not _down(direction):
+        return ops.argsort(x, axis=axis)
+    last = ops.shape(x)[axis] - 1
+    return ops.flip(last - ops.argsort(ops.flip(x, axis=axis), axis=axis), axis=axis)
+
+
 def add_n(inputs: Sequence[TensorLike]) -> Tensor:
     """The sum of tensors."""
     return functools.reduce(ops.add, inputs)
