@@ -222,22 +222,24 @@ class CompiledLoss:
         sizes: list[int | None] | None,
         weights: Any = None,
         fed: Any = None,
-    ) -> None:
+    ) -> set[tuple[int, str, int]]:
         """DataError when labels are none that the loss of an output can take.
 
         `sizes` are those of the outputs' last axes, where they are known before the first batch.
         `fed` holds ("loss", output) for those that get their targets as they are; None: all do.
+        Gives what was looked at: the output, the kind and the axis.
         """
+        done: set[tuple[int, str, int]] = set()
         count = len(self._classes) if self._classes is not None else len(sizes or ())
         if not count:
-            return
+            return done
         try:
             chosen = self._chosen or _loss_entries(self._given, names, count)
         except ValueError:
-            return  # told in full when the loss is first called
+            return done  # told in full when the loss is first called
         targets = [y.get(n) for n in names] if isinstance(y, dict) and names else tree.flatten(y)
         if len(targets) != count:
-            return
+            return done
         shares = _shares_of(weights, names, count)
         for i, (fn, labels) in enumerate(zip(chosen, targets, strict=True)):
             what = "y" if count == 1 else f"y of output '{names[i]}'" if names else f"y[{i}]"
@@ -245,6 +247,8 @@ class CompiledLoss:
             if labels is None or wanted is None or (fed is not None and ("loss", i) not in fed):
                 continue
             wanted.check(labels, (self._classes or sizes or [])[i], what, shares[i])
+            done.add((i, wanted.kind, wanted.axis))
+        return done
 
 
 def _shares_of(weights: Any, names: list[str] | None, count: int) -> list[Any]:
@@ -344,12 +348,17 @@ class CompiledMetrics:
             m.reset_state()
 
     def check_labels(
-        self, y: Any, names: list[str] | None, weights: Any = None, fed: Any = None
+        self,
+        y: Any,
+        names: list[str] | None,
+        weights: Any = None,
+        fed: Any = None,
+        done: Any = (),
     ) -> None:
         """DataError when labels are none that a metric can count.
 
         `fed` holds ("metric", its place) for those that get their targets as they are; None: all
-        do.
+        do. `done` says what the loss has looked at.
         """
         targets = [y.get(n) for n in names] if isinstance(y, dict) and names else tree.flatten(y)
         shares = _shares_of(weights, names, len(targets))
@@ -361,6 +370,8 @@ class CompiledMetrics:
                 metric.check_labels(target)
             wanted, classes = targets_of(metric), getattr(self, "_classes", [])
             if wanted is None or at >= len(classes):
+                continue
+            if wanted.kind != "number" and (i, wanted.kind, wanted.axis) in done:
                 continue
             try:
                 wanted.check(target, classes[at], f"y of metric '{metric.name}'", shares[i])

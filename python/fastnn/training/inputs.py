@@ -104,11 +104,12 @@ def check_labels(model: Any, y: Any, weights: Any = None, program: Any = None) -
     if fed is None and any(_is_own(model, name) for name in _STEPS):
         return
     names = getattr(model, "output_names", None)
+    done: Any = ()
     if model._compiled_loss is not None and y is not None:
         sizes = getattr(model, "_output_sizes", None)
-        model._compiled_loss.check_labels(y, names, sizes, weights, fed)
+        done = model._compiled_loss.check_labels(y, names, sizes, weights, fed)
     if model._compiled_metrics is not None and y is not None:
-        model._compiled_metrics.check_labels(y, names, weights, fed)
+        model._compiled_metrics.check_labels(y, names, weights, fed, done)
 
 
 def _is_own(model: Any, name: str) -> bool:
