@@ -195,7 +195,7 @@ def key_of(seed: Any) -> Any:
     return stream.generator.next()
 
 
-def _shape(shape: Sequence[int | Dim | None] | int | Dim) -> list[int | None]:
+def _shape(shape: Sequence[int | Dim | None] | int | Dim) -> list[Any]:
     shape = as_number(shape)
     return [shape] if isinstance(shape, int | Dim) else list(shape)
 

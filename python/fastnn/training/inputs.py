@@ -120,7 +120,8 @@ def _is_own(model: Any, name: str) -> bool:
 
 def check_class_keys(model: Any, classes: dict[int, float]) -> None:
     """ValueError when `class_weight` names a class that the single output has not."""
-    loss, sizes = model._compiled_loss, getattr(model, "_output_sizes", None)
+    loss: Any = model._compiled_loss
+    sizes: Any = getattr(model, "_output_sizes", None)
     wanted = loss.wanted(0, 1) if loss is not None and sizes is not None else None
     if wanted is None or len(sizes) != 1 or not isinstance(sizes[0], int):
         return

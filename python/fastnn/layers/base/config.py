@@ -51,8 +51,8 @@ def accepted(cls: type, config: dict[str, Any]) -> tuple[dict[str, Any], dict[st
     parameters = inspect.signature(constructor(cls)).parameters
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         return config, {}
-    beside = {k: config[k] for k in ("name", "trainable", "dtype") if k in config}
-    beside = {k: v for k, v in beside.items() if k not in parameters}
+    own = ("name", "trainable", "dtype")
+    beside = {k: v for k, v in config.items() if k in own and k not in parameters}
     return {k: v for k, v in config.items() if k not in beside}, beside
 
 
