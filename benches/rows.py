@@ -186,10 +186,13 @@ def imports() -> list[Row]:
 
 def all_rows() -> list[Row]:
     """Every row, in the order of the report."""
+    from sequences import sequences
+
     return [
         *products(),
         *elementwise(),
         *training(),
+        *sequences(),
         *estimators(),
         *latency(),
         *exits(),

@@ -240,3 +240,45 @@ def exit_many(companies: int) -> Callable[[], float]:
     company = tomllib.loads(exit_strategy.template())
     rows = [company | {"revenue_ttm": 9e6 * (1 + i / 100)} for i in range(companies)]
     return lambda: float(exit_strategy.evaluate_many(rows)["lead"][0])
+
+
+def stepped(
+    loss: nn.Tensor, feeds: list, variables: list[nn.Variable], values: list
+) -> Callable[[], float]:
+    """A step of plain gradient descent on `variables`, compiled once; each call runs it once."""
+    pairs = list(
+        zip(variables, nn._core.gradients(loss, [v.value for v in variables]), strict=True)
+    )
+    updates = [(v, v.value - 0.01 * slope) for v, slope in pairs]
+    step = nn._core.Function(feeds, [loss], updates)
+    return lambda: float(step(*values))
+
+
+def recurrent_step(
+    kind: str, batch: int, steps: int, inputs: int, units: int
+) -> Callable[[], float]:
+    gates = {"lstm": 4, "gru": 3}[kind] * units
+    shapes = ((inputs, gates), (units, gates), (gates,))
+    kernel, weights, bias = (nn._core.Variable(data.uniform(*shape) * 0.05) for shape in shapes)
+    x = nn._core.placeholder((batch, steps, inputs), "float32")
+    z = nn.ops.matmul(x, kernel.value) + bias.value
+    y = getattr(nn.ops, kind)(z, weights.value)[0]
+    loss = nn.ops.mean(nn.ops.square(y))
+    return stepped(loss, [x], [kernel, weights, bias], [data.uniform(batch, steps, inputs)])
+
+
+def attention_step(batch: int, steps: int, heads: int, width: int) -> Callable[[], float]:
+    shape = (batch, steps, heads, width)
+    operands = [nn._core.Variable(data.uniform(*shape, seed=seed)) for seed in (1, 2, 3)]
+    weigh = nn._core.placeholder(shape, "float32")
+    out = nn.ops.dot_product_attention(*(v.value for v in operands), is_causal=True)
+    loss = nn.ops.sum(out * weigh)
+    return stepped(loss, [weigh], operands, [data.uniform(*shape, seed=4)])
+
+
+def embedding_step(rows: int, width: int, batch: int, steps: int) -> Callable[[], float]:
+    ids = np.random.default_rng(5).integers(0, rows, (batch, steps)).astype(np.int32)
+    model = nn.Sequential([nn.Input((steps,), dtype="int32"), nn.layers.Embedding(rows, width)])
+    model.compile(nn.optimizers.Adam(1e-3), "mse")
+    target = np.zeros((batch, steps, width), np.float32)
+    return lambda: float(model.train_on_batch(ids, target))

@@ -157,3 +157,24 @@ def predict_one(sizes: list[int], how: str) -> Callable[[], float]:
     weights = [(jnp.asarray(w), jnp.asarray(b)) for w, b in data.layer_weights(sizes)]
     run, x = jax.jit(lambda x: forward(weights, x)), data.uniform(1, sizes[0])
     return lambda: float(np.asarray(run(x))[0, 0])
+
+
+def attention_step(batch: int, steps: int, heads: int, width: int) -> Callable[[], float]:
+    shape = (batch, steps, heads, width)
+    operands = [jnp.asarray(data.uniform(*shape, seed=seed)) for seed in (1, 2, 3)]
+    weigh = jnp.asarray(data.uniform(*shape, seed=4))
+
+    def loss_of(operands, weigh):
+        return jnp.sum(jax.nn.dot_product_attention(*operands, is_causal=True) * weigh)
+
+    @jax.jit
+    def descend(operands, weigh):
+        loss, slopes = jax.value_and_grad(loss_of)(operands, weigh)
+        return [a - 0.01 * slope for a, slope in zip(operands, slopes, strict=True)], loss
+
+    def call() -> float:
+        nonlocal operands
+        operands, loss = descend(operands, weigh)
+        return float(loss)
+
+    return call

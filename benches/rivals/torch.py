@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch.nn import functional
 
@@ -123,5 +124,53 @@ def predict_one(sizes: list[int], how: str) -> Callable[[], float]:
     def call() -> float:
         with torch.inference_mode():
             return float(model(x).numpy()[0, 0])
+
+    return call
+
+
+def recurrent_step(
+    kind: str, batch: int, steps: int, inputs: int, units: int
+) -> Callable[[], float]:
+    net = getattr(torch.nn, kind.upper())(inputs, units, batch_first=True)
+    descent = torch.optim.SGD(net.parameters(), 0.01)
+    x = torch.tensor(data.uniform(batch, steps, inputs))
+
+    def call() -> float:
+        descent.zero_grad()
+        loss = net(x)[0].square().mean()
+        loss.backward()
+        descent.step()
+        return float(loss.detach())
+
+    return call
+
+
+def attention_step(batch: int, steps: int, heads: int, width: int) -> Callable[[], float]:
+    shape = (batch, heads, steps, width)
+    operands = [torch.tensor(data.uniform(*shape, seed=s)).requires_grad_() for s in (1, 2, 3)]
+    weigh = torch.tensor(data.uniform(*shape, seed=4))
+    descent = torch.optim.SGD(operands, 0.01)
+
+    def call() -> float:
+        descent.zero_grad()
+        loss = (functional.scaled_dot_product_attention(*operands, is_causal=True) * weigh).sum()
+        loss.backward()
+        descent.step()
+        return float(loss.detach())
+
+    return call
+
+
+def embedding_step(rows: int, width: int, batch: int, steps: int) -> Callable[[], float]:
+    table = torch.nn.Embedding(rows, width)
+    adam = torch.optim.Adam(table.parameters(), fused=True)
+    ids = torch.tensor(np.random.default_rng(5).integers(0, rows, (batch, steps)))
+
+    def call() -> float:
+        adam.zero_grad()
+        loss = table(ids).square().mean()
+        loss.backward()
+        adam.step()
+        return float(loss.detach())
 
     return call
