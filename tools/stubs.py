@@ -78,7 +78,8 @@ EXCEPTIONS = {
     "Ensemble.reweighted.weights": "Sequence[float]",
     "Model.predict.arrays": "Any", "apply.name": "str",
     "apply.tensors": "Sequence[_TensorLike]", "scan_rounds.slices": "Sequence[Tensor]",
-    "save_file.tensors": "Mapping[str, Any]",
+    "save_file.tensors": "Mapping[str, Any]", "Function.repeat.count": "int",
+    "Function.repeat.until": "Variable | None",
 }  # fmt: skip
 # Types of results and properties.
 RESULTS = {
@@ -109,7 +110,7 @@ RESULTS = {
     "placeholder": "Tensor", "replace_file": "None", "save_file": "None",
     "round_inputs": "list[Tensor]", "scan_rounds": "list[Tensor]",
     "set_num_threads": "None", "tensor": "Tensor",
-    "Ensemble.copy_draws": "None",
+    "Ensemble.copy_draws": "None", "Function.repeat": "int",
     "Ensemble.reweighted": "Ensemble", "Ensemble.score": "None", "Ensemble.total_effects": "None",
 }  # fmt: skip
 SUBCLASSABLE = 1 << 10  # Py_TPFLAGS_BASETYPE

@@ -740,6 +740,53 @@ def _recurrent(g, row):
     return inputs if g.special else g.into_domain(row, inputs), attrs
 
 
+@recipe("layer_norm", "layer_norm_grad")
+def _layer_norm(g, row):
+    i = with_axis(g, fits=lambda v: v.shape[-1] > 1)
+    if i is None:
+        return None
+    shape = g.values[i].shape
+
+    def column():
+        return g.leaf(g.one(((), shape[-1:])))
+
+    if row.name == "layer_norm":
+        inputs, attrs = [i, column(), column()], {"epsilon": 1e-2}
+    else:
+        inputs = [g.leaf(shape), i, column(), g.leaf(shape[:-1]), g.leaf(shape[:-1])]
+        attrs = {}
+    return inputs, {**attrs, "center": g.chance(0.5)}
+
+
+@recipe("attention", "attention_grad")
+def _attention(g, row):
+    b, t, s = (int(g.one((1, 2, 3, 5, 17)) if g.chance(0.9) else 0) for _ in range(3))
+    groups, share, width, values = (int(g.one((1, 1, 2, 3))) for _ in range(4))
+    weights = (b, groups * share, t, s)
+    beside = tuple(g.one((d, d, 1)) for d in weights) if g.chance(0.5) else ()
+    mask = tuple(g.one((d, d, 1)) for d in weights) if g.chance(0.5) else ()
+    out, lse = (b, t, groups * share, values), weights[:3]
+    floats = [(b, t, groups * share, width), (b, s, groups, width), (b, s, groups, values), beside]
+    if row.name == "attention_grad":
+        floats = [out, *floats]
+
+    def fill(shape):
+        i = g.pick(lambda v: v.shape == shape)
+        return g.leaf(shape) if i is None else i
+
+    inputs = [fill(shape) for shape in floats]
+    # Never all of a row's keys: its score would be -inf, whose slopes differences do not see.
+    hidden = g.rng.random(mask) < (1.0 if g.smooth else 0.8)
+    lengths = g.rng.integers(1 if g.smooth else 0, s + 3, (b,) if g.chance(0.3) else ())
+    start = g.rng.integers(0, 3, (b,) if g.chance(0.3) else ())
+    inputs += [g.raw(hidden), g.raw(np.asarray(lengths, np.int32))]
+    inputs += [g.raw(np.asarray(start, np.int32)), g.raw(np.zeros(4, np.int32))]
+    if row.name == "attention_grad":
+        inputs += [fill(out), fill(lse)]
+    inputs = inputs if g.special else g.into_domain(row, inputs)
+    return inputs, {"scale": float(g.one((0.5, 1.0))), "causal": g.chance(0.5)}
+
+
 # --- the graph in float64 -------------------------------------------------------------------------
 
 
@@ -828,8 +875,11 @@ def step_fault(g, i):
         top = max((np.nanmax(np.abs(f[np.isfinite(f)]), initial=0.0) for f in floats), default=0.0)
         if top > 1e15 and row.klass != "Elementwise":
             return None  # float32 may overflow on the way
-        if top > 4 and name in RECURRENT:
-            return None  # errors of early steps grow without bound
+        if top > 4 and (name in RECURRENT or name.startswith("attention")):
+            return None  # errors grow without bound, step by step or in an exponent
+        if name.startswith("attention") and g.special:
+            # What a weight of 0 hides may be read or not.
+            y = np.where(np.isnan(got) | ~np.isfinite(y), got, y)
         if name == "prod" or (name in ("matmul", "dot") and g.special):
             # Part of a product may reach 0 or infinity before the rest is taken in, and NumPy's
             # products drop NaN times 0.

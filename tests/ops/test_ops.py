@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import pytest
 
+import attentions
 import recurrences
 import windows
 from fastnn import _core
@@ -104,9 +105,55 @@ def recurrent(gates, *operands, **attrs):
     return found
 
 
+def attention(backward=False):
+    """Cases of attention, or of its gradient: with everything, and with scalars."""
+    found = []
+    sizes = ((2, 3, 4, 2, 2, 3), (1, 1, 5, 2, 1, 1), (2, 5, 3, 3, 1, 2), (2, 3, 1, 2, 2, 5))
+    large = (
+        (2, 70, 130, 4, 2, 17),
+        (1, 200, 65, 1, 1, 64),
+        (1, 3, 300, 2, 1, 70),
+        (3, 7, 64, 6, 3, 16),
+    )
+    empty = ((2, 0, 3, 2, 1, 4), (2, 3, 0, 2, 1, 4), (0, 3, 4, 2, 2, 4))
+    for i, (b, t, s, heads, groups, width) in enumerate(sizes + large + empty):
+        for lone, causal in ((False, i % 2 == 0), (True, i % 2 == 1)):
+            rng = np.random.default_rng(i)
+            values = width + 1 if i % 3 == 1 else width
+            q, out, lse = (b, t, heads, width), (b, t, heads, values), (b, heads, t)
+            kv = ((b, s, groups, width), (b, s, groups, values))
+            mask = rng.random((b, 1, 1, s) if i % 2 else (1, heads, t, s)) < 0.8
+            beside = ((1, heads, t, s) if i % 2 else (b, 1, t, 1), mask)
+            lengths = rng.integers(0, s + 3, b).astype(np.int32)
+            start = rng.integers(-1, 3, b).astype(np.int32)
+            if lone:
+                beside = ((), np.array(True))
+                lengths, start = np.array(2**31 - 1, np.int32), np.array(0, np.int32)
+            operands = [q, *kv, *beside, lengths, start, np.zeros(4, np.int32)]
+            if backward:
+                operands = [out, *operands, out, lse]
+            found.append(case(*operands, scale=0.6, causal=causal))
+    return found
+
+
 GRU = [{"reverse": r, "reset_after": a} for r, a in ((False, True), (True, False), (True, True))]
 SIMPLE = [{"reverse": a > 1, "activation": a} for a in range(4)]
 CASES = {
+    "layer_norm": [
+        case((3, n), *columns, center=center)
+        for n in (2, 5, 16, 17, 64, 1025)
+        for columns in (((n,), (n,)), ((), ()))
+        for center in (True, False)
+    ]
+    + [case((7,), (7,), (7,)), case((300, 2, 40), (40,), ()), case((0, 4), (4,), (4,))],
+    "layer_norm_grad": [
+        case((*rows, n), (*rows, n), gamma, rows, rows, center=center)
+        for rows, n in (((3,), 2), ((3,), 17), ((700,), 33), ((2, 3), 64), ((), 5), ((0,), 4))
+        for gamma in ((n,), ())
+        for center in (True, False)
+    ],
+    "attention": attention(),
+    "attention_grad": attention(backward=True),
     "lstm": [c for r in (False, True) for c in recurrent(4, *"zwhhmf", reverse=r)],
     "lstm_grad": [c for r in (False, True) for c in recurrent(4, *"dhhwzyhmf", reverse=r)],
     "gru": [c for a in GRU for c in recurrent(3, *"zwbhmf", **a)],
@@ -429,6 +476,22 @@ def erf(x):
     return np.vectorize(math.erf, otypes=[np.float64])(x)
 
 
+def layer_norm(x, gamma, beta, epsilon, center):
+    mean = np.mean(x, -1) if center else np.zeros(x.shape[:-1])
+    away = x - mean[..., None]
+    scale = 1 / np.sqrt(np.mean(away**2, -1) + epsilon)
+    return away * scale[..., None] * gamma + beta, mean, scale
+
+
+def layer_norm_grad(dy, x, gamma, mean, scale, center):
+    level = (x - mean[..., None]) * scale[..., None]
+    a = dy * gamma
+    flat = np.mean(a, -1, keepdims=True) if center else 0.0
+    dx = scale[..., None] * (a - flat - level * np.mean(a * level, -1, keepdims=True))
+    axes = tuple(range(x.ndim - 1))
+    return dx, np.sum(dy * level, axes), np.sum(dy, axes)
+
+
 def bfloat16(x):
     """x to the nearest number of eight significant bits."""
     fraction, exponent = np.frexp(np.asarray(x))
@@ -439,7 +502,8 @@ def reference(row, arrays, attrs, formula=None) -> np.ndarray:
     """The row's NumPy formula, or that of a part, in float64 (float32 would hide small steps)."""
     names = {name: default for name, _, default in row.attrs} | attrs
     names |= {"np": np, "erf": erf, "math": math, "bfloat16": bfloat16}
-    names |= recurrences.FORMULAS | windows.NAMES
+    names |= recurrences.FORMULAS | windows.NAMES | attentions.FORMULAS
+    names |= {f.__name__: f for f in (layer_norm, layer_norm_grad)}
     if names.get("dtype") == "float32":
         names["dtype"] = "float64"
     wide = widen(arrays)
@@ -466,6 +530,12 @@ def bound(row, arrays, attrs, y64) -> np.ndarray:
         inner = {"sum": terms, "mean": terms}.get(row.name) or max(arrays[0].shape[-2:], default=1)
         return (inner + 4) * EPS * weight + 1e-30
     scale = max((np.abs(a).max() for a in arrays if a.dtype == np.float32 and a.size), default=1)
+    if row.name == "layer_norm_grad":
+        rows = max(1, arrays[1].size // arrays[1].shape[-1])
+        return 32 * EPS * (np.abs(y64) + scale**3 * np.sqrt(rows) * 4)
+    if row.name in attentions.FORMULAS:  # sums of as many products as there are numbers in a head
+        width = max(a.shape[-1] for a in arrays[:4] if a.ndim)
+        return 256 * EPS * (np.abs(y64).max(initial=1.0) + scale**2 * width)
     if row.name in recurrences.FORMULAS:  # errors of early steps grow with the states
         return 64 * EPS * (np.abs(y64).max(initial=1.0) + np.abs(y64) + scale)
     return 32 * EPS * (np.abs(y64) + max(1.0, scale)) + terms * EPS * np.abs(y64)

@@ -26,7 +26,7 @@ FLOORS = (
     ("ops",),
     ("passes",),
     ("exec",),
-    ("tensor", "function", "optim", "train", "save"),
+    ("tensor", "function", "optim", "repeat", "train", "save"),
 )
 FLOOR = {module: floor for floor, modules in enumerate(FLOORS) for module in modules}
 

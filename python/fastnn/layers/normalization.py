@@ -281,6 +281,9 @@ class LayerNormalization(_Affine):
         """(x - mean) / sqrt(variance + epsilon) * gamma + beta."""
         x = ops.convert_to_tensor(inputs, "float32")
         axes = self._axes()
+        if len(axes) == 1 and not self.rms_scaling:
+            gamma, beta = (v if v is None else v.value for v in (self.gamma, self.beta))
+            return ops.layer_normalization(x, gamma, beta, axes[0], self.epsilon)
         d = x - ops.mean(x, axis=axes, keepdims=True)
         y = (x if self.rms_scaling else d) * over_root_mean_square(d, axes, self.epsilon)
         if self.gamma is not None:
@@ -327,6 +330,8 @@ class RMSNormalization(Layer):
         """X / sqrt(mean(x²) + epsilon) * scale."""
         x = ops.convert_to_tensor(inputs, "float32")
         axes = self.axis if isinstance(self.axis, list) else [self.axis]
+        if len(axes) == 1:
+            return ops.rms_normalization(x, self.scale.value, axes[0], self.epsilon)
         y = x * over_root_mean_square(x, axes, self.epsilon)
         return y * _spread(self.scale.value, x.shape, axes)
 

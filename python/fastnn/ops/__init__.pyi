@@ -236,6 +236,8 @@ from fastnn.ops.reduce import var as var
 from fastnn.ops.rows import absolute as absolute
 from fastnn.ops.rows import add as add
 from fastnn.ops.rows import arctan as arctan
+from fastnn.ops.rows import attention as attention
+from fastnn.ops.rows import attention_grad as attention_grad
 from fastnn.ops.rows import average_pool_grad as average_pool_grad
 from fastnn.ops.rows import axis_size as axis_size
 from fastnn.ops.rows import broadcast_to as broadcast_to
@@ -269,6 +271,8 @@ from fastnn.ops.rows import iota as iota
 from fastnn.ops.rows import is_finite as is_finite
 from fastnn.ops.rows import is_inf as is_inf
 from fastnn.ops.rows import is_nan as is_nan
+from fastnn.ops.rows import layer_norm as layer_norm
+from fastnn.ops.rows import layer_norm_grad as layer_norm_grad
 from fastnn.ops.rows import layer_normalize as layer_normalize
 from fastnn.ops.rows import leaky_relu as leaky_relu
 from fastnn.ops.rows import less as less
@@ -414,6 +418,8 @@ __all__ = [
     "array_equal",
     "array_split",
     "associative_scan",
+    "attention",
+    "attention_grad",
     "average",
     "average_pool",
     "average_pool_grad",
@@ -557,6 +563,8 @@ __all__ = [
     "jvp",
     "kaiser",
     "kron",
+    "layer_norm",
+    "layer_norm_grad",
     "layer_normalization",
     "layer_normalize",
     "lcm",

@@ -333,10 +333,30 @@ def layer_normalization(
         raise TypeError(f"layer_normalization got {', '.join(kwargs)}\n  hint: gamma, beta, axis")
     x = computed(x, "float32")
     over = list(_axes(axis, ndim(x)))
+    if _is_last(x, over):
+        return _rows_normalized(x, gamma, beta, axis, epsilon, center=True)
     centred = x - _c.mean(x, axis=over, keepdims=True)
     out = centred * over_root_mean_square(centred, over, 1e-7 if epsilon is None else epsilon)
     out = out if gamma is None else out * _along(x, gamma, axis)
     return out if beta is None else out + _along(x, beta, axis)
+
+
+def _is_last(x: Tensor, over: list[int]) -> bool:
+    """Whether the last axis alone is normalized, for which there is a row."""
+    return over == [x.ndim - 1] and x.shape[-1] != 0
+
+
+def _rows_normalized(
+    x: Tensor, gamma: TensorLike, beta: TensorLike, axis: Any, epsilon: float | None, center: bool
+) -> Tensor:
+    columns = []
+    for given, absent in ((gamma, 1.0), (beta, 0.0)):
+        if given is not None:
+            given = reshape(_along(x, given, axis), (-1,))
+            given = reshape(given, ()) if given.shape == (1,) else given
+        columns.append(absent if given is None else given)
+    epsilon = 1e-7 if epsilon is None else float(epsilon)
+    return _c.layer_norm(x, *columns, epsilon=epsilon, center=center)[0]
 
 
 @keras_op
@@ -360,6 +380,8 @@ def rms_normalization(
     """
     x = computed(x, "float32")
     over = list(_axes(axis, ndim(x)))
+    if _is_last(x, over):
+        return _rows_normalized(x, scale, None, axis, epsilon, center=False)
     out = x * over_root_mean_square(x, over, 1e-7 if epsilon is None else epsilon)
     return out if scale is None else out * _along(x, scale, axis)
 
@@ -426,7 +448,7 @@ def dot_product_attention(
         mask: True where a key may be seen.
         scale: The factor of the scores; None: 1 / sqrt(features).
         is_causal: Whether a query sees earlier keys and its own alone.
-        flash_attention: Accepted for Keras's sake.
+        flash_attention: Accepted for Keras's sake: no matrix of weights is stored either way.
         attn_logits_soft_cap: The size that scores approach at most.
 
     Returns:
@@ -442,25 +464,69 @@ def dot_product_attention(
             f"dot_product_attention: got shapes {q.shape}, {k.shape}, {v.shape}\n"
             "  hint: (batch, length, heads, features)"
         )
-    if flash_attention:
-        raise ValueError("flash_attention is not supported\n  hint: flash_attention=None")
     heads, shared = q.shape[2], k.shape[2]
-    if heads != shared:
-        if heads % shared:
-            raise ShapeError(
-                f"dot_product_attention: {heads} heads of queries over {shared} of keys\n"
-                "  hint: a multiple"
-            )
-        k, v = (_c.repeat(t, repeats=heads // shared, axis=2) for t in (k, v))
-    factor = 1.0 / math.sqrt(q.shape[3]) if scale is None else scale
-    q, k, v = (transpose(t, [0, 2, 1, 3]) for t in (q, k, v))
-    scores = _c.matmul(q, transpose(k, [0, 1, 3, 2])) * factor
+    if heads != shared and (shared == 0 or heads % shared):
+        raise ShapeError(
+            f"dot_product_attention: {heads} heads of queries over {shared} of keys\n"
+            "  hint: a multiple"
+        )
+    factor = 1.0 / math.sqrt(q.shape[3]) if scale is None else float(scale)
+    added = None if bias is None else _four_axes("bias", computed(bias, "float32"))
+    seen = None if mask is None else _four_axes("mask", cast(mask, "bool"))
     if attn_logits_soft_cap is not None:
-        scores = attn_logits_soft_cap * _c.tanh(scores / attn_logits_soft_cap)
-    scores = scores if bias is None else scores + computed(bias, "float32")
+        cap = float(attn_logits_soft_cap)
+        return _capped_attention((q, k, v), added, seen, factor, is_causal, cap)
+    out, sums = _c.attention(
+        q, k, v,
+        0.0 if added is None else added,
+        _core.tensor(True) if seen is None else seen,
+        *_ALL_KEYS,
+        scale=factor,
+        causal=bool(is_causal),
+    )  # fmt: skip
+    if seen is None:
+        return out
+    blank = _c.expand_dims(transpose(sums, [0, 2, 1]), -1) == -math.inf
+    means = _c.mean(v, axis=1, keepdims=True)
+    if heads != shared:
+        means = _c.repeat(means, repeats=heads // shared, axis=2)
+    return _c.where(blank, means, out)
+
+
+#: Lengths beyond any number of keys, the place of the first query, a key that draws nothing.
+_ALL_KEYS = (
+    np.array(2**31 - 1, np.int32), np.array(0, np.int32), np.zeros(4, np.int32),
+)  # fmt: skip
+
+
+def _four_axes(name: str, x: Tensor) -> Tensor:
+    """An operand that broadcasts with (batch, heads, queries, keys), with all its axes."""
+    if x.ndim > 4:
+        raise ShapeError(
+            f"dot_product_attention: {name} has shape {x.shape}\n"
+            "  hint: sizes that broadcast with (batch, heads, queries, keys)"
+        )
+    return x if x.ndim == 4 else _c.expand_dims(x, list(range(4 - x.ndim)))
+
+
+def _capped_attention(
+    operands: tuple[Tensor, ...],
+    bias: Tensor | None,
+    mask: Tensor | None,
+    scale: float,
+    is_causal: bool,
+    cap: float,
+) -> Tensor:
+    """Attention whose scores are bent before the softmax, with the matrix of weights."""
+    q, k, v = operands
+    if q.shape[2] != k.shape[2]:
+        k, v = (_c.repeat(t, repeats=q.shape[2] // k.shape[2], axis=2) for t in (k, v))
+    q, k, v = (transpose(t, [0, 2, 1, 3]) for t in (q, k, v))
+    scores = cap * _c.tanh(_c.matmul(q, k, transpose_b=True) * scale / cap)
+    scores = scores if bias is None else scores + bias
     lowest = -0.7 * float(np.finfo(np.float32).max)
     if mask is not None:
-        scores = _c.where(cast(mask, "bool"), scores, lowest)
+        scores = _c.where(mask, scores, lowest)
     if is_causal:
         at, columns = (arange(shape(t)[2], dtype="int32") for t in (q, k))
         seen = _c.greater_equal(_c.expand_dims(at, axis=[-1]), columns)

@@ -152,6 +152,10 @@ __all__ = [
     "gru_grad",
     "simple_rnn",
     "simple_rnn_grad",
+    "attention",
+    "attention_grad",
+    "layer_norm",
+    "layer_norm_grad",
 ]
 
 def add(a: TensorLike, b: TensorLike) -> Tensor:
@@ -442,3 +446,11 @@ def simple_rnn(z: TensorLike, weights: TensorLike, h0: TensorLike, mask: TensorL
     """The states h = f(z + h weights) after each step (batch, steps, units), the last state and the states before each step. z (batch, steps, units) is what inputs and biases give, weights are (units, units); h0 (batch, units), mask (bool, batch, steps) and drop (batch, units) may be scalars; activation 0 is tanh, 1 relu, 2 none, 3 sigmoid."""
 def simple_rnn_grad(dy: TensorLike, dh: TensorLike, weights: TensorLike, y: TensorLike, mask: TensorLike, drop: TensorLike, reverse: bool = False, activation: int = 0) -> tuple[Tensor, Tensor]:
     """The gradients of simple_rnn by z and h0 from those of its states y (batch, steps, units) and last state, each of which may be a scalar."""
+def attention(q: TensorLike, k: TensorLike, v: TensorLike, bias: TensorLike, mask: TensorLike, lengths: TensorLike, start: TensorLike, key: TensorLike, scale: float, causal: bool = False, rate: float = 0.0, stream: int = 0) -> tuple[Tensor, Tensor]:
+    """softmax(scale q kᵀ + bias) v for each head, and the logarithm of the softmax's sum. q is (batch, queries, heads, width), k (batch, keys, groups, width), v (batch, keys, groups, value width); heads are a multiple of groups, and neighbours share one. bias and mask (bool, where a key is seen) are (batch, heads, queries, keys) with sizes of 1 where all share, or scalars; lengths and start (int32) are (batch,) or scalars: keys from lengths on are not seen and, if causal, query t sees keys up to start + t. Weights are dropped with probability rate, as dropout(weights, key) does. A query that sees no key gives 0."""
+def attention_grad(dout: TensorLike, q: TensorLike, k: TensorLike, v: TensorLike, bias: TensorLike, mask: TensorLike, lengths: TensorLike, start: TensorLike, key: TensorLike, out: TensorLike, lse: TensorLike, scale: float, causal: bool = False, rate: float = 0.0, stream: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of attention by q, k and v from that of its outputs, its operands, and its results."""
+def layer_norm(x: TensorLike, gamma: TensorLike, beta: TensorLike, epsilon: float = 0.001, center: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    """(x - mean) / sqrt(variance + epsilon) gamma + beta over the last axis, the mean, and what was multiplied by; with center=False nothing is taken off, and x is divided by the root of its mean square. gamma and beta have one number per column, or are scalars."""
+def layer_norm_grad(dy: TensorLike, x: TensorLike, gamma: TensorLike, mean: TensorLike, scale: TensorLike, center: bool = True) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradients of layer_norm by x, and by one gamma and one beta per column."""

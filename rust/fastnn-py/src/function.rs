@@ -202,6 +202,25 @@ impl PyFunction {
         })
     }
 
+    /// Runs up to `count` times without Python, and ends after the run that leaves `until`, a scalar
+    /// variable of the function's updates, other than 0; gives the number of runs. For functions of
+    /// updates alone. Ctrl-C is looked for every 50 ms, also inside a run; state is that of whole runs.
+    #[pyo3(signature = (count, until=None))]
+    fn repeat(&self, py: Python<'_>, count: usize, until: Option<&Bound<'_, PyVariable>>) -> PyResult<usize> {
+        enter(|| {
+            let until = until.map(|variable| variable.get().0.clone());
+            let mut raised: Option<PyErr> = None;
+            let result = interpreter::detach(py, || {
+                let mut tick = || check_signals(&mut raised);
+                fastnn::repeat::repeat(&self.function, count, until.as_ref(), &mut tick)
+            });
+            match raised {
+                Some(error) => Err(error.into()),
+                None => Ok(result?),
+            }
+        })
+    }
+
     /// Checks that arrays of these shapes can be given, without running anything. Raises ShapeError
     /// where they do not fit the inputs or, all sizes known, each other.
     fn check(&self, shapes: Vec<Vec<i64>>) -> PyResult<()> {

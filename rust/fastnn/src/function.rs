@@ -391,6 +391,12 @@ impl Function {
         plans + self.arenas.bytes() + self.shelf.bytes()
     }
 
+    /// The slot of a variable that the function updates.
+    pub(crate) fn updated_slot(&self, variable: &Arc<Variable>) -> Option<usize> {
+        let at = self.variables.iter().position(|b| b.updated && Arc::ptr_eq(&b.variable, variable))?;
+        Some(self.inputs.len() + at)
+    }
+
     /// Compiled sizes kept.
     #[must_use]
     pub fn kept(&self) -> usize {

@@ -4,11 +4,13 @@
 
 use std::fmt;
 
+pub mod attention;
 pub mod columns;
 pub mod conv;
 pub mod copy;
 pub mod gather;
 pub mod gemm;
+pub mod layer_norm;
 pub mod order;
 pub mod pooling;
 pub mod random;

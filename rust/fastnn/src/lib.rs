@@ -13,6 +13,7 @@ pub mod ops;
 pub mod optim;
 pub mod passes;
 pub mod pool;
+pub mod repeat;
 pub mod save;
 pub mod shape;
 pub mod simd;

@@ -32,12 +32,14 @@ macro_rules! rows {
 }
 
 pub mod activation;
+pub mod attention;
 pub mod build;
 pub mod compare;
 pub mod conv;
 pub mod elementwise;
 pub mod host;
 pub mod index;
+pub mod layer_norm;
 pub mod loss;
 pub mod matmul;
 pub mod movement;
@@ -75,6 +77,8 @@ const FAMILIES: &[&[&OpDef]] = &[
     activation::ROWS,
     loss::ROWS,
     recurrence::ROWS,
+    attention::ROWS,
+    layer_norm::ROWS,
 ];
 
 const COUNT: usize = {

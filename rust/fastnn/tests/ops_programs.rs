@@ -45,8 +45,7 @@ fn compare(g: &Graph, case: &Case, what: &str) {
     for (got, want) in run(g, &case.inputs, &label).iter().zip(&want) {
         assert_eq!(got.len(), want.data.len(), "{label}");
         for (i, (a, b)) in got.iter().zip(&want.data).enumerate() {
-            let close =
-                if want.ty.dtype == DType::F32 { (a - b).abs() <= 1e-4 * (1.0 + b.abs()) } else { a == b };
+            let close = a == b || (want.ty.dtype == DType::F32 && (a - b).abs() <= 1e-4 * (1.0 + b.abs()));
             assert!(close, "{label}: element {i} is {a}, wanted {b}\n{g}");
         }
     }

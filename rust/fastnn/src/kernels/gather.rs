@@ -3,6 +3,8 @@
 //! kernels' line loop and the pool.
 
 use super::copy::lines;
+use super::{Blocked, Finishing};
+use crate::buffer::scratch;
 use crate::pool;
 use crate::simd::{Isa, LANES, Simd, isa};
 
@@ -228,3 +230,128 @@ pub unsafe fn one_hot_on(isa: Isa, indices: *const i32, count: usize, depth: usi
         }
     });
 }
+
+/// The positions of each row's indices, in order: at `dst` where each row's begin (`rows + 1`
+/// numbers), then the positions.
+///
+/// # Safety
+/// `dst` covers `rows + 1` and as many as there are indices; these are below `rows`.
+pub unsafe fn row_order(indices: &[i32], rows: usize, dst: *mut i32) {
+    let starts = std::slice::from_raw_parts_mut(dst, rows + 1);
+    let list = dst.add(rows + 1);
+    starts.fill(0);
+    for &row in indices {
+        starts[row as usize] += 1;
+    }
+    // Each row's end, which moves down to its begin as its positions are laid, last one first.
+    let mut end = 0;
+    for start in starts.iter_mut() {
+        end += *start;
+        *start = end;
+    }
+    for (at, &row) in indices.iter().enumerate().rev() {
+        let start = &mut starts[row as usize];
+        *start -= 1;
+        list.add(*start as usize).write(at as i32);
+    }
+}
+
+/// Elements of a block of [`RowSums`], which an epilogue consumes while it is in L2.
+const BLOCK: usize = 1 << 14;
+
+/// The table `rows x n` of sums of rows of a first operand, chosen by a [`row_order`].
+#[derive(Debug)]
+pub struct RowSums {
+    rows: usize,
+    n: usize,
+    /// Positions that may be in the order.
+    count: usize,
+}
+
+impl RowSums {
+    /// For `count` rows of `n` numbers that go to `rows` rows.
+    #[must_use]
+    pub fn new(rows: usize, n: usize, count: usize) -> RowSums {
+        RowSums { rows, n, count }
+    }
+
+    fn block(&self) -> usize {
+        (BLOCK / self.n.max(1)).max(1)
+    }
+
+    unsafe fn make(&self, args: &[*const u8], row: usize, dst: *mut f32, end: &Finishing<'_>) {
+        let (src, order) = (args[0].cast::<f32>(), args[1].cast::<i32>());
+        let (n, rows) = (self.n, self.block().min(self.rows - row));
+        let list = order.add(self.rows + 1);
+        let add = add_row(isa());
+        super::tile_ops::fill(isa())(dst, 0.0, rows * n);
+        for r in 0..rows {
+            let [from, to] = [*order.add(row + r) as usize, *order.add(row + r + 1) as usize];
+            for at in from..to.min(self.count) {
+                let position = *list.add(at) as usize;
+                debug_assert!(position < self.count);
+                add(dst.add(r * n), src.add(position * n), n);
+            }
+        }
+        if !end.bias.is_null() || end.relu {
+            for at in 0..rows * n {
+                let x = dst.add(at);
+                if !end.bias.is_null() {
+                    *x += *end.bias.add(at % n);
+                }
+                // NaN stays.
+                if end.relu && *x < 0.0 {
+                    *x = 0.0;
+                }
+            }
+        }
+        if let Some(epilogue) = end.epilogue {
+            epilogue.apply(row, rows, 0, n, dst, n);
+        }
+    }
+}
+
+impl Blocked for RowSums {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn cols(&self) -> usize {
+        self.n
+    }
+
+    fn bands(&self) -> usize {
+        self.rows.div_ceil(self.block())
+    }
+
+    fn band(&self, row: usize) -> usize {
+        row / self.block()
+    }
+
+    unsafe fn run(&self, args: &[*const u8], c: *mut f32, end: &Finishing<'_>) {
+        let call = Sums { sums: self, args, c, end };
+        pool::run(self.bands(), &|band| {
+            let call = &call;
+            let row = band * call.sums.block();
+            // SAFETY: the caller vouches for the operands; blocks are disjoint.
+            unsafe {
+                if call.c.is_null() {
+                    let mut room = scratch(call.sums.block() * call.sums.n);
+                    call.sums.make(call.args, row, room.as_mut_ptr(), call.end);
+                } else {
+                    call.sums.make(call.args, row, call.c.add(row * call.sums.n), call.end);
+                }
+            }
+        });
+    }
+}
+
+struct Sums<'a> {
+    sums: &'a RowSums,
+    args: &'a [*const u8],
+    c: *mut f32,
+    end: &'a Finishing<'a>,
+}
+
+// SAFETY: operands are only read, and blocks write disjoint memory.
+unsafe impl Sync for Sums<'_> {}

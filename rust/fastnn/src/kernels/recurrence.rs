@@ -103,7 +103,8 @@ impl Steps {
     /// Calls `work` for chunks of rows, on all threads.
     fn split(&self, work: &(dyn Fn(Range<usize>) + Sync)) {
         let batch = self.batch;
-        let chunks = batch.div_ceil(CHUNK).max(1);
+        // A few rows are worth two chunks, if not the weights read once more for each.
+        let chunks = batch.div_ceil(CHUNK).max(if batch >= 8 { 2 } else { 1 });
         pool::run(chunks, &|i| work(share(batch, chunks, i)..share(batch, chunks, i + 1)));
     }
 }

@@ -24,7 +24,7 @@ static ONES: [f32; 2 * LANES] = {
 
 // True in the first `n <= 16` lanes.
 #[inline(always)]
-unsafe fn first<S: Simd>(n: usize) -> S::M {
+pub(super) unsafe fn first<S: Simd>(n: usize) -> S::M {
     S::lt(S::splat(0.0), S::load(ONES.as_ptr().add(LANES - n)))
 }
 
@@ -171,7 +171,7 @@ unsafe fn affine_long<S: Simd>(dst: *mut f32, x: *const f32, n: usize, shift: S:
 
 // The sum of (x - shift) or of its square over a long row.
 #[inline(always)]
-unsafe fn moment_long<S: Simd, const SQUARE: bool>(x: *const f32, n: usize, shift: f32) -> f32 {
+pub(super) unsafe fn moment_long<S: Simd, const SQUARE: bool>(x: *const f32, n: usize, shift: f32) -> f32 {
     let c = S::splat(shift);
     let mut acc = [S::splat(0.0); 4];
     let mut i = 0;

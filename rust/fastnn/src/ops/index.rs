@@ -351,7 +351,7 @@ fn source(e: &Take, indices: &[f64], i: usize) -> Option<usize> {
 /// The indices with negative ones counted from the end of an axis of `n`. A copy: each index is
 /// read once and that value is checked, since the memory may be a caller's, which other threads
 /// can write meanwhile.
-fn checked(name: &str, indices: Arg, n: usize, of: &Shape) -> Result<Vec<i32>> {
+pub(crate) fn checked(name: &str, indices: Arg, n: usize, of: &Shape) -> Result<Vec<i32>> {
     let count = indices.ty.shape.count();
     let mut out = crate::buffer::room(count)?;
     let from = indices.ints();

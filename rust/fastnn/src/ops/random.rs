@@ -150,7 +150,7 @@ fn infer(name: &str, types: &[Ty], shape: &[Dim], dtype: DType) -> Result<Ty> {
 }
 
 /// What kept values are multiplied by; nothing is kept at rate 1.
-fn scale(rate: f64) -> f64 {
+pub(super) fn scale(rate: f64) -> f64 {
     if rate < 1.0 { 1.0 / (1.0 - rate) } else { 0.0 }
 }
 
@@ -160,8 +160,8 @@ fn key_from([low, high, step, extra]: [u32; 4], stream: &Attr) -> Key {
 }
 
 /// The key of a step: its input, and a stream attribute.
-fn key_of(ctx: &StepCtx<'_>, stream: &Attr) -> Key {
-    let Arg { ptr, .. } = ctx.inputs[0];
+pub(super) fn key_of(key: &Arg, stream: &Attr) -> Key {
+    let Arg { ptr, .. } = *key;
     // SAFETY: the rule asked for a key of four i32.
     let words = unsafe { ptr.cast::<[u32; 4]>().read_unaligned() };
     key_from(words, stream)
@@ -172,14 +172,14 @@ fn host_key(key: &Host, stream: &Attr) -> Key {
 }
 
 pub(crate) fn uniform_step(ctx: &StepCtx<'_>) -> Result<()> {
-    let (key, n) = (key_of(ctx, &ctx.attrs[1]), ctx.output.ty.shape.count());
+    let (key, n) = (key_of(&ctx.inputs[0], &ctx.attrs[1]), ctx.output.ty.shape.count());
     // SAFETY: the executor hands steps an output that covers its shape. Likewise below.
     unsafe { kernel::uniform_on(ctx.isa, ctx.output.floats(), 0, n, key) };
     Ok(())
 }
 
 pub(crate) fn normal_step(ctx: &StepCtx<'_>) -> Result<()> {
-    let (key, n) = (key_of(ctx, &ctx.attrs[1]), ctx.output.ty.shape.count());
+    let (key, n) = (key_of(&ctx.inputs[0], &ctx.attrs[1]), ctx.output.ty.shape.count());
     // SAFETY: as for uniform.
     unsafe { kernel::normal_on(ctx.isa, ctx.output.floats(), 0, n, key) };
     Ok(())
@@ -187,7 +187,7 @@ pub(crate) fn normal_step(ctx: &StepCtx<'_>) -> Result<()> {
 
 pub(crate) fn integers_step(ctx: &StepCtx<'_>) -> Result<()> {
     let bounds = (ctx.attrs[1].int() as i32, ctx.attrs[2].int() as i32);
-    let (key, n) = (key_of(ctx, &ctx.attrs[3]), ctx.output.ty.shape.count());
+    let (key, n) = (key_of(&ctx.inputs[0], &ctx.attrs[3]), ctx.output.ty.shape.count());
     // SAFETY: as for uniform.
     unsafe { kernel::integers_on(ctx.isa, ctx.output.ints(), 0, n, key, bounds) };
     Ok(())
@@ -200,7 +200,7 @@ pub(crate) fn permutation_step(ctx: &StepCtx<'_>) -> Result<()> {
     for (slot, i) in order.iter_mut().zip(0..) {
         *slot = i;
     }
-    kernel::shuffle(order, key_of(ctx, &ctx.attrs[1]));
+    kernel::shuffle(order, key_of(&ctx.inputs[0], &ctx.attrs[1]));
     Ok(())
 }
 

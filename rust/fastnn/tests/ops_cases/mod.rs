@@ -68,6 +68,25 @@ const START: i64 = i64::MIN;
 /// Shapes of the inputs, and attributes.
 type Sample = (Vec<Vec<usize>>, Vec<Attr>);
 
+/// Operands of attention, behind those that its gradient takes first; with an output it takes results too.
+fn attention(first: &[Vec<usize>]) -> Vec<Sample> {
+    let mut all = vec![];
+    for (lone, groups, causal, rate) in
+        [(false, 1, false, 0.0), (true, 2, true, 0.0), (false, 2, true, 0.0), (true, 1, false, 0.4)]
+    {
+        let beside = |shape: &[usize]| if lone { vec![] } else { shape.to_vec() };
+        let mut shapes = first.to_vec();
+        shapes.extend([vec![2, 3, 2, 2], vec![2, 4, groups, 2], vec![2, 4, groups, 3]]);
+        shapes.extend([beside(&[2, 1, 3, 4]), beside(&[1, 2, 1, 4]), beside(&[2]), beside(&[2]), vec![4]]);
+        if !first.is_empty() {
+            shapes.extend([vec![2, 3, 2, 3], vec![2, 2, 3]]);
+        }
+        let attrs = vec![Attr::Float(0.5), Attr::Bool(causal), Attr::Float(rate), Attr::Int(1)];
+        all.push((shapes, attrs));
+    }
+    all
+}
+
 /// Operands of a recurrence with `gates` gates, by letter: z for each step and gate, y for each step,
 /// h a state, w weights, b a bias, m the mask, d drop; in full, and as scalars where that may be.
 fn recurrent(gates: usize, operands: &[&str], attrs: &[&[Attr]]) -> Vec<Sample> {
@@ -318,6 +337,16 @@ fn special(op: &OpDef) -> Option<Vec<Sample>> {
             (vec![vec![2, 4], vec![2, 4]], vec![ints(&[3, 4]), Attr::Int(0)]),
             (vec![vec![2, 5, 2], vec![2, 5, 2]], vec![ints(&[2, 3, 2]), Attr::Int(1)]),
         ],
+        "layer_norm" => [(vec![5], vec![], true), (vec![], vec![5], false), (vec![5], vec![5], true)]
+            .map(|(gamma, beta, center)| (vec![vec![2, 3, 5], gamma, beta], vec![f(1e-3), b(center)]))
+            .to_vec(),
+        "layer_norm_grad" => [(vec![5], true), (vec![], false)]
+            .map(|(gamma, center)| {
+                (vec![vec![2, 3, 5], vec![2, 3, 5], gamma, vec![2, 3], vec![2, 3]], vec![b(center)])
+            })
+            .to_vec(),
+        "attention" => attention(&[]),
+        "attention_grad" => attention(&[vec![2, 3, 2, 3]]),
         "lstm" => recurrent(4, &["z", "w", "h", "h", "m", "d"], &[&[b(false)], &[b(true)]]),
         "lstm_grad" => {
             recurrent(4, &["y", "h", "h", "w", "z", "y", "h", "m", "d"], &[&[b(false)], &[b(true)]])
@@ -341,7 +370,7 @@ fn dtypes(op: &OpDef, count: usize) -> Vec<DType> {
     (0..count)
         .map(|i| match (op.accept, *op.args.get(i).unwrap_or(&"")) {
             (Accept::Truth, _) | (_, "cond" | "mask") => DType::Bool,
-            (_, "indices" | "labels" | "key" | "start") => DType::I32,
+            (_, "indices" | "labels" | "key" | "start" | "lengths") => DType::I32,
             _ => DType::F32,
         })
         .collect()

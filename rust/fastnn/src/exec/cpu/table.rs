@@ -2,15 +2,16 @@
 //! (the macro `elementwise!` fills both tables); rows with work of their own have a line here. Rows
 //! that other back ends run differently need no change in the graph or the passes.
 
-use super::packed;
+use super::{packed, row_sums};
 use crate::error::Result;
 use crate::graph::{Attr, OpDef, StepCtx, Ty};
 use crate::kernels::Blocked;
+use crate::kernels::gather::RowSums;
 use crate::kernels::gemm::product::{Packed, Product};
 use crate::kernels::tile_ops::{self as tile, TileOf};
 use crate::ops::{
-    activation, compare, conv, elementwise, index, loss, matmul, movement, normalize, order, pooling, random,
-    recurrence, reduce as reductions, window,
+    activation, attention, compare, conv, elementwise, index, layer_norm, loss, matmul, movement, normalize,
+    order, pooling, random, recurrence, reduce as reductions, window,
 };
 use crate::sync::Slot;
 use std::collections::HashMap;
@@ -91,11 +92,16 @@ const STEPS: &[(&OpDef, Step)] = &[
     (&movement::CONCATENATE, movement::concatenate_step),
     (&packed::PACK, packed::pack_step),
     (&packed::WINOGRAD_FILTERS, packed::winograd_filters_step),
+    (&row_sums::ROW_ORDER, row_sums::row_order_step),
     (&random::RANDOM_UNIFORM, random::uniform_step),
     (&random::RANDOM_NORMAL, random::normal_step),
     (&random::RANDOM_INTEGERS, random::integers_step),
     (&random::RANDOM_PERMUTATION, random::permutation_step),
     (&loss::SPARSE_SOFTMAX_CROSS_ENTROPY, loss::sparse_step),
+    (&layer_norm::LAYER_NORM, layer_norm::layer_norm_step),
+    (&layer_norm::LAYER_NORM_GRAD, layer_norm::layer_norm_grad_step),
+    (&attention::ATTENTION, attention::attention_step),
+    (&attention::ATTENTION_GRAD, attention::attention_grad_step),
     (&recurrence::LSTM, recurrence::lstm_step),
     (&recurrence::LSTM_GRAD, recurrence::lstm_grad_step),
     (&recurrence::GRU, recurrence::gru_step),
@@ -114,6 +120,10 @@ const HEADS: &[(&OpDef, Head)] = &[
     (&packed::WINOGRAD_CONV, packed::winograd_head),
     (&conv::CONV_INPUT_GRAD, conv::input_grad_head),
     (&conv::CONV_WEIGHT_GRAD, conv::weight_grad_head),
+    (&row_sums::ROW_SUMS, |types, _, out| {
+        let [rows, n] = [out.shape.sizes()[0], out.shape.sizes()[1]];
+        Box::new(RowSums::new(rows, n, types[0].shape.sizes().iter().rev().skip(1).product()))
+    }),
     (&matmul::MATMUL, |types, attrs, out| {
         let transposed = [attrs[0].flag(), attrs[1].flag()];
         Box::new(Product::new(&types[0].shape, (&types[1].shape, types[1].dtype), &out.shape, transposed))
