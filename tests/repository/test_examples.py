@@ -136,6 +136,71 @@ def test_a_search_gives_hopeless_trials_up(capsys):
     assert pruned >= 6
 
 
+def cargo_or_skip() -> str:
+    cargo = shutil.which("cargo")
+    if cargo is None:
+        pytest.skip("needs cargo")
+    return cargo
+
+
+@pytest.mark.slow
+def test_a_c_program_gives_the_bits_of_python(tmp_path):
+    cargo = cargo_or_skip()
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        pytest.skip("needs a C compiler")
+    load("embed_rust/train.py").main(str(tmp_path))
+    build = [cargo, "build", "--quiet", "--package", "fastnn-capi"]
+    subprocess.run(build, cwd=ROOT, check=True, timeout=600)
+    target = ROOT / "target" / "debug"
+    include = ROOT / "rust" / "fastnn-capi" / "include"
+    source = EXAMPLES / "embed_c" / "main.c"
+    strict = ["-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror", f"-I{include}"]
+    shared = ["-L", str(target), "-lfastnn_c", f"-Wl,-rpath,{target}"]
+    inside = [str(target / "libfastnn_c.a"), "-lpthread", "-ldl", "-lm"]
+    files = [str(tmp_path / name) for name in ("digits.safetensors", "images.f32")]
+    model = fastnn.models.load_model(files[0])
+    images = np.fromfile(files[1], "float32").reshape(-1, *model.input_shape[1:])
+    wanted = model.predict(images, verbose=0)
+    for name, libraries in (("shared", shared), ("inside", inside)):
+        program = str(tmp_path / name)
+        subprocess.run([compiler, *strict, str(source), "-o", program, *libraries], check=True)
+        done = subprocess.run([program, *files], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        rows = [[float.fromhex(v) for v in line.split()] for line in done.stdout.splitlines()]
+        assert (np.array(rows, "float32") == wanted).all()
+        refused = subprocess.run([program, files[1], files[1]], capture_output=True, text=True)
+        assert refused.returncode == 1
+        assert "not a safetensors file" in refused.stderr
+
+
+@pytest.mark.slow
+def test_a_rust_program_outside_the_workspace_answers(tmp_path):
+    cargo = cargo_or_skip()
+    model = fastnn.Sequential([fastnn.Input((3,)), fastnn.layers.Dense(2)])
+    model.save(tmp_path / "m.safetensors")
+    manifest = str(EXAMPLES / "rust_outside" / "Cargo.toml")
+    command = [
+        cargo,
+        "run",
+        "--quiet",
+        "--offline",
+        "--target-dir",
+        str(ROOT / "target" / "outside"),
+    ]
+    lines = "1,2,3\n0.5,-1,x\n4,5\n0.25,0.5,1\n"
+    done = subprocess.run(
+        [*command, "--manifest-path", manifest, "--", str(tmp_path / "m.safetensors")],
+        input=lines, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    found = np.array([line.split(",") for line in done.stdout.split()], "float32")
+    wanted = model.predict(np.array([[1, 2, 3], [0.25, 0.5, 1]], "float32"), verbose=0)
+    assert (found == wanted).all()
+    assert "line 2: 'x' is no number" in done.stderr
+    assert "line 3:" in done.stderr
+
+
 @pytest.mark.slow
 def test_a_served_model_answers_its_client(capfd):
     pytest.importorskip("fastapi", reason="needs the `serve` extra")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -42,3 +43,22 @@ def test_the_rust_example_predicts_the_same_bits_as_python(tmp_path: Path) -> No
     assert done.returncode == 0, done.stderr
     ours = np.fromfile(tmp_path / "out.f32", np.float32).reshape(50, 3)
     assert ours.tobytes() == model.predict(x, verbose=0).tobytes()
+
+
+def test_the_header_for_c_has_every_call_of_the_crate():
+    """The checked-in header is what cbindgen made of the source: names and numbers of arguments."""
+    crate = ROOT / "rust" / "fastnn-capi"
+    source = (crate / "src" / "lib.rs").read_text(encoding="utf-8")
+    header = (crate / "include" / "fastnn.h").read_text(encoding="utf-8")
+    in_rust = re.findall(r'extern "C" fn (\w+)\((.*?)\)(?: ->| \{)', source, re.S)
+    in_c = re.findall(r"^[\w ]+[ *](fastnn_\w+)\((.*?)\);", header, re.S | re.M)
+    counts = {name: len([a for a in given.split(",") if a.strip()]) for name, given in in_rust}
+    assert len(counts) >= 11
+    found = {n: 0 if a == "void" else len(a.split(",")) for n, a in in_c}
+    assert found == counts
+    statuses = re.findall(r"^    (FASTNN_\w+) = (\d+),", source, re.M)
+    statuses += re.findall(
+        r"^    (FASTNN_\w+) = (\d+),", (crate / "src" / "guard.rs").read_text("utf-8"), re.M
+    )
+    assert statuses
+    assert all(f"{name} = {number}," in header for name, number in statuses)

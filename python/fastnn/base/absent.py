@@ -121,7 +121,7 @@ ABSENT: dict[str, tuple[str, str]] = {
         "gradients come from the rows of the op table",
         "y = ops.stop_gradient(exact - smooth) + smooth has the value of one, the slope of another",
     ),
-    "quantizers": ("quantised models are not part of fastnn", "float32"),
+    "quantizers": ("there are no quantizer objects", "model.quantize('int8'), or 'bfloat16'"),
     "src": ("private modules of Keras are not here", "the public name, e.g. fastnn.layers"),
     "engine": ("private modules of Keras are not here", "the public name, e.g. fastnn.layers"),
     "python": ("private modules of TensorFlow are not here", "fastnn.layers and the like"),
