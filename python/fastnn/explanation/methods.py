@@ -158,7 +158,8 @@ class _Asked:
     def _chosen(self, target: Any) -> Array:
         count = self.scores.shape[1]
         if target is None:
-            return self.scores.argmax(axis=1)
+            largest: Array = self.scores.argmax(axis=1)
+            return largest
         chosen = np.asarray(as_number(target))
         whole = chosen.dtype.kind in "iu" and chosen.shape in ((), (self.n,))
         if not whole or (chosen < 0).any() or (chosen >= count).any():

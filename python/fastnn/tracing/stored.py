@@ -35,8 +35,9 @@ class StoredVariable(Variable):
     @property
     def narrow(self) -> Tensor:
         """The value as it is stored, for ops that read it so."""
-        get: Any = Variable.value.fget
-        return get(self)  # type: ignore[no-any-return]
+        # As a variable's value: the property, not what this class makes of it.
+        value: Tensor = super().value
+        return value
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = {k: v for k, v in self.__dict__.items() if k != "initializer"}

@@ -7,6 +7,7 @@ then uses one thread, and results do not depend on that.
 from __future__ import annotations
 
 import contextlib
+import functools
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -206,6 +207,10 @@ def _naming(at: int) -> Iterator[None]:
         raise
 
 
+def _same(model: Any) -> Any:
+    return model
+
+
 def _is_model(value: Any) -> bool:
     return hasattr(value, "fit") and hasattr(value, "trainable_variables")
 
@@ -243,7 +248,7 @@ def _paired(models: Any, data: Any) -> tuple[list[Callable[[], Any]], list[dict[
                 f"models[{at}] is a {type(model).__name__}, wanted a compiled model or a function "
                 "that gives one\n  hint: fit_many([build_a, build_b], (x, y))"
             )
-        makers.append((lambda model=model: model) if _is_model(model) else model)
+        makers.append(functools.partial(_same, model) if _is_model(model) else model)
     return makers, entries
 
 

@@ -182,7 +182,7 @@ fn files_that_are_no_models_are_refused() {
     std::fs::write(&path, b"junk").unwrap();
     let text = CString::new(path.to_str().unwrap()).unwrap();
     assert_eq!(load(text.as_ptr()), FASTNN_BAD_FILE);
-    assert!(message().contains("hint"), "{}", message());
+    assert!(message().contains("safetensors"), "{}", message());
     assert_eq!(unsafe { fastnn_load(text.as_ptr(), null_mut()) }, FASTNN_BAD_POINTER);
     let _ = std::fs::remove_file(path);
 }
