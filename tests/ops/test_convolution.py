@@ -227,6 +227,31 @@ def test_a_model_of_these_ops_is_saved_and_loaded(rng, tmp_path):
         assert np.array_equal(again.predict(image, verbose=0), wanted)
 
 
+def test_zeros_around_an_image_are_padding_and_transposes_cancel(rng):
+    x, w = normal(rng, 2, 9, 8, 5), normal(rng, 3, 3, 5, 6)
+    feed, taps = _core.placeholder(x.shape), _core.placeholder(w.shape)
+
+    def program(y):
+        return _core.Function(
+            [feed, taps], [y, *_core.gradients(ops.sum(ops.sin(y)), [feed, taps])]
+        )
+
+    wide = ops.pad(feed, [(0, 0), (2, 1), (0, 1), (0, 0)])
+    padded = program(ops.conv(wide, taps, strides=2, padding=[(1, 0), (0, 0)]))
+    direct = program(ops.conv(feed, taps, strides=2, padding=[(3, 1), (0, 1)]))
+    for got, wanted in zip(padded(x, w), direct(x, w), strict=True):
+        assert np.array_equal(values(got), values(wanted))
+    ones = ops.pad(feed, [(0, 0), (1, 1), (1, 1), (0, 0)], constant_values=1.0)
+    wanted = windows.convolved(np.pad(x, [(0, 0), (1, 1), (1, 1), (0, 0)], constant_values=1), w,
+                               (1, 1), (), (1, 1), 1)  # fmt: skip
+    assert np.allclose(values(program(ops.conv(ones, taps))(x, w)[0]), wanted, atol=1e-5)
+    first = ops.conv(ops.transpose(feed, (0, 3, 1, 2)), taps, data_format="channels_first")
+    wanted = program(ops.conv(feed, taps))(x, w)
+    got = program(ops.transpose(first, (0, 2, 3, 1)))(x, w)
+    for a, b in zip(got, wanted, strict=True):
+        assert np.array_equal(values(a), values(b))
+
+
 # ---- accuracy ----------------------------------------------------------------------------------
 
 
@@ -235,7 +260,7 @@ def test_a_model_of_these_ops_is_saved_and_loaded(rng, tmp_path):
     [(2, 16, 16, 16), (1, 56, 64, 64), (2, 28, 128, 96), (2, 30, 32, 48), (3, 14, 256, 192)],
 )
 def test_the_largest_error_of_convolutions_by_tiles_is_bounded(n, size, channels, filters, rng):
-    """It stays within 400 units of 2^-24 times the deviation of the result; the direct way has 60."""
+    """Within 400 units of 2^-24 times the deviation of the result; the direct way has 60."""
     x, w = normal(rng, n, size, size, channels), normal(rng, 3, 3, channels, filters)
     dy = normal(rng, n, size, size, filters)
     wide = [a.astype("f8") for a in (x, w, dy)]

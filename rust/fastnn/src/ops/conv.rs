@@ -8,7 +8,7 @@ use super::rule;
 use super::spatial::{self, Along, Placing};
 use crate::dim::Dim;
 use crate::error::Result;
-use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Ty, Vjp};
+use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Node, Ty, Vjp};
 use crate::kernels::Blocked;
 use crate::kernels::conv::winograd::{self, Winograd};
 use crate::kernels::conv::winograd_weights::WinogradWeights;
@@ -252,6 +252,21 @@ fn weight_grad_vjp(g: &mut Graph, y: Id, x: &[Id], dv: Id) -> Vec<Option<Id>> {
     let dx = g.build(&CONV_INPUT_GRAD, &[x[1], dv], &conv.attrs(Some(&conv.sizes)));
     let ddy = g.build(&CONV, &[x[0], dv], &conv.attrs(None));
     vec![Some(dx), Some(ddy)]
+}
+
+/// The attributes of `node`, a convolution or its gradient by the weights, when zeros around x (before
+/// and after each spatial axis) become padding.
+pub(crate) fn with_zeros(g: &Graph, node: &Node, zeros: &[Dim]) -> Option<Vec<Attr>> {
+    let types = g.types(&node.inputs);
+    let (conv, at) = match node.op {
+        op if op == &CONV => (conv_of(&types, &node.attrs), 1),
+        _ => (weight_grad_of(&types, &node.attrs), 2),
+    };
+    let conv = conv.ok()?;
+    let mut attrs = conv.attrs((at == 2).then_some(&conv.kernel[..]));
+    let padding = conv.windows.iter().flat_map(|w| [w.before, w.after]);
+    attrs[at] = Attr::Sizes(padding.zip(zeros).map(|(a, &b)| a + b).collect());
+    Some(attrs)
 }
 
 /// The kernel of [`CONV`].

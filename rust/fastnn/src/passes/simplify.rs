@@ -1,14 +1,17 @@
 //! F5. Folds constants, merges duplicates, drops what nobody reads, absorbs transposes into
-//! products and broadcasts into the ops that broadcast anyway.
+//! products and each other, zeros around an image into convolutions, and broadcasts into the ops that
+//! broadcast anyway.
 
 use super::lower::{Rebuild, reduced_axes};
 use super::scan;
+use crate::dim::Dim;
 use crate::error::Result;
 use crate::graph::{Attr, Class, Graph, Host, INPUT, Id, Kind, Node, SCALAR, Ty};
 use crate::kernels::stored;
+use crate::ops::conv::{CONV, CONV_WEIGHT_GRAD, with_zeros};
 use crate::ops::elementwise::{ADD, DIVIDE, MULTIPLY, POWER, RECIPROCAL, SQUARE, STOP_GRADIENT, SUBTRACT};
 use crate::ops::matmul::MATMUL;
-use crate::ops::movement::{BROADCAST_TO, TRANSPOSE};
+use crate::ops::movement::{BROADCAST_TO, PAD, TRANSPOSE};
 use crate::ops::reduce::EXTENT;
 use crate::shape::{DType, Shape};
 use std::collections::HashMap;
@@ -50,7 +53,11 @@ fn rewrite(work: &mut Rebuild<'_>, node: &Node) -> Result<Id> {
         }
         op if op == &TRANSPOSE && is_identity(&g.shape(inputs[0]), node) => return Ok(inputs[0]),
         op if op == &BROADCAST_TO && same(g, inputs[0]) => return Ok(inputs[0]),
+        op if op == &TRANSPOSE && g.node(inputs[0]).op == &TRANSPOSE => {
+            return Ok(transpose_once(g, node, inputs[0]));
+        }
         op if op == &MATMUL => return Ok(absorb_transposes(g, node, inputs)),
+        op if op == &CONV || op == &CONV_WEIGHT_GRAD => return Ok(absorb_zeros(g, node, inputs)),
         _ if matches!(node.op.kind, Kind::Scan(_)) => return scan::sink(g, node, inputs),
         _ => {}
     }
@@ -71,15 +78,48 @@ fn rewrite(work: &mut Rebuild<'_>, node: &Node) -> Result<Id> {
 }
 
 fn is_identity(shape: &Shape, node: &Node) -> bool {
-    // Axes of size 1 may move freely.
-    let rank = shape.rank() as i64;
-    let order: Vec<usize> = match &node.attrs[0] {
+    order_of(shape.rank(), &node.attrs[0]).iter().enumerate().all(|(i, &a)| i == a)
+}
+
+/// Where each axis of a transposed value comes from.
+fn order_of(rank: usize, axes: &Attr) -> Vec<usize> {
+    match axes {
         Attr::Ints(v) if !v.is_empty() => {
-            v.iter().map(|&a| (if a < 0 { a + rank } else { a }) as usize).collect()
+            v.iter().map(|&a| (if a < 0 { a + rank as i64 } else { a }) as usize).collect()
         }
-        _ => (0..shape.rank()).rev().collect(),
-    };
-    order.iter().enumerate().all(|(i, &a)| i == a)
+        _ => (0..rank).rev().collect(),
+    }
+}
+
+/// Two transposes are one; two that undo each other are none.
+fn transpose_once(g: &mut Graph, node: &Node, inner: Id) -> Id {
+    let rank = node.ty.shape.rank();
+    let (first, source) = (order_of(rank, &g.node(inner).attrs[0]), g.node(inner).inputs[0]);
+    let order: Vec<usize> = order_of(rank, &node.attrs[0]).into_iter().map(|a| first[a]).collect();
+    if order.iter().enumerate().all(|(i, &a)| i == a) {
+        return source;
+    }
+    let axes = Attr::Ints(order.into_iter().map(|a| a as i64).collect());
+    g.push(Node { op: node.op, inputs: vec![source], attrs: vec![axes], ty: node.ty })
+}
+
+/// A convolution of an image with zeros around it pads by itself.
+fn absorb_zeros(g: &mut Graph, node: &Node, mut inputs: Vec<Id>) -> Id {
+    let read = Node { op: node.op, inputs: inputs.clone(), attrs: node.attrs.clone(), ty: node.ty };
+    let image = g.node(inputs[0]);
+    if image.op == &PAD && image.attrs[1].float().to_bits() == 0 {
+        let widths = image.attrs[0].sizes().into_owned();
+        let spatial = &widths[2..widths.len() - 2];
+        let outer = widths[..2].iter().chain(&widths[widths.len() - 2..]);
+        if outer.copied().all(|w| w == Dim::ZERO)
+            && !spatial.iter().any(|w| w.is_negative())
+            && let Some(attrs) = with_zeros(g, &read, spatial)
+        {
+            inputs[0] = image.inputs[0];
+            return g.push(Node { op: node.op, inputs, attrs, ty: node.ty });
+        }
+    }
+    g.push(read)
 }
 
 /// `matmul(transpose(a), b)` reads `a` with the other flag instead.
@@ -96,12 +136,7 @@ fn absorb_transposes(g: &mut Graph, node: &Node, mut inputs: Vec<Id>) -> Id {
 }
 
 fn swaps_last_two(rank: usize, axes: &Attr) -> bool {
-    let order: Vec<usize> = match axes {
-        Attr::Ints(v) if !v.is_empty() => {
-            v.iter().map(|&a| (if a < 0 { a + rank as i64 } else { a }) as usize).collect()
-        }
-        _ => (0..rank).rev().collect(),
-    };
+    let order = order_of(rank, axes);
     rank >= 2
         && (0..rank - 2).all(|i| order[i] == i)
         && order[rank - 2] == rank - 1
