@@ -21,7 +21,7 @@ from fastnn.applications.squeezenet import preprocess_input
 from fastnn.preprocessing.image import ImageDataGenerator
 from fastnn.training import cache_features
 
-SIDE = 160
+SIDE = 224
 GOAL = 0.93
 
 
@@ -37,12 +37,13 @@ def head() -> fastnn.Model:
     return fastnn.Model(features, outputs, name="head")
 
 
-def main(folder: str | None = None, fine_tuning: int = 2, count: int | None = None) -> float:
+def main(folder: str | None = None, fine_tuning: int = 8, count: int | None = None) -> float:
     """Trains in two steps; returns the accuracy on the validation photographs."""
     data = Path(folder or Path(os.environ.get("FASTNN_DATA", "../shared/data")))
     data = data if (data / "train").is_dir() else data / "photos_daisy_dandelion"
-    fastnn.utils.set_random_seed(1)
-    how = dict(target_size=(SIDE, SIDE), class_mode="binary", interpolation="bilinear")
+    fastnn.utils.set_random_seed(2)
+    how = dict(target_size=(SIDE, SIDE), class_mode="binary", interpolation="bilinear",
+               keep_aspect_ratio=True)  # fmt: skip
     still = ImageDataGenerator(preprocessing_function=preprocess_input)
     moving = ImageDataGenerator(
         preprocessing_function=preprocess_input, horizontal_flip=True, zoom_range=0.2,
@@ -58,20 +59,20 @@ def main(folder: str | None = None, fine_tuning: int = 2, count: int | None = No
     mirrored, _ = cache_features(body, _Mirrored(train))
     held_features, held_labels = cache_features(body, held)
     top = head()
-    top.compile("adam", "binary_crossentropy", metrics=["accuracy"])
+    rate = fastnn.optimizers.schedules.CosineDecay(1e-3, decay_steps=10 * 2 * len(train))
+    top.compile(fastnn.optimizers.Adam(rate), "binary_crossentropy", metrics=["accuracy"])
     history = top.fit(
-        np.concatenate([features, mirrored]), np.concatenate([labels, labels]), epochs=25,
+        np.concatenate([features, mirrored]), np.concatenate([labels, labels]), epochs=10,
         validation_data=(held_features, held_labels), verbose=2,
     )  # fmt: skip
 
     print("\n2. Fine-tuning: the last modules too, on photographs that change at random")
-    for layer in body.layers:
-        layer.trainable = layer.name.startswith(("fire8", "fire9"))
     body.trainable = True
     for layer in body.layers:
-        layer.trainable = layer.name.startswith(("fire8", "fire9"))
+        layer.trainable = layer.name.startswith(("fire6", "fire7", "fire8", "fire9"))
     model = fastnn.Model(body.inputs, top(body.outputs[0]))
-    model.compile(fastnn.optimizers.Adam(3e-5), "binary_crossentropy", metrics=["accuracy"])
+    rate = fastnn.optimizers.schedules.CosineDecay(2e-4, decay_steps=fine_tuning * len(train) or 1)
+    model.compile(fastnn.optimizers.Adam(rate), "binary_crossentropy", metrics=["accuracy"])
     if fine_tuning:
         model.fit(
             moving.flow_from_directory(data / "train", seed=2, **how), epochs=fine_tuning,
@@ -108,9 +109,8 @@ def draw(history: object, model: fastnn.Model, held: object) -> None:
     names = sorted(held.class_indices)
     rows = np.random.default_rng(0).permutation(held.samples)[:12]
     paths = [held.filepaths[i] for i in rows]
-    photos = np.stack(
-        [np.asarray(fastnn.utils.load_img(p, target_size=(SIDE, SIDE))) for p in paths]
-    )
+    size = dict(target_size=(SIDE, SIDE), interpolation="bilinear", keep_aspect_ratio=True)
+    photos = np.stack([np.asarray(fastnn.utils.load_img(p, **size)) for p in paths])
     scores = model.predict(preprocess_input(photos.astype("float32")), verbose=0)[:, 0]
     said = (scores > 0.5).astype(int)
     fastnn.plot.images(
