@@ -222,6 +222,12 @@ def test_a_transformer_turns_sequences_round():
     assert load("reverse_sequence.py").main() >= 0.99
 
 
+def test_a_network_foretells_better_than_yesterday():
+    errors = load("forecast.py").main(epochs=4)
+    network = errors.pop("the network")
+    assert network < 0.9 * min(errors.values())
+
+
 def test_a_maker_reaches_the_clusters():
     assert load("gan_ring.py").main(20) >= 7
 

@@ -46,6 +46,11 @@ class SelfAttention(Layer):
         **kwargs: `name` and what else every `Layer` takes.
     """
 
+    query_dense: Any
+    key_dense: Any
+    value_dense: Any
+    output_dense: Any
+
     def __init__(
         self,
         heads: int,

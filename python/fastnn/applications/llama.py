@@ -20,6 +20,10 @@ __all__ = ["Llama"]
 
 
 class _Block(Layer):
+    gate: Any
+    up: Any
+    down: Any
+
     def __init__(self, heads: int, shared: int, hidden: int, rope: float, pairs: bool,
                  epsilon: float, **kwargs: Any) -> None:  # fmt: skip
         super().__init__(**kwargs)

@@ -60,7 +60,7 @@ class HeadedAttention(Layer):
             self.__setattr__(f"{kind}_initializer", initializers.get(settings.pop(f"{kind}_first")))
         for kind in ("kernel", "bias"):
             for what, table in (("regularizer", regularizers), ("constraint", constraints)):
-                value = table.get(settings.pop(f"{kind}_{what}"))  # type: ignore[attr-defined]
+                value = table.get(settings.pop(f"{kind}_{what}"))
                 self.__setattr__(f"{kind}_{what}", value)
         for name, value in settings.items():
             self.__setattr__(name, value)

@@ -197,7 +197,7 @@ def _reader(graph: Any, x: KerasTensor, name: str) -> HostLayer | None:
             "one reader, a layer such as StringLookup\n  hint: call that layer once and use its "
             "output several times"
         )
-    return host[0]  # type: ignore[no-any-return]
+    return host[0]
 
 
 def fed(model: Any) -> list[KerasTensor]:

@@ -381,7 +381,8 @@ def _lines(path: Any) -> list[str]:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8: {error}\n  hint: save it as UTF-8") from None
-    return text.split("\n")[: -1 if text.endswith("\n") else None]
+    lines: list[str] = text.split("\n")
+    return lines[:-1] if text.endswith("\n") else lines
 
 
 def _batches(data: Any, steps: int | None) -> Iterable[Any]:
@@ -537,7 +538,8 @@ class IntegerLookup(IndexLookup):
         data = np.asarray(data)
         if data.dtype.kind == "U":
             try:
-                return data.astype(np.int64)  # a vocabulary from a file
+                read: Array = data.astype(np.int64)  # a vocabulary from a file
+                return read
             except ValueError:
                 pass
         whole = data.dtype.kind in "iub" or (
@@ -548,7 +550,8 @@ class IntegerLookup(IndexLookup):
                 f"layer {self.name!r} (IntegerLookup) wants whole numbers, got {data.dtype}\n"
                 "  hint: StringLookup for texts, Discretization for fractions"
             )
-        return data.astype(np.int64)
+        whole_numbers: Array = data.astype(np.int64)
+        return whole_numbers
 
     def _bucket(self, token: Any) -> int:
         if self.oov_method == "floormod":

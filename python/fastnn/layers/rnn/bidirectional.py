@@ -39,6 +39,9 @@ class Bidirectional(Layer):
         (2, 3, 8)
     """
 
+    forward_layer: Any
+    backward_layer: Any
+
     def __init__(
         self,
         layer: Any,
@@ -69,6 +72,7 @@ class Bidirectional(Layer):
                 f"`{lacking[0]}`: it is no recurrent layer\n  hint: Bidirectional(layers.LSTM(32))"
             )
         super().__init__(**kwargs)
+        given: Any = layer
         self.forward_layer = _again(layer, "forward_")
         if backward_layer is None:
             self.backward_layer = _again(layer, "backward_", go_backwards=True)
@@ -76,16 +80,16 @@ class Bidirectional(Layer):
             self.backward_layer = backward_layer
         for inner in (self.forward_layer, self.backward_layer):
             if getattr(layer, "use_cudnn", None) is not None:
-                inner.use_cudnn = layer.use_cudnn
+                inner.use_cudnn = given.use_cudnn
         self._check_layers()
         for inner in (self.forward_layer, self.backward_layer):
             if getattr(inner, "zero_output_for_mask", None) is not None:
                 inner.zero_output_for_mask = inner.return_sequences
         self.merge_mode = merge_mode
         self._first_weights = weights
-        self.stateful = layer.stateful
-        self.return_sequences = layer.return_sequences
-        self.return_state = layer.return_state
+        self.stateful = given.stateful
+        self.return_sequences = given.return_sequences
+        self.return_state = given.return_state
         self.supports_masking = True
         self.input_spec = layer.input_spec
 

@@ -117,8 +117,8 @@ class ConvLSTMCell(GatedCell):
         self.dropout_mask_count = 4
         self.state_size: Any = -1  # pictures, whose sizes are known when the cell is built
 
-    _first_bias = LSTMCell._first_bias
-    _gates = LSTMCell._gates
+    _first_bias: Any = LSTMCell._first_bias
+    _gates: Any = LSTMCell._gates
 
     def build(self, inputs_shape: Any, states_shape: Any = None) -> None:
         """Kernels (…, channels, 4 * filters) and (…, filters, 4 * filters), and the bias."""
@@ -140,7 +140,7 @@ class ConvLSTMCell(GatedCell):
         self.bias = self._weight("bias", "bias", (width,)) if self.use_bias else None
         out = self._picture(picture)
         size = (self.filters, *out) if first else (*out, self.filters)
-        self.state_size, self.output_size = [size, size], size
+        self.state_size, self.output_size = [size, size], size  # type: ignore[assignment]
         self.built = True
 
     def _picture(self, picture: tuple[int, ...]) -> tuple[int, ...]:

@@ -141,8 +141,8 @@ class GRUCell(GatedCell):
         u, bias = self.recurrent_kernel.value, self._biases()[1]
         shared = hs[0] is hs[1] and hs[0] is hs[2]
         if self.reset_after and shared:
-            inner = ops.matmul(hs[0], u)
-            inner = parts(inner if bias is None else inner + bias, 3)
+            product = ops.matmul(hs[0], u)
+            inner = parts(product if bias is None else product + bias, 3)
         else:
             kernels = parts(u, 3)[: 3 if self.reset_after else 2]
             inner = [ops.matmul(a, w) for a, w in zip(hs, kernels, strict=False)]

@@ -195,6 +195,8 @@ class TransformerDecoder(_Block):
         self._set(intermediate_dim, num_heads, dropout, activation, layer_norm_epsilon,
                   kernel_initializer, bias_initializer, normalize_first)  # fmt: skip
 
+    cross_attention: Any
+
     def build(self, decoder_sequence_shape: Any, encoder_sequence_shape: Any = None) -> None:
         """Attention, products and norms."""
         shape = decoder_sequence_shape
