@@ -90,7 +90,7 @@ class GPT(LanguageModel):
         self.heads = self.shared_heads = heads
         self.max_length, self.hidden = max_length, hidden or 4 * width
         self.dropout, self.epsilon = dropout, epsilon
-        first = {"embeddings_initializer": "normal"}
+        first: dict[str, Any] = {"embeddings_initializer": "normal"}
         self.embedding = Embedding(vocabulary_size, width, name="embedding", **first)
         self.position = Embedding(max_length, width, name="position", **first)
         self.drop = Dropout(dropout) if dropout else None
