@@ -238,6 +238,36 @@ def test_branches_loops_and_functions_of_the_file():
     np.testing.assert_allclose(model(x), want, rtol=1e-5, atol=1e-6)
 
 
+def test_what_no_trace_holds_runs_on_arrays():
+    made = proto(
+        [helper.make_node("Det", ["x"], ["y"])], [("x", F, ["N", 3, 3])], [("y", F, ["N"])]
+    )
+    model = fastnn.onnx.load(made.SerializeToString())
+    x = floats(4, 3, 3)
+    for _ in range(2):
+        np.testing.assert_allclose(model(x), np.linalg.det(x), rtol=1e-4, atol=1e-5)
+    with pytest.raises(fastnn.DataError, match=r"\(Det\)(.|\n)*on arrays"):
+        model.predict(x, verbose=0)
+
+
+def test_graphs_without_inputs_and_with_optional_ones():
+    value = numpy_helper.from_array(np.arange(3, dtype=np.int64))
+    made = proto([helper.make_node("Constant", [], ["y"], value=value)], [],
+                 [("y", TensorProto.INT64, [3])])  # fmt: skip
+    np.testing.assert_array_equal(fastnn.onnx.load(made.SerializeToString())(), [0, 1, 2])
+    kind = helper.make_optional_type_proto(helper.make_tensor_type_proto(F, [3]))
+    graph = helper.make_graph(
+        [helper.make_node("OptionalHasElement", ["x"], ["y"])], "g",
+        [helper.make_value_info("x", kind)],
+        [helper.make_tensor_value_info("y", TensorProto.BOOL, [])],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 18)]
+    made = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    model = fastnn.onnx.load(made.SerializeToString())
+    assert not bool(model(None))
+    assert bool(model(floats(3)))
+
+
 # ---- real files ----------------------------------------------------------------------------------
 
 

@@ -5,6 +5,7 @@ Depends on `model`, `fastnn.onnx`.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +14,7 @@ import numpy as np
 from fastnn import ops
 from fastnn._core import Tensor
 from fastnn.base import tree
-from fastnn.errors import DataError, FormatError, ShapeError
+from fastnn.errors import DataError, FastnnError, FormatError, ShapeError
 from fastnn.models.model import Model
 from fastnn.tracing.symbolic import KerasTensor, is_symbolic
 from fastnn.tracing.variables import current_scope
@@ -144,6 +145,11 @@ class OnnxModel(Model):
         if args:
             args = (self._checked(args[0]), *args[1:])
         return super().__call__(*args, **kwargs)
+
+    def _trace_for_calls(self, x: Any) -> None:
+        """What needs numbers goes on being run on arrays."""
+        with contextlib.suppress(FastnnError):
+            super()._trace_for_calls(x)
 
     def _exact(self, inputs: Any) -> Any:
         """The outputs for arrays, with the types of the file: tensors where fastnn has them."""

@@ -51,7 +51,7 @@ def named_inputs(graph: Graph, inputs: Any) -> dict[str, Any]:
                 f"  hint: its inputs are {', '.join(names)}"
             )
         return {n: inputs[n] for n in names}
-    if isinstance(inputs, np.ndarray | np.generic | int | float | Tensor):
+    if inputs is None or isinstance(inputs, np.ndarray | np.generic | int | float | Tensor):
         inputs = [inputs]
     elif len(names) == 1 and graph.inputs[0].dtype is None:  # a sequence, or a list that holds it
         whole = len(inputs) == 1 and (inputs[0] is None or isinstance(inputs[0], list))
