@@ -343,7 +343,7 @@ def layer_normalization(
 
 def _is_last(x: Tensor, over: list[int]) -> bool:
     """Whether the last axis alone is normalized, for which there is a row."""
-    return over == [x.ndim - 1] and x.shape[-1] != 0
+    return [a % x.ndim for a in over] == [x.ndim - 1] and x.shape[-1] != 0
 
 
 def _rows_normalized(
