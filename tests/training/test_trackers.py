@@ -185,6 +185,17 @@ def test_wandb_gets_settings_and_values(data, monkeypatch):
     assert mine is Wandb.run
 
 
+def test_a_misspelt_argument_of_wandb_is_refused_before_the_training(monkeypatch):
+    class Wandb:
+        @staticmethod
+        def init(project=None, mode=None):
+            raise AssertionError("no run is begun")
+
+    monkeypatch.setitem(sys.modules, "wandb", Wandb)
+    with pytest.raises(TypeError, match=r"WandbLogger got .* 'projct'\n  hint: .* `project`"):
+        callbacks.WandbLogger(projct="p")
+
+
 @pytest.mark.slow
 def test_wandb_itself_takes_them_offline(data, tmp_path, run_python):
     pytest.importorskip("wandb", reason="needs the `tracking` extra")

@@ -5,6 +5,7 @@ Each library comes with an extra and is imported when its callback is made.
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 
 from fastnn.callbacks.base import Callback, Logs
 from fastnn.callbacks.monitoring import MonitorCallback
+from fastnn.errors import reject_arguments
 
 __all__ = ["MLflowLogger", "OptunaPruning", "WandbLogger"]
 
@@ -173,6 +175,7 @@ class WandbLogger(Callback):
 
     Raises:
         ImportError: wandb is not installed.
+        TypeError: `wandb.init` has no argument of a name that is given.
 
     Example:
         >>> logger = fastnn.callbacks.WandbLogger(project="digits", mode="offline")
@@ -184,6 +187,10 @@ class WandbLogger(Callback):
             import wandb
         except ImportError:
             raise _absent("WandbLogger", "wandb", "tracking") from None
+        takes = inspect.signature(wandb.init).parameters
+        unknown = [name for name in init if name not in takes]
+        if unknown and all(p.kind is not p.VAR_KEYWORD for p in takes.values()):
+            raise reject_arguments("WandbLogger", unknown, wandb.init)
         self._wandb: Any = wandb
         self.config, self.init = dict(config or {}), init
         self._run: Any = None

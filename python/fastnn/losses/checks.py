@@ -65,6 +65,8 @@ def check_same_shape(a: tuple[Any, ...], b: tuple[Any, ...], free: tuple[Any, ..
 
 def _agree(m: Any, n: Any, stretched: bool) -> bool:
     """Whether two sizes are equal, as far as they are known; 1 is if it may be `stretched`."""
+    if stretched and any(type(d) is int and d == 1 for d in (m, n)):
+        return True  # before an open size is read: a trace serves only the sizes that it has read
     if m == n:
         return True
     m, n = known_size(m), known_size(n)
