@@ -108,7 +108,9 @@ def test_a_product_that_does_not_fit_names_the_layer():
 
 
 def test_reshape_says_the_arithmetic():
-    with pytest.raises(ShapeError, match=r"samples of shape \(1600,\) have 1600 elements, .* 3136"):
+    with pytest.raises(
+        ShapeError, match=r"samples of shape \(1600,\) have 1,600 elements, .* 3,136"
+    ):
         layers.Reshape((3136,))(np.ones((1, 1600), np.float32))
 
 

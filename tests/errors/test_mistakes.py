@@ -160,9 +160,9 @@ MISTAKES = {
         lambda path: layers.Dense(10**12, name="wide").build((None, 10**6)), MemoryError,
         r"layer 'wide' \(Dense\): weight 'kernel' of shape \(1000000, 1000000000000\) needs",
     ),
-    "convolution": (
-        lambda path: layers.Conv2D(3, 3), AttributeError,
-        r"has no 'Conv2D': convolutions are not part of fastnn yet\n  hint:",
+    "audio": (
+        lambda path: layers.MelSpectrogram(), AttributeError,
+        r"has no 'MelSpectrogram': audio layers are not part of fastnn\n  hint:",
     ),
     "session": (
         lambda path: fastnn.Session(), AttributeError, r"no graph session\n  hint: .*jit"),

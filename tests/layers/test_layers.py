@@ -1,5 +1,6 @@
 """Layers: defaults of the semantics card, values, gradients through them, masks, configs."""
 
+import inspect
 import json
 
 import numpy as np
@@ -425,31 +426,28 @@ def test_constraints_hold_after_training(constraint, check, rng):
 
 
 def test_every_layer_comes_back_from_its_config():
-    made = {
-        "Activation": {"activation": "relu"}, "Dense": {"units": 2},
-        "Reshape": {"target_shape": (2,)},
-        "Embedding": {"input_dim": 3, "output_dim": 2}, "Dropout": {"rate": 0.1},
-        "SpatialDropout1D": {"rate": 0.1}, "SpatialDropout2D": {"rate": 0.1},
-        "GaussianDropout": {"rate": 0.1}, "GaussianNoise": {"stddev": 0.1},
-        "AlphaDropout": {"rate": 0.1}, "Permute": {"dims": (2, 1)}, "RepeatVector": {"n": 2},
-        "Rescaling": {"scale": 0.5}, "Dot": {"axes": 1}, "InputLayer": {"shape": (2,)},
-        **{f"{name}{cell}": {"units": 2} for name in ("LSTM", "GRU", "SimpleRNN")
-           for cell in ("", "Cell")},
-        "RNN": {"cell": layers.LSTMCell(2)}, "StackedRNNCells": {"cells": [layers.GRUCell(2)]},
-        **{f"ConvLSTM{n}D": {"filters": 2, "kernel_size": 2} for n in (1, 2, 3)},
-        "CategoryEncoding": {"num_tokens": 3}, "Hashing": {"num_bins": 3},
+    needed = {
+        "activation": "relu", "axes": 1, "cell": layers.LSTMCell(2), "cells": [layers.GRUCell(2)],
+        "dims": (2, 1), "embedding_dim": 4, "equation": "ab,bc->ac", "factor": 1, "filters": 2,
+        "head_dim": 4, "height": 2, "height_factor": 0.1, "input_dim": 3, "intermediate_dim": 4,
+        "kernel_size": 2, "key_dim": 3, "layer": layers.LSTM(2), "n": 2, "num_bins": 3,
+        "num_heads": 2, "num_key_value_heads": 1, "num_query_heads": 2, "output_dim": 2,
+        "output_shape": 3, "output_size": 2, "pool_size": 2, "rate": 0.1, "scale": 0.5,
+        "sequence_length": 3, "stddev": 0.1, "target_shape": (2,), "units": 2,
+        "vocabulary_size": 5, "width": 2, "width_factor": 0.1,
+    }  # fmt: skip
+    more = {
+        "InputLayer": {"shape": (2,)}, "CategoryEncoding": {"num_tokens": 3},
         "Discretization": {"bin_boundaries": [0.0]},
-        "MultiHeadAttention": {"num_heads": 2, "key_dim": 3},
-        "GroupedQueryAttention": {
-            "head_dim": 4, "num_query_heads": 2, "num_key_value_heads": 1,
-        },
-        "EinsumDense": {"equation": "ab,bc->ac", "output_shape": 3},
-        "ReversibleEmbedding": {"input_dim": 3, "output_dim": 2},
-        "Bidirectional": {"layer": layers.LSTM(2)}, "TimeDistributed": {"layer": layers.Dense(2)},
     }  # fmt: skip
     skip = {"Lambda", "Wrapper"}
     for cls in {c for c in layers.TABLE.names.values() if c.__name__ not in skip}:
-        layer = cls(**made.get(cls.__name__, {}))
+        given = more.get(cls.__name__, {}) | {
+            p.name: needed[p.name]
+            for p in inspect.signature(cls).parameters.values()
+            if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD
+        }
+        layer = cls(**given)
         again = layers.deserialize(layers.serialize(layer))
         assert type(again) is cls
         assert again.get_config() == layer.get_config()

@@ -78,7 +78,7 @@ def service(model):
 
 def test_outputs_are_those_of_predict(service, model, rng):
     x = rng.normal(size=(7, 4)).astype("float32")
-    for body in ({"inputs": x.tolist()}, {"inputs": {"input_layer": x.tolist()}}):
+    for body in ({"inputs": x.tolist()}, {"inputs": {model.input_names[0]: x.tolist()}}):
         status, text = service.ask(body=body)
         assert status == 200, text
         found = np.array(json.loads(text)["outputs"], "float32")

@@ -35,8 +35,9 @@ def batch(rng):
     return rng.normal(size=(8, 4)).astype("float32"), np.arange(8) % 3
 
 
-def test_the_examples_of_the_docstrings_run():
-    assert doctest.testmod(debug).failed == 0
+def test_the_examples_of_the_docstrings_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # they write files where they stand
+    assert doctest.testmod(debug, extraglobs={"fastnn": fastnn}).failed == 0
 
 
 def test_a_healthy_model_gives_none_and_keeps_its_state(rng):
