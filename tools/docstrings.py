@@ -81,12 +81,13 @@ def entries(body: str) -> list[tuple[str, str]]:
 
 def names_of(module: ModuleType) -> list[str]:
     """The public names of a module: those it lists, else those that it defines."""
-    listed = getattr(module, "__all__", None)
-    own = [
-        n for n, value in vars(module).items()
+    if listed := getattr(module, "__all__", None):
+        return sorted(listed)
+    own = [  # of a copy: asking a lazy module for an attribute may add its name here
+        n for n, value in list(vars(module).items())
         if not n.startswith("_") and getattr(value, "__module__", None) == module.__name__
     ]  # fmt: skip
-    return sorted(listed or own)
+    return sorted(own)
 
 
 def modules() -> Iterator[tuple[str, ModuleType]]:
