@@ -411,7 +411,7 @@ class Optimizer(Configurable):
             >>> w.numpy()
             array([4.], dtype=float32)
         """
-        variable.assign(variable.value + value)
+        variable.assign_add(value)
 
     def assign_sub(self, variable: Variable, value: Any) -> None:
         """Takes from a variable in a step.
@@ -426,7 +426,7 @@ class Optimizer(Configurable):
             >>> w.numpy()
             array([-2.], dtype=float32)
         """
-        variable.assign(variable.value - value)
+        variable.assign_sub(value)
 
     @property
     def variables(self) -> list[Variable]:
