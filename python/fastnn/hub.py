@@ -42,9 +42,9 @@ def save_pretrained(model: Any, folder: Any, *, card: str | None = None) -> list
 
     Example:
         >>> model = fastnn.Sequential([fastnn.Input((3,)), fastnn.layers.Dense(1)])
-        >>> fastnn.hub.save_pretrained(model, "mine")
+        >>> fastnn.hub.save_pretrained(model, "saved")
         ['model.safetensors', 'config.json', 'README.md']
-        >>> fastnn.hub.load_pretrained("mine").count_params()
+        >>> fastnn.hub.load_pretrained("saved").count_params()
         4
     """
     if not isinstance(model, Model):
