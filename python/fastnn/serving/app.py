@@ -289,7 +289,7 @@ class _Serving:
 
 
 def _no_constant(name: str) -> Any:
-    raise ValueError(f"{name} is not JSON")
+    raise _Refused(400, f"the body is not JSON: {name} is not JSON", "send finite numbers alone")
 
 
 def _stamp(path: str | None) -> tuple[int, int, int] | None:
