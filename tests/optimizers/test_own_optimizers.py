@@ -67,7 +67,7 @@ def test_a_run_goes_on_from_a_file_with_that_state(suffix, tmp_path):
 
 def test_a_constructor_may_call_itself_what_it_likes():
     class Pinball(K.losses.Loss):
-        def __init__(this, alpha=0.3, **kwargs):  # noqa: N805
+        def __init__(this, alpha=0.3, **kwargs):
             super().__init__(**kwargs)
             this.alpha = alpha
 
