@@ -18,7 +18,7 @@ from fastnn.errors import DataError, ShapeError
 from fastnn.files.atomic import write_bytes
 from fastnn.onnx.builder import TYPES, Builder
 from fastnn.onnx.extra import onnx_package
-from fastnn.onnx.rows import ROWS
+from fastnn.onnx.rows import NOT_WRITTEN, ROWS
 from fastnn.onnx.traced import Row, TracedModel, Value, is_shape, trace, types_of
 
 __all__ = ["OLDEST_OPSET", "export", "to_proto"]
@@ -180,11 +180,11 @@ def _graph(onnx: Any, traced: TracedModel, opset: int, name: str) -> Any:
         b.nodes.append(helper.make_node("Identity", [value.name], [label], name=f"give_{label}"))
         dims = [d if isinstance(d, int) else _name_of(d, plain, b.places) for d in sizes]
         outputs.append(helper.make_tensor_value_info(label, TYPES[value.dtype], dims))
-    used = {n for node in b.nodes for n in _reads(node)}
+    nodes = _needed(b.nodes, traced.output_names)
+    used = {n for node in nodes for n in _reads(node)}
     arrays = [
         onnx.numpy_helper.from_array(np.asarray(a), k) for k, a in b.arrays.items() if k in used
     ]
-    nodes = _needed(b.nodes, traced.output_names)
     return helper.make_graph(nodes, name, inputs, outputs, arrays)
 
 
@@ -291,9 +291,7 @@ def _note_product(
 def _absent(op: str, traced: TracedModel | None) -> DataError:
     layer = traced.layer_of(op) if traced is not None else None
     where = f"layer {layer} uses the op {op!r}" if layer else f"the model uses the op {op!r}"
-    hint = (
-        "random numbers are not written; leave the layer out of the exported model"
-        if op.startswith("random") or op == "dropout"
-        else "export the model up to that layer, or save it as safetensors, which Rust reads too"
+    hint = NOT_WRITTEN.get(
+        op, "export the model up to that layer, or save it as safetensors, which Rust reads too"
     )
     return DataError(f"export: {where}, which has no counterpart in ONNX\n  hint: {hint}")

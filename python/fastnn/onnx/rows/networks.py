@@ -70,13 +70,43 @@ def _log_sigmoid(b: Builder, row: Row, x: Value) -> str:
     return b.node("Neg", b.node("Softplus", b.node("Neg", b.cast(x, "float32"))))
 
 
+def _root_mean_square(b: Builder, row: Row, name: str, rank: int) -> str:
+    """The root of the mean square of the last axis, which stays with size 1, and epsilon."""
+    square = reduce(b, "ReduceMean", b.node("Mul", name, name), [rank - 1], True)
+    return b.node("Sqrt", b.node("Add", square, b.number(row.attrs["epsilon"])))
+
+
 def _layer_normalize(b: Builder, row: Row, x: Value) -> str:
     name = b.cast(x, "float32")
     apart = b.node("Sub", name, reduce(b, "ReduceMean", name, [x.rank - 1], True))
-    variance = reduce(b, "ReduceMean", b.node("Mul", apart, apart), [x.rank - 1], True)
-    return b.node(
-        "Div", apart, b.node("Sqrt", b.node("Add", variance, b.number(row.attrs["epsilon"])))
-    )
+    return b.node("Div", apart, _root_mean_square(b, row, apart, x.rank))
+
+
+def _layer_norm(b: Builder, row: Row, x: Value, gamma: Value, beta: Value) -> list[str]:
+    """The node that ONNX has for it, or by parts; the mean and the scale are nodes of their own."""
+    name, last, center = b.cast(x, "float32"), [x.rank - 1], bool(row.attrs["center"])
+    mean = reduce(b, "ReduceMean", name, last, True)
+    apart = b.node("Sub", name, mean) if center else name
+    root = _root_mean_square(b, row, apart, x.rank)
+    flat = b.with_axes("Squeeze", mean, last)
+    scale = b.node("Reciprocal", b.with_axes("Squeeze", root, last))
+    shift = [] if b.scalars.get(beta.name) == 0.0 else [b.cast(beta, "float32")]
+
+    def column(value: Value) -> str:  # the nodes take no scalar for all columns
+        size = b.node("Shape", name, start=x.rank - 1)
+        given = b.cast(value, "float32")
+        return given if value.rank else b.node("Expand", given, size)
+
+    settings = {"axis": -1, "epsilon": float(row.attrs["epsilon"])}
+    if center:
+        given = [name, column(gamma), *([column(beta)] if shift else [])]
+        return [b.node("LayerNormalization", *given, **settings), flat, scale]
+    if b.opset >= 23:
+        made = b.node("RMSNormalization", name, column(gamma), **settings)
+    else:
+        made = b.node("Mul", b.node("Div", name, root), b.cast(gamma, "float32"))
+    made = b.node("Add", made, *shift) if shift else made
+    return [made, b.node("Expand", b.number(0.0), b.node("Shape", flat)), scale]
 
 
 def _cross_entropy(b: Builder, row: Row, target: Value, logits: Value) -> str:
@@ -108,6 +138,7 @@ ROWS: dict[str, Write] = {
     "relu6": _between(0.0, 6.0), "hard_tanh": _between(-1.0, 1.0), "gelu": _gelu(None),
     "gelu_erf": _gelu(False), "gelu_tanh": _gelu(True), "silu": _silu, "mish": _mish,
     "tanh_shrink": _tanh_shrink, "log_sigmoid": _log_sigmoid, "layer_normalize": _layer_normalize,
+    "layer_norm": _layer_norm,
     "softmax_cross_entropy": _cross_entropy,
     "sparse_softmax_cross_entropy": _sparse_cross_entropy,
     "sigmoid_cross_entropy": _sigmoid_cross_entropy,

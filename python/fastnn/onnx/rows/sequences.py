@@ -187,6 +187,8 @@ def _attention(
     b: Builder, row: Row, q: Value, k: Value, v: Value, bias: Value, mask: Value, lengths: Value,
     start: Value, key: Value,
 ) -> list[str]:  # fmt: skip
+    if row.attrs["rate"]:
+        raise NotImplementedError("weights are dropped\n  hint: export the model, not its training")
     heads, groups = q.shape[2], k.shape[2]
     front = [0, 2, 1, 3]
     qt = b.node("Transpose", b.cast(q, "float32"), perm=front)

@@ -257,6 +257,8 @@ def _starts(b: Builder, x: Value, start: Value, axes: list[int], sizes: list[str
 
 
 def _dynamic_slice(b: Builder, row: Row, x: Value, start: Value) -> str:
+    if not row.attrs["axes"]:
+        return x.name
     axes = [a % x.rank for a in row.attrs["axes"]]
     sizes = [b.size(d) for d in row.attrs["sizes"]]
     starts = _starts(b, x, start, axes, sizes)
@@ -267,6 +269,8 @@ def _dynamic_slice(b: Builder, row: Row, x: Value, start: Value) -> str:
 
 def _update_slice(b: Builder, row: Row, x: Value, part: Value, start: Value) -> str:
     """Inside the window the part, outside what was there: by the places along each axis."""
+    if 0 in part.shape:  # open sizes are sampled above 0
+        return x.name
     axes = [a % x.rank for a in row.attrs["axes"]]
     sizes = [b.node("Shape", part.name, start=a, end=a + 1) for a in axes]
     starts = _starts(b, x, start, axes, sizes)
