@@ -1,6 +1,8 @@
 """Programs that say `import fastnn as tf`: tapes, tf.data, tf's own names, and what is absent."""
 
+import re
 import sys
+from fnmatch import fnmatchcase
 
 import numpy as np
 import pytest
@@ -8,6 +10,8 @@ import pytest
 import fastnn
 import fastnn as tf
 from fastnn import layers, namespaces, ops
+from fastnn.base import finder
+from fastnn.base.absent import ABSENT as ABSENT_NAMES
 
 
 def test_a_tape_gives_gradients_of_values_that_were_read():
@@ -319,20 +323,23 @@ def test_the_ensemble_is_a_module_of_fastnn_alone():
 ABSENT = [
     ("from fastnn.layers import CuDNNLSTM", ImportError, "one implementation"),
     ("from fastnn.keras.layers import HashedCrossing", ImportError, "crossed features"),
-    ("from fastnn.applications import VGG16", ImportError, "no pretrained models"),
-    ("from fastnn.keras.applications.vgg16 import VGG16", ImportError, "no pretrained models"),
+    ("from fastnn.keras.layers import MelSpectrogram", ImportError, "audio layers"),
+    ("from fastnn.applications import ResNet51", ImportError, "did you mean ResNet50"),
     ("from fastnn.wrappers import KerasClassifier", ImportError, "older Keras and scikeras"),
     ("from fastnn.keras.wrappers.scikit_learn import KerasRegressor", ImportError, "scikeras"),
     ("from fastnn.wrappers.scikit_learn import KerasRegressor", ImportError, "scikeras"),
-    ("from fastnn.preprocessing.image import ImageDataGenerator", ImportError, "image files"),
-    ("from fastnn.keras.utils import image_dataset_from_directory", ImportError, "image files"),
+    ("from fastnn.keras.preprocessing import text", ImportError, "TextVectorization"),
+    ("from fastnn.keras.utils import audio_dataset_from_directory", ImportError, "audio files"),
     ("from fastnn.callbacks import EarlyStoping", ImportError, "did you mean EarlyStopping"),
     ("import fastnn as t; t.saved_model", AttributeError, "SavedModels"),
     ("import fastnn as t; t.io", AttributeError, "TFRecord"),
     ("import fastnn as t; t.distribute.TPUStrategy", AttributeError, "cores of one machine"),
     ("import fastnn as t; t.data.TFRecordDataset", AttributeError, "TFRecord"),
-    ("import fastnn as t; t.nn.conv2d", AttributeError, "convolutions"),
-    ("import fastnn as t; t.layers.Conv2D", AttributeError, "convolutions"),
+    ("import fastnn as t; t.nn.conv2d", AttributeError, "fastnn.ops.conv"),
+    ("import fastnn as t; t.nn.conv2d_transpose", AttributeError, "fastnn.ops.conv_transpose"),
+    ("import fastnn as t; t.nn.depthwise_conv2d", AttributeError, "fastnn.ops.depthwise_conv"),
+    ("import fastnn as t; t.nn.avg_pool2d", AttributeError, "fastnn.ops.average_pool"),
+    ("import fastnn as t; t.nn.max_pool2d", AttributeError, "fastnn.ops.max_pool"),
     ("import fastnn as t; t.frobnicate", AttributeError, "lists what there is"),
 ]
 
@@ -342,6 +349,44 @@ def test_what_is_absent_says_why_and_what_to_do(line, kind, says):
     with pytest.raises(kind, match=says) as caught:
         exec(line, {})
     assert "\n  hint: " in str(caught.value)
+
+
+def module_of(section):
+    """The module that a section of the table speaks of, or None: some say that one is absent."""
+    found = fastnn
+    for part in section.split(".") if section else ():
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            return None
+    return found
+
+
+@pytest.mark.parametrize("entry", ABSENT_NAMES)
+def test_no_name_that_exists_is_said_to_be_absent(entry):
+    """A reason must go when what it speaks of comes; patterns would answer for misspelt names."""
+    where, _, pattern = entry.rpartition(".")
+    module = module_of(where)
+    if module is None or entry in finder._OLDER:  # that is a path of imports alone
+        return
+    if "*" not in pattern:
+        if (where, pattern) != ("models", "Model"):  # named by its module for the sake of typing
+            with pytest.raises((AttributeError, ImportError)):
+                getattr(module, pattern)
+        return
+    present = {n for n in module.__all__ if fnmatchcase(n, pattern)}
+    # Whatever else a strategy may be called, it is about several devices.
+    assert pattern == "*" or not present
+
+
+def test_hints_of_absent_names_name_what_exists():
+    """`fastnn.a.b` in a hint, and `layers.X` and `ops.x`, lead to something."""
+    for entry, (why, instead) in ABSENT_NAMES.items():
+        for path in re.findall(r"\b(?:fastnn|layers|ops)(?:\.[A-Za-z_]\w*)+", f"{why} {instead}"):
+            found = fastnn
+            for part in path.removeprefix("fastnn.").split("."):
+                found = getattr(found, part, None)
+                assert found is not None, f"{entry}: {path}"
 
 
 def test_unknown_modules_are_left_to_python():

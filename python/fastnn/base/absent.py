@@ -39,7 +39,6 @@ _WRAPPED = (
 #: `section.name` (patterns as in `fnmatch`): what it is, and what to do instead.
 ABSENT: dict[str, tuple[str, str]] = {
     # Layers.
-    "layers.ConvLSTM*": ("recurrent layers of convolutions are not part of fastnn yet", _README),
     "layers.CuDNN*": ("there is one implementation of a layer", "layers.LSTM, layers.GRU"),
     "layers.HashedCrossing": (
         "crossed features are not part of fastnn", "join the texts, then layers.Hashing",
@@ -83,11 +82,27 @@ ABSENT: dict[str, tuple[str, str]] = {
     "utils.legacy": ("old helpers are not here", _README),
     "utils.multi_gpu_model": _ONE_DEVICE,
     "preprocessing.text": (
-        "text is not part of fastnn yet", "make arrays of numbers first, e.g. with scikit-learn",
+        "old helpers for texts are not here", "fastnn.layers.TextVectorization().adapt(texts)",
     ),
     # TensorFlow's namespaces.
-    "nn.*conv*": ("convolutions are not part of fastnn yet", _README),
-    "nn.*pool*": ("pooling is not part of fastnn yet", _README),
+    "nn.depthwise_conv*": (
+        "TensorFlow's form of convolutions is not here",
+        "fastnn.ops.depthwise_conv(x, kernel, strides=1, padding='same')",
+    ),
+    "nn.*conv*transpose": (
+        "TensorFlow's form of convolutions is not here",
+        "fastnn.ops.conv_transpose(x, kernel, strides=2, padding='same')",
+    ),
+    "nn.*conv*": (
+        "TensorFlow's form of convolutions is not here",
+        "fastnn.ops.conv(x, kernel, strides=1, padding='same')",
+    ),
+    "nn.avg_pool*": (
+        "TensorFlow's form of pooling is not here", "fastnn.ops.average_pool(x, pool_size=2)",
+    ),
+    "nn.*pool*": (
+        "TensorFlow's form of pooling is not here", "fastnn.ops.max_pool(x, pool_size=2)",
+    ),
     "nn.*embedding*": ("it is a layer", "fastnn.layers.Embedding"),
     # The packages.
     "estimator": ("estimators are not part of fastnn", "model.fit"),
@@ -134,8 +149,8 @@ ABSENT: dict[str, tuple[str, str]] = {
     "data.TextLineDataset": ("text files are not read yet", "open(path) in a generator"),
     "data.experimental": ("experimental names of TensorFlow are not here", "fastnn.data.Dataset"),
     "models.Model": ("it is at the top", "fastnn.Model"),
-    "datasets.imdb": ("texts are not part of fastnn yet", _README),
-    "datasets.reuters": ("texts are not part of fastnn yet", _README),
+    "datasets.imdb": ("nothing is downloaded", "read the file with numpy.load"),
+    "datasets.reuters": ("nothing is downloaded", "read the file with numpy.load"),
     "datasets.cifar*": ("nothing is downloaded", "read the file with numpy.load"),
     "optimizers.Adafactor": ("it is not part of fastnn yet", "fastnn.optimizers.AdamW"),
     "optimizers.Muon": ("it is not part of fastnn yet", "fastnn.optimizers.AdamW"),
