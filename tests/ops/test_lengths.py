@@ -128,8 +128,22 @@ def test_ordinary_rows_have_the_bits_of_the_plain_formula():
     assert np.array_equal(ops.std(x, axis=-1), ops.sqrt(ops.var(x, axis=-1)))
 
 
-def test_rows_beyond_that_are_no_silent_zeros():
-    assert np.isnan(np.asarray(K.layers.RMSNormalization()(np.full((1, 4), 1e37, "float32")))).all()
+def test_rows_beyond_that_are_right_or_no_number_and_no_silent_zeros():
+    x = np.array([[1.0, -1.0, 0.5, 1.0]])
+    for size in (1e31, 1e37, 3e38):
+        large = (x * size).astype("float32")
+        for about_mean, made in (
+            (False, K.layers.RMSNormalization()(large)),
+            (False, ops.rms_normalization(large.T, axis=0).numpy().T),
+            (True, K.layers.LayerNormalization()(large)),
+            (True, ops.layer_normalization(large.T, axis=0).numpy().T),
+            (True, K.layers.GroupNormalization(1)(large)),
+        ):
+            made = np.asarray(made)
+            right = normal(x, -1, 0.0, about_mean)
+            assert np.isnan(made).all() or np.allclose(made, right, rtol=1e-5), size
+    wide = np.full((1, 4), 1e37, "float32")
+    np.testing.assert_allclose(K.layers.RMSNormalization()(wide), np.ones((1, 4)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("size", SIZES)

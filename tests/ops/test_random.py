@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from fastnn import _core
+import fastnn
+from fastnn import _core, ops
+from test_attention_rows import attend
 
 N = 400_000
 
@@ -20,9 +22,41 @@ DRAWS = {
 }
 
 
+def attended(key, stream):
+    x = ops.convert_to_tensor(np.linspace(-1, 1, 600, dtype="f").reshape(2, 30, 2, 5))
+    return attend(x, x, x, key=key, rate=0.4, stream=stream)[0]
+
+
+def attended_back(key, stream):
+    x = np.linspace(-1, 1, 600, dtype="f").reshape(2, 30, 2, 5)
+    loss = lambda v: ops.sum(attend(x, x, v, key=key, rate=0.4, stream=stream)[0])  # noqa: E731
+    return fastnn.grad(loss)(ops.convert_to_tensor(x))
+
+
+#: Rows that drop a share of something, by a key and a stream.
+DROPS = {
+    "dropout": lambda key, stream: _core.ops.dropout(np.ones(600, "f"), key, rate=0.4,
+                                                     stream=stream),
+    "attention": attended,
+    "attention_grad": attended_back,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", DROPS)
+def test_a_row_that_drops_does_so_by_key_and_stream(name):
+    made = lambda key=(1, 2, 3, 0), stream=0: np.asarray(  # noqa: E731
+        DROPS[name](np.array(key, np.int32), stream)
+    )
+    first = made()
+    assert np.array_equal(first, made())
+    for change in ({"key": (9, 2, 3, 0)}, {"key": (1, 9, 3, 0)}, {"key": (1, 2, 9, 0)},
+                   {"stream": 1}):  # fmt: skip
+        assert not np.array_equal(first, made(**change)), change
+
+
 def test_every_random_row_is_tested():
     rows = {row.name for row in _core.op_table() if "key" in row.args}
-    assert rows == {*DRAWS, "dropout"}
+    assert rows == {*DRAWS, *DROPS}
 
 
 @pytest.mark.parametrize("name", DRAWS)
