@@ -15,6 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 import fastnn
 from fastnn import _core, layers as L
+from fastnn.onnx import backend
 
 rng = np.random.default_rng(0)
 
@@ -266,6 +267,27 @@ def test_graphs_without_inputs_and_with_optional_ones():
     model = fastnn.onnx.load(made.SerializeToString())
     assert not bool(model(None))
     assert bool(model(floats(3)))
+
+
+@pytest.mark.parametrize("saved", [False, True])
+def test_an_optional_array_is_no_sequence(saved, tmp_path):
+    kind = helper.make_optional_type_proto(helper.make_tensor_type_proto(F, [3]))
+    graph = helper.make_graph(
+        [helper.make_node("OptionalGetElement", ["x"], ["y"])], "g",
+        [helper.make_value_info("x", kind)], [helper.make_tensor_value_info("y", F, [3])],
+    )  # fmt: skip
+    opsets = [helper.make_opsetid("", 18)]
+    made = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+    x = floats(3)
+    run = backend.prepare(made).run
+    for given in (x, [x], {"x": x}):
+        np.testing.assert_array_equal(run(given)[0], x)
+    model = fastnn.onnx.load(made.SerializeToString())
+    if saved:
+        model.save(tmp_path / "m.keras")
+        model = fastnn.models.load_model(tmp_path / "m.keras")
+    for given in (x, [x]):
+        np.testing.assert_array_equal(model(given), x)
 
 
 # ---- real files ----------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ def named_inputs(graph: Graph, inputs: Any) -> dict[str, Any]:
         return {n: inputs[n] for n in names}
     if inputs is None or isinstance(inputs, np.ndarray | np.generic | int | float | Tensor):
         inputs = [inputs]
-    elif len(names) == 1 and graph.inputs[0].dtype is None:  # a sequence, or a list that holds it
+    elif len(names) == 1 and graph.inputs[0].sequence:  # a sequence, or a list that holds it
         whole = len(inputs) == 1 and (inputs[0] is None or isinstance(inputs[0], list))
         inputs = inputs if whole else [inputs]
     if len(inputs) != len(names):
@@ -71,9 +71,13 @@ def _engine(x: Any) -> Any:
 
 def as_given(x: Any, declared: ValueType, open_batch: bool = False) -> Any:
     """An input as nodes get it."""
-    if x is None or declared.dtype is None:
+    if x is None:
+        return None
+    if declared.sequence:
         return [_engine(np.asarray(v)) for v in x] if isinstance(x, list) else (
             _engine(x) if isinstance(x, np.ndarray) else x)  # fmt: skip
+    if declared.dtype is None:  # an optional array
+        return x if isinstance(x, Tensor) else _engine(np.asarray(x))
     a = np.asarray(x)
     if declared.dtype == "object":
         a = a.astype(object)

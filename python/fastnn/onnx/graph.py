@@ -40,6 +40,8 @@ class ValueType:
     name: str
     dtype: str | None
     shape: list[int | str | None] | None
+    #: Whether it is a list of arrays, or an optional one.
+    sequence: bool = False
 
 
 @dataclass
@@ -162,8 +164,8 @@ class Graph:
         """The graph in terms of JSON."""
         config: dict[str, Any] = {
             "name": self.name,
-            "inputs": [[v.name, v.dtype, v.shape] for v in self.inputs],
-            "outputs": [[v.name, v.dtype, v.shape] for v in self.outputs],
+            "inputs": [_type_to(v) for v in self.inputs],
+            "outputs": [_type_to(v) for v in self.outputs],
             "nodes": [_node_to(n) for n in self.nodes],
             "arrays": {k: array_to(v) for k, v in self.arrays.items()},
         }
@@ -329,7 +331,7 @@ def _attr_to(value: Any) -> Any:
     if isinstance(value, Graph):
         return {"graph": value.to_config()}
     if isinstance(value, ValueType):
-        return {"type": [value.name, value.dtype, value.shape]}
+        return {"type": _type_to(value)}
     if isinstance(value, float):
         return {"float": value.hex()}
     if isinstance(value, list):
@@ -386,8 +388,15 @@ def _opsets(value: Any) -> dict[str, int]:
     return {str(k): int(v) for k, v in value.items()}
 
 
+def _type_to(value: ValueType) -> list[Any]:
+    plain = [value.name, value.dtype, value.shape]
+    return [*plain, value.sequence] if value.dtype is None else plain
+
+
 def _type_from(value: Any) -> ValueType:
-    name, dtype, sizes = value
+    name, dtype, sizes, *more = value
+    # Files of older versions do not say what a value without an element type is.
+    sequence = bool(more[0]) if more else dtype is None
     if sizes is not None:
         sizes = [d if d is None or isinstance(d, str) else int(d) for d in sizes]
-    return ValueType(str(name), None if dtype is None else str(dtype), sizes)
+    return ValueType(str(name), None if dtype is None else str(dtype), sizes, sequence)

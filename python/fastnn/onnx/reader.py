@@ -55,7 +55,9 @@ class Reader:
         """Name and type of an input or output."""
         kind = proto.type.WhichOneof("value")
         if kind != "tensor_type":
-            return ValueType(proto.name, None, None)
+            held = proto.type.optional_type.elem_type if kind == "optional_type" else proto.type
+            sequence = held.WhichOneof("value") == "sequence_type"
+            return ValueType(proto.name, None, None, sequence)
         of = proto.type.tensor_type
         shape = None
         if of.HasField("shape"):

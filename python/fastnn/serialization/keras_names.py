@@ -23,6 +23,7 @@ MODELS = {
     "Sequential": ("keras", "keras.models", "keras.src.models.sequential"),
     "Functional": ("keras", "keras.models", "keras.src.models.functional"),
     "Model": ("keras", "keras.models", "keras.src.models.model"),
+    "OnnxModel": ("fastnn.models.onnx_graph",),
 }
 
 
