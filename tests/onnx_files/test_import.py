@@ -100,7 +100,7 @@ def test_gradients_are_those_of_the_same_layers():
     )
 
 
-@pytest.mark.parametrize("how", ["file", "pickle", "copy", "config"])
+@pytest.mark.parametrize("how", ["file", "keras", "pickle", "copy", "config"])
 def test_a_loaded_model_is_kept_like_any_other(how, tmp_path, monkeypatch):
     model = fastnn.onnx.load(network().SerializeToString(), name="net")
     x = floats(5, 4)
@@ -117,6 +117,10 @@ def test_a_loaded_model_is_kept_like_any_other(how, tmp_path, monkeypatch):
         np.testing.assert_array_equal(rust.predict(x), want)
         again.fit(x, floats(5, 3), verbose=0)
         again = fastnn.load_model(tmp_path / "m.safetensors")
+    elif how == "keras":
+        model.save(tmp_path / "m.keras")
+        monkeypatch.setitem(__import__("sys").modules, "onnx", None)
+        again = fastnn.load_model(tmp_path / "m.keras")
     elif how == "pickle":
         again = pickle.loads(pickle.dumps(model))
     elif how == "copy":
