@@ -303,6 +303,8 @@ class Variable:
     @property
     def size(self) -> int:
         """The number of elements."""
+    def traced(self) -> Tensor:
+        """The variable as a trace reads it: a tensor without a value, whose reading is an error."""
     @property
     def value(self) -> Tensor:
         """The value now, as a tensor; a function built from it reads the variable when it is called."""

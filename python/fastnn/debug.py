@@ -23,7 +23,7 @@ from fastnn.files.atomic import write_text
 from fastnn.layers.base.call import as_tensors
 from fastnn.layers.base.layer import Layer
 from fastnn.tracing.call_context import CallContext, current_names
-from fastnn.tracing.variables import Scope, Variable
+from fastnn.tracing.variables import Scope, Variable, gradients
 from fastnn.training.timing import LayerTime, layer_times
 
 __all__ = [
@@ -207,14 +207,14 @@ def find_nan(
     scope = Scope(training=y is not None if training is None else training)
     watch, outputs = _called(model, x, bool(scope.training), scope)
     losses: list[Tensor] = []
-    gradients: list[Tensor] = []
+    slopes: list[Tensor] = []
     trained: list[Variable] = []
     if y is not None:
         with scope, CallContext(scope.training):
             weight = None if sample_weight is None else as_tensors(sample_weight)
             loss = model.compute_loss(x, as_tensors(y), outputs, weight)  # type: ignore[attr-defined]
             losses, trained = [loss], list(model.trainable_variables)
-            gradients = list(_core.gradients(loss, [scope.leaf(v) for v in trained]))
+            slopes = gradients(loss, trained)
     for variable in model.variables:
         found = _checked("weight", variable.path, variable.numpy())
         if found is not None:
@@ -230,7 +230,7 @@ def find_nan(
         found = _checked("loss", "", loss.numpy())
         if found is not None:
             return found
-    for variable, gradient in zip(trained, gradients, strict=True):
+    for variable, gradient in zip(trained, slopes, strict=True):
         found = _checked("gradient", variable.path, gradient.numpy())
         if found is not None:
             return found

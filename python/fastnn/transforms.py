@@ -19,7 +19,7 @@ from fastnn.base.recent import Recent
 from fastnn.tracing.call_context import CallContext
 from fastnn.tracing.fingerprint import Same, filled
 from fastnn.tracing.symbolic import KerasTensor
-from fastnn.tracing.variables import Scope, Variable, current_scope, local as _scopes
+from fastnn.tracing.variables import Scope, Variable, current_scope, gradients, local as _scopes
 
 __all__ = ["KEPT_PROGRAMS", "grad", "jit", "value_and_grad"]
 
@@ -121,7 +121,7 @@ class _Traced:
             for i, x in enumerate(leaves)
         ]
         args, kwargs = tree.pack([args, kwargs], inputs)
-        with Scope() as scope, CallContext():
+        with Scope(traces=True) as scope, CallContext():
             out = self.transform(self.f, tuple(args), kwargs)
         outputs = [_tensor(x) for x in tree.flatten(out)]
         outputs = [x.value if isinstance(x, Variable) else x for x in outputs]
@@ -229,8 +229,7 @@ def value_and_grad(
                 f"{getattr(f, '__name__', 'f')} gave shape {value.shape}, wanted a scalar\n"
                 "  hint: reduce it, e.g. with ops.mean"
             )
-        leaves = [x.value if isinstance(x, Variable) else x for x in tree.flatten(chosen)]
-        grads = tree.pack(chosen, _core.gradients(value, leaves))
+        grads = tree.pack(chosen, gradients(value, tree.flatten(chosen)))
         result = grads if many else grads[0]
         if many:
             result = tuple(grads)

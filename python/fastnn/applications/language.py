@@ -205,7 +205,7 @@ class Decoder:
         self._caches = [Cache(shape) for _ in range(model.layer_count)]
         tokens = _core.placeholder((None,), dtype="int32", name="tokens")
         start = _core.placeholder((), dtype="int32", name="start")
-        with Scope(training=False) as scope, CallContext(False):
+        with Scope(training=False, traces=True) as scope, CallContext(False):
             scores = model.scores(ops.expand_dims(tokens, 0), start, self._caches)
             self._step = _core.Function([tokens, start], [scores[0, -1]], scope.updates())
 

@@ -79,7 +79,7 @@ _NAMES = {
     "training": {"Trainer": "training.trainer"},
     "tracing": {
         "KEPT_PREDICTORS": "training.step", "KEPT_STEPS": "training.step",
-        "Tracing": "training.step", "gradients": "training.step",
+        "Tracing": "training.step", "gradients": "tracing.variables",
     },
     "ops.arrays": dict.fromkeys(
         "diag diagflat diagonal kron trace tri tril triu vander".split(), "ops.diagonals"

@@ -184,8 +184,8 @@ class Metric(Configurable):
             >>> float(metric.stateless_result(state)), float(metric.result())
             (5.0, 0.0)
         """
-        with Scope():
-            given = self._set(metric_variables)
+        with Scope() as scope:
+            given = self._put(scope, metric_variables)
             self._stateless = True
             try:
                 self.update_state(*args, **kw)
@@ -206,8 +206,8 @@ class Metric(Configurable):
             >>> float(fastnn.metrics.Mean().stateless_result([6.0, 2.0]))
             3.0
         """
-        with Scope():
-            self._set(metric_variables)
+        with Scope() as scope:
+            self._put(scope, metric_variables)
             return self.result()
 
     def stateless_reset_state(self) -> list[Any]:
@@ -224,7 +224,7 @@ class Metric(Configurable):
             self.reset_state()
             return [v.value for v in self.variables]
 
-    def _set(self, values: Sequence[Any]) -> list[Variable]:
+    def _put(self, scope: Scope, values: Sequence[Any]) -> list[Variable]:
         own = self.variables
         if len(own) != len(values):
             raise ValueError(
@@ -232,7 +232,7 @@ class Metric(Configurable):
                 "  hint: give one value for each of metric.variables"
             )
         for v, value in zip(own, list(values), strict=True):
-            v.assign(value)
+            scope.put(v, value)
         return own
 
     def update_state(self, *args: Any, **kwargs: Any) -> Any:

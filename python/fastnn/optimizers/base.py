@@ -772,11 +772,11 @@ class Optimizer(Configurable):
                 "stateless_apply needs a built optimizer\n"
                 "  hint: optimizer.build(model.trainable_variables)"
             )
-        with Scope():
+        with Scope() as scope:
             own = self.variables
             for v, value in zip([*own, *self._trainable], [*optimizer_variables,
                                 *trainable_variables], strict=True):  # fmt: skip
-                v.assign(value)
+                scope.put(v, value)
             self.apply(grads, self._trainable)
             return [v.value for v in self._trainable], [v.value for v in own]
 

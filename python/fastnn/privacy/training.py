@@ -12,7 +12,7 @@ from fastnn.data.batches import unpack
 from fastnn.errors import ShapeError
 from fastnn.layers import BatchNormalization
 from fastnn.models import Functional
-from fastnn.training.step import gradients
+from fastnn.tracing.variables import gradients
 
 __all__ = ["PrivateModel"]
 

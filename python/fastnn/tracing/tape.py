@@ -32,8 +32,6 @@ class _TapeScope(Scope):
     def __init__(self, tape: GradientTape) -> None:
         super().__init__()
         self.tape = tape
-        #: Every value of a variable that was read: assignments make new ones.
-        self.read: dict[Variable, list[Tensor]] = {}
 
     def leaf(self, variable: Variable) -> Tensor:
         leaf = self.leaves.get(variable)
@@ -233,7 +231,7 @@ class GradientTape:
         """The tensors whose gradients add up to that of a source."""
         if isinstance(source, Variable):
             if self._traced is not None:
-                return [self._traced.leaf(source)]
+                return self._traced.sources(source)
             read = self._scope.read.get(source) if self._scope is not None else None
             return read or [source.stored()]
         if isinstance(source, Tensor):

@@ -9,8 +9,11 @@ Depends on `_core`.
 from __future__ import annotations
 
 import contextlib
+import functools
+import operator
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from types import TracebackType
 from typing import Any, Self
 
@@ -20,7 +23,15 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.config import COMPUTED
 
-__all__ = ["Scope", "Variable", "assign_all", "current_scope", "read_all", "suspended_scope"]
+__all__ = [
+    "Scope",
+    "Variable",
+    "assign_all",
+    "current_scope",
+    "gradients",
+    "read_all",
+    "suspended_scope",
+]
 
 #: What this thread is in; `scope` is read directly where every nanosecond of a call counts.
 local = threading.local()
@@ -32,10 +43,14 @@ class Scope:
     #: True for the block of a gradient tape: values are there, assignments happen at once.
     eager = False
 
-    def __init__(self, training: bool | None = None) -> None:
+    def __init__(self, training: bool | None = None, traces: bool = False) -> None:
         self.training = training
+        #: Whether what is computed here is compiled, to run with other values of the variables.
+        self.traces = traces
         self.leaves: dict[Variable, Tensor] = {}
         self.values: dict[Variable, Tensor] = {}
+        #: Every value that a variable had in the trace: its gradient is the sum of theirs.
+        self.read: dict[Variable, list[Tensor]] = {}
         self.losses: list[Tensor] = []
         self._outer: Scope | None = None
 
@@ -56,18 +71,36 @@ class Scope:
         """The stored value as the trace sees it: one handle per variable."""
         leaf = self.leaves.get(variable)
         if leaf is None:
-            leaf = self.leaves[variable] = variable.stored()
+            leaf = self.leaves[variable] = variable.traced() if self.traces else variable.stored()
+            self.read.setdefault(variable, []).append(leaf)
         return leaf
 
+    def sources(self, variable: Variable) -> list[Tensor]:
+        """The values whose gradients add up to that of a variable."""
+        return self.read.get(variable) or [self.leaf(variable)]
+
     def assign(self, variable: Variable, value: Any) -> Tensor:
-        """Notes the new value of a variable, which further reads in this scope give."""
+        """Notes the new value of a variable, which further reads in this scope give.
+
+        No gradient flows through to what the value was computed from.
+        """
+        new = _core.ops.stop_gradient(self.put(variable, value))
+        self.values[variable] = new
+        self.read.setdefault(variable, []).append(new)
+        return new
+
+    def put(self, variable: Variable, value: Any) -> Tensor:
+        """Lets a variable have a value in this scope; gradients flow through to the value."""
+        if isinstance(value, Variable):
+            value = value.value
         x: Tensor = (
             value if isinstance(value, Tensor) else _core.tensor(value, dtype=variable.dtype)
         )
         if x.shape != variable.shape:
             x = _core.apply("broadcast_to", [x], {"shape": list(variable.shape)})
-        self.values[variable] = x if x.dtype == variable.dtype else x.astype(variable.dtype)
-        return self.values[variable]
+        x = x if x.dtype == variable.dtype else x.astype(variable.dtype)
+        self.values[variable] = x
+        return x
 
     def updates(self) -> list[tuple[_core.Variable, Tensor]]:
         """Variables that the trace assigned, with their new values."""
@@ -88,6 +121,17 @@ def suspended_scope() -> Iterator[None]:
         yield
     finally:
         local.scope = outer
+
+
+def gradients(y: Any, sources: Sequence[Variable | Tensor]) -> list[Tensor]:
+    """Gradients of a scalar by variables and tensors, inside a trace or on lazy values."""
+    scope = current_scope()
+    values = [
+        [x] if isinstance(x, Tensor) else [x.value] if scope is None else scope.sources(x)
+        for x in sources
+    ]
+    found = iter(_core.gradients(y, [x for each in values for x in each]))
+    return [functools.reduce(operator.add, islice(found, len(each))) for each in values]
 
 
 class Variable(_core.Variable):

@@ -24,7 +24,7 @@ from fastnn.tracing.variables import Scope, Variable, current_scope, structure_v
 from fastnn.training.diagnostics import batch_is_open
 from fastnn.training.program import Program, keep
 
-__all__ = ["KEPT_PREDICTORS", "KEPT_STEPS", "Tracing", "gradients"]
+__all__ = ["KEPT_PREDICTORS", "KEPT_STEPS", "Tracing"]
 
 #: How many traced steps and predictors a model keeps; one serves all sizes where the layers allow.
 KEPT_STEPS, KEPT_PREDICTORS = 32, 16
@@ -126,7 +126,7 @@ class Tracing:
         inputs = tuple(tree.map_structure(stand_in, part) for part in data)
         train = kind == "train"
         targets = tree.flatten(inputs[1])
-        with Scope(training=train) as scope, CallContext(train), batch_is_open(), feeding(
+        with Scope(train, traces=True) as scope, CallContext(train), batch_is_open(), feeding(
             targets
         ) as fed:  # fmt: skip
             logs = (self.train_step if train else self.test_step)(pack(*inputs))
@@ -239,7 +239,7 @@ class Tracing:
             return feed
 
         inputs = tree.map_structure(stand_in, x)
-        with Scope(training=False) as scope, context or CallContext(False) as calls:
+        with Scope(training=False, traces=True) as scope, context or CallContext(False) as calls:
             calls.feeds = feeds
             out = self.predict_step(pack(inputs))
         return _core.Function(feeds, tree.flatten(out), scope.updates()), out, scope
@@ -248,14 +248,6 @@ class Tracing:
         self._programs.clear()
         self._predictors.clear()
         self._shortcut, self._shortcut_of = NO_SHORTCUT, None
-
-
-def gradients(loss: Any, variables: Sequence[Variable]) -> list[Tensor]:
-    """Gradients of a scalar by variables, inside a trace or on lazy values."""
-    scope = current_scope()
-    if scope is None:
-        return _core.gradients(loss, [v.value for v in variables])
-    return _core.gradients(loss, [scope.leaf(v) for v in variables])
 
 
 def _tree_key(t: Any) -> Any:

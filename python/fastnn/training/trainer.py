@@ -25,7 +25,7 @@ from fastnn.errors import reject_arguments
 from fastnn.tracing import variables
 from fastnn.tracing.fixed_batch import fixed_batch
 from fastnn.tracing.symbolic import value_of
-from fastnn.tracing.variables import Variable, current_scope
+from fastnn.tracing.variables import Variable, current_scope, gradients
 from fastnn.training.batches import eager_step, python_epoch
 from fastnn.training.compile_utils import CompiledLoss, CompiledMetrics
 from fastnn.training.diagnostics import naming_layers
@@ -39,7 +39,7 @@ from fastnn.training.inputs import (
 from fastnn.training.loop import Fit, FitSettings, batches_of, report, warn_of_few
 from fastnn.training.predict import predict, predict_on_batch
 from fastnn.training.program import Logs, keeping
-from fastnn.training.step import Tracing, gradients
+from fastnn.training.step import Tracing
 
 __all__ = ["Trainer"]
 

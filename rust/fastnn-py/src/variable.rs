@@ -61,6 +61,11 @@ impl PyVariable {
         PyTensor(self.leaf())
     }
 
+    /// The variable as a trace reads it: a tensor without a value, whose reading is an error.
+    fn traced(&self) -> PyTensor {
+        PyTensor(Tensor::traced_variable(&self.0))
+    }
+
     /// The value now, as a read-only NumPy array that later updates do not change.
     fn numpy<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyAny>> {
         enter(|| to_numpy(&Bound::new(py, PyTensor(self.leaf()))?))

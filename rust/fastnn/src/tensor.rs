@@ -123,7 +123,11 @@ pub(crate) enum Leaf<'a> {
 
 impl Tensor {
     fn make(ty: Ty, origin: Origin, data: Option<Arc<Storage>>) -> Tensor {
-        let traced = matches!(origin, Origin::Placeholder(_));
+        let traced = match origin {
+            Origin::Placeholder(_) => true,
+            Origin::Variable(_) => data.is_none(),
+            _ => false,
+        };
         let cell = Slot::new();
         if let Some(storage) = data {
             debug_assert!(storage.fills(ty));
@@ -186,6 +190,12 @@ impl Tensor {
         Tensor::make(variable.ty(), Origin::Variable(variable.clone()), Some(snapshot))
     }
 
+    /// A variable as a trace reads it: without a value, to be read when a function is called.
+    #[must_use]
+    pub fn traced_variable(variable: &Arc<Variable>) -> Tensor {
+        Tensor::make(variable.ty(), Origin::Variable(variable.clone()), None)
+    }
+
     /// An op on tensors, converted to the types its row accepts. Runs the pending graph when that
     /// has grown past its ceiling.
     pub fn apply(op: &'static OpDef, inputs: &[Tensor], attrs: &[Attr]) -> Result<Tensor> {
@@ -209,6 +219,8 @@ impl Tensor {
             && !inputs[0].is_pending()
             && !inputs[0].0.traced
             && !inputs[0].is_recorded()
+            // A function reads a variable itself: a view of its value now would never change.
+            && inputs[0].home().is_none()
             && !ty.shape.is_open()
         {
             return Tensor::new(ty, inputs[0].storage()?.clone());
@@ -274,7 +286,7 @@ impl Tensor {
             // itself; holding the snapshot would keep a second copy of every weight alive.
             for input in &mut inputs {
                 if let (Origin::Variable(variable), Some(_)) = (&input.0.origin, input.0.data.get()) {
-                    *input = Tensor::make(variable.ty(), Origin::Variable(variable.clone()), None);
+                    *input = Tensor::traced_variable(variable);
                 }
             }
         }
@@ -484,6 +496,7 @@ impl Tensor {
         let what = match (&self.0.origin, self.op_name()) {
             (Origin::Placeholder(name), _) if name.is_empty() => "a placeholder".to_string(),
             (Origin::Placeholder(name), _) => format!("the placeholder '{name}'"),
+            (Origin::Variable(variable), _) => format!("the variable '{}'", variable.name()),
             (_, Some(op)) => format!("the result of '{op}'"),
             _ => "a traced tensor".to_string(),
         };

@@ -220,7 +220,7 @@ class Layer(Module):
                         f"  hint: give one for each of layer.{what}"
                     )
                 for v, value in zip(own, values, strict=True):
-                    v.assign(value.value if isinstance(value, Variable) else value)
+                    scope.put(v, value)
             outputs = self(*args, **kwargs)
             state = [v.value for v in kept]
             losses = [*scope.losses, *self._penalties()]

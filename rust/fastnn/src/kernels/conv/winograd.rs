@@ -130,7 +130,9 @@ impl Winograd {
         share(rows.len(), &|row| unsafe { here.transform(row) });
         let micro = Micro::of(isa());
         let across = g.filters.div_ceil(PANEL);
+        // SAFETY: as above; what is multiplied was transformed by the phase before.
         share(ALL * across, &|i| unsafe { here.multiply(micro, i / across, i % across, count) });
+        // SAFETY: as above; the products are whole, and each row writes its own outputs.
         share(rows.len(), &|row| unsafe { here.finish(row) });
     }
 }

@@ -106,6 +106,7 @@ impl WinogradWeights {
         here.zeros.write_bytes(0, zeros);
         // SAFETY: the pieces of each phase are apart, and phases follow each other.
         share(rows.len(), &|row| unsafe { here.transform(row) });
+        // SAFETY: as above; what is multiplied was transformed by the phase before.
         share(ALL, &|i| unsafe { here.multiply(i, count) });
     }
 }
