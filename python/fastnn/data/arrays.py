@@ -297,7 +297,7 @@ class RowsByBatch:
     @property
     def nbytes(self) -> int:
         """Bytes of all rows as float32 or int32."""
-        return math.prod(self.shape) * 4
+        return int(math.prod(self.shape)) * 4
 
     def dense(self) -> Array:
         """All rows."""
