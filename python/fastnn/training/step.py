@@ -20,7 +20,7 @@ from fastnn.tracing.call_context import CallContext
 from fastnn.tracing.fingerprint import fingerprint
 from fastnn.tracing.symbolic import value_of
 from fastnn.tracing.traces import Pattern, Traces, value_in
-from fastnn.tracing.variables import Scope, Variable, current_scope, structure_version
+from fastnn.tracing.variables import Scope, Variable, structure_version
 from fastnn.training.diagnostics import batch_is_open
 from fastnn.training.program import Program, keep
 
