@@ -84,7 +84,7 @@ class Scope:
 
         No gradient flows through to what the value was computed from.
         """
-        new = _core.ops.stop_gradient(self.put(variable, value))
+        new: Tensor = _core.ops.stop_gradient(self.put(variable, value))
         self.values[variable] = new
         self.read.setdefault(variable, []).append(new)
         return new
@@ -98,7 +98,8 @@ class Scope:
         )
         if x.shape != variable.shape:
             x = _core.apply("broadcast_to", [x], {"shape": list(variable.shape)})
-        x = x if x.dtype == variable.dtype else x.astype(variable.dtype)
+        if x.dtype != variable.dtype:
+            x = x.astype(variable.dtype)
         self.values[variable] = x
         return x
 
