@@ -54,10 +54,10 @@ def pytest_collectreport(report: Any) -> None:
 def pytest_runtest_logreport(report: Any) -> None:
     """One line per test."""
     if report.when == "call" or report.outcome != "passed":
-        text = (
-            report.longrepr[2] if report.skipped and report.longrepr else str(report.longrepr or "")
-        )
-        _note(report.nodeid, report.outcome, text)
+        text = report.longrepr or ""
+        if report.skipped:  # a failure that its test expects counts as a skip
+            text = report.wasxfail if hasattr(report, "wasxfail") else report.longrepr[2]
+        _note(report.nodeid, report.outcome, str(text))
 
 
 @pytest.fixture(autouse=True)
