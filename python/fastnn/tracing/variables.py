@@ -300,6 +300,24 @@ class Variable(_core.Variable):
         """Number of axes."""
         return len(self.shape)
 
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The value now, as a read-only NumPy array that later updates do not change.
+
+        Returns:
+            An array.
+
+        Raises:
+            TraceError: A step is being traced, which runs later, with other values.
+
+        Example:
+            >>> fastnn.Variable([1.0, 2.0]).numpy()
+            array([1., 2.], dtype=float32)
+        """
+        scope = current_scope()
+        if scope is not None and scope.traces:
+            return self.value.numpy()
+        return super().numpy()
+
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         a = self.numpy()
         return a if dtype is None else a.astype(dtype)
