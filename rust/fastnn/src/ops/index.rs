@@ -450,9 +450,12 @@ fn position(index: i32, n: usize) -> Option<usize> {
 }
 
 fn out_of_range<T>(name: &str, index: i32, place: &[usize], n: usize, of: &Shape) -> Result<T> {
+    let hint = match n {
+        0 => "an axis without elements has no index".to_string(),
+        n => format!("use -{n} to {}", n - 1),
+    };
     data_err!(
-        "{name}: index {index} at position {place:?} is out of range for {n} elements along the axis of {of}\n  hint: use {}..{n}",
-        -(n as i64)
+        "{name}: index {index} at position {place:?} is out of range for {n} elements along the axis of {of}\n  hint: {hint}"
     )
 }
 
