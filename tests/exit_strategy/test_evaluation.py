@@ -5,21 +5,27 @@ from __future__ import annotations
 import json
 import math
 import random
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
+import reference_sampling as reference
 from exit_profiles import TODAY, make_profile_dict
 from hypothesis import given, settings, strategies as st
+from scipy import stats
 
 from fastnn.exit_strategy.criteria import EXTENDED_OPTIONS, load_criteria, resolve_weights
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.evaluation import compare, evaluate, recommend
 from fastnn.exit_strategy.profile.profile import Profile
 from fastnn.exit_strategy.reading.fields import FIELDS
+from fastnn.exit_strategy.report.sentences import change_sentences, reasons
+from fastnn.exit_strategy.report.tables import tornado_view
 from fastnn.exit_strategy.result import Rank, Result
 from fastnn.exit_strategy.scoring.leaves import LEAF_FIELDS
 from fastnn.exit_strategy.scoring.scores import Scores, topsis
+from fastnn.exit_strategy.wording import percent
 
 BASE = ("ipo", "ma", "transform")
 
@@ -243,7 +249,7 @@ def test_presets_and_kappa_change_the_answer_in_the_open() -> None:
     made = compare([company, company], weights="cfo", draws=300)
     assert made[0].to_json() == made[1].to_json()
     assert made[0].provenance.weights == "cfo"
-    assert set(made[0].other_kappa) == {"kappa20", "no_weight_information"}
+    assert set(made[0].other_kappa) == {"kappa20", "no_weight_information", "curve_doubt"}
 
 
 def test_stated_distribution_is_used() -> None:
@@ -304,3 +310,60 @@ def test_price_below_debt_is_flagged_in_plain_words() -> None:
     made = run(debt=900e6)
     assert any(note.key == "price_below_debt" for note in made.warnings)
     assert "shareholders get nothing" in " ".join(made.to_terminal().split())
+
+
+def test_a_saturated_tornado_falls_back_to_the_score_lead() -> None:
+    weak = {"audited_years": 0, "revenue_ttm": 1e6, "controls.ipo_readiness": ["no"] * 20}
+    made = run(**weak)
+    assert made.saturated
+    lead = made.ranking[0].score_mean - made.ranking[1].score_mean
+    bars = made.lead_tornado()
+    swings = [abs(bar.swing) for bar in bars]
+    assert swings == sorted(swings, reverse=True)
+    assert swings[0] > 0
+    assert all(min(b.low, b.high) - 0.02 <= lead <= max(b.low, b.high) + 0.02 for b in bars)
+    view = tornado_view(made)
+    assert view.lead
+    assert view.bars[0] == bars[0]
+    assert view.base == pytest.approx(lead)
+    assert not tornado_view(run()).lead
+
+
+@pytest.mark.parametrize(("window", "seen_ones"), [(0.65, {False, True}), (0.15, {False})])
+def test_flips_are_called_plausible_only_within_what_may_be(
+    window: float, seen_ones: set[bool]
+) -> None:
+    made = run(**{"market.ipo_window": window, "controls.ipo_readiness": ["yes"] * 20})
+    seen = set()
+    for flip in made.flips:
+        seen.add(flip.plausible)
+        if flip.kind == "weight":  # Beta(60 w, 60 (1 - w)) by SciPy
+            ends = stats.beta.ppf((0.01, 0.99), 60 * flip.now, 60 * (1 - flip.now))
+            assert flip.plausible == bool(ends[0] <= flip.then <= ends[1]), flip
+        else:
+            spread = made.leaves[flip.name].distribution
+            ends = reference.quantile(spread, np.array([0.01, 0.99]))
+            inside = bool(ends[0] <= flip.then <= ends[1])
+            assert flip.plausible == (inside or flip.distance <= 0.25), flip
+    assert seen == seen_ones
+    told = change_sentences(made, count=99)
+    assert len(told) == max(1, sum(flip.plausible for flip in made.flips))
+
+
+def test_reports_say_when_nothing_plausible_changes_the_first_place() -> None:
+    made = run()
+    far = replace(made, flips=tuple(replace(flip, plausible=False) for flip in made.flips))
+    (only,) = change_sentences(far)
+    assert only.startswith("No plausible change")
+    (told,) = change_sentences(replace(made, flips=()))
+    assert told.startswith("No single input")
+
+
+def test_a_first_place_that_rests_on_the_curves_carries_a_warning() -> None:
+    made = run()
+    both = made.other_kappa["curve_doubt"]
+    assert sum(both.values()) == pytest.approx(1.0)
+    assert both[made.leader] <= made.ranking[0].p_first + 0.02
+    words = " ".join(reasons(made))
+    assert percent(both[made.leader]) in words
+    assert "not the chance that the option succeeds" in words

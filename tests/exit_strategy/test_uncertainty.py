@@ -14,6 +14,8 @@ from fastnn import ensemble
 from fastnn.exit_strategy.contracts import CurveTable, Distribution, SamplingSpec
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.scoring.uncertainty import (
+    lead_runs,
+    quantiles,
     simulate,
     simulate_many,
     tornado_runs,
@@ -238,6 +240,7 @@ def test_a_better_input_never_lowers_a_rising_option() -> None:
         ({"inputs": (Distribution("normal", (0.0, -1.0)), *mixed_spec().inputs[1:])}, {}, "EX502"),
         ({"correlation": np.full((9, 9), 1.0)}, {}, "EX502"),
         ({"open_options": (True,)}, {}, "EX502"),
+        ({"curve_doubt": -0.1}, {}, "EX502"),
     ],
 )
 def test_bad_specifications_are_refused(
@@ -259,3 +262,76 @@ def test_progress_is_told_and_an_exception_in_it_stops_the_run() -> None:
 
     with pytest.raises(KeyboardInterrupt):
         simulate_many([mixed_spec()] * 600, draws=64, progress=stop)
+
+
+def test_curves_that_are_drawn_too_agree_with_numpy() -> None:
+    spec = replace(mixed_spec(), curve_doubt=0.3)
+    draws = 20_000
+    got = simulate(spec, kappa=30.0, draws=draws, seed=11)
+    rng = np.random.default_rng(0)
+    w = reference.weights(spec, 30.0, draws, 0, 11)
+    errors = np.array([(w * rng.uniform(-0.3, 0.3, w.shape)).sum(0) for _ in OPTIONS])
+    scores = reference.scores(replace(spec, curve_doubt=0.0), 30.0, draws, 11) + errors
+    first = np.bincount(scores.argmax(0), minlength=3) / draws
+    np.testing.assert_allclose(got.p_first, first, atol=0.015)
+    np.testing.assert_allclose(got.score_mean, scores.mean(1), atol=0.004)
+    spread = np.quantile(scores, 0.95, axis=1) - np.quantile(scores, 0.05, axis=1)
+    np.testing.assert_allclose(got.score_p95 - got.score_p05, spread, rtol=0.03)
+
+
+def test_doubt_of_the_curves_lowers_a_sure_first_place_and_keeps_the_other_draws() -> None:
+    scores = np.array([[0.6, 0.6, 0.6], [0.5, 0.5, 0.5]])
+    spec = group_spec(scores, [0.5, 0.3, 0.2])
+    assert simulate(spec, kappa=None).p_first[0] == 1.0
+    doubted = replace(spec, curve_doubt=0.5)
+    # the lead is 0.1 plus a sum of six independent uniforms: P by a grid of their convolution
+    grid, step = np.zeros(1), 1e-3
+    grid[0] = 1.0
+    for weight in (0.5, 0.5, 0.3, 0.3, 0.2, 0.2):
+        n = round(2 * 0.5 * weight / step) + 1
+        grid = np.convolve(grid, np.full(n, 1.0 / n))
+    at = (np.arange(len(grid)) - (len(grid) - 1) / 2) * step
+    wanted = float(grid[at > -0.1].sum())
+    assert simulate(doubted, kappa=None, draws=100_000).p_first[0] == pytest.approx(
+        wanted, abs=4e-3
+    )
+    before = simulate(spec, seed=3)
+    simulate(doubted, seed=3)
+    np.testing.assert_array_equal(simulate(spec, seed=3).p_rank, before.p_rank)
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        ("normal", 0.4, 0.3, 0.0, -1.0, 2.0),
+        ("lognormal", 2e7, 0.6, 0.0, 0.0, 1e12),
+        ("triangular", -0.5, 0.1, 1.2, -1.0, 2.0),
+        ("pert", 0.0, 12.0, 40.0, 0.0, 50.0),
+        ("uniform", 0.2, 0.9, 0.0, 0.0, 0.7),
+        ("beta", 0.5, 6.0, 0.0, 0.0, 1.0),
+        ("beta", 24.0, 36.0, 0.0, 0.0, 1.0),
+        ("fixed", 0.3, 0.0, 0.0, 0.0, 1.0),
+    ],
+)
+def test_quantiles_of_every_marginal_are_scipys(row: tuple[Any, ...]) -> None:
+    kind, a, b, c, low, high = row
+    count = 3 if kind in ("triangular", "pert") else 2
+    dist = Distribution(kind, (a, b, c)[: 1 if kind == "fixed" else count], low, high)
+    u = np.array([0.01, 0.1, 0.5, 0.9, 0.99])
+    got = quantiles((ensemble.KINDS.index(kind), a, b, c, low, high), u)
+    np.testing.assert_allclose(got, reference.quantile(dist, u), rtol=1e-3, atol=1e-4)
+
+
+def test_lead_of_a_held_input_is_the_mean_of_the_draws_with_it_held() -> None:
+    spec = mixed_spec()
+    runs = lead_runs(spec, 1, 2)
+    held = {"normal": 1, "lognormal": 1, "uniform": 1, "pert": 1, "beta": 1, "triangular": 1}
+    for leaf, dist in enumerate(spec.inputs):
+        if dist.kind not in held:
+            continue
+        for k, level in enumerate((0.1, 0.9)):
+            at = float(reference.quantile(dist, np.array([level]))[0])
+            fixed = replace(dist, kind="fixed", params=(at,))
+            inputs = (*spec.inputs[:leaf], fixed, *spec.inputs[leaf + 1 :])
+            means = simulate(replace(spec, inputs=inputs), kappa=None, draws=40_000).score_mean
+            assert runs[leaf, k] == pytest.approx(means[1] - means[2], abs=3e-3)

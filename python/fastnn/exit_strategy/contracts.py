@@ -145,6 +145,9 @@ class SamplingSpec:
     kappa 0: flat Dirichlet). Leaf l is looked up in curves[l] at a draw of inputs[l], or, where
     curves[l] is None, drawn per option from triangular(computed[o, l] = low, mode, high) with one
     uniform shared by all options (fixed where low == high). Closed options are scored, not ranked.
+
+    `curve_doubt` d moves every score S_o by sum over g of w_g * e_go, e_go uniform in [-d, d]: in a
+    draw all curves of a group are off together for one option, as one expert's would be.
     """
 
     options: tuple[str, ...]
@@ -157,6 +160,7 @@ class SamplingSpec:
     computed: FloatArray  # (options, leaves, 3), NaN where curves[l] is given
     correlation: FloatArray | None = None  # (leaves, leaves) for the Gaussian copula
     open_options: tuple[bool, ...] = ()  # empty = all open
+    curve_doubt: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -18,13 +19,13 @@ from .gates.data import Gates, load_gates
 from .gates.judge import unique
 from .notes import Note
 from .profile.profile import Profile
-from .resources import data_hashes
+from .resources import data_hashes, load_json
 from .result import Result
 from .scoring.base_rates import PRICE_BAND, price_over_raised
 from .scoring.explain import differences, find_flips
 from .scoring.judging import Frame, Judgement, judge, point_fits, unknown_leaves
 from .scoring.ranking import rank_rows, recommend
-from .scoring.record import MAX_UNKNOWN, Provenance, Recommendation, TornadoBar
+from .scoring.record import MAX_UNKNOWN, MIN_P_FIRST, Provenance, Recommendation, TornadoBar
 from .scoring.sampling import build_spec
 from .scoring.uncertainty import simulate, tornado_runs
 
@@ -87,6 +88,7 @@ def evaluate(
     ranking = rank_rows(main, scores, report)
     advice = recommend(tree, weighting, ranking, scores, made.unknown, bars)
     order = [chosen.index(row.option) for row in ranking]
+    doubted = float(sims["curve_doubt"].p_first[order[0]])
     second = order[1] if len(order) > 1 else order[0]
     open_rows = [k for k, option in enumerate(chosen) if report.is_open(option)]
     return Result(
@@ -110,9 +112,9 @@ def evaluate(
         },
         tornado=bars,
         differences=differences(tree, scores, order[0], second, made.leaves),
-        flips=find_flips(tree, scores, weighting.values, made.leaves, open_rows),
+        flips=find_flips(tree, scores, weighting.values, made.leaves, open_rows, kappa),
         unknown=made.unknown,
-        warnings=unique(_warnings(company, made, weighting, advice)),
+        warnings=unique(_warnings(company, made, weighting, advice, doubted)),
         provenance=Provenance(
             _version(),
             seed,
@@ -141,9 +143,16 @@ def suited_options(company: Profile) -> tuple[str, ...]:
 
 
 def _warnings(
-    company: Profile, made: Judgement, weighting: Weights, advice: Recommendation
+    company: Profile,
+    made: Judgement,
+    weighting: Weights,
+    advice: Recommendation,
+    doubted: float,
 ) -> list[Note]:
-    """What a reader of the report is told about the inputs and their limits."""
+    """What a reader of the report is told about the inputs and their limits.
+
+    `doubted` is the leader's share of first places when the curves are drawn as well.
+    """
     money = made.money
     flags = [*money.flags, *(flag for row in money.options.values() for flag in row.flags)]
     out = [*made.notes, *made.report.warnings, *(Note(flag) for flag in flags)]
@@ -158,6 +167,8 @@ def _warnings(
     if advice.unknown_weight > MAX_UNKNOWN and advice.answer in made.scores.options:
         sure = {"share": f"{advice.unknown_weight:.0%}", "p": f"{advice.p_first:.0%}"}
         out.append(Note("sure_all_the_same", sure))
+    if advice.answer in made.scores.options and doubted < MIN_P_FIRST:
+        out.append(Note("curve_doubt", {"p": f"{advice.p_first:.0%}", "q": f"{doubted:.0%}"}))
     if company.country != "US":
         out.append(Note("us_rates"))
     if not made.base.in_hull:
@@ -220,6 +231,8 @@ def _sample(
     sims = {"main": main}
     for name, firmness in (("kappa20", 20.0), ("no_weight_information", 0.0)):
         sims[name] = simulate(spec, kappa=firmness, draws=draws, seed=seed, threads=threads)
+    doubted = replace(spec, curve_doubt=float(load_json("spreads.json")["curve_doubt"]))
+    sims["curve_doubt"] = simulate(doubted, kappa=kappa, draws=draws, seed=seed, threads=threads)
     first = int(np.argmax(main.p_first))
     bars = [
         TornadoBar(leaf, float(runs[k, 0, first]), float(runs[k, 1, first]))

@@ -108,7 +108,7 @@ def _founder(result: Record, lang: str) -> str:
     curve = _figure(svg.curve(result, lang), text("text.price_row", lang))
     changes = [*say.change_sentences(result, lang), say.unknown_sentence(result, lang)]
     return (
-        _box("report.sure", _figure(svg.bars(result, lang)), lang)
+        _box("report.sure", _figure(svg.bars(result, lang), say.share_of(result, lang)), lang)
         + _box("report.why", _lines(why), lang)
         + _box(
             "report.money",
@@ -174,6 +174,7 @@ def _investor(result: Record, lang: str) -> str:
 
 def _adviser(result: Record, lang: str) -> str:
     stop = text("ui.stop", lang)
+    moves = tables.tornado_view(result).title(lang)
     graph = _figure(svg.process_graph(Process(result).states, lang), wide=True)
     return (
         _box(
@@ -181,7 +182,7 @@ def _adviser(result: Record, lang: str) -> str:
             _lines([f"{sale_floor(result, lang)}{stop}", *say.money_sentences(result, lang)]),
             lang,
         )
-        + _box("report.tornado", _figure(svg.tornado(result, lang)), lang)
+        + _box("report.tornado", _figure(svg.tornado(result, lang), moves), lang)
         + _box("report.regulators", _table(tables.regulator_table(result, lang), lang), lang, True)
         + _box("report.process", graph, lang, True)
     )

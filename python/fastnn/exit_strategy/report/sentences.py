@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from fastnn.exit_strategy.catalogue import group_name, leaf_name, text
 from fastnn.exit_strategy.gates.judge import runway_months
 from fastnn.exit_strategy.process.advice import last_conversion
+from fastnn.exit_strategy.resources import load_json
 from fastnn.exit_strategy.scoring.explain import Flip
 from fastnn.exit_strategy.scoring.record import MIN_LEAD, MIN_P_FIRST, Record
 from fastnn.exit_strategy.wording import fact, join_words, money, option_name, percent, source_name
@@ -23,6 +24,7 @@ __all__ = [
     "limits",
     "money_sentences",
     "reasons",
+    "share_of",
     "unknown_sentence",
 ]
 
@@ -59,10 +61,11 @@ def reasons(result: Record, lang: str = "en") -> list[str]:
                 other=pair[1],
                 p=percent(advice.p_first),
                 draws=f"{result.provenance.draws:,}",
-                err=percent(first.mc_error, 1),
+                err=percent(max(first.mc_error, 1 / result.provenance.draws), 1),
                 lead=f"{advice.lead:.3f}",
             )
         )
+        out.append(share_of(result, lang))
         out += _difference_sentences(result, pair, lang)
         out.append(text("text.agree" if advice.methods_agree else "text.disagree", lang))
     settle = join_words(
@@ -90,12 +93,23 @@ def reasons(result: Record, lang: str = "en") -> list[str]:
     return out
 
 
+def share_of(result: Record, lang: str = "en") -> str:
+    """Return what the shares are shares of, and what is left when the curves are drawn too."""
+    leader = result.ranking[0].option
+    drawn = percent(result.other_kappa["curve_doubt"][leader])
+    doubt = f"{load_json('spreads.json')['curve_doubt']:g}"
+    return text("text.share_of", lang, leader=option_name(leader, lang), q=drawn, doubt=doubt)
+
+
 def _tie_reasons(result: Record, lang: str) -> list[str]:
     """Return which parts of the recommendation rule were not met."""
     advice = result.advice
     out = []
     if advice.p_first < MIN_P_FIRST:
-        out.append(text("text.tie_p", lang, p=percent(advice.p_first)))
+        shown = percent(advice.p_first)
+        if shown == percent(MIN_P_FIRST):  # just short of it
+            shown = percent(advice.p_first, 2)
+        out.append(text("text.tie_p", lang, p=shown))
     if advice.lead < MIN_LEAD:
         out.append(text("text.tie_lead", lang, lead=f"{advice.lead:.4f}"))
     if not advice.methods_agree:
@@ -137,7 +151,11 @@ def change_sentences(result: Record, lang: str = "en", count: int = 3) -> list[s
     """Return what single changes would bring another option to first place."""
     if not result.flips:
         return [text("text.flip_none", lang)]
-    return [_flip_sentence(flip, result, lang) for flip in result.flips[:count]]
+    near = [flip for flip in result.flips if flip.plausible]
+    if not near:
+        nearest = _flip_sentence(result.flips[0], result, lang)
+        return [text("text.flip_implausible", lang, nearest=nearest)]
+    return [_flip_sentence(flip, result, lang) for flip in near[:count]]
 
 
 def _flip_sentence(flip: Flip, result: Record, lang: str) -> str:

@@ -15,6 +15,8 @@ from fastnn.exit_strategy.process.chart import EDGES, ENDS
 from fastnn.exit_strategy.scoring.record import Record
 from fastnn.exit_strategy.wording import money, percent
 
+from .tables import tornado_view
+
 __all__ = ["bars", "curve", "heat", "process_graph", "tornado"]
 
 _W = 390  # narrow on purpose: text stays legible when a phone shrinks the drawing
@@ -53,11 +55,13 @@ def bars(result: Record, lang: str) -> str:
 
 
 def tornado(result: Record, lang: str, count: int = 8) -> str:
-    """Return the leader's first-place chance at the 10 % and 90 % quantile of each input."""
-    shown = [bar for bar in result.tornado if abs(bar.swing) > 5e-4][:count]
-    base = result.ranking[0].p_first
+    """Return the leader's first places, or its lead, at the 10 and 90 % quantile of each input."""
+    view = tornado_view(result)
+    shown, base = view.bars[:count], view.base
     ends = [base, *(v for bar in shown for v in (bar.low, bar.high))]
-    low, high = max(0.0, min(ends) - 0.02), min(1.0, max(ends) + 0.02)
+    low, high = min(ends) - 0.02, max(ends) + 0.02
+    if not view.lead:
+        low, high = max(0.0, low), min(1.0, high)
     span = max(high - low, 0.02)
 
     def at(value: float) -> float:
@@ -66,7 +70,7 @@ def tornado(result: Record, lang: str, count: int = 8) -> str:
     out, y, told = [], 4.0, []
     for bar in shown:
         name = leaf_name(bar.leaf, lang, result.criteria)
-        ends_text = f"{percent(bar.low)} → {percent(bar.high)}"
+        ends_text = f"{view.shown(bar.low)} → {view.shown(bar.high)}"
         told.append(f"{name}: {ends_text}")
         left, right = sorted((at(bar.low), at(bar.high)))
         kind = "good" if bar.swing > 0 else "bad"
@@ -81,7 +85,7 @@ def tornado(result: Record, lang: str, count: int = 8) -> str:
     line = at(base)
     out.append(f'<line class="mark" x1="{line:.1f}" y1="4" x2="{line:.1f}" y2="{y - 6:.0f}"/>')
     detail = "; ".join(told) or text("text.flip_none", lang)
-    return _svg(max(y, 20), text("alt.tornado", lang), out if shown else [], detail)
+    return _svg(max(y, 20), view.title(lang), out if shown else [], detail)
 
 
 def curve(result: Record, lang: str) -> str:

@@ -14,7 +14,7 @@ from fastnn.exit_strategy.catalogue import (
 )
 from fastnn.exit_strategy.gates.judge import GateReport, VenueResult, VenueTest
 from fastnn.exit_strategy.money.investor import investor_view, stake_of
-from fastnn.exit_strategy.scoring.record import Record
+from fastnn.exit_strategy.scoring.record import Record, TornadoBar
 from fastnn.exit_strategy.scoring.whatif import rate_values, scenarios
 from fastnn.exit_strategy.wording import (
     fact,
@@ -28,6 +28,7 @@ from fastnn.exit_strategy.wording import (
 
 __all__ = [
     "Table",
+    "TornadoView",
     "break_point_table",
     "bridge_table",
     "completion_table",
@@ -44,9 +45,36 @@ __all__ = [
     "return_table",
     "scenario_table",
     "step_name",
+    "tornado_view",
     "venue_rows",
     "venue_table",
 ]
+
+
+@dataclass(frozen=True, slots=True)
+class TornadoView:
+    """What a tornado shows: shares of first places, or score leads where they stand still."""
+
+    bars: tuple[TornadoBar, ...]
+    base: float
+    lead: bool
+
+    def shown(self, value: float) -> str:
+        """Return one end of a bar as text."""
+        return f"{value:+.3f}" if self.lead else percent(value)
+
+    def title(self, lang: str) -> str:
+        """Return what the chart's numbers are."""
+        return text("alt.tornado_lead" if self.lead else "alt.tornado", lang)
+
+
+def tornado_view(result: Record) -> TornadoView:
+    """Return the bars that tell inputs apart: by first places, or by the lead when saturated."""
+    if result.saturated:
+        bars = [bar for bar in result.lead_tornado() if abs(bar.swing) >= 5e-4]
+        return TornadoView(tuple(bars), result.advice.lead, True)
+    bars = [bar for bar in result.tornado if abs(bar.swing) > 5e-4]
+    return TornadoView(tuple(bars), result.ranking[0].p_first, False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -385,13 +413,13 @@ def kappa_table(result: Record, lang: str = "en") -> Table:
             percent(row.p_first),
             percent(result.other_kappa["kappa20"][row.option]),
             percent(result.other_kappa["no_weight_information"][row.option]),
+            percent(result.other_kappa["curve_doubt"][row.option]),
         )
         for row in result.ranking
     )
-    keys = ("option", "kappa60", "kappa20", "flat")
-    return Table(
-        text("report.kappa", lang), tuple(text(f"head.{k}", lang) for k in keys), rows, (1, 2, 3)
-    )
+    keys = ("option", "kappa60", "kappa20", "flat", "curves_drawn")
+    head = tuple(text(f"head.{k}", lang) for k in keys)
+    return Table(text("report.kappa", lang), head, rows, (1, 2, 3, 4))
 
 
 def fact_table(result: Record, lang: str = "en") -> Table:

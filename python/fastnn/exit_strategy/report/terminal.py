@@ -55,9 +55,11 @@ def render(result: Record, lang: str = "en", colour: bool = False) -> str:
         (venues.head[0], venues.head[1], venues.head[3]),
     )
     lines += ["", strong(text("report.tornado", lang))]
-    for bar in [bar for bar in result.tornado if abs(bar.swing) > 5e-4][:3]:
+    view = tables.tornado_view(result)
+    lines += wrap(view.title(lang), "  ", "  ")
+    for bar in view.bars[:3]:
         name = pad(leaf_name(bar.leaf, lang, result.criteria), 34)
-        lines.append(f"  {name} {percent(bar.low):>7} → {percent(bar.high):>7}")
+        lines.append(f"  {name} {view.shown(bar.low):>7} → {view.shown(bar.high):>7}")
     lines += ["", strong(text("report.next", lang))]
     for number, (title, advice) in enumerate(road(result, lang), 1):
         lines += wrap(f"{number}. {text('ui.step', lang, title=title)}{advice}", "  ", "     ")

@@ -8,16 +8,21 @@ linear in a group's weight and piecewise linear in a fact.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
+from fastnn.ensemble import KINDS
 from fastnn.exit_strategy.criteria import Criteria, Criterion
 
 from .leaves import LeafFact
 from .scores import Scores
+from .uncertainty import marginal, quantiles
 
 __all__ = ["Difference", "Flip", "differences", "find_flips"]
+
+#: What may well happen: quantiles of a distribution, and a share of a curve's range.
+_PLAUSIBLE, _STEP = (0.01, 0.99), 0.25
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +45,7 @@ class Flip:
     then: float
     distance: float  # in weight, or as a share of the curve's x range
     new_first: str
+    plausible: bool = True  # whether a weight or fact may well move as far
 
 
 def differences(
@@ -66,21 +72,25 @@ def find_flips(
     weights: Sequence[float],
     leaves: Mapping[str, LeafFact],
     open_rows: Sequence[int],
+    kappa: float = 60.0,
 ) -> tuple[Flip, ...]:
     """Return the nearest weight change and the nearest input change per leaf, nearest first.
 
     Only the stated facts are moved, one at a time, by the weighted sum; computed leaves stay.
+    A weight moves plausibly inside its middle 98 % under Dirichlet(kappa * weights); a fact inside
+    the middle 98 % of its own distribution, or by up to a quarter of its curve's range.
     """
     if len(open_rows) < 2:
         return ()
     leader = max(open_rows, key=lambda row: float(scores.wsm[row]))
     rivals = [row for row in open_rows if row != leader]
-    flips = _weight_flips(criteria, scores, weights, leader, rivals)
+    flips = _weight_flips(criteria, scores, weights, leader, rivals, kappa)
     for column, leaf in enumerate(criteria.leaves):
         if not leaf.computed:
             found = _input_flip(criteria, scores, weights, leaves, leader, rivals, column)
             if found is not None:
-                flips.append(found)
+                may = _fact_may(found, leaf, leaves[leaf.id])
+                flips.append(replace(found, plausible=may))
     return tuple(sorted(flips, key=lambda flip: flip.distance))
 
 
@@ -90,6 +100,7 @@ def _weight_flips(
     weights: Sequence[float],
     leader: int,
     rivals: Sequence[int],
+    kappa: float,
 ) -> list[Flip]:
     """Move one group weight, the others scaled to keep the sum: the score gap is linear in it."""
     w = np.asarray(weights, dtype=np.float64)
@@ -111,8 +122,23 @@ def _weight_flips(
                     "weight", name, float(w[g]), at, abs(at - float(w[g])), scores.options[rival]
                 )
         if best is not None:
-            out.append(best)
+            out.append(replace(best, plausible=_weight_may(best, total, kappa)))
     return out
+
+
+def _weight_may(flip: Flip, total: float, kappa: float) -> bool:
+    """Whether a group weight may be drawn as far: its share of all weight is a Beta variable."""
+    share = flip.now / total
+    if not kappa or not 0 < share < 1:
+        return not kappa
+    row = (KINDS.index("beta"), kappa * share, kappa * (1 - share), 0.0, 0.0, 1.0)
+    low, high = quantiles(row, _PLAUSIBLE)
+    return bool(low <= flip.then / total <= high)
+
+
+def _fact_may(flip: Flip, leaf: Criterion, fact: LeafFact) -> bool:
+    low, high = quantiles(marginal(fact.distribution, leaf.id, leaf.curve(())), _PLAUSIBLE)
+    return bool(low <= flip.then <= high) or flip.distance <= _STEP
 
 
 def _input_flip(

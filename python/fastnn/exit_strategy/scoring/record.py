@@ -20,7 +20,7 @@ from .completion import BaseRate, Completion
 from .explain import Difference, Flip
 from .leaves import LeafFact
 from .scores import Scores
-from .uncertainty import total_effects
+from .uncertainty import lead_runs, total_effects
 
 #: The recommendation rule of section 6.4: sure enough, far enough ahead, enough known.
 MIN_P_FIRST, MIN_LEAD, MAX_UNKNOWN = 0.60, 0.02, 0.40
@@ -28,6 +28,9 @@ MIN_P_FIRST, MIN_LEAD, MAX_UNKNOWN = 0.60, 0.02, 0.40
 #: What nobody knows is drawn from wide priors. An option that comes first in this many draws all
 #: the same is recommended up to this share of unknown weight.
 SURE_P_FIRST, SURE_UNKNOWN = 0.90, 0.60
+
+#: Below this change of the share of first places a tornado chart shows the score lead instead.
+MIN_SWING = 0.02
 
 __all__ = [
     "MAX_UNKNOWN",
@@ -73,7 +76,7 @@ class Recommendation:
 
 @dataclass(frozen=True, slots=True)
 class TornadoBar:
-    """Change in p_first of the leader when a leaf moves from its 10 % to its 90 % quantile."""
+    """The leader's p_first, or its score lead, with a leaf at its 10 % and 90 % quantile."""
 
     leaf: str
     low: float
@@ -144,6 +147,26 @@ class Record:
         }
         out["weights"] = dict(zip(self.options, map(float, weights), strict=True))
         return out
+
+    def lead_tornado(self) -> tuple[TornadoBar, ...]:
+        """Return the leader's mean score lead over the runner-up at both ends of every leaf.
+
+        It tells inputs apart where the share of first places stays near 0 or 100 %. Largest first.
+        """
+        if len(self.ranking) < 2:
+            return ()
+        leader, rival = (self.options.index(row.option) for row in self.ranking[:2])
+        runs = lead_runs(self.spec, leader, rival)
+        bars = [
+            TornadoBar(leaf, float(runs[k, 0]), float(runs[k, 1]))
+            for k, leaf in enumerate(self.spec.leaves)
+        ]
+        return tuple(sorted(bars, key=lambda bar: -abs(bar.swing)))
+
+    @property
+    def saturated(self) -> bool:
+        """Whether no input moves the leader's share of first places by as much as 2 points."""
+        return max((abs(bar.swing) for bar in self.tornado), default=0.0) < MIN_SWING
 
     @property
     def recommendation(self) -> str:

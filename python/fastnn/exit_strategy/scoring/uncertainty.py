@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
+from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +22,9 @@ from fastnn.exit_strategy.errors import ExitError, Issue
 
 __all__ = [
     "TORNADO_LEVELS",
+    "lead_runs",
+    "marginal",
+    "quantiles",
     "simulate",
     "simulate_many",
     "tornado_runs",
@@ -31,14 +36,18 @@ FloatArray = npt.NDArray[np.float64]
 #: Quantiles at which a leaf is held in a tornado run.
 TORNADO_LEVELS = (0.1, 0.9)
 
+#: Places at which means of fits and integrals of Beta densities are taken.
+_LEAD_GRID, _BETA_GRID = 400, 4000
+_NORMAL = NormalDist()
+
 _SCORE_LEVELS = (0.05, 0.5, 0.95)
 
 #: Bytes that draws (two f32 numbers per leaf, one per group) and scores may take.
 _MEMORY = 1 << 30
 
-#: The draws used last and the firmness of their weights: they depend on their key alone, so keeping
-#: them changes no result.
-_last: tuple[object, float | None, Ensemble] | None = None
+#: The draws used last and the firmness of their weights, without and with doubt of the curves: they
+#: depend on their key alone, so keeping them changes no result.
+_last: dict[bool, tuple[object, float | None, Ensemble]] = {}
 _MAX_KEPT = 100_000  # draws; more are not worth their memory between two calls
 
 
@@ -123,10 +132,78 @@ def tornado_runs(
         summary = ensemble.score(
             _marginals(spec)[None], np.array([_open(spec)]), pins=TORNADO_LEVELS
         )
-    runs = summary.pinned[0] / float(draws)
+    runs = summary.pinned[0, : len(spec.leaves)] / float(draws)
     base = summary.ranks[0, :, 0] / float(draws)
     free = runs.sum(axis=2, keepdims=True) > 0
     return np.where(free, runs, base)
+
+
+def lead_runs(spec: SamplingSpec, leader: int, rival: int) -> FloatArray:
+    """Mean score lead (leaves, 2) of one option over another with a leaf held as in a tornado run.
+
+    The lead is what moves where the share of first places cannot: at 100 % of the draws. A lead is
+    the sum of w_g * local * (fit_a - fit_b) over the leaves, weights have their mean, so this is
+    exact but for the grid on which the means of fits are taken.
+    """
+    rows = _marginals(replace(spec, curve_doubt=0.0))
+    at = (np.arange(_LEAD_GRID) + 0.5) / _LEAD_GRID
+    levels = np.concatenate([at, TORNADO_LEVELS])
+    swings = np.empty((len(spec.leaves), len(TORNADO_LEVELS)))
+    total, row = 0.0, 0
+    for leaf, curve in enumerate(spec.curves):
+        if curve is None:
+            both = rows[row + leader], rows[row + rival]
+            gap = np.subtract(*(quantiles(part, levels) for part in both))
+            row += len(spec.options)
+        else:
+            x = quantiles(rows[row], levels)
+            x = np.log10(np.maximum(x, 1e-300)) if curve.log else x
+            gap = np.subtract(*(np.interp(x, curve.x, curve.fits[o]) for o in (leader, rival)))
+            row += 1
+        gap = gap * spec.group_weights[spec.group_of[leaf]] * spec.local_weights[leaf]
+        mean = float(gap[:_LEAD_GRID].mean())
+        swings[leaf] = gap[_LEAD_GRID:] - mean
+        total += mean
+    return total + swings
+
+
+def quantiles(row: npt.ArrayLike, levels: npt.ArrayLike) -> FloatArray:
+    """Quantiles of one marginal of `Ensemble.score`, clipped to its limits."""
+    kind, a, b, c, low, high = (float(x) for x in np.asarray(row))
+    u = np.asarray(levels, dtype=np.float64)
+    name = KINDS[int(kind)]
+    if name == "fixed":
+        x = np.full_like(u, a)
+    elif name in ("normal", "lognormal"):
+        z = np.array([_NORMAL.inv_cdf(float(p)) for p in u])
+        x = a + b * z if name == "normal" else a * np.exp(b * z)
+    elif name == "uniform":
+        x = a + (b - a) * u
+    elif name == "triangular":
+        x = _triangular(u, a, b, c)
+    elif name == "pert":
+        share = 4.0 * (b - a) / (c - a) if c > a else 0.0
+        x = a + (c - a) * _beta(u, 1.0 + share, 5.0 - share)
+    else:
+        x = low + (high - low) * _beta(u, a, b)
+    return np.clip(x, low, high)
+
+
+def _triangular(u: FloatArray, low: float, mode: float, high: float) -> FloatArray:
+    if high <= low:
+        return np.full_like(u, low)
+    split = (mode - low) / (high - low)
+    left = low + np.sqrt(u * (high - low) * (mode - low))
+    return np.where(u < split, left, high - np.sqrt((1 - u) * (high - low) * (high - mode)))
+
+
+def _beta(u: FloatArray, a: float, b: float) -> FloatArray:
+    """Quantiles of Beta(a, b) from its integral in t, x = sin(t)^2, which tames both ends."""
+    t = (np.arange(_BETA_GRID) + 0.5) / _BETA_GRID * (np.pi / 2)
+    logs = (2 * a - 1) * np.log(np.sin(t)) + (2 * b - 1) * np.log(np.cos(t))
+    mass = np.cumsum(np.exp(logs - logs.max()))
+    edges = np.arange(_BETA_GRID + 1) / _BETA_GRID * (np.pi / 2)
+    return np.sin(np.interp(u, np.concatenate([[0.0], mass / mass[-1]]), edges)) ** 2
 
 
 def total_effects(
@@ -146,7 +223,7 @@ def total_effects(
     other = _ensemble(spec, kappa, draws, seed, profile_index + 2**31, correlated=False)
     with _refused_input():
         effects = first.total_effects(other, _marginals(spec))
-    return effects[:-1], effects[-1]
+    return effects[: len(spec.leaves)], effects[-1]
 
 
 @contextmanager
@@ -186,6 +263,7 @@ def _layout_key(spec: SamplingSpec) -> tuple[object, ...]:
         spec.group_weights,
         spec.local_weights,
         spec.curves,
+        spec.curve_doubt,
         matrix,
     )
 
@@ -209,7 +287,7 @@ def _check(spec: SamplingSpec, kappa: float | None, draws: int, seed: int, index
     if kappa is not None and not (0 <= kappa < float("inf")):
         raise _refuse("EX501", "kappa", f"got {kappa}", "use None, 0 or a positive number")
     n, o = len(spec.leaves), len(spec.options)
-    need = draws * 4 * (2 * n + len(spec.group_weights) + o)
+    need = draws * 4 * (2 * (n + len(_doubts(spec))) + len(spec.group_weights) + o)
     if need > _MEMORY:
         raise _refuse(
             "EX503",
@@ -222,6 +300,8 @@ def _check(spec: SamplingSpec, kappa: float | None, draws: int, seed: int, index
         raise _refuse(
             "EX502", "spec", f"{n} leaves and {o} options do not fit the tables", "rebuild the spec"
         )
+    if not 0 <= spec.curve_doubt <= 1:
+        raise _refuse("EX502", "curve_doubt", f"got {spec.curve_doubt}", "use 0 to 1, such as 0.15")
     if spec.open_options and len(spec.open_options) != o:
         raise _refuse("EX502", "open_options", "one mark per option is needed", "rebuild the spec")
 
@@ -236,8 +316,8 @@ def _ensemble(
 ) -> Ensemble:
     _check(spec, kappa, draws, seed, index)
     key = (_layout_key(spec), draws, seed, index, correlated)
-    global _last
-    kept = _last  # one read: another thread may replace it
+    doubted = spec.curve_doubt > 0
+    kept = _last.get(doubted)  # one read: another thread may replace it
     if kept is not None and kept[0] == key:
         made = kept[2]  # scoring, tornado and the next chunk share their draws
         if kept[1] == kappa:
@@ -247,7 +327,10 @@ def _ensemble(
             made = made.reweighted(weights, dirichlet_sum=total)
     else:
         made = _new_ensemble(spec, kappa, draws, seed, index, correlated)
-    _last = (key, kappa, made) if draws <= _MAX_KEPT else None
+    if draws <= _MAX_KEPT:
+        _last[doubted] = (key, kappa, made)
+    else:
+        _last.pop(doubted, None)
     return made
 
 
@@ -266,8 +349,8 @@ def _new_ensemble(
             _variables(spec),
             weights,
             dirichlet_sum=total,
-            streams=len(spec.leaves),
-            correlation=spec.correlation if correlated else None,
+            streams=len(spec.leaves) + len(_doubts(spec)),
+            correlation=_correlation(spec) if correlated else None,
             draws=draws,
             seed=seed,
             stream=index,
@@ -307,6 +390,27 @@ def _variables(spec: SamplingSpec) -> list[Variable]:
         for option in options:
             fits = tuple((0.0, 1.0) if o == option else (0.0, 0.0) for o in options)
             out.append(Variable(at, leaf, weight, (0.0, 1.0), fits, only=option))
+    d = spec.curve_doubt
+    for stream, (group, option) in enumerate(_doubts(spec), len(spec.leaves)):
+        fits = tuple((-d, d) if o == option else (0.0, 0.0) for o in range(len(spec.options)))
+        out.append(Variable(group_at[group], stream, 1.0, (0.0, 1.0), fits, only=option))
+    return out
+
+
+def _doubts(spec: SamplingSpec) -> list[tuple[int, int]]:
+    """(group, option) of every error of the curves that is drawn; none without doubt."""
+    if spec.curve_doubt <= 0:
+        return []
+    return [(g, o) for g in _used_groups(spec) for o in range(len(spec.options))]
+
+
+def _correlation(spec: SamplingSpec) -> FloatArray | None:
+    """The copula's matrix; errors of the curves are independent of inputs and of each other."""
+    if spec.correlation is None or spec.curve_doubt <= 0:
+        return spec.correlation
+    n = len(spec.leaves)
+    out = np.eye(n + len(_doubts(spec)))
+    out[:n, :n] = spec.correlation
     return out
 
 
@@ -315,7 +419,7 @@ def _marginals(spec: SamplingSpec) -> FloatArray:
     rows = []
     for leaf, (curve, dist) in enumerate(zip(spec.curves, spec.inputs, strict=True)):
         if curve is not None:
-            rows.append(_input_row(dist, spec.leaves[leaf], curve))
+            rows.append(marginal(dist, spec.leaves[leaf], curve))
             continue
         for option, name in enumerate(spec.options):
             low, mode, high = (float(x) for x in spec.computed[option, leaf])
@@ -327,10 +431,12 @@ def _marginals(spec: SamplingSpec) -> FloatArray:
                     "give low <= mode <= high",
                 )
             rows.append([KINDS.index("triangular"), low, mode, high, 0.0, 1.0])
+    rows += [[KINDS.index("uniform"), 0.0, 1.0, 0.0, 0.0, 1.0] for _ in _doubts(spec)]
     return np.array(rows, dtype=np.float64)
 
 
-def _input_row(dist: Distribution, leaf: str, curve: CurveTable) -> list[float]:
+def marginal(dist: Distribution, leaf: str, curve: CurveTable) -> list[float]:
+    """The row of `Ensemble.score` for an input's distribution."""
     if dist.kind not in KINDS or not 1 <= len(dist.params) <= 3:
         raise _refuse(
             "EX502",
