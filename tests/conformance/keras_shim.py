@@ -41,7 +41,7 @@ AREAS = {
     "optimizers": ["optimizers", "optimizers.schedules"], "regularizers": ["regularizers"],
     "dtype_policies": ["dtype_policies"], "layers": ["layers", "layers.rnn"], "models": ["models"],
     "ops": ["ops"], "random": ["random"],
-    "saving": ["saving"], "datasets": ["datasets"], "trainers": ["models"],
+    "saving": ["saving"], "datasets": ["datasets"], "trainers": ["models", "data.batches"],
     "utils": ["utils", "data.batches", "display.progress", "saving", "config", "base.messages"],
 }  # fmt: skip
 

@@ -88,6 +88,9 @@ _NAMES = {
         "hard_shrink hard_swish soft_shrink sparse_plus sparse_sigmoid squareplus swish "
         "threshold".split(), "ops.thresholds",
     ),
+    "layers.normalization": dict.fromkeys(
+        ["Normalization", "Rescaling"], "layers.preprocessing.scaling"
+    ),
     "exit_strategy.captable": {
         "PARTICIPATION": "exit_strategy.money.terms", "COMPOUNDING": "exit_strategy.money.terms",
     },

@@ -1,4 +1,4 @@
-"""Layers that bring activations or inputs to a common scale. Depends on `base`.
+"""Layers that bring activations to a common scale. Depends on `base`.
 
 Sources: Ioffe & Szegedy 2015 (batch), Ba et al. 2016 (layer), Wu & He 2018 (group),
 Zhang & Sennrich 2019 (RMS). Defaults are Keras's.
@@ -9,20 +9,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
 from fastnn import constraints, initializers, ops, regularizers
-from fastnn.data.arrays import leaf, numbers_of
-from fastnn.errors import DataError, ShapeError
+from fastnn.base.finder import answer_earlier
+from fastnn.errors import ShapeError
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.base.layer import Layer
 from fastnn.ops.linalg import over_root_mean_square, scale_of_squares, shrink_for
-from fastnn.serialization.file_budget import file_budget
 
 __all__ = [
-    "BatchNormalization", "GroupNormalization", "LayerNormalization", "Normalization",
-    "RMSNormalization", "Rescaling", "UnitNormalization",
+    "BatchNormalization", "GroupNormalization", "LayerNormalization", "RMSNormalization",
+    "UnitNormalization",
 ]  # fmt: skip
+
+answer_earlier(globals())
 
 
 def _sizes(shape: Any, axes: Sequence[int], where: str) -> list[int]:
@@ -460,196 +459,3 @@ class UnitNormalization(Layer):
         x = x * scale_of_squares(x, self.axis)
         total = ops.sum(ops.square(x), axis=self.axis, keepdims=True)
         return x * ops.rsqrt(ops.maximum(total, 1e-24))
-
-
-class Normalization(Layer):
-    """Subtracts a mean and divides by a deviation that were measured or given: (x - mean) /
-    sqrt(variance).
-
-    `adapt(data)` measures them; they are part of the model and its files. Shapes: the output has
-    the input's.
-
-    Args:
-        axis: The axes that keep statistics of their own, without the batch; None: one mean for all
-            elements.
-        mean: The mean to subtract, when it is known; then `variance` is needed as well.
-        variance: The variance whose root is divided by.
-        invert: Whether the way back is computed: x * sqrt(variance) + mean.
-        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
-
-    Example:
-        >>> layer = fastnn.layers.Normalization()
-        >>> layer.adapt(np.array([[0.0], [2.0], [4.0]]))
-        >>> layer(np.array([[2.0], [4.0]])).numpy().round(4)
-        array([[0.    ],
-               [1.2247]], dtype=float32)
-    """
-
-    input_mean: Any
-    input_variance: Any
-
-    def __init__(
-        self,
-        axis: int | Sequence[int] | None = -1,
-        mean: Any = None,
-        variance: Any = None,
-        invert: bool = False,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(**kwargs)
-        if (mean is None) != (variance is None):
-            raise ValueError(
-                "Normalization needs both mean and variance, or neither and adapt(data)\n"
-                "  hint: Normalization(mean=[0.5], variance=[0.25])"
-            )
-        self.axis: Any = list(axis) if isinstance(axis, list | tuple) else axis
-        self.invert = invert
-        self.input_mean, self.input_variance = mean, variance
-        self._mean: Any = None
-
-    def _kept(self, rank: int) -> list[int]:
-        if self.axis is None:
-            return []
-        axes = self.axis if isinstance(self.axis, list) else [self.axis]
-        return sorted(a % rank for a in axes)
-
-    def build(self, input_shape: Any) -> None:
-        """mean, variance and count, not trained; none when they were given."""
-        kept = self._kept(len(input_shape))
-        if 0 in kept:
-            raise ValueError("Normalization cannot keep the batch axis\n  hint: axis=-1")
-        sizes = _sizes(input_shape, kept, f"Normalization {self.name!r}")
-        self._keeps = kept
-        if self.input_mean is None:
-            self._mean = self.add_weight(sizes, "zeros", trainable=False, name="mean")
-            self._variance = self.add_weight(sizes, "ones", trainable=False, name="variance")
-            self._count = self.add_weight((), "zeros", "int32", trainable=False, name="count")
-        else:
-            budget = file_budget()
-            if budget is not None:
-                budget.weights(sizes, f"Normalization {self.name!r}")
-            self._given = [
-                ops.convert_to_tensor(
-                    np.broadcast_to(np.asarray(v, np.float32).reshape(-1) if np.size(v) == np.prod(
-                        sizes, dtype=int) else np.asarray(v, np.float32), (int(np.prod(sizes)),)
-                    ).reshape(sizes).copy()
-                )
-                for v in (self.input_mean, self.input_variance)
-            ]  # fmt: skip
-        self.built = True
-
-    @property
-    def mean(self) -> Any:
-        """The mean in use, shaped to broadcast."""
-        return self._statistic(0)
-
-    @property
-    def variance(self) -> Any:
-        """The variance in use, shaped to broadcast."""
-        return self._statistic(1)
-
-    def _statistic(self, which: int) -> Any:
-        if not self.built:
-            return (self.input_mean, self.input_variance)[which]
-        value = (
-            (self._mean, self._variance)[which].value
-            if self._mean is not None
-            else self._given[which]
-        )
-        return value
-
-    def adapt(self, data: Any, **_: Any) -> None:
-        """Takes mean and population variance from data.
-
-        Args:
-            data: An array (n, …), or an iterable of batches.
-
-        Example:
-            >>> layer = fastnn.layers.Normalization()
-            >>> layer.adapt(np.array([[1.0], [3.0]]))
-            >>> layer.mean.numpy().ravel(), layer.variance.numpy().ravel()
-            (array([2.], dtype=float32), array([1.], dtype=float32))
-        """
-        if self.input_mean is not None:
-            raise ValueError(
-                f"Normalization {self.name!r} was given its statistics, so it cannot adapt\n"
-                "  hint: leave mean and variance out"
-            )
-        batches = [data] if hasattr(data, "shape") or isinstance(data, list | tuple) else data
-        n, total, squares = 0, 0.0, 0.0
-        for batch in batches:
-            rows = batch[0] if isinstance(batch, tuple) else batch
-            given = numbers_of(rows, "the data")
-            if given.dtype.kind == "f":
-                leaf(given, "the data")  # within the range of float32
-            x = given.astype(np.float64)
-            x = x[:, None] if x.ndim == 1 else x
-            if x.size == 0:
-                raise DataError("adapt: the data has 0 samples\n  hint: give at least one sample")
-            if not self.built:
-                self.build((None, *x.shape[1:]))
-            other = tuple(i for i in range(x.ndim) if i not in self._keeps)
-            count = int(np.prod([x.shape[i] for i in other]))
-            mean, var = x.mean(other), x.var(other)
-            shift = mean - total
-            squares = squares + var * count + shift**2 * (n * count / (n + count))
-            total = total + shift * (count / (n + count))
-            n += count
-        if n == 0:
-            raise DataError("adapt: the data has no batches\n  hint: give an array of samples")
-        self._mean.assign(np.asarray(total, np.float32).reshape(self._mean.shape))
-        self._variance.assign(np.asarray(squares / n, np.float32).reshape(self._mean.shape))
-        self._count.assign(min(n, 2**31 - 1))
-
-    def call(self, inputs: Any) -> Any:
-        """Normalised inputs, or the inverse with `invert`."""
-        x = ops.convert_to_tensor(inputs, "float32")
-        mean = _spread(self.mean, x.shape, self._keeps) if self._keeps else self.mean
-        deviation = ops.maximum(ops.sqrt(self.variance), 1e-7)
-        deviation = _spread(deviation, x.shape, self._keeps) if self._keeps else deviation
-        return x * deviation + mean if self.invert else (x - mean) / deviation
-
-    def get_config(self) -> dict[str, Any]:
-        """Axis, direction and given statistics."""
-        base = {"name": self.name, "trainable": self._trainable, "dtype": "float32"}
-        given = {
-            "mean": None if self.input_mean is None else np.asarray(self.input_mean).tolist(),
-            "variance": None
-            if self.input_variance is None
-            else np.asarray(self.input_variance).tolist(),
-        }
-        return {**base, "axis": self.axis, "invert": self.invert, **given}
-
-
-class Rescaling(Layer):
-    """inputs * scale + offset, as for pixels from 0 to 255.
-
-    Shapes: the output has the input's.
-
-    Args:
-        scale: A number, or one a channel.
-        offset: A number, or one a channel.
-        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
-
-    Example:
-        >>> fastnn.layers.Rescaling(1 / 128, offset=-1.0)(np.array([0.0, 256.0])).numpy()
-        array([-1.,  1.], dtype=float32)
-    """
-
-    scale: Any
-    offset: Any
-
-    def __init__(self, scale: Any, offset: Any = 0.0, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.scale, self.offset = scale, offset
-        self.supports_masking = True
-        self._build_at_init()
-
-    def call(self, inputs: Any) -> Any:
-        """Inputs * scale + offset."""
-        x = ops.convert_to_tensor(inputs, "float32")
-        scale, offset = (
-            v if isinstance(v, int | float) else ops.convert_to_tensor(v, "float32")
-            for v in (self.scale, self.offset)
-        )
-        return x * scale + offset

@@ -1,4 +1,4 @@
-"""Layers for texts and categories: look-ups, vectorisation, encodings, hashing.
+"""Layers for inputs: scales, look-ups, vectorisation, encodings, hashing.
 
 `host` has those that work on values of the host, and the door through which a model reads text.
 Depends on `layers.base`.
@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from fastnn.layers.preprocessing.category import CategoryEncoding, Discretization, Hashing
 from fastnn.layers.preprocessing.lookup import IntegerLookup, StringLookup
+from fastnn.layers.preprocessing.scaling import Normalization, Rescaling
 from fastnn.layers.preprocessing.text_vectorization import TextVectorization
 
 __all__ = [
-    "CategoryEncoding", "Discretization", "Hashing", "IntegerLookup", "StringLookup",
-    "TextVectorization",
+    "CategoryEncoding", "Discretization", "Hashing", "IntegerLookup", "Normalization",
+    "Rescaling", "StringLookup", "TextVectorization",
 ]  # fmt: skip
