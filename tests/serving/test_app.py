@@ -1,5 +1,6 @@
 """The HTTP app: what it answers, what it refuses, and that it stays up meanwhile."""
 
+import asyncio
 import http.client
 import json
 import os
@@ -287,6 +288,63 @@ def test_a_new_file_is_served_and_a_broken_one_is_not(tmp_path, rng):
         last.save(path)
         assert until(running, lambda h: h["refused_file"] is None)["refused_file"] is None
         assert (outputs(running) == last.predict(x, verbose=0)).all()
+
+
+@pytest.fixture
+def threads():
+    """Names of fastnn's threads that were started since."""
+    before = set(threading.enumerate())
+    return lambda: [
+        t.name for t in threading.enumerate() if t.name.startswith("fastnn-") and t not in before
+    ]
+
+
+LONG = {"inputs": [[0.125, 1.0, 2.0, 3.0]] * 2000}  # long enough to be read beside the event loop
+
+
+def test_no_thread_outlives_a_server_and_the_app_can_be_started_again(model, threads):
+    predictor = fastnn.Predictor(model, max_delay=0)
+    for served in (model, predictor, predictor):
+        with Service(served) as running:
+            assert running.ask(body=LONG)[0] == 200
+            assert {n[:11] for n in threads()} == {"fastnn-join", "fastnn-json"}
+        assert threads() == []
+    assert predictor.batches == 2
+    assert predictor.predict(np.ones((3, 4))).shape == (3, 2)  # its owner may go on with it
+    assert predictor.batches == 3
+    predictor.close()
+    assert threads() == []
+
+
+def test_no_thread_outlives_an_app_whose_server_fails_or_that_never_answered(model, threads):
+    app = create_app(model)
+    assert threads() == []  # none before there is work
+
+    async def failing():
+        async with app.router.lifespan_context(app):
+            served = app.state.serving
+            assert (await served.answer(json.dumps(LONG).encode()))[0] == 200
+            assert threads() != []
+            raise KeyError("the server")
+
+    for _ in range(2):
+        with pytest.raises(KeyError, match="the server"):
+            asyncio.run(failing())
+        assert threads() == []
+
+
+def test_no_thread_outlives_serve_when_its_server_is_killed_in_the_middle(
+    model, threads, monkeypatch
+):
+    def run(app, **_):
+        asyncio.run(app.state.serving.answer(json.dumps(LONG).encode()))
+        assert threads() != []
+        raise KeyboardInterrupt  # without the shutdown of the app
+
+    monkeypatch.setattr(uvicorn, "run", run)
+    with pytest.raises(KeyboardInterrupt):
+        fastnn.serving.serve(model)
+    assert threads() == []
 
 
 def test_counters_count(model):

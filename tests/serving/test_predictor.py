@@ -228,6 +228,35 @@ def test_a_closed_predictor_says_so_and_answers_what_waits(saved):
             call(np.zeros((1, 4), "float32"))
 
 
+def test_a_closed_or_resting_predictor_leaves_no_thread(saved, rng):
+    x = rng.normal(size=(2, 4)).astype("float32")
+    predictor = fastnn.Predictor(saved[0], max_delay=0)
+    wanted, stop, found = predictor.predict(x), threading.Event(), []
+
+    def ask():
+        while not stop.is_set():
+            found.append(predictor.predict(x))
+
+    asking = [threading.Thread(target=ask) for _ in range(3)]
+    for t in asking:
+        t.start()
+    for _ in range(50):  # requests that meet the end of the thread start another one
+        predictor.rest()
+    stop.set()
+    for t in asking:
+        t.join(60)
+    predictor.close()
+    assert "fastnn-joiner" not in [t.name for t in threading.enumerate()]
+    assert all((f == wanted).all() for f in found)
+    assert 0 < predictor.batches <= len(found) + 1
+    asked = []
+    late = fastnn.Predictor(saved[0], max_delay=0)
+    late.submit(x).add_done_callback(lambda _: asked.append(late.close()))
+    late.close()  # and from the joining thread itself, which cannot wait for its own end
+    assert "fastnn-joiner" not in [t.name for t in threading.enumerate()]
+    assert asked == [None]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_joins_requests_by_itself(run_python, saved):
     program = """

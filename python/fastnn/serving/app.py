@@ -31,6 +31,9 @@ _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 #: Bodies up to this long are read as JSON at once, longer ones beside the event loop.
 _SHORT = 16 << 10
 
+#: Seconds that a server which shuts down waits for a run that nobody waits for any more.
+_PATIENCE = 5.0
+
 
 def _needed() -> Any:
     try:
@@ -99,11 +102,15 @@ def create_app(
         watching = None
         if watch > 0 and predictor.path is not None:
             watching = asyncio.create_task(served.watch(watch))
-        yield
-        if watching is not None:
-            watching.cancel()
+        try:
+            yield
+        finally:
+            if watching is not None:
+                watching.cancel()
+            served.close()
 
     app = fastapi.FastAPI(title="fastnn", version=_version(), lifespan=lifespan)
+    app.state.serving = served
     answer = fastapi.responses.Response
 
     def as_json(value: Any, status: int = 200) -> Any:
@@ -152,10 +159,24 @@ class _Serving:
 
     def __init__(self, predictor: Predictor, limits: Limits) -> None:
         self.predictor, self.limits, self.counts = predictor, limits, Counts()
-        self._beside = ThreadPoolExecutor(2, thread_name_prefix="fastnn-json")
+        self._pool: ThreadPoolExecutor | None = None
         self._loaded = time.time()
         self._stamp = _stamp(predictor.path)
         self._trouble: str | None = None
+
+    @property
+    def _beside(self) -> ThreadPoolExecutor:
+        """Threads for work that would hold up the event loop, from their first use to `close`."""
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(2, thread_name_prefix="fastnn-json")
+        return self._pool
+
+    def close(self) -> None:
+        """Ends all threads; one that is at a long run ends after it. Later requests start others."""
+        pool, self._pool = self._pool, None
+        if pool is not None:
+            pool.shutdown(cancel_futures=True)
+        self.predictor.rest(_PATIENCE)
 
     def health(self) -> dict[str, Any]:
         """What is served, since when, and whether a newer file was refused."""
@@ -358,13 +379,16 @@ def serve(
             file=sys.stderr,
         )
     limits = more.get("limits") or Limits()
-    uvicorn.run(
-        app,
-        host=host,
-        port=port,
-        log_level="warning",
-        timeout_keep_alive=5,
-        h11_max_incomplete_event_size=16 << 10,
-        timeout_graceful_shutdown=int(limits.max_seconds) + 1,
-        server_header=False,
-    )
+    try:
+        uvicorn.run(
+            app,
+            host=host,
+            port=port,
+            log_level="warning",
+            timeout_keep_alive=5,
+            h11_max_incomplete_event_size=16 << 10,
+            timeout_graceful_shutdown=int(limits.max_seconds) + 1,
+            server_header=False,
+        )
+    finally:  # also where a second interrupt lets uvicorn skip the app's own shutdown
+        app.state.serving.close()

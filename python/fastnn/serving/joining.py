@@ -46,24 +46,30 @@ class Joiner:
         max_rows: Rows of a batch; a larger request runs alone.
         max_delay: Seconds that a request waits at most for others to join it. What comes while a
             batch runs is joined without a wait.
+        batches: How many batches were made before.
     """
 
-    def __init__(self, max_rows: int, max_delay: float) -> None:
+    def __init__(self, max_rows: int, max_delay: float, batches: int = 0) -> None:
         self._max_rows, self._max_delay = max_rows, max_delay
         self._waiting: deque[_Request] = deque()
         self._rows = 0
         self._ready = threading.Condition()
         self._closed = False
-        self.batches = 0
+        self.batches = batches
         self._thread = threading.Thread(target=self._serve, name="fastnn-joiner", daemon=True)
         self._thread.start()
 
-    def submit(self, served: Served, arrays: Sequence[Array]) -> Future[Any]:
-        """Queues a request; its future gets the outputs."""
+    @property
+    def closed(self) -> bool:
+        """Whether it takes no more requests."""
+        return self._closed
+
+    def submit(self, served: Served, arrays: Sequence[Array]) -> Future[Any] | None:
+        """Queues a request, whose future gets the outputs; None when closed."""
         request = _Request(served, arrays)
         with self._ready:
             if self._closed:
-                raise RuntimeError("the predictor is closed\n  hint: make a new Predictor(path)")
+                return None
             self._waiting.append(request)
             self._rows += request.rows
             self._ready.notify()
@@ -74,6 +80,11 @@ class Joiner:
         with self._ready:
             self._closed = True
             self._ready.notify()
+
+    def wait(self, seconds: float | None = None) -> None:
+        """Waits until the thread of a closed one has ended, at most so long; not on that thread."""
+        if threading.current_thread() is not self._thread:
+            self._thread.join(seconds)
 
     def _take(self) -> list[_Request]:
         """The requests of the next batch, once there is one; none when closed."""

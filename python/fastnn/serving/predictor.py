@@ -183,23 +183,59 @@ class Predictor:
             (1, 2)
         """
         served = self._served
-        return self._joined().submit(served, served.arrays(x))
+        arrays = served.arrays(x)
+        while True:
+            asked = self._joined().submit(served, arrays)
+            if asked is not None:  # else an app that shut down has just ended that thread
+                return asked
 
     def _joined(self) -> Joiner:
         """The thread that joins requests; a forked child starts one of its own."""
-        joiner = self._joiner
-        if joiner is None or self._joiner_of != os.getpid():
+        joiner = self._running()
+        if joiner is None:
             if self._joiner_of not in (-1, os.getpid()):
                 self._making = threading.Lock()  # may be held by a thread the fork left behind
+                self._joiner = None
             with self._making:
-                joiner = self._joiner
-                if joiner is None or self._joiner_of != os.getpid():
+                joiner = self._running()
+                if joiner is None:
                     if self._closed:
                         raise _closed()
-                    joiner = Joiner(self._max_rows, self._max_delay or 0.0)
+                    joiner = Joiner(self._max_rows, self._max_delay or 0.0, self.batches)
                     self._joiner, self._joiner_of = joiner, os.getpid()
-                    weakref.finalize(self, joiner.close)
+                    if self._finish is not None:
+                        self._finish.detach()
+                    self._finish = weakref.finalize(self, joiner.close)
         return joiner
+
+    def _running(self) -> Joiner | None:
+        joiner = self._joiner
+        here = joiner is not None and self._joiner_of == os.getpid() and not joiner.closed
+        return joiner if here else None
+
+    def rest(self, seconds: float | None = None) -> None:
+        """Ends the thread that joins requests, once those that wait are answered; the next request
+        starts another one.
+
+        Args:
+            seconds: How long the end of the thread is waited for at most; None: until it ends.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((3,)), fastnn.layers.Dense(2)])
+            >>> predictor = fastnn.Predictor(model, max_delay=0)
+            >>> predictor.rest()
+            >>> predictor.predict(np.ones((4, 3))).shape
+            (4, 2)
+            >>> predictor.close()
+        """
+        if self._joiner_of not in (-1, os.getpid()):
+            return  # the thread was left behind by a fork
+        with self._making:
+            joiner = self._joiner
+            if joiner is not None:
+                joiner.close()
+        if joiner is not None:
+            joiner.wait(seconds)
 
     def reload(self) -> None:
         """Reads the file again and answers from then on with what it holds now.
@@ -241,7 +277,7 @@ class Predictor:
         self._served = new
 
     def close(self) -> None:
-        """Takes no more calls; requests that wait are answered.
+        """Takes no more calls, and waits until those that came before are answered.
 
         Example:
             >>> model = fastnn.Sequential([fastnn.Input((3,)), fastnn.layers.Dense(2)])
@@ -249,8 +285,7 @@ class Predictor:
             >>> predictor.close()
         """
         self._closed = True
-        if self._joiner is not None and self._joiner_of == os.getpid():
-            self._joiner.close()
+        self.rest()
 
     def __enter__(self) -> Predictor:
         return self
