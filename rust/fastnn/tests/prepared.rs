@@ -215,3 +215,46 @@ fn predictions_at_the_same_time_have_an_arena_each() {
         }
     });
 }
+
+#[test]
+fn convolutions_with_packed_and_transformed_filters_have_the_bits_of_those_as_they_are() {
+    // Image, filters, strides, padding of each side (-1: as many places as elements), and the row that runs.
+    type Case = ([usize; 3], [usize; 3], i64, i64, &'static str);
+    let cases: [Case; 8] = [
+        ([7, 7, 40], [3, 3, 320], 1, -1, "conv_packed"),
+        ([9, 8, 33], [3, 3, 515], 2, 1, "conv_packed"),
+        ([14, 14, 130], [1, 1, 300], 2, 0, "conv_packed"),
+        ([6, 5, 70], [2, 4, 777], 1, -1, "conv_packed"),
+        ([12, 13, 17], [5, 5, 264], 3, 2, "conv_packed"),
+        ([14, 14, 64], [1, 1, 1030], 1, 0, "matmul_packed"),
+        ([5, 7, 600], [1, 1, 520], 1, 0, "matmul_packed"),
+        ([14, 14, 200], [3, 3, 280], 1, -1, "winograd_conv"),
+    ];
+    for (image, [high, wide, filters], stride, pad, row) in cases {
+        let w = variable(&[high, wide, image[2], filters], &noise(&[high, wide, image[2], filters], filters));
+        let shift = variable(&[filters], &noise(&[filters], 5));
+        let op = ops::find("conv").unwrap();
+        let padding = if pad < 0 { vec![-1] } else { vec![pad; 4] };
+        let attrs = [
+            Attr::Ints(vec![stride; 2]),
+            Attr::Sizes(padding.into_iter().map(fastnn::dim::Dim::new).collect()),
+            Attr::Ints(vec![]),
+            Attr::Int(1),
+        ];
+        let net = |x: &Tensor| {
+            let y = Tensor::apply(op, &[x.clone(), leaf(&w)], &attrs).unwrap();
+            // More than a bias, so that the blocks have an epilogue.
+            apply("tanh", &[&apply("multiply", &[&apply("add", &[&y, &leaf(&shift)]), &leaf(&shift)])])
+        };
+        let x = Tensor::placeholder(Ty::f32(Shape::with_batch(&image).unwrap()), "x");
+        let f = Function::new(std::slice::from_ref(&x), &[net(&x)], &[]).unwrap();
+        for images in [1, 3] {
+            let dims = [images, image[0], image[1], image[2]];
+            let data = noise(&dims, images + 7);
+            let got = call(&f, &data, &dims);
+            let plain = net(&Tensor::from_slice(&data, &dims).unwrap());
+            assert_eq!(bits(&got[0]), bits(&plain.storage().unwrap().as_slice()), "{image:?} {dims:?}");
+        }
+        assert!(f.describe().contains(row), "{row} does not run: {}", f.describe());
+    }
+}

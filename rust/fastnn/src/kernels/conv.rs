@@ -93,7 +93,8 @@ impl Geometry {
     }
 
     /// Places of the window in all images.
-    fn places(&self) -> usize {
+    #[must_use]
+    pub fn places(&self) -> usize {
         self.images * self.axes.iter().map(|a| a.output).product::<usize>()
     }
 
@@ -103,7 +104,9 @@ impl Geometry {
     }
 
     /// Taps of a kernel.
-    fn taps(&self) -> usize {
+    /// Taps of the kernel.
+    #[must_use]
+    pub fn taps(&self) -> usize {
         self.axes.iter().map(|a| a.kernel).product()
     }
 

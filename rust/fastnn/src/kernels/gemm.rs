@@ -342,8 +342,11 @@ unsafe fn multiply(
     let streams = g.m == 1 && panels.is_some_and(|p| p.padded);
     let grid = match (panels, epilogue) {
         _ if streams => Grid::streamed(g.n, g.k, Micro::of(isa)),
-        (Some(_), Some(_)) => Grid::whole_rows(g.m, g.n, g.k, Micro::of(isa)),
-        (Some(_), None) => Grid::new(g.m, g.n, g.k, Micro::of(isa)),
+        // Bands of few rows would each read all of a B that does not stay in L2.
+        (Some(_), Some(_)) if g.m > ALONE || g.k * g.n < product::STREAMED => {
+            Grid::whole_rows(g.m, g.n, g.k, Micro::of(isa))
+        }
+        (Some(_), _) => Grid::new(g.m, g.n, g.k, Micro::of(isa)),
         (None, _) => Grid::columns(g.m, g.n, g.k, Micro::of(isa)),
     };
     let across = g.n.div_ceil(grid.cols);

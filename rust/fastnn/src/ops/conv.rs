@@ -289,7 +289,7 @@ pub(crate) fn conv_head(types: &[Ty], attrs: &[Attr], _: Ty) -> Box<dyn Blocked>
     if winograd::pays(&geometry) {
         return Box::new(Winograd::new(geometry, false));
     }
-    Box::new(forward::Forward::new(geometry))
+    Box::new(forward::Forward::new(geometry, false))
 }
 
 /// The sizes of a convolution of these operands, as kernels see them.

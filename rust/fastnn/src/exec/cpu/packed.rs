@@ -1,17 +1,19 @@
 //! Rows of the CPU alone: a product whose right operand lies in panels as the micro-kernel reads
-//! them, a convolution whose filters are transformed. They are put in where that operand is known
+//! them, a convolution whose filters are packed or transformed. They are put in where that operand is known
 //! between calls, so that packing and transforming it are taken out of the call; the sums and their
 //! order are those of `matmul` and `conv`.
 
 use crate::error::Result;
 use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Node, OpDef, StepCtx, Stored, Ty, Vjp};
 use crate::kernels::Blocked;
-use crate::kernels::conv::forward::is_product;
+use crate::kernels::conv::Geometry;
+use crate::kernels::conv::forward::{Forward, is_product};
 use crate::kernels::conv::winograd::{self, Winograd, filter_size, transform_filters};
 use crate::kernels::gemm::pack_all;
 use crate::kernels::gemm::product::{PANEL, is_packed};
 use crate::ops::conv::{CONV, geometry_of};
 use crate::ops::matmul::MATMUL;
+use crate::ops::movement::RESHAPE;
 use crate::passes::hoist::{Part, invariant};
 use crate::shape::{DType, Shape};
 
@@ -55,6 +57,19 @@ pub(super) static MATMUL_PACKED: OpDef = OpDef {
     smooth: true,
 };
 
+/// `conv(x, w)` for filters that are packed as a matrix of taps and channels by filters; attribute 4
+/// has the shape of w.
+pub(super) static CONV_PACKED: OpDef = OpDef {
+    name: "conv_packed",
+    args: &["x", "filters"],
+    doc: "The convolution of x with packed filters.",
+    class: Class::Contract,
+    infer: infer_conv,
+    kind: Kind::Head,
+    reference: reference_conv,
+    ..OpDef::PLAIN
+};
+
 /// The filters of a convolution as 36 matrices in panels.
 pub(super) static WINOGRAD_FILTERS: OpDef = OpDef {
     name: "winograd_filters",
@@ -81,13 +96,9 @@ pub(super) static WINOGRAD_CONV: OpDef = OpDef {
     args: &["x", "filters"],
     doc: "The convolution of x with transformed filters.",
     class: Class::Contract,
-    infer: |types, attrs| (CONV.infer)(&[types[0], filters_type(attrs)?], attrs),
+    infer: infer_conv,
     kind: Kind::Head,
-    reference: |x, attrs, out| {
-        let Ok(ty) = filters_type(attrs) else { return Host { ty: out, data: vec![] } };
-        let w = Host { ty, data: x[1].data[..ty.shape.count()].to_vec() };
-        (CONV.reference)(&[x[0].clone(), w], attrs, out)
-    },
+    reference: reference_conv,
     ..OpDef::PLAIN
 };
 
@@ -101,6 +112,17 @@ fn filters_type(attrs: &[Attr]) -> Result<Ty> {
     Ok(Ty::f32(Shape::new(&attrs[4].sizes())?))
 }
 
+fn infer_conv(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
+    (CONV.infer)(&[types[0], filters_type(attrs)?], attrs)
+}
+
+/// In the oracle's layouts the filters come first, as they are.
+fn reference_conv(x: &[Host], attrs: &[Attr], out: Ty) -> Host {
+    let Ok(ty) = filters_type(attrs) else { return Host { ty: out, data: vec![] } };
+    let w = Host { ty, data: x[1].data[..ty.shape.count()].to_vec() };
+    (CONV.reference)(&[x[0].clone(), w], attrs, out)
+}
+
 /// The kernel of [`WINOGRAD_FILTERS`].
 pub(super) fn winograd_filters_step(ctx: &StepCtx<'_>) -> Result<()> {
     let [_, _, channels, filters] = taps(&ctx.inputs[0].ty.shape);
@@ -111,10 +133,19 @@ pub(super) fn winograd_filters_step(ctx: &StepCtx<'_>) -> Result<()> {
     Ok(())
 }
 
+/// The kernel of [`CONV_PACKED`].
+pub(super) fn conv_head(types: &[Ty], attrs: &[Attr], _: Ty) -> Box<dyn Blocked> {
+    Box::new(Forward::new(prepared_geometry(types, attrs), true))
+}
+
 /// The kernel of [`WINOGRAD_CONV`].
 pub(super) fn winograd_head(types: &[Ty], attrs: &[Attr], _: Ty) -> Box<dyn Blocked> {
+    Box::new(Winograd::new(prepared_geometry(types, attrs), true))
+}
+
+fn prepared_geometry(types: &[Ty], attrs: &[Attr]) -> Geometry {
     match filters_type(attrs) {
-        Ok(w) => Box::new(Winograd::new(geometry_of(&[types[0], w], attrs), true)),
+        Ok(w) => geometry_of(&[types[0], w], attrs),
         Err(error) => unreachable!("invariant: a node's types fit its row: {error}"),
     }
 }
@@ -238,15 +269,22 @@ fn transformed(
             false => Ok(None),
         };
     }
-    if !winograd::pays(&geometry) || w.shape.rank() != 4 {
-        return Ok(None);
-    }
-    let filters = g.try_add(&WINOGRAD_FILTERS, &inputs[1..], &[])?;
+    let (row, filters) = if winograd::pays(&geometry) && w.shape.rank() == 4 {
+        (&WINOGRAD_CONV, g.try_add(&WINOGRAD_FILTERS, &inputs[1..], &[])?)
+    } else {
+        let (k, n) = (geometry.taps() * geometry.channels, geometry.filters);
+        if geometry.groups > 1 || !is_packed(geometry.places(), n, k, false) {
+            return Ok(None);
+        }
+        let matrix = Attr::Sizes(vec![k.into(), n.into()]);
+        let matrix = g.try_add(&RESHAPE, &inputs[1..], &[matrix])?;
+        (&CONV_PACKED, g.try_add(&PACK, &[matrix], &[Attr::Bool(false)])?)
+    };
     if !allow(&Part::of(g, filters))? {
         // Nobody reads the node; it is dropped with what else is unused.
         return Ok(None);
     }
     let mut attrs = node.attrs.clone();
     attrs.push(Attr::Sizes(w.shape.dims().to_vec()));
-    g.try_add(&WINOGRAD_CONV, &[inputs[0], filters], &attrs).map(Some)
+    g.try_add(row, &[inputs[0], filters], &attrs).map(Some)
 }

@@ -117,6 +117,7 @@ const HEADS: &[(&OpDef, Head)] = &[
         Box::new(Packed::new(&types[0].shape, out.shape.sizes().last().copied().unwrap_or(1)))
     }),
     (&conv::CONV, conv::conv_head),
+    (&packed::CONV_PACKED, packed::conv_head),
     (&packed::WINOGRAD_CONV, packed::winograd_head),
     (&conv::CONV_INPUT_GRAD, conv::input_grad_head),
     (&conv::CONV_WEIGHT_GRAD, conv::weight_grad_head),

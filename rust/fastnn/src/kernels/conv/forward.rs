@@ -28,12 +28,16 @@ pub struct Forward {
     runs: Runs,
     /// Columns of a task, of a group's filters.
     cols: usize,
+    /// The second operand lies in panels.
+    packed: bool,
 }
 
 impl Forward {
-    /// For operands of these sizes.
+    /// For operands of these sizes. Filters of a single group may be packed, as a matrix of taps and
+    /// channels by filters.
     #[must_use]
-    pub fn new(g: Geometry) -> Forward {
+    pub fn new(g: Geometry, packed: bool) -> Forward {
+        assert!(!packed || g.groups == 1, "invariant: packed filters are those of one group");
         let [d, h, w] = g.axes;
         let filters = g.groups * g.filters;
         let places = (BLOCK / filters.max(1)).clamp(LEAST, MOST);
@@ -48,7 +52,7 @@ impl Forward {
             1
         };
         let cols = g.filters.div_ceil(nr).div_ceil(across) * nr;
-        Forward { g, cut, runs: Runs::new(kernel_rows(&g, &band)), band, cols: cols.max(1) }
+        Forward { g, cut, runs: Runs::new(kernel_rows(&g, &band)), band, cols: cols.max(1), packed }
     }
 
     /// Computes columns `cols` of all groups for task `i`.
@@ -86,7 +90,11 @@ impl Forward {
             });
             let first = group * g.filters;
             let bias = if end.bias.is_null() { end.bias } else { end.bias.add(first + cols.start) };
-            let b = Right::rows(weights.add(first), filters, micro.nr);
+            let b = if self.packed {
+                Right::panels(weights, g.taps() * g.channels, micro.nr)
+            } else {
+                Right::rows(weights.add(first), filters, micro.nr)
+            };
             block(
                 micro,
                 &self.runs,

@@ -101,7 +101,7 @@ impl InputGrad {
         let [d, h, w] = g.axes;
         let way = match mirrored(&g) {
             Some(mirror) if winograd::pays(&mirror) => Way::Mirrored(Box::new(Winograd::new(mirror, false))),
-            Some(mirror) => Way::Mirrored(Box::new(Forward::new(mirror))),
+            Some(mirror) => Way::Mirrored(Box::new(Forward::new(mirror, false))),
             None => {
                 let places = (BLOCK / (g.groups * g.channels).max(1)).max(w.input).max(1);
                 let cut = Cut::new(g.images * d.input * h.input, w.input, places);

@@ -3,7 +3,8 @@
 
 use crate::buffer::{Scratch, scratch};
 use crate::kernels::gemm::KC;
-use crate::kernels::gemm::tile::{MAX_ROWS, Micro, Output, Segment, Tile};
+use crate::kernels::gemm::tile::{Ahead, MAX_ROWS, Micro, Output, Segment, TURNS, Tile};
+use crate::simd::LANES;
 use smallvec::SmallVec;
 use std::ops::Range;
 use std::ptr;
@@ -76,6 +77,11 @@ impl Right {
     pub(super) fn rows(ptr: *const f32, ld: usize, nr: usize) -> Right {
         Right { ptr, row: ld, panel: nr, padded: false }
     }
+
+    /// A packed matrix of `k` rows.
+    pub(super) fn panels(ptr: *const f32, k: usize, nr: usize) -> Right {
+        Right { ptr, row: nr, panel: nr * k, padded: true }
+    }
 }
 
 /// Where the block goes, and what is done to it on the way.
@@ -133,13 +139,23 @@ pub(super) unsafe fn block(
                 k: run.k,
             }));
             let across = col - cols.start;
+            // A packed panel is one run of lines; that of the next columns or terms is fetched by shares.
+            let next = match col + width < cols.end {
+                true => Some(b_at.wrapping_add(b.panel)),
+                false => runs.slices.get(s + 1).map(|next| {
+                    let first = b.ptr.wrapping_add(cols.start / micro.nr * b.panel);
+                    first.wrapping_add(runs.all[next.start].b * b.row)
+                }),
+            };
+            let next = next.filter(|_| b.padded && b.panel > b.row);
+            let turns: usize = segments.iter().map(|s| s.k / TURNS).sum();
             let bias = if last && !out.bias.is_null() { out.bias.wrapping_add(across) } else { ptr::null() };
             for t in 0..tiles {
                 let (from, to) = (share(rows.len(), tiles, t), share(rows.len(), tiles, t + 1));
                 for (segment, run) in segments.iter_mut().zip(slice.clone()) {
                     segment.rows = table.add((t * runs.all.len() + run) * MAX_ROWS);
                 }
-                micro.run(&Tile {
+                let tile = Tile {
                     segments: &segments,
                     rows: to - from,
                     cols: width,
@@ -151,7 +167,15 @@ pub(super) unsafe fn block(
                         relu: out.relu && last,
                         accumulate: s > 0,
                     },
-                });
+                };
+                match next {
+                    Some(next) => {
+                        let from = next.wrapping_add(t * 2 * turns * LANES);
+                        let from = [from, from.wrapping_add(turns * LANES)];
+                        micro.run_ahead(&tile, Ahead { from, step: LANES });
+                    }
+                    None => micro.run(&tile),
+                }
             }
             col += width;
         }

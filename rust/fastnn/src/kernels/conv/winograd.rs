@@ -129,9 +129,8 @@ impl Winograd {
         // SAFETY: the pieces of each phase are apart, and phases follow each other.
         share(rows.len(), &|row| unsafe { here.transform(row) });
         let micro = Micro::of(isa());
-        let across = g.filters.div_ceil(PANEL);
         // SAFETY: as above; what is multiplied was transformed by the phase before.
-        share(ALL * across, &|i| unsafe { here.multiply(micro, i / across, i % across, count) });
+        share(ALL, &|i| unsafe { here.multiply(micro, i, count) });
         // SAFETY: as above; the products are whole, and each row writes its own outputs.
         share(rows.len(), &|row| unsafe { here.finish(row) });
     }
@@ -171,8 +170,8 @@ impl Chunk<'_> {
         see(&kernel.g, self.call.x, self.rows.start + row, self.zeros, to, self.v_step);
     }
 
-    /// A panel of one of the 36 products.
-    unsafe fn multiply(&self, micro: &Micro, i: usize, panel: usize, count: usize) {
+    /// One of the 36 products.
+    unsafe fn multiply(&self, micro: &Micro, i: usize, count: usize) {
         let kernel = self.call.kernel;
         let g = &kernel.g;
         let mut rows = Pointers::new(count);
@@ -180,20 +179,15 @@ impl Chunk<'_> {
         for (t, row) in rows.iter_mut().enumerate() {
             *row = self.seen.wrapping_add(i * self.v_step + t * g.channels).cast_const();
         }
-        let b = Right {
-            ptr: self.call.filters.wrapping_add(i * g.channels * g.filters.next_multiple_of(PANEL)),
-            row: micro.nr,
-            panel: micro.nr * g.channels,
-            padded: true,
-        };
-        let cols = panel * PANEL..((panel + 1) * PANEL).min(g.filters);
-        let c = self.products.add(i * self.p_step + cols.start);
+        let at = i * g.channels * g.filters.next_multiple_of(PANEL);
+        let b = Right::panels(self.call.filters.wrapping_add(at), g.channels, micro.nr);
+        let c = self.products.add(i * self.p_step);
         block(
             micro,
             &kernel.runs,
             rows,
             b,
-            cols,
+            0..g.filters,
             Left { c, ldc: g.filters, bias: std::ptr::null(), relu: false },
         );
     }

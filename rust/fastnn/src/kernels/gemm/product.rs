@@ -133,7 +133,7 @@ pub const PANEL: usize = 64;
 const LOOKED_UP: usize = 32 << 10;
 
 /// From here on a row-major B is read faster in panels by a single row of A: it does not stay in L2.
-const STREAMED: usize = 1 << 18;
+pub(super) const STREAMED: usize = 1 << 18;
 
 /// Is a B of `k x n` worth keeping packed for products with `m` rows? Yes where [`gemm`] would pack
 /// it anyway, and where panels are read faster than rows.

@@ -210,7 +210,7 @@ unsafe fn term<S: Simd, const MR: usize, const NV: usize, const KIND: usize>(
 }
 
 /// Terms that a turn of the main loop adds.
-pub(super) const TURNS: usize = 4;
+pub(crate) const TURNS: usize = 4;
 
 /// Whole vectors of B.
 const WHOLE: usize = 0;
