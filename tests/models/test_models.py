@@ -339,3 +339,34 @@ def test_optional_inputs_may_be_none_when_the_model_is_called():
     assert array(model([x, x])).tolist() == [[2.0, 2.0]]
     with pytest.raises(fastnn.DataError, match=r"input 'a' of model .* not optional"):
         model([None, x])
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"training": False}, {"training": None}])
+def test_a_call_of_inference_runs_the_traced_graph_from_the_second_time_on(kwargs, monkeypatch):
+    model = fastnn.Sequential(
+        [
+            fastnn.Input((6, 6, 3)),
+            fastnn.layers.Conv2D(4, 3),
+            fastnn.layers.BatchNormalization(),
+            fastnn.layers.Dropout(0.5),
+            fastnn.layers.GlobalAveragePooling2D(),
+        ]
+    )
+    x = np.random.default_rng(0).standard_normal((2, 6, 6, 3)).astype("float32")
+    first = np.asarray(model(x, **kwargs))
+    calls = []
+    plain = fastnn.layers.Layer.__call__
+    monkeypatch.setattr(
+        fastnn.layers.Layer,
+        "__call__",
+        lambda self, *a, **k: calls.append(self) or plain(self, *a, **k),
+    )
+    np.testing.assert_allclose(np.asarray(model(x, **kwargs)), first, rtol=1e-5, atol=1e-6)
+    assert not calls
+    assert not np.array_equal(
+        np.asarray(model(x, training=True)), np.asarray(model(x, training=True))
+    )
+    assert calls
+    kernel = model.layers[0].kernel
+    kernel.assign(np.asarray(kernel) * 2.0)
+    np.testing.assert_array_equal(np.asarray(model(x, **kwargs)), model.predict(x, verbose=0))

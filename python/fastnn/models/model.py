@@ -76,7 +76,9 @@ class Model(Trainer, Layer):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the model."""
         shape, version, function, whole = self._shortcut
-        if whole and not kwargs and len(args) == 1 and getattr(_scopes, "scope", None) is None:
+        # Outside of training a call is one of inference, whether it says so or not.
+        plain = not kwargs or (len(kwargs) == 1 and _is_inference(kwargs.get("training", True)))
+        if whole and plain and len(args) == 1 and getattr(_scopes, "scope", None) is None:
             x = args[0]
             is_data = x.__class__ is np.ndarray or (x.__class__ is _core.Tensor and not x.is_traced)
             if is_data and (version == variables._version or self._is_current()):
@@ -89,7 +91,7 @@ class Model(Trainer, Layer):
         out = Layer.__call__(self, *args, **kwargs)
         if (
             not (self._shortcut[3] and self._is_current())
-            and not kwargs
+            and plain
             and len(args) == 1
             and current_scope() is None
         ):
@@ -583,6 +585,11 @@ def _is_ours(layer: Layer) -> bool:
     parts = [type(layer), *(v for v in layer.__dict__.values() if callable(v))]
     # Layers inside are looked at by themselves.
     return all(isinstance(p, Layer) or is_ours(p) for p in parts)
+
+
+def _is_inference(training: Any) -> bool:
+    """Whether a `training` argument asks for what calls outside of training do anyway."""
+    return training is None or training is False
 
 
 def _gives_graph(args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
