@@ -15,6 +15,7 @@ from fastnn.exit_strategy.gates.data import check_age, flags_of, load_gates
 from fastnn.exit_strategy.gates.judge import judge_gates, runway_months
 from fastnn.exit_strategy.gates.windows import OPERATORS, WINDOWS, Series
 from fastnn.exit_strategy.profile.profile import Profile
+from fastnn.exit_strategy.report.tables import venue_rows
 from fastnn.exit_strategy.reading.fx import load_rates
 
 GATES = load_gates()
@@ -67,8 +68,8 @@ def test_every_condition_turns_at_its_threshold(index: int) -> None:
 
 
 def test_every_gate_has_source_date_and_confidence() -> None:
-    assert len(GATES.venues) == 14
-    assert len(GATES.regulatory) == 10
+    assert len(GATES.venues) == 17
+    assert len(GATES.regulatory) == 16
     for item in GATES.items():
         assert item["source"].strip()
         assert dt.date.fromisoformat(item["checked"])
@@ -161,7 +162,7 @@ def test_hard_gates_close_options_for_the_stated_reason() -> None:
     assert closed == {"ipo", "ma", "transform", "dual_track"}
     assert report.is_open("private_round")
     reasons = {gate.reason.text() for gate in report.hard if gate.state == "fail"}
-    assert "1 audited years, needed 2" in reasons
+    assert "audited years: 1, needed: 2" in reasons
     assert "runway 5.0 months, needed 6" in reasons
     funded = profile(cash=10e6, committed_funds=0, monthly_burn=2e6,
                      **{"deal.transform_plan_funded": "yes"})  # fmt: skip
@@ -405,3 +406,69 @@ def test_the_venues_of_the_pacific_and_of_small_american_firms_are_known() -> No
         assert found.region == "SG"
         american = next(v for v in report.venues if v.id == "NYSE_AMERICAN")
         assert american.state != "pass"
+
+
+def regulators(**changes: Any) -> dict[str, str]:
+    company = Profile.from_dict(make_profile_dict(**changes), today=TODAY)
+    report = judge_gates(company, GATES, ("ipo", "ma"))
+    return {gate.id: gate.state for gate in report.regulatory}
+
+
+@pytest.mark.parametrize(
+    ("changes", "id_", "state"),
+    [
+        # turnover bounds turnover in one place: below it no filing, above it the buyer decides
+        ({"currency": "EUR", "revenue_ttm": 99e6}, "EU_MERGER", "not"),
+        ({"currency": "EUR", "revenue_ttm": 101e6}, "EU_MERGER", "unknown"),
+        ({"country": "CN", "currency": "CNY", "revenue_ttm": 799e6}, "CN_SAMR", "not"),
+        ({"country": "CN", "currency": "CNY", "revenue_ttm": 801e6}, "CN_SAMR", "unknown"),
+        ({"country": "DE", "currency": "CNY", "revenue_ttm": 801e6}, "CN_SAMR", "not"),
+        # a company that left China for Singapore, as Manus did, is still reviewed
+        ({"country": "SG", "deal.operations_in_china": "yes", "deal.foreign_buyer": "yes"},
+         "CN_SECURITY_REVIEW", "applies"),
+        ({"country": "CN"}, "CN_SECURITY_REVIEW", "unknown"),
+        ({"country": "CN", "deal.foreign_buyer": "no"}, "CN_SECURITY_REVIEW", "not"),
+        ({"country": "DE", "deal.foreign_buyer": "yes"}, "DE_AWV", "applies"),
+        ({"country": "DE", "deal.foreign_buyer": "yes", "deal.acquirer_stake": 0.19},
+         "DE_AWV", "not"),
+        ({"country": "DE", "deal.foreign_buyer": "yes", "sector": "commerce"}, "DE_AWV", "gone"),
+        ({"country": "FR", "deal.foreign_buyer": "yes"}, "EU_FDI", "applies"),
+        ({"country": "GB"}, "UK_MERGER", "unknown"),
+    ],
+)  # fmt: skip
+def test_merger_control_and_screening_of_buyers(
+    changes: dict[str, Any], id_: str, state: str
+) -> None:
+    found = regulators(**changes).get(id_, "gone")
+    assert found == state or (state in ("not", "gone") and found in ("not", "gone"))
+
+
+@pytest.mark.parametrize(
+    ("profit", "cash_flow", "revenue", "cap", "state"),
+    [
+        ([40e6, 61e6, 100e6], [60e6, 60e6, 81e6], [3e8, 3e8, 3e8], 1e9, "pass"),
+        ([40e6, 61e6, 99e6], [60e6, 60e6, 81e6], [3e8, 3e8, 3e8], 1e9, "fail"),
+        ([-1e6, 99e6, 103e6], [60e6, 60e6, 81e6], [3e8, 3e8, 3e8], 1e9, "fail"),
+        ([40e6, 61e6, 100e6], [0, 0, 0], [4e8, 5e8, 6e8], 1e9, "pass"),
+        ([-9e6, -9e6, 1e6], [0, 0, 251e6], [1e8, 2e8, 6e8], 5e9, "pass"),
+        ([-9e6, -9e6, 1e6], [0, 0, 0], [1e8, 2e8, 1e9], 9.9e9, "fail"),
+        ([-9e6, -9e6, 1e6], [0, 0, 0], [1e8, 2e8, 1e9], 1e10, "pass"),
+    ],
+)
+def test_main_boards_of_china_ask_for_profit_cash_or_size(
+    profit: list[float], cash_flow: list[float], revenue: list[float], cap: float, state: str
+) -> None:
+    company = Profile.from_dict(
+        make_profile_dict(
+            **{"country": "CN", "currency": "CNY", "net_income_fy": profit,
+               "operating_cash_flow_fy": cash_flow, "revenue_last_fy": revenue,
+               "listing.market_cap": cap}
+        ),
+        today=TODAY,
+    )  # fmt: skip
+    report = judge_gates(company, GATES, ("ipo",))
+    venues = {v.id: v for v in report.venues}
+    assert venues["CN_MAIN"].state == state
+    assert venues["SZSE_CHINEXT"].read is None
+    shown = {row[0]: row[1] for row in venue_rows(report)}
+    assert shown["ChiNext, Shenzhen"] != "pass"

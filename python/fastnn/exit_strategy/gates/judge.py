@@ -611,8 +611,9 @@ def _regulator_state(profile: Profile, gate: Mapping[str, Any], rule: Mapping[st
             return "unknown"
         return "applies" if profile.ai_act_class in rule["classes"] else "not"
     states = []
-    if "needs" in rule:
-        states.append(_answered(profile, rule["needs"]))
+    needs = rule.get("needs", ())
+    for name in (needs,) if isinstance(needs, str) else needs:
+        states.append(_answered(profile, name))
     tests = [_met(profile, test) for test in gate.get("tests") or ()]
     if tests:
         states.append(True if True in tests else (None if None in tests else False))
@@ -644,6 +645,12 @@ def _met(profile: Profile, test: Mapping[str, Any]) -> bool | None:
     elif name == "acquirer_stake":
         stake = profile["deal.acquirer_stake"]
         value = 1.0 if stake is None else stake
+    elif name == "turnover":
+        # all turnover bounds that in one place, and the buyer's counts as well: below the threshold
+        # the rule does not apply, above it nobody knows
+        bound = profile.revenue_ttm
+        limit = profile.rates.convert(test["value"], test["currency"], profile.currency)
+        return None if bound is None or OPERATORS[test["op"]](bound, limit) else False
     elif name == "personal_records_held":
         value = profile.personal_records_held
     else:
