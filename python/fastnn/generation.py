@@ -1,15 +1,17 @@
 """`generate`: texts from language models, token by token through a cache of keys.
 
-Depends on `errors`; the model brings its `decoder`.
+Depends on `errors`, `ops`; the model brings its `decoder`.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from fastnn import _core, ops
 from fastnn.errors import DataError
 
 __all__ = ["CharTokenizer", "generate"]
@@ -84,8 +86,8 @@ def generate(
 ) -> Any:
     """Goes on from a prompt with tokens drawn from a language model's scores.
 
-    The prompt is read at once and each new token costs one step. The same seed gives the same
-    tokens on any number of threads.
+    The prompt is read at once and each new token costs one step, which runs without Python. The
+    same seed gives the same tokens on any number of threads, streamed or not.
 
     Args:
         model: A model with a `decoder`, such as `applications.GPT` or `applications.Llama`.
@@ -106,7 +108,7 @@ def generate(
 
     Raises:
         DataError: The prompt is empty, too long for the cache, or holds numbers outside the
-            vocabulary; scores are NaN.
+            vocabulary; scores are NaN, or infinite where tokens are drawn.
         ValueError: An argument is out of range.
 
     Example:
@@ -140,7 +142,8 @@ def generate(
     words = [e for e in ends if isinstance(e, str)]
     if words and tokenizer is None:
         raise ValueError("stop holds texts, and there is no tokenizer\n  hint: token numbers")
-    made = _tokens(model, tokens, max_tokens, temperature, top_k, top_p, seed, numbers)
+    draw = _Draw(temperature, top_k, top_p)
+    made = _tokens(model, tokens, max_tokens, draw, seed, numbers, stream or bool(words))
     if tokenizer is None:
         return made if stream else list(made)
     pieces = _pieces(made, tokenizer, words)
@@ -164,10 +167,9 @@ def _encoded(tokenizer: Any, text: str) -> list[int]:
 
 
 def _tokens(
-    model: Any, prompt: Array, count: int, temperature: float, top_k: int | None,
-    top_p: float | None, seed: int | None, ends: set[int],
+    model: Any, prompt: Array, count: int, draw: _Draw, seed: int | None, ends: set[int],
+    stream: bool,
 ) -> Iterator[int]:  # fmt: skip
-    draws = np.random.Generator(np.random.Philox(seed))
     limit = getattr(model, "max_length", None)
     if limit is not None and len(prompt) + count - 1 > limit:
         raise DataError(
@@ -175,35 +177,96 @@ def _tokens(
             "model reads\n"
             f"  hint: max_tokens={max(limit - len(prompt) + 1, 1)}, or a shorter prompt"
         )
+    chances = np.random.Generator(np.random.Philox(seed)).random(count, np.float32)
     decoder = model.decoder(len(prompt) + count)
-    scores = decoder.feed(prompt)
-    for i in range(count):
-        token = _drawn(scores, temperature, top_k, top_p, draws)
-        if token in ends:
+    token = draw.once(decoder.feed(prompt), chances[0])
+    if token in ends:
+        return
+    yield token
+    if not hasattr(decoder, "loop"):  # a decoder of one's own
+        for chance in chances[1:]:
+            token = draw.once(decoder.feed([token]), chance)
+            if token in ends:
+                return
+            yield token
+        return
+    left = count - 1
+    if not left:
+        return
+    loop = decoder.loop(draw, chances[1:], ends)
+    at_once = 1 if stream else left
+    while left:
+        began = time.monotonic()
+        made, ended, fault = loop.run(token, min(at_once, left))
+        took = time.monotonic() - began
+        yield from made[: len(made) - ended]
+        if fault:
+            raise _no_draw()
+        if ended:
             return
-        yield token
-        if i + 1 < count:
-            scores = decoder.feed([token])
+        left, token = left - len(made), made[-1]
+        # Readers see tokens come one by one; quick ones need not pay for a pause behind each.
+        at_once = at_once if not stream else max(1, min(2 * at_once, int(at_once * _SHOWN / took)))
 
 
-def _drawn(
-    scores: Array, temperature: float, top_k: int | None, top_p: float | None, draws: Any
-) -> int:
-    if np.isnan(scores).any():
-        raise DataError("the model's scores are NaN\n  hint: fastnn.debug.find_nan(model, tokens)")
-    if temperature == 0:
-        return int(scores.argmax())
-    x = scores.astype(np.float64) / temperature
-    order = np.argsort(-x, kind="stable")
-    if top_k is not None:
-        order = order[:top_k]
-    weights = np.exp(x[order] - x[order[0]])
-    weights /= weights.sum()
-    if top_p is not None:
-        kept = int(np.searchsorted(np.cumsum(weights), top_p)) + 1
-        order, weights = order[:kept], weights[:kept] / weights[:kept].sum()
-    at = int(np.searchsorted(np.cumsum(weights), draws.random(), side="right"))
-    return int(order[min(at, len(order) - 1)])
+#: Seconds between two pieces of a streamed text.
+_SHOWN = 0.02
+
+
+def _no_draw() -> DataError:
+    return DataError(
+        "the model's scores are NaN, or infinite: no token can be drawn\n"
+        "  hint: fastnn.debug.find_nan(model, tokens)"
+    )
+
+
+class _Draw:
+    """Draws a token by scores; a graph, of which the loop in Rust and `once` make use."""
+
+    def __init__(self, temperature: float, top_k: int | None, top_p: float | None) -> None:
+        # Colder than this is the best token alone; a float32 has smaller numbers not at all.
+        self.temperature = temperature and max(temperature, 1e-30)
+        self.top_k, self.top_p = top_k, None if top_p == 1 else top_p
+        self._once: Any = None
+
+    def __call__(self, scores: Any, chance: Any) -> tuple[Any, Any]:
+        """The token and whether there is none, for scores (vocabulary,) and a number in [0, 1)."""
+        scores = ops.cast(scores, "float32")
+        fault = ops.any(ops.isnan(scores))
+        if self.temperature == 0:
+            return ops.argmax(scores), fault
+        size = scores.shape[0]
+        order: Any = None
+        if self.top_k is not None or self.top_p is not None:
+            scores, order = ops.top_k(scores, size if self.top_k is None else min(self.top_k, size))
+        # The largest is taken off before the division: a low temperature overflows nothing.
+        weights = ops.exp((scores - ops.max(scores)) / self.temperature)
+        if self.top_p is not None:
+            before = ops.cumsum(weights) - weights
+            weights = ops.where(before < self.top_p * ops.sum(weights), weights, 0.0)
+        reached = ops.cumsum(weights)
+        total = reached[-1]
+        at = ops.sum(ops.cast(reached <= chance * total, "int32"))
+        # Rounding may carry the chance up to the total: the last one with any weight is meant.
+        last = ops.sum(ops.cast(reached < total, "int32"))
+        at = ops.minimum(at, last)
+        token = at if order is None else ops.take(order, at)
+        return token, ops.logical_or(fault, ops.logical_not(total > 0))
+
+    def once(self, scores: Array, chance: Any) -> int:
+        """The token that is drawn by scores (vocabulary,).
+
+        Raises:
+            DataError: The scores allow no draw.
+        """
+        if self._once is None:
+            numbers = _core.placeholder(np.shape(scores), name="scores")
+            number = _core.placeholder((), name="chance")
+            self._once = _core.Function([numbers, number], [*self(numbers, number)])
+        token, fault = self._once(np.asarray(scores, np.float32), np.float32(chance))
+        if np.asarray(fault):
+            raise _no_draw()
+        return int(np.asarray(token))
 
 
 def _pieces(tokens: Iterator[int], tokenizer: Any, stop: list[str]) -> Iterator[str]:

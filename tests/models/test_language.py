@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastnn
+from fastnn import _core
 from fastnn.applications import GPT, Llama
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
@@ -202,3 +203,144 @@ def test_weights_of_pytorch_go_into_layers(rng):
     fastnn.files.torch_layout(both, state(4) | state(4, "_reverse"), "rnn.")
     with pytest.raises(fastnn.FormatError, match="there is no"):
         fastnn.files.torch_layout(both, state(4), "rnn.")
+
+
+def numpy_draw(scores, chance, temperature, top_k, top_p):
+    """The drawing of a token, by its definition in float64."""
+    if temperature == 0:
+        return int(scores.argmax())
+    order = np.arange(len(scores))
+    if top_k or top_p:
+        order = np.argsort(-scores, kind="stable")[:top_k]
+    weights = np.exp((scores[order].astype(np.float64) - scores.max()) / temperature)
+    weights /= weights.sum()
+    if top_p:
+        kept = int(np.searchsorted(np.cumsum(weights), top_p)) + 1
+        order, weights = order[:kept], weights[:kept] / weights[:kept].sum()
+    return int(order[np.searchsorted(np.cumsum(weights), chance, side="right")])
+
+
+class ByFeed:
+    """A decoder of a user's own: it feeds, and has no loop."""
+
+    def __init__(self, decoder):
+        self.feed = decoder.feed
+
+
+class ByFeedModel:
+    def __init__(self, model):
+        self.model = model
+
+    def decoder(self, length):
+        return ByFeed(self.model.decoder(length))
+
+
+@pytest.mark.parametrize("which", range(3))
+@pytest.mark.parametrize(
+    "how",
+    [
+        (0, None, None),
+        (1.3, None, None),
+        (0.7, 5, None),
+        (1.0, None, 0.8),
+        (2.0, 9, 0.6),
+        (1, 99, 1),
+    ],
+)
+def test_the_loop_says_what_a_loop_in_python_says(which, how, rng):
+    model = shaken(models()[which], rng)
+    temperature, top_k, top_p = how
+    asked = dict(temperature=temperature, top_k=top_k, top_p=top_p)
+    for seed in range(5):
+        chances = np.random.Generator(np.random.Philox(seed)).random(20, np.float32)
+        decoder, wanted, new = model.decoder(), [], [3, 1, 2]
+        for chance in chances:
+            new = [numpy_draw(decoder.feed(new), chance, temperature, top_k, top_p)]
+            wanted += new
+        said = fastnn.generate(model, [3, 1, 2], 20, seed=seed, **asked)
+        assert said == wanted
+        assert list(fastnn.generate(model, [3, 1, 2], 20, seed=seed, stream=True, **asked)) == said
+        assert fastnn.generate(ByFeedModel(model), [3, 1, 2], 20, seed=seed, **asked) == said
+        for end in (said[0], said[1], said[7], said[-1], 10**12, -1):
+            cut = said[: said.index(end)] if end in said else said
+            stop = [end, "never"] if end < 0 else end
+            letters = fastnn.CharTokenizer("".join(map(chr, range(65, 97))))
+            found = fastnn.generate(
+                model, [3, 1, 2], 20, seed=seed, stop=stop, tokenizer=letters, **asked
+            )
+            assert found == letters.decode(cut)
+
+
+def test_the_cache_goes_on_behind_a_loop(rng):
+    model = shaken(models()[1], rng)
+    tokens = [3, 1, 2]
+    decoder = model.decoder()
+    first = int(decoder.feed(tokens).argmax())
+    loop = decoder.loop(lambda s, c: (fastnn.ops.argmax(s), s[0] != s[0]), np.zeros(9), [])
+    one, ended, fault = loop.run(first, 4)
+    assert (len(one), ended, fault, decoder.position) == (4, False, False, 7)
+    two, *_ = loop.run(one[-1], 3)
+    whole = [*tokens, first, *one, *two]
+    scores = np.asarray(model(np.array(whole)[None]))[0]
+    assert whole[3:] == scores[2:-1].argmax(-1).tolist()
+    assert decoder.feed(two[-1:]) == pytest.approx(scores[-1], abs=1e-4)
+    with pytest.raises(fastnn.DataError, match=r"7 draws and 3 more.*\n  hint:"):
+        loop.run(two[-1], 3)
+    with pytest.raises(fastnn.DataError, match=r"cache of 24 holds\n  hint:"):
+        loop.run(two[-1], 30)
+    assert decoder.position == 11
+
+
+@pytest.mark.parametrize("temperature", [0, 1.0])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("at", [1, 2, 6])
+def test_scores_that_turn_nan_end_the_text_with_an_error(temperature, stream, at, rng):
+    model = shaken(models()[0], rng)
+    asked = dict(temperature=temperature, seed=4, stream=True)
+    good = list(fastnn.generate(model, [1, 2], 12, **asked))
+    table = model.position.embeddings.numpy().copy()
+    table[at] = np.nan
+    model.position.embeddings.assign(table)
+    said = []
+    asked["stream"] = stream
+    with pytest.raises(fastnn.DataError, match="NaN"):
+        said.extend(fastnn.generate(model, [1, 2], 12, **asked))
+    assert said == good[: max(at - 1, 0) if stream else 0]
+
+
+def test_scores_that_allow_no_draw_are_refused_and_those_that_do_are_not(rng):
+    class Fixed:
+        def __init__(self, scores):
+            self.scores = np.array(scores, np.float32)
+
+        def decoder(self, length):
+            return self
+
+        def feed(self, tokens):
+            return self.scores
+
+    inf = np.inf
+    for wrong in ([inf, 0, 0], [-inf, -inf], [np.nan, 1]):
+        for how in ({}, {"top_k": 2}, {"top_p": 0.5}):
+            with pytest.raises(fastnn.DataError, match="no token can be drawn"):
+                fastnn.generate(Fixed(wrong), [0], 2, **how)
+    said = fastnn.generate(Fixed([-inf, 2.0, -inf, 2.0]), [0], 200, seed=0)
+    assert set(said) == {1, 3}
+    for how in ({}, {"top_k": 3}, {"top_p": 0.9}, {"top_p": 1.0}):
+        for cold in (1e-3, 1e-30, 1e-300):
+            said = fastnn.generate(
+                Fixed([1.0, 3.0, -1e30, 2.0]), [0], 50, temperature=cold, seed=0, **how
+            )
+            assert set(said) == {1}
+    shares = np.bincount(fastnn.generate(Fixed(np.log([0.1, 0.2, 0.7])), [0], 4000, seed=0))
+    assert shares / 4000 == pytest.approx([0.1, 0.2, 0.7], abs=0.03)
+
+
+def test_a_text_is_the_same_on_any_number_of_threads(rng):
+    model = shaken(models()[1], rng)
+    before, said = _core.get_num_threads(), []
+    for threads in (1, 2, 5):
+        _core.set_num_threads(threads)
+        said.append(fastnn.generate(model, [1, 2], 20, temperature=1.2, top_p=0.9, seed=3))
+    _core.set_num_threads(before)
+    assert said[0] == said[1] == said[2]

@@ -7,7 +7,7 @@ Sources: Su et al. 2021, "RoFormer" (rotary positions).
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from fastnn.models import Model
 from fastnn.tracing.call_context import CallContext
 from fastnn.tracing.variables import Scope, Variable
 
-__all__ = ["Decoder", "LanguageModel", "SelfAttention", "read_tensors"]
+__all__ = ["Decoder", "LanguageModel", "SelfAttention", "TokenLoop", "read_tensors"]
 
 Array = np.ndarray[Any, Any]
 
@@ -97,10 +97,11 @@ class SelfAttention(Layer):
         else:
             for kept, new in ((cache.keys, k), (cache.values, v)):
                 kept.assign(ops.slice_update(kept.value, (0, start, 0, 0), new))
-            places = np.arange(cache.keys.shape[1], dtype=np.int32)
-            seen = ops.expand_dims(at, -1) >= places
-            mask = ops.reshape(seen, (1, 1, steps, len(places)))
-            out = ops.dot_product_attention(q, cache.keys.value, cache.values.value, mask=mask)
+            # The causal limit at `start` hides the cache's places that nothing was written to yet.
+            out, _ = ops.attention(
+                q, cache.keys.value, cache.values.value, 0.0, True, cache.keys.shape[1], start,
+                np.zeros(4, np.int32), scale=self.size**-0.5, causal=True,
+            )  # fmt: skip
         return self.output_dense(ops.reshape(out, (batch, steps, self.heads * self.size)))
 
 
@@ -200,14 +201,21 @@ class Decoder:
     def __init__(self, model: LanguageModel, length: int) -> None:
         if not model.built:
             model(np.zeros((1, 1), np.int32))
-        self.length, self.position = length, 0
+        self.model, self.length, self.position = model, length, 0
         shape = (1, length, model.shared_heads, model.width // model.heads)
         self._caches = [Cache(shape) for _ in range(model.layer_count)]
         tokens = _core.placeholder((None,), dtype="int32", name="tokens")
         start = _core.placeholder((), dtype="int32", name="start")
+        scores, updates = self.traced(tokens, start)
+        self._step = _core.Function([tokens, start], [scores], updates)
+
+    def traced(self, tokens: Any, start: Any) -> tuple[Any, list[Any]]:
+        """The scores of the token after `tokens`, the first of which is at `start`, as a graph, and
+        what reading them changes in the cache.
+        """
         with Scope(training=False, traces=True) as scope, CallContext(False):
-            scores = model.scores(ops.expand_dims(tokens, 0), start, self._caches)
-            self._step = _core.Function([tokens, start], [scores[0, -1]], scope.updates())
+            scores = self.model.scores(ops.expand_dims(tokens, 0), start, self._caches)
+            return scores[0, -1], scope.updates()
 
     def feed(self, tokens: Any) -> Array:
         """Reads tokens after those read before; gives the scores of the next one.
@@ -224,14 +232,98 @@ class Decoder:
         tokens = np.asarray(tokens, np.int32).reshape(-1)
         if not tokens.size:
             raise DataError("no tokens to read\n  hint: at least one, such as the first of a text")
-        if self.position + tokens.size > self.length:
-            raise DataError(
-                f"{self.position} tokens and {tokens.size} more are more than the cache of "
-                f"{self.length} holds\n  hint: a shorter prompt, fewer tokens, or decoder(length)"
-            )
+        self.make_room(tokens.size)
         out = self._step(tokens, np.int32(self.position))
         self.position += tokens.size
         return np.asarray(out[0] if isinstance(out, list | tuple) else out)
+
+    def make_room(self, count: int) -> None:
+        """Raises DataError where `count` tokens more are more than the cache holds."""
+        if self.position + count > self.length:
+            raise DataError(
+                f"{self.position} tokens and {count} more are more than the cache of "
+                f"{self.length} holds\n  hint: a shorter prompt, fewer tokens, or decoder(length)"
+            )
+
+    def loop(self, draw: Callable[[Any, Any], tuple[Any, Any]], chances: Array, ends: Iterable[int]
+             ) -> TokenLoop:  # fmt: skip
+        """Tokens drawn one after another without Python between them.
+
+        Args:
+            draw: Gives for a graph of scores (vocabulary,) and one of a number in [0, 1) the token,
+                an int32 scalar, and whether the scores allow none, a bool.
+            chances: The number in [0, 1) of each draw.
+            ends: Tokens behind which no more is drawn.
+
+        Returns:
+            A `TokenLoop`.
+        """
+        return TokenLoop(self, draw, chances, ends)
+
+
+class TokenLoop:
+    """Token after token through a decoder's cache: what moves on is kept in variables, and
+    `Function.repeat` runs the step.
+    """
+
+    def __init__(
+        self, decoder: Decoder, draw: Callable[[Any, Any], tuple[Any, Any]], chances: Array,
+        ends: Iterable[int],
+    ) -> None:  # fmt: skip
+        self._decoder = decoder
+        chances = np.asarray(chances, np.float32)
+        self._chances = _core.Variable(chances)
+        self._said = _core.Variable(np.zeros(len(chances), np.int32))
+        self._state = {
+            name: _core.Variable(np.int32(0)) for name in ("token", "position", "turn", "ended")
+        }
+        token, position, turn = (self._state[n].value for n in ("token", "position", "turn"))
+        scores, updates = decoder.traced(ops.reshape(token, (1,)), position)
+        new, fault = draw(scores, ops.reshape(ops.slice(self._chances.value, (turn,), (1,)), ()))
+        known = [e for e in sorted(ends) if 0 <= e < scores.shape[0]]
+        ended = ops.any(ops.equal(new, np.array(known, np.int32)))
+        # A fault is more than an end: the token of such a draw means nothing.
+        ended = ops.maximum(ops.cast(ended, "int32"), 2 * ops.cast(fault, "int32"))
+        said = ops.slice_update(self._said.value, (turn,), ops.reshape(new, (1,)))
+        moved = {"token": new, "position": position + 1, "turn": turn + 1, "ended": ended}
+        updates = [*updates, (self._said, said), *((self._state[n], v) for n, v in moved.items())]
+        self._step = _core.Function([], [], updates)
+
+    def run(self, token: int, count: int) -> tuple[list[int], bool, bool]:
+        """Reads `token` and goes on with up to `count` more.
+
+        Args:
+            token: The token that was drawn last.
+            count: How many are drawn at most.
+
+        Returns:
+            The tokens, of which the last may be one of `ends`; whether it is; whether the scores
+            allowed no further draw.
+
+        Raises:
+            DataError: The cache, or `chances`, has no room for them.
+        """
+        decoder, turn = self._decoder, self._turn
+        decoder.make_room(count)
+        if turn + count > len(self._chances.numpy()):
+            raise DataError(
+                f"{turn} draws and {count} more are more than there are chances\n"
+                "  hint: one number in [0, 1) for each draw"
+            )
+        for name, value in (("token", token), ("position", decoder.position), ("ended", 0)):
+            self._state[name].assign(np.int32(value))
+        try:
+            self._step.repeat(count, until=self._state["ended"])
+        finally:
+            made = self._turn - turn
+            decoder.position += made
+        ended = int(self._state["ended"].numpy())
+        said = self._said.numpy()[turn : turn + made - (ended == 2)]
+        return [int(t) for t in said], ended == 1, ended == 2
+
+    @property
+    def _turn(self) -> int:
+        return int(self._state["turn"].numpy())
 
 
 def read_tensors(path: str | os.PathLike[str]) -> dict[str, Array]:
