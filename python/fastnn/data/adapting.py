@@ -8,10 +8,10 @@ from typing import Any
 from fastnn.data.batches import PyDataset
 from fastnn.errors import DataError
 
-__all__ = ["batches_to_adapt", "is_whole"]
+__all__ = ["batches_to_adapt", "is_one_batch"]
 
 
-def is_whole(data: Any) -> bool:
+def is_one_batch(data: Any) -> bool:
     """Whether data are one array, frame, text or list of values, and no source of batches.
 
     A list is a source of batches where it holds arrays of at least one axis, or tuples of them.
@@ -43,7 +43,7 @@ def batches_to_adapt(data: Any, steps: int | None, where: str) -> Iterator[Any]:
     """
     if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 1):
         raise ValueError(f"{where}: adapt got steps={steps!r}, wanted at least 1\n  hint: steps=10")
-    if is_whole(data):
+    if is_one_batch(data):
         yield data
         return
     count = 0

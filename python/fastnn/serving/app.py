@@ -172,7 +172,7 @@ class _Serving:
         return self._pool
 
     def close(self) -> None:
-        """Ends all threads; one that is at a long run ends after it. Later requests start others."""
+        """Ends all threads, one in a long run after it; later requests start others."""
         pool, self._pool = self._pool, None
         if pool is not None:
             pool.shutdown(cancel_futures=True)

@@ -11,12 +11,15 @@ from typing import Any
 import numpy as np
 
 from fastnn import ops
+from fastnn._core import Tensor
+from fastnn.base.arguments import is_whole
+from fastnn.data.adapting import batches_to_adapt
+from fastnn.data.arrays import leaf
 from fastnn.errors import DataError
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.preprocessing.encode import counted, encode
 from fastnn.layers.preprocessing.farmhash import fingerprint64
-from fastnn.layers.preprocessing.host import Array, HostLayer
-from fastnn.layers.preprocessing.lookup import _batches
+from fastnn.layers.preprocessing.host import Array, HostLayer, whole_numbers_of
 from fastnn.layers.preprocessing.siphash import salt_of, siphash24
 
 __all__ = ["CategoryEncoding", "Discretization", "Hashing"]
@@ -25,6 +28,7 @@ __all__ = ["CategoryEncoding", "Discretization", "Hashing"]
 def _encoded(numbers: Any, mode: str, depth: int, weights: Any = None, axis: int = -1) -> Any:
     """As `encode`, in the core; NaN of a number outside is not made: it is a DataError."""
     numbers = ops.cast(numbers, "int32")
+    numbers = ops.where(numbers < 0, numbers - depth, numbers)  # so that none counts from the end
     rank = len(numbers.shape)
     if mode == "one_hot":
         if rank > 1 and numbers.shape[-1] == 1:
@@ -82,10 +86,10 @@ class CategoryEncoding(Layer):
                 "num_tokens must be set to use this layer. If the number of tokens is not known "
                 "beforehand, use the IntegerLookup layer instead.\n  hint: num_tokens=10"
             )
-        if num_tokens < 1:
+        if not is_whole(num_tokens) or num_tokens < 1:
             raise ValueError(
                 f"`num_tokens` must be >= 1. Received: num_tokens={num_tokens}.\n"
-                "  hint: num_tokens=10"
+                "  hint: a whole number, as num_tokens=10"
             )
         if sparse:
             raise ValueError("sparse=True is not supported\n  hint: sparse=False")
@@ -99,7 +103,21 @@ class CategoryEncoding(Layer):
                 "`count_weights` is not used when `output_mode` is not `'count'`. Received "
                 f"`count_weights={count_weights}`.\n  hint: output_mode='count'"
             )
+        if not (isinstance(inputs, Tensor) and inputs.is_traced):
+            inputs = self._in_range(np.asarray(inputs))
         return _encoded(inputs, self.output_mode, self.num_tokens, count_weights)
+
+    def _in_range(self, values: Array) -> Array:
+        """Values that can be looked at, as numbers of categories."""
+        where = f"layer {self.name!r} (CategoryEncoding)"
+        numbers = whole_numbers_of(values, where)
+        outside = numbers[(numbers < 0) | (numbers >= self.num_tokens)]
+        if outside.size:
+            raise DataError(
+                f"{where} got {outside[0]}, wanted numbers from 0 to {self.num_tokens - 1}\n"
+                "  hint: a larger num_tokens, or IntegerLookup for numbers of any kind"
+            )
+        return numbers.astype(np.int32)
 
     def compute_output_shape(self, input_shape: Any, count_weights_shape: Any = None) -> Any:
         """(…, num_tokens)."""
@@ -158,6 +176,10 @@ class Discretization(Layer):
                 f"Unknown `output_mode` argument of layer Discretization: {output_mode!r}\n"
                 "  hint: output_mode='int'"
             )
+        if num_bins is not None and not is_whole(num_bins):
+            raise ValueError(
+                f"`num_bins` must be a whole number, got {num_bins!r}\n  hint: num_bins=10"
+            )
         if num_bins is not None and num_bins < 0:
             raise ValueError(
                 "`num_bins` must be greater than or equal to 0. Received: "
@@ -175,7 +197,7 @@ class Discretization(Layer):
             )
         if bin_boundaries is not None:
             bin_boundaries = [float(v) for v in bin_boundaries]
-            if sorted(bin_boundaries) != bin_boundaries:
+            if sorted(bin_boundaries) != bin_boundaries or np.isnan(bin_boundaries).any():
                 raise ValueError(
                     f"`bin_boundaries` must rise, got {bin_boundaries}\n  hint: sorted(boundaries)"
                 )
@@ -193,6 +215,7 @@ class Discretization(Layer):
 
         Raises:
             ValueError: The boundaries were given.
+            DataError: There are no data, or they hold no numbers, NaN or infinities.
 
         Example:
             >>> layer = fastnn.layers.Discretization(num_bins=2)
@@ -206,17 +229,22 @@ class Discretization(Layer):
                 "`bin_boundaries`, use `num_bins` instead.\n  hint: Discretization(num_bins=10)"
             )
         self.reset_state()
-        for batch in _batches(data, steps):
+        for batch in batches_to_adapt(data, steps, f"layer {self.name!r} (Discretization)"):
             self.update_state(batch)
+        if not any(v.size for v in self._seen):
+            raise DataError(
+                f"layer {self.name!r} (Discretization): adapt got 0 numbers\n"
+                "  hint: data with at least one number"
+            )
         self.finalize_state()
 
     def update_state(self, data: Any) -> None:
         """Takes a batch of numbers."""
-        values = np.asarray(data, np.float32).ravel()
-        if np.isnan(values).any():
+        values = leaf(data, "the data").astype(np.float32).ravel()
+        if not np.isfinite(values).all():
             raise DataError(
-                f"layer {self.name!r} (Discretization): the data hold NaN\n"
-                "  hint: values[~numpy.isnan(values)]"
+                f"layer {self.name!r} (Discretization): the data hold NaN or infinities\n"
+                "  hint: values[numpy.isfinite(values)]"
             )
         self._seen = [*self._seen, values]
 
@@ -315,10 +343,10 @@ class Hashing(HostLayer):
     ) -> None:
         kwargs.pop("dtype", None)
         super().__init__(**kwargs)
-        if num_bins is None or num_bins <= 0:
+        if num_bins is None or not is_whole(num_bins) or num_bins <= 0:
             raise ValueError(
                 "The `num_bins` for `Hashing` cannot be `None` or non-positive values. Received: "
-                f"num_bins={num_bins}.\n  hint: num_bins=100"
+                f"num_bins={num_bins}.\n  hint: a whole number, as num_bins=100"
             )
         if output_mode not in ("int", "one_hot", "multi_hot", "count"):
             raise ValueError(
@@ -338,7 +366,8 @@ class Hashing(HostLayer):
 
     def compute(self, values: Array) -> Array:
         """The bins, or what `output_mode` makes of them."""
-        values = values.astype(np.int64) if values.dtype.kind == "f" else values
+        if any(not isinstance(v, str | bytes) for v in values.ravel().tolist()):
+            values = whole_numbers_of(values, f"layer {self.name!r} (Hashing)")
         numbers = np.array([self._bin(v) for v in values.ravel().tolist()], np.int32)
         numbers = numbers.reshape(values.shape)
         if self.output_mode == "int":

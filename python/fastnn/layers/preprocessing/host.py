@@ -16,12 +16,16 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base import tree
+from fastnn.data.arrays import numbers_of, unmasked
 from fastnn.errors import DataError
 from fastnn.layers.base.layer import Layer
 from fastnn.tracing.call_context import current_call
 from fastnn.tracing.symbolic import KerasTensor
 
-__all__ = ["HostLayer", "fed", "is_text", "read_batches", "read_text", "text_doors", "texts_of"]
+__all__ = [
+    "HostLayer", "array_of", "fed", "is_text", "read_batches", "read_text", "text_doors",
+    "texts_of", "whole_numbers_of",
+]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
 _made: WeakSet[HostLayer] = WeakSet()
@@ -66,7 +70,7 @@ class HostLayer(Layer):
             return super().__call__(value)
         if isinstance(value, Tensor):
             return self._of_tensor(value)
-        return self._made(self.compute(_array(value)))
+        return self._made(self.compute(array_of(value)))
 
     def _of_tensor(self, x: Tensor) -> Any:
         if self._at_door and current_call() is not None:
@@ -96,16 +100,21 @@ class HostLayer(Layer):
         return "int32"
 
 
-def _array(value: Any) -> Array:
+def array_of(value: Any) -> Array:
+    """Texts or numbers as an array: bytes are read as UTF-8, masked values are refused."""
     if isinstance(value, bytes):
         value = value.decode()
-    array = value if isinstance(value, np.ndarray) else _to_array(value)
+    array = value if isinstance(value, np.ndarray) else _toarray_of(value)
+    if isinstance(array, np.ma.MaskedArray):
+        array = unmasked(array, "the data")
     if array.dtype.kind == "S":
         array = np.char.decode(array, "utf-8")
     return array
 
 
-def _to_array(value: Any) -> Array:
+def _toarray_of(value: Any) -> Array:
+    if isinstance(value, Tensor):
+        return value.numpy()
     value = value.to_numpy() if hasattr(value, "to_numpy") else value
     if isinstance(value, list | tuple) and any(isinstance(v, list | tuple) for v in value):
         widths = {len(v) for v in value}
@@ -143,6 +152,28 @@ def texts_of(values: Array, where: str) -> Array:
         f"{where} wants text, got numbers ({values.dtype})\n"
         "  hint: x.astype(str), or a layer for numbers such as IntegerLookup"
     )
+
+
+def whole_numbers_of(values: Array, where: str) -> Array:
+    """An array of int64; DataError for texts, fractions, NaN and numbers beyond 64 bits."""
+    if values.dtype.kind == "O":
+        values = numbers_of(values, where)
+    whole = values.dtype.kind in "iub"
+    if values.dtype.kind == "f":
+        whole = bool((values == np.round(values)).all())  # of NaN it is not
+    if not whole and values.size:
+        raise DataError(
+            f"{where} wants whole numbers, got {values.dtype}\n"
+            "  hint: StringLookup for texts, Discretization for fractions"
+        )
+    low, high = (values.min().item(), values.max().item()) if values.size else (0, 0)
+    if high >= 2**63 or low < -(2**63):
+        raise DataError(
+            f"{where} wants whole numbers of 64 bits, got {low} to {high}\n"
+            "  hint: x.astype(str), or number the values from 0"
+        )
+    found: Array = values.astype(np.int64)
+    return found
 
 
 def is_text(value: Any) -> bool:
@@ -250,7 +281,7 @@ def _read(layer: HostLayer, value: Any, where: str) -> Any:
             f"{where} holds {kind}, but layer {layer.name!r} ({type(layer).__name__}) there wants "
             "text\n  hint: an array or list of str"
         )
-    array = _array(value)
+    array = array_of(value)
     if array.ndim == 1 and layer.wants_rows():
         array = array[:, None]
     return layer.compute(array)

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from fastnn.data.adapting import batches_to_adapt
 from fastnn.errors import DataError, reject_arguments
 from fastnn.layers.base.config import constructor
 from fastnn.layers.preprocessing.encode import counted, encode
 from fastnn.layers.preprocessing.farmhash import fingerprint64
-from fastnn.layers.preprocessing.host import Array, HostLayer, texts_of
+from fastnn.layers.preprocessing.host import (
+    Array,
+    HostLayer,
+    array_of,
+    texts_of,
+    whole_numbers_of,
+)
 from fastnn.layers.preprocessing.siphash import salt_of, siphash24
 
 __all__ = ["IndexLookup", "IntegerLookup", "StringLookup"]
@@ -215,17 +221,31 @@ class IndexLookup(HostLayer):
         """Learns the vocabulary: the values of the data, the most frequent first.
 
         Args:
-            data: An array or list, or an iterable of batches.
+            data: An array or list of values, or a list of arrays, generator or other iterable of
+                batches, alone or as (x, y).
             batch_size: Not needed.
             steps: At most so many batches.
 
         Raises:
-            DataError: The data hold values that the layer does not take.
+            DataError: The data hold values that the layer does not take, or none.
         """
+        where = f"layer {self.name!r} ({type(self).__name__})"
         self.reset_state()
-        for batch in _batches(data, steps):
-            self.update_state(batch)
+        for batch in batches_to_adapt(data, steps, where):
+            values = array_of(batch)
+            # Of a whole array each value is a document, of a source of batches each batch.
+            whole = batch is data and values.ndim < 2
+            self.update_state(values.reshape(-1, 1) if whole else values)
+        self._refuse_none(where)
         self.finalize_state()
+
+    def _refuse_none(self, where: str) -> None:
+        """DataError where nothing was counted that can be in a vocabulary."""
+        if not self._counts.keys() - {self.mask_token, self.oov_token}:
+            raise DataError(
+                f"{where}: adapt found no tokens in {self._n_documents} samples\n"
+                "  hint: data with at least one value"
+            )
 
     def reset_state(self) -> None:
         """Forgets what `update_state` has counted."""
@@ -235,7 +255,7 @@ class IndexLookup(HostLayer):
         """Counts the values of a batch.
 
         Args:
-            data: An array or list.
+            data: An array or list; one of a single axis is one document.
         """
         rows = self._documents_of(data)
         for row in rows:
@@ -245,9 +265,9 @@ class IndexLookup(HostLayer):
         self._n_documents += len(rows)
 
     def _documents_of(self, data: Any) -> list[list[Any]]:
-        values = self._values(np.asarray(data))
+        values = self._values(array_of(data))
         if values.ndim < 2:
-            values = values.reshape(-1, 1)
+            values = values.reshape(1, -1)
         return [row.ravel().tolist() for row in values]
 
     def finalize_state(self) -> None:
@@ -295,8 +315,17 @@ class IndexLookup(HostLayer):
                    for v, n in zip(flat, out, strict=True)]  # fmt: skip
         return np.array(out, np.int32).reshape(values.shape)
 
+    def _refuse_unset(self, where: str) -> None:
+        """RuntimeError where there is no vocabulary, so that all values would be one number."""
+        if not self._tokens and self.output_mode == "int":
+            raise RuntimeError(
+                f"{where} has no vocabulary yet\n"
+                "  hint: layer.adapt(data), or the argument `vocabulary`"
+            )
+
     def compute(self, values: Array) -> Array:
         """Numbers of the values, or what `output_mode` makes of them."""
+        self._refuse_unset(f"layer {self.name!r} ({type(self).__name__})")
         if self.invert:
             return self._back(values)
         if self.output_mode != "int" and not self._tokens and not self.pad_to_max_tokens:
@@ -383,17 +412,6 @@ def _lines(path: Any) -> list[str]:
         raise DataError(f"{path} is not UTF-8: {error}\n  hint: save it as UTF-8") from None
     lines: list[str] = text.split("\n")
     return lines[:-1] if text.endswith("\n") else lines
-
-
-def _batches(data: Any, steps: int | None) -> Iterable[Any]:
-    whole = hasattr(data, "dtype") or isinstance(data, list | tuple) or hasattr(data, "to_numpy")
-    if whole or not hasattr(data, "__iter__"):
-        yield data.to_numpy() if hasattr(data, "to_numpy") else data
-        return
-    for i, batch in enumerate(data):
-        if steps is not None and i >= steps:
-            return
-        yield batch[0] if isinstance(batch, tuple) else batch
 
 
 class StringLookup(IndexLookup):
@@ -542,16 +560,7 @@ class IntegerLookup(IndexLookup):
                 return read
             except ValueError:
                 pass
-        whole = data.dtype.kind in "iub" or (
-            data.dtype.kind == "f" and bool((data == np.round(data)).all())
-        )
-        if not whole and data.size:
-            raise DataError(
-                f"layer {self.name!r} (IntegerLookup) wants whole numbers, got {data.dtype}\n"
-                "  hint: StringLookup for texts, Discretization for fractions"
-            )
-        whole_numbers: Array = data.astype(np.int64)
-        return whole_numbers
+        return whole_numbers_of(data, f"layer {self.name!r} (IntegerLookup)")
 
     def _bucket(self, token: Any) -> int:
         if self.oov_method == "floormod":

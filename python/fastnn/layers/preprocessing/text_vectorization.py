@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.data.adapting import batches_to_adapt
 from fastnn.errors import DataError
 from fastnn.layers.preprocessing.encode import encode
-from fastnn.layers.preprocessing.host import Array, HostLayer, texts_of
-from fastnn.layers.preprocessing.lookup import StringLookup, _batches
+from fastnn.layers.preprocessing.host import Array, HostLayer, array_of, texts_of
+from fastnn.layers.preprocessing.lookup import StringLookup
 from fastnn.serialization.encoding import function_config, function_of
 
 __all__ = ["TextVectorization"]
@@ -146,7 +147,7 @@ class TextVectorization(HostLayer):
             >>> fastnn.layers.TextVectorization().tokens(["To be, or not"])
             [['to', 'be', 'or', 'not']]
         """
-        texts = texts_of(np.asarray(values), f"layer {self.name!r} (TextVectorization)")
+        texts = texts_of(array_of(values), f"layer {self.name!r} (TextVectorization)")
         if callable(self.standardize):
             texts = np.asarray(self.standardize(texts)).astype(str)
         if self.split is not None:
@@ -182,8 +183,9 @@ class TextVectorization(HostLayer):
 
     def compute(self, values: Array) -> Array:
         """Token numbers (n, tokens), or what `output_mode` makes of them."""
-        rows = self.tokens(values)
         lookup = self._lookup_layer
+        lookup._refuse_unset(f"layer {self.name!r} (TextVectorization)")
+        rows = self.tokens(values)
         length = self.output_sequence_length
         if self.output_mode != "int" or length is None:
             length = max(map(len, rows), default=0)
@@ -213,7 +215,7 @@ class TextVectorization(HostLayer):
             steps: At most so many batches.
 
         Raises:
-            DataError: The data are no texts.
+            DataError: The data are no texts, or hold no token.
 
         Example:
             >>> layer = fastnn.layers.TextVectorization()
@@ -221,9 +223,11 @@ class TextVectorization(HostLayer):
             >>> layer.get_vocabulary(include_special_tokens=False)
             ['b', 'a']
         """
+        where = f"layer {self.name!r} (TextVectorization)"
         self.reset_state()
-        for batch in _batches(data, steps):
+        for batch in batches_to_adapt(data, steps, where):
             self.update_state(batch)
+        self._lookup_layer._refuse_none(where)
         self.finalize_state()
 
     def update_state(self, data: Any) -> None:
