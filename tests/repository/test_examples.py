@@ -320,3 +320,36 @@ def test_every_example_is_on_the_page_and_in_a_test():
     assert named == there
     own = Path(__file__).read_text(encoding="utf-8")
     assert all(name in ELSEWHERE or f'"{name}' in own for name in there)
+
+
+@pytest.mark.slow
+def test_films_are_foretold_better_than_by_their_means(data_dir):
+    fastnn.utils.set_random_seed(0)
+    found = load("recommender.py").main(str(data_dir / "movielens-latest-small"))
+    assert found["factorisation"] < 0.93
+    assert found["two towers"] < 0.93 < found["the film's mean"]
+
+
+@pytest.mark.slow
+def test_a_translator_trains_and_translates(data_dir, capsys):
+    score = load("translate_en_fr.py").main(str(data_dir / "translation"), count=3000, epochs=3)
+    said = capsys.readouterr().out
+    assert "BLEU on 500 sentences held back" in said
+    assert "looked up:" in said
+    assert 0 <= score < 1
+
+
+def test_a_translator_cannot_see_beyond_a_word_nor_what_hides_behind_padding():
+    translator = load("translate_en_fr.py")
+    model, _, decoder = translator.build(20, 30)
+    rng = np.random.default_rng(0)
+    source, said = rng.integers(1, 20, (2, 8)), rng.integers(1, 30, (2, 12))
+    source[:, 5:] = 0
+    scores, looks = (np.asarray(x) for x in decoder([source, said]))
+    assert np.asarray(model([source, said])) == pytest.approx(scores, abs=1e-5)
+    assert looks.sum(-1) == pytest.approx(1.0, abs=1e-5)
+    assert np.all(looks[:, :, 5:] == 0)
+    said[:, 7:] = 1
+    assert np.asarray(decoder([source, said])[0])[:, :7] == pytest.approx(scores[:, :7], abs=1e-5)
+    short = np.asarray(decoder([source[:, :5], said])[0])
+    assert short[:, :7] == pytest.approx(scores[:, :7], abs=1e-5)
