@@ -196,7 +196,7 @@ fn an_index_out_of_range_is_a_data_error_that_says_where() {
         attrs: vec![],
     };
     for (case, parts) in [
-        (take, ["take: index 3 at position [1, 1]", "(3, 4)", "-3..3"]),
+        (take, ["take: index 3 at position [1, 1]", "(3, 4)", "-3 to 2"]),
         (loss, ["label 4 at position 1", "0..4", "hint"]),
     ] {
         let (g, _, y) = case.graph();

@@ -45,6 +45,8 @@ const INLINE: usize = 1 << 19;
 /// Multiply-adds that are worth a task of their own.
 const TASK: usize = 1 << 21;
 const MAX_TASKS: usize = 32;
+/// Tasks that are enough where more would read a far B once more.
+const FEW_TASKS: usize = 8;
 /// Floats of a packed B that one task reads beside a single row of A.
 const STREAM: usize = 1 << 17;
 /// Columns of a row of B that a single-row product reads at a time, where threads leave it as many.
@@ -281,14 +283,30 @@ struct Grid {
 impl Grid {
     /// The split with the least operand traffic among those that give enough tasks.
     fn new(m: usize, n: usize, k: usize, micro: &Micro) -> Grid {
-        let (m, n) = (m.max(1), n.max(1)); // a product of no elements has one block too
+        Grid::cheapest(m, n, Grid::wanted(m, n, k), MC, micro)
+    }
+
+    /// The split of few rows beside a B that does not stay in L2: it is read once where there are panels
+    /// enough for tasks of their own, since reading it is half the work.
+    fn far(m: usize, n: usize, k: usize, micro: &Micro) -> Grid {
+        let most = n.div_ceil(micro.nr).max(FEW_TASKS);
+        Grid::cheapest(m, n, Grid::wanted(m, n, k).min(most), ALONE, micro)
+    }
+
+    /// How many tasks the work is worth.
+    fn wanted(m: usize, n: usize, k: usize) -> usize {
         let work = m * n * k.max(1);
-        let wanted = if work < INLINE { 1 } else { (work / TASK).clamp(2, MAX_TASKS) };
+        if work < INLINE { 1 } else { (work / TASK).clamp(2, MAX_TASKS) }
+    }
+
+    /// The split into `wanted` tasks at least, of `most` rows at most, with the least operand traffic.
+    fn cheapest(m: usize, n: usize, wanted: usize, most: usize, micro: &Micro) -> Grid {
+        let (m, n) = (m.max(1), n.max(1)); // a product of no elements has one block too
         let panels = n.div_ceil(micro.nr);
         let tiles = m.div_ceil(micro.mr);
         let mut best = (usize::MAX, Grid { rows: m, cols: n });
         for across in n.div_ceil(NC)..=panels.min(n.div_ceil(NC).max(MAX_TASKS)) {
-            let down = wanted.div_ceil(across).max(m.div_ceil(MC)).min(tiles);
+            let down = wanted.div_ceil(across).max(m.div_ceil(most)).min(tiles);
             let cost = down * n + across * m;
             if down * across >= wanted.min(panels * tiles) && cost < best.0 {
                 let cols = panels.div_ceil(across) * micro.nr;
@@ -346,7 +364,8 @@ unsafe fn multiply(
         (Some(_), Some(_)) if g.m > ALONE || g.k * g.n < product::STREAMED => {
             Grid::whole_rows(g.m, g.n, g.k, Micro::of(isa))
         }
-        (Some(_), _) => Grid::new(g.m, g.n, g.k, Micro::of(isa)),
+        (Some(_), Some(_)) => Grid::far(g.m, g.n, g.k, Micro::of(isa)),
+        (Some(_), None) => Grid::new(g.m, g.n, g.k, Micro::of(isa)),
         (None, _) => Grid::columns(g.m, g.n, g.k, Micro::of(isa)),
     };
     let across = g.n.div_ceil(grid.cols);

@@ -218,7 +218,7 @@ pub(super) fn band(m: usize, n: usize, k: usize) -> usize {
     let micro = Micro::of(isa());
     let slab = slab(m, k, micro);
     let widths = [n, n.min(slab), if n > slab { n % slab } else { n }];
-    let cuts = [Grid::new, Grid::whole_rows, Grid::columns];
+    let cuts = [Grid::new, Grid::far, Grid::whole_rows, Grid::columns];
     let cut = |n: usize| cuts.iter().map(|cut| cut(m, n, k, micro).rows).min().unwrap_or(1);
     let least = widths.into_iter().filter(|&n| n > 0).map(cut).min().unwrap_or(1);
     // A single column is cut in multiples of a cache line's worth of rows.
