@@ -16,7 +16,7 @@ class _Ops:  # one function per op, inputs first; fastnn/ops/rows.pyi has them a
 
 ops: _Ops
 
-__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Dim', 'SizeGuards', 'Variable', 'snapshots', 'assign_all', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'pay_claims', 'Function', 'Recording', 'depends_on', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'replace_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'round_inputs', 'scan_rounds', 'set_num_threads', 'get_num_threads', 'info']
+__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Dim', 'SizeGuards', 'Variable', 'snapshots', 'assign_all', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'pay_claims', 'Function', 'Recording', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'replace_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'round_inputs', 'scan_rounds', 'set_num_threads', 'get_num_threads', 'info']
 
 class FastnnError(Exception):
     """The base of all errors that fastnn raises by itself."""
@@ -180,6 +180,12 @@ class Recording:
     def __new__(cls) -> Self: ...
     def close(self) -> None:
         """Lets the recorded history go."""
+    def depends_on(self, y: Tensor, xs: Sequence[Any]) -> list[bool]:
+        """For each of `xs`, whether a derivative of `y` flows to it along what was recorded."""
+    def gradients(self, y: Tensor, xs: Sequence[Any], dy: _TensorLike | None = None) -> list[Tensor]:
+        """As `gradients`, along what was recorded only: all else is a constant."""
+    def holds(self, y: Tensor) -> bool:
+        """True when the tensor is watched, or was computed from such while this recorded."""
     def start(self) -> None:
         """Records what this thread computes from here on."""
     def stop(self) -> None:
@@ -313,8 +319,6 @@ def apply(name: str, tensors: Sequence[_TensorLike], attrs: Mapping[str, Any] | 
     """Applies the op `name` to tensors, arrays or numbers, with attributes by name. Of an op with several results, the first."""
 def assign_all(variables: Sequence[Variable], values: Sequence[Any]) -> None:
     """Sets several Variables at one moment; while `fit` updates them in another thread, between two of its steps. Raises ShapeError or DataError, before anything is set, when a value does not fit."""
-def depends_on(y: Tensor, xs: Sequence[Any]) -> list[bool]:
-    """For each of `xs`, whether a derivative of `y` flows to it."""
 def from_dlpack(value: Any) -> Tensor:
     """A tensor that shares the memory of another library's CPU array, without a copy."""
 def get_num_threads() -> int:

@@ -19,7 +19,8 @@ from fastnn.base.recent import Recent
 from fastnn.tracing.call_context import CallContext
 from fastnn.tracing.fingerprint import Same, filled
 from fastnn.tracing.symbolic import KerasTensor
-from fastnn.tracing.variables import Scope, Variable, current_scope, gradients, local as _scopes
+from fastnn.tracing.tape import GradientTape
+from fastnn.tracing.variables import Scope, Variable, current_scope, local as _scopes
 
 __all__ = ["KEPT_PROGRAMS", "grad", "jit", "value_and_grad"]
 
@@ -31,6 +32,14 @@ def _tensor(x: Any) -> Any:
     if isinstance(x, Tensor | Variable | KerasTensor):
         return x
     return _core.tensor(x)
+
+
+def _apart(x: Any) -> Any:
+    """An argument as a handle of its own: where `f` reads the same value from around it, that is
+    no argument, and the derivative does not see it.
+    """
+    x = _tensor(x)
+    return x.reshape(*x.shape) if isinstance(x, Tensor) else x
 
 
 def _is_array(x: Any) -> bool:
@@ -218,10 +227,13 @@ def value_and_grad(
                 f"argnums {argnums} asks for argument {max(wanted)}, got {len(args)} arguments\n"
                 "  hint: give the differentiated arguments by position"
             )
-        args = tuple(tree.map_structure(_tensor, a) if i in wanted else a
+        args = tuple(tree.map_structure(_apart, a) if i in wanted else a
                      for i, a in enumerate(args))  # fmt: skip
         chosen = [args[i] for i in wanted]
-        out = f(*args, **kwargs)
+        # Only what `f` itself reads counts: a value that was read before it is a constant.
+        with GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(chosen)
+            out = f(*args, **kwargs)
         value, aux = out if has_aux else (out, None)
         value = _tensor(value)
         if value.shape != ():
@@ -229,7 +241,7 @@ def value_and_grad(
                 f"{getattr(f, '__name__', 'f')} gave shape {value.shape}, wanted a scalar\n"
                 "  hint: reduce it, e.g. with ops.mean"
             )
-        grads = tree.pack(chosen, gradients(value, tree.flatten(chosen)))
+        grads = tape.gradient(value, chosen, unconnected_gradients="zero")
         result = grads if many else grads[0]
         if many:
             result = tuple(grads)

@@ -274,8 +274,9 @@ def test_choices_and_loops_while_a_step_is_traced():
     with pytest.raises(fastnn.TraceError, match="maximum_iterations"):
         fastnn.jit(lambda n: ops.while_loop(lambda i: i < n, lambda i: i + 1, 0))(np.int32(5))
     v = fastnn.Variable(1.0)
-    with pytest.raises(fastnn.TraceError, match="assigns a variable"):
-        fastnn.jit(lambda p: ops.cond(p > 0, lambda: v.assign(2.0), lambda: v.value))(1.0)
+    k = fastnn.jit(lambda p: ops.cond(p > 0, lambda: v.assign(2.0), lambda: v.value + 0.5))
+    assert [float(k(p)) for p in (-1.0, 1.0, -1.0)] == [1.5, 2.0, 2.5]
+    assert float(v) == 2.0
 
 
 def test_joins_without_an_axis_go_along_the_first_and_old_files_keep_the_last(tmp_path):

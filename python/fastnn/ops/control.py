@@ -1,9 +1,9 @@
 """Choices and loops over tensors, and functions applied slice by slice.
 
 On values a choice runs one branch and a loop runs as written. While a step is traced the graph has
-no jumps: a choice computes both branches and takes one, and a loop whose end depends on values
-needs `maximum_iterations`. A round is traced once and run by the core (`rounds`); one that cannot
-be is written out again and again. Depends on `_core`.
+no jumps: a choice computes both branches and takes what one of them gives, assigns and adds as a
+loss, and a loop whose end depends on values needs `maximum_iterations`. A round is traced once and
+run by the core (`rounds`); one that cannot be is written out again and again. Depends on `_core`.
 """
 
 from __future__ import annotations
@@ -55,6 +55,34 @@ def _chosen(condition: Any, yes: Any, no: Any, name: str) -> Any:
     return tree.pack(yes, [_one_of(condition, a, b, name) for a, b in pairs])
 
 
+def _either(condition: Any, yes: Callable[[], Any], no: Callable[[], Any], name: str) -> Any:
+    """What `yes()` gives and does to the step's variables where `condition` holds, else `no()`."""
+    scope = current_scope()
+    if scope is None or scope.eager:
+        return _chosen(condition, yes(), no(), name)
+    values, losses = scope.values, scope.losses
+    results, after, added = [], [], []
+    for run in (yes, no):
+        scope.values, scope.losses = dict(values), list(losses)
+        results.append(run())
+        after.append(scope.values)
+        added.append(scope.losses)
+    scope.values, scope.losses = values, []
+    for variable in {**after[0], **after[1]}:
+        a, b = (end[variable] if variable in end else scope.leaf(variable) for end in after)
+        if a is not b:
+            scope.assign(variable, _c.where(condition, a, b))
+    for entry in {id(entry): entry for entry in (*losses, *added[0], *added[1])}.values():
+        in_yes, in_no = (any(entry is one for one in some) for some in added)
+        if in_yes and in_no:
+            scope.losses.append(entry)
+        elif in_yes or in_no:  # else a call of the layer took it back
+            layer, x = entry
+            x = _c.where(condition, x if in_yes else 0.0, x if in_no else 0.0)
+            scope.losses.append((layer, x))
+    return _chosen(condition, *results, name)
+
+
 def _one_of(condition: Any, a: Any, b: Any, name: str) -> Any:
     if a is None and b is None:
         return None
@@ -70,7 +98,8 @@ def _one_of(condition: Any, a: Any, b: Any, name: str) -> Any:
 def cond(pred: TensorLike, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
     """What `true_fn()` returns where `pred` is true, else what `false_fn()` returns.
 
-    While a step is traced both run and one result is taken; then a branch may not assign variables.
+    While a step is traced both run, and the results of one are taken; so are the variables that it
+    assigned and the losses that it added.
 
     Args:
         pred: A bool, or a bool tensor without axes.
@@ -86,15 +115,7 @@ def cond(pred: TensorLike, true_fn: Callable[[], Any], false_fn: Callable[[], An
     """
     if _has_value(pred):
         return true_fn() if bool(pred) else false_fn()
-    scope = current_scope()
-    before = dict(scope.values) if scope is not None else {}
-    yes, no = true_fn(), false_fn()
-    if scope is not None and any(before.get(v) is not x for v, x in scope.values.items()):
-        raise TraceError(
-            "cond: a branch assigns a variable while a step is traced, and both branches run\n"
-            "  hint: v.assign(ops.where(pred, new, v)) outside the branches"
-        )
-    return _chosen(cast(pred, "bool"), yes, no, "cond")
+    return _either(cast(pred, "bool"), true_fn, false_fn, "cond")
 
 
 def switch(index: TensorLike, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
@@ -117,10 +138,14 @@ def switch(index: TensorLike, branches: Sequence[Callable[..., Any]], *operands:
     last = len(branches) - 1
     if _has_value(index):
         return branches[min(max(int(index), 0), last)](*operands)
-    out = branches[last](*operands)
-    for i in range(last - 1, -1, -1):
-        out = _chosen(cast(index, "int32") <= i, branches[i](*operands), out, "switch")
-    return out
+    index = cast(index, "int32")
+
+    def from_on(i: int) -> Any:
+        if i == last:
+            return branches[last](*operands)
+        return _either(index <= i, lambda: branches[i](*operands), lambda: from_on(i + 1), "switch")
+
+    return from_on(0)
 
 
 def while_loop(
@@ -153,7 +178,7 @@ def while_loop(
     while maximum_iterations is None or done < maximum_iterations:
         going = cond(*state)
         if not _has_value(going):
-            return _unrolled(cond, body, state, done, maximum_iterations, many, kind)
+            return _unrolled(going, cond, body, state, done, maximum_iterations, many, kind)
         if not bool(going):
             break
         state = _next(body, state, many)
@@ -177,8 +202,8 @@ def _next(body: Callable[..., Any], state: tuple[Any, ...], many: bool) -> tuple
 
 
 def _unrolled(
-    cond: Callable[..., Any], body: Callable[..., Any], state: tuple[Any, ...], done: int,
-    most: int | None, many: bool, kind: Any,
+    going: Any, cond: Callable[..., Any], body: Callable[..., Any], state: tuple[Any, ...],
+    done: int, most: int | None, many: bool, kind: Any,
 ) -> Any:  # fmt: skip
     """The loop of a traced step: every round computed, its result kept while the loop goes on."""
     if most is None:
@@ -188,11 +213,20 @@ def _unrolled(
         )
 
     def one(going: Any, state: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
-        going = _c.logical_and(going, cast(cond(*state), "bool"))
-        return going, _chosen(going, _next(body, state, many), state, "while_loop")
+        return going, _either(going, lambda: _next(body, state, many), lambda: state, "while_loop")
 
-    loop = (convert_to_tensor(True), state)
-    _, state = _repeated("while_loop", lambda _, loop: one(*loop), loop, range(done, most))
+    def further(going: Any, state: tuple[Any, ...]) -> tuple[Any, tuple[Any, ...]]:
+        def asked() -> Tensor:
+            return cast(cond(*state), "bool")
+
+        return one(_either(going, asked, lambda: convert_to_tensor(False), "while_loop"), state)
+
+    def step(i: Any, loop: tuple[Any, tuple[Any, ...]]) -> tuple[Any, tuple[Any, ...]]:
+        # Whether there is a first round has been asked.
+        return one(*loop) if isinstance(i, int) and i == done else further(*loop)
+
+    loop = (cast(going, "bool"), state)
+    _, state = _repeated("while_loop", step, loop, range(done, most))
     return kind(state) if many else state[0]
 
 

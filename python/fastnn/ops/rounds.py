@@ -39,10 +39,7 @@ class _Round(Scope):
 
     def now(self, variable: Variable) -> Tensor:
         """The value of a variable where the loop stands."""
-        if self.outer is None:
-            return variable.stored()
-        value = self.outer.values.get(variable)
-        return self.outer.leaf(variable) if value is None else value
+        return variable.stored() if self.outer is None else self.outer.get(variable)
 
     def leaf(self, variable: Variable) -> Tensor:
         leaf = self.leaves.get(variable)
@@ -69,7 +66,8 @@ def run(
 
     `trace` gets placeholders for the carries and for a slice of each of `slices`, and gives the
     next carries and the results of the round. Raises `Untraceable` when the round reads values
-    while it is traced, or adds losses.
+    while it is traced, adds losses, or assigns a trainable variable, whose gradient is the sum over
+    the values that it has in all rounds.
     """
     scope = _Round()
     carries = _core.round_inputs(list(init))
@@ -82,6 +80,8 @@ def run(
     if scope.losses:
         raise Untraceable("it adds losses")
     assigned = list(scope.values)
+    if scope.outer is not None and any(scope.outer.follows(v) for v in assigned):
+        raise Untraceable("it assigns a variable whose gradient may be asked for")
     carries += [scope.leaf(v) for v in assigned]
     new = [*new, *(scope.values[v] for v in assigned)]
     shared = [v for v in scope.leaves if v not in scope.values]

@@ -21,6 +21,8 @@ class CallContext:
 
     def __init__(self, training: bool | None = None) -> None:
         self.training = training
+        #: How many layers deep the present call is.
+        self.depth = 0
         self._masks: dict[int, tuple[Any, Any]] = {}
         #: What layers keep while the outermost call lasts: the dropout masks of a sequence.
         self.kept: dict[Any, Any] = {}

@@ -31,18 +31,7 @@ class _TapeScope(Scope):
 
     def __init__(self, tape: GradientTape) -> None:
         super().__init__()
-        self.tape = tape
-
-    def leaf(self, variable: Variable) -> Tensor:
-        leaf = self.leaves.get(variable)
-        if leaf is None:
-            outer = self._outer
-            leaf = outer.leaf(variable) if outer is not None else variable.stored()
-            self.leaves[variable] = leaf
-            self.read.setdefault(variable, []).append(leaf)
-            if self.tape._watches and variable.trainable:
-                self.tape._recording.watch(leaf)
-        return leaf
+        self.tapes.append(tape)
 
     def assign(self, variable: Variable, value: Any) -> Tensor:
         scope: Any = self
@@ -50,14 +39,15 @@ class _TapeScope(Scope):
             scope.leaves.pop(variable, None)
             scope = scope._outer
         variable.store(value)
-        return self.leaf(variable)
+        return self.get(variable)
 
 
 class GradientTape:
     """Records what is computed in its block, for `gradient`.
 
-    Trainable variables are watched when they are read; other tensors with `watch`. Inside a traced
-    step (a `train_step`, `fastnn.jit`) the tape is part of the one compiled program.
+    Trainable variables are watched when they are read; other tensors with `watch`. What is computed
+    before the block, after it, or while it does not record is a constant to the tape. Inside a
+    traced step (a `train_step`, `fastnn.jit`) the tape is part of the one compiled program.
 
     Args:
         persistent: keep the record after the first `gradient`; it goes with the tape.
@@ -76,19 +66,26 @@ class GradientTape:
         self._persistent = persistent
         self._watches = watch_accessed_variables
         self._recording = _core.Recording()
+        #: The scope that the tape adds, None inside a step, which has one.
         self._scope: _TapeScope | None = None
         self._traced: Scope | None = None
+        self._records = False
+        #: The variables that `watch` was told of.
+        self._told: set[Variable] = set()
+        #: Of each watched variable the values that were read, by identity, with the tape's own
+        #: handles on them: the variable's gradient is the sum of theirs.
+        self._read: dict[Variable, dict[int, tuple[Tensor, Tensor]]] = {}
         self._used = False
 
     def __enter__(self) -> Self:
         scope = current_scope()
         if scope is not None and not scope.eager:
             self._traced = scope
-            return self
-        if self._scope is None:
-            self._scope = _TapeScope(self)
-        self._scope.__enter__()
-        self._recording.start()
+            scope.tapes.append(self)
+        else:
+            self._scope = self._scope or _TapeScope(self)
+            self._scope.__enter__()
+        self._start()
         return self
 
     def __exit__(
@@ -97,43 +94,75 @@ class GradientTape:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if self._traced is None and self._scope is not None:
-            self._recording.stop()
+        self._stop()
+        if self._traced is not None:
+            self._traced.tapes.remove(self)
+            self._traced = None
+        elif self._scope is not None:
             self._scope.__exit__(kind, error, trace)
+
+    def _start(self) -> None:
+        self._records = True
+        self._recording.start()
+
+    def _stop(self) -> None:
+        self._records = False
+        self._recording.stop()
+
+    def watches(self, variable: Variable) -> bool:
+        """Whether reads of a variable in the block are recorded."""
+        return variable in self._told or (self._watches and variable.trainable)
+
+    def note(self, variable: Variable, value: Tensor) -> Tensor:
+        """Told by the scope of every read of a variable; gives what the block computes with."""
+        if not self._records or not self.watches(variable):
+            return value
+        values = self._read.setdefault(variable, {})
+        found = values.get(id(value))
+        if found is None:
+            # What was read before the block is a constant to the tape: a handle of its own.
+            fresh = self._scope is not None and self._scope._outer is None
+            own = value if fresh else value.reshape(*value.shape)
+            found = values[id(value)] = (value, own)
+            self._recording.watch(own)
+        return found[1]
 
     def watch(self, tensor: Any) -> None:
         """Records what is computed from a tensor, or from all tensors of a nested structure."""
         for x in tree.flatten(tensor):
             if isinstance(x, Variable):
-                x = self._scope.leaf(x) if self._scope is not None else x.value
+                self._told.add(x)
+                _ = x.value  # inside the block a read is noted
+                continue
             if not isinstance(x, Tensor):
                 raise TypeError(
                     f"watch: got a {type(x).__name__}, wanted a tensor\n"
                     "  hint: x = fastnn.constant(array) first, and compute with that x"
                 )
-            if self._traced is None:
-                self._recording.watch(x)
+            self._recording.watch(x)
 
     def watched_variables(self) -> tuple[Variable, ...]:
-        """The trainable variables that were read."""
-        read = self._scope.read if self._scope is not None else {}
-        return tuple(v for v in read if v.trainable)
+        """The variables that are watched: the trainable ones that were read, those told of."""
+        return tuple(self._read)
 
     @contextmanager
     def stop_recording(self) -> Iterator[None]:
         """A block within the tape's block that is not recorded."""
-        self._recording.stop()
+        self._stop()
         try:
             yield
         finally:
-            self._recording.start()
+            self._start()
 
     def reset(self) -> None:
         """Forgets everything."""
         self._recording.close()
+        self._read.clear()
+        self._told.clear()
         if self._scope is not None:
             self._scope.leaves.clear()
             self._scope.read.clear()
+        if self._records:
             self._recording.start()
 
     def gradient(
@@ -168,36 +197,35 @@ class GradientTape:
         leaves = [self._values(s) for s in tree.flatten(sources)]
         flat = [x for values in leaves for x in values]
         totals: list[Any] = [None] * len(flat)
+        record = self._recording
         for y, dy in zip(targets, weights, strict=True):
-            if not self._recorded(y):
+            if not record.holds(y):
                 continue
-            reached = _core.depends_on(y, flat)
-            wanted = [i for i, x in enumerate(flat) if reached[i] and self._recorded(x)]
+            reached = record.depends_on(y, flat)
+            wanted = [i for i, x in enumerate(flat) if reached[i] and record.holds(x)]
             if not wanted:
                 continue
-            for i, g in zip(wanted, _core.gradients(y, [flat[i] for i in wanted], dy), strict=True):
+            found = record.gradients(y, [flat[i] for i in wanted], dy)
+            for i, g in zip(wanted, found, strict=True):
                 totals[i] = g if totals[i] is None else totals[i] + g
         out, at = [], 0
-        for values in leaves:
+        for source, values in zip(tree.flatten(sources), leaves, strict=True):
             parts = [g for g in totals[at : at + len(values)] if g is not None]
             at += len(values)
             total: Any = None
             for g in parts:
                 total = g if total is None else total + g
             if total is None and kind == "zero":
-                total = _core.ops.multiply(_core.ops.stop_gradient(values[0]), 0.0)
+                value = source.value if isinstance(source, Variable) else source
+                total = _core.ops.multiply(_core.ops.stop_gradient(value), 0.0)
             out.append(total)
-        if self._traced is None and not self._persistent:
+        if not self._persistent:
             self._used = True
             self._settle(out)
         return tree.pack(sources, out)
 
-    def _recorded(self, x: Tensor) -> bool:
-        """Whether the tape has followed a tensor; inside a traced step all are known."""
-        return self._traced is not None or x.is_recorded
-
     def _settle(self, gradients: list[Any]) -> None:
-        """Computes the gradients, unless an outer tape records them, and lets the record go."""
+        """Computes the gradients, unless they are traced, and lets the record go."""
         if not any(isinstance(g, Tensor) and g.is_traced for g in gradients):
             for g in gradients:
                 if g is not None:
@@ -206,7 +234,7 @@ class GradientTape:
 
     def _target(self, y: Any) -> Tensor:
         if isinstance(y, Variable):
-            return self._values(y)[0]
+            return (self._values(y) or [_core.ops.stop_gradient(y.value)])[-1]
         if isinstance(y, Tensor):
             return y
         raise TypeError(
@@ -230,10 +258,7 @@ class GradientTape:
     def _values(self, source: Any) -> list[Tensor]:
         """The tensors whose gradients add up to that of a source."""
         if isinstance(source, Variable):
-            if self._traced is not None:
-                return self._traced.sources(source)
-            read = self._scope.read.get(source) if self._scope is not None else None
-            return read or [source.stored()]
+            return [own for _, own in self._read.get(source, {}).values()]
         if isinstance(source, Tensor):
             return [source]
         raise TypeError(
@@ -268,7 +293,7 @@ class GradientTape:
         for column, source in zip(zip(*rows, strict=True), flat, strict=True):
             stacked = _core.ops.stack(*column, axis=0)
             out.append(stacked.reshape((*y.shape, *source.shape)))
-        if self._traced is None and not self._persistent:
+        if not self._persistent:
             self._used = True
             self._settle(out)
         return tree.pack(sources, out)

@@ -22,6 +22,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.config import COMPUTED
+from fastnn.errors import TraceError
 
 __all__ = [
     "Scope",
@@ -30,6 +31,7 @@ __all__ = [
     "current_scope",
     "gradients",
     "read_all",
+    "settle",
     "suspended_scope",
 ]
 
@@ -51,7 +53,10 @@ class Scope:
         self.values: dict[Variable, Tensor] = {}
         #: Every value that a variable had in the trace: its gradient is the sum of theirs.
         self.read: dict[Variable, list[Tensor]] = {}
-        self.losses: list[Tensor] = []
+        #: What layers added, each with its layer.
+        self.losses: list[tuple[Any, Tensor]] = []
+        #: The gradient tapes whose blocks the trace is in; each is told what is read.
+        self.tapes: list[Any] = []
         self._outer: Scope | None = None
 
     def __enter__(self) -> Self:
@@ -68,12 +73,33 @@ class Scope:
         local.scope = self._outer
 
     def leaf(self, variable: Variable) -> Tensor:
-        """The stored value as the trace sees it: one handle per variable."""
+        """The value before the first assignment here: one handle per variable."""
         leaf = self.leaves.get(variable)
         if leaf is None:
-            leaf = self.leaves[variable] = variable.traced() if self.traces else variable.stored()
+            if self.traces:
+                leaf = variable.traced()
+            else:
+                leaf = variable.stored() if self._outer is None else self._outer.get(variable)
+            self.leaves[variable] = leaf
             self.read.setdefault(variable, []).append(leaf)
         return leaf
+
+    def get(self, variable: Variable) -> Tensor:
+        """The value as whoever reads it here sees it."""
+        value = self.values.get(variable)
+        if value is None:
+            value = self.leaf(variable)
+        return self._noted(variable, value)
+
+    def _noted(self, variable: Variable, value: Tensor) -> Tensor:
+        """The value as the tapes know it, whose blocks it is read in."""
+        for tape in self.tapes:
+            value = tape.note(variable, value)
+        return value
+
+    def follows(self, variable: Variable) -> bool:
+        """Whether gradients by the variable may be taken here."""
+        return variable.trainable or any(tape.watches(variable) for tape in self.tapes)
 
     def sources(self, variable: Variable) -> list[Tensor]:
         """The values whose gradients add up to that of a variable."""
@@ -85,9 +111,11 @@ class Scope:
         No gradient flows through to what the value was computed from.
         """
         new: Tensor = _core.ops.stop_gradient(self.put(variable, value))
+        if new.dtype != variable.dtype:  # a storage type
+            new = new.astype(variable.dtype)
         self.values[variable] = new
         self.read.setdefault(variable, []).append(new)
-        return new
+        return self._noted(variable, new)
 
     def put(self, variable: Variable, value: Any) -> Tensor:
         """Lets a variable have a value in this scope; gradients flow through to the value."""
@@ -122,6 +150,24 @@ def suspended_scope() -> Iterator[None]:
         yield
     finally:
         local.scope = outer
+
+
+def settle(what: str) -> None:
+    """Told before a program of its own reads the stored values of variables.
+
+    In a step that runs eagerly what it assigned so far is stored. A traced step has no values, so
+    the program would run once, at the time of the trace, and its result never change: TraceError.
+    """
+    scope = current_scope()
+    if scope is None or scope.eager:
+        return
+    if scope.traces:
+        raise TraceError(
+            f"{what} runs a program of its own, which a step that is traced cannot do\n"
+            "  hint: call the model itself, model(x), or compile(run_eagerly=True)"
+        )
+    for variable, value in scope.values.items():
+        variable.store(value)
 
 
 def gradients(y: Any, sources: Sequence[Variable | Tensor]) -> list[Tensor]:
@@ -219,10 +265,7 @@ class Variable(_core.Variable):
     def value(self) -> Tensor:
         """The current value: inside a trace, what the trace last assigned."""
         scope = current_scope()
-        if scope is None:
-            return super().value
-        current = scope.values.get(self)
-        return scope.leaf(self) if current is None else current
+        return super().value if scope is None else scope.get(self)
 
     def assign(self, value: Any) -> Tensor:
         """Sets the value; while a step is traced, records the update.
@@ -313,10 +356,7 @@ class Variable(_core.Variable):
             >>> fastnn.Variable([1.0, 2.0]).numpy()
             array([1., 2.], dtype=float32)
         """
-        scope = current_scope()
-        if scope is not None and scope.traces:
-            return self.value.numpy()
-        return super().numpy()
+        return super().numpy() if current_scope() is None else self.value.numpy()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         a = self.numpy()
@@ -407,7 +447,7 @@ class Variable(_core.Variable):
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = {k: v for k, v in self.__dict__.items() if k != "initializer"}
-        return _restored, (np.array(self.numpy()), self.dtype, self.name, state)
+        return _restored, (np.array(self.stored().numpy()), self.dtype, self.name, state)
 
     def __eq__(self, other: object) -> Any:
         """Element by element, as in Keras; sets and dicts go by identity, which is the hash."""
@@ -415,14 +455,16 @@ class Variable(_core.Variable):
 
     def __repr__(self) -> str:
         with np.printoptions(threshold=20):
-            text = str(self.numpy())
+            text = str(self.stored().numpy())
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, value={text}>"
 
 
 def read_all(variables: Sequence[Variable]) -> list[np.ndarray[Any, Any]]:
-    """Copies of the stored values, all of one moment: between two steps of a fit that runs in
-    another thread.
+    """Copies of the values, all of one moment: between two steps of a fit that runs in another
+    thread.
     """
+    if current_scope() is not None:
+        return [np.array(v.numpy()) for v in variables]
     return [np.array(value) for value in _core.snapshots(variables)]
 
 

@@ -25,7 +25,7 @@ from fastnn.errors import reject_arguments
 from fastnn.tracing import variables
 from fastnn.tracing.fixed_batch import fixed_batch
 from fastnn.tracing.symbolic import value_of
-from fastnn.tracing.variables import Variable, current_scope, gradients
+from fastnn.tracing.variables import Variable, gradients, local as _scopes, settle
 from fastnn.training.batches import eager_step, python_epoch
 from fastnn.training.compile_utils import CompiledLoss, CompiledMetrics
 from fastnn.training.diagnostics import naming_layers
@@ -262,11 +262,7 @@ class Trainer(Tracing):
         if self._compiled_loss is not None:
             names = getattr(self, "output_names", None)
             parts.append(self._compiled_loss(y, y_pred, sample_weight, names))
-        scope = current_scope()
-        added = list(scope.losses) if scope is not None and not scope.eager else [
-            v for layer in self._every_layer() for v in layer._losses
-        ]  # fmt: skip
-        parts += [ops.sum(v) for v in added] + self._penalties()  # type: ignore[attr-defined]
+        parts += [ops.sum(v) for v in self.losses]  # type: ignore[attr-defined]
         if not parts:
             raise ValueError(
                 "there is no loss to minimise\n  hint: compile(loss='mse') or use add_loss"
@@ -456,6 +452,7 @@ class Trainer(Tracing):
         if unknown:
             raise reject_arguments("fit()", unknown, type(self).fit)
         self._require_compiled("fit")
+        settle("fit")
         self._look_again()
         check_counts(
             epochs, batch_size, validation_split, initial_epoch, steps_per_epoch, "steps_per_epoch"
@@ -541,6 +538,7 @@ class Trainer(Tracing):
         if unknown:
             raise reject_arguments("evaluate()", unknown, type(self).evaluate)
         self._require_compiled("evaluate")
+        settle("evaluate")
         self._look_again()
         check_counts(1, batch_size, 0.0, 0, steps)
         batch_size, steps = as_number([batch_size, steps])
@@ -638,6 +636,7 @@ class Trainer(Tracing):
             and x.shape[0]
             and (version == variables._version or self._is_current())
             and (verbose == 0 or not is_terminal())
+            and getattr(_scopes, "scope", None) is None
         ):
             size = 256 if batch_size is None else batch_size
             if size > 0:
@@ -646,6 +645,7 @@ class Trainer(Tracing):
             raise reject_arguments("predict()", unknown, type(self).predict)
         check_counts(1, batch_size, 0.0, 0, steps)
         batch_size, steps = as_number([batch_size, steps])
+        settle("predict")
         with naming_layers(self):
             return predict(self, x, batch_size, verbosity(verbose), steps, callbacks)
 
@@ -666,6 +666,7 @@ class Trainer(Tracing):
             >>> model.predict_on_batch(np.ones((5, 2))).shape
             (5, 3)
         """
+        settle("predict_on_batch")
         return predict_on_batch(self, x)
 
     # ---- single batches ------------------------------------------------------------------------
@@ -734,6 +735,7 @@ class Trainer(Tracing):
         return self._on_batch("test", data, return_dict)
 
     def _on_batch(self, kind: str, data: Any, return_dict: bool) -> Any:
+        settle(f"{kind}_on_batch")
         if data.by_batch:
             data = data.dense()
         with keeping(self):

@@ -331,20 +331,14 @@ fn gradients(
     dy: Option<&Bound<'_, PyTensor>>,
 ) -> PyResult<Vec<PyTensor>> {
     enter(|| {
-        let xs: Vec<Tensor> = xs.iter().map(|x| x.get().0.clone()).collect();
         let dy = dy.map(|t| t.get().0.clone());
-        let grads = fastnn::tensor::gradients(&y.get().0, &xs, dy.as_ref()).map_err(Fault::Core)?;
+        let grads = fastnn::tensor::gradients(&y.get().0, &tensors(&xs), dy.as_ref()).map_err(Fault::Core)?;
         Ok(grads.into_iter().map(PyTensor).collect())
     })
 }
 
-/// For each of `xs`, whether a derivative of `y` flows to it.
-#[pyfunction]
-fn depends_on(y: &Bound<'_, PyTensor>, xs: Vec<Bound<'_, PyTensor>>) -> PyResult<Vec<bool>> {
-    enter(|| {
-        let xs: Vec<Tensor> = xs.iter().map(|x| x.get().0.clone()).collect();
-        Ok(fastnn::tensor::depends_on(&y.get().0, &xs))
-    })
+fn tensors(handles: &[Bound<'_, PyTensor>]) -> Vec<Tensor> {
+    handles.iter().map(|x| x.get().0.clone()).collect()
 }
 
 /// Keeps the history of what is computed from watched tensors, so that gradients can be taken
@@ -374,6 +368,31 @@ impl PyRecording {
         self.0.watch(&y.get().0);
     }
 
+    /// True when the tensor is watched, or was computed from such while this recorded.
+    fn holds(&self, y: &Bound<'_, PyTensor>) -> bool {
+        self.0.holds(&y.get().0)
+    }
+
+    /// For each of `xs`, whether a derivative of `y` flows to it along what was recorded.
+    fn depends_on(&self, y: &Bound<'_, PyTensor>, xs: Vec<Bound<'_, PyTensor>>) -> PyResult<Vec<bool>> {
+        enter(|| Ok(self.0.depends_on(&y.get().0, &tensors(&xs))))
+    }
+
+    /// As `gradients`, along what was recorded only: all else is a constant.
+    #[pyo3(signature = (y, xs, dy=None))]
+    fn gradients(
+        &self,
+        y: &Bound<'_, PyTensor>,
+        xs: Vec<Bound<'_, PyTensor>>,
+        dy: Option<&Bound<'_, PyTensor>>,
+    ) -> PyResult<Vec<PyTensor>> {
+        enter(|| {
+            let dy = dy.map(|t| t.get().0.clone());
+            let grads = self.0.gradients(&y.get().0, &tensors(&xs), dy.as_ref()).map_err(Fault::Core)?;
+            Ok(grads.into_iter().map(PyTensor).collect())
+        })
+    }
+
     /// Lets the recorded history go.
     fn close(&self, py: Python<'_>) {
         crate::interpreter::detach(py, || self.0.close());
@@ -384,6 +403,5 @@ impl PyRecording {
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyFunction>()?;
     module.add_class::<PyRecording>()?;
-    module.add_function(wrap_pyfunction!(depends_on, module)?)?;
     module.add_function(wrap_pyfunction!(gradients, module)?)
 }

@@ -594,10 +594,20 @@ pub fn gradients(y: &Tensor, xs: &[Tensor], dy: Option<&Tensor>) -> Result<Vec<T
                 .into(),
         ));
     }
+    gradients_along(y, xs, dy, Walk::through)
+}
+
+/// The derivative along a walk from `y`, `xs` and `dy`, whose leaves are constants.
+fn gradients_along(
+    y: &Tensor,
+    xs: &[Tensor],
+    dy: Option<&Tensor>,
+    walk: impl FnOnce(&[Tensor]) -> Walk,
+) -> Result<Vec<Tensor>> {
     let mut roots = vec![y.clone()];
     roots.extend(xs.iter().cloned());
     roots.extend(dy.cloned());
-    let walk = Walk::through(&roots);
+    let walk = walk(&roots);
     let mut g = Graph::new();
     let ids = walk.emit(&mut g, |g, leaf| match leaf.leaf_scalar() {
         // What we differentiate by must stay a value, number or not.
@@ -609,13 +619,6 @@ pub fn gradients(y: &Tensor, xs: &[Tensor], dy: Option<&Tensor>) -> Result<Vec<T
     g.check()?;
     let known: Vec<(Id, Tensor)> = walk.tensors().map(|t| (ids.of(t), t.clone())).collect();
     lift(&g, &known, &outputs)
-}
-
-/// For each of `xs`, whether a derivative of `y` flows to it: through rows that have one.
-pub fn depends_on(y: &Tensor, xs: &[Tensor]) -> Vec<bool> {
-    let mut roots = vec![y.clone()];
-    roots.extend(xs.iter().cloned());
-    Walk::through(&roots).reached(y, xs)
 }
 
 /// The nodes of `g` that `outputs` need, as tensors; `known` nodes stand for themselves.

@@ -20,7 +20,7 @@ from fastnn.layers.base.module import overrides
 from fastnn.serialization.file_budget import file_budget
 from fastnn.tracing.call_context import CallContext, NameScope, current_call
 from fastnn.tracing.symbolic import KerasTensor, known_sizes
-from fastnn.tracing.variables import Variable, suspended_scope
+from fastnn.tracing.variables import Variable, current_scope, suspended_scope
 
 __all__ = [
     "as_called",
@@ -80,16 +80,22 @@ def _holds_arrays(value: Any) -> bool:
 
 def run(layer: AnyLayer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Calls a layer on tensors, within the call that this thread is in or as a first one."""
-    outer = current_call()
-    if outer is None:
+    context = current_call()
+    if context is None:
         clear_losses(layer)
         with CallContext() as context:
             return _run_in(layer, context, args, kwargs)
-    return _run_in(layer, outer, args, kwargs)
+    if not context.depth:  # a step calls it, not a layer
+        clear_losses(layer)
+    return _run_in(layer, context, args, kwargs)
 
 
 def clear_losses(layer: AnyLayer) -> None:
     """Forgets what the call before added with `add_loss`."""
+    scope = current_scope()
+    if scope is not None and scope.losses:
+        own = {id(inner) for inner in layer._every_layer()}
+        scope.losses = [entry for entry in scope.losses if id(entry[0]) not in own]
     if layer._losses or layer.__dict__.get("_has_sublayers", True):
         for inner in layer._every_layer():
             inner._losses.clear()
@@ -106,6 +112,7 @@ def _run_in(
     kwargs = dict(kwargs)
     given = kwargs.get("training")
     context.training = given if given is not None else before
+    context.depth += 1
     if takes_training:
         kwargs["training"] = context.training
     elif "training" in kwargs:
@@ -125,6 +132,7 @@ def _run_in(
         raise located(layer, error) from None
     finally:
         context.training = before
+        context.depth -= 1
     _after(layer, context, args, outputs, kwargs.get("mask") if takes_mask else masks)
     context.called(layer, args, outputs)
     return outputs

@@ -163,13 +163,19 @@ class Layer(Module):
         """
         scope = current_scope()
         for x in tree.flatten(loss):
-            (self._losses if scope is None or scope.eager else scope.losses).append(x)
+            if scope is None or scope.eager:
+                self._losses.append(x)
+            else:
+                scope.losses.append((self, x))
 
     @property
     def losses(self) -> list[Any]:
-        """Losses added in the last call on arrays, and the penalties of regularised weights."""
-        added = [x for layer in self._every_layer() for x in layer._losses]
-        return added + self._penalties()
+        """Losses added in the last call, and the penalties of regularised weights."""
+        scope, layers = current_scope(), self._every_layer()
+        if scope is None or scope.eager:
+            return [x for layer in layers for x in layer._losses] + self._penalties()
+        own = set(map(id, layers))
+        return [x for layer, x in scope.losses if id(layer) in own] + self._penalties()
 
     def stateless_call(
         self,
@@ -223,7 +229,7 @@ class Layer(Module):
                     scope.put(v, value)
             outputs = self(*args, **kwargs)
             state = [v.value for v in kept]
-            losses = [*scope.losses, *self._penalties()]
+            losses = self.losses
         return (outputs, state, losses) if return_losses else (outputs, state)
 
     def _penalties(self) -> list[Tensor]:

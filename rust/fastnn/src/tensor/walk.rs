@@ -61,15 +61,20 @@ pub(crate) struct Ids<'a> {
 impl Walk {
     /// Everything behind `roots` that has to be computed.
     pub(crate) fn from(roots: &[Tensor]) -> Walk {
-        Walk::new(roots, false)
+        Walk::new(roots, false, &|_| true)
     }
 
     /// Everything behind `roots`, through recorded tensors that have been read.
     pub(crate) fn through(roots: &[Tensor]) -> Walk {
-        Walk::new(roots, true)
+        Walk::new(roots, true, &|_| true)
     }
 
-    fn new(roots: &[Tensor], through: bool) -> Walk {
+    /// As [`Walk::through`], but what is not to be followed is a leaf.
+    pub(super) fn along(roots: &[Tensor], follow: &dyn Fn(&Tensor) -> bool) -> Walk {
+        Walk::new(roots, true, follow)
+    }
+
+    fn new(roots: &[Tensor], through: bool, follow: &dyn Fn(&Tensor) -> bool) -> Walk {
         let mut walk = Walk {
             leaves: Vec::new(),
             steps: Vec::new(),
@@ -79,12 +84,12 @@ impl Walk {
         };
         let mut stack: Vec<(Tensor, Pending, usize)> = Vec::new();
         for root in roots {
-            walk.visit(root, &mut stack);
+            walk.visit(root, &mut stack, follow);
             while let Some((_, pending, next)) = stack.last_mut() {
                 if let Some(input) = pending.inputs.get(*next) {
                     *next += 1;
                     let input = input.clone();
-                    walk.visit(&input, &mut stack);
+                    walk.visit(&input, &mut stack, follow);
                 } else if let Some((tensor, pending, _)) = stack.pop() {
                     if walk.index.contains_key(&walk.key(&tensor)) {
                         continue;
@@ -93,7 +98,7 @@ impl Walk {
                     walk.index.insert(walk.key(&tensor), Place::Step(walk.steps.len() as u32));
                     walk.steps.push((tensor, pending));
                     for other in others {
-                        walk.visit(&other, &mut stack);
+                        walk.visit(&other, &mut stack, follow);
                     }
                 }
             }
@@ -110,12 +115,17 @@ impl Walk {
         }
     }
 
-    fn visit(&mut self, tensor: &Tensor, stack: &mut Vec<(Tensor, Pending, usize)>) {
+    fn visit(
+        &mut self,
+        tensor: &Tensor,
+        stack: &mut Vec<(Tensor, Pending, usize)>,
+        follow: &dyn Fn(&Tensor) -> bool,
+    ) {
         if self.index.contains_key(&self.key(tensor)) {
             return;
         }
         let pending = if self.through { tensor.history() } else { tensor.pending() };
-        if let Some(pending) = pending {
+        if let Some(pending) = pending.filter(|_| follow(tensor)) {
             stack.push((tensor.clone(), pending, 0));
         } else {
             self.index.insert(self.key(tensor), Place::Leaf(self.leaves.len() as u32));
