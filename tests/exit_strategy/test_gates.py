@@ -15,8 +15,8 @@ from fastnn.exit_strategy.gates.data import check_age, flags_of, load_gates
 from fastnn.exit_strategy.gates.judge import judge_gates, runway_months
 from fastnn.exit_strategy.gates.windows import OPERATORS, WINDOWS, Series
 from fastnn.exit_strategy.profile.profile import Profile
-from fastnn.exit_strategy.report.tables import venue_rows
 from fastnn.exit_strategy.reading.fx import load_rates
+from fastnn.exit_strategy.report.tables import venue_rows
 
 GATES = load_gates()
 

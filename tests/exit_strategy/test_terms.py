@@ -528,3 +528,38 @@ def test_papers_older_than_the_company_are_refused(paper: dict[str, Any], where:
 def test_terms_of_a_class_that_cannot_be_are_refused(row: dict[str, Any], word: str) -> None:
     table = {"common": 1e6, "classes": [{"name": "A", "shares": 1e5, "invested": 1e6, **row}]}
     assert any(word in issue.message for issue in faults(table)), faults(table)
+
+
+@pytest.mark.parametrize(
+    ("field", "changes"),
+    [
+        ("notes[0].interest", {"notes": [{"name": "N", "principal": 1e6, "interest": 8, "years": 2}]}),
+        ("notes[0].multiple", {"notes": [{"name": "N", "principal": 1e6, "multiple": 200}]}),
+        ("notes[0].accruals[0].rate",
+         {"notes": [{"name": "N", "principal": 1e6,
+                     "accruals": [{"rate": 8, "start": "2024-01-01"}]}]}),
+        ("classes[0].dividend_rate",
+         {"classes": [{"name": "A", "shares": 2e6, "invested": 8e6, "dividend_rate": 8,
+                       "dividend_from": "2024-01-01"}]}),
+        ("classes[0].multiple",
+         {"classes": [{"name": "A", "shares": 2e6, "invested": 8e6, "multiple": 100}]}),
+        ("classes[0].cap",
+         {"classes": [{"name": "A", "shares": 2e6, "invested": 8e6, "participation": "capped",
+                       "cap": 300}]}),
+        ("classes[0].shares", {"classes": [{"name": "A", "shares": 0.2, "invested": 8e6}]}),
+        ("options[0].n", {"options": [{"n": 0.1, "strike": 0.5}]}),
+        ("pool", {"pool": 0.1}),
+        ("notes[0].accruals[0]",  # also where no other fault stands beside it
+         {"notes": [{"name": "N", "principal": 1e6,
+                     "accruals": [{"rate": 0.08, "start": "2024-01-01", "compounding": "daily",
+                                   "day_count": "actual/actual"}]}]}),
+    ],
+)  # fmt: skip
+def test_per_cent_and_parts_in_the_wrong_unit_are_refused(
+    field: str, changes: dict[str, Any]
+) -> None:
+    given = make_profile_dict(cap_table={"common": 6e6, "founders": 5e6, **changes})
+    with pytest.raises(ExitError) as caught:
+        Profile.from_dict(given, today=TODAY)
+    assert [issue.field for issue in caught.value.issues] == [f"cap_table.{field}"]
+    assert all(issue.hint for issue in caught.value.issues)

@@ -36,6 +36,16 @@ __all__ = ["Table", "check_cap_table"]
 #: More than any paper says; larger numbers are slips that would drown all others.
 _MOST = {"Rate": 1e3, "Times": 1e6}
 
+#: Terms that are easily typed as per cent, with the most that a paper says.
+_PER_CENT = {
+    "interest": (1.0, "0.08 means 8 % a year"), "dividend_rate": (1.0, "0.08 means 8 % a year"),
+    "multiple": (50.0, "1 means once the amount"), "cap": (50.0, "3 means three times invested"),
+    "redemption_multiple": (50.0, "1 means once the amount"),
+}  # fmt: skip
+
+#: Counts of shares: below 1 beside this many common shares they were typed as a part.
+_COUNTS, _MANY = ("pool", "n", "shares"), 1000
+
 
 class Table(Protocol):
     """What is checked: the fields of a cap table."""
@@ -72,6 +82,14 @@ def check_cap_table(table: Table) -> Iterator[Issue]:
                 text = f"{value} is not an amount"
                 hint = f"give a finite number from 0 to {most:g}"
                 yield Issue("EX308", f"{where}.{f.name}", text, hint, str(value))
+            elif f.name in _PER_CENT and value > _PER_CENT[f.name][0]:
+                text = f"{value} is more than a paper says"
+                hint = _PER_CENT[f.name][1]
+                yield Issue("EX303", f"{where}.{f.name}", text, hint, str(value))
+            elif f.name in _COUNTS and 0 < value < 1 and table.common >= _MANY:
+                text = f"{value} of a share beside {table.common} common shares"
+                hint = "give the number of shares, not their part"
+                yield Issue("EX303", f"{where}.{f.name}", text, hint, str(value))
     names = [FOUNDERS, COMMON, *(r.name for r in _papers(table))]
     for name in (n for n in names if visible(n) != n):
         yield Issue("EX111", "cap_table", f"the name {visible(name)!r} holds control marks",
@@ -200,16 +218,16 @@ def _check_papers(table: Table) -> Iterator[Issue]:
                 text = f"{row.day_count} and {row.compounding} interest is not known"
                 hint = f"choose {' or '.join(DAY_COUNTS)}, and one of {', '.join(PERIODS)}"
                 yield Issue("EX303", where, text, hint)
-            if not _is_finite(row.rate) or row.rate < 0:
+            if not _is_finite(row.rate) or not 0 <= row.rate <= 1:
                 yield Issue("EX308", f"{where}.rate", f"{row.rate} is not a rate", "0.08 is 8 %")
+            if row.compounding == "daily" and row.day_count == "actual/actual":
+                yield Issue("EX303", where, "daily interest by actual/actual is not modelled",
+                            "choose actual/365")  # fmt: skip
             if row.end is not None and row.end < row.start:
                 yield Issue("EX303", f"{where}.end", "ends before it starts", "check both days")
         if note.accruals and (note.interest or note.years):
             yield Issue("EX303", f"cap_table.notes[{i}].interest", "interest is given twice",
                         "give interest and years, or accruals")  # fmt: skip
-            if row.compounding == "daily" and row.day_count == "actual/actual":
-                yield Issue("EX303", where, "daily interest by actual/actual is not modelled",
-                            "choose actual/365")  # fmt: skip
         if note.day_count not in DAY_COUNTS:
             text = f"{note.day_count!r} is not known"
             hint = f"choose {', '.join(DAY_COUNTS)}"
