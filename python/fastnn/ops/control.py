@@ -80,7 +80,7 @@ def _either(condition: Any, yes: Callable[[], Any], no: Callable[[], Any], name:
             layer, x = entry
             x = _c.where(condition, x if in_yes else 0.0, x if in_no else 0.0)
             scope.losses.append((layer, x))
-    return _chosen(condition, *results, name)
+    return _chosen(condition, results[0], results[1], name)
 
 
 def _one_of(condition: Any, a: Any, b: Any, name: str) -> Any:
