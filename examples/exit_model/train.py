@@ -162,17 +162,19 @@ def unseen_companies(model: ExitNetwork, table: Table) -> np.ndarray:
 def logistic(table: Table, origin: str, test: Table, knots: Sequence[float], c: float) -> tuple:
     """Logistic regression on the same features: (all rows, unseen companies)."""
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     rows = table.take(landmarks(table) == origin)
     encoder = fit_encoder(rows, knots=knots)
     x, later = encoder.encode_table(rows), encoder.encode_table(test)
     model = LogisticRegression(C=c, max_iter=3000)
-    p = model.fit(x, rows.outcome).predict_proba(later)
-    unseen = np.zeros_like(p)
     own, other = fold_of(rows), fold_of(test)
-    for f in range(FOLDS):
-        model.fit(x[own != f], rows.outcome[own != f])
-        unseen[other == f] = model.predict_proba(later[other == f])
+    with threadpool_limits(1):  # products this small are slower on many threads than on one
+        p = model.fit(x, rows.outcome).predict_proba(later)
+        unseen = np.zeros_like(p)
+        for f in range(FOLDS):
+            model.fit(x[own != f], rows.outcome[own != f])
+            unseen[other == f] = model.predict_proba(later[other == f])
     return p, unseen
 
 

@@ -533,7 +533,8 @@ def test_terms_of_a_class_that_cannot_be_are_refused(row: dict[str, Any], word: 
 @pytest.mark.parametrize(
     ("field", "changes"),
     [
-        ("notes[0].interest", {"notes": [{"name": "N", "principal": 1e6, "interest": 8, "years": 2}]}),
+        ("notes[0].interest",
+         {"notes": [{"name": "N", "principal": 1e6, "interest": 8, "years": 2}]}),
         ("notes[0].multiple", {"notes": [{"name": "N", "principal": 1e6, "multiple": 200}]}),
         ("notes[0].accruals[0].rate",
          {"notes": [{"name": "N", "principal": 1e6,
