@@ -186,6 +186,35 @@ def test_faults_in_validation_data_are_said_to_be_there():
     assert "in validation_data" in caught.value.__notes__[0]
 
 
+def pictures(*shape):
+    model = fastnn.Sequential([fastnn.Input((4, 5, 3)), layers.GlobalAveragePooling2D()])
+    return model.predict(np.ones(shape, np.float32), verbose=0)
+
+
+@pytest.mark.parametrize(
+    ("shape", "hint"),
+    [
+        ((4, 5, 3), r"x\[None\] makes it a batch of one"),
+        ((2, 3, 4, 5), r"np\.moveaxis\(x, 1, -1\)"),
+        ((2, 4, 6, 3), "check the columns"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_told_what_brings_them_there(shape, hint):
+    with pytest.raises(ShapeError, match=hint):
+        pictures(*shape)
+
+
+@pytest.mark.parametrize("y", [Y, Y[:3] * 0], ids=["numbers", "zeros"])
+def test_class_numbers_for_a_one_hot_loss_are_told_the_sparse_one(y):
+    with pytest.raises(DataError, match="sparse_categorical_crossentropy"):
+        classifier(loss="categorical_crossentropy").fit(X[: len(y)], y, verbose=0)
+
+
+def test_a_softmax_of_one_unit_warns():
+    with pytest.warns(UserWarning, match=r"softmax of one unit.*\n  hint: activation='sigmoid'"):
+        layers.Dense(1, activation="softmax")
+
+
 def test_copies_of_layers_need_no_arguments():
     import copy
 

@@ -239,6 +239,11 @@ def check_one_hot(
             "for several labels at once use loss='binary_crossentropy' and a sigmoid; else divide "
             "each row by its sum"
         )
+    if labels.ndim == 1:
+        hint = (
+            "a row of one axis is the shares of one sample; for class numbers, one a sample, use "
+            "loss='sparse_categorical_crossentropy'"
+        )
     raise DataError(
         f"{what} of shape {labels.shape} {fault} at position {place} ({int(bad.sum())} such rows): "
         f"{shown}, {who} wants one-hot rows or probabilities that add up to 1\n"

@@ -281,6 +281,12 @@ class Dense(Layer):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.units = positive_size("units", units, f"Dense {self.name!r}")
         self.activation = activations.get(activation)
+        if self.units == 1 and self.activation is activations.softmax:
+            warnings.warn(
+                f"Dense {self.name!r} takes the softmax of one unit, which is always 1\n"
+                "  hint: activation='sigmoid', or one unit a class",
+                stacklevel=2,
+            )
         self.use_bias = use_bias
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)

@@ -208,7 +208,7 @@ class Model(Trainer, Layer):
         """Names and shapes of the inputs, None when any shape is taken."""
         return None
 
-    def _expects(self, name: str, shape: tuple[int | None, ...]) -> str:
+    def _expects(self, shape: tuple[int | None, ...], have: tuple[int, ...]) -> str:
         inner = shape[1:]
         first = next((x.name for x in self.layers if type(x).__name__ != "InputLayer"), "?")
         wanted = (
@@ -218,7 +218,7 @@ class Model(Trainer, Layer):
         )
         return (
             f"model {self.name!r} expects {wanted} (layer {first!r}, Input(shape={inner}))\n"
-            "  hint: check the columns of the data, or build the model for them"
+            f"  hint: {_way_to(inner, have)}"
         )
 
     @property
@@ -614,3 +614,21 @@ def _replace_base(cls: type, functional: type) -> None:
 def flat_names(values: Sequence[Any]) -> list[str]:
     """Names of the layers that made symbolic tensors."""
     return [x.node.operation.name for x in tree.flatten(values)]
+
+
+def _way_to(inner: tuple[int | None, ...], have: tuple[int, ...]) -> str:
+    """How data of the shape `have` become samples of the shape `inner`, for a hint."""
+
+    def fits(sizes: tuple[int, ...]) -> bool:
+        return len(sizes) == len(inner) and all(
+            w in (None, n) for w, n in zip(inner, sizes, strict=True)
+        )
+
+    sample = have[1:]
+    if fits(have):
+        return "this looks like one sample without the batch axis: x[None] makes it a batch of one"
+    if len(sample) > 2 and fits((*sample[1:], sample[0])):
+        return "the channels come first here, the model wants them last: np.moveaxis(x, 1, -1)"
+    if len(sample) > 2 and fits((sample[-1], *sample[:-1])):
+        return "the channels come last here, the model wants them first: np.moveaxis(x, -1, 1)"
+    return "check the columns of the data, or build the model for them"

@@ -36,7 +36,7 @@ def fit_inputs(model: Any, x: Any) -> Any:
         )
     fixed = []
     for i, (a, shape) in enumerate(zip(leaves, shapes, strict=True)):
-        where = model._expects(names[i], shape)
+        where = model._expects(shape, a.shape)
         if names[i] in doors:
             fixed.append(a)  # what the layer there has made of it
             continue
