@@ -29,6 +29,13 @@ def two_outputs():
     return model
 
 
+def two_outputs_by_key():
+    a = fastnn.Input((4,), name="a")
+    model = fastnn.Model(a, {"p": layers.Dense(1)(a), "q": layers.Dense(1)(a)})
+    model.compile("sgd", "mse")
+    return model
+
+
 def words():
     model = fastnn.Sequential(
         [
@@ -131,6 +138,14 @@ MISTAKES = {
     "target of an unknown output": (
         lambda path: two_outputs().fit(X, {"p": TARGETS, "r": TARGETS}, verbose=0), ValueError,
         r"unknown output in y: 'r'\n  hint: known names: p, q",
+    ),
+    "target of an unknown key of the outputs": (
+        lambda path: two_outputs_by_key().fit(X, {"q": TARGETS, "r": TARGETS}, verbose=0),
+        ValueError, r"unknown output in y: 'r'\n  hint: known names: p, q",
+    ),
+    "target of a key missing": (
+        lambda path: two_outputs_by_key().evaluate(X, {"p": TARGETS}, verbose=0), DataError,
+        r"y lacks the output 'q', it has 'p'\n  hint: .*p, q",
     ),
     "target missing": (
         lambda path: two_outputs().fit(X, {"p": TARGETS}, verbose=0), DataError,

@@ -72,10 +72,16 @@ def _by_output(given: Any, names: list[str] | None, count: int, what: str) -> li
 
 def _names(y_pred: Any, names: list[str] | None) -> list[str] | None:
     """Names of the outputs: keys of a dict, paths in nested structures, else as the model says."""
-    paths = [path for path, _ in tree.flatten_with_path(y_pred)]
-    if isinstance(y_pred, dict) or (names is not None and len(names) != len(paths)):
-        return ["/".join(map(str, path)) or "output" for path in paths]
+    by_path = _by_path(y_pred)
+    if isinstance(y_pred, dict) or (names is not None and len(names) != len(by_path)):
+        return list(by_path)
     return names
+
+
+def _by_path(nested: Any) -> dict[str, Any]:
+    """The leaves of a nested structure by their paths."""
+    leaves = tree.flatten_with_path(nested)
+    return {"/".join(map(str, path)) or "output": leaf for path, leaf in leaves}
 
 
 def _loss_entries(given: Any, names: list[str] | None, count: int) -> list[Any]:
@@ -99,17 +105,18 @@ def _loss_entries(given: Any, names: list[str] | None, count: int) -> list[Any]:
 
 def _aligned(y: Any, y_pred: Any, names: list[str] | None, partly: bool = True) -> list[Any]:
     """Targets in the order of the outputs."""
-    if isinstance(y, dict) and not isinstance(y_pred, dict) and names:
-        for key in y:
+    if isinstance(y, dict) and names:
+        given = _by_path(y) if isinstance(y_pred, dict) else y
+        for key in given:
             if key not in names:
                 raise unknown_name("output in y", key, names)
-        missing = [n for n in names if n not in y]
+        missing = [n for n in names if n not in given]
         if missing and not partly:
             raise DataError(
-                f"y lacks the output '{missing[0]}', it has {', '.join(map(repr, y))}\n"
+                f"y lacks the output '{missing[0]}', it has {', '.join(map(repr, given))}\n"
                 f"  hint: name the targets after the outputs: {', '.join(names)}"
             )
-        return [y.get(n) for n in names]
+        return [given.get(n) for n in names]
     return tree.flatten(y)
 
 
