@@ -147,6 +147,10 @@ MISTAKES = {
         lambda path: two_outputs_by_key().evaluate(X, {"p": TARGETS}, verbose=0), DataError,
         r"y lacks the output 'q', it has 'p'\n  hint: .*p, q",
     ),
+    "loss without a return": (
+        lambda path: classifier(loss=lambda y, p: None).fit(X, Y, verbose=0), DataError,
+        r"the loss '<lambda>' returned None.*\n  hint: end it with `return",
+    ),
     "target missing": (
         lambda path: two_outputs().fit(X, {"p": TARGETS}, verbose=0), DataError,
         r"y lacks the output 'q', it has 'p'\n  hint: .*p, q",

@@ -11,7 +11,7 @@ from typing import Any
 from fastnn import ops
 from fastnn.config import snake_case as _snake, unique_name
 from fastnn.dtype_policies import computing_dtype
-from fastnn.errors import ShapeError
+from fastnn.errors import DataError, ShapeError
 from fastnn.losses.checks import broadcasts, squeeze_or_expand_to_same_rank
 from fastnn.losses.targets import guarded, labels_are_checked, targets_of
 from fastnn.serialization.encoding import Configurable, to_config
@@ -149,7 +149,16 @@ class Loss(Configurable):
         return self._measure(y_true, y_pred, sample_weight, mask)
 
     def _measure(self, y_true: Any, y_pred: Any, sample_weight: Any, mask: Any) -> Any:
-        return reduce_weighted(self.call(y_true, y_pred), sample_weight, mask, self.reduction)
+        return reduce_weighted(self._values(y_true, y_pred), sample_weight, mask, self.reduction)
+
+    def _values(self, y_true: Any, y_pred: Any) -> Any:
+        values = self.call(y_true, y_pred)
+        if values is None:
+            raise DataError(
+                f"the loss '{self.name}' returned None, wanted a number for each sample\n"
+                "  hint: end it with `return ...`"
+            )
+        return values
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} name={self.name}, reduction={self.reduction}>"
@@ -200,9 +209,9 @@ class LossFunctionWrapper(Loss):
         """The losses of targets that are checked: here, as the function does not know weights."""
         targets = targets_of(self)
         if targets is None:
-            return self.call(y_true, y_pred)
+            return self._values(y_true, y_pred)
         with labels_are_checked(True):
-            values = self.call(y_true, y_pred)
+            values = self._values(y_true, y_pred)
         return guarded(targets, values, y_true, y_pred, sample_weight, mask)
 
     def get_config(self) -> dict[str, Any]:
