@@ -330,9 +330,17 @@ fn gradients(
     xs: Vec<Bound<'_, PyTensor>>,
     dy: Option<&Bound<'_, PyTensor>>,
 ) -> PyResult<Vec<PyTensor>> {
+    differentiated(y, &xs, dy, fastnn::tensor::gradients)
+}
+
+fn differentiated(
+    y: &Bound<'_, PyTensor>,
+    xs: &[Bound<'_, PyTensor>],
+    dy: Option<&Bound<'_, PyTensor>>,
+    along: impl FnOnce(&Tensor, &[Tensor], Option<&Tensor>) -> fastnn::error::Result<Vec<Tensor>>,
+) -> PyResult<Vec<PyTensor>> {
     enter(|| {
-        let dy = dy.map(|t| t.get().0.clone());
-        let grads = fastnn::tensor::gradients(&y.get().0, &tensors(&xs), dy.as_ref()).map_err(Fault::Core)?;
+        let grads = along(&y.get().0, &tensors(xs), dy.map(|t| &t.get().0)).map_err(Fault::Core)?;
         Ok(grads.into_iter().map(PyTensor).collect())
     })
 }
@@ -386,11 +394,7 @@ impl PyRecording {
         xs: Vec<Bound<'_, PyTensor>>,
         dy: Option<&Bound<'_, PyTensor>>,
     ) -> PyResult<Vec<PyTensor>> {
-        enter(|| {
-            let dy = dy.map(|t| t.get().0.clone());
-            let grads = self.0.gradients(&y.get().0, &tensors(&xs), dy.as_ref()).map_err(Fault::Core)?;
-            Ok(grads.into_iter().map(PyTensor).collect())
-        })
+        differentiated(y, &xs, dy, |y, xs, dy| self.0.gradients(y, xs, dy))
     }
 
     /// Lets the recorded history go.

@@ -103,7 +103,6 @@ impl Geometry {
         self.images * self.axes.iter().map(|a| a.input).product::<usize>()
     }
 
-    /// Taps of a kernel.
     /// Taps of the kernel.
     #[must_use]
     pub fn taps(&self) -> usize {
