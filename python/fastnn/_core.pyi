@@ -16,7 +16,7 @@ class _Ops:  # one function per op, inputs first; fastnn/ops/rows.pyi has them a
 
 ops: _Ops
 
-__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Dim', 'SizeGuards', 'Variable', 'snapshots', 'assign_all', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'pay_claims', 'Function', 'Recording', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'replace_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'round_inputs', 'scan_rounds', 'set_num_threads', 'get_num_threads', 'info']
+__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Dim', 'SizeGuards', 'Variable', 'snapshots', 'assign_all', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'marginal_quantiles', 'pay_claims', 'Function', 'Recording', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'replace_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'round_inputs', 'scan_rounds', 'set_num_threads', 'get_num_threads', 'info']
 
 class FastnnError(Exception):
     """The base of all errors that fastnn raises by itself."""
@@ -329,6 +329,8 @@ def info() -> dict[str, Any]:
     """What this build is and runs on: version, instruction sets, threads, Rust version."""
 def load_file(path: str | PathLike[str]) -> tuple[dict[str, NDArray[Any]], dict[str, str]]:
     """Reads a safetensors file: `(tensors by name, metadata)`."""
+def marginal_quantiles(marginal: Sequence[float], levels: Sequence[float]) -> list[float]:
+    """Quantiles, clipped, of a marginal: kind, three parameters, low, high."""
 def op_table() -> list[OpRow]:
     """The op table, one row per op."""
 def optimizer_slots(kind: str, hyper: Mapping[str, Any] | None = None) -> list[str]:

@@ -2,7 +2,8 @@
 
 `Ensemble` draws group weights (Dirichlet) and inputs (marginals joined by a Gaussian copula), looks
 each input up in a piecewise-linear curve, adds the weighted fits of every option and counts its
-ranks. `pay_claims` shares sums of money among stacked claims. Depends on NumPy and `fastnn._core`.
+ranks; `quantiles` are those of one input. `pay_claims` shares sums of money among stacked claims.
+Depends on NumPy and `fastnn._core`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import numpy.typing as npt
 
 from fastnn import _core
 
-__all__ = ["KINDS", "Ensemble", "Summary", "Variable", "pay_claims"]
+__all__ = ["KINDS", "Ensemble", "Summary", "Variable", "pay_claims", "quantiles"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -273,6 +274,30 @@ def _cholesky(correlation: npt.ArrayLike, streams: int) -> list[float]:
             "  hint: correlations that contradict each other cannot all hold; lower the largest"
         ) from None
     return [float(x) for x in factor.ravel()]
+
+
+def quantiles(marginal: npt.ArrayLike, levels: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    """Values that an input is at most with given probabilities, clipped to its limits.
+
+    Args:
+        marginal: One row of what `Ensemble.score` takes: the place of the kind in `KINDS`, three
+            parameters, low, high.
+        levels: Probabilities between 0 and 1, of one axis.
+
+    Returns:
+        An array with a value for each level.
+
+    Raises:
+        DataError: The row is no distribution, or a level is not between 0 and 1.
+
+    Example:
+        >>> from fastnn.ensemble import KINDS, quantiles
+        >>> uniform = (KINDS.index("uniform"), 0.0, 2.0, 0.0, 0.0, 1.5)
+        >>> quantiles(uniform, [0.25, 0.9]).round(9).tolist()
+        [0.5, 1.5]
+    """
+    row, at = np.asarray(marginal, np.float64), np.asarray(levels, np.float64)
+    return np.array(_core.marginal_quantiles(row.tolist(), at.tolist()))
 
 
 def pay_claims(

@@ -15,7 +15,6 @@ from fastnn.exit_strategy.contracts import CurveTable, Distribution, SamplingSpe
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.scoring.uncertainty import (
     lead_runs,
-    quantiles,
     simulate,
     simulate_many,
     tornado_runs,
@@ -318,7 +317,7 @@ def test_quantiles_of_every_marginal_are_scipys(row: tuple[Any, ...]) -> None:
     count = 3 if kind in ("triangular", "pert") else 2
     dist = Distribution(kind, (a, b, c)[: 1 if kind == "fixed" else count], low, high)
     u = np.array([0.01, 0.1, 0.5, 0.9, 0.99])
-    got = quantiles((ensemble.KINDS.index(kind), a, b, c, low, high), u)
+    got = ensemble.quantiles((ensemble.KINDS.index(kind), a, b, c, low, high), u)
     np.testing.assert_allclose(got, reference.quantile(dist, u), rtol=1e-3, atol=1e-4)
 
 

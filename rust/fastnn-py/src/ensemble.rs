@@ -163,6 +163,13 @@ impl Ensemble {
     }
 }
 
+fn marginal_from(row: &[f64]) -> Result<Marginal> {
+    let Some(kind) = Kind::from_index(row[0] as usize) else {
+        return data_error(format!("ensemble: got marginal kind {}, wanted 0 to 6", row[0]));
+    };
+    Ok(Marginal { kind, params: [row[1], row[2], row[3]], low: row[4], high: row[5] })
+}
+
 fn weights_from(values: Vec<f64>, dirichlet_sum: Option<f64>) -> Weights {
     match dirichlet_sum {
         Some(sum) => Weights::Dirichlet { alphas: values, sum },
@@ -181,15 +188,7 @@ impl Ensemble {
         let profiles = open.item_count() / o;
         let open = read(py, "open", open, profiles * o)?.iter().map(|x| *x != 0).collect();
         let rows = read(py, "marginals", marginals, profiles * v * MARGINAL)?;
-        let marginals = rows
-            .chunks_exact(MARGINAL)
-            .map(|r| {
-                let Some(kind) = Kind::from_index(r[0] as usize) else {
-                    return data_error(format!("ensemble: got marginal kind {}, wanted 0 to 6", r[0]));
-                };
-                Ok(Marginal { kind, params: [r[1], r[2], r[3]], low: r[4], high: r[5] })
-            })
-            .collect::<Result<Vec<_>>>()?;
+        let marginals = rows.chunks_exact(MARGINAL).map(marginal_from).collect::<Result<Vec<_>>>()?;
         Ok((marginals, open))
     }
 
@@ -207,6 +206,15 @@ impl Ensemble {
             .collect();
         ensemble::score(&self.layout, &self.draws, &profiles, wanted)
     }
+}
+
+/// Quantiles, clipped, of a marginal: kind, three parameters, low, high.
+#[pyfunction]
+fn marginal_quantiles(marginal: [f64; MARGINAL], levels: Vec<f64>) -> PyResult<Vec<f64>> {
+    enter(|| {
+        let marginal = marginal_from(&marginal)?;
+        Ok(levels.into_iter().map(|u| marginal.quantile(u)).collect::<fastnn::error::Result<_>>()?)
+    })
 }
 
 /// Payouts of stacked claims: `claims` is (tables, claims, 6), `prices` rises, `out` is
@@ -239,5 +247,6 @@ fn pay_claims(
 /// Adds the classes and functions of this file to the extension module.
 pub(crate) fn register(m: &Bound<'_, PyModule>) -> PyResult<()> {
     m.add_class::<Ensemble>()?;
+    m.add_function(wrap_pyfunction!(marginal_quantiles, m)?)?;
     m.add_function(wrap_pyfunction!(pay_claims, m)?)
 }

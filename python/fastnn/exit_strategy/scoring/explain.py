@@ -12,12 +12,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from fastnn.ensemble import KINDS
+from fastnn.ensemble import KINDS, quantiles
 from fastnn.exit_strategy.criteria import Criteria, Criterion
 
 from .leaves import LeafFact
 from .scores import Scores
-from .uncertainty import marginal, quantiles
+from .uncertainty import marginal
 
 __all__ = ["Difference", "Flip", "differences", "find_flips"]
 

@@ -11,12 +11,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from statistics import NormalDist
 
 import numpy as np
 import numpy.typing as npt
 
-from fastnn.ensemble import KINDS, Ensemble, Summary, Variable
+from fastnn.ensemble import KINDS, Ensemble, Summary, Variable, quantiles
 from fastnn.exit_strategy.contracts import CurveTable, Distribution, SamplingSpec, Simulation
 from fastnn.exit_strategy.errors import ExitError, Issue
 
@@ -24,7 +23,6 @@ __all__ = [
     "TORNADO_LEVELS",
     "lead_runs",
     "marginal",
-    "quantiles",
     "simulate",
     "simulate_many",
     "tornado_runs",
@@ -36,9 +34,8 @@ FloatArray = npt.NDArray[np.float64]
 #: Quantiles at which a leaf is held in a tornado run.
 TORNADO_LEVELS = (0.1, 0.9)
 
-#: Places at which means of fits and integrals of Beta densities are taken.
-_LEAD_GRID, _BETA_GRID = 400, 4000
-_NORMAL = NormalDist()
+#: Places at which means of fits are taken.
+_LEAD_GRID = 400
 
 _SCORE_LEVELS = (0.05, 0.5, 0.95)
 
@@ -165,45 +162,6 @@ def lead_runs(spec: SamplingSpec, leader: int, rival: int) -> FloatArray:
         swings[leaf] = gap[_LEAD_GRID:] - mean
         total += mean
     return total + swings
-
-
-def quantiles(row: npt.ArrayLike, levels: npt.ArrayLike) -> FloatArray:
-    """Quantiles of one marginal of `Ensemble.score`, clipped to its limits."""
-    kind, a, b, c, low, high = (float(x) for x in np.asarray(row))
-    u = np.asarray(levels, dtype=np.float64)
-    name = KINDS[int(kind)]
-    if name == "fixed":
-        x = np.full_like(u, a)
-    elif name in ("normal", "lognormal"):
-        z = np.array([_NORMAL.inv_cdf(float(p)) for p in u])
-        x = a + b * z if name == "normal" else a * np.exp(b * z)
-    elif name == "uniform":
-        x = a + (b - a) * u
-    elif name == "triangular":
-        x = _triangular(u, a, b, c)
-    elif name == "pert":
-        share = 4.0 * (b - a) / (c - a) if c > a else 0.0
-        x = a + (c - a) * _beta(u, 1.0 + share, 5.0 - share)
-    else:
-        x = low + (high - low) * _beta(u, a, b)
-    return np.clip(x, low, high)
-
-
-def _triangular(u: FloatArray, low: float, mode: float, high: float) -> FloatArray:
-    if high <= low:
-        return np.full_like(u, low)
-    split = (mode - low) / (high - low)
-    left = low + np.sqrt(u * (high - low) * (mode - low))
-    return np.where(u < split, left, high - np.sqrt((1 - u) * (high - low) * (high - mode)))
-
-
-def _beta(u: FloatArray, a: float, b: float) -> FloatArray:
-    """Quantiles of Beta(a, b) from its integral in t, x = sin(t)^2, which tames both ends."""
-    t = (np.arange(_BETA_GRID) + 0.5) / _BETA_GRID * (np.pi / 2)
-    logs = (2 * a - 1) * np.log(np.sin(t)) + (2 * b - 1) * np.log(np.cos(t))
-    mass = np.cumsum(np.exp(logs - logs.max()))
-    edges = np.arange(_BETA_GRID + 1) / _BETA_GRID * (np.pi / 2)
-    return np.sin(np.interp(u, np.concatenate([[0.0], mass / mass[-1]]), edges)) ** 2
 
 
 def total_effects(

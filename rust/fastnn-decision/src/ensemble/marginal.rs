@@ -105,6 +105,18 @@ impl Marginal {
         x.clamp(self.low, self.high)
     }
 
+    /// The value that a draw is at most with probability `u`, clipped.
+    ///
+    /// # Errors
+    /// When the parameters are not of a distribution, or `u` is outside 0 and 1.
+    pub fn quantile(&self, u: f64) -> Result<f64> {
+        self.check()?;
+        if !(u > 0.0 && u < 1.0) {
+            return data_err!("quantile {u} is not between 0 and 1");
+        }
+        Ok(self.at(normal_quantile(u)))
+    }
+
     /// (a, b, start, width) of the beta behind PERT and beta; `None` when it has no width.
     fn shape(&self) -> Option<(f64, f64, f64, f64)> {
         let [a, b, c] = self.params;
