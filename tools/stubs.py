@@ -86,6 +86,8 @@ EXCEPTIONS = {
 RESULTS = {
     "Function.check": "None", "SizeGuards.hold": "bool",
     "Dim.bind": "Any", "Dim.named": "Dim", "Dim.names": "list[str]",
+    "Function.captured": "list[Tensor]", "Function.outputs": "list[tuple[tuple[Any, ...], str]]",
+    "Function.variables": "list[Variable]", "Variable.key": "int",
     "Function.inputs": "list[str]", "Function.steps": "str",
     "Function.predict": "list[NDArray[Any]]",
     "Loop.finished": "list[list[float]]", "Loop.run": "list[list[float]]",

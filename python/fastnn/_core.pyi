@@ -99,11 +99,17 @@ class Function:
     """A compiled function of placeholders: `Function(inputs, outputs, updates=[])`."""
     def __new__(cls, inputs: Sequence[Tensor], outputs: Sequence[Tensor], updates: Sequence[tuple[Variable, Tensor]] | None = None) -> Self: ...
     def __call__(self, *arrays: Any) -> Any: ...
+    @property
+    def captured(self) -> list[Tensor]:
+        """The arrays that were captured, as tensors, in the order of their slots, which come after the variables'."""
     def check(self, shapes: Sequence[Sequence[int]]) -> None:
         """Checks that arrays of these shapes can be given, without running anything. Raises ShapeError where they do not fit the inputs or, all sizes known, each other."""
     @property
     def inputs(self) -> list[str]:
         """Names, shapes and types of the inputs."""
+    @property
+    def outputs(self) -> list[tuple[tuple[Any, ...], str]]:
+        """Shapes and types of the outputs; sizes that inputs leave open are open."""
     def predict(self, arrays: Sequence[Any], batch_size: int = 32) -> list[NDArray[Any]]:
         """Runs over all rows of the arrays, `batch_size` at a time, and gives one writable NumPy array per output. Detached from the interpreter; Ctrl-C is looked for every 50 ms, also inside a batch."""
     def repeat(self, count: int, until: Variable | None = None) -> int:
@@ -111,6 +117,9 @@ class Function:
     @property
     def steps(self) -> str:
         """The traced graph and the compiled plans as text."""
+    @property
+    def variables(self) -> list[Variable]:
+        """The variables read or updated, in the order of their slots, which come after the inputs'."""
 
 @final
 class Loop:
@@ -296,6 +305,9 @@ class Variable:
     @property
     def dtype(self) -> str:
         """'float32', 'int32' or 'bool', or a storage type: 'bfloat16', 'float16', 'int8', 'uint8'."""
+    @property
+    def key(self) -> int:
+        """A number that all handles on this variable share, and no other variable that lives."""
     @property
     def name(self) -> str:
         """The name, which can be set."""

@@ -251,6 +251,31 @@ impl PyFunction {
         self.function.inputs().iter().map(row).collect()
     }
 
+    /// The variables read or updated, in the order of their slots, which come after the inputs'.
+    #[getter]
+    fn variables(&self) -> Vec<PyVariable> {
+        self.function.variables().map(|v| PyVariable(v.clone())).collect()
+    }
+
+    /// The arrays that were captured, as tensors, in the order of their slots, which come after the
+    /// variables'.
+    #[getter]
+    fn captured(&self) -> PyResult<Vec<PyTensor>> {
+        enter(|| {
+            let values = self.function.captured();
+            Ok(values
+                .map(|(ty, value)| Tensor::new(ty, value.clone()).map(PyTensor))
+                .collect::<fastnn::error::Result<_>>()?)
+        })
+    }
+
+    /// Shapes and types of the outputs; sizes that inputs leave open are open.
+    #[getter]
+    fn outputs<'py>(&self, py: Python<'py>) -> PyResult<Vec<(Bound<'py, PyTuple>, &'static str)>> {
+        let row = |ty: &Ty| Ok((crate::convert::shape_tuple(py, &ty.shape)?, ty.dtype.name()));
+        self.function.outputs().iter().map(row).collect()
+    }
+
     fn __repr__(&self) -> String {
         let outputs: Vec<String> = self.function.outputs().iter().map(Ty::to_string).collect();
         format!("<fastnn.Function ({}) -> ({})>", self.function.signature(), outputs.join(", "))

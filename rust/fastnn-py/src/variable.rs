@@ -105,6 +105,12 @@ impl PyVariable {
         self.0.ty().shape.count()
     }
 
+    /// A number that all handles on this variable share, and no other variable that lives.
+    #[getter]
+    fn key(&self) -> usize {
+        Arc::as_ptr(&self.0) as usize
+    }
+
     /// The name, which can be set.
     #[getter]
     fn name(&self) -> String {

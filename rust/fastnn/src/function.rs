@@ -246,6 +246,13 @@ impl Function {
         self.variables.iter().map(|b| &b.variable)
     }
 
+    /// The captured arrays with their types, whose slots come after those of the variables.
+    pub fn captured(&self) -> impl Iterator<Item = (Ty, &Arc<Storage>)> {
+        let first = self.inputs.len() + self.variables.len();
+        let types = (first..).map(|slot| self.graph.ty(self.graph.inputs[slot]));
+        self.captured.iter().zip(types).map(|(value, ty)| (ty, value))
+    }
+
     /// True once, after more than sixteen batch sizes have been compiled: the caller should warn.
     #[must_use]
     pub fn take_storm(&self) -> bool {
