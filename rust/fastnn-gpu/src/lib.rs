@@ -5,4 +5,9 @@
 //! values are rounded where they are cast), `i32` for whole numbers, `u32` 0 or 1 for bool.
 
 pub mod dispatch;
+pub mod formulas;
+pub mod math;
+pub mod reduce;
+pub mod render;
 pub mod templates;
+pub mod text;

@@ -1,6 +1,8 @@
 //! The templates: rows with work of their own as dispatches. A family is a module; rows are looked up
 //! by address, as on the CPU.
 
+pub mod matmul;
+
 use crate::dispatch::{Call, Steps};
 use fastnn::error::Result;
 use fastnn::graph::OpDef;
@@ -11,7 +13,7 @@ pub type Template = fn(&Call<'_>) -> Result<Steps>;
 /// Rows of one family.
 pub type Rows = &'static [(&'static OpDef, Template)];
 
-const FAMILIES: &[Rows] = &[];
+const FAMILIES: &[Rows] = &[matmul::ROWS];
 
 /// The template of a row; `None` where it has none.
 #[must_use]

@@ -7,18 +7,100 @@
 
 use super::{LANES, Simd};
 
-// Horner's rule, lowest coefficient first.
-macro_rules! poly {
-    ($S:ident, $x:expr; $c:expr) => { $S::splat($c) };
-    ($S:ident, $x:expr; $c:expr, $($rest:expr),+) => {
-        $S::fma(poly!($S, $x; $($rest),+), $x, $S::splat($c))
-    };
+/// Coefficients of the polynomials, lowest power first. Public so that back ends that write their own
+/// code compute the same ones.
+pub mod coefficients {
+    /// (e^r - 1 - r) / r^2 for |r| <= (ln 2) / 2.
+    pub const EXP: [f32; 5] = [0.499_999_94, 0.166_665_21, 0.041_668_274, 0.008_368_686, 0.001_382_013_8];
+    /// The same for `expm1`.
+    pub const EXPM1: [f32; 5] = [0.499_999_97, 0.166_665_46, 0.041_667_435, 0.008_366_272, 0.001_387_069_6];
+    /// (ln(1 + f) - f + f^2 / 2) / f^3.
+    pub const LOG: [f32; 9] = [
+        0.333_333_13,
+        -0.250_000_1,
+        0.200_020_72,
+        -0.166_679_89,
+        0.142_203_6,
+        -0.124_062_4,
+        0.118_835_375,
+        -0.116_700_25,
+        0.067_491_9,
+    ];
+    /// (e^2r - 1 - 2 r) / r^2.
+    pub const TANH: [f32; 5] = [1.999_999_9, 1.333_323_7, 0.666_678_97, 0.267_720_7, 0.088_772_45];
+    /// e^-r.
+    pub const SIGMOID: [f32; 7] =
+        [1.0, -1.0, 0.499_999_94, -0.166_665_21, 0.041_668_274, -0.008_368_686, 0.001_382_013_8];
+    /// -ln(1 - erf a) / a - 2 / sqrt(pi).
+    pub const ERF_LOG: [f32; 9] = [
+        -5.373_110_7e-8,
+        0.636_619_4,
+        0.102_777_734,
+        -0.019_152_684,
+        -1.610_987_1e-4,
+        0.001_667_718_2,
+        -6.332_064e-4,
+        1.177_424_4e-4,
+        -9.267_32e-6,
+    ];
+    /// (e^r - 1 - r) / r^2 for `erf`.
+    pub const ERF_EXP: [f32; 5] = [0.499_999_97, 0.166_665_46, 0.041_667_435, 0.008_366_272, 0.001_387_069_6];
+    /// (atan t - t) / t^3 in t^2.
+    pub const ATAN: [f32; 4] = [-0.333_329_5, 0.199_777_1, -0.138_776_85, 0.080_537_44];
+    /// erf(a / sqrt 2) / a in a^2, numerator.
+    pub const GELU_OVER: [f32; 5] = [0.797_884_4, 0.103_582_45, 0.011_373_2, 6.738_176_5e-4, 1.221_229_4e-5];
+    /// Its denominator.
+    pub const GELU_UNDER: [f32; 6] =
+        [1.0, 0.296_484_77, 0.038_676_55, 0.002_846_57, 1.200_413_2e-4, 5.139_387_4e-7];
+    /// e^r for `gelu_tanh`.
+    pub const GELU_TANH: [f32; 6] =
+        [1.0, 0.999_999_7, 0.499_991_48, 0.166_676_49, 0.041_898_247, 0.008_289_685_5];
+    /// (sin r - r) / r^3 in r^2.
+    pub const SIN: [f32; 3] = [-0.166_666_55, 0.008_332_187, -1.951_790_8e-4];
+    /// (cos r - 1 + r^2 / 2) / r^4 in r^2.
+    pub const COS: [f32; 3] = [0.041_666_646, -0.001_388_731, 2.443_233e-5];
+    /// (log2((1 + s) / (1 - s)) - 2 s / ln 2) / s^3 in s^2.
+    pub const POW_LOG: [f32; 4] = [0.961_796_7, 0.577_078_9, 0.411_921_53, 0.336_621_1];
+    /// 2^r for |r| <= 1/2.
+    pub const POW_EXP: [f32; 7] = [
+        1.0,
+        std::f32::consts::LN_2,
+        0.240_226_48,
+        0.055_503_596,
+        0.009_618_505,
+        0.001_339_102_5,
+        1.532_719_6e-4,
+    ];
+    /// ln(1 + e) / e on [0, 1].
+    pub const SOFTPLUS: [f32; 9] = [
+        0.999_999_94,
+        -0.499_991_66,
+        0.333_133_58,
+        -0.248_027_73,
+        0.189_629_99,
+        -0.133_808_52,
+        0.075_088_66,
+        -0.027_669_912,
+        0.004_792_848_6,
+    ];
 }
 
-const LOG2_E: f32 = std::f32::consts::LOG2_E;
-// ln 2 in two parts; the first has nine bits, so its product with an exponent is exact.
-const LN2_HIGH: f32 = 0.693_359_4;
-const LN2_LOW: f32 = -2.121_944_4e-4;
+// Horner's rule.
+#[inline(always)]
+unsafe fn poly<S: Simd, const N: usize>(x: S::F, c: [f32; N]) -> S::F {
+    let mut y = S::splat(c[N - 1]);
+    for k in (0..N - 1).rev() {
+        y = S::fma(y, x, S::splat(c[k]));
+    }
+    y
+}
+
+/// log2 e.
+pub const LOG2_E: f32 = std::f32::consts::LOG2_E;
+/// ln 2 in two parts; the first has nine bits, so its product with an exponent is exact.
+pub const LN2_HIGH: f32 = 0.693_359_4;
+/// The second part.
+pub const LN2_LOW: f32 = -2.121_944_4e-4;
 // Adding it leaves the nearest integer, ties to even, in the low bits.
 const ROUND: f32 = 12_582_912.0;
 
@@ -37,7 +119,7 @@ pub unsafe fn exp<S: Simd>(x: S::F) -> S::F {
     // Beyond these bounds the result is infinite or zero. NaN stays: it is the second operand.
     let x = S::max(S::splat(-105.0), S::min(S::splat(89.0), x));
     let (n, r) = split_exp::<S>(x);
-    let q = poly!(S, r; 0.499_999_94, 0.166_665_21, 0.041_668_274, 0.008_368_686, 0.001_382_013_8);
+    let q = poly::<S, _>(r, coefficients::EXP);
     let p = S::fma(S::mul(r, r), q, r);
     S::scale(S::add(p, S::splat(1.0)), n)
 }
@@ -62,7 +144,7 @@ pub unsafe fn expm1<S: Simd>(x: S::F) -> S::F {
     let half = S::from_bits(S::shl_i::<23>(S::bits(shifted)));
     let n = S::sub(shifted, magic);
     let r = S::fnma(n, S::splat(LN2_LOW), S::fnma(n, S::splat(LN2_HIGH), bounded));
-    let q = poly!(S, r; 0.499_999_97, 0.166_665_46, 0.041_667_435, 0.008_366_272, 0.001_387_069_6);
+    let q = poly::<S, _>(r, coefficients::EXPM1);
     let p = S::fma(S::mul(r, r), q, r);
     let y = S::fma(p, half, S::sub(half, S::splat(0.5)));
     S::copysign(S::add(y, y), x)
@@ -80,8 +162,7 @@ unsafe fn split_log<S: Simd>(x: S::F) -> (S::I, S::F) {
 // e ln 2 + log1p(f).
 #[inline(always)]
 unsafe fn join_log<S: Simd>(e: S::F, f: S::F) -> S::F {
-    let p = poly!(S, f; 0.333_333_13, -0.250_000_1, 0.200_020_72, -0.166_679_89, 0.142_203_6,
-        -0.124_062_4, 0.118_835_375, -0.116_700_25, 0.067_491_9);
+    let p = poly::<S, _>(f, coefficients::LOG);
     let f2 = S::mul(f, f);
     let y = S::fma(S::mul(f2, f), p, S::mul(e, S::splat(LN2_LOW)));
     let y = S::fnma(S::splat(0.5), f2, y);
@@ -144,7 +225,7 @@ pub unsafe fn tanh<S: Simd>(x: S::F) -> S::F {
     let half = S::from_bits(S::shl_i::<23>(S::bits(shifted)));
     let n = S::sub(shifted, magic);
     let r = S::fnma(n, S::splat(0.5 * LN2_LOW), S::fnma(n, S::splat(0.5 * LN2_HIGH), bounded));
-    let q = poly!(S, r; 1.999_999_9, 1.333_323_7, 0.666_678_97, 0.267_720_7, 0.088_772_45);
+    let q = poly::<S, _>(r, coefficients::TANH);
     let p = S::fma(S::mul(r, r), q, S::add(r, r));
     let h = S::fma(p, half, S::sub(half, S::splat(0.5)));
     S::copysign(S::div(h, S::add(h, S::splat(1.0))), x)
@@ -156,8 +237,7 @@ pub unsafe fn sigmoid<S: Simd>(x: S::F) -> S::F {
     // s / (s + e^-r) with s = 2^n, x = n ln 2 + r: nothing overflows and small results stay exact.
     let x = S::max(S::splat(-106.0), S::min(S::splat(30.0), x));
     let (n, r) = split_exp::<S>(x);
-    let p =
-        poly!(S, r; 1.0, -1.0, 0.499_999_94, -0.166_665_21, 0.041_668_274, -0.008_368_686, 0.001_382_013_8);
+    let p = poly::<S, _>(r, coefficients::SIGMOID);
     let s = S::scale(S::splat(1.0), n);
     S::div(s, S::add(s, p))
 }
@@ -167,15 +247,14 @@ pub unsafe fn sigmoid<S: Simd>(x: S::F) -> S::F {
 pub unsafe fn erf<S: Simd>(x: S::F) -> S::F {
     let a = S::min(S::splat(4.0), S::abs(x));
     // 2 / sqrt(pi) in two parts, the second with the higher terms.
-    let u = poly!(S, a; -5.373_110_7e-8, 0.636_619_4, 0.102_777_734, -0.019_152_684, -1.610_987_1e-4,
-        0.001_667_718_2, -6.332_064e-4, 1.177_424_4e-4, -9.267_32e-6);
+    let u = poly::<S, _>(a, coefficients::ERF_LOG);
     let g = S::fma(a, S::splat(std::f32::consts::FRAC_2_SQRT_PI), S::mul(a, u));
     // e^-g = 2^n (1 + p); one part of ln 2 will do, because e^-g is small where n is large.
     let magic = S::splat(ROUND + 127.0);
     let shifted = S::fnma(g, S::splat(LOG2_E), magic);
     let power = S::from_bits(S::shl_i::<23>(S::bits(shifted)));
     let r = S::neg(S::fma(S::sub(shifted, magic), S::splat(std::f32::consts::LN_2), g));
-    let q = poly!(S, r; 0.499_999_97, 0.166_665_46, 0.041_667_435, 0.008_366_272, 0.001_387_069_6);
+    let q = poly::<S, _>(r, coefficients::ERF_EXP);
     let p = S::fma(S::mul(r, r), q, r);
     S::copysign(S::fnma(p, power, S::sub(S::splat(1.0), power)), x)
 }
@@ -195,7 +274,7 @@ pub unsafe fn atan<S: Simd>(x: S::F) -> S::F {
         S::select(near, S::splat(0.0), S::splat(std::f32::consts::FRAC_PI_4)),
     );
     let z = S::mul(t, t);
-    let p = poly!(S, z; -0.333_329_5, 0.199_777_1, -0.138_776_85, 0.080_537_44);
+    let p = poly::<S, _>(z, coefficients::ATAN);
     S::copysign(S::add(start, S::fma(S::mul(p, z), t, t)), x)
 }
 
@@ -205,8 +284,8 @@ pub unsafe fn gelu<S: Simd>(x: S::F) -> S::F {
     // A minimax fit of erf(a / sqrt 2) / a; at this bound it is exactly 1, fused or not.
     let a = S::max(S::splat(-5.083_740_7), S::min(S::splat(5.083_740_7), x));
     let s = S::mul(a, a);
-    let p = poly!(S, s; 0.797_884_4, 0.103_582_45, 0.011_373_2, 6.738_176_5e-4, 1.221_229_4e-5);
-    let q = poly!(S, s; 1.0, 0.296_484_77, 0.038_676_55, 0.002_846_57, 1.200_413_2e-4, 5.139_387_4e-7);
+    let p = poly::<S, _>(s, coefficients::GELU_OVER);
+    let q = poly::<S, _>(s, coefficients::GELU_UNDER);
     let half = S::mul(S::splat(0.5), x);
     S::fma(half, S::div(S::mul(a, p), q), half)
 }
@@ -221,7 +300,7 @@ pub unsafe fn gelu_tanh<S: Simd>(x: S::F) -> S::F {
     let shifted = S::fma(v, S::splat(LOG2_E), magic);
     let power = S::from_bits(S::shl_i::<23>(S::bits(shifted)));
     let r = S::fnma(S::sub(shifted, magic), S::splat(std::f32::consts::LN_2), v);
-    let p = poly!(S, r; 1.0, 0.999_999_7, 0.499_991_48, 0.166_676_49, 0.041_898_247, 0.008_289_685_5);
+    let p = poly::<S, _>(r, coefficients::GELU_TANH);
     S::div(x, S::fma(p, power, S::splat(1.0)))
 }
 
@@ -261,9 +340,9 @@ unsafe fn circular<S: Simd>(x: S::F, shift: i32) -> S::F {
     };
     let quadrant = S::add_i(S::bits(shifted), S::splat_i(shift));
     let s = S::mul(r, r);
-    let p = poly!(S, s; -0.166_666_55, 0.008_332_187, -1.951_790_8e-4);
+    let p = poly::<S, _>(s, coefficients::SIN);
     let sine = S::fma(S::mul(s, r), p, r);
-    let p = poly!(S, s; 0.041_666_646, -0.001_388_731, 2.443_233e-5);
+    let p = poly::<S, _>(s, coefficients::COS);
     let cosine = S::fma(S::mul(s, s), p, S::fnma(S::splat(0.5), s, S::splat(1.0)));
     let odd = S::eq_i(S::and_i(quadrant, S::splat_i(1)), S::splat_i(1));
     let sign = S::shl_i::<30>(S::and_i(quadrant, S::splat_i(2)));
@@ -312,7 +391,7 @@ pub unsafe fn pow<S: Simd>(x: S::F, y: S::F) -> S::F {
     let s = S::div(f, d);
     let s_low = S::div(S::fnma(s, d_low, S::fnma(s, d, f)), d);
     let t = S::mul(s, s);
-    let p = poly!(S, t; 0.961_796_7, 0.577_078_9, 0.411_921_53, 0.336_621_1);
+    let p = poly::<S, _>(t, coefficients::POW_LOG);
     // 2 / ln 2 in two parts.
     let (c, c_low) = (S::splat(2.885_39), S::splat(3.851_926e-8));
     let h = S::mul(s, c);
@@ -329,7 +408,7 @@ pub unsafe fn pow<S: Simd>(x: S::F, y: S::F) -> S::F {
     let bounded = S::max(S::splat(-200.0), S::min(S::splat(200.0), z));
     let n = S::round(bounded);
     let r = S::add(S::sub(bounded, n), S::max(S::splat(-1.0), S::min(S::splat(1.0), z_low)));
-    let q = poly!(S, r; 1.0, std::f32::consts::LN_2, 0.240_226_48, 0.055_503_596, 0.009_618_505, 0.001_339_102_5, 1.532_719_6e-4);
+    let q = poly::<S, _>(r, coefficients::POW_EXP);
     let power = S::scale(q, n);
     // A negative base: odd exponents negate, fractional ones have no real value.
     let below = S::lt(x, S::splat(0.0));
@@ -379,8 +458,7 @@ pub unsafe fn relu<S: Simd>(x: S::F) -> S::F {
 pub unsafe fn softplus<S: Simd>(x: S::F) -> S::F {
     let e = exp::<S>(S::from_bits(S::or_i(S::bits(x), S::splat_i(i32::MIN))));
     // ln(1 + e) / e on [0, 1].
-    let p = poly!(S, e; 0.999_999_94, -0.499_991_66, 0.333_133_58, -0.248_027_73, 0.189_629_99, -0.133_808_52, 0.075_088_66,
-        -0.027_669_912, 0.004_792_848_6);
+    let p = poly::<S, _>(e, coefficients::SOFTPLUS);
     S::fma(e, p, relu::<S>(x))
 }
 
