@@ -1,7 +1,13 @@
 //! The templates: rows with work of their own as dispatches. A family is a module; rows are looked up
 //! by address, as on the CPU.
 
+mod frame;
+mod index;
+mod layout;
 pub mod matmul;
+mod rows;
+#[cfg(test)]
+mod tests;
 
 use crate::dispatch::{Call, Steps};
 use fastnn::error::Result;
@@ -13,7 +19,7 @@ pub type Template = fn(&Call<'_>) -> Result<Steps>;
 /// Rows of one family.
 pub type Rows = &'static [(&'static OpDef, Template)];
 
-const FAMILIES: &[Rows] = &[matmul::ROWS];
+const FAMILIES: &[Rows] = &[index::ROWS, layout::ROWS, matmul::ROWS, rows::ROWS];
 
 /// The template of a row; `None` where it has none.
 #[must_use]

@@ -491,6 +491,13 @@ fn parts(name: &str, shape: &Shape, attrs: &[Attr]) -> Result<Vec<Part>> {
     (0..rank).map(part).collect()
 }
 
+/// Where the result of [`UNSLICE`] has its operand: the first place along each axis, and the step from one
+/// to the next.
+pub fn unslice_places(out: &Shape, attrs: &[Attr]) -> Result<Vec<(i64, i64)>> {
+    let place = |p: &Part| (p.start.known().unwrap_or_default(), p.step);
+    Ok(parts("unslice", out, &attrs[1..])?.iter().map(place).collect())
+}
+
 /// Writes `value` everywhere and `x` into the parts.
 fn place<T: Copy>(x: Arg, out: Arg, parts: &[Part], value: T) {
     assert_eq!(

@@ -307,7 +307,9 @@ fn logsumexp(v: &[f64]) -> f64 {
     v.iter().map(|e| (e - top).exp()).sum::<f64>().ln() + top
 }
 
-fn extent(shape: &Shape, axis: &Attr) -> f64 {
+/// How many elements lie along the axes.
+#[must_use]
+pub fn extent(shape: &Shape, axis: &Attr) -> f64 {
     let axes = rule::axes(axis, shape, "extent").unwrap_or_default();
     axes.iter().map(|&i| shape.sizes()[i] as f64).product()
 }

@@ -1,0 +1,178 @@
+//! Every template's text is valid WGSL for many shapes, and binds what its kernels say.
+
+use super::template;
+use crate::dispatch::{Arg, Call, Limits, Steps, Use};
+use fastnn::graph::{Attr, OpDef, Ty, part_type};
+use fastnn::ops::{index, layer_norm, loss, movement, normalize, reduce, window};
+use fastnn::shape::{DType, Shape};
+use naga::valid::{Capabilities, ValidationFlags, Validator};
+
+fn ty(dtype: DType, sizes: &[usize]) -> Ty {
+    Ty { shape: Shape::new(sizes).unwrap(), dtype }
+}
+
+fn f32(sizes: &[usize]) -> Ty {
+    ty(DType::F32, sizes)
+}
+
+fn i32(sizes: &[usize]) -> Ty {
+    ty(DType::I32, sizes)
+}
+
+fn sizes(all: &[usize]) -> Attr {
+    Attr::Ints(all.iter().map(|&n| n as i64).collect())
+}
+
+/// The steps of a row on the portable limits, checked.
+fn checked(op: &'static OpDef, inputs: &[Ty], attrs: &[Attr], wanted: &[bool]) -> Steps {
+    let mut outputs = vec![op.result(inputs, attrs).unwrap()];
+    for k in 0..op.parts.len() {
+        outputs.push(part_type(op, k as i64 + 1, inputs, attrs).unwrap());
+    }
+    let limits = Limits::PORTABLE;
+    let wanted: Vec<bool> = (0..outputs.len()).map(|k| wanted.get(k).copied().unwrap_or(true)).collect();
+    let call = Call { name: op.name, inputs, outputs: &outputs, wanted: &wanted, attrs, limits: &limits };
+    let steps = template(op).unwrap_or_else(|| panic!("{} has no template", op.name))(&call).unwrap();
+    for dispatch in &steps.dispatches {
+        let kernel = &dispatch.kernel;
+        let module = naga::front::wgsl::parse_str(&kernel.wgsl)
+            .unwrap_or_else(|e| panic!("{}\n{}", kernel.wgsl, e.emit_to_string(&kernel.wgsl)));
+        let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
+            .validate(&module)
+            .unwrap_or_else(|e| panic!("{}\n{}", kernel.wgsl, e.emit_to_string(&kernel.wgsl)));
+        let used = info.get_entry_point(0);
+        let mut bound = 0;
+        let mut shared = 0;
+        for (handle, variable) in module.global_variables.iter() {
+            if variable.space == naga::AddressSpace::WorkGroup {
+                let layout = module.types[variable.ty].inner.size(module.to_ctx());
+                shared += layout as usize;
+            }
+            let Some(binding) = variable.binding else { continue };
+            bound += 1;
+            assert!(!used[handle].is_empty(), "{}: {:?} is not used", kernel.name, variable.name);
+            let naga::AddressSpace::Storage { access } = variable.space else { panic!("{}", kernel.name) };
+            let writes = access.contains(naga::StorageAccess::STORE);
+            assert_eq!(kernel.bindings[binding.binding as usize] == Use::ReadWrite, writes);
+        }
+        assert_eq!((bound, bound), (kernel.bindings.len(), dispatch.args.len()), "{}", kernel.name);
+        assert_eq!(shared, kernel.workgroup_bytes, "{}", kernel.name);
+        assert!(bound <= limits.storage_buffers && shared <= limits.workgroup_bytes, "{}", kernel.name);
+        assert_eq!(module.entry_points[0].workgroup_size, kernel.workgroup);
+        assert!(dispatch.grid.iter().all(|&n| n >= 1 && n <= limits.grid), "{}", kernel.name);
+        for arg in &dispatch.args {
+            match *arg {
+                Arg::Input(k) => assert!(inputs[k].shape.count() > 0, "{} binds nothing", kernel.name),
+                Arg::Output(k) => assert!(wanted[k] && outputs[k].shape.count() > 0, "{}", kernel.name),
+                Arg::Scratch(k) => assert!(steps.scratch[k] > 0, "{}", kernel.name),
+                Arg::Fault => {}
+            }
+        }
+    }
+    for (k, output) in outputs.iter().enumerate() {
+        let writes = |d: &crate::dispatch::Dispatch| {
+            d.args.iter().zip(&d.kernel.bindings).any(|(a, u)| (*a, *u) == (Arg::Output(k), Use::ReadWrite))
+        };
+        let written = steps.dispatches.iter().any(writes);
+        assert_eq!(written, wanted[k] && output.shape.count() > 0, "{}: result {k} of {inputs:?}", op.name);
+    }
+    steps
+}
+
+const SHAPES: &[&[usize]] =
+    &[&[1], &[7], &[2, 3], &[5, 64], &[5, 65], &[3, 1, 511], &[2, 2, 513], &[70_000, 3], &[0, 4], &[4, 0]];
+
+fn all_ways(parts: usize) -> impl Iterator<Item = Vec<bool>> {
+    (1..1u32 << (parts + 1)).map(move |bits| (0..=parts).map(|k| bits >> k & 1 == 1).collect())
+}
+
+#[test]
+fn test_rows_along_the_last_axis() {
+    for shape in SHAPES {
+        let (x, lead, last) = (f32(shape), &shape[..shape.len() - 1], &shape[shape.len() - 1..]);
+        checked(&normalize::SOFTMAX_LAST, &[x], &[], &[]);
+        checked(&normalize::LOG_SOFTMAX_LAST, &[x], &[], &[]);
+        checked(&loss::SPARSE_SOFTMAX_CROSS_ENTROPY, &[x, i32(lead)], &[], &[]);
+        for epsilon in [0.0, 1e-30, 1e-3, 5.0] {
+            checked(&normalize::LAYER_NORMALIZE, &[x], &[Attr::Float(epsilon)], &[]);
+        }
+        for wanted in all_ways(2) {
+            for (center, columns) in [(true, last), (false, &[][..])] {
+                let attrs = [Attr::Float(1e-3), Attr::Bool(center)];
+                let (columns, row) = (f32(columns), f32(lead));
+                checked(&layer_norm::LAYER_NORM, &[x, columns, columns], &attrs, &wanted);
+                checked(&layer_norm::LAYER_NORM_GRAD, &[x, x, columns, row, row], &attrs[1..], &wanted);
+            }
+        }
+    }
+}
+
+#[test]
+fn test_rows_at_computed_positions() {
+    for dtype in [DType::F32, DType::I32, DType::Bool] {
+        checked(&index::IOTA, &[], &[Attr::Int(77), Attr::DType(dtype)], &[]);
+    }
+    for shape in SHAPES {
+        for taken in [&[][..], &[1], &[5, 2], &[0]] {
+            for axis in [Attr::None, Attr::Int(0), Attr::Int(-1)] {
+                for dtype in [DType::F32, DType::I32, DType::Bool, DType::BF16, DType::U8] {
+                    let (x, indices) = (ty(dtype, shape), i32(taken));
+                    checked(&index::TAKE, &[x, indices], std::slice::from_ref(&axis), &[]);
+                    if dtype == DType::F32 {
+                        let dy = index::TAKE.result(&[x, indices], std::slice::from_ref(&axis)).unwrap();
+                        checked(&index::TAKE_GRAD, &[dy, indices], &[sizes(shape), axis.clone()], &[]);
+                    }
+                }
+            }
+        }
+        for (axis, n) in [(0, 0), (0, 3), (-1, 2)] {
+            let mut along = shape.to_vec();
+            let at = if axis == 0 { 0 } else { shape.len() - 1 };
+            along[at] = n;
+            let attrs = [sizes(shape), Attr::Int(axis)];
+            checked(&index::TAKE_ALONG_AXIS, &[f32(shape), i32(&along)], &attrs[1..], &[]);
+            checked(&index::TAKE_ALONG_AXIS_GRAD, &[f32(&along), i32(&along)], &attrs, &[]);
+            checked(&index::CUMSUM, &[f32(shape)], &attrs[1..], &[]);
+            checked(&index::CUMSUM, &[i32(shape)], &attrs[1..], &[]);
+        }
+    }
+}
+
+#[test]
+fn test_rows_that_place_elements() {
+    for shape in SHAPES {
+        let (x, rank) = (f32(shape), shape.len());
+        for axis in [Attr::None, Attr::Ints(vec![0])] {
+            checked(&reduce::EXTENT, &[x], &[axis], &[]);
+        }
+        let widths: Vec<usize> = (0..2 * rank).map(|i| i % 3).collect();
+        for dtype in [DType::F32, DType::I32, DType::Bool, DType::U8, DType::F16] {
+            for value in [0.0, -2.5, 300.0, f64::INFINITY, f64::NAN] {
+                checked(&movement::PAD, &[ty(dtype, shape)], &[sizes(&widths), Attr::Float(value)], &[]);
+            }
+        }
+        for (begin, end, step) in [(0, i64::MAX, 1), (-1, i64::MIN, -2), (1, -1, 2)] {
+            let attrs = [begin, end, step].map(|v| Attr::Ints(vec![v; rank]));
+            let part = movement::SLICE.result(&[x], &attrs).unwrap();
+            checked(&movement::UNSLICE, &[part], &[&[sizes(shape)], &attrs[..]].concat(), &[]);
+        }
+        for inputs in [vec![x], vec![x; 12]] {
+            checked(&movement::CONCATENATE, &inputs, &[Attr::Int(-1)], &[]);
+        }
+        let part: Vec<usize> = shape.iter().map(|n| n.div_ceil(2)).collect();
+        for axes in [vec![], vec![-1], (0..rank as i64).collect()] {
+            let start = i32(&[axes.len()]);
+            let own: Vec<usize> =
+                axes.iter().map(|&a| part[if a < 0 { rank - 1 } else { a as usize }]).collect();
+            let mut window = shape.to_vec();
+            for (&axis, &n) in axes.iter().zip(&own) {
+                window[if axis < 0 { rank - 1 } else { axis as usize }] = n;
+            }
+            let axes = Attr::Ints(axes);
+            checked(&window::DYNAMIC_SLICE, &[x, start], &[axes.clone(), sizes(&own)], &[]);
+            checked(&window::UPDATE_SLICE, &[x, f32(&window), start], &[axes], &[]);
+        }
+    }
+    let scalar = f32(&[]);
+    checked(&movement::PAD, &[scalar], &[sizes(&[]), Attr::Float(1.0)], &[]);
+}
