@@ -1,10 +1,12 @@
 //! The templates: rows with work of their own as dispatches. A family is a module; rows are looked up
 //! by address, as on the CPU.
 
+mod conv;
 mod frame;
 mod index;
 mod layout;
 pub mod matmul;
+mod pooling;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -19,7 +21,7 @@ pub type Template = fn(&Call<'_>) -> Result<Steps>;
 /// Rows of one family.
 pub type Rows = &'static [(&'static OpDef, Template)];
 
-const FAMILIES: &[Rows] = &[index::ROWS, layout::ROWS, matmul::ROWS, rows::ROWS];
+const FAMILIES: &[Rows] = &[conv::ROWS, index::ROWS, layout::ROWS, matmul::ROWS, pooling::ROWS, rows::ROWS];
 
 /// The template of a row; `None` where it has none.
 #[must_use]

@@ -3,7 +3,7 @@
 use super::template;
 use crate::dispatch::{Arg, Call, Limits, Steps, Use};
 use fastnn::graph::{Attr, OpDef, Ty, part_type};
-use fastnn::ops::{index, layer_norm, loss, movement, normalize, reduce, window};
+use fastnn::ops::{conv, index, layer_norm, loss, movement, normalize, pooling, reduce, window};
 use fastnn::shape::{DType, Shape};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
@@ -175,4 +175,50 @@ fn test_rows_that_place_elements() {
     }
     let scalar = f32(&[]);
     checked(&movement::PAD, &[scalar], &[sizes(&[]), Attr::Float(1.0)], &[]);
+}
+
+#[test]
+fn test_convolutions_and_their_gradients() {
+    for (x, w, groups) in [
+        (&[2, 9, 3][..], &[3, 3, 5][..], 1),
+        (&[1, 9, 8, 4], &[3, 2, 2, 6], 2),
+        (&[3, 5, 5, 4], &[1, 1, 1, 4], 4),
+        (&[2, 5, 6, 7, 2], &[2, 3, 1, 2, 3], 1),
+        (&[64, 28, 28, 1], &[3, 3, 1, 8], 1),
+        (&[0, 9, 9, 2], &[3, 3, 2, 5], 1),
+        (&[2, 9, 9, 0], &[3, 3, 0, 5], 1),
+    ] {
+        for (stride, dilation, same) in [(1, 1, false), (2, 1, true), (3, 1, false), (1, 2, true)] {
+            let padding = Attr::Ints(if same { vec![-1] } else { vec![] });
+            let at = [Attr::Ints(vec![stride]), padding, Attr::Ints(vec![dilation]), Attr::Int(groups)];
+            let Ok(y) = conv::CONV.result(&[f32(x), f32(w)], &at) else { continue };
+            checked(&conv::CONV, &[f32(x), f32(w)], &at, &[]);
+            let with = |first: &[usize]| [&[sizes(first)], &at[..]].concat();
+            checked(&conv::CONV_INPUT_GRAD, &[y, f32(w)], &with(&x[1..x.len() - 1]), &[]);
+            checked(&conv::CONV_WEIGHT_GRAD, &[f32(x), y], &with(&w[..w.len() - 2]), &[]);
+        }
+    }
+}
+
+#[test]
+fn test_pooling_and_its_gradients() {
+    for x in [&[2, 9, 3][..], &[1, 9, 8, 4], &[2, 5, 6, 7, 2], &[0, 9, 9, 2], &[2, 4, 4, 0]] {
+        for (window, stride, same) in [(2, 2, false), (3, 2, true), (3, 1, true), (1, 3, false)] {
+            let padding = Attr::Ints(if same { vec![-1] } else { vec![] });
+            let at = [Attr::Ints(vec![window]), Attr::Ints(vec![stride]), padding];
+            for wanted in all_ways(1) {
+                checked(&pooling::MAX_POOL, &[f32(x)], &at, &wanted);
+            }
+            let y = pooling::MAX_POOL.result(&[f32(x)], &at).unwrap();
+            let indices = Ty { dtype: DType::I32, ..y };
+            checked(&pooling::MAX_POOL_PICK, &[f32(x), indices], &at, &[]);
+            let back = [&[sizes(&x[1..x.len() - 1])], &at[..]].concat();
+            checked(&pooling::MAX_POOL_GRAD, &[y, indices], &back, &[]);
+            for whole in [true, false] {
+                let with = |attrs: &[Attr]| [attrs, &[Attr::Bool(whole)]].concat();
+                checked(&pooling::AVERAGE_POOL, &[f32(x)], &with(&at), &[]);
+                checked(&pooling::AVERAGE_POOL_GRAD, &[y], &with(&back), &[]);
+            }
+        }
+    }
 }

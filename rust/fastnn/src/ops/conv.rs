@@ -293,8 +293,24 @@ pub(crate) fn conv_head(types: &[Ty], attrs: &[Attr], _: Ty) -> Box<dyn Blocked>
 }
 
 /// The sizes of a convolution of these operands, as kernels see them.
-pub(crate) fn geometry_of(types: &[Ty], attrs: &[Attr]) -> Geometry {
+///
+/// # Panics
+/// When they do not fit the row. Likewise for the gradients.
+#[must_use]
+pub fn geometry_of(types: &[Ty], attrs: &[Attr]) -> Geometry {
     geometry(conv_of(types, attrs))
+}
+
+/// Likewise from the operands of [`CONV_INPUT_GRAD`].
+#[must_use]
+pub fn input_grad_geometry(types: &[Ty], attrs: &[Attr]) -> Geometry {
+    geometry(input_grad_of(types, attrs))
+}
+
+/// Likewise from the operands of [`CONV_WEIGHT_GRAD`].
+#[must_use]
+pub fn weight_grad_geometry(types: &[Ty], attrs: &[Attr]) -> Geometry {
+    geometry(weight_grad_of(types, attrs))
 }
 
 /// The kernel of [`CONV_INPUT_GRAD`].

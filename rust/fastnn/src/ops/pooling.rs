@@ -7,7 +7,7 @@ use super::rule;
 use super::spatial::{self, Along, Placing};
 use crate::dim::Dim;
 use crate::error::Result;
-use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, PartDef, StepCtx, Ty, Vjp};
+use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, OpDef, PartDef, StepCtx, Ty, Vjp};
 use crate::kernels::pooling::{self as kernel, Ends, Pool};
 use crate::shape::{DType, Shape};
 use crate::shape_err;
@@ -313,6 +313,19 @@ fn pool_in(pool: Result<Pooling>) -> Pool {
         Ok(pool) => pool.numbers(),
         Err(error) => unreachable!("invariant: a node's types fit its row: {error}"),
     }
+}
+
+/// The windows of a row of this family.
+pub fn windows_of(op: &OpDef, types: &[Ty], attrs: &[Attr]) -> Result<Pool> {
+    let (name, of) = (op.name, attrs.first().map(Attr::sizes).unwrap_or_default());
+    let pool = match name {
+        "max_pool_pick" => picked(types, attrs)?,
+        "max_pool_grad" => indexed(name, types, &of, &attrs[1..])?,
+        "average_pool_grad" => spread(name, types[0], &of, &attrs[1..])?,
+        _ => pool_of(name, types, attrs)?,
+    };
+    let whole = name.starts_with("average") && attrs[attrs.len() - 1].flag();
+    Ok(Pool { whole, ..pool.numbers() })
 }
 
 pub(crate) fn max_pool_step(ctx: &StepCtx<'_>) -> Result<()> {
