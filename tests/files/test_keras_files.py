@@ -706,3 +706,21 @@ def test_an_h5_file_that_could_not_be_loaded_is_not_written(tmp_path):
     with pytest.raises(NotImplementedError, match=r"subclass \(Net\)(.|\n)*m.weights.h5"):
         net.save(tmp_path / "m.h5")
     assert not list(tmp_path.iterdir())
+
+
+def test_files_that_name_layers_by_private_attributes_still_load(tmp_path):
+    def model():
+        entrance = fastnn.Input((5, 4))
+        attention = fastnn.layers.MultiHeadAttention(2, 3)
+        return fastnn.Model(entrance, attention(entrance, entrance))
+
+    written, path = model(), tmp_path / "m.weights.h5"
+    written.save_weights(path)
+    with h5py.File(path, "r+") as file:
+        group = file["layers/multi_head_attention"]
+        for name in ("query", "key", "value", "output"):  # as Keras did before these properties
+            group.move(f"{name}_dense", f"_{name}_dense")
+    other = model()
+    other.load_weights(path)
+    for a, b in zip(other.get_weights(), written.get_weights(), strict=True):
+        np.testing.assert_array_equal(a, b)

@@ -73,9 +73,12 @@ def match_weights(weight: Any, values: Any) -> tuple[Any, Any]:
     while ops.ndim(weight) < ops.ndim(values):
         weight = ops.expand_dims(weight, axis=-1)
     if not broadcasts(tuple(weight.shape), tuple(values.shape)):
+        hint = "one weight per sample, or one per number"
+        if not tuple(values.shape):
+            hint = "give y and the predictions with the shape (samples, 1): one axis is one sample"
         raise ShapeError(
-            f"sample_weight has shape {given}, the loss gives numbers of shape "
-            f"{tuple(values.shape)}\n  hint: one weight per sample, or one per number of the loss"
+            f"sample_weight has shape {given}, the numbers it weighs have shape "
+            f"{tuple(values.shape)}\n  hint: {hint}"
         )
     return weight, values
 

@@ -14,6 +14,7 @@ import numpy as np
 from fastnn import _core, ops
 from fastnn.config import epsilon, unique_name
 from fastnn.errors import ShapeError
+from fastnn.losses.base import match_weights
 from fastnn.losses.checks import check_alike, squeeze_or_expand_to_same_rank
 from fastnn.losses.targets import Targets, out_of_range
 from fastnn.metrics.metric import Metric, nan_of_bad
@@ -41,9 +42,7 @@ def _weights_like(sample_weight: Any, y_pred: Any) -> Any:
     if sample_weight is None:
         return None
     w = ops.convert_to_tensor(sample_weight, "float32")
-    w, _ = squeeze_or_expand_to_same_rank(w, y_pred)
-    while 0 < ops.ndim(w) < ops.ndim(y_pred):
-        w = ops.expand_dims(w, axis=-1)
+    w, _ = match_weights(w, y_pred)
     return w * ops.ones_like(y_pred)
 
 

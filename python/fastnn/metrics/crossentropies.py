@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import losses, ops
-from fastnn.losses.checks import squeeze_or_expand_to_same_rank
+from fastnn.losses.base import match_weights
 from fastnn.metrics.metric import MeanMetricWrapper, labels_as_numbers
 
 __all__ = [
@@ -138,7 +138,7 @@ class SparseCategoricalCrossentropy(MeanMetricWrapper):
         """Adds the loss of a batch."""
         if self.ignore_class is not None and sample_weight is not None:
             keep = ops.not_equal(labels_as_numbers(y_true, y_pred), self.ignore_class)
-            weight, keep = squeeze_or_expand_to_same_rank(
+            weight, keep = match_weights(
                 ops.convert_to_tensor(sample_weight, "float32"), ops.cast(keep, "float32")
             )
             sample_weight = weight * keep

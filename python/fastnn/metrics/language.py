@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn import losses, ops
+from fastnn.losses.base import match_weights
 from fastnn.metrics.metric import Metric
 
 __all__ = ["Perplexity", "bleu"]
@@ -43,8 +44,8 @@ class Perplexity(Metric):
     ) -> None:
         super().__init__(name=name, dtype=dtype)
         self.from_logits, self.mask_token_id = from_logits, mask_token_id
-        self.total = self.add_variable(shape=(), initializer="zeros", name="total")
-        self.count = self.add_variable(shape=(), initializer="zeros", name="count")
+        self.total = self._add_sum("total")
+        self.count = self._add_sum("count")
 
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds the losses of a batch's tokens.
@@ -55,17 +56,20 @@ class Perplexity(Metric):
             sample_weight: How much samples or tokens count.
         """
         y_true = ops.cast(y_true, "int32")
+        keep = None
+        if self.mask_token_id is not None:  # it may lie outside the classes, such as -1
+            keep = ops.not_equal(y_true, self.mask_token_id)
+            y_true = ops.where(keep, y_true, 0)
         lost = losses.sparse_categorical_crossentropy(y_true, y_pred, self.from_logits)
         weights = ops.ones_like(lost)
-        if self.mask_token_id is not None:
-            weights = weights * ops.cast(y_true != self.mask_token_id, "float32")
+        if keep is not None:
+            lost = ops.where(keep, lost, 0.0)
+            weights = weights * ops.cast(keep, "float32")
         if sample_weight is not None:
-            given = ops.cast(sample_weight, "float32")
-            for _ in range(len(lost.shape) - len(given.shape)):
-                given = ops.expand_dims(given, -1)
+            given, _ = match_weights(ops.convert_to_tensor(sample_weight, "float32"), lost)
             weights = weights * given
-        self.total.assign_add(ops.sum(lost * weights))
-        self.count.assign_add(ops.sum(weights))
+        self._accumulate(self.total, ops.sum(lost * weights))
+        self._accumulate(self.count, ops.sum(weights))
 
     def result(self) -> Any:
         """The perplexity; 0 before there are tokens."""

@@ -14,6 +14,7 @@ import numpy as np
 from fastnn import _core, initializers, losses, ops
 from fastnn.config import snake_case, unique_name
 from fastnn.dtype_policies import computing_dtype
+from fastnn.losses.base import match_weights
 from fastnn.losses.checks import check_alike, squeeze_or_expand_to_same_rank
 from fastnn.losses.targets import guarded, labels_are_checked, targets_of
 from fastnn.serialization.encoding import Configurable, to_config
@@ -312,8 +313,7 @@ def _weighted(values: Any, sample_weight: Any) -> tuple[Any, Any]:
     weight, values = squeeze_or_expand_to_same_rank(weight, values)
     if ops.ndim(values) > ops.ndim(weight):
         values = ops.mean(values, axis=list(range(ops.ndim(weight), ops.ndim(values))))
-    while ops.ndim(weight) < ops.ndim(values):
-        weight = ops.expand_dims(weight, axis=-1)
+    weight, values = match_weights(weight, values)
     return values, weight
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from fastnn import ops
 from fastnn.data.labels import check_class_numbers, known_values
 from fastnn.errors import ShapeError
+from fastnn.losses.base import match_weights
 from fastnn.losses.targets import Targets, guarded
 from fastnn.metrics.metric import Metric
 from fastnn.tracing.variables import Variable
@@ -124,7 +125,9 @@ class _Overlap(Metric):
             if given.dtype == "float32":
                 self._take_fractions()
             given = ops.cast(given, "float32")
-            weight = weight * (given if ops.ndim(given) == 0 else ops.ravel(given))
+            every = ops.cast(ops.ones_like(y_true), "float32")
+            given, _ = match_weights(given, every)  # a picture's weight counts for its pixels
+            weight = weight * ops.ravel(given * every)
         rows = ops.one_hot(ops.where(keep, y, 0), self.num_classes)
         columns = ops.one_hot(ops.where(keep, p, 0), self.num_classes)
         counts = ops.matmul(ops.transpose(rows * ops.expand_dims(weight, axis=-1)), columns)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnn import _core, ops
+from fastnn.losses.base import match_weights
 from fastnn.losses.checks import check_alike, squeeze_or_expand_to_same_rank
 from fastnn.losses.targets import Targets
 from fastnn.metrics.metric import Metric, nan_of_bad
@@ -124,8 +125,7 @@ class FBetaScore(Metric):
         p = ops.cast(hit, "float32")
         w: Any = 1.0
         if sample_weight is not None:
-            w = ops.convert_to_tensor(sample_weight, "float32")
-            w = ops.expand_dims(w, axis=1) if ops.ndim(w) == 1 else w
+            w, _ = match_weights(ops.convert_to_tensor(sample_weight, "float32"), y_true)
         for which, part in (
             ("true_positives", p * y_true),
             ("false_positives", p * (1.0 - y_true)),
@@ -245,9 +245,7 @@ class R2Score(Metric):
         check_alike(y_true, y_pred)
         w: Any = ops.ones_like(y_true)
         if sample_weight is not None:
-            given = ops.convert_to_tensor(sample_weight, "float32")
-            while ops.ndim(given) < ops.ndim(y_true):
-                given = ops.expand_dims(given, axis=-1)
+            given, _ = match_weights(ops.convert_to_tensor(sample_weight, "float32"), y_true)
             w = given * w
         total, squares, mse, count = (getattr(self, v) for v in _SUMS)
         before, new, amount = count.value, ops.sum(w, axis=0), ops.sum(y_true * w, axis=0)
@@ -270,6 +268,8 @@ class R2Score(Metric):
             return _core.tensor(0.0)
         variance, mse = (getattr(self, w).value for w in ("squared_sum", "total_mse"))
         score = 1.0 - ops.divide_no_nan(mse, variance)
+        # Targets of one value leave nothing to explain: only predictions without error score 1.
+        score = _c.where((variance > 0.0) | ((mse == 0.0) & (self.count.value > 0.0)), score, 0.0)
         # NaN, or squares beyond the range of float32, leave no score; a 0 would pass for one.
         known = ops.isfinite(variance + mse)
         score = _c.where(known, _c.where(ops.isfinite(score), score, 0.0), math.nan)
@@ -279,5 +279,7 @@ class R2Score(Metric):
             score = ops.sum(score * ops.divide_no_nan(variance, ops.sum(variance)))
         if self.num_regressors:
             n, p = self.num_samples.value, float(self.num_regressors)
-            score = 1.0 - (1.0 - score) * (n - 1.0) / (n - p - 1.0)
+            # With too few samples for the number of regressors the plain score stands, as in Keras.
+            adjusted = 1.0 - ops.divide_no_nan((1.0 - score) * (n - 1.0), n - p - 1.0)
+            score = _c.where(n > p + 1.0, adjusted, score)
         return score

@@ -52,6 +52,10 @@ KIND_OF_MODULE = {
 }
 
 
+#: Classes that Keras exports under another name than their own: files hold the exported one.
+EXPORTED = {"GroupedQueryAttention": "GroupQueryAttention"}
+
+
 def module_of(class_name: str, key: str | None) -> str | None:
     """The Keras module that exports this class, None for a class of the caller's."""
     hinted = KIND_OF_MODULE.get(key or "")
@@ -72,8 +76,9 @@ def find_class(module: object, class_name: str, registered: object, where: str) 
     if class_name in MODELS and module in MODELS[class_name]:
         return model_class(class_name)
     layers = tables()["keras.layers"].names
-    found = layers.get(class_name)
-    if module == "keras.layers" and found is not None and found.__name__ == class_name:
+    own = next((n for n, exported in EXPORTED.items() if exported == class_name), class_name)
+    found = layers.get(own)
+    if module == "keras.layers" and found is not None and found.__name__ == own:
         return found
     known = [n for n, c in layers.items() if c.__name__ == n]
     close = nearest(class_name, known)

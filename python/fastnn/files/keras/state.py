@@ -8,6 +8,8 @@ their own that it passes over. Depends on `hdf5`, `layers`. Layout: Keras 3.15
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import io
 import json
 import warnings
@@ -43,13 +45,16 @@ _INTERNAL = {
 }  # fmt: skip
 
 
-def places(model: Any) -> list[Place]:
-    """Every group of a model's file that holds or may hold arrays, parents first."""
-    seen: set[int] = set()
-    return list(_walk(model, "", seen))
+def places(model: Any, properties: bool = True) -> list[Place]:
+    """Every group of a model's file that holds or may hold arrays, parents first.
+
+    Keras names a layer that a property gives, such as `query_dense`, by the property; files written
+    before there was one have the name of the attribute behind it.
+    """
+    return list(_walk(model, "", set(), properties))
 
 
-def _walk(owner: Any, path: str, seen: set[int]) -> Iterator[Place]:
+def _walk(owner: Any, path: str, seen: set[int], properties: bool) -> Iterator[Place]:
     if id(owner) in seen:
         return
     seen.add(id(owner))
@@ -57,17 +62,32 @@ def _walk(owner: Any, path: str, seen: set[int]) -> Iterator[Place]:
         yield path, owner, list(owner.variables)
         return
     yield path, owner, owner._own()
-    for name, child in _children(owner):
+    for name, child in _children(owner, properties):
         inner = f"{path}/{name}" if path else name
         if isinstance(child, list | tuple | dict):
-            yield from _walk_all(child, inner, seen)
+            yield from _walk_all(child, inner, seen, properties)
         else:
-            yield from _walk(child, inner, seen)
+            yield from _walk(child, inner, seen, properties)
 
 
-def _children(owner: Any) -> Iterator[tuple[str, Any]]:
+def _from_properties(owner: Any) -> dict[str, Any]:
+    """What the properties give that the layer's class adds to `Layer` or its kind of model."""
+    classes = type(owner).__mro__
+    known = dir(next(c for c in classes if "model_kind" in vars(c)))
+    kinds = property | functools.cached_property
+    found: dict[str, Any] = {}
+    for name in {n for c in classes for n, v in vars(c).items() if isinstance(v, kinds)}:
+        if name not in known and not name.startswith("__"):
+            with contextlib.suppress(Exception):  # one that cannot be read yet holds nothing
+                found[name] = getattr(owner, name)
+    return found
+
+
+def _children(owner: Any, properties: bool) -> Iterator[tuple[str, Any]]:
     """What belongs to a layer, in Keras's order: by name, private attributes last."""
     found = {k: v for k, v in owner.__dict__.items() if k not in _INTERNAL}
+    if properties:
+        found |= _from_properties(owner)
     kind = getattr(owner, "model_kind", None)
     if kind in ("functional", "sequential"):
         yield "layers", owner.layers
@@ -114,7 +134,7 @@ def _has_layers(value: Any) -> bool:
     return bool(modules_in(value))
 
 
-def _walk_all(group: Any, path: str, seen: set[int]) -> Iterator[Place]:
+def _walk_all(group: Any, path: str, seen: set[int], properties: bool) -> Iterator[Place]:
     used: dict[str, int] = {}
     for child in group.values() if isinstance(group, dict) else group:
         is_layer = isinstance(child, Layer)
@@ -123,7 +143,8 @@ def _walk_all(group: Any, path: str, seen: set[int]) -> Iterator[Place]:
         base = snake_case(type(child).__name__) if is_layer else "container"
         n = used[base] = used.get(base, -1) + 1
         inner = f"{path}/{base}_{n}" if n else f"{path}/{base}"
-        yield from (_walk(child, inner, seen) if is_layer else _walk_all(child, inner, seen))
+        walk = _walk if is_layer else _walk_all
+        yield from walk(child, inner, seen, properties)
 
 
 # ---- writing -------------------------------------------------------------------------------------
@@ -223,6 +244,26 @@ def read_run(reader: Reader, model: Any, whole: bool = True) -> None:
 # ---- reading -------------------------------------------------------------------------------------
 
 
+#: Where the first versions of Keras 3 kept `layers`.
+_OLD_LAYERS = "_layer_checkpoint_dependencies"
+
+
+def _places_in(reader: Reader, model: Any) -> list[Place]:
+    """The model's groups by the names that the file knows them by."""
+    held = {at.removesuffix("vars").strip("/") for at in reader.holders()}
+    old = reader.names("layers") is None and reader.names(_OLD_LAYERS) is not None
+
+    def named(properties: bool) -> list[Place]:
+        return [
+            (_OLD_LAYERS + path.removeprefix("layers"), owner, variables)
+            if old and path.startswith("layers/")
+            else (path, owner, variables)
+            for path, owner, variables in places(model, properties)
+        ]
+
+    return max(map(named, (True, False)), key=lambda found: sum(p in held for p, _, _ in found))
+
+
 def read_places(reader: Reader, model: Any, skip_mismatch: bool) -> None:
     """Sets all weights of the model, and the optimiser's state where the file holds it.
 
@@ -233,15 +274,9 @@ def read_places(reader: Reader, model: Any, skip_mismatch: bool) -> None:
     values: list[tuple[Any, Any]] = []
     taken: set[str] = set()
     faults: list[str] = []
-    old = (
-        reader.names("layers") is None
-        and reader.names("_layer_checkpoint_dependencies") is not None
-    )
-    for path, owner, variables in places(model):
+    for path, owner, variables in _places_in(reader, model):
         if path == "optimizer" or path.endswith("/optimizer"):
             continue
-        if old and path.startswith("layers/"):
-            path = "_layer_checkpoint_dependencies" + path.removeprefix("layers")
         taken.add(path)
         try:
             if _has_hook(owner, "load_own_variables"):

@@ -16,7 +16,14 @@ from fastnn.base import tree
 from fastnn.files.compiling import compile_config
 from fastnn.layers import InputLayer, Layer
 from fastnn.serialization.encoding import FunctionName, to_config
-from fastnn.serialization.keras_names import KIND_OF_MODULE, MODELS, Op, module_of, op_of_function
+from fastnn.serialization.keras_names import (
+    EXPORTED,
+    KIND_OF_MODULE,
+    MODELS,
+    Op,
+    module_of,
+    op_of_function,
+)
 from fastnn.serialization.registry import model_class
 from fastnn.tracing.layer_graph import LayerGraph, Place, Record
 from fastnn.tracing.symbolic import OPERATORS, KerasTensor, OpCall
@@ -52,7 +59,7 @@ def _keras(value: Any, key: str | None = None) -> Any:
     module = module_of(name, key)
     return {
         "module": module,
-        "class_name": name.rpartition(">")[2],
+        "class_name": EXPORTED.get(name, name) if module else name.rpartition(">")[2],
         "config": {k: _keras(v, k) for k, v in value["config"].items()},
         "registered_name": None if module else name,
     }
@@ -88,7 +95,8 @@ def _entry(layer: Any) -> dict[str, Any]:
     else:
         full = getattr(kind, "_registered_name", kind.__name__)
         module = module_of(kind.__name__, None) if kind.__module__.startswith("fastnn.") else None
-        named = (module or kind.__module__, kind.__name__, None if module else full)
+        name = EXPORTED.get(kind.__name__, kind.__name__) if module else kind.__name__
+        named = (module or kind.__module__, name, None if module else full)
         config = _layer_config(layer)
     entry = {
         "module": named[0],
