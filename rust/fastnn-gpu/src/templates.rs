@@ -1,12 +1,15 @@
 //! The templates: rows with work of their own as dispatches. A family is a module; rows are looked up
 //! by address, as on the CPU.
 
+mod attention;
 mod conv;
 mod frame;
 mod index;
 mod layout;
 pub mod matmul;
+mod order;
 mod pooling;
+mod random;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -21,7 +24,17 @@ pub type Template = fn(&Call<'_>) -> Result<Steps>;
 /// Rows of one family.
 pub type Rows = &'static [(&'static OpDef, Template)];
 
-const FAMILIES: &[Rows] = &[conv::ROWS, index::ROWS, layout::ROWS, matmul::ROWS, pooling::ROWS, rows::ROWS];
+const FAMILIES: &[Rows] = &[
+    attention::ROWS,
+    conv::ROWS,
+    index::ROWS,
+    layout::ROWS,
+    matmul::ROWS,
+    order::ROWS,
+    pooling::ROWS,
+    random::ROWS,
+    rows::ROWS,
+];
 
 /// The template of a row; `None` where it has none.
 #[must_use]

@@ -3,7 +3,9 @@
 use super::template;
 use crate::dispatch::{Arg, Call, Limits, Steps, Use};
 use fastnn::graph::{Attr, OpDef, Ty, part_type};
-use fastnn::ops::{conv, index, layer_norm, loss, movement, normalize, pooling, reduce, window};
+use fastnn::ops::{
+    attention, conv, index, layer_norm, loss, movement, normalize, order, pooling, random, reduce, window,
+};
 use fastnn::shape::{DType, Shape};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
 
@@ -218,6 +220,73 @@ fn test_pooling_and_its_gradients() {
                 let with = |attrs: &[Attr]| [attrs, &[Attr::Bool(whole)]].concat();
                 checked(&pooling::AVERAGE_POOL, &[f32(x)], &with(&at), &[]);
                 checked(&pooling::AVERAGE_POOL_GRAD, &[y], &with(&back), &[]);
+            }
+        }
+    }
+}
+
+#[test]
+fn test_random_rows() {
+    let key = i32(&[4]);
+    for shape in [&[][..], &[1], &[63], &[5, 64], &[70_000, 3], &[0]] {
+        let stream = Attr::Int(-7);
+        checked(&random::RANDOM_UNIFORM, &[key], &[sizes(shape), stream.clone()], &[]);
+        checked(&random::RANDOM_NORMAL, &[key], &[sizes(shape), stream.clone()], &[]);
+        for (low, high) in [(0, 1), (-5, 7), (i64::from(i32::MIN), i64::from(i32::MAX))] {
+            let attrs = [sizes(shape), Attr::Int(low), Attr::Int(high), stream.clone()];
+            checked(&random::RANDOM_INTEGERS, &[key], &attrs, &[]);
+        }
+        let n = shape.iter().product::<usize>() as i64;
+        checked(&random::RANDOM_PERMUTATION, &[key], &[Attr::Int(n), stream], &[]);
+    }
+}
+
+#[test]
+fn test_rows_that_order_values() {
+    for shape in SHAPES {
+        for dtype in [DType::F32, DType::I32] {
+            for wanted in all_ways(1) {
+                for axis in [0, -1] {
+                    checked(&order::SORT, &[ty(dtype, shape)], &[Attr::Int(axis)], &wanted);
+                }
+                for k in [0, 1, shape[shape.len() - 1]] {
+                    if k <= shape[shape.len() - 1] {
+                        checked(&order::TOP_K, &[ty(dtype, shape)], &[Attr::Int(k as i64)], &wanted);
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn test_attention_and_its_gradient() {
+    for [b, t, s, h, g, w, v] in [
+        [2, 5, 7, 4, 2, 8, 16],
+        [1, 1, 1, 1, 1, 1, 1],
+        [2, 65, 130, 2, 1, 64, 200],
+        [1, 3, 0, 2, 2, 4, 4],
+        [1, 3, 4, 2, 2, 4, 0],
+        [0, 3, 4, 2, 2, 4, 4],
+        [1, 0, 4, 2, 2, 4, 4],
+    ] {
+        for (wide, rate, causal) in [(false, 0.0, true), (true, 0.1, false), (true, 0.0, true)] {
+            let scalar = |dtype| ty(dtype, &[]);
+            let (bias, mask, count) = if wide {
+                (f32(&[1, h, t, s]), ty(DType::Bool, &[b, 1, 1, s]), i32(&[b]))
+            } else {
+                (scalar(DType::F32), scalar(DType::Bool), scalar(DType::I32))
+            };
+            let (q, k, values) = (f32(&[b, t, h, w]), f32(&[b, s, g, w]), f32(&[b, s, g, v]));
+            let there = [q, k, values, bias, mask, count, count, i32(&[4])];
+            let attrs = [Attr::Float(0.3), Attr::Bool(causal), Attr::Float(rate), Attr::Int(-3)];
+            let (out, lse) = (f32(&[b, t, h, v]), f32(&[b, h, t]));
+            for wanted in all_ways(1) {
+                checked(&attention::ATTENTION, &there, &attrs, &wanted);
+            }
+            for wanted in all_ways(2) {
+                let back = [&[out][..], &there, &[out, lse]].concat();
+                checked(&attention::ATTENTION_GRAD, &back, &attrs, &wanted);
             }
         }
     }

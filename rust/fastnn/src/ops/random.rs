@@ -150,7 +150,8 @@ fn infer(name: &str, types: &[Ty], shape: &[Dim], dtype: DType) -> Result<Ty> {
 }
 
 /// What kept values are multiplied by; nothing is kept at rate 1.
-pub(super) fn scale(rate: f64) -> f64 {
+#[must_use]
+pub fn scale(rate: f64) -> f64 {
     if rate < 1.0 { 1.0 / (1.0 - rate) } else { 0.0 }
 }
 
