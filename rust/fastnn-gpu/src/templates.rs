@@ -10,6 +10,7 @@ pub mod matmul;
 mod order;
 mod pooling;
 mod random;
+mod recurrence;
 mod rows;
 #[cfg(test)]
 mod tests;
@@ -33,6 +34,7 @@ const FAMILIES: &[Rows] = &[
     order::ROWS,
     pooling::ROWS,
     random::ROWS,
+    recurrence::ROWS,
     rows::ROWS,
 ];
 

@@ -4,7 +4,8 @@ use super::template;
 use crate::dispatch::{Arg, Call, Limits, Steps, Use};
 use fastnn::graph::{Attr, OpDef, Ty, part_type};
 use fastnn::ops::{
-    attention, conv, index, layer_norm, loss, movement, normalize, order, pooling, random, reduce, window,
+    attention, conv, index, layer_norm, loss, movement, normalize, order, pooling, random, recurrence,
+    reduce, window,
 };
 use fastnn::shape::{DType, Shape};
 use naga::valid::{Capabilities, ValidationFlags, Validator};
@@ -287,6 +288,50 @@ fn test_attention_and_its_gradient() {
             for wanted in all_ways(2) {
                 let back = [&[out][..], &there, &[out, lse]].concat();
                 checked(&attention::ATTENTION_GRAD, &back, &attrs, &wanted);
+            }
+        }
+    }
+}
+
+#[test]
+fn test_recurrences_and_their_gradients() {
+    for [b, t, u] in [[2, 5, 3], [1, 1, 1], [3, 4, 33], [2, 3, 300], [1, 2, 5000], [2, 0, 3], [0, 3, 3]] {
+        for (lone, reverse) in [(true, true), (false, false)] {
+            let of = |sizes: &[usize]| f32(if lone { &[] } else { sizes });
+            let mask = Ty { dtype: DType::Bool, ..of(&[b, t]) };
+            let (each, state) = (|gates: usize| f32(&[b, t, gates * u]), of(&[b, u]));
+            let (weights, drop) = (|gates: usize| f32(&[u, gates * u]), |gates: usize| of(&[b, gates * u]));
+            let (dy, reversed) = (of(&[b, t, u]), Attr::Bool(reverse));
+            let attrs = std::slice::from_ref(&reversed);
+            for wanted in all_ways(5) {
+                let x = [each(4), weights(4), state, state, mask, drop(4)];
+                checked(&recurrence::LSTM, &x, attrs, &wanted);
+            }
+            for wanted in all_ways(2) {
+                let x = [dy, state, state, weights(4), each(4), each(1), state, mask, drop(4)];
+                checked(&recurrence::LSTM_GRAD, &x, attrs, &wanted);
+            }
+            for after in [true, false] {
+                let attrs = [reversed.clone(), Attr::Bool(after)];
+                for wanted in all_ways(4) {
+                    let x = [each(3), weights(3), of(&[3 * u]), state, mask, drop(3)];
+                    checked(&recurrence::GRU, &x, &attrs, &wanted);
+                }
+                for wanted in all_ways(2) {
+                    let x = [dy, state, weights(3), each(3), each(1), each(1), mask, drop(3)];
+                    checked(&recurrence::GRU_GRAD, &x, &attrs, &wanted);
+                }
+            }
+            for activation in 0..4 {
+                let attrs = [reversed.clone(), Attr::Int(activation)];
+                for wanted in all_ways(2) {
+                    let x = [each(1), weights(1), state, mask, drop(1)];
+                    checked(&recurrence::SIMPLE_RNN, &x, &attrs, &wanted);
+                }
+                for wanted in all_ways(1) {
+                    let x = [dy, state, weights(1), each(1), mask, drop(1)];
+                    checked(&recurrence::SIMPLE_RNN_GRAD, &x, &attrs, &wanted);
+                }
             }
         }
     }
