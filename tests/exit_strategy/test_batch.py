@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import time
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ from exit_profiles import TODAY, make_profile_dict
 
 from fastnn.exit_strategy import batch
 from fastnn.exit_strategy.batch import evaluate_many
+from fastnn.exit_strategy.cli.meter import Meter, clock
 from fastnn.exit_strategy.errors import ExitError
 from fastnn.exit_strategy.evaluation import evaluate
 from fastnn.exit_strategy.profile.profile import Profile
+from fastnn.exit_strategy.reading.delimited import count_rows, open_csv
 
 
 def companies(count: int) -> list[dict[str, Any]]:
@@ -118,3 +122,62 @@ def test_progress_is_told_after_each_chunk(monkeypatch: pytest.MonkeyPatch) -> N
     seen: list[int] = []
     evaluate_many(companies(5), draws=200, progress=seen.append)
     assert seen == [2, 4, 5]
+
+
+def test_progress_is_told_with_the_total_to_those_who_ask(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(batch, "CHUNK", 2)
+    seen: list[tuple[int, int | None]] = []
+    evaluate_many(companies(3), draws=100, progress=lambda done, total: seen.append((done, total)))
+    evaluate_many(iter(companies(3)), draws=100, progress=lambda d, total: seen.append((d, total)))
+    assert seen == [(2, 3), (3, 3), (2, None), (3, None)]
+
+
+def test_the_command_tells_how_much_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    times = iter([0.0, 2.0, 4.0, 5.0])
+    monkeypatch.setattr(time, "monotonic", lambda: next(times))
+    out = Terminal()
+    meter = Meter("en", out)
+    for done in (512, 1024, 1536):
+        meter.show(done, 16_384)
+    meter.close()
+    lines = [line.strip() for line in out.getvalue().split("\r")]
+    assert lines[1:] == [
+        "512 of 16,384 companies",
+        "1,024 of 16,384 companies, 1:00 left",
+        "1,536 of 16,384 companies, 0:58 left",
+    ]
+    quiet = io.StringIO()
+    Meter("zh", quiet).show(1, 2)
+    assert quiet.getvalue() == ""
+    assert clock(3725) == "1:02:05"
+
+
+def test_rows_are_counted_as_they_are_read(tmp_path: Path) -> None:
+    """Blank lines are no rows, rows that cannot be read are."""
+    text = "name,cash\na,1\n\n  ,  \nb\nc,1,2\n"
+    (tmp_path / "in.csv").write_text(text)
+    path = tmp_path / "in.csv"
+    assert count_rows(path) == len(list(open_csv(path).rows)) == 3
+
+
+def test_a_chunk_that_cannot_be_judged_together_is_judged_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A fault that shows while several companies are judged stays with its company."""
+    real = batch.judge_many
+
+    def picky(profiles: Any, frame: Any) -> Any:
+        if any(profile.name == "c2" for profile in profiles):
+            raise RuntimeError("no c2")
+        return real(profiles, frame)
+
+    whole = evaluate_many(companies(5), draws=100)
+    monkeypatch.setattr(batch, "judge_many", picky)
+    made = evaluate_many(companies(5), draws=100)
+    assert made.failed == 1
+    assert "no c2" in made["errors"][2]
+    assert [made["lead"][k] for k in (0, 1, 3, 4)] == [whole["lead"][k] for k in (0, 1, 3, 4)]

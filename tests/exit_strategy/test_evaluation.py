@@ -24,6 +24,7 @@ from fastnn.exit_strategy.report.sentences import change_sentences, reasons
 from fastnn.exit_strategy.report.tables import tornado_view
 from fastnn.exit_strategy.result import Rank, Result
 from fastnn.exit_strategy.scoring.leaves import LEAF_FIELDS
+from fastnn.exit_strategy.scoring.ranking import methods_agree
 from fastnn.exit_strategy.scoring.scores import Scores, topsis
 from fastnn.exit_strategy.wording import percent
 
@@ -183,7 +184,9 @@ def test_recommendation_needs_certainty_a_lead_and_knowledge(
     groups = np.array([[second[1]] * 7, [first[1]] * 7])
     scores = Scores(("ipo", "ma"), groups, groups, groups[:, 0], groups[:, 0], groups)
     names = [leaf.id for leaf in tree.leaves] if unknown == "all" else ()
-    made = recommend(tree, resolve_weights("founder", tree), rows, scores, names, ())
+    weights = resolve_weights("founder", tree)
+    (agree,) = methods_agree([scores], [(True, True)], weights)
+    made = recommend(tree, weights, rows, scores, names, (), agree)
     assert made.answer == answer
     assert made.pair == ("ma", "ipo")
 
@@ -195,7 +198,8 @@ def test_disagreement_of_the_two_methods_is_a_near_tie() -> None:
     weights = resolve_weights([0.5, 0.3, 0.1, 0.1, 0, 0, 0], tree)
     scores = Scores(("ipo", "ma"), groups, groups, groups @ weights.values, groups[:, 0], groups)
     assert scores.wsm[1] > scores.wsm[0] - 0.1
-    made = recommend(tree, weights, rows, scores, (), ())
+    (agree,) = methods_agree([scores], [(True, True)], weights)
+    made = recommend(tree, weights, rows, scores, (), (), agree)
     assert made.methods_agree == (scores.wsm.argmax() == topsis(groups, weights.values).argmax())
 
 
@@ -204,7 +208,9 @@ def test_a_tie_is_a_tie() -> None:
     rows = [rank("ma", 0.5, 0.6), rank("ipo", 0.5, 0.6)]
     groups = np.full((2, 7), 0.6)
     scores = Scores(("ipo", "ma"), groups, groups, groups[:, 0], groups[:, 0], groups)
-    made = recommend(tree, resolve_weights("equal", tree), rows, scores, (), ())
+    weights = resolve_weights("equal", tree)
+    (agree,) = methods_agree([scores], [(True, True)], weights)
+    made = recommend(tree, weights, rows, scores, (), (), agree)
     assert made.answer == "near_tie"
     assert made.methods_agree
     assert made.lead == 0.0

@@ -11,6 +11,7 @@ import pytest
 from exit_profiles import TODAY, make_profile_dict
 
 from fastnn.exit_strategy.errors import ExitError
+from fastnn.exit_strategy.gates.columns import judge_gates_many
 from fastnn.exit_strategy.gates.data import check_age, flags_of, load_gates
 from fastnn.exit_strategy.gates.judge import judge_gates, runway_months
 from fastnn.exit_strategy.gates.windows import OPERATORS, WINDOWS, Series
@@ -255,7 +256,7 @@ def test_old_rates_are_warned_about() -> None:
 
 @pytest.mark.parametrize("country", ["US", "CN", "GB", "HK"])
 @pytest.mark.parametrize("scale", [0.05, 0.3, 1.0, 5.0])
-def test_brief_gates_say_what_the_full_report_says(country: str, scale: float) -> None:
+def test_gates_of_a_batch_say_what_the_full_report_says(country: str, scale: float) -> None:
     size: dict[str, Any] = {
         "country": country, "revenue_ttm": 90e6 * scale,
         "revenue_last_fy": [v * scale for v in (20e6, 45e6, 80e6)],
@@ -266,7 +267,7 @@ def test_brief_gates_say_what_the_full_report_says(country: str, scale: float) -
     for changes in ({}, {"net_income_fy": [9e6, 12e6, 16e6]}, {"total_assets": None}):
         company = profile(**size, **changes)
         full = judge_gates(company, GATES, options)
-        brief = judge_gates(company, GATES, options, brief=True)
+        (brief,) = judge_gates_many([company], GATES, options)
         assert brief.regulatory == full.regulatory
         assert [(g.option, g.name, g.state, g.prior) for g in brief.hard] == [
             (g.option, g.name, g.state, g.prior) for g in full.hard
@@ -368,12 +369,12 @@ def test_a_rule_whose_fate_is_not_known_takes_the_bare_pass_away() -> None:
     assert "pending_nasdaq_china" in notes
 
 
-def test_brief_and_full_gates_agree_on_the_alternatives() -> None:
+def test_gates_of_a_batch_agree_on_the_alternatives() -> None:
     for cap in (1e8, 2e9, 9e9):
         company = profile(**{"venue_region": "HK", "listing.market_cap": cap,
                              "listing.public_float_pct": 0.16})  # fmt: skip
         full = judge_gates(company, GATES, ("ipo",)).of("ipo")
-        brief = judge_gates(company, GATES, ("ipo",), brief=True).of("ipo")
+        brief = judge_gates_many([company], GATES, ("ipo",))[0].of("ipo")
         assert [g.state for g in full] == [g.state for g in brief]
 
 

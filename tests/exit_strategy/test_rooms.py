@@ -49,13 +49,13 @@ def test_evaluate_batch_and_scenarios_judge_by_one_function(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     calls: list[str] = []
-    real = judging.judge_gates
+    real = judging.complete
 
     def seen(profile: Any, *rest: Any, **more: Any) -> Any:
         calls.append(profile.name)
         return real(profile, *rest, **more)
 
-    monkeypatch.setattr(judging, "judge_gates", seen)
+    monkeypatch.setattr(judging, "complete", seen)
     company = Profile.from_dict(make_profile_dict(compute_cost_share=0.4), today=TODAY)
     result = evaluate(company, draws=100)
     assert len(calls) == 1

@@ -79,6 +79,7 @@ BY_NAME = {
     "base/lazy.py",  # the door: names of the public tables
     "base/finder.py",  # other names of modules
     "exit_strategy/__init__.py",  # its own public names, loaded on use
+    "exit_strategy/money/__init__.py",  # likewise
     "plot.py",  # extras, with a hint when they are missing
 }
 #: Who asks the door for a module of a higher floor: a config or a pickle may name its classes.

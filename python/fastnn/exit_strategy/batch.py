@@ -7,10 +7,11 @@ scores it alone, in any order and chunk size. Rows come from `batch_input` and g
 
 from __future__ import annotations
 
+import inspect
 import pickle
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from itertools import chain, islice
@@ -29,9 +30,9 @@ from .gates.data import Gates, load_gates
 from .profile.profile import Profile
 from .reading.delimited import BadRow
 from .reading.files import home
-from .scoring.judging import Frame, Judgement, judge
-from .scoring.ranking import rank_rows, recommend
-from .scoring.sampling import build_spec, curves_of
+from .scoring.judging import Frame, Judgement, judge_many
+from .scoring.ranking import methods_agree, rank_rows, recommend
+from .scoring.sampling import build_spec, computed_fits, curves_of
 from .scoring.uncertainty import simulate_many
 
 __all__ = ["BatchResult", "evaluate_many"]
@@ -104,9 +105,10 @@ def evaluate_many(
     With `output` (.csv or .parquet) rows are written as they are made and the result holds only
     counts; without it the result holds the columns. The file has its name once it is whole; until
     then it is called `NAME.partial.csv`, and `resume` goes on where such a file stops. `workers`
-    processes read and judge companies side by side, with the same result. `progress(done)` is
-    called after each chunk. `encoding` and `decimal` say how a CSV file is written, where that
-    cannot be told.
+    processes score companies side by side, with the same result; one samples a chunk while it
+    judges the next, which keeps two cores busy. `progress(done)`, or `progress(done, total)` where
+    it takes both, is called after each chunk; the total is None where only the end will tell.
+    `encoding` and `decimal` say how a CSV file is written, where that cannot be told.
 
     Raises:
         ExitError: EX112 to EX114 for a source that cannot be read or holds no company, EX121 for a
@@ -115,6 +117,7 @@ def evaluate_many(
     tree = criteria or load_criteria()
     chosen = check_options(options, tree)
     check_draws(draws, seed, kappa, len(chosen))
+    tell = _teller(progress)
     _check_workers(workers)
     weighting = resolve_weights(weights, tree)
     job = _Job(
@@ -148,8 +151,7 @@ def evaluate_many(
             else:
                 for name in names:
                     kept[name].extend(row[name] for row in made)
-            if progress is not None:
-                progress(done)
+            tell(done, given.total)
         if given.path and not done:
             text = f"{given.path} holds no company"
             raise ExitError(Issue("EX114", "", text, "write one row per company below the header"))
@@ -163,6 +165,19 @@ def evaluate_many(
         for name, values in kept.items()
     }
     return BatchResult(columns, done, failed, None, remarks)
+
+
+def _teller(progress: Any) -> Callable[[int, int | None], None]:
+    """Return what tells of progress: a function of what is done, and of the total if it asks."""
+    if progress is None:
+        return lambda done, total: None
+    try:
+        given = inspect.signature(progress).parameters.values()
+    except (TypeError, ValueError):  # some builtins do not tell
+        given = ()
+    if sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in given) >= 2:
+        return progress
+    return lambda done, total: progress(done)
 
 
 def _settings_of(job: _Job) -> tuple[str, ...]:
@@ -200,7 +215,7 @@ def _scored(
     first = list(islice(chunks, 2))  # starting processes is not worth it for a single chunk
     chunks = chain(first, chunks)
     if workers == 1 or len(first) < 2:
-        yield from (_score_chunk(chunk, job, given.total) for chunk in chunks)
+        yield from _side_by_side(chunks, job, given.total, stack)
         return
     import multiprocessing
     from concurrent.futures import Future, ProcessPoolExecutor
@@ -216,7 +231,7 @@ def _scored(
     try:
         for chunk in chunks:
             with _main_left_alone(job):
-                waiting.append(pool.submit(_score_chunk, chunk, alone, given.total))
+                waiting.append(pool.submit(_chunk_alone, chunk, alone, given.total))
             if len(waiting) > 2 * workers:
                 yield waiting.popleft().result()
         while waiting:
@@ -224,6 +239,25 @@ def _scored(
     except BrokenProcessPool as error:
         hint = "use workers=1, or put the call under if __name__ == '__main__':"
         raise ExitError(Issue("EX803", "workers", "a worker process ended", hint)) from error
+
+
+def _side_by_side(
+    chunks: Iterator[list[tuple[int, Any]]], job: _Job, total: int | None, stack: ExitStack
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield scored chunks in order; one is sampled, in compiled code, while the next is judged."""
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    sampler = ThreadPoolExecutor(1, "fastnn-exit-batch")
+    stack.callback(sampler.shutdown, wait=True, cancel_futures=True)
+    waiting: deque[tuple[_Chunk, Future[list[Simulation | Exception]]]] = deque()
+    for chunk in chunks:
+        begun = _begin(chunk, job, total)
+        waiting.append((begun, sampler.submit(_simulated, begun.ready, job)))
+        if len(waiting) > 1:
+            before, sims = waiting.popleft()
+            yield _score_chunk(before, sims.result(), job)
+    for before, sims in waiting:
+        yield _score_chunk(before, sims.result(), job)
 
 
 @contextmanager
@@ -255,13 +289,29 @@ def column_names(options: Sequence[str]) -> list[str]:
     return [*out, "row", "rows", "errors"]
 
 
-def _score_chunk(
+@dataclass(frozen=True, slots=True)
+class _Chunk:
+    """Some rows of a batch, read and judged: all of them, and those that can be sampled."""
+
+    rows: list[dict[str, Any]]
+    ready: list[_Ready]
+
+
+def _chunk_alone(
     chunk: Sequence[tuple[int, Any]], job: _Job, total: int | None
 ) -> list[dict[str, Any]]:
+    begun = _begin(chunk, job, total)
+    return _score_chunk(begun, _simulated(begun.ready, job), job)
+
+
+def _begin(chunk: Sequence[tuple[int, Any]], job: _Job, total: int | None) -> _Chunk:
+    """Read and judge companies; what is wrong with one stays in its row."""
+    options = job.frame.options
+    names = column_names(options)
     out: list[dict[str, Any]] = []
-    ready: list[_Ready] = []
+    read: list[tuple[dict[str, Any], Profile]] = []
     for number, raw in chunk:
-        row: dict[str, Any] = dict.fromkeys(column_names(job.frame.options))
+        row: dict[str, Any] = dict.fromkeys(names)
         row["row"], row["rows"] = float(number), None if total is None else float(total)
         cells = raw.cells if isinstance(raw, BadRow) else raw
         row["name"] = _name_of(cells)
@@ -270,15 +320,45 @@ def _score_chunk(
         try:
             if isinstance(raw, BadRow):
                 raise ExitError(raw.issue)
-            ready.append(_prepare(raw, row, job))
+            stated = job.decimal and isinstance(raw, Mapping) and "decimal" not in raw
+            given = {**raw, "decimal": job.decimal} if stated else raw
+            read.append((row, Profile.from_dict(given)))
         except Exception as error:  # whatever is odd in one row, the others go on
             _fail(row, error)
-    for item, sim in _simulated(ready, job):
+    return _Chunk(out, _judged(read, job))
+
+
+def _judged(read: Sequence[tuple[dict[str, Any], Profile]], job: _Job) -> list[_Ready]:
+    """Judge companies together; if that fails one by one, so that the fault stays with its row."""
+    try:
+        made = judge_many([profile for _, profile in read], job.frame)
+        fits = computed_fits(job.frame.criteria, job.frame.options, [one.computed for one in made])
+        return [
+            _prepare(row, who, one, own, job)
+            for (row, who), one, own in zip(read, made, fits, strict=True)
+        ]
+    except Exception as error:
+        if len(read) == 1:
+            _fail(read[0][0], error)
+            return []
+    return [ready for item in read for ready in _judged([item], job)]
+
+
+def _score_chunk(
+    begun: _Chunk, sims: Sequence[Simulation | Exception], job: _Job
+) -> list[dict[str, Any]]:
+    """Rank what has been sampled, and return the rows."""
+    done = []
+    for item, sim in zip(begun.ready, sims, strict=True):
         if isinstance(sim, Exception):
             _fail(item.row, sim)
         else:
-            _finish(item, sim, job)
-    return out
+            done.append((item, sim))
+    scores = [item.made.scores for item, _ in done]
+    agree = methods_agree(scores, [item.spec.open_options for item, _ in done], job.weights)
+    for (item, sim), same in zip(done, agree, strict=True):
+        _finish(item, sim, same, job)
+    return begun.rows
 
 
 def _name_of(cells: Any) -> str:
@@ -305,51 +385,45 @@ def _fail(row: dict[str, Any], error: Exception) -> None:
     )
 
 
-def _simulated(
-    ready: Sequence[_Ready], job: _Job
-) -> Iterator[tuple[_Ready, Simulation | Exception]]:
+def _simulated(ready: Sequence[_Ready], job: _Job) -> list[Simulation | Exception]:
     """Sample companies together; if that fails one by one, so that the fault stays with its row."""
-
-    def run(items: Sequence[_Ready]) -> list[Simulation]:
-        specs = [item.spec for item in items]
-        return simulate_many(
-            specs, kappa=job.kappa, draws=job.draws, seed=job.seed, threads=job.threads
-        )
-
     if not ready:
-        return
+        return []
+    specs = [item.spec for item in ready]
     try:
-        yield from zip(ready, run(ready), strict=True)
-        return
+        return list(
+            simulate_many(
+                specs, kappa=job.kappa, draws=job.draws, seed=job.seed, threads=job.threads
+            )
+        )
     except ExitError as error:
         if len(ready) == 1:
-            yield ready[0], error
-            return
-    for item in ready:
-        yield from _simulated([item], job)
+            return [error]
+    return [sim for item in ready for sim in _simulated([item], job)]
 
 
-def _prepare(raw: Mapping[str, Any], row: dict[str, Any], job: _Job) -> _Ready:
+def _prepare(
+    row: dict[str, Any], profile: Profile, made: Judgement, fits: Any, job: _Job
+) -> _Ready:
     """Return one company ready for sampling; everything but the ranks goes into its row."""
-    stated = job.decimal and isinstance(raw, Mapping) and "decimal" not in raw
-    profile = Profile.from_dict({**raw, "decimal": job.decimal} if stated else raw)
     frame = job.frame
-    made = judge(profile, frame, brief=True)
     spec = build_spec(
         profile, frame.criteria, frame.options, frame.weights, made.leaves, made.computed,
-        made.report, job.curves,
+        made.report, job.curves, fits,
     )  # fmt: skip
-    for option in frame.options:
+    for option, is_open in zip(frame.options, spec.open_options, strict=True):
         row[f"p_complete_{option}"] = made.chances[option].value
         row[f"founder_npv_{option}"] = float(made.money.options[option].founder_npv[1])
-        row[f"open_{option}"] = float(made.report.is_open(option))
+        row[f"open_{option}"] = float(is_open)
     return _Ready(row, spec, made)
 
 
-def _finish(item: _Ready, sim: Simulation, job: _Job) -> None:
+def _finish(item: _Ready, sim: Simulation, agree: bool, job: _Job) -> None:
     made = item.made
     ranking = rank_rows(sim, made.scores, made.report)
-    advice = recommend(job.frame.criteria, job.weights, ranking, made.scores, made.unknown, ())
+    advice = recommend(
+        job.frame.criteria, job.weights, ranking, made.scores, made.unknown, (), agree
+    )
     row = item.row
     row["recommendation"], row["first"] = advice.answer, ranking[0].option
     row["lead"], row["unknown_weight"] = advice.lead, advice.unknown_weight

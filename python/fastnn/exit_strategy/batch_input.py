@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from .errors import ExitError, Issue
-from .reading.delimited import open_csv
+from .reading.delimited import count_rows, open_csv
 from .reading.files import home
 
 __all__ = ["Source", "open_source", "pyarrow_rooms"]
@@ -41,7 +41,7 @@ def open_source(source: Any, encoding: str | None, chunk: int) -> Source:
         path = home(source)
         suffix = path.suffix.lower()
         if suffix in (".csv", ".tsv", ".txt"):
-            total = sum(1 for _ in open_csv(path, encoding).rows)
+            total = count_rows(path, encoding)
             made = open_csv(path, encoding)
             return Source(iter(made.rows), total, str(path), made.remarks, made.close)
         if suffix in (".parquet", ".pq"):

@@ -82,6 +82,20 @@ class Criterion:
         share = (at - xs[k - 1]) / (xs[k] - xs[k - 1])
         return fits[k - 1] + share * (fits[k] - fits[k - 1])
 
+    def fit_columns(self, options: Sequence[str], values: FloatArray) -> FloatArray:
+        """Return `fit` of every value (values, options), to the bit."""
+        at = np.array([_log10(v) for v in values.tolist()]) if self.log else values
+        xs = np.array(self.grid)
+        k = np.clip(np.searchsorted(xs, at, side="right"), 1, len(xs) - 1)
+        share = (at - xs[k - 1]) / (xs[k] - xs[k - 1])
+        below, beyond = at <= xs[0], at >= xs[-1]
+        out = np.empty((len(at), len(options)))
+        for column, option in enumerate(options):
+            fits = np.array(self.fits[option])
+            inside = fits[k - 1] + share * (fits[k] - fits[k - 1])
+            out[:, column] = np.where(below, fits[0], np.where(beyond, fits[-1], inside))
+        return out
+
     def curve(self, options: Sequence[str]) -> CurveTable:
         """Return the curve as the sampling kernel reads it; x is log10 where `log`."""
         return CurveTable(self.grid, tuple(self.fits[option] for option in options), self.log)

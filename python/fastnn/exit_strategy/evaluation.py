@@ -24,7 +24,7 @@ from .result import Result
 from .scoring.base_rates import PRICE_BAND, price_over_raised
 from .scoring.explain import differences, find_flips
 from .scoring.judging import Frame, Judgement, judge, point_fits, unknown_leaves
-from .scoring.ranking import rank_rows, recommend
+from .scoring.ranking import methods_agree, rank_rows, recommend
 from .scoring.record import MAX_UNKNOWN, MIN_P_FIRST, Provenance, Recommendation, TornadoBar
 from .scoring.sampling import build_spec
 from .scoring.uncertainty import simulate, tornado_runs
@@ -86,7 +86,8 @@ def evaluate(
     sims, bars = _sample(spec, draws, seed, kappa, threads)
     main = sims.pop("main")
     ranking = rank_rows(main, scores, report)
-    advice = recommend(tree, weighting, ranking, scores, made.unknown, bars)
+    (agree,) = methods_agree([scores], [spec.open_options], weighting)
+    advice = recommend(tree, weighting, ranking, scores, made.unknown, bars, agree)
     order = [chosen.index(row.option) for row in ranking]
     doubted = float(sims["curve_doubt"].p_first[order[0]])
     second = order[1] if len(order) > 1 else order[0]

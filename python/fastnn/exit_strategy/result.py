@@ -12,9 +12,7 @@ from fastnn.files import write_text
 
 from .errors import ExitError, Issue
 from .reading.files import home
-from .report import html, markdown, terminal
 from .report.data import result_dict, to_plain
-from .report.excel import write_workbook
 from .scoring.record import (
     MAX_UNKNOWN,
     MIN_LEAD,
@@ -53,10 +51,14 @@ class Result(Record):
 
     def to_markdown(self, path: str | Path | None = None, *, lang: str = "en") -> str:
         """Return the report as Markdown in English or Chinese."""
+        from .report import markdown  # each report is loaded when it is asked for
+
         return _write(markdown.render(self, lang), path)
 
     def to_html(self, path: str | Path | None = None, *, lang: str = "en") -> str:
         """Return the report as one self-contained HTML page: no network, inline SVG."""
+        from .report import html
+
         return _write(html.render(self, lang), path)
 
     def to_excel(self, path: str | Path, *, lang: str = "en") -> Path:
@@ -65,10 +67,14 @@ class Result(Record):
         Sheets: named inputs and the bridge, papers, prices, and one for every holder. Returns the
         path; EX802 where it cannot be written, EX804 without XlsxWriter.
         """
+        from .report.excel import write_workbook
+
         return write_workbook(self.profile, path, lang)
 
     def to_terminal(self, *, lang: str = "en", colour: bool = False) -> str:
         """Return the report for an 80-column terminal."""
+        from .report import terminal
+
         return shown(terminal.render(self, lang, colour))
 
 

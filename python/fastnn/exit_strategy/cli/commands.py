@@ -59,7 +59,9 @@ def add_commands(subparsers: Any) -> None:
     batch.add_argument("--encoding", help="of a CSV file, where it cannot be told: gb18030 ...")
     batch.add_argument("--decimal", choices=(".", ","), help="decimal mark of numbers as text")
     batch.add_argument(
-        "--workers", type=int, help="processes side by side; default: as many as threads"
+        "--workers",
+        type=int,
+        help="processes side by side; default: one for two cores, else one a core",
     )
     _add_settings(batch)
     process = _command(subparsers, "process", _process, "next steps, or the process as Mermaid")
@@ -365,17 +367,18 @@ def _batch(args: argparse.Namespace) -> int:
     from fastnn.exit_strategy.batch_output import partial_path
     from fastnn.exit_strategy.catalogue import text
 
-    def show(done: int) -> None:
-        if sys.stderr.isatty():
-            print(f"\r{done:,} companies", end="", file=sys.stderr, flush=True)
+    from .meter import Meter
 
     settings = _settings(args)
-    workers = fastnn.get_num_threads() if args.workers is None else args.workers
+    workers = args.workers
+    if workers is None:  # two cores are busy with one process, which takes the least memory
+        workers = fastnn.get_num_threads() if fastnn.get_num_threads() > 2 else 1
+    meter = Meter(args.lang)
     try:
         made = evaluate_many(
             args.source,
             output=args.output,
-            progress=show,
+            progress=meter.show,
             workers=workers,
             resume=args.resume,
             encoding=args.encoding,
@@ -383,11 +386,13 @@ def _batch(args: argparse.Namespace) -> int:
             **settings,
         )
     except KeyboardInterrupt:
+        meter.close()
         part = partial_path(home(args.output))
         if part.exists():
             print(text("cli.interrupted", args.lang, file=part), file=sys.stderr)
             return 130
         raise
+    meter.close()
     for remark in made.remarks:
         print(f"! {args.source}: {remark}", file=sys.stderr)
     counts = {"rows": f"{made.rows:,}", "failed": f"{made.failed:,}"}

@@ -10,7 +10,6 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 from fastnn.exit_strategy.notes import Note
@@ -25,10 +24,19 @@ __all__ = [
     "HardGate",
     "RegulatoryResult",
     "VenueResult",
+    "VenueState",
     "VenueTest",
+    "answered",
+    "ends_early",
+    "facts_of",
+    "hard_gates",
+    "is_met",
     "judge_gates",
+    "judge_regulators",
+    "relaxations",
     "runway_months",
     "unique",
+    "venue_is_for",
 ]
 
 MAX_RATE_AGE_DAYS = 180
@@ -130,7 +138,7 @@ class GateReport:
 
     def is_open(self, option: str) -> bool:
         """Return whether no hard gate of the option has failed."""
-        return all(gate.state != "fail" for gate in self.of(option))
+        return not any(g.option == option and g.state == "fail" for g in self.hard)
 
 
 def runway_months(profile: Profile) -> float:
@@ -140,38 +148,26 @@ def runway_months(profile: Profile) -> float:
     return MAX_RUNWAY if burn <= 0 else min(MAX_RUNWAY, money / burn)
 
 
-def judge_gates(
-    profile: Profile, gates: Gates, options: Sequence[str], *, brief: bool = False
-) -> GateReport:
-    """Return venues, regulators and hard gates for one profile on its own `as_of` date.
-
-    `brief` leaves out the venues and all warnings: it stops at the first venue that is open
-    (batches do not show them).
-    """
+def judge_gates(profile: Profile, gates: Gates, options: Sequence[str]) -> GateReport:
+    """Return venues, regulators and hard gates for one profile on its own `as_of` date."""
     on = profile.as_of
-    eligible = _eligible(profile, gates)
     views = _Views(profile)
-    venues: tuple[VenueResult, ...] = ()
-    states: Sequence[VenueResult | _VenueState]
-    if brief:
-        states = _open_venue(profile, eligible, gates.rules, views)
-    else:
-        states = venues = tuple(
-            _judge_venue(profile, venue, gates.rules, views[venue["currency"]])
-            for venue in eligible
-        )
-    regulatory = _judge_regulators(profile, gates, on)
-    hard = tuple(gate for option in options for gate in _hard(profile, option, states, gates.rules))
-    notes: list[Note] = []
-    if not brief:
-        used = [item for item in regulatory if item.state in ("applies", "unknown")]
-        notes = [note for venue in venues for note in venue.warnings]
-        notes += [note for item in used for note in item.warnings]
-        notes += _rate_warnings(profile, venues, on)
+    venues = tuple(
+        _judge_venue(profile, venue, gates.rules, views[venue["currency"]])
+        for venue in gates.venues
+        if venue_is_for(profile, venue, gates.rules)
+    )
+    regulatory = judge_regulators(profile, gates, on)
+    hard = hard_gates(profile, options, venues, gates.rules)
+    used = [item for item in regulatory if item.state in ("applies", "unknown")]
+    notes = [note for venue in venues for note in venue.warnings]
+    notes += [note for item in used for note in item.warnings]
+    notes += _rate_warnings(profile, venues, on)
     return GateReport(venues, regulatory, hard, unique(notes), gates.checked.isoformat())
 
 
-def _judge_regulators(profile: Profile, gates: Gates, on: dt.date) -> tuple[RegulatoryResult, ...]:
+def judge_regulators(profile: Profile, gates: Gates, on: dt.date) -> tuple[RegulatoryResult, ...]:
+    """Return every regulatory gate that may concern a company."""
     rules = gates.rules["regulatory"]
     made = (_judge_regulator(profile, gate, rules, on) for gate in gates.regulatory)
     return tuple(result for result in made if result is not None)
@@ -194,59 +190,55 @@ def _rate_warnings(profile: Profile, venues: Sequence[VenueResult], on: dt.date)
     return [Note("fx_old", {"day": far.isoformat(), "as_of": on.isoformat()})]
 
 
-def _eligible(profile: Profile, gates: Gates) -> list[Mapping[str, Any]]:
-    rules = gates.rules
+def venue_is_for(profile: Profile, venue: Mapping[str, Any], rules: Mapping[str, Any]) -> bool:
+    """Return whether a company of this region, country and sector may list on a venue."""
     china = profile.country == "CN" or profile["deal.operations_in_china"] == "yes"
-    out = []
-    for venue in gates.venues:
-        region = rules["venue_region"].get(venue["id"], str(venue.get("region", "")))
-        countries = rules["venue_countries"].get(venue["id"])
-        sectors = rules["venue_sectors"].get(venue["id"])
-        if profile.venue_region and region != profile.venue_region:
-            continue
-        if countries and profile.country not in countries and not ("CN" in countries and china):
-            continue
-        if sectors and profile.sector not in sectors:
-            continue
-        out.append(venue)
-    return out
+    region = rules["venue_region"].get(venue["id"], str(venue.get("region", "")))
+    countries = rules["venue_countries"].get(venue["id"])
+    sectors = rules["venue_sectors"].get(venue["id"])
+    if profile.venue_region and region != profile.venue_region:
+        return False
+    if countries and profile.country not in countries and not ("CN" in countries and china):
+        return False
+    return not sectors or profile.sector in sectors
 
 
-def _facts(profile: Profile) -> dict[str, Series]:
+def facts_of(profile: Profile) -> dict[str, Series]:
     """Return the profile's figures under the names the gate files use."""
-    cap = profile["listing.market_cap"]
+    get = profile.values.get
+    cap = get("listing.market_cap")
     cap = _at_listing(profile, profile.valuation.mid) if cap is None else cap
-    float_pct, offer = profile["listing.public_float_pct"], profile["listing.offer_size"]
+    float_pct, offer = get("listing.public_float_pct"), get("listing.offer_size")
     by_share = None if float_pct is None else float_pct * cap
     float_value = by_share if by_share is not None else offer
-    founded = profile.founded
+    founded = get("founded")
     years = None if founded is None else (profile.as_of - founded).days / 365.25
-    rd, opex, revenue = profile.rd_opex_fy, profile.opex_fy, profile.revenue_last_fy
+    rd, opex, revenue = get("rd_opex_fy"), get("opex_fy"), get("revenue_last_fy")
     rd_known = sum(1 for value in rd or () if value)
-    rd_years = profile["listing.rd_years"]
+    rd_years = get("listing.rd_years")
     if rd_years is None and rd_known >= 3:
         rd_years = rd_known
     answers = {"yes": 1.0, "no": 0.0}
-    approval = answers.get(profile["listing.milestone_approval"] or "")
-    backed = answers.get(profile["listing.sophisticated_investors"] or "")
-    free = profile["listing.free_float_pct"]
-    net = _years(profile.net_income_fy)
+    approval = answers.get(get("listing.milestone_approval") or "")
+    backed = answers.get(get("listing.sophisticated_investors") or "")
+    free = get("listing.free_float_pct")
+    net = _years(get("net_income_fy"))
     one = _one
     return {
-        "pretax_income": _years(profile.pretax_income_fy),
+        "pretax_income": _years(get("pretax_income_fy")),
         "net_income": net, "net_profit": net, "profit_attributable": net,
         "revenue": _years(revenue),
-        "operating_cash_flow": _years(profile.operating_cash_flow_fy),
+        "operating_cash_flow": _years(get("operating_cash_flow_fy")),
         "market_cap": one(cap), "market_cap_at_listing": one(cap),
         "market_value_public_float": one(float_value),
         "market_value_unrestricted_public_float": one(offer if offer is not None else by_share),
-        "total_assets": one(profile.total_assets),
-        "stockholders_equity": one(profile.stockholders_equity),
-        "share_price": one(profile["listing.share_price"]),
-        "round_lot_holders": one(profile["listing.round_lot_holders"]),
-        "publicly_held_shares": one(profile["listing.public_shares"]),
-        "unrestricted_public_shares": one(profile["listing.public_shares"]),
-        "audited_years": one(profile.audited_years),
+        "total_assets": one(get("total_assets")),
+        "stockholders_equity": one(get("stockholders_equity")),
+        "share_price": one(get("listing.share_price")),
+        "round_lot_holders": one(get("listing.round_lot_holders")),
+        "publicly_held_shares": one(get("listing.public_shares")),
+        "unrestricted_public_shares": one(get("listing.public_shares")),
+        "audited_years": one(get("audited_years")),
         "public_float_pct": one(float_pct),
         "rd_years": one(rd_years),
         "rd_expenditure": _years(rd),
@@ -311,7 +303,7 @@ class _Views(dict[str, _View]):
 
     def __init__(self, profile: Profile) -> None:
         super().__init__()
-        self._profile, self._facts = profile, _facts(profile)
+        self._profile, self._facts = profile, facts_of(profile)
 
     def __missing__(self, currency: str) -> _View:
         profile = self._profile
@@ -324,21 +316,7 @@ class _Views(dict[str, _View]):
         return made
 
 
-class _Answer(NamedTuple):
-    """The state of a condition, without the figures."""
-
-    field: str
-    state: str
-
-
-class _Answers(NamedTuple):
-    """The state of a test, without the figures."""
-
-    state: str
-    conditions: tuple[_Answer, ...]
-
-
-class _VenueState(NamedTuple):
+class VenueState(NamedTuple):
     """What a hard gate needs to know of a venue."""
 
     id: str
@@ -346,70 +324,25 @@ class _VenueState(NamedTuple):
     prior: float
 
 
-def _open_venue(
-    profile: Profile,
-    venues: Sequence[Mapping[str, Any]],
-    rules: Mapping[str, Any],
-    views: Mapping[str, _View],
-) -> list[_VenueState]:
-    """Return the states of venues up to the first that is open."""
-    out = []
-    for venue in venues:
-        view, milder = views[venue["currency"]], _relaxations(venue, rules)
-        common = _answers(venue["common_all_of"], view, milder)
-        if common.state == "fail":
-            continue
-        live = _live(venue["tests_any_of"], profile.as_of)
-        tests = [_answers(test["all_of"], view, milder) for test in live]
-        shared: tuple[_Answer | Condition, ...] = common.conditions
-        if venue.get("common_any_of") and any(test.state != "fail" for test in tests):
-            judge = partial(_judge_condition, view=view, milder=milder)
-            extra = _alternatives(venue, profile.as_of, judge)
-            if any(row.state == "fail" for row in extra):
-                continue
-            shared = (*shared, *extra)
-        state = _venue_state(shared, tests)
-        state = _in_force(state, flags_of(venue, profile.as_of))
-        if state == "pass" and _pending(profile, venue, view, milder):
-            state = "unknown"
-        prior = _venue_prior(shared, tests, rules["unknown_prior"])
-        out.append(_VenueState(venue["id"], state, prior))
-        if state == "pass":
-            break
-    return out
-
-
-def _answers(
-    rows: Sequence[Mapping[str, Any]], view: _View, milder: Mapping[str, Mapping[str, Any]]
-) -> _Answers:
-    """Judge the conditions of a test up to the first that fails."""
-    out, whole = [], "pass"
-    for row in rows:
-        state = _weigh(row, view, milder)[0]
-        out.append(_Answer(row["field"], state))
-        if state == "fail":
-            return _Answers(state, tuple(out))
-        if state == "unknown":
-            whole = state
-    return _Answers(whole, tuple(out))
-
-
-def _relaxations(
-    venue: Mapping[str, Any], rules: Mapping[str, Any]
-) -> dict[str, Mapping[str, Any]]:
+def relaxations(venue: Mapping[str, Any], rules: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return field -> rule of the milder thresholds that a venue grants."""
     return {row["field"]: row for row in rules["relaxations"] if row["venue"] == venue["id"]}
 
 
 def _in_force(state: str, flags: Sequence[GateFlag]) -> str:
     """A venue whose rules have ended, or have not begun, may pass but is not known to."""
-    ended = any(flag.kind in ("expired", "not_yet") for flag in flags)
-    return "unknown" if ended and state == "pass" else state
+    return "unknown" if ends_early(flags) and state == "pass" else state
+
+
+def ends_early(flags: Sequence[GateFlag]) -> bool:
+    """Return whether rules have ended on the day of the flags, or have not begun."""
+    return any(flag.kind in ("expired", "not_yet") for flag in flags)
 
 
 def _judge_venue(
     profile: Profile, venue: Mapping[str, Any], rules: Mapping[str, Any], view: _View
 ) -> VenueResult:
-    milder = _relaxations(venue, rules)
+    milder = relaxations(venue, rules)
     common = tuple(
         [
             *(_judge_condition(row, view, milder) for row in venue["common_all_of"]),
@@ -480,7 +413,7 @@ def _pending(
     milder: Mapping[str, Mapping[str, Any]],
 ) -> tuple[Note, ...]:  # fmt: skip
     """Rules whose fate could not be found and which the company may not meet."""
-    china = _answered(profile, "operations_in_china") is not False
+    china = answered(profile, "operations_in_china") is not False
     out = []
     for rule in venue.get("pending") or ():
         concerned = china or not rule.get("china")
@@ -534,14 +467,12 @@ def _relaxed(threshold: float, rule: Mapping[str, Any], view: _View) -> float:
     return float(rule["value"]) if applies else threshold
 
 
-def _all_state(rows: Sequence[Condition | _Answer]) -> str:
+def _all_state(rows: Sequence[Condition]) -> str:
     states = [row.state for row in rows]
     return "fail" if "fail" in states else ("unknown" if "unknown" in states else "pass")
 
 
-def _venue_state(
-    common: Sequence[Condition | _Answer], tests: Sequence[VenueTest | _Answers]
-) -> str:
+def _venue_state(common: Sequence[Condition], tests: Sequence[VenueTest]) -> str:
     states = [test.state for test in tests]
     best = "pass" if "pass" in states else ("unknown" if "unknown" in states else "fail")
     shared = _all_state(common) if common else "pass"
@@ -551,8 +482,8 @@ def _venue_state(
 
 
 def _venue_prior(
-    common: Sequence[Condition | _Answer],
-    tests: Sequence[VenueTest | _Answers],
+    common: Sequence[Condition],
+    tests: Sequence[VenueTest],
     priors: Mapping[str, float],
 ) -> float:
     """Chance that the venue is open, unknown conditions counted at their prior."""
@@ -560,7 +491,7 @@ def _venue_prior(
     return shared * max((_prior_of(test.conditions, priors) for test in tests), default=0.0)
 
 
-def _prior_of(rows: Sequence[Condition | _Answer], priors: Mapping[str, float]) -> float:
+def _prior_of(rows: Sequence[Condition], priors: Mapping[str, float]) -> float:
     chance = 1.0
     for row in rows:
         if row.state == "fail":
@@ -579,7 +510,7 @@ def _judge_regulator(
         return None
     effect = str(gate.get("effect") or "")
     for test in gate.get("tests") or ():
-        if state != "not" and _met(profile, test) is not False:
+        if state != "not" and is_met(profile, test) is not False:
             effect = f"{effect}; {test['then']}" if effect else str(test["then"])
     applies = state == "applies"
     half = 0.5 if state == "unknown" else float(applies)
@@ -613,8 +544,8 @@ def _regulator_state(profile: Profile, gate: Mapping[str, Any], rule: Mapping[st
     states = []
     needs = rule.get("needs", ())
     for name in (needs,) if isinstance(needs, str) else needs:
-        states.append(_answered(profile, name))
-    tests = [_met(profile, test) for test in gate.get("tests") or ()]
+        states.append(answered(profile, name))
+    tests = [is_met(profile, test) for test in gate.get("tests") or ()]
     if tests:
         states.append(True if True in tests else (None if None in tests else False))
     if not states:
@@ -624,7 +555,7 @@ def _regulator_state(profile: Profile, gate: Mapping[str, Any], rule: Mapping[st
     return "unknown" if None in states else "applies"
 
 
-def _answered(profile: Profile, name: str) -> bool | None:
+def answered(profile: Profile, name: str) -> bool | None:
     """Return an answer of the section `deal`; operations in China follow from the country."""
     if name == "operations_in_china" and profile.country == "CN":
         return True
@@ -634,14 +565,14 @@ def _answered(profile: Profile, name: str) -> bool | None:
     return known
 
 
-def _met(profile: Profile, test: Mapping[str, Any]) -> bool | None:
+def is_met(profile: Profile, test: Mapping[str, Any]) -> bool | None:
     """Return whether a regulatory test is met, None when the profile does not say."""
     name = test["field"]
     value: Any
     if name == "transaction_value_usd":
         value = profile.usd(profile.valuation.mid)
     elif name == "principal_operations_in_china":
-        value = _answered(profile, "operations_in_china")
+        value = answered(profile, "operations_in_china")
     elif name == "acquirer_stake":
         stake = profile["deal.acquirer_stake"]
         value = 1.0 if stake is None else stake
@@ -658,10 +589,20 @@ def _met(profile: Profile, test: Mapping[str, Any]) -> bool | None:
     return None if value is None else bool(OPERATORS[test["op"]](value, test["value"]))
 
 
+def hard_gates(
+    profile: Profile,
+    options: Sequence[str],
+    venues: Sequence[VenueResult | VenueState],
+    rules: Mapping[str, Any],
+) -> tuple[HardGate, ...]:
+    """Return the gates that close an option when they fail, for each of the options."""
+    return tuple(gate for option in options for gate in _hard(profile, option, venues, rules))
+
+
 def _hard(
     profile: Profile,
     option: str,
-    venues: Sequence[VenueResult | _VenueState],
+    venues: Sequence[VenueResult | VenueState],
     rules: Mapping[str, Any],
 ) -> tuple[HardGate, ...]:
     priors = rules["unknown_prior"]
@@ -722,7 +663,7 @@ def _answer_gate(
 
 
 def _ipo_gates(
-    profile: Profile, venues: Sequence[VenueResult | _VenueState], rules: Mapping[str, Any]
+    profile: Profile, venues: Sequence[VenueResult | VenueState], rules: Mapping[str, Any]
 ) -> tuple[HardGate, ...]:
     least = int(rules["ipo_min_audited_years"]["value"])
     audited = HardGate(

@@ -11,7 +11,10 @@ import operator
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-__all__ = ["OPERATORS", "WINDOWS", "Series", "Verdict"]
+import numpy as np
+import numpy.typing as npt
+
+__all__ = ["COLUMN_WINDOWS", "OPERATORS", "WINDOWS", "Column", "Series", "Verdict"]
 
 OPERATORS: dict[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt, "==": operator.eq,
@@ -111,4 +114,94 @@ WINDOWS: dict[str, Callable[[Series, Test], Verdict]] = {
     "each of 2 of last 3 years and in aggregate": _two_and_total,
     "last 3 years in aggregate": lambda s, t: _judge(s.total(), t),
     "sum of last 2 years, both positive": _sum_both_positive,
+}
+
+
+Floats = npt.NDArray[np.float64]
+Marks = npt.NDArray[np.bool_]
+Holds = Callable[[Any], Any]  # of a column: whether each figure meets the threshold
+
+
+class Column(NamedTuple):
+    """A `Series` of many companies: (companies, years), NaN where a figure is not known."""
+
+    years: Floats
+    total: Floats  # the aggregate of a ratio
+
+    @property
+    def last(self) -> Floats:
+        """The latest figures."""
+        return np.asarray(self.years[:, -1])
+
+    def at(self, back: int) -> Floats:
+        """The figures some years before the last; not known where the series is shorter."""
+        years = self.years
+        return years[:, -1 - back] if years.shape[1] > back else np.full(len(years), np.nan)
+
+
+def _figure(figure: Floats, test: Holds) -> tuple[Marks, Marks]:
+    unknown = np.isnan(figure)
+    return ~unknown & ~np.asarray(test(figure), np.bool_), unknown
+
+
+def _each(years: Floats, test: Holds) -> tuple[Marks, Marks]:
+    rows = [_figure(years[:, k], test) for k in range(years.shape[1])]
+    fail = np.logical_or.reduce([failed for failed, _ in rows])
+    return fail, np.logical_or.reduce([unknown for _, unknown in rows]) & ~fail
+
+
+def _added(years: Floats, test: Holds) -> tuple[Marks, Marks]:
+    total = np.zeros(len(years))
+    for k in range(years.shape[1]):  # in the order in which `sum` adds
+        total = total + years[:, k]
+    return _figure(total, test)
+
+
+def _votes(column: Column, test: Holds) -> tuple[Any, Any, Marks, Marks]:
+    """How many years hold, how many are not known, and both of the last year."""
+    rows = [_figure(column.years[:, k], test) for k in range(column.years.shape[1])]
+    unknown = sum(u * 1 for _, u in rows)
+    holds = sum((~f & ~u) * 1 for f, u in rows)
+    return holds, unknown, ~rows[-1][0] & ~rows[-1][1], rows[-1][1]
+
+
+def _column_last_or_two(column: Column, test: Holds) -> tuple[Marks, Marks]:
+    holds, unknown, last_holds, last_unknown = _votes(column, test)
+    passes = last_holds | (holds >= 2)
+    possible = (unknown > 0) & (last_unknown | (holds + unknown >= 2))
+    return ~passes & ~possible, ~passes & possible
+
+
+def _column_two_and_total(column: Column, test: Holds) -> tuple[Marks, Marks]:
+    holds, unknown, _, _ = _votes(column, test)
+    total_fails, total_unknown = _figure(column.total, test)
+    fail = total_fails | (holds + unknown < 2)
+    return fail, ~fail & (total_unknown | (holds < 2))
+
+
+def _column_both_positive(column: Column, test: Holds) -> tuple[Marks, Marks]:
+    pair = column.years[:, -2:]
+    negative = np.logical_or.reduce([pair[:, k] <= 0 for k in range(pair.shape[1])])
+    fail, unknown = _added(pair, test)
+    return negative | fail, ~negative & unknown
+
+
+#: Text of a window -> how to judge a column: which companies fail, and of which it is not known.
+COLUMN_WINDOWS: dict[str, Callable[[Column, Holds], tuple[Marks, Marks]]] = {
+    "": lambda c, t: _figure(c.last, t),
+    "last fiscal year": lambda c, t: _figure(c.last, t),
+    "last year": lambda c, t: _figure(c.last, t),
+    "average of prior 12 months; at listing for an IPO": lambda c, t: _figure(c.last, t),
+    "year before the last": lambda c, t: _figure(c.at(1), t),
+    "sum of last 3 fiscal years": lambda c, t: _added(c.years[:, -3:], t),
+    "sum of last 3 years": lambda c, t: _added(c.years[:, -3:], t),
+    "each of last 3 fiscal years": lambda c, t: _each(c.years[:, -3:], t),
+    "each of last 2 fiscal years": lambda c, t: _each(c.years[:, -2:], t),
+    "sum of last 2 fiscal years": lambda c, t: _added(c.years[:, -2:], t),
+    "last fiscal year less the year before": lambda c, t: _figure(c.last - c.at(1), t),
+    "sum of the two years before": lambda c, t: _added(c.years[:, :-1][:, -2:], t),
+    "last fiscal year or 2 of last 3": _column_last_or_two,
+    "each of 2 of last 3 years and in aggregate": _column_two_and_total,
+    "last 3 years in aggregate": lambda c, t: _figure(c.total, t),
+    "sum of last 2 years, both positive": _column_both_positive,
 }

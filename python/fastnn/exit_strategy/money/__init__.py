@@ -6,21 +6,10 @@ claims, `deals` are the options as cash flows, `outcomes` values them.
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from .antidilution import adjusted_price
-from .investor import (
-    fund_view,
-    internal_rate,
-    investor_view,
-    price_for_return,
-    stake_of,
-)
-from .optionpricing import (
-    Scenario,
-    backsolve,
-    black_scholes,
-    option_values,
-    scenario_values,
-)
 from .outcomes import (
     DAYS_A_MONTH,
     Assumptions,
@@ -39,6 +28,27 @@ from .outcomes import (
     proceeds,
     run_waterfall,
 )
+
+if TYPE_CHECKING:
+    from .investor import fund_view, internal_rate, investor_view, price_for_return, stake_of
+    from .optionpricing import (
+        Scenario,
+        backsolve,
+        black_scholes,
+        option_values,
+        scenario_values,
+    )
+
+#: Names that are loaded when they are asked for: a report of one company needs none of them.
+_LATER = {
+    **dict.fromkeys(
+        ("fund_view", "internal_rate", "investor_view", "price_for_return", "stake_of"), "investor"
+    ),
+    **dict.fromkeys(
+        ("Scenario", "backsolve", "black_scholes", "option_values", "scenario_values"),
+        "optionpricing",
+    ),
+}
 
 __all__ = [
     "DAYS_A_MONTH",
@@ -69,3 +79,11 @@ __all__ = [
     "scenario_values",
     "stake_of",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        value = getattr(importlib.import_module(f"{__name__}.{_LATER[name]}"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

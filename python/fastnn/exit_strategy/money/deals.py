@@ -2,18 +2,25 @@
 
 Each path turns a headline price into dated payments through the waterfall and discounts them at the
 founders' rate (monthly compounding of the yearly rate). Defaults are stated in `Assumptions`; the
-figures behind them are in design section 3.5. Standard library only.
+figures behind them are in design section 3.5. What says "numbers or columns" takes a number, or one
+number a company (`columns` values many companies so).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields, replace
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from fastnn.exit_strategy.errors import ExitError, Issue
 
 from .claims import Claim
 from .waterfall import Schedule
+
+#: A number, or one number a company: the same arithmetic, hence the same bits.
+Numbers = Any
 
 # What a number is; the reader of texts goes by the name.
 Money = float
@@ -27,12 +34,23 @@ __all__ = [
     "Company",
     "Path",
     "cash_after",
+    "first_root",
+    "going_on",
     "headline_for",
+    "least",
+    "most",
+    "net_at",
     "net_of",
+    "offer_of",
+    "pay_to_founders",
+    "pick",
     "present_value",
+    "raised_at",
     "sell",
+    "sold_for",
     "spread_rate",
     "value_deal",
+    "ways_to_go_on",
 ]
 
 
@@ -138,14 +156,29 @@ def spread_rate(raised: float) -> float:
     return 0.0331
 
 
-def cash_after(cash: float, burn: float, committed: float, months: float) -> float:
-    """Cash some months from now: what burns is gone, what is earned is there.
+def pick(mark: Numbers, one: Numbers, other: Numbers) -> Numbers:
+    """`one` where the mark is true, else `other`; numbers or columns."""
+    return np.where(mark, one, other) if isinstance(mark, np.ndarray) else one if mark else other
+
+
+def most(one: Numbers, other: Numbers) -> Numbers:
+    """The larger of two, the first of equals; numbers or columns."""
+    return pick(other > one, other, one)
+
+
+def least(one: Numbers, other: Numbers) -> Numbers:
+    """The smaller of two, the first of equals; numbers or columns."""
+    return pick(other < one, other, one)
+
+
+def cash_after(cash: Numbers, burn: Numbers, committed: Numbers, months: float) -> Numbers:
+    """Cash some months from now: what burns is gone, what is earned is there. Numbers or columns.
 
     Committed money pays for the burn before cash does, but is not counted as cash: it brings new
     shares or debt. Cash does not go below zero: somebody else has paid from there on.
     """
-    left = cash + (committed if burn > 0 else 0.0) - burn * months
-    return max(0.0, min(left, cash) if burn > 0 else left)
+    left = cash + pick(burn > 0, committed, 0.0) - burn * months
+    return most(0.0, pick(burn > 0, least(left, cash), left))
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,23 +247,43 @@ class Path:
     flags: tuple[str, ...] = ()
 
 
-def net_of(price: float, company: Company, a: Assumptions, months: float = 0.0) -> Bridge:
+class Net(NamedTuple):
+    """What the holders share at closing and what is taken before; numbers or columns."""
+
+    net: Numbers
+    escrow: Numbers
+    earn_out: Numbers
+    carve_out: Numbers
+    cash: Numbers
+    fees: Numbers
+    short: Numbers
+
+
+def net_at(price: Numbers, company: Any, a: Assumptions, months: float = 0.0) -> Net:
     """Net = price + cash at closing - debt - fees - carve-out - escrow - earn-out."""
     fees = a.fee_fixed + a.fee_rate * price
     cash = company.cash_in(months)
     equity = price + cash - company.debt - fees
     short = equity < 0
-    equity = max(0.0, equity)
+    equity = most(0.0, equity)
     carve = a.carve_out * equity
     rest = equity - carve
-    escrow = min(a.escrow_rate * price, rest)
-    earn_out = min(a.earn_out_rate * price, rest - escrow)
-    net = rest - escrow - earn_out
+    escrow = least(a.escrow_rate * price, rest)
+    earn_out = least(a.earn_out_rate * price, rest - escrow)
+    return Net(rest - escrow - earn_out, escrow, earn_out, carve, cash, fees, short)
+
+
+def net_of(price: float, company: Company, a: Assumptions, months: float = 0.0) -> Bridge:
+    """Return `net_at` as a bridge with its steps."""
+    return _bridge(price, company, net_at(price, company, a, months))
+
+
+def _bridge(price: float, company: Company, made: Net) -> Bridge:
     steps = (
-        *_worth(price, company, cash), ("fees", -fees), ("carve_out", -carve), ("escrow", -escrow),
-        ("earn_out", -earn_out), ("net", net),
+        *_worth(price, company, made.cash), ("fees", -made.fees), ("carve_out", -made.carve_out),
+        ("escrow", -made.escrow), ("earn_out", -made.earn_out), ("net", made.net),
     )  # fmt: skip
-    return Bridge(net, escrow, earn_out, carve, steps, short)
+    return Bridge(made.net, made.escrow, made.earn_out, made.carve_out, steps, made.short)
 
 
 def _worth(price: float, company: Company, cash: float) -> tuple[tuple[str, float], ...]:
@@ -243,53 +296,136 @@ def _worth(price: float, company: Company, cash: float) -> tuple[tuple[str, floa
 
 def headline_for(net: float, company: Company, a: Assumptions, months: float) -> float | None:
     """The headline price at which `net` is shared at closing; None if no price gives so much."""
+
+    def missing(price: float) -> float:
+        return float(net_at(price, company, a, months).net - net)
+
     low, top = 0.0, max(1.0, net)
-    if net_of(low, company, a, months).net >= net:
+    below = missing(low)
+    if below >= 0:
         return low  # cash alone pays for it
-    while net_of(top, company, a, months).net < net:
-        low, top = top, 2.0 * top
+    above = missing(top)
+    while above < 0:
+        low, below, top = top, above, 2.0 * top
         if top > 1e18:
             return None
-    for _ in range(200):
-        middle = 0.5 * (low + top)
-        if middle in (low, top) or top - low <= 1e-10 * top:
+        above = missing(top)
+    return first_root(missing, (low, below), (top, above), 1e-10)
+
+
+def first_root(
+    missing: Callable[[float], float], under: tuple[float, float], over: tuple[float, float],
+    slack: float,
+) -> float:  # fmt: skip
+    """The lowest price at which nothing is missing, to a part `slack` of it, from above.
+
+    `under` and `over` are prices with what is missing there, below zero and not. What is paid is
+    linear in pieces: a straight line, a hair to either side of its root, closes in on the price
+    once both ends lie in its piece; every third step halves, whatever the pieces are.
+    """
+    (low, below), (top, above) = under, over
+    for step in range(200):
+        width = top - low
+        if width <= slack * top:
             break
-        low, top = (middle, top) if net_of(middle, company, a, months).net < net else (low, middle)
+        middle = 0.5 * (low + top)
+        if step % 3 != 2:
+            guess = low + width * below / (below - above)
+            guess += (0.4 if step % 3 == 0 else -0.4) * slack * top
+            middle = guess if low < guess < top else middle
+        if middle in (low, top):
+            break
+        here = missing(middle)
+        if here < 0:
+            low, below = middle, here
+        else:
+            top, above = middle, here
     return top
 
 
-def present_value(amount: float, months: float, a: Assumptions) -> float:
+def present_value(amount: Numbers, months: float, a: Assumptions) -> Numbers:
     """A payment some months from now at the founders' rate, after tax if a rate is given."""
     keep = 1.0 if a.tax_rate is None else 1.0 - a.tax_rate
-    return float(amount * keep * (1.0 + a.discount_rate) ** (-months / 12.0))
+    return amount * keep * (1.0 + a.discount_rate) ** (-months / 12.0)
+
+
+class Sold(NamedTuple):
+    """What a sale pays the founders; numbers or columns."""
+
+    npv: Numbers
+    at_closing: Numbers
+    escrow: Numbers
+    earn_out: Numbers
+
+
+def sold_for(
+    made: Net, founders: Callable[[Numbers], Numbers], a: Assumptions, months: float
+) -> Sold:
+    """What a sale pays the founders, of what the holders share and the founders' part of it."""
+    closing, released = founders(made.net), made.net + made.escrow * a.escrow_release
+    later = founders(released) - closing
+    earned = founders(released + made.earn_out) - founders(released)
+    own = closing + made.carve_out * a.founder_carve_out
+    npv = present_value(own, months, a)
+    npv = npv + present_value(later, months + a.escrow_months, a)
+    npv = npv + present_value(earned * a.earn_out_probability, months + a.earn_out_months, a)
+    return Sold(npv, own, later, earned * a.earn_out_probability)
 
 
 def sell(price: float, company: Company, a: Assumptions, months: float) -> Path:
     """A sale of the whole company at a headline price some months from now."""
-    bridge = net_of(price, company, a, months)
+    made = net_at(price, company, a, months)
+    bridge = _bridge(price, company, made)
     company = company.grown(months)
-    founders = company.founders_at
-    closing, released = founders(bridge.net), bridge.net + bridge.escrow * a.escrow_release
-    later = founders(released) - closing
-    earned = founders(released + bridge.earn_out) - founders(released)
-    own = closing + bridge.carve_out * a.founder_carve_out
-    npv = present_value(own, months, a)
-    npv += present_value(later, months + a.escrow_months, a)
-    npv += present_value(earned * a.earn_out_probability, months + a.earn_out_months, a)
-    steps = (*bridge.steps, ("founders_at_closing", own), ("founders_escrow", later),
-             ("founders_earn_out", earned * a.earn_out_probability))  # fmt: skip
+    sold = sold_for(made, company.founders_at, a, months)
+    steps = (*bridge.steps, ("founders_at_closing", sold.at_closing),
+             ("founders_escrow", sold.escrow), ("founders_earn_out", sold.earn_out))  # fmt: skip
     flags = ("price_below_debt",) if bridge.short else ()
     control = company.founder_votes * (1.0 - company.acquirer_stake)
     payouts = company.schedule.pay(bridge.net)
-    return Path(npv, payouts, bridge.net, months, control, steps, flags=flags)
+    return Path(sold.npv, payouts, bridge.net, months, control, steps, flags=flags)
+
+
+class Offer(NamedTuple):
+    """Sale of new shares and, later, of the founders' own; numbers or columns."""
+
+    npv: Numbers
+    offered: Numbers
+    locked: Numbers
+    dilution: Numbers
+    months: float
+
+
+def raised_at(value: Numbers, a: Assumptions) -> Numbers:
+    """New money of a listing at a value before it."""
+    return 0.2 * value if a.ipo_raise is None else a.ipo_raise
+
+
+def offer_of(own: Numbers, value: Numbers, raised: Numbers, spread: Numbers,
+             a: Assumptions) -> Offer:  # fmt: skip
+    """What a listing pays founders whose shares are worth `own` before the new money."""
+    # Every share, old or new, is worth the value after the money over all shares.
+    whole = value + raised
+    after = value + raised * (1.0 - spread)
+    none = whole == 0
+    over = pick(none, 1.0, whole)
+    kept = pick(none, 1.0, after / over)
+    offered = own * kept * a.sold_at_ipo * (1.0 - spread)
+    locked = own * kept * (1.0 - a.sold_at_ipo) * (1.0 - a.marketability_discount)
+    start = a.months_to_list + a.lock_up_months
+    parts = [start + a.sale_months * i / 3.0 for i in range(4)]
+    npv = present_value(offered, a.months_to_list, a)
+    npv = npv + sum(present_value(locked / 4.0, months, a) for months in parts)
+    first = a.months_to_list if a.sold_at_ipo > 0 else start
+    return Offer(npv, offered, locked, pick(none, 1.0, value / over), first)
 
 
 def _listing(price: float, company: Company, a: Assumptions) -> Path:
     """Sale of new shares at a value `price` of the company before the money, debt repaid first."""
     cash = company.cash_in(a.months_to_list)
-    value = max(0.0, price + cash - company.debt)
+    value = most(0.0, price + cash - company.debt)
     before, company = company, company.grown(a.months_to_list)
-    raised = 0.2 * value if a.ipo_raise is None else a.ipo_raise
+    raised = raised_at(value, a)
     spread = spread_rate(company.usd(raised)) if a.ipo_spread is None else a.ipo_spread
     share = _common_price(company.claims, value)
     flags: tuple[str, ...] = ()
@@ -302,24 +438,14 @@ def _listing(price: float, company: Company, a: Assumptions) -> Path:
         payouts = _as_common(company.claims, share, value)
         if any(c.listing is not None and c.listing > c.units * share for c in company.claims):
             flags = ("ipo_ratchet",) if share > 0 else ("ipo_ratchet_explodes",)
-    own = company.founders(payouts)
-    # Every share, old or new, is worth the value after the money over all shares.
-    after = value + raised * (1.0 - spread)
-    kept = 1.0 if value + raised == 0 else after / (value + raised)
-    offered = own * kept * a.sold_at_ipo * (1.0 - spread)
-    locked = own * kept * (1.0 - a.sold_at_ipo) * (1.0 - a.marketability_discount)
-    start = a.months_to_list + a.lock_up_months
-    parts = [start + a.sale_months * i / 3.0 for i in range(4)]
-    npv = present_value(offered, a.months_to_list, a)
-    npv += sum(present_value(locked / 4.0, months, a) for months in parts)
+    offer = offer_of(company.founders(payouts), value, raised, spread, a)
     steps = (
         *_worth(price, before, cash), ("net", value), ("raised", raised),
-        ("spread", -raised * spread), ("founders_at_offer", offered),
-        ("founders_after_lock_up", locked),
+        ("spread", -raised * spread), ("founders_at_offer", offer.offered),
+        ("founders_after_lock_up", offer.locked),
     )  # fmt: skip
-    dilution = 1.0 if value + raised == 0 else value / (value + raised)
-    first = a.months_to_list if a.sold_at_ipo > 0 else start
-    return Path(npv, payouts, value, first, company.founder_votes * dilution, steps, flags=flags)
+    control = company.founder_votes * offer.dilution
+    return Path(offer.npv, payouts, value, offer.months, control, steps, flags=flags)
 
 
 def _common_price(claims: tuple[Claim[float], ...], value: float) -> float:
@@ -371,14 +497,20 @@ def _as_common(claims: tuple[Claim[float], ...], share: float, value: float) -> 
     return worth
 
 
-def _license(price: float, company: Company, a: Assumptions) -> Path:
-    sale = sell(price * a.license_part, company, a, a.license_months)
-    people = price * a.people_part
+def pay_to_founders(people: Numbers, a: Assumptions) -> tuple[Numbers, Numbers]:
+    """The founders' pay of a licence-and-hire deal, and what it is worth today."""
     own = people * a.founder_people_share
-    pay = sum(
+    worth = sum(
         present_value(own / 4.0, a.license_months + a.people_months * i / 4.0, a)
         for i in range(1, 5)
     )
+    return own, worth
+
+
+def _license(price: float, company: Company, a: Assumptions) -> Path:
+    sale = sell(price * a.license_part, company, a, a.license_months)
+    people = price * a.people_part
+    own, pay = pay_to_founders(people, a)
     steps = (*sale.steps, ("pay_to_people", people), ("founders_pay", own))
     months = a.license_months
     return Path(sale.npv + pay, sale.payouts, sale.net, months, 0.0, steps, people, sale.flags)
@@ -388,28 +520,53 @@ _ROUND_MONTHS = 3.0  # to the closing of a private round
 
 
 @dataclass(frozen=True, slots=True)
-class _GoOn:
+class GoOn:
+    """A way to go on: how likely it works, what the company is worth then, and what it costs."""
+
     success: float
     multiple: float
     dilution: float
     months: float
     secondary: float = 0.0
 
+    @property
+    def first_cash(self) -> float:
+        """Months until the founders are first paid."""
+        return _ROUND_MONTHS if self.secondary > 0 else self.months
 
-def _go_on(price: float, company: Company, a: Assumptions, way: _GoOn) -> Path:
-    """Success: a later sale at `multiple`, diluted; failure: a sale at `failure_part`."""
+
+def ways_to_go_on(a: Assumptions) -> dict[str, GoOn]:
+    """Option -> the way to go on that it is."""
+    return {
+        "transform": GoOn(a.transform_success, a.transform_multiple, 0.0, a.later_months),
+        "private_round": GoOn(a.round_success, a.round_multiple,
+                              a.round_raise / (1.0 + a.round_raise), a.later_months,
+                              a.round_secondary),
+        "ma_buy": GoOn(a.buy_success, a.buy_multiple, a.buy_dilution, a.later_months),
+    }  # fmt: skip
+
+
+def going_on(
+    price: Numbers, company: Any, good: Numbers, bad: Numbers, a: Assumptions, way: GoOn
+) -> tuple[Numbers, Numbers]:
+    """Worth to the founders and their votes; `good` and `bad` are what a later sale pays them."""
     kept = 1.0 - way.dilution
+    worth = most(0.0, price + company.cash_in(_ROUND_MONTHS) - company.debt)
+    now = company.grown(_ROUND_MONTHS).founders_at(worth) * way.secondary
+    chance = way.success * good * kept + (1.0 - way.success) * bad
+    npv = present_value(now, _ROUND_MONTHS, a) + chance * (1.0 - way.secondary)
+    return npv, company.founder_votes * kept * (1.0 - 0.5 * way.secondary)
+
+
+def _go_on(price: float, company: Company, a: Assumptions, way: GoOn) -> Path:
+    """Success: a later sale at `multiple`, diluted; failure: a sale at `failure_part`."""
     good = sell(price * way.multiple, company, a, way.months)
     bad = sell(price * a.failure_part, company, a, a.failure_months)
-    worth = max(0.0, price + company.cash_in(_ROUND_MONTHS) - company.debt)
-    now = company.grown(_ROUND_MONTHS).founders_at(worth) * way.secondary
-    chance = way.success * good.npv * kept + (1.0 - way.success) * bad.npv
-    npv = present_value(now, _ROUND_MONTHS, a) + chance * (1.0 - way.secondary)
-    steps = (*good.steps, ("success", way.success), ("founders_if_it_works", good.npv * kept),
+    npv, control = going_on(price, company, good.npv, bad.npv, a, way)
+    steps = (*good.steps, ("success", way.success),
+             ("founders_if_it_works", good.npv * (1.0 - way.dilution)),
              ("founders_if_not", bad.npv))  # fmt: skip
-    months = _ROUND_MONTHS if way.secondary > 0 else way.months
-    control = company.founder_votes * kept * (1.0 - 0.5 * way.secondary)
-    return Path(npv, good.payouts, good.net, months, control, steps, flags=good.flags)
+    return Path(npv, good.payouts, good.net, way.first_cash, control, steps, flags=good.flags)
 
 
 def _dual(price: float, company: Company, a: Assumptions) -> Path:
@@ -435,11 +592,4 @@ def value_deal(option: str, price: float, company: Company, a: Assumptions) -> P
         return _license(price, company, a)
     if option == "dual_track":
         return _dual(price, company, a)
-    ways = {
-        "transform": _GoOn(a.transform_success, a.transform_multiple, 0.0, a.later_months),
-        "private_round": _GoOn(a.round_success, a.round_multiple,
-                               a.round_raise / (1.0 + a.round_raise), a.later_months,
-                               a.round_secondary),
-        "ma_buy": _GoOn(a.buy_success, a.buy_multiple, a.buy_dilution, a.later_months),
-    }  # fmt: skip
-    return _go_on(price, company, a, ways[option])
+    return _go_on(price, company, a, ways_to_go_on(a)[option])

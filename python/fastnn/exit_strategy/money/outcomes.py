@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from fastnn.exit_strategy.contracts import BreakPoint, OptionProceeds, Proceeds
 from fastnn.exit_strategy.errors import ExitError, Issue
 from fastnn.exit_strategy.reading.parse import Reader
@@ -19,7 +21,8 @@ from fastnn.exit_strategy.reading.parse import Reader
 from .captable import CapTable, Holding, Note, OptionGrant, Safe, ShareClass, Vesting
 from .captable_read import read_cap_table, read_row
 from .claims import Claim
-from .deals import Assumptions, Company, Path, headline_for, net_of
+from .columns import COLUMN_OPTIONS, is_plain, read_companies, value_columns
+from .deals import Assumptions, Company, Path, first_root, headline_for, least, most, net_at, net_of
 from .paths import OPTIONS, value_option
 from .waterfall import break_points, lost_to_preferences, profitable_switch
 
@@ -39,6 +42,7 @@ __all__ = [
     "price_grid",
     "price_to_prefer",
     "proceeds",
+    "proceeds_many",
     "run_waterfall",
 ]
 
@@ -192,7 +196,7 @@ def proceeds(
                                   f"use {', '.join(OPTIONS)}", option)) from None  # fmt: skip
         found[option] = _option_proceeds(option, float(value.mid), company, paths)
     at_closing = company.grown(a.months_to_close)
-    net = net_of(float(value.mid), company, a, a.months_to_close).net
+    net = net_at(float(value.mid), company, a, a.months_to_close).net
     loser = profitable_switch(at_closing.claims, net)
     if loser is not None:
         raise ExitError(Issue("EX305", "cap_table", f"{loser!r} would gain by converting otherwise",
@@ -210,6 +214,51 @@ def proceeds(
         indifference=() if brief else _indifference(found, float(value.high), company, a),
         flags=flags,
     )
+
+
+def proceeds_many(profiles: Sequence[Any], options: Sequence[str]) -> list[Proceeds]:
+    """Value every option for each company, without what only a report shows.
+
+    Companies without a cap table are valued as columns, to the same bits as one by one.
+    """
+    alike: dict[Assumptions, list[int]] = {}  # plain companies by their assumptions
+    out: list[Proceeds | None] = [None] * len(profiles)
+    for k, p in enumerate(profiles):
+        a = _assumptions(p.assumptions)
+        if set(options) <= set(COLUMN_OPTIONS) and is_plain(p, a):
+            alike.setdefault(a, []).append(k)
+        else:
+            out[k] = proceeds(p, p.cap_table, p.assumptions, options, brief=True)
+    for a, members in alike.items():
+        chosen = [profiles[k] for k in members]
+        for k, made in zip(members, _plain_proceeds(chosen, options, a), strict=True):
+            out[k] = made
+    return [made for made in out if made is not None]
+
+
+def _plain_proceeds(
+    profiles: Sequence[Any], options: Sequence[str], a: Assumptions
+) -> list[Proceeds]:
+    company = read_companies(profiles, a)
+    values = [p.valuation for p in profiles]
+    prices = [np.array([float(getattr(v, end)) for v in values]) for end in ("low", "mid", "high")]
+    rows: dict[str, list[Any]] = {}
+    for option in options:
+        low, mid, high = (value_columns(option, price, company, a) for price in prices)
+        held = most(0.0, mid.control)
+        columns = (low.npv, mid.npv, high.npv, mid.months, least(1.0, held), prices[1])
+        rows[option] = list(zip(*(column.tolist() for column in columns), strict=True))
+    return [
+        Proceeds(
+            str(p.currency),
+            {
+                option: OptionProceeds(option, row[:3], 0.0, row[3], row[4], row[5], 0.0)
+                for option, row in ((o, made[k]) for o, made in rows.items())
+            },
+            (), (), flags=("no_preference_data",),
+        )
+        for k, p in enumerate(profiles)
+    ]  # fmt: skip
 
 
 def price_to_prefer(
@@ -232,25 +281,7 @@ def price_to_prefer(
         if top > 1000.0 * max(high, 1.0):
             return None
         above = missing(top)
-    # Payouts are linear in pieces: a straight line, a hair to either side of its root, closes in on
-    # the price once both ends lie in its piece; every third step halves, whatever the pieces are.
-    for step in range(200):
-        width = top - low
-        if width <= 1e-9 * top:
-            break
-        middle = 0.5 * (low + top)
-        if step % 3 != 2:
-            guess = low + width * below / (below - above)
-            guess += (0.4e-9 if step % 3 == 0 else -0.4e-9) * top
-            middle = guess if low < guess < top else middle
-        if middle in (low, top):
-            break
-        here = missing(middle)
-        if here < 0:
-            low, below = middle, here
-        else:
-            top, above = middle, here
-    return top
+    return first_root(missing, (low, below), (top, above), 1e-9)
 
 
 def _assumptions(given: Any) -> Assumptions:
@@ -326,7 +357,7 @@ def _price_rows(
     later = company.grown(a.months_to_close)
     rows = []
     for price in price_grid(profile):
-        net = net_of(price, company, a, a.months_to_close).net
+        net = net_at(price, company, a, a.months_to_close).net
         rows.append((price, net, later.founders_at(net)))
     return tuple(rows)
 

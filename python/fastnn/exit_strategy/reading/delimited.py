@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import itertools
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,8 +56,12 @@ class CsvFile:
         return tuple(out)
 
 
-def open_csv(path: str | Path, encoding: str | None = None) -> CsvFile:
-    """Return a CSV file, its rows read as they are asked for.
+#: Makes a row of its number, the header and the cells.
+MakeRow = Callable[[int, list[str], list[str]], "Mapping[str, str] | BadRow"]
+
+
+def open_csv(path: str | Path, encoding: str | None = None, make: MakeRow | None = None) -> CsvFile:
+    """Return a CSV file, its rows read as they are asked for; `make` reads a row otherwise.
 
     Raises:
         ExitError: EX112 unreadable, EX114 no header or no row, EX121 a column twice.
@@ -71,7 +76,7 @@ def open_csv(path: str | Path, encoding: str | None = None) -> CsvFile:
             Issue("EX112", "", f"cannot read {path}: {error.strerror}", "check the file")
         ) from error
     try:
-        return _open(file, found, str(path))
+        return _open(file, found, str(path), make or _row)
     except BaseException:
         file.close()
         raise
@@ -79,10 +84,15 @@ def open_csv(path: str | Path, encoding: str | None = None) -> CsvFile:
 
 def parse_csv(text: str, where: str) -> CsvFile:
     """Return CSV text as `open_csv` does a file."""
-    return _open(io.StringIO(text, newline=""), "utf-8", where)
+    return _open(io.StringIO(text, newline=""), "utf-8", where, _row)
 
 
-def _open(file: TextIO, encoding: str, where: str) -> CsvFile:
+def count_rows(path: str | Path, encoding: str | None = None) -> int:
+    """Return how many rows `open_csv` gives, without reading their cells."""
+    return sum(1 for _ in open_csv(path, encoding, make=lambda number, header, cells: {}).rows)
+
+
+def _open(file: TextIO, encoding: str, where: str, make: MakeRow) -> CsvFile:
     try:
         lines: Iterator[str] = iter(file)
         first = next((line for line in lines if line.strip("\ufeff \t\r\n")), "").lstrip("\ufeff")
@@ -110,7 +120,9 @@ def _open(file: TextIO, encoding: str, where: str) -> CsvFile:
         )  # fmt: skip
     while header and not header[-1]:  # a spreadsheet's empty columns at the end
         header.pop()
-    return CsvFile(encoding, separator, tuple(header), _rows(file, reader, header), file.close)
+    return CsvFile(
+        encoding, separator, tuple(header), _rows(file, reader, header, make), file.close
+    )
 
 
 def _separator(header: str) -> str:
@@ -124,7 +136,7 @@ def _separator(header: str) -> str:
 
 
 def _rows(
-    file: TextIO, reader: Iterator[list[str]], header: list[str]
+    file: TextIO, reader: Iterator[list[str]], header: list[str], make: MakeRow
 ) -> Iterator[Mapping[str, str] | BadRow]:
     number = 0
     with file:
@@ -142,11 +154,15 @@ def _rows(
             if not any(cell.strip() for cell in cells):
                 continue
             number += 1
-            yield _row(number, header, cells)
+            yield make(number, header, cells)
+
+
+#: What stands for a byte that is not in the encoding.
+_UNDECODED = re.compile("[\udc80-\udcff]")
 
 
 def _row(number: int, header: list[str], cells: list[str]) -> Mapping[str, str] | BadRow:
-    if any("\udc80" <= char <= "\udcff" for cell in cells for char in cell):
+    if _UNDECODED.search("".join(cells)):
         text = f"row {number} is not in the encoding of the file"
         return _bad(number, header, cells, text, "save the file again as UTF-8")
     beyond = [cell for cell in cells[len(header) :] if cell.strip()]

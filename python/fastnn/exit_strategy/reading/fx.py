@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from fastnn.exit_strategy.errors import ExitError, Issue, suggest
-from fastnn.exit_strategy.resources import load_json
+from fastnn.exit_strategy.resources import cached, load_json
 
 __all__ = ["ISO_4217", "Rates", "is_currency", "load_rates"]
 
@@ -78,10 +78,19 @@ def load_rates(
     given: Mapping[str, float] | None = None, given_date: dt.date | None = None
 ) -> Rates:
     """Return the shipped rates with the user's own on top (units per US dollar)."""
+    return _rates(given, given_date) if given else _shipped_rates(given_date)
+
+
+@cached(maxsize=8)
+def _shipped_rates(given_date: dt.date | None) -> Rates:
+    return _rates({}, given_date)
+
+
+def _rates(given: Mapping[str, float], given_date: dt.date | None) -> Rates:
     table = load_json("fx_rates.json")
     usd = float(table["per_base"]["USD"])
     per_usd = {code: float(rate) / usd for code, rate in table["per_base"].items()}
-    extra = dict(given or {})
+    extra = dict(given)
     for code, rate in extra.items():
         if not is_currency(code):
             raise ExitError(

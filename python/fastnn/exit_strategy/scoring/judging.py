@@ -14,18 +14,19 @@ import numpy.typing as npt
 
 from fastnn.exit_strategy.contracts import ExitModel, Proceeds
 from fastnn.exit_strategy.criteria import Criteria
+from fastnn.exit_strategy.gates.columns import judge_gates_many
 from fastnn.exit_strategy.gates.data import Gates
 from fastnn.exit_strategy.gates.judge import GateReport, judge_gates
-from fastnn.exit_strategy.money.outcomes import proceeds
+from fastnn.exit_strategy.money.outcomes import proceeds, proceeds_many
 from fastnn.exit_strategy.notes import Note
 from fastnn.exit_strategy.profile.profile import Profile
 
 from .completion import BaseRate, Completion, base_of, complete
 from .leaves import LeafFact, read_leaves
 from .sampling import computed_facts
-from .scores import Scores, score_fits
+from .scores import Scores, score_many
 
-__all__ = ["Frame", "Judgement", "judge", "point_fits", "unknown_leaves"]
+__all__ = ["Frame", "Judgement", "judge", "judge_many", "point_fits", "unknown_leaves"]
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -56,24 +57,50 @@ class Judgement:
     unknown: tuple[str, ...]
 
 
-def judge(
-    profile: Profile, frame: Frame, *, brief: bool = False, base: BaseRate | None = None
-) -> Judgement:
-    """Return what the frame says of a company.
+def judge(profile: Profile, frame: Frame, *, base: BaseRate | None = None) -> Judgement:
+    """Return what the frame says of a company; `base` stands for the frame's model."""
+    report = judge_gates(profile, frame.gates, frame.options)
+    return _judged([profile], frame, [report], base=base, brief=False)[0]
 
-    `brief` leaves out what only a report shows; `base` stands for the frame's model.
-    """
+
+def judge_many(profiles: Sequence[Profile], frame: Frame) -> list[Judgement]:
+    """Return what `judge` says of each company, without what only a report shows."""
+    if not profiles:
+        return []
+    reports = judge_gates_many(profiles, frame.gates, frame.options)
+    return _judged(profiles, frame, reports, base=None, brief=True)
+
+
+def _judged(
+    profiles: Sequence[Profile],
+    frame: Frame,
+    reports: Sequence[GateReport],
+    *,
+    base: BaseRate | None,
+    brief: bool,
+) -> list[Judgement]:
     options, tree = frame.options, frame.criteria
-    report = judge_gates(profile, frame.gates, options, brief=brief)
-    leaves, notes = read_leaves(profile, tree)
-    money = proceeds(profile, profile.cap_table, profile.assumptions, options, brief=brief)
-    rates = base_of(profile, frame.model) if base is None else base
-    chances = complete(profile, options, leaves, report, rates)
-    computed = computed_facts(options, money, chances, report)
-    fits = point_fits(tree, options, leaves, computed)
-    scores = score_fits(tree, options, fits, frame.weights)
-    unknown = unknown_leaves(tree, leaves, profile)
-    return Judgement(report, leaves, tuple(notes), money, rates, chances, computed, scores, unknown)
+    facts = [read_leaves(profile, tree) for profile in profiles]
+    money = proceeds_many(profiles, options) if brief else [
+        proceeds(profile, profile.cap_table, profile.assumptions, options) for profile in profiles
+    ]  # fmt: skip
+    rates = [base or base_of(profile, frame.model) for profile in profiles]
+    rows = list(zip(profiles, reports, facts, money, rates, strict=True))
+    chances = [
+        complete(who, options, leaves, told, rate) for who, told, (leaves, _), _, rate in rows
+    ]
+    computed = [
+        computed_facts(options, cash, chance, told)
+        for (_, told, _, cash, _), chance in zip(rows, chances, strict=True)
+    ]
+    fits = fit_columns(tree, options, [leaves for leaves, _ in facts], computed)
+    scores = score_many(tree, options, fits, frame.weights)
+    return [
+        Judgement(told, leaves, tuple(notes), cash, rate, chance, made, score,
+                  unknown_leaves(tree, leaves, who))
+        for (who, told, (leaves, notes), cash, rate), chance, made, score
+        in zip(rows, chances, computed, scores, strict=True)
+    ]  # fmt: skip
 
 
 def point_fits(
@@ -88,6 +115,27 @@ def point_fits(
         for row, option in enumerate(options):
             value = computed[option][leaf.id][1] if leaf.computed else leaves[leaf.id].value
             fits[row, column] = leaf.fit(option, value)
+    return fits
+
+
+def fit_columns(
+    criteria: Criteria,
+    options: Sequence[str],
+    leaves: Sequence[Mapping[str, LeafFact]],
+    computed: Sequence[Mapping[str, Mapping[str, tuple[float, float, float]]]],
+) -> FloatArray:
+    """Return `point_fits` of every company, (companies, options, leaves), to the bit."""
+    if len(leaves) == 1:
+        return point_fits(criteria, options, leaves[0], computed[0])[None]
+    fits = np.empty((len(leaves), len(options), len(criteria.leaves)))
+    for column, leaf in enumerate(criteria.leaves):
+        if not leaf.computed:
+            own = np.array([facts[leaf.id].value for facts in leaves], dtype=np.float64)
+            fits[:, :, column] = leaf.fit_columns(options, own)
+            continue
+        for row, option in enumerate(options):
+            own = np.array([facts[option][leaf.id][1] for facts in computed])
+            fits[:, row, column] = leaf.fit_columns([option], own)[:, 0]
     return fits
 
 

@@ -17,7 +17,7 @@ from fastnn.exit_strategy.gates.judge import runway_months
 from fastnn.exit_strategy.notes import Note
 from fastnn.exit_strategy.profile.profile import Profile
 from fastnn.exit_strategy.reading.parse import MarketReading
-from fastnn.exit_strategy.resources import load_json
+from fastnn.exit_strategy.resources import cached, load_json
 
 __all__ = ["LEAF_FIELDS", "LeafFact", "read_leaves", "stage_group"]
 
@@ -85,8 +85,7 @@ def read_leaves(profile: Profile, criteria: Criteria) -> tuple[dict[str, LeafFac
                 "stated distribution",
             )
         elif value is None:
-            prior, name = _prior(leaf.id, stage, table)
-            out[leaf.id] = LeafFact(leaf.id, centre_of(prior), False, prior, path, name)
+            out[leaf.id] = _unknown_fact(leaf.id, stage)
         else:
             spread = _spread(leaf.id, value, widen, table)
             out[leaf.id] = LeafFact(leaf.id, value, True, spread, path, "profile")
@@ -156,13 +155,16 @@ def _checklist(items: Mapping[str, str], table: Mapping[str, Any]) -> tuple[floa
     return (yes + 0.5 * unknown) / len(items), widen
 
 
+#: Leaves whose values are not between 0 and 1.
+_WIDE = {
+    "revenue_ttm": (_MIN_DOLLARS, math.inf), "need_24m": (_MIN_DOLLARS, math.inf),
+    "growth_yoy": (-1.0, 20.0), "ebitda_margin": (-10.0, 1.0),
+    "need_ratio": (0.0, _MAX_RATIO), "runway_months": (0.0, 120.0),
+}  # fmt: skip
+
+
 def _bounds(leaf: str) -> tuple[float, float]:
-    wide = {
-        "revenue_ttm": (_MIN_DOLLARS, math.inf), "need_24m": (_MIN_DOLLARS, math.inf),
-        "growth_yoy": (-1.0, 20.0), "ebitda_margin": (-10.0, 1.0),
-        "need_ratio": (0.0, _MAX_RATIO), "runway_months": (0.0, 120.0),
-    }  # fmt: skip
-    return wide.get(leaf, (0.0, 1.0))
+    return _WIDE.get(leaf, (0.0, 1.0))
 
 
 def _spread(leaf: str, value: float, widen: float, table: Mapping[str, Any]) -> Distribution:
@@ -176,12 +178,17 @@ def _spread(leaf: str, value: float, widen: float, table: Mapping[str, Any]) -> 
     return Distribution("normal", (value, sd), low, high)
 
 
-def _prior(leaf: str, stage: str, table: Mapping[str, Any]) -> tuple[Distribution, str]:
+@cached(maxsize=1024)
+def _unknown_fact(leaf: str, stage: str) -> LeafFact:
+    """A leaf that nobody knows: the prior of its stage group."""
+    table = load_json("spreads.json")
     rows = table["prior"].get(leaf)
     row = rows[stage] if rows else table["prior_default"]
-    name = str(rows["name"]) if rows else str(row["name"])
     low, high = _bounds(leaf)
-    return Distribution(row["kind"], tuple(map(float, row["params"])), low, high), name
+    prior = Distribution(row["kind"], tuple(map(float, row["params"])), low, high)
+    path = LEAF_FIELDS.get(leaf, leaf)
+    name = str((rows or row)["name"])
+    return LeafFact(leaf, centre_of(prior), False, prior, path, name)
 
 
 def _scaled(profile: Profile, leaf: str, stated: Distribution) -> Distribution:

@@ -22,7 +22,7 @@ from .record import (
 )
 from .scores import Scores, topsis
 
-__all__ = ["rank_rows", "recommend"]
+__all__ = ["methods_agree", "rank_rows", "recommend"]
 
 
 def rank_rows(sim: Simulation, scores: Scores, report: GateReport) -> tuple[Rank, ...]:
@@ -54,8 +54,12 @@ def recommend(
     scores: Scores,
     unknown: Sequence[str],
     bars: Sequence[TornadoBar],
+    agree: bool,
 ) -> Recommendation:
-    """Apply the recommendation rule of section 6.4: sure enough, far enough, both methods agree."""
+    """Apply the recommendation rule of section 6.4: sure enough, far enough, both methods agree.
+
+    `agree` is what `methods_agree` says of the company.
+    """
     total = sum(weights.values)
     share = sum(
         weights.values[group] * local
@@ -69,7 +73,6 @@ def recommend(
     pair = tuple(row.option for row in rows[:2])
     rivals = [row.score_mean for row in rows[1:]]
     lead = rows[0].score_mean - max(rivals) if rivals else 1.0
-    agree = _methods_agree(rows, scores, weights)
     swings = [bar.leaf for bar in bars if abs(bar.swing) > 0]
     settle = tuple(dict.fromkeys([*(n for n in swings if n in unknown), *swings]))[:5]
     p_first = rows[0].p_first if rows else 0.0
@@ -84,13 +87,22 @@ def recommend(
     return Recommendation(answer, pair, p_first, lead, agree, unknown_weight, settle)
 
 
-def _methods_agree(rows: Sequence[Rank], scores: Scores, weights: Weights) -> bool:
-    """Return whether weighted sum and TOPSIS put the same open option first (ties agree)."""
-    if len(rows) < 2:
-        return True
-    at = [scores.options.index(row.option) for row in rows]
-    wsm = scores.wsm[at]
-    close = topsis(scores.groups[at], weights.values)
-    best_wsm = set(np.flatnonzero(wsm >= wsm.max() - 1e-12).tolist())
-    best_close = set(np.flatnonzero(close >= close.max() - 1e-12).tolist())
-    return bool(best_wsm & best_close)
+def methods_agree(
+    scores: Sequence[Scores], opens: Sequence[Sequence[bool]], weights: Weights
+) -> list[bool]:
+    """Whether weighted sum and TOPSIS put the same open option first (ties agree), by company."""
+    out = [True] * len(scores)
+    alike: dict[tuple[int, ...], list[int]] = {}  # companies by the options that are open to them
+    for k, marks in enumerate(opens):
+        free = tuple(i for i, is_open in enumerate(marks) if is_open)
+        if len(free) > 1:
+            alike.setdefault(free, []).append(k)
+    for free, members in alike.items():
+        at = list(free)
+        sums = np.stack([scores[k].wsm[at] for k in members])
+        close = topsis(np.stack([scores[k].groups[at] for k in members]), weights.values)
+        first = sums >= sums.max(axis=1, keepdims=True) - 1e-12
+        nearest = close >= close.max(axis=1, keepdims=True) - 1e-12
+        for k, both in zip(members, (first & nearest).any(axis=1).tolist(), strict=True):
+            out[k] = both
+    return out

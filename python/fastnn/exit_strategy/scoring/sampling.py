@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn.exit_strategy.contracts import CurveTable, Distribution, Proceeds, SamplingSpec
-from fastnn.exit_strategy.criteria import Criteria, Criterion
+from fastnn.exit_strategy.criteria import Criteria
 from fastnn.exit_strategy.errors import ExitError, Issue
 from fastnn.exit_strategy.gates.judge import GateReport
 from fastnn.exit_strategy.profile.profile import Profile
@@ -20,10 +20,13 @@ from fastnn.exit_strategy.resources import cached, load_json
 from .completion import Completion
 from .leaves import LEAF_FIELDS, LeafFact
 
-__all__ = ["build_spec", "computed_facts", "correlation_of", "curves_of"]
+__all__ = ["build_spec", "computed_facts", "computed_fits", "correlation_of", "curves_of"]
 
 FloatArray = npt.NDArray[np.float64]
 Triple = tuple[float, float, float]
+
+#: Stands in the place of an input where a leaf is computed.
+_COMPUTED = Distribution("fixed", (0.0,))
 
 
 def computed_facts(
@@ -69,20 +72,17 @@ def build_spec(
     computed: Mapping[str, Mapping[str, Triple]],
     report: GateReport,
     curves: tuple[CurveTable | None, ...] | None = None,
+    fits: FloatArray | None = None,
 ) -> SamplingSpec:
     """Return what `uncertainty.simulate` needs for one profile.
 
-    `curves` are those of `curves_of`, for callers that build many.
+    `curves` are those of `curves_of` and `fits` a company's of `computed_fits`, for callers that
+    build many.
     """
-    count = len(criteria.leaves)
-    fits = np.full((len(options), count, 3), np.nan)
-    for column, leaf in enumerate(criteria.leaves):
-        if leaf.computed:
-            for row, option in enumerate(options):
-                fits[row, column] = _fit_triple(leaf, option, computed[option][leaf.id])
+    if fits is None:
+        fits = computed_fits(criteria, options, [computed])[0]
     inputs = tuple(
-        Distribution("fixed", (0.0,)) if leaf.computed else leaves[leaf.id].distribution
-        for leaf in criteria.leaves
+        _COMPUTED if leaf.computed else leaves[leaf.id].distribution for leaf in criteria.leaves
     )
     return SamplingSpec(
         tuple(options),
@@ -103,9 +103,24 @@ def curves_of(criteria: Criteria, options: Sequence[str]) -> tuple[CurveTable | 
     return tuple(None if leaf.computed else leaf.curve(options) for leaf in criteria.leaves)
 
 
-def _fit_triple(leaf: Criterion, option: str, facts: Triple) -> tuple[float, float, float]:
-    ends = [leaf.fit(option, fact) for fact in facts]
-    return min(ends), sorted(ends)[1], max(ends)
+def computed_fits(
+    criteria: Criteria,
+    options: Sequence[str],
+    computed: Sequence[Mapping[str, Mapping[str, Triple]]],
+) -> FloatArray:
+    """Return the fits (companies, options, leaves, 3) of computed leaves, rising; else NaN."""
+    fits = np.full((len(computed), len(options), len(criteria.leaves), 3), np.nan)
+    for column, leaf in enumerate(criteria.leaves):
+        if leaf.computed:
+            for row, option in enumerate(options):
+                if len(computed) == 1:  # a few numbers are quicker than columns of one
+                    three = computed[0][option][leaf.id]
+                    fits[0, row, column] = sorted(leaf.fit(option, fact) for fact in three)
+                    continue
+                facts = np.array([made[option][leaf.id] for made in computed])
+                made = leaf.fit_columns([option], facts.ravel()).reshape(facts.shape)
+                fits[:, row, column] = np.sort(made, axis=1)
+    return fits
 
 
 def correlation_of(profile: Profile, criteria: Criteria) -> FloatArray:

@@ -15,7 +15,10 @@ import numpy.typing as npt
 from fastnn.exit_strategy.criteria import Criteria
 from fastnn.exit_strategy.errors import ExitError, Issue
 
-__all__ = ["Scores", "fit_matrix", "group_matrix", "score", "topsis", "weighted_sum"]
+__all__ = [
+    "Scores", "fit_matrix", "group_matrix", "score", "score_fits", "score_many", "topsis",
+    "weighted_sum",
+]  # fmt: skip
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -48,22 +51,38 @@ def fit_matrix(
 
 
 def group_matrix(criteria: Criteria, fits: FloatArray) -> FloatArray:
-    """Return group scores (options, groups) as local-weighted means of the leaves."""
-    share = np.zeros((len(criteria.leaves), len(criteria.groups)))
-    share[np.arange(len(criteria.leaves)), criteria.group_of] = criteria.local_weights
-    return np.asarray(fits @ share)
+    """Return group scores (..., options, groups) as local-weighted means of the leaves."""
+    groups = np.zeros((*fits.shape[:-1], len(criteria.groups)))
+    for leaf, (group, local) in enumerate(
+        zip(criteria.group_of, criteria.local_weights, strict=True)
+    ):
+        groups[..., group] += fits[..., leaf] * local
+    return groups
 
 
 def weighted_sum(matrix: FloatArray, weights: Sequence[float] | FloatArray) -> FloatArray:
-    """Return the weighted sum of each row."""
-    return np.asarray(matrix @ np.asarray(weights, dtype=np.float64))
+    """Return the weighted sum of each row (the last axis), added up from left to right."""
+    return _added(np.asarray(matrix) * np.asarray(weights, dtype=np.float64), -1)
+
+
+def _added(terms: FloatArray, axis: int) -> FloatArray:
+    """The sum along an axis, one by one: its bits do not hang on the shape of the whole."""
+    rows = np.moveaxis(terms, axis, 0)
+    total = np.zeros(rows.shape[1:])
+    for row in rows:
+        total = total + row
+    return total
 
 
 def topsis(matrix: FloatArray, weights: Sequence[float] | FloatArray) -> FloatArray:
-    """Return the closeness of each row to the ideal, 0..1; equal rows all get 0.5."""
+    """Return the closeness of each row (..., options, criteria) to the ideal, 0..1.
+
+    Equal rows all get 0.5.
+    """
     m = np.asarray(matrix, dtype=np.float64)
     w = np.asarray(weights, dtype=np.float64)
-    if m.ndim != 2 or m.shape[1] != w.shape[0] or not np.isfinite(m).all() or (w < 0).any():
+    fits = m.ndim >= 2 and m.shape[-1] == w.shape[0]
+    if not fits or not np.isfinite(m).all() or (w < 0).any():
         raise ExitError(
             Issue(
                 "EX208",
@@ -72,10 +91,10 @@ def topsis(matrix: FloatArray, weights: Sequence[float] | FloatArray) -> FloatAr
                 "give finite numbers, one column per weight, weights of 0 or more",
             )
         )
-    norm = np.sqrt((m * m).sum(axis=0))
+    norm = np.sqrt(_added(m * m, -2))[..., None, :]
     scaled = m / np.where(norm > 0, norm, 1.0) * w
-    to_best = np.sqrt(((scaled - scaled.max(axis=0)) ** 2).sum(axis=1))
-    to_worst = np.sqrt(((scaled - scaled.min(axis=0)) ** 2).sum(axis=1))
+    to_best = np.sqrt(_added((scaled - scaled.max(axis=-2, keepdims=True)) ** 2, -1))
+    to_worst = np.sqrt(_added((scaled - scaled.min(axis=-2, keepdims=True)) ** 2, -1))
     span = to_best + to_worst
     return np.asarray(np.where(span > 0, to_worst / np.where(span > 0, span, 1.0), 0.5))
 
@@ -95,14 +114,18 @@ def score_fits(
     criteria: Criteria, options: Sequence[str], fits: FloatArray, weights: Sequence[float]
 ) -> Scores:
     """Return all scores from a ready fit matrix."""
-    groups = group_matrix(criteria, fits)
+    return score_many(criteria, options, fits[None], weights)[0]
+
+
+def score_many(
+    criteria: Criteria, options: Sequence[str], fits: FloatArray, weights: Sequence[float]
+) -> list[Scores]:
+    """Return the scores of many companies from fits (companies, options, leaves).
+
+    A company's scores are the same bits alone and among others.
+    """
     w = np.asarray(weights, dtype=np.float64)
     leaf_weights = w[list(criteria.group_of)] * np.asarray(criteria.local_weights)
-    return Scores(
-        tuple(options),
-        fits,
-        groups,
-        weighted_sum(groups, w),
-        topsis(groups, w),
-        fits * leaf_weights,
-    )
+    groups = group_matrix(criteria, fits)
+    columns = (fits, groups, weighted_sum(groups, w), topsis(groups, w), fits * leaf_weights)
+    return [Scores(tuple(options), *rows) for rows in zip(*columns, strict=True)]

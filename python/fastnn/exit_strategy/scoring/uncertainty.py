@@ -42,9 +42,10 @@ _SCORE_LEVELS = (0.05, 0.5, 0.95)
 #: Bytes that draws (two f32 numbers per leaf, one per group) and scores may take.
 _MEMORY = 1 << 30
 
-#: The draws used last and the firmness of their weights, without and with doubt of the curves: they
-#: depend on their key alone, so keeping them changes no result.
-_last: dict[bool, tuple[object, float | None, Ensemble]] = {}
+#: The draws used last under each firmness of their weights, without and with doubt of the curves:
+#: they depend on their key alone, so keeping them changes no result.
+_last: dict[bool, tuple[object, dict[float | None, Ensemble]]] = {}
+_FIRMNESSES = 4  # kept at once: an evaluation asks for three
 _MAX_KEPT = 100_000  # draws; more are not worth their memory between two calls
 
 
@@ -100,7 +101,9 @@ def simulate_many(
 
             with _refused_input():
                 summary = ensemble.score(
-                    np.stack([_marginals(specs[i]) for i in members]),
+                    _marginals_many([specs[i] for i in members])
+                    if len(members) > 1
+                    else _marginals(first)[None],
                     np.array([_open(specs[i]) for i in members]),
                     quantiles=_SCORE_LEVELS,
                     progress=report,
@@ -276,17 +279,17 @@ def _ensemble(
     key = (_layout_key(spec), draws, seed, index, correlated)
     doubted = spec.curve_doubt > 0
     kept = _last.get(doubted)  # one read: another thread may replace it
-    if kept is not None and kept[0] == key:
-        made = kept[2]  # scoring, tornado and the next chunk share their draws
-        if kept[1] == kappa:
-            return made
+    known = dict(kept[1]) if kept is not None and kept[0] == key else {}
+    made = known.pop(kappa, None)  # scoring, tornado and the next chunk share their draws
+    if made is None and known:
         weights, total = _weights(spec, kappa)
         with _refused_input():
-            made = made.reweighted(weights, dirichlet_sum=total)
-    else:
+            made = next(iter(known.values())).reweighted(weights, dirichlet_sum=total)
+    elif made is None:
         made = _new_ensemble(spec, kappa, draws, seed, index, correlated)
     if draws <= _MAX_KEPT:
-        _last[doubted] = (key, kappa, made)
+        before = list(known.items())[-(_FIRMNESSES - 1) :]
+        _last[doubted] = (key, dict([*before, (kappa, made)]))
     else:
         _last.pop(doubted, None)
     return made
@@ -372,47 +375,78 @@ def _correlation(spec: SamplingSpec) -> FloatArray | None:
     return out
 
 
+#: The specification asked for last, and its rows: an evaluation samples it under several weights.
+_rows_of: list[tuple[SamplingSpec, FloatArray]] = []
+
+
 def _marginals(spec: SamplingSpec) -> FloatArray:
     """Rows for `Ensemble.score`, in the order of `_variables`."""
-    rows = []
-    for leaf, (curve, dist) in enumerate(zip(spec.curves, spec.inputs, strict=True)):
+    for known, rows in _rows_of:
+        if known is spec:
+            return rows
+    rows = _marginals_many([spec])[0]
+    _rows_of[:] = [(spec, rows)]
+    return rows
+
+
+def _marginals_many(specs: Sequence[SamplingSpec]) -> FloatArray:
+    """Rows (companies, variables, 6) of specifications with one layout."""
+    first = specs[0]
+    columns: list[npt.ArrayLike] = []
+    for leaf, curve in enumerate(first.curves):
         if curve is not None:
-            rows.append(marginal(dist, spec.leaves[leaf], curve))
+            name = first.leaves[leaf]
+            columns.append([marginal(spec.inputs[leaf], name, curve) for spec in specs])
             continue
-        for option, name in enumerate(spec.options):
-            low, mode, high = (float(x) for x in spec.computed[option, leaf])
-            if not 0 <= low <= mode <= high <= 1:
-                raise _refuse(
-                    "EX502",
-                    f"{spec.leaves[leaf]}.{name}",
-                    f"computed fit {low}, {mode}, {high} is not ordered inside 0 to 1",
-                    "give low <= mode <= high",
-                )
-            rows.append([KINDS.index("triangular"), low, mode, high, 0.0, 1.0])
-    rows += [[KINDS.index("uniform"), 0.0, 1.0, 0.0, 0.0, 1.0] for _ in _doubts(spec)]
-    return np.array(rows, dtype=np.float64)
+        for option in range(len(first.options)):
+            columns.append(_computed_rows(specs, leaf, option))
+    uniform = [float(KINDS.index("uniform")), 0.0, 1.0, 0.0, 0.0, 1.0]
+    columns += [[uniform] * len(specs) for _ in _doubts(first)]
+    return np.stack([np.asarray(rows, dtype=np.float64) for rows in columns], axis=1)
 
 
-def marginal(dist: Distribution, leaf: str, curve: CurveTable) -> list[float]:
+def _computed_rows(specs: Sequence[SamplingSpec], leaf: int, option: int) -> FloatArray:
+    ends = np.array([spec.computed[option, leaf] for spec in specs], dtype=np.float64)
+    low, mode, high = ends.T
+    wrong = ~((low >= 0) & (low <= mode) & (mode <= high) & (high <= 1))
+    if wrong.any():
+        spec, (low, mode, high) = specs[int(np.argmax(wrong))], ends[int(np.argmax(wrong))]
+        raise _refuse(
+            "EX502",
+            f"{spec.leaves[leaf]}.{spec.options[option]}",
+            f"computed fit {low}, {mode}, {high} is not ordered inside 0 to 1",
+            "give low <= mode <= high",
+        )
+    rows = np.zeros((len(specs), 6))
+    rows[:, 0], rows[:, 1:4], rows[:, 5] = KINDS.index("triangular"), ends, 1.0
+    return rows
+
+
+#: Kind of a distribution -> its number in the core.
+_KIND = {kind: float(number) for number, kind in enumerate(KINDS)}
+
+
+def marginal(dist: Distribution, leaf: str, curve: CurveTable) -> tuple[float, ...]:
     """The row of `Ensemble.score` for an input's distribution."""
-    if dist.kind not in KINDS or not 1 <= len(dist.params) <= 3:
+    kind, given = _KIND.get(dist.kind), dist.params
+    if kind is None or not 1 <= len(given) <= 3:
         raise _refuse(
             "EX502",
             leaf,
             f"{dist.kind}{dist.params} is not a distribution",
             f"use {', '.join(KINDS)}",
         )
-    params = [float(p) for p in dist.params] + [0.0] * (3 - len(dist.params))
-    low, high = float(dist.low), float(dist.high)
+    params = (*given, 0.0, 0.0)[:3]
+    low, high = dist.low, dist.high
     if curve.log:
         # The curve is flat below its first knot; a log of zero or less reads as that knot.
         low = max(low, 10.0 ** (curve.x[0] - 1.0))
         high = max(low, high)
-    if not low <= high or any(p != p for p in params):
+    if not low <= high or any(p != p for p in given):
         raise _refuse(
             "EX502", leaf, f"{dist.kind}{dist.params} in {low} to {high}", "check the limits"
         )
-    return [float(KINDS.index(dist.kind)), *params, low, high]
+    return (kind, *params, low, high)
 
 
 def _open(spec: SamplingSpec) -> list[bool]:

@@ -92,7 +92,7 @@ def _half_life(company: Profile) -> dict[str, Any]:
 
 def _scores(result: Record, company: Profile) -> dict[str, float]:
     frame = Frame(result.criteria, result.options, tuple(result.weights.values()), result.gate_data)
-    made = judge(company, frame, brief=True, base=result.base)
+    made = judge(company, frame, base=result.base)
     return dict(zip(result.options, map(float, made.scores.wsm), strict=True))
 
 
