@@ -32,6 +32,7 @@ __all__ = [
     "InternalError",
     "ShapeError",
     "TraceError",
+    "check_arguments",
     "hint_of",
     "nearest",
     "reject_arguments",
@@ -119,6 +120,28 @@ def unknown_name(kind: str, word: object, known: Iterable[str]) -> ValueError:
         else "known names: " + ", ".join(map(_escaped, sorted(known)[:20]))
     )
     return ValueError(f"unknown {kind}: {word!r}\n  hint: {hint}")
+
+
+def check_arguments(
+    where: str, given: Iterable[str], accepted: Iterable[str], target: Callable[..., Any]
+) -> None:
+    """TypeError for keyword arguments beyond those that are accepted for Keras's sake.
+
+    Args:
+        where: What messages call the function.
+        given: Names that are no parameters of the function.
+        accepted: Those of them that may be given and change nothing.
+        target: The function.
+
+    Raises:
+        TypeError: One is not accepted; with a hint.
+
+    Example:
+        >>> fastnn.errors.check_arguments("f", ["name"], ["name"], lambda height: None)
+    """
+    taken = set(accepted)
+    if unknown := [name for name in given if name not in taken]:
+        raise reject_arguments(where, unknown, target)
 
 
 def reject_arguments(where: str, names: Iterable[str], target: Callable[..., Any]) -> TypeError:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core, ops
+from fastnn.base.arguments import hints_arguments
 from fastnn.errors import DataError
 
 __all__ = ["CharTokenizer", "generate"]
@@ -72,6 +73,7 @@ class CharTokenizer:
         return "".join(self.letters[int(t)] for t in tokens)
 
 
+@hints_arguments
 def generate(
     model: Any,
     prompt: Any,

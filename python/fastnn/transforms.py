@@ -15,6 +15,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base import tree
+from fastnn.base.arguments import hints_arguments
 from fastnn.base.recent import Recent
 from fastnn.tracing.call_context import CallContext
 from fastnn.tracing.fingerprint import Same, filled
@@ -186,6 +187,7 @@ def jit(f: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+@hints_arguments
 def value_and_grad(
     f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
@@ -256,6 +258,7 @@ def value_and_grad(
     return call
 
 
+@hints_arguments
 def grad(
     f: Callable[..., Any], argnums: int | Sequence[int] = 0, has_aux: bool = False
 ) -> Callable[..., Any]:

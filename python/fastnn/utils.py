@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn import random
 from fastnn.base.absent import answer_missing
-from fastnn.base.arguments import as_number, local_path
+from fastnn.base.arguments import as_number, hints_arguments, local_path
 from fastnn.base.messages import (
     disable_interactive_logging,
     enable_interactive_logging,
@@ -82,6 +82,7 @@ __all__ = [
 ]  # fmt: skip
 
 
+@hints_arguments
 def set_random_seed(seed: int) -> None:
     """Seeds Python, NumPy and fastnn: two runs give the same bits.
 
@@ -113,6 +114,7 @@ def is_keras_tensor(x: Any) -> bool:
     return isinstance(x, KerasTensor)
 
 
+@hints_arguments
 def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray[Any, Any]:
     """One-hot rows of class numbers; a last axis of size 1 is dropped.
 
@@ -154,6 +156,7 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray[Any, An
     return out.reshape((*shape, num_classes))
 
 
+@hints_arguments
 def normalize(x: Any, axis: int = -1, order: int = 2) -> np.ndarray[Any, Any]:
     """An array divided by its norm along an axis; zero rows stay zero.
 
@@ -181,6 +184,7 @@ def normalize(x: Any, axis: int = -1, order: int = 2) -> np.ndarray[Any, Any]:
     return scaled.astype(np.result_type(x.dtype, np.float16), copy=False)
 
 
+@hints_arguments
 def pad_sequences(
     sequences: Any,
     maxlen: int | None = None,
@@ -290,6 +294,7 @@ def plot_model(
     return text
 
 
+@hints_arguments
 def timeseries_dataset_from_array(
     data: Any,
     targets: Any,
@@ -367,6 +372,7 @@ def timeseries_dataset_from_array(
     return chosen.map(window)
 
 
+@hints_arguments
 def split_dataset(
     dataset: Any,
     left_size: float | int | None = None,

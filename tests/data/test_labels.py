@@ -5,6 +5,7 @@ import pytest
 
 import fastnn
 from fastnn import keras as K
+from fastnn.data.labels import check_class_weight
 from fastnn.errors import DataError, ShapeError
 
 X = np.zeros((4, 2), "float32")
@@ -443,3 +444,7 @@ def test_accuracy_of_each_output_follows_its_own_loss(tmp_path):
 def test_crossentropy_by_name_is_of_logits_where_the_loss_is():
     got = accuracies("crossentropy", K.losses.BinaryCrossentropy(from_logits=True))
     assert got["crossentropy"] == pytest.approx(got["loss"], rel=1e-6)
+
+
+def test_class_weight_takes_yes_and_no_as_the_classes_0_and_1():
+    assert check_class_weight({False: 1.0, True: 3.0}) == {0: 1.0, 1: 3.0}

@@ -8,7 +8,7 @@ import inspect
 import numbers
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -16,10 +16,11 @@ from fastnn.base.caching import cached
 from fastnn.errors import reject_arguments
 
 __all__ = [
-    "as_number", "call_parameters", "check_counts", "is_whole", "local_path", "signature_of",
-    "takes_numbers",
-    "verbosity",
+    "as_number", "call_parameters", "check_counts", "hints_arguments", "is_whole", "local_path",
+    "signature_of", "takes_numbers", "verbosity",
 ]  # fmt: skip
+
+Made = TypeVar("Made", bound=Callable[..., Any])
 
 #: An array of whole numbers up to this long is a shape or a list of axes.
 _MAX_AXES = 8
@@ -45,6 +46,26 @@ def as_number(value: Any) -> Any:
     if isinstance(value, numbers.Integral):
         return int(value)
     return float(value) if isinstance(value, numbers.Real | decimal.Decimal) else value
+
+
+def hints_arguments(function: Made) -> Made:
+    """A function whose misspelt keyword arguments are answered with the right name.
+
+    Args:
+        function: One with named parameters only.
+    """
+    parameters = inspect.signature(function).parameters
+    known = frozenset(parameters)
+    where = f"{function.__name__}()"
+
+    @functools.wraps(function)
+    def call(*args: Any, **kwargs: Any) -> Any:
+        if not known.issuperset(kwargs):
+            unknown = [name for name in kwargs if name not in known]
+            raise reject_arguments(where, unknown, function)
+        return function(*args, **kwargs)
+
+    return cast(Made, call)
 
 
 def takes_numbers(cls: type) -> None:

@@ -11,12 +11,13 @@ import codecs
 import logging
 import sys
 import unicodedata
+import warnings
 from typing import Any
 
 __all__ = [
     "disable_interactive_logging", "enable_interactive_logging", "escaped",
     "is_interactive_logging_enabled",
-    "print_msg", "printable_stream", "set_logging_verbosity", "shown",
+    "print_msg", "printable_stream", "set_logging_verbosity", "shown", "warn_of_one_unit",
 ]  # fmt: skip
 
 _interactive = True
@@ -155,3 +156,13 @@ def print_msg(text: str, end: str = "\n") -> None:
         print(shown(text), end=end, flush=True)
     else:
         logging.getLogger("fastnn").info(text.strip())
+
+
+def warn_of_one_unit(what: str, size: Any) -> None:
+    """Says that a softmax over an axis of this size is always 1, where it is."""
+    if size == 1:
+        warnings.warn(
+            f"{what} takes the softmax of one unit, which is always 1\n"
+            "  hint: activation='sigmoid', or one unit a class",
+            stacklevel=3,
+        )

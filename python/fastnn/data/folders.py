@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core
+from fastnn.base.arguments import hints_arguments
 from fastnn.base.messages import print_msg
 from fastnn.config import floatx, standardize_data_format
 from fastnn.data.image_resize import METHODS, resize_picture
@@ -261,6 +262,7 @@ def _padded(x: Array, height: int, width: int, kind: str) -> Array:
     return out
 
 
+@hints_arguments
 def image_dataset_from_directory(
     directory: Any,
     labels: Any = "inferred",

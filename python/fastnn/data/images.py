@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.base.arguments import hints_arguments
 from fastnn.base.messages import escaped
 from fastnn.config import floatx, standardize_data_format
 from fastnn.errors import DataError
@@ -149,6 +150,7 @@ def _middle(size: tuple[int, int], target: tuple[int, int]) -> tuple[int, int, i
     return left, top, left + wide, top + high
 
 
+@hints_arguments
 def load_img(
     path: Any,
     color_mode: str = "rgb",
@@ -201,6 +203,7 @@ def load_img(
     return image.resize((width, height), kind, box=box)
 
 
+@hints_arguments
 def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) -> Array:
     """A picture as an array.
 
@@ -228,6 +231,7 @@ def img_to_array(img: Any, data_format: str | None = None, dtype: Any = None) ->
     return x.transpose(2, 0, 1) if form == "channels_first" else x
 
 
+@hints_arguments
 def array_to_img(
     x: Any, data_format: str | None = None, scale: bool = True, dtype: Any = None
 ) -> Any:
@@ -282,6 +286,7 @@ def array_to_img(
     return module.fromarray(bytes_[:, :, 0] if channels == 1 else bytes_)
 
 
+@hints_arguments
 def save_img(
     path: Any,
     x: Any,

@@ -132,6 +132,8 @@ def check_range(kind: str, labels: Array, who: str, what: str = "y", weights: An
     hint = below if (worst < low).any() else above
     if kind == "yes_no" and not ((worst < low) | (worst > high)).any():
         hint = "round soft labels: y > 0.5"
+    if worst.min() > high and worst.max() == 255:
+        hint = "for pixels from 0 to 255 give y / 255"
     if np.isnan(worst).any():
         hint = "drop rows without a label, or give them sample_weight 0 and the label 0"
     raise DataError(
@@ -261,7 +263,7 @@ def check_class_weight(given: Any) -> dict[int, float]:
     weights: dict[int, float] = {}
     for key, value in given.items():
         cls, weight = as_number(key), as_number(value)
-        if isinstance(cls, bool) or not isinstance(cls, int | float) or cls != int(cls):
+        if not isinstance(cls, int | float) or cls != int(cls):  # False and True are 0 and 1
             raise ValueError(
                 f"class_weight has the key {key!r} ({type(key).__name__}), wanted class numbers\n"
                 "  hint: {0: 1.0, 1: 5.0}"

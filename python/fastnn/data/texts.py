@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.base.arguments import hints_arguments
 from fastnn.config import floatx
 from fastnn.data.folders import _checked_split, index_directory
 from fastnn.data.pipeline import Dataset
@@ -21,6 +22,7 @@ __all__ = ["by_length", "text_dataset_from_directory"]
 Array = np.ndarray[Any, Any]
 
 
+@hints_arguments
 def text_dataset_from_directory(
     directory: Any,
     labels: Any = "inferred",

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ import numpy as np
 
 from fastnn import _core, random
 from fastnn.base import tree
-from fastnn.base.arguments import local_path
+from fastnn.base.arguments import hints_arguments, local_path
 from fastnn.base.messages import escaped
-from fastnn.errors import FormatError, nearest, warn_of_skipped
+from fastnn.errors import FormatError, check_arguments, nearest, warn_of_skipped
 from fastnn.files import keras as keras_files
 from fastnn.files.atomic import check_regular
 from fastnn.files.compiling import (
@@ -228,8 +229,19 @@ def inference(model: Any) -> Any:
     return model._inference(tree.pack(structure, arrays))[:2]
 
 
+def _check_format(filepath: Any, save_format: str | None) -> None:
+    """ValueError where a format is asked for that the ending of the name does not give."""
+    endings = {None: "", "keras": ".keras", "h5": (".h5", ".hdf5")}
+    wanted = endings.get(save_format, ())
+    if not os.fspath(filepath).endswith(wanted):
+        raise ValueError(
+            f"save({str(filepath)!r}, save_format={save_format!r}): the ending of the name chooses "
+            "the format\n  hint: end it in .keras, .h5 or .safetensors"
+        )
+
+
 def save_model(
-    model: Any, filepath: str | os.PathLike[str], overwrite: bool = True, **_: Any
+    model: Any, filepath: str | os.PathLike[str], overwrite: bool = True, **settings: Any
 ) -> None:
     """Writes one file with weights, layers, compile settings, optimiser and random state.
 
@@ -242,14 +254,25 @@ def save_model(
         filepath: A name that ends in `.keras` gives a file in Keras's format, `.h5` one in its
             older format, any other safetensors.
         overwrite: Whether a file that is there is replaced.
+        **settings: Keras's `save_format` is checked against the ending, `include_optimizer=False`
+            warns, `zipped` changes nothing.
 
     Raises:
         OSError: The file cannot be written.
+        ValueError: `save_format` is not what the ending says.
 
     Example:
         >>> model = fastnn.Sequential([fastnn.Input((3,)), fastnn.layers.Dense(1)])
         >>> fastnn.models.save_model(model, "m.safetensors")
     """
+    check_arguments("save()", settings, ("include_optimizer", "save_format", "zipped"), save_model)
+    _check_format(filepath, settings.get("save_format"))
+    if settings.get("include_optimizer") is False:
+        warnings.warn(
+            "save(include_optimizer=False): the optimizer's state is written all the same"
+            "\n  hint: model.save_weights writes the weights alone",
+            stacklevel=2,
+        )
     path = _target(filepath, overwrite, ".keras", whole=True)
     if not model.built:
         raise ValueError(
@@ -397,6 +420,7 @@ def _json(metadata: dict[str, str], key: str, path: Any) -> Any:
     return read_json(metadata[key], f"{key!r}", os.fspath(path))
 
 
+@hints_arguments
 def load_model(
     filepath: str | os.PathLike[str],
     custom_objects: dict[str, Any] | None = None,

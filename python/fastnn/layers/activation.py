@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn import activations, constraints, initializers, ops, regularizers
+from fastnn.base.messages import warn_of_one_unit
 from fastnn.errors import ShapeError
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.base.layer import Layer
@@ -212,6 +213,8 @@ class Softmax(_Elementwise):
     def call(self, inputs: Any, mask: Any = None) -> Any:
         """Probabilities."""
         x = ops.convert_to_tensor(inputs, "float32")
+        if isinstance(self.axis, int) and -len(x.shape) <= self.axis < len(x.shape):
+            warn_of_one_unit(f"Softmax {self.name!r}", x.shape[self.axis])
         if mask is None:
             return activations.softmax(x, self.axis)
         mask = ops.cast(mask, "bool")

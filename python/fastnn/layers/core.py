@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 
 from fastnn import activations, constraints, initializers, ops, regularizers
+from fastnn.base.arguments import hints_arguments
+from fastnn.base.messages import warn_of_one_unit
 from fastnn.config import stored_dtype, unique_name
 from fastnn.errors import DataError, ShapeError
 from fastnn.layers.base.input_spec import InputSpec
@@ -174,6 +176,7 @@ class InputLayer(Layer):
         return {**config, "optional": True} if self.optional else config
 
 
+@hints_arguments
 def Input(
     shape: Sequence[int | None] | int | None = None,
     batch_size: int | None = None,
@@ -281,12 +284,8 @@ class Dense(Layer):
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         self.units = positive_size("units", units, f"Dense {self.name!r}")
         self.activation = activations.get(activation)
-        if self.units == 1 and self.activation is activations.softmax:
-            warnings.warn(
-                f"Dense {self.name!r} takes the softmax of one unit, which is always 1\n"
-                "  hint: activation='sigmoid', or one unit a class",
-                stacklevel=2,
-            )
+        if self.activation is activations.softmax:
+            warn_of_one_unit(f"Dense {self.name!r}", self.units)
         self.use_bias = use_bias
         self.kernel_initializer = initializers.get(kernel_initializer)
         self.bias_initializer = initializers.get(bias_initializer)
@@ -368,6 +367,9 @@ class Activation(Layer):
 
     def call(self, inputs: Any) -> Any:
         """activation(inputs)."""
+        if self.activation is activations.softmax:
+            shape = tuple(ops.convert_to_tensor(inputs).shape)
+            warn_of_one_unit(f"Activation {self.name!r}", shape[-1] if shape else None)
         return self.activation(inputs)
 
     def compute_output_shape(self, input_shape: Any) -> Any:

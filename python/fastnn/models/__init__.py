@@ -7,6 +7,7 @@ from typing import Any
 
 from fastnn.base import tree
 from fastnn.base.absent import answer_missing
+from fastnn.errors import check_arguments
 from fastnn.files.compiling import compile_config, recompile
 from fastnn.files.native import load_model, model_from_json, save_model
 from fastnn.layers import Input, Layer
@@ -36,7 +37,7 @@ def clone_model(
     clone_function: Callable[[Any], Any] | None = None,
     call_function: Callable[..., Any] | None = None,
     recursive: bool = False,
-    **_: Any,
+    **accepted: Any,
 ) -> Any:
     """A new model of the same layers with fresh weights, compiled as the first.
 
@@ -49,6 +50,7 @@ def clone_model(
         call_function: Called with (layer, *args, **kwargs) in functional models instead of the
             layer.
         recursive: Whether both functions serve the models inside too.
+        **accepted: None; a misspelt argument is told.
 
     Returns:
         A model of the same kind.
@@ -58,6 +60,7 @@ def clone_model(
         >>> fastnn.models.clone_model(model).count_params()
         4
     """
+    check_arguments("clone_model()", accepted, (), clone_model)
     own = {get_registered_name(type(layer)): type(layer) for layer in model._every_layer()
            if not is_ours(type(layer))}  # fmt: skip
     if own:

@@ -16,8 +16,9 @@ import numpy as np
 from fastnn import _core
 from fastnn.base import tree
 from fastnn.base.absent import OF_MODELS
+from fastnn.base.arguments import hints_arguments
 from fastnn.base.messages import shown
-from fastnn.errors import reject_arguments, unknown_name
+from fastnn.errors import check_arguments, reject_arguments, unknown_name
 from fastnn.files.compiling import compile_config, recompile
 from fastnn.files.native import functional_from_config, load_weights, save_model, save_weights
 from fastnn.layers.base.call import shapes_of
@@ -234,6 +235,7 @@ class Model(Trainer, Layer):
 
     # ---- text ----------------------------------------------------------------------------------
 
+    @hints_arguments
     def summary(
         self,
         line_length: int | None = None,
@@ -365,7 +367,11 @@ class Model(Trainer, Layer):
         return as_json(serialize(self), **kwargs)
 
     def save(
-        self, filepath: str | os.PathLike[str], overwrite: bool = True, zipped: Any = None, **_: Any
+        self,
+        filepath: str | os.PathLike[str],
+        overwrite: bool = True,
+        zipped: Any = None,
+        **settings: Any,
     ) -> None:
         """Writes weights, layers, compile settings and optimiser state to one file, atomically.
 
@@ -376,6 +382,7 @@ class Model(Trainer, Layer):
             filepath: The file.
             overwrite: Whether a file that is there is replaced.
             zipped: Accepted for Keras's sake.
+            **settings: Those of `fastnn.models.save_model`.
 
         Raises:
             OSError: The file cannot be written.
@@ -386,7 +393,7 @@ class Model(Trainer, Layer):
             >>> model.save("model.safetensors")
             >>> again = fastnn.models.load_model("model.safetensors")
         """
-        save_model(self, filepath, overwrite)
+        save_model(self, filepath, overwrite, **settings)
 
     def export(
         self,
@@ -433,6 +440,7 @@ class Model(Trainer, Layer):
         if verbose:
             print(shown(f"Saved artifact at '{os.fspath(filepath)}'."))
 
+    @hints_arguments
     def quantize(self, mode: str = "int8") -> None:
         """Stores the weights in a quarter or half of the memory, for predictions; in place.
 
@@ -498,13 +506,14 @@ class Model(Trainer, Layer):
         save_weights(self, filepath, overwrite)
 
     def load_weights(
-        self, filepath: str | os.PathLike[str], skip_mismatch: bool = False, **_: Any
+        self, filepath: str | os.PathLike[str], skip_mismatch: bool = False, **settings: Any
     ) -> None:
         """Reads weights that `save_weights` or `save` wrote, or a file of Keras's.
 
         Args:
             filepath: The file.
             skip_mismatch: Whether what fits is taken, and a warning names the rest.
+            **settings: `by_name`, which is refused.
 
         Raises:
             FormatError: A weight is not in the file, has another shape, or is one too many.
@@ -514,6 +523,12 @@ class Model(Trainer, Layer):
             >>> model.save_weights("weights.safetensors")
             >>> model.load_weights("weights.safetensors")
         """
+        check_arguments("load_weights()", settings, ("by_name",), type(self).load_weights)
+        if settings.get("by_name"):
+            raise ValueError(
+                "load_weights(by_name=True): weights are paired by the layers' order, not by names"
+                "\n  hint: skip_mismatch=True takes what fits; layer.set_weights sets one layer's"
+            )
         load_weights(self, filepath, skip_mismatch)
 
     def build(self, input_shape: Any) -> None:

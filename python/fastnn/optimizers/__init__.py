@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn.base.absent import answer_missing
+from fastnn.errors import check_arguments
 from fastnn.optimizers import methods, schedules
 from fastnn.optimizers.base import Optimizer
 from fastnn.optimizers.methods import *
@@ -61,11 +62,12 @@ def get(identifier: Any) -> Any:
     return TABLE.get(identifier)
 
 
-def LossScaleOptimizer(inner_optimizer: Any, **_: Any) -> Any:
+def LossScaleOptimizer(inner_optimizer: Any, **accepted: Any) -> Any:
     """The optimiser itself: float32 gradients do not vanish, so the loss is not scaled.
 
     Args:
         inner_optimizer: An optimiser, or its name.
+        **accepted: Keras's settings of the scale, which change nothing here.
 
     Returns:
         The optimiser.
@@ -74,6 +76,8 @@ def LossScaleOptimizer(inner_optimizer: Any, **_: Any) -> Any:
         >>> type(fastnn.optimizers.LossScaleOptimizer(fastnn.optimizers.SGD())).__name__
         'SGD'
     """
+    names = ("dynamic", "dynamic_growth_steps", "initial_scale", "name")
+    check_arguments("LossScaleOptimizer()", accepted, names, LossScaleOptimizer)
     return inner_optimizer
 
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from fastnn import _core, initializers, ops
 from fastnn.config import snake_case, unique_name
-from fastnn.errors import reject_arguments
+from fastnn.errors import check_arguments, reject_arguments
 from fastnn.ops.linalg import scale_for
 from fastnn.optimizers.schedules import TABLE as SCHEDULES, LearningRateSchedule
 from fastnn.serialization.encoding import Configurable, to_config
@@ -444,11 +444,14 @@ class Optimizer(Configurable):
 
     # ---- updates -------------------------------------------------------------------------------
 
-    def apply_gradients(self, grads_and_vars: Iterable[tuple[Any, Variable]], **_: Any) -> Any:
+    def apply_gradients(
+        self, grads_and_vars: Iterable[tuple[Any, Variable]], **accepted: Any
+    ) -> Any:
         """One update from pairs of gradient and variable.
 
         Args:
             grads_and_vars: Pairs (gradient, variable).
+            **accepted: Keras's `name` and the like, which change nothing here.
 
         Returns:
             The number of updates so far, a variable.
@@ -460,6 +463,8 @@ class Optimizer(Configurable):
             >>> w.numpy()
             array([0.5], dtype=float32)
         """
+        names = ("experimental_aggregate_gradients", "name", "skip_gradients_aggregation")
+        check_arguments("apply_gradients()", accepted, names, type(self).apply_gradients)
         pairs = list(grads_and_vars)
         self.apply([g for g, _ in pairs], [v for _, v in pairs])
         return self.iterations

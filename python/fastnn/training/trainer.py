@@ -16,7 +16,7 @@ import numpy as np
 
 from fastnn import _core, metrics, ops, optimizers
 from fastnn.base import tree
-from fastnn.base.arguments import as_number, check_counts, verbosity
+from fastnn.base.arguments import as_number, check_counts, hints_arguments, verbosity
 from fastnn.callbacks import CallbackList, History
 from fastnn.data.batches import IterableData, closing, split_tail, unpack
 from fastnn.data.labels import check_class_weight
@@ -649,6 +649,7 @@ class Trainer(Tracing):
         with naming_layers(self):
             return predict(self, x, batch_size, verbosity(verbose), steps, callbacks)
 
+    @hints_arguments
     def predict_on_batch(self, x: Any) -> Any:
         """The outputs for one batch.
 
@@ -671,6 +672,7 @@ class Trainer(Tracing):
 
     # ---- single batches ------------------------------------------------------------------------
 
+    @hints_arguments
     def train_on_batch(
         self,
         x: Any,
@@ -707,6 +709,7 @@ class Trainer(Tracing):
             data.join()
         return self._on_batch("train", data, return_dict)
 
+    @hints_arguments
     def test_on_batch(
         self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False
     ) -> Any:

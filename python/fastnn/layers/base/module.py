@@ -15,7 +15,7 @@ import numpy as np
 from fastnn import constraints as _constraints, initializers, regularizers
 from fastnn.base.arguments import as_number
 from fastnn.config import COMPUTED
-from fastnn.errors import ShapeError
+from fastnn.errors import ShapeError, check_arguments
 from fastnn.random import SeedGenerator
 from fastnn.serialization.file_budget import file_budget
 from fastnn.tracing.call_context import current_call, current_names
@@ -34,6 +34,13 @@ def default(method: Any) -> Any:
 def overrides(thing: Any, name: str) -> bool:
     """Whether the class of a layer has a method of its own in place of a default one."""
     return not getattr(getattr(type(thing), name), "is_default", False)
+
+
+#: Arguments of `add_weight` for other back ends and earlier versions of Keras.
+_ACCEPTED = (
+    "collections", "experimental_autocast", "getter", "layout", "overwrite_with_gradient",
+    "partitioner", "sparse", "synchronization", "use_resource",
+)  # fmt: skip
 
 
 class Module:
@@ -94,7 +101,7 @@ class Module:
         constraint: Any = None,
         aggregation: str = "none",
         name: str | None = None,
-        **_: Any,
+        **accepted: Any,
     ) -> Variable:
         """Adds a variable of the layer; called in `build` or `__init__`.
 
@@ -109,6 +116,7 @@ class Module:
             constraint: What it is brought back to after each step.
             aggregation: Accepted for Keras's sake.
             name: Its name in paths and files.
+            **accepted: Arguments of Keras's for other back ends, which change nothing here.
 
         Returns:
             A `Variable`.
@@ -118,6 +126,9 @@ class Module:
             >>> layer.add_weight((2, 3), "zeros", name="kernel").shape
             (2, 3)
         """
+        if accepted:
+            where = f"{type(self).__name__}.add_weight()"
+            check_arguments(where, accepted, _ACCEPTED, Module.add_weight)
         dtype = dtype or "float32"
         shape = as_number(shape)
         shape = () if shape is None else (shape,) if isinstance(shape, int) else tuple(shape)
