@@ -11,3 +11,4 @@ pub mod reduce;
 pub mod render;
 pub mod templates;
 pub mod text;
+pub mod unroll;

@@ -64,19 +64,38 @@ fn placed(call: &Call<'_>, places: &[(i64, i64)], value: f64) -> Steps {
     steps([text.each(out.shape.count(), &body)])
 }
 
+/// As many operands at a time as a kernel may bind beside the result.
 fn concatenate(call: &Call<'_>) -> Result<Steps> {
     let out = &call.outputs[0].shape;
     let axis = out.axis(call.attrs[0].int(), call.name)?;
-    let (_, size, inner) = rule::around(out, axis);
+    let (outer, size, inner) = rule::around(out, axis);
+    let sizes = |k: usize| call.inputs[k].shape.sizes()[axis];
+    let operands: Vec<usize> = (0..call.inputs.len()).filter(|&k| call.inputs[k].shape.count() > 0).collect();
     let mut before = 0;
     let mut all = vec![];
-    for (k, ty) in call.inputs.iter().enumerate() {
-        let own = ty.shape.sizes()[axis];
+    for some in operands.chunks(call.limits.storage_buffers - 1) {
+        let run: usize = some.iter().map(|&k| sizes(k) * inner).sum();
         let mut text = Text::new(call, "");
-        text.read("x", k).write("y", 0);
-        text.sizes(&[("RUN", own * inner), ("WHOLE", size * inner), ("BEFORE", before * inner)]);
-        all.push(text.each(ty.shape.count(), "    y[i / RUN * WHOLE + BEFORE + i % RUN] = x[i];\n"));
-        before += own;
+        text.sizes(&[("RUN", run), ("WHOLE", size * inner), ("BEFORE", before * inner)]);
+        let mut body = "    let line = i / RUN;
+    let own = i % RUN;
+    let to = line * WHOLE + BEFORE + own;
+"
+        .to_string();
+        let mut begin = 0;
+        for (at, &k) in some.iter().enumerate() {
+            text.read(&format!("x{at}"), k);
+            let end = begin + sizes(k) * inner;
+            let _ = writeln!(
+                body,
+                "    if (own >= {begin}u && own < {end}u) {{ y[to] = x{at}[line * {}u + own - {begin}u]; }}",
+                end - begin
+            );
+            begin = end;
+            before += sizes(k);
+        }
+        text.write("y", 0);
+        all.push(text.each(outer * run, &body));
     }
     Ok(steps(all))
 }

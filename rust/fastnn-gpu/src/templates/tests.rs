@@ -2,9 +2,10 @@
 
 use super::template;
 use crate::dispatch::{Arg, Call, Limits, Steps, Use};
+use fastnn::exec::cpu::table;
 use fastnn::graph::{Attr, OpDef, Ty, part_type};
 use fastnn::ops::{
-    attention, conv, index, layer_norm, loss, movement, normalize, order, pooling, random, recurrence,
+    self, attention, conv, index, layer_norm, loss, movement, normalize, order, pooling, random, recurrence,
     reduce, window,
 };
 use fastnn::shape::{DType, Shape};
@@ -335,4 +336,15 @@ fn test_recurrences_and_their_gradients() {
             }
         }
     }
+}
+
+#[test]
+fn test_every_row_with_a_kernel_of_its_own_has_a_template() {
+    let missing: Vec<&str> = ops::OPS
+        .iter()
+        .filter(|op| matches!(table::kernel(op), Some(table::Kernel::Step(_) | table::Kernel::Head(_))))
+        .filter(|op| template(op).is_none())
+        .map(|op| op.name)
+        .collect();
+    assert_eq!(missing, Vec::<&str>::new());
 }
