@@ -247,9 +247,9 @@ def stepped(
 ) -> Callable[[], float]:
     """A step of plain gradient descent on `variables`, compiled once; each call runs it once."""
     pairs = list(
-        zip(variables, nn._core.gradients(loss, [v.value for v in variables]), strict=True)
+        zip(variables, nn._core.gradients(loss, [v.traced() for v in variables]), strict=True)
     )
-    updates = [(v, v.value - 0.01 * slope) for v, slope in pairs]
+    updates = [(v, v.traced() - 0.01 * slope) for v, slope in pairs]
     step = nn._core.Function(feeds, [loss], updates)
     return lambda: float(step(*values))
 
@@ -261,8 +261,8 @@ def recurrent_step(
     shapes = ((inputs, gates), (units, gates), (gates,))
     kernel, weights, bias = (nn._core.Variable(data.uniform(*shape) * 0.05) for shape in shapes)
     x = nn._core.placeholder((batch, steps, inputs), "float32")
-    z = nn.ops.matmul(x, kernel.value) + bias.value
-    y = getattr(nn.ops, kind)(z, weights.value)[0]
+    z = nn.ops.matmul(x, kernel.traced()) + bias.traced()
+    y = getattr(nn.ops, kind)(z, weights.traced())[0]
     loss = nn.ops.mean(nn.ops.square(y))
     return stepped(loss, [x], [kernel, weights, bias], [data.uniform(batch, steps, inputs)])
 
@@ -271,7 +271,7 @@ def attention_step(batch: int, steps: int, heads: int, width: int) -> Callable[[
     shape = (batch, steps, heads, width)
     operands = [nn._core.Variable(data.uniform(*shape, seed=seed)) for seed in (1, 2, 3)]
     weigh = nn._core.placeholder(shape, "float32")
-    out = nn.ops.dot_product_attention(*(v.value for v in operands), is_causal=True)
+    out = nn.ops.dot_product_attention(*(v.traced() for v in operands), is_causal=True)
     loss = nn.ops.sum(out * weigh)
     return stepped(loss, [weigh], operands, [data.uniform(*shape, seed=4)])
 

@@ -360,7 +360,7 @@ def show_graph(model: Layer, x: Any, training: bool = False) -> str:
     feeds = tree.map_structure(
         lambda a: _core.placeholder((None, *a.shape[1:]), dtype=a.dtype), data
     )
-    scope = Scope(training=training)
+    scope = Scope(training=training, traces=True)
     watch, _ = _called(model, feeds, training, scope)
     given = [(f"{path} ({type(layer).__name__})", t) for path, layer, _, out in watch.calls
              for t in out]  # fmt: skip

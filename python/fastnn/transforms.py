@@ -133,8 +133,8 @@ class _Traced:
         args, kwargs = tree.pack([args, kwargs], inputs)
         with Scope(traces=True) as scope, CallContext():
             out = self.transform(self.f, tuple(args), kwargs)
-        outputs = [_tensor(x) for x in tree.flatten(out)]
-        outputs = [x.value if isinstance(x, Variable) else x for x in outputs]
+            outputs = [_tensor(x) for x in tree.flatten(out)]
+            outputs = [x.value if isinstance(x, Variable) else x for x in outputs]
         feeds = [x for i, x in enumerate(inputs) if i not in fixed]
         return _core.Function(feeds, outputs, scope.updates()), out, fixed
 

@@ -34,7 +34,7 @@ def linear(width: int = 3, units: int = 2) -> tuple[_core.Function, _core.Variab
     """x @ w with w of ones."""
     x = _core.placeholder((None, width), name="x")
     w = _core.Variable(np.ones((width, units), np.float32), name="w")
-    return _core.Function([x], [x @ w.value]), w
+    return _core.Function([x], [x @ w.traced()]), w
 
 
 def training_loop(rows: int = 64, width: int = 8) -> tuple[_core.Loop, list[Any], _core.Variable]:
@@ -46,16 +46,16 @@ def training_loop(rows: int = 64, width: int = 8) -> tuple[_core.Loop, list[Any]
     y = _core.placeholder((None, 1), name="y")
     w = _core.Variable(np.zeros((width, 1), np.float32), name="w")
     total, count = (_core.Variable(np.float32(0), name=n) for n in ("total", "count"))
-    leaf = w.value
+    leaf = w.traced()
     loss = ops.mean(ops.square(x @ leaf - y))
     (grad,) = _core.gradients(loss, [leaf])
     updates = [
         (w, leaf - 0.05 * grad),
-        (total, total.value + loss),
-        (count, count.value + 1.0),
+        (total, total.traced() + loss),
+        (count, count.traced() + 1.0),
     ]
     step = _core.Function([x, y], [], updates)
-    results = _core.Function([], [total.value / count.value])
+    results = _core.Function([], [total.traced() / count.traced()])
     return _core.Loop(step, results, [total, count]), [data, target], w
 
 
@@ -366,7 +366,7 @@ def test_a_variable_and_its_functions_die_together() -> None:
     w = Watched(np.ones((3, 2), np.float32))
     gone = weakref.ref(w)
     x = _core.placeholder((None, 3))
-    f = _core.Function([x], [x @ w.value], [(w, w.value * 2.0)])
+    f = _core.Function([x], [x @ w.traced()], [(w, w.traced() * 2.0)])
     f(np.ones((1, 3), np.float32))
     del w, f, x
     gc.collect()

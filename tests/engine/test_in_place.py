@@ -96,7 +96,7 @@ def test_one_position_of_a_cache_costs_the_slice(rng):
     shape = (8, 1024, 12, 64)
     cache = _core.Variable(np.zeros(shape, "f"), name="cache")
     new, at = placeholder((8, 1, 12, 64)), placeholder((), "int32")
-    changed = ops.slice_update(cache.value, (0, at, 0, 0), new)
+    changed = ops.slice_update(cache.traced(), (0, at, 0, 0), new)
     function = _core.Function([new, at], [ops.sum(new)], updates=[(cache, changed)])
     x = rng.normal(size=(8, 1, 12, 64)).astype("f")
     steps = steps_of(function, x, np.int32(700))
@@ -114,7 +114,7 @@ def test_one_position_of_a_cache_costs_the_slice(rng):
 def test_several_windows_of_one_state_are_written_in_its_memory(rng):
     state = _core.Variable(np.zeros((100, 50), "f"), name="state")
     a, b, at = placeholder((1, 50)), placeholder((1, 50)), placeholder((), "int32")
-    once = ops.slice_update(state.value, (at, 0), a)
+    once = ops.slice_update(state.traced(), (at, 0), a)
     twice = ops.slice_update(once, (at + 1, 0), b)
     function = _core.Function([a, b, at], [], updates=[(state, twice * 1.0)])
     steps = steps_of(function, np.ones((1, 50), "f"), np.full((1, 50), 2.0, "f"), np.int32(4))
@@ -129,9 +129,9 @@ def test_a_state_that_is_read_later_is_not_overwritten_early(rng):
     state = _core.Variable(rng.normal(size=(100, 50)).astype("f"), name="state")
     before = state.numpy().copy()
     a, at = placeholder((1, 50)), placeholder((), "int32")
-    changed = ops.slice_update(state.value, (at, 0), a)
+    changed = ops.slice_update(state.traced(), (at, 0), a)
     function = _core.Function(
-        [a, at], [ops.matmul(state.value, ops.transpose(changed)), state.value], [(state, changed)]
+        [a, at], [ops.matmul(state.traced(), ops.transpose(changed)), state.traced()], [(state, changed)]
     )
     one = np.ones((1, 50), "f")
     product, old = (np.asarray(t) for t in function(one, np.int32(3)))
@@ -146,7 +146,7 @@ def test_a_window_of_the_state_itself_is_read_before_it_is_written(rng):
     """The kernel reads its part from the memory it writes: then it may not work in place."""
     state = _core.Variable(np.arange(10, dtype="f"), name="state")
     at = placeholder((), "int32")
-    changed = ops.slice_update(state.value, (at,), state.value[2:6])
+    changed = ops.slice_update(state.traced(), (at,), state.traced()[2:6])
     function = _core.Function([at], [], [(state, changed)])
     function(np.int32(3))
     assert state.numpy().tolist() == [0, 1, 2, 2, 3, 4, 5, 7, 8, 9]
@@ -204,7 +204,7 @@ def test_a_product_of_one_row_adds_a_bias_that_is_updated(rng):
     bias = _core.Variable(rng.normal(size=(1, 40)).astype("f"), name="bias")
     before = bias.numpy().copy()
     x, w = placeholder((1, 3000)), rng.normal(size=(3000, 40)).astype("f")
-    function = _core.Function([x], [], [(bias, ops.matmul(x, w) + bias.value)])
+    function = _core.Function([x], [], [(bias, ops.matmul(x, w) + bias.traced())])
     row = rng.normal(size=(1, 3000)).astype("f")
     function(row)
     assert bias.numpy() == pytest.approx(row @ w + before, rel=1e-3, abs=1e-3)
@@ -215,7 +215,7 @@ def test_a_new_state_that_is_a_product_does_not_hide_the_old_one(rng):
     before = state.numpy().copy()
     x, y = placeholder((8, 8)), placeholder((8, 8))
     product = ops.matmul(x, y)
-    function = _core.Function([x, y], [product + state.value], [(state, product)])
+    function = _core.Function([x, y], [product + state.traced()], [(state, product)])
     a, b = rng.normal(size=(2, 8, 8)).astype("f")
     total = np.asarray(*outputs(function(a, b)))
     assert total == pytest.approx(a @ b + before, rel=1e-4, abs=1e-4)

@@ -16,7 +16,7 @@ from fastnn.errors import DataError, ShapeError
 def counter(stop=10**9):
     """A function that counts in a variable, and is done at `stop`."""
     count, done = _core.Variable(np.int32(0)), _core.Variable(np.zeros((), np.bool_))
-    after = count.value + 1
+    after = count.traced() + 1
     step = _core.Function([], [], [(count, after), (done, ops.greater_equal(after, stop))])
     return step, count, done
 
@@ -44,10 +44,10 @@ def test_a_loop_is_that_of_single_calls(rng):
     def build():
         x, at = _core.Variable(np.ones((1, 8), "f")), _core.Variable(np.zeros(1, "i4"))
         cache = _core.Variable(np.zeros((50, 8), "f"))
-        new = ops.tanh(ops.matmul(x.value, w))
-        kept = _core.ops.update_slice(cache.value, new, at.value, axes=(0,))
+        new = ops.tanh(ops.matmul(x.traced(), w))
+        kept = _core.ops.update_slice(cache.traced(), new, at.traced(), axes=(0,))
         mean = ops.sum(kept, axis=0, keepdims=True) * 0.1
-        step = _core.Function([], [], [(x, new + mean), (at, at.value + 1), (cache, kept)])
+        step = _core.Function([], [], [(x, new + mean), (at, at.traced() + 1), (cache, kept)])
         return step, cache
 
     one, other = build(), build()
@@ -65,7 +65,7 @@ def test_what_cannot_be_repeated_is_refused():
     with pytest.raises(DataError, match=r"1 inputs and 0 outputs[\s\S]*hint"):
         _core.Function([x], [], [(v, x)]).repeat(1)
     with pytest.raises(DataError, match=r"0 inputs and 1 outputs[\s\S]*hint"):
-        _core.Function([], [v.value], [(v, v.value + 1)]).repeat(1)
+        _core.Function([], [v.traced()], [(v, v.traced() + 1)]).repeat(1)
     step, count, _ = counter()
     with pytest.raises(ShapeError, match=r"until is float32[\s\S]*hint"):
         step.repeat(1, until=v)

@@ -91,9 +91,9 @@ def test_the_gradient_itself_is_that_of_the_definition(rng):
 def test_the_gradient_of_a_table_does_not_reach_memory():
     ids = _core.placeholder((8,), "int32")
     table = _core.Variable(np.zeros((ROWS, WIDTH), "f"))
-    loss = ops.sum(ops.square(ops.take(table.value, ids, axis=0) - 1.0))
-    (slope,) = _core.gradients(loss, [table.value])
-    step = _core.Function([ids], [loss], [(table, table.value - 0.5 * slope)])
+    loss = ops.sum(ops.square(ops.take(table.traced(), ids, axis=0) - 1.0))
+    (slope,) = _core.gradients(loss, [table.traced()])
+    step = _core.Function([ids], [loss], [(table, table.traced() - 0.5 * slope)])
     step(np.arange(8, dtype=np.int32))
     (line,) = [s for s in step.steps.splitlines() if "row_sums" in s]
     assert "then" in line

@@ -150,7 +150,7 @@ from fastnn import _core
 # Two numbers that each step raises together: a reader must never see them apart.
 n = _core.placeholder((None, 1), dtype="float32")
 a = [_core.Variable(np.zeros(1000, "f"), name=f"v{i}") for i in range(20)]
-new = [(v, v.value + 1.0) for v in a]
+new = [(v, v.traced() + 1.0) for v in a]
 loop = _core.Loop(_core.Function([n], [], new))
 rows = np.zeros((1000, 1), "f")
 running = threading.Thread(target=lambda: loop.run([rows], 1, 30))

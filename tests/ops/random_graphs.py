@@ -974,7 +974,7 @@ class Compiled:
         tensors = []
         for i, node in enumerate(self.g.nodes):
             if i in self.updates:
-                tensors.append(self.updates[i][0].value)
+                tensors.append(self.updates[i][0].traced())
             elif node[0] == "leaf":
                 value = self.g.values[i]
                 tensors.append(_core.placeholder(value.shape, KINDS[value.dtype.kind]))

@@ -277,14 +277,14 @@ class TokenLoop:
         self._state = {
             name: _core.Variable(np.int32(0)) for name in ("token", "position", "turn", "ended")
         }
-        token, position, turn = (self._state[n].value for n in ("token", "position", "turn"))
+        token, position, turn = (self._state[n].traced() for n in ("token", "position", "turn"))
         scores, updates = decoder.traced(ops.reshape(token, (1,)), position)
-        new, fault = draw(scores, ops.reshape(ops.slice(self._chances.value, (turn,), (1,)), ()))
+        new, fault = draw(scores, ops.reshape(ops.slice(self._chances.traced(), (turn,), (1,)), ()))
         known = [e for e in sorted(ends) if 0 <= e < scores.shape[0]]
         ended = ops.any(ops.equal(new, np.array(known, np.int32)))
         # A fault is more than an end: the token of such a draw means nothing.
         ended = ops.maximum(ops.cast(ended, "int32"), 2 * ops.cast(fault, "int32"))
-        said = ops.slice_update(self._said.value, (turn,), ops.reshape(new, (1,)))
+        said = ops.slice_update(self._said.traced(), (turn,), ops.reshape(new, (1,)))
         moved = {"token": new, "position": position + 1, "turn": turn + 1, "ended": ended}
         updates = [*updates, (self._said, said), *((self._state[n], v) for n, v in moved.items())]
         self._step = _core.Function([], [], updates)

@@ -300,7 +300,13 @@ def infer(given: Any, run: Callable[[Callable[[Any], Any]], Any]) -> Any:
 
     `run` gets a function that replaces the symbolic tensors in a structure by traced ones.
     """
-    return tree.map_structure(lambda x: KerasTensor.of(_traced(x)), run(specs))
+    return tree.map_structure(_symbolic, run(specs))
+
+
+def _symbolic(x: Any) -> KerasTensor:
+    x = _traced(x)
+    # Only shape and type count: what the weights were when it was made is not held.
+    return KerasTensor.of(_core.placeholder(x.shape, dtype=x.dtype) if x.is_traced else x)
 
 
 def _traced(x: Any) -> _core.Tensor:

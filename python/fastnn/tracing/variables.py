@@ -79,7 +79,7 @@ class Scope:
             if self.traces:
                 leaf = variable.traced()
             else:
-                leaf = variable.stored() if self._outer is None else self._outer.get(variable)
+                leaf = variable.apart() if self._outer is None else self._outer.get(variable)
             self.leaves[variable] = leaf
             self.read.setdefault(variable, []).append(leaf)
         return leaf

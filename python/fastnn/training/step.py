@@ -135,7 +135,7 @@ class Tracing:
         values: dict[str, Any] = {}
         vectors = []
         tracked = {m.name: m for m in found}
-        with Scope():
+        with Scope(traces=True):
             for name, value in logs.items():
                 if name in tracked and _holds_updates(tracked[name], scope):
                     value = value_of(tracked[name].result())

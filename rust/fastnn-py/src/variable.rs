@@ -15,7 +15,7 @@ use std::sync::Arc;
 pub(crate) struct PyVariable(pub(crate) Arc<Variable>);
 
 impl PyVariable {
-    /// The value now as a tensor that functions know to be this variable.
+    /// The value now as a tensor, by which derivatives can be taken.
     pub(crate) fn leaf(&self) -> Tensor {
         Tensor::variable(&self.0, self.0.snapshot())
     }
@@ -55,13 +55,21 @@ impl PyVariable {
         })
     }
 
-    /// The value now, as a tensor; a function built from it reads the variable when it is called.
+    /// The value now, as a tensor that later updates do not change, in functions built from it
+    /// neither; those read the variable at each call through `traced`.
     #[getter]
     fn value(&self) -> PyTensor {
         PyTensor(self.leaf())
     }
 
-    /// The variable as a trace reads it: a tensor without a value, whose reading is an error.
+    /// The value now, as a tensor that alone stands for the variable in derivatives: what was
+    /// computed from the variable before is a constant beside it.
+    fn apart(&self) -> PyTensor {
+        PyTensor(Tensor::variable_apart(&self.0, self.0.snapshot()))
+    }
+
+    /// The variable as functions read it, at each call: a tensor without a value, whose reading is
+    /// an error.
     fn traced(&self) -> PyTensor {
         PyTensor(Tensor::traced_variable(&self.0))
     }

@@ -1,5 +1,5 @@
-//! F7. Lazy handles on values. A [`Tensor`] is a value, a number, a placeholder, a snapshot of a
-//! variable, or an op on other tensors that has not run yet. Reading one linearises what is
+//! F7. Lazy handles on values. A [`Tensor`] is a value, a number, a placeholder, a variable or what
+//! it held when it was read, or an op on other tensors that has not run yet. Reading one linearises what is
 //! behind it, runs the cached plan of that structure and forgets the inputs; the shape rules ran
 //! when it was made, so mistakes surface where they were written.
 //!
@@ -93,12 +93,22 @@ enum Origin {
         element: Element,
     },
     Placeholder(Box<str>),
-    Variable(Arc<Variable>),
+    Variable {
+        variable: Arc<Variable>,
+        /// Whether this handle alone stands for the variable in derivatives, or all of its present value.
+        apart: bool,
+    },
     Computed,
     /// An op with several results. It is never read itself; each result is a `part` of it, and so
     /// it stays pending as long as one of them does. It knows them all, so that reading one
     /// computes those that somebody holds.
     Bundle(Lock<Vec<Weak<Inner>>>),
+}
+
+impl Origin {
+    fn variable(variable: &Arc<Variable>, apart: bool) -> Origin {
+        Origin::Variable { variable: variable.clone(), apart }
+    }
 }
 
 /// An op that has not run.
@@ -117,7 +127,7 @@ pub(crate) enum Leaf<'a> {
     Scalar(f64),
     /// To be bound when a function is called.
     Placeholder(&'a str),
-    /// The snapshot of a variable.
+    /// A variable whose value a function reads when it is called.
     Variable(&'a Arc<Variable>),
 }
 
@@ -125,7 +135,7 @@ impl Tensor {
     fn make(ty: Ty, origin: Origin, data: Option<Arc<Storage>>) -> Tensor {
         let traced = match origin {
             Origin::Placeholder(_) => true,
-            Origin::Variable(_) => data.is_none(),
+            Origin::Variable { .. } => data.is_none(),
             _ => false,
         };
         let cell = Slot::new();
@@ -184,16 +194,24 @@ impl Tensor {
         Tensor::make(ty, Origin::Placeholder(name.into()), None)
     }
 
-    /// The present value of a variable; functions built from it read the variable itself.
+    /// The value that a variable has now. It stays this value, in functions too, whatever the
+    /// variable is set to later; [`Tensor::traced_variable`] is what a function reads at each call.
     #[must_use]
     pub fn variable(variable: &Arc<Variable>, snapshot: Arc<Storage>) -> Tensor {
-        Tensor::make(variable.ty(), Origin::Variable(variable.clone()), Some(snapshot))
+        Tensor::make(variable.ty(), Origin::variable(variable, false), Some(snapshot))
+    }
+
+    /// As [`Tensor::variable`], and no other handle stands for it in derivatives: what was computed
+    /// from the variable before is a constant beside it.
+    #[must_use]
+    pub fn variable_apart(variable: &Arc<Variable>, snapshot: Arc<Storage>) -> Tensor {
+        Tensor::make(variable.ty(), Origin::variable(variable, true), Some(snapshot))
     }
 
     /// A variable as a trace reads it: without a value, to be read when a function is called.
     #[must_use]
     pub fn traced_variable(variable: &Arc<Variable>) -> Tensor {
-        Tensor::make(variable.ty(), Origin::Variable(variable.clone()), None)
+        Tensor::make(variable.ty(), Origin::variable(variable, false), None)
     }
 
     /// An op on tensors, converted to the types its row accepts. Runs the pending graph when that
@@ -219,7 +237,7 @@ impl Tensor {
             && !inputs[0].is_pending()
             && !inputs[0].0.traced
             && !inputs[0].is_recorded()
-            // A function reads a variable itself: a view of its value now would never change.
+            // A derivative by the variable passes through a view of its value.
             && inputs[0].home().is_none()
             && !ty.shape.is_open()
         {
@@ -277,19 +295,10 @@ impl Tensor {
     }
 
     /// An op whose type is known; a bundle when the op has several results.
-    pub(crate) fn node(op: &'static OpDef, mut inputs: Operands, attrs: Attrs, ty: Ty) -> Tensor {
+    pub(crate) fn node(op: &'static OpDef, inputs: Operands, attrs: Attrs, ty: Ty) -> Tensor {
         // A shape that is open makes a trace by itself: `zeros((batch, 3))` has no placeholder.
         let traced =
             ty.shape.is_open() || inputs.iter().any(|t| t.0.traced) || attrs.iter().any(Attr::is_open);
-        if traced {
-            // A traced graph is never read, only compiled into functions that read the variable
-            // itself; holding the snapshot would keep a second copy of every weight alive.
-            for input in &mut inputs {
-                if let (Origin::Variable(variable), Some(_)) = (&input.0.origin, input.0.data.get()) {
-                    *input = Tensor::traced_variable(variable);
-                }
-            }
-        }
         let (mut nodes, mut bytes, mut cost) = (1u32, 0u64, 0f32);
         if !traced {
             cost = step_cost(op, ty, &inputs) + body_cost(&attrs);
@@ -446,7 +455,15 @@ impl Tensor {
     /// The variable that this tensor is the value of.
     pub(crate) fn home(&self) -> Option<&Arc<Variable>> {
         match &self.0.origin {
-            Origin::Variable(variable) => Some(variable),
+            Origin::Variable { variable, .. } => Some(variable),
+            _ => None,
+        }
+    }
+
+    /// The value that all handles with this origin share as one leaf.
+    pub(crate) fn shared_value(&self) -> Option<&Arc<Storage>> {
+        match self.0.origin {
+            Origin::Variable { apart: false, .. } if !self.is_recorded() => self.0.data.get(),
             _ => None,
         }
     }
@@ -455,8 +472,8 @@ impl Tensor {
         match (&self.0.origin, self.0.data.get()) {
             (Origin::Scalar { value, .. }, _) => Leaf::Scalar(*value),
             (Origin::Placeholder(name), _) => Leaf::Placeholder(name),
-            (Origin::Variable(variable), _) => Leaf::Variable(variable),
             (_, Some(storage)) => Leaf::Value(storage),
+            (Origin::Variable { variable, .. }, None) => Leaf::Variable(variable),
             (_, None) => Leaf::Placeholder("a pending tensor"),
         }
     }
@@ -496,7 +513,7 @@ impl Tensor {
         let what = match (&self.0.origin, self.op_name()) {
             (Origin::Placeholder(name), _) if name.is_empty() => "a placeholder".to_string(),
             (Origin::Placeholder(name), _) => format!("the placeholder '{name}'"),
-            (Origin::Variable(variable), _) => format!("the variable '{}'", variable.name()),
+            (Origin::Variable { variable, .. }, _) => format!("the variable '{}'", variable.name()),
             (_, Some(op)) => format!("the result of '{op}'"),
             _ => "a traced tensor".to_string(),
         };

@@ -35,7 +35,7 @@ fn layer() -> (Function, Arc<Variable>) {
     let w = Variable::new(ty, Arc::new(Storage::from_slice(&weights).unwrap()), "w");
     let x = Tensor::placeholder(Ty::f32(Shape::with_batch(&[2, 2]).unwrap()), "x");
     let flat = apply("reshape", &[&x], &[Attr::Sizes(vec![Dim::BATCH, 4.into()])]);
-    let y = apply("matmul", &[&flat, &Tensor::variable(&w, w.snapshot())], &[]);
+    let y = apply("matmul", &[&flat, &Tensor::traced_variable(&w)], &[]);
     let bias = Tensor::from_slice(&[0.1, 0.2, 0.3], &[3]).unwrap();
     let y = apply("softmax", &[&apply("add", &[&y, &bias], &[])], &[]);
     let y = apply("multiply", &[&y, &Tensor::scalar(1.0 / 3.0, DType::F32).unwrap()], &[]);

@@ -38,7 +38,7 @@ fn variable(shape: &[usize], values: Option<&[f32]>, name: &str) -> (Arc<Variabl
     let ty = Ty::f32(Shape::new(shape).unwrap());
     let value = values.map(|v| Arc::new(Storage::new(Buffer::from_slice(v).unwrap(), DType::F32)));
     let v = Variable::new(ty, value.unwrap_or_else(|| zeros(ty).unwrap()), name);
-    let leaf = Tensor::variable(&v, v.snapshot());
+    let leaf = Tensor::traced_variable(&v);
     (v, leaf)
 }
 

@@ -30,6 +30,10 @@ fn variable(dims: &[usize], values: &[f32]) -> Arc<Variable> {
 }
 
 fn leaf(v: &Arc<Variable>) -> Tensor {
+    Tensor::traced_variable(v)
+}
+
+fn now(v: &Arc<Variable>) -> Tensor {
     Tensor::variable(v, v.snapshot())
 }
 
@@ -66,7 +70,7 @@ fn predictions_follow_every_change_of_the_weights_with_the_same_bits() {
     for (round, rows) in [64, 64, 7, 1, 130, 64].into_iter().enumerate() {
         let data = noise(&[rows, 96], 50 + round);
         let got = call(&predict, &data, &[rows, 96]);
-        let now: Vec<Tensor> = weights.iter().map(leaf).collect();
+        let now: Vec<Tensor> = weights.iter().map(now).collect();
         let plain = net(&Tensor::from_slice(&data, &[rows, 96]).unwrap(), &now);
         assert_eq!(bits(&got[0]), bits(&plain.storage().unwrap().as_slice()), "round {round}");
         match round % 3 {
@@ -107,16 +111,16 @@ fn arguments_equal_their_copies_and_nothing_else() {
 #[test]
 fn values_made_of_slices_and_shapes_of_weights_are_computed_apart() {
     let w = variable(&[200], &noise(&[200], 1));
-    let slice = |begin: i64, end: i64| {
+    let slice = |w: Tensor, begin: i64, end: i64| {
         let op = ops::find("slice").unwrap();
         let sizes = |n: i64| Attr::Sizes(vec![fastnn::dim::Dim::new(n)]);
-        Tensor::apply(op, &[leaf(&w)], &[sizes(begin), sizes(end), Attr::Ints(vec![1])]).unwrap()
+        Tensor::apply(op, &[w], &[sizes(begin), sizes(end), Attr::Ints(vec![1])]).unwrap()
     };
     let area = |a: &Tensor, b: &Tensor| apply("sum", &[&apply("multiply", &[a, b])]);
     let x = Tensor::placeholder(ty(&[200]), "x");
-    let out = apply("multiply", &[&x, &area(&slice(0, 199), &slice(1, 200))]);
+    let out = apply("multiply", &[&x, &area(&slice(leaf(&w), 0, 199), &slice(leaf(&w), 1, 200))]);
     let f = Function::new(std::slice::from_ref(&x), &[out], &[]).unwrap();
-    let plain = area(&slice(0, 199), &slice(1, 200)).storage().unwrap().as_slice()[0];
+    let plain = area(&slice(now(&w), 0, 199), &slice(now(&w), 1, 200)).storage().unwrap().as_slice()[0];
     assert_eq!(bits(&call(&f, &[1.0; 200], &[200])[0]), bits(&[plain; 200]));
 }
 
@@ -241,18 +245,18 @@ fn convolutions_with_packed_and_transformed_filters_have_the_bits_of_those_as_th
             Attr::Ints(vec![]),
             Attr::Int(1),
         ];
-        let net = |x: &Tensor| {
-            let y = Tensor::apply(op, &[x.clone(), leaf(&w)], &attrs).unwrap();
+        let net = |x: &Tensor, read: fn(&Arc<Variable>) -> Tensor| {
+            let y = Tensor::apply(op, &[x.clone(), read(&w)], &attrs).unwrap();
             // More than a bias, so that the blocks have an epilogue.
-            apply("tanh", &[&apply("multiply", &[&apply("add", &[&y, &leaf(&shift)]), &leaf(&shift)])])
+            apply("tanh", &[&apply("multiply", &[&apply("add", &[&y, &read(&shift)]), &read(&shift)])])
         };
         let x = Tensor::placeholder(Ty::f32(Shape::with_batch(&image).unwrap()), "x");
-        let f = Function::new(std::slice::from_ref(&x), &[net(&x)], &[]).unwrap();
+        let f = Function::new(std::slice::from_ref(&x), &[net(&x, leaf)], &[]).unwrap();
         for images in [1, 3] {
             let dims = [images, image[0], image[1], image[2]];
             let data = noise(&dims, images + 7);
             let got = call(&f, &data, &dims);
-            let plain = net(&Tensor::from_slice(&data, &dims).unwrap());
+            let plain = net(&Tensor::from_slice(&data, &dims).unwrap(), now);
             assert_eq!(bits(&got[0]), bits(&plain.storage().unwrap().as_slice()), "{image:?} {dims:?}");
         }
         assert!(f.describe().contains(row), "{row} does not run: {}", f.describe());

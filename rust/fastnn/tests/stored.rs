@@ -35,7 +35,7 @@ fn weights_of_storage_types_stay_as_small_as_they_are() {
         let w = Variable::new(of, tensor.storage().unwrap().clone(), "w");
         assert_eq!(w.snapshot().bytes(), 1024 * 512 * dtype.size());
         let x = Tensor::placeholder(Ty::f32(Shape::new(&[Dim::BATCH, Dim::new(1024)]).unwrap()), "x");
-        let kernel = Tensor::variable(&w, w.snapshot());
+        let kernel = Tensor::traced_variable(&w);
         let flags = [Attr::Bool(false), Attr::Bool(false)];
         let y = Tensor::apply(ops::find("matmul").unwrap(), &[x.clone(), kernel], &flags).unwrap();
         let f = Function::new(&[x], &[y], &[]).unwrap();

@@ -151,9 +151,12 @@ fn functions_follow_their_batch_and_their_variables() {
         Arc::new(fastnn::tensor::Storage::from_slice(&[2.0]).unwrap()),
         "w",
     );
-    let leaf = Tensor::variable(&w, w.snapshot());
+    let (leaf, before) = (Tensor::traced_variable(&w), Tensor::variable(&w, w.snapshot()));
     let x = Tensor::placeholder(batch_of(2), "x");
     let f = Function::new(std::slice::from_ref(&x), &[apply("multiply", &[&x, &leaf])], &[]).unwrap();
+    let twice = apply("add", &[&before, &before]);
+    let captured = [apply("multiply", &[&x, &before]), apply("multiply", &[&x, &twice])];
+    let captured = Function::new(std::slice::from_ref(&x), &captured, &[]).unwrap();
     for rows in [1, 3, 0, 3] {
         let data: Vec<f32> = (0..2 * rows).map(|i| i as f32).collect();
         let out = f.apply(&[Tensor::from_slice(&data, &[rows, 2]).unwrap()]).unwrap();
@@ -163,8 +166,13 @@ fn functions_follow_their_batch_and_their_variables() {
     w.assign(Arc::new(fastnn::tensor::Storage::from_slice(&[5.0]).unwrap())).unwrap();
     let out = f.apply(&[Tensor::from_slice(&[1.0, 2.0], &[1, 2]).unwrap()]).unwrap();
     assert_eq!(values(&out[0]), [5.0, 10.0]);
-    // A snapshot does not move.
-    assert_eq!(values(&leaf), [2.0]);
+    // A snapshot does not move, in functions neither.
+    assert_eq!(values(&before), [2.0]);
+    for number in [7.0, 9.0] {
+        let out = captured.apply(&[Tensor::from_slice(&[1.0, 2.0], &[1, 2]).unwrap()]).unwrap();
+        assert_eq!((values(&out[0]), values(&out[1])), (vec![2.0, 4.0], vec![4.0, 8.0]));
+        w.assign(Arc::new(fastnn::tensor::Storage::from_slice(&[number]).unwrap())).unwrap();
+    }
 }
 
 #[test]
@@ -202,7 +210,7 @@ fn more_than_sixteen_batch_sizes_are_reported_once() {
 fn updates_from_many_threads_are_never_lost_and_readers_see_whole_steps() {
     let ty = Ty::f32(Shape::new(&[64]).unwrap());
     let (a, b) = (Variable::new(ty, zeros(ty).unwrap(), "a"), Variable::new(ty, zeros(ty).unwrap(), "b"));
-    let leaves = [Tensor::variable(&a, a.snapshot()), Tensor::variable(&b, b.snapshot())];
+    let leaves = [Tensor::traced_variable(&a), Tensor::traced_variable(&b)];
     let one = number(1.0);
     let up = |t: &Tensor| apply("add", &[t, &one]);
     let step = Function::new(&[], &[], &[(a.clone(), up(&leaves[0])), (b.clone(), up(&leaves[1]))]).unwrap();

@@ -19,7 +19,7 @@ fn apply(name: &str, inputs: &[&Tensor]) -> Tensor {
 fn variable(dims: &[usize], name: &str) -> (Arc<Variable>, Tensor) {
     let ty = Ty::f32(Shape::new(dims).unwrap());
     let v = Variable::new(ty, zeros(ty).unwrap(), name);
-    let leaf = Tensor::variable(&v, v.snapshot());
+    let leaf = Tensor::traced_variable(&v);
     (v, leaf)
 }
 

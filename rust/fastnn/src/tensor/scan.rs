@@ -73,10 +73,6 @@ pub fn scan(round: &Round<'_>, values: &[Tensor], length: Dim, reverse: bool) ->
         };
         *place.get_or_insert_with(|| match tensor.leaf() {
             Leaf::Scalar(value) => graph.typed_scalar(value, tensor.ty().dtype),
-            Leaf::Variable(variable) if tensor.0.data.get().is_none() => {
-                inputs.push(Tensor::variable(variable, variable.snapshot()));
-                graph.input(tensor.ty())
-            }
             _ => {
                 inputs.push(tensor.clone());
                 graph.input(tensor.ty())

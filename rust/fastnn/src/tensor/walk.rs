@@ -1,7 +1,7 @@
 //! F7. Linearising what is behind some tensors: every pending op once, inputs first, by a loop.
 //! A tensor that another thread computes meanwhile is met as a leaf.
 
-use super::{MANY_BYTES, Pending, Tensor, has_derivative};
+use super::{Leaf, MANY_BYTES, Pending, Tensor, has_derivative};
 use crate::error::Result;
 use crate::graph::{Graph, Id, Node, PART};
 use smallvec::SmallVec;
@@ -45,7 +45,7 @@ pub(crate) struct Walk {
     pub(super) leaves: Vec<Tensor>,
     pub(super) steps: Vec<(Tensor, Pending)>,
     index: Index,
-    /// A traced graph reads variables themselves, so all leaves of one variable are one leaf.
+    /// Nothing in a traced graph is computed on the way, so nobody else's results are looked for.
     traced: bool,
     /// Whether the walk goes through recorded tensors that have a value already.
     through: bool,
@@ -107,12 +107,12 @@ impl Walk {
     }
 
     fn key(&self, tensor: &Tensor) -> usize {
-        match (tensor.home(), tensor.0.data.get()) {
-            (Some(variable), _) if self.traced => Arc::as_ptr(variable) as usize,
-            // Two reads of a variable are one leaf while its value is the same.
-            (Some(_), Some(snapshot)) if !tensor.is_recorded() => Arc::as_ptr(snapshot) as usize,
-            _ => tensor.key(),
+        if let Leaf::Variable(variable) = tensor.leaf() {
+            // A function reads it once.
+            return Arc::as_ptr(variable) as usize;
         }
+        // Two reads of a variable are one leaf while its value is the same.
+        tensor.shared_value().map_or_else(|| tensor.key(), |value| Arc::as_ptr(value) as usize)
     }
 
     fn visit(
