@@ -131,7 +131,9 @@ def test_a_state_that_is_read_later_is_not_overwritten_early(rng):
     a, at = placeholder((1, 50)), placeholder((), "int32")
     changed = ops.slice_update(state.traced(), (at, 0), a)
     function = _core.Function(
-        [a, at], [ops.matmul(state.traced(), ops.transpose(changed)), state.traced()], [(state, changed)]
+        [a, at],
+        [ops.matmul(state.traced(), ops.transpose(changed)), state.traced()],
+        [(state, changed)],
     )
     one = np.ones((1, 50), "f")
     product, old = (np.asarray(t) for t in function(one, np.int32(3)))

@@ -237,7 +237,11 @@ def test_empty_states_move_beside_others():
     """Empty variables and full ones swap values in one step, by way of memory of the plan's."""
     full = [_core.Variable(np.full((3, 2), k, "f")) for k in (1, 2)]
     empty = [_core.Variable(np.zeros((0,), "f")) for _ in range(2)]
-    pairs = [(empty[0], empty[1].traced()), (full[0], full[1].traced()), (empty[1], empty[0].traced())]
+    pairs = [
+        (empty[0], empty[1].traced()),
+        (full[0], full[1].traced()),
+        (empty[1], empty[0].traced()),
+    ]
     x = _core.placeholder((2,), "float32")
     function = _core.Function([x], [_core.ops.exp(x)], pairs)
     function(np.zeros(2, "f"))

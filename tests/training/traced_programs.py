@@ -237,6 +237,16 @@ def compiled(model, pool, x, n):
     return f(pick(pool, n[1])) + f(pick(pool, n[2]))
 
 
+@statement
+def captured(model, pool, x, n):
+    """What was read before, by the step or by the program around it."""
+    kept, near = pick(model.kept, n[0]), pick(pool, n[1])
+    pick(model.vectors, n[3]).assign_add(0.05 * bounded(near))
+    inner = fastnn.jit(lambda y: y * kept + near)
+    pick(model.vectors, n[4]).assign_add(0.05 * kept)
+    return inner(pick(pool, n[2])) + kept
+
+
 # ---- tapes: statements within and around them ----------------------------------------------------
 
 
@@ -302,6 +312,12 @@ def set_a_vector(model, rng):
 
 
 @change
+def keep_values(model, rng):
+    model.kept = [model.vectors[0].value, model.vectors[rng.integers(3)].value * 0.5]
+    set_a_vector(model, rng)
+
+
+@change
 def set_weights(model, rng):
     model.dense.set_weights([rng.normal(size=v.shape) for v in model.dense.weights])
 
@@ -364,6 +380,8 @@ class Program(fastnn.Model):
             for i in range(2)
         ]
         self.vectors.append(self.add_weight((WIDTH,), "ones", trainable=False, name="v2"))
+        # Values that the variables had: they stay as the variables change.
+        self.kept = [self.vectors[0].value, self.vectors[1].value * 0.5, self.vectors[2].value]
         self.steps = self.add_weight((), "zeros", dtype="int32", trainable=False, name="steps")
         self.flag = self.add_weight((), "zeros", dtype="bool", trainable=False, name="flag")
         self.small = self.add_weight((2,), "zeros", dtype="int8", trainable=False, name="small")
