@@ -300,6 +300,8 @@ class Variable:
     """A named value that functions read and update: a weight, a moving average, a metric sum."""
     def __new__(cls, value: Any, dtype: str | None = None, name: str | None = None) -> Self: ...
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]: ...
+    def apart(self) -> Tensor:
+        """The value now, as a tensor that alone stands for the variable in derivatives: what was computed from the variable before is a constant beside it."""
     def assign(self, value: Any) -> Any:
         """Sets the value; while `fit` updates it in another thread, between two steps of that. Errors: ShapeError when the shape differs."""
     @property
@@ -322,10 +324,10 @@ class Variable:
     def size(self) -> int:
         """The number of elements."""
     def traced(self) -> Tensor:
-        """The variable as a trace reads it: a tensor without a value, whose reading is an error."""
+        """The variable as functions read it, at each call: a tensor without a value, whose reading is an error."""
     @property
     def value(self) -> Tensor:
-        """The value now, as a tensor; a function built from it reads the variable when it is called."""
+        """The value now, as a tensor that later updates do not change, in functions built from it neither; those read the variable at each call through `traced`."""
 
 def apply(name: str, tensors: Sequence[_TensorLike], attrs: Mapping[str, Any] | None = None) -> Tensor:
     """Applies the op `name` to tensors, arrays or numbers, with attributes by name. Of an op with several results, the first."""

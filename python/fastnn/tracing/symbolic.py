@@ -305,8 +305,11 @@ def infer(given: Any, run: Callable[[Callable[[Any], Any]], Any]) -> Any:
 
 def _symbolic(x: Any) -> KerasTensor:
     x = _traced(x)
+    if not x.is_traced:
+        return KerasTensor.of(x)
     # Only shape and type count: what the weights were when it was made is not held.
-    return KerasTensor.of(_core.placeholder(x.shape, dtype=x.dtype) if x.is_traced else x)
+    sizes = [Dim.named("batch") if d is None else d for d in x.shape]
+    return KerasTensor.of(_core.placeholder(sizes, dtype=x.dtype))
 
 
 def _traced(x: Any) -> _core.Tensor:
