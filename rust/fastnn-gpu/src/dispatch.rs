@@ -1,6 +1,7 @@
 //! What a template makes of one row: kernels and how they are dispatched.
 
 use fastnn::graph::{Attr, Ty};
+use serde::Serialize;
 
 /// What an adapter can do, as far as the planner asks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,10 +30,20 @@ impl Limits {
         binding_bytes: 128 << 20,
         alignment: 256,
     };
+
+    /// A grid of at least `groups` workgroups. With more than [`Limits::grid`] it is two axes: the
+    /// kernel reads its number as `id.y * count.x + id.x` and returns past the end.
+    #[must_use]
+    pub fn spread(&self, groups: usize) -> [u32; 3] {
+        let most = self.grid as usize;
+        let rows = groups.max(1).div_ceil(most);
+        [groups.max(1).div_ceil(rows) as u32, rows as u32, 1]
+    }
 }
 
 /// How a kernel uses a binding.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Use {
     /// `var<storage, read>`.
     Read,
@@ -41,7 +52,7 @@ pub enum Use {
 }
 
 /// One shader with the entry point `main`; binding `k` of group 0 is used as `bindings[k]` says.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize)]
 pub struct Kernel {
     /// For people: row and variant.
     pub name: String,
@@ -108,12 +119,9 @@ pub struct Call<'a> {
 }
 
 impl Call<'_> {
-    /// A grid of at least `groups` workgroups. With more than [`Limits::grid`] it is two axes: the
-    /// kernel reads its number as `id.y * count.x + id.x` and returns past the end.
+    /// As [`Limits::spread`].
     #[must_use]
     pub fn grid(&self, groups: usize) -> [u32; 3] {
-        let most = self.limits.grid as usize;
-        let rows = groups.max(1).div_ceil(most);
-        [groups.max(1).div_ceil(rows) as u32, rows as u32, 1]
+        self.limits.spread(groups)
     }
 }

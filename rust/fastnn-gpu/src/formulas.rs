@@ -6,8 +6,8 @@ use fastnn::graph::OpDef;
 use fastnn::ops::activation::{GELU_ERF, GELU_TANH};
 use fastnn::ops::compare::{
     EQUAL, GREATER, GREATER_EQUAL, IS_FINITE, IS_INF, IS_NAN, LESS, LESS_EQUAL, LOGICAL_AND, LOGICAL_NOT,
-    LOGICAL_OR, LOGICAL_XOR, NOT_EQUAL, TO_BFLOAT16, TO_BOOL, TO_FLOAT, TO_FLOAT16, TO_INT, TO_INT8, TO_UINT8,
-    WHERE,
+    LOGICAL_OR, LOGICAL_XOR, NOT_EQUAL, TO_BFLOAT16, TO_BOOL, TO_FLOAT, TO_FLOAT16, TO_INT, TO_INT8,
+    TO_UINT8, WHERE,
 };
 use fastnn::ops::elementwise as e;
 

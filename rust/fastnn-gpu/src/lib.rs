@@ -7,6 +7,8 @@
 pub mod dispatch;
 pub mod formulas;
 pub mod math;
+pub mod planner;
+pub mod program;
 pub mod reduce;
 pub mod render;
 pub mod templates;

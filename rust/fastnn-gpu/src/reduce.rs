@@ -46,7 +46,7 @@ impl Extent {
 pub fn reduce(call: &Call<'_>, kind: Reduce, dims: [usize; 3]) -> Result<Steps> {
     let [outer, run, inner] = dims;
     let cell = Cell::of(call.inputs[0].dtype);
-    let mut extent = Extent { outer, run, inner, chunk: run };
+    let mut extent = Extent { outer, run, inner, chunk: run.max(1) };
     let positions = matches!(kind, Reduce::ArgMax | Reduce::ArgMin);
     if !positions && run > CHUNK && extent.results() * extent.lanes() < PLENTY {
         extent.chunk = run.div_ceil(256).max(CHUNK).next_multiple_of(GROUP);
@@ -119,7 +119,8 @@ fn dispatch(
     if !tree.is_empty() {
         let place = if positions { "  place[local] = at;\n" } else { "" };
         let back = if positions { "  at = place[local];\n" } else { "" };
-        tree = format!("  part[local] = acc;\n{place}  workgroupBarrier();\n{tree}  acc = part[local];\n{back}");
+        tree =
+            format!("  part[local] = acc;\n{place}  workgroupBarrier();\n{tree}  acc = part[local];\n{back}");
     }
     let shared = match (lanes > 1, positions) {
         (false, _) => String::new(),
@@ -188,8 +189,8 @@ fn operation(kind: Reduce, cell: Cell) -> Result<(String, String)> {
     let number = |value: f64| cell.literal(value);
     let refused = || Error::Internal(format!("a reduction {kind:?} of {ty}"));
     Ok(match (kind, cell) {
-        (Reduce::Sum | Reduce::Mean, Cell::Float | Cell::Int) => (number(0.0), join("a + b")),
-        (Reduce::Prod, Cell::Float | Cell::Int) => (number(1.0), join("a * b")),
+        (Reduce::Sum | Reduce::Mean, _) => (number(0.0), join("a + b")),
+        (Reduce::Prod, _) => (number(1.0), join("a * b")),
         (Reduce::Max, Cell::Float) => (number(f64::NEG_INFINITY), join("math_max(a, b)")),
         (Reduce::Min, Cell::Float) => (number(f64::INFINITY), join("math_min(a, b)")),
         (Reduce::Max, Cell::Int) => ("bitcast<i32>(0x80000000u)".into(), join("max(a, b)")),

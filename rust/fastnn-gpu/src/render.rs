@@ -1,6 +1,6 @@
 //! Fused elementwise groups and copies as kernels: one invocation an element.
 
-use crate::dispatch::{Arg, Call, Dispatch, Kernel, Steps, Use};
+use crate::dispatch::{Arg, Call, Dispatch, Kernel, Limits, Steps, Use};
 use crate::formulas;
 use crate::math;
 use crate::text::{self, Cell};
@@ -115,8 +115,7 @@ pub fn group(
         let _ = writeln!(body, "  b{at}[i] = {value};");
     }
     body.push_str("}\n");
-    let uses: Vec<Use> =
-        bindings.iter().map(|b| if b.writes { Use::ReadWrite } else { Use::Read }).collect();
+    let uses: Vec<Use> = bindings.iter().map(|b| if b.writes { Use::ReadWrite } else { Use::Read }).collect();
     let mut wgsl = String::new();
     for (at, (b, usage)) in bindings.iter().zip(&uses).enumerate() {
         wgsl.push_str(&binding(at, &format!("b{at}"), b.cell, *usage));
@@ -147,8 +146,8 @@ fn title(names: &[&str]) -> String {
 
 /// Workgroups of a kernel with an invocation for each of `count` elements.
 #[must_use]
-pub fn grid(call: &Call<'_>, count: usize) -> [u32; 3] {
-    call.grid(count.div_ceil(GROUP))
+pub fn grid(limits: &Limits, count: usize) -> [u32; 3] {
+    limits.spread(count.div_ceil(GROUP))
 }
 
 /// The elements of input 0 that a movement row chooses.
@@ -173,7 +172,7 @@ pub fn copy(call: &Call<'_>, strided: &Strided) -> Steps {
                 bindings: vec![Use::Read, Use::ReadWrite],
             },
             args: vec![Arg::Input(0), Arg::Output(0)],
-            grid: grid(call, ty.shape.count()),
+            grid: grid(call.limits, ty.shape.count()),
         }],
         scratch: vec![],
     }

@@ -49,7 +49,8 @@ fn every_elementwise_row_has_a_valid_formula_for_every_type_it_takes() {
 
 #[test]
 fn numbers_that_no_literal_may_be_come_from_functions() {
-    for value in [0.0, -0.0, 1e-45, f64::from(f32::MAX), f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.5e-7] {
+    for value in [0.0, -0.0, 1e-45, f64::from(f32::MAX), f64::NAN, f64::INFINITY, f64::NEG_INFINITY, -1.5e-7]
+    {
         let text = format!("fn f() -> f32 {{ return {}; }}\n", Cell::Float.literal(value));
         common::validate("literal", &math::complete(&text));
     }

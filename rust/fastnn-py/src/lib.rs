@@ -7,6 +7,7 @@ mod dlpack;
 mod ensemble;
 mod error;
 mod function;
+mod gpu;
 mod index;
 mod interpreter;
 mod ops;
@@ -71,6 +72,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     save::register(module)?;
     ops::register(module)?;
     scan::register(module)?;
+    gpu::register(module)?;
     module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(info, module)?)

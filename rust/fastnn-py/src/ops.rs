@@ -206,7 +206,7 @@ impl Call {
     }
 
     /// The op with everything it needs, checked for number.
-    fn finish(self) -> Result<(&'static OpDef, Operands, Attrs)> {
+    fn finish(mut self) -> Result<(&'static OpDef, Operands, Attrs)> {
         let Entry { op, defaults, variadic } = self.entry;
         if !variadic && self.inputs.len() != op.args.len() {
             let text = format!(
@@ -221,26 +221,31 @@ impl Call {
         if *variadic && self.inputs.is_empty() {
             return data_error(format!("{} got no tensors, wanted at least one", op.name));
         }
+        let inputs = std::mem::take(&mut self.inputs);
         let attrs = match defaults {
             Some(defaults) if self.attrs.is_empty() => defaults.clone(),
-            _ => {
-                let mut given = self.attrs;
-                given.resize(op.attrs.len(), None);
-                let mut attrs = Vec::with_capacity(given.len());
-                for (value, def) in given.into_iter().zip(op.attrs) {
-                    let Some(value) = value.or_else(|| def.default.clone()) else {
-                        return Err(PyTypeError::new_err(format!(
-                            "{} needs `{}`\n  hint: op_table() lists the arguments of every op",
-                            op.name, def.name
-                        ))
-                        .into());
-                    };
-                    attrs.push(value);
-                }
-                Attrs::new(&attrs)
-            }
+            _ => Attrs::new(&self.settled()?),
         };
-        Ok((*op, self.inputs, attrs))
+        Ok((*op, inputs, attrs))
+    }
+
+    /// All attributes, given or by default.
+    fn settled(self) -> Result<Vec<Attr>> {
+        let op = self.entry.op;
+        let mut given = self.attrs;
+        given.resize(op.attrs.len(), None);
+        let mut attrs = Vec::with_capacity(given.len());
+        for (value, def) in given.into_iter().zip(op.attrs) {
+            let Some(value) = value.or_else(|| def.default.clone()) else {
+                return Err(PyTypeError::new_err(format!(
+                    "{} needs `{}`\n  hint: op_table() lists the arguments of every op",
+                    op.name, def.name
+                ))
+                .into());
+            };
+            attrs.push(value);
+        }
+        Ok(attrs)
     }
 }
 
@@ -355,6 +360,16 @@ fn python_value<'py>(py: Python<'py>, attr: &Attr) -> PyResult<Bound<'py, PyAny>
         Attr::DType(d) => d.name().into_pyobject(py)?.into_any(),
         Attr::Body(body) => format!("{body:?}").into_pyobject(py)?.into_any(),
     })
+}
+
+/// A row by name, with attributes by name.
+pub(crate) fn row(name: &str, given: &Bound<'_, PyDict>) -> Result<(&'static OpDef, Vec<Attr>)> {
+    let mut call = Call::new(entry(name)?);
+    for (name, value) in given {
+        call.keyword(&name, &value)?;
+    }
+    let op = call.entry.op;
+    Ok((op, call.settled()?))
 }
 
 /// Applies the op `name` to tensors, arrays or numbers, with attributes by name. Of an op with

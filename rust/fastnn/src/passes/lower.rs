@@ -5,6 +5,7 @@ use super::scan;
 use crate::error::Result;
 use crate::graph::{Attr, Class, Graph, INPUT, Id, Kind, Node, Reduce};
 use crate::ops::build::Build;
+use crate::shape::Shape;
 
 /// A graph under reconstruction: where each old node went.
 pub(super) struct Rebuild<'a> {
@@ -114,6 +115,19 @@ pub(crate) fn reduced_axes(node: &Node, rank: usize) -> Vec<usize> {
     };
     axes.sort_unstable();
     axes
+}
+
+/// Sizes before, of and after the run of neighbouring axes that a reduction of a value of this shape
+/// takes.
+#[must_use]
+pub fn reduced_extent(node: &Node, shape: &Shape) -> [usize; 3] {
+    let dims = shape.sizes();
+    let wide: Vec<usize> =
+        reduced_axes(node, shape.rank()).into_iter().filter(|&axis| dims[axis] != 1).collect();
+    let (Some(&first), Some(&last)) = (wide.first(), wide.last()) else {
+        return [shape.count(), 1, 1];
+    };
+    [dims[..first].iter().product(), dims[first..=last].iter().product(), dims[last + 1..].iter().product()]
 }
 
 /// The runs of neighbouring reduced axes, when there is more than one (axes of size 1 aside).

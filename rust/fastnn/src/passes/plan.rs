@@ -3,7 +3,7 @@
 
 use super::fuse::{Fused, Fusion, Origin, Work};
 use crate::error::{Error, Result};
-use crate::graph::{DATA, Graph, INPUT, Id, Kind, SCALAR};
+use crate::graph::{DATA, Graph, INPUT, Id, Kind, SCALAR, Ty};
 use crate::ops::elementwise::{ADD, RELU};
 
 /// Where a value lies.
@@ -19,9 +19,31 @@ pub enum Loc {
     Const(usize),
 }
 
+/// How a back end lays values out between the inputs and the outputs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Layout {
+    /// In one piece of memory, each where it fits, in the bytes of its type.
+    Arena,
+    /// In slots, each a piece of memory of its own, with four bytes an element. A step that reads a
+    /// slot writes over it in elementwise groups only: a device binds memory for reading or for
+    /// writing. Offsets of slots stand in for their numbers.
+    Slots,
+}
+
+impl Layout {
+    fn bytes(self, ty: Ty) -> usize {
+        match self {
+            Layout::Arena => ty.bytes(),
+            Layout::Slots => ty.shape.count() * 4,
+        }
+    }
+}
+
 /// Memory for a fused graph.
 #[derive(Debug)]
 pub struct Plan {
+    /// How values lie.
+    pub layout: Layout,
     /// Per node: where the memory of a root lies; `None` for registers, views and unused nodes.
     pub locs: Vec<Option<Loc>>,
     /// Copies at the end of the run: (from, to, bytes).
@@ -30,6 +52,16 @@ pub struct Plan {
     pub constants: Vec<Id>,
     /// Size of the arena in bytes.
     pub arena: usize,
+    /// With [`Layout::Slots`]: where each slot begins in the arena, in order.
+    pub slots: Vec<usize>,
+}
+
+impl Plan {
+    /// Bytes of a value in memory.
+    #[must_use]
+    pub fn bytes(&self, ty: Ty) -> usize {
+        self.layout.bytes(ty)
+    }
 }
 
 /// Offsets are multiples of this many bytes: one cache line, and any element is aligned.
@@ -46,6 +78,11 @@ struct Life {
 
 /// Plans the memory of a fused graph.
 pub fn plan(graph: &Graph, fusion: &Fusion) -> Result<Plan> {
+    plan_as(graph, fusion, Layout::Arena)
+}
+
+/// As [`plan`], for a back end that lays values out so.
+pub fn plan_as(graph: &Graph, fusion: &Fusion, layout: Layout) -> Result<Plan> {
     let n = graph.nodes.len();
     let readers = readers(graph, fusion);
     let mut locs: Vec<Option<Loc>> = vec![None; n];
@@ -65,8 +102,8 @@ pub fn plan(graph: &Graph, fusion: &Fusion) -> Result<Plan> {
     let mut updated = vec![];
     for &(slot, value) in &graph.updates {
         let root = fusion.root(value);
-        let size = graph.ty(root).bytes();
-        if locs[root.at()].is_none() && in_place(graph, fusion, &readers, slot, root) {
+        let size = layout.bytes(graph.ty(root));
+        if locs[root.at()].is_none() && in_place(graph, fusion, layout, &readers, slot, root) {
             locs[root.at()] = Some(Loc::Input(slot));
             updated.push((slot, root));
         } else {
@@ -75,7 +112,7 @@ pub fn plan(graph: &Graph, fusion: &Fusion) -> Result<Plan> {
     }
     for (k, &value) in graph.outputs.iter().enumerate() {
         let root = fusion.root(value);
-        let size = graph.ty(root).bytes();
+        let size = layout.bytes(graph.ty(root));
         if locs[root.at()].is_none() && fusion.work_of[root.at()].is_some() {
             locs[root.at()] = Some(Loc::Output(k));
         } else {
@@ -87,10 +124,10 @@ pub fn plan(graph: &Graph, fusion: &Fusion) -> Result<Plan> {
         // A chain of changes of one state happens in its memory from the first one on.
         let mut value = root;
         loop {
-            let before = replaced(graph, fusion, &readers, value).into_iter().find(|&old| {
+            let before = replaced(graph, fusion, layout, &readers, value).into_iter().find(|&old| {
                 locs[old.at()].is_none()
                     && !kept.contains(&old)
-                    && in_place(graph, fusion, &readers, slot, old)
+                    && in_place(graph, fusion, layout, &readers, slot, old)
             });
             let Some(before) = before else { break };
             locs[before.at()] = Some(Loc::Input(slot));
@@ -101,14 +138,14 @@ pub fn plan(graph: &Graph, fusion: &Fusion) -> Result<Plan> {
         // So do the values that a result takes the place of: nobody else has its memory yet.
         let mut value = fusion.root(graph.outputs[k]);
         while locs[value.at()] == Some(Loc::Output(k)) {
-            let before = replaced(graph, fusion, &readers, value);
+            let before = replaced(graph, fusion, layout, &readers, value);
             let free = |old: &&Id| locs[old.at()].is_none() && !kept.contains(*old);
             let Some(&before) = before.iter().find(free) else { break };
             locs[before.at()] = Some(Loc::Output(k));
             value = before;
         }
     }
-    let mut arena = place(graph, fusion, &readers, &kept, &mut locs);
+    let (mut arena, mut slots) = place(graph, fusion, layout, &readers, &kept, &mut locs);
     let mut staged = vec![];
     for (root, to, size) in late {
         let Some(from) = locs[root.at()] else {
@@ -117,6 +154,9 @@ pub fn plan(graph: &Graph, fusion: &Fusion) -> Result<Plan> {
         };
         if let (Loc::Input(_), Loc::Input(_)) = (from, to) {
             // Old state moving into other state: through the arena, in case the two swap.
+            if layout == Layout::Slots {
+                slots.push(arena);
+            }
             copies.push((from, Loc::Arena(arena), size));
             staged.push((Loc::Arena(arena), to, size));
             // Each has a place, an empty one too: places tell them apart.
@@ -128,7 +168,7 @@ pub fn plan(graph: &Graph, fusion: &Fusion) -> Result<Plan> {
     // Outputs read old state before updates overwrite it.
     copies.sort_by_key(|(_, to, _)| matches!(to, Loc::Input(_)));
     copies.extend(staged);
-    Ok(Plan { locs, copies, constants, arena })
+    Ok(Plan { layout, locs, copies, constants, arena, slots })
 }
 
 /// For each node, the steps that read its memory.
@@ -152,7 +192,14 @@ fn readers(graph: &Graph, fusion: &Fusion) -> Vec<Vec<usize>> {
 
 /// May `root` be written over the old value of `slot`? Yes when every reader of the old value
 /// runs before, or is the writing step itself reading the same element it writes.
-fn in_place(graph: &Graph, fusion: &Fusion, readers: &[Vec<usize>], slot: usize, root: Id) -> bool {
+fn in_place(
+    graph: &Graph,
+    fusion: &Fusion,
+    layout: Layout,
+    readers: &[Vec<usize>],
+    slot: usize,
+    root: Id,
+) -> bool {
     let old = graph.inputs[slot];
     let Some(writer) = fusion.work_of[root.at()] else { return false };
     let leaves_here = graph.outputs.iter().any(|&o| fusion.root(o) == old)
@@ -162,13 +209,13 @@ fn in_place(graph: &Graph, fusion: &Fusion, readers: &[Vec<usize>], slot: usize,
     }
     readers[old.at()]
         .iter()
-        .all(|&r| r < writer || (r == writer && may_replace(graph, fusion, writer, old, root)))
+        .all(|&r| r < writer || (r == writer && may_replace(graph, fusion, layout, writer, old, root)))
 }
 
 /// The values that `root` may be written over because they are read for the last time in the step
 /// that makes `root`: operands of a kernel that says so, or of a group at the same element. A value
 /// that nobody reads from memory (its readers compute it again) has none to give.
-fn replaced(graph: &Graph, fusion: &Fusion, readers: &[Vec<usize>], root: Id) -> Vec<Id> {
+fn replaced(graph: &Graph, fusion: &Fusion, layout: Layout, readers: &[Vec<usize>], root: Id) -> Vec<Id> {
     let Some(at) = fusion.work_of[root.at()] else { return vec![] };
     let mut operands: Vec<Id> = vec![];
     for id in fusion.works[at].members() {
@@ -181,19 +228,31 @@ fn replaced(graph: &Graph, fusion: &Fusion, readers: &[Vec<usize>], root: Id) ->
     }
     operands.retain(|&old| {
         fusion.work_of[old.at()].is_some_and(|born| born < at)
-            && graph.ty(old).bytes() == graph.ty(root).bytes()
+            && layout.bytes(graph.ty(old)) == layout.bytes(graph.ty(root))
             && !readers[old.at()].is_empty()
             && readers[old.at()].iter().all(|&r| r <= at)
-            && may_replace(graph, fusion, at, old, root)
+            && may_replace(graph, fusion, layout, at, old, root)
     });
     operands
 }
 
 /// May step `at`, which reads `old`, write `root` into the memory of `old`? Yes for a kernel whose
 /// row says so, and for a group that reads each element of `old` only to make the same element.
-pub(super) fn may_replace(graph: &Graph, fusion: &Fusion, at: usize, old: Id, root: Id) -> bool {
+pub(super) fn may_replace(
+    graph: &Graph,
+    fusion: &Fusion,
+    layout: Layout,
+    at: usize,
+    old: Id,
+    root: Id,
+) -> bool {
     match &fusion.works[at] {
         Work::Copy(_) => false,
+        Work::Fused(Fused { head: Some(_), .. } | Fused { tail: Some(_), .. }) | Work::Kernel(..)
+            if layout == Layout::Slots =>
+        {
+            false
+        }
         Work::Kernel(id, _) => {
             let node = graph.node(*id);
             let result = if root == *id { 0 } else { graph.node(root).attrs[0].int() as usize };
@@ -242,14 +301,15 @@ fn same_element(graph: &Graph, fusion: &Fusion, fused: &Fused, old: Id) -> bool 
     })
 }
 
-/// Best-fit offsets by lifetime for everything that still has no place.
+/// Memory by lifetime for everything that still has no place: its size, and where slots begin.
 fn place(
     graph: &Graph,
     fusion: &Fusion,
+    layout: Layout,
     readers: &[Vec<usize>],
     kept: &[Id],
     locs: &mut [Option<Loc>],
-) -> usize {
+) -> (usize, Vec<usize>) {
     let mut lives: Vec<Life> = vec![];
     let mut life_of: Vec<Option<usize>> = vec![None; graph.nodes.len()];
     let mut order: Vec<Id> = (0..fusion.work_of.len() as u32).map(Id).collect();
@@ -261,9 +321,9 @@ fn place(
         }
         let last = readers[id.at()].iter().copied().max().unwrap_or(born);
         let dies = if kept.contains(&id) { fusion.works.len() } else { last };
-        let size = graph.ty(id).bytes().next_multiple_of(LINE).max(LINE);
+        let size = layout.bytes(graph.ty(id)).next_multiple_of(LINE).max(LINE);
         // The memory of an operand that dies here, if nobody took it before.
-        let taken = replaced(graph, fusion, readers, id).into_iter().find_map(|old| {
+        let taken = replaced(graph, fusion, layout, readers, id).into_iter().find_map(|old| {
             let life = life_of[old.at()]?;
             (lives[life].ids.last() == Some(&old) && lives[life].dies == born).then_some(life)
         });
@@ -277,10 +337,29 @@ fn place(
     }
     // Large values first: they are the hardest to place well.
     lives.sort_by_key(|l| (std::cmp::Reverse(l.size), l.born));
+    let places = match layout {
+        Layout::Arena => offsets(&lives),
+        Layout::Slots => slots(&lives),
+    };
+    let mut arena = 0;
+    for (life, &at) in lives.iter().zip(&places) {
+        arena = arena.max(at + life.size);
+        for id in &life.ids {
+            locs[id.at()] = Some(Loc::Arena(at));
+        }
+    }
+    let mut begins = places;
+    begins.sort_unstable();
+    begins.dedup();
+    (arena, if layout == Layout::Slots { begins } else { vec![] })
+}
+
+/// Best-fit offsets.
+fn offsets(lives: &[Life]) -> Vec<usize> {
     // What has a place already, by address.
     let mut placed: Vec<(usize, &Life)> = vec![];
-    let mut arena = 0;
-    for life in &lives {
+    let mut places = vec![];
+    for life in lives {
         let mut best: Option<(usize, usize)> = None;
         let mut free = 0;
         for (at, other) in placed.iter().filter(|(_, o)| o.born <= life.dies && life.born <= o.dies) {
@@ -292,10 +371,26 @@ fn place(
         }
         let at = best.map_or(free, |(_, at)| at);
         placed.insert(placed.partition_point(|(other, _)| *other <= at), (at, life));
-        arena = arena.max(at + life.size);
-        for id in &life.ids {
-            locs[id.at()] = Some(Loc::Arena(at));
-        }
+        places.push(at);
     }
-    arena
+    places
+}
+
+/// One offset for all lives of a slot: the smallest slot that is free then. The lives come by size, so
+/// each slot is as large as its first.
+fn slots(lives: &[Life]) -> Vec<usize> {
+    let mut slots: Vec<(usize, Vec<&Life>)> = vec![];
+    let mut end = 0;
+    let mut places = vec![];
+    for life in lives {
+        let free = |held: &Vec<&Life>| held.iter().all(|o| o.born > life.dies || life.born > o.dies);
+        let at = slots.iter().rposition(|(_, held)| free(held)).unwrap_or_else(|| {
+            slots.push((end, vec![]));
+            end += life.size;
+            slots.len() - 1
+        });
+        slots[at].1.push(life);
+        places.push(slots[at].0);
+    }
+    places
 }

@@ -53,7 +53,7 @@ pub fn verify(graph: &Graph, fusion: &Fusion, plan: &Plan) -> Result<()> {
     for (slot, &id) in graph.inputs.iter().enumerate() {
         memory.bound.insert(Loc::Input(slot), id);
     }
-    let bytes = |id: Id| graph.ty(id).bytes().max(1);
+    let bytes = |id: Id| plan.bytes(graph.ty(id)).max(1);
     let bug = |id: Id, what: &str| {
         let name = graph.node(id).op.name;
         Err(Error::Internal(format!("the memory plan lets value {} ({name}) {what}", id.0)))
@@ -87,8 +87,8 @@ pub fn verify(graph: &Graph, fusion: &Fusion, plan: &Plan) -> Result<()> {
             for &(read, from) in &reads {
                 if meet((loc, bytes(id)), (from, bytes(read)))
                     && !(loc == from
-                        && graph.ty(id).bytes() == graph.ty(read).bytes()
-                        && may_replace(graph, fusion, at, read, id))
+                        && bytes(id) == bytes(read)
+                        && may_replace(graph, fusion, plan.layout, at, read, id))
                 {
                     return bug(read, "be overwritten while it is read");
                 }
@@ -109,8 +109,8 @@ pub fn verify(graph: &Graph, fusion: &Fusion, plan: &Plan) -> Result<()> {
         let Some(id) = held else {
             return Err(Error::Internal("the memory plan copies from memory that holds nothing".into()));
         };
-        if size != graph.ty(id).bytes() {
-            return bug(id, &format!("be copied as {size} bytes of {}", graph.ty(id).bytes()));
+        if size != plan.bytes(graph.ty(id)) {
+            return bug(id, &format!("be copied as {size} bytes of {}", plan.bytes(graph.ty(id))));
         }
         match to {
             Loc::Arena(_) => {

@@ -13,9 +13,9 @@ use crate::ops::elementwise::{ADD, RELU};
 use crate::ops::scan::Scan;
 use crate::passes::fuse::{Fused, Fusion, Origin, Work};
 use crate::passes::group;
-use crate::passes::lower::reduced_axes;
+use crate::passes::lower::reduced_extent;
 use crate::passes::plan::{Loc, Plan};
-use crate::shape::{DType, Shape};
+use crate::shape::DType;
 
 /// The steps of a planned graph.
 pub(super) fn steps(graph: &Graph, fusion: &Fusion, plan: &Plan) -> Result<Vec<Step>> {
@@ -123,9 +123,7 @@ impl Build<'_> {
         let node = self.graph.node(tail);
         let Kind::Reduce(kind) = node.op.kind else { return Err(bug("a tail that is no reduction")) };
         let input = node.inputs[0];
-        let shape = self.graph.shape(input);
-        let axes = reduced_axes(node, shape.rank());
-        let dims = outer_run_inner(&shape, &axes);
+        let dims = reduced_extent(node, &self.graph.shape(input));
         let int = self.graph.ty(input).dtype == DType::I32;
         let feed = if fused.nodes.is_empty() {
             Feed::Memory(self.loc(input)?)
@@ -250,14 +248,4 @@ impl Build<'_> {
 
 fn bug(what: &str) -> Error {
     Error::Internal(what.to_owned())
-}
-
-/// Sizes before, of and after a run of neighbouring axes.
-fn outer_run_inner(shape: &Shape, axes: &[usize]) -> [usize; 3] {
-    let dims = shape.sizes();
-    let wide: Vec<usize> = axes.iter().copied().filter(|&a| dims[a] != 1).collect();
-    let (Some(&first), Some(&last)) = (wide.first(), wide.last()) else {
-        return [shape.count(), 1, 1];
-    };
-    [dims[..first].iter().product(), dims[first..=last].iter().product(), dims[last + 1..].iter().product()]
 }

@@ -1,0 +1,177 @@
+//! Programs of thousands of random graphs: every text is valid, and every program holds to the rules
+//! of devices, with the fewest bindings that an adapter may offer and with more.
+
+mod common;
+
+use fastnn::graph::{Attr, Graph, Id, Kind, Ty};
+use fastnn::ops::build::Build;
+use fastnn::ops::{OPS, find};
+use fastnn::passes::grad;
+use fastnn::shape::{DType, Shape};
+use fastnn_gpu::dispatch::Limits;
+use fastnn_gpu::planner::{Slot, plan};
+use fastnn_gpu::program::Program;
+use std::collections::HashSet;
+
+/// Repeatable choices.
+struct Rng(u64);
+
+impl Rng {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        ((self.0 >> 33) % n as u64) as usize
+    }
+}
+
+fn f32(dims: &[usize]) -> Ty {
+    Ty::f32(Shape::new(dims).unwrap())
+}
+
+/// Elementwise rows of all types, products, reductions and movement around one shape.
+fn random_graph(rng: &mut Rng, size: usize) -> Graph {
+    let mut g = Graph::new();
+    let (n, m) = ([1, 4, 13, 300][rng.below(4)], [1, 6, 17][rng.below(3)]);
+    let mut pool: Vec<Id> =
+        [&[n, m][..], &[m], &[n, 1], &[], &[1, m], &[m, m]].iter().map(|dims| g.input(f32(dims))).collect();
+    pool.push(g.input(Ty { shape: Shape::new(&[n, m]).unwrap(), dtype: DType::I32 }));
+    pool.push(g.input(Ty { shape: Shape::new(&[m]).unwrap(), dtype: DType::Bool }));
+    pool.push(g.input(Ty { shape: Shape::new(&[n, m]).unwrap(), dtype: DType::BF16 }));
+    let rows: Vec<_> = OPS.iter().copied().filter(|op| matches!(op.kind, Kind::Map)).collect();
+    while g.nodes.len() < size {
+        let (x, y, z) =
+            (pool[rng.below(pool.len())], pool[rng.below(pool.len())], pool[rng.below(pool.len())]);
+        let rank = g.shape(x).rank();
+        let axis = |rng: &mut Rng| rng.below(rank.max(1)) as i64;
+        let added = match rng.below(12) {
+            0 if rank == 2 => {
+                let x = g.to_float(x);
+                let flipped = g.transpose(x, &[1, 0]);
+                Ok(g.matmul(flipped, x, false, false))
+            }
+            1 => g.try_add(
+                find("matmul").unwrap(),
+                &[x, y],
+                &[Attr::Bool(rng.below(2) == 0), Attr::Bool(false)],
+            ),
+            2 | 3 if rank > 0 => {
+                let op = find(["sum", "mean", "max", "min", "prod"][rng.below(5)]).unwrap();
+                g.try_add(op, &[x], &[Attr::Ints(vec![axis(rng)]), Attr::Bool(true)])
+            }
+            4 if rank == 2 => Ok(g.transpose(x, &[1, 0])),
+            5 if rank > 0 => {
+                let op = find(["argmax", "argmin"][rng.below(2)]).unwrap();
+                g.try_add(op, &[x], &[Attr::Int(axis(rng)), Attr::Bool(true)])
+            }
+            6 if rank > 0 => g.try_add(find("flip").unwrap(), &[x], &[Attr::Ints(vec![axis(rng)])]),
+            _ => {
+                let op = rows[rng.below(rows.len())];
+                g.try_add(op, &[x, y, z][..op.args.len()], &[])
+            }
+        };
+        if let Ok(id) = added {
+            pool.push(id);
+        }
+    }
+    g.check().unwrap();
+    g.outputs = (0..3).map(|_| pool[pool.len() - 1 - rng.below(6)]).collect();
+    // Some inputs are states, with new values of their types.
+    for slot in 0..3 {
+        let ty = g.ty(g.inputs[slot]);
+        if let Some(&value) = pool.iter().rev().find(|&&id| g.ty(id) == ty && id != g.inputs[slot]) {
+            g.updates.push((slot, value));
+        }
+    }
+    g
+}
+
+fn slots(g: &Graph) -> Vec<Slot> {
+    let updated: HashSet<usize> = g.updates.iter().map(|&(slot, _)| slot).collect();
+    (0..g.inputs.len())
+        .map(
+            |k| {
+                if updated.contains(&k) { Slot::State(format!("s{k}")) } else { Slot::Input(format!("x{k}")) }
+            },
+        )
+        .collect()
+}
+
+fn planned(g: &Graph, limits: &Limits, seen: &mut HashSet<String>) -> Program {
+    let program = plan(g, &slots(g), limits).unwrap_or_else(|e| panic!("{e}\n{g}"));
+    for kernel in &program.kernels {
+        if seen.insert(kernel.wgsl.clone()) {
+            common::validate(&kernel.name, &kernel.wgsl);
+        }
+    }
+    program
+}
+
+#[test]
+fn programs_of_random_graphs_are_valid_and_hold_to_the_rules() {
+    let mut rng = Rng(11);
+    let mut seen = HashSet::new();
+    let wide = Limits { storage_buffers: 16, alignment: 32, ..Limits::PORTABLE };
+    let narrow = Limits { grid: 3, ..Limits::PORTABLE };
+    let mut steps = 0;
+    for round in 0..3000 {
+        let size = 14 + rng.below(40);
+        let g = random_graph(&mut rng, size);
+        let limits = [&Limits::PORTABLE, &wide, &narrow][round % 3];
+        if limits.grid == 3 {
+            // A grid of three by three holds few elements; programs that need more say so.
+            let _ = plan(&g, &slots(&g), limits);
+            continue;
+        }
+        steps += planned(&g, limits, &mut seen).steps.len();
+    }
+    assert!(seen.len() > 2500, "{} texts", seen.len());
+    assert!(steps > 5000, "{steps} steps");
+}
+
+#[test]
+fn a_training_step_updates_its_state_in_place_and_is_written_as_json() {
+    let mut g = Graph::new();
+    let x = g.input(f32(&[20, 7]));
+    let w = g.input(f32(&[7, 9]));
+    let m = g.input(f32(&[7, 9]));
+    let h = g.matmul(x, w, false, false);
+    let h = g.tanh(h);
+    let y = g.square(h);
+    let loss = g.mean_all(y);
+    let dw = grad::gradients(&mut g, loss, None, &[w]).unwrap()[0];
+    let rate = g.scalar(0.1);
+    let step = g.mul(dw, rate);
+    let m2 = g.add_(m, step);
+    let w2 = g.sub(w, m2);
+    g.updates = vec![(1, w2), (2, m2)];
+    g.outputs = vec![loss];
+    let program = planned(&g, &Limits::PORTABLE, &mut HashSet::new());
+    assert!(program.copies.is_empty(), "{:?}", program.copies);
+    let json: serde_json::Value = serde_json::from_str(&program.to_json().unwrap()).unwrap();
+    let roles: Vec<&str> =
+        json["buffers"].as_array().unwrap().iter().map(|b| b["role"].as_str().unwrap()).collect();
+    assert_eq!(&roles[..4], ["input", "state", "state", "output"]);
+    assert_eq!(json["buffers"][2]["number"], 1);
+    assert_eq!(json["kernels"][0]["bindings"].as_array().unwrap().last().unwrap(), "read_write");
+    assert!(json["memory"]["state"].as_u64().unwrap() == 2 * 7 * 9 * 4);
+}
+
+#[test]
+fn a_value_larger_than_a_binding_and_a_row_without_a_kernel_are_named() {
+    let mut g = Graph::new();
+    let x = g.input(f32(&[1000]));
+    let y = g.tanh(x);
+    g.outputs = vec![y];
+    let small = Limits { binding_bytes: 2000, ..Limits::PORTABLE };
+    let text = plan(&g, &slots(&g), &small).unwrap_err().to_string();
+    assert!(text.contains("'x0'") && text.contains("4000") && text.contains("hint:"), "{text}");
+}
+
+#[test]
+fn the_same_graph_gives_the_same_program() {
+    let mut rng = Rng(5);
+    for _ in 0..20 {
+        let g = random_graph(&mut rng, 40);
+        let text = || plan(&g, &slots(&g), &Limits::PORTABLE).unwrap().to_json().unwrap();
+        assert_eq!(text(), text());
+    }
+}
