@@ -3,7 +3,7 @@
 use crate::dispatch::{Arg, Call, Kernel, Limits, Steps};
 use crate::program::{Buffer, Fault, Group, Program, Role, VERSION};
 use crate::text::{Cell, bytes};
-use crate::{reduce, render, templates};
+use crate::{reduce, render, templates, unroll};
 use fastnn::error::{Error, Result, visible};
 use fastnn::graph::{Graph, Id, Kind, SCALAR, Ty};
 use fastnn::kernels::stored;
@@ -36,7 +36,7 @@ pub fn plan(graph: &Graph, slots: &[Slot], limits: &Limits) -> Result<Program> {
         inputs: NODES,
         buffers: limits.storage_buffers.saturating_sub(1).max(4),
     };
-    let (graph, fusion) = prepare(graph, &fit)?;
+    let (graph, fusion) = prepare(unroll::unrolled(graph)?.as_ref(), &fit)?;
     let fusion = apart(&fusion);
     let plan = plan::plan_as(&graph, &fusion, Layout::Slots)?;
     verify::verify(&graph, &fusion, &plan)?;
