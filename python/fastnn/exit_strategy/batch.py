@@ -172,12 +172,15 @@ def _teller(progress: Any) -> Callable[[int, int | None], None]:
     if progress is None:
         return lambda done, total: None
     try:
-        given = inspect.signature(progress).parameters.values()
+        given = list(inspect.signature(progress).parameters.values())
     except (TypeError, ValueError):  # some builtins do not tell
-        given = ()
-    if sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in given) >= 2:
-        return progress
-    return lambda done, total: progress(done)
+        given = []
+    both = sum(p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in given) >= 2
+
+    def tell(done: int, total: int | None) -> None:
+        progress(*((done, total) if both else (done,)))
+
+    return tell
 
 
 def _settings_of(job: _Job) -> tuple[str, ...]:

@@ -39,6 +39,10 @@ def add_commands(subparsers: Any) -> None:
         score.add_argument(f"--{name}", metavar="FILE", help=f"write the report as {name}")
     score.add_argument("--excel", metavar="FILE", help="write the waterfall as a workbook")
     score.add_argument("--quiet", action="store_true", help="print nothing on the terminal")
+    served = _command(subparsers, "serve", _serve, "the form and the report in a browser")
+    served.add_argument("profile", metavar="FILE", help="a .toml profile; made when it is saved")
+    served.add_argument("--port", type=int, default=8765, help="default: 8765")
+    _add_settings(served)
     water = _command(subparsers, "waterfall", _waterfall, "who gets what at which price")
     water.add_argument("profile")
     water.add_argument("--prices", help="such as 10m,30m,1.2bn; default: around the value")
@@ -156,6 +160,16 @@ def _write(path: Path, words: str) -> None:
         raise ExitError(
             Issue("EX802", "", f"cannot write {path}: {error.strerror}", "check the folder")
         ) from error
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from fastnn.exit_strategy.serve import serve
+
+    if not 1 <= args.port <= 65535:
+        text_ = f"{args.port} is not a port"
+        raise ExitError(Issue("EX803", "port", text_, "use 1024 to 65535", str(args.port)))
+    serve(args.profile, port=args.port, lang=args.lang, **_settings(args))
+    return 0
 
 
 def _check(args: argparse.Namespace) -> int:

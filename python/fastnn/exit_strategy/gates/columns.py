@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,7 +107,7 @@ class _Batch:
         none = np.zeros(size, np.bool_)
         passes, maybe, best = none, none, np.zeros(size)
         for test in venue["tests_any_of"]:
-            live = self._on_day(lambda day, t=test: _begun(t.get("effective_from"), day))
+            live = self._on_day(partial(_begun, test.get("effective_from")))
             made = self._all_of(venue, test["all_of"], _certain(size))
             passes = passes | (live & ~made.fail & ~made.unknown)
             maybe = maybe | (live & ~made.fail & made.unknown)
@@ -135,8 +136,7 @@ class _Batch:
     def _alternatives(self, venue: Mapping[str, Any], made: _State) -> _State:
         """Add the nearest alternative of every group of which one is enough."""
         for group in venue.get("common_any_of") or ():
-            start = parse_day(group.get("effective_from"))
-            before = self._on_day(lambda day, s=start: s is not None and day < s)
+            before = ~self._on_day(partial(_begun, group.get("effective_from")))
             size = len(self._profiles)
             alone = [self._all_of(venue, c["all_of"], _certain(size)) for c in group["any_of"]]
             added = [self._all_of(venue, c["all_of"], made) for c in group["any_of"]]

@@ -210,7 +210,7 @@ class Company:
 
     def cash_in(self, months: float) -> float:
         """Cash some months from now."""
-        return cash_after(self.cash, self.burn, self.committed, months)
+        return float(cash_after(self.cash, self.burn, self.committed, months))
 
     def grown(self, months: float) -> Company:
         """The company with what is due to everybody some months from now."""

@@ -107,7 +107,7 @@ class Profile:
             self.values["cash"], self.values["monthly_burn"],
             self.values.get("committed_funds") or 0.0, months,
         )  # fmt: skip
-        return max(0.0, price + cash - (self.values.get("debt") or 0.0))
+        return float(max(0.0, price + cash - (self.values.get("debt") or 0.0)))
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, today: dt.date | None = None) -> Profile:

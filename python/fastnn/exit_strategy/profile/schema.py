@@ -13,7 +13,7 @@ from fastnn.exit_strategy.reading.fx import ISO_4217
 
 from .tables import DISTRIBUTIONS
 
-__all__ = ["field_table", "json_schema", "template"]
+__all__ = ["field_table", "group_of", "intro", "json_schema", "template", "template_row"]
 
 _INTRO = {
     "en": (
@@ -70,13 +70,18 @@ _CAP_WORDS = {
 }
 
 
-def template(lang: str = "en") -> str:
-    """Return the commented TOML template in English or Chinese; it validates as it stands."""
+def intro(lang: str) -> tuple[str, ...]:
+    """Return the first lines of a profile file, for its writer; EX801 for another language."""
     if lang not in _INTRO:
         raise ExitError(Issue("EX801", "lang", f"no template in {lang!r}", "use en or zh", lang))
-    lines = [f"# {line}" for line in _INTRO[lang]]
+    return _INTRO[lang]
+
+
+def template(lang: str = "en") -> str:
+    """Return the commented TOML template in English or Chinese; it validates as it stands."""
+    lines = [f"# {line}" for line in intro(lang)]
     for prefix, english, chinese in GROUPS:
-        rows = [row for row in FIELDS if _prefix(row) == prefix]
+        rows = [row for row in FIELDS if group_of(row) == prefix]
         title = english if lang == "en" else chinese
         lines += ["", f"# ---- {title} " + "-" * max(3, 60 - len(title))]
         if prefix == "cap_table":
@@ -88,11 +93,12 @@ def template(lang: str = "en") -> str:
         if prefix:
             lines.append(f"[{prefix}]")
         for row in rows:
-            lines += _template_row(row, lang)
+            lines += template_row(row, lang)
     return "\n".join(lines) + "\n"
 
 
-def _prefix(row: Field) -> str:
+def group_of(row: Field) -> str:
+    """Return the group of the template that a field stands in."""
     if row.path in ("fx", "cap_table", "assumptions", "uncertainty"):
         return row.path
     return "uncertainty" if row.path == "correlation" else row.path.rpartition(".")[0]
@@ -108,7 +114,8 @@ def _commented_table(prefix: str, row: Field, lang: str) -> list[str]:
     return [f"# {text}", f"# [{prefix}]", *(f"# {sample}" for sample in samples[prefix])]
 
 
-def _template_row(row: Field, lang: str) -> list[str]:
+def template_row(row: Field, lang: str) -> list[str]:
+    """Return the lines of one field of the template, those above it first."""
     text = row.en if lang == "en" else row.zh
     name = row.path.rpartition(".")[2]
     mark = _REQUIRED[lang] if row.required else ""

@@ -384,9 +384,9 @@ def _marginals(spec: SamplingSpec) -> FloatArray:
     for known, rows in _rows_of:
         if known is spec:
             return rows
-    rows = _marginals_many([spec])[0]
-    _rows_of[:] = [(spec, rows)]
-    return rows
+    made: FloatArray = _marginals_many([spec])[0]
+    _rows_of[:] = [(spec, made)]
+    return made
 
 
 def _marginals_many(specs: Sequence[SamplingSpec]) -> FloatArray:
