@@ -12,6 +12,7 @@ mod pooling;
 mod random;
 mod recurrence;
 mod rows;
+mod tile;
 #[cfg(test)]
 mod tests;
 

@@ -1,8 +1,9 @@
-//! Convolutions over three spatial axes, channels last, and their gradients: an invocation per element
-//! of the result, which sums its products in one order.
+//! Convolutions over three spatial axes, channels last, and their gradients: tiles where there are channels
+//! enough, else an invocation per element of the result. Every sum has one order.
 
 use super::Rows;
 use super::frame::{Text, add_chunks, steps, steps_with, zeros};
+use super::tile::Product;
 use crate::dispatch::{Call, Steps};
 use fastnn::error::Result;
 use fastnn::kernels::conv::{Axis, Geometry};
@@ -91,10 +92,122 @@ fn nothing(call: &Call<'_>) -> bool {
     call.inputs.iter().any(|ty| ty.shape.count() == 0)
 }
 
+/// What a convolution is as a product: both sides, with whether their depth runs along memory, and the
+/// place of a result.
+struct Sides {
+    left: (String, bool),
+    right: (&'static str, bool),
+    place: &'static str,
+}
+
+/// Statements that name the taps of `tap`.
+const TAPS: &str = "    let tW = tap % TAPS_W;
+    let tH = tap / TAPS_W % TAPS_H;
+    let tD = tap / (TAPS_W * TAPS_H);
+";
+
+/// Statements that name what a tap sees or is seen from, `zD`, `zH`, `zW`, and return 0 where that is nothing.
+fn look(how: &str) -> String {
+    let mut text = String::new();
+    for name in AXES {
+        let _ = writeln!(text, "    let s{name} = {how}_{name}(p{name}, t{name});");
+    }
+    text + "    if (sD < 0i || sH < 0i || sW < 0i) { return 0.0f; }
+    let zD = u32(sD);
+    let zH = u32(sH);
+    let zW = u32(sW);
+"
+}
+
+fn forward_sides() -> Sides {
+    let left = format!(
+        "    let tap = k / CHANNELS;
+{}{TAPS}{}    return a[{} * ALL_CHANNELS + batch * CHANNELS + k % CHANNELS];
+",
+        places("row", "OUT", "p"),
+        look("seen"),
+        found("IN")
+    );
+    Sides {
+        left: (left, true),
+        right: ("    return b[k * ALL_FILTERS + batch * FILTERS + column];\n", false),
+        place: "row * ALL_FILTERS + batch * FILTERS + column",
+    }
+}
+
+fn input_sides() -> Sides {
+    let left = format!(
+        "    let tap = k / FILTERS;
+{}{TAPS}{}    return a[{} * ALL_FILTERS + batch * FILTERS + k % FILTERS];
+",
+        places("row", "IN", "p"),
+        look("place"),
+        found("OUT")
+    );
+    Sides {
+        left: (left, true),
+        right: (
+            "    return b[(k / FILTERS * CHANNELS + column) * ALL_FILTERS + batch * FILTERS + k % FILTERS];\n",
+            true,
+        ),
+        place: "row * ALL_CHANNELS + batch * CHANNELS + column",
+    }
+}
+
+fn weight_sides() -> Sides {
+    let left = format!(
+        "    let tap = row / CHANNELS;
+{}{TAPS}{}    return a[{} * ALL_CHANNELS + batch * CHANNELS + row % CHANNELS];
+",
+        places("k", "OUT", "p"),
+        look("seen"),
+        found("IN")
+    );
+    Sides {
+        left: (left, false),
+        right: ("    return b[k * ALL_FILTERS + batch * FILTERS + column];\n", false),
+        place: "row * ALL_FILTERS + batch * FILTERS + column",
+    }
+}
+
+/// By tiles, a batch per group, with the depth in parts where there are few tiles.
+fn tiled(call: &Call<'_>, g: &Geometry, [rows, depth]: [usize; 2], sides: &Sides) -> Steps {
+    let count = call.outputs[0].shape.count();
+    let columns = count / (rows * g.groups);
+    let mut product = Product {
+        batch: g.groups,
+        rows,
+        columns,
+        depth,
+        chunks: 1,
+        left: (&sides.left.0, sides.left.1),
+        right: sides.right,
+        place: sides.place,
+    };
+    product.chunks = product.parts();
+    let mut text = Text::new(call, "tiles");
+    text.read("a", 0).read("b", 1);
+    if product.chunks == 1 {
+        text.write("y", 0)
+    } else {
+        text.scratch_mut("y", 0, "f32")
+    };
+    sizes(&mut text, g);
+    let main = product.dispatch(call, text);
+    if product.chunks == 1 {
+        return steps([main]);
+    }
+    steps_with(&[product.chunks * count], [main, add_chunks(call, 0, 0, product.chunks)])
+}
+
 fn forward(call: &Call<'_>) -> Result<Steps> {
     let g = conv::geometry_of(call.inputs, call.attrs);
     if nothing(call) {
         return Ok(steps([zeros(call, 0)]));
+    }
+    let rows = g.places();
+    if Product::pays(rows, g.filters, g.taps() * g.channels) {
+        return Ok(tiled(call, &g, [rows, g.taps() * g.channels], &forward_sides()));
     }
     let mut text = Text::new(call, "");
     text.read("x", 0).read("w", 1).write("y", 0);
@@ -122,6 +235,10 @@ fn input_grad(call: &Call<'_>) -> Result<Steps> {
     let g = conv::input_grad_geometry(call.inputs, call.attrs);
     if nothing(call) {
         return Ok(steps([zeros(call, 0)]));
+    }
+    let rows = call.outputs[0].shape.count() / (g.groups * g.channels).max(1);
+    if Product::pays(rows, g.channels, g.taps() * g.filters) {
+        return Ok(tiled(call, &g, [rows, g.taps() * g.filters], &input_sides()));
     }
     let mut text = Text::new(call, "");
     text.read("dy", 0).read("w", 1).write("dx", 0);
@@ -157,6 +274,10 @@ fn weight_grad(call: &Call<'_>) -> Result<Steps> {
     let count = call.outputs[0].shape.count();
     if nothing(call) || count == 0 {
         return Ok(steps([zeros(call, 0)]));
+    }
+    let rows = g.taps() * g.channels;
+    if Product::pays(rows, g.filters, g.places()) {
+        return Ok(tiled(call, &g, [rows, g.places()], &weight_sides()));
     }
     let wanted = (BUSY / count).clamp(1, g.places().div_ceil(CHUNK).max(1));
     let chunk = g.places().div_ceil(wanted).max(1);
