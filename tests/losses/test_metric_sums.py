@@ -198,3 +198,44 @@ def test_a_counter_of_whole_numbers_goes_past_what_float32_counts():
     for _ in range(5):
         metric.update_state(np.ones((1, 1)), np.ones((1, 1)))
     assert int(metric.result().numpy()) == (1 << 24) + 5
+
+
+@pytest.mark.parametrize("eagerly", [False, True])
+def test_overlaps_that_turn_to_fractions_within_a_step_keep_its_counts(eagerly):
+    """Pictures counted whole before, in the same step and at each call of its trace."""
+
+    class Counting(K.Model):
+        def __init__(self):
+            super().__init__()
+            self.w = self.add_weight((1,), "ones")
+            self.overlap = M.MeanIoU(2)
+
+        def call(self, x):
+            return x * self.w
+
+        def train_step(self, data):
+            x, y = data
+            self.overlap.update_state(y, x)
+            self.overlap.update_state(y, x, sample_weight=K.ops.ones_like(x) * 0.25)
+            return {"counted": K.ops.sum(self.overlap.total_cm)}
+
+    x = np.array([[0.0], [1.0], [1.0], [0.0]], "f")
+    model = Counting()
+    model.compile("sgd", "mse", run_eagerly=eagerly)
+    for _ in range(3):
+        assert model.train_on_batch(x, x, return_dict=True)["counted"] == 5.0
+    model = Counting()
+    model.compile("sgd", "mse", run_eagerly=eagerly)
+    assert model.fit(x, x, batch_size=1, epochs=2, verbose=0).history["counted"][-1] == 5.0
+
+
+def test_a_state_outside_a_metric_takes_fractions():
+    metric = M.MeanIoU(2)
+    labels, found = [0, 1, 1, 0], [0, 1, 0, 0]
+    weights = np.array([0.5, 0.5, 0.5, 0.25], "f")
+    state = metric.stateless_update_state(metric.stateless_reset_state(), labels, found)
+    state = metric.stateless_update_state(state, labels, found, sample_weight=weights)
+    state = metric.stateless_update_state(state, labels, found)
+    np.testing.assert_array_equal(state[0], [[4.75, 0.0], [2.5, 2.5]])
+    assert number(metric.stateless_result(state)) == pytest.approx((4.75 / 7.25 + 0.5) / 2)
+    assert number(metric.result()) == 0.0

@@ -186,13 +186,13 @@ class Metric(Configurable):
             (5.0, 0.0)
         """
         with Scope() as scope:
-            given = self._put(scope, metric_variables)
+            self._put(scope, metric_variables)
             self._stateless = True
             try:
                 self.update_state(*args, **kw)
             finally:
                 self._stateless = False
-            return [v.value for v in given]
+            return [v.value for v in self.variables]
 
     def stateless_result(self, metric_variables: Sequence[Any]) -> Any:
         """The result that these values of the variables give.
@@ -225,7 +225,7 @@ class Metric(Configurable):
             self.reset_state()
             return [v.value for v in self.variables]
 
-    def _put(self, scope: Scope, values: Sequence[Any]) -> list[Variable]:
+    def _put(self, scope: Scope, values: Sequence[Any]) -> None:
         own = self.variables
         if len(own) != len(values):
             raise ValueError(
@@ -234,7 +234,6 @@ class Metric(Configurable):
             )
         for v, value in zip(own, list(values), strict=True):
             scope.put(v, value)
-        return own
 
     def update_state(self, *args: Any, **kwargs: Any) -> Any:
         """Takes a batch into account; subclasses define it.

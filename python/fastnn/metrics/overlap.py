@@ -14,7 +14,7 @@ from fastnn.errors import ShapeError
 from fastnn.losses.base import match_weights
 from fastnn.losses.targets import Targets, guarded
 from fastnn.metrics.metric import Metric
-from fastnn.tracing.variables import Variable
+from fastnn.tracing.variables import Variable, current_scope
 
 __all__ = [
     "BinaryIoU", "IoU", "MeanIoU", "OneHotIoU", "OneHotMeanIoU",
@@ -147,14 +147,27 @@ class _Overlap(Metric):
         old = self.total_cm
         if old.dtype == "float32":
             return
+        scope, carries = current_scope(), self._carries
         counted = old.stored().numpy().astype(np.float64)
-        if self._carries is not None:
-            counted += self._carries.stored().numpy() * float(_CARRY)
+        if carries is not None:
+            counted += carries.stored().numpy() * float(_CARRY)
         self.total_cm = Variable(counted.astype(np.float32), trainable=False, name=old.name)
         self.total_cm.path = old.path
         self._carries = None
         self._variables = [self.total_cm if v is old else v for v in self._variables]
-        self._rest_of(self.total_cm).assign((counted - counted.astype(np.float32)).astype("f4"))
+        # As the sum, whatever is traced: a step that sets it would set it again each time.
+        self._rest_of(self.total_cm).store((counted - counted.astype(np.float32)).astype("f4"))
+        if scope is None or old not in scope.values:
+            return
+        if self._stateless:
+            scope.put(self.total_cm, ops.cast(old.value, "float32"))
+            return
+        # What the step under way has counted so far is in no stored value.
+        fresh = ops.cast(old.value - scope.leaf(old), "float32")
+        if carries is not None:
+            carried = ops.cast(carries.value - scope.leaf(carries), "float32")
+            fresh = fresh + carried * float(_CARRY)
+        self._accumulate(self.total_cm, fresh)
 
     @property
     def _state(self) -> list[Variable]:
