@@ -239,3 +239,20 @@ def test_copies_of_layers_need_no_arguments():
 
     layer = layers.Dense(3, name="d")
     assert copy.deepcopy(layer).units == 3
+
+
+def test_an_embedding_that_is_called_names_the_number_as_it_was_given():
+    tokens = layers.Embedding(5, 2, name="tokens")
+    for given, place, hint in (
+        (-1, (0, 1), "number the"),
+        (-5, (1, 0), "from 0"),
+        (5, (1, 1), "6 or"),
+    ):
+        ids = np.zeros((2, 2), "i4")
+        ids[place] = given
+        at = rf"position \({place[0]}, {place[1]}\)"
+        wanted = rf"'tokens': token id {given} at {at}(?s:.)*hint: .*{hint}"
+        with pytest.raises(fastnn.errors.DataError, match=wanted):
+            tokens(ids)
+        with pytest.raises(fastnn.errors.DataError, match=wanted):
+            fastnn.Sequential([tokens])(ids)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import activations, constraints, initializers, ops, regularizers
+from fastnn._core import Tensor
 from fastnn.base.arguments import hints_arguments
 from fastnn.base.messages import warn_of_one_unit
 from fastnn.config import stored_dtype, unique_name
@@ -511,6 +512,16 @@ def _same(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def outside_table(name: str, token: int, place: Sequence[int], size: int) -> DataError:
+    """The error of an Embedding that got a number without a row."""
+    hint = f"input_dim={token + 1} or more" if token > 0 else "number the tokens from 0"
+    at = ", ".join(map(str, place))
+    return DataError(
+        f"Embedding {name!r}: token id {token} at position ({at}) of the batch is out of range, "
+        f"outside 0…{size - 1} (input_dim={size})\n  hint: {hint}"
+    )
+
+
 class Embedding(Layer):
     """Looks rows of a learned table up by whole numbers.
 
@@ -587,9 +598,17 @@ class Embedding(Layer):
     def call(self, inputs: Any) -> Any:
         """embeddings[inputs]; a number outside the table is a DataError when the step runs."""
         ids = ops.cast(inputs, "int32")
+        if isinstance(ids, Tensor) and not ids.is_traced:
+            self._check(ids.numpy())
         # Rows are not counted from the end: what is negative is put outside the table.
         ids = ops.where(ids < 0, ids - self.input_dim, ids)
         return ops.take(self.embeddings.value, ids, axis=0)
+
+    def _check(self, ids: np.ndarray[Any, Any]) -> None:
+        outside = (ids < 0) | (ids >= self.input_dim)
+        if outside.any():
+            place = tuple(int(i) for i in np.argwhere(outside)[0])
+            raise outside_table(self.name, int(ids[place]), place, self.input_dim)
 
     def compute_mask(self, inputs: Any, previous_mask: Any = None) -> Any:
         """True where the number is not 0, with mask_zero."""

@@ -1,6 +1,6 @@
 """Says of errors from traced or compiled steps where in the model they come from.
 
-Depends on `errors`; models are taken as they are.
+Depends on `errors`, `layers`; models are taken as they are.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from fastnn.errors import DataError
+from fastnn.layers.core import outside_table
 
 __all__ = ["batch_is_open", "naming_layers"]
 
@@ -45,11 +46,8 @@ def naming_layers(model: Any) -> Iterator[None]:
         if found is None or not names:
             raise
         token = int(found[1]) + (size or 0 if int(found[1]) < 0 else 0)  # as Embedding puts it
-        hint = f"input_dim={token + 1} or more" if token > 0 else "number the tokens from 0"
-        named = DataError(
-            f"Embedding '{names[0]}': token id {token} at position ({found[2]}) of the batch is "
-            f"outside 0…{int(found[3]) - 1} (input_dim={size})\n  hint: {hint}"
-        )
+        place = [int(i) for i in found[2].split(",") if i.strip()]
+        named = outside_table(names[0], token, place, int(found[3]))
         for note in getattr(error, "__notes__", []):
             named.add_note(note)
         raise named from None
