@@ -18,10 +18,17 @@ from fastnn.base import tree
 from fastnn.base.arguments import hints_arguments
 from fastnn.base.recent import Recent
 from fastnn.tracing.call_context import CallContext
-from fastnn.tracing.fingerprint import Same, filled
+from fastnn.tracing.fingerprint import Same
+from fastnn.tracing.surroundings import Surroundings
 from fastnn.tracing.symbolic import KerasTensor
 from fastnn.tracing.tape import GradientTape
-from fastnn.tracing.variables import Scope, Variable, current_scope, local as _scopes
+from fastnn.tracing.variables import (
+    Scope,
+    Variable,
+    current_scope,
+    local as _scopes,
+    structure_version,
+)
 
 __all__ = ["KEPT_PROGRAMS", "grad", "jit", "value_and_grad"]
 
@@ -60,8 +67,7 @@ class _Traced:
         # Tensors in, one tensor out: found without looking through nested arguments.
         self.plain: Recent = Recent(KEPT_PROGRAMS)
         self.traces = 0
-        #: The function's captured variables: which ones never changes, what they hold may.
-        self.cells = getattr(f, "__closure__", None) or ()
+        self.around = Surroundings(f)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs or getattr(_scopes, "scope", None) is not None:
@@ -72,27 +78,34 @@ class _Traced:
                 return self._call(args, kwargs)
             signature += (x.shape, x.dtype)
         held: list[Any] = []
-        if self.cells:
+        around = self.around
+        if around.mutable:
+            return self._call(args, kwargs)
+        if around.cells:
             try:
-                for cell in self.cells:
+                for cell in around.cells:
                     held.append(cell.cell_contents)
             except ValueError:  # one that is empty so far
                 return self._call(args, kwargs)
+        if around.has_others:
+            held += around.others()
+        if held:
             signature += map(id, held)
+            if around.holds_layers:
+                signature.append(structure_version())
         key = tuple(signature)
         found = self.plain.find(key)
         if found is not None:
             return found[0](*args)
+        layered = around.holds_layers
         out = self._call(args, kwargs)
+        if around.mutable or around.holds_layers is not layered:
+            return out
         program = self.programs.find(self._key(args, kwargs, list(args)))
         if program is not None and out.__class__ is Tensor and program[1].__class__ is Tensor:
             # With the captured objects, so that no other gets the address of one.
             self.plain.keep(key, (program[0], held))
         return out
-
-    def _captured(self) -> tuple[Any, ...]:
-        """What the function reads from around it. Objects are held: an address may come again."""
-        return tuple(Same(c.cell_contents) for c in self.cells if filled(c))
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         leaves = [_arrays(x) for x in tree.flatten([args, kwargs])]
@@ -104,8 +117,11 @@ class _Traced:
         key = self._key(args, kwargs, leaves)
         program = self.programs.find(key)
         if program is None:
+            before = key[-1]
             program = self._trace(args, kwargs, leaves)
-            self.programs.keep(key, program)
+            # A trace may build layers, or change what is around the function itself.
+            self.around.note_effects(before)
+            self.programs.keep(self._key(args, kwargs, leaves), program)
         function, shape_of_result, fixed = program
         results = function(*[x for i, x in enumerate(leaves) if i not in fixed])
         results = list(results) if isinstance(results, tuple) else [results]
@@ -120,7 +136,7 @@ class _Traced:
                 (x.shape, x.dtype) if isinstance(x, Tensor) else (type(x), _static(x))
                 for x in leaves
             ),
-            self._captured(),
+            self.around.fingerprint(),
         )
 
     def _trace(self, args: Any, kwargs: Any, leaves: list[Any]) -> Any:
@@ -158,8 +174,11 @@ def _plain_call(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
 def jit(f: Callable[..., Any]) -> Callable[..., Any]:
     """A function compiled: traced once per structure, shapes and types, then run as one program.
 
-    Variables that `f` assigns are updated at each call. Other effects in Python happen once, while
-    it is traced.
+    Variables that `f` reads or assigns are read and updated at each call. Other values that it
+    reads from around it are constants of the trace; it is traced again when a name, or what a list,
+    a dict, an object or a layer holds, has become another one (not when a NumPy array is changed in
+    place).
+    Other effects in Python happen once, while it is traced.
 
     Args:
         f: A function of tensors, or of nested lists and dicts of them.

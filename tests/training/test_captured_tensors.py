@@ -4,6 +4,8 @@ A compiled function reads a variable anew at each call where the variable is rea
 What was read around it is a constant, as it is where the same code runs as it is written.
 """
 
+import functools
+
 import numpy as np
 import pytest
 
@@ -203,3 +205,128 @@ def test_a_captured_value_does_not_change_with_the_weights_of_a_file(tmp_path):
     model.load_weights(tmp_path / "w.weights.h5")
     model.layers[0].kernel.assign(np.zeros((3, 2)))
     np.testing.assert_array_equal(compiled(X), np.full((4, 2), 3.0))
+
+
+# ---- what is around a compiled function, and changes between calls -------------------------------
+
+ONE, TWO = fastnn.tensor(np.ones(1, "f")), fastnn.tensor(np.full(1, 2.0, "f"))
+
+
+class Holder:
+    def __init__(self):
+        self.h = ONE
+
+    def add(self, x):
+        return x + self.h
+
+    __call__ = add
+
+
+def in_a_dict():
+    held = {"h": ONE}
+    return lambda x: x + held["h"], lambda: held.update(h=TWO)
+
+
+def in_nested_lists():
+    held = [[ONE, {"a": ONE}]]
+    return lambda x: x + held[0][1]["a"], lambda: held[0][1].update(a=TWO)
+
+
+def in_an_object():
+    held = Holder()
+    return lambda x: x + held.h, lambda: setattr(held, "h", TWO)
+
+
+def in_the_object_of_a_method():
+    held = Holder()
+    return held.add, lambda: setattr(held, "h", TWO)
+
+
+def in_a_callable_object():
+    held = Holder()
+    return held, lambda: setattr(held, "h", TWO)
+
+
+def in_what_a_partial_gives():
+    held = {"h": ONE}
+    return functools.partial(lambda d, x: x + d["h"], held), lambda: held.update(h=TWO)
+
+
+def around_a_function_that_is_called():
+    held = [ONE]
+
+    def helper(x):
+        return x + held[0]
+
+    return lambda x: helper(x), lambda: held.__setitem__(0, TWO)
+
+
+def in_a_name():
+    h = ONE
+
+    def change():
+        nonlocal h
+        h = TWO
+
+    return lambda x: x + h, change
+
+
+def in_a_global():
+    names = {"h": ONE}
+    exec("def f(x):\n    return x + h", names)
+    return names["f"], lambda: names.update(h=TWO)
+
+
+def in_a_layer():
+    layer = layers.Dense(1, kernel_initializer="ones")
+    layer.h = ONE
+    return (
+        lambda x: layer(ops.reshape(x + 1.0, (1, 1)))[0] * layer.h,
+        lambda: setattr(layer, "h", TWO),
+    )
+
+
+PLACES = [in_a_dict, in_nested_lists, in_an_object, in_the_object_of_a_method, in_a_callable_object,
+          in_what_a_partial_gives, around_a_function_that_is_called, in_a_name, in_a_global,
+          in_a_layer]  # fmt: skip
+
+
+@pytest.mark.parametrize("place", PLACES, ids=lambda place: place.__name__)
+def test_a_tensor_that_is_put_in_anothers_place_is_read_anew(place):
+    f, change = place()
+    compiled = fastnn.jit(f)
+    assert [float(compiled(fastnn.tensor(ZERO))[0]) for _ in range(3)] == [1.0] * 3
+    change()
+    assert [float(compiled(fastnn.tensor(ZERO))[0]) for _ in range(3)] == [2.0] * 3
+
+
+def test_gradients_read_what_has_been_put_in_anothers_place():
+    held = {"h": ONE}
+    both = fastnn.value_and_grad(lambda x: ops.sum(x * held["h"]))
+    assert float(both(ONE)[1][0]) == 1.0
+    held["h"] = TWO
+    assert float(both(ONE)[1][0]) == 2.0
+
+
+def test_a_function_that_changes_what_is_around_it_is_traced_once_a_shape():
+    calls = []
+
+    def f(x):
+        calls.append(x.shape)
+        return x + 1.0
+
+    compiled = fastnn.jit(f)
+    for size in (1, 2, 1, 2, 1):
+        compiled(fastnn.tensor(np.zeros(size, "f")))
+    assert calls == [(1,), (2,)]
+
+
+def test_a_layer_that_is_built_in_a_trace_is_not_traced_again():
+    layer = layers.Dense(2)
+    compiled = fastnn.jit(lambda x: layer(x))
+    for _ in range(4):
+        compiled(fastnn.tensor(X))
+    assert compiled.trace_count() == 1
+    layer.activation = fastnn.activations.get("sigmoid")
+    np.testing.assert_allclose(compiled(X), layer(X), rtol=1e-6)
+    assert compiled.trace_count() == 2
