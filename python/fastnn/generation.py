@@ -174,10 +174,11 @@ def _tokens(
 ) -> Iterator[int]:  # fmt: skip
     limit = getattr(model, "max_length", None)
     if limit is not None and len(prompt) + count - 1 > limit:
+        room = limit - len(prompt) + 1
+        mend = f"max_tokens={room}, or a shorter prompt" if room > 0 else f"prompt[-{limit}:]"
         raise DataError(
             f"a prompt of {len(prompt)} tokens and {count} more are more than the {limit} that the "
-            "model reads\n"
-            f"  hint: max_tokens={max(limit - len(prompt) + 1, 1)}, or a shorter prompt"
+            f"model reads\n  hint: {mend}"
         )
     chances = np.random.Generator(np.random.Philox(seed)).random(count, np.float32)
     decoder = model.decoder(len(prompt) + count)

@@ -235,10 +235,13 @@ def pad_sequences(
             )
         cut = row[-length:] if truncating == "pre" else row[:length]
         cut = cut[:0] if length == 0 else cut
-        if padding == "post":
-            out[i, : len(cut)] = cut
-        elif len(cut):
-            out[i, -len(cut) :] = cut
+        try:
+            out[i, slice(len(cut)) if padding == "post" else slice(length - len(cut), None)] = cut
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"sequences[{i}] does not fit dtype {np.dtype(dtype)}: {error}"
+                "\n  hint: number the words first, or dtype=object"
+            ) from None
     return out
 
 

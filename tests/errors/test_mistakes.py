@@ -131,6 +131,26 @@ MISTAKES = {
         lambda path: words().predict(np.array([[5, 2, 0]]), verbose=0), DataError,
         r"Embedding 'tokens': token id 5 at position \(0, 0\)",
     ),
+    "token out of the table, a batch of training": (
+        lambda path: words().train_on_batch(np.array([[1, 2, 9]]), TARGETS[:1]), DataError,
+        r"Embedding 'tokens': token id 9 at position \(0, 2\).*outside 0…4.*\n  hint: input_dim=10",
+    ),
+    "token out of the table, a batch of evaluating": (
+        lambda path: words().test_on_batch(np.array([[1, -1, 0]]), TARGETS[:1]), DataError,
+        r"Embedding 'tokens': token id -1 at position \(0, 1\)",
+    ),
+    "token out of the table, a batch of predicting": (
+        lambda path: words().predict_on_batch(np.array([[5, 2, 0]])), DataError,
+        r"Embedding 'tokens': token id 5 at position \(0, 0\)",
+    ),
+    "words to pad": (
+        lambda path: fastnn.utils.pad_sequences([["a"], ["b", "c"]]), ValueError,
+        r"sequences\[0\] does not fit dtype int32.*\n  hint: number the words first",
+    ),
+    "upsampling by nothing": (
+        lambda path: layers.UpSampling2D(0), ValueError,
+        r"`size` argument must be a tuple of 2 integers. Received size=0.*\n  hint:",
+    ),
     "validation data without targets": (
         lambda path: classifier().fit(X, Y, validation_data=X, verbose=0), DataError,
         r"validation_data is ndarray without targets.*\n  hint: validation_data=\(x_val, y_val\)",

@@ -31,6 +31,38 @@ def test_a_picture_comes_back_from_a_file(tmp_path):
     assert load_img(io.BytesIO((tmp_path / "a.png").read_bytes())).size == (6, 4)
 
 
+@pytest.mark.parametrize("kind", ["png", "jpeg", "progressive", "gif", "bmp"])
+def test_a_damaged_picture_is_a_picture_or_an_error_that_names_it(tmp_path, kind):
+    rng = np.random.default_rng(7)
+    how = {"format": "jpeg", "progressive": True} if kind == "progressive" else {"format": kind}
+    whole = io.BytesIO()
+    Image.fromarray(rng.integers(0, 256, (17, 23, 3), dtype=np.uint8)).save(whole, **how)
+    path, refused = tmp_path / "damaged", []
+    for _ in range(120):
+        data = bytearray(whole.getvalue())
+        for at in rng.integers(len(data), size=rng.integers(1, 8)):
+            data[at] = rng.integers(256)
+        if rng.random() < 0.4:
+            data = data[: rng.integers(len(data))]
+        path.write_bytes(data)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                pixels = img_to_array(load_img(path, target_size=(4, 4)))
+        except fastnn.DataError as error:
+            refused.append(str(error))
+        else:
+            assert pixels.shape == (4, 4, 3)
+    assert refused
+    assert all(str(path) in text and "hint:" in text for text in refused)
+
+
+def test_a_file_that_is_no_picture_is_said_to_be_of_no_known_format(tmp_path):
+    (tmp_path / "a.jpg").write_text("words")
+    with pytest.raises(fastnn.DataError, match=r"a.jpg' cannot be read: it is in no known format"):
+        load_img(tmp_path / "a.jpg")
+
+
 @pytest.mark.parametrize(
     ("mode", "kind"), [("L", "png"), ("1", "png"), ("P", "png"), ("LA", "png"), ("CMYK", "jpeg"),
                        ("RGBA", "png"), ("L", "jpeg"), ("P", "gif"), ("RGB", "bmp")]

@@ -135,6 +135,9 @@ def test_a_sequential_begins_with_text():
 def test_what_does_not_fit_is_said(tmp_path):
     bad = tmp_path / "words.txt"
     bad.write_bytes(b"caf\xe9\n")
+    empty = tmp_path / "none.txt"
+    empty.write_text("\n")
+    latin = np.array([b"caf\xe9"])
     inputs = fastnn.Input((1,), dtype="string")
     lookup = layers.StringLookup(vocabulary=["a"])
     model = fastnn.Model(inputs, layers.Embedding(2, 2)(lookup(inputs)))
@@ -142,6 +145,10 @@ def test_what_does_not_fit_is_said(tmp_path):
         (lambda: layers.StringLookup(vocabulary=[]), "empty vocabulary"),
         (lambda: layers.StringLookup(vocabulary=["a", "a"]), "repeated"),
         (lambda: layers.StringLookup(vocabulary=str(bad)), "not UTF-8"),
+        (lambda: layers.StringLookup(vocabulary=empty), "empty vocabulary: the file"),
+        (lambda: lookup(latin), "not UTF-8"),
+        (lambda: layers.TextVectorization(vocabulary=["a"])(latin.astype(object)), "not UTF-8"),
+        (lambda: layers.Hashing(3)(latin.astype(object)), "not UTF-8"),
         (lambda: layers.StringLookup(vocabulary=["a"], num_oov_indices=0)(["b"]), "'b' is not in"),
         (lambda: lookup(np.array([1, 2])), "wants text"),
         (lambda: lookup(np.array(["a", None], object)), "value 1 is None"),

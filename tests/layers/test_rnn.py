@@ -94,6 +94,24 @@ def test_a_masked_step_keeps_the_state_and_repeats_the_output(kind, rng):
     assert all_masked == pytest.approx(np.repeat(start[0][:, None], 5, 1), abs=1e-6)
 
 
+@pytest.mark.parametrize("both_ways", [False, True])
+def test_a_mask_is_used_beside_first_states_only_when_it_is_passed(rng, both_ways):
+    layer = layers.GRU(4, return_sequences=True)
+    layer = layers.Bidirectional(layer) if both_ways else layer
+    tokens = np.array([[1, 2, 0], [2, 0, 0]])
+    start = [rng.normal(size=(2, 4)).astype("float32") for _ in range(1 + both_ways)]
+    table = layers.Embedding(5, 3, mask_zero=True)
+    inputs, states = fastnn.Input((3,), dtype="int32"), [fastnn.Input((4,)) for _ in start]
+    with pytest.warns(UserWarning, match="other tensors beside it.*`mask`"):
+        outputs = layer(table(inputs), initial_state=states)
+    model = fastnn.Model([inputs, *states], outputs)
+    unmasked = model.predict([tokens, *start], verbose=0)  # as in Keras
+    x = array(table(tokens))
+    assert unmasked == pytest.approx(array(layer(x, initial_state=start)), abs=1e-6)
+    masked = array(layer(x, mask=tokens != 0, initial_state=start))
+    assert np.abs(masked - unmasked).max() > 1e-3
+
+
 def test_masked_steps_may_give_zeros(rng):
     class Zeros(layers.LSTM):
         pass

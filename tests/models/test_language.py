@@ -141,6 +141,7 @@ def test_what_does_not_fit_is_said(rng):
         (lambda: fastnn.generate(model, []), "at least one"),
         (lambda: fastnn.generate(model, [1, 99]), "token 99 at position 1"),
         (lambda: fastnn.generate(model, [1] * 20, max_tokens=10), "more than the 24"),
+        (lambda: fastnn.generate(model, [1] * 30, max_tokens=2), r"hint: prompt\[-24:\]"),
         (lambda: fastnn.generate(model, "text"), "no tokenizer"),
         (lambda: fastnn.generate(model, [1], temperature=-1), "temperature"),
         (lambda: fastnn.generate(model, [1], max_tokens=2, top_k=0), "top_k"),

@@ -74,8 +74,9 @@ def size_of(value: Any, name: str) -> tuple[int, int]:
 
 
 def _unreadable(name: str, error: BaseException) -> DataError:
+    said = "it is in no known format" if "BytesIO" in str(error) else escaped(str(error))
     return DataError(
-        f"the picture {name!r} cannot be read: {escaped(str(error))}\n"
+        f"the picture {name!r} cannot be read: {said}\n"
         "  hint: mend or remove the file; loaders of folders leave such files out with "
         "on_error='skip'"
     )

@@ -316,7 +316,6 @@ class RMSNormalization(Layer):
         super().__init__(**kwargs)
         self.axis: Any = list(axis) if isinstance(axis, list | tuple) else axis
         self.epsilon = epsilon
-        self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
         """One scale per element of the axes."""

@@ -83,7 +83,7 @@ class UpSampling2D(Layer):
                 f"Received: {interpolation!r} in UpSampling2D {self.name!r}"
                 "\n  hint: interpolation='bilinear'"
             )
-        self.size = (size, size) if isinstance(size, int) else tuple(size)
+        self.size = per_axis(size, 2, "size")
         self.data_format = standardize_data_format(data_format)
         self.interpolation = interpolation
         self.input_spec = InputSpec(ndim=4)

@@ -668,7 +668,8 @@ class Trainer(Tracing):
             (5, 3)
         """
         settle("predict_on_batch")
-        return predict_on_batch(self, x)
+        with naming_layers(self):
+            return predict_on_batch(self, x)
 
     # ---- single batches ------------------------------------------------------------------------
 
@@ -741,7 +742,7 @@ class Trainer(Tracing):
         settle(f"{kind}_on_batch")
         if data.by_batch:
             data = data.dense()
-        with keeping(self):
+        with keeping(self), naming_layers(self):
             return self._one_batch(kind, data, return_dict)
 
     def _one_batch(self, kind: str, data: Any, return_dict: bool) -> Any:

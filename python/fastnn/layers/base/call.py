@@ -125,7 +125,10 @@ def _run_in(
             check_inputs(layer, args)
             masks = tree.map_structure(context.mask_of, args[0]) if args else None
             if takes_mask and kwargs.get("mask") is None and _any_mask(masks):
-                kwargs["mask"] = masks
+                if _alone(names, args, kwargs):
+                    kwargs["mask"] = masks
+                else:
+                    _warn_of_unused_mask(layer)
             _fill_masks(context, names, args, kwargs)
             outputs = layer.call(*args, **kwargs)
     except FastnnError as error:
@@ -133,9 +136,35 @@ def _run_in(
     finally:
         context.training = before
         context.depth -= 1
-    _after(layer, context, args, outputs, kwargs.get("mask") if takes_mask else masks)
+    given = kwargs.get("mask") if takes_mask else None
+    _after(layer, context, args, outputs, masks if given is None else given)
     context.called(layer, args, outputs)
     return outputs
+
+
+def _alone(names: list[str], args: Any, kwargs: Any) -> bool:
+    """Whether the first argument is the only one with tensors, masks aside.
+
+    Keras hands on the mask of a lone input only: none to an LSTM that is given first states.
+    """
+    others = [*zip(names[1:], args[1:], strict=False), *kwargs.items()]
+    return not any(
+        hasattr(leaf, "shape")
+        for name, value in others
+        if not name.endswith("mask")
+        for leaf in tree.flatten(value)
+    )
+
+
+def _warn_of_unused_mask(layer: AnyLayer) -> None:
+    if not layer.__dict__.get("_masks_lost", False):
+        object.__setattr__(layer, "_masks_lost", True)
+        warnings.warn(
+            f"Layer {layer.name!r} (of type {type(layer).__name__}) was passed an input with a "
+            "mask attached to it and other tensors beside it. As in Keras, the mask is not used "
+            "then. To use it, pass it in the call as `mask`.",
+            stacklevel=2,
+        )
 
 
 def _fill_masks(context: CallContext, names: list[str], args: Any, kwargs: Any) -> None:

@@ -19,7 +19,7 @@ from fastnn.errors import DataError
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.preprocessing.encode import counted, encode
 from fastnn.layers.preprocessing.farmhash import fingerprint64
-from fastnn.layers.preprocessing.host import Array, HostLayer, whole_numbers_of
+from fastnn.layers.preprocessing.host import Array, HostLayer, text_of, whole_numbers_of
 from fastnn.layers.preprocessing.siphash import salt_of, siphash24
 
 __all__ = ["CategoryEncoding", "Discretization", "Hashing"]
@@ -375,7 +375,7 @@ class Hashing(HostLayer):
         return encode(numbers, self.output_mode, self.num_bins)
 
     def _bin(self, value: Any) -> int:
-        text = value.decode() if isinstance(value, bytes) else str(value)
+        text = text_of(value) if isinstance(value, bytes) else str(value)
         if self.mask_value is not None and self.num_bins > 1:
             if value == self.mask_value:
                 return 0

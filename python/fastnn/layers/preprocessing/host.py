@@ -103,13 +103,29 @@ class HostLayer(Layer):
 def array_of(value: Any) -> Array:
     """Texts or numbers as an array: bytes are read as UTF-8, masked values are refused."""
     if isinstance(value, bytes):
-        value = value.decode()
+        value = text_of(value)
     array = value if isinstance(value, np.ndarray) else _toarray_of(value)
     if isinstance(array, np.ma.MaskedArray):
         array = unmasked(array, "the data")
     if array.dtype.kind == "S":
-        array = np.char.decode(array, "utf-8")
+        try:
+            array = np.char.decode(array, "utf-8")
+        except UnicodeDecodeError:
+            for item in array.ravel().tolist():
+                text_of(item)
+            raise
     return array
+
+
+def text_of(value: bytes) -> str:
+    """Bytes as text; DataError where they are not UTF-8."""
+    try:
+        return value.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"the text {value!r:.60} is not UTF-8: {error}\n"
+            "  hint: value.decode('latin-1') if that is its encoding"
+        ) from None
 
 
 def _toarray_of(value: Any) -> Array:
@@ -144,7 +160,7 @@ def texts_of(values: Array, where: str) -> Array:
                     f"{where} wants text, value {i} is {v!r:.60} ({type(v).__name__})\n"
                     "  hint: fill missing texts with '' first"
                 )
-        read = [v.decode("utf-8", "strict") if isinstance(v, bytes) else v for v in flat]
+        read = [text_of(v) if isinstance(v, bytes) else v for v in flat]
         return np.array(read).reshape(values.shape)
     if values.size == 0:
         return values.astype("U1")

@@ -166,7 +166,12 @@ class IndexLookup(HostLayer):
                 "  hint: output_mode='tf_idf'"
             )
         if isinstance(vocabulary, str | os.PathLike):
-            vocabulary = _lines(vocabulary)
+            path, vocabulary = vocabulary, _lines(vocabulary)
+            if not any(vocabulary):
+                raise ValueError(
+                    f"Cannot set an empty vocabulary: the file {path} holds no token\n"
+                    "  hint: a text file with one token a line"
+                )
         given = np.asarray([] if vocabulary is None else vocabulary)
         if given.size == 0:
             raise ValueError(
