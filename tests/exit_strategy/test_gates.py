@@ -69,7 +69,7 @@ def test_every_condition_turns_at_its_threshold(index: int) -> None:
 
 
 def test_every_gate_has_source_date_and_confidence() -> None:
-    assert len(GATES.venues) == 17
+    assert len(GATES.venues) == 21
     assert len(GATES.regulatory) == 16
     for item in GATES.items():
         assert item["source"].strip()
@@ -473,3 +473,58 @@ def test_main_boards_of_china_ask_for_profit_cash_or_size(
     assert venues["SZSE_CHINEXT"].read is None
     shown = {row[0]: row[1] for row in venue_rows(report)}
     assert shown["ChiNext, Shenzhen"] != "pass"
+
+
+AIM = {"listing.adviser_agreed": "yes", "audited_years": 1}
+NORTH = {**AIM, "listing.public_float_pct": 0.1, "founded": "2025-11-01"}
+VENTURE = {"listing.round_lot_holders": 200, "listing.public_shares": 1_000_000,
+           "listing.public_float_pct": 0.2, "stockholders_equity": 0.0, "currency": "CAD",
+           "revenue_last_fy": [0.0, 0.0, 5e5]}  # fmt: skip
+BEIJING: dict[str, Any] = {
+    "country": "CN", "currency": "CNY", "listing.neeq_year": "yes", "stockholders_equity": 1e8,
+    "listing.round_lot_holders": 200, "listing.public_float_pct": 0.25,
+}  # fmt: skip
+RESEARCH = {**BEIJING, "listing.market_cap": 8e8, "revenue_last_fy": [1e8, 1e8, 2e8],
+            "rd_opex_fy": [0.0, 8e6, 16e6], "opex_fy": [5e8] * 3,
+            "net_income_fy": [0.0] * 3}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("region", "venue", "given", "breaks"),
+    [
+        ("UK", "LSE_AIM", AIM, {"listing.adviser_agreed": "no"}),
+        ("UK", "LSE_AIM", AIM, {"audited_years": 0}),
+        ("EU", "NASDAQ_FIRST_NORTH", NORTH, {"founded": "2026-01-01"}),
+        ("EU", "NASDAQ_FIRST_NORTH", NORTH, {"listing.public_float_pct": 0.09}),
+        ("CA", "TSXV_TIER2", VENTURE, {"revenue_last_fy": [0.0, 0.0, 4.9e5],
+                                       "listing.offer_size": 1.9e6}),
+        ("CA", "TSXV_TIER2", VENTURE, {"listing.public_float_pct": 0.19}),
+        ("CN", "CN_BSE", {**BEIJING, "listing.market_cap": 2e8, "net_income_fy": [0.0, 15e6, 15e6]},
+         {"net_income_fy": [0.0, 14e6, 24e6]}),
+        ("CN", "CN_BSE", {**BEIJING, "listing.market_cap": 2e8, "net_income_fy": [0.0, -1.0, 25e6]},
+         {"stockholders_equity": 4e8}),
+        ("CN", "CN_BSE", {**BEIJING, "listing.market_cap": 4e8, "net_income_fy": [0.0] * 3,
+                          "revenue_last_fy": [1e7, 9e7, 1.2e8],
+                          "operating_cash_flow_fy": [-1.0, -1.0, 1.0]},
+         {"revenue_last_fy": [1e7, 9.9e7, 1.2e8]}),
+        ("CN", "CN_BSE", RESEARCH, {"rd_opex_fy": [9e7, 7e6, 16e6]}),
+        ("CN", "CN_BSE", {**RESEARCH, "listing.market_cap": 1.5e9, "rd_opex_fy": [0.0, 2e7, 3e7],
+                          "revenue_last_fy": [0.0] * 3}, {"listing.market_cap": 1.49e9}),
+        ("CN", "CN_BSE", RESEARCH, {"listing.neeq_year": "no"}),
+    ],
+)  # fmt: skip
+def test_the_newer_venues_open_at_their_thresholds(
+    region: str, venue: str, given: dict[str, Any], breaks: dict[str, Any]
+) -> None:
+    def state(**facts: Any) -> str:
+        company = profile(**{"venue_region": region, **facts})
+        report = judge_gates(company, GATES, ("ipo",))
+        return {v.id: v.state for v in report.venues}[venue]
+
+    assert (state(**given), state(**{**given, **breaks})) == ("pass", "fail")
+
+
+def test_no_market_that_asks_for_an_adviser_is_open_before_one_agreed() -> None:
+    for region, venue in (("UK", "LSE_AIM"), ("EU", "NASDAQ_FIRST_NORTH")):
+        report = judge_gates(profile(venue_region=region), GATES, ("ipo",))
+        assert {v.id: v.state for v in report.venues}[venue] == "unknown"

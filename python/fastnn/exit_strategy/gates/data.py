@@ -43,7 +43,8 @@ CONDITION_FIELDS: dict[str, bool] = {
     "rd_share_of_revenue": False, "operating_history_years": False,
     "state_or_milestone_approval": False, "free_float_pct": False,
     "market_value_free_float": True, "sophisticated_investors": False, "offer_size": True,
-    "rd_expenditure": True,
+    "rd_expenditure": True, "adviser_agreed": False, "neeq_year": False,
+    "return_on_equity": False, "revenue_growth": False, "rd_share_two_years": False,
 }  # fmt: skip
 
 

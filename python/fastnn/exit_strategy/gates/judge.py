@@ -220,6 +220,8 @@ def facts_of(profile: Profile) -> dict[str, Series]:
         rd_years = rd_known
     answers = {"yes": 1.0, "no": 0.0}
     approval = answers.get(get("listing.milestone_approval") or "")
+    adviser = answers.get(get("listing.adviser_agreed") or "")
+    quoted = answers.get(get("listing.neeq_year") or "")
     backed = answers.get(get("listing.sophisticated_investors") or "")
     free = get("listing.free_float_pct")
     net = _years(get("net_income_fy"))
@@ -250,6 +252,11 @@ def facts_of(profile: Profile) -> dict[str, Series]:
         "free_float_pct": one(free),
         "market_value_free_float": one(None if free is None else free * cap),
         "offer_size": one(offer),
+        "adviser_agreed": one(adviser),
+        "neeq_year": one(quoted),
+        "return_on_equity": one(_part(net.last, get("stockholders_equity"))),
+        "revenue_growth": one(_growth(revenue)),
+        "rd_share_two_years": one(_ratio((rd or ())[-2:], (revenue or ())[-2:]).total()),
     }  # fmt: skip
 
 
@@ -268,9 +275,20 @@ def _years(values: Sequence[float | None] | None) -> Series:
 
 
 def _ratio(top: Sequence[float | None] | None, below: Sequence[float | None] | None) -> Series:
-    pairs = tuple(zip(top or (None,) * 3, below or (None,) * 3, strict=True))
+    size = len(top or below or (None,) * 3)
+    pairs = tuple(zip(top or (None,) * size, below or (None,) * size, strict=True))
     shares = tuple(None if a is None or not b else a / b for a, b in pairs)
     return Series(shares, pairs)
+
+
+def _part(top: float | None, below: float | None) -> float | None:
+    return None if top is None or below is None or below <= 0 else top / below
+
+
+def _growth(years: Sequence[float | None] | None) -> float | None:
+    last, before = (years[-1], years[-2]) if years and len(years) > 1 else (None, None)
+    rate = _part(last, before)
+    return None if rate is None else rate - 1.0
 
 
 class _Facts(dict[str, Series]):

@@ -59,7 +59,7 @@ AI_ACT_CLASSES = (
     "high_risk_annex_i",
 )
 LEVELS = ("none", "low", "medium", "high", "very_high")
-VENUE_REGIONS = ("US", "HK", "CN", "UK", "EU", "SG")
+VENUE_REGIONS = ("US", "HK", "CN", "UK", "EU", "SG", "CA")
 BASES = ("enterprise", "equity")
 METHODS = ("range", "multiples", "vc", "first_chicago", "dcf")
 
@@ -528,6 +528,20 @@ FIELDS: tuple[Field, ...] = (
         "answer",
         "state or milestone approval (STAR test 5)",
         "国家或里程碑批准（科创板标准五）",
+        '"unknown"',
+    ),
+    Field(
+        "listing.adviser_agreed",
+        "answer",
+        "an adviser of the market has agreed to bring the company (AIM, First North)",
+        "市场认可的顾问已同意推荐公司（伦敦另类投资市场、纳斯达克北欧成长市场）",
+        '"unknown"',
+    ),
+    Field(
+        "listing.neeq_year",
+        "answer",
+        "on NEEQ for twelve months without a break (Beijing Stock Exchange)",
+        "已在新三板连续挂牌满十二个月（北交所）",
         '"unknown"',
     ),
     Field(
