@@ -330,3 +330,21 @@ def test_a_layer_that_is_built_in_a_trace_is_not_traced_again():
     layer.activation = fastnn.activations.get("sigmoid")
     np.testing.assert_allclose(compiled(X), layer(X), rtol=1e-6)
     assert compiled.trace_count() == 2
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_a_value_that_was_read_before_a_tape_is_watched_alone(compiled):
+    """Not what the tape's block reads of the same variable."""
+    v = variable(3.0)
+
+    def f(x):
+        before = v.value
+        with fastnn.GradientTape(persistent=True) as outer:
+            with fastnn.GradientTape(persistent=True) as tape:
+                tape.watch(before)
+                y = ops.sum(v.value * v.value * before)
+            first = [tape.gradient(y, before), tape.gradient(y, v)]
+        return [*first, outer.gradient(first[1], v)]
+
+    slopes = (fastnn.jit(f) if compiled else f)(fastnn.tensor(ZERO))
+    assert [float(slope[0]) for slope in slopes] == [9.0, 18.0, 6.0]

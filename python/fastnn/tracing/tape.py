@@ -122,10 +122,19 @@ class GradientTape:
         if found is None:
             # What was read before the block is a constant to the tape: a handle of its own.
             fresh = self._scope is not None and self._scope._outer is None
-            own = value if fresh else value.reshape(*value.shape)
+            own = value if fresh else self._apart(value)
             found = values[id(value)] = (value, own)
             self._recording.watch(own)
         return found[1]
+
+    def _apart(self, value: Tensor) -> Tensor:
+        """The value as a handle from which this tape, unlike others, does not get to the value,
+        were that watched as well.
+        """
+        self._stop()
+        between = value.reshape(*value.shape)
+        self._start()
+        return between.reshape(*value.shape)
 
     def watch(self, tensor: Any) -> None:
         """Records what is computed from a tensor, or from all tensors of a nested structure."""
