@@ -18,7 +18,7 @@ from fastnn.base import tree
 from fastnn.base.arguments import hints_arguments
 from fastnn.base.recent import Recent
 from fastnn.tracing.call_context import CallContext
-from fastnn.tracing.fingerprint import Same
+from fastnn.tracing.fingerprint import Same, Seen
 from fastnn.tracing.surroundings import Surroundings
 from fastnn.tracing.symbolic import KerasTensor
 from fastnn.tracing.tape import GradientTape
@@ -160,6 +160,8 @@ def _arrays(x: Any) -> Any:
 
 
 def _static(x: Any) -> Any:
+    if hasattr(x, "__dict__") and not isinstance(x, type | Variable):
+        return Seen((Tensor, Variable)).around(x)
     try:
         hash(x)
     except TypeError:
@@ -176,8 +178,8 @@ def jit(f: Callable[..., Any]) -> Callable[..., Any]:
 
     Variables that `f` reads or assigns are read and updated at each call. Other values that it
     reads from around it are constants of the trace; it is traced again when a name, or what a list,
-    a dict, an object or a layer holds, has become another one (not when a NumPy array is changed in
-    place).
+    a dict, an object, a layer or a function that it calls holds, has become another one. Not seen
+    are the inside of other libraries' objects, and values within arrays of more than a megabyte.
     Other effects in Python happen once, while it is traced.
 
     Args:

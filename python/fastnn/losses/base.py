@@ -199,6 +199,12 @@ class LossFunctionWrapper(Loss):
         self.fn = fn
         self._fn_kwargs = kwargs
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A setting that is changed later, such as `delta`, is what the function is given.
+        if name in self.__dict__ and name in self.__dict__.get("_fn_kwargs", ()):
+            self._fn_kwargs[name] = value
+        super().__setattr__(name, value)
+
     def call(self, y_true: Any, y_pred: Any) -> Any:
         """The function's values."""
         y_true, y_pred = squeeze_or_expand_to_same_rank(y_true, y_pred)

@@ -423,6 +423,12 @@ class MeanMetricWrapper(Mean):
         super().__init__(name=str(name or getattr(fn, "__name__", "mean_metric")), dtype=dtype)
         self._fn, self._fn_kwargs = fn, kwargs
 
+    def __setattr__(self, name: str, value: Any) -> None:
+        # A setting that is changed later is what the function is given.
+        if name in self.__dict__ and name in self.__dict__.get("_fn_kwargs", ()):
+            self._fn_kwargs[name] = value
+        super().__setattr__(name, value)
+
     def update_state(  # type: ignore[override]
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:

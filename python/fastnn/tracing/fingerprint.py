@@ -1,20 +1,25 @@
-"""What a trace of layers was made from, to tell when it is out of date. Depends on the standard
-library and NumPy.
+"""What a trace of layers was made from, to tell when it is out of date.
+
+Depends on `reads`, the standard library and NumPy.
 
 A trace holds numbers and branches that layers' attributes had when it was made. `fingerprint`
 gives a value that differs when an attribute does, however it was changed: set anew, or a list,
-dict, array or object in it changed in place.
+dict, array or object in it changed in place. So do numbers that the code of the caller's classes
+and functions reads from its module, from classes and from functions around it.
 """
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
-__all__ = ["UNTRACED", "Same", "Seen", "filled", "fingerprint", "is_ours"]
+from fastnn.tracing.reads import Reads, is_library, reads
+
+__all__ = ["ABSENT", "UNTRACED", "Same", "Seen", "filled", "fingerprint", "followed", "is_ours"]
 
 #: Attributes that the library sets as it runs, and that no trace depends on.
 UNTRACED = frozenset(
@@ -26,6 +31,15 @@ UNTRACED = frozenset(
 )
 _PLAIN = frozenset((bool, int, str, bytes, complex, types.NoneType))
 _DEPTH = 6
+#: Larger arrays that code reads from its module count by identity: they are not hashed at each run.
+_LARGE = 1 << 20
+#: The methods of layers and models that a trace runs.
+_TRACED = ("__call__", "call", "train_step", "test_step", "predict_step", "compute_loss",
+           "compute_metrics", "update_state", "result")  # fmt: skip
+_CODE = types.FunctionType | types.BuiltinFunctionType | np.ufunc
+#: Classes of the standard library whose objects hold settings.
+_SETTINGS = frozenset(("types.SimpleNamespace", "argparse.Namespace"))
+ABSENT = object()
 
 
 class Same:
@@ -55,6 +69,9 @@ class Seen:
         self.opaque = opaque
         #: Whether a value was met that can change without an attribute being set.
         self.mutable = False
+        #: Where names were read that may be bound anew (a cell, the dict of a module, a class), the
+        #: name, and what it held.
+        self.names: list[tuple[Any, str, Any]] = []
         self._inside: set[int] = set()
         #: Objects whose attributes are in the fingerprint already.
         self._known: dict[int, Any] = {}
@@ -64,7 +81,7 @@ class Seen:
     def layer(self, layer: Any) -> tuple[Any, ...]:
         """The fingerprint of a layer: its attributes, of our own layers those that users set."""
         if not is_ours(type(layer)):
-            return self.attributes(layer)
+            return (self.attributes(layer), self.methods(type(layer)))
         known = self.mutable
         hidden = (bool(layer._trainable), *(Same(v) for v in layer._variables))
         shown = {k: v for k, v in layer.__dict__.copy().items() if k[0] != "_"}
@@ -78,6 +95,53 @@ class Seen:
         # What a layer sets in its own calls, a counter say, is no choice of the user's.
         left_out = UNTRACED | held["_moving"] if "_moving" in held else UNTRACED
         return tuple((k, self.value(v, depth)) for k, v in held.items() if k not in left_out)
+
+    def methods(self, cls: type) -> tuple[Any, ...]:
+        """What the methods of a class that are traced read from around them."""
+        functions, names = _run_in_traces(cls)
+        found: list[Any] = []
+        for name in names:
+            held = getattr(cls, name, None)
+            if not callable(held) and not hasattr(held, "__get__"):
+                self.names.append((cls, name, held))
+                found.append((name, self.around(held, 1)))
+        return (*found, *(self.surroundings(f, 1) for f in functions))
+
+    def surroundings(self, function: types.FunctionType, depth: int) -> tuple[Any, ...]:
+        """What a function of the caller's reads from around it and leaves as it is."""
+        said = reads(function.__code__)
+        found: list[Any] = []
+        cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
+        for name, cell in cells:
+            if name not in said.changed and name != "__class__" and filled(cell):
+                self.names.append((cell, name, cell.cell_contents))
+                found.append(self._read(name, cell.cell_contents, said, depth))
+        for name, chain in said.names:
+            if name in said.changed:
+                continue
+            held, place = followed(function.__globals__, name, chain)
+            if held is not ABSENT:
+                self.names.append((*place, held))
+                found.append((name, chain, self._read(name, held, said, depth)))
+        return tuple(found)
+
+    def _read(self, name: str, held: Any, said: Reads, depth: int) -> Any:
+        fills = name in said.filled and isinstance(held, list | dict | set | np.ndarray)
+        return Same(held) if fills else self.around(held, depth)
+
+    def around(self, held: Any, depth: int = 0) -> Any:
+        """The fingerprint of a value that code reads, not one that a layer holds."""
+        large = isinstance(held, np.ndarray) and held.nbytes > _LARGE
+        # Objects of libraries are not walked through, but for what is called in a trace: layers,
+        # losses.
+        kind = type(held)
+        walked = (
+            f"{kind.__module__}.{kind.__name__}" in _SETTINGS
+            or isinstance(held, types.FunctionType | types.MethodType | functools.partial)
+            or (callable(held) if is_ours(kind) else not is_library(kind))
+        )
+        opaque = hasattr(held, "__dict__") and not walked
+        return Same(held) if large or opaque else self.value(held, depth)
 
     def value(self, x: Any, depth: int = 0) -> Any:
         """The fingerprint of a value."""
@@ -104,13 +168,21 @@ class Seen:
         if isinstance(x, tuple):
             return (x.__class__, *(self.value(v, depth) for v in x))
         if isinstance(x, types.FunctionType):
+            if not is_library(x):
+                return (Same(x), *self.surroundings(x, depth))
             cells = [c for c in (x.__closure__ or ()) if filled(c)]
-            self.mutable |= bool(cells)
             return (Same(x), *(self.value(c.cell_contents, depth) for c in cells))
         if isinstance(x, types.MethodType):
-            return (Same(x.__func__), self.value(x.__self__, depth))
+            return (self.value(x.__func__, depth), self.value(x.__self__, depth))
+        if isinstance(x, functools.partial):
+            return (
+                functools.partial,
+                *(self.value(v, depth) for v in (x.func, x.args, x.keywords)),
+            )
         if isinstance(x, types.BuiltinFunctionType):
             return Same(x)
+        if (layers := getattr(x, "_every_layer", None)) is not None and is_ours(layers):
+            return (Same(x), *((Same(layer), self.layer(layer)) for layer in layers()))
         self.mutable = True
         if isinstance(x, list):
             return (x.__class__, *(self.value(v, depth) for v in x.copy()))
@@ -123,7 +195,8 @@ class Seen:
             return (np.ndarray, x.shape, x.dtype.str, x.tobytes())
         if hasattr(x, "__dict__") and _is_traced(x) and id(x) not in self._known:
             self._known[id(x)] = x
-            return (Same(x), self.attributes(x, depth))
+            methods = () if is_library(type(x)) else self.methods(type(x))
+            return (Same(x), self.attributes(x, depth), methods)
         return Same(x)
 
 
@@ -132,9 +205,50 @@ def is_ours(part: Any) -> bool:
     return str(getattr(part, "__module__", None)).split(".")[0] == "fastnn"
 
 
+@functools.lru_cache(512)
+def _run_in_traces(cls: type) -> tuple[tuple[types.FunctionType, ...], tuple[str, ...]]:
+    """The caller's methods that a trace of an object runs, and attributes of its classes they read.
+
+    From those that are called by name: each method, or property, that one of them reads.
+    """
+    own = [c for c in cls.__mro__ if c is not object and not is_library(c)]
+    waiting, seen, functions = list(_TRACED), set(_TRACED), []
+    while waiting:
+        name = waiting.pop()
+        for c in own:
+            held = vars(c).get(name)
+            held = held.fget if isinstance(held, property) else getattr(held, "__func__", held)
+            if isinstance(held, types.FunctionType) and not is_library(held):
+                functions.append(held)
+                read = reads(held.__code__).attributes - seen
+                seen |= read
+                waiting += sorted(read)
+    names = [n for n in sorted(seen) if any(n in vars(c) for c in own) and n[:2] != "__"]
+    return tuple(functions), tuple(names)
+
+
 def _is_traced(x: Any) -> bool:
     """False for objects that act when weights are made, not when a layer is called."""
     return not type(x).__module__.startswith("fastnn.initializers")
+
+
+def followed(
+    place: dict[str, Any], name: str, chain: tuple[str, ...]
+) -> tuple[Any, tuple[Any, str]]:
+    """What a name and attributes of it give, and where; `ABSENT` for nothing of the caller's.
+
+    A library's function is named through its module as a rule, and does not change.
+    """
+    held, where = place.get(name, ABSENT), (place, name)
+    for inner in chain:
+        if not isinstance(held, type | types.ModuleType) or is_library(held):
+            break
+        where, held = (held, inner), getattr(held, inner, ABSENT)
+    if isinstance(held, type | types.ModuleType | property) or (
+        isinstance(held, _CODE) and is_library(held)
+    ):
+        return ABSENT, where
+    return held, where
 
 
 def filled(cell: Any) -> bool:
@@ -156,5 +270,5 @@ def fingerprint(
     """
     seen = Seen(opaque)
     parts = tuple((Same(layer), seen.layer(layer)) for layer in layers)
-    mutable = seen.mutable
+    mutable = seen.mutable or bool(seen.names)
     return (parts, tuple(seen.value(x) for x in others)), mutable

@@ -1,27 +1,26 @@
 """What a function reads from around it, to tell when a trace of it is out of date.
 
 Captured variables, the globals that its code names, and what it is bound to. Depends on
-`fingerprint`, `variables`.
+`fingerprint`, `reads`, `variables`.
 """
 
 from __future__ import annotations
 
-import dis
 import functools
 import operator
 import types
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from fastnn._core import Tensor
-from fastnn.tracing.fingerprint import Same, Seen, filled, fingerprint
+from fastnn.tracing.fingerprint import ABSENT, Same, Seen, filled, fingerprint, followed
+from fastnn.tracing.reads import is_library, reads
 from fastnn.tracing.variables import Variable, structure_version
 
 __all__ = ["Surroundings"]
 
-_MISSING = object()
+#: What names lead through to what they mean: `settings.factor`, `Settings.factor`.
+_WAYS = types.ModuleType | type
 
 
 class Surroundings:
@@ -41,9 +40,9 @@ class Surroundings:
             self._bound = (*self._bound, f)
         #: Which cells there are never changes, what they hold may.
         self.cells = getattr(f, "__closure__", None) or ()
-        self._code = getattr(f, "__code__", None)
+        self._code = None if is_library(f) else getattr(f, "__code__", None)
         self._globals: dict[str, Any] = getattr(f, "__globals__", {})
-        self._names: tuple[str, ...] | None = None
+        self._names: tuple[tuple[str, tuple[str, ...]], ...] | None = None
         #: Reads all of them at once, which is quicker.
         self._read: Callable[[dict[str, Any]], tuple[Any, ...]] | None = None
         #: Whether there are values that no cell holds, as far as is known.
@@ -56,39 +55,40 @@ class Surroundings:
     def others(self) -> list[Any]:
         """The values that no cell holds, in an order that does not change."""
         if self._names is None:
-            found = _globals_of(self._code) if self._code is not None else ()
-            still = types.ModuleType | type | types.BuiltinFunctionType
-            there = self._globals
-            self._names = tuple(n for n in found if n in there and not isinstance(there[n], still))
+            found = reads(self._code).names if self._code is not None else ()
+            self._names = tuple(n for n in found if followed(self._globals, *n)[0] is not ABSENT)
             self.has_others = bool(self._bound or self._names)
-            if len(self._names) > 1:
-                self._read = operator.itemgetter(*self._names)
+            direct = [n for n, _ in self._names if not isinstance(self._globals[n], _WAYS)]
+            if len(direct) == len(self._names) > 0:
+                pick = operator.itemgetter(*direct)
+                self._read = pick if len(direct) > 1 else lambda names: (pick(names),)
         try:
             if self._read is not None:
                 return [*self._bound, *self._read(self._globals)]
         except KeyError:  # one that was deleted
             pass
-        return [*self._bound, *[self._globals.get(n, _MISSING) for n in self._names]]
+        return [*self._bound, *[followed(self._globals, *name)[0] for name in self._names]]
 
     def held(self) -> list[Any]:
         """All values."""
-        held = [c.cell_contents if filled(c) else _MISSING for c in self.cells]
+        held = [c.cell_contents if filled(c) else ABSENT for c in self.cells]
         return held + self.others()
 
     def fingerprint(self) -> tuple[Any, ...]:
         """Equal while a trace holds. Objects are held: an address may come again."""
         held = self.held()
         self.mutable = self.holds_layers = False
-        seen = Seen((Tensor, Variable, np.ndarray))
+        seen = Seen((Tensor, Variable))
         found = []
         for at, x in enumerate(held):
-            if at in self._own or isinstance(x, Tensor | Variable | np.ndarray):
+            if at in self._own or isinstance(x, Tensor | Variable):
                 found.append(Same(x))
             elif hasattr(type(x), "_every_layer"):
                 found.append(self._layer(x))
             else:
-                found.append(seen.value(x))
-        self.mutable |= seen.mutable
+                found.append(seen.around(x))
+        # Functions among the values read names of their own.
+        self.mutable |= seen.mutable or bool(seen.names)
         return tuple(found)
 
     def note_effects(self, before: tuple[Any, ...]) -> None:
@@ -104,7 +104,7 @@ class Surroundings:
         if version == structure_version():
             return known
         kind = next(c for c in type(layer).__mro__ if "_every_layer" in c.__dict__)
-        opaque = (kind, Tensor, Variable, np.ndarray)
+        opaque = (kind, Tensor, Variable)
         found, mutable = fingerprint(layer._every_layer(), (), opaque)
         self.mutable |= mutable
         if not mutable:
@@ -112,13 +112,3 @@ class Surroundings:
                 self._layers.clear()
             self._layers[id(layer)] = (structure_version(), found)
         return found
-
-
-@functools.lru_cache(256)
-def _globals_of(code: types.CodeType) -> tuple[str, ...]:
-    """The names of globals that code reads, functions within it included."""
-    found = {i.argval: None for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"}
-    for inner in code.co_consts:
-        if isinstance(inner, types.CodeType):
-            found.update(dict.fromkeys(_globals_of(inner)))
-    return tuple(found)

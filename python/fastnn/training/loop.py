@@ -212,6 +212,12 @@ class Fit:
             count = 1 if each or on_batch else min(chunk, self.epochs - epoch)
             start = time.perf_counter()
             self._begin_epoch(epoch, each)
+            if each:  # callbacks may have changed a setting of a layer or loss
+                current = model._program("train", (data.x, data.y, data.weights))
+                if current is not program:
+                    program = current
+                    on_batch = self._batch_hooks(program) if calls is not None else None
+            settings = model._signature(True)
             try:
                 with underway(model):
                     rows = program.loop.run(
@@ -228,6 +234,8 @@ class Fit:
                     self.history.on_epoch_end(epoch + i, program.logs(row))
                 raise
             seconds = time.perf_counter() - start
+            if on_batch is not None:
+                self._warn_of_late_settings(settings)
             self._end_epochs(epoch, program, rows, seconds, each)
             epoch += len(rows)
             if seconds < 0.05:
@@ -237,9 +245,20 @@ class Fit:
             if len(rows) < count:
                 break
 
+    def _warn_of_late_settings(self, before: Any) -> None:
+        """Says that what a hook of a batch changed holds from the next epoch on."""
+        self.model._look_again()
+        if self.model._signature(True) is not before:
+            warnings.warn(
+                "a setting of a layer, loss or metric was changed while an epoch ran: it holds from"
+                " the next epoch on\n  hint: change it in on_epoch_begin, or keep it in a Variable",
+                stacklevel=2,
+            )
+
     def _begin_epoch(self, epoch: int, each: bool) -> None:
         if each and self.calls is not None:
             self.calls.on_epoch_begin(epoch)
+            self.model._look_again()
         if self.report is not None:
             self.report.begin(epoch)
 
