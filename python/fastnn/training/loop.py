@@ -206,6 +206,7 @@ class Fit:
             or (calls is not None and calls.overrides("on_epoch_begin", "on_epoch_end"))
         )
         on_batch = self._batch_hooks(program) if calls is not None else None
+        settings: Any = None
         epoch, chunk = model._initial_epoch, 1 if report is not None else self.epochs
         epoch += bool(self._first_batch)
         while epoch < self.epochs and not model.stop_training:
@@ -217,7 +218,9 @@ class Fit:
                 if current is not program:
                     program = current
                     on_batch = self._batch_hooks(program) if calls is not None else None
-            settings = model._signature(True)
+            if on_batch is not None:  # looked at anew: the first trace builds the optimiser
+                model._look_again()
+                settings = model._signature(True)
             try:
                 with underway(model):
                     rows = program.loop.run(
