@@ -3,6 +3,7 @@
 
 use super::Rows;
 use super::frame::{Text, steps, steps_with, zeros};
+use super::order::Lines;
 use crate::dispatch::{Call, Dispatch, Steps};
 use crate::text::Cell;
 use fastnn::error::Result;
@@ -93,8 +94,8 @@ fn take(call: &Call<'_>) -> Result<Steps> {
     Ok(steps([check, tell, text.each(out, body)]))
 }
 
-/// Sums in the order of the indices: positions of one index are a list, of which the first is found
-/// by the smallest number and the next by a search.
+/// Sums in the order of the indices: their positions are sorted by the row that they name, so that those of
+/// one row lie side by side.
 fn take_grad(call: &Call<'_>) -> Result<Steps> {
     let (outer, axis, inner) = around(&call.outputs[0].shape, &call.attrs[1])?;
     let [check, tell] = check(call, 1, &outside(axis));
@@ -102,39 +103,51 @@ fn take_grad(call: &Call<'_>) -> Result<Steps> {
     if outer * axis * inner == 0 || count == 0 {
         return Ok(steps([check, tell, zeros(call, 0)]));
     }
+    let bind = |text: &mut Text<'_>| {
+        text.read("indices", 1);
+        positions(text, axis);
+    };
+    let key = "fn key(line: u32, p: u32) -> u32 { return position(indices[p]); }";
+    let lines = Lines { call, lines: 1, n: count, key, bind: &bind };
+    let (sort, at) = lines.sort();
+    let mut all = vec![check, tell];
+    all.extend(sort);
     let mut none = Text::new(call, "no positions");
-    none.scratch_mut("first", 0, "u32");
-    let none = none.each(axis, "    first[i] = 0xffffffffu;\n");
-    let mut lists = Text::new(call, "positions");
-    lists.read("indices", 1).scratch_mut("first", 0, "atomic<u32>").scratch_mut("next", 1, "u32");
-    lists.size("COUNT", count);
-    positions(&mut lists, axis);
-    let lists = lists.each(
+    none.scratch_mut("first", 2, "u32");
+    all.push(none.each(axis, "    first[i] = 0xffffffffu;\n"));
+    let mut begins = Text::new(call, "begins");
+    bind(&mut begins);
+    begins.scratch("order", at, "u32").scratch_mut("first", 2, "u32");
+    all.push(begins.each(
         count,
-        "    let at = position(indices[i]);
-    atomicMin(&first[at], i);
-    var k = i + 1u;
-    while (k < COUNT && position(indices[k]) != at) { k++; }
-    next[i] = k;
+        "    let row = position(indices[order[i]]);
+    if (i == 0u) {
+        first[row] = 0u;
+    } else if (position(indices[order[i - 1u]]) != row) {
+        first[row] = i;
+    }
 ",
-    );
+    ));
     let mut sums = Text::new(call, "");
-    sums.read("dy", 0).scratch("first", 0, "u32").scratch("next", 1, "u32").write("y", 0);
+    bind(&mut sums);
+    sums.read("dy", 0).scratch("order", at, "u32").scratch("first", 2, "u32").write("y", 0);
     sums.sizes(&[("AXIS", axis), ("INNER", inner), ("COUNT", count)]);
-    let sums = sums.each(
+    all.push(sums.each(
         outer * axis * inner,
         "    let line = i / INNER;
+    let row = line % AXIS;
     let base = line / AXIS * COUNT;
     var sum = 0.0f;
-    var k = first[line % AXIS];
-    while (k < COUNT) {
-        sum += dy[(base + k) * INNER + i % INNER];
-        k = next[k];
+    for (var k = first[row]; k < COUNT; k++) {
+        let p = order[k];
+        if (position(indices[p]) != row) { break; }
+        sum += dy[(base + p) * INNER + i % INNER];
     }
     y[i] = sum;
 ",
-    );
-    Ok(steps_with(&[axis, count], [check, tell, none, lists, sums]))
+    ));
+    let [a, b] = lines.scratch();
+    Ok(steps_with(&[a, b, axis], all))
 }
 
 fn take_along(call: &Call<'_>) -> Result<Steps> {
@@ -177,20 +190,66 @@ fn take_along_grad(call: &Call<'_>) -> Result<Steps> {
     Ok(steps([check, tell, text.each(out.count(), body)]))
 }
 
+/// Elements of a line that one invocation adds up.
+const CHUNK: usize = 256;
+
+/// Long lines are summed in chunks, whose totals are a line of their own.
 fn cumsum(call: &Call<'_>) -> Result<Steps> {
     let out = &call.outputs[0];
     let (outer, n, inner) = rule::around(&out.shape, out.shape.axis(call.attrs[0].int(), call.name)?);
-    let mut text = Text::new(call, "");
-    text.read("x", 0).write("y", 0).sizes(&[("N", n), ("INNER", inner)]);
-    let body = format!(
-        "    let start = i / INNER * N * INNER + i % INNER;
-    var sum: {};
-    for (var k = 0u; k < N; k++) {{
+    let lines = outer * inner;
+    if n * lines == 0 {
+        return Ok(Steps::default());
+    }
+    let cell = Cell::of(out.dtype).name();
+    let chunk = if n > 4 * CHUNK { CHUNK } else { n };
+    let chunks = n.div_ceil(chunk);
+    let constants = [("N", n), ("INNER", inner), ("CHUNK", chunk), ("CHUNKS", chunks)];
+    let mut last = Text::new(call, "");
+    last.read("x", 0).write("y", 0).sizes(&constants);
+    let start = "    let line = i / CHUNKS;
+    let begin = i % CHUNKS * CHUNK;
+    let start = line / INNER * N * INNER + line % INNER;
+";
+    let body = |before: &str| {
+        format!(
+            "{start}    var sum: {cell};
+{before}    for (var k = begin; k < min(begin + CHUNK, N); k++) {{
         sum += x[start + k * INNER];
         y[start + k * INNER] = sum;
     }}
-",
-        Cell::of(out.dtype).name()
+"
+        )
+    };
+    if chunks == 1 {
+        return Ok(steps([last.each(lines, &body(""))]));
+    }
+    let mut totals = Text::new(call, "totals");
+    totals.read("x", 0).scratch_mut("totals", 0, cell).sizes(&constants);
+    let totals = totals.each(
+        lines * chunks,
+        &format!(
+            "{start}    var sum: {cell};
+    for (var k = begin; k < min(begin + CHUNK, N); k++) {{ sum += x[start + k * INNER]; }}
+    totals[i] = sum;
+"
+        ),
     );
-    Ok(steps([text.each(if n == 0 { 0 } else { outer * inner }, &body)]))
+    let mut before = Text::new(call, "sums of totals");
+    before.scratch_mut("totals", 0, cell).size("CHUNKS", chunks);
+    let before = before.each(
+        lines,
+        &format!(
+            "    var sum: {cell};
+    for (var k = 0u; k < CHUNKS; k++) {{
+        let own = totals[i * CHUNKS + k];
+        totals[i * CHUNKS + k] = sum;
+        sum += own;
+    }}
+"
+        ),
+    );
+    last.scratch("totals", 0, cell);
+    let last = last.each(lines * chunks, &body("    sum = totals[i];\n"));
+    Ok(steps_with(&[lines * chunks], [totals, before, last]))
 }

@@ -32,40 +32,41 @@ const FLOAT_KEY: &str = "    if (math_is_nan(x[at])) { return 0xffffffffu; }
     return select(bits | 0x80000000u, ~bits, (bits >> 31u) == 1u);
 ";
 
-/// Writes the first `kept` of each line, smallest first or largest first.
-fn ordered(call: &Call<'_>, (outer, n, inner): (usize, usize, usize), kept: usize, falling: bool) -> Steps {
-    let count = outer * n * inner;
-    if count == 0 || kept == 0 {
-        return Steps::default();
-    }
-    let key = match Cell::of(call.inputs[0].dtype) {
-        Cell::Float => FLOAT_KEY,
-        Cell::Int => "    return bitcast<u32>(x[at]) ^ 0x80000000u;\n",
-        Cell::Truth => "    return x[at];\n",
-    };
-    // Element `p` of line `line` comes before element `q`.
-    let compares = format!(
-        "fn own_key(at: u32) -> u32 {{
-{key}}}
-fn key(line: u32, p: u32) -> u32 {{
-    return {}own_key((line / INNER * N + p) * INNER + line % INNER);
-}}
-fn before(a: u32, p: u32, b: u32, q: u32) -> bool {{ return a < b || (a == b && p < q); }}",
-        if falling { "~" } else { "" }
-    );
-    let text = |variant: &str, reads: bool| {
-        let mut text = Text::new(call, variant);
-        if reads {
-            text.read("x", 0);
-        }
-        text.sizes(&[("N", n), ("INNER", inner)]);
+/// Lines whose positions are put in order: `lines` of `n`, and the text of a function `key(line: u32, p: u32)`
+/// of what is compared, over operands that `bind` gives.
+pub(super) struct Lines<'a> {
+    pub(super) call: &'a Call<'a>,
+    pub(super) lines: usize,
+    pub(super) n: usize,
+    pub(super) key: &'a str,
+    pub(super) bind: &'a dyn Fn(&mut Text<'_>),
+}
+
+impl<'a> Lines<'a> {
+    fn text(&self, variant: &str) -> Text<'a> {
+        let mut text = Text::new(self.call, variant);
+        (self.bind)(&mut text);
+        text.size("N", self.n).define(self.key);
+        text.define(
+            "fn before(a: u32, p: u32, b: u32, q: u32) -> bool { return a < b || (a == b && p < q); }",
+        );
         text
-    };
-    let mut runs = text("runs", true);
-    runs.scratch_mut("order", 0, "u32").size("RUN", RUN).define(&compares);
-    let mut all: Vec<Option<Dispatch>> = vec![runs.each(
-        count,
-        "    let line = i / N;
+    }
+
+    /// Words of scratch memory 0 and 1.
+    pub(super) fn scratch(&self) -> [usize; 2] {
+        let count = self.lines * self.n;
+        [count, if self.n > RUN { count } else { 1 }]
+    }
+
+    /// The dispatches, and in which scratch memory the positions are then.
+    pub(super) fn sort(&self) -> (Vec<Option<Dispatch>>, usize) {
+        let count = self.lines * self.n;
+        let mut runs = self.text("runs");
+        runs.scratch_mut("order", 0, "u32").size("RUN", RUN);
+        let mut all: Vec<Option<Dispatch>> = vec![runs.each(
+            count,
+            "    let line = i / N;
     let p = i % N;
     let own = key(line, p);
     let begin = p / RUN * RUN;
@@ -73,15 +74,14 @@ fn before(a: u32, p: u32, b: u32, q: u32) -> bool {{ return a < b || (a == b && 
     for (var q = begin; q < min(begin + RUN, N); q++) { rank += u32(before(key(line, q), q, own, p)); }
     order[line * N + rank] = p;
 ",
-    )];
-    let (mut width, mut at) = (RUN, 0);
-    while width < n {
-        let mut merge = text("merge", true);
-        merge.scratch("order", at, "u32").scratch_mut("merged", 1 - at, "u32");
-        merge.size("WIDTH", width).define(&compares);
-        all.push(merge.each(
-            count,
-            "    let line = i / N;
+        )];
+        let (mut width, mut at) = (RUN, 0);
+        while width < self.n {
+            let mut merge = self.text("merge");
+            merge.scratch("order", at, "u32").scratch_mut("merged", 1 - at, "u32").size("WIDTH", width);
+            all.push(merge.each(
+                count,
+                "    let line = i / N;
     let slot = i % N;
     let p = order[i];
     let own = key(line, p);
@@ -97,12 +97,40 @@ fn before(a: u32, p: u32, b: u32, q: u32) -> bool {{ return a < b || (a == b && 
     let smaller = low - min(other, N);
     merged[line * N + (run & 0xfffffffeu) * WIDTH + slot % WIDTH + smaller] = p;
 ",
-        ));
-        at = 1 - at;
-        width *= 2;
+            ));
+            at = 1 - at;
+            width *= 2;
+        }
+        (all, at)
     }
-    let mut last = text("", call.wanted[0]);
-    last.scratch("order", at, "u32").size("KEPT", kept);
+}
+
+/// Writes the first `kept` of each line, smallest first or largest first.
+fn ordered(call: &Call<'_>, (outer, n, inner): (usize, usize, usize), kept: usize, falling: bool) -> Steps {
+    if outer * n * inner == 0 || kept == 0 {
+        return Steps::default();
+    }
+    let own = match Cell::of(call.inputs[0].dtype) {
+        Cell::Float => FLOAT_KEY,
+        Cell::Int => "    return bitcast<u32>(x[at]) ^ 0x80000000u;\n",
+        Cell::Truth => "    return x[at];\n",
+    };
+    let key = format!(
+        "const INNER = {inner}u;
+fn own_key(at: u32) -> u32 {{
+{own}}}
+fn key(line: u32, p: u32) -> u32 {{
+    return {}own_key((line / INNER * N + p) * INNER + line % INNER);
+}}",
+        if falling { "~" } else { "" }
+    );
+    let bind = |text: &mut Text<'_>| {
+        text.read("x", 0);
+    };
+    let lines = Lines { call, lines: outer * inner, n, key: &key, bind: &bind };
+    let (mut all, at) = lines.sort();
+    let mut last = Text::new(call, "");
+    last.scratch("order", at, "u32").sizes(&[("N", n), ("INNER", inner), ("KEPT", kept)]);
     let mut body = "    let line = i / KEPT;
     let slot = i % KEPT;
     let p = order[line * N + slot];
@@ -110,7 +138,7 @@ fn before(a: u32, p: u32, b: u32, q: u32) -> bool {{ return a < b || (a == b && 
 "
     .to_string();
     if call.wanted[0] {
-        last.write("y", 0);
+        last.read("x", 0).write("y", 0);
         body += "    y[to] = x[(line / INNER * N + p) * INNER + line % INNER];\n";
     }
     if call.wanted[1] {
@@ -118,5 +146,5 @@ fn before(a: u32, p: u32, b: u32, q: u32) -> bool {{ return a < b || (a == b && 
         body += "    indices[to] = i32(p);\n";
     }
     all.push(last.each(outer * inner * kept, &body));
-    steps_with(&[count, if n > RUN { count } else { 1 }], all)
+    steps_with(&lines.scratch(), all)
 }

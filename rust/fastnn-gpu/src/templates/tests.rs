@@ -117,7 +117,7 @@ fn test_rows_at_computed_positions() {
         checked(&index::IOTA, &[], &[Attr::Int(77), Attr::DType(dtype)], &[]);
     }
     for shape in SHAPES {
-        for taken in [&[][..], &[1], &[5, 2], &[0]] {
+        for taken in [&[][..], &[1], &[5, 2], &[0], &[1000]] {
             for axis in [Attr::None, Attr::Int(0), Attr::Int(-1)] {
                 for dtype in [DType::F32, DType::I32, DType::Bool, DType::BF16, DType::U8] {
                     let (x, indices) = (ty(dtype, shape), i32(taken));
