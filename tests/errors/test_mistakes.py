@@ -147,6 +147,24 @@ MISTAKES = {
         lambda path: fastnn.utils.pad_sequences([["a"], ["b", "c"]]), ValueError,
         r"sequences\[0\] does not fit dtype int32.*\n  hint: number the words first",
     ),
+    "pictures of several sizes": (
+        lambda path: classifier().fit([np.zeros(4), np.zeros(5)], [0, 1], verbose=0), ShapeError,
+        r"x\[1\] has shape \(5,\), x\[0\] has \(4,\)\n  hint: .*resize pictures",
+    ),
+    "pictures of several sizes, augmented": (
+        lambda path: fastnn.keras.preprocessing.image.ImageDataGenerator().flow(
+            [np.zeros((4, 4, 3)), np.zeros((5, 4, 3))]
+        ), ShapeError,
+        r"x\[1\] has shape \(5, 4, 3\), x\[0\] has \(4, 4, 3\)\n  hint:",
+    ),
+    "the mean of no steps": (
+        lambda path: layers.GlobalAveragePooling1D()(np.zeros((2, 0, 3))), ShapeError,
+        r"no positions to average.*\(2, 0, 3\)(?s:.)*hint: at least one",
+    ),
+    "one state of two": (
+        lambda path: layers.LSTMCell(2)(np.zeros((2, 3)), [np.zeros((2, 2))]), DataError,
+        r"got 1 states, wanted 2\n.*hint: states=\[h, c\]",
+    ),
     "upsampling by nothing": (
         lambda path: layers.UpSampling2D(0), ValueError,
         r"`size` argument must be a tuple of 2 integers. Received size=0.*\n  hint:",

@@ -11,16 +11,17 @@ from __future__ import annotations
 import decimal
 import math
 import numbers
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnn._core import Tensor
-from fastnn.errors import DataError
+from fastnn.errors import DataError, ShapeError
 
 __all__ = [
     "DENSE_BYTES", "RowsByBatch", "SparseRows", "WideRows", "as_arrays", "is_sparse", "leaf",
-    "numbers_of", "unmasked",
+    "numbers_of", "stacked", "unmasked",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -257,6 +258,26 @@ def as_arrays(value: Any, name: str, narrow: bool = False) -> Any:
         rows = SparseRows(value, name)
         return rows if rows.nbytes > DENSE_BYTES else rows.dense()
     return leaf(value, name, narrow)
+
+
+def stacked(rows: Sequence[Any], name: str) -> Array:
+    """Arrays of one shape as one array, each a sample; ShapeError names the first odd one.
+
+    Args:
+        rows: The arrays.
+        name: What the list of them is called.
+
+    Returns:
+        An array with an axis more.
+    """
+    arrays = [np.asarray(row) for row in rows]
+    for i, array in enumerate(arrays):
+        if array.shape != arrays[0].shape:
+            raise ShapeError(
+                f"{name}[{i}] has shape {array.shape}, {name}[0] has {arrays[0].shape}\n"
+                "  hint: samples of one shape: resize pictures, pad sequences"
+            )
+    return np.stack(arrays)
 
 
 def _rectangle(rows: Any, name: str) -> Array:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.base import tree
-from fastnn.data.arrays import as_arrays, leaf
+from fastnn.data.arrays import as_arrays, leaf, stacked
 from fastnn.data.batches import ArrayData, IterableData, check_features, is_iterable_data, unpack
 from fastnn.data.labels import class_weights
 from fastnn.errors import DataError, ShapeError
@@ -83,7 +83,7 @@ def as_array_data(model: Any, x: Any, y: Any, weights: Any) -> ArrayData:
         x[0], int | float | str | bool | np.generic
     ) and model._single_input():  # fmt: skip
         rows = [leaf(v, f"x[{i}]", narrow=True) for i, v in enumerate(x)]
-        x = rows[0] if len(rows) == 1 else np.stack(rows)
+        x = rows[0] if len(rows) == 1 else stacked(rows, "x")
     samples = as_arrays(x, "x", narrow=True)
     data = ArrayData(samples, as_arrays(y, "y"), as_arrays(weights, "sample_weight"))
     data.x = fit_inputs(model, data.x)

@@ -6,6 +6,7 @@ from typing import Any
 
 from fastnn import ops
 from fastnn.config import standardize_data_format
+from fastnn.errors import ShapeError
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.base.layer import Layer
 
@@ -33,6 +34,14 @@ class _Global(Layer):
         first = 2 if self.data_format == "channels_first" else 1
         return list(range(first, first + self.rank))
 
+    def _check_positions(self, inputs: Any) -> None:
+        """ShapeError for inputs that are known to have no positions: they have no mean."""
+        if any(isinstance(n, int) and n == 0 for n in (inputs.shape[i] for i in self._axes())):
+            raise ShapeError(
+                f"no positions to average: the inputs have shape {tuple(inputs.shape)}\n"
+                "  hint: at least one; pad empty sequences"
+            )
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The batch and the channels, with ones between them where `keepdims`."""
         channels = input_shape[1 if self.data_format == "channels_first" else -1]
@@ -51,6 +60,7 @@ class _Max(_Global):
 class _Average(_Global):
     def call(self, inputs: Any) -> Any:
         """The means."""
+        self._check_positions(inputs)
         return ops.mean(inputs, axis=self._axes(), keepdims=self.keepdims)
 
 
@@ -139,6 +149,7 @@ class GlobalAveragePooling1D(_Average):
         """The mean of the steps that the mask leaves."""
         if mask is None:
             return super().call(inputs)
+        self._check_positions(inputs)
         axis = 2 if self.data_format == "channels_first" else 1
         kept = ops.cast(ops.expand_dims(mask, 3 - axis), "float32")
         x = ops.where(ops.cast(kept, "bool"), inputs, 0.0)

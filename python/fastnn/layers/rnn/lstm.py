@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import initializers, ops
+from fastnn.errors import DataError
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.rnn.gates import GatedCell, GatedRNN, has_row, parts
 
@@ -146,6 +147,10 @@ class LSTMCell(GatedCell):
 
     def call(self, inputs: Any, states: Any, training: Any = False) -> Any:
         """(h, [h, c]) of a step."""
+        if len(states) != 2:
+            raise DataError(
+                f"layer {self.name!r} got {len(states)} states, wanted 2\n  hint: states=[h, c]"
+            )
         if self.implementation != 1:
             x = self._dropped("inputs", inputs, training)[0]
             return self.advance(self.project(x), states)

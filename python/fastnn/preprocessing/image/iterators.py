@@ -18,6 +18,7 @@ import numpy as np
 from fastnn import _core
 from fastnn.base.messages import print_msg
 from fastnn.config import floatx, standardize_data_format
+from fastnn.data.arrays import stacked
 from fastnn.data.batches import PyDataset
 from fastnn.data.folders import (
     check_on_error,
@@ -261,7 +262,7 @@ class NumpyArrayIterator(Iterator):
         if isinstance(x, tuple | list) and len(x) == 2 and np.ndim(x[0]) == 4:
             rest = x[1] if isinstance(x[1], list) else [x[1]]
             x, further = x[0], [np.asarray(a) for a in rest]
-        x = np.asarray(x)
+        x = stacked(x, "x") if isinstance(x, tuple | list) and len(x) else np.asarray(x)
         y = None if y is None else np.asarray(y)
         weights = None if sample_weight is None else np.asarray(sample_weight)
         if x.ndim != 4:
