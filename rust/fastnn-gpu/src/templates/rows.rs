@@ -2,7 +2,7 @@
 //! normalisation with its gradient.
 
 use super::Rows;
-use super::frame::{Text, rows_of, steps, steps_with};
+use super::frame::{Text, rows_of, steps, steps_with, zeros};
 use crate::dispatch::{Call, Dispatch, Steps};
 use crate::text::float;
 use fastnn::error::Result;
@@ -193,6 +193,10 @@ fn layer_norm_grad(call: &Call<'_>) -> Result<Steps> {
     }
     for (k, variant, term) in [(1, "scales", "fma(d, level, sum)"), (2, "shifts", "sum + d")] {
         if !call.wanted[k] || n == 0 {
+            continue;
+        }
+        if rows == 0 {
+            all.push(zeros(call, k));
             continue;
         }
         let mut text = Text::new(call, variant);

@@ -37,8 +37,25 @@ fn checked(op: &'static OpDef, inputs: &[Ty], attrs: &[Attr], wanted: &[bool]) -
     let wanted: Vec<bool> = (0..outputs.len()).map(|k| wanted.get(k).copied().unwrap_or(true)).collect();
     let call = Call { name: op.name, inputs, outputs: &outputs, wanted: &wanted, attrs, limits: &limits };
     let steps = template(op).unwrap_or_else(|| panic!("{} has no template", op.name))(&call).unwrap();
+    let mut written = std::collections::HashSet::new();
     for dispatch in &steps.dispatches {
         let kernel = &dispatch.kernel;
+        for (arg, used) in dispatch.args.iter().zip(&kernel.bindings) {
+            let fresh = matches!(arg, Arg::Scratch(_) | Arg::Output(_));
+            assert!(
+                *used == Use::ReadWrite || !fresh || written.contains(arg),
+                "{} reads {arg:?} before it is written",
+                kernel.name
+            );
+        }
+        written.extend(
+            dispatch
+                .args
+                .iter()
+                .zip(&kernel.bindings)
+                .filter(|(_, u)| **u == Use::ReadWrite)
+                .map(|(a, _)| *a),
+        );
         let module = naga::front::wgsl::parse_str(&kernel.wgsl)
             .unwrap_or_else(|e| panic!("{}\n{}", kernel.wgsl, e.emit_to_string(&kernel.wgsl)));
         let info = Validator::new(ValidationFlags::all(), Capabilities::empty())
