@@ -21,7 +21,14 @@ from fastnn.cli import build_parser
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 #: Tests of their own: test_articles, test_datasets, test_language, tests/exit_strategy.
-ELSEWHERE = {"mnist_mlp.py", "stories.py", "articles", "exit_model", "exit_profiles"}
+ELSEWHERE = {
+    "mnist_mlp.py",
+    "stories.py",
+    "articles",
+    "exit_cluster",
+    "exit_model",
+    "exit_profiles",
+}
 
 
 def load(path: str) -> ModuleType:
