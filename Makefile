@@ -6,6 +6,7 @@ JOBS   ?= $(shell nproc 2>/dev/null || echo 2)
 VENV   := .venv
 BIN    := $(VENV)/bin
 PEERS  := .venv-peers
+SUDO   := $(shell [ "$$(id -u)" = 0 ] || command -v sudo)
 
 RUST_SOURCES := Cargo.toml Cargo.lock $(shell find rust -name '*.rs' -o -name '*.toml' -o -name '*.wgsl' 2>/dev/null)
 PY_SOURCES   := $(shell find python -type f -not -name '*.so' -not -name '*.pyc' 2>/dev/null)
@@ -20,7 +21,7 @@ NO_PATHS := --remap-path-prefix=$(CARGO_DIR)=cargo --remap-path-prefix=$(CURDIR)
 export FASTNN_DATA ?= $(abspath $(wildcard ../shared/data))
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rust test-python conformance bench bench-quick bench-grid bench-peers lint format docs stubs licences wheel portable install clean
+.PHONY: help demo gpu-deps test test-rust test-python conformance bench bench-quick bench-grid bench-peers lint format docs stubs licences wheel portable install clean
 
 help: ## Show this list
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,6 +43,11 @@ test-rust: $(VENV)/bin/python
 
 test-python: $(VENV)/.editable
 	$(BIN)/python -m pytest
+
+gpu-deps: ## Install Mesa's Vulkan driver for the CPU, on which tests/gpu runs (Debian, Ubuntu)
+	@ls /usr/share/vulkan/icd.d/lvp_icd*.json >/dev/null 2>&1 || \
+		{ $(SUDO) apt-get update -qq && \
+		  $(SUDO) apt-get install -y -qq --no-install-recommends mesa-vulkan-drivers libvulkan1; }
 
 conformance: $(VENV)/.conformance ## Run Keras's own unit tests against fastnn; writes docs/conformance.md
 	$(BIN)/python tools/conformance.py

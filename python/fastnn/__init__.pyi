@@ -10,6 +10,7 @@ from fastnn import constraints as constraints
 from fastnn import data as data
 from fastnn import datasets as datasets
 from fastnn import debug as debug
+from fastnn import devices as devices
 from fastnn import distribution as distribute
 from fastnn import distribution as distribution
 from fastnn import dtype_policies as dtype_policies
@@ -54,6 +55,9 @@ from fastnn.backend import name_scope as name_scope
 from fastnn.callbacks import Callback as Callback
 from fastnn.constraints import Constraint as Constraint
 from fastnn.debug import profile as profile
+from fastnn.devices import device as device
+from fastnn.devices import get_device as get_device
+from fastnn.devices import set_device as set_device
 from fastnn.dtype_policies import DTypePolicy as DTypePolicy
 from fastnn.ensemble import Ensemble as Ensemble
 from fastnn.errors import DataError as DataError
@@ -261,6 +265,8 @@ __all__ = [
     "data",
     "datasets",
     "debug",
+    "device",
+    "devices",
     "distribute",
     "distribution",
     "dtype_policies",
@@ -273,6 +279,7 @@ __all__ = [
     "files",
     "fit_many",
     "generate",
+    "get_device",
     "get_num_threads",
     "grad",
     "gradients",
@@ -301,6 +308,7 @@ __all__ = [
     "regularizers",
     "saving",
     "serving",
+    "set_device",
     "set_num_threads",
     "sklearn",
     "tensor",

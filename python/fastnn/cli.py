@@ -158,14 +158,20 @@ def collect_info() -> dict[str, Any]:
 
 def find_adapters() -> list[str] | str:
     """The names of the GPU adapters, or what to install to see them."""
+    from fastnn import devices
+    from fastnn.errors import GpuUnavailableError, hint_of, told
+
     try:
-        wgpu = importlib.import_module("wgpu")
-    except ImportError:
-        return 'unknown; pip install "fastnn-rs[gpu]"'
-    try:
-        return [adapter.summary for adapter in wgpu.gpu.enumerate_adapters_sync()]
-    except Exception as error:  # a broken driver raises whatever it likes; info must still print
-        return f"none usable ({error})"
+        found = devices.adapters()
+    except GpuUnavailableError as error:
+        return f"unknown: {told(error)}; {hint_of(error)}"
+    return [
+        f"{a.device}: {a.name} ({a.kind}, {a.api}, {a.driver}; binds "
+        f"{a.limits['binding_bytes'] >> 20} MiB, {a.limits['storage_buffers']} buffers, "
+        f"{a.limits['workgroup_bytes'] >> 10} KiB shared"
+        + ("; runs on the CPU, for tests)" if a.is_software else ")")
+        for a in found
+    ]
 
 
 # --- fastnn serve ----------------------------------------------------------------------------

@@ -29,6 +29,10 @@ __all__ = [
     "DeviceError",
     "FastnnError",
     "FormatError",
+    "GpuDeviceLostError",
+    "GpuInternalError",
+    "GpuOutOfMemoryError",
+    "GpuUnavailableError",
     "InternalError",
     "ShapeError",
     "TraceError",
@@ -69,6 +73,22 @@ class ConfigError(ValueError, TypeError):
     def hint(self) -> str | None:
         """What to do, as the message ends."""
         return hint_of(self)
+
+
+class GpuUnavailableError(DeviceError):
+    """No GPU can be used: wgpu or a driver is missing, or the process was forked."""
+
+
+class GpuOutOfMemoryError(DeviceError, MemoryError):
+    """The memory of a GPU does not hold what is asked of it."""
+
+
+class GpuDeviceLostError(DeviceError):
+    """A GPU stopped answering; weights are those that Python read last."""
+
+
+class GpuInternalError(DeviceError):
+    """A GPU refused a program of fastnn: a fault of fastnn or of the driver."""
 
 
 def nearest(word: str, known: Iterable[str], count: int = 3) -> list[str]:

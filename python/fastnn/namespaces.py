@@ -23,11 +23,11 @@ MODULES = {
     name: f"fastnn.{name}"
     for name in (
         "activations", "applications", "backend", "callbacks", "compression", "config",
-        "constraints", "data", "datasets", "debug", "distribution", "dtype_policies", "ensemble",
-        "errors", "explanation", "files", "hub", "initializers", "layers", "losses", "metrics",
-        "mixed_precision", "models", "nn", "onnx", "ops", "optimizers", "plot", "preprocessing",
-        "privacy", "random", "regularizers", "saving", "serving", "sklearn", "training",
-        "transforms", "utils", "wrappers",
+        "constraints", "data", "datasets", "debug", "devices", "distribution", "dtype_policies",
+        "ensemble", "errors", "explanation", "files", "hub", "initializers", "layers", "losses",
+        "metrics", "mixed_precision", "models", "nn", "onnx", "ops", "optimizers", "plot",
+        "preprocessing", "privacy", "random", "regularizers", "saving", "serving", "sklearn",
+        "training", "transforms", "utils", "wrappers",
     )
 }  # fmt: skip
 
@@ -42,8 +42,8 @@ KERAS_MODULES = {
     k: v
     for k, v in MODULES.items()
     if k not in (
-        "compression", "data", "debug", "ensemble", "errors", "explanation", "files", "hub",
-        "nn", "onnx", "plot", "privacy", "serving", "sklearn", "training", "transforms",
+        "compression", "data", "debug", "devices", "ensemble", "errors", "explanation", "files",
+        "hub", "nn", "onnx", "plot", "privacy", "serving", "sklearn", "training", "transforms",
     )
 }  # fmt: skip
 
@@ -68,6 +68,7 @@ CORE = {
     "Predictor": "serving", "profile": "debug", "explain": "explanation",
     "fit_many": "training.many",
     "CharTokenizer": "generation", "generate": "generation",
+    "device": "devices", "get_device": "devices", "set_device": "devices",
     "Stability": "stability", "evaluate_stability": "stability",
 }  # fmt: skip
 

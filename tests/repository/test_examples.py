@@ -38,6 +38,14 @@ def load(path: str) -> ModuleType:
     return module
 
 
+def test_a_network_trains_on_the_gpu_as_on_the_cpu(monkeypatch):
+    monkeypatch.setenv("FASTNN_SOFTWARE_GPU", "1")
+    losses = load("gpu_mnist.py").main(epochs=2, rows=300)
+    assert losses["cpu"][1] < losses["cpu"][0]
+    for mine, theirs in zip(losses.get("gpu", ()), losses["cpu"], strict=False):
+        assert mine == pytest.approx(theirs, rel=1e-4)
+
+
 def test_two_heads_learn_at_once():
     results = load("functional.py").main(epochs=20)
     assert results["digit_accuracy"] > 0.85

@@ -41,7 +41,7 @@ FLOORS_PY = (
     ("ops",),
     ("random",),
     ("activations", "initializers", "regularizers", "constraints", "transforms"),
-    ("data",),
+    ("data", "devices"),
     ("losses",),
     ("metrics", "optimizers"),
     ("layers", "display"),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core, ops
+from fastnn.devices import choice
 from fastnn.errors import DataError, FormatError
 from fastnn.layers import Dense
 from fastnn.layers.base.layer import Layer
@@ -207,7 +208,8 @@ class Decoder:
         tokens = _core.placeholder((None,), dtype="int32", name="tokens")
         start = _core.placeholder((), dtype="int32", name="start")
         scores, updates = self.traced(tokens, start)
-        self._step = _core.Function([tokens, start], [scores], updates)
+        function = _core.Function([tokens, start], [scores], updates)
+        self._step = choice.placed(function, model._compiled_device, [v for v, _ in updates])
 
     def traced(self, tokens: Any, start: Any) -> tuple[Any, list[Any]]:
         """The scores of the token after `tokens`, the first of which is at `start`, as a graph, and
@@ -279,6 +281,7 @@ class TokenLoop:
         }
         token, position, turn = (self._state[n].traced() for n in ("token", "position", "turn"))
         scores, updates = decoder.traced(ops.reshape(token, (1,)), position)
+        caches = [v for v, _ in updates]
         new, fault = draw(scores, ops.reshape(ops.slice(self._chances.traced(), (turn,), (1,)), ()))
         known = [e for e in sorted(ends) if 0 <= e < scores.shape[0]]
         ended = ops.any(ops.equal(new, np.array(known, np.int32)))
@@ -287,7 +290,8 @@ class TokenLoop:
         said = ops.slice_update(self._said.traced(), (turn,), ops.reshape(new, (1,)))
         moved = {"token": new, "position": position + 1, "turn": turn + 1, "ended": ended}
         updates = [*updates, (self._said, said), *((self._state[n], v) for n, v in moved.items())]
-        self._step = _core.Function([], [], updates)
+        function, own = _core.Function([], [], updates), decoder.model._compiled_device
+        self._step = choice.placed(function, own, caches)
 
     def run(self, token: int, count: int) -> tuple[list[int], bool, bool]:
         """Reads `token` and goes on with up to `count` more.

@@ -198,7 +198,10 @@ class Fit:
 
     def _run_in_core(self) -> None:
         model, data, calls, report = self.model, self.data, self.calls, self.report
+        model._auto_rows = self.batch_size
         program = model._program("train", (data.x, data.y, data.weights))
+        if report is not None and model._auto_reason:
+            print_msg(f"device {program.device}: {model._auto_reason}")
         check_labels(model, data.y, data.weights, program)
         each = (
             self.validation is not None

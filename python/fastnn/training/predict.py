@@ -47,7 +47,10 @@ def predict(
             out, _ = _predict_batches(model, batches_of(arrays, size, None, None))
         else:
             function, structure = model._predict_function(arrays.x)
-            out = tree.pack(structure, function.predict(arrays.leaves, size))
+            model._auto_rows = size
+            out = tree.pack(
+                structure, model._placed(function, arrays.leaves).predict(arrays.leaves, size)
+            )
         ends = [min(i + per, arrays.n) for i in range(0, arrays.n, per)]
     if calls is not None:
         for i, (a, b) in enumerate(zip([0, *ends], ends, strict=False)):
@@ -74,7 +77,7 @@ def _predict_batches(model: Any, batches: Any) -> tuple[Any, list[int]]:
         x = fit_inputs(model, x)
         function, structure = model._predict_function(x)
         leaves = tree.flatten(x)
-        parts.append(function.predict(leaves, leaves[0].shape[0]))
+        parts.append(model._placed(function, leaves).predict(leaves, leaves[0].shape[0]))
         ends.append((ends[-1] if ends else 0) + leaves[0].shape[0])
     if not parts:
         raise DataError("x yielded no batches\n  hint: give a fresh generator, or steps")
@@ -88,7 +91,8 @@ def predict_on_batch(model: Any, x: Any) -> Any:
     data = data.dense() if data.by_batch else data
     fixed_batch(model, data.n)
     function, structure = model._predict_function(data.x)
-    return tree.pack(structure, function.predict(data.leaves, max(data.n, 1)))
+    out = model._placed(function, data.leaves).predict(data.leaves, max(data.n, 1))
+    return tree.pack(structure, out)
 
 
 def _rows(out: Any, start: int, end: int) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 
 from fastnn import _core, ops
 from fastnn._core import Tensor
+from fastnn.devices.choice import CPU
 from fastnn.metrics.metric import metric_variables
 from fastnn.tracing.variables import Variable
 
@@ -32,12 +33,20 @@ class Program:
     names: Any
     reset: list[Variable]
     results: Any
-    step: _core.Function
+    step: Any
     vectors: list[Any]
     #: What losses and metrics were fed as it was, so that it can be checked before a run.
     fed: Any
 
-    __slots__ = ("fed", "loop", "metrics", "names", "reset", "results", "step", "vectors")
+    #: Where it runs.
+    device: str
+    #: The same on other devices, by their names.
+    placed: dict[str, Placed]
+
+    __slots__ = (
+        "device", "fed", "loop", "metrics", "names", "placed", "reset", "results", "step",
+        "vectors",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -53,6 +62,17 @@ class Program:
         self.names = sorted(values)
         self.results = _core.Function([], [values[k] for k in self.names]) if values else None
         self.loop = _core.Loop(step, self.results, reset)
+        self.placed = {}
+        self.device = CPU
+
+    def on(self, device: str) -> Program:
+        """This program on a device."""
+        if device == CPU:
+            return self
+        found = self.placed.get(device)
+        if found is None or not found.step.is_usable:
+            found = self.placed[device] = Placed(self, device)
+        return found
 
     def logs(self, row: Sequence[float]) -> Logs:
         """Values by name."""
@@ -84,6 +104,22 @@ class Program:
         out = self.results()
         row = [float(v) for v in (out if isinstance(out, tuple) else (out,))]
         return self.logs(row)
+
+
+class Placed(Program):
+    """A program whose steps run on a GPU."""
+
+    __slots__ = ()
+
+    def __init__(self, program: Program, device: str) -> None:
+        from fastnn.devices.functions import OnDevice
+        from fastnn.devices.loop import Loop
+
+        for name in ("fed", "metrics", "names", "reset", "results", "vectors"):
+            setattr(self, name, getattr(program, name))
+        self.step = OnDevice(program.step, device)
+        self.loop = Loop(self.step, self.results, self.reset)
+        self.placed, self.device = program.placed, device
 
 
 def keep(name: str, value: Any, updates: list[Any]) -> Any:

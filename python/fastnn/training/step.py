@@ -12,6 +12,7 @@ from fastnn._core import Tensor
 from fastnn.base import tree
 from fastnn.config import are_targets_checked
 from fastnn.data.batches import pack
+from fastnn.devices import choice
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.preprocessing.host import fed
 from fastnn.losses.targets import feeding
@@ -48,10 +49,17 @@ class Tracing:
     _shortcut: Shortcut = NO_SHORTCUT
     #: The rows of every batch that predictions are traced for; None: any number.
     _leading: int | None = None
+    #: What `compile(device=...)` named.
+    _compiled_device: str | None = None
+    #: Rows of a batch, by which `auto` measures; and what it said.
+    _auto_rows: int = 32
+    _auto_reason: str = ""
 
     def _init_traces(self) -> None:
         self._programs: Traces = Traces(KEPT_STEPS)
         self._predictors: Traces = Traces(KEPT_PREDICTORS)
+        #: Predictors on other devices, by the number of the function and the device's name.
+        self._predictors_placed: dict[tuple[int, str], Any] = {}
         self._shortcut = NO_SHORTCUT
         self._shortcut_of: Any = None
         #: The structure version at which the fingerprint was last taken, -1 where a value in it can
@@ -111,7 +119,10 @@ class Tracing:
                 lambda shapes: self._trace(kind, data, shapes),
                 lambda: self._signature(True),
             )
-        return program
+        if not choice.is_used:
+            return program
+        leaves = [a for part in data for a in tree.flatten(part)]
+        return program.on(self._device(program.step, leaves))
 
     def _trace(
         self, kind: str, data: tuple[Any, Any, Any], shapes: Any
@@ -244,9 +255,38 @@ class Tracing:
             out = self.predict_step(pack(inputs))
         return _core.Function(feeds, tree.flatten(out), scope.updates()), out, scope
 
+    def _device(self, function: _core.Function, arrays: Any) -> str:
+        """The device that computes: the one of `compile`, else that of the block or process."""
+        device = choice.chosen(self._compiled_device)
+        if device != choice.AUTO:
+            return device
+        from fastnn.devices.crossover import chosen_for
+
+        rows = [a[: self._auto_rows] for a in arrays]
+        device, self._auto_reason = chosen_for(function, rows)
+        return device
+
+    def _placed(self, function: _core.Function, arrays: Any) -> Any:
+        """A predictor on the model's device."""
+        if not choice.is_used:
+            return function
+        device = self._device(function, arrays)
+        if device == choice.CPU:
+            return function
+        from fastnn.devices.functions import OnDevice
+
+        found = self._predictors_placed.get((id(function), device))
+        if found is None or not found.is_usable:
+            while len(self._predictors_placed) >= KEPT_PREDICTORS:
+                del self._predictors_placed[next(iter(self._predictors_placed))]
+            # It holds the function, so that no other gets its number.
+            found = self._predictors_placed[id(function), device] = OnDevice(function, device)
+        return found
+
     def _forget_traces(self) -> None:
         self._programs.clear()
         self._predictors.clear()
+        self._predictors_placed.clear()
         self._shortcut, self._shortcut_of = NO_SHORTCUT, None
 
 

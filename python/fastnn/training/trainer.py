@@ -20,6 +20,7 @@ from fastnn.base.arguments import as_number, check_counts, hints_arguments, verb
 from fastnn.callbacks import CallbackList, History
 from fastnn.data.batches import IterableData, closing, split_tail, unpack
 from fastnn.data.labels import check_class_weight
+from fastnn.devices import choice
 from fastnn.display.progress import is_terminal
 from fastnn.errors import reject_arguments
 from fastnn.tracing import variables
@@ -89,6 +90,7 @@ class Trainer(Tracing):
         for name in (
             "_programs",
             "_predictors",
+            "_predictors_placed",
             "_shortcut",
             "_shortcut_of",
             "_signature_at",
@@ -115,6 +117,7 @@ class Trainer(Tracing):
         steps_per_execution: Any = 1,
         jit_compile: Any = "auto",
         auto_scale_loss: bool = True,
+        device: str | None = None,
         **unknown: Any,
     ) -> None:
         """Chooses optimiser, loss and metrics for `fit` and `evaluate`; unknown names are refused
@@ -133,10 +136,14 @@ class Trainer(Tracing):
             steps_per_execution: Accepted for Keras's sake: every epoch is one compiled execution.
             jit_compile: Accepted for Keras's sake: every epoch is one compiled execution.
             auto_scale_loss: Accepted for Keras's sake: float32 gradients need no scaling.
+            device: Where `fit`, `evaluate` and `predict` run: `"cpu"`, `"gpu"`, a GPU such as
+                `"gpu:1"`, or `"auto"`, which takes a GPU where it is faster. None: what
+                `fastnn.device` or `fastnn.set_device` chose, else the CPU.
             **unknown: Given to the function.
 
         Raises:
             ValueError: A name is not known; the hint names the nearest ones.
+            GpuUnavailableError: `device` is one that this machine lacks.
 
         Example:
             >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
@@ -148,6 +155,15 @@ class Trainer(Tracing):
             raise ValueError(
                 f"steps_per_execution is {steps_per_execution}, wanted 1 or more\n  hint: leave it"
             )
+        placed = None if device is None else choice.parsed(device, auto=True)
+        if run_eagerly and placed not in (None, choice.CPU):
+            raise ValueError(
+                f"run_eagerly=True runs steps in Python, on the CPU; device is {device!r}\n"
+                "  hint: leave one of them"
+            )
+        if placed is not None:
+            choice.look_for(placed)
+        self._compiled_device = placed
         self.optimizer = optimizers.get(optimizer)
         self._compiled_loss = None if loss is None else CompiledLoss(loss, loss_weights)
         self._compiled_metrics = CompiledMetrics(
@@ -575,6 +591,7 @@ class Trainer(Tracing):
                 warn_of_few(data.name, done, steps)
         else:
             with keeping(self):
+                self._auto_rows = batch_size
                 program = self._program("test", (data.x, data.y, data.weights))
                 check_labels(self, data.y, data.weights, program)
                 rows = program.loop.run(data.leaves, batch_size, 1)
@@ -633,6 +650,7 @@ class Trainer(Tracing):
             and x.shape[1:] == shape
             and callbacks is None
             and not unknown
+            and not choice.is_used
             and x.shape[0]
             and (version == variables._version or self._is_current())
             and (verbose == 0 or not is_terminal())

@@ -1,0 +1,199 @@
+"""Epochs of a traced step on a GPU, with the arguments and results of the core's `Loop`.
+
+Depends on `data`, `functions`, `random`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core, random
+from fastnn.devices.data import Data
+from fastnn.devices.functions import OnDevice, Runnable
+from fastnn.errors import DataError, DeviceError
+
+__all__ = ["Loop"]
+
+#: Seconds of work that are submitted at a time: Ctrl-C waits for that of two such portions.
+PORTION = 0.02
+#: Steps of a portion at most.
+STEPS = 64
+#: Seconds between heartbeats.
+BEAT = 0.1
+
+
+class Loop:
+    """A training or evaluation loop over a step on a GPU."""
+
+    def __init__(
+        self, step: OnDevice, results: _core.Function | None, reset: Sequence[Any]
+    ) -> None:
+        self.step, self.results, self.reset = step, results, list(reset)
+        #: Results of the epochs that the last run completed, also when it was interrupted.
+        self.finished: list[list[float]] = []
+        residence = step.residence
+        own = {c.variable.key for c in step.cells}
+        read = [] if results is None else results.variables
+        #: What the results are made of.
+        self._sums = [residence.cell(v) for v in read if v.key in own]
+        #: How long a step took when it was last looked at, in seconds.
+        self._pace = 0.0
+
+    def run(
+        self,
+        arrays: Sequence[Any],
+        batch_size: int,
+        epochs: int,
+        *,
+        seed: int | None = None,
+        first_epoch: int = 0,
+        steps: int | None = None,
+        heartbeat: Callable[..., Any] | None = None,
+        on_batch: Callable[..., Any] | None = None,
+    ) -> list[list[float]]:
+        """Runs `epochs` epochs, as `_core.Loop.run` does.
+
+        Raises:
+            DataError: Arrays have no rows, or a step met bad data: the variables are then those
+                of the last epoch, or of the last batch hook.
+            GpuDeviceLostError: The GPU was lost: the variables are those of the last epoch.
+        """
+        self.finished = []
+        if batch_size < 1:
+            raise DataError(
+                f"batch_size is {batch_size}, wanted at least 1\n  hint: 32 is usual"
+            )  # fmt: skip
+        data = Data(self.step, self.step.checked(arrays))
+        if data.rows == 0:
+            raise DataError(
+                "the arrays have 0 rows, wanted at least 1\n  hint: give at least one row"
+            )
+        run = _Run(self, data, min(batch_size, data.rows), heartbeat, on_batch)
+        for epoch in range(first_epoch, first_epoch + epochs):
+            for variable in self.reset:
+                held = _core.Variable.numpy(variable)
+                _core.Variable.assign(variable, np.zeros_like(held))
+            order = None if seed is None else random.epoch_order(data.rows, seed, epoch)
+            try:
+                stop = run.epoch(epoch, order, steps)
+            except BaseException:
+                # The steps that were made stand, as far as the device can still tell.
+                with contextlib.suppress(DeviceError):
+                    self.step.residence.home()
+                raise
+            # All variables come home, so that a device that is lost later takes one epoch along.
+            self.step.residence.home()
+            self.finished.append(self.read())
+            if stop:
+                break
+        return list(self.finished)
+
+    def read(self) -> list[float]:
+        """The results of the sums at home."""
+        if self.results is None:
+            return []
+        out = self.results()
+        return [float(v) for v in (out if isinstance(out, tuple) else (out,))]
+
+    def so_far(self) -> list[float]:
+        """The results of the sums on the device."""
+        self.step.residence.home(only=self._sums)
+        return self.read()
+
+
+class _Run:
+    """One call of `Loop.run`."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        data: Data,
+        batch: int,
+        heartbeat: Callable[..., Any] | None,
+        on_batch: Callable[..., Any] | None,
+    ) -> None:
+        self.loop, self.step, self.data, self.batch = loop, loop.step, data, batch
+        self.heartbeat, self.on_batch = heartbeat, on_batch
+        self.beat = time.perf_counter()
+        self.prepared: dict[int, Runnable] = {}
+
+    def runnable(self, n: int) -> Runnable:
+        """The step for a batch of `n` rows."""
+        found = self.prepared.get(n)
+        if found is None:
+            found = self.prepared[n] = self.step.runnable(self.data.shapes(n))
+            self.data.fixed(found)
+        return found
+
+    def epoch(self, epoch: int, order: Any, limit: int | None) -> bool:
+        """One epoch; True when a callback stopped it."""
+        step, data = self.step, self.data
+        full, rest = divmod(data.rows, self.batch)
+        sizes = [self.batch] * full + ([rest] if rest else [])
+        sizes = sizes if limit is None else sizes[:limit]
+        step.residence.bring(step.cells)
+        data.begin(order)
+        at, total = 0, len(sizes)
+        while at < total:
+            if self.on_batch is not None:
+                if self.on_batch(epoch, at, True, None):
+                    return True
+                step.residence.bring(step.cells)
+            count = self._portion(sizes, at)
+            self.portion(sizes[at], count)
+            at += count
+            if self.on_batch is not None:
+                step.residence.home()
+                if self.on_batch(epoch, at - 1, False, self.loop.read()):
+                    return True
+                step.residence.bring(step.cells)
+            if self.heartbeat is not None and time.perf_counter() - self.beat >= BEAT:
+                values = self.loop.so_far()
+                stop = self.heartbeat(epoch, at - 1, total, values)
+                step.residence.bring(step.cells)
+                self.beat = time.perf_counter()
+                if stop:
+                    return True
+        return False
+
+    def _portion(self, sizes: list[int], at: int) -> int:
+        """How many steps from `at` on are submitted together: all of one size."""
+        if self.on_batch is not None or not self.data.is_resident:
+            return 1
+        pace = self.loop._pace
+        most = min(STEPS, int(PORTION / pace)) if pace else 1
+        count = 1
+        while count < most and at + count < len(sizes) and sizes[at + count] == sizes[at]:
+            count += 1
+        return count
+
+    def portion(self, n: int, count: int) -> None:
+        """Submits `count` steps of `n` rows, and waits for what was submitted before."""
+        step, data, found = self.step, self.data, self.runnable(n)
+        executable = found.executable
+        start = time.perf_counter()
+
+        def encode(encoder: Any) -> None:
+            compute = encoder.begin_compute_pass()
+            for turn in range(count):
+                data.gather(compute, found, n)
+                executable.encode(compute)
+                if executable.copies and turn + 1 < count:
+                    compute.end()
+                    executable.copy(encoder)
+                    compute = encoder.begin_compute_pass()
+            compute.end()
+            executable.copy(encoder)
+            step.gpu.wait()
+
+        data.upload(found, n)
+        step.gpu.submit(encode)
+        step.residence.ran(executable, found.updated)
+        took = (time.perf_counter() - start) / count
+        pace = self.loop._pace
+        self.loop._pace = took if not pace else 0.5 * (pace + took)

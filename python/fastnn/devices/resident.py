@@ -1,0 +1,159 @@
+"""Variables that live on a GPU, and how their two copies are kept equal.
+
+A run brings variables to the device once, and home before Python goes on. A snapshot that Python
+holds never changes, so a variable whose array still lies where it did has not been assigned.
+Depends on `cells`, `gpu`.
+"""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core
+from fastnn.devices.cells import array_of, words_of
+from fastnn.devices.executor import Executable
+from fastnn.devices.gpu import Gpu
+
+__all__ = ["Cell", "Residence", "residence"]
+
+
+#: A part of a buffer: offset and length are bytes.
+Part = tuple[Any, int, int]
+
+
+class Cell:
+    """A variable's memory on a GPU."""
+
+    __slots__ = ("__weakref__", "buffer", "bytes", "gpu", "held", "is_newer", "variable")
+
+    def __init__(self, gpu: Gpu, variable: Any) -> None:
+        self.gpu, self.variable = gpu, variable
+        self.bytes = max(4, 4 * variable.size)
+        self.buffer = gpu.buffer(self.bytes, f"the variable {variable.name!r}")
+        #: The array at home that the device's value was last equal to.
+        self.held: Any = None
+        #: Whether the device has changed the value since.
+        self.is_newer = False
+
+    def __del__(self) -> None:
+        if hasattr(self, "buffer"):
+            self.gpu.release(self.bytes)
+
+    def is_assigned(self, now: np.ndarray[Any, Any]) -> bool:
+        """Whether the value at home is another than the one that `held` is."""
+        held = self.held
+        return held is None or held.ctypes.data != now.ctypes.data
+
+
+class Constant:
+    """A captured array's memory on a GPU, which nothing changes."""
+
+    __slots__ = ("buffer", "bytes", "gpu")
+
+    def __init__(self, gpu: Gpu, tensor: Any) -> None:
+        array = tensor.numpy()
+        self.gpu, self.bytes = gpu, max(4, 4 * array.size)
+        self.buffer = gpu.buffer(self.bytes, "a captured array")
+        if array.size:
+            gpu.write(self.buffer, words_of(array, tensor.dtype))
+
+    def __del__(self) -> None:
+        if hasattr(self, "buffer"):
+            self.gpu.release(self.bytes)
+
+
+class Residence:
+    """The variables on one GPU."""
+
+    def __init__(self, gpu: Gpu) -> None:
+        self.gpu = gpu
+        self._cells: weakref.WeakValueDictionary[int, Cell] = weakref.WeakValueDictionary()
+        #: What has run since faults were last looked for.
+        self._ran: dict[int, Executable] = {}
+
+    def cell(self, variable: Any) -> Cell:
+        """The memory of a variable, which all functions share that use it."""
+        found = self._cells.get(variable.key)
+        if found is None:
+            found = self._cells[variable.key] = Cell(self.gpu, variable)
+        return found
+
+    def bring(self, cells: Sequence[Cell]) -> None:
+        """Sends to the device what has been assigned at home."""
+        for cell in cells:
+            now = cell.variable.numpy()
+            if cell.is_assigned(now):
+                if now.size:
+                    self.gpu.write(cell.buffer, words_of(now, cell.variable.dtype))
+                cell.held, cell.is_newer = now, False
+
+    def ran(self, executable: Executable, updated: Sequence[Cell]) -> None:
+        """Notes that a program was submitted, which changes `updated`."""
+        self._ran[id(executable)] = executable
+        for cell in updated:
+            cell.is_newer = True
+
+    def home(self, further: Sequence[Part] = (), only: Sequence[Cell] | None = None) -> list[Any]:
+        """Brings values home that the device changed, all of one moment.
+
+        Args:
+            further: Parts of buffers that are wanted as well.
+            only: Of which variables; None: of all.
+
+        Returns:
+            The words of `further`.
+
+        Raises:
+            DataError: What ran met bad data. Variables are then those of the last coming home.
+        """
+        cells = list(self._cells.values()) if only is None else only
+        newer = [c for c in cells if c.is_newer]
+        ran, self._ran = list(self._ran.values()), {}
+        faults = [part for e in ran for part in e.fault_parts()]
+        parts = [*faults, *further, *((c.buffer, 0, 4 * c.variable.size) for c in newer)]
+        words = self.gpu.read(parts)
+        self._tell(ran, words[: len(faults)])
+        rest = words[len(faults) + len(further) :]
+        # What was assigned at home meanwhile is later than any step.
+        news = [
+            (c, array_of(w, c.variable.dtype, c.variable.shape))
+            for c, w in zip(newer, rest, strict=True)
+            if not c.is_assigned(c.variable.numpy())
+        ]
+        _core.assign_all([c.variable for c, _ in news], [value for _, value in news])
+        for cell, _ in news:
+            cell.held, cell.is_newer = cell.variable.numpy(), False
+        return words[len(faults) : len(faults) + len(further)]
+
+    def read(self, parts: Sequence[Part]) -> list[Any]:
+        """The words of parts of buffers; variables stay where they are. Raises as `home` does."""
+        return self.home(parts, ())
+
+    def _tell(self, ran: list[Executable], words: list[Any]) -> None:
+        at = 0
+        for executable in ran:
+            count = len(executable.fault_parts())
+            try:
+                executable.tell_faults(words[at : at + count])
+            except Exception:
+                self.forget()
+                raise
+            at += count
+
+    def forget(self) -> None:
+        """Leaves what the device has: the values at home are the ones that count."""
+        for cell in list(self._cells.values()):
+            if cell.is_newer:
+                cell.held, cell.is_newer = None, False
+
+
+def residence(gpu: Gpu) -> Residence:
+    """The residence of a GPU."""
+    if gpu.residence is None:
+        gpu.residence = Residence(gpu)
+    found: Residence = gpu.residence
+    return found

@@ -1,0 +1,164 @@
+"""Every row of the op table on a GPU: equal to the CPU's, and near float64, from poisoned memory.
+
+The cases are those of `tests/ops/test_ops.py`. Memory that a program is not given holds NaN before
+it runs, so that what is read before it is written shows.
+"""
+
+import numpy as np
+import pytest
+
+import test_ops
+from fastnn import _core
+from fastnn.devices.cells import array_of, words_of
+from fastnn.devices.executor import Executable
+from fastnn.devices.functions import row_program
+from fastnn.errors import DeviceError, FastnnError
+
+#: Rows that devices have no kernel for, and what models do instead.
+WITHOUT = set()
+#: Rows whose results are the CPU's to the bit.
+EXACT = {
+    "abs", "negative", "add", "subtract", "multiply", "maximum", "minimum", "floor", "ceil",
+    "relu", "where", "equal", "not_equal", "less", "less_equal", "greater", "greater_equal",
+    "sign", "square", "transpose", "reshape", "broadcast_to", "slice", "pad", "concatenate",
+    "take", "take_along_axis", "iota", "sort", "top_k", "argmax", "argmin", "max", "min", "any",
+    "all", "random_uniform", "random_integers", "random_permutation", "cast",
+}  # fmt: skip
+
+
+def accepted(name, arrays):
+    """The arrays in the types that the row takes: `fastnn.ops` casts so before it makes a node."""
+    given = [np.asarray(a) for a in arrays]
+    accept = test_ops.ROWS[name].accept
+    if accept == "Truth":
+        return [a != 0 for a in given]
+    if accept == "Float":
+        return [a.astype(np.float32) for a in given]
+    if accept == "Number":
+        given = [a.astype(np.int32) if a.dtype == np.bool_ else a for a in given]
+    if accept in ("Common", "Number") and len({a.dtype for a in given}) > 1:
+        return [a.astype(np.float32) for a in given]
+    return given
+
+
+def run_row(gpu, name, arrays, attrs):
+    """The value and the parts of a row."""
+    given = accepted(name, arrays)
+    tensors = [_core.tensor(a) for a in given]
+    inputs = [(list(t.shape), t.dtype) for t in tensors]
+    program = row_program(name, inputs, attrs, gpu.limits)
+    executable = Executable(gpu, program, [])
+    nan = np.full(1 << 16, 0x7FC0_0000, np.uint32)
+    for role, buffer in executable.buffers:
+        if role in ("slot", "scratch", "output", "input"):
+            for at in range(0, buffer.size, nan.nbytes):
+                gpu.write(buffer, nan[: (min(buffer.size - at, nan.nbytes)) // 4], at)
+    for at, (tensor, buffer) in enumerate(
+        (t, executable.inputs.get(i)) for i, t in enumerate(tensors)
+    ):
+        if buffer is not None and given[at].size:
+            gpu.write(buffer, words_of(tensor.numpy(), tensor.dtype))
+    executable.run()
+    rows = sorted(
+        (b for b in program["buffers"] if b["role"] == "output"), key=lambda b: b["number"]
+    )
+    parts = [(executable.outputs[b["number"]][0], 0, b["bytes"]) for b in rows]
+    words = gpu.read([*executable.fault_parts(), *parts])
+    faults = len(executable.fault_parts())
+    executable.tell_faults(words[:faults])
+    found = words[faults:]
+    return [array_of(w, b["dtype"], tuple(b["shape"])) for w, b in zip(found, rows, strict=True)]
+
+
+def on_cpu(name, arrays, attrs):
+    got = getattr(_core.ops, name)(*arrays, **attrs)
+    return [np.asarray(t.numpy()) for t in (got if isinstance(got, tuple) else (got,))]
+
+
+def allowed(row, arrays, attrs, wide):
+    """How far a result may be from float64: what the CPU may, and a few units for other orders of
+    sums and approximations of the same polynomials."""
+    return 2 * test_ops.bound(row, arrays, attrs, wide) + 2e-7 * (1 + np.abs(wide))
+
+
+def check(row, one, arrays, got, cpu, formula):
+    assert got.shape == cpu.shape, (got.shape, cpu.shape)
+    assert got.dtype == cpu.dtype
+    if got.dtype != np.float32 or row.name in EXACT:
+        np.testing.assert_array_equal(got, cpu)
+        return
+    wide = test_ops.reference(row, arrays, one.attrs, formula) if formula else cpu.astype("f8")
+    wide = np.broadcast_to(wide, got.shape)
+    finite = np.isfinite(wide) & np.isfinite(cpu)
+    np.testing.assert_array_equal(got[~finite], cpu[~finite])
+    limit = np.broadcast_to(allowed(row, arrays, one.attrs, wide), got.shape)[finite]
+    for other in (wide, cpu.astype("f8")):
+        off = np.abs(got.astype("f8")[finite] - other[finite])
+        worst = int(np.argmax(off - limit)) if off.size else 0
+        assert (off <= limit).all(), (
+            f"{got[finite][worst]!r} against {other[finite][worst]!r}: off by {off[worst]:.3g}, "
+            f"allowed {limit[worst]:.3g}"
+        )
+
+
+@pytest.mark.parametrize("name", test_ops.table())
+def test_a_row_is_the_cpus_and_near_float64(gpu, name, rng):
+    row = test_ops.ROWS[name]
+    if name in WITHOUT:
+        pytest.skip("no kernel for devices")
+    for one in test_ops.cases_of(row, small=False):
+        arrays = test_ops.sample(row, one, rng)
+        cpu = on_cpu(name, arrays, one.attrs)
+        got = run_row(gpu, name, arrays, one.attrs)
+        assert len(got) == len(cpu)
+        formulas = [row.formula, *(f for _, f in row.parts)]
+        for mine, theirs, formula in zip(got, cpu, formulas, strict=True):
+            try:
+                check(row, one, arrays, mine, theirs, formula)
+            except AssertionError as error:
+                raise AssertionError(f"{name} {one.label()}: {error}") from None
+
+
+def test_every_row_has_a_kernel_or_is_named(gpu):
+    """Coverage: rows that no program can hold are listed by name, and nothing else is."""
+    lacking = set()
+    for name in test_ops.table():
+        row = test_ops.ROWS[name]
+        one = test_ops.cases_of(row, small=False)[0]
+        arrays = test_ops.sample(row, one, np.random.default_rng(0))
+        given = accepted(name, arrays)
+        inputs = [(list(np.shape(a)), str(_core.tensor(a).dtype)) for a in given]
+        try:
+            row_program(name, inputs, one.attrs, gpu.limits)
+        except DeviceError:
+            lacking.add(name)
+        except FastnnError as error:
+            raise AssertionError(name) from error
+    assert lacking == WITHOUT
+
+
+INTEGERS = [
+    n for n in test_ops.table(elementwise=True)
+    if test_ops.ROWS[n].accept in ("Number", "Common", "Exact", "Truth")
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("dtype", [np.int32, np.bool_])
+@pytest.mark.parametrize("name", INTEGERS)
+def test_a_row_of_whole_numbers_is_the_cpus(gpu, name, dtype, rng):
+    row = test_ops.ROWS[name]
+    low, high = (-9, 9) if dtype is np.int32 else (0, 2)
+    arrays = [rng.integers(low, high, 300).astype(dtype) for _ in row.args]
+    if name in ("divide", "floor_divide", "mod"):
+        arrays[1] = np.where(arrays[1] == 0, 3, arrays[1]).astype(dtype)
+    if name == "where":
+        arrays[0] = arrays[0] > 0
+    for mine, theirs in zip(run_row(gpu, name, arrays, {}), on_cpu(name, arrays, {}), strict=True):
+        assert mine.dtype == theirs.dtype
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_more_workgroups_than_one_axis_has(gpu):
+    x = np.arange(65_536 * 256 + 77, dtype=np.float32)
+    (y,) = run_row(gpu, "negative", [x], {})
+    np.testing.assert_array_equal(y, -x)
