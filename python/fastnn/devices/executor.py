@@ -78,7 +78,8 @@ class Executable:
             self.steps.append((pipelines[kernel], groups[group], x, y, z))
         self.copies = [(buffers[a], buffers[b], size) for a, b, size in program["copies"]]
         self._faults = [
-            (buffers[f["buffer"]], f["offset"], f["op"], f["message"]) for f in program["faults"]
+            (buffers[f["buffer"]], f["offset"], f["message"], f.get("shape", []))
+            for f in program["faults"]
         ]
         self.memory = dict(program.get("memory", {}))
 
@@ -138,19 +139,20 @@ class Executable:
 
     def fault_parts(self) -> list[tuple[Any, int, int]]:
         """What to read to learn of bad data."""
-        return [(buffer, offset, 8) for buffer, offset, _, _ in self._faults]
+        return [(buffer, offset, 8) for buffer, offset, *_ in self._faults]
 
     def tell_faults(self, words: Sequence[np.ndarray[Any, Any]]) -> None:
         """Raises DataError where the words tell of bad data, after clearing them."""
         told = None
-        for (buffer, offset, _, message), pair in zip(self._faults, words, strict=True):
+        for (buffer, offset, message, shape), pair in zip(self._faults, words, strict=True):
             if pair[0]:
                 self.gpu.write(buffer, np.zeros(2, np.uint32), offset)
                 position = 0xFFFF_FFFF - int(pair[0])
                 value = int(pair[1].astype(np.int32)) if pair.size > 1 else 0
-                told = told or message.replace("{value}", str(value)).replace(
-                    "{position}", str(position)
-                )
+                place = [int(n) for n in np.unravel_index(position, shape)] if shape else []
+                for name, part in (("value", value), ("position", position), ("place", place)):
+                    message = message.replace(f"{{{name}}}", str(part))
+                told = told or message
         if told is not None:
             raise DataError(told)
 

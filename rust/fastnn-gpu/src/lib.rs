@@ -5,6 +5,7 @@
 //! values are rounded where they are cast), `i32` for whole numbers, `u32` 0 or 1 for bool.
 
 pub mod dispatch;
+pub(crate) mod faults;
 pub mod formulas;
 pub mod math;
 pub mod planner;

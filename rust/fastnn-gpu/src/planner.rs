@@ -3,7 +3,7 @@
 use crate::dispatch::{Arg, Call, Kernel, Limits, Steps};
 use crate::program::{Buffer, Fault, Group, Program, Role, VERSION};
 use crate::text::{Cell, bytes};
-use crate::{reduce, render, templates, unroll};
+use crate::{faults, reduce, render, templates, unroll};
 use fastnn::error::{Error, Result, visible};
 use fastnn::graph::{Graph, Id, Kind, SCALAR, Ty};
 use fastnn::kernels::stored;
@@ -327,7 +327,7 @@ impl<'a> Builder<'a> {
             }
         }
         let fault = steps.dispatches.iter().any(|d| d.args.contains(&Arg::Fault));
-        let fault = if fault { Some(self.fault(node.op.name)?) } else { None };
+        let fault = if fault { Some(self.fault(&call)?) } else { None };
         for dispatch in steps.dispatches {
             let mut bindings = Vec::with_capacity(dispatch.args.len());
             for arg in &dispatch.args {
@@ -389,7 +389,7 @@ impl<'a> Builder<'a> {
     }
 
     /// Two words for a row that may meet bad data; gives their offset.
-    fn fault(&mut self, op: &'static str) -> Result<usize> {
+    fn fault(&mut self, call: &Call<'_>) -> Result<usize> {
         let offset = self.program.faults.len() * self.limits.alignment;
         let at = match self.fault {
             Some(at) => at,
@@ -402,10 +402,9 @@ impl<'a> Builder<'a> {
         let buffer = &mut self.program.buffers[at];
         buffer.bytes = offset + 8;
         buffer.shape = vec![buffer.bytes / 4];
-        let message = format!(
-            "{op}: {{value}} at position {{position}} is out of range\n  hint: compare the data with the sizes that the model was built for"
-        );
-        self.program.faults.push(Fault { buffer: at, offset, op, message });
+        let (message, shape) = faults::message(call)?;
+        let shape = shape.sizes().to_vec();
+        self.program.faults.push(Fault { buffer: at, offset, op: call.name, message, shape });
         Ok(offset)
     }
 

@@ -12,7 +12,7 @@
 //!   "groups": [{"kernel": 0, "bindings": [[0, 0, 65536], [1, 0, 65536], [4, 0, 65536]]}],
 //!   "steps": [[0, 0, 16, 1, 1]],
 //!   "copies": [[4, 7, 65536]],
-//!   "faults": [{"buffer": 9, "offset": 0, "op": "take", "message": "take: index {value} ..."}],
+//!   "faults": [{"buffer": 9, "offset": 0, "op": "take", "message": "take: index {value} ...", "shape": [32]}],
 //!   "memory": {"input": 65536, "state": 65536, "output": 65536, "slot": 0}
 //! }
 //! ```
@@ -33,7 +33,7 @@
 //!   after the last step.
 //! * `faults`: two words at `offset` of `buffer`. The first is zero unless a run met bad data; then it
 //!   is `u32::MAX` less the position of the first bad element, and the second is its value. `{value}`
-//!   and `{position}` in `message` stand for them. Whoever reads them clears them.
+//!   and `{position}` in `message` stand for them, `{place}` for the position along each axis of `shape`. Whoever reads them clears them.
 //! * `memory`: bytes by role, for messages.
 
 use crate::dispatch::{Kernel, Limits, Use};
@@ -103,6 +103,8 @@ pub struct Fault {
     pub op: &'static str,
     /// What to say.
     pub message: String,
+    /// The shape of the operand that holds the bad element.
+    pub shape: Vec<usize>,
 }
 
 /// What the adapter must offer.

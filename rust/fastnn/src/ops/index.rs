@@ -450,12 +450,18 @@ fn position(index: i32, n: usize) -> Option<usize> {
 }
 
 fn out_of_range<T>(name: &str, index: i32, place: &[usize], n: usize, of: &Shape) -> Result<T> {
+    data_err!("{}", outside(name, &index.to_string(), &format!("{place:?}"), n, of))
+}
+
+/// What is said of an index outside an axis of `n` elements.
+#[must_use]
+pub fn outside(name: &str, index: &str, place: &str, n: usize, of: &Shape) -> String {
     let hint = match n {
         0 => "an axis without elements has no index".to_string(),
         n => format!("use -{n} to {}", n - 1),
     };
-    data_err!(
-        "{name}: index {index} at position {place:?} is out of range for {n} elements along the axis of {of}\n  hint: {hint}"
+    format!(
+        "{name}: index {index} at position {place} is out of range for {n} elements along the axis of {of}\n  hint: {hint}"
     )
 }
 

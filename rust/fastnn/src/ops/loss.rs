@@ -115,6 +115,14 @@ fn sparse_vjp(g: &mut Graph, _: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
     vec![Some(g.mul(away, dy)), None]
 }
 
+/// What is said of a label that is none of `n` classes.
+#[must_use]
+pub fn outside(label: &str, place: &str, n: usize) -> String {
+    format!(
+        "sparse_softmax_cross_entropy: label {label} at position {place} is outside 0..{n} ({n} logits per sample)\n  hint: labels count from 0, or the last layer needs more units"
+    )
+}
+
 pub(crate) fn sparse_step(ctx: &StepCtx<'_>) -> Result<()> {
     let [logits, labels] = [ctx.inputs[0], ctx.inputs[1]];
     let (rows, n) = rows_of(&logits.ty.shape);
@@ -123,9 +131,7 @@ pub(crate) fn sparse_step(ctx: &StepCtx<'_>) -> Result<()> {
         // SAFETY: the executor hands steps buffers that cover their shapes; labels have `rows`.
         let label = unsafe { values.add(i).read() };
         if label < 0 || label as usize >= n {
-            return data_err!(
-                "sparse_softmax_cross_entropy: label {label} at position {i} is outside 0..{n} ({n} logits per sample)\n  hint: labels count from 0, or the last layer needs more units"
-            );
+            return data_err!("{}", outside(&label.to_string(), &i.to_string(), n));
         }
     }
     // SAFETY: as above.
