@@ -15,7 +15,7 @@ import numpy as np
 import fastnn
 from fastnn import layers
 from fastnn.datasets import digits, mnist
-from fastnn.errors import DataError, GpuUnavailableError
+from fastnn.errors import GpuUnavailableError
 
 
 def images(folder: str | None = None):
@@ -23,7 +23,7 @@ def images(folder: str | None = None):
     try:
         (x, y), _ = mnist.load_data(folder)
         x = x / 255
-    except DataError:
+    except FileNotFoundError:
         (x, y), _ = digits.load_data()
         x = x / np.max(x)
     return x.astype("float32")[..., None], y

@@ -102,8 +102,8 @@ def _device_step(function: OnDevice, arrays: Sequence[Any]) -> None:
     function.residence.bring(function.cells)
     for at, a in enumerate(arrays):
         function.put(found, at, a)
-    found.executable.run()
     function.residence.ran(found.executable, found.updated)
+    found.executable.run()
     function.gpu.wait()
 
 

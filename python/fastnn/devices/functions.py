@@ -114,8 +114,8 @@ class OnDevice:
         self.residence.bring(self.cells)
         for at, a in enumerate(given):
             self.put(found, at, a)
-        found.executable.run()
         self.residence.ran(found.executable, found.updated)
+        found.executable.run()
         outs = self.residence.home(self._output_parts(found), self._comes)
         results = [
             array_of(w, row["dtype"], tuple(row["shape"]))
@@ -131,8 +131,8 @@ class OnDevice:
         done = 0
         try:
             while done < count:
-                found.executable.run()
                 self.residence.ran(found.executable, found.updated)
+                found.executable.run()
                 done += 1
                 if flag is not None and self.residence.read([(flag, 0, 4)])[0][0]:
                     break
@@ -170,8 +170,8 @@ class OnDevice:
             found = self.runnable([a.shape for a in chunk])
             for at, a in enumerate(chunk):
                 self.put(found, at, a)
-            found.executable.run()
             self.residence.ran(found.executable, found.updated)
+            found.executable.run()
             outs = self.residence.read(self._output_parts(found))
             n = chunk[batched.index(True)].shape[0]
             parts.append(

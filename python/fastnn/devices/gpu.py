@@ -226,7 +226,9 @@ class Gpu:
         if not total:
             return [np.zeros(0, np.uint32) for _ in parts]
         with self.lock, self.guarded(f"a download of {_size(total)}"):
-            staging = self._staging
+            # An interruption may leave it mapped, and a submission that names it then would end the
+            # process: so it is kept again only when all went well.
+            staging, self._staging = self._staging, None
             if staging is None or staging.size < total:
                 usage = self.module.BufferUsage
                 room = max(1 << 16, 1 << (total - 1).bit_length())
@@ -234,7 +236,6 @@ class Gpu:
                 staging = self.device.create_buffer(
                     size=room, usage=usage.MAP_READ | usage.COPY_DST
                 )
-                self._staging = staging if room <= _STAGED else self._staging
 
             def copies(encoder: Any) -> None:
                 for (buffer, offset, size), start in zip(parts, starts, strict=True):
@@ -243,11 +244,11 @@ class Gpu:
 
             self.submit(copies)
             staging.map_sync("READ", 0, total)
-            try:
-                # A view of the mapped memory would die with it.
-                held = np.frombuffer(staging.read_mapped(0, total), np.uint32).copy()
-            finally:
-                staging.unmap()
+            # A view of the mapped memory would die with it.
+            held = np.frombuffer(staging.read_mapped(0, total), np.uint32).copy()
+            staging.unmap()
+            if staging.size <= _STAGED:
+                self._staging = staging
         return [
             held[start // 4 : (start + size) // 4]
             for start, (_, _, size) in zip(starts, parts, strict=True)

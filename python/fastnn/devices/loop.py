@@ -81,13 +81,13 @@ class Loop:
             order = None if seed is None else random.epoch_order(data.rows, seed, epoch)
             try:
                 stop = run.epoch(epoch, order, steps)
+                # All come home, so that a device that is lost later takes one epoch along.
+                self.step.residence.home()
             except BaseException:
                 # The steps that were made stand, as far as the device can still tell.
                 with contextlib.suppress(DeviceError):
                     self.step.residence.home()
                 raise
-            # All variables come home, so that a device that is lost later takes one epoch along.
-            self.step.residence.home()
             self.finished.append(self.read())
             if stop:
                 break
@@ -192,8 +192,8 @@ class _Run:
             step.gpu.wait()
 
         data.upload(found, n)
-        step.gpu.submit(encode)
         step.residence.ran(executable, found.updated)
+        step.gpu.submit(encode)
         took = (time.perf_counter() - start) / count
         pace = self.loop._pace
         self.loop._pace = took if not pace else 0.5 * (pace + took)

@@ -92,7 +92,9 @@ class Residence:
                 cell.held, cell.is_newer = now, False
 
     def ran(self, executable: Executable, updated: Sequence[Cell]) -> None:
-        """Notes that a program was submitted, which changes `updated`."""
+        """Notes that a program is about to be submitted, which changes `updated`: before it is, so
+        that an interruption in between leaves no change unnoticed.
+        """
         self._ran[id(executable)] = executable
         for cell in updated:
             cell.is_newer = True
@@ -110,12 +112,22 @@ class Residence:
         Raises:
             DataError: What ran met bad data. Variables are then those of the last coming home.
         """
+        try:
+            return self._home(further, only)
+        except KeyboardInterrupt:
+            # The device must not go on from later values than those that Python reads now.
+            self._home((), only)
+            raise
+
+    def _home(self, further: Sequence[Part], only: Sequence[Cell] | None) -> list[Any]:
         cells = list(self._cells.values()) if only is None else only
         newer = [c for c in cells if c.is_newer]
-        ran, self._ran = list(self._ran.values()), {}
+        ran = list(self._ran.values())
         faults = [part for e in ran for part in e.fault_parts()]
         parts = [*faults, *further, *((c.buffer, 0, 4 * c.variable.size) for c in newer)]
         words = self.gpu.read(parts)
+        for executable in ran:
+            self._ran.pop(id(executable), None)
         self._tell(ran, words[: len(faults)])
         rest = words[len(faults) + len(further) :]
         # What was assigned at home meanwhile is later than any step.
