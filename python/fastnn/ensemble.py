@@ -104,6 +104,14 @@ class Ensemble:
     Raises:
         ValueError: An index, curve, weight or correlation is not valid.
         MemoryError: The draws do not fit in memory.
+
+    Example:
+        >>> knots, fits = (0.0, 1.0), ((0.0, 1.0), (1.0, 0.0))
+        >>> variable = fastnn.ensemble.Variable(0, 0, 1.0, knots, fits)
+        >>> made = fastnn.ensemble.Ensemble(2, [variable], [1.0], streams=1, draws=100, seed=0)
+        >>> fixed_at_0_8 = np.array([[[0, 0.8, 0, 0, 0, 1]]], float)
+        >>> made.score(fixed_at_0_8).mean.round(3)
+        array([[0.8, 0.2]])
     """
 
     variables: int
@@ -325,6 +333,12 @@ def pay_claims(
 
     Raises:
         ValueError: A claim or price is not valid, or `out` does not fit.
+
+    Example:
+        >>> note, shares = [60, 1, 0, 0, 0, 60], [0, 0, 1, 100, 0, 0]
+        >>> fastnn.ensemble.pay_claims([[note, shares]], [40, 160])
+        array([[[ 40.,  60.],
+                [  0., 100.]]])
     """
     rows = np.ascontiguousarray(claims, dtype=np.float64)
     at = np.ascontiguousarray(prices, dtype=np.float64)
