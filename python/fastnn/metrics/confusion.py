@@ -135,7 +135,7 @@ class _Count(_Confusion):
 
     def get_config(self) -> dict[str, Any]:
         """Name, type and the thresholds as they were given."""
-        return {"thresholds": self._given, "name": self.name, "dtype": self.dtype}
+        return {**super().get_config(), "thresholds": self._given}
 
     def result(self) -> Any:
         """The count, one per threshold."""

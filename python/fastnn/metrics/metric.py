@@ -130,6 +130,19 @@ class Metric(Configurable):
         variable.assign(total)  # an assignment from elsewhere sets the rest to 0, as this does
         rest.assign(_c.where(ops.isfinite(total), lost, 0.0))
 
+    def get_config(self) -> dict[str, Any]:
+        """The settings; the name is the one that was given, without that of an output before it.
+
+        Returns:
+            Arguments of the constructor by name.
+
+        Example:
+            >>> fastnn.metrics.Mean(name="gap").get_config()
+            {'name': 'gap', 'dtype': 'float32'}
+        """
+        config = super().get_config()
+        return config | {"name": self.__dict__.get("_given_name", self.name)}
+
     @property
     def dtype(self) -> str:
         """The type of the state."""
@@ -459,7 +472,12 @@ class MeanMetricWrapper(Mean):
     def get_config(self) -> dict[str, Any]:
         """Name and the function's settings."""
         own = {"fn": to_config(self._fn)} if type(self) is MeanMetricWrapper else {}
-        return {"name": self.name, "dtype": self.dtype, **own, **to_config(self._fn_kwargs)}
+        return {
+            "name": self.__dict__.get("_given_name", self.name),
+            "dtype": self.dtype,
+            **own,
+            **to_config(self._fn_kwargs),
+        }
 
 
 def pair_alike(y_true: Any, y_pred: Any) -> tuple[Any, Any]:

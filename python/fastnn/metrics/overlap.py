@@ -112,6 +112,14 @@ class _Overlap(Metric):
         return ops.argmax(scores, axis=self.axis)
 
     def _count(self, y_true: Any, y_pred: Any, sample_weight: Any) -> None:
+        shapes = [tuple(ops.convert_to_tensor(v).shape) for v in (y_true, y_pred)]
+        for at, what in enumerate(("y_true", "y_pred")):
+            own, other = shapes[at], shapes[1 - at]
+            if len(own) == len(other) + 1 and own[-1] == self.num_classes > 1:
+                raise ShapeError(
+                    f"{self.name}: {what} has shape {own}, the other {other}: a score per class "
+                    f"where class numbers are counted\n  hint: sparse_{what}=False takes scores"
+                )
         y, p = (ops.ravel(ops.cast(v, "int32")) for v in (y_true, y_pred))
         keep = ops.logical_and(
             ops.logical_and(y >= 0, y < self.num_classes),

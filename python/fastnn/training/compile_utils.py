@@ -6,6 +6,7 @@ Depends on `losses`, `metrics`.
 from __future__ import annotations
 
 import inspect
+import itertools
 import warnings
 from typing import Any
 
@@ -423,7 +424,7 @@ class CompiledMetrics:
     ) -> list[tuple[int, Any, bool]]:
         slots: list[tuple[int, Any, bool]] = []
         self.by_output = len(outputs) > 1
-        taken: set[str] = set()
+        taken = {"loss", *(f"{name}_loss" for name in names or () if len(outputs) > 1)}
         for given, weighted in zip(self._given, (False, True), strict=True):
             for i, entries in enumerate(_metric_lists(given, names, len(outputs))):
                 for entry in entries:
@@ -434,11 +435,20 @@ class CompiledMetrics:
                     metric = _resolve(entry, targets[i], outputs[i], logits, kind)
                     label = (names[i] if names else f"output_{i}") + "_"
                     label = label if len(outputs) > 1 else ""
-                    twice = weighted and f"{label}{metric.name}" in taken
-                    metric.name = f"{label}{'weighted_' if twice else ''}{metric.name}"
-                    taken.add(metric.name)
+                    if all(metric is not m for _, m, _ in slots):
+                        # Configs keep the name that was given: this one is made anew from it.
+                        own = metric.__dict__.setdefault("_given_name", metric.name)
+                        twice = weighted and f"{label}{own}" in taken
+                        metric.name = _unique(f"{label}{'weighted_' if twice else ''}{own}", taken)
+                        taken.add(metric.name)
                     slots.append((i, metric, weighted))
         return slots
+
+
+def _unique(name: str, taken: set[str]) -> str:
+    """The name, numbered where it is taken: results stand in a dict by name."""
+    numbered = (f"{name}_{n}" for n in itertools.count(1))
+    return name if name not in taken else next(n for n in numbered if n not in taken)
 
 
 def _metric_lists(given: Any, names: list[str] | None, count: int) -> list[list[Any]]:
