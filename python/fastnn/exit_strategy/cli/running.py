@@ -39,9 +39,9 @@ def _error_text(error: ExitError, lang: str) -> str:
 
 
 def _issue_in_chinese(issue: Issue) -> str:
-    """What kind of fault it is in Chinese; the details name fields and values as they are."""
     from fastnn.exit_strategy.catalogue import text
+    from fastnn.exit_strategy.faults import fault_lines
 
     where = f" {issue.field}" if issue.field else ""
-    title = text(f"code.{issue.code}", "zh")
-    return f"{issue.code}{where}：{title}（{issue.message}）\n  提示：{issue.hint}"
+    said, hint = fault_lines(issue, text(f"code.{issue.code}", "zh"))
+    return f"{issue.code}{where}：{said}\n  提示：{hint}"

@@ -16,6 +16,7 @@ from typing import Any
 
 from fastnn.exit_strategy.catalogue import check_language, text
 from fastnn.exit_strategy.errors import ExitError, Issue
+from fastnn.exit_strategy.faults import fault_lines
 from fastnn.exit_strategy.profile.schema import group_of
 from fastnn.exit_strategy.profile.toml_text import toml_table
 from fastnn.exit_strategy.reading.fields import CHECKLISTS, FIELDS, GROUPS, Field
@@ -266,8 +267,10 @@ def _said(name: str, faults: Mapping[str, Sequence[Issue]], lang: str) -> str:
         return ""
     lines = []
     for issue in rows:
-        kind = f"{text(f'code.{issue.code}', 'zh')}：" if lang == "zh" else ""
-        lines.append(f"<span>{escape(f'{kind}{issue.message}. {issue.hint}')}</span>")
+        words = f"{issue.message}. {issue.hint}"
+        if lang == "zh":
+            words = "。".join(fault_lines(issue, text(f"code.{issue.code}", lang)))
+        lines.append(f"<span>{escape(words)}</span>")
     return f'<p class="said" id="{_id(name)}-said">{"<br>".join(lines)}</p>'
 
 
