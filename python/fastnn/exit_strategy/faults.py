@@ -53,8 +53,8 @@ def _filled(form: str, parts: list[str]) -> str:
 def fault_lines(issue: Issue, title: str) -> tuple[str, str]:
     """Return what is wrong and what to do, in Chinese; `title` names the kind of fault.
 
-    What has no Chinese form stands as it is behind the title.
+    Words that have no Chinese form stand as they are.
     """
     message, hint = in_chinese(issue.message), in_chinese(issue.hint)
-    said = f"{title}（{issue.message}）" if message is None else message
-    return said, issue.hint if hint is None else hint
+    said = issue.message if message is None else message
+    return f"{title}（{said}）", issue.hint if hint is None else hint
