@@ -58,6 +58,7 @@ PARAMETERS = {
     "reset": "Sequence[Variable] | None", "results": "Function | None", "seed": "int | None",
     "shape": "Sequence[int | str | Dim | None]", "shared": "Sequence[Tensor]",
     "sizes": "Mapping[str, Any]",
+    "reduce": "Callable[[int, memoryview], Any] | None",
     "reverse": "bool", "slices": "bool", "slots": "Sequence[_TensorLike]", "step": "Function",
     "steps": "int | None", "stream": "Any", "streams": "int",
     "updates": "Sequence[tuple[Variable, Tensor]] | None", "value": "Any",
@@ -121,7 +122,7 @@ RESULTS = {
     "marginal_quantiles": "list[float]", "pay_claims": "None",
     "placeholder": "Tensor", "replace_file": "None", "save_file": "None",
     "round_inputs": "list[Tensor]", "scan_rounds": "list[Tensor]",
-    "set_num_threads": "None", "tensor": "Tensor",
+    "set_collective": "None", "set_num_threads": "None", "tensor": "Tensor",
     "Ensemble.copy_draws": "None", "Function.repeat": "int",
     "Ensemble.reweighted": "Ensemble", "Ensemble.score": "None", "Ensemble.total_effects": "None",
 }  # fmt: skip

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import pty
 import subprocess
+import sys
+import sysconfig
 import tomllib
 from collections.abc import Callable
+from pathlib import Path
 
 import numpy as np
 
@@ -105,6 +109,28 @@ def mlp_fit(sizes: list[int], batch: int, samples: int) -> Callable[[], float]:
 
     def call() -> float:
         return model.fit(x, y, batch_size=batch, epochs=1, verbose=0).history["loss"][-1]
+
+    return call
+
+
+def mlp_ranks(sizes: list[int], batch: int, samples: int, variant: str) -> Callable[[], float]:
+    """The epoch of `mlp_fit` by processes that share the batch ("2 ranks"), or by threads."""
+    if "rank" not in variant:
+        return mlp_fit(sizes, batch, samples)
+    program = Path(__file__).parents[1] / "programs" / "ranks_fastnn.py"
+    told = json.dumps({"sizes": sizes, "batch": batch, "samples": samples})
+    launcher = Path(sysconfig.get_path("scripts")) / "mpiexec"
+    root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+    job = subprocess.Popen(
+        [launcher, "-n", variant.split()[0], "--oversubscribe", sys.executable, program, told],
+        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+        env={k: v for k, v in os.environ.items() if k != "FASTNN_NUM_THREADS"} | root,
+    )  # fmt: skip
+
+    def call() -> float:
+        job.stdin.write("go\n")
+        job.stdin.flush()
+        return float(job.stdout.readline())
 
     return call
 

@@ -11,6 +11,7 @@ from fastnn import data as data
 from fastnn import datasets as datasets
 from fastnn import debug as debug
 from fastnn import devices as devices
+from fastnn import distributed as distributed
 from fastnn import distribution as distribute
 from fastnn import distribution as distribution
 from fastnn import dtype_policies as dtype_policies
@@ -65,6 +66,7 @@ from fastnn.errors import DeviceError as DeviceError
 from fastnn.errors import FastnnError as FastnnError
 from fastnn.errors import FormatError as FormatError
 from fastnn.errors import InternalError as InternalError
+from fastnn.errors import RankError as RankError
 from fastnn.errors import ShapeError as ShapeError
 from fastnn.errors import TraceError as TraceError
 from fastnn.explanation import explain as explain
@@ -248,6 +250,7 @@ __all__ = [
     "Model",
     "Optimizer",
     "Predictor",
+    "RankError",
     "Regularizer",
     "Sequential",
     "ShapeError",
@@ -268,6 +271,7 @@ __all__ = [
     "device",
     "devices",
     "distribute",
+    "distributed",
     "distribution",
     "dtype_policies",
     "ensemble",

@@ -34,6 +34,7 @@ __all__ = [
     "GpuOutOfMemoryError",
     "GpuUnavailableError",
     "InternalError",
+    "RankError",
     "ShapeError",
     "TraceError",
     "check_arguments",
@@ -64,6 +65,10 @@ def hint_of(error: BaseException) -> str | None:
         if hint is not None:
             return hint[1].strip()
     return None
+
+
+class RankError(FastnnError, RuntimeError):
+    """The ranks of a distributed run differ, or one of them failed or ended."""
 
 
 class ConfigError(ValueError, TypeError):

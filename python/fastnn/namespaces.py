@@ -23,11 +23,11 @@ MODULES = {
     name: f"fastnn.{name}"
     for name in (
         "activations", "applications", "backend", "callbacks", "compression", "config",
-        "constraints", "data", "datasets", "debug", "devices", "distribution", "dtype_policies",
-        "ensemble", "errors", "explanation", "files", "hub", "initializers", "layers", "losses",
-        "metrics", "mixed_precision", "models", "nn", "onnx", "ops", "optimizers", "plot",
-        "preprocessing", "privacy", "random", "regularizers", "saving", "serving", "sklearn",
-        "training", "transforms", "utils", "wrappers",
+        "constraints", "data", "datasets", "debug", "devices", "distributed", "distribution",
+        "dtype_policies", "ensemble", "errors", "explanation", "files", "hub", "initializers",
+        "layers", "losses", "metrics", "mixed_precision", "models", "nn", "onnx", "ops",
+        "optimizers", "plot", "preprocessing", "privacy", "random", "regularizers", "saving",
+        "serving", "sklearn", "training", "transforms", "utils", "wrappers",
     )
 }  # fmt: skip
 
@@ -42,8 +42,9 @@ KERAS_MODULES = {
     k: v
     for k, v in MODULES.items()
     if k not in (
-        "compression", "data", "debug", "devices", "ensemble", "errors", "explanation", "files",
-        "hub", "nn", "onnx", "plot", "privacy", "serving", "sklearn", "training", "transforms",
+        "compression", "data", "debug", "devices", "distributed", "ensemble", "errors",
+        "explanation", "files", "hub", "nn", "onnx", "plot", "privacy", "serving", "sklearn",
+        "training", "transforms",
     )
 }  # fmt: skip
 
@@ -62,7 +63,7 @@ CORE = {
     "grad": "transforms", "value_and_grad": "transforms", "jit": "transforms",
     "load_model": "models", "Tensor": "_core", "Function": "_core", "tensor": "_core",
     "op_table": "_core", "set_num_threads": "_core", "get_num_threads": "_core", "info": "_core",
-    "gradients": "_core", "DataError": "errors", "DeviceError": "errors",
+    "gradients": "_core", "DataError": "errors", "DeviceError": "errors", "RankError": "errors",
     "FastnnError": "errors", "FormatError": "errors", "InternalError": "errors",
     "ShapeError": "errors", "TraceError": "errors", "Ensemble": "ensemble",
     "Predictor": "serving", "profile": "debug", "explain": "explanation",

@@ -21,6 +21,7 @@ from fastnn._core import Dim, Tensor
 from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import as_number, is_whole
 from fastnn.tracing.known_ops import enter_ops
+from fastnn.tracing.ranks import current_step
 from fastnn.tracing.symbolic import keras_op
 from fastnn.tracing.variables import Variable
 
@@ -163,6 +164,10 @@ class SeedGenerator:
         """A key that no earlier call returned; the state moves on."""
         key = self.state.value
         self.state.assign(key + _STEP)
+        step = current_step()
+        if step is not None and step.rank:
+            # The state is the same on all ranks that train together, their numbers are not.
+            key = key + np.array([0, 0, 0, step.rank], np.int32)
         return key
 
     def get_config(self) -> dict[str, Any]:

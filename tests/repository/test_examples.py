@@ -46,6 +46,11 @@ def test_a_network_trains_on_the_gpu_as_on_the_cpu(monkeypatch):
         assert mine == pytest.approx(theirs, rel=1e-4)
 
 
+def test_the_program_for_ranks_is_the_same_alone():
+    # On ranks: tests/distributed.
+    assert load("train_distributed.py").main(epochs=10)["accuracy"] > 0.9
+
+
 def test_two_heads_learn_at_once():
     results = load("functional.py").main(epochs=20)
     assert results["digit_accuracy"] > 0.85

@@ -54,6 +54,7 @@ FLOORS_PY = (
         "saving",
         "plot",
         "debug",
+        "distributed",
         "distribution",
         "ensemble",
         "mixed_precision",
@@ -88,6 +89,7 @@ FOREIGN_WORDS = r"pyo3|python|cpython|gil|wgpu|wgsl|webgpu|cuda|rocm|metal|vulka
 HEAVY = (
     "wgpu", "matplotlib", "sklearn", "scipy", "pandas", "h5py", "yaml", "pyarrow", "torch", "jax",
     "keras", "tensorflow", "onnx", "onnxruntime", "IPython", "PIL", "hypothesis", "pytest",
+    "mpi4py",
 )  # fmt: skip
 
 

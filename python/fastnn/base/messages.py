@@ -17,10 +17,12 @@ from typing import Any
 __all__ = [
     "disable_interactive_logging", "enable_interactive_logging", "escaped",
     "is_interactive_logging_enabled",
-    "print_msg", "printable_stream", "set_logging_verbosity", "shown", "warn_of_one_unit",
+    "print_msg", "printable_stream", "set_logging_verbosity", "shown", "silence",
+    "warn_of_one_unit",
 ]  # fmt: skip
 
 _interactive = True
+_silent = False
 
 #: What stands for a character that a terminal cannot show.
 _LOOKALIKES = {
@@ -150,8 +152,16 @@ def set_logging_verbosity(level: str | int) -> None:
     logging.getLogger("fastnn").setLevel(level.upper() if isinstance(level, str) else level)
 
 
+def silence() -> None:
+    """From here on another process says for this one what there is to say."""
+    global _silent
+    _silent = True
+
+
 def print_msg(text: str, end: str = "\n") -> None:
     """Prints a message, or logs it."""
+    if _silent:
+        return
     if _interactive:
         print(shown(text), end=end, flush=True)
     else:

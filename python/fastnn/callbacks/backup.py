@@ -15,6 +15,7 @@ from fastnn.errors import FormatError
 from fastnn.files import native as saving
 from fastnn.metrics.metric import metric_variables
 from fastnn.serialization.encoding import to_config
+from fastnn.tracing.ranks import count_ranks, group, is_first
 
 __all__ = ["BackupAndRestore"]
 
@@ -94,6 +95,8 @@ class BackupAndRestore(Callback):
             )
         paths = [p for p in (self._path, self._previous) if os.path.exists(p)]
         self._restored = None
+        if not is_first():
+            return  # the ranks go on from what rank 0 has read
         for path in paths:
             try:
                 position, arrays = saving.load_state(self.model, path)
@@ -105,6 +108,12 @@ class BackupAndRestore(Callback):
             self.model._initial_epoch = self._current_epoch = position["epoch"]
             names = (f"metrics/{i}" for i in range(position.get("metrics", 0)))
             batch = position.get("batch", 0)
+            if batch and position.get("ranks", 1) != count_ranks():
+                raise ValueError(
+                    f"the backup {path!r} was made in the middle of an epoch by "
+                    f"{position.get('ranks', 1)} ranks, now there are {count_ranks()}; a batch "
+                    "would have other rows\n  hint: start as many ranks, or remove the backup"
+                )
             self.model._resumed = (batch, [arrays[n] for n in names] if batch else [])
             self._revive(position.get("callbacks", []), arrays)
             self.model.stop_training = position.get("stopped", False)
@@ -162,6 +171,8 @@ class BackupAndRestore(Callback):
         self._save()
 
     def _save(self, batch: int = 0) -> None:
+        if not is_first():
+            return  # rank 0 writes for all
         os.makedirs(self.backup_dir, exist_ok=True)
         if self.double_checkpoint and os.path.exists(self._path):
             os.replace(self._path, self._previous)
@@ -169,14 +180,17 @@ class BackupAndRestore(Callback):
         position = {"epoch": self._current_epoch, "callbacks": states}
         position["stopped"] = bool(self.model.stop_training)
         if batch:
+            ranks = group()
             sums = [v.numpy() for v in metric_variables(self.model)]
+            if ranks is not None:  # each goes on from its own, so that the bits are the same
+                sums = [np.stack(parts) for parts in zip(*ranks.sums, strict=True)]
             arrays |= {f"metrics/{i}": a for i, a in enumerate(sums)}
-            position |= {"batch": batch, "metrics": len(sums)}
+            position |= {"batch": batch, "metrics": len(sums), "ranks": count_ranks()}
         saving.save_state(self.model, self._path, position, arrays)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Removes the backup of a finished run."""
-        if not self.delete_checkpoint:
+        if not self.delete_checkpoint or not is_first():
             return
         for path in (self._path, self._previous):
             if os.path.exists(path):

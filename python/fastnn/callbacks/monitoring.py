@@ -12,6 +12,7 @@ from fastnn import ops
 from fastnn.base.arguments import as_number, is_whole, local_path
 from fastnn.base.messages import print_msg
 from fastnn.callbacks.base import Callback, Logs
+from fastnn.tracing.ranks import is_first
 
 __all__ = ["EarlyStopping", "ModelCheckpoint", "MonitorCallback", "ReduceLROnPlateau"]
 
@@ -302,6 +303,8 @@ class ModelCheckpoint(MonitorCallback):
                 self.best = current
         elif self.verbose:
             print_msg(f"\nEpoch {epoch + 1}: saving model to {path}")
+        if not is_first():
+            return  # rank 0 writes for all
         os.makedirs(os.path.dirname(path) or ".", exist_ok=True)
         if self.save_weights_only:
             self.model.save_weights(path, overwrite=True)

@@ -13,6 +13,7 @@ import numpy as np
 from fastnn.base.arguments import local_path
 from fastnn.callbacks.base import Callback, Logs
 from fastnn.files.atomic import check_regular
+from fastnn.tracing.ranks import is_first
 
 __all__ = ["CSVLogger", "TensorBoard"]
 
@@ -50,6 +51,8 @@ class CSVLogger(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Opens the file."""
+        if not is_first():
+            return
         if self.append and os.path.exists(self.filename):
             self._with_header = os.path.getsize(self.filename) == 0
         # What a resumed run goes on with is not known yet: older rows go when the first one comes.
@@ -66,6 +69,8 @@ class CSVLogger(Callback):
 
     def get_state(self) -> dict[str, Any]:
         """The columns, and how long the file is."""
+        if self._file is None:
+            return {}
         return {"keys": self.keys, "rows_end": self._file.tell(), "append": self.append}
 
     def set_state(self, state: dict[str, Any]) -> None:
@@ -80,6 +85,8 @@ class CSVLogger(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Writes a row."""
+        if self._file is None:
+            return  # rank 0 writes for all
         logs = logs or {}
         self._drop_rows()
         if self.keys is None:
@@ -179,7 +186,10 @@ class TensorBoard(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Opens the file of training, with the model's graph."""
-        writer, self._batches = self._writer("train"), 0
+        self._batches = 0
+        if not is_first():
+            return
+        writer = self._writer("train")
         if self.write_graph and self.model is not None:
             from fastnn.display.diagram import mermaid
 
@@ -195,6 +205,8 @@ class TensorBoard(Callback):
             self._write("train", "batch_", logs or {}, self._batches)
 
     def _write(self, part: str, prefix: str, logs: Logs, step: int) -> None:
+        if not is_first():
+            return  # rank 0 writes for all
         for key, value in logs.items():
             if np.ndim(value) == 0:
                 self._writer(part).add_scalar(prefix + key, float(value), step)
@@ -211,7 +223,7 @@ class TensorBoard(Callback):
         self._write("train", "epoch_", train, epoch)
         validation = {k[4:]: v for k, v in (logs or {}).items() if k.startswith("val_")}
         self._write("validation", "epoch_", validation, epoch)
-        if self.histogram_freq and epoch % self.histogram_freq == 0:
+        if self.histogram_freq and epoch % self.histogram_freq == 0 and is_first():
             for v in self.model.weights:
                 self._writer("train").add_histogram(v.path, v.numpy(), epoch)
         for writer in self._writers.values():

@@ -15,6 +15,7 @@ import numpy as np
 from fastnn.callbacks.base import Callback, Logs
 from fastnn.callbacks.monitoring import MonitorCallback
 from fastnn.errors import reject_arguments
+from fastnn.tracing.ranks import is_first
 
 __all__ = ["MLflowLogger", "OptunaPruning", "WandbLogger"]
 
@@ -140,6 +141,8 @@ class MLflowLogger(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Begins a run where none is active, and logs the settings."""
+        if not is_first():
+            return
         self._own = self._mlflow.active_run() is None
         if self._own:
             self._mlflow.start_run()
@@ -147,10 +150,14 @@ class MLflowLogger(Callback):
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Logs the values."""
+        if not is_first():
+            return  # rank 0 logs for all
         self._mlflow.log_metrics(_numbers(logs), step=epoch)
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Logs the model, and ends the run that it began."""
+        if not is_first():
+            return
         if self.log_model:
             import os
             import tempfile
@@ -198,12 +205,16 @@ class WandbLogger(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Begins a run where none is active, and logs the settings."""
+        if not is_first():
+            return
         self._own = self._wandb.run is None
         self._run = self._wandb.init(**self.init) if self._own else self._wandb.run
         self._run.config.update(_settings(self) | self.config)
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Logs the values."""
+        if not is_first():
+            return  # rank 0 logs for all
         self._run.log({"epoch": epoch, **_numbers(logs)})
 
     def on_train_end(self, logs: Logs | None = None) -> None:

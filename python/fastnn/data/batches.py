@@ -289,6 +289,10 @@ class IterableData:
         self.limit: int | None = None
         self.skip = 0
         self.again = False
+        #: Of so many readers of the same source (the second) this is the one of that number: it
+        #: takes every so manyeth batch, also where a pass over the source ends between them.
+        self.share = (0, 1)
+        self._turn = 0
         #: The last batch passed over, of a source that does not say how many it has.
         self.passed: Any = None
         self.seed, self.epoch = 0, 0
@@ -300,6 +304,11 @@ class IterableData:
 
     def steps(self) -> int | None:
         """Batches per epoch if known."""
+        count = self._count()
+        return None if count is None else -(-count // self.share[1])
+
+    def _count(self) -> int | None:
+        """Batches of one pass over the source, those of other readers counted."""
         if isinstance(self.source, PyDataset):
             return self.source.num_batches
         try:
@@ -307,25 +316,34 @@ class IterableData:
         except TypeError:
             return None
 
+    def _own(self, items: Iterable[Any]) -> Iterator[Any]:
+        """Those that are this reader's."""
+        own, readers = self.share
+        for item in items:
+            mine = self._turn % readers == own
+            self._turn += 1
+            if mine:
+                yield item
+
     def _fresh(self) -> Iterator[Any]:
-        count = None if self.once else self.steps()
-        if count and self.skip >= count:
-            self.epoch += self.skip // count
-            self.skip %= count
-        skip, self.skip = self.skip, 0
+        count = None if self.once else self._count()
+        skip, self.skip = self.skip * self.share[1], 0
+        if count and skip >= count:
+            self.epoch += skip // count
+            skip %= count
         numbered = self.sized and isinstance(self.source, PyDataset)
         if self.once or not self.sized or (hasattr(self.source, "__iter__") and not numbered):
             source = self.source if self.once else iter(self.source)
             for _ in range(skip):
                 self.passed = next(source, self.passed)
-            return source  # type: ignore[no-any-return]
+            return source if self.share[1] == 1 else self._own(source)
         order: Any = itertools.count() if count is None else range(count)
         if self.shuffle and count is not None:
             from fastnn.random import epoch_order
 
             order = (int(i) for i in epoch_order(count, self.seed, self.epoch))
             self.epoch += 1
-        order = itertools.islice(order, skip, None)
+        order = self._own(itertools.islice(order, skip, None))
         # Batches of one pass belong together also where an epoch ends in the middle of it.
         begin = getattr(self.source, "begin_pass", None)
         get = self.source.__getitem__ if begin is None else begin()
@@ -355,6 +373,7 @@ class IterableData:
         if self.again and not self.once:
             self._taken = 0
         if steps is None or (self.again and not self.once):
+            self._turn = 0
             self._start()
         done = 0
         while steps is None or done < steps:

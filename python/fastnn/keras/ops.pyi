@@ -9,6 +9,7 @@ __all__ = [
     "adaptive_max_pool",
     "add",
     "all",
+    "all_reduce",
     "allclose",
     "amax",
     "amin",

@@ -15,6 +15,7 @@ from fastnn.errors import ShapeError
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.base.layer import Layer
 from fastnn.ops.linalg import over_root_mean_square, scale_of_squares, shrink_for
+from fastnn.tracing.ranks import current_step
 
 __all__ = [
     "BatchNormalization", "GroupNormalization", "LayerNormalization", "RMSNormalization",
@@ -114,7 +115,8 @@ class BatchNormalization(_Affine):
         gamma_regularizer: Penalty on `gamma`, added to the loss.
         beta_constraint: What `beta` is brought back to after each step.
         gamma_constraint: What `gamma` is brought back to after each step.
-        synchronized: Accepted for Keras's sake; there is one device.
+        synchronized: Accepted for Keras's sake: ranks that train together (`fastnn.distributed`)
+            always normalise by the rows of all of them.
         **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
 
     Example:
@@ -199,7 +201,20 @@ class BatchNormalization(_Affine):
         return x * _spread(scale, x.shape, axis) + _spread(shift, x.shape, axis)
 
     def _batch_moments(self, x: Any, axes: list[int], mask: Any, shrink: float) -> tuple[Any, Any]:
-        """The mean, and the variance of `x * shrink`."""
+        """The mean, and the variance of `x * shrink`, over the rows of all ranks."""
+        step = current_step()
+        if step is not None:
+            weights = ops.ones_like(x) if mask is None else ops.expand_dims(
+                ops.cast(mask, "float32"), axis=-1
+            ) * ops.ones_like(x)  # fmt: skip
+            # One step for both sums; a rank whose rows do not count adds nothing.
+            sums = [ops.sum(x * weights, axis=axes), ops.sum(weights, axis=axes)]
+            total, count = ops.unstack(step.sum(step.present(ops.stack(sums))))
+            count = count + (0.0 if mask is None else 1e-7)
+            mean = total / count
+            d = (x - _spread(mean, x.shape, [self.axis])) * shrink
+            power = ops.sum(ops.square(d) * weights, axis=axes)
+            return mean, step.sum(step.present(power)) / count
         if mask is None:
             mean = ops.mean(x, axis=axes)
             d = (x - _spread(mean, x.shape, [self.axis])) * shrink

@@ -16,6 +16,7 @@ from fastnn.losses.checks import broadcasts, squeeze_or_expand_to_same_rank
 from fastnn.losses.targets import guarded, labels_are_checked, targets_of
 from fastnn.serialization.encoding import Configurable, to_config
 from fastnn.tracing.call_context import current_call
+from fastnn.tracing.ranks import current_step
 
 __all__ = [
     "Loss",
@@ -34,10 +35,17 @@ def reduce_values(values: Any, sample_weight: Any, reduction: str | None) -> Any
     if reduction in (None, "none"):
         return values
     total = ops.sum(values)
-    if reduction == "sum" or ops.ndim(values) == 0:
+    if ops.ndim(values) == 0:
         return total
+    # Of several ranks each gives its part: the mean of the parts by rows is the loss of all rows.
+    step = current_step()
+    if reduction == "sum":
+        return total if step is None else step.as_part(total)
     if reduction == "mean_with_sample_weight" and sample_weight is not None:
-        return ops.divide_no_nan(total, ops.sum(sample_weight))
+        weight = ops.sum(sample_weight)
+        if step is not None:
+            total, weight = step.as_part(total), step.sum(step.present(weight))
+        return ops.divide_no_nan(total, weight)
     return ops.mean(values)
 
 
@@ -48,8 +56,12 @@ def reduce_weighted(values: Any, sample_weight: Any, mask: Any, reduction: str |
     if mask is not None:
         keep = ops.cast(mask, "float32")
         keep, values = match_weights(keep, values)
-        valid = ops.sum(keep)
-        share = ops.sum(ops.ones_like(keep)) / ops.maximum(valid, 1e-7)
+        valid, places = ops.sum(keep), ops.sum(ops.ones_like(keep))
+        step = current_step()
+        if step is not None and reduction in ("sum_over_batch_size", "mean"):
+            both = step.sum(step.present(ops.stack([valid, places])))
+            valid, places = ops.unstack(both)
+        share = places / ops.maximum(valid, 1e-7)
         if sample_weight is None:
             sample_weight = keep
         else:

@@ -16,6 +16,7 @@ from fastnn.losses.checks import (
 )
 from fastnn.losses.targets import wants
 from fastnn.tracing.call_context import current_call
+from fastnn.tracing.ranks import current_step
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
@@ -262,7 +263,17 @@ def dice(y_true: Any, y_pred: Any, axis: Any = None) -> Any:
     y_true, y_pred = float_pair(y_true, y_pred)
     both = ops.sum(y_true * y_pred, axis=axis)
     total = ops.sum(y_true, axis=axis) + ops.sum(y_pred, axis=axis)
+    both, total = _of_all_rows([both, total], axis, ops.ndim(y_pred))
     return 1.0 - ops.divide_no_nan(2.0 * both, total + epsilon())
+
+
+def _of_all_rows(sums: list[Any], axis: Any, rank: int) -> Any:
+    """Sums over the batch as those of all ranks that train together."""
+    step = current_step()
+    axes = [0] if axis is None else [axis] if isinstance(axis, int) else list(axis)
+    if step is None or not any(a % rank == 0 for a in axes):
+        return sums
+    return ops.unstack(step.sum(step.present(ops.stack(sums))))
 
 
 @keras_op
@@ -293,6 +304,7 @@ def tversky(
     both = ops.sum(y_true * y_pred, axis=axis)
     missed = ops.sum(y_true * (1.0 - y_pred), axis=axis)
     false = ops.sum((1.0 - y_true) * y_pred, axis=axis)
+    both, missed, false = _of_all_rows([both, missed, false], axis, ops.ndim(y_pred))
     return 1.0 - both / (both + missed * alpha + false * beta + epsilon())
 
 

@@ -30,6 +30,9 @@ __all__ = [
 
 _c = _core.ops
 
+#: Keras's ways to join the states of several devices; "none" is "sum" there for metrics too.
+_AGGREGATIONS = ("sum", "mean", "only_first_replica", "none", None)
+
 
 class Metric(Configurable):
     """A number that is gathered over batches, such as the accuracy of an epoch.
@@ -87,7 +90,8 @@ class Metric(Configurable):
             shape: Its shape; () for a number.
             initializer: First values: a name, an `Initializer` or a function.
             dtype: `"float32"` (default) or `"int32"`, for one that counts.
-            aggregation: Accepted for Keras's sake.
+            aggregation: How ranks that train together (`fastnn.distributed`) join their states:
+                `"sum"`, `"mean"` or `"only_first_replica"`.
             name: Its name in paths.
 
         Returns:
@@ -102,6 +106,12 @@ class Metric(Configurable):
             initializers.get(initializer), shape, dtype or "float32", trainable=False, name=name
         )
         variable.path = f"{self.name}/{variable.name}"
+        if aggregation not in _AGGREGATIONS:
+            raise ValueError(
+                f"aggregation is {aggregation!r}, wanted {', '.join(map(repr, _AGGREGATIONS))}"
+                "\n  hint: leave it out for a state that sums up"
+            )
+        variable.aggregation = aggregation
         self._variables.append(variable)
         return variable
 

@@ -235,6 +235,7 @@ from fastnn.ops.reduce import sum as sum
 from fastnn.ops.reduce import var as var
 from fastnn.ops.rows import absolute as absolute
 from fastnn.ops.rows import add as add
+from fastnn.ops.rows import all_reduce as all_reduce
 from fastnn.ops.rows import arctan as arctan
 from fastnn.ops.rows import attention as attention
 from fastnn.ops.rows import attention_grad as attention_grad
@@ -396,6 +397,7 @@ __all__ = [
     "adaptive_max_pool",
     "add",
     "all",
+    "all_reduce",
     "allclose",
     "amax",
     "amin",

@@ -49,6 +49,7 @@ _OPERANDS = {
     "target": "Labels: probabilities of the shape of `logits`.",
     "v": "Values.",
     "w": "Taps (sizes.., channels / groups, filters).",
+    "weight": "How much this process counts, a number of at least 0.",
     "weights": "The recurrent weights, (units, gates times units).",
     "x": "A tensor or array.",
     "y": "The states, as the recurrence gives them.",
@@ -75,6 +76,7 @@ _ATTRIBUTES = {
     "n": "How many.",
     "negative_slope": "The slope for negative inputs.",
     "padding": "(before, after) per axis, flat; empty: none; (-1,): ceil(size / stride) places.",
+    "place": "A whole number that no other sum of the program has.",
     "rate": "The share that is dropped, from 0 to 1.",
     "repeats": "How many times along each axis.",
     "reset_after": "Whether the reset gate acts on the candidate's product.",
@@ -93,6 +95,10 @@ _ATTRIBUTES = {
 _EXAMPLES = {
     "absolute": ("fastnn.ops.absolute([-1.0, 2.0]).numpy()", "array([1., 2.], dtype=float32)"),
     "add": ("fastnn.ops.add([1.0, 2.0], [2.0, 2.0]).numpy()", "array([3., 4.], dtype=float32)"),
+    "all_reduce": (
+        "fastnn.ops.all_reduce([1.0, 2.0], 1.0).numpy()",
+        "array([1., 2.], dtype=float32)",
+    ),
     "arctan": (
         "fastnn.ops.arctan([-1.0, 2.0]).numpy().round(4)",
         "array([-0.7854,  1.1071], dtype=float32)",

@@ -20,6 +20,7 @@ from fastnn.errors import check_arguments, reject_arguments
 from fastnn.ops.linalg import scale_for
 from fastnn.optimizers.schedules import TABLE as SCHEDULES, LearningRateSchedule
 from fastnn.serialization.encoding import Configurable, to_config
+from fastnn.tracing.ranks import current_step
 from fastnn.tracing.variables import Scope, Variable
 
 _c = _core.ops
@@ -513,6 +514,9 @@ class Optimizer(Configurable):
             without = [v.path for g, v in zip(grads, variables, strict=True) if g is None]
             warnings.warn(f"no gradient for {', '.join(without)}", stacklevel=2)
         gs, vs = [ops.convert_to_tensor(g) for g, _ in pairs], [v for _, v in pairs]
+        step = current_step()
+        if step is not None:
+            gs = step.mean_of(gs)
         if self.loss_scale_factor:
             gs = [g / self.loss_scale_factor for g in gs]
         if self.gradient_accumulation_steps:

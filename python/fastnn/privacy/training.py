@@ -12,6 +12,7 @@ from fastnn.data.batches import unpack
 from fastnn.errors import ShapeError
 from fastnn.layers import BatchNormalization
 from fastnn.models import Functional
+from fastnn.tracing.ranks import current_step
 from fastnn.tracing.variables import gradients
 
 __all__ = ["PrivateModel"]
@@ -169,6 +170,11 @@ class PrivateModel(Functional):
             >>> sorted(private.train_on_batch(np.ones((4, 2)), np.ones(4), return_dict=True))
             ['loss']
         """
+        if current_step() is not None:
+            raise ValueError(
+                "PrivateModel counts the privacy that is spent by the batch of one process, and "
+                "several ranks train together\n  hint: leave out fastnn.distributed.init()"
+            )
         x, y, weights = unpack(data)
         variables = self.trainable_variables
         parts = (x, y, weights)

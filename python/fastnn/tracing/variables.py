@@ -239,6 +239,9 @@ class Variable(_core.Variable):
     #: Of a metric's sum: the variable that holds what float32 rounded off it.
     rest: Variable | None = None
 
+    #: Of a metric's state: how ranks that train together join theirs.
+    aggregation: str | None = "sum"
+
     @property
     def trainable(self) -> bool:
         """Whether `fit` changes it by gradients."""

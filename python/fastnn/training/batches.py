@@ -14,11 +14,13 @@ from fastnn.data.batches import pack
 from fastnn.errors import DataError
 from fastnn.metrics.metric import metric_variables
 from fastnn.tracing.call_context import CallContext
+from fastnn.tracing.ranks import stepping
 from fastnn.tracing.variables import Scope, Variable
 from fastnn.training.inputs import check_labels, fit_inputs, weigh_by_class
 from fastnn.training.program import Logs, Program, keeping, underway
+from fastnn.training.ranks import Ranks
 
-__all__ = ["NO_BATCHES", "eager_step", "python_epoch"]
+__all__ = ["NO_BATCHES", "agree", "eager_step", "logs_of_all", "python_epoch"]
 
 
 NO_BATCHES = "x yielded no batches"
@@ -32,16 +34,24 @@ def python_epoch(
     classes: Any = None,
     report: Callable[[int, Logs], None] | None = None,
     resumed: tuple[int, list[Any], Any] | None = None,
+    ranks: Ranks | None = None,
 ) -> tuple[Logs, int]:
-    """One epoch batch by batch: for iterables, eager steps and batch hooks.
+    """One epoch batch by batch: for iterables, eager steps, batch hooks and several ranks.
 
     `resumed` says how many batches of it were made before, what the metrics held then, and
-    where the batches come from.
+    where the batches come from. With `ranks` the epoch is that of all of them, and so are its
+    logs; each batch comes with whether it counts.
     """
     train = kind == "train"
     with keeping(model), underway(model):
         model.reset_metrics()
-        return _batch_by_batch(model, train, batches, calls, classes, report, resumed)
+        if ranks is None:
+            return _batch_by_batch(model, train, batches, calls, classes, report, resumed)
+        with ranks.stepping():
+            logs, done = _batch_by_batch(
+                model, train, ranks.counted(batches, train), calls, classes, report, resumed, ranks
+            )
+            return logs, done
 
 
 def _batch_by_batch(
@@ -52,6 +62,7 @@ def _batch_by_batch(
     classes: Any,
     report: Callable[[int, Logs], None] | None,
     resumed: tuple[int, list[Any], Any] | None,
+    ranks: Ranks | None = None,
 ) -> tuple[Logs, int]:
     hook = "train" if train else "test"
     begins = calls is not None and calls.overrides(f"on_{hook}_batch_begin", "on_batch_begin")
@@ -63,7 +74,8 @@ def _batch_by_batch(
     drawn = time.perf_counter()
     for x, y, w in batches:
         if begins:
-            getattr(calls, f"on_{hook}_batch_begin")(done)
+            with stepping(None):
+                getattr(calls, f"on_{hook}_batch_begin")(done)
         try:
             x = fit_inputs(model, x)
             if classes and train:
@@ -71,6 +83,8 @@ def _batch_by_batch(
             if sums is not None:
                 _go_on(model, kind, (x, y, w), sums)
                 sums = None
+            if ranks is not None:
+                agree(model, ranks, kind, (x, y, w))
             if model.run_eagerly:
                 check_labels(model, y, w)
                 logs = eager_step(model, train, (x, y, w))
@@ -83,14 +97,20 @@ def _batch_by_batch(
             raise
         done += 1
         due = report is not None and time.perf_counter() - drawn >= 0.05
-        if ends or due:
+        if ranks is not None and ranks.hooks:
+            with ranks.totals():
+                logs = logs_of_all(model, ranks, logs if program is None else program.read())
+                if ends:
+                    with stepping(None):
+                        getattr(calls, f"on_{hook}_batch_end")(done - 1, logs)
+        elif ends or due:
             logs = logs if program is None else program.read()
             if ends:
                 getattr(calls, f"on_{hook}_batch_end")(done - 1, logs)
             if due and report is not None:
                 report(done, logs)
                 drawn = time.perf_counter()
-        if model.stop_training and train:
+        if model.stop_training and train and ranks is None:
             break
     passed = getattr(source, "passed", None)
     if done == first and source is not None and passed is not None:
@@ -98,7 +118,27 @@ def _batch_by_batch(
         program = _go_on(model, kind, source._prepare(passed), sums)
     elif done == first:
         raise DataError(f"{NO_BATCHES}\n  hint: give a fresh generator, or steps_per_epoch")
+    if ranks is not None:
+        with ranks.totals(keep=True):
+            return logs_of_all(model, ranks, logs if program is None else program.read()), done
     return (logs if program is None else program.read()), done
+
+
+def agree(model: Any, ranks: Ranks, kind: str, batch: tuple[Any, Any, Any]) -> None:
+    """Before the first step: the model is built, and every rank has the values of rank 0."""
+    if not model.run_eagerly:
+        model._program(kind, batch)
+    elif not model.built:
+        model(tree.map_structure(_core.tensor, batch[0]), training=False)
+    ranks.agree()
+
+
+def logs_of_all(model: Any, ranks: Ranks, logs: Logs) -> Logs:
+    """The logs of a step or an epoch of all ranks, whose sums the metrics hold."""
+    found = {m.name for m in model.metrics}
+    values = {k: v for k, v in model.get_metrics_result().items() if k in logs and k in found}
+    numbers = {k: _number(v) for k, v in values.items()}
+    return logs | numbers | ranks.mean_logs({k: v for k, v in logs.items() if k not in found})
 
 
 def _go_on(model: Any, kind: str, batch: tuple[Any, Any, Any], sums: Any) -> Program:

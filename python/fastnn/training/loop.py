@@ -11,6 +11,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,19 +28,37 @@ from fastnn.display.progress import Progbar, in_notebook, is_terminal, plain_lin
 from fastnn.display.reporter import Reporter
 from fastnn.errors import told
 from fastnn.losses.targets import targets_of
+from fastnn.tracing.ranks import is_first
 from fastnn.training.batches import NO_BATCHES, python_epoch
 from fastnn.training.inputs import check_labels
 from fastnn.training.program import Logs, Program, keeping, underway
+from fastnn.training.ranks import Ranks, data_facts, ranks_of
 
 __all__ = [
     "Fit", "FitSettings", "batches_of", "report", "warn_of_few",
 ]  # fmt: skip
 
 
-def batches_of(data: Any, batch_size: int, steps: int | None, order: Any, first: int = 0) -> Any:
-    """Batches of an epoch from arrays, from number `first` on, or from an iterable."""
+def batches_of(
+    data: Any,
+    batch_size: int,
+    steps: int | None,
+    order: Any,
+    first: int = 0,
+    ranks: Ranks | None = None,
+) -> Any:
+    """Batches of an epoch from arrays, from number `first` on, or from an iterable.
+
+    On several ranks those of this rank, each with whether it counts.
+    """
     if isinstance(data, IterableData):
-        yield from data.batches(steps)
+        batches = data.batches(steps)
+        yield from batches if ranks is None else ((batch, True) for batch in batches)
+        return
+    if ranks is not None:
+        most = ranks.steps(data, batch_size)
+        most = most if steps is None else min(steps, most)
+        yield from ranks.parts(data, batch_size, most, order, first)
         return
     total = data.steps(batch_size) if steps is None else min(steps, data.steps(batch_size))
     parts = (data.x, data.y, data.weights)
@@ -49,12 +68,18 @@ def batches_of(data: Any, batch_size: int, steps: int | None, order: Any, first:
         yield tuple(tree.map_structure(lambda a, at=at: a[at], p) for p in parts)
 
 
-def _endless(data: ArrayData, batch_size: int, seed: int | None, start: int) -> Any:
+def _endless(
+    data: ArrayData, batch_size: int, seed: int | None, start: int, ranks: Ranks | None
+) -> Any:
     """Batches of arrays without end from number `start` on, each pass in its own order."""
-    first, skipped = divmod(start, data.steps(batch_size))
+    count = data.steps(batch_size) if ranks is None else data.steps(batch_size * ranks.readers)
+    first, skipped = divmod(start, count)
     for turn in itertools.count(first):
         order = None if seed is None else random.epoch_order(data.n, seed, turn)
-        batches = batches_of(data, batch_size, None, order)
+        if ranks is None:
+            batches = batches_of(data, batch_size, None, order)
+        else:
+            batches = ranks.parts(data, batch_size, count, order)
         yield from itertools.islice(batches, skipped if turn == first else 0, None)
 
 
@@ -116,6 +141,9 @@ class Fit:
     history: Any
     report: Any
 
+    #: Batches of arrays for several ranks, where an epoch is so many steps.
+    _stream: Any = None
+
     #: The logs of the last epoch that ended.
     last: Logs | None = None
 
@@ -125,6 +153,8 @@ class Fit:
             settings.batch_size, settings.epochs, settings.shuffle,
         )  # fmt: skip
         self.steps, self.validation = settings.steps, settings.validation
+        #: The ranks that train together; None: this process is alone.
+        self.ranks = ranks_of(model)
 
     def run(self, initial_epoch: int, level: int, callbacks: Any) -> History:
         """Trains; whatever interrupts it, finished epochs are in the history.
@@ -134,9 +164,10 @@ class Fit:
         model = self.model
         kept = {n: getattr(model, n) for n in _OF_A_RUN} if model._fits else {}
         model._fits += 1
+        ranks = self.ranks
         try:
-            with keeping(model):
-                return self._run(initial_epoch, level, callbacks)
+            with keeping(model), nullcontext() if ranks is None else ranks.together("fit"):
+                return self._run(initial_epoch, level if is_first() else 0, callbacks)
         finally:
             model._fits -= 1
             for name, value in kept.items():
@@ -150,7 +181,10 @@ class Fit:
         if initial_epoch == 0 or model._shuffle_seed is None:
             model._shuffle_seed = random.make_default_seed()
         arrays = isinstance(data, ArrayData)
-        steps = self.steps or (data.steps(self.batch_size) if arrays else data.steps())
+        if self.ranks is not None:
+            self.ranks.divide(data)
+            self.ranks.divide(self.validation)
+        steps = self.steps or (self._steps(data, self.batch_size) if arrays else data.steps())
         history = History()
         model.history = history
         calls = CallbackList(callbacks, model=model) if callbacks is not None else None
@@ -163,9 +197,12 @@ class Fit:
                 if type(c) is History:
                     c.set_model(model)
             calls.on_train_begin()
+        if self.ranks is not None:
+            self.ranks.begin(self._facts(), calls)
         self.calls, self.history = calls, history
         self.report = Reporter(level, self.epochs, steps) if level else None
         direct = arrays and self.steps is None and not model.run_eagerly and not data.by_batch
+        direct = direct and self.ranks is None
         feed = data if direct else self._feed()
         if isinstance(self.validation, IterableData) and self.settings.validation_steps is not None:
             times = sum(map(self._validates, range(model._initial_epoch, self.epochs)))
@@ -189,6 +226,23 @@ class Fit:
         if calls is not None:
             calls.on_train_end(self.last)
         return history
+
+    def _steps(self, data: ArrayData, batch_size: int) -> int:
+        """Batches of an epoch from arrays."""
+        return data.steps(batch_size) if self.ranks is None else self.ranks.steps(data, batch_size)
+
+    def _facts(self) -> dict[str, Any]:
+        """What `fit` was told, in words, for ranks to compare."""
+        kept, own = self.settings, self.ranks is not None and self.ranks.own_data
+        told = {
+            f"fit({name}=)": str(getattr(kept, name))
+            for name in (
+                "batch_size", "epochs", "shuffle", "steps", "class_weight", "validation_steps",
+                "validation_batch", "validation_freq",
+            )
+        }  # fmt: skip
+        held = data_facts("x, y", self.data, own)
+        return told | held | data_facts("of the validation", self.validation, own)
 
     @property
     def _first_batch(self) -> int:
@@ -298,6 +352,7 @@ class Fit:
                 self.settings.validation_batch,
                 self.settings.validation_steps,
                 self.calls,
+                self.ranks,
             )
             logs.update({f"val_{k}": v for k, v in values.items()})
         if self.calls is not None:
@@ -363,7 +418,11 @@ class Fit:
         elif self.steps is not None:
             seed = model._shuffle_seed if self.shuffle else None
             start = model._initial_epoch * self.steps + done
-            data = IterableData(_endless(data, self.batch_size, seed, start), "x")
+            batches = _endless(data, self.batch_size, seed, start, self.ranks)
+            if self.ranks is not None:
+                self._stream = batches
+                return data  # type: ignore[no-any-return]
+            data = IterableData(batches, "x")
         if isinstance(data, IterableData) and self.steps is not None:
             data.limit = len(epochs) * self.steps - done
         feed: ArrayData | IterableData = data
@@ -378,18 +437,23 @@ class Fit:
             start = time.perf_counter()
             first = self._first_batch if epoch == model._initial_epoch else 0
             self._begin_epoch(epoch, True)
+            if self.ranks is not None:
+                self._begin_together(epoch, first)
             order = None
             if isinstance(data, ArrayData) and self.shuffle:
                 order = random.epoch_order(data.n, model._shuffle_seed, epoch)
             left = None if self.steps is None else self.steps - first
-            batches = batches_of(data, self.batch_size, left, order, first)
+            if self._stream is None:
+                batches = batches_of(data, self.batch_size, left, order, first, self.ranks)
+            else:
+                batches = itertools.islice(self._stream, left)
             during = self._during(epoch) if self.report is not None else None
             weigh = isinstance(data, IterableData) and not isinstance(self.data, ArrayData)
             try:
                 logs, done = python_epoch(
                     model, "train", batches, self.calls,
                     self.settings.class_weight if weigh else None, during,
-                    None if first == 0 else (*model._resumed, data),
+                    self._resumed(first, data), self.ranks,
                 )  # fmt: skip
             except Exception as error:
                 ended = told(error) == NO_BATCHES and getattr(data, "once", False)
@@ -410,7 +474,27 @@ class Fit:
                     stacklevel=4,
                 )
                 model.stop_training = True
+            if self.ranks is not None:
+                self.ranks.settle()
             self._end_epoch(epoch, dict(logs), done, time.perf_counter() - start)
+            if self.ranks is not None:
+                self.ranks.stop()
+
+    def _begin_together(self, epoch: int, first: int) -> None:
+        """An epoch of several ranks begins; callbacks of a resumed one go on as those of rank 0."""
+        ranks = self.ranks
+        if ranks is not None:
+            ranks.group.place = f"epoch {epoch + 1} of fit"
+            if first:
+                ranks.follow(self.calls)
+            ranks.same_rate()
+
+    def _resumed(self, first: int, data: Any) -> Any:
+        """Where an epoch goes on that had begun before; None where it begins."""
+        if first == 0:
+            return None
+        batch, sums = self.model._resumed
+        return batch, sums if self.ranks is None else self.ranks.own_sums(sums), data
 
     def _during(self, epoch: int) -> Callable[[int, Logs], None]:
         report = self.report

@@ -19,6 +19,7 @@ from fastnn.losses.targets import feeding
 from fastnn.metrics.metric import metric_variables
 from fastnn.tracing.call_context import CallContext
 from fastnn.tracing.fingerprint import fingerprint
+from fastnn.tracing.ranks import current_step
 from fastnn.tracing.symbolic import value_of
 from fastnn.tracing.traces import Pattern, Traces, value_in
 from fastnn.tracing.variables import Scope, Variable, structure_version
@@ -107,13 +108,14 @@ class Tracing:
         return True
 
     def _program(self, kind: str, data: tuple[Any, Any, Any]) -> Program:
-        exact = ((kind, *map(_tree_key, data)), self._signature(True))
+        shared = current_step() is not None
+        exact = ((kind, shared, *map(_tree_key, data)), self._signature(True))
         program: Program | None = self._programs.find(exact)
         if program is None:
             leaves = [a for part in data for a in tree.flatten(part)]
             program = self._programs.make(
                 exact,
-                (kind, *map(_form, data)),
+                (kind, shared, *map(_form, data)),
                 leaves,
                 lambda: self._first_pattern(*data),
                 lambda shapes: self._trace(kind, data, shapes),

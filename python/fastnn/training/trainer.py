@@ -27,7 +27,7 @@ from fastnn.tracing import variables
 from fastnn.tracing.fixed_batch import fixed_batch
 from fastnn.tracing.symbolic import value_of
 from fastnn.tracing.variables import Variable, gradients, local as _scopes, settle
-from fastnn.training.batches import eager_step, python_epoch
+from fastnn.training.batches import agree, eager_step, logs_of_all, python_epoch
 from fastnn.training.compile_utils import CompiledLoss, CompiledMetrics
 from fastnn.training.diagnostics import naming_layers
 from fastnn.training.inputs import (
@@ -40,6 +40,7 @@ from fastnn.training.inputs import (
 from fastnn.training.loop import Fit, FitSettings, batches_of, report, warn_of_few
 from fastnn.training.predict import predict, predict_on_batch
 from fastnn.training.program import Logs, keeping
+from fastnn.training.ranks import Ranks, ranks_of
 from fastnn.training.step import Tracing
 
 __all__ = ["Trainer"]
@@ -576,17 +577,21 @@ class Trainer(Tracing):
         return logs if return_dict else self._in_order(logs)
 
     def _evaluate(
-        self, data: Any, batch_size: int, steps: int | None, calls: CallbackList | None = None
+        self,
+        data: Any,
+        batch_size: int,
+        steps: int | None,
+        calls: CallbackList | None = None,
+        ranks: Ranks | None = None,
     ) -> tuple[Logs, int]:
         if calls is not None:
             calls.on_test_begin()
-        if isinstance(data, IterableData) or data.by_batch or steps is not None or (
-            self.run_eagerly
-        ) or (
-            calls is not None and calls.overrides("on_test_batch_begin", "on_test_batch_end")
-        ):  # fmt: skip
-            batches = batches_of(data, batch_size, steps, None)
-            logs, done = python_epoch(self, "test", batches, calls)
+        hooks = ("on_test_batch_begin", "on_test_batch_end")
+        by_batch = isinstance(data, IterableData) or data.by_batch or self.run_eagerly
+        by_batch = by_batch or (calls is not None and calls.overrides(*hooks))
+        if by_batch or steps is not None or ranks is not None:
+            batches = batches_of(data, batch_size, steps, None, ranks=ranks)
+            logs, done = python_epoch(self, "test", batches, calls, ranks=ranks)
             if isinstance(data, IterableData):
                 warn_of_few(data.name, done, steps)
         else:
@@ -760,8 +765,23 @@ class Trainer(Tracing):
         settle(f"{kind}_on_batch")
         if data.by_batch:
             data = data.dense()
+        ranks = ranks_of(self) if kind == "train" else None
         with keeping(self), naming_layers(self):
-            return self._one_batch(kind, data, return_dict)
+            if ranks is None:
+                return self._one_batch(kind, data, return_dict)
+            with ranks.together("train_on_batch"), ranks.stepping():
+                return self._one_batch_of_all(ranks, data, return_dict)
+
+    def _one_batch_of_all(self, ranks: Ranks, data: Any, return_dict: bool) -> Any:
+        """A step of all ranks, each with a batch of its own."""
+        logs: Logs = {}
+        for _ in ranks.counted(iter([(data.parts, True)]), False):
+            if self not in ranks.group.known:
+                agree(self, ranks, "train", data.parts)
+            logs = self._one_batch("train", data, True)
+        with ranks.totals():
+            logs = logs_of_all(self, ranks, logs)
+        return logs if return_dict else self._in_order(logs)
 
     def _one_batch(self, kind: str, data: Any, return_dict: bool) -> Any:
         fixed_batch(self, data.n)

@@ -1,6 +1,7 @@
 //! Thin PyO3 binding over the core crate: `fastnn._core`. Converts at the door, maps errors,
 //! detaches around long work; everything else is the core's.
 
+mod collective;
 mod convert;
 mod dim;
 mod dlpack;
@@ -73,6 +74,7 @@ fn _core(module: &Bound<'_, PyModule>) -> PyResult<()> {
     ops::register(module)?;
     scan::register(module)?;
     gpu::register(module)?;
+    collective::register(module)?;
     module.add_function(wrap_pyfunction!(set_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(get_num_threads, module)?)?;
     module.add_function(wrap_pyfunction!(info, module)?)

@@ -34,6 +34,7 @@ macro_rules! rows {
 pub mod activation;
 pub mod attention;
 pub mod build;
+pub mod collective;
 pub mod compare;
 pub mod conv;
 pub mod elementwise;
@@ -79,6 +80,7 @@ const FAMILIES: &[&[&OpDef]] = &[
     recurrence::ROWS,
     attention::ROWS,
     layer_norm::ROWS,
+    collective::ROWS,
 ];
 
 const COUNT: usize = {

@@ -18,6 +18,7 @@ use crate::buffer::{Buffer, headroom};
 use crate::error::{Error, Result};
 use crate::graph::{Attr, Graph};
 use crate::kernels::tile::{MAX_INPUTS, MAX_OUTPUTS};
+use crate::ops::collective;
 use crate::passes::hoist::{self, Part};
 use crate::passes::plan::{self, Loc};
 use crate::passes::{self, fuse, verify};
@@ -73,7 +74,8 @@ pub struct Program {
     outputs: usize,
     /// What can be put back when a run is given up.
     undo: Undo,
-    /// True once a run took less than `BRIEF`.
+    /// True once a run took less than `BRIEF`; and from the start where several processes run the
+    /// program together.
     brief: AtomicBool,
     /// What the steps that cannot be given up read of the inputs: slots and bytes.
     late_reads: Vec<(usize, usize)>,
@@ -162,10 +164,12 @@ impl Program {
         let late_reads = slots(&mut late).into_iter().map(|slot| (slot, bytes(slot))).collect();
         let late_bytes =
             slots(&mut steps[undo.until()..].iter().flat_map(Step::writes)).into_iter().map(bytes).sum();
+        // Other processes wait at the same place: none of them may begin the step again by itself.
+        let meets = graph.nodes.iter().any(|node| std::ptr::eq(node.op, &collective::ALL_REDUCE));
         let program = Program {
             steps,
             undo,
-            brief: AtomicBool::new(false),
+            brief: AtomicBool::new(meets),
             late_reads,
             late_bytes,
             rest: AtomicU64::new(0),

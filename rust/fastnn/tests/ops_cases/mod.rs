@@ -287,6 +287,10 @@ fn special(op: &OpDef) -> Option<Vec<Sample>> {
             one(&[4], &[Attr::Int(4)]),
             one(&[2, 3], &[Attr::Int(0)]),
         ],
+        "all_reduce" => vec![
+            (vec![vec![3, 4], vec![]], vec![Attr::Int(1)]),
+            (vec![vec![0, 2], vec![]], vec![Attr::Int(2)]),
+        ],
         "dynamic_slice" => vec![
             (vec![vec![4, 5], vec![2]], vec![ints(&[0, 1]), ints(&[2, 3])]),
             (vec![vec![2, 5, 3], vec![1]], vec![ints(&[-2]), ints(&[2])]),

@@ -10,8 +10,8 @@ use crate::kernels::gather::RowSums;
 use crate::kernels::gemm::product::{Packed, Product};
 use crate::kernels::tile_ops::{self as tile, TileOf};
 use crate::ops::{
-    activation, attention, compare, conv, elementwise, index, layer_norm, loss, matmul, movement, normalize,
-    order, pooling, random, recurrence, reduce as reductions, window,
+    activation, attention, collective, compare, conv, elementwise, index, layer_norm, loss, matmul, movement,
+    normalize, order, pooling, random, recurrence, reduce as reductions, window,
 };
 use crate::sync::Slot;
 use std::collections::HashMap;
@@ -108,6 +108,7 @@ const STEPS: &[(&OpDef, Step)] = &[
     (&recurrence::GRU_GRAD, recurrence::gru_grad_step),
     (&recurrence::SIMPLE_RNN, recurrence::simple_step),
     (&recurrence::SIMPLE_RNN_GRAD, recurrence::simple_grad_step),
+    (&collective::ALL_REDUCE, collective::all_reduce_step),
 ];
 
 type Head = fn(&[Ty], &[Attr], Ty) -> Box<dyn Blocked>;

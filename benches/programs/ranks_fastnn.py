@@ -1,0 +1,22 @@
+"""Trains on ranks, an epoch for every line that rank 0 reads: `mlp_ranks` in rivals/fastnn.py."""
+
+import json
+import pathlib
+import sys
+
+import fastnn as nn
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+from rivals import data, fastnn as ours
+
+nn.distributed.init(threads=1)
+told = json.loads(sys.argv[1])
+x, y = data.training_set(told["sizes"], told["samples"])
+model = ours.build(told["sizes"])
+model.compile("adam", "sparse_categorical_crossentropy")
+first = nn.distributed.rank() == 0
+batch = told["batch"] // nn.distributed.size()
+while nn.distributed.broadcast(sys.stdin.readline() if first else None):
+    loss = model.fit(x, y, batch_size=batch, epochs=1, verbose=0).history["loss"][-1]
+    if first:
+        print(loss, flush=True)

@@ -1,0 +1,137 @@
+"""The processes that train one model together, as losses, layers and optimisers see them.
+
+A step that is traced while `stepping` sums over the ranks where its result depends on all rows of
+the batch: gradients, statistics of the batch, counts of what is masked. Each rank counts by its
+`share`, its rows among those of all ranks; the shares of a step add up to 1. Alone there is no
+step of this kind, and nothing is summed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import _core
+from fastnn.tracing.variables import Variable
+
+__all__ = [
+    "SharedStep", "count_ranks", "current_step", "group", "is_first", "set_group", "stepping",
+]  # fmt: skip
+
+_c = _core.ops
+
+#: Elements of the gradients that are summed at a time (16 MiB): longer sums wait no shorter, and
+#: take memory.
+BUCKET = 1 << 22
+
+_group: Any = None
+_local = threading.local()
+
+
+def group() -> Any:
+    """The processes that `fastnn.distributed.init` found, None where this one is alone."""
+    return _group
+
+
+def set_group(value: Any) -> None:
+    """Names the processes; None for a process that is alone."""
+    global _group
+    _group = value
+
+
+def is_first() -> bool:
+    """Whether this process writes files and lines for all: rank 0, or one that is alone."""
+    return _group is None or bool(_group.rank == 0)
+
+
+def count_ranks() -> int:
+    """How many processes train together; 1 for one that is alone."""
+    return 1 if _group is None else int(_group.size)
+
+
+class SharedStep:
+    """A step that all ranks trace alike, each for rows of its own.
+
+    Args:
+        rank: The number of this process.
+        share: A variable: the rows of this rank over the rows of all, set before each step.
+    """
+
+    __slots__ = ("_share", "_sums", "rank")
+
+    def __init__(self, rank: int, share: Variable) -> None:
+        self.rank, self._share, self._sums = rank, share, 0
+
+    @property
+    def share(self) -> Any:
+        """The rows of this rank over the rows of all."""
+        return self._share.value
+
+    def sum(self, x: Any) -> Any:
+        """The sum of x over the ranks."""
+        self._sums += 1
+        return _c.all_reduce(x, self.share, place=self._sums)
+
+    def weighted(self, x: Any) -> Any:
+        """The mean of x over the ranks, each counted by its rows."""
+        return self.sum(x * self.share)
+
+    def present(self, x: Any) -> Any:
+        """x, or 0 on a rank that has no rows left and runs the step on rows that do not count."""
+        return _c.where(_c.greater(self.share, 0.0), x, 0.0)
+
+    def as_part(self, x: Any) -> Any:
+        """X such that `weighted` makes of it the sum of x over the ranks."""
+        share = self.share
+        some = _c.greater(share, 0.0)
+        return _c.where(some, x, 0.0) / _c.where(some, share, 1.0)
+
+    def mean_of(self, gs: Sequence[Any]) -> list[Any]:
+        """`weighted` of several tensors, in as few sums as their sizes allow."""
+        out: list[Any] = []
+        for bucket in _buckets(gs):
+            flat = [_c.reshape(g * self.share, shape=(-1,)) for g in bucket]
+            total = self.sum(flat[0] if len(flat) == 1 else _c.concatenate(*flat, axis=0))
+            at = 0
+            for g in bucket:
+                size = int(np.prod(g.shape, dtype=np.int64))
+                piece = total if len(flat) == 1 else _c.slice(
+                    total, begin=(at,), end=(at + size,), step=(1,)
+                )  # fmt: skip
+                out.append(_c.reshape(piece, shape=tuple(g.shape)))
+                at += size
+        return out
+
+
+def _buckets(gs: Sequence[Any]) -> Iterator[list[Any]]:
+    bucket: list[Any] = []
+    held = 0
+    for g in gs:
+        size = int(np.prod(g.shape, dtype=np.int64))
+        if bucket and held + size > BUCKET:
+            yield bucket
+            bucket, held = [], 0
+        bucket.append(g)
+        held += size
+    if bucket:
+        yield bucket
+
+
+def current_step() -> SharedStep | None:
+    """The step of several ranks that this thread traces or runs, if any."""
+    return getattr(_local, "step", None)
+
+
+@contextlib.contextmanager
+def stepping(share: Variable | None) -> Iterator[None]:
+    """What is traced inside is a step of all ranks; with None, of this process alone."""
+    outer = current_step()
+    _local.step = None if share is None or _group is None else SharedStep(_group.rank, share)
+    try:
+        yield
+    finally:
+        _local.step = outer

@@ -1,0 +1,76 @@
+//! What several processes that run the same program do together. The core knows of no network: the
+//! host that starts the processes names a function which sums over them, and without one a process
+//! is alone.
+
+use super::build::Build;
+use super::rule;
+use crate::error::{Error, Result};
+use crate::graph::{Accept, Attr, Class, Kind, StepCtx, Vjp};
+use crate::shape::DType;
+use crate::shape_err;
+use std::sync::atomic::{AtomicPtr, Ordering};
+
+/// Replaces the values by their sums over all processes. `place` says which part of the program
+/// asks, so that processes which have come to different places can be told apart. Called by the
+/// thread that runs the program, with no lock held.
+pub type Collective = fn(place: i64, values: &mut [f32]) -> Result<()>;
+
+static COLLECTIVE: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
+
+/// Names the function that sums over the processes; `None`: this process is alone.
+pub fn set_collective(collective: Option<Collective>) {
+    let function = collective.map_or(std::ptr::null_mut(), |f| f as *mut ());
+    COLLECTIVE.store(function, Ordering::Release);
+}
+
+rows! {
+    ALL_REDUCE = "all_reduce"("x", "weight"; place: Int = Attr::Int(0)) {
+        doc: "The sum of x over all processes that train together; x itself in a process that is alone. They meet in the order of the program, and place tells apart where in it. The gradient is that of the mean of what the processes compute, each counted by its weight, a number of at least 0; the value does not depend on it.",
+        class: Class::Kernel,
+        accept: Accept::Float,
+        infer: |types, _| {
+            rule::arity("all_reduce", types, 2)?;
+            if types[1].shape.rank() != 0 {
+                return shape_err!("all_reduce: weight has shape {}, wanted a number\n  hint: one for the whole process", types[1].shape);
+            }
+            Ok(types[0])
+        },
+        // The mean of all results changes with x by the weighted sum of all gradients. Whoever takes
+        // this one counts it by the weight of this process, which is therefore taken out.
+        vjp: Vjp::Rule(|g, y, x, dy| {
+            let place = g.node(y).attrs[0].int();
+            let (zero, one) = (g.number(0.0), g.number(1.0));
+            let counts = g.greater(x[1], zero);
+            let divisor = g.where_(counts, x[1], one);
+            let own = g.mul(dy, x[1]);
+            let all = g.build(&ALL_REDUCE, &[own, x[1]], &[Attr::Int(-1 - place)]);
+            vec![Some(g.div(all, divisor)), None]
+        }),
+        kind: Kind::Kernel,
+        reference: |x, _, _| x[0].clone(),
+        formula: "x",
+        domain: &[(-3.0, 3.0), (0.1, 1.0)],
+        smooth: true,
+        writes_over: &[(0, 0)],
+    }
+}
+
+pub(crate) fn all_reduce_step(ctx: &StepCtx<'_>) -> Result<()> {
+    let (x, out) = (ctx.inputs[0], ctx.output);
+    if x.ty != out.ty || out.ty.dtype != DType::F32 {
+        return Err(Error::Internal(format!("all_reduce of {} to {}", x.ty, out.ty)));
+    }
+    let count = out.ty.shape.count();
+    if x.ptr != out.ptr {
+        // SAFETY: the executor hands steps buffers that cover their shapes and do not overlap.
+        unsafe { std::ptr::copy_nonoverlapping(x.floats(), out.floats(), count) };
+    }
+    let collective = COLLECTIVE.load(Ordering::Acquire);
+    if collective.is_null() {
+        return Ok(());
+    }
+    // SAFETY: only `set_collective` stores here, and it stores a `Collective`.
+    let collective = unsafe { std::mem::transmute::<*mut (), Collective>(collective) };
+    // SAFETY: as above; the result is this step's alone, and the copy has filled it.
+    collective(ctx.attrs[0].int(), unsafe { std::slice::from_raw_parts_mut(out.floats(), count) })
+}
