@@ -123,6 +123,8 @@ class Tracing:
             )
         if not choice.is_used:
             return program
+        if shared and choice.chosen(self._compiled_device) == choice.AUTO:
+            return program  # ranks cannot try devices out, each by itself
         leaves = [a for part in data for a in tree.flatten(part)]
         return program.on(self._device(program.step, leaves))
 
