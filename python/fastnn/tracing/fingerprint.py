@@ -241,7 +241,8 @@ def followed(
 
     A library's function is named through its module as a rule, and does not change.
     """
-    held, where = place.get(name, ABSENT), (place, name)
+    where: tuple[Any, str] = (place, name)
+    held = place.get(name, ABSENT)
     for inner in chain:
         if not isinstance(held, type | types.ModuleType) or is_library(held):
             break

@@ -87,6 +87,8 @@ def _lies_in_a_library(file: str | None) -> bool:
 
 def is_library(thing: Any) -> bool:
     """Whether a module, class or function is one of fastnn's or of an installed library."""
+    module: Any
+    file: Any
     if isinstance(thing, types.FunctionType):
         module, file = thing.__module__, thing.__code__.co_filename
     elif isinstance(thing, types.ModuleType):
