@@ -1,11 +1,14 @@
 """Models on a GPU: the losses of the CPU, the same bits twice, and files that both read."""
 
+import threading
+
 import numpy as np
 import pytest
 
 import fastnn
 from fastnn import layers
 from fastnn.devices import choice
+from fastnn.devices.data import Data
 
 STEPS, BATCH = 20, 16
 
@@ -194,3 +197,60 @@ def test_a_language_model_speaks_the_same_words(gpu):
                 ]
             )
     assert said[0] == said[1]
+
+
+def test_arrays_that_a_callback_changes_are_read_anew(gpu):
+    class Change(fastnn.keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            self.x[:] *= 0.5
+
+    histories = []
+    for device in ("cpu", "gpu"):
+        fastnn.utils.set_random_seed(1)
+        model, x, y, loss = mlp()
+        model.compile("sgd", loss, device=device)
+        change = Change()
+        change.x = x
+        model.fit(x, y, epochs=3, verbose=0, callbacks=[change])
+        x[:] = 1.0
+        model.fit(x, y, epochs=2, verbose=0)
+        histories.append((change.x, model.history.history["loss"]))
+    np.testing.assert_allclose(histories[0][1], histories[1][1], rtol=1e-5)
+
+
+def test_epochs_with_a_report_upload_the_data_once(gpu, monkeypatch, capsys):
+    from fastnn.devices import loop
+
+    made = []
+    monkeypatch.setattr(loop, "Data", lambda *a: made.append(1) or Data(*a))
+    model, x, y, loss = mlp()
+    model.compile("sgd", loss, device="gpu")
+    model.fit(x, y, epochs=4, verbose=2)
+    assert capsys.readouterr().out.count("loss") == 4
+    assert len(made) == 1
+
+
+def test_two_threads_predict_and_train_beside_each_other(gpu):
+    model, x, y, loss = mlp()
+    model.compile("sgd", loss, device="gpu")
+    other, *_ = mlp()
+    other.compile("sgd", loss, device="gpu")
+    wanted = other.predict(x, verbose=0)
+    wrong, stop = [], threading.Event()
+
+    def predict():
+        while not stop.is_set():
+            for n in (7, 40):
+                if not np.allclose(other.predict(x[:n], verbose=0), wanted[:n], 1e-4, 1e-6):
+                    wrong.append(n)
+
+    threads = [threading.Thread(target=predict) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    model.fit(x, y, epochs=3, verbose=0)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    fastnn.utils.set_random_seed(5)
+    assert np.isfinite(model.evaluate(x, y, verbose=0)).all()

@@ -10,6 +10,7 @@ import contextlib
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -70,10 +71,11 @@ def chosen_for(function: _core.Function, arrays: Sequence[Any]) -> Choice:
 
 def _key(function: _core.Function, arrays: Sequence[Any], adapter: Adapter) -> str:
     """What a measurement holds for: machine, versions, graph, sizes."""
-    graph = function.steps.split("\n\n")[0] if "\n\n" in function.steps else function.steps
-    graph = graph.split("\nbatch")[0]
+    # Variables come in the order of their addresses, so nodes count without their numbers.
+    graph = [line for line in function.steps.splitlines() if line.startswith("%")]
+    nodes = sorted(re.sub(r"%\d+|\[Int\(\d+\)\]", "", line) for line in graph)
     told = [
-        adapter.name, adapter.driver, _core.info()["version"], _core.get_num_threads(), graph,
+        adapter.name, adapter.driver, _core.info()["version"], _core.get_num_threads(), nodes,
         [(a.shape, str(a.dtype)) for a in arrays],
     ]  # fmt: skip
     return hashlib.sha256(repr(told).encode()).hexdigest()
@@ -86,6 +88,7 @@ def _measured(function: _core.Function, arrays: Sequence[Any], adapter: Adapter)
         try:
             on_gpu = OnDevice(function, adapter.device)
             device = _seconds(lambda: _device_step(on_gpu, arrays))
+            on_gpu.home()
         except DeviceError as error:
             return CPU, str(error).split("\n")[0]
         cpu = _seconds(lambda: function(*arrays))
@@ -99,11 +102,10 @@ def _measured(function: _core.Function, arrays: Sequence[Any], adapter: Adapter)
 def _device_step(function: OnDevice, arrays: Sequence[Any]) -> None:
     """A step as in an epoch: variables stay on the device."""
     found = function.runnable([a.shape for a in arrays])
-    function.residence.bring(function.cells)
+    function.bring()
     for at, a in enumerate(arrays):
         function.put(found, at, a)
-    function.residence.ran(found.executable, found.updated)
-    found.executable.run()
+    function.submit(found)
     function.gpu.wait()
 
 

@@ -6,7 +6,7 @@ Depends on `executor`, `resident`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,9 +14,16 @@ import numpy as np
 from fastnn import _core
 from fastnn.devices.cells import array_of, words_of
 from fastnn.devices.executor import Executable
-from fastnn.devices.gpu import opened
-from fastnn.devices.resident import Cell, Constant, residence
-from fastnn.errors import DeviceError, FastnnError, InternalError, hint_of, told
+from fastnn.devices.gpu import opened, size_text
+from fastnn.devices.resident import Cell, Constant, Part, residence
+from fastnn.errors import (
+    DeviceError,
+    FastnnError,
+    GpuOutOfMemoryError,
+    InternalError,
+    hint_of,
+    told,
+)
 
 __all__ = ["OnDevice", "Runnable", "has_rows", "row_program"]
 
@@ -54,8 +61,10 @@ class OnDevice:
         self.inputs: list[Any] = list(function.inputs)
         self.cells = [self.residence.cell(v) for v in function.variables]
         apart = {v.key for v in stays}
-        #: What comes home after a call; None: all that the device holds.
-        self._comes = [c for c in self.cells if c.variable.key not in apart] if apart else None
+        #: What comes home after a call.
+        self._comes = [c for c in self.cells if c.variable.key not in apart]
+        #: What has run since bad data were last looked for.
+        self._ran: dict[int, Executable] = {}
         self._constants = [Constant(self.gpu, t) for t in function.captured]
         self._states = [c.buffer for c in self.cells] + [c.buffer for c in self._constants]
         self._kept: dict[Any, Runnable] = {}
@@ -87,7 +96,7 @@ class OnDevice:
         found = self._kept.pop(key, None)
         if found is None:
             data = self.program(shapes)
-            executable = Executable(self.gpu, data, self._states)
+            executable = self._executable(data)
             updated = [self.cells[n] for n in sorted(_updated(data)) if n < len(self.cells)]
             outputs = sorted(
                 (b for b in data["buffers"] if b["role"] == "output"), key=lambda b: b["number"]
@@ -98,6 +107,27 @@ class OnDevice:
         self._kept[key] = found
         return found
 
+    def _executable(self, program: dict[str, Any]) -> Executable:
+        """A program with its memory, for which those of other sizes may have to go."""
+        try:
+            return Executable(self.gpu, program, self._states)
+        except GpuOutOfMemoryError as error:
+            if self._kept:
+                self._kept.clear()
+                return self._executable(program)
+            roles = (
+                ("slot", "values between steps"), ("state", "weights, optimiser, metrics"),
+                ("input", "the batch"), ("scratch", "workspace"), ("output", "results"),
+            )  # fmt: skip
+            needs = [
+                f"{size_text(program['memory'][role])} for {what}"
+                for role, what in roles
+                if program.get("memory", {}).get(role)
+            ]
+            raise GpuOutOfMemoryError(
+                f"{told(error)}; the program needs {', '.join(needs)}\n  hint: {hint_of(error)}"
+            ) from error
+
     def checked(self, arrays: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
         """The arrays, whose shapes and types are those of the inputs."""
         given = [np.asarray(a) for a in arrays]
@@ -107,16 +137,46 @@ class OnDevice:
                 given[at] = _core.tensor(a, dtype=dtype).numpy()
         return given
 
+    def bring(self) -> None:
+        """Sends to the device what has been assigned at home."""
+        self.residence.bring(self.cells)
+
+    def submit(self, found: Runnable, encode: Callable[[Any], None] | None = None) -> None:
+        """Submits one run of a program, or what `encode` records of it."""
+        with self.gpu.lock:
+            # Noted before, so that an interruption in between leaves no change unnoticed.
+            self._ran[id(found.executable)] = found.executable
+            for cell in found.updated:
+                cell.is_newer = True
+            if encode is None:
+                found.executable.run()
+            else:
+                self.gpu.submit(encode)
+
+    def home(self, further: Sequence[Part] = (), only: Sequence[Cell] | None = None) -> list[Any]:
+        """Brings variables home, all or some, and the words of parts of buffers.
+
+        Raises:
+            DataError: What ran met bad data: the variables are those of the last coming home.
+        """
+        cells = self._comes if only is None else only
+        try:
+            return self.residence.home(cells, self._ran, further, self.cells)
+        except KeyboardInterrupt:
+            # The device must not go on from later values than those that Python reads now.
+            self.residence.home(cells, self._ran, (), self.cells)
+            raise
+
     def __call__(self, *arrays: Any) -> Any:
         """Runs once; gives an array, or a tuple of them, and leaves variables at home."""
         given = self.checked(arrays)
         found = self.runnable([a.shape for a in given])
-        self.residence.bring(self.cells)
-        for at, a in enumerate(given):
-            self.put(found, at, a)
-        self.residence.ran(found.executable, found.updated)
-        found.executable.run()
-        outs = self.residence.home(self._output_parts(found), self._comes)
+        with self.gpu.lock:  # another thread would fill the same inputs
+            self.bring()
+            for at, a in enumerate(given):
+                self.put(found, at, a)
+            self.submit(found)
+            outs = self.home(self._output_parts(found))
         results = [
             array_of(w, row["dtype"], tuple(row["shape"]))
             for w, row in zip(outs, found.outputs, strict=True)
@@ -126,18 +186,17 @@ class OnDevice:
     def repeat(self, count: int, until: Any = None) -> int:
         """Runs up to `count` times, as `Function.repeat` does; gives the number of runs."""
         found = self.runnable([])
-        self.residence.bring(self.cells)
+        self.bring()
         flag = None if until is None else self.residence.cell(until).buffer
         done = 0
         try:
             while done < count:
-                self.residence.ran(found.executable, found.updated)
-                found.executable.run()
+                self.submit(found)
                 done += 1
-                if flag is not None and self.residence.read([(flag, 0, 4)])[0][0]:
+                if flag is not None and self.home([(flag, 0, 4)], ())[0][0]:
                     break
         finally:
-            self.residence.home(only=self._comes)
+            self.home()
         return done
 
     def put(self, found: Runnable, at: int, array: np.ndarray[Any, Any]) -> None:
@@ -160,7 +219,7 @@ class OnDevice:
         rows = next(a.shape[0] for a, b in zip(given, batched, strict=True) if b)
         if not rows:
             return empty
-        self.residence.bring(self.cells)
+        self.bring()
         parts: list[list[np.ndarray[Any, Any]]] = []
         for start in range(0, rows, batch_size):
             chunk = [
@@ -168,11 +227,11 @@ class OnDevice:
                 for a, b in zip(given, batched, strict=True)
             ]
             found = self.runnable([a.shape for a in chunk])
-            for at, a in enumerate(chunk):
-                self.put(found, at, a)
-            self.residence.ran(found.executable, found.updated)
-            found.executable.run()
-            outs = self.residence.read(self._output_parts(found))
+            with self.gpu.lock:
+                for at, a in enumerate(chunk):
+                    self.put(found, at, a)
+                self.submit(found)
+                outs = self.home(self._output_parts(found), ())
             n = chunk[batched.index(True)].shape[0]
             parts.append(
                 [
@@ -180,7 +239,7 @@ class OnDevice:
                     for w, row, e in zip(outs, found.outputs, empty, strict=True)
                 ]
             )
-        self.residence.home()
+        self.home()
         if len(parts) == 1:
             return [np.array(a) for a in parts[0]]
         return [np.concatenate(column) for column in zip(*parts, strict=True)]

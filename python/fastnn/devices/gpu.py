@@ -26,7 +26,7 @@ from fastnn.errors import (
     GpuUnavailableError,
 )
 
-__all__ = ["Gpu", "opened"]
+__all__ = ["Gpu", "opened", "size_text"]
 
 #: Bytes of a memory to read from that are kept for the next reading.
 _STAGED = 64 << 20
@@ -167,7 +167,7 @@ class Gpu:
             return self._loss()
         if isinstance(error, MemoryError) or "not enough memory" in low or "out of memory" in low:
             return GpuOutOfMemoryError(
-                f"{self.name} has no memory left for {what}; {_size(self.bytes)} are in use\n"
+                f"{self.name} has no memory left for {what}; {size_text(self.bytes)} are in use\n"
                 "  hint: a smaller batch_size, a smaller model, or device='cpu'"
             )
         version = getattr(self.module, "__version__", "?")
@@ -189,12 +189,13 @@ class Gpu:
             A buffer of wgpu. Its memory goes with the last reference.
         """
         if size > self.limits["binding_bytes"]:
+            most = size_text(self.limits["binding_bytes"])
             raise GpuOutOfMemoryError(
-                f"{what} has {_size(size)}, {self.name} binds {_size(self.limits['binding_bytes'])}"
+                f"{what} has {size_text(size)}, {self.name} binds {most}"
                 " at most\n  hint: a smaller batch_size, or device='cpu'"
             )
         usage = self.module.BufferUsage
-        with self.guarded(f"{_size(size)} for {what}"):
+        with self.guarded(f"{size_text(size)} for {what}"):
             made = self.device.create_buffer(
                 size=size, usage=usage.STORAGE | usage.COPY_SRC | usage.COPY_DST
             )
@@ -207,7 +208,7 @@ class Gpu:
 
     def write(self, buffer: Any, data: np.ndarray[Any, Any], offset: int = 0) -> None:
         """Copies a contiguous array into a buffer, before what is submitted later."""
-        with self.guarded(f"an upload of {_size(data.nbytes)}"):
+        with self.guarded(f"an upload of {size_text(data.nbytes)}"):
             self.device.queue.write_buffer(buffer, offset, data.reshape(-1).view(np.uint8).data)
 
     def read(self, parts: Sequence[tuple[Any, int, int]]) -> list[np.ndarray[Any, Any]]:
@@ -225,7 +226,7 @@ class Gpu:
             total += -(-size // 8) * 8
         if not total:
             return [np.zeros(0, np.uint32) for _ in parts]
-        with self.lock, self.guarded(f"a download of {_size(total)}"):
+        with self.lock, self.guarded(f"a download of {size_text(total)}"):
             # An interruption may leave it mapped, and a submission that names it then would end the
             # process: so it is kept again only when all went well.
             staging, self._staging = self._staging, None
@@ -339,7 +340,7 @@ def _wanted(adapter: Adapter) -> dict[str, int]:
     return {name: int(given[name]) for name in names}
 
 
-def _size(count: int) -> str:
+def size_text(count: int) -> str:
     """A number of bytes for people."""
     amount = float(count)
     for unit in ("bytes", "KiB", "MiB"):

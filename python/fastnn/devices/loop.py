@@ -41,6 +41,9 @@ class Loop:
         read = [] if results is None else results.variables
         #: What the results are made of.
         self._sums = [residence.cell(v) for v in read if v.key in own]
+        #: Whether the arrays of the last run are known not to have changed since.
+        self.is_unchanged = False
+        self._data: Data | None = None
         #: How long a step took when it was last looked at, in seconds.
         self._pace = 0.0
 
@@ -68,7 +71,7 @@ class Loop:
             raise DataError(
                 f"batch_size is {batch_size}, wanted at least 1\n  hint: 32 is usual"
             )  # fmt: skip
-        data = Data(self.step, self.step.checked(arrays))
+        data = self._uploaded(arrays)
         if data.rows == 0:
             raise DataError(
                 "the arrays have 0 rows, wanted at least 1\n  hint: give at least one row"
@@ -82,16 +85,36 @@ class Loop:
             try:
                 stop = run.epoch(epoch, order, steps)
                 # All come home, so that a device that is lost later takes one epoch along.
-                self.step.residence.home()
+                self.step.home()
             except BaseException:
                 # The steps that were made stand, as far as the device can still tell.
                 with contextlib.suppress(DeviceError):
-                    self.step.residence.home()
+                    self.step.home()
                 raise
             self.finished.append(self.read())
             if stop:
                 break
         return list(self.finished)
+
+    def _uploaded(self, arrays: Sequence[Any]) -> Data:
+        """The arrays on the device: those of the last run where they are unchanged."""
+        given = self.step.checked(arrays)
+        held = self._data
+        same = held is not None and all(
+            a is b for a, b in zip(held.arrays, given, strict=True)
+        )  # fmt: skip
+        data = held if held is not None and same and self.is_unchanged else None
+        self._data = None
+        data = Data(self.step, given) if data is None else data
+        if self.is_unchanged:
+            self._data = data
+        return data
+
+    def keep_data(self, flag: bool) -> None:
+        """Says whether arrays stay as they are from one run to the next."""
+        self.is_unchanged = flag
+        if not flag:
+            self._data = None
 
     def read(self) -> list[float]:
         """The results of the sums at home."""
@@ -102,7 +125,7 @@ class Loop:
 
     def so_far(self) -> list[float]:
         """The results of the sums on the device."""
-        self.step.residence.home(only=self._sums)
+        self.step.home(only=self._sums)
         return self.read()
 
 
@@ -127,7 +150,6 @@ class _Run:
         found = self.prepared.get(n)
         if found is None:
             found = self.prepared[n] = self.step.runnable(self.data.shapes(n))
-            self.data.fixed(found)
         return found
 
     def epoch(self, epoch: int, order: Any, limit: int | None) -> bool:
@@ -136,26 +158,26 @@ class _Run:
         full, rest = divmod(data.rows, self.batch)
         sizes = [self.batch] * full + ([rest] if rest else [])
         sizes = sizes if limit is None else sizes[:limit]
-        step.residence.bring(step.cells)
+        step.bring()
         data.begin(order)
         at, total = 0, len(sizes)
         while at < total:
             if self.on_batch is not None:
                 if self.on_batch(epoch, at, True, None):
                     return True
-                step.residence.bring(step.cells)
+                step.bring()
             count = self._portion(sizes, at)
             self.portion(sizes[at], count)
             at += count
             if self.on_batch is not None:
-                step.residence.home()
+                step.home()
                 if self.on_batch(epoch, at - 1, False, self.loop.read()):
                     return True
-                step.residence.bring(step.cells)
+                step.bring()
             if self.heartbeat is not None and time.perf_counter() - self.beat >= BEAT:
                 values = self.loop.so_far()
                 stop = self.heartbeat(epoch, at - 1, total, values)
-                step.residence.bring(step.cells)
+                step.bring()
                 self.beat = time.perf_counter()
                 if stop:
                     return True
@@ -191,9 +213,10 @@ class _Run:
             executable.copy(encoder)
             step.gpu.wait()
 
-        data.upload(found, n)
-        step.residence.ran(executable, found.updated)
-        step.gpu.submit(encode)
+        with step.gpu.lock:  # another run would fill the same inputs
+            data.fixed(found)
+            data.upload(found, n)
+            step.submit(found, encode)
         took = (time.perf_counter() - start) / count
         pace = self.loop._pace
         self.loop._pace = took if not pace else 0.5 * (pace + took)

@@ -23,6 +23,8 @@ __all__ = ["Cell", "Residence", "residence"]
 
 #: A part of a buffer: offset and length are bytes.
 Part = tuple[Any, int, int]
+#: Programs that ran, by their numbers.
+Ran = dict[int, Executable]
 
 
 class Cell:
@@ -72,39 +74,35 @@ class Residence:
     def __init__(self, gpu: Gpu) -> None:
         self.gpu = gpu
         self._cells: weakref.WeakValueDictionary[int, Cell] = weakref.WeakValueDictionary()
-        #: What has run since faults were last looked for.
-        self._ran: dict[int, Executable] = {}
 
     def cell(self, variable: Any) -> Cell:
         """The memory of a variable, which all functions share that use it."""
-        found = self._cells.get(variable.key)
-        if found is None:
-            found = self._cells[variable.key] = Cell(self.gpu, variable)
-        return found
+        with self.gpu.lock:
+            found = self._cells.get(variable.key)
+            if found is None:
+                found = self._cells[variable.key] = Cell(self.gpu, variable)
+            return found
 
     def bring(self, cells: Sequence[Cell]) -> None:
         """Sends to the device what has been assigned at home."""
-        for cell in cells:
-            now = cell.variable.numpy()
-            if cell.is_assigned(now):
-                if now.size:
-                    self.gpu.write(cell.buffer, words_of(now, cell.variable.dtype))
-                cell.held, cell.is_newer = now, False
+        with self.gpu.lock:
+            for cell in cells:
+                now = cell.variable.numpy()
+                if cell.is_assigned(now):
+                    if now.size:
+                        self.gpu.write(cell.buffer, words_of(now, cell.variable.dtype))
+                    cell.held, cell.is_newer = now, False
 
-    def ran(self, executable: Executable, updated: Sequence[Cell]) -> None:
-        """Notes that a program is about to be submitted, which changes `updated`: before it is, so
-        that an interruption in between leaves no change unnoticed.
-        """
-        self._ran[id(executable)] = executable
-        for cell in updated:
-            cell.is_newer = True
-
-    def home(self, further: Sequence[Part] = (), only: Sequence[Cell] | None = None) -> list[Any]:
+    def home(
+        self, cells: Sequence[Cell], ran: Ran, further: Sequence[Part] = (), held: Any = None
+    ) -> list[Any]:
         """Brings values home that the device changed, all of one moment.
 
         Args:
+            cells: Of which variables.
+            ran: What has run since bad data were last looked for; emptied.
             further: Parts of buffers that are wanted as well.
-            only: Of which variables; None: of all.
+            held: The variables whose values are left where bad data were met; None: `cells`.
 
         Returns:
             The words of `further`.
@@ -112,55 +110,40 @@ class Residence:
         Raises:
             DataError: What ran met bad data. Variables are then those of the last coming home.
         """
+        with self.gpu.lock:
+            newer = [c for c in cells if c.is_newer]
+            executables = list(ran.values())
+            faults = [part for e in executables for part in e.fault_parts()]
+            parts = [*faults, *further, *((c.buffer, 0, 4 * c.variable.size) for c in newer)]
+            words = self.gpu.read(parts)
+            ran.clear()
+            _tell(executables, words[: len(faults)], cells if held is None else held)
+            rest = words[len(faults) + len(further) :]
+            # What was assigned at home meanwhile is later than any step.
+            news = [
+                (c, array_of(w, c.variable.dtype, c.variable.shape))
+                for c, w in zip(newer, rest, strict=True)
+                if not c.is_assigned(c.variable.numpy())
+            ]
+            _core.assign_all([c.variable for c, _ in news], [value for _, value in news])
+            for cell, _ in news:
+                cell.held, cell.is_newer = cell.variable.numpy(), False
+            return words[len(faults) : len(faults) + len(further)]
+
+
+def _tell(executables: list[Executable], words: list[Any], held: Sequence[Cell]) -> None:
+    """Raises where a program met bad data; the values at home are then the ones that count."""
+    at = 0
+    for executable in executables:
+        count = len(executable.fault_parts())
         try:
-            return self._home(further, only)
-        except KeyboardInterrupt:
-            # The device must not go on from later values than those that Python reads now.
-            self._home((), only)
+            executable.tell_faults(words[at : at + count])
+        except Exception:
+            for cell in held:
+                if cell.is_newer:
+                    cell.held, cell.is_newer = None, False
             raise
-
-    def _home(self, further: Sequence[Part], only: Sequence[Cell] | None) -> list[Any]:
-        cells = list(self._cells.values()) if only is None else only
-        newer = [c for c in cells if c.is_newer]
-        ran = list(self._ran.values())
-        faults = [part for e in ran for part in e.fault_parts()]
-        parts = [*faults, *further, *((c.buffer, 0, 4 * c.variable.size) for c in newer)]
-        words = self.gpu.read(parts)
-        for executable in ran:
-            self._ran.pop(id(executable), None)
-        self._tell(ran, words[: len(faults)])
-        rest = words[len(faults) + len(further) :]
-        # What was assigned at home meanwhile is later than any step.
-        news = [
-            (c, array_of(w, c.variable.dtype, c.variable.shape))
-            for c, w in zip(newer, rest, strict=True)
-            if not c.is_assigned(c.variable.numpy())
-        ]
-        _core.assign_all([c.variable for c, _ in news], [value for _, value in news])
-        for cell, _ in news:
-            cell.held, cell.is_newer = cell.variable.numpy(), False
-        return words[len(faults) : len(faults) + len(further)]
-
-    def read(self, parts: Sequence[Part]) -> list[Any]:
-        """The words of parts of buffers; variables stay where they are. Raises as `home` does."""
-        return self.home(parts, ())
-
-    def _tell(self, ran: list[Executable], words: list[Any]) -> None:
-        at = 0
-        for executable in ran:
-            count = len(executable.fault_parts())
-            try:
-                executable.tell_faults(words[at : at + count])
-            except Exception:
-                self.forget()
-                raise
-            at += count
-
-    def forget(self) -> None:
-        """Leaves what the device has: the values at home are the ones that count."""
-        for cell in list(self._cells.values()):
-            if cell.is_newer:
-                cell.held, cell.is_newer = None, False
+        at += count
 
 
 def residence(gpu: Gpu) -> Residence:

@@ -21,7 +21,7 @@ from fastnn import random
 from fastnn.base import tree
 from fastnn.base.arguments import is_whole
 from fastnn.base.messages import print_msg
-from fastnn.callbacks import CallbackList, History
+from fastnn.callbacks import CallbackList, History, LambdaCallback
 from fastnn.data.batches import ArrayData, IterableData, closing
 from fastnn.display.notebook import NotebookDisplay
 from fastnn.display.progress import Progbar, in_notebook, is_terminal, plain_line
@@ -264,6 +264,7 @@ class Fit:
         )
         on_batch = self._batch_hooks(program) if calls is not None else None
         settings: Any = None
+        program.keep_data(False)
         epoch, chunk = model._initial_epoch, 1 if report is not None else self.epochs
         epoch += bool(self._first_batch)
         while epoch < self.epochs and not model.stop_training:
@@ -273,11 +274,13 @@ class Fit:
             if each:  # callbacks may have changed a setting of a layer or loss
                 current = model._program("train", (data.x, data.y, data.weights))
                 if current is not program:
+                    program.keep_data(False)
                     program = current
                     on_batch = self._batch_hooks(program) if calls is not None else None
             if on_batch is not None:  # looked at anew: the first trace builds the optimiser
                 model._look_again()
                 settings = model._signature(True)
+            program.keep_data(self._data_stay)
             try:
                 with underway(model):
                     rows = program.loop.run(
@@ -304,6 +307,17 @@ class Fit:
                 chunk = max(1, chunk // 2)
             if len(rows) < count:
                 break
+        program.keep_data(False)
+
+    @property
+    def _data_stay(self) -> bool:
+        """Whether no code of the user's runs between epochs, which might change the arrays."""
+        calls = [] if self.calls is None else self.calls.callbacks
+        ours = (type(c) for c in calls if type(c) is not LambdaCallback)
+        return (
+            not isinstance(self.validation, IterableData)
+            and len(calls) == sum(c.__module__.startswith("fastnn.") for c in ours)
+        )  # fmt: skip
 
     def _warn_of_late_settings(self, before: Any) -> None:
         """Says that what a hook of a batch changed holds from the next epoch on."""

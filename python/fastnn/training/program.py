@@ -74,6 +74,11 @@ class Program:
             found = self.placed[device] = Placed(self, device)
         return found
 
+    def keep_data(self, flag: bool) -> None:
+        """Says whether arrays stay as they are from one run of the loop to the next, so that a
+        device may keep them; the core's loop reads them in place.
+        """
+
     def logs(self, row: Sequence[float]) -> Logs:
         """Values by name."""
         self.tell_nan(row)
@@ -120,6 +125,10 @@ class Placed(Program):
         self.step = OnDevice(program.step, device)
         self.loop = Loop(self.step, self.results, self.reset)
         self.placed, self.device = program.placed, device
+
+    def keep_data(self, flag: bool) -> None:
+        """Lets the loop keep what it uploads, or forget it."""
+        self.loop.keep_data(flag)
 
 
 def keep(name: str, value: Any, updates: list[Any]) -> Any:
