@@ -15,8 +15,7 @@ x, y = data.training_set(told["sizes"], told["samples"])
 model = ours.build(told["sizes"])
 model.compile("adam", "sparse_categorical_crossentropy")
 first = nn.distributed.rank() == 0
-batch = told["batch"] // nn.distributed.size()
 while nn.distributed.broadcast(sys.stdin.readline() if first else None):
-    loss = model.fit(x, y, batch_size=batch, epochs=1, verbose=0).history["loss"][-1]
+    loss = model.fit(x, y, batch_size=told["batch"], epochs=1, verbose=0).history["loss"][-1]
     if first:
         print(loss, flush=True)

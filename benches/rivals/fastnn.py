@@ -114,15 +114,15 @@ def mlp_fit(sizes: list[int], batch: int, samples: int) -> Callable[[], float]:
 
 
 def mlp_ranks(sizes: list[int], batch: int, samples: int, variant: str) -> Callable[[], float]:
-    """The epoch of `mlp_fit` by processes that share the batch ("2 ranks"), or by threads."""
+    """`mlp_fit` by "2 ranks" with that batch each, or by threads with twice the batch."""
     if "rank" not in variant:
-        return mlp_fit(sizes, batch, samples)
+        return mlp_fit(sizes, 2 * batch, samples)
     program = Path(__file__).parents[1] / "programs" / "ranks_fastnn.py"
     told = json.dumps({"sizes": sizes, "batch": batch, "samples": samples})
     launcher = Path(sysconfig.get_path("scripts")) / "mpiexec"
     root = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
     job = subprocess.Popen(
-        [launcher, "-n", variant.split()[0], "--oversubscribe", sys.executable, program, told],
+        [launcher, "-n", variant.split()[0], sys.executable, program, told],
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env={k: v for k, v in os.environ.items() if k != "FASTNN_NUM_THREADS"} | root,
     )  # fmt: skip

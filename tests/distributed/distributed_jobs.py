@@ -137,6 +137,24 @@ def clipped(batch):
     return result(model, model.fit(x, y, batch, 3, verbose=0))
 
 
+def wide(batch):
+    """Gradients that are long enough to be summed each by itself, and in parts."""
+    x, y, _ = rows(41)
+    fastnn.random.set_seed(7)
+    hidden = [layers.Dense(210, activation="tanh", use_bias=False) for _ in range(3)]
+    model = fastnn.Sequential([fastnn.Input((6,)), *hidden, layers.Dense(3, "softmax")])
+    model.compile(fastnn.optimizers.SGD(0.1, momentum=0.9), "sparse_categorical_crossentropy")
+    return result(model, model.fit(x, y, batch, 3, verbose=0))
+
+
+def overlapping(batch):
+    """Losses that are ratios of sums over the batch."""
+    x, y, _ = rows(52)
+    model = dense()
+    model.compile(fastnn.optimizers.SGD(0.5), "dice")
+    return result(model, model.fit(x, np.eye(3, dtype=F32)[y], batch, 3, verbose=0))
+
+
 def accumulated(batch):
     """Gradients of several steps are added up before the weights change."""
     x, y, _ = rows(96)

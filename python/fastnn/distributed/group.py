@@ -9,10 +9,10 @@ bits are the same on every run and with every MPI library.
 from __future__ import annotations
 
 import contextlib
-import itertools
 import sys
 import weakref
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -44,6 +44,9 @@ class Group:
 
     def __init__(self, comm: Any, own_data: bool = False) -> None:
         self._comm = comm
+        from mpi4py import MPI
+
+        self._in_place = MPI.IN_PLACE
         self.rank, self.size = int(comm.Get_rank()), int(comm.Get_size())
         self.own_data = own_data
         #: The rows of this rank over those of all, in the step at hand.
@@ -200,16 +203,24 @@ class Group:
             _in_order(parts, values)
             return
         bounds = [n * r // size for r in range(size + 1)]
-        counts = [b - a for a, b in itertools.pairwise(bounds)]
-        mine = counts[self.rank]
-        parts = self._room(size * mine + mine)
-        own, parts = parts[size * mine :], parts[: size * mine].reshape(size, mine)
-        self._comm.Alltoallv(
-            [values, (counts, bounds[:-1])],
-            [parts, ([mine] * size, [mine * r for r in range(size)])],
-        )
-        _in_order(parts, own)
-        self._comm.Allgatherv(own, [values, (counts, bounds[:-1])])
+        counts = [b - a for a, b in pairwise(bounds)]
+        mine, rank = counts[self.rank], self.rank
+        own = values[bounds[rank] : bounds[rank + 1]]
+        parts = self._room(size * mine).reshape(size, mine)
+        # What this rank has of its own part is not sent to itself.
+        waits = []
+        for step in range(1, size):
+            source, target = (rank - step) % size, (rank + step) % size
+            waits.append(self._comm.Irecv(parts[source], source=source))
+            waits.append(self._comm.Isend(values[bounds[target] : bounds[target + 1]], dest=target))
+        for wait in waits:
+            wait.Wait()
+        if size == 2:
+            np.add(own, parts[1 - rank], out=own)  # either order gives the same bits
+        else:
+            parts[rank] = own
+            _in_order(parts, own)
+        self._comm.Allgatherv(self._in_place, [values, (counts, bounds[:-1])])
 
     def _room(self, n: int) -> Any:
         if self._scratch.size < n:

@@ -24,9 +24,9 @@ __all__ = [
 
 _c = _core.ops
 
-#: Elements of the gradients that are summed at a time (16 MiB): longer sums wait no shorter, and
-#: take memory.
-BUCKET = 1 << 22
+#: Gradients of so many elements (64 KiB), times the other ranks, are summed each by itself, where
+#: they lie; smaller ones together, because the messages of a sum cost what copying them costs.
+ALONE = 1 << 14
 
 _group: Any = None
 _local = threading.local()
@@ -91,34 +91,20 @@ class SharedStep:
         return _c.where(some, x, 0.0) / _c.where(some, share, 1.0)
 
     def mean_of(self, gs: Sequence[Any]) -> list[Any]:
-        """`weighted` of several tensors, in as few sums as their sizes allow."""
-        out: list[Any] = []
-        for bucket in _buckets(gs):
-            flat = [_c.reshape(g * self.share, shape=(-1,)) for g in bucket]
-            total = self.sum(flat[0] if len(flat) == 1 else _c.concatenate(*flat, axis=0))
-            at = 0
-            for g in bucket:
-                size = int(np.prod(g.shape, dtype=np.int64))
-                piece = total if len(flat) == 1 else _c.slice(
-                    total, begin=(at,), end=(at + size,), step=(1,)
-                )  # fmt: skip
-                out.append(_c.reshape(piece, shape=tuple(g.shape)))
-                at += size
+        """`weighted` of several tensors, the small ones of them in one sum."""
+        sizes = [int(np.prod(g.shape, dtype=np.int64)) for g in gs]
+        small = [i for i, size in enumerate(sizes) if size < ALONE * (count_ranks() - 1)]
+        out: list[Any] = [g if i in small else self.weighted(g) for i, g in enumerate(gs)]
+        if len(small) == 1:
+            out[small[0]] = self.weighted(out[small[0]])
+        elif small:
+            flat = [_c.reshape(gs[i] * self.share, shape=(-1,)) for i in small]
+            total, at = self.sum(_c.concatenate(*flat, axis=0)), 0
+            for i in small:
+                end = at + sizes[i]
+                piece = _c.slice(total, begin=(at,), end=(end,), step=(1,))
+                out[i], at = _c.reshape(piece, shape=tuple(gs[i].shape)), end
         return out
-
-
-def _buckets(gs: Sequence[Any]) -> Iterator[list[Any]]:
-    bucket: list[Any] = []
-    held = 0
-    for g in gs:
-        size = int(np.prod(g.shape, dtype=np.int64))
-        if bucket and held + size > BUCKET:
-            yield bucket
-            bucket, held = [], 0
-        bucket.append(g)
-        held += size
-    if bucket:
-        yield bucket
 
 
 def current_step() -> SharedStep | None:
