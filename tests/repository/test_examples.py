@@ -48,7 +48,7 @@ def test_a_network_trains_on_the_gpu_as_on_the_cpu(monkeypatch):
 
 def test_the_program_for_ranks_is_the_same_alone():
     # On ranks: tests/distributed.
-    assert load("train_distributed.py").main(epochs=10)["accuracy"] > 0.9
+    assert load("train_distributed.py").main()["accuracy"] > 0.85
 
 
 def test_two_heads_learn_at_once():
