@@ -166,3 +166,21 @@ print(int(model.optimizer.iterations.numpy()) == steps + 8)
 """
     )
     assert out.split() == ["interrupted", "True", "True", "True"]
+
+
+def test_ids_outside_the_vocabulary_are_told_as_on_the_cpu(gpu, rng):
+    import numpy as np
+
+    import fastnn
+
+    said = []
+    for device in ("cpu", "gpu"):
+        model = fastnn.Sequential(
+            [fastnn.Input((3,), dtype="int32"), fastnn.layers.Embedding(5, 2, name="ids")]
+        )
+        model.compile("sgd", "mse", device=device)
+        ids = np.array([[0, 1, 2], [4, 7, 0]], np.int32)
+        with pytest.raises(fastnn.DataError) as error:
+            model.predict(ids, verbose=0)
+        said.append(str(error.value))
+    assert said[0] == said[1]

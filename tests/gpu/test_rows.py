@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import test_ops
+import fastnn
 from fastnn import _core
 from fastnn.devices.cells import array_of, words_of
 from fastnn.devices.executor import Executable
-from fastnn.devices.functions import row_program
+from fastnn.devices.functions import OnDevice, row_program
 from fastnn.errors import DeviceError, FastnnError
 
 #: Rows that devices have no kernel for, and what models do instead.
@@ -164,3 +165,22 @@ def test_more_workgroups_than_one_axis_has(gpu):
     x = np.arange(65_536 * 256 + 77, dtype=np.float32)
     (y,) = run_row(gpu, "negative", [x], {})
     np.testing.assert_array_equal(y, -x)
+
+
+def test_functions_of_computed_values_are_the_cpus(gpu, rng):
+    """In one kernel a compiler sees where a value comes from, and must not draw wrong conclusions."""
+    x = rng.normal(size=(4, 12)).astype(np.float32)
+    names = ("tanh", "erf", "expm1", "sinh", "sigmoid", "softplus", "arctan", "log1p", "mish")
+    ops = fastnn.ops
+    rounds = [
+        lambda p, f, g: f(p * p),
+        lambda p, f, g: g(f(p)),
+        lambda p, f, g: ops.sigmoid(p) * f(ops.sigmoid(p + 1.0) * g(p)),
+    ]
+    for at, first in enumerate(names):
+        f, g = (getattr(_core.ops, n) for n in (first, names[(at + 3) % len(names)]))
+        p = _core.placeholder((None, 12))
+        function = _core.Function([p], [round_(ops.abs(p), f, g) for round_ in rounds])
+        got = OnDevice(function, "gpu:0")(x)
+        for mine, theirs in zip(got, function(x), strict=True):
+            np.testing.assert_allclose(mine, np.asarray(theirs), 1e-5, 1e-6, err_msg=first)

@@ -280,10 +280,12 @@ fn math_nan() -> f32 { return bitcast<f32>(math_nan_bits); }
             "fn math_sign(x: f32) -> f32 { return math_or_nan(x, sign(x)); }
 ",
         ),
+        // Chosen, not put together from bits: a driver (Mesa 22) compiles that wrongly where a test for
+        // NaN follows and `s` was computed.
         (
             "math_copysign",
             "fn math_copysign(x: f32, s: f32) -> f32 {
-  return bitcast<f32>((bitcast<u32>(x) & 0x7fffffffu) | (bitcast<u32>(s) & 0x80000000u));
+  return select(abs(x), -abs(x), (bitcast<u32>(s) >> 31u) != 0u);
 }
 ",
         ),
