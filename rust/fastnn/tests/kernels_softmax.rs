@@ -191,3 +191,21 @@ fn test_row_kernels_are_bitwise_independent_of_threads_and_rows_around() {
         assert_eq!(one, all[0][150 * n..151 * n]);
     }
 }
+
+#[test]
+fn test_normalised_rows_do_not_depend_on_their_scale() {
+    for isa in Isa::available() {
+        for n in [10, 100] {
+            let x = values(n, 1.0);
+            // SAFETY: one row in, one row out; nothing is kept.
+            let of =
+                |x: &[f32]| run(x, n, |x, y| unsafe { normalise_on(isa, x, y, (1, n), 0.0, Moments::NONE) });
+            let wanted = of(&x);
+            for power in [-100, -60, 100] {
+                let scaled: Vec<f32> = x.iter().map(|v| v * 2f32.powi(power)).collect();
+                let worst = of(&scaled).iter().zip(&wanted).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+                assert!(worst < 1e-6, "2^{power}: {worst}");
+            }
+        }
+    }
+}

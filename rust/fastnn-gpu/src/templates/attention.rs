@@ -3,7 +3,7 @@
 //! is taken as it goes, and its weights are computed again on the way back.
 
 use super::Rows;
-use super::frame::{Text, steps_with};
+use super::frame::{Text, steps, steps_with, zeros};
 use super::random::PHILOX;
 use crate::dispatch::{Call, Dispatch, Steps};
 use crate::text::float;
@@ -254,6 +254,10 @@ fn attention(call: &Call<'_>) -> Result<Steps> {
 fn attention_grad(call: &Call<'_>) -> Result<Steps> {
     let sizes = Sizes::new(call, 1);
     let words = sizes.words();
+    if sizes.rows() == 0 {
+        let wanted = (0..3).filter(|&k| call.wanted[k]);
+        return Ok(steps(wanted.map(|k| zeros(call, k))));
+    }
     let mut all = vec![sizes.gather()];
     let mut inner = Text::new(call, "rows");
     inner.read("lse", 10).scratch_mut("small", 0, "u32");

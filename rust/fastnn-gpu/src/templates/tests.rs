@@ -288,6 +288,7 @@ fn test_attention_and_its_gradient() {
         [1, 3, 4, 2, 2, 4, 0],
         [0, 3, 4, 2, 2, 4, 4],
         [1, 0, 4, 2, 2, 4, 4],
+        [1, 3, 4, 0, 2, 4, 4],
     ] {
         for (wide, rate, causal) in [(false, 0.0, true), (true, 0.1, false), (true, 0.0, true)] {
             let scalar = |dtype| ty(dtype, &[]);

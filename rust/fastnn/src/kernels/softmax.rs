@@ -383,17 +383,18 @@ unsafe fn cross_entropy_long<S: Simd>(job: Rows, row: usize) {
 }
 row_kernel!(cross_entropy_rows, cross_entropy_short, cross_entropy_long);
 
-// 1 / sqrt(variance) of a row whose squares overflow: they are summed in f64.
+// 1 / sqrt(variance + epsilon) of a row whose squares overflow, or are lost: they are summed in f64.
 #[cold]
 unsafe fn scale_of_wide(job: Rows, row: usize, mean: f32) -> f32 {
     let x = job.x.add(row * job.n);
     let squares = (0..job.n).map(|i| (f64::from(x.add(i).read()) - f64::from(mean)).powi(2));
-    (1.0 / (squares.sum::<f64>() / job.n as f64).sqrt()) as f32
+    (1.0 / (squares.sum::<f64>() / job.n as f64 + f64::from(job.epsilon)).sqrt()) as f32
 }
 
 #[inline(always)]
 unsafe fn keep_moments(job: Rows, row: usize, mean: f32, variance: f32) -> f32 {
-    let scale = if variance == f32::INFINITY && mean.is_finite() {
+    let lost = variance == f32::INFINITY || (variance < 1e-30 && job.epsilon < 1e-25);
+    let scale = if lost && mean.is_finite() {
         scale_of_wide(job, row, mean)
     } else {
         1.0 / (variance + job.epsilon).sqrt()
