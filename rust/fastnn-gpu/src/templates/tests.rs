@@ -365,6 +365,5 @@ fn test_every_row_with_a_kernel_of_its_own_has_a_template() {
         .filter(|op| template(op).is_none() && op.name != "all_reduce")
         .map(|op| op.name)
         .collect();
-    // Processes meet on the host.
-    assert_eq!(missing, ["all_reduce"]);
+    assert_eq!(missing, Vec::<&str>::new());
 }
