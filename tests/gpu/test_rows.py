@@ -7,8 +7,8 @@ it runs, so that what is read before it is written shows.
 import numpy as np
 import pytest
 
-import test_ops
 import fastnn
+import test_ops
 from fastnn import _core
 from fastnn.devices.cells import array_of, words_of
 from fastnn.devices.executor import Executable
@@ -168,7 +168,7 @@ def test_more_workgroups_than_one_axis_has(gpu):
 
 
 def test_functions_of_computed_values_are_the_cpus(gpu, rng):
-    """In one kernel a compiler sees where a value comes from, and must not draw wrong conclusions."""
+    """In one kernel a compiler sees where a value comes from: it must conclude nothing wrong."""
     x = rng.normal(size=(4, 12)).astype(np.float32)
     names = ("tanh", "erf", "expm1", "sinh", "sigmoid", "softplus", "arctan", "log1p", "mish")
     ops = fastnn.ops

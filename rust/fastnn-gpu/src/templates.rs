@@ -12,9 +12,9 @@ mod pooling;
 mod random;
 mod recurrence;
 mod rows;
-mod tile;
 #[cfg(test)]
 mod tests;
+mod tile;
 
 use crate::dispatch::{Call, Steps};
 use fastnn::error::Result;
