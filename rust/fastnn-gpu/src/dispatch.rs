@@ -75,6 +75,8 @@ pub enum Arg {
     Output(usize),
     /// Memory that only this row's dispatches use.
     Scratch(usize),
+    /// A buffer of the program by its number: what a group that ends a head reads and writes.
+    Buffer(usize),
     /// Two words of this row, zero before a run, that tell of bad data (an index out of range):
     /// `u32::MAX` less the position of the first bad element, by `atomicMax`, and that element's value
     /// as bits, written by a dispatch of one invocation after it. Kernels clamp and go on.

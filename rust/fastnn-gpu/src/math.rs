@@ -7,7 +7,9 @@
 use crate::text::float;
 use fastnn::simd::math::coefficients as c;
 use fastnn::simd::math::{LN2_HIGH, LN2_LOW, LOG2_E};
-use std::fmt::Write as _;
+use std::sync::OnceLock;
+
+static LIBRARY: OnceLock<Vec<(&'static str, String)>> = OnceLock::new();
 
 /// The text with the definitions of all `math_` functions that it calls before it.
 #[must_use]
@@ -16,21 +18,13 @@ pub fn complete(text: &str) -> String {
     let mut found = String::new();
     called(text, &mut wanted);
     let mut at = 0;
-    let library = library();
+    let library = LIBRARY.get_or_init(library);
     while at < wanted.len() {
-        let name = wanted[at].to_owned();
+        let name = wanted[at];
         at += 1;
         if let Some((_, body)) = library.iter().find(|(known, _)| *known == name) {
-            let mut inner: Vec<&str> = vec![];
-            called(body, &mut inner);
-            for name in inner {
-                if !wanted.contains(&name)
-                    && let Some((known, _)) = library.iter().find(|(known, _)| *known == name)
-                {
-                    wanted.push(known);
-                }
-            }
-            let _ = write!(found, "{body}");
+            called(body, &mut wanted);
+            found.push_str(body);
         }
     }
     found.push_str(text);
@@ -477,6 +471,13 @@ fn math_nan() -> f32 { return bitcast<f32>(math_nan_bits); }
   if (u < 0x38800000u) { return math_copysign(round(abs(x) * 16777216.0) * 5.9604645e-8, x); }
   return math_copysign(bitcast<f32>((u + 0xfffu + ((u >> 13u) & 1u)) & 0xffffe000u), x);
 }
+",
+        ),
+        // The number itself, of which a compiler does not know how it came about.
+        (
+            "math_kept",
+            "var<private> math_zero: u32;
+fn math_kept(x: f32) -> f32 { return bitcast<f32>(bitcast<u32>(x) ^ math_zero); }
 ",
         ),
         // The number to twelve bits.

@@ -2,11 +2,14 @@
 
 use crate::dispatch::{Arg, Call, Kernel, Limits, Steps};
 use crate::program::{Buffer, Fault, Group, Program, Role, VERSION};
+use crate::render::Places;
+use crate::templates::matmul::{Ending, product};
 use crate::text::{Cell, bytes};
 use crate::{faults, reduce, render, templates, unroll};
 use fastnn::error::{Error, Result, visible};
 use fastnn::graph::{Graph, Id, Kind, SCALAR, Ty};
 use fastnn::kernels::stored;
+use fastnn::ops::matmul::MATMUL;
 use fastnn::passes::fuse::{self, Fused, Fusion, Work};
 use fastnn::passes::plan::{self, Layout, Loc, Plan};
 use fastnn::passes::{group, lower, prepare, verify};
@@ -37,7 +40,7 @@ pub fn plan(graph: &Graph, slots: &[Slot], limits: &Limits) -> Result<Program> {
         buffers: limits.storage_buffers.saturating_sub(1).max(4),
     };
     let (graph, fusion) = prepare(unroll::unrolled(graph)?.as_ref(), &fit)?;
-    let fusion = apart(&fusion);
+    let fusion = apart(&graph, &fusion);
     let plan = plan::plan_as(&graph, &fusion, Layout::Slots)?;
     verify::verify(&graph, &fusion, &plan)?;
     let mut builder = Builder::new(&graph, &fusion, &plan, limits);
@@ -50,8 +53,9 @@ pub fn plan(graph: &Graph, slots: &[Slot], limits: &Limits) -> Result<Program> {
     builder.finish()
 }
 
-/// The same steps with heads, groups and reductions each on their own.
-fn apart(fusion: &Fusion) -> Fusion {
+/// The same steps with heads, groups and reductions each on their own, but for products, whose
+/// templates end elements with the text of a group.
+fn apart(graph: &Graph, fusion: &Fusion) -> Fusion {
     let mut works = vec![];
     let mut work_of: Vec<Option<usize>> = vec![None; fusion.work_of.len()];
     for (at, work) in fusion.works.iter().enumerate() {
@@ -66,6 +70,20 @@ fn apart(fusion: &Fusion) -> Fusion {
             works.push(work.clone());
             continue;
         };
+        if let Some(head) = fused.head
+            && graph.node(head).op == &MATMUL
+            && !fused.nodes.is_empty()
+        {
+            home(head, works.len());
+            fused.nodes.iter().for_each(|&id| home(id, works.len()));
+            works.push(Work::Fused(Fused { tail: None, ..fused.clone() }));
+            if let Some(tail) = fused.tail {
+                home(tail, works.len());
+                let nothing = Fused { shape: fused.shape, head: None, nodes: vec![], tail: Some(tail) };
+                works.push(Work::Fused(nothing));
+            }
+            continue;
+        }
         let alone = Fused { shape: fused.shape, head: None, nodes: vec![], tail: None };
         if let Some(head) = fused.head {
             home(head, works.len());
@@ -247,6 +265,9 @@ impl<'a> Builder<'a> {
                 self.row(*id, &[], |call| Ok(render::copy(call, &strided)))
             }
             Work::Kernel(id, parts) => self.structured(*id, parts),
+            Work::Fused(fused @ Fused { head: Some(head), nodes, .. }) if !nodes.is_empty() => {
+                self.product(at, fused, *head)
+            }
             Work::Fused(Fused { head: Some(head), .. }) => self.structured(*head, &[]),
             Work::Fused(Fused { tail: Some(tail), .. }) => {
                 let node = self.graph.node(*tail);
@@ -265,13 +286,59 @@ impl<'a> Builder<'a> {
     /// in another step.
     fn elementwise(&mut self, at: usize, fused: &Fused) -> Result<()> {
         let lines = group::lines(self.graph, self.fusion, fused.shape, &fused.nodes, None)?;
-        let mut outputs = fused.nodes.clone();
-        outputs.retain(|&id| self.fusion.work_of[id.at()] == Some(at) && self.is_wanted(id));
-        let rendered = render::group(&lines, &outputs, &|id| self.graph.ty(id), &|id| self.buffer_of(id))?;
+        let outputs = self.outputs(at, fused);
+        let places = Places { ty: &|id| self.graph.ty(id), buffer: &|id| self.buffer_of(id) };
+        let (kernel, buffers) = render::group(&lines, &outputs, &places)?;
         let grid = render::grid(self.limits, fused.shape.count());
-        let bindings = rendered.buffers.iter().map(|&b| [b, 0, self.program.buffers[b].bytes]).collect();
-        self.push(rendered.kernel, bindings, grid);
+        let bindings = buffers.iter().map(|&b| [b, 0, self.program.buffers[b].bytes]).collect();
+        self.push(kernel, bindings, grid);
         Ok(())
+    }
+
+    /// The values that step `at` writes.
+    fn outputs(&self, at: usize, fused: &Fused) -> Vec<Id> {
+        let mut outputs = vec![];
+        outputs.extend(fused.head);
+        outputs.extend(&fused.nodes);
+        outputs.retain(|&id| self.fusion.work_of[id.at()] == Some(at) && self.is_wanted(id));
+        outputs
+    }
+
+    /// A product whose elements a group ends.
+    fn product(&mut self, at: usize, fused: &Fused, head: Id) -> Result<()> {
+        let lines = group::lines(self.graph, self.fusion, fused.shape, &fused.nodes, Some(head))?;
+        let outputs = self.outputs(at, fused);
+        let places = Places { ty: &|id| self.graph.ty(id), buffer: &|id| self.buffer_of(id) };
+        let node = self.graph.node(head);
+        let finish = |taken: &[Option<usize>]| {
+            let mut bound = vec![];
+            for operand in taken {
+                bound.push(match operand {
+                    Some(k) => (self.buffer_of(node.inputs[*k])?, ["a", "b"][*k]),
+                    None => (usize::MAX, "parts"),
+                });
+            }
+            let body = render::body(&lines, &outputs, Some(head), &places, &bound)?;
+            Ok(Ending {
+                text: format!("{}fn finish(i: u32, h: f32) {{\n{}}}\n", body.declarations, body.text),
+                start: if body.keeps { render::KEEP } else { "" },
+                bindings: body.bindings.iter().map(|&(b, usage)| (Arg::Buffer(b), usage)).collect(),
+            })
+        };
+        let call = Call {
+            name: node.op.name,
+            inputs: &self.graph.types(&node.inputs),
+            outputs: &[node.ty],
+            wanted: &[true],
+            attrs: &node.attrs,
+            limits: self.limits,
+        };
+        let mut steps = product(&call, &finish)?;
+        if let Some(last) = steps.dispatches.last_mut() {
+            let names: Vec<&str> = fused.nodes.iter().map(|&id| self.graph.node(id).op.name).collect();
+            last.kernel.name = format!("{}, then {}", last.kernel.name, render::title(&names));
+        }
+        self.row(head, &[], |_| Ok(steps))
     }
 
     /// A row with a template.
@@ -352,6 +419,7 @@ impl<'a> Builder<'a> {
                             return Err(Error::Internal(format!("'{}' has no scratch {k}", node.op.name)));
                         }
                     },
+                    Arg::Buffer(b) => (b, 0, self.program.buffers[b].bytes),
                     Arg::Fault => match (self.fault, fault) {
                         (Some(b), Some(offset)) => (b, offset, 8),
                         _ => return Err(Error::Internal("a fault without a place".into())),

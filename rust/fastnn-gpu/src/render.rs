@@ -6,23 +6,32 @@ use crate::math;
 use crate::text::{self, Cell};
 use fastnn::error::{Error, Result};
 use fastnn::graph::{Id, Strided, Ty};
-use fastnn::passes::group::{Lines, Operand, Port};
+use fastnn::ops::elementwise::{ADD, SUBTRACT};
+use fastnn::passes::group::{Line, Lines, Operand, Port};
 use std::fmt::Write as _;
 
 /// Invocations of a workgroup.
 pub const GROUP: usize = 256;
 
-/// A kernel of a group and the buffers that it binds, by the numbers that the caller gives them.
+/// What a group does to element `i`, as text, and the buffers that it binds.
 #[derive(Debug)]
-pub struct Rendered {
-    /// The kernel.
-    pub kernel: Kernel,
-    /// The buffer of each binding.
-    pub buffers: Vec<usize>,
+pub struct Body {
+    /// Declarations of the bindings and of what else stands outside of functions.
+    pub declarations: String,
+    /// Statements.
+    pub text: String,
+    /// The program's buffer of each binding, and how it is used.
+    pub bindings: Vec<(usize, Use)>,
+    /// Does an entry point have to begin with [`KEEP`]?
+    pub keeps: bool,
 }
+
+/// Sets a zero that no compiler knows to be one; see `math_kept`.
+pub const KEEP: &str = "  math_zero = groups.z - 1u;\n";
 
 struct Binding {
     buffer: usize,
+    name: String,
     cell: Cell,
     writes: bool,
 }
@@ -46,56 +55,75 @@ pub fn binding(at: usize, name: &str, cell: Cell, usage: Use) -> String {
     format!("@group(0) @binding({at}) var<storage, {access}> {name}: array<{}>;\n", cell.name())
 }
 
-/// The kernel of a group. `outputs` are the lines that are wanted in memory; `buffer` says where a
-/// value lies. A buffer that is read and written is bound once: all elements are read first.
-pub fn group(
+/// Where values lie: types, and numbers of buffers.
+#[allow(missing_debug_implementations)]
+pub struct Places<'a> {
+    /// The type of a value.
+    pub ty: &'a dyn Fn(Id) -> Ty,
+    /// The buffer that holds it.
+    pub buffer: &'a dyn Fn(Id) -> Result<usize>,
+}
+
+/// The text of a group. `outputs` are the values that are wanted in memory; the value of a `head` is
+/// `h`. `bound` are the buffers that the kernel binds already, for reading, with their names: the
+/// group's bindings come after them. A buffer that is read and written is bound once: all elements are
+/// read first.
+pub fn body(
     lines: &Lines,
     outputs: &[Id],
-    ty: &dyn Fn(Id) -> Ty,
-    buffer: &dyn Fn(Id) -> Result<usize>,
-) -> Result<Rendered> {
-    let mut bindings: Vec<Binding> = vec![];
+    head: Option<Id>,
+    places: &Places<'_>,
+    bound: &[(usize, &str)],
+) -> Result<Body> {
+    let mut bindings: Vec<Binding> = bound
+        .iter()
+        .map(|&(buffer, name)| Binding { buffer, name: name.into(), cell: Cell::Float, writes: false })
+        .collect();
     let mut bind = |buffer: usize, cell: Cell, writes: bool| {
         let at = bindings.iter().position(|b| b.buffer == buffer).unwrap_or_else(|| {
-            bindings.push(Binding { buffer, cell, writes });
+            bindings.push(Binding { buffer, name: format!("b{}", bindings.len()), cell, writes });
             bindings.len() - 1
         });
         bindings[at].writes |= writes;
-        (at, bindings[at].cell)
+        (bindings[at].name.clone(), bindings[at].cell)
     };
-    let mut body = head(lines.over.count());
     let cast = |from: Cell, to: Cell, text: String| {
         if from == to { text } else { format!("bitcast<{}>({text})", to.name()) }
     };
+    let mut text = String::new();
     let mut cells: Vec<Cell> = vec![];
     for (k, port) in lines.ports.iter().enumerate() {
         match port {
-            Port::Head => return Err(Error::Internal("a group on a device reads a head's block".into())),
+            Port::Head => {
+                let _ = writeln!(text, "  let p{k} = h;");
+                cells.push(Cell::Float);
+            }
             Port::Constant { value, dtype } => {
                 let cell = Cell::of(*dtype);
-                let _ = writeln!(body, "  let p{k} = {};", cell.literal(*value));
+                let _ = writeln!(text, "  let p{k} = {};", cell.literal(*value));
                 cells.push(cell);
             }
             Port::Memory { of, offset, access } => {
-                let cell = Cell::of(ty(*of).dtype);
-                let (at, held) = bind(buffer(*of)?, cell, false);
-                let load = format!("b{at}[{}]", text::place(*offset, access, "i"));
-                let _ = writeln!(body, "  let p{k} = {};", cast(held, cell, load));
+                let cell = Cell::of((places.ty)(*of).dtype);
+                let (name, held) = bind((places.buffer)(*of)?, cell, false);
+                let load = format!("{name}[{}]", text::place(*offset, access, "i"));
+                let _ = writeln!(text, "  let p{k} = {};", cast(held, cell, load));
                 cells.push(cell);
             }
         }
     }
     let name = |arg: &Operand| match arg {
         Operand::Port(k) => format!("p{k}"),
-        Operand::Value(id) => {
-            let at = lines.lines.iter().position(|line| line.id == *id).unwrap_or(usize::MAX);
-            format!("v{at}")
-        }
+        Operand::Value(id) => match lines.lines.iter().position(|line| line.id == *id) {
+            Some(at) => format!("v{at}"),
+            None => "h".into(),
+        },
     };
+    let mut keeps = false;
     for (k, line) in lines.lines.iter().enumerate() {
         let first = match line.args.first() {
             Some(Operand::Port(port)) => cells[*port],
-            Some(Operand::Value(id)) => Cell::of(ty(*id).dtype),
+            Some(Operand::Value(id)) => Cell::of((places.ty)(*id).dtype),
             None => return Err(Error::Internal(format!("'{}' has no operand", line.op.name))),
         };
         let args: Vec<String> = line.args.iter().map(name).collect();
@@ -106,36 +134,64 @@ pub fn group(
                 first.name()
             )));
         };
-        let _ = writeln!(body, "  let v{k} = {formula};");
+        let kept = first == Cell::Float && is_taken_apart(lines, k);
+        keeps |= kept;
+        let _ = if kept {
+            writeln!(text, "  let v{k} = math_kept({formula});")
+        } else {
+            writeln!(text, "  let v{k} = {formula};")
+        };
     }
     for &id in outputs {
-        let cell = Cell::of(ty(id).dtype);
-        let (at, held) = bind(buffer(id)?, cell, true);
-        let value = cast(cell, held, name(&Operand::Value(id)));
-        let _ = writeln!(body, "  b{at}[i] = {value};");
+        let cell = Cell::of((places.ty)(id).dtype);
+        let (to, held) = bind((places.buffer)(id)?, cell, true);
+        let value = if Some(id) == head { "h".into() } else { name(&Operand::Value(id)) };
+        let _ = writeln!(text, "  {to}[i] = {};", cast(cell, held, value));
     }
-    body.push_str("}\n");
-    let uses: Vec<Use> = bindings.iter().map(|b| if b.writes { Use::ReadWrite } else { Use::Read }).collect();
-    let mut wgsl = String::new();
-    for (at, (b, usage)) in bindings.iter().zip(&uses).enumerate() {
-        wgsl.push_str(&binding(at, &format!("b{at}"), b.cell, *usage));
+    let mut declarations = String::new();
+    let mut out = vec![];
+    for (at, b) in bindings.iter().enumerate() {
+        let usage = if b.writes { Use::ReadWrite } else { Use::Read };
+        if at >= bound.len() {
+            declarations.push_str(&binding(at, &b.name, b.cell, usage));
+            out.push((b.buffer, usage));
+        } else if b.writes {
+            return Err(Error::Internal(format!("a group writes over '{}' of its head", b.name)));
+        }
     }
-    wgsl.push_str(&body);
+    Ok(Body { declarations, text, bindings: out, keeps })
+}
+
+/// Is line `k` a sum whose parts a later sum takes away from it again, to see what was rounded off? A
+/// compiler that takes sums for exact would find nothing.
+fn is_taken_apart(lines: &Lines, k: usize) -> bool {
+    let sum = |line: &Line| line.op == &ADD || line.op == &SUBTRACT;
+    let line = &lines.lines[k];
+    let own = Operand::Value(line.id);
+    sum(line)
+        && lines.lines[k + 1..].iter().any(|later| {
+            sum(later) && later.args.contains(&own) && later.args.iter().any(|arg| line.args.contains(arg))
+        })
+}
+
+/// The kernel of a group, and the buffers that it binds.
+pub fn group(lines: &Lines, outputs: &[Id], places: &Places<'_>) -> Result<(Kernel, Vec<usize>)> {
+    let body = body(lines, outputs, None, places, &[])?;
+    let keep = if body.keeps { KEEP } else { "" };
+    let wgsl = format!("{}{}{keep}{}}}\n", body.declarations, head(lines.over.count()), body.text);
     let names: Vec<&str> = lines.lines.iter().map(|line| line.op.name).collect();
-    Ok(Rendered {
-        kernel: Kernel {
-            name: title(&names),
-            wgsl: math::complete(&wgsl),
-            workgroup: [GROUP as u32, 1, 1],
-            workgroup_bytes: 0,
-            bindings: uses,
-        },
-        buffers: bindings.iter().map(|b| b.buffer).collect(),
-    })
+    let kernel = Kernel {
+        name: title(&names),
+        wgsl: math::complete(&wgsl),
+        workgroup: [GROUP as u32, 1, 1],
+        workgroup_bytes: 0,
+        bindings: body.bindings.iter().map(|&(_, usage)| usage).collect(),
+    };
+    Ok((kernel, body.bindings.iter().map(|&(buffer, _)| buffer).collect()))
 }
 
 /// A short name for a chain of rows.
-fn title(names: &[&str]) -> String {
+pub fn title(names: &[&str]) -> String {
     match names {
         [] => "nothing".into(),
         [a] => (*a).into(),

@@ -248,11 +248,9 @@ pub(super) fn may_replace(
 ) -> bool {
     match &fusion.works[at] {
         Work::Copy(_) => false,
-        Work::Fused(Fused { head: Some(_), .. } | Fused { tail: Some(_), .. }) | Work::Kernel(..)
-            if layout == Layout::Slots =>
-        {
-            false
-        }
+        Work::Fused(Fused { tail: Some(_), .. }) | Work::Kernel(..) if layout == Layout::Slots => false,
+        // Every element is written by who read it, the head's value too.
+        Work::Fused(fused) if layout == Layout::Slots => same_element(graph, fusion, fused, old),
         Work::Kernel(id, _) => {
             let node = graph.node(*id);
             let result = if root == *id { 0 } else { graph.node(root).attrs[0].int() as usize };
