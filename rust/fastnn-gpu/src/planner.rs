@@ -186,7 +186,11 @@ impl<'a> Builder<'a> {
             self.graph.outputs.iter().any(|&x| roots(x)) || self.graph.updates.iter().any(|&(_, x)| roots(x));
         leaves
             || self.fusion.works.iter().any(|work| match work {
+                // Groups have numbers in their texts.
                 Work::Fused(Fused { head: None, tail: None, .. }) => false,
+                Work::Fused(Fused { head: Some(head), .. }) => {
+                    self.graph.node(*head).inputs.iter().any(|&x| roots(x))
+                }
                 work => work.members().iter().any(|&m| self.graph.node(m).inputs.iter().any(|&x| roots(x))),
             })
     }

@@ -1,4 +1,6 @@
-//! Programs for GPUs, planned by `fastnn-gpu` and handed over as text; nothing here talks to a device.
+//! Programs for GPUs, planned by `fastnn-gpu` and handed over as text; only `recording` talks to a device.
+
+mod recording;
 
 use crate::convert::dtype_of;
 use crate::error::{Result, data_error, enter};
@@ -127,6 +129,7 @@ fn gpu_row_program(
 
 /// Adds the functions to the module.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    module.add_class::<recording::PyGpuRecording>()?;
     module.add_function(wrap_pyfunction!(gpu_program, module)?)?;
     module.add_function(wrap_pyfunction!(gpu_row_program, module)?)
 }
