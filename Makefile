@@ -39,7 +39,7 @@ demo: ## Build the wheel, install it, train on handwritten digits, save, load, c
 test: test-rust test-python ## Run every test, Rust and Python
 
 test-rust: $(VENV)/bin/python
-	cargo test --quiet --package fastnn --package fastnn-decision --package fastnn-capi
+	cargo test --quiet --package fastnn --package fastnn-decision --package fastnn-gpu --package fastnn-capi
 
 test-python: $(VENV)/.editable
 	$(BIN)/python -m pytest

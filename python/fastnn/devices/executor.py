@@ -10,7 +10,7 @@ A program is plain data, as `_core.gpu_program` gives it in JSON:
 * `copies`: from, to and bytes, after the last step;
 * `faults`: two words each that tell of bad data, and the message.
 
-Depends on `gpu`.
+Depends on `gpu` and `recording`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from typing import Any
 
 import numpy as np
 
+from fastnn import _core
 from fastnn.devices.gpu import Gpu
+from fastnn.devices.recording import handle_of, recorded
 from fastnn.errors import DataError, InternalError
 
 __all__ = ["VERSION", "Executable"]
@@ -76,6 +78,8 @@ class Executable:
                     f"1 to {most}\n  hint: please report this"
                 )
             self.steps.append((pipelines[kernel], groups[group], x, y, z))
+        self._recording: _core.GpuRecording | None = None
+        self._encoded = self._is_plain = False
         self.copies = [(buffers[a], buffers[b], size) for a, b, size in program["copies"]]
         self._faults = [
             (buffers[f["buffer"]], f["offset"], f["message"], f.get("shape", []))
@@ -110,7 +114,17 @@ class Executable:
             self.gpu.release(size)
 
     def encode(self, compute: Any) -> None:
-        """Records one run into a compute pass, without the copies at its end."""
+        """Records one run into a compute pass, without the copies at its end.
+
+        The first time through wgpu-py, where a mistake is an exception, from then on by the core.
+        """
+        if self._encoded and self._recording is None and not self._is_plain:
+            self._recording = recorded(self.gpu.device, self.steps, self.copies)
+            self._is_plain = self._recording is None
+        if self._recording is not None:
+            self._recording.encode(handle_of(compute))
+            return
+        self._encoded = True
         pipeline = group = None
         for kernel, bound, x, y, z in self.steps:
             if kernel is not pipeline:

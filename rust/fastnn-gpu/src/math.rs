@@ -7,9 +7,9 @@
 use crate::text::float;
 use fastnn::simd::math::coefficients as c;
 use fastnn::simd::math::{LN2_HIGH, LN2_LOW, LOG2_E};
-use std::sync::OnceLock;
+use fastnn::sync::Slot;
 
-static LIBRARY: OnceLock<Vec<(&'static str, String)>> = OnceLock::new();
+static LIBRARY: Slot<Vec<(&'static str, String)>> = Slot::new();
 
 /// The text with the definitions of all `math_` functions that it calls before it.
 #[must_use]
@@ -18,7 +18,7 @@ pub fn complete(text: &str) -> String {
     let mut found = String::new();
     called(text, &mut wanted);
     let mut at = 0;
-    let library = LIBRARY.get_or_init(library);
+    let library = LIBRARY.get_or_make(library);
     while at < wanted.len() {
         let name = wanted[at];
         at += 1;

@@ -123,6 +123,20 @@ impl PyGpuRecording {
         enter(|| Ok(interpreter::detach(py, || self.submit(times))?))
     }
 
+    /// Encodes the dispatches into a compute pass that is open, given by its handle; the copies, and the
+    /// end of the pass, are the caller's.
+    fn encode(&self, compute: usize) -> PyResult<()> {
+        enter(|| {
+            if compute == 0 {
+                return data_error(String::from("the handle of a compute pass is null"));
+            }
+            // SAFETY: the pass is open, of the same library and of this thread, as the caller promises;
+            // for the rest see `submit`.
+            unsafe { self.dispatches(ptr::with_exposed_provenance_mut(compute)) };
+            Ok(())
+        })
+    }
+
     /// How many dispatches a run has.
     fn __len__(&self) -> usize {
         self.steps.len()
@@ -130,6 +144,25 @@ impl PyGpuRecording {
 }
 
 impl PyGpuRecording {
+    /// # Safety
+    /// The pass is open, and of the library of the handles.
+    unsafe fn dispatches(&self, pass: Handle) {
+        let f = &self.functions;
+        let handle = |h: usize| ptr::with_exposed_provenance_mut::<c_void>(h);
+        let (mut pipeline, mut group) = (0, 0);
+        for &(p, g, x, y, z) in &self.steps {
+            if p != pipeline {
+                (f.set_pipeline)(pass, handle(p));
+                pipeline = p;
+            }
+            if g != group {
+                (f.set_group)(pass, 0, handle(g), 0, ptr::null());
+                group = g;
+            }
+            (f.dispatch)(pass, x, y, z);
+        }
+    }
+
     fn submit(&self, times: usize) -> fastnn::error::Result<()> {
         let f = &self.functions;
         let handle = |h: usize| ptr::with_exposed_provenance_mut::<c_void>(h);
@@ -145,18 +178,7 @@ impl PyGpuRecording {
             }
             for _ in 0..times {
                 let pass = (f.begin_pass)(encoder, ptr::null());
-                let (mut pipeline, mut group) = (0, 0);
-                for &(p, g, x, y, z) in &self.steps {
-                    if p != pipeline {
-                        (f.set_pipeline)(pass, handle(p));
-                        pipeline = p;
-                    }
-                    if g != group {
-                        (f.set_group)(pass, 0, handle(g), 0, ptr::null());
-                        group = g;
-                    }
-                    (f.dispatch)(pass, x, y, z);
-                }
+                self.dispatches(pass);
                 (f.end_pass)(pass);
                 (f.release_pass)(pass);
                 for &(from, to, bytes) in &self.copies {
