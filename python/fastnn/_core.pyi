@@ -16,7 +16,7 @@ class _Ops:  # one function per op, inputs first; fastnn/ops/rows.pyi has them a
 
 ops: _Ops
 
-__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Dim', 'SizeGuards', 'Variable', 'snapshots', 'assign_all', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'marginal_quantiles', 'pay_claims', 'Function', 'Recording', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'replace_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'round_inputs', 'scan_rounds', 'gpu_program', 'gpu_row_program', 'set_collective', 'set_num_threads', 'get_num_threads', 'info']
+__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Dim', 'SizeGuards', 'Variable', 'snapshots', 'assign_all', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'marginal_quantiles', 'pay_claims', 'Function', 'Recording', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'replace_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'round_inputs', 'scan_rounds', 'GpuRecording', 'gpu_program', 'gpu_row_program', 'set_collective', 'set_num_threads', 'get_num_threads', 'info']
 
 class FastnnError(Exception):
     """The base of all errors that fastnn raises by itself."""
@@ -120,6 +120,16 @@ class Function:
     @property
     def variables(self) -> list[Variable]:
         """The variables read or updated, in the order of their slots, which come after the inputs'."""
+
+@final
+class GpuRecording:
+    """Dispatches and copies of one program, ready to be submitted without Python in between."""
+    def __new__(cls, functions: Mapping[str, int], device: int, queue: int, steps: Sequence[tuple[int, int, int, int, int]], copies: Sequence[tuple[int, int, int]], keep: Any) -> Self: ...
+    def __len__(self) -> int: ...
+    def encode(self, compute: int) -> None:
+        """Encodes the dispatches into a compute pass that is open, given by its handle; the copies, and the end of the pass, are the caller's."""
+    def run(self, times: int = 1) -> None:
+        """Encodes and submits the program `times` times, as one command buffer."""
 
 @final
 class Loop:

@@ -1,7 +1,7 @@
 """Dispatches that the core encodes: by the functions of the library that wgpu-py has loaded.
 
-wgpu-py takes about five microseconds to encode a dispatch, the library itself one. The core calls it
-by the addresses of its functions, with the handles that wgpu-py's objects hold. A mistake is no
+wgpu-py takes about five microseconds to encode a dispatch, the library itself one. The core calls
+it by the addresses of its functions, with the handles that wgpu-py's objects hold. A mistake is no
 exception on this way, so a program goes it only after it was encoded once by wgpu-py. Where the
 library is another one, or declares a function otherwise, `recorded` gives None.
 """
