@@ -115,11 +115,14 @@ class Seen:
         found: list[Any] = []
         cells = zip(function.__code__.co_freevars, function.__closure__ or (), strict=True)
         for name, cell in cells:
-            if name not in said.changed and name != "__class__" and filled(cell):
+            if name not in said.changed | said.marked and name != "__class__" and filled(cell):
                 self.names.append((cell, name, cell.cell_contents))
                 found.append(self._read(name, cell.cell_contents, said, depth))
         for name, chain in said.names:
-            if name in said.changed:
+            root = function.__globals__.get(name)
+            # Other attributes of a class or module are named one by one, those of an object are not.
+            keeps_record = name in said.marked and not isinstance(root, type | types.ModuleType)
+            if name in said.changed or keeps_record:
                 continue
             held, place = followed(function.__globals__, name, chain)
             if held is not ABSENT:

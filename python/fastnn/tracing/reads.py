@@ -40,6 +40,8 @@ class Reads(NamedTuple):
     changed: frozenset[str]
     #: Names that it may change by assigning an item.
     filled: frozenset[str]
+    #: Names whose attributes it assigns: `counter` in `counter.calls += 1`.
+    marked: frozenset[str]
 
 
 @functools.lru_cache(4096)
@@ -49,7 +51,10 @@ def reads(code: types.CodeType) -> Reads:
     attributes: set[str] = set()
     changed: set[str] = set()
     loaded: set[str] = set()
+    marked: set[str] = set()
     steps = [i for i in dis.get_instructions(code) if i.opname not in ("CACHE", "PUSH_NULL")]
+    # An attribute that it assigns is a record, as a counter is: its old value is no setting.
+    assigned = {step.argval for step in steps if step.opname == "STORE_ATTR"}
     for at, step in enumerate(steps):
         if step.opname in _ASSIGNED:
             changed.add(step.argval)
@@ -66,7 +71,9 @@ def reads(code: types.CodeType) -> Reads:
                 after < len(steps) and steps[after].opname in ("STORE_ATTR", "DELETE_ATTR")
             ):
                 changed.add(step.argval)
-            if step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            if assigned.intersection(chain):
+                marked.add(step.argval)
+            elif step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
                 names.add((step.argval, tuple(chain)))
     fills = any(step.opname in ("STORE_SUBSCR", "DELETE_SUBSCR") for step in steps)
     filled = loaded if fills else set()
@@ -77,7 +84,14 @@ def reads(code: types.CodeType) -> Reads:
             attributes |= part.attributes
             changed |= part.changed
             filled = filled | part.filled
-    return Reads(tuple(sorted(names)), frozenset(attributes), frozenset(changed), frozenset(filled))
+            marked |= part.marked
+    return Reads(
+        tuple(sorted(names)),
+        frozenset(attributes - assigned),
+        frozenset(changed),
+        frozenset(filled),
+        frozenset(marked),
+    )
 
 
 @functools.lru_cache(4096)
