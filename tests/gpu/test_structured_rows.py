@@ -3,7 +3,7 @@ operands that are one number for all. Each is the CPU's row, and the same bits t
 
 import numpy as np
 import pytest
-from test_rows import on_cpu, run_row
+from test_device_rows import on_cpu, run_row
 
 from fastnn.errors import DataError
 
