@@ -178,7 +178,7 @@ def test_functions_of_computed_values_are_the_cpus(gpu, rng):
         lambda p, f, g: ops.sigmoid(p) * f(ops.sigmoid(p + 1.0) * g(p)),
     ]
     for at, first in enumerate(names):
-        f, g = (getattr(_core.ops, n) for n in (first, names[(at + 3) % len(names)]))
+        f, g = (getattr(ops, n) for n in (first, names[(at + 3) % len(names)]))
         p = _core.placeholder((None, 12))
         function = _core.Function([p], [round_(ops.abs(p), f, g) for round_ in rounds])
         got = OnDevice(function, "gpu:0")(x)
