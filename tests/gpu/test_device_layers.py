@@ -206,3 +206,73 @@ def test_a_step_of_ones_own(gpu):
     got, wanted = own_step("gpu"), own_step("cpu")
     np.testing.assert_allclose(got[0], wanted[0], 1e-5)
     assert got[1] == wanted[1] == 14
+
+
+def typed(device, kind):
+    fastnn.utils.set_random_seed(4)
+    draw = np.random.default_rng(1)
+    x = {
+        "uint8": lambda: draw.integers(0, 256, (40, 6)).astype(np.uint8),
+        "int8": lambda: draw.integers(-128, 128, (40, 6)).astype(np.int8),
+        "bool": lambda: draw.random((40, 6)) < 0.5,
+        "int64": lambda: draw.integers(-9, 9, (40, 6)),
+        "float16": lambda: draw.normal(size=(40, 6)).astype(np.float16),
+        "float64": lambda: draw.normal(size=(40, 6)),
+    }[kind]()
+    model = fastnn.Sequential(
+        [fastnn.Input((6,)), L.Rescaling(0.01), L.Dense(4, "relu"), L.Dense(1)]
+    )
+    model.compile("adam", "mse", device=device)
+    history = model.fit(x, x.sum(1) % 5, batch_size=16, epochs=2, verbose=0).history
+    return history["loss"], model.predict(x, verbose=0), model.evaluate(x, x[:, 0], verbose=0)
+
+
+@pytest.mark.parametrize("kind", ["uint8", "int8", "bool", "int64", "float16", "float64"])
+def test_arrays_of_every_type(gpu, kind):
+    for mine, theirs in zip(typed("gpu", kind), typed("cpu", kind), strict=True):
+        np.testing.assert_allclose(mine, theirs, 1e-4, 1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "int8", "uint8"])
+def test_values_of_storage_types_are_read_and_written(gpu, dtype, rng):
+    from fastnn import _core, ops
+    from fastnn.devices.functions import OnDevice
+
+    start = rng.integers(0, 100, (3, 5)).astype("f")
+    held = fastnn.Variable(start, dtype=dtype)
+    x = _core.placeholder((3, 5))
+    new = ops.cast(ops.cast(held.traced(), "float32") + x, dtype)
+    function = _core.Function([x], [ops.cast(new, "float32")], [(held, new)])
+    a = rng.integers(0, 20, (3, 5)).astype("f") + (0.3 if "float" in dtype else 0)
+    wanted = np.asarray(function(a)), np.array(held.numpy())
+    held.assign(start)
+    got = OnDevice(function, "gpu:0")(a), np.array(held.numpy())
+    for mine, theirs in zip(got, wanted, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def small(kind):
+    net = [fastnn.Input((7,), dtype="int32"), L.Embedding(9, 8), L.LSTM(6), L.Dense(3)]
+    model = fastnn.Sequential(net)
+    model.quantize(kind)
+    return model
+
+
+def test_a_model_of_bfloat16_weights_predicts_as_on_the_cpu(gpu, rng):
+    model, x = small("bfloat16"), rng.integers(0, 9, (20, 7))
+    wanted = model.predict(x, verbose=0)
+    with fastnn.device("gpu"):
+        got = model.predict(x, verbose=0)
+    np.testing.assert_allclose(got, wanted, 1e-4, 1e-5)
+
+
+def test_int8_weights_are_read_as_numbers_or_refused_by_name(gpu, rng):
+    model, x = small("int8"), rng.integers(0, 9, (20, 7))
+    wanted = model.predict(x, verbose=0)
+    with fastnn.device("gpu"):
+        try:
+            got = model.predict(x, verbose=0)
+        except fastnn.DeviceError as error:
+            assert "which is of int8" in str(error)  # noqa: PT017 - either is right
+            return
+    np.testing.assert_allclose(got, wanted, 1e-4, 1e-5)

@@ -58,7 +58,8 @@ class Data:
         self._columns: dict[int, Any] = {}
         self._order: Any = None
         self._plain: np.ndarray[Any, Any] | None = None
-        self._gathers: dict[int, list[tuple[Any, Any, int, int, int]]] = {}
+        #: What gathers for a program, which is held so that no other gets its number.
+        self._gathers: dict[int, tuple[Any, list[tuple[Any, Any, int, int, int]]]] = {}
         self._at = 0
         self._held = 0
         if self.is_resident:
@@ -118,9 +119,10 @@ class Data:
         """Where data are resident: records what brings the next `n` rows to the inputs."""
         if not self.is_resident:
             return
-        steps = self._gathers.get(id(found.executable))
-        if steps is None:
-            steps = self._gathers[id(found.executable)] = self._recorded(found, n)
+        executable = found.executable
+        if id(executable) not in self._gathers:
+            self._gathers[id(executable)] = (executable, self._recorded(found, n))
+        _, steps = self._gathers[id(executable)]
         for pipeline, group, x, y, z in steps:
             compute.set_pipeline(pipeline)
             compute.set_bind_group(0, group)

@@ -16,6 +16,7 @@ Depends on `gpu` and `recording`.
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,12 +25,15 @@ import numpy as np
 from fastnn import _core
 from fastnn.devices.gpu import Gpu
 from fastnn.devices.recording import handle_of, recorded
-from fastnn.errors import DataError, InternalError
+from fastnn.errors import DataError, DeviceError, InternalError
 
 __all__ = ["VERSION", "Executable"]
 
 #: The version of programs that is understood.
 VERSION = 1
+
+#: The element of each binding of a text, whole or four at a time.
+_DECLARED = re.compile(r"@binding\((\d+)\)\s*var<[^>]*>\s*\w+\s*:\s*array<(?:vec[234]<)?(\w+)")
 
 #: Roles of buffers that belong to one executable; states are shared by all that use a variable.
 _OWN = {"input", "output", "slot", "scratch", "constant", "fault", "step"}
@@ -67,6 +71,7 @@ class Executable:
             uses = _uses(kernels[group["kernel"]]["bindings"])
             bound = [(buffers[b], offset, size) for b, offset, size in group["bindings"]]
             _check_apart(kernels[group["kernel"]]["name"], uses, group["bindings"], buffers)
+            _check_types(kernels[group["kernel"]], uses, group["bindings"], program["buffers"])
             groups.append(gpu.group(uses, bound))
         most = gpu.limits["grid"]
         #: What a step encodes: pipeline, group, grid.
@@ -180,6 +185,28 @@ def _words(init: Any) -> np.ndarray[Any, Any]:
     if isinstance(init, str):
         return np.frombuffer(base64.b64decode(init), np.uint32)
     return np.array(init, np.uint32)
+
+
+def _check_types(
+    kernel: dict[str, Any],
+    uses: tuple[str, ...],
+    bindings: Sequence[Any],
+    rows: Sequence[dict[str, Any]],
+) -> None:
+    """DeviceError where a kernel would take whole numbers for floats, or floats for whole numbers:
+    their bits are others. Slots hold values of several types, and outputs those on the way.
+    """
+    declared = dict(_DECLARED.findall(kernel["wgsl"]))
+    for at, (buffer, _, _) in enumerate(bindings):
+        row, read = rows[buffer], declared.get(str(at))
+        if row["role"] not in ("input", "state", "constant") or uses[at] != "read" or not read:
+            continue
+        held = "f32" if "float" in row["dtype"] else "i32" if "int" in row["dtype"] else "u32"
+        if read != held and "f32" in (read, held) and read in ("f32", "i32"):
+            raise DeviceError(
+                f"{kernel['name']} reads {row['name']!r}, which is of {row['dtype']}, as {read}: "
+                "devices have no kernel for that\n  hint: device='cpu'"
+            )
 
 
 def _check_apart(
