@@ -261,3 +261,32 @@ def test_settings_of_losses_and_metrics_hold_when_they_are_changed():
     metric = K.metrics.BinaryAccuracy(threshold=0.5)
     metric.threshold = 0.9
     assert float(metric([[0.0]], [[0.7]])) == 1.0
+
+
+class Settings:
+    """What `Counting` reads, and what it counts."""
+
+    factor = 2.0
+    calls = 0
+
+
+class Counting(fastnn.layers.Layer):
+    """The input times a number of the class `Settings`, whose calls it counts."""
+
+    def call(self, x):
+        Settings.calls += 1
+        return x * Settings.factor
+
+
+def test_a_counter_on_a_class_makes_no_new_trace_and_a_setting_beside_it_does(monkeypatch):
+    monkeypatch.setattr(Settings, "calls", 0)
+    model = fastnn.Sequential([fastnn.Input((1,)), Counting()])
+    x = np.ones((2, 1), "f")
+    Settings.calls = 0
+    for _ in range(3):
+        assert model.predict(x, verbose=0)[0, 0] == 2.0
+    Settings.calls = 10
+    model.predict(x, verbose=0)
+    assert Settings.calls in (10, 11)
+    monkeypatch.setattr(Settings, "factor", 3.0)
+    assert model.predict(x, verbose=0)[0, 0] == 3.0
