@@ -55,6 +55,7 @@ impl Functions {
                 return data_error(format!("functions: '{name}' has no address"));
             }
         }
+        #[expect(clippy::missing_transmute_annotations, reason = "the fields have the prototypes")]
         // SAFETY: the caller promises that each address is that of the function of its name, whose
         // prototypes these are; none is null.
         unsafe {
