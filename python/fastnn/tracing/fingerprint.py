@@ -120,7 +120,7 @@ class Seen:
                 found.append(self._read(name, cell.cell_contents, said, depth))
         for name, chain in said.names:
             root = function.__globals__.get(name)
-            # Other attributes of a class or module are named one by one, those of an object are not.
+            # What else is read of a class or module is named one by one, of an object it is not.
             keeps_record = name in said.marked and not isinstance(root, type | types.ModuleType)
             if name in said.changed or keeps_record:
                 continue
