@@ -266,10 +266,12 @@ class R2Score(Metric):
         """1 - residual / total sum of squares."""
         if not self._built:
             return _core.tensor(0.0)
-        variance, mse = (getattr(self, w).value for w in ("squared_sum", "total_mse"))
+        variance, mse, count = (
+            getattr(self, w).value for w in ("squared_sum", "total_mse", "count")
+        )
         score = 1.0 - ops.divide_no_nan(mse, variance)
         # Targets of one value leave nothing to explain: only predictions without error score 1.
-        score = _c.where((variance > 0.0) | ((mse == 0.0) & (self.count.value > 0.0)), score, 0.0)
+        score = _c.where((variance > 0.0) | ((mse == 0.0) & (count > 0.0)), score, 0.0)
         # NaN, or squares beyond the range of float32, leave no score; a 0 would pass for one.
         known = ops.isfinite(variance + mse)
         score = _c.where(known, _c.where(ops.isfinite(score), score, 0.0), math.nan)

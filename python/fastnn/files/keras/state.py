@@ -74,7 +74,7 @@ def _from_properties(owner: Any) -> dict[str, Any]:
     """What the properties give that the layer's class adds to `Layer` or its kind of model."""
     classes = type(owner).__mro__
     known = dir(next(c for c in classes if "model_kind" in vars(c)))
-    kinds = property | functools.cached_property
+    kinds = (property, functools.cached_property)
     found: dict[str, Any] = {}
     for name in {n for c in classes for n, v in vars(c).items() if isinstance(v, kinds)}:
         if name not in known and not name.startswith("__"):

@@ -112,7 +112,7 @@ def array_of(value: Any) -> Array:
             array = np.char.decode(array, "utf-8")
         except UnicodeDecodeError:
             for item in array.ravel().tolist():
-                text_of(item)
+                text_of(bytes(item))
             raise
     return array
 
