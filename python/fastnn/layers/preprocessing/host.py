@@ -111,8 +111,9 @@ def array_of(value: Any) -> Array:
         try:
             array = np.char.decode(array, "utf-8")
         except UnicodeDecodeError:
-            for item in array.ravel().tolist():
-                text_of(bytes(item))
+            items: list[Any] = array.ravel().tolist()
+            for item in items:
+                text_of(item)
             raise
     return array
 
