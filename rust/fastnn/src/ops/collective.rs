@@ -30,6 +30,8 @@ rows! {
         accept: Accept::Float,
         infer: |types, _| {
             rule::arity("all_reduce", types, 2)?;
+            rule::typed("all_reduce", "x", types[0], DType::F32)?;
+            rule::typed("all_reduce", "weight", types[1], DType::F32)?;
             if types[1].shape.rank() != 0 {
                 return shape_err!("all_reduce: weight has shape {}, wanted a number\n  hint: one for the whole process", types[1].shape);
             }
