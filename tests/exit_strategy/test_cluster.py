@@ -81,7 +81,7 @@ def test_partitions_are_the_bits_of_one_run(recipe: Any, tmp_path: Path) -> None
 def test_partitions_on_a_local_dask_cluster_are_the_bits_of_one_run(
     recipe: Any, tmp_path: Path
 ) -> None:
-    distributed = pytest.importorskip("distributed", reason="needs the extra `dask`")
+    distributed = pytest.importorskip("dask.distributed", reason="needs the extra `dask`")
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None,
         local_directory=str(tmp_path / "scratch"),
