@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 from fastnn import _core
-from fastnn.base.arguments import hints_arguments, local_path
+from fastnn.base.arguments import local_path
 from fastnn.errors import FormatError
 from fastnn.files.atomic import write_bytes
 from fastnn.files.native import load_model, save_model
@@ -105,7 +105,6 @@ def _needed(what: str) -> Any:
     return huggingface_hub
 
 
-@hints_arguments
 def load_pretrained(
     source: Any,
     *,

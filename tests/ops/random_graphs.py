@@ -36,9 +36,8 @@ DTYPES = {"float32": np.float32, "int32": np.int32, "bool": np.bool_}
 JUMPS = {"floor_divide", "mod"}
 #: Inputs and attributes of rows that the general rule of `Graph.general` does not fit, by name.
 RECIPES = {}
-
-
-STORED = ("to_bfloat16", "to_float16", "to_int8", "to_uint8")
+#: Rows with tests of their own: of storage types, and the one in which processes meet.
+NOT_DRAWN = ("to_bfloat16", "to_float16", "to_int8", "to_uint8", "all_reduce")
 
 
 class Graph:
@@ -63,9 +62,8 @@ class Graph:
 
     def names(self):
         """The rows to draw from; in a smooth graph those with a derivative."""
-        # Storage types have a file of their own: tests/test_storage_types.py.
         rows = [n for n, row in ROWS.items() if row.differentiable or not self.smooth]
-        return [n for n in rows if n not in STORED]
+        return [n for n in rows if n not in NOT_DRAWN]
 
     # --- choices --------------------------------------------------------------------------------
 
@@ -296,12 +294,6 @@ def window(g, shape):
     sizes = [int(g.rng.integers(0, shape[a] + 1)) for a in axes]
     start = [int(g.rng.integers(-shape[a] - 2, shape[a] + 3)) for a in axes]
     return tuple(axes), tuple(sizes), g.raw(np.array(start, np.int32))
-
-
-@recipe("all_reduce")
-def _all_reduce(g, row):
-    i = with_axis(g)
-    return None if i is None else ([i, g.raw(np.array(0.5, np.float32))], {})
 
 
 @recipe("dynamic_slice")

@@ -52,10 +52,12 @@ def hints_arguments(function: Made) -> Made:
     """A function whose misspelt keyword arguments are answered with the right name.
 
     Args:
-        function: One with named parameters only.
+        function: Any; one that hands further arguments on stays as it is.
     """
     parameters = inspect.signature(function).parameters
     known = frozenset(parameters)
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return function
     where = f"{function.__name__}()"
 
     @functools.wraps(function)

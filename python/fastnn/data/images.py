@@ -287,7 +287,6 @@ def array_to_img(
     return module.fromarray(bytes_[:, :, 0] if channels == 1 else bytes_)
 
 
-@hints_arguments
 def save_img(
     path: Any,
     x: Any,

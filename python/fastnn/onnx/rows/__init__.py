@@ -30,8 +30,8 @@ NOT_WRITTEN: dict[str, str] = {
         _DRAWN,
     ),
     **dict.fromkeys(
-        ("attention_grad", "average_pool_grad", "conv_weight_grad", "gru_grad", "layer_norm_grad",
-         "lstm_grad", "max_pool_grad", "max_pool_pick", "simple_rnn_grad"),
+        ("all_reduce", "attention_grad", "average_pool_grad", "conv_weight_grad", "gru_grad",
+         "layer_norm_grad", "lstm_grad", "max_pool_grad", "max_pool_pick", "simple_rnn_grad"),
         _TRAINED,
     ),
 }  # fmt: skip
