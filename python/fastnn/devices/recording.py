@@ -9,10 +9,10 @@ library is another one, or declares a function otherwise, `recorded` gives None.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
 from typing import Any
 
 from fastnn import _core
+from fastnn.base.caching import cached
 
 __all__ = ["handle_of", "recorded"]
 
@@ -33,7 +33,7 @@ _FUNCTIONS = {
 }
 
 
-@cache
+@cached()
 def _addresses() -> dict[str, int] | None:
     """The addresses of the functions, if all are there and declared as the core calls them."""
     try:

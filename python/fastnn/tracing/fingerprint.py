@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.base.caching import cached
 from fastnn.tracing.reads import Reads, is_library, reads
 
 __all__ = ["ABSENT", "UNTRACED", "Same", "Seen", "filled", "fingerprint", "followed", "is_ours"]
@@ -210,7 +211,7 @@ def is_ours(part: Any) -> bool:
     return str(getattr(part, "__module__", None)).split(".")[0] == "fastnn"
 
 
-@functools.lru_cache(512)
+@cached(512)
 def _run_in_traces(cls: type) -> tuple[tuple[types.FunctionType, ...], tuple[str, ...]]:
     """The caller's methods that a trace of an object runs, and attributes of its classes they read.
 

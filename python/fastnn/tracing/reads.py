@@ -1,16 +1,17 @@
 """What the code of a function reads from around it, and what it changes there.
 
-Found in its byte code, so that source need not be at hand. Depends on the standard library.
+Found in its byte code, so that source need not be at hand. Depends on `caching`.
 """
 
 from __future__ import annotations
 
 import dis
-import functools
 import sys
 import sysconfig
 import types
 from typing import Any, NamedTuple
+
+from fastnn.base.caching import cached
 
 __all__ = ["Reads", "is_library", "reads"]
 
@@ -44,7 +45,7 @@ class Reads(NamedTuple):
     marked: frozenset[str]
 
 
-@functools.lru_cache(4096)
+@cached(4096)
 def reads(code: types.CodeType) -> Reads:
     """What a function's code reads and changes, with the functions inside it."""
     names: set[tuple[str, tuple[str, ...]]] = set()
@@ -94,7 +95,7 @@ def reads(code: types.CodeType) -> Reads:
     )
 
 
-@functools.lru_cache(4096)
+@cached(4096)
 def _lies_in_a_library(file: str | None) -> bool:
     return bool(file) and str(file).startswith((*_LIBRARIES, "<frozen"))
 
