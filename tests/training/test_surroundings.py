@@ -278,6 +278,23 @@ class Counting(fastnn.layers.Layer):
         return x * Settings.factor
 
 
+class Marking(fastnn.layers.Layer):
+    """The input times a number of `Settings`, in which it notes another."""
+
+    def call(self, x):
+        Settings.calls = 7
+        return x * Settings.factor
+
+
+def test_a_setting_beside_an_attribute_that_a_layer_assigns_counts(monkeypatch):
+    monkeypatch.setattr(Settings, "calls", 0)
+    model = fastnn.Sequential([fastnn.Input((1,)), Marking()])
+    x = np.ones((2, 1), "f")
+    assert model.predict(x, verbose=0)[0, 0] == 2.0
+    monkeypatch.setattr(Settings, "factor", 3.0)
+    assert model.predict(x, verbose=0)[0, 0] == 3.0
+
+
 def test_a_counter_on_a_class_makes_no_new_trace_and_a_setting_beside_it_does(monkeypatch):
     monkeypatch.setattr(Settings, "calls", 0)
     model = fastnn.Sequential([fastnn.Input((1,)), Counting()])

@@ -68,11 +68,10 @@ def reads(code: types.CodeType) -> Reads:
                 chain.append(steps[after].argval)
                 after += 1
             loaded.add(step.argval)
-            if (chain and chain[-1] in _CHANGERS) or (
-                after < len(steps) and steps[after].opname in ("STORE_ATTR", "DELETE_ATTR")
-            ):
+            if chain and chain[-1] in _CHANGERS:
                 changed.add(step.argval)
-            if assigned.intersection(chain):
+            target = steps[after].opname if after < len(steps) else ""
+            if target in ("STORE_ATTR", "DELETE_ATTR") or assigned.intersection(chain):
                 marked.add(step.argval)
             elif step.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
                 names.add((step.argval, tuple(chain)))
