@@ -4,7 +4,7 @@ A program is plain data, as `_core.gpu_program` gives it in JSON:
 
 * `kernels`: `name`, `wgsl`, `bindings` (how each is used: `read` or `read_write`);
 * `buffers`: `bytes`, `dtype` and `role`: `input`, `state` (variables and captured arrays, by
-  `number`), `output`, `constant` (with `init`), `slot`, `scratch`, `step`, `fault`;
+  `number`), `output`, `constant` (with `init`), `slot`, `scratch`, `fault`;
 * `groups`: `kernel` and `bindings`, each of a buffer, an offset and bytes;
 * `steps`: kernel, group and the three sizes of the grid, in order;
 * `copies`: from, to and bytes, after the last step;
@@ -15,7 +15,6 @@ Depends on `gpu` and `recording`.
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -36,7 +35,7 @@ VERSION = 1
 _DECLARED = re.compile(r"@binding\((\d+)\)\s*var<[^>]*>\s*\w+\s*:\s*array<(?:vec[234]<)?(\w+)")
 
 #: Roles of buffers that belong to one executable; states are shared by all that use a variable.
-_OWN = {"input", "output", "slot", "scratch", "constant", "fault", "step"}
+_OWN = {"input", "output", "slot", "scratch", "constant", "fault"}
 
 
 class Executable:
@@ -109,8 +108,7 @@ class Executable:
             self.outputs[number] = (made, row["bytes"])
         init = row.get("init")
         if init is not None:
-            words = _words(init)
-            self.gpu.write(made, words)
+            self.gpu.write(made, np.array(init, np.uint32))
         return made
 
     def __del__(self) -> None:
@@ -178,13 +176,6 @@ class Executable:
 
 def _uses(bindings: Sequence[Any]) -> tuple[str, ...]:
     return tuple(str(use).lower() for use in bindings)
-
-
-def _words(init: Any) -> np.ndarray[Any, Any]:
-    """The words of a constant: numbers of 32 bits, or base64 of their bytes."""
-    if isinstance(init, str):
-        return np.frombuffer(base64.b64decode(init), np.uint32)
-    return np.array(init, np.uint32)
 
 
 def _check_types(

@@ -173,10 +173,7 @@ class OnDevice:
         found = self.runnable([a.shape for a in given])
         with self.gpu.lock:  # another thread would fill the same inputs
             self.bring()
-            for at, a in enumerate(given):
-                self.put(found, at, a)
-            self.submit(found)
-            outs = self.home(self._output_parts(found))
+            outs = self._run(found, given)
         results = [
             array_of(w, row["dtype"], tuple(row["shape"]))
             for w, row in zip(outs, found.outputs, strict=True)
@@ -205,9 +202,15 @@ class OnDevice:
         if buffer is not None and array.size:
             self.gpu.write(buffer, words_of(array, self.inputs[at][2]))
 
-    def _output_parts(self, found: Runnable) -> list[tuple[Any, int, int]]:
+    def _run(
+        self, found: Runnable, arrays: Sequence[Any], only: Sequence[Cell] | None = None
+    ) -> list[Any]:
+        """The words of each output for these inputs; variables come home as `home` says."""
+        for at, a in enumerate(arrays):
+            self.put(found, at, a)
+        self.submit(found)
         made = found.executable.outputs
-        return [(made[b["number"]][0], 0, b["bytes"]) for b in found.outputs]
+        return self.home([(made[b["number"]][0], 0, b["bytes"]) for b in found.outputs], only)
 
     def predict(self, arrays: Sequence[Any], batch_size: int = 32) -> list[np.ndarray[Any, Any]]:
         """Runs over all rows, `batch_size` at a time; one writable array per output."""
@@ -228,10 +231,7 @@ class OnDevice:
             ]
             found = self.runnable([a.shape for a in chunk])
             with self.gpu.lock:
-                for at, a in enumerate(chunk):
-                    self.put(found, at, a)
-                self.submit(found)
-                outs = self.home(self._output_parts(found), ())
+                outs = self._run(found, chunk, ())
             n = chunk[batched.index(True)].shape[0]
             parts.append(
                 [
