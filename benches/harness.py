@@ -41,8 +41,8 @@ class Contestant:
 
     def label(self) -> str:
         """Its name in the report."""
-        extra = [self.variant, *(value for _, value in self.env)]
-        return " ".join([self.library, *filter(None, extra)])
+        forced = dict.fromkeys(value.rpartition("=")[2].lower() for _, value in self.env)
+        return " ".join([self.library, *filter(None, [self.variant, *forced])])
 
 
 @dataclass
