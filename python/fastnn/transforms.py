@@ -1,4 +1,4 @@
-"""Functions of functions: gradients and compilation. Depends on `_core`, `tree`.
+"""Functions of functions: gradients and compilation. Depends on `_core`, `devices`, `tree`.
 
 `f` is traced once per structure and shapes of its arguments on tensors without data; what it
 returns may be nested. A Python `if` on a traced value raises TraceError: use `ops.where`.
@@ -17,6 +17,8 @@ from fastnn._core import Tensor
 from fastnn.base import tree
 from fastnn.base.arguments import hints_arguments
 from fastnn.base.recent import Recent
+from fastnn.devices import choice
+from fastnn.tracing.away import held
 from fastnn.tracing.call_context import CallContext
 from fastnn.tracing.fingerprint import Same, Seen
 from fastnn.tracing.surroundings import Surroundings
@@ -30,7 +32,7 @@ from fastnn.tracing.variables import (
     structure_version,
 )
 
-__all__ = ["KEPT_PROGRAMS", "grad", "jit", "value_and_grad"]
+__all__ = ["KEPT_PROGRAMS", "Traced", "grad", "jit", "value_and_grad"]
 
 #: How many programs a transformed function keeps, the most recently used ones.
 KEPT_PROGRAMS = 64
@@ -58,11 +60,27 @@ def _is_array(x: Any) -> bool:
     )
 
 
-class _Traced:
-    """A function with the programs made of it, one per structure and shapes."""
+class Traced:
+    """A function with the programs made of it, one per structure and shapes.
 
-    def __init__(self, f: Callable[..., Any], transform: Callable[..., Any]) -> None:
-        self.f, self.transform = f, transform
+    They run on the device that is chosen when they are called.
+    """
+
+    def __init__(
+        self,
+        f: Callable[..., Any],
+        transform: Callable[..., Any],
+        leaf: Callable[[Any], Any] | None = None,
+    ) -> None:
+        """Traces nothing yet.
+
+        Args:
+            f: The function.
+            transform: What calls it: with `f`, its arguments by position and by name.
+            leaf: Makes a tensor of each part of the arguments that is an input.
+        """
+        self.f, self.transform, self.leaf = f, transform, leaf or _arrays
+        self.placements = choice.Placements(KEPT_PROGRAMS)
         self.programs: Recent = Recent(KEPT_PROGRAMS)
         # Tensors in, one tensor out: found without looking through nested arguments.
         self.plain: Recent = Recent(KEPT_PROGRAMS)
@@ -72,25 +90,27 @@ class _Traced:
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         if kwargs or getattr(_scopes, "scope", None) is not None:
             return self._call(args, kwargs)
+        if choice.is_used and (held or choice.get_device() != choice.CPU):
+            return self._call(args, kwargs)
         signature: list[Any] = []
         for x in args:
             if x.__class__ is not Tensor or x.is_traced:
                 return self._call(args, kwargs)
             signature += (x.shape, x.dtype)
-        held: list[Any] = []
+        around_it: list[Any] = []
         around = self.around
         if around.mutable:
             return self._call(args, kwargs)
         if around.cells:
             try:
                 for cell in around.cells:
-                    held.append(cell.cell_contents)
+                    around_it.append(cell.cell_contents)
             except ValueError:  # one that is empty so far
                 return self._call(args, kwargs)
         if around.has_others:
-            held += around.others()
-        if held:
-            signature += map(id, held)
+            around_it += around.others()
+        if around_it:
+            signature += map(id, around_it)
             if around.holds_layers:
                 signature.append(structure_version())
         key = tuple(signature)
@@ -104,11 +124,11 @@ class _Traced:
         program = self.programs.find(self._key(args, kwargs, list(args)))
         if program is not None and out.__class__ is Tensor and program[1].__class__ is Tensor:
             # With the captured objects, so that no other gets the address of one.
-            self.plain.keep(key, (program[0], held))
+            self.plain.keep(key, (program[0], around_it))
         return out
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        leaves = [_arrays(x) for x in tree.flatten([args, kwargs])]
+        leaves = [self.leaf(x) for x in tree.flatten([args, kwargs])]
         if current_scope() is not None or any(
             isinstance(x, Tensor) and x.is_traced for x in leaves
         ):
@@ -118,11 +138,17 @@ class _Traced:
         program = self.programs.find(key)
         if program is None:
             before = key[-1]
-            program = self._trace(args, kwargs, leaves)
+            program = self.trace(args, kwargs, leaves)
             # A trace may build layers, or change what is around the function itself.
             self.around.note_effects(before)
             self.programs.keep(self._key(args, kwargs, leaves), program)
+        return self.run(program, leaves)
+
+    def run(self, program: Any, leaves: list[Any]) -> Any:
+        """Runs what `trace` gave on these arguments."""
         function, shape_of_result, fixed = program
+        if choice.is_used:
+            function = self.placements.on(function, choice.get_device())
         results = function(*[x for i, x in enumerate(leaves) if i not in fixed])
         results = list(results) if isinstance(results, tuple) else [results]
         if not tree.flatten(shape_of_result):
@@ -139,7 +165,8 @@ class _Traced:
             self.around.fingerprint(),
         )
 
-    def _trace(self, args: Any, kwargs: Any, leaves: list[Any]) -> Any:
+    def trace(self, args: Any, kwargs: Any, leaves: list[Any]) -> Any:
+        """The function of the core for these arguments, what it gives, and which are no inputs."""
         self.traces += 1
         fixed = [i for i, x in enumerate(leaves) if not isinstance(x, Tensor)]
         inputs = [
@@ -176,6 +203,7 @@ def _plain_call(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
 def jit(f: Callable[..., Any]) -> Callable[..., Any]:
     """A function compiled: traced once per structure, shapes and types, then run as one program.
 
+    It runs on the device that `fastnn.device` or `fastnn.set_device` chose when it is called.
     Variables that `f` reads or assigns are read and updated at each call. Other values that it
     reads from around it are constants of the trace; it is traced again when a name, or what a list,
     a dict, an object, a layer or a function that it calls holds, has become another one. Not seen
@@ -198,7 +226,7 @@ def jit(f: Callable[..., Any]) -> Callable[..., Any]:
         >>> float(norm(np.array([3.0, 4.0])))
         5.0
     """
-    traced = _Traced(f, _plain_call)
+    traced = Traced(f, _plain_call)
 
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
@@ -270,7 +298,7 @@ def value_and_grad(
             result = tuple(grads)
         return ((value, aux) if has_aux else value), result
 
-    traced = _Traced(f, transform)
+    traced = Traced(f, transform)
 
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:

@@ -20,7 +20,7 @@ from fastnn.layers.base.layer import Layer
 from fastnn.layers.transformer.positions import rotated
 from fastnn.models import Model
 from fastnn.tracing.call_context import CallContext
-from fastnn.tracing.variables import Scope, Variable
+from fastnn.tracing.variables import Scope, Variable, read_all
 
 __all__ = ["Decoder", "LanguageModel", "SelfAttention", "TokenLoop", "read_tensors"]
 
@@ -208,8 +208,10 @@ class Decoder:
         tokens = _core.placeholder((None,), dtype="int32", name="tokens")
         start = _core.placeholder((), dtype="int32", name="start")
         scores, updates = self.traced(tokens, start)
-        function = _core.Function([tokens, start], [scores], updates)
-        self._step = choice.placed(function, model._compiled_device, [v for v, _ in updates])
+        self._function = _core.Function([tokens, start], [scores], updates)
+        #: Where it reads, for as long as it lives.
+        self.device = choice.chosen(model._compiled_device)
+        self._placements = choice.Placements(1)
 
     def traced(self, tokens: Any, start: Any) -> tuple[Any, list[Any]]:
         """The scores of the token after `tokens`, the first of which is at `start`, as a graph, and
@@ -235,7 +237,8 @@ class Decoder:
         if not tokens.size:
             raise DataError("no tokens to read\n  hint: at least one, such as the first of a text")
         self.make_room(tokens.size)
-        out = self._step(tokens, np.int32(self.position))
+        step = self._placements.on(self._function, self.device)
+        out = step(tokens, np.int32(self.position))
         self.position += tokens.size
         return np.asarray(out[0] if isinstance(out, list | tuple) else out)
 
@@ -274,14 +277,14 @@ class TokenLoop:
     ) -> None:  # fmt: skip
         self._decoder = decoder
         chances = np.asarray(chances, np.float32)
-        self._chances = _core.Variable(chances)
-        self._said = _core.Variable(np.zeros(len(chances), np.int32))
+        self._chances = Variable(chances)
+        self._said = Variable(np.zeros(len(chances), np.int32), dtype="int32")
         self._state = {
-            name: _core.Variable(np.int32(0)) for name in ("token", "position", "turn", "ended")
+            name: Variable(np.int32(0), dtype="int32")
+            for name in ("token", "position", "turn", "ended")
         }
         token, position, turn = (self._state[n].traced() for n in ("token", "position", "turn"))
         scores, updates = decoder.traced(ops.reshape(token, (1,)), position)
-        caches = [v for v, _ in updates]
         new, fault = draw(scores, ops.reshape(ops.slice(self._chances.traced(), (turn,), (1,)), ()))
         known = [e for e in sorted(ends) if 0 <= e < scores.shape[0]]
         ended = ops.any(ops.equal(new, np.array(known, np.int32)))
@@ -290,8 +293,10 @@ class TokenLoop:
         said = ops.slice_update(self._said.traced(), (turn,), ops.reshape(new, (1,)))
         moved = {"token": new, "position": position + 1, "turn": turn + 1, "ended": ended}
         updates = [*updates, (self._said, said), *((self._state[n], v) for n, v in moved.items())]
-        function, own = _core.Function([], [], updates), decoder.model._compiled_device
-        self._step = choice.placed(function, own, caches)
+        self._function = _core.Function([], [], updates)
+        self._placements = choice.Placements(1)
+        #: How many tokens it has drawn.
+        self._turn = 0
 
     def run(self, token: int, count: int) -> tuple[list[int], bool, bool]:
         """Reads `token` and goes on with up to `count` more.
@@ -317,17 +322,14 @@ class TokenLoop:
         for name, value in (("token", token), ("position", decoder.position), ("ended", 0)):
             self._state[name].assign(np.int32(value))
         try:
-            self._step.repeat(count, until=self._state["ended"])
+            step = self._placements.on(self._function, decoder.device)
+            step.repeat(count, until=self._state["ended"])
         finally:
+            now, end, said = read_all([self._state["turn"], self._state["ended"], self._said])
+            self._turn, ended = int(now), int(end)
             made = self._turn - turn
             decoder.position += made
-        ended = int(self._state["ended"].numpy())
-        said = self._said.numpy()[turn : turn + made - (ended == 2)]
-        return [int(t) for t in said], ended == 1, ended == 2
-
-    @property
-    def _turn(self) -> int:
-        return int(self._state["turn"].numpy())
+        return [int(t) for t in said[turn : turn + made - (ended == 2)]], ended == 1, ended == 2
 
 
 def read_tensors(path: str | os.PathLike[str]) -> dict[str, Array]:

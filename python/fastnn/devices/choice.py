@@ -1,24 +1,29 @@
-"""Which device computes: named by the process, a block, or a model. Depends on `errors`."""
+"""Which device computes: named by the process, a block, or a model.
+
+Depends on `away`, `errors`, `recent`.
+"""
 
 from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterable
 from types import TracebackType
 from typing import Any, Self
 
+from fastnn import _core
+from fastnn.base.recent import Recent
 from fastnn.errors import unknown_name
+from fastnn.tracing.away import at_home
 
 __all__ = [
     "AUTO",
     "CPU",
+    "Placements",
     "chosen",
     "device",
     "get_device",
     "look_for",
     "parsed",
-    "placed",
     "set_device",
 ]
 
@@ -46,7 +51,7 @@ def parsed(name: Any, auto: bool = False) -> str:
 
 
 def set_device(name: str) -> None:
-    """Chooses the device of `fit`, `evaluate` and `predict` for this process.
+    """Chooses the device for this process: of models, and of functions of `jit` and `grad`.
 
     A GPU is looked for at once, so that one that cannot be used is told here. Models compiled
     with a device of their own, and blocks of `fastnn.device`, come before it.
@@ -86,7 +91,7 @@ def get_device() -> str:
 
 
 class device:
-    """A block whose `fit`, `evaluate` and `predict` run on a device, in this thread.
+    """A block in which models and functions of `jit` and `grad` run on a device, in this thread.
 
     Args:
         name: As for `set_device`.
@@ -123,23 +128,29 @@ def chosen(own: str | None) -> str:
     return own if own is not None else get_device()
 
 
-def placed(function: Any, own: str | None = None, stays: Iterable[Any] = ()) -> Any:
-    """A function on the device chosen here: itself for the CPU.
+class Placements:
+    """Functions of the core on the devices that they are called for, the latest ones."""
 
-    Args:
-        function: A function of the core.
-        own: The device of its model, as `compile` noted it.
-        stays: Variables that nobody else reads, which are not brought home after a call.
+    def __init__(self, count: int) -> None:
+        #: By the number of the function and the device's name.
+        self._held = Recent(count)
 
-    Returns:
-        The function, or one that is called as it is.
-    """
-    device = chosen(own)
-    if device in (CPU, AUTO):
-        return function
-    from fastnn.devices.functions import OnDevice
+    def on(self, function: _core.Function, device: str) -> Any:
+        """A function on a device: itself on the CPU, else one that is called as it is."""
+        if device in (CPU, AUTO):
+            return at_home(function)
+        found = self._held.find((id(function), device))
+        if found is None or not found.is_usable:
+            from fastnn.devices.functions import OnDevice
 
-    return OnDevice(function, device, stays)
+            # It holds the function, so that no other gets its number.
+            found = OnDevice(function, device)
+            self._held.keep((id(function), device), found)
+        return found
+
+    def clear(self) -> None:
+        """Forgets all."""
+        self._held.clear()
 
 
 def look_for(name: str) -> None:

@@ -21,6 +21,7 @@ from fastnn.devices.choice import CPU
 from fastnn.devices.functions import OnDevice
 from fastnn.devices.hardware import Adapter, adapters
 from fastnn.errors import DeviceError
+from fastnn.tracing.away import bring_home
 
 __all__ = ["Choice", "cache_file", "chosen_for"]
 
@@ -83,6 +84,7 @@ def _key(function: _core.Function, arrays: Sequence[Any], adapter: Adapter) -> s
 
 def _measured(function: _core.Function, arrays: Sequence[Any], adapter: Adapter) -> Choice:
     variables = function.variables
+    bring_home(variables)
     before = _core.snapshots(variables)
     try:
         try:

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from fastnn.devices.cells import words_of
-from fastnn.devices.functions import OnDevice, Runnable, has_rows
+from fastnn.devices.functions import OnDevice, has_rows
 from fastnn.devices.gpu import Gpu
+from fastnn.devices.resident import Runnable
 
 __all__ = ["Data"]
 

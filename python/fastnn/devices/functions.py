@@ -1,12 +1,13 @@
 """A traced function on a GPU: a program for each tuple of sizes, over resident variables.
 
-Depends on `executor`, `resident`.
+Depends on `executor`, `prediction`, `resident`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,8 @@ from fastnn import _core
 from fastnn.devices.cells import array_of, words_of
 from fastnn.devices.executor import Executable
 from fastnn.devices.gpu import opened, size_text
-from fastnn.devices.resident import Cell, Constant, Part, residence
+from fastnn.devices.prediction import Prediction
+from fastnn.devices.resident import Cell, Constant, Part, Ran, Runnable, residence
 from fastnn.errors import (
     DeviceError,
     FastnnError,
@@ -25,7 +27,7 @@ from fastnn.errors import (
     told,
 )
 
-__all__ = ["OnDevice", "Runnable", "has_rows", "row_program"]
+__all__ = ["OnDevice", "has_rows", "row_program"]
 
 #: Kinds of NumPy's types that are taken as they are, by the type of an input.
 _KINDS = {
@@ -34,40 +36,33 @@ _KINDS = {
 }  # fmt: skip
 #: Programs of other sizes that a function keeps.
 KEPT = 8
-
-
-class Runnable:
-    """A program with its memory, and which variables a run changes."""
-
-    __slots__ = ("executable", "outputs", "updated")
-
-    def __init__(self, executable: Executable, updated: list[Cell], outputs: list[Any]) -> None:
-        self.executable, self.updated, self.outputs = executable, updated, outputs
+#: Seconds after which all that a function changes comes home again, so that a device that is lost
+#: takes no more along.
+HOME = 60.0
 
 
 class OnDevice:
     """A function of the core that runs on a GPU."""
 
-    def __init__(self, function: _core.Function, device: str, stays: Iterable[Any] = ()) -> None:
+    def __init__(self, function: _core.Function, device: str) -> None:
         """Opens the device and makes room for the variables.
 
         Args:
             function: The function.
             device: A GPU's name.
-            stays: Variables that are not brought home after a call: nobody else reads them.
         """
         self.function, self.gpu = function, opened(device)
         self.residence = residence(self.gpu)
         self.inputs: list[Any] = list(function.inputs)
-        self.cells = [self.residence.cell(v) for v in function.variables]
-        apart = {v.key for v in stays}
-        #: What comes home after a call.
-        self._comes = [c for c in self.cells if c.variable.key not in apart]
+        self.cells: list[Cell] = []
+        self.cells = self.residence.join(self, function.variables)
         #: What has run since bad data were last looked for.
-        self._ran: dict[int, Executable] = {}
+        self._ran: Ran = {}
         self._constants = [Constant(self.gpu, t) for t in function.captured]
         self._states = [c.buffer for c in self.cells] + [c.buffer for c in self._constants]
         self._kept: dict[Any, Runnable] = {}
+        #: When all was last home.
+        self._was_home = time.monotonic()
 
     @property
     def is_usable(self) -> bool:
@@ -141,59 +136,93 @@ class OnDevice:
         """Sends to the device what has been assigned at home."""
         self.residence.bring(self.cells)
 
-    def submit(self, found: Runnable, encode: Callable[[Any], None] | None = None) -> None:
-        """Submits one run of a program, or what `encode` records of it."""
+    def submit(
+        self,
+        found: Runnable,
+        encode: Callable[[Any], None] | None = None,
+        copies: Sequence[tuple[Any, Any, int]] = (),
+    ) -> None:
+        """Submits one run of a program after `copies`, or what `encode` records of it."""
         with self.gpu.lock:
-            # Noted before, so that an interruption in between leaves no change unnoticed.
-            self._ran[id(found.executable)] = found.executable
-            for cell in found.updated:
-                cell.is_newer = True
+            self.note(found, bool(copies))
+            self.gpu.copy(copies)
             if encode is None:
                 found.executable.run()
             else:
                 self.gpu.submit(encode)
 
-    def home(self, further: Sequence[Part] = (), only: Sequence[Cell] | None = None) -> list[Any]:
+    def note(self, found: Runnable, is_guarded: bool = False) -> None:
+        """Told before a program runs."""
+        if found.may_fault:
+            self._ran[id(found)] = found
+            found.is_guarded = is_guarded
+        self.residence.note(found)
+
+    def guard(self, found: Runnable) -> list[tuple[Any, Any, int]]:
+        """The copies for `submit` with which bad data leave variables as they were before the run.
+
+        Raises:
+            DataError: A run before this one met bad data.
+        """
+        if not found.may_fault:
+            return []
+        earlier = {**self._ran, **{k: r for c in found.updated for k, r in c.writers.items()}}
+        self._ran = {}
+        if earlier:
+            self.residence.home((), earlier)
+        return self.residence.guard(found)
+
+    def home(
+        self, further: Sequence[Part] = (), only: Sequence[Cell] | None = None
+    ) -> list[np.ndarray[Any, Any]]:
         """Brings variables home, all or some, and the words of parts of buffers.
 
         Raises:
-            DataError: What ran met bad data: the variables are those of the last coming home.
+            DataError: What ran met bad data.
         """
-        cells = self._comes if only is None else only
-        try:
-            return self.residence.home(cells, self._ran, further, self.cells)
-        except KeyboardInterrupt:
-            # The device must not go on from later values than those that Python reads now.
-            self.residence.home(cells, self._ran, (), self.cells)
-            raise
+        words = self.residence.home(self.cells if only is None else only, self._ran, further)
+        if only is None:
+            self.residence.whole(self.cells)
+            self._was_home = time.monotonic()
+        return words
 
     def __call__(self, *arrays: Any) -> Any:
-        """Runs once; gives an array, or a tuple of them, and leaves variables at home."""
-        given = self.checked(arrays)
+        """Runs once; gives a tensor, or a tuple of them, as the function does.
+
+        What it changes comes home when it is read. A run without results may be under way still
+        when this returns; what it met of bad data is told by the next run, or reading.
+        """
+        words, rows = self._once(self.checked(arrays))
+        results = [
+            _core.tensor(_array(w, row), dtype=row["dtype"])
+            for w, row in zip(words, rows, strict=True)
+        ]
+        return results[0] if len(results) == 1 else tuple(results)
+
+    def _once(
+        self, given: Sequence[np.ndarray[Any, Any]]
+    ) -> tuple[list[np.ndarray[Any, Any]], list[Any]]:
+        """The words of each output for these inputs, and what the program says of it."""
         found = self.runnable([a.shape for a in given])
         with self.gpu.lock:  # another thread would fill the same inputs
             self.bring()
-            outs = self._run(found, given)
-        results = [
-            array_of(w, row["dtype"], tuple(row["shape"]))
-            for w, row in zip(outs, found.outputs, strict=True)
-        ]
-        return results[0] if len(results) == 1 else tuple(results)
+            words = self._run(found, given)
+            if time.monotonic() - self._was_home > HOME:
+                self.home()
+        return words, found.outputs
 
     def repeat(self, count: int, until: Any = None) -> int:
         """Runs up to `count` times, as `Function.repeat` does; gives the number of runs."""
         found = self.runnable([])
-        self.bring()
         flag = None if until is None else self.residence.cell(until).buffer
         done = 0
-        try:
+        with self.gpu.lock:
+            self.bring()
             while done < count:
                 self.submit(found)
                 done += 1
                 if flag is not None and self.home([(flag, 0, 4)], ())[0][0]:
                     break
-        finally:
-            self.home()
         return done
 
     def put(self, found: Runnable, at: int, array: np.ndarray[Any, Any]) -> None:
@@ -202,15 +231,18 @@ class OnDevice:
         if buffer is not None and array.size:
             self.gpu.write(buffer, words_of(array, self.inputs[at][2]))
 
-    def _run(
-        self, found: Runnable, arrays: Sequence[Any], only: Sequence[Cell] | None = None
-    ) -> list[Any]:
-        """The words of each output for these inputs; variables come home as `home` says."""
-        for at, a in enumerate(arrays):
+    def _run(self, found: Runnable, arrays: Sequence[Any]) -> list[np.ndarray[Any, Any]]:
+        """The words of each output for these inputs."""
+        for at, a in enumerate(arrays):  # while the run before this one is under way
             self.put(found, at, a)
-        self.submit(found)
-        made = found.executable.outputs
-        return self.home([(made[b["number"]][0], 0, b["bytes"]) for b in found.outputs], only)
+        copies = self.guard(found)
+        made = [(found.executable.outputs[b["number"]][0], 0, b["bytes"]) for b in found.outputs]
+        if not made:
+            self.gpu.wait()
+        self.submit(found, copies=copies)
+        if found.may_fault and found.updated and not found.is_guarded:
+            return self.home(made)
+        return self.home(made, ()) if made else []
 
     def predict(self, arrays: Sequence[Any], batch_size: int = 32) -> list[np.ndarray[Any, Any]]:
         """Runs over all rows, `batch_size` at a time; one writable array per output."""
@@ -222,27 +254,9 @@ class OnDevice:
         rows = next(a.shape[0] for a, b in zip(given, batched, strict=True) if b)
         if not rows:
             return empty
-        self.bring()
-        parts: list[list[np.ndarray[Any, Any]]] = []
-        for start in range(0, rows, batch_size):
-            chunk = [
-                a[start : start + batch_size] if b else a
-                for a, b in zip(given, batched, strict=True)
-            ]
-            found = self.runnable([a.shape for a in chunk])
-            with self.gpu.lock:
-                outs = self._run(found, chunk, ())
-            n = chunk[batched.index(True)].shape[0]
-            parts.append(
-                [
-                    array_of(w, row["dtype"], (n, *e.shape[1:]))
-                    for w, row, e in zip(outs, found.outputs, empty, strict=True)
-                ]
-            )
-        self.home()
-        if len(parts) == 1:
-            return [np.array(a) for a in parts[0]]
-        return [np.concatenate(column) for column in zip(*parts, strict=True)]
+        if rows > batch_size:
+            return Prediction(self, given, batched, empty, batch_size).run(rows)
+        return list(map(_array, *self._once(given)))
 
 
 def row_program(
@@ -277,6 +291,11 @@ def _updated(program: dict[str, Any]) -> set[int]:
             if use == "read_write":
                 written.add(buffer)
     return {buffers[b]["number"] for b in written if buffers[b]["role"] == "state"}
+
+
+def _array(words: np.ndarray[Any, Any], row: dict[str, Any]) -> np.ndarray[Any, Any]:
+    """An output, as the program describes it."""
+    return array_of(words, row["dtype"], tuple(row["shape"]))
 
 
 def has_rows(shape: Sequence[Any]) -> bool:

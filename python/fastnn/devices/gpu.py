@@ -2,7 +2,7 @@
 
 wgpu's library ends the process on an error inside a submission, so a command buffer is made,
 checked and submitted in one function, once, and buffers live as long as what binds them.
-Depends on `hardware`.
+Depends on `away`, `hardware`.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from fastnn.errors import (
     GpuOutOfMemoryError,
     GpuUnavailableError,
 )
+from fastnn.tracing import away
 
 __all__ = ["Gpu", "opened", "size_text"]
 
@@ -51,6 +52,8 @@ def opened(name: str) -> Gpu:
     with _lock:
         found = adapters()
         gpu = _opened.get(name)
+        if gpu is not None and gpu.is_lost and gpu.holds_values:
+            raise gpu._loss()  # once, before the next one is opened
         if gpu is None or gpu.is_lost:
             named = {a.device: a for a in found}
             if name not in named:
@@ -130,6 +133,11 @@ class Gpu:
         """Whether the device has stopped answering."""
         return bool(self.lost)
 
+    @property
+    def holds_values(self) -> bool:
+        """Whether there are variables whose newest values only this device has."""
+        return any(cell.residence is self.residence for cell in list(away.held.values()))
+
     def check(self) -> None:
         """Raises where the device is lost, or belongs to the parent of this process."""
         if os.getpid() != self.pid:
@@ -141,9 +149,12 @@ class Gpu:
             raise self._loss()
 
     def _loss(self) -> GpuDeviceLostError:
+        if self.residence is not None:
+            self.residence.forget()
         return GpuDeviceLostError(
             f"{self.name} ({self.adapter.name}) was lost: {' '.join(self.lost.split())}\n"
-            "  hint: weights are those of the last epoch that ended; fit again, or on 'cpu'"
+            "  hint: weights are those of the last epoch that ended, or that were last read "
+            "together; run again, or on 'cpu'"
         )
 
     @contextlib.contextmanager
@@ -315,6 +326,16 @@ class Gpu:
         ]
         with self.guarded("a group of bindings"):
             return self.device.create_bind_group(layout=self.layout(uses), entries=entries)
+
+    def copy(self, copies: Sequence[tuple[Any, Any, int]]) -> None:
+        """Copies whole buffers: from, to and bytes of each."""
+
+        def encode(encoder: Any) -> None:
+            for source, target, size in copies:
+                encoder.copy_buffer_to_buffer(source, 0, target, 0, size)
+
+        if copies:
+            self.submit(encode)
 
     def submit(self, encode: Callable[[Any], None]) -> None:
         """Makes a command buffer by `encode`, and submits it: once, and whole or not at all."""

@@ -14,8 +14,10 @@ import numpy as np
 
 from fastnn import _core, random
 from fastnn.devices.data import Data
-from fastnn.devices.functions import OnDevice, Runnable
+from fastnn.devices.functions import OnDevice
+from fastnn.devices.resident import Runnable
 from fastnn.errors import DataError, DeviceError
+from fastnn.tracing.away import at_home
 
 __all__ = ["Loop"]
 
@@ -120,12 +122,12 @@ class Loop:
         """The results of the sums at home."""
         if self.results is None:
             return []
-        out = self.results()
+        out = at_home(self.results)()
         return [float(v) for v in (out if isinstance(out, tuple) else (out,))]
 
     def so_far(self) -> list[float]:
         """The results of the sums on the device."""
-        self.step.home(only=self._sums)
+        self.step.home(only=self._sums)  # and looks for bad data
         return self.read()
 
 
@@ -154,30 +156,24 @@ class _Run:
 
     def epoch(self, epoch: int, order: Any, limit: int | None) -> bool:
         """One epoch; True when a callback stopped it."""
-        step, data = self.step, self.data
+        data = self.data
         full, rest = divmod(data.rows, self.batch)
         sizes = [self.batch] * full + ([rest] if rest else [])
         sizes = sizes if limit is None else sizes[:limit]
-        step.bring()
         data.begin(order)
         at, total = 0, len(sizes)
         while at < total:
-            if self.on_batch is not None:
-                if self.on_batch(epoch, at, True, None):
-                    return True
-                step.bring()
+            if self.on_batch is not None and self.on_batch(epoch, at, True, None):
+                return True
             count = self._portion(sizes, at)
             self.portion(sizes[at], count)
             at += count
-            if self.on_batch is not None:
-                step.home()
-                if self.on_batch(epoch, at - 1, False, self.loop.read()):
-                    return True
-                step.bring()
+            if self.on_batch is not None and self.on_batch(
+                epoch, at - 1, False, self.loop.so_far()
+            ):
+                return True
             if self.heartbeat is not None and time.perf_counter() - self.beat >= BEAT:
-                values = self.loop.so_far()
-                stop = self.heartbeat(epoch, at - 1, total, values)
-                step.bring()
+                stop = self.heartbeat(epoch, at - 1, total, self.loop.so_far())
                 self.beat = time.perf_counter()
                 if stop:
                     return True
@@ -214,9 +210,12 @@ class _Run:
             step.gpu.wait()
 
         with step.gpu.lock:  # another run would fill the same inputs
+            step.bring()
             data.fixed(found)
             data.upload(found, n)
-            step.submit(found, encode)
+            # Hooks see the variables after each batch, and without those of one of bad data.
+            copies = step.guard(found) if self.on_batch is not None else ()
+            step.submit(found, encode, copies)
         took = (time.perf_counter() - start) / count
         pace = self.loop._pace
         self.loop._pace = took if not pace else 0.5 * (pace + took)

@@ -1,49 +1,71 @@
 """Variables that live on a GPU, and how their two copies are kept equal.
 
-A run brings variables to the device once, and home before Python goes on. A snapshot that Python
-holds never changes, so a variable whose array still lies where it did has not been assigned.
-Depends on `cells`, `gpu`.
+A run sends up what was assigned at home. What it changes stays on the device until somebody reads
+it, and then only what is read comes home. A snapshot that Python holds never changes, so a variable
+whose array still lies where it did has not been assigned. Depends on `cells`, `executor`, `gpu`.
 """
 
 from __future__ import annotations
 
+import contextlib
+import os
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from fastnn import _core
+from fastnn.base.caching import cached
 from fastnn.devices.cells import array_of, words_of
 from fastnn.devices.executor import Executable
 from fastnn.devices.gpu import Gpu
+from fastnn.errors import DataError, DeviceError
+from fastnn.tracing import away
 
-__all__ = ["Cell", "Residence", "residence"]
+__all__ = ["Cell", "Constant", "Part", "Ran", "Residence", "Runnable", "residence"]
 
 
 #: A part of a buffer: offset and length are bytes.
 Part = tuple[Any, int, int]
-#: Programs that ran, by their numbers.
-Ran = dict[int, Executable]
 
 
 class Cell:
     """A variable's memory on a GPU."""
 
-    __slots__ = ("__weakref__", "buffer", "bytes", "gpu", "held", "is_newer", "variable")
+    __slots__ = (
+        "__weakref__", "before", "buffer", "bytes", "held", "key", "residence", "shadow",
+        "variable", "writers",
+    )  # fmt: skip
 
-    def __init__(self, gpu: Gpu, variable: Any) -> None:
-        self.gpu, self.variable = gpu, variable
+    def __init__(self, residence: Residence, variable: Any) -> None:
+        self.residence, self.variable, self.key = residence, variable, variable.key
         self.bytes = max(4, 4 * variable.size)
-        self.buffer = gpu.buffer(self.bytes, f"the variable {variable.name!r}")
+        self.buffer = residence.gpu.buffer(self.bytes, f"the variable {variable.name!r}")
         #: The array at home that the device's value was last equal to.
         self.held: Any = None
-        #: Whether the device has changed the value since.
-        self.is_newer = False
+        #: The array at home before others of the same run were left away: what counts should the
+        #: device be lost.
+        self.before: Any = None
+        #: A second buffer, for the value before a run that may meet bad data.
+        self.shadow: Any = None
+        #: What has changed it since bad data were last looked for.
+        self.writers: Ran = {}
 
     def __del__(self) -> None:
         if hasattr(self, "buffer"):
-            self.gpu.release(self.bytes)
+            self.residence.gpu.release(self.bytes * (1 if self.shadow is None else 2))
+
+    @property
+    def is_newer(self) -> bool:
+        """Whether the device has changed the value since `held` was home."""
+        return away.held.get(self.key) is self
+
+    def settle(self) -> None:
+        """Notes that the value at home counts."""
+        if self.is_newer:
+            away.held.pop(self.key, None)
+        self.writers = {}
 
     def is_assigned(self, now: np.ndarray[Any, Any]) -> bool:
         """Whether the value at home is another than the one that `held` is."""
@@ -52,6 +74,23 @@ class Cell:
             return held is None or held.ctypes.data != now.ctypes.data
         # NumPy has no such type: every reading is another array.
         return not np.array_equal(held.view(np.uint32), now.view(np.uint32))
+
+
+class Runnable:
+    """A program with its memory, and which variables a run changes."""
+
+    __slots__ = ("executable", "is_guarded", "may_fault", "outputs", "updated")
+
+    def __init__(self, executable: Executable, updated: list[Cell], outputs: list[Any]) -> None:
+        self.executable, self.updated, self.outputs = executable, updated, outputs
+        #: Whether the shadows hold what it changed as it was before its last run.
+        self.is_guarded = False
+        #: Whether it tells of bad data.
+        self.may_fault = bool(executable.fault_parts())
+
+
+#: Programs that ran, by their numbers.
+Ran = dict[int, Runnable]
 
 
 class Constant:
@@ -77,81 +116,178 @@ class Residence:
     def __init__(self, gpu: Gpu) -> None:
         self.gpu = gpu
         self._cells: weakref.WeakValueDictionary[int, Cell] = weakref.WeakValueDictionary()
+        #: Functions that use variables here.
+        self._users: weakref.WeakSet[Any] = weakref.WeakSet()
+
+    def join(self, user: Any, variables: Sequence[Any]) -> list[Cell]:
+        """The memories of the variables of a function, which all functions share that use them."""
+        with self.gpu.lock:
+            kept = {id(c) for u in self._users for c in u.cells}
+            orphans = [c for c in self._away() if id(c) not in kept]
+            self.fetch(orphans)  # so that memory goes which no function uses any more
+            cells = [self._cell(v) for v in variables]
+            self._users.add(user)
+            return cells
 
     def cell(self, variable: Any) -> Cell:
-        """The memory of a variable, which all functions share that use it."""
+        """The memory of a variable."""
         with self.gpu.lock:
-            found = self._cells.get(variable.key)
-            if found is None:
-                found = self._cells[variable.key] = Cell(self.gpu, variable)
-            return found
+            return self._cell(variable)
+
+    def _cell(self, variable: Any) -> Cell:
+        found = self._cells.get(variable.key)
+        if found is None:
+            found = self._cells[variable.key] = Cell(self, variable)
+        return found
+
+    def _away(self) -> list[Cell]:
+        return [c for c in list(away.held.values()) if c.residence is self]
+
+    # ---- up ------------------------------------------------------------------------------------
 
     def bring(self, cells: Sequence[Cell]) -> None:
-        """Sends to the device what has been assigned at home."""
+        """Sends to the device what has been assigned at home, or changed on another device."""
+        for cell in cells:
+            other = away.held.get(cell.key)
+            if other is not None and other is not cell:
+                other.residence.fetch([other])
         with self.gpu.lock:
             for cell in cells:
                 now = cell.variable.numpy()
                 if cell.is_assigned(now):
                     if now.size:
                         self.gpu.write(cell.buffer, words_of(now, cell.variable.dtype))
-                    cell.held, cell.is_newer = now, False
+                    cell.settle()
+                    cell.held, cell.before = now, None
+
+    def note(self, found: Runnable) -> None:
+        """Told before a program runs: an interruption in between leaves no change unnoticed."""
+        for cell in found.updated:
+            away.held[cell.key] = cell
+            if found.may_fault:
+                cell.writers[id(found)] = found
+
+    def guard(self, found: Runnable) -> list[tuple[Any, Any, int]]:
+        """The copies that keep what a program changes as it is before it, should data be bad.
+
+        None, and what it changes has to come home, where memory does not suffice.
+        """
+        with contextlib.suppress(DeviceError):
+            for cell in found.updated:
+                if cell.shadow is None:
+                    cell.shadow = self.gpu.buffer(cell.bytes, "a value before a step")
+            return [(c.buffer, c.shadow, c.bytes) for c in found.updated]
+        return []
+
+    # ---- home ----------------------------------------------------------------------------------
+
+    def fetch(self, cells: Sequence[Cell]) -> None:
+        """Brings values home that somebody is about to read."""
+        if cells:
+            with self.gpu.lock:
+                self.home(cells, {})
+                if not self._away():
+                    self.whole(list(self._cells.values()))
 
     def home(
-        self, cells: Sequence[Cell], ran: Ran, further: Sequence[Part] = (), held: Any = None
-    ) -> list[Any]:
+        self, cells: Sequence[Cell], ran: Ran, further: Sequence[Part] = ()
+    ) -> list[np.ndarray[Any, Any]]:
         """Brings values home that the device changed, all of one moment.
 
         Args:
             cells: Of which variables.
             ran: What has run since bad data were last looked for; emptied.
             further: Parts of buffers that are wanted as well.
-            held: The variables whose values are left where bad data were met; None: `cells`.
 
         Returns:
             The words of `further`.
 
         Raises:
-            DataError: What ran met bad data. Variables are then those of the last coming home.
+            DataError: What ran met bad data. Variables are then as they were before that, or those
+                of the last coming home.
         """
         with self.gpu.lock:
             newer = [c for c in cells if c.is_newer]
-            executables = list(ran.values())
-            faults = [part for e in executables for part in e.fault_parts()]
+            every = dict(ran)
+            for cell in newer:
+                every.update(cell.writers)
+            faults = [part for r in every.values() for part in r.executable.fault_parts()]
             parts = [*faults, *further, *((c.buffer, 0, 4 * c.variable.size) for c in newer)]
             words = self.gpu.read(parts)
             ran.clear()
-            _tell(executables, words[: len(faults)], cells if held is None else held)
-            rest = words[len(faults) + len(further) :]
+            changed: dict[int, list[Cell]] = {number: [] for number in every}
+            for cell in list(self._cells.values()):
+                for number in every.keys() & cell.writers.keys():
+                    changed[number].append(cell)
+                    del cell.writers[number]
+            self._tell(every, changed, words[: len(faults)])
             # What was assigned at home meanwhile is later than any step.
-            news = [
-                (c, array_of(w, c.variable.dtype, c.variable.shape))
-                for c, w in zip(newer, rest, strict=True)
-                if not c.is_assigned(c.variable.numpy())
-            ]
-            _core.assign_all([c.variable for c, _ in news], [value for _, value in news])
-            for cell, _ in news:
-                cell.held, cell.is_newer = cell.variable.numpy(), False
+            news = []
+            rest = words[len(faults) + len(further) :]
+            for cell, w in zip(newer, rest, strict=True):
+                now = cell.variable.numpy()
+                if cell.is_assigned(now):
+                    cell.settle()
+                else:
+                    news.append((cell, array_of(w, cell.variable.dtype, cell.variable.shape), now))
+            _core.assign_all([c.variable for c, _, _ in news], [value for _, value, _ in news])
+            for cell, _, now in news:
+                cell.held = cell.variable.numpy()
+                cell.before = now if cell.before is None else cell.before
+                cell.settle()
             return words[len(faults) : len(faults) + len(further)]
 
+    def whole(self, cells: Iterable[Cell]) -> None:
+        """Told when all variables that are changed together are home."""
+        for cell in cells:
+            cell.before = None
 
-def _tell(executables: list[Executable], words: list[Any], held: Sequence[Cell]) -> None:
-    """Raises where a program met bad data; the values at home are then the ones that count."""
-    at = 0
-    for executable in executables:
-        count = len(executable.fault_parts())
-        try:
-            executable.tell_faults(words[at : at + count])
-        except Exception:
-            for cell in held:
-                if cell.is_newer:
-                    cell.held, cell.is_newer = None, False
-            raise
-        at += count
+    def _tell(self, runs: Ran, changed: dict[int, list[Cell]], words: Sequence[Any]) -> None:
+        """Raises where a program met bad data, once what it changed is as it was before."""
+        at, told = 0, None
+        for number, run in runs.items():
+            count = len(run.executable.fault_parts())
+            try:
+                run.executable.tell_faults(words[at : at + count])
+            except DataError as error:
+                told = told or error
+                if run.is_guarded:
+                    self.gpu.copy([(c.shadow, c.buffer, c.bytes) for c in changed[number]])
+                else:
+                    self._drop(changed[number])
+            at += count
+        if told is not None:
+            raise told
+
+    def forget(self) -> None:
+        """Told when the device is lost: what is away stays so, and the values at home count."""
+        with self.gpu.lock:
+            self._drop(
+                [c for c in list(self._cells.values()) if c.is_newer or c.before is not None]
+            )
+
+    def _drop(self, cells: Sequence[Cell]) -> None:
+        """Takes the values at home for those of these variables, all of one moment."""
+        back = [
+            c for c in cells if c.before is not None and not c.is_assigned(c.variable.numpy())
+        ]  # fmt: skip
+        _core.assign_all([c.variable for c in back], [c.before for c in back])
+        for cell in cells:
+            cell.settle()
+            cell.held = cell.before = None
 
 
 def residence(gpu: Gpu) -> Residence:
     """The residence of a GPU."""
     if gpu.residence is None:
         gpu.residence = Residence(gpu)
+        _mind_forks()
     found: Residence = gpu.residence
     return found
+
+
+@cached()
+def _mind_forks() -> None:
+    """A child cannot ask its parent's device: all comes home before there is one."""
+    if hasattr(os, "register_at_fork"):
+        os.register_at_fork(before=away.bring_home, after_in_child=away.held.clear)

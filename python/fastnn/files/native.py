@@ -33,7 +33,7 @@ from fastnn.files.compiling import (
 )
 from fastnn.files.keras.archive import read_json
 from fastnn.files.keras.write_config import built_for
-from fastnn.files.variables import assign, named_variables
+from fastnn.files.variables import assign, named_variables, save_file
 from fastnn.layers.preprocessing.host import fed
 from fastnn.serialization.custom_objects import (
     custom_object_scope,
@@ -300,7 +300,7 @@ def save_model(
         metadata["fastnn.stored"] = json.dumps(stored)
     tensors = variables | optimizer_values(model)
     traced = inference(model)
-    _core.save_file(path, tensors, metadata, None if traced is None else traced[0])
+    save_file(path, tensors, metadata, None if traced is None else traced[0])
 
 
 def _state(model: Any, variables: dict[str, Any]) -> dict[str, Any]:
@@ -546,7 +546,7 @@ def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool =
         _refuse_fewer_bits(model, path)
         return keras_files.save_weights(model, path)
     metadata = {"fastnn.format": FORMAT}
-    _core.save_file(path, named_variables(model), metadata, None)
+    save_file(path, named_variables(model), metadata, None)
 
 
 def load_weights(model: Any, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
@@ -590,7 +590,7 @@ def save_state(
         "fastnn.position": json.dumps(position),
         "fastnn.state": json.dumps(_state(model, variables)),
     }
-    _core.save_file(path, tensors, metadata, None)
+    save_file(path, tensors, metadata, None)
 
 
 def load_state(model: Any, path: str) -> tuple[dict[str, Any], dict[str, Any]]:

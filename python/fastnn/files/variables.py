@@ -6,12 +6,14 @@ import re
 from collections import Counter
 from typing import Any
 
+from fastnn import _core
 from fastnn.base.messages import escaped
 from fastnn.config import snake_case
 from fastnn.errors import FormatError, warn_of_skipped
 from fastnn.random import SeedGenerator
+from fastnn.tracing.away import staying
 
-__all__ = ["assign", "named_variables", "random_states"]
+__all__ = ["assign", "named_variables", "random_states", "save_file"]
 
 
 def named_variables(model: Any) -> dict[str, Any]:
@@ -48,6 +50,13 @@ def named_variables(model: Any) -> dict[str, Any]:
 
     walk(model, "")
     return found
+
+
+def save_file(path: str, tensors: dict[str, Any], metadata: dict[str, str], function: Any) -> None:
+    """Writes a file of the core's with the values that variables have now, wherever they are."""
+    traced = [] if function is None else function.variables
+    with staying([*tensors.values(), *traced]):
+        _core.save_file(path, tensors, metadata, function)
 
 
 def random_states(model: Any) -> dict[str, Any]:

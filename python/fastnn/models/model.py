@@ -18,17 +18,20 @@ from fastnn.base import tree
 from fastnn.base.absent import OF_MODELS
 from fastnn.base.arguments import hints_arguments
 from fastnn.base.messages import shown
+from fastnn.devices import choice
 from fastnn.errors import check_arguments, reject_arguments, unknown_name
 from fastnn.files.compiling import compile_config, recompile
 from fastnn.files.native import functional_from_config, load_weights, save_model, save_weights
 from fastnn.layers.base.call import shapes_of
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.preprocessing.host import read_text
+from fastnn.models.calls import ELSEWHERE, DeviceCalls
 from fastnn.serialization.custom_objects import custom_object_scope
 from fastnn.serialization.encoding import as_json
 from fastnn.serialization.objects import serialize
 from fastnn.serialization.registry import model_class
 from fastnn.tracing import variables
+from fastnn.tracing.away import bring_home, held
 from fastnn.tracing.fingerprint import is_ours
 from fastnn.tracing.stored import MODES, weights_in, with_fewer_bits
 from fastnn.tracing.variables import current_scope, local as _scopes
@@ -79,6 +82,12 @@ class Model(Trainer, Layer):
         shape, version, function, whole = self._shortcut
         # Outside of training a call is one of inference, whether it says so or not.
         plain = not kwargs or (len(kwargs) == 1 and _is_inference(kwargs.get("training", True)))
+        if choice.is_used and getattr(_scopes, "scope", None) is None:
+            out = self._call_on_device(args, kwargs)
+            if out is not ELSEWHERE:
+                return out
+            if held:
+                bring_home(self.variables)
         if whole and plain and len(args) == 1 and getattr(_scopes, "scope", None) is None:
             x = args[0]
             is_data = x.__class__ is np.ndarray or (x.__class__ is _core.Tensor and not x.is_traced)
@@ -98,6 +107,16 @@ class Model(Trainer, Layer):
         ):
             self._trace_for_calls(args[0])
         return out
+
+    def _call_on_device(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """A call on the device that is chosen; `ELSEWHERE` where that is the CPU."""
+        if choice.chosen(self._compiled_device) == choice.CPU:
+            return ELSEWHERE
+        if self._device_calls is None:
+            self._device_calls = DeviceCalls(self, Layer.__call__)
+        if args:
+            args = (read_text(self, args[0]), *args[1:])
+        return self._device_calls.run(args, kwargs, all(map(_is_ours, self._every_layer())))
 
     def _trace_for_calls(self, x: Any) -> None:
         """After a first call on data, further ones run the traced inference graph."""

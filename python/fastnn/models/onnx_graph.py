@@ -246,7 +246,7 @@ class OnnxModel(Model):
         for at in range(0, count, rows):
             part = [a[at : at + rows] for a in leaves]
             function, structure = self._predict_function(part[0] if len(part) == 1 else part)
-            found = function(*part)
+            found = self._placed(function, part)(*part)
             parts.append([np.asarray(v) for v in (found if isinstance(found, tuple) else [found])])
         joined = [np.concatenate(column) for column in zip(*parts, strict=True)]
         return tree.pack(structure, joined)

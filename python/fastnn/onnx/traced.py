@@ -21,7 +21,7 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base import tree
 from fastnn.errors import DataError
-from fastnn.files.variables import named_variables
+from fastnn.files.variables import named_variables, save_file
 from fastnn.layers.preprocessing.host import HostLayer
 from fastnn.tracing.call_context import CallContext, current_names
 
@@ -182,7 +182,7 @@ def _as_file(
     """The graph that a file of this function holds, and the tensors beside it."""
     with tempfile.TemporaryDirectory(prefix="fastnn-") as folder:
         path = os.path.join(folder, "graph.safetensors")
-        _core.save_file(path, variables, {}, function)
+        save_file(path, variables, {}, function)
         tensors, metadata = _core.load_file(path)
         return json.loads(metadata["fastnn.graph"]), {k: np.array(v) for k, v in tensors.items()}
 

@@ -26,8 +26,8 @@ __all__ = ["ABSENT", "UNTRACED", "Same", "Seen", "filled", "fingerprint", "follo
 UNTRACED = frozenset(
     "_build_config _compile_config _fits _given_name _functional _given_input_shape _init_arguments"
     " _initial_epoch _layer_graph _losses _masks_lost _moving _nodes _shortcut _shortcut_of"
-    " _auto_reason _auto_rows _compiled_device _predictors _predictors_placed _programs"
-    " _resumed _shuffle_seed"
+    " _auto_reason _auto_rows _compiled_device _device_calls _predictors _predictors_placed"
+    " _programs _resumed _shuffle_seed"
     " _signature_at _steps_at _tried built"
     " compiled history loss name optimizer _compiled_loss _compiled_metrics _loss_tracker"
     " run_eagerly stop_training".split()

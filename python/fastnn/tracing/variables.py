@@ -3,7 +3,7 @@
 Inside a `Scope` (while a step is traced) `variable.value` is the current traced value and
 `variable.assign(x)` records an update; outside both work on the stored array at once. So one
 source of an optimiser, a metric or a layer serves the compiled step and direct use.
-Depends on `_core`.
+Depends on `_core`, `away`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.config import COMPUTED
 from fastnn.errors import TraceError
+from fastnn.tracing.away import bring_home, held, staying
 
 __all__ = [
     "Scope",
@@ -32,6 +33,7 @@ __all__ = [
     "gradients",
     "read_all",
     "settle",
+    "snapshots",
     "suspended_scope",
 ]
 
@@ -262,13 +264,25 @@ class Variable(_core.Variable):
             >>> fastnn.Variable([1.0]).stored().numpy()
             array([1.], dtype=float32)
         """
+        if held:
+            bring_home((self,))
         return super().value
 
     @property
     def value(self) -> Tensor:
         """The current value: inside a trace, what the trace last assigned."""
         scope = current_scope()
-        return super().value if scope is None else scope.get(self)
+        if scope is not None:
+            return scope.get(self)
+        if held:
+            bring_home((self,))
+        return super().value
+
+    def apart(self) -> Tensor:
+        """The stored value, as a tensor that alone stands for the variable in derivatives."""
+        if held:
+            bring_home((self,))
+        return super().apart()
 
     def assign(self, value: Any) -> Tensor:
         """Sets the value; while a step is traced, records the update.
@@ -359,7 +373,11 @@ class Variable(_core.Variable):
             >>> fastnn.Variable([1.0, 2.0]).numpy()
             array([1., 2.], dtype=float32)
         """
-        return super().numpy() if current_scope() is None else self.value.numpy()
+        if current_scope() is not None:
+            return self.value.numpy()
+        if held:
+            bring_home((self,))
+        return super().numpy()
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
         a = self.numpy()
@@ -468,7 +486,15 @@ def read_all(variables: Sequence[Variable]) -> list[np.ndarray[Any, Any]]:
     """
     if current_scope() is not None:
         return [np.array(v.numpy()) for v in variables]
-    return [np.array(value) for value in _core.snapshots(variables)]
+    return [np.array(value) for value in snapshots(variables)]
+
+
+def snapshots(variables: Sequence[Variable]) -> list[Tensor]:
+    """The stored values, all of one moment, as tensors that later updates do not change."""
+    if not held:
+        return _core.snapshots(variables)
+    with staying(variables):
+        return _core.snapshots(variables)
 
 
 def assign_all(variables: Sequence[Variable], values: Sequence[Any]) -> None:

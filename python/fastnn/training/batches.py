@@ -121,6 +121,8 @@ def _batch_by_batch(
     if ranks is not None:
         with ranks.totals(keep=True):
             return logs_of_all(model, ranks, logs if program is None else program.read()), done
+    if program is not None:
+        program.settle()
     return (logs if program is None else program.read()), done
 
 

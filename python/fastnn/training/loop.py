@@ -413,6 +413,7 @@ class Fit:
             elif ends:
                 logs = dict(zip(program.names, values or (), strict=True))
                 calls.on_train_batch_end(batch, logs)
+            program.go_on()
             return bool(model.stop_training)
 
         return on_batch

@@ -17,7 +17,8 @@ from fastnn import _core, ops
 from fastnn._core import Tensor
 from fastnn.devices.choice import CPU
 from fastnn.metrics.metric import metric_variables
-from fastnn.tracing.variables import Variable
+from fastnn.tracing.away import at_home
+from fastnn.tracing.variables import Variable, read_all
 
 __all__ = ["Logs", "Program", "keep", "keeping", "underway"]
 
@@ -68,6 +69,7 @@ class Program:
     def on(self, device: str) -> Program:
         """This program on a device."""
         if device == CPU:
+            at_home(self.step)
             return self
         found = self.placed.get(device)
         if found is None or not found.step.is_usable:
@@ -78,6 +80,13 @@ class Program:
         """Says whether arrays stay as they are from one run of the loop to the next, so that a
         device may keep them; the core's loop reads them in place.
         """
+
+    def settle(self) -> None:
+        """Told after an epoch: all that a device changed comes home."""
+
+    def go_on(self) -> None:
+        """Told after a hook, which may have changed variables on a device."""
+        at_home(self.step)
 
     def logs(self, row: Sequence[float]) -> Logs:
         """Values by name."""
@@ -106,7 +115,7 @@ class Program:
         """The values as they are now."""
         if self.results is None:
             return self.logs(())
-        out = self.results()
+        out = at_home(self.results)()
         row = [float(v) for v in (out if isinstance(out, tuple) else (out,))]
         return self.logs(row)
 
@@ -129,6 +138,13 @@ class Placed(Program):
     def keep_data(self, flag: bool) -> None:
         """Lets the loop keep what it uploads, or forget it."""
         self.loop.keep_data(flag)
+
+    def go_on(self) -> None:
+        """Nothing: a step on a device looks for itself."""
+
+    def settle(self) -> None:
+        """Brings home what the steps changed, so that a device that is lost takes one epoch."""
+        self.step.home()
 
 
 def keep(name: str, value: Any, updates: list[Any]) -> Any:
@@ -161,9 +177,10 @@ def keeping(model: Any) -> Iterator[None]:
     So a callback may evaluate, train or fit between two batches; metrics may be shared by models.
     """
     outer = getattr(_local, "models", ())
-    held = [(v, np.array(v.numpy())) for m in outer for v in metric_variables(m)]
+    variables = [v for m in outer for v in metric_variables(m)]
+    values = read_all(variables)
     try:
         yield
     finally:
-        for v, value in held:
+        for v, value in zip(variables, values, strict=True):
             v.assign(value)

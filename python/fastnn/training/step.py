@@ -59,8 +59,10 @@ class Tracing:
     def _init_traces(self) -> None:
         self._programs: Traces = Traces(KEPT_STEPS)
         self._predictors: Traces = Traces(KEPT_PREDICTORS)
-        #: Predictors on other devices, by the number of the function and the device's name.
-        self._predictors_placed: dict[tuple[int, str], Any] = {}
+        #: Predictors on other devices.
+        self._predictors_placed = choice.Placements(KEPT_PREDICTORS)
+        #: Calls on other devices, made when there is one.
+        self._device_calls: Any = None
         self._shortcut = NO_SHORTCUT
         self._shortcut_of: Any = None
         #: The structure version at which the fingerprint was last taken, -1 where a value in it can
@@ -124,7 +126,7 @@ class Tracing:
         if not choice.is_used:
             return program
         if shared and choice.chosen(self._compiled_device) == choice.AUTO:
-            return program  # ranks cannot try devices out, each by itself
+            return program.on(choice.CPU)  # ranks cannot try devices out, each by itself
         leaves = [a for part in data for a in tree.flatten(part)]
         return program.on(self._device(program.step, leaves))
 
@@ -274,23 +276,13 @@ class Tracing:
         """A predictor on the model's device."""
         if not choice.is_used:
             return function
-        device = self._device(function, arrays)
-        if device == choice.CPU:
-            return function
-        from fastnn.devices.functions import OnDevice
-
-        found = self._predictors_placed.get((id(function), device))
-        if found is None or not found.is_usable:
-            while len(self._predictors_placed) >= KEPT_PREDICTORS:
-                del self._predictors_placed[next(iter(self._predictors_placed))]
-            # It holds the function, so that no other gets its number.
-            found = self._predictors_placed[id(function), device] = OnDevice(function, device)
-        return found
+        return self._predictors_placed.on(function, self._device(function, arrays))
 
     def _forget_traces(self) -> None:
         self._programs.clear()
         self._predictors.clear()
         self._predictors_placed.clear()
+        self._device_calls = None
         self._shortcut, self._shortcut_of = NO_SHORTCUT, None
 
 

@@ -92,6 +92,7 @@ class Trainer(Tracing):
             "_programs",
             "_predictors",
             "_predictors_placed",
+            "_device_calls",
             "_shortcut",
             "_shortcut_of",
             "_signature_at",

@@ -18,7 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import _core
 from fastnn.base.messages import escaped
 from fastnn.config import snake_case
 from fastnn.errors import FastnnError, FormatError, told, warn_of_skipped
@@ -29,6 +28,7 @@ from fastnn.files.variables import random_states
 from fastnn.layers import Layer
 from fastnn.layers.base.module import modules_in
 from fastnn.optimizers import Optimizer
+from fastnn.tracing.variables import snapshots
 
 __all__ = [
     "Place", "as_keras_builds", "places", "read_places", "read_run", "warn_of_frozen",
@@ -153,7 +153,7 @@ def _walk_all(group: Any, path: str, seen: set[int], properties: bool) -> Iterat
 def write_places(file: Any, found: list[Place], look: Callable[[], None]) -> None:
     """Groups and arrays into an open HDF5 file, all of one moment; `look` is called in between."""
     everything = [v for _, _, variables in found for v in variables]
-    values = dict(zip(map(id, everything), _core.snapshots(everything), strict=True))
+    values = dict(zip(map(id, everything), snapshots(everything), strict=True))
     for path, owner, variables in found:
         look()
         group = file.create_group(f"{path}/vars" if path else "vars")
@@ -205,7 +205,7 @@ _RUN = "fastnn/run"
 def write_run(file: Any, model: Any) -> None:
     """Random states and the seed of the order of samples into an open HDF5 file."""
     states = random_states(model)
-    values = _core.snapshots(list(states.values()))
+    values = snapshots(list(states.values()))
     numbers = {n: np.asarray(v.numpy()).tolist() for n, v in zip(states, values, strict=True)}
     run = {"shuffle_seed": getattr(model, "_shuffle_seed", None), "random_states": numbers}
     file.create_dataset(_RUN, data=np.frombuffer(json.dumps(run).encode(), np.uint8))

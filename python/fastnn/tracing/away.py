@@ -1,0 +1,66 @@
+"""Variables whose newest values a device holds, and how these come home. Depends on `_core`.
+
+A run on a device leaves what it changed there. Whoever reads variables at home, one by one or by a
+function of the core, has them brought home before; while nothing is away, that costs one look.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from fastnn import _core
+
+__all__ = ["at_home", "bring_home", "held", "staying"]
+
+#: What is away: by the key of its variable what holds the value, whose `residence` fetches it.
+held: dict[int, Any] = {}
+
+
+def bring_home(variables: Iterable[Any] | None = None) -> None:
+    """Brings home what is away, of one moment for each device.
+
+    Args:
+        variables: Of which variables; other values among them are passed over. None: all.
+
+    Raises:
+        DataError: A run that changed one of them met bad data.
+        DeviceError: The device does not give them any more; the values at home stand.
+    """
+    with staying(variables):
+        pass
+
+
+@contextlib.contextmanager
+def staying(variables: Iterable[Any] | None) -> Iterator[None]:
+    """A block in which these variables (None: all) are at home, and no other thread brings newer ones."""
+    wanted = None if variables is None else list(variables)
+    with contextlib.ExitStack() as stack:
+        for residence, _ in sorted(_by_residence(wanted), key=lambda each: id(each[0])):
+            stack.enter_context(residence.gpu.lock)
+        # Looked at anew: others may have left while a run ended.
+        for residence, cells in _by_residence(wanted):
+            residence.fetch(cells)
+        yield
+
+
+def at_home(function: _core.Function) -> _core.Function:
+    """A function of the core, whose variables are at home."""
+    if held:
+        bring_home(function.variables)
+    return function
+
+
+def _by_residence(variables: Iterable[Any] | None) -> list[tuple[Any, list[Any]]]:
+    if not held:
+        return []
+    if variables is None:
+        cells = list(held.values())
+    else:
+        keys = (v.key for v in variables if isinstance(v, _core.Variable))
+        cells = [cell for cell in map(held.get, keys) if cell is not None]
+    found: dict[int, tuple[Any, list[Any]]] = {}
+    for cell in cells:
+        found.setdefault(id(cell.residence), (cell.residence, []))[1].append(cell)
+    return list(found.values())
