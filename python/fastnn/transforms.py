@@ -88,6 +88,7 @@ class Traced:
         self.around = Surroundings(f)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Runs the program for these arguments."""
         if kwargs or getattr(_scopes, "scope", None) is not None:
             return self._call(args, kwargs)
         if choice.is_used and (held or choice.get_device() != choice.CPU):

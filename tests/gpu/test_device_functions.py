@@ -1,4 +1,4 @@
-"""`jit`, `grad` and steps of one's own on a GPU; their variables stay there until somebody reads."""
+"""`jit`, `grad` and steps of one's own on a GPU; variables stay there until somebody reads."""
 
 import gc
 import threading
@@ -225,9 +225,13 @@ def test_bad_data_leave_the_variables_of_the_step_before(gpu, rng, waits):
     later = [v.numpy() for v in model.weights]
     bad = x.copy()
     bad[3, 1] = 7
-    with pytest.raises(fastnn.DataError, match="7"):
+
+    def run_and_read():
         on("gpu", run, bad, y)
         model.get_weights()
+
+    with pytest.raises(fastnn.DataError, match="7"):
+        run_and_read()
     for mine, theirs in zip(model.get_weights(), later, strict=True):
         np.testing.assert_array_equal(mine, theirs)
     assert not np.array_equal(kept[0], later[0])

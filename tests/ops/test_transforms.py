@@ -90,9 +90,9 @@ def test_a_vector_is_not_a_loss():
 
 
 def test_many_lengths_and_closures_stay_bounded_and_right():
-    from fastnn.transforms import KEPT_PROGRAMS, _Traced
+    from fastnn.transforms import KEPT_PROGRAMS, Traced
 
-    traced = _Traced(lambda x: ops.sum(x) * 2, lambda f, args, kwargs: f(*args, **kwargs))
+    traced = Traced(lambda x: ops.sum(x) * 2, lambda f, args, kwargs: f(*args, **kwargs))
     for n in (*range(1, 3 * KEPT_PROGRAMS), 1, 2):
         assert float(traced(fastnn.ops.ones((n,)))) == 2 * n
         assert float(traced(np.ones(n, np.float32))) == 2 * n

@@ -22,7 +22,7 @@ from fastnn.layers.base.call import as_tensors, clear_losses
 from fastnn.tracing.variables import Variable, current_scope
 from fastnn.transforms import Traced
 
-__all__ = ["DeviceCalls", "ELSEWHERE"]
+__all__ = ["ELSEWHERE", "DeviceCalls"]
 
 #: Given where a call is the CPU's.
 ELSEWHERE = object()

@@ -34,7 +34,7 @@ def bring_home(variables: Iterable[Any] | None = None) -> None:
 
 @contextlib.contextmanager
 def staying(variables: Iterable[Any] | None) -> Iterator[None]:
-    """A block in which these variables (None: all) are at home, and no other thread brings newer ones."""
+    """A block in which these variables (None: all) are at home, and stay as they are for it."""
     wanted = None if variables is None else list(variables)
     with contextlib.ExitStack() as stack:
         for residence, _ in sorted(_by_residence(wanted), key=lambda each: id(each[0])):
