@@ -6,6 +6,7 @@ Standard library only.
 from __future__ import annotations
 
 import datetime as dt
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import fields
 from decimal import Decimal
@@ -102,6 +103,10 @@ def check_cap_table(table: Table) -> Iterator[Issue]:
             f"give every holder its own name; {FOUNDERS!r} and {COMMON!r} are taken",
             name,
         )
+    for one, other in _alike(names):
+        yield Issue("EX303", "cap_table", f"the names {one!r} and {other!r} look alike",
+                    "give papers names that differ in more than capitals and spaces",
+                    other)  # fmt: skip
     if not _is_finite(table.common) or not _is_finite(table.founders):
         return
     if table.founders > table.common:
@@ -118,6 +123,16 @@ def check_cap_table(table: Table) -> Iterator[Issue]:
     yield from _check_papers(table)
     yield from _check_grants(table)
     yield from _check_holders(table)
+
+
+def _alike(names: list[str]) -> Iterator[tuple[str, str]]:
+    """Pairs of different names that a reader of a report would take for one."""
+    known: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        plain = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        if plain in known:
+            yield known[plain], name
+        known.setdefault(plain, name)
 
 
 def _check_terms(table: Table) -> Iterator[Issue]:

@@ -34,7 +34,7 @@ from .ocf_items import (
     refuse,
 )
 from .ocf_papers import read_papers
-from .ocf_people import is_founder, read_holders, unissued_pool
+from .ocf_people import by_id, founders_of, read_holders, unissued_pool
 from .terms import OptionGrant, ShareClass
 
 __all__ = ["read_ocf"]
@@ -65,8 +65,8 @@ _MAX_VALUES = 2_000_000
 def read_ocf(path: str | Path) -> CapTable:
     """Return the cap table of an OCF package; ExitError EX309 when it cannot be read.
 
-    Founders are stakeholders whose `current_relationship(s)` holds FOUNDER. Interest of notes runs
-    to the manifest's `as_of`, or else to the last transaction.
+    Founders are stakeholders whose `current_relationship(s)` holds FOUNDER, or whom an event made
+    one. Interest of notes runs to the manifest's `as_of`, or else to the last transaction.
     """
     items: list[Item] = []
     days: list[dt.date] = []
@@ -156,8 +156,8 @@ def _zipped(path: Path) -> Iterator[tuple[str, bytes]]:
 
 
 def _build(items: list[Item], as_of: dt.date | None) -> CapTable:
-    classes = {str(field_of(i, "id")): i for i in items if kind_of(i) == "STOCK_CLASS"}
-    founders = {str(i.get("id")) for i in items if kind_of(i) == "STAKEHOLDER" and is_founder(i)}
+    classes = by_id(items, "STOCK_CLASS")
+    founders = founders_of(items)
     moves = [i for i in items if kind_of(i).startswith("TX_")]
     currency = _currency(items)
     issued, left = _outstanding(moves)
@@ -203,7 +203,9 @@ def _build(items: list[Item], as_of: dt.date | None) -> CapTable:
     return CapTable(
         common, own, rows, options, papers.safes, papers.notes, as_of=until,
         remarks=tuple(dict.fromkeys(remarks)), currency=currency or None,
-        pool=unissued_pool(items), holders=read_holders(items, issued, left, classes, grant_of),
+        pool=unissued_pool(items), holders=read_holders(
+            by_id(items, "STAKEHOLDER"), founders, issued, left, classes, grant_of
+        ),
     )  # fmt: skip
 
 
@@ -239,6 +241,8 @@ def _outstanding(moves: list[Item]) -> tuple[list[Item], dict[str, float]]:
         issued[key] = i
         name = "investment_amount" if kind_of(i) == "TX_CONVERTIBLE_ISSUANCE" else "quantity"
         left[key] = number_of(i, name)
+        if left[key] < 0:
+            raise refuse(f"{label(i)}: {name} is {left[key]:,.10g}, below zero")
     for i in moves:
         kind = kind_of(i)
         if kind.endswith(_REDUCING):
@@ -319,6 +323,8 @@ def _share_class(
         kind = mechanism.get("type") if isinstance(mechanism, Mapping) else None
         if kind != "RATIO_CONVERSION":
             raise refuse(f"{label(data)}: conversion by {kind} is not modelled")
+        if terms is not None and terms.get("ratio") != mechanism.get("ratio"):
+            raise refuse(f"{label(data)}: its conversion rights differ in their ratio")
         terms = mechanism
     cap = number_of(data, "participation_cap_multiple", -1.0)
     multiple = number_of(data, "liquidation_preference_multiple", 0.0)

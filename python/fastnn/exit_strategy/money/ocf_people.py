@@ -11,18 +11,40 @@ from collections.abc import Mapping
 
 from fastnn.exit_strategy.errors import visible
 
-from .ocf_items import Item, field_of, kind_of, number_of
+from .ocf_items import Item, field_of, kind_of, label, number_of, refuse
 from .terms import COMMON, FOUNDERS, Holding
 
-__all__ = ["is_founder", "read_holders", "unissued_pool"]
+__all__ = ["by_id", "founders_of", "read_holders", "unissued_pool"]
+
+
+def by_id(items: list[Item], kind: str) -> dict[str, Item]:
+    """Return id -> object of a kind; an id that stands for two different objects is refused."""
+    out: dict[str, Item] = {}
+    for i in (i for i in items if kind_of(i) == kind):
+        key = str(field_of(i, "id"))
+        if out.setdefault(key, i) != i:
+            raise refuse(f"{label(i)}: two different objects have this id")
+    return out
+
+
+def founders_of(items: list[Item]) -> set[str]:
+    """Return the ids of stakeholders who are founders: as marked, and as later events say."""
+    out = {key for key, i in by_id(items, "STAKEHOLDER").items() if _marked(i)}
+    events = [i for i in items if kind_of(i) == "CE_STAKEHOLDER_RELATIONSHIP"]
+    for i in sorted(events, key=lambda i: str(i.get("date"))):
+        key = str(field_of(i, "stakeholder_id"))
+        if i.get("relationship_started") == "FOUNDER":
+            out.add(key)
+        elif i.get("relationship_ended") == "FOUNDER":
+            out.discard(key)
+    return out
 
 
 def read_holders(
-    items: list[Item], issued: list[Item], left: Mapping[str, float],
-    classes: Mapping[str, Item], grant_of: Mapping[str, str],
+    people: Mapping[str, Item], founders: set[str], issued: list[Item],
+    left: Mapping[str, float], classes: Mapping[str, Item], grant_of: Mapping[str, str],
 ) -> tuple[Holding, ...]:  # fmt: skip
     """Return one holding per person and paper, in the order of the package."""
-    people = {str(i.get("id")): i for i in items if kind_of(i) == "STAKEHOLDER"}
     plain = {key: _name(i, key) for key, i in people.items()}
     often = Counter(plain.values())
     held: dict[tuple[str, str, bool], float] = {}
@@ -33,7 +55,7 @@ def read_holders(
             continue
         name = plain[key] if often[plain[key]] == 1 else f"{plain[key]} ({key})"
         security = str(i["security_id"])
-        founder = is_founder(people[key])
+        founder = key in founders
         paper = grant_of.get(security, "")
         if kind_of(i) == "TX_STOCK_ISSUANCE":
             row = classes[str(i["stock_class_id"])]
@@ -58,8 +80,7 @@ def read_holders(
     return tuple(out)
 
 
-def is_founder(stakeholder: Item) -> bool:
-    """Whether a stakeholder is marked as a founder today."""
+def _marked(stakeholder: Item) -> bool:
     many = stakeholder.get("current_relationships") or []
     return "FOUNDER" in (stakeholder.get("current_relationship"), *many)
 

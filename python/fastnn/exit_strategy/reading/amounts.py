@@ -2,7 +2,7 @@
 
 Text that can be read in two ways is refused unless the decimal mark is stated: "1,500" is 1500 in
 London and 1.5 in Berlin. What only one reading fits is taken: "1,5m", "1.234,56", "12'500",
-"(80k)". Standard library only.
+"1,23,45,678", "(80k)". Standard library only.
 """
 
 from __future__ import annotations
@@ -42,15 +42,17 @@ class AmountError(ValueError):
 #: different numbers in different languages.
 _UNITS: dict[str, int] = {
     "": 1,
-    "k": 10**3, "thousand": 10**3, "tsd": 10**3, "tausend": 10**3, "тыс": 10**3,
+    "k": 10**3, "thousand": 10**3, "tsd": 10**3, "tausend": 10**3, "тыс": 10**3, "tys": 10**3,
     "m": 10**6, "mm": 10**6, "mn": 10**6, "mln": 10**6, "mio": 10**6, "million": 10**6,
-    "millions": 10**6, "millionen": 10**6, "millones": 10**6, "milhões": 10**6,
-    "milioni": 10**6, "млн": 10**6,
+    "millions": 10**6, "millionen": 10**6, "millones": 10**6, "milhões": 10**6, "milhão": 10**6,
+    "milioni": 10**6, "miljoner": 10**6, "milyon": 10**6, "milion": 10**6, "млн": 10**6,
     "b": 10**9, "bn": 10**9, "bln": 10**9, "mrd": 10**9, "md": 10**9, "mds": 10**9, "mld": 10**9,
     "milliarde": 10**9, "milliarden": 10**9, "milliard": 10**9, "milliards": 10**9,
-    "miliardi": 10**9, "billion": 10**9, "billions": 10**9, "млрд": 10**9,
+    "miliardi": 10**9, "miljarder": 10**9, "milyar": 10**9, "bilhões": 10**9, "bilhão": 10**9, "billion": 10**9, "billions": 10**9,
+    "mil millones": 10**9, "млрд": 10**9,
     "tn": 10**12, "trn": 10**12, "trillion": 10**12, "trillions": 10**12,
-    "lakh": 10**5, "crore": 10**7,
+    "lakh": 10**5, "lakhs": 10**5, "lac": 10**5, "crore": 10**7, "crores": 10**7, "cr": 10**7,
+    "만": 10**4, "백만": 10**6, "천만": 10**7, "억": 10**8, "조": 10**12,
     "十": 10, "百": 10**2, "千": 10**3, "万": 10**4, "十万": 10**5, "百万": 10**6, "千万": 10**7,
     "亿": 10**8, "十亿": 10**9, "百亿": 10**10, "千亿": 10**11, "万亿": 10**12,
     "萬": 10**4, "百萬": 10**6, "千萬": 10**7, "億": 10**8, "十億": 10**9, "百億": 10**10,
@@ -69,7 +71,8 @@ _SIGNS: dict[str, str] = {
     "人民幣": "CNY", "cn¥": "CNY", "jp¥": "JPY", "日元": "JPY", "円": "JPY", "日圆": "JPY",
     "a$": "AUD", "au$": "AUD", "c$": "CAD", "ca$": "CAD", "can$": "CAD", "s$": "SGD",
     "sg$": "SGD", "nz$": "NZD", "nt$": "TWD", "新台币": "TWD", "r$": "BRL", "mx$": "MXN",
-    "₹": "INR", "₩": "KRW", "₽": "RUB", "₺": "TRY", "₫": "VND", "₪": "ILS", "฿": "THB",
+    "₹": "INR", "₩": "KRW", "원": "KRW", "тг": "KZT", "руб": "RUB", "руб.": "RUB", "tl": "TRY",
+    "kč": "CZK", "ft": "HUF", "rp": "IDR", "rm": "MYR", "₽": "RUB", "₺": "TRY", "₫": "VND", "₪": "ILS", "฿": "THB",
     "zł": "PLN", "sfr": "CHF", "fr.": "CHF", "₴": "UAH", "₦": "NGN", "₱": "PHP",
 }  # fmt: skip
 
@@ -179,6 +182,9 @@ def read_amount(
     return Amount(result, code, sign)
 
 
+#: Groups of two digits before the last three: lakhs and crores, as India writes them.
+_INDIAN = re.compile(r"[0-9]{1,2}(?:,[0-9]{2})+,[0-9]{3}")
+
 #: Digits with at most one full stop, as programs write numbers.
 _PLAIN = re.compile(r"-?([0-9]{1,15})(?:\.([0-9]{1,20}))?")
 
@@ -279,9 +285,12 @@ def _digits(text: str, decimal: str | None, large: bool, shown: str) -> Decimal:
     if marks:
         if len(marks) > 1:
             raise wrong
-        first, *more = whole.split(marks.pop())
-        if not (1 <= len(first) <= 3) or any(len(group) != 3 for group in more):
-            raise wrong
+        if not _INDIAN.fullmatch(whole):
+            first, *more = whole.split(marks.pop())
+            if not (1 <= len(first) <= 3) or any(len(group) != 3 for group in more):
+                raise wrong
+        else:
+            first, *more = whole.split(",")
         if more and first.startswith("0"):
             raise wrong
         whole = "".join((first, *more))

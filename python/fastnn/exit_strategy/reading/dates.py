@@ -4,17 +4,37 @@ from __future__ import annotations
 
 import datetime as dt
 import re
+import unicodedata
 
 from .amounts import AmountError
 
 __all__ = ["read_day"]
 
-_MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_YEAR_FIRST = re.compile(r"(\d{4})\s*[-/.年]\s*(\d{1,2})\s*[-/.月]\s*(\d{1,2})\s*日?")
-_YEAR_LAST = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})")
-_WORD = re.compile(
-    r"(?:(\d{1,2})\.?\s+([A-Za-z]{3,9})\.?|([A-Za-z]{3,9})\.?\s+(\d{1,2}),?)\s+(\d{4})"
+#: Names of the months, January first, in English, German, French, Spanish, Italian, Portuguese,
+#: Dutch and Swedish. None of them is another month in another of these languages.
+_NAMES = (
+    "jan january januar jänner janvier enero gennaio janeiro januari",
+    "feb february februar février fevrier febrero febbraio fevereiro februari",
+    "mar march märz maerz mars marzo março maart",
+    "apr april avril abril aprile",
+    "may mai mayo maggio maio mei maj",
+    "jun june juni juin junio giugno junho",
+    "jul july juli juillet julio luglio julho",
+    "aug august août aout agosto augustus augusti",
+    "sep sept september septembre septiembre settembre setembro",
+    "oct okt october oktober octobre octubre ottobre outubro",
+    "nov november novembre noviembre novembro",
+    "dec dez december dezember décembre decembre diciembre dicembre dezembro",
 )
+_MONTHS = {name: k for k, names in enumerate(_NAMES, 1) for name in names.split()}
+
+_YEAR_FIRST = re.compile(r"(\d{4})\s*[-/.年년]\s*(\d{1,2})\s*[-/.月월]\s*(\d{1,2})\s*[.日일]?")
+_YEAR_LAST = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})")
+_DAY_FIRST = re.compile(
+    r"(\d{1,2})(?:\.|er|º|°|st|nd|rd|th)?\s+(?:de\s+|of\s+)?([^\W\d_]+)\.?,?\s+(?:de\s+|del\s+)?"
+    r"(\d{4})"
+)
+_MONTH_FIRST = re.compile(r"([^\W\d_]+)\.?\s+(\d{1,2})(?:st|nd|rd|th)?,?\s+(\d{4})")
 
 
 def read_day(text: str) -> dt.date:
@@ -28,6 +48,7 @@ def read_day(text: str) -> dt.date:
         return dt.datetime.fromisoformat(words).date()
     except ValueError:
         pass
+    words = unicodedata.normalize("NFC", words.translate(_WIDE))
     try:
         if found := _YEAR_FIRST.fullmatch(words):
             return dt.date(*map(int, found.groups()))
@@ -40,16 +61,18 @@ def read_day(text: str) -> dt.date:
                     two_ways=True,
                 )
             return dt.date(year, one, two) if two > 12 else dt.date(year, two, one)
-        if found := _WORD.fullmatch(words):
-            day, name = found[1] or found[4], (found[2] or found[3]).lower()
-            if name[:3] in _MONTHS and (len(name) == 3 or name in _LONG):
-                return dt.date(int(found[5]), _MONTHS.index(name[:3]) + 1, int(day))
+        if found := _DAY_FIRST.fullmatch(words):
+            day, name, year = found.groups()
+            return dt.date(int(year), _MONTHS[name.lower()], int(day))
+        if found := _MONTH_FIRST.fullmatch(words):
+            name, day, year = found.groups()
+            return dt.date(int(year), _MONTHS[name.lower()], int(day))
     except AmountError:
         raise
-    except ValueError:
+    except (ValueError, KeyError):
         pass
     raise AmountError(f"{words!r} is not a date", "write year-month-day, for example 2026-11-22")
 
 
-_LONG = ("january", "february", "march", "april", "june", "july", "august", "sept", "september",
-         "october", "november", "december")  # fmt: skip
+#: Full-width digits and marks, as Chinese and Japanese keyboards write them.
+_WIDE = {0xFF10 + k: 0x30 + k for k in range(10)} | {0xFF0D: "-", 0xFF0F: "/", 0xFF0E: "."}

@@ -1,0 +1,343 @@
+"""Inputs that are easily read wrong: amounts and days of many countries, tables, papers, packages.
+
+Each is either read as its writer meant it or refused by name; none passes in silence.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from exit_profiles import TODAY, make_profile_dict
+from test_ocf import CLASSES, PEOPLE, Item, money, option, package, person, safe, stock, tx
+
+from fastnn.exit_strategy.batch import evaluate_many
+from fastnn.exit_strategy.errors import ExitError
+from fastnn.exit_strategy.money.captable import CapTable, Note, OptionGrant, Safe, ShareClass
+from fastnn.exit_strategy.money.ocf import read_ocf
+from fastnn.exit_strategy.money.waterfall import Schedule
+from fastnn.exit_strategy.profile.profile import Profile
+from fastnn.exit_strategy.reading.amounts import AmountError, read_amount
+from fastnn.exit_strategy.reading.dates import read_day
+
+
+# ---- amounts and days of many countries ---------------------------------------------------------
+@pytest.mark.parametrize(
+    ("text", "value", "currency"),
+    [
+        ("£1,234,567.89", 1234567.89, "GBP"),  # United Kingdom
+        ("1.234.567,89 €", 1234567.89, "EUR"),  # Germany
+        ("12,5 Mio. EUR", 12.5e6, "EUR"),
+        ("1 234 567,89 €", 1234567.89, "EUR"),  # France
+        ("3,2 Md€", 3.2e9, "EUR"),
+        ("CHF 1'234'567.50", 1234567.5, "CHF"),  # Switzerland
+        ("1’234’567,50 Fr.", 1234567.5, "CHF"),
+        ("R$ 1.234.567,89", 1234567.89, "BRL"),  # Brazil
+        ("R$ 2,5 bilhões", 2.5e9, "BRL"),
+        ("2,5 mil millones", 2.5e9, None),  # Spain
+        ("₹1,23,45,678", 12345678.0, "INR"),  # India
+        ("12,34,567.50", 1234567.5, None),
+        ("Rs 5 crore", 5e7, "INR"),
+        ("₹2.5 lakhs", 2.5e5, "INR"),
+        ("12 MSEK", 12e6, "SEK"),  # Sweden
+        ("1 250 000 SEK", 1250000.0, "SEK"),
+        ("3,4 mln zł", 3.4e6, "PLN"),  # Poland
+        ("850 tys. zł", 850e3, "PLN"),
+        ("1,5 млн руб.", 1.5e6, "RUB"),  # Russia
+        ("2,5 milyon TL", 2.5e6, "TRY"),  # Turkey
+        ("5억 원", 5e8, "KRW"),  # Korea
+        ("₩3,000만", 3e7, "KRW"),
+        ("500万円", 5e6, "JPY"),  # Japan
+        ("1億2000万円", 1.2e8, "JPY"),
+        ("３．５億円", 3.5e8, "JPY"),
+        ("人民币1.2亿元", 1.2e8, "CNY"),  # China
+        ("港幣800萬", 8e6, "HKD"),  # Hong Kong
+        ("NT$3,500萬", 3.5e7, "TWD"),  # Taiwan
+        ("(1.234,5)", -1234.5, None),
+        ("−4,5 Mio", -4.5e6, None),
+    ],
+)
+def test_an_amount_of_another_country(text: str, value: float, currency: str | None) -> None:
+    if "," in text and text.startswith(("₩", "NT$")):  # three digits behind one comma
+        with pytest.raises(AmountError):
+            read_amount(text)
+        found = read_amount(text, decimal=".")
+    else:
+        found = read_amount(text, currency="INR")
+    assert found.value == pytest.approx(value, rel=1e-15)
+    assert found.currency == currency
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1.500 €", "€ 2,500", "12.500 Mio", "3.141 kr", "1,23,4", "1,2345,678", "1.23.45.678",
+        "12 34 567", "5 billones x", "5 mil", "1 Bio €", "3兆円", "10..5", "1e5e5", "10 m m",
+        "EUR USD 5", "5 $ €", "12.5.", "٣٫٥", "五百万", "5m-7m", "~5m", ">5m", "5m?", "n/a", "TBD",
+    ],
+)  # fmt: skip
+def test_an_amount_that_may_mean_another_is_refused(text: str) -> None:
+    with pytest.raises(AmountError) as caught:
+        read_amount(text)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("text", "day"),
+    [
+        ("31.12.2025", (2025, 12, 31)), ("31/12/2025", (2025, 12, 31)),
+        ("12/31/2025", (2025, 12, 31)), ("2025/12/31", (2025, 12, 31)),
+        ("2025.12.31", (2025, 12, 31)), ("2025年12月31日", (2025, 12, 31)),
+        ("2025년 12월 31일", (2025, 12, 31)), ("31 December 2025", (2025, 12, 31)),
+        ("Dec 31, 2025", (2025, 12, 31)), ("20251231", (2025, 12, 31)),
+        ("31. Dezember 2025", (2025, 12, 31)), ("31 décembre 2025", (2025, 12, 31)),
+        ("31 de diciembre de 2025", (2025, 12, 31)), ("1er mars 2025", (2025, 3, 1)),
+        ("1. März 2025", (2025, 3, 1)), ("2025-12-31T23:30:00+09:00", (2025, 12, 31)),
+        ("２０２５年３月１日", (2025, 3, 1)),
+    ],
+)  # fmt: skip
+def test_a_day_of_another_country(text: str, day: tuple[int, int, int]) -> None:
+    assert read_day(text) == dt.date(*day)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["01/02/2025", "1.2.2025", "31/12/25", "12-25", "2025-02-30", "30 Febrero 2025", "31.06.2025",
+     "45658", "Q4 2025", "2025", "FY25", "31 Smarch 2025", "0000-01-01"],
+)  # fmt: skip
+def test_a_day_that_may_be_another_or_none_is_refused(text: str) -> None:
+    with pytest.raises(AmountError):
+        read_day(text)
+
+
+# ---- tables as spreadsheets save them -----------------------------------------------------------
+def write_rows(path: Path, encoding: str, mark: str, **changes: Any) -> Path:
+    row = make_profile_dict(**changes)
+    cells = {k: ";".join(map(str, v)) if isinstance(v, list) else str(v) for k, v in row.items()}
+    quoted = ['"' + cell.replace('"', '""') + '"' for cell in cells.values()]
+    path.write_bytes((mark.join(cells) + "\r\n" + mark.join(quoted) + "\r\n").encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize("mark", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "gb18030"])
+def test_a_table_of_any_separator_and_encoding(tmp_path: Path, mark: str, encoding: str) -> None:
+    path = write_rows(tmp_path / "in.csv", encoding, mark, name="星河智能科技")
+    made = evaluate_many(path, draws=100)
+    assert list(made["errors"]) == [""]
+    assert list(made["name"]) == ["星河智能科技"]
+
+
+def test_a_german_table_needs_no_mark_where_no_cell_can_be_read_in_two_ways(tmp_path: Path) -> None:
+    plain = evaluate_many(write_rows(tmp_path / "a.csv", "utf-8", ","), draws=100)
+    german = write_rows(tmp_path / "b.csv", "utf-8", ";", cash="60,0 Mio", debt="4.000.000,00")
+    made = evaluate_many(german, draws=100)
+    assert list(made["errors"]) == [""]
+    assert made["founder_npv_ma"][0] == plain["founder_npv_ma"][0]
+    doubtful = write_rows(tmp_path / "c.csv", "utf-8", ";", cash="60.000")
+    assert "EX122" in evaluate_many(doubtful, draws=100)["errors"][0]
+    stated = evaluate_many(doubtful, draws=100, decimal=",")
+    assert list(stated["errors"]) == [""]
+
+
+# ---- papers -------------------------------------------------------------------------------------
+def refused(data: dict[str, Any], word: str, **more: Any) -> None:
+    with pytest.raises(ExitError, match=word):
+        Profile.from_dict(make_profile_dict(cap_table=data, **more), today=TODAY)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("A", "A"), ("Series A", "series a"), ("A", "Ａ"), ("Série", "Se\u0301rie"),
+                       ("Seed  1", "Seed 1"), ("founders", "Founders")],
+)  # fmt: skip
+def test_two_papers_of_one_name_are_refused(one: str, other: str) -> None:
+    rows = [{"name": n, "shares": 1e6, "invested": 1e6} for n in (one, other)]
+    rows = [row for row in rows if row["name"] != "founders"]
+    refused({"common": 1e6, "classes": rows}, "used twice|look alike")
+
+
+@pytest.mark.parametrize(
+    ("data", "word"),
+    [
+        ({"common": -1e6}, "not an amount"),
+        ({"common": 1e6, "founders": 2e6}, "founders hold"),
+        ({"common": 1e6, "classes": [{"name": "A", "shares": "-2m", "invested": 1e6}]}, "-2m"),
+        ({"common": 1e6, "pool": "(100k)"}, "not an amount"),
+        ({"common": 1e6, "classes": [{"name": "A", "shares": 1e6, "invested": "JPY 5亿"}],
+          "safes": [{"name": "S", "amount": "XAF 1m"}]}, "no rate"),
+        ({"common": 1e6, "safes": [{"name": "S", "amount": "$1m and €2m"}]}, "expected a number"),
+        ({"common": 1e6, "safes": [{"name": "S", "amount": 5e6, "valuation_cap": 4e6}]},
+         "give away|cap"),
+        ({"common": 1e6, "safes": [{"name": "S", "amount": 1e6, "discount": 1.0}]}, "discount"),
+        ({"common": 1e6, "safes": [{"name": "S", "amount": 1e6, "date": "2018-01-01"}]},
+         "before the company was founded"),
+        ({"common": 1e6, "notes": [{"name": "N", "principal": 1e6, "interest": 8, "years": 1}]},
+         "8 %"),
+    ],
+)  # fmt: skip
+def test_papers_that_cannot_be_are_refused_by_name(data: dict[str, Any], word: str) -> None:
+    refused(data, word)
+
+
+def test_papers_that_favour_each_other_end_in_the_terms_of_a_third() -> None:
+    both = (Safe("S1", 1e6, mfn=True), Safe("S2", 1e6, mfn=True))
+    table = CapTable(9e6, 9e6, safes=both)
+    assert Schedule(table.claims()).pay(50e6)["S1"] == pytest.approx(1e6)  # no better terms
+    third = CapTable(9e6, 9e6, safes=(*both, Safe("S3", 1e6, 10e6)))
+    paid = Schedule(third.claims()).pay(50e6)
+    assert paid["S1"] == pytest.approx(paid["S3"])
+    assert paid["S2"] == pytest.approx(5e6)
+
+
+def owed_by_hand(safe_: Safe, price: float, pool: float) -> float:
+    """What one SAFE beside 9m common takes of a price, from the text of the forms alone.
+
+    It takes the better of its money and its shares. With a cap the liquidity price is cap over
+    capitalization, which holds the unissued pool where the paper says so, and the SAFE itself where
+    the form is post-money. With a discount that works in a sale the shares are bought below the
+    price of the sale.
+    """
+    common, amount = 9e6, float(safe_.amount)
+    counted = pool if safe_.counts_pool else 0.0
+    best = min(amount, price)
+    if safe_.valuation_cap is not None:
+        part = amount / float(safe_.valuation_cap)
+        shares = part * (common + counted)
+        if safe_.post_money:
+            shares = part * (common + counted) / (1 - part)
+        best = max(best, price * shares / (common + shares))
+    works = safe_.valuation_cap is None if safe_.discount_in_sale is None else (
+        safe_.discount_in_sale
+    )  # fmt: skip
+    if works and safe_.discount:
+        best = max(best, min(price, amount / (1 - float(safe_.discount))))
+    return best
+
+
+@pytest.mark.parametrize("price", [0.5e6, 1e6, 1.2e6, 5e6, 8e6, 12e6, 40e6, 400e6])
+def test_every_clause_of_a_safe_beside_every_other(price: float) -> None:
+    clauses = itertools.product(
+        (None, 8e6, 30e6), (0.0, 0.2), (True, False), (None, True, False), (None, True, False),
+        (0.0, 1e6),
+    )  # fmt: skip
+    for cap, discount, post, in_sale, counts, pool in clauses:
+        row = Safe("S", 1e6, cap, discount, post, discount_in_sale=in_sale, counts_pool=counts)
+        paid = Schedule(CapTable(9e6, 9e6, safes=(row,), pool=pool).claims()).pay(price)
+        assert paid["S"] == pytest.approx(owed_by_hand(row, price, pool), rel=1e-9), row
+        assert sum(paid.values()) == pytest.approx(price)
+
+
+def test_a_note_in_a_sale_takes_the_best_that_its_text_gives() -> None:
+    for multiple, cap, rate in itertools.product((1.0, 2.0), (None, 6e6), (0.0, 0.08)):
+        row = Note("N", 1e6, rate, 1.5, cap, 0.2, multiple)
+        due = 1e6 * (1 + rate * 1.5)
+        for price in (0.5e6, 3e6, 20e6, 200e6):
+            shares = 0.0 if cap is None else due / cap * 9e6
+            wanted = max(min(price, due * multiple), price * shares / (9e6 + shares))
+            got = Schedule(CapTable(9e6, 9e6, notes=(row,)).claims()).pay(price)["N"]
+            low = min(price, 1e6 * multiple + due - 1e6)  # a multiple of the money, then interest
+            assert got == pytest.approx(wanted, rel=1e-9) or got >= low - 1e-6, (row, price)
+
+
+def test_ratchets_that_feed_each_other_are_refused_or_end() -> None:
+    rows = tuple(
+        ShareClass(n, 1e6, paid, anti_dilution="full_ratchet")
+        for n, paid in (("A", 5e6), ("B", 20e6))
+    )
+    table = CapTable(2e6, 2e6, rows, (OptionGrant("O", 5e5, 1.0),))
+    made = table.round(1e6, pre_money=30e6, name="C")
+    total = sum(row.after for row in made.rows)
+    assert made.price * total == pytest.approx(made.post_money)
+    with pytest.raises(ExitError, match="take the whole pre-money valuation"):
+        table.round(1e6, pre_money=20e6, name="C")  # the money behind the ratchets alone is 25m
+
+
+# ---- packages -----------------------------------------------------------------------------------
+EVENT: Item = {"object_type": "CE_STAKEHOLDER_RELATIONSHIP", "id": "e", "date": "2025-01-01",
+               "stakeholder_id": "holder-bob", "relationship_started": "FOUNDER"}  # fmt: skip
+RIGHT = {"type": "STOCK_CLASS_CONVERSION_RIGHT", "conversion_mechanism": {
+    "type": "RATIO_CONVERSION", "conversion_price": money(1.0),
+    "ratio": {"numerator": "1", "denominator": "1"}, "rounding_type": "NORMAL"}}  # fmt: skip
+TWICE = {**RIGHT, "conversion_mechanism": {**RIGHT["conversion_mechanism"],  # type: ignore[dict-item]
+                                           "ratio": {"numerator": "2", "denominator": "1"}}}
+COMMON_ONLY = [stock("CS-1", "Common", 5e6, 0.0001)]
+
+
+@pytest.mark.parametrize(
+    ("moves", "classes", "people", "word"),
+    [
+        ([stock("CS-1", "Common", -5e6, 0.1)], None, None, "below zero"),
+        ([*COMMON_ONLY, option("O-1", -100, 1.0)], None, None, "below zero"),
+        ([*COMMON_ONLY, safe("S-1", -5e5, 10e6)], None, None, "below zero"),
+        (COMMON_ONLY, [*CLASSES, {**CLASSES[0], "name": "Other"}], None, "two different objects"),
+        (COMMON_ONLY, None, [*PEOPLE, {**PEOPLE[0], "name": {"legal_name": "Zoe"}}],
+         "two different objects"),
+        ([*COMMON_ONLY, stock("A-1", "Series A", 1e6, 1.0, holder="fund")],
+         [CLASSES[0], {**CLASSES[1], "conversion_rights": [RIGHT, TWICE]}], None,
+         "differ in their ratio"),
+        ([*COMMON_ONLY, stock("CS-1", "Common", 1e6, 0.1)], None, None, "issued twice"),
+        ([*COMMON_ONLY, tx("STOCK_CANCELLATION", "CS-9", quantity="1")], None, None, "no security"),
+        ([*COMMON_ONLY, {**tx("STOCK_DREAM", "CS-1")}], None, None, "not known"),
+    ],
+)  # fmt: skip
+def test_packages_that_contradict_themselves_are_refused(
+    tmp_path: Path, moves: list[Item], classes: list[Item] | None, people: list[Item] | None,
+    word: str,
+) -> None:  # fmt: skip
+    with pytest.raises(ExitError, match=word):
+        read_ocf(package(tmp_path / "p", moves, classes, people))
+
+
+def test_an_event_makes_a_founder(tmp_path: Path) -> None:
+    moves = [*COMMON_ONLY, stock("CS-2", "Common", 1e6, 0.1, holder="bob")]
+    assert read_ocf(package(tmp_path / "a", moves)).founders == 5e6
+    assert read_ocf(package(tmp_path / "b", [*moves, EVENT])).founders == 6e6
+    ended = {**EVENT, "date": "2025-06-01", "relationship_ended": "FOUNDER"}
+    del ended["relationship_started"]
+    assert read_ocf(package(tmp_path / "c", [*moves, EVENT, ended])).founders == 5e6
+
+
+#: One of every other object type of the schema, none of which changes a number of the table.
+QUIET: list[Item] = [
+    {"object_type": "ISSUER", "id": "i", "legal_name": "Acme"},
+    {"object_type": "STOCK_LEGEND_TEMPLATE", "id": "l", "name": "L", "text": "no sale"},
+    {"object_type": "STOCK_PLAN", "id": "plan", "plan_name": "P", "stock_class_id": "class-Common"},
+    {"object_type": "VESTING_TERMS", "id": "v", "name": "4 years", "vesting_conditions": []},
+    {"object_type": "VALUATION", "id": "409A", "price_per_share": money(1.0)},
+    {"object_type": "DOCUMENT", "id": "d", "uri": "https://example.com"},
+    {"object_type": "FINANCING", "id": "f", "name": "Series A", "issuance_ids": []},
+    {"object_type": "CE_STAKEHOLDER_STATUS", "id": "s", "date": "2025-01-01",
+     "stakeholder_id": "holder-bob", "new_status": "LEAVE_OF_ABSENCE"},
+    tx("STOCK_ACCEPTANCE", "CS-1"), tx("VESTING_START", "O-1"), tx("VESTING_EVENT", "O-1"),
+    tx("VESTING_ACCELERATION", "O-1", quantity="5"), tx("CONVERTIBLE_ACCEPTANCE", "SAFE-1"),
+    tx("ISSUER_AUTHORIZED_SHARES_ADJUSTMENT", "x"), tx("EQUITY_COMPENSATION_ACCEPTANCE", "O-1"),
+    tx("STOCK_CLASS_AUTHORIZED_SHARES_ADJUSTMENT", "x"),
+    tx("WARRANT_ACCEPTANCE", "W-1"),
+]  # fmt: skip
+
+
+def test_other_objects_of_a_package_change_no_number(tmp_path: Path) -> None:
+    folder = package(tmp_path / "a")
+    plain = read_ocf(folder)
+    moves = json.loads((folder / "Transactions.ocf.json").read_text())["items"]
+    assert read_ocf(package(tmp_path / "b", [*moves, *QUIET])) == plain
+
+
+def test_amounts_of_two_currencies_in_a_package_are_refused(tmp_path: Path) -> None:
+    other = stock("CS-2", "Common", 1e6, 0.1, holder="bob")
+    other["share_price"] = {"amount": "0.1", "currency": "EUR"}
+    with pytest.raises(ExitError, match="one currency is needed"):
+        read_ocf(package(tmp_path / "p", [*COMMON_ONLY, other]))
+
+
+def test_two_people_of_one_name_stay_two(tmp_path: Path) -> None:
+    twin = {**person("fund"), "id": "holder-twin"}
+    moves = [*COMMON_ONLY, stock("A-1", "Series A", 1e6, 1.0, holder="fund"),
+             stock("A-2", "Series A", 3e6, 1.0, holder="twin")]  # fmt: skip
+    held = read_ocf(package(tmp_path / "p", moves, people=[*PEOPLE, twin])).holders
+    units = sorted(float(h.units or 0) for h in held if h.paper == "Series A")
+    assert units == [1e6, 3e6]
