@@ -7,12 +7,9 @@ Uses fastnn's public names only, imported when a command runs, so that `fastnn -
 from __future__ import annotations
 
 import argparse
-import hashlib
 import importlib
 import json
-import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -96,7 +93,8 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     strategy = commands.add_parser("exit", help="weigh IPO, sale and strategic transformation")
     if words[:1] == ["exit"]:
         tools = importlib.import_module("fastnn.exit_strategy.cli")
-        tools.add_commands(strategy.add_subparsers(dest="tool", metavar="tool", required=True))
+        found = strategy.add_subparsers(dest="tool", metavar="tool", required=True)
+        tools.add_commands(found, words[1] if len(words) > 1 else None)
     return parser
 
 
@@ -222,6 +220,9 @@ def run_serve(args: argparse.Namespace) -> int:
 
 def run_demo(args: argparse.Namespace) -> int:
     """Train, test, save, load in a new process, and compare the predictions bit for bit."""
+    import subprocess
+    import tempfile
+
     import numpy as np
 
     import fastnn
@@ -354,6 +355,8 @@ def confusion_table(
 
 def fingerprint(values: npt.ArrayLike) -> str:
     """The SHA-256 of the bytes of an array: equal for equal bits alone."""
+    import hashlib
+
     import numpy as np
 
     return hashlib.sha256(np.ascontiguousarray(values).tobytes()).hexdigest()

@@ -115,9 +115,9 @@ def test_a_full_ratchet_in_a_table_of_thirds() -> None:
 
     A becomes 2,000: 20, 20, 40 and 20 %.
     """
-    made = CapTable(
-        2000, 1000, (ShareClass("A", 1000, 2000, anti_dilution="full_ratchet"),)
-    ).round(1000, price=1.0, name="B")
+    made = CapTable(2000, 1000, (ShareClass("A", 1000, 2000, anti_dilution="full_ratchet"),)).round(
+        1000, price=1.0, name="B"
+    )
     parts = {row.holder: row.after_part for row in made.rows}
     assert parts == pytest.approx({"founders": 0.2, "common": 0.2, "A": 0.4, "B": 0.2})
 

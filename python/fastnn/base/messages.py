@@ -8,7 +8,6 @@ Depends on the standard library.
 from __future__ import annotations
 
 import codecs
-import logging
 import sys
 import unicodedata
 import warnings
@@ -149,6 +148,8 @@ def set_logging_verbosity(level: str | int) -> None:
     names = ("DEBUG", "INFO", "WARNING", "ERROR", "FATAL")
     if isinstance(level, str) and level.upper() not in names:
         raise ValueError(f"logging verbosity {level!r} is not known\n  hint: {', '.join(names)}")
+    import logging
+
     logging.getLogger("fastnn").setLevel(level.upper() if isinstance(level, str) else level)
 
 
@@ -165,6 +166,8 @@ def print_msg(text: str, end: str = "\n") -> None:
     if _interactive:
         print(shown(text), end=end, flush=True)
     else:
+        import logging  # few programs log, and it takes its time
+
         logging.getLogger("fastnn").info(text.strip())
 
 

@@ -30,7 +30,7 @@ __all__ = [
 LANGUAGES = ("en", "zh")
 
 #: A space between two Chinese characters or marks, left over where a name was filled in.
-_GAP = re.compile(r"(?<=[\u3000-\u9fff\uff00-\uffef]) (?=[\u3000-\u9fff\uff00-\uffef])")
+_GAP = r"(?<=[\u3000-\u9fff\uff00-\uffef]) (?=[\u3000-\u9fff\uff00-\uffef])"
 
 
 def check_language(lang: str) -> str:
@@ -47,7 +47,7 @@ def text(key: str, lang: str = "en", **values: object) -> str:
     if not values:
         return out
     out = out.format(**values)
-    return _GAP.sub("", out) if lang == "zh" else out
+    return re.sub(_GAP, "", out) if lang == "zh" else out
 
 
 def has_text(key: str) -> bool:

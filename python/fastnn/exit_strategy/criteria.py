@@ -13,7 +13,6 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -417,17 +416,24 @@ def _preset(name: str, criteria: Criteria) -> Weights:
                 "give your own weights with your own criteria file",
             )
         )
-    row = table["presets"][name]
+    return _shipped_weights(name, criteria.groups)
+
+
+@cached()
+def _shipped_weights(name: str, groups: tuple[str, ...]) -> Weights:
+    row = load_json("weight_presets.json")["presets"][name]
     cr = None
     if "upper_triangle" in row:
-        made = ahp(_full_matrix(row["upper_triangle"]), criteria.groups)
+        made = ahp(_full_matrix(row["upper_triangle"]), groups)
         cr, values = made.cr, made.weights
     if "weights" in row:
-        values = tuple(float(row["weights"][group]) for group in criteria.groups)
+        values = tuple(float(row["weights"][group]) for group in groups)
     return Weights(values, name, cr)
 
 
 def _full_matrix(upper: Sequence[Sequence[Any]]) -> list[list[float]]:
+    from fractions import Fraction
+
     n = len(upper) + 1
     full = [[1.0] * n for _ in range(n)]
     for i, row in enumerate(upper):

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .contracts import ExitModel, SamplingSpec, Simulation
 from .criteria import BASE_OPTIONS, Criteria, Weights, check_options, load_criteria, resolve_weights
@@ -27,7 +28,7 @@ from .scoring.judging import Frame, Judgement, judge, point_fits, unknown_leaves
 from .scoring.ranking import methods_agree, rank_rows, recommend
 from .scoring.record import MAX_UNKNOWN, MIN_P_FIRST, Provenance, Recommendation, TornadoBar
 from .scoring.sampling import build_spec
-from .scoring.uncertainty import simulate, tornado_runs
+from .scoring.uncertainty import first_shares, simulate, tornado_runs
 
 __all__ = [
     "DEFAULT_DRAWS",
@@ -40,6 +41,8 @@ __all__ = [
     "suited_options",
     "unknown_leaves",
 ]
+
+FloatArray = npt.NDArray[np.float64]
 
 DEFAULT_DRAWS = 10_000
 MAX_DRAW_CELLS = 100_000_000  # draws x options; beyond it the answer does not get better
@@ -83,13 +86,12 @@ def evaluate(
     made = judge(company, Frame(tree, chosen, tuple(weighting.values), gate_data, model))
     report, money, scores = made.report, made.money, made.scores
     spec = build_spec(company, tree, chosen, weighting.values, made.leaves, made.computed, report)
-    sims, bars = _sample(spec, draws, seed, kappa, threads)
-    main = sims.pop("main")
+    main, others, bars = _sample(spec, draws, seed, kappa, threads)
     ranking = rank_rows(main, scores, report)
     (agree,) = methods_agree([scores], [spec.open_options], weighting)
     advice = recommend(tree, weighting, ranking, scores, made.unknown, bars, agree)
     order = [chosen.index(row.option) for row in ranking]
-    doubted = float(sims["curve_doubt"].p_first[order[0]])
+    doubted = float(others["curve_doubt"][order[0]])
     second = order[1] if len(order) > 1 else order[0]
     open_rows = [k for k, option in enumerate(chosen) if report.is_open(option)]
     return Result(
@@ -108,8 +110,8 @@ def evaluate(
         computed=made.computed,
         p_rank={o: tuple(map(float, main.p_rank[k])) for k, o in enumerate(chosen)},
         other_kappa={
-            name: dict(zip(chosen, map(float, sim.p_first), strict=True))
-            for name, sim in sims.items()
+            name: dict(zip(chosen, map(float, shares), strict=True))
+            for name, shares in others.items()
         },
         tornado=bars,
         differences=differences(tree, scores, order[0], second, made.leaves),
@@ -226,20 +228,25 @@ def check_draws(
 
 def _sample(
     spec: SamplingSpec, draws: int, seed: int, kappa: float, threads: int | None
-) -> tuple[dict[str, Simulation], tuple[TornadoBar, ...]]:
+) -> tuple[Simulation, dict[str, FloatArray], tuple[TornadoBar, ...]]:
+    """The simulation, shares of first places under other assumptions, and the tornado."""
     main = simulate(spec, kappa=kappa, draws=draws, seed=seed, threads=threads)
     runs = tornado_runs(spec, kappa=kappa, draws=draws, seed=seed)  # on the same draws
-    sims = {"main": main}
-    for name, firmness in (("kappa20", 20.0), ("no_weight_information", 0.0)):
-        sims[name] = simulate(spec, kappa=firmness, draws=draws, seed=seed, threads=threads)
-    doubted = replace(spec, curve_doubt=float(load_json("spreads.json")["curve_doubt"]))
-    sims["curve_doubt"] = simulate(doubted, kappa=kappa, draws=draws, seed=seed, threads=threads)
+    doubt = float(load_json("spreads.json")["curve_doubt"])
+    others = {
+        name: first_shares(one, kappa=firmness, draws=draws, seed=seed, threads=threads)
+        for name, one, firmness in (
+            ("kappa20", spec, 20.0),
+            ("no_weight_information", spec, 0.0),
+            ("curve_doubt", replace(spec, curve_doubt=doubt), kappa),
+        )
+    }
     first = int(np.argmax(main.p_first))
+    swings = runs[:, :, first].tolist()
     bars = [
-        TornadoBar(leaf, float(runs[k, 0, first]), float(runs[k, 1, first]))
-        for k, leaf in enumerate(spec.leaves)
+        TornadoBar(leaf, low, high) for leaf, (low, high) in zip(spec.leaves, swings, strict=True)
     ]
-    return sims, tuple(sorted(bars, key=lambda bar: -abs(bar.swing)))
+    return main, others, tuple(sorted(bars, key=lambda bar: -abs(bar.swing)))
 
 
 def _version() -> str:

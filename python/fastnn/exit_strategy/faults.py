@@ -14,7 +14,7 @@ from .resources import cached, load_json
 
 __all__ = ["fault_lines", "in_chinese"]
 
-_PLACE = re.compile(r"\{(\d)\}")
+_PLACE = r"\{(\d)\}"
 
 
 @cached()
@@ -47,7 +47,7 @@ def in_chinese(words: str) -> str | None:
 
 
 def _filled(form: str, parts: list[str]) -> str:
-    return _PLACE.sub(lambda place: parts[int(place[1])], form)
+    return re.sub(_PLACE, lambda place: parts[int(place[1])], form)
 
 
 def fault_lines(issue: Issue, title: str) -> tuple[str, str]:

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,33 @@ from fastnn.exit_strategy.errors import ExitError, Issue
 from fastnn.exit_strategy.reading.files import home
 from fastnn.files import write_text
 
-from .investor import add_fund, add_investor, add_opm, run_fund, run_investor, run_opm
-from .rounds import add_arguments, run_round
 from .running import BAD_INPUT, INSUFFICIENT, STALE, run
 
 __all__ = ["add_commands", "main"]
 
 
-def add_commands(subparsers: Any) -> None:
-    """Add the exit tool's commands to an argparse sub-parser group."""
+#: Commands with rooms of their own: the room, and what the command does.
+_FURTHER = {
+    "round": ("rounds", "a priced round: who owns what after it"),
+    "investor": ("investor", "one holder's return by price"),
+    "fund": ("investor", "one holder's stakes in several companies"),
+    "opm": ("investor", "worth today by option pricing (409A)"),
+}
+
+
+def _further(room: str, name: str) -> Any:
+    return getattr(importlib.import_module(f"{__package__}.{room}"), name)
+
+
+def _run_further(room: str, name: str, args: argparse.Namespace) -> int:
+    return int(_further(room, f"run_{name}")(args))
+
+
+def add_commands(subparsers: Any, asked: str | None = None) -> None:
+    """Add the exit tool's commands to an argparse sub-parser group.
+
+    Rooms of commands other than `asked` are not read.
+    """
     init = _command(subparsers, "init", _init, "write a commented profile template")
     init.add_argument("file")
     init.add_argument("--force", action="store_true", help="overwrite an existing file")
@@ -47,11 +67,10 @@ def add_commands(subparsers: Any) -> None:
     water.add_argument("profile")
     water.add_argument("--prices", help="such as 10m,30m,1.2bn; default: around the value")
     water.add_argument("--decimal", choices=(".", ","), help="decimal mark of the prices")
-    rounds = _command(subparsers, "round", run_round, "a priced round: who owns what after it")
-    add_arguments(rounds)
-    add_investor(_command(subparsers, "investor", run_investor, "one holder's return by price"))
-    add_fund(_command(subparsers, "fund", run_fund, "one holder's stakes in several companies"))
-    add_opm(_command(subparsers, "opm", run_opm, "worth today by option pricing (409A)"))
+    for name, (room, words) in _FURTHER.items():
+        tool = _command(subparsers, name, partial(_run_further, room, name), words)
+        if asked in (None, name):
+            _further(room, f"add_{name}")(tool)
     venues = _command(subparsers, "venues", _venues, "listing venues with what is missing")
     venues.add_argument("profile")
     venues.add_argument("--gates", metavar="FILE", help="gate file laid over the shipped one")
@@ -137,7 +156,9 @@ def _model(args: argparse.Namespace) -> int:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the exit tool alone: `python -m fastnn.exit_strategy.cli score acme.toml`."""
     parser = argparse.ArgumentParser(prog="fastnn exit")
-    add_commands(parser.add_subparsers(dest="tool", metavar="tool", required=True))
+    words = sys.argv[1:] if argv is None else argv
+    asked = words[0] if words else None
+    add_commands(parser.add_subparsers(dest="tool", metavar="tool", required=True), asked)
     args = parser.parse_args(argv)
     return int(args.run(args))
 

@@ -8,10 +8,10 @@ from typing import Any
 
 from fastnn.exit_strategy.errors import ExitError, Issue
 
-__all__ = ["add_arguments", "run_round"]
+__all__ = ["add_round", "run_round"]
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
+def add_round(parser: argparse.ArgumentParser) -> None:
     """Add what the command takes."""
     parser.add_argument("profile")
     parser.add_argument("--raise", dest="raised", required=True, help="new money, such as 5m")

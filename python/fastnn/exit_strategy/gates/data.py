@@ -221,6 +221,7 @@ def _check_condition(path: str, condition: Mapping[str, Any], issues: list[Issue
         )
 
 
+@cached(maxsize=1024)
 def parse_day(text: object) -> dt.date | None:
     """Return the last date in a text such as "2026-11-22" or "2019-07 / 2025-06", else None."""
     found = re.findall(r"(\d{4})-(\d{2})(?:-(\d{2}))?", str(text or ""))

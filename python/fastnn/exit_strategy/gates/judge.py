@@ -8,7 +8,7 @@ Depends on `gate_data`, `windows`, `fx` and the profile.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -361,12 +361,8 @@ def _judge_venue(
     profile: Profile, venue: Mapping[str, Any], rules: Mapping[str, Any], view: _View
 ) -> VenueResult:
     milder = relaxations(venue, rules)
-    common = tuple(
-        [
-            *(_judge_condition(row, view, milder) for row in venue["common_all_of"]),
-            *_alternatives(venue, profile.as_of, lambda row: _judge_condition(row, view, milder)),
-        ]
-    )
+    judged = [_judge_condition(row, view, milder) for row in venue["common_all_of"]]
+    common = (*judged, *_alternatives(venue, profile.as_of, view, milder))
     tests = tuple(
         [_judge_test(test, view, milder) for test in _live(venue["tests_any_of"], profile.as_of)]
     )
@@ -407,16 +403,19 @@ def _begun(start: str, on: dt.date) -> bool:
 
 
 def _alternatives(
-    venue: Mapping[str, Any], on: dt.date, judge: Callable[[Mapping[str, Any]], Condition]
+    venue: Mapping[str, Any], on: dt.date, view: _View, milder: Mapping[str, Mapping[str, Any]]
 ) -> list[Condition]:
     """Conditions of the nearest alternative of every group of which one is enough."""
     out: list[Condition] = []
     for group in venue.get("common_any_of") or ():
         start = parse_day(group.get("effective_from"))
         if start is not None and on < start:
-            out += [judge(row) for row in group.get("before") or ()]
+            out += [_judge_condition(row, view, milder) for row in group.get("before") or ()]
             continue
-        choices = [[judge(row) for row in choice["all_of"]] for choice in group["any_of"]]
+        choices = [
+            [_judge_condition(row, view, milder) for row in choice["all_of"]]
+            for choice in group["any_of"]
+        ]
         order = {"pass": 0, "unknown": 1, "fail": 2}
         nearest: list[Condition] = min(
             choices,
@@ -435,7 +434,7 @@ def _pending(
     out = []
     for rule in venue.get("pending") or ():
         concerned = china or not rule.get("china")
-        if concerned and _weigh(rule, view, milder)[0] != "pass":
+        if concerned and _judge_condition(rule, view, milder).state != "pass":
             out.append(Note(f"pending_{rule['id']}", {"id": venue["id"]}))
     return tuple(out)
 
@@ -447,34 +446,24 @@ def _judge_test(
     return VenueTest(str(test.get("id", "")), _all_state(rows), rows)
 
 
-def _weigh(
-    row: Mapping[str, Any], view: _View, milder: Mapping[str, Mapping[str, Any]]
-) -> tuple[str, float | None, float]:
-    """Return the state of a condition, the figure compared and the threshold."""
-    name, threshold = row["field"], row["value"]
-    if name in milder:
-        threshold = _relaxed(threshold, milder[name], view)
-    test, window = OPERATORS[row["op"]], row.get("window", "")
-    if not window:  # most conditions: the latest figure, judged without a detour
-        value = view.facts[name].last
-        if value is None:
-            return "unknown", None, threshold
-        return ("pass" if test(value, threshold) else "fail"), value, threshold
-    return *WINDOWS[window](view.facts[name], lambda v: test(v, threshold)), threshold
-
-
 def _judge_condition(
     row: Mapping[str, Any], view: _View, milder: Mapping[str, Mapping[str, Any]]
 ) -> Condition:
-    name, op, spread = row["field"], row["op"], view.spread
-    state, value, threshold = _weigh(row, view, milder)
+    name, op, threshold = row["field"], row["op"], row["value"]
+    if name in milder:
+        threshold = _relaxed(threshold, milder[name], view)
+    test, window, spread = OPERATORS[op], row.get("window", ""), view.spread
+    if window:
+        state, value = WINDOWS[window](view.facts[name], lambda v: test(v, threshold))
+    else:  # most conditions: the latest figure, judged without a detour
+        value = view.facts[name].last
+        state = "unknown" if value is None else "pass" if test(value, threshold) else "fail"
     sensitive = False
     if spread is not None and name in _VALUE_FIELDS:
-        low, high = (OPERATORS[op](value, threshold) for value in spread)
-        sensitive = low != high
+        low, high = spread
+        sensitive = test(low, threshold) != test(high, threshold)
     gap = None if value is None else value - threshold
-    window, note = row.get("window", ""), str(row.get("note", ""))
-    money = CONDITION_FIELDS[name]
+    note, money = str(row.get("note", "")), CONDITION_FIELDS[name]
     return Condition(name, op, threshold, window, value, state, gap, money, sensitive, note)
 
 

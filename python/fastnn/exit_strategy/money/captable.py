@@ -12,14 +12,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastnn.exit_strategy.errors import ExitError, Issue
 
 from .checks import check_cap_table
 from .claims import Claim
 from .conversion import common_units, favoured, owed, with_interest
-from .rounds import Offer, RoundResult, play_round
 from .terms import (
     COMMON,
     FOUNDERS,
@@ -33,6 +32,9 @@ from .terms import (
     Vesting,
 )
 from .vesting import counted
+
+if TYPE_CHECKING:
+    from .rounds import RoundResult
 
 __all__ = [
     "COMMON",
@@ -176,6 +178,8 @@ class CapTable:
             >>> table.round(2e6, pre_money=8e6, pool=0.2).price
             1.0
         """
+        from .rounds import Offer, play_round  # most tables are never played on
+
         return play_round(
             self,
             partial(replace, self),

@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 from fastnn.exit_strategy.errors import Issue, visible
 
+from .conversion import favoured
 from .interest import DAY_COUNTS, PERIODS
 from .terms import (
     ANTI_DILUTION,
@@ -209,6 +210,7 @@ def _check_papers(table: Table) -> Iterator[Issue]:
         *(("safes", i, safe) for i, safe in enumerate(table.safes)),
         *(("notes", i, note) for i, note in enumerate(table.notes)),
     ]
+    yield from _given_away([paper for _, _, paper in papers])
     for kind, i, paper in papers:
         if paper.valuation_cap is not None and paper.valuation_cap == 0:
             yield Issue(
@@ -247,6 +249,19 @@ def _check_papers(table: Table) -> Iterator[Issue]:
             text = f"{note.day_count!r} is not known"
             hint = f"choose {', '.join(DAY_COUNTS)}"
             yield Issue("EX303", f"cap_table.notes[{i}].day_count", text, hint, note.day_count)
+
+
+def _given_away(papers: list[Safe | Note]) -> Iterator[Issue]:
+    """Post-money caps that leave nothing to anybody else."""
+    part = 0.0
+    for paper in papers:
+        terms = favoured(paper, papers) if paper.mfn else paper
+        if terms.post_money and terms.valuation_cap:
+            amount = paper.amount if isinstance(paper, Safe) else paper.principal
+            part += float(amount) / float(terms.valuation_cap)
+    if part >= 1:
+        yield Issue("EX303", "cap_table.safes", f"post-money caps give away {part:.0%}",
+                    "the amounts over their caps must add up to less than 100 %")  # fmt: skip
 
 
 def _check_grants(table: Table) -> Iterator[Issue]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
-from .advice import advice_numbers
-from .process import ROADS, LogEntry, Process, Step, mermaid, road, seed_mermaid
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from .advice import ROADS, advice_numbers, road
+
+if TYPE_CHECKING:
+    from .process import LogEntry, Process, Step, mermaid, seed_mermaid
 
 __all__ = [
     "ROADS",
@@ -15,3 +20,12 @@ __all__ = [
     "road",
     "seed_mermaid",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The chart and its machine are loaded when they are asked for: a short report needs none."""
+    if name in __all__:
+        value = getattr(importlib.import_module(f"{__name__}.process"), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

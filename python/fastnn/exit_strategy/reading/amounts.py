@@ -48,8 +48,8 @@ _UNITS: dict[str, int] = {
     "milioni": 10**6, "miljoner": 10**6, "milyon": 10**6, "milion": 10**6, "млн": 10**6,
     "b": 10**9, "bn": 10**9, "bln": 10**9, "mrd": 10**9, "md": 10**9, "mds": 10**9, "mld": 10**9,
     "milliarde": 10**9, "milliarden": 10**9, "milliard": 10**9, "milliards": 10**9,
-    "miliardi": 10**9, "miljarder": 10**9, "milyar": 10**9, "bilhões": 10**9, "bilhão": 10**9, "billion": 10**9, "billions": 10**9,
-    "mil millones": 10**9, "млрд": 10**9,
+    "miliardi": 10**9, "miljarder": 10**9, "milyar": 10**9, "bilhões": 10**9, "bilhão": 10**9,
+    "billion": 10**9, "billions": 10**9, "mil millones": 10**9, "млрд": 10**9,
     "tn": 10**12, "trn": 10**12, "trillion": 10**12, "trillions": 10**12,
     "lakh": 10**5, "lakhs": 10**5, "lac": 10**5, "crore": 10**7, "crores": 10**7, "cr": 10**7,
     "만": 10**4, "백만": 10**6, "천만": 10**7, "억": 10**8, "조": 10**12,
@@ -72,7 +72,8 @@ _SIGNS: dict[str, str] = {
     "a$": "AUD", "au$": "AUD", "c$": "CAD", "ca$": "CAD", "can$": "CAD", "s$": "SGD",
     "sg$": "SGD", "nz$": "NZD", "nt$": "TWD", "新台币": "TWD", "r$": "BRL", "mx$": "MXN",
     "₹": "INR", "₩": "KRW", "원": "KRW", "тг": "KZT", "руб": "RUB", "руб.": "RUB", "tl": "TRY",
-    "kč": "CZK", "ft": "HUF", "rp": "IDR", "rm": "MYR", "₽": "RUB", "₺": "TRY", "₫": "VND", "₪": "ILS", "฿": "THB",
+    "kč": "CZK", "ft": "HUF", "rp": "IDR", "rm": "MYR",
+    "₽": "RUB", "₺": "TRY", "₫": "VND", "₪": "ILS", "฿": "THB",
     "zł": "PLN", "sfr": "CHF", "fr.": "CHF", "₴": "UAH", "₦": "NGN", "₱": "PHP",
 }  # fmt: skip
 
@@ -91,12 +92,11 @@ _SHARED: dict[str, tuple[str, ...]] = {
 _LONGEST = 80  # characters; bounds the work on a text that only looks like a number
 _SPACES = " '’_"  # marks that can only group digits
 _NUMBER = r"(?:[0-9][0-9., '’_]*(?:[eE][+-]?[0-9]+)?|[.,][0-9]+)"
-_SHAPE = re.compile(
-    rf"(?P<pre>[^0-9+\-.,]*?)\s*(?P<minus>[+-]?)\s*(?P<mid>[^0-9+\-.,]*?)\s*"
-    rf"(?P<num>{_NUMBER})(?P<post>.*)",
-    re.DOTALL,
+_SHAPE = (
+    rf"(?s)(?P<pre>[^0-9+\-.,]*?)\s*(?P<minus>[+-]?)\s*(?P<mid>[^0-9+\-.,]*?)\s*"
+    rf"(?P<num>{_NUMBER})(?P<post>.*)"
 )
-_STACKED = re.compile(
+_STACKED = (
     r"(?P<pre>[^0-9]*)(?P<high>[0-9]+(?:\.[0-9]+)?)\s*(?P<unit>亿|億|万|萬)\s*"
     r"(?P<low>[0-9]+(?:\.[0-9]+)?)\s*(?P<rest>[^0-9.,]*)"
 )
@@ -144,13 +144,13 @@ def read_amount(
     negative = words.startswith("(") and words.endswith(")")
     if negative:  # accountants write losses in brackets
         words = words[1:-1].strip()
-    stacked = _STACKED.fullmatch(words)
+    stacked = re.fullmatch(_STACKED, words)
     if stacked:
         number, pre, post = _stacked(stacked, shown), stacked["pre"], stacked["rest"]
         minus = "-" if pre.strip().startswith("-") else ""
         pre = pre.strip().lstrip("+-").strip()
     else:
-        found = _SHAPE.fullmatch(words)
+        found = re.fullmatch(_SHAPE, words)
         if found is None:
             raise AmountError(f"expected a number, got {shown}", EXAMPLE)
         number = _digits(found["num"].rstrip(" "), decimal, large, shown)
@@ -183,7 +183,7 @@ def read_amount(
 
 
 #: Groups of two digits before the last three: lakhs and crores, as India writes them.
-_INDIAN = re.compile(r"[0-9]{1,2}(?:,[0-9]{2})+,[0-9]{3}")
+_INDIAN = r"[0-9]{1,2}(?:,[0-9]{2})+,[0-9]{3}"
 
 #: Digits with at most one full stop, as programs write numbers.
 _PLAIN = re.compile(r"-?([0-9]{1,15})(?:\.([0-9]{1,20}))?")
@@ -285,7 +285,7 @@ def _digits(text: str, decimal: str | None, large: bool, shown: str) -> Decimal:
     if marks:
         if len(marks) > 1:
             raise wrong
-        if not _INDIAN.fullmatch(whole):
+        if not re.fullmatch(_INDIAN, whole):
             first, *more = whole.split(marks.pop())
             if not (1 <= len(first) <= 3) or any(len(group) != 3 for group in more):
                 raise wrong

@@ -28,13 +28,13 @@ _NAMES = (
 )
 _MONTHS = {name: k for k, names in enumerate(_NAMES, 1) for name in names.split()}
 
-_YEAR_FIRST = re.compile(r"(\d{4})\s*[-/.年년]\s*(\d{1,2})\s*[-/.月월]\s*(\d{1,2})\s*[.日일]?")
-_YEAR_LAST = re.compile(r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})")
-_DAY_FIRST = re.compile(
+_YEAR_FIRST = r"(\d{4})\s*[-/.年년]\s*(\d{1,2})\s*[-/.月월]\s*(\d{1,2})\s*[.日일]?"
+_YEAR_LAST = r"(\d{1,2})[-/.](\d{1,2})[-/.](\d{4})"
+_DAY_FIRST = (
     r"(\d{1,2})(?:\.|er|º|°|st|nd|rd|th)?\s+(?:de\s+|of\s+)?([^\W\d_]+)\.?,?\s+(?:de\s+|del\s+)?"
     r"(\d{4})"
 )
-_MONTH_FIRST = re.compile(r"([^\W\d_]+)\.?\s+(\d{1,2})(?:st|nd|rd|th)?,?\s+(\d{4})")
+_MONTH_FIRST = r"([^\W\d_]+)\.?\s+(\d{1,2})(?:st|nd|rd|th)?,?\s+(\d{4})"
 
 
 def read_day(text: str) -> dt.date:
@@ -50,9 +50,9 @@ def read_day(text: str) -> dt.date:
         pass
     words = unicodedata.normalize("NFC", words.translate(_WIDE))
     try:
-        if found := _YEAR_FIRST.fullmatch(words):
+        if found := re.fullmatch(_YEAR_FIRST, words):
             return dt.date(*map(int, found.groups()))
-        if found := _YEAR_LAST.fullmatch(words):
+        if found := re.fullmatch(_YEAR_LAST, words):
             one, two, year = map(int, found.groups())
             if one <= 12 and two <= 12 and one != two:
                 raise AmountError(
@@ -61,10 +61,10 @@ def read_day(text: str) -> dt.date:
                     two_ways=True,
                 )
             return dt.date(year, one, two) if two > 12 else dt.date(year, two, one)
-        if found := _DAY_FIRST.fullmatch(words):
+        if found := re.fullmatch(_DAY_FIRST, words):
             day, name, year = found.groups()
             return dt.date(int(year), _MONTHS[name.lower()], int(day))
-        if found := _MONTH_FIRST.fullmatch(words):
+        if found := re.fullmatch(_MONTH_FIRST, words):
             name, day, year = found.groups()
             return dt.date(int(year), _MONTHS[name.lower()], int(day))
     except AmountError:

@@ -30,7 +30,7 @@ _MARKS = (  # longest first: the mark of UTF-32 begins with that of UTF-16
     (codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )  # fmt: skip
-_HIGH = re.compile(rb"[\x80-\xff]+")
+_HIGH = rb"[\x80-\xff]+"
 
 
 def home(path: str | os.PathLike[str]) -> Path:
@@ -135,7 +135,7 @@ def _looks_chinese(data: bytes) -> bool:
     They must come in pairs of GB2312's first level or its marks. Western letters with accents stand
     alone among ASCII, so they fail; a single pair is too little to tell.
     """
-    runs = _HIGH.findall(data)
+    runs = re.findall(_HIGH, data)
     if runs and len(data) > 4 and len(runs[-1]) % 2 and data.endswith(runs[-1]):
         runs[-1] = runs[-1][:-1]  # the sample ends within a character
     pairs = set()

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from html import escape
 
 from fastnn.exit_strategy.catalogue import check_language, text
-from fastnn.exit_strategy.process.advice import sale_floor
-from fastnn.exit_strategy.process.process import Process, Step, road
+from fastnn.exit_strategy.process.advice import road, sale_floor
+from fastnn.exit_strategy.process.process import Process, Step
 from fastnn.exit_strategy.resources import read_text
 from fastnn.exit_strategy.scoring.record import Record
 

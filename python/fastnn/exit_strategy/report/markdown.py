@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from fastnn.exit_strategy.catalogue import check_language, text
 from fastnn.exit_strategy.errors import visible
-from fastnn.exit_strategy.process.process import Process, road
+from fastnn.exit_strategy.process.advice import road
+from fastnn.exit_strategy.process.process import Process
 from fastnn.exit_strategy.scoring.record import Record
 from fastnn.exit_strategy.wording import join_words
 

@@ -13,7 +13,6 @@ from fastnn.exit_strategy.catalogue import (
     text,
 )
 from fastnn.exit_strategy.gates.judge import GateReport, VenueResult, VenueTest
-from fastnn.exit_strategy.money.investor import investor_view, stake_of
 from fastnn.exit_strategy.scoring.record import Record, TornadoBar
 from fastnn.exit_strategy.scoring.whatif import rate_values, scenarios
 from fastnn.exit_strategy.wording import (
@@ -292,6 +291,8 @@ def person_table(result: Record, lang: str = "en") -> Table | None:
 
 def return_table(result: Record, lang: str = "en") -> Table | None:
     """Return every investor's money back in a sale at the three valuations; None without any."""
+    from fastnn.exit_strategy.money.investor import investor_view, stake_of  # one page needs it
+
     table, value = result.profile.cap_table, result.profile.valuation
     if table is None or not (table.classes or table.safes or table.notes):
         return None

@@ -8,7 +8,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from fastnn.exit_strategy.catalogue import check_language, leaf_name, text
-from fastnn.exit_strategy.process.process import road
+from fastnn.exit_strategy.process.advice import road
 from fastnn.exit_strategy.scoring.record import Record
 from fastnn.exit_strategy.wording import percent
 
@@ -21,7 +21,7 @@ _BAR = 24
 
 #: What a line of Chinese text never breaks: a word or number in other letters, with the marks that
 #: must not begin a line; or one character with them.
-_PIECES = re.compile(r"(?:[!-~]+ ?|[（“《]?.)[，。、；：！？）”》]*", re.DOTALL)
+_PIECES = r"(?s:(?:[!-~]+ ?|[（“《]?.)[，。、；：！？）”》]*)"
 
 
 def render(result: Record, lang: str = "en", colour: bool = False) -> str:
@@ -109,7 +109,7 @@ def wrap(words: str, first: str = "", rest: str = "") -> list[str]:
     if width_of(words) == len(words):
         return textwrap.wrap(words, WIDTH, initial_indent=first, subsequent_indent=rest) or [""]
     lines, line = [], first
-    for piece in _PIECES.findall(words):
+    for piece in re.findall(_PIECES, words):
         if width_of(line + piece.rstrip()) > WIDTH and line.strip():
             lines.append(line.rstrip())
             line, piece = rest, piece.lstrip()

@@ -24,6 +24,9 @@ __all__ = ["Difference", "Flip", "differences", "find_flips"]
 #: What may well happen: quantiles of a distribution, and a share of a curve's range.
 _PLAUSIBLE, _STEP = (0.01, 0.99), 0.25
 
+#: More than rounding makes of a difference of fits.
+_HAIR = 1e-12
+
 
 @dataclass(frozen=True, slots=True)
 class Difference:
@@ -137,8 +140,10 @@ def _weight_may(flip: Flip, total: float, kappa: float) -> bool:
 
 
 def _fact_may(flip: Flip, leaf: Criterion, fact: LeafFact) -> bool:
+    if flip.distance <= _STEP:
+        return True
     low, high = quantiles(marginal(fact.distribution, leaf.id, leaf.curve(())), _PLAUSIBLE)
-    return bool(low <= flip.then <= high) or flip.distance <= _STEP
+    return bool(low <= flip.then <= high)
 
 
 def _input_flip(
@@ -152,37 +157,44 @@ def _input_flip(
 ) -> Flip | None:
     leaf = criteria.leaves[column]
     weight = weights[criteria.group_of[column]] * criteria.local_weights[column]
+    if not weight:
+        return None
     now = leaves[leaf.id].value
+    at = float(np.log10(max(now, 1e-300))) if leaf.log else now
+    at = min(max(at, leaf.grid[0]), leaf.grid[-1])
+    a = scores.options[leader]
+    own, first = leaf.fits[a], leaf.fit(a, now)
     best: Flip | None = None
     for rival in rivals:
-        a, b = scores.options[leader], scores.options[rival]
-        here = leaf.fit(a, now) - leaf.fit(b, now)
-        target = here - float(scores.wsm[leader] - scores.wsm[rival]) / weight if weight else None
-        if target is None:
-            continue
-        found = _nearest_crossing(leaf, a, b, now, target)
+        b = scores.options[rival]
+        gap = [x - y for x, y in zip(own, leaf.fits[b], strict=True)]
+        here = first - leaf.fit(b, now)
+        target = here - float(scores.wsm[leader] - scores.wsm[rival]) / weight
+        found = _nearest_crossing(leaf, gap, at, target)
         if found is not None and (best is None or found[1] < best.distance):
             best = Flip("input", leaf.id, now, found[0], found[1], b)
     return best
 
 
 def _nearest_crossing(
-    leaf: Criterion, a: str, b: str, now: float, target: float
+    leaf: Criterion, gap: Sequence[float], at: float, target: float
 ) -> tuple[float, float] | None:
-    """Return the x nearest to `now` where fit_a - fit_b reaches `target`, and its distance."""
+    """Return the x nearest to `at` where the gap of two curves reaches `target`, and how far.
+
+    `at` is on the curve's own grid.
+    """
     xs = leaf.grid
-    at = np.log10(max(now, 1e-300)) if leaf.log else now
-    at = float(np.clip(at, xs[0], xs[-1]))
-    gap = np.asarray(leaf.fits[a]) - np.asarray(leaf.fits[b])
-    span = float(xs[-1] - xs[0])
+    if not min(gap) - _HAIR <= target <= max(gap) + _HAIR:  # most facts cannot turn the ranking
+        return None
+    span = xs[-1] - xs[0]
     best: tuple[float, float] | None = None
     for k in range(len(xs) - 1):
-        rise = float(gap[k + 1] - gap[k])
+        rise = gap[k + 1] - gap[k]
         if rise == 0:
             continue
-        share = (target - float(gap[k])) / rise
+        share = (target - gap[k]) / rise
         if 0 <= share <= 1:
-            x = float(xs[k] + share * (xs[k + 1] - xs[k]))
+            x = xs[k] + share * (xs[k + 1] - xs[k])
             distance = abs(x - at) / span
             if best is None or distance < best[1]:
                 best = (10**x if leaf.log else x, distance)

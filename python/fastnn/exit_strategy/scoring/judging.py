@@ -14,7 +14,6 @@ import numpy.typing as npt
 
 from fastnn.exit_strategy.contracts import ExitModel, Proceeds
 from fastnn.exit_strategy.criteria import Criteria
-from fastnn.exit_strategy.gates.columns import judge_gates_many
 from fastnn.exit_strategy.gates.data import Gates
 from fastnn.exit_strategy.gates.judge import GateReport, judge_gates
 from fastnn.exit_strategy.money.outcomes import proceeds, proceeds_many
@@ -65,6 +64,8 @@ def judge(profile: Profile, frame: Frame, *, base: BaseRate | None = None) -> Ju
 
 def judge_many(profiles: Sequence[Profile], frame: Frame) -> list[Judgement]:
     """Return what `judge` says of each company, without what only a report shows."""
+    from fastnn.exit_strategy.gates.columns import judge_gates_many  # one company needs none
+
     if not profiles:
         return []
     reports = judge_gates_many(profiles, frame.gates, frame.options)

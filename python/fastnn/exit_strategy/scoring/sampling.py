@@ -98,9 +98,19 @@ def build_spec(
     )
 
 
+#: The curves asked for last: one company after another is scored by the same ones.
+_curves_of: list[tuple[Criteria, tuple[str, ...], tuple[CurveTable | None, ...]]] = []
+
+
 def curves_of(criteria: Criteria, options: Sequence[str]) -> tuple[CurveTable | None, ...]:
     """Return the curve of every leaf; computed leaves have none."""
-    return tuple(None if leaf.computed else leaf.curve(options) for leaf in criteria.leaves)
+    chosen = tuple(options)
+    for tree, known, curves in _curves_of:
+        if tree is criteria and known == chosen:
+            return curves
+    made = tuple(None if leaf.computed else leaf.curve(chosen) for leaf in criteria.leaves)
+    _curves_of[:] = [(criteria, chosen, made)]
+    return made
 
 
 def computed_fits(

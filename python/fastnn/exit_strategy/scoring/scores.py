@@ -62,15 +62,14 @@ def group_matrix(criteria: Criteria, fits: FloatArray) -> FloatArray:
 
 def weighted_sum(matrix: FloatArray, weights: Sequence[float] | FloatArray) -> FloatArray:
     """Return the weighted sum of each row (the last axis), added up from left to right."""
-    return _added(np.asarray(matrix) * np.asarray(weights, dtype=np.float64), -1)
+    return _added(np.asarray(matrix) * np.asarray(weights, dtype=np.float64))
 
 
-def _added(terms: FloatArray, axis: int) -> FloatArray:
-    """The sum along an axis, one by one: its bits do not hang on the shape of the whole."""
-    rows = np.moveaxis(terms, axis, 0)
-    total = np.zeros(rows.shape[1:])
-    for row in rows:
-        total = total + row
+def _added(terms: FloatArray) -> FloatArray:
+    """The sum along the last axis, one by one: its bits do not hang on the shape of the whole."""
+    total = np.zeros(terms.shape[:-1])
+    for k in range(terms.shape[-1]):
+        total = total + terms[..., k]
     return total
 
 
@@ -91,10 +90,10 @@ def topsis(matrix: FloatArray, weights: Sequence[float] | FloatArray) -> FloatAr
                 "give finite numbers, one column per weight, weights of 0 or more",
             )
         )
-    norm = np.sqrt(_added(m * m, -2))[..., None, :]
+    norm = np.sqrt(_added((m * m).swapaxes(-1, -2)))[..., None, :]
     scaled = m / np.where(norm > 0, norm, 1.0) * w
-    to_best = np.sqrt(_added((scaled - scaled.max(axis=-2, keepdims=True)) ** 2, -1))
-    to_worst = np.sqrt(_added((scaled - scaled.min(axis=-2, keepdims=True)) ** 2, -1))
+    to_best = np.sqrt(_added((scaled - scaled.max(axis=-2, keepdims=True)) ** 2))
+    to_worst = np.sqrt(_added((scaled - scaled.min(axis=-2, keepdims=True)) ** 2))
     span = to_best + to_worst
     return np.asarray(np.where(span > 0, to_worst / np.where(span > 0, span, 1.0), 0.5))
 

@@ -21,6 +21,7 @@ from fastnn.exit_strategy.errors import ExitError, Issue
 
 __all__ = [
     "TORNADO_LEVELS",
+    "first_shares",
     "lead_runs",
     "marginal",
     "simulate",
@@ -136,6 +137,22 @@ def tornado_runs(
     base = summary.ranks[0, :, 0] / float(draws)
     free = runs.sum(axis=2, keepdims=True) > 0
     return np.where(free, runs, base)
+
+
+def first_shares(
+    spec: SamplingSpec,
+    *,
+    kappa: float | None = 60.0,
+    draws: int = 10_000,
+    seed: int = 0,
+    threads: int | None = None,
+) -> FloatArray:
+    """Return the share of draws in which each option is first, as `simulate` does, and no more."""
+    ensemble = _ensemble(spec, kappa, draws, seed, 0)
+    is_open = np.array(_open(spec))
+    with _thread_count(threads), _refused_input():
+        summary = ensemble.score(_marginals(spec)[None], is_open[None])
+    return np.where(is_open, summary.ranks[0, :, 0] / float(draws), 0.0)
 
 
 def lead_runs(spec: SamplingSpec, leader: int, rival: int) -> FloatArray:
@@ -375,18 +392,40 @@ def _correlation(spec: SamplingSpec) -> FloatArray | None:
     return out
 
 
-#: The specification asked for last, and its rows: an evaluation samples it under several weights.
+#: The specification asked for last, and its rows: an evaluation samples it under several weights,
+#: with and without doubt of its curves.
 _rows_of: list[tuple[SamplingSpec, FloatArray]] = []
+
+_UNIFORM = [float(KINDS.index("uniform")), 0.0, 1.0, 0.0, 0.0, 1.0]
+_TRIANGULAR = float(KINDS.index("triangular"))
 
 
 def _marginals(spec: SamplingSpec) -> FloatArray:
     """Rows for `Ensemble.score`, in the order of `_variables`."""
-    for known, rows in _rows_of:
-        if known is spec:
-            return rows
-    made: FloatArray = _marginals_many([spec])[0]
-    _rows_of[:] = [(spec, made)]
-    return made
+    rows = None
+    for known, made in _rows_of:
+        alike = known.inputs is spec.inputs and known.computed is spec.computed
+        if alike and known.curves is spec.curves and known.options == spec.options:
+            rows = made
+    if rows is None:
+        rows = _inputs_of(spec)
+        _rows_of[:] = [(spec, rows)]
+    doubts = len(_doubts(spec))
+    return np.concatenate([rows, np.array([_UNIFORM] * doubts)]) if doubts else rows
+
+
+def _inputs_of(spec: SamplingSpec) -> FloatArray:
+    """The rows of one specification, errors of its curves left out."""
+    rows: list[Sequence[float]] = []
+    for leaf, curve in enumerate(spec.curves):
+        if curve is not None:
+            rows.append(marginal(spec.inputs[leaf], spec.leaves[leaf], curve))
+            continue
+        for option, (low, mode, high) in enumerate(spec.computed[:, leaf].tolist()):
+            if not 0 <= low <= mode <= high <= 1:
+                raise _not_ordered(spec, leaf, option)
+            rows.append((_TRIANGULAR, low, mode, high, 0.0, 1.0))
+    return np.array(rows, dtype=np.float64)
 
 
 def _marginals_many(specs: Sequence[SamplingSpec]) -> FloatArray:
@@ -400,8 +439,7 @@ def _marginals_many(specs: Sequence[SamplingSpec]) -> FloatArray:
             continue
         for option in range(len(first.options)):
             columns.append(_computed_rows(specs, leaf, option))
-    uniform = [float(KINDS.index("uniform")), 0.0, 1.0, 0.0, 0.0, 1.0]
-    columns += [[uniform] * len(specs) for _ in _doubts(first)]
+    columns += [[_UNIFORM] * len(specs) for _ in _doubts(first)]
     return np.stack([np.asarray(rows, dtype=np.float64) for rows in columns], axis=1)
 
 
@@ -410,16 +448,20 @@ def _computed_rows(specs: Sequence[SamplingSpec], leaf: int, option: int) -> Flo
     low, mode, high = ends.T
     wrong = ~((low >= 0) & (low <= mode) & (mode <= high) & (high <= 1))
     if wrong.any():
-        spec, (low, mode, high) = specs[int(np.argmax(wrong))], ends[int(np.argmax(wrong))]
-        raise _refuse(
-            "EX502",
-            f"{spec.leaves[leaf]}.{spec.options[option]}",
-            f"computed fit {low}, {mode}, {high} is not ordered inside 0 to 1",
-            "give low <= mode <= high",
-        )
+        raise _not_ordered(specs[int(np.argmax(wrong))], leaf, option)
     rows = np.zeros((len(specs), 6))
-    rows[:, 0], rows[:, 1:4], rows[:, 5] = KINDS.index("triangular"), ends, 1.0
+    rows[:, 0], rows[:, 1:4], rows[:, 5] = _TRIANGULAR, ends, 1.0
     return rows
+
+
+def _not_ordered(spec: SamplingSpec, leaf: int, option: int) -> ExitError:
+    low, mode, high = spec.computed[option, leaf]
+    return _refuse(
+        "EX502",
+        f"{spec.leaves[leaf]}.{spec.options[option]}",
+        f"computed fit {low}, {mode}, {high} is not ordered inside 0 to 1",
+        "give low <= mode <= high",
+    )
 
 
 #: Kind of a distribution -> its number in the core.
