@@ -175,7 +175,7 @@ def test_old_expired_and_weak_gates_are_flagged() -> None:
     assert kinds == {"low_confidence"}
     late = check_age(GATES, dt.date(2027, 11, 23))
     old = {flag.id for flag in late if flag.kind == "old"}
-    assert len(old) == 21
+    assert len(old) == 20
     expired = {flag.id for flag in late if flag.kind == "expired"}
     assert expired == {"HKEX_18C_COMM", "HKEX_18C_PRE", "US_HSR_2026"}
     assert all(flag.stale for flag in late if flag.kind in ("old", "expired"))

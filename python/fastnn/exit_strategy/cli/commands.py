@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
-import importlib
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -24,21 +23,28 @@ from .running import BAD_INPUT, INSUFFICIENT, STALE, run
 __all__ = ["add_commands", "main"]
 
 
-#: Commands with rooms of their own: the room, and what the command does.
+#: Commands that live in rooms of their own, and what they do.
 _FURTHER = {
-    "round": ("rounds", "a priced round: who owns what after it"),
-    "investor": ("investor", "one holder's return by price"),
-    "fund": ("investor", "one holder's stakes in several companies"),
-    "opm": ("investor", "worth today by option pricing (409A)"),
+    "round": "a priced round: who owns what after it",
+    "investor": "one holder's return by price",
+    "fund": "one holder's stakes in several companies",
+    "opm": "worth today by option pricing (409A)",
 }
 
 
-def _further(room: str, name: str) -> Any:
-    return getattr(importlib.import_module(f"{__package__}.{room}"), name)
+def _further(name: str, part: str) -> Any:
+    """What adds a command's arguments, or runs it; its room is read now."""
+    if name == "round":
+        from . import rounds
+
+        return getattr(rounds, f"{part}_{name}")
+    from . import investor
+
+    return getattr(investor, f"{part}_{name}")
 
 
-def _run_further(room: str, name: str, args: argparse.Namespace) -> int:
-    return int(_further(room, f"run_{name}")(args))
+def _run_further(name: str, args: argparse.Namespace) -> int:
+    return int(_further(name, "run")(args))
 
 
 def add_commands(subparsers: Any, asked: str | None = None) -> None:
@@ -67,10 +73,10 @@ def add_commands(subparsers: Any, asked: str | None = None) -> None:
     water.add_argument("profile")
     water.add_argument("--prices", help="such as 10m,30m,1.2bn; default: around the value")
     water.add_argument("--decimal", choices=(".", ","), help="decimal mark of the prices")
-    for name, (room, words) in _FURTHER.items():
-        tool = _command(subparsers, name, partial(_run_further, room, name), words)
+    for name, words in _FURTHER.items():
+        tool = _command(subparsers, name, partial(_run_further, name), words)
         if asked in (None, name):
-            _further(room, f"add_{name}")(tool)
+            _further(name, "add")(tool)
     venues = _command(subparsers, "venues", _venues, "listing venues with what is missing")
     venues.add_argument("profile")
     venues.add_argument("--gates", metavar="FILE", help="gate file laid over the shipped one")

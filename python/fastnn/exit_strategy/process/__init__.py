@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING, Any
 
 from .advice import ROADS, advice_numbers, road
@@ -25,7 +24,9 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """The chart and its machine are loaded when they are asked for: a short report needs none."""
     if name in __all__:
-        value = getattr(importlib.import_module(f"{__name__}.process"), name)
+        from . import process
+
+        value = getattr(process, name)
         globals()[name] = value
         return value
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
