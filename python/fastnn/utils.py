@@ -30,6 +30,7 @@ from fastnn.data.texts import text_dataset_from_directory
 from fastnn.display.progress import Progbar
 from fastnn.errors import DataError
 from fastnn.files.atomic import write_text
+from fastnn.models.feature_space import FeatureSpace
 from fastnn.serialization.custom_objects import (
     CustomObjectScope,
     custom_object_scope,
@@ -49,6 +50,7 @@ __path__: list[str] = []
 
 __all__ = [
     "CustomObjectScope",
+    "FeatureSpace",
     "Progbar",
     "PyDataset",
     "Sequence",

@@ -322,7 +322,7 @@ def test_the_ensemble_is_a_module_of_fastnn_alone():
 
 ABSENT = [
     ("from fastnn.layers import CuDNNLSTM", ImportError, "one implementation"),
-    ("from fastnn.keras.layers import HashedCrossing", ImportError, "crossed features"),
+    ("from fastnn.layers import FeatureSpace", ImportError, "fastnn.utils.FeatureSpace"),
     ("from fastnn.keras.layers import MelSpectrogram", ImportError, "audio layers"),
     ("from fastnn.applications import ResNet51", ImportError, "did you mean ResNet50"),
     ("from fastnn.wrappers import KerasClassifier", ImportError, "older Keras and scikeras"),

@@ -40,14 +40,10 @@ _WRAPPED = (
 ABSENT: dict[str, tuple[str, str]] = {
     # Layers.
     "layers.CuDNN*": ("there is one implementation of a layer", "layers.LSTM, layers.GRU"),
-    "layers.HashedCrossing": (
-        "crossed features are not part of fastnn", "join the texts, then layers.Hashing",
-    ),
     "layers.ContrastLimited*": ("it is not part of fastnn yet", "fastnn.layers.Equalization()"),
     "layers.MaxNumBoundingBoxes": ("bounding boxes are not part of fastnn", _README),
     "layers.Mel*": ("audio layers are not part of fastnn", _README),
     "layers.STFT*": ("audio layers are not part of fastnn", _README),
-    "layers.FeatureSpace": ("preprocessing layers are not part of fastnn yet", _README),
     "layers.TFSMLayer": ("SavedModels are not read", "load_model reads .keras and .safetensors"),
     "layers.*TorchModule*": ("there is no PyTorch back end", "rebuild the layer, set_weights it"),
     "layers.*Jax*": ("there is no JAX back end", "rebuild the layer, set_weights it"),
@@ -76,7 +72,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     # Utilities and preprocessing.
     "utils.audio_dataset_from_directory": ("audio files are not read", _README),
     "utils.get_file": ("nothing is downloaded", "fetch the file yourself and give its path"),
-    "utils.FeatureSpace": ("preprocessing layers are not part of fastnn yet", _README),
     "utils.model_to_dot": ("there is no graphviz", "plot_model(model, 'model.svg')"),
     "utils.get_source_inputs": ("models keep their inputs", "model.inputs"),
     "utils.legacy": ("old helpers are not here", _README),
@@ -106,7 +101,7 @@ ABSENT: dict[str, tuple[str, str]] = {
     "nn.*embedding*": ("it is a layer", "fastnn.layers.Embedding"),
     # The packages.
     "estimator": ("estimators are not part of fastnn", "model.fit"),
-    "feature_column": ("feature columns are not part of fastnn", "one Input per column"),
+    "feature_column": ("feature columns are not part of fastnn", "fastnn.utils.FeatureSpace"),
     "wrappers.KerasClassifier": _WRAPPED, "wrappers.KerasRegressor": _WRAPPED,
     "wrappers.BaseWrapper": _WRAPPED, "wrappers.scikit_learn": _WRAPPED,
     "wrappers.scikit_learn.*": _WRAPPED,

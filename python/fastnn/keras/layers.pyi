@@ -80,6 +80,7 @@ __all__ = [
     "GroupNormalization",
     "GroupQueryAttention",
     "GroupedQueryAttention",
+    "HashedCrossing",
     "Hashing",
     "Identity",
     "Input",

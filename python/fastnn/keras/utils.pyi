@@ -4,6 +4,7 @@ from fastnn.utils import *
 
 __all__ = [
     "CustomObjectScope",
+    "FeatureSpace",
     "Progbar",
     "PyDataset",
     "Sequence",

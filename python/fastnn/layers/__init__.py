@@ -106,6 +106,7 @@ __all__ = [
     "GroupNormalization",
     "GroupQueryAttention",
     "GroupedQueryAttention",
+    "HashedCrossing",
     "Hashing",
     "Identity",
     "Input",

@@ -11,6 +11,7 @@ from fastnn.errors import check_arguments
 from fastnn.files.compiling import compile_config, recompile
 from fastnn.files.native import load_model, model_from_json, save_model
 from fastnn.layers import Input, Layer
+from fastnn.models.feature_space import FeatureSpace
 from fastnn.models.functional import Functional
 from fastnn.models.inspection import FileContents, inspect_file
 from fastnn.models.model import Model
@@ -28,7 +29,7 @@ __all__ = [
     "load_model", "model_from_json", "save_model",
 ]  # fmt: skip
 
-TABLE = Registry("model", [Functional, OnnxModel, Sequential], {"Model": Functional})
+TABLE = Registry("model", [FeatureSpace, Functional, OnnxModel, Sequential], {"Model": Functional})
 
 
 def clone_model(

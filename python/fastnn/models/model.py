@@ -97,7 +97,7 @@ class Model(Trainer, Layer):
                 if self._known_size(x):
                     return self._predict_function(x)[0](x)
         if args:
-            args = (read_text(self, args[0]), *args[1:])
+            args = (read_text(self, args[0], current_scope() is not None), *args[1:])
         out = Layer.__call__(self, *args, **kwargs)
         if (
             not (self._shortcut[3] and self._is_current())

@@ -13,6 +13,7 @@ from fastnn._core import Dim, Tensor
 from fastnn.base.arguments import as_number
 from fastnn.base.typing import Axis as Axis, TensorLike as TensorLike
 from fastnn.config import COMPUTED, STORED, stored_dtype
+from fastnn.errors import DataError
 from fastnn.tracing.symbolic import KerasTensor, keras_op
 from fastnn.tracing.variables import Variable
 
@@ -46,13 +47,13 @@ def convert_to_tensor(
     """`x` as a tensor; arrays, numbers, nested lists and variables are accepted.
 
     Args:
-        x: An array, number, nested list, tensor or variable.
+        x: An array, number, nested list, tensor or variable; or text, for layers that read it.
         dtype: The type of the result: `"float32"`, `"int32"`, `"bool"` or a storage type.
         sparse: Not supported; None or False.
         ragged: Not supported; None or False.
 
     Returns:
-        A tensor.
+        A tensor; of text, which no tensor holds, an array of NumPy's.
 
     Example:
         >>> fastnn.ops.convert_to_tensor([1.0, 2.0]).shape
@@ -70,7 +71,13 @@ def convert_to_tensor(
         x = x.value
     if isinstance(x, Tensor):
         return x if dtype in (None, x.dtype) else x.astype(dtype)
-    return _core.tensor(x, dtype=dtype)
+    try:
+        return _core.tensor(x, dtype=dtype)
+    except DataError:
+        text = np.asarray(x) if dtype is None else None
+        if text is None or text.dtype.kind not in "US":
+            raise
+        return text  # type: ignore[return-value]
 
 
 def computed(x: TensorLike, dtype: str | None = None) -> Tensor:

@@ -18,12 +18,19 @@ from fastnn.base import tree
 from fastnn.base.arguments import call_parameters
 from fastnn.errors import FormatError
 from fastnn.serialization.custom_objects import custom_object_scope, custom_objects
-from fastnn.serialization.keras_names import KIND_OF_MODULE, find_class, op_of_class, tables
+from fastnn.serialization.keras_names import (
+    FEATURES,
+    KIND_OF_MODULE,
+    find_class,
+    op_of_class,
+    tables,
+)
 from fastnn.serialization.registry import layer_class, table
 from fastnn.tracing.known_ops import known_ops
 
 __all__ = [
     "build",
+    "build_for",
     "clean",
     "deserialize",
     "functional",
@@ -80,7 +87,8 @@ def clean(value: Any, key: str | None = None) -> Any:
         return tuple(clean(v, key) for v in (inner or {}).get("value", ()))
     if name == "DTypePolicy":
         return _dtype(value)
-    if value.get("module") in ("keras.layers", "keras", "keras.models") or key == "layer":
+    as_it_is = value.get("module") in ("keras.layers", "keras", "keras.models") or name in FEATURES
+    if as_it_is or key == "layer":
         return value
     if not isinstance(inner, dict | None.__class__):
         _fail(f"the config of {name!r:.80} is {type(inner).__name__}", "damaged file?")
@@ -103,6 +111,8 @@ def _function(name: Any) -> str:
 def _dtype(value: Any) -> str:
     inner = value.get("config") if isinstance(value, dict) else {"name": value}
     name = inner.get("name") if isinstance(inner, dict) else None
+    if name in ("int32", "int64"):  # look-ups and hashes, whose numbers are whole
+        return "int32"
     if name != "float32":
         _fail(f"a layer computes in {name!r:.80}", "fastnn computes in 'float32'")
     return "float32"
@@ -205,20 +215,26 @@ def build(layer: Any, config: Any, where: str) -> None:
     """Builds models and layers of the caller's that no call in the file will build."""
     if layer.built or not isinstance(config, dict) or layer.model_kind == "functional":
         return
-    shape, shapes = config.get("input_shape"), config.get("shapes_dict")
     own = type(layer).__module__.startswith("fastnn.")
     if own and layer.model_kind is None:
         return
     try:
-        if isinstance(shapes, dict):
-            layer.build(**{k: _shape(v) for k, v in shapes.items()})
-        elif shape is not None:
-            layer.build(_shape(shape))
-        layer.built = True
+        layer.build_from_config(config)
     except FormatError:
         raise
-    except (TypeError, ValueError, AttributeError, IndexError) as error:
-        raise FormatError(f"{where} cannot be built for {str(shape)[:80]}: {error}") from error
+    except (TypeError, ValueError, AttributeError, KeyError, IndexError) as error:
+        shown = str(config.get("input_shape", config))[:80]
+        raise FormatError(f"{where} cannot be built for {shown}: {error}") from error
+
+
+def build_for(layer: Any, config: dict[str, Any]) -> None:
+    """Builds a layer for the shape, or the shapes by name, of a config."""
+    shape, shapes = config.get("input_shape"), config.get("shapes_dict")
+    if isinstance(shapes, dict):
+        layer.build(**{k: _shape(v) for k, v in shapes.items()})
+    elif shape is not None:
+        layer.build(_shape(shape))
+    layer.built = True
 
 
 def _shape(shape: Any) -> Any:

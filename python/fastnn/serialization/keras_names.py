@@ -17,14 +17,20 @@ from fastnn.errors import FormatError, nearest
 from fastnn.serialization.custom_objects import custom_objects
 from fastnn.serialization.registry import MODULES, Registry, model_class, table
 
-__all__ = ["KIND_OF_MODULE", "Op", "find_class", "op_of_class", "op_of_function", "tables"]
+__all__ = [
+    "FEATURES", "KIND_OF_MODULE", "Op", "find_class", "op_of_class", "op_of_function", "tables",
+]  # fmt: skip
 
 MODELS = {
     "Sequential": ("keras", "keras.models", "keras.src.models.sequential"),
     "Functional": ("keras", "keras.models", "keras.src.models.functional"),
     "Model": ("keras", "keras.models", "keras.src.models.model"),
     "OnnxModel": ("fastnn.models.onnx_graph",),
+    "FeatureSpace": ("keras.utils",),
 }
+
+#: Parts of a feature space, which are no layers: the module in which Keras looks them up.
+FEATURES = {name: "keras.src.layers.preprocessing.feature_space" for name in ("Feature", "Cross")}
 
 
 #: Keras's public modules and the kind of table that stands for each; a name that layers share with
@@ -64,7 +70,7 @@ def module_of(class_name: str, key: str | None) -> str | None:
         thing = tables()[module].names.get(class_name)
         if inspect.isclass(thing) and thing.__name__ == class_name:
             return module
-    return None
+    return FEATURES.get(class_name)
 
 
 def find_class(module: object, class_name: str, registered: object, where: str) -> Any:

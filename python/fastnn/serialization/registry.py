@@ -100,7 +100,7 @@ def table(kind: str) -> Registry:
 
 
 #: Names of the classes of models in configs; `Model` alone means a functional one.
-MODEL_CLASSES = ("Functional", "Model", "OnnxModel", "Sequential")
+MODEL_CLASSES = ("FeatureSpace", "Functional", "Model", "OnnxModel", "Sequential")
 
 
 def model_class(name: str) -> Any:

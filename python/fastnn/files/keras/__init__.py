@@ -18,6 +18,7 @@ from fastnn.files.atomic import check_regular, replace_file
 from fastnn.files.compiling import recompile
 from fastnn.files.keras import legacy, state
 from fastnn.files.keras.archive import read_archive, write_archive
+from fastnn.files.keras.assets import assets_of, load_assets
 from fastnn.files.keras.hdf5 import Reader, h5py_or_hint
 from fastnn.files.keras.write_config import model_entry
 from fastnn.serialization.custom_objects import custom_object_scope
@@ -39,9 +40,11 @@ def save_model(model: Any, path: str) -> None:
         "keras_version": KERAS_VERSION,
         "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
     }
-    weights = state.weights_bytes(model)
+    weights, further = state.weights_bytes(model), assets_of(model)
     state.warn_of_frozen(model)
-    replace_file(path, lambda temporary: write_archive(temporary, entry, metadata, weights))
+    replace_file(
+        path, lambda temporary: write_archive(temporary, entry, metadata, weights, further)
+    )
 
 
 def save_legacy(model: Any, path: str) -> None:
@@ -91,13 +94,14 @@ def load_model(
 
 
 def _load_archive(path: str, compile: bool, limit: int) -> Any:
-    config, weights = read_archive(path, limit)
+    config, weights, further = read_archive(path, limit)
     if not isinstance(config, dict):
         raise FormatError("config.json holds no model\n  hint: was it written by Keras?")
     model = _built(config, limit)
     settings = config.get("compile_config") if compile else None
     with Reader(weights, path, 4 * limit) as reader:
         state.read_places(reader, model, False)
+        load_assets(model, reader, further)
         state.read_run(reader, model)
         if isinstance(settings, dict) and settings.get("optimizer") is not None:
             _compile(model, settings)

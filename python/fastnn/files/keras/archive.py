@@ -74,8 +74,8 @@ def _check_depth(value: Any) -> None:
         level = inner
 
 
-def read_archive(path: str, max_bytes: int) -> tuple[Any, bytes]:
-    """The config and the HDF5 bytes of a `.keras` file."""
+def read_archive(path: str, max_bytes: int) -> tuple[Any, bytes, dict[str, bytes]]:
+    """The config, the HDF5 bytes and the further files of a `.keras` file."""
     try:
         with zipfile.ZipFile(path) as archive:
             members = _members(archive, path)
@@ -86,6 +86,7 @@ def read_archive(path: str, max_bytes: int) -> tuple[Any, bytes]:
                             "a Keras file has config.json and model.weights.h5")  # fmt: skip
             config = _read(archive, members[CONFIG], MAX_CONFIG, path)
             weights = _read(archive, members[WEIGHTS], max_bytes, path)
+            further = _assets(archive, members, max_bytes, path)
     except FormatError:
         raise
     except (zipfile.BadZipFile, EOFError, ValueError, NotImplementedError, RuntimeError,
@@ -95,7 +96,19 @@ def read_archive(path: str, max_bytes: int) -> tuple[Any, bytes]:
         if isinstance(error, OSError) and error.errno != errno.EINVAL:  # a place before the start
             raise
         _refuse(path, f"damaged zip: {error}", "write or copy the file again")
-    return read_json(config, CONFIG, path), weights
+    return read_json(config, CONFIG, path), weights, further
+
+
+def _assets(
+    archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo], limit: int, path: str
+) -> dict[str, bytes]:
+    """The files beside the weights, all of them together within the limit."""
+    found: dict[str, bytes] = {}
+    for name, info in members.items():
+        if name.startswith("assets/") and not name.endswith("/"):
+            found[name] = _read(archive, info, limit, path)
+            limit -= len(found[name])
+    return found
 
 
 def _members(archive: zipfile.ZipFile, path: str) -> dict[str, zipfile.ZipInfo]:
@@ -126,12 +139,15 @@ def _read(archive: zipfile.ZipFile, info: zipfile.ZipInfo, limit: int, path: str
     return data
 
 
-def write_archive(path: str, config: Any, metadata: Any, weights: bytes) -> None:
+def write_archive(
+    path: str, config: Any, metadata: Any, weights: bytes, further: dict[str, bytes]
+) -> None:
     """A `.keras` file: members stored unpacked, in Keras's order."""
     with zipfile.ZipFile(path, "w", zipfile.ZIP_STORED) as archive:
         for name, data in (
             (METADATA, json.dumps(metadata).encode()),
             (CONFIG, as_json(config).encode()),
             (WEIGHTS, weights),
+            *further.items(),
         ):
             archive.writestr(zipfile.ZipInfo(name), data)

@@ -31,7 +31,7 @@ from fastnn.optimizers import Optimizer
 from fastnn.tracing.variables import snapshots
 
 __all__ = [
-    "Place", "as_keras_builds", "places", "read_places", "read_run", "warn_of_frozen",
+    "Place", "as_keras_builds", "places", "places_in", "read_places", "read_run", "warn_of_frozen",
     "weights_bytes", "write_run",
 ]  # fmt: skip
 
@@ -91,7 +91,7 @@ def _children(owner: Any, properties: bool) -> Iterator[tuple[str, Any]]:
     kind = getattr(owner, "model_kind", None)
     if kind in ("functional", "sequential"):
         yield "layers", owner.layers
-    elif kind is not None:
+    elif kind == "subclassed":
         found["layers"] = owner.layers
     if not (kind is not None and owner.compiled):
         found.pop("optimizer", None)
@@ -248,7 +248,7 @@ def read_run(reader: Reader, model: Any, whole: bool = True) -> None:
 _OLD_LAYERS = "_layer_checkpoint_dependencies"
 
 
-def _places_in(reader: Reader, model: Any) -> list[Place]:
+def places_in(reader: Reader, model: Any) -> list[Place]:
     """The model's groups by the names that the file knows them by."""
     held = {at.removesuffix("vars").strip("/") for at in reader.holders()}
     old = reader.names("layers") is None and reader.names(_OLD_LAYERS) is not None
@@ -274,7 +274,7 @@ def read_places(reader: Reader, model: Any, skip_mismatch: bool) -> None:
     values: list[tuple[Any, Any]] = []
     taken: set[str] = set()
     faults: list[str] = []
-    for path, owner, variables in _places_in(reader, model):
+    for path, owner, variables in places_in(reader, model):
         if path == "optimizer" or path.endswith("/optimizer"):
             continue
         taken.add(path)

@@ -38,11 +38,11 @@ NOT_TAKEN = {
 }
 
 
-def _policy() -> dict[str, Any]:
+def _policy(name: str = "float32") -> dict[str, Any]:
     return {
         "module": "keras",
         "class_name": "DTypePolicy",
-        "config": {"name": "float32"},
+        "config": {"name": name},
         "registered_name": None,
     }
 
@@ -92,6 +92,9 @@ def _entry(layer: Any) -> dict[str, Any]:
     elif kind is model_class("Sequential"):
         named = MODELS["Sequential"][0], "Sequential", None
         config = _sequential(layer)
+    elif kind is model_class("FeatureSpace"):
+        named = MODELS["FeatureSpace"][0], "FeatureSpace", None
+        config = _layer_config(layer)
     else:
         full = getattr(kind, "_registered_name", kind.__name__)
         module = module_of(kind.__name__, None) if kind.__module__.startswith("fastnn.") else None
@@ -123,7 +126,7 @@ def _layer_config(layer: Any) -> dict[str, Any]:
         if k not in left_out
     }
     if "dtype" in config and not isinstance(layer, InputLayer):
-        config["dtype"] = _policy()
+        config["dtype"] = _policy("int32" if config["dtype"] == "int32" else "float32")
     return config
 
 
@@ -156,8 +159,7 @@ def built_for(layer: Any) -> dict[str, Any] | None:
         return {"input_shape": None}
     if layer.model_kind == "sequential" and layer._functional is not None:
         return {"input_shape": list(layer._functional.inputs[0].shape)}
-    given = layer._build_config
-    return None if given is None else {k: to_config(v) for k, v in given.items()}
+    return layer.get_build_config()  # type: ignore[no-any-return]
 
 
 def _sequential(model: Any) -> dict[str, Any]:

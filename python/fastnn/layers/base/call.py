@@ -216,7 +216,7 @@ def build_for_call(layer: AnyLayer, args: tuple[Any, ...], kwargs: dict[str, Any
     if overrides(layer, "build") and args:
         names = list(inspect.signature(layer.build).parameters)
         with suspended_scope():
-            if len(names) > 1:
+            if sum(n.endswith("_shape") for n in names) > 1:
                 call_names = call_parameters(type(layer).call)[0]
                 values = dict(zip(call_names, args, strict=False)) | kwargs
                 shapes = {

@@ -27,6 +27,8 @@ from fastnn.layers.base.config import (
 )
 from fastnn.layers.base.module import Module, default, overrides
 from fastnn.layers.base.symbolic_call import call_symbolic, trace_shapes
+from fastnn.serialization.encoding import to_config
+from fastnn.serialization.keras_config import build_for
 from fastnn.tracing.symbolic import Node, is_symbolic
 from fastnn.tracing.variables import Scope, Variable, current_scope, touch
 
@@ -251,6 +253,37 @@ class Layer(Module):
             9
         """
         self.built = True
+
+    @default
+    def get_build_config(self) -> dict[str, Any] | None:
+        """What the layer was built for, as files keep it; subclasses may add to it.
+
+        Returns:
+            A dict that `build_from_config` takes, such as `{"input_shape": (None, 2)}`, or None.
+
+        Example:
+            >>> layer = fastnn.layers.Dense(3)
+            >>> y = layer(np.ones((1, 2)))
+            >>> layer.get_build_config()
+            {'input_shape': (1, 2)}
+        """
+        given = self._build_config
+        return None if given is None else {k: to_config(v) for k, v in given.items()}
+
+    @default
+    def build_from_config(self, config: dict[str, Any]) -> None:
+        """Builds the layer as it was built when it was saved.
+
+        Args:
+            config: What `get_build_config` returned.
+
+        Example:
+            >>> layer = fastnn.layers.Dense(3)
+            >>> layer.build_from_config({"input_shape": [None, 2]})
+            >>> layer.count_params()
+            9
+        """
+        build_for(self, config)
 
     def _build_at_init(self) -> None:
         """Marks a layer without weights as built, unless a subclass has a `build` of its own."""

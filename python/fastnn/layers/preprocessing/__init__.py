@@ -7,11 +7,12 @@ Depends on `layers.base`.
 from __future__ import annotations
 
 from fastnn.layers.preprocessing.category import CategoryEncoding, Discretization, Hashing
+from fastnn.layers.preprocessing.crossing import HashedCrossing
 from fastnn.layers.preprocessing.lookup import IntegerLookup, StringLookup
 from fastnn.layers.preprocessing.scaling import Normalization, Rescaling
 from fastnn.layers.preprocessing.text_vectorization import TextVectorization
 
 __all__ = [
-    "CategoryEncoding", "Discretization", "Hashing", "IntegerLookup", "Normalization",
-    "Rescaling", "StringLookup", "TextVectorization",
+    "CategoryEncoding", "Discretization", "HashedCrossing", "Hashing", "IntegerLookup",
+    "Normalization", "Rescaling", "StringLookup", "TextVectorization",
 ]  # fmt: skip

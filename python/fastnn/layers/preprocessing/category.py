@@ -17,30 +17,12 @@ from fastnn.data.adapting import batches_to_adapt
 from fastnn.data.arrays import leaf
 from fastnn.errors import DataError
 from fastnn.layers.base.layer import Layer
-from fastnn.layers.preprocessing.encode import counted, encode
+from fastnn.layers.preprocessing.encode import counted, encode, encode_traced
 from fastnn.layers.preprocessing.farmhash import fingerprint64
 from fastnn.layers.preprocessing.host import Array, HostLayer, text_of, whole_numbers_of
 from fastnn.layers.preprocessing.siphash import salt_of, siphash24
 
 __all__ = ["CategoryEncoding", "Discretization", "Hashing"]
-
-
-def _encoded(numbers: Any, mode: str, depth: int, weights: Any = None, axis: int = -1) -> Any:
-    """As `encode`, in the core; NaN of a number outside is not made: it is a DataError."""
-    numbers = ops.cast(numbers, "int32")
-    numbers = ops.where(numbers < 0, numbers - depth, numbers)  # so that none counts from the end
-    rank = len(numbers.shape)
-    if mode == "one_hot":
-        if rank > 1 and numbers.shape[-1] == 1:
-            numbers = ops.squeeze(numbers, axis=-1)
-        return ops.take(np.eye(depth, dtype=np.float32), numbers, axis=0)
-    if rank == 0:
-        numbers = ops.expand_dims(numbers, 0)
-    vectors = ops.take(np.eye(depth, dtype=np.float32), numbers, axis=0)
-    if weights is not None:
-        vectors = vectors * ops.expand_dims(ops.cast(weights, "float32"), -1)
-    joined = ops.max if mode == "multi_hot" else ops.sum
-    return joined(vectors, axis=axis if axis >= 0 else axis - 1)
 
 
 class CategoryEncoding(Layer):
@@ -105,7 +87,7 @@ class CategoryEncoding(Layer):
             )
         if not (isinstance(inputs, Tensor) and inputs.is_traced):
             inputs = self._in_range(np.asarray(inputs))
-        return _encoded(inputs, self.output_mode, self.num_tokens, count_weights)
+        return encode_traced(inputs, self.output_mode, self.num_tokens, count_weights)
 
     def _in_range(self, values: Array) -> Array:
         """Values that can be looked at, as numbers of categories."""
@@ -273,7 +255,7 @@ class Discretization(Layer):
         if self.output_mode == "int":
             return numbers
         axis = 1 if len(numbers.shape) > 1 else 0  # as Keras: the axis after the batch's
-        return _encoded(numbers, self.output_mode, len(self.bin_boundaries) + 1, axis=axis)
+        return encode_traced(numbers, self.output_mode, len(self.bin_boundaries) + 1, axis=axis)
 
     def compute_output_shape(self, input_shape: Any) -> Any:
         """The shape of the numbers, or (…, bins)."""
@@ -291,7 +273,7 @@ class Discretization(Layer):
         return {
             "bin_boundaries": self.bin_boundaries, "num_bins": self.num_bins,
             "epsilon": self.epsilon, "output_mode": self.output_mode, "sparse": self.sparse,
-            "name": self.name, "dtype": "float32",
+            "name": self.name, "dtype": "int32" if self.output_mode == "int" else "float32",
         }  # fmt: skip
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Numbers of categories as vectors: one-hot, multi-hot, counts. Depends on NumPy."""
+"""Numbers of categories as vectors: one-hot, multi-hot, counts. Depends on `ops`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["counted", "encode"]
+from fastnn import ops
+
+__all__ = ["counted", "encode", "encode_traced"]
 
 Array = np.ndarray[Any, Any]
 
@@ -36,6 +38,24 @@ def encode(numbers: Array, mode: str, depth: int, weights: Array | None = None) 
     if mode == "tf_idf" and weights is not None:
         out[:, : len(weights)] *= weights
     return out.reshape(*numbers.shape[:-1], depth)
+
+
+def encode_traced(numbers: Any, mode: str, depth: int, weights: Any = None, axis: int = -1) -> Any:
+    """As `encode`, in the core; a number outside is a DataError."""
+    numbers = ops.cast(numbers, "int32")
+    numbers = ops.where(numbers < 0, numbers - depth, numbers)  # so that none counts from the end
+    rank = len(numbers.shape)
+    if mode == "one_hot":
+        if rank > 1 and numbers.shape[-1] == 1:
+            numbers = ops.squeeze(numbers, axis=-1)
+        return ops.take(np.eye(depth, dtype=np.float32), numbers, axis=0)
+    if rank == 0:
+        numbers = ops.expand_dims(numbers, 0)
+    vectors = ops.take(np.eye(depth, dtype=np.float32), numbers, axis=0)
+    if weights is not None:
+        vectors = vectors * ops.expand_dims(ops.cast(weights, "float32"), -1)
+    joined = ops.max if mode == "multi_hot" else ops.sum
+    return joined(vectors, axis=axis if axis >= 0 else axis - 1)
 
 
 def counted(shape: tuple[Any, ...], mode: str, depth: Any) -> tuple[Any, ...]:

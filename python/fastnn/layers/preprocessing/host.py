@@ -29,6 +29,8 @@ __all__ = [
 
 Array = np.ndarray[Any, Any]
 _made: WeakSet[HostLayer] = WeakSet()
+#: What Keras's look-ups and hashes compute in.
+_WHOLE = ("int32", "int64")
 
 
 class HostLayer(Layer):
@@ -40,6 +42,8 @@ class HostLayer(Layer):
     takes_numbers = False
 
     def __init__(self, **kwargs: Any) -> None:
+        if kwargs.get("dtype") in _WHOLE:
+            del kwargs["dtype"]
         super().__init__(**kwargs)
         self._at_door = False
         self._build_at_init()
@@ -53,6 +57,10 @@ class HostLayer(Layer):
     def compute(self, values: Array) -> Array:
         """The output for an array of texts or numbers; subclasses define it."""
         raise NotImplementedError
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments; the type is that of the outputs, as Keras has it."""
+        return {**super().get_config(), "dtype": self._output_dtype()}
 
     def wants_rows(self) -> bool:
         """Whether a model hands it one value a row."""
@@ -268,29 +276,34 @@ def _opened(layer: HostLayer) -> HostLayer:
     return layer
 
 
-def read_text(model: Any, x: Any) -> Any:
-    """`x` with what the layers at a model's text inputs make of the texts."""
+def read_text(model: Any, x: Any, within: bool = False) -> Any:
+    """`x` with what the layers at a model's text inputs make of the texts.
+
+    Within a step tensors are what those layers have made already.
+    """
     doors = text_doors(model)
     if not doors:
         return x
     if None in doors:
-        return _read(doors[None], x, "x")
+        return _read(doors[None], x, "x", within)
     names = model.input_names
     if isinstance(x, dict):
-        return {k: _read(doors[k], v, f"x[{k!r}]") if k in doors else v for k, v in x.items()}
+        return {
+            k: _read(doors[k], v, f"x[{k!r}]", within) if k in doors else v for k, v in x.items()
+        }
     if len(names) == 1:
         whole = isinstance(x, list | tuple) and len(x) == 1 and not isinstance(x[0], str | bytes)
         inner = x[0] if whole else x
-        return _read(doors[names[0]], inner, "x")
+        return _read(doors[names[0]], inner, "x", within)
     leaves = x if isinstance(x, list | tuple) and len(x) == len(names) else tree.flatten(x)
     return [
-        _read(doors[n], v, f"x[{i}]") if n in doors else v
+        _read(doors[n], v, f"x[{i}]", within) if n in doors else v
         for i, (n, v) in enumerate(zip(names, leaves, strict=False))
     ]
 
 
-def _read(layer: HostLayer, value: Any, where: str) -> Any:
-    if isinstance(value, Tensor):
+def _read(layer: HostLayer, value: Any, where: str, within: bool) -> Any:
+    if isinstance(value, Tensor) and (within or value.is_traced):
         return value
     if not is_text(value) and not layer.takes_numbers:
         kind = getattr(value, "dtype", type(value).__name__)

@@ -384,7 +384,24 @@ class IndexLookup(HostLayer):
         config = super().get_config()
         return {**config, "vocabulary": self.vocabulary, "idf_weights": self.idf_weights}
 
-    # Keras keeps the vocabulary beside the weights, as a text file.
+    # Keras keeps the weights of `tf_idf` among the variables, the vocabulary in a text file.
+    def save_own_variables(self, store: dict[str, Any]) -> None:
+        """Puts the weights of `"tf_idf"` into a store, as Keras does.
+
+        Args:
+            store: Arrays by name.
+        """
+        if self._idf is not None:
+            store["idf_weights"] = self._idf
+
+    def load_own_variables(self, store: dict[str, Any]) -> None:
+        """Takes the weights of `"tf_idf"` for the vocabulary that `load_assets` reads.
+
+        Args:
+            store: Arrays by name.
+        """
+        self._read_idf = store.get("idf_weights")
+
     def save_assets(self, folder: str) -> None:
         """Writes the vocabulary into a folder, as Keras does.
 
@@ -392,6 +409,8 @@ class IndexLookup(HostLayer):
             folder: The folder of the layer's assets.
         """
         tokens = self.get_vocabulary(include_special_tokens=True)
+        if not self._tokens:
+            return
         Path(folder, "vocabulary.txt").write_text(
             "\n".join(str(t) for t in tokens), encoding="utf-8"
         )
@@ -404,7 +423,7 @@ class IndexLookup(HostLayer):
         """
         path = Path(folder) / "vocabulary.txt"
         if path.exists() and not self._tokens:
-            self.set_vocabulary(path)
+            self.set_vocabulary(path, self.__dict__.pop("_read_idf", None))
 
 
 def _lines(path: Any) -> list[str]:
