@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import random
+from fastnn import ops, random
+from fastnn._core import Tensor
 from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import as_number, hints_arguments, local_path
 from fastnn.base.messages import (
@@ -159,21 +160,23 @@ def to_categorical(x: Any, num_classes: int | None = None) -> np.ndarray[Any, An
 
 
 @hints_arguments
-def normalize(x: Any, axis: int = -1, order: int = 2) -> np.ndarray[Any, Any]:
-    """An array divided by its norm along an axis; zero rows stay zero.
+def normalize(x: Any, axis: int = -1, order: int = 2) -> Any:
+    """An array or tensor divided by its norm along an axis; zero rows stay zero.
 
     Args:
-        x: An array.
+        x: An array, or a tensor.
         axis: The axis of the vectors.
         order: 2 for the Euclidean norm, 1 for the sum of absolute values.
 
     Returns:
-        An array of the same shape.
+        An array of the same shape; of a tensor a tensor.
 
     Example:
         >>> fastnn.utils.normalize(np.array([[3.0, 4.0]]))
         array([[0.6, 0.8]])
     """
+    if isinstance(x, Tensor | KerasTensor):
+        return ops.normalize(x, axis=axis, order=order)
     x = unmasked(x, "x")
     # Rows are brought near 1 first: squares of large numbers overflow, of small ones vanish.
     wide = np.asarray(x, np.float64)

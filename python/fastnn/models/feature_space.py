@@ -409,16 +409,18 @@ class FeatureSpace(Layer):
         made: Feature = getattr(self, kind)(**given.get(kind, {}), name=key)
         return made
 
-    def _cross(self, cross: Any) -> Cross:
-        if isinstance(cross, dict):
-            cross = Cross.from_config(cross.get("config", {}))
-        if not isinstance(cross, Cross):
+    def _cross(self, given: Any) -> Cross:
+        if isinstance(given, dict):
+            given = Cross.from_config(given.get("config", {}))
+        if isinstance(given, Cross):
+            cross = given
+        else:
             if not self.crossing_dim:
                 raise ValueError(
                     "When specifying `crosses`, the argument `crossing_dim` (dimensionality of "
                     "the crossing space) should be specified as well.\n  hint: crossing_dim=32"
                 )
-            cross = Cross(cross, self.crossing_dim)
+            cross = Cross(given, self.crossing_dim)
         unknown = [key for key in cross.feature_names if key not in self.features]
         if unknown:
             raise ValueError(
@@ -584,7 +586,7 @@ class FeatureSpace(Layer):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """A dict of columns, or of single values, encoded."""
-        data = args[0] if args else next(iter(kwargs.values()), None)
+        data: Any = args[0] if args else kwargs.get("data", {})
         self._refuse_unadapted()
         if not _is_table(data):
             raise ValueError(

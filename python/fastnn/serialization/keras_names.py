@@ -70,6 +70,8 @@ def module_of(class_name: str, key: str | None) -> str | None:
         thing = tables()[module].names.get(class_name)
         if inspect.isclass(thing) and thing.__name__ == class_name:
             return module
+    if class_name in MODELS and class_name not in custom_objects():
+        return MODELS[class_name][-1 if class_name == "Functional" else 0]
     return FEATURES.get(class_name)
 
 

@@ -92,6 +92,9 @@ def _entry(layer: Any) -> dict[str, Any]:
     elif kind is model_class("Sequential"):
         named = MODELS["Sequential"][0], "Sequential", None
         config = _sequential(layer)
+    elif plain_kind := next((k for k in ("Functional", "Sequential") if _is_plain(kind, k)), None):
+        named = kind.__module__, kind.__name__, getattr(kind, "_registered_name", kind.__name__)
+        config = _functional(layer) if plain_kind == "Functional" else _sequential(layer)
     elif kind is model_class("FeatureSpace"):
         named = MODELS["FeatureSpace"][0], "FeatureSpace", None
         config = _layer_config(layer)
@@ -113,6 +116,12 @@ def _entry(layer: Any) -> dict[str, Any]:
     if layer.model_kind is not None:
         entry["compile_config"] = {}
     return entry
+
+
+def _is_plain(kind: type, name: str) -> bool:
+    """Whether a class of the caller's is a model of this kind with the kind's own config."""
+    base = model_class(name)
+    return issubclass(kind, base) and kind.get_config is base.get_config  # type: ignore[attr-defined]
 
 
 def _layer_config(layer: Any) -> dict[str, Any]:

@@ -220,7 +220,8 @@ def _signed(x: Any) -> Any:
 def _times(bits: Any) -> Any:
     """The product with the factor: sums of bytes below 2**24, exact in float32, and carries."""
     sums = ops.matmul(bits, _products())
-    found, carry = [], 0.0
+    found: list[Any] = []
+    carry: Any = 0.0
     for i in range(8):
         total = sums[..., i] + carry
         found.append(ops.mod(total, 256.0))
