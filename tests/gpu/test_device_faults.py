@@ -184,3 +184,63 @@ def test_ids_outside_the_vocabulary_are_told_as_on_the_cpu(gpu, rng):
             model.predict(ids, verbose=0)
         said.append(str(error.value))
     assert said[0] == said[1]
+
+
+COUNT = """
+v = fastnn.Variable(np.zeros(3, "f"))
+w = fastnn.Variable(np.zeros(5, "f"))
+@fastnn.jit
+def step():
+    v.assign_add(fastnn.ops.ones(3))
+    w.assign_add(fastnn.ops.ones(5))
+fastnn.set_device("gpu")
+"""
+
+
+def test_a_fork_finds_the_values_of_the_device_at_home(fails):
+    out = fails(
+        COUNT
+        + """
+for _ in range(4):
+    step()
+child = os.fork()
+if child == 0:
+    try:
+        print("child:", v.numpy()[0], w.numpy()[0], flush=True)
+        step()
+    except errors.GpuUnavailableError as e:
+        print("child:", str(e)[:14], flush=True)
+    os._exit(0)
+os.waitpid(child, 0)
+step()
+print("parent:", v.numpy()[0])
+"""
+    )
+    assert out.splitlines() == ["child: 4.0 4.0", "child: this process i", "parent: 5.0"]
+
+
+def test_a_device_that_is_lost_leaves_variables_of_one_moment(fails):
+    out = fails(
+        COUNT
+        + """
+from fastnn.devices.gpu import opened
+for _ in range(3):
+    step()
+fastnn.tracing.variables.read_all([v, w])
+for _ in range(2):
+    step()
+print("part:", v.numpy()[0])
+step()
+opened("gpu:0").lost = "Device lost: destroyed by a test"
+for act in (lambda: w.numpy(), step):
+    try:
+        act()
+    except errors.GpuDeviceLostError as e:
+        print("lost:", "hint: weights are those" in str(e))
+print("one moment:", v.numpy()[0], w.numpy()[0])
+fastnn.set_device("gpu")
+step()
+print("again:", v.numpy()[0], w.numpy()[0])
+"""
+    )
+    assert out.splitlines() == ["part: 5.0", "lost: True", "one moment: 4.0 4.0", "again: 5.0 5.0"]

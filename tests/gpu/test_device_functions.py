@@ -282,3 +282,80 @@ def test_programs_of_many_sizes_are_let_go(gpu):
         on("gpu", f, np.zeros(1000 * n, "f"))
         held.append(gpu.bytes)
     assert held[-1] < 70 * 2 * 4 * 100_000
+
+
+class Hook(fastnn.callbacks.Callback):
+    """Does something before each batch."""
+
+    def __init__(self, act):
+        super().__init__()
+        self.act = act
+
+    def on_train_batch_begin(self, batch, logs=None):
+        self.act(self.model)
+
+
+def test_a_hook_of_batches_costs_what_it_reads(words_read, rng):
+    x, y = data(rng)
+    model, *_ = stepper()
+    model.compile("sgd", "mse", device="gpu")
+    weights = sum(w.size for w in model.weights)
+    hooks = {
+        "nothing": lambda model: None,
+        "one": lambda model: model.layers[-1].bias.numpy(),
+        "all": lambda model: model.get_weights(),
+    }
+    model.fit(x, y, batch_size=4, epochs=1, verbose=0)
+    read = {}
+    for name, act in hooks.items():
+        words_read.clear()
+        model.fit(x, y, batch_size=4, epochs=1, verbose=0, callbacks=[Hook(act)])
+        read[name] = sum(words_read)
+    assert read["one"] - read["nothing"] == 3  # before the first batch it is home
+    assert (
+        read["all"] - read["nothing"] >= 3 * weights - 3 * 13
+    )  # less the optimiser's and metrics'
+
+
+def test_what_a_hook_of_batches_sets_counts_from_that_batch_on(gpu, rng):
+    x, y = data(rng)
+
+    def halve(model):
+        model.layers[-1].kernel.assign(0.5 * model.layers[-1].kernel.value)
+        model.optimizer.learning_rate = 0.9 * float(model.optimizer.learning_rate.numpy())
+
+    runs = []
+    for device in ("cpu", "gpu"):
+        model, *_ = stepper()
+        model.compile("sgd", "mse", device=device)
+        model.fit(x, y, batch_size=4, epochs=3, verbose=0, callbacks=[Hook(halve)])
+        runs.append((model.history.history["loss"], model.get_weights()))
+    np.testing.assert_allclose(runs[1][0], runs[0][0], rtol=1e-5)
+    for mine, theirs in zip(runs[1][1], runs[0][1], strict=True):
+        np.testing.assert_allclose(mine, theirs, rtol=1e-4, atol=1e-5)
+
+
+def test_batches_of_a_generator_move_no_weights_but_at_the_end_of_an_epoch(words_read, rng):
+    x, y = data(rng)
+    model, *_ = stepper()
+    model.compile("sgd", "mse", device="gpu")
+    counts = []
+    for steps in (4, 12):
+        words_read.clear()
+        batches = ((x[i % 16 : i % 16 + 4], y[i % 16 : i % 16 + 4]) for i in range(0, 4 * steps, 4))
+        model.fit(batches, verbose=0)
+        counts.append(sum(words_read))
+    assert counts[0] == counts[1] > 0
+
+
+def test_weights_from_a_hook_on_the_cpu_that_uses_the_device_are_read(gpu, rng):
+    """A fit on the CPU goes on from what a step on the device made of its variables."""
+    x, y = data(rng)
+    runs = []
+    for device in ("cpu", "gpu"):
+        model, _, step = stepper()
+        model.compile("sgd", "mse", device="cpu")
+        hook = Hook(lambda model, step=step, device=device: on(device, step, x, y))
+        model.fit(x, y, batch_size=4, epochs=2, verbose=0, callbacks=[hook])
+        runs.append(model.history.history["loss"])
+    np.testing.assert_allclose(runs[1], runs[0], rtol=1e-4)

@@ -144,6 +144,8 @@ class _Run:
     ) -> None:
         self.loop, self.step, self.data, self.batch = loop, loop.step, data, batch
         self.heartbeat, self.on_batch = heartbeat, on_batch
+        #: Whether the hook is told of the results so far, for which the device is waited for.
+        self.tells = getattr(on_batch, "reads_values", True)
         self.beat = time.perf_counter()
         self.prepared: dict[int, Runnable] = {}
 
@@ -168,10 +170,10 @@ class _Run:
             count = self._portion(sizes, at)
             self.portion(sizes[at], count)
             at += count
-            if self.on_batch is not None and self.on_batch(
-                epoch, at - 1, False, self.loop.so_far()
-            ):
-                return True
+            if self.on_batch is not None:
+                values = self.loop.so_far() if self.tells else None
+                if self.on_batch(epoch, at - 1, False, values):
+                    return True
             if self.heartbeat is not None and time.perf_counter() - self.beat >= BEAT:
                 stop = self.heartbeat(epoch, at - 1, total, self.loop.so_far())
                 self.beat = time.perf_counter()

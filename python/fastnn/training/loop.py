@@ -416,6 +416,7 @@ class Fit:
             program.go_on()
             return bool(model.stop_training)
 
+        on_batch.reads_values = ends  # type: ignore[attr-defined]
         return on_batch
 
     def _feed(self) -> ArrayData | IterableData:
