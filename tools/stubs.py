@@ -121,7 +121,7 @@ RESULTS = {
     "apply": "Tensor",
     "assign_all": "None", "from_dlpack": "Tensor", "get_num_threads": "int",
     "GpuRecording.encode": "None", "GpuRecording.run": "None",
-    "gpu_program": "str", "gpu_row_program": "str",
+    "gpu_program": "str", "gpu_row_program": "str", "gpu_tiles": "list[str]",
     "gradients": "list[Tensor]", "snapshots": "list[Tensor]",
     "info": "dict[str, Any]", "load_file": "tuple[dict[str, NDArray[Any]], dict[str, str]]",
     "op_table": "list[OpRow]", "optimizer_slots": "list[str]",

@@ -57,6 +57,14 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     info.add_argument("--json", action="store_true", help="print one JSON object")
     info.set_defaults(run=run_info)
 
+    gpu = commands.add_parser("gpu", help="measure an adapter, for faster programs")
+    tools = gpu.add_subparsers(dest="tool", metavar="tool", required=True)
+    tuner = tools.add_parser("tune", help="how fast the tiles of products are; kept for this adapter")
+    tuner.add_argument("--device", default="gpu:0", help="as `fastnn info` names it; default: gpu:0")
+    tuner.add_argument("--software", action="store_true", help="also a driver that runs on the CPU")
+    tuner.add_argument("--json", action="store_true", help="print one JSON object")
+    tuner.set_defaults(run=run_gpu_tune)
+
     demo = commands.add_parser("demo", help="train on handwritten digits, save, load, compare")
     demo.add_argument("--data", choices=sorted(EPOCHS), help="default: mnist if found, or digits")
     demo.add_argument("--epochs", type=positive, help="default: 5 for mnist, 30 for digits")
@@ -170,6 +178,24 @@ def find_adapters() -> list[str] | str:
         + ("; runs on the CPU, for tests)" if a.is_software else ")")
         for a in found
     ]
+
+
+def run_gpu_tune(args: argparse.Namespace) -> int:
+    """Measure the tiles of an adapter, keep and print what was found."""
+    from fastnn import devices
+    from fastnn.errors import FastnnError
+
+    try:
+        speeds = devices.tune(args.device, software=args.software)
+    except (FastnnError, ValueError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    if args.json:
+        print(json.dumps(speeds, indent=2))
+        return 0
+    for tile, speed in sorted(speeds.items(), key=lambda row: -row[1]):
+        print(f"{tile:<12}{speed / 1000:>12,.1f} GFLOP/s" if speed else f"{tile:<12}{'not used':>12}")
+    return 0
 
 
 # --- fastnn serve ----------------------------------------------------------------------------

@@ -1,13 +1,16 @@
 """Every row of the op table on a GPU: equal to the CPU's, and near float64, from poisoned memory.
 
-The cases are those of `tests/ops/test_ops.py`. Memory that a program is not given holds NaN before
-it runs, so that what is read before it is written shows.
+The cases are those of `row_cases`, many in one program. Memory that a program is not given holds NaN
+before it runs, so that what is read before it is written shows.
 """
+
+import json
 
 import numpy as np
 import pytest
 
 import fastnn
+import row_cases
 import test_ops
 from fastnn import _core
 from fastnn.devices.cells import array_of, words_of
@@ -44,20 +47,22 @@ def accepted(name, arrays):
 
 def run_row(gpu, name, arrays, attrs):
     """The value and the parts of a row."""
-    given = accepted(name, arrays)
-    tensors = [_core.tensor(a) for a in given]
+    tensors = [_core.tensor(a) for a in accepted(name, arrays)]
     inputs = [(list(t.shape), t.dtype) for t in tensors]
-    program = row_program(name, inputs, attrs, gpu.limits)
+    return run_program(gpu, row_program(name, inputs, attrs, gpu.limits), tensors)
+
+
+def run_program(gpu, program, tensors):
+    """The results of a program for these inputs."""
     executable = Executable(gpu, program, [])
     nan = np.full(1 << 16, 0x7FC0_0000, np.uint32)
     for role, buffer in executable.buffers:
         if role in ("slot", "scratch", "output", "input"):
             for at in range(0, buffer.size, nan.nbytes):
                 gpu.write(buffer, nan[: (min(buffer.size - at, nan.nbytes)) // 4], at)
-    for at, (tensor, buffer) in enumerate(
-        (t, executable.inputs.get(i)) for i, t in enumerate(tensors)
-    ):
-        if buffer is not None and given[at].size:
+    for at, tensor in enumerate(tensors):
+        buffer = executable.inputs.get(at)
+        if buffer is not None and np.prod(tensor.shape):
             gpu.write(buffer, words_of(tensor.numpy(), tensor.dtype))
     executable.run()
     rows = sorted(
@@ -69,6 +74,28 @@ def run_row(gpu, name, arrays, attrs):
     executable.tell_faults(words[:faults])
     found = words[faults:]
     return [array_of(w, b["dtype"], tuple(b["shape"])) for w, b in zip(found, rows, strict=True)]
+
+
+def run_cases(gpu, cases):
+    """The values and parts of rows, which are one program: on the device, and on the CPU."""
+    inputs, outputs, tensors, counts = [], [], [], []
+    for one in cases:
+        own = [_core.tensor(a) for a in accepted(one.name, one.arrays)]
+        given = [_core.placeholder(t.shape, t.dtype) for t in own]
+        made = getattr(_core.ops, one.name)(*given, **one.attrs)
+        made = made if isinstance(made, tuple) else (made,)
+        inputs += given
+        outputs += made
+        tensors += own
+        counts.append(len(made))
+    function = _core.Function(inputs, outputs)
+    shapes = [list(t.shape) for t in tensors]
+    program = json.loads(_core.gpu_program(function, shapes, gpu.limits))
+    got = iter(run_program(gpu, program, tensors))
+    want = function(*tensors)
+    want = iter(want if isinstance(want, tuple) else (want,))
+    for count in counts:
+        yield [next(got) for _ in range(count)], [np.asarray(next(want)) for _ in range(count)]
 
 
 def on_cpu(name, arrays, attrs):
@@ -102,24 +129,29 @@ def check(row, one, arrays, got, cpu, formula):
         )
 
 
-#: A row whose kernel is being mended: fused tanh on one driver.
-LATER = {"mish"}
+NAMES = [n for n in test_ops.table() if n not in WITHOUT]
+#: Cases of one program.
+TOGETHER = 24
 
 
-@pytest.mark.parametrize("name", [n for n in test_ops.table() if n not in LATER | WITHOUT])
-def test_a_row_is_the_cpus_and_near_float64(gpu, name, rng):
-    row = test_ops.ROWS[name]
-    for one in test_ops.cases_of(row, small=False):
-        arrays = test_ops.sample(row, one, rng)
-        cpu = on_cpu(name, arrays, one.attrs)
-        got = run_row(gpu, name, arrays, one.attrs)
-        assert len(got) == len(cpu)
-        formulas = [row.formula, *(f for _, f in row.parts)]
-        for mine, theirs, formula in zip(got, cpu, formulas, strict=True):
-            try:
-                check(row, one, arrays, mine, theirs, formula)
-            except AssertionError as error:
-                raise AssertionError(f"{name} {one.label()}: {error}") from None
+@pytest.mark.parametrize("name", NAMES)
+def test_a_row_is_the_cpus_and_near_float64(gpu, name):
+    row, cases = test_ops.ROWS[name], row_cases.cases(name)
+    formulas = [row.formula, *(f for _, f in row.parts)]
+    for first in range(0, len(cases), TOGETHER):
+        several = cases[first : first + TOGETHER]
+        for one, (got, cpu) in zip(several, run_cases(gpu, several), strict=True):
+            arrays = accepted(name, one.arrays)
+            assert len(got) == len(cpu) == len(formulas)
+            for mine, theirs, formula in zip(got, cpu, formulas, strict=True):
+                try:
+                    check(row, one, arrays, mine, theirs, formula)
+                except AssertionError as error:
+                    raise AssertionError(f"{one.label()}: {error}") from None
+
+
+def test_rows_are_tried_in_many_cases():
+    assert sum(len(row_cases.cases(name)) for name in NAMES) >= 1500
 
 
 def test_every_row_has_a_kernel_or_is_named(gpu):

@@ -1,9 +1,9 @@
 """Where models compute: the CPU, or a GPU through wgpu (Vulkan, Metal, DX12).
 
 The rooms, lower ones first: `choice` (the device of a process, a block, a model), `hardware` (the
-adapters; the door to wgpu), `gpu` (memory, kernels, submissions, errors), `cells`, `executor`
+adapters; the door to wgpu), `cache` and `speeds` (what was measured on this machine), `gpu` (memory, kernels, submissions, errors), `cells`, `executor`
 (a program of the planner), `resident` (variables there), `functions`, `data`, `loop` (epochs),
-`crossover` (from which size on a GPU is worth it). wgpu is imported when a GPU is asked for.
+`crossover` (from which size on a GPU is worth it), `tuning`. wgpu is imported when a GPU is asked for.
 """
 
 from __future__ import annotations
@@ -11,7 +11,8 @@ from __future__ import annotations
 from fastnn.base.absent import answer_missing
 from fastnn.devices.choice import device, get_device, set_device
 from fastnn.devices.hardware import Adapter, adapters
+from fastnn.devices.tuning import tune
 
-__all__ = ["Adapter", "adapters", "device", "get_device", "set_device"]
+__all__ = ["Adapter", "adapters", "device", "get_device", "set_device", "tune"]
 
 answer_missing(globals())

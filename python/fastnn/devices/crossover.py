@@ -1,29 +1,27 @@
 """`device="auto"`: whether a step is faster on a GPU, measured once and kept in the cache folder.
 
 The step itself is measured on a batch, on both devices, and what it changes is put back. A software
-adapter is never taken. Depends on `functions`, `hardware`.
+adapter is never taken. Depends on `cache`, `functions`, `hardware`.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import os
 import re
 import time
 from collections.abc import Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from fastnn import _core
+from fastnn.devices.cache import cache_file, keep
 from fastnn.devices.choice import CPU
 from fastnn.devices.functions import OnDevice
 from fastnn.devices.hardware import Adapter, adapters
 from fastnn.errors import DeviceError
 from fastnn.tracing.away import bring_home
 
-__all__ = ["Choice", "cache_file", "chosen_for"]
+__all__ = ["Choice", "chosen_for"]
 
 #: Steps that are timed, and seconds after which no more are.
 STEPS, SECONDS = 5, 0.5
@@ -36,12 +34,6 @@ KEPT = 500
 Choice = tuple[str, str]
 
 _known: dict[str, Choice] = {}
-
-
-def cache_file() -> Path:
-    """The file of what was measured on this machine."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache, "fastnn", "devices.json")
 
 
 def chosen_for(function: _core.Function, arrays: Sequence[Any]) -> Choice:
@@ -141,10 +133,4 @@ def _read() -> dict[str, Any]:
 def _write(key: str, choice: Choice) -> None:
     """Adds to the file; a folder that cannot be written keeps nothing."""
     held = {**_read(), key: list(choice)}
-    held = dict(list(held.items())[-KEPT:])
-    path = cache_file()
-    with contextlib.suppress(OSError):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f"{path.name}.{os.getpid()}")
-        temporary.write_text(json.dumps(held), encoding="utf-8")
-        os.replace(temporary, path)
+    keep(cache_file(), dict(list(held.items())[-KEPT:]))

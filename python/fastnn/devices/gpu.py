@@ -2,7 +2,7 @@
 
 wgpu's library ends the process on an error inside a submission, so a command buffer is made,
 checked and submitted in one function, once, and buffers live as long as what binds them.
-Depends on `away`, `hardware`.
+Depends on `away`, `hardware`, `speeds`.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.devices.hardware import Adapter, adapters, wgpu
+from fastnn.devices.speeds import kept_speeds, prefixed
 from fastnn.errors import (
     DeviceError,
     GpuDeviceLostError,
@@ -93,7 +94,9 @@ class Gpu:
 
     def __init__(self, adapter: Adapter) -> None:
         self.adapter = adapter
-        self.name, self.limits = adapter.device, adapter.limits
+        self.name = adapter.device
+        #: What the planner may use, with how fast tiles are where `fastnn gpu tune` measured it.
+        self.limits = {**adapter.limits, **prefixed(kept_speeds(adapter))}
         self.module = wgpu()
         self.pid = os.getpid()
         #: What was said when the device was lost; empty while it is there.

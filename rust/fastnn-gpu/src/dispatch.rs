@@ -1,5 +1,6 @@
 //! What a template makes of one row: kernels and how they are dispatched.
 
+use crate::templates::sizes;
 use fastnn::graph::{Attr, Ty};
 use serde::Serialize;
 
@@ -18,6 +19,8 @@ pub struct Limits {
     pub binding_bytes: usize,
     /// Alignment of offsets of bindings.
     pub alignment: usize,
+    /// How fast each of [`sizes::TILES`] is; only ratios count, and 0 rules one out.
+    pub speeds: [u32; sizes::COUNT],
 }
 
 impl Limits {
@@ -29,6 +32,7 @@ impl Limits {
         grid: 65_535,
         binding_bytes: 128 << 20,
         alignment: 256,
+        speeds: sizes::SPEEDS,
     };
 
     /// A grid of at least `groups` workgroups. With more than [`Limits::grid`] it is two axes: the

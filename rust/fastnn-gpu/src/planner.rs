@@ -2,14 +2,13 @@
 
 use crate::dispatch::{Arg, Call, Kernel, Limits, Steps};
 use crate::program::{Buffer, Fault, Group, Program, Role, VERSION};
-use crate::render::Places;
-use crate::templates::matmul::{Ending, product};
+use crate::render::{Held, Inset, Places};
+use crate::templates::ending::Bound;
 use crate::text::{Cell, bytes};
 use crate::{faults, reduce, render, templates, unroll};
 use fastnn::error::{Error, Result, visible};
 use fastnn::graph::{Graph, Id, Kind, SCALAR, Ty};
 use fastnn::kernels::stored;
-use fastnn::ops::matmul::MATMUL;
 use fastnn::passes::fuse::{self, Fused, Fusion, Work};
 use fastnn::passes::plan::{self, Layout, Loc, Plan};
 use fastnn::passes::{group, lower, prepare, verify};
@@ -40,7 +39,7 @@ pub fn plan(graph: &Graph, slots: &[Slot], limits: &Limits) -> Result<Program> {
         buffers: limits.storage_buffers.saturating_sub(1).max(4),
     };
     let (graph, fusion) = prepare(unroll::unrolled(graph)?.as_ref(), &fit)?;
-    let fusion = apart(&graph, &fusion);
+    let fusion = apart(&fusion);
     let plan = plan::plan_as(&graph, &fusion, Layout::Slots)?;
     verify::verify(&graph, &fusion, &plan)?;
     let mut builder = Builder::new(&graph, &fusion, &plan, limits);
@@ -53,9 +52,8 @@ pub fn plan(graph: &Graph, slots: &[Slot], limits: &Limits) -> Result<Program> {
     builder.finish()
 }
 
-/// The same steps with heads, groups and reductions each on their own, but for products, whose
-/// templates end elements with the text of a group.
-fn apart(graph: &Graph, fusion: &Fusion) -> Fusion {
+/// The same steps with reductions apart from what a head makes: tiles come in no order.
+fn apart(fusion: &Fusion) -> Fusion {
     let mut works = vec![];
     let mut work_of: Vec<Option<usize>> = vec![None; fusion.work_of.len()];
     for (at, work) in fusion.works.iter().enumerate() {
@@ -65,38 +63,16 @@ fn apart(graph: &Graph, fusion: &Fusion) -> Fusion {
                 work_of[id.at()] = Some(to);
             }
         };
-        let Work::Fused(fused) = work else {
+        let Work::Fused(fused @ Fused { head: Some(head), tail: Some(tail), .. }) = work else {
             work.members().into_iter().for_each(|id| home(id, works.len()));
             works.push(work.clone());
             continue;
         };
-        if let Some(head) = fused.head
-            && graph.node(head).op == &MATMUL
-            && !fused.nodes.is_empty()
-        {
-            home(head, works.len());
-            fused.nodes.iter().for_each(|&id| home(id, works.len()));
-            works.push(Work::Fused(Fused { tail: None, ..fused.clone() }));
-            if let Some(tail) = fused.tail {
-                home(tail, works.len());
-                let nothing = Fused { shape: fused.shape, head: None, nodes: vec![], tail: Some(tail) };
-                works.push(Work::Fused(nothing));
-            }
-            continue;
-        }
-        let alone = Fused { shape: fused.shape, head: None, nodes: vec![], tail: None };
-        if let Some(head) = fused.head {
-            home(head, works.len());
-            works.push(Work::Fused(Fused { head: Some(head), ..alone.clone() }));
-        }
-        if !fused.nodes.is_empty() {
-            fused.nodes.iter().for_each(|&id| home(id, works.len()));
-            works.push(Work::Fused(Fused { nodes: fused.nodes.clone(), ..alone.clone() }));
-        }
-        if let Some(tail) = fused.tail {
-            home(tail, works.len());
-            works.push(Work::Fused(Fused { tail: Some(tail), ..alone }));
-        }
+        home(*head, works.len());
+        fused.nodes.iter().for_each(|&id| home(id, works.len()));
+        works.push(Work::Fused(Fused { tail: None, ..fused.clone() }));
+        home(*tail, works.len());
+        works.push(Work::Fused(Fused { shape: fused.shape, head: None, nodes: vec![], tail: Some(*tail) }));
     }
     Fusion { works, work_of, origin: fusion.origin.clone() }
 }
@@ -114,6 +90,16 @@ struct Builder<'a> {
     fault: Option<usize>,
     kernels: HashMap<Kernel, usize>,
     groups: HashMap<Group, usize>,
+}
+
+impl Places for Builder<'_> {
+    fn ty(&self, id: Id) -> Ty {
+        self.graph.ty(id)
+    }
+
+    fn buffer(&self, id: Id) -> Result<usize> {
+        self.buffer_of(id)
+    }
 }
 
 impl<'a> Builder<'a> {
@@ -187,9 +173,9 @@ impl<'a> Builder<'a> {
         leaves
             || self.fusion.works.iter().any(|work| match work {
                 // Groups have numbers in their texts.
-                Work::Fused(Fused { head: None, tail: None, .. }) => false,
-                Work::Fused(Fused { head: Some(head), .. }) => {
-                    self.graph.node(*head).inputs.iter().any(|&x| roots(x))
+                Work::Fused(fused) => {
+                    let mut apart = fused.head.iter().chain(&fused.tail);
+                    apart.any(|&m| self.graph.node(m).inputs.iter().any(|&x| roots(x)))
                 }
                 work => work.members().iter().any(|&m| self.graph.node(m).inputs.iter().any(|&x| roots(x))),
             })
@@ -204,12 +190,12 @@ impl<'a> Builder<'a> {
         ty: Ty,
         init: Option<Vec<u32>>,
     ) -> Result<()> {
-        let at = self.buffer(name, role, number, ty, init)?;
+        let at = self.make(name, role, number, ty, init)?;
         self.places.insert(loc, at);
         Ok(())
     }
 
-    fn buffer(
+    fn make(
         &mut self,
         name: String,
         role: Role,
@@ -270,18 +256,10 @@ impl<'a> Builder<'a> {
             }
             Work::Kernel(id, parts) => self.structured(*id, parts),
             Work::Fused(fused @ Fused { head: Some(head), nodes, .. }) if !nodes.is_empty() => {
-                self.product(at, fused, *head)
+                self.headed(at, fused, *head)
             }
             Work::Fused(Fused { head: Some(head), .. }) => self.structured(*head, &[]),
-            Work::Fused(Fused { tail: Some(tail), .. }) => {
-                let node = self.graph.node(*tail);
-                let Kind::Reduce(kind) = node.op.kind else {
-                    return Err(Error::Internal(format!("'{}' is no reduction", node.op.name)));
-                };
-                let shape = self.graph.shape(node.inputs[0]);
-                let dims = lower::reduced_extent(node, &shape);
-                self.row(*tail, &[], |call| reduce::reduce(call, kind, dims))
-            }
+            Work::Fused(fused @ Fused { tail: Some(tail), .. }) => self.reduction(at, fused, *tail),
             Work::Fused(fused) => self.elementwise(at, fused),
         }
     }
@@ -291,8 +269,7 @@ impl<'a> Builder<'a> {
     fn elementwise(&mut self, at: usize, fused: &Fused) -> Result<()> {
         let lines = group::lines(self.graph, self.fusion, fused.shape, &fused.nodes, None)?;
         let outputs = self.outputs(at, fused);
-        let places = Places { ty: &|id| self.graph.ty(id), buffer: &|id| self.buffer_of(id) };
-        let (kernel, buffers) = render::group(&lines, &outputs, &places)?;
+        let (kernel, buffers) = render::group(&lines, &outputs, self)?;
         let grid = render::grid(self.limits, fused.shape.count());
         let bindings = buffers.iter().map(|&b| [b, 0, self.program.buffers[b].bytes]).collect();
         self.push(kernel, bindings, grid);
@@ -308,26 +285,61 @@ impl<'a> Builder<'a> {
         outputs
     }
 
-    /// A product whose elements a group ends.
-    fn product(&mut self, at: usize, fused: &Fused, head: Id) -> Result<()> {
+    /// A reduction of a value in memory, or of what a group computes as it is read.
+    fn reduction(&mut self, at: usize, fused: &Fused, tail: Id) -> Result<()> {
+        let node = self.graph.node(tail);
+        let Kind::Reduce(kind) = node.op.kind else {
+            return Err(Error::Internal(format!("'{}' is no reduction", node.op.name)));
+        };
+        let input = node.inputs[0];
+        let shape = self.graph.shape(input);
+        let dims = lower::reduced_extent(node, &shape);
+        if shape.count() == 0 {
+            return self.row(tail, &[], |call| reduce::reduce(call, kind, dims, Some(reduce::nothing(call))));
+        }
+        if fused.nodes.is_empty() {
+            return self.row(tail, &[], |call| reduce::reduce(call, kind, dims, None));
+        }
+        let lines = group::lines(self.graph, self.fusion, fused.shape, &fused.nodes, None)?;
+        let outputs = self.outputs(at, fused);
+        let body = render::body(&lines, &outputs, None, self, &[])?;
+        let head = format!("fn load(i: u32) -> {}", Cell::of(self.graph.ty(input).dtype).name());
+        let last = format!("  return {};\n", render::value_of(&lines, input)?);
+        let from = Inset::of(&body, &head, &last);
+        let names = self.names(fused);
+        self.row(tail, &[], |call| {
+            let mut steps = reduce::reduce(call, kind, dims, Some(from))?;
+            if let Some(first) = steps.dispatches.first_mut() {
+                first.kernel.name = format!("{names}, then {}", first.kernel.name);
+            }
+            Ok(steps)
+        })
+    }
+
+    fn names(&self, fused: &Fused) -> String {
+        let names: Vec<&str> = fused.nodes.iter().map(|&id| self.graph.node(id).op.name).collect();
+        render::title(&names)
+    }
+
+    /// A head whose elements a group ends.
+    fn headed(&mut self, at: usize, fused: &Fused, head: Id) -> Result<()> {
         let lines = group::lines(self.graph, self.fusion, fused.shape, &fused.nodes, Some(head))?;
         let outputs = self.outputs(at, fused);
-        let places = Places { ty: &|id| self.graph.ty(id), buffer: &|id| self.buffer_of(id) };
         let node = self.graph.node(head);
-        let finish = |taken: &[Option<usize>]| {
-            let mut bound = vec![];
-            for operand in taken {
-                bound.push(match operand {
-                    Some(k) => (self.buffer_of(node.inputs[*k])?, ["a", "b"][*k]),
-                    None => (usize::MAX, "parts"),
-                });
+        let Some(template) = templates::head(node.op) else {
+            return Err(without_kernel(node.op.name));
+        };
+        let finish = |bound: &[Bound]| {
+            let mut held = vec![];
+            for b in bound {
+                let buffer = match b.operand {
+                    Some(k) => self.buffer_of(node.inputs[k])?,
+                    None => usize::MAX,
+                };
+                held.push(Held { buffer, name: b.name.clone(), fours: b.fours });
             }
-            let body = render::body(&lines, &outputs, Some(head), &places, &bound)?;
-            Ok(Ending {
-                text: format!("{}fn finish(i: u32, h: f32) {{\n{}}}\n", body.declarations, body.text),
-                start: if body.keeps { render::KEEP } else { "" },
-                bindings: body.bindings.iter().map(|&(b, usage)| (Arg::Buffer(b), usage)).collect(),
-            })
+            let body = render::body(&lines, &outputs, Some(head), self, &held)?;
+            Ok(Inset::of(&body, "fn finish(i: u32, h: f32)", ""))
         };
         let call = Call {
             name: node.op.name,
@@ -337,10 +349,9 @@ impl<'a> Builder<'a> {
             attrs: &node.attrs,
             limits: self.limits,
         };
-        let mut steps = product(&call, &finish)?;
+        let mut steps = template(&call, &finish)?;
         if let Some(last) = steps.dispatches.last_mut() {
-            let names: Vec<&str> = fused.nodes.iter().map(|&id| self.graph.node(id).op.name).collect();
-            last.kernel.name = format!("{}, then {}", last.kernel.name, render::title(&names));
+            last.kernel.name = format!("{}, then {}", last.kernel.name, self.names(fused));
         }
         self.row(head, &[], |_| Ok(steps))
     }
@@ -349,10 +360,7 @@ impl<'a> Builder<'a> {
     fn structured(&mut self, id: Id, parts: &[Id]) -> Result<()> {
         let op = self.graph.node(id).op;
         let Some(template) = templates::template(op) else {
-            return Err(Error::Device(format!(
-                "op '{}' has no kernel for a device\n  hint: run the model on the CPU",
-                op.name
-            )));
+            return Err(without_kernel(op.name));
         };
         self.row(id, parts, template)
     }
@@ -441,7 +449,7 @@ impl<'a> Builder<'a> {
         let size = size.next_multiple_of(4).max(4);
         if self.scratch.len() == k {
             let ty = Ty::f32(Shape::new(&[size / 4])?);
-            let at = self.buffer(format!("scratch {k}"), Role::Scratch, None, ty, None)?;
+            let at = self.make(format!("scratch {k}"), Role::Scratch, None, ty, None)?;
             self.scratch.push(at);
         }
         let at = self.scratch[k];
@@ -467,7 +475,7 @@ impl<'a> Builder<'a> {
             Some(at) => at,
             None => {
                 let ty = Ty::f32(Shape::new(&[2usize])?);
-                self.buffer("faults".into(), Role::Fault, None, ty, None)?
+                self.make("faults".into(), Role::Fault, None, ty, None)?
             }
         };
         self.fault = Some(at);
@@ -509,6 +517,10 @@ impl<'a> Builder<'a> {
         self.program.check(self.limits)?;
         Ok(self.program)
     }
+}
+
+fn without_kernel(name: &str) -> Error {
+    Error::Device(format!("op '{name}' has no kernel for a device\n  hint: run the model on the CPU"))
 }
 
 /// The cells of a constant on the device.

@@ -3,7 +3,7 @@
 
 use crate::dispatch::{Arg, Call, Dispatch, Kernel, Steps, Use};
 use crate::math;
-use crate::render::{GROUP, binding};
+use crate::render::{GROUP, Inset, binding};
 use crate::text::{Cell, float};
 use fastnn::error::{Error, Result};
 use fastnn::graph::Reduce;
@@ -42,10 +42,29 @@ impl Extent {
     }
 }
 
-/// The dispatches of a reduction of input 0, seen as `[outer, run, inner]`.
-pub fn reduce(call: &Call<'_>, kind: Reduce, dims: [usize; 3]) -> Result<Steps> {
+/// What a reduction reads from memory: `fn load(i: u32)`.
+fn stored(from: Arg, cell: Cell) -> Inset {
+    let text = format!(
+        "{}fn load(i: u32) -> {} {{ return x[i]; }}\n",
+        binding(0, "x", cell, Use::Read),
+        cell.name()
+    );
+    Inset { text, start: "", bindings: vec![(from, Use::Read)] }
+}
+
+/// No elements, which no memory holds.
+#[must_use]
+pub fn nothing(call: &Call<'_>) -> Inset {
+    let ty = Cell::of(call.inputs[0].dtype).name();
+    Inset { text: format!("fn load(i: u32) -> {ty} {{ return {ty}(); }}\n"), start: "", bindings: vec![] }
+}
+
+/// The dispatches of a reduction, seen as `[outer, run, inner]`, of input 0, or of what `fn load(i: u32)` of
+/// `from` gives, which is asked once for each element.
+pub fn reduce(call: &Call<'_>, kind: Reduce, dims: [usize; 3], from: Option<Inset>) -> Result<Steps> {
     let [outer, run, inner] = dims;
     let cell = Cell::of(call.inputs[0].dtype);
+    let from = from.unwrap_or_else(|| stored(Arg::Input(0), cell));
     let mut extent = Extent { outer, run, inner, chunk: run.max(1) };
     let positions = matches!(kind, Reduce::ArgMax | Reduce::ArgMin);
     if !positions && run > CHUNK && extent.results() * extent.lanes() < PLENTY {
@@ -54,7 +73,7 @@ pub fn reduce(call: &Call<'_>, kind: Reduce, dims: [usize; 3]) -> Result<Steps> 
     let results = extent.results();
     if extent.chunks() == 1 {
         return Ok(Steps {
-            dispatches: vec![dispatch(call, kind, cell, extent, Some(run), [Arg::Input(0), Arg::Output(0)])?],
+            dispatches: vec![dispatch(call, kind, cell, extent, Some(run), from, Arg::Output(0))?],
             scratch: vec![],
         });
     }
@@ -62,8 +81,8 @@ pub fn reduce(call: &Call<'_>, kind: Reduce, dims: [usize; 3]) -> Result<Steps> 
     let join = Extent { outer: 1, run: chunks, inner: results, chunk: chunks };
     Ok(Steps {
         dispatches: vec![
-            dispatch(call, kind, cell, extent, None, [Arg::Input(0), Arg::Scratch(0)])?,
-            dispatch(call, kind, cell, join, Some(run), [Arg::Scratch(0), Arg::Output(0)])?,
+            dispatch(call, kind, cell, extent, None, from, Arg::Scratch(0))?,
+            dispatch(call, kind, cell, join, Some(run), stored(Arg::Scratch(0), cell), Arg::Output(0))?,
         ],
         scratch: vec![chunks * results * 4],
     })
@@ -76,7 +95,8 @@ fn dispatch(
     cell: Cell,
     extent: Extent,
     divisor: Option<usize>,
-    args: [Arg; 2],
+    from: Inset,
+    to: Arg,
 ) -> Result<Dispatch> {
     let Extent { run, inner, chunk, .. } = extent;
     let (lanes, results, chunks) = (extent.lanes(), extent.results(), extent.chunks());
@@ -130,10 +150,10 @@ fn dispatch(
         ),
     };
     let body = if positions {
-        "let e = x[base + k * INNERu];
+        "let e = load(base + k * INNERu);
       if (better(acc, at, e, k)) { acc = e; at = k; }"
     } else {
-        "acc = join(acc, x[base + k * INNERu]);"
+        "acc = join(acc, load(base + k * INNERu));"
     }
     .replace("INNER", &inner.to_string());
     let value = match (positions, kind, divisor) {
@@ -144,10 +164,10 @@ fn dispatch(
     };
     let at = if positions { "  var at = 0xffffffffu;\n" } else { "" };
     let wgsl = format!(
-        "{x}{y}{shared}{join}
+        "{load}{y}{shared}{join}
 @compute @workgroup_size({GROUP})
 fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, @builtin(local_invocation_index) local: u32) {{
-  let lane = {lane};
+{keep}  let lane = {lane};
   let o = (group.y * groups.x + group.x) * {columns}u + {column};
   var acc: {ty} = {start};
 {at}  if (o < {total}u) {{
@@ -162,22 +182,24 @@ fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups
 {tree}  if (lane == 0u && o < {total}u) {{ y[o] = {value}; }}
 }}
 ",
-        x = binding(0, "x", cell, Use::Read),
-        y = binding(1, "y", out, Use::ReadWrite),
+        load = from.text,
+        keep = from.start,
+        y = binding(from.bindings.len(), "y", out, Use::ReadWrite),
         results = results.max(1),
         inner = inner.max(1),
         block = run * inner,
     );
     let words = if positions { 2 } else { 1 };
+    let (args, bindings) = from.bindings.into_iter().chain([(to, Use::ReadWrite)]).unzip();
     Ok(Dispatch {
         kernel: Kernel {
             name: call.name.into(),
             wgsl: math::complete(&wgsl),
             workgroup: [GROUP as u32, 1, 1],
             workgroup_bytes: if lanes > 1 { GROUP * 4 * words } else { 0 },
-            bindings: vec![Use::Read, Use::ReadWrite],
+            bindings,
         },
-        args: args.into(),
+        args,
         grid: call.grid(total.div_ceil(columns)),
     })
 }

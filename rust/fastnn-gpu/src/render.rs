@@ -29,11 +29,46 @@ pub struct Body {
 /// Sets a zero that no compiler knows to be one; see `math_kept`.
 pub const KEEP: &str = "  math_zero = groups.z - 1u;\n";
 
+/// Text of a group that is set into another kernel: a function, and what it binds.
+#[derive(Debug)]
+pub struct Inset {
+    /// Declarations and the function.
+    pub text: String,
+    /// What an entry point begins with.
+    pub start: &'static str,
+    /// The bindings.
+    pub bindings: Vec<(Arg, Use)>,
+}
+
+impl Inset {
+    /// The body of a group in a function of this head.
+    #[must_use]
+    pub fn of(body: &Body, head: &str, last: &str) -> Inset {
+        Inset {
+            text: format!("{}{head} {{\n{}{last}}}\n", body.declarations, body.text),
+            start: if body.keeps { KEEP } else { "" },
+            bindings: body.bindings.iter().map(|&(b, usage)| (Arg::Buffer(b), usage)).collect(),
+        }
+    }
+}
+
+/// What a kernel binds already, for reading, under a name.
+#[derive(Debug)]
+pub struct Held {
+    /// The program's buffer.
+    pub buffer: usize,
+    /// Its name.
+    pub name: String,
+    /// Are its elements bound four at a time?
+    pub fours: bool,
+}
+
 struct Binding {
     buffer: usize,
     name: String,
     cell: Cell,
     writes: bool,
+    fours: bool,
 }
 
 /// The entry point's first lines: `i` is the element, of `count`.
@@ -55,37 +90,42 @@ pub fn binding(at: usize, name: &str, cell: Cell, usage: Use) -> String {
     format!("@group(0) @binding({at}) var<storage, {access}> {name}: array<{}>;\n", cell.name())
 }
 
-/// Where values lie: types, and numbers of buffers.
-#[allow(missing_debug_implementations)]
-pub struct Places<'a> {
+/// Where values lie.
+pub trait Places {
     /// The type of a value.
-    pub ty: &'a dyn Fn(Id) -> Ty,
-    /// The buffer that holds it.
-    pub buffer: &'a dyn Fn(Id) -> Result<usize>,
+    fn ty(&self, id: Id) -> Ty;
+    /// The number of the buffer that holds it.
+    fn buffer(&self, id: Id) -> Result<usize>;
 }
 
 /// The text of a group. `outputs` are the values that are wanted in memory; the value of a `head` is
-/// `h`. `bound` are the buffers that the kernel binds already, for reading, with their names: the
-/// group's bindings come after them. A buffer that is read and written is bound once: all elements are
+/// `h`. `bound` is what the kernel binds already: the group's bindings come after that. A buffer that is read and written is bound once: all elements are
 /// read first.
 pub fn body(
     lines: &Lines,
     outputs: &[Id],
     head: Option<Id>,
-    places: &Places<'_>,
-    bound: &[(usize, &str)],
+    places: &dyn Places,
+    bound: &[Held],
 ) -> Result<Body> {
     let mut bindings: Vec<Binding> = bound
         .iter()
-        .map(|&(buffer, name)| Binding { buffer, name: name.into(), cell: Cell::Float, writes: false })
+        .map(|held| Binding {
+            buffer: held.buffer,
+            name: held.name.clone(),
+            cell: Cell::Float,
+            writes: false,
+            fours: held.fours,
+        })
         .collect();
     let mut bind = |buffer: usize, cell: Cell, writes: bool| {
         let at = bindings.iter().position(|b| b.buffer == buffer).unwrap_or_else(|| {
-            bindings.push(Binding { buffer, name: format!("b{}", bindings.len()), cell, writes });
+            let name = format!("b{}", bindings.len());
+            bindings.push(Binding { buffer, name, cell, writes, fours: false });
             bindings.len() - 1
         });
         bindings[at].writes |= writes;
-        (bindings[at].name.clone(), bindings[at].cell)
+        (bindings[at].name.clone(), bindings[at].cell, bindings[at].fours)
     };
     let cast = |from: Cell, to: Cell, text: String| {
         if from == to { text } else { format!("bitcast<{}>({text})", to.name()) }
@@ -104,9 +144,11 @@ pub fn body(
                 cells.push(cell);
             }
             Port::Memory { of, offset, access } => {
-                let cell = Cell::of((places.ty)(*of).dtype);
-                let (name, held) = bind((places.buffer)(*of)?, cell, false);
-                let load = format!("{name}[{}]", text::place(*offset, access, "i"));
+                let cell = Cell::of(places.ty(*of).dtype);
+                let (name, held, fours) = bind(places.buffer(*of)?, cell, false);
+                let at = text::place(*offset, access, "i");
+                let load =
+                    if fours { format!("{name}[({at}) / 4u][({at}) % 4u]") } else { format!("{name}[{at}]") };
                 let _ = writeln!(text, "  let p{k} = {};", cast(held, cell, load));
                 cells.push(cell);
             }
@@ -123,7 +165,7 @@ pub fn body(
     for (k, line) in lines.lines.iter().enumerate() {
         let first = match line.args.first() {
             Some(Operand::Port(port)) => cells[*port],
-            Some(Operand::Value(id)) => Cell::of((places.ty)(*id).dtype),
+            Some(Operand::Value(id)) => Cell::of(places.ty(*id).dtype),
             None => return Err(Error::Internal(format!("'{}' has no operand", line.op.name))),
         };
         let args: Vec<String> = line.args.iter().map(name).collect();
@@ -143,8 +185,8 @@ pub fn body(
         };
     }
     for &id in outputs {
-        let cell = Cell::of((places.ty)(id).dtype);
-        let (to, held) = bind((places.buffer)(id)?, cell, true);
+        let cell = Cell::of(places.ty(id).dtype);
+        let (to, held, _) = bind(places.buffer(id)?, cell, true);
         let value = if Some(id) == head { "h".into() } else { name(&Operand::Value(id)) };
         let _ = writeln!(text, "  {to}[i] = {};", cast(cell, held, value));
     }
@@ -162,6 +204,14 @@ pub fn body(
     Ok(Body { declarations, text, bindings: out, keeps })
 }
 
+/// The name that the text of a group has for the value of one of its nodes.
+pub fn value_of(lines: &Lines, id: Id) -> Result<String> {
+    match lines.lines.iter().position(|line| line.id == id) {
+        Some(at) => Ok(format!("v{at}")),
+        None => Err(Error::Internal(format!("value {} is none of its group", id.0))),
+    }
+}
+
 /// Is line `k` a sum whose parts a later sum takes away from it again, to see what was rounded off? A
 /// compiler that takes sums for exact would find nothing.
 fn is_taken_apart(lines: &Lines, k: usize) -> bool {
@@ -175,7 +225,7 @@ fn is_taken_apart(lines: &Lines, k: usize) -> bool {
 }
 
 /// The kernel of a group, and the buffers that it binds.
-pub fn group(lines: &Lines, outputs: &[Id], places: &Places<'_>) -> Result<(Kernel, Vec<usize>)> {
+pub fn group(lines: &Lines, outputs: &[Id], places: &dyn Places) -> Result<(Kernel, Vec<usize>)> {
     let body = body(lines, outputs, None, places, &[])?;
     let keep = if body.keeps { KEEP } else { "" };
     let wgsl = format!("{}{}{keep}{}}}\n", body.declarations, head(lines.over.count()), body.text);

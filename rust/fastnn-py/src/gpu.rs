@@ -12,6 +12,7 @@ use fastnn::graph::{Arg, Graph, Ty};
 use fastnn::shape::{DType, Shape};
 use fastnn_gpu::dispatch::Limits;
 use fastnn_gpu::planner::{self, Slot};
+use fastnn_gpu::templates::sizes::{TILES, Tile};
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyString};
 
@@ -30,10 +31,11 @@ fn limits(given: &Bound<'_, PyDict>) -> Result<Limits> {
             "grid" => limits.grid = small,
             "binding_bytes" => limits.binding_bytes = size,
             "alignment" => limits.alignment = size,
+            _ if let Some(at) = tile(&name) => limits.speeds[at] = small,
             _ => {
                 return data_error(format!(
                     "limits: there is no '{name}'\n  hint: storage_buffers, workgroup_bytes, \
-                     workgroup_invocations, grid, binding_bytes and alignment"
+                     workgroup_invocations, grid, binding_bytes, alignment, and tile_ with a name of gpu_tiles()"
                 ));
             }
         }
@@ -52,6 +54,19 @@ fn limits(given: &Bound<'_, PyDict>) -> Result<Limits> {
         .into());
     }
     Ok(limits)
+}
+
+/// The number of the tile that a limit is of.
+fn tile(limit: &str) -> Option<usize> {
+    let name = limit.strip_prefix("tile_")?;
+    TILES.iter().position(|tile| tile.name() == name)
+}
+
+/// The tiles that products are made by: rows, columns and depth. A limit `tile_` with such a name says
+/// how fast one is, as far as it is known; one of 0 is not taken.
+#[pyfunction]
+fn gpu_tiles() -> Vec<String> {
+    TILES.iter().map(Tile::name).collect()
 }
 
 fn shapes(given: &[Vec<i64>]) -> Result<Vec<Shape>> {
@@ -131,5 +146,6 @@ fn gpu_row_program(
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<recording::PyGpuRecording>()?;
     module.add_function(wrap_pyfunction!(gpu_program, module)?)?;
-    module.add_function(wrap_pyfunction!(gpu_row_program, module)?)
+    module.add_function(wrap_pyfunction!(gpu_row_program, module)?)?;
+    module.add_function(wrap_pyfunction!(gpu_tiles, module)?)
 }

@@ -2,8 +2,9 @@
 //! enough, else an invocation per element of the result. Every sum has one order.
 
 use super::Rows;
-use super::frame::{Text, add_chunks, steps, steps_with, zeros};
-use super::tile::Product;
+use super::ending::{self, Finish, joined, kept, stored};
+use super::frame::{Text, steps, steps_with};
+use super::tile::{Product, Side, pays};
 use crate::dispatch::{Call, Steps};
 use fastnn::error::Result;
 use fastnn::kernels::conv::{Axis, Geometry};
@@ -11,7 +12,19 @@ use fastnn::ops::conv;
 use std::fmt::Write;
 
 pub(super) const ROWS: Rows =
-    &[(&conv::CONV, forward), (&conv::CONV_INPUT_GRAD, input_grad), (&conv::CONV_WEIGHT_GRAD, weight_grad)];
+    &[(&conv::CONV, conv), (&conv::CONV_INPUT_GRAD, conv_input), (&conv::CONV_WEIGHT_GRAD, conv_weight)];
+
+fn conv(call: &Call<'_>) -> Result<Steps> {
+    forward(call, &stored)
+}
+
+fn conv_input(call: &Call<'_>) -> Result<Steps> {
+    input_grad(call, &stored)
+}
+
+fn conv_weight(call: &Call<'_>) -> Result<Steps> {
+    weight_grad(call, &stored)
+}
 
 /// Names of the axes in texts.
 const AXES: [&str; 3] = ["D", "H", "W"];
@@ -92,11 +105,9 @@ fn nothing(call: &Call<'_>) -> bool {
     call.inputs.iter().any(|ty| ty.shape.count() == 0)
 }
 
-/// What a convolution is as a product: both sides, with whether their depth runs along memory, and the
-/// place of a result.
+/// What a convolution is as a product: both sides, and the place of a result.
 struct Sides {
-    left: (String, bool),
-    right: (&'static str, bool),
+    sides: [Side; 2],
     place: &'static str,
 }
 
@@ -106,111 +117,111 @@ const TAPS: &str = "    let tW = tap % TAPS_W;
     let tD = tap / (TAPS_W * TAPS_H);
 ";
 
-/// Statements that name what a tap sees or is seen from, `zD`, `zH`, `zW`, and return 0 where that is nothing.
+/// Statements that name what a tap sees or is seen from, `zD`, `zH`, `zW`, and end where that is nothing.
 fn look(how: &str) -> String {
     let mut text = String::new();
     for name in AXES {
         let _ = writeln!(text, "    let s{name} = {how}_{name}(p{name}, t{name});");
     }
-    text + "    if (sD < 0i || sH < 0i || sW < 0i) { return 0.0f; }
+    text + "    if (sD < 0i || sH < 0i || sW < 0i) { return NOWHERE; }
     let zD = u32(sD);
     let zH = u32(sH);
     let zW = u32(sW);
 "
 }
 
-fn forward_sides() -> Sides {
+/// Channels lie side by side: four of them are one load where their numbers are whole fours.
+fn fours(count: usize) -> bool {
+    count.is_multiple_of(4)
+}
+
+fn forward_sides(g: &Geometry) -> Sides {
     let left = format!(
-        "    let tap = k / CHANNELS;
-{}{TAPS}{}    return a[{} * ALL_CHANNELS + batch * CHANNELS + k % CHANNELS];
+        "    let row = i;
+    let tap = k / CHANNELS;
+{}{TAPS}{}    return {} * ALL_CHANNELS + batch * CHANNELS + k % CHANNELS;
 ",
         places("row", "OUT", "p"),
         look("seen"),
         found("IN")
     );
+    let right = "    return k * ALL_FILTERS + batch * FILTERS + i;\n".into();
     Sides {
-        left: (left, true),
-        right: ("    return b[k * ALL_FILTERS + batch * FILTERS + column];\n", false),
+        sides: [
+            Side { place: left, along: true, fours: fours(g.channels) },
+            Side { place: right, along: false, fours: fours(g.filters) },
+        ],
         place: "row * ALL_FILTERS + batch * FILTERS + column",
     }
 }
 
-fn input_sides() -> Sides {
+fn input_sides(g: &Geometry) -> Sides {
     let left = format!(
-        "    let tap = k / FILTERS;
-{}{TAPS}{}    return a[{} * ALL_FILTERS + batch * FILTERS + k % FILTERS];
+        "    let row = i;
+    let tap = k / FILTERS;
+{}{TAPS}{}    return {} * ALL_FILTERS + batch * FILTERS + k % FILTERS;
 ",
         places("row", "IN", "p"),
         look("place"),
         found("OUT")
     );
+    let right =
+        "    return (k / FILTERS * CHANNELS + i) * ALL_FILTERS + batch * FILTERS + k % FILTERS;\n".into();
     Sides {
-        left: (left, true),
-        right: (
-            "    return b[(k / FILTERS * CHANNELS + column) * ALL_FILTERS + batch * FILTERS + k % FILTERS];\n",
-            true,
-        ),
+        sides: [
+            Side { place: left, along: true, fours: fours(g.filters) },
+            Side { place: right, along: true, fours: fours(g.filters) },
+        ],
         place: "row * ALL_CHANNELS + batch * CHANNELS + column",
     }
 }
 
-fn weight_sides() -> Sides {
+fn weight_sides(g: &Geometry) -> Sides {
     let left = format!(
-        "    let tap = row / CHANNELS;
-{}{TAPS}{}    return a[{} * ALL_CHANNELS + batch * CHANNELS + row % CHANNELS];
+        "    let tap = i / CHANNELS;
+{}{TAPS}{}    return {} * ALL_CHANNELS + batch * CHANNELS + i % CHANNELS;
 ",
         places("k", "OUT", "p"),
         look("seen"),
         found("IN")
     );
+    let right = "    return k * ALL_FILTERS + batch * FILTERS + i;\n".into();
     Sides {
-        left: (left, false),
-        right: ("    return b[k * ALL_FILTERS + batch * FILTERS + column];\n", false),
+        sides: [
+            Side { place: left, along: false, fours: fours(g.channels) },
+            Side { place: right, along: false, fours: fours(g.filters) },
+        ],
         place: "row * ALL_FILTERS + batch * FILTERS + column",
     }
 }
 
-/// By tiles, a batch per group, with the depth in parts where there are few tiles.
-fn tiled(call: &Call<'_>, g: &Geometry, [rows, depth]: [usize; 2], sides: &Sides) -> Steps {
-    let count = call.outputs[0].shape.count();
-    let columns = count / (rows * g.groups);
-    let mut product = Product {
-        batch: g.groups,
-        rows,
-        columns,
-        depth,
-        chunks: 1,
-        left: (&sides.left.0, sides.left.1),
-        right: sides.right,
-        place: sides.place,
-    };
-    product.chunks = product.parts();
-    let mut text = Text::new(call, "tiles");
-    text.read("a", 0).read("b", 1);
-    if product.chunks == 1 {
-        text.write("y", 0)
-    } else {
-        text.scratch_mut("y", 0, "f32")
-    };
-    sizes(&mut text, g);
-    let main = product.dispatch(call, text);
-    if product.chunks == 1 {
-        return steps([main]);
-    }
-    steps_with(&[product.chunks * count], [main, add_chunks(call, 0, 0, product.chunks)])
+/// By tiles, a batch per group.
+fn tiled(
+    call: &Call<'_>,
+    g: &Geometry,
+    [rows, depth]: [usize; 2],
+    all: Sides,
+    finish: &Finish<'_>,
+) -> Result<Steps> {
+    let columns = call.outputs[0].shape.count() / (rows * g.groups);
+    let Sides { sides, place } = all;
+    let define = |text: &mut Text<'_>| sizes(text, g);
+    let product = Product { batch: g.groups, rows, columns, depth, sides, place, define: &define };
+    product.steps(call, finish)
 }
 
-fn forward(call: &Call<'_>) -> Result<Steps> {
+/// The dispatches of a convolution whose elements `finish` ends.
+pub(super) fn forward(call: &Call<'_>, finish: &Finish<'_>) -> Result<Steps> {
     let g = conv::geometry_of(call.inputs, call.attrs);
     if nothing(call) {
-        return Ok(steps([zeros(call, 0)]));
+        return ending::nothing(call, finish);
     }
     let rows = g.places();
-    if Product::pays(rows, g.filters, g.taps() * g.channels) {
-        return Ok(tiled(call, &g, [rows, g.taps() * g.channels], &forward_sides()));
+    if pays(rows, g.filters, g.taps() * g.channels) {
+        return tiled(call, &g, [rows, g.taps() * g.channels], forward_sides(&g), finish);
     }
     let mut text = Text::new(call, "");
-    text.read("x", 0).read("w", 1).write("y", 0);
+    text.read("x", 0).read("w", 1).end(finish)?;
     sizes(&mut text, &g);
     let inner = format!(
         "    let x_at = {} * ALL_CHANNELS + made / FILTERS * CHANNELS;
@@ -223,7 +234,7 @@ fn forward(call: &Call<'_>) -> Result<Steps> {
         "    let made = i % ALL_FILTERS;
     let at = i / ALL_FILTERS;
 {}    var sum = 0.0f;
-{}    y[i] = sum;
+{}    finish(i, sum);
 ",
         places("at", "OUT", "p"),
         over_taps("seen", "p", &inner)
@@ -231,17 +242,18 @@ fn forward(call: &Call<'_>) -> Result<Steps> {
     Ok(steps([text.each(call.outputs[0].shape.count(), &body)]))
 }
 
-fn input_grad(call: &Call<'_>) -> Result<Steps> {
+/// Likewise for its gradient by what goes in.
+pub(super) fn input_grad(call: &Call<'_>, finish: &Finish<'_>) -> Result<Steps> {
     let g = conv::input_grad_geometry(call.inputs, call.attrs);
     if nothing(call) {
-        return Ok(steps([zeros(call, 0)]));
+        return ending::nothing(call, finish);
     }
     let rows = call.outputs[0].shape.count() / (g.groups * g.channels).max(1);
-    if Product::pays(rows, g.channels, g.taps() * g.filters) {
-        return Ok(tiled(call, &g, [rows, g.taps() * g.filters], &input_sides()));
+    if pays(rows, g.channels, g.taps() * g.filters) {
+        return tiled(call, &g, [rows, g.taps() * g.filters], input_sides(&g), finish);
     }
     let mut text = Text::new(call, "");
-    text.read("dy", 0).read("w", 1).write("dx", 0);
+    text.read("dy", 0).read("w", 1).end(finish)?;
     sizes(&mut text, &g);
     let inner = format!(
         "    let first = channel / CHANNELS * FILTERS;
@@ -255,7 +267,7 @@ fn input_grad(call: &Call<'_>) -> Result<Steps> {
         "    let channel = i % ALL_CHANNELS;
     let at = i / ALL_CHANNELS;
 {}    var sum = 0.0f;
-{}    dx[i] = sum;
+{}    finish(i, sum);
 ",
         places("at", "IN", "p"),
         over_taps("place", "p", &inner)
@@ -269,26 +281,23 @@ const BUSY: usize = 1 << 15;
 /// Places that are worth an invocation.
 const CHUNK: usize = 64;
 
-fn weight_grad(call: &Call<'_>) -> Result<Steps> {
+/// Likewise for its gradient by the weights.
+pub(super) fn weight_grad(call: &Call<'_>, finish: &Finish<'_>) -> Result<Steps> {
     let g = conv::weight_grad_geometry(call.inputs, call.attrs);
     let count = call.outputs[0].shape.count();
     if nothing(call) || count == 0 {
-        return Ok(steps([zeros(call, 0)]));
+        return ending::nothing(call, finish);
     }
     let rows = g.taps() * g.channels;
-    if Product::pays(rows, g.filters, g.places()) {
-        return Ok(tiled(call, &g, [rows, g.places()], &weight_sides()));
+    if pays(rows, g.filters, g.places()) {
+        return tiled(call, &g, [rows, g.places()], weight_sides(&g), finish);
     }
     let wanted = (BUSY / count).clamp(1, g.places().div_ceil(CHUNK).max(1));
     let chunk = g.places().div_ceil(wanted).max(1);
     let chunks = g.places().div_ceil(chunk).max(1);
     let mut text = Text::new(call, "");
     text.read("x", 0).read("dy", 1);
-    if chunks == 1 {
-        text.write("dw", 0)
-    } else {
-        text.scratch_mut("dw", 0, "f32")
-    };
+    text.end(if chunks == 1 { finish } else { &kept })?;
     sizes(&mut text, &g);
     text.sizes(&[("COUNT", count), ("PLACES", g.places()), ("CHUNK", chunk)]);
     let body = format!(
@@ -310,7 +319,7 @@ fn weight_grad(call: &Call<'_>) -> Result<Steps> {
     let zW = u32(sW);
     sum = fma(x[{} * ALL_CHANNELS + channel], dy[at * ALL_FILTERS + made], sum);
     }}
-    dw[i] = sum;
+    finish(i, sum);
 ",
         places("at", "OUT", "p"),
         found("IN")
@@ -319,5 +328,5 @@ fn weight_grad(call: &Call<'_>) -> Result<Steps> {
     if chunks == 1 {
         return Ok(steps([parts]));
     }
-    Ok(steps_with(&[chunks * count], [parts, add_chunks(call, 0, 0, chunks)]))
+    Ok(steps_with(&[chunks * count], [parts, joined(call, chunks, finish)?]))
 }

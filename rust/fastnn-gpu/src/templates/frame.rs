@@ -1,9 +1,11 @@
 //! The frame around the text of a kernel: bindings by element type, constants for sizes, an entry
 //! point that numbers its work. A template writes the body, in which sizes are named constants.
 
+use super::ending::{Bound, Finish};
 use crate::dispatch::{Arg, Call, Dispatch, Kernel, Steps, Use};
 use crate::math;
 use crate::text::{Cell, float};
+use fastnn::error::Result;
 use fastnn::graph::Ty;
 use fastnn::kernels::stored;
 use fastnn::shape::{DType, Shape};
@@ -17,6 +19,9 @@ const SHORT: usize = 64;
 
 /// Length of a row from which on it is worth a whole workgroup of [`LANES`].
 const LONG: usize = 512;
+
+/// Four elements.
+const FOURS: &str = "vec4<f32>";
 
 /// A number as a value of this type holds it, as text.
 pub(super) fn literal(value: f64, dtype: DType) -> String {
@@ -32,6 +37,9 @@ pub(super) struct Text<'a> {
     head: String,
     args: Vec<Arg>,
     uses: Vec<Use>,
+    bound: Vec<Bound>,
+    /// What an entry point begins with.
+    start: &'static str,
     shared: usize,
 }
 
@@ -40,7 +48,16 @@ impl<'a> Text<'a> {
     pub(super) fn new(call: &'a Call<'a>, variant: &str) -> Text<'a> {
         let name =
             if variant.is_empty() { call.name.to_string() } else { format!("{} {variant}", call.name) };
-        Text { call, name, head: String::new(), args: vec![], uses: vec![], shared: 0 }
+        Text {
+            call,
+            name,
+            head: String::new(),
+            args: vec![],
+            uses: vec![],
+            bound: vec![],
+            start: "",
+            shared: 0,
+        }
     }
 
     fn bind(&mut self, name: &str, arg: Arg, how: Use, element: &str) {
@@ -51,8 +68,28 @@ impl<'a> Text<'a> {
         let at = self.args.len();
         let _ =
             writeln!(self.head, "@group(0) @binding({at}) var<storage, {access}> {name}: array<{element}>;");
+        let operand = if let Arg::Input(k) = arg { Some(k) } else { None };
+        self.bound.push(Bound { operand, name: name.into(), fours: element == FOURS });
         self.args.push(arg);
         self.uses.push(how);
+    }
+
+    /// Defines `finish(i, h)`, which ends element `i` of value `h`, after all that the kernel binds itself.
+    pub(super) fn end(&mut self, finish: &Finish<'_>) -> Result<&mut Self> {
+        let inset = finish(&self.bound)?;
+        self.head.push_str(&inset.text);
+        self.start = inset.start;
+        for (arg, how) in inset.bindings {
+            self.args.push(arg);
+            self.uses.push(how);
+        }
+        Ok(self)
+    }
+
+    /// Operand `k`, which has elements, as one vector for each four.
+    pub(super) fn read_fours(&mut self, name: &str, k: usize) -> &mut Self {
+        self.bind(name, Arg::Input(k), Use::Read, FOURS);
+        self
     }
 
     /// Operand `k` under a name. One without elements is not bound; its name then stands for a zero,
@@ -125,13 +162,20 @@ impl<'a> Text<'a> {
         self
     }
 
+    /// The same for vectors of four.
+    pub(super) fn share_fours(&mut self, name: &str, count: usize) -> &mut Self {
+        let _ = writeln!(self.head, "var<workgroup> {name}: array<{FOURS}, {count}>;");
+        self.shared += 16 * count;
+        self
+    }
+
     fn dispatch(self, lanes: u32, groups: usize, main: &str) -> Dispatch {
         let text = format!(
             "{}var<private> lane: u32;\n\
              @compute @workgroup_size({lanes})\n\
              fn main(@builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>, \
-             @builtin(local_invocation_index) invocation: u32) {{\n{main}}}\n",
-            self.head,
+             @builtin(local_invocation_index) invocation: u32) {{\n{}{main}}}\n",
+            self.head, self.start,
         );
         Dispatch {
             kernel: Kernel {

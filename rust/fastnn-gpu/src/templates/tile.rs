@@ -1,158 +1,312 @@
 //! Sums of products by tiles: a workgroup makes a tile of the result from strips of both sides that it
-//! lays in workgroup memory. What the sides are is text, so that a convolution needs no patches in memory.
+//! lays in workgroup memory. Where elements of a side lie is text, so that a convolution needs no patches
+//! in memory.
 
-use super::frame::Text;
-use crate::dispatch::{Call, Dispatch};
-use std::fmt::Write;
+use super::ending::{Finish, joined, kept};
+use super::frame::{Text, steps, steps_with};
+use super::sizes::{self, PAD, Tile};
+use crate::dispatch::{Call, Dispatch, Steps};
+use fastnn::error::Result;
+use std::fmt::Write as _;
 
-/// Products `(rows, depth)` by `(depth, columns)`, `batch` times.
+/// One side of a product: an operand.
+pub(super) struct Side {
+    /// The body of a function of `batch`, `i` (a row of the left side, a column of the right one) and
+    /// `k`: where the element lies in the operand, or `NOWHERE` for a zero.
+    pub(super) place: String,
+    /// Does `k` run along memory, rather than `i`?
+    pub(super) along: bool,
+    /// Do elements lie by fours that begin at multiples of 4, each four in memory or nowhere?
+    pub(super) fours: bool,
+}
+
+/// Products `(rows, depth)` by `(depth, columns)`, `batch` times, of the operands 0 and 1.
 pub(super) struct Product<'a> {
     pub(super) batch: usize,
     pub(super) rows: usize,
     pub(super) columns: usize,
     pub(super) depth: usize,
-    /// Results of as many parts of the depth, one after the other.
-    pub(super) chunks: usize,
-    /// The body of a function of `batch`, `row` and `k`, and whether `k` runs along memory.
-    pub(super) left: (&'a str, bool),
-    /// Likewise of `batch`, `k` and `column`.
-    pub(super) right: (&'a str, bool),
-    /// The place of element (`batch`, `row`, `column`) in a result.
+    pub(super) sides: [Side; 2],
+    /// The place of element (`batch`, `row`, `column`) in the result.
     pub(super) place: &'a str,
+    /// What the texts of places call.
+    pub(super) define: &'a dyn Fn(&mut Text<'_>),
 }
 
-/// Rows and depth of a tile; the columns are 16, 32 or 64.
-const ROWS: usize = 64;
-const DEPTH: usize = 16;
+/// Tiles of a column of tiles that come one after the other, so that what they read is still near.
+const BAND: usize = 8;
 
-/// Invocations of a workgroup: 16 along the rows of a tile by 16 along its columns.
-const ACROSS: usize = 16;
-const THREADS: usize = ACROSS * ACROSS;
+/// Steps along the depth that are written out.
+const UNROLLED: usize = 4;
 
-/// Lines of a strip are this much longer, so that they begin in different banks.
-const PAD: usize = 4;
-
-/// Workgroups that keep a device busy.
-const BUSY: usize = 256;
-
-/// Depth that is worth a part of its own.
-const PART: usize = 256;
+/// What differs between the sides in texts.
+const NAMES: [(&str, &str, &str); 2] = [("left", "a", "row0"), ("right", "b", "column0")];
 
 impl Product<'_> {
-    /// Is a tile worth its strips?
-    pub(super) fn pays(rows: usize, columns: usize, depth: usize) -> bool {
-        rows >= 32 && columns >= 8 && depth >= DEPTH
+    /// The dispatches, which `finish` ends.
+    pub(super) fn steps(&self, call: &Call<'_>, finish: &Finish<'_>) -> Result<Steps> {
+        let (tile, parts) = sizes::chosen(call.limits, self.batch, [self.rows, self.columns], self.depth);
+        if parts == 1 {
+            return Ok(steps([self.dispatch(call, &tile, 1, finish)?]));
+        }
+        let count = call.outputs[0].shape.count();
+        let all = [self.dispatch(call, &tile, parts, &kept)?, joined(call, parts, finish)?];
+        Ok(steps_with(&[parts * count], all))
     }
 
-    fn columns_of_tile(&self) -> usize {
-        self.columns.next_power_of_two().clamp(16, 64)
-    }
-
-    fn tiles(&self) -> [usize; 2] {
-        [self.rows.div_ceil(ROWS), self.columns.div_ceil(self.columns_of_tile())]
-    }
-
-    /// In how many parts the depth is summed, so that few tiles keep a device busy.
-    pub(super) fn parts(&self) -> usize {
-        let [m, n] = self.tiles();
-        let wanted = (BUSY / (m * n * self.batch).max(1)).clamp(1, self.depth.div_ceil(PART).max(1));
-        let part = self.depth.div_ceil(wanted).next_multiple_of(DEPTH);
-        self.depth.div_ceil(part).max(1)
-    }
-
-    /// The kernel, `text` with the operands and `y`, which has `count` elements a part.
-    pub(super) fn dispatch(&self, call: &Call<'_>, mut text: Text<'_>) -> Option<Dispatch> {
-        let width = self.columns_of_tile();
-        let [m, n] = self.tiles();
-        let own = [ROWS / ACROSS, width / ACROSS];
-        let (wide_a, wide_b) = (ROWS + PAD, width + PAD);
-        let part = self.depth.div_ceil(self.chunks).next_multiple_of(DEPTH);
-        text.share("strip_a", "f32", DEPTH * wide_a).share("strip_b", "f32", DEPTH * wide_b);
-        text.define(&format!(
-            "fn left_of(batch: u32, row: u32, k: u32) -> f32 {{\n{}}}
-fn right_of(batch: u32, k: u32, column: u32) -> f32 {{\n{}}}",
-            self.left.0, self.right.0
-        ));
-        let mut loads = String::new();
-        for (size, wide, along, strip) in
-            [(ROWS, wide_a, self.left.1, "strip_a"), (width, wide_b, self.right.1, "strip_b")]
-        {
-            for step in 0..(size * DEPTH / THREADS) {
-                let at = format!("(lane + {}u)", step * THREADS);
-                let (i, k) = if along {
-                    (format!("{at} / {DEPTH}u"), format!("{at} % {DEPTH}u"))
-                } else {
-                    (format!("{at} % {size}u"), format!("{at} / {size}u"))
-                };
-                let (test, value) = if strip == "strip_a" {
-                    (format!("row0 + i < {}u", self.rows), "left_of(batch, row0 + i, k0 + k)")
-                } else {
-                    (format!("column0 + i < {}u", self.columns), "right_of(batch, k0 + k, column0 + i)")
-                };
-                let _ = write!(
-                    loads,
-                    "    {{ let i = {i}; let k = {k}; var v = 0.0f;
-    if ({test} && k0 + k < end) {{ v = {value}; }}
-    {strip}[k * {wide}u + i] = v; }}
-"
-                );
+    fn dispatch(
+        &self,
+        call: &Call<'_>,
+        tile: &Tile,
+        parts: usize,
+        finish: &Finish<'_>,
+    ) -> Result<Option<Dispatch>> {
+        let [m, n] = [self.rows.div_ceil(tile.size[0]), self.columns.div_ceil(tile.size[1])];
+        let part = self.depth.div_ceil(parts).next_multiple_of(tile.depth);
+        let mut text = Text::new(call, &format!("tiles of {} by {}", tile.size[0], tile.size[1]));
+        for (k, side) in self.sides.iter().enumerate() {
+            if side.fours {
+                text.read_fours(NAMES[k].1, k);
+            } else {
+                text.read(NAMES[k].1, k);
             }
         }
-        let (mut zero, mut read, mut sum, mut store) = Default::default();
-        let texts: [&mut String; 4] = [&mut zero, &mut read, &mut sum, &mut store];
-        unroll(texts, own, self, call);
+        text.end(finish)?;
+        text.define("const NOWHERE = 0xffffffffu;");
+        (self.define)(&mut text);
+        for (k, side) in self.sides.iter().enumerate() {
+            text.share_fours(NAMES[k].0, tile.depth * (tile.size[k] + PAD) / 4);
+            text.define(&self.four(k, side));
+        }
+        let (threads, across) = (tile.threads(), tile.across());
+        let blocks = [0, 1].map(|k| tile.size[k] / 4 * (tile.depth / 4));
+        let (mut declare, mut fetch, mut put) = (String::new(), String::new(), String::new());
+        for step in 0..(blocks[0] + blocks[1]).div_ceil(threads) {
+            for four in 0..4 {
+                let _ = writeln!(declare, "    var p{step}_{four} = vec4<f32>();");
+            }
+            let _ = write!(
+                fetch,
+                "    {{ let block = lane + {}u;
+    if (block < {}u) {{
+{}    }} else if (block < {}u) {{
+    let block = block - {}u;
+{}    }} }}
+",
+                step * threads,
+                blocks[0],
+                self.fetched(0, step, tile),
+                blocks[0] + blocks[1],
+                blocks[0],
+                self.fetched(1, step, tile)
+            );
+            let _ = write!(
+                put,
+                "    {{ let block = lane + {}u;
+    if (block < {}u) {{
+{}    }} else if (block < {}u) {{
+    let block = block - {}u;
+{}    }} }}
+",
+                step * threads,
+                blocks[0],
+                self.put(0, step, tile),
+                blocks[0] + blocks[1],
+                blocks[0],
+                self.put(1, step, tile)
+            );
+        }
+        let (zero, sum) = sums(tile);
         let body = format!(
-            "    let column0 = row % {n}u * {width}u;
-    let row0 = row / {n}u % {m}u * {ROWS}u;
-    let batch = row / {}u % {}u;
-    let part = row / {}u;
-    let mine_i = lane / {ACROSS}u;
-    let mine_j = lane % {ACROSS}u;
-    let end = min((part + 1u) * {part}u, {}u);
-{zero}    for (var k0 = part * {part}u; k0 < end; k0 += {DEPTH}u) {{
-{loads}    workgroupBarrier();
-    for (var k = 0u; k < {DEPTH}u; k++) {{
-    let a = k * {wide_a}u + mine_i;
-    let b = k * {wide_b}u + mine_j;
-{read}{sum}    }}
+            "    let number = row % {mn}u;
+    let band = number / {band_n}u;
+    let high = min({m}u - band * {BAND}u, {BAND}u);
+    let row0 = (band * {BAND}u + number % {band_n}u % high) * {tile_m}u;
+    let column0 = number % {band_n}u / high * {tile_n}u;
+    let batch = row / {mn}u % {batch}u;
+    let part = row / {mnb}u;
+    let mine_i = lane / {across_n}u;
+    let mine_j = lane % {across_n}u;
+    let end = min((part + 1u) * {part}u, {depth}u);
+{declare}{zero}    {{ let k0 = part * {part}u;
+{fetch}    }}
+    for (var at = part * {part}u; at < end; at += {step}u) {{
+{put}    workgroupBarrier();
+    let k0 = at + {step}u;
+    if (k0 < end) {{
+{fetch}    }}
+    for (var k = 0u; k < {step}u; k += {UNROLLED}u) {{
+{sum}    }}
     workgroupBarrier();
     }}
 {store}",
-            m * n,
-            self.batch,
-            m * n * self.batch,
-            self.depth
+            mn = m * n,
+            mnb = m * n * self.batch,
+            band_n = BAND * n,
+            tile_m = tile.size[0],
+            tile_n = tile.size[1],
+            batch = self.batch,
+            across_n = across[1],
+            depth = self.depth,
+            step = tile.depth,
+            store = self.store(call, tile),
         );
-        text.groups(m * n * self.batch * self.chunks, THREADS as u32, &body)
+        Ok(text.groups(m * n * self.batch * parts, threads as u32, &body))
+    }
+
+    /// The function that reads four elements along memory, zeros past the ends.
+    fn four(&self, k: usize, side: &Side) -> String {
+        let (name, operand, _) = NAMES[k];
+        let most = [self.rows, self.columns][k];
+        let inside = |at: &str| {
+            if side.place.contains("NOWHERE") { format!("if ({at} != NOWHERE) ") } else { String::new() }
+        };
+        let mut text = format!(
+            "fn {name}_at(batch: u32, i: u32, k: u32) -> u32 {{
+{}}}
+fn {name}_four(batch: u32, i: u32, k: u32, end: u32) -> vec4<f32> {{
+    var v = vec4<f32>();
+    if (i >= {most}u || k >= end) {{ return v; }}
+",
+            side.place
+        );
+        if side.fours {
+            let _ = writeln!(
+                text,
+                "    let at = {name}_at(batch, i, k);\n    {}{{ v = {operand}[at / 4u]; }}",
+                inside("at")
+            );
+        } else {
+            for (c, part) in ["x", "y", "z", "w"].iter().enumerate() {
+                let (i, k, test) = if side.along {
+                    ("i".into(), format!("k + {c}u"), format!("k + {c}u < end"))
+                } else {
+                    (format!("i + {c}u"), "k".into(), format!("i + {c}u < {most}u"))
+                };
+                let _ = writeln!(
+                    text,
+                    "    if ({test}) {{ let at = {name}_at(batch, {i}, {k}); {}{{ v.{part} = {operand}[at]; }} }}",
+                    inside("at")
+                );
+            }
+        }
+        text + "    return v;\n}"
+    }
+
+    /// Statements that name the place of a block of four by four in a strip.
+    fn block(&self, k: usize, tile: &Tile) -> String {
+        let (deep, wide) = (tile.depth / 4, tile.size[k] / 4);
+        if self.sides[k].along {
+            format!("    let i4 = block / {deep}u;\n    let k4 = block % {deep}u;\n")
+        } else {
+            format!("    let i4 = block % {wide}u;\n    let k4 = block / {wide}u;\n")
+        }
+    }
+
+    /// Statements that read a block into registers: fours along memory.
+    fn fetched(&self, k: usize, step: usize, tile: &Tile) -> String {
+        let (name, _, first) = NAMES[k];
+        let mut text = self.block(k, tile);
+        for c in 0..4 {
+            let (i, k) = if self.sides[k].along {
+                (format!("{first} + i4 * 4u + {c}u"), "k0 + k4 * 4u".to_owned())
+            } else {
+                (format!("{first} + i4 * 4u"), format!("k0 + k4 * 4u + {c}u"))
+            };
+            let _ = writeln!(text, "    p{step}_{c} = {name}_four(batch, {i}, {k}, end);");
+        }
+        text
+    }
+
+    /// Statements that lay a block into its strip: fours along rows or columns, one depth after the other.
+    fn put(&self, k: usize, step: usize, tile: &Tile) -> String {
+        let (name, ..) = NAMES[k];
+        let wide = (tile.size[k] + PAD) / 4;
+        let mut text = self.block(k, tile);
+        for (c, part) in ["x", "y", "z", "w"].iter().enumerate() {
+            let value = if self.sides[k].along {
+                let parts: Vec<String> = (0..4).map(|r| format!("p{step}_{r}.{part}")).collect();
+                format!("vec4<f32>({})", parts.join(", "))
+            } else {
+                format!("p{step}_{c}")
+            };
+            let _ = writeln!(text, "    {name}[(k4 * 4u + {c}u) * {wide}u + i4] = {value};");
+        }
+        text
+    }
+
+    /// Statements that end the elements of an invocation.
+    fn store(&self, call: &Call<'_>, tile: &Tile) -> String {
+        let (count, across) = (call.outputs[0].shape.count(), tile.across());
+        let whole = self.columns.is_multiple_of(4);
+        let mut text = String::new();
+        for i in 0..tile.own[0] {
+            let _ = writeln!(
+                text,
+                "    {{ let row = row0 + mine_i * 4u + {}u;\n    if (row < {}u) {{",
+                i / 4 * across[0] * 4 + i % 4,
+                self.rows
+            );
+            for j in 0..tile.own[1] / 4 {
+                let first = format!("column0 + mine_j * 4u + {}u", j * across[1] * 4);
+                if whole {
+                    let _ = writeln!(text, "    if ({first} < {}u) {{", self.columns);
+                }
+                for (c, part) in ["x", "y", "z", "w"].iter().enumerate() {
+                    let test =
+                        if whole { String::new() } else { format!("if (column < {}u) ", self.columns) };
+                    let _ = writeln!(
+                        text,
+                        "    {{ let column = {first} + {c}u; {test}{{ finish(part * {count}u + {}, c{i}_{j}.{part}); }} }}",
+                        self.place
+                    );
+                }
+                if whole {
+                    text.push_str("    }\n");
+                }
+            }
+            text.push_str("    }\n    }\n");
+        }
+        text
     }
 }
 
-/// Statements for the sums of one invocation: rows and columns of the tile in steps of [`ACROSS`].
-fn unroll([zero, read, sum, store]: [&mut String; 4], own: [usize; 2], p: &Product<'_>, call: &Call<'_>) {
-    let count = call.outputs[0].shape.count();
-    for j in 0..own[1] {
-        let _ = writeln!(read, "    let b{j} = strip_b[b + {}u];", j * ACROSS);
-    }
-    for i in 0..own[0] {
-        let _ = writeln!(read, "    let a{i} = strip_a[a + {}u];", i * ACROSS);
-        let _ = writeln!(
-            store,
-            "    {{ let row = row0 + mine_i + {}u;\n    if (row < {}u) {{",
-            i * ACROSS,
-            p.rows
-        );
-        for j in 0..own[1] {
-            let _ = writeln!(zero, "    var c{i}_{j} = 0.0f;");
-            let _ = writeln!(sum, "    c{i}_{j} = fma(a{i}, b{j}, c{i}_{j});");
-            let _ = writeln!(
-                store,
-                "    {{ let column = column0 + mine_j + {}u;
-    if (column < {}u) {{ y[part * {count}u + {}] = c{i}_{j}; }} }}",
-                j * ACROSS,
-                p.columns,
-                p.place
-            );
+/// Is a tile worth its strips?
+pub(super) fn pays(rows: usize, columns: usize, depth: usize) -> bool {
+    rows >= 32 && columns >= 8 && depth >= 16
+}
+
+/// Statements that begin the sums of an invocation, and that add to them at [`UNROLLED`] depths from `k`
+/// on. Sums and what they read have names: an array that is indexed would lie in slow memory.
+fn sums(tile: &Tile) -> (String, String) {
+    let (mut zero, mut sum) = (String::new(), String::new());
+    let across = tile.across();
+    let fours = [tile.own[0] / 4, tile.own[1] / 4];
+    for i in 0..tile.own[0] {
+        for j in 0..fours[1] {
+            let _ = writeln!(zero, "    var c{i}_{j} = vec4<f32>();");
         }
-        store.push_str("    }\n    }\n");
     }
+    for u in 0..UNROLLED {
+        sum.push_str("    {\n");
+        for (k, (short, own)) in [("l", "mine_i"), ("r", "mine_j")].iter().enumerate() {
+            for f in 0..fours[k] {
+                let _ = writeln!(
+                    sum,
+                    "    let {short}{f} = {}[(k + {u}u) * {}u + {own} + {}u];",
+                    NAMES[k].0,
+                    (tile.size[k] + PAD) / 4,
+                    f * across[k]
+                );
+            }
+        }
+        for i in 0..tile.own[0] {
+            let part = ["x", "y", "z", "w"][i % 4];
+            for j in 0..fours[1] {
+                let _ = writeln!(sum, "    c{i}_{j} = fma(vec4<f32>(l{}.{part}), r{j}, c{i}_{j});", i / 4);
+            }
+        }
+        sum.push_str("    }\n");
+    }
+    (zero, sum)
 }

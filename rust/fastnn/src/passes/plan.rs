@@ -248,7 +248,8 @@ pub(super) fn may_replace(
 ) -> bool {
     match &fusion.works[at] {
         Work::Copy(_) => false,
-        Work::Fused(Fused { tail: Some(_), .. }) | Work::Kernel(..) if layout == Layout::Slots => false,
+        Work::Kernel(..) if layout == Layout::Slots => false,
+        Work::Fused(Fused { tail: Some(tail), .. }) if layout == Layout::Slots && *tail == root => false,
         // Every element is written by who read it, the head's value too.
         Work::Fused(fused) if layout == Layout::Slots => same_element(graph, fusion, fused, old),
         Work::Kernel(id, _) => {

@@ -1,0 +1,28 @@
+"""Files of what was measured on this machine, in the user's cache folder. Depends on nothing."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+__all__ = ["cache_file", "keep"]
+
+
+def cache_file(name: str = "devices.json") -> Path:
+    """A file of the cache folder; by default that of `device="auto"`."""
+    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(cache, "fastnn", name)
+
+
+def keep(path: Path, held: Any) -> bool:
+    """Writes JSON in place of a file; says whether the folder let it."""
+    with contextlib.suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f"{path.name}.{os.getpid()}")
+        temporary.write_text(json.dumps(held), encoding="utf-8")
+        os.replace(temporary, path)
+        return True
+    return False
