@@ -16,7 +16,7 @@ class _Ops:  # one function per op, inputs first; fastnn/ops/rows.pyi has them a
 
 ops: _Ops
 
-__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Dim', 'SizeGuards', 'Variable', 'snapshots', 'assign_all', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'marginal_quantiles', 'pay_claims', 'Function', 'Recording', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'replace_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'round_inputs', 'scan_rounds', 'GpuRecording', 'gpu_program', 'gpu_row_program', 'set_collective', 'set_num_threads', 'get_num_threads', 'info']
+__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Dim', 'SizeGuards', 'Variable', 'snapshots', 'assign_all', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'marginal_quantiles', 'pay_claims', 'Function', 'Recording', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'replace_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'round_inputs', 'scan_rounds', 'GpuRecording', 'gpu_program', 'gpu_row_program', 'gpu_tiles', 'set_collective', 'set_num_threads', 'get_num_threads', 'info']
 
 class FastnnError(Exception):
     """The base of all errors that fastnn raises by itself."""
@@ -351,6 +351,8 @@ def gpu_program(function: Function, shapes: Sequence[Sequence[int]], limits: Map
     """The program of a function for inputs of these shapes, as JSON text."""
 def gpu_row_program(name: str, inputs: Sequence[tuple[Sequence[int], str]], attrs: Mapping[str, Any], limits: Mapping[str, int]) -> str:
     """The program of one row applied to inputs of these shapes and types, as JSON text: its results are the row's value and then its parts."""
+def gpu_tiles() -> list[str]:
+    """The tiles that products are made by: rows, columns and depth. A limit `tile_` with such a name says how fast one is, as far as it is known; one of 0 is not taken."""
 def gradients(y: Tensor, xs: Sequence[Any], dy: _TensorLike | None = None) -> list[Tensor]:
     """The derivative of `y` with respect to each of `xs`, weighted by `dy` (ones when left out)."""
 def info() -> dict[str, Any]:

@@ -59,8 +59,12 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
     gpu = commands.add_parser("gpu", help="measure an adapter, for faster programs")
     tools = gpu.add_subparsers(dest="tool", metavar="tool", required=True)
-    tuner = tools.add_parser("tune", help="how fast the tiles of products are; kept for this adapter")
-    tuner.add_argument("--device", default="gpu:0", help="as `fastnn info` names it; default: gpu:0")
+    tuner = tools.add_parser(
+        "tune", help="how fast the tiles of products are; kept for this adapter"
+    )
+    tuner.add_argument(
+        "--device", default="gpu:0", help="as `fastnn info` names it; default: gpu:0"
+    )
     tuner.add_argument("--software", action="store_true", help="also a driver that runs on the CPU")
     tuner.add_argument("--json", action="store_true", help="print one JSON object")
     tuner.set_defaults(run=run_gpu_tune)
@@ -194,7 +198,9 @@ def run_gpu_tune(args: argparse.Namespace) -> int:
         print(json.dumps(speeds, indent=2))
         return 0
     for tile, speed in sorted(speeds.items(), key=lambda row: -row[1]):
-        print(f"{tile:<12}{speed / 1000:>12,.1f} GFLOP/s" if speed else f"{tile:<12}{'not used':>12}")
+        print(
+            f"{tile:<12}{speed / 1000:>12,.1f} GFLOP/s" if speed else f"{tile:<12}{'not used':>12}"
+        )
     return 0
 
 

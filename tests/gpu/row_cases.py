@@ -1,6 +1,6 @@
-"""Cases of rows for devices: those of `tests/ops/test_ops.py`, and more that follow from what the op
-table says of a row: shapes around a workgroup, no elements, one axis for all, types, both ends of
-broadcasting.
+"""Cases of rows for devices: those of `tests/ops/test_ops.py`, and more that follow from what the
+op table says of a row: shapes around a workgroup, no elements, one axis for all, types, both ends
+of broadcasting.
 """
 
 import functools

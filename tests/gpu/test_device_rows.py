@@ -1,16 +1,16 @@
 """Every row of the op table on a GPU: equal to the CPU's, and near float64, from poisoned memory.
 
-The cases are those of `row_cases`, many in one program. Memory that a program is not given holds NaN
-before it runs, so that what is read before it is written shows.
+The cases are those of `row_cases`, many in one program. Memory that a program is not given holds
+NaN before it runs, so that what is read before it is written shows.
 """
 
 import json
 
 import numpy as np
 import pytest
+import row_cases
 
 import fastnn
-import row_cases
 import test_ops
 from fastnn import _core
 from fastnn.devices.cells import array_of, words_of

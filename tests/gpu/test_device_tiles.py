@@ -9,10 +9,11 @@ from fastnn.devices.functions import row_program
 from fastnn.devices.speeds import prefixed
 
 TILES = _core.gpu_tiles()
-SHAPES = [
-    ((9, 1), (1, 9)), ((64, 32), (32, 64)), ((130, 40), (40, 132)), ((33, 7), (7, 65)),
-    ((129, 17), (17, 15)), ((2, 40, 12), (12, 36)), ((3, 1, 20, 8), (2, 8, 20)),
-    ((40, 2050), (2050, 33)), ((1100, 4), (4, 140)),
+#: Shapes, and which operands are given transposed; few, as drivers on the CPU compile slowly.
+PRODUCTS = [
+    ((9, 1), (1, 9), (False, True)), ((64, 32), (32, 64), (True, False)),
+    ((130, 40), (40, 132), (False, False)), ((33, 7), (7, 65), (True, True)),
+    ((2, 3, 20, 12), (3, 12, 36), (False, True)), ((40, 2050), (2050, 33), (True, False)),
 ]  # fmt: skip
 
 
@@ -41,23 +42,21 @@ def test_a_tile_gives_the_products_of_the_cpu(gpu, tile):
         pytest.skip(f"{gpu.adapter.name} has too little workgroup memory")
     rng = np.random.default_rng(3)
     rows, columns, _ = tile.split("x")
-    for a, b in SHAPES:
-        for left in (False, True):
-            for right in (False, True):
-                x = rng.normal(size=a).astype(np.float32)
-                y = rng.normal(size=b).astype(np.float32)
-                x = np.ascontiguousarray(np.swapaxes(x, -1, -2)) if left else x
-                y = np.ascontiguousarray(np.swapaxes(y, -1, -2)) if right else y
-                attrs = {"transpose_a": left, "transpose_b": right}
-                got, names = by(gpu, tile, "matmul", [x, y], attrs)
-                assert f"tiles of {rows} by {columns}" in names[0]
-                (want,) = on_cpu("matmul", [x, y], attrs)
-                bound = 4e-6 * np.sqrt(a[-1]) * max(1.0, np.abs(want).max())
-                np.testing.assert_allclose(got, want, rtol=0, atol=bound, err_msg=f"{a} {b}")
+    for a, b, (left, right) in PRODUCTS:
+        x = rng.normal(size=a).astype(np.float32)
+        y = rng.normal(size=b).astype(np.float32)
+        x = np.ascontiguousarray(np.swapaxes(x, -1, -2)) if left else x
+        y = np.ascontiguousarray(np.swapaxes(y, -1, -2)) if right else y
+        attrs = {"transpose_a": left, "transpose_b": right}
+        got, names = by(gpu, tile, "matmul", [x, y], attrs)
+        assert f"tiles of {rows} by {columns}" in names[0]
+        (want,) = on_cpu("matmul", [x, y], attrs)
+        bound = 4e-6 * np.sqrt(a[-1]) * max(1.0, np.abs(want).max())
+        np.testing.assert_allclose(got, want, rtol=0, atol=bound, err_msg=f"{a} {b}")
 
 
 @pytest.mark.parametrize("tile", TILES)
-@pytest.mark.parametrize("channels", [(4, 12), (3, 9), (8, 33), (32, 16)], ids=str)
+@pytest.mark.parametrize("channels", [(8, 12), (3, 9)], ids=str)
 def test_a_tile_gives_the_convolutions_of_the_cpu(gpu, tile, channels):
     if not fits(gpu, tile):
         pytest.skip(f"{gpu.adapter.name} has too little workgroup memory")
@@ -75,7 +74,7 @@ def test_a_tile_gives_the_convolutions_of_the_cpu(gpu, tile, channels):
     ):
         got, _ = by(gpu, tile, name, arrays, {**attrs, **more})
         (want,) = on_cpu(name, arrays, {**attrs, **more})
-        np.testing.assert_allclose(got, want, rtol=0, atol=2e-6 * np.abs(want).max() * 10)
+        np.testing.assert_allclose(got, want, rtol=0, atol=2e-5 * np.abs(want).max())
 
 
 def test_a_limit_of_an_unknown_tile_is_refused_by_name():

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from fastnn import _core, cli, devices
-from fastnn.devices import gpu as gpus
-from fastnn.devices import speeds, tuning
+from fastnn.devices import gpu as gpus, speeds, tuning
 from fastnn.errors import DeviceError, GpuUnavailableError
 
 TILES = _core.gpu_tiles()

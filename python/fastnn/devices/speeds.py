@@ -1,5 +1,5 @@
-"""How fast the tiles of products are on an adapter, as `fastnn gpu tune` measured them: a file of the
-cache folder, read when a GPU is opened. Depends on `cache`, `hardware`.
+"""How fast the tiles of products are on an adapter, as `fastnn gpu tune` measured them: a file of
+the cache folder, read when a GPU is opened. Depends on `cache`, `hardware`.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ def _read() -> dict[str, dict[str, int]]:
     path = speeds_file()
     try:
         text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except (OSError, UnicodeError) as error:
         return _ignored(path, str(error))

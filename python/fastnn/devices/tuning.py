@@ -19,8 +19,8 @@ from fastnn.errors import DeviceError, GpuInternalError, GpuUnavailableError
 
 __all__ = ["tune"]
 
-#: Rows, columns and depth of the product that is timed: of the largest tiles there are enough to keep
-#: a card busy. On a software adapter a smaller one serves, whose figures mean little.
+#: Rows, columns and depth of the product that is timed: of the largest tiles there are enough to
+#: keep a card busy. On a software adapter a smaller one serves, whose figures mean little.
 SIZE, SOFTWARE_SIZE = 2048, 256
 #: Products of one submission, and submissions that are timed at most.
 TIMES, SUBMISSIONS = 4, 10
@@ -31,9 +31,9 @@ SECONDS = 1.0
 def tune(device: str = "gpu:0", *, software: bool = False) -> dict[str, int]:
     """Measures the tiles of products on an adapter, and keeps what it finds.
 
-    What was found holds for this adapter, its driver and this version of fastnn: programs that are
-    planned from now on, in this process and in later ones, take tiles by it. A tile whose results are
-    wrong, or which the driver refuses, is never taken.
+    What was found holds for this adapter, its driver and this version of fastnn: programs that
+    are planned from now on, in this process and in later ones, take tiles by it. A tile whose
+    results are wrong, or which the driver refuses, is never taken.
 
     Args:
         device: The adapter's name.
@@ -53,8 +53,9 @@ def tune(device: str = "gpu:0", *, software: bool = False) -> dict[str, int]:
     gpu = opened(device)
     if gpu.adapter.is_software and not software:
         raise GpuUnavailableError(
-            f"{device} is {gpu.adapter.name}, a driver that runs on the CPU: what is measured there "
-            "says nothing of a card\n  hint: --software (software=True) measures it all the same"
+            f"{device} is {gpu.adapter.name}, a driver that runs on the CPU: what is measured "
+            "there says nothing of a card\n"
+            "  hint: --software (software=True) measures it all the same"
         )
     n = SOFTWARE_SIZE if gpu.adapter.is_software else SIZE
     draw = np.random.default_rng(0)
