@@ -58,8 +58,8 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
     info.set_defaults(run=run_info)
 
     gpu = commands.add_parser("gpu", help="measure an adapter, for faster programs")
-    tools = gpu.add_subparsers(dest="tool", metavar="tool", required=True)
-    tuner = tools.add_parser(
+    gpu_tools = gpu.add_subparsers(dest="tool", metavar="tool", required=True)
+    tuner = gpu_tools.add_parser(
         "tune", help="how fast the tiles of products are; kept for this adapter"
     )
     tuner.add_argument(

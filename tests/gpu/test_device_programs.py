@@ -120,7 +120,9 @@ def test_a_reduction_also_stores_what_others_read_and_states_change_in_place(gpu
     assert len(data["steps"]) == 1
     for run in (on_device, function):
         state.assign(start)
-        results.append([np.asarray(r) for _ in range(3) for r in run(*arrays)] + [state.numpy()])
+        found = [np.asarray(r) for _ in range(3) for r in run(*arrays)]
+        on_device.home()
+        results.append([*found, state.numpy()])
     for got, want in zip(*results, strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-5)
 
