@@ -98,7 +98,6 @@ from fastnn.ops import divide as divide
 from fastnn.ops import einsum as einsum
 from fastnn.ops import equal as equal
 from fastnn.ops import exp as exp
-from fastnn.ops import expand_dims as expand_dims
 from fastnn.ops import eye as eye
 from fastnn.ops import floor as floor
 from fastnn.ops import greater as greater
@@ -120,7 +119,6 @@ from fastnn.ops import not_equal as not_equal
 from fastnn.ops import ones as ones
 from fastnn.ops import ones_like as ones_like
 from fastnn.ops import repeat as repeat
-from fastnn.ops import reshape as reshape
 from fastnn.ops import roll as roll
 from fastnn.ops import round as round
 from fastnn.ops import searchsorted as searchsorted
@@ -133,7 +131,6 @@ from fastnn.ops import size as size
 from fastnn.ops import slice as slice
 from fastnn.ops import sqrt as sqrt
 from fastnn.ops import square as square
-from fastnn.ops import squeeze as squeeze
 from fastnn.ops import stack as stack
 from fastnn.ops import stop_gradient as stop_gradient
 from fastnn.ops import subtract as subtract
@@ -170,6 +167,7 @@ from fastnn.tensorflow.functions import constant as constant
 from fastnn.tensorflow.functions import double as double
 from fastnn.tensorflow.functions import ensure_shape as ensure_shape
 from fastnn.tensorflow.functions import executing_eagerly as executing_eagerly
+from fastnn.tensorflow.functions import expand_dims as expand_dims
 from fastnn.tensorflow.functions import fill as fill
 from fastnn.tensorflow.functions import float16 as float16
 from fastnn.tensorflow.functions import float32 as float32
@@ -206,10 +204,13 @@ from fastnn.tensorflow.functions import reduce_prod as reduce_prod
 from fastnn.tensorflow.functions import reduce_std as reduce_std
 from fastnn.tensorflow.functions import reduce_sum as reduce_sum
 from fastnn.tensorflow.functions import reduce_variance as reduce_variance
+from fastnn.tensorflow.functions import reshape as reshape
 from fastnn.tensorflow.functions import reverse as reverse
 from fastnn.tensorflow.functions import scatter_nd as scatter_nd
 from fastnn.tensorflow.functions import sort as sort
 from fastnn.tensorflow.functions import split as split
+from fastnn.tensorflow.functions import squeeze as squeeze
+from fastnn.tensorflow.functions import string as string
 from fastnn.tensorflow.functions import tensor_scatter_nd_update as tensor_scatter_nd_update
 from fastnn.tensorflow.functions import transpose as transpose
 from fastnn.tensorflow.functions import uint16 as uint16
@@ -218,6 +219,7 @@ from fastnn.tensorflow.functions import uint8 as uint8
 from fastnn.tensorflow.namespaces import debugging as debugging
 from fastnn.tensorflow.namespaces import linalg as linalg
 from fastnn.tensorflow.namespaces import math as math
+from fastnn.tensorflow.namespaces import strings as strings
 from fastnn.tracing.symbolic import KerasTensor as KerasTensor
 from fastnn.tracing.variables import Variable as Variable
 from fastnn.training.many import fit_many as fit_many

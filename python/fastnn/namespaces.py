@@ -81,16 +81,16 @@ TENSORFLOW_FUNCTIONS, TENSORFLOW_SPACES = (
 )
 
 #: Namespaces of TensorFlow.
-TENSORFLOW_MODULES = ("debugging", "linalg", "math")
+TENSORFLOW_MODULES = ("debugging", "linalg", "math", "strings")
 
 #: Functions of `fastnn.ops` that TensorFlow calls by the same name with the same arguments.
 TENSORFLOW_OPS = (
     "abs", "add", "cast", "cond", "convert_to_tensor", "cos", "cosh",
-    "cumprod", "cumsum", "divide", "einsum", "equal", "exp", "expand_dims", "eye", "floor",
+    "cumprod", "cumsum", "divide", "einsum", "equal", "exp", "eye", "floor",
     "greater", "greater_equal", "less", "less_equal", "linspace", "logical_and", "logical_not",
     "logical_or", "matmul", "maximum", "meshgrid", "minimum", "multiply", "norm", "not_equal",
-    "ones", "ones_like", "reshape", "repeat", "roll", "round", "searchsorted", "shape",
-    "sigmoid", "sign", "sin", "sinh", "size", "sqrt", "square", "squeeze", "stop_gradient",
+    "ones", "ones_like", "repeat", "roll", "round", "searchsorted", "shape",
+    "sigmoid", "sign", "sin", "sinh", "size", "sqrt", "square", "stop_gradient",
     "subtract", "tan", "tanh", "tensordot", "tile", "unstack",
     "vectorized_map", "where", "while_loop", "zeros", "zeros_like", "stack", "slice",
     "clip", "arange", "arctan2", "logical_xor",
@@ -100,13 +100,13 @@ TENSORFLOW_OPS = (
 TENSORFLOW = (
     "GradientTape", "TensorShape", "TensorSpec", "add_n", "argmax", "argmin", "argsort",
     "boolean_mask", "clip_by_global_norm", "clip_by_norm", "clip_by_value", "concat", "constant",
-    "ensure_shape",
+    "ensure_shape", "expand_dims",
     "executing_eagerly", "fill", "function", "gather", "gather_nd", "global_norm", "group",
     "identity", "is_tensor", "map_fn", "newaxis", "no_op", "one_hot", "pad", "pow", "rank",
     "reduce_all", "reduce_any", "reduce_euclidean_norm", "reduce_logsumexp", "reduce_max",
     "reduce_mean", "reduce_min", "reduce_prod", "reduce_std", "reduce_sum", "reduce_variance",
-    "reverse", "scatter_nd", "sort", "split", "tensor_scatter_nd_update", "transpose", "range",
-    "print",
+    "reshape", "reverse", "scatter_nd", "sort", "split", "squeeze", "string",
+    "tensor_scatter_nd_update", "transpose", "range", "print",
     "bool", "float16", "float32", "float64", "double", "half", "bfloat16",
     "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
 )  # fmt: skip

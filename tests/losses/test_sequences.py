@@ -135,3 +135,48 @@ def test_texts_in_folders_make_a_data_set(tmp_path):
     (tmp_path / "bad" / "9.txt").write_bytes(b"caf\xe9")
     with pytest.raises(fastnn.DataError, match="not UTF-8"):
         list(fastnn.utils.text_dataset_from_directory(tmp_path, verbose=False))
+
+
+def _chances(logs, nothing):
+    """The chance of every labelling, summed over all ways to say it."""
+    found: dict[tuple[int, ...], float] = {}
+    for way in itertools.product(range(logs.shape[1]), repeat=len(logs)):
+        said = tuple(c for i, c in enumerate(way) if c != nothing and way[i - 1 : i] != (c,))
+        found[said] = found.get(said, 0.0) + float(np.exp(logs[range(len(logs)), way].sum()))
+    return sorted(((np.log(p), said) for said, p in found.items()), reverse=True)
+
+
+@pytest.mark.parametrize("nothing", [0, 2])
+def test_a_beam_search_finds_the_likeliest_labels(nothing):
+    rng = np.random.default_rng(0)
+    scores, lengths = rng.normal(size=(3, 5, 3)).astype(np.float32) * 2, [5, 3, 1]
+    paths, chances = fastnn.ops.ctc_decode(
+        scores, lengths, strategy="beam_search", top_paths=2, mask_index=nothing
+    )
+    logs = np.asarray(fastnn.ops.log_softmax(scores))
+    for i, n in enumerate(lengths):
+        expected = _chances(logs[i, :n], nothing)[:2]
+        for j, (chance, said) in enumerate(expected):
+            assert [v for v in paths.numpy()[j, i].tolist() if v >= 0] == list(said)
+            assert chances.numpy()[i, j] == pytest.approx(chance, abs=1e-5)
+
+
+def test_greedy_labels_drop_repeats_and_nothing():
+    scores = np.eye(4, dtype=np.float32)[None, [1, 1, 0, 1, 3, 3, 2]]
+    labels, total = fastnn.ops.ctc_decode(scores, [6])
+    assert labels.numpy().tolist() == [[[1, 1, 3, -1, -1, -1, -1]]]
+    assert total.numpy().tolist() == [[-6]]
+    labels, _ = fastnn.ops.ctc_decode(scores, [7], merge_repeated=False)
+    assert labels.numpy().tolist() == [[[1, 1, 1, 3, 3, 2, -1]]]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"strategy": "best"}, {"mask_index": 4}, {"strategy": "beam_search", "top_paths": 0},
+        {"strategy": "beam_search", "top_paths": 5, "beam_width": 4}, {"sequence_lengths": [1, 2]},
+    ],
+)  # fmt: skip
+def test_what_cannot_be_decoded_is_refused(wrong):
+    with pytest.raises(ValueError, match="hint:"):
+        fastnn.ops.ctc_decode(**{"inputs": np.zeros((1, 3, 4)), "sequence_lengths": [3], **wrong})

@@ -419,3 +419,59 @@ def test_tensors_are_numbers_where_python_wants_numbers():
         fastnn.jit(lambda x: x if ops.mean(x) > 0 else -x)(t)
     with pytest.raises(fastnn.TraceError, match=r"hint"):
         fastnn.jit(lambda x: f"{ops.mean(x):.2f}")(t)
+
+
+def test_text_is_changed_as_in_tensorflow():
+    texts = tf.constant(["Ab <br />", "ć"])
+    assert tf.strings.lower(texts).tolist() == ["ab <br />", "ć"]
+    assert tf.strings.upper(texts).tolist() == ["AB <BR />", "Ć"]
+    assert tf.strings.strip([" a "]).tolist() == ["a"]
+    assert tf.strings.regex_replace(texts, "<br />", "").tolist() == ["Ab ", "ć"]
+    assert tf.strings.regex_replace(["aab"], "a", "(\\0)", replace_global=False).tolist() == [
+        "(a)ab"
+    ]
+    assert tf.strings.regex_replace(["k=v"], "(.)=(.)", r"\2=\1").tolist() == ["v=k"]
+    assert tf.strings.regex_full_match(["ab", "abc"], "ab").numpy().tolist() == [True, False]
+    assert tf.strings.length(texts).numpy().tolist() == [9, 2]
+    assert tf.strings.length(texts, unit="UTF8_CHAR").numpy().tolist() == [9, 1]
+    assert tf.strings.substr(["hello"], -3, 2).tolist() == ["ll"]
+    assert tf.strings.join([["a", "b"], "c"], separator="-").tolist() == ["a-c", "b-c"]
+    assert tf.strings.reduce_join([["a", "b"], ["c", "d"]], axis=1).tolist() == ["ab", "cd"]
+    assert tf.strings.split("a b").tolist() == ["a", "b"]
+    assert tf.strings.split(["a b", "c"]).tolist() == [["a", "b"], ["c", ""]]
+    assert tf.strings.to_number(["1.5", "-2"]).numpy().tolist() == [1.5, -2]
+    assert tf.strings.as_string(np.array([1, 2])).tolist() == ["1", "2"]
+    for wrong, given in (
+        (lambda x: tf.strings.regex_replace(x, "(", ""), ["a"]),
+        (tf.strings.to_number, ["one"]),
+        (tf.strings.lower, [1, 2]),
+    ):
+        with pytest.raises(fastnn.DataError, match="hint:"):
+            wrong(given)
+
+
+def test_text_takes_shapes_and_layers_read_it_in_a_data_set():
+    assert tf.expand_dims(["a", "b"], -1).shape == (2, 1)
+    assert tf.reshape(tensor=["a", "b"], shape=(1, 2)).shape == (1, 2)
+    assert tf.squeeze([["a"]], axis=-1).shape == (1,)
+    assert tf.squeeze(np.ones((1, 2))).shape == (2,)
+    layer = fastnn.layers.TextVectorization(
+        standardize=lambda x: tf.strings.regex_replace(tf.strings.lower(x), "[!]", "")
+    )
+    layer.adapt(["B b!", "a"])
+    assert layer.get_vocabulary() == ["", "[UNK]", "b", "a"]
+    rows = tf.data.Dataset.from_tensor_slices((["a b", "b"], [0, 1])).batch(2)
+    read = rows.map(lambda x, y: (layer(tf.expand_dims(x, -1)), y))
+    assert [x.numpy().tolist() for x, _ in read] == [[[3, 2], [2, 0]]]
+    symbolic = fastnn.Input((1,), dtype=tf.string)
+    assert fastnn.Model(symbolic, layer(symbolic)).predict([["b"]], verbose=0).tolist() == [[2]]
+
+
+def test_segments_are_joined_as_in_tensorflow():
+    x, ids = np.array([[1.0, 2.0], [3.0, 4.0], [5.0, 6.0]]), [0, 0, 2]
+    assert tf.math.unsorted_segment_sum(data=x, segment_ids=ids, num_segments=4).numpy().tolist() \
+        == [[4, 6], [0, 0], [5, 6], [0, 0]]  # fmt: skip
+    assert tf.math.unsorted_segment_mean(x, ids, 3).numpy().tolist() == [[2, 3], [0, 0], [5, 6]]
+    assert tf.math.segment_mean(x, [0, 0, 1]).numpy().tolist() == [[2, 3], [5, 6]]
+    assert tf.math.segment_max(x, [0, 0, 1]).numpy().tolist() == [[3, 4], [5, 6]]
+    assert tf.math.unsorted_segment_prod(x, ids, 1).shape == (1, 2)

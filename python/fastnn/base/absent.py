@@ -52,7 +52,6 @@ ABSENT: dict[str, tuple[str, str]] = {
         "there is one implementation of each optimizer", "optimizers.Adam(learning_rate=0.001)",
     ),
     # Ops.
-    "ops.ctc_decode": ("read labels off with NumPy", "argmax, then drop repeats and zeros"),
     "ops.fold": ("patches of images are not part of fastnn yet", _README),
     "ops.unfold": ("patches of images are not part of fastnn yet", _README),
     "ops.image_*": ("patches of images are not part of fastnn yet", _README),
@@ -111,7 +110,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "io": ("TFRecord and image files are not read", "numpy.load or pandas.read_csv"),
     "image": ("image functions are in fastnn.ops.image", "fastnn.ops.image.resize(x, size)"),
     "audio": ("audio is not part of fastnn", _README),
-    "strings": ("strings are not tensors here", "Python's str, or pandas, before training"),
     "sparse": ("sparse tensors are not supported", "a dense array"),
     "SparseTensor": ("sparse tensors are not supported", "a dense array"),
     "ragged": ("ragged tensors are not supported", "fastnn.utils.pad_sequences(rows)"),
@@ -120,7 +118,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "compat": ("programs of TensorFlow 1 do not run", "port them to Keras 3 first"),
     "placeholder": ("there is no graph session", "fastnn.Input, or arguments of a function"),
     "complex64": _COMPLEX, "complex128": _COMPLEX, "complex": _COMPLEX,
-    "string": ("strings are not tensors here", "numbers: look-ups before training"),
     "summary": ("there is no tf.summary", "fastnn.callbacks.TensorBoard"),
     "profiler": ("there is no profiler of TensorFlow", "Function.steps shows what a step runs"),
     "raw_ops": ("there are no raw ops", "fastnn.op_table() lists the rows"),

@@ -77,6 +77,7 @@ __all__ = [
     "cosh",
     "count_nonzero",
     "cross",
+    "ctc_decode",
     "ctc_loss",
     "cumprod",
     "cumsum",

@@ -67,6 +67,7 @@ from fastnn.ops.convolution import conv_transpose as conv_transpose
 from fastnn.ops.convolution import depthwise_conv as depthwise_conv
 from fastnn.ops.convolution import max_pool as max_pool
 from fastnn.ops.convolution import separable_conv as separable_conv
+from fastnn.ops.ctc import ctc_decode as ctc_decode
 from fastnn.ops.ctc import ctc_loss as ctc_loss
 from fastnn.ops.cumulate import corrcoef as corrcoef
 from fastnn.ops.cumulate import correlate as correlate
@@ -465,6 +466,7 @@ __all__ = [
     "cosh",
     "count_nonzero",
     "cross",
+    "ctc_decode",
     "ctc_loss",
     "cumprod",
     "cumsum",

@@ -1,24 +1,29 @@
-"""Connectionist temporal classification: the loss of labels whose places in time are not known.
+"""Connectionist temporal classification: labels whose places in time are not known, their loss and
+what is read off.
 
-Source: Graves et al. 2006. Depends on `control`, `index`.
+Sources: Graves et al. 2006; Hannun et al. 2014 (prefix search). Depends on `control`, `index`.
 """
 
 from __future__ import annotations
 
+import heapq
 from typing import Any
+
+import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.errors import ShapeError
 from fastnn.ops.control import scan
 from fastnn.ops.convert import TensorLike, arange, cast, computed, shape
+from fastnn.ops.host import tensor, value
 from fastnn.ops.index import take_along_axis
 from fastnn.ops.nn import log_softmax
 from fastnn.ops.shapes import pad, reshape, stack, transpose
 from fastnn.ops.special import logaddexp
 from fastnn.tracing.symbolic import keras_op
 
-__all__ = ["ctc_loss"]
+__all__ = ["ctc_decode", "ctc_loss"]
 
 _c = _core.ops
 #: The logarithm of what cannot be: small enough, and far from where float32 ends.
@@ -97,3 +102,121 @@ def ctc_loss(
     whole = _c.logical_and(_c.equal(order, last - 1), _c.greater(last, 0))
     ends = logaddexp(ends, _c.where(whole, alpha, 2 * _NEVER))
     return -_c.logsumexp(ends, axis=[-1])
+
+
+def ctc_decode(
+    inputs: TensorLike,
+    sequence_lengths: TensorLike,
+    strategy: str = "greedy",
+    beam_width: int = 100,
+    top_paths: int = 1,
+    merge_repeated: bool = True,
+    mask_index: int = 0,
+) -> tuple[Tensor, Tensor]:
+    """The labels that scores say: of the largest score a step, or of the likeliest prefixes.
+
+    Computed on values, so not in a traced step.
+
+    Args:
+        inputs: Scores before softmax, (batch, steps, classes).
+        sequence_lengths: How many steps count, (batch,).
+        strategy: `"greedy"` or `"beam_search"`.
+        beam_width: How many prefixes a beam search keeps at each step.
+        top_paths: How many of the best labellings a beam search gives.
+        merge_repeated: Whether `"greedy"` joins a class that is said several times in a row.
+        mask_index: The class that stands for nothing.
+
+    Returns:
+        Labels, int32 (top_paths, batch, steps), -1 after the last; and scores: of `"greedy"`
+        minus the sum of the largest scores, (batch, 1), of `"beam_search"` the logarithms of the
+        chances, (batch, top_paths).
+
+    Raises:
+        ValueError: The strategy is not known, or a number is out of range.
+        ShapeError: The shapes do not go together.
+        TraceError: The scores have no values yet.
+
+    Example:
+        >>> scores = np.eye(3)[None, [1, 1, 0, 2]] * 9
+        >>> fastnn.ops.ctc_decode(scores, [4])[0].numpy()
+        array([[[ 1,  2, -1, -1]]], dtype=int32)
+    """
+    scores = np.asarray(value("ctc_decode", inputs), np.float32)
+    lengths = np.asarray(value("ctc_decode", sequence_lengths)).astype(np.int64)
+    if scores.ndim != 3 or lengths.shape != scores.shape[:1]:
+        raise ShapeError(
+            f"ctc_decode: scores of shape {scores.shape} and lengths of shape {lengths.shape}, "
+            "wanted (batch, steps, classes) and (batch,)\n  hint: scores of every step"
+        )
+    if strategy not in ("greedy", "beam_search"):
+        raise ValueError(
+            f"Invalid strategy {strategy}. Supported values are 'greedy' and 'beam_search'.\n"
+            "  hint: strategy='greedy'"
+        )
+    classes = scores.shape[2]
+    if not -classes <= mask_index < classes:
+        raise ValueError(
+            f"ctc_decode: mask_index={mask_index}, wanted a class from 0 to {classes - 1}\n"
+            "  hint: mask_index=0"
+        )
+    if strategy == "greedy":
+        return _greedy(scores, lengths, merge_repeated, mask_index % classes)
+    if top_paths < 1 or beam_width < top_paths:
+        raise ValueError(
+            f"ctc_decode: top_paths={top_paths} of beam_width={beam_width}, wanted 1 or more, and "
+            "no more than the beam holds\n  hint: top_paths=1, beam_width=100"
+        )
+    rows = [
+        _beam(row[:n], beam_width, top_paths, mask_index % classes)
+        for row, n in zip(scores, lengths.tolist(), strict=True)
+    ]
+    paths = np.full((top_paths, *scores.shape[:2]), -1, np.int32)
+    chances = np.full((len(rows), top_paths), -np.inf, np.float32)
+    for i, row in enumerate(rows):
+        for j, (path, chance) in enumerate(row):
+            paths[j, i, : len(path)], chances[i, j] = path, chance
+    return tensor(paths), tensor(chances)
+
+
+def _greedy(scores: Any, lengths: Any, merge: bool, nothing: int) -> tuple[Tensor, Tensor]:
+    said, largest = scores.argmax(-1), scores.max(-1)
+    outside = np.arange(scores.shape[1])[None] >= lengths[:, None]
+    said[outside] = nothing
+    kept = said != nothing
+    if merge:
+        kept[:, 1:] &= said[:, 1:] != said[:, :-1]
+    order = np.argsort(~kept, axis=1, kind="stable")
+    labels = np.take_along_axis(np.where(kept, said, -1), order, 1)
+    total = -np.where(outside, 0.0, largest).sum(1, keepdims=True)
+    return tensor(labels[None]), tensor(total)
+
+
+def _beam(scores: Any, width: int, count: int, nothing: int) -> list[tuple[tuple[int, ...], float]]:
+    """The likeliest labellings of one sample, with the logarithms of their chances.
+
+    A prefix has two chances: that it ends in nothing, and that it ends in its last class.
+    """
+    shifted = scores - scores.max(-1, keepdims=True, initial=-np.inf)
+    logs = shifted - np.log(np.exp(shifted).sum(-1, keepdims=True))
+    join, never = np.logaddexp, -np.inf
+    beam: dict[tuple[int, ...], tuple[Any, Any]] = {(): (0.0, never)}
+    for step in logs:
+        found: dict[tuple[int, ...], list[Any]] = {}
+
+        def add(path: tuple[int, ...], at: int, chance: Any, found: Any = found) -> None:
+            entry = found.setdefault(path, [never, never])
+            entry[at] = join(entry[at], chance)
+
+        for path, (blank, same) in beam.items():
+            both = join(blank, same)
+            add(path, 0, both + step[nothing])
+            if path:
+                add(path, 1, same + step[path[-1]])
+            for c in range(len(step)):
+                if c != nothing:
+                    last = blank if path and path[-1] == c else both
+                    add((*path, c), 1, last + step[c])
+        best = heapq.nlargest(width, found.items(), key=lambda e: join(*e[1]))
+        beam = {path: (entry[0], entry[1]) for path, entry in best}
+    ordered = sorted(beam.items(), key=lambda e: -join(*e[1]))[:count]
+    return [(path, float(join(*entry))) for path, entry in ordered]

@@ -28,7 +28,7 @@ __all__ = ["GradientTape", "TensorShape", "TensorSpec", "at_top", "function"]
 
 float16 = float32 = float64 = double = half = bfloat16 = "float32"
 int8 = int16 = int32 = int64 = uint8 = uint16 = uint32 = "int32"
-bool_ = "bool"
+bool_, string = "bool", "string"
 newaxis = None
 
 
@@ -46,6 +46,55 @@ def constant(value: TensorLike, dtype: Any = None, shape: Any = None, name: Any 
     if shape is None:
         return x
     return ops.reshape(x, shape) if x.size == np.prod(shape) else ops.broadcast_to(x, shape=shape)
+
+
+def _shaped(name: str, x: Any, *args: Any, **kwargs: Any) -> Any:
+    """A function of shapes that `ops` and NumPy have alike; text is an array of NumPy's."""
+    x = ops.convert_to_tensor(x)
+    return getattr(np if isinstance(x, np.ndarray) else ops, name)(x, *args, **kwargs)
+
+
+def expand_dims(input: Any, axis: int, name: Any = None) -> Any:
+    """A new axis of size 1."""
+    return _shaped("expand_dims", input, axis)
+
+
+def reshape(tensor: Any, shape: Any, name: Any = None) -> Any:
+    """The same elements under another shape."""
+    return _shaped("reshape", tensor, shape)
+
+
+def squeeze(input: Any, axis: Any = None, name: Any = None) -> Any:
+    """Without axes of size 1."""
+    return _shaped("squeeze", input, axis=axis)
+
+
+def _mean_of_segments(data: TensorLike, segment_ids: TensorLike, num_segments: int) -> Tensor:
+    total = ops.segment_sum(data, segment_ids, num_segments)
+    ones = ops.ones((ops.shape(segment_ids)[0], *[1] * (len(ops.shape(data)) - 1)))
+    return total / ops.maximum(ops.segment_sum(ones, segment_ids, num_segments), 1.0)
+
+
+def _segments(kind: str, sorted_ids: bool) -> Callable[..., Tensor]:
+    """`tf.math.segment_…` and `unsorted_segment_…`: the latter are told how many there are."""
+    join = _mean_of_segments if kind == "mean" else getattr(ops, f"segment_{kind}")
+    name = f"segment_{kind}" if sorted_ids else f"unsorted_segment_{kind}"
+
+    def segment(data: Any, segment_ids: Any, num_segments: Any = None, name: Any = None) -> Any:
+        return join(data, segment_ids, num_segments)
+
+    segment.__name__ = segment.__qualname__ = name
+    segment.__doc__ = f"The {kind} of the slices that share an id."
+    return segment
+
+
+segment_sum, segment_mean, segment_max, segment_min, segment_prod = (
+    _segments(kind, True) for kind in ("sum", "mean", "max", "min", "prod")
+)
+unsorted_segment_sum, unsorted_segment_mean, unsorted_segment_max = (
+    _segments(kind, False) for kind in ("sum", "mean", "max")
+)
+unsorted_segment_min, unsorted_segment_prod = (_segments(k, False) for k in ("min", "prod"))
 
 
 def identity(input: TensorLike, name: Any = None) -> Tensor:

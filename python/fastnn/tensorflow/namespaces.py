@@ -1,4 +1,4 @@
-"""`tf.math`, `tf.nn`, `tf.linalg` and `tf.debugging`: modules whose names are found on use."""
+"""`tf.math`, `tf.nn`, `tf.linalg`, `tf.strings`, `tf.debugging`: names that are found on use."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ from typing import Any
 
 from fastnn import ops, tensorflow
 from fastnn.base.absent import missing
+from fastnn.tensorflow import strings
 
-__all__ = ["debugging", "linalg", "math", "nn"]
+__all__ = ["debugging", "linalg", "math", "nn", "strings"]
 
 #: Names that differ from those of `fastnn.ops`.
 _RENAMED = {
@@ -21,9 +22,14 @@ _RENAMED = {
     "linalg": {"diag": "diag", "diag_part": "diagonal", "tensor_diag": "diag", "eigvalsh": "",
                "set_diag": "", "triangular_solve": "solve_triangular", "matvec": "matmul"},
 }  # fmt: skip
+_SEGMENTS = tuple(
+    f"{first}segment_{kind}"
+    for first in ("", "unsorted_")
+    for kind in ("sum", "mean", "max", "min", "prod")
+)
 #: Functions of `fastnn.tensorflow` that belong to a namespace.
 _BESIDE = {
-    "math": ("argmax", "argmin", "l2_normalize", "add_n", "top_k"),
+    "math": ("argmax", "argmin", "l2_normalize", "add_n", "top_k", *_SEGMENTS),
     "nn": (
         "softmax_cross_entropy_with_logits", "sparse_softmax_cross_entropy_with_logits",
         "sigmoid_cross_entropy_with_logits", "l2_normalize", "l2_loss", "dropout", "top_k",
