@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastnn import _core
-from fastnn.base.arguments import as_number
+from fastnn.base.arguments import as_number, hints_arguments
 from fastnn.ops import abs as _abs, cast, convert_to_tensor
 from fastnn.serialization.encoding import to_config
 from fastnn.serialization.registry import Registry, table
@@ -571,6 +571,7 @@ TABLE = Registry(
 enter_ops("activations", {k: v for k, v in TABLE.names.items() if callable(v)})
 
 
+@hints_arguments
 def get(identifier: Any) -> Callable[..., Any]:
     """The activation that a name, function, layer or None stands for.
 
@@ -597,6 +598,7 @@ def get(identifier: Any) -> Callable[..., Any]:
     return TABLE.get(identifier)  # type: ignore[no-any-return]
 
 
+@hints_arguments
 def serialize(activation: Callable[..., Any]) -> Any:
     """The name of an activation, for configs.
 
@@ -613,6 +615,7 @@ def serialize(activation: Callable[..., Any]) -> Any:
     return to_config(activation)
 
 
+@hints_arguments
 def deserialize(config: Any) -> Callable[..., Any]:
     """The activation that a name or config describes.
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastnn import losses, ops, random
 from fastnn.base.absent import missing
+from fastnn.base.arguments import hints_arguments
 from fastnn.config import (
     backend,
     clear_session,
@@ -37,6 +38,7 @@ __all__ = [
 name_scope = NameScope
 
 
+@hints_arguments
 def standardize_dtype(dtype: Any) -> str:
     """The type that fastnn stores for a type of NumPy or Keras.
 
@@ -56,6 +58,7 @@ def standardize_dtype(dtype: Any) -> str:
     return "float32" if dtype is None else stored_dtype(dtype)
 
 
+@hints_arguments
 def is_float_dtype(dtype: Any) -> bool:
     """Whether a type is a floating one.
 
@@ -72,6 +75,7 @@ def is_float_dtype(dtype: Any) -> bool:
     return str(getattr(dtype, "name", dtype)).startswith(("float", "bfloat"))
 
 
+@hints_arguments
 def is_int_dtype(dtype: Any) -> bool:
     """Whether a type is an integer one, signed or not.
 

@@ -11,6 +11,7 @@ from collections import Counter
 from typing import Any
 
 from fastnn.base.absent import answer_missing
+from fastnn.base.arguments import hints_arguments
 from fastnn.base.messages import (
     disable_interactive_logging,
     enable_interactive_logging,
@@ -60,6 +61,7 @@ _flash_attention = False
 _counts: Counter[str] = Counter()
 
 
+@hints_arguments
 def enable_flash_attention() -> None:
     """Taken for Keras's sake: attention has one implementation, which is chosen by its shapes.
 
@@ -73,6 +75,7 @@ def enable_flash_attention() -> None:
     _flash_attention = True
 
 
+@hints_arguments
 def disable_flash_attention() -> None:
     """Takes back what `enable_flash_attention` set.
 
@@ -85,6 +88,7 @@ def disable_flash_attention() -> None:
     _flash_attention = False
 
 
+@hints_arguments
 def is_flash_attention_enabled() -> bool:
     """Whether `enable_flash_attention` was called.
 
@@ -98,6 +102,7 @@ def is_flash_attention_enabled() -> bool:
     return _flash_attention
 
 
+@hints_arguments
 def backend() -> str:
     """The name of the engine: always "fastnn".
 
@@ -111,6 +116,7 @@ def backend() -> str:
     return "fastnn"
 
 
+@hints_arguments
 def floatx() -> str:
     """The floating type everything computes in: always "float32".
 
@@ -124,6 +130,7 @@ def floatx() -> str:
     return "float32"
 
 
+@hints_arguments
 def set_floatx(value: str) -> None:
     """Accepts "float32", the only type that computes.
 
@@ -161,6 +168,7 @@ def stored_dtype(dtype: object) -> str:
 _policy = "float32"
 
 
+@hints_arguments
 def dtype_policy() -> Any:
     """The policy that `set_dtype_policy` set; it computes in float32, whatever its name.
 
@@ -174,6 +182,7 @@ def dtype_policy() -> Any:
     return DTypePolicy(_policy)
 
 
+@hints_arguments
 def set_dtype_policy(policy: Any) -> None:
     """Sets the policy of new layers: "float32", or a mixed one, which computes in float32 all the
     same.
@@ -196,11 +205,12 @@ def set_dtype_policy(policy: Any) -> None:
     name = getattr(name, "name", name)
     if name in MIXED and name != _policy:
         warnings.warn(
-            f"the policy {name!r} is taken, and everything computes in float32", stacklevel=2
+            f"the policy {name!r} is taken, and everything computes in float32", stacklevel=3
         )
     _policy = name if name in MIXED else "float32"
 
 
+@hints_arguments
 def list_physical_devices(device_type: str | None = None) -> list[Any]:
     """TensorFlow's question for devices: the CPU, and an empty list for "GPU".
 
@@ -223,6 +233,7 @@ def list_physical_devices(device_type: str | None = None) -> list[Any]:
 list_logical_devices = list_physical_devices
 
 
+@hints_arguments
 def run_functions_eagerly(run_eagerly: bool) -> None:
     """Taken for TensorFlow's sake: `fastnn.function` is compiled where it can be.
 
@@ -234,6 +245,7 @@ def run_functions_eagerly(run_eagerly: bool) -> None:
     """
 
 
+@hints_arguments
 def epsilon() -> float:
     """The small number that keeps divisions and logarithms finite, 1e-7 unless set.
 
@@ -247,6 +259,7 @@ def epsilon() -> float:
     return _epsilon
 
 
+@hints_arguments
 def set_epsilon(value: float) -> None:
     """Sets the small number that `epsilon()` gives.
 
@@ -260,6 +273,7 @@ def set_epsilon(value: float) -> None:
     _epsilon = float(value)
 
 
+@hints_arguments
 def image_data_format() -> str:
     """The axis order of images that layers take unless they are told.
 
@@ -273,6 +287,7 @@ def image_data_format() -> str:
     return _data_format
 
 
+@hints_arguments
 def set_image_data_format(data_format: str) -> None:
     """Sets the axis order that new layers take.
 
@@ -289,6 +304,7 @@ def set_image_data_format(data_format: str) -> None:
     _data_format = standardize_data_format(data_format)
 
 
+@hints_arguments
 def standardize_data_format(data_format: object) -> str:
     """The axis order that an argument means.
 
@@ -316,6 +332,7 @@ def standardize_data_format(data_format: object) -> str:
     return name
 
 
+@hints_arguments
 def is_accuracy_by_loss() -> bool:
     """Whether "accuracy" by name takes outputs as its loss does.
 
@@ -329,6 +346,7 @@ def is_accuracy_by_loss() -> bool:
     return _accuracy_by_loss
 
 
+@hints_arguments
 def set_accuracy_by_loss(flag: bool) -> None:
     """Chooses where "accuracy" of logits is cut: at 0, or at 0.5 as Keras does in all cases.
 
@@ -345,6 +363,7 @@ def set_accuracy_by_loss(flag: bool) -> None:
     _accuracy_by_loss = bool(flag)
 
 
+@hints_arguments
 def are_targets_checked() -> bool:
     """Whether losses and metrics refuse targets that they are not for.
 
@@ -358,6 +377,7 @@ def are_targets_checked() -> bool:
     return _target_checks
 
 
+@hints_arguments
 def set_target_checks(flag: bool) -> None:
     """Chooses whether losses and metrics refuse targets that they are not for, or take any numbers
     as Keras does.
@@ -387,6 +407,7 @@ def snake_case(name: str) -> str:
     return re.sub("([a-z])([A-Z])", r"\1_\2", name).lower()
 
 
+@hints_arguments
 def unique_name(prefix: str) -> str:
     """The next automatic name: `dense`, `dense_1`, `dense_2`, … until `clear_session()`.
 
@@ -405,6 +426,7 @@ def unique_name(prefix: str) -> str:
     return f"{prefix}_{n}" if n else prefix
 
 
+@hints_arguments
 def get_uid(prefix: str = "") -> int:
     """The next number for automatic names of a prefix, counted from 1.
 
@@ -422,6 +444,7 @@ def get_uid(prefix: str = "") -> int:
     return _counts[prefix]
 
 
+@hints_arguments
 def clear_session(free_memory: bool = True) -> None:
     """Starts automatic names at zero again; models free their memory when they are dropped.
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastnn import ops
 from fastnn.base.absent import answer_missing
+from fastnn.base.arguments import hints_arguments
 from fastnn.config import epsilon
 from fastnn.serialization.encoding import Configurable, to_config
 from fastnn.serialization.registry import Registry
@@ -137,6 +138,7 @@ TABLE = Registry("constraint", [MaxNorm, MinMaxNorm, NonNeg, UnitNorm],
               {"nonneg": NonNeg, "maxnorm": MaxNorm, "unitnorm": UnitNorm})  # fmt: skip
 
 
+@hints_arguments
 def get(identifier: Any) -> Any:
     """The constraint that a name, config or object stands for; None for None.
 

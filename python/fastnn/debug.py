@@ -18,6 +18,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base import tree
+from fastnn.base.arguments import hints_arguments
 from fastnn.errors import DataError
 from fastnn.files.atomic import write_text
 from fastnn.layers.base.call import as_tensors
@@ -158,6 +159,7 @@ def _checked(what: str, where: str, value: Any) -> NotFinite | None:
     return NotFinite(what, where, int((~finite).sum()), x.size, index, float(x[index]))
 
 
+@hints_arguments
 def find_nan(
     model: Layer,
     x: Any,
@@ -237,6 +239,7 @@ def find_nan(
     return None
 
 
+@hints_arguments
 def layer_outputs(model: Layer, x: Any, training: bool = False) -> list[LayerOutput]:
     """What every layer gives for one batch, in the order of the calls, inner layers first.
 
@@ -275,6 +278,7 @@ def layer_outputs(model: Layer, x: Any, training: bool = False) -> list[LayerOut
     ]
 
 
+@hints_arguments
 def profile(
     model: Layer, x: Any, path: str | os.PathLike[str], repeats: int = 5
 ) -> list[LayerTime]:
@@ -324,6 +328,7 @@ def _seconds(call: Any) -> float:
     return time.perf_counter() - begun
 
 
+@hints_arguments
 def show_graph(model: Layer, x: Any, training: bool = False) -> str:
     """The graph of ops that a model becomes, each line with the layer that it belongs to.
 

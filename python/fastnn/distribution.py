@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from fastnn.base.absent import answer_missing
+from fastnn.base.arguments import hints_arguments
 
 __all__ = [
     "DataParallel",
@@ -29,6 +30,7 @@ __all__ = [
 _current: Any = None
 
 
+@hints_arguments
 def list_devices(device_type: str | None = None) -> list[str]:
     """The devices: "cpu:0", and none of another type.
 
@@ -45,6 +47,7 @@ def list_devices(device_type: str | None = None) -> list[str]:
     return ["cpu:0"] if device_type in (None, "cpu", "CPU") else []
 
 
+@hints_arguments
 def get_device_count(device_type: str | None = None) -> int:
     """How many devices there are of a type.
 
@@ -69,6 +72,7 @@ def _one(where: str, devices: Any) -> None:
         )
 
 
+@hints_arguments
 def initialize(
     job_addresses: Any = None, num_processes: int | None = None, process_id: int | None = None
 ) -> None:
@@ -144,6 +148,7 @@ class DataParallel:
         yield
 
 
+@hints_arguments
 def distribution() -> Any:
     """What `set_distribution` set.
 
@@ -156,6 +161,7 @@ def distribution() -> Any:
     return _current
 
 
+@hints_arguments
 def set_distribution(value: Any) -> None:
     """Sets the distribution; it changes nothing on one device.
 
@@ -227,6 +233,7 @@ class OneDeviceStrategy(Strategy):
     """
 
 
+@hints_arguments
 def get_strategy() -> Strategy:
     """The strategy of one device.
 

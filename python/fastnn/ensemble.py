@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from fastnn import _core
+from fastnn.base.arguments import hints_arguments
 
 __all__ = ["KINDS", "Ensemble", "Summary", "Variable", "pay_claims", "quantiles"]
 
@@ -284,6 +285,7 @@ def _cholesky(correlation: npt.ArrayLike, streams: int) -> list[float]:
     return [float(x) for x in factor.ravel()]
 
 
+@hints_arguments
 def quantiles(marginal: npt.ArrayLike, levels: npt.ArrayLike) -> npt.NDArray[np.float64]:
     """Values that an input is at most with given probabilities, clipped to its limits.
 
@@ -308,6 +310,7 @@ def quantiles(marginal: npt.ArrayLike, levels: npt.ArrayLike) -> npt.NDArray[np.
     return np.array(_core.marginal_quantiles(row.tolist(), at.tolist()))
 
 
+@hints_arguments
 def pay_claims(
     claims: npt.ArrayLike,
     prices: npt.ArrayLike,

@@ -169,13 +169,16 @@ def check_arguments(
         raise reject_arguments(where, unknown, target)
 
 
-def reject_arguments(where: str, names: Iterable[str], target: Callable[..., Any]) -> TypeError:
+def reject_arguments(
+    where: str, names: Iterable[str], target: Callable[..., Any], also: Iterable[str] = ()
+) -> TypeError:
     """The error for keyword arguments that a function does not take.
 
     Args:
         where: What messages call the function.
         names: The arguments.
         target: The function.
+        also: Names that are taken besides its parameters.
 
     Returns:
         A TypeError with a hint.
@@ -190,6 +193,7 @@ def reject_arguments(where: str, names: Iterable[str], target: Callable[..., Any
         for p, kind in inspect.signature(target).parameters.items()
         if p != "self" and kind.kind not in (kind.VAR_KEYWORD, kind.VAR_POSITIONAL)
     ]
+    known += [name for name in also if name not in known]
     name = next(iter(names))
     close = nearest(name, known, 1)
     hint = f"did you mean `{close[0]}`?" if close else "it takes " + ", ".join(known)

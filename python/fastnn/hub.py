@@ -11,7 +11,7 @@ import os
 from typing import Any
 
 from fastnn import _core
-from fastnn.base.arguments import local_path
+from fastnn.base.arguments import hints_arguments, local_path
 from fastnn.errors import FormatError
 from fastnn.files.atomic import write_bytes
 from fastnn.files.native import load_model, save_model
@@ -22,6 +22,7 @@ __all__ = ["load_pretrained", "push_to_hub", "save_pretrained"]
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "README.md"
 
 
+@hints_arguments
 def save_pretrained(model: Any, folder: Any, *, card: str | None = None) -> list[str]:
     """Writes a model as the Hub lays models out.
 

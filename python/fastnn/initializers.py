@@ -15,6 +15,7 @@ import numpy as np
 
 from fastnn import _core, random
 from fastnn.base.absent import answer_missing
+from fastnn.base.arguments import hints_arguments
 from fastnn.serialization.encoding import Configurable, to_config
 from fastnn.serialization.registry import Registry
 
@@ -516,6 +517,7 @@ def _given(value: Any, shape: Shape, dtype: str | None = None) -> Any:
     return value
 
 
+@hints_arguments
 def get(identifier: Any) -> Any:
     """The initialiser that a name, config, array, number or object stands for.
 

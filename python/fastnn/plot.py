@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from fastnn.base.arguments import hints_arguments
 from fastnn.errors import DataError
 from fastnn.files.atomic import write_bytes
 
@@ -83,6 +84,7 @@ def _classes(values: Any, name: str) -> np.ndarray[Any, Any]:
     return array
 
 
+@hints_arguments
 def history(history: Any, ax: Axes | None = None) -> Axes:
     """Draws loss and metrics over the epochs; validation values are dashed in their own colour.
 
@@ -128,6 +130,7 @@ def history(history: Any, ax: Axes | None = None) -> Axes:
     return axes  # type: ignore[no-any-return]
 
 
+@hints_arguments
 def confusion_matrix(y_true: Any, y_pred: Any, ax: Axes | None = None) -> Axes:
     """Draws counts of true against predicted classes.
 
@@ -155,6 +158,7 @@ def confusion_matrix(y_true: Any, y_pred: Any, ax: Axes | None = None) -> Axes:
     return metrics.ConfusionMatrixDisplay.from_predictions(true, predicted, ax=axes).ax_  # type: ignore[no-any-return]
 
 
+@hints_arguments
 def roc(y_true: Any, scores: Any, ax: Axes | None = None) -> Axes:
     """Draws the true against the false positive rate: one curve, or one a class for scores of
     several.
@@ -193,6 +197,7 @@ def roc(y_true: Any, scores: Any, ax: Axes | None = None) -> Axes:
     return axes  # type: ignore[no-any-return]
 
 
+@hints_arguments
 def regression(x: Any, y: Any, y_pred: Any, ax: Axes | None = None) -> Axes:
     """Draws the data as points and the prediction as a line, one value per sample.
 
@@ -223,6 +228,7 @@ def regression(x: Any, y: Any, y_pred: Any, ax: Axes | None = None) -> Axes:
     return axes  # type: ignore[no-any-return]
 
 
+@hints_arguments
 def model(model: Any, format: str = "mermaid") -> str:
     """The graph of layers with shapes and parameter counts, as a text that draws itself.
 
@@ -254,6 +260,7 @@ def model(model: Any, format: str = "mermaid") -> str:
     return writers[format](model)
 
 
+@hints_arguments
 def attributions(
     explanation: Any, row: int = 0, names: Sequence[str] | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -332,6 +339,7 @@ def _shown(image: Any) -> np.ndarray[Any, Any]:
     return (pixels - low) / ((high - low) or 1.0)
 
 
+@hints_arguments
 def heatmap(
     values: Any, image: Any = None, row: int = 0, alpha: float = 0.5, ax: Axes | None = None
 ) -> Axes:
@@ -386,6 +394,7 @@ def heatmap(
     return axes  # type: ignore[no-any-return]
 
 
+@hints_arguments
 def images(
     pictures: Any, titles: Sequence[str] | None = None, columns: int = 4, wrong: Any = None
 ) -> Any:

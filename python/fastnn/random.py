@@ -19,7 +19,7 @@ import numpy as np
 from fastnn import _core, config, ops
 from fastnn._core import Dim, Tensor
 from fastnn.base.absent import answer_missing
-from fastnn.base.arguments import as_number, is_whole
+from fastnn.base.arguments import as_number, hints_arguments, is_whole
 from fastnn.tracing.known_ops import enter_ops
 from fastnn.tracing.ranks import current_step
 from fastnn.tracing.symbolic import keras_op
@@ -51,6 +51,7 @@ def _stream() -> _Stream:
     return _scoped.get() or _process
 
 
+@hints_arguments
 def set_seed(seed: int) -> None:
     """Seeds the process: initialisers, shuffling, dropout and the functions of this module.
 
@@ -74,6 +75,7 @@ def set_seed(seed: int) -> None:
 seed = set_seed
 
 
+@hints_arguments
 @contextlib.contextmanager
 def seed_scope(seed: int) -> Iterator[None]:
     """Seeds what this thread draws inside the `with` block; outside nothing changes.
@@ -119,6 +121,7 @@ def _checked(seed: Any) -> int:
     return int(as_number(seed))
 
 
+@hints_arguments
 def make_default_seed() -> int:
     """A fresh seed from the process-wide source, which `seed` fixes.
 
@@ -205,6 +208,7 @@ def _shape(shape: Sequence[int | Dim | None] | int | Dim) -> list[Any]:
     return [shape] if isinstance(shape, int | Dim) else list(shape)
 
 
+@hints_arguments
 def normal(
     shape: Sequence[int | Dim | None] | int | Dim,
     mean: float = 0.0,
@@ -233,6 +237,7 @@ def normal(
     return x * stddev + mean if (mean, stddev) != (0.0, 1.0) else x
 
 
+@hints_arguments
 def uniform(
     shape: Sequence[int | Dim | None] | int | Dim,
     minval: float = 0.0,
@@ -264,6 +269,7 @@ def uniform(
     return x * (maxval - minval) + minval if (minval, maxval) != (0.0, 1.0) else x
 
 
+@hints_arguments
 def randint(
     shape: Sequence[int | Dim | None] | int | Dim,
     minval: int,
@@ -296,6 +302,7 @@ def randint(
 integers = randint
 
 
+@hints_arguments
 def truncated_normal(
     shape: Sequence[int | Dim | None] | int | Dim,
     mean: float = 0.0,
@@ -358,6 +365,7 @@ def _normal_quantile(p: Tensor) -> Any:
     return c.where(c.absolute(q) <= 0.47575, centre, tail)
 
 
+@hints_arguments
 def bernoulli(shape: Sequence[int | Dim | None] | int | Dim, p: float, seed: Any = None) -> Any:
     """Ones with a probability, else zeros.
 
@@ -400,6 +408,7 @@ def _log_gamma(shape: Sequence[int | None] | int, alpha: Any, seed: Any) -> Any:
     return value + ops.log(u) / alpha
 
 
+@hints_arguments
 def gamma(
     shape: Sequence[int | None] | int, alpha: Any, dtype: str | None = None, seed: Any = None
 ) -> Any:
@@ -423,6 +432,7 @@ def gamma(
     return _core.ops.exp(_log_gamma(shape, alpha, seed))
 
 
+@hints_arguments
 def beta(
     shape: Sequence[int | None] | int,
     alpha: Any,
@@ -453,6 +463,7 @@ def beta(
     return _core.ops.sigmoid(first - second)
 
 
+@hints_arguments
 def binomial(
     shape: Sequence[int | Dim | None] | int | Dim,
     counts: Any,
@@ -497,6 +508,7 @@ def binomial(
     return ops.sum(ops.cast(hit, "float32"), axis=-1)
 
 
+@hints_arguments
 def categorical(logits: Any, num_samples: int, dtype: str = "int32", seed: Any = None) -> Any:
     """Class numbers drawn by unnormalised log-probabilities.
 
@@ -570,6 +582,7 @@ def set_global_state(state: Any) -> None:
     stream.generator.state.assign(state)
 
 
+@hints_arguments
 def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
     """The slices of a tensor along an axis in random order.
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from fastnn import ops
 from fastnn.base.absent import answer_missing
+from fastnn.base.arguments import hints_arguments
 from fastnn.errors import hinted
 from fastnn.serialization.encoding import Configurable, to_config
 from fastnn.serialization.registry import Registry
@@ -175,6 +176,7 @@ TABLE = Registry("regularizer", [Regularizer, L1, L2, L1L2, OrthogonalRegularize
 l1, l2, l1_l2 = L1, L2, L1L2
 
 
+@hints_arguments
 def get(identifier: Any) -> Any:
     """The regulariser that a name, config or object stands for; None for None.
 

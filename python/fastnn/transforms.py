@@ -18,11 +18,13 @@ from fastnn.base import tree
 from fastnn.base.arguments import hints_arguments
 from fastnn.base.recent import Recent
 from fastnn.devices import choice
+from fastnn.errors import DataError
 from fastnn.tracing.away import held
 from fastnn.tracing.call_context import CallContext
 from fastnn.tracing.fingerprint import Same, Seen
 from fastnn.tracing.surroundings import Surroundings
 from fastnn.tracing.symbolic import KerasTensor
+from fastnn.tracing.tables import naming_table
 from fastnn.tracing.tape import GradientTape
 from fastnn.tracing.variables import (
     Scope,
@@ -117,7 +119,10 @@ class Traced:
         key = tuple(signature)
         found = self.plain.find(key)
         if found is not None:
-            return found[0](*args)
+            try:
+                return found[0](*args)
+            except DataError as error:
+                raise naming_table(error, found[2]) from None
         layered = around.holds_layers
         out = self._call(args, kwargs)
         if around.mutable or around.holds_layers is not layered:
@@ -125,7 +130,7 @@ class Traced:
         program = self.programs.find(self._key(args, kwargs, list(args)))
         if program is not None and out.__class__ is Tensor and program[1].__class__ is Tensor:
             # With the captured objects, so that no other gets the address of one.
-            self.plain.keep(key, (program[0], around_it))
+            self.plain.keep(key, (program[0], around_it, program[3]))
         return out
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -147,10 +152,13 @@ class Traced:
 
     def run(self, program: Any, leaves: list[Any]) -> Any:
         """Runs what `trace` gave on these arguments."""
-        function, shape_of_result, fixed = program
+        function, shape_of_result, fixed, tables = program
         if choice.is_used:
             function = self.placements.on(function, choice.get_device())
-        results = function(*[x for i, x in enumerate(leaves) if i not in fixed])
+        try:
+            results = function(*[x for i, x in enumerate(leaves) if i not in fixed])
+        except DataError as error:
+            raise naming_table(error, tables) from None
         results = list(results) if isinstance(results, tuple) else [results]
         if not tree.flatten(shape_of_result):
             results = []
@@ -180,7 +188,7 @@ class Traced:
             outputs = [_tensor(x) for x in tree.flatten(out)]
             outputs = [x.value if isinstance(x, Variable) else x for x in outputs]
         feeds = [x for i, x in enumerate(inputs) if i not in fixed]
-        return _core.Function(feeds, outputs, scope.updates()), out, fixed
+        return _core.Function(feeds, outputs, scope.updates()), out, fixed, scope.tables
 
 
 def _arrays(x: Any) -> Any:
@@ -201,6 +209,7 @@ def _plain_call(f: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, 
     return f(*args, **kwargs)
 
 
+@hints_arguments
 def jit(f: Callable[..., Any]) -> Callable[..., Any]:
     """A function compiled: traced once per structure, shapes and types, then run as one program.
 

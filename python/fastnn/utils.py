@@ -101,6 +101,7 @@ def set_random_seed(seed: int) -> None:
     np.random.seed(seed % 2**32)
 
 
+@hints_arguments
 def is_keras_tensor(x: Any) -> bool:
     """Whether something is what `Input`, and calls of layers on it, give.
 

@@ -281,6 +281,10 @@ def test_copies_of_layers_need_no_arguments():
 
 def test_an_embedding_that_is_called_names_the_number_as_it_was_given():
     tokens = layers.Embedding(5, 2, name="tokens")
+    compiled = fastnn.jit(lambda x: tokens(x))
+    slope = fastnn.jit(lambda x: fastnn.ops.sum(fastnn.Sequential([tokens])(x)))
+    for _ in range(3):  # the shorter way of calls after the first
+        compiled(fastnn.tensor(np.zeros((2, 2), "i4")))
     for given, place, hint in (
         (-1, (0, 1), "number the"),
         (-5, (1, 0), "from 0"),
@@ -294,3 +298,7 @@ def test_an_embedding_that_is_called_names_the_number_as_it_was_given():
             tokens(ids)
         with pytest.raises(fastnn.errors.DataError, match=wanted):
             fastnn.Sequential([tokens])(ids)
+        with pytest.raises(fastnn.errors.DataError, match=wanted):
+            compiled(fastnn.tensor(ids))
+        with pytest.raises(fastnn.errors.DataError, match=wanted):
+            slope(ids)

@@ -1,10 +1,18 @@
 """No function takes a misspelt argument in silence; those of a first day name the right one."""
 
+import inspect
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import fastnn
 from fastnn import keras as K
+
+sys.path.append(str(Path(__file__).resolve().parents[2] / "tools"))
+
+import docstrings
 
 
 def model():
@@ -31,6 +39,26 @@ SLIPS = {
     "to_categorical": (lambda m: K.utils.to_categorical([1], num_class=3), "num_classes"),
     "Input": (lambda m: K.Input((2,), batchsize=3), "batch_size"),
     "grad": (lambda m: fastnn.grad(lambda x: x, argnum=0), "argnums"),
+    "ops": (lambda m: K.ops.mean(X, keepdim=True), "keepdims"),
+    "ops, symbolic": (lambda m: K.ops.softmax(K.Input((2,)), axes=1), "axis"),
+    "ops on the host": (lambda m: K.ops.median(X, axes=1), "axis"),
+    "random": (lambda m: K.random.normal((2,), std=1.0), "stddev"),
+    "a loss function": (
+        lambda m: K.losses.binary_crossentropy(X, X, from_logit=True),
+        "from_logits",
+    ),
+    "a loss": (lambda m: K.losses.MeanSquaredError()(X, X, sample_weights=1), "sample_weight"),
+    "a metric": (lambda m: K.metrics.MeanSquaredError()(X, X, sample_weights=1), "sample_weight"),
+    "update_state": (lambda m: K.metrics.AUC().update_state(X, X, weight=1), None),
+    "an activation": (lambda m: K.activations.softmax(X, axes=-1), "axis"),
+    "a model": (lambda m: m(X, train=True), "training"),
+    "a functional model": (
+        lambda m: K.Model(i := K.Input((2,)), i + 1)(X, trainning=True),
+        "training",
+    ),
+    "a layer": (lambda m: K.layers.Dropout(0.5)(X, train=True), "training"),
+    "a layer without a mode": (lambda m: K.layers.Dense(1)(X, train=True), "training"),
+    "a symbolic layer": (lambda m: K.layers.LSTM(2)(K.Input((3, 2)), masks=None), "mask"),
 }
 
 
@@ -45,18 +73,99 @@ def test_a_misspelt_argument_is_answered_with_the_right_one(slip, tmp_path, monk
     assert not list(tmp_path.iterdir())
 
 
+#: What stands below the helper that gives the hints or uses public names alone, and functions of
+#: one tensor in inner loops.
+BARE = ("fastnn.errors.", "fastnn.dtype_policies.", "fastnn.datasets.")
+OF_ONE_TENSOR = {f"fastnn.ops.{name}" for name in ("dtype", "is_tensor", "ndim", "shape", "size")}
+
+
+def closed_functions():
+    """The public functions that hand no further arguments on, by name."""
+    for name, value in docstrings.public().items():
+        if inspect.isfunction(value) and not name.startswith(BARE) and name not in OF_ONE_TENSOR:
+            kinds = [p.kind for p in inspect.signature(value).parameters.values()]
+            if inspect.Parameter.VAR_KEYWORD not in kinds:
+                yield name, value
+
+
+def test_every_public_function_answers_a_misspelt_argument_with_a_hint():
+    functions = dict(closed_functions())
+    assert len(functions) > 500
+    bare = []
+    for name, function in functions.items():
+        try:
+            function(misspeltt=1)
+        except TypeError as error:
+            if "misspeltt" not in str(error) or not fastnn.errors.hint_of(error):
+                bare.append(f"{name}: {error}")
+        else:
+            bare.append(f"{name} takes it")
+    assert not bare, "\n".join(bare)
+
+
 def test_the_format_that_is_asked_for_is_the_one_of_the_ending(tmp_path):
     with pytest.raises(ValueError, match="the ending of the name chooses"):
         model().save(tmp_path / "m", save_format="h5")
     model().save(tmp_path / "m.keras", save_format="keras")
-    with pytest.warns(UserWarning, match="written all the same"):
-        model().save(tmp_path / "n.keras", include_optimizer=False)
 
 
-def test_weights_by_name_are_refused_as_they_are_paired_by_order(tmp_path):
-    model().save_weights(tmp_path / "m.weights.h5")
+@pytest.mark.parametrize("ending", ["safetensors", "keras", "h5"])
+def test_a_file_without_the_optimizer_holds_weights_alone(ending, tmp_path):
+    if ending != "safetensors":
+        pytest.importorskip("h5py")
+    made = model()
+    made.compile("adam", "mse")
+    made.fit(X, np.ones(2), verbose=0)
+    made.save(tmp_path / f"whole.{ending}")
+    made.save(tmp_path / f"bare.{ending}", include_optimizer=False)
+    whole = K.models.load_model(tmp_path / f"whole.{ending}")
+    bare = K.models.load_model(tmp_path / f"bare.{ending}")
+    assert whole.compiled
+    assert int(whole.optimizer.iterations.numpy()) == 1
+    assert not bare.compiled
+    for a, b in zip(made.get_weights(), bare.get_weights(), strict=True):
+        assert np.array_equal(a, b)
+    sizes = [(tmp_path / f"{name}.{ending}").stat().st_size for name in ("bare", "whole")]
+    assert sizes[0] < sizes[1]
+
+
+@pytest.mark.parametrize("ending", ["weights.h5", "keras", "safetensors"])
+def test_weights_by_name_are_refused_where_the_file_pairs_by_order(ending, tmp_path):
+    if ending != "safetensors":
+        pytest.importorskip("h5py")
+    save = model().save_weights if ending == "weights.h5" else model().save
+    save(tmp_path / f"m.{ending}")
     with pytest.raises(ValueError, match="skip_mismatch=True"):
-        model().load_weights(tmp_path / "m.weights.h5", by_name=True)
+        model().load_weights(tmp_path / f"m.{ending}", by_name=True)
+
+
+def named(*layers):
+    made = K.Sequential([K.Input((2,))])
+    for name, units in layers:
+        made.add(K.layers.Dense(units, name=name))
+    return made
+
+
+def test_weights_of_older_files_go_by_name_to_other_models(tmp_path):
+    pytest.importorskip("h5py")
+    first = named(("body", 3), ("head", 2))
+    first.save(tmp_path / "m.h5")
+    other = named(("new", 2), ("body", 3), ("tail", 1))
+    before = other.get_weights()
+    assert np.shape(before[2]) == (2, 3)
+    other.load_weights(tmp_path / "m.h5", by_name=True)
+    after = other.get_weights()
+    assert np.array_equal(after[2], first.layers[0].get_weights()[0])
+    for i in (0, 1, 4, 5):
+        assert np.array_equal(after[i], before[i])
+    with pytest.raises(ValueError, match="head/kernel' has shape"):
+        named(("body", 3), ("head", 4)).load_weights(tmp_path / "m.h5", by_name=True)
+    wide = named(("body", 3), ("head", 4))
+    with pytest.warns(UserWarning, match="head"):
+        wide.load_weights(tmp_path / "m.h5", skip_mismatch=True, by_name=True)
+    assert np.array_equal(wide.get_weights()[0], first.get_weights()[0])
+    with pytest.warns(UserWarning, match="no layer of the model has a name of the file's"):
+        named(("a", 3)).load_weights(tmp_path / "m.h5", by_name=True)
 
 
 @pytest.mark.parametrize("end", ["Activation", "Softmax", "Dense"])

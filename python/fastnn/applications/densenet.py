@@ -10,6 +10,7 @@ from fastnn.applications.imagenet_utils import (
     preprocess_input as _preprocess_input,
 )
 from fastnn.applications.network import axis_of_channels, dense_top, made
+from fastnn.base.arguments import hints_arguments
 from fastnn.models import Model
 
 __all__ = ["DenseNet121", "DenseNet169", "DenseNet201", "decode_predictions", "preprocess_input"]
@@ -50,6 +51,7 @@ def _body(depths: tuple[int, ...]) -> Any:
     return body
 
 
+@hints_arguments
 def DenseNet121(
     include_top: bool = True,
     weights: Any = "imagenet",
@@ -99,6 +101,7 @@ def DenseNet121(
     )  # fmt: skip
 
 
+@hints_arguments
 def DenseNet169(
     include_top: bool = True,
     weights: Any = "imagenet",
@@ -148,6 +151,7 @@ def DenseNet169(
     )  # fmt: skip
 
 
+@hints_arguments
 def DenseNet201(
     include_top: bool = True,
     weights: Any = "imagenet",
@@ -197,6 +201,7 @@ def DenseNet201(
     )  # fmt: skip
 
 
+@hints_arguments
 def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     """Pixels from 0 to 255 as this network was trained on them:
     from 0 to 1, then mean 0 and deviation 1.

@@ -8,6 +8,7 @@ from typing import Any
 from fastnn import layers
 from fastnn.applications.imagenet_utils import decode_predictions as decode_predictions
 from fastnn.applications.network import axis_of_channels, even_padding, made
+from fastnn.base.arguments import hints_arguments
 from fastnn.models import Model
 
 __all__ = [
@@ -121,6 +122,7 @@ def _top(classes: int, activation: Any, dropout: float) -> Any:
     return top
 
 
+@hints_arguments
 def EfficientNetB0(
     include_top: bool = True,
     weights: Any = "imagenet",
@@ -169,6 +171,7 @@ def EfficientNetB0(
     )  # fmt: skip
 
 
+@hints_arguments
 def EfficientNetB1(
     include_top: bool = True,
     weights: Any = "imagenet",
@@ -217,6 +220,7 @@ def EfficientNetB1(
     )  # fmt: skip
 
 
+@hints_arguments
 def EfficientNetB2(
     include_top: bool = True,
     weights: Any = "imagenet",
@@ -264,6 +268,7 @@ def EfficientNetB2(
     )  # fmt: skip
 
 
+@hints_arguments
 def EfficientNetB3(
     include_top: bool = True,
     weights: Any = "imagenet",
@@ -311,6 +316,7 @@ def EfficientNetB3(
     )  # fmt: skip
 
 
+@hints_arguments
 def EfficientNetB4(
     include_top: bool = True,
     weights: Any = "imagenet",
@@ -358,6 +364,7 @@ def EfficientNetB4(
     )  # fmt: skip
 
 
+@hints_arguments
 def EfficientNetB5(
     include_top: bool = True,
     weights: Any = "imagenet",
@@ -405,6 +412,7 @@ def EfficientNetB5(
     )  # fmt: skip
 
 
+@hints_arguments
 def EfficientNetB6(
     include_top: bool = True,
     weights: Any = "imagenet",
@@ -452,6 +460,7 @@ def EfficientNetB6(
     )  # fmt: skip
 
 
+@hints_arguments
 def EfficientNetB7(
     include_top: bool = True,
     weights: Any = "imagenet",
@@ -499,6 +508,7 @@ def EfficientNetB7(
     )  # fmt: skip
 
 
+@hints_arguments
 def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     """Pixels as they are: this network scales them itself.
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from fastnn import ops
 from fastnn.applications.network import find
+from fastnn.base.arguments import hints_arguments
 from fastnn.config import floatx, standardize_data_format
 from fastnn.errors import DataError, FormatError, ShapeError
 
@@ -23,6 +24,7 @@ _MEANS = {"caffe": (103.939, 116.779, 123.68), "torch": (0.485, 0.456, 0.406)}
 _DEVIATIONS = (0.229, 0.224, 0.225)
 
 
+@hints_arguments
 def preprocess_input(x: Any, data_format: str | None = None, mode: str = "caffe") -> Any:
     """Pixels from 0 to 255 as a network wants them.
 
@@ -83,6 +85,7 @@ def _class_names(path: Any) -> list[tuple[str, str]]:
         ) from error
 
 
+@hints_arguments
 def decode_predictions(preds: Any, top: int = 5, class_file: Any = None) -> list[Any]:
     """The most probable classes with their names.
 

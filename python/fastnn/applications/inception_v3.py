@@ -10,6 +10,7 @@ from fastnn.applications.imagenet_utils import (
     preprocess_input as _preprocess_input,
 )
 from fastnn.applications.network import axis_of_channels, dense_top, made
+from fastnn.base.arguments import hints_arguments
 from fastnn.models import Model
 
 __all__ = ["InceptionV3", "decode_predictions", "preprocess_input"]
@@ -76,6 +77,7 @@ def _body(x: Any) -> Any:
     return x
 
 
+@hints_arguments
 def InceptionV3(
     include_top: bool = True,
     weights: Any = "imagenet",
@@ -125,6 +127,7 @@ def InceptionV3(
     )  # fmt: skip
 
 
+@hints_arguments
 def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     """Pixels from 0 to 255 as this network was trained on them:
     from -1 to 1.

@@ -10,6 +10,7 @@ from fastnn.applications.imagenet_utils import (
     preprocess_input as _preprocess_input,
 )
 from fastnn.applications.network import axis_of_channels, made, trained_side
+from fastnn.base.arguments import hints_arguments
 from fastnn.models import Model
 
 __all__ = ["MobileNet", "decode_predictions", "preprocess_input"]
@@ -57,6 +58,7 @@ def _top(classes: int, activation: Any, dropout: float) -> Any:
     return top
 
 
+@hints_arguments
 def MobileNet(
     input_shape: Any = None,
     alpha: float = 1.0,
@@ -114,6 +116,7 @@ def MobileNet(
     )  # fmt: skip
 
 
+@hints_arguments
 def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     """Pixels from 0 to 255 as this network was trained on them:
     from -1 to 1.

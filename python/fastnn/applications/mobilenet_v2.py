@@ -16,6 +16,7 @@ from fastnn.applications.network import (
     made,
     trained_side,
 )
+from fastnn.base.arguments import hints_arguments
 from fastnn.models import Model
 
 __all__ = ["MobileNetV2", "decode_predictions", "preprocess_input"]
@@ -77,6 +78,7 @@ def _body(alpha: float) -> Any:
     return body
 
 
+@hints_arguments
 def MobileNetV2(
     input_shape: Any = None,
     alpha: float = 1.0,
@@ -132,6 +134,7 @@ def MobileNetV2(
     )  # fmt: skip
 
 
+@hints_arguments
 def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     """Pixels from 0 to 255 as this network was trained on them:
     from -1 to 1.

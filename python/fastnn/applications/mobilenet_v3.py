@@ -7,6 +7,7 @@ from typing import Any
 from fastnn import layers
 from fastnn.applications.imagenet_utils import decode_predictions as decode_predictions
 from fastnn.applications.network import axis_of_channels, even_padding, made
+from fastnn.base.arguments import hints_arguments
 from fastnn.models import Model
 
 __all__ = ["MobileNetV3Large", "MobileNetV3Small", "decode_predictions", "preprocess_input"]
@@ -132,6 +133,7 @@ def _top(
     return top
 
 
+@hints_arguments
 def MobileNetV3Small(
     input_shape: Any = None,
     alpha: float = 1.0,
@@ -191,6 +193,7 @@ def MobileNetV3Small(
     )  # fmt: skip
 
 
+@hints_arguments
 def MobileNetV3Large(
     input_shape: Any = None,
     alpha: float = 1.0,
@@ -250,6 +253,7 @@ def MobileNetV3Large(
     )  # fmt: skip
 
 
+@hints_arguments
 def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     """Pixels as they are: this network scales them itself.
 

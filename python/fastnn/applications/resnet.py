@@ -10,6 +10,7 @@ from fastnn.applications.imagenet_utils import (
     preprocess_input as _preprocess_input,
 )
 from fastnn.applications.network import axis_of_channels, dense_top, made
+from fastnn.base.arguments import hints_arguments
 from fastnn.models import Model
 
 __all__ = ["ResNet50", "ResNet101", "ResNet152", "decode_predictions", "preprocess_input"]
@@ -53,6 +54,7 @@ def _body(depths: tuple[int, ...]) -> Any:
     return body
 
 
+@hints_arguments
 def ResNet50(
     include_top: bool = True,
     weights: Any = "imagenet",
@@ -102,6 +104,7 @@ def ResNet50(
     )  # fmt: skip
 
 
+@hints_arguments
 def ResNet101(
     include_top: bool = True,
     weights: Any = "imagenet",
@@ -151,6 +154,7 @@ def ResNet101(
     )  # fmt: skip
 
 
+@hints_arguments
 def ResNet152(
     include_top: bool = True,
     weights: Any = "imagenet",
@@ -200,6 +204,7 @@ def ResNet152(
     )  # fmt: skip
 
 
+@hints_arguments
 def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     """Pixels from 0 to 255 as this network was trained on them:
     blue, green and red without their means.

@@ -10,6 +10,7 @@ from fastnn.applications.imagenet_utils import (
     preprocess_input as _preprocess_input,
 )
 from fastnn.applications.network import axis_of_channels, made
+from fastnn.base.arguments import hints_arguments
 from fastnn.models import Model
 
 __all__ = ["SqueezeNet", "decode_predictions", "preprocess_input"]
@@ -65,6 +66,7 @@ def _top(classes: int, activation: Any) -> Any:
     return top
 
 
+@hints_arguments
 def SqueezeNet(
     include_top: bool = True,
     weights: Any = "imagenet",
@@ -117,6 +119,7 @@ def SqueezeNet(
     )  # fmt: skip
 
 
+@hints_arguments
 def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     """Pixels from 0 to 255 as this network was trained on them:
     blue, green and red without their means.

@@ -10,6 +10,7 @@ from fastnn.applications.imagenet_utils import (
     preprocess_input as _preprocess_input,
 )
 from fastnn.applications.network import made
+from fastnn.base.arguments import hints_arguments
 from fastnn.models import Model
 
 __all__ = ["VGG16", "decode_predictions", "preprocess_input"]
@@ -42,6 +43,7 @@ def top_of(classes: int, activation: Any) -> Any:
     return top
 
 
+@hints_arguments
 def VGG16(
     include_top: bool = True,
     weights: Any = "imagenet",
@@ -91,6 +93,7 @@ def VGG16(
     )  # fmt: skip
 
 
+@hints_arguments
 def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     """Pixels from 0 to 255 as this network was trained on them:
     blue, green and red without their means.

@@ -10,11 +10,13 @@ from fastnn.applications.imagenet_utils import (
 )
 from fastnn.applications.network import made
 from fastnn.applications.vgg16 import body_of, top_of
+from fastnn.base.arguments import hints_arguments
 from fastnn.models import Model
 
 __all__ = ["VGG19", "decode_predictions", "preprocess_input"]
 
 
+@hints_arguments
 def VGG19(
     include_top: bool = True,
     weights: Any = "imagenet",
@@ -64,6 +66,7 @@ def VGG19(
     )  # fmt: skip
 
 
+@hints_arguments
 def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     """Pixels from 0 to 255 as this network was trained on them:
     blue, green and red without their means.

@@ -10,6 +10,7 @@ from fastnn.applications.imagenet_utils import (
     preprocess_input as _preprocess_input,
 )
 from fastnn.applications.network import axis_of_channels, dense_top, made
+from fastnn.base.arguments import hints_arguments
 from fastnn.models import Model
 
 __all__ = ["Xception", "decode_predictions", "preprocess_input"]
@@ -55,6 +56,7 @@ def _body(x: Any) -> Any:
     return x
 
 
+@hints_arguments
 def Xception(
     include_top: bool = True,
     weights: Any = "imagenet",
@@ -104,6 +106,7 @@ def Xception(
     )  # fmt: skip
 
 
+@hints_arguments
 def preprocess_input(x: Any, data_format: str | None = None) -> Any:
     """Pixels from 0 to 255 as this network was trained on them:
     from -1 to 1.

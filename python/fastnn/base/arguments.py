@@ -7,7 +7,7 @@ import functools
 import inspect
 import numbers
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
 import numpy as np
@@ -17,7 +17,7 @@ from fastnn.errors import reject_arguments
 
 __all__ = [
     "as_number", "call_parameters", "check_counts", "hints_arguments", "is_whole", "local_path",
-    "signature_of", "takes_numbers", "verbosity",
+    "refuse_unknown", "signature_of", "takes_numbers", "verbosity",
 ]  # fmt: skip
 
 Made = TypeVar("Made", bound=Callable[..., Any])
@@ -48,24 +48,41 @@ def as_number(value: Any) -> Any:
     return float(value) if isinstance(value, numbers.Real | decimal.Decimal) else value
 
 
+def refuse_unknown(
+    where: str, target: Callable[..., Any], given: Iterable[str], also: Iterable[str] = ()
+) -> None:
+    """After a TypeError of a call: the error with a hint, where a keyword was misspelt.
+
+    Args:
+        where: What messages call the function.
+        target: The function; one that hands further arguments on takes them all.
+        given: The keywords of the call.
+        also: Keywords that are taken besides the function's parameters.
+    """
+    parameters = inspect.signature(target).parameters
+    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
+        return
+    also = tuple(also)
+    if unknown := [name for name in given if name not in parameters and name not in also]:
+        raise reject_arguments(where, unknown, target, also) from None
+
+
 def hints_arguments(function: Made) -> Made:
     """A function whose misspelt keyword arguments are answered with the right name.
 
     Args:
         function: Any; one that hands further arguments on stays as it is.
     """
-    parameters = inspect.signature(function).parameters
-    known = frozenset(parameters)
-    if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        return function
-    where = f"{function.__name__}()"
+    name = function.__name__
+    where = f"{function.__qualname__ if name.startswith('__') else name}()"
 
     @functools.wraps(function)
     def call(*args: Any, **kwargs: Any) -> Any:
-        if not known.issuperset(kwargs):
-            unknown = [name for name in kwargs if name not in known]
-            raise reject_arguments(where, unknown, function)
-        return function(*args, **kwargs)
+        try:  # looked at after a failure alone, so that calls cost no more than before
+            return function(*args, **kwargs)
+        except TypeError:
+            refuse_unknown(where, function, kwargs)
+            raise
 
     return cast(Made, call)
 

@@ -13,6 +13,8 @@ import unicodedata
 import warnings
 from typing import Any
 
+from fastnn.base.arguments import hints_arguments
+
 __all__ = [
     "disable_interactive_logging", "enable_interactive_logging", "escaped",
     "is_interactive_logging_enabled",
@@ -61,6 +63,7 @@ def _visible(character: str) -> str:
     return character if character.isprintable() else repr(character)[1:-1]
 
 
+@hints_arguments
 def shown(text: str, stream: Any = None) -> str:
     """A text as a stream can show it: characters that its encoding lacks become look-alikes.
 
@@ -84,6 +87,7 @@ def shown(text: str, stream: Any = None) -> str:
         return text
 
 
+@hints_arguments
 def printable_stream(stream: Any) -> None:
     """Makes a stream of this process show look-alikes of characters that it cannot encode, instead
     of failing.
@@ -100,6 +104,7 @@ def printable_stream(stream: Any) -> None:
         stream.reconfigure(errors="fastnn.lookalike")
 
 
+@hints_arguments
 def enable_interactive_logging() -> None:
     """Progress and messages go to standard output, which is how a process starts.
 
@@ -110,6 +115,7 @@ def enable_interactive_logging() -> None:
     _interactive = True
 
 
+@hints_arguments
 def disable_interactive_logging() -> None:
     """Progress and messages go to the log `fastnn` at level INFO, one line each, without a bar.
 
@@ -123,6 +129,7 @@ def disable_interactive_logging() -> None:
     _interactive = False
 
 
+@hints_arguments
 def is_interactive_logging_enabled() -> bool:
     """Whether progress and messages go to standard output.
 
@@ -136,6 +143,7 @@ def is_interactive_logging_enabled() -> bool:
     return _interactive
 
 
+@hints_arguments
 def set_logging_verbosity(level: str | int) -> None:
     """The level from which the log `fastnn` keeps messages.
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import ops
-from fastnn.base.arguments import as_number
+from fastnn.base.arguments import as_number, hints_arguments
 from fastnn.tracing.stored import weights_in
 
 __all__ = ["keep_zeros", "prune", "sparsity"]
@@ -46,6 +46,7 @@ def _freeze(model: Any, masks: list[tuple[Any, np.ndarray[Any, Any]]]) -> None:
     model._forget_traces()
 
 
+@hints_arguments
 def prune(model: Any, share: float, *, by: str = "layer") -> float:
     """Puts the smallest weights to zero, where `fit` leaves them; train on afterwards.
 
@@ -104,6 +105,7 @@ def prune(model: Any, share: float, *, by: str = "layer") -> float:
     return sparsity(model)
 
 
+@hints_arguments
 def keep_zeros(model: Any) -> float:
     """Keeps weights that are zero at zero while training goes on, as after `load_model`.
 
@@ -130,6 +132,7 @@ def keep_zeros(model: Any) -> float:
     return sparsity(model)
 
 
+@hints_arguments
 def sparsity(model: Any) -> float:
     """The share of the weights of kernels and embeddings that is zero.
 

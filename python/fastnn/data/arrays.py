@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from fastnn._core import Tensor
+from fastnn.base.arguments import hints_arguments
 from fastnn.errors import DataError, ShapeError
 
 __all__ = [
@@ -34,6 +35,7 @@ _NARROW = ("uint8", "int8", "float16")
 DENSE_BYTES = 64 << 20
 
 
+@hints_arguments
 def leaf(value: Any, name: str, narrow: bool = False) -> Array:
     """One array of float32 or int32, contiguous; a copy only where needed.
 
@@ -224,6 +226,7 @@ def _unusable(value: Array, name: str, where: str = "") -> DataError:
     return DataError(f"{name} has dtype {value.dtype}, wanted real numbers\n  hint: {hint}")
 
 
+@hints_arguments
 def as_arrays(value: Any, name: str, narrow: bool = False) -> Any:
     """A structure of data as arrays: lists of numbers become one array, frames become matrices.
 

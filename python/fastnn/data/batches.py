@@ -14,6 +14,7 @@ import numpy as np
 
 from fastnn._core import Tensor
 from fastnn.base import tree
+from fastnn.base.arguments import hints_arguments
 from fastnn.data.arrays import RowsByBatch, as_arrays, is_sparse, leaf
 from fastnn.data.prefetch import Prefetch, gather
 from fastnn.errors import DataError, ShapeError
@@ -26,6 +27,7 @@ __all__ = [
 Array = np.ndarray[Any, Any]
 
 
+@hints_arguments
 def unpack(data: Any) -> tuple[Any, Any, Any]:
     """The inputs, labels and sample weights of a batch.
 
@@ -58,6 +60,7 @@ def unpack(data: Any) -> tuple[Any, Any, Any]:
     return data, None, None
 
 
+@hints_arguments
 def pack(x: Any, y: Any = None, weights: Any = None) -> Any:
     """What `unpack_x_y_sample_weight` takes apart: (x, y, weights) without what is None.
 
@@ -165,6 +168,7 @@ class ArrayData:
         return ArrayData(*(tree.map_structure(cut, t) for t in (self.x, self.y, self.weights)))
 
 
+@hints_arguments
 def split_tail(data: ArrayData, share: float) -> tuple[ArrayData, ArrayData]:
     """The first rows of arrays, and the rest: what `validation_split` does.
 
@@ -414,6 +418,7 @@ class IterableData:
         return ArrayData(*batch).parts
 
 
+@hints_arguments
 @contextlib.contextmanager
 def closing(*sources: Any) -> Iterator[None]:
     """Ends the threads of those sources that have one, whatever happens inside.

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from fastnn import _core
+from fastnn.base.arguments import hints_arguments
 from fastnn.base.recent import Recent
 from fastnn.errors import unknown_name
 from fastnn.tracing.away import at_home
@@ -50,6 +51,7 @@ def parsed(name: Any, auto: bool = False) -> str:
     raise unknown_name("device", name, [CPU, "gpu", "gpu:0", *([AUTO] if auto else [])])
 
 
+@hints_arguments
 def set_device(name: str) -> None:
     """Chooses the device for this process: of models, and of functions of `jit` and `grad`.
 
@@ -74,6 +76,7 @@ def set_device(name: str) -> None:
     _process = found
 
 
+@hints_arguments
 def get_device() -> str:
     """The device that computes here, unless a model was compiled for another.
 

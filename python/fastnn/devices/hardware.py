@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from fastnn.base.arguments import hints_arguments
 from fastnn.errors import GpuUnavailableError
 
 __all__ = ["Adapter", "adapters", "limits_of", "wgpu"]
@@ -93,6 +94,7 @@ def wgpu() -> Any:
     return _loaded
 
 
+@hints_arguments
 def adapters() -> list[Adapter]:
     """The adapters that wgpu sees, those of a card first; `gpu:0` is the first.
 

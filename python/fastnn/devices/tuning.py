@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core
+from fastnn.base.arguments import hints_arguments
 from fastnn.devices.executor import Executable
 from fastnn.devices.functions import row_program
 from fastnn.devices.gpu import Gpu, opened
@@ -28,6 +29,7 @@ TIMES, SUBMISSIONS = 4, 10
 SECONDS = 1.0
 
 
+@hints_arguments
 def tune(device: str = "gpu:0", *, software: bool = False) -> dict[str, int]:
     """Measures the tiles of products on an adapter, and keeps what it finds.
 

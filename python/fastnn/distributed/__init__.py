@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core
-from fastnn.base.arguments import is_whole
+from fastnn.base.arguments import hints_arguments, is_whole
 from fastnn.base.messages import silence
 from fastnn.distributed.group import Group
 from fastnn.errors import RankError
@@ -33,6 +33,7 @@ _LAUNCHED = (
 _settings: dict[str, Any] | None = None
 
 
+@hints_arguments
 def init(own_data: bool = False, threads: int | None = None) -> None:
     """Joins the other processes of an MPI job; from here on `fit` trains together with them.
 
@@ -156,6 +157,7 @@ def _end_all_on_errors(made: Group) -> None:
     sys.excepthook = hook
 
 
+@hints_arguments
 def is_initialized() -> bool:
     """Whether `init` was called.
 
@@ -170,6 +172,7 @@ def is_initialized() -> bool:
     return _settings is not None
 
 
+@hints_arguments
 def rank() -> int:
     """The number of this process, from 0.
 
@@ -184,6 +187,7 @@ def rank() -> int:
     return 0 if found is None else int(found.rank)
 
 
+@hints_arguments
 def size() -> int:
     """How many processes train together.
 
@@ -197,6 +201,7 @@ def size() -> int:
     return count_ranks()
 
 
+@hints_arguments
 def all_reduce(value: Any, op: str = "sum") -> Any:
     """The sum or mean of a number or array over all ranks, for training loops of one's own.
 
@@ -241,6 +246,7 @@ def all_reduce(value: Any, op: str = "sum") -> Any:
     )[()]  # fmt: skip
 
 
+@hints_arguments
 def broadcast(value: Any) -> Any:
     """The value that rank 0 gives, on every rank: a path, a setting, an array.
 
@@ -263,6 +269,7 @@ def broadcast(value: Any) -> Any:
     return value if found is None else found.broadcast(value)
 
 
+@hints_arguments
 def barrier() -> None:
     """Waits until every rank has come here.
 

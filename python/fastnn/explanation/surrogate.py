@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.base.arguments import is_whole
+from fastnn.base.arguments import hints_arguments, is_whole
 from fastnn.data.arrays import leaf
 from fastnn.errors import ShapeError
 
@@ -46,6 +46,7 @@ class Surrogate:
         return f"fidelity: {kind} {self.fidelity:.1%} of held-out rows\n{rules}"
 
 
+@hints_arguments
 def surrogate_tree(
     model: Any,
     x: Any,

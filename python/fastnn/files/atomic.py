@@ -17,10 +17,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from fastnn import _core
+from fastnn.base.arguments import hints_arguments
 
 __all__ = ["check_regular", "quoted", "replace_file", "uninterrupted", "write_bytes", "write_text"]
 
 
+@hints_arguments
 def replace_file(path: str | os.PathLike[str], write: Callable[[str], Any]) -> None:
     """Writes a file beside its place and moves it there, on disk.
 
@@ -46,6 +48,7 @@ def replace_file(path: str | os.PathLike[str], write: Callable[[str], Any]) -> N
     _core.replace_file(os.fspath(path), write)
 
 
+@hints_arguments
 def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Writes bytes as `replace_file` does; into a pipe or a terminal, as it stands.
 
@@ -71,6 +74,7 @@ def write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     replace_file(path, write)
 
 
+@hints_arguments
 def write_text(path: str | os.PathLike[str], text: str) -> None:
     """Writes text as UTF-8 as `replace_file` does; into a pipe or a terminal, as it stands.
 
@@ -95,6 +99,7 @@ def _is_stream(path: str | os.PathLike[str]) -> bool:
     return stat.S_ISFIFO(mode) or stat.S_ISCHR(mode) or stat.S_ISSOCK(mode)
 
 
+@hints_arguments
 def check_regular(path: str | os.PathLike[str]) -> None:
     """Refuses what is there and is no plain file.
 
@@ -122,6 +127,7 @@ def check_regular(path: str | os.PathLike[str]) -> None:
     raise OSError(f"{name} is {kind}, wanted a file\n  hint: copy what it gives to a file first")
 
 
+@hints_arguments
 def quoted(text: str) -> str:
     """A name or path in quotes, safe to print: control, bidirectional, unpaired and other invisible
     characters escaped.
@@ -144,6 +150,7 @@ def _is_hidden(character: str) -> bool:
     return unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
+@hints_arguments
 @contextlib.contextmanager
 def uninterrupted() -> Iterator[Callable[[], None]]:
     """Puts signal handlers off to the end of the block, or to a call of what it gives.

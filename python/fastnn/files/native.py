@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import warnings
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +79,7 @@ _GLOBAL_STATE = "random/global_state"
 # ---- configs ---------------------------------------------------------------------------------
 
 
+@hints_arguments
 def model_from_json(text: str, custom_objects: dict[str, Any] | None = None) -> Any:
     """The model that `to_json` wrote, with fresh weights.
 
@@ -254,8 +254,8 @@ def save_model(
         filepath: A name that ends in `.keras` gives a file in Keras's format, `.h5` one in its
             older format, any other safetensors.
         overwrite: Whether a file that is there is replaced.
-        **settings: Keras's `save_format` is checked against the ending, `include_optimizer=False`
-            warns, `zipped` changes nothing.
+        **settings: `include_optimizer=False` leaves compile settings and the optimiser's state
+            out; Keras's `save_format` is checked against the ending, `zipped` changes nothing.
 
     Raises:
         OSError: The file cannot be written.
@@ -267,12 +267,7 @@ def save_model(
     """
     check_arguments("save()", settings, ("include_optimizer", "save_format", "zipped"), save_model)
     _check_format(filepath, settings.get("save_format"))
-    if settings.get("include_optimizer") is False:
-        warnings.warn(
-            "save(include_optimizer=False): the optimizer's state is written all the same"
-            "\n  hint: model.save_weights writes the weights alone",
-            stacklevel=2,
-        )
+    compiled = bool(settings.get("include_optimizer", True))
     path = _target(filepath, overwrite, ".keras", whole=True)
     if not model.built:
         raise ValueError(
@@ -280,25 +275,26 @@ def save_model(
             "  hint: call it on data or fit it first"
         )
     _check_names(model)
-    warn_of_settings(model, path)
+    if compiled:
+        warn_of_settings(model, path)
     if path.endswith((".keras", ".h5", ".hdf5")):
         _refuse_fewer_bits(model, path)
     if path.endswith(".keras"):
-        return keras_files.save_model(model, path)
+        return keras_files.save_model(model, path, compiled)
     if path.endswith((".h5", ".hdf5")):
-        return keras_files.save_legacy(model, path)
+        return keras_files.save_legacy(model, path, compiled)
     variables = named_variables(model)
     metadata = {
         "fastnn.format": FORMAT,
         "fastnn.config": as_json(serialize(model)),
-        "fastnn.compile": json.dumps(compile_config(model)),
+        "fastnn.compile": json.dumps(compile_config(model) if compiled else None),
         "fastnn.state": json.dumps(_state(model, variables)),
         "fastnn.build": json.dumps(built_for(model)),
     }
     stored = {n: v.dtype for n, v in variables.items() if isinstance(v, StoredVariable)}
     if stored:
         metadata["fastnn.stored"] = json.dumps(stored)
-    tensors = variables | optimizer_values(model)
+    tensors = variables | (optimizer_values(model) if compiled else {})
     traced = inference(model)
     save_file(path, tensors, metadata, None if traced is None else traced[0])
 
@@ -522,6 +518,7 @@ def _rebuild(model: Any, given: Any, path: str) -> None:
         build(model, given, f"model {model.name!r}")
 
 
+@hints_arguments
 def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
     """Writes the weights of a model alone.
 
@@ -549,16 +546,25 @@ def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool =
     save_file(path, named_variables(model), metadata, None)
 
 
-def load_weights(model: Any, filepath: str | os.PathLike[str], skip_mismatch: bool = False) -> None:
+@hints_arguments
+def load_weights(
+    model: Any,
+    filepath: str | os.PathLike[str],
+    skip_mismatch: bool = False,
+    by_name: bool | None = None,
+) -> None:
     """Reads the weights of a model from a file of `save_weights` or `save`, or from one of Keras's.
 
     Args:
         model: A built model.
         filepath: The file.
         skip_mismatch: Whether what fits is taken, and a warning names the rest.
+        by_name: For files that end in `.h5` or `.hdf5`, not in `.weights.h5`: True gives weights to
+            the layers that have the names of the file's, in any order, and leaves the others.
 
     Raises:
         FormatError: A weight is not in the file, has another shape, or is one too many.
+        ValueError: The model is not built, or `by_name` is given for another kind of file.
 
     Example:
         >>> model = fastnn.Sequential([fastnn.Input((1,)), fastnn.layers.Dense(1)])
@@ -570,8 +576,14 @@ def load_weights(model: Any, filepath: str | os.PathLike[str], skip_mismatch: bo
             f"model {model.name!r} is not built, so weights have no place to go\n"
             "  hint: start it with Input(shape=...) or call build first"
         )
-    if _is_keras(path := _existing(filepath)):
-        return keras_files.load_weights(model, path, skip_mismatch)
+    path = _existing(filepath)
+    if by_name and (path.endswith(".weights.h5") or not path.endswith((".h5", ".hdf5"))):
+        raise ValueError(
+            f"load_weights({path!r}, by_name=True): only the older .h5 files pair by name\n"
+            "  hint: skip_mismatch=True takes what fits; layer.set_weights sets one layer's"
+        )
+    if _is_keras(path):
+        return keras_files.load_weights(model, path, skip_mismatch, by_name=bool(by_name))
     tensors, metadata = _read(filepath)
     variables, path = named_variables(model), os.fspath(filepath)
     assign(variables, _but_constants(tensors, variables, metadata, path), path, skip_mismatch)

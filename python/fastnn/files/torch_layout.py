@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.base.arguments import hints_arguments
 from fastnn.errors import FormatError
 
 __all__ = ["torch_layout"]
@@ -17,6 +18,7 @@ __all__ = ["torch_layout"]
 Array = np.ndarray[Any, Any]
 
 
+@hints_arguments
 def torch_layout(
     layer: Any, tensors: Mapping[str, Any], prefix: str = "", assign: bool = True
 ) -> list[Array]:

@@ -23,6 +23,8 @@ from fastnn.serialization.encoding import function_config, function_of, to_confi
 from fastnn.serialization.keras_config import deserialize
 from fastnn.tracing.stored import StoredVariable
 from fastnn.tracing.symbolic import KerasTensor, Node, wrap
+from fastnn.tracing.tables import outside_table
+from fastnn.tracing.variables import current_scope
 
 __all__ = [
     "Activation", "Dense", "Embedding", "Identity", "Input", "InputLayer", "Lambda", "Masking",
@@ -512,16 +514,6 @@ def _same(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
-def outside_table(name: str, token: int, place: Sequence[int], size: int) -> DataError:
-    """The error of an Embedding that got a number without a row."""
-    hint = f"input_dim={token + 1} or more" if token > 0 else "number the tokens from 0"
-    at = ", ".join(map(str, place))
-    return DataError(
-        f"Embedding {name!r}: token id {token} at position ({at}) of the batch is out of range, "
-        f"outside 0…{size - 1} (input_dim={size})\n  hint: {hint}"
-    )
-
-
 class Embedding(Layer):
     """Looks rows of a learned table up by whole numbers.
 
@@ -600,6 +592,8 @@ class Embedding(Layer):
         ids = ops.cast(inputs, "int32")
         if isinstance(ids, Tensor) and not ids.is_traced:
             self._check(ids.numpy())
+        elif (scope := current_scope()) is not None:
+            scope.note_table(self.name, self.input_dim)
         # Rows are not counted from the end: what is negative is put outside the table.
         ids = ops.where(ids < 0, ids - self.input_dim, ids)
         return ops.take(self.embeddings.value, ids, axis=0)

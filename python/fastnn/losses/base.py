@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnn import ops
+from fastnn.base.arguments import hints_arguments
 from fastnn.config import snake_case as _snake, unique_name
 from fastnn.dtype_policies import computing_dtype
 from fastnn.errors import DataError, ShapeError
@@ -156,6 +157,7 @@ class Loss(Configurable):
             "\n  hint: def call(self, y_true, y_pred): return the loss of each sample"
         )
 
+    @hints_arguments
     def __call__(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
         """Gives the reduced loss."""
         y_true, y_pred = ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred)

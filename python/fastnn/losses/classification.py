@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 from fastnn import _core, ops
+from fastnn.base.arguments import hints_arguments
 from fastnn.config import epsilon
 from fastnn.losses.checks import (
     _check_shapes,
@@ -334,6 +335,7 @@ def categorical_generalized_cross_entropy(y_true: Any, y_pred: Any, q: float) ->
     return (1.0 - _c.power(p, float(q))) / q
 
 
+@hints_arguments
 @wants("whole")
 def circle(
     y_true: Any,

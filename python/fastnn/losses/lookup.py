@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+from fastnn.base.arguments import hints_arguments
 from fastnn.losses import (
     classification,
     classification_classes,
@@ -87,6 +88,7 @@ def check_targets(loss: Any, y_true: Any, y_pred: Any) -> None:
     check_same_shape(a, b, (None,))
 
 
+@hints_arguments
 def get(identifier: Any) -> Any:
     """The loss that a name, config, function or object stands for; None for None.
 
@@ -106,6 +108,7 @@ def get(identifier: Any) -> Any:
     return TABLE.get(identifier)
 
 
+@hints_arguments
 def serialize(loss: Any) -> Any:
     """The config of a loss.
 
@@ -122,6 +125,7 @@ def serialize(loss: Any) -> Any:
     return to_config(loss)
 
 
+@hints_arguments
 def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
     """The loss that a config describes.
 

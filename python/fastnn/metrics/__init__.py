@@ -8,6 +8,7 @@ from typing import Any
 
 from fastnn import losses, ops
 from fastnn.base.absent import answer_missing
+from fastnn.base.arguments import hints_arguments
 from fastnn.metrics.accuracies import sign_accuracy
 from fastnn.metrics.base import *
 from fastnn.metrics.base import (
@@ -118,6 +119,7 @@ def by_shape(
     return metric
 
 
+@hints_arguments
 def get(identifier: Any) -> Any:
     """The metric that a name, config, function or object stands for; None for None.
 
@@ -141,6 +143,7 @@ def get(identifier: Any) -> Any:
     return TABLE.get(identifier)
 
 
+@hints_arguments
 def serialize(metric: Metric) -> Any:
     """The config of a metric.
 
@@ -158,6 +161,7 @@ def serialize(metric: Metric) -> Any:
     return to_config(metric)
 
 
+@hints_arguments
 def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
     """The metric that a config describes.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import ops
+from fastnn.base.arguments import hints_arguments
 from fastnn.losses.checks import check_alike
 from fastnn.losses.targets import wants
 from fastnn.metrics.metric import MeanMetricWrapper, labels_as_numbers, pair_alike
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 
+@hints_arguments
 def accuracy(y_true: Any, y_pred: Any) -> Any:
     """1 where y equals p, 0 elsewhere.
 
@@ -43,6 +45,7 @@ def accuracy(y_true: Any, y_pred: Any) -> Any:
     return ops.cast(ops.equal(y_true, y_pred), "float32")
 
 
+@hints_arguments
 @wants("binary")
 def binary_accuracy(y_true: Any, y_pred: Any, threshold: float = 0.5) -> Any:
     """1 where y equals p > threshold, 0 elsewhere.
@@ -77,6 +80,7 @@ def _one_hot_pair(y_true: Any, y_pred: Any) -> tuple[Any, Any]:
     return y_true, y_pred
 
 
+@hints_arguments
 @wants("share")
 def categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
     """1 where the largest of y and of p stand at the same place, 0 elsewhere.
@@ -97,6 +101,7 @@ def categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
     return ops.cast(ops.equal(ops.argmax(y_true, axis=-1), ops.argmax(y_pred, axis=-1)), "float32")
 
 
+@hints_arguments
 @wants("number")
 def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
     """1 where the largest of p stands at place y, 0 elsewhere.
@@ -118,6 +123,7 @@ def sparse_categorical_accuracy(y_true: Any, y_pred: Any) -> Any:
     )
 
 
+@hints_arguments
 @wants("share")
 def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Any:
     """1 where the class of one-hot y is among the k best of p, 0 elsewhere.
@@ -139,6 +145,7 @@ def top_k_categorical_accuracy(y_true: Any, y_pred: Any, k: int = 5) -> Any:
     return sparse_top_k_categorical_accuracy(ops.argmax(y_true, axis=-1), y_pred, k)
 
 
+@hints_arguments
 @wants("number")
 def sparse_top_k_categorical_accuracy(
     y_true: Any, y_pred: Any, k: int = 5, from_sorted_ids: bool = False

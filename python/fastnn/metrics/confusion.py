@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core, ops
+from fastnn.base.arguments import hints_arguments
 from fastnn.config import epsilon, unique_name
 from fastnn.errors import ShapeError
 from fastnn.losses.base import match_weights
@@ -80,6 +81,7 @@ class _Confusion(Metric):
         for which in self._wanted:
             setattr(self, which, self._add_sum(which, (len(self._cuts), *columns)))
 
+    @hints_arguments
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Counts a batch."""
         y, p = _pair(y_true, y_pred)
@@ -555,6 +557,7 @@ class AUC(_Confusion):
         """The settings; thresholds only when they were given."""
         return super().get_config() | {"thresholds": self._inner}
 
+    @hints_arguments
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Counts a batch."""
         if not self._built:

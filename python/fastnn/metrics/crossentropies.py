@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import losses, ops
+from fastnn.base.arguments import hints_arguments
 from fastnn.losses.base import match_weights
 from fastnn.metrics.metric import MeanMetricWrapper, labels_as_numbers
 
@@ -132,6 +133,7 @@ class SparseCategoricalCrossentropy(MeanMetricWrapper):
         self.ignore_class = ignore_class
         self.axis = axis
 
+    @hints_arguments
     def update_state(  # type: ignore[override]
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:

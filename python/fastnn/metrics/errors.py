@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import losses, ops
+from fastnn.base.arguments import hints_arguments
 from fastnn.config import epsilon
 from fastnn.metrics.metric import Mean, MeanMetricWrapper, pair_alike
 
@@ -254,6 +255,7 @@ class CategoricalHinge(MeanMetricWrapper):
         super().__init__(losses.categorical_hinge, name or "categorical_hinge", dtype)
 
 
+@hints_arguments
 def pearson_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
     """Pearson's correlation of y and p along `axis`.
 
@@ -275,6 +277,7 @@ def pearson_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
     return ops.mean(y * p, axis=axis)
 
 
+@hints_arguments
 def concordance_correlation(y_true: Any, y_pred: Any, axis: int = -1) -> Any:
     """Lin's concordance of y and p along `axis`, a correlation that counts shifts. Source: Lin
     1989.
@@ -381,6 +384,7 @@ class RootMeanSquaredError(Mean):
     def __init__(self, name: str = "root_mean_squared_error", dtype: Any = None) -> None:
         super().__init__(name=name, dtype=dtype)
 
+    @hints_arguments
     def update_state(  # type: ignore[override]
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:

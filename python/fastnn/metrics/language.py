@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from fastnn import losses, ops
+from fastnn.base.arguments import hints_arguments
 from fastnn.losses.base import match_weights
 from fastnn.metrics.metric import Metric
 
@@ -47,6 +48,7 @@ class Perplexity(Metric):
         self.total = self._add_sum("total")
         self.count = self._add_sum("count")
 
+    @hints_arguments
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds the losses of a batch's tokens.
 
@@ -85,6 +87,7 @@ class Perplexity(Metric):
         }  # fmt: skip
 
 
+@hints_arguments
 def bleu(
     references: Sequence[Any], candidates: Sequence[Any], max_order: int = 4, smooth: bool = False
 ) -> float:

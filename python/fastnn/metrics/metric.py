@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core, initializers, losses, ops
+from fastnn.base.arguments import hints_arguments
 from fastnn.config import snake_case, unique_name
 from fastnn.dtype_policies import computing_dtype
 from fastnn.losses.base import match_weights
@@ -367,6 +368,7 @@ class Mean(Metric):
         self.total = self._add_sum("total")
         self.count = self._add_sum("count")
 
+    @hints_arguments
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         """Adds values, each with its weight."""
         context = current_call()
@@ -411,6 +413,7 @@ class Sum(Metric):
         super().__init__(name=name, dtype=dtype)
         self.total = self._add_sum("total")
 
+    @hints_arguments
     def update_state(self, values: Any, sample_weight: Any = None) -> None:
         """Adds values times weights."""
         values, weight = _weighted(values, sample_weight)
@@ -452,6 +455,7 @@ class MeanMetricWrapper(Mean):
             self._fn_kwargs[name] = value
         super().__setattr__(name, value)
 
+    @hints_arguments
     def update_state(  # type: ignore[override]
         self, y_true: Any, y_pred: Any, sample_weight: Any = None
     ) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import ops
+from fastnn.base.arguments import hints_arguments
 from fastnn.data.labels import check_class_numbers, known_values
 from fastnn.errors import ShapeError
 from fastnn.losses.base import match_weights
@@ -60,6 +61,7 @@ class _Overlap(Metric):
             self._carries = Variable(np.zeros((num_classes, num_classes), np.int32), dtype="int32",
                                      trainable=False, name="carries")  # fmt: skip
 
+    @hints_arguments
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Counts a batch of class numbers, or of scores per class where it is not sparse."""
         if self.sparse_y_true:
@@ -86,7 +88,7 @@ class _Overlap(Metric):
             warnings.warn(
                 f"{self.name} leaves out {int(outside.sum())} of {known.size} class numbers in "
                 f"{what}, which are not in 0…{self.num_classes - 1}, such as {known[outside][0]}",
-                stacklevel=3,
+                stacklevel=4,
             )
 
     @property
@@ -266,6 +268,7 @@ class BinaryIoU(IoU):
         super().__init__(2, target_class_ids, name, dtype)
         self.threshold = threshold
 
+    @hints_arguments
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Counts a batch of scores."""
         self.check_labels(y_true)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from fastnn import _core, ops
+from fastnn.base.arguments import hints_arguments
 from fastnn.losses.base import match_weights
 from fastnn.losses.checks import check_alike, squeeze_or_expand_to_same_rank
 from fastnn.losses.targets import Targets
@@ -109,6 +110,7 @@ class FBetaScore(Metric):
             setattr(self, which, self._add_sum(which, shape))
         self._built = True
 
+    @hints_arguments
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Counts a batch."""
         y_true = ops.convert_to_tensor(y_true, "float32")
@@ -232,6 +234,7 @@ class R2Score(Metric):
         self.num_samples = self._add_sum("num_samples")
         self._built = False
 
+    @hints_arguments
     def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
         """Adds a batch."""
         y_true = ops.convert_to_tensor(y_true, "float32")

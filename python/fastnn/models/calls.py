@@ -83,12 +83,12 @@ class DeviceCalls:
         known keeps its program.
         """
         leaves = [_leaf(x) for x in tree.flatten([args, kwargs])]
-        function, outcome, fixed = self._traced.trace(args, kwargs, leaves)
+        function, *rest = self._traced.trace(args, kwargs, leaves)
         key = _key(function)
         known = self._known.find(key)
         if known is None:
             self._known.keep(key, function)
-        return self._traced.run((known or function, outcome, fixed), leaves)
+        return self._traced.run((known or function, *rest), leaves)
 
     def _tell(self, error: TraceError) -> None:
         if not self._is_told:

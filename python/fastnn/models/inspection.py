@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core
-from fastnn.base.arguments import local_path
+from fastnn.base.arguments import hints_arguments, local_path
 from fastnn.base.messages import shown
 from fastnn.errors import FormatError
 from fastnn.files import keras as keras_files
@@ -103,6 +103,7 @@ def _table(heads: tuple[str, ...], rows: Any) -> list[str]:
     ]  # fmt: skip
 
 
+@hints_arguments
 def inspect_file(path: str | os.PathLike[str]) -> FileContents:
     """What a model file holds, of fastnn, Keras or ONNX, or any safetensors file.
 

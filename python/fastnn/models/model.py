@@ -19,7 +19,7 @@ from fastnn.base.absent import OF_MODELS
 from fastnn.base.arguments import hints_arguments
 from fastnn.base.messages import shown
 from fastnn.devices import choice
-from fastnn.errors import check_arguments, reject_arguments, unknown_name
+from fastnn.errors import reject_arguments, unknown_name
 from fastnn.files.compiling import compile_config, recompile
 from fastnn.files.native import functional_from_config, load_weights, save_model, save_weights
 from fastnn.layers.base.call import shapes_of
@@ -524,31 +524,32 @@ class Model(Trainer, Layer):
         """
         save_weights(self, filepath, overwrite)
 
+    @hints_arguments
     def load_weights(
-        self, filepath: str | os.PathLike[str], skip_mismatch: bool = False, **settings: Any
+        self,
+        filepath: str | os.PathLike[str],
+        skip_mismatch: bool = False,
+        by_name: bool | None = None,
     ) -> None:
         """Reads weights that `save_weights` or `save` wrote, or a file of Keras's.
 
         Args:
             filepath: The file.
             skip_mismatch: Whether what fits is taken, and a warning names the rest.
-            **settings: `by_name`, which is refused.
+            by_name: For files that end in `.h5` or `.hdf5`, not in `.weights.h5`: True gives
+                weights to the layers that have the names of the file's, in any order, and leaves
+                the others.
 
         Raises:
             FormatError: A weight is not in the file, has another shape, or is one too many.
+            ValueError: The model is not built, or `by_name` is given for another kind of file.
 
         Example:
             >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
             >>> model.save_weights("weights.safetensors")
             >>> model.load_weights("weights.safetensors")
         """
-        check_arguments("load_weights()", settings, ("by_name",), type(self).load_weights)
-        if settings.get("by_name"):
-            raise ValueError(
-                "load_weights(by_name=True): weights are paired by the layers' order, not by names"
-                "\n  hint: skip_mismatch=True takes what fits; layer.set_weights sets one layer's"
-            )
-        load_weights(self, filepath, skip_mismatch)
+        load_weights(self, filepath, skip_mismatch, by_name)
 
     def build(self, input_shape: Any) -> None:
         """Makes the weights of a subclassed model by calling it on placeholders.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+from fastnn.base.arguments import hints_arguments
 from fastnn.onnx.writer import to_proto
 from fastnn.serialization.registry import model_class
 from fastnn.tracing.variables import assign_all
@@ -12,6 +13,7 @@ from fastnn.tracing.variables import assign_all
 __all__ = ["load", "to_proto"]
 
 
+@hints_arguments
 def load(
     source: str | os.PathLike[str] | bytes,
     open_batch: bool = False,

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core
-from fastnn.base.arguments import local_path
+from fastnn.base.arguments import hints_arguments, local_path
 from fastnn.errors import DataError, ShapeError
 from fastnn.files.atomic import write_bytes
 from fastnn.onnx.builder import TYPES, Builder
@@ -49,6 +49,7 @@ def export(
     write_bytes(path, proto.SerializeToString())
 
 
+@hints_arguments
 def to_proto(model: Any, opset_version: int | None = None, input_signature: Any = None) -> Any:
     """The `onnx.ModelProto` of a model.
 

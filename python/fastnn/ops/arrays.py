@@ -15,7 +15,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Dim, Tensor
-from fastnn.base.arguments import as_number
+from fastnn.base.arguments import as_number, hints_arguments
 from fastnn.base.finder import answer_earlier
 from fastnn.config import stored_dtype
 from fastnn.errors import ShapeError
@@ -81,6 +81,7 @@ def copy(x: TensorLike) -> Tensor:
     return convert_to_tensor(x)
 
 
+@hints_arguments
 def empty(shape: Sequence[int | None] | int, dtype: str | None = None) -> Tensor:
     """Zeros of this shape.
 
@@ -168,6 +169,7 @@ def logspace(
     return _core.tensor(a, dtype=stored_dtype(dtype) if dtype else None)
 
 
+@hints_arguments
 def geomspace(
     start: Any, stop: Any, num: int = 50, endpoint: bool = True, dtype: Any = None, axis: int = 0
 ) -> Tensor:

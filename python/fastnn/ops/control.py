@@ -14,6 +14,7 @@ from typing import Any
 from fastnn import _core
 from fastnn._core import Dim, Tensor
 from fastnn.base import tree
+from fastnn.base.arguments import hints_arguments
 from fastnn.errors import TraceError
 from fastnn.ops import host, rounds
 from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, shape
@@ -95,6 +96,7 @@ def _one_of(condition: Any, a: Any, b: Any, name: str) -> Any:
     return _c.where(condition, a, b)
 
 
+@hints_arguments
 def cond(pred: TensorLike, true_fn: Callable[[], Any], false_fn: Callable[[], Any]) -> Any:
     """What `true_fn()` returns where `pred` is true, else what `false_fn()` returns.
 
@@ -118,6 +120,7 @@ def cond(pred: TensorLike, true_fn: Callable[[], Any], false_fn: Callable[[], An
     return _either(cast(pred, "bool"), true_fn, false_fn, "cond")
 
 
+@hints_arguments
 def switch(index: TensorLike, branches: Sequence[Callable[..., Any]], *operands: Any) -> Any:
     """What `branches[index](*operands)` returns; an index outside is brought to the nearest.
 
@@ -148,6 +151,7 @@ def switch(index: TensorLike, branches: Sequence[Callable[..., Any]], *operands:
     return from_on(0)
 
 
+@hints_arguments
 def while_loop(
     cond: Callable[..., Any],
     body: Callable[..., Any],
@@ -277,6 +281,7 @@ def _in_core(step: Callable[[Any, Any], Any], state: Any, counts: range) -> Any:
     return tree.pack(state, last[1:])
 
 
+@hints_arguments
 def fori_loop(lower: int, upper: int, body_fun: Callable[[Any, Any], Any], init_val: Any) -> Any:
     """`body_fun(i, value)` for i from `lower` up to but not with `upper`; gives the last value.
 
@@ -383,6 +388,7 @@ def vectorized_map(function: Callable[[Any], Any], elements: Any) -> Any:
     return map(function, elements)
 
 
+@hints_arguments
 def vectorize(
     pyfunc: Callable[..., Any], *, excluded: Any = None, signature: str | None = None
 ) -> Callable[..., Any]:
@@ -572,6 +578,7 @@ def _same_carry(old: Any, new: Any) -> None:
             )
 
 
+@hints_arguments
 def associative_scan(
     f: Callable[[Any, Any], Any], elems: Any, reverse: bool = False, axis: int = 0
 ) -> Any:

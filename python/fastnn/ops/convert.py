@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Dim, Tensor
-from fastnn.base.arguments import as_number
+from fastnn.base.arguments import as_number, hints_arguments
 from fastnn.base.typing import Axis as Axis, TensorLike as TensorLike
 from fastnn.config import COMPUTED, STORED, stored_dtype
 from fastnn.errors import DataError
@@ -41,6 +41,7 @@ __all__ = [
 _c = _core.ops
 
 
+@hints_arguments
 def convert_to_tensor(
     x: TensorLike, dtype: str | None = None, sparse: bool | None = None, ragged: bool | None = None
 ) -> Tensor:
@@ -87,6 +88,7 @@ def computed(x: TensorLike, dtype: str | None = None) -> Tensor:
     return x if wide is None else x.astype(wide)
 
 
+@hints_arguments
 def array(x: TensorLike, dtype: str | None = None) -> Tensor:
     """`x` as a tensor, as `numpy.array`.
 
@@ -104,6 +106,7 @@ def array(x: TensorLike, dtype: str | None = None) -> Tensor:
     return convert_to_tensor(x, dtype)
 
 
+@hints_arguments
 def convert_to_numpy(x: TensorLike) -> np.ndarray[Any, Any]:
     """`x` as a NumPy array.
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.base.arguments import hints_arguments
 from fastnn.ops import reduce, rows
 from fastnn.ops.convert import Axis, TensorLike, cast, computed, known_size, shape
 from fastnn.ops.linalg import matmul, scale_of_squares
@@ -46,6 +47,7 @@ _c = _core.ops
 # ---- running ---------------------------------------------------------------------------------
 
 
+@hints_arguments
 def cumsum(x: TensorLike, axis: int | None = None, dtype: str | None = None) -> Tensor:
     """Running sums along `axis`, of all elements in one row when None.
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.base.arguments import hints_arguments
 from fastnn.config import COMPUTED
 from fastnn.errors import TraceError
 from fastnn.tracing.symbolic import KerasTensor
@@ -128,6 +129,7 @@ def _converges(name: str, compute: Callable[[], Any]) -> Any:
 # ---- matrices --------------------------------------------------------------------------------
 
 
+@hints_arguments
 @on_values
 def eigh(x: Any) -> Any:
     """Eigenvalues, smallest first, and eigenvectors (columns) of symmetric matrices.
@@ -146,6 +148,7 @@ def eigh(x: Any) -> Any:
     return tuple(_converges("eigh", lambda: np.linalg.eigh(a)))
 
 
+@hints_arguments
 @on_values
 def eig(x: Any) -> Any:
     """Eigenvalues and eigenvectors (columns) of matrices; they must be real.
@@ -170,6 +173,7 @@ def eig(x: Any) -> Any:
     return w.real, v.real
 
 
+@hints_arguments
 def svd(x: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     """Singular value decomposition `u, s, vh`, or `s` alone.
 
@@ -191,6 +195,7 @@ def svd(x: Any, full_matrices: bool = True, compute_uv: bool = True) -> Any:
     return tuple(tensor(part) for part in out) if compute_uv else tensor(out)
 
 
+@hints_arguments
 @on_values
 def lu_factor(x: Any) -> Any:
     """LU decomposition with row exchanges, packed in one matrix, and the exchanges, as SciPy's.
@@ -220,6 +225,7 @@ def lu_factor(x: Any) -> Any:
     return flat.reshape(a.shape), pivots.reshape(a.shape[:-1])
 
 
+@hints_arguments
 def matrix_rank(x: Any, tol: float | None = None) -> Tensor:
     """The number of singular values above `tol`.
 
@@ -238,6 +244,7 @@ def matrix_rank(x: Any, tol: float | None = None) -> Tensor:
     return tensor(np.linalg.matrix_rank(a, tol))
 
 
+@hints_arguments
 def pinv(x: Any, rcond: float | None = None) -> Tensor:
     """The Moore-Penrose inverse by singular values.
 
@@ -276,7 +283,7 @@ def _bits(name: str, numpy_name: str, doc: str) -> Callable[..., Tensor]:
 
     call.__name__ = call.__qualname__ = name
     call.__doc__ = doc
-    return call
+    return hints_arguments(call)
 
 
 def _narrow(a: Any) -> Any:
@@ -406,6 +413,7 @@ lcm: Callable[..., Tensor] = _bits(
 )
 
 
+@hints_arguments
 @on_values
 def bitwise_not(x: Any) -> Any:
     """All bits turned round.
@@ -434,6 +442,7 @@ bitwise_invert = bitwise_not
 # ---- sizes that depend on values -------------------------------------------------------------
 
 
+@hints_arguments
 @on_values
 def nonzero(x: Any) -> Any:
     """The positions of elements that are not zero, one vector per axis.
@@ -451,6 +460,7 @@ def nonzero(x: Any) -> Any:
     return tuple(np.nonzero(np.atleast_1d(x)))
 
 
+@hints_arguments
 def unique(
     x: Any,
     sorted: bool = True,
@@ -502,6 +512,7 @@ def unique(
     return out if len(out) > 1 else out[0]
 
 
+@hints_arguments
 def histogram(x: Any, bins: int = 10, range: tuple[float, float] | None = None) -> Any:
     """Counts of elements in `bins` equal intervals, and the edges of the intervals.
 
@@ -527,6 +538,7 @@ def histogram(x: Any, bins: int = 10, range: tuple[float, float] | None = None) 
     return tensor(counts), tensor(edges)
 
 
+@hints_arguments
 def unravel_index(indices: Any, shape: Any) -> Any:
     """Positions per axis of flat positions in an array of `shape`; negative ones count back.
 
@@ -551,6 +563,7 @@ def unravel_index(indices: Any, shape: Any) -> Any:
     return tuple(tensor(i) for i in np.unravel_index(at % max(total, 1), tuple(shape)))
 
 
+@hints_arguments
 @on_values
 def nextafter(x1: Any, x2: Any) -> Any:
     """The float32 after x1 in the direction of x2.

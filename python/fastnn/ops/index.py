@@ -14,6 +14,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.base.arguments import hints_arguments
 from fastnn.errors import ShapeError
 from fastnn.ops import host, rows
 from fastnn.ops.convert import TensorLike, cast, computed, convert_to_tensor, ndim, promoted, shape
@@ -39,6 +40,7 @@ __all__ = [
 _c = _core.ops
 
 
+@hints_arguments
 def take_along_axis(x: TensorLike, indices: TensorLike, axis: int | None = None) -> Tensor:
     """Elements of `x` at `indices` along `axis`; of the flat array when None.
 

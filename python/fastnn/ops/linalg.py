@@ -15,7 +15,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
-from fastnn.base.arguments import as_number
+from fastnn.base.arguments import as_number, hints_arguments
 from fastnn.config import COMPUTED
 from fastnn.errors import ShapeError
 from fastnn.ops import host, rows
@@ -681,6 +681,7 @@ def matrix_power(x: TensorLike, n: int) -> Tensor:
     return _c.broadcast_to(unit, shape=list(x.shape)) if out is None else out
 
 
+@hints_arguments
 def jvp(fun: Any, primals: Any, tangents: Any, has_aux: bool = False) -> Any:
     """`fun(*primals)` and its derivative in the direction of `tangents`.
 

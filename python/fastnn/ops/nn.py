@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
-from fastnn.base.arguments import as_number
+from fastnn.base.arguments import as_number, hints_arguments
 from fastnn.config import epsilon, image_data_format
 from fastnn.errors import ShapeError
 from fastnn.ops import rows
@@ -43,6 +43,7 @@ __all__ = [
 _c = _core.ops
 
 
+@hints_arguments
 def gelu(x: TensorLike, approximate: bool = True) -> Tensor:
     """`x` Φ(x), by tanh unless `approximate=False`; `activations.gelu` is exact unless told.
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
-from fastnn.base.arguments import as_number
+from fastnn.base.arguments import as_number, hints_arguments
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import Axis, TensorLike, cast, convert_to_tensor, known_size, ndim, shape
 from fastnn.tracing.symbolic import keras_op
@@ -186,6 +186,7 @@ _joined.__name__ = "concatenate"
 joined = keras_op(_joined)
 
 
+@hints_arguments
 def concatenate(xs: Sequence[TensorLike], axis: int = 0) -> Tensor:
     """Tensors joined along an axis, the first unless told.
 

@@ -12,6 +12,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.base.arguments import hints_arguments
 from fastnn.ops.convert import TensorLike, convert_to_tensor
 from fastnn.tracing.symbolic import keras_op
 
@@ -569,6 +570,7 @@ def _window(name: str, x: Any, *more: float) -> Tensor:
     return _core.tensor(getattr(np, name)(int(x), *more).astype(np.float32))
 
 
+@hints_arguments
 def bartlett(x: int) -> Tensor:
     """The triangular window of x points.
 
@@ -585,6 +587,7 @@ def bartlett(x: int) -> Tensor:
     return _window("bartlett", x)
 
 
+@hints_arguments
 def blackman(x: int) -> Tensor:
     """Blackman's window of x points.
 
@@ -601,6 +604,7 @@ def blackman(x: int) -> Tensor:
     return _window("blackman", x)
 
 
+@hints_arguments
 def hamming(x: int) -> Tensor:
     """Hamming's window of x points.
 
@@ -617,6 +621,7 @@ def hamming(x: int) -> Tensor:
     return _window("hamming", x)
 
 
+@hints_arguments
 def hanning(x: int) -> Tensor:
     """The raised cosine window of x points.
 
@@ -633,6 +638,7 @@ def hanning(x: int) -> Tensor:
     return _window("hanning", x)
 
 
+@hints_arguments
 def kaiser(x: int, beta: float) -> Tensor:
     """Kaiser's window of x points.
 

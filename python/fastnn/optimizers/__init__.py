@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn.base.absent import answer_missing
+from fastnn.base.arguments import hints_arguments
 from fastnn.errors import check_arguments
 from fastnn.optimizers import methods, schedules
 from fastnn.optimizers.base import Optimizer
@@ -40,6 +41,7 @@ for _wrong in ("ada_w", "ada_m", "rm_sprop", "rm_sp_rop"):
     TABLE.names.pop(_wrong, None)
 
 
+@hints_arguments
 def get(identifier: Any) -> Any:
     """The optimiser that a name, config or object stands for.
 
@@ -81,6 +83,7 @@ def LossScaleOptimizer(inner_optimizer: Any, **accepted: Any) -> Any:
     return inner_optimizer
 
 
+@hints_arguments
 def serialize(optimizer: Optimizer) -> Any:
     """The config of an optimiser.
 
@@ -97,6 +100,7 @@ def serialize(optimizer: Optimizer) -> Any:
     return to_config(optimizer)
 
 
+@hints_arguments
 def deserialize(config: Any, custom_objects: dict[str, Any] | None = None) -> Any:
     """The optimiser that a config describes.
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from fastnn.base.arguments import as_number, is_whole
+from fastnn.base.arguments import as_number, hints_arguments, is_whole
 
 __all__ = ["epsilon"]
 
 
+@hints_arguments
 def epsilon(
     noise_multiplier: float,
     *,

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from fastnn.base.arguments import hints_arguments
+
 __all__ = [
     "CustomObjectScope",
     "custom_object_scope",
@@ -21,6 +23,7 @@ _registered: dict[str, Any] = {}
 _scopes: list[dict[str, Any]] = []
 
 
+@hints_arguments
 def get_custom_objects() -> dict[str, Any]:
     """The registered objects by name.
 
@@ -42,6 +45,7 @@ def custom_objects() -> dict[str, Any]:
     return merged
 
 
+@hints_arguments
 def register_keras_serializable(
     package: str = "Custom", name: str | None = None
 ) -> Callable[[Any], Any]:
@@ -75,6 +79,7 @@ def register_keras_serializable(
     return register
 
 
+@hints_arguments
 def get_registered_name(thing: Any) -> str:
     """The name that files use for a registered object, or its own name.
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn.base import tree
-from fastnn.base.arguments import call_parameters
+from fastnn.base.arguments import call_parameters, hints_arguments
 from fastnn.errors import FormatError
 from fastnn.serialization.custom_objects import custom_object_scope, custom_objects
 from fastnn.serialization.keras_names import (
@@ -158,6 +158,7 @@ def restore(entry: dict[str, Any]) -> Any:
     return layer
 
 
+@hints_arguments
 def deserialize(config: Any, objects: dict[str, Any] | None = None) -> Any:
     """The layer or model that a config describes.
 

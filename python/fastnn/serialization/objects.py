@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.base.arguments import hints_arguments
 from fastnn.errors import unknown_name
 from fastnn.serialization.custom_objects import (
     custom_object_scope,
@@ -24,6 +25,7 @@ __all__ = [
 ]
 
 
+@hints_arguments
 def serialize(thing: Any) -> dict[str, Any]:
     """A layer or model as `{"class_name": …, "config": …}`.
 
@@ -40,6 +42,7 @@ def serialize(thing: Any) -> dict[str, Any]:
     return {"class_name": get_registered_name(type(thing)), "config": thing.get_config()}
 
 
+@hints_arguments
 def get_registered_object(
     name: str, custom_objects: dict[str, Any] | None = None, module_objects: Any = None
 ) -> Any:
@@ -74,6 +77,7 @@ def _module_of(thing: Any) -> str | None:
     return None
 
 
+@hints_arguments
 def serialize_keras_object(obj: Any) -> Any:
     """An object as JSON holds it: `{"module", "class_name", "config", "registered_name"}`.
 
@@ -130,6 +134,7 @@ def _serialize_function(fn: Any) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@hints_arguments
 def deserialize_keras_object(
     config: Any, custom_objects: dict[str, Any] | None = None, safe_mode: bool = True
 ) -> Any:

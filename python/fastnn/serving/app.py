@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.base import tree
+from fastnn.base.arguments import hints_arguments
 from fastnn.errors import DataError, FastnnError, ShapeError, hint_of, told as _text
 from fastnn.serving.counts import Counts
 from fastnn.serving.guard import Guard, Limits
@@ -46,6 +47,7 @@ def _needed() -> Any:
     return fastapi
 
 
+@hints_arguments
 def create_app(
     model: Any,
     *,

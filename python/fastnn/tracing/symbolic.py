@@ -15,6 +15,7 @@ from typing import Any, Self, TypeVar
 from fastnn import _core
 from fastnn._core import Dim
 from fastnn.base import tree
+from fastnn.base.arguments import refuse_unknown
 from fastnn.base.typing import Shape
 from fastnn.config import stored_dtype, unique_name
 from fastnn.errors import unknown_name
@@ -361,15 +362,20 @@ def keras_op(fn: F, quick: Callable[..., Any] | None = None) -> F:
 
     @functools.wraps(fn)
     def op(*args: Any, **kwargs: Any) -> Any:
-        for a in args:
-            kind = a.__class__
-            if kind is tensor:
-                continue
-            if kind is KerasTensor or (kind in _MAY_HOLD and _is_recorded(a, args, kwargs)):
+        try:
+            for a in args:
+                kind = a.__class__
+                if kind is tensor:
+                    continue
+                if kind is KerasTensor or (kind in _MAY_HOLD and _is_recorded(a, args, kwargs)):
+                    return record(fn, fn.__name__, args, kwargs)
+            if kwargs and _is_recorded(kwargs, args, kwargs):
                 return record(fn, fn.__name__, args, kwargs)
-        if kwargs and _is_recorded(kwargs, args, kwargs):
-            return record(fn, fn.__name__, args, kwargs)
-        return run(*args, **kwargs)
+            return run(*args, **kwargs)
+        except TypeError:
+            if not hasattr(fn, "__signature__"):  # of a row the core's own error has its hint
+                refuse_unknown(f"{fn.__name__}()", fn, kwargs)
+            raise
 
     return op  # type: ignore[return-value]
 

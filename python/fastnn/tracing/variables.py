@@ -59,6 +59,8 @@ class Scope:
         self.losses: list[tuple[Any, Tensor]] = []
         #: The gradient tapes whose blocks the trace is in; each is told what is read.
         self.tapes: list[Any] = []
+        #: The tables that embeddings look up here, names with numbers of rows.
+        self.tables: list[tuple[str, int]] = []
         self._outer: Scope | None = None
 
     def __enter__(self) -> Self:
@@ -102,6 +104,13 @@ class Scope:
     def follows(self, variable: Variable) -> bool:
         """Whether gradients by the variable may be taken here."""
         return variable.trainable or any(tape.watches(variable) for tape in self.tapes)
+
+    def note_table(self, name: str, rows: int) -> None:
+        """Notes that an embedding looks a table up, here and around here."""
+        scope: Scope | None = self
+        while scope is not None:
+            scope.tables.append((name, rows))
+            scope = scope._outer
 
     def sources(self, variable: Variable) -> list[Tensor]:
         """The values whose gradients add up to that of a variable."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.base import tree
+from fastnn.base.arguments import hints_arguments
 from fastnn.data.arrays import leaf
 from fastnn.data.batches import is_iterable_data, unpack
 from fastnn.errors import DataError
@@ -30,6 +31,7 @@ def _changes_images(source: Any) -> bool:
     return any(bool(m) for m in moves)
 
 
+@hints_arguments
 def cache_features(
     backbone: Any,
     x: Any,

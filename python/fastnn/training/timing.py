@@ -8,6 +8,7 @@ from typing import Any
 
 from fastnn._core import Tensor
 from fastnn.base import tree
+from fastnn.base.arguments import hints_arguments
 from fastnn.errors import DataError
 from fastnn.layers.base.call import as_tensors
 from fastnn.layers.base.layer import Layer
@@ -59,6 +60,7 @@ class _Clock(CallContext):
         self.last = now
 
 
+@hints_arguments
 def layer_times(model: Any, x: Any, repeats: int = 5) -> list[LayerTime]:
     """How long each layer takes at inference, layers alone, the quickest of several calls.
 

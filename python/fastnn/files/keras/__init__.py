@@ -33,22 +33,29 @@ __all__ = [
 KERAS_VERSION = "3.15.1"
 
 
-def save_model(model: Any, path: str) -> None:
-    """Writes a `.keras` file that Keras 3 loads: layers, compile settings, weights, optimiser."""
-    entry = model_entry(model)
+def save_model(model: Any, path: str, compiled: bool = True) -> None:
+    """Writes a `.keras` file that Keras 3 loads: layers, compile settings, weights, optimiser.
+
+    Without `compiled` as if the model had not been compiled.
+    """
+    entry = model_entry(model, compiled)
     metadata = {
         "keras_version": KERAS_VERSION,
         "date_saved": datetime.now().strftime("%Y-%m-%d@%H:%M:%S"),
     }
-    weights, further = state.weights_bytes(model), assets_of(model)
-    state.warn_of_frozen(model)
+    weights, further = state.weights_bytes(model, compiled), assets_of(model)
+    if compiled:
+        state.warn_of_frozen(model)
     replace_file(
         path, lambda temporary: write_archive(temporary, entry, metadata, weights, further)
     )
 
 
-def save_legacy(model: Any, path: str) -> None:
-    """Writes an `.h5` file that Keras 2 and 3 load: layers, compile settings, weights."""
+def save_legacy(model: Any, path: str, compiled: bool = True) -> None:
+    """Writes an `.h5` file that Keras 2 and 3 load: layers, compile settings, weights.
+
+    Without `compiled` as if the model had not been compiled.
+    """
     if model.model_kind not in ("functional", "sequential"):
         name = Path(path).stem
         raise NotImplementedError(
@@ -57,12 +64,13 @@ def save_legacy(model: Any, path: str) -> None:
             f"make again\n  hint: save to '{name}.keras' or '{name}.safetensors', or "
             f"save_weights('{name}.weights.h5')"
         )
-    entry = model_entry(model)
+    entry = model_entry(model, compiled)
     # The newest layout of HDF5 has no limit of 64 kB for the model's description.
     content = state.hdf5_bytes(
         lambda file, _: legacy.write_model(file, model, entry, KERAS_VERSION), libver="latest"
     )
-    state.warn_of_frozen(model)
+    if compiled:
+        state.warn_of_frozen(model)
     replace_file(path, lambda temporary: Path(temporary).write_bytes(content))
 
 
@@ -137,7 +145,11 @@ def _compile(model: Any, settings: dict[str, Any]) -> None:
 
 
 def load_weights(
-    model: Any, path: str, skip_mismatch: bool = False, max_bytes: int | None = None
+    model: Any,
+    path: str,
+    skip_mismatch: bool = False,
+    max_bytes: int | None = None,
+    by_name: bool = False,
 ) -> None:
     """Reads the weights of a `.weights.h5`, `.keras` or legacy `.h5` file into a built model."""
     check_regular(path)
@@ -148,7 +160,12 @@ def load_weights(
     source = read_archive(path, limit)[1] if is_zip else path
     with format_errors(path), Reader(source, path, 4 * limit) as reader:
         if legacy.is_legacy(reader):
-            legacy.read_weights(reader, model, skip_mismatch)
+            legacy.read_weights(reader, model, skip_mismatch, by_name)
+        elif by_name:
+            raise FormatError(
+                f"{path!r} lists its layers by order, so by_name=True has no names to pair"
+                "\n  hint: leave by_name out; skip_mismatch=True takes what fits"
+            )
         else:
             state.read_places(reader, model, skip_mismatch)
         state.read_run(reader, model, whole=False)

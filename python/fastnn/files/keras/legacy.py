@@ -64,19 +64,37 @@ def _expected(layer: Any) -> list[Any]:
     return [*layer.trainable_weights, *layer.non_trainable_weights]
 
 
-def read_weights(reader: Reader, model: Any, skip_mismatch: bool) -> None:
-    """Sets the weights of the model's layers, in the file's order of layers that have weights."""
+def _paired(reader: Reader, model: Any, by_name: bool) -> list[tuple[Any, str, list[str]]]:
+    """Each layer that the file gives weights, with its name in the file and the paths of these.
+
+    They pair in the order of layers that have weights, or by name: then layers of either side that
+    the other does not know are left out, and a warning says so when these are all.
+    """
     saved = _layers(reader)
+    have = escaped(", ".join(n for n, _ in saved[:8]))
     layers = [layer for layer in model.layers if layer.weights]
+    if by_name:
+        named = dict(saved)
+        found = [(layer, layer.name, named[layer.name]) for layer in layers if layer.name in named]
+        if not found:
+            warn_of_skipped(
+                reader.label, [f"no layer of the model has a name of the file's: {have}"]
+            )
+        return found
     if len(saved) != len(layers):
         raise FormatError(
             f"{reader.label!r} does not fit the model: it holds weights of {len(saved)} layers, "
             f"the model has {len(layers)} layers with weights\n"
-            f"  hint: the file holds {escaped(', '.join(n for n, _ in saved[:8]))}"
+            f"  hint: the file holds {have}; by_name=True pairs layers of the same name"
         )
+    return [(layer, name, paths) for layer, (name, paths) in zip(layers, saved, strict=True)]
+
+
+def read_weights(reader: Reader, model: Any, skip_mismatch: bool, by_name: bool = False) -> None:
+    """Sets the weights of the model's layers, paired in the file's order or by name."""
     values: list[tuple[Any, Any]] = []
     faults: list[str] = []
-    for layer, (name, paths) in zip(layers, saved, strict=True):
+    for layer, name, paths in _paired(reader, model, by_name):
         wanted = _expected(layer)
         try:
             if len(wanted) != len(paths):
@@ -90,7 +108,8 @@ def read_weights(reader: Reader, model: Any, skip_mismatch: bool) -> None:
             if not skip_mismatch:
                 raise
             faults.append(told(error))
-    values += _top_level(reader, model, skip_mismatch)
+    if not by_name or reader.names(f"{_root(reader)}/top_level_model_weights") is not None:
+        values += _top_level(reader, model, skip_mismatch)
     if faults:
         warn_of_skipped(reader.label, faults)
     assign_all(reader, values)

@@ -188,11 +188,12 @@ def hdf5_bytes(write: Callable[[Any, Callable[[], None]], None], **settings: Any
     return memory.getvalue()
 
 
-def weights_bytes(model: Any) -> bytes:
-    """The content of `model.weights.h5`."""
+def weights_bytes(model: Any, compiled: bool = True) -> bytes:
+    """The content of `model.weights.h5`, without `compiled` that of the layers alone."""
 
     def write(file: Any, look: Callable[[], None]) -> None:
-        write_places(file, places(model), look)
+        found = [p for p in places(model) if compiled or not isinstance(p[1], Optimizer)]
+        write_places(file, found, look)
         write_run(file, model)
 
     return hdf5_bytes(write)

@@ -65,10 +65,10 @@ def _keras(value: Any, key: str | None = None) -> Any:
     }
 
 
-def model_entry(model: Any) -> dict[str, Any]:
-    """The whole of `config.json`: layers, how they were built, and the compile settings."""
+def model_entry(model: Any, compiled: bool = True) -> dict[str, Any]:
+    """The whole of `config.json`: layers, how they were built, compile settings where wanted."""
     entry = _entry(model)
-    settings = compile_config(model)
+    settings = compile_config(model) if compiled else None
     entry["compile_config"] = {} if settings is None else _compiled(settings)
     return entry
 

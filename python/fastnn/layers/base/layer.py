@@ -13,7 +13,7 @@ from typing import Any, Self
 from fastnn import config, regularizers
 from fastnn._core import Tensor
 from fastnn.base import tree
-from fastnn.base.arguments import as_number, takes_numbers
+from fastnn.base.arguments import as_number, refuse_unknown, takes_numbers
 from fastnn.dtype_policies import DTypePolicy, computing_dtype
 from fastnn.errors import ConfigError, FastnnError, reject_arguments
 from fastnn.layers.base.call import as_called, as_tensors, build_for_call, run, shapes_of
@@ -33,6 +33,9 @@ from fastnn.tracing.symbolic import Node, is_symbolic
 from fastnn.tracing.variables import Scope, Variable, current_scope, touch
 
 __all__ = ["Layer"]
+
+#: What a call takes besides the parameters of `call`.
+_OF_CALLS = ("training",)
 
 
 class Layer(Module):
@@ -364,7 +367,17 @@ class Layer(Module):
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the layer, building it first if needed."""
         if kwargs:
-            args, kwargs = as_called(type(self).call, args, kwargs)
+            try:
+                return self._call_with(args, kwargs)
+            except TypeError:
+                refuse_unknown(f"{type(self).__name__} {self.name!r}", self.call, kwargs, _OF_CALLS)
+                raise
+        if is_symbolic(args) or is_symbolic(kwargs):
+            return call_symbolic(self, args, kwargs)
+        return run(self, tuple(as_tensors(a) for a in args), kwargs)
+
+    def _call_with(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        args, kwargs = as_called(type(self).call, args, kwargs)
         if is_symbolic(args) or is_symbolic(kwargs):
             return call_symbolic(self, args, kwargs)
         return run(self, tuple(as_tensors(a) for a in args), kwargs)

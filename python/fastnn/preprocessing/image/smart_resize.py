@@ -7,11 +7,13 @@ from typing import Any
 import numpy as np
 
 from fastnn import ops
+from fastnn.base.arguments import hints_arguments
 from fastnn.errors import ShapeError
 
 __all__ = ["smart_resize"]
 
 
+@hints_arguments
 def smart_resize(
     x: Any, size: Any, interpolation: str = "bilinear", data_format: str = "channels_last"
 ) -> Any:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.base.arguments import hints_arguments
 from fastnn.data.images import img_to_array
 from fastnn.errors import ShapeError
 
@@ -144,6 +145,7 @@ def _spline(x: Array, m: Array, mode: str, cval: float, order: int) -> Array:
     return np.stack(planes, axis=-1)
 
 
+@hints_arguments
 def apply_affine_transform(
     x: Any, theta: float = 0, tx: float = 0, ty: float = 0, shear: float = 0, zx: float = 1,
     zy: float = 1, row_axis: int = 1, col_axis: int = 2, channel_axis: int = 0,
@@ -207,6 +209,7 @@ def flip_axis(x: Any, axis: int) -> Array:
     return np.flip(np.asarray(x), axis)
 
 
+@hints_arguments
 def apply_channel_shift(x: Any, intensity: float, channel_axis: int = 0) -> Array:
     """Adds a number to all channels; nothing leaves the range that the picture had.
 
@@ -227,6 +230,7 @@ def apply_channel_shift(x: Any, intensity: float, channel_axis: int = 0) -> Arra
     return np.clip(values + intensity, values.min(), values.max()).astype(values.dtype, copy=False)
 
 
+@hints_arguments
 def apply_brightness_shift(x: Any, brightness: float, scale: bool = True) -> Array:
     """A picture with its brightness multiplied, rounded to 256 levels as in Pillow.
 
@@ -259,6 +263,7 @@ def apply_brightness_shift(x: Any, brightness: float, scale: bool = True) -> Arr
     return img_to_array(out, "channels_last")
 
 
+@hints_arguments
 def random_rotation(
     x: Any, rg: float, row_axis: int = 1, col_axis: int = 2, channel_axis: int = 0,
     fill_mode: str = "nearest", cval: float = 0.0, interpolation_order: int = 1,
@@ -293,6 +298,7 @@ def random_rotation(
     )  # fmt: skip
 
 
+@hints_arguments
 def random_shift(
     x: Any, wrg: float, hrg: float, row_axis: int = 1, col_axis: int = 2, channel_axis: int = 0,
     fill_mode: str = "nearest", cval: float = 0.0, interpolation_order: int = 1,
@@ -330,6 +336,7 @@ def random_shift(
     )  # fmt: skip
 
 
+@hints_arguments
 def random_shear(
     x: Any, intensity: float, row_axis: int = 1, col_axis: int = 2, channel_axis: int = 0,
     fill_mode: str = "nearest", cval: float = 0.0, interpolation_order: int = 1,
@@ -364,6 +371,7 @@ def random_shear(
     )  # fmt: skip
 
 
+@hints_arguments
 def random_zoom(
     x: Any, zoom_range: Any, row_axis: int = 1, col_axis: int = 2, channel_axis: int = 0,
     fill_mode: str = "nearest", cval: float = 0.0, interpolation_order: int = 1,
@@ -399,6 +407,7 @@ def random_zoom(
     )  # fmt: skip
 
 
+@hints_arguments
 def random_channel_shift(x: Any, intensity_range: float, channel_axis: int = 0) -> Array:
     """A picture with up to `intensity_range` added to its channels.
 
@@ -420,6 +429,7 @@ def random_channel_shift(x: Any, intensity_range: float, channel_axis: int = 0) 
     )
 
 
+@hints_arguments
 def random_brightness(x: Any, brightness_range: Any, scale: bool = True) -> Array:
     """A picture with its brightness multiplied by a number from `brightness_range`.
 
