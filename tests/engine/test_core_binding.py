@@ -568,3 +568,10 @@ def test_two_reads_of_a_variable_are_one_value_to_gradients():
     y = _core.ops.sum(_core.ops.square(v.value))
     (grad,) = _core.gradients(y, [v.value])
     assert grad.numpy().tolist() == [2.0, 4.0, 6.0]
+
+
+@pytest.mark.parametrize("dy", [[1.0, 2.0, 3.0], [[1.0, 2.0]], 1.0, np.array([1, 2], np.int32)])
+def test_weights_of_a_derivative_have_the_shape_and_type_of_the_value(dy):
+    x = _core.tensor([1.0, 2.0]) * 1.0
+    with pytest.raises(_core.ShapeError, match=r"dy is .*, wanted float32\(2,\)(.|\n)*hint:"):
+        _core.gradients(x * x, [x], _core.tensor(dy))

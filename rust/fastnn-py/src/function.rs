@@ -29,8 +29,23 @@ const WORTH_A_LOOK: u64 = 10_000_000;
 
 /// A compiled function of placeholders: `Function(inputs, outputs, updates=[])`.
 ///
-/// `inputs` are placeholders, `outputs` tensors that depend on them, `updates` pairs of a Variable
-/// and its new value. Compiled once for each tuple of the sizes that inputs leave open; variables are read when it is called.
+/// Called with one array per input it gives a tensor, or a tuple of several outputs. Compiled once
+/// for each tuple of the sizes that inputs leave open; variables are read when it is called.
+///
+/// Args:
+///     inputs: Placeholders.
+///     outputs: Tensors that depend on them.
+///     updates: Pairs of a Variable and its new value, which a call assigns.
+///
+/// Raises:
+///     TraceError: An output depends on a placeholder that is no input.
+///
+/// Example:
+///     >>> from fastnn._core import placeholder
+///     >>> x = placeholder((None, 2))
+///     >>> double = fastnn.Function([x], [x * 2.0])
+///     >>> double(np.ones((1, 2))).numpy()
+///     array([[2., 2.]], dtype=float32)
 #[pyclass(frozen, name = "Function", module = "fastnn._core")]
 pub(crate) struct PyFunction {
     pub(crate) function: Arc<Function>,
@@ -346,8 +361,25 @@ pub(crate) fn check_signals(raised: &mut Option<PyErr>) -> fastnn::error::Result
 /// The derivative of `y` with respect to each of `xs`, weighted by `dy` (ones when left out).
 ///
 /// Takes traced tensors, leaves of variables and intermediate results, and gives lazy tensors, so
-/// it nests. Zeros where `y` does not depend on x. Raises TraceError when `y` has been read: a read
-/// tensor no longer knows what it was computed from.
+/// it nests.
+///
+/// Args:
+///     y: A float32 tensor whose value has not been read.
+///     xs: Tensors from which `y` was computed.
+///     dy: Weights of the shape of `y`, a tensor; None: ones.
+///
+/// Returns:
+///     A list of one tensor for each of `xs`, of its shape; zeros where `y` does not depend on it.
+///
+/// Raises:
+///     TraceError: `y` has been read; a read tensor no longer knows what it was computed from.
+///     ShapeError: `dy` has not the shape of `y`.
+///
+/// Example:
+///     >>> x = fastnn.tensor([1.0, 3.0]) * 1.0
+///     >>> (slope,) = fastnn.gradients(x * x, [x])
+///     >>> slope.numpy()
+///     array([2., 6.], dtype=float32)
 #[pyfunction]
 #[pyo3(signature = (y, xs, dy=None))]
 fn gradients(

@@ -23,6 +23,19 @@ use pyo3::prelude::*;
 use pyo3::types::PyDict;
 
 /// Sets the number of threads that computations use, 1 to 256. Results do not depend on it.
+///
+/// Args:
+///     n: How many threads.
+///
+/// Raises:
+///     DataError: The number is not from 1 to 256.
+///
+/// Example:
+///     >>> before = fastnn.get_num_threads()
+///     >>> fastnn.set_num_threads(2)
+///     >>> fastnn.get_num_threads()
+///     2
+///     >>> fastnn.set_num_threads(before)
 #[pyfunction]
 fn set_num_threads(n: usize) -> PyResult<()> {
     error::enter(|| {
@@ -38,12 +51,27 @@ fn set_num_threads(n: usize) -> PyResult<()> {
 }
 
 /// The number of threads that computations use.
+///
+/// Returns:
+///     A whole number; at the start that of the processor's cores, or `FASTNN_NUM_THREADS`.
+///
+/// Example:
+///     >>> 1 <= fastnn.get_num_threads() <= 256
+///     True
 #[pyfunction]
 fn get_num_threads() -> usize {
     fastnn::pool::threads()
 }
 
 /// What this build is and runs on: version, instruction sets, threads, Rust version.
+///
+/// Returns:
+///     A dict: `version`, the instruction set in use as `isa` and those there are as
+///     `isa_available`, `threads`, and `rust`, the oldest Rust that builds it.
+///
+/// Example:
+///     >>> sorted(fastnn.info())
+///     ['isa', 'isa_available', 'rust', 'threads', 'version']
 #[pyfunction]
 fn info(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     let info = PyDict::new(py);

@@ -477,6 +477,14 @@ impl OpRow {
 }
 
 /// The op table, one row per op.
+///
+/// Returns:
+///     A list of rows; each has `name`, `args`, `attrs`, `doc` and more as attributes.
+///
+/// Example:
+///     >>> rows = {row.name: row for row in fastnn.op_table()}
+///     >>> rows["add"].args
+///     ['a', 'b']
 #[pyfunction]
 fn op_table() -> Vec<OpRow> {
     ops::OPS.iter().map(|op| OpRow(op)).collect()

@@ -29,6 +29,13 @@ const WORTH_DETACHING: f32 = 20_000.0;
 ///
 /// Make one with `fastnn.tensor`, with `fastnn.ops`, or by arithmetic on others. NumPy reads it
 /// without a copy (`np.asarray(t)`, read-only).
+///
+/// Example:
+///     >>> t = fastnn.tensor([1.0, 2.0]) * 3.0
+///     >>> t.shape, t.dtype
+///     ((2,), 'float32')
+///     >>> t.numpy()
+///     array([3., 6.], dtype=float32)
 #[pyclass(frozen, name = "Tensor", module = "fastnn._core")]
 pub(crate) struct PyTensor(pub(crate) Tensor);
 
@@ -621,9 +628,23 @@ unsafe fn export_buffer(slf: &Bound<'_, PyTensor>, view: *mut ffi::Py_buffer, fl
 
 /// A tensor of a value: arrays, numbers, nested lists, anything with `__array__` or `__dlpack__`.
 ///
-/// float64 becomes float32, integers become int32 (DataError naming value and position where one
-/// does not fit), `dtype` chooses otherwise; it may be a storage type. The value is copied unless `copy=False`, which shares
-/// the memory of a contiguous float32 or int32 array and errors when it cannot.
+/// Args:
+///     value: What the tensor holds.
+///     dtype: The type as text, which may be a storage type; None: float32 of floats, int32 of
+///         integers, bool of truth values.
+///     copy: False shares the memory of a contiguous float32 or int32 array, or fails where it
+///         cannot; otherwise the value is copied.
+///
+/// Returns:
+///     A tensor of the value's shape.
+///
+/// Raises:
+///     DataError: The value holds text or objects, or an integer that does not fit; the message
+///         names value and position.
+///
+/// Example:
+///     >>> fastnn.tensor([[1, 2], [3, 4]]).dtype
+///     'int32'
 #[pyfunction]
 #[pyo3(signature = (value, dtype=None, copy=None))]
 pub(crate) fn tensor(

@@ -621,6 +621,9 @@ fn gradients_along(
     dy: Option<&Tensor>,
     walk: impl FnOnce(&[Tensor]) -> Walk,
 ) -> Result<Vec<Tensor>> {
+    if let Some(dy) = dy {
+        weights_fit(y, dy)?;
+    }
     let mut roots = vec![y.clone()];
     roots.extend(xs.iter().cloned());
     roots.extend(dy.cloned());
@@ -636,6 +639,19 @@ fn gradients_along(
     g.check()?;
     let known: Vec<(Id, Tensor)> = walk.tensors().map(|t| (ids.of(t), t.clone())).collect();
     lift(&g, &known, &outputs)
+}
+
+/// Weights of a derivative that do not have the shape of the value would broadcast somewhere on the
+/// way, into a gradient of another shape or an invalid graph.
+fn weights_fit(y: &Tensor, dy: &Tensor) -> Result<()> {
+    let (have, want) = (dy.ty(), y.ty());
+    let (a, b) = (have.shape.dims(), want.shape.dims());
+    if a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.meet(*b).is_some()) && have.dtype == want.dtype {
+        return Ok(());
+    }
+    crate::shape_err!(
+        "gradients: dy is {have}, wanted {want}, as y is\n  hint: dy weighs each element of y; give it the shape and type of y"
+    )
 }
 
 /// The nodes of `g` that `outputs` need, as tensors; `known` nodes stand for themselves.
