@@ -23,6 +23,7 @@ from fastnn import files as files
 from fastnn import hub as hub
 from fastnn import initializers as initializers
 from fastnn import keras as keras
+from fastnn import keras_backend as keras_backend
 from fastnn import layers as layers
 from fastnn import losses as losses
 from fastnn import metrics as metrics
@@ -294,6 +295,7 @@ __all__ = [
     "initializers",
     "jit",
     "keras",
+    "keras_backend",
     "layers",
     "load_model",
     "losses",

@@ -25,9 +25,9 @@ MODULES = {
         "activations", "applications", "backend", "callbacks", "compression", "config",
         "constraints", "data", "datasets", "debug", "devices", "distributed", "distribution",
         "dtype_policies", "ensemble", "errors", "explanation", "files", "hub", "initializers",
-        "layers", "losses", "metrics", "mixed_precision", "models", "nn", "onnx", "ops",
-        "optimizers", "plot", "preprocessing", "privacy", "random", "regularizers", "saving",
-        "serving", "sklearn", "training", "transforms", "utils", "wrappers",
+        "keras_backend", "layers", "losses", "metrics", "mixed_precision", "models", "nn", "onnx",
+        "ops", "optimizers", "plot", "preprocessing", "privacy", "random", "regularizers",
+        "saving", "serving", "sklearn", "training", "transforms", "utils", "wrappers",
     )
 }  # fmt: skip
 
@@ -43,8 +43,8 @@ KERAS_MODULES = {
     for k, v in MODULES.items()
     if k not in (
         "compression", "data", "debug", "devices", "distributed", "ensemble", "errors",
-        "explanation", "files", "hub", "nn", "onnx", "plot", "privacy", "serving", "sklearn",
-        "training", "transforms",
+        "explanation", "files", "hub", "keras_backend", "nn", "onnx", "plot", "privacy", "serving",
+        "sklearn", "training", "transforms",
     )
 }  # fmt: skip
 

@@ -63,6 +63,7 @@ FLOORS_PY = (
         "generation",
         "privacy",
         "hub",
+        "keras_backend",
         "compression",
         "serving",
     ),
