@@ -49,7 +49,13 @@ const WORTH_A_LOOK: u64 = 10_000_000;
 #[pyclass(frozen, name = "Function", module = "fastnn._core")]
 pub(crate) struct PyFunction {
     pub(crate) function: Arc<Function>,
-    /// How long the last run that was timed took, to decide whether to detach for the next.
+    pace: Pace,
+}
+
+/// How long runs take, to decide whether the next one leaves the interpreter. Leaving and entering it
+/// takes longer than a short run does, the more so where several threads ask at the same time.
+struct Pace {
+    /// How long the last run that was timed took, in nanoseconds.
     last: AtomicU64,
     /// How many runs are left that are not timed.
     untimed: AtomicU32,
@@ -57,14 +63,35 @@ pub(crate) struct PyFunction {
     cells: AtomicUsize,
 }
 
+impl Pace {
+    fn new() -> Pace {
+        Pace { last: AtomicU64::new(u64::MAX), untimed: AtomicU32::new(0), cells: AtomicUsize::new(0) }
+    }
+
+    /// Runs a job on so many cells. Should a quick one have to wait for a variable after all, the core
+    /// leaves the interpreter for that.
+    fn run<T: Send>(&self, py: Python<'_>, cells: usize, job: impl FnOnce() -> T + Send) -> T {
+        let quick = self.last.load(Relaxed) < WORTH_DETACHING && cells <= self.cells.load(Relaxed);
+        let untimed = self.untimed.load(Relaxed);
+        if quick && untimed > 0 {
+            self.untimed.store(untimed - 1, Relaxed);
+            return job();
+        }
+        let timed = || {
+            let start = Instant::now();
+            let done = job();
+            self.last.store(start.elapsed().as_nanos() as u64, Relaxed);
+            self.cells.store(cells, Relaxed);
+            self.untimed.store(UNTIMED, Relaxed);
+            done
+        };
+        if quick { timed() } else { interpreter::detach(py, timed) }
+    }
+}
+
 impl PyFunction {
     pub(crate) fn wrap(function: Function) -> PyFunction {
-        PyFunction {
-            function: Arc::new(function),
-            last: AtomicU64::new(u64::MAX),
-            untimed: AtomicU32::new(0),
-            cells: AtomicUsize::new(0),
-        }
+        PyFunction { function: Arc::new(function), pace: Pace::new() }
     }
 
     /// Borrows the arrays of a call.
@@ -104,29 +131,15 @@ impl PyFunction {
         // SAFETY: the pointers are to memory that the caller keeps for the length of the call, and
         // which is only read.
         unsafe impl Sync for Args<'_> {}
-        let cells = args.iter().map(|arg| arg.ty.shape.count()).sum();
+        let cells = cells(args);
         let args = Args(args);
         let job = || {
             let args = &args;
-            let start = Instant::now();
             // SAFETY: each argument was borrowed with the shape it has.
-            let results = unsafe { self.function.call(args.0) };
-            self.last.store(start.elapsed().as_nanos() as u64, Relaxed);
-            self.cells.store(cells, Relaxed);
-            self.untimed.store(UNTIMED, Relaxed);
-            results
+            unsafe { self.function.call(args.0) }
         };
-        // Should it have to wait for a variable after all, the core leaves the interpreter for that.
-        let quick = self.last.load(Relaxed) < WORTH_DETACHING && cells <= self.cells.load(Relaxed);
-        let untimed = self.untimed.load(Relaxed);
-        let results = if quick && untimed > 0 {
-            self.untimed.store(untimed - 1, Relaxed);
-            // SAFETY: as above.
-            interpreter::persist(py, || unsafe { self.function.call(args.0) })
-        } else {
-            interpreter::persist(py, || if quick { job() } else { interpreter::detach(py, job) })
-        };
-        if self.function.updates() && self.last.load(Relaxed) > WORTH_A_LOOK {
+        let results = interpreter::persist(py, || self.pace.run(py, cells, job));
+        if self.function.updates() && self.pace.last.load(Relaxed) > WORTH_A_LOOK {
             // It may have come back for Ctrl-C before its end.
             py.check_signals()?;
         }
@@ -135,6 +148,58 @@ impl PyFunction {
         }
         results
     }
+
+    /// Runs `Function::predict` into new arrays.
+    pub(crate) fn predict_rows<'py>(
+        &self,
+        py: Python<'py>,
+        args: &[Arg],
+        batch: usize,
+    ) -> Result<Vec<Bound<'py, PyAny>>> {
+        struct Job<'a> {
+            args: &'a [Arg],
+            outputs: SmallVec<[*mut u8; 2]>,
+        }
+        // SAFETY: the pointers are to memory that this call keeps until the job is done.
+        unsafe impl Send for Job<'_> {}
+
+        let function = &*self.function;
+        let prediction = function.prediction(args)?;
+        let types = SmallVec::<[Ty; 2]>::from_slice(prediction.types());
+        let mut targets = SmallVec::<[Target<'_>; 2]>::new();
+        for ty in prediction.types() {
+            let (array, view) = new_array(py, ty)?;
+            let cells = if is_plain(ty.dtype) { None } else { Some(Storage::zeroed(*ty)?) };
+            targets.push(Target { array, view, cells });
+        }
+        let outputs =
+            targets.iter().map(|t| t.cells.as_ref().map_or(t.view.memory(), Storage::ptr)).collect();
+        let job = Job { args, outputs };
+        let mut raised: Option<PyErr> = None;
+        let result = self.pace.run(py, cells(args), || {
+            let job = job;
+            let mut tick = || check_signals(&mut raised);
+            // SAFETY: the arguments were borrowed with their shapes, the outputs were made with theirs.
+            unsafe { function.predict(prediction, job.args, &job.outputs, batch, &mut tick) }
+        });
+        if let Some(error) = raised {
+            return Err(error.into());
+        }
+        result?;
+        for (target, &ty) in targets.iter().zip(&types) {
+            if let Some(cells) = &target.cells {
+                // SAFETY: the array was made for this type, and nobody else has it yet.
+                let bytes = unsafe { std::slice::from_raw_parts_mut(target.view.memory(), array_bytes(ty)) };
+                write_array(cells, ty, bytes);
+            }
+        }
+        Ok(targets.into_iter().map(|t| t.array).collect())
+    }
+}
+
+/// How many cells the arguments of a call have.
+fn cells(args: &[Arg]) -> usize {
+    args.iter().map(|arg| arg.ty.shape.count()).sum()
 }
 
 fn warn_of_storm(py: Python<'_>, function: &Function) -> PyResult<()> {
@@ -190,8 +255,8 @@ impl PyFunction {
     }
 
     /// Runs over all rows of the arrays, `batch_size` at a time, and gives one writable NumPy array
-    /// per output. Detached from the interpreter; Ctrl-C is looked for every 50 ms,
-    /// also inside a batch.
+    /// per output. Detached from the interpreter, unless that would take longer than the run; Ctrl-C
+    /// is looked for every 50 ms, also inside a batch.
     #[pyo3(signature = (arrays, batch_size=32))]
     fn predict<'py>(
         &self,
@@ -207,7 +272,7 @@ impl PyFunction {
             let borrowed = self.borrow_rows(&arrays)?;
             let args: SmallVec<[Arg; 4]> = borrowed.iter().map(Borrowed::arg).collect();
             let list = PyList::empty(py);
-            for array in predict(py, &self.function, &args, batch_size)? {
+            for array in self.predict_rows(py, &args, batch_size)? {
                 list.append(array)?;
             }
             if self.function.take_storm() {
@@ -303,51 +368,6 @@ struct Target<'py> {
     view: View,
     /// Memory for values that NumPy stores in another way.
     cells: Option<Storage>,
-}
-
-/// Runs `Function::predict` into new arrays.
-pub(crate) fn predict<'py>(
-    py: Python<'py>,
-    function: &Function,
-    args: &[Arg],
-    batch: usize,
-) -> Result<Vec<Bound<'py, PyAny>>> {
-    struct Job<'a> {
-        args: &'a [Arg],
-        outputs: SmallVec<[*mut u8; 2]>,
-    }
-    // SAFETY: the pointers are to memory that this call keeps until the job is done.
-    unsafe impl Send for Job<'_> {}
-
-    let prediction = function.prediction(args)?;
-    let types = SmallVec::<[Ty; 2]>::from_slice(prediction.types());
-    let mut targets = SmallVec::<[Target<'_>; 2]>::new();
-    for ty in prediction.types() {
-        let (array, view) = new_array(py, ty)?;
-        let cells = if is_plain(ty.dtype) { None } else { Some(Storage::zeroed(*ty)?) };
-        targets.push(Target { array, view, cells });
-    }
-    let outputs = targets.iter().map(|t| t.cells.as_ref().map_or(t.view.memory(), Storage::ptr)).collect();
-    let job = Job { args, outputs };
-    let mut raised: Option<PyErr> = None;
-    let result = crate::interpreter::detach(py, || {
-        let job = job;
-        let mut tick = || check_signals(&mut raised);
-        // SAFETY: the arguments were borrowed with their shapes, the outputs were made with theirs.
-        unsafe { function.predict(prediction, job.args, &job.outputs, batch, &mut tick) }
-    });
-    if let Some(error) = raised {
-        return Err(error.into());
-    }
-    result?;
-    for (target, &ty) in targets.iter().zip(&types) {
-        if let Some(cells) = &target.cells {
-            // SAFETY: the array was made for this type, and nobody else has it yet.
-            let bytes = unsafe { std::slice::from_raw_parts_mut(target.view.memory(), array_bytes(ty)) };
-            write_array(cells, ty, bytes);
-        }
-    }
-    Ok(targets.into_iter().map(|t| t.array).collect())
 }
 
 /// Lets Python's signal handlers run; what they raise is kept in `raised` and stops the run.

@@ -2,7 +2,7 @@
 
 use crate::convert::{Borrowed, shape_tuple, tensor_from};
 use crate::error::{Result, enter};
-use crate::function::{PyFunction, predict};
+use crate::function::PyFunction;
 use crate::tensor::{PyTensor, read};
 use crate::variable::PyVariable;
 use fastnn::error::shown;
@@ -148,7 +148,7 @@ impl PyModel {
         enter(|| {
             let borrowed = self.function.borrow_rows(arrays)?;
             let args: Vec<Arg> = borrowed.iter().map(Borrowed::arg).collect();
-            let mut results = predict(py, &self.function.function, &args, batch_size)?;
+            let mut results = self.function.predict_rows(py, &args, batch_size)?;
             match (results.len(), results.pop()) {
                 (1, Some(only)) => Ok(only),
                 (_, last) => {
