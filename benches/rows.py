@@ -198,6 +198,7 @@ def imports() -> list[Row]:
 def all_rows() -> list[Row]:
     """Every row, in the order of the report."""
     from sequences import sequences
+    from uses import uses
 
     return [
         *products(),
@@ -206,6 +207,7 @@ def all_rows() -> list[Row]:
         *sequences(),
         *estimators(),
         *latency(),
+        *uses(),
         *exits(),
         *imports(),
     ]

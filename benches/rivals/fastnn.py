@@ -10,6 +10,7 @@ import pty
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import tomllib
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ import numpy as np
 import fastnn as nn
 from fastnn import ensemble, exit_strategy
 from rivals import data
+from rivals.callers import Clients, from_threads
 
 OPS = {
     "exp": lambda x: nn.ops.exp(x),
@@ -207,6 +209,43 @@ def predict_one(sizes: list[int], how: str, batch: int = 1) -> Callable[[], floa
     if how == "call":
         return lambda: float(model(x).numpy()[0, 0])
     return lambda: float(model.predict(x, verbose=0)[0, 0])
+
+
+def fit_nets(
+    sizes: list[int], nets: int, batch: int, samples: int, epochs: int, variant: str
+) -> Callable[[], float]:
+    """Many nets by `fit_many` ("side by side"), or by a `fit` each ("in turn")."""
+    x, y = data.training_set(sizes, samples)
+    models = [build(sizes) for _ in range(nets)]
+    for model in models:
+        model.compile("adam", "mse" if sizes[-1] == 1 else "sparse_categorical_crossentropy")
+    fit = {"batch_size": batch, "epochs": epochs, "verbose": 0}
+
+    def call() -> float:
+        if variant == "in turn":
+            runs = [model.fit(x, y, **fit) for model in models]
+        else:
+            runs = nn.fit_many(models, (x, y), seeds=range(nets), **fit)
+        return float(np.mean([run.history["loss"][-1] for run in runs]))
+
+    return call
+
+
+def asked(
+    sizes: list[int], samples: int = 1, calls: int = 1, variant: str = ""
+) -> Callable[[], None]:
+    """`Predictor.predict` for rows, from one or two threads."""
+    predictor, x = nn.Predictor(build(sizes)), data.uniform(samples, sizes[0])
+    ask = lambda: predictor.predict(x)  # noqa: E731
+    return ask if calls == 1 else from_threads(ask, 2 if "two" in variant else 1, calls)
+
+
+def service(sizes: list[int], connections: int, requests: int) -> Callable[[], None]:
+    """`fastnn serve`, and its clients."""
+    file = Path(tempfile.mkdtemp(), "model.safetensors")
+    build(sizes).save(file)
+    row = data.uniform(1, sizes[0])[0].tolist()
+    return Clients("serve_fastnn.py", file, row, connections, requests)
 
 
 def ulp_error(op: str) -> Callable[[], float]:

@@ -128,6 +128,35 @@ def mlp_fit(sizes: list[int], batch: int, samples: int, variant: str = "") -> Ca
     return call
 
 
+def fit_nets(
+    sizes: list[int], nets: int, batch: int, samples: int, epochs: int
+) -> Callable[[], float]:
+    """Many nets as one: `vmap` over epochs that are scans, each net with an order of its own."""
+    x, y = (jnp.asarray(a) for a in data.training_set(sizes, samples))
+    weights = [(jnp.asarray(w), jnp.asarray(b)) for w, b in data.layer_weights(sizes)]
+    zeros = jax.tree.map(jnp.zeros_like, weights)
+    one = (weights, zeros, zeros, jnp.float32(0))
+    state = jax.tree.map(lambda a: jnp.stack([a] * nets), one)
+    keys, steps = jax.random.split(jax.random.key(0), nets), samples // batch
+
+    def epoch(state, key):
+        order = jax.random.permutation(key, samples)[: steps * batch].reshape(steps, batch)
+        return jax.lax.scan(lambda s, rows: step(s, x[rows], y[rows]), state, order)
+
+    def fit(state, key):
+        state, losses = jax.lax.scan(epoch, state, jax.random.split(key, epochs))
+        return state, losses[-1].mean()
+
+    run = jax.jit(jax.vmap(fit), donate_argnums=0)
+
+    def call() -> float:
+        nonlocal state
+        state, losses = run(state, keys)
+        return float(losses.mean())
+
+    return call
+
+
 def rnn_fit(units: int, steps: int, batch: int, samples: int) -> Callable[[], float]:
     x, y = (jnp.asarray(a) for a in data.sequences(units, steps, samples))
     w, u, head = (jnp.asarray(data.uniform(units, n, seed=7)) * 0.1 for n in (units, units, 1))
