@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import os
@@ -59,7 +60,7 @@ def end_with_parent() -> None:
 
 class Clients:
     """Clients of a server that a program of `benches/programs` runs: each connection has a request
-    under way all the time, and stays open.
+    under way all the time.
 
     A call makes `requests` of them; `samples` holds how long each one took.
     """
@@ -82,11 +83,7 @@ class Clients:
         )
         self.request, self.requests = head.encode() + body, requests
         self.samples: deque[float] = deque(maxlen=100_000)
-        self.selector = selectors.DefaultSelector()
-        for _ in range(connections):
-            client = socket.create_connection(("127.0.0.1", port))
-            client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            self.selector.register(client, selectors.EVENT_READ, _Answer(client))
+        self.port, self.connections = port, connections
 
     def _wait(self, port: int, body: bytes) -> None:
         """Until the server gives a right answer."""
@@ -109,20 +106,25 @@ class Clients:
                 client.close()
 
     def __call__(self) -> None:
-        answers = [key.data for key in self.selector.get_map().values()]
-        for answer in answers:
-            answer.ask(self.request)
-        asked, done = len(answers), 0
-        while done < asked:
-            for key, _ in self.selector.select():
-                seconds = key.data.take()
-                if seconds is None:
-                    continue
-                self.samples.append(seconds)
-                done += 1
-                if asked < self.requests:
-                    key.data.ask(self.request)
-                    asked += 1
+        # New connections: servers close those that were idle between two calls.
+        with selectors.DefaultSelector() as selector, contextlib.ExitStack() as stack:
+            for _ in range(self.connections):
+                client = stack.enter_context(socket.create_connection(("127.0.0.1", self.port)))
+                client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+                answer = _Answer(client)
+                selector.register(client, selectors.EVENT_READ, answer)
+                answer.ask(self.request)
+            asked, done = self.connections, 0
+            while done < asked:
+                for key, _ in selector.select():
+                    seconds = key.data.take()
+                    if seconds is None:
+                        continue
+                    self.samples.append(seconds)
+                    done += 1
+                    if asked < self.requests:
+                        key.data.ask(self.request)
+                        asked += 1
 
 
 class _Answer:

@@ -236,7 +236,7 @@ def asked(
 ) -> Callable[[], None]:
     """`Predictor.predict` for rows, from one or two threads."""
     predictor, x = nn.Predictor(build(sizes)), data.uniform(samples, sizes[0])
-    ask = lambda: predictor.predict(x)  # noqa: E731
+    ask = lambda: float(predictor.predict(x)[0, 0])  # noqa: E731
     return ask if calls == 1 else from_threads(ask, 2 if "two" in variant else 1, calls)
 
 

@@ -9,6 +9,7 @@ import pytest
 
 import fastnn
 from fastnn import layers
+from fastnn.serving import predictor as predictor_module
 
 
 def net(seed=0, width=4, out=2):
@@ -302,3 +303,29 @@ def test_waiting_costs_no_processor(saved):
     before = time.process_time()
     time.sleep(0.5)
     assert time.process_time() - before < 0.4
+
+
+def test_short_requests_are_computed_by_the_caller_and_long_ones_are_not(saved, rng, monkeypatch):
+    path, model = saved
+    x = rng.normal(size=(3, *model.input_shape[1:])).astype("float32")
+    before = set(threading.enumerate())
+    monkeypatch.setattr(predictor_module, "_SHORT", 60.0)
+    with fastnn.Predictor(path, max_delay=0) as predictor:
+        asked = predictor.submit(x[:1])
+        assert asked.done()
+        assert (asked.result() == model.predict(x[:1], verbose=0)).all()
+        assert predictor.batches == 1
+        assert set(threading.enumerate()) == before
+        # No run of so many numbers is known to be short.
+        assert (predictor.submit(x).result() == model.predict(x, verbose=0)).all()
+        assert set(threading.enumerate()) > before
+        monkeypatch.setattr(predictor_module, "_SHORT", 0.0)
+        predictor.submit(x).result()
+        assert (predictor.submit(x).result() == model.predict(x, verbose=0)).all()
+        assert predictor.batches == 4
+    with pytest.raises(RuntimeError, match="closed"):
+        predictor.submit(x[:1])
+    monkeypatch.setattr(predictor_module, "_SHORT", 60.0)
+    with fastnn.Predictor(path, max_delay=0.001) as predictor:
+        assert predictor.submit(x[:1]).result().shape[0] == 1
+        assert set(threading.enumerate()) > before, "it may wait for others"

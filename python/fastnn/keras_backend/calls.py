@@ -86,7 +86,7 @@ class _Compiled:
     """The calls of a model, as programs of fastnn by structure, shapes and types."""
 
     def __init__(self, model: Any) -> None:
-        self.model = weakref.ref(model)
+        self.model: Callable[[], Any] = weakref.ref(model)
         self._programs: dict[Any, Any] = {}
         #: The calls that NumPy computes.
         self._unable: set[Any] = set()

@@ -90,7 +90,8 @@ class Guard:
             body = b""
             if refused is None:
                 try:
-                    body = await asyncio.wait_for(self._body(receive), self.limits.max_seconds)
+                    async with asyncio.timeout(self.limits.max_seconds):
+                        body = await self._body(receive)
                 except TimeoutError:
                     text = f"the body did not arrive within {self.limits.max_seconds:g} seconds"
                     refused = (408, text, "send it at once")
@@ -102,6 +103,7 @@ class Guard:
             if refused is not None:
                 await _refuse(noting, *refused)
                 return
+            scope["fastnn.body"] = body  # for the route that answers; others receive it
             given = False
 
             async def whole() -> Message:

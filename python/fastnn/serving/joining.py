@@ -25,6 +25,9 @@ class Served(Protocol):
     def pack(self, outputs: list[Array]) -> Any:
         """The outputs as a caller gets them."""
 
+    def note(self, arrays: Sequence[Array], seconds: float) -> None:
+        """Takes in how long a run took."""
+
 
 class _Request:
     """One caller's rows, and where the answer goes."""
@@ -54,7 +57,7 @@ class Joiner:
         self._waiting: deque[_Request] = deque()
         self._rows = 0
         self._ready = threading.Condition()
-        self._closed = False
+        self._closed = self._busy = False
         self.batches = batches
         self._thread = threading.Thread(target=self._serve, name="fastnn-joiner", daemon=True)
         self._thread.start()
@@ -63,6 +66,11 @@ class Joiner:
     def closed(self) -> bool:
         """Whether it takes no more requests."""
         return self._closed
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits or runs."""
+        return not (self._waiting or self._busy)
 
     def submit(self, served: Served, arrays: Sequence[Array]) -> Future[Any] | None:
         """Queues a request, whose future gets the outputs; None when closed."""
@@ -110,6 +118,7 @@ class Joiner:
                     others.append(request)
             self._waiting.extendleft(reversed(others))
             self._rows -= rows
+            self._busy = True
         return taken
 
     def _serve(self) -> None:
@@ -118,6 +127,7 @@ class Joiner:
             if asked:
                 self.batches += 1
                 self._answer(asked)
+            self._busy = False
             del taken, asked  # an idle thread keeps no caller's arrays
 
     def _answer(self, requests: list[_Request]) -> None:
@@ -125,7 +135,9 @@ class Joiner:
         try:
             columns = zip(*(r.arrays for r in requests), strict=True)
             joined = [c[0] if len(c) == 1 else np.concatenate(c) for c in columns]
+            start = time.perf_counter()
             outputs = served.run(joined, self._max_rows)
+            served.note(joined, time.perf_counter() - start)
         except BaseException as error:
             if len(requests) == 1:
                 requests[0].future.set_exception(error)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import threading
+import time
 import weakref
 from collections.abc import Sequence
 from concurrent.futures import Future
@@ -29,6 +30,9 @@ _F32 = np.dtype(np.float32)
 
 #: Sizes that are tried for axes that a model leaves open, to compile it before the first request.
 _TRIED = (1, 8, 32, 256)
+
+#: Seconds of a run that is not worth handing to another thread: that takes as long.
+_SHORT = 2e-4
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,7 @@ class Predictor:
         self._making = threading.Lock()
         self._finish: Any = None
         self._closed = False
+        self._alone = 0
 
     @property
     def inputs(self) -> list[Port]:
@@ -126,8 +131,8 @@ class Predictor:
 
     @property
     def batches(self) -> int:
-        """How many batches joined requests have made so far."""
-        return 0 if self._joiner is None else self._joiner.batches
+        """How many batches the requests of `submit` have made so far."""
+        return self._alone + (0 if self._joiner is None else self._joiner.batches)
 
     def predict(self, x: Any) -> Any:
         """The outputs for rows.
@@ -163,6 +168,9 @@ class Predictor:
     def submit(self, x: Any) -> Future[Any]:
         """Queues rows, so that they are computed together with what others ask meanwhile.
 
+        Where nobody waits, `max_delay` allows no wait, and such rows last took less than 0.2 ms,
+        they are computed at once, by the caller: the future is then done.
+
         Args:
             x: As for `predict`.
 
@@ -184,10 +192,27 @@ class Predictor:
         """
         served = self._served
         arrays = served.arrays(x)
+        if not self._max_delay and served.is_short(arrays) and not self._closed:
+            joiner = self._running()
+            if joiner is None or joiner.idle:
+                return self._at_once(served, arrays)
         while True:
             asked = self._joined().submit(served, arrays)
             if asked is not None:  # else an app that shut down has just ended that thread
                 return asked
+
+    def _at_once(self, served: _Served, arrays: Sequence[Array]) -> Future[Any]:
+        """A future that is done."""
+        done: Future[Any] = Future()
+        start = time.perf_counter()
+        try:
+            done.set_result(served.pack(served.run(arrays, self._max_rows)))
+        except Exception as error:
+            done.set_exception(error)
+        served.note(arrays, time.perf_counter() - start)
+        with _counting:
+            self._alone += 1
+        return done
 
     def _joined(self) -> Joiner:
         """The thread that joins requests; a forked child starts one of its own."""
@@ -195,13 +220,14 @@ class Predictor:
         if joiner is None:
             if self._joiner_of not in (-1, os.getpid()):
                 self._making = threading.Lock()  # may be held by a thread the fork left behind
-                self._joiner = None
+                self._alone, self._joiner = self.batches, None
             with self._making:
                 joiner = self._running()
                 if joiner is None:
                     if self._closed:
                         raise _closed()
-                    joiner = Joiner(self._max_rows, self._max_delay or 0.0, self.batches)
+                    before = 0 if self._joiner is None else self._joiner.batches
+                    joiner = Joiner(self._max_rows, self._max_delay or 0.0, before)
                     self._joiner, self._joiner_of = joiner, os.getpid()
                     if self._finish is not None:
                         self._finish.detach()
@@ -298,6 +324,9 @@ class Predictor:
         return f"<fastnn.Predictor {self.path or 'of a model'}: {what}>"
 
 
+_counting = threading.Lock()
+
+
 def _closed() -> RuntimeError:
     return RuntimeError("the predictor is closed\n  hint: make a new Predictor(path)")
 
@@ -322,6 +351,8 @@ class _Served:
         ]
         self.outputs: list[Port] = []
         self._out, self._out_names = out, out_names
+        #: Up to so many numbers a run is short.
+        self._short = 0
         #: The sizes of a row, where `x` may be run as it is.
         self.plain: Any = None
         if len(found) == 1 and self.inputs[0].dtype == "float32" and out is None:
@@ -334,6 +365,16 @@ class _Served:
             found = self._function.predict(*arrays, batch_size=batch_size)
             return found if isinstance(found, list) else [found]
         return self._function.predict(arrays, batch_size)  # type: ignore[no-any-return]
+
+    def note(self, arrays: Sequence[Array], seconds: float) -> None:
+        """Learns from a run which ones are short."""
+        numbers = sum(a.size for a in arrays)
+        short = seconds <= _SHORT
+        self._short = max(self._short, numbers) if short else min(self._short, numbers - 1)
+
+    def is_short(self, arrays: Sequence[Array]) -> bool:
+        """Whether such a run last was short."""
+        return sum(a.size for a in arrays) <= self._short
 
     def pack(self, outputs: list[Array]) -> Any:
         """The outputs as the model gives them."""
@@ -391,6 +432,9 @@ class _Served:
             ]
             try:
                 found = self.run(zeros, 1)
+                start = time.perf_counter()
+                self.run(zeros, 1)
+                self.note(zeros, time.perf_counter() - start)
                 break
             except ShapeError:  # a window may be larger than this size
                 continue
