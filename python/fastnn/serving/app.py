@@ -129,7 +129,7 @@ def create_app(
         return answer(text, media_type="text/plain; version=0.0.4")
 
     async def predict(request: Any) -> Any:
-        status, body = await served.answer(request.scope["fastnn.body"])
+        status, body = await served.answer(await request.body())
         return answer(body, status, media_type="application/json")
 
     app.get("/health", summary="What is served")(health)
@@ -138,11 +138,10 @@ def create_app(
     # FastAPI reads annotations; that of an extra cannot stand at the top of this file.
     predict.__annotations__["request"] = fastapi.Request
     app.post("/predict", summary="Predictions for rows", openapi_extra=served.described())(predict)
-    # That route describes; this one answers, before others are looked at and without FastAPI's
-    # search for parameters, of which there are none.
-    app.add_route("/predict", predict, methods=["POST"], include_in_schema=False)
-    app.router.routes.insert(0, app.router.routes.pop())
-    app.add_middleware(Guard, limits=limits, token=token, counts=served.counts)
+    # The guard answers these requests itself; the route describes them, and serves mounted apps.
+    app.add_middleware(
+        Guard, limits=limits, token=token, counts=served.counts, answer=served.answer
+    )
     return app
 
 
