@@ -251,3 +251,11 @@ def test_ctrl_c_in_a_save_or_load_is_never_lost_and_the_file_is_whole(
                 assert len(file["layers"]) >= 60
         else:
             fastnn.models.load_model(path)
+
+
+def test_saving_a_whole_model_under_the_name_of_a_weights_file_points_to_save_weights(tmp_path):
+    model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+    with pytest.raises(
+        ValueError, match=r"weights alone\n  hint: model.save_weights\('m.weights.h5'"
+    ):
+        model.save(tmp_path / "m.weights.h5")

@@ -163,6 +163,7 @@ def test_upsampling_repeats_neighbours():
         (layers.ReLU(), [0.0, 2.0]), (layers.ReLU(max_value=1.0), [0.0, 1.0]),
         (layers.LeakyReLU(), [-0.3, 2.0]), (layers.ELU(), [np.expm1(-1), 2.0]),
         (layers.PReLU(alpha_initializer="ones"), [-1.0, 2.0]),
+        (layers.Snake(), [np.sin(1.0) ** 2 - 1.0, 2.0 + np.sin(2.0) ** 2]),
         (layers.Softmax(), [1 / (1 + np.exp(3)), 1 / (1 + np.exp(-3))]),
         (layers.Activation("swish"), [-1 / (1 + np.e), 2 / (1 + np.exp(-2))]),
         (layers.Rescaling(2.0, 1.0), [-1.0, 5.0]),
@@ -172,6 +173,66 @@ def test_activation_layers(layer, expected):
     assert array(layer(np.array([[-1.0, 2.0]], np.float32))).ravel() == pytest.approx(
         expected, rel=1e-5
     )
+
+
+def test_snake_learns_a_frequency_for_each_feature_along_its_axis(rng):
+    x = rng.normal(size=(2, 3, 4)).astype(np.float32)
+    for axis, alpha in ((-1, [0.0, 0.5, 2.0, 9.0]), (1, [0.0, 0.5, 9.0])):
+        layer = layers.Snake(axis=axis)
+        assert layer.compute_output_shape((None, 3, 4)) == (None, 3, 4)
+        layer.build((None, 3, 4))
+        layer.set_weights([np.array(alpha, np.float32)])
+        a = np.array(alpha).reshape((1, 1, 4) if axis == -1 else (1, 3, 1))
+        with np.errstate(invalid="ignore"):
+            wanted = np.where(a == 0, x, x + np.sin(a * x) ** 2 / a)
+        assert array(layer(x)) == pytest.approx(wanted, rel=1e-5, abs=1e-6)
+
+
+@pytest.mark.parametrize(("start", "end"), [(0.0, 0.5), (0.2, 0.0)])
+def test_snake_trains_away_from_and_to_a_frequency_of_zero(start, end):
+    x = np.linspace(-3, 3, 64, dtype=np.float32)[:, None]
+    y = x + np.sin(end * x) ** 2 / end if end else x - np.sin(0.2 * x) ** 2 / 0.2
+    model = fastnn.Sequential([fastnn.Input((1,)), layers.Snake(initializers.Constant(start))])
+    model.compile(fastnn.optimizers.SGD(0.02), "mse")
+    model.fit(x, y, epochs=100, verbose=0)
+    assert model.get_weights()[0] == pytest.approx([end], abs=0.05)
+    assert np.isfinite(model.predict(x, verbose=0)).all()
+
+
+@pytest.mark.parametrize("axis", [0, 1.0, None, True, "last"])
+def test_snake_refuses_what_is_no_axis_of_features(axis):
+    with pytest.raises(ValueError, match=rf"Snake: axis is {axis!r}.*\n  hint: axis=-1"):
+        layers.Snake(axis=axis)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: layers.BatchNormalization(axis=3), lambda: layers.LayerNormalization(axis=[1, 3]),
+        lambda: layers.GroupNormalization(2, axis=-4), lambda: layers.RMSNormalization(axis=3),
+        lambda: layers.Normalization(axis=3), lambda: layers.Snake(axis=3),
+        lambda: layers.PReLU(shared_axes=[3]), lambda: layers.Concatenate(axis=3),
+        lambda: layers.Dot(axes=3), lambda: layers.Dot(axes=(1, -4)),
+    ],
+)  # fmt: skip
+def test_an_axis_that_inputs_do_not_have_is_named(make):
+    layer, x = make(), np.ones((2, 4, 4), np.float32)
+    given = [x, x] if isinstance(layer, layers.Concatenate | layers.Dot) else x
+    wanted = rf"{layer.name!r}.*ndim=3, while axis=.*(3|-4)(.|\n)*\n  hint: "
+    with pytest.raises(fastnn.errors.ShapeError, match=wanted):
+        layer(given)
+
+
+def test_dot_refuses_the_axis_of_the_samples():
+    x = np.ones((4, 4), np.float32)
+    with pytest.raises(fastnn.errors.ShapeError, match=r"axes=0 names axis 0(.|\n)*hint: axes=-1"):
+        layers.Dot(axes=0)([x, x])
+
+
+@pytest.mark.parametrize("axes", [0, -1, [1, 0], [1.0], True])
+def test_prelu_counts_shared_axes_from_one(axes):
+    with pytest.raises(ValueError, match=r"shared_axes is .*from 1.*\n  hint: "):
+        layers.PReLU(shared_axes=axes)
 
 
 def test_merge_layers(rng):

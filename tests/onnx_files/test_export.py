@@ -1,7 +1,5 @@
 """`model.export("m.onnx")`: ONNX Runtime gives what `predict` gives, for every layer and model."""
 
-import inspect
-
 import numpy as np
 import pytest
 
@@ -10,7 +8,7 @@ pytest.importorskip("onnxruntime", reason="needs onnxruntime to compare with")
 
 import onnx
 import onnxruntime as ort
-from export_cases import CASES
+from layer_cases import CASES
 
 import fastnn
 from fastnn import _core, layers as L, ops
@@ -50,51 +48,8 @@ def randomised(model):
     return model
 
 
-#: Layers of two inputs, and what takes the place of data or of further layers.
+#: Layers of two inputs.
 MERGING = [L.Add, L.Average, L.Concatenate, L.Maximum, L.Minimum, L.Multiply, L.Subtract]
-ELSEWHERE = {"Dot", "Embedding", "Input", "InputLayer", "InputSpec", "Layer", "Wrapper"}
-ELSEWHERE |= {
-    "CategoryEncoding",
-    "Discretization",
-    "ReversibleEmbedding",
-    "AdditiveAttention",
-    "Attention",
-    "GroupedQueryAttention",
-    "MultiHeadAttention",
-}
-#: Layers of texts, which no graph of numbers holds: they run before the model.
-TEXTS = {"Hashing", "IntegerLookup", "StringLookup", "TextVectorization"}
-#: Cells, which are exported within `RNN`.
-CELLS = {"GRUCell", "LSTMCell", "SimpleRNNCell", "StackedRNNCells"}
-
-
-#: Arguments for layers that have no case of their own yet.
-GIVEN = {"filters": 2, "kernel_size": 2, "units": 2, "output_size": 2, "pool_size": 2, "rate": 0.1}
-
-
-def without_a_case():
-    """Layers that stand in no list here, such as new ones."""
-    classes = {getattr(L, n).__name__ for n in L.__all__ if n[0].isupper()}
-    merging = {cls.__name__ for cls in MERGING}
-    return sorted(classes - set(CASES) - merging - ELSEWHERE - CELLS - TEXTS)
-
-
-@pytest.mark.parametrize("name", without_a_case())
-def test_a_layer_without_a_case_is_exported_for_some_input(name):
-    """It is tried with plain arguments; one that needs others wants a line in `export_cases`."""
-    cls = getattr(L, name)
-    needed = inspect.signature(cls.__init__).parameters.values()
-    given = {p.name: GIVEN[p.name] for p in needed if p.name in GIVEN and p.default is p.empty}
-    faults = []
-    for shape in ((4,), (6, 4), (6, 7, 3), (3, 6, 7, 2), (3, 5, 6, 7, 2)):
-        try:
-            model = fastnn.Sequential([fastnn.Input(shape), cls(**given)])
-        except (ValueError, TypeError, fastnn.FastnnError) as error:
-            faults.append(error)
-            continue
-        check(randomised(model), floats(2, *shape))
-        return
-    raise faults[-1]
 
 
 @pytest.mark.parametrize("name", CASES)

@@ -309,6 +309,7 @@ C["sparse_categorical_crossentropy"] = [
 C["batch_normalization"] = [((A, A.mean(0), A.var(0)), {"axis": -1})]
 C["layer_normalization"] = [((A,), {"gamma": np.ones(5, "f") * 2, "beta": np.ones(5, "f")})]
 C["rms_normalization"] = [((A, np.ones(5, "f")), {})]
+C["snake"] = [((A, 2.0), {}), ((A, np.zeros(5, "f")), {}), ((X,), {}), ((I, V[:3]), {}), ((E,), {})]
 C["psnr"] = [((A, A + 0.1, 1.0), {})]
 C["dot_product_attention"] = [((r.randn(2, 3, 2, 4).astype("f"),) * 3, {})]
 C["depth_to_space"] = [((r.rand(1, 2, 2, 8).astype("f"), 2), {})]

@@ -157,6 +157,7 @@ SMOOTH = {
     "cholesky": ops_cases.SPD, "inv": ops_cases.SPD, "det": ops_cases.M, "logdet": ops_cases.SPD,
     "qr": ops_cases.B, "layer_normalization": ops_cases.A, "softmax": ops_cases.A,
     "rot90": ops_cases.A, "trace": ops_cases.A, "corrcoef": ops_cases.A, "rfft": ops_cases.A,
+    "snake": ops_cases.A,
     "diff": ops_cases.A, "trapezoid": ops_cases.A, "square": ops_cases.A, "repeat": ops_cases.A,
 }  # fmt: skip
 
@@ -290,6 +291,20 @@ def test_joins_without_an_axis_go_along_the_first_and_old_files_keep_the_last(tm
     assert np.array_equal(again.predict(x, verbose=0), model.predict(x, verbose=0))
     assert ops.IN_FILES["concatenate"]([x, x]).shape == (2, 6)
     assert ops.IN_FILES["cumsum"](x).shape == (2, 3)
+
+
+def test_snake_and_its_slopes_hold_for_any_frequency():
+    x = np.array([-3.0, -1e-20, 0.0, 0.7, 2.0, 1e4], "f")
+    slopes = fastnn.grad(lambda x, a: ops.sum(ops.snake(x, a)), argnums=(0, 1))
+    for a in (-2.0, -1e-30, 0.0, 1e-30, 1e-5, 0.5, 30.0):
+        f, a = np.float64(x), float(np.float32(a))
+        angle = np.float64(np.float32(a) * x)  # the angle as float32 has it
+        wanted = x if a == 0 else f + np.sin(angle) ** 2 / a
+        assert np.asarray(ops.snake(x, a)) == pytest.approx(wanted, rel=1e-6)
+        by_x, by_a = slopes(x, np.full(6, a, "f"))
+        assert np.asarray(by_x) == pytest.approx(1 + np.sin(2 * angle), rel=1e-5, abs=3e-6)
+        wanted = f * f * (np.sinc(angle / np.pi) * (2 * np.cos(angle) - np.sinc(angle / np.pi)))
+        assert np.asarray(by_a) == pytest.approx(wanted, rel=1e-4, abs=1e-4)
 
 
 def test_choices_between_element_types_give_the_wider():

@@ -327,6 +327,11 @@ def _target(
     older = whole and not path.endswith(".weights.h5")
     if not older and path.endswith((".keras", ".h5", ".hdf5")) and not path.endswith(keras):
         name = Path(path).name.split(".")[0]
+        if whole:
+            raise ValueError(
+                f"{path!r}: save writes whole models, a file of this name holds weights alone\n"
+                f"  hint: model.save_weights({Path(path).name!r}), or model.save('{name}{keras}')"
+            )
         raise ValueError(
             f"{path!r}: this kind of Keras file is read, not written, here\n"
             f"  hint: save to '{name}{keras}' for Keras or to '{name}.safetensors'"

@@ -141,6 +141,7 @@ __all__ = [
     "SeparableConvolution2D",
     "SimpleRNN",
     "SimpleRNNCell",
+    "Snake",
     "Softmax",
     "Solarization",
     "SpatialDropout1D",

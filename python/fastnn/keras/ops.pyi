@@ -311,6 +311,7 @@ __all__ = [
     "slice",
     "slice_update",
     "slogdet",
+    "snake",
     "soft_shrink",
     "softmax",
     "softmax_cross_entropy",

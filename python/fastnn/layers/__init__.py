@@ -167,6 +167,7 @@ __all__ = [
     "SeparableConvolution2D",
     "SimpleRNN",
     "SimpleRNNCell",
+    "Snake",
     "Softmax",
     "Solarization",
     "SpatialDropout1D",

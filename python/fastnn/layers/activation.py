@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastnn import activations, constraints, initializers, ops, regularizers
+from fastnn._core import Tensor
 from fastnn.base.messages import warn_of_one_unit
+from fastnn.base.typing import Shape, TensorLike
 from fastnn.errors import ShapeError
+from fastnn.layers.base.axes import check_axes, sizes_along, spread_along
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.base.layer import Layer
+from fastnn.tracing.variables import Variable
 
-__all__ = ["ELU", "LeakyReLU", "PReLU", "ReLU", "Softmax"]
+__all__ = ["ELU", "LeakyReLU", "PReLU", "ReLU", "Snake", "Softmax"]
 
 
 class _Elementwise(Layer):
@@ -142,6 +146,9 @@ class PReLU(Layer):
         shared_axes: Axes, counted from 1, along which elements share a slope.
         **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
 
+    Raises:
+        ValueError: `shared_axes` has another thing than whole numbers from 1.
+
     Example:
         >>> fastnn.layers.PReLU("ones")(np.array([[-1.0, 2.0]])).numpy()
         array([[-1.,  2.]], dtype=float32)
@@ -169,11 +176,19 @@ class PReLU(Layer):
             None if shared_axes is None
             else [shared_axes] if isinstance(shared_axes, int) else list(shared_axes)
         )  # fmt: skip
+        if any(isinstance(a, bool) or not isinstance(a, int) or a < 1
+               for a in self.shared_axes or ()):  # fmt: skip
+            raise ValueError(
+                f"PReLU: shared_axes is {shared_axes!r}, wanted whole numbers from 1, the first "
+                "axis after the samples\n  hint: shared_axes=[1, 2] for images (rows, columns, "
+                "channels)"
+            )
         self.supports_masking = True
 
     def build(self, input_shape: Any) -> None:
         """alpha, of size 1 along shared axes."""
         sizes = list(input_shape[1:])
+        check_axes(self.shared_axes or (), len(input_shape), f"PReLU {self.name!r}: shared_axes")
         for axis in self.shared_axes or ():
             sizes[axis - 1] = 1
         self.alpha = self.add_weight(
@@ -190,6 +205,77 @@ class PReLU(Layer):
         """relu(x) - alpha relu(-x)."""
         x = ops.convert_to_tensor(inputs, "float32")
         return ops.relu(x) - self.alpha * ops.relu(-x)
+
+
+class Snake(Layer):
+    """`x` + sin(alpha x)^2 / alpha with a learned frequency for each feature.
+
+    For data with periods: the network goes on with them beyond the data it was trained on. A
+    frequency of 0 gives `x`, so nothing is divided by zero.
+    Shapes: the output has the input's; `alpha` has the size of `axis`. Source: Ziyin et al. 2020.
+
+    Args:
+        alpha_initializer: First values of the frequencies; around 10 for data of short periods.
+        alpha_regularizer: Penalty on the frequencies, added to the loss.
+        alpha_constraint: What the frequencies are brought back to after each step.
+        axis: The axis of the features, each of which has its own frequency.
+        **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
+
+    Raises:
+        ValueError: `axis` is not a whole number, or is the axis of the samples.
+
+    Example:
+        >>> fastnn.layers.Snake()(np.array([[0.0, np.pi / 2]])).numpy().round(4)
+        array([[0.    , 2.5708]], dtype=float32)
+    """
+
+    alpha_initializer: Callable[..., Any]
+    alpha_regularizer: Callable[..., Any] | None
+    alpha_constraint: Callable[..., Any] | None
+    axis: int
+    alpha: Variable
+
+    def __init__(
+        self,
+        alpha_initializer: Any = "ones",
+        alpha_regularizer: Any = None,
+        alpha_constraint: Any = "non_neg",
+        axis: int = -1,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if isinstance(axis, bool) or not isinstance(axis, int) or axis == 0:
+            raise ValueError(
+                f"Snake: axis is {axis!r}, wanted a whole number other than 0, which is the axis "
+                "of the samples\n  hint: axis=-1"
+            )
+        self.alpha_initializer = initializers.get(alpha_initializer)
+        self.alpha_regularizer = regularizers.get(alpha_regularizer)
+        self.alpha_constraint = constraints.get(alpha_constraint)
+        self.axis = axis
+        self.supports_masking = True
+
+    def build(self, input_shape: Shape) -> None:
+        """alpha, of the size of the axis."""
+        (size,) = sizes_along(input_shape, [self.axis], f"Snake {self.name!r}")
+        self.alpha = self.add_weight(
+            (size,),
+            self.alpha_initializer,
+            regularizer=self.alpha_regularizer,
+            constraint=self.alpha_constraint,
+            name="alpha",
+        )
+        self.input_spec = InputSpec(min_ndim=2, axes={self.axis: size})
+        self.built = True
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """The input's shape."""
+        return tuple(input_shape)
+
+    def call(self, inputs: TensorLike) -> Tensor:
+        """ops.snake with the frequencies along the axis."""
+        x = ops.convert_to_tensor(inputs, "float32")
+        return ops.snake(x, spread_along(self.alpha, x.shape, [self.axis]))
 
 
 class Softmax(_Elementwise):

@@ -9,6 +9,7 @@ from typing import Any
 
 from fastnn import ops
 from fastnn.errors import ShapeError
+from fastnn.layers.base.axes import check_axes
 from fastnn.layers.base.layer import Layer
 from fastnn.tracing.call_context import current_call
 from fastnn.tracing.symbolic import known_sizes
@@ -258,6 +259,7 @@ class Concatenate(_Merge):
         inputs = self._listed(inputs)
         shapes = [known_sizes(x.shape) for x in inputs]  # open sizes may meet any
         rank = len(shapes[0])
+        check_axes([self.axis], rank, f"Concatenate {self.name!r}")
         at = self.axis % rank
         if any(len(s) != rank for s in shapes) or any(
             len({s[i] for s in shapes if s[i] is not None}) > 1 for i in range(rank) if i != at
@@ -294,7 +296,8 @@ class Dot(_Merge):
         **kwargs: `name`, `trainable`, `dtype` and what else every `Layer` takes.
 
     Raises:
-        ShapeError: The sizes along `axes` differ.
+        ShapeError: The sizes along `axes` differ, or one of them is none of an input's axes or the
+            axis of the samples.
 
     Example:
         >>> a, b = np.array([[1.0, 2.0]]), np.array([[3.0, 4.0]])
@@ -315,7 +318,14 @@ class Dot(_Merge):
         """Products per sample."""
         a, b = self._listed(inputs)
         i, j = (self.axes, self.axes) if isinstance(self.axes, int) else self.axes
+        for axis, x in ((i, a), (j, b)):
+            check_axes([axis], ops.ndim(x), f"Dot {self.name!r}")
         i, j = i % ops.ndim(a), j % ops.ndim(b)
+        if 0 in (i, j):
+            raise ShapeError(
+                f"Dot {self.name!r}: axes={self.axes} names axis 0, that of the samples, of inputs "
+                f"of shapes {tuple(a.shape)} and {tuple(b.shape)}\n  hint: axes=-1"
+            )
         if None not in (a.shape[i], b.shape[j]) and a.shape[i] != b.shape[j]:
             raise ShapeError(
                 f"axes {i} and {j} of shapes {tuple(a.shape)} and {tuple(b.shape)} differ: "

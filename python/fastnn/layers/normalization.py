@@ -11,7 +11,7 @@ from typing import Any
 
 from fastnn import constraints, initializers, ops, regularizers
 from fastnn.base.finder import answer_earlier
-from fastnn.errors import ShapeError
+from fastnn.layers.base.axes import sizes_along, spread_along
 from fastnn.layers.base.input_spec import InputSpec
 from fastnn.layers.base.layer import Layer
 from fastnn.ops.linalg import over_root_mean_square, scale_of_squares, shrink_for
@@ -23,31 +23,6 @@ __all__ = [
 ]  # fmt: skip
 
 answer_earlier(globals())
-
-
-def _sizes(shape: Any, axes: Sequence[int], where: str) -> list[int]:
-    sizes = [shape[a] for a in axes]
-    if None in sizes:
-        axis = axes[sizes.index(None)]
-        raise ShapeError(
-            f"{where}: axis {axis} of the input tensor should have a defined dimension but the "
-            f"layer received an input with shape {tuple(shape)}\n"
-            "  hint: give that size in Input(shape=...)"
-        )
-    return sizes
-
-
-def _spread(value: Any, shape: Any, axes: Sequence[int]) -> Any:
-    """`value` of the sizes of `axes`, shaped to broadcast against `shape`."""
-    rank = len(shape)
-    wide = [1] * rank
-    for a, n in zip(axes, value.shape, strict=True):
-        wide[a % rank] = n
-    return (
-        value
-        if tuple(wide[-len(value.shape) :]) == tuple(value.shape)
-        else ops.reshape(value, wide)
-    )
 
 
 class _Affine(Layer):
@@ -166,7 +141,7 @@ class BatchNormalization(_Affine):
 
     def build(self, input_shape: Any) -> None:
         """gamma, beta, moving_mean, moving_variance, each of the size of the axis."""
-        (size,) = _sizes(input_shape, [self.axis], f"BatchNormalization {self.name!r}")
+        (size,) = sizes_along(input_shape, [self.axis], f"BatchNormalization {self.name!r}")
         self._add_affine((size,))
         self.moving_mean = self.add_weight(
             (size,), self.moving_mean_initializer, trainable=False, name="moving_mean"
@@ -198,7 +173,7 @@ class BatchNormalization(_Affine):
         if self.beta is not None:
             shift = shift + self.beta
         axis = [self.axis]
-        return x * _spread(scale, x.shape, axis) + _spread(shift, x.shape, axis)
+        return x * spread_along(scale, x.shape, axis) + spread_along(shift, x.shape, axis)
 
     def _batch_moments(self, x: Any, axes: list[int], mask: Any, shrink: float) -> tuple[Any, Any]:
         """The mean, and the variance of `x * shrink`, over the rows of all ranks."""
@@ -212,17 +187,17 @@ class BatchNormalization(_Affine):
             total, count = ops.unstack(step.sum(step.present(ops.stack(sums))))
             count = count + (0.0 if mask is None else 1e-7)
             mean = total / count
-            d = (x - _spread(mean, x.shape, [self.axis])) * shrink
+            d = (x - spread_along(mean, x.shape, [self.axis])) * shrink
             power = ops.sum(ops.square(d) * weights, axis=axes)
             return mean, step.sum(step.present(power)) / count
         if mask is None:
             mean = ops.mean(x, axis=axes)
-            d = (x - _spread(mean, x.shape, [self.axis])) * shrink
+            d = (x - spread_along(mean, x.shape, [self.axis])) * shrink
             return mean, ops.mean(ops.square(d), axis=axes)
         weights = ops.expand_dims(ops.cast(mask, "float32"), axis=-1)
         total = ops.sum(weights * ops.ones_like(x), axis=axes) + 1e-7
         mean = ops.sum(x * weights, axis=axes) / total
-        d = (x - _spread(mean, x.shape, [self.axis])) * shrink
+        d = (x - spread_along(mean, x.shape, [self.axis])) * shrink
         return mean, ops.sum(ops.square(d) * weights, axis=axes) / total
 
 
@@ -287,7 +262,7 @@ class LayerNormalization(_Affine):
 
     def build(self, input_shape: Any) -> None:
         """Gamma and beta of the sizes of the axes."""
-        sizes = _sizes(input_shape, self._axes(), f"LayerNormalization {self.name!r}")
+        sizes = sizes_along(input_shape, self._axes(), f"LayerNormalization {self.name!r}")
         self._add_affine(sizes, only_gamma=self.rms_scaling)
         self.built = True
 
@@ -301,9 +276,9 @@ class LayerNormalization(_Affine):
         d = x - ops.mean(x, axis=axes, keepdims=True)
         y = (x if self.rms_scaling else d) * over_root_mean_square(d, axes, self.epsilon)
         if self.gamma is not None:
-            y = y * _spread(self.gamma.value, x.shape, axes)
+            y = y * spread_along(self.gamma.value, x.shape, axes)
         if self.beta is not None:
-            y = y + _spread(self.beta.value, x.shape, axes)
+            y = y + spread_along(self.beta.value, x.shape, axes)
         return y
 
 
@@ -335,7 +310,7 @@ class RMSNormalization(Layer):
     def build(self, input_shape: Any) -> None:
         """One scale per element of the axes."""
         axes = self.axis if isinstance(self.axis, list) else [self.axis]
-        sizes = _sizes(input_shape, axes, f"RMSNormalization {self.name!r}")
+        sizes = sizes_along(input_shape, axes, f"RMSNormalization {self.name!r}")
         self.scale = self.add_weight(sizes, "ones", name="scale")
         self.built = True
 
@@ -346,7 +321,7 @@ class RMSNormalization(Layer):
         if len(axes) == 1:
             return ops.rms_normalization(x, self.scale.value, axes[0], self.epsilon)
         y = x * over_root_mean_square(x, axes, self.epsilon)
-        return y * _spread(self.scale.value, x.shape, axes)
+        return y * spread_along(self.scale.value, x.shape, axes)
 
 
 class GroupNormalization(_Affine):
@@ -411,7 +386,7 @@ class GroupNormalization(_Affine):
 
     def build(self, input_shape: Any) -> None:
         """Gamma and beta of the size of the axis."""
-        (size,) = _sizes(input_shape, [self.axis], f"GroupNormalization {self.name!r}")
+        (size,) = sizes_along(input_shape, [self.axis], f"GroupNormalization {self.name!r}")
         if self.groups == -1:
             self.groups = size
         if size < self.groups or size % self.groups:

@@ -380,6 +380,7 @@ from fastnn.ops.special import sinh as sinh
 from fastnn.ops.special import tan as tan
 from fastnn.ops.thresholds import hard_shrink as hard_shrink
 from fastnn.ops.thresholds import hard_swish as hard_swish
+from fastnn.ops.thresholds import snake as snake
 from fastnn.ops.thresholds import soft_shrink as soft_shrink
 from fastnn.ops.thresholds import sparse_plus as sparse_plus
 from fastnn.ops.thresholds import sparse_sigmoid as sparse_sigmoid
@@ -700,6 +701,7 @@ __all__ = [
     "slice",
     "slice_update",
     "slogdet",
+    "snake",
     "soft_shrink",
     "softmax",
     "softmax_cross_entropy",

@@ -1,4 +1,4 @@
-"""Activations that have no row: shrinkages, thresholds and other names. Depends on `elements`."""
+"""Activations that have no row: shrinkages, thresholds, waves, names. Depends on `convert`."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from fastnn.tracing.symbolic import keras_op
 __all__ = [
     "hard_shrink",
     "hard_swish",
+    "snake",
     "soft_shrink",
     "sparse_plus",
     "sparse_sigmoid",
@@ -104,6 +105,32 @@ def squareplus(x: TensorLike, b: float = 4.0) -> Tensor:
     """
     x = computed(x, "float32")
     return 0.5 * (x + _c.sqrt(_c.square(x) + b))
+
+
+@keras_op
+def snake(x: TensorLike, alpha: TensorLike = 1.0) -> Tensor:
+    """`x` + sin(alpha x)^2 / alpha, an activation that goes on periodically; `x` where alpha is 0.
+
+    Never decreasing in `x`, with period pi / alpha around the line `x`. Source: Ziyin et al. 2020.
+
+    Args:
+        x: A tensor or array.
+        alpha: The frequency, a number or anything that broadcasts with `x`.
+
+    Returns:
+        A tensor of the common shape.
+
+    Example:
+        >>> fastnn.ops.snake(np.array([0.0, 1.0]), 2.0).numpy().round(4)
+        array([0.    , 1.4134], dtype=float32)
+    """
+    x, alpha = computed(x, "float32"), computed(alpha, "float32")
+    angle = alpha * x
+    still = _c.equal(angle, 0.0)
+    safe = _c.where(still, 1.0, angle)
+    # sin(angle)^2 / alpha as x sin(angle) (sin(angle) / angle): alpha may be 0 or so small that its
+    # square is, for the derivative by alpha as well, which is x^2 there.
+    return x + x * _c.sin(angle) * _c.where(still, 1.0, _c.sin(safe) / safe)
 
 
 @keras_op

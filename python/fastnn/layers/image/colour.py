@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import ops, random
-from fastnn.layers.image.base import ImageLayer, between, factor_range, value_range
+from fastnn.layers.image.base import ImageLayer, between, factor_range, value_range as _range
 
 __all__ = [
     "RandomBrightness", "RandomColorDegeneration", "RandomColorJitter", "RandomContrast",
@@ -30,7 +30,7 @@ class _Colour(ImageLayer):
 
     def _take(self, factor: Any, range_: Any, seed: Any) -> None:
         self.factor = factor_range(factor, self._bounds, signed=self._signed)
-        self.value_range = value_range(range_)
+        self.value_range = _range(range_)
         self._seeded(seed)
 
     def _each(self, data: Any, seed: Any, low: float, high: float) -> Any:
@@ -440,7 +440,7 @@ class RandomColorJitter(ImageLayer):
         **kwargs: Any,
     ) -> None:
         super().__init__(data_format, **kwargs)
-        self.value_range = value_range
+        self.value_range = _range(value_range)
         self.brightness_factor, self.contrast_factor = brightness_factor, contrast_factor
         self.saturation_factor, self.hue_factor = saturation_factor, hue_factor
         self._seeded(seed)

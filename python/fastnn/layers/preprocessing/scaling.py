@@ -11,6 +11,7 @@ from fastnn import config, ops
 from fastnn.data.adapting import batches_to_adapt
 from fastnn.data.arrays import leaf, numbers_of
 from fastnn.errors import DataError, ShapeError
+from fastnn.layers.base.axes import check_axes
 from fastnn.layers.base.layer import Layer
 from fastnn.serialization.file_budget import file_budget
 
@@ -84,12 +85,7 @@ class Normalization(Layer):
     def _kept(self, rank: int) -> list[int]:
         """The axes of statistics of their own in inputs of this rank, from 0."""
         axes = self._axes()
-        if any(a < -rank or a >= rank for a in axes):
-            raise ShapeError(
-                f"Normalization {self.name!r}: All `axis` values must be in the range [-ndim, "
-                f"ndim). Received inputs with ndim={rank}, while axis={self.axis}\n"
-                "  hint: axis=-1"
-            )
+        check_axes(axes, rank, f"Normalization {self.name!r}")
         kept = sorted(int(a) % rank for a in axes)
         if len(set(kept)) < len(kept):
             raise ShapeError(

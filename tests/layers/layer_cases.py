@@ -84,6 +84,10 @@ CASES = {
         (L.SimpleRNN(3), (5, 4)),
         (L.SimpleRNN(3, return_sequences=True), (None, 4)),
     ],
+    "ConvLSTM1D": lambda: [(L.ConvLSTM1D(2, 2), (3, 6, 2))],
+    "ConvLSTM2D": lambda: [(L.ConvLSTM2D(2, 2), (3, 5, 4, 2))],
+    "ConvLSTM3D": lambda: [(L.ConvLSTM3D(2, 2), (3, 4, 3, 3, 2))],
+    "Snake": lambda: [(L.Snake(), (4,)), (L.Snake(axis=1), (5, None))],
     "Softmax": lambda: [(L.Softmax(), (4,)), (L.Softmax(axis=1), (3, 4))],
     "SpatialDropout1D": lambda: [(L.SpatialDropout1D(0.2), (4, 3))],
     "SpatialDropout2D": lambda: [(L.SpatialDropout2D(0.2), (4, 3, 2))],
@@ -150,3 +154,14 @@ CASES = {
     "AutoContrast": lambda: [(L.AutoContrast(), COLOURS)],
     "Equalization": lambda: [(L.Equalization(), COLOURS)],
 }  # fmt: skip
+
+#: What has no case of its own: several inputs, or other numbers than these; no layer of a model;
+#: texts, which no graph of numbers holds; cells, which go with `RNN`.
+WITHOUT = set(
+    "Add AdditiveAttention Attention Average CategoryEncoding Concatenate Discretization Dot "
+    "Embedding GroupedQueryAttention Maximum Minimum MultiHeadAttention Multiply "
+    "ReversibleEmbedding Subtract "
+    "Input InputLayer InputSpec Layer Wrapper "
+    "HashedCrossing Hashing IntegerLookup StringLookup TextVectorization "
+    "GRUCell LSTMCell SimpleRNNCell StackedRNNCells".split()
+)
