@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import datetime as dt
+import gc
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -410,6 +411,7 @@ def _batch(args: argparse.Namespace) -> int:
 
     from .meter import Meter
 
+    gc.set_threshold(100_000, 50, 50)  # rows make no cycles; looking for some takes a tenth
     settings = _settings(args)
     workers = args.workers
     if workers is None:  # two cores are busy with one process, which takes the least memory

@@ -38,6 +38,8 @@ __all__ = ["Profile", "read_mapping"]
 
 _PREFIXES = frozenset(path.split(".")[0] for path in FIELD_BY_PATH if "." in path)
 _SPECIAL = ("fx", "cap_table", "assumptions", "uncertainty", "correlation", "funding_rounds")
+_REQUIRED = frozenset(row.path for row in FIELDS if row.required)
+_PLACE = {row.path: k for k, row in enumerate(FIELDS)}  # faults come in this order
 _MAX_DEPTH = 8  # a profile nests three deep; deeper input is somebody's accident
 
 
@@ -300,14 +302,15 @@ def _build(data: Mapping[str, Any], today: dt.date) -> Profile:
 
 def _read_fields(reader: Reader, raw: dict[str, Any]) -> dict[str, Any]:
     values: dict[str, Any] = {}
-    for row in FIELDS:
-        if row.path in raw:
-            if row.path in _SPECIAL:
+    for path in sorted(_REQUIRED.union(raw), key=_PLACE.__getitem__):
+        row = FIELD_BY_PATH[path]
+        if path in raw:
+            if path in _SPECIAL:
                 continue
-            value = PARSERS[row.kind](reader, row, raw[row.path])
+            value = PARSERS[row.kind](reader, row, raw[path])
             if value is not None:
-                values[row.path] = value
-        elif row.required:
+                values[path] = value
+        else:
             reader.fail(
                 "EX101", row.path, None, f"missing: {row.en}", f"add {row.path} = {row.example}"
             )

@@ -18,6 +18,7 @@ from numbers import Real
 from typing import Any
 
 from fastnn.exit_strategy.errors import Issue, suggest, visible
+from fastnn.exit_strategy.resources import cached
 
 from .amounts import EXAMPLE, AmountError, plain_value, read_amount
 from .dates import read_day
@@ -100,7 +101,7 @@ def read_number(reader: Reader, row: Field, value: object, path: str = "") -> fl
 
 def _read_text_number(reader: Reader, row: Field, text: str, path: str) -> float | None:
     """Read "12.5m", "HKD 250m" or "55 %"; foreign money is converted at a known rate."""
-    if text.strip().lower().lstrip("+-") in {"nan", "inf", "infinity"}:
+    if text[:1] not in _DIGITS and text.strip().lower().lstrip("+-") in _NOT_FINITE:
         return _check_range(reader, row, float(text), path)
     try:
         found = read_amount(
@@ -130,6 +131,10 @@ def _read_text_number(reader: Reader, row: Field, text: str, path: str) -> float
         if number is None:
             return None
     return _check_range(reader, row, number, path, text)
+
+
+_DIGITS = frozenset("0123456789")
+_NOT_FINITE = frozenset({"nan", "inf", "infinity"})
 
 
 def _convert(reader: Reader, row: Field, number: float, code: str, path: str) -> float | None:
@@ -205,6 +210,7 @@ def read_fraction(reader: Reader, row: Field, value: object) -> float | None:
     return read_number(reader, _unit_row(row), value)
 
 
+@cached(maxsize=1024)
 def _unit_row(row: Field) -> Field:
     return Field(row.path, row.kind, row.en, row.zh, row.example, row.required, 0.0, 1.0)
 
