@@ -62,11 +62,9 @@ def read_day(text: str) -> dt.date:
                 )
             return dt.date(year, one, two) if two > 12 else dt.date(year, two, one)
         if found := re.fullmatch(_DAY_FIRST, words):
-            day, name, year = found.groups()
-            return dt.date(int(year), _MONTHS[name.lower()], int(day))
+            return dt.date(int(found[3]), _MONTHS[found[2].lower()], int(found[1]))
         if found := re.fullmatch(_MONTH_FIRST, words):
-            name, day, year = found.groups()
-            return dt.date(int(year), _MONTHS[name.lower()], int(day))
+            return dt.date(int(found[3]), _MONTHS[found[1].lower()], int(found[2]))
     except AmountError:
         raise
     except (ValueError, KeyError):
