@@ -76,7 +76,10 @@ def test_bad_input_is_2_and_names_every_fault(
         (("score", "ACME", "--weights", "foundr"), "EX205", "did you mean 'founder'"),
         (("score", "ACME", "--draws", "5"), "EX501", "100 or more"),
         (("score", "ACME", "--threads", "0"), "EX501", "1 to 256"),
-        (("score", "ACME", "--html", "no/where.html"), "EX802", "check the folder"),
+        (("score", "ACME", "--html", "no/where.html"), "EX802", "create it first"),
+        (("score", "ACME", "--options", "ipo,Sale"), "EX207", "did you mean 'ma'"),
+        (("score", "ACME", "--options", "ipo,Hold"), "EX207", "did you mean 'hold'"),
+        (("score", "ACME", "--options", "ipo,并购"), "EX207", "did you mean 'ma'"),
         (("score", "ACME", "--gates", "ACME"), "EX403", ""),
         (("score", "ACME", "--criteria", "none.json"), "EX206", "JSON criteria file"),
         (("score", "ACME", "--model", "nowhere"), "EX601", "model.json"),
@@ -194,3 +197,57 @@ def test_scoring_loads_no_heavy_package(acme: str) -> None:
     code = "import sys, fastnn.exit_strategy; print('numpy' in sys.modules)"
     made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert made.stdout.strip() == "False"
+
+
+def test_a_folder_that_does_not_exist_is_named_once(
+    acme: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "no" / "a.md"
+    for words in (("score", acme, "--markdown", str(path)), ("init", str(path))):
+        assert run(*words) == cli.BAD_INPUT
+        told = capsys.readouterr().err
+        assert told.count("cannot write") == 1
+        assert f"EX802 cannot write {path}: the folder {path.parent} does not exist" in told
+        assert told.count("hint: ") == 1
+    assert run("score", acme, "--markdown", str(path), "--lang", "zh") == cli.BAD_INPUT
+    assert "不存在" in capsys.readouterr().err
+
+
+def test_a_price_without_its_unit_is_remarked(
+    acme: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run("waterfall", acme, "--prices", "10;30m") == 0
+    assert "is its unit missing?" in capsys.readouterr().out
+    assert run("waterfall", acme, "--prices", "10;30m", "--lang", "zh") == 0
+    assert "是否漏写单位" in capsys.readouterr().out
+    assert run("waterfall", acme, "--prices", "0;10m;30m") == 0
+    assert "unit" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "mended"),
+    [
+        ("cash = 1.5m", 'cash = "1.5m"'),
+        ("cash = HKD 250m  # in the bank", 'cash = "HKD 250m"'),
+        ("growth_yoy = 55%", 'growth_yoy = "55%"'),
+        ("sector = fintech", 'sector = "fintech"'),
+        ("founded = 1 March 2021", 'founded = "1 March 2021"'),
+    ],
+)
+def test_toml_words_without_quotes_are_told_with_them(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str, mended: str
+) -> None:
+    path = tmp_path / "acme.toml"
+    path.write_text(f'name = "Acme"\n{line}\n')
+    assert run("check", str(path)) == cli.BAD_INPUT
+    assert f"hint: put the words of line 2 in quotes: {mended}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["cash = [1,", 'cash = "1', "= 5", "cash", "cash ="])
+def test_other_slips_in_toml_keep_the_general_hint(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    path = tmp_path / "acme.toml"
+    path.write_text(f"{line}\n")
+    assert run("check", str(path)) == cli.BAD_INPUT
+    assert "mend the line it names" in capsys.readouterr().err

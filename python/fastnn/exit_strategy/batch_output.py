@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from .batch_input import pyarrow_rooms
-from .errors import ExitError, Issue
+from .errors import ExitError, Issue, unwritable
 from .reading.files import home
 
 __all__ = ["TEXTS", "Output", "fingerprint", "partial_path", "safe_cell"]
@@ -119,10 +119,7 @@ class Output:
             raise self._unwritable(error) from error
 
     def _unwritable(self, error: OSError) -> ExitError:
-        reason = error.strerror or str(error)
-        return ExitError(
-            Issue("EX802", "output", f"cannot write {self._path}: {reason}", "check the folder")
-        )
+        return ExitError(unwritable(self._path, error, "output"))
 
     def _check_note(self, made_by: str) -> None:
         try:

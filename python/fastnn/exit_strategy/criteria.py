@@ -236,6 +236,33 @@ def _leaf_faults(leaf: Criterion, groups: Mapping[str, float]) -> list[Issue]:
     return out
 
 
+#: Other words for the options, as people write them, without case, blanks and hyphens.
+_WORDS = {
+    "sale": "ma", "sell": "ma", "m&a": "ma", "merger": "ma", "tradesale": "ma", "exit": "ma",
+    "acquisition": "ma", "acquired": "ma", "takeover": "ma", "出售": "ma", "并购": "ma",
+    "listing": "ipo", "float": "ipo", "flotation": "ipo", "gopublic": "ipo", "goingpublic": "ipo",
+    "public": "ipo", "上市": "ipo", "pivot": "transform", "transformation": "transform",
+    "转型": "transform", "acquihire": "license_hire", "licence": "license_hire",
+    "license": "license_hire", "round": "private_round", "raise": "private_round",
+    "funding": "private_round", "fundraising": "private_round", "融资": "private_round",
+    "buy": "ma_buy", "buyandbuild": "ma_buy", "rollup": "ma_buy", "收购": "ma_buy",
+    "keep": "hold", "dividend": "hold", "dividends": "hold", "nothing": "hold", "wait": "hold",
+    "stay": "hold", "分红": "hold", "buyout": "mbo", "managementbuyout": "mbo",
+    "tender": "secondary", "tenderoffer": "secondary", "secondarysale": "secondary",
+    "老股": "secondary",
+    "employees": "esop", "trust": "esop", "eot": "esop", "minoritysale": "minority",
+    "stake": "minority", "liquidate": "wind_down", "liquidation": "wind_down", "close": "wind_down",
+    "shutdown": "wind_down", "winddown": "wind_down", "清算": "wind_down",
+}  # fmt: skip
+
+
+def _meant(word: str, known: Sequence[str]) -> str | None:
+    """Return the option that a word means: another name of it, or one spelled nearly so."""
+    plain = "".join(char for char in word.lower() if char not in " -_")
+    meant = _WORDS.get(plain)
+    return meant if meant in known else suggest(word.lower(), known)
+
+
 def check_options(options: Sequence[str], criteria: Criteria) -> tuple[str, ...]:
     """Return the options as a tuple; EX207 for unknown, repeated or fewer than two."""
     if isinstance(options, str):
@@ -244,7 +271,7 @@ def check_options(options: Sequence[str], criteria: Criteria) -> tuple[str, ...]
     issues = []
     for option in out:
         if option not in criteria.options:
-            near = suggest(str(option), criteria.options)
+            near = _meant(str(option), criteria.options)
             issues.append(
                 Issue(
                     "EX207",

@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-__all__ = ["CODES", "ExitError", "Issue", "code_title", "suggest", "visible"]
+__all__ = ["CODES", "ExitError", "Issue", "code_title", "suggest", "unwritable", "visible"]
 
 #: Stable code -> what it means. Never reuse a number.
 CODES: dict[str, str] = {
@@ -128,6 +128,14 @@ class Issue:
     def __str__(self) -> str:
         where = f"{self.field}: " if self.field else ""
         return visible(f"{self.code} {where}{self.message}\n  hint: {self.hint}", keep="\n")
+
+
+def unwritable(path: object, error: OSError, field: str = "") -> Issue:
+    """Return EX802 for a file that the system refuses; what the core says is said once."""
+    reason, _, hint = (error.strerror or str(error)).partition("\n  hint: ")
+    _, told, after = reason.partition(f"cannot write {path}: ")
+    reason = after if told else reason.removeprefix("cannot write ")
+    return Issue("EX802", field, f"cannot write {path}: {reason}", hint or "check the folder")
 
 
 class ExitError(ValueError):

@@ -10,7 +10,7 @@ from typing import Any
 from fastnn.config import shown
 from fastnn.files import write_text
 
-from .errors import ExitError, Issue
+from .errors import ExitError, unwritable
 from .reading.files import home
 from .report.data import result_dict, to_plain
 from .scoring.record import (
@@ -83,7 +83,5 @@ def _write(text: str, path: str | Path | None) -> str:
         try:
             write_text(home(path), text)
         except OSError as error:
-            raise ExitError(
-                Issue("EX802", "", f"cannot write {path}: {error.strerror}", "check the folder")
-            ) from error
+            raise ExitError(unwritable(path, error)) from error
     return text

@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fastnn.exit_strategy.errors import ExitError, Issue
+from fastnn.exit_strategy.errors import ExitError, Issue, unwritable
 from fastnn.exit_strategy.reading.files import home
 from fastnn.files import write_text
 
@@ -185,9 +185,7 @@ def _write(path: Path, words: str) -> None:
     try:
         write_text(path, words)
     except OSError as error:
-        raise ExitError(
-            Issue("EX802", "", f"cannot write {path}: {error.strerror}", "check the folder")
-        ) from error
+        raise ExitError(unwritable(path, error)) from error
 
 
 def _serve(args: argparse.Namespace) -> int:

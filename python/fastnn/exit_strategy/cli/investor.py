@@ -15,7 +15,7 @@ def add_investor(parser: argparse.ArgumentParser) -> None:
     """Add what `investor` takes."""
     parser.add_argument("profile")
     parser.add_argument("--holder", required=True, help="a person or a paper of the cap table")
-    parser.add_argument("--prices", help="such as 10m;30m; default: around the value")
+    parser.add_argument("--prices", help="such as 10m,30m; default: around the value")
     parser.add_argument("--on", help="day of the closing; default: after the months to close")
     parser.add_argument("--target", help="find the price for it: 3x, or 25%% a year")
 
@@ -42,7 +42,8 @@ def run_investor(args: argparse.Namespace) -> int:
     """Print payout, multiple and yearly return of one holder by price."""
     from fastnn.exit_strategy.catalogue import text
     from fastnn.exit_strategy.money.investor import investor_view, price_for_return
-    from fastnn.exit_strategy.money.outcomes import price_grid
+    from fastnn.exit_strategy.money.outcomes import TINY, price_grid
+    from fastnn.exit_strategy.notes import Note
     from fastnn.exit_strategy.profile.profile import Profile
     from fastnn.exit_strategy.report.terminal import fit_table
     from fastnn.exit_strategy.wording import money
@@ -56,6 +57,7 @@ def run_investor(args: argparse.Namespace) -> int:
     else:
         prices = _amounts(args.prices, profile) if args.prices else price_grid(profile)
         rows = list(investor_view(profile, args.holder, prices, on=on))
+    tiny = any(0 < row.price < profile.valuation.mid * TINY for row in rows)
     head = [text(f"head.{k}", lang) for k in ("headline", "net_price", "payout", "multiple", "irr")]
     lines = [
         [money(row.price, currency, lang), money(row.net, currency, lang),
@@ -63,6 +65,8 @@ def run_investor(args: argparse.Namespace) -> int:
         for row in rows
     ]  # fmt: skip
     print("\n".join(fit_table(lines, head, range(len(head)))))
+    if tiny:
+        print(f"! {Note('price_tiny').text(lang)}")
     return 0
 
 

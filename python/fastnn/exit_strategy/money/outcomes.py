@@ -109,6 +109,10 @@ class Waterfall:
     at_closing: Mapping[str, float] = field(default_factory=dict)  # grant -> part not deferred
 
 
+#: A price below this part of the company's value is remarked: 10 is written where 10m is meant.
+TINY = 1e-3
+
+
 def run_waterfall(profile: Any, prices: Sequence[float]) -> Waterfall:
     """Return payouts per holder at headline prices, net of debt, fees, carve-out and escrow.
 
@@ -128,6 +132,8 @@ def run_waterfall(profile: Any, prices: Sequence[float]) -> Waterfall:
     rows = [company.schedule.pay(net) for net in nets]
     if any(bridge.short for bridge in bridges):
         flags = (*flags, "price_below_debt")
+    if any(0 < price < profile.valuation.mid * TINY for price in prices):
+        flags = (*flags, "price_tiny")
     return Waterfall(
         currency=str(profile.currency),
         holders=tuple(c.holder for c in company.claims),

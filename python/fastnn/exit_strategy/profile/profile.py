@@ -141,12 +141,15 @@ def _parse_text(text: str, suffix: str, where: str) -> Mapping[str, Any]:
     except ExitError:
         raise
     except Exception as error:  # each parser has its own error type; all mean "not valid"
+        bare = _bare_line(text, str(error)) if suffix == ".toml" else None
         raise ExitError(
             Issue(
                 "EX114",
                 "",
                 f"{where} is not valid {suffix[1:].upper()}: {error}",
-                "mend the line it names; `fastnn exit init` writes a correct file",
+                f"put the words of line {bare[0]} in quotes: {bare[1]}"
+                if bare
+                else "mend the line it names; `fastnn exit init` writes a correct file",
             )
         ) from error
     if not isinstance(data, Mapping):
@@ -159,6 +162,27 @@ def _parse_text(text: str, suffix: str, where: str) -> Mapping[str, Any]:
             )
         )
     return data
+
+
+def _bare_line(text: str, error: str) -> tuple[int, str] | None:
+    """The number of the line of TOML at fault and how it is mended, where it lacks quotes alone."""
+    import re
+    import tomllib
+
+    at = re.search(r"line (\d+)", error)
+    lines = text.splitlines()
+    if at is None or int(at[1]) > len(lines):
+        return None
+    key, sign, value = lines[int(at[1]) - 1].partition("=")
+    value = re.split(r"\s#", value)[0].strip()
+    mended = f'{key.strip()} = "{value}"'
+    if not sign or not value or any(char in value for char in "\"'[]{}\\"):
+        return None
+    try:
+        tomllib.loads(mended)
+    except tomllib.TOMLDecodeError:
+        return None
+    return int(at[1]), mended
 
 
 def _decode(text: str, suffix: str) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 from urllib.parse import parse_qsl
 
 from fastnn.exit_strategy.catalogue import LANGUAGES, text
-from fastnn.exit_strategy.errors import ExitError, Issue
+from fastnn.exit_strategy.errors import ExitError, Issue, unwritable
 from fastnn.exit_strategy.evaluation import evaluate
 from fastnn.exit_strategy.profile.profile import Profile, read_mapping
 from fastnn.exit_strategy.profile.schema import template
@@ -143,9 +143,7 @@ def _save(file: Path, values: Mapping[str, Any], lang: str) -> None:
                 kept.write_bytes(file.read_bytes())
         write_text(file, words)
     except OSError as error:
-        reason = error.strerror or str(error)
-        hint = "check the folder"
-        raise ExitError(Issue("EX802", "", f"cannot write {file}: {reason}", hint)) from error
+        raise ExitError(unwritable(file, error)) from error
 
 
 def serve(
