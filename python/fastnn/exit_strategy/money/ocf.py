@@ -319,8 +319,9 @@ def _share_class(
 ) -> ShareClass:  # fmt: skip
     terms: Item | None = adjusted
     for right in data.get("conversion_rights") or [] if adjusted is None else []:
-        mechanism = right.get("conversion_mechanism") if isinstance(right, Mapping) else None
-        kind = mechanism.get("type") if isinstance(mechanism, Mapping) else None
+        found = right.get("conversion_mechanism") if isinstance(right, Mapping) else None
+        mechanism: Item = found if isinstance(found, Mapping) else {}
+        kind = mechanism.get("type")
         if kind != "RATIO_CONVERSION":
             raise refuse(f"{label(data)}: conversion by {kind} is not modelled")
         if terms is not None and terms.get("ratio") != mechanism.get("ratio"):
