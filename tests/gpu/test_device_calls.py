@@ -157,3 +157,33 @@ def test_an_op_without_a_kernel_is_refused_by_name(gpu, monkeypatch, rng):
     monkeypatch.setattr(_core, "gpu_program", refuse)
     with fastnn.device("gpu"), pytest.raises(fastnn.errors.DeviceError, match="odd"):
         model(rng.normal(size=(2, 6)).astype("f"))
+
+
+def test_a_summary_says_what_a_device_needs(gpu):
+    from fastnn.devices.functions import OnDevice
+
+    model = normed()
+    lines = []
+    model.summary(device="gpu", print_fn=lines.append)
+    assert "Memory on gpu:0" in lines[0]
+    assert "predict:" in lines[0]
+    assert "fit:" not in lines[0]
+    model.compile("adam", fastnn.losses.SparseCategoricalCrossentropy(from_logits=True))
+    lines.clear()
+    model.summary(device="gpu", print_fn=lines.append)
+    assert "fit:" in lines[0]
+    function, _ = model._predict_function(np.zeros((32, 6), "f"))
+    planned = OnDevice(function, "gpu:0").program([(32, 6)])
+    from fastnn.devices.memory import needs
+
+    assert needs(planned) in lines[0]
+    with pytest.raises(ValueError, match=r"device is 'cpu'.*\n  hint: device='gpu'"):
+        model.summary(device="cpu")
+    with pytest.raises(ValueError, match=r"no known inputs.*\n  hint"):
+        built().summary(device="gpu")
+
+
+def built():
+    model = Counting()
+    model(np.zeros((1, 6), "f"))
+    return model

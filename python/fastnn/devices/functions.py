@@ -1,6 +1,6 @@
 """A traced function on a GPU: a program for each tuple of sizes, over resident variables.
 
-Depends on `executor`, `prediction`, `resident`.
+Depends on `executor`, `memory`, `prediction`, `resident`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import numpy as np
 from fastnn import _core
 from fastnn.devices.cells import array_of, words_of
 from fastnn.devices.executor import Executable
-from fastnn.devices.gpu import opened, size_text
+from fastnn.devices.gpu import opened
+from fastnn.devices.memory import needs, planned
 from fastnn.devices.prediction import Prediction
 from fastnn.devices.resident import Cell, Constant, Part, Ran, Runnable, residence
 from fastnn.errors import (
@@ -76,14 +77,12 @@ class OnDevice:
             DeviceError: The function has a row without a kernel for devices.
         """
         try:
-            text = _core.gpu_program(self.function, [list(s) for s in shapes], self.gpu.limits)
+            return planned(self.function, shapes, self.gpu.limits)
         except (DeviceError, InternalError) as error:
             raise error
         except FastnnError as error:
             hint = hint_of(error) or "device='cpu' runs it"
             raise DeviceError(f"{told(error)}, on {self.gpu.name}\n  hint: {hint}") from error
-        made: dict[str, Any] = json.loads(text)
-        return made
 
     def runnable(self, shapes: Sequence[Sequence[int]]) -> Runnable:
         """The program for inputs of these shapes, ready to run."""
@@ -110,17 +109,8 @@ class OnDevice:
             if self._kept:
                 self._kept.clear()
                 return self._executable(program)
-            roles = (
-                ("slot", "values between steps"), ("state", "weights, optimiser, metrics"),
-                ("input", "the batch"), ("scratch", "workspace"), ("output", "results"),
-            )  # fmt: skip
-            needs = [
-                f"{size_text(program['memory'][role])} for {what}"
-                for role, what in roles
-                if program.get("memory", {}).get(role)
-            ]
             raise GpuOutOfMemoryError(
-                f"{told(error)}; the program needs {', '.join(needs)}\n  hint: {hint_of(error)}"
+                f"{told(error)}; the program needs {needs(program)}\n  hint: {hint_of(error)}"
             ) from error
 
     def checked(self, arrays: Sequence[Any]) -> list[np.ndarray[Any, Any]]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,8 @@ class Layout:
     layer_range: Any = None
     #: Seconds by the path of a layer; None: no column of times.
     times: dict[str, float] | None = None
+    #: Lines on the memory of a device.
+    memory: Sequence[str] = ()
 
 
 def summary(model: Any, layout: Layout) -> str:
@@ -46,7 +49,7 @@ def summary(model: Any, layout: Layout) -> str:
         f'Model: "{escaped(model.name)}"',
         *_table(columns, _rows(model, layout, connected), sizes),
     ]
-    return "\n".join([*lines, *_totals(model)])
+    return "\n".join([*lines, *_totals(model), *layout.memory])
 
 
 def _sizes(layout: Layout, connected: bool) -> list[int]:

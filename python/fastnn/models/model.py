@@ -35,6 +35,7 @@ from fastnn.tracing.away import bring_home, held
 from fastnn.tracing.fingerprint import is_ours
 from fastnn.tracing.stored import MODES, weights_in, with_fewer_bits
 from fastnn.tracing.variables import current_scope, local as _scopes
+from fastnn.training.memory import device_memory
 from fastnn.training.trainer import Trainer
 
 __all__ = ["Model"]
@@ -264,6 +265,7 @@ class Model(Trainer, Layer):
         show_trainable: bool = False,
         layer_range: Any = None,
         timing: bool = False,
+        device: str | None = None,
     ) -> None:
         r"""Prints layers, output shapes and numbers of weights as a table.
 
@@ -275,6 +277,9 @@ class Model(Trainer, Layer):
             show_trainable: Whether a column says what is trained.
             layer_range: Names of the first and the last layer to list.
             timing: Whether a column says how long each layer takes, alone, for 32 rows of zeros.
+            device: A GPU, such as `"gpu"`: lines below the table say what a batch of 32 rows needs
+                of its memory, in predictions and, for a compiled model, in training, for which
+                its optimiser is built.
 
         Example:
             >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)], name="line")
@@ -287,6 +292,8 @@ class Model(Trainer, Layer):
 
         layout = Layout(line_length, positions, expand_nested, show_trainable, layer_range)
         layout.times = self._layer_times() if timing else None
+        if device is not None:
+            layout.memory = device_memory(self, device, self._zeros("what a device needs"))
         text = summary(self, layout)
         if print_fn is None:
             print(shown(text))
@@ -297,10 +304,17 @@ class Model(Trainer, Layer):
         """Seconds by the path of each layer, for zeros as the inputs say."""
         from fastnn.training.timing import layer_times
 
+        found: dict[str, float] = {}
+        for t in layer_times(self, self._zeros("the time")):
+            found[t.path] = found.get(t.path, 0.0) + t.seconds
+        return found
+
+    def _zeros(self, what: str) -> Any:
+        """A batch of 32 rows of zeros, open sizes as 16."""
         known = self._input_shapes()
         if known is None:
             raise ValueError(
-                f"summary: model {self.name!r} has no known inputs to take the time with\n"
+                f"summary: model {self.name!r} has no known inputs to find {what} with\n"
                 "  hint: begin it with Input(shape), or fastnn.debug.layer_times(model, x)"
             )
         types = [str(x.dtype) for x in getattr(self, "inputs", [])] or ["float32"] * len(known[1])
@@ -308,10 +322,7 @@ class Model(Trainer, Layer):
             np.zeros([16 if d is None else d for d in (32, *s[1:])], t)
             for s, t in zip(known[1], types, strict=True)
         ]
-        found: dict[str, float] = {}
-        for t in layer_times(self, arrays[0] if len(arrays) == 1 else arrays):
-            found[t.path] = found.get(t.path, 0.0) + t.seconds
-        return found
+        return arrays[0] if len(arrays) == 1 else arrays
 
     # ---- config and files ----------------------------------------------------------------------
 

@@ -1,0 +1,36 @@
+"""What a program needs of a GPU's memory, for people. Depends on `gpu`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from fastnn import _core
+from fastnn.devices.gpu import size_text
+
+__all__ = ["needs", "planned"]
+
+#: What the buffers of a program hold, by role.
+_ROLES = {
+    "slot": "values between steps", "state": "weights and other state", "input": "the batch",
+    "scratch": "workspace", "output": "results",
+}  # fmt: skip
+
+
+def planned(
+    function: _core.Function, shapes: Sequence[Sequence[int]], limits: dict[str, int]
+) -> dict[str, Any]:
+    """The program of a function for inputs of these shapes, as plain data."""
+    made: dict[str, Any] = json.loads(
+        _core.gpu_program(function, [list(s) for s in shapes], limits)
+    )
+    return made
+
+
+def needs(program: dict[str, Any]) -> str:
+    """What a program needs, part by part."""
+    held = program.get("memory", {})
+    return ", ".join(
+        f"{size_text(held[role])} for {what}" for role, what in _ROLES.items() if held.get(role)
+    )
