@@ -302,3 +302,21 @@ def test_an_embedding_that_is_called_names_the_number_as_it_was_given():
             compiled(fastnn.tensor(ids))
         with pytest.raises(fastnn.errors.DataError, match=wanted):
             slope(ids)
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"validation_freq": 0}, {"validation_freq": -1}, {"validation_freq": "2"},
+        {"validation_freq": 1.5}, {"validation_freq": [0, 2]}, {"validation_freq": None},
+        {"validation_steps": 0}, {"validation_steps": "2"}, {"validation_batch_size": 0},
+    ],
+)  # fmt: skip
+def test_settings_of_validation_are_refused_before_an_epoch_is_trained(setting):
+    model = fastnn.Sequential([fastnn.Input((4,)), layers.Dense(1)])
+    model.compile("sgd", "mse")
+    before = model.get_weights()
+    (name,) = setting
+    with pytest.raises(ValueError, match=rf"^{name} is .*, wanted (.|\n)*hint:"):
+        model.fit(X, TARGETS, validation_data=(X, TARGETS), verbose=0, **setting)
+    assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))

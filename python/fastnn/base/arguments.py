@@ -16,8 +16,8 @@ from fastnn.base.caching import cached
 from fastnn.errors import reject_arguments
 
 __all__ = [
-    "as_number", "call_parameters", "check_counts", "hints_arguments", "is_whole", "local_path",
-    "refuse_unknown", "signature_of", "takes_numbers", "verbosity",
+    "as_number", "call_parameters", "check_counts", "check_validation", "hints_arguments",
+    "is_whole", "local_path", "refuse_unknown", "signature_of", "takes_numbers", "verbosity",
 ]  # fmt: skip
 
 Made = TypeVar("Made", bound=Callable[..., Any])
@@ -155,6 +155,22 @@ def check_counts(
         _whole("initial_epoch", initial_epoch, 0)
     if steps is not None:
         _whole(name, steps, 1)
+
+
+def check_validation(steps: Any, batch_size: Any, freq: Any) -> None:
+    """ValueError for settings of validation that make no sense, before an epoch is trained."""
+    if steps is not None:
+        _whole("validation_steps", steps, 1)
+    if batch_size is not None:
+        _whole("validation_batch_size", batch_size, 1)
+    several = isinstance(freq, Iterable) and not isinstance(freq, str | bytes | dict)
+    if several and not all(is_whole(epoch) and epoch >= 1 for epoch in freq):
+        raise ValueError(
+            f"validation_freq is {freq!r}, wanted the numbers of epochs, from 1 up\n"
+            "  hint: validation_freq=[1, 5, 10]"
+        )
+    if not several:
+        _whole("validation_freq", freq, 1)
 
 
 @cached(maxsize=512)

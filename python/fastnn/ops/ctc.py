@@ -13,6 +13,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.base.arguments import hints_arguments
 from fastnn.errors import ShapeError
 from fastnn.ops.control import scan
 from fastnn.ops.convert import TensorLike, arange, cast, computed, shape
@@ -104,6 +105,7 @@ def ctc_loss(
     return -_c.logsumexp(ends, axis=[-1])
 
 
+@hints_arguments
 def ctc_decode(
     inputs: TensorLike,
     sequence_lengths: TensorLike,

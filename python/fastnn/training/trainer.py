@@ -16,7 +16,13 @@ import numpy as np
 
 from fastnn import _core, metrics, ops, optimizers
 from fastnn.base import tree
-from fastnn.base.arguments import as_number, check_counts, hints_arguments, verbosity
+from fastnn.base.arguments import (
+    as_number,
+    check_counts,
+    check_validation,
+    hints_arguments,
+    verbosity,
+)
 from fastnn.callbacks import CallbackList, History
 from fastnn.data.batches import IterableData, closing, split_tail, unpack
 from fastnn.data.labels import check_class_weight
@@ -481,6 +487,7 @@ class Trainer(Tracing):
         validation_steps, validation_batch_size, validation_freq = as_number(
             [validation_steps, validation_batch_size, validation_freq]
         )
+        check_validation(validation_steps, validation_batch_size, validation_freq)
         classes = None if class_weight is None else check_class_weight(class_weight)
         check_class_keys(self, classes or {})
         data = source_of(self, x, y, sample_weight, shuffle)
