@@ -256,3 +256,51 @@ def test_every_kind_of_metric_counts_in_all_three_loops(rng):
         want = np.asarray(alone.result())
         for got in (model.evaluate(x, y, verbose=0)[1], model.test_on_batch(x, y)[1]):
             np.testing.assert_allclose(np.asarray(got), want, rtol=1e-5, err_msg=alone.name)
+
+
+class _Lookups(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.table = layers.Embedding(8, 3)
+
+    def call(self, ids):
+        return self.table(ids)
+
+
+def test_a_model_of_ones_own_gets_rows_of_one_axis_as_they_are():
+    model, ids = _Lookups(), np.arange(8)
+    model.compile("sgd", "mse")
+    model.fit(ids, np.ones((8, 3)), batch_size=4, verbose=0)
+    assert model.predict(ids, verbose=0).shape == (8, 3)
+    assert model(ids).shape == (8, 3)
+    batches = tf.data.Dataset.from_tensor_slices((ids, np.ones((8, 3)))).batch(4)
+    model.fit(batches, verbose=0)
+    assert model.predict(ids, verbose=0) == pytest.approx(np.asarray(model(ids)))
+
+
+class _Apart(keras.Model):
+    def train_step(self, data):
+        x = data[0] if isinstance(data, tuple) else data
+        with tf.GradientTape() as tape:
+            loss = ops.mean(ops.square(self(x[0])))
+        grads = tape.gradient(loss, self.trainable_variables)
+        self.optimizer.apply(grads, self.trainable_variables)
+        return {"loss": loss}
+
+
+def test_a_step_of_ones_own_takes_batches_apart():
+    x = keras.Input((4,))
+    model = _Apart(x, layers.Dense(2)(x))
+    model.compile("sgd")
+
+    class Batches(keras.utils.PyDataset):
+        def __len__(self):
+            return 3
+
+        def __getitem__(self, index):
+            return np.random.default_rng(index).random((2, 5, 4)).astype("float32")
+
+    losses = model.fit(Batches(), epochs=4, verbose=0).history["loss"]
+    assert losses[-1] < losses[0]
+    with pytest.raises(tf.ShapeError, match="expect"):
+        model.predict(np.ones((2, 5, 4)), verbose=0)
