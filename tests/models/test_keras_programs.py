@@ -298,7 +298,7 @@ def test_a_step_of_ones_own_takes_batches_apart():
             return 3
 
         def __getitem__(self, index):
-            return np.random.default_rng(index).random((2, 5, 4)).astype("float32")
+            return np.random.default_rng(0).random((2, 5, 4)).astype("float32")
 
     losses = model.fit(Batches(), epochs=4, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
