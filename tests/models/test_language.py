@@ -1,5 +1,6 @@
 """Language models: the cache gives what the whole text gives, weights by name, texts by seed."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 import fastnn
 from fastnn import _core
 from fastnn.applications import GPT, Llama
+from fastnn.layers.transformer.positions import rotary_rates
 
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
@@ -345,3 +347,83 @@ def test_a_text_is_the_same_on_any_number_of_threads(rng):
         said.append(fastnn.generate(model, [1, 2], 20, temperature=1.2, top_p=0.9, seed=3))
     _core.set_num_threads(before)
     assert said[0] == said[1] == said[2]
+
+
+def _written(model):
+    found: dict[str, list[np.ndarray]] = {}
+    for v, names, change in model.layout():
+        array = v.numpy()
+        found.setdefault(names[0], []).append(array.T if change is np.transpose else array)
+    return {n: np.concatenate(parts, -1) for n, parts in found.items()}
+
+
+def test_stretched_positions_turn_as_published():
+    plain, _ = rotary_rates(64, 10000.0)
+    slow, scale = rotary_rates(64, 10000.0, {"rope_type": "linear", "factor": 4.0})
+    assert (slow * 4).tolist() == plain.tolist()
+    assert scale == 1.0
+    third = {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+             "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}  # fmt: skip
+    rates, _ = rotary_rates(128, 500000.0, third)
+    was, _ = rotary_rates(128, 500000.0)
+    waves = 2 * np.pi / was
+    assert (rates[waves < 8192 / 4] == was[waves < 8192 / 4]).all()
+    assert rates[waves > 8192] == pytest.approx(was[waves > 8192] / 8)
+    assert ((rates <= was) & (rates >= was / 8 * 0.999999)).all()
+    wide, scale = rotary_rates(
+        64, 10000.0, {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 2048}
+    )
+    assert wide[0] == plain[0]
+    assert wide[-1] == pytest.approx(plain[-1] / 4)
+    assert scale == pytest.approx(0.1 * np.log(4) + 1)
+
+
+@pytest.mark.parametrize("scaling", [{"rope_type": "longrope"}, {"type": "linear"}, {"rope_type":
+    "llama3", "factor": 8.0}])  # fmt: skip
+def test_scalings_that_are_not_there_or_lack_numbers_are_refused(scaling):
+    with pytest.raises(fastnn.DataError, match=r"(?s)rope_scaling.*hint:"):
+        Llama(32, 16, 1, heads=2, rope_scaling=scaling)
+
+
+def test_a_stretched_model_is_saved_with_its_scaling(tmp_path, rng):
+    model = shaken(Llama(32, 16, 1, heads=2, rope_scaling={"type": "linear", "factor": 2.0}), rng)
+    model.save(tmp_path / "m.safetensors")
+    again = fastnn.models.load_model(tmp_path / "m.safetensors", {"Llama": Llama})
+    tokens = rng.integers(0, 32, (1, 9))
+    assert np.asarray(again(tokens)).tolist() == np.asarray(model(tokens)).tolist()
+
+
+def test_weights_in_several_files_are_read_through_their_list(tmp_path, rng):
+    model = shaken(Llama(32, 16, 2, heads=4, shared_heads=2, tied=False), rng)
+    tensors, places = _written(model), {}
+    for i, (name, array) in enumerate(tensors.items()):
+        places[name] = f"model-{i % 3}.safetensors"
+        tensors[name] = np.ascontiguousarray(array)
+    for file in set(places.values()):
+        part = {n: fastnn.tensor(tensors[n]) for n, f in places.items() if f == file}
+        _core.save_file(str(tmp_path / file), part, {}, None)
+    index = tmp_path / "model.safetensors.index.json"
+    index.write_text(json.dumps({"metadata": {}, "weight_map": places}))
+    for path in (index, tmp_path):
+        again = Llama(32, 16, 2, heads=4, shared_heads=2, tied=False)
+        again.load_tensors(path)
+        tokens = rng.integers(0, 32, (1, 9))
+        assert np.asarray(again(tokens)).tolist() == np.asarray(model(tokens)).tolist()
+    for wrong, error in (
+        ({"weight_map": {"a": "../x.safetensors"}}, fastnn.FormatError),
+        ({"weight_map": {"a": "none.safetensors"}}, FileNotFoundError),
+        ({"weight_map": {**places, "absent": "model-0.safetensors"}}, fastnn.FormatError),
+        ({"weights": 1}, fastnn.FormatError),
+        ([], fastnn.FormatError),
+    ):
+        index.write_text(json.dumps(wrong))
+        with pytest.raises(error, match="hint:"):
+            again.load_tensors(index)
+
+
+def test_a_table_of_scores_that_is_not_the_embeddings_is_not_passed_over(rng):
+    for model in (GPT(32, 16, 1, heads=2), Llama(32, 16, 1, heads=2)):
+        tensors = _written(shaken(model, rng))
+        model.set_tensors({**tensors, "lm_head.weight": model.embedding.embeddings.numpy()})
+        with pytest.raises(fastnn.FormatError, match=r"(?s)lm_head\.weight.*hint:"):
+            model.set_tensors({**tensors, "lm_head.weight": rng.normal(size=(32, 16))})

@@ -109,6 +109,10 @@ class GPT(LanguageModel):
             x = block(x, start, None if caches is None else caches[i])
         return ops.matmul(self.norm(x), ops.transpose(self.embedding.embeddings.value))
 
+    def _table(self) -> Variable:
+        found: Variable = self.embedding.embeddings
+        return found
+
     def layout(self) -> list[tuple[Variable, list[str], Callable[[Array], Array]]]:
         """The names of Hugging Face's layout; queries, keys and values are parts of one array."""
         same = np.asarray

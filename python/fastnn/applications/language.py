@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from fastnn import _core, ops
+from fastnn.base.messages import escaped
 from fastnn.devices import choice
 from fastnn.errors import DataError, FormatError
+from fastnn.files.keras.archive import read_json
 from fastnn.layers import Dense
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.transformer.positions import rotated
@@ -44,6 +47,7 @@ class SelfAttention(Layer):
         use_bias: Whether the projections have biases.
         rope: The base of rotary positions; None for none.
         interleaved: Whether neighbours are turned together.
+        scaling: How the angles are stretched for longer texts; None: not at all.
         **kwargs: `name` and what else every `Layer` takes.
     """
 
@@ -59,11 +63,12 @@ class SelfAttention(Layer):
         use_bias: bool = False,
         rope: float | None = None,
         interleaved: bool = False,
+        scaling: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.heads, self.shared_heads, self.use_bias = heads, shared_heads, use_bias
-        self.rope, self.interleaved = rope, interleaved
+        self.rope, self.interleaved, self.scaling = rope, interleaved, scaling
 
     def build(self, input_shape: Any) -> None:
         """Projections of queries, keys, values and outputs."""
@@ -92,7 +97,7 @@ class SelfAttention(Layer):
         )  # fmt: skip
         at = ops.arange(steps, dtype="int32") + start
         if self.rope is not None:
-            q, k = (rotated(t, at, self.rope, self.interleaved) for t in (q, k))
+            q, k = (rotated(t, at, self.rope, self.interleaved, self.scaling) for t in (q, k))
         if cache is None:
             out = ops.dot_product_attention(q, k, v, is_causal=True)
         else:
@@ -169,12 +174,28 @@ class LanguageModel(Model):
                     "  hint: sizes of the model that the weights are of"
                 )
             variable.assign(value)
+        self._check_head(tensors, used)
         unknown = [n for n in tensors if n not in used and not n.endswith(self.ignored)]
         if unknown and strict:
             raise FormatError(
                 f"the model has no place for {', '.join(sorted(unknown)[:5])}\n"
                 "  hint: strict=False leaves them out"
             )
+
+    def _check_head(self, tensors: Mapping[str, Any], used: set[str]) -> None:
+        """FormatError where scores of the file have a table of their own and the model's do not."""
+        if "lm_head.weight" not in tensors or "lm_head.weight" in used:
+            return
+        head, table = np.asarray(tensors["lm_head.weight"]), self._table().numpy()
+        if head.shape != table.shape or not np.array_equal(head.astype(np.float32), table):
+            raise FormatError(
+                "'lm_head.weight' differs from the table of the embeddings, which the model's "
+                "scores use\n  hint: tied=False"
+            )
+
+    def _table(self) -> Variable:
+        """The vectors of the tokens."""
+        raise NotImplementedError
 
     #: Endings of names that hold no weights.
     ignored: tuple[str, ...] = ()
@@ -184,10 +205,11 @@ class LanguageModel(Model):
         raise NotImplementedError
 
     def load_tensors(self, path: str | os.PathLike[str], strict: bool = True) -> None:
-        """Sets the weights from a safetensors file of the model's published layout.
+        """Sets the weights from safetensors of the model's published layout.
 
         Args:
-            path: The file.
+            path: The file; or for weights in several files their `model.safetensors.index.json`,
+                or the folder that holds them.
             strict: Whether names that the model does not have are an error.
 
         Raises:
@@ -332,7 +354,48 @@ class TokenLoop:
         return [int(t) for t in said[turn : turn + made - (ended == 2)]], ended == 1, ended == 2
 
 
+#: The names of weights in a folder: of all in one file, and of the list of several files.
+_ONE, _INDEX = "model.safetensors", "model.safetensors.index.json"
+
+
 def read_tensors(path: str | os.PathLike[str]) -> dict[str, Array]:
-    """The arrays of a safetensors file by name; bfloat16 and float16 as float32."""
-    tensors, _ = _core.load_file(os.fspath(path))
+    """The arrays of safetensors by name; bfloat16 and float16 as float32.
+
+    The path is a file, the list of several (`….index.json`), or the folder of either.
+    """
+    place = Path(path)
+    if place.is_dir():
+        place = place / (_INDEX if (place / _INDEX).exists() else _ONE)
+    if place.name.endswith(".index.json"):
+        return _of_several(place)
+    tensors, _ = _core.load_file(os.fspath(place))
     return {name: np.asarray(ops.cast(x, "float32")) for name, x in tensors.items()}
+
+
+def _of_several(index: Path) -> dict[str, Array]:
+    listed = read_json(index.read_bytes(), index.name, os.fspath(index))
+    files = listed.get("weight_map") if isinstance(listed, dict) else None
+    if not isinstance(files, dict) or not all(isinstance(f, str) for f in files.values()):
+        raise FormatError(
+            f"{os.fspath(index)!r} has no 'weight_map' from names to files\n"
+            "  hint: the list that was published with the weights"
+        )
+    found: dict[str, Array] = {}
+    for name in sorted(set(files.values())):
+        if Path(name).name != name or "\\" in name:
+            raise FormatError(
+                f"{os.fspath(index)!r} names a file outside its folder: {escaped(name[:80])!r}\n"
+                "  hint: files beside the list"
+            )
+        if not (index.parent / name).exists():
+            raise FileNotFoundError(
+                f"{os.fspath(index)!r} names {escaped(name[:80])!r}, which is not beside it\n"
+                "  hint: all files of the weights in one folder"
+            )
+        found |= read_tensors(index.parent / name)
+    if lacking := [n for n in files if n not in found]:
+        raise FormatError(
+            f"{os.fspath(index)!r} lists {escaped(str(lacking[0])[:80])!r}, which its file has "
+            "not\n  hint: fetch the files again"
+        )
+    return found

@@ -14,6 +14,7 @@ from fastnn import activations, ops
 from fastnn.applications.language import Array, LanguageModel, SelfAttention
 from fastnn.layers import Dense, Embedding, RMSNormalization
 from fastnn.layers.base.layer import Layer
+from fastnn.layers.transformer.positions import rotary_rates
 from fastnn.tracing.variables import Variable
 
 __all__ = ["Llama"]
@@ -25,10 +26,11 @@ class _Block(Layer):
     down: Any
 
     def __init__(self, heads: int, shared: int, hidden: int, rope: float, pairs: bool,
-                 epsilon: float, **kwargs: Any) -> None:  # fmt: skip
+                 scaling: dict[str, Any] | None, epsilon: float, **kwargs: Any
+                 ) -> None:  # fmt: skip
         super().__init__(**kwargs)
         self.attention_norm = RMSNormalization(epsilon=epsilon, name="attention_norm")
-        self.attention = SelfAttention(heads, shared, False, rope, pairs, name="attention")
+        self.attention = SelfAttention(heads, shared, False, rope, pairs, scaling, name="attention")
         self.hidden = hidden
         self.ffn_norm = RMSNormalization(epsilon=epsilon, name="ffn_norm")
 
@@ -68,6 +70,8 @@ class Llama(LanguageModel):
         interleaved: Whether neighbours are turned together (llama2.c), not halves (Hugging Face).
         epsilon: Added to the mean square in the norms.
         tied: Whether scores use the table of the embeddings.
+        rope_scaling: How the angles of positions are stretched for longer texts, as in Hugging
+            Face's configs: `rope_type` "linear", "llama3" or "yarn" with their numbers.
         **kwargs: `name` and what else every model takes.
 
     Example:
@@ -76,7 +80,7 @@ class Llama(LanguageModel):
         (1, 3, 32)
     """
 
-    ignored = ("rotary_emb.inv_freq",)
+    ignored = ("rotary_emb.inv_freq", "lm_head.weight")
 
     def __init__(
         self,
@@ -91,6 +95,7 @@ class Llama(LanguageModel):
         interleaved: bool = False,
         epsilon: float = 1e-5,
         tied: bool = True,
+        rope_scaling: dict[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -98,9 +103,11 @@ class Llama(LanguageModel):
         self.heads, self.shared_heads = heads, shared_heads or heads
         self.hidden, self.max_length = hidden or 4 * width, max_length
         self.rope, self.interleaved, self.epsilon, self.tied = rope, interleaved, epsilon, tied
+        self.rope_scaling = rope_scaling
+        rotary_rates(width // heads, rope, rope_scaling)  # refuses what is not there
         self.embedding = Embedding(vocabulary_size, width, name="embedding")
         self.blocks = [
-            _Block(heads, self.shared_heads, self.hidden, rope, interleaved, epsilon,
+            _Block(heads, self.shared_heads, self.hidden, rope, interleaved, rope_scaling, epsilon,
                    name=f"block_{i}")
             for i in range(layer_count)
         ]  # fmt: skip
@@ -116,6 +123,10 @@ class Llama(LanguageModel):
         if self.head is not None:
             return self.head(x)
         return ops.matmul(x, ops.transpose(self.embedding.embeddings.value))
+
+    def _table(self) -> Variable:
+        found: Variable = self.embedding.embeddings
+        return found
 
     def layout(self) -> list[tuple[Variable, list[str], Callable[[Array], Array]]]:
         """The names of Hugging Face's layout; its products are transposed."""

@@ -19,8 +19,8 @@ __all__ = [
 ]  # fmt: skip
 
 
-def fit_inputs(model: Any, x: Any) -> Any:
-    """`x` brought to the shapes that the model wants."""
+def fit_inputs(model: Any, x: Any, predicts: bool = False) -> Any:
+    """`x` brought to the shapes that the model wants, for a prediction or for the other steps."""
     want = model._input_shapes()
     doors = text_doors(model)
     if None in doors:
@@ -31,7 +31,8 @@ def fit_inputs(model: Any, x: Any) -> Any:
         return tree.map_structure(lambda a: a[:, None] if a.ndim == 1 else a, x)
     names, shapes = want
     # A step of the caller's may take the data apart before the model is called on them.
-    apart = any(_is_own(model, name) for name in ("train_step", "test_step", "predict_step"))
+    steps = ("predict_step",) if predicts else ("train_step", "test_step")
+    apart = any(_is_own(model, name) for name in steps)
     if apart and isinstance(x, dict) and not all(n in x for n in names):
         return x
     leaves = _match_inputs(x, names)
@@ -86,7 +87,7 @@ def _match_inputs(x: Any, names: list[str]) -> list[Any]:
     return tree.flatten(x)
 
 
-def as_array_data(model: Any, x: Any, y: Any, weights: Any) -> ArrayData:
+def as_array_data(model: Any, x: Any, y: Any, weights: Any, predicts: bool = False) -> ArrayData:
     """Arrays of equal length, x in the shapes that the model wants."""
     x = read_text(model, x)
     if isinstance(x, list) and x and isinstance(x[0], tuple | list) is False and not isinstance(
@@ -96,7 +97,7 @@ def as_array_data(model: Any, x: Any, y: Any, weights: Any) -> ArrayData:
         x = rows[0] if len(rows) == 1 else stacked(rows, "x")
     samples = as_arrays(x, "x", narrow=True)
     data = ArrayData(samples, as_arrays(y, "y"), as_arrays(weights, "sample_weight"))
-    data.x = fit_inputs(model, data.x)
+    data.x = fit_inputs(model, data.x, predicts)
     data.join()
     return data
 

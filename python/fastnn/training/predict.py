@@ -36,7 +36,7 @@ def predict(
     else:
         if isinstance(x, tuple) and len(x) in (2, 3) and model._single_input():
             raise DataError("predict takes inputs only, got a tuple (x, y)\n  hint: pass gen[0][0]")
-        arrays = as_array_data(model, x, None, None)
+        arrays = as_array_data(model, x, None, None, True)
         batch_size = fixed_batch(model, batch_size, arrays.n)
         size = batch_size or 256
         if steps is not None:
@@ -74,7 +74,7 @@ def _predict_batches(model: Any, batches: Any) -> tuple[Any, list[int]]:
     parts: list[list[Any]] = []
     structure: Any = None
     for x, _, _ in batches:
-        x = fit_inputs(model, x)
+        x = fit_inputs(model, x, True)
         function, structure = model._predict_function(x)
         leaves = tree.flatten(x)
         parts.append(model._placed(function, leaves).predict(leaves, leaves[0].shape[0]))
@@ -87,7 +87,7 @@ def _predict_batches(model: Any, batches: Any) -> tuple[Any, list[int]]:
 
 def predict_on_batch(model: Any, x: Any) -> Any:
     """The outputs for one batch."""
-    data = as_array_data(model, x, None, None)
+    data = as_array_data(model, x, None, None, True)
     data = data.dense() if data.by_batch else data
     fixed_batch(model, data.n)
     function, structure = model._predict_function(data.x)

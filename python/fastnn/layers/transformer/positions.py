@@ -1,10 +1,13 @@
 """Where a token stands: learned, by waves, or by turning vectors. Depends on `layers.core`.
 
-Sources: Vaswani et al. 2017 (waves), Su et al. 2021, "RoFormer" (turning).
+Sources: Vaswani et al. 2017 (waves), Su et al. 2021, "RoFormer" (turning); for texts longer than
+those of the training Chen et al. 2023 ("linear"), Peng et al. 2023 ("yarn"), Llama 3.1 ("llama3").
 """
 
 from __future__ import annotations
 
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -16,11 +19,68 @@ from fastnn.layers.core import Embedding, positive_size
 
 __all__ = [
     "PositionEmbedding", "RotaryEmbedding", "SinePositionEncoding", "TokenAndPositionEmbedding",
-    "rotated",
+    "rotary_rates", "rotated",
 ]  # fmt: skip
 
 
-def rotated(x: Any, positions: Any, base: float, interleaved: bool = False) -> Any:
+#: What each kind of scaling needs besides its name.
+_SCALINGS = {
+    "default": (), "linear": ("factor",),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+    "yarn": ("factor", "original_max_position_embeddings"),
+}  # fmt: skip
+
+
+def rotary_rates(
+    size: int, base: float, scaling: Mapping[str, Any] | None = None
+) -> tuple[np.ndarray[Any, Any], float]:
+    """The angles that vectors of a size are turned by from one position to the next, and what
+    the turned ones are multiplied by; `scaling` is `rope_scaling` of Hugging Face's configs.
+    """
+    half = size // 2
+    rates = base ** (-np.arange(half, dtype=np.float64) / half)
+    given = dict(scaling or {})
+    kind = given.get("rope_type", given.get("type", "default"))
+    if kind not in _SCALINGS:
+        raise DataError(
+            f"rope_scaling of type {kind!r} is not there, but {', '.join(map(repr, _SCALINGS))}\n"
+            "  hint: rope_scaling={'rope_type': 'linear', 'factor': 2.0}"
+        )
+    if lacking := [key for key in _SCALINGS[kind] if given.get(key) is None]:
+        raise DataError(
+            f"rope_scaling of type {kind!r} lacks {', '.join(map(repr, lacking))}\n"
+            "  hint: the entry of the model's config.json"
+        )
+    factor = float(given.get("factor") or 1.0)
+    if kind == "linear":
+        return rates / factor, 1.0
+    if kind == "llama3":
+        turns = float(given["original_max_position_embeddings"]) * rates / (2 * math.pi)
+        low, high = float(given["low_freq_factor"]), float(given["high_freq_factor"])
+        share = np.clip((turns - low) / (high - low), 0, 1)  # of the rate as it was
+        return rates * (share + (1 - share) / factor), 1.0
+    if kind == "yarn":
+        length = float(given["original_max_position_embeddings"])
+
+        def place(turns: float) -> float:
+            return size * math.log(length / (turns * 2 * math.pi)) / (2 * math.log(base))
+
+        first = max(math.floor(place(float(given.get("beta_fast") or 32))), 0)
+        last = min(math.ceil(place(float(given.get("beta_slow") or 1))), size - 1)
+        slow = np.clip((np.arange(half) - first) / (max(last - first, 0) or 0.001), 0, 1)
+        scale = given.get("attention_factor")
+        scale = (0.1 * math.log(factor) + 1 if factor > 1 else 1.0) if scale is None else scale
+        return rates * (1 - slow + slow / factor), float(scale)
+    return rates, 1.0
+
+
+def rotated(
+    x: Any,
+    positions: Any,
+    base: float,
+    interleaved: bool = False,
+    scaling: Mapping[str, Any] | None = None,
+) -> Any:
     """`x` (batch, steps, heads, size) turned by angles that grow with the position.
 
     Args:
@@ -28,11 +88,14 @@ def rotated(x: Any, positions: Any, base: float, interleaved: bool = False) -> A
         positions: The positions of the steps, (steps,).
         base: The angles' base: 10000 in most models.
         interleaved: Whether neighbours make a pair (llama2.c) or the halves do (Hugging Face).
+        scaling: How angles are stretched for longer texts; None: not at all.
     """
     half = x.shape[-1] // 2
-    rates = (base ** (-np.arange(half, dtype=np.float64) / half)).astype(np.float32)
-    angles = ops.expand_dims(ops.cast(positions, "float32"), -1) * rates
+    rates, scale = rotary_rates(x.shape[-1], base, scaling)
+    angles = ops.expand_dims(ops.cast(positions, "float32"), -1) * rates.astype(np.float32)
     cos, sin = (ops.expand_dims(f(angles), 1) for f in (ops.cos, ops.sin))  # (steps, 1, half)
+    if scale != 1.0:
+        cos, sin = cos * scale, sin * scale
     if interleaved:
         pairs = ops.reshape(x, (*ops.shape(x)[:-1], half, 2))
         a, b = pairs[..., 0], pairs[..., 1]
