@@ -9,6 +9,7 @@ import pytest
 import fastnn
 from fastnn import layers, ops
 from fastnn._core import Tensor
+from fastnn.base import tree
 from fastnn.devices.gpu import Gpu
 from fastnn.tracing import away
 
@@ -360,3 +361,53 @@ def test_weights_from_a_hook_on_the_cpu_that_uses_the_device_are_read(gpu, rng):
         model.fit(x, y, batch_size=4, epochs=2, verbose=0, callbacks=[hook])
         runs.append(model.history.history["loss"])
     np.testing.assert_allclose(runs[1], runs[0], rtol=1e-4)
+
+
+def test_once_a_minute_all_comes_home(gpu, rng, monkeypatch):
+    from fastnn.devices import functions
+
+    x, y = data(rng)
+    model, _, step = stepper()
+    on("gpu", step, x, y)
+    assert any(v.key in away.held for v in model.weights)
+    monkeypatch.setattr(functions, "HOME", 0.0)
+    on("gpu", step, x, y)
+    assert not any(v.key in away.held for v in model.weights)
+
+
+def test_what_has_no_kernel_is_refused_by_name_with_the_way_to_the_cpu(gpu, monkeypatch):
+    from fastnn import _core
+
+    def refuse(*_):
+        raise _core.DataError("the op 'odd' has no kernel for devices")
+
+    f = fastnn.jit(lambda x: x + 1.0)
+    monkeypatch.setattr(_core, "gpu_program", refuse)
+    with pytest.raises(
+        fastnn.errors.DeviceError, match=r"odd.*\n  hint: with fastnn.device\('cpu'"
+    ):
+        on("gpu", f, np.zeros(3, "f"))
+    np.testing.assert_array_equal(on("cpu", f, np.zeros(3, "f")), np.ones(3))
+
+
+def test_functions_of_odd_shapes_and_kinds(gpu):
+    v = fastnn.Variable(np.arange(3, dtype="i4"), dtype="int32")
+    cases = [
+        (lambda x: x * 2, np.zeros((0, 3), "f")),
+        (lambda x: ops.sum(x, axis=0), np.zeros((0, 3), "f")),
+        (lambda x: x, np.float32(2.0)),
+        (lambda x: (x, x, {"same": x}), np.arange(6)),
+        (lambda x: [ops.logical_not(x), ops.cast(x, "float16")], np.array([True, False])),
+        (lambda x: ops.cast(x, "bfloat16"), np.linspace(0, 1, 7, dtype="f")),
+        (lambda x: v.value + x, 4),
+        (lambda x: ops.zeros((2, 2)), 1.0),
+        (lambda x: {}, 1.0),
+        (lambda x: ops.cond(x > 0, lambda: x, lambda: -x), -3.0),
+        (lambda x: ops.while_loop(lambda i: i < 5, lambda i: (i + 1,), (0,))[0] + x, 1),
+    ]
+    for f, x in cases:
+        call = fastnn.jit(f)
+        got, wanted = on("gpu", call, x), call(x)
+        for mine, theirs in zip(tree.flatten(got), tree.flatten(wanted), strict=True):
+            assert (mine.dtype, mine.shape) == (theirs.dtype, theirs.shape)
+            np.testing.assert_array_equal(mine, theirs)

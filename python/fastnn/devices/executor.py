@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core
+from fastnn.devices.choice import ON_CPU
 from fastnn.devices.gpu import Gpu
 from fastnn.devices.recording import handle_of, recorded
 from fastnn.errors import DataError, DeviceError, InternalError
@@ -196,7 +197,7 @@ def _check_types(
         if read != held and "f32" in (read, held) and read in ("f32", "i32"):
             raise DeviceError(
                 f"{kernel['name']} reads {row['name']!r}, which is of {row['dtype']}, as {read}: "
-                "devices have no kernel for that\n  hint: device='cpu'"
+                f"devices have no kernel for that\n  hint: {ON_CPU}"
             )
 
 

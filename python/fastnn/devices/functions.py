@@ -14,6 +14,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn.devices.cells import array_of, words_of
+from fastnn.devices.choice import ON_CPU
 from fastnn.devices.executor import Executable
 from fastnn.devices.gpu import opened
 from fastnn.devices.memory import needs, planned
@@ -81,7 +82,7 @@ class OnDevice:
         except (DeviceError, InternalError) as error:
             raise error
         except FastnnError as error:
-            hint = hint_of(error) or "device='cpu' runs it"
+            hint = hint_of(error) or ON_CPU
             raise DeviceError(f"{told(error)}, on {self.gpu.name}\n  hint: {hint}") from error
 
     def runnable(self, shapes: Sequence[Sequence[int]]) -> Runnable:

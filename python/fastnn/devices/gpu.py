@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn.devices.choice import ON_CPU
 from fastnn.devices.hardware import Adapter, adapters, wgpu
 from fastnn.devices.speeds import kept_speeds, prefixed
 from fastnn.errors import (
@@ -182,12 +183,12 @@ class Gpu:
         if isinstance(error, MemoryError) or "not enough memory" in low or "out of memory" in low:
             return GpuOutOfMemoryError(
                 f"{self.name} has no memory left for {what}; {size_text(self.bytes)} are in use\n"
-                "  hint: a smaller batch_size, a smaller model, or device='cpu'"
+                f"  hint: a smaller batch_size, a smaller model; or {ON_CPU}"
             )
         version = getattr(self.module, "__version__", "?")
         return GpuInternalError(
             f"{self.name} refused {what} (wgpu {version}, {self.adapter.driver}): {text}\n"
-            "  hint: device='cpu' runs it; please report this message"
+            f"  hint: {ON_CPU}; please report this message"
         )
 
     # ---- memory --------------------------------------------------------------------------------
@@ -206,7 +207,7 @@ class Gpu:
             most = size_text(self.limits["binding_bytes"])
             raise GpuOutOfMemoryError(
                 f"{what} has {size_text(size)}, {self.name} binds {most}"
-                " at most\n  hint: a smaller batch_size, or device='cpu'"
+                f" at most\n  hint: a smaller batch_size; or {ON_CPU}"
             )
         usage = self.module.BufferUsage
         with self.guarded(f"{size_text(size)} for {what}"):
