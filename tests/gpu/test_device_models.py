@@ -309,3 +309,23 @@ def test_two_threads_predict_and_train_beside_each_other(gpu):
     assert not wrong
     fastnn.utils.set_random_seed(5)
     assert np.isfinite(model.evaluate(x, y, verbose=0)).all()
+
+
+def test_a_fit_that_a_hook_begins_leaves_the_history_of_the_outer_one(gpu):
+    class Inside(fastnn.keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 1:
+                self.model.fit(self.x[:8], self.y[:8], epochs=2, verbose=0)
+
+    histories = []
+    for device in ("cpu", "gpu"):
+        fastnn.utils.set_random_seed(1)
+        model, x, y, loss = mlp()
+        model.compile("sgd", loss, metrics=["accuracy"], device=device)
+        inside = Inside()
+        inside.x, inside.y = x, y
+        model.fit(x[:64], y[:64], batch_size=16, epochs=2, verbose=0, callbacks=[inside])
+        histories.append(model.history.history)
+    for name, values in histories[0].items():
+        assert len(values) == 2
+        np.testing.assert_allclose(values, histories[1][name], rtol=1e-5)

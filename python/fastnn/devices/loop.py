@@ -68,7 +68,8 @@ class Loop:
                 of the last epoch, or of the last batch hook.
             GpuDeviceLostError: The GPU was lost: the variables are those of the last epoch.
         """
-        self.finished = []
+        finished: list[list[float]] = []
+        self.finished = finished
         if batch_size < 1:
             raise DataError(
                 f"batch_size is {batch_size}, wanted at least 1\n  hint: 32 is usual"
@@ -89,14 +90,16 @@ class Loop:
                 # All come home, so that a device that is lost later takes one epoch along.
                 self.step.home()
             except BaseException:
+                self.finished = finished
                 # The steps that were made stand, as far as the device can still tell.
                 with contextlib.suppress(DeviceError):
                     self.step.home()
                 raise
-            self.finished.append(self.read())
+            finished.append(self.read())
             if stop:
                 break
-        return list(self.finished)
+        self.finished = finished  # a hook may have run the loop meanwhile
+        return list(finished)
 
     def _uploaded(self, arrays: Sequence[Any]) -> Data:
         """The arrays on the device: those of the last run where they are unchanged."""
