@@ -411,3 +411,23 @@ def test_functions_of_odd_shapes_and_kinds(gpu):
         for mine, theirs in zip(tree.flatten(got), tree.flatten(wanted), strict=True):
             assert (mine.dtype, mine.shape) == (theirs.dtype, theirs.shape)
             np.testing.assert_array_equal(mine, theirs)
+
+
+def test_programs_of_other_functions_are_let_go_before_memory_is_said_to_be_short(gpu, monkeypatch):
+    from fastnn.errors import GpuOutOfMemoryError
+
+    made, room = Gpu.buffer, gpu.bytes + (8 << 20)
+
+    def buffer(self, size, what):
+        if self.bytes + size > room:
+            raise GpuOutOfMemoryError(f"no memory for {what}\n  hint: less")
+        return made(self, size, what)
+
+    monkeypatch.setattr(Gpu, "buffer", buffer)
+    functions = [fastnn.jit(lambda x, k=k: ops.exp(x) * k) for k in range(12)]
+    x = np.ones(250_000, "f")
+    for _ in range(2):
+        for k, f in enumerate(functions):
+            np.testing.assert_allclose(on("gpu", f, x)[0], np.e * k, rtol=1e-5)
+    with pytest.raises(GpuOutOfMemoryError, match=r"the program needs .* for the batch"):
+        on("gpu", functions[0], np.ones(3_000_000, "f"))

@@ -66,6 +66,12 @@ class OnDevice:
         #: When all was last home.
         self._was_home = time.monotonic()
 
+    def let_go(self) -> bool:
+        """Forgets the programs that nobody runs; whether there were any."""
+        held = bool(self._kept)
+        self._kept.clear()
+        return held
+
     @property
     def is_usable(self) -> bool:
         """Whether its GPU is there still."""
@@ -107,8 +113,7 @@ class OnDevice:
         try:
             return Executable(self.gpu, program, self._states)
         except GpuOutOfMemoryError as error:
-            if self._kept:
-                self._kept.clear()
+            if self.residence.make_room():
                 return self._executable(program)
             raise GpuOutOfMemoryError(
                 f"{told(error)}; the program needs {needs(program)}\n  hint: {hint_of(error)}"

@@ -140,6 +140,14 @@ class Residence:
             found = self._cells[variable.key] = Cell(self, variable)
         return found
 
+    def make_room(self) -> bool:
+        """Lets the programs of all functions go, which are made anew when they are called."""
+        with self.gpu.lock:
+            freed = [user.let_go() for user in list(self._users)]
+            if any(freed):
+                self.gpu.wait()  # a driver frees what it has finished with
+            return any(freed)
+
     def _away(self) -> list[Cell]:
         return [c for c in list(away.held.values()) if c.residence is self]
 
