@@ -48,7 +48,14 @@ impl From<Error> for Refusal {
             Error::Memory(_) => FASTNN_NO_MEMORY,
             Error::Device(_) | Error::Interrupted | Error::Internal(_) => FASTNN_INTERNAL,
         };
-        Refusal(status, error.to_string())
+        let hint = match status {
+            FASTNN_IO => "check the path and who may read it",
+            FASTNN_NO_MEMORY => "give fewer rows at once",
+            _ => "see what the call takes in fastnn.h",
+        };
+        let text = error.to_string();
+        let text = if text.contains("hint: ") { text } else { format!("{text}\n  hint: {hint}") };
+        Refusal(status, text)
     }
 }
 
