@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from fastnn import ops
 from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import hints_arguments
@@ -134,6 +136,31 @@ class MinMaxNorm(Constraint):
 
 
 max_norm, min_max_norm, non_neg, unit_norm = MaxNorm, MinMaxNorm, NonNeg, UnitNorm
+
+
+class KeptZeros:
+    """Zeros where a weight was pruned, after whatever constrained it before.
+
+    It holds an array, so no config names it; files note it beside the weights.
+    """
+
+    def __init__(self, mask: np.ndarray[Any, Any], inner: Any) -> None:
+        self.mask, self.inner = mask, inner
+
+    def __call__(self, value: Any) -> Any:
+        """The weight with its zeros."""
+        value = value if self.inner is None else self.inner(value)
+        # A choice, not a product: zero times infinity is no zero.
+        return ops.where(self.mask, value, 0.0)
+
+    @classmethod
+    def hold(cls, variable: Any, mask: np.ndarray[Any, Any]) -> None:
+        """Makes a variable keep its zeros from here on, where the mask is False."""
+        before = variable.constraint
+        variable.constraint = cls(mask, before.inner if isinstance(before, cls) else before)
+        variable.assign(np.where(mask, variable.numpy(), np.float32(0)))
+
+
 TABLE = Registry("constraint", [MaxNorm, MinMaxNorm, NonNeg, UnitNorm],
               {"nonneg": NonNeg, "maxnorm": MaxNorm, "unitnorm": UnitNorm})  # fmt: skip
 

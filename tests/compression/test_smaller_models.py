@@ -1,6 +1,7 @@
 """Fewer bits and fewer weights: what is kept, what is lost, and that it stays so."""
 
 import copy
+import json
 import pickle
 
 import numpy as np
@@ -209,17 +210,61 @@ def test_other_constraints_still_hold(rng):
     assert np.mean(kernel == 0) >= 0.6
 
 
-def test_zeros_of_a_file_stay_when_asked(digits, tmp_path):
+@pytest.mark.parametrize("how", ["file", "pickle", "clone"])
+def test_pruned_weights_stay_pruned_in_a_model_that_was_kept(digits, tmp_path, how):
     model, train, _ = digits
     pruned = fastnn.models.clone_model(model)
     pruned.set_weights(model.get_weights())
     pruned.compile("adam", "sparse_categorical_crossentropy")
     compression.prune(pruned, 0.5)
-    pruned.save(tmp_path / "p.safetensors")
-    again = fastnn.models.load_model(tmp_path / "p.safetensors")
-    assert compression.keep_zeros(again) == pytest.approx(0.5, abs=1e-3)
+    kernel = pruned.layers[-1].kernel
+    value = kernel.numpy().copy()
+    # A zero that training may change.
+    value[np.unravel_index(np.abs(value).argmax(), value.shape)] = 0.0
+    kernel.assign(value)
+    zeros = [w == 0 for w in pruned.get_weights()]
+    if how == "pickle":
+        again = pickle.loads(pickle.dumps(pruned))
+    elif how == "file":
+        pruned.save(tmp_path / "p.safetensors")
+        again = fastnn.models.load_model(tmp_path / "p.safetensors")
+        again.save(tmp_path / "q.safetensors")  # and once more
+        again = fastnn.models.load_model(tmp_path / "q.safetensors")
+    else:
+        again = fastnn.models.clone_model(pruned)
+        again.set_weights(pruned.get_weights())
+        again.compile("adam", "sparse_categorical_crossentropy")
+        assert compression.keep_zeros(again) == pytest.approx(0.5, abs=1e-3)
     again.fit(*train, epochs=1, verbose=0)
-    assert compression.sparsity(again) == pytest.approx(0.5, abs=1e-3)
+    after = [w == 0 for w in again.get_weights() if w.ndim == 2]
+    before = [z for z in zeros if z.ndim == 2]
+    freed = sum(int((b & ~a).sum()) for a, b in zip(after, before, strict=True))
+    assert freed == (0 if how == "clone" else 1)
+
+
+def test_keras_formats_say_that_zeros_do_not_stay(digits, tmp_path):
+    pytest.importorskip("h5py", reason="needs the `keras-files` extra")
+    pruned = fastnn.models.clone_model(digits[0])
+    compression.prune(pruned, 0.5)
+    with pytest.warns(UserWarning, match=r"keep_zeros\(model\)"):
+        pruned.save(tmp_path / "p.keras")
+    again = fastnn.models.load_model(tmp_path / "p.keras")
+    assert compression.keep_zeros(again) == pytest.approx(0.5, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    "noted", ["[]", '{"no such weight": []}', '{"NAME": [-1]}', '{"NAME": [1e3]}', '{"NAME": 7}']
+)
+def test_files_that_lie_about_pruned_weights_are_refused(tmp_path, noted):
+    model = fastnn.Sequential([fastnn.Input((4,)), layers.Dense(3)])
+    compression.prune(model, 0.5)
+    model.save(tmp_path / "p.safetensors")
+    tensors, metadata = fastnn._core.load_file(tmp_path / "p.safetensors")
+    (name,) = json.loads(metadata["fastnn.pruned"])
+    metadata["fastnn.pruned"] = noted.replace("NAME", name)
+    fastnn._core.save_file(tmp_path / "q.safetensors", tensors, metadata)
+    with pytest.raises(fastnn.errors.FormatError, match="prune"):
+        fastnn.models.load_model(tmp_path / "q.safetensors")
 
 
 @pytest.mark.parametrize("more", [{"share": 1}, {"share": -0.1}, {"share": "x"}, {"by": "row"}])

@@ -1,6 +1,6 @@
 """Magnitude pruning: the smallest weights are put to zero and stay there while training goes on.
 
-Depends on `models`, `tracing`.
+Depends on `models`, `constraints`, `tracing`.
 """
 
 from __future__ import annotations
@@ -9,23 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import ops
 from fastnn.base.arguments import as_number, hints_arguments
+from fastnn.constraints import KeptZeros
 from fastnn.tracing.stored import weights_in
 
 __all__ = ["keep_zeros", "prune", "sparsity"]
-
-
-class _Masked:
-    """A constraint: zeros where the mask is zero, after whatever constrained the weight before."""
-
-    def __init__(self, mask: np.ndarray[Any, Any], inner: Any) -> None:
-        self.mask, self.inner = mask, inner
-
-    def __call__(self, value: Any) -> Any:
-        value = value if self.inner is None else self.inner(value)
-        # A choice, not a product: zero times infinity is no zero.
-        return ops.where(self.mask, value, 0.0)
 
 
 def _kernels(model: Any) -> list[Any]:
@@ -39,10 +27,7 @@ def _kernels(model: Any) -> list[Any]:
 
 def _freeze(model: Any, masks: list[tuple[Any, np.ndarray[Any, Any]]]) -> None:
     for variable, mask in masks:
-        before = variable.constraint
-        inner = before.inner if isinstance(before, _Masked) else before
-        variable.constraint = _Masked(mask, inner)
-        variable.assign(np.where(mask, variable.numpy(), np.float32(0)))
+        KeptZeros.hold(variable, mask)
     model._forget_traces()
 
 
@@ -51,7 +36,7 @@ def prune(model: Any, share: float, *, by: str = "layer") -> float:
     """Puts the smallest weights to zero, where `fit` leaves them; train on afterwards.
 
     Kernels and embeddings are pruned, biases are not. Pruned in a few steps with training between,
-    networks keep more of their quality. What was pruned before stays so.
+    networks keep more of their quality. What was pruned before stays so, in fastnn's files too.
 
     Args:
         model: A built model.
@@ -107,9 +92,10 @@ def prune(model: Any, share: float, *, by: str = "layer") -> float:
 
 @hints_arguments
 def keep_zeros(model: Any) -> float:
-    """Keeps weights that are zero at zero while training goes on, as after `load_model`.
+    """Keeps weights that are zero at zero while training goes on.
 
-    Files hold the zeros, not that they are to stay.
+    fastnn's files say that pruned weights stay so; after reading a file in one of Keras's formats,
+    or weights alone, this does.
 
     Args:
         model: A built model.
@@ -123,8 +109,8 @@ def keep_zeros(model: Any) -> float:
     Example:
         >>> model = fastnn.Sequential([fastnn.Input((8,)), fastnn.layers.Dense(10)])
         >>> share = fastnn.compression.prune(model, 0.5)
-        >>> model.save("pruned.safetensors")
-        >>> again = fastnn.models.load_model("pruned.safetensors")
+        >>> again = fastnn.models.clone_model(model)
+        >>> again.set_weights(model.get_weights())
         >>> fastnn.compression.keep_zeros(again)
         0.5
     """

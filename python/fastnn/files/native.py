@@ -32,6 +32,7 @@ from fastnn.files.compiling import (
 )
 from fastnn.files.keras.archive import read_json
 from fastnn.files.keras.write_config import built_for
+from fastnn.files.pruned import prune_again, pruned_weights, warn_of_pruned
 from fastnn.files.variables import assign, named_variables, save_file
 from fastnn.layers.preprocessing.host import fed
 from fastnn.serialization.custom_objects import (
@@ -279,6 +280,7 @@ def save_model(
         warn_of_settings(model, path)
     if path.endswith((".keras", ".h5", ".hdf5")):
         _refuse_fewer_bits(model, path)
+        warn_of_pruned(named_variables(model), path)
     if path.endswith(".keras"):
         return keras_files.save_model(model, path, compiled)
     if path.endswith((".h5", ".hdf5")):
@@ -294,6 +296,8 @@ def save_model(
     stored = {n: v.dtype for n, v in variables.items() if isinstance(v, StoredVariable)}
     if stored:
         metadata["fastnn.stored"] = json.dumps(stored)
+    if pruned := pruned_weights(variables):
+        metadata["fastnn.pruned"] = json.dumps(pruned)
     tensors = variables | (optimizer_values(model) if compiled else {})
     traced = inference(model)
     save_file(path, tensors, metadata, None if traced is None else traced[0])
@@ -475,6 +479,8 @@ def load_model(
     _take_fewer_bits(model, metadata, path)
     variables = named_variables(model)
     assign(variables, _but_constants(tensors, variables, metadata, path), path, False)
+    if "fastnn.pruned" in metadata:
+        prune_again(variables, _json(metadata, "fastnn.pruned", path), path)
     state = _json(metadata, "fastnn.state", filepath)
     state = state if isinstance(state, dict) else {}
     seed = state.get("shuffle_seed")
