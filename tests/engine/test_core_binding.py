@@ -342,9 +342,12 @@ def test_a_million_calls_do_not_grow_memory() -> None:
 
     work(20_000)
     gc.collect()
-    before = rss()
-    work(250_000)
-    assert rss() - before < 1 << 20
+    growths = []
+    for _ in range(4):  # what leaks grows each time; what else moves in a process does not
+        before = rss()
+        work(60_000)
+        growths.append(rss() - before)
+    assert min(growths) < 1 << 18, growths
 
 
 def test_long_chains_drop_without_overflowing_the_stack() -> None:

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -259,3 +260,23 @@ def test_saving_a_whole_model_under_the_name_of_a_weights_file_points_to_save_we
         ValueError, match=r"weights alone\n  hint: model.save_weights\('m.weights.h5'"
     ):
         model.save(tmp_path / "m.weights.h5")
+
+
+@pytest.mark.parametrize("spelt", [os.fsencode, Path])
+@pytest.mark.parametrize("ending", ["keras", "h5", "safetensors", "weights.h5", "onnx"])
+def test_paths_may_be_bytes_as_in_the_standard_library(spelt, ending, tmp_path):
+    if ending != "safetensors":
+        pytest.importorskip("onnx" if ending == "onnx" else "h5py")
+    model = fastnn.Sequential([fastnn.Input((4,)), fastnn.layers.Dense(2)])
+    path = spelt(str(tmp_path / f"m.{ending}"))
+    if ending == "onnx":
+        model.export(path)
+    elif ending == "weights.h5":
+        model.save_weights(path)
+    else:
+        model.save(path)
+        again = fastnn.models.load_model(path)
+        assert np.array_equal(again.get_weights()[0], model.get_weights()[0])
+    if ending != "onnx":
+        model.load_weights(path)
+    assert (tmp_path / f"m.{ending}").is_file()

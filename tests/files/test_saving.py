@@ -217,3 +217,36 @@ def test_a_graph_with_arrays_of_its_own_comes_back(rng, tmp_path, suffix):
         other = fastnn.Sequential([fastnn.Input((2,)), layers.Dense(2, name="other")])
         with pytest.raises(fastnn.errors.FormatError):
             other.load_weights(path)
+
+
+def test_text_that_describes_no_model_is_refused_whatever_stands_in_a_field():
+    made = fastnn.Sequential([fastnn.Input((2,)), layers.Dense(2, activation="relu")])
+    whole = json.loads(made.to_json())
+
+    def places(value, path=()):
+        inner = value.items() if isinstance(value, dict) else enumerate(value)
+        for key, part in inner:
+            yield (*path, key)
+            if isinstance(part, dict | list):
+                yield from places(part, (*path, key))
+
+    bare = []
+    for path in places(whole):
+        for wrong in (None, -1, "x", [], {}, float("inf"), "\0", True):
+            config = json.loads(json.dumps(whole))
+            at = config
+            for key in path[:-1]:
+                at = at[key]
+            at[path[-1]] = wrong
+            try:
+                fastnn.models.model_from_json(json.dumps(config))
+            except Exception as error:
+                if not fastnn.errors.hint_of(error):
+                    bare.append(f"{path} = {wrong!r}: {type(error).__name__}: {error}")
+    assert not bare, "\n".join(bare)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "[]", "{", "", b"{}", None])
+def test_text_that_is_no_record_of_a_model_is_refused(text):
+    with pytest.raises((ValueError, TypeError), match="hint:"):
+        fastnn.models.model_from_json(text)

@@ -99,11 +99,23 @@ def model_from_json(text: str, custom_objects: dict[str, Any] | None = None) -> 
         >>> fastnn.models.model_from_json(model.to_json()).count_params()
         4
     """
+    if not isinstance(text, str | bytes | bytearray):
+        raise TypeError(
+            f"model_from_json takes text, got {type(text).__name__}\n  hint: use model.to_json()"
+        )
     try:
-        config = json.loads(text.removeprefix("\ufeff"))
-    except json.JSONDecodeError as error:
+        config = json.loads(text.removeprefix("\ufeff") if isinstance(text, str) else text)
+    except (ValueError, RecursionError) as error:
         raise FormatError(f"not JSON: {error}\n  hint: use model.to_json()") from None
-    return deserialize(config, custom_objects)
+    try:
+        return deserialize(config, custom_objects)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError) as error:
+        if "\n  hint: " in str(error):
+            raise
+        raise FormatError(
+            f"the text does not describe a model: {type(error).__name__}: {error}\n"
+            "  hint: use model.to_json()"
+        ) from error
 
 
 def _encode(value: Any) -> Any:
@@ -234,7 +246,7 @@ def _check_format(filepath: Any, save_format: str | None) -> None:
     """ValueError where a format is asked for that the ending of the name does not give."""
     endings = {None: "", "keras": ".keras", "h5": (".h5", ".hdf5")}
     wanted = endings.get(save_format, ())
-    if not os.fspath(filepath).endswith(wanted):
+    if not local_path(filepath).endswith(wanted):
         raise ValueError(
             f"save({str(filepath)!r}, save_format={save_format!r}): the ending of the name chooses "
             "the format\n  hint: end it in .keras, .h5 or .safetensors"
@@ -458,9 +470,9 @@ def load_model(
         >>> fastnn.models.load_model("m.safetensors").count_params()
         4
     """
-    if str(filepath).endswith(".onnx"):
+    if local_path(filepath).endswith(".onnx"):
         raise FormatError(
-            f"{os.fspath(filepath)!r} is an ONNX file, not one of a model's layers\n"
+            f"{local_path(filepath)!r} is an ONNX file, not one of a model's layers\n"
             "  hint: fastnn.onnx.load(path)"
         )
     if _is_keras(path := _existing(filepath)):
@@ -596,7 +608,7 @@ def load_weights(
     if _is_keras(path):
         return keras_files.load_weights(model, path, skip_mismatch, by_name=bool(by_name))
     tensors, metadata = _read(filepath)
-    variables, path = named_variables(model), os.fspath(filepath)
+    variables = named_variables(model)
     assign(variables, _but_constants(tensors, variables, metadata, path), path, skip_mismatch)
 
 

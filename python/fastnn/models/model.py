@@ -16,7 +16,7 @@ import numpy as np
 from fastnn import _core
 from fastnn.base import tree
 from fastnn.base.absent import OF_MODELS
-from fastnn.base.arguments import hints_arguments
+from fastnn.base.arguments import hints_arguments, local_path
 from fastnn.base.messages import shown
 from fastnn.devices import choice
 from fastnn.errors import reject_arguments, unknown_name
@@ -455,10 +455,11 @@ class Model(Trainer, Layer):
             >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
             >>> model.export("model.onnx")
         """
-        kind = format or os.path.splitext(os.fspath(filepath))[1].removeprefix(".") or "none"
+        filepath = local_path(filepath)
+        kind = format or os.path.splitext(filepath)[1].removeprefix(".") or "none"
         if kind != "onnx":
             raise ValueError(
-                f"export: {os.fspath(filepath)!r} as {kind!r} is not written, 'onnx' is\n"
+                f"export: {filepath!r} as {kind!r} is not written, 'onnx' is\n"
                 "  hint: model.export('m.onnx'); model.save('m.keras') opens in Keras, which "
                 "exports further formats"
             )
@@ -468,7 +469,7 @@ class Model(Trainer, Layer):
 
         export(self, filepath, kwargs.get("opset_version"), input_signature)
         if verbose:
-            print(shown(f"Saved artifact at '{os.fspath(filepath)}'."))
+            print(shown(f"Saved artifact at '{filepath}'."))
 
     @hints_arguments
     def quantize(self, mode: str = "int8") -> None:
