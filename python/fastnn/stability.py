@@ -148,6 +148,11 @@ def evaluate_stability(
     """
     chosen, count = _checked_seeds(seeds), as_number(folds)
     level = verbosity(verbose)
+    if not callable(build):
+        raise TypeError(
+            f"build is {build!r}, wanted a function that gives a model\n"
+            "  hint: evaluate_stability(build, X, y), where build() compiles a model and returns it"
+        )
     rows = _Rows(X, y, sample_weight)
     if not is_whole(count) or not 2 <= count <= rows.n:
         raise ValueError(

@@ -48,10 +48,21 @@ def _tensor(x: Any) -> Any:
 
 def _apart(x: Any) -> Any:
     """An argument as a handle of its own: where `f` reads the same value from around it, that is
-    no argument, and the derivative does not see it.
+    no argument, and the derivative does not see it. Whole numbers become float32: the derivative
+    by a number that moves in whole steps would be cut to one.
     """
     x = _tensor(x)
-    return x.reshape(*x.shape) if isinstance(x, Tensor) else x
+    if not isinstance(x, Tensor):
+        return x
+    return x.reshape(*x.shape) if "float" in x.dtype else x.astype("float32")
+
+
+def _check_function(name: str, f: Any) -> None:
+    if not callable(f):
+        raise TypeError(
+            f"{name} takes a function, got {type(f).__name__}\n"
+            f"  hint: fastnn.{name}(f)(x), not fastnn.{name}(f(x))"
+        )
 
 
 def _is_array(x: Any) -> bool:
@@ -236,6 +247,7 @@ def jit(f: Callable[..., Any]) -> Callable[..., Any]:
         >>> float(norm(np.array([3.0, 4.0])))
         5.0
     """
+    _check_function("jit", f)
     traced = Traced(f, _plain_call)
 
     @functools.wraps(f)
@@ -273,6 +285,7 @@ def value_and_grad(
         >>> float(value), gradient.numpy()
         (5.0, array([2., 4.], dtype=float32))
     """
+    _check_function("value_and_grad", f)
     many = not isinstance(argnums, int)
     if not all(isinstance(i, int) for i in (argnums if many else [argnums])):  # type: ignore[union-attr]
         raise TypeError(
@@ -340,6 +353,7 @@ def grad(
         >>> float(square(3.0)), float(fastnn.grad(square)(3.0))
         (6.0, 2.0)
     """
+    _check_function("grad", f)
     both = value_and_grad(f, argnums, has_aux)
 
     @functools.wraps(f)

@@ -320,3 +320,60 @@ def test_settings_of_validation_are_refused_before_an_epoch_is_trained(setting):
     with pytest.raises(ValueError, match=rf"^{name} is .*, wanted (.|\n)*hint:"):
         model.fit(X, TARGETS, validation_data=(X, TARGETS), verbose=0, **setting)
     assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+class _NoBase(layers.Layer):
+    def __init__(self):
+        self.factor = 2.0
+
+    def call(self, inputs):
+        return inputs * self.factor
+
+
+class _NoShape(layers.Layer):
+    def build(self):
+        self.weight = self.add_weight((3,))
+
+    def call(self, inputs):
+        return inputs * self.weight
+
+
+FIRST = np.ones((2, 3), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("slip", "kind", "says"),
+    [
+        (lambda: fastnn.Sequential(layers.Dense(2), layers.Dense(1)), TypeError, "one list of lay"),
+        (lambda: fastnn.Sequential([layers.Dense]), ValueError, "the class Dense"),
+        (lambda: fastnn.Input(8, 8), ValueError, r"8, 8 may be .*\n  hint: Input\(\(8, 8\)\)"),
+        (lambda: fastnn.models.load_model(None), TypeError, "the path is None"),
+        (lambda: fastnn.Sequential().save(3), TypeError, "the path is 3"),
+        (lambda: fastnn.Sequential().export(None), TypeError, "the path is None"),
+        (lambda: fastnn.models.clone_model(3), ValueError, "takes a model, got 3"),
+        (lambda: fastnn.evaluate_stability("m", FIRST, FIRST), TypeError, "build is 'm', wan"),
+        (lambda: fastnn.grad(3.0), TypeError, "grad takes a function, got float"),
+        (lambda: fastnn.value_and_grad(None), TypeError, "takes a function, got NoneType"),
+        (lambda: fastnn.jit(FIRST), TypeError, "jit takes a function, got ndarray"),
+        (lambda: _NoBase()(FIRST), AttributeError, r"base is not set up\n  hint: super\(\)"),
+        (lambda: fastnn.Sequential([fastnn.Input((3,)), _NoBase()]), AttributeError, "not set up"),
+        (lambda: _NoShape()(FIRST), TypeError, r"_NoShape\): its build takes no shape"),
+        (lambda: layers.MultiHeadAttention(2, 3)(FIRST[None]), TypeError,
+         r"'value', which is missing\n  hint: MultiHeadAttention\(...\)\(query, value\)"),
+    ],
+)  # fmt: skip
+def test_a_slip_of_a_first_day_is_told_and_mended(slip, kind, says):
+    with pytest.raises(kind, match=says) as caught:
+        slip()
+    assert "\n  hint: " in str(caught.value)
+
+
+def test_an_attribute_that_a_property_of_a_layer_misses_is_the_one_named():
+    class Half(layers.Layer):
+        @property
+        def half(self):
+            return self.whole / 2
+
+    with pytest.raises(AttributeError, match=r"no attribute 'whole'$"):
+        _ = Half().half
+    assert not hasattr(Half(), "half")

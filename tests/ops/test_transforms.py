@@ -137,3 +137,27 @@ def test_gradients_of_functions_that_read_arrays_around_them():
     value, slope = value_and_grad(lambda p: ops.sum(p * p * (weights + 1)))(at)
     assert float(value) == 4 * 1 - 3 * 4
     np.testing.assert_array_equal(slope, 2 * at * (weights + 1))
+
+
+def test_derivatives_by_whole_numbers_are_not_cut_to_whole_numbers():
+    x = np.array([1, 2, 3])
+    third = np.array([2, 4, 6], np.float32) / 3
+    for wrap in (lambda f: f, fastnn.jit):
+        value, slope = wrap(fastnn.value_and_grad(lambda x: ops.mean(x * x)))(x)
+        assert float(value) == pytest.approx(14 / 3)
+        assert np.asarray(slope) == pytest.approx(third)
+    assert float(fastnn.grad(fastnn.grad(lambda x: x * x * x / 4))(3)) == pytest.approx(4.5)
+    both = fastnn.grad(lambda d: ops.mean(d["a"] * d["b"]))({"a": x, "b": x * 1.5})
+    assert np.asarray(both["a"]) == pytest.approx(x * 0.5)
+    assert np.asarray(fastnn.grad(ops.sum)(np.array([True, False]))).tolist() == [1.0, 1.0]
+
+
+def test_a_tape_gives_no_derivative_by_whole_numbers_and_says_so():
+    x = ops.convert_to_tensor(np.array([1, 2, 3]))
+    for kind, wanted in (("none", None), ("zero", [0.0, 0.0, 0.0])):
+        with fastnn.GradientTape() as tape:
+            tape.watch(x)
+            y = ops.mean(x * x)
+        with pytest.warns(UserWarning, match="no derivative by a source of type int32"):
+            slope = tape.gradient(y, x, unconnected_gradients=kind)
+        assert slope is None if wanted is None else np.asarray(slope).tolist() == wanted

@@ -119,6 +119,11 @@ def is_whole(value: Any) -> bool:
 
 def local_path(path: Any) -> str:
     """A path as text, with the home folder for a leading `~`, as a shell would write it."""
+    if not isinstance(path, str | bytes | os.PathLike):
+        raise TypeError(
+            f"the path is {path!r} ({type(path).__name__}), wanted text or a pathlib.Path\n"
+            "  hint: 'model.safetensors'"
+        )
     return os.path.expanduser(os.fsdecode(path))
 
 
@@ -128,7 +133,7 @@ def verbosity(verbose: Any) -> int:
         return 1
     if verbose in (0, 1, 2):
         return int(verbose)
-    raise ValueError(f"verbose is {verbose!r}\n  hint: 0, 1, 2 or 'auto'")
+    raise ValueError(f"verbose is {verbose!r}, wanted 0, 1, 2 or 'auto'\n  hint: verbose=1")
 
 
 def _whole(name: str, value: Any, low: int) -> None:

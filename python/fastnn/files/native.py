@@ -244,6 +244,7 @@ def inference(model: Any) -> Any:
 
 def _check_format(filepath: Any, save_format: str | None) -> None:
     """ValueError where a format is asked for that the ending of the name does not give."""
+    endings: dict[str | None, str | tuple[str, ...]]
     endings = {None: "", "keras": ".keras", "h5": (".h5", ".hdf5")}
     wanted = endings.get(save_format, ())
     if not local_path(filepath).endswith(wanted):

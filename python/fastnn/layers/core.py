@@ -130,6 +130,13 @@ class InputLayer(Layer):
                     f"Input {self.name!r} needs a shape: pass a `shape` argument.\n"
                     "  hint: Input(shape=(features,))"
                 )
+            if isinstance(shape, int) and batch_size is not None:
+                raise ValueError(
+                    f"Input {self.name!r}: {shape}, {batch_size} may be the shape of a sample, or "
+                    "a size and a batch\n"
+                    f"  hint: Input(({shape}, {batch_size})), or Input(({shape},), "
+                    f"batch_size={batch_size})"
+                )
             sizes = (shape,) if isinstance(shape, int) else tuple(shape)
             batch_shape = (batch_size, *sizes)
         for size in tuple(batch_shape)[1:]:

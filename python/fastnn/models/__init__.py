@@ -62,6 +62,11 @@ def clone_model(
         4
     """
     check_arguments("clone_model()", accepted, (), clone_model)
+    if not isinstance(model, Model):
+        raise ValueError(
+            f"clone_model takes a model, got {model!r}\n"
+            "  hint: clone_model(model); a layer is copied by layer.from_config(layer.get_config())"
+        )
     own = {get_registered_name(type(layer)): type(layer) for layer in model._every_layer()
            if not is_ours(type(layer))}  # fmt: skip
     if own:

@@ -45,6 +45,12 @@ class Sequential(Model):
     model_kind = "sequential"
 
     def __init__(self, layers: Any = None, trainable: bool = True, name: str | None = None) -> None:
+        second: Any = trainable
+        if isinstance(second, Layer):
+            raise TypeError(
+                f"Sequential takes one list of layers, got {type(layers).__name__} and "
+                f"{type(second).__name__} apart\n  hint: Sequential([Dense(8), Dense(1)])"
+            )
         super().__init__(trainable=trainable, name=name)
         self._stack: list[Layer] = []
         self._functional: Functional | None = None
@@ -102,6 +108,11 @@ class Sequential(Model):
         if isinstance(layer, KerasTensor):
             layer = layer.node.operation if layer.node is not None else layer
         if not isinstance(layer, Layer):
+            if isinstance(layer, type) and issubclass(layer, Layer):
+                raise ValueError(
+                    f"Sequential takes layers, got the class {layer.__name__}\n"
+                    f"  hint: {layer.__name__}(...), with its arguments in brackets"
+                )
             if not callable(layer):
                 raise ValueError(
                     f"Sequential takes layers, got {layer!r}\n  hint: Sequential([Dense(1)])"

@@ -8,6 +8,7 @@ one program of the whole step and are several times faster. Depends on `variable
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -22,6 +23,21 @@ from fastnn.errors import TraceError
 from fastnn.tracing.variables import Scope, Variable, current_scope
 
 __all__ = ["GradientTape"]
+
+
+def _has_derivatives(source: Tensor) -> bool:
+    """Whether there are derivatives by a source; a type of whole numbers would cut them to one."""
+    return "float" in source.dtype
+
+
+def _warn_of_whole_numbers(sources: list[Any]) -> None:
+    for source in sources:
+        if not _has_derivatives(source):
+            warnings.warn(
+                f"there is no derivative by a source of type {source.dtype}, which moves in whole "
+                "steps: ops.cast(x, 'float32') before the tape watches it",
+                stacklevel=3,
+            )
 
 
 class _TapeScope(Scope):
@@ -184,8 +200,8 @@ class GradientTape:
         """The derivatives of `target` by each of `sources`, in the structure of `sources`.
 
         Elements of several targets, or of a target that is no scalar, are summed, weighted by
-        `output_gradients`. A source that the target does not depend on gives None, or zeros with
-        `unconnected_gradients="zero"`.
+        `output_gradients`. A source that the target does not depend on, or that is no float, gives
+        None, or zeros with `unconnected_gradients="zero"`.
 
         Raises:
             TypeError: a target is no tensor, for instance because `float()` was taken of it.
@@ -212,6 +228,8 @@ class GradientTape:
                 continue
             reached = record.depends_on(y, flat)
             wanted = [i for i, x in enumerate(flat) if reached[i] and record.holds(x)]
+            _warn_of_whole_numbers([flat[i] for i in wanted])
+            wanted = [i for i in wanted if _has_derivatives(flat[i])]
             if not wanted:
                 continue
             found = record.gradients(y, [flat[i] for i in wanted], dy)

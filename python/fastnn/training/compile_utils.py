@@ -146,7 +146,7 @@ class CompiledLoss:
                 "  hint: end call(self, inputs) with `return ...`"
             )
         if y is None:
-            raise DataError("y is missing, the loss needs it\n  hint: fit(x, y)")
+            raise DataError("y is missing, the loss needs it\n  hint: fit(x, y), evaluate(x, y)")
         entries = _loss_entries(self._given, names, len(outputs))
         targets = _aligned(y, y_pred, names, partly=any(e is None for e in entries))
         if len(targets) != len(outputs):

@@ -215,6 +215,11 @@ def build_for_call(layer: AnyLayer, args: tuple[Any, ...], kwargs: dict[str, Any
         return
     if overrides(layer, "build") and args:
         names = list(inspect.signature(layer.build).parameters)
+        if not names:
+            raise TypeError(
+                f"layer {layer.name!r} ({type(layer).__name__}): its build takes no shape\n"
+                "  hint: def build(self, input_shape): ..."
+            )
         with suspended_scope():
             if sum(n.endswith("_shape") for n in names) > 1:
                 call_names = call_parameters(type(layer).call)[0]
@@ -224,6 +229,18 @@ def build_for_call(layer: AnyLayer, args: tuple[Any, ...], kwargs: dict[str, Any
                     for k, v in values.items()
                     if f"{k}_shape" in names and v is not None
                 }
+                missing = [
+                    p.name.removesuffix("_shape")
+                    for p in inspect.signature(layer.build).parameters.values()
+                    if p.name.endswith("_shape") and p.name not in shapes and p.default is p.empty
+                ]
+                if missing:
+                    given = ", ".join(name.removesuffix("_shape") for name in shapes)
+                    raise TypeError(
+                        f"layer {layer.name!r} ({type(layer).__name__}) needs the input "
+                        f"{missing[0]!r}, which is missing\n"
+                        f"  hint: {type(layer).__name__}(...)({given}, {missing[0]})"
+                    )
                 layer._build_config = {"shapes_dict": shapes}
                 layer.build(**shapes)
             else:

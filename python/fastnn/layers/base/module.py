@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -83,6 +83,17 @@ class Module:
     def __delattr__(self, name: str) -> None:
         touch()
         object.__delattr__(self, name)
+
+    if not TYPE_CHECKING:  # for a checker, any name would be there
+
+        def __getattr__(self, name: str) -> Any:
+            """Says of a name that the base would have set why it is missing."""
+            if hasattr(type(self), name):  # a property failed: its own error is told
+                return object.__getattribute__(self, name)
+            text = f"{type(self).__name__!r} object has no attribute {name!r}"
+            if "_variables" not in self.__dict__ and not name.startswith("__"):
+                text += ": its base is not set up\n  hint: super().__init__() first in __init__"
+            raise AttributeError(text, name=name, obj=self)
 
     def _init_missing(self) -> RuntimeError:
         return RuntimeError(
