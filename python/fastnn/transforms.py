@@ -77,6 +77,18 @@ class Traced:
     """A function with the programs made of it, one per structure and shapes.
 
     They run on the device that is chosen when they are called.
+
+    Args:
+        f: The function.
+        transform: What calls it: with `f`, its arguments by position and by name.
+        leaf: Makes a tensor of each part of the arguments that is an input.
+
+    Example:
+        >>> def plain(f, args, kwargs):
+        ...     return f(*args, **kwargs)
+        >>> double = fastnn.transforms.Traced(lambda x: x * 2.0, plain)
+        >>> float(double(3.0)), float(double(4.0)), double.traces
+        (6.0, 8.0, 1)
     """
 
     def __init__(
@@ -85,13 +97,7 @@ class Traced:
         transform: Callable[..., Any],
         leaf: Callable[[Any], Any] | None = None,
     ) -> None:
-        """Traces nothing yet.
-
-        Args:
-            f: The function.
-            transform: What calls it: with `f`, its arguments by position and by name.
-            leaf: Makes a tensor of each part of the arguments that is an input.
-        """
+        """Traces nothing yet."""
         self.f, self.transform, self.leaf = f, transform, leaf or _arrays
         self.placements = choice.Placements(KEPT_PROGRAMS)
         self.programs: Recent = Recent(KEPT_PROGRAMS)

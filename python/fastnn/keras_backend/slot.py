@@ -18,11 +18,13 @@ from typing import Any
 from fastnn import ops
 from fastnn._core import Tensor
 from fastnn.base import tree
+from fastnn.base.arguments import hints_arguments
 from fastnn.keras_backend.calls import Unable, compile_calls, is_tracing, notes
 
 __all__ = ["install"]
 
 
+@hints_arguments
 def install() -> None:
     """Makes Keras compute predictions with fastnn: `predict`, `evaluate`, and what calls them.
 
