@@ -17,6 +17,7 @@ import pytest
 pytest.importorskip("fastapi", reason="needs the `serve` extra")
 pytest.importorskip("uvicorn", reason="needs the `serve` extra")
 
+import fastapi
 import uvicorn
 
 import fastnn
@@ -32,8 +33,8 @@ def net(seed=0, width=4):
 class Service:
     """An app behind a real server on a free port."""
 
-    def __init__(self, model, **more):
-        self.app = create_app(model, **more)
+    def __init__(self, model, app=None, **more):
+        self.app = create_app(model, **more) if app is None else app
         self.socket = socket.socket()
         self.socket.bind(("127.0.0.1", 0))
         self.port = self.socket.getsockname()[1]
@@ -247,6 +248,25 @@ def test_a_token_is_asked_for_and_compared_in_constant_time(model, monkeypatch):
     assert len(compared) == 27
     with pytest.raises(ValueError, match="token is empty"):
         create_app(model, token=" ")
+
+
+def test_an_app_below_another_one_answers_counts_and_asks_for_its_token(model, rng):
+    x = rng.normal(size=(2, 4)).astype("float32")
+    body, token = {"inputs": x.tolist()}, {"Authorization": "Bearer a long secret"}
+    with fastnn.Predictor(model, max_delay=0) as predictor:
+        outer = fastapi.FastAPI()
+        outer.mount("/nets/digits", create_app(predictor, token="a long secret"))
+        with Service(model, app=outer) as running:
+            status, answer = running.ask("/nets/digits/predict", body, token)
+            assert status == 200
+            found = np.array(json.loads(answer)["outputs"], "float32")
+            assert (found == model.predict(x, verbose=0)).all()
+            assert running.ask("/nets/digits/predict", body)[0] == 401
+            assert running.ask("/nets/digits/health")[0] == 200
+            assert running.ask("/nets/digits/predict", None, token)[0] == 405
+            counts = running.ask("/nets/digits/metrics", None, token)[1].decode()
+    assert 'route="/predict",status="200"} 1' in counts
+    assert 'route="/health",status="200"} 1' in counts
 
 
 def test_a_new_file_is_served_and_a_broken_one_is_not(tmp_path, rng):

@@ -73,7 +73,8 @@ def create_app(
             what comes while another batch runs.
         max_batch_size: Rows of one run.
         watch: Every how many seconds the model's file is looked at; a new one is served once it
-            was read whole, a broken one is not. 0: never.
+            was read whole, a broken one is not. 0: never. An app that is mounted below another one
+            is not told that the server starts, so there call `reload` of a `Predictor` yourself.
 
     Returns:
         A `fastapi.FastAPI`, for uvicorn or any other server of ASGI.

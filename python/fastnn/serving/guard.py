@@ -83,7 +83,7 @@ class Guard:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        start = time.perf_counter()
+        start, path = time.perf_counter(), _path(scope)
         status = 500
         answered = False
 
@@ -95,7 +95,7 @@ class Guard:
 
         self.counts.underway += 1
         try:
-            refused = self._refused(scope)
+            refused = self._refused(scope, path)
             body = b""
             if refused is None:
                 try:
@@ -112,7 +112,7 @@ class Guard:
             if refused is not None:
                 await _refuse(noting, *refused)
                 return
-            if scope["path"] == "/predict" and scope["method"] == "POST":
+            if path == "/predict" and scope["method"] == "POST":
                 # Half of such a request's time would go to finding its route and parameters.
                 await _respond(noting, *await self._answer(body))
                 return
@@ -132,17 +132,17 @@ class Guard:
             raise
         finally:
             self.counts.underway -= 1
-            route = scope["path"] if scope["path"] in _ROUTES else "other"
+            route = path if path in _ROUTES else "other"
             self.counts.answered(route, status, time.perf_counter() - start)
 
     def _too_large(self) -> tuple[int, str, str]:
         text = f"the body has more than {self.limits.max_body} bytes"
         return 413, text, "send the rows in several requests"
 
-    def _refused(self, scope: Any) -> tuple[int, str, str] | None:
+    def _refused(self, scope: Any, path: str) -> tuple[int, str, str] | None:
         """Why a request is not read at all."""
         headers = dict(scope["headers"])
-        if self._wanted is not None and scope["path"] != "/health":
+        if self._wanted is not None and path != "/health":
             given = headers.get(b"authorization", b"")
             # Takes as long for a near miss as for any other; the scheme's case does not matter.
             scheme, _, secret = given.partition(b" ")
@@ -170,6 +170,12 @@ class Guard:
             parts.append(part)
             if not message.get("more_body", False):
                 return b"".join(parts)
+
+
+def _path(scope: Any) -> str:
+    """The path within the app, which may be mounted below another one."""
+    path, root = str(scope["path"]), str(scope.get("root_path", ""))
+    return path[len(root) :] if root and path.startswith(root + "/") else path
 
 
 class _TooLarge(Exception):
