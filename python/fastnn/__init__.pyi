@@ -218,6 +218,7 @@ from fastnn.tensorflow.functions import uint16 as uint16
 from fastnn.tensorflow.functions import uint32 as uint32
 from fastnn.tensorflow.functions import uint8 as uint8
 from fastnn.tensorflow.namespaces import debugging as debugging
+from fastnn.tensorflow.namespaces import image as image
 from fastnn.tensorflow.namespaces import linalg as linalg
 from fastnn.tensorflow.namespaces import math as math
 from fastnn.tensorflow.namespaces import strings as strings

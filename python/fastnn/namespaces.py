@@ -81,7 +81,7 @@ TENSORFLOW_FUNCTIONS, TENSORFLOW_SPACES = (
 )
 
 #: Namespaces of TensorFlow.
-TENSORFLOW_MODULES = ("debugging", "linalg", "math", "strings")
+TENSORFLOW_MODULES = ("debugging", "image", "linalg", "math", "strings")
 
 #: Functions of `fastnn.ops` that TensorFlow calls by the same name with the same arguments.
 TENSORFLOW_OPS = (

@@ -606,3 +606,28 @@ def test_a_layer_that_loses_a_mask_says_so_once():
             return ops.sum(inputs * ops.expand_dims(ops.cast(mask, "float32"), -1), axis=1)
 
     fastnn.Sequential([fastnn.Input((2, 1)), layers.Masking(), Pooled(), layers.Dense(1)])
+
+
+def test_a_layer_that_says_what_becomes_of_masks_passes_them_on():
+    class Table(fastnn.layers.Layer):
+        def build(self, input_shape):
+            self.rows = self.add_weight((9, 4), "random_normal", name="rows")
+
+        def call(self, inputs):
+            return fastnn.ops.take(self.rows, inputs, axis=0)
+
+        def compute_mask(self, inputs, mask=None):
+            return fastnn.ops.not_equal(inputs, 0)
+
+    seen = []
+
+    class Counts(fastnn.layers.Layer):
+        def call(self, inputs, mask=None):
+            seen.append(mask is not None)
+            return fastnn.ops.sum(fastnn.ops.cast(mask, "float32"), axis=-1)
+
+    ids = fastnn.Input((None,), dtype="int32")
+    model = fastnn.Model(ids, Counts()(fastnn.layers.Dense(2)(Table()(ids))))
+    assert model.predict(np.array([[1, 0, 2], [0, 0, 3]]), verbose=0).tolist() == [2, 1]
+    assert all(seen)
+    assert not fastnn.layers.Layer().supports_masking

@@ -475,3 +475,54 @@ def test_segments_are_joined_as_in_tensorflow():
     assert tf.math.segment_mean(x, [0, 0, 1]).numpy().tolist() == [[2, 3], [5, 6]]
     assert tf.math.segment_max(x, [0, 0, 1]).numpy().tolist() == [[3, 4], [5, 6]]
     assert tf.math.unsorted_segment_prod(x, ids, 1).shape == (1, 2)
+
+
+def test_pictures_are_changed_as_in_tensorflow():
+    image = tf.image
+    x = np.arange(24, dtype=np.uint8).reshape(4, 3, 2)
+    whole = image.convert_image_dtype(x, tf.float32)
+    assert whole.numpy() == pytest.approx(x / 255)
+    assert image.convert_image_dtype(whole, tf.float32).numpy().tolist() == whole.numpy().tolist()
+    assert image.resize(x, (2, 6)).shape == (2, 6, 2)
+    assert image.resize(x[None], [8, 8], preserve_aspect_ratio=True).shape == (1, 8, 6, 2)
+    assert image.resize(np.ones((2, 2, 1)), (4, 4), method="nearest").numpy().min() == 1
+    assert image.flip_left_right(x).numpy().tolist() == x[:, ::-1].tolist()
+    assert image.flip_up_down(x[None]).numpy()[0].tolist() == x[::-1].tolist()
+    assert image.rot90(x).numpy().tolist() == np.rot90(x).tolist()
+    assert image.adjust_brightness(whole, 0.5).numpy() == pytest.approx(x / 255 + 0.5)
+    flat = image.adjust_contrast(x.astype("float32"), 0.0).numpy()
+    assert flat == pytest.approx(np.broadcast_to(x.mean((0, 1)), x.shape))
+    even = image.per_image_standardization(x).numpy()
+    assert (even.mean(), even.std()) == pytest.approx((0, 1), abs=1e-5)
+    assert image.per_image_standardization(np.ones((2, 2, 1))).numpy().tolist() == [[[0]] * 2] * 2
+    assert image.grayscale_to_rgb(x[..., :1]).shape == (4, 3, 3)
+    assert image.rgb_to_grayscale(np.ones((1, 2, 2, 3))).numpy() == pytest.approx(1, abs=1e-3)
+    assert image.crop_to_bounding_box(x, 1, 0, 2, 2).numpy().tolist() == x[1:3, :2].tolist()
+    padded = image.pad_to_bounding_box(x, 1, 2, 6, 5).numpy()
+    assert padded[1:5, 2:5].tolist() == x.tolist()
+    assert padded.sum() == x.sum()
+    assert image.central_crop(np.ones((8, 4, 1)), 0.5).shape == (4, 2, 1)
+    assert image.random_crop(x, (2, 2, 2), seed=1).shape == (2, 2, 2)
+    for wrong in (lambda: image.convert_image_dtype(np.array([300]), tf.float32),
+                  lambda: image.resize(np.ones(3), (2, 2)), lambda: image.central_crop(x, 2),
+                  lambda: image.crop_to_bounding_box(x, 3, 0, 2, 2),
+                  lambda: image.pad_to_bounding_box(x, 0, 0, 2, 2),
+                  lambda: image.random_crop(x, (9, 2, 2))):  # fmt: skip
+        with pytest.raises(ValueError, match="hint:"):
+            wrong()
+
+
+def test_pictures_are_changed_at_random_one_by_one():
+    tf.keras.utils.set_random_seed(0)
+    x = np.arange(64.0).reshape(64, 1, 1, 1) + np.array([0.0, 0.5]).reshape(1, 1, 2, 1)
+    flipped = tf.image.random_flip_left_right(x).numpy() != x
+    assert 0.2 < flipped.any((1, 2, 3)).mean() < 0.8
+    assert 0.2 < (tf.image.random_flip_up_down(x.transpose(0, 2, 1, 3)).numpy()
+                  != x.transpose(0, 2, 1, 3)).any((1, 2, 3)).mean() < 0.8  # fmt: skip
+    moved = tf.image.random_brightness(x, 0.25).numpy() - x
+    assert np.ptp(moved) < 1e-4
+    assert abs(moved.mean()) <= 0.25
+    assert tf.image.random_contrast(x, 0.5, 0.6).shape == x.shape
+    rows = tf.data.Dataset.from_tensor_slices(np.zeros((4, 6, 6, 3), np.uint8))
+    sized = rows.map(lambda v: tf.image.resize(v, (3, 3))).batch(4)
+    assert [b.shape for b in sized] == [(4, 3, 3, 3)]

@@ -108,7 +108,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "lite": ("TensorFlow Lite files are not written", "the Rust crate predicts without Python"),
     "export": _FILES, "train": ("checkpoints of TensorFlow are not written", _FILES[1]),
     "io": ("TFRecord and image files are not read", "numpy.load or pandas.read_csv"),
-    "image": ("image functions are in fastnn.ops.image", "fastnn.ops.image.resize(x, size)"),
     "audio": ("audio is not part of fastnn", _README),
     "sparse": ("sparse tensors are not supported", "a dense array"),
     "SparseTensor": ("sparse tensors are not supported", "a dense array"),

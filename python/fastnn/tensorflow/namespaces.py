@@ -1,4 +1,4 @@
-"""`tf.math`, `tf.nn`, `tf.linalg`, `tf.strings`, `tf.debugging`: names that are found on use."""
+"""`tf.math`, `tf.nn`, `tf.linalg`, `tf.debugging`: names that are found on use, and more."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from fastnn import ops, tensorflow
 from fastnn.base.absent import missing
-from fastnn.tensorflow import strings
+from fastnn.tensorflow import image, strings
 
-__all__ = ["debugging", "linalg", "math", "nn", "strings"]
+__all__ = ["debugging", "image", "linalg", "math", "nn", "strings"]
 
 #: Names that differ from those of `fastnn.ops`.
 _RENAMED = {

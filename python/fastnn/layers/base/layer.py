@@ -111,7 +111,8 @@ class Layer(Module):
         self._trainable = bool(trainable)
         self.built = False
         self._build_config: dict[str, Any] | None = None
-        self.supports_masking = False
+        # A layer that says what becomes of masks is one that they go through.
+        self.supports_masking = overrides(self, "compute_mask")
         self.input_spec: Any = None
         self.activity_regularizer = regularizers.get(activity_regularizer)
         self._variables: list[Variable] = []
@@ -313,6 +314,7 @@ class Layer(Module):
             f"{type(self).__name__} has no `call` method\n  hint: def call(self, inputs): ..."
         )
 
+    @default
     def compute_mask(self, inputs: Any, previous_mask: Any) -> Any:
         """The mask of the outputs: that of the inputs, for layers that keep positions.
 

@@ -1,0 +1,212 @@
+"""`tf.image`: pictures (rows, columns, channels), or (batch, rows, columns, channels), in functions
+of `ops`, for data sets and programs written with TensorFlow. Depends on `ops`, `random`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import ops, random
+from fastnn._core import Tensor
+from fastnn.base.absent import answer_missing
+from fastnn.errors import DataError, ShapeError
+
+__all__ = [
+    "adjust_brightness", "adjust_contrast", "central_crop", "convert_image_dtype",
+    "crop_to_bounding_box", "flip_left_right", "flip_up_down", "grayscale_to_rgb",
+    "pad_to_bounding_box", "per_image_standardization", "random_brightness", "random_contrast",
+    "random_crop", "random_flip_left_right", "random_flip_up_down", "resize", "rgb_to_grayscale",
+    "rot90",
+]  # fmt: skip
+
+
+def _picture(image: Any, name: str) -> Tensor:
+    x: Any = ops.convert_to_tensor(image)
+    if not isinstance(x, np.ndarray) and len(x.shape) in (3, 4):
+        return x  # type: ignore[no-any-return]
+    raise ShapeError(
+        f"tf.image.{name}: got shape {tuple(x.shape)}, wanted (rows, columns, channels), with or "
+        "without a batch before\n  hint: image[..., None] for a picture without channels"
+    )
+
+
+def _drawn(seed: Any, *shape: int) -> Any:
+    return random.uniform(shape, seed=seed)
+
+
+def resize(
+    images: Any, size: Any, method: str = "bilinear", preserve_aspect_ratio: bool = False,
+    antialias: bool = False, name: Any = None,
+) -> Tensor:  # fmt: skip
+    """Pictures in another size, float32; with `preserve_aspect_ratio` the largest that fits."""
+    x = _picture(images, "resize")
+    rows, columns = (int(v) for v in (size.numpy() if hasattr(size, "numpy") else size))
+    if preserve_aspect_ratio:
+        share = min(rows / x.shape[-3], columns / x.shape[-2])
+        rows, columns = round(share * x.shape[-3]), round(share * x.shape[-2])
+    return ops.image.resize(
+        ops.cast(x, "float32"), (rows, columns), interpolation=method, antialias=antialias,
+        data_format="channels_last",
+    )  # fmt: skip
+
+
+def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False, name: Any = None) -> Tensor:
+    """Whole numbers from 0 to 255 as floats from 0 to 1; floats as they are.
+
+    Pictures of 8 bits are int32 here, so other whole numbers are refused.
+    """
+    x = ops.convert_to_tensor(image)
+    wanted = getattr(dtype, "name", dtype)
+    if wanted != "float32":
+        raise DataError(
+            f"tf.image.convert_image_dtype: wanted {wanted}, float32 computes here\n"
+            "  hint: tf.image.convert_image_dtype(image, tf.float32)"
+        )
+    if str(x.dtype) == "float32":
+        return x
+    if not x.is_traced and bool(ops.any(ops.logical_or(x < 0, x > 255))):
+        raise DataError(
+            "tf.image.convert_image_dtype: whole numbers outside 0 to 255\n"
+            "  hint: tf.cast(image, tf.float32) / largest"
+        )
+    return ops.cast(x, "float32") / 255.0
+
+
+def flip_left_right(image: Any) -> Tensor:
+    """Pictures with their columns in the other order."""
+    return ops.flip(_picture(image, "flip_left_right"), axis=-2)
+
+
+def flip_up_down(image: Any) -> Tensor:
+    """Pictures with their rows in the other order."""
+    return ops.flip(_picture(image, "flip_up_down"), axis=-3)
+
+
+def _perhaps(image: Any, axis: int, seed: Any, name: str) -> Tensor:
+    x = _picture(image, name)
+    batch = [ops.shape(x)[0], 1, 1, 1] if len(x.shape) == 4 else [1, 1, 1]
+    return ops.where(random.uniform(batch, seed=seed) < 0.5, ops.flip(x, axis=axis), x)
+
+
+def random_flip_left_right(image: Any, seed: Any = None) -> Tensor:
+    """Each picture as it is, or with its columns in the other order."""
+    return _perhaps(image, -2, seed, "random_flip_left_right")
+
+
+def random_flip_up_down(image: Any, seed: Any = None) -> Tensor:
+    """Each picture as it is, or with its rows in the other order."""
+    return _perhaps(image, -3, seed, "random_flip_up_down")
+
+
+def rot90(image: Any, k: int = 1, name: Any = None) -> Tensor:
+    """Pictures turned `k` times by a right angle, against the clock."""
+    x = _picture(image, "rot90")
+    return ops.rot90(x, k=k, axes=(0, 1) if len(x.shape) == 3 else (1, 2))
+
+
+def adjust_brightness(image: Any, delta: Any) -> Tensor:
+    """Pictures with a number added."""
+    return ops.cast(_picture(image, "adjust_brightness"), "float32") + delta
+
+
+def adjust_contrast(images: Any, contrast_factor: Any) -> Tensor:
+    """Distances from the mean of each channel times a factor."""
+    x = ops.cast(_picture(images, "adjust_contrast"), "float32")
+    mean = ops.mean(x, axis=(-3, -2), keepdims=True)
+    return (x - mean) * contrast_factor + mean
+
+
+def random_brightness(image: Any, max_delta: float, seed: Any = None) -> Tensor:
+    """Pictures with one number from `-max_delta` to `max_delta` added."""
+    return adjust_brightness(image, (_drawn(seed) * 2 - 1) * max_delta)
+
+
+def random_contrast(image: Any, lower: float, upper: float, seed: Any = None) -> Tensor:
+    """Contrasts times one factor from `lower` to `upper`."""
+    return adjust_contrast(image, lower + _drawn(seed) * (upper - lower))
+
+
+def per_image_standardization(image: Any) -> Tensor:
+    """Each picture with mean 0 and deviation 1; of even ones only the mean is taken away."""
+    x = ops.cast(_picture(image, "per_image_standardization"), "float32")
+    count = float(np.prod(x.shape[-3:]))
+    mean = ops.mean(x, axis=(-3, -2, -1), keepdims=True)
+    spread = ops.std(x, axis=(-3, -2, -1), keepdims=True)
+    return (x - mean) / ops.maximum(spread, count**-0.5)
+
+
+def rgb_to_grayscale(images: Any, name: Any = None) -> Tensor:
+    """Brightness of each pixel, (…, 1)."""
+    x = ops.cast(_picture(images, "rgb_to_grayscale"), "float32")
+    return ops.image.rgb_to_grayscale(x, data_format="channels_last")
+
+
+def grayscale_to_rgb(images: Any, name: Any = None) -> Tensor:
+    """The one channel three times."""
+    return ops.repeat(_picture(images, "grayscale_to_rgb"), 3, axis=-1)
+
+
+def crop_to_bounding_box(
+    image: Any, offset_height: int, offset_width: int, target_height: int, target_width: int
+) -> Tensor:
+    """The part of pictures that begins at an offset."""
+    x = _picture(image, "crop_to_bounding_box")
+    low, right = offset_height + target_height, offset_width + target_width
+    if min(offset_height, offset_width) < 0 or low > x.shape[-3] or right > x.shape[-2]:
+        raise ShapeError(
+            f"tf.image.crop_to_bounding_box: rows {offset_height} to {low} and columns "
+            f"{offset_width} to {right} of {x.shape[-3]} and {x.shape[-2]}\n"
+            "  hint: a box inside the picture"
+        )
+    return x[..., offset_height:low, offset_width:right, :]
+
+
+def pad_to_bounding_box(
+    image: Any, offset_height: int, offset_width: int, target_height: int, target_width: int
+) -> Tensor:
+    """Pictures at an offset in larger ones of zeros."""
+    x = _picture(image, "pad_to_bounding_box")
+    below = target_height - offset_height - x.shape[-3]
+    after = target_width - offset_width - x.shape[-2]
+    if min(offset_height, offset_width, below, after) < 0:
+        raise ShapeError(
+            f"tf.image.pad_to_bounding_box: a picture of {x.shape[-3]} by {x.shape[-2]} at "
+            f"{offset_height}, {offset_width} does not fit {target_height} by {target_width}\n"
+            "  hint: larger targets"
+        )
+    around = [(offset_height, below), (offset_width, after), (0, 0)]
+    return ops.pad(x, [(0, 0), *around] if len(x.shape) == 4 else around)
+
+
+def central_crop(image: Any, central_fraction: float) -> Tensor:
+    """The middle of pictures: this share of their rows and columns."""
+    x = _picture(image, "central_crop")
+    if not 0 < central_fraction <= 1:
+        raise DataError(
+            f"tf.image.central_crop: central_fraction={central_fraction}, wanted above 0, up to 1\n"
+            "  hint: central_fraction=0.5"
+        )
+    top, left = (int((n - n * central_fraction) / 2) for n in x.shape[-3:-1])
+    return x[..., top : x.shape[-3] - top, left : x.shape[-2] - left, :]
+
+
+def random_crop(value: Any, size: Sequence[int], seed: Any = None, name: Any = None) -> Tensor:
+    """A part of this size from anywhere in a tensor."""
+    x = ops.convert_to_tensor(value)
+    sizes = [int(n) for n in size]
+    if len(sizes) != len(x.shape) or any(
+        n > m for n, m in zip(sizes, x.shape, strict=True) if isinstance(m, int)
+    ):
+        raise ShapeError(
+            f"tf.image.random_crop: {tuple(sizes)} of {tuple(x.shape)}\n  hint: a part of the whole"
+        )
+    room = ops.convert_to_tensor([m - n + 1 for n, m in zip(sizes, x.shape, strict=True)])
+    starts = ops.cast(ops.floor(_drawn(seed, len(sizes)) * ops.cast(room, "float32")), "int32")
+    starts = ops.minimum(starts, room - 1)
+    return ops.slice(x, starts, sizes)
+
+
+answer_missing(globals())
