@@ -631,3 +631,53 @@ def test_a_layer_that_says_what_becomes_of_masks_passes_them_on():
     assert model.predict(np.array([[1, 0, 2], [0, 0, 3]]), verbose=0).tolist() == [2, 1]
     assert all(seen)
     assert not fastnn.layers.Layer().supports_masking
+
+
+def test_a_build_that_is_called_by_hand_is_not_run_again():
+    class Own(fastnn.layers.Layer):
+        def build(self, input_shape, start="zeros"):
+            self.w = self.add_weight((input_shape[-1],), start, name="w")
+
+        def call(self, x):
+            return x * self.w
+
+    class Further(Own):
+        def build(self, input_shape):
+            super().build(input_shape, "ones")
+            self.b = self.add_weight((1,), "zeros", name="b")
+
+    layer = Own()
+    layer.build((None, 3), "ones")
+    assert layer.built
+    model = fastnn.Sequential([fastnn.Input((3,)), layer])
+    assert model.predict(np.ones((1, 3)), verbose=0).tolist() == [[1, 1, 1]]
+    assert len(model.weights) == 1
+    assert layer.get_build_config() == {"input_shape": (None, 3)}
+    more = Further()
+    assert more(np.ones((2, 3))).numpy().tolist() == [[1] * 3] * 2
+    assert [v.name for v in more.weights] == ["w", "b"]
+
+
+def test_layers_may_be_kept_before_the_base_is_set_up():
+    class Router(fastnn.layers.Layer):
+        def __init__(self, count):
+            self.count = count
+            self.route = fastnn.layers.Dense(count)
+            super().__init__()
+
+        def call(self, x):
+            return fastnn.ops.softmax(self.route(x))
+
+    router = Router(3)
+    assert router(np.ones((2, 4))).shape == (2, 3)
+    assert len(router.weights) == 2
+
+    class Forgot(fastnn.layers.Layer):
+        def __init__(self):
+            self.inner = fastnn.layers.Dense(2)
+
+        def call(self, x):
+            return self.inner(x)
+
+    with pytest.raises(RuntimeError, match=r"(?s)hint: call super\(\)\.__init__\(\)"):
+        Forgot()(np.ones((1, 2)))

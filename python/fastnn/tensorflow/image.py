@@ -26,7 +26,7 @@ __all__ = [
 def _picture(image: Any, name: str) -> Tensor:
     x: Any = ops.convert_to_tensor(image)
     if not isinstance(x, np.ndarray) and len(x.shape) in (3, 4):
-        return x  # type: ignore[no-any-return]
+        return x
     raise ShapeError(
         f"tf.image.{name}: got shape {tuple(x.shape)}, wanted (rows, columns, channels), with or "
         "without a batch before\n  hint: image[..., None] for a picture without channels"

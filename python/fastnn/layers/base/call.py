@@ -5,6 +5,7 @@ Depends on `module`, `call_context`.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import warnings
 from typing import Any, TypeAlias
@@ -28,6 +29,7 @@ __all__ = [
     "build_for_call",
     "clear_losses",
     "located",
+    "noted",
     "run",
     "shapes_of",
 ]
@@ -207,6 +209,25 @@ def _takes_masks(layer: AnyLayer, context: CallContext, outputs: Any) -> bool:
         or call_parameters(type(layer).call)[2]
         or any(context.mask_of(x) is not None for x in tree.flatten(outputs))
     )
+
+
+def noted(build: Any) -> Any:
+    """A `build` of the caller's that leaves its layer built, and remembers for which shapes."""
+
+    @functools.wraps(build)
+    def run_build(self: AnyLayer, *args: Any, **kwargs: Any) -> None:
+        build(self, *args, **kwargs)
+        self.built = True
+        if self._build_config is None:
+            given = {**dict(zip(list(inspect.signature(build).parameters)[1:], args, strict=False)),
+                     **kwargs}  # fmt: skip
+            shapes = {k: v for k, v in given.items() if k.endswith("_shape") and v is not None}
+            if len(shapes) == 1:
+                self._build_config = {"input_shape": next(iter(shapes.values()))}
+            elif shapes:
+                self._build_config = {"shapes_dict": shapes}
+
+    return run_build
 
 
 def build_for_call(layer: AnyLayer, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:

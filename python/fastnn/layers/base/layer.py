@@ -7,6 +7,7 @@ what it was made of in `config`, what it demands of inputs in `input_spec`.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from typing import Any, Self
 
@@ -16,7 +17,14 @@ from fastnn.base import tree
 from fastnn.base.arguments import as_number, refuse_unknown, takes_numbers
 from fastnn.dtype_policies import DTypePolicy, computing_dtype
 from fastnn.errors import ConfigError, FastnnError, reject_arguments
-from fastnn.layers.base.call import as_called, as_tensors, build_for_call, run, shapes_of
+from fastnn.layers.base.call import (
+    as_called,
+    as_tensors,
+    build_for_call,
+    noted,
+    run,
+    shapes_of,
+)
 from fastnn.layers.base.config import (
     accepted,
     config_of,
@@ -36,6 +44,10 @@ __all__ = ["Layer"]
 
 #: What a call takes besides the parameters of `call`.
 _OF_CALLS = ("training",)
+
+
+def _is_ours(cls: type) -> bool:
+    return cls.__module__.startswith("fastnn.")
 
 
 class Layer(Module):
@@ -82,7 +94,7 @@ class Layer(Module):
         if missing:
             raise lacking(cls, missing[0], kwargs)
         layer = super().__new__(cls)
-        if cls.__module__.startswith("fastnn."):
+        if _is_ours(cls):
             args, kwargs = as_number(args), {k: as_number(v) for k, v in kwargs.items()}
         object.__setattr__(layer, "_init_arguments", (args, kwargs))
         return layer
@@ -90,6 +102,9 @@ class Layer(Module):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         takes_numbers(cls)
+        own = cls.__dict__.get("build")
+        if inspect.isfunction(own) and cls.model_kind is None and not _is_ours(cls):
+            cls.build = noted(own)  # type: ignore[method-assign]
 
     def __init__(
         self,
@@ -368,6 +383,8 @@ class Layer(Module):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the layer, building it first if needed."""
+        if "_variables" not in self.__dict__:
+            raise self._init_missing()
         if kwargs:
             try:
                 return self._call_with(args, kwargs)

@@ -60,7 +60,8 @@ class Module:
                 held.append(value)
             touch()
         elif isinstance(value, Module):
-            if "_variables" not in self.__dict__:
+            # Models count what they hold from the start; layers look for it when they are called.
+            if "_variables" not in self.__dict__ and getattr(self, "model_kind", None) is not None:
                 raise self._init_missing()
             touch()
         elif name not in UNTRACED:
