@@ -229,8 +229,15 @@ def test_a_layer_without_super_init():
         def __init__(self):
             self.inner = layers.Dense(1)
 
-    with pytest.raises(RuntimeError, match=r"call super\(\).__init__\(\) first"):
-        Forgot()
+    with pytest.raises(AttributeError, match=r"hint: super\(\)\.__init__\(\) first"):
+        Forgot()(np.ones((1, 2)))
+
+    class ForgotModel(fastnn.Model):
+        def __init__(self):
+            self.inner = layers.Dense(1)
+
+    with pytest.raises(RuntimeError, match=r"call super\(\)\.__init__\(\) first"):
+        ForgotModel()
 
 
 def test_every_message_of_the_front_ends_in_a_hint():

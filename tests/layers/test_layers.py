@@ -679,5 +679,5 @@ def test_layers_may_be_kept_before_the_base_is_set_up():
         def call(self, x):
             return self.inner(x)
 
-    with pytest.raises(RuntimeError, match=r"(?s)hint: call super\(\)\.__init__\(\)"):
+    with pytest.raises(AttributeError, match=r"(?s)hint: super\(\)\.__init__\(\)"):
         Forgot()(np.ones((1, 2)))

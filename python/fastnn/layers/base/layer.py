@@ -383,8 +383,6 @@ class Layer(Module):
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Calls the layer, building it first if needed."""
-        if "_variables" not in self.__dict__:
-            raise self._init_missing()
         if kwargs:
             try:
                 return self._call_with(args, kwargs)
