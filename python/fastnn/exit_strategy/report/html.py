@@ -102,13 +102,14 @@ def _page(reader: str, body: str, lang: str) -> str:
 
 
 def _founder(result: Record, lang: str) -> str:
-    why = say.reasons(result, lang)[1:]
+    share = say.share_of(result, lang)  # stands below its picture
+    why = [line for line in say.reasons(result, lang)[1:] if line != share]
     money = _lines(say.money_sentences(result, lang))
     prices = _table(tables.price_table(result, lang), lang)
     curve = _figure(svg.curve(result, lang), text("text.price_row", lang))
     changes = [*say.change_sentences(result, lang), say.unknown_sentence(result, lang)]
     return (
-        _box("report.sure", _figure(svg.bars(result, lang), say.share_of(result, lang)), lang)
+        _box("report.sure", _figure(svg.bars(result, lang), share), lang)
         + _box("report.why", _lines(why), lang)
         + _box(
             "report.money",
