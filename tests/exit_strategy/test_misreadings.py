@@ -36,18 +36,34 @@ from fastnn.exit_strategy.reading.dates import read_day
         ("3,2 Md€", 3.2e9, "EUR"),
         ("CHF 1'234'567.50", 1234567.5, "CHF"),  # Switzerland
         ("1’234’567,50 Fr.", 1234567.5, "CHF"),
+        ("Fr.500", 500.0, "CHF"),
+        ("SFr. 1'500.50", 1500.5, "CHF"),
         ("R$ 1.234.567,89", 1234567.89, "BRL"),  # Brazil
         ("R$ 2,5 bilhões", 2.5e9, "BRL"),
+        ("R$ 3 mi", 3e6, "BRL"),
+        ("R$ 1,2 bi", 1.2e9, "BRL"),
         ("2,5 mil millones", 2.5e9, None),  # Spain
         ("₹1,23,45,678", 12345678.0, "INR"),  # India
         ("12,34,567.50", 1234567.5, None),
         ("Rs 5 crore", 5e7, "INR"),
+        ("Rs.500", 500.0, "INR"),  # its stop is no decimal mark
+        ("Rs. 5,00,000", 5e5, "INR"),
+        ("-Rs.1.5 crore", -1.5e7, "INR"),
+        ("3 crore rupees", 3e7, "INR"),
         ("₹2.5 lakhs", 2.5e5, "INR"),
         ("12 MSEK", 12e6, "SEK"),  # Sweden
         ("1 250 000 SEK", 1250000.0, "SEK"),
         ("3,4 mln zł", 3.4e6, "PLN"),  # Poland
         ("850 tys. zł", 850e3, "PLN"),
         ("1,5 млн руб.", 1.5e6, "RUB"),  # Russia
+        ("руб.500", 500.0, "RUB"),
+        ("Rp 5 miliar", 5e9, "IDR"),  # Indonesia
+        ("Rp. 750 juta", 7.5e8, "IDR"),
+        ("₫5 tỷ", 5e9, "VND"),  # Viet Nam
+        ("12 triệu đồng", 1.2e7, "VND"),
+        ("5 million dollars", 5e6, "USD"),  # United States
+        ("USD$12m", 12e6, "USD"),
+        ("$.5m", 5e5, "USD"),
         ("2,5 milyon TL", 2.5e6, "TRY"),  # Turkey
         ("5억 원", 5e8, "KRW"),  # Korea
         ("₩3,000만", 3e7, "KRW"),
@@ -78,12 +94,21 @@ def test_an_amount_of_another_country(text: str, value: float, currency: str | N
         "1.500 €", "€ 2,500", "12.500 Mio", "3.141 kr", "1,23,4", "1,2345,678", "1.23.45.678",
         "12 34 567", "5 billones x", "5 mil", "1 Bio €", "3兆円", "10..5", "1e5e5", "10 m m",
         "EUR USD 5", "5 $ €", "12.5.", "٣٫٥", "五百万", "5m-7m", "~5m", ">5m", "5m?", "n/a", "TBD",
+        "USD.5m", "EUR.500", "No.5", "Rs.", "5 dollars euros",
     ],
 )  # fmt: skip
 def test_an_amount_that_may_mean_another_is_refused(text: str) -> None:
     with pytest.raises(AmountError) as caught:
         read_amount(text)
     assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    "text", ["55%", "55 %", "５５％", "55 percent", "55 per cent", "55 Pct", "55 Prozent"]
+)
+def test_a_share_in_words(text: str) -> None:
+    found = read_amount(text)
+    assert (found.value, found.sign) == (0.55, "%")
 
 
 @pytest.mark.parametrize(
@@ -97,7 +122,12 @@ def test_an_amount_that_may_mean_another_is_refused(text: str) -> None:
         ("31. Dezember 2025", (2025, 12, 31)), ("31 décembre 2025", (2025, 12, 31)),
         ("31 de diciembre de 2025", (2025, 12, 31)), ("1er mars 2025", (2025, 3, 1)),
         ("1. März 2025", (2025, 3, 1)), ("2025-12-31T23:30:00+09:00", (2025, 12, 31)),
-        ("２０２５年３月１日", (2025, 3, 1)),
+        ("２０２５年３月１日", (2025, 3, 1)), ("31-Dec-2025", (2025, 12, 31)),
+        ("2025-DEC-31", (2025, 12, 31)), ("2025 Dec 31", (2025, 12, 31)),
+        ("Wednesday, 31 December 2025", (2025, 12, 31)), ("Wed Dec 31 2025", (2025, 12, 31)),
+        ("31 декабря 2025 г.", (2025, 12, 31)), ("31 Aralık 2025", (2025, 12, 31)),
+        ("令和7年12月31日", (2025, 12, 31)), ("令和元年5月1日", (2019, 5, 1)),
+        ("平成 31 年 4 月 30 日", (2019, 4, 30)), ("民國114年12月31日", (2025, 12, 31)),
     ],
 )  # fmt: skip
 def test_a_day_of_another_country(text: str, day: tuple[int, int, int]) -> None:
@@ -107,11 +137,24 @@ def test_a_day_of_another_country(text: str, day: tuple[int, int, int]) -> None:
 @pytest.mark.parametrize(
     "text",
     ["01/02/2025", "1.2.2025", "31/12/25", "12-25", "2025-02-30", "30 Febrero 2025", "31.06.2025",
-     "45658", "Q4 2025", "2025", "FY25", "31 Smarch 2025", "0000-01-01"],
+     "45658", "Q4 2025", "2025", "FY25", "31 Smarch 2025", "0000-01-01", "31-Dec-25",
+     "Dec-2025", "Sonday 3 May 2025", "令和7年13月1日", "民國0114年1月1日", "7年1月1日"],
 )  # fmt: skip
 def test_a_day_that_may_be_another_or_none_is_refused(text: str) -> None:
     with pytest.raises(AmountError):
         read_day(text)
+
+
+@pytest.mark.parametrize("day", ["1405-09-08", dt.date(1405, 9, 8), "0125-01-01"])
+def test_a_year_of_another_calendar_is_refused(day: object) -> None:
+    with pytest.raises(ExitError) as caught:
+        Profile.from_dict(make_profile_dict(founded=day))
+    assert [(i.code, i.field) for i in caught.value.issues] == [("EX107", "founded")]
+    paper = {"name": "A", "shares": 1e6, "invested": 1e6, "redemption_date": "2572-06-30"}
+    data = make_profile_dict(cap_table={"common": 9e6, "classes": [paper]})
+    with pytest.raises(ExitError) as caught:
+        Profile.from_dict(data)
+    assert "another age" in str(caught.value)
 
 
 # ---- tables as spreadsheets save them -----------------------------------------------------------

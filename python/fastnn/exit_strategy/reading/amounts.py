@@ -57,6 +57,8 @@ _UNITS: dict[str, int] = {
     "亿": 10**8, "十亿": 10**9, "百亿": 10**10, "千亿": 10**11, "万亿": 10**12,
     "萬": 10**4, "百萬": 10**6, "千萬": 10**7, "億": 10**8, "十億": 10**9, "百億": 10**10,
     "千億": 10**11, "萬億": 10**12,
+    "mi": 10**6, "bi": 10**9, "ribu": 10**3, "juta": 10**6, "miliar": 10**9, "triliun": 10**12,
+    "nghìn": 10**3, "triệu": 10**6, "tỷ": 10**9, "tỉ": 10**9,
     "t": 0, "mil": 0, "bio": 0, "billionen": 0, "兆": 0, "g": 0,
 }  # fmt: skip
 
@@ -74,6 +76,8 @@ _SIGNS: dict[str, str] = {
     "₹": "INR", "₩": "KRW", "원": "KRW", "тг": "KZT", "руб": "RUB", "руб.": "RUB", "tl": "TRY",
     "kč": "CZK", "ft": "HUF", "rp": "IDR", "rm": "MYR",
     "₽": "RUB", "₺": "TRY", "₫": "VND", "₪": "ILS", "฿": "THB",
+    "us dollar": "USD", "us dollars": "USD", "usd$": "USD", "yuan": "CNY", "yen": "JPY",
+    "won": "KRW", "달러": "USD", "đồng": "VND", "rupiah": "IDR", "reais": "BRL",
     "zł": "PLN", "sfr": "CHF", "fr.": "CHF", "₴": "UAH", "₦": "NGN", "₱": "PHP",
 }  # fmt: skip
 
@@ -88,6 +92,19 @@ _SHARED: dict[str, tuple[str, ...]] = {
     "kr": ("SEK", "NOK", "DKK", "ISK"),
     "rs": ("INR", "PKR", "LKR", "NPR", "MUR"),
 }  # fmt: skip
+for _word, _sign in (("dollar", "$"), ("dollars", "$"), ("rupee", "rs"), ("rupees", "rs")):
+    _SHARED[_word] = _SHARED[_sign]
+
+#: Currency words that people close with a full stop ("Rs.500"), with what they are without it.
+_CLOSED = {"rs": "rs", "kr": "kr", "fr": "chf", "sfr": "chf", "rp": "rp", "руб": "руб", "тг": "тг",
+           "ft": "ft"}  # fmt: skip
+_STOP = r"(?s)(?P<head>[+-]?\s*)(?P<word>[^\W\d_]+)\.(?P<gap>\s*)(?P<rest>[+-]?[0-9].*)"
+
+#: Words for "%".
+_PARTS = frozenset((
+    "%", "percent", "per cent", "pct", "prozent", "procent", "por ciento", "pour cent",
+    "per cento", "por cento", "процентов", "퍼센트",
+))  # fmt: skip
 
 _LONGEST = 80  # characters; bounds the work on a text that only looks like a number
 _SPACES = " '’_"  # marks that can only group digits
@@ -150,7 +167,7 @@ def read_amount(
         minus = "-" if pre.strip().startswith("-") else ""
         pre = pre.strip().lstrip("+-").strip()
     else:
-        found = re.fullmatch(_SHAPE, words)
+        found = re.fullmatch(_SHAPE, _without_stop(words, shown))
         if found is None:
             raise AmountError(f"expected a number, got {shown}", EXAMPLE)
         number = _digits(found["num"].rstrip(" "), decimal, large, shown)
@@ -310,10 +327,29 @@ def _other_mark(shown: str, decimal: str) -> AmountError:
     )
 
 
+def _without_stop(words: str, shown: str) -> str:
+    """Return the text without the full stop that closes a word before the digits."""
+    found = re.fullmatch(_STOP, words)
+    if found is None:
+        return words
+    word = found["word"].lower()
+    if word in _CLOSED:
+        return f"{found['head']}{_CLOSED[word]} {found['rest']}"
+    if found["gap"] or (word.upper() not in ISO_4217 and word not in _SIGNS):
+        return words
+    raise AmountError(
+        f"the full stop in {shown} may close the word or be a decimal mark",
+        "leave it out, or write 0 before it",
+        two_ways=True,
+    )
+
+
 def _unit(post: str, own: str | None, shown: str) -> tuple[int, str | None, str]:
     """Return factor, currency and sign of what stands behind the digits."""
-    if post in ("%", "x", "X", "×"):
-        return 1, None, "%" if post == "%" else "x"
+    if post in ("x", "X", "×"):
+        return 1, None, "x"
+    if post.lower() in _PARTS:
+        return 1, None, "%"
     if post.lower() in _GERMAN_THOUSANDS:
         return 1000, _GERMAN_THOUSANDS[post.lower()], ""
     readings: dict[tuple[int, str | None], None] = {}
@@ -353,7 +389,7 @@ def _currency(word: str, own: str | None, shown: str, unit: str) -> str | None:
     choices = _SHARED[low]
     if own in choices:
         return own
-    if low == "$":  # no other dollar in sight
+    if low in ("$", "dollar", "dollars"):  # no other dollar in sight
         return "USD"
     if low in ("¥", "元") and "亿" in unit + shown:  # only Chinese is written with this sign
         return "CNY"

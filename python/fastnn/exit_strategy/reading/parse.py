@@ -33,6 +33,7 @@ _ANSWERS = {
     "unknown": None, "?": None, "未知": None,
 }  # fmt: skip
 _FUTURE_SLACK = dt.timedelta(days=1)  # a profile written east of the reader's time zone
+_YEARS = (1500, 2200)  # of the common era; 1405 is a year of Iran's calendar, 2569 of Thailand's
 
 
 @dataclass(frozen=True, slots=True)
@@ -376,6 +377,15 @@ def read_date(reader: Reader, row: Field, value: object) -> dt.date | None:
             value,
             f"{day.isoformat()} lies in the future",
             f"today is {reader.today.isoformat()}; check the year",
+        )
+        return None
+    if not _YEARS[0] <= day.year <= _YEARS[1]:
+        reader.fail(
+            "EX107",
+            row.path,
+            value,
+            f"{day.isoformat()} is of another age",
+            "write the year of the common era, such as 2026; other calendars are not read",
         )
         return None
     return day
