@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import builtins
 import json
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -78,6 +79,7 @@ def without_yaml(patch: pytest.MonkeyPatch) -> None:
         return real(name, *rest, **more)
 
     patch.setattr(builtins, "__import__", refuse)
+    patch.delitem(sys.modules, "fastnn.exit_strategy.reading.bounded_yaml", raising=False)
     Profile.from_text("name: x", ".yaml")
 
 
