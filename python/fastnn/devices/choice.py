@@ -19,7 +19,6 @@ from fastnn.tracing.away import at_home
 __all__ = [
     "AUTO",
     "CPU",
-    "ON_CPU",
     "Placements",
     "chosen",
     "device",
@@ -30,9 +29,6 @@ __all__ = [
 ]
 
 CPU, AUTO = "cpu", "auto"
-
-#: How to compute on the CPU what a device refuses, for hints.
-ON_CPU = "with fastnn.device('cpu'), or compile(device='cpu')"
 
 #: Whether anything but the CPU was ever chosen: until then nobody has to ask.
 is_used = False

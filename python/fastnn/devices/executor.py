@@ -22,8 +22,8 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core
-from fastnn.devices.choice import ON_CPU
 from fastnn.devices.gpu import Gpu
+from fastnn.devices.hardware import ON_CPU
 from fastnn.devices.recording import handle_of, recorded
 from fastnn.errors import DataError, DeviceError, InternalError
 

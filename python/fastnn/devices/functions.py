@@ -14,9 +14,9 @@ import numpy as np
 
 from fastnn import _core
 from fastnn.devices.cells import array_of, words_of
-from fastnn.devices.choice import ON_CPU
 from fastnn.devices.executor import Executable
 from fastnn.devices.gpu import opened
+from fastnn.devices.hardware import ON_CPU
 from fastnn.devices.memory import needs, planned
 from fastnn.devices.prediction import Prediction
 from fastnn.devices.resident import Cell, Constant, Part, Ran, Runnable, residence

@@ -17,8 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.devices.choice import ON_CPU
-from fastnn.devices.hardware import Adapter, adapters, wgpu
+from fastnn.devices.hardware import ON_CPU, Adapter, adapters, wgpu
 from fastnn.devices.speeds import kept_speeds, prefixed
 from fastnn.errors import (
     DeviceError,

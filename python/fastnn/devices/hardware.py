@@ -12,7 +12,10 @@ from typing import Any
 from fastnn.base.arguments import hints_arguments
 from fastnn.errors import GpuUnavailableError
 
-__all__ = ["Adapter", "adapters", "limits_of", "wgpu"]
+__all__ = ["ON_CPU", "Adapter", "adapters", "limits_of", "wgpu"]
+
+#: How to compute on the CPU what a device refuses, for hints.
+ON_CPU = "with fastnn.device('cpu'), or compile(device='cpu')"
 
 #: The fields of the core's limits, and what WebGPU calls them.
 _LIMITS = {
