@@ -1,5 +1,6 @@
 """Models on a GPU: the losses of the CPU, the same bits twice, and files that both read."""
 
+import itertools
 import threading
 
 import numpy as np
@@ -329,3 +330,32 @@ def test_a_fit_that_a_hook_begins_leaves_the_history_of_the_outer_one(gpu):
     for name, values in histories[0].items():
         assert len(values) == 2
         np.testing.assert_allclose(values, histories[1][name], rtol=1e-5)
+
+
+@pytest.mark.parametrize("sizes", [[8] * 9, [8, 8, 3], [4, 8, 8, 2, 8], [5], [1] * 70])
+def test_predictions_of_many_batches_are_submitted_together(gpu, sizes, monkeypatch):
+    from fastnn.devices.gpu import Gpu
+
+    model, x, _, loss = mlp()
+    ends = np.cumsum([0, *sizes])
+    wanted = model.predict(x[: ends[-1]], verbose=0)
+    model.compile("sgd", loss, device="gpu")
+    whole = model.predict(x[: ends[-1]], batch_size=16, verbose=0)
+    np.testing.assert_allclose(whole, wanted, rtol=1e-4, atol=1e-6)
+    reads, read = [], Gpu.read
+    monkeypatch.setattr(Gpu, "read", lambda self, parts: reads.append(1) or read(self, parts))
+    batches = (x[a:b] for a, b in itertools.pairwise(ends))
+    got = model.predict(batches, verbose=0)
+    np.testing.assert_allclose(got, wanted, rtol=1e-4, atol=1e-6)
+    assert len(reads) == {9: 1, 3: 1, 5: 3, 1: 1, 70: 2}[len(sizes)]
+
+
+def test_bad_data_in_a_later_batch_are_told_and_the_next_prediction_is_right(gpu):
+    model, x, _, loss = lstm()
+    model.compile("sgd", loss, device="gpu")
+    wanted = model.predict(x[:60], batch_size=8, verbose=0)
+    bad = x[:60].copy()
+    bad[33, 4] = 20
+    with pytest.raises(fastnn.DataError, match="20"):
+        model.predict(bad, batch_size=8, verbose=0)
+    np.testing.assert_array_equal(model.predict(x[:60], batch_size=8, verbose=0), wanted)

@@ -18,7 +18,7 @@ from fastnn.devices.executor import Executable
 from fastnn.devices.gpu import opened
 from fastnn.devices.hardware import ON_CPU
 from fastnn.devices.memory import needs, planned
-from fastnn.devices.prediction import Prediction
+from fastnn.devices.prediction import BATCHES, Prediction
 from fastnn.devices.resident import Cell, Constant, Part, Ran, Runnable, residence
 from fastnn.errors import (
     DeviceError,
@@ -65,6 +65,11 @@ class OnDevice:
         self._kept: dict[Any, Runnable] = {}
         #: When all was last home.
         self._was_home = time.monotonic()
+
+    @property
+    def batches_at_once(self) -> int:
+        """Batches that are best given to `predict` together, so that none is waited for alone."""
+        return BATCHES if all(has_rows(shape) for _, shape, _ in self.inputs) else 1
 
     def let_go(self) -> bool:
         """Forgets the programs that nobody runs; whether there were any."""

@@ -13,7 +13,7 @@ import numpy as np
 from fastnn.devices.cells import array_of, words_of
 from fastnn.devices.resident import Runnable
 
-__all__ = ["Prediction"]
+__all__ = ["BATCHES", "Prediction"]
 
 Array = np.ndarray[Any, Any]
 

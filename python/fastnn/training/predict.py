@@ -73,16 +73,52 @@ def _predict_batches(model: Any, batches: Any) -> tuple[Any, list[int]]:
     ends: list[int] = []
     parts: list[list[Any]] = []
     structure: Any = None
+    waiting = _Waiting(parts)
     for x, _, _ in batches:
         x = fit_inputs(model, x, True)
         function, structure = model._predict_function(x)
         leaves = tree.flatten(x)
-        parts.append(model._placed(function, leaves).predict(leaves, leaves[0].shape[0]))
+        waiting.add(model._placed(function, leaves), leaves)
         ends.append((ends[-1] if ends else 0) + leaves[0].shape[0])
+    waiting.run()
     if not parts:
         raise DataError("x yielded no batches\n  hint: give a fresh generator, or steps")
     flat = [_joined(column) for column in zip(*parts, strict=True)]
     return tree.pack(structure, flat), ends
+
+
+class _Waiting:
+    """Batches that a device predicts in one go; those of the CPU are predicted as they come."""
+
+    def __init__(self, parts: list[list[Any]]) -> None:
+        self._parts = parts
+        self._held: list[list[Any]] = []
+        self._runner: Any = None
+
+    def add(self, runner: Any, leaves: list[Any]) -> None:
+        """Takes a batch, whose outputs come after those of the batches before."""
+        if self._held and not (runner is self._runner and self._goes_on(leaves)):
+            self.run()
+        self._runner = runner
+        most = getattr(runner, "batches_at_once", 1)
+        # A generator may fill the same memory again.
+        self._held.append(leaves if most == 1 else [np.array(a) for a in leaves])
+        if len(self._held) >= most:
+            self.run()
+
+    def _goes_on(self, leaves: list[Any]) -> bool:
+        """Whether a batch has the sizes of those before; the last of them may have fewer rows."""
+        first, last = self._held[0], self._held[-1]
+        alike = all(a.shape[1:] == b.shape[1:] for a, b in zip(first, leaves, strict=True))
+        return alike and len(last[0]) == len(first[0]) >= len(leaves[0]) > 0
+
+    def run(self) -> None:
+        """Predicts what waits."""
+        held, self._held = self._held, []
+        if held:
+            rows = len(held[0][0])
+            joined = [np.concatenate(c) if len(held) > 1 else c[0] for c in zip(*held, strict=True)]
+            self._parts.append(self._runner.predict(joined, rows))
 
 
 def predict_on_batch(model: Any, x: Any) -> Any:
