@@ -431,3 +431,31 @@ def test_programs_of_other_functions_are_let_go_before_memory_is_said_to_be_shor
             np.testing.assert_allclose(on("gpu", f, x)[0], np.e * k, rtol=1e-5)
     with pytest.raises(GpuOutOfMemoryError, match=r"the program needs .* for the batch"):
         on("gpu", functions[0], np.ones(3_000_000, "f"))
+
+
+@pytest.mark.parametrize("dtype", ["bool", "int32", "bfloat16", "float16", "float32"])
+@pytest.mark.parametrize("shape", [(), (3,)])
+def test_variables_of_every_type_change_and_are_set(gpu, dtype, shape):
+    start = np.zeros(shape, "bool" if dtype == "bool" else "f")
+    v = fastnn.Variable(start, dtype=dtype, trainable=False)
+
+    @fastnn.jit
+    def turn():
+        v.assign(ops.logical_not(v) if dtype == "bool" else ops.cast(1 - v.value, dtype))
+
+    def read():
+        return float(np.asarray(v.numpy(), "f").max())
+
+    seen = []
+    for _ in range(3):
+        on("gpu", turn)
+        seen.append(read())
+    on("gpu", turn)
+    v.assign(start + (1 if dtype != "bool" else True))  # what the home copy holds already
+    seen.append(read())
+    on("gpu", turn)
+    on("gpu", turn)
+    fastnn.tracing.variables.assign_all([v], [start])
+    on("gpu", turn)
+    seen.append(read())
+    assert seen == [1.0, 0.0, 1.0, 1.0, 1.0]

@@ -25,6 +25,8 @@ __all__ = ["Loop"]
 PORTION = 0.02
 #: Steps of a portion at most.
 STEPS = 64
+#: The types of zeros, where they are not float32.
+_TYPES = {"int32": "int32", "int8": "int8", "uint8": "uint8", "bool": "bool"}
 #: Seconds between heartbeats.
 BEAT = 0.1
 
@@ -82,8 +84,9 @@ class Loop:
         run = _Run(self, data, min(batch_size, data.rows), heartbeat, on_batch)
         for epoch in range(first_epoch, first_epoch + epochs):
             for variable in self.reset:
-                held = _core.Variable.numpy(variable)
-                _core.Variable.assign(variable, np.zeros_like(held))
+                zeros = np.zeros(variable.shape, _TYPES.get(variable.dtype, "float32"))
+                # In a trace, too, what is stored is meant.
+                getattr(variable, "store", variable.assign)(zeros)
             order = None if seed is None else random.epoch_order(data.rows, seed, epoch)
             try:
                 stop = run.epoch(epoch, order, steps)

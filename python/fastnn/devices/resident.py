@@ -30,6 +30,11 @@ __all__ = ["Cell", "Constant", "Part", "Ran", "Residence", "Runnable", "residenc
 Part = tuple[Any, int, int]
 
 
+#: Types of which every reading is another array, since NumPy keeps them in another way, and the
+#: bits by which two readings are compared.
+_COPIED = {"bfloat16": np.uint32, "bool": np.uint8}
+
+
 class Cell:
     """A variable's memory on a GPU."""
 
@@ -69,11 +74,12 @@ class Cell:
 
     def is_assigned(self, now: np.ndarray[Any, Any]) -> bool:
         """Whether the value at home is another than the one that `held` is."""
-        held = self.held
-        if held is None or self.variable.dtype != "bfloat16":
+        held, dtype = self.held, self.variable.dtype
+        if held is None or dtype not in _COPIED:
             return held is None or held.ctypes.data != now.ctypes.data
-        # NumPy has no such type: every reading is another array.
-        return not np.array_equal(held.view(np.uint32), now.view(np.uint32))
+        # Where the device has a newer one, an assignment has said so: equal ones need not go up.
+        kind = _COPIED[dtype]
+        return not np.array_equal(held.view(kind), now.view(kind))
 
 
 class Runnable:
@@ -167,6 +173,12 @@ class Residence:
                         self.gpu.write(cell.buffer, words_of(now, cell.variable.dtype))
                     cell.settle()
                     cell.held, cell.before = now, None
+
+    def replaced(self, cells: Sequence[Cell]) -> None:
+        """Told that variables were set at home while the device had newer values."""
+        for cell in cells:
+            cell.settle()
+            cell.held = cell.before = None
 
     def note(self, found: Runnable) -> None:
         """Told before a program runs: an interruption in between leaves no change unnoticed."""

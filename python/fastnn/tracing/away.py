@@ -12,7 +12,7 @@ from typing import Any
 
 from fastnn import _core
 
-__all__ = ["at_home", "bring_home", "held", "staying"]
+__all__ = ["assigning", "at_home", "bring_home", "held", "staying"]
 
 #: What is away: by the key of its variable what holds the value, whose `residence` fetches it.
 held: dict[int, Any] = {}
@@ -43,6 +43,18 @@ def staying(variables: Iterable[Any] | None) -> Iterator[None]:
         for residence, cells in _by_residence(wanted):
             residence.fetch(cells)
         yield
+
+
+@contextlib.contextmanager
+def assigning(variables: Iterable[Any]) -> Iterator[None]:
+    """A block that sets these variables at home, which then counts for whatever is away."""
+    wanted = list(variables)
+    with contextlib.ExitStack() as stack:
+        for residence, _ in sorted(_by_residence(wanted), key=lambda each: id(each[0])):
+            stack.enter_context(residence.gpu.lock)
+        yield
+        for residence, cells in _by_residence(wanted):
+            residence.replaced(cells)
 
 
 def at_home(function: _core.Function) -> _core.Function:

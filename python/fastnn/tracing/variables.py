@@ -23,7 +23,7 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.config import COMPUTED
 from fastnn.errors import TraceError
-from fastnn.tracing.away import bring_home, held, staying
+from fastnn.tracing.away import assigning, bring_home, held, staying
 
 __all__ = [
     "Scope",
@@ -328,7 +328,7 @@ class Variable(_core.Variable):
         scope = current_scope()
         if scope is not None:
             return scope.assign(self, value)
-        super().assign(value)
+        self.store(value)
         return super().value
 
     def store(self, value: Any) -> None:
@@ -343,7 +343,11 @@ class Variable(_core.Variable):
             >>> variable.stored().numpy()
             array([2.], dtype=float32)
         """
-        super().assign(value)
+        if not held:
+            super().assign(value)
+            return
+        with assigning((self,)):
+            super().assign(value)
 
     def assign_add(self, value: Any) -> Tensor:
         """Adds to the value.
@@ -521,7 +525,8 @@ def assign_all(variables: Sequence[Variable], values: Sequence[Any]) -> None:
     """Sets the values of all at one moment, between two steps of a fit in another thread."""
     if current_scope() is None:
         values = [value.value if isinstance(value, Variable) else value for value in values]
-        _core.assign_all(variables, values)
+        with assigning(variables):
+            _core.assign_all(variables, values)
         return
     for variable, value in zip(variables, values, strict=True):
         variable.assign(value)
