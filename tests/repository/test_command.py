@@ -48,7 +48,7 @@ def test_demo_reports_other_bits(monkeypatch, capsys):
     class Answer:
         stdout = "0" * 64
 
-    monkeypatch.setattr(cli.subprocess, "run", lambda *args, **kwargs: Answer())
+    monkeypatch.setattr(subprocess, "run", lambda *args, **kwargs: Answer())
     assert cli.main(["demo", "--data", "digits", "--epochs", "1"]) == 1
     assert "other bits" in capsys.readouterr().out
 
