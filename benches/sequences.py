@@ -27,4 +27,8 @@ def sequences() -> list[Row]:
     rows.append(Row(group, "embedding 20000x64, 32x100 tokens, a step of Adam", "embedding_step",
                     {"rows": 20000, "width": 64, "batch": 32, "steps": 100}, versus(2, "torch"),
                     {"torch": 6.0}))  # fmt: skip
+    rows.append(Row(group, "embedding 20000x64, 32x100 other tokens each step, 64 steps of Adam",
+                    "embedding_epoch",
+                    {"rows": 20000, "width": 64, "batch": 32, "steps": 100, "batches": 64},
+                    versus(2, "torch"), {"torch": 6.0}))  # fmt: skip
     return rows

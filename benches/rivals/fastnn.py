@@ -347,3 +347,20 @@ def embedding_step(rows: int, width: int, batch: int, steps: int) -> Callable[[]
     model.compile(nn.optimizers.Adam(1e-3), "mse")
     target = np.zeros((batch, steps, width), np.float32)
     return lambda: float(model.train_on_batch(ids, target))
+
+
+def embedding_epoch(
+    rows: int, width: int, batch: int, steps: int, batches: int
+) -> Callable[[], float]:
+    tokens = np.random.default_rng(5).integers(0, rows, (batches * batch, steps)).astype(np.int32)
+    model = nn.Sequential(
+        [
+            nn.Input((steps,), dtype="int32"),
+            nn.layers.Embedding(rows, width),
+            nn.layers.GlobalAveragePooling1D(),
+        ]
+    )
+    model.compile(nn.optimizers.Adam(1e-3), "mse")
+    target = np.zeros((batches * batch, width), np.float32)
+    options = {"batch_size": batch, "epochs": 1, "shuffle": False, "verbose": 0}
+    return lambda: float(model.fit(tokens, target, **options).history["loss"][0])

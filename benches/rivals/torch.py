@@ -174,3 +174,24 @@ def embedding_step(rows: int, width: int, batch: int, steps: int) -> Callable[[]
         return float(loss.detach())
 
     return call
+
+
+def embedding_epoch(
+    rows: int, width: int, batch: int, steps: int, batches: int
+) -> Callable[[], float]:
+    table = torch.nn.Embedding(rows, width)
+    adam = torch.optim.Adam(table.parameters(), fused=True)
+    tokens = np.random.default_rng(5).integers(0, rows, (batches, batch, steps))
+    ids = list(torch.tensor(tokens))
+
+    def call() -> float:
+        total = torch.zeros(())
+        for one in ids:
+            adam.zero_grad()
+            loss = table(one).mean(1).square().mean()
+            loss.backward()
+            adam.step()
+            total += loss.detach()
+        return float(total) / batches
+
+    return call

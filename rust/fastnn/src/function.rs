@@ -6,7 +6,7 @@
 use crate::buffer::Buffer;
 use crate::dim::{Binder, Bindings, Dim};
 use crate::error::{Error, Result, visible};
-use crate::exec::cpu::{Arenas, Ended, Keeper};
+use crate::exec::cpu::{Arenas, Deferred, Ended, Keeper};
 use crate::graph::{Arg, Graph, Id, Ty};
 use crate::kernels::stored;
 use crate::pool;
@@ -18,6 +18,7 @@ use smallvec::SmallVec;
 use std::any::Any;
 use std::collections::HashMap;
 use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::{Duration, Instant};
@@ -436,7 +437,7 @@ impl Function {
         }
         session.ready(&plan)?;
         if plan.outputs().is_empty() {
-            return session.step(&plan, None).map(|_| Values::new());
+            return session.step(&plan, None, false).map(|_| Values::new());
         }
         let results = plan.run(&session.pointers)?;
         Ok(plan.outputs().iter().copied().zip(results).collect())
@@ -691,6 +692,8 @@ pub(crate) struct Session<'a> {
     /// The plan whose prepared values are bound, and these values.
     bound: Option<Arc<Plan>>,
     prepared: SmallVec<[Arc<Storage>; 8]>,
+    /// Steps of rows of tables that wait, by the program of this plan.
+    late: Option<(Arc<Plan>, Arc<Deferred>)>,
     /// How many of the function's variables, in order, have been visited for taking out.
     taken: usize,
 }
@@ -705,6 +708,7 @@ impl<'a> Session<'a> {
             held: SmallVec::new(),
             bound: None,
             prepared: SmallVec::new(),
+            late: None,
             taken: 0,
         };
         session.pointers.extend(function.captured.iter().map(|s| s.ptr()));
@@ -738,7 +742,16 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
+    /// Has everything made that a step put off: nobody else may see the variables before.
+    fn settle(&self) {
+        if let Some((_, late)) = &self.late {
+            // SAFETY: no run goes on, and the variables are where they were in all of them.
+            unsafe { late.settle() };
+        }
+    }
+
     fn give_back(&mut self) {
+        self.settle();
         for bound in &self.function.variables[..self.taken] {
             if bound.updated {
                 bound.variable.check_in();
@@ -778,16 +791,41 @@ impl<'a> Session<'a> {
 
     /// Runs a plan without results, which is bound. Where it ends as `Left`, the session has no
     /// variables any more; a pause takes them again, once the run has given them back. `batch` is
-    /// memory that inputs were pointed at; all other inputs are the caller's.
+    /// memory that inputs were pointed at; all other inputs are the caller's. `more` says that other steps
+    /// are likely to follow before the variables are given back, so that it may pay to put something off.
     ///
     /// # Safety
     /// As `Program::run`, of the inputs that were set.
-    pub(crate) unsafe fn step(&mut self, plan: &Arc<Plan>, batch: Option<&Batch>) -> Result<Ended> {
+    pub(crate) unsafe fn step(
+        &mut self,
+        plan: &Arc<Plan>,
+        batch: Option<&Batch>,
+        more: bool,
+    ) -> Result<Ended> {
+        let late = self.late(plan, more);
         let pointers = std::mem::take(&mut self.pointers);
         let mut leaving = Leaving { session: self, plan, batch };
-        let ended = plan.program().run_or_leave(&pointers, &mut leaving);
+        let ended = plan.program().run_or_leave(&pointers, &mut leaving, late.as_deref());
         self.pointers = pointers;
         ended
+    }
+
+    /// Where steps of this plan may wait. What waits of another plan's, or may wait no longer, is made.
+    fn late(&mut self, plan: &Arc<Plan>, more: bool) -> Option<Arc<Deferred>> {
+        if let Some((of, late)) = &self.late
+            && more
+            && Arc::ptr_eq(of, plan)
+        {
+            return Some(late.clone());
+        }
+        self.settle();
+        if more {
+            // Without room for it, nothing waits.
+            let late = plan.program().deferred().ok().flatten();
+            self.late = late.map(|late| (plan.clone(), Arc::new(late)));
+            return self.late.as_ref().map(|(_, late)| late.clone());
+        }
+        None
     }
 
     /// Points an input at its memory for the next run.
@@ -830,6 +868,11 @@ impl<'a> Session<'a> {
 
 impl Drop for Session<'_> {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // A second panic here would end the process.
+            drop(catch_unwind(AssertUnwindSafe(|| self.settle())));
+            self.late = None;
+        }
         self.give_back();
     }
 }
@@ -845,6 +888,7 @@ struct Leaving<'s, 'a> {
 
 /// What a run that was left uses until its end.
 struct Left {
+    late: Option<(Arc<Plan>, Arc<Deferred>)>,
     variables: Vec<Arc<Variable>>,
     _held: SmallVec<[Option<Versioned>; 16]>,
     _prepared: SmallVec<[Arc<Storage>; 8]>,
@@ -855,6 +899,10 @@ struct Left {
 
 impl Drop for Left {
     fn drop(&mut self) {
+        if let Some((_, late)) = &self.late {
+            // SAFETY: the run has ended, and the variables are still its own.
+            unsafe { late.settle() };
+        }
         for variable in &self.variables {
             variable.check_in();
         }
@@ -875,6 +923,7 @@ impl Keeper for Leaving<'_, '_> {
         let (held, prepared) = (std::mem::take(&mut session.held), std::mem::take(&mut session.prepared));
         let variables = taken.map(|b| b.variable.clone()).collect();
         Box::new(Left {
+            late: session.late.take(),
             variables,
             _held: held,
             _prepared: prepared,

@@ -16,6 +16,7 @@ pub mod pooling;
 pub mod random;
 pub mod recurrence;
 pub mod reduce;
+pub mod row_steps;
 pub mod softmax;
 pub mod stored;
 pub mod tile;
@@ -77,4 +78,27 @@ pub trait Blocked: Send + Sync + fmt::Debug {
     /// `args` cover the operands it was made for; `c` covers the matrix and overlaps none of them, or
     /// is null and there is an epilogue.
     unsafe fn run(&self, args: &[*const u8], c: *mut f32, end: &Finishing<'_>);
+}
+
+/// Has the cache line of `p` brought near: a hint, which never faults.
+#[inline(always)]
+fn prefetch(p: *const f32) {
+    #[cfg(target_arch = "x86_64")]
+    // SAFETY: as it says.
+    unsafe {
+        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast());
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = p;
+}
+
+/// Floats of a row that are asked for ahead; from there on the processor sees where it goes.
+const FETCHED: usize = 256;
+
+/// [`prefetch`] of a row of `n` floats that stands apart from the one before it.
+#[inline(always)]
+fn prefetch_row(p: *const f32, n: usize) {
+    for at in (0..n.min(FETCHED)).step_by(crate::simd::LANES) {
+        prefetch(p.wrapping_add(at));
+    }
 }

@@ -38,7 +38,8 @@ pub fn repeat(
     let mut done = 0;
     while done < limit {
         // SAFETY: there are no inputs, and the session has the variables.
-        let ended = session.ready(&plan).and_then(|()| unsafe { session.step(&plan, None) });
+        let ended =
+            session.ready(&plan).and_then(|()| unsafe { session.step(&plan, None, limit - done > 1) });
         match ended {
             // A run that was given up has changed nothing; it is made from its beginning.
             Err(Error::Interrupted) => {

@@ -218,12 +218,13 @@ impl Run<'_> {
             let n = batch.min(self.rows - start);
             self.point(&mut session, start, n);
             let plan = self.plan(&step, n, batch)?;
+            let more = n == batch && steps > 1 && !observer.wants_batches();
             loop {
                 // SAFETY: inputs point to `n` rows, outputs have room for a batch, and the session
                 // has the variables.
                 let done = session.ready(&plan).and_then(|()| unsafe {
                     if outputs.is_empty() {
-                        session.step(&plan, self.order.as_ref().map(|_| &self.gathered))
+                        session.step(&plan, self.order.as_ref().map(|_| &self.gathered), more)
                     } else {
                         plan.program().run(&session.pointers, &outputs).map(|()| Ended::Done)
                     }

@@ -439,3 +439,56 @@ fn instructions_with_several_results_give_the_bits_of_their_lines() {
         }
     }
 }
+
+#[test]
+fn steps_without_a_gradient_give_the_bits_of_one_step_after_another() {
+    let x = floats();
+    for (isa, fat) in Isa::available().into_iter().flat_map(|isa| ALL.iter().map(move |fat| (isa, fat))) {
+        let states = fat.results.len();
+        for (n, steps) in [(0, 3), (1, 1), (15, 4), (16, 2), (40, 7), (x.len(), 20)] {
+            let number = |step: usize, i: usize| {
+                [0.1, 0.001, 0.5, 1e-7, 1e-30, -1e-30, 3.0, 0.25][i] / (1.0 + step as f32)
+            };
+            let numbers: Vec<f32> =
+                (0..steps).flat_map(|s| (0..fat.numbers.len()).map(move |i| number(s, i))).collect();
+            // Large and special values, and zeros among them.
+            let start: Vec<Vec<f32>> = (0..states)
+                .map(|i| {
+                    let zero = |(at, v): (usize, f32)| if i > 0 && at / 16 % 2 == 1 { 0.0 } else { v };
+                    rotated(&x, 5 * i).into_iter().enumerate().map(zero).collect()
+                })
+                .collect();
+            let mut want = start.clone();
+            for step in numbers.chunks(fat.numbers.len()) {
+                let mut gradient = vec![0.0f32; x.len()];
+                let mut step = step.to_vec();
+                let mut at: Vec<*mut f32> = want.iter_mut().map(|v| v.as_mut_ptr()).collect();
+                at.extend(at.clone());
+                at.push(gradient.as_mut_ptr());
+                at.extend(step.iter_mut().map(std::ptr::from_mut));
+                let ops: Vec<u16> = (0..at.len() as u16).collect();
+                // SAFETY: arrays longer than n, and the set is available; a result equals an input exactly.
+                unsafe { (fat.kernel)(isa)(at.as_ptr(), ops.as_ptr(), n) };
+            }
+            for rests in [false, true] {
+                if rests && !fat.only_moves() {
+                    continue;
+                }
+                let mut got = start.clone();
+                let at: Vec<*mut f32> = got.iter_mut().map(|v| v.as_mut_ptr()).collect();
+                // SAFETY: as above.
+                unsafe { (fat.coast)(isa)(at.as_ptr(), numbers.as_ptr(), steps, n, rests) };
+                for (k, (got, want)) in got.iter().zip(&want).enumerate() {
+                    for i in 0..x.len() {
+                        assert!(
+                            same(got[i], want[i]),
+                            "{isa:?} state {k} of {n}, at {i}: {} {}",
+                            got[i],
+                            want[i]
+                        );
+                    }
+                }
+            }
+        }
+    }
+}

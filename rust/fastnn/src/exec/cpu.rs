@@ -4,6 +4,7 @@
 
 mod arena;
 mod build;
+mod deferred;
 mod head;
 mod lines;
 mod packed;
@@ -25,6 +26,8 @@ use crate::passes::{self, fuse, verify};
 use crate::pool;
 use crate::sync::{self, Slot};
 pub use arena::Arenas;
+pub use deferred::Deferred;
+use deferred::Table;
 pub use rest::{Ended, Keeper};
 use std::borrow::Cow;
 use std::cell::Cell;
@@ -72,6 +75,8 @@ pub struct Program {
     repeated: AtomicBool,
     inputs: usize,
     outputs: usize,
+    /// Tables whose rows may make their steps late.
+    tables: Vec<Table>,
     /// What can be put back when a run is given up.
     undo: Undo,
     /// True once a run took less than `BRIEF`; and from the start where several processes run the
@@ -167,6 +172,7 @@ impl Program {
         // Other processes wait at the same place: none of them may begin the step again by itself.
         let meets = graph.nodes.iter().any(|node| std::ptr::eq(node.op, &collective::ALL_REDUCE));
         let program = Program {
+            tables: deferred::tables(&steps, &plan.copies),
             steps,
             undo,
             brief: AtomicBool::new(meets),
@@ -201,17 +207,29 @@ impl Program {
     /// their elements; outputs and
     /// updated inputs overlap nothing else; nobody writes the inputs meanwhile.
     pub unsafe fn run(&self, inputs: &[*mut u8], outputs: &[*mut u8]) -> Result<()> {
-        self.run_for(inputs, outputs, None).map(drop)
+        self.run_for(inputs, outputs, None, None).map(drop)
+    }
+
+    /// What [`Program::run_or_leave`] can put off; `None` where there is nothing of the kind.
+    pub fn deferred(&self) -> Result<Option<Deferred>> {
+        Deferred::of(&self.tables)
     }
 
     /// As [`Program::run`], of a program without outputs. Where the host wants the work given up and
-    /// that can be done no more, the run is left to itself, with what `keeper` hands over.
+    /// that can be done no more, the run is left to itself, with what `keeper` hands over. With `late`,
+    /// rows of tables may be behind afterwards, until it is settled.
     ///
     /// # Safety
-    /// As [`Program::run`]; inputs that are not lent, and the program, live as long as what
-    /// `keeper` hands over.
-    pub unsafe fn run_or_leave(&self, inputs: &[*mut u8], keeper: &mut dyn Keeper) -> Result<Ended> {
-        self.run_for(inputs, &[], Some(keeper))
+    /// As [`Program::run`]; inputs that are not lent, the program and `late` live as long as what
+    /// `keeper` hands over. `late` is this program's and nobody else uses it; it has been settled since a
+    /// state was elsewhere.
+    pub unsafe fn run_or_leave(
+        &self,
+        inputs: &[*mut u8],
+        keeper: &mut dyn Keeper,
+        late: Option<&Deferred>,
+    ) -> Result<Ended> {
+        self.run_for(inputs, &[], Some(keeper), late)
     }
 
     unsafe fn run_for(
@@ -219,6 +237,7 @@ impl Program {
         inputs: &[*mut u8],
         outputs: &[*mut u8],
         keeper: Option<&mut dyn Keeper>,
+        late: Option<&Deferred>,
     ) -> Result<Ended> {
         if inputs.len() != self.inputs || outputs.len() != self.outputs {
             return Err(Error::Internal(format!(
@@ -232,10 +251,13 @@ impl Program {
         if let Some(runs) = &self.runs
             && runs.fetch_add(1, Relaxed) == WARM
         {
+            if let Some(late) = late {
+                late.settle();
+            }
             return self.report(inputs, outputs).map(|()| Ended::Done);
         }
         let mut arena = self.arenas.take(self.arena)?;
-        let memory = self.memory(&mut arena, inputs, outputs);
+        let memory = self.memory(&mut arena, inputs, outputs, late);
         let result = if self.brief.load(Relaxed) {
             self.run_from(0, &memory).map(|()| Ended::Done)
         } else {
@@ -250,7 +272,7 @@ impl Program {
     /// # Safety
     /// As [`Program::run`]; the arena has `self.arena` bytes for this run alone.
     unsafe fn run_inside(&self, arena: *mut u8, inputs: &[*mut u8], outputs: &[*mut u8]) -> Result<()> {
-        self.run_from(0, &Memory { arena, inputs, outputs, constants: &self.constants })
+        self.run_from(0, &Memory { arena, inputs, outputs, constants: &self.constants, late: None })
     }
 
     fn memory<'a>(
@@ -258,9 +280,10 @@ impl Program {
         arena: &mut Option<Buffer>,
         inputs: &'a [*mut u8],
         outputs: &'a [*mut u8],
+        late: Option<&'a Deferred>,
     ) -> Memory<'a> {
         let arena = arena.as_mut().map_or(std::ptr::null_mut(), Buffer::as_mut_ptr);
-        Memory { arena, inputs, outputs, constants: &self.constants }
+        Memory { arena, inputs, outputs, constants: &self.constants, late }
     }
 
     fn put_away(&self, arena: Option<Buffer>) {
@@ -273,9 +296,16 @@ impl Program {
         }
     }
 
+    unsafe fn run_step(&self, at: usize, memory: &Memory<'_>) -> Result<()> {
+        let step = &self.steps[at];
+        let run =
+            |(k, table): (usize, &Table)| table.run(at, step, memory, memory.late.map(|late| (late, k)));
+        self.tables.iter().enumerate().find_map(run).unwrap_or_else(|| step.run(memory))
+    }
+
     /// Runs the steps from this one on, and the copies at the end.
     unsafe fn run_from(&self, step: usize, memory: &Memory<'_>) -> Result<()> {
-        self.steps[step..].iter().try_for_each(|step| step.run(memory))?;
+        (step..self.steps.len()).try_for_each(|at| self.run_step(at, memory))?;
         for &(from, to, n) in &self.copies {
             std::ptr::copy(memory.at(from), memory.at(to), n);
         }
@@ -294,11 +324,11 @@ impl Program {
         let until = self.undo.until();
         let begun = Cell::new(0);
         let steps = || {
-            for (at, step) in self.steps[..until].iter().enumerate() {
+            for at in 0..until {
                 pool::give_up_if_interrupted();
                 self.undo.save(at, memory, &mut saved);
                 begun.set(at + 1);
-                step.run(memory)?;
+                self.run_step(at, memory)?;
             }
             Ok(())
         };
@@ -359,9 +389,10 @@ impl Program {
             own.push(copy);
         }
         let given = Given { inputs, _own: own };
+        let late = memory.late;
         let work = move |arena: &mut Option<Buffer>| {
             let given = given;
-            self.run_rest(&self.memory(arena, &given.inputs, &[]))
+            self.run_rest(&self.memory(arena, &given.inputs, &[], late))
         };
         rest::run(arena, keeper, work, |arena| self.put_away(arena))
     }
@@ -373,11 +404,12 @@ impl Program {
     /// As [`Program::run`].
     pub unsafe fn time(&self, inputs: &[*mut u8], outputs: &[*mut u8]) -> Result<Vec<f64>> {
         let mut arena = Buffer::uninit(self.arena)?;
-        let memory = Memory { arena: arena.as_mut_ptr(), inputs, outputs, constants: &self.constants };
+        let memory =
+            Memory { arena: arena.as_mut_ptr(), inputs, outputs, constants: &self.constants, late: None };
         let mut seconds = Vec::with_capacity(self.steps.len());
-        for step in &self.steps {
+        for at in 0..self.steps.len() {
             let start = std::time::Instant::now();
-            step.run(&memory)?;
+            self.run_step(at, &memory)?;
             seconds.push(start.elapsed().as_secs_f64());
         }
         for &(from, to, n) in &self.copies {
@@ -420,6 +452,9 @@ impl fmt::Display for Program {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (i, step) in self.steps.iter().enumerate() {
             writeln!(f, "{i:3}  {step}")?;
+        }
+        for table in &self.tables {
+            writeln!(f, "     {table}")?;
         }
         for (from, to, n) in &self.copies {
             writeln!(f, "     copy {from:?} -> {to:?} ({n})")?;

@@ -3,12 +3,14 @@
 //! kernels' line loop and the pool.
 
 use super::copy::lines;
-use super::{Blocked, Finishing};
+use super::{Blocked, Finishing, prefetch_row};
 use crate::buffer::scratch;
 use crate::pool;
 use crate::simd::{Isa, LANES, Simd, isa};
 
 const INLINE: usize = 8192;
+/// Floats that are asked for before they are copied: rows lie anywhere, and each is a miss of its own.
+const AHEAD: usize = 512;
 
 #[derive(Clone, Copy)]
 struct Ends {
@@ -68,13 +70,18 @@ pub unsafe fn take(src: *const f32, indices: *const i32, dst: *mut f32, size: Ta
     let (copy, ends) = (lines(isa()), Ends { src, dst, indices });
     let Take { outer, axis, inner, count } = size;
     let grain = (INLINE / inner.max(1)).max(1);
+    let ahead = (AHEAD / inner.max(1)).max(1);
     pool::run_range(outer * count, grain, &|range| {
-        for row in range {
-            let (o, i) = (row / count, row % count);
+        // SAFETY: `row` is below the rows of `dst`, so its index is one.
+        let from = |row: usize| unsafe { ends.src((row / count * axis + ends.index(row % count)) * inner) };
+        let fetch = |row: usize| prefetch_row(from(row), inner);
+        (range.start..range.end.min(range.start + ahead)).for_each(fetch);
+        for row in range.clone() {
+            if row + ahead < range.end {
+                fetch(row + ahead);
+            }
             // SAFETY: indices are checked; rows of `dst` are disjoint.
-            unsafe {
-                copy(ends.dst(row * inner), ends.src((o * axis + ends.index(i)) * inner), 1, 0, inner, 1)
-            };
+            unsafe { copy(ends.dst(row * inner), from(row), 1, 0, inner, 1) };
         }
     });
     Ok(())
@@ -256,6 +263,69 @@ pub unsafe fn row_order(indices: &[i32], rows: usize, dst: *mut i32) {
     }
 }
 
+/// What is added to the rows of a table: rows of `src`, each row's own in the order of a [`row_order`].
+#[derive(Debug, Clone, Copy)]
+pub struct Terms {
+    src: *const f32,
+    order: *const i32,
+    rows: usize,
+    n: usize,
+    count: usize,
+}
+
+// SAFETY: the terms are only read.
+unsafe impl Sync for Terms {}
+
+impl Terms {
+    /// For a table of `rows` rows of `n` numbers.
+    ///
+    /// # Safety
+    /// `src` covers `count` rows, `order` the order of as many indices; both outlive the value.
+    #[must_use]
+    pub unsafe fn new(src: *const f32, order: *const i32, rows: usize, n: usize, count: usize) -> Terms {
+        Terms { src, order, rows, n, count }
+    }
+
+    /// Where the positions of a row begin and end in the list.
+    #[inline]
+    fn of(&self, row: usize) -> std::ops::Range<usize> {
+        debug_assert!(row < self.rows);
+        // SAFETY: the order has a begin for each row, and an end.
+        let [from, to] = unsafe { [*self.order.add(row) as usize, *self.order.add(row + 1) as usize] };
+        from..to.min(self.count)
+    }
+
+    /// Is nothing added to this row?
+    #[inline]
+    #[must_use]
+    pub fn is_empty(&self, row: usize) -> bool {
+        self.of(row).is_empty()
+    }
+
+    /// Adds them to `dst`.
+    ///
+    /// # Safety
+    /// `dst` is a row that overlaps no term; `add` is that of the processor.
+    #[inline]
+    unsafe fn add(&self, add: unsafe fn(*mut f32, *const f32, usize), row: usize, dst: *mut f32) {
+        let list = self.order.add(self.rows + 1);
+        for at in self.of(row) {
+            let position = *list.add(at) as usize;
+            debug_assert!(position < self.count);
+            add(dst, self.src.add(position * self.n), self.n);
+        }
+    }
+
+    /// Their sum, from 0 on, in their order.
+    ///
+    /// # Safety
+    /// `dst` is a row that overlaps no term.
+    pub unsafe fn sum(&self, row: usize, dst: *mut f32) {
+        super::tile_ops::fill(isa())(dst, 0.0, self.n);
+        self.add(add_row(isa()), row, dst);
+    }
+}
+
 /// Elements of a block of [`RowSums`], which an epilogue consumes while it is in L2.
 const BLOCK: usize = 1 << 14;
 
@@ -280,18 +350,12 @@ impl RowSums {
     }
 
     unsafe fn make(&self, args: &[*const u8], row: usize, dst: *mut f32, end: &Finishing<'_>) {
-        let (src, order) = (args[0].cast::<f32>(), args[1].cast::<i32>());
         let (n, rows) = (self.n, self.block().min(self.rows - row));
-        let list = order.add(self.rows + 1);
+        let terms = Terms::new(args[0].cast(), args[1].cast(), self.rows, n, self.count);
         let add = add_row(isa());
         super::tile_ops::fill(isa())(dst, 0.0, rows * n);
         for r in 0..rows {
-            let [from, to] = [*order.add(row + r) as usize, *order.add(row + r + 1) as usize];
-            for at in from..to.min(self.count) {
-                let position = *list.add(at) as usize;
-                debug_assert!(position < self.count);
-                add(dst.add(r * n), src.add(position * n), n);
-            }
+            terms.add(add, row + r, dst.add(r * n));
         }
         if !end.bias.is_null() || end.relu {
             for at in 0..rows * n {

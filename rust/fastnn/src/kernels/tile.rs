@@ -5,7 +5,8 @@
 //! Operands are numbered: inputs, then outputs, then temporaries. Where an input's elements lie is
 //! its [`Access`]; contiguous inputs and outputs are used in place, others are laid out as a tile.
 
-use super::{TILE, stored, tile_fat::FatFn, tile_ops::TileFn};
+use super::tile_fat::{Fat, FatFn};
+use super::{TILE, stored, tile_ops::TileFn};
 use crate::per_isa;
 use crate::shape::DType;
 use crate::simd::{LANES, Simd, isa};
@@ -66,6 +67,8 @@ pub enum Instr {
     },
     /// Several results in one loop.
     Fat {
+        /// What it does.
+        of: &'static Fat,
         /// The kernel.
         f: FatFn,
         /// Results, inputs and numbers, as the kernel wants them.
@@ -202,6 +205,27 @@ impl TileProgram {
         self.instrs.len()
     }
 
+    /// The instruction with several results that is the whole program, and its operands.
+    #[must_use]
+    pub fn only_fat(&self) -> Option<(&'static Fat, &[u16])> {
+        match &self.instrs[..] {
+            [Instr::Fat { of, ops, .. }] => Some((of, ops)),
+            _ => None,
+        }
+    }
+
+    /// How an input of four bytes an element is read; `None` for narrower ones.
+    #[must_use]
+    pub fn access(&self, input: usize) -> Option<&Access> {
+        if self.stores.of_input(input).is_some() { None } else { self.inputs.get(input) }
+    }
+
+    /// Is this output of four bytes an element?
+    #[must_use]
+    pub fn is_wide(&self, output: usize) -> bool {
+        self.stores.of_output(output).is_none()
+    }
+
     /// True for a program without instructions.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -336,7 +360,7 @@ impl Bound<'_> {
                         *at.add(*c as usize),
                         n,
                     ),
-                    Instr::Fat { f, ops } => f(at.cast_const(), ops.as_ptr(), n),
+                    Instr::Fat { f, ops, .. } => f(at.cast_const(), ops.as_ptr(), n),
                 }
             }
             if STREAM {

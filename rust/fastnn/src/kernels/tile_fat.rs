@@ -10,6 +10,12 @@ use crate::simd::{Isa, LANES, Simd};
 /// each in the order of its [`Fat`]. A result may equal an input exactly, but not overlap one otherwise.
 pub type FatFn = unsafe fn(at: *const *mut f32, ops: *const u16, n: usize);
 
+/// Computes `steps` steps of `n` elements whose gradient, the last input, is 0. `states` points to the
+/// other inputs, which the results overwrite; `numbers` has those of each step, one step after another.
+/// With `rests`, vectors in which all but the first input are 0 are left as they are.
+pub type CoastFn =
+    unsafe fn(states: *const *mut f32, numbers: *const f32, steps: usize, n: usize, rests: bool);
+
 /// A line of a pattern: `result = op(args)`, all but `op` numbers of values.
 #[derive(Debug)]
 pub struct FatLine {
@@ -21,10 +27,14 @@ pub struct FatLine {
     pub args: &'static [u8],
 }
 
+/// Values that an instruction replaces, at most.
+pub const MAX_STATES: usize = 4;
+
 /// An instruction with several results.
 #[derive(Debug)]
 pub struct Fat {
-    /// Values that differ from element to element.
+    /// Values that differ from element to element: those that the results replace, in the same order,
+    /// then the gradient.
     pub inputs: &'static [u8],
     /// Values that are the same for all elements.
     pub numbers: &'static [u8],
@@ -34,6 +44,8 @@ pub struct Fat {
     pub lines: &'static [FatLine],
     /// The kernel for an instruction set.
     pub kernel: fn(Isa) -> FatFn,
+    /// The kernel for several steps without a gradient.
+    pub coast: fn(Isa) -> CoastFn,
 }
 
 impl Fat {
@@ -41,6 +53,22 @@ impl Fat {
     #[must_use]
     pub fn values(&self) -> usize {
         self.inputs.len() + self.numbers.len() + self.lines.len()
+    }
+
+    /// Is all that happens to the first input that something is taken from it which the other inputs
+    /// tell? Then an element that keeps a first input of -0 beside others of 0 would keep any.
+    #[must_use]
+    pub fn only_moves(&self) -> bool {
+        let mut readers = self.lines.iter().filter(|line| line.args.contains(&self.inputs[0]));
+        match (readers.next(), readers.next()) {
+            (Some(line), None) => {
+                line.op == "sub"
+                    && line.args[0] == self.inputs[0]
+                    && line.args[1] != self.inputs[0]
+                    && line.result == self.results[0]
+            }
+            _ => false,
+        }
     }
 }
 
@@ -52,6 +80,13 @@ unsafe fn get<S: Simd>(p: *const f32, n: usize) -> S::F {
 #[inline(always)]
 unsafe fn put<S: Simd>(p: *mut f32, v: S::F, n: usize) {
     if n == LANES { S::store(p, v) } else { S::store_n(p, v, n) }
+}
+
+/// Is every bit of the vectors 0?
+#[inline(always)]
+unsafe fn all_zero<S: Simd>(vectors: &[S::F]) -> bool {
+    let any = vectors.iter().fold(S::splat_i(0), |any, &v| S::or_i(any, S::bits(v)));
+    S::mask_bits(S::eq_i(any, S::splat_i(0))) == (1 << LANES) - 1
 }
 
 macro_rules! count {
@@ -111,6 +146,51 @@ macro_rules! fat {
                 }
                 crate::per_isa!(fn pick(at: *const *mut f32, ops: *const u16, n: usize) = kernel);
 
+                const STATES: usize = count!($($out)+);
+                const _: () = assert!(STATES + 1 == count!($($x)+) && STATES <= MAX_STATES);
+
+                #[inline(always)]
+                unsafe fn coast<S: Simd>(
+                    states: *const *mut f32,
+                    numbers: *const f32,
+                    steps: usize,
+                    n: usize,
+                    rests: bool,
+                ) {
+                    for i in (0..n).step_by(LANES) {
+                        let len = LANES.min(n - i);
+                        let mut values = [S::splat(0.0); STATES + 1];
+                        for (k, value) in values[..STATES].iter_mut().enumerate() {
+                            *value = get::<S>((*states.add(k)).add(i), len);
+                        }
+                        if rests && all_zero::<S>(&values[1..STATES]) {
+                            continue;
+                        }
+                        let mut next = numbers;
+                        for _ in 0..steps {
+                            let [$($x),+] = values;
+                            $(
+                                let $number = S::splat(*next);
+                                next = next.add(1);
+                            )+
+                            $(let $result = lanes::$op::<S>($($arg),+);)+
+                            for (value, result) in values.iter_mut().zip([$($out),+]) {
+                                *value = result;
+                            }
+                        }
+                        for (k, value) in values[..STATES].iter().enumerate() {
+                            put::<S>((*states.add(k)).add(i), *value, len);
+                        }
+                    }
+                }
+                crate::per_isa!(fn pick_coast(
+                    states: *const *mut f32,
+                    numbers: *const f32,
+                    steps: usize,
+                    n: usize,
+                    rests: bool,
+                ) = coast);
+
                 Fat {
                     inputs: &[$(Value::$x as u8),+],
                     numbers: &[$(Value::$number as u8),+],
@@ -121,6 +201,7 @@ macro_rules! fat {
                         args: &[$(Value::$arg as u8),+],
                     }),+],
                     kernel: pick,
+                    coast: pick_coast,
                 }
             };
         )*

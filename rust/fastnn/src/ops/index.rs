@@ -374,9 +374,16 @@ pub(crate) fn checked(name: &str, indices: Arg, n: usize, of: &Shape) -> Result<
 }
 
 pub(crate) fn take_step(ctx: &StepCtx<'_>) -> Result<()> {
+    take_wanted(ctx, &mut |_| ())
+}
+
+/// [`take_step`] that shows the checked indices to `wanted` before it reads x: these are the ones that it
+/// takes, whatever others write to theirs meanwhile.
+pub(crate) fn take_wanted(ctx: &StepCtx<'_>, wanted: &mut dyn FnMut(&[i32])) -> Result<()> {
     let (x, out) = (ctx.inputs[0], ctx.output);
     let extents = take_extents(&x.ty.shape, &ctx.inputs[1].ty.shape, &ctx.attrs[0])?;
     let indices = checked("take", ctx.inputs[1], extents.axis, &x.ty.shape)?;
+    wanted(&indices);
     // SAFETY: the executor hands steps buffers that cover their shapes, and the extents are theirs.
     let done = unsafe { kernel::take_elements(x.ty.dtype.size(), x.ptr, indices.as_ptr(), out.ptr, extents) };
     done.map_err(|at| {

@@ -251,7 +251,7 @@ impl<'a> Lines<'a> {
                         ops.push((n_in + o) as u16);
                     }
                     ops.extend(args);
-                    code.push(Instr::Fat { f: (fat.kernel)(isa()), ops });
+                    code.push(Instr::Fat { of: fat, f: (fat.kernel)(isa()), ops });
                     continue;
                 }
             };

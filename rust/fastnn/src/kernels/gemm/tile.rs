@@ -6,6 +6,7 @@
 //! Every element is one chain of multiply-adds in the order of the segments, whatever the shape of
 //! the tile, so how a product is cut into tiles never changes its bits.
 
+use crate::kernels::prefetch;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Isa, LANES, Portable, Simd};
@@ -226,17 +227,6 @@ const TURNED: usize = 4;
 const KINDS: usize = 5;
 pub(super) const WIDE_STEP: usize = 768;
 const AHEAD: usize = 16;
-
-#[inline(always)]
-fn prefetch(p: *const f32) {
-    #[cfg(target_arch = "x86_64")]
-    // SAFETY: a hint, which never faults.
-    unsafe {
-        std::arch::x86_64::_mm_prefetch::<{ std::arch::x86_64::_MM_HINT_T1 }>(p.cast());
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = p;
-}
 
 /// Adds the old C and the bias, rectifies, stores. Without branches per element, so that the
 /// accumulators stay in registers.
