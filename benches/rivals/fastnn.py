@@ -364,3 +364,14 @@ def embedding_epoch(
     target = np.zeros((batches * batch, width), np.float32)
     options = {"batch_size": batch, "epochs": 1, "shuffle": False, "verbose": 0}
     return lambda: float(model.fit(tokens, target, **options).history["loss"][0])
+
+
+def gpt_step(
+    layers: int, heads: int, width: int, steps: int, batch: int, tokens: int
+) -> Callable[[], float]:
+    text = np.random.default_rng(5).integers(0, tokens, (batch, steps + 1)).astype(np.int32)
+    model = nn.applications.GPT(tokens, width, layers, heads, max_length=steps)
+    loss = nn.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(nn.optimizers.Adam(1e-3), loss)
+    x, y = text[:, :-1], text[:, 1:]
+    return lambda: float(model.train_on_batch(x, y))

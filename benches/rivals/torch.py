@@ -195,3 +195,58 @@ def embedding_epoch(
         return float(total) / batches
 
     return call
+
+
+class _Block(torch.nn.Module):
+    """A block of GPT-2: norms first, one product for queries, keys and values."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.norms = torch.nn.ModuleList(torch.nn.LayerNorm(width) for _ in range(2))
+        self.sides, self.out = torch.nn.Linear(width, 3 * width), torch.nn.Linear(width, width)
+        self.wide, self.narrow = (
+            torch.nn.Linear(width, 4 * width),
+            torch.nn.Linear(4 * width, width),
+        )
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        batch, steps, width = x.shape
+        sides = self.sides(self.norms[0](x)).view(batch, steps, 3, self.heads, width // self.heads)
+        q, k, v = sides.permute(2, 0, 3, 1, 4)
+        seen = functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        x = x + self.out(seen.transpose(1, 2).reshape(batch, steps, width))
+        return x + self.narrow(functional.gelu(self.wide(self.norms[1](x)), approximate="tanh"))
+
+
+class _Gpt(torch.nn.Module):
+    def __init__(self, layers: int, heads: int, width: int, steps: int, tokens: int) -> None:
+        super().__init__()
+        self.table = torch.nn.Embedding(tokens, width)
+        self.places = torch.nn.Parameter(torch.randn(steps, width) * 0.02)
+        self.blocks = torch.nn.Sequential(*(_Block(width, heads) for _ in range(layers)))
+        self.norm = torch.nn.LayerNorm(width)
+        torch.nn.init.normal_(self.table.weight, std=0.02)
+
+    def forward(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        scores = self.norm(self.blocks(self.table(x) + self.places)) @ self.table.weight.T
+        return functional.cross_entropy(scores.flatten(0, 1), y.flatten())
+
+
+def gpt_step(
+    layers: int, heads: int, width: int, steps: int, batch: int, tokens: int, variant: str = ""
+) -> Callable[[], float]:
+    text = torch.tensor(np.random.default_rng(5).integers(0, tokens, (batch, steps + 1)))
+    net = _Gpt(layers, heads, width, steps, tokens)
+    adam = torch.optim.Adam(net.parameters(), fused=True)
+    forward = torch.compile(net) if variant == "compile" else net
+    x, y = text[:, :-1].contiguous(), text[:, 1:].contiguous()
+
+    def call() -> float:
+        adam.zero_grad()
+        loss = forward(x, y)
+        loss.backward()
+        adam.step()
+        return float(loss.detach())
+
+    return call
