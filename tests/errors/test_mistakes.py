@@ -377,3 +377,31 @@ def test_an_attribute_that_a_property_of_a_layer_misses_is_the_one_named():
     with pytest.raises(AttributeError, match=r"no attribute 'whole'$"):
         _ = Half().half
     assert not hasattr(Half(), "half")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        (lambda: fastnn.ops.zeros(-1), "size -1 in shape"),
+        (lambda: fastnn.ops.ones((2, -3)), "size -3 in shape"),
+        (lambda: fastnn.ops.full((2.5,), 1.0), "size 2.5 in shape"),
+        (lambda: fastnn.ops.zeros("ab"), "size 'ab' in shape"),
+        (lambda: fastnn.ops.zeros(None), "size None in shape"),
+        (lambda: fastnn.ops.zeros([[2, 3]]), "in shape"),
+        (lambda: fastnn.ops.ones((2**31, 2**31)), "more than 2\\^60 elements"),
+        (lambda: fastnn.ops.eye(-1), "eye: size -1"),
+        (lambda: fastnn.ops.eye(2**40), "eye: .*more than 2\\^60"),
+        (lambda: fastnn.ops.arange(0.0, 1.0, 0.0), "arange: step is 0"),
+    ],
+)
+def test_shapes_that_no_array_has_are_refused_with_a_hint(wrong, said):
+    with pytest.raises((ValueError, TypeError), match=rf"{said}(.|\n)*hint: "):
+        wrong()
+
+
+def test_shapes_of_arrays_may_be_any_whole_numbers():
+    sizes = np.array([2, 3])
+    for shape in (sizes, list(sizes), tuple(sizes), fastnn.tensor(sizes), (np.int8(2), 3)):
+        assert fastnn.ops.zeros(shape).shape == (2, 3)
+    assert fastnn.ops.ones(np.int64(2)).shape == (2,)
+    assert fastnn.ops.eye(np.int64(2), np.int32(3)).shape == (2, 3)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Dim, Tensor
-from fastnn.base.arguments import as_number, hints_arguments
+from fastnn.base.arguments import as_number, hints_arguments, is_whole
 from fastnn.base.typing import Axis as Axis, TensorLike as TensorLike
 from fastnn.config import COMPUTED, STORED, stored_dtype
 from fastnn.errors import DataError
@@ -242,6 +243,35 @@ def promoted(*xs: TensorLike) -> list[Tensor]:
 
 # ---- making ----------------------------------------------------------------------------------
 
+#: The most elements of an array that NumPy makes: what a signed 64-bit count of bytes holds.
+_MOST = 2**60
+
+
+def sizes_of(name: str, shape: Any) -> list[Any]:
+    """The sizes that a wanted shape has, checked before NumPy makes an array of them."""
+    shape = as_number(shape)
+    several = hasattr(shape, "__iter__") and not isinstance(shape, str | bytes)
+    sizes: list[Any] = []
+    for size in shape if several else [shape]:
+        if (size is None and several) or isinstance(size, Dim):
+            sizes.append(size)
+            continue
+        if not hasattr(size, "__index__") or isinstance(size, bool):
+            raise TypeError(
+                f"{name}: size {size!r} in shape {shape!r} is no whole number\n"
+                "  hint: shape=(2, 3), or int(size)"
+            )
+        sizes.append(operator.index(size))
+        if sizes[-1] < 0:
+            raise _core.ShapeError(
+                f"{name}: size {size} in shape {shape!r} is negative\n  hint: sizes are 0 or more"
+            )
+    if math.prod(s for s in sizes if is_whole(s)) > _MOST:
+        raise _core.ShapeError(
+            f"{name}: shape {shape!r} has more than 2^60 elements\n  hint: sizes that fit in memory"
+        )
+    return sizes
+
 
 @keras_op
 def zeros(shape: Sequence[int | Dim | None] | int | Dim, dtype: str | None = None) -> Tensor:
@@ -297,9 +327,8 @@ def full(
         >>> fastnn.ops.full((2,), 7.0).numpy()
         array([7., 7.], dtype=float32)
     """
-    shape = as_number(shape)
     dtype = stored_dtype(dtype) if dtype is not None else None
-    sizes = [shape] if isinstance(shape, int | Dim) else list(shape)
+    sizes = sizes_of("full", shape)
     if None in sizes or isinstance(fill_value, Tensor | Variable):
         return _c.broadcast_to(convert_to_tensor(fill_value, dtype), shape=sizes)
     return _core.tensor(np.full(sizes, fill_value, dtype), dtype=dtype)
@@ -372,6 +401,8 @@ def arange(
     if stop is None:
         start, stop = 0, start
     step = 1 if step is None else step
+    if isinstance(step, int | float) and step == 0:
+        raise ValueError("arange: step is 0, which gets nowhere\n  hint: step=1")
     if isinstance(start, Dim) or isinstance(stop, Dim):
         if not isinstance(step, int) or step < 1:
             raise ValueError(
@@ -455,7 +486,8 @@ def eye(N: int | Dim, M: int | Dim | None = None, k: int = 0, dtype: str | None 
         rows, columns = arange(N), arange(N if M is None else M)
         on = _c.equal(_c.expand_dims(rows, axis=[1]) + k, _c.expand_dims(columns, axis=[0]))
         return cast(on, dtype or "float32")
-    ones = np.eye(N, M, k, dtype=np.float32)
+    height, width = sizes_of("eye", (N, N if M is None else M))
+    ones = np.eye(height, width, k, dtype=np.float32)
     return _core.tensor(ones, dtype=stored_dtype(dtype) if dtype else None)
 
 
