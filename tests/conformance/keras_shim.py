@@ -228,6 +228,8 @@ class _View(ModuleType):
             return [fastnn.keras, fastnn]
         if self._inner.startswith("backend."):
             return [ops, random]
+        if self._inner == "layers.preprocessing.feature_space":  # Keras offers it in `utils`
+            return [importlib.import_module("fastnn.utils")]
         for area in (self._inner, *_parents(self._inner)):
             if area in AREAS:
                 return [importlib.import_module(f"fastnn.{m}") for m in AREAS[area]]
@@ -343,6 +345,7 @@ def _beside(name: str) -> ModuleType:
     module = _Beside(name)
     if name == "tensorflow":
         module.data = fastnn.data  # type: ignore[attr-defined]
+        module.constant = ops.convert_to_tensor  # type: ignore[attr-defined]
     return module
 
 
