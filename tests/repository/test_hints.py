@@ -25,6 +25,7 @@ ELSEWHERE = {
     ("keras_backend/", "Unable"): "predict catches it and its warning says why",
     ("layers/base/module.py", "AttributeError"): "Python adds the near name; hint just above",
     ("data/batches.py", "ShapeError"): "the text is built with its hint just above",
+    ("keras_backend/", "Unable"): "it becomes a warning, whose hint stands in calls.py",
     ("devices/executor.py", "DataError"): "the planner's text, hint included, stands in it",
     ("devices/gpu.py", "GpuUnavailableError"): "the text is built with its hint just below",
 }

@@ -125,7 +125,8 @@ class _Compiled:
         model = self.model()
         warnings.warn(
             f"model {getattr(model, 'name', '')!r} is computed by NumPy, which is slower: "
-            f"{_first_line(error)}",
+            f"{_first_line(error)}\n"
+            "  hint: Keras's other back ends compile it, with KERAS_BACKEND=jax for one",
             stacklevel=6,
         )
 
