@@ -117,6 +117,16 @@ def is_whole(value: Any) -> bool:
     return isinstance(as_number(value), int) and not isinstance(as_number(value), bool)
 
 
+def positive_size(name: str, value: Any, where: str) -> int:
+    """`value` as a whole number above zero; ValueError otherwise."""
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value <= 0:
+        raise ValueError(
+            f"{where}: `{name}` must be a positive integer, a whole number above 0. "
+            f"Received: {name}={value!r}\n  hint: {name}=32"
+        )
+    return int(value)
+
+
 def local_path(path: Any) -> str:
     """A path as text, with the home folder for a leading `~`, as a shell would write it."""
     if not isinstance(path, str | bytes | os.PathLike):

@@ -88,6 +88,10 @@ _NAMES = {
         "hard_shrink hard_swish soft_shrink sparse_plus sparse_sigmoid squareplus swish "
         "threshold".split(), "ops.thresholds",
     ),
+    "layers.core": {
+        "Embedding": "layers.embedding", "Input": "layers.input_layer",
+        "InputLayer": "layers.input_layer", "positive_size": "base.arguments",
+    },
     "layers.normalization": dict.fromkeys(
         ["Normalization", "Rescaling"], "layers.preprocessing.scaling"
     ),

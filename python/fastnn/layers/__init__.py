@@ -14,7 +14,9 @@ from fastnn.layers.base.layer import Layer
 from fastnn.layers.convolutional import *
 from fastnn.layers.core import *
 from fastnn.layers.einsum_dense import *
+from fastnn.layers.embedding import *
 from fastnn.layers.image import *
+from fastnn.layers.input_layer import *
 from fastnn.layers.merging import *
 from fastnn.layers.normalization import *
 from fastnn.layers.pooling import *

@@ -1,6 +1,6 @@
 """`ReversibleEmbedding`: an embedding that also turns vectors into scores of tokens.
 
-Depends on `layers.core`.
+Depends on `layers.embedding`.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastnn import ops
-from fastnn.layers.core import Embedding
+from fastnn.layers.embedding import Embedding
 from fastnn.tracing.call_context import current_call
 
 __all__ = ["ReversibleEmbedding"]

@@ -13,7 +13,7 @@ from fastnn.base import tree
 from fastnn.errors import DataError
 from fastnn.files.native import functional_config
 from fastnn.layers.base.layer import Layer
-from fastnn.layers.core import InputLayer
+from fastnn.layers.input_layer import InputLayer
 from fastnn.models.model import Model, flat_names
 from fastnn.tracing.call_context import current_call
 from fastnn.tracing.layer_graph import LayerGraph, Place, WrittenSize

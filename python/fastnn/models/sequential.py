@@ -9,7 +9,8 @@ from typing import Any
 from fastnn.config import COMPUTED
 from fastnn.errors import ShapeError
 from fastnn.layers.base.layer import Layer
-from fastnn.layers.core import InputLayer, Lambda
+from fastnn.layers.core import Lambda
+from fastnn.layers.input_layer import InputLayer
 from fastnn.layers.preprocessing.host import HostLayer
 from fastnn.models.functional import Functional
 from fastnn.models.model import Model

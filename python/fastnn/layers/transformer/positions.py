@@ -1,4 +1,4 @@
-"""Where a token stands: learned, by waves, or by turning vectors. Depends on `layers.core`.
+"""Where a token stands: learned, by waves, or by turning vectors. Depends on `layers.embedding`.
 
 Sources: Vaswani et al. 2017 (waves), Su et al. 2021, "RoFormer" (turning); for texts longer than
 those of the training Chen et al. 2023 ("linear"), Peng et al. 2023 ("yarn"), Llama 3.1 ("llama3").
@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 
 from fastnn import initializers, ops
+from fastnn.base.arguments import positive_size
 from fastnn.errors import DataError
 from fastnn.layers.base.layer import Layer
-from fastnn.layers.core import Embedding, positive_size
+from fastnn.layers.embedding import Embedding
 
 __all__ = [
     "PositionEmbedding", "RotaryEmbedding", "SinePositionEncoding", "TokenAndPositionEmbedding",
