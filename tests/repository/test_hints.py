@@ -22,7 +22,6 @@ ELSEWHERE = {
     ("layers/base/config.py", "TypeError"): "the inner error's text, hint included, stands in it",
     ("ops/rounds.py", "Untraceable"): "the loops in control.py catch it and say it with a hint",
     ("ops/control.py", "Untraceable"): "the loops catch it and say it with a hint",
-    ("keras_backend/", "Unable"): "predict catches it and its warning says why",
     ("layers/base/module.py", "AttributeError"): "Python adds the near name; hint just above",
     ("data/batches.py", "ShapeError"): "the text is built with its hint just above",
     ("keras_backend/", "Unable"): "it becomes a warning, whose hint stands in calls.py",
