@@ -1,6 +1,9 @@
-//! Attention and its gradient without the matrix of weights: a workgroup per query (or, for the
-//! gradients by keys and values, per key) takes the other side in blocks, one element a lane. The softmax
-//! is taken as it goes, and its weights are computed again on the way back.
+//! Attention and its gradient without the matrix of weights: a workgroup for a few queries (or, for the
+//! gradients by keys and values, a few keys) takes the other side in blocks, one element a lane, so that
+//! what it reads there serves all of the few. The softmax is taken as it goes, and its weights are
+//! computed again on the way back.
+
+mod few;
 
 use super::Rows;
 use super::frame::{Text, steps, steps_with, zeros};
@@ -9,6 +12,7 @@ use crate::dispatch::{Call, Dispatch, Steps};
 use crate::text::float;
 use fastnn::error::Result;
 use fastnn::ops::{attention, random};
+use few::{Few, Own, columns, for_queries, queries, sums, weighted};
 use std::fmt::Write;
 
 pub(super) const ROWS: Rows =
@@ -133,12 +137,8 @@ fn hidden(score: f32) -> bool {{ return bitcast<u32>(score) == 0xff800000u; }}
 fn query_at(b: u32, t: u32, h: u32) -> u32 {{ return (b * QUERIES + t) * HEADS + h; }}
 fn key_at(b: u32, s: u32, h: u32) -> u32 {{ return (b * KEYS + s) * GROUPS + h / SHARED; }}
 fn row_at(b: u32, h: u32, t: u32) -> u32 {{ return (b * HEADS + h) * QUERIES + t; }}
-fn score(b: u32, h: u32, t: u32, s: u32) -> f32 {{
+fn score(b: u32, h: u32, t: u32, s: u32, dot: f32) -> f32 {{
     if ({mask} == 0u) {{ return -math_inf(); }}
-    var dot = 0.0f;
-    for (var c = 0u; c < WIDTH; c++) {{
-        dot = fma(q[query_at(b, t, h) * WIDTH + c], k[key_at(b, s, h) * WIDTH + c], dot);
-    }}
     return fma(dot, SCALE, {bias});
 }}"
         ));
@@ -176,78 +176,73 @@ fn score(b: u32, h: u32, t: u32, s: u32) -> f32 {{
     }
 }
 
-/// Statements that a workgroup's lanes run for their columns of `count` sums, `sum` in `add`.
-fn columns(count: &str, statement: &str) -> String {
-    format!(
-        "    for (var c = 0u; c < COLUMNS; c++) {{
-    let column = c * BLOCK + lane;
-    if (column < {count}) {{
-{statement}    }}
-    }}
-"
-    )
-}
-
-/// Declares the sums that lanes have of `count` columns.
-fn sums(text: &mut Text<'_>, count: usize) {
-    text.size("COLUMNS", count.div_ceil(BLOCK as usize).max(1));
-    text.share("weights", "f32", BLOCK as usize).define("var<private> sums: array<f32, COLUMNS>;");
-}
-
-/// The place of a query, of which there is one a workgroup.
-const QUERY: &str = "    let h = row % HEADS;
-    let t = row / HEADS % QUERIES;
-    let b = row / (HEADS * QUERIES);
-    let end = seen(b, t);
-";
-
 fn attention(call: &Call<'_>) -> Result<Steps> {
     let sizes = Sizes::new(call, 0);
+    let few = Few::of(sizes.queries);
+    let ty = few.element();
     let mut text = sizes.text("");
-    text.reduces(BLOCK);
-    let mut body = QUERY.to_string()
-        + "    var most = -3.4028235e38f;
-    var total = 0.0f;
-    for (var first = 0u; first < end; first += BLOCK) {
+    text.reduces(BLOCK, ty);
+    let exp = |of: &str| few.all(|_, part| format!("math_exp(({of}){part})"));
+    let with_values = call.wanted[0] && sizes.values > 0;
+    let mut body = queries(few, sizes.queries)
+        + &format!("    var most = {ty}(-3.4028235e38f);\n    var total = {ty}();\n");
+    if with_values {
+        text.share("weights", ty, BLOCK as usize).read("v", 2).write("y", 0);
+        body += &sums(few, sizes.values);
+    }
+    let _ = write!(
+        body,
+        "    for (var first = 0u; first < end; first += BLOCK) {{
     let s = first + lane;
-    var own = -math_inf();
-    if (s < end) { own = score(b, h, t, s); }
+    var own = {ty}(-math_inf());
+    if (s < end) {{
+    let key_row = key_at(b, s, h);
+{}{}    }}
     let top = max(most, all_max(own));
-    let shrink = math_exp(most - top);
-    let weight = select(math_exp(own - top), 0.0f, hidden(own));
+    let shrink = {};
+    let weight = {};
     total = fma(total, shrink, all_sum(weight));
     most = top;
-";
-    if call.wanted[0] && sizes.values > 0 {
-        sums(&mut text, sizes.values);
-        text.read("v", 2).write("y", 0);
-        body += "    weights[lane] = 0.0f;
-    if (s < end) { weights[lane] = weight * kept(b, h, t, s); }
+",
+        Own::Queries.dot(few, "dot", "q", "k", "WIDTH"),
+        few.each(|u, part| format!(
+            "    if (s < end{u}) {{ own{part} = score({}, dot{part}); }}\n",
+            Own::Queries.pair(u)
+        )),
+        exp("most - top"),
+        few.all(|_, part| format!("select(math_exp(own{part} - top{part}), 0.0f, hidden(own{part}))")),
+    );
+    if with_values {
+        let _ = write!(
+            body,
+            "    weights[lane] = weight * {};
     workgroupBarrier();
     let count = min(BLOCK, end - first);
-";
-        body += &columns(
-            "VALUES",
-            "    var sum = sums[c] * shrink;
-    for (var j = 0u; j < count; j++) {
-        sum = fma(weights[j], v[key_at(b, first + j, h) * VALUES + column], sum);
-    }
-    sums[c] = sum;
 ",
+            few.all(|u, _| format!("kept({})", Own::Queries.pair(u)))
         );
+        body += &columns(sizes.values, "VALUES", |c| format!("    sum{c} *= shrink;\n"));
+        body += &weighted(few, sizes.values, "VALUES", "v[key_at(b, first + j, h) * VALUES + column]");
         body += "    workgroupBarrier();\n    }\n";
-        body += &columns(
-            "VALUES",
-            "    if (total == 0.0f) { y[row * VALUES + column] = 0.0f; } else { y[row * VALUES + column] = sums[c] / total; }\n",
-        );
+        body += &columns(sizes.values, "VALUES", |c| {
+            for_queries(few, |u, part| {
+                format!(
+                    "if (total{part} == 0.0f) {{ y[row{u} * VALUES + column] = 0.0f; }} else {{ y[row{u} * VALUES + column] = sum{c}{part} / total{part}; }}"
+                )
+            })
+        });
     } else {
         body += "    }\n";
     }
     if call.wanted[1] {
         text.write("lse", 1);
-        body += "    if (lane == 0u) { lse[row_at(b, h, t)] = most + math_log(total); }\n";
+        let store = for_queries(few, |u, part| {
+            format!("lse[row_at(b, h, t{u})] = most{part} + math_log(total{part});")
+        });
+        let _ = write!(body, "    if (lane == 0u) {{\n{store}    }}\n");
     }
-    let main = text.groups(sizes.rows(), BLOCK, &body);
+    let rows = sizes.batch * sizes.heads * sizes.queries.div_ceil(few.0);
+    let main = text.groups(rows, BLOCK, &body);
     Ok(steps_with(&[sizes.words()], [sizes.gather(), main]))
 }
 
@@ -289,12 +284,15 @@ fn attention_grad(call: &Call<'_>) -> Result<Steps> {
 
 /// The gradient by queries (0), keys (1) or values (2).
 fn gradient(sizes: &Sizes<'_>, k: usize, variant: &str) -> Option<Dispatch> {
+    let own = if k == 0 { Own::Queries } else { Own::Keys };
+    let few = Few::of(if k == 0 { sizes.queries } else { sizes.keys });
+    let ty = few.element();
     let mut text = sizes.text(variant);
     let words = sizes.words();
     text.read("dout", 0).write("y", k);
     text.define(&format!(
-        "fn weight(b: u32, h: u32, t: u32, s: u32) -> f32 {{
-    let own = score(b, h, t, s);
+        "fn weight(b: u32, h: u32, t: u32, s: u32, dot: f32) -> f32 {{
+    let own = score(b, h, t, s, dot);
     if (hidden(own)) {{ return 0.0f; }}
     return math_exp(own - bitcast<f32>(small[{words}u + 2u * row_at(b, h, t)]));
 }}"
@@ -302,74 +300,88 @@ fn gradient(sizes: &Sizes<'_>, k: usize, variant: &str) -> Option<Dispatch> {
     if k < 2 {
         text.read("v", 3);
         text.define(&format!(
-            "fn slope(b: u32, h: u32, t: u32, s: u32) -> f32 {{
-    let own = weight(b, h, t, s);
-    var dot = 0.0f;
-    for (var c = 0u; c < VALUES; c++) {{
-        dot = fma(dout[query_at(b, t, h) * VALUES + c], v[key_at(b, s, h) * VALUES + c], dot);
-    }}
+            "fn slope(b: u32, h: u32, t: u32, s: u32, dot: f32, flow: f32) -> f32 {{
     let away = bitcast<f32>(small[{words}u + 2u * row_at(b, h, t) + 1u]);
-    return own * fma(dot, kept(b, h, t, s), -away) * SCALE;
+    return weight(b, h, t, s, dot) * fma(flow, kept(b, h, t, s), -away) * SCALE;
 }}"
         ));
     }
+    text.share("weights", ty, BLOCK as usize);
     let (count, name) = if k == 2 { (sizes.values, "VALUES") } else { (sizes.width, "WIDTH") };
-    sums(&mut text, count);
-    let store = columns(name, &format!("    y[row * {name} + column] = sums[c];\n"));
-    if k == 0 {
-        let add = columns(
-            name,
-            "    var sum = sums[c];
-    for (var j = 0u; j < count; j++) {
-        sum = fma(weights[j], k[key_at(b, first + j, h) * WIDTH + column], sum);
+    let mut made = own.dot(few, "dot", "q", "k", "WIDTH");
+    if k < 2 {
+        made += &own.dot(few, "flow", "dout", "v", "VALUES");
     }
-    sums[c] = sum;
-",
-        );
+    let value = |u: usize, part: &str| {
+        let pair = own.pair(u);
+        if k == 2 {
+            format!("weight({pair}, dot{part}) * kept({pair})")
+        } else {
+            format!("slope({pair}, dot{part}, flow{part})")
+        }
+    };
+    let begin = sums(few, count);
+    if own == Own::Queries {
+        let made = made
+            + &few.each(|u, part| format!("    if (s < end{u}) {{ own{part} = {}; }}\n", value(u, part)));
+        let add = weighted(few, count, name, "k[key_at(b, first + j, h) * WIDTH + column]");
+        let store = columns(count, name, |c| {
+            for_queries(few, |u, part| format!("y[row{u} * {name} + column] = sum{c}{part};"))
+        });
         let body = format!(
-            "{QUERY}    for (var first = 0u; first < end; first += BLOCK) {{
+            "{}{begin}    for (var first = 0u; first < end; first += BLOCK) {{
     let s = first + lane;
-    weights[lane] = 0.0f;
-    if (s < end) {{ weights[lane] = slope(b, h, t, s); }}
+    var own = {ty}();
+    if (s < end) {{
+    let key_row = key_at(b, s, h);
+{made}    }}
+    weights[lane] = own;
     workgroupBarrier();
     let count = min(BLOCK, end - first);
 {add}    workgroupBarrier();
     }}
-{store}"
+{store}",
+            queries(few, sizes.queries)
         );
-        return text.groups(sizes.rows(), BLOCK, &body);
+        return text.groups(sizes.batch * sizes.heads * sizes.queries.div_ceil(few.0), BLOCK, &body);
     }
-    let (own, other) = if k == 1 {
-        ("slope(b, h, t, s)", "q[query_at(b, first + j, h) * WIDTH + column]")
-    } else {
-        ("weight(b, h, t, s) * kept(b, h, t, s)", "dout[query_at(b, first + j, h) * VALUES + column]")
-    };
-    let add = columns(
-        name,
-        &format!(
-            "    var sum = sums[c];
-    for (var j = 0u; j < count; j++) {{ sum = fma(weights[j], {other}, sum); }}
-    sums[c] = sum;
+    let tiles = sizes.keys.div_ceil(few.0);
+    let places = few.each(|u, _| {
+        format!(
+            "    let s{u} = min(first_key + {u}u, KEYS - 1u);
+    let row{u} = (b * KEYS + s{u}) * GROUPS + group_of;
 "
-        ),
-    );
+        )
+    });
+    let made =
+        made + &few.each(|u, part| format!("    if (s{u} < end) {{ own{part} = {}; }}\n", value(u, part)));
+    let other = if k == 1 { "q" } else { "dout" };
+    let add = weighted(few, count, name, &format!("{other}[query_at(b, first + j, h) * {name} + column]"));
+    let store = columns(count, name, |c| {
+        few.each(|u, part| {
+            format!("    if (first_key + {u}u < KEYS) {{ y[row{u} * {name} + column] = sum{c}{part}; }}\n")
+        })
+    });
     let body = format!(
         "    let group_of = row % GROUPS;
-    let s = row / GROUPS % KEYS;
-    let b = row / (GROUPS * KEYS);
-    for (var h = group_of * SHARED; h < (group_of + 1u) * SHARED; h++) {{
+    let first_key = row / GROUPS % {tiles}u * {own}u;
+    let b = row / (GROUPS * {tiles}u);
+{places}{begin}    for (var h = group_of * SHARED; h < (group_of + 1u) * SHARED; h++) {{
     for (var first = 0u; first < QUERIES; first += BLOCK) {{
     let t = first + lane;
-    weights[lane] = 0.0f;
+    var own = {ty}();
     if (t < QUERIES) {{
-        if (s < seen(b, t)) {{ weights[lane] = {own}; }}
-    }}
+    let end = seen(b, t);
+    let query_row = query_at(b, t, h);
+{made}    }}
+    weights[lane] = own;
     workgroupBarrier();
     let count = min(BLOCK, QUERIES - first);
 {add}    workgroupBarrier();
     }}
     }}
-{store}"
+{store}",
+        own = few.0
     );
-    text.groups(sizes.batch * sizes.keys * sizes.groups, BLOCK, &body)
+    text.groups(sizes.batch * tiles * sizes.groups, BLOCK, &body)
 }

@@ -21,7 +21,7 @@ const SHORT: usize = 64;
 const LONG: usize = 512;
 
 /// Four elements.
-const FOURS: &str = "vec4<f32>";
+pub(super) const FOURS: &str = "vec4<f32>";
 
 /// A number as a value of this type holds it, as text.
 pub(super) fn literal(value: f64, dtype: DType) -> String {
@@ -158,14 +158,7 @@ impl<'a> Text<'a> {
     /// Memory that the invocations of a workgroup share.
     pub(super) fn share(&mut self, name: &str, element: &str, count: usize) -> &mut Self {
         let _ = writeln!(self.head, "var<workgroup> {name}: array<{element}, {count}>;");
-        self.shared += 4 * count;
-        self
-    }
-
-    /// The same for vectors of four.
-    pub(super) fn share_fours(&mut self, name: &str, count: usize) -> &mut Self {
-        let _ = writeln!(self.head, "var<workgroup> {name}: array<{FOURS}, {count}>;");
-        self.shared += 16 * count;
+        self.shared += if element == FOURS { 16 } else { 4 } * count;
         self
     }
 
@@ -227,18 +220,19 @@ impl<'a> Text<'a> {
         }
         let lanes = if n < LONG { 64 } else { LANES };
         self.size("STEP", lanes as usize);
-        self.reduces(lanes);
+        self.reduces(lanes, "f32");
         self.groups(rows, lanes, body)
     }
 
-    /// Defines `all_sum` and `all_max` over a workgroup of `lanes` (a power of two), by one tree.
-    pub(super) fn reduces(&mut self, lanes: u32) -> &mut Self {
-        self.share("partial", "f32", lanes as usize);
+    /// Defines `all_sum` and `all_max` over a workgroup of `lanes` (a power of two), by one tree, of
+    /// numbers or of vectors of them.
+    pub(super) fn reduces(&mut self, lanes: u32, element: &str) -> &mut Self {
+        self.share("partial", element, lanes as usize);
         for (name, join) in [("all_sum", "a + b"), ("all_max", "max(a, b)")] {
             let half = lanes / 2;
             let _ = writeln!(
                 self.head,
-                "fn {name}(v: f32) -> f32 {{
+                "fn {name}(v: {element}) -> {element} {{
     partial[lane] = v;
     workgroupBarrier();
     for (var s = {half}u; s > 0u; s >>= 1u) {{

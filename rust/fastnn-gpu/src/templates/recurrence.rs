@@ -2,6 +2,10 @@
 //! in workgroup memory, or where that is too small in the scratch memory that also holds the small
 //! operands, of which a kernel could not bind so many.
 
+mod gru;
+mod lstm;
+mod simple;
+
 use super::Rows;
 use super::frame::{LANES, Text, steps_with};
 use crate::dispatch::{Call, Dispatch, Steps};
@@ -10,12 +14,12 @@ use fastnn::ops::recurrence;
 use std::fmt::Write;
 
 pub(super) const ROWS: Rows = &[
-    (&recurrence::LSTM, lstm),
-    (&recurrence::LSTM_GRAD, lstm_grad),
-    (&recurrence::GRU, gru),
-    (&recurrence::GRU_GRAD, gru_grad),
-    (&recurrence::SIMPLE_RNN, simple),
-    (&recurrence::SIMPLE_RNN_GRAD, simple_grad),
+    (&recurrence::LSTM, lstm::lstm),
+    (&recurrence::LSTM_GRAD, lstm::lstm_grad),
+    (&recurrence::GRU, gru::gru),
+    (&recurrence::GRU_GRAD, gru::gru_grad),
+    (&recurrence::SIMPLE_RNN, simple::simple),
+    (&recurrence::SIMPLE_RNN_GRAD, simple::simple_grad),
 ];
 
 /// What a recurrence is made of.
@@ -29,7 +33,8 @@ struct Plan<'a> {
     state: usize,
     /// Results that are states after the last step: number, and its place in the state as text.
     last: &'a [(usize, &'a str)],
-    /// Are weights read with the roles of their axes exchanged?
+    /// Is it the way back? Then weights are read with the roles of their axes exchanged, and operand 0 is
+    /// the gradient that comes in at each step, or one number for all.
     back: bool,
 }
 
@@ -56,13 +61,33 @@ impl<'a> Loop<'a> {
         4 * self.plan.state * self.units <= self.call.limits.workgroup_bytes
     }
 
+    /// Is what comes in at each step one number for all?
+    fn lone(&self) -> bool {
+        self.plan.back && self.call.inputs[0].shape.rank() == 0
+    }
+
+    /// The operands that are gathered.
+    fn small(&self) -> impl Iterator<Item = (&'static str, usize)> {
+        let flow = if self.lone() { Some(("dy", 0)) } else { None };
+        self.plan.small.iter().copied().chain(flow)
+    }
+
+    /// What comes in at a step, as text.
+    fn flow(&self, text: &mut Text<'_>) -> &'static str {
+        if self.lone() {
+            return "dy(0u)";
+        }
+        text.read("dys", 0);
+        "dys[step * UNITS + j]"
+    }
+
     /// Where each small operand begins, where the last states do, and where the states of all rows do.
     fn places(&self) -> (Vec<usize>, usize, usize) {
         let mut at = 0;
         let mut begins = vec![];
-        for (_, k) in self.plan.small {
+        for (_, k) in self.small() {
             begins.push(at);
-            at += self.call.inputs[*k].shape.count();
+            at += self.call.inputs[k].shape.count();
         }
         (begins, at, at + self.plan.last.len() * self.batch * self.units)
     }
@@ -71,12 +96,12 @@ impl<'a> Loop<'a> {
         let mut text = Text::new(self.call, "small operands");
         text.scratch_mut("small", 0, "f32");
         let (mut body, mut most) = (String::new(), 0);
-        for ((name, k), at) in self.plan.small.iter().zip(self.places().0) {
-            let count = self.call.inputs[*k].shape.count();
+        for ((name, k), at) in self.small().zip(self.places().0) {
+            let count = self.call.inputs[k].shape.count();
             if count == 0 {
                 continue;
             }
-            text.read(name, *k);
+            text.read(name, k);
             let _ = writeln!(body, "    if (i < {count}u) {{ small[{at}u + i] = f32({name}[i]); }}");
             most = most.max(count);
         }
@@ -113,8 +138,8 @@ impl<'a> Loop<'a> {
             ("STEP", self.lanes as usize),
         ]);
         let mut own = String::from("var<private> base: u32;\nvar<private> batch_row: u32;\n");
-        for ((name, k), at) in self.plan.small.iter().zip(self.places().0) {
-            let i = if self.call.inputs[*k].shape.rank() == 0 { "0u" } else { "i" };
+        for ((name, k), at) in self.small().zip(self.places().0) {
+            let i = if self.call.inputs[k].shape.rank() == 0 { "0u" } else { "i" };
             let _ = writeln!(own, "fn {name}(i: u32) -> f32 {{ return small[{at}u + {i}]; }}");
         }
         own += if self.shared() {
@@ -204,10 +229,6 @@ impl<'a> Loop<'a> {
         }
         end
     }
-
-    fn is_empty(&self) -> bool {
-        self.batch * self.units == 0
-    }
 }
 
 /// A loop over the units that a lane has.
@@ -221,374 +242,18 @@ const TURN: &str = "    let now = (n & 1u) * UNITS;\n    let then = UNITS - now;
 /// Where the state is after the last step.
 const LAST: &str = "(STEPS & 1u) * UNITS";
 
-fn lstm(call: &Call<'_>) -> Result<Steps> {
-    let plan = Plan {
-        each: 0,
-        weights: 1,
-        small: &[("h0", 2), ("c0", 3), ("mask", 4), ("drop", 5)],
-        state: 3,
-        last: &[(1, LAST), (2, "2u * UNITS")],
-        back: false,
-    };
-    let job = Loop::new(call, &plan);
-    if job.is_empty() {
+/// The dispatches of a recurrence. `make` binds what a round reads and writes, and gives the statements
+/// that begin the state and those of a round.
+fn looped<'a>(
+    call: &'a Call<'a>,
+    plan: &'a Plan<'a>,
+    make: impl FnOnce(&Loop<'a>, &mut Text<'a>) -> [String; 2],
+) -> Result<Steps> {
+    let job = Loop::new(call, plan);
+    if job.batch * job.units == 0 {
         return Ok(Steps::default());
     }
     let mut text = job.text();
-    text.read("z", 0);
-    let end = job.writes(
-        &mut text,
-        &[
-            (0, "y", "    y[step * UNITS + j] = h;\n"),
-            (
-                3,
-                "gates",
-                "    for (var k = 0u; k < 4u; k++) { gates[(step * 4u + k) * UNITS + j] = g[k]; }\n",
-            ),
-            (4, "cells", "    cells[step * UNITS + j] = c;\n"),
-            (5, "befores", "    befores[step * UNITS + j] = STATE[now + j];\n"),
-        ],
-    );
-    let begin = units(
-        "    STATE[j] = h0(row * UNITS + j);
-    STATE[2u * UNITS + j] = c0(row * UNITS + j);
-",
-    );
-    let round = TURN.to_string()
-        + &units(&format!(
-            "    var h = STATE[now + j];
-    var c = STATE[2u * UNITS + j];
-    var g = vec4<f32>();
-    if (counts) {{
-        for (var k = 0u; k < 4u; k++) {{ g[k] = z[(step * 4u + k) * UNITS + j] + product(now, k, j); }}
-        g = vec4<f32>(math_sigmoid(g.x), math_sigmoid(g.y), math_tanh(g.z), math_sigmoid(g.w));
-        c = fma(g.y, c, g.x * g.z);
-        h = g.w * math_tanh(c);
-    }}
-{end}    STATE[then + j] = h;
-    STATE[2u * UNITS + j] = c;
-"
-        ))
-        + "    sync();\n";
-    Ok(job.steps(text, &begin, &round))
-}
-
-fn lstm_grad(call: &Call<'_>) -> Result<Steps> {
-    let lone = call.inputs[0].shape.rank() == 0;
-    let small = [("dh", 1), ("dc", 2), ("c0", 6), ("mask", 7), ("drop", 8), ("dy", 0)];
-    let plan = Plan {
-        each: 4,
-        weights: 3,
-        small: if lone { &small } else { &small[..5] },
-        state: 6,
-        last: &[(1, "0u"), (2, "UNITS")],
-        back: true,
-    };
-    let job = Loop::new(call, &plan);
-    if job.is_empty() {
-        return Ok(Steps::default());
-    }
-    let mut text = job.text();
-    text.read("gates", 4).read("cells", 5);
-    let dy = flow(&mut text, lone, 0);
-    let end = job.writes(
-        &mut text,
-        &[(0, "dz", "    for (var k = 0u; k < 4u; k++) { dz[(step * 4u + k) * UNITS + j] = d[k]; }\n")],
-    );
-    let begin = units(
-        "    STATE[j] = dh(row * UNITS + j);
-    STATE[UNITS + j] = dc(row * UNITS + j);
-",
-    );
-    let earlier = if call.attrs[0].flag() { "step + 1u" } else { "step - 1u" };
-    let round = units(&format!(
-        "    let own = STATE[j] + {dy};
-    var d = vec4<f32>();
-    if (counts) {{
-        var g = vec4<f32>();
-        for (var k = 0u; k < 4u; k++) {{ g[k] = gates[(step * 4u + k) * UNITS + j]; }}
-        var old = 0.0f;
-        if (n + 1u == STEPS) {{ old = c0(row * UNITS + j); }} else {{ old = cells[({earlier}) * UNITS + j]; }}
-        let bent = math_tanh(cells[step * UNITS + j]);
-        let flow = fma(own * g.w, 1.0f - bent * bent, STATE[UNITS + j]);
-        d = vec4<f32>(
-            flow * g.z * g.x * (1.0f - g.x), flow * old * g.y * (1.0f - g.y),
-            flow * g.x * (1.0f - g.z * g.z), own * bent * g.w * (1.0f - g.w),
-        );
-        STATE[UNITS + j] = flow * g.y;
-    }}
-    STATE[j] = own;
-    for (var k = 0u; k < 4u; k++) {{ STATE[(2u + k) * UNITS + j] = d[k]; }}
-{end}"
-    )) + "    sync();\n"
-        + &units(
-            "    if (counts) {
-        var sum = 0.0f;
-        for (var k = 0u; k < 4u; k++) { sum += product((2u + k) * UNITS, k, j); }
-        STATE[j] = sum;
-    }
-",
-        )
-        + "    sync();\n";
-    Ok(job.steps(text, &begin, &round))
-}
-
-/// The gradient that comes in at a step, which is operand `k` or one number for all.
-fn flow(text: &mut Text<'_>, lone: bool, k: usize) -> &'static str {
-    if lone {
-        return "dy(0u)";
-    }
-    text.read("dys", k);
-    "dys[step * UNITS + j]"
-}
-
-fn gru(call: &Call<'_>) -> Result<Steps> {
-    let plan = Plan {
-        each: 0,
-        weights: 1,
-        small: &[("bias", 2), ("h0", 3), ("mask", 4), ("drop", 5)],
-        state: 5,
-        last: &[(1, LAST)],
-        back: false,
-    };
-    let job = Loop::new(call, &plan);
-    if job.is_empty() {
-        return Ok(Steps::default());
-    }
-    let mut text = job.text();
-    text.read("z", 0);
-    let end = job.writes(
-        &mut text,
-        &[
-            (0, "y", "    y[step * UNITS + j] = h;\n"),
-            (
-                2,
-                "gates",
-                "    for (var k = 0u; k < 3u; k++) { gates[(step * 3u + k) * UNITS + j] = g[k]; }\n",
-            ),
-            (3, "inners", "    inners[step * UNITS + j] = own;\n"),
-            (4, "befores", "    befores[step * UNITS + j] = old;\n"),
-        ],
-    );
-    let after = call.attrs[1].flag();
-    let begin = units("    STATE[j] = h0(row * UNITS + j);\n");
-    // Gates first, with what the candidate's product reads: the state, or what the reset gate leaves of it.
-    let first = units(
-        "    if (counts) {
-        for (var k = 0u; k < 2u; k++) {
-            let sum = z[(step * 3u + k) * UNITS + j] + product(now, k, j) + bias(k * UNITS + j);
-            STATE[(3u + k) * UNITS + j] = math_sigmoid(sum);
-        }
-        STATE[2u * UNITS + j] = STATE[4u * UNITS + j] * STATE[now + j];
-    }
-",
-    );
-    let candidate = if after {
-        "        own = product(now, 2u, j) + bias(2u * UNITS + j);
-        let sum = g.y * own;
-"
-    } else {
-        "        own = STATE[2u * UNITS + j] * drop((row * 3u + 2u) * UNITS + j);
-        let sum = product(2u * UNITS, 2u, j) + bias(2u * UNITS + j);
-"
-    };
-    let second = units(&format!(
-        "    let old = STATE[now + j];
-    var h = old;
-    var own = 0.0f;
-    var g = vec3<f32>();
-    if (counts) {{
-        g.x = STATE[3u * UNITS + j];
-        g.y = STATE[4u * UNITS + j];
-{candidate}        g.z = math_tanh(z[(step * 3u + 2u) * UNITS + j] + sum);
-        h = fma(g.x, old, (1.0f - g.x) * g.z);
-    }}
-    STATE[then + j] = h;
-{end}"
-    ));
-    Ok(job.steps(text, &begin, &format!("{TURN}{first}    sync();\n{second}    sync();\n")))
-}
-
-fn gru_grad(call: &Call<'_>) -> Result<Steps> {
-    let lone = call.inputs[0].shape.rank() == 0;
-    let small = [("dh", 1), ("mask", 6), ("drop", 7), ("dy", 0)];
-    let plan = Plan {
-        each: 3,
-        weights: 2,
-        small: if lone { &small } else { &small[..3] },
-        state: 4,
-        last: &[(2, "0u")],
-        back: true,
-    };
-    let job = Loop::new(call, &plan);
-    if job.is_empty() {
-        return Ok(Steps::default());
-    }
-    let after = call.attrs[1].flag();
-    let mut text = job.text();
-    text.read("gates", 3).read("befores", 5);
-    if after {
-        text.read("inners", 4);
-    }
-    let dy = flow(&mut text, lone, 0);
-    let end = job.writes(
-        &mut text,
-        &[
-            (0, "dz", "    for (var k = 0u; k < 3u; k++) { dz[(step * 3u + k) * UNITS + j] = d[k]; }\n"),
-            (1, "ds", "    for (var k = 0u; k < 3u; k++) { ds[(step * 3u + k) * UNITS + j] = e[k]; }\n"),
-        ],
-    );
-    let begin = units("    STATE[j] = dh(row * UNITS + j);\n");
-    let gates = "    var g = vec3<f32>();
-    var old = 0.0f;
-    if (counts) {
-        for (var k = 0u; k < 3u; k++) { g[k] = gates[(step * 3u + k) * UNITS + j]; }
-        old = befores[step * UNITS + j];
-    }
-";
-    // The gate's gradients in the state: update, reset, and that of the candidate's product.
-    let first = format!(
-        "{gates}    let own = STATE[j] + {dy};
-    let sum = own * (1.0f - g.x) * (1.0f - g.z * g.z);
-    STATE[UNITS + j] = own * (old - g.z) * g.x * (1.0f - g.x);
-    STATE[3u * UNITS + j] = sum;
-    STATE[j] = select(own, own * g.x, counts);
-"
-    );
-    let rest = |gates: &str| {
-        units(&format!(
-            "    if (counts) {{
-        var sum = STATE[j];
-        for (var k = 0u; k < {gates}; k++) {{ sum += product((1u + k) * UNITS, k, j); }}
-        STATE[j] = sum;
-    }}
-"
-        ))
-    };
-    let round = if after {
-        units(&format!(
-            "{first}    var inner = 0.0f;
-    if (counts) {{ inner = inners[step * UNITS + j]; }}
-    let reset = sum * inner * g.y * (1.0f - g.y);
-    STATE[2u * UNITS + j] = reset;
-    STATE[3u * UNITS + j] = sum * g.y;
-    var d = vec3<f32>(STATE[UNITS + j], reset, sum);
-    var e = vec3<f32>(STATE[UNITS + j], reset, sum * g.y);
-    if (!counts) {{
-        d = vec3<f32>();
-        e = vec3<f32>();
-    }}
-{end}"
-        )) + "    sync();\n"
-            + &rest("3u")
-            + "    sync();\n"
-    } else {
-        units(&first)
-            + "    sync();\n"
-            + &units(&format!(
-                "{gates}    var d = vec3<f32>();
-    if (counts) {{
-        let seen = product(3u * UNITS, 2u, j);
-        STATE[j] = fma(seen, g.y, STATE[j]);
-        STATE[2u * UNITS + j] = seen * old * g.y * (1.0f - g.y);
-        d = vec3<f32>(STATE[UNITS + j], STATE[2u * UNITS + j], STATE[3u * UNITS + j]);
-    }}
-    var e = d;
-{end}"
-            ))
-            + "    sync();\n"
-            + &rest("2u")
-            + "    sync();\n"
-    };
-    Ok(job.steps(text, &begin, &round))
-}
-
-fn simple(call: &Call<'_>) -> Result<Steps> {
-    let plan = Plan {
-        each: 0,
-        weights: 1,
-        small: &[("h0", 2), ("mask", 3), ("drop", 4)],
-        state: 2,
-        last: &[(1, LAST)],
-        back: false,
-    };
-    let job = Loop::new(call, &plan);
-    if job.is_empty() {
-        return Ok(Steps::default());
-    }
-    let mut text = job.text();
-    text.read("z", 0);
-    let end = job.writes(
-        &mut text,
-        &[
-            (0, "y", "    y[step * UNITS + j] = h;\n"),
-            (2, "befores", "    befores[step * UNITS + j] = STATE[now + j];\n"),
-        ],
-    );
-    let activation = match call.attrs[1].int() {
-        0 => "math_tanh(sum)",
-        1 => "math_relu(sum)",
-        2 => "sum",
-        _ => "math_sigmoid(sum)",
-    };
-    let begin = units("    STATE[j] = h0(row * UNITS + j);\n");
-    let round = TURN.to_string()
-        + &units(&format!(
-            "    var h = STATE[now + j];
-    if (counts) {{
-        let sum = z[step * UNITS + j] + product(now, 0u, j);
-        h = {activation};
-    }}
-{end}    STATE[then + j] = h;
-"
-        ))
-        + "    sync();\n";
-    Ok(job.steps(text, &begin, &round))
-}
-
-fn simple_grad(call: &Call<'_>) -> Result<Steps> {
-    let lone = call.inputs[0].shape.rank() == 0;
-    let small = [("dh", 1), ("mask", 4), ("drop", 5), ("dy", 0)];
-    let plan = Plan {
-        each: 3,
-        weights: 2,
-        small: if lone { &small } else { &small[..3] },
-        state: 2,
-        last: &[(1, "0u")],
-        back: true,
-    };
-    let job = Loop::new(call, &plan);
-    if job.is_empty() {
-        return Ok(Steps::default());
-    }
-    let mut text = job.text();
-    let dy = flow(&mut text, lone, 0);
-    let end = job.writes(&mut text, &[(0, "dz", "    dz[step * UNITS + j] = d;\n")]);
-    // Of no activation the gradient does not ask for the result.
-    let slope = match call.attrs[1].int() {
-        0 => "1.0f - h * h",
-        1 => "select(0.0f, 1.0f, h > 0.0f)",
-        2 => "1.0f",
-        _ => "h * (1.0f - h)",
-    };
-    let h = if call.attrs[1].int() == 2 {
-        ""
-    } else {
-        text.read("ys", 3);
-        "        let h = ys[step * UNITS + j];\n"
-    };
-    let begin = units("    STATE[j] = dh(row * UNITS + j);\n");
-    let round = units(&format!(
-        "    let own = STATE[j] + {dy};
-    var d = 0.0f;
-    if (counts) {{
-{h}        d = own * ({slope});
-    }}
-    STATE[j] = own;
-    STATE[UNITS + j] = d;
-{end}"
-    )) + "    sync();\n"
-        + &units("    if (counts) { STATE[j] = product(UNITS, 0u, j); }\n")
-        + "    sync();\n";
+    let [begin, round] = make(&job, &mut text);
     Ok(job.steps(text, &begin, &round))
 }

@@ -3,7 +3,7 @@
 //! in memory.
 
 use super::ending::{Finish, joined, kept};
-use super::frame::{Text, steps, steps_with};
+use super::frame::{FOURS, Text, steps, steps_with};
 use super::sizes::{self, PAD, Tile};
 use crate::dispatch::{Call, Dispatch, Steps};
 use fastnn::error::Result;
@@ -75,7 +75,7 @@ impl Product<'_> {
         text.define("const NOWHERE = 0xffffffffu;");
         (self.define)(&mut text);
         for (k, side) in self.sides.iter().enumerate() {
-            text.share_fours(NAMES[k].0, tile.depth * (tile.size[k] + PAD) / 4);
+            text.share(NAMES[k].0, FOURS, tile.depth * (tile.size[k] + PAD) / 4);
             text.define(&self.four(k, side));
         }
         let (threads, across) = (tile.threads(), tile.across());
