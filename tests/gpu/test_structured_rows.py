@@ -18,8 +18,10 @@ def ids(low, high, shape=()):
     return np.asarray(r.integers(low, high, shape), np.int32)
 
 
-def same(gpu, name, arrays, attrs, tolerance=0.0):
-    """The results of a row on both; floats may differ by `tolerance` of the largest of a result."""
+def same(gpu, name, arrays, attrs, tolerance=0.0, least=0.1):
+    """The results of a row on both; floats may differ by `tolerance` of the largest of a result, or
+    of `least` where terms of that size cancel.
+    """
     arrays = [np.asarray(a) for a in arrays]
     got, want = run_row(gpu, name, arrays, attrs), on_cpu(name, arrays, attrs)
     again = run_row(gpu, name, arrays, attrs) if tolerance else got
@@ -34,7 +36,7 @@ def same(gpu, name, arrays, attrs, tolerance=0.0):
         finite = np.isfinite(theirs)
         np.testing.assert_array_equal(mine[~finite], theirs[~finite], err_msg=label)
         off = np.abs(mine[finite].astype("f8") - theirs[finite])
-        assert off.max(initial=0) <= tolerance * np.abs(theirs[finite]).max(initial=0.1), label
+        assert off.max(initial=0) <= tolerance * np.abs(theirs[finite]).max(initial=least), label
     return want
 
 
@@ -214,7 +216,8 @@ def test_attention_and_its_gradient(gpu, sizes):
             operands = [f(b, t, h, w), f(b, s, g, w), f(b, s, g, v), *rest, key]
             out, lse = same(gpu, "attention", operands, attrs, 2e-6)
             back = [f(b, t, h, v), *operands, out, lse]
-            same(gpu, "attention_grad", back, attrs, 1e-5)
+            # Of a query that sees one key alone only rounding is left.
+            same(gpu, "attention_grad", back, attrs, 1e-5, least=1.0)
 
 
 @pytest.mark.parametrize(

@@ -204,10 +204,16 @@ def _check_types(
 def _check_apart(
     name: str, uses: tuple[str, ...], bindings: Sequence[Any], buffers: Sequence[Any]
 ) -> None:
-    """A buffer that a dispatch writes may be bound by it once: else its driver may do anything."""
-    bound = [id(buffers[b]) for b, _, _ in bindings]
-    for at, use in enumerate(uses):
-        if use == "read_write" and bound.count(bound[at]) > 1:
-            raise InternalError(
-                f"the kernel {name} binds a buffer that it writes twice\n  hint: please report this"
-            )
+    """A buffer that a dispatch writes may be bound by it once, or in windows that it writes all and
+    that do not meet: else its driver may do anything.
+    """
+    for at, (use, (buffer, begin, size)) in enumerate(zip(uses, bindings, strict=True)):
+        if use != "read_write":
+            continue
+        for k, (other, first, count) in enumerate(bindings):
+            is_apart = uses[k] == use and (begin + size <= first or first + count <= begin)
+            if k != at and buffers[other] is buffers[buffer] and not is_apart:
+                raise InternalError(
+                    f"the kernel {name} binds a buffer that it writes twice\n"
+                    "  hint: please report this"
+                )

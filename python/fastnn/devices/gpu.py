@@ -202,10 +202,10 @@ class Gpu:
         Returns:
             A buffer of wgpu. Its memory goes with the last reference.
         """
-        if size > self.limits["binding_bytes"]:
-            most = size_text(self.limits["binding_bytes"])
+        if size > self.limits["buffer_bytes"]:
+            most = size_text(self.limits["buffer_bytes"])
             raise GpuOutOfMemoryError(
-                f"{what} has {size_text(size)}, {self.name} binds {most}"
+                f"{what} has {size_text(size)}, {self.name} has buffers of {most}"
                 f" at most\n  hint: a smaller batch_size; or {ON_CPU}"
             )
         usage = self.module.BufferUsage

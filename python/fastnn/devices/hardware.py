@@ -24,6 +24,7 @@ _LIMITS = {
     "workgroup_invocations": "max-compute-invocations-per-workgroup",
     "grid": "max-compute-workgroups-per-dimension",
     "binding_bytes": "max-storage-buffer-binding-size",
+    "buffer_bytes": "max-buffer-size",
     "alignment": "min-storage-buffer-offset-alignment",
 }
 #: More than these would only split adapters into kinds that see different programs.
@@ -165,7 +166,8 @@ def limits_of(handle: Any) -> dict[str, int]:
     found = {field: int(given[name]) for field, name in _LIMITS.items()}
     for field, most in _ENOUGH.items():
         found[field] = min(found[field], most)
-    # Programs address bytes of a binding by numbers of 31 bits.
-    found["binding_bytes"] = min(found["binding_bytes"], int(given["max-buffer-size"]), 2**31 - 4)
+    # Programs address bytes of a binding by numbers of 31 bits, elements of a buffer by 32.
+    found["binding_bytes"] = min(found["binding_bytes"], found["buffer_bytes"], 2**31 - 4)
+    found["buffer_bytes"] = min(found["buffer_bytes"], 2**34 - 4)
     found["alignment"] = max(found["alignment"], 256)
     return found

@@ -15,8 +15,10 @@ pub struct Limits {
     pub workgroup_invocations: u32,
     /// Workgroups along one axis of a grid.
     pub grid: u32,
-    /// Bytes of one binding.
+    /// Bytes of one binding; larger values are bound in windows.
     pub binding_bytes: usize,
+    /// Bytes of one buffer.
+    pub buffer_bytes: usize,
     /// Alignment of offsets of bindings.
     pub alignment: usize,
     /// How fast each of [`sizes::TILES`] is; only ratios count, and 0 rules one out.
@@ -31,6 +33,7 @@ impl Limits {
         workgroup_invocations: 256,
         grid: 65_535,
         binding_bytes: 128 << 20,
+        buffer_bytes: 256 << 20,
         alignment: 256,
         speeds: sizes::SPEEDS,
     };

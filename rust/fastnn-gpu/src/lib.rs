@@ -15,3 +15,4 @@ pub mod render;
 pub mod templates;
 pub mod text;
 pub mod unroll;
+pub(crate) mod windows;

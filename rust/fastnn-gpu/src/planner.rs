@@ -6,6 +6,7 @@ use crate::dispatch::{Call, Kernel, Limits};
 use crate::program::{Buffer, Fault, Group, Program, Role, VERSION};
 use crate::render::Places;
 use crate::text::{Cell, bytes};
+use crate::windows::windowed;
 use crate::{faults, unroll};
 use fastnn::error::{Error, Result, visible};
 use fastnn::graph::{Graph, Id, SCALAR, Ty};
@@ -205,11 +206,11 @@ impl<'a> Builder<'a> {
         init: Option<Vec<u32>>,
     ) -> Result<usize> {
         let size = bytes(&ty).max(4);
-        if size > self.limits.binding_bytes {
+        if size > self.limits.buffer_bytes {
             return Err(Error::Device(format!(
-                "'{}' takes {size} bytes on the device ({ty}), which binds {} at most\n  hint: use a smaller batch",
+                "'{}' takes {size} bytes on the device ({ty}), which has buffers of {} at most\n  hint: use a smaller batch",
                 visible(&name),
-                self.limits.binding_bytes
+                self.limits.buffer_bytes
             )));
         }
         let shape = ty.shape.sizes().to_vec();
@@ -253,11 +254,11 @@ impl<'a> Builder<'a> {
             self.scratch.push(at);
         }
         let at = self.scratch[k];
-        if size > self.limits.binding_bytes {
+        if size > self.limits.buffer_bytes {
             return Err(Error::Device(format!(
-                "a step takes {size} bytes of scratch memory on the device, which binds {} at most\n  hint: use a \
-                 smaller batch",
-                self.limits.binding_bytes
+                "a step takes {size} bytes of scratch memory on the device, which has buffers of {} at most\n  hint: \
+                 use a smaller batch",
+                self.limits.buffer_bytes
             )));
         }
         let buffer = &mut self.program.buffers[at];
@@ -288,7 +289,8 @@ impl<'a> Builder<'a> {
         Ok(offset)
     }
 
-    fn push(&mut self, kernel: Kernel, bindings: Vec<[usize; 3]>, grid: [u32; 3]) {
+    fn push(&mut self, kernel: Kernel, bindings: Vec<[usize; 3]>, grid: [u32; 3]) -> Result<()> {
+        let (kernel, bindings) = windowed(kernel, bindings, self.limits)?;
         let kernels = &mut self.program.kernels;
         let kernel = *self.kernels.entry(kernel).or_insert_with_key(|kernel| {
             kernels.push(kernel.clone());
@@ -301,6 +303,7 @@ impl<'a> Builder<'a> {
         });
         let [x, y, z] = grid.map(|n| n as usize);
         self.program.steps.push([kernel, group, x, y, z]);
+        Ok(())
     }
 
     fn finish(mut self) -> Result<Program> {

@@ -27,7 +27,7 @@
 //!   `bytes` is at least 4. Every element is one cell of four bytes: `f32` for float types, `i32` for
 //!   whole numbers, `u32` 0 or 1 for bool; `dtype` is the element type on the host.
 //! * `groups`: `bindings` are `[buffer, offset, bytes]`. A buffer that a step writes is bound by it
-//!   once.
+//!   once, or, where it is larger than a binding, in windows that do not meet.
 //! * `steps`: `[kernel, group, x, y, z]`, in order, each after all before it.
 //! * `copies`: `[from, to, bytes]` from the start of one buffer to the start of another, in order,
 //!   after the last step.
@@ -190,7 +190,13 @@ impl Program {
                         &format!("binds bytes {offset} to {} of {}", offset + bytes, b.bytes),
                     );
                 }
-                let again = bound.bindings.iter().enumerate().any(|(k, b)| k != at && b[0] == buffer);
+                let again = bound.bindings.iter().zip(&of.bindings).enumerate().any(|(k, (o, other))| {
+                    let apart = *other == Use::ReadWrite && (o[1] + o[2] <= offset || offset + bytes <= o[1]);
+                    k != at && o[0] == buffer && !apart
+                });
+                if bytes > limits.binding_bytes {
+                    return bug(&of.name, &format!("binds {bytes} bytes of '{}' at once", b.name));
+                }
                 if *usage == Use::ReadWrite {
                     if again {
                         return bug(&of.name, &format!("binds '{}' twice and writes it", b.name));

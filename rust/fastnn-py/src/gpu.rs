@@ -30,12 +30,13 @@ fn limits(given: &Bound<'_, PyDict>) -> Result<Limits> {
             "workgroup_invocations" => limits.workgroup_invocations = small,
             "grid" => limits.grid = small,
             "binding_bytes" => limits.binding_bytes = size,
+            "buffer_bytes" => limits.buffer_bytes = size,
             "alignment" => limits.alignment = size,
             _ if let Some(at) = tile(&name) => limits.speeds[at] = small,
             _ => {
                 return data_error(format!(
                     "limits: there is no '{name}'\n  hint: storage_buffers, workgroup_bytes, \
-                     workgroup_invocations, grid, binding_bytes, alignment, and tile_ with a name of gpu_tiles()"
+                     workgroup_invocations, grid, binding_bytes, buffer_bytes, alignment, and tile_ with a name of gpu_tiles()"
                 ));
             }
         }
@@ -83,7 +84,7 @@ fn shapes(given: &[Vec<i64>]) -> Result<Vec<Shape>> {
 /// Buffers of role `state` are numbered as `Function.variables`, then `Function.captured`.
 /// Raises DeviceError where a row has no kernel for devices, or a value takes more than the
 /// adapter's limits (`storage_buffers`, `workgroup_bytes`, `workgroup_invocations`, `grid`,
-/// `binding_bytes`, `alignment`).
+/// `binding_bytes`, `buffer_bytes`, `alignment`, `tile_` with a name of `gpu_tiles()`).
 #[pyfunction]
 fn gpu_program(
     py: Python<'_>,

@@ -26,21 +26,21 @@ pub(super) fn circular() -> String {
     let e = (u >> 23u) - 150u + 32u;
     let word = e / 32u;
     let bit = e % 32u;
-    var w = array<u32, 4>(0u, 0u, 0u, 0u);
+    var words = array<u32, 4>(0u, 0u, 0u, 0u);
     for (var k = 0u; k < 4u; k += 1u) {{
       let a = math_bits_of(word + k);
       let b = math_bits_of(word + k + 1u);
-      w[k] = select((a << bit) | (b >> ((32u - bit) & 31u)), a, bit == 0u);
+      words[k] = select((a << bit) | (b >> ((32u - bit) & 31u)), a, bit == 0u);
     }}
-    let p3 = math_wide(m, w[3]);
-    let p2 = math_wide(m, w[2]);
-    let p1 = math_wide(m, w[1]);
+    let p3 = math_wide(m, words[3]);
+    let p2 = math_wide(m, words[2]);
+    let p1 = math_wide(m, words[1]);
     let low = p2.y + p3.x;
     let carry = u32(low < p3.x);
     let mid = p1.y + p2.x;
     let carry2 = u32(mid < p2.x);
     let middle = mid + carry;
-    let high = m * w[0] + p1.x + carry2 + u32(middle < carry);
+    let high = m * words[0] + p1.x + carry2 + u32(middle < carry);
     // high: whole quarters; (middle, low): the fraction.
     quadrant = high;
     var f = vec2<u32>(middle, low);

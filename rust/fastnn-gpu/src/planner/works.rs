@@ -42,8 +42,7 @@ impl Builder<'_> {
         let (kernel, buffers) = render::group(&lines, &outputs, self)?;
         let grid = render::grid(self.limits, fused.shape.count());
         let bindings = buffers.iter().map(|&b| [b, 0, self.program.buffers[b].bytes]).collect();
-        self.push(kernel, bindings, grid);
-        Ok(())
+        self.push(kernel, bindings, grid)
     }
 
     /// The values that step `at` writes.
@@ -209,7 +208,7 @@ impl Builder<'_> {
                 };
                 bindings.push([buffer, offset, size]);
             }
-            self.push(dispatch.kernel, bindings, dispatch.grid);
+            self.push(dispatch.kernel, bindings, dispatch.grid)?;
         }
         Ok(())
     }
