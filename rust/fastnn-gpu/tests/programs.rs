@@ -123,7 +123,7 @@ fn programs_of_random_graphs_are_valid_and_hold_to_the_rules() {
     let narrow = Limits { grid: 3, ..Limits::PORTABLE };
     // Large values are bound in windows.
     let split = Limits { binding_bytes: 7000, storage_buffers: 40, ..Limits::PORTABLE };
-    let mut steps = 0;
+    let (mut steps, mut windows) = (0, 0);
     for round in 0..3000 {
         let size = 14 + rng.below(40);
         let g = random_graph(&mut rng, size);
@@ -133,10 +133,20 @@ fn programs_of_random_graphs_are_valid_and_hold_to_the_rules() {
             let _ = plan(&g, &slots(&g), limits);
             continue;
         }
-        steps += planned(&g, limits, &mut seen).steps.len();
+        if limits.binding_bytes == split.binding_bytes
+            && let Err(error) = plan(&g, &slots(&g), limits)
+        {
+            // More windows than a kernel may bind.
+            assert!(error.to_string().contains("values larger than the 7000 bytes"), "{error}");
+            continue;
+        }
+        let program = planned(&g, limits, &mut seen);
+        windows += program.kernels.iter().filter(|k| k.wgsl.contains("_window1")).count();
+        steps += program.steps.len();
     }
     assert!(seen.len() > 2500, "{} texts", seen.len());
     assert!(steps > 5000, "{steps} steps");
+    assert!(windows > 100, "{windows} kernels with windows");
 }
 
 #[test]
