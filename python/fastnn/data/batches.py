@@ -415,7 +415,17 @@ class IterableData:
     def _prepare(self, raw: Any) -> tuple[Any, Any, Any]:
         x, y, w = unpack(raw)
         batch = as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(w, "sample_weight")
-        return ArrayData(*batch).parts
+        # A source may fill the same arrays again while this batch waits.
+        given = {id(a) for a in tree.flatten((x, y, w))}
+        parts: tuple[Any, Any, Any] = ArrayData(*batch).parts
+        x, y, w = (tree.map_structure(lambda a: _apart(a, given), part) for part in parts)
+        return x, y, w
+
+
+def _apart(value: Any, given: set[int]) -> Any:
+    """A leaf of a batch in memory of its own, where it is, or looks into, an array of `given`."""
+    shared = value.__class__ is np.ndarray and (value.base is not None or id(value) in given)
+    return value.copy() if shared else value
 
 
 @hints_arguments

@@ -131,8 +131,9 @@ class Dataset:
             )
 
         def make() -> Iterator[Any]:
+            # The generator may fill the same arrays again while an element waits.
             for element in generator(*args):
-                yield _arrays(element)
+                yield tree.map_structure(np.array, _arrays(element))
 
         return Dataset(make, UNKNOWN_CARDINALITY)
 
