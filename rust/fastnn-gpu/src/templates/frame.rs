@@ -86,6 +86,12 @@ impl<'a> Text<'a> {
         Ok(self)
     }
 
+    /// Operand `k`, which has elements, as floats whatever its type: who runs a program refuses others by name.
+    pub(super) fn read_floats(&mut self, name: &str, k: usize) -> &mut Self {
+        self.bind(name, Arg::Input(k), Use::Read, "f32");
+        self
+    }
+
     /// Operand `k`, which has elements, as one vector for each four.
     pub(super) fn read_fours(&mut self, name: &str, k: usize) -> &mut Self {
         self.bind(name, Arg::Input(k), Use::Read, FOURS);

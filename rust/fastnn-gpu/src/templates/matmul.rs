@@ -113,7 +113,7 @@ fn by_rows(call: &Call<'_>, p: &Matrices, finish: &Finish<'_>) -> Result<Option<
         (format!("lane / {columns}u"), format!("lane % {columns}u"), columns)
     };
     let mut text = Text::new(call, "by rows");
-    text.read("a", 0).read("b", 1);
+    text.read_floats("a", 0).read_floats("b", 1);
     text.end(finish)?;
     let mut tree = String::new();
     if lanes > 1 {

@@ -68,7 +68,7 @@ impl Product<'_> {
             if side.fours {
                 text.read_fours(NAMES[k].1, k);
             } else {
-                text.read(NAMES[k].1, k);
+                text.read_floats(NAMES[k].1, k);
             }
         }
         text.end(finish)?;
