@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import signal
 import sys
 import time
 import traceback
@@ -61,6 +62,8 @@ def measure(call: Any, seconds: float) -> dict[str, Any]:
 
 
 def main(name: str, variant: str, threads: str) -> None:
+    # Ends as a program does, so that what it has started ends too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit())
     # Libraries print banners and warnings; the answers keep the real standard output.
     answers, sys.stdout = sys.stdout, sys.stderr
     library = call = None

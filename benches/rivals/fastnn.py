@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import itertools
 import json
@@ -128,6 +129,7 @@ def mlp_ranks(sizes: list[int], batch: int, samples: int, variant: str) -> Calla
         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env={k: v for k, v in os.environ.items() if k != "FASTNN_NUM_THREADS"} | root,
     )  # fmt: skip
+    atexit.register(job.terminate)  # the launcher does not pass on that its input has ended
 
     def call() -> float:
         job.stdin.write("go\n")
