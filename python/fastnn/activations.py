@@ -8,9 +8,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from fastnn import _core
+from fastnn import _core, ops
 from fastnn.base.arguments import as_number, hints_arguments
-from fastnn.ops import abs as _abs, cast, convert_to_tensor
 from fastnn.serialization.encoding import to_config
 from fastnn.serialization.registry import Registry, table
 from fastnn.tracing.known_ops import enter_ops
@@ -57,7 +56,7 @@ def relu(
     """
     if negative_slope == 0.0 and max_value is None and threshold == 0.0:
         return _c.relu(x)
-    x = convert_to_tensor(x, "float32")
+    x = ops.convert_to_tensor(x, "float32")
     above = _c.where(x > float(threshold), x, 0.0) if threshold else _c.relu(x)
     if max_value is not None:
         above = _c.minimum(_c.maximum(above, 0.0), float(max_value))
@@ -422,9 +421,7 @@ def glu(x: Any, axis: int = -1) -> Any:
         >>> fastnn.activations.glu(np.array([[3.0, 0.0]])).numpy()
         array([[1.5]], dtype=float32)
     """
-    from fastnn.ops import split
-
-    a, b = split(x, 2, axis)
+    a, b = ops.split(x, 2, axis)
     return a * _c.sigmoid(b)
 
 
@@ -443,8 +440,7 @@ def squareplus(x: Any, b: float = 4) -> Any:
         >>> fastnn.activations.squareplus(np.array([0.0, 3.0])).numpy().round(4)
         array([1.    , 3.3028], dtype=float32)
     """
-    x = convert_to_tensor(x, "float32")
-    return 0.5 * (x + _c.sqrt(x * x + b))
+    return ops.squareplus(x, b)
 
 
 @keras_op
@@ -463,8 +459,7 @@ def threshold(x: Any, threshold: float, default_value: float) -> Any:
         >>> fastnn.activations.threshold(np.array([1.0, 3.0]), 2.0, 0.0).numpy()
         array([0., 3.], dtype=float32)
     """
-    x = convert_to_tensor(x, "float32")
-    return _c.where(x > float(threshold), x, float(default_value))
+    return ops.threshold(x, threshold, default_value)
 
 
 @keras_op
@@ -499,8 +494,7 @@ def soft_shrink(x: Any, threshold: float = 0.5) -> Any:
         >>> fastnn.activations.soft_shrink(np.array([-1.0, 0.2])).numpy()
         array([-0.5,  0. ], dtype=float32)
     """
-    x = convert_to_tensor(x, "float32")
-    return _c.sign(x) * _c.maximum(_abs(x) - threshold, 0.0)
+    return ops.soft_shrink(x, threshold)
 
 
 @keras_op
@@ -518,8 +512,7 @@ def hard_shrink(x: Any, threshold: float = 0.5) -> Any:
         >>> fastnn.activations.hard_shrink(np.array([-1.0, 0.2])).numpy()
         array([-1.,  0.], dtype=float32)
     """
-    x = convert_to_tensor(x, "float32")
-    return x * cast(_abs(x) > threshold, "float32")
+    return ops.hard_shrink(x, threshold)
 
 
 @keras_op
@@ -536,9 +529,7 @@ def sparse_plus(x: Any) -> Any:
         >>> fastnn.activations.sparse_plus(np.array([-2.0, 0.0, 3.0])).numpy()
         array([0.  , 0.25, 3.  ], dtype=float32)
     """
-    x = convert_to_tensor(x, "float32")
-    middle = 0.25 * (x + 1.0) * (x + 1.0)
-    return _c.where(x <= -1.0, 0.0, _c.where(x < 1.0, middle, x))
+    return ops.sparse_plus(x)
 
 
 @keras_op
@@ -555,7 +546,7 @@ def sparse_sigmoid(x: Any) -> Any:
         >>> fastnn.activations.sparse_sigmoid(np.array([-2.0, 0.0, 3.0])).numpy()
         array([0. , 0.5, 1. ], dtype=float32)
     """
-    return _c.clip(0.5 * (convert_to_tensor(x, "float32") + 1.0), min=0.0, max=1.0)
+    return ops.sparse_sigmoid(x)
 
 
 TABLE = Registry(

@@ -45,7 +45,7 @@ def hard_shrink(x: TensorLike, threshold: float = 0.5) -> Tensor:
         array([-1.,  0.], dtype=float32)
     """
     x = computed(x, "float32")
-    return _c.where(_c.absolute(x) > threshold, x, 0.0)
+    return _c.where(_c.absolute(x) <= threshold, 0.0, x)
 
 
 @keras_op
@@ -64,8 +64,7 @@ def soft_shrink(x: TensorLike, threshold: float = 0.5) -> Tensor:
         array([-0.5,  0. ], dtype=float32)
     """
     x = computed(x, "float32")
-    far = _c.where(x < -threshold, x + threshold, 0.0)
-    return _c.where(x > threshold, x - threshold, far)
+    return _c.where(_c.absolute(x) <= threshold, 0.0, x - _c.sign(x) * threshold)
 
 
 @keras_op
@@ -85,7 +84,7 @@ def threshold(x: TensorLike, threshold: float, default_value: float) -> Tensor:
         array([0., 3.], dtype=float32)
     """
     x = computed(x, "float32")
-    return _c.where(x > threshold, x, default_value)
+    return _c.where(x <= threshold, default_value, x)
 
 
 @keras_op
