@@ -146,7 +146,8 @@ class Graph:
         inputs, attrs = drawn
         if self.smooth:
             inputs = self.into_domain(ROWS[name], inputs)
-        self.add(name, inputs, attrs)
+        if inputs is not None:
+            self.add(name, inputs, attrs)
 
     def add(self, name, inputs, attrs):
         """Runs the row on the values so far and adds its results as nodes."""
@@ -170,10 +171,12 @@ class Graph:
             low, high = row.domain[min(k, len(row.domain) - 1)]
             x = self.values[i]
             if x.dtype.kind == "f" and x.size and not (low <= x.min() and x.max() <= high):
+                half, middle = np.float32((high - low) * 0.499), np.float32((high + low) / 2)
                 i = self.add("tanh", [i], {})
-                half = self.raw(np.float32((high - low) * 0.499))
-                i = self.add("multiply", [i, half], {})
-                i = self.add("add", [i, self.raw(np.float32((high + low) / 2))], {})
+                for name, number in (("multiply", half), ("add", middle)):
+                    i = i and self.add(name, [i, self.raw(number)], {})
+                if i is None:
+                    return None  # a value that is too large for these graphs
             fitted.append(i)
         return fitted
 
