@@ -167,7 +167,7 @@ class Graph:
     def into_domain(self, row, inputs):
         """Float inputs squashed into the row's sample range, where its derivative is smooth."""
         fitted = []
-        for k, i in enumerate(inputs):
+        for k, i in enumerate(inputs or ()):
             low, high = row.domain[min(k, len(row.domain) - 1)]
             x = self.values[i]
             if x.dtype.kind == "f" and x.size and not (low <= x.min() and x.max() <= high):
@@ -178,7 +178,7 @@ class Graph:
                 if i is None:
                     return None  # a value that is too large for these graphs
             fitted.append(i)
-        return fitted
+        return inputs and fitted
 
     def general(self, row):
         """Elementwise rows, and those whose attributes are an axis, a switch or have defaults."""
@@ -881,10 +881,12 @@ def step_fault(g, i):
         if name.startswith("attention") and g.special:
             # What a weight of 0 hides may be read or not.
             y = np.where(np.isnan(got) | ~np.isfinite(y), got, y)
-        if name == "prod" or (name in ("matmul", "dot") and g.special):
+        products = name in ("matmul", "dot", "layer_norm_grad") or name in RECURRENT
+        if name == "prod" or (products and g.special):
             # Part of a product may reach 0 or infinity before the rest is taken in, and NumPy's
             # products drop NaN times 0.
-            y = np.where(np.isnan(got) | ~np.isfinite(y), got, y)
+            lost = ~np.isfinite(got) | (got == 0) if name == "prod" else np.isnan(got)
+            y = np.where(lost | ~np.isfinite(y), got, y)
         rounded = y.astype(np.float32)
         whole = np.isfinite(rounded) & np.isfinite(y)
         same = (got == rounded) | (np.isnan(got) & np.isnan(rounded))
@@ -895,8 +897,11 @@ def step_fault(g, i):
             power = {"variance": 2, "matmul": 2, "dot": 2}.get(name, 1)
             width = max((a.shape[-1] for a in arrays if a.ndim), default=1)
             scale = scale + max(1.0, top) ** power * (width if power == 2 else 1)
-        if name == "cumsum":  # a small last sum keeps the rounding of the large ones before it
+        # A small last sum keeps the rounding of the large ones before it.
+        if name in ("cumsum", "layer_norm_grad") or name.startswith("attention"):
             scale = scale + np.nanmax(scale[np.isfinite(scale)], initial=0.0)
+        if name.startswith("attention"):  # its weights come of any sums, not of those that fit
+            scale = scale * np.exp(top)
         bound = 64 * 2.0**-24 * scale + terms * 2.0**-24 * scale * (row.klass != "Elementwise")
         wrong |= whole & clear & ~(np.abs(wide(got) - y) <= bound + 1e-44)
     if wrong.any():
