@@ -91,7 +91,7 @@ def test_a_tensor_that_no_binding_holds_is_named_with_its_size(fails):
     out = fails(
         "from fastnn.devices.gpu import opened\nopened('gpu:0').buffer(1 << 40, 'x of all')"
     )
-    assert out.startswith("GpuOutOfMemoryError|x of all has 1024.0 GiB, gpu:0 binds ")
+    assert out.startswith("GpuOutOfMemoryError|x of all has 1024.0 GiB, gpu:0 has buffers of ")
 
 
 def test_memory_that_runs_out_is_an_error_and_the_device_goes_on(gpu):
