@@ -85,36 +85,23 @@ impl Product<'_> {
             for four in 0..4 {
                 let _ = writeln!(declare, "    var p{step}_{four} = vec4<f32>();");
             }
-            let _ = write!(
-                fetch,
-                "    {{ let block = lane + {}u;
+            // Blocks of the one side come first, then those of the other.
+            let blocks_of = |[one, other]: [String; 2]| {
+                format!(
+                    "    {{ let block = lane + {}u;
     if (block < {}u) {{
-{}    }} else if (block < {}u) {{
+{one}    }} else if (block < {}u) {{
     let block = block - {}u;
-{}    }} }}
+{other}    }} }}
 ",
-                step * threads,
-                blocks[0],
-                self.fetched(0, step, tile),
-                blocks[0] + blocks[1],
-                blocks[0],
-                self.fetched(1, step, tile)
-            );
-            let _ = write!(
-                put,
-                "    {{ let block = lane + {}u;
-    if (block < {}u) {{
-{}    }} else if (block < {}u) {{
-    let block = block - {}u;
-{}    }} }}
-",
-                step * threads,
-                blocks[0],
-                self.put(0, step, tile),
-                blocks[0] + blocks[1],
-                blocks[0],
-                self.put(1, step, tile)
-            );
+                    step * threads,
+                    blocks[0],
+                    blocks[0] + blocks[1],
+                    blocks[0],
+                )
+            };
+            fetch += &blocks_of([0, 1].map(|side| self.fetched(side, step, tile)));
+            put += &blocks_of([0, 1].map(|side| self.put(side, step, tile)));
         }
         let (zero, sum) = sums(tile);
         let body = format!(
