@@ -162,7 +162,8 @@ def test_names_are_never_formulas_links_or_broken_sheets(tmp_path: Path) -> None
     table = {
         "common": 1e6,
         "classes": [
-            {"name": name, "shares": 1e5, "invested": 1e6} for name in [*EVIL, "x" * 60, "x" * 50 + "y"]
+            {"name": name, "shares": 1e5, "invested": 1e6}
+            for name in [*EVIL, "x" * 60, "x" * 50 + "y"]
         ],
     }
     made = company(table, name="=HYPERLINK(1)")
