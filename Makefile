@@ -135,6 +135,7 @@ $(VENV)/.dev: $(VENV)/bin/python pyproject.toml tools/requirements.py
 
 $(VENV)/.editable: $(VENV)/.dev $(RUST_SOURCES)
 	PIP_QUIET=1 $(BIN)/maturin develop --profile fast --quiet >/dev/null
+	@$(BIN)/python -m compileall -q python/fastnn
 	@rm -f $(VENV)/.wheel
 	@touch $@
 

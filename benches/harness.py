@@ -87,6 +87,7 @@ def environment(contestant: Contestant) -> dict[str, str]:
     env["JAX_PLATFORMS"] = "cpu"
     env["TF_CPP_MIN_LOG_LEVEL"] = "3"
     env["PYTHONPATH"] = str(HERE)
+    env.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program has its byte code
     return env | dict(contestant.env)
 
 

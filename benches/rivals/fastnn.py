@@ -295,11 +295,18 @@ def waterfall(tables: int, prices: int) -> Callable[[], float]:
     return lambda: float(ensemble.pay_claims(claims, at, out)[-1, -1, -1])
 
 
-def exit_score() -> Callable[[], float]:
-    """One company with everything: gates, money, chances, 4 x 10,000 draws, tornado, flips."""
-    company = exit_strategy.Profile.from_dict(tomllib.loads(exit_strategy.template()))
-    seeds = itertools.count()
-    return lambda: exit_strategy.evaluate(company, seed=next(seeds)).ranking[0].score_mean
+def exit_score(fresh: bool) -> Callable[[], float]:
+    """One company after another with everything: gates, money, chances, draws, tornado, flips.
+
+    Draws depend on the seed alone and are kept; `fresh` gives every company a seed of its own.
+    """
+    company = tomllib.loads(exit_strategy.template())
+    companies = itertools.cycle(
+        exit_strategy.Profile.from_dict(company | {"revenue_ttm": 9e6 * (1 + i / 100)})
+        for i in range(64)
+    )
+    seeds = itertools.count() if fresh else itertools.repeat(0)
+    return lambda: exit_strategy.evaluate(next(companies), seed=next(seeds)).ranking[0].score_mean
 
 
 def exit_many(companies: int) -> Callable[[], float]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 from fastnn.exit_strategy.contracts import Proceeds, SamplingSpec
 from fastnn.exit_strategy.criteria import Criteria
@@ -153,6 +154,10 @@ class Record:
 
         It tells inputs apart where the share of first places stays near 0 or 100 %. Largest first.
         """
+        return self._lead_bars
+
+    @cached_property  # a report shows them in three places
+    def _lead_bars(self) -> tuple[TornadoBar, ...]:
         if len(self.ranking) < 2:
             return ()
         leader, rival = (self.options.index(row.option) for row in self.ranking[:2])
