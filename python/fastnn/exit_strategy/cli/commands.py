@@ -88,11 +88,7 @@ def add_commands(subparsers: Any, asked: str | None = None) -> None:
     batch.add_argument("--resume", action="store_true", help="go on where a run was cut off")
     batch.add_argument("--encoding", help="of a CSV file, where it cannot be told: gb18030 ...")
     batch.add_argument("--decimal", choices=(".", ","), help="decimal mark of numbers as text")
-    batch.add_argument(
-        "--workers",
-        type=int,
-        help="processes side by side; default: one for two cores, else one a core",
-    )
+    batch.add_argument("--workers", type=int, help="processes side by side; default: one a core")
     _add_settings(batch)
     process = _command(subparsers, "process", _process, "next steps, or the process as Mermaid")
     process.add_argument("profile")
@@ -411,9 +407,7 @@ def _batch(args: argparse.Namespace) -> int:
 
     gc.set_threshold(100_000, 50, 50)  # rows make no cycles; looking for some takes a tenth
     settings = _settings(args)
-    workers = args.workers
-    if workers is None:  # two cores are busy with one process, which takes the least memory
-        workers = fastnn.get_num_threads() if fastnn.get_num_threads() > 2 else 1
+    workers = fastnn.get_num_threads() if args.workers is None else args.workers
     meter = Meter(args.lang)
     try:
         made = evaluate_many(
