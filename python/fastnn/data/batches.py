@@ -246,8 +246,13 @@ class PyDataset:
 
     @property
     def num_batches(self) -> int | None:
-        """Batches per epoch, None when endless."""
-        return len(self)
+        """Batches per epoch, None when endless; a subclass may set it."""
+        own: int | None = self.__dict__.get("num_batches")
+        return len(self) if own is None else own
+
+    @num_batches.setter
+    def num_batches(self, count: int | None) -> None:
+        self.__dict__["num_batches"] = count
 
     def on_epoch_begin(self) -> None:
         """Before each epoch."""
@@ -293,6 +298,8 @@ class IterableData:
         self.limit: int | None = None
         self.skip = 0
         self.again = False
+        #: Whether arrays of a batch may have unlike numbers of rows: the step takes them apart.
+        self.unlike = False
         #: Of so many readers of the same source (the second) this is the one of that number: it
         #: takes every so manyeth batch, also where a pass over the source ends between them.
         self.share = (0, 1)
@@ -417,7 +424,9 @@ class IterableData:
         batch = as_arrays(x, "x"), as_arrays(y, "y"), as_arrays(w, "sample_weight")
         # A source may fill the same arrays again while this batch waits.
         given = {id(a) for a in tree.flatten((x, y, w))}
-        parts: tuple[Any, Any, Any] = ArrayData(*batch).parts
+        parts: tuple[Any, Any, Any] = batch
+        if not (self.unlike and len({a.shape[0] for a in tree.flatten(batch) if a.ndim}) > 1):
+            parts = ArrayData(*batch).parts
         x, y, w = (tree.map_structure(lambda a: _apart(a, given), part) for part in parts)
         return x, y, w
 

@@ -542,6 +542,14 @@ def _rebuild(model: Any, given: Any, path: str) -> None:
         build(model, given, f"model {model.name!r}")
 
 
+def _has_weights(model: Any) -> bool:
+    """Whether all weights are there; a model of built models may never be called itself."""
+    if model.built:
+        return True
+    inner = [layer for layer in model._every_layer() if layer is not model]
+    return bool(inner) and all(layer.built for layer in inner)
+
+
 @hints_arguments
 def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool = True) -> None:
     """Writes the weights of a model alone.
@@ -561,7 +569,7 @@ def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool =
     """
     path = _target(filepath, overwrite, ".weights.h5")
     _check_names(model)
-    if not model.built:
+    if not _has_weights(model):
         raise ValueError(f"model {model.name!r} is not built\n  hint: call it on data first")
     if path.endswith(".weights.h5"):
         _refuse_fewer_bits(model, path)
@@ -595,7 +603,7 @@ def load_weights(
         >>> model.save("m.safetensors")
         >>> fastnn.saving.load_weights(model, "m.safetensors")
     """
-    if not model.built:
+    if not _has_weights(model):
         raise ValueError(
             f"model {model.name!r} is not built, so weights have no place to go\n"
             "  hint: start it with Input(shape=...) or call build first"

@@ -168,16 +168,22 @@ def source_of(
             raise ValueError(
                 f"{name} yields its own weights\n  hint: yield batches (x, y, sample_weight)"
             )
-        return IterableData(read_batches(model, x), name, shuffle)
+        return _iterable(model, x, name, shuffle)
     data = as_array_data(model, x, y, weights)
     check_labels(model, data.y, data.weights)
+    return data
+
+
+def _iterable(model: Any, given: Any, name: str, shuffle: bool = False) -> IterableData:
+    data = IterableData(read_batches(model, given), name, shuffle)
+    data.unlike = _is_own(model, "train_step") or _is_own(model, "test_step")
     return data
 
 
 def validation_of(model: Any, given: Any) -> ArrayData | IterableData:
     """What `validation_data` was given, as `source_of` gives it."""
     if is_iterable_data(given):
-        return IterableData(read_batches(model, given), "validation_data")
+        return _iterable(model, given, "validation_data")
     x, y, w = unpack(given)
     if y is None and model._compiled_loss is not None:
         raise DataError(

@@ -203,6 +203,7 @@ class Fit:
         self.report = Reporter(level, self.epochs, steps) if level else None
         direct = arrays and self.steps is None and not model.run_eagerly and not data.by_batch
         direct = direct and self.ranks is None
+        direct = direct and not model._needs_sizes("train", data, self.batch_size)
         feed = data if direct else self._feed()
         if isinstance(self.validation, IterableData) and self.settings.validation_steps is not None:
             times = sum(map(self._validates, range(model._initial_epoch, self.epochs)))

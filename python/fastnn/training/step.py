@@ -13,6 +13,7 @@ from fastnn.base import tree
 from fastnn.config import are_targets_checked
 from fastnn.data.batches import pack
 from fastnn.devices import choice
+from fastnn.errors import ShapeError, TraceError
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.preprocessing.host import fed
 from fastnn.losses.targets import feeding
@@ -52,6 +53,8 @@ class Tracing:
     _leading: int | None = None
     #: What `compile(device=...)` named.
     _compiled_device: str | None = None
+    #: The kinds of steps that are written for batches of known sizes, so each size has its trace.
+    _sized_steps: frozenset[str] = frozenset()
     #: Rows of a batch, by which `auto` measures; and what it said.
     _auto_rows: int = 32
     _auto_reason: str = ""
@@ -109,18 +112,54 @@ class Tracing:
             self._shortcut = (shape, self._signature_at[0], function, whole)
         return True
 
-    def _program(self, kind: str, data: tuple[Any, Any, Any]) -> Program:
+    def _needs_sizes(self, kind: str, data: Any, batch_size: int) -> bool:
+        """Whether a step over these arrays has to know how many rows its batches have."""
+        if kind not in self._sized_steps:
+            try:
+                self._program(kind, data.parts, data.part(0, min(batch_size, data.n)).parts)
+            except _SizedStep:
+                pass
+        return kind in self._sized_steps
+
+    def _program(
+        self, kind: str, data: tuple[Any, Any, Any], batch: tuple[Any, Any, Any] | None = None
+    ) -> Program:
+        """The compiled step for `data`, which are a batch, or arrays whose first batch is `batch`.
+
+        A step that mixes the batch with sizes of its own, as `normal((32, 8))` does, cannot be
+        traced for any number of rows: it has a trace for each number that comes.
+        """
+        if kind in self._sized_steps or _rows_differ(data):
+            return self._program_of(kind, data, True)
+        try:
+            return self._program_of(kind, data, False)
+        except Exception as error:
+            if not _is_about_the_batch(error):
+                raise
+            try:
+                program = self._program_of(kind, data if batch is None else batch, True)
+            except Exception as again:
+                if type(again) is not type(error):
+                    raise  # what comes after the place where the first trace ended
+                raise error from None  # it says how sizes hang together, not numbers
+            self._sized_steps |= {kind}
+            if batch is not None:
+                raise _SizedStep from None
+            return program
+
+    def _program_of(self, kind: str, data: tuple[Any, Any, Any], sized: bool) -> Program:
         shared = current_step() is not None
-        exact = ((kind, shared, *map(_tree_key, data)), self._signature(True))
+        rows = tuple(len(a) for part in data for a in tree.flatten(part)) if sized else None
+        exact = ((kind, shared, rows, *map(_tree_key, data)), self._signature(True))
         program: Program | None = self._programs.find(exact)
         if program is None:
             leaves = [a for part in data for a in tree.flatten(part)]
             program = self._programs.make(
                 exact,
-                (kind, shared, *map(_form, data)),
+                (kind, shared, rows, *map(_form, data)),
                 leaves,
                 lambda: self._first_pattern(*data),
-                lambda shapes: self._trace(kind, data, shapes),
+                lambda shapes: self._trace(kind, data, shapes, rows),
                 lambda: self._signature(True),
             )
         if not choice.is_used:
@@ -131,12 +170,18 @@ class Tracing:
         return program.on(self._device(program.step, leaves))
 
     def _trace(
-        self, kind: str, data: tuple[Any, Any, Any], shapes: Any
+        self,
+        kind: str,
+        data: tuple[Any, Any, Any],
+        shapes: Any,
+        rows: tuple[int, ...] | None = None,
     ) -> tuple[_core.Function, Program]:
         feeds: list[Tensor] = []
 
         def stand_in(a: Any) -> Tensor:
-            feed = _core.placeholder((None, *shapes[len(feeds)]), dtype=str(a.dtype))
+            at = len(feeds)
+            leading = None if rows is None else rows[at]
+            feed = _core.placeholder((leading, *shapes[at]), dtype=str(a.dtype))
             feeds.append(feed)
             return feed
 
@@ -284,6 +329,22 @@ class Tracing:
         self._predictors_placed.clear()
         self._device_calls = None
         self._shortcut, self._shortcut_of = NO_SHORTCUT, None
+
+
+class _SizedStep(Exception):
+    """The step is traced by the size of its batches, so arrays are read batch by batch."""
+
+
+def _rows_differ(data: tuple[Any, Any, Any]) -> bool:
+    return len({len(a) for part in data for a in tree.flatten(part)}) > 1
+
+
+def _is_about_the_batch(error: Exception) -> bool:
+    """Whether an error may come from a size that is open, and only from that."""
+    if isinstance(error, TypeError):
+        return "NoneType" in str(error) or "Dim" in str(error)
+    said = str(error)
+    return isinstance(error, ShapeError | TraceError) and ("batch" in said or "axis_size" in said)
 
 
 def _tree_key(t: Any) -> Any:

@@ -597,7 +597,8 @@ class Trainer(Tracing):
         hooks = ("on_test_batch_begin", "on_test_batch_end")
         by_batch = isinstance(data, IterableData) or data.by_batch or self.run_eagerly
         by_batch = by_batch or (calls is not None and calls.overrides(*hooks))
-        if by_batch or steps is not None or ranks is not None:
+        by_batch = by_batch or steps is not None or ranks is not None
+        if by_batch or self._needs_sizes("test", data, batch_size):
             batches = batches_of(data, batch_size, steps, None, ranks=ranks)
             logs, done = python_epoch(self, "test", batches, calls, ranks=ranks)
             if isinstance(data, IterableData):
