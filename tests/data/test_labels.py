@@ -204,11 +204,10 @@ ROWS = np.eye(3)[GOOD].astype("float32")
 #: Targets of a categorical loss that are a mistake, and what the message says.
 NO_SHARES = {
     "zeros": (np.where(np.arange(4)[:, None] == 2, 0, ROWS), "is all zeros at position .2,."),
-    "several labels": (np.array([[1, 1, 0]] * 4), "adds up to 2"),
+    "counts": (np.array([[2, 1, 0]] * 4), "adds up to 3"),
     "percent": (ROWS * 0.7 + 10.0, "adds up to"),
     "standardised": (ROWS - 0.5, "has negative values"),
     "integers": (np.zeros((4, 3), "int64"), "is all zeros"),
-    "booleans": (np.ones((4, 3), bool), "adds up to 3"),
 }
 CCE = "categorical_crossentropy"
 SHARED = {
@@ -257,6 +256,29 @@ SHARES = {
 @pytest.mark.parametrize("entrance", SHARED)
 def test_soft_and_weighted_targets_are_taken(entrance, name):
     SHARED[entrance](SHARES[name])
+
+
+#: Rows of several labels, as a guide of Keras has them with random zeros and ones.
+SEVERAL = {
+    "integers": np.array([[1, 1, 0], [0, 0, 0], [0, 1, 0], [1, 0, 1]]),
+    "booleans": np.ones((4, 3), bool),
+}
+
+
+@pytest.mark.parametrize("name", SEVERAL)
+@pytest.mark.parametrize("entrance", SHARED)
+def test_several_labels_a_row_are_taken_with_a_warning(entrance, name):
+    with pytest.warns(UserWarning, match="several ones in a row"):
+        SHARED[entrance](SEVERAL[name])
+
+
+def test_several_labels_a_row_give_the_loss_that_is_written():
+    p = np.array([[0.2, 0.3, 0.5]], "float32")
+    with pytest.warns(UserWarning, match="several ones"):
+        loss = K.losses.categorical_crossentropy(np.array([[1, 0, 1]]), p)
+    assert float(loss[0]) == pytest.approx(-np.log(0.2) - np.log(0.5), rel=1e-6)
+    traced = fastnn.jit(lambda y: K.losses.categorical_crossentropy(y, p))
+    assert float(traced(np.array([[1.0, 0.0, 1.0]], "float32"))[0]) == pytest.approx(float(loss[0]))
 
 
 def test_rows_to_leave_out_may_be_zeros():

@@ -7,6 +7,7 @@ Depends on NumPy, `arguments`, `errors`.
 from __future__ import annotations
 
 import math
+import warnings
 from typing import Any
 
 import numpy as np
@@ -208,7 +209,8 @@ def check_one_hot(
     """DataError when rows along `axis` are no shares of one label that add up to 1.
 
     One value besides zeros is a one-hot row times a weight and passes, as do rows of zeros among
-    such, rows whose weight is 0, and rows of zeros among labels per time step: padding.
+    such, rows whose weight is 0, and rows of zeros among labels per time step: padding. Several
+    ones in a row are several labels: a warning says so, and the loss is reckoned as it is written.
     """
     if not labels.size or not labels.ndim or not are_targets_checked():
         return
@@ -220,6 +222,14 @@ def check_one_hot(
     bad = ~single & ((np.abs(sums - 1.0) > ABOUT) | (labels < 0).any(axis))
     if labels.ndim > 2 or (single & (np.abs(sums - 1.0) > ABOUT)).any():
         bad &= ~empty
+    several = (counts > 1) & ((labels == 0) | (labels == 1)).all(axis)
+    if several.any():
+        warnings.warn(
+            f"{what} has several ones in a row: {who} wants one class a sample\n"
+            "  hint: for several labels at once use loss='binary_crossentropy' and a sigmoid",
+            stacklevel=2,
+        )
+        bad &= ~several & ~empty
     bad = _but_weightless(bad, weights)
     if not bad.any():
         return
@@ -237,10 +247,7 @@ def check_one_hot(
         hint = "y holds classes as one-hot or as probabilities; for other numbers use loss='mse'"
     else:
         fault = f"adds up to {sums[place]:.4g}"
-        hint = (
-            "for several labels at once use loss='binary_crossentropy' and a sigmoid; else divide "
-            "each row by its sum"
-        )
+        hint = "divide each row by its sum"
     if labels.ndim == 1:
         hint = (
             "a row of one axis is the shares of one sample; for class numbers, one a sample, use "

@@ -136,13 +136,16 @@ def wants(kind: str, axis: int = -1) -> Callable[[F], F]:
 def _is_share(y: Any, axis: int) -> Any:
     """Which rows of a trace `check_one_hot` would take."""
     total = ops.sum(y, axis=axis)
+    marks = ops.all(ops.logical_or(ops.equal(y, 0.0), ops.equal(y, 1.0)), axis=axis)
+    several = ops.logical_and(marks, total > 1.0)
     single = ops.equal(ops.count_nonzero(y, axis=axis), 1)
     one = ops.abs(total - 1.0) <= ABOUT
     fine = ops.logical_or(single, ops.logical_and(one, ops.min(y, axis=axis) >= 0.0))
+    fine = ops.logical_or(fine, several)
     empty = ops.logical_not(ops.any(ops.cast(y, "bool"), axis=axis))
     if ops.ndim(y) > 2:
         return ops.logical_or(fine, empty)
-    weighted = ops.any(ops.logical_and(single, ops.logical_not(one)))
+    weighted = ops.any(ops.logical_or(ops.logical_and(single, ops.logical_not(one)), several))
     return ops.logical_or(fine, ops.logical_and(empty, weighted))
 
 
