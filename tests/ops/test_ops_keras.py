@@ -325,3 +325,21 @@ def test_choices_between_element_types_give_the_wider():
 def test_export_says_which_file_other_packages_open():
     with pytest.raises(ValueError, match=r"'tf_saved_model' is not written.*\n  hint: .*m.keras"):
         fastnn.Sequential([fastnn.layers.Dense(1)]).export("m", format="tf_saved_model")
+
+
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        (lambda: ops.linspace(0, 1, num=-2), "num is -2"),
+        (lambda: ops.linspace(0, 1, num=2.5), "num is 2.5"),
+        (lambda: ops.logspace(0, 1, num=-2), "num is -2"),
+        (lambda: ops.split(np.ones(4), 0), "got 0 sections"),
+        (lambda: ops.split(np.ones(4), -2), "got -2 sections"),
+        (lambda: fastnn.set_num_threads(0), "got 0"),
+        (lambda: fastnn.set_num_threads(-1), "got -1"),
+    ],
+)
+def test_counts_that_are_none_are_told_with_a_hint(call, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        call()
+    assert "hint:" in str(caught.value)

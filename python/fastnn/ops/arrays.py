@@ -22,6 +22,7 @@ from fastnn.errors import ShapeError
 from fastnn.ops.convert import (
     TensorLike,
     cast,
+    check_number,
     convert_to_tensor,
     known_size,
     linspace,
@@ -165,6 +166,7 @@ def logspace(
         exponents = linspace(start, stop, num, endpoint, axis=axis)
         out = _c.power(cast(base, "float32"), exponents)
         return out if dtype is None else cast(out, dtype)
+    num = check_number("logspace", num)
     a = np.logspace(np.asarray(start), np.asarray(stop), num, endpoint, base, axis=axis)
     return _core.tensor(a, dtype=stored_dtype(dtype) if dtype else None)
 

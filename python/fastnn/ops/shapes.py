@@ -280,6 +280,11 @@ def split(x: TensorLike, indices_or_sections: int | Sequence[int], axis: int = 0
     size = shape(x)[axis]
     indices_or_sections = as_number(indices_or_sections)
     if isinstance(indices_or_sections, int):
+        if indices_or_sections < 1:
+            raise ValueError(
+                f"split: got {indices_or_sections} sections, wanted 1 or more\n"
+                "  hint: [k] cuts at position k"
+            )
         if not isinstance(size, int):
             return _equal_parts(convert_to_tensor(x), indices_or_sections, axis % ndim(x))
         if size % indices_or_sections:

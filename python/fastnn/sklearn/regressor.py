@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from fastnn import losses
+from fastnn.base.arguments import hints_arguments
 from fastnn.sklearn.network import Network
 
 __all__ = ["FastNNRegressor"]
@@ -90,6 +91,7 @@ class FastNNRegressor(RegressorMixin, Numbers):
         True
     """
 
+    @hints_arguments
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -115,10 +116,8 @@ class Tracing:
     def _needs_sizes(self, kind: str, data: Any, batch_size: int) -> bool:
         """Whether a step over these arrays has to know how many rows its batches have."""
         if kind not in self._sized_steps:
-            try:
+            with contextlib.suppress(_SizedStep):
                 self._program(kind, data.parts, data.part(0, min(batch_size, data.n)).parts)
-            except _SizedStep:
-                pass
         return kind in self._sized_steps
 
     def _program(

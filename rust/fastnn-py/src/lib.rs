@@ -37,16 +37,16 @@ use pyo3::types::PyDict;
 ///     2
 ///     >>> fastnn.set_num_threads(before)
 #[pyfunction]
-fn set_num_threads(n: usize) -> PyResult<()> {
-    error::enter(|| {
-        if n == 0 || n > fastnn::pool::MAX_THREADS {
-            return error::data_error(format!(
-                "set_num_threads: got {n}, wanted 1 to {}",
-                fastnn::pool::MAX_THREADS
-            ));
+fn set_num_threads(n: i64) -> PyResult<()> {
+    error::enter(|| match usize::try_from(n) {
+        Ok(n @ 1..=fastnn::pool::MAX_THREADS) => {
+            fastnn::pool::set_threads(n);
+            Ok(())
         }
-        fastnn::pool::set_threads(n);
-        Ok(())
+        _ => error::data_error(format!(
+            "set_num_threads: got {n}, wanted 1 to {}\nhint: os.cpu_count() is the number of cores",
+            fastnn::pool::MAX_THREADS
+        )),
     })
 }
 
