@@ -220,3 +220,40 @@ def test_missing_gradients_are_named():
         optimizers.SGD(1.0).apply([np.float32(1.0), None], [a, b])
     with pytest.raises(ValueError, match="No gradients provided"):
         optimizers.SGD(1.0).apply([None], [a])
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        optimizers.SGD(0.1, momentum=0.9),
+        optimizers.SGD(0.1, momentum=0.9, nesterov=True),
+        optimizers.RMSprop(rho=0.9, momentum=0.9),
+        optimizers.RMSprop(rho=0.9, momentum=0.9, centered=True),
+        optimizers.Adam(beta_2=0.9),
+        optimizers.AdamW(beta_2=0.9, weight_decay=0.0),
+        optimizers.Nadam(beta_2=0.9),
+        optimizers.Adamax(beta_2=0.9),
+        optimizers.Lamb(beta_2=0.9),
+        optimizers.Lion(beta_2=0.9),
+        optimizers.Adadelta(rho=0.9),
+    ],
+    ids=lambda optimizer: type(optimizer).__name__,
+)
+def test_averages_end_at_zero_once_gradients_are_gone(optimizer):
+    w = fastnn.Variable(np.full(20, 0.25, "float32"))
+    nothing = np.zeros(20, "float32")
+    optimizer.build([w])
+    averages = [v for v in optimizer.variables if tuple(v.shape) == (20,)]
+    assert averages
+    for average in averages:
+        average.assign(np.full(20, 1e-25, "float32"))
+    step = fastnn.jit(lambda g: optimizer.apply([g], [w]))
+    for _ in range(400):
+        step(nothing)
+    assert not any(average.numpy().any() for average in averages)
+    before = w.numpy().copy()
+    step(nothing)
+    assert np.array_equal(w.numpy(), before)
+    # A mistake shows, however small the averages were.
+    step(np.full(20, np.nan, "float32"))
+    assert np.isnan(averages[0].numpy()).all()

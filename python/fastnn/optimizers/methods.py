@@ -231,8 +231,17 @@ class AdamW(Adam):
             )
 
 
-def _mix(old: Any, new: Any, beta: float) -> Any:
-    return old + (new - old) * (1.0 - beta)
+#: Averages nearer to zero than this become zero, as in the core's rows: one that fades away would
+#: else stay a denormal for good, and each product of denormals costs a hundred others.
+_FLOOR, _SQUARES_FLOOR = 1e-30, 1e-34
+
+
+def _flushed(average: Any, floor: float = _FLOOR) -> Any:
+    return _c.where(_c.less(_c.absolute(average), floor), 0.0, average)
+
+
+def _mix(old: Any, new: Any, beta: float, floor: float = _FLOOR) -> Any:
+    return _flushed(old + (new - old) * (1.0 - beta), floor)
 
 
 class Nadam(Optimizer):
@@ -291,7 +300,7 @@ class Nadam(Optimizer):
         u_next = self.beta_1 * (1.0 - 0.5 * _c.power(0.96, t + 1.0))
         product = self._u_product.value
         m.assign(_mix(m.value, gradient, self.beta_1))
-        v.assign(_mix(v.value, _c.square(gradient), self.beta_2))
+        v.assign(_mix(v.value, _c.square(gradient), self.beta_2, _SQUARES_FLOOR))
         m_hat = u_next * m.value / (1.0 - product * u_next) + (1.0 - u_t) * gradient / (
             1.0 - product
         )
@@ -377,10 +386,12 @@ class Adadelta(Optimizer):
         """Zeiler's update."""
         g2, d2 = self._slots[variable]
         rho = self.rho
-        g2.assign(rho * g2.value + (1 - rho) * _c.square(gradient))
+        squares = rho * g2.value + (1 - rho) * _c.square(gradient)
+        g2.assign(_flushed(squares, _SQUARES_FLOOR))
         root = _c.sqrt(d2.value + self.epsilon)
         delta = -(root * gradient / _c.sqrt(g2.value + self.epsilon))
-        d2.assign(rho * d2.value + (1 - rho) * _c.square(delta))
+        squares = rho * d2.value + (1 - rho) * _c.square(delta)
+        d2.assign(_flushed(squares, _SQUARES_FLOOR))
         variable.assign(variable.value + learning_rate * delta)
 
 
@@ -426,7 +437,7 @@ class Adamax(Optimizer):
         m, u = self._slots[variable]
         t = ops.cast(self._step(), "float32") + 1.0
         m.assign(_mix(m.value, gradient, self.beta_1))
-        u.assign(_c.maximum(self.beta_2 * u.value, _c.absolute(gradient)))
+        u.assign(_c.maximum(_flushed(self.beta_2 * u.value), _c.absolute(gradient)))
         scale = (1.0 - _c.power(float(self.beta_1), t)) * (u.value + self.epsilon)
         variable.assign(variable.value - learning_rate * m.value / scale)
 
@@ -470,7 +481,7 @@ class Lion(Optimizer):
         (m,) = self._slots[variable]
         direction = _c.sign(m.value * self.beta_1 + gradient * (1.0 - self.beta_1))
         variable.assign(variable.value - learning_rate * direction)
-        m.assign(m.value * self.beta_2 + gradient * (1.0 - self.beta_2))
+        m.assign(_flushed(m.value * self.beta_2 + gradient * (1.0 - self.beta_2)))
 
 
 class Lamb(Optimizer):
@@ -515,7 +526,7 @@ class Lamb(Optimizer):
         m, v = self._slots[variable]
         t = ops.cast(self._step(), "float32") + 1.0
         m.assign(_mix(m.value, gradient, self.beta_1))
-        v.assign(_mix(v.value, _c.square(gradient), self.beta_2))
+        v.assign(_mix(v.value, _c.square(gradient), self.beta_2, _SQUARES_FLOOR))
         m_hat = m.value / (1.0 - _c.power(float(self.beta_1), t))
         v_hat = v.value / (1.0 - _c.power(float(self.beta_2), t))
         step = m_hat / (_c.sqrt(v_hat) + self.epsilon)

@@ -9,9 +9,15 @@ use crate::error::{Error, Result};
 use crate::graph::{Graph, Id};
 use crate::ops::Build;
 
-/// Added to and taken from running averages: too small to change a float above 1e-23, and large
-/// enough that what would become a denormal (and slow) becomes zero.
-const FLUSH: f64 = 1e-30;
+// Averages nearer to zero than this become zero: an average that fades away would else end as a
+// denormal, or make one of what it is multiplied by, and each of these costs some 150 cycles.
+
+/// For what is added as it is, or under a root.
+const FLOOR: f64 = 1e-34;
+/// For an average that is multiplied by a learning rate.
+const SCALED_FLOOR: f64 = 1e-30;
+/// For an average that is squared.
+const SQUARED_FLOOR: f64 = 1e-18;
 
 /// The operands of one update.
 #[derive(Debug, Clone)]
@@ -118,17 +124,19 @@ fn decayed(g: &mut Graph, u: &Update<'_>, decay: f64) -> Id {
     g.sub(u.param, part)
 }
 
-fn flush(g: &mut Graph, x: Id) -> Id {
-    let up = g.add_scalar(x, FLUSH);
-    g.add_scalar(up, -FLUSH)
+/// `x`, but 0 where it is nearer to zero than `floor`; NaN stays.
+fn flush(g: &mut Graph, x: Id, floor: f64) -> Id {
+    let (size, floor, zero) = (g.abs(x), g.number(floor), g.number(0.0));
+    let small = g.less(size, floor);
+    g.where_(small, zero, x)
 }
 
 /// `rho · average + (1 - rho) · value`.
-fn running(g: &mut Graph, average: Id, value: Id, rho: f64) -> Id {
+fn running(g: &mut Graph, average: Id, value: Id, rho: f64, floor: f64) -> Id {
     let old = g.mul_scalar(average, rho);
     let new = g.mul_scalar(value, 1.0 - rho);
     let sum = g.add_(old, new);
-    flush(g, sum)
+    flush(g, sum, floor)
 }
 
 fn sgd(g: &mut Graph, u: &Update<'_>, hyper: Hyper<'_>) -> (Id, Vec<Id>) {
@@ -137,7 +145,7 @@ fn sgd(g: &mut Graph, u: &Update<'_>, hyper: Hyper<'_>) -> (Id, Vec<Id>) {
     let momentum = get(hyper, "momentum", 0.0);
     let kept = g.mul_scalar(m, momentum);
     let moved = g.sub(kept, step);
-    let m = flush(g, moved);
+    let m = flush(g, moved, FLOOR);
     let change = if is_on(hyper, "nesterov") {
         let ahead = g.mul_scalar(m, momentum);
         g.sub(ahead, step)
@@ -150,11 +158,12 @@ fn sgd(g: &mut Graph, u: &Update<'_>, hyper: Hyper<'_>) -> (Id, Vec<Id>) {
 fn rmsprop(g: &mut Graph, u: &Update<'_>, hyper: Hyper<'_>) -> (Id, Vec<Id>) {
     let rho = get(hyper, "rho", 0.9);
     let square = g.square(u.grad);
-    let velocity = running(g, u.slots[0], square, rho);
+    let velocity = running(g, u.slots[0], square, rho, FLOOR);
     let mut slots = vec![velocity];
     let mut base = velocity;
     let momentum = get(hyper, "momentum", 0.0);
-    let average = is_on(hyper, "centered").then(|| running(g, u.slots[u.slots.len() - 1], u.grad, rho));
+    let average =
+        is_on(hyper, "centered").then(|| running(g, u.slots[u.slots.len() - 1], u.grad, rho, SQUARED_FLOOR));
     if let Some(average) = average {
         let square = g.square(average);
         base = g.sub(velocity, square);
@@ -166,7 +175,7 @@ fn rmsprop(g: &mut Graph, u: &Update<'_>, hyper: Hyper<'_>) -> (Id, Vec<Id>) {
     if momentum != 0.0 {
         let kept = g.mul_scalar(u.slots[1], momentum);
         let sum = g.add_(kept, step);
-        step = flush(g, sum);
+        step = flush(g, sum, FLOOR);
         slots.push(step);
     }
     slots.extend(average);
@@ -188,12 +197,12 @@ fn adam(g: &mut Graph, u: &Update<'_>, hyper: Hyper<'_>) -> (Id, Vec<Id>) {
     let gap = g.sub(u.grad, m);
     let change = g.mul_scalar(gap, 1.0 - beta_1);
     let sum = g.add_(m, change);
-    let m = flush(g, sum);
+    let m = flush(g, sum, SCALED_FLOOR);
     let square = g.square(u.grad);
     let gap = g.sub(square, v);
     let change = g.mul_scalar(gap, 1.0 - beta_2);
     let sum = g.add_(v, change);
-    let v = flush(g, sum);
+    let v = flush(g, sum, FLOOR);
     let mut slots = vec![m, v];
     let mut base = v;
     if is_on(hyper, "amsgrad") {
@@ -210,7 +219,8 @@ fn adam(g: &mut Graph, u: &Update<'_>, hyper: Hyper<'_>) -> (Id, Vec<Id>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::shape::DType;
+    use crate::graph::{Host, Ty};
+    use crate::shape::{DType, Shape};
     use crate::tensor::{Tensor, with_graph};
 
     /// Steps w = 1 with gradient 2 and learning rate 0.1.
@@ -271,16 +281,54 @@ mod tests {
     }
 
     #[test]
-    fn averages_never_become_denormal() {
+    fn averages_end_at_zero_when_gradients_do_and_make_no_denormals() {
+        for (kind, hyper) in [
+            ("adam", &[("beta_2", 0.99)][..]),
+            ("adam", &[("beta_2", 0.99), ("amsgrad", 1.0)]),
+            ("adamw", &[("beta_2", 0.99)]),
+            ("sgd", &[("momentum", 0.9)]),
+            ("sgd", &[("momentum", 0.9), ("nesterov", 1.0)]),
+            ("rmsprop", &[("momentum", 0.9)]),
+            ("rmsprop", &[("momentum", 0.9), ("centered", 1.0)]),
+        ] {
+            let names = slots(kind, hyper).unwrap();
+            let ty = Ty { shape: Shape::new(&[1]).unwrap(), dtype: DType::F32 };
+            let host = |value: f64| Host { ty, data: vec![value] };
+            let mut state = vec![host(1e-20); names.len()];
+            for step in 0..4000 {
+                let mut g = Graph::new();
+                let old: Vec<Id> = names.iter().map(|_| g.input(ty)).collect();
+                let (param, grad) = (g.input(ty), g.input(ty));
+                let (iterations, rate) = (g.typed_scalar(f64::from(step), DType::I32), g.scalar(1e-3));
+                let with = Update { param, grad, slots: &old, iterations, rate };
+                let (_, slots) = update(&mut g, kind, &with, hyper).unwrap();
+                let all = (0..g.nodes.len() as u32).map(Id).filter(|&id| g.ty(id) == ty);
+                g.outputs = slots.into_iter().chain(all).collect();
+                let inputs: Vec<Host> = state.iter().cloned().chain([host(1.0), host(0.0)]).collect();
+                let (out, _) = crate::exec::interp::run_rounded(&g, &inputs).unwrap();
+                for value in out.iter().map(|host| host.data[0]) {
+                    let denormal = value != 0.0 && value.abs() < f64::from(f32::MIN_POSITIVE);
+                    assert!(!denormal, "{kind} {hyper:?}: {value:e} at step {step}");
+                }
+                state = out[..names.len()].to_vec();
+            }
+            // The largest average of AMSGrad never fades.
+            let fading = names.iter().zip(&state).filter(|(name, _)| **name != "velocity_hat");
+            for (name, host) in fading {
+                assert_eq!(host.data[0], 0.0, "{kind} {hyper:?}: {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn small_averages_and_nan_are_kept() {
         let mut g = Graph::new();
-        let x = g.scalar(1e-38);
-        let y = flush(&mut g, x);
-        let z = g.scalar(3.5e-12);
-        let kept = flush(&mut g, z);
-        g.outputs = vec![y, kept];
+        let (x, z, n) = (g.scalar(3.5e-12), g.scalar(-0.9e-34), g.scalar(f64::NAN));
+        g.outputs = [x, z, n].map(|v| flush(&mut g, v, FLOOR)).to_vec();
         let (out, _) = crate::exec::interp::run_rounded(&g, &[]).unwrap();
-        assert_eq!(out[0].data[0], 0.0);
-        assert_eq!(out[1].data[0] as f32, 3.5e-12);
+        assert_eq!(out[0].data[0] as f32, 3.5e-12);
+        assert_eq!(out[1].data[0], 0.0);
+        assert!(out[2].data[0].is_nan());
     }
 
     #[test]

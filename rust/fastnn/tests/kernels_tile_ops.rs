@@ -1,7 +1,7 @@
 //! Every instruction of the tile machine against scalar Rust, for every length, in place, with
 //! guards behind the end, on every instruction set.
 
-use fastnn::kernels::tile_fat::ALL;
+use fastnn::kernels::tile_fat::{ALL, Fat};
 use fastnn::kernels::tile_ops::{self as ops, TileFn, TileOf};
 use fastnn::simd::Isa;
 
@@ -146,6 +146,8 @@ fn test_float_arithmetic_is_exact_and_propagates_nan() {
         relu = |a, _, _| if a < 0.0 { 0.0 } else { a };
         modulo = |a, b, _| python_mod(a, b);
         sum3 = |a, b, c| (a + b) + c;
+        abs_less = |a, b, _| f32::from(u8::from(a.abs() < b));
+        flush = |a, b, c| if a.abs() < b { c } else { a };
         root_sum = |a, b, _| a.sqrt() + b;
         div_root = |a, b, c| a / (b.sqrt() + c);
     }
@@ -392,10 +394,15 @@ fn named(op: &str) -> TileOf {
         "fnma" => ops::fnma,
         "fms" => ops::fms,
         "lerp" => ops::lerp,
-        "sum3" => ops::sum3,
+        "flush" => ops::flush,
         "div_root" => ops::div_root,
         _ => panic!("no operation {op}"),
     }
+}
+
+/// A number for an instruction; the last one is what small averages become.
+fn number_of(fat: &Fat, i: usize) -> f32 {
+    if i + 1 == fat.numbers.len() { 0.0 } else { [0.1, 0.001, 0.5, 1e-7, 1e-3, 1e-30, 1e-20, 1e-34][i] }
 }
 
 #[test]
@@ -409,7 +416,7 @@ fn instructions_with_several_results_give_the_bits_of_their_lines() {
                 thin[usize::from(v)][..x.len()].copy_from_slice(&rotated(&x, 5 * i));
             }
             for (i, &v) in fat.numbers.iter().enumerate() {
-                thin[usize::from(v)].fill([0.1, 0.001, 0.5, 1e-7, 1e-30, -1e-30, 3.0, 0.25][i]);
+                thin[usize::from(v)].fill(number_of(fat, i));
             }
             let before = thin.clone();
             for line in fat.lines {
@@ -446,9 +453,7 @@ fn steps_without_a_gradient_give_the_bits_of_one_step_after_another() {
     for (isa, fat) in Isa::available().into_iter().flat_map(|isa| ALL.iter().map(move |fat| (isa, fat))) {
         let states = fat.results.len();
         for (n, steps) in [(0, 3), (1, 1), (15, 4), (16, 2), (40, 7), (x.len(), 20)] {
-            let number = |step: usize, i: usize| {
-                [0.1, 0.001, 0.5, 1e-7, 1e-30, -1e-30, 3.0, 0.25][i] / (1.0 + step as f32)
-            };
+            let number = |step: usize, i: usize| number_of(fat, i) / (1.0 + step as f32);
             let numbers: Vec<f32> =
                 (0..steps).flat_map(|s| (0..fat.numbers.len()).map(move |i| number(s, i))).collect();
             // Large and special values, and zeros among them.

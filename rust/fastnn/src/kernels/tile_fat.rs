@@ -210,35 +210,35 @@ macro_rules! fat {
 
 fat! {
     /// Adam with decoupled decay.
-    ADAMW(w m v g; decay rate c1 c2 alpha epsilon up down) => w3 m2 v2 {
+    ADAMW(w m v g; decay rate c1 c2 alpha epsilon floor_m floor_v zero) => w3 m2 v2 {
         part = mul(w decay);
         w2 = fnma(part rate w);
         m1 = lerp(m g c1);
-        m2 = sum3(m1 up down);
+        m2 = flush(m1 floor_m zero);
         gap = fms(g g v);
         v1 = fma(gap c2 v);
-        v2 = sum3(v1 up down);
+        v2 = flush(v1 floor_v zero);
         scaled = mul(m2 alpha);
         step = div_root(scaled v2 epsilon);
         w3 = sub(w2 step);
     }
     /// Adam.
-    ADAM(w m v g; c1 c2 alpha epsilon up down) => w2 m2 v2 {
+    ADAM(w m v g; c1 c2 alpha epsilon floor_m floor_v zero) => w2 m2 v2 {
         m1 = lerp(m g c1);
-        m2 = sum3(m1 up down);
+        m2 = flush(m1 floor_m zero);
         gap = fms(g g v);
         v1 = fma(gap c2 v);
-        v2 = sum3(v1 up down);
+        v2 = flush(v1 floor_v zero);
         scaled = mul(m2 alpha);
         step = div_root(scaled v2 epsilon);
         w2 = sub(w step);
     }
     /// RMSprop.
-    RMSPROP(w v g; rho rest rate epsilon up down) => w2 v2 {
+    RMSPROP(w v g; rho rest rate epsilon floor zero) => w2 v2 {
         square = square(g);
         new = mul(square rest);
         v1 = fma(v rho new);
-        v2 = sum3(v1 up down);
+        v2 = flush(v1 floor zero);
         base = add(v2 epsilon);
         scaled = mul(rate g);
         root = sqrt(base);
@@ -246,10 +246,10 @@ fat! {
         w2 = sub(w step);
     }
     /// Momentum.
-    MOMENTUM(w m g; mu rate up down) => w2 m2 {
+    MOMENTUM(w m g; mu rate floor zero) => w2 m2 {
         kept = mul(m mu);
         moved = fnma(g rate kept);
-        m2 = sum3(moved up down);
+        m2 = flush(moved floor zero);
         w2 = add(w m2);
     }
 }

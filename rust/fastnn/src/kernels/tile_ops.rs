@@ -144,6 +144,10 @@ tile_ops! {
     root_sum(a b) x 4 = S::add(S::sqrt(a), b);
     /// `a / (sqrt(b) + c)`.
     div_root(a b c) x 4 = S::div(a, S::add(S::sqrt(b), c));
+    /// `|a| < b`.
+    abs_less(a b) x 4 = S::truth(S::lt(S::abs(a), b));
+    /// `c` where `|a| < b`, else `a`.
+    flush(a b c) x 4 = S::select(S::lt(S::abs(a), b), c, a);
     /// The smaller, NaN if either is.
     minimum(a b) x 4 = math::minimum::<S>(a, b);
     /// The larger, NaN if either is.

@@ -11,7 +11,8 @@ use crate::kernels::stored;
 use crate::kernels::tile::{Access, Instr, Stores, TileProgram};
 use crate::kernels::tile_fat::Fat;
 use crate::kernels::tile_ops::{self, TileOf};
-use crate::ops::elementwise::{ADD, DIVIDE, MULTIPLY, SQRT, SQUARE, SUBTRACT};
+use crate::ops::compare::{LESS, WHERE};
+use crate::ops::elementwise::{ABSOLUTE, ADD, DIVIDE, MULTIPLY, SQRT, SQUARE, SUBTRACT};
 use crate::passes::group::{self, Operand};
 use crate::passes::plan::{Loc, Plan};
 use crate::shape::DType;
@@ -81,6 +82,8 @@ const ABSORB: &[Absorb] = absorb! {
     ADD [0, 1] SQRT => root_sum, |o, p| Some(vec![p[0], o[0]]);
     DIVIDE [1] (root_sum) => div_root, |o, p| Some(vec![o[0], p[0], p[1]]);
     ADD [0, 1] ADD => sum3, |o, p| Some(vec![p[0], p[1], o[0]]);
+    LESS [0] ABSOLUTE => abs_less, |o, p| Some(vec![p[0], o[0]]);
+    WHERE [0] (abs_less) => flush, |o, p| (p[0] == o[1]).then(|| vec![p[0], p[1], o[0]]);
 };
 
 /// A group's program with symbolic operands, under way to the tile machine.
@@ -166,7 +169,8 @@ impl<'a> Lines<'a> {
     /// The line that line `i` can absorb, and what line `i` becomes.
     fn absorbable(&self, i: usize, keep: Option<Id>) -> Option<(usize, Vec<Operand>, &'static Absorb)> {
         let line = &self.lines[i];
-        if self.graph.ty(line.id).dtype != DType::F32 {
+        let floats = |id: Id| matches!(self.graph.ty(id).dtype, DType::F32 | DType::Bool);
+        if !floats(line.id) {
             return None;
         }
         ABSORB.iter().filter(|rule| rule.outer == line.code).find_map(|rule| {
@@ -177,7 +181,7 @@ impl<'a> Lines<'a> {
                 let mut rest = line.args.clone();
                 rest.remove(side);
                 let args = (rule.args)(&rest, &self.lines[at].args)?;
-                (reads == 1 && keep != Some(x) && self.plan.locs[x.at()].is_none())
+                (reads == 1 && floats(x) && keep != Some(x) && self.plan.locs[x.at()].is_none())
                     .then_some((at, args, rule))
             })
         })
