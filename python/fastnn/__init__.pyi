@@ -54,6 +54,7 @@ from fastnn._core import op_table as op_table
 from fastnn._core import set_num_threads as set_num_threads
 from fastnn._core import tensor as tensor
 from fastnn.backend import name_scope as name_scope
+from fastnn.base import nests as tree
 from fastnn.callbacks import Callback as Callback
 from fastnn.constraints import Constraint as Constraint
 from fastnn.debug import profile as profile
@@ -323,6 +324,7 @@ __all__ = [
     "tensor",
     "training",
     "transforms",
+    "tree",
     "utils",
     "value_and_grad",
     "wrappers",

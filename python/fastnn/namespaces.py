@@ -31,6 +31,8 @@ MODULES = {
     )
 }  # fmt: skip
 
+MODULES["tree"] = "fastnn.base.nests"
+
 #: What `fastnn` has besides.
 FURTHER = {
     "keras": "fastnn.keras", "exit_strategy": "fastnn.exit_strategy",

@@ -16,7 +16,13 @@ from importlib.machinery import ModuleSpec, PathFinder
 from types import ModuleType
 from typing import Any
 
-from fastnn.namespaces import FURTHER, KERAS_MODULES, MODULES
+from fastnn.namespaces import (
+    FURTHER,
+    KERAS_MODULES,
+    MODULES,
+    TENSORFLOW_MODULES,
+    TENSORFLOW_SPACES,
+)
 
 __all__ = ["AbsentFinder", "AliasFinder", "answer_earlier", "install"]
 
@@ -32,7 +38,6 @@ _OLDER = {
     "utils.generic_utils": "utils", "callbacks.experimental": "callbacks",
     "mixed_precision.experimental": "mixed_precision",
     "preprocessing.timeseries": "preprocessing", "distribute": "distribution",
-    "data.experimental": "data",
 }  # fmt: skip
 
 #: Modules of earlier versions and where their names are now: pickles and programs name them.
@@ -52,7 +57,7 @@ _EARLIER = {
     "predicting": "training.predict", "prefetch": "data.prefetch", "progress": "display.progress",
     "recent": "base.recent", "resampling": "ops.resampling", "serial": "serialization",
     "sizes": "tracing.sizes", "symbolic": "tracing.symbolic", "tape": "tracing.tape",
-    "tfnames": "tensorflow.namespaces", "tree": "base.tree", "variables": "tracing.variables",
+    "tfnames": "tensorflow.namespaces", "tree": "base.nests", "variables": "tracing.variables",
 }  # fmt: skip
 #: The same below `fastnn.exit_strategy`.
 _EARLIER_EXIT = {
@@ -150,6 +155,18 @@ class _Loader:
             sys.modules[module.__name__] = found
 
 
+class _Space(_Loader):
+    """Loads a namespace of TensorFlow's: an object that is made elsewhere."""
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """The namespace."""
+        space: ModuleType = getattr(importlib.import_module(TENSORFLOW_SPACES), self.target)
+        return space
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Nothing: it is made already."""
+
+
 class AliasFinder:
     """Finds fastnn's modules under Keras's further paths.
 
@@ -178,6 +195,8 @@ class AbsentFinder:
             return _alias(fullname, f"fastnn.{_EARLIER[inner]}")
         if inner in _OLDER:
             return _alias(fullname, _target(inner))
+        if inner in TENSORFLOW_MODULES:
+            return ModuleSpec(fullname, _Space(inner))  # type: ignore[arg-type]
         from fastnn.base.absent import reason
 
         inner = inner.removeprefix("keras.")

@@ -32,7 +32,11 @@ def __getattr__(name: str) -> Any:
 
     if name == "by_length":
         return import_module("fastnn.data.texts").by_length
+    if name == "experimental":
+        return import_module("fastnn.data.experimental")
     pipeline = import_module("fastnn.data.pipeline")
-    if name in pipeline.__all__:
-        return getattr(pipeline, name)
-    raise missing(__name__, name, [*pipeline.__all__, *globals()])
+    text_files = import_module("fastnn.data.text_files")
+    for module in (pipeline, text_files):
+        if name in module.__all__ and name != "make_csv_dataset":
+            return getattr(module, name)
+    raise missing(__name__, name, [*pipeline.__all__, *text_files.__all__, *globals()])

@@ -13,12 +13,22 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import _core, random
-from fastnn._core import Tensor
+from fastnn import random
 from fastnn.base import tree
+from fastnn.data.elements import (
+    arrays as arrays_of,
+    called,
+    group_count,
+    groups,
+    padded,
+    stacked,
+    tensors,
+    whole,
+)
+from fastnn.data.grouping import Grouping
+from fastnn.data.paths import files_of
 from fastnn.data.specs import TensorSpec
 from fastnn.errors import DataError
-from fastnn.tracing.variables import Variable
 
 __all__ = ["AUTOTUNE", "INFINITE_CARDINALITY", "UNKNOWN_CARDINALITY", "Dataset", "Options"]
 
@@ -34,39 +44,32 @@ class Options:
     """Options of TensorFlow: attributes are taken and have no effect."""
 
 
-def _numpy(x: Any) -> Array:
-    if isinstance(x, Tensor | Variable):
-        return x.numpy()
-    return np.asarray(x)
+class _Count(int):
+    """A number of elements, with a tensor's way to read it."""
+
+    def numpy(self) -> int:
+        """The number."""
+        return int(self)
 
 
-def _arrays(value: Any) -> Any:
-    """The arrays in nested tuples and dicts; a list is one array."""
-    if isinstance(value, dict):
-        return {k: _arrays(v) for k, v in value.items()}
-    if isinstance(value, tuple):
-        return tuple(_arrays(v) for v in value)
-    return _numpy(value)
+class _Pass:
+    """One pass over a data set."""
+
+    def __init__(self, elements: Iterator[Any]) -> None:
+        self._elements = elements
+
+    def __iter__(self) -> _Pass:
+        return self
+
+    def __next__(self) -> Any:
+        return tensors(next(self._elements))
+
+    def get_next(self, name: Any = None) -> Any:
+        """The next element; StopIteration after the last."""
+        return next(self)
 
 
-def _tensors(element: Any) -> Any:
-    """An element as functions and loops of users see it: tensors; text stays as it is."""
-    return tree.map_structure(lambda a: _core.tensor(a) if a.dtype.kind in "biuf" else a, element)
-
-
-def _called(f: Callable[..., Any], element: Any) -> Any:
-    given = _tensors(element)
-    return f(*given) if isinstance(given, tuple) else f(given)
-
-
-def _whole(where: str, value: Any, least: int) -> int:
-    number = int(value)
-    if number != value or number < least:
-        raise ValueError(f"{where} is {value!r}, wanted a whole number from {least}\n  hint: 32")
-    return number
-
-
-class Dataset:
+class Dataset(Grouping):
     """Elements in order: nested tuples, lists and dicts of arrays.
 
     Make one with `from_tensor_slices`, `from_tensors`, `from_generator`, `range` or `zip`; each
@@ -92,12 +95,20 @@ class Dataset:
         #: The arrays whose rows are the elements, and the row numbers of one pass.
         self._rows = rows
 
+    def _new(
+        self,
+        make: Callable[[], Iterator[Any]],
+        size: int = UNKNOWN_CARDINALITY,
+        rows: tuple[Any, Callable[[], Iterable[int]]] | None = None,
+    ) -> Dataset:
+        return Dataset(make, size, rows)
+
     # ---- sources -------------------------------------------------------------------------------
 
     @staticmethod
     def from_tensor_slices(tensors: Any, name: Any = None) -> Dataset:
         """The slices of the first axis of arrays, in their nesting."""
-        arrays = _arrays(tensors)
+        arrays = arrays_of(tensors)
         sizes = {len(a) if a.ndim else -1 for a in tree.flatten(arrays)}
         if len(sizes) != 1 or -1 in sizes:
             shapes = ", ".join(str(a.shape) for a in tree.flatten(arrays))
@@ -111,7 +122,7 @@ class Dataset:
     @staticmethod
     def from_tensors(tensors: Any, name: Any = None) -> Dataset:
         """One element."""
-        arrays = _arrays(tensors)
+        arrays = arrays_of(tensors)
         return Dataset(lambda: iter([arrays]), 1)
 
     @staticmethod
@@ -133,14 +144,39 @@ class Dataset:
         def make() -> Iterator[Any]:
             # The generator may fill the same arrays again while an element waits.
             for element in generator(*args):
-                yield tree.map_structure(np.array, _arrays(element))
+                yield tree.map_structure(np.array, arrays_of(element))
 
         return Dataset(make, UNKNOWN_CARDINALITY)
 
     @staticmethod
     def range(*args: int, output_type: Any = None, name: Any = None) -> Dataset:
         """The numbers of `range(...)`."""
-        return Dataset.from_tensor_slices(np.arange(*args))
+        return Dataset.from_tensor_slices(np.arange(*(int(a) for a in args)))
+
+    @staticmethod
+    def random(
+        seed: int | None = None, rerandomize_each_iteration: bool | None = None, name: Any = None
+    ) -> Dataset:
+        """Whole numbers from 0 below 2**31 at random, without end."""
+        start = random.make_default_seed() if seed is None else int(seed)
+        passes = itertools.count()
+
+        def make() -> Iterator[Any]:
+            turn = next(passes) if rerandomize_each_iteration else 0
+            rng = np.random.default_rng((abs(start), turn))
+            while True:
+                yield np.asarray(rng.integers(2**31, dtype=np.int64))
+
+        return Dataset(make, INFINITE_CARDINALITY)
+
+    @staticmethod
+    def list_files(
+        file_pattern: Any, shuffle: bool | None = None, seed: int | None = None, name: Any = None
+    ) -> Dataset:
+        """The paths of files that fit a pattern, or several; in random order unless told."""
+        found = files_of(file_pattern, "list_files")
+        paths = Dataset.from_tensor_slices(np.asarray(found))
+        return paths if shuffle is False else paths.shuffle(len(found), seed=seed)
 
     @staticmethod
     def zip(*args: Any, datasets: Any = None, name: Any = None) -> Dataset:
@@ -175,7 +211,7 @@ class Dataset:
 
         def make() -> Iterator[Any]:
             for element in self._make():
-                yield _arrays(_called(map_func, element))
+                yield arrays_of(called(map_func, element))
 
         return Dataset(make, self._size)
 
@@ -188,18 +224,18 @@ class Dataset:
         name: Any = None,
     ) -> Dataset:
         """`batch_size` elements stacked to one; the last batch may be shorter."""
-        count = _whole("batch_size", batch_size, 1)
-        size = _group_count(self._size, count, drop_remainder)
+        count = whole("batch_size", batch_size, 1)
+        size = group_count(self._size, count, drop_remainder)
 
         def make() -> Iterator[Any]:
             if self._rows is not None:
                 arrays, order = self._rows
-                for places in _groups(order(), count, drop_remainder):
+                for places in groups(order(), count, drop_remainder):
                     at = np.asarray(places)
                     yield tree.map_structure(lambda a, at=at: a[at], arrays)
                 return
-            for elements in _groups(self._make(), count, drop_remainder):
-                yield _stacked(elements)
+            for elements in groups(self._make(), count, drop_remainder):
+                yield stacked(elements)
 
         return Dataset(make, size)
 
@@ -211,21 +247,26 @@ class Dataset:
         drop_remainder: bool = False,
         name: Any = None,
     ) -> Dataset:
-        """As `batch`, with elements of unlike sizes filled up to the largest of their batch."""
-        count = _whole("batch_size", batch_size, 1)
-        size = _group_count(self._size, count, drop_remainder)
-        fill = 0 if padding_values is None else padding_values
+        """As `batch`, with elements of unlike sizes filled up to the largest of their batch.
+
+        Args:
+            batch_size: Elements of a batch.
+            padded_shapes: The sizes that elements are filled up to, in the nesting of elements;
+                None or -1 for the largest of the batch.
+            padding_values: What they are filled up with, one value or in the nesting of elements;
+                0 and "" unless told.
+            drop_remainder: Whether a shorter last batch is left out.
+            name: Taken and not needed.
+
+        Returns:
+            A data set of batches.
+        """
+        count = whole("batch_size", batch_size, 1)
+        size = group_count(self._size, count, drop_remainder)
 
         def make() -> Iterator[Any]:
-            for elements in _groups(self._make(), count, drop_remainder):
-                columns = list(zip(*(tree.flatten(e) for e in elements), strict=True))
-                fills = (
-                    tree.flatten(fill) if isinstance(fill, tuple | dict) else [fill] * len(columns)
-                )
-                yield tree.pack(
-                    elements[0],
-                    [_padded(c, f) for c, f in zip(columns, fills, strict=True)],
-                )
+            for elements in groups(self._make(), count, drop_remainder):
+                yield padded(elements, padded_shapes, padding_values)
 
         return Dataset(make, size)
 
@@ -252,7 +293,7 @@ class Dataset:
         Each pass has another order unless `reshuffle_each_iteration=False`. Without a seed one is
         drawn from the process-wide source, which `set_random_seed` fixes.
         """
-        size = _whole("buffer_size", buffer_size, 1)
+        size = whole("buffer_size", buffer_size, 1)
         start = random.make_default_seed() if seed is None else int(seed)
         passes = itertools.count()
 
@@ -288,7 +329,7 @@ class Dataset:
         """The first `count` elements; all of them when -1."""
         if count == -1:
             return self
-        n = _whole("count", count, 0)
+        n = whole("count", count, 0)
         size = n if self._size == INFINITE_CARDINALITY else min(n, self._size)
         return self._cut(lambda it: itertools.islice(it, n), size if self._size >= -1 else -2)
 
@@ -296,13 +337,13 @@ class Dataset:
         """All but the first `count` elements; none when -1."""
         if count == -1:
             return self.take(0)
-        n = _whole("count", count, 0)
+        n = whole("count", count, 0)
         size = max(self._size - n, 0) if self._size >= 0 else self._size
         return self._cut(lambda it: itertools.islice(it, n, None), size)
 
     def shard(self, num_shards: int, index: int, name: Any = None) -> Dataset:
         """Every `num_shards`-th element, from `index` on."""
-        n = _whole("num_shards", num_shards, 1)
+        n = whole("num_shards", num_shards, 1)
         size = len(range(index, self._size, n)) if self._size >= 0 else self._size
         return self._cut(lambda it: itertools.islice(it, index, None, n), size)
 
@@ -317,7 +358,7 @@ class Dataset:
 
         def make() -> Iterator[Any]:
             for element in self._make():
-                if bool(_called(predicate, element)):
+                if bool(called(predicate, element)):
                     yield element
 
         return Dataset(make, UNKNOWN_CARDINALITY)
@@ -327,7 +368,7 @@ class Dataset:
 
         def make() -> Iterator[Any]:
             for element in self._make():
-                if not bool(_called(predicate, element)):
+                if not bool(called(predicate, element)):
                     return
                 yield element
 
@@ -338,7 +379,7 @@ class Dataset:
 
         def make() -> Iterator[Any]:
             for element in self._make():
-                yield from _called(map_func, element)._make()
+                yield from called(map_func, element)._make()
 
         return Dataset(make, UNKNOWN_CARDINALITY)
 
@@ -384,6 +425,10 @@ class Dataset:
         """This data set: `fit` reads ahead on a thread anyway."""
         return self
 
+    def options(self) -> Options:
+        """No options."""
+        return Options()
+
     def with_options(self, options: Any, name: Any = None) -> Dataset:
         """This data set: options have no effect."""
         return self
@@ -396,24 +441,29 @@ class Dataset:
         """`reduce_func(state, element)` over all elements; gives the last state."""
         state = initial_state
         for element in self._make():
-            state = reduce_func(state, _tensors(element))
+            state = reduce_func(state, tensors(element))
+        numbers = tree.flatten(state)
+        if numbers and all(isinstance(v, int | float | np.number | np.ndarray) for v in numbers):
+            return tensors(arrays_of(state))
         return state
 
     # ---- reading -------------------------------------------------------------------------------
 
     def __iter__(self) -> Iterator[Any]:
-        return (_tensors(element) for element in self._make())
+        return _Pass(self._make())
 
     def as_numpy_iterator(self) -> Iterator[Any]:
         """The elements as arrays; numbers as NumPy scalars."""
         return (
-            tree.map_structure(lambda a: a[()] if a.ndim == 0 else a, element)
+            tree.map_structure(
+                lambda a: a[()] if isinstance(a, np.ndarray) and a.ndim == 0 else a, element
+            )
             for element in self._make()
         )
 
     def cardinality(self) -> int:
         """The number of elements; -1 without end, -2 when it is not known."""
-        return self._size
+        return _Count(self._size)
 
     @property
     def endless(self) -> bool:
@@ -457,42 +507,6 @@ def _of_rows(arrays: Any, order: Callable[[], Iterable[int]], size: int) -> Data
             yield tree.map_structure(lambda a, i=i: np.asarray(a[i]), arrays)
 
     return Dataset(make, size, (arrays, order))
-
-
-def _group_count(size: int, count: int, drop_remainder: bool) -> int:
-    """How many groups of `count` there are of `size` elements; negative sizes (unknown) stay."""
-    if size < 0:
-        return size
-    return size // count if drop_remainder else -(-size // count)
-
-
-def _groups(items: Iterable[Any], count: int, drop: bool) -> Iterator[list[Any]]:
-    it = iter(items)
-    while group := list(itertools.islice(it, count)):
-        if len(group) == count or not drop:
-            yield group
-
-
-def _stacked(elements: list[Any]) -> Any:
-    columns = list(zip(*(tree.flatten(e) for e in elements), strict=True))
-    out = []
-    for column in columns:
-        shapes = {a.shape for a in column}
-        if len(shapes) > 1:
-            raise DataError(
-                f"batch: elements of shapes {sorted(shapes)[:3]}, wanted one shape\n"
-                "  hint: padded_batch, or map them to one size"
-            )
-        out.append(np.stack(column))
-    return tree.pack(elements[0], out)
-
-
-def _padded(column: tuple[Array, ...], fill: Any) -> Array:
-    sizes = [max(d) for d in zip(*(a.shape for a in column), strict=True)]
-    out = np.full((len(column), *sizes), fill, column[0].dtype)
-    for row, a in zip(out, column, strict=True):
-        row[tuple(slice(0, d) for d in a.shape)] = a
-    return out
 
 
 def _mixed(items: Iterable[Any], size: int, rng: np.random.Generator) -> Iterator[Any]:

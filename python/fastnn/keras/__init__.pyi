@@ -24,6 +24,7 @@ from fastnn import saving as saving
 from fastnn import utils as utils
 from fastnn import wrappers as wrappers
 from fastnn.backend import name_scope as name_scope
+from fastnn.base import nests as tree
 from fastnn.callbacks import Callback as Callback
 from fastnn.constraints import Constraint as Constraint
 from fastnn.dtype_policies import DTypePolicy as DTypePolicy
@@ -82,6 +83,7 @@ __all__ = [
     "random",
     "regularizers",
     "saving",
+    "tree",
     "utils",
     "wrappers",
 ]

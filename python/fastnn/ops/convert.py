@@ -12,6 +12,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Dim, Tensor
 from fastnn.base.arguments import as_number, hints_arguments, is_whole
+from fastnn.base.text import as_text
 from fastnn.base.typing import Axis as Axis, TensorLike as TensorLike
 from fastnn.config import COMPUTED, STORED, stored_dtype
 from fastnn.errors import DataError
@@ -66,7 +67,7 @@ def convert_to_tensor(
     if dtype.__class__ is not str and dtype is not None:
         dtype = stored_dtype(dtype)
     elif dtype is not None:
-        dtype = STORED.get(dtype, dtype)
+        dtype = None if dtype == "string" else STORED.get(dtype, dtype)
     if isinstance(x, KerasTensor):
         return x if dtype in (None, x.dtype) else cast(x, dtype)  # type: ignore[return-value]
     if isinstance(x, Variable):
@@ -79,7 +80,7 @@ def convert_to_tensor(
         text = np.asarray(x) if dtype is None else None
         if text is None or text.dtype.kind not in "US":
             raise
-        return text  # type: ignore[return-value]
+        return as_text(text)  # type: ignore[return-value]
 
 
 def computed(x: TensorLike, dtype: str | None = None) -> Tensor:

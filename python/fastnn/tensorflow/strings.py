@@ -1,4 +1,4 @@
-"""`tf.strings`: functions of text, which is an array of NumPy's here. Depends on `layers`' door."""
+"""`tf.strings`: functions of text, which is a `TextArray` here. Depends on `layers`' door."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ import numpy as np
 from fastnn import _core, ops
 from fastnn._core import Tensor
 from fastnn.base.absent import answer_missing
+from fastnn.base.text import TextArray, as_text
 from fastnn.errors import DataError
 from fastnn.layers.preprocessing.host import array_of, texts_of
 
 __all__ = [
-    "as_string", "join", "length", "lower", "reduce_join", "regex_full_match", "regex_replace",
-    "split", "strip", "substr", "to_number", "upper",
+    "as_string", "bytes_split", "format", "join", "length", "lower", "ngrams", "reduce_join",
+    "regex_full_match", "regex_replace", "split", "strip", "substr", "to_hash_bucket",
+    "to_hash_bucket_fast", "to_hash_bucket_strong", "to_number", "unicode_decode",
+    "unicode_encode", "unicode_split", "upper",
 ]  # fmt: skip
 
-Text = np.ndarray[Any, Any]
+Text = TextArray
 
 
-def _texts(value: Any, where: str) -> Text:
+def _texts(value: Any, where: str) -> np.ndarray[Any, Any]:
     return texts_of(array_of(value), f"tf.strings.{where}")
 
 
 def _each(f: Callable[[str], str], value: Any, where: str) -> Text:
     texts = _texts(value, where)
-    return np.array([f(v) for v in texts.ravel().tolist()], str).reshape(texts.shape)
+    return as_text(np.array([f(v) for v in texts.ravel().tolist()], str).reshape(texts.shape))
 
 
 def lower(input: Any, encoding: str = "", name: Any = None) -> Text:
@@ -95,7 +98,8 @@ def join(inputs: Sequence[Any], separator: str = "", name: Any = None) -> Text:
     """Texts of several arrays joined element by element."""
     parts = np.broadcast_arrays(*(_texts(v, "join") for v in inputs))
     rows = zip(*(p.ravel().tolist() for p in parts), strict=True)
-    return np.array([separator.join(row) for row in rows], str).reshape(parts[0].shape)
+    joined = np.array([separator.join(row) for row in rows], str)
+    return as_text(joined.reshape(parts[0].shape))
 
 
 def reduce_join(
@@ -105,22 +109,112 @@ def reduce_join(
     texts = _texts(inputs, "reduce_join")
     rows = texts.reshape(1, -1) if axis is None else np.moveaxis(texts, axis, -1)
     flat = [separator.join(r) for r in rows.reshape(-1, rows.shape[-1]).tolist()]
-    return np.array(flat, str).reshape(() if axis is None else rows.shape[:-1])
+    return as_text(np.array(flat, str).reshape(() if axis is None else rows.shape[:-1]))
 
 
 def split(input: Any, sep: str | None = None, maxsplit: int = -1, name: Any = None) -> Text:
     """The words of one text; of several, rows with "" after the words of shorter ones."""
-    texts = _texts(input, "split")
-    rows = [v.split(sep, maxsplit) for v in texts.ravel().tolist()]
-    if texts.ndim == 0:
-        return np.array(rows[0], str)
+    return _pieces(lambda v: v.split(sep or None, maxsplit), input, "split")
+
+
+def unicode_split(
+    input: Any, input_encoding: str = "UTF-8", errors: str = "replace",
+    replacement_char: int = 65533, name: Any = None,
+) -> Text:  # fmt: skip
+    """The characters of one text; of several, rows with "" after those of shorter ones."""
+    return _pieces(list, input, "unicode_split")
+
+
+def bytes_split(input: Any, name: Any = None) -> Text:
+    """As `unicode_split`; refused for text whose characters are several bytes."""
+
+    def cut(text: str) -> list[str]:
+        if not text.isascii():
+            raise DataError(
+                f"tf.strings.bytes_split: {text!r:.60} has characters of several bytes\n"
+                "  hint: tf.strings.unicode_split(text, 'UTF-8')"
+            )
+        return list(text)
+
+    return _pieces(cut, input, "bytes_split")
+
+
+def ngrams(
+    data: Any, ngram_width: int | Sequence[int], separator: str = " ", name: Any = None
+) -> Text:
+    """The runs of so many texts along the last axis, joined; of several widths one after another.
+
+    Texts of a row that are "" at its end are what filled it up: they make no runs.
+    """
+    texts = _texts(data, "ngrams")
+    widths = [ngram_width] if isinstance(ngram_width, int) else list(ngram_width)
+    rows = []
+    for row in texts.reshape(-1, texts.shape[-1]).tolist():
+        while texts.ndim > 1 and row and row[-1] == "":
+            row.pop()
+        rows.append(
+            [separator.join(row[i : i + w]) for w in widths for i in range(len(row) - w + 1)]
+        )
+    return _filled(rows, texts.shape[:-1])
+
+
+def _pieces(f: Callable[[str], list[str]], value: Any, where: str) -> Text:
+    texts = _texts(value, where)
+    return _filled([f(v) for v in texts.ravel().tolist()], texts.shape)
+
+
+def _filled(rows: list[list[str]], shape: tuple[int, ...]) -> Text:
+    """Rows of one length, "" after shorter ones, under the axes `shape`."""
     width = max(map(_count, rows), default=0)
     padded = [[*row, *[""] * (width - _count(row))] for row in rows]
-    return np.array(padded, str).reshape(*texts.shape, width)
+    return as_text(np.array(padded, str).reshape(*shape, width))
 
 
 def _count(row: list[str]) -> int:
     return row.__len__()
+
+
+def unicode_decode(input: Any, input_encoding: str = "UTF-8", name: Any = None) -> Tensor:
+    """The numbers of the characters; of several texts, rows with 0 after those of shorter ones."""
+    pieces = unicode_split(input)
+    codes = [ord(v) if v else 0 for v in pieces.ravel().tolist()]
+    return _core.tensor(np.array(codes, np.int32).reshape(pieces.shape))
+
+
+def unicode_encode(input: Any, output_encoding: str = "UTF-8", name: Any = None) -> Text:
+    """Texts of the characters whose numbers stand along the last axis; 0 is none."""
+    codes = np.asarray(ops.convert_to_numpy(input))
+    rows = [
+        "".join(chr(c) for c in row if c) for row in codes.reshape(-1, codes.shape[-1]).tolist()
+    ]
+    return as_text(np.array(rows, str).reshape(codes.shape[:-1]))
+
+
+def format(
+    template: str, inputs: Any, placeholder: str = "{}", summarize: int = 3, name: Any = None
+) -> Text:
+    """A text with values in the places of `placeholder`."""
+    parts = template.split(placeholder)
+    values = list(inputs) if isinstance(inputs, list | tuple) else [inputs]
+    if _count(parts) != _count(values) + 1:
+        raise DataError(
+            f"tf.strings.format: {_count(parts) - 1} places for {_count(values)} values\n"
+            "  hint: one {} for each value"
+        )
+    said = [str(v.numpy() if isinstance(v, Tensor) else v) for v in values]
+    return as_text(parts[0] + "".join(a + b for a, b in zip(said, parts[1:], strict=True)))
+
+
+def to_hash_bucket_fast(input: Any, num_buckets: int, name: Any = None) -> Tensor:
+    """A number below `num_buckets` for each text; other numbers than TensorFlow's."""
+    from zlib import crc32
+
+    texts = _texts(input, "to_hash_bucket_fast")
+    found = [crc32(v.encode()) % num_buckets for v in texts.ravel().tolist()]
+    return _core.tensor(np.array(found, np.int32).reshape(texts.shape))
+
+
+to_hash_bucket = to_hash_bucket_strong = to_hash_bucket_fast
 
 
 def to_number(input: Any, out_type: str = "float32", name: Any = None) -> Tensor:
@@ -134,7 +228,7 @@ def to_number(input: Any, out_type: str = "float32", name: Any = None) -> Tensor
 
 def as_string(input: Any, name: Any = None) -> Text:
     """Numbers as texts."""
-    return np.asarray(ops.convert_to_numpy(input)).astype(str)
+    return as_text(np.asarray(ops.convert_to_numpy(input)).astype(str))
 
 
 answer_missing(globals())

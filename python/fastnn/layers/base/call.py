@@ -236,13 +236,10 @@ def build_for_call(layer: AnyLayer, args: tuple[Any, ...], kwargs: dict[str, Any
         return
     if overrides(layer, "build") and args:
         names = list(inspect.signature(layer.build).parameters)
-        if not names:
-            raise TypeError(
-                f"layer {layer.name!r} ({type(layer).__name__}): its build takes no shape\n"
-                "  hint: def build(self, input_shape): ..."
-            )
         with suspended_scope():
-            if sum(n.endswith("_shape") for n in names) > 1:
+            if not names:  # its weights do not depend on the input
+                layer.build()
+            elif sum(n.endswith("_shape") for n in names) > 1:
                 call_names = call_parameters(type(layer).call)[0]
                 values = dict(zip(call_names, args, strict=False)) | kwargs
                 shapes = {

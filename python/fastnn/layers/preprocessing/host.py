@@ -16,6 +16,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base import tree
+from fastnn.base.text import as_text
 from fastnn.data.arrays import numbers_of, unmasked
 from fastnn.errors import DataError
 from fastnn.layers.base.layer import Layer
@@ -94,7 +95,7 @@ class HostLayer(Layer):
         return self._made(self.compute(x.numpy()))
 
     def _made(self, out: Array) -> Any:
-        return out if out.dtype.kind in "UO" else _core.tensor(out)
+        return as_text(out) if out.dtype.kind in "UO" else _core.tensor(out)
 
     def call(self, inputs: Any) -> Any:
         """The inputs: the door has read them."""
@@ -159,6 +160,11 @@ def texts_of(values: Array, where: str) -> Array:
         return values.astype(object).astype(str)
     if values.dtype.kind == "O":
         flat = values.ravel()
+        if any(isinstance(v, np.ndarray) for v in flat):  # texts without axes, gathered in a list
+            alone = [v.item() if isinstance(v, np.ndarray) and v.ndim == 0 else v for v in flat]
+            flat = np.empty(values.size, object)
+            flat[:] = alone
+            values = flat.reshape(values.shape)
         if all(isinstance(v, str) for v in flat):
             return values.astype(str) if values.size else values.astype("U1")
         for i, v in enumerate(flat):
