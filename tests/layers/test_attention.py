@@ -5,6 +5,7 @@ import pytest
 
 import fastnn
 from fastnn import layers, ops
+from fastnn.errors import ShapeError
 
 
 def array(x) -> np.ndarray:
@@ -152,6 +153,17 @@ def test_einsum_dense_is_the_product_of_its_equation(equation, shape, wanted, bi
     y = np.einsum(equation, x, weights[0]) + (weights[1] if bias else 0.0)
     assert array(layer(x)) == pytest.approx(np.tanh(y), abs=1e-5)
     assert layer.compute_output_shape(shape) == y.shape
+
+
+@pytest.mark.parametrize(
+    ("equation", "sizes", "wanted"),
+    [("...c,cd->...d", (6, 5), 1), ("abc,cd->abd", (3, 4, 5), 2), ("ab...,bd->ad...", (4, 5), 1),
+     ("abc,cd->abd", (5,), 2)],
+)  # fmt: skip
+def test_einsum_dense_refuses_more_or_fewer_sizes_than_the_output_has(equation, sizes, wanted):
+    layer = layers.EinsumDense(equation, sizes)
+    with pytest.raises(ShapeError, match=f"has {len(sizes)} sizes, wanted {wanted}"):
+        layer(np.ones((2, 3, 4), "float32"))
 
 
 def test_first_kernels_of_heads_spread_by_what_goes_in_and_out():

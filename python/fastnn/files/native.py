@@ -223,6 +223,7 @@ def functional_from_config(cls: Any, config: dict[str, Any], objects: Any = None
     ends = [_decode(config["inputs"]), _decode(config["outputs"])]
     inputs, outputs = LayerGraph.from_records(records, ends)
     model = cls(inputs=inputs, outputs=outputs, name=config.get("name"))
+    model._layer_graph.list_as(operations)
     if not config.get("trainable", True):
         model.trainable = False
     return model

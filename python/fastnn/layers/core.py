@@ -336,6 +336,9 @@ class Masking(Layer):
         """True where some feature differs from the mask value."""
         return ops.any(ops.not_equal(inputs, self.mask_value), axis=-1)
 
+    def _mask_sources(self, inputs: Any, masks: Any) -> Any:
+        return ((inputs,),)
+
     def call(self, inputs: Any) -> Any:
         """The inputs, zero at masked steps."""
         keep = ops.any(ops.not_equal(inputs, self.mask_value), axis=-1, keepdims=True)

@@ -168,10 +168,11 @@ def _weights(
         output += given[-more:]
     offset = more if left else 0
     sizes_in = {d: given[i + offset] for i, d in enumerate(into)}
-    if len(output) < len(out) + offset:
+    if len(output) != len(out) + more:
         raise ShapeError(
-            f"EinsumDense {equation!r}: output_shape {tuple(wanted)} has too few sizes\n"
-            "  hint: one for each axis of the output but the batch"
+            f"EinsumDense {equation!r}: output_shape {tuple(wanted)} has {len(wanted)} sizes, "
+            f"wanted {len(wanted) + len(out) + more - len(output)}\n"
+            "  hint: one for each axis of the output but the batch and what '...' stands for"
         )
     sizes_out = {d: output[i + offset] for i, d in enumerate(out)}
     for d in into:

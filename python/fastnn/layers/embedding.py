@@ -110,6 +110,9 @@ class Embedding(Layer):
         """True where the number is not 0, with mask_zero."""
         return ops.cast(inputs, "int32") != 0 if self.mask_zero else None
 
+    def _mask_sources(self, inputs: Any, masks: Any) -> Any:
+        return (inputs,)
+
     def get_config(self) -> dict[str, Any]:
         """Without first weights."""
         result = super().get_config()

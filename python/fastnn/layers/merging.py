@@ -64,6 +64,9 @@ class _Merge(Layer):
             out = ops.logical_or(out, m)
         return out
 
+    def _mask_sources(self, inputs: Any, masks: Any) -> Any:
+        return functools.reduce(lambda a, b: (a, b), masks)
+
     def _fold(self, inputs: list[Any], fold: Callable[[Any, Any], Any], identity: float) -> Any:
         """The inputs folded without what is masked out; 0 where every input is."""
         context = current_call()
@@ -283,6 +286,10 @@ class Concatenate(_Merge):
             for x, m in zip(inputs, masks, strict=True)
         ]  # fmt: skip
         return ops.any(ops.concatenate(wide, axis=self.axis), axis=-1)
+
+    def _mask_sources(self, inputs: Any, masks: Any) -> Any:
+        pairs = zip(inputs, masks, strict=True)
+        return (tuple((x,) if m is None else ((m,), (x,)) for x, m in pairs),)
 
 
 class Dot(_Merge):

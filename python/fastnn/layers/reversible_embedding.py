@@ -94,6 +94,9 @@ class ReversibleEmbedding(Embedding):
         """None: the mask of padding is attached in the call, which knows its direction."""
         return None
 
+    def _mask_sources(self, inputs: Any, masks: Any) -> Any:
+        return None
+
     def compute_output_shape(self, input_shape: Any, reverse: bool = False) -> Any:
         """(…, output_dim), or (…, input_dim) with `reverse`."""
         shape = tuple(input_shape)

@@ -15,7 +15,7 @@ from fastnn.files.native import functional_config
 from fastnn.layers.base.layer import Layer
 from fastnn.layers.input_layer import InputLayer
 from fastnn.models.model import Model, flat_names
-from fastnn.tracing.call_context import current_call
+from fastnn.tracing.call_context import masked
 from fastnn.tracing.layer_graph import LayerGraph, Place, WrittenSize
 from fastnn.tracing.symbolic import KerasTensor
 
@@ -142,13 +142,14 @@ class Functional(Model):
             v if v is None or x.dtype == "string" else _match_rank(v, x)
             for v, x in zip(given, self.inputs, strict=True)
         ]
-        graph, context = self._layer_graph, current_call()
-        outputs = graph.run(
-            fitted,
-            lambda node, args, kwargs: node.operation(*args, **kwargs),
-            None if context is None else context.mask_of,
-            lambda: graph.sizes_in(given),
-        )
+        graph = self._layer_graph
+        with masked(fitted, mask, training) as context:
+            outputs = graph.run(
+                fitted,
+                lambda node, args, kwargs: node.operation(*args, **kwargs),
+                None if context is None else context.mask_of,
+                lambda: graph.sizes_in(given),
+            )
         # A list of one output is that output, as in Keras.
         single = isinstance(outputs, list | tuple) and len(outputs) == 1
         return outputs[0] if single else outputs

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
+from fastnn.base import tree
 from fastnn.config import COMPUTED
 from fastnn.errors import ShapeError
 from fastnn.layers.base.layer import Layer
@@ -16,7 +17,7 @@ from fastnn.models.functional import Functional
 from fastnn.models.model import Model
 from fastnn.serialization.keras_config import deserialize
 from fastnn.serialization.objects import serialize
-from fastnn.tracing.call_context import NameScope, current_names
+from fastnn.tracing.call_context import NameScope, current_names, masked
 from fastnn.tracing.symbolic import KerasTensor
 from fastnn.tracing.variables import suspended_scope
 
@@ -257,8 +258,9 @@ class Sequential(Model):
         if self._functional is not None:
             return self._functional.call(inputs, training=training, mask=mask)
         x = inputs
-        for layer in self.layers:
-            x = layer(x)
+        with masked(tree.flatten(inputs), mask, training):
+            for layer in self.layers:
+                x = layer(x)
         return x
 
     def _listed_layers(self) -> list[Layer]:

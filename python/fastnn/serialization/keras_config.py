@@ -491,6 +491,10 @@ def functional(cls: Any, config: dict[str, Any]) -> Any:
         outputs=tensors(config["output_layers"]),
         name=name if isinstance(name, str) else None,
     )
+    place = {entry: i for i, entry in enumerate(graph.entries)}
+    operations = model._layer_graph.operations
+    if all(op.name in place for op in operations):
+        model._layer_graph.list_as(sorted(operations, key=lambda op: place[op.name]))
     if config.get("trainable") is False:
         model.trainable = False
     return model

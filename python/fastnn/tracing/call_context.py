@@ -1,6 +1,6 @@
 """What the layer calls of a thread share: the training flag, masks, and the names on the way.
 
-Depends on the standard library.
+Depends on `base`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Self
 
-__all__ = ["CallContext", "NameScope", "current_call", "current_names"]
+from fastnn.base import tree
+
+__all__ = ["CallContext", "NameScope", "current_call", "current_names", "masked"]
 
 _local = threading.local()
 
@@ -68,6 +70,28 @@ class CallContext:
 def current_call() -> CallContext | None:
     """The context of the layer call this thread is in."""
     return getattr(_local, "call", None)
+
+
+@contextlib.contextmanager
+def masked(inputs: list[Any], mask: Any, training: Any = None) -> Iterator[CallContext | None]:
+    """The context of a call, in which inputs have the masks given with them, if any.
+
+    ValueError when there are more or fewer masks than inputs.
+    """
+    context, masks = current_call(), tree.flatten(mask)
+    if all(m is None for m in masks):
+        yield context
+        return
+    if len(masks) != len(inputs):
+        raise ValueError(
+            f"`mask` holds {len(masks)} masks, the model has {len(inputs)} inputs\n"
+            "  hint: one mask for each input, None where there is none"
+        )
+    with contextlib.nullcontext(context) if context is not None else CallContext(training) as made:
+        for x, m in zip(inputs, masks, strict=True):
+            if m is not None:
+                made.set_mask(x, m)
+        yield made
 
 
 class NameScope:

@@ -15,6 +15,7 @@ import numpy as np
 
 from fastnn._core import Dim
 from fastnn.base import tree
+from fastnn.base.arguments import call_parameters
 from fastnn.errors import FormatError
 from fastnn.tracing.sizes import note_sizes, read_size, written_size
 from fastnn.tracing.symbolic import KerasTensor, Node, call_again
@@ -151,6 +152,11 @@ class LayerGraph:
         made = {id(n): n for n in [*getattr(operation, "_nodes", ()), *self.calls]}
         return [n for k, n in made.items() if k in inside and n.operation is operation]
 
+    def list_as(self, operations: Iterable[Any]) -> None:
+        """Lists layers and ops as a file does: its weights are numbered in that order."""
+        place = {id(op): i for i, op in enumerate(operations)}
+        self.operations.sort(key=lambda op: place.get(id(op), len(place)))
+
     def readers_of(self, x: KerasTensor) -> list[Node]:
         """The calls that take a symbolic tensor as an argument."""
         return [n for n in self.calls if not n.starts and any(i is x for i in n.inputs)]
@@ -277,6 +283,7 @@ def _in_keras_order(
     a walk from the outputs back (Keras 3 `ops/function.py`).
     """
     inside, ends = {id(n) for n in nodes}, {id(x) for x in inputs}
+    inputs_of = _with_masks(nodes)
     seen: dict[int, int] = {}
     first: dict[int, int] = {}
     walked: list[Node] = []
@@ -286,14 +293,14 @@ def _in_keras_order(
             node, finished = stack.pop()
             if finished is not None:
                 walked.append(finished)
-            if node is None or id(node) in seen or id(node) not in inside:
+            if node is None or id(node) in seen or id(node) not in inside | inputs_of.keys():
                 continue
             seen[id(node)] = len(seen)
             first.setdefault(id(node.operation), len(first))
             stack.append((None, node))
             stack.extend(
                 (x.node, None)
-                for x in reversed(node.inputs)
+                for x in reversed(inputs_of[id(node)])
                 if id(x) not in ends or (x.node is not None and not x.node.inputs)
             )
     depth: dict[int, int] = {}
@@ -301,8 +308,72 @@ def _in_keras_order(
     for node in reversed(walked):
         d = max(depth.get(id(node), 0), far.get(id(node.operation), 0))
         depth[id(node)] = far[id(node.operation)] = d
-        for x in node.inputs:
+        for x in inputs_of[id(node)]:
             if x.node is not None:
                 depth[id(x.node)] = max(depth.get(id(x.node), 0), d + 1)
     operations = {id(n.operation): n.operation for n in nodes}
     return sorted(operations.values(), key=lambda o: (-far.get(id(o), 0), first.get(id(o), -1)))
+
+
+class _MaskStep:
+    """A step that makes a mask: a call of its own in Keras, part of the layer's call here.
+
+    It stands for the call and for the mask that comes of it.
+    """
+
+    def __init__(self, inputs: list[Any]) -> None:
+        self.operation = self.node = self
+        self.inputs = inputs
+
+
+def _with_masks(nodes: list[Node]) -> dict[int, list[Any]]:
+    """What each call takes in Keras, where masks that reach a layer are inputs of its call too.
+
+    The steps that make them are calls there, so that they move what they start from farther from
+    the outputs, and with that to another place among the layers.
+    """
+    inputs: dict[int, list[Any]] = {}
+    made: dict[int, Any] = {}
+
+    def mask_of(x: Any) -> Any:
+        return made.get(id(x.mask)) if isinstance(x, KerasTensor) and x.mask is not None else None
+
+    def stands_for(x: Any) -> Any:
+        return made.get(id(x), x)
+
+    def step(source: Any) -> Any:
+        if not isinstance(source, tuple):
+            return source
+        new = _MaskStep([x for x in map(step, source) if isinstance(x, KerasTensor | _MaskStep)])
+        inputs[id(new)] = new.inputs
+        return new
+
+    for node in nodes:
+        kwargs, masks = _masks_taken(node, mask_of, stands_for)
+        leaves = [stands_for(x) for x in tree.flatten([node.args, kwargs])]
+        inputs[id(node)] = [x for x in leaves if isinstance(x, KerasTensor | _MaskStep)]
+        sources_of = getattr(node.operation, "_mask_sources", None)
+        masked = [x.mask for x in tree.flatten(node.outputs) if x.mask is not None]
+        if masked and node.args and sources_of is not None:
+            source = step(sources_of(node.args[0], masks))
+            if isinstance(source, KerasTensor | _MaskStep):
+                made.update((id(mask), source) for mask in masked)
+    return inputs
+
+
+def _masks_taken(
+    node: Node, mask_of: Callable[[Any], Any], stands_for: Callable[[Any], Any]
+) -> tuple[dict[str, Any], Any]:
+    """Arguments by name with the mask that Keras adds, and the masks of the first argument.
+
+    Keras notes the mask that it adds for a tensor given alone, and for a functional model.
+    """
+    masks = tree.map_structure(mask_of, node.args[0]) if node.args else None
+    own, call = node.kwargs.get("mask"), getattr(type(node.operation), "call", None)
+    if own is not None:
+        return node.kwargs, tree.map_structure(stands_for, own)
+    functional = getattr(node.operation, "model_kind", None) == "functional"
+    alone = not node.kwargs and len(node.args) == 1 and isinstance(node.args[0], KerasTensor)
+    if call is None or not (functional or alone) or not call_parameters(call)[2]:
+        return node.kwargs, masks
+    return {**node.kwargs, "mask": masks}, masks

@@ -130,6 +130,9 @@ class Attention(Layer):
             return None
         return ops.convert_to_tensor(mask[0])
 
+    def _mask_sources(self, inputs: Any, masks: Any) -> Any:
+        return (masks[0],)
+
     def compute_output_shape(self, input_shape: Any) -> Any:
         """(batch, queries, features of the values)."""
         return (*tuple(input_shape[0])[:-1], input_shape[1][-1])

@@ -347,6 +347,13 @@ class Layer(Module):
         """
         return previous_mask
 
+    def _mask_sources(self, inputs: Any, masks: Any) -> Any:
+        """What the outputs' mask is made of in Keras: a mask, a tensor, or a tuple of these for
+        each step that `compute_mask` takes there. Files number layers by how far they are from the
+        outputs, and these steps count.
+        """
+        return masks[0] if isinstance(masks, list | tuple) else masks
+
     @default
     def compute_output_shape(self, *args: Any, **kwargs: Any) -> Any:
         """The shape of the outputs for a shape of the inputs.
