@@ -56,7 +56,8 @@ class Net:
         padding = d.among(*kinds)
         settings = {"kernel_size": self.sizes(3), "padding": padding}
         if d.chance(0.35):
-            settings["strides"] = d.whole(2, 3)
+            each = tuple(d.whole(1, 3) for _ in range(self.rank))
+            settings["strides"] = each if dilation and d.chance(0.4) else d.whole(2, 3)
         elif dilation and d.chance(0.3):
             settings["dilation_rate"] = 2
             if padding == "valid":
@@ -69,17 +70,39 @@ class Net:
             "valid", "same")  # fmt: skip
         settings = self.window(kinds) | {"use_bias": d.chance(0.8), "activation": self.smooth()}
         groups = d.among(1, 1, *(g for g in (2, 3, 4) if self.channels % g == 0))
+        settings |= self.bounds(self.rank + 1)
         return self.layer("Conv", groups * d.whole(1, 2), groups=groups, **settings)
 
+    def bounds(self, out):
+        """Sometimes a constraint or a penalty on the weights or on what comes out."""
+        d, k = self.d, self.k
+        if d.chance(0.75):
+            return {}
+        every = list(range(out))
+        return d.among(
+            {"kernel_constraint": k.constraints.MaxNorm(0.8, every)},
+            {"kernel_constraint": k.constraints.UnitNorm(every)},
+            {"kernel_constraint": k.constraints.MinMaxNorm(0.2, 0.9, 0.5, every)},
+            {"kernel_regularizer": k.regularizers.L1L2(1e-3, 1e-2)},
+            {"activity_regularizer": k.regularizers.L2(1e-2)},
+        )
+
     def transposed(self):
-        settings = self.window(dilation=False) | {"use_bias": self.d.chance(0.8)}
-        return self.layer("Conv", self.d.whole(1, 3), **settings) if max(self.room) > 12 else (
-            getattr(self.k.layers, f"Conv{self.rank}DTranspose")(
-                self.d.whole(1, 3), **settings, **self.format)
-        )  # fmt: skip
+        d = self.d
+        settings = self.window(dilation=False) | {"use_bias": d.chance(0.8)}
+        if max(self.room) > 12:
+            return self.layer("Conv", d.whole(1, 3), **settings)
+        if not TORCH and "strides" in settings and d.chance(0.4):
+            settings["output_padding"] = d.whole(0, settings["strides"] - 1)
+        elif not TORCH and "strides" not in settings and d.chance(0.3):
+            settings["dilation_rate"] = 2
+        made = getattr(self.k.layers, f"Conv{self.rank}DTranspose")
+        return made(d.whole(1, 3), activation=self.smooth(), **settings, **self.format)
 
     def depthwise(self, name):
         settings = self.window() | {"depth_multiplier": self.d.whole(1, 2)}
+        if isinstance(settings.get("strides"), tuple):  # one stride for both dimensions, as asked
+            settings["strides"] = max(settings["strides"])
         if isinstance(settings.get("strides"), int) and isinstance(settings["kernel_size"], tuple):
             settings["kernel_size"] = max(settings["kernel_size"])
             settings["kernel_size"] = min(settings["kernel_size"], *self.room)
@@ -96,7 +119,8 @@ class Net:
         # Keras on PyTorch pads average pooling in a way of its own.
         settings = {"padding": "valid" if TORCH and kind == "AveragePooling" else padding}
         if d.chance(0.4):
-            settings["strides"] = d.whole(1, 3)
+            each = tuple(d.whole(1, 3) for _ in range(self.rank))
+            settings["strides"] = d.among(d.whole(1, 3), each)
         return self.layer(kind, self.sizes(3), **settings)
 
     def adaptive(self):
@@ -124,7 +148,7 @@ class Net:
     def spectral(self):
         layer = self.layer("Conv", self.d.whole(1, 3), self.sizes(2))
         times = self.d.whole(1, 2)
-        if not TORCH:  # on JAX Keras takes gradients through the norm, elsewhere not
+        if not TORCH and self.d.chance(0.7):  # on JAX its gradients are not compared
             return layer
         return self.k.layers.SpectralNormalization(layer, power_iterations=times)
 
@@ -134,6 +158,7 @@ class Net:
             return self.k.layers.Resizing(
                 d.whole(2, 8), d.whole(2, 8),
                 interpolation=d.among("nearest", "bilinear", *([] if TORCH else ["bicubic"])),
+                **d.among({}, {"crop_to_aspect_ratio": True}, {"pad_to_aspect_ratio": True}),
                 **self.format,
             )  # fmt: skip
         if self.rank == 1:
@@ -144,6 +169,9 @@ class Net:
 
     def bordered(self):
         d = self.d
+        if self.rank == 2 and d.chance(0.2):
+            height, width = self.room
+            return self.k.layers.CenterCrop(d.whole(1, height), d.whole(1, width), **self.format)
         both = tuple((d.whole(0, 2), d.whole(0, 2)) for _ in range(self.rank))
         if d.chance(0.6):
             return self.layer("ZeroPadding", both if self.rank > 1 else both[0])
@@ -156,7 +184,8 @@ class Net:
         return d.among(
             L.LeakyReLU(0.2), L.ReLU(max_value=3.0, negative_slope=0.1), L.ELU(0.7),
             L.Softmax(axis=1 if self.first else -1), L.PReLU(shared_axes=axes[:2]),
-            L.Activation(self.smooth()),
+            L.Activation(self.smooth()), L.Rescaling(0.5, 0.25),
+            L.Normalization(axis=None, mean=0.2, variance=1.5),
         )  # fmt: skip
 
     def skipped(self):
@@ -166,23 +195,52 @@ class Net:
         y = self.layer("Conv", width, self.sizes(3), padding="same", activation=self.smooth())(
             self.x
         )
-        how = d.among("add", "concat", "multiply", "squeeze", "maximum")
+        joined = {"add": L.Add, "multiply": L.Multiply, "maximum": L.Maximum, "less": L.Subtract,
+                  "minimum": L.Minimum, "mean": L.Average}  # fmt: skip
+        how = d.among("concat", "squeeze", *joined)
         if how == "squeeze":
             pooled = self.layer("GlobalAveragePooling", keepdims=True)(y)
             gate = self.layer("Conv", width, 1, activation="sigmoid")(pooled)
             return L.Multiply()([self.x, gate])
         if how == "concat":
             return L.Concatenate(axis=1 if self.first else -1)([self.x, y])
-        return {"add": L.Add, "multiply": L.Multiply, "maximum": L.Maximum}[how]()([self.x, y])
+        return joined[how]()([self.x, y])
+
+    def operated(self):
+        """Functions of `ops` in place of layers."""
+        ops, d, x = self.k.ops, self.d, self.x
+        form = self.format
+        kind = d.among("pad", "flip", "roll", "average", "maximum", "conv", "image")
+        if kind == "pad":
+            mode = d.among("constant", "reflect", "symmetric")
+            inner = [(d.whole(0, min(2, n - 1)), d.whole(0, min(2, n - 1))) for n in self.room]
+            outer = [(0, 0), *inner]
+            outer.insert(1 if self.first else len(outer), (0, 0))
+            return ops.pad(x, outer, mode)
+        if kind == "flip":
+            return ops.flip(x, axis=d.whole(1, self.rank))
+        if kind == "roll":
+            return ops.roll(x, d.whole(-2, 2), axis=d.whole(1, self.rank + 1))
+        if kind == "average":
+            return ops.average_pool(x, self.sizes(2), 1, "valid", **form)
+        if kind == "maximum":
+            return ops.max_pool(x, self.sizes(2), d.whole(1, 2), "valid", **form)
+        if kind == "image" and self.rank == 2:
+            how = d.among("nearest", "bilinear")
+            return ops.image.resize(x, (d.whole(2, 8), d.whole(2, 8)), how, **form)
+        rng = np.random.default_rng(d.whole(0, 99))
+        sizes = tuple(min(2, n) for n in self.room)
+        kernel = rng.normal(size=(*sizes, self.channels, 2)).astype("float32") * 0.4
+        return ops.conv(x, kernel, padding=d.among("valid", "same"), **form)
 
     def step(self):
         d = self.d
         big = int(np.prod(self.room)) > 400
         kind = d.among("conv", "conv", "transposed", "depthwise", "separable", "pool", "adaptive",
                        "norm", "norm", "spectral", "resize", "border", "activation", "skip",
-                       "skip")  # fmt: skip
-        if kind == "skip":
-            self.x = self.skipped()
+                       "skip", "ops")  # fmt: skip
+        if kind in ("skip", "ops"):
+            self.x = self.skipped() if kind == "skip" else self.operated()
             return
         if (kind in ("depthwise", "separable") and self.rank == 3) or (
             kind in ("transposed", "resize", "border") and big
