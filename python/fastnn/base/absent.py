@@ -75,9 +75,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "utils.get_source_inputs": ("models keep their inputs", "model.inputs"),
     "utils.legacy": ("old helpers are not here", _README),
     "utils.multi_gpu_model": _ONE_DEVICE,
-    "preprocessing.text": (
-        "old helpers for texts are not here", "fastnn.layers.TextVectorization().adapt(texts)",
-    ),
     # TensorFlow's namespaces.
     "nn.depthwise_conv*": (
         "TensorFlow's form of convolutions is not here",

@@ -113,7 +113,7 @@ class Grouping:
         def tensor_of(key: int) -> Any:
             return tensors(np.asarray(key))
 
-        def made(key: int, items: list[Any]) -> Iterator[Any]:
+        def made(key: int, items: list[Any]) -> Any:
             return reduce_func(tensor_of(key), self._new(lambda: iter(items), len(items)))._make()
 
         def make() -> Iterator[Any]:

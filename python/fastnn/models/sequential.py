@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from typing import Any
 
+from fastnn._core import Dim
 from fastnn.base import tree
 from fastnn.config import COMPUTED
 from fastnn.errors import ShapeError
@@ -204,9 +205,10 @@ class Sequential(Model):
             )
 
     def _build_typed(self, x: Any) -> None:
+        sizes = (None if isinstance(d, Dim) else d for d in tuple(x.shape)[1:])
         self._start_with(
             InputLayer(
-                batch_shape=(None, *tuple(x.shape)[1:]),
+                batch_shape=(None, *sizes),
                 dtype=COMPUTED.get(str(x.dtype), str(x.dtype)),
             )
         )

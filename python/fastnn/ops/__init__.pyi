@@ -255,7 +255,6 @@ from fastnn.ops.rows import elu as elu
 from fastnn.ops.rows import equal as equal
 from fastnn.ops.rows import erf as erf
 from fastnn.ops.rows import exp as exp
-from fastnn.ops.rows import expand_dims as expand_dims
 from fastnn.ops.rows import expm1 as expm1
 from fastnn.ops.rows import exponential as exponential
 from fastnn.ops.rows import extent as extent
@@ -336,6 +335,7 @@ from fastnn.ops.rows import unslice as unslice
 from fastnn.ops.rows import update_slice as update_slice
 from fastnn.ops.rows import variance as variance
 from fastnn.ops.shapes import concatenate as concatenate
+from fastnn.ops.shapes import expand_dims as expand_dims
 from fastnn.ops.shapes import get_item as get_item
 from fastnn.ops.shapes import hstack as hstack
 from fastnn.ops.shapes import moveaxis as moveaxis

@@ -16,6 +16,7 @@ from fastnn.base.text import as_text
 from fastnn.base.typing import Axis as Axis, TensorLike as TensorLike
 from fastnn.config import COMPUTED, STORED, stored_dtype
 from fastnn.errors import DataError
+from fastnn.tracing.size_vectors import Sizes
 from fastnn.tracing.symbolic import KerasTensor, keras_op
 from fastnn.tracing.variables import Variable
 
@@ -72,6 +73,8 @@ def convert_to_tensor(
         return x if dtype in (None, x.dtype) else cast(x, dtype)  # type: ignore[return-value]
     if isinstance(x, Variable):
         x = x.value
+    elif x.__class__ is Sizes:
+        x = x.tensor()  # type: ignore[union-attr]
     if isinstance(x, Tensor):
         return x if dtype in (None, x.dtype) else x.astype(dtype)
     try:

@@ -17,7 +17,16 @@ from fastnn._core import Tensor
 from fastnn.base.arguments import hints_arguments
 from fastnn.errors import ShapeError
 from fastnn.ops import host, rows
-from fastnn.ops.convert import TensorLike, cast, computed, convert_to_tensor, ndim, promoted, shape
+from fastnn.ops.convert import (
+    TensorLike,
+    arange,
+    cast,
+    computed,
+    convert_to_tensor,
+    ndim,
+    promoted,
+    shape,
+)
 from fastnn.ops.shapes import moveaxis, reshape
 from fastnn.tracing.symbolic import keras_op
 
@@ -402,11 +411,11 @@ def _segments(kind: str, data: Any, ids: Any, total: int, keep: bool = False) ->
     ids = cast(ids, "int32")
     if kind == "sum":
         inside = _c.logical_and(_c.greater_equal(ids, 0), _c.less(ids, total))
-        at = _c.where(inside, ids, np.int32(total))
+        at = _c.where(inside, ids, cast(total, "int32"))
         sizes = [total + 1, *shape(data)[1:]]
         out = _c.take_grad(cast(data, "float32"), at, shape=sizes, axis=0)
         return cast(out, data.dtype)[:total]
-    hit = _c.equal(_c.expand_dims(ids, axis=[0]), np.arange(total, dtype=np.int32)[:, None])
+    hit = _c.equal(_c.expand_dims(ids, axis=[0]), _c.expand_dims(arange(total), axis=[1]))
     hit = reshape(hit, [total, shape(ids)[0], *[1] * (rank - 1)])
     whole = data.dtype == "int32"
     low = np.int32(-(2**31)) if whole else -math.inf

@@ -9,14 +9,17 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core
-from fastnn._core import Tensor
+from fastnn._core import Dim, Tensor
 from fastnn.base.arguments import as_number, hints_arguments
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import Axis, TensorLike, cast, convert_to_tensor, known_size, ndim, shape
+from fastnn.ops.rows import expand_dims as _expand_dims
+from fastnn.tracing.size_vectors import Sizes, joined_sizes, stacked_sizes
 from fastnn.tracing.symbolic import keras_op
 
 __all__ = [
     "concatenate",
+    "expand_dims",
     "get_item",
     "hstack",
     "moveaxis",
@@ -177,8 +180,15 @@ def _axes(axis: Axis, rank: int) -> tuple[int, ...]:
 # ---- joining and cutting ---------------------------------------------------------------------
 
 
+def _each(xs: Sequence[TensorLike]) -> Sequence[TensorLike]:
+    """The tensors of a list; nested lists are tensors, which the core would take for a list."""
+    if any(x.__class__ in (list, tuple, Sizes) for x in xs):
+        return [convert_to_tensor(x) if isinstance(x, list | tuple) else x for x in xs]
+    return xs
+
+
 def _joined(xs: Sequence[TensorLike], axis: int = -1) -> Tensor:
-    return _c.concatenate(*xs, axis=axis)
+    return _c.concatenate(*_each(xs), axis=axis)
 
 
 _joined.__name__ = "concatenate"
@@ -201,10 +211,39 @@ def concatenate(xs: Sequence[TensorLike], axis: int = 0) -> Tensor:
         >>> fastnn.ops.concatenate([np.array([1, 2]), np.array([3])]).numpy()
         array([1, 2, 3], dtype=int32)
     """
-    return joined(xs, axis=axis)
+    sizes = joined_sizes(xs) if axis in (0, -1) else None
+    return joined(xs, axis=axis) if sizes is None else sizes  # type: ignore[return-value]
 
 
-@keras_op
+@hints_arguments
+def expand_dims(x: TensorLike, axis: int | Sequence[int]) -> Tensor:
+    """A new axis of size 1.
+
+    Args:
+        x: A tensor or array.
+        axis: Where the new axis stands, or several such places.
+
+    Returns:
+        A tensor.
+
+    Example:
+        >>> fastnn.ops.expand_dims(np.array([1.0, 2.0]), 0).shape
+        (1, 2)
+    """
+    if x.__class__ is Dim and axis in (0, -1):
+        return Sizes((x,))  # type: ignore[return-value]
+    return _expand_dims(x, axis)
+
+
+def _stacked(x: Sequence[TensorLike], axis: int = 0) -> Tensor:
+    return _c.stack(*_each(x), axis=axis)
+
+
+_stacked.__name__ = "stack"
+_stack = keras_op(_stacked)
+
+
+@hints_arguments
 def stack(x: Sequence[TensorLike], axis: int = 0) -> Tensor:
     """Tensors joined along a new axis.
 
@@ -220,7 +259,8 @@ def stack(x: Sequence[TensorLike], axis: int = 0) -> Tensor:
         array([[1, 2],
                [3, 4]], dtype=int32)
     """
-    return _c.stack(*x, axis=axis)
+    sizes = stacked_sizes(x) if axis in (0, -1) else None
+    return _stack(x, axis=axis) if sizes is None else sizes  # type: ignore[return-value]
 
 
 @keras_op

@@ -20,6 +20,7 @@ from fastnn.base.typing import Shape
 from fastnn.config import stored_dtype, unique_name
 from fastnn.errors import unknown_name
 from fastnn.tracing.known_ops import known_ops
+from fastnn.tracing.size_vectors import Sizes
 from fastnn.tracing.variables import Scope, Variable, current_scope
 
 __all__ = ["KerasTensor", "Node", "OpCall", "infer", "is_symbolic", "keras_op", "record"]
@@ -381,7 +382,7 @@ def keras_op(fn: F, quick: Callable[..., Any] | None = None) -> F:
 
 
 # Classes of arguments that may be or hold what makes a call part of a functional model.
-_MAY_HOLD = frozenset({Dim, list, tuple, dict})
+_MAY_HOLD = frozenset({Dim, Sizes, list, tuple, dict})
 
 
 def _is_recorded(value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

@@ -121,6 +121,17 @@ def _aligned(y: Any, y_pred: Any, names: list[str] | None, partly: bool = True) 
     return tree.flatten(y)
 
 
+def _spread(targets: list[Any], entries: list[Any]) -> list[Any]:
+    """One target for each output, where there is one for each output that has a loss."""
+    having = [i for i, entry in enumerate(entries) if entry is not None]
+    if len(targets) == len(entries) or len(targets) != len(having):
+        return targets
+    spread = [None] * len(entries)
+    for i, target in zip(having, targets, strict=True):
+        spread[i] = target
+    return spread
+
+
 class CompiledLoss:
     """The sum of the weighted losses of all outputs; a tracker for each of several, unweighted."""
 
@@ -149,6 +160,7 @@ class CompiledLoss:
             raise DataError("y is missing, the loss needs it\n  hint: fit(x, y), evaluate(x, y)")
         entries = _loss_entries(self._given, names, len(outputs))
         targets = _aligned(y, y_pred, names, partly=any(e is None for e in entries))
+        targets = _spread(targets, entries)
         if len(targets) != len(outputs):
             raise DataError(
                 f"y has {len(targets)} parts, the model has {len(outputs)} outputs\n"
@@ -175,6 +187,12 @@ class CompiledLoss:
         if total is None:
             raise ValueError("every output's loss is None\n  hint: give at least one loss")
         return total
+
+    def spread(self, targets: list[Any], names: list[str] | None, count: int) -> list[Any]:
+        """One target for each of `count` outputs, None where an output has no loss."""
+        if len(targets) == count:
+            return targets
+        return _spread(targets, _loss_entries(self._given, names, count))
 
     def _choose(
         self, targets: list[Any], outputs: list[Any], names: list[str] | None, by_name: bool
@@ -397,6 +415,9 @@ class CompiledMetrics:
         outputs = tree.flatten(y_pred)
         names = _names(y_pred, names)
         targets = _aligned(y, y_pred, names)
+        loss = getattr(self, "_loss", None)  # pickles of older versions have none
+        if loss is not None:
+            targets = loss.spread(targets, names, len(outputs))
         if self._slots is None:
             self._slots = self._build(targets, outputs, names)
         weights = (
