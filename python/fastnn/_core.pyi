@@ -16,7 +16,7 @@ class _Ops:  # one function per op, inputs first; fastnn/ops/rows.pyi has them a
 
 ops: _Ops
 
-__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Dim', 'SizeGuards', 'Variable', 'snapshots', 'assign_all', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'marginal_quantiles', 'pay_claims', 'Function', 'Recording', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'replace_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'round_inputs', 'scan_rounds', 'GpuRecording', 'gpu_program', 'gpu_row_program', 'gpu_tiles', 'set_collective', 'set_num_threads', 'get_num_threads', 'info']
+__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Dim', 'SizeGuards', 'Variable', 'snapshots', 'assign_all', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'marginal_quantiles', 'pay_claims', 'Function', 'Recording', 'call_key', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'replace_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'round_inputs', 'scan_rounds', 'GpuRecording', 'gpu_program', 'gpu_row_program', 'gpu_tiles', 'set_collective', 'set_num_threads', 'get_num_threads', 'info']
 
 class FastnnError(Exception):
     """The base of all errors that fastnn raises by itself."""
@@ -343,6 +343,8 @@ def apply(name: str, tensors: Sequence[_TensorLike], attrs: Mapping[str, Any] | 
     """Applies the op `name` to tensors, arrays or numbers, with attributes by name. Of an op with several results, the first."""
 def assign_all(variables: Sequence[Variable], values: Sequence[Any]) -> None:
     """Sets several Variables at one moment; while `fit` updates them in another thread, between two of its steps. Raises ShapeError or DataError, before anything is set, when a value does not fit."""
+def call_key(args: tuple[Any, ...], cells: tuple[Any, ...]) -> bytes | None:
+    """What tells one call of a traced function from another, where it is simple: the types and shapes of `args`, all of them tensors with values, and which objects the cells of its closure hold."""
 def from_dlpack(value: Any) -> Tensor:
     """A tensor that shares the memory of another library's CPU array, without a copy."""
 def get_num_threads() -> int:

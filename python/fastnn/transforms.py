@@ -112,28 +112,17 @@ class Traced:
             return self._call(args, kwargs)
         if choice.is_used and (held or choice.get_device() != choice.CPU):
             return self._call(args, kwargs)
-        signature: list[Any] = []
-        for x in args:
-            if x.__class__ is not Tensor or x.is_traced:
-                return self._call(args, kwargs)
-            signature += (x.shape, x.dtype)
-        around_it: list[Any] = []
         around = self.around
         if around.mutable:
             return self._call(args, kwargs)
-        if around.cells:
-            try:
-                for cell in around.cells:
-                    around_it.append(cell.cell_contents)
-            except ValueError:  # one that is empty so far
-                return self._call(args, kwargs)
-        if around.has_others:
-            around_it += around.others()
-        if around_it:
-            signature += map(id, around_it)
-            if around.holds_layers:
-                signature.append(structure_version())
-        key = tuple(signature)
+        key: Any = _core.call_key(args, around.cells)
+        if key is None:
+            return self._call(args, kwargs)
+        others = around.others() if around.has_others else ()
+        if others:
+            key = (key, *map(id, others))
+        if around.holds_layers:
+            key = (key, structure_version())
         found = self.plain.find(key)
         if found is not None:
             try:
@@ -141,13 +130,14 @@ class Traced:
             except DataError as error:
                 raise naming_table(error, found[2]) from None
         layered = around.holds_layers
+        captured = around.held()
         out = self._call(args, kwargs)
         if around.mutable or around.holds_layers is not layered:
             return out
         program = self.programs.find(self._key(args, kwargs, list(args)))
         if program is not None and out.__class__ is Tensor and program[1].__class__ is Tensor:
             # With the captured objects, so that no other gets the address of one.
-            self.plain.keep(key, (program[0], around_it, program[3]))
+            self.plain.keep(key, (program[0], captured, program[3]))
         return out
 
     def _call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -255,10 +245,11 @@ def jit(f: Callable[..., Any]) -> Callable[..., Any]:
     """
     _check_function("jit", f)
     traced = Traced(f, _plain_call)
+    run = traced.__call__
 
     @functools.wraps(f)
     def call(*args: Any, **kwargs: Any) -> Any:
-        return traced(*args, **kwargs)
+        return run(*args, **kwargs)
 
     call.trace_count = lambda: traced.traces  # type: ignore[attr-defined]
     return call

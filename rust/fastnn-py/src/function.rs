@@ -11,8 +11,9 @@ use fastnn::function::{Function, Values, array_bytes, is_plain, write_array};
 use fastnn::graph::{Arg, Ty};
 use fastnn::shape::{DType, Shape};
 use fastnn::tensor::{Recording, Storage, Tensor};
+use pyo3::intern;
 use pyo3::prelude::*;
-use pyo3::types::{PyList, PyTuple};
+use pyo3::types::{PyBytes, PyList, PyTuple};
 use smallvec::SmallVec;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -480,9 +481,46 @@ impl PyRecording {
     }
 }
 
-/// Adds `Function`, `Recording` and `gradients` to the module.
+/// What tells one call of a traced function from another, where it is simple: the types and shapes of
+/// `args`, all of them tensors with values, and which objects the cells of its closure hold.
+///
+/// Returns:
+///     Bytes that equal those of another call for the same types, shapes and objects; None where an
+///     argument is something else, or a cell is empty so far.
+///
+/// Example:
+///     >>> from fastnn._core import call_key
+///     >>> call_key((fastnn.ops.ones(2),), ()) == call_key((fastnn.ops.zeros(2),), ())
+///     True
+#[pyfunction]
+fn call_key<'py>(
+    py: Python<'py>,
+    args: &Bound<'py, PyTuple>,
+    cells: &Bound<'py, PyTuple>,
+) -> Option<Bound<'py, PyBytes>> {
+    let mut words: SmallVec<[u64; 24]> = SmallVec::new();
+    for value in args.iter_borrowed() {
+        let tensor = &value.cast_exact::<PyTensor>().ok()?.get().0;
+        if tensor.is_traced() {
+            return None;
+        }
+        let Ty { shape, dtype } = tensor.ty();
+        // The rank says how many sizes follow, so no two lists of shapes share a key.
+        words.push((dtype as u64) << 32 | shape.rank() as u64);
+        words.extend(shape.sizes().iter().map(|&n| n as u64));
+    }
+    for cell in cells.iter_borrowed() {
+        words.push(cell.getattr(intern!(py, "cell_contents")).ok()?.as_ptr() as u64);
+    }
+    // SAFETY: any eight bytes are plain bytes.
+    let bytes = unsafe { std::slice::from_raw_parts(words.as_ptr().cast::<u8>(), size_of_val(&words[..])) };
+    Some(PyBytes::new(py, bytes))
+}
+
+/// Adds `Function`, `Recording`, `call_key` and `gradients` to the module.
 pub(crate) fn register(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_class::<PyFunction>()?;
     module.add_class::<PyRecording>()?;
+    module.add_function(wrap_pyfunction!(call_key, module)?)?;
     module.add_function(wrap_pyfunction!(gradients, module)?)
 }

@@ -34,6 +34,11 @@ pub trait Source: Sync {
     /// # Safety
     /// The range lies inside the stream; `scratch` is writable for `TILE` floats.
     unsafe fn tile(&self, start: usize, len: usize, scratch: *mut f32) -> *const f32;
+
+    /// Where the whole stream begins, if it lies in memory.
+    fn memory(&self) -> Option<*const f32> {
+        None
+    }
 }
 
 /// What happens to a block of a matrix product while it is hot in cache.

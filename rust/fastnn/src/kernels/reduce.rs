@@ -44,10 +44,20 @@ impl Source for Memory {
     unsafe fn tile(&self, start: usize, _len: usize, _scratch: *mut f32) -> *const f32 {
         self.0.add(start)
     }
+
+    #[inline]
+    fn memory(&self) -> Option<*const f32> {
+        Some(self.0)
+    }
 }
 
 /// Below this many elements a kernel runs on the calling thread.
 const INLINE: usize = 8192;
+/// As many work items as are enough for a balance; more of them cost more claims, and what one core
+/// read last time another one reads this time.
+const ITEMS: usize = 32;
+/// Elements of a work item, at most.
+const LARGEST: usize = 1 << 16;
 /// Rows read together and added as a tree.
 const GROUP: usize = 8;
 /// Tile rows in a block.
@@ -197,6 +207,23 @@ unsafe fn fold_blocks<S: Simd, F: Fold>(dst: *mut f32, p: *const f32, blocks: us
     }
 }
 
+// `rows` rows of `r` values, contiguous, each to one at `dst`: its tiles, and then what they gave.
+#[inline(always)]
+unsafe fn fold_rows<S: Simd, F: Fold>(dst: *mut f32, p: *const f32, rows: usize, r: usize) {
+    let mut parts = Tiles::<BLOCK>::new();
+    for row in 0..rows {
+        let p = p.add(row * r);
+        let (mut count, mut k) = (0, 0);
+        while k < r {
+            let n = TILE.min(r - k);
+            parts.at(count).cast::<u32>().write(fold_row::<S, F>(p.add(k), n));
+            count += 1;
+            k += n;
+        }
+        dst.cast::<u32>().add(row).write(fold_row::<S, F>(parts.at(0), count));
+    }
+}
+
 #[inline(always)]
 unsafe fn two_at<S: Simd, F: Fold>(dst: *mut f32, a: *const f32, b: *const f32, n: usize) {
     let mut i = 0;
@@ -236,6 +263,7 @@ unsafe fn fold_group<S: Simd, F: Fold>(acc: *mut f32, rows: *const *const f32, n
 struct Kernels {
     identity: u32,
     blocks: unsafe fn(*mut f32, *const f32, usize, usize, usize),
+    rows: unsafe fn(*mut f32, *const f32, usize, usize),
     two: unsafe fn(*mut f32, *const f32, *const f32, usize),
     group: unsafe fn(*mut f32, *const *const f32, usize),
 }
@@ -247,6 +275,10 @@ macro_rules! kernels {
             fold_blocks::<S, $F>(dst, p, blocks, r, inner);
         }
         #[inline(always)]
+        unsafe fn rows<S: Simd>(dst: *mut f32, p: *const f32, rows: usize, r: usize) {
+            fold_rows::<S, $F>(dst, p, rows, r);
+        }
+        #[inline(always)]
         unsafe fn two<S: Simd>(dst: *mut f32, a: *const f32, b: *const f32, n: usize) {
             two_at::<S, $F>(dst, a, b, n);
         }
@@ -255,9 +287,16 @@ macro_rules! kernels {
             fold_group::<S, $F>(acc, rows, n);
         }
         crate::per_isa!(fn pick_blocks(dst: *mut f32, p: *const f32, b: usize, r: usize, inner: usize) = blocks);
+        crate::per_isa!(fn pick_rows(dst: *mut f32, p: *const f32, n: usize, r: usize) = rows);
         crate::per_isa!(fn pick_two(dst: *mut f32, a: *const f32, b: *const f32, n: usize) = two);
         crate::per_isa!(fn pick_group(acc: *mut f32, rows: *const *const f32, n: usize) = group);
-        Kernels { identity: $F::IDENTITY, blocks: pick_blocks($isa), two: pick_two($isa), group: pick_group($isa) }
+        Kernels {
+            identity: $F::IDENTITY,
+            blocks: pick_blocks($isa),
+            rows: pick_rows($isa),
+            two: pick_two($isa),
+            group: pick_group($isa),
+        }
     }};
 }
 
@@ -337,7 +376,8 @@ fn split(items: usize, elements_each: usize, f: &(dyn Fn(usize, usize) + Sync)) 
     if items * elements_each <= INLINE {
         return f(0, items);
     }
-    let grain = (INLINE / elements_each.max(1)).max(1);
+    let elements = (items * elements_each / ITEMS).clamp(INLINE, LARGEST);
+    let grain = (elements / elements_each.max(1)).max(1);
     pool::run_range(items, grain, &|range| f(range.start, range.end));
 }
 
@@ -370,7 +410,15 @@ impl Work<'_> {
 
     // A row is a few tiles: each to one value, and those to one.
     fn rows(&self, dst: Out) {
+        let memory = self.src.memory().map(|p| Out(p.cast_mut()));
         split(self.outer, self.r, &|from, to| {
+            if let Some(memory) = &memory {
+                // SAFETY: the rows lie inside the source, which is only read, and have at most BLOCK
+                // tiles; items write disjoint cells of `dst`.
+                return unsafe {
+                    (self.kernels.rows)(dst.at(from), memory.at(from * self.r), to - from, self.r)
+                };
+            }
             let (mut tile, mut parts) = (Tiles::<TILE>::new(), Tiles::<BLOCK>::new());
             for o in from..to {
                 let mut count = 0;

@@ -184,6 +184,10 @@ impl TileProgram {
             (_, None) => 1,
         };
         let laid = inputs.iter().enumerate().map(tiles).sum();
+        // One instruction from memory to memory needs no tiles at all.
+        let straight = matches!(instrs[..], [Instr::Thin { .. }]) && outputs == 1 && laid == 0;
+        let straight = straight && constants.is_empty() && stores.outputs.is_empty();
+        let tile = if straight { usize::MAX } else { tile };
         TileProgram { inputs, stores, outputs, temps, instrs, row, tile, laid, constants }
     }
 
@@ -323,10 +327,12 @@ impl Bound<'_> {
         for t in 0..p.temps {
             *at.add(first_temp + t) = take(TILE);
         }
+        // What goes by way of a tile goes a tile at a time.
+        let tile = if tiles > 0 { p.tile.min(TILE) } else { p.tile };
         let mut pos = start;
         let end = start + len;
         while pos < end {
-            let limit = if p.row == 0 { p.tile } else { p.tile.min(p.row - pos % p.row) };
+            let limit = if p.row == 0 { tile } else { tile.min(p.row - pos % p.row) };
             let n = limit.min(end - pos);
             for &(i, how, base) in std::slice::from_raw_parts(moves_at, moving) {
                 *at.add(i) = match how {
