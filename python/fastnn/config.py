@@ -8,9 +8,10 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
+from types import SimpleNamespace
 from typing import Any
 
-from fastnn.base.absent import answer_missing
+from fastnn.base.absent import missing
 from fastnn.base.arguments import hints_arguments
 from fastnn.base.messages import (
     disable_interactive_logging,
@@ -459,4 +460,37 @@ def clear_session(free_memory: bool = True) -> None:
     _counts.clear()
 
 
-answer_missing(globals())
+def _nothing(*_: Any, **__: Any) -> None:
+    """Taken for TensorFlow's sake: memory and threads need no settings here."""
+
+
+def _get_visible_devices(device_type: str | None = None) -> list[Any]:
+    return list_physical_devices(device_type)
+
+
+#: Settings of TensorFlow that programs make at their start.
+_FURTHER = {
+    "experimental": SimpleNamespace(
+        enable_op_determinism=_nothing, list_physical_devices=list_physical_devices,
+        set_memory_growth=_nothing, set_virtual_device_configuration=_nothing,
+        get_visible_devices=_get_visible_devices, set_visible_devices=_nothing,
+        list_logical_devices=list_logical_devices,
+    ),
+    "experimental_run_functions_eagerly": run_functions_eagerly,
+    "get_visible_devices": _get_visible_devices,
+    "optimizer": SimpleNamespace(
+        set_jit=_nothing, set_experimental_options=_nothing, get_jit=lambda: ""
+    ),
+    "set_logical_device_configuration": _nothing,
+    "set_soft_device_placement": _nothing,
+    "set_visible_devices": _nothing,
+    "threading": SimpleNamespace(
+        set_inter_op_parallelism_threads=_nothing, set_intra_op_parallelism_threads=_nothing
+    ),
+}  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    if name in _FURTHER:
+        return _FURTHER[name]
+    raise missing(__name__, name, [*__all__, *_FURTHER])

@@ -11,7 +11,9 @@ __all__ = [
     "KERAS",
     "KERAS_MODULES",
     "MODULES",
+    "OLDER",
     "TENSORFLOW",
+    "TENSORFLOW_BESIDE",
     "TENSORFLOW_FUNCTIONS",
     "TENSORFLOW_MODULES",
     "TENSORFLOW_OPS",
@@ -50,6 +52,20 @@ KERAS_MODULES = {
     )
 }  # fmt: skip
 
+#: Paths of older Keras below a module, which are that module or another one here.
+OLDER = {
+    "layers.core": "layers", "layers.normalization": "layers", "layers.merging": "layers",
+    "layers.merge": "layers", "layers.reshaping": "layers", "layers.regularization": "layers",
+    "layers.activation": "layers", "layers.advanced_activations": "layers",
+    "layers.experimental": "layers", "layers.experimental.preprocessing": "layers",
+    "layers.preprocessing": "layers", "layers.noise": "layers",
+    "optimizers.legacy": "optimizers", "optimizers.experimental": "optimizers",
+    "utils.np_utils": "utils", "utils.data_utils": "utils", "utils.vis_utils": "utils",
+    "utils.generic_utils": "utils", "callbacks.experimental": "callbacks",
+    "mixed_precision.experimental": "mixed_precision",
+    "preprocessing.timeseries": "preprocessing", "distribute": "distribution",
+}  # fmt: skip
+
 #: Names of Keras at the top, and the module that holds them.
 KERAS = {
     "Input": "layers", "Layer": "layers", "InputSpec": "layers", "Model": "models",
@@ -82,33 +98,55 @@ TENSORFLOW_FUNCTIONS, TENSORFLOW_SPACES = (
     "fastnn.tensorflow.namespaces",
 )
 
+#: Where TensorFlow's names are that a module has beside Keras's.
+TENSORFLOW_BESIDE = {"random": "fastnn.tensorflow.randomness"}
+
 #: Namespaces of TensorFlow.
-TENSORFLOW_MODULES = ("debugging", "image", "linalg", "math", "strings")
+TENSORFLOW_MODULES = (
+    "autograph",
+    "compat",
+    "debugging",
+    "image",
+    "io",
+    "linalg",
+    "math",
+    "nest",
+    "strings",
+    "test",
+    "version",
+)
 
 #: Functions of `fastnn.ops` that TensorFlow calls by the same name with the same arguments.
 TENSORFLOW_OPS = (
-    "abs", "add", "cast", "cond", "convert_to_tensor", "cos", "cosh",
-    "cumprod", "cumsum", "divide", "einsum", "equal", "exp", "eye", "floor",
+    "abs", "add", "bincount", "broadcast_to", "cond", "convert_to_tensor", "cos", "cosh",
+    "divide", "einsum", "equal", "exp", "floor",
     "greater", "greater_equal", "less", "less_equal", "linspace", "logical_and", "logical_not",
-    "logical_or", "matmul", "maximum", "meshgrid", "minimum", "multiply", "norm", "not_equal",
-    "ones", "ones_like", "repeat", "roll", "round", "searchsorted", "shape",
+    "logical_or", "maximum", "meshgrid", "minimum", "multiply", "negative", "norm", "not_equal",
+    "ones", "ones_like", "repeat", "roll", "round", "searchsorted",
     "sigmoid", "sign", "sin", "sinh", "size", "sqrt", "square", "stop_gradient",
     "subtract", "tan", "tanh", "tensordot", "tile", "unstack",
     "vectorized_map", "where", "while_loop", "zeros", "zeros_like", "stack", "slice",
-    "clip", "arange", "arctan2", "logical_xor",
+    "clip", "arange", "arctan2", "logical_xor", "unravel_index",
 )  # fmt: skip
 
 #: Names of TensorFlow's top level that `fastnn.tensorflow.functions` defines.
 TENSORFLOW = (
-    "GradientTape", "TensorShape", "TensorSpec", "add_n", "argmax", "argmin", "argsort",
-    "boolean_mask", "clip_by_global_norm", "clip_by_norm", "clip_by_value", "concat", "constant",
-    "ensure_shape", "expand_dims",
-    "executing_eagerly", "fill", "function", "gather", "gather_nd", "global_norm", "group",
-    "identity", "is_tensor", "map_fn", "newaxis", "no_op", "one_hot", "pad", "pow", "rank",
-    "reduce_all", "reduce_any", "reduce_euclidean_norm", "reduce_logsumexp", "reduce_max",
-    "reduce_mean", "reduce_min", "reduce_prod", "reduce_std", "reduce_sum", "reduce_variance",
-    "reshape", "reverse", "scatter_nd", "sort", "split", "squeeze", "string",
-    "tensor_scatter_nd_update", "transpose", "range", "print",
-    "bool", "float16", "float32", "float64", "double", "half", "bfloat16",
-    "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32",
+    "GradientTape", "Module", "TensorArray", "TensorShape", "TensorSpec", "acos", "acosh",
+    "add_n", "argmax", "argmin", "argsort", "as_dtype", "asin", "asinh", "atan", "atan2",
+    "atanh", "bfloat16", "bool", "boolean_mask", "broadcast_dynamic_shape",
+    "broadcast_static_shape", "case", "cast", "clip_by_global_norm", "clip_by_norm",
+    "clip_by_value", "concat", "constant", "constant_initializer", "control_dependencies",
+    "cumprod", "cumsum", "double", "ensure_shape", "executing_eagerly", "expand_dims", "eye",
+    "fill", "float16", "float32", "float64", "floordiv", "floormod", "foldl", "foldr",
+    "function", "gather", "gather_nd", "get_logger", "global_norm", "group", "half", "identity",
+    "identity_n", "int16", "int32", "int64", "int8", "is_tensor", "map_fn", "matmul", "newaxis",
+    "no_op", "numpy_function", "one_hot", "ones_initializer", "pad", "pow", "print",
+    "py_function", "random_normal_initializer", "random_uniform_initializer", "range", "rank",
+    "realdiv", "recompute_grad", "reduce_all", "reduce_any", "reduce_euclidean_norm",
+    "reduce_logsumexp", "reduce_max", "reduce_mean", "reduce_min", "reduce_prod", "reduce_std",
+    "reduce_sum", "reduce_variance", "reshape", "reverse", "scalar_mul", "scan", "scatter_nd",
+    "sequence_mask", "shape", "shape_n", "sort", "split", "squeeze", "strided_slice", "string",
+    "switch_case", "tensor_scatter_nd_add", "tensor_scatter_nd_max", "tensor_scatter_nd_min",
+    "tensor_scatter_nd_sub", "tensor_scatter_nd_update", "timestamp", "transpose", "truediv",
+    "uint16", "uint32", "uint8", "unique", "unique_with_counts", "zeros_initializer",
 )  # fmt: skip

@@ -18,8 +18,9 @@ import numpy as np
 
 from fastnn import _core, config, ops
 from fastnn._core import Dim, Tensor
-from fastnn.base.absent import answer_missing
+from fastnn.base.absent import missing
 from fastnn.base.arguments import as_number, hints_arguments, is_whole
+from fastnn.base.lazy import load_beside
 from fastnn.tracing.known_ops import enter_ops
 from fastnn.tracing.ranks import current_step
 from fastnn.tracing.symbolic import keras_op
@@ -416,7 +417,8 @@ def gamma(
 
     Args:
         shape: The shape of the result.
-        alpha: The shape parameter, above 0.
+        alpha: The shape parameter, above 0; a tensor of them spreads over the shape, a list adds
+            its axes to it.
         dtype: The type of the result, `"float32"`.
         seed: A whole number or a `SeedGenerator` for numbers that repeat; None takes the global
             seed.
@@ -429,6 +431,9 @@ def gamma(
         2.0
     """
     seed = SeedGenerator(seed) if isinstance(seed, int) else seed
+    if isinstance(alpha, list | tuple):  # as in TensorFlow: each gets numbers of this shape
+        alpha = _core.tensor(np.asarray(alpha, np.float32))
+        shape = (*_shape(shape), *alpha.shape)
     return _core.ops.exp(_log_gamma(shape, alpha, seed))
 
 
@@ -635,4 +640,11 @@ def dropout(
 
 
 enter_ops("random", {"dropout": dropout})
-answer_missing(globals())
+
+
+def __getattr__(name: str) -> Any:
+    """What `tf.random` has besides, loaded when it is asked for."""
+    beside = load_beside("random")
+    if name in beside.__all__:
+        return getattr(beside, name)
+    raise missing(__name__, name, [*__all__, *beside.__all__])

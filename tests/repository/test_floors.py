@@ -80,6 +80,7 @@ FLOOR_PY = {room: floor for floor, rooms in enumerate(FLOORS_PY) for room in roo
 BY_NAME = {
     "base/lazy.py",  # the door: names of the public tables
     "base/finder.py",  # other names of modules
+    "base/absent.py",  # the same names, asked for as attributes
     "exit_strategy/__init__.py",  # its own public names, loaded on use
     "exit_strategy/money/__init__.py",  # likewise
     "plot.py",  # extras, with a hint when they are missing

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from importlib import import_module
 from types import ModuleType
 from typing import Any
 
-from fastnn.namespaces import MODULES
+from fastnn.namespaces import MODULES, OLDER
 
 __all__ = [
     "ABSENT",
@@ -21,6 +22,7 @@ __all__ = [
     "answer_missing",
     "close_names",
     "missing",
+    "older_path",
     "reason",
 ]
 
@@ -48,9 +50,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "layers.*TorchModule*": ("there is no PyTorch back end", "rebuild the layer, set_weights it"),
     "layers.*Jax*": ("there is no JAX back end", "rebuild the layer, set_weights it"),
     "layers.*Flax*": ("there is no JAX back end", "rebuild the layer, set_weights it"),
-    "optimizers.legacy": (
-        "there is one implementation of each optimizer", "optimizers.Adam(learning_rate=0.001)",
-    ),
     # Ops.
     "ops.fold": ("patches of images are not part of fastnn yet", _README),
     "ops.unfold": ("patches of images are not part of fastnn yet", _README),
@@ -76,25 +75,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "utils.legacy": ("old helpers are not here", _README),
     "utils.multi_gpu_model": _ONE_DEVICE,
     # TensorFlow's namespaces.
-    "nn.depthwise_conv*": (
-        "TensorFlow's form of convolutions is not here",
-        "fastnn.ops.depthwise_conv(x, kernel, strides=1, padding='same')",
-    ),
-    "nn.*conv*transpose": (
-        "TensorFlow's form of convolutions is not here",
-        "fastnn.ops.conv_transpose(x, kernel, strides=2, padding='same')",
-    ),
-    "nn.*conv*": (
-        "TensorFlow's form of convolutions is not here",
-        "fastnn.ops.conv(x, kernel, strides=1, padding='same')",
-    ),
-    "nn.avg_pool*": (
-        "TensorFlow's form of pooling is not here", "fastnn.ops.average_pool(x, pool_size=2)",
-    ),
-    "nn.*pool*": (
-        "TensorFlow's form of pooling is not here", "fastnn.ops.max_pool(x, pool_size=2)",
-    ),
-    "nn.*embedding*": ("it is a layer", "fastnn.layers.Embedding"),
     # The packages.
     "estimator": ("estimators are not part of fastnn", "model.fit"),
     "feature_column": ("feature columns are not part of fastnn", "fastnn.utils.FeatureSpace"),
@@ -104,22 +84,20 @@ ABSENT: dict[str, tuple[str, str]] = {
     "saved_model": ("SavedModels are not written or read", _FILES[1]),
     "lite": ("TensorFlow Lite files are not written", "the Rust crate predicts without Python"),
     "export": _FILES, "train": ("checkpoints of TensorFlow are not written", _FILES[1]),
-    "io": ("TFRecord and image files are not read", "numpy.load or pandas.read_csv"),
+    "io.parse_*example": ("TFRecord files are not read", "numpy.load or pandas.read_csv"),
+    "io.*Feature": ("TFRecord files are not read", "numpy.load or pandas.read_csv"),
     "audio": ("audio is not part of fastnn", _README),
     "sparse": ("sparse tensors are not supported", "a dense array"),
     "SparseTensor": ("sparse tensors are not supported", "a dense array"),
     "ragged": ("ragged tensors are not supported", "fastnn.utils.pad_sequences(rows)"),
     "RaggedTensor": ("ragged tensors are not supported", "fastnn.utils.pad_sequences(rows)"),
     "Session": ("there is no graph session", "call the model, or fastnn.jit(f)"),
-    "compat": ("programs of TensorFlow 1 do not run", "port them to Keras 3 first"),
+    "compat.v1.*": ("programs of TensorFlow 1 do not run", "port them to Keras 3 first"),
     "placeholder": ("there is no graph session", "fastnn.Input, or arguments of a function"),
     "complex64": _COMPLEX, "complex128": _COMPLEX, "complex": _COMPLEX,
     "summary": ("there is no tf.summary", "fastnn.callbacks.TensorBoard"),
     "profiler": ("there is no profiler of TensorFlow", "Function.steps shows what a step runs"),
     "raw_ops": ("there are no raw ops", "fastnn.op_table() lists the rows"),
-    "TensorArray": ("there are no tensor arrays", "a Python list, then fastnn.ops.stack"),
-    "py_function": ("there are no Python ops in a graph", "call the function before training"),
-    "numpy_function": ("there are no Python ops in a graph", "call it before training"),
     "custom_gradient": (
         "gradients come from the rows of the op table",
         "y = ops.stop_gradient(exact - smooth) + smooth has the value of one, the slope of another",
@@ -144,7 +122,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "optimizers.ScheduleFreeAdamW": ("it is not part of fastnn yet", "fastnn.optimizers.AdamW"),
     "callbacks.RemoteMonitor": ("nothing is sent over the network", "LambdaCallback"),
     "callbacks.OrbaxCheckpoint": ("Orbax files are not written", "ModelCheckpoint"),
-    "random.Generator": ("there are no generator objects", "fastnn.random.SeedGenerator(seed)"),
 }  # fmt: skip
 
 #: Methods and attributes of models in older versions of Keras: why they went, and what to do.
@@ -240,14 +217,27 @@ def as_asked(text: str, where: str, depth: int = 2) -> Exception:
     return AttributeError(text)
 
 
-def answer_missing(module: dict[str, Any]) -> None:
+def older_path(where: str, name: str) -> ModuleType | None:
+    """The module under one of the paths of older Keras, `optimizers.legacy`, asked for by name."""
+    inner = where.removeprefix("fastnn.").removeprefix("keras.")
+    if f"{inner}.{name}" not in OLDER:
+        return None
+    return import_module(f"{where}.{name}")
+
+
+def answer_missing(module: dict[str, Any], where: str = "") -> None:
     """Gives a module a `__getattr__` that answers for names it does not have.
+
+    `where` is the name under which users know the module, if that is another one.
 
     Set here and not written in the module, so that type checkers go on finding wrong names.
     """
-    where, known = module["__name__"], module["__all__"]
+    where, known = where or module["__name__"], module["__all__"]
 
     def __getattr__(name: str) -> Any:
+        older = older_path(where, name)
+        if older is not None:
+            return older
         raise missing(where, name, known)
 
     module["__getattr__"] = __getattr__

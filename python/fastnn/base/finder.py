@@ -20,25 +20,12 @@ from fastnn.namespaces import (
     FURTHER,
     KERAS_MODULES,
     MODULES,
+    OLDER,
     TENSORFLOW_MODULES,
     TENSORFLOW_SPACES,
 )
 
 __all__ = ["AbsentFinder", "AliasFinder", "answer_earlier", "install"]
-
-#: Paths of older Keras below a module, which are that module or another one here.
-_OLDER = {
-    "layers.core": "layers", "layers.normalization": "layers", "layers.merging": "layers",
-    "layers.merge": "layers", "layers.reshaping": "layers", "layers.regularization": "layers",
-    "layers.activation": "layers", "layers.advanced_activations": "layers",
-    "layers.experimental": "layers", "layers.experimental.preprocessing": "layers",
-    "layers.preprocessing": "layers", "layers.noise": "layers",
-    "optimizers.legacy": "optimizers", "optimizers.experimental": "optimizers",
-    "utils.np_utils": "utils", "utils.data_utils": "utils", "utils.vis_utils": "utils",
-    "utils.generic_utils": "utils", "callbacks.experimental": "callbacks",
-    "mixed_precision.experimental": "mixed_precision",
-    "preprocessing.timeseries": "preprocessing", "distribute": "distribution",
-}  # fmt: skip
 
 #: Modules of earlier versions and where their names are now: pickles and programs name them.
 _EARLIER = {
@@ -123,6 +110,9 @@ class _Alias(ModuleType):
             if hasattr(target, name):
                 return getattr(target, name)
             raise AttributeError(name)
+        inner = self.__name__.removeprefix("fastnn.").removeprefix("keras.")
+        if f"{inner}.{name}" in OLDER:
+            return importlib.import_module(f"{self.__name__}.{name}")
         target = importlib.import_module(vars(self)["_target"])
         try:
             return getattr(target, name)
@@ -193,7 +183,7 @@ class AbsentFinder:
         inner = fullname.removeprefix("fastnn.")
         if inner in _EARLIER:
             return _alias(fullname, f"fastnn.{_EARLIER[inner]}")
-        if inner in _OLDER:
+        if inner in OLDER:
             return _alias(fullname, _target(inner))
         if inner in TENSORFLOW_MODULES:
             return ModuleSpec(fullname, _Space(inner))  # type: ignore[arg-type]
@@ -240,8 +230,8 @@ def _alias(fullname: str, found: str | None) -> Any:
 
 def _target(inner: str) -> str | None:
     """The module of fastnn that a path below `fastnn` or `fastnn.keras` stands for."""
-    if inner in _OLDER:
-        return MODULES[_OLDER[inner]]
+    if inner in OLDER:
+        return MODULES[OLDER[inner]]
     if inner in MODULES:
         return MODULES[inner]
     if inner in FURTHER and inner not in ("keras", "exit_strategy"):

@@ -14,13 +14,14 @@ from typing import Any
 from fastnn.namespaces import (
     MODULES,
     TENSORFLOW,
+    TENSORFLOW_BESIDE,
     TENSORFLOW_FUNCTIONS,
     TENSORFLOW_MODULES,
     TENSORFLOW_OPS,
     TENSORFLOW_SPACES,
 )
 
-__all__ = ["lazy", "load"]
+__all__ = ["lazy", "load", "load_beside"]
 
 
 def load(name: str) -> ModuleType:
@@ -30,6 +31,11 @@ def load(name: str) -> ModuleType:
     """
     first, _, rest = name.partition(".")
     return importlib.import_module(f"{MODULES[first]}.{rest}" if rest else MODULES[first])
+
+
+def load_beside(name: str) -> ModuleType:
+    """The module with the names of TensorFlow that a module has beside Keras's."""
+    return importlib.import_module(TENSORFLOW_BESIDE[name])
 
 
 def _further(where: str, name: str, known: list[str]) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from fastnn.errors import ShapeError
 from fastnn.ops.resampling import KINDS
 
-__all__ = ["METHODS", "resize_picture"]
+__all__ = ["METHODS", "resize_picture", "resize_rows"]
 
 Array = np.ndarray[Any, Any]
 
@@ -64,7 +64,8 @@ def _area(x: Array, new: int) -> Array:
     return np.asarray(np.diff(upto, axis=0) / (size / new), np.float32)
 
 
-def _rows(x: Array, new: int, kind: str) -> Array:
+def resize_rows(x: Array, new: int, kind: str) -> Array:
+    """An array with another number of rows, by one of `METHODS`."""
     size = len(x)
     if kind == "nearest":
         return x[(2 * np.arange(new) + 1) * size // (2 * new)]
@@ -93,6 +94,6 @@ def resize_picture(x: Array, size: tuple[int, int], kind: str) -> Array:
     """
     if 0 in x.shape:
         raise ShapeError(f"a picture of shape {x.shape} has no pixels\n  hint: look at the file")
-    rows = _rows(x, size[0], kind)
-    columns = _rows(np.ascontiguousarray(rows.swapaxes(0, 1)), size[1], kind)
+    rows = resize_rows(x, size[0], kind)
+    columns = resize_rows(np.ascontiguousarray(rows.swapaxes(0, 1)), size[1], kind)
     return np.ascontiguousarray(columns.swapaxes(0, 1), np.float32)

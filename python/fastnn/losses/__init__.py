@@ -6,6 +6,7 @@ from fastnn.base.absent import answer_missing
 from fastnn.losses.base import (
     Loss,
     LossFunctionWrapper,
+    Reduction,
     reduce_values as reduce_values,
     reduce_weighted as reduce_weighted,
 )
@@ -115,6 +116,7 @@ __all__ = [
     "MeanSquaredError",
     "MeanSquaredLogarithmicError",
     "Poisson",
+    "Reduction",
     "SparseCategoricalCrossentropy",
     "SquaredHinge",
     "Tversky",

@@ -22,6 +22,7 @@ from fastnn.tracing.ranks import current_step
 __all__ = [
     "Loss",
     "LossFunctionWrapper",
+    "Reduction",
     "match_weights",
     "reduce_values",
     "reduce_weighted",
@@ -29,6 +30,17 @@ __all__ = [
 
 
 _REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
+
+
+class Reduction:
+    """Names of reductions, as older versions of Keras spell them.
+
+    Example:
+        >>> fastnn.losses.MeanSquaredError(reduction=fastnn.losses.Reduction.SUM).reduction
+        'sum'
+    """
+
+    AUTO, NONE, SUM, SUM_OVER_BATCH_SIZE = "auto", "none", "sum", "sum_over_batch_size"
 
 
 def reduce_values(values: Any, sample_weight: Any, reduction: str | None) -> Any:
@@ -125,6 +137,7 @@ class Loss(Configurable):
         dtype: Any = None,
     ) -> None:
         self.name = name or unique_name(_snake(type(self).__name__))
+        reduction = Reduction.SUM_OVER_BATCH_SIZE if reduction == "auto" else reduction
         if reduction not in _REDUCTIONS:
             known = ", ".join(repr(r) for r in _REDUCTIONS)
             raise ValueError(

@@ -7,18 +7,67 @@ They stand at the top of `fastnn` (`tf.constant`, `tf.reduce_mean`) and in `tf.m
 from __future__ import annotations
 
 import functools
+import inspect
 import warnings
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastnn import ops, random
+from fastnn import ops
 from fastnn._core import Tensor
 from fastnn.base.typing import Axis, TensorLike
+from fastnn.config import stored_dtype
 from fastnn.data.specs import TensorShape, TensorSpec
 from fastnn.errors import DataError, TraceError
 from fastnn.namespaces import TENSORFLOW_OPS
+from fastnn.tensorflow.host import (
+    Module as Module,
+    TensorArray as TensorArray,
+    case as case,
+    control_dependencies as control_dependencies,
+    foldl as foldl,
+    foldr as foldr,
+    get_logger as get_logger,
+    numpy_function as numpy_function,
+    py_function as py_function,
+    scan as scan,
+    switch_case as switch_case,
+    timestamp as timestamp,
+)
+from fastnn.tensorflow.initial import (
+    constant_initializer as constant_initializer,
+    ones_initializer as ones_initializer,
+    random_normal_initializer as random_normal_initializer,
+    random_uniform_initializer as random_uniform_initializer,
+    zeros_initializer as zeros_initializer,
+)
+from fastnn.tensorflow.parameters import as_tensorflow
+from fastnn.tensorflow.places import (
+    boolean_mask as boolean_mask,
+    gather as gather,
+    gather_nd as gather_nd,
+    scatter_nd as scatter_nd,
+    sequence_mask as sequence_mask,
+    strided_slice as strided_slice,
+    tensor_scatter_nd_add as tensor_scatter_nd_add,
+    tensor_scatter_nd_max as tensor_scatter_nd_max,
+    tensor_scatter_nd_min as tensor_scatter_nd_min,
+    tensor_scatter_nd_sub as tensor_scatter_nd_sub,
+    tensor_scatter_nd_update as tensor_scatter_nd_update,
+    unique as unique,
+    unique_with_counts as unique_with_counts,
+)
+from fastnn.tensorflow.sizes import (
+    Sizes as Sizes,
+    broadcast_dynamic_shape as broadcast_dynamic_shape,
+    broadcast_static_shape as broadcast_static_shape,
+    cast as cast,
+    concat as concat,
+    shape as shape,
+    shape_n as shape_n,
+)
+from fastnn.tensorflow.windows import dropout as dropout
 from fastnn.tracing.symbolic import keras_op
 from fastnn.tracing.tape import GradientTape
 from fastnn.transforms import jit
@@ -34,10 +83,83 @@ newaxis = None
 
 def at_top(name: str) -> Any:
     """The object that `fastnn` shows under a name of TensorFlow."""
-    if name in TENSORFLOW_OPS:
-        return getattr(ops, name)
     module = globals()
-    return module[name] if name in module else module[f"{name}_"]
+    found = module.get(name, module.get(f"{name}_"))
+    if found is None and name in TENSORFLOW_OPS:
+        found = getattr(ops, name)
+    return as_tensorflow(found, name) if inspect.isroutine(found) else found
+
+
+def matmul(
+    a: TensorLike, b: TensorLike, transpose_a: bool = False, transpose_b: bool = False,
+    adjoint_a: bool = False, adjoint_b: bool = False, name: Any = None,
+) -> Tensor:  # fmt: skip
+    """Products of matrices, each of which may be transposed first."""
+    x = ops.swapaxes(a, -2, -1) if transpose_a or adjoint_a else a
+    y = ops.swapaxes(b, -2, -1) if transpose_b or adjoint_b else b
+    return ops.matmul(x, y)
+
+
+def eye(
+    num_rows: Any, num_columns: Any = None, batch_shape: Any = None, dtype: Any = None,
+    name: Any = None,
+) -> Tensor:  # fmt: skip
+    """Matrices with ones on their diagonal."""
+    found = ops.eye(num_rows, num_columns, dtype=dtype)
+    return found if batch_shape is None else ops.broadcast_to(found, (*batch_shape, *found.shape))
+
+
+def _running(join: str, x: Any, axis: int, exclusive: bool, reverse: bool) -> Tensor:
+    x = ops.convert_to_tensor(x)
+    x = ops.flip(x, axis=axis) if reverse else x
+    if exclusive:
+        rank = len(x.shape)
+        at = axis % rank
+        sides = [(0, 0)] * at + [(1, 0)] + [(0, 0)] * (rank - at - 1)
+        cut = tuple(slice(0, -1) if i == at else slice(None) for i in range(rank))
+        x = ops.pad(x, sides, constant_values=0 if join == "cumsum" else 1)[cut]
+    found = getattr(ops, join)(x, axis=axis)
+    return ops.flip(found, axis=axis) if reverse else found
+
+
+def cumsum(
+    x: TensorLike, axis: int = 0, exclusive: bool = False, reverse: bool = False, name: Any = None
+) -> Tensor:
+    """Running sums along an axis; exclusive ones leave the element itself out."""
+    return _running("cumsum", x, axis, exclusive, reverse)
+
+
+def cumprod(
+    x: TensorLike, axis: int = 0, exclusive: bool = False, reverse: bool = False, name: Any = None
+) -> Tensor:
+    """Running products along an axis; exclusive ones leave the element itself out."""
+    return _running("cumprod", x, axis, exclusive, reverse)
+
+
+def scalar_mul(scalar: Any, x: TensorLike, name: Any = None) -> Tensor:
+    """A number times a tensor."""
+    return ops.multiply(scalar, x)
+
+
+def as_dtype(type_value: Any) -> str:
+    """The name of the type that values are kept in."""
+    return stored_dtype(type_value)
+
+
+def identity_n(input: Any, name: Any = None) -> list[Tensor]:
+    """The tensors themselves."""
+    return [ops.convert_to_tensor(x) for x in input]
+
+
+def recompute_grad(f: Callable[..., Any]) -> Callable[..., Any]:
+    """`f`: what is kept for gradients is decided by the compiled program."""
+    return f
+
+
+acos, asin, atan = ops.arccos, ops.arcsin, ops.arctan
+acosh, asinh, atanh = ops.arccosh, ops.arcsinh, ops.arctanh
+atan2, truediv, realdiv = ops.arctan2, ops.true_divide, ops.true_divide
+floordiv, floormod = ops.floor_divide, ops.mod
 
 
 def constant(value: TensorLike, dtype: Any = None, shape: Any = None, name: Any = None) -> Tensor:
@@ -150,53 +272,22 @@ def argmin(input: TensorLike, axis: int | None = 0, output_type: Any = None) -> 
     return ops.argmin(input, axis=0 if axis is None else axis)
 
 
-def concat(values: Sequence[TensorLike], axis: int, name: Any = None) -> Tensor:
-    """Tensors joined along an axis."""
-    return ops.concatenate(values, axis=axis)
-
-
 def transpose(a: TensorLike, perm: Sequence[int] | None = None, name: Any = None) -> Tensor:
     """Axes in another order, reversed when None."""
     return ops.transpose(a, perm)
 
 
-def split(
-    value: TensorLike, num_or_size_splits: int | Sequence[int], axis: int = 0
-) -> list[Tensor]:
+def split(value: TensorLike, num_or_size_splits: Any, axis: int = 0) -> list[Tensor]:
     """`value` cut along an axis into equal parts, or into parts of these sizes."""
-    if isinstance(num_or_size_splits, int):
-        return ops.split(value, num_or_size_splits, axis)
-    sizes = list(num_or_size_splits)
+    if ops.ndim(num_or_size_splits) == 0:
+        return ops.split(value, int(num_or_size_splits), axis)
+    sizes = [int(n) for n in num_or_size_splits]
     if -1 in sizes:
         total = ops.shape(value)[axis]
         if total is None:
             raise DataError("split: -1 needs a known size\n  hint: give all the sizes")
         sizes[sizes.index(-1)] = total - sum(sizes) - 1
     return ops.split(value, [int(i) for i in np.cumsum(sizes)[:-1]], axis)
-
-
-def gather(params: TensorLike, indices: TensorLike, axis: int = 0, batch_dims: int = 0) -> Tensor:
-    """Slices of `params` at `indices` along `axis`."""
-    if batch_dims == 0:
-        return ops.take(params, indices, axis=axis)
-    if batch_dims == 1 and axis in (0, 1) and ops.ndim(params) == 2 and ops.ndim(indices) == 2:
-        return ops.take_along_axis(params, indices, axis=1)
-    raise ValueError(
-        f"gather: batch_dims={batch_dims} of shape {ops.shape(params)} is not supported\n"
-        "  hint: fastnn.ops.take_along_axis"
-    )
-
-
-def gather_nd(params: TensorLike, indices: TensorLike) -> Tensor:
-    """Elements of `params` at positions (…, axes)."""
-    at = ops.cast(indices, "int32")
-    count = ops.shape(at)[-1] or 0
-    return ops.convert_to_tensor(params)[tuple(at[..., i] for i in range(count))]
-
-
-def boolean_mask(tensor: TensorLike, mask: TensorLike) -> Tensor:
-    """The elements where the mask is true."""
-    return ops.convert_to_tensor(tensor)[ops.cast(mask, "bool")]
 
 
 def one_hot(
@@ -259,18 +350,6 @@ def pow(x: TensorLike, y: TensorLike) -> Tensor:
 def map_fn(fn: Callable[..., Any], elems: Any, **_: Any) -> Any:
     """`fn` of every slice of the first axis, stacked."""
     return ops.map(fn, elems)
-
-
-def scatter_nd(indices: TensorLike, updates: TensorLike, shape: Sequence[int]) -> Tensor:
-    """Zeros with updates added at positions."""
-    return ops.scatter(indices, updates, shape)
-
-
-def tensor_scatter_nd_update(
-    tensor: TensorLike, indices: TensorLike, updates: TensorLike
-) -> Tensor:
-    """`tensor` with updates put at positions."""
-    return ops.scatter_update(tensor, indices, updates)
 
 
 def _down(direction: str) -> bool:
@@ -409,14 +488,16 @@ def l2_loss(t: TensorLike) -> Tensor:
     return ops.sum(ops.square(t)) * 0.5
 
 
-def dropout(x: TensorLike, rate: float, seed: Any = None) -> Tensor:
-    """Elements set to zero with probability `rate`, the rest scaled up."""
-    return random.dropout(x, rate, seed=seed)
+class TopK(NamedTuple):
+    """The largest elements and where they are."""
+
+    values: Tensor
+    indices: Tensor
 
 
-def top_k(input: TensorLike, k: int = 1, sorted: bool = True) -> tuple[Tensor, Tensor]:
+def top_k(input: TensorLike, k: int = 1, sorted: bool = True) -> TopK:
     """The k largest elements of the last axis and their positions."""
-    return ops.top_k(input, k)
+    return TopK(*ops.top_k(input, k))
 
 
 def matrix_transpose(a: TensorLike) -> Tensor:

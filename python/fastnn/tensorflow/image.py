@@ -12,15 +12,67 @@ import numpy as np
 from fastnn import ops, random
 from fastnn._core import Tensor
 from fastnn.base.absent import answer_missing
+from fastnn.data.image_resize import resize_rows
 from fastnn.errors import DataError, ShapeError
+from fastnn.tensorflow.boxes import (
+    combined_non_max_suppression,
+    crop_and_resize,
+    non_max_suppression,
+)
+from fastnn.tensorflow.colours import (
+    adjust_gamma,
+    adjust_hue,
+    adjust_saturation,
+    hsv_to_rgb,
+    random_hue,
+    random_saturation,
+    rgb_to_hsv,
+    rgb_to_yiq,
+    rgb_to_yuv,
+    yiq_to_rgb,
+    yuv_to_rgb,
+)
+from fastnn.tensorflow.files import (
+    decode_bmp,
+    decode_gif,
+    decode_image,
+    decode_jpeg,
+    decode_png,
+    encode_jpeg,
+    encode_png,
+)
+from fastnn.tensorflow.likeness import (
+    extract_patches,
+    image_gradients,
+    psnr,
+    sobel_edges,
+    ssim,
+    total_variation,
+)
+from fastnn.tensorflow.randomness import whole_seed
 
 __all__ = [
-    "adjust_brightness", "adjust_contrast", "central_crop", "convert_image_dtype",
-    "crop_to_bounding_box", "flip_left_right", "flip_up_down", "grayscale_to_rgb",
-    "pad_to_bounding_box", "per_image_standardization", "random_brightness", "random_contrast",
-    "random_crop", "random_flip_left_right", "random_flip_up_down", "resize", "rgb_to_grayscale",
-    "rot90",
+    "ResizeMethod", "adjust_brightness", "adjust_contrast", "adjust_gamma", "adjust_hue",
+    "adjust_saturation", "central_crop", "combined_non_max_suppression", "convert_image_dtype",
+    "crop_and_resize", "crop_to_bounding_box", "decode_bmp", "decode_gif", "decode_image",
+    "decode_jpeg", "decode_png", "encode_jpeg", "encode_png", "extract_patches", "flip_left_right",
+    "flip_up_down", "grayscale_to_rgb", "hsv_to_rgb", "image_gradients", "non_max_suppression",
+    "pad_to_bounding_box", "per_image_standardization", "psnr", "random_brightness",
+    "random_contrast", "random_crop", "random_flip_left_right", "random_flip_up_down",
+    "random_hue", "random_saturation", "resize", "resize_with_crop_or_pad", "resize_with_pad",
+    "rgb_to_grayscale", "rgb_to_hsv", "rgb_to_yiq", "rgb_to_yuv", "rot90", "sobel_edges", "ssim",
+    "stateless_random_brightness", "stateless_random_contrast", "stateless_random_crop",
+    "stateless_random_flip_left_right", "stateless_random_flip_up_down", "stateless_random_hue",
+    "stateless_random_saturation", "total_variation", "transpose", "yiq_to_rgb", "yuv_to_rgb",
 ]  # fmt: skip
+
+
+class ResizeMethod:
+    """Names of the ways to resize."""
+
+    AREA, BICUBIC, BILINEAR, GAUSSIAN = "area", "bicubic", "bilinear", "gaussian"
+    LANCZOS3, LANCZOS5, MITCHELLCUBIC = "lanczos3", "lanczos5", "mitchellcubic"
+    NEAREST_NEIGHBOR = "nearest"
 
 
 def _picture(image: Any, name: str) -> Tensor:
@@ -47,10 +99,51 @@ def resize(
     if preserve_aspect_ratio:
         share = min(rows / x.shape[-3], columns / x.shape[-2])
         rows, columns = round(share * x.shape[-3]), round(share * x.shape[-2])
+    if method in ("area", "gaussian", "mitchellcubic"):
+        return _by_tables(ops.cast(x, "float32"), (rows, columns), method)
     return ops.image.resize(
         ops.cast(x, "float32"), (rows, columns), interpolation=method, antialias=antialias,
         data_format="channels_last",
     )  # fmt: skip
+
+
+def resize_with_pad(
+    image: Any, target_height: int, target_width: int, method: str = "bilinear",
+    antialias: bool = False,
+) -> Tensor:  # fmt: skip
+    """Pictures resized until they fit, in the middle of a size of zeros."""
+    x = resize(image, (target_height, target_width), method, True, antialias)
+    top, left = (target_height - x.shape[-3]) // 2, (target_width - x.shape[-2]) // 2
+    return pad_to_bounding_box(x, top, left, target_height, target_width)
+
+
+def resize_with_crop_or_pad(image: Any, target_height: int, target_width: int) -> Tensor:
+    """The middle of pictures, or pictures in the middle of zeros, axis by axis."""
+    x = _picture(image, "resize_with_crop_or_pad")
+    rows, columns = x.shape[-3], x.shape[-2]
+    high, wide = min(rows, target_height), min(columns, target_width)
+    x = crop_to_bounding_box(x, (rows - high) // 2, (columns - wide) // 2, high, wide)
+    top, left = (target_height - high) // 2, (target_width - wide) // 2
+    return pad_to_bounding_box(x, top, left, target_height, target_width)
+
+
+def transpose(image: Any, name: Any = None) -> Tensor:
+    """Rows and columns exchanged."""
+    return ops.swapaxes(_picture(image, "transpose"), -3, -2)
+
+
+def _by_tables(x: Any, size: tuple[int, int], method: str) -> Tensor:
+    """Pictures of a known size, each axis by a table of weights."""
+    if any(not isinstance(n, int) for n in x.shape[-3:-1]):
+        raise ShapeError(
+            f"tf.image.resize: method={method!r} needs pictures of a known size, got "
+            f"{tuple(x.shape)}\n  hint: method='bilinear', or Input((rows, columns, channels))"
+        )
+    for axis, new in ((-3, size[0]), (-2, size[1])):
+        matrix = resize_rows(np.eye(x.shape[axis], dtype=np.float32), new, method)
+        x = ops.moveaxis(ops.matmul(ops.moveaxis(x, axis, -1), matrix.T), -1, axis)
+    found: Tensor = x
+    return found
 
 
 def convert_image_dtype(image: Any, dtype: Any, saturate: bool = False, name: Any = None) -> Tensor:
@@ -209,4 +302,39 @@ def random_crop(value: Any, size: Sequence[int], seed: Any = None, name: Any = N
     return ops.slice(x, starts, sizes)
 
 
-answer_missing(globals())
+def stateless_random_flip_left_right(image: Any, seed: Any) -> Tensor:
+    """As `random_flip_left_right`, the same for the same two numbers."""
+    return random_flip_left_right(image, whole_seed(seed))
+
+
+def stateless_random_flip_up_down(image: Any, seed: Any) -> Tensor:
+    """As `random_flip_up_down`, the same for the same two numbers."""
+    return random_flip_up_down(image, whole_seed(seed))
+
+
+def stateless_random_brightness(image: Any, max_delta: float, seed: Any) -> Tensor:
+    """As `random_brightness`, the same for the same two numbers."""
+    return random_brightness(image, max_delta, whole_seed(seed))
+
+
+def stateless_random_contrast(image: Any, lower: float, upper: float, seed: Any) -> Tensor:
+    """As `random_contrast`, the same for the same two numbers."""
+    return random_contrast(image, lower, upper, whole_seed(seed))
+
+
+def stateless_random_hue(image: Any, max_delta: float, seed: Any) -> Tensor:
+    """As `random_hue`, the same for the same two numbers."""
+    return random_hue(image, max_delta, whole_seed(seed))
+
+
+def stateless_random_saturation(image: Any, lower: float, upper: float, seed: Any = None) -> Tensor:
+    """As `random_saturation`, the same for the same two numbers."""
+    return random_saturation(image, lower, upper, whole_seed(seed))
+
+
+def stateless_random_crop(value: Any, size: Sequence[int], seed: Any, name: Any = None) -> Tensor:
+    """As `random_crop`, the same for the same two numbers."""
+    return random_crop(value, size, whole_seed(seed))
+
+
+answer_missing(globals(), "fastnn.image")

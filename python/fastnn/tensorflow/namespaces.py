@@ -1,15 +1,23 @@
-"""`tf.math`, `tf.nn`, `tf.linalg`, `tf.debugging`: names that are found on use, and more."""
+"""`tf.math`, `tf.nn`, `tf.linalg` and others: names that are found on use, and more."""
 
 from __future__ import annotations
 
-from types import ModuleType
+import sys
+import types
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
-from fastnn import ops, tensorflow
+from fastnn import _core, ops, random, tensorflow
+from fastnn.base import tree
 from fastnn.base.absent import missing
-from fastnn.tensorflow import image, strings
+from fastnn.tensorflow import algebra, files as io, image, mathematics, strings, windows
+from fastnn.tensorflow.checks import debugging
+from fastnn.tensorflow.parameters import as_tensorflow
 
-__all__ = ["debugging", "image", "linalg", "math", "nn", "strings"]
+__all__ = [
+    "autograph", "compat", "debugging", "image", "io", "linalg", "math", "nest", "nn", "strings",
+    "test", "version",
+]  # fmt: skip
 
 #: Names that differ from those of `fastnn.ops`.
 _RENAMED = {
@@ -17,10 +25,10 @@ _RENAMED = {
              "atan": "arctan", "atan2": "arctan2", "acosh": "arccosh", "asinh": "arcsinh",
              "atanh": "arctanh", "floormod": "mod", "floordiv": "floor_divide", "negative":
              "negative", "is_nan": "isnan", "is_inf": "isinf", "is_finite": "isfinite",
-             "invert_permutation": "argsort", "bincount": "bincount"},
-    "nn": {"swish": "silu"},
-    "linalg": {"diag": "diag", "diag_part": "diagonal", "tensor_diag": "diag", "eigvalsh": "",
-               "set_diag": "", "triangular_solve": "solve_triangular", "matvec": "matmul"},
+             "invert_permutation": "argsort", "bincount": "bincount", "truediv": "true_divide",
+             "rint": "round"},
+    "nn": {"conv_transpose": "", "isotonic_regression": ""},
+    "linalg": {"eigvalsh": "", "eig": "", "lu": "", "normalize": ""},
 }  # fmt: skip
 _SEGMENTS = tuple(
     f"{first}segment_{kind}"
@@ -29,24 +37,30 @@ _SEGMENTS = tuple(
 )
 #: Functions of `fastnn.tensorflow` that belong to a namespace.
 _BESIDE = {
-    "math": ("argmax", "argmin", "l2_normalize", "add_n", "top_k", *_SEGMENTS),
+    "math": ("argmax", "argmin", "l2_normalize", "add_n", "top_k", "cumsum", "cumprod",
+             "scalar_mul", *_SEGMENTS),
     "nn": (
         "softmax_cross_entropy_with_logits", "sparse_softmax_cross_entropy_with_logits",
-        "sigmoid_cross_entropy_with_logits", "l2_normalize", "l2_loss", "dropout", "top_k",
+        "sigmoid_cross_entropy_with_logits", "l2_normalize", "l2_loss", "top_k",
     ),
-    "linalg": ("matrix_transpose", "global_norm", "l2_normalize"),
+    "linalg": ("matrix_transpose", "global_norm", "l2_normalize", "matmul", "eye", "cross"),
 }  # fmt: skip
+#: Modules whose names go before those of `ops`: TensorFlow means something else by them.
+_OWN = {"math": mathematics, "nn": windows, "linalg": algebra}
 
 
 class _Names(ModuleType):
     def __getattr__(self, name: str) -> Any:
-        own = self.__name__.rpartition(".")[2]
-        if name in _BESIDE[own] or name.startswith("reduce_"):
-            return getattr(tensorflow, name)
-        ours = _RENAMED[own].get(name, name)
+        space = self.__name__.rpartition(".")[2]
+        own = _OWN[space]
+        if name in own.__all__:
+            return getattr(own, name)
+        if name.startswith("reduce_") or (name in _BESIDE[space] and hasattr(tensorflow, name)):
+            return as_tensorflow(getattr(tensorflow, name), name)
+        ours = _RENAMED[space].get(name, name)
         if ours in ops.__all__:
-            return getattr(ops, ours)
-        raise missing(self.__name__, name, [*ops.__all__, *_BESIDE[own]])
+            return as_tensorflow(getattr(ops, ours), ours)
+        raise missing(self.__name__, name, [*ops.__all__, *own.__all__, *_BESIDE[space]])
 
 
 math = _Names("fastnn.math", "Functions under the names of `tf.math`.")
@@ -54,25 +68,57 @@ nn = _Names("fastnn.nn", "Functions under the names of `tf.nn`.")
 linalg = _Names("fastnn.linalg", "Functions under the names of `tf.linalg`.")
 
 
-class _Debugging(ModuleType):
-    """Checks under the names of `tf.debugging`; while a step is traced they pass."""
+def _same(function: Any) -> Any:
+    return function
+
+
+#: Python is traced as it is, so there is nothing to be told of it.
+autograph = SimpleNamespace(
+    experimental=SimpleNamespace(
+        do_not_convert=lambda func=None: _same if func is None else func,
+        set_loop_options=lambda **_: None,
+    ),
+    set_verbosity=lambda level, alsologtostdout=False: None,
+    trace=print,
+)
+nest = SimpleNamespace(
+    flatten=lambda structure, expand_composites=False: tree.flatten(structure),
+    map_structure=lambda func, *structures, **_: tree.map_structure(func, *structures),
+    pack_sequence_as=lambda structure, flat_sequence, expand_composites=False: tree.pack(
+        structure, list(flat_sequence)
+    ),
+    is_nested=lambda structure: isinstance(structure, dict | list | tuple),
+)
+test = SimpleNamespace(
+    gpu_device_name=lambda: "",
+    is_built_with_cuda=lambda: False,
+    is_built_with_gpu_support=lambda: False,
+    is_gpu_available=lambda *_, **__: False,
+)
+version = SimpleNamespace(VERSION=_core.info()["version"])
+
+
+class _First(ModuleType):
+    """`tf.compat.v1`: what programs of TensorFlow 2 still call; there are no sessions."""
+
+    set_random_seed = staticmethod(random.set_seed)
+    logging = SimpleNamespace(
+        set_verbosity=lambda level: None, ERROR=40, WARN=30, INFO=20, DEBUG=10, FATAL=50
+    )
 
     @staticmethod
-    def assert_all_finite(x: Any, message: str = "") -> Any:
-        """`x`, unless NaN or an infinity is in it."""
-        x = ops.convert_to_tensor(x)
-        if not x.is_traced and not bool(ops.all(ops.isfinite(x))):
-            raise ValueError(f"{message or 'a tensor'} holds NaN or infinities\n  hint: look at x")
-        return x
+    def enable_eager_execution(*_: Any, **__: Any) -> None:
+        """Nothing: values are there when they are read."""
 
-    check_numerics = assert_all_finite
+    def __getattr__(self, name: str) -> Any:
+        import fastnn
 
-    @staticmethod
-    def assert_equal(x: Any, y: Any, message: str = "") -> None:
-        """Nothing, unless elements differ."""
-        same = ops.all(ops.equal(x, y))
-        if not same.is_traced and not bool(same):
-            raise ValueError(f"{message or 'tensors'} differ\n  hint: look at x and y")
+        if name not in _GRAPHS and hasattr(fastnn, name):
+            return getattr(fastnn, name)
+        raise missing("fastnn.compat", "v1." + name, [])
 
 
-debugging = _Debugging("fastnn.debugging")
+_GRAPHS = ("Session", "placeholder", "global_variables_initializer", "get_variable")
+compat = types.ModuleType("fastnn.compat")
+compat.v1 = _First("fastnn.compat.v1")  # type: ignore[attr-defined]
+compat.v2 = sys.modules["fastnn"]  # type: ignore[attr-defined]

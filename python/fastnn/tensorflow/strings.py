@@ -231,4 +231,4 @@ def as_string(input: Any, name: Any = None) -> Text:
     return as_text(np.asarray(ops.convert_to_numpy(input)).astype(str))
 
 
-answer_missing(globals())
+answer_missing(globals(), "fastnn.strings")

@@ -13,8 +13,9 @@ import functools
 import operator
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from inspect import signature
 from itertools import islice
-from types import TracebackType
+from types import FunctionType, TracebackType
 from typing import Any, Self
 
 import numpy as np
@@ -192,11 +193,28 @@ def gradients(y: Any, sources: Sequence[Variable | Tensor]) -> list[Tensor]:
     return [functools.reduce(operator.add, islice(found, len(each))) for each in values]
 
 
+def _first_value(kind: type, initializer: Any, initial_value: Any) -> Any:
+    """The one of the two names of a first value that was given."""
+    given = initial_value if initializer is None else initializer
+    if given is None or (initializer is not None and initial_value is not None):
+        raise TypeError(
+            f"{kind.__name__} needs one first value, by `initializer` or `initial_value`\n"
+            "  hint: Variable([1.0, 2.0])"
+        )
+    return given
+
+
+def _is_plain(initializer: Any) -> bool:
+    """Whether a function makes a value of nothing, as TensorFlow's do."""
+    return isinstance(initializer, FunctionType) and not signature(initializer).parameters
+
+
 class Variable(_core.Variable):
     """A tensor that persists and changes: weights, slots of optimisers, sums of metrics, seeds.
 
     Args:
-        initializer: An array, a number, or a function of (shape, dtype) that gives one.
+        initializer: An array, a number, or a function of (shape, dtype), or of nothing, that gives
+            one. TensorFlow's name of it, `initial_value`, is taken as well.
         shape: The shape, for a function.
         dtype: Type of the results; float32 computes, and others are taken for Keras's sake.
         trainable: Whether training changes it.
@@ -215,15 +233,18 @@ class Variable(_core.Variable):
 
     def __new__(
         cls,
-        initializer: Any,
+        initializer: Any = None,
         shape: Sequence[int] | None = None,
         dtype: str | None = None,
         trainable: bool = True,
         name: str | None = None,
-        **_: Any,
+        **further: Any,
     ) -> Self:
         """Makes the stored array."""
-        if callable(initializer) and not hasattr(initializer, "__array__"):
+        initializer = _first_value(cls, initializer, further.get("initial_value"))
+        if _is_plain(initializer):
+            value = initializer()
+        elif callable(initializer) and not hasattr(initializer, "__array__"):
             made = COMPUTED.get(str(dtype), dtype) if dtype else "float32"
             value = initializer(tuple(shape or ()), dtype=made)
         else:
@@ -232,7 +253,7 @@ class Variable(_core.Variable):
 
     def __init__(
         self,
-        initializer: Any,
+        initializer: Any = None,
         shape: Sequence[int] | None = None,
         dtype: str | None = None,
         trainable: bool = True,
@@ -240,7 +261,9 @@ class Variable(_core.Variable):
         *,
         regularizer: Callable[[Tensor], Tensor] | None = None,
         constraint: Callable[[Tensor], Tensor] | None = None,
+        initial_value: Any = None,
     ) -> None:
+        initializer = _first_value(type(self), initializer, initial_value)
         self._trainable = trainable
         self.initializer = initializer if callable(initializer) else None
         self.regularizer = regularizer

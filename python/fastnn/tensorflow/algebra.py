@@ -1,0 +1,148 @@
+"""`tf.linalg`: matrices are the last two axes; arguments and results are TensorFlow's.
+
+Depends on `ops`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastnn import ops
+from fastnn._core import Tensor
+from fastnn.base.typing import TensorLike
+from fastnn.errors import DataError, ShapeError
+
+__all__ = [
+    "adjoint", "band_part", "cholesky_solve", "diag", "diag_part", "lstsq", "matvec", "set_diag",
+    "svd", "tensor_diag", "tensor_diag_part", "trace", "triangular_solve",
+]  # fmt: skip
+
+
+def _matrix(name: str, x: Any, axes: int = 2) -> Any:
+    x = ops.convert_to_tensor(x)
+    if len(x.shape) < axes:
+        raise ShapeError(
+            f"tf.linalg.{name}: got shape {tuple(x.shape)}, wanted at least {axes} axes\n"
+            "  hint: matrices are the last two axes"
+        )
+    return x
+
+
+def _only(name: str, **given: Any) -> None:
+    """DataError for an argument that only has TensorFlow's default here."""
+    for what, (value, default) in given.items():
+        if value != default:
+            raise DataError(
+                f"tf.linalg.{name}: {what}={value!r} is not supported\n  hint: {what}={default!r}"
+            )
+
+
+def diag(diagonal: TensorLike, name: Any = None, k: int = 0) -> Tensor:
+    """Matrices with the last axis on their diagonal."""
+    _only("diag", k=(k, 0))
+    x = _matrix("diag", diagonal, 1)
+    return ops.expand_dims(x, axis=-1) * ops.eye(x.shape[-1], dtype=x.dtype)
+
+
+def diag_part(input: TensorLike, name: Any = None, k: int = 0) -> Tensor:
+    """The diagonals of matrices."""
+    return ops.diagonal(_matrix("diag_part", input), offset=k, axis1=-2, axis2=-1)
+
+
+def set_diag(input: TensorLike, diagonal: TensorLike, name: Any = None, k: int = 0) -> Tensor:
+    """Matrices with another diagonal."""
+    _only("set_diag", k=(k, 0))
+    x, new = _matrix("set_diag", input), ops.convert_to_tensor(diagonal)
+    rows, columns = x.shape[-2:]
+    least = min(rows, columns)
+    if not new.shape or new.shape[-1] != least:
+        raise ShapeError(
+            f"tf.linalg.set_diag: a diagonal of shape {tuple(new.shape)} for matrices of "
+            f"{rows} by {columns}\n  hint: {least} elements"
+        )
+    wide = new
+    if columns > least:
+        wide = ops.pad(new, [(0, 0)] * (len(new.shape) - 1) + [(0, columns - least)])
+    return ops.where(ops.eye(rows, columns) > 0.5, ops.expand_dims(wide, axis=-2), x)
+
+
+def tensor_diag(diagonal: TensorLike, name: Any = None) -> Tensor:
+    """A square matrix with a vector on its diagonal."""
+    x = ops.convert_to_tensor(diagonal)
+    if len(x.shape) != 1:
+        raise ShapeError(
+            f"tf.linalg.tensor_diag: got shape {tuple(x.shape)}, wanted one axis\n"
+            "  hint: tf.linalg.diag for several"
+        )
+    return diag(x)
+
+
+def tensor_diag_part(input: TensorLike, name: Any = None) -> Tensor:
+    """The diagonal of a square matrix."""
+    return diag_part(input)
+
+
+def trace(x: TensorLike, name: Any = None) -> Tensor:
+    """The sums of the diagonals."""
+    return ops.trace(_matrix("trace", x), axis1=-2, axis2=-1)
+
+
+def band_part(input: TensorLike, num_lower: Any, num_upper: Any, name: Any = None) -> Tensor:
+    """Matrices with zeros but for so many diagonals below and above; -1 keeps all."""
+    x = _matrix("band_part", input)
+    rows, columns = ops.shape(x)[-2:]
+    below = ops.expand_dims(ops.arange(rows), axis=1) - ops.expand_dims(ops.arange(columns), axis=0)
+    low, high = int(num_lower), int(num_upper)
+    keep = ops.ones_like(below, dtype="bool")
+    if low >= 0:
+        keep = ops.logical_and(keep, below <= low)
+    if high >= 0:
+        keep = ops.logical_and(keep, below >= -high)
+    return ops.where(keep, x, ops.zeros_like(x))
+
+
+def adjoint(matrix: TensorLike, name: Any = None) -> Tensor:
+    """The last two axes exchanged; numbers are real."""
+    return ops.swapaxes(_matrix("adjoint", matrix), -2, -1)
+
+
+def matvec(a: TensorLike, b: TensorLike, transpose_a: bool = False, name: Any = None) -> Tensor:
+    """Matrices times vectors."""
+    x = adjoint(a) if transpose_a else ops.convert_to_tensor(a)
+    return ops.squeeze(ops.matmul(x, ops.expand_dims(b, axis=-1)), axis=-1)
+
+
+def svd(
+    tensor: TensorLike, full_matrices: bool = False, compute_uv: bool = True, name: Any = None
+) -> Any:
+    """(singular values, left vectors, right vectors), or the values alone."""
+    x = _matrix("svd", tensor)
+    if not compute_uv:
+        return ops.svd(x, full_matrices, False)
+    left, values, right = ops.svd(x, full_matrices, True)
+    return values, left, ops.swapaxes(right, -2, -1)
+
+
+def triangular_solve(
+    matrix: TensorLike, rhs: TensorLike, lower: bool = True, adjoint: bool = False,
+    name: Any = None,
+) -> Tensor:  # fmt: skip
+    """X with matrix x = rhs, of a lower triangle unless told."""
+    a = _matrix("triangular_solve", matrix)
+    if adjoint:
+        return ops.solve_triangular(ops.swapaxes(a, -2, -1), rhs, lower=not lower)
+    return ops.solve_triangular(a, rhs, lower=lower)
+
+
+def cholesky_solve(chol: TensorLike, rhs: TensorLike, name: Any = None) -> Tensor:
+    """X with A x = rhs, of the Cholesky factor of A."""
+    return triangular_solve(chol, triangular_solve(chol, rhs), adjoint=True)
+
+
+def lstsq(
+    matrix: TensorLike, rhs: TensorLike, l2_regularizer: float = 0.0, fast: bool = True,
+    name: Any = None,
+) -> Tensor:  # fmt: skip
+    """X of the least squares of matrix x - rhs."""
+    _only("lstsq", l2_regularizer=(l2_regularizer, 0.0))
+    return ops.lstsq(matrix, rhs)

@@ -1,0 +1,120 @@
+"""`tf.debugging`: checks of values and shapes; while a step is traced, those of values pass."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from fastnn import ops
+from fastnn._core import Tensor
+from fastnn.errors import ShapeError
+
+__all__ = ["debugging"]
+
+
+def _holds(found: Any) -> bool:
+    """Whether all are true; True where they have no values yet."""
+    every = ops.all(found)
+    return not isinstance(every, Tensor) or every.is_traced or bool(every)
+
+
+def _checked(name: str, test: Callable[[Any, Any], Any], says: str) -> Callable[..., Any]:
+    def check(x: Any, y: Any, message: Any = None, summarize: Any = None, name: Any = None) -> None:
+        if not _holds(test(x, y)):
+            raise ValueError(f"{message or says}\n  hint: look at x and y")
+
+    check.__name__ = check.__qualname__ = name
+    check.__doc__ = f"ValueError unless elements are so: the error says that {says}."
+    return check
+
+
+def _against_zero(name: str, test: Callable[[Any, Any], Any], says: str) -> Callable[..., Any]:
+    def check(x: Any, message: Any = None, summarize: Any = None, name: Any = None) -> None:
+        if not _holds(test(x, 0)):
+            raise ValueError(f"{message or says}\n  hint: look at x")
+
+    check.__name__ = check.__qualname__ = name
+    check.__doc__ = f"ValueError unless elements are so: the error says that {says}."
+    return check
+
+
+class _Debugging(ModuleType):
+    """Checks under the names of `tf.debugging`."""
+
+    assert_equal = staticmethod(_checked("assert_equal", ops.equal, "tensors differ"))
+    assert_none_equal = staticmethod(_checked("assert_none_equal", ops.not_equal, "some are equal"))
+    assert_greater = staticmethod(_checked("assert_greater", ops.greater, "not all are greater"))
+    assert_greater_equal = staticmethod(
+        _checked("assert_greater_equal", ops.greater_equal, "some are less")
+    )
+    assert_less = staticmethod(_checked("assert_less", ops.less, "not all are less"))
+    assert_less_equal = staticmethod(
+        _checked("assert_less_equal", ops.less_equal, "some are greater")
+    )
+    assert_positive = staticmethod(_against_zero("assert_positive", ops.greater, "not all above 0"))
+    assert_negative = staticmethod(_against_zero("assert_negative", ops.less, "not all below 0"))
+    assert_non_negative = staticmethod(
+        _against_zero("assert_non_negative", ops.greater_equal, "some are below 0")
+    )
+    assert_non_positive = staticmethod(
+        _against_zero("assert_non_positive", ops.less_equal, "some are above 0")
+    )
+
+    @staticmethod
+    def assert_all_finite(x: Any, message: str = "", name: Any = None) -> Any:
+        """`x`, unless NaN or an infinity is in it."""
+        x = ops.convert_to_tensor(x)
+        if not _holds(ops.isfinite(x)):
+            raise ValueError(f"{message or 'a tensor'} holds NaN or infinities\n  hint: look at x")
+        return x
+
+    check_numerics = assert_all_finite
+
+    @staticmethod
+    def assert_near(
+        x: Any, y: Any, rtol: Any = 1e-6, atol: Any = 1e-6, message: Any = None,
+        summarize: Any = None, name: Any = None,
+    ) -> None:  # fmt: skip
+        """ValueError unless elements are close to each other."""
+        a, b = ops.convert_to_tensor(x), ops.convert_to_tensor(y)
+        if not _holds(ops.abs(a - b) <= atol + rtol * ops.abs(b)):
+            raise ValueError(f"{message or 'tensors differ'}\n  hint: look at x and y")
+
+    @staticmethod
+    def assert_rank(x: Any, rank: int, message: Any = None, name: Any = None) -> None:
+        """ShapeError unless a tensor has so many axes."""
+        if ops.ndim(x) != rank:
+            raise ShapeError(
+                f"{message or 'a tensor'} has {ops.ndim(x)} axes, wanted {rank}\n  hint: reshape it"
+            )
+
+    @staticmethod
+    def assert_shapes(shapes: Any, data: Any = None, message: Any = None, **_: Any) -> None:
+        """ShapeError unless tensors have these shapes; names stand for sizes that are equal."""
+        found: dict[str, Any] = {}
+        for x, wanted in dict(shapes).items() if isinstance(shapes, dict) else shapes:
+            have = tuple(ops.shape(x))
+            fits = len(have) == len(wanted) and all(
+                w is None or w == -1 or (found.setdefault(w, h) if isinstance(w, str) else w) == h
+                for h, w in zip(have, wanted, strict=False)
+            )
+            if not fits:
+                raise ShapeError(
+                    f"{message or 'a tensor'} has shape {have}, wanted {tuple(wanted)}\n"
+                    "  hint: reshape it"
+                )
+
+    @staticmethod
+    def is_numeric_tensor(tensor: Any) -> bool:
+        """Whether a tensor is of numbers."""
+        return isinstance(tensor, Tensor | np.ndarray) and str(tensor.dtype) != "bool"
+
+    @staticmethod
+    def set_log_device_placement(enabled: bool) -> None:
+        """Nothing: `fastnn.get_device` says where models compute."""
+
+
+debugging = _Debugging("fastnn.debugging")

@@ -1,0 +1,128 @@
+"""`tf.image`'s changes of colours: pictures (…, rows, columns, 3). Depends on `ops`, `random`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnn import ops, random
+from fastnn._core import Tensor
+from fastnn.errors import DataError, ShapeError
+
+__all__ = [
+    "adjust_gamma", "adjust_hue", "adjust_saturation", "hsv_to_rgb", "random_hue",
+    "random_saturation", "rgb_to_hsv", "rgb_to_yiq", "rgb_to_yuv", "yiq_to_rgb", "yuv_to_rgb",
+]  # fmt: skip
+
+#: Rows: red, green, blue; columns: brightness and the two differences of colours.
+_YUV = np.array(
+    [[0.299, -0.14714119, 0.61497538], [0.587, -0.28886916, -0.51496512],
+     [0.114, 0.43601035, -0.10001026]], np.float32,
+)  # fmt: skip
+_FROM_YUV = np.array(
+    [[1.0, 1.0, 1.0], [0.0, -0.394642334, 2.03206185], [1.13988303, -0.58062185, 0.0]], np.float32
+)
+_YIQ = np.array(
+    [[0.299, 0.59590059, 0.21153661], [0.587, -0.27455667, -0.52273617],
+     [0.114, -0.32134392, 0.31119955]], np.float32,
+)  # fmt: skip
+_FROM_YIQ = np.array(
+    [[1.0, 1.0, 1.0], [0.95598634, -0.27201283, -1.10674021], [0.6208248, -0.64720424, 1.70423049]],
+    np.float32,
+)
+
+
+def _colours(images: Any, name: str) -> Any:
+    x = ops.convert_to_tensor(images, "float32")
+    if len(x.shape) not in (3, 4) or x.shape[-1] != 3:
+        raise ShapeError(
+            f"tf.image.{name}: got shape {tuple(x.shape)}, wanted (rows, columns, 3), with or "
+            "without a batch before\n  hint: tf.image.grayscale_to_rgb(image)"
+        )
+    return x
+
+
+def rgb_to_hsv(images: Any, name: Any = None) -> Tensor:
+    """Hue, saturation and value of red, green and blue, all from 0 to 1."""
+    return ops.image.rgb_to_hsv(_colours(images, "rgb_to_hsv"), data_format="channels_last")
+
+
+def hsv_to_rgb(images: Any, name: Any = None) -> Tensor:
+    """Red, green and blue of hue, saturation and value, all from 0 to 1."""
+    return ops.image.hsv_to_rgb(_colours(images, "hsv_to_rgb"), data_format="channels_last")
+
+
+def rgb_to_yuv(images: Any, name: Any = None) -> Tensor:
+    """Brightness and two differences of colours, of red, green and blue from 0 to 1."""
+    return ops.matmul(_colours(images, "rgb_to_yuv"), _YUV)
+
+
+def yuv_to_rgb(images: Any, name: Any = None) -> Tensor:
+    """The inverse of `rgb_to_yuv`."""
+    return ops.matmul(_colours(images, "yuv_to_rgb"), _FROM_YUV)
+
+
+def rgb_to_yiq(images: Any, name: Any = None) -> Tensor:
+    """Brightness, in-phase and quadrature, of red, green and blue from 0 to 1."""
+    return ops.matmul(_colours(images, "rgb_to_yiq"), _YIQ)
+
+
+def yiq_to_rgb(images: Any, name: Any = None) -> Tensor:
+    """The inverse of `rgb_to_yiq`."""
+    return ops.matmul(_colours(images, "yiq_to_rgb"), _FROM_YIQ)
+
+
+def _scaled(images: Any, name: str) -> tuple[Any, bool]:
+    """Pictures from 0 to 1, and whether they came as whole numbers from 0 to 255."""
+    whole = str(ops.convert_to_tensor(images).dtype) != "float32"
+    x = _colours(images, name)
+    return (x / 255.0, True) if whole else (x, False)
+
+
+def _back(x: Any, whole: bool) -> Any:
+    return ops.cast(ops.round(ops.clip(x * 255.0, 0.0, 255.0)), "int32") if whole else x
+
+
+def adjust_hue(image: Any, delta: Any, name: Any = None) -> Tensor:
+    """Hues with a number from -1 to 1 added."""
+    x, whole = _scaled(image, "adjust_hue")
+    hsv = ops.image.rgb_to_hsv(x, data_format="channels_last")
+    hue = ops.mod(hsv[..., :1] + delta, 1.0)
+    turned = ops.concatenate([hue, hsv[..., 1:]], axis=-1)
+    return _back(ops.image.hsv_to_rgb(turned, data_format="channels_last"), whole)
+
+
+def adjust_saturation(image: Any, saturation_factor: Any, name: Any = None) -> Tensor:
+    """Saturations times a factor, at most 1."""
+    x, whole = _scaled(image, "adjust_saturation")
+    hsv = ops.image.rgb_to_hsv(x, data_format="channels_last")
+    saturation = ops.clip(hsv[..., 1:2] * saturation_factor, 0.0, 1.0)
+    changed = ops.concatenate([hsv[..., :1], saturation, hsv[..., 2:]], axis=-1)
+    return _back(ops.image.hsv_to_rgb(changed, data_format="channels_last"), whole)
+
+
+def adjust_gamma(image: Any, gamma: Any = 1.0, gain: float = 1.0) -> Tensor:
+    """`gain` times pictures from 0 to 1 to a power."""
+    if not isinstance(gamma, Tensor) and gamma < 0:
+        raise DataError(f"tf.image.adjust_gamma: gamma={gamma}\n  hint: 0 or more")
+    given = ops.convert_to_tensor(image)
+    whole = str(given.dtype) != "float32"
+    x = ops.cast(given, "float32") / 255.0 if whole else given
+    return _back(gain * ops.power(x, gamma), whole)
+
+
+def random_hue(image: Any, max_delta: float, seed: Any = None) -> Tensor:
+    """Hues with one number from `-max_delta` to `max_delta` added."""
+    if not 0 <= max_delta <= 0.5:
+        raise DataError(f"tf.image.random_hue: max_delta={max_delta}\n  hint: from 0 to 0.5")
+    return adjust_hue(image, (random.uniform((), seed=seed) * 2 - 1) * max_delta)
+
+
+def random_saturation(image: Any, lower: float, upper: float, seed: Any = None) -> Tensor:
+    """Saturations times one factor from `lower` to `upper`."""
+    if not 0 <= lower < upper:
+        raise DataError(
+            f"tf.image.random_saturation: from {lower} to {upper}\n  hint: 0 <= lower < upper"
+        )
+    return adjust_saturation(image, lower + random.uniform((), seed=seed) * (upper - lower))

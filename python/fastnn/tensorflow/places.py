@@ -1,0 +1,152 @@
+"""Elements at places: gathered, scattered, masked, counted. Depends on `ops`."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import ops
+from fastnn._core import Tensor
+from fastnn.base.typing import TensorLike
+
+__all__ = [
+    "boolean_mask", "gather", "gather_nd", "scatter_nd", "sequence_mask", "strided_slice",
+    "tensor_scatter_nd_add", "tensor_scatter_nd_max", "tensor_scatter_nd_min",
+    "tensor_scatter_nd_sub", "tensor_scatter_nd_update", "unique", "unique_with_counts",
+]  # fmt: skip
+
+
+def gather(params: TensorLike, indices: TensorLike, axis: int = 0, batch_dims: int = 0) -> Tensor:
+    """Slices of `params` at `indices` along `axis`."""
+    if batch_dims == 0:
+        return ops.take(params, indices, axis=axis)
+    x, at = ops.convert_to_tensor(params), ops.cast(indices, "int32")
+    axis = batch_dims if axis == 0 else axis % len(x.shape)
+    if batch_dims < 0:
+        batch_dims += len(at.shape)
+    if not 0 < batch_dims <= min(axis, len(at.shape)):
+        raise ValueError(
+            f"gather: batch_dims={batch_dims} and axis={axis} of shapes {x.shape} and {at.shape}\n"
+            "  hint: batch_dims counts axes that both share, and axis comes after them"
+        )
+    if axis != batch_dims:  # the gathered axis goes first, and its places back
+        moved = gather(ops.moveaxis(x, axis, batch_dims), at, batch_dims, batch_dims)
+        more = len(at.shape) - batch_dims
+        places = list(range(batch_dims, batch_dims + more))
+        return ops.moveaxis(moved, places, list(range(axis, axis + more)))
+    # Samples and the gathered axis as one axis, so that one gather reads all.
+    batch, n = ops.shape(x)[:batch_dims], ops.shape(x)[batch_dims]
+    count = functools.reduce(lambda a, b: a * b, batch)
+    rows = ops.reshape(ops.arange(count) * n, (*batch, *[1] * (len(at.shape) - batch_dims)))
+    flat = ops.reshape(x, (count * n, *ops.shape(x)[batch_dims + 1 :]))
+    return ops.take(flat, ops.where(at < 0, at + n, at) + rows, axis=0)
+
+
+def gather_nd(params: TensorLike, indices: TensorLike) -> Tensor:
+    """Elements of `params` at positions (…, axes)."""
+    at = ops.cast(indices, "int32")
+    count = ops.shape(at)[-1] or 0
+    return ops.convert_to_tensor(params)[tuple(at[..., i] for i in range(count))]
+
+
+def boolean_mask(tensor: TensorLike, mask: TensorLike) -> Tensor:
+    """The elements where the mask is true."""
+    return ops.convert_to_tensor(tensor)[ops.cast(mask, "bool")]
+
+
+def scatter_nd(indices: TensorLike, updates: TensorLike, shape: Sequence[int]) -> Tensor:
+    """Zeros with updates added at positions."""
+    return ops.scatter(indices, updates, shape)
+
+
+def _gathered(tensor: TensorLike, indices: TensorLike, updates: TensorLike, name: str) -> Tensor:
+    """`tensor` with updates joined one after the other to what is at positions."""
+    x, new = ops.convert_to_tensor(tensor), ops.convert_to_tensor(updates)
+    at = np.asarray(ops.convert_to_numpy(indices))
+    join = getattr(ops, name)
+    for i, place in enumerate(at.reshape(-1, at.shape[-1])):
+        rows = ops.reshape(new, (-1, *new.shape[at.ndim - 1 :]))
+        where = [[int(n) for n in place]]
+        x = ops.scatter_update(x, where, [join(x[tuple(where[0])], rows[i])])
+    return x
+
+
+def tensor_scatter_nd_add(
+    tensor: TensorLike, indices: TensorLike, updates: TensorLike, name: Any = None
+) -> Tensor:
+    """`tensor` with updates added at positions."""
+    x = ops.convert_to_tensor(tensor)
+    return x + ops.cast(ops.scatter(indices, updates, x.shape), x.dtype)
+
+
+def tensor_scatter_nd_sub(
+    tensor: TensorLike, indices: TensorLike, updates: TensorLike, name: Any = None
+) -> Tensor:
+    """`tensor` with updates subtracted at positions."""
+    x = ops.convert_to_tensor(tensor)
+    return x - ops.cast(ops.scatter(indices, updates, x.shape), x.dtype)
+
+
+def tensor_scatter_nd_max(
+    tensor: TensorLike, indices: TensorLike, updates: TensorLike, name: Any = None
+) -> Tensor:
+    """`tensor` with the larger of element and update at positions."""
+    return _gathered(tensor, indices, updates, "maximum")
+
+
+def tensor_scatter_nd_min(
+    tensor: TensorLike, indices: TensorLike, updates: TensorLike, name: Any = None
+) -> Tensor:
+    """`tensor` with the smaller of element and update at positions."""
+    return _gathered(tensor, indices, updates, "minimum")
+
+
+def tensor_scatter_nd_update(
+    tensor: TensorLike, indices: TensorLike, updates: TensorLike
+) -> Tensor:
+    """`tensor` with updates put at positions."""
+    return ops.scatter_update(tensor, indices, updates)
+
+
+def strided_slice(
+    input_: TensorLike, begin: Any, end: Any, strides: Any = None, name: Any = None
+) -> Tensor:
+    """Every so manyeth element from `begin` to `end` of the first axes."""
+    steps = [1] * len(begin) if strides is None else strides
+    x: Any = ops.convert_to_tensor(input_)
+    found: Tensor = x[
+        tuple(slice(int(a), int(b), int(c)) for a, b, c in zip(begin, end, steps, strict=True))
+    ]
+    return found
+
+
+def unique(x: Any, out_idx: Any = None, name: Any = None) -> tuple[Any, Tensor]:
+    """The elements of a vector without repetition, as they first come, and their numbers."""
+    return unique_with_counts(x)[:2]
+
+
+def unique_with_counts(x: Any, out_idx: Any = None, name: Any = None) -> tuple[Any, Tensor, Tensor]:
+    """As `unique`, and how often each is there."""
+    given: Any = ops.convert_to_tensor(x)
+    values = given if isinstance(given, np.ndarray) else given.numpy()
+    found, first, back, counts = np.unique(
+        values, return_index=True, return_inverse=True, return_counts=True
+    )
+    order = np.argsort(first)
+    place = np.argsort(order)
+    return (
+        ops.convert_to_tensor(found[order]),
+        ops.convert_to_tensor(place[back.ravel()].astype(np.int32)),
+        ops.convert_to_tensor(counts[order].astype(np.int32)),
+    )
+
+
+def sequence_mask(lengths: Any, maxlen: Any = None, dtype: Any = "bool", name: Any = None) -> Any:
+    """True at the first `lengths` places of a new last axis."""
+    given = ops.convert_to_tensor(lengths)
+    count = int(ops.max(given)) if maxlen is None else maxlen
+    mask = ops.less(ops.arange(count), ops.expand_dims(given, axis=-1))
+    return mask if str(dtype) == "bool" else ops.cast(mask, dtype)

@@ -1,0 +1,138 @@
+"""`tf.random`'s functions without state, its generators and its Poisson numbers.
+
+Depends on `random`, `ops`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastnn import ops, random
+from fastnn._core import Tensor
+
+__all__ = [
+    "Generator", "get_global_generator", "poisson", "stateless_categorical", "stateless_normal",
+    "stateless_truncated_normal", "stateless_uniform", "whole_seed",
+]  # fmt: skip
+
+
+def whole_seed(seed: Any) -> int:
+    """One seed of the two numbers that functions without state are given."""
+    numbers = [abs(int(n)) for n in np.ravel(seed.numpy() if hasattr(seed, "numpy") else seed)]
+    return int(np.random.SeedSequence(numbers).generate_state(1)[0] // 2)
+
+
+def stateless_uniform(
+    shape: Any, seed: Any, minval: Any = 0, maxval: Any = None, dtype: Any = "float32",
+    name: Any = None, alg: Any = None,
+) -> Tensor:  # fmt: skip
+    """Uniform numbers, the same for the same two numbers."""
+    top = 1.0 if maxval is None else maxval
+    numbers: Tensor = random.uniform(shape, minval, top, dtype=dtype, seed=whole_seed(seed))
+    return numbers
+
+
+def stateless_normal(
+    shape: Any, seed: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = "float32",
+    name: Any = None, alg: Any = None,
+) -> Tensor:  # fmt: skip
+    """Normal numbers, the same for the same two numbers."""
+    numbers: Tensor = random.normal(shape, seed=whole_seed(seed)) * stddev + mean
+    return numbers
+
+
+def stateless_truncated_normal(
+    shape: Any, seed: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = "float32",
+    name: Any = None, alg: Any = None,
+) -> Tensor:  # fmt: skip
+    """Normal numbers within two deviations, the same for the same two numbers."""
+    numbers: Tensor = random.truncated_normal(shape, seed=whole_seed(seed)) * stddev + mean
+    return numbers
+
+
+def stateless_categorical(
+    logits: Any, num_samples: int, seed: Any, dtype: Any = "int32", name: Any = None
+) -> Tensor:
+    """Classes drawn by logits, the same for the same two numbers."""
+    drawn: Tensor = random.categorical(logits, num_samples, seed=whole_seed(seed))
+    return drawn
+
+
+def poisson(
+    shape: Any, lam: Any, dtype: Any = "float32", seed: Any = None, name: Any = None
+) -> Tensor:
+    """Poisson numbers; a list of means adds its axes to the shape."""
+    mean = np.asarray(lam.numpy() if hasattr(lam, "numpy") else lam, np.float64)
+    sizes = tuple(int(n) for n in shape) + mean.shape
+    start = random.make_default_seed() if seed is None else int(seed)
+    drawn = np.random.default_rng(abs(start)).poisson(mean, sizes)
+    return ops.cast(drawn.astype(np.float32), dtype)
+
+
+class Generator:
+    """A source of random numbers with a state of its own.
+
+    Example:
+        >>> import fastnn as tf
+        >>> tf.random.Generator.from_seed(1).normal([2]).shape
+        (2,)
+    """
+
+    def __init__(self, seed: int | None = None) -> None:
+        self._source = random.SeedGenerator(seed)
+
+    @classmethod
+    def from_seed(cls, seed: Any, alg: Any = None) -> Generator:
+        """One that gives the same numbers for the same seed."""
+        return cls(int(seed) if np.ndim(seed) == 0 else whole_seed(seed))
+
+    @classmethod
+    def from_non_deterministic_state(cls, alg: Any = None) -> Generator:
+        """One with a seed that is drawn."""
+        return cls()
+
+    def uniform(
+        self, shape: Any, minval: Any = 0, maxval: Any = None, dtype: Any = "float32",
+        name: Any = None,
+    ) -> Tensor:  # fmt: skip
+        """Uniform numbers from `minval` below `maxval`."""
+        top = 1.0 if maxval is None else maxval
+        numbers: Tensor = random.uniform(shape, minval, top, dtype=dtype, seed=self._source)
+        return numbers
+
+    def normal(
+        self, shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = "float32",
+        name: Any = None,
+    ) -> Tensor:  # fmt: skip
+        """Normal numbers."""
+        numbers: Tensor = random.normal(shape, seed=self._source) * stddev + mean
+        return numbers
+
+    def truncated_normal(
+        self, shape: Any, mean: Any = 0.0, stddev: Any = 1.0, dtype: Any = "float32",
+        name: Any = None,
+    ) -> Tensor:  # fmt: skip
+        """Normal numbers within two deviations."""
+        numbers: Tensor = random.truncated_normal(shape, seed=self._source) * stddev + mean
+        return numbers
+
+    def make_seeds(self, count: int = 1) -> Tensor:
+        """Seeds for functions without state, (2, count)."""
+        numbers: Tensor = random.uniform((2, count), 0, 2**24, dtype="int32", seed=self._source)
+        return numbers
+
+    def split(self, count: int = 1) -> list[Generator]:
+        """Generators of their own."""
+        return [Generator(whole_seed(column)) for column in self.make_seeds(count).numpy().T]
+
+
+_shared: list[Generator] = []
+
+
+def get_global_generator() -> Generator:
+    """The one generator of the process."""
+    if not _shared:
+        _shared.append(Generator())
+    return _shared[0]

@@ -1,0 +1,106 @@
+"""Sizes of tensors as TensorFlow gives them: numbers to compute with. Depends on `ops`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from fastnn import ops
+from fastnn._core import Dim
+from fastnn.base.typing import TensorLike
+from fastnn.data.specs import TensorShape
+
+__all__ = [
+    "Sizes", "broadcast_dynamic_shape", "broadcast_static_shape", "cast", "concat", "shape",
+    "shape_n",
+]  # fmt: skip
+
+
+class Sizes(tuple):  # type: ignore[type-arg]
+    """What `tf.shape` gives: sizes, with the arithmetic of a tensor of whole numbers.
+
+    `+` and `*` with a whole number and `//` go element by element; `+` with a sequence joins.
+    """
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """The sizes as an array."""
+        return np.array(self, np.int32)
+
+    def get_shape(self) -> TensorShape:
+        """The shape of the sizes as a tensor."""
+        return TensorShape((len(self),))
+
+    @property
+    def shape(self) -> TensorShape:
+        """The shape of the sizes as a tensor."""
+        return self.get_shape()
+
+    def as_list(self) -> list[Any]:
+        """The sizes as a list."""
+        return list(self)
+
+    def __getitem__(self, at: Any) -> Any:
+        found = super().__getitem__(int(at) if hasattr(at, "item") else at)
+        return Sizes(found) if isinstance(found, tuple) else found
+
+    def _each(self, other: Any, f: Callable[[Any, Any], Any]) -> Sizes:
+        several = isinstance(other, tuple | list)
+        return Sizes(
+            f(a, b) for a, b in zip(self, other if several else [other] * len(self), strict=True)
+        )
+
+    def __floordiv__(self, other: Any) -> Sizes:
+        return self._each(other, lambda a, b: a // b)
+
+    def __sub__(self, other: Any) -> Sizes:
+        return self._each(other, lambda a, b: a - b)
+
+    def __mul__(self, other: Any) -> Sizes:
+        return self._each(other, lambda a, b: a * b)
+
+    __rmul__ = __mul__
+
+    def __add__(self, other: Any) -> Sizes:
+        if isinstance(other, tuple | list):
+            return Sizes((*self, *other))
+        return self._each(other, lambda a, b: a + b)
+
+
+def shape(input: Any, out_type: Any = None, name: Any = None) -> Sizes:
+    """The sizes of a tensor."""
+    return Sizes(ops.shape(input))
+
+
+def shape_n(input: Any, out_type: Any = None, name: Any = None) -> list[Sizes]:
+    """The sizes of several tensors."""
+    return [shape(x) for x in input]
+
+
+def cast(x: TensorLike, dtype: Any, name: Any = None) -> Any:
+    """A tensor in another type; a size that is open stays one as a whole number."""
+    if isinstance(x, Dim) and "int" in str(dtype):
+        return x
+    if isinstance(x, Sizes) and "int" in str(dtype):
+        return x
+    return ops.cast(x, dtype)
+
+
+def concat(values: Sequence[TensorLike], axis: int, name: Any = None) -> Any:
+    """Tensors joined along an axis; sizes from `tf.shape` stay sizes."""
+    if any(isinstance(v, Sizes) for v in values) and all(
+        isinstance(v, tuple | list) for v in values
+    ):
+        return Sizes(n for v in values for n in v)
+    return ops.concatenate(values, axis=axis)
+
+
+def broadcast_static_shape(shape_x: Any, shape_y: Any) -> TensorShape:
+    """The shape that two shapes have together."""
+    return TensorShape(np.broadcast_shapes(tuple(shape_x), tuple(shape_y)))
+
+
+def broadcast_dynamic_shape(shape_x: Any, shape_y: Any) -> Sizes:
+    """The shape that two shapes have together."""
+    return Sizes(np.broadcast_shapes(tuple(shape_x), tuple(shape_y)))
