@@ -900,6 +900,10 @@ def step_fault(g, i):
         # A small last sum keeps the rounding of the large ones before it.
         if name in ("cumsum", "layer_norm_grad") or name.startswith("attention"):
             scale = scale + np.nanmax(scale[np.isfinite(scale)], initial=0.0)
+        if name == "layer_norm_grad" and k == 0:
+            # What is left of a product with the levels, twice, may be far smaller than the product.
+            dy, x, gamma, mean, by = (np.nanmax(np.abs(wide(a)), initial=0.0) for a in arrays)
+            scale = scale + dy * gamma * by * ((x + mean) * by) ** 2
         if name.startswith("attention"):  # its weights come of any sums, not of those that fit
             scale = scale * np.exp(top)
         bound = 64 * 2.0**-24 * scale + terms * 2.0**-24 * scale * (row.klass != "Elementwise")

@@ -170,6 +170,20 @@ pub(crate) fn fresh(axis: usize, rank: usize) -> Dim {
     }
 }
 
+/// How a size compares with 0, where the rules that say "less" and "more" decide it.
+fn decided(away: Dim, how: CompareOp, less: fn(Dim) -> bool, more: fn(Dim) -> bool) -> Option<bool> {
+    let at_least = more(away + Dim::ONE);
+    let at_most = more(Dim::ONE - away);
+    let (less, more) = (less(away), more(away));
+    match how {
+        CompareOp::Lt if less || at_least => Some(less),
+        CompareOp::Le if at_most || more => Some(at_most),
+        CompareOp::Gt if more || at_most => Some(more),
+        CompareOp::Ge if at_least || less => Some(at_least),
+        _ => None,
+    }
+}
+
 impl PyDim {
     /// The number that it is in the data of the trace under way, which then serves no other.
     fn number(&self, use_: &str) -> PyResult<i64> {
@@ -305,20 +319,15 @@ impl PyDim {
             return Ok(py.NotImplemented().into_bound(py));
         };
         let away = self.0 - other_size;
-        let (less, more) = (away.is_negative(), away.is_positive());
-        let at_least = more || (away + Dim::ONE).is_positive();
-        let at_most = less || (Dim::ONE - away).is_positive();
-        let answer = match how {
-            CompareOp::Lt if less || at_least => less,
-            CompareOp::Le if at_most || more => at_most,
-            CompareOp::Gt if more || at_most => more,
-            CompareOp::Ge if at_least || less => at_least,
-            _ => match reading().and_then(|read| read.compare(away, how)) {
-                Some(answer) => answer,
-                None => return Err(self.refused("a comparison")),
-            },
-        };
-        truth(answer)
+        let certain = decided(away, how, Dim::is_negative, Dim::is_positive);
+        let answer = certain.or_else(|| reading().and_then(|read| read.compare(away, how))).or_else(|| {
+            // Nobody has data yet: no axis is empty.
+            decided(away, how, Dim::is_negative_unless_empty, Dim::is_positive_unless_empty)
+        });
+        match answer {
+            Some(answer) => truth(answer),
+            None => Err(self.refused("a comparison")),
+        }
     }
 
     /// That of None, which it equals.
@@ -331,7 +340,9 @@ impl PyDim {
             return Ok(true);
         }
         let read = reading().and_then(|read| read.compare(self.0, CompareOp::Ne));
-        read.ok_or_else(|| self.refused("a condition"))
+        // Nobody has data yet: no axis is empty.
+        let full = || self.0.is_positive_unless_empty().then_some(true);
+        read.or_else(full).ok_or_else(|| self.refused("a condition"))
     }
 
     fn __index__(&self) -> PyResult<i64> {

@@ -91,6 +91,15 @@ impl Buffer {
         Ok(Buffer { ptr, bytes })
     }
 
+    /// Gives the block back to the system.
+    fn release(self) {
+        let block = std::mem::ManuallyDrop::new(self);
+        if let (true, Some(class)) = (block.bytes > 0, Class::of(block.bytes)) {
+            // SAFETY: the block was made for this class, and nobody else has it.
+            unsafe { class.free(block.ptr) };
+        }
+    }
+
     /// The number of bytes.
     #[must_use]
     pub fn bytes(&self) -> usize {
@@ -367,25 +376,53 @@ thread_local! {
 #[derive(Debug)]
 pub struct Scratch(Option<Buffer>);
 
-/// At least `len` uninitialised floats from this thread's stack of workspaces. Nested use is fine:
-/// each live guard has a block of its own, and the next kernel finds them in the same order.
+/// At least `len` uninitialised floats from this thread's workspaces. Nested use is fine: each live
+/// guard has a block of its own. The smallest that fits is taken; where none does, the largest goes
+/// for one that does, so a thread keeps as many as were ever in use at once.
 ///
 /// # Panics
 /// Unwinds with an [`Error::Memory`] as its payload when the system cannot give the room; the
 /// pool carries it to the caller.
 #[must_use]
 pub fn scratch(len: usize) -> Scratch {
-    let idle = IDLE.try_with(|idle| idle.try_borrow_mut().ok()?.pop()).ok().flatten();
+    let take = |idle: &RefCell<Vec<Buffer>>| {
+        let mut idle = idle.try_borrow_mut().ok()?;
+        let fits = |block: &&Buffer| block.bytes() / 4 >= len;
+        let wanted = idle.iter().filter(fits).map(Buffer::bytes).min();
+        let wanted = wanted.or_else(|| idle.iter().map(Buffer::bytes).max())?;
+        let at = idle.iter().position(|block| block.bytes() == wanted)?;
+        Some(idle.swap_remove(at))
+    };
+    let idle = IDLE.try_with(take).ok().flatten();
     match idle {
         Some(block) if block.bytes() / 4 >= len => Scratch(Some(block)),
-        idle => {
-            drop(idle);
+        outgrown => {
+            // Nothing else has a use for a block of this size, so it is not kept.
+            outgrown.into_iter().for_each(Buffer::release);
             // SAFETY: workspaces are reached through a raw pointer only.
             match unsafe { Buffer::uninit(len.next_multiple_of(1024).saturating_mul(4)) } {
                 Ok(block) => Scratch(Some(block)),
                 Err(error) => std::panic::resume_unwind(Box::new(error)),
             }
         }
+    }
+}
+
+/// The idle workspaces of a thread, on their way to another that goes on with its work.
+#[derive(Debug, Default)]
+pub(crate) struct Workspaces(Vec<Buffer>);
+
+impl Workspaces {
+    /// Those of this thread, which has none then.
+    pub(crate) fn take() -> Workspaces {
+        let take =
+            |idle: &RefCell<Vec<Buffer>>| idle.try_borrow_mut().map(|mut idle| std::mem::take(&mut *idle));
+        Workspaces(IDLE.try_with(take).ok().and_then(std::result::Result::ok).unwrap_or_default())
+    }
+
+    /// Gives them to this thread, beside those that it has.
+    pub(crate) fn give(self) {
+        let _ = IDLE.try_with(|idle| idle.try_borrow_mut().map(|mut idle| idle.extend(self.0)));
     }
 }
 
@@ -425,5 +462,27 @@ mod tests {
             let bytes = Class::of(wanted).unwrap().bytes();
             assert!(bytes >= wanted && (wanted < 256 || bytes <= wanted * 5 / 4 + 64), "{wanted}: {bytes}");
         }
+    }
+
+    #[test]
+    fn workspaces_are_taken_by_size_and_not_by_their_order() {
+        // On a thread of its own, which has none yet.
+        std::thread::spawn(|| {
+            let (large, small) = (scratch(1 << 16), scratch(1 << 12));
+            let places = [&large, &small].map(|s| s.0.as_ref().map(Buffer::as_ptr));
+            drop(small);
+            drop(large);
+            let (small, large) = (scratch(1 << 12), scratch(1 << 16));
+            assert_eq!([&large, &small].map(|s| s.0.as_ref().map(Buffer::as_ptr)), places);
+            drop((small, large));
+            let spaces = Workspaces::take();
+            assert_eq!(spaces.0.len(), 2);
+            spaces.give();
+            let larger = scratch(1 << 17);
+            assert_eq!(Workspaces::take().0.len(), 1, "the largest went for a larger one");
+            drop(larger);
+        })
+        .join()
+        .unwrap();
     }
 }

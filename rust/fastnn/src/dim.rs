@@ -60,14 +60,24 @@ pub struct Term {
     pub times: i64,
 }
 
+/// The least and the largest that a size can be, where there are such numbers.
+type Range = (Option<i64>, Option<i64>);
+
+/// What every symbol is taken to be at least.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Least {
+    /// Any axis may be empty.
+    Empty = 0,
+    /// No axis is empty, which is how sizes are meant.
+    One = 1,
+}
+
 /// An expression with what was found out about it when it was made.
 #[derive(Debug, Clone)]
 struct Entry {
     expr: Arc<Expr>,
-    /// It is never below this, when every symbol is at least 1.
-    low: Option<i64>,
-    /// It is never above this.
-    high: Option<i64>,
+    /// Between which numbers it lies, by what every symbol is at least: 0 or 1.
+    ranges: [Range; 2],
     /// Does it depend on the batch, and on another symbol?
     batch: bool,
     others: bool,
@@ -99,7 +109,7 @@ impl Table {
         }
         assert!(self.all.len() < MOST_EXPRESSIONS, "invariant: sizes do not grow without end");
         let dim = Dim(OPEN + self.all.len() as i64);
-        let (low, high) = self.range(&expr);
+        let ranges = [Least::Empty, Least::One].map(|least| self.range(&expr, least));
         let (mut batch, mut others) = (false, false);
         match &expr {
             Expr::Symbol(name) if &**name == BATCH_NAME => batch = true,
@@ -112,26 +122,26 @@ impl Table {
             }
         }
         let expr = Arc::new(expr);
-        self.all.push(Entry { expr: expr.clone(), low, high, batch, others });
+        self.all.push(Entry { expr: expr.clone(), ranges, batch, others });
         self.handles.insert(expr, dim);
         dim
     }
 
-    fn range_of(&self, dim: Dim) -> (Option<i64>, Option<i64>) {
+    fn range_of(&self, dim: Dim, least: Least) -> Range {
         match dim.known() {
             Some(number) => (Some(number), Some(number)),
-            None => (self.all[at(dim)].low, self.all[at(dim)].high),
+            None => self.all[at(dim)].ranges[least as usize],
         }
     }
 
     /// Between which numbers a sum of terms lies.
-    fn range_of_sum(&self, terms: &[Term]) -> (Option<i64>, Option<i64>) {
+    fn range_of_sum(&self, terms: &[Term], lowest: Least) -> Range {
         let (mut low, mut high) = (Some(0i64), Some(0i64));
         for term in terms {
             let times = |x: Option<i64>| x.map(|x| x.saturating_mul(term.times));
             let (mut least, mut most) = (Some(1), Some(1));
             for &factor in &term.factors {
-                (least, most) = product((least, most), self.range_of(factor));
+                (least, most) = product((least, most), self.range_of(factor, lowest));
             }
             let (least, most) =
                 if term.times < 0 { (times(most), times(least)) } else { (times(least), times(most)) };
@@ -141,13 +151,14 @@ impl Table {
         (low, high)
     }
 
-    fn range(&self, expr: &Expr) -> (Option<i64>, Option<i64>) {
-        let both = |a: &Dim, b: &Dim| (self.range_of(*a), self.range_of(*b));
+    fn range(&self, expr: &Expr, lowest: Least) -> Range {
+        let both = |a: &Dim, b: &Dim| (self.range_of(*a, lowest), self.range_of(*b, lowest));
         match expr {
-            Expr::Symbol(_) => (Some(1), None),
-            Expr::Sum(terms) => self.range_of_sum(terms),
+            Expr::Symbol(_) => (Some(lowest as i64), None),
+            Expr::Sum(terms) => self.range_of_sum(terms, lowest),
             Expr::FloorDiv(a, b) => match both(a, b) {
-                ((Some(a), most), (Some(b), _)) if a >= 0 && b > 0 => (Some(0), most.map(|m| m / b)),
+                // By zero it is zero.
+                ((Some(a), most), (Some(b), _)) if a >= 0 && b >= 0 => (Some(0), most.map(|m| m / b.max(1))),
                 _ => (None, None),
             },
             Expr::Max(a, b) => {
@@ -177,7 +188,7 @@ impl Table {
 }
 
 /// The range of a product; known for factors that are never negative.
-fn product(a: (Option<i64>, Option<i64>), b: (Option<i64>, Option<i64>)) -> (Option<i64>, Option<i64>) {
+fn product(a: Range, b: Range) -> Range {
     match (a.0, b.0) {
         (Some(least), Some(other)) if least >= 0 && other >= 0 => {
             (Some(least.saturating_mul(other)), a.1.zip(b.1).map(|(a, b)| a.saturating_mul(b)))
@@ -282,7 +293,7 @@ impl Dim {
     /// The larger.
     #[must_use]
     pub fn max(self, other: Dim) -> Dim {
-        match difference(self, other) {
+        match difference(self, other, Least::Empty) {
             (Some(0..), _) => self,
             (_, Some(..=0)) => other,
             _ => intern(Expr::Max(Ord::min(self, other), Ord::max(self, other))),
@@ -295,23 +306,36 @@ impl Dim {
         if self.0 >= FAR || other.0 >= FAR {
             return if self.0 >= FAR { other } else { self };
         }
-        match difference(self, other) {
+        match difference(self, other, Least::Empty) {
             (Some(0..), _) => other,
             (_, Some(..=0)) => self,
             _ => intern(Expr::Min(Ord::min(self, other), Ord::max(self, other))),
         }
     }
 
-    /// True when it is more than 0 for every size of its symbols.
+    /// True when it is more than 0 for every size of its symbols, 0 included.
     #[must_use]
     pub fn is_positive(self) -> bool {
-        matches!(self.range(), (Some(1..), _))
+        matches!(self.range(Least::Empty), (Some(1..), _))
     }
 
-    /// True when it is less than 0 for every size of its symbols.
+    /// True when it is less than 0 for every size of its symbols, 0 included.
     #[must_use]
     pub fn is_negative(self) -> bool {
-        matches!(self.range(), (_, Some(..=-1)))
+        matches!(self.range(Least::Empty), (_, Some(..=-1)))
+    }
+
+    /// True when it is more than 0 wherever no symbol is 0.
+    #[must_use]
+    pub fn is_positive_unless_empty(self) -> bool {
+        matches!(self.range(Least::One), (Some(1..), _))
+    }
+
+    /// True when it is less than 0 wherever no symbol is 0: what was meant as a place counted from the
+    /// end, such as `-n`.
+    #[must_use]
+    pub fn is_negative_unless_empty(self) -> bool {
+        matches!(self.range(Least::One), (_, Some(..=-1)))
     }
 
     /// The size of two that must be equal: the number where one is known. `None` when they differ
@@ -371,10 +395,10 @@ impl Dim {
         with(|table| reachable(table, self).into_iter().map(|d| (d, table.all[at(d)].expr.clone())).collect())
     }
 
-    fn range(self) -> (Option<i64>, Option<i64>) {
+    fn range(self, least: Least) -> Range {
         match self.known() {
             Some(number) => (Some(number), Some(number)),
-            None => with(|table| table.range_of(self)),
+            None => with(|table| table.range_of(self, least)),
         }
     }
 
@@ -391,7 +415,7 @@ impl Dim {
 }
 
 /// Between which numbers `a - b` lies.
-fn difference(a: Dim, b: Dim) -> (Option<i64>, Option<i64>) {
+fn difference(a: Dim, b: Dim, least: Least) -> Range {
     if let (Some(a), Some(b)) = (a.known(), b.known()) {
         let difference = Some(a.saturating_sub(b));
         return (difference, difference);
@@ -399,16 +423,18 @@ fn difference(a: Dim, b: Dim) -> (Option<i64>, Option<i64>) {
     let mut terms = a.terms();
     terms.extend(b.terms().into_iter().map(|t| Term { times: t.times.saturating_neg(), ..t }));
     let terms = collected(terms);
-    with(|table| table.range_of_sum(&terms))
+    with(|table| table.range_of_sum(&terms, least))
 }
 
 /// True when two sizes cannot be equal. The batch is no other size: the last batch of a data set
-/// has another one, so a number or another symbol that equals it does so by accident.
+/// has another one, so a number or another symbol that equals it does so by accident. So do two
+/// expressions that are equal for empty axes only, such as `n` and `2*n`.
 fn differ(a: Dim, b: Dim) -> bool {
     if !a.is_open() && !b.is_open() {
         return a != b;
     }
-    if matches!(difference(a, b), (Some(1..), _) | (_, Some(..=-1))) {
+    let least = if a.is_open() && b.is_open() { Least::One } else { Least::Empty };
+    if matches!(difference(a, b, least), (Some(1..), _) | (_, Some(..=-1))) {
         return true;
     }
     let of = |d: Dim| match d.is_open() {

@@ -146,7 +146,7 @@ impl Function {
     }
 
     fn bound(
-        graph: Graph,
+        mut graph: Graph,
         inputs: Vec<Input>,
         variables: Vec<Bound>,
         captured: Vec<Arc<Storage>>,
@@ -165,6 +165,7 @@ impl Function {
                 inputs.join(", ")
             )));
         }
+        graph.nodes.shrink_to_fit();
         Ok(Function {
             graph,
             inputs,

@@ -1,4 +1,4 @@
-//! F5. Graph in, graph out: lower, grad, simplify, fuse, plan. Each pass is a pure function,
+//! F5. Graph in, graph out: lower, grad, simplify, fuse, schedule, plan. Each pass is a pure function,
 //! tested against the oracle on random graphs. A back end takes a graph through [`prepare`] with
 //! its own limits, reads the groups as [`group::Lines`], and brings its own kernels and memory plan.
 
@@ -12,6 +12,7 @@ pub mod hoist;
 pub mod lower;
 pub mod plan;
 pub mod scan;
+mod schedule;
 pub mod simplify;
 pub mod verify;
 

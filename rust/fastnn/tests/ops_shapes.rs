@@ -3,7 +3,7 @@
 
 mod ops_cases;
 
-use fastnn::dim::{Bindings, Dim};
+use fastnn::dim::{Binder, Bindings, Dim};
 use fastnn::error::Error;
 use fastnn::exec::interp;
 use fastnn::graph::{Attr, AttrKind, Class, Graph, Host, Id, OpDef, Ty};
@@ -320,4 +320,49 @@ fn a_trace_on_several_open_sizes_gives_the_values_and_gradients_of_every_size() 
     // An axis of 1 that broadcasts where it was left open.
     let rows = compared(&[(1, a), (3, b), (4, c)], false);
     assert!(rows.len() > 90, "only {} rows were traced on open sizes", rows.len());
+}
+
+#[test]
+fn expressions_are_shortened_to_what_is_right_for_empty_axes_too() {
+    let mut rng = Rng(5);
+    let mut below = |n: usize| (rng.next() * n as f64) as usize;
+    let symbols = [Dim::symbol("long"), Dim::symbol("wide")];
+    let sizes_at = |at: usize| [at / 3, at % 3];
+    for round in 0..2000 {
+        // Each expression beside what it is for nine pairs of sizes.
+        let mut values: Vec<(Dim, [Dim; 9])> = vec![];
+        for (k, &symbol) in symbols.iter().enumerate() {
+            values.push((symbol, std::array::from_fn(|at| Dim::from(sizes_at(at)[k]))));
+        }
+        for _ in 0..6 {
+            let a = values[below(values.len())];
+            let number = Dim::new(below(6) as i64 - 2);
+            let b = if below(3) > 0 { values[below(values.len())] } else { (number, [number; 9]) };
+            let (rule, by) = (below(7), Dim::from(1 + below(4)));
+            let compute = |a: Dim, b: Dim| match rule {
+                0 => a + b,
+                1 => a - b,
+                2 => a * b,
+                3 => a.max(b),
+                4 => a.min(b),
+                5 => a.floor_div(by),
+                _ => a.ceil_div(by),
+            };
+            values.push((compute(a.0, b.0), std::array::from_fn(|at| compute(a.1[at], b.1[at]))));
+        }
+        for (dim, numbers) in &values {
+            for (at, &wanted) in numbers.iter().enumerate() {
+                let mut sizes = Bindings::new();
+                for (&symbol, n) in symbols.iter().zip(sizes_at(at)) {
+                    sizes.set(symbol, n.into());
+                }
+                let got = Binder::new(&sizes).bind(*dim).unwrap();
+                assert_eq!(got, wanted, "round {round}: {dim} with {sizes}");
+            }
+        }
+    }
+    let [n, _] = symbols;
+    assert!(!n.is_positive() && n.is_positive_unless_empty() && (n + Dim::ONE).is_positive());
+    assert_eq!(n.meet(Dim::ZERO), Some(Dim::ZERO));
+    assert_eq!(n.meet(n + n), None, "equal where nothing is left");
 }

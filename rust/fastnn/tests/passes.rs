@@ -5,6 +5,9 @@ use fastnn::dim::Dim;
 use fastnn::exec::cpu::Program;
 use fastnn::exec::interp;
 use fastnn::graph::{Attr, Graph, Host, Id, Ty};
+use fastnn::ops::collective::ALL_REDUCE;
+use fastnn::ops::index::TAKE;
+use fastnn::ops::window::UPDATE_SLICE;
 use fastnn::ops::{self, build::Build};
 use fastnn::passes::plan::Loc;
 use fastnn::passes::{grad, plan, prepare, verify};
@@ -265,6 +268,60 @@ fn a_training_step_updates_state_in_place_and_stores_no_weight_gradient() {
         "the arena holds weight gradients: {} bytes\n{text}",
         program.arena()
     );
+}
+
+#[test]
+fn a_deep_training_step_keeps_activations_no_longer_than_it_needs_them() {
+    // Each layer needs its activations until the gradient of its weight is made, which is as soon as
+    // the gradient of its result has gone on: never those of all layers and all their gradients.
+    let (batch, wide, layers) = (64, 96, 12);
+    let g = mlp_step(batch, &vec![wide; layers + 1]);
+    let program = Program::compile(&g).unwrap();
+    let one = batch * wide * 4;
+    assert!(program.arena() < (layers + 3) * one, "{} activations\n{program}", program.arena() / one);
+    check(&mlp_step(16, &[24; 9]), &mut Rng(14), "a deep step");
+}
+
+#[test]
+fn a_table_that_is_read_again_is_still_updated_in_place() {
+    let mut g = Graph::new();
+    let (rows, n) = (500, 8);
+    let table = g.input(Ty::f32(shape(&[rows, n])));
+    let first = g.input(Ty { shape: shape(&[5]), dtype: DType::I32 });
+    let new = g.input(Ty::f32(shape(&[1, n])));
+    let again = g.input(Ty { shape: shape(&[3]), dtype: DType::I32 });
+    let start = g.input(Ty { shape: shape(&[1]), dtype: DType::I32 });
+    let axis = [Attr::Int(0)];
+    let took = g.build(&TAKE, &[table, first], &axis);
+    let next = g.build(&UPDATE_SLICE, &[table, new, start], &[Attr::Ints(vec![0])]);
+    let later = g.build(&TAKE, &[table, again], &axis);
+    g.updates = vec![(0, next)];
+    g.outputs = vec![took, later];
+    let program = Program::compile(&g).unwrap();
+    assert!(program.arena() < rows * n * 4 && !program.to_string().contains("copy"), "{program}");
+}
+
+#[test]
+fn processes_meet_in_the_order_of_the_graph() {
+    let mut g = Graph::new();
+    let small = g.input(Ty::f32(shape(&[4])));
+    let large = g.input(Ty::f32(shape(&[4096])));
+    let weight = g.input(Ty::f32(Shape::scalar()));
+    let sum = |g: &mut Graph, x: Id, place: i64| g.build(&ALL_REDUCE, &[x, weight], &[Attr::Int(place)]);
+    let squares = g.square(large);
+    let first = sum(&mut g, small, 0);
+    let rest = g.exp(first);
+    let second = sum(&mut g, squares, 1);
+    let total = g.sum(second, &[0], false);
+    let third = sum(&mut g, rest, 2);
+    g.outputs = vec![total, third];
+    let (g, fusion) = prepare(&g, &fastnn::exec::cpu::LIMITS).unwrap();
+    let members = fusion.works.iter().flat_map(fastnn::passes::fuse::Work::members);
+    let places: Vec<i64> = members
+        .filter(|id| g.node(*id).op.name == ALL_REDUCE.name)
+        .map(|id| g.node(id).attrs[0].int())
+        .collect();
+    assert_eq!(places, [0, 1, 2]);
 }
 
 #[test]

@@ -170,7 +170,7 @@ impl Program {
         let late_bytes =
             slots(&mut steps[undo.until()..].iter().flat_map(Step::writes)).into_iter().map(bytes).sum();
         // Other processes wait at the same place: none of them may begin the step again by itself.
-        let meets = graph.nodes.iter().any(|node| std::ptr::eq(node.op, &collective::ALL_REDUCE));
+        let meets = graph.nodes.iter().any(collective::meets);
         let program = Program {
             tables: deferred::tables(&steps, &plan.copies),
             steps,

@@ -10,9 +10,12 @@ use super::{TILE, stored, tile_ops::TileFn};
 use crate::per_isa;
 use crate::shape::DType;
 use crate::simd::{LANES, Simd, isa};
+use crate::sync::Lock;
 use crate::{buffer, pool};
 use smallvec::SmallVec;
+use std::collections::HashMap;
 use std::mem::MaybeUninit;
+use std::sync::{Arc, Weak};
 
 /// Operands of one program.
 pub const MAX_OPERANDS: usize = 72;
@@ -125,13 +128,32 @@ pub struct TileProgram {
     /// Tiles that inputs are laid out in.
     laid: usize,
     /// One filled tile per constant input.
-    constants: Vec<Filled>,
+    constants: Vec<Arc<Filled>>,
 }
 
 /// A tile that no vector load straddles cache lines in.
 #[derive(Debug, Clone)]
 #[repr(align(64))]
 struct Filled([f32; TILE]);
+
+impl Filled {
+    /// The tile of this number, which programs share while one of them has it: optimisers alone
+    /// read half a dozen numbers for every weight.
+    fn of(value: f32) -> Arc<Filled> {
+        static TILES: Lock<Option<HashMap<u32, Weak<Filled>>>> = Lock::new(None);
+        let mut tiles = TILES.lock();
+        let tiles = tiles.get_or_insert_default();
+        if let Some(known) = tiles.get(&value.to_bits()).and_then(Weak::upgrade) {
+            return known;
+        }
+        if tiles.len() == tiles.capacity() {
+            tiles.retain(|_, tile| tile.strong_count() > 0);
+        }
+        let tile = Arc::new(Filled([value; TILE]));
+        tiles.insert(value.to_bits(), Arc::downgrade(&tile));
+        tile
+    }
+}
 
 /// A program with its memory: what a step runs.
 #[derive(Debug, Clone, Copy)]
@@ -171,12 +193,8 @@ impl TileProgram {
         // Equal tiles across a long row, so that its end is not a sliver.
         let tile =
             if row == 0 { TILE } else { row.div_ceil(row.div_ceil(TILE)).next_multiple_of(LANES).min(TILE) };
-        let mut constants = Vec::new();
-        for access in &inputs {
-            if let Access::Constant(value) = access {
-                constants.push(Filled([*value; TILE]));
-            }
-        }
+        let number = |access: &Access| if let Access::Constant(value) = access { Some(*value) } else { None };
+        let constants: Vec<_> = inputs.iter().filter_map(number).map(Filled::of).collect();
         // One of a storage type takes a tile of its elements and one of what they become.
         let tiles = |(i, access): (usize, &Access)| match (access, stores.of_input(i)) {
             (Access::Constant(_), _) | (Access::Contiguous, None) => 0,
@@ -200,7 +218,9 @@ impl TileProgram {
     /// About how much memory the program takes.
     #[must_use]
     pub fn bytes(&self) -> usize {
-        size_of_val(&self.constants[..]) + size_of_val(&self.instrs[..]) + size_of_val(&self.inputs[..])
+        self.constants.len() * size_of::<Filled>()
+            + size_of_val(&self.instrs[..])
+            + size_of_val(&self.inputs[..])
     }
 
     /// Instructions, for the plan's printout.

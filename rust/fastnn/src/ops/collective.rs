@@ -5,7 +5,7 @@
 use super::build::Build;
 use super::rule;
 use crate::error::{Error, Result};
-use crate::graph::{Accept, Attr, Class, Kind, StepCtx, Vjp};
+use crate::graph::{Accept, Attr, Class, Kind, Node, StepCtx, Vjp};
 use crate::shape::DType;
 use crate::shape_err;
 use std::sync::atomic::{AtomicPtr, Ordering};
@@ -21,6 +21,12 @@ static COLLECTIVE: AtomicPtr<()> = AtomicPtr::new(std::ptr::null_mut());
 pub fn set_collective(collective: Option<Collective>) {
     let function = collective.map_or(std::ptr::null_mut(), |f| f as *mut ());
     COLLECTIVE.store(function, Ordering::Release);
+}
+
+/// Does computing this node wait for other processes?
+pub(crate) fn meets(node: &Node) -> bool {
+    let inner = |attr: &Attr| attr.body().is_some_and(|body| body.graph.nodes.iter().any(meets));
+    std::ptr::eq(node.op, &ALL_REDUCE) || node.attrs.iter().any(inner)
 }
 
 rows! {

@@ -462,7 +462,7 @@ impl Part {
 }
 
 /// The parts that (begin, end, step) select. A begin or end that is open counts from the front
-/// unless it certainly is negative; with numbers the rules are NumPy's.
+/// unless it is negative wherever no axis is empty; with numbers the rules are NumPy's.
 fn parts(name: &str, shape: &Shape, attrs: &[Attr]) -> Result<Vec<Part>> {
     let (begin, end, step) = (attrs[0].sizes(), attrs[1].sizes(), attrs[2].ints());
     let rank = shape.rank();
@@ -478,7 +478,7 @@ fn parts(name: &str, shape: &Shape, attrs: &[Attr]) -> Result<Vec<Part>> {
                 "{name}: step 0 on axis {i} of {shape}\n  hint: steps are positive or negative"
             );
         }
-        let from_front = |b: Dim| if b.is_negative() { b + n } else { b };
+        let from_front = |b: Dim| if b.is_negative_unless_empty() { b + n } else { b };
         let (begin, end) = (from_front(begin[i]), from_front(end[i]));
         let (low, high) = if step > 0 { (Dim::ZERO, n) } else { (Dim::new(-1), n - Dim::ONE) };
         let (start, stop) = (begin.max(low).min(high.max(low)), end.max(low).min(high.max(low)));

@@ -5,6 +5,7 @@
 //! group); a merge that would make groups wait for each other in a circle is refused.
 
 use super::lower::reduced_axes;
+use super::schedule::schedule;
 use crate::error::{Error, Result};
 use crate::graph::{Class, Graph, Id, Kind, Reduce, SCALAR, Strided, Vjp};
 use crate::shape::{DType, Shape};
@@ -247,7 +248,8 @@ pub fn fuse(graph: &Graph, limits: &Limits) -> Result<Fusion> {
     for i in 0..graph.nodes.len() {
         fuser.place(Id(i as u32));
     }
-    let fusion = fuser.finish()?;
+    let mut fusion = fuser.finish()?;
+    schedule(graph, &mut fusion);
     fusion.check(graph)?;
     Ok(fusion)
 }

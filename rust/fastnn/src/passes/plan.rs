@@ -172,7 +172,7 @@ pub fn plan_as(graph: &Graph, fusion: &Fusion, layout: Layout) -> Result<Plan> {
 }
 
 /// For each node, the steps that read its memory.
-fn readers(graph: &Graph, fusion: &Fusion) -> Vec<Vec<usize>> {
+pub(super) fn readers(graph: &Graph, fusion: &Fusion) -> Vec<Vec<usize>> {
     let mut readers: Vec<Vec<usize>> = vec![vec![]; graph.nodes.len()];
     for (at, work) in fusion.works.iter().enumerate() {
         for id in work.members() {

@@ -2,7 +2,7 @@
 //! no longer be given up, but its caller can leave it: it then goes to its end by itself, and gives
 //! the variables back that it has.
 
-use crate::buffer::Buffer;
+use crate::buffer::{Buffer, Workspaces};
 use crate::error::Result;
 use crate::sync::{self, Lock, Slot};
 use std::any::Any;
@@ -34,8 +34,8 @@ const NAP: Duration = Duration::from_millis(20);
 /// A thread that had nothing to do for so long ends, and its workspaces with it.
 const IDLE: Duration = Duration::from_secs(1);
 
-/// What comes back of the rest: its result, and the arena.
-type Outcome = (thread::Result<Result<()>>, Option<Buffer>);
+/// What comes back of the rest: its result, the arena, and the caller's workspaces.
+type Outcome = (thread::Result<Result<()>>, Option<Buffer>, Workspaces);
 
 enum State {
     /// The caller waits.
@@ -58,13 +58,15 @@ pub(super) unsafe fn run(
 ) -> Result<Option<Ended>> {
     let Some(runner) = Runner::idle() else { return Ok(None) };
     let state = Arc::new(Lock::new(State::Running(thread::current())));
-    let (theirs, mut held) = (state.clone(), arena.take());
+    let (theirs, mut held, spaces) = (state.clone(), arena.take(), Workspaces::take());
     let task: Box<dyn FnOnce() + Send + '_> = Box::new(move || {
+        spaces.give();
         let done = catch_unwind(AssertUnwindSafe(|| work(&mut held)));
+        let spaces = Workspaces::take();
         let mut place = theirs.lock();
-        match std::mem::replace(&mut *place, State::Ended((Ok(Ok(())), None))) {
+        match std::mem::replace(&mut *place, State::Ended(nothing())) {
             State::Running(caller) => {
-                *place = State::Ended((done, held));
+                *place = State::Ended((done, held, spaces));
                 drop(place);
                 caller.unpark();
             }
@@ -106,15 +108,21 @@ pub(super) unsafe fn run(
         }
     }
     let ended = match &mut *state.lock() {
-        State::Ended(outcome) => std::mem::replace(outcome, (Ok(Ok(())), None)),
+        State::Ended(outcome) => std::mem::replace(outcome, nothing()),
         _ => return Ok(Some(Ended::Left)),
     };
     *arena = ended.1;
+    ended.2.give();
     let how = if interrupted { Ended::Left } else { Ended::Done };
     match ended.0 {
         Ok(result) => result.map(|()| Some(how)),
         Err(payload) => resume_unwind(payload),
     }
+}
+
+/// An outcome that somebody has taken.
+fn nothing() -> Outcome {
+    (Ok(Ok(())), None, Workspaces::default())
 }
 
 type Task = Box<dyn FnOnce() + Send>;
