@@ -327,7 +327,6 @@ ABSENT = [
     ("from fastnn.wrappers import KerasClassifier", ImportError, "older Keras and scikeras"),
     ("from fastnn.keras.wrappers.scikit_learn import KerasRegressor", ImportError, "scikeras"),
     ("from fastnn.wrappers.scikit_learn import KerasRegressor", ImportError, "scikeras"),
-    ("from fastnn.keras.preprocessing import text", ImportError, "TextVectorization"),
     ("from fastnn.keras.utils import audio_dataset_from_directory", ImportError, "audio files"),
     ("from fastnn.callbacks import EarlyStoping", ImportError, "did you mean EarlyStopping"),
     ("import fastnn as t; t.saved_model", AttributeError, "SavedModels"),

@@ -24,7 +24,7 @@ from fastnn.files.compiling import compile_config, recompile
 from fastnn.files.native import functional_from_config, load_weights, save_model, save_weights
 from fastnn.layers.base.call import shapes_of
 from fastnn.layers.base.layer import Layer
-from fastnn.layers.preprocessing.host import read_text
+from fastnn.layers.preprocessing.host import read_symbols, read_text
 from fastnn.models.calls import ELSEWHERE, DeviceCalls
 from fastnn.serialization.custom_objects import custom_object_scope
 from fastnn.serialization.encoding import as_json
@@ -118,6 +118,9 @@ class Model(Trainer, Layer):
         if args:
             args = (read_text(self, args[0]), *args[1:])
         return self._device_calls.run(args, kwargs, all(map(_is_ours, self._every_layer())))
+
+    def _read_values(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        return (read_symbols(self, args[0]), *args[1:]) if args else args
 
     def _trace_for_calls(self, x: Any) -> None:
         """After a first call on data, further ones run the traced inference graph."""

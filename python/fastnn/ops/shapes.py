@@ -15,7 +15,7 @@ from fastnn.errors import ShapeError
 from fastnn.ops.convert import Axis, TensorLike, cast, convert_to_tensor, known_size, ndim, shape
 from fastnn.ops.rows import expand_dims as _expand_dims
 from fastnn.tracing.size_vectors import Sizes, joined_sizes, stacked_sizes
-from fastnn.tracing.symbolic import keras_op
+from fastnn.tracing.symbolic import KerasTensor, keras_op
 
 __all__ = [
     "concatenate",
@@ -232,7 +232,10 @@ def expand_dims(x: TensorLike, axis: int | Sequence[int]) -> Tensor:
     """
     if x.__class__ is Dim and axis in (0, -1):
         return Sizes((x,))  # type: ignore[return-value]
-    return _expand_dims(x, axis)
+    out = _expand_dims(x, axis)
+    if isinstance(x, KerasTensor) and x.dtype == "string":
+        out.dtype = "string"  # the rule of sizes knows numbers alone
+    return out
 
 
 def _stacked(x: Sequence[TensorLike], axis: int = 0) -> Tensor:

@@ -406,6 +406,10 @@ class Layer(Module):
             return call_symbolic(self, args, kwargs)
         return run(self, tuple(as_tensors(a) for a in args), kwargs)
 
+    def _read_values(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """Arguments with what becomes of symbolic text before the layer runs in its place."""
+        return args
+
     def _ensure_built(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         build_for_call(self, args, kwargs)
 

@@ -29,13 +29,14 @@ def call_symbolic(layer: AnyLayer, args: tuple[Any, ...], kwargs: dict[str, Any]
             "computes with numbers\n  hint: layers.TextVectorization or StringLookup first"
         )
     _build_open(layer, inputs, args, kwargs)
+    values = layer._read_values(args) if any(x.dtype == "string" for x in inputs) else args
 
     def run(replaced: Callable[[Any], Any]) -> Any:
         with Scope(training=False), CallContext() as context:
             for x in inputs:
                 if x.mask is not None:
                     context.set_mask(replaced(x), replaced(x.mask))
-            outputs = run_layer(layer, replaced(args), replaced(kwargs))
+            outputs = run_layer(layer, replaced(values), replaced(kwargs))
             return outputs, [context.mask_of(x) for x in tree.flatten(outputs)]
 
     if overrides(layer, "compute_output_spec"):

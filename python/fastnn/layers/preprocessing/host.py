@@ -7,13 +7,14 @@ back what the door has made. Depends on `layers.base`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakSet
 
 import numpy as np
 
-from fastnn import _core
+from fastnn import _core, ops
 from fastnn._core import Tensor
 from fastnn.base import tree
 from fastnn.base.text import as_text
@@ -24,8 +25,8 @@ from fastnn.tracing.call_context import current_call
 from fastnn.tracing.symbolic import KerasTensor
 
 __all__ = [
-    "HostLayer", "array_of", "fed", "is_text", "read_batches", "read_text", "text_doors",
-    "texts_of", "whole_numbers_of",
+    "Door", "HostLayer", "array_of", "fed", "is_text", "read_batches", "read_symbols", "read_text",
+    "text_doors", "texts_of", "whole_numbers_of",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -83,7 +84,7 @@ class HostLayer(Layer):
 
     def _of_tensor(self, x: Tensor) -> Any:
         if self._at_door and current_call() is not None:
-            return x  # what the door has made of the input
+            return self._own_part(x)  # what the door has made of the input
         if x.is_traced or not self.takes_numbers:
             raise DataError(
                 f"layer {self.name!r} ({type(self).__name__}) wants "
@@ -93,6 +94,17 @@ class HostLayer(Layer):
                 "before training"
             )
         return self._made(self.compute(x.numpy()))
+
+    def _own_part(self, x: Tensor) -> Any:
+        """What the door made for this layer, of a value that it shares with others."""
+        parts = getattr(self, "_parts", {})
+        sizes = tuple(x.shape)[1:] if parts else ()
+        total = math.prod(sizes) if sizes and all(isinstance(d, int) for d in sizes) else 0
+        if total not in parts:
+            return x
+        start, width, tail, dtype = parts[total]
+        columns = ops.reshape(x, (-1, total))[:, start : start + width]
+        return ops.reshape(ops.cast(columns, dtype), (-1, *tail))
 
     def _made(self, out: Array) -> Any:
         return as_text(out) if out.dtype.kind in "UO" else _core.tensor(out)
@@ -226,8 +238,83 @@ def is_text(value: Any) -> bool:
 # ---- the door ------------------------------------------------------------------------------------
 
 
-def text_doors(model: Any) -> dict[Any, HostLayer]:
-    """The layers at a model's text inputs, by the input's name; of a Sequential by None."""
+class Reader(NamedTuple):
+    """A layer that reads a text input on the host."""
+
+    layer: HostLayer
+    #: What it gives.
+    spec: KerasTensor
+    #: Axes that `expand_dims` has put between the input and the layer.
+    axes: tuple[int, ...]
+
+
+class Door:
+    """What becomes of one text input before the model runs: the work of its readers.
+
+    Of several readers each gets its own columns of one array, so that an input stays one value.
+    """
+
+    def __init__(self, name: str, readers: list[Reader], single: bool = False) -> None:
+        self.name = name
+        #: Whether the input is one text a sample, with no axis for it.
+        self.single = single
+        self.readers = readers
+        self.layers = [_opened(reader.layer) for reader in readers]
+        self.takes_numbers = all(layer.takes_numbers for layer in self.layers)
+        self.spec = readers[0].spec if readers else KerasTensor((None,), dtype="float32")
+        self.shared = len(readers) > 1 or any(reader.axes for reader in readers)
+        if self.shared:
+            self.spec = KerasTensor((None, self._share(readers)), dtype="float32")
+
+    def _share(self, readers: list[Reader]) -> int:
+        tails = [tuple(reader.spec.shape)[1:] for reader in readers]
+        if any(not isinstance(d, int) for tail in tails for d in tail):
+            names = ", ".join(repr(layer.name) for layer in self.layers)
+            raise DataError(
+                f"input {self.name!r} is read by {names}, one of which gives rows of open length; "
+                "an input that is read before the model runs has then one reader\n"
+                "  hint: call that layer once and use its output several times, or give it an "
+                "output_sequence_length"
+            )
+        widths = [int(np.prod(tail, dtype=np.int64)) for tail in tails]
+        total, start = sum(widths), 0
+        for (layer, spec, _), tail, width in zip(readers, tails, widths, strict=True):
+            part = (start, width, tail, spec.dtype)
+            parts = layer.__dict__.setdefault("_parts", {})
+            if parts.setdefault(total, part) != part:
+                raise DataError(
+                    f"layer {layer.name!r} reads several inputs beside others\n"
+                    "  hint: a layer of its own for each input"
+                )
+            start += width
+        return total
+
+    def read(self, array: Array) -> Array:
+        """The value that the model gets for texts."""
+        made = []
+        if self.single and array.ndim == 2 and array.shape[1] == 1:
+            array = array[:, 0]
+        for layer, _, axes in self.readers:
+            values = array
+            for axis in axes:
+                values = np.expand_dims(values, axis)
+            rows = values.ndim == 1 and layer.wants_rows() and not self.single
+            made.append(layer.compute(values[:, None] if rows else values))
+        if len(made) == 1 and not self.shared:
+            return made[0]
+        if not made:  # nobody reads it
+            return np.zeros(len(array), np.float32)
+        for out in made:
+            if out.dtype.kind in "iu" and out.size and abs(out).max() > 2**24:
+                raise DataError(
+                    f"input {self.name!r} has several readers, one of which gives {out.max()}\n"
+                    "  hint: numbers up to 2**24, or one reader"
+                )
+        return np.concatenate([out.reshape(len(out), -1).astype(np.float32) for out in made], 1)
+
+
+def text_doors(model: Any) -> dict[Any, Door]:
+    """The doors at a model's text inputs, by the input's name; of a Sequential by None."""
     if not _made or not any(layer in _made for layer in model._every_layer()):
         return {}
     graph = getattr(model, "_layer_graph", None)
@@ -235,44 +322,82 @@ def text_doors(model: Any) -> dict[Any, HostLayer]:
         first = next((x for x in model.layers if type(x).__name__ != "InputLayer"), None)
         if first is not None and getattr(first, "model_kind", None) is not None:
             return text_doors(first)
-        return {None: _opened(first)} if isinstance(first, HostLayer) else {}
+        if not isinstance(first, HostLayer):
+            return {}
+        spec = KerasTensor((None,), dtype=first._output_dtype())
+        return {None: Door("x", [Reader(first, spec, ())])}
     if graph is None:
         return {}
-    found: dict[Any, HostLayer] = {}
+    found: dict[Any, Door] = {}
     for name, x in zip(model.input_names, model.inputs, strict=True):
-        layer = _reader(graph, x, name)
-        if layer is not None:
-            found[name] = _opened(layer)
+        door = _door(graph, x, name)
+        if door is not None:
+            found[name] = door
     return found
 
 
-def _reader(graph: Any, x: KerasTensor, name: str) -> HostLayer | None:
-    """The layer that reads an input on the host; it must be the only one that does."""
-    readers = graph.readers_of(x)
-    host = [n.operation for n in readers if isinstance(n.operation, HostLayer)]
-    if not host and x.dtype != "string":
-        return None
-    if len(readers) != 1 or not host:
-        names = ", ".join(repr(n.operation.name) for n in readers) or "nothing"
+def _door(graph: Any, x: KerasTensor, name: str) -> Door | None:
+    """The door of an input; None where it is read by the model itself."""
+    readers, others = _readers(graph, x)
+    if not readers and (x.dtype != "string" or not others):
+        return None if x.dtype != "string" else Door(name, [])
+    single = len(x.shape) == 1
+    if others:
+        names = ", ".join(repr(n) for n in [*(r.layer.name for r in readers), *others])
         raise DataError(
-            f"input {name!r} is read by {names}; an input that is read before the model runs has "
-            "one reader, a layer such as StringLookup\n  hint: call that layer once and use its "
-            "output several times"
+            f"input {name!r} is read by {names}; text is read before the model runs, by layers "
+            "such as StringLookup\n  hint: call that layer and use its output several times"
         )
-    return host[0]
+    return Door(name, readers, single)
+
+
+def _readers(
+    graph: Any, x: KerasTensor, axes: tuple[int, ...] = ()
+) -> tuple[list[Reader], list[str]]:
+    """The layers that read an input on the host, those of models within too; names of others."""
+    found: dict[int, Reader] = {}
+    others = []
+    for node in graph.readers_of(x):
+        inner = getattr(node.operation, "_functional", None) or node.operation
+        deeper: list[tuple[Any, KerasTensor, tuple[int, ...]]] = []
+        if isinstance(node.operation, HostLayer):
+            found.setdefault(id(node.operation), Reader(node.operation, node.outputs, axes))
+        elif getattr(inner, "_layer_graph", None) is not None:
+            deeper = [(inner._layer_graph, at, axes) for at in _fed_inputs(inner, node, x)]
+        elif x.dtype == "string" and getattr(node.operation, "op_name", None) == "expand_dims":
+            axis = node.args[1] if len(node.args) > 1 else node.kwargs.get("axis")
+            deeper = [(graph, node.outputs, (*axes, axis))]
+        else:
+            others.append(node.operation.name)
+        for place in deeper:
+            readers, further = _readers(*place)
+            for reader in readers:
+                found.setdefault(id(reader.layer), reader)
+            others += further
+    return list(found.values()), others
+
+
+def _fed_inputs(inner: Any, node: Any, x: KerasTensor) -> list[KerasTensor]:
+    """The inputs of a model within that `x` is given to by this call."""
+    given = node.args[0] if node.args else next(iter(node.kwargs.values()))
+    if isinstance(given, dict) and all(n in given for n in inner.input_names):
+        leaves = [given[n] for n in inner.input_names]
+    else:
+        leaves = tree.flatten(given)
+    return [i for i, leaf in zip(inner.inputs, leaves, strict=False) if leaf is x]
 
 
 def fed(model: Any) -> list[KerasTensor]:
     """The symbolic tensors whose values the traced model gets: its inputs, or where one is read on
-    the host the output of its reader.
+    the host what its door makes of it.
     """
     inner = getattr(model, "_functional", None) or model
     graph = getattr(inner, "_layer_graph", None)
-    if graph is None or not text_doors(inner):
+    doors = {} if graph is None else text_doors(inner)
+    if not doors:
         return list(model.inputs)
-    doors = text_doors(inner)
     return [
-        graph.readers_of(x)[0].outputs if name in doors else x
+        doors[name].spec if name in doors else x
         for name, x in zip(inner.input_names, inner.inputs, strict=True)
     ]
 
@@ -308,19 +433,35 @@ def read_text(model: Any, x: Any, within: bool = False) -> Any:
     ]
 
 
-def _read(layer: HostLayer, value: Any, where: str, within: bool) -> Any:
-    if isinstance(value, Tensor) and (within or value.is_traced):
+def read_symbols(model: Any, x: Any) -> Any:
+    """Symbolic inputs of a model within, with what its doors make of text in the text's place."""
+    inner = getattr(model, "_functional", None) or model
+    if getattr(inner, "_layer_graph", None) is None:
+        return x
+    named = isinstance(x, dict) and all(n in x for n in inner.input_names)
+    leaves = [x[n] for n in inner.input_names] if named else tree.flatten(x)
+    given = [
+        of if getattr(leaf, "dtype", None) == "string" else leaf
+        for leaf, of in zip(leaves, fed(inner), strict=False)
+    ]
+    if named:
+        return {**x, **dict(zip(inner.input_names, given, strict=True))}
+    return tree.pack(x, given) if len(given) == len(leaves) else x
+
+
+def _read(door: Door, value: Any, where: str, within: bool) -> Any:
+    if isinstance(value, KerasTensor) or (
+        isinstance(value, Tensor) and (within or value.is_traced)
+    ):
         return value
-    if not is_text(value) and not layer.takes_numbers:
+    if not is_text(value) and not door.takes_numbers:
         kind = getattr(value, "dtype", type(value).__name__)
+        names = ", ".join(f"{layer.name!r} ({type(layer).__name__})" for layer in door.layers)
         raise DataError(
-            f"{where} holds {kind}, but layer {layer.name!r} ({type(layer).__name__}) there wants "
-            "text\n  hint: an array or list of str"
+            f"{where} holds {kind}, but layer {names} there wants text\n"
+            "  hint: an array or list of str"
         )
-    array = array_of(value)
-    if array.ndim == 1 and layer.wants_rows():
-        array = array[:, None]
-    return layer.compute(array)
+    return door.read(array_of(value))
 
 
 def read_batches(model: Any, data: Any) -> Any:
