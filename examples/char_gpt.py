@@ -7,6 +7,7 @@ $FASTNN_DATA/text/tinyshakespeare. Trains for ten minutes unless told otherwise,
 letter on the last tenth of the text, and 400 new letters.
 """
 
+import math
 import os
 import sys
 import time
@@ -21,16 +22,25 @@ WINDOW = 128
 GOAL = 1.60
 
 
-class Stop(fastnn.callbacks.Callback):
-    """Ends training when the time is up."""
+RATE = 2e-3
+
+
+class Clock(fastnn.callbacks.Callback):
+    """The rate rises and falls with the time that has passed; training ends when it is up."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__()
-        self.end = time.monotonic() + seconds
+        self.start, self.seconds = time.monotonic(), seconds
+
+    def on_train_begin(self, logs: dict | None = None) -> None:
+        """Looks at the clock."""
+        share = min((time.monotonic() - self.start) / self.seconds, 1.0)
+        falling = 0.02 + 0.98 * (1 + math.cos(math.pi * share)) / 2
+        self.model.optimizer.learning_rate = RATE * min(falling, 0.1 + share / 0.02)
 
     def on_epoch_end(self, epoch: int, logs: dict | None = None) -> None:
         """Looks at the clock."""
-        if time.monotonic() > self.end:
+        if time.monotonic() > self.start + self.seconds:
             self.model.stop_training = True
 
 
@@ -54,12 +64,12 @@ def main(folder: str | None = None, minutes: float = 10.0) -> float:
     rng = np.random.default_rng(0)
     model = GPT(len(letters), 128, 4, heads=4, max_length=512, dropout=0.1)
     loss = fastnn.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile(fastnn.optimizers.AdamW(2e-3, weight_decay=0.01, clipnorm=1.0), loss)
+    model.compile(fastnn.optimizers.AdamW(RATE, weight_decay=0.01, clipnorm=1.0), loss)
     test = windows(tokens[cut:], 200, np.random.default_rng(1))
-    end = Stop(60 * minutes)
+    clock = Clock(60 * minutes)
     while not model.stop_training:
         x, y = windows(tokens[:cut], 800, rng)  # a hundred steps of eight windows
-        model.fit(x, y, batch_size=8, verbose=0, callbacks=[end])
+        model.fit(x, y, batch_size=8, verbose=0, callbacks=[clock])
     found = float(model.evaluate(*test, batch_size=8, verbose=0))
     print(f"loss a letter on held-back text: {found:.3f}")
     for piece in fastnn.generate(

@@ -37,7 +37,7 @@ def head() -> fastnn.Model:
     return fastnn.Model(features, outputs, name="head")
 
 
-def main(folder: str | None = None, fine_tuning: int = 8, count: int | None = None) -> float:
+def main(folder: str | None = None, fine_tuning: int = 16, count: int | None = None) -> float:
     """Trains in two steps; returns the accuracy on the validation photographs."""
     data = Path(folder or Path(os.environ.get("FASTNN_DATA", "../shared/data")))
     data = data if (data / "train").is_dir() else data / "photos_daisy_dandelion"
@@ -46,8 +46,8 @@ def main(folder: str | None = None, fine_tuning: int = 8, count: int | None = No
                keep_aspect_ratio=True)  # fmt: skip
     still = ImageDataGenerator(preprocessing_function=preprocess_input)
     moving = ImageDataGenerator(
-        preprocessing_function=preprocess_input, horizontal_flip=True, zoom_range=0.2,
-        rotation_range=15,
+        preprocessing_function=preprocess_input, horizontal_flip=True, zoom_range=(0.7, 1.1),
+        rotation_range=20, width_shift_range=0.1, height_shift_range=0.1,
     )  # fmt: skip
     train = still.flow_from_directory(data / "train", seed=1, **how)
     held = still.flow_from_directory(data / "validation", shuffle=False, **how)
@@ -72,11 +72,13 @@ def main(folder: str | None = None, fine_tuning: int = 8, count: int | None = No
         layer.trainable = layer.name.startswith(("fire6", "fire7", "fire8", "fire9"))
     model = fastnn.Model(body.inputs, top(body.outputs[0]))
     rate = fastnn.optimizers.schedules.CosineDecay(2e-4, decay_steps=fine_tuning * len(train) or 1)
-    model.compile(fastnn.optimizers.Adam(rate), "binary_crossentropy", metrics=["accuracy"])
+    # What is kept in the end is the mean of the weights over the last steps.
+    averaged = fastnn.optimizers.Adam(rate, use_ema=True, ema_momentum=0.98)
+    model.compile(averaged, "binary_crossentropy", metrics=["accuracy"])
     if fine_tuning:
         model.fit(
             moving.flow_from_directory(data / "train", seed=2, **how), epochs=fine_tuning,
-            validation_data=held, verbose=1,
+            validation_data=held, validation_freq=4, verbose=1,
         )  # fmt: skip
     loss, accuracy = model.evaluate(held, verbose=0)
     print(f"\n{accuracy:.1%} of {held.samples} validation photographs right (loss {loss:.3f})")

@@ -98,7 +98,7 @@ def sentences(rows: np.ndarray, vocabulary: list[str]) -> list[str]:
     return [text.split(END)[0].strip() for text in texts]
 
 
-def main(folder: str | None = None, count: int = 40_000, epochs: int = 12) -> float:
+def main(folder: str | None = None, count: int = 32_000, epochs: int = 12) -> float:
     """Trains, prints translations and what was looked up; returns BLEU on held-back sentences."""
     place = Path(folder or Path(os.environ.get("FASTNN_DATA", "."), "translation"))
     if not (place / "fra-eng.zip").exists():

@@ -206,8 +206,12 @@ def attention(k, d, x, other):
             settings["value_dim"] = d.whole(2, 4)
         if d.chance(0.3):
             settings["output_shape"] = d.whole(2, 5)
-        layer = L.MultiHeadAttention(d.whole(1, 3), d.whole(2, 4), **settings)
-        if d.chance(0.25) and other.shape[1] is not None:
+        heads, width = d.whole(1, 3), d.whole(2, 4)
+        scored = d.chance(0.25) and other.shape[1] is not None
+        if not scored and not TORCH:  # Keras on JAX then wants values as wide as keys
+            settings.pop("value_dim", None)
+        layer = L.MultiHeadAttention(heads, width, **settings)
+        if scored:
             y, scores = layer(x, other, use_causal_mask=causal, return_attention_scores=True)
             rows = L.Reshape((-1, other.shape[1]))(scores)
             weight = L.Dense(1)(L.GlobalAveragePooling1D()(rows))
@@ -229,7 +233,9 @@ def attention(k, d, x, other):
         layer = L.AdditiveAttention(use_scale=d.chance(0.5))
     parts = [x, other] if d.chance(0.6) else [x, other, L.Dense(width, activation="tanh")(other)]
     if None not in (x.shape[1], other.shape[1]) and d.chance(0.25):
-        masks = [d.mask(1, part.shape[1]) for part in parts[:2]]
+        kept = [d.mask(1, part.shape[1]) for part in parts[:2]]
+        rows = [k.ops.greater(k.ops.sum(part, axis=-1), -1.0) for part in parts[:2]]
+        masks = [k.ops.logical_and(a, b) for a, b in zip(rows, kept, strict=True)]
         return layer(parts, mask=masks, use_causal_mask=causal)
     if kind == "dot" and other.shape[1] is not None and d.chance(0.25):
         y, scores = layer(parts, use_causal_mask=causal, return_attention_scores=True)
