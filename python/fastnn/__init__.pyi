@@ -84,7 +84,6 @@ from fastnn.models import Functional as Functional
 from fastnn.models import Model as Model
 from fastnn.models import Sequential as Sequential
 from fastnn.models import load_model as load_model
-from fastnn.ops import abs as abs
 from fastnn.ops import add as add
 from fastnn.ops import arange as arange
 from fastnn.ops import arctan2 as arctan2
@@ -97,7 +96,6 @@ from fastnn.ops import cos as cos
 from fastnn.ops import cosh as cosh
 from fastnn.ops import divide as divide
 from fastnn.ops import einsum as einsum
-from fastnn.ops import equal as equal
 from fastnn.ops import exp as exp
 from fastnn.ops import floor as floor
 from fastnn.ops import greater as greater
@@ -115,7 +113,6 @@ from fastnn.ops import minimum as minimum
 from fastnn.ops import multiply as multiply
 from fastnn.ops import negative as negative
 from fastnn.ops import norm as norm
-from fastnn.ops import not_equal as not_equal
 from fastnn.ops import ones as ones
 from fastnn.ops import ones_like as ones_like
 from fastnn.ops import repeat as repeat
@@ -127,7 +124,6 @@ from fastnn.ops import sign as sign
 from fastnn.ops import sin as sin
 from fastnn.ops import sinh as sinh
 from fastnn.ops import size as size
-from fastnn.ops import slice as slice
 from fastnn.ops import sqrt as sqrt
 from fastnn.ops import square as square
 from fastnn.ops import stack as stack
@@ -140,7 +136,6 @@ from fastnn.ops import tile as tile
 from fastnn.ops import unravel_index as unravel_index
 from fastnn.ops import unstack as unstack
 from fastnn.ops import vectorized_map as vectorized_map
-from fastnn.ops import where as where
 from fastnn.ops import while_loop as while_loop
 from fastnn.ops import zeros as zeros
 from fastnn.ops import zeros_like as zeros_like
@@ -154,6 +149,7 @@ from fastnn.tensorflow.functions import Module as Module
 from fastnn.tensorflow.functions import TensorArray as TensorArray
 from fastnn.tensorflow.functions import TensorShape as TensorShape
 from fastnn.tensorflow.functions import TensorSpec as TensorSpec
+from fastnn.tensorflow.functions import abs_ as abs
 from fastnn.tensorflow.functions import acos as acos
 from fastnn.tensorflow.functions import acosh as acosh
 from fastnn.tensorflow.functions import add_n as add_n
@@ -183,7 +179,9 @@ from fastnn.tensorflow.functions import control_dependencies as control_dependen
 from fastnn.tensorflow.functions import cumprod as cumprod
 from fastnn.tensorflow.functions import cumsum as cumsum
 from fastnn.tensorflow.functions import double as double
+from fastnn.tensorflow.functions import dynamic_partition as dynamic_partition
 from fastnn.tensorflow.functions import ensure_shape as ensure_shape
+from fastnn.tensorflow.functions import equal as equal
 from fastnn.tensorflow.functions import executing_eagerly as executing_eagerly
 from fastnn.tensorflow.functions import expand_dims as expand_dims
 from fastnn.tensorflow.functions import eye as eye
@@ -213,6 +211,7 @@ from fastnn.tensorflow.functions import map_fn as map_fn
 from fastnn.tensorflow.functions import matmul as matmul
 from fastnn.tensorflow.functions import newaxis as newaxis
 from fastnn.tensorflow.functions import no_op as no_op
+from fastnn.tensorflow.functions import not_equal as not_equal
 from fastnn.tensorflow.functions import numpy_function as numpy_function
 from fastnn.tensorflow.functions import one_hot as one_hot
 from fastnn.tensorflow.functions import ones_initializer as ones_initializer
@@ -239,12 +238,14 @@ from fastnn.tensorflow.functions import reduce_sum as reduce_sum
 from fastnn.tensorflow.functions import reduce_variance as reduce_variance
 from fastnn.tensorflow.functions import reshape as reshape
 from fastnn.tensorflow.functions import reverse as reverse
+from fastnn.tensorflow.functions import reverse_sequence as reverse_sequence
 from fastnn.tensorflow.functions import scalar_mul as scalar_mul
 from fastnn.tensorflow.functions import scan as scan
 from fastnn.tensorflow.functions import scatter_nd as scatter_nd
 from fastnn.tensorflow.functions import sequence_mask as sequence_mask
 from fastnn.tensorflow.functions import shape as shape
 from fastnn.tensorflow.functions import shape_n as shape_n
+from fastnn.tensorflow.functions import slice_ as slice
 from fastnn.tensorflow.functions import sort as sort
 from fastnn.tensorflow.functions import split as split
 from fastnn.tensorflow.functions import squeeze as squeeze
@@ -264,15 +265,19 @@ from fastnn.tensorflow.functions import uint32 as uint32
 from fastnn.tensorflow.functions import uint8 as uint8
 from fastnn.tensorflow.functions import unique as unique
 from fastnn.tensorflow.functions import unique_with_counts as unique_with_counts
+from fastnn.tensorflow.functions import where as where
 from fastnn.tensorflow.functions import zeros_initializer as zeros_initializer
 from fastnn.tensorflow.namespaces import autograph as autograph
 from fastnn.tensorflow.namespaces import compat as compat
 from fastnn.tensorflow.namespaces import debugging as debugging
+from fastnn.tensorflow.namespaces import dtypes as dtypes
 from fastnn.tensorflow.namespaces import image as image
 from fastnn.tensorflow.namespaces import io as io
 from fastnn.tensorflow.namespaces import linalg as linalg
+from fastnn.tensorflow.namespaces import lookup as lookup
 from fastnn.tensorflow.namespaces import math as math
 from fastnn.tensorflow.namespaces import nest as nest
+from fastnn.tensorflow.namespaces import signal as signal
 from fastnn.tensorflow.namespaces import strings as strings
 from fastnn.tensorflow.namespaces import test as test
 from fastnn.tensorflow.namespaces import version as version

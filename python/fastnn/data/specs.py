@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -23,6 +24,10 @@ class TensorShape(tuple):  # type: ignore[type-arg]
     def rank(self) -> int:
         """The number of axes."""
         return len(self)
+
+    def num_elements(self) -> int | None:
+        """The product of the sizes, None where one is open."""
+        return None if None in self else math.prod(d or 0 for d in self)
 
 
 class TensorSpec:

@@ -101,7 +101,7 @@ def divide_no_nan(x1: TensorLike, x2: TensorLike) -> Tensor:
     """
     x2 = computed(x2, "float32")
     zero = x2 == 0.0
-    return _c.where(zero, 0.0, x1 / _c.where(zero, 1.0, x2))
+    return _c.where(zero, 0.0, _c.divide(x1, _c.where(zero, 1.0, x2)))
 
 
 @keras_op

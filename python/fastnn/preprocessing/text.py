@@ -46,7 +46,8 @@ def text_to_word_sequence(
     """
     text = str(input_text)
     text = text.lower() if lower else text
-    text = text.translate(str.maketrans({c: split for c in filters}))
+    for character in filters:
+        text = text.replace(character, split)
     return [word for word in text.split(split) if word]
 
 

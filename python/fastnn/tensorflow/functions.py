@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastnn import ops
-from fastnn._core import Tensor
+from fastnn._core import Tensor, tensor
+from fastnn.base.text import TextArray, as_text
 from fastnn.base.typing import Axis, TensorLike
 from fastnn.config import stored_dtype
 from fastnn.data.specs import TensorShape, TensorSpec
@@ -45,10 +46,13 @@ from fastnn.tensorflow.initial import (
 from fastnn.tensorflow.parameters import as_tensorflow
 from fastnn.tensorflow.places import (
     boolean_mask as boolean_mask,
+    dynamic_partition as dynamic_partition,
     gather as gather,
     gather_nd as gather_nd,
+    reverse_sequence as reverse_sequence,
     scatter_nd as scatter_nd,
     sequence_mask as sequence_mask,
+    slice_ as slice_,
     strided_slice as strided_slice,
     tensor_scatter_nd_add as tensor_scatter_nd_add,
     tensor_scatter_nd_max as tensor_scatter_nd_max,
@@ -57,7 +61,9 @@ from fastnn.tensorflow.places import (
     tensor_scatter_nd_update as tensor_scatter_nd_update,
     unique as unique,
     unique_with_counts as unique_with_counts,
+    where as where,
 )
+from fastnn.tensorflow.signal import Spectrum
 from fastnn.tensorflow.sizes import (
     Sizes as Sizes,
     broadcast_dynamic_shape as broadcast_dynamic_shape,
@@ -88,6 +94,30 @@ def at_top(name: str) -> Any:
     if found is None and name in TENSORFLOW_OPS:
         found = getattr(ops, name)
     return as_tensorflow(found, name) if inspect.isroutine(found) else found
+
+
+def abs_(x: Any, name: Any = None) -> Tensor:
+    """Elements without their signs; of a spectrum its magnitudes."""
+    return x.magnitude() if isinstance(x, Spectrum) else ops.abs(x)
+
+
+def _alike(x: Any, y: Any) -> Any:
+    """Whether texts are equal; None where one of two values is no text."""
+    if not all(isinstance(v, str | bytes | TextArray) for v in (x, y)):
+        return None
+    return tensor(np.asarray(np.equal(as_text(x), as_text(y)), bool))
+
+
+def equal(x: Any, y: Any, name: Any = None) -> Tensor:
+    """Whether elements are equal; texts as well."""
+    same: Tensor | None = _alike(x, y)
+    return ops.equal(x, y) if same is None else same
+
+
+def not_equal(x: Any, y: Any, name: Any = None) -> Tensor:
+    """Whether elements differ; texts as well."""
+    same: Tensor | None = _alike(x, y)
+    return ops.not_equal(x, y) if same is None else ops.logical_not(same)
 
 
 def matmul(

@@ -10,13 +10,22 @@ from typing import Any
 from fastnn import _core, ops, random, tensorflow
 from fastnn.base import tree
 from fastnn.base.absent import missing
-from fastnn.tensorflow import algebra, files as io, image, mathematics, strings, windows
+from fastnn.tensorflow import (
+    algebra,
+    files as io,
+    image,
+    lookup,
+    mathematics,
+    signal,
+    strings,
+    windows,
+)
 from fastnn.tensorflow.checks import debugging
 from fastnn.tensorflow.parameters import as_tensorflow
 
 __all__ = [
-    "autograph", "compat", "debugging", "image", "io", "linalg", "math", "nest", "nn", "strings",
-    "test", "version",
+    "autograph", "compat", "debugging", "dtypes", "image", "io", "linalg", "lookup", "math", "nest",
+    "nn", "signal", "strings", "test", "version",
 ]  # fmt: skip
 
 #: Names that differ from those of `fastnn.ops`.
@@ -94,6 +103,13 @@ test = SimpleNamespace(
     is_built_with_cuda=lambda: False,
     is_built_with_gpu_support=lambda: False,
     is_gpu_available=lambda *_, **__: False,
+)
+_TYPES = (
+    "bfloat16", "bool", "double", "float16", "float32", "float64", "half", "int16", "int32",
+    "int64", "int8", "string", "uint16", "uint32", "uint8",
+)  # fmt: skip
+dtypes = SimpleNamespace(
+    cast=tensorflow.cast, as_dtype=tensorflow.as_dtype, **{n: tensorflow.at_top(n) for n in _TYPES}
 )
 version = SimpleNamespace(VERSION=_core.info()["version"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import functools
 from collections.abc import Sequence
 from typing import Any
@@ -13,9 +14,10 @@ from fastnn._core import Tensor
 from fastnn.base.typing import TensorLike
 
 __all__ = [
-    "boolean_mask", "gather", "gather_nd", "scatter_nd", "sequence_mask", "strided_slice",
-    "tensor_scatter_nd_add", "tensor_scatter_nd_max", "tensor_scatter_nd_min",
-    "tensor_scatter_nd_sub", "tensor_scatter_nd_update", "unique", "unique_with_counts",
+    "boolean_mask", "dynamic_partition", "gather", "gather_nd", "reverse_sequence", "scatter_nd",
+    "sequence_mask", "slice_", "strided_slice", "tensor_scatter_nd_add", "tensor_scatter_nd_max",
+    "tensor_scatter_nd_min", "tensor_scatter_nd_sub", "tensor_scatter_nd_update", "unique",
+    "unique_with_counts", "where",
 ]  # fmt: skip
 
 
@@ -45,16 +47,25 @@ def gather(params: TensorLike, indices: TensorLike, axis: int = 0, batch_dims: i
     return ops.take(flat, ops.where(at < 0, at + n, at) + rows, axis=0)
 
 
-def gather_nd(params: TensorLike, indices: TensorLike) -> Tensor:
-    """Elements of `params` at positions (…, axes)."""
-    at = ops.cast(indices, "int32")
+def gather_nd(
+    params: TensorLike, indices: TensorLike, batch_dims: int = 0, name: Any = None
+) -> Tensor:
+    """Elements of `params` at positions (…, axes), after `batch_dims` axes that both share."""
+    x, at = ops.convert_to_tensor(params), ops.cast(indices, "int32")
     count = ops.shape(at)[-1] or 0
-    return ops.convert_to_tensor(params)[tuple(at[..., i] for i in range(count))]
+    rows = [
+        ops.reshape(ops.arange(ops.shape(at)[d]), [-1 if i == d else 1 for i in range(at.ndim - 1)])
+        for d in range(batch_dims)
+    ]
+    found: Tensor = x[(*rows, *(at[..., i] for i in range(count)))]
+    return found
 
 
-def boolean_mask(tensor: TensorLike, mask: TensorLike) -> Tensor:
-    """The elements where the mask is true."""
-    return ops.convert_to_tensor(tensor)[ops.cast(mask, "bool")]
+def boolean_mask(tensor: TensorLike, mask: TensorLike, axis: int | None = None) -> Tensor:
+    """The elements where the mask, laid on the axes from `axis` on, is true."""
+    before = (builtins.slice(None),) * (axis or 0)
+    found: Tensor = ops.convert_to_tensor(tensor)[(*before, ops.cast(mask, "bool"))]
+    return found
 
 
 def scatter_nd(indices: TensorLike, updates: TensorLike, shape: Sequence[int]) -> Tensor:
@@ -111,6 +122,57 @@ def tensor_scatter_nd_update(
     return ops.scatter_update(tensor, indices, updates)
 
 
+def where(condition: TensorLike, x: Any = None, y: Any = None, name: Any = None) -> Tensor:
+    """`x` where the condition is true, else `y`; alone the places (n, axes) where it is true."""
+    if x is None and y is None:
+        return ops.stack(ops.nonzero(condition), axis=-1)
+    return ops.where(condition, x, y)
+
+
+def slice_(input_: TensorLike, begin: Any, size: Any, name: Any = None) -> Tensor:
+    """The part from `begin` on of so many elements along each axis; -1 is all that follow."""
+    x: Any = ops.convert_to_tensor(input_)
+    cuts = []
+    for axis, (first, count) in enumerate(zip(begin, size, strict=True)):
+        start, n = (v.item() if isinstance(v, Tensor) and not v.is_traced else v for v in
+                    (first, count))  # fmt: skip
+        if isinstance(start, Tensor):
+            return ops.slice(x, begin, [_left(x, i, b, s) for i, (b, s) in
+                                        enumerate(zip(begin, size, strict=True))])  # fmt: skip
+        whole = isinstance(n, int) and n == -1
+        cuts.append(builtins.slice(start, ops.shape(x)[axis] if whole else start + n))
+    found: Tensor = x[tuple(cuts)]
+    return found
+
+
+def _left(x: Any, axis: int, first: Any, count: Any) -> Any:
+    return ops.shape(x)[axis] if isinstance(count, int) and count == -1 else count
+
+
+def dynamic_partition(
+    data: TensorLike, partitions: TensorLike, num_partitions: int, name: Any = None
+) -> list[Tensor]:
+    """The slices of `data` in as many tensors, by the number of each."""
+    x: Any = ops.convert_to_tensor(data)
+    number = ops.cast(partitions, "int32")
+    return [x[ops.equal(number, i)] for i in range(num_partitions)]
+
+
+def reverse_sequence(
+    input: TensorLike, seq_lengths: TensorLike, seq_axis: int = 1, batch_axis: int = 0,
+    name: Any = None,
+) -> Tensor:  # fmt: skip
+    """The first elements of each row in reverse, as many as its length."""
+    x = ops.moveaxis(input, (batch_axis, seq_axis), (0, 1))
+    steps = ops.arange(ops.shape(x)[1])[None]
+    length = ops.expand_dims(ops.cast(seq_lengths, "int32"), 1)
+    at = ops.where(ops.less(steps, length), length - 1 - steps, steps)
+    rank = len(x.shape)
+    at = ops.reshape(at, (*ops.shape(at), *[1] * (rank - 2)))
+    found = ops.take_along_axis(x, ops.broadcast_to(at, ops.shape(x)), axis=1)
+    return ops.moveaxis(found, (0, 1), (batch_axis, seq_axis))
+
+
 def strided_slice(
     input_: TensorLike, begin: Any, end: Any, strides: Any = None, name: Any = None
 ) -> Tensor:
@@ -118,7 +180,10 @@ def strided_slice(
     steps = [1] * len(begin) if strides is None else strides
     x: Any = ops.convert_to_tensor(input_)
     found: Tensor = x[
-        tuple(slice(int(a), int(b), int(c)) for a, b, c in zip(begin, end, steps, strict=True))
+        tuple(
+            builtins.slice(int(a), int(b), int(c))
+            for a, b, c in zip(begin, end, steps, strict=True)
+        )
     ]
     return found
 

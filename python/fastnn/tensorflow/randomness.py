@@ -13,8 +13,9 @@ from fastnn import ops, random
 from fastnn._core import Tensor
 
 __all__ = [
-    "Generator", "get_global_generator", "poisson", "stateless_categorical", "stateless_normal",
-    "stateless_truncated_normal", "stateless_uniform", "whole_seed",
+    "Generator", "get_global_generator", "log_uniform_candidate_sampler", "poisson",
+    "stateless_categorical", "stateless_normal", "stateless_truncated_normal",
+    "stateless_uniform", "uniform_candidate_sampler", "whole_seed",
 ]  # fmt: skip
 
 
@@ -136,3 +137,36 @@ def get_global_generator() -> Generator:
     if not _shared:
         _shared.append(Generator())
     return _shared[0]
+
+
+def log_uniform_candidate_sampler(
+    true_classes: Any, num_true: int, num_sampled: int, unique: bool, range_max: int,
+    seed: int | None = None, name: Any = None,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Classes drawn by Zipf's law, small numbers first, and how often each is to be expected."""
+    chance = np.log1p(1.0 / np.arange(1, range_max + 1)) / np.log(range_max + 1)
+    return _candidates(chance, true_classes, num_sampled, unique, seed)
+
+
+def uniform_candidate_sampler(
+    true_classes: Any, num_true: int, num_sampled: int, unique: bool, range_max: int,
+    seed: int | None = None, name: Any = None,
+) -> tuple[Tensor, Tensor, Tensor]:  # fmt: skip
+    """Classes drawn alike, and how often each is to be expected."""
+    chance = np.full(range_max, 1.0 / range_max)
+    return _candidates(chance, true_classes, num_sampled, unique, seed)
+
+
+def _candidates(
+    chance: Any, true_classes: Any, count: int, unique: bool, seed: int | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    if unique and count > len(chance):
+        raise ValueError(f"{count} unlike classes of {len(chance)}\n  hint: a smaller num_sampled")
+    start = random.make_default_seed() if seed is None else int(seed)
+    rng = np.random.default_rng(abs(start))
+    drawn = rng.choice(len(chance), count, replace=not unique, p=chance / chance.sum())
+    expected = 1.0 - (1.0 - chance) ** count if unique else chance * count
+    true = np.asarray(ops.convert_to_numpy(true_classes), np.int64)
+    parts = (drawn.astype(np.int32), *(v.astype(np.float32) for v in (expected[true],
+             expected[drawn])))  # fmt: skip
+    return tuple(ops.convert_to_tensor(v) for v in parts)  # type: ignore[return-value]
