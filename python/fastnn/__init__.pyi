@@ -149,6 +149,7 @@ from fastnn.tensorflow.functions import Module as Module
 from fastnn.tensorflow.functions import TensorArray as TensorArray
 from fastnn.tensorflow.functions import TensorShape as TensorShape
 from fastnn.tensorflow.functions import TensorSpec as TensorSpec
+from fastnn.tensorflow.functions import UnconnectedGradients as UnconnectedGradients
 from fastnn.tensorflow.functions import abs_ as abs
 from fastnn.tensorflow.functions import acos as acos
 from fastnn.tensorflow.functions import acosh as acosh
@@ -178,6 +179,7 @@ from fastnn.tensorflow.functions import constant_initializer as constant_initial
 from fastnn.tensorflow.functions import control_dependencies as control_dependencies
 from fastnn.tensorflow.functions import cumprod as cumprod
 from fastnn.tensorflow.functions import cumsum as cumsum
+from fastnn.tensorflow.functions import custom_gradient as custom_gradient
 from fastnn.tensorflow.functions import double as double
 from fastnn.tensorflow.functions import dynamic_partition as dynamic_partition
 from fastnn.tensorflow.functions import ensure_shape as ensure_shape

@@ -150,6 +150,33 @@ def _batch_dot(x: Any, y: Any, axes: Any = None) -> Any:
     return Dot(axes)([x, y])
 
 
+def _lengths(x: Any) -> Any:
+    """(batch,) whole numbers of (batch,) or (batch, 1)."""
+    return ops.reshape(ops.cast(x, "int32"), (-1,))
+
+
+def _ctc_batch_cost(y_true: Any, y_pred: Any, input_length: Any, label_length: Any) -> Any:
+    """The CTC loss (batch, 1) of shares of classes, of which the last one is the blank."""
+    logits = ops.log(ops.convert_to_tensor(y_pred, "float32") + epsilon())
+    loss = ops.ctc_loss(
+        ops.cast(y_true, "int32"), logits, _lengths(label_length), _lengths(input_length),
+        mask_index=int(y_pred.shape[-1]) - 1,
+    )  # fmt: skip
+    return ops.expand_dims(loss, axis=1)
+
+
+def _ctc_decode(
+    y_pred: Any, input_length: Any, greedy: bool = True, beam_width: int = 100, top_paths: int = 1
+) -> Any:
+    """([labels of each path], log shares); -1 fills up. The last class is the blank."""
+    logits = ops.log(ops.convert_to_tensor(y_pred, "float32") + epsilon())
+    paths, scores = ops.ctc_decode(
+        logits, _lengths(input_length), "greedy" if greedy else "beam_search", beam_width,
+        top_paths, mask_index=int(y_pred.shape[-1]) - 1,
+    )  # fmt: skip
+    return [paths[i] for i in range(int(paths.shape[0]))], scores
+
+
 #: Names whose arguments or defaults are Keras 2's own.
 _OWN = {
     "argmax": lambda x, axis=-1: ops.argmax(x, axis=axis),
@@ -167,6 +194,8 @@ _OWN = {
     ),
     "concatenate": lambda tensors, axis=-1: ops.concatenate(tensors, axis=axis),
     "constant": _constant,
+    "ctc_batch_cost": _ctc_batch_cost,
+    "ctc_decode": _ctc_decode,
     "count_params": lambda x: int(np.prod(x.shape)),
     "dot": ops.dot,
     "dropout": lambda x, level, noise_shape=None, seed=None: random.dropout(

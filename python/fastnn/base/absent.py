@@ -57,10 +57,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "ops.*stft": ("audio is not part of fastnn", "fastnn.ops.rfft of ops.extract_sequences"),
     "ops.polar": _COMPLEX, "ops.view_as_*": _COMPLEX,
     "ops.view": ("bits are not read as another type", "numpy's x.view(dtype) on the array"),
-    "ops.custom_gradient": (
-        "gradients come from the rows of the op table",
-        "y = ops.stop_gradient(exact - smooth) + smooth has the value of one, the slope of another",
-    ),
     "ops.*_transform": _IN_IMAGE,
     "ops.extract_patches*": _IN_IMAGE,
     "ops.gaussian_blur": _IN_IMAGE, "ops.map_coordinates": _IN_IMAGE,
@@ -98,10 +94,6 @@ ABSENT: dict[str, tuple[str, str]] = {
     "summary": ("there is no tf.summary", "fastnn.callbacks.TensorBoard"),
     "profiler": ("there is no profiler of TensorFlow", "Function.steps shows what a step runs"),
     "raw_ops": ("there are no raw ops", "fastnn.op_table() lists the rows"),
-    "custom_gradient": (
-        "gradients come from the rows of the op table",
-        "y = ops.stop_gradient(exact - smooth) + smooth has the value of one, the slope of another",
-    ),
     "quantizers": ("there are no quantizer objects", "model.quantize('int8'), or 'bfloat16'"),
     "src": ("private modules of Keras are not here", "the public name, e.g. fastnn.layers"),
     "engine": ("private modules of Keras are not here", "the public name, e.g. fastnn.layers"),

@@ -34,6 +34,7 @@ from fastnn.ops.contract import inner as inner
 from fastnn.ops.contract import tensordot as tensordot
 from fastnn.ops.control import associative_scan as associative_scan
 from fastnn.ops.control import cond as cond
+from fastnn.ops.control import custom_gradient as custom_gradient
 from fastnn.ops.control import fori_loop as fori_loop
 from fastnn.ops.control import map as map
 from fastnn.ops.control import scan as scan
@@ -471,6 +472,7 @@ __all__ = [
     "ctc_loss",
     "cumprod",
     "cumsum",
+    "custom_gradient",
     "deg2rad",
     "depth_to_space",
     "depthwise_conv",

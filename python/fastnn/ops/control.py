@@ -19,12 +19,14 @@ from fastnn.errors import TraceError
 from fastnn.ops import host, rounds
 from fastnn.ops.convert import TensorLike, cast, convert_to_tensor, shape
 from fastnn.ops.shapes import concatenate, moveaxis, stack, unstack
+from fastnn.tracing.own_gradients import custom_gradient
 from fastnn.tracing.symbolic import KerasTensor, keras_op
 from fastnn.tracing.variables import current_scope
 
 __all__ = [
     "associative_scan",
     "cond",
+    "custom_gradient",
     "fori_loop",
     "map",
     "scan",

@@ -77,6 +77,10 @@ def convert_to_tensor(
         x = x.tensor()  # type: ignore[union-attr]
     if isinstance(x, Tensor):
         return x if dtype in (None, x.dtype) else x.astype(dtype)
+    if x.__class__ in (list, tuple) and _holds_tensors(x):
+        # One by one, so that traces and tapes see where the parts come from.
+        made = _core.ops.stack(*promoted(*x), axis=0)
+        return made if dtype in (None, made.dtype) else made.astype(dtype)
     try:
         return _core.tensor(x, dtype=dtype)
     except DataError:
@@ -84,6 +88,20 @@ def convert_to_tensor(
         if text is None or text.dtype.kind not in "US":
             raise
         return as_text(text)  # type: ignore[return-value]
+
+
+#: Lists that are looked through for tensors.
+_SHORT = 64
+
+
+def _holds_tensors(x: Any) -> bool:
+    """Whether there is a tensor or a variable in nested lists; of long ones the first item says."""
+    return any(
+        v.__class__ is Tensor
+        or isinstance(v, Variable)
+        or (v.__class__ in (list, tuple) and _holds_tensors(v))
+        for v in (x if len(x) <= _SHORT else x[:1])
+    )
 
 
 def computed(x: TensorLike, dtype: str | None = None) -> Tensor:
@@ -163,8 +181,10 @@ def cast(x: TensorLike, dtype: str) -> Tensor:
         >>> fastnn.ops.cast(np.array([1.7, 0.0]), "int32").numpy()
         array([1, 0], dtype=int32)
     """
-    x = convert_to_tensor(x)
     dtype = stored_dtype(dtype)
+    if x.__class__ is Dim and dtype == "int32":
+        return x  # type: ignore[return-value]  # a size to compute with, and to make shapes of
+    x = convert_to_tensor(x)
     return x if x.dtype == dtype else x.astype(dtype)
 
 

@@ -74,6 +74,7 @@ from fastnn.tensorflow.sizes import (
     shape_n as shape_n,
 )
 from fastnn.tensorflow.windows import dropout as dropout
+from fastnn.tracing.own_gradients import custom_gradient as custom_gradient
 from fastnn.tracing.symbolic import keras_op
 from fastnn.tracing.tape import GradientTape
 from fastnn.transforms import jit
@@ -420,6 +421,12 @@ def ensure_shape(x: TensorLike, shape: Sequence[int | None]) -> Tensor:
     if not fits:
         raise DataError(f"ensure_shape: got {t.shape}, wanted {tuple(shape)}\n  hint: reshape it")
     return t
+
+
+class UnconnectedGradients:
+    """What a tape gives for sources that a target does not depend on."""
+
+    NONE, ZERO = "none", "zero"
 
 
 def is_tensor(x: object) -> bool:

@@ -84,7 +84,7 @@ def cast(x: TensorLike, dtype: Any, name: Any = None) -> Any:
         return x
     if isinstance(x, Sizes) and "int" in str(dtype):
         return x
-    return ops.cast(x, dtype)
+    return ops.cast(ops.stack(list(x)) if isinstance(x, Sizes) else x, dtype)
 
 
 def concat(values: Sequence[TensorLike], axis: int, name: Any = None) -> Any:

@@ -20,7 +20,7 @@ from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base import tree
 from fastnn.errors import TraceError
-from fastnn.tracing.variables import Scope, Variable, current_scope
+from fastnn.tracing.variables import Scope, Variable, current_scope, pulled
 
 __all__ = ["GradientTape"]
 
@@ -223,7 +223,16 @@ class GradientTape:
         flat = [x for values in leaves for x in values]
         totals: list[Any] = [None] * len(flat)
         record = self._recording
-        for y, dy in zip(targets, weights, strict=True):
+        scope = current_scope() if self._scope is None else self._scope
+        own = (
+            [] if scope is None else [g for g in scope.own_gradients if record.holds(g.results[0])]
+        )
+        flowing = [
+            pair
+            for y, dy in zip(targets, weights, strict=True)
+            for pair in (pulled(y, dy, own, self._by_results) if own else [(y, dy)])
+        ]
+        for y, dy in flowing:
             if not record.holds(y):
                 continue
             reached = record.depends_on(y, flat)
@@ -250,6 +259,24 @@ class GradientTape:
             self._used = True
             self._settle(out)
         return tree.pack(sources, out)
+
+    def note_result(self, results: list[Tensor]) -> None:
+        """Told of results that are leaves: their gradient is written by the user."""
+        if self._records:
+            for x in results:
+                self._recording.watch(x)
+
+    def _by_results(self, y: Tensor, xs: Any, dy: Any) -> list[Any]:
+        """Gradients by leaves, None where none flows."""
+        record = self._recording
+        if not record.holds(y):
+            return [None] * len(xs)
+        at = [i for i, flows in enumerate(record.depends_on(y, xs)) if flows]
+        found: list[Any] = [None] * len(xs)
+        if at:
+            for i, g in zip(at, record.gradients(y, [xs[i] for i in at], dy), strict=True):
+                found[i] = g
+        return found
 
     def _settle(self, gradients: list[Any]) -> None:
         """Computes the gradients, unless they are traced, and lets the record go."""

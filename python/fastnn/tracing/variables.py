@@ -22,16 +22,18 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
-from fastnn.config import COMPUTED
+from fastnn.config import COMPUTED, stored_dtype
 from fastnn.errors import TraceError
 from fastnn.tracing.away import assigning, bring_home, held, staying
 
 __all__ = [
+    "OwnGradient",
     "Scope",
     "Variable",
     "assign_all",
     "current_scope",
     "gradients",
+    "pulled",
     "read_all",
     "settle",
     "snapshots",
@@ -62,6 +64,8 @@ class Scope:
         self.tapes: list[Any] = []
         #: The tables that embeddings look up here, names with numbers of rows.
         self.tables: list[tuple[str, int]] = []
+        #: What was computed here whose gradient is the user's, in order.
+        self.own_gradients: list[OwnGradient] = []
         self._outer: Scope | None = None
 
     def __enter__(self) -> Self:
@@ -189,7 +193,13 @@ def gradients(y: Any, sources: Sequence[Variable | Tensor]) -> list[Tensor]:
         [x] if isinstance(x, Tensor) else [x.value] if scope is None else scope.sources(x)
         for x in sources
     ]
-    found = iter(_core.gradients(y, [x for each in values for x in each]))
+    flat = [x for each in values for x in each]
+    own = [] if scope is None else scope.own_gradients
+    parts = [
+        _core.gradients(target, flat, weight)
+        for target, weight in (pulled(y, None, own, _core.gradients) if own else [(y, None)])
+    ]
+    found = iter([functools.reduce(operator.add, column) for column in zip(*parts, strict=True)])
     return [functools.reduce(operator.add, islice(found, len(each))) for each in values]
 
 
@@ -207,6 +217,49 @@ def _first_value(kind: type, initializer: Any, initial_value: Any) -> Any:
 def _is_plain(initializer: Any) -> bool:
     """Whether a function makes a value of nothing, as TensorFlow's do."""
     return isinstance(initializer, FunctionType) and not signature(initializer).parameters
+
+
+class OwnGradient:
+    """Results whose gradient a function of the user's carries on to what they were made of."""
+
+    __slots__ = ("back", "made_of", "results")
+
+    def __init__(
+        self,
+        results: list[Tensor],
+        made_of: list[Tensor],
+        back: Callable[..., list[Any]],
+    ) -> None:
+        self.results, self.made_of, self.back = results, made_of, back
+
+
+def pulled(
+    y: Tensor,
+    dy: Any,
+    own: Sequence[OwnGradient],
+    gradients: Callable[[Tensor, Sequence[Tensor], Any], Sequence[Any]],
+) -> list[tuple[Tensor, Any]]:
+    """The tensors from which gradients flow to the sources: `y`, and what results were made of.
+
+    `gradients(y, xs, dy)` gives the gradients by `xs`, None where none flows.
+    """
+    pending: list[tuple[Tensor, Any]] = [(y, dy)]
+    for one in reversed(own):
+        totals: list[Any] = [None] * len(one.results)
+        for target, weight in pending:
+            for i, g in enumerate(gradients(target, one.results, weight)):
+                if g is not None:
+                    totals[i] = g if totals[i] is None else totals[i] + g
+        if all(g is None for g in totals):
+            continue
+        dys = [
+            _core.ops.multiply(z, 0.0) if g is None else g
+            for g, z in zip(totals, one.results, strict=True)
+        ]
+        pending += [
+            (x, dx) for x, dx in zip(one.made_of, one.back(*dys), strict=True) if dx is not None
+        ]
+    return pending
 
 
 class Variable(_core.Variable):
@@ -249,7 +302,8 @@ class Variable(_core.Variable):
             value = initializer(tuple(shape or ()), dtype=made)
         else:
             value = initializer
-        return super().__new__(cls, value, dtype=dtype, name=name or "variable")
+        kept = None if dtype is None else stored_dtype(dtype)
+        return super().__new__(cls, value, dtype=kept, name=name or "variable")
 
     def __init__(
         self,
