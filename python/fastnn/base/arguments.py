@@ -7,6 +7,7 @@ import functools
 import inspect
 import numbers
 import os
+import types
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar, cast
 
@@ -24,6 +25,8 @@ Made = TypeVar("Made", bound=Callable[..., Any])
 
 #: An array of whole numbers up to this long is a shape or a list of axes.
 _MAX_AXES = 8
+#: Python's own settings.
+_OWN = frozenset({types.NoneType, bool, int, float, str})
 
 
 def as_number(value: Any) -> Any:
@@ -32,9 +35,11 @@ def as_number(value: Any) -> Any:
     Lists and tuples go item by item, short arrays of whole numbers (shapes, axes) become lists;
     anything else stays as it is.
     """
-    if value is None or type(value) in (bool, int, float, str):
+    if type(value) in _OWN:
         return value
     if type(value) in (list, tuple):
+        if _OWN.issuperset(map(type, value)):
+            return value
         made = [as_number(v) for v in value]
         same = all(a is b for a, b in zip(made, value, strict=True))
         return value if same else type(value)(made)

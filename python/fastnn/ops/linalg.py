@@ -69,6 +69,13 @@ def matmul(x1: TensorLike, x2: TensorLike) -> Tensor:
         >>> fastnn.ops.matmul(np.array([[1.0, 2.0]]), np.array([[3.0], [4.0]])).numpy()
         array([[11.]], dtype=float32)
     """
+    if (
+        x1.__class__ is x2.__class__ is Tensor
+        and x1.dtype == x2.dtype == "float32"
+        and x1.ndim > 1
+        and x2.ndim > 1
+    ):
+        return _c.matmul(x1, x2)
     # The product reads a right operand of a storage type as it lies in memory.
     a, b = computed(x1), convert_to_tensor(x2)
     if a.ndim == 0 or b.ndim == 0:

@@ -9,6 +9,7 @@ sizes are expressions over symbols: here they are None, as in Keras. Depends on 
 from __future__ import annotations
 
 import functools
+import types
 from collections.abc import Callable, Sequence
 from typing import Any, Self, TypeVar
 
@@ -368,10 +369,15 @@ def keras_op(fn: F, quick: Callable[..., Any] | None = None) -> F:
                 kind = a.__class__
                 if kind is tensor:
                     continue
-                if kind is KerasTensor or (kind in _MAY_HOLD and _is_recorded(a, args, kwargs)):
+                if kind is KerasTensor or (
+                    kind in _MAY_HOLD and not _is_plain(a) and _is_recorded(a, args, kwargs)
+                ):
                     return record(fn, fn.__name__, args, kwargs)
-            if kwargs and _is_recorded(kwargs, args, kwargs):
-                return record(fn, fn.__name__, args, kwargs)
+            for a in kwargs.values():
+                if a.__class__ is not tensor and not _is_plain(a):
+                    if _is_recorded(kwargs, args, kwargs):
+                        return record(fn, fn.__name__, args, kwargs)
+                    break
             return run(*args, **kwargs)
         except TypeError:
             if not hasattr(fn, "__signature__"):  # of a row the core's own error has its hint
@@ -383,6 +389,17 @@ def keras_op(fn: F, quick: Callable[..., Any] | None = None) -> F:
 
 # Classes of arguments that may be or hold what makes a call part of a functional model.
 _MAY_HOLD = frozenset({Dim, Sizes, list, tuple, dict})
+# Classes of values that never do, and of lists of such values.
+_PLAIN = frozenset({int, float, bool, str, types.NoneType, _core.Tensor})
+_LISTS = frozenset({list, tuple})
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value shows at a glance that no functional model is about."""
+    kind = value.__class__
+    if kind in _PLAIN:
+        return True
+    return kind in _LISTS and _PLAIN.issuperset(map(type, value))
 
 
 def _is_recorded(value: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:

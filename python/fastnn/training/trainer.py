@@ -657,22 +657,16 @@ class Trainer(Tracing):
             >>> model.predict(np.ones((5, 2)), verbose=0).shape
             (5, 3)
         """
-        shape, version, function, _ = self._shortcut
+        function = self._quick(x)
         if (
-            x.__class__ is np.ndarray
-            and x.dtype is _F32
-            and x.shape[1:] == shape
+            function is not None
             and callbacks is None
             and not unknown
-            and not choice.is_used
-            and x.shape[0]
-            and (version == variables._version or self._is_current())
             and (verbose == 0 or not is_terminal())
-            and getattr(_scopes, "scope", None) is None
         ):
             size = 256 if batch_size is None else batch_size
             if size > 0:
-                return function.predict((x,), size)[0]  # type: ignore[union-attr]
+                return function.predict((x,), size)[0]
         if unknown:
             raise reject_arguments("predict()", unknown, type(self).predict)
         check_counts(1, batch_size, 0.0, 0, steps)
@@ -699,9 +693,27 @@ class Trainer(Tracing):
             >>> model.predict_on_batch(np.ones((5, 2))).shape
             (5, 3)
         """
+        function = self._quick(x)
+        if function is not None:
+            return function.predict((x,), len(x))[0]
         settle("predict_on_batch")
         with naming_layers(self):
             return predict_on_batch(self, x)
+
+    def _quick(self, x: Any) -> _core.Function | None:
+        """The function that predicts these rows, if they need no other look; else None."""
+        shape, version, function, _ = self._shortcut
+        if (
+            x.__class__ is np.ndarray
+            and x.dtype is _F32
+            and x.shape[1:] == shape
+            and not choice.is_used
+            and x.shape[0]
+            and (version == variables._version or self._is_current())
+            and getattr(_scopes, "scope", None) is None
+        ):
+            return function
+        return None
 
     # ---- single batches ------------------------------------------------------------------------
 
