@@ -282,7 +282,7 @@ def _in_keras_order(
     Farthest from the outputs first, a shared layer at its farthest call; then in the order of
     a walk from the outputs back (Keras 3 `ops/function.py`).
     """
-    inside, ends = {id(n) for n in nodes}, {id(x) for x in inputs}
+    ends = {id(x) for x in inputs}
     inputs_of = _with_masks(nodes)
     seen: dict[int, int] = {}
     first: dict[int, int] = {}
@@ -293,7 +293,7 @@ def _in_keras_order(
             node, finished = stack.pop()
             if finished is not None:
                 walked.append(finished)
-            if node is None or id(node) in seen or id(node) not in inside | inputs_of.keys():
+            if node is None or id(node) in seen or id(node) not in inputs_of:
                 continue
             seen[id(node)] = len(seen)
             first.setdefault(id(node.operation), len(first))
