@@ -212,7 +212,8 @@ def _same(model: Any) -> Any:
 
 
 def _is_model(value: Any) -> bool:
-    return hasattr(value, "fit") and hasattr(value, "trainable_variables")
+    kind = type(value)  # asking the model itself would collect its weights
+    return hasattr(kind, "fit") and hasattr(kind, "trainable_variables")
 
 
 def _paired(models: Any, data: Any) -> tuple[list[Callable[[], Any]], list[dict[str, Any]]]:

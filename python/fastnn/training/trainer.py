@@ -209,9 +209,10 @@ class Trainer(Tracing):
         for layer in self._every_layer():
             if layer is self or not isinstance(layer, Trainer):
                 for value in layer.__dict__.values():
-                    for m in value if isinstance(value, list | tuple) else [value]:
-                        if isinstance(m, metrics.Metric):
-                            found.append(m)
+                    if isinstance(value, list | tuple):
+                        found += [m for m in value if isinstance(m, metrics.Metric)]
+                    elif isinstance(value, metrics.Metric):
+                        found.append(value)
         return list({id(m): m for m in found}.values())
 
     @property

@@ -190,6 +190,8 @@ class Module:
         for key, value in self.__dict__.items():
             if value.__class__ in _PLAIN or key in ("_nodes", "_init_arguments"):
                 continue
+            if not isinstance(value, _HOLDERS):
+                continue
             for layer in modules_in(value):
                 if id(layer) not in seen:
                     seen.add(id(layer))
@@ -401,6 +403,10 @@ class Module:
 
 #: Classes of most attributes, which hold no layers.
 _PLAIN = frozenset((bool, int, float, str, type(None), np.ndarray, Variable))
+
+
+#: Classes of what may be a layer or hold some.
+_HOLDERS = (Module, list, tuple, dict)
 
 
 def modules_in(value: Any) -> list[Module]:
