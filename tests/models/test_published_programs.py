@@ -128,3 +128,41 @@ def test_a_sequence_may_set_its_number_of_batches():
     model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
     model.compile("sgd", "mse")
     assert model.fit(Given(5), verbose=0).params["steps"] == 5
+
+
+@pytest.mark.parametrize("eager", [False, True])
+def test_a_step_may_log_the_result_of_all_compiled_metrics(rng, eager):
+    class Own(keras.Model):
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                out = self(x, training=True)
+                loss = self.compute_loss(y=y, y_pred=out)
+            gradients = tape.gradient(loss, self.trainable_variables)
+            self.optimizer.apply(gradients, self.trainable_variables)
+            results = {}
+            for metric in self.metrics:
+                if metric.name == "loss":
+                    metric.update_state(loss)
+                else:
+                    metric.update_state(y, out)
+                results[metric.name] = metric.result()
+            return results
+
+    x, y = rng.random((12, 3)).astype("f"), rng.random((12, 1)).astype("f")
+    i = keras.Input((3,))
+    model = Own(i, layers.Dense(1)(i))
+    model.compile(keras.optimizers.SGD(0.0), "mse", metrics=["mae"], run_eagerly=eager)
+    history = model.fit(x, y, batch_size=4, verbose=0).history
+    np.testing.assert_allclose(
+        history["mae"][0], np.abs(model.predict(x, verbose=0) - y).mean(), rtol=1e-5
+    )
+    assert set(history) == {"loss", "mae"}
+
+
+def test_a_schedule_may_give_a_tensor(rng):
+    model = keras.Sequential([keras.Input((3,)), layers.Dense(1)])
+    model.compile(keras.optimizers.SGD(0.5), "mse")
+    schedule = keras.callbacks.LearningRateScheduler(lambda epoch, rate: rate * ops.exp(-1.0))
+    model.fit(np.ones((4, 3)), np.ones(4), verbose=0, callbacks=[schedule])
+    np.testing.assert_allclose(float(model.optimizer.learning_rate), 0.5 * np.exp(-1), rtol=1e-5)

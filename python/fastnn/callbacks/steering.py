@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from fastnn._core import Tensor
 from fastnn.base.arguments import as_number
 from fastnn.base.messages import print_msg
 from fastnn.callbacks.base import Callback, Logs
@@ -58,7 +59,10 @@ class LearningRateScheduler(Callback):
         if not hasattr(optimizer, "learning_rate"):
             raise ValueError("the optimizer has no learning_rate\n  hint: use an Optimizer")
         now = (float(np.array(optimizer.learning_rate)),) if _takes_rate(self.schedule) else ()
-        rate = as_number(self.schedule(epoch, *now))
+        rate = self.schedule(epoch, *now)
+        if isinstance(rate, Tensor) and rate.shape == () and "float" in rate.dtype:
+            rate = float(rate)
+        rate = as_number(rate)
         if not isinstance(rate, float):
             raise ValueError(
                 f"schedule({epoch}) gave {rate!r}, wanted a float\n  hint: return float(rate)"

@@ -17,7 +17,7 @@ from fastnn.tracing.call_context import CallContext
 from fastnn.tracing.ranks import stepping
 from fastnn.tracing.variables import Scope, Variable
 from fastnn.training.inputs import check_labels, fit_inputs, weigh_by_class
-from fastnn.training.program import Logs, Program, keeping, underway
+from fastnn.training.program import Logs, Program, flat_logs, keeping, underway
 from fastnn.training.ranks import Ranks
 
 __all__ = ["NO_BATCHES", "agree", "eager_step", "logs_of_all", "python_epoch"]
@@ -159,7 +159,7 @@ def eager_step(model: Any, train: bool, data: Any) -> Logs:
         logs = (model.train_step if train else model.test_step)(pack(*tensors))
     for variable, value in scope.updates():
         variable.assign(value)
-    return {k: _number(v) for k, v in logs.items()}
+    return {k: _number(v) for k, v in flat_logs(logs).items()}
 
 
 def _number(value: Any) -> Any:

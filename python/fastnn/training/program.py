@@ -147,6 +147,17 @@ class Placed(Program):
         self.step.home()
 
 
+def flat_logs(logs: Any) -> Logs:
+    """Logs with those of a dict within, as all compiled metrics give one, beside the others."""
+    flat: Logs = {}
+    for name, value in logs.items():
+        if isinstance(value, dict):
+            flat |= flat_logs(value)
+        else:
+            flat[name] = value
+    return flat
+
+
 def keep(name: str, value: Any, updates: list[Any]) -> Any:
     """A variable that keeps a step's own value so that it can be read between epochs."""
     tensor = ops.convert_to_tensor(value, "float32")

@@ -26,7 +26,7 @@ from fastnn.tracing.symbolic import value_of
 from fastnn.tracing.traces import Pattern, Traces, value_in
 from fastnn.tracing.variables import Scope, Variable, structure_version
 from fastnn.training.diagnostics import batch_is_open
-from fastnn.training.program import Program, keep
+from fastnn.training.program import Program, flat_logs, keep
 
 __all__ = ["KEPT_PREDICTORS", "KEPT_STEPS", "Tracing"]
 
@@ -197,7 +197,7 @@ class Tracing:
         vectors = []
         tracked = {m.name: m for m in found}
         with Scope(traces=True):
-            for name, value in logs.items():
+            for name, value in flat_logs(logs).items():
                 if name in tracked and _holds_updates(tracked[name], scope):
                     value = value_of(tracked[name].result())
                     if value.shape != ():
