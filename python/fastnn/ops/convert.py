@@ -74,7 +74,7 @@ def convert_to_tensor(
     if isinstance(x, Variable):
         x = x.value
     elif x.__class__ is Sizes:
-        x = x.tensor()  # type: ignore[union-attr]
+        x = x.tensor()
     if isinstance(x, Tensor):
         return x if dtype in (None, x.dtype) else x.astype(dtype)
     if x.__class__ in (list, tuple) and _holds_tensors(x):

@@ -232,10 +232,10 @@ def expand_dims(x: TensorLike, axis: int | Sequence[int]) -> Tensor:
     """
     if x.__class__ is Dim and axis in (0, -1):
         return Sizes((x,))  # type: ignore[return-value]
-    out = _expand_dims(x, axis)
+    out: Any = _expand_dims(x, axis)
     if isinstance(x, KerasTensor) and x.dtype == "string":
         out.dtype = "string"  # the rule of sizes knows numbers alone
-    return out
+    return out  # type: ignore[no-any-return]
 
 
 def _stacked(x: Sequence[TensorLike], axis: int = 0) -> Tensor:

@@ -23,7 +23,8 @@ class Sizes(tuple[Any, ...]):
 
     def tensor(self) -> Tensor:
         """The sizes as a tensor, which has its values once the model is called on data."""
-        return _core.ops.stack(*self, axis=0)
+        joined: Tensor = _core.ops.stack(*self, axis=0)
+        return joined
 
     @property
     def dtype(self) -> str:

@@ -276,7 +276,7 @@ class Door:
                 "  hint: call that layer once and use its output several times, or give it an "
                 "output_sequence_length"
             )
-        widths = [int(np.prod(tail, dtype=np.int64)) for tail in tails]
+        widths = [math.prod(d or 0 for d in tail) for tail in tails]
         total, start = sum(widths), 0
         for (layer, spec, _), tail, width in zip(readers, tails, widths, strict=True):
             part = (start, width, tail, spec.dtype)
