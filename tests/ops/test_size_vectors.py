@@ -111,3 +111,15 @@ def test_outputs_without_a_loss_need_no_targets():
     assert model.evaluate(batches, verbose=0, return_dict=True)["loss"] >= 0
     with pytest.raises(keras.DataError, match="hint:"):
         model.fit(x, [y, y, y], verbose=0)
+
+
+def test_a_stateful_layer_knows_its_batch_by_the_older_spelling():
+    x = np.arange(16, dtype="float32").reshape(16, 1, 1) / 16
+    lstm = layers.LSTM(4, batch_input_shape=(8, 1, 1), stateful=True)
+    model = keras.Sequential([lstm, layers.Dense(1)])
+    model.compile("adam", "mse")
+    model.fit(x, x[:, 0], batch_size=8, shuffle=False, verbose=0)
+    first = model.predict(x, batch_size=8, verbose=0)
+    assert not np.allclose(first, model.predict(x, batch_size=8, verbose=0))
+    free = keras.Sequential([layers.Dense(1, batch_input_shape=(8, 3))])
+    assert free.input_shape == (None, 3)

@@ -131,7 +131,10 @@ class Sequential(Model):
         if not self._stack and not isinstance(layer, InputLayer):
             shape = layer._given_input_shape
             if shape is not None:
-                self._stack.append(InputLayer(shape))
+                # States are kept for batches of one size; other layers take any.
+                keeps = getattr(layer, "stateful", False)
+                batch = getattr(layer, "_given_batch_size", None) if keeps else None
+                self._stack.append(InputLayer(batch_shape=(batch, *shape)))
             elif isinstance(layer, Functional):
                 first = layer.inputs[0]
                 self._stack.append(InputLayer(batch_shape=first.shape, dtype=first.dtype))

@@ -25,6 +25,7 @@ __all__ = ["ABSENT", "UNTRACED", "Same", "Seen", "filled", "fingerprint", "follo
 #: Attributes that the library sets as it runs, and that no trace depends on.
 UNTRACED = frozenset(
     "_build_config _compile_config _fits _given_name _functional _given_input_shape _init_arguments"
+    " _given_batch_size"
     " _initial_epoch _layer_graph _losses _masks_lost _moving _nodes _shortcut _shortcut_of"
     " _auto_reason _auto_rows _compiled_device _device_calls _predictors _predictors_placed"
     " _programs _resumed _shuffle_seed"

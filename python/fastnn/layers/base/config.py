@@ -14,7 +14,15 @@ from fastnn.base.typing import Shape
 from fastnn.errors import nearest
 from fastnn.serialization.encoding import to_config
 
-__all__ = ["accepted", "config_of", "constructor", "input_shape_of", "lacking", "required"]
+__all__ = [
+    "accepted",
+    "batch_size_of",
+    "config_of",
+    "constructor",
+    "input_shape_of",
+    "lacking",
+    "required",
+]
 
 
 def config_of(layer: Any) -> dict[str, Any]:
@@ -77,6 +85,12 @@ def lacking(cls: type, name: str, kwargs: dict[str, Any]) -> TypeError:
 def constructor(cls: type) -> Callable[..., Any]:
     """The `__init__` nearest to the class that was written for it."""
     return cls.__init__  # type: ignore[misc, no-any-return]
+
+
+def batch_size_of(kwargs: dict[str, Any]) -> int | None:
+    """The batch size among Keras's older spellings of the input shape; None where it is open."""
+    shape = kwargs.get("batch_input_shape") or kwargs.get("batch_shape") or (None,)
+    return shape[0] if isinstance(shape[0], int) else None
 
 
 def input_shape_of(kwargs: dict[str, Any]) -> Shape | None:

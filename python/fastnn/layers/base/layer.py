@@ -27,6 +27,7 @@ from fastnn.layers.base.call import (
 )
 from fastnn.layers.base.config import (
     accepted,
+    batch_size_of,
     config_of,
     constructor,
     input_shape_of,
@@ -117,6 +118,7 @@ class Layer(Module):
         **kwargs: Any,
     ) -> None:
         computing_dtype(dtype, type(self).__name__)
+        batch = batch_size_of(kwargs)
         given = input_shape_of(kwargs)
         if kwargs:
             raise reject_arguments(type(self).__name__, kwargs, constructor(type(self)))
@@ -133,6 +135,7 @@ class Layer(Module):
         self._variables: list[Variable] = []
         self._losses: list[Any] = []
         self._given_input_shape = given
+        self._given_batch_size = batch
         self._nodes: list[Node] = []
 
     def __getstate__(self) -> dict[str, Any]:
