@@ -59,7 +59,7 @@ class LearningRateScheduler(Callback):
         if not hasattr(optimizer, "learning_rate"):
             raise ValueError("the optimizer has no learning_rate\n  hint: use an Optimizer")
         now = (float(np.array(optimizer.learning_rate)),) if _takes_rate(self.schedule) else ()
-        rate = self.schedule(epoch, *now)
+        rate: Any = self.schedule(epoch, *now)
         if isinstance(rate, Tensor) and rate.shape == () and "float" in rate.dtype:
             rate = float(rate)
         rate = as_number(rate)

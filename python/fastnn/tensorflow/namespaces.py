@@ -108,9 +108,7 @@ _TYPES = (
     "bfloat16", "bool", "double", "float16", "float32", "float64", "half", "int16", "int32",
     "int64", "int8", "string", "uint16", "uint32", "uint8",
 )  # fmt: skip
-dtypes = SimpleNamespace(
-    cast=tensorflow.cast, as_dtype=tensorflow.as_dtype, **{n: tensorflow.at_top(n) for n in _TYPES}
-)
+dtypes = SimpleNamespace(**{n: tensorflow.at_top(n) for n in ("as_dtype", "cast", *_TYPES)})
 version = SimpleNamespace(VERSION=_core.info()["version"])
 
 
