@@ -83,3 +83,12 @@ def test_candidates_are_drawn_by_zipfs_law():
     assert abs(np.mean(even == 0) - 0.25) < 0.03
     with pytest.raises(ValueError, match="hint:"):
         draw([[3]], 1, 4, unique=True, range_max=3)
+
+
+def test_a_function_of_arrays_may_be_decorated():
+    @tf.numpy_function(Tout=[tf.float32, tf.int32])
+    def step(action):
+        return np.float32(action * 2), np.array(1, np.int32)
+
+    double, one = step(tf.constant(3))
+    assert (float(double), int(one)) == (6.0, 1)

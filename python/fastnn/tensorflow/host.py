@@ -5,6 +5,7 @@ tensors, checks of order. Depends on `ops`, `data`, `tree`.
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -66,9 +67,12 @@ def _outside(inp: Any, name: str) -> list[Any]:
 
 
 def numpy_function(
-    func: Callable[..., Any], inp: Any, Tout: Any, stateful: bool = True, name: Any = None
-) -> Any:
-    """A Python function of arrays, called now; text comes as bytes."""
+    func: Callable[..., Any] | None = None, inp: Any = None, Tout: Any = None,
+    stateful: bool = True, name: Any = None,
+) -> Any:  # fmt: skip
+    """A Python function of arrays, called now; text comes as bytes. Alone a decorator."""
+    if func is None:
+        return lambda f: functools.wraps(f)(lambda *args: numpy_function(f, args, Tout))
     arrays = [
         x.numpy() if isinstance(x, Tensor) else np.asarray(x)
         for x in _outside(inp, "numpy_function")
