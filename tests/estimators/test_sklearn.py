@@ -599,9 +599,3 @@ def test_a_model_that_is_not_compiled_is_refused(moons):
         SKLearnClassifier(model).fit(*moons)
     with pytest.raises(ValueError, match="model is str"):
         SKLearnRegressor("net").fit(*moons)
-
-
-@pytest.mark.parametrize("kind", [FastNNClassifier, FastNNRegressor, FastNNFeatures])
-def test_a_misspelt_setting_is_answered_with_the_right_name(kind):
-    with pytest.raises(TypeError, match="did you mean `epochs`"):
-        kind(epoch=1)

@@ -11,7 +11,6 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 
 from fastnn import losses
-from fastnn.base.arguments import hints_arguments
 from fastnn.sklearn.network import Network
 from fastnn.sklearn.rows import by_class
 
@@ -136,7 +135,6 @@ class FastNNClassifier(ClassifierMixin, Classes):
         True
     """
 
-    @hints_arguments
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),

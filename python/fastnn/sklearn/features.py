@@ -12,7 +12,6 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import validate_data
 
 from fastnn import layers, losses, models
-from fastnn.base.arguments import hints_arguments
 from fastnn.sklearn.classifier import Classes
 from fastnn.sklearn.regressor import Numbers
 
@@ -68,7 +67,6 @@ class FastNNFeatures(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classes,
     task_: str
     encoder_: Any
 
-    @hints_arguments
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),

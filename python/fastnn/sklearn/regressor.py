@@ -9,7 +9,6 @@ import numpy as np
 from sklearn.base import RegressorMixin
 
 from fastnn import losses
-from fastnn.base.arguments import hints_arguments
 from fastnn.sklearn.network import Network
 
 __all__ = ["FastNNRegressor"]
@@ -91,7 +90,6 @@ class FastNNRegressor(RegressorMixin, Numbers):
         True
     """
 
-    @hints_arguments
     def __init__(
         self,
         hidden_layer_sizes: Any = (100,),

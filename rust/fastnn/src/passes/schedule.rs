@@ -79,10 +79,10 @@ impl Steps {
         // Processes meet in one order, whatever the sizes of their batches.
         let mut before = None;
         for (at, work) in fusion.works.iter().enumerate() {
-            if matches!(work, Work::Kernel(id, _) if collective::meets(graph.node(*id))) {
-                if let Some(before) = before.replace(at) {
-                    steps.follow(before, at);
-                }
+            if matches!(work, Work::Kernel(id, _) if collective::meets(graph.node(*id)))
+                && let Some(before) = before.replace(at)
+            {
+                steps.follow(before, at);
             }
         }
         steps
