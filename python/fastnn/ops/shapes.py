@@ -235,7 +235,7 @@ def expand_dims(x: TensorLike, axis: int | Sequence[int]) -> Tensor:
     out: Any = _expand_dims(x, axis)
     if isinstance(x, KerasTensor) and x.dtype == "string":
         out.dtype = "string"  # the rule of sizes knows numbers alone
-    return out  # type: ignore[no-any-return]
+    return out
 
 
 def _stacked(x: Sequence[TensorLike], axis: int = 0) -> Tensor:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence as Rows
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from fastnn import random
 from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import hints_arguments
-from fastnn.data import Sequence
+from fastnn.data import PyDataset
 from fastnn.utils import pad_sequences
 
 __all__ = ["TimeseriesGenerator", "make_sampling_table", "pad_sequences", "skipgrams"]
@@ -41,7 +41,7 @@ def make_sampling_table(size: int, sampling_factor: float = 1e-5) -> np.ndarray[
 
 @hints_arguments
 def skipgrams(
-    sequence: Rows[int],
+    sequence: Sequence[int],
     vocabulary_size: int,
     window_size: int = 4,
     negative_samples: float = 1.0,
@@ -93,7 +93,7 @@ def skipgrams(
     return pairs, labels
 
 
-class TimeseriesGenerator(Sequence):
+class TimeseriesGenerator(PyDataset):
     """Batches of windows of a series and the target after each, for `fit`.
 
     `utils.timeseries_dataset_from_array` makes a data set of them.
