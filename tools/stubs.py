@@ -39,6 +39,9 @@ INDENT = "    "
 
 # Types of parameters by name, wherever the name stands; NONE marks those that may be left out.
 PARAMETERS = {
+    "bytes": "_Array", "count": "int", "goes_on": "bool", "key": "int", "memory": "_Array",
+    "order": "_Array | None", "own": "Sequence[int]", "rank": "int", "size": "int",
+    "team": "Team | None", "what": "int",
     "arrays": "Sequence[Any]", "attrs": "Mapping[str, Any] | None",
     "batch_size": "int", "carries": "Sequence[Tensor]", "cholesky": "_Array", "claims": "_Array",
     "copy": "bool | None",
@@ -130,6 +133,7 @@ RESULTS = {
     "marginal_quantiles": "list[float]", "pay_claims": "None",
     "placeholder": "Tensor", "replace_file": "None", "save_file": "None",
     "round_inputs": "list[Tensor]", "scan_rounds": "list[Tensor]",
+    "digest": "int", "Team.bytes": "int", "Team.meet": "list[list[int]]",
     "set_collective": "None", "set_num_threads": "None", "tensor": "Tensor",
     "Ensemble.copy_draws": "None", "Function.repeat": "int",
     "Ensemble.reweighted": "Ensemble", "Ensemble.score": "None", "Ensemble.total_effects": "None",

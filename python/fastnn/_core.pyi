@@ -16,7 +16,7 @@ class _Ops:  # one function per op, inputs first; fastnn/ops/rows.pyi has them a
 
 ops: _Ops
 
-__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Dim', 'SizeGuards', 'Variable', 'snapshots', 'assign_all', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'marginal_quantiles', 'pay_claims', 'Function', 'Recording', 'call_key', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'replace_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'round_inputs', 'scan_rounds', 'GpuRecording', 'gpu_program', 'gpu_row_program', 'gpu_tiles', 'set_collective', 'set_num_threads', 'get_num_threads', 'info']
+__all__ = ['FastnnError', 'ShapeError', 'DataError', 'TraceError', 'DeviceError', 'FormatError', 'InternalError', 'Tensor', 'Dim', 'SizeGuards', 'Variable', 'snapshots', 'assign_all', 'tensor', 'from_dlpack', 'placeholder', 'Ensemble', 'marginal_quantiles', 'pay_claims', 'Function', 'Recording', 'call_key', 'gradients', 'Loop', 'optimizer_slots', 'optimizer_update', 'Model', 'save_file', 'replace_file', 'load_file', 'ops', 'OpRow', 'apply', 'op_table', 'round_inputs', 'scan_rounds', 'GpuRecording', 'gpu_program', 'gpu_row_program', 'gpu_tiles', 'Team', 'digest', 'set_collective', 'set_num_threads', 'get_num_threads', 'info']
 
 class FastnnError(Exception):
     """The base of all errors that fastnn raises by itself."""
@@ -138,7 +138,7 @@ class Loop:
     @property
     def finished(self) -> list[list[float]]:
         """Results of the epochs that the last run completed, also when it was interrupted."""
-    def run(self, arrays: Sequence[Any], batch_size: int, epochs: int, *, seed: int | None = None, first_epoch: int = 0, steps: int | None = None, heartbeat: _Heartbeat | None = None, on_batch: _BatchHook | None = None) -> list[list[float]]:
+    def run(self, arrays: Sequence[Any], batch_size: int, epochs: int, *, seed: int | None = None, first_epoch: int = 0, steps: int | None = None, order: _Array | None = None, goes_on: bool = False, heartbeat: _Heartbeat | None = None, on_batch: _BatchHook | None = None) -> list[list[float]]:
         """Runs `epochs` epochs over the arrays (one per input of the step) and gives each epoch's results."""
 
 @final
@@ -221,6 +221,16 @@ class SizeGuards:
     def __len__(self) -> int: ...
     def hold(self, sizes: dict[str, int]) -> bool:
         """Whether everything that was read is so for these sizes too."""
+
+@final
+class Team:
+    """Processes of one machine that sum in memory which all have mapped: `Team(memory, rank, size)`."""
+    def __new__(cls, memory: _Array, rank: int, size: int) -> Self: ...
+    @staticmethod
+    def bytes(size: int) -> int:
+        """Bytes that `size` processes share."""
+    def meet(self, what: int, key: int, count: int, own: Sequence[int]) -> list[list[int]]:
+        """What each process says, six numbers, once all have come; the last two may differ."""
 
 @final
 class Tensor:
@@ -345,6 +355,8 @@ def assign_all(variables: Sequence[Variable], values: Sequence[Any]) -> None:
     """Sets several Variables at one moment; while `fit` updates them in another thread, between two of its steps. Raises ShapeError or DataError, before anything is set, when a value does not fit."""
 def call_key(args: tuple[Any, ...], cells: tuple[Any, ...]) -> bytes | None:
     """What tells one call of a traced function from another, where it is simple: the types and shapes of `args`, all of them tensors with values, and which objects the cells of its closure hold."""
+def digest(bytes: _Array) -> int:
+    """A number of 64 bits that tells contents of a contiguous array apart, as ranks do that compare theirs."""
 def from_dlpack(value: Any) -> Tensor:
     """A tensor that shares the memory of another library's CPU array, without a copy."""
 def get_num_threads() -> int:
@@ -381,7 +393,7 @@ def save_file(path: str | PathLike[str], tensors: Mapping[str, Any], metadata: M
     """Writes tensors, metadata and an inference function into one safetensors file."""
 def scan_rounds(carries: Sequence[Tensor], slices: Sequence[Tensor], shared: Sequence[Tensor], outputs: Sequence[Tensor], values: Sequence[Any], length: int | Dim | None, reverse: bool = False) -> list[Tensor]:
     """Runs a traced round again and again: `carries`, `slices` and `shared` are its placeholders, `outputs` the next carries and what it gives, `values` what the loop is called with, in the same order. Without `length` there are as many rounds as slices."""
-def set_collective(reduce: Callable[[int, memoryview], Any] | None) -> None:
+def set_collective(reduce: Callable[[int, memoryview], Any] | None, team: Team | None = None) -> None:
     """Names the function that sums over the processes, or None for a process that is alone."""
 def set_num_threads(n: int) -> None:
     """Sets the number of threads that computations use, 1 to 256. Results do not depend on it."""

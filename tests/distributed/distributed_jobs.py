@@ -9,6 +9,7 @@ import os
 import pathlib
 import signal
 import sys
+import threading
 import time
 
 import numpy as np
@@ -358,11 +359,16 @@ def averaged(batch):
 # ---- what has to fail ----------------------------------------------------------------------------
 
 
-def killed(batch):
-    """The last rank is killed in the middle of an epoch."""
+def killed(batch, between=True):
+    """The last rank is killed in the middle of an epoch: between two steps, or inside one."""
     x, y, _ = rows(200)
     model = dense()
     model.compile("adam", "sparse_categorical_crossentropy")
+    if not between:
+        model.fit(x, y, batch, 1, verbose=0)
+        if fastnn.distributed.rank() == fastnn.distributed.size() - 1:
+            threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGKILL)).start()
+        model.fit(x, y, batch, 10**9, verbose=0)
 
     class Kill(fastnn.callbacks.Callback):
         def on_train_batch_end(self, number, logs=None):
@@ -460,9 +466,14 @@ def helpers(batch):
 def main():
     name, folder, given = sys.argv[1], pathlib.Path(sys.argv[2]), json.loads(sys.argv[3])
     rank = int(os.environ.get("OMPI_COMM_WORLD_RANK", "0"))
+    if given.pop("messages", False):  # as between machines
+        fastnn.distributed.shared_team = lambda mpi, comm: None
     if name == "version" and rank == 1:
         fastnn.__dict__["__version__"] = "0.0.0"
     fastnn.distributed.init(own_data=name == "own_data")
+    if fastnn.distributed.size() > 1:
+        team = fastnn.tracing.ranks.group().team
+        assert (team is None) == ("messages" in sys.argv[3])
     np.savez(folder / f"{fastnn.distributed.rank()}.npz", **globals()[name](**given))
     (folder / f"{fastnn.distributed.rank()}.time").write_text(str(time.time()))
 

@@ -102,6 +102,14 @@ def test_runs_give_the_same_bits_again(tmp_path):
     same_bits(first, again)
 
 
+@pytest.mark.parametrize(("job", "ranks"), [("wide", 2), ("wide", 3), ("weighted", 3)])
+def test_sums_in_shared_memory_and_by_messages_have_the_same_bits(job, ranks, tmp_path):
+    shared = on_ranks(tmp_path / "shared", job, ranks, batch=4)
+    sent = on_ranks(tmp_path / "sent", job, ranks, batch=4, messages=True)
+    for a, b in zip(shared, sent, strict=True):
+        same_bits(a, b)
+
+
 def test_a_rank_reads_only_its_own_batches_of_a_dataset(tmp_path):
     found = on_ranks(tmp_path, "numbered", batch=10, shuffle=True)
     a, b = (set(f["asked"].tolist()) for f in found)
@@ -154,9 +162,10 @@ def test_all_ranks_stop_together_and_rank_0_writes_the_files(tmp_path):
     assert len((folder / "log.csv").read_text().splitlines()) == epochs + 1
 
 
-def test_a_killed_rank_ends_the_others_within_ten_seconds_and_is_named(tmp_path):
+@pytest.mark.parametrize("given", [{}, {"between": False}, {"messages": True}], ids=str)
+def test_a_killed_rank_ends_the_others_within_ten_seconds_and_is_named(given, tmp_path):
     start = time.monotonic()
-    done = launch(tmp_path, "killed", 2, batch=8, timeout=120)
+    done = launch(tmp_path, "killed", 2, batch=8, timeout=120, **given)
     assert done.returncode != 0
     text = done.stdout + done.stderr
     assert "rank 1" in text
@@ -178,9 +187,11 @@ REFUSED = {
 }
 
 
+@pytest.mark.parametrize("messages", [False, True])
 @pytest.mark.parametrize("how", REFUSED)
-def test_ranks_that_go_apart_are_refused_by_name(how, tmp_path):
-    done = launch(tmp_path, "fails", 2, batch=8, how=how, timeout=120)
+def test_ranks_that_go_apart_are_refused_by_name(how, messages, tmp_path):
+    given = {"messages": True} if messages else {}
+    done = launch(tmp_path, "fails", 2, batch=8, how=how, timeout=120, **given)
     text = done.stdout + done.stderr
     assert done.returncode != 0, text
     for part in REFUSED[how]:

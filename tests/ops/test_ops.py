@@ -251,7 +251,13 @@ CASES = {
         case((7,), k=3),
         case((2, 3, 4), k=1),
     ],
-    "all_reduce": [case((3, 4), ()), case((), ()), case((0, 2), ()), case((5, 33), (), place=7)],
+    "all_reduce": [
+        case((3, 4), ()),
+        case((), ()),
+        case((0, 2), ()),
+        case((5, 33), (), place=7),
+        case((5, 33), (), place=7, scaled=True),
+    ],
     "dynamic_slice": [
         case((5, 6), ints(1, 3), axes=(0, 1), sizes=(2, 3)),
         case((5, 6), ints(-1, 9), axes=(1, 0), sizes=(2, 3)),

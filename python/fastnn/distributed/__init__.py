@@ -18,6 +18,7 @@ from fastnn import _core
 from fastnn.base.arguments import hints_arguments, is_whole
 from fastnn.base.messages import silence
 from fastnn.distributed.group import Group
+from fastnn.distributed.memory import shared_team
 from fastnn.errors import RankError
 from fastnn.tracing.ranks import count_ranks, group as _group, set_group
 
@@ -73,9 +74,9 @@ def init(own_data: bool = False, threads: int | None = None) -> None:
     _check_equal(comm, settings)
     if "FASTNN_NUM_THREADS" not in os.environ:
         _core.set_num_threads(min(256, threads or _threads(mpi, comm)))
-    made = Group(comm, bool(own_data))
+    made = Group(comm, bool(own_data), shared_team(mpi, comm))
     set_group(made)
-    _core.set_collective(made.sum_view)
+    _core.set_collective(made.sum_view, made.team)
     if made.rank:
         silence()  # rank 0 prints for all
     os.register_at_fork(after_in_child=_forget)

@@ -17,13 +17,13 @@ from typing import Any
 
 import numpy as np
 
-from fastnn.errors import RankError
+from fastnn.errors import DataError, RankError
 from fastnn.tracing.variables import Variable
 
 __all__ = ["Group"]
 
 #: What ranks meet for.
-SUM, COUNT, GATHER, BROADCAST, FAILED, ENDED = range(1, 7)
+SUM, COUNT, GATHER, BROADCAST, FAILED, ENDED = range(1, 7)  # the core knows SUM
 _NAMES = {
     SUM: "a sum over the ranks", COUNT: "a step", GATHER: "an exchange of values",
     BROADCAST: "values of rank 0", FAILED: "an error", ENDED: "its end",
@@ -40,10 +40,11 @@ class Group:
     Args:
         comm: A communicator of mpi4py.
         own_data: Whether the data of each rank are its own part of the whole.
+        team: Shared memory in which the ranks meet and sum; None: they send each other messages.
     """
 
-    def __init__(self, comm: Any, own_data: bool = False) -> None:
-        self._comm = comm
+    def __init__(self, comm: Any, own_data: bool = False, team: Any = None) -> None:
+        self._comm, self.team = comm, team
         from mpi4py import MPI
 
         self._in_place = MPI.IN_PLACE
@@ -74,10 +75,17 @@ class Group:
                 f"the ranks cannot work together any more: {self.broken}\n"
                 "  hint: start the program anew; BackupAndRestore goes on from its last backup"
             )
-        self._met += 1
-        mine = np.array([what, self._met, key, count, *own], np.int64)
         headers = self._headers
-        self._comm.Allgather(mine, headers)
+        if self.team is None:
+            self._met += 1
+            mine = np.array([what, self._met, key, count, *own], np.int64)
+            self._comm.Allgather(mine, headers)
+        else:
+            try:
+                headers[:] = self.team.meet(what, key, count, own)
+            except DataError as error:
+                self.broken = str(error).split("\n")[0]
+                raise RankError(f"{error}") from None
         if (headers[:, :4] != headers[0, :4]).any() or what == FAILED:
             self._part(what, headers)
         return headers[:, 4:]
@@ -184,7 +192,10 @@ class Group:
         return found
 
     def sum_view(self, key: int, view: memoryview) -> None:
-        """Replaces the floats of a buffer by their sums: what the core calls inside a step."""
+        """Replaces the floats of a buffer by their sums: what the core calls inside a step.
+
+        With a team it is called only where that cannot sum, which meeting anew then explains.
+        """
         values = np.frombuffer(view, np.float32)
         try:
             self._meet(SUM, key, values.size)

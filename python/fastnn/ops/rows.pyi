@@ -455,5 +455,5 @@ def layer_norm(x: TensorLike, gamma: TensorLike, beta: TensorLike, epsilon: floa
     """(x - mean) / sqrt(variance + epsilon) gamma + beta over the last axis, the mean, and what was multiplied by; with center=False nothing is taken off, and x is divided by the root of its mean square. gamma and beta have one number per column, or are scalars."""
 def layer_norm_grad(dy: TensorLike, x: TensorLike, gamma: TensorLike, mean: TensorLike, scale: TensorLike, center: bool = True) -> tuple[Tensor, Tensor, Tensor]:
     """The gradients of layer_norm by x, and by one gamma and one beta per column."""
-def all_reduce(x: TensorLike, weight: TensorLike, place: int = 0) -> Tensor:
-    """The sum of x over all processes that train together; x itself in a process that is alone. They meet in the order of the program, and place tells apart where in it. The gradient is that of the mean of what the processes compute, each counted by its weight, a number of at least 0; the value does not depend on it."""
+def all_reduce(x: TensorLike, weight: TensorLike, place: int = 0, scaled: bool = False) -> Tensor:
+    """The sum of x over all processes that train together; x itself in a process that is alone. With scaled, each process counts by its weight: the sum is that of x times weight. They meet in the order of the program, and place tells apart where in it. The gradient is that of the mean of what the processes compute, each counted by its weight, a number of at least 0, on which the value depends with scaled only."""

@@ -71,14 +71,14 @@ class SharedStep:
         """The rows of this rank over the rows of all."""
         return self._share.value
 
-    def sum(self, x: Any) -> Any:
+    def sum(self, x: Any, scaled: bool = False) -> Any:
         """The sum of x over the ranks."""
         self._sums += 1
-        return _c.all_reduce(x, self.share, place=self._sums)
+        return _c.all_reduce(x, self.share, place=self._sums, scaled=scaled)
 
     def weighted(self, x: Any) -> Any:
         """The mean of x over the ranks, each counted by its rows."""
-        return self.sum(x * self.share)
+        return self.sum(x, scaled=True)
 
     def present(self, x: Any) -> Any:
         """x, or 0 on a rank that has no rows left and runs the step on rows that do not count."""
@@ -98,8 +98,8 @@ class SharedStep:
         if len(small) == 1:
             out[small[0]] = self.weighted(out[small[0]])
         elif small:
-            flat = [_c.reshape(gs[i] * self.share, shape=(-1,)) for i in small]
-            total, at = self.sum(_c.concatenate(*flat, axis=0)), 0
+            flat = [_c.reshape(gs[i], shape=(-1,)) for i in small]
+            total, at = self.weighted(_c.concatenate(*flat, axis=0)), 0
             for i in small:
                 end = at + sizes[i]
                 piece = _c.slice(total, begin=(at,), end=(end,), step=(1,))

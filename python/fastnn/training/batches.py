@@ -35,12 +35,14 @@ def python_epoch(
     report: Callable[[int, Logs], None] | None = None,
     resumed: tuple[int, list[Any], Any] | None = None,
     ranks: Ranks | None = None,
+    ahead: Callable[[], tuple[Program, int]] | None = None,
 ) -> tuple[Logs, int]:
     """One epoch batch by batch: for iterables, eager steps, batch hooks and several ranks.
 
     `resumed` says how many batches of it were made before, what the metrics held then, and
     where the batches come from. With `ranks` the epoch is that of all of them, and so are its
-    logs; each batch comes with whether it counts.
+    logs; each batch comes with whether it counts. `ahead` makes the first steps of theirs and says
+    of which program, and how many.
     """
     train = kind == "train"
     with keeping(model), underway(model):
@@ -49,8 +51,9 @@ def python_epoch(
             return _batch_by_batch(model, train, batches, calls, classes, report, resumed)
         with ranks.stepping():
             logs, done = _batch_by_batch(
-                model, train, ranks.counted(batches, train), calls, classes, report, resumed, ranks
-            )
+                model, train, ranks.counted(batches, train), calls, classes, report, resumed,
+                ranks, ahead,
+            )  # fmt: skip
             return logs, done
 
 
@@ -63,6 +66,7 @@ def _batch_by_batch(
     report: Callable[[int, Logs], None] | None,
     resumed: tuple[int, list[Any], Any] | None,
     ranks: Ranks | None = None,
+    ahead: Callable[[], tuple[Program, int]] | None = None,
 ) -> tuple[Logs, int]:
     hook = "train" if train else "test"
     begins = calls is not None and calls.overrides(f"on_{hook}_batch_begin", "on_batch_begin")
@@ -71,6 +75,10 @@ def _batch_by_batch(
     kind = "train" if train else "test"
     first, sums, source = resumed or (0, None, None)
     done = first
+    if ahead is not None:
+        program, done = ahead()
+        if model.stop_training:
+            batches = ()
     drawn = time.perf_counter()
     for x, y, w in batches:
         if begins:

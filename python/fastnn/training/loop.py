@@ -5,6 +5,7 @@ Depends on `data`, `callbacks`, `progress`, `_core`.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import threading
@@ -23,6 +24,7 @@ from fastnn.base.arguments import is_whole
 from fastnn.base.messages import print_msg
 from fastnn.callbacks import CallbackList, History, LambdaCallback
 from fastnn.data.batches import ArrayData, IterableData, closing
+from fastnn.devices import choice
 from fastnn.display.notebook import NotebookDisplay
 from fastnn.display.progress import Progbar, in_notebook, is_terminal, plain_line
 from fastnn.display.reporter import Reporter
@@ -143,6 +145,9 @@ class Fit:
 
     #: Batches of arrays for several ranks, where an epoch is so many steps.
     _stream: Any = None
+
+    #: Whether the labels of all rows were looked at.
+    _checked: bool = False
 
     #: The logs of the last epoch that ended.
     last: Logs | None = None
@@ -465,12 +470,16 @@ class Fit:
             else:
                 batches = itertools.islice(self._stream, left)
             during = self._during(epoch) if self.report is not None else None
+            ahead = None
+            if first == 0 and self._stream is None and (steps := self._steps_ahead(data)):
+                ahead = functools.partial(self._run_ahead, data, steps, order, during)
+                batches = batches_of(data, self.batch_size, left, order, steps, self.ranks)
             weigh = isinstance(data, IterableData) and not isinstance(self.data, ArrayData)
             try:
                 logs, done = python_epoch(
                     model, "train", batches, self.calls,
                     self.settings.class_weight if weigh else None, during,
-                    self._resumed(first, data), self.ranks,
+                    self._resumed(first, data), self.ranks, ahead,
                 )  # fmt: skip
             except Exception as error:
                 ended = told(error) == NO_BATCHES and getattr(data, "once", False)
@@ -496,6 +505,51 @@ class Fit:
             self._end_epoch(epoch, dict(logs), done, time.perf_counter() - start)
             if self.ranks is not None:
                 self.ranks.stop()
+
+    def _steps_ahead(self, data: ArrayData | IterableData) -> int:
+        """How many steps of an epoch of several ranks, from the first on, the core makes alone."""
+        ranks = self.ranks
+        if ranks is None or ranks.hooks or not isinstance(data, ArrayData):
+            return 0
+        # A device or data in another form may be those of one rank only.
+        can = not (self.model.run_eagerly or data.by_batch or choice.is_used)
+        return ranks.whole_steps(data, self.batch_size) if ranks.all_can(can) else 0
+
+    def _run_ahead(
+        self, data: ArrayData, steps: int, order: Any, during: Callable[[int, Logs], None] | None
+    ) -> tuple[Program, int]:
+        """The first steps of an epoch of several ranks, in the core's loop."""
+        ranks, model, batch_size = self.ranks, self.model, self.batch_size
+        assert ranks is not None
+        parts = (data.x, data.y, data.weights)
+        program: Program = model._program("train", parts)
+        ranks.agree()
+        if not self._checked:
+            check_labels(model, data.y, data.weights, program)
+            self._checked = True
+        done = 0
+        rows = ranks.rows_of_whole_steps(data, batch_size, steps, order)
+        ranks.share_whole()
+        drawn = time.perf_counter()
+        while done < steps:
+            begin, pace = time.perf_counter(), min(ranks.pace, steps - done)
+            program.loop.run(
+                data.leaves,
+                batch_size,
+                1,
+                order=rows[done * batch_size : (done + pace) * batch_size],
+                goes_on=True,
+            )
+            done += pace
+            now = time.perf_counter()
+            if during is not None and now - drawn >= 0.05:
+                during(done, program.read())
+                drawn = now
+            each = (now - begin) / pace
+            if ranks.settle_pace(max(1, min(int(0.04 / each), 2 * ranks.pace))):
+                model.stop_training = True
+                break
+        return program, done
 
     def _begin_together(self, epoch: int, first: int) -> None:
         """An epoch of several ranks begins; callbacks of a resumed one go on as those of rank 0."""

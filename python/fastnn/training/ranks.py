@@ -7,7 +7,6 @@ runs the step on rows that do not count, because the others wait for its sums.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import warnings
 from collections.abc import Iterator, Sequence
@@ -15,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from fastnn import random
+from fastnn import _core, random
 from fastnn.base import tree
 from fastnn.data.batches import ArrayData, IterableData
 from fastnn.errors import DataError, RankError
@@ -31,8 +30,6 @@ __all__ = ["Ranks", "data_facts", "ranks_of"]
 
 #: Bytes of an array that are read to compare it with that of other ranks.
 _READ = 64 << 20
-#: Bytes of a row of the blocks that checksums are made of.
-_WIDE = 8 << 10
 #: What configs hold that ranks need not share: names are counted up, seeds are those of rank 0.
 _OWN = ("name", "seed", "shared_object_id", "build_config")
 
@@ -51,6 +48,8 @@ class Ranks:
         self.rank, self.size, self.own_data = group.rank, group.size, group.own_data
         #: Whether some rank has hooks of batches, so that all sum up their metrics for them.
         self.hooks = False
+        #: Steps that are made without a look at the other ranks, sums apart.
+        self.pace = 1
         self._agreed = False
 
     @contextlib.contextmanager
@@ -104,6 +103,35 @@ class Ranks:
             at = at if order is None else order[at]
             parts = (data.x, data.y, data.weights)
             yield tuple(tree.map_structure(lambda a, at=at: a[at], p) for p in parts), counts
+
+    def whole_steps(self, data: ArrayData, batch_size: int) -> int:
+        """Steps of an epoch, from the first on, in which every rank has a full batch."""
+        if self.own_data:
+            return int(min(self.group.gather(data.n // batch_size)))
+        return int(data.n // (batch_size * self.size))
+
+    def rows_of_whole_steps(self, data: ArrayData, batch_size: int, steps: int, order: Any) -> Any:
+        """The rows of this rank in the first steps, one after another."""
+        order = np.arange(data.n, dtype=np.int32) if order is None else order
+        if self.own_data:
+            return order[: steps * batch_size]
+        dealt = order[: steps * batch_size * self.size].reshape(steps, self.size, batch_size)
+        return np.ascontiguousarray(dealt[:, self.rank]).reshape(-1)
+
+    def all_can(self, can: bool) -> bool:
+        """Whether every rank can."""
+        found, _ = self.group.counts(int(can), False)
+        return bool(found.all())
+
+    def share_whole(self) -> None:
+        """Steps that follow have a full batch on every rank."""
+        self.group.share.assign(np.float32(1 / self.size))
+
+    def settle_pace(self, steps: int) -> bool:
+        """The number of steps until the ranks meet again is what rank 0 says; whether to stop."""
+        found, stop = self.group.counts(steps, bool(self.model.stop_training))
+        self.pace = int(found[0])
+        return stop
 
     def counted(self, batches: Iterator[Any], train: bool) -> Iterator[Any]:
         """The batches of this rank, or rows that do not count, until no rank has more."""
@@ -400,15 +428,6 @@ def _checksum(a: Any) -> int:
 
 
 def _digest(a: Any) -> int:
-    """64 bits that tell contents apart, their order too: of sums along both axes of a block.
-
-    Sums go through memory ten times as fast as a checksum of every byte.
-    """
+    """64 bits that tell contents apart, their order too."""
     flat = np.ascontiguousarray(a).reshape(-1).view(np.uint8)
-    whole = flat.size // _WIDE * _WIDE
-    block = flat[:whole].view(np.uint64).reshape(-1, _WIDE // 8)
-    told = hashlib.blake2b(digest_size=8)
-    for axis in (0, 1):
-        told.update(np.add.reduce(block, axis=axis).data)
-    told.update(flat[whole:].data)
-    return int.from_bytes(told.digest(), "little")
+    return _core.digest(flat)

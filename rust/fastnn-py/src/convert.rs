@@ -269,7 +269,7 @@ impl View {
         Ok(Shape::new(&dims[..self.rank()])?)
     }
 
-    fn is_contiguous(&self) -> bool {
+    pub(crate) fn is_contiguous(&self) -> bool {
         let mut step = self.raw.itemsize;
         for (&dim, &stride) in self.dims().iter().zip(self.strides()).rev() {
             if dim == 0 {
@@ -312,6 +312,11 @@ impl View {
     /// Raw memory, for writing; got by [`View::writable`].
     pub(crate) fn memory(&self) -> *mut u8 {
         self.raw.buf.cast()
+    }
+
+    /// How many bytes lie there, one after another.
+    pub(crate) fn bytes(&self) -> usize {
+        self.raw.len as usize
     }
 
     /// A converted copy of the values.

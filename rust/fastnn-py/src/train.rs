@@ -53,11 +53,12 @@ impl PyLoop {
 
     /// Runs `epochs` epochs over the arrays (one per input of the step) and gives each epoch's results.
     ///
-    /// `seed` shuffles, `None` keeps the order. `heartbeat(epoch, batch, steps, results)` is called
+    /// `seed` shuffles, `None` keeps the order. `order` names the rows of an epoch instead, and with
+    /// `goes_on` the run goes on in an epoch that was begun before. `heartbeat(epoch, batch, steps, results)` is called
     /// about every 100 ms, `on_batch(epoch, batch, begin, results)` around each batch; either stops
     /// the run gently by returning True. Ctrl-C stops it between steps, or inside a long one
     /// that has not begun to change weights: the variables then hold the last whole step, and `finished` the results of the epochs that were completed.
-    #[pyo3(signature = (arrays, batch_size, epochs, *, seed=None, first_epoch=0, steps=None, heartbeat=None, on_batch=None))]
+    #[pyo3(signature = (arrays, batch_size, epochs, *, seed=None, first_epoch=0, steps=None, order=None, goes_on=false, heartbeat=None, on_batch=None))]
     #[allow(clippy::too_many_arguments)] // They are keywords in Python.
     fn run(
         &self,
@@ -68,13 +69,16 @@ impl PyLoop {
         seed: Option<u64>,
         first_epoch: usize,
         steps: Option<usize>,
+        order: Option<Bound<'_, PyAny>>,
+        goes_on: bool,
         heartbeat: Option<Py<PyAny>>,
         on_batch: Option<Py<PyAny>>,
     ) -> PyResult<Vec<Vec<f32>>> {
         enter(|| {
             let arrays = PyTuple::new(py, arrays.try_iter()?.collect::<PyResult<Vec<_>>>()?)?;
             let borrowed = self.step.get().borrow(&arrays)?;
-            let schedule = Schedule { batch_size, epochs, first_epoch, seed, steps };
+            let order = order.map(|order| rows_of(&order)).transpose()?;
+            let schedule = Schedule { batch_size, epochs, first_epoch, seed, steps, order, goes_on };
             let job = Job { args: borrowed.iter().map(Borrowed::arg).collect() };
             let mut watcher = Watcher { finished: vec![], heartbeat, on_batch, raised: None };
             let result = crate::interpreter::detach(py, || {
@@ -97,6 +101,22 @@ impl PyLoop {
     fn finished(&self) -> Vec<Vec<f32>> {
         self.finished.lock().clone()
     }
+}
+
+/// Numbers of rows, from an array of int32.
+fn rows_of(order: &Bound<'_, PyAny>) -> Result<Vec<u32>> {
+    let held = Borrowed::new(order, DType::I32, "order")?;
+    // SAFETY: the array is borrowed, and has the type that it was borrowed as.
+    let rows =
+        unsafe { std::slice::from_raw_parts(held.arg().ints().cast_const(), held.arg().ty.shape.count()) };
+    let row = |&row: &i32| {
+        u32::try_from(row).or_else(|_| {
+            data_error(format!(
+                "the order names row {row}, wanted 0 or more\n  hint: rows are numbered from 0"
+            ))
+        })
+    };
+    rows.iter().map(row).collect()
 }
 
 struct Job {

@@ -1,4 +1,5 @@
-//! F0. The only file of the core in which one thread waits for another (the pool's own join apart).
+//! F0. The only file of the core in which a thread waits for another one, or for another process (the
+//! pool's own join apart).
 //!
 //! A host, which is the language that calls the core, may hold a lock of its own around every call.
 //! It names a function with [`set_host`] that lets that lock go for the length of a wait, and every
@@ -325,7 +326,7 @@ fn give_way(times: u32) {
 }
 
 /// Waits outside the host until `ready` says so.
-fn wait_until(ready: impl Fn() -> bool) {
+pub fn wait_until(ready: impl Fn() -> bool) {
     outside(|| {
         let mut times = 0;
         while !ready() {
@@ -333,6 +334,84 @@ fn wait_until(ready: impl Fn() -> bool) {
             times += 1;
         }
     });
+}
+
+/// A count that one process raises and others, which have it mapped as well, wait for. It has cache
+/// lines of its own: the hardware fetches lines in pairs.
+#[repr(C, align(128))]
+pub struct Count {
+    value: AtomicU64,
+    /// Those who wait without a core.
+    asleep: AtomicU32,
+}
+
+impl Count {
+    /// The longest sleep: where waking is lost or unknown, one looks again.
+    const NAP: Duration = Duration::from_millis(20);
+
+    /// The count.
+    pub fn get(&self) -> u64 {
+        self.value.load(Acquire)
+    }
+
+    /// Raises the count and wakes those who wait for it; what was written before is there for them.
+    pub fn raise(&self, to: u64) {
+        self.value.store(to, SeqCst);
+        if self.asleep.load(SeqCst) > 0 {
+            self.wake();
+        }
+    }
+
+    /// Waits outside the host until the count is at least so much; false after about `longest`. The core
+    /// is given up after so many looks, of some 50 ns each: to be woken may take longer than the wait.
+    pub fn wait(&self, least: u64, looks: u32, longest: Duration) -> bool {
+        for _ in 0..looks {
+            if self.get() >= least {
+                return true;
+            }
+            std::hint::spin_loop();
+        }
+        outside(|| {
+            let start = Instant::now();
+            self.asleep.fetch_add(1, SeqCst);
+            let mut seen = self.value.load(SeqCst);
+            while seen < least && start.elapsed() < longest {
+                self.sleep(seen);
+                seen = self.value.load(SeqCst);
+            }
+            self.asleep.fetch_sub(1, SeqCst);
+            seen >= least
+        })
+    }
+
+    /// The half of the count that changes with every step.
+    #[cfg(target_os = "linux")]
+    fn low(&self) -> *const u32 {
+        let half = usize::from(cfg!(target_endian = "big"));
+        self.value.as_ptr().cast::<u32>().wrapping_add(half)
+    }
+
+    #[cfg(target_os = "linux")]
+    fn sleep(&self, seen: u64) {
+        let nap = libc::timespec { tv_sec: 0, tv_nsec: Count::NAP.subsec_nanos().into() };
+        // SAFETY: the kernel compares the word with what was seen and sleeps while they are equal; the
+        // word and the time live as long as the call.
+        unsafe { libc::syscall(libc::SYS_futex, self.low(), libc::FUTEX_WAIT, seen as u32, &raw const nap) };
+    }
+
+    #[cfg(target_os = "linux")]
+    fn wake(&self) {
+        // SAFETY: the word is only looked up, for those who sleep on it.
+        unsafe { libc::syscall(libc::SYS_futex, self.low(), libc::FUTEX_WAKE, i32::MAX) };
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn sleep(&self, _seen: u64) {
+        thread::sleep(Duration::from_micros(50));
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn wake(&self) {}
 }
 
 /// The number of this process among its forebears: a value kept from before a fork tells by it.

@@ -46,6 +46,20 @@ pub struct Schedule {
     pub seed: Option<u64>,
     /// At most this many steps an epoch.
     pub steps: Option<usize>,
+    /// The rows of every epoch, in this order, some of them perhaps never or several times; `None` takes
+    /// all rows, as `seed` says.
+    pub order: Option<Vec<u32>>,
+    /// Goes on in an epoch that an earlier run began: its sums are not zeroed.
+    pub goes_on: bool,
+}
+
+impl Schedule {
+    /// `epochs` epochs from the first one on, over all rows as they lie.
+    #[must_use]
+    pub fn new(batch_size: usize, epochs: usize) -> Schedule {
+        let (seed, steps, order) = (None, None, None);
+        Schedule { batch_size, epochs, first_epoch: 0, seed, steps, order, goes_on: false }
+    }
 }
 
 /// Where in a run something happens.
@@ -88,6 +102,7 @@ struct Run<'a> {
     columns: Vec<Column>,
     /// What the open sizes are; the batch is that of the step at hand.
     sizes: Bindings,
+    /// Rows of an epoch.
     rows: usize,
     order: Option<Vec<u32>>,
     /// Where gathered batches go, one block per column, and where these begin.
@@ -123,6 +138,10 @@ impl Loop {
                 "the arrays have {rows} rows, wanted less than 2^32\n  hint: train on parts, one after another"
             );
         }
+        let rows = match &schedule.order {
+            Some(order) => checked(order, rows, schedule.seed)?,
+            None => rows,
+        };
         // A batch that outlives its step must not lie in room that the next one fills.
         let misfit = |(arg, input): &(&Arg, &Input)| arg.ty.dtype != input.ty.dtype;
         if let Some((arg, input)) = arrays.iter().zip(self.step.inputs()).find(misfit) {
@@ -140,7 +159,7 @@ impl Loop {
         let columns = arrays.iter().enumerate().map(column).collect::<Result<Vec<_>>>()?;
         let batch = schedule.batch_size.min(rows);
         let (mut gathered, mut blocks) = (Vec::new(), Vec::new());
-        if schedule.seed.is_some() {
+        if schedule.seed.is_some() || schedule.order.is_some() {
             for column in &columns {
                 let mut block = Buffer::zeroed(batch * column.width)?;
                 blocks.push(block.as_mut_ptr());
@@ -152,7 +171,10 @@ impl Loop {
         let outputs =
             outputs.iter().map(|ty| crate::function::sized(ty, &sizes)).collect::<Result<Vec<_>>>()?;
         let outputs = outputs.iter().map(|ty| Buffer::zeroed(ty.bytes())).collect::<Result<Vec<_>>>()?;
-        let order = schedule.seed.map(|_| crate::buffer::room(rows)).transpose()?;
+        let order = match &schedule.order {
+            Some(order) => Some(order.clone()),
+            None => schedule.seed.map(|_| crate::buffer::room(rows)).transpose()?,
+        };
         let (tick, beat) = (Ticker::new(TICK), Ticker::new(2 * TICK));
         Run {
             parts: self,
@@ -184,7 +206,7 @@ impl Loop {
 impl Run<'_> {
     fn all(&mut self, observer: &mut dyn Observer) -> Result<()> {
         for epoch in self.schedule.first_epoch..self.schedule.first_epoch + self.schedule.epochs {
-            for variable in &self.parts.reset {
+            for variable in self.parts.reset.iter().filter(|_| !self.schedule.goes_on) {
                 variable.reset()?;
             }
             let stop = self.epoch(epoch, observer)?;
@@ -297,6 +319,24 @@ impl Run<'_> {
             };
             session.set_input(slot, memory);
         }
+    }
+}
+
+/// The length of an order of rows, once it is sure that there are such rows.
+fn checked(order: &[u32], rows: usize, seed: Option<u64>) -> Result<usize> {
+    if seed.is_some() {
+        return crate::data_err!(
+            "both a seed and an order of rows were given, wanted one\n  hint: seed=None"
+        );
+    }
+    if order.is_empty() {
+        return crate::data_err!("the order has 0 rows, wanted at least 1\n  hint: give at least one row");
+    }
+    match order.iter().find(|&&row| row as usize >= rows) {
+        Some(row) => {
+            crate::data_err!("the order names row {row} of {rows}\n  hint: rows are numbered from 0")
+        }
+        None => Ok(order.len()),
     }
 }
 

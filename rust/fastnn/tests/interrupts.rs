@@ -92,13 +92,7 @@ impl Fit {
     fn run(&mut self, steps: usize, shuffled: bool) -> Result<()> {
         let args: Vec<Arg> =
             self.data.iter().map(|t| Arg { ptr: t.storage().unwrap().ptr(), ty: t.ty() }).collect();
-        let schedule = Schedule {
-            batch_size: ROWS,
-            epochs: steps,
-            first_epoch: 0,
-            seed: shuffled.then_some(1),
-            steps: None,
-        };
+        let schedule = Schedule { seed: shuffled.then_some(1), ..Schedule::new(ROWS, steps) };
         // SAFETY: the tensors outlive the run, and each fills its shape.
         let result = unsafe { self.parts.run(&args, &schedule, &mut Handler) };
         self.free = self.count.is_free();

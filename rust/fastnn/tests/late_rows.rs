@@ -136,7 +136,7 @@ impl Net {
 }
 
 fn schedule(batch_size: usize, epochs: usize, first_epoch: usize) -> Schedule {
-    Schedule { batch_size, epochs, first_epoch, seed: Some(3), steps: None }
+    Schedule { first_epoch, seed: Some(3), ..Schedule::new(batch_size, epochs) }
 }
 
 /// Who watches: nobody, everybody at each step, or somebody who stops the run at a step.

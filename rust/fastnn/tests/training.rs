@@ -105,7 +105,7 @@ fn run(fit: &Fit, schedule: &Schedule, log: &mut Log) -> Result<()> {
 }
 
 fn schedule(batch_size: usize, epochs: usize, seed: Option<u64>) -> Schedule {
-    Schedule { batch_size, epochs, first_epoch: 0, seed, steps: None }
+    Schedule { seed, ..Schedule::new(batch_size, epochs) }
 }
 
 #[test]
@@ -149,6 +149,29 @@ fn the_order_depends_on_seed_and_epoch_alone() {
     let other = fit(64, 2);
     run(&other, &schedule(5, 6, Some(2)), &mut Log::default()).unwrap();
     assert_ne!(other.weights.snapshot().as_slice(), train(6, 0));
+}
+
+#[test]
+fn an_order_names_the_rows_and_an_epoch_can_be_run_in_parts() {
+    let whole = fit(64, 2);
+    let mut log = Log::default();
+    run(&whole, &schedule(5, 1, None), &mut log).unwrap();
+    let part = |from: u32, to: u32, goes_on| Schedule {
+        order: Some((from..to).collect()),
+        goes_on,
+        ..schedule(5, 1, None)
+    };
+    let parts = fit(64, 2);
+    let mut found = Log::default();
+    run(&parts, &part(0, 20, false), &mut found).unwrap();
+    run(&parts, &part(20, 64, true), &mut found).unwrap();
+    assert_eq!(found.epochs[1], log.epochs[0], "sums go on");
+    assert_eq!(parts.weights.snapshot().as_slice(), whole.weights.snapshot().as_slice());
+
+    let refused = |schedule: Schedule| run(&parts, &schedule, &mut Log::default()).unwrap_err().to_string();
+    assert!(refused(part(60, 65, false)).contains("names row 64 of 64"));
+    assert!(refused(part(3, 3, false)).contains("the order has 0 rows"));
+    assert!(refused(Schedule { seed: Some(1), ..part(0, 5, false) }).contains("both a seed and an order"));
 }
 
 #[test]

@@ -288,8 +288,9 @@ fn special(op: &OpDef) -> Option<Vec<Sample>> {
             one(&[2, 3], &[Attr::Int(0)]),
         ],
         "all_reduce" => vec![
-            (vec![vec![3, 4], vec![]], vec![Attr::Int(1)]),
-            (vec![vec![0, 2], vec![]], vec![Attr::Int(2)]),
+            (vec![vec![3, 4], vec![]], vec![Attr::Int(1), Attr::Bool(false)]),
+            (vec![vec![0, 2], vec![]], vec![Attr::Int(2), Attr::Bool(false)]),
+            (vec![vec![5, 17], vec![]], vec![Attr::Int(3), Attr::Bool(true)]),
         ],
         "dynamic_slice" => vec![
             (vec![vec![4, 5], vec![2]], vec![ints(&[0, 1]), ints(&[2, 3])]),
