@@ -507,6 +507,35 @@ pub(crate) fn operand(value: &Bound<'_, PyAny>) -> Result<Option<Tensor>> {
     bfloat16(value, "an operand")
 }
 
+/// As [`operand`], and lists of numbers: NumPy and TensorFlow take them beside a tensor.
+pub(crate) fn operand_or_list(value: &Bound<'_, PyAny>) -> Result<Option<Tensor>> {
+    match operand(value)? {
+        None if holds_numbers(value, MAX_NESTED)? => tensor_from(value, None, "an operand").map(Some),
+        made => Ok(made),
+    }
+}
+
+/// How deep lists of numbers lie in each other at most; a list may hold itself.
+const MAX_NESTED: usize = 32;
+
+/// Whether a value is a list, not empty, of nothing but numbers, arrays and such lists. Tensors in a
+/// list are not read as numbers, which would lose their gradients.
+fn holds_numbers(value: &Bound<'_, PyAny>, depth: usize) -> Result<bool> {
+    let is_list = value.is_exact_instance_of::<PyList>() || value.is_exact_instance_of::<PyTuple>();
+    if !is_list || depth == 0 || value.len()? == 0 {
+        return Ok(false);
+    }
+    for item in value.try_iter()? {
+        let item = item?;
+        let plain = item.is_instance_of::<PyFloat>() || item.is_instance_of::<PyInt>();
+        let tensor = item.is_instance_of::<PyTensor>() || item.is_instance_of::<PyVariable>();
+        if !plain && (tensor || (operand(&item)?.is_none() && !holds_numbers(&item, depth - 1)?)) {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// A Python number as a tensor of rank 0.
 fn number(value: &Bound<'_, PyAny>) -> Result<Option<Tensor>> {
     if let Ok(x) = value.cast_exact::<PyFloat>() {

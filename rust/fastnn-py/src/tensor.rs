@@ -1,7 +1,9 @@
 //! `Tensor` as Python sees it: NumPy-like operators, lazy until read. Reading detaches from the
 //! interpreter when the work behind it is worth more than the switch.
 
-use crate::convert::{dtype_of, kind_of, new_array, numpy, operand, shape_from, shape_tuple, tensor_from};
+use crate::convert::{
+    dtype_of, kind_of, new_array, numpy, operand_or_list, shape_from, shape_tuple, tensor_from,
+};
 use crate::error::{Result, data_error, enter};
 use crate::index;
 use crate::interpreter;
@@ -114,7 +116,7 @@ fn binary(
     let py = slf.py();
     enter(|| {
         let this = slf.get().0.clone();
-        let Some(other) = operand(other)? else { return Ok(py.NotImplemented()) };
+        let Some(other) = operand_or_list(other)? else { return Ok(py.NotImplemented()) };
         let inputs = if swap { smallvec![other, this] } else { smallvec![this, other] };
         let tensor = build(py, op, inputs, Attrs::default())?;
         Ok(Bound::new(py, PyTensor(tensor))?.into_any().unbind())
@@ -125,7 +127,7 @@ fn product(slf: &Bound<'_, PyTensor>, other: &Bound<'_, PyAny>, swap: bool) -> P
     let py = slf.py();
     enter(|| {
         let this = slf.get().0.clone();
-        let Some(other) = operand(other)? else { return Ok(py.NotImplemented()) };
+        let Some(other) = operand_or_list(other)? else { return Ok(py.NotImplemented()) };
         let inputs = if swap { smallvec![other, this] } else { smallvec![this, other] };
         let attrs = Attrs::new(&[Attr::Bool(false), Attr::Bool(false)]);
         Ok(Bound::new(py, PyTensor(build(py, &matmul::MATMUL, inputs, attrs)?))?.into_any().unbind())
