@@ -584,15 +584,15 @@ def test_lists_of_numbers_stand_beside_a_tensor():
     t = _core.tensor([1.0, 2.0])
     assert (t == [1.0, 3.0]).tolist() == [True, False]  # it was one False
     assert (t != (1.0, 3.0)).tolist() == [False, True]
-    assert ([1, 2] + t).tolist() == [2.0, 4.0]
+    assert ([1, 2] + t).tolist() == [2.0, 4.0]  # noqa: RUF005
     assert ([[2], [4]] / t).tolist() == [[2.0, 1.0], [4.0, 2.0]]
     assert (t > [1, np.float32(1)]).tolist() == [False, True]
     with pytest.raises(_core.DataError, match="does not make an array"):
-        t + [1, [2, 3]]
+        t + [1, [2, 3]]  # noqa: RUF005
     with pytest.raises(_core.ShapeError, match="do not broadcast"):
-        t + [1, 2, 3]
+        t + [1, 2, 3]  # noqa: RUF005
     with pytest.raises(TypeError):
-        t + [t, 1.0]
+        t + [t, 1.0]  # noqa: RUF005
     itself: list[Any] = []
     itself.append(itself)
     assert (t == itself) is False

@@ -471,7 +471,8 @@ class Fit:
                 batches = itertools.islice(self._stream, left)
             during = self._during(epoch) if self.report is not None else None
             ahead = None
-            if first == 0 and self._stream is None and (steps := self._steps_ahead(data)):
+            steps = self._steps_ahead(data) if first == 0 and self._stream is None else 0
+            if steps and isinstance(data, ArrayData):
                 ahead = functools.partial(self._run_ahead, data, steps, order, during)
                 batches = batches_of(data, self.batch_size, left, order, steps, self.ranks)
             weigh = isinstance(data, IterableData) and not isinstance(self.data, ArrayData)

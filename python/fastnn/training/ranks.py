@@ -131,7 +131,7 @@ class Ranks:
         """The number of steps until the ranks meet again is what rank 0 says; whether to stop."""
         found, stop = self.group.counts(steps, bool(self.model.stop_training))
         self.pace = int(found[0])
-        return stop
+        return bool(stop)
 
     def counted(self, batches: Iterator[Any], train: bool) -> Iterator[Any]:
         """The batches of this rank, or rows that do not count, until no rank has more."""
