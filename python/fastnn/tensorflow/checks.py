@@ -44,22 +44,34 @@ def _against_zero(name: str, test: Callable[[Any, Any], Any], says: str) -> Call
 class _Debugging(ModuleType):
     """Checks under the names of `tf.debugging`."""
 
-    assert_equal = staticmethod(_checked("assert_equal", ops.equal, "tensors differ"))
-    assert_none_equal = staticmethod(_checked("assert_none_equal", ops.not_equal, "some are equal"))
-    assert_greater = staticmethod(_checked("assert_greater", ops.greater, "not all are greater"))
-    assert_greater_equal = staticmethod(
+    assert_equal: Callable[..., Any] = staticmethod(
+        _checked("assert_equal", ops.equal, "tensors differ")
+    )
+    assert_none_equal: Callable[..., Any] = staticmethod(
+        _checked("assert_none_equal", ops.not_equal, "some are equal")
+    )
+    assert_greater: Callable[..., Any] = staticmethod(
+        _checked("assert_greater", ops.greater, "not all are greater")
+    )
+    assert_greater_equal: Callable[..., Any] = staticmethod(
         _checked("assert_greater_equal", ops.greater_equal, "some are less")
     )
-    assert_less = staticmethod(_checked("assert_less", ops.less, "not all are less"))
-    assert_less_equal = staticmethod(
+    assert_less: Callable[..., Any] = staticmethod(
+        _checked("assert_less", ops.less, "not all are less")
+    )
+    assert_less_equal: Callable[..., Any] = staticmethod(
         _checked("assert_less_equal", ops.less_equal, "some are greater")
     )
-    assert_positive = staticmethod(_against_zero("assert_positive", ops.greater, "not all above 0"))
-    assert_negative = staticmethod(_against_zero("assert_negative", ops.less, "not all below 0"))
-    assert_non_negative = staticmethod(
+    assert_positive: Callable[..., Any] = staticmethod(
+        _against_zero("assert_positive", ops.greater, "not all above 0")
+    )
+    assert_negative: Callable[..., Any] = staticmethod(
+        _against_zero("assert_negative", ops.less, "not all below 0")
+    )
+    assert_non_negative: Callable[..., Any] = staticmethod(
         _against_zero("assert_non_negative", ops.greater_equal, "some are below 0")
     )
-    assert_non_positive = staticmethod(
+    assert_non_positive: Callable[..., Any] = staticmethod(
         _against_zero("assert_non_positive", ops.less_equal, "some are above 0")
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import types
+from collections.abc import Callable
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -115,7 +116,7 @@ version = SimpleNamespace(VERSION=_core.info()["version"])
 class _First(ModuleType):
     """`tf.compat.v1`: what programs of TensorFlow 2 still call; there are no sessions."""
 
-    set_random_seed = staticmethod(random.set_seed)
+    set_random_seed: Callable[[int], None] = staticmethod(random.set_seed)
     logging = SimpleNamespace(
         set_verbosity=lambda level: None, ERROR=40, WARN=30, INFO=20, DEBUG=10, FATAL=50
     )
