@@ -84,8 +84,8 @@ class Group:
             try:
                 headers[:] = self.team.meet(what, key, count, own)
             except DataError as error:
-                self.broken = str(error).split("\n")[0]
-                raise RankError(f"{error}") from None
+                self.broken, _, hint = str(error).partition("\n  hint: ")
+                raise RankError(f"{self.broken}\n  hint: {hint}") from None
         if (headers[:, :4] != headers[0, :4]).any() or what == FAILED:
             self._part(what, headers)
         return headers[:, 4:]

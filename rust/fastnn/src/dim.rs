@@ -300,13 +300,14 @@ impl Dim {
         }
     }
 
-    /// The smaller.
+    /// The smaller, where no axis is empty: `min(n, 1)`, the size of one element of an open axis, is 1. An
+    /// axis that is empty after all is refused once its size is known.
     #[must_use]
     pub fn min(self, other: Dim) -> Dim {
         if self.0 >= FAR || other.0 >= FAR {
             return if self.0 >= FAR { other } else { self };
         }
-        match difference(self, other, Least::Empty) {
+        match difference(self, other, Least::One) {
             (Some(0..), _) => other,
             (_, Some(..=0)) => self,
             _ => intern(Expr::Min(Ord::min(self, other), Ord::max(self, other))),
