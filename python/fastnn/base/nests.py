@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastnn.base.absent import answer_missing
+from fastnn.base.arguments import hints_arguments
 from fastnn.base.tree import pack as pack, structure as structure
 
 __all__ = [
@@ -19,14 +20,24 @@ __all__ = [
 
 
 class MAP_TO_NONE:
-    """What a function that `traverse` calls returns where None shall stand."""
+    """What a function that `traverse` calls returns where None shall stand.
+
+    Example:
+        >>> nest, none = [1, 2], fastnn.tree.MAP_TO_NONE
+        >>> fastnn.tree.traverse(lambda leaf: none if leaf == 2 else None, nest)
+        [1, None]
+    """
 
 
+@hints_arguments
 def is_nested(structure: Any) -> bool:
     """True for dicts, lists and tuples.
 
     Args:
         structure: Anything.
+
+    Returns:
+        A truth value.
 
     Example:
         >>> fastnn.tree.is_nested([1]), fastnn.tree.is_nested(1)
@@ -51,6 +62,7 @@ def _made(node: Any, parts: list[Any]) -> Any:
     return type(node)(parts)
 
 
+@hints_arguments
 def flatten_with_path(structure: Any) -> list[tuple[tuple[Any, ...], Any]]:
     """Leaves with the keys and positions that lead to them.
 
@@ -73,6 +85,7 @@ def flatten_with_path(structure: Any) -> list[tuple[tuple[Any, ...], Any]]:
     ]
 
 
+@hints_arguments
 def flatten(structure: Any) -> list[Any]:
     """The leaves in order; dicts are read by sorted key.
 
@@ -89,6 +102,7 @@ def flatten(structure: Any) -> list[Any]:
     return [leaf for _, leaf in flatten_with_path(structure)]
 
 
+@hints_arguments
 def pack_sequence_as(structure: Any, flat_sequence: Sequence[Any]) -> Any:
     """A nest like `structure` with other leaves.
 
@@ -122,6 +136,7 @@ def pack_sequence_as(structure: Any, flat_sequence: Sequence[Any]) -> Any:
     return fill(structure)
 
 
+@hints_arguments
 def assert_same_structure(a: Any, b: Any, check_types: bool = True) -> None:
     """Nothing when two nests differ in leaves alone.
 
@@ -163,6 +178,7 @@ def assert_same_structure(a: Any, b: Any, check_types: bool = True) -> None:
     same(a, b, ())
 
 
+@hints_arguments
 def assert_same_paths(a: Any, b: Any) -> None:
     """Nothing when the leaves of two nests are reached by the same keys and positions.
 
@@ -184,6 +200,7 @@ def assert_same_paths(a: Any, b: Any) -> None:
         )
 
 
+@hints_arguments
 def map_structure(func: Callable[..., Any], *structures: Any, none_is_leaf: bool = True) -> Any:
     """`func` of the leaves at each place.
 
@@ -216,6 +233,7 @@ def map_structure(func: Callable[..., Any], *structures: Any, none_is_leaf: bool
     )
 
 
+@hints_arguments
 def map_structure_up_to(shallow_structure: Any, func: Callable[..., Any], *structures: Any) -> Any:
     """`func` of the parts of deeper nests that stand where a shallow one has leaves.
 
@@ -247,6 +265,7 @@ def map_structure_up_to(shallow_structure: Any, func: Callable[..., Any], *struc
     return apply(shallow_structure, structures)
 
 
+@hints_arguments
 def traverse(func: Callable[[Any], Any], structure: Any, top_down: bool = True) -> Any:
     """`func` of every part; where it gives None the part stays and its own parts are visited.
 
@@ -281,11 +300,15 @@ def traverse(func: Callable[[Any], Any], structure: Any, top_down: bool = True) 
     return visit(structure)
 
 
+@hints_arguments
 def lists_to_tuples(structure: Any) -> Any:
     """A nest with tuples in place of lists.
 
     Args:
         structure: A nest.
+
+    Returns:
+        The nest.
 
     Example:
         >>> fastnn.tree.lists_to_tuples([1, [2]])
@@ -297,12 +320,16 @@ def lists_to_tuples(structure: Any) -> Any:
     return tuple(parts) if isinstance(structure, list) else _made(structure, parts)
 
 
+@hints_arguments
 def map_shape_structure(func: Callable[[Any], Any], structure: Any) -> Any:
     """`func` of every shape in a nest; a shape is a list or tuple of sizes and None.
 
     Args:
         func: Called with each shape, as a tuple.
         structure: A nest of shapes.
+
+    Returns:
+        A nest of what it gave.
 
     Example:
         >>> fastnn.tree.map_shape_structure(len, {"a": (2, None), "b": [3]})

@@ -81,6 +81,7 @@ _ATTRIBUTES = {
     "repeats": "How many times along each axis.",
     "reset_after": "Whether the reset gate acts on the candidate's product.",
     "reverse": "Whether the last step is done first.",
+    "scaled": "Whether each process counts by its weight.",
     "scale": "The factor of products of queries and keys.",
     "shape": "The sizes of the result.",
     "size": "The size, a number or one that inputs leave open.",

@@ -13,6 +13,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Tensor
 from fastnn.base import tree
+from fastnn.base.arguments import hints_arguments
 from fastnn.tracing.variables import OwnGradient, Scope, Variable, current_scope
 
 __all__ = ["custom_gradient"]
@@ -54,6 +55,7 @@ def _flowing(grad_fn: Callable[..., Any], at: list[int], count: int, name: str) 
     return back
 
 
+@hints_arguments
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     """A function that says its gradient itself.
 
