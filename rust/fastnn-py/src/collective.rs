@@ -102,9 +102,9 @@ fn digest(py: Python<'_>, bytes: &Bound<'_, PyAny>) -> PyResult<u64> {
             return data_error("digest: wanted a contiguous array\n  hint: np.ascontiguousarray(x)");
         };
         let bytes = Bytes(view.memory().cast_const(), view.bytes());
-        // SAFETY: as above.
         Ok(detach(py, move || {
             let bytes = bytes;
+            // SAFETY: the view, which outlives the closure, has so many bytes there.
             unsafe { fastnn::kernels::digest::digest(bytes.0, bytes.1) }
         }))
     })

@@ -47,12 +47,9 @@ fn sums_are_made_in_the_order_of_the_processes_at_every_length() {
             for rank in 1..size {
                 wanted.iter_mut().zip(numbers(rank, round, length)).for_each(|(to, x)| *to += x);
             }
-            for rank in 0..size {
-                let same = found[rank][round].iter().zip(&wanted).all(|(a, b)| a.to_bits() == b.to_bits());
-                assert!(
-                    same && found[rank][round].len() == length,
-                    "{length} numbers, rank {rank} of {size}"
-                );
+            for (rank, sums) in found.iter().enumerate() {
+                let same = sums[round].iter().zip(&wanted).all(|(a, b)| a.to_bits() == b.to_bits());
+                assert!(same && sums[round].len() == length, "{length} numbers, rank {rank} of {size}");
             }
         }
     }
