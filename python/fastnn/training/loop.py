@@ -206,6 +206,7 @@ class Fit:
             self.ranks.begin(self._facts(), calls)
         self.calls, self.history = calls, history
         self.report = Reporter(level, self.epochs, steps) if level else None
+        model._auto_rows = self.batch_size
         direct = arrays and self.steps is None and not model.run_eagerly and not data.by_batch
         direct = direct and self.ranks is None
         direct = direct and not model._needs_sizes("train", data, self.batch_size)
@@ -258,7 +259,6 @@ class Fit:
 
     def _run_in_core(self) -> None:
         model, data, calls, report = self.model, self.data, self.calls, self.report
-        model._auto_rows = self.batch_size
         program = model._program("train", (data.x, data.y, data.weights))
         if report is not None and model._auto_reason:
             print_msg(f"device {program.device}: {model._auto_reason}")
