@@ -37,10 +37,7 @@ def staying(variables: Iterable[Any] | None) -> Iterator[None]:
     """A block in which these variables (None: all) are at home, and stay as they are for it."""
     wanted = None if variables is None else list(variables)
     with contextlib.ExitStack() as stack:
-        for residence, _ in sorted(_by_residence(wanted), key=lambda each: id(each[0])):
-            stack.enter_context(residence.gpu.lock)
-        # Looked at anew: others may have left while a run ended.
-        for residence, cells in _by_residence(wanted):
+        for residence, cells in _locked(wanted, stack):
             residence.fetch(cells)
         yield
 
@@ -50,8 +47,7 @@ def assigning(variables: Iterable[Any]) -> Iterator[None]:
     """A block that sets these variables at home, which then counts for whatever is away."""
     wanted = list(variables)
     with contextlib.ExitStack() as stack:
-        for residence, _ in sorted(_by_residence(wanted), key=lambda each: id(each[0])):
-            stack.enter_context(residence.gpu.lock)
+        _locked(wanted, stack)
         yield
         for residence, cells in _by_residence(wanted):
             residence.replaced(cells)
@@ -62,6 +58,25 @@ def at_home(function: _core.Function) -> _core.Function:
     if held:
         bring_home(function.variables)
     return function
+
+
+def _locked(
+    wanted: Iterable[Any] | None, stack: contextlib.ExitStack
+) -> list[tuple[Any, list[Any]]]:
+    """What is away of these variables, whose devices are locked until `stack` ends.
+
+    Others may leave while a device is waited for, one by one as a run begins: what is away is known
+    only once the devices of all that is found are locked.
+    """
+    locked: set[int] = set()
+    while True:
+        found = _by_residence(wanted)
+        if locked.issuperset(id(residence) for residence, _ in found):
+            return found
+        stack.close()  # devices are locked in one order, so that nobody waits for each other
+        for residence, _ in sorted(found, key=lambda each: id(each[0])):
+            stack.enter_context(residence.gpu.lock)
+        locked = {id(residence) for residence, _ in found}
 
 
 def _by_residence(variables: Iterable[Any] | None) -> list[tuple[Any, list[Any]]]:
