@@ -324,10 +324,22 @@ fn a_trace_on_several_open_sizes_gives_the_values_and_gradients_of_every_size() 
 
 #[test]
 fn expressions_are_shortened_to_what_is_right_for_empty_axes_too() {
+    compare_expressions(false);
+}
+
+#[test]
+fn expressions_with_a_smaller_of_two_are_right_where_no_axis_is_empty() {
+    compare_expressions(true);
+}
+
+/// Random expressions against what they are for numbers; with `min`, and differences, which may be one
+/// of them, for sizes from 1 on.
+fn compare_expressions(with_min: bool) {
     let mut rng = Rng(5);
     let mut below = |n: usize| (rng.next() * n as f64) as usize;
     let symbols = [Dim::symbol("long"), Dim::symbol("wide")];
-    let sizes_at = |at: usize| [at / 3, at % 3];
+    let least = usize::from(with_min);
+    let sizes_at = |at: usize| [least + at / 3, least + at % 3];
     for round in 0..2000 {
         // Each expression beside what it is for nine pairs of sizes.
         let mut values: Vec<(Dim, [Dim; 9])> = vec![];
@@ -341,10 +353,10 @@ fn expressions_are_shortened_to_what_is_right_for_empty_axes_too() {
             let (rule, by) = (below(7), Dim::from(1 + below(4)));
             let compute = |a: Dim, b: Dim| match rule {
                 0 => a + b,
-                1 => a - b,
+                1 if with_min => a - b,
                 2 => a * b,
                 3 => a.max(b),
-                4 => a.min(b),
+                4 if with_min => a.min(b),
                 5 => a.floor_div(by),
                 _ => a.ceil_div(by),
             };
