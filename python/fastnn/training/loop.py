@@ -209,8 +209,8 @@ class Fit:
         model._auto_rows = self.batch_size
         direct = arrays and self.steps is None and not model.run_eagerly and not data.by_batch
         direct = direct and self.ranks is None
-        direct = direct and not model._needs_sizes("train", data, self.batch_size)
-        feed = data if direct else self._feed()
+        program = model._whole_program("train", data, self.batch_size) if direct else None
+        feed = data if program is not None else self._feed()
         if isinstance(self.validation, IterableData) and self.settings.validation_steps is not None:
             times = sum(map(self._validates, range(model._initial_epoch, self.epochs)))
             self.validation.again = not self.validation.once
@@ -219,10 +219,11 @@ class Fit:
             )
         try:
             with closing(feed, self.validation):
-                if direct:
+                if program is not None:
                     if self._first_batch:
                         self._run_in_python(feed, model._initial_epoch + 1)
-                    self._run_in_core()
+                        program = model._program("train", data.parts)
+                    self._run_in_core(program)
                 else:
                     self._run_in_python(feed, self.epochs)
         finally:
@@ -257,9 +258,8 @@ class Fit:
         resumed = self.model._resumed
         return 0 if resumed is None else int(resumed[0])
 
-    def _run_in_core(self) -> None:
+    def _run_in_core(self, program: Program) -> None:
         model, data, calls, report = self.model, self.data, self.calls, self.report
-        program = model._program("train", (data.x, data.y, data.weights))
         if report is not None and model._auto_reason:
             print_msg(f"device {program.device}: {model._auto_reason}")
         check_labels(model, data.y, data.weights, program)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -113,12 +112,14 @@ class Tracing:
             self._shortcut = (shape, self._signature_at[0], function, whole)
         return True
 
-    def _needs_sizes(self, kind: str, data: Any, batch_size: int) -> bool:
-        """Whether a step over these arrays has to know how many rows its batches have."""
-        if kind not in self._sized_steps:
-            with contextlib.suppress(_SizedStep):
-                self._program(kind, data.parts, data.part(0, min(batch_size, data.n)).parts)
-        return kind in self._sized_steps
+    def _whole_program(self, kind: str, data: Any, batch_size: int) -> Program | None:
+        """The compiled step over whole arrays; None where it has to know the rows of each batch."""
+        if kind in self._sized_steps:
+            return None
+        try:
+            return self._program(kind, data.parts, data.part(0, min(batch_size, data.n)).parts)
+        except _SizedStep:
+            return None
 
     def _program(
         self, kind: str, data: tuple[Any, Any, Any], batch: tuple[Any, Any, Any] | None = None

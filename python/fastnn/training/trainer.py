@@ -599,15 +599,15 @@ class Trainer(Tracing):
         by_batch = isinstance(data, IterableData) or data.by_batch or self.run_eagerly
         by_batch = by_batch or (calls is not None and calls.overrides(*hooks))
         by_batch = by_batch or steps is not None or ranks is not None
-        if by_batch or self._needs_sizes("test", data, batch_size):
+        self._auto_rows = batch_size
+        program = None if by_batch else self._whole_program("test", data, batch_size)
+        if program is None:
             batches = batches_of(data, batch_size, steps, None, ranks=ranks)
             logs, done = python_epoch(self, "test", batches, calls, ranks=ranks)
             if isinstance(data, IterableData):
                 warn_of_few(data.name, done, steps)
         else:
             with keeping(self):
-                self._auto_rows = batch_size
-                program = self._program("test", (data.x, data.y, data.weights))
                 check_labels(self, data.y, data.weights, program)
                 rows = program.loop.run(data.leaves, batch_size, 1)
                 logs, done = program.logs(rows[0]), data.steps(batch_size)
