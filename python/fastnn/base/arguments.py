@@ -19,6 +19,7 @@ from fastnn.errors import reject_arguments
 __all__ = [
     "as_number", "call_parameters", "check_counts", "check_validation", "hints_arguments",
     "is_whole", "local_path", "refuse_unknown", "signature_of", "takes_numbers", "verbosity",
+    "whole_number",
 ]  # fmt: skip
 
 Made = TypeVar("Made", bound=Callable[..., Any])
@@ -151,10 +152,12 @@ def verbosity(verbose: Any) -> int:
     raise ValueError(f"verbose is {verbose!r}, wanted 0, 1, 2 or 'auto'\n  hint: verbose=1")
 
 
-def _whole(name: str, value: Any, low: int) -> None:
+def whole_number(name: str, value: Any, low: int, where: str = "") -> int:
+    """`value` as a whole number of at least `low`; ValueError otherwise."""
     if not is_whole(value) or value < low:
-        raise ValueError(f"{name} is {value!r}, wanted a whole number of at least {low}\n"
+        raise ValueError(f"{where}{name} is {value!r}, wanted a whole number of at least {low}\n"
                          f"  hint: {name}={max(low, 1)}")  # fmt: skip
+    return int(value)
 
 
 def check_counts(
@@ -162,9 +165,9 @@ def check_counts(
 ) -> None:
     """ValueError for counts that make no sense, which Keras takes in silence."""
     if epochs.__class__ is not int or epochs < 0:
-        _whole("epochs", epochs, 0)
+        whole_number("epochs", epochs, 0)
     if batch_size is not None and (batch_size.__class__ is not int or batch_size < 1):
-        _whole("batch_size", batch_size, 1)
+        whole_number("batch_size", batch_size, 1)
     share = as_number(split)
     if share and (not isinstance(share, float) or not 0 < share < 1):
         raise ValueError(
@@ -172,17 +175,17 @@ def check_counts(
             "  hint: validation_split=0.2"
         )
     if initial_epoch.__class__ is not int or initial_epoch < 0:
-        _whole("initial_epoch", initial_epoch, 0)
+        whole_number("initial_epoch", initial_epoch, 0)
     if steps is not None:
-        _whole(name, steps, 1)
+        whole_number(name, steps, 1)
 
 
 def check_validation(steps: Any, batch_size: Any, freq: Any) -> None:
     """ValueError for settings of validation that make no sense, before an epoch is trained."""
     if steps is not None:
-        _whole("validation_steps", steps, 1)
+        whole_number("validation_steps", steps, 1)
     if batch_size is not None:
-        _whole("validation_batch_size", batch_size, 1)
+        whole_number("validation_batch_size", batch_size, 1)
     several = isinstance(freq, Iterable) and not isinstance(freq, str | bytes | dict)
     if several and not all(is_whole(epoch) and epoch >= 1 for epoch in freq):
         raise ValueError(
@@ -190,7 +193,7 @@ def check_validation(steps: Any, batch_size: Any, freq: Any) -> None:
             "  hint: validation_freq=[1, 5, 10]"
         )
     if not several:
-        _whole("validation_freq", freq, 1)
+        whole_number("validation_freq", freq, 1)
 
 
 @cached(maxsize=512)

@@ -15,14 +15,13 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Dim, Tensor
-from fastnn.base.arguments import as_number, hints_arguments
+from fastnn.base.arguments import as_number, hints_arguments, whole_number
 from fastnn.base.finder import answer_earlier
 from fastnn.config import stored_dtype
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import (
     TensorLike,
     cast,
-    check_number,
     convert_to_tensor,
     known_size,
     linspace,
@@ -166,7 +165,7 @@ def logspace(
         exponents = linspace(start, stop, num, endpoint, axis=axis)
         out = _c.power(cast(base, "float32"), exponents)
         return out if dtype is None else cast(out, dtype)
-    num = check_number("logspace", num)
+    num = whole_number("num", num, 0, "logspace: ")
     a = np.logspace(np.asarray(start), np.asarray(stop), num, endpoint, base, axis=axis)
     return _core.tensor(a, dtype=stored_dtype(dtype) if dtype else None)
 

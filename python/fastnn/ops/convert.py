@@ -11,7 +11,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Dim, Tensor
-from fastnn.base.arguments import as_number, hints_arguments, is_whole
+from fastnn.base.arguments import as_number, hints_arguments, is_whole, whole_number
 from fastnn.base.text import as_text
 from fastnn.base.typing import Axis as Axis, TensorLike as TensorLike
 from fastnn.config import COMPUTED, STORED, stored_dtype
@@ -464,18 +464,11 @@ def linspace(
     a, b = (convert_to_numpy(x).astype(np.float64) for x in (start, stop))
     if isinstance(num, Dim):
         return _open_linspace(a, b, num, endpoint, retstep, dtype, axis)
-    num = check_number("linspace", num)
+    num = whole_number("num", num, 0, "linspace: ")
     spaced: Any = np.linspace
     points, step = spaced(a, b, num, bool(endpoint), True, axis=axis)
     out = _core.tensor(points, dtype=stored_dtype(dtype) if dtype else None)
     return (out, step) if retstep else out
-
-
-def check_number(who: str, num: Any) -> int:
-    """`num` of points as an int; ValueError when it is no whole number from 0."""
-    if not is_whole(num) or as_number(num) < 0:
-        raise ValueError(f"{who}: num is {num!r}, wanted a whole number from 0\n  hint: num=50")
-    return int(num)
 
 
 def _open_linspace(
