@@ -133,7 +133,8 @@ class Report:
     def readme_table(self) -> str:
         """The short table of the README: us against the quickest rival of the rows of `SHORT`."""
         lines = [self.highlights[title] for title in SHORT if title in self.highlights]
-        return "\n".join([HIGHLIGHTS_HEAD, *lines]) + "\n"
+        head = HIGHLIGHTS_HEAD.replace("what", f"what, on {processor()}", 1)
+        return "\n".join([head, *lines]) + "\n"
 
 
 ELSEWHERE = "## On the other processor"
