@@ -7,6 +7,7 @@ Uses fastnn's public names only, imported when a command runs, so that `fastnn -
 from __future__ import annotations
 
 import argparse
+import gc
 import importlib
 import json
 import os
@@ -37,26 +38,48 @@ print(fingerprint(model.predict(x, verbose=0)))
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    from fastnn.config import printable_stream
-
-    printable_stream(sys.stdout)
-    printable_stream(sys.stderr)
     words = sys.argv[1:] if argv is None else list(argv)
+    if words[:1] == ["exit"] and argv is None:
+        # Imports and a short run leave no cycles; looking for some takes a tenth of the time.
+        gc.set_threshold(100_000, 50, 50)
     if words[:1] == ["exit"] and "numpy" not in sys.modules:
         # Starting the threads of NumPy's BLAS, which these commands hardly use, takes 60 ms.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    from fastnn.config import printable_stream  # imports NumPy
+
+    printable_stream(sys.stdout)
+    printable_stream(sys.stderr)
     args = build_parser(words).parse_args(words)
     return int(args.run(args) or 0)
 
 
 def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """The parser; the exit-strategy commands are added only when `words` ask for them."""
+    """The parser; where `words` ask for the exit tool, its commands alone have their arguments."""
+    of_exit = words[:1] == ["exit"]
+    tools = importlib.import_module("fastnn.exit_strategy.cli") if of_exit else None
+    how: dict[str, Any] = {} if tools is None else {"formatter_class": tools.Formatter}
     parser = argparse.ArgumentParser(
-        prog="fastnn", description="Neural networks on a compiled Rust core."
+        prog="fastnn", description="Neural networks on a compiled Rust core.", **how
     )
     parser.add_argument("--version", action=_Version, help="print the version")
-    commands = parser.add_subparsers(dest="command", metavar="command", required=True)
+    commands = parser.add_subparsers(
+        dest="command", metavar="command", required=True, prog="fastnn"
+    )
+    if tools is None:  # to make the others takes longer than some tools run
+        _add_commands(commands)
+    strategy = commands.add_parser(
+        "exit", help="weigh IPO, sale and strategic transformation", **how
+    )
+    if tools is not None:
+        found = strategy.add_subparsers(
+            dest="tool", metavar="tool", required=True, prog="fastnn exit"
+        )
+        tools.add_commands(found, words[1] if len(words) > 1 else None)
+    return parser
 
+
+def _add_commands(commands: Any) -> None:
+    """Add the commands besides `exit`."""
     info = commands.add_parser("info", help="versions, instruction set, threads, GPU adapters")
     info.add_argument("--json", action="store_true", help="print one JSON object")
     info.set_defaults(run=run_info)
@@ -105,13 +128,6 @@ def build_parser(words: Sequence[str]) -> argparse.ArgumentParser:
         help="how often to look for a new model file; 0: never; default: 2",
     )  # fmt: skip
     server.set_defaults(run=run_serve)
-
-    strategy = commands.add_parser("exit", help="weigh IPO, sale and strategic transformation")
-    if words[:1] == ["exit"]:
-        tools = importlib.import_module("fastnn.exit_strategy.cli")
-        found = strategy.add_subparsers(dest="tool", metavar="tool", required=True)
-        tools.add_commands(found, words[1] if len(words) > 1 else None)
-    return parser
 
 
 class _Version(argparse.Action):

@@ -13,12 +13,14 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from fastnn.exit_strategy.records import dataclass
 
 from .batch_input import Source, open_source
 from .batch_output import TEXTS, Output, fingerprint

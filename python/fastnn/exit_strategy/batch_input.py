@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from fastnn.exit_strategy.records import dataclass
 
 from .errors import ExitError, Issue
 from .reading.delimited import count_rows, open_csv

@@ -9,11 +9,13 @@ standard library only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
+
+from fastnn.exit_strategy.records import dataclass
 
 __all__ = [
     "BreakPoint",

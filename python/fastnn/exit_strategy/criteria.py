@@ -12,12 +12,14 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from fastnn.exit_strategy.records import dataclass
 
 from .contracts import CurveTable
 from .errors import ExitError, Issue, suggest

@@ -11,7 +11,8 @@ from __future__ import annotations
 import difflib
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from fastnn.exit_strategy.records import dataclass
 
 __all__ = ["CODES", "ExitError", "Issue", "code_title", "suggest", "unwritable", "visible"]
 

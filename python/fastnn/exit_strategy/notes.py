@@ -6,7 +6,9 @@ A warning about a fault of the list in `errors` carries its code: the work goes 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from fastnn.exit_strategy.records import dataclass
 
 from .catalogue import data_words, feature_names, gate_name, gate_names, leaf_name, text
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fastnn.config import shown
+from fastnn.exit_strategy.records import dataclass
 from fastnn.files import write_text
 
 from .errors import ExitError, unwritable

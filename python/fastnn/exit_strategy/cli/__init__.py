@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from .commands import add_commands, main
-from .running import BAD_INPUT, INSUFFICIENT, STALE, run
+from .running import BAD_INPUT, INSUFFICIENT, STALE, Formatter, run
 
-__all__ = ["BAD_INPUT", "INSUFFICIENT", "STALE", "add_commands", "main", "run"]
+__all__ = ["BAD_INPUT", "INSUFFICIENT", "STALE", "Formatter", "add_commands", "main", "run"]

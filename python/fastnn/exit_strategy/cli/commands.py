@@ -19,94 +19,112 @@ from fastnn.exit_strategy.errors import ExitError, Issue, unwritable
 from fastnn.exit_strategy.reading.files import home
 from fastnn.files import write_text
 
-from .running import BAD_INPUT, INSUFFICIENT, STALE, run
+from .running import BAD_INPUT, INSUFFICIENT, STALE, Formatter, run
 
 __all__ = ["add_commands", "main"]
 
-
-#: Commands that live in rooms of their own, and what they do.
-_FURTHER = {
-    "round": "a priced round: who owns what after it",
-    "investor": "one holder's return by price",
-    "fund": "one holder's stakes in several companies",
-    "opm": "worth today by option pricing (409A)",
-}
-
-
-def _further(name: str, part: str) -> Any:
-    """What adds a command's arguments, or runs it; its room is read now."""
-    if name == "round":
-        from . import rounds
-
-        return getattr(rounds, f"{part}_{name}")
-    from . import investor
-
-    return getattr(investor, f"{part}_{name}")
-
-
-def _run_further(name: str, args: argparse.Namespace) -> int:
-    return int(_further(name, "run")(args))
+_Action = Callable[[argparse.Namespace], int]
 
 
 def add_commands(subparsers: Any, asked: str | None = None) -> None:
     """Add the exit tool's commands to an argparse sub-parser group.
 
-    Rooms of commands other than `asked` are not read.
+    Where `asked` names one, it is the only one: to make the others takes longer than some run.
     """
-    init = _command(subparsers, "init", _init, "write a commented profile template")
-    init.add_argument("file")
-    init.add_argument("--force", action="store_true", help="overwrite an existing file")
-    check = _command(subparsers, "check", _check, "validate a profile")
-    check.add_argument("profile")
-    check.add_argument("--schema", action="store_true", help="print the profile's JSON Schema")
-    score = _command(subparsers, "score", _score, "rank the options of one company")
-    score.add_argument("profile")
-    _add_settings(score)
+    for name, (action, words, arguments) in _TOOLS.items():
+        if asked == name or asked not in _TOOLS:
+            arguments(_command(subparsers, name, action, words))
+
+
+def _room(name: str) -> Any:
+    """The module of a command that lives in one of its own, read when it is asked for."""
+    if name == "round":
+        from . import rounds
+
+        return rounds
+    from . import investor
+
+    return investor
+
+
+def _room_arguments(name: str, parser: argparse.ArgumentParser) -> None:
+    getattr(_room(name), f"add_{name}")(parser)
+
+
+def _room_run(name: str, args: argparse.Namespace) -> int:
+    return int(getattr(_room(name), f"run_{name}")(args))
+
+
+def _init_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file")
+    parser.add_argument("--force", action="store_true", help="overwrite an existing file")
+
+
+def _check_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("profile")
+    parser.add_argument("--schema", action="store_true", help="print the profile's JSON Schema")
+
+
+def _score_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("profile")
+    _add_settings(parser)
     for name in ("html", "json", "markdown"):
-        score.add_argument(f"--{name}", metavar="FILE", help=f"write the report as {name}")
-    score.add_argument("--excel", metavar="FILE", help="write the waterfall as a workbook")
-    score.add_argument("--quiet", action="store_true", help="print nothing on the terminal")
-    served = _command(subparsers, "serve", _serve, "the form and the report in a browser")
-    served.add_argument("profile", metavar="FILE", help="a .toml profile; made when it is saved")
-    served.add_argument("--port", type=int, default=8765, help="default: 8765")
-    _add_settings(served)
-    water = _command(subparsers, "waterfall", _waterfall, "who gets what at which price")
-    water.add_argument("profile")
-    water.add_argument("--prices", help="such as 10m,30m,1.2bn; default: around the value")
-    water.add_argument("--decimal", choices=(".", ","), help="decimal mark of the prices")
-    for name, words in _FURTHER.items():
-        tool = _command(subparsers, name, partial(_run_further, name), words)
-        if asked in (None, name):
-            _further(name, "add")(tool)
-    venues = _command(subparsers, "venues", _venues, "listing venues with what is missing")
-    venues.add_argument("profile")
-    venues.add_argument("--gates", metavar="FILE", help="gate file laid over the shipped one")
-    venues.add_argument("--strict", action="store_true", help="exit 4 when gate data is stale")
-    batch = _command(subparsers, "batch", _batch, "score many companies, CSV or Parquet")
-    batch.add_argument("source")
-    batch.add_argument("-o", "--output", required=True, metavar="FILE")
-    batch.add_argument("--resume", action="store_true", help="go on where a run was cut off")
-    batch.add_argument("--encoding", help="of a CSV file, where it cannot be told: gb18030 ...")
-    batch.add_argument("--decimal", choices=(".", ","), help="decimal mark of numbers as text")
-    batch.add_argument("--workers", type=int, help="processes side by side; default: one a core")
-    _add_settings(batch)
-    process = _command(subparsers, "process", _process, "next steps, or the process as Mermaid")
-    process.add_argument("profile")
-    process.add_argument("--mermaid", action="store_true", help="print the repaired chart")
-    process.add_argument("--seed-view", action="store_true", help="print the article's own chart")
-    _add_settings(process)
-    gates = _command(subparsers, "gates", _gates, "what the gate files hold and what is stale")
-    gates.add_argument("--check-age", action="store_true", help="list only what is out of date")
-    gates.add_argument("--gates", metavar="FILE", help="gate file laid over the shipped one")
-    gates.add_argument("--on", metavar="DATE", help="judge on this date instead of today")
-    gates.add_argument("--strict", action="store_true", help="exit 4 when gate data is stale")
-    _add_model(subparsers)
+        parser.add_argument(f"--{name}", metavar="FILE", help=f"write the report as {name}")
+    parser.add_argument("--excel", metavar="FILE", help="write the waterfall as a workbook")
+    parser.add_argument("--quiet", action="store_true", help="print nothing on the terminal")
 
 
-def _command(
-    subparsers: Any, name: str, action: Callable[[argparse.Namespace], int], words: str
-) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subparsers.add_parser(name, help=words, description=words)
+def _serve_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("profile", metavar="FILE", help="a .toml profile; made when it is saved")
+    parser.add_argument("--port", type=int, default=8765, help="default: 8765")
+    _add_settings(parser)
+
+
+def _waterfall_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("profile")
+    parser.add_argument("--prices", help="such as 10m,30m,1.2bn; default: around the value")
+    parser.add_argument("--decimal", choices=(".", ","), help="decimal mark of the prices")
+
+
+def _venues_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("profile")
+    parser.add_argument("--gates", metavar="FILE", help="gate file laid over the shipped one")
+    parser.add_argument("--strict", action="store_true", help="exit 4 when gate data is stale")
+
+
+def _batch_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("source")
+    parser.add_argument("-o", "--output", required=True, metavar="FILE")
+    parser.add_argument("--resume", action="store_true", help="go on where a run was cut off")
+    parser.add_argument("--encoding", help="of a CSV file, where it cannot be told: gb18030 ...")
+    parser.add_argument("--decimal", choices=(".", ","), help="decimal mark of numbers as text")
+    parser.add_argument("--workers", type=int, help="processes side by side; default: one a core")
+    _add_settings(parser)
+
+
+def _process_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("profile")
+    parser.add_argument("--mermaid", action="store_true", help="print the repaired chart")
+    parser.add_argument("--seed-view", action="store_true", help="print the article's own chart")
+    _add_settings(parser)
+
+
+def _gates_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--check-age", action="store_true", help="list only what is out of date")
+    parser.add_argument("--gates", metavar="FILE", help="gate file laid over the shipped one")
+    parser.add_argument("--on", metavar="DATE", help="judge on this date instead of today")
+    parser.add_argument("--strict", action="store_true", help="exit 4 when gate data is stale")
+
+
+def _model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Its own commands are read when it runs, since they load the learned model."""
+    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="card | evaluate | explain ...")
+
+
+def _command(subparsers: Any, name: str, action: _Action, words: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subparsers.add_parser(
+        name, help=words, description=words, formatter_class=Formatter
+    )
     parser.add_argument("--lang", choices=("en", "zh"), default=_language(), help="en or zh")
     parser.set_defaults(run=run, action=action)
     return parser
@@ -140,13 +158,6 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--strict", action="store_true", help="exit 4 when gate data is stale")
 
 
-def _add_model(subparsers: Any) -> None:
-    """Add `model`; its own commands are read when it runs, since they load the learned model."""
-    words = "the learned model: `model card`, `evaluate TABLE`, `explain PROFILE`, with --model DIR"
-    parser = _command(subparsers, "model", _model, words)
-    parser.add_argument("words", nargs=argparse.REMAINDER, metavar="card | evaluate | explain ...")
-
-
 def _model(args: argparse.Namespace) -> int:
     from .model import add_commands as add_model_commands
 
@@ -158,10 +169,12 @@ def _model(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the exit tool alone: `python -m fastnn.exit_strategy.cli score acme.toml`."""
-    parser = argparse.ArgumentParser(prog="fastnn exit")
+    parser = argparse.ArgumentParser(prog="fastnn exit", formatter_class=Formatter)
     words = sys.argv[1:] if argv is None else argv
     asked = words[0] if words else None
-    add_commands(parser.add_subparsers(dest="tool", metavar="tool", required=True), asked)
+    add_commands(
+        parser.add_subparsers(dest="tool", metavar="tool", required=True, prog="fastnn exit"), asked
+    )
     args = parser.parse_args(argv)
     return int(args.run(args))
 
@@ -484,3 +497,31 @@ def _gates(args: argparse.Namespace) -> int:
     if args.check_age and not flags:
         print(text("cli.fresh", args.lang, date=on.isoformat()))
     return STALE if args.strict and any(flag.stale for flag in flags) else 0
+
+
+#: Command -> what it runs, what it does in words, and what adds its arguments.
+_TOOLS: dict[str, tuple[_Action, str, Callable[[argparse.ArgumentParser], None]]] = {
+    "init": (_init, "write a commented profile template", _init_arguments),
+    "check": (_check, "validate a profile", _check_arguments),
+    "score": (_score, "rank the options of one company", _score_arguments),
+    "serve": (_serve, "the form and the report in a browser", _serve_arguments),
+    "waterfall": (_waterfall, "who gets what at which price", _waterfall_arguments),
+    **{
+        name: (partial(_room_run, name), words, partial(_room_arguments, name))
+        for name, words in (
+            ("round", "a priced round: who owns what after it"),
+            ("investor", "one holder's return by price"),
+            ("fund", "one holder's stakes in several companies"),
+            ("opm", "worth today by option pricing (409A)"),
+        )
+    },
+    "venues": (_venues, "listing venues with what is missing", _venues_arguments),
+    "batch": (_batch, "score many companies, CSV or Parquet", _batch_arguments),
+    "process": (_process, "next steps, or the process as Mermaid", _process_arguments),
+    "gates": (_gates, "what the gate files hold and what is stale", _gates_arguments),
+    "model": (
+        _model,
+        "the learned model: `model card`, `evaluate TABLE`, `explain PROFILE`, with --model DIR",
+        _model_arguments,
+    ),
+}

@@ -6,13 +6,32 @@ Exit codes: 0 fine, 2 bad input, 3 not enough information, 4 stale gate data und
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 
 from fastnn.exit_strategy.errors import ExitError, Issue
 
-__all__ = ["BAD_INPUT", "INSUFFICIENT", "STALE", "run"]
+__all__ = ["BAD_INPUT", "INSUFFICIENT", "STALE", "Formatter", "run"]
 
 BAD_INPUT, INSUFFICIENT, STALE = 2, 3, 4
+
+
+class Formatter(argparse.HelpFormatter):
+    """argparse's own, which makes one for every argument and reads four archive formats for it."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=_columns() - 2)
+
+
+def _columns() -> int:
+    """The width of the terminal as `shutil.get_terminal_size` finds it."""
+    try:
+        stated = int(os.environ.get("COLUMNS") or 0)
+        if stated <= 0:
+            stated = os.get_terminal_size(sys.__stdout__.fileno()).columns  # type: ignore[union-attr]
+    except (AttributeError, ValueError, OSError):
+        return 80
+    return stated or 80
 
 
 def run(args: argparse.Namespace) -> int:

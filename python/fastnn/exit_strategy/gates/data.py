@@ -13,13 +13,13 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fastnn.exit_strategy.errors import ExitError, Issue, suggest
 from fastnn.exit_strategy.notes import Note
 from fastnn.exit_strategy.reading.files import home, read_text_file
+from fastnn.exit_strategy.records import dataclass
 from fastnn.exit_strategy.resources import cached, data_hash, load_json
 
 from .windows import OPERATORS, WINDOWS

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from fastnn.exit_strategy.notes import Note
 from fastnn.exit_strategy.profile.profile import Profile
+from fastnn.exit_strategy.records import dataclass
 
 from .data import CONDITION_FIELDS, GateFlag, Gates, flags_of, parse_day
 from .windows import OPERATORS, WINDOWS, Series

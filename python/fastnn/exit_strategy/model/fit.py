@@ -9,11 +9,13 @@ stop on log-loss. Depends on NumPy and fastnn's public API.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from fastnn.exit_strategy.records import dataclass
 
 from .table import CATEGORIES, CLASSES, NUMBERS, Table, check_features
 

@@ -10,11 +10,12 @@ raises a calibration error. NumPy only.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+
+from fastnn.exit_strategy.records import dataclass
 
 __all__ = ["BINS", "Evaluation", "bootstrap_difference", "evaluate_probabilities"]
 

@@ -12,7 +12,7 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ import numpy.typing as npt
 from fastnn.exit_strategy.contracts import HullCheck, ModelProbabilities
 from fastnn.exit_strategy.errors import ExitError, Issue
 from fastnn.exit_strategy.reading.files import home
+from fastnn.exit_strategy.records import dataclass
 from fastnn.exit_strategy.scoring.base_rates import BaseRates, base_rates
 from fastnn.files import write_bytes, write_text
 

@@ -8,7 +8,6 @@ name. NumPy and the standard library only.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ import numpy.typing as npt
 
 from fastnn.exit_strategy.errors import ExitError, Issue
 from fastnn.exit_strategy.reading.files import home
+from fastnn.exit_strategy.records import dataclass
 from fastnn.exit_strategy.scoring.features import (
     CATEGORIES,
     NUMBERS,

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from fastnn.exit_strategy.errors import ExitError, Issue
+from fastnn.exit_strategy.records import dataclass
 
 from .checks import check_cap_table
 from .claims import Claim

@@ -5,9 +5,10 @@ Works on float and on Decimal. Standard library only.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Generic, TypeVar
+
+from fastnn.exit_strategy.records import dataclass
 
 __all__ = ["Claim", "above"]
 

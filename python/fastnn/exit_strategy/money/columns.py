@@ -7,11 +7,12 @@ are paid of a net price is that part of it. Companies with a cap table are value
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+from fastnn.exit_strategy.records import dataclass
 
 from .deals import (
     Assumptions,

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, TypeVar
+
+from fastnn.exit_strategy.records import dataclass
 
 __all__ = ["DAY_COUNTS", "PERIODS", "Accrual", "grown", "later", "months_between", "year_part"]
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from fastnn.exit_strategy.errors import ExitError, Issue
+from fastnn.exit_strategy.records import dataclass
 
 from .captable import CapTable
 from .deals import net_of

@@ -9,9 +9,11 @@ other; between two such prices the counts are fixed. Standard library only.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Generic, TypeVar
+
+from fastnn.exit_strategy.records import dataclass
 
 from .claims import Claim
 

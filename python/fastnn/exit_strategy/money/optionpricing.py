@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 
 from fastnn.exit_strategy.errors import ExitError, Issue
+from fastnn.exit_strategy.records import dataclass
 
 from .claims import Claim
 from .terms import is_number

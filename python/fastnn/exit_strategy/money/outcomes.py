@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ import numpy as np
 from fastnn.exit_strategy.contracts import BreakPoint, OptionProceeds, Proceeds
 from fastnn.exit_strategy.errors import ExitError, Issue
 from fastnn.exit_strategy.reading.parse import Reader
+from fastnn.exit_strategy.records import dataclass
 
 from .captable import CapTable, Holding, Note, OptionGrant, Safe, ShareClass, Vesting
 from .captable_read import read_cap_table, read_row

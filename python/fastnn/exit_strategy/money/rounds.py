@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import field, fields, replace
 from typing import Any, Generic, TypeVar
 
 from fastnn.exit_strategy.errors import ExitError, Issue, suggest
+from fastnn.exit_strategy.records import dataclass
 
 from .antidilution import adjusted_price
 from .checks import Table

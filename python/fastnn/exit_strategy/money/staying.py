@@ -9,7 +9,9 @@ waterfall. All figures are stated defaults of `Assumptions`. Standard library on
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
+
+from fastnn.exit_strategy.records import dataclass
 
 from .deals import Assumptions, Company, Path, net_of, present_value, sell
 

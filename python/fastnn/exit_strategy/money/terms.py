@@ -8,10 +8,11 @@ library only.
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Real
 from typing import Any, TypeGuard
+
+from fastnn.exit_strategy.records import dataclass
 
 from .interest import Accrual
 

@@ -7,7 +7,7 @@ faulty. Texts live in the catalogue under `state.<NAME>` and `event.<name>`. Sta
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from fastnn.exit_strategy.records import dataclass
 
 __all__ = ["EDGES", "ENDS", "SEED_EDGES", "SEED_NODES", "STATES", "STATE_RULES", "Edge"]
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from fastnn.exit_strategy.catalogue import text
 from fastnn.exit_strategy.errors import ExitError, Issue, suggest
 from fastnn.exit_strategy.gates.judge import runway_months
 from fastnn.exit_strategy.notes import Note
+from fastnn.exit_strategy.records import dataclass
 from fastnn.exit_strategy.scoring.record import Record
 
 from .advice import ROADS, advice_numbers, road

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from fastnn.exit_strategy.money.liquidity import depends_on_who_converts
 from fastnn.exit_strategy.money.outcomes import company_of, price_grid
 from fastnn.exit_strategy.money.waterfall import Schedule
 from fastnn.exit_strategy.reading.files import home
+from fastnn.exit_strategy.records import dataclass
 
 __all__ = ["write_workbook"]
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from fastnn.exit_strategy.catalogue import (
     data_words,
     group_name,
@@ -13,6 +11,7 @@ from fastnn.exit_strategy.catalogue import (
     text,
 )
 from fastnn.exit_strategy.gates.judge import GateReport, VenueResult, VenueTest
+from fastnn.exit_strategy.records import dataclass
 from fastnn.exit_strategy.scoring.record import Record, TornadoBar
 from fastnn.exit_strategy.scoring.whatif import rate_values, scenarios
 from fastnn.exit_strategy.wording import (

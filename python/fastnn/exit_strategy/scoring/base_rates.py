@@ -6,10 +6,10 @@ that scoring a company does not load the learned model. Depends on `features`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from fastnn.exit_strategy.contracts import HullCheck, ModelProbabilities
+from fastnn.exit_strategy.records import dataclass
 
 from .features import money_raised, profile_row
 

@@ -7,7 +7,6 @@ rates are unconditional 26-month frequencies of US startups, so they are low for
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import numpy as np
 from fastnn.exit_strategy.contracts import ExitModel, ModelProbabilities
 from fastnn.exit_strategy.gates.judge import GateReport, runway_months
 from fastnn.exit_strategy.profile.profile import Profile
+from fastnn.exit_strategy.records import dataclass
 from fastnn.exit_strategy.resources import load_json
 
 from .base_rates import base_rates

@@ -8,12 +8,13 @@ linear in a group's weight and piecewise linear in a fact.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 
 from fastnn.ensemble import KINDS, quantiles
 from fastnn.exit_strategy.criteria import Criteria, Criterion
+from fastnn.exit_strategy.records import dataclass
 
 from .leaves import LeafFact
 from .scores import Scores

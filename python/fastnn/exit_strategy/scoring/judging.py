@@ -7,7 +7,6 @@ fits and scores.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +18,7 @@ from fastnn.exit_strategy.gates.judge import GateReport, judge_gates
 from fastnn.exit_strategy.money.outcomes import proceeds, proceeds_many
 from fastnn.exit_strategy.notes import Note
 from fastnn.exit_strategy.profile.profile import Profile
+from fastnn.exit_strategy.records import dataclass
 
 from .completion import BaseRate, Completion, base_of, complete
 from .leaves import LeafFact, read_leaves

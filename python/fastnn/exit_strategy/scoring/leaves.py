@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from fastnn.exit_strategy.contracts import Distribution
@@ -17,6 +17,7 @@ from fastnn.exit_strategy.gates.judge import runway_months
 from fastnn.exit_strategy.notes import Note
 from fastnn.exit_strategy.profile.profile import Profile
 from fastnn.exit_strategy.reading.parse import MarketReading
+from fastnn.exit_strategy.records import dataclass
 from fastnn.exit_strategy.resources import cached, load_json
 
 __all__ = ["LEAF_FIELDS", "LeafFact", "read_leaves", "stage_group"]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 
 from fastnn.exit_strategy.contracts import Proceeds, SamplingSpec
@@ -16,6 +16,7 @@ from fastnn.exit_strategy.gates.data import Gates
 from fastnn.exit_strategy.gates.judge import GateReport
 from fastnn.exit_strategy.notes import Note
 from fastnn.exit_strategy.profile.profile import Profile
+from fastnn.exit_strategy.records import dataclass
 
 from .completion import BaseRate, Completion
 from .explain import Difference, Flip

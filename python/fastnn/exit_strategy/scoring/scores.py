@@ -7,13 +7,13 @@ benefits because the curves have already turned facts into fits. NumPy only.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 from fastnn.exit_strategy.criteria import Criteria
 from fastnn.exit_strategy.errors import ExitError, Issue
+from fastnn.exit_strategy.records import dataclass
 
 __all__ = [
     "Scores", "fit_matrix", "group_matrix", "score", "score_fits", "score_many", "topsis",

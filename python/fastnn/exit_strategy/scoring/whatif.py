@@ -7,12 +7,13 @@ values; nothing is sampled. The two scenarios come from the articles' risks (des
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
 from fastnn.exit_strategy.money.outcomes import proceeds
 from fastnn.exit_strategy.profile.profile import Profile
+from fastnn.exit_strategy.records import dataclass
 
 from .judging import Frame, judge
 from .record import Record
