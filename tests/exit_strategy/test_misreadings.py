@@ -104,6 +104,61 @@ def test_an_amount_that_may_mean_another_is_refused(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "own", "other"),
+    [("Rp 5 M", "USD", "miliar"), ("5m", "IDR", "miliar"), ("IDR 2.5 b", "IDR", "biliun"),
+     ("500 M", "CLP", "thousands"), ("5 cr", "USD", "credit"), ("1,200.50 CR", "EUR", "credit")],
+)  # fmt: skip
+def test_a_letter_that_is_another_unit_at_home_is_refused(text: str, own: str, other: str) -> None:
+    with pytest.raises(AmountError, match=other) as caught:
+        read_amount(text, currency=own)
+    assert caught.value.two_ways
+
+
+@pytest.mark.parametrize(
+    ("text", "own", "value"),
+    [("Rp 5 jt", "IDR", 5e6), ("750 rb", "IDR", 750e3), ("USD 5m", "IDR", 5e6),
+     ("5 cr", "INR", 5e7), ("Rs 2.5 cr", "INR", 2.5e7), ("5 million", "IDR", 5e6),
+     ("MM$ 5", "CLP", None)],
+)  # fmt: skip
+def test_units_with_one_meaning_are_read_there(text: str, own: str, value: float | None) -> None:
+    if value is None:
+        with pytest.raises(AmountError):
+            read_amount(text, currency=own)
+    else:
+        assert read_amount(text, currency=own).value == value
+
+
+def test_brackets_around_what_is_spent_are_refused_by_both_readings() -> None:
+    with pytest.raises(ExitError, match="EX122 monthly_burn: brackets"):
+        Profile.from_dict(make_profile_dict(monthly_burn="(360k)"), today=TODAY)
+    made = Profile.from_dict(make_profile_dict(monthly_burn="360k"), today=TODAY)
+    assert made.monthly_burn == 360e3
+
+
+def test_a_company_that_loses_money_and_earns_cash_is_asked_for_the_sign_of_its_burn() -> None:
+    data = make_profile_dict(ebitda_margin=-0.35, revenue_ttm=12e6, monthly_burn=-350e3)
+    with pytest.raises(ExitError, match="above zero where cash is spent"):
+        Profile.from_dict(data, today=TODAY)
+    Profile.from_dict(data | {"monthly_burn": 350e3}, today=TODAY)
+    Profile.from_dict(data | {"ebitda_margin": 0.3}, today=TODAY)
+    Profile.from_dict(data | {"ebitda_margin": -0.1}, today=TODAY)  # customers paid ahead
+
+
+@pytest.mark.parametrize(
+    ("code", "rate"), [("GBP", 1.34), ("EUR", 1.16), ("HKD", 0.128), ("CNY", 0.149), ("AUD", 0.71),
+                       ("KRW", 0.00073)],
+)  # fmt: skip
+def test_dollars_per_unit_are_no_units_per_dollar(code: str, rate: float) -> None:
+    """The market quotes sterling and the euro so; money would be off by the square of it."""
+    with pytest.raises(ExitError, match=f"EX402 fx.{code}.*for one {code}"):
+        Profile.from_dict(make_profile_dict(fx={code: rate}), today=TODAY)
+    made = Profile.from_dict(make_profile_dict(fx={code: 1 / rate}), today=TODAY)
+    assert made.rates.per_usd[code] == 1 / rate
+    old = {code: rate, "date": "2011-07-01"}  # rates of another time are not judged by today's
+    assert Profile.from_dict(make_profile_dict(fx=old), today=TODAY).rates.per_usd[code] == rate
+
+
+@pytest.mark.parametrize(
     "text", ["55%", "55 %", "５５％", "55 percent", "55 per cent", "55 Pct", "55 Prozent"]
 )
 def test_a_share_in_words(text: str) -> None:
@@ -193,6 +248,38 @@ def test_a_german_table_needs_no_mark_where_no_cell_can_be_read_in_two_ways(tmp_
     assert list(stated["errors"]) == [""]
 
 
+@pytest.mark.parametrize("row", [1, 3, 6])
+@pytest.mark.parametrize("later", [None, 5])
+def test_a_quotation_mark_that_stays_open_costs_its_own_row_alone(
+    tmp_path: Path, row: int, later: int | None
+) -> None:
+    """The rows after it would be taken for text, up to the next mark or the end of the file."""
+    data = {k: v for k, v in make_profile_dict().items() if not isinstance(v, list)}
+    lines = [",".join(data)]
+    for k in range(1, 8):
+        cells = {**data, "name": f"C{k}"}
+        if k in (row, later):
+            cells["name"] = f'"{cells["name"]}'
+        lines.append(",".join(map(str, cells.values())))
+    path = tmp_path / "in.csv"
+    path.write_text("\n".join(lines) + "\n")
+    made = evaluate_many(path, draws=100)
+    assert len(made["name"]) == 7
+    broken = {row, later} - {None}
+    for k in range(1, 8):
+        if k in broken:
+            assert "quotation mark" in made["errors"][k - 1]
+        else:
+            assert (made["name"][k - 1], made["errors"][k - 1]) == (f"C{k}", "")
+
+
+def test_a_quoted_cell_of_several_lines_is_one_cell(tmp_path: Path) -> None:
+    table = json.dumps({"common": 9e6, "classes": [{"name": "A", "shares": 1e6, "invested": 5e6}]},
+                       indent=1)  # fmt: skip
+    made = evaluate_many(write_rows(tmp_path / "in.csv", "utf-8", ",", cap_table=table), draws=100)
+    assert list(made["errors"]) == [""]
+
+
 # ---- papers -------------------------------------------------------------------------------------
 def refused(data: dict[str, Any], word: str, **more: Any) -> None:
     with pytest.raises(ExitError, match=word):
@@ -223,6 +310,10 @@ def test_two_papers_of_one_name_are_refused(one: str, other: str) -> None:
         ({"common": 1e6, "safes": [{"name": "S", "amount": 5e6, "valuation_cap": 4e6}]},
          "give away 125%"),
         ({"common": 1e6, "safes": [{"name": "S", "amount": 1e6, "discount": 1.0}]}, "discount"),
+        ({"common": 1e6, "safes": [{"name": "S", "amount": 1e6, "discount": "80%"}]},
+         "Discount Rate"),
+        ({"common": 1e6, "notes": [{"name": "N", "principal": 1e6, "interest": 0.08, "years": 18}]},
+         "18 months"),
         ({"common": 1e6, "safes": [{"name": "S", "amount": 1e6, "date": "2018-01-01"}]},
          "before the company was founded"),
         ({"common": 1e6, "notes": [{"name": "N", "principal": 1e6, "interest": 8, "years": 1}]},
@@ -337,6 +428,13 @@ COMMON_ONLY = [stock("CS-1", "Common", 5e6, 0.0001)]
         ([*COMMON_ONLY, stock("CS-1", "Common", 1e6, 0.1)], None, None, "issued twice"),
         ([*COMMON_ONLY, tx("STOCK_CANCELLATION", "CS-9", quantity="1")], None, None, "no security"),
         ([*COMMON_ONLY, {**tx("STOCK_DREAM", "CS-1")}], None, None, "not known"),
+        ([*COMMON_ONLY, stock("A-1", "Series A", 1e6, 1.0, holder="fund")],
+         [CLASSES[0], {**CLASSES[1], "liquidation_preference_multiple": None}], None,
+         "no liquidation_preference_multiple"),
+        ([*COMMON_ONLY, {**stock("A-1", "Series A", 1e6, 1.0), "share_price": None}],
+         [CLASSES[0], {**CLASSES[1], "price_per_share": None}], None, "what was paid for a share"),
+        ([*COMMON_ONLY, {**option("O-1", 1e5, 1.0), "exercise_price": None}], None, None,
+         "no exercise_price"),
     ],
 )  # fmt: skip
 def test_packages_that_contradict_themselves_are_refused(

@@ -219,15 +219,15 @@ def test_closed_securities_do_not_count_twice(
     assert (table.common, table.founders) == wanted
 
 
-def test_newest_conversion_ratio_counts_and_missing_terms_have_defaults(tmp_path: Path) -> None:
+def test_the_newest_conversion_ratio_counts_and_a_class_may_have_no_preference(tmp_path: Path) -> None:
     adjusted = {
         "object_type": "TX_STOCK_CLASS_CONVERSION_RATIO_ADJUSTMENT", "id": "r",
         "date": "2025-01-01", "stock_class_id": "class-Series A",
         "new_ratio_conversion_mechanism": {
             "type": "RATIO_CONVERSION", "ratio": {"numerator": "2", "denominator": "1"}},
     }  # fmt: skip
-    bare = stock_class("Plain", "4", liquidation_preference_multiple=None, price_per_share=None)
-    moves = [*MOVES, adjusted, {**stock("P-1", "Plain", 10, 0), "share_price": None}]
+    bare = stock_class("Plain", "4", liquidation_preference_multiple="0", price_per_share=None)
+    moves = [*MOVES, adjusted, stock("P-1", "Plain", 10, 0)]
     table = read_ocf(package(tmp_path / "p", moves, [*CLASSES, bare], as_of=None))
     rows = {c.name: c for c in table.classes}
     assert rows["Series A"].conversion_ratio == 2.0
@@ -413,7 +413,7 @@ def test_a_most_favoured_paper_inherits_the_cap_of_a_later_one(tmp_path: Path) -
          tx("WARRANT_ISSUANCE", "W", quantity="5", exercise_triggers=[
              {"conversion_right": {"conversion_mechanism": {"type": "CUSTOM_CONVERSION"}}}])),
         ("a warrant on preferred shares",
-         tx("WARRANT_ISSUANCE", "W", quantity="5", exercise_triggers=[
+         tx("WARRANT_ISSUANCE", "W", quantity="5", exercise_price=money(1), exercise_triggers=[
              {"conversion_right": {"converts_to_stock_class_id": "class-Series A"}}])),
     ],
 )  # fmt: skip

@@ -183,7 +183,8 @@ def _part(given: str, where: str, profile: Any) -> float:
     from fastnn.exit_strategy.reading.parse import read_number
 
     reader = _reader(profile)
-    made = read_number(reader, Field(where, "fraction", "", "", "0.6", low=0, high=10), given)
+    most = 1.0 if where == "--discount" else 10.0
+    made = read_number(reader, Field(where, "fraction", "", "", "0.6", low=0, high=most), given)
     if made is None:
         raise ExitError(reader.issues)
     return made

@@ -38,11 +38,13 @@ __all__ = ["Table", "check_cap_table"]
 #: More than any paper says; larger numbers are slips that would drown all others.
 _MOST = {"Rate": 1e3, "Times": 1e6}
 
-#: Terms that are easily typed as per cent, with the most that a paper says.
-_PER_CENT = {
+#: Terms that are easily typed in another unit, with the most that a paper says.
+_USUAL = {
     "interest": (1.0, "0.08 means 8 % a year"), "dividend_rate": (1.0, "0.08 means 8 % a year"),
     "multiple": (50.0, "1 means once the amount"), "cap": (50.0, "3 means three times invested"),
     "redemption_multiple": (50.0, "1 means once the amount"),
+    "discount": (0.5, "0.2 is 20 % off; a form's \"Discount Rate\" of 80 % is a discount of 0.2"),
+    "years": (10.0, "1.5 means 18 months; give date for an older note"),
 }  # fmt: skip
 
 #: Counts of shares: below 1 beside this many common shares they were typed as a part.
@@ -84,9 +86,9 @@ def check_cap_table(table: Table) -> Iterator[Issue]:
                 text = f"{value} is not an amount"
                 hint = f"give a finite number from 0 to {most:g}"
                 yield Issue("EX308", f"{where}.{f.name}", text, hint, str(value))
-            elif f.name in _PER_CENT and value > _PER_CENT[f.name][0]:
+            elif f.name in _USUAL and value > _USUAL[f.name][0]:
                 text = f"{value} is more than a paper says"
-                hint = _PER_CENT[f.name][1]
+                hint = _USUAL[f.name][1]
                 yield Issue("EX303", f"{where}.{f.name}", text, hint, str(value))
             elif f.name in _COUNTS and 0 < value < 1 and table.common >= _MANY:
                 text = f"{value} of a share beside {table.common} common shares"
@@ -219,14 +221,6 @@ def _check_papers(table: Table) -> Iterator[Issue]:
                 "a cap of zero",
                 "leave the cap out if there is none",
                 "0",
-            )
-        if paper.discount >= 1:
-            yield Issue(
-                "EX303",
-                f"cap_table.{kind}[{i}].discount",
-                f"a discount of {paper.discount}",
-                "0.2 means 20 %",
-                str(paper.discount),
             )
     for i, note in enumerate(table.notes):
         for k, row in enumerate(note.accruals):

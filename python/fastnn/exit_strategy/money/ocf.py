@@ -177,7 +177,10 @@ def _build(items: list[Item], as_of: dt.date | None) -> CapTable:
         elif class_type == "PREFERRED":
             before = held.get(key, (0.0, 0.0))
             price = number_of(i, "share_price", 0.0)
-            price = price or number_of(classes[key], "price_per_share", 0.0)
+            price = price or number_of(classes[key], "price_per_share", -1.0)
+            if price < 0 and i.get("share_price") is None:
+                raise refuse(f"{label(i)}: neither it nor its class says what was paid for a share")
+            price = max(0.0, price)
             held[key] = (before[0] + shares, before[1] + shares * price)
         else:
             raise refuse(f"{label(classes[key])}: class_type {class_type!r} is not known")
@@ -328,7 +331,7 @@ def _share_class(
             raise refuse(f"{label(data)}: its conversion rights differ in their ratio")
         terms = mechanism
     cap = number_of(data, "participation_cap_multiple", -1.0)
-    multiple = number_of(data, "liquidation_preference_multiple", 0.0)
+    multiple = number_of(data, "liquidation_preference_multiple")  # 0 where there is none
     return ShareClass(
         name=str(field_of(data, "name")),
         shares=shares,
@@ -356,6 +359,9 @@ def _options(
             raise refuse(f"{label(i)}: compensation of type {kind!r} is not modelled")
         strike = number_of(i, "exercise_price", 0.0) or number_of(i, "base_price", 0.0)
         security = str(i["security_id"])
+        stated = any(i.get(name) is not None for name in ("exercise_price", "base_price"))
+        if kind != "RSU" and not stated and security not in strikes:
+            raise refuse(f"{label(i)} has no exercise_price; 0 stands for none")
         strike = strikes.get(security, strike)
         n = left[security]
         total, own = pools.get((over, strike), (0.0, 0.0))

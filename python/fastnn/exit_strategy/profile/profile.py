@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from itertools import islice
 from pathlib import Path
 from types import MappingProxyType
@@ -24,6 +24,7 @@ from fastnn.exit_strategy.reading.fields import FIELD_BY_PATH, FIELDS
 from fastnn.exit_strategy.reading.files import home, read_text_file
 from fastnn.exit_strategy.reading.fx import Rates, load_rates
 from fastnn.exit_strategy.reading.parse import PARSERS, Reader, show
+from fastnn.exit_strategy.records import dataclass
 
 from .tables import (
     Valuation,
@@ -40,6 +41,7 @@ _PREFIXES = frozenset(path.split(".")[0] for path in FIELD_BY_PATH if "." in pat
 _SPECIAL = ("fx", "cap_table", "assumptions", "uncertainty", "correlation", "funding_rounds")
 _REQUIRED = frozenset(row.path for row in FIELDS if row.required)
 _PLACE = {row.path: k for k, row in enumerate(FIELDS)}  # faults come in this order
+_LOSS, _EARNED = 0.2, 0.1  # parts of revenue: customers who pay ahead bring no more cash than that
 _MAX_DEPTH = 8  # a profile nests three deep; deeper input is somebody's accident
 
 
@@ -310,7 +312,11 @@ def _build(data: Mapping[str, Any], today: dt.date) -> Profile:
         reader.decimal = PARSERS[mark.kind](reader, mark, raw["decimal"])
         del issues[before:]  # reported once, in field order, below
     given, fx_date = read_fx(reader, raw["fx"]) if "fx" in raw else ({}, None)
-    reader.rates = load_rates(given, fx_date)
+    try:
+        reader.rates = load_rates(given, fx_date)
+    except ExitError as error:
+        issues += error.issues
+        reader.rates = load_rates()
     if "currency" in raw:
         row = FIELD_BY_PATH["currency"]
         before = len(issues)
@@ -407,6 +413,16 @@ def _check_together(reader: Reader, values: dict[str, Any]) -> None:
             "EBITDA margin is above gross margin",
             "check the two margins: EBITDA is after operating cost",
         )
+    burn, revenue = values.get("monthly_burn"), values.get("revenue_ttm")
+    if burn is not None and revenue and ebitda is not None and ebitda < -_LOSS:
+        earned = -12.0 * burn / revenue
+        if earned > _EARNED:
+            reader.fail(
+                "EX118", "monthly_burn", burn,
+                f"the company loses {-ebitda:.0%} of revenue before interest and tax, "
+                f"and earns {earned:.0%} of it in cash",
+                "monthly_burn is above zero where cash is spent",
+            )  # fmt: skip
     for rd, total in zip(values.get("rd_opex_fy") or (), values.get("opex_fy") or (), strict=False):
         if rd is not None and total is not None and rd > total:
             reader.fail(

@@ -9,13 +9,13 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from fastnn.exit_strategy.contracts import Distribution
 from fastnn.exit_strategy.errors import suggest
 from fastnn.exit_strategy.reading.fields import FIELD_BY_PATH, Field
 from fastnn.exit_strategy.reading.parse import Reader, read_date, read_number, read_text, show
+from fastnn.exit_strategy.records import dataclass
 
 __all__ = [
     "DISTRIBUTIONS",

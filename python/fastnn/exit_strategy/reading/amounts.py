@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 
 from fastnn.exit_strategy.reading.fx import ISO_4217
+from fastnn.exit_strategy.records import dataclass
 
 __all__ = ["EXAMPLE", "Amount", "AmountError", "plain_value", "read_amount", "split_amounts"]
 
@@ -57,10 +57,20 @@ _UNITS: dict[str, int] = {
     "亿": 10**8, "十亿": 10**9, "百亿": 10**10, "千亿": 10**11, "万亿": 10**12,
     "萬": 10**4, "百萬": 10**6, "千萬": 10**7, "億": 10**8, "十億": 10**9, "百億": 10**10,
     "千億": 10**11, "萬億": 10**12,
-    "mi": 10**6, "bi": 10**9, "ribu": 10**3, "juta": 10**6, "miliar": 10**9, "triliun": 10**12,
+    "mi": 10**6, "bi": 10**9, "ribu": 10**3, "rb": 10**3, "juta": 10**6, "jt": 10**6,
+    "miliar": 10**9, "triliun": 10**12,
     "nghìn": 10**3, "triệu": 10**6, "tỷ": 10**9, "tỉ": 10**9,
     "t": 0, "mil": 0, "bio": 0, "billionen": 0, "兆": 0, "g": 0,
 }  # fmt: skip
+
+#: Units that mean another number beside the amounts of some currencies, with both readings.
+_ELSEWHERE: dict[str, dict[str, str]] = {
+    "m": {"IDR": "miliar, a thousand million", "CLP": "miles, thousands"},
+    "b": {"IDR": "biliun, a million million"},
+}
+
+#: Where "cr" is a crore; in the accounts of other countries it marks a credit.
+_CRORES = frozenset(("INR", "PKR", "NPR", "BDT", "LKR"))
 
 #: "TEUR 500" and "500 T€" are thousands in German accounts; a bare T may be a trillion.
 _GERMAN_THOUSANDS = {"teur": "EUR", "t€": "EUR", "tchf": "CHF", "tusd": "USD", "tgbp": "GBP"}
@@ -177,7 +187,7 @@ def read_amount(
         pre, post = pre or mid, found["post"].strip()
     if negative and minus:
         raise AmountError(f"{shown} has two minus signs", "write -80k or (80k)")
-    factor, code, sign = _unit(post, currency, shown)
+    factor, unit, code, sign = _unit(post, currency, shown)
     if pre:
         if pre.lower() in _GERMAN_THOUSANDS:
             first: str | None = _GERMAN_THOUSANDS[pre.lower()]
@@ -191,6 +201,7 @@ def read_amount(
         code = first
         if sign:
             raise AmountError(f"{shown} is money and a share at once", EXAMPLE)
+    _check_unit(unit, code or currency, shown)
     value = number * factor / (100 if sign == "%" else 1)
     try:
         result = float(-value if negative or minus == "-" else value)
@@ -344,25 +355,25 @@ def _without_stop(words: str, shown: str) -> str:
     )
 
 
-def _unit(post: str, own: str | None, shown: str) -> tuple[int, str | None, str]:
-    """Return factor, currency and sign of what stands behind the digits."""
+def _unit(post: str, own: str | None, shown: str) -> tuple[int, str, str | None, str]:
+    """Return factor, unit, currency and sign of what stands behind the digits."""
     if post in ("x", "X", "×"):
-        return 1, None, "x"
+        return 1, "", None, "x"
     if post.lower() in _PARTS:
-        return 1, None, "%"
+        return 1, "", None, "%"
     if post.lower() in _GERMAN_THOUSANDS:
-        return 1000, _GERMAN_THOUSANDS[post.lower()], ""
-    readings: dict[tuple[int, str | None], None] = {}
+        return 1000, "", _GERMAN_THOUSANDS[post.lower()], ""
+    readings: dict[tuple[int, str | None], str] = {}
     for cut in range(len(post) + 1):
         unit, code = post[:cut].strip().rstrip(".").lower(), post[cut:].strip()
         if unit not in _UNITS or (cut and post[cut - 1] == "." and not unit):
             continue
         if not code:
-            readings[(_UNITS[unit], None)] = None
+            readings[(_UNITS[unit], None)] = unit
             continue
         found = _currency(code, own, shown, unit)
         if found:
-            readings[(_UNITS[unit], found)] = None
+            readings[(_UNITS[unit], found)] = unit
     if any(factor == 0 for factor, _ in readings):
         raise AmountError(
             f"the unit of {shown} means different numbers in different languages",
@@ -373,8 +384,28 @@ def _unit(post: str, own: str | None, shown: str) -> tuple[int, str | None, str]
         bad = re.fullmatch(r"[A-Za-z]{3}", post)
         hint = f"{post.upper()} is neither a unit nor a currency" if bad else EXAMPLE
         raise AmountError(f"expected a number, got {shown}", hint)
-    factor, money = next(iter(readings))
-    return factor, money, ""
+    ((factor, money), unit), *_ = readings.items()
+    return factor, unit, money, ""
+
+
+def _check_unit(unit: str, money: str | None, shown: str) -> None:
+    """Refuse a unit that means another number where the currency is at home."""
+    other = _ELSEWHERE.get(unit, {}).get(money or "")
+    if other is not None:
+        raise AmountError(
+            f"the unit of {shown} is {_WRITTEN[unit]} to some and {other} in {money}",
+            "write the word or the whole number",
+            two_ways=True,
+        )
+    if unit == "cr" and money not in _CRORES:
+        raise AmountError(
+            f"cr in {shown} may be crore or mark a credit",
+            "write crore, or a minus sign",
+            two_ways=True,
+        )
+
+
+_WRITTEN = {"m": "million", "b": "billion"}
 
 
 def _currency(word: str, own: str | None, shown: str, unit: str) -> str | None:

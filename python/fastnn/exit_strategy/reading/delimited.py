@@ -10,13 +10,14 @@ import csv
 import io
 import itertools
 import re
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
 from fastnn.exit_strategy.errors import ExitError, Issue
 from fastnn.exit_strategy.reading.fields import CHECKLISTS, FIELD_BY_PATH
+from fastnn.exit_strategy.records import dataclass
 
 from .files import check_encoding, home, read_bytes
 
@@ -101,7 +102,8 @@ def _open(file: TextIO, encoding: str, where: str, make: MakeRow) -> CsvFile:
             separator, first = stated[4], next(lines, "")
         else:
             separator = _separator(first)
-        reader = csv.reader(itertools.chain([first], lines), delimiter=separator)
+        ahead = _Lines(itertools.chain([first], lines))
+        reader = csv.reader(ahead, delimiter=separator)
         header = [name.strip() for name in next(reader, [])]
     except (csv.Error, UnicodeError) as error:
         raise ExitError(Issue("EX112", "", f"cannot read {where}: {error}", "check it")) from error
@@ -121,7 +123,7 @@ def _open(file: TextIO, encoding: str, where: str, make: MakeRow) -> CsvFile:
     while header and not header[-1]:  # a spreadsheet's empty columns at the end
         header.pop()
     return CsvFile(
-        encoding, separator, tuple(header), _rows(file, reader, header, make), file.close
+        encoding, separator, tuple(header), _rows(file, ahead, separator, header, make), file.close
     )
 
 
@@ -135,18 +137,44 @@ def _separator(header: str) -> str:
     return max(_SEPARATORS, key=score)
 
 
+class _Lines:
+    """The lines of a file; those that were `taken` for a row can be given back."""
+
+    def __init__(self, lines: Iterator[str]) -> None:
+        self.taken: list[str] = []
+        self._back: deque[str] = deque()
+        self._lines = lines
+
+    def __iter__(self) -> _Lines:
+        return self
+
+    def __next__(self) -> str:
+        line = self._back.popleft() if self._back else next(self._lines)
+        self.taken.append(line)
+        return line
+
+    def keep_first(self) -> None:
+        """Give back what was taken beyond the first line."""
+        self._back.extendleft(reversed(self.taken[1:]))
+
+
 def _rows(
-    file: TextIO, reader: Iterator[list[str]], header: list[str], make: MakeRow
+    file: TextIO, lines: _Lines, separator: str, header: list[str], make: MakeRow
 ) -> Iterator[Mapping[str, str] | BadRow]:
+    reader = csv.reader(lines, delimiter=separator)
     number = 0
     with file:
         while True:
+            lines.taken.clear()
             try:
                 cells = next(reader)
             except StopIteration:
                 return
             except (csv.Error, UnicodeError) as error:
                 number += 1
+                if len(lines.taken) > 1:
+                    yield _unclosed(number, header, lines)
+                    continue
                 yield _bad(number, header, [], f"the row cannot be read: {error}", "mend the line")
                 if isinstance(error, UnicodeError):  # the rest cannot be told from it
                     return
@@ -154,7 +182,29 @@ def _rows(
             if not any(cell.strip() for cell in cells):
                 continue
             number += 1
+            if len(lines.taken) > 1 and _holds_rows(lines.taken, len(cells), header, separator):
+                yield _unclosed(number, header, lines)
+                continue
             yield make(number, header, cells)
+
+
+def _holds_rows(taken: list[str], cells: int, header: list[str], separator: str) -> bool:
+    """Whether an unclosed quotation mark made one row of several: a line of it is a row itself."""
+    if cells != len(header):
+        return True
+    rows = (line for line in taken[1:] if not line.lstrip().startswith(_WITHIN))
+    return any(line.count(separator) >= len(header) - 1 > 0 for line in rows)
+
+
+#: How the lines of a table begin that a cell holds as JSON.
+_WITHIN = ("{", "[", "]", "}", '""')
+
+
+def _unclosed(number: int, header: list[str], lines: _Lines) -> BadRow:
+    """A row whose quotation mark takes in the lines after it, which are given back."""
+    lines.keep_first()
+    text = f"row {number} opens a quotation mark that it does not close"
+    return _bad(number, header, [], text, 'close it, or write the mark twice: ""')
 
 
 #: What stands for a byte that is not in the encoding.

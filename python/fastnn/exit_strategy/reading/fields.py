@@ -6,7 +6,7 @@ from these rows; nothing else in the package lists fields. Standard library only
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from fastnn.exit_strategy.records import dataclass
 
 __all__ = ["CHECKLISTS", "FIELDS", "FIELD_BY_PATH", "GROUPS", "Field"]
 

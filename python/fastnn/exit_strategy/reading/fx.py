@@ -9,9 +9,9 @@ from __future__ import annotations
 import datetime as dt
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from fastnn.exit_strategy.errors import ExitError, Issue, suggest
+from fastnn.exit_strategy.records import dataclass
 from fastnn.exit_strategy.resources import cached, load_json
 
 __all__ = ["ISO_4217", "Rates", "is_currency", "load_rates"]
@@ -106,11 +106,43 @@ def _rates(given: Mapping[str, float], given_date: dt.date | None) -> Rates:
                     str(rate),
                 )
             )
+    shipped = dt.date.fromisoformat(table["date"])
+    _check_direction(extra, per_usd, given_date, shipped)
     per_usd.update(extra)
     return Rates(
         per_usd,
-        dt.date.fromisoformat(table["date"]),
+        shipped,
         str(table["source"]),
         frozenset(extra),
         given_date,
     )
+
+
+#: Days between two rates within which none has moved as far as its inverse.
+_RECENT = 730
+
+
+def _check_direction(
+    given: Mapping[str, float],
+    known: Mapping[str, float],
+    given_date: dt.date | None,
+    shipped: dt.date,
+) -> None:
+    """Refuse dollars per unit where units per dollar are asked for: GBP = 1.27 is quoted so."""
+    if given_date is not None and abs((shipped - given_date).days) > _RECENT:
+        return
+    for code, rate in given.items():
+        if code not in known or known[code] == 1.0:
+            continue
+        away, turned = abs(math.log(rate / known[code])), abs(math.log(rate * known[code]))
+        if away > 0.1 and turned < 0.5 * away:
+            raise ExitError(
+                Issue(
+                    "EX402",
+                    f"fx.{code}",
+                    f"{rate:g} looks like US dollars for one {code}: a dollar was "
+                    f"{known[code]:.4g} {code} on {shipped.isoformat()}",
+                    f"write {code} = {1 / rate:.4g}, or [fx] date for a rate of another time",
+                    str(rate),
+                )
+            )

@@ -12,12 +12,12 @@ import math
 import re
 import reprlib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
 from numbers import Real
 from typing import Any
 
 from fastnn.exit_strategy.errors import Issue, suggest, visible
+from fastnn.exit_strategy.records import dataclass
 from fastnn.exit_strategy.resources import cached
 
 from .amounts import EXAMPLE, AmountError, plain_value, read_amount
@@ -104,6 +104,13 @@ def _read_text_number(reader: Reader, row: Field, text: str, path: str) -> float
     """Read "12.5m", "HKD 250m" or "55 %"; foreign money is converted at a known rate."""
     if text[:1] not in _DIGITS and text.strip().lower().lstrip("+-") in _NOT_FINITE:
         return _check_range(reader, row, float(text), path)
+    if row.path in _SPENT and text.lstrip()[:1] == "(":
+        reader.fail(
+            "EX122", path, text,
+            f"brackets in {show(text)} may mean money spent or, as a minus sign, money earned",
+            f"write {path} without a sign where money is spent, with a minus where it is earned",
+        )  # fmt: skip
+        return None
     try:
         found = read_amount(
             text, decimal=reader.decimal, currency=reader.currency, large=row.kind in _LARGE
@@ -133,6 +140,9 @@ def _read_text_number(reader: Reader, row: Field, text: str, path: str) -> float
             return None
     return _check_range(reader, row, number, path, text)
 
+
+#: Fields that count what is spent as positive; accounts put the same in brackets.
+_SPENT = ("monthly_burn",)
 
 _DIGITS = frozenset("0123456789")
 _NOT_FINITE = frozenset({"nan", "inf", "infinity"})
