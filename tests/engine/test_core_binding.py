@@ -156,6 +156,40 @@ def test_numpy_reads_without_a_copy_and_cannot_write() -> None:
     np.testing.assert_array_equal(kept, [[1, 2, 3], [4, 5, 6]])
 
 
+def test_views_keep_what_they_read_and_stay_read_only() -> None:
+    view = (_core.tensor(np.arange(6, dtype=np.float32).reshape(2, 3)) + 1.0).numpy()
+    with pytest.raises(ValueError, match="WRITEABLE"):
+        view.flags.writeable = True
+    gc.collect()
+    np.ones((64, 64), np.float32) + 1  # what was let go would be written over
+    np.testing.assert_array_equal(view[1:].T.copy(), [[4], [5], [6]])
+    assert view.flags.c_contiguous
+    assert view.flags.aligned
+    assert not view.flags.owndata
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3, 0, 2), (1, 1, 1, 1, 1, 1, 1, 2)])
+@pytest.mark.parametrize("dtype", ["float32", "int32", "float16", "int8", "uint8", "bool"])
+def test_views_have_the_shape_and_type_of_the_tensor(shape: tuple, dtype: str) -> None:
+    given = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype)
+    view = _core.tensor(given, dtype=dtype).numpy()
+    assert (view.shape, view.dtype) == (given.shape, given.dtype)
+    assert view.flags.c_contiguous
+    np.testing.assert_array_equal(view, given)
+
+
+def test_without_numpys_table_views_come_through_the_buffer_protocol(run_python) -> None:
+    told = run_python(
+        "import numpy as np\n"
+        "from numpy._core import _multiarray_umath as inside\n"
+        "del inside._ARRAY_API\n"
+        "import fastnn\n"
+        "view = (fastnn.tensor([[1.0, 2.0]]) * 2.0).numpy()\n"
+        "print(view.tolist(), view.flags.writeable, type(view.base).__name__)\n"
+    )
+    assert told.strip() == "[[2.0, 4.0]] False memoryview"
+
+
 def test_array_protocol_honours_dtype_and_copy() -> None:
     t = _core.tensor([1.0, 2.0])
     assert np.asarray(t, dtype=np.float64).dtype == np.float64

@@ -361,10 +361,15 @@ def keras_op(fn: F, quick: Callable[..., Any] | None = None) -> F:
     """
     run = quick or fn
     tensor = _core.Tensor
+    none = object()  # where nothing is given by position
 
     @functools.wraps(fn)
-    def op(*args: Any, **kwargs: Any) -> Any:
+    def op(first: Any = none, /, *args: Any, **kwargs: Any) -> Any:
         try:
+            if first.__class__ is tensor and not args and not kwargs:
+                return run(first)
+            if first is not none:
+                args = (first, *args)
             for a in args:
                 kind = a.__class__
                 if kind is tensor:

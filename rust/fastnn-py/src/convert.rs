@@ -1,6 +1,8 @@
 //! The door between Python values and tensors: buffers in (borrowed or converted), NumPy arrays
-//! out. NumPy is reached through its Python interface only, so no NumPy version is compiled in.
+//! out. NumPy is reached through its Python interface, and for views through its table (`array`): no
+//! NumPy version is compiled in.
 
+use crate::array::Arrays;
 use crate::dim::{PyDim, fresh, scalar, size_from, size_object};
 use crate::error::{Fault, Result, data_error};
 use crate::tensor::PyTensor;
@@ -25,7 +27,9 @@ use std::sync::Arc;
 pub(crate) struct NumPy {
     pub(crate) asarray: Py<PyAny>,
     pub(crate) empty: Py<PyAny>,
-    ndarray: Py<PyAny>,
+    pub(crate) ndarray: Py<PyAny>,
+    /// `None` where only the buffer protocol will do.
+    pub(crate) arrays: Option<Arrays>,
     /// By the place of the type in `DType::ALL`.
     dtypes: Vec<Py<PyAny>>,
 }
@@ -45,6 +49,7 @@ pub(crate) fn numpy(py: Python<'_>) -> PyResult<&NumPy> {
             asarray: np.getattr("asarray")?.unbind(),
             empty: np.getattr("empty")?.unbind(),
             ndarray: np.getattr("ndarray")?.unbind(),
+            arrays: Arrays::find(py),
             dtypes: DType::ALL.into_iter().map(|d| dtype(array_type(d))).collect::<PyResult<_>>()?,
         })
     })

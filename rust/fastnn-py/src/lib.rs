@@ -1,6 +1,7 @@
 //! Thin PyO3 binding over the core crate: `fastnn._core`. Converts at the door, maps errors,
 //! detaches around long work; everything else is the core's.
 
+mod array;
 mod collective;
 mod convert;
 mod dim;

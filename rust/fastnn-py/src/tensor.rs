@@ -103,8 +103,15 @@ pub(crate) fn to_numpy<'py>(slf: &Bound<'py, PyTensor>) -> Result<Bound<'py, PyA
         write_array(storage, ty, bytes);
         return Ok(array);
     }
-    // Through the buffer protocol; `ndarray(...)` would first ask for a writable buffer in vain.
-    Ok(numpy(py)?.asarray.bind(py).call1((slf,))?)
+    let np = numpy(py)?;
+    if let Some(arrays) = &np.arrays {
+        let class = (np.ndarray.bind(py), np.dtype(ty.dtype).bind(py));
+        // SAFETY: the value has elements of this type for the shape, which nobody writes while the
+        // tensor keeps it; class and type are NumPy's.
+        return Ok(unsafe { arrays.over(class, &ty.shape.sizes(), storage.ptr(), slf) }?);
+    }
+    // `ndarray(...)` would first ask for a writable buffer in vain.
+    Ok(np.asarray.bind(py).call1((slf,))?)
 }
 
 fn binary(

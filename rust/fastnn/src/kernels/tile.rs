@@ -288,6 +288,15 @@ impl Bound<'_> {
             return;
         }
         let p = self.program;
+        if let (usize::MAX, [Instr::Thin { f, args, .. }], [out]) = (p.tile, &p.instrs[..], self.outputs)
+            && !(STREAM || out.is_null())
+        {
+            // From memory to memory: no table of where operands lie is needed.
+            let to = out.wrapping_add(start);
+            let at = |operand: u16| self.inputs.get(usize::from(operand)).map(|x| x.wrapping_add(start));
+            let [a, b, c] = args.map(|operand| at(operand).unwrap_or(to));
+            return f(to, a, b, c, len);
+        }
         let kept = |o: usize| STREAM || self.outputs[o].is_null() || p.stores.of_output(o).is_some();
         let narrow = !p.stores.outputs.is_empty();
         let tiles = (0..self.outputs.len()).filter(|&o| kept(o)).count();

@@ -1,0 +1,99 @@
+//! NumPy arrays that read a tensor's memory, made through the table of functions that NumPy has for
+//! C. It is looked up when NumPy is imported, so no NumPy version is compiled in: the three entries
+//! used have had their places and meanings since NumPy 1.7. Where the table is of a version that is
+//! not known here, the buffer protocol makes the array, in three times the time.
+
+use crate::tensor::PyTensor;
+use fastnn::shape::MAX_RANK;
+use pyo3::ffi;
+use pyo3::prelude::*;
+use std::ffi::{c_int, c_uint, c_void};
+
+/// Version, array of a description, and what an array keeps alive: their places in the table.
+const VERSION: usize = 0;
+const NEW_FROM_DESCR: usize = 94;
+const SET_BASE_OBJECT: usize = 282;
+
+/// The versions of the table that are known: those of NumPy 1 and NumPy 2.
+const KNOWN: [c_uint; 2] = [0x0100_0009, 0x0200_0000];
+
+/// `NPY_ARRAY_C_CONTIGUOUS | NPY_ARRAY_ALIGNED`, and so not writeable.
+const READ_ONLY: c_int = 0x0001 | 0x0100;
+
+type Version = unsafe extern "C" fn() -> c_uint;
+type NewFromDescr = unsafe extern "C" fn(
+    *mut ffi::PyTypeObject,
+    *mut ffi::PyObject,
+    c_int,
+    *const isize,
+    *const isize,
+    *mut c_void,
+    c_int,
+    *mut ffi::PyObject,
+) -> *mut ffi::PyObject;
+type SetBaseObject = unsafe extern "C" fn(*mut ffi::PyObject, *mut ffi::PyObject) -> c_int;
+
+/// What is used of NumPy's table.
+pub(crate) struct Arrays {
+    new: NewFromDescr,
+    set_base: SetBaseObject,
+}
+
+impl Arrays {
+    /// The table of the NumPy that is imported; `None` where it is of another version.
+    pub(crate) fn find(py: Python<'_>) -> Option<Arrays> {
+        let capsule =
+            py.import("numpy._core._multiarray_umath").and_then(|m| m.getattr("_ARRAY_API")).ok()?;
+        // SAFETY: the object is alive; of anything but a capsule without a name this gives null and an
+        // error. NumPy's is a pointer to its table, which stays until the process ends.
+        let table = unsafe { ffi::PyCapsule_GetPointer(capsule.as_ptr(), std::ptr::null()) };
+        if table.is_null() {
+            drop(PyErr::take(py));
+            return None;
+        }
+        let table = table.cast::<*const c_void>();
+        // SAFETY: the first entry is the version in all of NumPy's tables; the others are of these
+        // types in the versions that are known.
+        unsafe {
+            let version: Version = std::mem::transmute(*table.add(VERSION));
+            KNOWN.contains(&version()).then(|| Arrays {
+                new: std::mem::transmute::<*const c_void, NewFromDescr>(*table.add(NEW_FROM_DESCR)),
+                set_base: std::mem::transmute::<*const c_void, SetBaseObject>(*table.add(SET_BASE_OBJECT)),
+            })
+        }
+    }
+
+    /// A read-only array of these sizes over `memory`, which `owner` keeps as long as it lives.
+    ///
+    /// # Safety
+    /// `class` is `numpy.ndarray` and `dtype` a `numpy.dtype`; the memory has elements of it for all
+    /// sizes, in row-major order, and nobody writes them.
+    pub(crate) unsafe fn over<'py>(
+        &self,
+        (class, dtype): (&Bound<'py, PyAny>, &Bound<'py, PyAny>),
+        sizes: &[usize],
+        memory: *mut u8,
+        owner: &Bound<'py, PyTensor>,
+    ) -> PyResult<Bound<'py, PyAny>> {
+        let mut dims = [0isize; MAX_RANK];
+        for (to, &from) in dims.iter_mut().zip(sizes) {
+            *to = from as isize;
+        }
+        // The description and the owner are taken over, also where the call fails.
+        let array = (self.new)(
+            class.as_ptr().cast(),
+            dtype.clone().into_ptr(),
+            sizes.len() as c_int,
+            dims.as_ptr(),
+            std::ptr::null(),
+            memory.cast(),
+            READ_ONLY,
+            std::ptr::null_mut(),
+        );
+        let array = Bound::from_owned_ptr_or_err(owner.py(), array)?;
+        if (self.set_base)(array.as_ptr(), owner.clone().into_ptr()) != 0 {
+            return Err(PyErr::fetch(owner.py()));
+        }
+        Ok(array)
+    }
+}
