@@ -10,8 +10,9 @@ import collections
 import numpy as np
 
 import fastnn
+from drawn_graph import KINDS, SIZES, Graph, apply
 from fastnn import _core
-from random_graphs import KINDS, SIZES, Graph, Tolerance, apply, bits
+from graph_oracle import Tolerance, bits
 
 REFUSALS = (
     fastnn.errors.ShapeError,

@@ -20,7 +20,9 @@ import pytest
 import fastnn
 import random_graphs
 import random_sizes
+from drawn_graph import NOT_DRAWN, Graph
 from fastnn import _core, layers, ops
+from graph_oracle import Tolerance
 
 COUNT = int(os.environ.get("FASTNN_GRAPHS", "600"))
 FIRST = int(os.environ.get("FASTNN_GRAPHS_FIRST", "0"))
@@ -71,7 +73,7 @@ def test_random_graphs_agree_with_one_op_at_a_time_and_with_float64(runs, isa):
 
 def test_every_row_is_drawn_and_every_derivative_is_compared(runs):
     """A new row joins by itself where its attributes say enough, else with a recipe."""
-    rows = {r.name: r for r in _core.op_table() if r.name not in random_graphs.NOT_DRAWN}
+    rows = {r.name: r for r in _core.op_table() if r.name not in NOT_DRAWN}
     for found in runs.values():
         assert set(rows) == found["values"]
         slopes = {n for n, row in rows.items() if row.differentiable}
@@ -100,8 +102,8 @@ def test_graphs_traced_once_over_open_sizes_agree_at_every_size():
 
 def test_a_wrong_result_is_found():
     """The comparison itself: a value that is off, a lost infinity and a lost sign are faults."""
-    g = random_graphs.Graph(5)
-    tolerance = random_graphs.Tolerance(g)
+    g = Graph(5)
+    tolerance = Tolerance(g)
     i = next(
         i
         for i, v in enumerate(g.values)
