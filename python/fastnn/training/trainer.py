@@ -1,21 +1,18 @@
-"""`compile`, `fit`, `evaluate`, `predict`: traced once, run by the core's loop.
+"""`fit`, `evaluate`, `predict`: traced once, run by the core's loop.
 
 A training step is one `_core.Function` whose updates are weights, optimiser slots, moving averages,
 random states and metric sums; `_core.Loop` runs epochs of it without entering Python.
-Depends on `data`, `losses`, `metrics`, `optimizers`, `callbacks`, `progress`.
+Depends on `data`, `callbacks`, `progress`.
 """
 
 from __future__ import annotations
 
-import inspect
 import time
-import warnings
 from typing import Any
 
 import numpy as np
 
-from fastnn import _core, metrics, ops, optimizers
-from fastnn.base import tree
+from fastnn import _core
 from fastnn.base.arguments import (
     as_number,
     check_counts,
@@ -24,17 +21,16 @@ from fastnn.base.arguments import (
     verbosity,
 )
 from fastnn.callbacks import CallbackList, History
-from fastnn.data.batches import IterableData, closing, split_tail, unpack
+from fastnn.data.batches import IterableData, closing, split_tail
 from fastnn.data.labels import check_class_weight
 from fastnn.devices import choice
 from fastnn.display.progress import is_terminal
 from fastnn.errors import reject_arguments
 from fastnn.tracing import variables
 from fastnn.tracing.fixed_batch import fixed_batch
-from fastnn.tracing.symbolic import value_of
-from fastnn.tracing.variables import Variable, gradients, local as _scopes, settle
+from fastnn.tracing.variables import local as _scopes, settle
 from fastnn.training.batches import agree, eager_step, logs_of_all, python_epoch
-from fastnn.training.compile_utils import CompiledLoss, CompiledMetrics
+from fastnn.training.compiled import Compiled
 from fastnn.training.diagnostics import naming_layers
 from fastnn.training.inputs import (
     check_class_keys,
@@ -47,24 +43,17 @@ from fastnn.training.loop import Fit, FitSettings, batches_of, report, warn_of_f
 from fastnn.training.predict import predict, predict_on_batch
 from fastnn.training.program import Logs, keeping
 from fastnn.training.ranks import Ranks, ranks_of
-from fastnn.training.step import Tracing
 
 __all__ = ["Trainer"]
 
 _F32 = np.dtype(np.float32)
 
 
-class Trainer(Tracing):
+class Trainer(Compiled):
     """The training half of `Model`."""
 
-    compiled: bool
-    stop_training: bool
-    run_eagerly: bool
-
-    optimizer: Any
     built: bool
     name: str
-    trainable_variables: list[Variable]
 
     def _takes(self, array: Any, shape: Any) -> bool:
         """Whether inputs of another shape than that of the symbolic input are fine as they are."""
@@ -75,13 +64,8 @@ class Trainer(Tracing):
         return want is not None and len(want[1]) == 1
 
     def _init_training(self) -> None:
-        self.compiled = False
-        self.stop_training = False
+        self._init_compiled()
         self.history: Any = None
-        self._compiled_loss: CompiledLoss | None = None
-        self._compiled_metrics: CompiledMetrics | None = None
-        self._loss_tracker: metrics.Mean | None = None
-        self._compile_config: dict[str, Any] | None = None
         self._init_traces()
         self._shuffle_seed: int | None = None
         self._initial_epoch = 0
@@ -89,7 +73,6 @@ class Trainer(Tracing):
         self._fits = 0
         #: Of a resumed run: batches of the epoch that were made, and what its metrics held.
         self._resumed: tuple[int, list[Any]] | None = None
-        self.run_eagerly = False
 
     def __getstate__(self) -> dict[str, Any]:
         """What a copy or a pickle takes along: all but the traces, which are made anew."""
@@ -111,303 +94,6 @@ class Trainer(Tracing):
         """Restores what `__getstate__` gave."""
         super().__setstate__(state | {"_fits": 0, "_resumed": None})  # type: ignore[misc]
         self._init_traces()
-
-    # ---- compile -------------------------------------------------------------------------------
-
-    def compile(
-        self,
-        optimizer: Any = "rmsprop",
-        loss: Any = None,
-        loss_weights: Any = None,
-        metrics: Any = None,
-        weighted_metrics: Any = None,
-        run_eagerly: bool = False,
-        steps_per_execution: Any = 1,
-        jit_compile: Any = "auto",
-        auto_scale_loss: bool = True,
-        device: str | None = None,
-        **unknown: Any,
-    ) -> None:
-        """Chooses optimiser, loss and metrics for `fit` and `evaluate`; unknown names are refused
-        here.
-
-        Args:
-            optimizer: An `Optimizer`, or its name such as `"adam"`.
-            loss: A `Loss`, a function of (y_true, y_pred), or a name such as `"mse"`; for several
-                outputs a list, or a dict by the names of the outputs.
-            loss_weights: Factors of the losses of several outputs, a list or dict.
-            metrics: A list of metrics, functions or names such as `"accuracy"`; for several outputs
-                a list of lists, or a dict.
-            weighted_metrics: Metrics that sample and class weights count for.
-            run_eagerly: Whether `train_step` runs in Python for every batch, so that breakpoints
-                and prints see values.
-            steps_per_execution: Accepted for Keras's sake: every epoch is one compiled execution.
-            jit_compile: Accepted for Keras's sake: every epoch is one compiled execution.
-            auto_scale_loss: Accepted for Keras's sake: float32 gradients need no scaling.
-            device: Where `fit`, `evaluate` and `predict` run: `"cpu"`, `"gpu"`, a GPU such as
-                `"gpu:1"`, or `"auto"`, which takes a GPU where it is faster. None: what
-                `fastnn.device` or `fastnn.set_device` chose, else the CPU.
-            **unknown: Given to the function.
-
-        Raises:
-            ValueError: A name is not known; the hint names the nearest ones.
-            GpuUnavailableError: `device` is one that this machine lacks.
-
-        Example:
-            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
-            >>> model.compile(fastnn.optimizers.Adam(0.01), "mse", metrics=["mae"])
-        """
-        if unknown:
-            raise reject_arguments("compile()", unknown, type(self).compile)
-        if steps_per_execution != "auto" and int(steps_per_execution) < 1:
-            raise ValueError(
-                f"steps_per_execution is {steps_per_execution}, wanted 1 or more\n  hint: leave it"
-            )
-        placed = None if device is None else choice.parsed(device, auto=True)
-        if run_eagerly and placed not in (None, choice.CPU):
-            raise ValueError(
-                f"run_eagerly=True runs steps in Python, on the CPU; device is {device!r}\n"
-                "  hint: leave one of them"
-            )
-        if placed is not None:
-            choice.look_for(placed)
-        self._compiled_device = placed
-        self.optimizer = optimizers.get(optimizer)
-        self._compiled_loss = None if loss is None else CompiledLoss(loss, loss_weights)
-        self._compiled_metrics = CompiledMetrics(
-            metrics, weighted_metrics, getattr(self, "output_names", None), self._compiled_loss
-        )
-        self._loss_tracker = _mean("loss")
-        self._compile_config = {
-            "optimizer": optimizer,
-            "loss": loss,
-            "loss_weights": loss_weights,
-            "metrics": metrics,
-            "weighted_metrics": weighted_metrics,
-        }
-        self.run_eagerly = bool(run_eagerly)
-        self.loss = loss
-        self.compiled = True
-        self.stop_training = False
-        self._programs.clear()
-
-    def _require_compiled(self, verb: str) -> None:
-        if not self.compiled:
-            raise RuntimeError(
-                f"{verb} needs a compiled model\n"
-                "  hint: model.compile(optimizer='adam', loss='mse') before it"
-            )
-
-    @property
-    def metrics(self) -> list[Any]:
-        """The loss tracker, compiled metrics, losses of outputs, and metrics held as attributes."""
-        found: list[Any] = [self._loss_tracker] if self._loss_tracker is not None else []
-        if self._compiled_metrics is not None:
-            found += self._compiled_metrics.metrics
-        if self._compiled_loss is not None:
-            found += self._compiled_loss.trackers
-        for layer in self._every_layer():
-            if layer is self or not isinstance(layer, Trainer):
-                for value in layer.__dict__.values():
-                    if isinstance(value, list | tuple):
-                        found += [m for m in value if isinstance(m, metrics.Metric)]
-                    elif isinstance(value, metrics.Metric):
-                        found.append(value)
-        return list({id(m): m for m in found}.values())
-
-    @property
-    def metrics_names(self) -> list[str]:
-        """Names of the metrics."""
-        return [m.name for m in self.metrics]
-
-    def reset_metrics(self) -> None:
-        """Puts all metrics back to the start.
-
-        Example:
-            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
-            >>> model.compile("sgd", "mse")
-            >>> model.reset_metrics()
-        """
-        for m in self.metrics:
-            m.reset_state()
-
-    def get_metrics_result(self) -> dict[str, Any]:
-        """The values of all metrics.
-
-        Returns:
-            A dict: name -> value.
-
-        Example:
-            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
-            >>> model.compile("sgd", "mse")
-            >>> list(model.get_metrics_result())
-            ['loss']
-        """
-        values: dict[str, Any] = {}
-        for m in self.metrics:
-            result = value_of(m.result())
-            if isinstance(result, dict):
-                values.update(result)
-            else:
-                values[m.name] = result
-        return values
-
-    # ---- one step ------------------------------------------------------------------------------
-
-    def compute_loss(
-        self,
-        x: Any = None,
-        y: Any = None,
-        y_pred: Any = None,
-        sample_weight: Any = None,
-        training: bool = True,
-    ) -> Any:
-        """The compiled loss plus the losses that layers and penalties add.
-
-        Args:
-            x: Inputs; not used unless overridden.
-            y: Labels.
-            y_pred: What the model made of the inputs.
-            sample_weight: How much each sample counts.
-            training: Not used unless overridden.
-
-        Returns:
-            A tensor without axes.
-
-        Raises:
-            ValueError: There is no loss at all.
-
-        Example:
-            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
-            >>> model.compile("sgd", "mse")
-            >>> float(model.compute_loss(y=np.zeros((2, 1)), y_pred=np.ones((2, 1))))
-            1.0
-        """
-        parts: list[Any] = []
-        if self._compiled_loss is not None:
-            names = getattr(self, "output_names", None)
-            parts.append(self._compiled_loss(y, y_pred, sample_weight, names))
-        parts += [ops.sum(v) for v in self.losses]  # type: ignore[attr-defined]
-        if not parts:
-            raise ValueError(
-                "there is no loss to minimise\n  hint: compile(loss='mse') or use add_loss"
-            )
-        total = parts[0]
-        for part in parts[1:]:
-            total = total + part
-        return total
-
-    def compute_metrics(
-        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
-    ) -> dict[str, Any]:
-        """Updates the compiled metrics with a batch and gives all values.
-
-        Args:
-            x: Inputs; not used unless overridden.
-            y: Labels.
-            y_pred: What the model made of the inputs.
-            sample_weight: How much each sample counts.
-
-        Returns:
-            A dict: name -> value.
-
-        Example:
-            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
-            >>> model.compile("sgd", "mse", metrics=["mae"])
-            >>> logs = model.compute_metrics(None, np.zeros((2, 1)), np.ones((2, 1)))
-            >>> float(logs["mae"])
-            1.0
-        """
-        if self._compiled_metrics is not None:
-            names = getattr(self, "output_names", None)
-            self._compiled_metrics.update(y, y_pred, sample_weight, names)
-        return self.get_metrics_result()
-
-    def _loss_of(self, x: Any, y: Any, y_pred: Any, weights: Any, training: bool) -> Any:
-        """`compute_loss` as Keras calls it: by keyword, `training` where an override takes it."""
-        given: dict[str, Any] = {"x": x, "y": y, "y_pred": y_pred, "sample_weight": weights}
-        parameters = inspect.signature(self.compute_loss).parameters.values()
-        if any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters):
-            given["training"] = training
-        return self.compute_loss(**given)
-
-    def train_step(self, data: Any) -> dict[str, Any]:
-        """What training does with one batch; override it for other training.
-
-        It is traced once and compiled, as part of `fit`.
-
-        Args:
-            data: What `fit` was given: x, (x, y) or (x, y, sample_weight), as tensors of a batch.
-
-        Returns:
-            A dict of logs: name -> value.
-
-        Example:
-            >>> class Doubled(fastnn.Sequential):
-            ...     def train_step(self, data):
-            ...         super().train_step(data)
-            ...         return super().train_step(data)
-            >>> model = Doubled([fastnn.Input((2,)), fastnn.layers.Dense(1)])
-            >>> model.compile("sgd", "mse")
-            >>> history = model.fit(np.ones((4, 2)), np.ones(4), verbose=0)
-            >>> int(model.optimizer.iterations)
-            2
-        """
-        x, y, weights = unpack(data)
-        y_pred = self(x, training=True)  # type: ignore[operator]
-        loss = self._loss_of(x, y, y_pred, weights, True)
-        variables = self.trainable_variables
-        scale = self.optimizer.loss_scale_factor
-        # Gradients come before anything reads the loss: run eagerly, a read forgets its inputs.
-        grads = gradients(loss * scale if scale else loss, variables) if variables else []
-        self._track(loss, x)
-        if variables:
-            self.optimizer.apply(grads, variables)
-        else:
-            warnings.warn("the model does not have any trainable weights", stacklevel=2)
-        return self.compute_metrics(x, y, y_pred, weights)
-
-    def test_step(self, data: Any) -> dict[str, Any]:
-        """What evaluation does with one batch; override it together with `train_step`.
-
-        Args:
-            data: x, (x, y) or (x, y, sample_weight), as tensors of a batch.
-
-        Returns:
-            A dict of logs: name -> value.
-
-        Example:
-            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
-            >>> model.compile("sgd", "mse")
-            >>> sorted(model.test_step((np.ones((4, 2)), np.ones((4, 1)))))
-            ['loss']
-        """
-        x, y, weights = unpack(data)
-        y_pred = self(x, training=False)  # type: ignore[operator]
-        self._track(self._loss_of(x, y, y_pred, weights, False), x)
-        return self.compute_metrics(x, y, y_pred, weights)
-
-    def predict_step(self, data: Any) -> Any:
-        """What prediction does with one batch: the model's output.
-
-        Args:
-            data: Inputs, as tensors of a batch.
-
-        Returns:
-            The outputs.
-
-        Example:
-            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
-            >>> model.predict_step(np.ones((4, 2), "float32")).shape
-            (4, 1)
-        """
-        x, _, _ = unpack(data)
-        return self(x, training=False)  # type: ignore[operator]
-
-    def _track(self, loss: Any, x: Any) -> None:
-        if self._loss_tracker is not None:
-            first = tree.flatten(x)[0]
-            self._loss_tracker.update_state(loss, _core.ops.extent(first, axis=[0]))
 
     # ---- fit -----------------------------------------------------------------------------------
 
@@ -820,7 +506,3 @@ class Trainer(Tracing):
             program.step(*data.leaves)
             logs = program.read()
         return logs if return_dict else self._in_order(logs, found)
-
-
-def _mean(name: str) -> metrics.Mean:
-    return metrics.Mean(name=name)

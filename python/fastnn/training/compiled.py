@@ -1,0 +1,343 @@
+"""What `compile` chooses, and the steps of a batch that are made of it.
+
+A model of the user's may define a step, its loss or its metrics anew; what traces and runs them is
+in `step` and `trainer`. Depends on `losses`, `metrics`, `optimizers`.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from typing import Any
+
+from fastnn import _core, metrics, ops, optimizers
+from fastnn.base import tree
+from fastnn.data.batches import unpack
+from fastnn.devices import choice
+from fastnn.errors import reject_arguments
+from fastnn.tracing.symbolic import value_of
+from fastnn.tracing.variables import Variable, gradients
+from fastnn.training.compile_utils import CompiledLoss, CompiledMetrics
+from fastnn.training.step import Tracing
+
+__all__ = ["Compiled"]
+
+
+class Compiled(Tracing):
+    """The part of a model that `compile` sets up: optimiser, loss, metrics, and steps of them."""
+
+    compiled: bool
+    stop_training: bool
+    run_eagerly: bool
+    optimizer: Any
+    trainable_variables: list[Variable]
+
+    def _init_compiled(self) -> None:
+        self.compiled = False
+        self.stop_training = False
+        self._compiled_loss: CompiledLoss | None = None
+        self._compiled_metrics: CompiledMetrics | None = None
+        self._loss_tracker: metrics.Mean | None = None
+        self._compile_config: dict[str, Any] | None = None
+        self.run_eagerly = False
+
+    # ---- compile -------------------------------------------------------------------------------
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Any = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: Any = 1,
+        jit_compile: Any = "auto",
+        auto_scale_loss: bool = True,
+        device: str | None = None,
+        **unknown: Any,
+    ) -> None:
+        """Chooses optimiser, loss and metrics for `fit` and `evaluate`; unknown names are refused
+        here.
+
+        Args:
+            optimizer: An `Optimizer`, or its name such as `"adam"`.
+            loss: A `Loss`, a function of (y_true, y_pred), or a name such as `"mse"`; for several
+                outputs a list, or a dict by the names of the outputs.
+            loss_weights: Factors of the losses of several outputs, a list or dict.
+            metrics: A list of metrics, functions or names such as `"accuracy"`; for several outputs
+                a list of lists, or a dict.
+            weighted_metrics: Metrics that sample and class weights count for.
+            run_eagerly: Whether `train_step` runs in Python for every batch, so that breakpoints
+                and prints see values.
+            steps_per_execution: Accepted for Keras's sake: every epoch is one compiled execution.
+            jit_compile: Accepted for Keras's sake: every epoch is one compiled execution.
+            auto_scale_loss: Accepted for Keras's sake: float32 gradients need no scaling.
+            device: Where `fit`, `evaluate` and `predict` run: `"cpu"`, `"gpu"`, a GPU such as
+                `"gpu:1"`, or `"auto"`, which takes a GPU where it is faster. None: what
+                `fastnn.device` or `fastnn.set_device` chose, else the CPU.
+            **unknown: Given to the function.
+
+        Raises:
+            ValueError: A name is not known; the hint names the nearest ones.
+            GpuUnavailableError: `device` is one that this machine lacks.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.compile(fastnn.optimizers.Adam(0.01), "mse", metrics=["mae"])
+        """
+        if unknown:
+            raise reject_arguments("compile()", unknown, type(self).compile)
+        if steps_per_execution != "auto" and int(steps_per_execution) < 1:
+            raise ValueError(
+                f"steps_per_execution is {steps_per_execution}, wanted 1 or more\n  hint: leave it"
+            )
+        placed = None if device is None else choice.parsed(device, auto=True)
+        if run_eagerly and placed not in (None, choice.CPU):
+            raise ValueError(
+                f"run_eagerly=True runs steps in Python, on the CPU; device is {device!r}\n"
+                "  hint: leave one of them"
+            )
+        if placed is not None:
+            choice.look_for(placed)
+        self._compiled_device = placed
+        self.optimizer = optimizers.get(optimizer)
+        self._compiled_loss = None if loss is None else CompiledLoss(loss, loss_weights)
+        self._compiled_metrics = CompiledMetrics(
+            metrics, weighted_metrics, getattr(self, "output_names", None), self._compiled_loss
+        )
+        self._loss_tracker = _mean("loss")
+        self._compile_config = {
+            "optimizer": optimizer,
+            "loss": loss,
+            "loss_weights": loss_weights,
+            "metrics": metrics,
+            "weighted_metrics": weighted_metrics,
+        }
+        self.run_eagerly = bool(run_eagerly)
+        self.loss = loss
+        self.compiled = True
+        self.stop_training = False
+        self._programs.clear()
+
+    def _require_compiled(self, verb: str) -> None:
+        if not self.compiled:
+            raise RuntimeError(
+                f"{verb} needs a compiled model\n"
+                "  hint: model.compile(optimizer='adam', loss='mse') before it"
+            )
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The loss tracker, compiled metrics, losses of outputs, and metrics held as attributes."""
+        found: list[Any] = [self._loss_tracker] if self._loss_tracker is not None else []
+        if self._compiled_metrics is not None:
+            found += self._compiled_metrics.metrics
+        if self._compiled_loss is not None:
+            found += self._compiled_loss.trackers
+        for layer in self._every_layer():
+            if layer is self or not isinstance(layer, Compiled):
+                for value in layer.__dict__.values():
+                    if isinstance(value, list | tuple):
+                        found += [m for m in value if isinstance(m, metrics.Metric)]
+                    elif isinstance(value, metrics.Metric):
+                        found.append(value)
+        return list({id(m): m for m in found}.values())
+
+    @property
+    def metrics_names(self) -> list[str]:
+        """Names of the metrics."""
+        return [m.name for m in self.metrics]
+
+    def reset_metrics(self) -> None:
+        """Puts all metrics back to the start.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> model.reset_metrics()
+        """
+        for m in self.metrics:
+            m.reset_state()
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """The values of all metrics.
+
+        Returns:
+            A dict: name -> value.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> list(model.get_metrics_result())
+            ['loss']
+        """
+        values: dict[str, Any] = {}
+        for m in self.metrics:
+            result = value_of(m.result())
+            if isinstance(result, dict):
+                values.update(result)
+            else:
+                values[m.name] = result
+        return values
+
+    # ---- one step ------------------------------------------------------------------------------
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The compiled loss plus the losses that layers and penalties add.
+
+        Args:
+            x: Inputs; not used unless overridden.
+            y: Labels.
+            y_pred: What the model made of the inputs.
+            sample_weight: How much each sample counts.
+            training: Not used unless overridden.
+
+        Returns:
+            A tensor without axes.
+
+        Raises:
+            ValueError: There is no loss at all.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> float(model.compute_loss(y=np.zeros((2, 1)), y_pred=np.ones((2, 1))))
+            1.0
+        """
+        parts: list[Any] = []
+        if self._compiled_loss is not None:
+            names = getattr(self, "output_names", None)
+            parts.append(self._compiled_loss(y, y_pred, sample_weight, names))
+        parts += [ops.sum(v) for v in self.losses]  # type: ignore[attr-defined]
+        if not parts:
+            raise ValueError(
+                "there is no loss to minimise\n  hint: compile(loss='mse') or use add_loss"
+            )
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
+
+    def compute_metrics(
+        self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None
+    ) -> dict[str, Any]:
+        """Updates the compiled metrics with a batch and gives all values.
+
+        Args:
+            x: Inputs; not used unless overridden.
+            y: Labels.
+            y_pred: What the model made of the inputs.
+            sample_weight: How much each sample counts.
+
+        Returns:
+            A dict: name -> value.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.compile("sgd", "mse", metrics=["mae"])
+            >>> logs = model.compute_metrics(None, np.zeros((2, 1)), np.ones((2, 1)))
+            >>> float(logs["mae"])
+            1.0
+        """
+        if self._compiled_metrics is not None:
+            names = getattr(self, "output_names", None)
+            self._compiled_metrics.update(y, y_pred, sample_weight, names)
+        return self.get_metrics_result()
+
+    def _loss_of(self, x: Any, y: Any, y_pred: Any, weights: Any, training: bool) -> Any:
+        """`compute_loss` as Keras calls it: by keyword, `training` where an override takes it."""
+        given: dict[str, Any] = {"x": x, "y": y, "y_pred": y_pred, "sample_weight": weights}
+        parameters = inspect.signature(self.compute_loss).parameters.values()
+        if any(p.name == "training" or p.kind is p.VAR_KEYWORD for p in parameters):
+            given["training"] = training
+        return self.compute_loss(**given)
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """What training does with one batch; override it for other training.
+
+        It is traced once and compiled, as part of `fit`.
+
+        Args:
+            data: What `fit` was given: x, (x, y) or (x, y, sample_weight), as tensors of a batch.
+
+        Returns:
+            A dict of logs: name -> value.
+
+        Example:
+            >>> class Doubled(fastnn.Sequential):
+            ...     def train_step(self, data):
+            ...         super().train_step(data)
+            ...         return super().train_step(data)
+            >>> model = Doubled([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> history = model.fit(np.ones((4, 2)), np.ones(4), verbose=0)
+            >>> int(model.optimizer.iterations)
+            2
+        """
+        x, y, weights = unpack(data)
+        y_pred = self(x, training=True)  # type: ignore[operator]
+        loss = self._loss_of(x, y, y_pred, weights, True)
+        variables = self.trainable_variables
+        scale = self.optimizer.loss_scale_factor
+        # Gradients come before anything reads the loss: run eagerly, a read forgets its inputs.
+        grads = gradients(loss * scale if scale else loss, variables) if variables else []
+        self._track(loss, x)
+        if variables:
+            self.optimizer.apply(grads, variables)
+        else:
+            warnings.warn("the model does not have any trainable weights", stacklevel=2)
+        return self.compute_metrics(x, y, y_pred, weights)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """What evaluation does with one batch; override it together with `train_step`.
+
+        Args:
+            data: x, (x, y) or (x, y, sample_weight), as tensors of a batch.
+
+        Returns:
+            A dict of logs: name -> value.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> sorted(model.test_step((np.ones((4, 2)), np.ones((4, 1)))))
+            ['loss']
+        """
+        x, y, weights = unpack(data)
+        y_pred = self(x, training=False)  # type: ignore[operator]
+        self._track(self._loss_of(x, y, y_pred, weights, False), x)
+        return self.compute_metrics(x, y, y_pred, weights)
+
+    def predict_step(self, data: Any) -> Any:
+        """What prediction does with one batch: the model's output.
+
+        Args:
+            data: Inputs, as tensors of a batch.
+
+        Returns:
+            The outputs.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.predict_step(np.ones((4, 2), "float32")).shape
+            (4, 1)
+        """
+        x, _, _ = unpack(data)
+        return self(x, training=False)  # type: ignore[operator]
+
+    def _track(self, loss: Any, x: Any) -> None:
+        if self._loss_tracker is not None:
+            first = tree.flatten(x)[0]
+            self._loss_tracker.update_state(loss, _core.ops.extent(first, axis=[0]))
+
+
+def _mean(name: str) -> metrics.Mean:
+    return metrics.Mean(name=name)
