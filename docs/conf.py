@@ -136,7 +136,7 @@ def api() -> dict[str, str]:
             if first.get(id(value)) != full:
                 aliases.append(f"* ``{name}``: :py:obj:`{first[id(value)]}`\n")
             elif inspect.isclass(value):
-                text += f".. autoclass:: {full}\n{members(value)}\n"
+                text += f".. autoclass:: {full}\n{members(value, first)}\n"
             else:
                 text += f".. autofunction:: {full}\n\n"
         if aliases:
@@ -149,15 +149,18 @@ def api() -> dict[str, str]:
     return pages
 
 
-def members(cls: type) -> str:
-    """The methods of a class that are worth a place: its own, with a docstring."""
+def members(cls: type, first: dict[int, str]) -> str:
+    """The methods of a class that are worth a place: its own, with a docstring.
+
+    Of the base classes, those of its bases that have no page of their own too.
+    """
     skipped = {"build", "call", "compute_output_shape", "compute_mask", "compute_output_spec",
                "get_config", "from_config", "update_state", "result", "reset_state"}  # fmt: skip
-    bases = {"Layer", "Loss", "Metric", "Optimizer", "Model", "Callback"}
-    names = [
-        name for name, method in docstrings.methods(cls).items()
-        if method.__doc__ and (cls.__name__ in bases or name not in skipped)
-    ]  # fmt: skip
+    is_base = cls.__name__ in {"Layer", "Loss", "Metric", "Optimizer", "Model", "Callback"}
+    ours = [part for part in reversed(cls.__mro__) if part.__module__.startswith("fastnn")]
+    parts = [part for part in ours if part is cls or (is_base and id(part) not in first)]
+    found = {n: m for part in parts for n, m in docstrings.methods(part).items()}
+    names = [n for n, m in found.items() if m.__doc__ and (is_base or n not in skipped)]
     return f"   :members: {', '.join(names)}\n" if names else ""
 
 

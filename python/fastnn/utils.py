@@ -11,7 +11,7 @@ import numpy as np
 from fastnn import ops, random
 from fastnn._core import Tensor
 from fastnn.base.absent import answer_missing
-from fastnn.base.arguments import as_number, hints_arguments, local_path
+from fastnn.base.arguments import as_number, hints_arguments, local_path, whole_number
 from fastnn.base.messages import (
     disable_interactive_logging,
     enable_interactive_logging,
@@ -349,8 +349,7 @@ def timeseries_dataset_from_array(
         "sampling_rate": sampling_rate, "batch_size": 1 if batch_size is None else batch_size,
     }  # fmt: skip
     for name, given in counts.items():
-        if int(given) != given or given < 1:
-            raise ValueError(f"{name} is {given!r}, wanted a whole number from 1\n  hint: {name}=1")
+        whole_number(name, given, 1)
     if not 0 <= first < len(rows) or not first < last <= len(rows):
         raise ValueError(
             f"start_index={start_index}, end_index={end_index} for {len(rows)} rows\n"

@@ -223,3 +223,25 @@ def test_parts_of_text_stay_text_with_a_tensors_methods():
     assert (text == "ab").tolist() == [True, False]
     with pytest.raises(TypeError, match="hint:"):
         hash(text)
+
+
+COUNTS = {
+    "batch_size": lambda n: D.range(4).batch(n),
+    "buffer_size": lambda n: D.range(4).shuffle(n),
+    "count": lambda n: D.range(4).skip(n),
+    "num_shards": lambda n: D.range(4).shard(n, 0),
+    "size": lambda n: D.range(4).window(n),
+}
+
+
+@pytest.mark.parametrize("name", COUNTS)
+@pytest.mark.parametrize("wrong", [2.5, True, "2", -2, [2], None])
+def test_counts_of_data_sets_are_whole_numbers_as_those_of_fit_are(name, wrong):
+    with pytest.raises(ValueError, match=f"{name} is .*wanted a whole number.*\n  hint: {name}=1"):
+        COUNTS[name](wrong)
+
+
+@pytest.mark.parametrize("count", [np.int64(2), np.array(2), tf.constant(2), tf.Variable(2)])
+def test_counts_of_data_sets_may_be_arrays_and_tensors_of_one_number(count):
+    assert listed(D.range(4).batch(count)) == [[0, 1], [2, 3]]
+    assert listed(D.range(4).skip(count)) == [2, 3]

@@ -264,3 +264,12 @@ def test_numbers_without_state_repeat_and_generators_go_on():
     assert tf.random.gamma([4], alpha=[0.5]).shape == (4, 1)
     mean = tf.random.poisson([4000], lam=[2.0, 8.0], seed=1).numpy().mean(0)
     np.testing.assert_allclose(mean, [2.0, 8.0], atol=0.2)
+
+
+def test_sizes_are_computed_with_as_numbers_and_joined_as_sequences():
+    sizes, two = tf.shape(tf.ones((4, 6))), [2]
+    made = [sizes + 1, 1 + sizes, 10 - sizes, sizes - 1, sizes // 2, 2 * sizes, sizes * [1, 2]]
+    wanted = [(5, 7), (5, 7), (6, 4), (3, 5), (2, 3), (8, 12), (4, 12)]
+    made += [two + sizes, sizes + two, sizes[:1], sizes[np.int64(1)] + sizes]
+    wanted += [(2, 4, 6), (4, 6, 2), (4,), (10, 12)]
+    assert [tuple(m.as_list()) for m in made] == wanted

@@ -153,11 +153,12 @@ def verbosity(verbose: Any) -> int:
 
 
 def whole_number(name: str, value: Any, low: int, where: str = "") -> int:
-    """`value` as a whole number of at least `low`; ValueError otherwise."""
-    if not is_whole(value) or value < low:
+    """A number, or a tensor of one, as a whole number of at least `low`; ValueError otherwise."""
+    number = as_number(value.numpy() if hasattr(value, "numpy") else value)
+    if not is_whole(number) or number < low:
         raise ValueError(f"{where}{name} is {value!r}, wanted a whole number of at least {low}\n"
                          f"  hint: {name}={max(low, 1)}")  # fmt: skip
-    return int(value)
+    return int(number)
 
 
 def check_counts(

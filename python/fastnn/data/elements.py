@@ -19,7 +19,7 @@ from fastnn.errors import DataError
 from fastnn.tracing.variables import Variable
 
 __all__ = [
-    "arrays", "called", "group_count", "groups", "padded", "stacked", "tensors", "whole",
+    "arrays", "called", "group_count", "groups", "padded", "stacked", "tensors",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -60,14 +60,6 @@ def called(f: Callable[..., Any], element: Any) -> Any:
     """`f` of an element, spread over its arguments when it is a tuple."""
     given = tensors(element)
     return f(*given) if isinstance(given, tuple) else f(given)
-
-
-def whole(where: str, value: Any, least: int) -> int:
-    """A whole number from `least` on; ValueError for anything else."""
-    number = int(value)
-    if number != value or number < least:
-        raise ValueError(f"{where} is {value!r}, wanted a whole number from {least}\n  hint: 32")
-    return number
 
 
 def group_count(size: int, count: int, drop_remainder: bool) -> int:

@@ -14,7 +14,8 @@ import numpy as np
 
 from fastnn import random
 from fastnn.base import tree
-from fastnn.data.elements import arrays as arrays_of, called, padded, stacked, tensors, whole
+from fastnn.base.arguments import whole_number
+from fastnn.data.elements import arrays as arrays_of, called, padded, stacked, tensors
 from fastnn.errors import DataError
 
 __all__ = ["Grouping"]
@@ -63,8 +64,8 @@ class Grouping:
             >>> [w.tolist() for w in ds.flat_map(lambda w: w.batch(3)).as_numpy_iterator()]
             [[0, 1, 2], [1, 2, 3], [2, 3, 4]]
         """
-        count, step = whole("size", size, 1), whole("stride", stride, 1)
-        ahead = count if shift is None else whole("shift", shift, 1)
+        count, step = whole_number("size", size, 1), whole_number("stride", stride, 1)
+        ahead = count if shift is None else whole_number("shift", shift, 1)
         n = self._size
         last = n - (count - 1) * step if drop_remainder else n
         windows = n if n < 0 else max(0, -(-last // ahead))
@@ -108,7 +109,7 @@ class Grouping:
 
         def full(key: int) -> int:
             asked = window_size if window_size_func is None else window_size_func(tensor_of(key))
-            return whole("window_size", asked, 1)
+            return whole_number("window_size", asked, 1)
 
         def tensor_of(key: int) -> Any:
             return tensors(np.asarray(key))
@@ -159,7 +160,7 @@ class Grouping:
             A data set of batches.
         """
         bounds = [int(b) for b in bucket_boundaries]
-        sizes = [whole("bucket_batch_sizes", s, 1) for s in bucket_batch_sizes]
+        sizes = [whole_number("bucket_batch_sizes", s, 1) for s in bucket_batch_sizes]
         if len(sizes) != len(bounds) + 1 or bounds != sorted(set(bounds)):
             raise ValueError(
                 f"bucket_by_sequence_length: {len(bounds)} boundaries and {len(sizes)} batch "
@@ -212,8 +213,10 @@ class Grouping:
         Returns:
             Their elements.
         """
-        cycle = _CYCLE if cycle_length in (None, -1) else whole("cycle_length", cycle_length, 1)
-        block = 1 if block_length is None else whole("block_length", block_length, 1)
+        cycle = _CYCLE
+        if cycle_length not in (None, -1):
+            cycle = whole_number("cycle_length", cycle_length, 1)
+        block = 1 if block_length is None else whole_number("block_length", block_length, 1)
 
         def make() -> Iterator[Any]:
             source = self._make()

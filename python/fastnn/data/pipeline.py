@@ -15,6 +15,7 @@ import numpy as np
 
 from fastnn import random
 from fastnn.base import tree
+from fastnn.base.arguments import whole_number
 from fastnn.data.elements import (
     arrays as arrays_of,
     called,
@@ -23,7 +24,6 @@ from fastnn.data.elements import (
     padded,
     stacked,
     tensors,
-    whole,
 )
 from fastnn.data.grouping import Grouping
 from fastnn.data.paths import files_of
@@ -224,7 +224,7 @@ class Dataset(Grouping):
         name: Any = None,
     ) -> Dataset:
         """`batch_size` elements stacked to one; the last batch may be shorter."""
-        count = whole("batch_size", batch_size, 1)
+        count = whole_number("batch_size", batch_size, 1)
         size = group_count(self._size, count, drop_remainder)
 
         def make() -> Iterator[Any]:
@@ -261,7 +261,7 @@ class Dataset(Grouping):
         Returns:
             A data set of batches.
         """
-        count = whole("batch_size", batch_size, 1)
+        count = whole_number("batch_size", batch_size, 1)
         size = group_count(self._size, count, drop_remainder)
 
         def make() -> Iterator[Any]:
@@ -293,7 +293,7 @@ class Dataset(Grouping):
         Each pass has another order unless `reshuffle_each_iteration=False`. Without a seed one is
         drawn from the process-wide source, which `set_random_seed` fixes.
         """
-        size = whole("buffer_size", buffer_size, 1)
+        size = whole_number("buffer_size", buffer_size, 1)
         start = random.make_default_seed() if seed is None else int(seed)
         passes = itertools.count()
 
@@ -329,7 +329,7 @@ class Dataset(Grouping):
         """The first `count` elements; all of them when -1."""
         if count == -1:
             return self
-        n = whole("count", count, 0)
+        n = whole_number("count", count, 0)
         size = n if self._size == INFINITE_CARDINALITY else min(n, self._size)
         return self._cut(lambda it: itertools.islice(it, n), size if self._size >= -1 else -2)
 
@@ -337,13 +337,13 @@ class Dataset(Grouping):
         """All but the first `count` elements; none when -1."""
         if count == -1:
             return self.take(0)
-        n = whole("count", count, 0)
+        n = whole_number("count", count, 0)
         size = max(self._size - n, 0) if self._size >= 0 else self._size
         return self._cut(lambda it: itertools.islice(it, n, None), size)
 
     def shard(self, num_shards: int, index: int, name: Any = None) -> Dataset:
         """Every `num_shards`-th element, from `index` on."""
-        n = whole("num_shards", num_shards, 1)
+        n = whole_number("num_shards", num_shards, 1)
         size = len(range(index, self._size, n)) if self._size >= 0 else self._size
         return self._cut(lambda it: itertools.islice(it, index, None, n), size)
 

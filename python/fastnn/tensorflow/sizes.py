@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from fastnn import ops
 from fastnn._core import Dim
 from fastnn.base.typing import TensorLike
 from fastnn.data.specs import TensorShape
+from fastnn.tracing.size_vectors import SizeVector
 
 __all__ = [
     "Sizes", "broadcast_dynamic_shape", "broadcast_static_shape", "cast", "concat", "shape",
@@ -18,11 +20,13 @@ __all__ = [
 ]  # fmt: skip
 
 
-class Sizes(tuple):  # type: ignore[type-arg]
+class Sizes(SizeVector):
     """What `tf.shape` gives: sizes, with the arithmetic of a tensor of whole numbers.
 
-    `+` and `*` with a whole number and `//` go element by element; `+` with a sequence joins.
+    Arithmetic goes element by element and gives sizes again; `+` with a sequence joins.
     """
+
+    __slots__ = ()
 
     def numpy(self) -> np.ndarray[Any, Any]:
         """The sizes as an array."""
@@ -41,31 +45,17 @@ class Sizes(tuple):  # type: ignore[type-arg]
         """The sizes as a list."""
         return list(self)
 
-    def __getitem__(self, at: Any) -> Any:
-        found = super().__getitem__(int(at) if hasattr(at, "item") else at)
-        return Sizes(found) if isinstance(found, tuple) else found
-
-    def _each(self, other: Any, f: Callable[[Any, Any], Any]) -> Sizes:
-        several = isinstance(other, tuple | list)
-        return Sizes(
-            f(a, b) for a, b in zip(self, other if several else [other] * len(self), strict=True)
-        )
-
-    def __floordiv__(self, other: Any) -> Sizes:
-        return self._each(other, lambda a, b: a // b)
-
-    def __sub__(self, other: Any) -> Sizes:
-        return self._each(other, lambda a, b: a - b)
-
-    def __mul__(self, other: Any) -> Sizes:
-        return self._each(other, lambda a, b: a * b)
-
-    __rmul__ = __mul__
+    def _with(self, f: Callable[[Any, Any], Any], other: Any) -> Sizes:
+        others = other if isinstance(other, tuple | list) else [other] * len(self)
+        return Sizes(f(a, b) for a, b in zip(self, others, strict=True))
 
     def __add__(self, other: Any) -> Sizes:
         if isinstance(other, tuple | list):
             return Sizes((*self, *other))
-        return self._each(other, lambda a, b: a + b)
+        return self._with(operator.add, other)
+
+    def __radd__(self, other: Any) -> Sizes:
+        return Sizes((*other, *self)) if isinstance(other, tuple | list) else self + other
 
 
 def shape(input: Any, out_type: Any = None, name: Any = None) -> Sizes:

@@ -7,17 +7,52 @@ take; in calculations it is a tensor. Depends on `_core`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from fastnn import _core
 from fastnn._core import Dim, Tensor
 
-__all__ = ["Sizes", "joined_sizes", "stacked_sizes"]
+__all__ = ["SizeVector", "Sizes", "joined_sizes", "stacked_sizes"]
 
 
-class Sizes(tuple[Any, ...]):
-    """Whole numbers and open sizes, at least one of which is open."""
+class SizeVector(tuple[Any, ...]):
+    """Sizes side by side, with arithmetic; a subclass says what it is done on, in `_with`."""
+
+    __slots__ = ()
+
+    def _with(self, f: Callable[[Any, Any], Any], other: Any) -> Any:
+        """`f` of the sizes and of the other operand."""
+        raise NotImplementedError
+
+    def __getitem__(self, at: Any) -> Any:
+        part = super().__getitem__(int(at) if hasattr(at, "item") else at)
+        return type(self)(part) if isinstance(at, slice) else part
+
+    def __add__(self, other: Any) -> Any:
+        return self._with(operator.add, other)
+
+    def __radd__(self, other: Any) -> Any:
+        return self._with(lambda a, b: b + a, other)
+
+    def __mul__(self, other: Any) -> Any:
+        return self._with(operator.mul, other)
+
+    __rmul__ = __mul__
+
+    def __sub__(self, other: Any) -> Any:
+        return self._with(operator.sub, other)
+
+    def __rsub__(self, other: Any) -> Any:
+        return self._with(lambda a, b: b - a, other)
+
+    def __floordiv__(self, other: Any) -> Any:
+        return self._with(operator.floordiv, other)
+
+
+class Sizes(SizeVector):
+    """Whole numbers and open sizes, one of which is open at least; arithmetic gives tensors."""
 
     __slots__ = ()
 
@@ -36,26 +71,8 @@ class Sizes(tuple[Any, ...]):
         """The shape of the tensor."""
         return (len(self),)
 
-    def __getitem__(self, at: Any) -> Any:
-        part = super().__getitem__(at)
-        return Sizes(part) if isinstance(at, slice) else part
-
-    def __add__(self, other: Any) -> Any:
-        return self.tensor() + other
-
-    def __radd__(self, other: Any) -> Any:
-        return other + self.tensor()
-
-    def __mul__(self, other: Any) -> Any:
-        return self.tensor() * other
-
-    __rmul__ = __mul__
-
-    def __sub__(self, other: Any) -> Any:
-        return self.tensor() - other
-
-    def __floordiv__(self, other: Any) -> Any:
-        return self.tensor() // other
+    def _with(self, f: Callable[[Any, Any], Any], other: Any) -> Any:
+        return f(self.tensor(), other)
 
     def __truediv__(self, other: Any) -> Any:
         return self.tensor() / other

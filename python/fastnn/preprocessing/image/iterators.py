@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastnn import _core
+from fastnn.base.arguments import whole_number
 from fastnn.base.messages import print_msg
 from fastnn.config import floatx, standardize_data_format
 from fastnn.data.arrays import stacked
@@ -62,11 +63,7 @@ class Iterator(PyDataset):
         self, n: int, batch_size: int, shuffle: bool, seed: int | None, **kwargs: Any
     ) -> None:
         super().__init__(**kwargs)
-        if int(batch_size) != batch_size or batch_size < 1:
-            raise ValueError(
-                f"batch_size is {batch_size!r}, wanted a whole number from 1\n  hint: batch_size=32"
-            )
-        self.n, self.batch_size = n, int(batch_size)
+        self.n, self.batch_size = n, whole_number("batch_size", batch_size, 1)
         self.shuffle, self.seed = shuffle, seed
         self.batch_index = self.total_batches_seen = 0
         self.lock = threading.Lock()
