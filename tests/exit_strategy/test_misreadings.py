@@ -314,6 +314,23 @@ def test_two_papers_of_one_name_are_refused(one: str, other: str) -> None:
          "Discount Rate"),
         ({"common": 1e6, "notes": [{"name": "N", "principal": 1e6, "interest": 0.08, "years": 18}]},
          "18 months"),
+        ({"common": 1e6, "notes": [{"name": "N", "principal": 1e6, "interest": 0.08}]},
+         "the interest has no time"),
+        ({"common": 8e6, "founders": 0.6}, "not their part"),
+        ({"common": 8e6, "founders": 60}, "not their part"),
+        ({"common": 8e6, "pool": 10}, "not their part"),
+        ({"common": 8e6, "classes": [{"name": "A", "shares": 20, "invested": 5e6}]},
+         "not their part"),
+        ({"common": 8, "founders": 6, "classes": [{"name": "A", "shares": 2e6, "invested": 5e6}]},
+         "in full"),
+        ({"common": 8e6, "safes": [{"name": "S", "amount": 1e6, "valuation_cap": 10,
+                                    "post_money": False}]}, "in full: 10m"),
+        ({"common": 8e6, "classes": [{"name": "A", "shares": 2e6, "invested": 5e6}],
+          "options": [{"name": "O", "n": 1e6, "strike": "500k"}]}, "of one share"),
+        ({"common": 8e6, "classes": [{"name": "A", "shares": 2e6, "invested": 5e6,
+                                      "ipo_ratchet": 0.2}]}, "promises nothing"),
+        ({"common": 8e6, "classes": [{"name": "A", "shares": 2e6, "invested": 5e6,
+                                      "ipo_ratchet": 20}]}, "20 % more"),
         ({"common": 1e6, "safes": [{"name": "S", "amount": 1e6, "date": "2018-01-01"}]},
          "before the company was founded"),
         ({"common": 1e6, "notes": [{"name": "N", "principal": 1e6, "interest": 8, "years": 1}]},
@@ -322,6 +339,21 @@ def test_two_papers_of_one_name_are_refused(one: str, other: str) -> None:
 )  # fmt: skip
 def test_papers_that_cannot_be_are_refused_by_name(data: dict[str, Any], word: str) -> None:
     refused(data, word)
+
+
+def test_years_of_interest_that_contradict_a_notes_date_are_told() -> None:
+    def told(**terms: Any) -> tuple[str, ...]:
+        row = Note("N", 1e6, 0.08, date=dt.date(2024, 11, 20), **terms)
+        return CapTable(9e6, 9e6, notes=(row,), as_of=dt.date(2026, 11, 20)).told
+
+    assert told(years=1.0) == ("note_years",)
+    assert told(years=2.0) == told(years=None) == ()
+
+
+def test_small_tables_and_unlike_conversions_are_no_slips() -> None:
+    CapTable(100.0, 60.0, (ShareClass("A", 20.0, 5e6),))  # a young company limited by shares
+    CapTable(8e6, 6e6, (ShareClass("A", 20.0, 5e6, conversion_ratio=1e5),))
+    CapTable(8e6, 0.0, (ShareClass("A", 2e6, 200.0),), (OptionGrant("O", 100.0, 0.01),))
 
 
 def test_papers_that_favour_each_other_end_in_the_terms_of_a_third() -> None:

@@ -219,7 +219,7 @@ def test_closed_securities_do_not_count_twice(
     assert (table.common, table.founders) == wanted
 
 
-def test_the_newest_conversion_ratio_counts_and_a_class_may_have_no_preference(tmp_path: Path) -> None:
+def test_the_newest_conversion_ratio_counts_and_a_preference_may_be_none(tmp_path: Path) -> None:
     adjusted = {
         "object_type": "TX_STOCK_CLASS_CONVERSION_RATIO_ADJUSTMENT", "id": "r",
         "date": "2025-01-01", "stock_class_id": "class-Series A",

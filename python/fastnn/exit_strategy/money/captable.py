@@ -19,7 +19,7 @@ from fastnn.exit_strategy.records import dataclass
 
 from .checks import check_cap_table
 from .claims import Claim
-from .conversion import common_units, favoured, owed, with_interest
+from .conversion import common_units, favoured, is_as_dated, owed, with_interest
 from .terms import (
     COMMON,
     FOUNDERS,
@@ -111,6 +111,8 @@ class CapTable:
             out.append("unvested_lapse")
         if any(c.redemption_date for c in self.classes):
             out.append("redeemable")
+        if self.as_of and any(not is_as_dated(n, self.as_of) for n in self.notes):
+            out.append("note_years")
         return tuple(dict.fromkeys(out))
 
     def days(self) -> Iterator[tuple[str, dt.date]]:

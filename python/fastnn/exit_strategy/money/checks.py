@@ -44,11 +44,18 @@ _USUAL = {
     "multiple": (50.0, "1 means once the amount"), "cap": (50.0, "3 means three times invested"),
     "redemption_multiple": (50.0, "1 means once the amount"),
     "discount": (0.5, "0.2 is 20 % off; a form's \"Discount Rate\" of 80 % is a discount of 0.2"),
+    "ipo_ratchet": (10.0, "1.2 means shares worth 20 % more than was invested"),
     "years": (10.0, "1.5 means 18 months; give date for an older note"),
 }  # fmt: skip
 
 #: Counts of shares: below 1 beside this many common shares they were typed as a part.
-_COUNTS, _MANY = ("pool", "n", "shares"), 1000
+_COUNTS, _MANY = ("founders", "pool", "n", "shares"), 1000
+
+#: Whole numbers up to a hundred beside this many shares were typed as per cent, or in millions.
+_PER_CENT, _MOST_SHARES = 100, 100_000
+
+#: More than a paper is above what it is compared with; beyond it one of them is in millions.
+_FAR, _BEYOND = 1000.0, 10.0
 
 
 class Table(Protocol):
@@ -122,6 +129,7 @@ def check_cap_table(table: Table) -> Iterator[Issue]:
         )
     if table.common <= 0 and not table.classes:
         yield Issue("EX301", "cap_table", "nobody holds a share", "give common shares or classes")
+    yield from _check_scale(table)
     yield from _check_terms(table)
     yield from _check_papers(table)
     yield from _check_grants(table)
@@ -136,6 +144,38 @@ def _alike(names: list[str]) -> Iterator[tuple[str, str]]:
         if plain in known:
             yield known[plain], name
         known.setdefault(plain, name)
+
+
+def _check_scale(table: Table) -> Iterator[Issue]:
+    """Numbers that are far from those beside them: per cent, parts and millions for counts."""
+    for name in ("founders", "pool"):
+        value = getattr(table, name)
+        whole = 1 <= value <= _PER_CENT and value == int(value)  # a round leaves other parts
+        if whole and table.common >= _MOST_SHARES:
+            yield Issue("EX303", f"cap_table.{name}",
+                        f"{value} shares beside {table.common} common shares",
+                        "give the number of shares, not their part", str(value))  # fmt: skip
+    plain = [c for c in table.classes if c.conversion_price is None and c.conversion_ratio == 1]
+    most = max((float(c.shares) for c in plain), default=0.0)
+    if 0 < table.common <= _PER_CENT and most >= _MOST_SHARES:
+        yield Issue("EX303", "cap_table.common",
+                    f"{table.common} common shares beside {most:,.0f} of a class",
+                    "give all numbers of shares in full", str(table.common))  # fmt: skip
+    for c in plain if table.common >= _MOST_SHARES else ():
+        if 1 <= c.shares <= _PER_CENT and float(c.invested) > _FAR * float(
+            c.shares
+        ):  # a golden share is cheap
+            where = f"cap_table.classes[{table.classes.index(c)}].shares"
+            yield Issue("EX303", where,
+                        f"{c.shares} shares beside {table.common} common shares",
+                        "give the number of shares, not their part", str(c.shares))  # fmt: skip
+    paid = [float(c.invested) / float(c.shares) for c in table.classes if c.shares > 0]
+    dearest = max(paid, default=0.0)
+    for i, o in enumerate(table.options):
+        if dearest > 0 and o.share_class is None and float(o.strike) > _FAR * dearest:
+            yield Issue("EX303", f"cap_table.options[{i}].strike",
+                        f"a strike of {o.strike} a share beside shares bought at {dearest:,.6g}",
+                        "give the price of one share, not of all", str(o.strike))  # fmt: skip
 
 
 def _check_terms(table: Table) -> Iterator[Issue]:
@@ -155,6 +195,10 @@ def _check_terms(table: Table) -> Iterator[Issue]:
                 f"{c.dividend_compounding!r} is not known",
                 "choose simple or annual",
             )
+        if c.ipo_ratchet is not None and c.ipo_ratchet < 1:
+            yield Issue("EX303", f"{where}.ipo_ratchet",
+                        f"a ratchet to {c.ipo_ratchet} times invested promises nothing",
+                        _USUAL["ipo_ratchet"][1], str(c.ipo_ratchet))  # fmt: skip
         if c.anti_dilution not in ANTI_DILUTION:
             yield Issue("EX303", f"{where}.anti_dilution", f"{c.anti_dilution!r} is not a term",
                         f"choose {', '.join(ANTI_DILUTION)}", c.anti_dilution)  # fmt: skip
@@ -222,6 +266,11 @@ def _check_papers(table: Table) -> Iterator[Issue]:
                 "leave the cap out if there is none",
                 "0",
             )
+        money = paper.amount if isinstance(paper, Safe) else paper.principal
+        if paper.valuation_cap and float(money) > _BEYOND * float(paper.valuation_cap):
+            yield Issue("EX303", f"cap_table.{kind}[{i}].valuation_cap",
+                        f"a cap of {paper.valuation_cap} for {money} of money",
+                        "give the cap in full: 10m", str(paper.valuation_cap))  # fmt: skip
     for i, note in enumerate(table.notes):
         for k, row in enumerate(note.accruals):
             where = f"cap_table.notes[{i}].accruals[{k}]"
@@ -236,6 +285,9 @@ def _check_papers(table: Table) -> Iterator[Issue]:
                             "choose actual/365")  # fmt: skip
             if row.end is not None and row.end < row.start:
                 yield Issue("EX303", f"{where}.end", "ends before it starts", "check both days")
+        if note.interest and note.years is None and note.date is None and not note.accruals:
+            yield Issue("EX303", f"cap_table.notes[{i}].years", "the interest has no time",
+                        "give years, date or accruals; years = 0 for a new note")  # fmt: skip
         if note.accruals and (note.interest or note.years):
             yield Issue("EX303", f"cap_table.notes[{i}].interest", "interest is given twice",
                         "give interest and years, or accruals")  # fmt: skip

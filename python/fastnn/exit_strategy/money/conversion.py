@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from .interest import Accrual, grown, year_part
 from .terms import Note, Safe, ShareClass
 
-__all__ = ["common_units", "favoured", "owed", "with_interest"]
+__all__ = ["common_units", "favoured", "is_as_dated", "owed", "with_interest"]
 
 N = TypeVar("N", float, Decimal)
 
@@ -56,6 +56,14 @@ def with_interest(
         days, year = year_part(as_of, on, note.day_count)
         years = years + number(days) / number(year)
     return principal * (1 + number(note.interest) * years)
+
+
+def is_as_dated(note: Note, as_of: dt.date) -> bool:
+    """Whether the years of a note's interest are those since its date, to a quarter of a year."""
+    if not note.interest or note.years is None or note.date is None:
+        return True
+    days, year = year_part(note.date, as_of, note.day_count)
+    return abs(float(note.years) - days / year) <= 0.25
 
 
 def favoured(safe: Safe | Note, papers: Sequence[Safe | Note]) -> Safe | Note:
