@@ -14,7 +14,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::ptr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicIsize, AtomicPtr, AtomicU64, AtomicUsize};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -76,6 +76,7 @@ struct Pool {
 }
 
 static HELD: Line<AtomicBool> = Line(AtomicBool::new(false));
+static CALLERS: Line<AtomicIsize> = Line(AtomicIsize::new(0));
 static POOL: AtomicPtr<Pool> = AtomicPtr::new(ptr::null_mut());
 static THREADS: AtomicUsize = AtomicUsize::new(0);
 static FORKED: AtFork = AtFork::new(forget);
@@ -108,10 +109,37 @@ fn default_threads() -> usize {
     })
 }
 
+/// A thread that runs a program, for as long as this lives.
+///
+/// While as many threads run programs as there are cores, each keeps to itself: the helpers of one
+/// would run on the cores of the others, and all would be slower.
+pub struct Caller(());
+
+impl Caller {
+    /// Counts the calling thread.
+    #[must_use]
+    pub fn enter() -> Caller {
+        CALLERS.0.fetch_add(1, Relaxed);
+        Caller(())
+    }
+
+    /// True when the other threads that run programs leave cores for all helpers.
+    fn have_room(threads: usize) -> bool {
+        let others = CALLERS.0.load(Relaxed) - 1;
+        others < 1 || others as usize + threads <= cores()
+    }
+}
+
+impl Drop for Caller {
+    fn drop(&mut self) {
+        CALLERS.0.fetch_sub(1, Relaxed);
+    }
+}
+
 /// Calls `work(i)` once for each `i` in `0..chunks`, on all threads, and returns when all are done.
 ///
 /// Runs inline on the caller when there is one chunk or one thread, inside another parallel call,
-/// or while another thread has the pool. A panic in `work` abandons the remaining chunks and is
+/// while another thread has the pool, or while other [`Caller`]s need the cores. A panic in `work` abandons the remaining chunks and is
 /// resumed on the caller.
 ///
 /// # Panics
@@ -120,6 +148,7 @@ fn default_threads() -> usize {
 pub fn run(chunks: usize, work: &(dyn Fn(usize) + Sync)) {
     if (2..=MAX_CHUNKS).contains(&chunks)
         && threads() > 1
+        && Caller::have_room(threads())
         && let Some(held) = Held::take()
         && let Some(shared) = pool(&held, threads())
     {
@@ -403,4 +432,5 @@ impl Shared {
 fn forget() {
     POOL.store(ptr::null_mut(), Relaxed);
     HELD.0.store(false, Release);
+    CALLERS.0.store(0, Relaxed);
 }

@@ -103,6 +103,26 @@ fn many_threads_may_call_at_once() {
 }
 
 #[test]
+fn callers_that_need_all_cores_keep_to_their_own() {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let _turn = with_threads(cores);
+    let me = std::thread::current().id();
+    let _own = pool::Caller::enter();
+    let other = std::thread::spawn(pool::Caller::enter).join().unwrap();
+    for _ in 0..50 {
+        pool::run(64, &|_| assert_eq!(std::thread::current().id(), me));
+    }
+    drop(other);
+    let met = AtomicUsize::new(0);
+    pool::run(cores, &|_| {
+        met.fetch_add(1, Ordering::SeqCst);
+        while met.load(Ordering::SeqCst) < cores {
+            std::thread::yield_now();
+        }
+    });
+}
+
+#[test]
 fn a_panic_reaches_the_caller_once_and_the_pool_lives_on() {
     let _turn = with_threads(2);
     for bad in [0, 5, 15] {

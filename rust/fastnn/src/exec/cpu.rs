@@ -258,6 +258,7 @@ impl Program {
         }
         let mut arena = self.arenas.take(self.arena)?;
         let memory = self.memory(&mut arena, inputs, outputs, late);
+        let _caller = pool::Caller::enter();
         let result = if self.brief.load(Relaxed) {
             self.run_from(0, &memory).map(|()| Ended::Done)
         } else {
