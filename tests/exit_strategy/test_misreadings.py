@@ -248,6 +248,27 @@ def test_a_german_table_needs_no_mark_where_no_cell_can_be_read_in_two_ways(tmp_
     assert list(stated["errors"]) == [""]
 
 
+@pytest.mark.parametrize("encoding", ["cp949", "big5", "shift_jis", "cp1252"])
+def test_a_name_in_an_encoding_that_may_be_another_is_no_other_name(
+    tmp_path: Path, encoding: str
+) -> None:
+    """Korean syllables are Chinese characters to a reader that takes what fits first."""
+    names = {"cp949": "한국전자", "big5": "星河智能科技", "shift_jis": "日本電気"}
+    name = names.get(encoding, "Müller")
+    path = write_rows(tmp_path / "in.csv", encoding, ",", name=name)
+    with pytest.raises(ExitError, match="not UTF-8"):
+        evaluate_many(path, draws=100)
+    assert list(evaluate_many(path, draws=100, encoding=encoding)["name"]) == [name]
+
+
+@pytest.mark.parametrize("title", ["Portfolio 2026\n", "# export\n", "Portfolio 2026,,,\n"])
+def test_a_title_above_the_field_names_is_said_once(tmp_path: Path, title: str) -> None:
+    path = write_rows(tmp_path / "in.csv", "utf-8", ",")
+    path.write_text(title + path.read_text())
+    with pytest.raises(ExitError, match="names no field"):
+        evaluate_many(path, draws=100)
+
+
 @pytest.mark.parametrize("row", [1, 3, 6])
 @pytest.mark.parametrize("later", [None, 5])
 def test_a_quotation_mark_that_stays_open_costs_its_own_row_alone(

@@ -120,6 +120,11 @@ def _open(file: TextIO, encoding: str, where: str, make: MakeRow) -> CsvFile:
                 for name in twice
             ]
         )  # fmt: skip
+    if not any(name in _KNOWN for name in header):
+        shown = ", ".join(name for name in header if name)[:60]
+        text = f"the first line of {where} names no field: {shown!r}"
+        hint = "begin with a line of field names such as name, as_of, cash; leave titles out"
+        raise ExitError(Issue("EX114", "", text, hint))
     while header and not header[-1]:  # a spreadsheet's empty columns at the end
         header.pop()
     return CsvFile(

@@ -112,10 +112,13 @@ def check_encoding(data: bytes, where: str, stated: str | None = None) -> str:
     if _looks_chinese(data):
         return "gb18030"
     likely = "GBK (GB18030)" if _decodes(data, "gb18030") else "Windows-1252 or another 8-bit code"
+    if _decodes(data, "cp949"):
+        likely = "Korean (CP949) or Chinese (GB18030)"
     raise ExitError(
         Issue(
             "EX112", "", f"{where} is not UTF-8; it may be {likely}",
-            "save it as UTF-8 (in Excel: CSV UTF-8), or state it: --encoding gb18030 or cp1252",
+            "save it as UTF-8 (in Excel: CSV UTF-8), or state it: --encoding gb18030, "
+            "big5, shift_jis, cp949 or cp1252",
         )
     )  # fmt: skip
 
@@ -133,7 +136,8 @@ def _looks_chinese(data: bytes) -> bool:
     """Whether the bytes above ASCII are common Chinese characters and nothing else.
 
     They must come in pairs of GB2312's first level or its marks. Western letters with accents stand
-    alone among ASCII, so they fail; a single pair is too little to tell.
+    alone among ASCII, so they fail; a single pair is too little to tell. So are pairs that are all
+    Korean syllables as well, which Excel in Korea writes where GB2312 has A to R by their sound.
     """
     runs = re.findall(_HIGH, data)
     if runs and len(data) > 4 and len(runs[-1]) % 2 and data.endswith(runs[-1]):
@@ -146,4 +150,8 @@ def _looks_chinese(data: bytes) -> bool:
             if not (0xB0 <= run[k] <= 0xD7 or run[k] in (0xA1, 0xA3)) or run[k + 1] < 0xA1:
                 return False
             pairs.add(run[k : k + 2])
-    return len(pairs) >= 2
+    return len(pairs) >= 2 and any(pair[0] > _LAST_KOREAN for pair in pairs)
+
+
+#: The last first byte of a Korean syllable in CP949's pairs of two high bytes.
+_LAST_KOREAN = 0xC8

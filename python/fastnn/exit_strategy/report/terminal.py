@@ -93,6 +93,8 @@ def _ranking(result: Record, lang: str) -> list[str]:
 
 def width_of(words: str) -> int:
     """Return the columns a text takes; East Asian wide characters take two."""
+    if words.isascii():
+        return len(words)
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in words)
 
 
