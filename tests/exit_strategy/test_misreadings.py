@@ -17,6 +17,7 @@ from test_ocf import CLASSES, PEOPLE, Item, money, option, package, person, safe
 
 from fastnn.exit_strategy.batch import evaluate_many
 from fastnn.exit_strategy.errors import ExitError
+from fastnn.exit_strategy.evaluation import evaluate
 from fastnn.exit_strategy.money.captable import CapTable, Note, OptionGrant, Safe, ShareClass
 from fastnn.exit_strategy.money.ocf import read_ocf
 from fastnn.exit_strategy.money.waterfall import Schedule
@@ -133,6 +134,17 @@ def test_brackets_around_what_is_spent_are_refused_by_both_readings() -> None:
         Profile.from_dict(make_profile_dict(monthly_burn="(360k)"), today=TODAY)
     made = Profile.from_dict(make_profile_dict(monthly_burn="360k"), today=TODAY)
     assert made.monthly_burn == 360e3
+
+
+@pytest.mark.parametrize(("name", "rate"), [("growth_yoy", 15), ("ebitda_margin", -8)])
+def test_a_rate_that_may_be_per_cent_is_told_as_it_is_read(name: str, rate: float) -> None:
+    made = evaluate(Profile.from_dict(make_profile_dict(**{name: rate}), today=TODAY), draws=100)
+    assert f"{name} is read as {rate:.0%}" in made.to_terminal().replace("\n    ", " ")
+    assert f"{name} 按 {rate:.0%} 计" in made.to_markdown(lang="zh")
+    plain = evaluate(
+        Profile.from_dict(make_profile_dict(**{name: f"{rate} %"}), today=TODAY), draws=100
+    )
+    assert "is read as" not in plain.to_terminal()
 
 
 def test_a_company_that_loses_money_and_earns_cash_is_asked_for_the_sign_of_its_burn() -> None:

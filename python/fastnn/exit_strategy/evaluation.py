@@ -44,6 +44,9 @@ __all__ = [
 
 FloatArray = npt.NDArray[np.float64]
 
+#: Beyond this a rate may have been typed as per cent: 8 is 800 %.
+_FAST = 5.0
+
 DEFAULT_DRAWS = 10_000
 MAX_DRAW_CELLS = 100_000_000  # draws x options; beyond it the answer does not get better
 _DATA_FILES = (
@@ -172,6 +175,10 @@ def _warnings(
         out.append(Note("sure_all_the_same", sure))
     if advice.answer in made.scores.options and doubted < MIN_P_FIRST:
         out.append(Note("curve_doubt", {"p": f"{advice.p_first:.0%}", "q": f"{doubted:.0%}"}))
+    for name in ("growth_yoy", "ebitda_margin"):
+        rate = company[name]
+        if rate is not None and abs(rate) > _FAST:
+            out.append(Note("percent_slip", {"field": name, "rate": f"{rate:.0%}"}))
     if company.country != "US":
         out.append(Note("us_rates"))
     if not made.base.in_hull:
