@@ -328,6 +328,16 @@ def acme(tmp_path: Path) -> str:
     return str(path)
 
 
+def test_the_command_line_is_read_as_a_profile_is(
+    acme: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = ["investor", acme, "--holder", "Fund"]
+    assert cli.main([*asked, "--target", "3.5x", "--on", "2029-12-31"]) == 0
+    wanted = capsys.readouterr().out
+    assert cli.main([*asked, "--target", "3,5x", "--on", "31.12.2029"]) == 0
+    assert capsys.readouterr().out == wanted
+
+
 @pytest.mark.parametrize("lang", ["en", "zh"])
 def test_the_commands_answer(acme: str, lang: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(["investor", acme, "--holder", "Fund", "--lang", lang]) == 0
@@ -351,11 +361,16 @@ def test_the_commands_answer(acme: str, lang: str, capsys: pytest.CaptureFixture
     [
         ["investor", "--holder", "Nobody"],
         ["investor", "--holder", "A", "--target", "three"],
-        ["investor", "--holder", "A", "--target", "1,5x"],
+        ["investor", "--holder", "A", "--target", "1,500x"],
         ["investor", "--holder", "A", "--prices", "1,500"],
         ["investor", "--holder", "A", "--on", "soon"],
         ["opm", "--volatility", "much", "--years", "3"],
         ["opm", "--volatility", "60%", "--years", "-3"],
+        ["opm", "--volatility", "60%", "--years", "36"],
+        ["opm", "--volatility", "6", "--years", "3"],
+        ["opm", "--volatility", "60%", "--years", "3", "--discount", "150%"],
+        ["opm", "--volatility", "60%", "--years", "3", "--equity", "50m,60m"],
+        ["investor", "--holder", "A", "--on", "1.2.2029"],
         ["opm", "--volatility", "60%", "--years", "3", "--backsolve", "Z=4"],
         ["opm", "--volatility", "60%", "--years", "3", "--backsolve", "B"],
     ],

@@ -423,6 +423,8 @@ def test_the_command_prints_a_pro_forma(
         (["--raise", "4m", "--pre-money", "8m", "--term", "cap"], "EX803"),
         (["--raise", "4m", "--pre-money", "8m", "--term", "ratchet=yes"], "EX306"),
         (["--raise", "4m", "--pre-money", "8m", "--date", "soon"], "EX107"),
+        (["--raise", "4m", "--pre-money", "8m", "--date", "1.2.2027"], "EX122"),
+        (["--raise", "4", "--pre-money", "8m"], "in full: 5m"),
         (["--raise", "4m"], "EX303"),
     ],
 )

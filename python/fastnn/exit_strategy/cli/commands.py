@@ -19,7 +19,7 @@ from fastnn.exit_strategy.errors import ExitError, Issue, unwritable
 from fastnn.exit_strategy.reading.files import home
 from fastnn.files import write_text
 
-from .running import BAD_INPUT, INSUFFICIENT, STALE, Formatter, run
+from .running import BAD_INPUT, INSUFFICIENT, STALE, Formatter, read_date, run
 
 __all__ = ["add_commands", "main"]
 
@@ -479,12 +479,7 @@ def _gates(args: argparse.Namespace) -> int:
     from fastnn.exit_strategy.catalogue import data_words, text
     from fastnn.exit_strategy.gates.data import check_age, load_gates
 
-    try:
-        on = dt.date.fromisoformat(args.on) if args.on else dt.date.today()
-    except ValueError as error:
-        raise ExitError(
-            Issue("EX803", "--on", f"{args.on!r} is not a date", "write year-month-day", args.on)
-        ) from error
+    on = read_date(args.on, "--on", "EX803") if args.on else dt.date.today()
     gates = load_gates(args.gates)
     flags = check_age(gates, on)
     if not args.check_age:

@@ -8,6 +8,8 @@ from typing import Any
 
 from fastnn.exit_strategy.errors import ExitError, Issue
 
+from .running import read_date
+
 __all__ = ["add_fund", "add_investor", "add_opm", "run_fund", "run_investor", "run_opm"]
 
 
@@ -50,7 +52,7 @@ def run_investor(args: argparse.Namespace) -> int:
 
     profile = Profile.from_file(args.profile)
     lang, currency = args.lang, profile.currency
-    on = _day(args.on, "--on") if args.on else None
+    on = read_date(args.on, "--on") if args.on else None
     if args.target:
         goal = _target(args.target, profile)
         rows = [price_for_return(profile, args.holder, on=on, **goal)]
@@ -122,8 +124,9 @@ def run_opm(args: argparse.Namespace) -> int:
         _part(getattr(args, name), f"--{name}", profile)
         for name in ("volatility", "rate", "discount")
     )
-    if not 0 < args.years <= 100:
-        raise ExitError(Issue("EX308", "--years", f"{args.years} years", "such as 3"))
+    if not 0 < args.years <= _MOST_YEARS:
+        hint = "years to the exit, such as 3; 1.5 means 18 months"
+        raise ExitError(Issue("EX308", "--years", f"{args.years:g} years", hint))
     day = profile.as_of + dt.timedelta(days=round(args.years * 12 * DAYS_A_MONTH))
     claims = table.claims(day)
     sizes = {c.name: float(c.shares) for c in table.classes}
@@ -134,10 +137,10 @@ def run_opm(args: argparse.Namespace) -> int:
         if name not in sizes or not price:
             raise ExitError(Issue("EX303", "--backsolve", f"{args.backsolve!r} names no share",
                                   f"write CLASS=PRICE; shares: {', '.join(sizes)}"))  # fmt: skip
-        worth = _amounts(price, profile)[0] * sizes[name]
+        worth = _one_amount(price, "--backsolve", profile) * sizes[name]
         equity = backsolve(claims, name, worth, years=args.years, volatility=volatility, rate=rate)
     elif args.equity:
-        equity = _amounts(args.equity, profile)[0]
+        equity = _one_amount(args.equity, "--equity", profile)
     else:
         value = profile.valuation.mid + float(profile.cash or 0) - float(profile.debt or 0)
         equity = max(0.0, value)
@@ -153,6 +156,10 @@ def run_opm(args: argparse.Namespace) -> int:
                volatility=f"{volatility:.0%}", rate=f"{rate:.1%}"))  # fmt: skip
     print("\n".join(fit_table(rows, head, (1, 2))))
     return 0
+
+
+#: Longer is a number of months, and more than 300 % a year a number without its sign.
+_MOST_YEARS, _MOST_RATE = 15.0, 3.0
 
 
 def _reader(profile: Any) -> Any:
@@ -178,33 +185,41 @@ def _amounts(given: str, profile: Any) -> list[float]:
     return [amount for amount in found if amount is not None]
 
 
+def _one_amount(given: str, where: str, profile: Any) -> float:
+    found = _amounts(given, profile)
+    if len(found) > 1:
+        text = f"{len(found)} amounts, expected one"
+        raise ExitError(Issue("EX803", where, text, "such as 30m", given))
+    return found[0]
+
+
 def _part(given: str, where: str, profile: Any) -> float:
     from fastnn.exit_strategy.reading.fields import Field
     from fastnn.exit_strategy.reading.parse import read_number
 
     reader = _reader(profile)
-    most = 1.0 if where == "--discount" else 10.0
+    most = 1.0 if where == "--discount" else _MOST_RATE
     made = read_number(reader, Field(where, "fraction", "", "", "0.6", low=0, high=most), given)
     if made is None:
         raise ExitError(reader.issues)
     return made
 
 
+def _multiple(text: str, profile: Any) -> float | None:
+    from fastnn.exit_strategy.reading.amounts import AmountError, read_amount
+
+    try:
+        return read_amount(text, decimal=profile["decimal"], large=False).value
+    except AmountError:
+        return None
+
+
 def _target(given: str, profile: Any) -> dict[str, float]:
     text = given.strip().lower()
     if text.endswith("x"):
-        try:
-            return {"multiple": float(text[:-1])}
-        except ValueError:
-            pass
+        made = _multiple(text, profile)
+        if made is not None:
+            return {"multiple": made}
     elif text.endswith("%"):
         return {"rate": _part(given, "--target", profile)}
     raise ExitError(Issue("EX803", "--target", f"{given!r} is no goal", "write 3x, or 25%", given))
-
-
-def _day(given: str, where: str) -> dt.date:
-    try:
-        return dt.date.fromisoformat(given)
-    except ValueError:
-        raise ExitError(Issue("EX107", where, f"{given!r} is not a date", "write year-month-day",
-                              given)) from None  # fmt: skip

@@ -8,6 +8,8 @@ from typing import Any
 
 from fastnn.exit_strategy.errors import ExitError, Issue
 
+from .running import read_date
+
 __all__ = ["add_round", "run_round"]
 
 
@@ -108,10 +110,9 @@ def _settings(args: argparse.Namespace, profile: Any) -> dict[str, Any]:
     }
     if args.date:
         try:
-            out["date"] = dt.date.fromisoformat(args.date)
-        except ValueError:
-            issues.append(Issue("EX107", "--date", f"{args.date!r} is not a date",
-                                "write year-month-day", args.date))  # fmt: skip
+            out["date"] = read_date(args.date, "--date")
+        except ExitError as error:
+            issues += error.issues
     terms = {}
     for term in args.term:
         name, equals, value = term.partition("=")

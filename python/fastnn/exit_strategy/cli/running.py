@@ -6,12 +6,13 @@ Exit codes: 0 fine, 2 bad input, 3 not enough information, 4 stale gate data und
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import os
 import sys
 
 from fastnn.exit_strategy.errors import ExitError, Issue
 
-__all__ = ["BAD_INPUT", "INSUFFICIENT", "STALE", "Formatter", "run"]
+__all__ = ["BAD_INPUT", "INSUFFICIENT", "STALE", "Formatter", "read_date", "run"]
 
 BAD_INPUT, INSUFFICIENT, STALE = 2, 3, 4
 
@@ -32,6 +33,19 @@ def _columns() -> int:
     except (AttributeError, ValueError, OSError):
         return 80
     return stated or 80
+
+
+def read_date(given: str, where: str, code: str = "EX107") -> dt.date:
+    """Return a day of the command line, read as the profile's days are."""
+    from fastnn.exit_strategy.reading.amounts import AmountError
+    from fastnn.exit_strategy.reading.dates import read_day
+
+    try:
+        return read_day(given)
+    except AmountError as error:
+        code = "EX122" if error.two_ways else code
+        text = error.message if error.two_ways else f"{given!r} is not a date"
+        raise ExitError(Issue(code, where, text, "write year-month-day", given)) from error
 
 
 def run(args: argparse.Namespace) -> int:

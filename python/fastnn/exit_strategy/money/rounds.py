@@ -28,6 +28,9 @@ POOL = "unissued pool"
 
 T = TypeVar("T", bound=Table)
 
+#: The least part of all shares that a round sells; less is an amount in millions.
+_LEAST = 1e-6
+
 
 @dataclass(frozen=True, slots=True)
 class ProForma:
@@ -118,6 +121,9 @@ def play_round(table: T, remake: Callable[..., T], offer: Offer) -> RoundResult[
         price = _root(table, papers, offer, offer.pre_money)
     state = _state(table, papers, offer, price)
     new = offer.raised / price
+    if new < _LEAST * state.all:
+        text = f"{offer.raised:,.10g} buys {new:,.3g} of {state.all:,.0f} shares"
+        raise ExitError(Issue("EX303", "round.raised", text, "give amounts in full: 5m"))
     whole, added = state.all + new, state.added
     if offer.pool is not None and offer.pool_after:
         added = max(0.0, (offer.pool * whole - float(table.pool)) / (1.0 - offer.pool))
