@@ -358,14 +358,14 @@ def timeseries_dataset_from_array(
     count = last - first - (sequence_length - 1) * sampling_rate
     labels = None if targets is None else np.asarray(targets)
     if labels is not None:
-        count = min(count, len(labels))
-    starts = np.arange(0, max(count, 0), sequence_stride)
+        count = min(count, len(labels) - first)
+    starts = first + np.arange(0, max(count, 0), sequence_stride)
     if not len(starts):
         raise ValueError(
             f"{last - first} rows hold no window of {sequence_length} rows\n"
             "  hint: a shorter sequence_length"
         )
-    steps = first + np.arange(sequence_length) * sampling_rate
+    steps = np.arange(sequence_length) * sampling_rate
 
     def window(start: Any) -> Any:
         at = np.asarray(start)

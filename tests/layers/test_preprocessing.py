@@ -64,6 +64,13 @@ def test_texts_become_rows_of_tokens():
     assert array(layer([""])).tolist() == [[0] * 5]
 
 
+def test_tokens_are_divided_by_the_spaces_of_ascii_alone():
+    # A vocabulary that Keras learned is then read as Keras reads it.
+    layer = layers.TextVectorization(standardize=None)
+    text = " a\u3000b\u00a0c\u2003d \t\n\v\f\re\x1cf\x85g "
+    assert layer.tokens([text]) == [["a\u3000b\u00a0c\u2003d", "e\x1cf\x85g"]]
+
+
 def test_categories_and_bins_run_in_the_core():
     inputs = fastnn.Input((3,), dtype="int32")
     model = fastnn.Model(inputs, layers.CategoryEncoding(4, output_mode="count")(inputs))

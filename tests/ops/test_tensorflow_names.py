@@ -238,6 +238,17 @@ def test_windows_of_a_time_series_are_a_data_set():
         fastnn.utils.timeseries_dataset_from_array(np.arange(10.0), None, 30)
 
 
+def test_a_window_has_the_target_of_its_first_row_wherever_windows_begin():
+    rows = np.arange(12.0)
+    ds = fastnn.utils.timeseries_dataset_from_array(
+        rows, rows * 10, 4, start_index=2, end_index=9, batch_size=None
+    )
+    assert [(x[0].item(), y.item()) for x, y in ds] == [(2, 20), (3, 30), (4, 40), (5, 50)]
+    # Fewer targets than rows: windows that have none are left out.
+    ds = fastnn.utils.timeseries_dataset_from_array(rows, rows[:5] * 10, 4, start_index=2)
+    assert [y.tolist() for _, y in ds] == [[20, 30, 40]]
+
+
 def test_names_of_tensorflow_are_functions_of_ops():
     a = np.arange(6.0, dtype="f").reshape(2, 3)
     assert tf.constant([1, 2]).dtype == "int32"

@@ -18,6 +18,8 @@ from fastnn.serialization.encoding import function_config, function_of
 __all__ = ["TextVectorization"]
 
 _PUNCTUATION = re.compile(r'[!"#$%&()\*\+,-\./:;<=>?@\[\\\]^_`{|}~\']')
+# Unicode's other spaces, such as the wide one of Chinese, divide no tokens, as in Keras.
+_SPACE = re.compile(r"[ \t\n\v\f\r]+")
 _LOWER = str.maketrans({chr(c): chr(c + 32) for c in range(ord("A"), ord("Z") + 1)})
 _STANDARDIZE = ("lower_and_strip_punctuation", "lower", "strip_punctuation")
 _SPLIT = ("whitespace", "character")
@@ -35,8 +37,8 @@ class TextVectorization(HostLayer):
         max_tokens: The largest size of the vocabulary, special tokens too; None: no bound.
         standardize: `"lower_and_strip_punctuation"`, `"lower"` (letters A to Z),
             `"strip_punctuation"`, a function of an array of texts, or None.
-        split: `"whitespace"`, `"character"`, a function of an array of texts that gives lists, or
-            None.
+        split: `"whitespace"` (that of ASCII), `"character"`, a function of an array of texts that
+            gives lists, or None.
         ngrams: Up to how many neighbouring tokens are joined to one, or a tuple of how many.
         output_mode: `"int"`, `"multi_hot"`, `"count"` or `"tf_idf"`.
         output_sequence_length: The length that rows are cut or padded to; None: the longest.
@@ -176,7 +178,7 @@ class TextVectorization(HostLayer):
         if kind in ("strip_punctuation", "lower_and_strip_punctuation"):
             parts = [_PUNCTUATION.sub("", p) for p in parts]
         if self.split == "whitespace":
-            return [t for p in parts for t in p.split()]
+            return [t for p in parts for t in _SPACE.split(p) if t]
         if self.split == "character":
             return [c for p in parts for c in p]
         return parts
