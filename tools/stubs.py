@@ -115,12 +115,14 @@ RESULTS = {
     "OpRow.doc": "str", "OpRow.domain": "list[tuple[float, float]]", "OpRow.formula": "str",
     "OpRow.klass": "str", "OpRow.name": "str",
     "OpRow.parts": "list[tuple[str, str]]", "OpRow.smooth": "bool", "Tensor.T": "Tensor",
-    "Tensor.astype": "Tensor", "Tensor.dtype": "str", "Tensor.is_traced": "bool",
+    "Tensor.astype": "Tensor", "Tensor.dtype": "DType", "Tensor.is_traced": "bool",
     "Tensor.item": "float | int | bool", "Tensor.ndim": "int", "Tensor.numpy": "NDArray[Any]",
-    "Tensor.reshape": "Tensor", "Tensor.shape": "tuple[Any, ...]", "Tensor.size": "Any",
+    "Tensor.reshape": "Tensor", "Tensor.shape": "TensorShape", "Tensor.size": "Any",
+    "Tensor.get_shape": "TensorShape", "Tensor.set_shape": "None",
+    "Variable.get_shape": "TensorShape",
     "Tensor.tolist": "Any", "Variable.apart": "Tensor", "Variable.assign": "Any",
-    "Variable.dtype": "str",
-    "Variable.name": "str", "Variable.numpy": "NDArray[Any]", "Variable.shape": "tuple[int, ...]",
+    "Variable.dtype": "DType",
+    "Variable.name": "str", "Variable.numpy": "NDArray[Any]", "Variable.shape": "TensorShape",
     "Variable.size": "int", "Variable.traced": "Tensor", "Variable.value": "Tensor",
     "apply": "Tensor", "call_key": "bytes | None",
     "assign_all": "None", "from_dlpack": "Tensor", "get_num_threads": "int",
@@ -152,6 +154,8 @@ from os import PathLike
 from typing import Any, Self, TypeAlias, final
 
 from numpy.typing import NDArray
+
+from fastnn.base.tensors import DType, TensorShape
 
 _Array: TypeAlias = Any  # a C-contiguous array under the buffer protocol
 _TensorLike: TypeAlias = Any  # a tensor, an array or a number
@@ -295,7 +299,9 @@ def class_stub(cls: type) -> str:
         owner = f"{cls.__name__}.{name}"
         if name.startswith("__"):
             lines.append(special(cls, name))
-        elif inspect.isgetsetdescriptor(member):
+        elif name.startswith("_"):  # what `fastnn.base.tensors` keeps of the core's own
+            continue
+        elif inspect.isgetsetdescriptor(member) or isinstance(member, property):
             lines.append(f"{INDENT}@property\n{INDENT}def {name}(self) -> {result(owner)}:")
             lines.append(docstring(member, INDENT * 2) + "\n")
             if owner == "Variable.name":

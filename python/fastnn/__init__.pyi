@@ -282,6 +282,7 @@ from fastnn.tensorflow.namespaces import nest as nest
 from fastnn.tensorflow.namespaces import signal as signal
 from fastnn.tensorflow.namespaces import strings as strings
 from fastnn.tensorflow.namespaces import test as test
+from fastnn.tensorflow.namespaces import train as train
 from fastnn.tensorflow.namespaces import version as version
 from fastnn.tracing.symbolic import KerasTensor as KerasTensor
 from fastnn.tracing.variables import Variable as Variable

@@ -6,6 +6,8 @@ from typing import Any, Self, TypeAlias, final
 
 from numpy.typing import NDArray
 
+from fastnn.base.tensors import DType, TensorShape
+
 _Array: TypeAlias = Any  # a C-contiguous array under the buffer protocol
 _TensorLike: TypeAlias = Any  # a tensor, an array or a number
 _Heartbeat: TypeAlias = Callable[..., Any]
@@ -290,8 +292,10 @@ class Tensor:
     def astype(self, dtype: str) -> Tensor:
         """The same values as another type: 'float32', 'int32' (truncating), 'bool', or a storage type: 'bfloat16' and 'float16' (rounding), 'int8' and 'uint8' (truncating, then wrapping)."""
     @property
-    def dtype(self) -> str:
+    def dtype(self) -> DType:
         """'float32', 'int32' or 'bool', or a storage type: 'bfloat16', 'float16', 'int8', 'uint8'."""
+    def get_shape(self) -> TensorShape:
+        """The sizes, as `shape`."""
     @property
     def is_recorded(self) -> bool:
         """True when a `Recording` keeps what is computed from the tensor."""
@@ -304,11 +308,13 @@ class Tensor:
     def ndim(self) -> int:
         """The number of axes."""
     def numpy(self) -> NDArray[Any]:
-        """The value as a NumPy array: a read-only view without a copy (for bool a copy, for bfloat16 a float32 one with the same values)."""
+        """The value as an array of the caller's own; without axes a NumPy scalar."""
     def reshape(self, *shape: int | Dim | None | Sequence[int | Dim | None]) -> Tensor:
         """The same values under another shape; one size may be -1, `None` is the batch."""
+    def set_shape(self, shape: Sequence[int | str | Dim | None]) -> None:
+        """ValueError unless the tensor has this shape; None fits any size."""
     @property
-    def shape(self) -> tuple[Any, ...]:
+    def shape(self) -> TensorShape:
         """The sizes; those that a traced tensor leaves open are `None` (the batch) or a `Dim`."""
     @property
     def size(self) -> Any:
@@ -325,8 +331,10 @@ class Variable:
     def assign(self, value: Any) -> Any:
         """Sets the value; while `fit` updates it in another thread, between two steps of that. Errors: ShapeError when the shape differs."""
     @property
-    def dtype(self) -> str:
+    def dtype(self) -> DType:
         """'float32', 'int32' or 'bool', or a storage type: 'bfloat16', 'float16', 'int8', 'uint8'."""
+    def get_shape(self) -> TensorShape:
+        """The sizes, as `shape`."""
     @property
     def key(self) -> int:
         """A number that all handles on this variable share, and no other variable that lives."""
@@ -338,7 +346,7 @@ class Variable:
     def numpy(self) -> NDArray[Any]:
         """The value now, as a read-only NumPy array that later updates do not change."""
     @property
-    def shape(self) -> tuple[int, ...]:
+    def shape(self) -> TensorShape:
         """The sizes."""
     @property
     def size(self) -> int:

@@ -106,7 +106,7 @@ _AS_IN_OPS = (
 
 
 def _get_value(x: Any) -> Any:
-    return np.asarray(x.numpy() if hasattr(x, "numpy") else x)
+    return np.array(x) if hasattr(x, "numpy") else np.asarray(x)
 
 
 def _update(x: Any, value: Any) -> Any:

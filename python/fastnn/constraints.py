@@ -158,7 +158,7 @@ class KeptZeros:
         """Makes a variable keep its zeros from here on, where the mask is False."""
         before = variable.constraint
         variable.constraint = cls(mask, before.inner if isinstance(before, cls) else before)
-        variable.assign(np.where(mask, variable.numpy(), np.float32(0)))
+        variable.assign(np.where(mask, np.asarray(variable), np.float32(0)))
 
 
 TABLE = Registry("constraint", [MaxNorm, MinMaxNorm, NonNeg, UnitNorm],

@@ -218,22 +218,22 @@ def find_nan(
             losses, trained = [loss], list(model.trainable_variables)
             slopes = gradients(loss, trained)
     for variable in model.variables:
-        found = _checked("weight", variable.path, variable.numpy())
+        found = _checked("weight", variable.path, np.asarray(variable))
         if found is not None:
             return found
     for path, _, taken, given in watch.calls:
         for what, values in (("layer input", taken), ("layer output", given)):
             for value in values:
-                found = _checked(what, path, value.numpy())
+                found = _checked(what, path, np.asarray(value))
                 # What a layer takes that an earlier one gave would have been found there.
                 if found is not None:
                     return found
     for loss in losses:
-        found = _checked("loss", "", loss.numpy())
+        found = _checked("loss", "", np.asarray(loss))
         if found is not None:
             return found
     for variable, gradient in zip(trained, slopes, strict=True):
-        found = _checked("gradient", variable.path, gradient.numpy())
+        found = _checked("gradient", variable.path, np.asarray(gradient))
         if found is not None:
             return found
     return None

@@ -493,6 +493,19 @@ class Orthogonal(RandomInitializer):
         return np.ascontiguousarray(self.gain * q.reshape(shape), np.float32)
 
 
+# Keras's further names of the classes.
+constant, zeros, ones = Constant, Zeros, Ones
+identity = IdentityInitializer = Identity
+orthogonal = OrthogonalInitializer = Orthogonal
+random_normal, random_uniform, truncated_normal = RandomNormal, RandomUniform, TruncatedNormal
+glorot_normal, glorot_uniform, he_normal, he_uniform = (
+    GlorotNormal,
+    GlorotUniform,
+    HeNormal,
+    HeUniform,
+)
+lecun_normal, lecun_uniform, variance_scaling = LecunNormal, LecunUniform, VarianceScaling
+
 TABLE = Registry(
     "initializer",
     [

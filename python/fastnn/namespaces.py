@@ -59,7 +59,7 @@ OLDER = {
     "layers.activation": "layers", "layers.advanced_activations": "layers",
     "layers.experimental": "layers", "layers.experimental.preprocessing": "layers",
     "layers.preprocessing": "layers", "layers.noise": "layers",
-    "optimizers.legacy": "optimizers", "optimizers.experimental": "optimizers",
+    "optimizers.experimental": "optimizers",
     "utils.np_utils": "utils", "utils.data_utils": "utils", "utils.vis_utils": "utils",
     "utils.generic_utils": "utils", "callbacks.experimental": "callbacks",
     "mixed_precision.experimental": "mixed_precision",
@@ -116,6 +116,7 @@ TENSORFLOW_MODULES = (
     "signal",
     "strings",
     "test",
+    "train",
     "version",
 )
 

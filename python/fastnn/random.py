@@ -570,13 +570,13 @@ def epoch_order(n: int, seed: int, epoch: int) -> np.ndarray[Any, Any]:
     """The order of `n` samples in an epoch of a run with this seed, as the core's loop has it."""
     key = _core.tensor(_words(seed, epoch))
     order: Tensor = _core.ops.random_permutation(key, n=n, stream=_EPOCH_STREAM)
-    return order.numpy()
+    return np.asarray(order)
 
 
 def global_state() -> np.ndarray[Any, Any] | None:
     """The process-wide generator's state; None before its first use."""
     generator = _stream().generator
-    return None if generator is None else generator.state.numpy()
+    return None if generator is None else np.asarray(generator.state)
 
 
 def set_global_state(state: Any) -> None:

@@ -144,9 +144,9 @@ def test_exceptions_belong_to_the_builtin_families() -> None:
 # ---- arrays out ------------------------------------------------------------------------------
 
 
-def test_numpy_reads_without_a_copy_and_cannot_write() -> None:
+def test_an_array_of_a_tensor_is_a_view_that_cannot_write() -> None:
     t = _core.tensor(np.arange(6, dtype=np.float32).reshape(2, 3)) + 1.0
-    a, b = np.asarray(t), t.numpy()
+    a, b = np.asarray(t), np.asarray(t)
     assert a.ctypes.data == b.ctypes.data
     assert not a.flags.writeable
     assert np.array(t).flags.writeable
@@ -193,7 +193,7 @@ def test_without_numpys_table_views_come_through_the_buffer_protocol(run_python)
 def test_array_protocol_honours_dtype_and_copy() -> None:
     t = _core.tensor([1.0, 2.0])
     assert np.asarray(t, dtype=np.float64).dtype == np.float64
-    assert np.array(t, copy=True).ctypes.data != t.numpy().ctypes.data
+    assert np.array(t, copy=True).ctypes.data != np.asarray(t).ctypes.data
     assert np.asarray(_core.tensor([True, False])).dtype == np.bool_
     assert bytes(memoryview(_core.tensor(np.array([1, 2], np.int32)))) == b"\1\0\0\0\2\0\0\0"
 
@@ -208,7 +208,7 @@ def test_predictions_are_writable_arrays() -> None:
 def test_dlpack_shares_memory_both_ways() -> None:
     t = _core.tensor(np.arange(6, dtype=np.float32).reshape(2, 3))
     a = np.from_dlpack(t)
-    assert a.ctypes.data == t.numpy().ctypes.data
+    assert a.ctypes.data == np.asarray(t).ctypes.data
     assert not a.flags.writeable
     source = np.arange(4, dtype=np.int32)
     back = _core.from_dlpack(source)

@@ -130,3 +130,19 @@ def test_names_of_older_versions_say_what_stands_for_them():
         model.predcit  # noqa: B018
     assert not hasattr(model, "train_function")
     assert fastnn.Model is K.Model
+
+
+def of_mine(y, p):
+    return fastnn.ops.mean(fastnn.ops.square(y - p), axis=-1)
+
+
+@pytest.mark.parametrize("ending", ["keras", "safetensors", "h5"])
+def test_a_metric_that_is_a_function_loads_with_custom_objects(tmp_path, ending):
+    model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+    model.compile("sgd", of_mine, metrics=[of_mine])
+    x, y = np.ones((4, 2)), np.ones((4, 1))
+    model.fit(x, y, verbose=0)
+    path = str(tmp_path / f"m.{ending}")
+    model.save(path)
+    loaded = fastnn.load_model(path, custom_objects={"of_mine": of_mine})
+    assert loaded.evaluate(x, y, verbose=0) == model.evaluate(x, y, verbose=0)

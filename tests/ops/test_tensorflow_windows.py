@@ -242,7 +242,6 @@ def test_variables_modules_and_older_names_are_those_of_tensorflow():
     line = Line()
     assert float(line(3.0)) == 6.0
     assert len(line.trainable_variables) == 1
-    assert tf.keras.optimizers.legacy.Adam is tf.keras.optimizers.Adam
     assert tf.keras.layers.experimental.preprocessing.Rescaling is tf.keras.layers.Rescaling
     assert tf.data.experimental.AUTOTUNE == tf.data.AUTOTUNE
     loss = tf.keras.losses.MeanSquaredError(reduction=tf.keras.losses.Reduction.NONE)

@@ -336,7 +336,7 @@ class TokenLoop:
         """
         decoder, turn = self._decoder, self._turn
         decoder.make_room(count)
-        if turn + count > len(self._chances.numpy()):
+        if turn + count > len(np.asarray(self._chances)):
             raise DataError(
                 f"{turn} draws and {count} more are more than there are chances\n"
                 "  hint: one number in [0, 1) for each draw"

@@ -181,7 +181,7 @@ class BackupAndRestore(Callback):
         position["stopped"] = bool(self.model.stop_training)
         if batch:
             ranks = group()
-            sums = [v.numpy() for v in metric_variables(self.model)]
+            sums = [np.asarray(v) for v in metric_variables(self.model)]
             if ranks is not None:  # each goes on from its own, so that the bits are the same
                 sums = [np.stack(parts) for parts in zip(*ranks.sums, strict=True)]
             arrays |= {f"metrics/{i}": a for i, a in enumerate(sums)}

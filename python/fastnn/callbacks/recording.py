@@ -225,7 +225,7 @@ class TensorBoard(Callback):
         self._write("validation", "epoch_", validation, epoch)
         if self.histogram_freq and epoch % self.histogram_freq == 0 and is_first():
             for v in self.model.weights:
-                self._writer("train").add_histogram(v.path, v.numpy(), epoch)
+                self._writer("train").add_histogram(v.path, np.asarray(v), epoch)
         for writer in self._writers.values():
             writer.flush()
 

@@ -156,9 +156,9 @@ class SwapEMAWeights(Callback):
     def _put_in(self) -> None:
         averages = self.model.optimizer._averages
         if self._trained is None and averages and int(self.model.optimizer._iterations):
-            self._trained = [np.array(v.numpy()) for v in averages]
+            self._trained = [np.array(v) for v in averages]
             for v, average in averages.items():
-                v.assign(average.numpy())
+                v.assign(np.asarray(average))
 
     def _take_out(self) -> None:
         if self._trained is not None:

@@ -67,7 +67,7 @@ def prune(model: Any, share: float, *, by: str = "layer") -> float:
     if by not in ("layer", "model"):
         raise ValueError(f"by is {by!r}\n  hint: 'layer' or 'model'")
     kernels = _kernels(model)
-    sizes = [np.abs(v.numpy()) for v in kernels]
+    sizes = [np.abs(np.asarray(v)) for v in kernels]
     if any(not np.isfinite(s).all() for s in sizes):
         raise ValueError(
             "a weight is NaN or infinite, so none is the smallest\n"
@@ -114,7 +114,7 @@ def keep_zeros(model: Any) -> float:
         >>> fastnn.compression.keep_zeros(again)
         0.5
     """
-    _freeze(model, [(v, v.numpy() != 0) for v in _kernels(model)])
+    _freeze(model, [(v, np.asarray(v) != 0) for v in _kernels(model)])
     return sparsity(model)
 
 
@@ -136,6 +136,6 @@ def sparsity(model: Any) -> float:
         >>> fastnn.compression.sparsity(model)
         0.0
     """
-    kernels = [v.numpy() for v in _kernels(model)]
+    kernels = [np.asarray(v) for v in _kernels(model)]
     total = sum(k.size for k in kernels)
     return float(sum((k == 0).sum() for k in kernels) / total) if total else 0.0

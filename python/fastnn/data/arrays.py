@@ -122,7 +122,7 @@ def is_sparse(value: Any) -> bool:
 
 def _to_numpy(value: Any, name: str) -> Array:
     if isinstance(value, Tensor):
-        return value.numpy()
+        return np.asarray(value)
     if isinstance(value, np.ma.MaskedArray):
         return unmasked(value, name)
     if is_sparse(value):

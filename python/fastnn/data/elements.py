@@ -27,7 +27,7 @@ Array = np.ndarray[Any, Any]
 
 def _array(x: Any) -> Any:
     if isinstance(x, Tensor | Variable):
-        return x.numpy()
+        return np.asarray(x)
     return x if hasattr(x, "as_numpy_iterator") else np.asarray(x)
 
 

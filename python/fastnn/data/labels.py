@@ -30,7 +30,7 @@ Array = np.ndarray[Any, Any]
 def known_values(value: Any) -> Array | None:
     """The numbers of a value that has some already: None inside a trace."""
     if isinstance(value, Tensor):
-        return None if value.is_traced else value.numpy()
+        return None if value.is_traced else np.asarray(value)
     if isinstance(value, np.ndarray | np.generic | list | tuple | int | float):
         try:
             array = np.asarray(value)

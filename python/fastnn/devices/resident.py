@@ -105,7 +105,7 @@ class Constant:
     __slots__ = ("buffer", "bytes", "gpu")
 
     def __init__(self, gpu: Gpu, tensor: Any) -> None:
-        array = tensor.numpy()
+        array = np.asarray(tensor)
         self.gpu, self.bytes = gpu, max(4, 4 * array.size)
         self.buffer = gpu.buffer(self.bytes, "a captured array")
         if array.size:
@@ -167,7 +167,7 @@ class Residence:
                 other.residence.fetch([other])
         with self.gpu.lock:
             for cell in cells:
-                now = cell.variable.numpy()
+                now = np.asarray(cell.variable)
                 if cell.is_assigned(now):
                     if now.size:
                         self.gpu.write(cell.buffer, words_of(now, cell.variable.dtype))
@@ -245,14 +245,14 @@ class Residence:
             news = []
             rest = words[len(faults) + len(further) :]
             for cell, w in zip(newer, rest, strict=True):
-                now = cell.variable.numpy()
+                now = np.asarray(cell.variable)
                 if cell.is_assigned(now):
                     cell.settle()
                 else:
                     news.append((cell, array_of(w, cell.variable.dtype, cell.variable.shape), now))
             _core.assign_all([c.variable for c, _, _ in news], [value for _, value, _ in news])
             for cell, _, now in news:
-                cell.held = cell.variable.numpy()
+                cell.held = np.asarray(cell.variable)
                 cell.before = now if cell.before is None else cell.before
                 cell.settle()
             return words[len(faults) : len(faults) + len(further)]
@@ -289,7 +289,7 @@ class Residence:
     def _drop(self, cells: Sequence[Cell]) -> None:
         """Takes the values at home for those of these variables, all of one moment."""
         back = [
-            c for c in cells if c.before is not None and not c.is_assigned(c.variable.numpy())
+            c for c in cells if c.before is not None and not c.is_assigned(np.asarray(c.variable))
         ]  # fmt: skip
         _core.assign_all([c.variable for c in back], [c.before for c in back])
         for cell in cells:

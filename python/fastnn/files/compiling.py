@@ -8,6 +8,7 @@ from typing import Any
 from fastnn import losses, metrics, optimizers
 from fastnn.errors import told, warn_of_skipped
 from fastnn.files.variables import assign, named_variables
+from fastnn.serialization.custom_objects import custom_objects
 from fastnn.serialization.encoding import as_json, to_config
 
 __all__ = [
@@ -85,12 +86,15 @@ def recompile(
     model: Any, settings: dict[str, Any], tensors: dict[str, Any], order: Any = None
 ) -> None:
     """Compiles a model as `compile_config` said and sets the optimiser's state from `tensors`."""
+    own = custom_objects()
 
     def each(table: Any, value: Any) -> Any:
         if isinstance(value, dict) and "class_name" not in value:
             return {k: each(table, v) for k, v in value.items()}
         if isinstance(value, list):
             return [each(table, v) for v in value]
+        if isinstance(value, str):  # a metric is made when shapes are known, without the scope
+            return own.get(value, value)
         return table.get(value) if isinstance(value, dict) else value
 
     try:

@@ -23,7 +23,7 @@ def pruned_weights(variables: dict[str, Any]) -> dict[str, list[int]]:
     found = {}
     for name, v in variables.items():
         if isinstance(v.constraint, KeptZeros):
-            free = (np.asarray(v.numpy()) == 0) & v.constraint.mask
+            free = (np.asarray(v) == 0) & v.constraint.mask
             found[name] = [int(i) for i in np.flatnonzero(free)]
     return found
 
@@ -41,7 +41,7 @@ def prune_again(variables: dict[str, Any], noted: Any, path: str) -> None:
                 f"{path!r} says that {escaped(str(name))!r} was pruned, which does not fit the "
                 "model\n  hint: the file is damaged: save the model again"
             )
-        mask = np.asarray(v.numpy()) != 0
+        mask = np.asarray(v) != 0
         mask.reshape(-1)[free] = True
         KeptZeros.hold(v, mask)
 

@@ -93,7 +93,7 @@ class Embedding(Layer):
         """embeddings[inputs]; a number outside the table is a DataError when the step runs."""
         ids = ops.cast(inputs, "int32")
         if isinstance(ids, Tensor) and not ids.is_traced:
-            self._check(ids.numpy())
+            self._check(np.asarray(ids))
         elif (scope := current_scope()) is not None:
             scope.note_table(self.name, self.input_dim)
         # Rows are not counted from the end: what is negative is put outside the table.

@@ -158,9 +158,9 @@ class _Overlap(Metric):
         if old.dtype == "float32":
             return
         scope, carries = current_scope(), self._carries
-        counted = old.stored().numpy().astype(np.float64)
+        counted = np.asarray(old.stored()).astype(np.float64)
         if carries is not None:
-            counted += carries.stored().numpy() * float(_CARRY)
+            counted += np.asarray(carries.stored()) * float(_CARRY)
         self.total_cm = Variable(counted.astype(np.float32), trainable=False, name=old.name)
         self.total_cm.path = old.path
         self._carries = None

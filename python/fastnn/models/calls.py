@@ -140,6 +140,6 @@ def _is_followed(x: Any) -> bool:
 def _key(function: _core.Function) -> Any:
     """Equal for functions that compute the same from the same variables."""
     captured = tuple(
-        hashlib.blake2b(t.numpy().tobytes()).digest() for t in function.captured
+        hashlib.blake2b(np.asarray(t).tobytes()).digest() for t in function.captured
     )  # fmt: skip
     return (function.steps, tuple(v.key for v in function.variables), captured)

@@ -213,7 +213,7 @@ def _of_keras(path: str, is_zip: bool) -> FileContents:
         told = zip(*shapes, strict=True)
         found.inputs = [f"{n} {tuple('batch' if d is None else d for d in s)}" for n, s in told]
     found.arrays = [
-        (v.path, v.dtype, tuple(v.shape), int(np.asarray(v.numpy()).nbytes)) for v in model.weights
+        (v.path, v.dtype, tuple(v.shape), int(np.asarray(v).nbytes)) for v in model.weights
     ]
     return found
 

@@ -510,7 +510,7 @@ class Model(Trainer, Layer):
                 "  hint: a model is quantized once; load the one before to choose another mode"
             )
         for _, _, v in places:
-            if not np.isfinite(v.numpy()).all():
+            if not np.isfinite(np.asarray(v)).all():
                 raise ValueError(
                     f"weight {v.path!r} holds NaN or infinity\n"
                     "  hint: fastnn.debug.find_nan(model, x, y) says where they come from"

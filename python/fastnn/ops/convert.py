@@ -12,9 +12,10 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Dim, Tensor
 from fastnn.base.arguments import as_number, hints_arguments, is_whole, whole_number
+from fastnn.base.tensors import TensorShape
 from fastnn.base.text import as_text
 from fastnn.base.typing import Axis as Axis, TensorLike as TensorLike
-from fastnn.config import COMPUTED, STORED, stored_dtype
+from fastnn.config import COMPUTED, stored_dtype
 from fastnn.errors import DataError
 from fastnn.tracing.size_vectors import Sizes
 from fastnn.tracing.symbolic import KerasTensor, keras_op
@@ -65,10 +66,9 @@ def convert_to_tensor(
     """
     if sparse or ragged:
         raise ValueError("sparse and ragged tensors are not supported\n  hint: a dense array")
-    if dtype.__class__ is not str and dtype is not None:
+    if dtype is not None:
         dtype = stored_dtype(dtype)
-    elif dtype is not None:
-        dtype = None if dtype == "string" else STORED.get(dtype, dtype)
+        dtype = None if dtype == "string" else dtype
     if isinstance(x, KerasTensor):
         return x if dtype in (None, x.dtype) else cast(x, dtype)  # type: ignore[return-value]
     if isinstance(x, Variable):
@@ -77,7 +77,7 @@ def convert_to_tensor(
         x = x.tensor()
     if isinstance(x, Tensor):
         return x if dtype in (None, x.dtype) else x.astype(dtype)
-    if x.__class__ in (list, tuple) and _holds_tensors(x):
+    if x.__class__ in (list, tuple, TensorShape) and _holds_tensors(x):
         # One by one, so that traces and tapes see where the parts come from.
         made = _core.ops.stack(*promoted(*x), axis=0)
         return made if dtype in (None, made.dtype) else made.astype(dtype)
@@ -143,7 +143,7 @@ def convert_to_numpy(x: TensorLike) -> np.ndarray[Any, Any]:
         >>> fastnn.ops.convert_to_numpy(fastnn.ops.ones(2))
         array([1., 1.], dtype=float32)
     """
-    return np.asarray(x.numpy() if isinstance(x, Tensor | Variable) else x)
+    return np.array(x) if isinstance(x, Tensor | Variable) else np.asarray(x)
 
 
 def is_tensor(x: object) -> bool:

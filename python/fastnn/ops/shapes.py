@@ -11,6 +11,7 @@ import numpy as np
 from fastnn import _core
 from fastnn._core import Dim, Tensor
 from fastnn.base.arguments import as_number, hints_arguments
+from fastnn.base.tensors import TensorShape
 from fastnn.errors import ShapeError
 from fastnn.ops.convert import Axis, TensorLike, cast, convert_to_tensor, known_size, ndim, shape
 from fastnn.ops.rows import expand_dims as _expand_dims
@@ -182,7 +183,7 @@ def _axes(axis: Axis, rank: int) -> tuple[int, ...]:
 
 def _each(xs: Sequence[TensorLike]) -> Sequence[TensorLike]:
     """The tensors of a list; nested lists are tensors, which the core would take for a list."""
-    if any(x.__class__ in (list, tuple, Sizes) for x in xs):
+    if any(x.__class__ in (list, tuple, TensorShape, Sizes) for x in xs):
         return [convert_to_tensor(x) if isinstance(x, list | tuple) else x for x in xs]
     return xs
 

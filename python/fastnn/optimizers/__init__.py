@@ -8,7 +8,7 @@ from typing import Any
 from fastnn.base.absent import answer_missing
 from fastnn.base.arguments import hints_arguments
 from fastnn.errors import check_arguments
-from fastnn.optimizers import methods, schedules
+from fastnn.optimizers import legacy as legacy, methods, schedules
 from fastnn.optimizers.base import Optimizer
 from fastnn.optimizers.methods import *
 from fastnn.serialization.custom_objects import custom_object_scope

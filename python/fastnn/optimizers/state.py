@@ -14,6 +14,7 @@ import numpy as np
 from fastnn import _core, initializers, ops
 from fastnn.optimizers.schedules import TABLE as SCHEDULES, LearningRateSchedule
 from fastnn.serialization.encoding import Configurable
+from fastnn.tracing.late import made_variables, waiting
 from fastnn.tracing.variables import Variable
 
 
@@ -146,6 +147,8 @@ class OptimizerState(Configurable):
         for v in new:
             self._slots[v] = [self._slot(v, n) for n in self.slots()]
         self.built = True
+        if new and waiting:
+            made_variables()
 
     def part(self, variables: Iterable[Variable]) -> Self:
         """This optimiser with the state of these variables alone, in their order; both share it.

@@ -153,5 +153,5 @@ def to_config(value: Any) -> Any:
     if callable(value):
         return function_config(value)
     if hasattr(value, "numpy"):
-        return value.numpy().tolist()
+        return np.asarray(value).tolist()
     raise TypeError(f"{value!r} cannot be written to a config\n  hint: define get_config")

@@ -123,7 +123,7 @@ def decode_gif(contents: Any, name: Any = None) -> Tensor:
 
 
 def _encoded(image: Any, form: str, **options: Any) -> Content:
-    x = np.asarray(image.numpy() if hasattr(image, "numpy") else image)
+    x = np.asarray(image)
     if x.ndim != 3 or x.shape[-1] not in _MODES or x.dtype.kind == "f":
         raise DataError(
             f"tf.io.encode_{form}: got shape {x.shape} of {x.dtype}, wanted (rows, columns, 1, 3 "

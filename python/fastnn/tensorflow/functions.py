@@ -16,6 +16,7 @@ import numpy as np
 
 from fastnn import ops
 from fastnn._core import Tensor, tensor
+from fastnn.base.tensors import TYPES, DType
 from fastnn.base.text import TextArray, as_text
 from fastnn.base.typing import Axis, TensorLike
 from fastnn.config import stored_dtype
@@ -82,9 +83,9 @@ from fastnn.transforms import jit
 __all__ = ["GradientTape", "TensorShape", "TensorSpec", "at_top", "function"]
 
 
-float16 = float32 = float64 = double = half = bfloat16 = "float32"
-int8 = int16 = int32 = int64 = uint8 = uint16 = uint32 = "int32"
-bool_, string = "bool", "string"
+float16 = float32 = float64 = double = half = bfloat16 = TYPES["float32"]
+int8 = int16 = int32 = int64 = uint8 = uint16 = uint32 = TYPES["int32"]
+bool_, string = TYPES["bool"], TYPES["string"]
 newaxis = None
 
 
@@ -172,9 +173,9 @@ def scalar_mul(scalar: Any, x: TensorLike, name: Any = None) -> Tensor:
     return ops.multiply(scalar, x)
 
 
-def as_dtype(type_value: Any) -> str:
-    """The name of the type that values are kept in."""
-    return stored_dtype(type_value)
+def as_dtype(type_value: Any) -> DType:
+    """The type that values are kept in."""
+    return TYPES[stored_dtype(type_value)]
 
 
 def identity_n(input: Any, name: Any = None) -> list[Tensor]:
@@ -446,7 +447,8 @@ def print_(*args: Any, **kwargs: Any) -> None:
     """Prints values; while a step is traced their shapes."""
     kwargs.pop("output_stream", None)
     kwargs.pop("summarize", None)
-    print(*(a if not isinstance(a, Tensor) or a.is_traced else a.numpy() for a in args), **kwargs)
+    known = [np.asarray(a) if isinstance(a, Tensor) and not a.is_traced else a for a in args]
+    print(*known, **kwargs)
 
 
 def group(*_: Any, **__: Any) -> None:

@@ -39,7 +39,7 @@ def _results(found: Any, types: Any, name: str) -> Any:
         return None
 
     def one(value: Any, kind: Any) -> Any:
-        value = value.numpy() if isinstance(value, Tensor) else np.asarray(value)
+        value = np.asarray(value)
         if value.dtype.kind in "USO" or str(kind) == "string":
             return value
         return _core.tensor(value.astype(stored_dtype(kind)))
@@ -73,10 +73,7 @@ def numpy_function(
     """A Python function of arrays, called now; text comes as bytes. Alone a decorator."""
     if func is None:
         return lambda f: functools.wraps(f)(lambda *args: numpy_function(f, args, Tout))
-    arrays = [
-        x.numpy() if isinstance(x, Tensor) else np.asarray(x)
-        for x in _outside(inp, "numpy_function")
-    ]
+    arrays = [np.asarray(x) for x in _outside(inp, "numpy_function")]
     # Functions of users write into their arguments.
     return _results(func(*(_bytes(a.copy()) for a in arrays)), Tout, "numpy_function")
 

@@ -95,7 +95,7 @@ def resize(
 ) -> Tensor:  # fmt: skip
     """Pictures in another size, float32; with `preserve_aspect_ratio` the largest that fits."""
     x = _picture(images, "resize")
-    rows, columns = (int(v) for v in (size.numpy() if hasattr(size, "numpy") else size))
+    rows, columns = (int(v) for v in (np.asarray(size) if hasattr(size, "numpy") else size))
     if preserve_aspect_ratio:
         share = min(rows / x.shape[-3], columns / x.shape[-2])
         rows, columns = round(share * x.shape[-3]), round(share * x.shape[-2])

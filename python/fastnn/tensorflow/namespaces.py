@@ -19,6 +19,7 @@ from fastnn.tensorflow import (
     mathematics,
     signal,
     strings,
+    train,
     windows,
 )
 from fastnn.tensorflow.checks import debugging
@@ -26,7 +27,7 @@ from fastnn.tensorflow.parameters import as_tensorflow
 
 __all__ = [
     "autograph", "compat", "debugging", "dtypes", "image", "io", "linalg", "lookup", "math", "nest",
-    "nn", "signal", "strings", "test", "version",
+    "nn", "signal", "strings", "test", "train", "version",
 ]  # fmt: skip
 
 #: Names that differ from those of `fastnn.ops`.

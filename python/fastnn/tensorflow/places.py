@@ -196,7 +196,7 @@ def unique(x: Any, out_idx: Any = None, name: Any = None) -> tuple[Any, Tensor]:
 def unique_with_counts(x: Any, out_idx: Any = None, name: Any = None) -> tuple[Any, Tensor, Tensor]:
     """As `unique`, and how often each is there."""
     given: Any = ops.convert_to_tensor(x)
-    values = given if isinstance(given, np.ndarray) else given.numpy()
+    values = given if isinstance(given, np.ndarray) else np.asarray(given)
     found, first, back, counts = np.unique(
         values, return_index=True, return_inverse=True, return_counts=True
     )

@@ -21,7 +21,7 @@ __all__ = [
 
 def whole_seed(seed: Any) -> int:
     """One seed of the two numbers that functions without state are given."""
-    numbers = [abs(int(n)) for n in np.ravel(seed.numpy() if hasattr(seed, "numpy") else seed)]
+    numbers = [abs(int(n)) for n in np.ravel(seed)]
     return int(np.random.SeedSequence(numbers).generate_state(1)[0] // 2)
 
 
@@ -65,7 +65,7 @@ def poisson(
     shape: Any, lam: Any, dtype: Any = "float32", seed: Any = None, name: Any = None
 ) -> Tensor:
     """Poisson numbers; a list of means adds its axes to the shape."""
-    mean = np.asarray(lam.numpy() if hasattr(lam, "numpy") else lam, np.float64)
+    mean = np.asarray(lam, np.float64)
     sizes = tuple(int(n) for n in shape) + mean.shape
     start = random.make_default_seed() if seed is None else int(seed)
     drawn = np.random.default_rng(abs(start)).poisson(mean, sizes)

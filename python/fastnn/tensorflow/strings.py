@@ -201,7 +201,7 @@ def format(
             f"tf.strings.format: {_count(parts) - 1} places for {_count(values)} values\n"
             "  hint: one {} for each value"
         )
-    said = [str(v.numpy() if isinstance(v, Tensor) else v) for v in values]
+    said = [str(np.asarray(v) if isinstance(v, Tensor) else v) for v in values]
     return as_text(parts[0] + "".join(a + b for a, b in zip(said, parts[1:], strict=True)))
 
 

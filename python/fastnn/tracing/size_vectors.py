@@ -13,6 +13,7 @@ from typing import Any
 
 from fastnn import _core
 from fastnn._core import Dim, Tensor
+from fastnn.base.tensors import TensorShape
 
 __all__ = ["SizeVector", "Sizes", "joined_sizes", "stacked_sizes"]
 
@@ -111,7 +112,7 @@ def joined_sizes(values: Sequence[Any]) -> Sizes | None:
     """Vectors of sizes one after another, where one is open; None where these are other values."""
     if not any(
         v.__class__ is Sizes
-        or (v.__class__ in (tuple, list) and any(d.__class__ is Dim for d in v))
+        or (v.__class__ in (tuple, list, TensorShape) and any(d.__class__ is Dim for d in v))
         for v in values
     ):
         return None

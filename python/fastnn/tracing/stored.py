@@ -71,7 +71,7 @@ def stored_weights(layers: Any) -> list[StoredVariable]:
 def with_fewer_bits(layer: Any, name: str, mode: str) -> StoredVariable:
     """Puts a weight in fewer bits into the place of one of a layer; gives the new one."""
     old = getattr(layer, name)
-    value = np.asarray(old.numpy(), np.float32)
+    value = np.asarray(old, np.float32)
     made: StoredVariable
     if mode == "bfloat16":
         made = StoredVariable(_core.tensor(value).astype("bfloat16"), dtype="bfloat16",

@@ -17,6 +17,7 @@ from fastnn import _core
 from fastnn._core import Dim
 from fastnn.base import tree
 from fastnn.base.arguments import refuse_unknown
+from fastnn.base.tensors import TYPES, DType, TensorShape, given_shape
 from fastnn.base.typing import Shape
 from fastnn.config import stored_dtype, unique_name
 from fastnn.errors import unknown_name
@@ -140,7 +141,7 @@ class KerasTensor:
         (None, 4)
     """
 
-    dtype: str
+    dtype: DType
     name: str
     index: int
 
@@ -160,13 +161,13 @@ class KerasTensor:
             raise ValueError("sparse and ragged tensors are not supported\n  hint: a dense array")
         name = name or unique_name("keras_tensor")
         self._set(_core.placeholder(tuple(shape), dtype=_computed(dtype), name=name), name)
-        self.dtype = "string" if dtype == "string" else self.dtype
+        self.dtype = TYPES["string"] if dtype == "string" else self.dtype
 
     def _set(self, spec: _core.Tensor, name: str = "") -> Self:
         #: The traced tensor.
         self.spec = spec
         #: Sizes; None is open: any batch, any number of steps.
-        self.shape: Shape = known_sizes(spec.shape)
+        self.shape: TensorShape = known_sizes(spec.shape)
         #: Element type.
         self.dtype = spec.dtype
         self.name = name
@@ -184,7 +185,7 @@ class KerasTensor:
     def shaped(cls, shape: Shape, dtype: str = "float32") -> Self:
         """A symbolic tensor of this shape that nothing has made yet."""
         made = cls.__new__(cls)._set(_core.placeholder(tuple(shape), dtype=_computed(dtype)))
-        made.dtype = "string" if dtype == "string" else made.dtype
+        made.dtype = TYPES["string"] if dtype == "string" else made.dtype
         return made
 
     def made(self, node: Node, name: str, index: int = 0) -> Self:
@@ -206,6 +207,14 @@ class KerasTensor:
     def ndim(self) -> int:
         """Number of axes."""
         return len(self.shape)
+
+    def get_shape(self) -> TensorShape:
+        """The sizes, as `shape`."""
+        return self.shape
+
+    def set_shape(self, shape: Sequence[int | None]) -> None:
+        """ValueError unless the tensor has this shape; None fits any size."""
+        given_shape(self.shape, shape)
 
     def __repr__(self) -> str:
         return f"<KerasTensor shape={self.shape}, dtype={self.dtype}, name={self.name}>"
@@ -288,9 +297,9 @@ def known_size(size: Any) -> int | None:
         return None
 
 
-def known_sizes(shape: Sequence[Any]) -> Shape:
+def known_sizes(shape: Sequence[Any]) -> TensorShape:
     """Sizes as Keras writes them: None where one is open."""
-    return tuple(d if isinstance(d, int) else None for d in shape)
+    return TensorShape(d if isinstance(d, int) else None for d in shape)
 
 
 def specs(value: Any) -> Any:
@@ -393,10 +402,10 @@ def keras_op(fn: F, quick: Callable[..., Any] | None = None) -> F:
 
 
 # Classes of arguments that may be or hold what makes a call part of a functional model.
-_MAY_HOLD = frozenset({Dim, Sizes, list, tuple, dict})
+_MAY_HOLD = frozenset({Dim, Sizes, TensorShape, list, tuple, dict})
 # Classes of values that never do, and of lists of such values.
-_PLAIN = frozenset({int, float, bool, str, types.NoneType, _core.Tensor})
-_LISTS = frozenset({list, tuple})
+_PLAIN = frozenset({int, float, bool, str, DType, types.NoneType, _core.Tensor})
+_LISTS = frozenset({list, tuple, TensorShape})
 
 
 def _is_plain(value: Any) -> bool:

@@ -283,7 +283,7 @@ class GradientTape:
         if not any(isinstance(g, Tensor) and g.is_traced for g in gradients):
             for g in gradients:
                 if g is not None:
-                    g.numpy()
+                    np.asarray(g)
         self._recording.close()
 
     def _target(self, y: Any) -> Tensor:

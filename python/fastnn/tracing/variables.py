@@ -22,6 +22,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
+from fastnn.base.tensors import given_shape, own_array
 from fastnn.config import COMPUTED, stored_dtype
 from fastnn.errors import TraceError
 from fastnn.tracing.away import assigning, bring_home, held, staying
@@ -462,7 +463,9 @@ class Variable(_core.Variable):
         return len(self.shape)
 
     def numpy(self) -> np.ndarray[Any, Any]:
-        """The value now, as a read-only NumPy array that later updates do not change.
+        """The value now, as an array of the caller's own; without axes a NumPy scalar.
+
+        `np.asarray(variable)` is a read-only view of it, without a copy.
 
         Returns:
             An array.
@@ -474,15 +477,19 @@ class Variable(_core.Variable):
             >>> fastnn.Variable([1.0, 2.0]).numpy()
             array([1., 2.], dtype=float32)
         """
-        if current_scope() is not None:
-            return self.value.numpy()
-        if held:
-            bring_home((self,))
-        return super().numpy()
+        found: np.ndarray[Any, Any] = own_array(self.__array__())
+        return found
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        a = self.numpy()
-        return a if dtype is None else a.astype(dtype)
+        if current_scope() is not None:
+            return self.value.__array__(dtype, copy)
+        if held:
+            bring_home((self,))
+        return super().__array__(dtype, copy)
+
+    def set_shape(self, shape: Sequence[int | None]) -> None:
+        """ValueError unless the variable has this shape; None fits any size."""
+        given_shape(self.shape, shape)
 
     def __float__(self) -> float:
         return float(self.value)
@@ -569,7 +576,7 @@ class Variable(_core.Variable):
 
     def __reduce__(self) -> tuple[Any, ...]:
         state = {k: v for k, v in self.__dict__.items() if k != "initializer"}
-        return _restored, (np.array(self.stored().numpy()), self.dtype, self.name, state)
+        return _restored, (np.array(self.stored()), self.dtype, self.name, state)
 
     def __eq__(self, other: object) -> Any:
         """Element by element, as in Keras; sets and dicts go by identity, which is the hash."""
@@ -577,7 +584,7 @@ class Variable(_core.Variable):
 
     def __repr__(self) -> str:
         with np.printoptions(threshold=20):
-            text = str(self.stored().numpy())
+            text = str(np.asarray(self.stored()))
         return f"<Variable path={self.path}, shape={self.shape}, dtype={self.dtype}, value={text}>"
 
 
@@ -586,7 +593,7 @@ def read_all(variables: Sequence[Variable]) -> list[np.ndarray[Any, Any]]:
     thread.
     """
     if current_scope() is not None:
-        return [np.array(v.numpy()) for v in variables]
+        return [np.array(v) for v in variables]
     return [np.array(value) for value in snapshots(variables)]
 
 

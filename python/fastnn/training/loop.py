@@ -601,7 +601,7 @@ class Fit:
                     where = f"; {what} holds NaN or infinity, first in row {row}"
         if not where:
             for v in self.model.weights:
-                if not np.isfinite(v.numpy()).all():
+                if not np.isfinite(np.asarray(v)).all():
                     where = f"; first weight that is not finite: {v.path!r}"
                     break
         warnings.warn(

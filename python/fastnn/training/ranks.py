@@ -157,10 +157,10 @@ class Ranks:
                     f"rank {self.rank} of {self.size} has no batch at all\n"
                     "  hint: fewer ranks, or smaller batches"
                 )
-            held = {v: np.array(v.numpy()) for v in metric_variables(model)}
+            held = {v: np.array(v) for v in metric_variables(model)}
             yield batch
             for v in metric_variables(model):  # the first step makes some
-                v.assign(held.get(v, np.zeros_like(v.numpy())))
+                v.assign(held.get(v, np.zeros_like(np.asarray(v))))
 
     # ---- agreement -----------------------------------------------------------------------------
 
@@ -215,7 +215,7 @@ class Ranks:
         }
         self._compare(self.group.gather(facts))
         apart = self._apart(variables)
-        values = self.group.broadcast_arrays([v.numpy() for v in apart])
+        values = self.group.broadcast_arrays([np.asarray(v) for v in apart])
         if self.rank:
             for v, value in zip(apart, values, strict=True):
                 v.assign(value)
@@ -225,7 +225,7 @@ class Ranks:
 
     def _apart(self, variables: Sequence[Variable]) -> list[Variable]:
         """Those of the variables whose values are not the same on all ranks."""
-        found = self.group.gather([_digest(v.numpy()) for v in variables])
+        found = self.group.gather([_digest(np.asarray(v)) for v in variables])
         return [v for v, *sums in zip(variables, *found, strict=True) if len(set(sums)) > 1]
 
     def _compare(self, told: Sequence[dict[str, Any]]) -> None:
@@ -275,7 +275,7 @@ class Ranks:
         if not apart:
             return
         own = {id(v) for v in self.model.non_trainable_variables}
-        values = self.group.gather([v.numpy() for v in apart])
+        values = self.group.gather([np.asarray(v) for v in apart])
         for k, v in enumerate(apart):
             held = [other[k] for other in values]
             if v.trainable:
@@ -293,7 +293,7 @@ class Ranks:
     def totals(self, keep: bool = False) -> Iterator[None]:
         """The metrics hold the sums of all ranks: inside, or from here on with `keep`."""
         variables = metric_variables(self.model)
-        own = [np.array(v.numpy()) for v in variables]
+        own = [np.array(v) for v in variables]
         found = self.group.sums = self.group.gather(own)
         for v, parts in zip(variables, zip(*found, strict=True), strict=True):
             v.assign(_joined(v.aggregation, parts))
@@ -308,7 +308,7 @@ class Ranks:
 
     def mean_logs(self, logs: dict[str, Any]) -> dict[str, Any]:
         """Values that are not those of metrics, averaged by rows."""
-        share = float(np.asarray(self.group.share.numpy()))
+        share = float(np.asarray(self.group.share))
         own = {k: float(v) for k, v in logs.items() if np.ndim(v) == 0}
         found = self.group.gather((share, own))
         return logs | {

@@ -179,7 +179,7 @@ def _write_weights(group: Any, weights: list[Any]) -> None:
         while name in names:
             name += "_1"
         names.append(name)
-        group.create_dataset(name, data=np.asarray(v.numpy()))
+        group.create_dataset(name, data=np.asarray(v))
     group.attrs["weight_names"] = [n.encode() for n in names]
 
 

@@ -158,7 +158,7 @@ def write_places(file: Any, found: list[Place], look: Callable[[], None]) -> Non
         look()
         group = file.create_group(f"{path}/vars" if path else "vars")
         group.attrs["name"] = owner.name
-        store: dict[str, Any] = {str(i): values[id(v)].numpy() for i, v in enumerate(variables)}
+        store: dict[str, Any] = {str(i): np.asarray(values[id(v)]) for i, v in enumerate(variables)}
         if _has_hook(owner, "save_own_variables"):
             store.clear()
             owner.save_own_variables(store)
@@ -207,7 +207,7 @@ def write_run(file: Any, model: Any) -> None:
     """Random states and the seed of the order of samples into an open HDF5 file."""
     states = random_states(model)
     values = snapshots(list(states.values()))
-    numbers = {n: np.asarray(v.numpy()).tolist() for n, v in zip(states, values, strict=True)}
+    numbers = {n: np.asarray(v).tolist() for n, v in zip(states, values, strict=True)}
     run = {"shuffle_seed": getattr(model, "_shuffle_seed", None), "random_states": numbers}
     file.create_dataset(_RUN, data=np.frombuffer(json.dumps(run).encode(), np.uint8))
 
@@ -226,7 +226,7 @@ def read_run(reader: Reader, model: Any, whole: bool = True) -> None:
         raise FormatError(f"{reader.label!r}: {_RUN!r} holds no random states\n  hint: damaged?")
     own, values = random_states(model), []
     for name, v in own.items():
-        numbers = np.asarray(states.get(name, v.numpy()))
+        numbers = np.asarray(states.get(name, v))
         if numbers.shape != tuple(v.shape) or numbers.dtype.kind != "i":
             raise FormatError(
                 f"{reader.label!r}: the random state {name!r} is no list of {v.shape[0]} integers"

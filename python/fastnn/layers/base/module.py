@@ -20,6 +20,7 @@ from fastnn.random import SeedGenerator
 from fastnn.serialization.file_budget import file_budget
 from fastnn.tracing.call_context import current_call, current_names
 from fastnn.tracing.fingerprint import UNTRACED
+from fastnn.tracing.late import made_variables, waiting
 from fastnn.tracing.variables import Variable, assign_all, read_all, suspended_scope, touch
 
 __all__ = ["Module", "default", "modules_in", "overrides"]
@@ -67,6 +68,8 @@ class Module:
         elif name not in UNTRACED:
             self._note_change(name)
         object.__setattr__(self, name, value)
+        if waiting and isinstance(value, Variable):
+            made_variables()
 
     def _note_change(self, name: str) -> None:
         """Traces are looked at again, unless it is a call that changes what it keeps."""
@@ -181,6 +184,8 @@ class Module:
         variable.path = "/".join([*prefix, variable.name])
         self._variables.append(variable)
         touch()
+        if waiting:
+            made_variables()
         return variable
 
     add_variable = add_weight
@@ -365,7 +370,7 @@ class Module:
             ['0', '1']
         """
         for i, v in enumerate(self._own()):
-            store[str(i)] = np.array(v.numpy())
+            store[str(i)] = np.array(v)
 
     def load_own_variables(self, store: Any) -> None:
         """Sets this layer's own weights from a mapping that `save_own_variables` filled.

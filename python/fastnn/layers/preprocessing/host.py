@@ -93,7 +93,7 @@ class HostLayer(Layer):
                 "  hint: it goes first in a model, on an Input(dtype='string'), or on the data "
                 "before training"
             )
-        return self._made(self.compute(x.numpy()))
+        return self._made(self.compute(np.asarray(x)))
 
     def _own_part(self, x: Tensor) -> Any:
         """What the door made for this layer, of a value that it shares with others."""
@@ -152,7 +152,7 @@ def text_of(value: bytes) -> str:
 
 def _toarray_of(value: Any) -> Array:
     if isinstance(value, Tensor):
-        return value.numpy()
+        return np.asarray(value)
     value = value.to_numpy() if hasattr(value, "to_numpy") else value
     if isinstance(value, list | tuple) and any(isinstance(v, list | tuple) for v in value):
         widths = {len(v) for v in value}

@@ -1,0 +1,252 @@
+"""What a tensor's shape, type and values are to programs of TensorFlow: `x.shape.as_list()`,
+`x.dtype.name`, `x.numpy()`.
+
+Shapes are tuples and types are text, as in Keras, with TensorFlow's methods beside. Depends on
+nothing of fastnn.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+
+__all__ = ["TYPES", "DType", "TensorShape", "complete", "given_shape", "own_array"]
+
+
+class TensorShape(tuple[Any, ...]):
+    """Sizes of a tensor, with TensorFlow's methods.
+
+    Example:
+        >>> import fastnn as tf
+        >>> tf.zeros((2, 3)).shape.as_list()
+        [2, 3]
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, dims: Any = ()) -> TensorShape:
+        """From a sequence of sizes, or one size."""
+        return super().__new__(cls, dims if hasattr(dims, "__iter__") else (dims,))
+
+    def as_list(self) -> list[int | None]:
+        """The sizes as a list; None where one is open."""
+        return [d if isinstance(d, int) else None for d in self]
+
+    @property
+    def rank(self) -> int:
+        """The number of axes."""
+        return len(self)
+
+    ndims = rank
+
+    @property
+    def dims(self) -> list[int | None]:
+        """The sizes as a list; None where one is open."""
+        return self.as_list()
+
+    def num_elements(self) -> int | None:
+        """The product of the sizes, None where one is open."""
+        sizes = self.as_list()
+        return None if None in sizes else math.prod(d or 0 for d in sizes)
+
+    def is_fully_defined(self) -> bool:
+        """Whether no size is open."""
+        return None not in self.as_list()
+
+    def is_compatible_with(self, other: Any) -> bool:
+        """Whether one tensor can have both shapes; an open size fits any."""
+        there = TensorShape(other).as_list()
+        return len(self) == len(there) and all(
+            a is None or b is None or a == b for a, b in zip(self.as_list(), there, strict=True)
+        )
+
+    def assert_is_compatible_with(self, other: Any) -> None:
+        """ValueError unless one tensor can have both shapes."""
+        if not self.is_compatible_with(other):
+            raise ValueError(
+                f"Shapes {self} and {tuple(other)} are incompatible\n  hint: None fits any size"
+            )
+
+    def assert_has_rank(self, rank: int) -> None:
+        """ValueError for another number of axes."""
+        if len(self) != rank:
+            raise ValueError(f"Shape {self} must have rank {rank}\n  hint: tf.reshape, expand_dims")
+
+    def with_rank(self, rank: int) -> TensorShape:
+        """The shape itself; ValueError for another number of axes."""
+        self.assert_has_rank(rank)
+        return self
+
+    def merge_with(self, other: Any) -> TensorShape:
+        """The sizes that either shape knows."""
+        self.assert_is_compatible_with(other)
+        return TensorShape(b if a is None else a for a, b in zip(self, other, strict=True))
+
+    def concatenate(self, other: Any) -> TensorShape:
+        """The sizes of this shape and then those of another."""
+        return TensorShape((*self, *TensorShape(other)))
+
+    def __getitem__(self, at: Any) -> Any:
+        found = tuple.__getitem__(self, at)
+        return TensorShape(found) if found.__class__ is tuple else found
+
+    def __add__(self, other: Any) -> Any:
+        return self.concatenate(other) if isinstance(other, list | tuple) else NotImplemented
+
+    def __radd__(self, other: Any) -> Any:
+        if not isinstance(other, list | tuple):
+            return NotImplemented
+        return TensorShape((*other, *self))
+
+    def __eq__(self, other: object) -> bool:
+        return tuple.__eq__(self, tuple(other) if isinstance(other, list) else other)
+
+    def __ne__(self, other: object) -> bool:
+        return not self == other
+
+    __hash__ = tuple.__hash__
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return tuple, (tuple(self),)
+
+
+class DType(str):
+    """The name of an element type, with TensorFlow's attributes.
+
+    Example:
+        >>> import fastnn as tf
+        >>> tf.float32.name, tf.float32.is_floating, tf.int32.max
+        ('float32', True, 2147483647)
+    """
+
+    __slots__ = ()
+
+    @property
+    def name(self) -> str:
+        """The name."""
+        return str(self)
+
+    @property
+    def as_numpy_dtype(self) -> type[Any]:
+        """NumPy's class of this type; of bfloat16, which NumPy has not, float32."""
+        if self == "string":
+            return np.object_
+        return np.dtype("float32" if self == "bfloat16" else str(self)).type
+
+    @property
+    def is_floating(self) -> bool:
+        """Whether it holds fractions."""
+        return "float" in self
+
+    @property
+    def is_integer(self) -> bool:
+        """Whether it holds whole numbers."""
+        return "int" in self
+
+    @property
+    def is_bool(self) -> bool:
+        """Whether it holds truth values."""
+        return self == "bool"
+
+    is_complex = is_quantized = False
+
+    @property
+    def is_numpy_compatible(self) -> bool:
+        """Whether NumPy has it."""
+        return self != "bfloat16"
+
+    @property
+    def base_dtype(self) -> DType:
+        """The type itself."""
+        return self
+
+    real_dtype = base_dtype
+
+    @property
+    def size(self) -> int:
+        """Bytes of an element."""
+        return 2 if self == "bfloat16" else np.dtype(self.as_numpy_dtype).itemsize
+
+    def _limit(self, name: str) -> Any:
+        if self.is_floating:
+            return getattr(np.finfo(self.as_numpy_dtype), name)
+        if self.is_integer:
+            return getattr(np.iinfo(self.as_numpy_dtype), name)
+        raise TypeError(f"{self} has no {name}imum value\n  hint: a type of numbers")
+
+    @property
+    def min(self) -> Any:
+        """The smallest number."""
+        return self._limit("min")
+
+    @property
+    def max(self) -> Any:
+        """The largest number."""
+        return self._limit("max")
+
+    def is_compatible_with(self, other: Any) -> bool:
+        """Whether values of another type are taken for it: only those of its own."""
+        return str(self) == getattr(other, "name", str(other))
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return str, (str(self),)
+
+
+def own_array(array: Any) -> Any:
+    """A value as `numpy()` gives it: an array of the caller's own, or a NumPy scalar."""
+    return array.copy() if array.ndim else array[()]
+
+
+def given_shape(shape: Any, wanted: Iterable[Any]) -> None:
+    """ValueError unless a shape is one that `set_shape` says it is."""
+    TensorShape(shape).assert_is_compatible_with(wanted)
+
+
+class _Types(dict[str, DType]):
+    """Types by name, so that reading one makes no object."""
+
+    def __missing__(self, name: str) -> DType:
+        return self.setdefault(name, DType(name))
+
+
+#: The type of each name.
+TYPES = _Types()
+
+
+def complete(tensor: type[Any], variable: type[Any]) -> None:
+    """Gives the core's classes what programs of TensorFlow ask of tensors."""
+    new, types = tuple.__new__, TYPES
+
+    def numpy(self: Any) -> Any:
+        """The value as an array of the caller's own; without axes a NumPy scalar.
+
+        `np.asarray(tensor)` is a read-only view of it, without a copy.
+
+        Raises: TraceError when the tensor is being traced.
+        """
+        array = self._view()
+        return array.copy() if array.ndim else array[()]
+
+    def shape(self: Any) -> TensorShape:
+        return new(TensorShape, self._sizes)
+
+    def dtype(self: Any) -> DType:
+        return types[self._kind]
+
+    def get_shape(self: Any) -> TensorShape:
+        """The sizes, as `shape`."""
+        return new(TensorShape, self._sizes)
+
+    def set_shape(self: Any, shape: Sequence[int | None]) -> None:
+        """ValueError unless the tensor has this shape; None fits any size."""
+        given_shape(self._sizes, shape)
+
+    for kind in (tensor, variable):
+        kind._sizes, kind._kind = kind.shape, kind.dtype
+        kind.shape = property(shape, doc=kind.shape.__doc__)
+        kind.dtype = property(dtype, doc=kind.dtype.__doc__)
+        kind.get_shape = get_shape
+    tensor._view, tensor.numpy, tensor.set_shape = tensor.numpy, numpy, set_shape

@@ -1,0 +1,112 @@
+"""What programs of TensorFlow ask of a tensor: its value, its shape and its type."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+
+import fastnn as tf
+
+
+@pytest.mark.parametrize("make", [tf.constant, tf.Variable])
+def test_numpy_gives_an_array_of_the_callers_own(make):
+    x = make([[1.0, 2.0], [3.0, 6.0]])
+    v = x.numpy()
+    v -= v.mean()
+    assert v.tolist() == [[-2.0, -1.0], [0.0, 3.0]]
+    assert x.numpy().tolist() == [[1.0, 2.0], [3.0, 6.0]]
+    assert not np.asarray(x).flags.writeable
+    assert tf.ops.convert_to_numpy(x).flags.writeable
+    assert tf.keras.backend.get_value(x).flags.writeable
+
+
+@pytest.mark.parametrize("make", [tf.constant, tf.Variable])
+def test_numpy_of_a_value_without_axes_is_a_scalar(make):
+    loss, label = make(0.5).numpy(), make(3).numpy()
+    assert isinstance(loss, np.float32)
+    assert isinstance(label, np.int32)
+    assert {3: "cat"}[label] == "cat"
+    assert ["a", "b", "c", "d"][label] == "d"
+    total = loss
+    total += 1.0
+    assert (float(total), float(make(0.5).numpy())) == (1.5, 0.5)
+
+
+def test_shapes_are_tuples_with_the_methods_of_tensorflow():
+    x = tf.zeros((2, 3, 4))
+    assert x.shape == (2, 3, 4)
+    assert x.shape == [2, 3, 4]
+    assert x.shape != [2, 3]
+    assert (x.shape.as_list(), x.shape.rank, x.shape.ndims) == ([2, 3, 4], 3, 3)
+    assert x.shape[1:].as_list() == [3, 4]
+    assert x.shape[-1] == 4
+    assert x.shape[:-1] + [5] == (2, 3, 5)  # noqa: RUF005
+    assert [1] + x.shape == (1, 2, 3, 4)  # noqa: RUF005
+    assert x.shape.num_elements() == 24
+    assert x.shape.is_fully_defined()
+    assert x.get_shape().as_list() == tf.Variable(x).get_shape().as_list() == [2, 3, 4]
+    assert str(x.shape) == repr(x.shape) == "(2, 3, 4)"
+    assert type(pickle.loads(pickle.dumps(x.shape))) is tuple
+    assert json.dumps(x.shape) == "[2, 3, 4]"
+    assert {x.shape: 1}[(2, 3, 4)] == 1
+    assert isinstance(x.shape, tf.TensorShape)
+
+
+def test_shapes_know_open_sizes():
+    image = tf.keras.Input((None, 3))
+    assert image.shape.as_list() == image.get_shape().as_list() == [None, None, 3]
+    assert image.shape.num_elements() is None
+    assert not image.shape.is_fully_defined()
+    assert image.shape.is_compatible_with([2, 5, 3])
+    assert not image.shape.is_compatible_with([2, 5])
+    assert image.shape.merge_with([4, None, 3]).as_list() == [4, None, 3]
+    with pytest.raises(ValueError, match=r"incompatible\n  hint"):
+        image.shape.merge_with([4, None, 2])
+    with pytest.raises(ValueError, match=r"rank 2\n  hint"):
+        image.shape.assert_has_rank(2)
+
+
+def test_set_shape_says_what_a_shape_is_and_refuses_another():
+    for x in (tf.ones((2, 3)), tf.Variable(tf.ones((2, 3))), tf.keras.Input((3,), batch_size=2)):
+        x.set_shape([None, 3])
+        with pytest.raises(ValueError, match=r"incompatible\n  hint"):
+            x.set_shape([None, 4])
+
+
+def test_layers_of_ones_own_read_shapes_in_tensorflows_words():
+    class Scaled(tf.keras.layers.Layer):
+        def build(self, input_shape):
+            width = tf.TensorShape(input_shape).as_list()[-1]
+            self.w = self.add_weight(shape=(width,), initializer="ones", name="w")
+
+        def call(self, x):
+            rows, width = x.get_shape().as_list()
+            assert rows is None or rows == 4
+            return tf.reshape(x, [-1, x.shape.as_list()[-1]]) * self.w / width
+
+    model = tf.keras.Sequential([tf.keras.Input((2,)), Scaled()])
+    model.compile("sgd", "mse")
+    model.fit(np.ones((8, 2)), np.ones((8, 2)), batch_size=4, verbose=0)
+    assert model.predict(np.ones((4, 2)), verbose=0).shape == (4, 2)
+
+
+def test_types_are_text_with_the_attributes_of_tensorflow():
+    x = tf.constant([1.0])
+    assert x.dtype == "float32" == tf.float32
+    assert x.dtype.name == "float32"
+    assert np.zeros(2, tf.float32.as_numpy_dtype).dtype == np.float32
+    assert tf.int32.is_integer
+    assert tf.float32.is_floating
+    assert tf.bool.is_bool
+    assert (tf.int32.max, tf.int32.min, tf.float32.size) == (2**31 - 1, -(2**31), 4)
+    assert tf.constant([1]).dtype.is_integer
+    assert tf.Variable([1.0]).dtype.is_floating
+    assert tf.as_dtype("int32") is tf.int32
+    assert tf.string.as_numpy_dtype is np.object_
+    assert tf.keras.Input((3,)).dtype.name == "float32"
+    assert tf.float32.is_compatible_with("float32")
+    assert not tf.float32.is_compatible_with(tf.int32)
+    assert type(pickle.loads(pickle.dumps(x.dtype))) is str
+    with pytest.raises(TypeError, match=r"no maximum value\n  hint"):
+        _ = tf.bool.max
