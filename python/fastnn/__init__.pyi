@@ -123,7 +123,6 @@ from fastnn.ops import sigmoid as sigmoid
 from fastnn.ops import sign as sign
 from fastnn.ops import sin as sin
 from fastnn.ops import sinh as sinh
-from fastnn.ops import size as size
 from fastnn.ops import sqrt as sqrt
 from fastnn.ops import square as square
 from fastnn.ops import stack as stack
@@ -247,6 +246,7 @@ from fastnn.tensorflow.functions import scatter_nd as scatter_nd
 from fastnn.tensorflow.functions import sequence_mask as sequence_mask
 from fastnn.tensorflow.functions import shape as shape
 from fastnn.tensorflow.functions import shape_n as shape_n
+from fastnn.tensorflow.functions import size as size
 from fastnn.tensorflow.functions import slice_ as slice
 from fastnn.tensorflow.functions import sort as sort
 from fastnn.tensorflow.functions import split as split

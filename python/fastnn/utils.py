@@ -411,7 +411,7 @@ def split_dataset(
     from fastnn.data.pipeline import Dataset
 
     if isinstance(dataset, Dataset):
-        elements = list(dataset.as_numpy_iterator())
+        elements = list(dataset._make())
         stacked = tree.pack(
             elements[0], [np.stack(c) for c in zip(*map(tree.flatten, elements), strict=True)]
         )

@@ -13,9 +13,12 @@ D = tf.data.Dataset
 
 def listed(data):
     """The elements as Python values."""
-    return [
-        tf.tree.map_structure(lambda a: np.asarray(a).tolist(), e) for e in data.as_numpy_iterator()
-    ]
+
+    def plain(a):
+        values = np.asarray(a).tolist()
+        return tf.tree.map_structure(lambda v: v.decode() if isinstance(v, bytes) else v, values)
+
+    return [tf.tree.map_structure(plain, e) for e in data.as_numpy_iterator()]
 
 
 @pytest.mark.parametrize("source", [lambda: D.range(7), lambda: D.range(7).map(lambda x: x)])

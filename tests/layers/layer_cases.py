@@ -70,6 +70,7 @@ CASES = {
     "Masking": lambda: [(L.Masking(), (4, 3))],
     "Normalization": lambda: [(L.Normalization(mean=1.0, variance=2.0), (3,))],
     "PReLU": lambda: [(L.PReLU(), (3,)), (L.PReLU(shared_axes=[1]), (5, 3))],
+    "Pipeline": lambda: [(L.Pipeline([L.Rescaling(2.0), L.Dense(2)]), (4,))],
     "Permute": lambda: [(L.Permute((2, 1)), (3, 4)), (L.Permute((2, 1)), (None, 4))],
     "RMSNormalization": lambda: [(L.RMSNormalization(), (4,))],
     "RNN": lambda: [(L.RNN([L.LSTMCell(3), L.GRUCell(2)]), (None, 4))],

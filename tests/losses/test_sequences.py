@@ -122,7 +122,7 @@ def test_texts_in_folders_make_a_data_set(tmp_path):
         for i, text in enumerate(texts):
             (tmp_path / name / f"{i}.txt").write_text(text)
     ds = fastnn.utils.text_dataset_from_directory(tmp_path, batch_size=2, seed=3, verbose=False)
-    found = {str(t): int(n) for x, y in ds.as_numpy_iterator() for t, n in zip(x, y, strict=True)}
+    found = {str(t): int(n) for x, y in ds for t, n in zip(x, y, strict=True)}
     assert found == {"dull": 0, "long": 0, "fine": 1, "moving": 1, "short": 1}
     assert ds.class_names == ["bad", "good"]
     vectorize = layers.TextVectorization(output_sequence_length=2)

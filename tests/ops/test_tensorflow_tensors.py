@@ -110,3 +110,69 @@ def test_types_are_text_with_the_attributes_of_tensorflow():
     assert type(pickle.loads(pickle.dumps(x.dtype))) is str
     with pytest.raises(TypeError, match=r"no maximum value\n  hint"):
         _ = tf.bool.max
+
+
+def test_counts_and_sizes_are_whole_numbers_that_numpy_reads():
+    x = tf.zeros((2, 3))
+    for count, wanted in (
+        (tf.size(x), 6), (tf.rank(x), 2), (tf.shape(x)[1], 3),
+        (tf.data.Dataset.range(5).cardinality(), 5),
+    ):  # fmt: skip
+        assert isinstance(count, int)
+        assert count == count.numpy() == wanted
+        assert isinstance(count.numpy(), np.integer)
+        assert count.shape == ()
+    assert tf.reshape(x, (tf.shape(x)[1], -1)).shape == (3, 2)
+    assert float(tf.cast(tf.size(x), tf.float32) / 4) == 1.5
+
+
+def test_data_sets_give_numpy_bytes_for_text_and_arrays_of_the_callers_own():
+    ds = tf.data.Dataset.from_tensor_slices({"t": ["x", "\u00e9"], "n": [1, 2]})
+    assert list(ds.as_numpy_iterator()) == [{"t": b"x", "n": 1}, {"t": "\u00e9".encode(), "n": 2}]
+    assert next(ds.batch(2).as_numpy_iterator())["t"].tolist() == [b"x", "\u00e9".encode()]
+    rows = np.ones((2, 2), "float32")
+    first = tf.data.Dataset.from_tensor_slices(rows).as_numpy_iterator().next()
+    first += 1.0
+    assert rows.tolist() == [[1.0, 1.0], [1.0, 1.0]]
+
+
+def test_unique_names_its_results():
+    found = tf.unique_with_counts([3, 3, 1])
+    assert (found.y.tolist(), found.idx.tolist(), found.count.tolist()) == (
+        [3, 1],
+        [0, 0, 1],
+        [2, 1],
+    )
+    assert tf.unique([3, 3, 1]).idx.tolist() == [0, 0, 1]
+
+
+def test_a_variable_is_a_target_of_a_tape():
+    v, w = tf.Variable([2.0, 3.0]), tf.Variable(1.0)
+    with tf.GradientTape() as tape:
+        target = v
+    by_v, by_w = tape.gradient(target, [v, w])
+    assert by_v.tolist() == [1.0, 1.0]
+    assert by_w is None
+
+
+def test_modules_need_not_set_their_base_up():
+    class Late(tf.Module):
+        def __init__(self):
+            self.v = None
+
+        def __call__(self, x):
+            if self.v is None:
+                self.v = tf.Variable(tf.ones_like(x))
+            return self.v * x
+
+    class First(tf.Module):
+        def __init__(self, name=None):
+            self.a = tf.Variable(1.0)
+            super().__init__(name=name)
+            self.late = Late()
+
+    late = Late()
+    assert late(tf.constant([2.0])).tolist() == [2.0]
+    assert len(late.trainable_variables) == 1
+    first = First("first")
+    assert (first.name, len(first.variables), len(first.submodules)) == ("first", 1, 1)

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["TYPES", "DType", "TensorShape", "complete", "given_shape", "own_array"]
+__all__ = ["TYPES", "DType", "TensorShape", "WholeNumber", "complete", "given_shape", "own_array"]
 
 
 class TensorShape(tuple[Any, ...]):
@@ -195,6 +195,21 @@ class DType(str):
         return str, (str(self),)
 
 
+class WholeNumber(int):
+    """A size or a count, with a tensor's ways to read it."""
+
+    dtype: DType
+    shape = TensorShape()
+    ndim = 0
+
+    def numpy(self) -> np.int64:
+        """The number as a NumPy scalar."""
+        return np.int64(self)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return int, (int(self),)
+
+
 def own_array(array: Any) -> Any:
     """A value as `numpy()` gives it: an array of the caller's own, or a NumPy scalar."""
     return array.copy() if array.ndim else array[()]
@@ -214,6 +229,7 @@ class _Types(dict[str, DType]):
 
 #: The type of each name.
 TYPES = _Types()
+WholeNumber.dtype = TYPES["int32"]
 
 
 def complete(tensor: type[Any], variable: type[Any]) -> None:

@@ -16,6 +16,8 @@ import numpy as np
 from fastnn import random
 from fastnn.base import tree
 from fastnn.base.arguments import whole_number
+from fastnn.base.tensors import WholeNumber, own_array
+from fastnn.base.text import as_text
 from fastnn.data.elements import (
     arrays as arrays_of,
     called,
@@ -44,29 +46,31 @@ class Options:
     """Options of TensorFlow: attributes are taken and have no effect."""
 
 
-class _Count(int):
-    """A number of elements, with a tensor's way to read it."""
-
-    def numpy(self) -> int:
-        """The number."""
-        return int(self)
-
-
 class _Pass:
     """One pass over a data set."""
 
-    def __init__(self, elements: Iterator[Any]) -> None:
-        self._elements = elements
+    def __init__(self, elements: Iterator[Any], show: Callable[[Any], Any] = tensors) -> None:
+        self._elements, self._show = elements, show
 
     def __iter__(self) -> _Pass:
         return self
 
     def __next__(self) -> Any:
-        return tensors(next(self._elements))
+        return self._show(next(self._elements))
 
     def get_next(self, name: Any = None) -> Any:
         """The next element; StopIteration after the last."""
         return next(self)
+
+    next = get_next
+
+
+def _plain(a: Any) -> Any:
+    """An array as TensorFlow hands it to NumPy."""
+    if isinstance(a, Dataset):
+        return a
+    a = np.asarray(a)
+    return as_text(a).numpy() if a.dtype.kind in "US" else own_array(a)
 
 
 class Dataset(Grouping):
@@ -453,17 +457,12 @@ class Dataset(Grouping):
         return _Pass(self._make())
 
     def as_numpy_iterator(self) -> Iterator[Any]:
-        """The elements as arrays; numbers as NumPy scalars."""
-        return (
-            tree.map_structure(
-                lambda a: a[()] if isinstance(a, np.ndarray) and a.ndim == 0 else a, element
-            )
-            for element in self._make()
-        )
+        """The elements as arrays of the caller's own; numbers as NumPy scalars, text as bytes."""
+        return _Pass(self._make(), lambda element: tree.map_structure(_plain, element))
 
     def cardinality(self) -> int:
         """The number of elements; -1 without end, -2 when it is not known."""
-        return _Count(self._size)
+        return WholeNumber(self._size)
 
     @property
     def endless(self) -> bool:

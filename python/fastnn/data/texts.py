@@ -69,7 +69,7 @@ def text_dataset_from_directory(
         ...     (folder / name).mkdir()
         ...     _ = (folder / name / "0.txt").write_text(f"a {name} film")
         >>> ds = fastnn.utils.text_dataset_from_directory(folder, verbose=False, shuffle=False)
-        >>> [(x.tolist(), y.tolist()) for x, y in ds.as_numpy_iterator()]
+        >>> [(x.tolist(), y.tolist()) for x, y in ds]
         [(['a bad film', 'a good film'], [0, 1])]
     """
     if label_mode not in ("int", "categorical", "binary", None):

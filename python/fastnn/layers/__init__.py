@@ -19,6 +19,7 @@ from fastnn.layers.image import *
 from fastnn.layers.input_layer import *
 from fastnn.layers.merging import *
 from fastnn.layers.normalization import *
+from fastnn.layers.pipeline import *
 from fastnn.layers.pooling import *
 from fastnn.layers.preprocessing import *
 from fastnn.layers.regularization import *
@@ -135,6 +136,7 @@ __all__ = [
     "Normalization",
     "PReLU",
     "Permute",
+    "Pipeline",
     "RMSNormalization",
     "RandAugment",
     "RandomBrightness",

@@ -125,8 +125,9 @@ class Model(Trainer, Layer):
     def _trace_for_calls(self, x: Any) -> None:
         """After a first call on data, further ones run the traced inference graph."""
         if self._known_size(x) and self._callable_fast():
-            # A layer may read values, which is fine here and impossible in a trace.
-            with contextlib.suppress(_core.TraceError):
+            # A layer may read values or mix the batch with a size of its own, which is fine here
+            # and impossible in a trace.
+            with contextlib.suppress(_core.TraceError, _core.ShapeError):
                 self._predict_function(x)
 
     def _known_size(self, x: Any) -> bool:

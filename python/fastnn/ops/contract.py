@@ -260,7 +260,7 @@ def dot(x1: TensorLike, x2: TensorLike) -> Tensor:
 
     Example:
         >>> fastnn.ops.dot(np.array([1.0, 2.0]), np.array([3.0, 4.0])).numpy()
-        array(11., dtype=float32)
+        np.float32(11.0)
     """
     if ndim(x1) == 0 or ndim(x2) == 0:
         return computed(x1) * x2
@@ -288,7 +288,7 @@ def inner(x1: TensorLike, x2: TensorLike) -> Tensor:
 
     Example:
         >>> fastnn.ops.inner(np.array([1.0, 2.0]), np.array([3.0, 4.0])).numpy()
-        array(11., dtype=float32)
+        np.float32(11.0)
     """
     if ndim(x1) == 0 or ndim(x2) == 0:
         return computed(x1) * x2

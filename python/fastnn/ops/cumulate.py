@@ -147,7 +147,7 @@ def trapezoid(y: TensorLike, x: TensorLike = None, dx: float = 1.0, axis: int = 
 
     Example:
         >>> fastnn.ops.trapezoid(np.array([1.0, 2.0, 3.0])).numpy()
-        array(4., dtype=float32)
+        np.float32(4.0)
     """
     y = moveaxis(computed(y, "float32"), axis, -1)
     if x is not None:
@@ -172,7 +172,7 @@ def ptp(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
     Example:
         >>> fastnn.ops.ptp(np.array([3.0, 1.0, 7.0])).numpy()
-        array(6., dtype=float32)
+        np.float32(6.0)
     """
     return reduce.max(x, axis, keepdims) - reduce.min(x, axis, keepdims)
 
@@ -280,7 +280,7 @@ nansum: Callable[..., Tensor] = _passing(
 
     Example:
         >>> fastnn.ops.nansum(np.array([1.0, np.nan, 3.0])).numpy()
-        array(4., dtype=float32)
+        np.float32(4.0)
     """,
 )
 nanprod: Callable[..., Tensor] = _passing(
@@ -299,7 +299,7 @@ nanprod: Callable[..., Tensor] = _passing(
 
     Example:
         >>> fastnn.ops.nanprod(np.array([2.0, np.nan, 3.0])).numpy()
-        array(6., dtype=float32)
+        np.float32(6.0)
     """,
 )
 
@@ -364,7 +364,7 @@ def nanmax(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
     Example:
         >>> fastnn.ops.nanmax(np.array([1.0, np.nan])).numpy()
-        array(1., dtype=float32)
+        np.float32(1.0)
     """
     return _extreme(x, axis, keepdims, reduce.max, -math.inf)
 
@@ -383,7 +383,7 @@ def nanmin(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
     Example:
         >>> fastnn.ops.nanmin(np.array([1.0, np.nan])).numpy()
-        array(1., dtype=float32)
+        np.float32(1.0)
     """
     return _extreme(x, axis, keepdims, reduce.min, math.inf)
 
@@ -402,7 +402,7 @@ def nanmean(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
     Example:
         >>> fastnn.ops.nanmean(np.array([1.0, np.nan, 3.0])).numpy()
-        array(2., dtype=float32)
+        np.float32(2.0)
     """
     total = _c.sum(_filled(cast(x, "float32"), 0.0), axis=axis, keepdims=keepdims)
     return total / _count(x, axis, keepdims)
@@ -422,7 +422,7 @@ def nanvar(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
     Example:
         >>> fastnn.ops.nanvar(np.array([1.0, np.nan, 3.0])).numpy()
-        array(1., dtype=float32)
+        np.float32(1.0)
     """
     x = cast(x, "float32")
     centred = x - nanmean(x, axis, True)
@@ -443,7 +443,7 @@ def nanstd(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
     Example:
         >>> fastnn.ops.nanstd(np.array([1.0, np.nan, 3.0])).numpy()
-        array(1., dtype=float32)
+        np.float32(1.0)
     """
     x = cast(x, "float32")
     centred = x - nanmean(x, axis, True)
@@ -475,7 +475,7 @@ def nanargmax(x: TensorLike, axis: int | None = None, keepdims: bool = False) ->
 
     Example:
         >>> fastnn.ops.nanargmax(np.array([1.0, np.nan, 3.0])).numpy()
-        array(2, dtype=int32)
+        np.int32(2)
     """
     return _position(x, axis, keepdims, reduce.argmax, -math.inf)
 
@@ -494,6 +494,6 @@ def nanargmin(x: TensorLike, axis: int | None = None, keepdims: bool = False) ->
 
     Example:
         >>> fastnn.ops.nanargmin(np.array([1.0, np.nan, 3.0])).numpy()
-        array(0, dtype=int32)
+        np.int32(0)
     """
     return _position(x, axis, keepdims, reduce.argmin, math.inf)

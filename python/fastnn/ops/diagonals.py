@@ -227,7 +227,7 @@ def trace(x: TensorLike, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Ten
 
     Example:
         >>> fastnn.ops.trace(np.array([[1.0, 2.0], [3.0, 4.0]])).numpy()
-        array(5., dtype=float32)
+        np.float32(5.0)
     """
     return _c.sum(diagonal(x, offset, axis1, axis2), axis=-1)
 

@@ -125,7 +125,7 @@ def vdot(x1: TensorLike, x2: TensorLike) -> Tensor:
 
     Example:
         >>> fastnn.ops.vdot(np.array([1.0, 2.0]), np.array([3.0, 4.0])).numpy()
-        array(11., dtype=float32)
+        np.float32(11.0)
     """
     return sum(reshape(x1, (-1,)) * reshape(x2, (-1,)))
 
@@ -197,7 +197,7 @@ def norm(x: TensorLike, ord: Any = None, axis: Axis = None, keepdims: bool = Fal
 
     Example:
         >>> fastnn.ops.norm(np.array([3.0, 4.0])).numpy()
-        array(5., dtype=float32)
+        np.float32(5.0)
     """
     x = computed(x, "float32")
     axes = _norm_axes(x, ord, axis)

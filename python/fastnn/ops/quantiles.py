@@ -126,7 +126,7 @@ quantile: Callable[..., Tensor] = _family(
 
     Example:
         >>> fastnn.ops.quantile(np.array([1.0, 2.0, 3.0]), 0.5).numpy()
-        array(2., dtype=float32)
+        np.float32(2.0)
     """,
     1.0,
     False,
@@ -148,7 +148,7 @@ percentile: Callable[..., Tensor] = _family(
 
     Example:
         >>> fastnn.ops.percentile(np.array([1.0, 2.0, 3.0]), 50).numpy()
-        array(2., dtype=float32)
+        np.float32(2.0)
     """,
     100.0,
     False,
@@ -170,7 +170,7 @@ nanquantile: Callable[..., Tensor] = _family(
 
     Example:
         >>> fastnn.ops.nanquantile(np.array([1.0, np.nan, 3.0]), 0.5).numpy()
-        array(2., dtype=float32)
+        np.float32(2.0)
     """,
     1.0,
     True,
@@ -192,7 +192,7 @@ nanpercentile: Callable[..., Tensor] = _family(
 
     Example:
         >>> fastnn.ops.nanpercentile(np.array([1.0, np.nan, 3.0]), 50).numpy()
-        array(2., dtype=float32)
+        np.float32(2.0)
     """,
     100.0,
     True,
@@ -213,7 +213,7 @@ def median(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
     Example:
         >>> fastnn.ops.median(np.array([3.0, 1.0, 2.0])).numpy()
-        array(2., dtype=float32)
+        np.float32(2.0)
     """
     return _quantile("median", x, 0.5, axis, "linear", keepdims, False)
 
@@ -232,7 +232,7 @@ def nanmedian(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tenso
 
     Example:
         >>> fastnn.ops.nanmedian(np.array([1.0, np.nan, 3.0])).numpy()
-        array(2., dtype=float32)
+        np.float32(2.0)
     """
     return _quantile("nanmedian", x, 0.5, axis, "linear", keepdims, True)
 

@@ -154,7 +154,7 @@ def prod(
 
     Example:
         >>> fastnn.ops.prod(np.array([2, 3, 4])).numpy()
-        array(24, dtype=int32)
+        np.int32(24)
     """
     x = computed(x) if dtype is None else cast(x, dtype)
     if x.dtype == "float32":
@@ -201,7 +201,7 @@ def all(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
     Example:
         >>> fastnn.ops.all(np.array([True, False])).numpy()
-        array(False)
+        np.False_
     """
     return _c.all(x, axis=axis, keepdims=keepdims)
 
@@ -220,7 +220,7 @@ def any(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
     Example:
         >>> fastnn.ops.any(np.array([True, False])).numpy()
-        array(True)
+        np.True_
     """
     return _c.any(x, axis=axis, keepdims=keepdims)
 
@@ -239,7 +239,7 @@ def std(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
     Example:
         >>> fastnn.ops.std(np.array([1.0, 3.0])).numpy()
-        array(1., dtype=float32)
+        np.float32(1.0)
     """
     return _c.std(x, axis=axis, keepdims=keepdims)
 
@@ -258,7 +258,7 @@ def var(x: TensorLike, axis: Axis = None, keepdims: bool = False) -> Tensor:
 
     Example:
         >>> fastnn.ops.var(np.array([1.0, 3.0])).numpy()
-        array(1., dtype=float32)
+        np.float32(1.0)
     """
     return _c.variance(x, axis=axis, keepdims=keepdims)
 
@@ -337,7 +337,7 @@ def moments(
 
     Example:
         >>> [part.numpy() for part in fastnn.ops.moments(np.array([1.0, 3.0]), axes=0)]
-        [array(2., dtype=float32), array(1., dtype=float32)]
+        [np.float32(2.0), np.float32(1.0)]
     """
     return mean(x, axis=axes, keepdims=keepdims), var(x, axis=axes, keepdims=keepdims)
 
@@ -376,7 +376,7 @@ def average(
 
     Example:
         >>> fastnn.ops.average(np.array([1.0, 4.0]), weights=np.array([3.0, 1.0])).numpy()
-        array(1.75, dtype=float32)
+        np.float32(1.75)
     """
     x = computed(x, "float32")
     if weights is None:

@@ -462,6 +462,6 @@ def get_item(x: TensorLike, key: Any) -> Tensor:
 
     Example:
         >>> fastnn.ops.get_item(np.array([1, 2, 3]), 1).numpy()
-        array(2, dtype=int32)
+        np.int32(2)
     """
     return convert_to_tensor(x)[key]

@@ -416,4 +416,4 @@ class OptimizerState(Configurable):
         return list(self._sums.values())
 
     def _stored_rate(self) -> Any:
-        return self._rate.numpy() if self._rate is not None else 0.0
+        return np.asarray(self._rate) if self._rate is not None else 0.0

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from fastnn.base.arguments import takes_numbers
+from fastnn.base.tensors import TensorShape
 from fastnn.serialization.custom_objects import custom_objects, get_registered_name
 from fastnn.tracing.variables import touch
 
@@ -139,6 +140,8 @@ def to_config(value: Any) -> Any:
         return value.tolist()
     if isinstance(value, dict):
         return {k: to_config(v) for k, v in value.items()}
+    if isinstance(value, TensorShape):
+        return tuple(value)
     if isinstance(value, list | tuple):
         return (
             type(value)(to_config(v) for v in value)

@@ -71,8 +71,10 @@ from fastnn.tensorflow.sizes import (
     broadcast_static_shape as broadcast_static_shape,
     cast as cast,
     concat as concat,
+    rank as rank,
     shape as shape,
     shape_n as shape_n,
+    size as size,
 )
 from fastnn.tensorflow.windows import dropout as dropout
 from fastnn.tracing.own_gradients import custom_gradient as custom_gradient
@@ -542,8 +544,3 @@ def top_k(input: TensorLike, k: int = 1, sorted: bool = True) -> TopK:
 def matrix_transpose(a: TensorLike) -> Tensor:
     """The last two axes exchanged."""
     return ops.swapaxes(a, -2, -1)
-
-
-def rank(input: TensorLike) -> int:
-    """The number of axes."""
-    return ops.ndim(input)

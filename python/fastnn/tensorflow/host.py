@@ -169,11 +169,17 @@ class Module(layers.Layer):
     """A base class for what holds variables and modules; `__call__` is the subclass's own."""
 
     def __init__(self, name: str | None = None) -> None:
+        if "_variables" in self.__dict__:  # set up by its first attribute
+            self.name = name or self.name
+            return
+        object.__setattr__(self, "_begun", True)
         super().__init__(name=name)
         self.built = True
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
+    def __setattr__(self, name: str, value: Any) -> None:
+        if "_begun" not in self.__dict__:  # a subclass need not call `super().__init__()`
+            Module.__init__(self)
+        super().__setattr__(name, value)
 
     @property
     def submodules(self) -> tuple[Any, ...]:

@@ -20,7 +20,7 @@ PARAMETERS: dict[str, tuple[str, ...]] = {
          "logical_or", "logical_xor", "maximum", "minimum", "multiply", "not_equal", "subtract",
          "floor_divide", "mod", "power", "true_divide", "divide_no_nan"), _PAIR),
     "arctan2": ("y", "x"),
-    "stack": ("values", "axis"), "unstack": ("value", "num", "axis"), "size": ("input",),
+    "stack": ("values", "axis"), "unstack": ("value", "num", "axis"),
     "stop_gradient": ("input",), "repeat": ("input", "repeats", "axis"),
     "roll": ("input", "shift", "axis"), "tile": ("input", "multiples"),
     "tensordot": ("a", "b", "axes"), "norm": ("tensor", "ord", "axis", "keepdims"),

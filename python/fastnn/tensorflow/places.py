@@ -5,7 +5,7 @@ from __future__ import annotations
 import builtins
 import functools
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -188,12 +188,27 @@ def strided_slice(
     return found
 
 
-def unique(x: Any, out_idx: Any = None, name: Any = None) -> tuple[Any, Tensor]:
+class Unique(NamedTuple):
+    """Elements without repetition, and for each place the number of its element."""
+
+    y: Any
+    idx: Tensor
+
+
+class UniqueWithCounts(NamedTuple):
+    """Elements without repetition, for each place the number of its element, and how often."""
+
+    y: Any
+    idx: Tensor
+    count: Tensor
+
+
+def unique(x: Any, out_idx: Any = None, name: Any = None) -> Unique:
     """The elements of a vector without repetition, as they first come, and their numbers."""
-    return unique_with_counts(x)[:2]
+    return Unique(*unique_with_counts(x)[:2])
 
 
-def unique_with_counts(x: Any, out_idx: Any = None, name: Any = None) -> tuple[Any, Tensor, Tensor]:
+def unique_with_counts(x: Any, out_idx: Any = None, name: Any = None) -> UniqueWithCounts:
     """As `unique`, and how often each is there."""
     given: Any = ops.convert_to_tensor(x)
     values = given if isinstance(given, np.ndarray) else np.asarray(given)
@@ -202,7 +217,7 @@ def unique_with_counts(x: Any, out_idx: Any = None, name: Any = None) -> tuple[A
     )
     order = np.argsort(first)
     place = np.argsort(order)
-    return (
+    return UniqueWithCounts(
         ops.convert_to_tensor(found[order]),
         ops.convert_to_tensor(place[back.ravel()].astype(np.int32)),
         ops.convert_to_tensor(counts[order].astype(np.int32)),

@@ -10,13 +10,20 @@ import numpy as np
 
 from fastnn import ops
 from fastnn._core import Dim
+from fastnn.base.tensors import TensorShape, WholeNumber
 from fastnn.base.typing import TensorLike
-from fastnn.data.specs import TensorShape
 from fastnn.tracing.size_vectors import SizeVector
 
 __all__ = [
-    "Sizes", "broadcast_dynamic_shape", "broadcast_static_shape", "cast", "concat", "shape",
+    "Sizes",
+    "broadcast_dynamic_shape",
+    "broadcast_static_shape",
+    "cast",
+    "concat",
+    "rank",
+    "shape",
     "shape_n",
+    "size",
 ]  # fmt: skip
 
 
@@ -49,6 +56,10 @@ class Sizes(SizeVector):
         others = other if isinstance(other, tuple | list) else [other] * len(self)
         return Sizes(f(a, b) for a, b in zip(self, others, strict=True))
 
+    def __getitem__(self, at: Any) -> Any:
+        found = super().__getitem__(at)
+        return WholeNumber(found) if isinstance(found, int) else found
+
     def __add__(self, other: Any) -> Sizes:
         if isinstance(other, tuple | list):
             return Sizes((*self, *other))
@@ -61,6 +72,17 @@ class Sizes(SizeVector):
 def shape(input: Any, out_type: Any = None, name: Any = None) -> Sizes:
     """The sizes of a tensor."""
     return Sizes(ops.shape(input))
+
+
+def size(input: Any, out_type: Any = None, name: Any = None) -> Any:
+    """The number of elements; where it is open a size to compute with."""
+    found = ops.size(input)
+    return WholeNumber(found) if isinstance(found, int) else found
+
+
+def rank(input: Any, name: Any = None) -> WholeNumber:
+    """The number of axes."""
+    return WholeNumber(ops.ndim(input))
 
 
 def shape_n(input: Any, out_type: Any = None, name: Any = None) -> list[Sizes]:

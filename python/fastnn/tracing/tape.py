@@ -251,6 +251,11 @@ class GradientTape:
             total: Any = None
             for g in parts:
                 total = g if total is None else total + g
+            for y, dy in zip(tree.flatten(target), weights, strict=True):
+                if y is source and isinstance(y, Variable) and y.trainable and not values:
+                    # A target that was not read: its gradient by itself.
+                    one = _core.tensor(np.ones(y.shape, np.float32)) if dy is None else dy
+                    total = one if total is None else total + one
             if total is None and kind == "zero":
                 value = source.value if isinstance(source, Variable) else source
                 total = _core.ops.multiply(_core.ops.stop_gradient(value), 0.0)

@@ -22,7 +22,7 @@ import numpy as np
 
 from fastnn import _core
 from fastnn._core import Tensor
-from fastnn.base.tensors import given_shape, own_array
+from fastnn.base.tensors import TensorShape, given_shape, own_array
 from fastnn.config import COMPUTED, stored_dtype
 from fastnn.errors import TraceError
 from fastnn.tracing.away import assigning, bring_home, held, staying
@@ -487,8 +487,30 @@ class Variable(_core.Variable):
             bring_home((self,))
         return super().__array__(dtype, copy)
 
+    def get_shape(self) -> TensorShape:
+        """The sizes, as `shape`.
+
+        Returns:
+            A tuple with TensorFlow's methods.
+
+        Example:
+            >>> fastnn.Variable([1.0, 2.0]).get_shape().as_list()
+            [2]
+        """
+        return self.shape
+
     def set_shape(self, shape: Sequence[int | None]) -> None:
-        """ValueError unless the variable has this shape; None fits any size."""
+        """Says what the shape is, as TensorFlow's programs do.
+
+        Args:
+            shape: Sizes; None fits any.
+
+        Raises:
+            ValueError: The variable has another shape.
+
+        Example:
+            >>> fastnn.Variable([1.0, 2.0]).set_shape([2])
+        """
         given_shape(self.shape, shape)
 
     def __float__(self) -> float:

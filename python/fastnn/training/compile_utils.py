@@ -18,7 +18,7 @@ from fastnn.config import is_accuracy_by_loss
 from fastnn.errors import DataError, unknown_name
 from fastnn.losses.targets import Targets, classes_of, is_fed, labels_are_checked, targets_of
 
-__all__ = ["CompiledLoss", "CompiledMetrics"]
+__all__ = ["CompiledLoss", "CompiledMetrics", "OlderMetrics"]
 
 
 def resolve_loss(identifier: Any) -> Any:
@@ -517,3 +517,26 @@ def _resolve(entry: Any, y: Any, p: Any, from_logits: bool, kind: str | None) ->
     if isinstance(found, metrics.Metric):
         return found
     return metrics.MeanMetricWrapper(found, getattr(found, "__name__", "metric"))
+
+
+class OlderMetrics:
+    """The compiled metrics of a model under the names that they had in Keras 2."""
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
+
+    @property
+    def metrics(self) -> list[Any]:
+        """The metrics."""
+        found = self._model._compiled_metrics
+        return [] if found is None else list(found.metrics)
+
+    def update_state(self, y: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        """Takes a batch in."""
+        if self._model._compiled_metrics is not None:
+            names = getattr(self._model, "output_names", None)
+            self._model._compiled_metrics.update(y, y_pred, sample_weight, names)
+
+    def result(self) -> dict[str, Any]:
+        """The values by name."""
+        return {m.name: m.result() for m in self.metrics}

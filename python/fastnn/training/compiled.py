@@ -17,7 +17,7 @@ from fastnn.devices import choice
 from fastnn.errors import reject_arguments
 from fastnn.tracing.symbolic import value_of
 from fastnn.tracing.variables import Variable, gradients
-from fastnn.training.compile_utils import CompiledLoss, CompiledMetrics
+from fastnn.training.compile_utils import CompiledLoss, CompiledMetrics, OlderMetrics
 from fastnn.training.step import Tracing
 
 __all__ = ["Compiled"]
@@ -225,6 +225,43 @@ class Compiled(Tracing):
         for part in parts[1:]:
             total = total + part
         return total
+
+    def compiled_loss(
+        self, y: Any, y_pred: Any, sample_weight: Any = None, regularization_losses: Any = None
+    ) -> Any:
+        """What steps written for Keras 2 call: the compiled loss, which the logs then hold.
+
+        Args:
+            y: Labels.
+            y_pred: What the model made of the inputs.
+            sample_weight: How much each sample counts.
+            regularization_losses: Further losses to add, as `model.losses`.
+
+        Returns:
+            A tensor without axes.
+
+        Raises:
+            ValueError: The model was compiled without a loss.
+
+        Example:
+            >>> model = fastnn.Sequential([fastnn.Input((2,)), fastnn.layers.Dense(1)])
+            >>> model.compile("sgd", "mse")
+            >>> float(model.compiled_loss(np.zeros((2, 1)), np.ones((2, 1))))
+            1.0
+        """
+        if self._compiled_loss is None:
+            raise ValueError("compiled_loss: there is none\n  hint: compile(loss='mse')")
+        names = getattr(self, "output_names", None)
+        total = self._compiled_loss(y, y_pred, sample_weight, names)
+        for part in regularization_losses or ():
+            total = total + ops.sum(part)
+        self._track(total, y_pred)
+        return total
+
+    @property
+    def compiled_metrics(self) -> Any:
+        """What steps written for Keras 2 update: the compiled metrics together."""
+        return OlderMetrics(self)
 
     def compute_metrics(
         self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None

@@ -43,10 +43,14 @@ def predict(
             arrays = arrays.part(0, min(arrays.n, steps * (batch_size or 32)))
         per = batch_size or 32
         _begin(calls, level, arrays.steps(per))
-        if arrays.by_batch:
+        found = None
+        if not arrays.by_batch and "predict" not in model._sized_steps:
+            found = _for_any_rows(model, arrays.x, arrays.part(0, min(per, arrays.n)).x)
+        if found is None:
+            size = per if "predict" in model._sized_steps else size
             out, _ = _predict_batches(model, batches_of(arrays, size, None, None))
         else:
-            function, structure = model._predict_function(arrays.x)
+            function, structure = found
             model._auto_rows = size
             out = tree.pack(
                 structure, model._placed(function, arrays.leaves).predict(arrays.leaves, size)
@@ -60,6 +64,16 @@ def predict(
     if level and is_terminal():
         report(level, len(ends), {}, time.perf_counter() - start)
     return out
+
+
+def _for_any_rows(model: Any, x: Any, batch: Any) -> Any:
+    """The traced prediction; None where each batch has to know its own size."""
+    try:
+        return model._predict_function(x)
+    except Exception as error:
+        if not model._predicts_by_size(error, batch):
+            raise
+        return None
 
 
 def _begin(calls: CallbackList | None, level: int, steps: int | None) -> None:
@@ -76,9 +90,12 @@ def _predict_batches(model: Any, batches: Any) -> tuple[Any, list[int]]:
     waiting = _Waiting(parts)
     for x, _, _ in batches:
         x = fit_inputs(model, x, True)
-        function, structure = model._predict_function(x)
+        function, structure = _for_any_rows(model, x, x) or model._predict_function(x)
         leaves = tree.flatten(x)
-        waiting.add(model._placed(function, leaves), leaves)
+        if "predict" in model._sized_steps:
+            parts.append(_called(function, leaves))
+        else:
+            waiting.add(model._placed(function, leaves), leaves)
         ends.append((ends[-1] if ends else 0) + leaves[0].shape[0])
     waiting.run()
     if not parts:
@@ -126,9 +143,16 @@ def predict_on_batch(model: Any, x: Any) -> Any:
     data = as_array_data(model, x, None, None, True)
     data = data.dense() if data.by_batch else data
     fixed_batch(model, data.n)
-    function, structure = model._predict_function(data.x)
+    function, structure = _for_any_rows(model, data.x, data.x) or model._predict_function(data.x)
+    if "predict" in model._sized_steps:
+        return tree.pack(structure, _called(function, data.leaves))
     out = model._placed(function, data.leaves).predict(data.leaves, max(data.n, 1))
     return tree.pack(structure, out)
+
+
+def _called(function: Any, leaves: list[Any]) -> list[Any]:
+    """The outputs of a function that is traced for the rows of this batch alone."""
+    return [np.array(out) for out in tree.flatten(function(*leaves))]
 
 
 def _rows(out: Any, start: int, end: int) -> Any:

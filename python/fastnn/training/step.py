@@ -259,22 +259,44 @@ class Tracing:
         return given
 
     def _predict_function(self, x: Any) -> tuple[_core.Function, Any]:
-        exact = (("predict", _tree_key(x)), self._signature())
+        """The traced prediction, for batches of any size or of that of `x` where it has to know."""
+        sized = "predict" in self._sized_steps
+        rows = tuple(len(a) for a in tree.flatten(x)) if sized else None
+        exact = (("predict", rows, _tree_key(x)), self._signature())
         found = self._predictors.find(exact)
         if found is None:
             found = self._predictors.make(
                 exact,
-                ("predict", _form(x)),
+                ("predict", rows, _form(x)),
                 tree.flatten(x),
                 lambda: Pattern(self._input_sizes(x)),
-                lambda shapes: self._trace_prediction(x, shapes),
+                lambda shapes: self._trace_prediction(x, shapes, rows),
                 self._signature,
             )
         return found  # type: ignore[no-any-return]
 
-    def _trace_prediction(self, x: Any, shapes: Any) -> tuple[_core.Function, Any]:
-        function, out, scope = self._inference(x, shapes)
-        plain = len(function.inputs) == 1 and isinstance(out, Tensor)
+    def _predicts_by_size(self, error: Exception, batch: Any) -> bool:
+        """Whether a prediction that has no trace for any number of rows has one for a batch.
+
+        It is then traced for each number that comes, as a step is.
+        """
+        if "predict" in self._sized_steps or not _is_about_the_batch(error):
+            return False
+        before, self._sized_steps = self._sized_steps, self._sized_steps | {"predict"}
+        try:
+            self._predict_function(batch)
+        except Exception as again:
+            self._sized_steps = before
+            if type(again) is not type(error):
+                raise  # what comes after the place where the first trace ended
+            return False  # the first error says how sizes hang together, not numbers
+        return True
+
+    def _trace_prediction(
+        self, x: Any, shapes: Any, rows: tuple[int, ...] | None
+    ) -> tuple[_core.Function, Any]:
+        function, out, scope = self._inference(x, shapes, rows=rows)
+        plain = len(function.inputs) == 1 and isinstance(out, Tensor) and rows is None
         if plain and function.inputs[0][2] == "float32" and not scope.updates():
             whole = not scope.losses and self._callable_fast()  # type: ignore[attr-defined]
             shape = tree.flatten(x)[0].shape
@@ -287,6 +309,7 @@ class Tracing:
         x: Any,
         shapes: Sequence[Sequence[Any]] | None = None,
         context: CallContext | None = None,
+        rows: tuple[int, ...] | None = None,
     ) -> tuple[_core.Function, Any, Scope]:
         """The graph of a prediction for these inner sizes, or for all that inputs leave open.
 
@@ -296,7 +319,9 @@ class Tracing:
         feeds: list[Tensor] = []
 
         def stand_in(a: Any) -> Tensor:
-            feed = _core.placeholder((self._leading, *sizes[len(feeds)]), dtype=str(a.dtype))
+            at = len(feeds)
+            leading = self._leading if rows is None else rows[at]
+            feed = _core.placeholder((leading, *sizes[at]), dtype=str(a.dtype))
             feeds.append(feed)
             return feed
 

@@ -277,7 +277,8 @@ class Door:
                 "output_sequence_length"
             )
         widths = [math.prod(d or 0 for d in tail) for tail in tails]
-        total, start = sum(widths), 0
+        total: int = sum(widths)
+        start = 0
         for (layer, spec, _), tail, width in zip(readers, tails, widths, strict=True):
             part = (start, width, tail, spec.dtype)
             parts = layer.__dict__.setdefault("_parts", {})
