@@ -200,7 +200,7 @@ class UniqueWithCounts(NamedTuple):
 
     y: Any
     idx: Tensor
-    count: Tensor
+    count: Tensor  # type: ignore[assignment]
 
 
 def unique(x: Any, out_idx: Any = None, name: Any = None) -> Unique:
