@@ -272,7 +272,8 @@ def _cholesky(correlation: npt.ArrayLike, streams: int) -> list[float]:
             f"correlation: got shape {matrix.shape}, wanted ({streams}, {streams})"
             "\n  hint: one row and column per stream"
         )
-    symmetric = np.allclose(matrix, matrix.T, atol=1e-12) and np.all(np.diag(matrix) == 1.0)
+    same = np.array_equal(matrix, matrix.T) or np.allclose(matrix, matrix.T, atol=1e-12)
+    symmetric = same and np.all(np.diag(matrix) == 1.0)
     try:
         if not symmetric:
             raise np.linalg.LinAlgError
@@ -282,7 +283,8 @@ def _cholesky(correlation: npt.ArrayLike, streams: int) -> list[float]:
             "correlation: the matrix is not symmetric and positive definite with a unit diagonal\n"
             "  hint: correlations that contradict each other cannot all hold; lower the largest"
         ) from None
-    return [float(x) for x in factor.ravel()]
+    made: list[float] = factor.ravel().tolist()
+    return made
 
 
 @hints_arguments
