@@ -237,6 +237,18 @@ def test_the_newest_conversion_ratio_counts_and_a_preference_may_be_none(tmp_pat
     assert read_ocf(package(tmp_path / "q", [*MOVES, twice])).notes[1].multiple == 2.0
 
 
+def test_a_cap_without_its_timing_is_read_by_the_form_of_its_day_and_told(tmp_path: Path) -> None:
+    def read(**more: Any) -> tuple[bool, bool]:
+        row = safe("SAFE-9", 1e5, 8e6, **more.pop("terms", {})) | more
+        table = read_ocf(package(tmp_path / str(len(list(tmp_path.iterdir()))), [*MOVES, row]))
+        made = next(s for s in table.safes if s.name == "SAFE-9")
+        return made.post_money, "ocf_timing" in table.remarks
+
+    assert read(date="2018-03-01") == (False, True)
+    assert read(date="2024-03-01") == (True, True)
+    assert read(date="2018-03-01", terms={"conversion_timing": "POST_MONEY"})[0] is True
+
+
 def broken(change: Callable[[list[Item]], None]) -> list[Item]:
     moves = json.loads(json.dumps(MOVES))
     change(moves)

@@ -44,6 +44,10 @@ _FINANCING = ("include_outstanding_unissued_options", "include_additional_option
               "include_option_pool_topup_for_promised_options", "include_new_money")  # fmt: skip
 
 
+#: When Y Combinator's post-money form came out; SAFEs before it count shares before them.
+_POST_MONEY = dt.date(2018, 9, 1)
+
+
 class Papers(NamedTuple):
     """SAFEs and notes, and how many ranks the notes take before the share classes."""
 
@@ -138,7 +142,12 @@ def _post_money(
         raise refuse(f"{label(item)}: conversion_timing {timing!r} is not known")
     rules = terms.get("capitalization_definition_rules")
     if not isinstance(rules, Mapping):
-        return timing == "POST_MONEY" if timing else kind != "NOTE"
+        if timing:
+            return timing == "POST_MONEY"
+        if terms.get("conversion_valuation_cap") is not None:
+            remarks.append("ocf_timing")
+        day = day_of(item["date"], label(item)) if item.get("date") else _POST_MONEY
+        return kind != "NOTE" and day >= _POST_MONEY
     if rules.get("include_outstanding_shares") is False:
         raise refuse(f"{label(item)}: a capitalization without outstanding shares")
     if options and rules.get("include_outstanding_options") is False:
