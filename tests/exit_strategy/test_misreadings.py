@@ -147,6 +147,16 @@ def test_a_rate_that_may_be_per_cent_is_told_as_it_is_read(name: str, rate: floa
     assert "is read as" not in plain.to_terminal()
 
 
+def test_a_valuation_in_millions_beside_amounts_in_full_is_refused() -> None:
+    worth = {"low": 40, "mid": 60, "high": 90}
+    data = {k: v for k, v in make_profile_dict().items() if not k.startswith("valuation")}
+    with pytest.raises(ExitError, match=r"EX118 valuation.high: a value of 90 beside"):
+        Profile.from_dict({**data, "valuation": worth}, today=TODAY)
+    made = Profile.from_dict({**data, "valuation": {k: f"{v}m" for k, v in worth.items()}},
+                             today=TODAY)  # fmt: skip
+    assert made.valuation.mid == 60e6
+
+
 def test_a_company_that_loses_money_and_earns_cash_is_asked_for_the_sign_of_its_burn() -> None:
     data = make_profile_dict(ebitda_margin=-0.35, revenue_ttm=12e6, monthly_burn=-350e3)
     with pytest.raises(ExitError, match="above zero where cash is spent"):

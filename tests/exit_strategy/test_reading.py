@@ -135,7 +135,7 @@ def test_every_place_reads_amounts_alike() -> None:
     [
         ({"cash": "1,500"}, "cash"),
         ({"valuation": {"method": "multiples",
-                        "inputs": {"metric": "1,500", "low": 1, "median": 2, "high": 3}}},
+                        "inputs": {"metric": "1,500m", "low": 1, "median": 2, "high": 3}}},
          "valuation.inputs.metric"),
         ({"cap_table": {"common": "1,500"}}, "cap_table.common"),
         ({"assumptions": {"fee_fixed": "1,500"}}, "assumptions.fee_fixed"),

@@ -41,6 +41,7 @@ _PREFIXES = frozenset(path.split(".")[0] for path in FIELD_BY_PATH if "." in pat
 _SPECIAL = ("fx", "cap_table", "assumptions", "uncertainty", "correlation", "funding_rounds")
 _REQUIRED = frozenset(row.path for row in FIELDS if row.required)
 _PLACE = {row.path: k for k, row in enumerate(FIELDS)}  # faults come in this order
+_SCALE = 1e-3  # of what a company sold, holds or raised; less is a value in other units
 _LOSS, _EARNED = 0.2, 0.1  # parts of revenue: customers who pay ahead bring no more cash than that
 _MAX_DEPTH = 8  # a profile nests three deep; deeper input is somebody's accident
 
@@ -359,6 +360,8 @@ def _read_tables(reader: Reader, raw: dict[str, Any], values: dict[str, Any]) ->
     if isinstance(cap_table, CapTable) and cap_table.as_of is None:
         cap_table = replace(cap_table, as_of=values.get("as_of"))
     _check_days(reader, values.get("founded"), cap_table, rounds)
+    if valuation is not None:
+        _check_scale(reader, valuation, values, cap_table)
     if valuation is None or reader.rates is None:
         return None
     return Profile(
@@ -371,6 +374,22 @@ def _read_tables(reader: Reader, raw: dict[str, Any], values: dict[str, Any]) ->
         MappingProxyType(spread),
         triples,
     )
+
+
+def _check_scale(
+    reader: Reader, valuation: Valuation, values: dict[str, Any], table: object
+) -> None:
+    """Refuse a valuation that was given in thousands or millions beside amounts in full."""
+    known = {name: values.get(name) or 0.0 for name in ("revenue_ttm", "cash", "total_raised")}
+    if isinstance(table, CapTable):
+        known["cap_table"] = table.raised
+    name = max(known, key=known.__getitem__)
+    if valuation.basis == "enterprise" and valuation.high < _SCALE * known[name]:
+        reader.fail(
+            "EX118", "valuation.high", valuation.high,
+            f"a value of {valuation.high:,.10g} beside {known[name]:,.10g} ({name})",
+            "give every amount in full: 90m",
+        )  # fmt: skip
 
 
 def _check_days(
