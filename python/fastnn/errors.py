@@ -10,7 +10,6 @@ import inspect
 import re
 import warnings
 from collections.abc import Callable, Iterable
-from difflib import get_close_matches
 from typing import Any
 
 from fastnn._core import (
@@ -111,6 +110,8 @@ def nearest(word: str, known: Iterable[str], count: int = 3) -> list[str]:
         >>> fastnn.errors.nearest("relo", ["relu", "tanh"])
         ['relu']
     """
+    from difflib import get_close_matches
+
     names = {name.lower(): name for name in sorted(known)}
     close = get_close_matches(word.lower(), names, n=count, cutoff=0.5)
     return [names[c] for c in close]

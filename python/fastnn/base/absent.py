@@ -8,7 +8,7 @@ unrelated name. Depends on the standard library.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -221,22 +221,31 @@ def older_path(where: str, name: str) -> ModuleType | None:
     return import_module(f"{where}.{name}")
 
 
-def answer_missing(module: dict[str, Any], where: str = "") -> None:
+def answer_missing(
+    module: dict[str, Any], where: str = "", homes: Mapping[str, str] | None = None
+) -> None:
     """Gives a module a `__getattr__` that answers for names it does not have.
 
-    `where` is the name under which users know the module, if that is another one.
+    `where` is the name under which users know the module, if that is another one; `homes` says
+    of names that it gets when they are asked for which module they are in, or are.
 
     Set here and not written in the module, so that type checkers go on finding wrong names.
     """
-    where, known = where or module["__name__"], module["__all__"]
+    where, known, homes = where or module["__name__"], module["__all__"], homes or {}
 
     def __getattr__(name: str) -> Any:
+        if name in homes:
+            home = import_module(homes[name])
+            module[name] = found = home if homes[name].endswith(f".{name}") else getattr(home, name)
+            return found
         older = older_path(where, name)
         if older is not None:
             return older
         raise missing(where, name, known)
 
     module["__getattr__"] = __getattr__
+    if homes:
+        module["__dir__"] = lambda: sorted({*module, *homes})
 
 
 def _import_from() -> int:
@@ -251,7 +260,9 @@ def _elsewhere(where: str, name: str) -> str | None:
     for module in ("ops", "layers", "utils", "losses", "metrics", "callbacks", "optimizers",
                    "models", "activations", "initializers", "random", "config"):  # fmt: skip
         loaded = sys.modules.get(MODULES[module])
-        if loaded is not None and f"fastnn.{module}" != where and name in vars(loaded):
+        if loaded is None or f"fastnn.{module}" == where:
+            continue
+        if name in vars(loaded) or name in getattr(loaded, "__all__", ()):
             return f"fastnn.{module}.{name}"
     return None
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import os
 import time
 import warnings
@@ -94,6 +93,8 @@ class CSVLogger(Callback):
             if not any(k.startswith("val_") for k in self.keys):
                 self.keys += [f"val_{k}" for k in self.keys]
         if self._writer is None:
+            import csv
+
             self._writer = csv.DictWriter(
                 self._file, ["epoch", *self.keys], delimiter=self.sep, lineterminator=os.linesep
             )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import decimal
 import math
 import numbers
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,8 +22,8 @@ from fastnn.base.arguments import hints_arguments
 from fastnn.errors import DataError, ShapeError
 
 __all__ = [
-    "DENSE_BYTES", "RowsByBatch", "SparseRows", "WideRows", "as_arrays", "is_sparse", "leaf",
-    "numbers_of", "stacked", "unmasked",
+    "DENSE_BYTES", "RowsByBatch", "SparseRows", "WideRows", "as_arrays", "is_masked",
+    "is_sparse", "leaf", "numbers_of", "stacked", "unmasked",
 ]  # fmt: skip
 
 Array = np.ndarray[Any, Any]
@@ -120,10 +121,18 @@ def is_sparse(value: Any) -> bool:
     return hasattr(value, "toarray") and hasattr(value, "nnz") and hasattr(value, "shape")
 
 
+def is_masked(value: Any) -> bool:
+    """Whether a value is a masked array. NumPy loads them when they are first asked for, and while
+    nobody has there are none.
+    """
+    masked = sys.modules.get("numpy.ma")
+    return masked is not None and isinstance(value, getattr(masked, "MaskedArray", ()))
+
+
 def _to_numpy(value: Any, name: str) -> Array:
     if isinstance(value, Tensor):
         return np.asarray(value)
-    if isinstance(value, np.ma.MaskedArray):
+    if is_masked(value):
         return unmasked(value, name)
     if is_sparse(value):
         return np.asarray(value.toarray())
@@ -159,7 +168,7 @@ def unmasked(value: Any, name: str) -> Array:
 def _refuse_masked_parts(rows: Any, name: str) -> None:
     """DataError when rows of a list hold masked values, which NumPy would take for data."""
     for i, row in enumerate(rows):
-        if isinstance(row, np.ma.MaskedArray):
+        if is_masked(row):
             unmasked(row, f"{name}[{i}]")
         elif isinstance(row, list | tuple):
             _refuse_masked_parts(row, f"{name}[{i}]")
@@ -362,8 +371,7 @@ class WideRows(RowsByBatch):
 def _is_wide(value: Array) -> bool:
     """Whether an array is large and would be converted, and copied, as a whole."""
     kinds = value.dtype.kind in "fiub" and value.dtype.name not in (*_NARROW, "float32", "int32")
-    masked = isinstance(value, np.ma.MaskedArray)
-    return kinds and value.ndim > 1 and not masked and value.size * 4 > DENSE_BYTES
+    return kinds and value.ndim > 1 and not is_masked(value) and value.size * 4 > DENSE_BYTES
 
 
 class SparseRows(RowsByBatch):

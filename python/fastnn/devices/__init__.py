@@ -9,11 +9,15 @@ worth it), `tuning` (fast tiles). wgpu is imported when a GPU is asked for.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from fastnn.base.absent import answer_missing
 from fastnn.devices.choice import device, get_device, set_device
 from fastnn.devices.hardware import Adapter, adapters
-from fastnn.devices.tuning import tune
+
+if TYPE_CHECKING:
+    from fastnn.devices.tuning import tune
 
 __all__ = ["Adapter", "adapters", "device", "get_device", "set_device", "tune"]
 
-answer_missing(globals())
+answer_missing(globals(), homes={"tune": "fastnn.devices.tuning"})

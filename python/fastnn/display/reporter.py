@@ -9,7 +9,6 @@ import time
 from typing import Any
 
 from fastnn.base.messages import print_msg
-from fastnn.display.notebook import NotebookDisplay
 from fastnn.display.progress import (
     Progbar,
     bold_,
@@ -36,6 +35,8 @@ class Reporter:
         self._progbar: Progbar | None = None
         self._display: Any = None
         if self.bar and in_notebook():
+            from fastnn.display.notebook import NotebookDisplay
+
             self._display = NotebookDisplay(epochs, steps)
         self._start = 0.0
         self._epoch = -1

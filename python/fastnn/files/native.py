@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,7 +19,6 @@ from fastnn.base import tree
 from fastnn.base.arguments import hints_arguments, local_path
 from fastnn.base.messages import escaped
 from fastnn.errors import FormatError, check_arguments, nearest, warn_of_skipped
-from fastnn.files import keras as keras_files
 from fastnn.files.atomic import check_regular
 from fastnn.files.compiling import (
     build_optimizer,
@@ -30,8 +28,6 @@ from fastnn.files.compiling import (
     recompile,
     warn_of_settings,
 )
-from fastnn.files.keras.archive import read_json
-from fastnn.files.keras.write_config import built_for
 from fastnn.files.pruned import prune_again, pruned_weights, warn_of_pruned
 from fastnn.files.variables import assign, named_variables, save_file
 from fastnn.layers.preprocessing.host import fed
@@ -280,6 +276,9 @@ def save_model(
         >>> model = fastnn.Sequential([fastnn.Input((3,)), fastnn.layers.Dense(1)])
         >>> fastnn.models.save_model(model, "m.safetensors")
     """
+    from fastnn.files import keras as keras_files
+    from fastnn.files.keras.write_config import built_for
+
     check_arguments("save()", settings, ("include_optimizer", "save_format", "zipped"), save_model)
     _check_format(filepath, settings.get("save_format"))
     compiled = bool(settings.get("include_optimizer", True))
@@ -341,6 +340,8 @@ _FOREIGN = (".pt", ".pth", ".pkl", ".pickle", ".joblib", ".onnx", ".pb", ".tflit
 def _target(
     filepath: str | os.PathLike[str], overwrite: bool, keras: str, whole: bool = False
 ) -> str:
+    from pathlib import Path
+
     path = local_path(filepath)
     older = whole and not path.endswith(".weights.h5")
     if not older and path.endswith((".keras", ".h5", ".hdf5")) and not path.endswith(keras):
@@ -431,6 +432,8 @@ def _is_keras(path: str) -> bool:
 
 
 def _json(metadata: dict[str, str], key: str, path: Any) -> Any:
+    from fastnn.files.keras.archive import read_json
+
     if key not in metadata:
         raise FormatError(
             f"{os.fspath(path)!r} holds tensors but no fastnn model (no {key!r})\n"
@@ -472,6 +475,8 @@ def load_model(
         >>> fastnn.models.load_model("m.safetensors").count_params()
         4
     """
+    from fastnn.files import keras as keras_files
+
     if local_path(filepath).endswith(".onnx"):
         raise FormatError(
             f"{local_path(filepath)!r} is an ONNX file, not one of a model's layers\n"
@@ -528,6 +533,8 @@ def _take_fewer_bits(model: Any, metadata: dict[str, str], path: str) -> None:
 
 def _refuse_fewer_bits(model: Any, path: str) -> None:
     """Keras's formats hold float32 weights: codes without their scales would be other ones."""
+    from pathlib import Path
+
     if stored_weights(model._every_layer()):
         raise ValueError(
             f"{path!r}: weights of {model.name!r} are stored in fewer bits, which Keras's formats "
@@ -568,6 +575,8 @@ def save_weights(model: Any, filepath: str | os.PathLike[str], overwrite: bool =
         >>> fastnn.saving.save_weights(model, "w.safetensors")
         >>> fastnn.saving.load_weights(model, "w.safetensors")
     """
+    from fastnn.files import keras as keras_files
+
     path = _target(filepath, overwrite, ".weights.h5")
     _check_names(model)
     if not _has_weights(model):
@@ -604,6 +613,8 @@ def load_weights(
         >>> model.save("m.safetensors")
         >>> fastnn.saving.load_weights(model, "m.safetensors")
     """
+    from fastnn.files import keras as keras_files
+
     if not _has_weights(model):
         raise ValueError(
             f"model {model.name!r} is not built, so weights have no place to go\n"

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastnn.base import tree
 from fastnn.base.absent import answer_missing
 from fastnn.errors import check_arguments
 from fastnn.files.compiling import compile_config, recompile
-from fastnn.files.native import load_model, model_from_json, save_model
 from fastnn.layers import Input, Layer
 from fastnn.models.feature_space import FeatureSpace
 from fastnn.models.functional import Functional
-from fastnn.models.inspection import FileContents, inspect_file
 from fastnn.models.model import Model
 from fastnn.models.onnx_graph import OnnxModel
 from fastnn.models.sequential import Sequential
@@ -23,6 +21,10 @@ from fastnn.serialization.objects import serialize
 from fastnn.serialization.registry import Registry
 from fastnn.tracing.fingerprint import is_ours
 from fastnn.tracing.symbolic import Node
+
+if TYPE_CHECKING:
+    from fastnn.files.native import load_model, model_from_json, save_model
+    from fastnn.models.inspection import FileContents, inspect_file
 
 __all__ = [
     "FileContents", "Functional", "Model", "Sequential", "clone_model", "inspect_file",
@@ -135,4 +137,11 @@ def _plain_call(layer: Any, *args: Any, **kwargs: Any) -> Any:
     return layer(*args, **kwargs)
 
 
-answer_missing(globals())
+_FILES, _INSPECTION = "fastnn.files.native", f"{__name__}.inspection"
+answer_missing(
+    globals(),
+    homes={
+        **dict.fromkeys(("load_model", "model_from_json", "save_model"), _FILES),
+        **dict.fromkeys(("FileContents", "inspect_file"), _INSPECTION),
+    },
+)

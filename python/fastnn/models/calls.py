@@ -5,7 +5,6 @@ A call is traced as a function of `jit` is. Depends on `devices`, `transforms`.
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -139,6 +138,8 @@ def _is_followed(x: Any) -> bool:
 
 def _key(function: _core.Function) -> Any:
     """Equal for functions that compute the same from the same variables."""
+    import hashlib  # takes as long as a small model's first call
+
     captured = tuple(
         hashlib.blake2b(np.asarray(t).tobytes()).digest() for t in function.captured
     )  # fmt: skip

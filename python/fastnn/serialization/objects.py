@@ -71,8 +71,11 @@ def _custom(name: Any) -> Any:
 
 def _module_of(thing: Any) -> str | None:
     """The public module of Keras that offers a class or function of fastnn, else None."""
+    own = str(getattr(thing, "__module__", ""))
     for kind, module in MODULES.items():
-        if kind in _tables and _tables[kind].names.get(thing.__name__) is thing:
+        # The table of layers need not be there when a layer is.
+        there = kind in _tables or own.startswith(f"fastnn.{module}.")
+        if there and table(kind).names.get(thing.__name__) is thing:
             return f"keras.{module}"
     return None
 

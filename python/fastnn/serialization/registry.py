@@ -95,7 +95,9 @@ def table(kind: str) -> Registry:
     So what reads configs depends on no module of layers, losses or models.
     """
     if kind not in _tables:
-        load(MODULES[kind])
+        module = load(MODULES[kind])
+        if kind not in _tables:
+            module.TABLE  # noqa: B018  one that is made when it is asked for
     return _tables[kind]
 
 

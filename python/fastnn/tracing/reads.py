@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dis
 import sys
-import sysconfig
 import types
 from typing import Any, NamedTuple
 
@@ -15,11 +14,6 @@ from fastnn.base.caching import cached
 
 __all__ = ["Reads", "is_library", "reads"]
 
-_LIBRARIES = tuple(
-    path for kind, path in sysconfig.get_paths().items() if kind in (
-        "stdlib", "platstdlib", "purelib", "platlib",
-    )
-)  # fmt: skip
 #: Methods that change their object: one that a function calls keeps a record, it is no setting.
 _CHANGERS = frozenset(
     "add append appendleft clear discard extend insert pop popitem popleft remove setdefault sort"
@@ -94,9 +88,18 @@ def reads(code: types.CodeType) -> Reads:
     )
 
 
+@cached()
+def _libraries() -> tuple[str, ...]:
+    """Where installed libraries lie; Python takes a millisecond to say so."""
+    import sysconfig
+
+    paths = sysconfig.get_paths()
+    return tuple(paths[kind] for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+
 @cached(4096)
 def _lies_in_a_library(file: str | None) -> bool:
-    return bool(file) and str(file).startswith((*_LIBRARIES, "<frozen"))
+    return bool(file) and str(file).startswith((*_libraries(), "<frozen"))
 
 
 def is_library(thing: Any) -> bool:

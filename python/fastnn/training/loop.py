@@ -25,7 +25,6 @@ from fastnn.base.messages import print_msg
 from fastnn.callbacks import CallbackList, History, LambdaCallback
 from fastnn.data.batches import ArrayData, IterableData, closing
 from fastnn.devices import choice
-from fastnn.display.notebook import NotebookDisplay
 from fastnn.display.progress import Progbar, in_notebook, is_terminal, plain_line
 from fastnn.display.reporter import Reporter
 from fastnn.errors import told
@@ -98,6 +97,8 @@ def warn_of_few(name: str, done: int, steps: int | None) -> None:
 def report(level: int, steps: int, logs: Logs, seconds: float) -> None:
     """Prints the line of an evaluation or a prediction."""
     if level == 1 and in_notebook():
+        from fastnn.display.notebook import NotebookDisplay
+
         NotebookDisplay(None, steps).end(
             None, steps, {k: v for k, v in logs.items() if np.ndim(v) == 0}, seconds
         )

@@ -6,13 +6,30 @@ Depends on `layers.base`.
 
 from __future__ import annotations
 
-from fastnn.layers.preprocessing.category import CategoryEncoding, Discretization, Hashing
-from fastnn.layers.preprocessing.crossing import HashedCrossing
-from fastnn.layers.preprocessing.lookup import IntegerLookup, StringLookup
-from fastnn.layers.preprocessing.scaling import Normalization, Rescaling
-from fastnn.layers.preprocessing.text_vectorization import TextVectorization
+from typing import TYPE_CHECKING
+
+from fastnn.base.absent import answer_missing
+
+if TYPE_CHECKING:  # models need `host` alone
+    from fastnn.layers.preprocessing.category import CategoryEncoding, Discretization, Hashing
+    from fastnn.layers.preprocessing.crossing import HashedCrossing
+    from fastnn.layers.preprocessing.lookup import IntegerLookup, StringLookup
+    from fastnn.layers.preprocessing.scaling import Normalization, Rescaling
+    from fastnn.layers.preprocessing.text_vectorization import TextVectorization
 
 __all__ = [
     "CategoryEncoding", "Discretization", "HashedCrossing", "Hashing", "IntegerLookup",
     "Normalization", "Rescaling", "StringLookup", "TextVectorization",
 ]  # fmt: skip
+
+_ROOMS = {
+    "category": "CategoryEncoding Discretization Hashing", "crossing": "HashedCrossing",
+    "lookup": "IntegerLookup StringLookup", "scaling": "Normalization Rescaling",
+    "text_vectorization": "TextVectorization",
+}  # fmt: skip
+
+answer_missing(
+    globals(),
+    "fastnn.layers",
+    {name: f"{__name__}.{room}" for room, names in _ROOMS.items() for name in names.split()},
+)

@@ -18,7 +18,7 @@ from fastnn import _core, ops
 from fastnn._core import Tensor
 from fastnn.base import tree
 from fastnn.base.text import as_text
-from fastnn.data.arrays import numbers_of, unmasked
+from fastnn.data.arrays import is_masked, numbers_of, unmasked
 from fastnn.errors import DataError
 from fastnn.layers.base.layer import Layer
 from fastnn.tracing.call_context import current_call
@@ -126,7 +126,7 @@ def array_of(value: Any) -> Array:
     if isinstance(value, bytes):
         value = text_of(value)
     array = value if isinstance(value, np.ndarray) else _toarray_of(value)
-    if isinstance(array, np.ma.MaskedArray):
+    if is_masked(array):
         array = unmasked(array, "the data")
     if array.dtype.kind == "S":
         try:
