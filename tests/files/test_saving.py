@@ -131,6 +131,10 @@ def test_no_module_is_imported_for_a_name_in_a_file(run_python):
     run_python(
         "import sys, json, random, fastnn, fastnn.saving, fastnn.models, fastnn.layers\n"
         "words = ['os', 'subprocess', 'pickle', 'ctypes', 'http.client', 'sqlite3']\n"
+        "try:\n"
+        "    fastnn.saving.deserialize({'class_name': 'Nobody', 'config': {}})\n"
+        "except ValueError:\n"
+        "    pass  # now fastnn's own tables are loaded\n"
         "bad = []\n"
         "def hook(event, args):\n"
         "    if event in ('import', 'exec', 'socket.connect', 'subprocess.Popen'):\n"
