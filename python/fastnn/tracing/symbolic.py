@@ -373,12 +373,23 @@ def keras_op(fn: F, quick: Callable[..., Any] | None = None) -> F:
     none = object()  # where nothing is given by position
 
     @functools.wraps(fn)
-    def op(first: Any = none, /, *args: Any, **kwargs: Any) -> Any:
+    def op(first: Any = none, second: Any = none, /, *args: Any, **kwargs: Any) -> Any:
         try:
-            if first.__class__ is tensor and not args and not kwargs:
-                return run(first)
+            # Calls with one or two operands, or one and settings, are most of them: without a loop.
+            if first.__class__ is tensor and not args:
+                if not kwargs:
+                    if second is none:
+                        return run(first)
+                    if second.__class__ in _PLAIN or _is_plain(second):
+                        return run(first, second)
+                elif second is none:
+                    for a in kwargs.values():
+                        if a.__class__ not in _PLAIN:
+                            break
+                    else:
+                        return run(first, **kwargs)
             if first is not none:
-                args = (first, *args)
+                args = (first, *args) if second is none else (first, second, *args)
             for a in args:
                 kind = a.__class__
                 if kind is tensor:
