@@ -14,6 +14,7 @@ use pyo3::exceptions::PyTypeError;
 use pyo3::ffi;
 use pyo3::prelude::*;
 use pyo3::types::{PyBool, PyDict, PyList, PyString, PyTuple};
+use smallvec::SmallVec;
 use std::ffi::{CString, c_void};
 
 /// A row with what calls need prepared.
@@ -48,9 +49,16 @@ fn entry(name: &str) -> Result<&'static Entry> {
     }
 }
 
+/// A list is no number: to ask Python costs an exception.
+fn is_list(value: &Bound<'_, PyAny>) -> bool {
+    value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>()
+}
+
 /// Sizes for an attribute; `None` among them is the batch.
 pub(crate) fn sizes_from(value: &Bound<'_, PyAny>, op: &str, name: &str) -> Result<Vec<Dim>> {
-    if let Some(one) = size_from(value) {
+    if !is_list(value)
+        && let Some(one) = size_from(value)
+    {
         return Ok(vec![one]);
     }
     let wrong = |value: &Bound<'_, PyAny>| -> Fault {
@@ -73,7 +81,9 @@ pub(crate) fn sizes_from(value: &Bound<'_, PyAny>, op: &str, name: &str) -> Resu
 
 /// Integers for an attribute.
 pub(crate) fn ints_from(value: &Bound<'_, PyAny>, op: &str, name: &str) -> Result<Vec<i64>> {
-    if let Ok(one) = value.extract::<i64>() {
+    if !is_list(value)
+        && let Ok(one) = value.extract::<i64>()
+    {
         return Ok(vec![one]);
     }
     let wrong = || {
@@ -125,12 +135,12 @@ struct Call {
     entry: &'static Entry,
     inputs: Operands,
     /// Given attributes, by position in the row.
-    attrs: Vec<Option<Attr>>,
+    attrs: SmallVec<[Option<Attr>; 4]>,
 }
 
 impl Call {
     fn new(entry: &'static Entry) -> Call {
-        Call { entry, inputs: Operands::new(), attrs: Vec::new() }
+        Call { entry, inputs: Operands::new(), attrs: SmallVec::new() }
     }
 
     fn input(&mut self, value: &Bound<'_, PyAny>) -> Result<()> {
@@ -161,7 +171,7 @@ impl Call {
     fn positional(&mut self, at: usize, value: &Bound<'_, PyAny>) -> Result<()> {
         let op = self.entry.op;
         if self.entry.variadic {
-            if at == 0 && (value.is_instance_of::<PyList>() || value.is_instance_of::<PyTuple>()) {
+            if at == 0 && is_list(value) {
                 for item in value.try_iter()? {
                     self.input(&item?)?;
                 }
@@ -186,12 +196,12 @@ impl Call {
 
     fn keyword(&mut self, name: &Bound<'_, PyAny>, value: &Bound<'_, PyAny>) -> Result<()> {
         let op = self.entry.op;
-        let name = name.cast::<PyString>().map_err(PyErr::from)?.to_string_lossy().into_owned();
+        let name = name.cast::<PyString>().map_err(PyErr::from)?.to_string_lossy();
         if let Some(at) = op.attrs.iter().position(|a| a.name == name) {
             return self.attr(at, value);
         }
         // Keras calls the two operands x1 and x2.
-        let operand = match name.as_str() {
+        let operand = match &*name {
             "x1" => "a",
             "x2" => "b",
             other => other,
@@ -224,7 +234,7 @@ impl Call {
         let inputs = std::mem::take(&mut self.inputs);
         let attrs = match defaults {
             Some(defaults) if self.attrs.is_empty() => defaults.clone(),
-            _ => Attrs::new(&self.settled()?),
+            _ => Attrs::of(self.settled()?),
         };
         Ok((*op, inputs, attrs))
     }

@@ -54,6 +54,12 @@ impl Attrs {
     pub fn new(attrs: &[Attr]) -> Attrs {
         Attrs((!attrs.is_empty()).then(|| attrs.into()))
     }
+
+    /// As [`Attrs::new`], of arguments that are given away.
+    #[must_use]
+    pub fn of(attrs: Vec<Attr>) -> Attrs {
+        Attrs((!attrs.is_empty()).then(|| attrs.into()))
+    }
 }
 
 impl std::ops::Deref for Attrs {
