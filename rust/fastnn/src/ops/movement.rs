@@ -2,15 +2,23 @@
 //! follow NumPy's clamping rules and are resolved against the size at hand, so that a slice of an
 //! axis whose size is open stays right for every size.
 
+mod join;
+mod parts;
+
+pub(crate) use join::concatenate_step;
+pub use parts::unslice_places;
+pub(crate) use parts::{pad_step, unslice_step};
+
 use super::build::Build;
 use super::host;
 use super::rule::{self, shape_attr};
 use crate::dim::Dim;
 use crate::error::Result;
-use crate::graph::{Accept, Arg, Attr, Class, Graph, Host, Id, Kind, StepCtx, Stored, Strided, Ty, Vjp};
-use crate::kernels::stored;
+use crate::graph::{Accept, Attr, Class, Graph, Host, Id, Kind, Stored, Strided, Ty, Vjp};
 use crate::shape::{MAX_RANK, Shape};
 use crate::{data_err, shape_err};
+use join::{concatenate_reference, concatenate_vjp, infer_concatenate};
+use parts::{infer_pad, pad_parts, parts, placed};
 
 const WIDE: (f32, f32) = (-3.0, 3.0);
 
@@ -439,229 +447,6 @@ fn order(shape: &Shape, attr: &Attr) -> Result<Vec<usize>> {
         );
     }
     Ok(order)
-}
-
-/// One axis of a slice, resolved against a size.
-#[derive(Debug, Clone, Copy)]
-struct Part {
-    start: Dim,
-    step: i64,
-    count: Dim,
-}
-
-impl Part {
-    /// The number of elements, when sizes are known.
-    fn count(&self) -> usize {
-        self.count.known().unwrap_or_default() as usize
-    }
-
-    /// Where element `i` lies, when sizes are known.
-    fn at(&self, i: usize) -> usize {
-        (self.start.known().unwrap_or_default() + i as i64 * self.step) as usize
-    }
-}
-
-/// The parts that (begin, end, step) select. A begin or end that is open counts from the front
-/// unless it is negative wherever no axis is empty; with numbers the rules are NumPy's.
-fn parts(name: &str, shape: &Shape, attrs: &[Attr]) -> Result<Vec<Part>> {
-    let (begin, end, step) = (attrs[0].sizes(), attrs[1].sizes(), attrs[2].ints());
-    let rank = shape.rank();
-    if [begin.len(), end.len(), step.len()] != [rank; 3] {
-        return shape_err!(
-            "{name}: begin {begin:?}, end {end:?} and step {step:?} need one entry for each of the {rank} axes of {shape}\n  hint: 0, the size and 1 keep an axis whole"
-        );
-    }
-    let part = |i: usize| {
-        let (n, step) = (shape.dims()[i], step[i]);
-        if step == 0 {
-            return data_err!(
-                "{name}: step 0 on axis {i} of {shape}\n  hint: steps are positive or negative"
-            );
-        }
-        let from_front = |b: Dim| if b.is_negative_unless_empty() { b + n } else { b };
-        let (begin, end) = (from_front(begin[i]), from_front(end[i]));
-        let (low, high) = if step > 0 { (Dim::ZERO, n) } else { (Dim::new(-1), n - Dim::ONE) };
-        let (start, stop) = (begin.max(low).min(high.max(low)), end.max(low).min(high.max(low)));
-        // A start past the border selects nothing either way; left unclamped it reads better.
-        let first = if step > 0 { begin.max(low) } else { start };
-        let span = if step > 0 { stop - first } else { start - stop };
-        let count = span.max(Dim::ZERO).ceil_div(Dim::new(step.saturating_abs()));
-        Ok(Part { start, step, count })
-    };
-    (0..rank).map(part).collect()
-}
-
-/// Where the result of [`UNSLICE`] has its operand: the first place along each axis, and the step from one
-/// to the next.
-pub fn unslice_places(out: &Shape, attrs: &[Attr]) -> Result<Vec<(i64, i64)>> {
-    let place = |p: &Part| (p.start.known().unwrap_or_default(), p.step);
-    Ok(parts("unslice", out, &attrs[1..])?.iter().map(place).collect())
-}
-
-/// Writes `value` everywhere and `x` into the parts.
-fn place<T: Copy>(x: Arg, out: Arg, parts: &[Part], value: T) {
-    assert_eq!(
-        (x.ty.dtype.size(), out.ty.dtype.size()),
-        (size_of::<T>(), size_of::<T>()),
-        "invariant: elements are placed whole"
-    );
-    let (from, to) = (x.ty.shape, out.ty.shape);
-    let (src, dst) = (x.ptr.cast::<T>(), out.ptr.cast::<T>());
-    // SAFETY: the executor hands steps buffers that cover their shapes; the parts were resolved
-    // against the output shape, so every position lies inside it.
-    unsafe {
-        std::slice::from_raw_parts_mut(dst, to.count()).fill(value);
-        let Some(last) = parts.last() else {
-            dst.write(src.read());
-            return;
-        };
-        let count = last.count();
-        if count == 0 {
-            return;
-        }
-        let lead = from.rank() - 1;
-        for (row, start) in (0..from.count()).step_by(count).enumerate() {
-            let at = host::unravel(row * count, &from);
-            let full: Vec<usize> = (0..=lead).map(|i| parts[i].at(at[i])).collect();
-            let to = dst.add(host::ravel(&full, &to));
-            let from = src.add(start);
-            if last.step == 1 {
-                std::ptr::copy_nonoverlapping(from, to, count);
-            } else {
-                for i in 0..count {
-                    to.offset(i as isize * last.step as isize).write(from.add(i).read());
-                }
-            }
-        }
-    }
-}
-
-fn placed(x: &Host, out: Ty, parts: &[Part], value: f64) -> Host {
-    let mut y = host::generate(out, |_| value);
-    for (i, &v) in x.data.iter().enumerate() {
-        let at = host::unravel(i, &x.ty.shape);
-        let full: Vec<usize> = parts.iter().zip(at).map(|(p, i)| p.at(i)).collect();
-        y.data[host::ravel(&full, &out.shape)] = v;
-    }
-    y
-}
-
-fn infer_pad(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
-    rule::arity("pad", types, 1)?;
-    let (shape, widths) = (types[0].shape, attrs[0].sizes());
-    if widths.len() != 2 * shape.rank() || widths.iter().any(|w| w.is_negative()) {
-        return shape_err!(
-            "pad: widths {widths:?} do not fit {shape}\n  hint: give (before, after) >= 0 for each of the {} axes",
-            shape.rank()
-        );
-    }
-    let dims: Vec<Dim> = widths.chunks(2).zip(shape.dims()).map(|(pair, &n)| n + pair[0] + pair[1]).collect();
-    Ok(Ty { shape: Shape::new(&dims)?, dtype: types[0].dtype })
-}
-
-fn pad_parts(shape: &Shape, widths: &Attr) -> Vec<Part> {
-    let widths = widths.sizes();
-    let pairs = widths.chunks(2).zip(shape.dims());
-    pairs.map(|(pair, &count)| Part { start: pair[0], step: 1, count }).collect()
-}
-
-fn infer_concatenate(types: &[Ty], attrs: &[Attr]) -> Result<Ty> {
-    let Some(first) = types.first() else {
-        return shape_err!("concatenate: no tensors\n  hint: give at least one");
-    };
-    let axis = first.shape.axis(attrs[0].int(), "concatenate")?;
-    let mut dims = first.shape.dims().to_vec();
-    for t in &types[1..] {
-        let other = t.shape.dims();
-        let met = |i: usize| if i == axis { Some(dims[i] + other[i]) } else { dims[i].meet(other[i]) };
-        let met: Option<Vec<Dim>> =
-            if other.len() == dims.len() { (0..dims.len()).map(met).collect() } else { None };
-        let Some(met) = met else {
-            return shape_err!(
-                "concatenate: shapes {} and {} differ outside axis {axis}\n  hint: only the joined axis may differ",
-                first.shape,
-                t.shape
-            );
-        };
-        if t.dtype != first.dtype {
-            return data_err!(
-                "concatenate: inputs of different types, {first} and {t}\n  hint: cast one of them"
-            );
-        }
-        dims = met;
-    }
-    Ok(Ty { shape: Shape::new(&dims)?, dtype: first.dtype })
-}
-
-fn concatenate_vjp(g: &mut Graph, y: Id, x: &[Id], dy: Id) -> Vec<Option<Id>> {
-    let shape = g.shape_of(y);
-    let Ok(axis) = shape.axis(g.node(y).attrs[0].int(), "concatenate") else {
-        return vec![None; x.len()];
-    };
-    let mut at = Dim::ZERO;
-    let mut out = vec![];
-    for &input in x {
-        let n = g.shape_of(input).dims()[axis];
-        let mut begin = vec![Dim::ZERO; shape.rank()];
-        let mut end = shape.dims().to_vec();
-        (begin[axis], end[axis]) = (at, at + n);
-        at = at + n;
-        let step = Attr::Ints(vec![1; shape.rank()]);
-        out.push(Some(g.build(&SLICE, &[dy], &[Attr::Sizes(begin), Attr::Sizes(end), step])));
-    }
-    out
-}
-
-pub(crate) fn unslice_step(ctx: &StepCtx<'_>) -> Result<()> {
-    let parts = parts("unslice", &ctx.output.ty.shape, &ctx.attrs[1..])?;
-    place(ctx.inputs[0], ctx.output, &parts, 0.0f32);
-    Ok(())
-}
-
-pub(crate) fn pad_step(ctx: &StepCtx<'_>) -> Result<()> {
-    let (x, out, parts) = (ctx.inputs[0], ctx.output, pad_parts(&ctx.inputs[0].ty.shape, &ctx.attrs[0]));
-    let value = stored::encode(ctx.attrs[1].float(), out.ty.dtype);
-    match out.ty.dtype.size() {
-        1 => place(x, out, &parts, value[0]),
-        2 => place(x, out, &parts, u16::from_ne_bytes([value[0], value[1]])),
-        _ => place(x, out, &parts, u32::from_ne_bytes(value)),
-    }
-    Ok(())
-}
-
-pub(crate) fn concatenate_step(ctx: &StepCtx<'_>) -> Result<()> {
-    let axis = ctx.output.ty.shape.axis(ctx.attrs[0].int(), "concatenate")?;
-    let (outer, size, inner) = rule::around(&ctx.output.ty.shape, axis);
-    let element = ctx.output.ty.dtype.size();
-    let mut at = 0;
-    for input in ctx.inputs {
-        let run = input.ty.shape.sizes()[axis] * inner * element;
-        for o in 0..outer {
-            // SAFETY: buffers cover their shapes; the inputs' sizes along the axis add up to `size`.
-            unsafe {
-                std::ptr::copy_nonoverlapping(
-                    input.ptr.add(o * run),
-                    ctx.output.ptr.add(o * size * inner * element + at),
-                    run,
-                )
-            };
-        }
-        at += run;
-    }
-    Ok(())
-}
-
-fn concatenate_reference(x: &[Host], a: &[Attr], out: Ty) -> Host {
-    let axis = out.shape.axis(a[0].int(), "concatenate").unwrap_or(0);
-    host::generate(out, |i| {
-        let mut at = host::unravel(i, &out.shape);
-        let mut k = 0;
-        while at[axis] >= x[k].ty.shape.sizes()[axis] {
-            at[axis] -= x[k].ty.shape.sizes()[axis];
-            k += 1;
-        }
-        x[k].data[host::ravel(&at[..out.shape.rank()], &x[k].ty.shape)]
-    })
 }
 
 /// (repeats, size) per axis of a tiled result.

@@ -2,8 +2,9 @@
 //! keeps its inputs after it has been read, so gradients can be taken afterwards. A gradient tape
 //! is one. Without a recording a read tensor forgets its inputs, so that no history piles up.
 
+use super::differentiate::gradients_along;
 use super::walk::PointerHash;
-use super::{Inner, Tensor, Walk, gradients_along, release};
+use super::{Inner, Tensor, Walk, release};
 use crate::error::Result;
 use crate::sync::Lock;
 use std::cell::RefCell;
